@@ -1,0 +1,1 @@
+//! What firmware, kernel and initramfs read.

@@ -1,0 +1,12 @@
+//! netbe keeps boot environments for network-booted machines on one btrfs filesystem.
+//!
+//! The program is thin: `main` parses, calls one command, prints one error. The rooms below it, from
+//! the top floor down, may use those under them and never those above: [`commands`], [`output`],
+//! [`lifecycle`], [`publish`], [`pool`], [`boot`], [`packages`], [`sandbox`], [`storage`]; the types of
+//! [`failure`] are everybody's.
+
+pub mod boot;
+pub mod failure;
+pub mod packages;
+pub mod sandbox;
+pub mod storage;

@@ -1,0 +1,1 @@
+//! Subvolumes. The one place that names the `btrfsutil` crate.

@@ -1,0 +1,6 @@
+//! The kernel's file services: btrfs subvolumes, opening beneath a root, replacing a file.
+//!
+//! Nothing here knows what a node or an environment is.
+
+pub mod beneath;
+pub mod btrfs;
