@@ -1,0 +1,25 @@
+//! What integration tests stand on: a pool of their own, a system to bring in, the program to run.
+//!
+//! A test that makes a [`Pool`] has its own mount namespace on its own thread, so tests run side by side, see
+//! nothing of each other, and leave neither mounts nor loop devices behind, even when they are killed. Everything
+//! here needs root and says so: a test that did not run must not look like one that passed.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    unused_imports,
+    reason = "each test program uses its own part of this"
+)]
+
+mod fingerprint;
+pub mod kernel;
+mod netbe;
+mod pool;
+mod seclusion;
+mod system;
+
+pub use fingerprint::Fingerprint;
+pub use netbe::{Netbe, Outcome};
+pub use pool::Pool;
+pub use seclusion::{require_root, seclude};
+pub use system::System;

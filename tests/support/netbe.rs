@@ -1,0 +1,93 @@
+//! The program as a user runs it, in an environment that is the same everywhere.
+
+use std::path::{Path, PathBuf};
+
+use assert_cmd::Command;
+
+/// The program, set to one pool.
+#[derive(Debug, Clone)]
+pub struct Netbe {
+    pool: PathBuf,
+    home: PathBuf,
+}
+
+/// How a run of the program ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Outcome {
+    /// The exit status; −1 after a signal.
+    pub status: i32,
+    /// What it answered.
+    pub stdout: String,
+    /// What it said meanwhile.
+    pub stderr: String,
+}
+
+impl Netbe {
+    /// Returns the program for a pool, with a home directory of its own.
+    pub fn new(pool: &Path, home: &Path) -> Self {
+        Self {
+            pool: pool.to_path_buf(),
+            home: home.to_path_buf(),
+        }
+    }
+
+    /// Returns a command without arguments, its environment cleared and set: 100 columns, UTC, no terminal.
+    pub fn command(&self) -> Command {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("netbe"));
+        command
+            .env_clear()
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .env("HOME", &self.home)
+            .env("NETBE_POOL", &self.pool)
+            .env("COLUMNS", "100")
+            .env("LANG", "C.UTF-8")
+            .env("TZ", "UTC")
+            .current_dir(&self.home);
+        command
+    }
+
+    /// Runs a command line whose arguments hold no blanks: `run("create nog --from base")`.
+    pub fn run(&self, line: &str) -> Outcome {
+        self.run_with(&line.split_whitespace().collect::<Vec<_>>())
+    }
+
+    /// Runs a command line of arguments as they are.
+    pub fn run_with(&self, arguments: &[&str]) -> Outcome {
+        let output = self
+            .command()
+            .args(arguments)
+            .output()
+            .expect("the program can be run");
+        Outcome {
+            status: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Runs a command line that must succeed, and returns its answer.
+    ///
+    /// # Panics
+    ///
+    /// When the status is not 0.
+    pub fn ok(&self, line: &str) -> String {
+        let outcome = self.run(line);
+        assert_eq!(outcome.status, 0, "netbe {line}\n{outcome:#?}");
+        outcome.stdout
+    }
+
+    /// Runs a command line that must end with a status, and returns what it said on stderr.
+    ///
+    /// # Panics
+    ///
+    /// When the status is another one, or the error is not one line `error: …` with perhaps a `hint: …` after it.
+    pub fn fails(&self, status: i32, line: &str) -> String {
+        let outcome = self.run(line);
+        assert_eq!(outcome.status, status, "netbe {line}\n{outcome:#?}");
+        assert!(
+            outcome.stderr.lines().any(|l| l.starts_with("error: ")),
+            "netbe {line}\n{outcome:#?}"
+        );
+        outcome.stderr
+    }
+}

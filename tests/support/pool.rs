@@ -1,0 +1,112 @@
+//! A btrfs filesystem in a file, for one test.
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use nix::mount::{MntFlags, umount2};
+use tempfile::TempDir;
+
+use super::{Netbe, seclude};
+
+/// How large a pool's filesystem is when a test does not say, in bytes; the file is sparse.
+const SIZE: u64 = 1 << 30;
+
+/// The address that pools of tests give as their server's; reserved for documentation.
+pub const SERVER: &str = "192.0.2.1";
+
+/// A mounted btrfs filesystem, in a mount namespace of the test's own.
+///
+/// It is there for the thread that made it, and for what that thread starts. Making one takes about a tenth of a second.
+#[derive(Debug)]
+pub struct Pool {
+    directory: TempDir,
+    path: PathBuf,
+}
+
+impl Pool {
+    /// Makes a pool that `netbe init` has set up.
+    pub fn new() -> Self {
+        let pool = Self::bare(SIZE);
+        pool.netbe().ok(&format!("init --server {SERVER}"));
+        pool
+    }
+
+    /// Makes a filesystem of the given size in bytes (at least 114 MiB) that no netbe has seen.
+    pub fn bare(size: u64) -> Self {
+        seclude();
+        let directory = tempfile::Builder::new()
+            .prefix("netbe-test-")
+            .tempdir()
+            .expect("a temporary directory can be made");
+        let path = directory.path().join("pool");
+        let image = directory.path().join("pool.btrfs");
+        std::fs::create_dir(&path).expect("a fresh directory is writable");
+        File::create(&image)
+            .and_then(|file| file.set_len(size))
+            .expect("a sparse file can be made");
+        run(Command::new("mkfs.btrfs").arg("-q").arg(&image));
+        // mount(8) asks for autoclear: the loop device goes with the mount, also after a SIGKILL.
+        run(Command::new("mount")
+            .args(["-o", "loop"])
+            .args([&image, &path]));
+        Self { directory, path }
+    }
+
+    /// Returns where the pool is mounted.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns a directory beside the pool, on another filesystem, for what the test brings along.
+    pub fn beside(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// Returns netbe, set to this pool.
+    pub fn netbe(&self) -> Netbe {
+        Netbe::new(&self.path, self.directory.path())
+    }
+
+    /// Returns a path of an environment's half: `pool.half("nog/first", "root")`.
+    pub fn half(&self, environment: &str, half: &str) -> PathBuf {
+        let (node, name) = environment
+            .split_once('/')
+            .expect("an environment is written NODE/ENV");
+        self.path
+            .join("nodes")
+            .join(node)
+            .join("envs")
+            .join(name)
+            .join(half)
+    }
+
+    /// Mounts the filesystem again read-only, or writable.
+    pub fn remount(&self, read_only: bool) {
+        let mode = if read_only {
+            "remount,ro"
+        } else {
+            "remount,rw"
+        };
+        run(Command::new("mount").args(["-o", mode]).arg(&self.path));
+    }
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        // Before the directory goes: emptying the mounted filesystem file by file would take longer than the test.
+        let _ = umount2(&self.path, MntFlags::MNT_DETACH);
+    }
+}
+
+/// Runs a program that a fixture needs, and fails the test with what it said.
+pub fn run(command: &mut Command) {
+    let output = command.output().unwrap_or_else(|error| {
+        panic!("{command:?} cannot be run ({error}); `scripts/install-needs test` installs it")
+    });
+    assert!(
+        output.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}

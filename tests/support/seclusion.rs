@@ -1,0 +1,70 @@
+//! A mount namespace for one test, in which it cannot touch what the machine itself uses.
+//!
+//! Exports, the NFS server's tables and mount units written there are the test's own and vanish with it. Not a
+//! sandbox: everything else of the machine is within reach.
+
+use std::fs;
+use std::path::Path;
+
+use nix::mount::{MsFlags, mount};
+use nix::sched::{CloneFlags, unshare};
+
+/// Directories that netbe writes outside a pool; each is an empty one of the test's own.
+const PRIVATE: [&str; 4] = [
+    "/etc/exports.d",
+    "/etc/systemd/system",
+    "/var/lib/nfs",
+    "/run/systemd",
+];
+
+/// Fails the test when it does not run as root.
+///
+/// # Panics
+///
+/// When the effective user is not root.
+pub fn require_root() {
+    assert!(
+        nix::unistd::geteuid().is_root(),
+        "this test needs root, for loop devices and mounts: run `sudo scripts/test`"
+    );
+}
+
+/// Moves the calling thread, and all it starts from now on, into a mount namespace of its own.
+///
+/// There the directories netbe writes outside a pool are empty and private, and systemd seems not to run
+/// (`/run/systemd/system` is missing), so that no unit is started on the real machine.
+///
+/// # Panics
+///
+/// When not run as root.
+pub fn seclude() {
+    require_root();
+    unshare(CloneFlags::CLONE_NEWNS).expect("root may make a mount namespace");
+    mount(
+        None::<&str>,
+        "/",
+        None::<&str>,
+        MsFlags::MS_REC | MsFlags::MS_PRIVATE,
+        None::<&str>,
+    )
+    .expect("mounts can be made private");
+    // Name resolution of a machine with systemd-resolved lives under /run/systemd and must go on working.
+    let resolver = fs::canonicalize("/etc/resolv.conf")
+        .ok()
+        .and_then(|path| Some((fs::read(&path).ok()?, path)));
+    for directory in PRIVATE.iter().map(Path::new) {
+        fs::create_dir_all(directory).expect("a mount point can be made");
+        mount(
+            Some("tmpfs"),
+            directory,
+            Some("tmpfs"),
+            MsFlags::MS_NOSUID | MsFlags::MS_NODEV,
+            Some("mode=755,size=8m"),
+        )
+        .expect("a tmpfs can be mounted");
+    }
+    if let Some((content, path)) = resolver.filter(|(_, path)| !path.exists()) {
+        fs::create_dir_all(path.parent().expect("a file has a parent")).expect("tmpfs is writable");
+        fs::write(path, content).expect("tmpfs is writable");
+    }
+}
