@@ -113,13 +113,13 @@ fn resolver(room: &Room) {
             symlink("../run/systemd/resolve/stub-resolv.conf", &path).unwrap();
         }),
         ("absolute into /run", &|| {
-            symlink("/run/resolvconf/resolv.conf", &path).unwrap()
+            symlink("/run/resolvconf/resolv.conf", &path).unwrap();
         }),
         ("dangling", &|| {
-            symlink("/opt/none/resolv.conf", &path).unwrap()
+            symlink("/opt/none/resolv.conf", &path).unwrap();
         }),
         ("out of the root", &|| {
-            symlink(room.outside("canary"), &path).unwrap()
+            symlink(room.outside("canary"), &path).unwrap();
         }),
     ];
     room.output("true");
