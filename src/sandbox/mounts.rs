@@ -44,6 +44,7 @@ impl Detached {
     /// Makes an instance of a file system, such as `tmpfs` with `[("mode", "755")]`.
     pub(super) fn new(kind: &str, options: &[(&str, &str)], forbids: Forbids) -> io::Result<Self> {
         let context = open_file_system(kind)?;
+        configure(&context, SET_STRING, Some(("source", kind)))?;
         for (key, value) in options {
             configure(&context, SET_STRING, Some((key, value)))?;
         }

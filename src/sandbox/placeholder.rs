@@ -23,8 +23,8 @@ pub(super) enum Place {
     Fresh(String),
 }
 
-/// Empty in every sandbox, and the only such place a resolver's link leads to.
-const FRESH: &str = "run/";
+/// Empty in every sandbox, unless one is a link: then it stays what it is.
+const FRESH: &[&str] = &["run", "tmp", "var/tmp"];
 /// Those that are the kernel's: nothing of netbe's can stand there.
 const KERNEL: &[&str] = &["proc/", "sys/", "dev/"];
 /// As many links as the kernel follows.
@@ -60,7 +60,7 @@ impl<'a> Placeholders<'a> {
         if let Some(kind) = KERNEL.iter().find(|k| plain.starts_with(*k)) {
             bail!("/{path} in the environment leads into /{kind}");
         }
-        if plain.starts_with(FRESH) {
+        if self.is_fresh(&plain)? {
             return Ok(Place::Fresh(plain));
         }
         match self.tree.metadata(path)? {
@@ -69,6 +69,17 @@ impl<'a> Placeholders<'a> {
             None => self.make(&end)?,
         }
         Ok(Place::Over(path.to_string()))
+    }
+
+    fn is_fresh(&self, plain: &str) -> anyhow::Result<bool> {
+        for place in FRESH {
+            let beneath = plain.strip_prefix(place);
+            if beneath.is_some_and(|rest| rest.starts_with('/')) {
+                let stands = self.tree.symlink_metadata(place)?;
+                return Ok(!stands.is_some_and(|m| m.file_type().is_symlink()));
+            }
+        }
+        Ok(false)
     }
 
     fn make(&mut self, path: &str) -> anyhow::Result<()> {
