@@ -7,6 +7,7 @@
 
 pub mod boot;
 pub mod failure;
+pub mod lifecycle;
 pub mod packages;
 pub mod sandbox;
 pub mod storage;

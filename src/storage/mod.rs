@@ -2,5 +2,10 @@
 //!
 //! Nothing here knows what a node or an environment is.
 
+pub mod archive;
 pub mod beneath;
 pub mod btrfs;
+pub mod compression;
+pub mod copy;
+pub mod image;
+pub mod source;
