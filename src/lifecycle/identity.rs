@@ -11,7 +11,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use rand_core::OsRng;
-use ssh_key::private::{RsaKeypair, KeypairData};
+use ssh_key::private::{KeypairData, RsaKeypair};
 use ssh_key::{Algorithm, LineEnding, PrivateKey, PublicKey};
 
 use crate::boot::identity;
@@ -31,10 +31,12 @@ pub fn reset(root: &Path, boot: &Path, new: &NodeName) -> Result<Vec<String>> {
         empty(&root, path).with_context(|| format!("emptying {path}"))?;
     }
     for (dir, starts, ends) in identity::REMOVED {
-        remove_matching(&root, dir, starts, ends).with_context(|| format!("removing {dir}/{starts}*{ends}"))?;
+        remove_matching(&root, dir, starts, ends)
+            .with_context(|| format!("removing {dir}/{starts}*{ends}"))?;
     }
     for name in identity::REMOVED_FROM_BOOT {
-        boot.remove_file(name).with_context(|| format!("removing {name} from the boot half"))?;
+        boot.remove_file(name)
+            .with_context(|| format!("removing {name} from the boot half"))?;
     }
     rename_initiator(&root, new).context("giving it an iSCSI initiator name of its own")?;
     host_keys(&root, new).context("giving it ssh host keys of its own")
@@ -54,7 +56,10 @@ fn rename(root: &Tree, new: &NodeName) -> Result<()> {
         root.write("etc/hosts", text.as_bytes())?;
     }
     root.make_dirs("etc")?;
-    root.write("etc/hostname", identity::hostname_file(new.as_str()).as_bytes())?;
+    root.write(
+        "etc/hostname",
+        identity::hostname_file(new.as_str()).as_bytes(),
+    )?;
     Ok(())
 }
 
@@ -107,7 +112,9 @@ fn host_keys(root: &Tree, new: &NodeName) -> Result<Vec<String>> {
         let path = format!("{SSH}/{name}");
         if name.starts_with("ssh_host_") && name.ends_with("-cert.pub") {
             root.remove_file(&path)?;
-            notes.push(format!("/{path} was removed: it certifies the old host key"));
+            notes.push(format!(
+                "/{path} was removed: it certifies the old host key"
+            ));
         }
     }
     for name in root.names(SSH)? {
@@ -122,7 +129,9 @@ fn host_keys(root: &Tree, new: &NodeName) -> Result<Vec<String>> {
             None => {
                 root.remove_file(&path)?;
                 root.remove_file(&public_path)?;
-                notes.push(format!("/{path} was removed: no key of its kind is made any more"));
+                notes.push(format!(
+                    "/{path} was removed: no key of its kind is made any more"
+                ));
             }
         }
     }
@@ -146,7 +155,13 @@ fn algorithm(root: &Tree, name: &str, public_path: &str) -> Result<Option<Algori
     Ok(Algorithm::new(word).ok())
 }
 
-fn write_key(root: &Tree, path: &str, public_path: &str, algorithm: &Algorithm, new: &NodeName) -> Result<()> {
+fn write_key(
+    root: &Tree,
+    path: &str,
+    public_path: &str,
+    algorithm: &Algorithm,
+    new: &NodeName,
+) -> Result<()> {
     let mut key = match algorithm {
         // As long as ssh-keygen(1) makes them.
         Algorithm::Rsa { .. } => {

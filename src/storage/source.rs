@@ -201,6 +201,7 @@ struct Counted<'a, R> {
 
 impl<R: Read> Read for Counted<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        crate::storage::interrupt::check_io()?;
         let count = self.inner.read(buf)?;
         (self.tick)(count as u64);
         Ok(count)

@@ -99,6 +99,7 @@ impl Contents {
         self.buffer.resize(CHUNK, 0);
         let mut at = range.start;
         while at < range.end {
+            crate::storage::interrupt::check_io()?;
             let most = (range.end - at).min(CHUNK as u64) as usize;
             let count = match from.read_at(&mut self.buffer[..most], at) {
                 Ok(0) => return Ok(()),

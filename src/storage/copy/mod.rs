@@ -110,6 +110,7 @@ impl Walk<'_> {
             self.path.display()
         );
         for name in names(from).with_context(|| self.reading())? {
+            crate::storage::interrupt::check()?;
             self.path.push(&name);
             self.entry(from, to, &name, stat, depth)?;
             self.path.pop();

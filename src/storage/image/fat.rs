@@ -104,6 +104,7 @@ impl Copying<'_> {
         let mut buffer = vec![0; 128 << 10];
         let mut done = 0;
         loop {
+            crate::storage::interrupt::check()?;
             let count = match from.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(count) => count,

@@ -17,6 +17,7 @@ pub fn spool(content: &mut dyn Read, to: &File) -> Result<u64> {
     let mut buffer = vec![0; CHUNK];
     let mut at = 0;
     loop {
+        crate::storage::interrupt::check()?;
         let count = fill(content, &mut buffer)?;
         if count == 0 {
             break;
