@@ -25,6 +25,8 @@ pub enum Kind {
     Locked,
     /// Anything else (status 1); used where only a hint is to be carried.
     Failed,
+    /// A status of the caller's own choosing.
+    Status(u8),
 }
 
 /// A failure with its kind, one sentence, and what to do about it.
@@ -64,6 +66,11 @@ impl Failure {
         Self::new(Kind::Failed, message)
     }
 
+    /// Returns a failure with a status of its own, such as the 125 of `run`.
+    pub fn with_status(status: u8, message: impl Into<String>) -> Self {
+        Self::new(Kind::Status(status), message)
+    }
+
     /// Adds the remedy, printed on a line of its own behind `hint:`.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -79,6 +86,7 @@ impl Failure {
             Kind::NotFound => NOT_FOUND,
             Kind::Locked => LOCKED,
             Kind::Failed => 1,
+            Kind::Status(status) => status,
         }
     }
 

@@ -6,7 +6,13 @@
 //! [`failure`] are everybody's.
 
 pub mod boot;
+pub mod cli;
+pub mod commands;
 pub mod failure;
+pub mod lifecycle;
+pub mod output;
 pub mod packages;
+pub mod pool;
+pub mod publish;
 pub mod sandbox;
 pub mod storage;

@@ -1,3 +1,35 @@
 //! The program: parse, run one command, print one error, end with its status.
 
-fn main() {}
+use std::io::{ErrorKind, Write};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+use netbe::cli::Cli;
+use netbe::failure::Failure;
+
+fn main() -> ExitCode {
+    netbe::sandbox::become_first_stage_if_asked();
+    clap_complete::CompleteEnv::with_factory(Cli::command).complete();
+    let cli = Cli::parse();
+    netbe::storage::interrupt::install();
+    match netbe::commands::run(cli) {
+        Ok(status) => ExitCode::from(status),
+        // A reader that has seen enough, such as head(1), is no error.
+        Err(e) if is_closed_pipe(&e) => ExitCode::SUCCESS,
+        Err(e) => {
+            let failure = e.downcast_ref::<Failure>();
+            let mut text = format!("error: {e:#}\n");
+            if let Some(hint) = failure.and_then(|f| f.hint.as_ref()) {
+                text.push_str(&format!("hint: {hint}\n"));
+            }
+            let _ = std::io::stderr().write_all(text.as_bytes());
+            ExitCode::from(failure.map_or(1, Failure::status))
+        }
+    }
+}
+
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<std::io::Error>()
+        .is_some_and(|e| e.kind() == ErrorKind::BrokenPipe)
+}

@@ -56,6 +56,18 @@ impl Tree {
         openat2(self.top.as_fd(), relative(path), how).map_err(|e| self.failed(e, path))
     }
 
+    /// Opens a path beneath the tree in which no part is a link; one that is ends in `ELOOP`.
+    pub fn open_without_links(&self, path: &str, flags: OFlag) -> io::Result<OwnedFd> {
+        let how = OpenHow::new()
+            .flags(flags | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW)
+            .resolve(
+                ResolveFlag::RESOLVE_IN_ROOT
+                    | ResolveFlag::RESOLVE_NO_MAGICLINKS
+                    | ResolveFlag::RESOLVE_NO_SYMLINKS,
+            );
+        openat2(self.top.as_fd(), relative(path), how).map_err(|e| self.failed(e, path))
+    }
+
     /// Opens a regular file for reading; `None` where there is nothing.
     ///
     /// Anything that is not a regular file (a pipe would hang, a device would act) is an error.
@@ -250,6 +262,12 @@ impl Tree {
         let (parent, name) = self.parent(path)?;
         unlinkat(&parent, name.as_str(), UnlinkatFlags::NoRemoveDir)
             .map_err(|e| self.failed(e, path))
+    }
+
+    /// Removes an empty directory; one that is not empty is an error.
+    pub fn remove_dir(&self, path: &str) -> io::Result<()> {
+        let (parent, name) = self.parent(path)?;
+        unlinkat(&parent, name.as_str(), UnlinkatFlags::RemoveDir).map_err(|e| self.failed(e, path))
     }
 
     /// Makes a directory and those above it, 0755 each; one that exists stays as it is.

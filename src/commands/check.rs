@@ -1,0 +1,49 @@
+//! `netbe check`
+
+use anyhow::Result;
+
+use super::Session;
+use crate::cli::Check;
+use crate::lifecycle::checking::{self, Finding};
+use crate::output::{clean, json};
+
+/// Looks for what is wrong, and mends it where that is asked for.
+pub fn run(session: &Session, args: &Check) -> Result<u8> {
+    let pool = session.pool()?;
+    let mut findings = checking::check(&pool, args.node.as_ref())?;
+    if args.repair {
+        let done = checking::repair(&pool, &findings, args.changing.into())?;
+        if args.changing.dry_run {
+            session.screen.plan(&done)?;
+        } else if !done.is_empty() {
+            session
+                .screen
+                .sentence(&format!("Repaired: {}.", done.join(", ")))?;
+            findings = checking::check(&session.pool()?, args.node.as_ref())?;
+        }
+    }
+    if args.json {
+        session.screen.answer(&json::list("findings", &findings)?)?;
+    } else if findings.is_empty() {
+        session.screen.sentence("Everything is sound.")?;
+    } else {
+        session
+            .screen
+            .answer(&findings.iter().map(line).collect::<String>())?;
+    }
+    if !nix::unistd::geteuid().is_root() {
+        session
+            .screen
+            .warnings(&["not being root, netbe could not look at everything".to_string()]);
+    }
+    Ok(u8::from(!findings.is_empty()))
+}
+
+fn line(finding: &Finding) -> String {
+    format!(
+        "{}: {}\n  remedy: {}\n",
+        clean(&finding.about),
+        clean(&finding.problem),
+        clean(&finding.remedy)
+    )
+}

@@ -1,0 +1,79 @@
+//! `netbe destroy`
+
+use std::io::{BufRead, IsTerminal, Write};
+
+use anyhow::Result;
+
+use super::Session;
+use crate::cli::Destroy;
+use crate::failure::Failure;
+use crate::lifecycle::{Mode, Outcome, destruction};
+use crate::pool::{NodeName, Pool};
+
+/// Destroys environments, or whole nodes.
+pub fn run(session: &Session, args: &Destroy) -> Result<u8> {
+    let pool = session.pool()?;
+    let mode: Mode = args.changing.into();
+    if !mode.dry_run && !args.yes {
+        // The refusals first: nobody is asked about what is not going to be done.
+        let plan = destroy(
+            &pool,
+            args,
+            Mode {
+                dry_run: true,
+                ..mode
+            },
+        )?;
+        if let Outcome::Planned(steps) = plan {
+            confirm(&steps)?;
+        }
+    }
+    let outcome = destroy(&pool, args, mode)?;
+    if let Some(gone) = session.done(outcome)? {
+        session
+            .screen
+            .sentence(&format!("Destroyed {}.", gone.join(", ")))?;
+    }
+    Ok(0)
+}
+
+fn destroy(pool: &Pool, args: &Destroy, mode: Mode) -> Result<Outcome<Vec<String>>> {
+    if !args.recursive {
+        return destruction::environments(pool, &args.operands, mode);
+    }
+    let mut nodes: Vec<NodeName> = Vec::new();
+    for operand in &args.operands {
+        if operand.env.is_some() {
+            return Err(
+                Failure::usage(format!("-r takes nodes, and {operand} is an environment"))
+                    .hint(format!("netbe destroy {operand}"))
+                    .into(),
+            );
+        }
+        nodes.push(operand.node.clone());
+    }
+    destruction::nodes(pool, &nodes, mode)
+}
+
+fn confirm(steps: &[String]) -> Result<()> {
+    let no = |why: &str| {
+        Err(Failure::refused(format!("nothing was destroyed: {why}"))
+            .hint("-y answers yes")
+            .into())
+    };
+    if !std::io::stdin().is_terminal() {
+        return no("it has to be confirmed, and standard input is not a terminal");
+    }
+    let mut err = std::io::stderr();
+    for step in steps {
+        writeln!(err, "{step}")?;
+    }
+    write!(err, "Go on? [y/N] ")?;
+    err.flush()?;
+    let mut answer = String::new();
+    std::io::stdin().lock().read_line(&mut answer)?;
+    match answer.trim() {
+        "y" | "Y" | "yes" => Ok(()),
+        _ => no("it was not confirmed"),
+    }
+}

@@ -1,0 +1,44 @@
+//! `netbe import`
+
+use anyhow::Result;
+
+use super::Session;
+use crate::cli::Import;
+use crate::lifecycle::bring_in::{Progress, Source};
+use crate::lifecycle::importing::{self, Request};
+use crate::output::progress::Line;
+
+impl Progress for Line {
+    fn phase(&mut self, what: &str) {
+        Line::phase(self, what);
+    }
+
+    fn advance(&mut self, bytes_done: u64, bytes_total: Option<u64>) {
+        Line::advance(self, bytes_done, bytes_total);
+    }
+}
+
+/// Brings a system in.
+pub fn run(session: &Session, args: Import) -> Result<u8> {
+    let request = Request {
+        target: args.target,
+        source: Source::from_operand(&args.source),
+        boot: args.boot,
+        description: args.description,
+    };
+    let mut line = Line::new(session.screen.draws_progress());
+    let outcome = importing::import(&session.pool()?, &request, &mut line, args.changing.into());
+    drop(line);
+    if let Some(made) = session.done(outcome?)? {
+        let kernel = made
+            .kernel
+            .map_or(String::new(), |k| format!(", kernel {k}"));
+        let template = if made.template { " as a template" } else { "" };
+        session
+            .screen
+            .sentence(&format!("Imported {}{template}{kernel}.", made.name))?;
+        session.screen.notes(&made.notes);
+        session.screen.warnings(&made.warnings);
+    }
+    Ok(0)
+}

@@ -1,0 +1,92 @@
+//! `netbe list`
+
+use anyhow::Result;
+
+use super::Session;
+use crate::cli::{List, SortField};
+use crate::lifecycle::listing::{self, Listed};
+use crate::output::{self, json, table, tree};
+
+/// Lists environments.
+pub fn run(session: &Session, args: &List) -> Result<u8> {
+    let mut listed = listing::list(&session.pool()?, &args.operands)?;
+    sort(&mut listed, args);
+    let text = if args.json {
+        json::environments(&listed)?
+    } else if args.machine {
+        table::tabbed(&listed.iter().map(machine_row).collect::<Vec<_>>())
+    } else if args.tree {
+        tree::draw(&listed)
+    } else {
+        let heads = [
+            "NODE",
+            "ENVIRONMENT",
+            "FLAGS",
+            "KERNEL",
+            "CREATED",
+            "DESCRIPTION",
+        ];
+        let rows: Vec<_> = listed.iter().map(row).collect();
+        table::table(&heads, &rows, session.screen.colour)
+    };
+    session.screen.answer(&text)?;
+    for env in listed.iter().filter(|e| !e.problems.is_empty()) {
+        session.screen.warnings(&[format!(
+            "{}/{}: {}",
+            env.node,
+            env.name,
+            env.problems.join("; ")
+        )]);
+    }
+    Ok(0)
+}
+
+fn sort(listed: &mut [Listed], args: &List) {
+    let (field, down) = match (args.ascending, args.descending) {
+        (_, Some(field)) => (field, true),
+        (Some(field), _) => (field, false),
+        _ => (SortField::Name, false),
+    };
+    match field {
+        SortField::Name => listed.sort_by(|a, b| (&a.node, &a.name).cmp(&(&b.node, &b.name))),
+        SortField::Created => listed.sort_by_key(|e| e.created),
+    }
+    if down {
+        listed.reverse();
+    }
+}
+
+fn row(env: &Listed) -> Vec<String> {
+    vec![
+        env.node.clone(),
+        env.name.clone(),
+        dash(env.flags()),
+        dash(output::clean(env.kernel.as_deref().unwrap_or_default())),
+        output::local(env.created),
+        output::clean(&env.description),
+    ]
+}
+
+fn machine_row(env: &Listed) -> Vec<String> {
+    vec![
+        env.node.clone(),
+        env.name.clone(),
+        env.flags(),
+        env.kernel.clone().unwrap_or_default(),
+        env.created.as_second().to_string(),
+        String::new(),
+        String::new(),
+        env.origin
+            .as_ref()
+            .map(|o| format!("{}/{}", o.node, o.name))
+            .unwrap_or_default(),
+        env.description.clone(),
+    ]
+}
+
+fn dash(text: String) -> String {
+    match text.is_empty() {
+        true => "-".to_string(),
+        false => text,
+    }
+}

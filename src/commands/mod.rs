@@ -1,0 +1,131 @@
+//! A file a command: arguments in, one call down, one sentence out. No rules here.
+
+pub mod activate;
+pub mod candidates;
+pub mod check;
+pub mod completions;
+pub mod create;
+pub mod destroy;
+pub mod import;
+pub mod init;
+pub mod list;
+pub mod mount;
+pub mod notes;
+pub mod properties;
+pub mod publish;
+pub mod rename;
+pub mod run;
+pub mod status;
+pub mod upgrade;
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::cli::{Changing, Cli, Color, Command};
+use crate::lifecycle::{Mode, Outcome};
+use crate::output::Screen;
+use crate::output::screen::Talk;
+use crate::pool::Pool;
+
+/// What every command has at hand.
+#[derive(Debug)]
+pub struct Session {
+    /// The pool's directory, as given.
+    pub pool_dir: PathBuf,
+    /// Where answers go.
+    pub screen: Screen,
+}
+
+impl Session {
+    /// Opens the pool.
+    pub fn pool(&self) -> Result<Pool> {
+        Pool::open(&self.pool_dir)
+    }
+
+    /// Prints a dry run's steps, or gives back what was done.
+    fn done<T>(&self, outcome: Outcome<T>) -> Result<Option<T>> {
+        match outcome {
+            Outcome::Done(done) => Ok(Some(done)),
+            Outcome::Planned(steps) => {
+                self.screen.plan(&steps)?;
+                Ok(None)
+            }
+        }
+    }
+}
+
+impl From<Changing> for Mode {
+    fn from(c: Changing) -> Self {
+        Self {
+            dry_run: c.dry_run,
+            wait: c.wait,
+        }
+    }
+}
+
+/// Runs the command that was asked for; returns the exit status.
+pub fn run(cli: Cli) -> Result<u8> {
+    let talk = match (cli.quiet, cli.verbose) {
+        (true, _) => Talk::Quiet,
+        (_, true) => Talk::Verbose,
+        _ => Talk::Normal,
+    };
+    let session = Session {
+        screen: Screen::new(talk, colour(cli.color)),
+        pool_dir: cli.pool,
+    };
+    let s = &session;
+    match cli.command {
+        Command::Init(a) => init::run(s, a),
+        Command::Import(a) => import::run(s, a),
+        Command::Create(a) => create::create(s, a),
+        Command::Clone(a) => create::clone(s, a),
+        Command::List(a) => list::run(s, &a),
+        Command::Activate(a) => activate::activate(s, &a),
+        Command::Rollback(a) => activate::rollback(s, &a),
+        Command::Upgrade(a) => upgrade::run(s, a),
+        Command::Run(a) => run::run(s, a),
+        Command::Shell(a) => run::shell(s, &a),
+        Command::Destroy(a) => destroy::run(s, &a),
+        Command::Rename(a) => rename::run(s, &a),
+        Command::Describe(a) => notes::describe(s, &a),
+        Command::Pin(a) => notes::pin(s, &a.operands, true, a.changing),
+        Command::Unpin(a) => notes::pin(s, &a.operands, false, a.changing),
+        Command::Mount(a) => mount::mount(s, &a),
+        Command::Umount(a) => mount::umount(s, &a),
+        Command::Set(a) => properties::set(s, &a),
+        Command::Get(a) => properties::get(s, &a),
+        Command::Status(a) => status::run(s, &a),
+        Command::Check(a) => check::run(s, &a),
+        Command::Publish(a) => publish::run(s, &a),
+        Command::Completions(a) => completions::run(s, &a),
+    }
+}
+
+/// Returns whether standard output is to be coloured.
+pub fn colour(when: Color) -> bool {
+    match when {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto => {
+            std::io::stdout().is_terminal()
+                && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
+        }
+    }
+}
+
+/// Returns the table of properties for the help of `set`.
+pub fn properties_help() -> String {
+    let mut text = String::from(
+        "Examples:\n  netbe set mac=dc:a6:32:01:02:03 nog\n  netbe set ip=10.0.0.5/24,10.0.0.1 nog\n  netbe set server=10.0.0.1\n  netbe set mac= nog\n\nProperties:\n",
+    );
+    for p in crate::pool::properties::ALL {
+        text.push_str(&format!(
+            "  {:<16}{}: {}; default: {}\n",
+            p.name, p.help, p.value, p.default
+        ));
+    }
+    text.trim_end().to_string()
+}

@@ -1,0 +1,86 @@
+//! `netbe upgrade`
+
+use anyhow::Result;
+
+use super::Session;
+use crate::cli::Upgrade;
+use crate::lifecycle::upgrade::{self, Request, Upgraded};
+use crate::output::{clean, table};
+use crate::packages::Changes;
+use crate::pool::Operand;
+
+/// Upgrades a copy of an environment.
+pub fn run(session: &Session, args: Upgrade) -> Result<u8> {
+    let request = Request {
+        // One of the two is there: the command line asks for it.
+        source: match (args.source, args.node) {
+            (Some(source), _) => source,
+            (None, Some(node)) => Operand { node, env: None },
+            (None, None) => return Ok(2),
+        },
+        name: args.name,
+        command: args.program,
+        activate: args.activate,
+        keep: args.keep,
+        description: args.description,
+        echo: session.screen.draws_progress(),
+    };
+    let outcome = upgrade::upgrade(&session.pool()?, &request, args.changing.into())?;
+    match session.done(outcome)? {
+        None => {}
+        Some(Upgraded::NothingToDo(source)) => {
+            session.screen.sentence(&format!(
+                "Nothing to upgrade in {source}; no new environment."
+            ))?;
+        }
+        Some(Upgraded::New {
+            name,
+            origin,
+            changes,
+            active,
+            log,
+            notes,
+            warnings,
+        }) => {
+            if let Some(changes) = &changes {
+                session
+                    .screen
+                    .answer(&changes_table(changes, session.screen.colour))?;
+            }
+            let node = name.split('/').next().unwrap_or_default();
+            let next = match active {
+                true => format!("{node} boots it next."),
+                false => format!("To boot it next: netbe activate {name}"),
+            };
+            session
+                .screen
+                .sentence(&format!("Created {name}, upgraded from {origin}. {next}"))?;
+            session.screen.detail(&format!(
+                "everything the upgrade said is in {}",
+                log.display()
+            ));
+            session.screen.notes(&notes);
+            session.screen.warnings(&warnings);
+        }
+    }
+    Ok(0)
+}
+
+fn changes_table(changes: &Changes, colour: bool) -> String {
+    let row = |package: &str, old: &str, new: &str| vec![clean(package), clean(old), clean(new)];
+    let mut rows = Vec::new();
+    for (name, old, new) in changes.upgraded.iter().chain(&changes.downgraded) {
+        rows.push(row(name, old, new));
+    }
+    rows.extend(changes.added.iter().map(|(name, new)| row(name, "-", new)));
+    rows.extend(
+        changes
+            .removed
+            .iter()
+            .map(|(name, old)| row(name, old, "-")),
+    );
+    match rows.is_empty() {
+        true => String::new(),
+        false => table::table(&["PACKAGE", "BEFORE", "AFTER"], &rows, colour),
+    }
+}

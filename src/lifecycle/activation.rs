@@ -1,0 +1,245 @@
+//! What a node boots next: `activate` and `rollback`.
+//!
+//! One rename of one link is the commit. Before it, what it leads to is verified, exported and durable;
+//! after it, the rename is made durable before success is reported. Not for boots once or on trial.
+
+use anyhow::{Context, Result};
+use jiff::{SignedDuration, Timestamp};
+
+use super::{Mode, Outcome, creation, dressing, verification};
+use crate::failure::Failure;
+use crate::pool::record;
+use crate::pool::{Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock, layout};
+use crate::publish::{self, Published, tftp};
+use crate::storage::{btrfs, replace};
+
+/// What was activated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Activated {
+    /// Its name, `NODE/ENV`.
+    pub name: String,
+    /// What the node would have booted before, where that was another one.
+    pub before: Option<String>,
+    /// What is not as it should be, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Activates an environment: the one named, a node's newest, or the only candidate there is.
+pub fn activate(
+    pool: &Pool,
+    operand: Option<&Operand>,
+    force: bool,
+    mode: Mode,
+) -> Result<Outcome<Activated>> {
+    let chosen = choose(pool, operand)?;
+    perform(pool, &chosen.node.clone(), move |_| Ok(chosen), force, mode)
+}
+
+/// Activates what was active before.
+pub fn rollback(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<Activated>> {
+    perform(pool, node, previous, false, mode)
+}
+
+fn perform(
+    pool: &Pool,
+    node: &NodeName,
+    choice: impl FnOnce(&Node) -> Result<Environment>,
+    force: bool,
+    mode: Mode,
+) -> Result<Outcome<Activated>> {
+    let lock = match mode.dry_run {
+        true => None,
+        false => Some(creation::lock_node(pool, node, mode)?),
+    };
+    let node = pool.node(node)?;
+    let chosen = choice(&node)?;
+    // Again by name: under the lock it is what it is now.
+    let env = node.environment(&chosen.name)?;
+    let mut warnings = refuse_unsound(pool, &node, &env, force)?;
+    let before = node
+        .active
+        .as_ref()
+        .filter(|a| **a != env.name)
+        .map(|a| format!("{}/{a}", node.name));
+    let Some(lock) = lock else {
+        return Ok(Outcome::Planned(steps(&node, &env, before.as_deref())));
+    };
+    let shared = PoolLock::take(pool.root(), mode.wait)?;
+    warnings.extend(switch(pool, &lock, &shared, &node, &env)?);
+    Ok(Outcome::Done(Activated {
+        name: env.to_string(),
+        before,
+        warnings,
+    }))
+}
+
+fn steps(node: &Node, env: &Environment, before: Option<&str>) -> Vec<String> {
+    let mut steps = Vec::new();
+    if node.is_offered() {
+        steps.push(format!("export {env}"));
+    }
+    match before {
+        Some(before) => steps.push(format!("{} boots {env} instead of {before}", node.name)),
+        None => steps.push(format!("{} boots {env}, as before", node.name)),
+    }
+    steps
+}
+
+fn refuse_unsound(pool: &Pool, node: &Node, env: &Environment, force: bool) -> Result<Vec<String>> {
+    // A template is booted by nobody; what is made from it is verified.
+    if node.is_template() && env.problems.is_empty() {
+        return Ok(Vec::new());
+    }
+    let reasons = verification::reasons(pool, node, env)?;
+    if reasons.is_empty() {
+        return Ok(Vec::new());
+    }
+    let whole = env.root().is_dir() && env.boot().is_dir();
+    if force && whole {
+        return Ok(reasons
+            .iter()
+            .map(|r| format!("{env} may not boot: {r}"))
+            .collect());
+    }
+    let failure = dressing::would_not_boot(&env.to_string(), &reasons);
+    Err(if whole {
+        failure.hint(format!(
+            "mend it, or all the same: netbe activate {env} --force"
+        ))
+    } else {
+        failure.hint(format!("netbe check {}", node.name))
+    }
+    .into())
+}
+
+/// Makes `env` what the node boots next, durably; it has been verified.
+///
+/// Activating what is active brings everything around it up to date.
+pub fn switch(
+    pool: &Pool,
+    _lock: &NodeLock,
+    shared: &PoolLock,
+    node: &Node,
+    env: &Environment,
+) -> Result<Vec<String>> {
+    let mut warnings = publish::export(pool, shared, node, env)
+        .with_context(|| format!("nothing was changed: exporting {env}"))?;
+    mark_served(node, env)?;
+    let changes = node.active.as_ref() != Some(&env.name);
+    if changes {
+        mark_left(node, env)?;
+    }
+    // What run, mount or a person has written into it must be there after a power cut too.
+    btrfs::sync(&env.root()).context("making the environment durable")?;
+    if changes || !env.active {
+        let link = node.dir.join(layout::ACTIVE);
+        replace::link(&link, &layout::active_target(&env.name))
+            .with_context(|| format!("activating {env}"))?;
+        replace::directory(&node.dir).context("making the activation durable")?;
+    }
+    let now = pool.node(&node.name)?;
+    let mut done = Published::default();
+    tftp::bring_node_up_to_date(pool, Some(shared), &now, &mut done)?;
+    warnings.extend(done.warnings);
+    Ok(warnings)
+}
+
+/// Notes, before it is true, that a machine can come to run an environment.
+pub fn mark_served(node: &Node, env: &Environment) -> Result<()> {
+    if let Some(mut record) = env.record.clone()
+        && node.is_offered()
+        && !record.served
+    {
+        record.served = true;
+        record::write(&env.dir.join("env.json"), &record)?;
+    }
+    Ok(())
+}
+
+/// Notes when the active environment stops being it: what rollback goes by.
+fn mark_left(node: &Node, next: &Environment) -> Result<()> {
+    let Ok(env) = node.active_environment() else {
+        return Ok(());
+    };
+    let Some(mut record) = env.record.clone() else {
+        return Ok(());
+    };
+    let now = Timestamp::now();
+    // Later than when the next one left, also where the clock was set back between: twice is back again.
+    let floor = next.record.as_ref().and_then(|r| r.left);
+    record.left = Some(match floor {
+        Some(floor) if floor >= now => floor
+            .checked_add(SignedDuration::from_nanos(1))
+            .unwrap_or(now),
+        _ => now,
+    });
+    record::write(&env.dir.join("env.json"), &record)
+}
+
+fn choose(pool: &Pool, operand: Option<&Operand>) -> Result<Environment> {
+    match operand {
+        Some(Operand {
+            node,
+            env: Some(env),
+        }) => pool.environment(node, env),
+        Some(Operand { node, env: None }) => {
+            let node = pool.node(node)?;
+            match newer(&node)? {
+                Some(env) => Ok(env),
+                // Nothing newer: what is active stays, and everything around it is looked after.
+                None => node.active_environment(),
+            }
+        }
+        None => {
+            let nodes = pool.nodes()?;
+            let mut candidates = Vec::new();
+            for node in nodes.iter().filter(|n| !n.is_template()) {
+                candidates.extend(newer(node)?);
+            }
+            match candidates.len() {
+                1 => Ok(candidates.remove(0)),
+                0 => Err(
+                    Failure::refused("no node has an environment newer than its active one")
+                        .hint("netbe list; netbe activate NODE/ENV")
+                        .into(),
+                ),
+                _ => {
+                    let names: Vec<String> = candidates.iter().map(ToString::to_string).collect();
+                    Err(
+                        Failure::refused(format!("several could be meant: {}", names.join(", ")))
+                            .hint(format!("netbe activate {}", candidates[0].node))
+                            .into(),
+                    )
+                }
+            }
+        }
+    }
+}
+
+/// Returns a node's newest environment when that is newer than its active one.
+fn newer(node: &Node) -> Result<Option<Environment>> {
+    let active = node.active_environment().ok().map(|e| e.created());
+    Ok(node
+        .environments()?
+        .into_iter()
+        .filter(|e| !e.active && e.problems.is_empty())
+        .filter(|e| active.is_none_or(|a| e.created() > a))
+        .max_by_key(Environment::created))
+}
+
+fn previous(node: &Node) -> Result<Environment> {
+    node.environments()?
+        .into_iter()
+        .filter(|e| !e.active)
+        .filter_map(|e| Some((e.record.as_ref()?.left?, e)))
+        .max_by_key(|(left, _)| *left)
+        .map(|(_, env)| env)
+        .ok_or_else(|| {
+            Failure::refused(format!(
+                "{} has no environment that was active before",
+                node.name
+            ))
+            .hint(format!("netbe list {0}; netbe activate {0}/ENV", node.name))
+            .into()
+        })
+}

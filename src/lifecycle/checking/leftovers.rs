@@ -1,0 +1,118 @@
+//! What interrupted commands leave: hidden stages, trash, half-replaced files, the second name of a rename.
+//!
+//! Nothing here is an environment anybody sees. What a running command is making is left alone: its lock is
+//! held.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::{Finding, Repair};
+use crate::pool::{Environment, Node, NodeName, Pool, layout, lock};
+use crate::storage::replace;
+
+/// Finds what is left in the pool's own directories.
+pub(super) fn in_pool(pool: &Pool, nodes: &[Node]) -> Result<Vec<Finding>> {
+    let root = pool.root();
+    let mut found = Vec::new();
+    for dir in [
+        root.to_path_buf(),
+        layout::tftp(root),
+        layout::publish(root),
+    ] {
+        found.extend(half_replaced(&dir, None)?);
+    }
+    let dir = layout::nodes(root);
+    for name in layout::names_in(&dir)? {
+        let path = dir.join(&name);
+        if let Some(node) = made_for(&name) {
+            if !lock::is_held(root, &node) {
+                found.push(hidden(&path, Some(node)));
+            }
+        } else if let Ok(node) = name.parse::<NodeName>()
+            && path.symlink_metadata().is_ok_and(|m| m.is_dir())
+        {
+            if !nodes.iter().any(|n| n.name == node) && !lock::is_held(root, &node) {
+                found.push(second_name(&path, node));
+            }
+        } else {
+            found.push(foreign(&path));
+        }
+    }
+    Ok(found)
+}
+
+/// Finds what is left in a node's directory and in those of its environments.
+pub(super) fn in_node(pool: &Pool, node: &Node, envs: &[Environment]) -> Result<Vec<Finding>> {
+    if lock::is_held(pool.root(), &node.name) {
+        return Ok(Vec::new());
+    }
+    let own = Some(node.name.clone());
+    let mut found = half_replaced(&node.dir, own.as_ref())?;
+    for name in layout::names_in(&node.dir)? {
+        if layout::is_hidden_work(&name) {
+            found.push(hidden(&node.dir.join(name), own.clone()));
+        }
+    }
+    let dir = node.dir.join(layout::ENVS);
+    for name in layout::names_in(&dir)? {
+        let path = dir.join(&name);
+        match envs.iter().find(|e| e.name.as_str() == name) {
+            Some(_) => found.extend(half_replaced(&path, own.as_ref())?),
+            None if name.parse::<crate::pool::EnvName>().is_ok()
+                && path.symlink_metadata().is_ok_and(|m| m.is_dir()) =>
+            {
+                found.push(second_name(&path, node.name.clone()));
+            }
+            None => found.push(foreign(&path)),
+        }
+    }
+    Ok(found)
+}
+
+fn half_replaced(dir: &Path, node: Option<&NodeName>) -> Result<Vec<Finding>> {
+    Ok(layout::names_in(dir)?
+        .iter()
+        .filter(|n| replace::is_leftover(n) && !is_alive(n))
+        .map(|n| hidden(&dir.join(n), node.cloned()))
+        .collect())
+}
+
+/// Returns whether the process that is replacing a file lives; its number is in the name.
+fn is_alive(name: &str) -> bool {
+    name.trim_end_matches(".new")
+        .rsplit_once('.')
+        .is_some_and(|(_, pid)| Path::new("/proc").join(pid).exists())
+}
+
+fn hidden(path: &Path, node: Option<NodeName>) -> Finding {
+    Finding::repairable(
+        path.display(),
+        "an interrupted command left it",
+        Repair::Remove(path.to_path_buf(), node),
+    )
+}
+
+fn second_name(path: &Path, node: NodeName) -> Finding {
+    Finding::repairable(
+        path.display(),
+        "an interrupted rename left it under its other name",
+        Repair::FinishRename(PathBuf::from(path), node),
+    )
+}
+
+fn foreign(path: &Path) -> Finding {
+    Finding::new(
+        path.display(),
+        "it is nothing of netbe's",
+        "look what it is, and move it out of the pool",
+    )
+}
+
+/// Returns the node a hidden directory beside the nodes is made for.
+fn made_for(name: &str) -> Option<NodeName> {
+    let rest = name
+        .strip_prefix(layout::STAGED)
+        .or_else(|| name.strip_prefix(layout::TRASH))?;
+    rest.rsplit_once('-')?.0.parse().ok()
+}

@@ -1,0 +1,267 @@
+//! Looking at everything that should hold, and mending what has one safe answer: `check`.
+//!
+//! Looking takes no lock and changes nothing; what a command that runs now is making is no finding. Each
+//! finding says what is wrong with which thing and what to do.
+
+mod leftovers;
+mod repair;
+
+use std::collections::HashMap;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::verification;
+use crate::pool::{EnvName, Environment, Node, NodeName, Pool, layout};
+use crate::publish;
+use crate::storage::btrfs;
+
+pub use repair::repair;
+
+/// One thing that is not as it should be.
+#[derive(Debug, Clone, Serialize)]
+pub struct Finding {
+    /// The node, environment or file it is about.
+    pub about: String,
+    /// What is wrong, a sentence without its period.
+    pub problem: String,
+    /// What to do about it.
+    pub remedy: String,
+    /// Whether `--repair` does it.
+    pub repairable: bool,
+    #[serde(skip)]
+    repair: Option<Repair>,
+}
+
+/// What has one safe answer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Repair {
+    /// Delete what an interrupted command left under a hidden name.
+    Remove(PathBuf, Option<NodeName>),
+    /// Delete the one of two names that an interrupted rename left.
+    FinishRename(PathBuf, NodeName),
+    /// Write a lost `env.json` from what the disk says.
+    Describe(NodeName, EnvName),
+    /// Lead `active` to the only complete environment there is.
+    Activate(NodeName, EnvName),
+    /// Write again what the network is offered.
+    Publish,
+}
+
+const REPAIR: &str = "netbe check --repair";
+
+impl Finding {
+    #[allow(clippy::needless_pass_by_value)]
+    fn new(about: impl ToString, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self {
+            about: about.to_string(),
+            problem: problem.into(),
+            remedy: remedy.into(),
+            repairable: false,
+            repair: None,
+        }
+    }
+
+    fn repairable(about: impl ToString, problem: impl Into<String>, repair: Repair) -> Self {
+        Self {
+            repairable: true,
+            repair: Some(repair),
+            ..Self::new(about, problem, REPAIR)
+        }
+    }
+}
+
+/// Looks at one node, or at the pool and all of them.
+pub fn check(pool: &Pool, only: Option<&NodeName>) -> Result<Vec<Finding>> {
+    let nodes = match only {
+        Some(name) => vec![pool.node(name)?],
+        None => pool.nodes()?,
+    };
+    let mut found = Vec::new();
+    if only.is_none() {
+        found.extend(leftovers::in_pool(pool, &nodes)?);
+        found.extend(unreachable_by_tftp(pool));
+    }
+    for node in &nodes {
+        found.extend(of_node(pool, node)?);
+    }
+    if only.is_none() {
+        found.extend(twins(&nodes)?);
+        found.extend(publication(pool)?);
+    }
+    Ok(found)
+}
+
+fn of_node(pool: &Pool, node: &Node) -> Result<Vec<Finding>> {
+    let envs = node.environments()?;
+    let mut found: Vec<Finding> = node
+        .problems
+        .iter()
+        .filter(|p| !p.contains(layout::ACTIVE))
+        .map(|p| {
+            Finding::new(
+                &node.name,
+                p,
+                "restore it from a backup, or netbe set the properties again",
+            )
+        })
+        .collect();
+    found.extend(leftovers::in_node(pool, node, &envs)?);
+    found.extend(active_link(node, &envs));
+    for env in &envs {
+        found.extend(of_environment(pool, node, env)?);
+    }
+    Ok(found)
+}
+
+fn active_link(node: &Node, envs: &[Environment]) -> Option<Finding> {
+    let problem = match &node.active {
+        Some(name) if envs.iter().any(|e| e.name == *name) => return None,
+        Some(name) => format!("its active environment {name} does not exist"),
+        None => match node.problems.iter().find(|p| p.contains(layout::ACTIVE)) {
+            Some(problem) => problem.clone(),
+            None => "it has no active environment".to_string(),
+        },
+    };
+    let mut complete = envs.iter().filter(|e| e.problems.is_empty());
+    Some(match (complete.next(), complete.next()) {
+        (Some(only), None) => Finding::repairable(
+            &node.name,
+            problem,
+            Repair::Activate(node.name.clone(), only.name.clone()),
+        ),
+        _ => Finding::new(
+            &node.name,
+            problem,
+            format!("netbe activate {}/ENV", node.name),
+        ),
+    })
+}
+
+fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Finding>> {
+    let halves = env.root().is_dir() && env.boot().is_dir();
+    if env.record.is_none() && halves && env.problems.len() == 1 {
+        let repair = Repair::Describe(node.name.clone(), env.name.clone());
+        return Ok(vec![Finding::repairable(
+            env,
+            env.problems[0].clone(),
+            repair,
+        )]);
+    }
+    if !env.problems.is_empty() {
+        return Ok(env
+            .problems
+            .iter()
+            .map(|p| {
+                Finding::new(
+                    env,
+                    p,
+                    format!("netbe destroy {env}, when nothing in it is needed"),
+                )
+            })
+            .collect());
+    }
+    let mut found: Vec<Finding> = match verification::reasons(pool, node, env) {
+        Ok(reasons) => reasons
+            .iter()
+            .map(|r| {
+                Finding::new(
+                    env,
+                    format!("it would not boot: {r}"),
+                    remedy_for(node, env),
+                )
+            })
+            .collect(),
+        Err(e) => vec![Finding::new(
+            env,
+            format!("it cannot be read: {e:#}"),
+            "run netbe check as root",
+        )],
+    };
+    for (half, path) in [("root", env.root()), ("boot", env.boot())] {
+        if let Ok(nested) = btrfs::nested(&path) {
+            found.extend(nested.iter().map(|inner| {
+                Finding::new(
+                    env,
+                    format!("its {half} half holds the nested subvolume {inner}, which a plain snapshot leaves out"),
+                    format!("netbe clone {env} {}/NEW carries it along as a directory", node.name),
+                )
+            }));
+        }
+    }
+    Ok(found)
+}
+
+fn remedy_for(node: &Node, env: &Environment) -> String {
+    match env.active || env.template {
+        true => format!(
+            "netbe clone {env} {}/NEW writes the boot files anew",
+            node.name
+        ),
+        false => format!("netbe shell {env}, or netbe destroy {env}"),
+    }
+}
+
+/// Finds environments that are the same one by their records: copied in by hand, one of the two lies.
+fn twins(nodes: &[Node]) -> Result<Vec<Finding>> {
+    let mut seen: HashMap<String, String> = HashMap::new();
+    let mut found = Vec::new();
+    for node in nodes {
+        for env in node.environments()? {
+            let Some(uuid) = env.uuid().map(str::to_string) else {
+                continue;
+            };
+            if let Some(other) = seen.insert(uuid, env.to_string()) {
+                found.push(Finding::new(
+                    &env,
+                    format!("its env.json is that of {other}: one of them was copied by hand"),
+                    format!(
+                        "remove {}, then {REPAIR}",
+                        env.dir.join("env.json").display()
+                    ),
+                ));
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// Finds directories on the way to the TFTP tree that the server, which is not root, cannot pass.
+fn unreachable_by_tftp(pool: &Pool) -> Vec<Finding> {
+    let closed = |dir: &Path| {
+        dir.metadata()
+            .is_ok_and(|m| m.is_dir() && m.permissions().mode() & 0o001 == 0)
+    };
+    layout::tftp(pool.root())
+        .ancestors()
+        .filter(|d| closed(d))
+        .map(|d| {
+            Finding::new(
+                d.display(),
+                "the TFTP server may not pass through it to the boot files",
+                format!("chmod o+x {}", d.display()),
+            )
+        })
+        .collect()
+}
+
+fn publication(pool: &Pool) -> Result<Vec<Finding>> {
+    if !nix::unistd::geteuid().is_root() {
+        return Ok(Vec::new());
+    }
+    let state = publish::everything(pool, None)?;
+    let stale = state.steps.iter().map(|step| {
+        Finding::repairable(
+            "publish",
+            format!("what the network is offered is not up to date: to {step}"),
+            Repair::Publish,
+        )
+    });
+    let wrong = state
+        .warnings
+        .iter()
+        .map(|w| Finding::new("publish", w, "see netbe-publish(8)"));
+    Ok(stale.chain(wrong).collect())
+}

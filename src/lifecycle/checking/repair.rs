@@ -1,0 +1,139 @@
+//! Mending what has one safe answer. Each mend looks again under the lock before it acts.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::Map;
+
+use super::{Finding, Repair};
+use crate::boot::{self, fstab};
+use crate::lifecycle::{Mode, activation, creation, renaming};
+use crate::pool::record::{self, EnvRecord, VERSION};
+use crate::pool::{Environment, Node, NodeName, Pool, PoolLock, environment, layout, stage};
+use crate::publish;
+use crate::storage::beneath::Tree;
+use crate::storage::btrfs;
+
+/// Mends the findings that have one safe answer; returns what was done, a sentence part each.
+pub fn repair(pool: &Pool, findings: &[Finding], mode: Mode) -> Result<Vec<String>> {
+    let mut done = Vec::new();
+    let mut repairs: Vec<&Repair> = findings.iter().filter_map(|f| f.repair.as_ref()).collect();
+    // Publishing last: the others change what there is to publish.
+    repairs.sort_by_key(|r| matches!(r, Repair::Publish));
+    repairs.dedup();
+    for one in repairs {
+        let what = sentence(one);
+        if !mode.dry_run {
+            mend(pool, one, mode).with_context(|| format!("to {what}"))?;
+        }
+        done.push(what);
+    }
+    Ok(done)
+}
+
+fn sentence(repair: &Repair) -> String {
+    match repair {
+        Repair::Remove(path, _) | Repair::FinishRename(path, _) => {
+            format!("remove {}", path.display())
+        }
+        Repair::Describe(node, env) => format!("write the env.json of {node}/{env}"),
+        Repair::Activate(node, env) => format!("activate {node}/{env}"),
+        Repair::Publish => "publish".to_string(),
+    }
+}
+
+fn mend(pool: &Pool, repair: &Repair, mode: Mode) -> Result<()> {
+    match repair {
+        Repair::Remove(path, node) => {
+            let _lock = node
+                .as_ref()
+                .map(|n| creation::lock_node(pool, n, mode))
+                .transpose()?;
+            remove(path)
+        }
+        Repair::FinishRename(path, node) => finish_rename(pool, path, node, mode),
+        Repair::Describe(node, env) => {
+            let _lock = creation::lock_node(pool, node, mode)?;
+            let node = pool.node(node)?;
+            describe(&node, &node.environment(env)?)
+        }
+        Repair::Activate(name, env) => {
+            let lock = creation::lock_node(pool, name, mode)?;
+            let node = pool.node(name)?;
+            let env = node.environment(env)?;
+            let shared = PoolLock::take(pool.root(), mode.wait)?;
+            activation::switch(pool, &lock, &shared, &node, &env).map(drop)
+        }
+        Repair::Publish => {
+            let shared = PoolLock::take(pool.root(), mode.wait)?;
+            publish::everything(pool, Some(&shared)).map(drop)
+        }
+    }
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match path.symlink_metadata() {
+        Ok(m) if m.is_dir() => stage::remove(path)?,
+        Ok(_) => fs::remove_file(path)?,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => return Err(e.into()),
+    }
+    Ok(())
+}
+
+/// Takes away the name of two that is not shown, and the mark on the other.
+fn finish_rename(pool: &Pool, path: &Path, node: &NodeName, mode: Mode) -> Result<()> {
+    let _lock = creation::lock_node(pool, node, mode)?;
+    let parent = path.parent().unwrap_or(path);
+    if parent == layout::nodes(pool.root()) {
+        let shared = PoolLock::take(pool.root(), mode.wait)?;
+        // What leads to the old name leads to the new before the old goes.
+        publish::everything(pool, Some(&shared))?;
+        stage::discard(path, parent)?;
+        for new in pool.nodes()? {
+            if new.record.replaces.as_deref() == Some(node.as_str()) {
+                let mut record = new.record.clone();
+                record.replaces = None;
+                record::write(&new.dir.join("node.json"), &record)?;
+            }
+        }
+        return Ok(());
+    }
+    stage::discard(path, &layout::node(pool.root(), node))?;
+    for env in pool.node(node)?.environments()? {
+        if env.record.as_ref().is_some_and(|r| r.replaces.is_some()) {
+            renaming::settle(&env.dir)?;
+        }
+    }
+    Ok(())
+}
+
+/// Writes a lost record from what the disk says. What it cannot say is taken for the safe thing: that a
+/// machine may have booted it.
+fn describe(node: &Node, env: &Environment) -> Result<()> {
+    let info = btrfs::info(&env.root())?;
+    let (root, boot) = (Tree::open(&env.root())?, Tree::open(&env.boot())?);
+    let summary = boot::summary(&boot, &root);
+    let fstab = root.read_text("etc/fstab")?.unwrap_or_default();
+    let record = EnvRecord {
+        version: VERSION,
+        uuid: info.uuid.to_string(),
+        created: info.created,
+        origin: None,
+        description: String::new(),
+        pinned: false,
+        boot_mount: fstab::boot_mount(&fstab).unwrap_or_else(|| "/boot".to_string()),
+        arch: summary.arch.map(|a| a.name().to_string()),
+        kernel: environment::kernel_seen(&env.boot(), &summary),
+        added: Vec::new(),
+        stripped: Vec::new(),
+        served: node.is_offered(),
+        left: None,
+        failed: None,
+        upgrade: None,
+        replaces: None,
+        other: Map::new(),
+    };
+    record::write(&env.dir.join("env.json"), &record)
+}

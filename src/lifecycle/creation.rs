@@ -1,0 +1,315 @@
+//! Making an environment from another: `create` and `clone`.
+//!
+//! Promises that the new one is whole or not there, and names itself in everything firmware and kernel
+//! read; for another node it has an identity of its own. A new node arrives with its first environment, by
+//! one rename. Not for systems from outside.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+
+use super::dressing::{self, Wanted};
+use super::{Mode, Outcome, activation, halves, identity, setting};
+use crate::failure::Failure;
+use crate::pool::lock::Share;
+use crate::pool::record::{self, EnvRecord, NodeRecord, Origin};
+use crate::pool::stage::Staged;
+use crate::pool::{
+    EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock, layout,
+};
+use crate::storage::btrfs;
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The environment to make; without a name it gets one made of the time.
+    pub target: Operand,
+    /// What to make it from; else the node's active one, else the only template's.
+    pub from: Option<Operand>,
+    /// Properties of a node that does not exist yet, as `(name, value)`.
+    pub properties: Vec<(String, String)>,
+    /// What to say of it.
+    pub description: String,
+    /// Whether to make it what the node boots next.
+    pub activate: bool,
+}
+
+/// What was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Created {
+    /// Its name, `NODE/ENV`.
+    pub name: String,
+    /// What it was made from, `NODE/ENV`.
+    pub origin: String,
+    /// Whether its node is new.
+    pub new_node: bool,
+    /// Whether the node boots it next.
+    pub active: bool,
+    /// What else a person should know, a sentence each.
+    pub notes: Vec<String>,
+    /// What is not as it should be, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Makes an environment.
+pub fn create(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Created>> {
+    let plan = Plan::new(pool, request)?;
+    if mode.dry_run {
+        return Ok(Outcome::Planned(plan.steps()));
+    }
+    let (lock, _source_stays) =
+        NodeLock::take_both(pool.root(), &plan.node, &plan.source.node, mode.wait)?;
+    // Again, now that nobody else changes what it rests on.
+    let again = Plan::new(pool, request)?;
+    if again.source.node != plan.source.node {
+        return Err(
+            Failure::refused("what it would be made from changed meanwhile")
+                .hint("try again")
+                .into(),
+        );
+    }
+    again.apply(pool, &lock, mode).map(Outcome::Done)
+}
+
+struct Plan {
+    node: NodeName,
+    env: EnvName,
+    existing: Option<Node>,
+    record: NodeRecord,
+    source: Environment,
+    origin: EnvRecord,
+    description: String,
+    activate: bool,
+}
+
+impl Plan {
+    fn new(pool: &Pool, request: &Request) -> Result<Self> {
+        let existing = match pool.node(&request.target.node) {
+            Ok(node) => Some(node),
+            Err(e) if is_not_found(&e) => None,
+            Err(e) => return Err(e),
+        };
+        let record = match &existing {
+            Some(node) => {
+                if let Some((key, value)) = request.properties.first() {
+                    return Err(Failure::usage(format!(
+                        "{} is there already; {key} is for a new node",
+                        node.name
+                    ))
+                    .hint(format!("netbe set {key}={value} {}", node.name))
+                    .into());
+                }
+                node.record.clone()
+            }
+            None => setting::new_node_record(pool, &request.properties)?,
+        };
+        let source = match (&request.from, &existing) {
+            (Some(from), _) => pool.resolve(from)?,
+            (None, Some(node)) => node.active_environment()?,
+            (None, None) => only_template(pool, &request.target)?,
+        };
+        if !source.problems.is_empty() {
+            return Err(Failure::refused(format!(
+                "{source} is damaged: {}",
+                source.problems.join("; ")
+            ))
+            .hint(format!("netbe check {}", source.node))
+            .into());
+        }
+        let env = free_name(existing.as_ref(), &request.target)?;
+        let origin = source.record_for_change()?;
+        Ok(Self {
+            node: request.target.node.clone(),
+            env,
+            activate: request.activate || existing.is_none(),
+            existing,
+            record,
+            source,
+            origin,
+            description: request.description.clone(),
+        })
+    }
+
+    fn other_node(&self) -> bool {
+        self.source.node != self.node
+    }
+
+    fn steps(&self) -> Vec<String> {
+        let name = format!("{}/{}", self.node, self.env);
+        let mut steps = Vec::new();
+        if self.existing.is_none() {
+            steps.push(format!("make node {}", self.node));
+        }
+        steps.push(format!("snapshot both halves of {} as {name}", self.source));
+        if self.other_node() {
+            steps.push(format!("give {name} an identity of its own"));
+        }
+        steps.push(format!("write the boot files and fstab of {name}"));
+        if self.activate {
+            steps.push(format!("activate {name}"));
+        }
+        steps
+    }
+
+    fn apply(self, pool: &Pool, lock: &NodeLock, mode: Mode) -> Result<Created> {
+        let name = format!("{}/{}", self.node, self.env);
+        let made = match &self.existing {
+            Some(node) => {
+                let stage = Staged::new(&node.dir, self.env.as_str())?;
+                let notes = self.fill(pool, stage.path())?;
+                stage.publish(&layout::env(pool.root(), &self.node, &self.env))?;
+                notes
+            }
+            None => self.make_node(pool)?,
+        };
+        let node = pool.node(&self.node)?;
+        let mut warnings = Vec::new();
+        if self.activate {
+            let env = node.environment(&self.env)?;
+            let shared = PoolLock::take(pool.root(), mode.wait)?;
+            warnings.extend(activation::switch(pool, lock, &shared, &node, &env)?);
+        }
+        if !node.is_offered() && !node.is_template() {
+            warnings.push(format!(
+                "no machine can ask for {n} yet: netbe set mac=MAC {n}, or serial=SERIAL for a Raspberry Pi",
+                n = self.node
+            ));
+        }
+        Ok(Created {
+            name,
+            origin: self.source.to_string(),
+            new_node: self.existing.is_none(),
+            active: self.activate,
+            notes: made,
+            warnings,
+        })
+    }
+
+    fn make_node(&self, pool: &Pool) -> Result<Vec<String>> {
+        let stage = Staged::new(&layout::nodes(pool.root()), self.node.as_str())?;
+        let dir = stage.path().join(layout::ENVS).join(self.env.as_str());
+        std::fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
+        let notes = self.fill(pool, &dir)?;
+        record::write(&stage.path().join("node.json"), &self.record)?;
+        std::os::unix::fs::symlink(
+            layout::active_target(&self.env),
+            stage.path().join(layout::ACTIVE),
+        )
+        .with_context(|| format!("activating {}/{}", self.node, self.env))?;
+        stage.publish(&layout::node(pool.root(), &self.node))?;
+        Ok(notes)
+    }
+
+    /// Makes the halves and the record in a directory of a stage.
+    fn fill(&self, pool: &Pool, dir: &Path) -> Result<Vec<String>> {
+        let mut notes = halves::snapshot(&self.source, dir)?;
+        let (root, boot) = (dir.join(layout::ROOT), dir.join(layout::BOOT));
+        if self.other_node() {
+            notes.extend(identity::reset(
+                &root,
+                &boot,
+                &self.source.node,
+                &self.node,
+            )?);
+        }
+        let uuid = btrfs::info(&root)?.uuid.to_string();
+        let mut record = EnvRecord {
+            uuid,
+            created: Timestamp::now(),
+            origin: Some(Origin {
+                node: self.source.node.to_string(),
+                name: self.source.name.to_string(),
+                uuid: self.origin.uuid.clone(),
+            }),
+            description: self.description.clone(),
+            pinned: false,
+            served: false,
+            left: None,
+            failed: None,
+            upgrade: None,
+            replaces: None,
+            ..self.origin.clone()
+        };
+        let wanted = Wanted::new(pool, &self.node, &self.record, &self.env, &self.origin)?;
+        notes.extend(dressing::dress(&wanted, &root, &boot, &mut record)?);
+        if self.activate && !self.record.template {
+            let reasons = wanted.reasons_against(&root, &boot)?;
+            if !reasons.is_empty() {
+                let name = format!("{}/{}", self.node, self.env);
+                return Err(dressing::would_not_boot(&name, &reasons)
+                    .hint(format!(
+                        "nothing was made; mend {} or what it was made from",
+                        self.source
+                    ))
+                    .into());
+            }
+        }
+        record::write(&dir.join("env.json"), &record)?;
+        Ok(notes)
+    }
+}
+
+/// Returns the only template's active environment.
+///
+/// # Errors
+/// A refusal naming the templates there are, or how to get one.
+fn only_template(pool: &Pool, target: &Operand) -> Result<Environment> {
+    let templates: Vec<Node> = pool
+        .nodes()?
+        .into_iter()
+        .filter(Node::is_template)
+        .collect();
+    match templates.as_slice() {
+        [one] => one.active_environment(),
+        [] => Err(Failure::refused("there is no template to make a node from")
+            .hint("netbe import TEMPLATE SOURCE, or: netbe create NODE --from NODE")
+            .into()),
+        several => {
+            let names: Vec<&str> = several.iter().map(|n| n.name.as_str()).collect();
+            Err(
+                Failure::refused(format!("there are several templates: {}", names.join(", ")))
+                    .hint(format!("netbe create {target} --from {}", names[0]))
+                    .into(),
+            )
+        }
+    }
+}
+
+/// Returns the name the new environment gets.
+///
+/// # Errors
+/// A refusal when something stands under it, be it an environment or not.
+pub fn free_name(node: Option<&Node>, target: &Operand) -> Result<EnvName> {
+    let taken = |name: &EnvName| {
+        node.is_some_and(|n| {
+            n.dir
+                .join(layout::ENVS)
+                .join(name.as_str())
+                .symlink_metadata()
+                .is_ok()
+        })
+    };
+    match &target.env {
+        Some(name) if taken(name) => Err(Failure::refused(format!(
+            "{}/{name} is there already",
+            target.node
+        ))
+        .hint(format!("netbe list {}", target.node))
+        .into()),
+        Some(name) => Ok(name.clone()),
+        None => Ok(EnvName::made_at(Timestamp::now(), taken)),
+    }
+}
+
+/// Returns whether an error says that something does not exist.
+pub fn is_not_found(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<Failure>()
+        .is_some_and(|f| f.kind == crate::failure::Kind::NotFound)
+}
+
+/// Takes the lock of a node alone; here so that callers need not name how locks are shared.
+pub fn lock_node(pool: &Pool, node: &NodeName, mode: Mode) -> Result<NodeLock> {
+    NodeLock::take(pool.root(), node, Share::Alone, mode.wait)
+}

@@ -1,0 +1,230 @@
+//! Taking environments and nodes away: `destroy`.
+//!
+//! Refuses whatever may be needed: active, booted or perhaps booted, pending, pinned, in use on this
+//! machine. Nothing overrides "booted". It leaves by one rename, after nothing leads to it any more. Not
+//! for choosing what is old.
+
+use anyhow::{Context, Result};
+
+use super::{Mode, Outcome, creation, usage};
+use crate::failure::Failure;
+use crate::pool::lock::Share;
+use crate::pool::pending::Pending;
+use crate::pool::{Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock, layout, stage};
+use crate::publish::evidence::Evidence;
+use crate::publish::{self, Published, tftp};
+
+/// Which protections a destruction goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Scope {
+    /// One environment of a node that stays.
+    Environment,
+    /// The node with everything it has.
+    Node,
+}
+
+/// Destroys environments: all of them, or none where one is protected.
+pub fn environments(pool: &Pool, operands: &[Operand], mode: Mode) -> Result<Outcome<Vec<String>>> {
+    let names = sorted_nodes(operands.iter().map(|o| &o.node));
+    let locks = take_all(pool, &names, mode)?;
+    let mut found = Vec::new();
+    for operand in operands {
+        let Some(env) = &operand.env else {
+            return Err(
+                Failure::usage(format!("{operand} names a node, not an environment"))
+                    .hint(format!(
+                        "netbe destroy {operand}/ENV, or the whole node: netbe destroy -r {operand}"
+                    ))
+                    .into(),
+            );
+        };
+        let node = pool.node(&operand.node)?;
+        let env = node.environment(env)?;
+        if !found.iter().any(|e: &Environment| e.dir == env.dir) {
+            refuse(&node, std::slice::from_ref(&env), Scope::Environment)?;
+            found.push(env);
+        }
+    }
+    if mode.dry_run {
+        return Ok(Outcome::Planned(
+            found.iter().map(|e| format!("destroy {e}")).collect(),
+        ));
+    }
+    withdraw(pool, &found, mode)?;
+    for (done, env) in found.iter().enumerate() {
+        stage::discard(
+            &env.dir,
+            env.dir
+                .parent()
+                .and_then(|p| p.parent())
+                .unwrap_or(&env.dir),
+        )
+        .with_context(|| gone_so_far(env, &found[..done]))?;
+    }
+    drop(locks);
+    Ok(Outcome::Done(
+        found.iter().map(ToString::to_string).collect(),
+    ))
+}
+
+/// Destroys nodes with all their environments: all of them, or none where one is protected.
+pub fn nodes(pool: &Pool, names: &[NodeName], mode: Mode) -> Result<Outcome<Vec<String>>> {
+    let names = sorted_nodes(names.iter());
+    let locks = take_all(pool, &names, mode)?;
+    let mut found = Vec::new();
+    for name in &names {
+        let node = pool.node(name)?;
+        let envs = node.environments()?;
+        refuse(&node, &envs, Scope::Node)?;
+        found.push((node, envs));
+    }
+    if mode.dry_run {
+        return Ok(Outcome::Planned(
+            found.iter().flat_map(|(n, e)| steps(n, e)).collect(),
+        ));
+    }
+    for (node, envs) in &found {
+        forget_names(pool, node, mode)?;
+        withdraw(pool, envs, mode)?;
+        stage::discard(&node.dir, &layout::nodes(pool.root())).with_context(|| {
+            format!(
+                "destroying {}; its names and exports are gone already",
+                node.name
+            )
+        })?;
+    }
+    drop(locks);
+    Ok(Outcome::Done(
+        found.iter().map(|(n, _)| n.name.to_string()).collect(),
+    ))
+}
+
+fn steps(node: &Node, envs: &[Environment]) -> Vec<String> {
+    let mut steps: Vec<String> = envs.iter().map(|e| format!("destroy {e}")).collect();
+    steps.push(format!("destroy node {}", node.name));
+    steps
+}
+
+/// Refuses what is protected, naming every reason.
+fn refuse(node: &Node, envs: &[Environment], scope: Scope) -> Result<()> {
+    let evidence = Evidence::of(node);
+    for env in envs {
+        if evidence.booted(env) != Some(false) {
+            return Err(maybe_booted(node, env, &evidence).into());
+        }
+        if scope == Scope::Environment && env.active {
+            return Err(
+                Failure::refused(format!("{env} is what {} boots next", node.name))
+                    .hint(format!(
+                        "activate another one first: netbe activate {}/ENV",
+                        node.name
+                    ))
+                    .into(),
+            );
+        }
+        if scope == Scope::Environment && env.pinned() {
+            return Err(Failure::refused(format!("{env} is pinned"))
+                .hint(format!("netbe unpin {env}"))
+                .into());
+        }
+        if Pending::of(&node.dir).protects(&env.name) {
+            return Err(Failure::refused(format!("{env} is to be booted once")).into());
+        }
+        let users = usage::users_of(&env.dir)?;
+        if !users.is_empty() {
+            return Err(
+                Failure::refused(format!("{env} is in use: {}", users.join("; ")))
+                    .hint(format!("netbe umount {env}"))
+                    .into(),
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Returns the refusal for an environment a machine runs or may run.
+pub fn maybe_booted(node: &Node, env: &Environment, evidence: &Evidence) -> Failure {
+    match evidence.booted(env) {
+        Some(true) => Failure::refused(format!("{} runs {env}", node.name))
+            .hint(format!("boot {} into another environment first", node.name)),
+        _ => Failure::refused(format!(
+            "{} may be running {env}: it was led to it, and nothing tells that it has left it",
+            node.name
+        ))
+        .hint(format!(
+            "if {0} is off for good, take it off the network first: netbe set mac= serial= {0}",
+            node.name
+        )),
+    }
+}
+
+fn withdraw(pool: &Pool, envs: &[Environment], mode: Mode) -> Result<()> {
+    let shared = PoolLock::take(pool.root(), mode.wait)?;
+    let envs: Vec<&Environment> = envs.iter().collect();
+    publish::withdraw(pool, &shared, &envs).map(drop)
+}
+
+fn forget_names(pool: &Pool, node: &Node, mode: Mode) -> Result<()> {
+    let shared = PoolLock::take(pool.root(), mode.wait)?;
+    let mut nameless = node.clone();
+    nameless.record.properties.clear();
+    tftp::bring_node_up_to_date(pool, Some(&shared), &nameless, &mut Published::default())
+        .with_context(|| {
+            format!(
+                "nothing was destroyed: taking away the names of {}",
+                node.name
+            )
+        })
+}
+
+fn gone_so_far(env: &Environment, gone: &[Environment]) -> String {
+    let gone: Vec<String> = gone.iter().map(ToString::to_string).collect();
+    match gone.is_empty() {
+        true => format!("destroying {env}"),
+        false => format!("destroying {env}; destroyed already: {}", gone.join(", ")),
+    }
+}
+
+fn sorted_nodes<'a>(names: impl Iterator<Item = &'a NodeName>) -> Vec<NodeName> {
+    let mut names: Vec<NodeName> = names.cloned().collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn take_all(pool: &Pool, names: &[NodeName], mode: Mode) -> Result<Vec<NodeLock>> {
+    if mode.dry_run {
+        return Ok(Vec::new());
+    }
+    names
+        .iter()
+        // A lock file for a name nobody has would be left behind by every typing error.
+        .map(|n| {
+            pool.node(n)
+                .and_then(|_| NodeLock::take(pool.root(), n, Share::Alone, mode.wait))
+        })
+        .collect()
+}
+
+/// Takes one environment's lock, and refuses where a machine runs it, or may; for commands that change it
+/// in place.
+pub fn lock_idle(
+    pool: &Pool,
+    operand: &Operand,
+    mode: Mode,
+) -> Result<(NodeLock, Node, Environment)> {
+    let lock = creation::lock_node(pool, &operand.node, mode)?;
+    let node = pool.node(&operand.node)?;
+    let env = pool.resolve(operand)?;
+    refuse_booted(&node, &env)?;
+    Ok((lock, node, env))
+}
+
+/// Refuses an environment that a machine runs, or may.
+pub fn refuse_booted(node: &Node, env: &Environment) -> Result<()> {
+    let evidence = Evidence::of(node);
+    match evidence.booted(env) {
+        Some(false) => Ok(()),
+        _ => Err(maybe_booted(node, env, &evidence).into()),
+    }
+}

@@ -1,0 +1,201 @@
+//! What an environment must say of itself: boot files that name its own root, an fstab that names its
+//! own boot half.
+//!
+//! The one place where properties become what `boot` is asked to write and to verify. Works on halves in
+//! an unpublished stage; never on an environment.
+
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use crate::boot::{self, Loader, NfsVersion, PxeBinaries, RootPlace, Want, fstab};
+use crate::failure::Failure;
+use crate::pool::record::{EnvRecord, NodeRecord};
+use crate::pool::{EnvName, NodeName, Pool, environment, layout, properties};
+use crate::publish::server;
+use crate::storage::beneath::Tree;
+
+/// What one environment must say, from the properties that hold for its node.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    name: String,
+    hostname: String,
+    loader: Option<Loader>,
+    root: RootPlace,
+    ip: boot::Ip,
+    version: NfsVersion,
+    add: Vec<String>,
+    remove: Vec<String>,
+    stash: Vec<String>,
+    boot_mount: String,
+    boot_spec: String,
+}
+
+impl Wanted {
+    /// Returns what the environment `env` of `node` must say; `before` is the record of what it is made
+    /// from, or its own.
+    pub fn new(
+        pool: &Pool,
+        node: &NodeName,
+        record: &NodeRecord,
+        env: &EnvName,
+        before: &EnvRecord,
+    ) -> Result<Self> {
+        let property =
+            |key| properties::effective(key, Some(record), pool.record()).map(|v| v.value);
+        let server = server::address(Some(record), pool.record())?;
+        let dir = layout::env(pool.root(), node, env);
+        let half = |name: &str| dir.join(name).to_string_lossy().into_owned();
+        let version = property("nfs.version").map(|v| parsed(&v)).transpose()?;
+        let root = match property("root") {
+            Some(local) if local != "nfs" => RootPlace::Local(local),
+            _ => RootPlace::Nfs {
+                server,
+                path: half(layout::ROOT),
+                version,
+                options: property("nfs.options"),
+            },
+        };
+        Ok(Self {
+            name: format!("{node}/{env}"),
+            hostname: node.to_string(),
+            loader: property("loader").map(|v| parsed(&v)).transpose()?,
+            root,
+            ip: property("ip").map_or(Ok(boot::Ip::Dhcp), |v| parsed(&v))?,
+            version: version.unwrap_or(NfsVersion::V4_2),
+            add: property("cmdline")
+                .map(|v| v.split_whitespace().map(str::to_string).collect())
+                .unwrap_or_default(),
+            remove: before.added.clone(),
+            stash: before.stripped.clone(),
+            boot_mount: before.boot_mount.clone(),
+            boot_spec: format!("{server}:{}", half(layout::BOOT)),
+        })
+    }
+
+    /// Returns the reasons why these halves would not boot as wanted, a sentence each.
+    pub fn reasons_against(&self, root: &Path, boot: &Path) -> Result<Vec<String>> {
+        let (root, boot) = (Tree::open(root)?, Tree::open(boot)?);
+        boot::verify(
+            &boot,
+            &root,
+            &self.for_boot(None),
+            &self.boot_mount,
+            &self.boot_spec,
+        )
+    }
+
+    fn for_boot(&self, pxe: Option<PxeBinaries>) -> Want<'_> {
+        Want {
+            name: &self.name,
+            hostname: &self.hostname,
+            loader: self.loader,
+            root: self.root.clone(),
+            ip: self.ip.clone(),
+            add: &self.add,
+            remove: &self.remove,
+            stash: &self.stash,
+            pxe,
+        }
+    }
+}
+
+fn parsed<T>(value: &str) -> Result<T>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    value
+        .parse()
+        .map_err(|e| anyhow::anyhow!("the property's value {value:?} cannot be used: {e}"))
+}
+
+/// Edits the halves at `root` and `boot` to say what is wanted, and brings `record` up to date with it.
+///
+/// Returns notes for the person, a sentence each. The same again changes nothing.
+pub fn dress(
+    wanted: &Wanted,
+    root: &Path,
+    boot: &Path,
+    record: &mut EnvRecord,
+) -> Result<Vec<String>> {
+    let (root_tree, boot_tree) = (Tree::open(root)?, Tree::open(boot)?);
+    let pxe = match wanted.loader.or_else(|| boot::recognise(&boot_tree)) {
+        Some(Loader::Rpi) => None,
+        _ if boot_tree.metadata("pxelinux.0")?.is_some() => None,
+        _ => pxe_binaries(),
+    };
+    let plan = boot::plan(&boot_tree, &root_tree, &wanted.for_boot(pxe))
+        .with_context(|| format!("writing the boot files of {}", wanted.name))?;
+    for (path, bytes) in &plan.writes {
+        if let Some((dir, _)) = path.rsplit_once('/') {
+            boot_tree.make_dirs(dir)?;
+        }
+        boot_tree.write(path, bytes)?;
+    }
+    write_fstab(wanted, &root_tree)
+        .with_context(|| format!("writing the fstab of {}", wanted.name))?;
+    record.added.clone_from(&wanted.add);
+    // Only what a system brought from its own disk; what a package's hook wrote since names this server's.
+    if record.stripped.is_empty() {
+        record.stripped = plan.stripped;
+    }
+    let summary = boot::summary(&boot_tree, &root_tree);
+    make_readable(&boot_tree, &summary)?;
+    record.arch = summary.arch.map(|a| a.name().to_string());
+    record.kernel = environment::kernel_seen(boot, &summary);
+    Ok(plan.notes)
+}
+
+/// Lets everybody read what TFTP hands out: dnsmasq serves nothing else, and some make their initramfs
+/// private.
+fn make_readable(boot: &Tree, summary: &boot::Summary) -> Result<()> {
+    let fixed = ["config.txt", "cmdline.txt", "pxelinux.cfg/default"];
+    let named = summary.kernel_file.iter().chain(&summary.initramfs);
+    for path in fixed.into_iter().chain(named.map(String::as_str)) {
+        if let Some(file) = boot.open_file(path)? {
+            let mode = file.metadata()?.permissions().mode();
+            if mode & 0o444 != 0o444 {
+                file.set_permissions(Permissions::from_mode((mode | 0o444) & 0o7777))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn write_fstab(wanted: &Wanted, root: &Tree) -> Result<()> {
+    let text = root.read_text("etc/fstab")?.unwrap_or_default();
+    let want = fstab::Want {
+        boot_spec: matches!(wanted.root, RootPlace::Nfs { .. }).then_some(&wanted.boot_spec),
+        boot_mount: &wanted.boot_mount,
+        version: wanted.version,
+    };
+    if let Some(new) = fstab::edit(&text, &want)? {
+        root.make_dirs("etc")?;
+        root.write("etc/fstab", new.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Returns the PXELINUX programs of this machine's packages; `None` where they are not installed.
+fn pxe_binaries() -> Option<PxeBinaries> {
+    let first = |paths: &[&str]| paths.iter().find_map(|p| std::fs::read(p).ok());
+    Some(PxeBinaries {
+        // Debian's packages pxelinux and syslinux-common, then Arch's syslinux.
+        pxelinux: first(&[
+            "/usr/lib/PXELINUX/pxelinux.0",
+            "/usr/lib/syslinux/bios/pxelinux.0",
+        ])?,
+        ldlinux: first(&[
+            "/usr/lib/syslinux/modules/bios/ldlinux.c32",
+            "/usr/lib/syslinux/bios/ldlinux.c32",
+        ])?,
+    })
+}
+
+/// Returns the failure for halves that would not boot.
+pub fn would_not_boot(name: &str, reasons: &[String]) -> Failure {
+    Failure::refused(format!("{name} would not boot: {}", reasons.join("; ")))
+}

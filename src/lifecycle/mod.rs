@@ -1,0 +1,45 @@
+//! The rules: what may be done to nodes and environments, and how each thing is done.
+//!
+//! Every verb goes one way: observe, refuse or plan, apply. Observing and planning touch nothing, so a dry
+//! run is the plan, printed. Not for arguments, nor for how an answer looks.
+
+pub mod activation;
+pub mod bring_in;
+pub mod checking;
+pub mod creation;
+pub mod description;
+pub mod destruction;
+pub mod dressing;
+pub mod halves;
+pub mod identity;
+pub mod importing;
+pub mod initialisation;
+pub mod listing;
+pub mod mounting;
+pub mod renaming;
+pub mod running;
+pub mod setting;
+pub mod state;
+pub mod upgrade;
+pub mod usage;
+pub mod verification;
+
+use std::time::Duration;
+
+/// How a command is to go about its work.
+#[derive(Debug, Clone, Copy)]
+pub struct Mode {
+    /// Refuse and plan only; change nothing.
+    pub dry_run: bool,
+    /// How long to wait for a lock.
+    pub wait: Duration,
+}
+
+/// What came of a command.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome<T> {
+    /// A dry run: what would be done, one line a step.
+    Planned(Vec<String>),
+    /// It was done.
+    Done(T),
+}

@@ -1,0 +1,198 @@
+//! Another name for an environment or a node: `rename`.
+//!
+//! Boot files, fstab, exports and pointers name environments by path, and a path is never edited under
+//! what may be running. So the new name is a new pair of snapshots with its own text, published by one
+//! rename; then what led to the old leads to the new, and the old goes. In between, the new one's record
+//! says whose place it takes, and only one of the two is shown. Refused while booted or perhaps booted.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::dressing::{self, Wanted};
+use super::{Mode, Outcome, activation, creation, destruction, halves, identity, usage};
+use crate::failure::Failure;
+use crate::pool::lock::Share;
+use crate::pool::record;
+use crate::pool::stage::{self, Staged};
+use crate::pool::{
+    EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock, layout,
+};
+use crate::publish::evidence::Evidence;
+use crate::publish::{self, Published, tftp};
+
+/// Gives an environment another name; returns the new `NODE/ENV`.
+pub fn environment(
+    pool: &Pool,
+    node: &NodeName,
+    old: &EnvName,
+    new: &EnvName,
+    mode: Mode,
+) -> Result<Outcome<String>> {
+    pool.environment(node, old)?;
+    let lock = match mode.dry_run {
+        true => None,
+        false => Some(creation::lock_node(pool, node, mode)?),
+    };
+    let node = pool.node(node)?;
+    let env = node.environment(old)?;
+    refuse(&node, &env)?;
+    let target = Operand {
+        node: node.name.clone(),
+        env: Some(new.clone()),
+    };
+    creation::free_name(Some(&node), &target)?;
+    let Some(lock) = lock else {
+        return Ok(Outcome::Planned(vec![
+            format!("snapshot both halves of {env} as {target}"),
+            format!("write the boot files and fstab of {target}"),
+            format!("lead everything to {target} that led to {env}"),
+            format!("destroy {env}"),
+        ]));
+    };
+    let stage = Staged::new(&node.dir, new.as_str())?;
+    fill(pool, &node, &env, &node.name, &node, new, stage.path())?;
+    let dir = layout::env(pool.root(), &node.name, new);
+    stage.publish(&dir)?;
+    if env.active {
+        // By the path: the list shows only one of the two.
+        let renamed =
+            Environment::observe(&node, new).with_context(|| format!("finding {target} again"))?;
+        let shared = PoolLock::take(pool.root(), mode.wait)?;
+        activation::switch(pool, &lock, &shared, &node, &renamed)?;
+    }
+    let shared = PoolLock::take(pool.root(), mode.wait)?;
+    publish::withdraw(pool, &shared, &[&env])?;
+    drop(shared);
+    stage::discard(&env.dir, &node.dir)?;
+    settle(&dir)?;
+    Ok(Outcome::Done(target.to_string()))
+}
+
+/// Gives a node another name, with all its environments.
+pub fn node(pool: &Pool, old: &NodeName, new: &NodeName, mode: Mode) -> Result<Outcome<String>> {
+    pool.node(old)?;
+    let locks = match mode.dry_run {
+        true => None,
+        false => Some(lock_both(pool, old, new, mode)?),
+    };
+    let node = pool.node(old)?;
+    let envs = node.environments()?;
+    for env in &envs {
+        refuse(&node, env)?;
+    }
+    if layout::node(pool.root(), new).symlink_metadata().is_ok() {
+        return Err(Failure::refused(format!("{new} is there already")).into());
+    }
+    if locks.is_none() {
+        return Ok(Outcome::Planned(vec![
+            format!("make {new} with the {} environments of {old}", envs.len()),
+            format!("lead the names of {old} to {new}"),
+            format!("destroy {old}"),
+        ]));
+    }
+    let stage = Staged::new(&layout::nodes(pool.root()), new.as_str())?;
+    let mut renamed = node.clone();
+    renamed.record.replaces = Some(old.to_string());
+    for env in &envs {
+        let dir = stage.path().join(layout::ENVS).join(env.name.as_str());
+        std::fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
+        fill(pool, &node, env, new, &renamed, &env.name, &dir)?;
+        let file = dir.join("env.json");
+        if let Some(text) = record::read(&file)? {
+            let mut record = record::EnvRecord::parse(&text)?;
+            record.replaces = None;
+            record::write(&file, &record)?;
+        }
+    }
+    record::write(&stage.path().join("node.json"), &renamed.record)?;
+    if let Some(active) = &node.active {
+        std::os::unix::fs::symlink(
+            layout::active_target(active),
+            stage.path().join(layout::ACTIVE),
+        )?;
+    }
+    let dir = layout::node(pool.root(), new);
+    stage.publish(&dir)?;
+    let shared = PoolLock::take(pool.root(), mode.wait)?;
+    let now = pool.node(new)?;
+    if let Ok(active) = now.active_environment() {
+        publish::export(pool, &shared, &now, &active)?;
+    }
+    tftp::bring_node_up_to_date(pool, Some(&shared), &now, &mut Published::default())?;
+    publish::withdraw(pool, &shared, &envs.iter().collect::<Vec<_>>())?;
+    drop(shared);
+    stage::discard(&node.dir, &layout::nodes(pool.root()))?;
+    let mut record = now.record;
+    record.replaces = None;
+    record::write(&dir.join("node.json"), &record)?;
+    Ok(Outcome::Done(new.to_string()))
+}
+
+fn refuse(node: &Node, env: &Environment) -> Result<()> {
+    let evidence = Evidence::of(node);
+    if evidence.booted(env) != Some(false) {
+        return Err(destruction::maybe_booted(node, env, &evidence).into());
+    }
+    if !env.problems.is_empty() {
+        return Err(
+            Failure::refused(format!("{env} is damaged: {}", env.problems.join("; ")))
+                .hint(format!("netbe check {}", node.name))
+                .into(),
+        );
+    }
+    let users = usage::users_of(&env.dir)?;
+    if !users.is_empty() {
+        return Err(
+            Failure::refused(format!("{env} is in use: {}", users.join("; ")))
+                .hint(format!("netbe umount {env}"))
+                .into(),
+        );
+    }
+    Ok(())
+}
+
+/// Makes in `dir` what an environment is under its new name.
+fn fill(
+    pool: &Pool,
+    old_node: &Node,
+    env: &Environment,
+    new_node: &NodeName,
+    as_node: &Node,
+    new: &EnvName,
+    dir: &Path,
+) -> Result<()> {
+    let before = env.record_for_change()?;
+    halves::snapshot(env, dir)?;
+    let (root, boot) = (dir.join(layout::ROOT), dir.join(layout::BOOT));
+    if *new_node != old_node.name {
+        identity::rename_host(&root, &old_node.name, new_node)?;
+    }
+    let mut record = before.clone();
+    record.replaces = Some(env.name.to_string());
+    let wanted = Wanted::new(pool, new_node, &as_node.record, new, &before)?;
+    dressing::dress(&wanted, &root, &boot, &mut record)?;
+    record::write(&dir.join("env.json"), &record)
+}
+
+/// Takes the mark of an unfinished rename off an environment.
+pub fn settle(dir: &Path) -> Result<()> {
+    let file = dir.join("env.json");
+    if let Some(text) = record::read(&file)? {
+        let mut record = record::EnvRecord::parse(&text)?;
+        record.replaces = None;
+        record::write(&file, &record)?;
+    }
+    Ok(())
+}
+
+fn lock_both(
+    pool: &Pool,
+    old: &NodeName,
+    new: &NodeName,
+    mode: Mode,
+) -> Result<(NodeLock, NodeLock)> {
+    let take = |name| NodeLock::take(pool.root(), name, Share::Alone, mode.wait);
+    let (first, second) = if old < new { (old, new) } else { (new, old) };
+    Ok((take(first)?, take(second)?))
+}

@@ -1,0 +1,96 @@
+//! Running programs in an environment that stays what it is: `run` and `shell`.
+//!
+//! Only in one that is neither active nor booted, or a template's. What a program changed of netbe's own is
+//! put right afterwards. Not for making new environments.
+
+use anyhow::Result;
+
+use super::dressing::{self, Wanted};
+use super::{Mode, Outcome, destruction};
+use crate::failure::Failure;
+use crate::pool::record;
+use crate::pool::{Environment, Operand, Pool};
+use crate::sandbox::{Ended, Io, Program, Sandbox, emulation};
+use crate::storage::beneath::Tree;
+
+/// What is to be run.
+#[derive(Debug, Clone)]
+pub enum What {
+    /// A command with its arguments.
+    Command(Vec<String>),
+    /// The environment's shell.
+    Shell,
+}
+
+/// Runs a command, on this process' own standard input and outputs.
+pub fn run(pool: &Pool, operand: &Operand, what: &What, mode: Mode) -> Result<Outcome<Ended>> {
+    let env = pool.resolve(operand)?;
+    let held = match mode.dry_run {
+        true => {
+            let node = pool.node(&env.node)?;
+            destruction::refuse_booted(&node, &env)?;
+            (None, node, env)
+        }
+        false => {
+            let (lock, node, env) = destruction::lock_idle(pool, operand, mode)?;
+            (Some(lock), node, env)
+        }
+    };
+    let (lock, node, env) = held;
+    refuse_active(&env)?;
+    let root = Tree::open(&env.root())?;
+    emulation::check(&root)?;
+    let argv = match what {
+        What::Command(argv) => argv.clone(),
+        What::Shell => vec![shell(&root)?],
+    };
+    if lock.is_none() {
+        return Ok(Outcome::Planned(vec![format!(
+            "run in {env}: {}",
+            argv.join(" ")
+        )]));
+    }
+    let record = env.record_for_change()?;
+    let ended = Sandbox {
+        root: &env.root(),
+        boot: &env.boot(),
+        boot_mount: &record.boot_mount,
+        hostname: node.name.as_str(),
+    }
+    .run(Program {
+        argv,
+        env: Vec::new(),
+        io: Io::Terminal,
+    })?;
+    let mut after = record.clone();
+    let wanted = Wanted::new(pool, &node.name, &node.record, &env.name, &record)?;
+    dressing::dress(&wanted, &env.root(), &env.boot(), &mut after)?;
+    record::write(&env.dir.join("env.json"), &after)?;
+    Ok(Outcome::Done(ended))
+}
+
+fn refuse_active(env: &Environment) -> Result<()> {
+    if env.active && !env.template {
+        return Err(
+            Failure::refused(format!("{env} is what {} boots next", env.node))
+                .hint(format!(
+                    "work in a copy: netbe clone {env} {0}/next; netbe run {0}/next -- …",
+                    env.node
+                ))
+                .into(),
+        );
+    }
+    if let Some(problem) = env.problems.iter().find(|_| !env.root().is_dir()) {
+        return Err(Failure::refused(format!("{env} is damaged: {problem}")).into());
+    }
+    Ok(())
+}
+
+fn shell(root: &Tree) -> Result<String> {
+    for path in ["/bin/bash", "/bin/sh"] {
+        if root.metadata(path)?.is_some() {
+            return Ok(path.to_string());
+        }
+    }
+    Err(Failure::failed("the environment has neither /bin/bash nor /bin/sh").into())
+}

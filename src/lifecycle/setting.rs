@@ -1,0 +1,223 @@
+//! Changing properties: `set`, and the properties a new node is given.
+//!
+//! Checks what concerns more than the one value (no two nodes answer to one name), stores it, and brings
+//! what the network is offered up to date. Environments keep the command line they were made with: the one
+//! a machine runs is never written.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+
+use super::{Mode, Outcome, activation, creation};
+use crate::failure::Failure;
+use crate::pool::properties;
+use crate::pool::record::{self, NodeRecord, PoolRecord};
+use crate::pool::{Node, NodeName, Pool, PoolLock, layout};
+use crate::publish::{self, Published};
+
+/// Properties that are read when an environment is made, not afterwards.
+const IN_BOOT_FILES: &[&str] = &[
+    "server",
+    "ip",
+    "loader",
+    "root",
+    "nfs.version",
+    "nfs.options",
+    "cmdline",
+];
+
+/// What a change of properties brought about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// `name=value`, as stored.
+    pub set: Vec<String>,
+    /// Whether environments that exist keep saying the old.
+    pub needs_new_environment: bool,
+    /// What is not as it should be, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Sets properties of a node, or without one of the pool; the empty value takes a setting away.
+pub fn set(
+    pool: &Pool,
+    node: Option<&NodeName>,
+    assignments: &[(String, String)],
+    mode: Mode,
+) -> Result<Outcome<Changed>> {
+    let values = normalised(assignments, node.is_none())?;
+    match node {
+        Some(name) => set_on_node(pool, name, &values, mode),
+        None => set_on_pool(pool, &values, mode),
+    }
+}
+
+/// Returns the record of a node that is to be made with these properties.
+pub fn new_node_record(pool: &Pool, assignments: &[(String, String)]) -> Result<NodeRecord> {
+    let mut record = NodeRecord::new(false);
+    let values = normalised(assignments, false)?;
+    apply(&mut record.properties, &values);
+    refuse_shared_names(pool, None, &record)?;
+    Ok(record)
+}
+
+fn normalised(assignments: &[(String, String)], for_pool: bool) -> Result<Vec<(String, String)>> {
+    let mut values: Vec<(String, String)> = Vec::new();
+    for (name, value) in assignments {
+        let property = properties::find(name)?;
+        if for_pool && !property.pool_wide {
+            return Err(
+                Failure::usage(format!("{name} is one node's, not the pool's"))
+                    .hint(format!("netbe set {name}={value} NODE"))
+                    .into(),
+            );
+        }
+        let value = property.normalise(value)?;
+        // Several --mac make one property.
+        match values.iter_mut().find(|(n, _)| n == name) {
+            Some((_, old)) if name == "mac" && !value.is_empty() => {
+                *old = property.normalise(&format!("{old},{value}"))?;
+            }
+            _ => values.push((name.clone(), value)),
+        }
+    }
+    Ok(values)
+}
+
+fn set_on_node(
+    pool: &Pool,
+    name: &NodeName,
+    values: &[(String, String)],
+    mode: Mode,
+) -> Result<Outcome<Changed>> {
+    let _lock = match mode.dry_run {
+        true => None,
+        false => {
+            pool.node(name)?;
+            Some(creation::lock_node(pool, name, mode)?)
+        }
+    };
+    let node = pool.node(name)?;
+    let mut changed = node.clone();
+    apply(&mut changed.record.properties, values);
+    if node.is_template()
+        && let Some((key, _)) = values
+            .iter()
+            .find(|(k, v)| ["mac", "serial"].contains(&k.as_str()) && !v.is_empty())
+    {
+        return Err(Failure::refused(format!(
+            "{name} is a template: no machine boots it, so it has no {key}"
+        ))
+        .hint(format!("netbe create NODE --from {name}"))
+        .into());
+    }
+    refuse_shared_names(pool, Some(name), &changed.record)?;
+    if mode.dry_run {
+        return Ok(Outcome::Planned(steps(values, name.as_str())));
+    }
+    let shared = PoolLock::take(pool.root(), mode.wait)?;
+    let mut warnings = Vec::new();
+    if node.is_offered() && !changed.is_offered() {
+        warnings.push(format!(
+            "{name} is off the network now: if it is running, it has lost its root until it has a name again"
+        ));
+    }
+    // Before a name leads to it.
+    if changed.is_offered()
+        && let Ok(active) = node.active_environment()
+    {
+        activation::mark_served(&changed, &active)?;
+    }
+    record::write(&node.dir.join("node.json"), &changed.record)?;
+    warnings.extend(republish(pool, &shared)?);
+    Ok(Outcome::Done(told(values, warnings)))
+}
+
+fn set_on_pool(pool: &Pool, values: &[(String, String)], mode: Mode) -> Result<Outcome<Changed>> {
+    if mode.dry_run {
+        return Ok(Outcome::Planned(steps(values, "the pool")));
+    }
+    let shared = PoolLock::take(pool.root(), mode.wait)?;
+    let now = Pool::open(pool.root())?;
+    let mut record: PoolRecord = now.record().clone();
+    apply(&mut record.properties, values);
+    record::write(&layout::pool_record(pool.root()), &record)?;
+    let warnings = republish(&Pool::open(pool.root())?, &shared)?;
+    Ok(Outcome::Done(told(values, warnings)))
+}
+
+fn republish(pool: &Pool, shared: &PoolLock) -> Result<Vec<String>> {
+    let Published { warnings, .. } = publish::everything(pool, Some(shared)).context(
+        "the property is set, but what the network is offered is not up to date; netbe publish",
+    )?;
+    Ok(warnings)
+}
+
+fn told(values: &[(String, String)], warnings: Vec<String>) -> Changed {
+    Changed {
+        set: values.iter().map(|(k, v)| format!("{k}={v}")).collect(),
+        needs_new_environment: values
+            .iter()
+            .any(|(k, _)| IN_BOOT_FILES.contains(&k.as_str())),
+        warnings,
+    }
+}
+
+fn steps(values: &[(String, String)], of: &str) -> Vec<String> {
+    let mut steps: Vec<String> = values
+        .iter()
+        .map(|(key, value)| match value.is_empty() {
+            true => format!("take {key} away from {of}"),
+            false => format!("set {key}={value} on {of}"),
+        })
+        .collect();
+    steps.push("publish".to_string());
+    steps
+}
+
+fn apply(properties: &mut BTreeMap<String, String>, values: &[(String, String)]) {
+    for (key, value) in values {
+        match value.is_empty() {
+            true => properties.remove(key),
+            false => properties.insert(key.clone(), value.clone()),
+        };
+    }
+}
+
+/// Refuses a MAC address or serial that another node answers to: one of the two would boot the other's
+/// system.
+fn refuse_shared_names(pool: &Pool, own: Option<&NodeName>, record: &NodeRecord) -> Result<()> {
+    let values = |record: &NodeRecord, key: &str| -> Vec<String> {
+        let value = record.properties.get(key).cloned().unwrap_or_default();
+        value
+            .split(',')
+            .filter(|v| !v.is_empty())
+            .map(str::to_string)
+            .collect()
+    };
+    if ["mac", "serial"]
+        .iter()
+        .all(|k| values(record, k).is_empty())
+    {
+        return Ok(());
+    }
+    let others: Vec<Node> = pool
+        .nodes()?
+        .into_iter()
+        .filter(|n| Some(&n.name) != own)
+        .collect();
+    for key in ["mac", "serial"] {
+        for value in values(record, key) {
+            if let Some(other) = others
+                .iter()
+                .find(|n| values(&n.record, key).contains(&value))
+            {
+                return Err(
+                    Failure::refused(format!("{} has {key} {value} already", other.name))
+                        .hint(format!("netbe get {key} {}", other.name))
+                        .into(),
+                );
+            }
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,377 @@
+//! Upgrading a copy: `upgrade`.
+//!
+//! The source is never touched. The command runs in a stage; what the run changed of netbe's own is put
+//! right, the result is verified, and only then does it become an environment. A command that fails, or is
+//! stopped, leaves nothing but its log, unless the copy is to be kept. Not for several nodes at once.
+
+use std::fs::{self, File};
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+
+use super::dressing::{self, Wanted};
+use super::{Mode, Outcome, activation, creation, halves};
+use crate::failure::Failure;
+use crate::packages::{self, Changes, Step};
+use crate::pool::record::{self, EnvRecord, Origin};
+use crate::pool::stage::Staged;
+use crate::pool::{EnvName, Environment, Node, NodeLock, Operand, Pool, PoolLock, layout};
+use crate::sandbox::{Ended, Io, Program, Sandbox, emulation};
+use crate::storage::beneath::Tree;
+use crate::storage::{btrfs, interrupt};
+
+/// The name of the log kept with an environment, and of that of a node's last failed upgrade.
+const LOG: &str = "upgrade.log";
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// What to upgrade; a node alone stands for its active environment.
+    pub source: Operand,
+    /// What to call the new one; made of the time without it.
+    pub name: Option<EnvName>,
+    /// What to run instead of the distribution's full upgrade.
+    pub command: Vec<String>,
+    /// Whether to make the new one what the node boots next.
+    pub activate: bool,
+    /// Whether to keep the copy when the command fails.
+    pub keep: bool,
+    /// What to say of it.
+    pub description: String,
+    /// Whether what the command says is shown as it comes.
+    pub echo: bool,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Upgraded {
+    /// There is nothing to upgrade: no new environment.
+    NothingToDo(String),
+    /// A new environment.
+    New {
+        /// Its name, `NODE/ENV`.
+        name: String,
+        /// What it was made from, `NODE/ENV`.
+        origin: String,
+        /// What changed, where the package database is one netbe reads.
+        changes: Option<Changes>,
+        /// Whether the node boots it next.
+        active: bool,
+        /// Where everything the command said is.
+        log: PathBuf,
+        /// What else a person should know, a sentence each.
+        notes: Vec<String>,
+        /// What is not as it should be, a sentence each.
+        warnings: Vec<String>,
+    },
+}
+
+/// Upgrades a copy of an environment and keeps it as a new one.
+pub fn upgrade(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Upgraded>> {
+    let source = pool.resolve(&request.source)?;
+    let lock = match mode.dry_run {
+        true => None,
+        false => Some(creation::lock_node(pool, &source.node, mode)?),
+    };
+    let node = pool.node(&source.node)?;
+    let source = node.environment(&source.name)?;
+    let run = Run::plan(pool, &node, &source, request)?;
+    match lock {
+        None => Ok(Outcome::Planned(run.steps())),
+        Some(lock) => run.perform(pool, &lock, mode).map(Outcome::Done),
+    }
+}
+
+struct Run<'a> {
+    node: &'a Node,
+    source: &'a Environment,
+    before: EnvRecord,
+    name: EnvName,
+    steps: Vec<Step>,
+    request: &'a Request,
+}
+
+impl<'a> Run<'a> {
+    fn plan(
+        pool: &Pool,
+        node: &'a Node,
+        source: &'a Environment,
+        request: &'a Request,
+    ) -> Result<Self> {
+        if !source.problems.is_empty() {
+            return Err(Failure::refused(format!(
+                "{source} is damaged: {}",
+                source.problems.join("; ")
+            ))
+            .hint(format!("netbe check {}", source.node))
+            .into());
+        }
+        let target = Operand {
+            node: node.name.clone(),
+            env: request.name.clone(),
+        };
+        let name = creation::free_name(Some(node), &target)?;
+        let root = Tree::open(&source.root())?;
+        // Before anything is made: it names the package that is missing.
+        emulation::check(&root)?;
+        Ok(Self {
+            node,
+            source,
+            before: source.record_for_change()?,
+            name,
+            steps: commands(pool, node, &root, &request.command)?,
+            request,
+        })
+    }
+
+    fn target(&self) -> String {
+        format!("{}/{}", self.node.name, self.name)
+    }
+
+    fn steps(&self) -> Vec<String> {
+        let target = self.target();
+        let mut steps = vec![format!(
+            "snapshot both halves of {} as {target}",
+            self.source
+        )];
+        steps.extend(
+            self.steps
+                .iter()
+                .map(|s| format!("run in it: {}", s.argv.join(" "))),
+        );
+        steps.push(format!(
+            "put the boot files and fstab of {target} right, and verify it"
+        ));
+        if self.request.activate {
+            steps.push(format!("activate {target}"));
+        }
+        steps
+    }
+
+    fn perform(&self, pool: &Pool, lock: &NodeLock, mode: Mode) -> Result<Upgraded> {
+        let stage = Staged::new(&self.node.dir, self.name.as_str())?;
+        let mut notes = halves::snapshot(self.source, stage.path())?;
+        let (root, boot) = (
+            stage.path().join(layout::ROOT),
+            stage.path().join(layout::BOOT),
+        );
+        let installed = |at: &Path| -> Result<_> { packages::installed(&Tree::open(at)?) };
+        let old = installed(&root)?;
+        if let Err(failed) = self.run_commands(stage.path(), &root, &boot) {
+            return Err(self.failed(pool, stage, failed)?);
+        }
+        interrupt::check()?;
+        let changes = match (old, installed(&root)?) {
+            (Some(old), Some(new)) => Some(packages::changes(&old, &new)),
+            _ => None,
+        };
+        if self.request.command.is_empty() && changes.as_ref().is_some_and(Changes::is_empty) {
+            return Ok(Upgraded::NothingToDo(self.source.to_string()));
+        }
+        notes.extend(halves::flatten_within(&root)?);
+        let (record, wanted, more) = self.dress(pool, &root, &boot, changes.clone())?;
+        notes.extend(more);
+        let reasons = wanted.reasons_against(&root, &boot)?;
+        if !reasons.is_empty() {
+            let failed = dressing::would_not_boot("what came of the upgrade", &reasons);
+            return Err(self.failed(pool, stage, failed.into())?);
+        }
+        record::write(&stage.path().join("env.json"), &record)?;
+        let dir = layout::env(pool.root(), &self.node.name, &self.name);
+        stage.publish(&dir)?;
+        let mut warnings = Vec::new();
+        if self.request.activate {
+            let node = pool.node(&self.node.name)?;
+            let shared = PoolLock::take(pool.root(), mode.wait)?;
+            let env = node.environment(&self.name)?;
+            warnings.extend(activation::switch(pool, lock, &shared, &node, &env)?);
+        }
+        Ok(Upgraded::New {
+            name: self.target(),
+            origin: self.source.to_string(),
+            changes,
+            active: self.request.activate,
+            log: dir.join(LOG),
+            notes,
+            warnings,
+        })
+    }
+
+    fn run_commands(&self, stage: &Path, root: &Path, boot: &Path) -> Result<()> {
+        let path = stage.join(LOG);
+        let log = File::create_new(&path).with_context(|| format!("making {}", path.display()))?;
+        let sandbox = Sandbox {
+            root,
+            boot,
+            boot_mount: &self.before.boot_mount,
+            hostname: self.node.name.as_str(),
+        };
+        for step in &self.steps {
+            let ended = sandbox.run(Program {
+                argv: step.argv.clone(),
+                env: step.env.clone(),
+                io: Io::Log {
+                    log: log.try_clone()?,
+                    echo: self.request.echo,
+                },
+            })?;
+            interrupt::check()?;
+            let how = match ended {
+                Ended::Exited(0) => continue,
+                Ended::Exited(status) => format!("ended with status {status}"),
+                Ended::Signalled(signal) => format!("was ended by signal {signal}"),
+                Ended::CannotRun(why) | Ended::NotFound(why) => format!("cannot be run: {why}"),
+            };
+            anyhow::bail!("{} {how}{}", step.argv.join(" "), last_lines(&path));
+        }
+        Ok(())
+    }
+
+    /// Makes the halves say what netbe wants of them, and returns the new environment's record.
+    fn dress(
+        &self,
+        pool: &Pool,
+        root: &Path,
+        boot: &Path,
+        changes: Option<Changes>,
+    ) -> Result<(EnvRecord, Wanted, Vec<String>)> {
+        restore_command_line(self.source, boot)?;
+        let mut record = EnvRecord {
+            uuid: btrfs::info(root)?.uuid.to_string(),
+            created: Timestamp::now(),
+            origin: Some(Origin {
+                node: self.source.node.to_string(),
+                name: self.source.name.to_string(),
+                uuid: self.before.uuid.clone(),
+            }),
+            description: self.request.description.clone(),
+            pinned: false,
+            served: false,
+            left: None,
+            failed: None,
+            upgrade: changes,
+            replaces: None,
+            ..self.before.clone()
+        };
+        let wanted = Wanted::new(
+            pool,
+            &self.node.name,
+            &self.node.record,
+            &self.name,
+            &self.before,
+        )?;
+        let notes = dressing::dress(&wanted, root, boot, &mut record)?;
+        Ok((record, wanted, notes))
+    }
+
+    /// Keeps the log of a failed run, and the copy where that was asked for; returns the error to end with.
+    fn failed(&self, pool: &Pool, stage: Staged, error: anyhow::Error) -> Result<anyhow::Error> {
+        let log = self.node.dir.join(format!("failed-{LOG}"));
+        let mut said = String::new();
+        if fs::copy(stage.path().join(LOG), &log).is_ok() {
+            said = format!("; everything it said is in {}", log.display());
+        }
+        if !self.request.keep || interrupt::asked().is_some() {
+            drop(stage);
+            return Ok(error.context(format!("upgrading {}: nothing was kept{said}", self.source)));
+        }
+        let (root, boot) = (
+            stage.path().join(layout::ROOT),
+            stage.path().join(layout::BOOT),
+        );
+        let (mut record, _, _) = self.dress(pool, &root, &boot, None)?;
+        record.failed = Some(
+            format!("its upgrade failed: {error:#}")
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .to_string(),
+        );
+        record::write(&stage.path().join("env.json"), &record)?;
+        stage.publish(&layout::env(pool.root(), &self.node.name, &self.name))?;
+        Ok(error.context(format!(
+            "upgrading {}: the copy is kept as {}{said}",
+            self.source,
+            self.target()
+        )))
+    }
+}
+
+/// Returns what to run: what was asked for, the property's command, or the distribution's full upgrade.
+fn commands(pool: &Pool, node: &Node, root: &Tree, asked: &[String]) -> Result<Vec<Step>> {
+    let one = |argv: Vec<String>| {
+        vec![Step {
+            what: "running the command",
+            argv,
+            env: Vec::new(),
+        }]
+    };
+    if !asked.is_empty() {
+        return Ok(one(asked.to_vec()));
+    }
+    if let Some(command) = node.property(pool, "upgrade.command") {
+        return Ok(one(vec!["/bin/sh".to_string(), "-c".to_string(), command]));
+    }
+    let release = match root.read_text("etc/os-release")? {
+        Some(text) => text,
+        None => root.read_text("usr/lib/os-release")?.unwrap_or_default(),
+    };
+    let distribution = packages::recognise(&release);
+    distribution.full_upgrade().ok_or_else(|| {
+        Failure::refused(format!(
+            "how {} is upgraded is not known to netbe",
+            distribution.name
+        ))
+        .hint(format!(
+            "netbe set upgrade.command='COMMAND' {0}, or: netbe upgrade --node {0} -- COMMAND",
+            node.name
+        ))
+        .into()
+    })
+}
+
+/// Puts the source's `cmdline.txt` back where the run replaced it.
+///
+/// Debian's raspi-firmware hook writes the file anew after every new kernel or initramfs, with the
+/// server's own disk as root, and with it go all arguments the node had. A line that still names the
+/// source's root was merely edited, and stays.
+fn restore_command_line(source: &Environment, boot: &Path) -> Result<()> {
+    const FILE: &str = "cmdline.txt";
+    let before = Tree::open(&source.boot())?.read_text(FILE)?;
+    let tree = Tree::open(boot)?;
+    let root = source.root();
+    if let Some(before) = before
+        && let Some(root) = root.to_str()
+        && before.contains(root)
+        && !tree.read_text(FILE)?.is_some_and(|now| now.contains(root))
+    {
+        tree.write(FILE, before.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Returns the last lines a command said, for an error message; nothing where it said nothing.
+fn last_lines(log: &Path) -> String {
+    let read = || -> std::io::Result<String> {
+        let mut file = File::open(log)?;
+        let length = file.metadata()?.len();
+        file.seek(SeekFrom::Start(length.saturating_sub(4096)))?;
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes)?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    let text = read().unwrap_or_default();
+    let mut lines: Vec<&str> = text
+        .lines()
+        .filter(|l| !l.trim().is_empty())
+        .rev()
+        .take(5)
+        .collect();
+    lines.reverse();
+    match lines.is_empty() {
+        true => String::new(),
+        false => format!("\n  {}", lines.join("\n  ")),
+    }
+}

@@ -1,0 +1,157 @@
+//! Who uses an environment on this machine now: mounts and processes.
+//!
+//! The kernel protects nothing: deleting a subvolume that is mounted, or is somebody's working directory,
+//! succeeds. So it is looked for before. Not for what other machines use: that is `publish::evidence`.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+/// One mount of something inside the pool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// Where it is mounted.
+    pub at: PathBuf,
+    /// What of the pool is mounted there, by the path it has in the pool.
+    pub what: PathBuf,
+}
+
+/// Returns every mount of something that lies in `dir`, in this mount namespace, in mount order.
+///
+/// The pool's own mount is none of them.
+pub fn mounts_of(dir: &Path) -> Result<Vec<Mount>> {
+    let table = std::fs::read_to_string("/proc/self/mountinfo").context("reading mountinfo")?;
+    Ok(mounts_in(&table, dir))
+}
+
+/// Returns how an environment is in use on this machine, a sentence part each: mounts in any mount
+/// namespace, and processes that stand in it or have its files open.
+pub fn users_of(dir: &Path) -> Result<Vec<String>> {
+    let mut found: Vec<String> = mounts_of(dir)?
+        .iter()
+        .map(|m| format!("it is mounted at {}", m.at.display()))
+        .collect();
+    let own = std::fs::read_link("/proc/self/ns/mnt").ok();
+    let mut seen: HashSet<PathBuf> = own.into_iter().collect();
+    for entry in std::fs::read_dir("/proc")
+        .context("reading /proc")?
+        .flatten()
+    {
+        let Some(pid) = number(&entry.file_name()) else {
+            continue;
+        };
+        let proc = entry.path();
+        // A process may end while it is looked at: then it uses nothing.
+        if let Ok(namespace) = proc.join("ns/mnt").read_link()
+            && seen.insert(namespace)
+            && let Ok(table) = std::fs::read_to_string(proc.join("mountinfo"))
+            && let Some(mount) = mounts_in(&table, dir).first()
+        {
+            found.push(format!(
+                "process {pid} has it mounted at {}",
+                mount.at.display()
+            ));
+        }
+        if pid != std::process::id() && stands_in(&proc, dir) {
+            found.push(format!("process {pid} ({}) is using it", command_of(&proc)));
+        }
+    }
+    Ok(found)
+}
+
+fn number(name: &OsString) -> Option<u32> {
+    name.to_str()?.parse().ok()
+}
+
+fn command_of(proc: &Path) -> String {
+    std::fs::read_to_string(proc.join("comm")).map_or(String::new(), |c| c.trim().to_string())
+}
+
+fn stands_in(proc: &Path, dir: &Path) -> bool {
+    let inside = |link: PathBuf| link.read_link().is_ok_and(|t| t.starts_with(dir));
+    ["cwd", "root", "exe"].iter().any(|l| inside(proc.join(l)))
+        || std::fs::read_dir(proc.join("fd"))
+            .is_ok_and(|fds| fds.flatten().any(|fd| inside(fd.path())))
+}
+
+/// Returns the mounts in the text of a mountinfo file that are of something in `dir`.
+///
+/// A mount names its filesystem by device and what of it by a path from that filesystem's top; the same
+/// two of the mount that `dir` itself lies on tell the path of `dir` there. Format: proc(5).
+fn mounts_in(table: &str, dir: &Path) -> Vec<Mount> {
+    let lines: Vec<Line> = table.lines().filter_map(parse).collect();
+    // The last that covers it is the one that shows it.
+    let Some(home) = lines
+        .iter()
+        .filter(|l| dir.starts_with(&l.at))
+        .max_by_key(|l| l.at.components().count())
+    else {
+        return Vec::new();
+    };
+    let Ok(below) = dir.strip_prefix(&home.at) else {
+        return Vec::new();
+    };
+    let inside = home.root.join(below);
+    lines
+        .iter()
+        .filter(|l| l.device == home.device)
+        .filter_map(|l| {
+            let rest = l.root.strip_prefix(&inside).ok()?;
+            Some(Mount {
+                at: l.at.clone(),
+                what: dir.join(rest),
+            })
+        })
+        .collect()
+}
+
+struct Line {
+    device: String,
+    root: PathBuf,
+    at: PathBuf,
+}
+
+fn parse(line: &str) -> Option<Line> {
+    let mut fields = line.split(' ').skip(2);
+    Some(Line {
+        device: fields.next()?.to_string(),
+        root: unescaped(fields.next()?),
+        at: unescaped(fields.next()?),
+    })
+}
+
+/// Undoes the octal escapes of mountinfo: blank, tab, newline, backslash.
+fn unescaped(field: &str) -> PathBuf {
+    let text = field
+        .replace("\\040", " ")
+        .replace("\\011", "\t")
+        .replace("\\012", "\n")
+        .replace("\\134", "\\");
+    PathBuf::from(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &str = "\
+21 1 0:20 / / rw - ext4 /dev/vda rw
+30 21 0:40 /pool /srv/netbe rw - btrfs /dev/sda rw
+31 21 0:40 /pool/nodes/nog/envs/a/root /mnt/a\\040b rw - btrfs /dev/sda rw
+32 31 0:40 /pool/nodes/nog/envs/a/boot /mnt/a\\040b/boot rw - btrfs /dev/sda rw
+33 21 0:40 /pool/nodes/nog/envs/ab/root /mnt/ab rw - btrfs /dev/sda rw
+34 21 0:41 /pool/nodes/nog/envs/a/root /mnt/other rw - btrfs /dev/sdb rw
+garbage
+";
+
+    #[test]
+    fn mounts_are_found_by_what_they_are_of() {
+        let found = mounts_in(TABLE, Path::new("/srv/netbe/nodes/nog/envs/a"));
+        let at: Vec<_> = found.iter().map(|m| m.at.to_str().unwrap()).collect();
+        assert_eq!(at, ["/mnt/a b", "/mnt/a b/boot"]);
+        assert_eq!(found[1].what, Path::new("/srv/netbe/nodes/nog/envs/a/boot"));
+        assert!(mounts_in(TABLE, Path::new("/srv/netbe/nodes/nog/envs/b")).is_empty());
+    }
+}

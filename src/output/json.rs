@@ -1,0 +1,85 @@
+//! The JSON documents of the contract. Fields are added, never renamed or taken away, within a version.
+
+use std::path::Path;
+
+use anyhow::Result;
+use jiff::{Timestamp, Unit};
+use serde::Serialize;
+
+use crate::lifecycle::listing::Listed;
+use crate::pool::Origin;
+
+const VERSION: u64 = 1;
+
+#[derive(Serialize)]
+struct Document<'a> {
+    version: u64,
+    environments: Vec<Environment<'a>>,
+}
+
+#[derive(Serialize)]
+struct Environment<'a> {
+    node: &'a str,
+    name: &'a str,
+    uuid: Option<&'a str>,
+    complete: bool,
+    active: bool,
+    booted: Option<bool>,
+    pending: Option<&'static str>,
+    pinned: bool,
+    created: String,
+    description: &'a str,
+    arch: Option<&'a str>,
+    kernel: Option<&'a str>,
+    origin: Option<&'a Origin>,
+    root: &'a Path,
+    boot: &'a Path,
+    space: Option<()>,
+    problems: &'a [String],
+}
+
+/// Returns the document `list --json` prints.
+pub fn environments(listed: &[Listed]) -> Result<String> {
+    let environments = listed
+        .iter()
+        .map(|e| Environment {
+            node: &e.node,
+            name: &e.name,
+            uuid: e.uuid.as_deref(),
+            complete: e.problems.is_empty(),
+            active: e.active,
+            booted: e.booted,
+            pending: e.pending.map(crate::pool::pending::Kind::word),
+            pinned: e.pinned,
+            created: to_the_second(e.created),
+            description: &e.description,
+            arch: e.arch.as_deref(),
+            kernel: e.kernel.as_deref(),
+            origin: e.origin.as_ref(),
+            root: &e.root,
+            boot: &e.boot,
+            space: None,
+            problems: &e.problems,
+        })
+        .collect();
+    document(&Document {
+        version: VERSION,
+        environments,
+    })
+}
+
+/// Returns a document's text.
+pub fn document(value: &impl Serialize) -> Result<String> {
+    let mut text = serde_json::to_string_pretty(value)?;
+    text.push('\n');
+    Ok(text)
+}
+
+/// Returns a document of one list, with the version in front.
+pub fn list<T: Serialize>(name: &str, items: &[T]) -> Result<String> {
+    document(&serde_json::json!({ "version": VERSION, name: items }))
+}
+
+fn to_the_second(moment: Timestamp) -> String {
+    moment.round(Unit::Second).unwrap_or(moment).to_string()
+}

@@ -1,0 +1,31 @@
+//! How answers look: tables, trees, tab-separated lines, JSON, progress.
+//!
+//! Everything writes to an `io::Write` or returns text. Nothing here decides anything.
+
+pub mod json;
+pub mod progress;
+pub mod screen;
+pub mod table;
+pub mod tree;
+
+pub use screen::Screen;
+
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+
+/// Returns a moment as people read it: local time, to the minute.
+pub fn local(moment: Timestamp) -> String {
+    moment
+        .to_zoned(TimeZone::system())
+        .strftime("%Y-%m-%d %H:%M")
+        .to_string()
+}
+
+/// Returns text with what could disturb a terminal or a line shown as `?`.
+///
+/// Descriptions are clean when netbe wrote them; a record edited by hand, or brought in, need not be.
+pub fn clean(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '?' } else { c })
+        .collect()
+}

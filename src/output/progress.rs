@@ -1,0 +1,83 @@
+//! One line on a terminal that says how far long work is.
+
+use std::io::{Write, stderr};
+use std::time::{Duration, Instant};
+
+/// How often the line is drawn at most.
+const EVERY: Duration = Duration::from_millis(100);
+
+/// A line that is drawn over itself; takes itself away at the end.
+#[derive(Debug)]
+pub struct Line {
+    on: bool,
+    phase: String,
+    drawn: Option<Instant>,
+}
+
+impl Line {
+    /// Returns a line; one that draws nothing where `on` is false.
+    pub fn new(on: bool) -> Self {
+        Self {
+            on,
+            phase: String::new(),
+            drawn: None,
+        }
+    }
+
+    /// Says what is being done now.
+    pub fn phase(&mut self, what: &str) {
+        self.phase = what.to_string();
+        self.drawn = None;
+        self.draw("");
+    }
+
+    /// Says how much of it is done, in bytes.
+    pub fn advance(&mut self, done: u64, total: Option<u64>) {
+        if self.drawn.is_some_and(|d| d.elapsed() < EVERY) {
+            return;
+        }
+        let text = match total {
+            Some(total) if total > 0 => format!(
+                "{} of {} ({} %)",
+                bytes(done),
+                bytes(total),
+                done.min(total) * 100 / total
+            ),
+            _ => bytes(done),
+        };
+        self.draw(&text);
+    }
+
+    fn draw(&mut self, text: &str) {
+        if self.on {
+            let _ = write!(stderr(), "\r\x1b[K{} {text}", self.phase);
+            let _ = stderr().flush();
+            self.drawn = Some(Instant::now());
+        }
+    }
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        if self.on {
+            let _ = write!(stderr(), "\r\x1b[K");
+        }
+    }
+}
+
+/// Returns a size as people read it, in powers of 1024.
+pub fn bytes(count: u64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = count;
+    let mut unit = 0;
+    let mut rest = 0;
+    while value >= 1024 && unit + 1 < units.len() {
+        rest = value % 1024 * 10 / 1024;
+        value /= 1024;
+        unit += 1;
+    }
+    match unit {
+        0 => format!("{value} B"),
+        _ => format!("{value}.{rest} {}", units[unit]),
+    }
+}

@@ -1,0 +1,82 @@
+//! Where everything stands in a pool. Paths only: nothing here reads or writes, but for listing names.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::name::{EnvName, NodeName};
+
+/// The name of the link that says what a node boots next.
+pub const ACTIVE: &str = "active";
+/// The directory of a node that holds its environments.
+pub const ENVS: &str = "envs";
+/// The subvolume of an environment that is the node's `/`.
+pub const ROOT: &str = "root";
+/// The subvolume of an environment that TFTP hands out.
+pub const BOOT: &str = "boot";
+/// What the name of everything begins with that is being made.
+pub const STAGED: &str = ".staged-";
+/// What the name of everything begins with that is being deleted.
+pub const TRASH: &str = ".trash-";
+
+/// Returns the file that makes a directory a pool.
+pub fn pool_record(pool: &Path) -> PathBuf {
+    pool.join("pool.json")
+}
+
+/// Returns the directory of all nodes.
+pub fn nodes(pool: &Path) -> PathBuf {
+    pool.join("nodes")
+}
+
+/// Returns a node's directory.
+pub fn node(pool: &Path, node: &NodeName) -> PathBuf {
+    nodes(pool).join(node.as_str())
+}
+
+/// Returns an environment's directory.
+pub fn env(pool: &Path, node_name: &NodeName, env: &EnvName) -> PathBuf {
+    node(pool, node_name).join(ENVS).join(env.as_str())
+}
+
+/// Returns the text of a node's `active` link for an environment.
+pub fn active_target(env: &EnvName) -> PathBuf {
+    Path::new(ENVS).join(env.as_str())
+}
+
+/// Returns the directory the TFTP server serves.
+pub fn tftp(pool: &Path) -> PathBuf {
+    pool.join("tftp")
+}
+
+/// Returns the directory of generated files.
+pub fn publish(pool: &Path) -> PathBuf {
+    pool.join("publish")
+}
+
+/// Returns the directory of lock files.
+pub fn locks(pool: &Path) -> PathBuf {
+    pool.join(".locks")
+}
+
+/// Returns the names in a directory, sorted; empty where there is none. Names that are not UTF-8 are
+/// left out: none of ours is.
+pub fn names_in(dir: &Path) -> io::Result<Vec<String>> {
+    let entries = match dir.read_dir() {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(e),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        if let Ok(name) = entry?.file_name().into_string() {
+            names.push(name);
+        }
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// Returns whether a name is of something being made or being deleted.
+pub fn is_hidden_work(name: &str) -> bool {
+    name.starts_with(STAGED) || name.starts_with(TRASH)
+}

@@ -1,0 +1,189 @@
+//! Who may change what, now: one lock a node, one for what all nodes share.
+//!
+//! A lock is `flock(2)` on a file under `.locks`, so the kernel releases it when its holder dies, however
+//! it dies. The functions that change something take the lock as an argument: the proof. Locks are taken
+//! in one order, nodes by name, then the pool. Reading takes none.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::layout;
+use super::name::NodeName;
+use crate::failure::Failure;
+
+/// How often a lock that is held is tried again.
+const RETRY: Duration = Duration::from_millis(20);
+
+/// Proof that nobody else changes what the nodes share: names, exports, the pool's properties.
+#[derive(Debug)]
+pub struct PoolLock {
+    _file: File,
+}
+
+/// Proof that nobody else changes one node or its environments; the node need not exist yet.
+#[derive(Debug)]
+pub struct NodeLock {
+    node: NodeName,
+    _file: File,
+}
+
+/// Whether others may hold the same lock beside this one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Share {
+    /// Nobody else: for changing.
+    Alone,
+    /// Others who only need it to stay: for making something from it.
+    Together,
+}
+
+impl PoolLock {
+    /// Takes the pool's lock, waiting up to `wait`.
+    ///
+    /// # Errors
+    /// `Locked`, naming the holder.
+    pub fn take(pool: &Path, wait: Duration) -> Result<Self> {
+        // Upper case: no node has this name.
+        let file = acquire(pool, "POOL", "the pool", Share::Alone, wait)?;
+        Ok(Self { _file: file })
+    }
+}
+
+impl NodeLock {
+    /// Takes a node's lock, waiting up to `wait`.
+    ///
+    /// # Errors
+    /// `Locked`, naming the holder.
+    pub fn take(pool: &Path, node: &NodeName, share: Share, wait: Duration) -> Result<Self> {
+        let file = acquire(pool, node.as_str(), node.as_str(), share, wait)?;
+        Ok(Self {
+            node: node.clone(),
+            _file: file,
+        })
+    }
+
+    /// Takes the lock of the node that is changed and of the one something is made from.
+    pub fn take_both(
+        pool: &Path,
+        changed: &NodeName,
+        source: &NodeName,
+        wait: Duration,
+    ) -> Result<(Self, Option<Self>)> {
+        if changed == source {
+            return Ok((Self::take(pool, changed, Share::Alone, wait)?, None));
+        }
+        if changed < source {
+            let first = Self::take(pool, changed, Share::Alone, wait)?;
+            Ok((
+                first,
+                Some(Self::take(pool, source, Share::Together, wait)?),
+            ))
+        } else {
+            let first = Self::take(pool, source, Share::Together, wait)?;
+            Ok((Self::take(pool, changed, Share::Alone, wait)?, Some(first)))
+        }
+    }
+
+    /// Returns the node this is the lock of.
+    pub fn node(&self) -> &NodeName {
+        &self.node
+    }
+}
+
+/// Returns whether somebody holds a node's lock now; false where it cannot be told.
+pub fn is_held(pool: &Path, node: &NodeName) -> bool {
+    File::open(layout::locks(pool).join(node.as_str()))
+        .is_ok_and(|f| matches!(f.try_lock(), Err(TryLockError::WouldBlock)))
+}
+
+fn acquire(pool: &Path, name: &str, what: &str, share: Share, wait: Duration) -> Result<File> {
+    let path = layout::locks(pool).join(name);
+    let mut file = open(&path)?;
+    let until = Instant::now() + wait;
+    loop {
+        let tried = match share {
+            Share::Alone => file.try_lock(),
+            Share::Together => file.try_lock_shared(),
+        };
+        match tried {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if Instant::now() < until => {
+                crate::storage::interrupt::check()?;
+                std::thread::sleep(RETRY);
+            }
+            Err(TryLockError::WouldBlock) => return Err(held(&mut file, what, wait).into()),
+            Err(TryLockError::Error(e)) => {
+                return Err(e).with_context(|| format!("locking {}", path.display()));
+            }
+        }
+    }
+    // For the message others print; not what makes the lock. So a full disk, which `destroy` has to be
+    // able to free, must not end it here.
+    let note = format!("{}\n{}\n", std::process::id(), command_line());
+    let _ = file
+        .set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| file.write_all(note.as_bytes()));
+    Ok(file)
+}
+
+fn open(path: &PathBuf) -> Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).create(true).truncate(false);
+    match options.open(path) {
+        Ok(file) => Ok(file),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            // A pool made by hand or restored from a backup without its hidden directory.
+            if let Some(dir) = path.parent() {
+                std::fs::create_dir_all(dir)
+                    .with_context(|| format!("making {}", dir.display()))?;
+            }
+            options
+                .open(path)
+                .with_context(|| format!("opening {}", path.display()))
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
+            Err(Failure::failed(format!(
+                "{}: permission denied; changing a pool needs root",
+                path.display()
+            ))
+            .hint("run it with sudo")
+            .into())
+        }
+        Err(e) => Err(e).with_context(|| format!("opening {}", path.display())),
+    }
+}
+
+fn held(file: &mut File, what: &str, wait: Duration) -> Failure {
+    let mut note = String::new();
+    // Best effort: without it the message just names nobody.
+    let _ = file
+        .rewind()
+        .and_then(|()| file.take(4096).read_to_string(&mut note));
+    let mut lines = note.lines();
+    let who = match (lines.next(), lines.next()) {
+        (Some(pid), Some(command)) => format!("pid {pid}, {command}"),
+        _ => "another netbe".to_string(),
+    };
+    Failure::locked(format!(
+        "{what} is being changed by another netbe ({who}); waited {} s",
+        wait.as_secs()
+    ))
+    .hint("try again when it has ended, or wait longer with --wait SECONDS")
+}
+
+/// Returns this process' command line in one line of at most 200 characters, for people.
+fn command_line() -> String {
+    let mut words: Vec<String> = std::env::args_os()
+        .map(|a| a.to_string_lossy().replace(|c: char| c.is_control(), " "))
+        .collect();
+    if let Some(first) = words.first_mut()
+        && let Some((_, base)) = first.rsplit_once('/')
+    {
+        *first = base.to_string();
+    }
+    words.join(" ").chars().take(200).collect()
+}

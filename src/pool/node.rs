@@ -1,0 +1,173 @@
+//! A node as the disk has it, whatever state that is in.
+//!
+//! Observing never fails for what is damaged: it says so in `problems`. Not for changing anything.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::environment::{self, Environment};
+use super::layout;
+use super::name::{EnvName, NodeName};
+use super::record::{self, NodeRecord};
+use super::{Pool, properties};
+use crate::failure::Failure;
+
+/// One node.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Its name.
+    pub name: NodeName,
+    /// Its directory.
+    pub dir: PathBuf,
+    /// Its record; an empty one where `node.json` cannot be read.
+    pub record: NodeRecord,
+    /// The environment it boots next, where the link says one; it need not exist.
+    pub active: Option<EnvName>,
+    /// What is wrong with it, a sentence each.
+    pub problems: Vec<String>,
+}
+
+impl Node {
+    /// Returns what stands under a node's name; `None` where there is no directory.
+    pub fn observe(pool: &Pool, name: &NodeName) -> Option<Self> {
+        let dir = layout::node(pool.root(), name);
+        if !dir.symlink_metadata().is_ok_and(|m| m.is_dir()) {
+            return None;
+        }
+        let mut problems = Vec::new();
+        let record = match read_record(&dir) {
+            Ok(record) => record,
+            Err(e) => {
+                problems.push(format!("node.json cannot be used: {e:#}"));
+                NodeRecord::new(false)
+            }
+        };
+        let active = match read_active(&dir) {
+            Ok(active) => active,
+            Err(e) => {
+                problems.push(e);
+                None
+            }
+        };
+        Some(Self {
+            name: name.clone(),
+            dir,
+            record,
+            active,
+            problems,
+        })
+    }
+
+    /// Returns whether no machine boots this node.
+    pub fn is_template(&self) -> bool {
+        self.record.template
+    }
+
+    /// Returns whether the network is offered this node: a machine can ask for it by MAC or serial.
+    pub fn is_offered(&self) -> bool {
+        !self.record.template
+            && ["mac", "serial"].iter().any(|key| {
+                self.record
+                    .properties
+                    .get(*key)
+                    .is_some_and(|v| !v.is_empty())
+            })
+    }
+
+    /// Returns a property's value with its inheritance: the node's own, the pool's, the default.
+    pub fn property(&self, pool: &Pool, key: &str) -> Option<String> {
+        properties::effective(key, Some(&self.record), pool.record()).map(|v| v.value)
+    }
+
+    /// Returns every environment, sorted by name; one that is damaged is among them and says so.
+    pub fn environments(&self) -> Result<Vec<Environment>> {
+        let dir = self.dir.join(layout::ENVS);
+        let names = layout::names_in(&dir).with_context(|| format!("reading {}", dir.display()))?;
+        let found: Vec<Environment> = names
+            .iter()
+            .filter_map(|name| name.parse().ok())
+            .filter_map(|name| Environment::observe(self, &name))
+            .collect();
+        Ok(environment::without_replaced(found))
+    }
+
+    /// Returns an environment by name.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none.
+    pub fn environment(&self, name: &EnvName) -> Result<Environment> {
+        Environment::observe(self, name).ok_or_else(|| {
+            Failure::not_found(format!("no environment {}/{name}", self.name))
+                .hint(format!("netbe list {}", self.name))
+                .into()
+        })
+    }
+
+    /// Returns the environment the node boots next.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none, or the link leads nowhere.
+    pub fn active_environment(&self) -> Result<Environment> {
+        let Some(active) = &self.active else {
+            let why = self
+                .problems
+                .last()
+                .map_or(String::new(), |p| format!(": {p}"));
+            return Err(Failure::not_found(format!(
+                "{} has no active environment{why}",
+                self.name
+            ))
+            .hint(format!("netbe activate {}/ENV", self.name))
+            .into());
+        };
+        self.environment(active)
+    }
+}
+
+/// Leaves out what an interrupted rename of a node left: of the old name and the new, the old.
+///
+/// The new node came whole, by one rename, and says in its record whose place it takes.
+pub(super) fn without_replaced(nodes: Vec<Node>) -> Vec<Node> {
+    let replaced: Vec<String> = nodes
+        .iter()
+        .filter_map(|n| n.record.replaces.clone())
+        .collect();
+    nodes
+        .into_iter()
+        .filter(|n| !replaced.iter().any(|r| r == n.name.as_str()))
+        .collect()
+}
+
+fn read_record(dir: &Path) -> Result<NodeRecord> {
+    let file = dir.join("node.json");
+    match record::read(&file)? {
+        Some(text) => NodeRecord::parse(&text),
+        None => anyhow::bail!("there is none"),
+    }
+}
+
+fn read_active(dir: &Path) -> std::result::Result<Option<EnvName>, String> {
+    let link = dir.join(layout::ACTIVE);
+    let target = match link.read_link() {
+        Ok(target) => target,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) if e.kind() == io::ErrorKind::InvalidInput => {
+            return Err(format!("{} is not a link", link.display()));
+        }
+        Err(e) => return Err(format!("{} cannot be read: {e}", link.display())),
+    };
+    target
+        .to_str()
+        .and_then(|t| t.strip_prefix("envs/"))
+        .and_then(|name| name.parse().ok())
+        .map(Some)
+        .ok_or_else(|| {
+            format!(
+                "{} leads to {}, which is no environment of this node",
+                link.display(),
+                target.display()
+            )
+        })
+}

@@ -1,0 +1,232 @@
+//! The records netbe keeps beside what they describe: `pool.json`, `node.json`, `env.json`.
+//!
+//! Parsing is tolerant of fields it does not know and gives them back when the record is written, so
+//! that an older netbe does not lose what a newer one wrote within one format version; a record of a newer
+//! version is refused. Not for state: losing `env.json` costs a description, never a boot.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use jiff::Timestamp;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::packages::Changes;
+use crate::storage::replace;
+
+/// The version of all records this netbe writes.
+pub const VERSION: u64 = 1;
+
+/// `pool.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct PoolRecord {
+    /// Format version of the whole pool.
+    pub version: u64,
+    /// The pool's identity, in its exports file, so that two pools on one machine do not overwrite
+    /// each other's.
+    pub uuid: String,
+    /// Properties every node has unless it has its own.
+    #[serde(default)]
+    pub properties: BTreeMap<String, String>,
+    /// What a newer netbe wrote.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// `node.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct NodeRecord {
+    /// Format version.
+    pub version: u64,
+    /// Whether no machine boots this node: it is there to make others from.
+    #[serde(default)]
+    pub template: bool,
+    /// The node's own properties.
+    #[serde(default)]
+    pub properties: BTreeMap<String, String>,
+    /// The node this one is the new name of, while the old one may still be there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
+    /// What a newer netbe wrote.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// `env.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct EnvRecord {
+    /// Format version.
+    pub version: u64,
+    /// The environment's identity: the UUID its root subvolume was made with. A rename keeps it.
+    pub uuid: String,
+    /// When it was made, UTC.
+    pub created: Timestamp,
+    /// What it was made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<Origin>,
+    /// What a person said of it.
+    #[serde(default)]
+    pub description: String,
+    /// Whether it is kept from being destroyed.
+    #[serde(default)]
+    pub pinned: bool,
+    /// Where the node mounts the boot half: `/boot/firmware` or `/boot`.
+    pub boot_mount: String,
+    /// The processor it is for, as `uname -m` says it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arch: Option<String>,
+    /// The kernel it boots, as last read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<KernelSeen>,
+    /// Arguments on its kernel command line that came from the property `cmdline`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub added: Vec<String>,
+    /// Arguments for a local root that were taken off its command line.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stripped: Vec<String>,
+    /// Whether a machine could have booted it: it was active while the network was offered it.
+    #[serde(default)]
+    pub served: bool,
+    /// When it last stopped being the active one, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<Timestamp>,
+    /// Why it is not to be trusted: what failed in it, where `--keep` left it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failed: Option<String>,
+    /// What the upgrade that made it changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upgrade: Option<Changes>,
+    /// The environment of the same node this one is the new name of, while the old one may still be there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<String>,
+    /// What a newer netbe wrote.
+    #[serde(flatten)]
+    pub other: Map<String, Value>,
+}
+
+/// What an environment was made from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// Its node, by the name it had.
+    pub node: String,
+    /// Its name then.
+    pub name: String,
+    /// Its identity.
+    pub uuid: String,
+}
+
+/// A kernel's version with what tells whether its file is still the one it was read from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KernelSeen {
+    /// The file in the boot half.
+    pub file: String,
+    /// Its version, as `uname -r` says it.
+    pub version: String,
+    /// The boot files that named it, then the file itself: size in bytes and change time in nanoseconds.
+    pub stamp: String,
+}
+
+impl PoolRecord {
+    /// Parses a `pool.json`.
+    ///
+    /// # Errors
+    /// When it is not one, or of a newer format.
+    pub fn parse(text: &str) -> Result<Self> {
+        parse(text)
+    }
+}
+
+impl NodeRecord {
+    /// Returns the record of a new node.
+    pub fn new(template: bool) -> Self {
+        Self {
+            version: VERSION,
+            template,
+            properties: BTreeMap::new(),
+            replaces: None,
+            other: Map::new(),
+        }
+    }
+
+    /// Parses a `node.json`.
+    ///
+    /// # Errors
+    /// When it is not one, or of a newer format.
+    pub fn parse(text: &str) -> Result<Self> {
+        parse(text)
+    }
+}
+
+impl EnvRecord {
+    /// Parses an `env.json`.
+    ///
+    /// # Errors
+    /// When it is not one, or of a newer format.
+    pub fn parse(text: &str) -> Result<Self> {
+        parse(text)
+    }
+}
+
+fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
+    #[derive(Deserialize)]
+    struct Versioned {
+        version: u64,
+    }
+    // The version first: a newer format may lack fields this one cannot do without.
+    match serde_json::from_str::<Versioned>(text) {
+        Ok(v) if v.version > VERSION => bail!(
+            "it is of format {}, made by a newer netbe; this one knows format {VERSION}",
+            v.version
+        ),
+        _ => Ok(serde_json::from_str(text)?),
+    }
+}
+
+/// Returns a record's text; `None` where there is no file.
+///
+/// Anything but a regular file is an error, and so is one past 16 MiB.
+pub fn read(path: &Path) -> io::Result<Option<String>> {
+    let text = match std::fs::metadata(path) {
+        Ok(m) if m.is_file() && m.len() <= 16 << 20 => std::fs::read_to_string(path),
+        Ok(_) => Err(io::Error::other("not a file netbe wrote")),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => Err(e),
+    };
+    text.map(Some)
+        .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))
+}
+
+/// Writes a record durably, in one step.
+pub fn write(path: &Path, record: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(record)?;
+    text.push('\n');
+    Ok(replace::file(path, text.as_bytes())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_newer_version_is_refused_whatever_else_it_says() {
+        for text in [r#"{"version": 2}"#, r#"{"version": 99, "uuid": 3}"#] {
+            let error = PoolRecord::parse(text).unwrap_err().to_string();
+            assert!(error.contains("newer netbe"), "{error}");
+        }
+        for garbage in ["", "{", "[]", "null", "{}", r#"{"version": -1}"#, "\u{0}"] {
+            assert!(PoolRecord::parse(garbage).is_err(), "{garbage:?}");
+            assert!(EnvRecord::parse(garbage).is_err(), "{garbage:?}");
+        }
+    }
+
+    #[test]
+    fn unknown_fields_survive_a_rewrite() {
+        let text = r#"{"version":1,"template":true,"properties":{"mac":"x"},"colour":"blue"}"#;
+        let record = NodeRecord::parse(text).unwrap();
+        let again = serde_json::to_string(&record).unwrap();
+        assert!(again.contains(r#""colour":"blue""#), "{again}");
+    }
+}

@@ -1,0 +1,122 @@
+//! Things being made, and things being deleted.
+//!
+//! A [`Staged`] is a hidden directory that removes itself, subvolumes and all, unless it is published by
+//! one rename. Deleting goes the other way: one rename out of sight, then the work. What a killed
+//! process leaves of either is found again by its name. Not for what goes into a stage.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+
+use super::layout;
+use crate::failure::Failure;
+use crate::storage::{btrfs, replace};
+
+/// A directory being made under a hidden name.
+#[derive(Debug)]
+pub struct Staged {
+    dir: Option<PathBuf>,
+}
+
+impl Staged {
+    /// Makes an empty stage in `parent`, for the thing that is to be called `name`.
+    pub fn new(parent: &Path, name: &str) -> Result<Self> {
+        let dir = parent.join(hidden(layout::STAGED, name));
+        fs::create_dir(&dir).with_context(|| format!("making {}", dir.display()))?;
+        Ok(Self { dir: Some(dir) })
+    }
+
+    /// Returns where it stands while it is being made.
+    pub fn path(&self) -> &Path {
+        // Only publishing takes it away, and that consumes the value.
+        self.dir.as_deref().unwrap_or(Path::new(""))
+    }
+
+    /// Makes everything in it durable, then gives it its name, in one step; replaces nothing.
+    ///
+    /// Durable when it returns.
+    ///
+    /// # Errors
+    /// A refusal when the name is taken; the stage removes itself then.
+    pub fn publish(mut self, to: &Path) -> Result<()> {
+        btrfs::sync(self.path()).context("making the new files durable")?;
+        let renamed = renameat2(
+            AT_FDCWD,
+            self.path(),
+            AT_FDCWD,
+            to,
+            RenameFlags::RENAME_NOREPLACE,
+        );
+        match renamed {
+            Ok(()) => self.dir = None,
+            Err(nix::Error::EEXIST) => {
+                return Err(Failure::refused(format!("{} is there already", to.display())).into());
+            }
+            Err(e) => {
+                return Err(io::Error::from(e))
+                    .with_context(|| format!("publishing {}", to.display()));
+            }
+        }
+        make_durable(to)
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        if let Some(dir) = self.dir.take()
+            && let Err(e) = remove(&dir)
+        {
+            // Nobody above can be told from here, and check finds it by its name.
+            eprintln!(
+                "warning: {} was left behind: {e:#}; netbe check --repair removes it",
+                dir.display()
+            );
+        }
+    }
+}
+
+/// Takes something published out of sight, in one step, and deletes it; durable when it returns.
+pub fn discard(path: &Path, trash_in: &Path) -> Result<()> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let trash = trash_in.join(hidden(layout::TRASH, &name));
+    fs::rename(path, &trash).with_context(|| format!("taking away {}", path.display()))?;
+    remove(&trash)?;
+    btrfs::sync(trash_in).context("making the deletion durable")
+}
+
+/// Deletes a stage or trash: whatever subvolumes, files and directories are in it.
+///
+/// Links are removed, never followed. A directory that something is mounted on is an error.
+pub fn remove(dir: &Path) -> Result<()> {
+    for entry in fs::read_dir(dir).with_context(|| format!("reading {}", dir.display()))? {
+        let path = entry?.path();
+        let kind = path.symlink_metadata()?;
+        if !kind.is_dir() {
+            fs::remove_file(&path)
+        } else if btrfs::is_subvolume(&path) {
+            btrfs::delete(&path)
+        } else {
+            remove(&path)?;
+            continue;
+        }
+        .with_context(|| format!("deleting {}", path.display()))?;
+    }
+    fs::remove_dir(dir).with_context(|| format!("deleting {}", dir.display()))
+}
+
+fn make_durable(published: &Path) -> Result<()> {
+    let parent = published.parent().unwrap_or(Path::new("/"));
+    replace::directory(parent).context("making the new name durable")
+}
+
+/// Returns a hidden name: what is being done, to what, by which process, so that two never collide.
+fn hidden(prefix: &str, name: &str) -> String {
+    use std::sync::atomic::{AtomicU32, Ordering};
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let moment = jiff::Timestamp::now().as_microsecond();
+    let count = COUNT.fetch_add(1, Ordering::Relaxed);
+    format!("{prefix}{name}-{moment:x}{:x}{count}", std::process::id())
+}

@@ -1,0 +1,216 @@
+//! The exports file: pure text.
+//!
+//! One line an exported half, each with its subvolume's own UUID as `fsid=`, so that a handle a machine
+//! holds never comes to mean another environment's file. Format: exports(5). Not for installing it.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::server;
+use crate::pool::{Environment, Node, Pool};
+use crate::storage::btrfs::{self, Uuid};
+
+/// What every export is offered with.
+///
+/// `no_root_squash`: a node's root user owns its system. `no_subtree_check`: its opposite breaks with
+/// renames. `mp`: never the empty directory where the pool is not mounted (a subvolume counts as mount
+/// point).
+const OPTIONS: &str = "rw,sync,no_subtree_check,no_root_squash,mp";
+
+/// One half that is exported.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// Path of the subvolume.
+    pub path: String,
+    /// Who may mount it.
+    pub clients: Vec<String>,
+    /// The subvolume's own UUID.
+    pub fsid: Uuid,
+}
+
+/// Returns the lines of both halves of an environment.
+pub fn lines_for(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Line>> {
+    let clients = clients(pool, node)?;
+    [env.root(), env.boot()]
+        .into_iter()
+        .map(|half| {
+            let fsid = btrfs::info(&half)
+                .with_context(|| format!("exporting {env}"))?
+                .uuid;
+            Ok(Line {
+                path: half.to_string_lossy().into_owned(),
+                clients: clients.clone(),
+                fsid,
+            })
+        })
+        .collect()
+}
+
+/// Returns who may mount a node's environments: property `clients`, else its static address, else the
+/// server's own network.
+pub fn clients(pool: &Pool, node: &Node) -> Result<Vec<String>> {
+    if let Some(set) = node.property(pool, "clients") {
+        return Ok(set.split(',').map(str::to_string).collect());
+    }
+    if let Some(ip) = node.property(pool, "ip")
+        && let Some((address, _)) = ip.split_once('/')
+    {
+        return Ok(vec![address.to_string()]);
+    }
+    let server = server::address(Some(&node.record), pool.record())?;
+    Ok(vec![server::network(server)])
+}
+
+/// Returns the whole file for these lines.
+pub fn print(pool_uuid: &str, lines: &[Line]) -> String {
+    let mut text = header(pool_uuid);
+    for line in lines {
+        text.push_str(&print_line(line));
+    }
+    text
+}
+
+/// Returns the file with these lines in it, each in the place of an older one for the same path.
+pub fn with(text: &str, pool_uuid: &str, lines: &[Line]) -> String {
+    let mut new = header(pool_uuid);
+    for old in text.lines().filter(|l| l.starts_with('"')) {
+        match lines
+            .iter()
+            .find(|l| old.starts_with(&format!("{} ", quoted(&l.path))))
+        {
+            Some(line) => new.push_str(&print_line(line)),
+            None => {
+                new.push_str(old);
+                new.push('\n');
+            }
+        }
+    }
+    for line in lines {
+        let printed = print_line(line);
+        if !new.contains(&printed) {
+            new.push_str(&printed);
+        }
+    }
+    new
+}
+
+/// Returns the file without the halves of these environments' directories; `None` for nothing to do.
+pub fn without(text: &str, dirs: &[&Path]) -> Option<String> {
+    let starts: Vec<String> = dirs
+        .iter()
+        .map(|d| {
+            quoted(&d.to_string_lossy())
+                .trim_end_matches('"')
+                .to_string()
+                + "/"
+        })
+        .collect();
+    let kept: String = text
+        .lines()
+        .filter(|l| !starts.iter().any(|s| l.starts_with(s)))
+        .map(|l| format!("{l}\n"))
+        .collect();
+    (kept != text).then_some(kept)
+}
+
+/// Returns the paths a file exports.
+pub fn paths(text: &str) -> Vec<String> {
+    text.lines()
+        .filter_map(|l| l.strip_prefix('"')?.split_once('"'))
+        .map(|(path, _)| path.to_string())
+        .collect()
+}
+
+/// Returns the UUID of the pool a file was written for.
+pub fn pool_of(text: &str) -> Option<&str> {
+    text.lines()
+        .next()?
+        .strip_prefix("# netbe pool ")?
+        .split_whitespace()
+        .next()
+}
+
+fn header(pool_uuid: &str) -> String {
+    format!(
+        "# netbe pool {pool_uuid}\n# Written by netbe publish; changes are lost. See netbe-publish(8).\n"
+    )
+}
+
+fn print_line(line: &Line) -> String {
+    let clients: Vec<String> = line
+        .clients
+        // No blank before the parenthesis: with one, the path is exported to everybody.
+        .iter()
+        .map(|c| format!("{c}({OPTIONS},fsid={})", line.fsid))
+        .collect();
+    format!("{} {}\n", quoted(&line.path), clients.join(" "))
+}
+
+/// Returns a path in double quotes, with what the quotes do not protect as octal escapes.
+fn quoted(path: &str) -> String {
+    let mut text = String::from("\"");
+    for byte in path.bytes() {
+        match byte {
+            b'"' | b'\\' | 0..=0x20 | 0x7f => text.push_str(&format!("\\{byte:03o}")),
+            _ => text.push(char::from(byte)),
+        }
+    }
+    text.push('"');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(path: &str, fsid: u8) -> Line {
+        Line {
+            path: path.to_string(),
+            clients: vec!["10.0.0.0/24".to_string(), "nog.lan".to_string()],
+            fsid: Uuid([fsid; 16]),
+        }
+    }
+
+    #[test]
+    fn invariant_8_a_line_names_one_path_with_its_own_fsid() {
+        let text = print("u", &[line("/srv/netbe/nodes/nog/envs/a/root", 1)]);
+        let want = "\"/srv/netbe/nodes/nog/envs/a/root\" \
+             10.0.0.0/24(rw,sync,no_subtree_check,no_root_squash,mp,fsid=01010101-0101-0101-0101-010101010101) \
+             nog.lan(rw,sync,no_subtree_check,no_root_squash,mp,fsid=01010101-0101-0101-0101-010101010101)\n";
+        assert!(text.ends_with(want), "{text}");
+        assert_eq!(pool_of(&text), Some("u"));
+    }
+
+    #[test]
+    fn paths_are_quoted_as_exports_wants() {
+        assert_eq!(quoted("/a b\"c\\d#e"), "\"/a\\040b\\042c\\134d#e\"");
+    }
+
+    #[test]
+    fn adding_replaces_by_path_and_is_idempotent() {
+        let one = print("u", &[line("/p/a/root", 1), line("/p/ab/root", 2)]);
+        let two = with(&one, "u", &[line("/p/a/root", 3)]);
+        assert_eq!(paths(&two), ["/p/a/root", "/p/ab/root"]);
+        assert!(
+            two.contains("03030303") && !two.contains("01010101"),
+            "{two}"
+        );
+        assert_eq!(with(&two, "u", &[line("/p/a/root", 3)]), two);
+    }
+
+    #[test]
+    fn removing_takes_whole_names_only() {
+        let text = print(
+            "u",
+            &[
+                line("/p/a/root", 1),
+                line("/p/a/boot", 2),
+                line("/p/ab/root", 3),
+            ],
+        );
+        let left = without(&text, &[Path::new("/p/a")]).unwrap();
+        assert_eq!(paths(&left), ["/p/ab/root"]);
+        assert_eq!(without(&left, &[Path::new("/p/a")]), None);
+    }
+}

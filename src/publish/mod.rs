@@ -1,0 +1,94 @@
+//! What the network is offered: TFTP names, exports; and the evidence of what machines run.
+//!
+//! Promises the order that keeps machines alive: an environment is exported before a name leads to it,
+//! and a name is taken away before what it leads to. Everything here can be written again from what the
+//! pool holds. Not for deciding what becomes active.
+
+pub mod evidence;
+pub mod exports;
+pub mod nfs;
+pub mod server;
+pub mod tftp;
+
+use anyhow::Result;
+
+use crate::pool::{Environment, Node, Pool, PoolLock};
+use evidence::Evidence;
+
+/// What a full publication changed and found.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// What was, or would be, done, one line a step.
+    pub steps: Vec<String>,
+    /// What is not as it should be, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Returns the environments of a node that a machine may mount: what it boots next, and what it may be
+/// running.
+///
+/// None of a template, of a node nobody can ask for, or of one whose root is on its own disk.
+pub fn offered(pool: &Pool, node: &Node) -> Result<Vec<Environment>> {
+    if !node.is_offered() || !has_nfs_root(pool, node) {
+        return Ok(Vec::new());
+    }
+    let evidence = Evidence::of(node);
+    Ok(node
+        .environments()?
+        .into_iter()
+        .filter(|e| e.problems.is_empty() && (e.active || evidence.booted(e) != Some(false)))
+        .collect())
+}
+
+/// Returns whether a node mounts its root from this server.
+pub fn has_nfs_root(pool: &Pool, node: &Node) -> bool {
+    node.property(pool, "root").is_none_or(|v| v == "nfs")
+}
+
+/// Writes again everything the network is offered.
+///
+/// With `lock` absent nothing is written: the steps say what would be.
+pub fn everything(pool: &Pool, lock: Option<&PoolLock>) -> Result<Published> {
+    let mut done = Published::default();
+    let nodes = pool.nodes()?;
+    let mut lines = Vec::new();
+    for node in &nodes {
+        for env in offered(pool, node)? {
+            lines.extend(exports::lines_for(pool, node, &env)?);
+        }
+    }
+    let text = exports::print(&pool.record().uuid, &lines);
+    nfs::bring_up_to_date(pool, lock, &text, &mut done)?;
+    tftp::bring_up_to_date(pool, lock, &nodes, &mut done)?;
+    Ok(done)
+}
+
+/// Makes sure an environment is exported, before anything leads a machine to it.
+///
+/// Returns warnings, such as that this machine has no NFS server.
+///
+/// # Errors
+/// When the server did not take it over.
+pub fn export(pool: &Pool, lock: &PoolLock, node: &Node, env: &Environment) -> Result<Vec<String>> {
+    if !node.is_offered() || !has_nfs_root(pool, node) {
+        return Ok(Vec::new());
+    }
+    let lines = exports::lines_for(pool, node, env)?;
+    let old = nfs::read(pool)?;
+    let text = exports::with(&old, &pool.record().uuid, &lines);
+    let mut done = Published::default();
+    nfs::bring_up_to_date(pool, Some(lock), &text, &mut done)?;
+    done.warnings.extend(nfs::missing(&lines)?);
+    Ok(done.warnings)
+}
+
+/// Takes environments out of the exports; those that are not in it are no error.
+pub fn withdraw(pool: &Pool, lock: &PoolLock, envs: &[&Environment]) -> Result<Vec<String>> {
+    let old = nfs::read(pool)?;
+    let dirs: Vec<&std::path::Path> = envs.iter().map(|e| e.dir.as_path()).collect();
+    let mut done = Published::default();
+    if let Some(text) = exports::without(&old, &dirs) {
+        nfs::bring_up_to_date(pool, Some(lock), &text, &mut done)?;
+    }
+    Ok(done.warnings)
+}

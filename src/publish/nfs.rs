@@ -1,0 +1,127 @@
+//! Installing the exports into the kernel NFS server, and reading back what it took.
+//!
+//! Writes `publish/exports` in the pool and its copy under `/etc/exports.d`, and runs `exportfs -ra` when
+//! that changed. A file there that another pool wrote is left alone. Not for what the file says.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use super::{Published, exports};
+use crate::pool::{Pool, PoolLock, layout};
+use crate::storage::replace;
+
+/// Where exportfs(8) reads every `*.exports` file.
+const EXPORTS_D: &str = "/etc/exports.d";
+/// What the kernel server has been told, as exportfs(8) writes it.
+const ETAB: &str = "/var/lib/nfs/etab";
+
+/// Returns the pool's exports file as last published; empty where there is none.
+pub fn read(pool: &Pool) -> Result<String> {
+    let path = published(pool);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Ok(text),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
+        Err(e) => Err(e).with_context(|| format!("reading {}", path.display())),
+    }
+}
+
+/// Brings the pool's exports file, its installed copy and the server to `text`.
+pub fn bring_up_to_date(
+    pool: &Pool,
+    lock: Option<&PoolLock>,
+    text: &str,
+    done: &mut Published,
+) -> Result<()> {
+    let path = published(pool);
+    let old = read(pool)?;
+    if old.is_empty() && exports::paths(text).is_empty() {
+        return Ok(());
+    }
+    if old != text {
+        done.steps.push(format!("write {}", path.display()));
+        if lock.is_some() {
+            replace::file(&path, text.as_bytes())?;
+        }
+    }
+    let Some(exportfs) = exportfs() else {
+        if !exports::paths(text).is_empty() {
+            done.warnings.push(
+                "this machine has no NFS server (no exportfs): nodes cannot mount their roots; \
+                 apt install nfs-kernel-server, then netbe publish"
+                    .to_string(),
+            );
+        }
+        return Ok(());
+    };
+    let installed = installed(pool);
+    let now = std::fs::read_to_string(&installed).ok();
+    if now.as_deref() == Some(text) || (now.is_none() && exports::paths(text).is_empty()) {
+        return Ok(());
+    }
+    done.steps.push(format!("write {}", installed.display()));
+    done.steps.push("run exportfs -ra".to_string());
+    if lock.is_some() {
+        std::fs::create_dir_all(EXPORTS_D).with_context(|| format!("making {EXPORTS_D}"))?;
+        replace::file(&installed, text.as_bytes())?;
+        let output = Command::new(exportfs)
+            .arg("-ra")
+            .output()
+            .context("running exportfs -ra")?;
+        let said = String::from_utf8_lossy(&output.stderr);
+        done.warnings
+            .extend(said.lines().filter(|l| !l.is_empty()).map(str::to_string));
+    }
+    Ok(())
+}
+
+/// Fails when the server has not taken these lines over; warns of nothing where there is no server.
+pub fn missing(lines: &[exports::Line]) -> Result<Vec<String>> {
+    if exportfs().is_none() {
+        return Ok(Vec::new());
+    }
+    let etab = std::fs::read_to_string(ETAB).with_context(|| format!("reading {ETAB}"))?;
+    for line in lines {
+        let known = etab
+            .lines()
+            .any(|l| l.split_whitespace().next() == Some(line.path.as_str()));
+        if !known {
+            bail!(
+                "the NFS server did not take over {}: it is not in {ETAB} after exportfs -ra",
+                line.path
+            );
+        }
+    }
+    Ok(Vec::new())
+}
+
+/// Returns the pool's own copy.
+fn published(pool: &Pool) -> PathBuf {
+    layout::publish(pool.root()).join("exports")
+}
+
+/// Returns the file under `/etc/exports.d` that is this pool's.
+///
+/// A second pool on one machine takes a name of its own: overwriting the first's would take the root from
+/// every machine that runs from it.
+fn installed(pool: &Pool) -> PathBuf {
+    let usual = Path::new(EXPORTS_D).join("netbe.exports");
+    let theirs = std::fs::read_to_string(&usual).ok();
+    let ours = theirs
+        .as_deref()
+        .is_none_or(|text| exports::pool_of(text) == Some(pool.record().uuid.as_str()));
+    if ours {
+        return usual;
+    }
+    let short = pool.record().uuid.get(..8).unwrap_or("other");
+    Path::new(EXPORTS_D).join(format!("netbe-{short}.exports"))
+}
+
+/// Returns exportfs(8), by the paths it is installed at: `PATH` is the caller's, not ours to trust.
+fn exportfs() -> Option<&'static Path> {
+    ["/usr/sbin/exportfs", "/sbin/exportfs"]
+        .into_iter()
+        .map(Path::new)
+        .find(|p| p.exists())
+}

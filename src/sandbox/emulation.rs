@@ -1,0 +1,390 @@
+//! Whether this machine can run the programs of an environment, by itself or through an emulator.
+//!
+//! Looks at a program's own header and at the handlers the kernel has registered (`binfmt_misc`), and
+//! compares as the kernel does; package names only appear in the hint. Runs nothing.
+
+use std::fs::read_to_string;
+use std::path::Path;
+
+use anyhow::Context;
+
+use super::mounts::{Detached, Forbids};
+use crate::failure::Failure;
+use crate::storage::beneath::Tree;
+
+/// Programs every system has one of, the one that package scripts need first.
+const PROGRAMS: &[&str] = &[
+    "bin/sh",
+    "usr/bin/sh",
+    "bin/bash",
+    "usr/bin/env",
+    "bin/busybox",
+    "sbin/init",
+];
+/// Where the kernel shows its handlers.
+const HANDLERS: &str = "/proc/sys/fs/binfmt_misc";
+/// What the kernel looks at, from a file's beginning (`BINPRM_BUF_SIZE`).
+const HEADER: usize = 256;
+
+/// Refuses an environment whose programs cannot run here, naming what to install.
+pub fn check(root: &Tree) -> anyhow::Result<()> {
+    let Some((path, header)) = program(root)? else {
+        return Err(Failure::refused(format!(
+            "{} has no program to run: bin/sh is missing, or none of its own",
+            root.path().display()
+        ))
+        .into());
+    };
+    if runs_natively(&header) {
+        return Ok(());
+    }
+    let handlers = registered();
+    let refused = match &handlers {
+        Registered::Some(handlers) => handler_for(&header, handlers).err(),
+        Registered::Disabled => Some("binfmt_misc is switched off".to_string()),
+        Registered::Unknown => Some("binfmt_misc is not to be had".to_string()),
+    };
+    let Some(reason) = refused else {
+        return Ok(());
+    };
+    let release = read_to_string("/etc/os-release").unwrap_or_default();
+    let why = format!(
+        "{}/{path} is a program for {}, which this machine cannot run: {reason}",
+        root.path().display(),
+        machine(&header)
+    );
+    Err(Failure::refused(why).hint(remedy(&release)).into())
+}
+
+/// Returns whether the environment's programs need an emulator here.
+pub(super) fn is_needed(root: &Tree) -> anyhow::Result<bool> {
+    Ok(program(root)?.is_some_and(|(_, header)| !runs_natively(&header)))
+}
+
+/// Returns the first program that is one, and the beginning of its file.
+fn program(root: &Tree) -> anyhow::Result<Option<(&'static str, Vec<u8>)>> {
+    for path in PROGRAMS {
+        if !root.metadata(path)?.is_some_and(|m| m.is_file()) {
+            continue;
+        }
+        let header = root.head(path, HEADER)?;
+        // A script in its place says nothing of the machine.
+        if let Some(header) = header.filter(|h| elf_machine(h).is_some()) {
+            return Ok(Some((path, header)));
+        }
+    }
+    Ok(None)
+}
+
+/// ELF machine numbers (elf.h) and the names Debian gives those architectures.
+const MACHINES: &[(u16, &str)] = &[
+    (3, "i386"),
+    (8, "mips"),
+    (20, "powerpc"),
+    (21, "ppc64"),
+    (22, "s390x"),
+    (40, "arm"),
+    (62, "amd64"),
+    (183, "arm64"),
+    (243, "riscv"),
+    (258, "loongarch"),
+];
+
+/// Returns a program's machine number; `None` for anything that is not an ELF file.
+fn elf_machine(header: &[u8]) -> Option<u16> {
+    let rest = header.strip_prefix(b"\x7fELF")?;
+    // Byte 5 tells the order of the others.
+    let big = *rest.get(1)? == 2;
+    let field: [u8; 2] = header.get(18..20)?.try_into().ok()?;
+    Some(if big {
+        u16::from_be_bytes(field)
+    } else {
+        u16::from_le_bytes(field)
+    })
+}
+
+fn machine(header: &[u8]) -> String {
+    let number = elf_machine(header).unwrap_or(0);
+    MACHINES
+        .iter()
+        .find(|(n, _)| *n == number)
+        .map_or_else(|| format!("machine {number}"), |(_, name)| (*name).into())
+}
+
+fn runs_natively(header: &[u8]) -> bool {
+    let wide = header.get(4) == Some(&2);
+    match (std::env::consts::ARCH, elf_machine(header), wide) {
+        ("x86_64", Some(62), true) | ("aarch64", Some(183), true) => true,
+        ("x86_64", Some(3), _) | ("x86" | "i686", Some(3), _) | ("arm", Some(40), _) => true,
+        ("riscv64", Some(243), true) | ("s390x", Some(22), true) => true,
+        ("powerpc64", Some(21), true) | ("loongarch64", Some(258), true) => true,
+        ("aarch64", Some(40), false) => has_aarch32(),
+        _ => false,
+    }
+}
+
+/// Of linux/personality.h; the libc crate does not name it.
+const PER_LINUX32: nix::libc::c_ulong = 0x0008;
+
+/// Returns whether this 64-bit ARM machine also runs 32-bit programs: a Pi 4 does, many servers do not.
+#[allow(unsafe_code)]
+fn has_aarch32() -> bool {
+    // A thread of its own: the setting is the thread's, and goes with it.
+    let asked = std::thread::spawn(|| {
+        // SAFETY: personality(2) takes an integer and changes only the calling thread, which ends here.
+        unsafe { nix::libc::personality(PER_LINUX32) }
+    });
+    // arm64 refuses PER_LINUX32 exactly where the processor or the kernel has no 32-bit mode.
+    asked.join().is_ok_and(|result| result >= 0)
+}
+
+/// What the kernel has registered.
+enum Registered {
+    Some(Vec<Handler>),
+    Disabled,
+    Unknown,
+}
+
+/// One entry of `binfmt_misc`, as its file describes it.
+#[derive(Debug, PartialEq, Eq)]
+struct Handler {
+    name: String,
+    enabled: bool,
+    /// `F`: the interpreter was opened at registration, so it is found from any root.
+    fixed: bool,
+    offset: usize,
+    magic: Vec<u8>,
+    mask: Vec<u8>,
+}
+
+impl Handler {
+    /// Parses an entry; one that goes by file name ending is none for us.
+    fn parse(name: &str, text: &str) -> Option<Self> {
+        let field = |key: &str| {
+            text.lines()
+                .find_map(|line| line.strip_prefix(key)?.strip_prefix([' ', ':']))
+                .map(str::trim)
+        };
+        let magic = bytes(field("magic")?)?;
+        let mask = match field("mask") {
+            Some(mask) => bytes(mask)?,
+            None => vec![0xff; magic.len()],
+        };
+        Some(Self {
+            name: name.to_string(),
+            enabled: text.lines().next() == Some("enabled"),
+            fixed: field("flags").is_some_and(|flags| flags.contains('F')),
+            offset: field("offset")?.parse().ok()?,
+            magic,
+            mask,
+        })
+    }
+
+    fn takes(&self, header: &[u8]) -> bool {
+        let Some(found) = header.get(self.offset..self.offset + self.magic.len()) else {
+            return false;
+        };
+        found
+            .iter()
+            .zip(&self.magic)
+            .zip(&self.mask)
+            .all(|((byte, magic), mask)| (byte ^ magic) & mask == 0)
+    }
+}
+
+/// Returns why no handler would run this program from inside another root, if none would.
+fn handler_for(header: &[u8], handlers: &[Handler]) -> Result<(), String> {
+    let taking: Vec<&Handler> = handlers.iter().filter(|h| h.takes(header)).collect();
+    if taking.iter().any(|h| h.enabled && h.fixed) {
+        return Ok(());
+    }
+    Err(match taking.first() {
+        None => "no binfmt_misc handler takes it".to_string(),
+        Some(h) if !h.enabled => format!("its binfmt_misc handler {:?} is switched off", h.name),
+        Some(h) => format!(
+            "its binfmt_misc handler {:?} lacks the flag F, so its interpreter is not found from inside",
+            h.name
+        ),
+    })
+}
+
+fn bytes(hex: &str) -> Option<Vec<u8>> {
+    if !hex.is_ascii() || !hex.len().is_multiple_of(2) {
+        return None;
+    }
+    (0..hex.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).ok())
+        .collect()
+}
+
+fn registered() -> Registered {
+    let shown = Tree::open(Path::new(HANDLERS)).map_err(anyhow::Error::from);
+    shown
+        .and_then(|tree| read_handlers(&tree))
+        .or_else(|_| read_unmounted())
+        .unwrap_or(Registered::Unknown)
+}
+
+/// Handlers stay registered while nobody has their file system mounted: a look without mounting it.
+fn read_unmounted() -> anyhow::Result<Registered> {
+    let forbids = Forbids::SETUID.and(Forbids::DEVICES).and(Forbids::PROGRAMS);
+    let top = Detached::new("binfmt_misc", &[], forbids)?.into_top();
+    read_handlers(&Tree::open(&crate::storage::beneath::descriptor_path(
+        &top,
+    ))?)
+}
+
+fn read_handlers(tree: &Tree) -> anyhow::Result<Registered> {
+    let status = tree.read_text("status")?.context("not mounted")?;
+    if status.trim() != "enabled" {
+        return Ok(Registered::Disabled);
+    }
+    let mut handlers = Vec::new();
+    for name in tree.names(".")? {
+        if name == "status" || name == "register" {
+            continue;
+        }
+        // One that is taken away while we look is not there.
+        if let Ok(Some(text)) = tree.read_text(&name) {
+            handlers.extend(Handler::parse(&name, &text));
+        }
+    }
+    Ok(Registered::Some(handlers))
+}
+
+/// Returns the command that installs emulators on a server with this os-release.
+fn remedy(release: &str) -> String {
+    let field = |key: &str| {
+        release
+            .lines()
+            .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+            .map_or("", |value| value.trim_matches('"'))
+    };
+    let (id, like) = (field("ID"), field("ID_LIKE"));
+    let major = field("VERSION_ID").split('.').next().unwrap_or("");
+    let older = major
+        .parse()
+        .is_ok_and(|major: u32| (id == "ubuntu" && major < 25) || (id != "ubuntu" && major <= 12));
+    let is = |family: &str| id == family || like.split(' ').any(|l| l == family);
+    if is("arch") {
+        "pacman -S qemu-user-static qemu-user-static-binfmt"
+    } else if is("fedora") {
+        "dnf install qemu-user-static"
+    } else if is("suse") || is("opensuse") {
+        "zypper install qemu-linux-user"
+    } else if is("alpine") {
+        "apk add qemu-openrc qemu-aarch64 qemu-arm && rc-service qemu-binfmt start"
+    } else if older {
+        "apt-get install qemu-user-static binfmt-support"
+    } else {
+        "apt-get install qemu-user-binfmt"
+    }
+    .to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AARCH64: &str = "enabled\n\
+        interpreter /usr/libexec/qemu-binfmt/aarch64-binfmt-P\n\
+        flags: POF\n\
+        offset 0\n\
+        magic 7f454c460201010000000000000000000200b700\n\
+        mask ffffffffffffff00fffffffffffffffffeffffff\n";
+
+    fn header(class: u8, order: u8, machine: u16) -> Vec<u8> {
+        let mut header = vec![0x7f, b'E', b'L', b'F', class, order, 1, 0];
+        header.resize(16, 0);
+        // Type 3 is what position-independent programs are; the mask above lets it through.
+        let words: [u16; 2] = [3, machine];
+        for word in words {
+            header.extend(if order == 2 {
+                word.to_be_bytes()
+            } else {
+                word.to_le_bytes()
+            });
+        }
+        header.resize(64, 0);
+        header
+    }
+
+    #[test]
+    fn machines_are_read_in_both_byte_orders() {
+        assert_eq!(elf_machine(&header(2, 1, 183)), Some(183));
+        assert_eq!(elf_machine(&header(2, 2, 22)), Some(22));
+        assert_eq!(machine(&header(1, 1, 40)), "arm");
+        assert_eq!(machine(&header(1, 1, 9999)), "machine 9999");
+        assert_eq!(elf_machine(b"#!/bin/dash\n"), None);
+        assert_eq!(elf_machine(b"\x7fELF"), None);
+    }
+
+    #[test]
+    fn a_handler_takes_what_the_kernel_would_give_it() {
+        let handler = Handler::parse("qemu-aarch64", AARCH64).unwrap();
+        assert!(handler.enabled && handler.fixed);
+        assert!(handler.takes(&header(2, 1, 183)));
+        assert!(!handler.takes(&header(2, 1, 62)));
+        assert!(!handler.takes(b"\x7fELF"));
+        assert_eq!(handler_for(&header(2, 1, 183), &[handler]), Ok(()));
+    }
+
+    #[test]
+    fn what_keeps_a_handler_from_working_is_named() {
+        let program = header(2, 1, 183);
+        let refusal = |text: String| {
+            let handler = Handler::parse("qemu-aarch64", &text).unwrap();
+            handler_for(&program, &[handler]).unwrap_err()
+        };
+        assert!(refusal(AARCH64.replace("POF", "PO")).contains("flag F"));
+        assert!(refusal(AARCH64.replace("enabled", "disabled")).contains("switched off"));
+        assert!(
+            handler_for(&program, &[])
+                .unwrap_err()
+                .contains("no binfmt")
+        );
+    }
+
+    #[test]
+    fn entries_of_another_kind_are_passed_over() {
+        let java = "enabled\ninterpreter /usr/bin/jexec\nflags: \nextension .jar\n";
+        assert_eq!(Handler::parse("jar", java), None);
+        assert_eq!(
+            Handler::parse("odd", "enabled\noffset 0\nmagic 7f4\n"),
+            None
+        );
+    }
+
+    #[test]
+    fn a_foreign_root_is_refused_with_a_remedy_where_nothing_runs_it() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir(dir.path().join("bin")).unwrap();
+        // A machine nobody has: no test machine has a handler for it.
+        std::fs::write(dir.path().join("bin/sh"), header(2, 1, 0xfee1)).unwrap();
+        let error = check(&Tree::open(dir.path()).unwrap()).unwrap_err();
+        let failure = error.downcast_ref::<Failure>().unwrap();
+        assert_eq!(failure.status(), crate::failure::REFUSED);
+        assert!(failure.message.contains("machine 65249"), "{failure}");
+        assert!(failure.hint.is_some());
+    }
+
+    #[test]
+    fn a_root_without_programs_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(check(&Tree::open(dir.path()).unwrap()).is_err());
+    }
+
+    #[test]
+    fn the_remedy_is_the_servers_own() {
+        let old = "ID=debian\nVERSION_ID=\"12\"\n";
+        assert_eq!(
+            remedy(old),
+            "apt-get install qemu-user-static binfmt-support"
+        );
+        assert!(remedy("ID=ubuntu\nVERSION_ID=\"24.04\"\n").contains("qemu-user-static "));
+        assert!(remedy("ID=debian\nVERSION_ID=\"13\"\n").contains("qemu-user-binfmt"));
+        assert!(remedy("ID=endeavouros\nID_LIKE=arch\n").starts_with("pacman"));
+        assert!(remedy("").starts_with("apt-get"));
+    }
+}

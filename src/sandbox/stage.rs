@@ -1,0 +1,315 @@
+//! The processes between netbe and a program of an environment.
+//!
+//! netbe starts itself again as the *first stage*: one thread, no descriptors but one socket. That makes
+//! the namespaces and starts *init*, process 1 of the new PID namespace, which furnishes it, gives up its
+//! privileges, starts the program and reaps. Each dies with the one before it, and with init the kernel
+//! ends everything inside, so nothing is left of a sandbox whatever happens to netbe.
+
+use std::convert::Infallible;
+use std::ffi::CString;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::parent_id;
+use std::process::exit;
+
+use anyhow::{Context, bail};
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, kill, killpg, sigprocmask};
+use nix::sys::stat::{Mode, umask};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{ForkResult, Pid, chdir, execve, fork, setsid};
+
+use super::channel::{Input, Report, Request, receive_request, send_report};
+use super::{Ended, furnish, privileges};
+
+/// The first descriptor behind stdin, stdout and stderr.
+const FIRST_FREE: RawFd = 3;
+/// Tells the first stage to end the sandbox at once; nothing inside can withstand that.
+pub(super) const END_NOW: Signal = Signal::SIGUSR1;
+
+/// Runs the first stage, on the socket with this number, and ends with it.
+pub(super) fn run(channel: RawFd) -> ! {
+    let channel = take_channel(channel);
+    let status = match first_stage(&channel) {
+        Ok(()) => 0,
+        Err(error) => {
+            report_failure(&channel, &error);
+            1
+        }
+    };
+    exit(status)
+}
+
+#[allow(unsafe_code)]
+fn take_channel(number: RawFd) -> UnixStream {
+    let close = |first: RawFd, last: libc::c_uint| {
+        // SAFETY: closes descriptors that nothing in this new, single-threaded process has opened:
+        // whatever netbe's caller had left open for it. No program inside may ever see those.
+        unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
+    };
+    if number > FIRST_FREE {
+        close(FIRST_FREE, (number - 1).unsigned_abs());
+    }
+    close(number + 1, libc::c_uint::MAX);
+    // SAFETY: takes integers only. A program of the environment must not inherit the socket.
+    unsafe { libc::fcntl(number, libc::F_SETFD, libc::FD_CLOEXEC) };
+    // SAFETY: netbe has left the socket open under this number; this is its only owner here.
+    unsafe { UnixStream::from_raw_fd(number) }
+}
+
+fn report_failure(channel: &UnixStream, error: &anyhow::Error) {
+    // Nobody to tell when netbe is gone: then the sandbox is, too.
+    let _ = send_report(channel, &Report::Failed(format!("{error:#}")), None);
+}
+
+fn first_stage(channel: &UnixStream) -> anyhow::Result<()> {
+    set_pdeathsig(Signal::SIGKILL)?;
+    let request = receive_request(channel).context("reading the request")?;
+    if parent_id() != request.parent {
+        bail!("netbe has gone");
+    }
+    // A caller that ignores SIGCHLD would have the kernel reap init behind our back.
+    forget_signals()?;
+    // Keys typed at the server's terminal are netbe's to pass on, once.
+    setsid()?;
+    let signals = listen_for(&[
+        Signal::SIGCHLD,
+        Signal::SIGINT,
+        Signal::SIGTERM,
+        Signal::SIGHUP,
+        END_NOW,
+    ])?;
+    unshare(CloneFlags::CLONE_NEWPID).context("making a PID namespace")?;
+    let (alive, held) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+    let init = match split()? {
+        ForkResult::Parent { child } => child,
+        ForkResult::Child => {
+            drop(held);
+            become_init(channel, &request, &alive)
+        }
+    };
+    drop(alive);
+    loop {
+        match signals.wait()? {
+            Signal::SIGCHLD => {
+                if !matches!(
+                    waitpid(init, Some(WaitPidFlag::WNOHANG))?,
+                    WaitStatus::StillAlive
+                ) {
+                    return Ok(());
+                }
+            }
+            END_NOW => kill(init, Signal::SIGKILL)?,
+            signal => kill(init, signal)?,
+        }
+    }
+}
+
+fn become_init(channel: &UnixStream, request: &Request, alive: &OwnedFd) -> ! {
+    let status = match init(channel, request, alive) {
+        Ok(()) => 0,
+        Err(error) => {
+            report_failure(channel, &error);
+            1
+        }
+    };
+    exit(status)
+}
+
+fn init(channel: &UnixStream, request: &Request, alive: &OwnedFd) -> anyhow::Result<()> {
+    set_pdeathsig(Signal::SIGKILL)?;
+    if closed(alive)? {
+        bail!("netbe has gone");
+    }
+    unshare(
+        CloneFlags::CLONE_NEWNS
+            | CloneFlags::CLONE_NEWIPC
+            | CloneFlags::CLONE_NEWUTS
+            | CloneFlags::CLONE_NEWCGROUP,
+    )
+    .context("making namespaces")?;
+    umask(Mode::empty());
+    furnish::furnish(request)?;
+    umask(Mode::from_bits_truncate(0o022));
+    let terminal = match request.input {
+        Input::Terminal => Some(offer_terminal(channel)?),
+        Input::Null | Input::Pipe => None,
+    };
+    privileges::reduce().context("giving up privileges")?;
+    let program = match split()? {
+        ForkResult::Parent { child } => child,
+        ForkResult::Child => {
+            let Err(ended) = become_program(request, terminal.as_deref());
+            let _ = send_report(channel, &Report::Ended(ended), None);
+            exit(127)
+        }
+    };
+    send_report(channel, &Report::Ended(reap(program)?), None)?;
+    Ok(())
+}
+
+/// Reaps what ends, passes signals on to the program, and returns how it ended.
+fn reap(program: Pid) -> anyhow::Result<Ended> {
+    let signals = listen_for(&[
+        Signal::SIGCHLD,
+        Signal::SIGINT,
+        Signal::SIGTERM,
+        Signal::SIGHUP,
+    ])?;
+    loop {
+        loop {
+            match waitpid(None, Some(WaitPidFlag::WNOHANG))? {
+                WaitStatus::StillAlive => break,
+                WaitStatus::Exited(pid, status) if pid == program => {
+                    return Ok(Ended::Exited(status));
+                }
+                WaitStatus::Signaled(pid, signal, _) if pid == program => {
+                    return Ok(Ended::Signalled(signal as i32));
+                }
+                _ => {}
+            }
+        }
+        match signals.wait()? {
+            Signal::SIGCHLD => {}
+            // The program may be ending just now, or not lead its group yet.
+            signal => match killpg(program, signal) {
+                Ok(()) => {}
+                Err(_) => drop(kill(program, signal)),
+            },
+        }
+    }
+}
+
+/// Makes a terminal in the sandbox's own `/dev/pts` and hands its controlling end to netbe.
+fn offer_terminal(channel: &UnixStream) -> anyhow::Result<String> {
+    let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let master = open("/dev/pts/ptmx", flags, Mode::empty()).context("making a terminal")?;
+    let number = unlock_terminal(&master)?;
+    send_report(channel, &Report::Terminal, Some(&master))?;
+    Ok(format!("/dev/pts/{number}"))
+}
+
+#[allow(unsafe_code)]
+fn unlock_terminal(master: &OwnedFd) -> io::Result<u32> {
+    let (mut number, locked): (libc::c_uint, libc::c_int) = (0, 0);
+    // SAFETY: TIOCSPTLCK reads one int, which outlives the call.
+    Errno::result(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCSPTLCK, &raw const locked) })?;
+    // SAFETY: TIOCGPTN writes one unsigned int, which outlives the call.
+    Errno::result(unsafe { libc::ioctl(master.as_raw_fd(), libc::TIOCGPTN, &raw mut number) })?;
+    Ok(number)
+}
+
+fn become_program(request: &Request, terminal: Option<&str>) -> Result<Infallible, Ended> {
+    let failed = |e: io::Error| Ended::CannotRun(format!("cannot prepare the program: {e}"));
+    prepare(request, terminal).map_err(failed)?;
+    let convert = |text: &str| CString::new(text).map_err(|e| failed(e.into()));
+    let argv: Vec<CString> = request
+        .argv
+        .iter()
+        .map(|a| convert(a))
+        .collect::<Result<_, _>>()?;
+    let env: Vec<CString> = request
+        .env
+        .iter()
+        .map(|(k, v)| convert(&format!("{k}={v}")))
+        .collect::<Result<_, _>>()?;
+    let name = request.argv.first().map_or("", String::as_str);
+    let mut refused = None;
+    for path in candidates(name, &request.env) {
+        let Err(errno) = execve(&convert(&path)?, &argv, &env);
+        let there = std::fs::symlink_metadata(&path).is_ok();
+        match errno {
+            Errno::ENOENT | Errno::ENOTDIR if !there => {}
+            Errno::ENOENT => {
+                refused.get_or_insert(format!("{path}: what it is to be run by is missing"));
+            }
+            errno => {
+                refused.get_or_insert(format!("{path}: {}", io::Error::from(errno)));
+            }
+        }
+    }
+    Err(match refused {
+        Some(reason) => Ended::CannotRun(format!("cannot run {reason}")),
+        None => Ended::NotFound(format!("the environment has no program {name:?}")),
+    })
+}
+
+/// Returns where a program may be: itself when it is a path, else in each directory of `PATH`.
+fn candidates(name: &str, env: &[(String, String)]) -> Vec<String> {
+    if name.contains('/') {
+        return vec![name.to_string()];
+    }
+    let path = env.iter().rev().find(|(k, _)| k == "PATH");
+    path.map_or("", |(_, v)| v.as_str())
+        .split(':')
+        .filter(|dir| !dir.is_empty() && !name.is_empty())
+        .map(|dir| format!("{dir}/{name}"))
+        .collect()
+}
+
+fn prepare(request: &Request, terminal: Option<&str>) -> io::Result<()> {
+    chdir("/")?;
+    setsid()?;
+    if let Some(path) = terminal {
+        // Without O_NOCTTY, and in a session without one: it becomes the controlling terminal.
+        let terminal = open(path, OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
+        nix::unistd::dup2_stdin(&terminal)?;
+        nix::unistd::dup2_stdout(&terminal)?;
+        if request.errors_to_terminal {
+            nix::unistd::dup2_stderr(&terminal)?;
+        }
+    }
+    if request.input == Input::Null {
+        let null = open(
+            "/dev/null",
+            OFlag::O_RDONLY | OFlag::O_CLOEXEC,
+            Mode::empty(),
+        )?;
+        nix::unistd::dup2_stdin(&null)?;
+    }
+    // Last, where a filter of system calls belongs too: nothing after this but `execve`.
+    forget_signals()
+}
+
+/// A program starts with every signal at its default; ignored ones would stay so for all it starts.
+#[allow(unsafe_code)]
+fn forget_signals() -> io::Result<()> {
+    for signal in Signal::iterator() {
+        if !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP) {
+            // SAFETY: sets a default disposition; no handler of ours is involved.
+            unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) }?;
+        }
+    }
+    Ok(sigprocmask(
+        SigmaskHow::SIG_SETMASK,
+        Some(&SigSet::empty()),
+        None,
+    )?)
+}
+
+fn listen_for(signals: &[Signal]) -> io::Result<SigSet> {
+    let set: SigSet = signals.iter().copied().collect();
+    set.thread_block()?;
+    Ok(set)
+}
+
+fn closed(pipe: &OwnedFd) -> io::Result<bool> {
+    let mut fds = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
+    poll(&mut fds, PollTimeout::ZERO)?;
+    Ok(fds[0]
+        .revents()
+        .is_some_and(|r| r.contains(PollFlags::POLLHUP)))
+}
+
+#[allow(unsafe_code)]
+fn split() -> io::Result<ForkResult> {
+    // SAFETY: this process was started as the first stage, or forked from it, and never has a second
+    // thread, so the child finds every lock free.
+    Ok(unsafe { fork() }?)
+}

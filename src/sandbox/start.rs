@@ -1,0 +1,227 @@
+//! Starting a program in a sandbox: what it is told, what stands in for the environment's own files.
+
+use std::collections::BTreeMap;
+use std::io::{IsTerminal, Write, stderr, stdin, stdout};
+use std::net::Shutdown;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::Ordering;
+
+use anyhow::{Context, bail};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::stat::fstat;
+
+use super::channel::{Input, Request, StandIn};
+use super::placeholder::Placeholders;
+use super::relay::{Output, Relay, Sink};
+use super::{ASKED, FIRST_STAGE, Io, Program, Sandbox, emulation};
+use crate::storage::beneath::Tree;
+
+/// Where programs are looked for, as Debian's root has it.
+const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// The server's resolver, whose answers are right inside too: the network is shared.
+const RESOLVER: &str = "/etc/resolv.conf";
+
+/// Debian's `invoke-rc.d` asks this before it starts or stops a service; 101 is "not allowed".
+const POLICY: &str = "usr/sbin/policy-rc.d";
+const FORBID_ALL: &str = "#!/bin/sh\nexit 101\n";
+
+pub(super) fn run(sandbox: &Sandbox<'_>, program: Program) -> anyhow::Result<super::Ended> {
+    if !ASKED.load(Ordering::Relaxed) {
+        // Started again it would do whatever it does when started, not make a sandbox.
+        bail!("this program cannot make a sandbox: it never asks whether it is its first stage");
+    }
+    let tree = Tree::open(sandbox.root)?;
+    let mut places = Placeholders::new(&tree);
+    let files = stand_ins(&tree, &mut places)?;
+    let wiring = Wiring::for_io(program.io)?;
+    let request = Request {
+        parent: std::process::id(),
+        root: sandbox.root.to_path_buf(),
+        boot: sandbox.boot.to_path_buf(),
+        boot_mount: sandbox.boot_mount.to_string(),
+        hostname: sandbox.hostname.to_string(),
+        argv: program.argv,
+        env: environment(&wiring, program.env),
+        input: wiring.input,
+        errors_to_terminal: wiring.errors_to_terminal,
+        files,
+    };
+    let relay = wiring.start(&request).context("starting the sandbox")?;
+    relay.run().context("making the sandbox")
+}
+
+fn stand_ins(tree: &Tree, places: &mut Placeholders<'_>) -> anyhow::Result<Vec<StandIn>> {
+    let mut files = Vec::new();
+    // Without one the server resolves nothing either, and the environment's own is as good as any.
+    if let Ok(content) = std::fs::read_to_string(RESOLVER) {
+        files.push(StandIn {
+            place: places.place("etc/resolv.conf")?,
+            content,
+            mode: 0o644,
+        });
+    }
+    if tree.metadata("var/lib/dpkg")?.is_some() {
+        files.push(StandIn {
+            place: places.place(POLICY)?,
+            content: FORBID_ALL.to_string(),
+            mode: 0o755,
+        });
+    }
+    // Libraries made for the node's own processor features make every emulated program complain.
+    if emulation::is_needed(tree)? && tree.metadata("etc/ld.so.preload")?.is_some() {
+        files.push(StandIn {
+            place: places.place("etc/ld.so.preload")?,
+            content: String::new(),
+            mode: 0o644,
+        });
+    }
+    Ok(files)
+}
+
+fn environment(wiring: &Wiring, extra: Vec<(String, String)>) -> Vec<(String, String)> {
+    let terminal = match wiring.input {
+        Input::Terminal => std::env::var("TERM").unwrap_or_else(|_| "dumb".into()),
+        Input::Null | Input::Pipe => "dumb".into(),
+    };
+    let always = [
+        ("PATH", PATH),
+        ("HOME", "/root"),
+        ("USER", "root"),
+        ("LOGNAME", "root"),
+        ("LANG", "C.UTF-8"),
+        ("TERM", &terminal),
+        // systemctl, systemd-sysusers and others: act on files only.
+        ("SYSTEMD_OFFLINE", "1"),
+        // So that hooks can tell.
+        ("NETBE", "1"),
+    ];
+    let all: BTreeMap<String, String> = always
+        .into_iter()
+        .map(|(k, v)| (k.to_string(), v.to_string()))
+        .chain(extra)
+        .collect();
+    all.into_iter().collect()
+}
+
+/// How the program is connected to the outside.
+struct Wiring {
+    input: Input,
+    errors_to_terminal: bool,
+    stdin: Option<(OwnedFd, OwnedFd)>,
+    stdout: Option<OwnedFd>,
+    stderr: Option<OwnedFd>,
+    outputs: Vec<Output>,
+    stop_means_stop: bool,
+}
+
+impl Wiring {
+    fn for_io(io: Io) -> anyhow::Result<Self> {
+        match io {
+            Io::Log { log, echo } => {
+                let mut wiring = Self::nothing(Input::Null);
+                let end = wiring.output(Sink::Log { log, echo })?;
+                wiring.stdout = Some(end.try_clone()?);
+                wiring.stderr = Some(end);
+                wiring.stop_means_stop = true;
+                Ok(wiring)
+            }
+            Io::Terminal if stdin().is_terminal() && stdout().is_terminal() => {
+                let mut wiring = Self::nothing(Input::Terminal);
+                if stderr().is_terminal() {
+                    wiring.errors_to_terminal = true;
+                } else {
+                    wiring.stderr = Some(wiring.output(Sink::Stderr)?);
+                }
+                Ok(wiring)
+            }
+            Io::Terminal => {
+                let mut wiring = Self::nothing(Input::Pipe);
+                let (theirs, ours) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+                // A program that does not read must not keep netbe from hearing of its end.
+                fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+                wiring.stdin = Some((theirs, ours));
+                let end = wiring.output(Sink::Stdout)?;
+                // `2>&1`: through one pipe, or what was written in order would not arrive so.
+                wiring.stderr = Some(if same_file()? {
+                    end.try_clone()?
+                } else {
+                    wiring.output(Sink::Stderr)?
+                });
+                wiring.stdout = Some(end);
+                Ok(wiring)
+            }
+        }
+    }
+
+    fn nothing(input: Input) -> Self {
+        Self {
+            input,
+            errors_to_terminal: false,
+            stdin: None,
+            stdout: None,
+            stderr: None,
+            outputs: Vec::new(),
+            stop_means_stop: false,
+        }
+    }
+
+    fn output(&mut self, to: Sink) -> anyhow::Result<OwnedFd> {
+        let (from, end) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
+        self.outputs.push(Output { from, to });
+        Ok(end)
+    }
+
+    fn start(self, request: &Request) -> anyhow::Result<Relay> {
+        let (ours, theirs) = UnixStream::pair()?;
+        let (stdin, input) = self.stdin.unzip();
+        let or_null = |fd: Option<OwnedFd>| fd.map_or_else(Stdio::null, Stdio::from);
+        let mut command = Command::new("/proc/self/exe");
+        command
+            .arg0(FIRST_STAGE)
+            .env_clear()
+            .current_dir("/")
+            .stdin(or_null(stdin))
+            .stdout(or_null(self.stdout))
+            .stderr(or_null(self.stderr));
+        let first_stage = start_with(&mut command, &theirs)?;
+        let relay = Relay {
+            first_stage,
+            channel: ours,
+            outputs: self.outputs,
+            input,
+            stop_means_stop: self.stop_means_stop,
+        };
+        drop(theirs);
+        // Dropped, and with it our ends of the program's pipes: else they would never be at an end.
+        drop(command);
+        let mut channel = &relay.channel;
+        channel.write_all(&serde_json::to_vec(request)?)?;
+        relay.channel.shutdown(Shutdown::Write)?;
+        Ok(relay)
+    }
+}
+
+#[allow(unsafe_code)]
+fn start_with(command: &mut Command, channel: &UnixStream) -> std::io::Result<Child> {
+    let channel = channel.as_raw_fd();
+    command.arg(channel.to_string());
+    // SAFETY: between fork and exec only fcntl(2) is called, which needs no lock and no memory.
+    unsafe {
+        command.pre_exec(move || {
+            let result = nix::libc::fcntl(channel, nix::libc::F_SETFD, 0);
+            nix::errno::Errno::result(result)
+                .map(drop)
+                .map_err(Into::into)
+        });
+    }
+    command.spawn()
+}
+
+fn same_file() -> anyhow::Result<bool> {
+    let (out, err) = (fstat(stdout())?, fstat(stderr())?);
+    Ok((out.st_dev, out.st_ino) == (err.st_dev, err.st_ino))
+}

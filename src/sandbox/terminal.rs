@@ -1,0 +1,52 @@
+//! The user's terminal while a program in a sandbox has one of its own.
+//!
+//! Raw, so that every key, `^C` included, reaches the program; as it was again when dropped.
+
+use std::io::{self, stdin};
+use std::os::fd::{AsRawFd, OwnedFd};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::termios::{SetArg, Termios, cfmakeraw, tcgetattr, tcsetattr};
+
+/// The terminal on stdin, in raw mode.
+pub(super) struct Raw {
+    before: Termios,
+}
+
+impl Raw {
+    /// Gives the program's terminal the settings and size of the user's, and makes the user's raw.
+    pub(super) fn begin(program: &OwnedFd) -> io::Result<Self> {
+        let before = tcgetattr(stdin())?;
+        tcsetattr(program, SetArg::TCSANOW, &before)?;
+        follow_size(program)?;
+        let mut raw = before.clone();
+        cfmakeraw(&mut raw);
+        tcsetattr(stdin(), SetArg::TCSADRAIN, &raw)?;
+        Ok(Self { before })
+    }
+}
+
+impl Drop for Raw {
+    fn drop(&mut self) {
+        let _ = tcsetattr(stdin(), SetArg::TCSADRAIN, &self.before);
+    }
+}
+
+/// Gives the program's terminal the size of the user's.
+#[allow(unsafe_code)]
+pub(super) fn follow_size(program: &OwnedFd) -> io::Result<()> {
+    let mut size = libc::winsize {
+        ws_row: 0,
+        ws_col: 0,
+        ws_xpixel: 0,
+        ws_ypixel: 0,
+    };
+    // SAFETY: TIOCGWINSZ writes one winsize, which outlives the call.
+    let got = unsafe { libc::ioctl(stdin().as_raw_fd(), libc::TIOCGWINSZ, &raw mut size) };
+    Errno::result(got)?;
+    // SAFETY: TIOCSWINSZ reads one winsize, which outlives the call.
+    let set = unsafe { libc::ioctl(program.as_raw_fd(), libc::TIOCSWINSZ, &raw const size) };
+    Errno::result(set)?;
+    Ok(())
+}

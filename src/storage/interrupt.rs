@@ -1,0 +1,46 @@
+//! Being asked to stop: ^C, a hang-up, a polite kill.
+//!
+//! The signals only raise a flag; long work looks at it and ends with an error, so that stages remove
+//! themselves on the way out. Not for SIGKILL: what that leaves is hidden and `check --repair`'s.
+
+use std::sync::atomic::{AtomicI32, Ordering};
+
+use anyhow::{Result, bail};
+use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+
+static ASKED: AtomicI32 = AtomicI32::new(0);
+
+extern "C" fn note(signal: i32) {
+    ASKED.store(signal, Ordering::Relaxed);
+}
+
+/// Turns SIGINT, SIGTERM and SIGHUP from sudden death into [`check`]'s error.
+#[allow(unsafe_code)]
+pub fn install() {
+    // Without SA_RESTART: a wait for a child or a lock must come back to look.
+    let action = SigAction::new(SigHandler::Handler(note), SaFlags::empty(), SigSet::empty());
+    for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        // SAFETY: the handler does nothing but one atomic store, which is async-signal-safe, and it
+        // replaces the default action only.
+        let _ = unsafe { sigaction(signal, &action) };
+    }
+}
+
+/// Ends the work in hand when a signal has asked for it.
+///
+/// # Errors
+/// Names the signal.
+pub fn check() -> Result<()> {
+    match asked() {
+        None => Ok(()),
+        Some(signal) => bail!("stopped by {signal}"),
+    }
+}
+
+/// Returns the signal that asked this process to stop.
+pub fn asked() -> Option<Signal> {
+    match ASKED.load(Ordering::Relaxed) {
+        0 => None,
+        number => Signal::try_from(number).ok(),
+    }
+}

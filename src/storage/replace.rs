@@ -1,0 +1,75 @@
+//! Replacing one of netbe's own files or links in one step.
+//!
+//! Promises that a reader, and the disk after a power cut, has the old content or the new, whole. For
+//! paths of the pool only; inside an environment it is `Tree::write`.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+/// Replaces a file's content durably; mode 0644.
+///
+/// # Errors
+/// Names the path; the old file stands.
+pub fn file(path: &Path, content: &[u8]) -> io::Result<()> {
+    let staged = beside(path);
+    let written = (|| {
+        let mut new = File::create(&staged)?;
+        new.set_permissions(fs::Permissions::from_mode(0o644))?;
+        new.write_all(content)?;
+        // Before the rename: btrfs may commit the rename before the data otherwise.
+        new.sync_all()?;
+        fs::rename(&staged, path)
+    })();
+    finish(path, &staged, written)
+}
+
+/// Makes `path` a link to `target`, replacing a link or file that is there, in one step.
+///
+/// Not durable by itself: [`directory`] or a sync of the filesystem makes it so.
+pub fn link(path: &Path, target: &Path) -> io::Result<()> {
+    let staged = beside(path);
+    match fs::remove_file(&staged) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return finish(path, &staged, Err(e)),
+        _ => {}
+    }
+    let made = symlink(target, &staged).and_then(|()| fs::rename(&staged, path));
+    finish(path, &staged, made)
+}
+
+/// Makes the names in a directory durable.
+pub fn directory(path: &Path) -> io::Result<()> {
+    File::open(path)
+        .and_then(|d| d.sync_all())
+        .map_err(|e| named(path, &e))
+}
+
+/// Returns the hidden name beside `path` that a replacement is made under.
+///
+/// The process' number is in it, so that two writers of shared files never write one staged file; a
+/// leading dot keeps servers that read whole directories away from it.
+fn beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{name}.{}.new", std::process::id()))
+}
+
+/// Returns whether a name is one that an interrupted replacement left behind.
+pub fn is_leftover(name: &str) -> bool {
+    name.strip_prefix('.')
+        .and_then(|n| n.strip_suffix(".new"))
+        .and_then(|n| n.rsplit_once('.'))
+        .is_some_and(|(_, pid)| !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit()))
+}
+
+fn finish(path: &Path, staged: &Path, result: io::Result<()>) -> io::Result<()> {
+    result.map_err(|e| {
+        // Best effort: the error in hand is the one to tell.
+        let _ = fs::remove_file(staged);
+        named(path, &e)
+    })
+}
+
+fn named(path: &Path, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
+}

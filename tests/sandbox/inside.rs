@@ -1,0 +1,162 @@
+//! What a program finds inside.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use netbe::sandbox::Ended;
+
+use super::Test;
+use super::room::{Room, mounts, set_mode};
+
+pub(super) const TESTS: &[Test] = &[
+    ("inside::the_root_is_a_mount_point", root_is_mount_point),
+    ("inside::the_boot_half_is_in_its_place", boot_half),
+    ("inside::processes_and_names_are_its_own", own_world),
+    ("inside::devices_work", devices),
+    ("inside::the_environment_is_cleared_and_set", variables),
+    ("inside::a_program_ends_with_its_own_status", statuses),
+    ("inside::the_resolver_works_and_is_put_back", resolver),
+    ("inside::services_may_not_start", policy),
+    ("inside::many_at_once", many_at_once),
+];
+
+fn root_is_mount_point(room: &Room) {
+    let before = mounts();
+    let table = room.output("cat /proc/self/mountinfo");
+    let points: Vec<&str> = table.lines().filter_map(|l| l.split(' ').nth(4)).collect();
+    for point in [
+        "/",
+        "/boot/firmware",
+        "/proc",
+        "/sys",
+        "/dev",
+        "/run",
+        "/tmp",
+        "/var/tmp",
+    ] {
+        assert!(points.contains(&point), "{point} in {table}");
+    }
+    assert_eq!(points.iter().filter(|p| **p == "/").count(), 1, "{table}");
+    assert_eq!(mounts(), before);
+}
+
+fn boot_half(room: &Room) {
+    fs::write(room.boot().join("cmdline.txt"), "root=/dev/nfs").unwrap();
+    let seen = room.output("cat /boot/firmware/cmdline.txt; echo new > /boot/firmware/kernel8.img");
+    assert_eq!(seen, "root=/dev/nfs");
+    assert_eq!(
+        fs::read_to_string(room.boot().join("kernel8.img")).unwrap(),
+        "new\n"
+    );
+    assert!(!room.root().join("boot/firmware/kernel8.img").exists());
+}
+
+fn own_world(room: &Room) {
+    let seen =
+        room.output("hostname; id -u; ls -d /proc/[0-9]* | wc -l; ls /tmp /run/lock | wc -l");
+    let lines: Vec<&str> = seen.lines().collect();
+    assert_eq!(lines[0], "nog");
+    assert_eq!(lines[1], "0");
+    assert!(lines[2].trim().parse::<u32>().unwrap() <= 5, "{seen}");
+}
+
+fn devices(room: &Room) {
+    let seen = room.output(
+        "echo gone > /dev/null; dd if=/dev/zero bs=4 count=1 2>/dev/null | wc -c
+         dd if=/dev/urandom bs=8 count=1 2>/dev/null | wc -c; echo out > /dev/stdout
+         echo err > /dev/stderr; ls /dev/pts; cat < /dev/stdin",
+    );
+    assert_eq!(seen, "4\n8\nout\nerr\nptmx\n");
+}
+
+fn variables(room: &Room) {
+    let seen = room.output("env");
+    for line in [
+        "HOME=/root",
+        "GIVEN=yes",
+        "NETBE=1",
+        "LANG=C.UTF-8",
+        "TERM=dumb",
+    ] {
+        assert!(seen.lines().any(|l| l == line), "{line} in {seen}");
+    }
+    assert!(!seen.contains("CARGO"), "{seen}");
+}
+
+fn statuses(room: &Room) {
+    let ended = |script| room.sh(script).0.unwrap();
+    assert_eq!(ended("exit 7"), Ended::Exited(7));
+    assert_eq!(ended("kill -9 $$"), Ended::Signalled(9));
+    // One that a shell would give 127 for is a status like any other.
+    assert_eq!(ended("exit 127"), Ended::Exited(127));
+    let run = |argv: &[&str]| room.run(argv).0.unwrap();
+    assert!(matches!(run(&["no-such"]), Ended::NotFound(m) if m.contains("no-such")));
+    assert!(matches!(run(&["/etc/no-such"]), Ended::NotFound(_)));
+    assert!(matches!(run(&["/etc"]), Ended::CannotRun(_)));
+    fs::write(room.root().join("bin/orphan"), "#!/no/such/shell\n").unwrap();
+    set_mode(&room.root().join("bin/orphan"), 0o755);
+    assert!(matches!(run(&["orphan"]), Ended::CannotRun(m) if m.contains("missing")));
+    assert_eq!(run(&["no-such"]).status(), 127);
+    assert_eq!(ended("kill -9 $$").status(), 137);
+}
+
+fn resolver(room: &Room) {
+    let servers = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let path = room.root().join("etc/resolv.conf");
+    let kinds: &[(&str, &dyn Fn())] = &[
+        ("nothing", &|| ()),
+        ("a file", &|| {
+            fs::write(&path, "nameserver 192.0.2.1\n").unwrap();
+            set_mode(&path, 0o640);
+        }),
+        ("into /run", &|| {
+            symlink("../run/systemd/resolve/stub-resolv.conf", &path).unwrap();
+        }),
+        ("absolute into /run", &|| {
+            symlink("/run/resolvconf/resolv.conf", &path).unwrap();
+        }),
+        ("dangling", &|| {
+            symlink("/opt/none/resolv.conf", &path).unwrap();
+        }),
+        ("out of the root", &|| {
+            symlink(room.outside("canary"), &path).unwrap();
+        }),
+    ];
+    room.output("true");
+    for (kind, make) in kinds {
+        let _ = fs::remove_file(&path);
+        make();
+        let before = room.listing();
+        let seen = room.output("cat /etc/resolv.conf; echo mine > /etc/resolv.conf");
+        assert_eq!(seen, servers, "{kind}");
+        assert_eq!(room.listing(), before, "{kind}");
+    }
+    room.assert_outside_is_untouched();
+}
+
+fn policy(room: &Room) {
+    let path = room.root().join("usr/sbin/policy-rc.d");
+    room.output("true");
+    for own in [None, Some("#!/bin/sh\nexit 0\n")] {
+        if let Some(text) = own {
+            fs::write(&path, text).unwrap();
+            set_mode(&path, 0o700);
+        }
+        let before = room.listing();
+        let (ended, text) = room.sh("exec /usr/sbin/policy-rc.d ssh start");
+        assert_eq!(ended.unwrap(), Ended::Exited(101), "{text}");
+        assert_eq!(room.listing(), before);
+    }
+}
+
+fn many_at_once(_: &Room) {
+    std::thread::scope(|threads| {
+        for number in 0..6 {
+            threads.spawn(move || {
+                let room = Room::new().unwrap();
+                let seen = room.output(&format!("seq 1 20000 | wc -l; echo {number}"));
+                assert_eq!(seen, format!("20000\n{number}\n"));
+            });
+        }
+    });
+}

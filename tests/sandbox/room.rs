@@ -1,0 +1,187 @@
+//! A root of busybox alone, a boot half, and something outside that must not be touched.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use netbe::sandbox::{Ended, Io, Program, Sandbox};
+
+const BUSYBOX: &str = "/bin/busybox";
+const APPLETS: &[&str] = &[
+    "sh", "cat", "chmod", "chroot", "dd", "echo", "env", "hostname", "id", "kill", "ln", "ls",
+    "mkdir", "mknod", "mount", "ps", "rm", "setsid", "sleep", "stty", "test", "touch", "tty",
+    "umount", "yes", "seq", "wc", "trap", "nice", "stat",
+];
+
+pub(crate) struct Room {
+    dir: tempfile::TempDir,
+}
+
+impl Room {
+    /// Builds the root, or says what is missing for it.
+    pub(crate) fn new() -> Result<Self, &'static str> {
+        if !nix::unistd::geteuid().is_root() {
+            return Err("wants root");
+        }
+        if !Path::new(BUSYBOX).exists() {
+            return Err("wants busybox-static");
+        }
+        let room = Self {
+            dir: tempfile::tempdir().unwrap(),
+        };
+        for dir in ["bin", "etc", "usr/sbin", "root", "var/lib/dpkg"] {
+            fs::create_dir_all(room.root().join(dir)).unwrap();
+        }
+        fs::create_dir(room.boot()).unwrap();
+        fs::create_dir(room.outside("")).unwrap();
+        fs::write(room.outside("canary"), "alive").unwrap();
+        fs::copy(BUSYBOX, room.root().join("bin/busybox")).unwrap();
+        for applet in APPLETS {
+            symlink("busybox", room.root().join("bin").join(applet)).unwrap();
+        }
+        Ok(room)
+    }
+
+    pub(crate) fn root(&self) -> PathBuf {
+        self.dir.path().join("root")
+    }
+
+    pub(crate) fn boot(&self) -> PathBuf {
+        self.dir.path().join("boot")
+    }
+
+    /// A path outside of the environment, that nothing inside may reach.
+    pub(crate) fn outside(&self, name: &str) -> PathBuf {
+        self.dir.path().join("outside").join(name)
+    }
+
+    /// Runs a script inside, in this process; the answer and all it wrote.
+    pub(crate) fn sh(&self, script: &str) -> (anyhow::Result<Ended>, String) {
+        self.run(&["/bin/sh", "-c", script])
+    }
+
+    pub(crate) fn run(&self, argv: &[&str]) -> (anyhow::Result<Ended>, String) {
+        let path = self.dir.path().join("log");
+        let log = fs::File::create(&path).unwrap();
+        let (root, boot) = (self.root(), self.boot());
+        let sandbox = Sandbox {
+            root: &root,
+            boot: &boot,
+            boot_mount: "/boot/firmware",
+            hostname: "nog",
+        };
+        let ended = sandbox.run(Program {
+            argv: argv.iter().map(|word| (*word).to_string()).collect(),
+            env: vec![("GIVEN".into(), "yes".into())],
+            io: Io::Log { log, echo: false },
+        });
+        (
+            ended,
+            String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned(),
+        )
+    }
+
+    /// What a script wrote, which must have ended well.
+    pub(crate) fn output(&self, script: &str) -> String {
+        let (ended, text) = self.sh(script);
+        assert_eq!(ended.unwrap(), Ended::Exited(0), "{script}: {text}");
+        text
+    }
+
+    /// The command line of another process that plays netbe; `log` is `-` for its own stdio.
+    pub(crate) fn netbe(&self, log: &str, script: &str) -> Command {
+        let log = match log {
+            "-" => PathBuf::from("-"),
+            name => self.dir.path().join(name),
+        };
+        let mut command = Command::new("/proc/self/exe");
+        command
+            .arg("drive")
+            .args([self.root(), self.boot(), log])
+            .args(["--", "/bin/sh", "-c", script])
+            .stdin(Stdio::null())
+            .stderr(Stdio::null());
+        command
+    }
+
+    /// Starts a netbe and waits until its program has said so, by making the file `/root/ready`.
+    pub(crate) fn started(&self, script: &str) -> Child {
+        let child = self
+            .netbe("log", &format!("touch /root/ready; {script}"))
+            .spawn()
+            .unwrap();
+        let ready = self.root().join("root/ready");
+        assert!(soon(|| ready.exists()), "it never began");
+        fs::remove_file(ready).unwrap();
+        child
+    }
+
+    /// Every file of the root with all that must not change: kind, mode, owner, content.
+    pub(crate) fn listing(&self) -> BTreeMap<PathBuf, String> {
+        let mut all = BTreeMap::new();
+        list(&self.root(), &mut all);
+        all
+    }
+
+    pub(crate) fn assert_outside_is_untouched(&self) {
+        let names: Vec<_> = fs::read_dir(self.outside(""))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(names, ["canary"]);
+        assert_eq!(fs::read(self.outside("canary")).unwrap(), b"alive");
+    }
+}
+
+fn list(dir: &Path, all: &mut BTreeMap<PathBuf, String>) {
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let m = path.symlink_metadata().unwrap();
+        let content = if m.is_symlink() {
+            format!("-> {}", fs::read_link(&path).unwrap().display())
+        } else if m.is_file() && m.len() < 10_000 {
+            String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned()
+        } else {
+            String::new()
+        };
+        let what = format!("{:o} {} {} {content}", m.mode(), m.uid(), m.gid());
+        all.insert(path.clone(), what);
+        if m.is_dir() {
+            list(&path, all);
+        }
+    }
+}
+
+/// Whether something becomes true within a few seconds.
+pub(crate) fn soon(mut is: impl FnMut() -> bool) -> bool {
+    let until = Instant::now() + Duration::from_secs(8);
+    while Instant::now() < until {
+        if is() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    false
+}
+
+/// Whether some process of this machine has this word on its command line.
+pub(crate) fn anyone_runs(word: &str) -> bool {
+    fs::read_dir("/proc").unwrap().flatten().any(|entry| {
+        fs::read(entry.path().join("cmdline")).is_ok_and(|line| {
+            line.split(|b| *b == 0)
+                .any(|found| found == word.as_bytes())
+        })
+    })
+}
+
+/// This process's mount table: what a sandbox must not add to.
+pub(crate) fn mounts() -> String {
+    fs::read_to_string("/proc/self/mountinfo").unwrap()
+}
+
+pub(crate) fn set_mode(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
