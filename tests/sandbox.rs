@@ -46,7 +46,9 @@ fn drive(words: &[String]) -> ! {
         env: Vec::new(),
         io,
     };
-    match sandbox.run(program) {
+    let tree = netbe::storage::beneath::Tree::open(sandbox.root).unwrap();
+    let ended = netbe::sandbox::emulation::check(&tree).and_then(|()| sandbox.run(program));
+    match ended {
         Ok(ended) => {
             eprintln!("ended: {ended:?}");
             std::process::exit(ended.status().into());

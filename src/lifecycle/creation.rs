@@ -206,12 +206,7 @@ impl Plan {
         let mut notes = halves::snapshot(&self.source, dir)?;
         let (root, boot) = (dir.join(layout::ROOT), dir.join(layout::BOOT));
         if self.other_node() {
-            notes.extend(identity::reset(
-                &root,
-                &boot,
-                &self.source.node,
-                &self.node,
-            )?);
+            notes.extend(identity::reset(&root, &boot, &self.node)?);
         }
         let uuid = btrfs::info(&root)?.uuid.to_string();
         let mut record = EnvRecord {

@@ -166,7 +166,7 @@ fn fill(
     halves::snapshot(env, dir)?;
     let (root, boot) = (dir.join(layout::ROOT), dir.join(layout::BOOT));
     if *new_node != old_node.name {
-        identity::rename_host(&root, &old_node.name, new_node)?;
+        identity::rename_host(&root, new_node)?;
     }
     let mut record = before.clone();
     record.replaces = Some(env.name.to_string());

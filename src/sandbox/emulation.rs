@@ -4,11 +4,8 @@
 //! compares as the kernel does; package names only appear in the hint. Runs nothing.
 
 use std::fs::read_to_string;
-use std::path::Path;
 
-use anyhow::Context;
-
-use super::mounts::{Detached, Forbids};
+use super::binfmt::{Registered, handler_for, registered};
 use crate::failure::Failure;
 use crate::storage::beneath::Tree;
 
@@ -21,8 +18,6 @@ const PROGRAMS: &[&str] = &[
     "bin/busybox",
     "sbin/init",
 ];
-/// Where the kernel shows its handlers.
-const HANDLERS: &str = "/proc/sys/fs/binfmt_misc";
 /// What the kernel looks at, from a file's beginning (`BINPRM_BUF_SIZE`).
 const HEADER: usize = 256;
 
@@ -138,121 +133,6 @@ fn has_aarch32() -> bool {
     asked.join().is_ok_and(|result| result >= 0)
 }
 
-/// What the kernel has registered.
-enum Registered {
-    Some(Vec<Handler>),
-    Disabled,
-    Unknown,
-}
-
-/// One entry of `binfmt_misc`, as its file describes it.
-#[derive(Debug, PartialEq, Eq)]
-struct Handler {
-    name: String,
-    enabled: bool,
-    /// `F`: the interpreter was opened at registration, so it is found from any root.
-    fixed: bool,
-    offset: usize,
-    magic: Vec<u8>,
-    mask: Vec<u8>,
-}
-
-impl Handler {
-    /// Parses an entry; one that goes by file name ending is none for us.
-    fn parse(name: &str, text: &str) -> Option<Self> {
-        let field = |key: &str| {
-            text.lines()
-                .find_map(|line| line.strip_prefix(key)?.strip_prefix([' ', ':']))
-                .map(str::trim)
-        };
-        let magic = bytes(field("magic")?)?;
-        let mask = match field("mask") {
-            Some(mask) => bytes(mask)?,
-            None => vec![0xff; magic.len()],
-        };
-        Some(Self {
-            name: name.to_string(),
-            enabled: text.lines().next() == Some("enabled"),
-            fixed: field("flags").is_some_and(|flags| flags.contains('F')),
-            offset: field("offset")?.parse().ok()?,
-            magic,
-            mask,
-        })
-    }
-
-    fn takes(&self, header: &[u8]) -> bool {
-        let Some(found) = header.get(self.offset..self.offset + self.magic.len()) else {
-            return false;
-        };
-        found
-            .iter()
-            .zip(&self.magic)
-            .zip(&self.mask)
-            .all(|((byte, magic), mask)| (byte ^ magic) & mask == 0)
-    }
-}
-
-/// Returns why no handler would run this program from inside another root, if none would.
-fn handler_for(header: &[u8], handlers: &[Handler]) -> Result<(), String> {
-    let taking: Vec<&Handler> = handlers.iter().filter(|h| h.takes(header)).collect();
-    if taking.iter().any(|h| h.enabled && h.fixed) {
-        return Ok(());
-    }
-    Err(match taking.first() {
-        None => "no binfmt_misc handler takes it".to_string(),
-        Some(h) if !h.enabled => format!("its binfmt_misc handler {:?} is switched off", h.name),
-        Some(h) => format!(
-            "its binfmt_misc handler {:?} lacks the flag F, so its interpreter is not found from inside",
-            h.name
-        ),
-    })
-}
-
-fn bytes(hex: &str) -> Option<Vec<u8>> {
-    if !hex.is_ascii() || !hex.len().is_multiple_of(2) {
-        return None;
-    }
-    (0..hex.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).ok())
-        .collect()
-}
-
-fn registered() -> Registered {
-    let shown = Tree::open(Path::new(HANDLERS)).map_err(anyhow::Error::from);
-    shown
-        .and_then(|tree| read_handlers(&tree))
-        .or_else(|_| read_unmounted())
-        .unwrap_or(Registered::Unknown)
-}
-
-/// Handlers stay registered while nobody has their file system mounted: a look without mounting it.
-fn read_unmounted() -> anyhow::Result<Registered> {
-    let forbids = Forbids::SETUID.and(Forbids::DEVICES).and(Forbids::PROGRAMS);
-    let top = Detached::new("binfmt_misc", &[], forbids)?.into_top();
-    read_handlers(&Tree::open(&crate::storage::beneath::descriptor_path(
-        &top,
-    ))?)
-}
-
-fn read_handlers(tree: &Tree) -> anyhow::Result<Registered> {
-    let status = tree.read_text("status")?.context("not mounted")?;
-    if status.trim() != "enabled" {
-        return Ok(Registered::Disabled);
-    }
-    let mut handlers = Vec::new();
-    for name in tree.names(".")? {
-        if name == "status" || name == "register" {
-            continue;
-        }
-        // One that is taken away while we look is not there.
-        if let Ok(Some(text)) = tree.read_text(&name) {
-            handlers.extend(Handler::parse(&name, &text));
-        }
-    }
-    Ok(Registered::Some(handlers))
-}
-
 /// Returns the command that installs emulators on a server with this os-release.
 fn remedy(release: &str) -> String {
     let field = |key: &str| {
@@ -284,17 +164,11 @@ fn remedy(release: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    const AARCH64: &str = "enabled\n\
-        interpreter /usr/libexec/qemu-binfmt/aarch64-binfmt-P\n\
-        flags: POF\n\
-        offset 0\n\
-        magic 7f454c460201010000000000000000000200b700\n\
-        mask ffffffffffffff00fffffffffffffffffeffffff\n";
-
-    fn header(class: u8, order: u8, machine: u16) -> Vec<u8> {
+    /// The beginning of a program of this class, byte order and machine.
+    pub(in super::super) fn header(class: u8, order: u8, machine: u16) -> Vec<u8> {
         let mut header = vec![0x7f, b'E', b'L', b'F', class, order, 1, 0];
         header.resize(16, 0);
         // Type 3 is what position-independent programs are; the mask above lets it through.
@@ -318,42 +192,6 @@ mod tests {
         assert_eq!(machine(&header(1, 1, 9999)), "machine 9999");
         assert_eq!(elf_machine(b"#!/bin/dash\n"), None);
         assert_eq!(elf_machine(b"\x7fELF"), None);
-    }
-
-    #[test]
-    fn a_handler_takes_what_the_kernel_would_give_it() {
-        let handler = Handler::parse("qemu-aarch64", AARCH64).unwrap();
-        assert!(handler.enabled && handler.fixed);
-        assert!(handler.takes(&header(2, 1, 183)));
-        assert!(!handler.takes(&header(2, 1, 62)));
-        assert!(!handler.takes(b"\x7fELF"));
-        assert_eq!(handler_for(&header(2, 1, 183), &[handler]), Ok(()));
-    }
-
-    #[test]
-    fn what_keeps_a_handler_from_working_is_named() {
-        let program = header(2, 1, 183);
-        let refusal = |text: String| {
-            let handler = Handler::parse("qemu-aarch64", &text).unwrap();
-            handler_for(&program, &[handler]).unwrap_err()
-        };
-        assert!(refusal(AARCH64.replace("POF", "PO")).contains("flag F"));
-        assert!(refusal(AARCH64.replace("enabled", "disabled")).contains("switched off"));
-        assert!(
-            handler_for(&program, &[])
-                .unwrap_err()
-                .contains("no binfmt")
-        );
-    }
-
-    #[test]
-    fn entries_of_another_kind_are_passed_over() {
-        let java = "enabled\ninterpreter /usr/bin/jexec\nflags: \nextension .jar\n";
-        assert_eq!(Handler::parse("jar", java), None);
-        assert_eq!(
-            Handler::parse("odd", "enabled\noffset 0\nmagic 7f4\n"),
-            None
-        );
     }
 
     #[test]

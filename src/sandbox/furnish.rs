@@ -28,7 +28,17 @@ const KNOWLEDGE: Forbids = DISK.and(Forbids::PROGRAMS);
 /// Parts of `/proc` that change the server and not a process of the sandbox.
 const PROC_READ_ONLY: &[&str] = &["bus", "fs", "irq", "sys", "sysrq-trigger", "acpi", "scsi"];
 /// Parts of `/proc` that show the server's memory and secrets.
-const PROC_HIDDEN: &[&str] = &["kcore", "keys", "key-users", "kallsyms", "timer_list"];
+const PROC_HIDDEN: &[&str] = &[
+    "kcore",
+    "kmsg",
+    "keys",
+    "key-users",
+    "kallsyms",
+    "kpagecgroup",
+    "kpagecount",
+    "kpageflags",
+    "timer_list",
+];
 
 /// The devices there are: name, major, minor (Documentation/admin-guide/devices.txt of Linux).
 const DEVICES: &[(&str, u64, u64)] = &[

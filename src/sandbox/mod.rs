@@ -4,12 +4,14 @@
 //! nothing mounted, running or changed behind but what the program did to the environment. Which
 //! environments may be worked in is not decided here.
 
+mod binfmt;
 mod channel;
 pub mod emulation;
 mod furnish;
 mod mounts;
 mod placeholder;
 mod privileges;
+mod program;
 mod relay;
 mod signals;
 mod stage;

@@ -99,11 +99,11 @@ impl Relay {
             return Err(error).context("writing the log");
         }
         match (state.answer.take(), state.stopped_by) {
-            (Some(Report::Failed(cause)), _) => bail!("{cause}"),
+            (Some(Report::Failed(cause)), _) => bail!("making the sandbox: {cause}"),
             (_, Some(signal)) if self.stop_means_stop => Ok(Ended::Signalled(signal as i32)),
             (Some(Report::Ended(ended)), _) => Ok(ended),
             (_, Some(signal)) => Ok(Ended::Signalled(signal as i32)),
-            _ => bail!("it was ended from outside"),
+            _ => bail!("the sandbox was ended from outside"),
         }
     }
 

@@ -5,8 +5,6 @@
 //! privileges, starts the program and reaps. Each dies with the one before it, and with init the kernel
 //! ends everything inside, so nothing is left of a sandbox whatever happens to netbe.
 
-use std::convert::Infallible;
-use std::ffi::CString;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
@@ -23,10 +21,10 @@ use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, kill, killpg, sigprocmask};
 use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, chdir, execve, fork, setsid};
+use nix::unistd::{ForkResult, Pid, fork, setsid};
 
 use super::channel::{Input, Report, Request, receive_request, send_report};
-use super::{Ended, furnish, privileges};
+use super::{Ended, furnish, privileges, program};
 
 /// The first descriptor behind stdin, stdout and stderr.
 const FIRST_FREE: RawFd = 3;
@@ -145,7 +143,7 @@ fn init(channel: &UnixStream, request: &Request, alive: &OwnedFd) -> anyhow::Res
     let program = match split()? {
         ForkResult::Parent { child } => child,
         ForkResult::Child => {
-            let Err(ended) = become_program(request, terminal.as_deref());
+            let Err(ended) = program::start(request, terminal.as_deref());
             let _ = send_report(channel, &Report::Ended(ended), None);
             exit(127)
         }
@@ -205,81 +203,9 @@ fn unlock_terminal(master: &OwnedFd) -> io::Result<u32> {
     Ok(number)
 }
 
-fn become_program(request: &Request, terminal: Option<&str>) -> Result<Infallible, Ended> {
-    let failed = |e: io::Error| Ended::CannotRun(format!("cannot prepare the program: {e}"));
-    prepare(request, terminal).map_err(failed)?;
-    let convert = |text: &str| CString::new(text).map_err(|e| failed(e.into()));
-    let argv: Vec<CString> = request
-        .argv
-        .iter()
-        .map(|a| convert(a))
-        .collect::<Result<_, _>>()?;
-    let env: Vec<CString> = request
-        .env
-        .iter()
-        .map(|(k, v)| convert(&format!("{k}={v}")))
-        .collect::<Result<_, _>>()?;
-    let name = request.argv.first().map_or("", String::as_str);
-    let mut refused = None;
-    for path in candidates(name, &request.env) {
-        let Err(errno) = execve(&convert(&path)?, &argv, &env);
-        let there = std::fs::symlink_metadata(&path).is_ok();
-        match errno {
-            Errno::ENOENT | Errno::ENOTDIR if !there => {}
-            Errno::ENOENT => {
-                refused.get_or_insert(format!("{path}: what it is to be run by is missing"));
-            }
-            errno => {
-                refused.get_or_insert(format!("{path}: {}", io::Error::from(errno)));
-            }
-        }
-    }
-    Err(match refused {
-        Some(reason) => Ended::CannotRun(format!("cannot run {reason}")),
-        None => Ended::NotFound(format!("the environment has no program {name:?}")),
-    })
-}
-
-/// Returns where a program may be: itself when it is a path, else in each directory of `PATH`.
-fn candidates(name: &str, env: &[(String, String)]) -> Vec<String> {
-    if name.contains('/') {
-        return vec![name.to_string()];
-    }
-    let path = env.iter().rev().find(|(k, _)| k == "PATH");
-    path.map_or("", |(_, v)| v.as_str())
-        .split(':')
-        .filter(|dir| !dir.is_empty() && !name.is_empty())
-        .map(|dir| format!("{dir}/{name}"))
-        .collect()
-}
-
-fn prepare(request: &Request, terminal: Option<&str>) -> io::Result<()> {
-    chdir("/")?;
-    setsid()?;
-    if let Some(path) = terminal {
-        // Without O_NOCTTY, and in a session without one: it becomes the controlling terminal.
-        let terminal = open(path, OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
-        nix::unistd::dup2_stdin(&terminal)?;
-        nix::unistd::dup2_stdout(&terminal)?;
-        if request.errors_to_terminal {
-            nix::unistd::dup2_stderr(&terminal)?;
-        }
-    }
-    if request.input == Input::Null {
-        let null = open(
-            "/dev/null",
-            OFlag::O_RDONLY | OFlag::O_CLOEXEC,
-            Mode::empty(),
-        )?;
-        nix::unistd::dup2_stdin(&null)?;
-    }
-    // Last, where a filter of system calls belongs too: nothing after this but `execve`.
-    forget_signals()
-}
-
 /// A program starts with every signal at its default; ignored ones would stay so for all it starts.
 #[allow(unsafe_code)]
-fn forget_signals() -> io::Result<()> {
+pub(super) fn forget_signals() -> io::Result<()> {
     for signal in Signal::iterator() {
         if !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP) {
             // SAFETY: sets a default disposition; no handler of ours is involved.

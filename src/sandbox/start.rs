@@ -51,7 +51,7 @@ pub(super) fn run(sandbox: &Sandbox<'_>, program: Program) -> anyhow::Result<sup
         files,
     };
     let relay = wiring.start(&request).context("starting the sandbox")?;
-    relay.run().context("making the sandbox")
+    relay.run()
 }
 
 fn stand_ins(tree: &Tree, places: &mut Placeholders<'_>) -> anyhow::Result<Vec<StandIn>> {

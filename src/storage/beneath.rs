@@ -68,6 +68,15 @@ impl Tree {
         openat2(self.top.as_fd(), relative(path), how).map_err(|e| self.failed(e, path))
     }
 
+    /// Opens a path that need not be UTF-8, with the plain error number for callers that branch on it.
+    pub fn open_path(&self, path: &Path, flags: OFlag, mode: Mode) -> nix::Result<OwnedFd> {
+        let how = OpenHow::new()
+            .flags(flags | OFlag::O_CLOEXEC)
+            .mode(mode)
+            .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+        openat2(self.top.as_fd(), path, how)
+    }
+
     /// Opens a regular file for reading; `None` where there is nothing.
     ///
     /// Anything that is not a regular file (a pipe would hang, a device would act) is an error.

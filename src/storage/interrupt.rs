@@ -37,6 +37,16 @@ pub fn check() -> Result<()> {
     }
 }
 
+/// Ends the work in hand when a signal has asked for it, where errors are of input and output.
+///
+/// Not of kind `Interrupted`: readers take that for an invitation to try again.
+pub fn check_io() -> std::io::Result<()> {
+    match asked() {
+        None => Ok(()),
+        Some(signal) => Err(std::io::Error::other(format!("stopped by {signal}"))),
+    }
+}
+
 /// Returns the signal that asked this process to stop.
 pub fn asked() -> Option<Signal> {
     match ASKED.load(Ordering::Relaxed) {

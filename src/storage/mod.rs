@@ -2,9 +2,13 @@
 //!
 //! Nothing here knows what a node or an environment is.
 
+pub mod archive;
 pub mod beneath;
 pub mod bind;
 pub mod btrfs;
+pub mod compression;
 pub mod copy;
+pub mod image;
 pub mod interrupt;
 pub mod replace;
+pub mod source;

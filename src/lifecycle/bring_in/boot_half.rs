@@ -1,0 +1,117 @@
+//! The boot half: finding it in a system, and putting it where it belongs.
+
+use std::fs::File;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+
+use super::fstab::boot_mount_of;
+use super::{Progress, Target, counting, directory};
+use crate::storage::beneath::Tree;
+use crate::storage::copy::{self, Rules};
+
+const FSTAB: &str = "etc/fstab";
+const FIRMWARE: &str = "/boot/firmware";
+const BOOT: &str = "/boot";
+/// What only the firmware's own directory has.
+const FIRMWARE_FILES: [&str; 2] = ["config.txt", "cmdline.txt"];
+
+/// Returns a system's fstab; empty where there is none.
+///
+/// One that is not UTF-8 is read as far as it goes: only comments ever are not.
+pub(super) fn fstab(root: &Tree) -> Result<String> {
+    let bytes = root.read(FSTAB).context("reading the system's fstab")?;
+    Ok(String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned())
+}
+
+/// Returns where a system without a line in fstab has its boot half, given whether that is elsewhere.
+pub(super) fn usual_mount(root: &Tree) -> Result<&'static str> {
+    let firmware = root.metadata(FIRMWARE)?.is_some_and(|m| m.is_dir());
+    Ok(if firmware { FIRMWARE } else { BOOT })
+}
+
+/// Returns whether the firmware of a Raspberry Pi would find its configuration in a tree.
+pub(super) fn is_firmware(tree: &Tree, at: &str) -> Result<bool> {
+    for name in FIRMWARE_FILES {
+        if tree.metadata(&format!("{at}/{name}"))?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Copies the boot half from a directory of this machine, and returns where it is mounted.
+pub(super) fn from_directory(
+    dir: &Path,
+    target: &Target,
+    progress: &mut dyn Progress,
+    notes: &mut Vec<String>,
+) -> Result<String> {
+    let boot_mount = match boot_mount_of(&fstab(&target.root_tree)?) {
+        Some(place) => place,
+        None => usual_mount(&target.root_tree)?.to_string(),
+    };
+    let from = File::open(dir).with_context(|| format!("opening '{}'", dir.display()))?;
+    progress.phase("copying the boot half");
+    let rules = Rules::default();
+    let report = copy::tree(&from, &target.boot, &rules, &mut counting(progress, None))
+        .with_context(|| format!("bringing in '{}'", dir.display()))?;
+    directory::note(&report, notes);
+    let place = directory_for(&target.root_tree, &boot_mount)?;
+    if !is_empty(&target.root_tree, &boot_mount)? {
+        notes.push(format!(
+            "the system's own {boot_mount} is replaced by '{}'",
+            dir.display()
+        ));
+        copy::clear(&place)?;
+    }
+    Ok(boot_mount)
+}
+
+/// Moves the boot half out of the root half, and returns where it is mounted.
+pub(super) fn from_root(target: &Target, progress: &mut dyn Progress) -> Result<String> {
+    let root = &target.root_tree;
+    let boot_mount = match boot_mount_of(&fstab(root)?) {
+        Some(place) => place,
+        None if is_firmware(root, FIRMWARE)? => FIRMWARE.to_string(),
+        None => BOOT.to_string(),
+    };
+    let place = directory_for(root, &boot_mount)?;
+    progress.phase("setting the boot half apart");
+    // Another subvolume is another device to rename(2); the content is shared, not copied.
+    copy::tree(
+        &place,
+        &target.boot,
+        &Rules::default(),
+        &mut counting(progress, None),
+    )
+    .context("setting the boot half apart")?;
+    copy::clear(&place).context("setting the boot half apart")?;
+    Ok(boot_mount)
+}
+
+/// Opens the directory something is to be mounted on, making it where there is none.
+///
+/// A link there would be mounted over by the node somewhere else than where netbe looked: an error.
+pub(super) fn directory_for(root: &Tree, place: &str) -> Result<File> {
+    root.make_dirs(place)?;
+    let relative = place.trim_start_matches('/');
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
+    match root.open_path(Path::new(relative), flags, Mode::empty()) {
+        Err(Errno::ENOTDIR | Errno::ELOOP) => {
+            anyhow::bail!("{place} is not a directory in the system, but a link")
+        }
+        other => {
+            Ok(File::from(other.with_context(|| {
+                format!("opening {place} of the system")
+            })?))
+        }
+    }
+}
+
+fn is_empty(root: &Tree, place: &str) -> Result<bool> {
+    Ok(root.names(place)?.is_empty())
+}

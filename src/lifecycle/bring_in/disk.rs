@@ -1,0 +1,348 @@
+//! A system brought in from a disk image: which partition is its root, which its boot half, and what else it mounts.
+//!
+//! The root is the partition that looks most like a system; what the others are is what its own fstab says.
+
+use std::fs::File;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+
+use super::fstab::{Line, boot_mount_of, lines};
+use super::system::{Likeness, likeness};
+use super::{Progress, Target, boot_half, counting, directory};
+use crate::failure::Failure;
+use crate::storage::beneath::{Tree, descriptor_path};
+use crate::storage::copy::{self, Rules};
+use crate::storage::image::{Access, Filesystem, Mounted, Partition, copy_fat, partitions};
+
+/// Subvolumes that distributions keep their root in, tried after the one that is mounted by default.
+const ROOT_SUBVOLUMES: [&str; 4] = ["@", "@rootfs", "root", "@root"];
+/// Mounts the top of a btrfs, whatever its default subvolume is.
+const BTRFS_TOP: &str = "subvolid=5";
+
+/// A disk image, or a disk.
+#[derive(Debug)]
+pub(super) struct Disk {
+    file: File,
+    access: Access,
+    size: u64,
+}
+
+impl Disk {
+    /// Takes an image that was written out here.
+    pub(super) fn own(file: File) -> Result<Self> {
+        Self::new(file, Access::Own)
+    }
+
+    /// Takes an image or a block device that belongs to somebody else.
+    pub(super) fn foreign(file: File) -> Result<Self> {
+        Self::new(file, Access::Foreign)
+    }
+
+    fn new(mut file: File, access: Access) -> Result<Self> {
+        let size = std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0))?;
+        Ok(Self { file, access, size })
+    }
+
+    fn mount(&self, partition: &Partition, options: &str, scratch: &Path) -> Result<Mounted> {
+        let filesystem = partition.filesystem.context("no filesystem")?;
+        Mounted::open(
+            &self.file,
+            self.access,
+            partition,
+            filesystem,
+            options,
+            scratch,
+        )
+    }
+}
+
+/// Where a root was found: its partition, mount options, and the directory in it.
+struct Root<'d> {
+    partition: &'d Partition,
+    options: &'static str,
+    at: &'static str,
+}
+
+/// Copies a system out of its partitions, and returns where the boot half is mounted if it has one of its own.
+pub(super) fn bring(
+    disk: &Disk,
+    boot_given: bool,
+    target: &Target,
+    progress: &mut dyn Progress,
+    notes: &mut Vec<String>,
+) -> Result<Option<String>> {
+    let all = partitions(&disk.file, disk.size)?;
+    let root = find_root(disk, &all, &target.scratch)?;
+    progress.phase("copying the root partition");
+    copy_out(disk, &root, &target.root, target, progress, notes)?;
+    let fstab = boot_half::fstab(&target.root_tree)?;
+    let boot_mount = boot_mount_of(&fstab);
+    let boot = if boot_given {
+        None
+    } else {
+        find_boot(
+            disk,
+            &all,
+            root.partition,
+            &fstab,
+            boot_mount.as_deref(),
+            target,
+        )?
+    };
+    carry_others(disk, &all, &root, &lines(&fstab), target, progress, notes)?;
+    let Some(boot) = boot else {
+        return Ok(None);
+    };
+    let boot_mount = match boot_mount {
+        Some(place) => place,
+        None => boot_half::usual_mount(&target.root_tree)?.to_string(),
+    };
+    progress.phase("copying the boot partition");
+    copy_partition(disk, boot, "", &target.boot, target, progress, notes)?;
+    let place = boot_half::directory_for(&target.root_tree, &boot_mount)?;
+    // What lies under a mount point is never seen by the system.
+    copy::clear(&place)?;
+    Ok(Some(boot_mount))
+}
+
+fn find_root<'d>(disk: &Disk, all: &'d [Partition], scratch: &Path) -> Result<Root<'d>> {
+    let mut best: Option<(Likeness, u64, Root<'d>)> = None;
+    let mut failed = None;
+    for partition in all {
+        if !partition.filesystem.is_some_and(Filesystem::can_be_root) {
+            continue;
+        }
+        match look(disk, partition, scratch) {
+            Ok(Some((found, root))) => {
+                let better = best
+                    .as_ref()
+                    .is_none_or(|(likeness, size, _)| (found, partition.size) > (*likeness, *size));
+                if better {
+                    best = Some((found, partition.size, root));
+                }
+            }
+            Ok(None) => {}
+            Err(e) => failed = Some(e.context(format!("partition {}", partition.number))),
+        }
+    }
+    match (best, failed) {
+        (Some((_, _, root)), _) => Ok(root),
+        (None, Some(error)) => Err(error),
+        (None, None) => Err(Failure::failed(
+            "it is a disk without an operating system netbe can read: \
+             none of its partitions has os-release or a shell",
+        )
+        .into()),
+    }
+}
+
+fn look<'d>(
+    disk: &Disk,
+    partition: &'d Partition,
+    scratch: &Path,
+) -> Result<Option<(Likeness, Root<'d>)>> {
+    let found = |options, at, likeness| {
+        let root = Root {
+            partition,
+            options,
+            at,
+        };
+        Some((likeness, root))
+    };
+    {
+        let mounted = disk.mount(partition, "", scratch)?;
+        if let Some(likeness) = likeness(&tree(&mounted)?, "") {
+            return Ok(found("", "", likeness));
+        }
+    }
+    if partition.filesystem != Some(Filesystem::Btrfs) {
+        return Ok(None);
+    }
+    let mounted = disk.mount(partition, BTRFS_TOP, scratch)?;
+    let tree = tree(&mounted)?;
+    Ok(ROOT_SUBVOLUMES
+        .into_iter()
+        .find_map(|at| found(BTRFS_TOP, at, likeness(&tree, at)?)))
+}
+
+fn tree(mounted: &Mounted) -> Result<Tree> {
+    Ok(Tree::open(&descriptor_path(mounted.top()))?)
+}
+
+/// Finds the partition with the boot half: what fstab names, else the one that can only be it.
+fn find_boot<'d>(
+    disk: &Disk,
+    all: &'d [Partition],
+    root: &Partition,
+    fstab: &str,
+    boot_mount: Option<&str>,
+    target: &Target,
+) -> Result<Option<&'d Partition>> {
+    let lines = lines(fstab);
+    if let Some(line) = lines
+        .iter()
+        .find(|line| Some(line.place.as_str()) == boot_mount)
+        && let Some(partition) = all.iter().find(|p| is_named(p, &line.what))
+    {
+        return Ok(Some(partition));
+    }
+    let elsewhere = |p: &Partition| {
+        lines
+            .iter()
+            .any(|line| Some(line.place.as_str()) != boot_mount && is_named(p, &line.what))
+    };
+    let fats: Vec<&Partition> = all
+        .iter()
+        .filter(|p| p.number != root.number && p.filesystem == Some(Filesystem::Fat))
+        .filter(|p| !elsewhere(p))
+        .collect();
+    if boot_mount.is_some()
+        && let [only] = fats[..]
+    {
+        return Ok(Some(only));
+    }
+    // Nothing names it: only firmware files tell it from an EFI system partition.
+    for fat in fats {
+        if has_firmware(disk, fat, target)? {
+            return Ok(Some(fat));
+        }
+    }
+    Ok(None)
+}
+
+fn has_firmware(disk: &Disk, fat: &Partition, target: &Target) -> Result<bool> {
+    let place = tempfile::tempdir_in(&target.scratch)?;
+    copy_fat(
+        &disk.file,
+        fat.start,
+        fat.size,
+        &File::open(place.path())?,
+        &mut |_| {},
+    )?;
+    boot_half::is_firmware(&Tree::open(place.path())?, "")
+}
+
+/// Returns whether the first field of an fstab line means a partition.
+fn is_named(partition: &Partition, what: &str) -> bool {
+    let Some((key, value)) = what.split_once('=') else {
+        return what
+            .strip_prefix("/dev/disk/by-")
+            .and_then(|rest| rest.split_once('/'))
+            .is_some_and(|(key, value)| {
+                is_named(partition, &format!("{}={value}", key.to_uppercase()))
+            });
+    };
+    let is = |name: &Option<String>| name.as_deref() == Some(value);
+    let is_nearly =
+        |name: &Option<String>| name.as_ref().is_some_and(|n| n.eq_ignore_ascii_case(value));
+    match key {
+        "PARTUUID" => is_nearly(&partition.part_uuid),
+        "UUID" => is_nearly(&partition.uuid),
+        "LABEL" => is(&partition.label),
+        "PARTLABEL" => is(&partition.part_label),
+        _ => false,
+    }
+}
+
+/// Copies what else the system mounts from the same disk: `/home` on a partition or in a subvolume of its own.
+fn carry_others(
+    disk: &Disk,
+    all: &[Partition],
+    root: &Root<'_>,
+    lines: &[Line],
+    target: &Target,
+    progress: &mut dyn Progress,
+    notes: &mut Vec<String>,
+) -> Result<()> {
+    for line in lines {
+        let boot = ["/", "/boot/firmware", "/boot", "/boot/efi", "/efi"];
+        let swap = !line.place.starts_with('/');
+        if swap || boot.contains(&line.place.as_str()) {
+            continue;
+        }
+        let Some(partition) = all.iter().find(|p| is_named(p, &line.what)) else {
+            continue;
+        };
+        let subvolume = match partition.filesystem {
+            Some(Filesystem::Btrfs) => line.option("subvol").unwrap_or_default(),
+            _ => "",
+        };
+        let subvolume = subvolume.trim_matches('/').to_string();
+        let same = partition.number == root.partition.number;
+        if same && (subvolume.is_empty() || subvolume == root.at) {
+            continue;
+        }
+        progress.phase(&format!("copying {}", line.place));
+        let place = boot_half::directory_for(&target.root_tree, &line.place)?;
+        copy::clear(&place)?;
+        copy_partition(disk, partition, &subvolume, &place, target, progress, notes)?;
+        notes.push(format!(
+            "{}, a filesystem of its own in the image, carried along as a directory",
+            line.place
+        ));
+    }
+    Ok(())
+}
+
+fn copy_partition(
+    disk: &Disk,
+    partition: &Partition,
+    subvolume: &str,
+    to: &File,
+    target: &Target,
+    progress: &mut dyn Progress,
+    notes: &mut Vec<String>,
+) -> Result<()> {
+    match partition.filesystem {
+        Some(Filesystem::Fat) => {
+            let mut tick = counting(progress, Some(partition.size));
+            copy_fat(&disk.file, partition.start, partition.size, to, &mut tick)
+        }
+        _ => {
+            let options = if subvolume.is_empty() { "" } else { BTRFS_TOP };
+            let mounted = disk.mount(partition, options, &target.scratch)?;
+            copy_from(&mounted, subvolume, to, progress, notes)
+        }
+    }
+}
+
+fn copy_out(
+    disk: &Disk,
+    root: &Root<'_>,
+    to: &File,
+    target: &Target,
+    progress: &mut dyn Progress,
+    notes: &mut Vec<String>,
+) -> Result<()> {
+    let mounted = disk.mount(root.partition, root.options, &target.scratch)?;
+    copy_from(&mounted, root.at, to, progress, notes)
+}
+
+fn copy_from(
+    mounted: &Mounted,
+    at: &str,
+    to: &File,
+    progress: &mut dyn Progress,
+    notes: &mut Vec<String>,
+) -> Result<()> {
+    let used = nix::sys::statfs::fstatfs(mounted.top()).ok().and_then(|s| {
+        let blocks = s.blocks().checked_sub(s.blocks_free())?;
+        blocks.checked_mul(u64::try_from(s.block_size()).ok()?)
+    });
+    let place = if at.is_empty() { "." } else { at };
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
+    let from = tree(mounted)?
+        .open_path(Path::new(place), flags, Mode::empty())
+        .with_context(|| format!("opening '{place}' of the image"))?;
+    let report = copy::tree(
+        &File::from(from),
+        to,
+        &Rules::default(),
+        &mut counting(progress, used),
+    )?;
+    directory::note(&report, notes);
+    Ok(())
+}

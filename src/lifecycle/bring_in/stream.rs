@@ -1,0 +1,118 @@
+//! A system brought in from one file or stream, whatever it turns out to be.
+
+use std::fs::File;
+use std::io::{IsTerminal, Read};
+use std::os::fd::AsFd;
+
+use anyhow::{Context, Result};
+
+use super::{Progress, Source, Target, counting, disk, system};
+use crate::failure::Failure;
+use crate::storage::archive;
+use crate::storage::image::spool;
+use crate::storage::source::{self, Kind};
+
+/// The decompressed image in the scratch directory.
+const SPOOLED: &str = "disk.img";
+
+/// Unpacks a file or stream, and returns where the boot half is mounted if that is in its place already.
+pub(super) fn bring(
+    from: &Source,
+    boot_given: bool,
+    target: &Target,
+    progress: &mut dyn Progress,
+    notes: &mut Vec<String>,
+) -> Result<Option<String>> {
+    let shown = system::shown(from);
+    let (file, total) = open(from)?;
+    let stream = file.try_clone()?;
+    progress.phase("reading the source");
+    let (plain_disk, spooled) = {
+        let mut tick = counting(progress, total);
+        let mut opened =
+            source::open(stream, &mut tick).with_context(|| format!("reading {shown}"))?;
+        match opened.kind {
+            Kind::Tar => {
+                let unpacked = archive::unpack(&mut opened.content, &target.root_tree)
+                    .with_context(|| format!("bringing in {shown}"))?;
+                notes.extend(unpacked);
+                return Ok(None);
+            }
+            Kind::Disk if opened.compression.is_none() && total.is_some() => (true, None),
+            Kind::Disk => (
+                false,
+                Some(
+                    spooled(&mut opened.content, target)
+                        .with_context(|| format!("bringing in {shown}"))?,
+                ),
+            ),
+            other => return Err(refusal(other, &shown, from).into()),
+        }
+    };
+    let disk = match spooled {
+        Some(own) => disk::Disk::own(own)?,
+        None => {
+            debug_assert!(plain_disk);
+            disk::Disk::foreign(file)?
+        }
+    };
+    disk::bring(&disk, boot_given, target, progress, notes)
+        .with_context(|| format!("bringing in {shown}"))
+}
+
+/// Opens a source; standard input that is a file has a size too, but not a start that could be gone back to.
+fn open(from: &Source) -> Result<(File, Option<u64>)> {
+    match from {
+        Source::Directory(path) | Source::File(path) => {
+            let (file, size) = source::open_file(path)?;
+            Ok((file, Some(size)))
+        }
+        Source::Stdin => {
+            let stdin = std::io::stdin();
+            if stdin.is_terminal() {
+                return Err(Failure::usage("standard input is a terminal")
+                    .hint("zcat root.tar.gz | netbe import NODE -")
+                    .into());
+            }
+            Ok((File::from(stdin.as_fd().try_clone_to_owned()?), None))
+        }
+    }
+}
+
+fn spooled(content: &mut dyn Read, target: &Target) -> Result<File> {
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(target.scratch.join(SPOOLED))
+        .context("making room for the disk image")?;
+    spool(content, &file)?;
+    Ok(file)
+}
+
+fn refusal(kind: Kind, shown: &str, from: &Source) -> Failure {
+    let not = |why: &str| {
+        Failure::failed(format!(
+            "{shown} is not an operating system netbe can read: {why}"
+        ))
+    };
+    let named = |hint: &str| match from {
+        Source::File(path) => hint.replace("FILE", &path.display().to_string()),
+        _ => hint.to_string(),
+    };
+    match kind {
+        Kind::NetbeStream => {
+            Failure::failed("streams of netbe export are not read by this version")
+        }
+        Kind::Zip => not("it is a zip archive").hint(named("unzip -p FILE | netbe import NODE -")),
+        Kind::Foreign(what, hint) => {
+            let failure = not(&format!("it is {what}"));
+            match hint {
+                Some(hint) => failure.hint(named(hint)),
+                None => failure,
+            }
+        }
+        Kind::Empty => not("it is empty"),
+        _ => not("it is neither a tar archive nor a disk image"),
+    }
+}

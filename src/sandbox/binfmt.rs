@@ -1,0 +1,176 @@
+//! The kernel's table of interpreters for programs of other machines, `binfmt_misc`.
+//!
+//! Read as the kernel matches it, by the bytes of a program's header: whatever package registered a
+//! handler, and under whatever name. Registers and changes nothing.
+
+use std::path::Path;
+
+use anyhow::Context;
+
+use super::mounts::{Detached, Forbids};
+use crate::storage::beneath::{Tree, descriptor_path};
+
+/// Where the kernel shows its handlers.
+const HANDLERS: &str = "/proc/sys/fs/binfmt_misc";
+
+/// What the kernel has registered.
+pub(super) enum Registered {
+    Some(Vec<Handler>),
+    Disabled,
+    Unknown,
+}
+
+/// One entry of `binfmt_misc`, as its file describes it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Handler {
+    name: String,
+    enabled: bool,
+    /// `F`: the interpreter was opened at registration, so it is found from any root.
+    fixed: bool,
+    offset: usize,
+    magic: Vec<u8>,
+    mask: Vec<u8>,
+}
+
+impl Handler {
+    /// Parses an entry; one that goes by file name ending is none for us.
+    fn parse(name: &str, text: &str) -> Option<Self> {
+        let field = |key: &str| {
+            text.lines()
+                .find_map(|line| line.strip_prefix(key)?.strip_prefix([' ', ':']))
+                .map(str::trim)
+        };
+        let magic = bytes(field("magic")?)?;
+        let mask = match field("mask") {
+            Some(mask) => bytes(mask)?,
+            None => vec![0xff; magic.len()],
+        };
+        Some(Self {
+            name: name.to_string(),
+            enabled: text.lines().next() == Some("enabled"),
+            fixed: field("flags").is_some_and(|flags| flags.contains('F')),
+            offset: field("offset")?.parse().ok()?,
+            magic,
+            mask,
+        })
+    }
+
+    fn takes(&self, header: &[u8]) -> bool {
+        let Some(found) = header.get(self.offset..self.offset + self.magic.len()) else {
+            return false;
+        };
+        found
+            .iter()
+            .zip(&self.magic)
+            .zip(&self.mask)
+            .all(|((byte, magic), mask)| (byte ^ magic) & mask == 0)
+    }
+}
+
+/// Returns why no handler would run this program from inside another root, if none would.
+pub(super) fn handler_for(header: &[u8], handlers: &[Handler]) -> Result<(), String> {
+    let taking: Vec<&Handler> = handlers.iter().filter(|h| h.takes(header)).collect();
+    if taking.iter().any(|h| h.enabled && h.fixed) {
+        return Ok(());
+    }
+    Err(match taking.first() {
+        None => "no binfmt_misc handler takes it".to_string(),
+        Some(h) if !h.enabled => format!("its binfmt_misc handler {:?} is switched off", h.name),
+        Some(h) => format!(
+            "its binfmt_misc handler {:?} lacks the flag F, so its interpreter is not found from inside",
+            h.name
+        ),
+    })
+}
+
+fn bytes(hex: &str) -> Option<Vec<u8>> {
+    if !hex.is_ascii() || !hex.len().is_multiple_of(2) {
+        return None;
+    }
+    (0..hex.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).ok())
+        .collect()
+}
+
+pub(super) fn registered() -> Registered {
+    let shown = Tree::open(Path::new(HANDLERS)).map_err(anyhow::Error::from);
+    shown
+        .and_then(|tree| read_handlers(&tree))
+        .or_else(|_| read_unmounted())
+        .unwrap_or(Registered::Unknown)
+}
+
+/// Handlers stay registered while nobody has their file system mounted: a look without mounting it.
+fn read_unmounted() -> anyhow::Result<Registered> {
+    let forbids = Forbids::SETUID.and(Forbids::DEVICES).and(Forbids::PROGRAMS);
+    let top = Detached::new("binfmt_misc", &[], forbids)?.into_top();
+    read_handlers(&Tree::open(&descriptor_path(&top))?)
+}
+
+fn read_handlers(tree: &Tree) -> anyhow::Result<Registered> {
+    let status = tree.read_text("status")?.context("not mounted")?;
+    if status.trim() != "enabled" {
+        return Ok(Registered::Disabled);
+    }
+    let mut handlers = Vec::new();
+    for name in tree.names(".")? {
+        if name == "status" || name == "register" {
+            continue;
+        }
+        // One that is taken away while we look is not there.
+        if let Ok(Some(text)) = tree.read_text(&name) {
+            handlers.extend(Handler::parse(&name, &text));
+        }
+    }
+    Ok(Registered::Some(handlers))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::emulation::tests::header;
+    use super::*;
+
+    const AARCH64: &str = "enabled\n\
+        interpreter /usr/libexec/qemu-binfmt/aarch64-binfmt-P\n\
+        flags: POF\n\
+        offset 0\n\
+        magic 7f454c460201010000000000000000000200b700\n\
+        mask ffffffffffffff00fffffffffffffffffeffffff\n";
+
+    #[test]
+    fn a_handler_takes_what_the_kernel_would_give_it() {
+        let handler = Handler::parse("qemu-aarch64", AARCH64).unwrap();
+        assert!(handler.enabled && handler.fixed);
+        assert!(handler.takes(&header(2, 1, 183)));
+        assert!(!handler.takes(&header(2, 1, 62)));
+        assert!(!handler.takes(b"\x7fELF"));
+        assert_eq!(handler_for(&header(2, 1, 183), &[handler]), Ok(()));
+    }
+
+    #[test]
+    fn what_keeps_a_handler_from_working_is_named() {
+        let program = header(2, 1, 183);
+        let refusal = |text: String| {
+            let handler = Handler::parse("qemu-aarch64", &text).unwrap();
+            handler_for(&program, &[handler]).unwrap_err()
+        };
+        assert!(refusal(AARCH64.replace("POF", "PO")).contains("flag F"));
+        assert!(refusal(AARCH64.replace("enabled", "disabled")).contains("switched off"));
+        assert!(
+            handler_for(&program, &[])
+                .unwrap_err()
+                .contains("no binfmt")
+        );
+    }
+
+    #[test]
+    fn entries_of_another_kind_are_passed_over() {
+        let java = "enabled\ninterpreter /usr/bin/jexec\nflags: \nextension .jar\n";
+        assert_eq!(Handler::parse("jar", java), None);
+        assert_eq!(
+            Handler::parse("odd", "enabled\noffset 0\nmagic 7f4\n"),
+            None
+        );
+    }
+}

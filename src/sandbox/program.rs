@@ -1,0 +1,87 @@
+//! The last process before a program of the environment: it takes its place.
+
+use std::convert::Infallible;
+use std::ffi::CString;
+use std::io;
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open};
+use nix::sys::stat::Mode;
+use nix::unistd::{chdir, execve, setsid};
+
+use super::Ended;
+use super::channel::{Input, Request};
+use super::stage::forget_signals;
+
+/// Becomes the program; comes back only with the reason why not.
+pub(super) fn start(request: &Request, terminal: Option<&str>) -> Result<Infallible, Ended> {
+    let failed = |e: io::Error| Ended::CannotRun(format!("cannot prepare the program: {e}"));
+    prepare(request, terminal).map_err(failed)?;
+    let convert = |text: &str| CString::new(text).map_err(|e| failed(e.into()));
+    let argv: Vec<CString> = request
+        .argv
+        .iter()
+        .map(|a| convert(a))
+        .collect::<Result<_, _>>()?;
+    let env: Vec<CString> = request
+        .env
+        .iter()
+        .map(|(k, v)| convert(&format!("{k}={v}")))
+        .collect::<Result<_, _>>()?;
+    let name = request.argv.first().map_or("", String::as_str);
+    let mut refused = None;
+    for path in candidates(name, &request.env) {
+        let Err(errno) = execve(&convert(&path)?, &argv, &env);
+        let there = std::fs::symlink_metadata(&path).is_ok();
+        match errno {
+            Errno::ENOENT | Errno::ENOTDIR if !there => {}
+            Errno::ENOENT => {
+                refused.get_or_insert(format!("{path}: what it is to be run by is missing"));
+            }
+            errno => {
+                refused.get_or_insert(format!("{path}: {}", io::Error::from(errno)));
+            }
+        }
+    }
+    Err(match refused {
+        Some(reason) => Ended::CannotRun(format!("cannot run {reason}")),
+        None => Ended::NotFound(format!("the environment has no program {name:?}")),
+    })
+}
+
+/// Returns where a program may be: itself when it is a path, else in each directory of `PATH`.
+fn candidates(name: &str, env: &[(String, String)]) -> Vec<String> {
+    if name.contains('/') {
+        return vec![name.to_string()];
+    }
+    let path = env.iter().rev().find(|(k, _)| k == "PATH");
+    path.map_or("", |(_, v)| v.as_str())
+        .split(':')
+        .filter(|dir| !dir.is_empty() && !name.is_empty())
+        .map(|dir| format!("{dir}/{name}"))
+        .collect()
+}
+
+fn prepare(request: &Request, terminal: Option<&str>) -> io::Result<()> {
+    chdir("/")?;
+    setsid()?;
+    if let Some(path) = terminal {
+        // Without O_NOCTTY, and in a session without one: it becomes the controlling terminal.
+        let terminal = open(path, OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
+        nix::unistd::dup2_stdin(&terminal)?;
+        nix::unistd::dup2_stdout(&terminal)?;
+        if request.errors_to_terminal {
+            nix::unistd::dup2_stderr(&terminal)?;
+        }
+    }
+    if request.input == Input::Null {
+        let null = open(
+            "/dev/null",
+            OFlag::O_RDONLY | OFlag::O_CLOEXEC,
+            Mode::empty(),
+        )?;
+        nix::unistd::dup2_stdin(&null)?;
+    }
+    // Last, where a filter of system calls belongs too: nothing after this but `execve`.
+    forget_signals()
+}

@@ -1,0 +1,130 @@
+//! POSIX access lists: from the text an archive holds to the value the kernel takes.
+//!
+//! Pure. Names are looked up in the unpacked system's own `passwd` and `group`, never in this machine's:
+//! the numbers are the system's. Numbers that an archive brings along win over names.
+
+/// The version at the head of the kernel's value (`POSIX_ACL_XATTR_VERSION`).
+const VERSION: u32 = 2;
+const UNDEFINED: u32 = u32::MAX;
+
+/// Who is called what in a system: the text of its `etc/passwd` and `etc/group`.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    pub(super) passwd: String,
+    pub(super) group: String,
+}
+
+impl Names {
+    fn id(file: &str, name: &str) -> Option<u32> {
+        file.lines().find_map(|line| {
+            let mut fields = line.split(':');
+            (fields.next() == Some(name)).then_some(())?;
+            fields.nth(1)?.trim().parse().ok()
+        })
+    }
+}
+
+/// Turns `"user::rw-,user:lars:r--,group::r--,mask::r--,other::---"` into the kernel's value.
+///
+/// `None` when an entry makes no sense or names somebody the system does not know.
+pub(super) fn value(text: &str, names: &Names) -> Option<Vec<u8>> {
+    let mut entries = Vec::new();
+    for entry in text.split([',', '\n']) {
+        let entry = entry.split('#').next().unwrap_or_default().trim();
+        if !entry.is_empty() {
+            entries.push(parse(entry, names)?);
+        }
+    }
+    entries.sort_unstable();
+    let mut value = VERSION.to_le_bytes().to_vec();
+    for (tag, id, permissions) in entries {
+        value.extend(tag.to_le_bytes());
+        value.extend(permissions.to_le_bytes());
+        value.extend(id.to_le_bytes());
+    }
+    Some(value)
+}
+
+/// Parses `KIND:NAME:PERMISSIONS[:NUMBER]` into tag, id, permissions.
+fn parse(entry: &str, names: &Names) -> Option<(u16, u32, u16)> {
+    let mut fields = entry.split(':');
+    let (kind, name) = (fields.next()?, fields.next()?);
+    // "other" and "mask" are also written without the empty name, as in "other:r--".
+    let permissions = match fields.next() {
+        Some(permissions) => permissions,
+        None if matches!(kind, "other" | "o" | "mask" | "m") => name,
+        None => return None,
+    };
+    let number = fields.next().and_then(|n| n.parse().ok());
+    let who = |file: &str| {
+        number
+            .or_else(|| name.parse().ok())
+            .or_else(|| Names::id(file, name))
+    };
+    let (tag, id) = match kind {
+        "user" | "u" if name.is_empty() => (0x01, UNDEFINED),
+        "user" | "u" => (0x02, who(&names.passwd)?),
+        "group" | "g" if name.is_empty() => (0x04, UNDEFINED),
+        "group" | "g" => (0x08, who(&names.group)?),
+        "mask" | "m" => (0x10, UNDEFINED),
+        "other" | "o" => (0x20, UNDEFINED),
+        _ => return None,
+    };
+    let mut bits = 0;
+    for letter in permissions.trim_end().bytes() {
+        bits |= match letter {
+            b'r' => 4,
+            b'w' => 2,
+            b'x' => 1,
+            b'-' => 0,
+            _ => return None,
+        };
+    }
+    Some((tag, id, bits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> Names {
+        Names {
+            passwd: "root:x:0:0:root:/root:/bin/sh\nlars:x:1000:1001::/:/bin/sh\n".into(),
+            group: "root:x:0:\nadm:x:4:lars\n".into(),
+        }
+    }
+
+    #[test]
+    fn entries_are_sorted_and_names_are_the_systems() {
+        let text = "other::---,user::rw-,group::r--,user:lars:rwx,group:adm:r-x,mask::rwx";
+        let value = value(text, &names()).unwrap();
+        let expected: [(u16, u16, u32); 6] = [
+            (0x01, 6, UNDEFINED),
+            (0x02, 7, 1000),
+            (0x04, 4, UNDEFINED),
+            (0x08, 5, 4),
+            (0x10, 7, UNDEFINED),
+            (0x20, 0, UNDEFINED),
+        ];
+        let mut bytes = 2u32.to_le_bytes().to_vec();
+        for (tag, permissions, id) in expected {
+            bytes.extend(tag.to_le_bytes());
+            bytes.extend(permissions.to_le_bytes());
+            bytes.extend(id.to_le_bytes());
+        }
+        assert_eq!(value, bytes);
+    }
+
+    #[test]
+    fn a_number_wins_over_a_name() {
+        let with = value("user:lars:r--:77", &names()).unwrap();
+        assert_eq!(with, value("user:77:r--", &names()).unwrap());
+    }
+
+    #[test]
+    fn nonsense_and_strangers_are_none() {
+        for text in ["user:nobody-here:r--", "user", "world::r--", "user::rq-"] {
+            assert_eq!(value(text, &names()), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,383 @@
+//! The members of a tar archive, one after the other, from a stream.
+//!
+//! Reads what v7, ustar, GNU tar, star and POSIX (pax) writers write, extended headers applied and numbers
+//! checked. The `tar` crate supplies the header layouts; its own iterator splits extended records at
+//! newlines, which tears capabilities and access lists. Writes nothing, and believes no name.
+
+use std::io::{self, Read};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::libc::UTIME_OMIT;
+use nix::sys::time::TimeSpec;
+use tar::Header;
+
+use super::pax::Extended;
+use super::sparse::{self, Map};
+use crate::storage::copy::attributes::Attributes;
+
+/// The unit of a tar archive, in bytes.
+pub(super) const BLOCK: usize = 512;
+/// The longest name or extended header that is read, in bytes: it is held in memory.
+const HEADER_LIMIT: u64 = 8 << 20;
+
+/// What a member is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Kind {
+    File(Option<Map>),
+    Directory,
+    Link,
+    HardLink,
+    CharacterDevice,
+    BlockDevice,
+    Pipe,
+}
+
+/// One member of an archive, its data still in the stream.
+#[derive(Debug)]
+pub(super) struct Member {
+    pub(super) name: Vec<u8>,
+    pub(super) target: Vec<u8>,
+    pub(super) kind: Kind,
+    pub(super) attributes: Attributes,
+    pub(super) device: (u32, u32),
+    pub(super) acl_access: Option<String>,
+    pub(super) acl_default: Option<String>,
+    pub(super) left_out: Vec<&'static str>,
+}
+
+/// Reads an archive's members; between two calls of [`Members::next`] it is the data of the last one.
+#[derive(Debug)]
+pub(super) struct Members<R> {
+    inner: R,
+    data: u64,
+    padding: u64,
+    global: Extended,
+}
+
+impl<R: Read> Members<R> {
+    pub(super) fn new(inner: R) -> Self {
+        Self {
+            inner,
+            data: 0,
+            padding: 0,
+            global: Extended::default(),
+        }
+    }
+
+    /// Returns the next member; `None` at the end mark, behind which everything is read and ignored.
+    ///
+    /// An archive that ends without its mark is cut short: a broken connection looks like that.
+    pub(super) fn next(&mut self) -> Result<Option<Member>> {
+        let mut extended = self.global.clone();
+        let (mut long_name, mut long_target) = (None, None);
+        let mut described = false;
+        loop {
+            self.skip_data()?;
+            let Some(header) = self.header()? else {
+                ensure!(!described, "the archive ends behind an extended header");
+                io::copy(&mut self.inner, &mut io::sink()).context("reading the archive's end")?;
+                return Ok(None);
+            };
+            let kind = header.as_old().linkflag[0];
+            let size = size_of(&header)?;
+            self.expect(size)?;
+            described = true;
+            match kind {
+                b'L' => long_name = Some(self.long_text()?),
+                b'K' => long_target = Some(self.long_text()?),
+                b'x' | b'X' => extended.add(&self.whole()?)?,
+                b'g' => {
+                    let records = self.whole()?;
+                    self.global.add(&records)?;
+                    extended.add(&records)?;
+                    described = false;
+                }
+                // A label of the volume, nothing of the system.
+                b'V' => described = false,
+                _ => {
+                    return self
+                        .member(&header, extended, long_name, long_target)
+                        .map(Some);
+                }
+            }
+        }
+    }
+
+    fn member(
+        &mut self,
+        header: &Header,
+        mut extended: Extended,
+        long_name: Option<Vec<u8>>,
+        long_target: Option<Vec<u8>>,
+    ) -> Result<Member> {
+        let name = extended
+            .path
+            .take()
+            .or(long_name)
+            .unwrap_or_else(|| header.path_bytes().into_owned());
+        let shown = String::from_utf8_lossy(&name).into_owned();
+        let target = extended
+            .link
+            .take()
+            .or(long_target)
+            .or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned))
+            .unwrap_or_default();
+        let size = extended.size.map_or_else(|| size_of(header), Ok)?;
+        self.expect(size)?;
+        let kind = self
+            .kind(header, &name, size, &extended)
+            .with_context(|| format!("archive member '{shown}'"))?;
+        let attributes =
+            attributes(header, &extended).with_context(|| format!("archive member '{shown}'"))?;
+        Ok(Member {
+            name,
+            target,
+            kind,
+            attributes,
+            device: device(header)?,
+            acl_access: extended.acl_access,
+            acl_default: extended.acl_default,
+            left_out: extended.left_out,
+        })
+    }
+
+    /// Decides what a member is and how much data of it follows.
+    fn kind(
+        &mut self,
+        header: &Header,
+        name: &[u8],
+        size: u64,
+        extended: &Extended,
+    ) -> Result<Kind> {
+        let kind = match header.as_old().linkflag[0] {
+            // Before POSIX a directory was a file whose name ends so.
+            0 | b'0' | b'7' if name.ends_with(b"/") => Kind::Directory,
+            0 | b'0' | b'7' => Kind::File(self.pax_map(size, extended)?),
+            b'1' => {
+                // Only POSIX archives repeat the data with a link; others leave the size of the file there.
+                let repeated = extended.size.is_some();
+                self.expect(if repeated { size } else { 0 })?;
+                return Ok(Kind::HardLink);
+            }
+            b'2' => Kind::Link,
+            b'3' => Kind::CharacterDevice,
+            b'4' => Kind::BlockDevice,
+            b'5' | b'D' => Kind::Directory,
+            b'6' => Kind::Pipe,
+            b'S' => Kind::File(Some(self.gnu_map(header, size)?)),
+            b'M' => bail!("the archive is one of several volumes; join them first"),
+            other => bail!(
+                "is of the kind {:?}, which netbe cannot read",
+                char::from(other)
+            ),
+        };
+        if !matches!(kind, Kind::File(_) | Kind::Directory) {
+            self.expect(0)?;
+        }
+        Ok(kind)
+    }
+
+    fn pax_map(&mut self, size: u64, extended: &Extended) -> Result<Option<Map>> {
+        let said = &extended.sparse;
+        let pieces = match said.version {
+            Some((1, 0)) => sparse::leading(self)?,
+            None | Some((0, _)) if said.mapped || said.version.is_some() => said.pieces.clone(),
+            None => return Ok(None),
+            Some((major, minor)) => bail!("is sparse in a format ({major}.{minor}) not known"),
+        };
+        let whole = said.size.context("is sparse, but its size is not said")?;
+        // The map itself stands in front of the data it describes.
+        let stored = if said.version == Some((1, 0)) {
+            self.data
+        } else {
+            size
+        };
+        Map::checked(pieces, whole, stored).map(Some)
+    }
+
+    fn gnu_map(&mut self, header: &Header, size: u64) -> Result<Map> {
+        let gnu = header
+            .as_gnu()
+            .context("is sparse in a format that is not GNU tar's")?;
+        let mut pieces = sparse::pieces(&gnu.sparse)?;
+        let mut more = gnu.is_extended();
+        while more {
+            let mut block = tar::GnuExtSparseHeader::new();
+            self.inner
+                .read_exact(block.as_mut_bytes())
+                .map_err(|e| cut_short(&e))?;
+            pieces.extend(sparse::pieces(block.sparse())?);
+            sparse::bounded(&pieces)?;
+            more = block.is_extended();
+        }
+        let whole = number(&gnu.realsize).and_then(|n| u64::try_from(n).ok());
+        Map::checked(pieces, whole.context("has no size")?, size)
+    }
+
+    /// Reads one header block; `None` at the end mark.
+    fn header(&mut self) -> Result<Option<Header>> {
+        let mut header = Header::new_old();
+        let block = header.as_mut_bytes();
+        let mut filled = 0;
+        while filled < BLOCK {
+            match self.inner.read(&mut block[filled..]) {
+                Ok(0) => bail!("the archive is cut short: its end mark is missing"),
+                Ok(count) => filled += count,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e).context("reading the archive"),
+            }
+        }
+        if block.iter().all(|b| *b == 0) {
+            return Ok(None);
+        }
+        ensure!(
+            is_header(block),
+            "the archive is damaged: a header's checksum is wrong"
+        );
+        Ok(Some(header))
+    }
+
+    /// Says how much data follows, before any of it was read.
+    fn expect(&mut self, size: u64) -> Result<()> {
+        let blocks = size.checked_next_multiple_of(BLOCK as u64);
+        self.padding = blocks.context("a member's size makes no sense")? - size;
+        self.data = size;
+        Ok(())
+    }
+
+    fn skip_data(&mut self) -> Result<()> {
+        let left = self.data.saturating_add(self.padding);
+        let skipped = io::copy(&mut self.inner.by_ref().take(left), &mut io::sink())
+            .context("reading the archive")?;
+        ensure!(skipped == left, "the archive is cut short inside a member");
+        (self.data, self.padding) = (0, 0);
+        Ok(())
+    }
+
+    fn whole(&mut self) -> Result<Vec<u8>> {
+        ensure!(
+            self.data <= HEADER_LIMIT,
+            "an extended header of the archive is longer than 8 MiB"
+        );
+        let mut bytes = Vec::new();
+        self.read_to_end(&mut bytes)
+            .context("reading the archive")?;
+        Ok(bytes)
+    }
+
+    fn long_text(&mut self) -> Result<Vec<u8>> {
+        let mut bytes = self.whole()?;
+        if let Some(end) = bytes.iter().position(|b| *b == 0) {
+            bytes.truncate(end);
+        }
+        Ok(bytes)
+    }
+}
+
+/// The data of the member last returned; an early end is an error, not an end.
+impl<R: Read> Read for Members<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let most = usize::try_from(self.data).map_or(buf.len(), |left| left.min(buf.len()));
+        if most == 0 {
+            return Ok(0);
+        }
+        let count = self.inner.read(&mut buf[..most])?;
+        if count == 0 {
+            return Err(cut_short(&io::ErrorKind::UnexpectedEof.into()));
+        }
+        self.data -= count as u64;
+        Ok(count)
+    }
+}
+
+/// Returns whether a block is a tar header: its checksum, which random data does not have.
+pub(super) fn is_header(block: &[u8]) -> bool {
+    let Some(block) = block.get(..BLOCK) else {
+        return false;
+    };
+    // Some old writers added the bytes up as signed.
+    let (mut plain, mut signed) = (0i64, 0i64);
+    for (at, byte) in block.iter().enumerate() {
+        let byte = if (148..156).contains(&at) {
+            b' '
+        } else {
+            *byte
+        };
+        plain += i64::from(byte);
+        signed += i64::from(byte.cast_signed());
+    }
+    let empty = block[148..156].iter().all(|b| matches!(b, 0 | b' '));
+    number(&block[148..156]).is_some_and(|sum| !empty && (sum == plain || sum == signed))
+}
+
+fn attributes(header: &Header, extended: &Extended) -> Result<Attributes> {
+    let old = header.as_old();
+    let owner = |field: &[u8]| number(field).and_then(|n| u32::try_from(n).ok());
+    let mode = number(&old.mode).context("has no readable mode")?;
+    Ok(Attributes {
+        mode: (mode & 0o7777) as u32,
+        uid: extended
+            .uid
+            .or_else(|| owner(&old.uid))
+            .context("has no readable owner")?,
+        gid: extended
+            .gid
+            .or_else(|| owner(&old.gid))
+            .context("has no readable group")?,
+        accessed: TimeSpec::new(0, UTIME_OMIT),
+        modified: match extended.mtime {
+            Some(time) => time,
+            None => TimeSpec::new(number(&old.mtime).context("has no readable time")?, 0),
+        },
+        xattrs: extended.xattrs.clone(),
+    })
+}
+
+fn device(header: &Header) -> Result<(u32, u32)> {
+    let bytes = header.as_bytes();
+    // Same place in ustar and GNU headers; a v7 archive has no devices.
+    let field = |range| {
+        number(&bytes[range])
+            .and_then(|n| u32::try_from(n).ok())
+            .unwrap_or_default()
+    };
+    if header.as_ustar().is_none() && header.as_gnu().is_none() {
+        return Ok((0, 0));
+    }
+    Ok((field(329..337), field(337..345)))
+}
+
+fn size_of(header: &Header) -> Result<u64> {
+    number(&header.as_old().size)
+        .and_then(|n| u64::try_from(n).ok())
+        .context("the archive is damaged: a member has no readable size")
+}
+
+/// Reads a number as tar writers write it: octal text, or big-endian binary behind a set top bit.
+fn number(field: &[u8]) -> Option<i64> {
+    let first = *field.first()?;
+    if first & 0x80 != 0 {
+        // GNU: 0x80 is positive, 0xff is two's complement; bits above 63 must repeat the sign.
+        let start = if first & 0x40 != 0 { -1i128 } else { 0 };
+        let low = i128::from(first & 0x3f);
+        let head = if start == 0 { low } else { (start << 6) | low };
+        let mut value = head;
+        for byte in &field[1..] {
+            value = value.checked_mul(256)? | i128::from(*byte);
+        }
+        return i64::try_from(value).ok();
+    }
+    let text = field.split(|b| *b == 0).next()?;
+    let text = std::str::from_utf8(text).ok()?.trim();
+    if text.is_empty() {
+        return Some(0);
+    }
+    i64::from_str_radix(text, 8).ok().filter(|n| *n >= 0)
+}
+
+fn cut_short(error: &io::Error) -> io::Error {
+    io::Error::new(
+        error.kind(),
+        format!("the archive is cut short inside a member: {error}"),
+    )
+}

@@ -1,0 +1,309 @@
+//! Extended headers of POSIX tar archives: the records that say what a plain header has no room for.
+//!
+//! Text in, values out; values are bytes, since names, attributes and capabilities hold newlines and no
+//! UTF-8. Understands the records of GNU tar, star and libarchive. Not for sparse maps: `sparse`.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::sys::time::TimeSpec;
+
+/// What extended headers say about the member that follows.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Extended {
+    pub(super) path: Option<Vec<u8>>,
+    pub(super) link: Option<Vec<u8>>,
+    pub(super) size: Option<u64>,
+    pub(super) uid: Option<u32>,
+    pub(super) gid: Option<u32>,
+    pub(super) mtime: Option<TimeSpec>,
+    pub(super) xattrs: Vec<(OsString, Vec<u8>)>,
+    pub(super) acl_access: Option<String>,
+    pub(super) acl_default: Option<String>,
+    pub(super) sparse: Sparse,
+    /// Kinds of records that mean something netbe cannot bring along.
+    pub(super) left_out: Vec<&'static str>,
+}
+
+/// The `GNU.sparse.*` records, of all three generations.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Sparse {
+    pub(super) version: Option<(u64, u64)>,
+    pub(super) size: Option<u64>,
+    pub(super) pieces: Vec<(u64, u64)>,
+    pub(super) mapped: bool,
+    offset: Option<u64>,
+}
+
+impl Extended {
+    /// Adds the records of one extended header; later records win, an empty value takes back.
+    pub(super) fn add(&mut self, text: &[u8]) -> Result<()> {
+        let mut rest = text;
+        while !rest.is_empty() {
+            // Some writers pad with NULs instead of ending at the size they announced.
+            if rest.iter().all(|b| *b == 0) {
+                break;
+            }
+            let (key, value, behind) =
+                record(rest).context("an extended header of the archive is malformed")?;
+            self.set(key, value).with_context(|| {
+                format!("extended header record {:?}", String::from_utf8_lossy(key))
+            })?;
+            rest = behind;
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        match key {
+            b"path" => self.path = some(value),
+            // GNU tar stores the real name here and invents one for tools that know no sparse files.
+            b"GNU.sparse.name" => self.path = some(value),
+            b"linkpath" => self.link = some(value),
+            b"size" => self.size = optional(value, number)?,
+            b"uid" => self.uid = optional(value, owner)?,
+            b"gid" => self.gid = optional(value, owner)?,
+            b"mtime" => self.mtime = optional(value, time)?,
+            b"SCHILY.acl.access" => self.acl_access = optional(value, acl_text)?,
+            b"SCHILY.acl.default" => self.acl_default = optional(value, acl_text)?,
+            b"SCHILY.acl.ace" => self.left_out.push("NFSv4 access lists"),
+            _ => {
+                if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
+                    self.set_xattr(name.to_vec(), value.to_vec(), true);
+                } else if let Some(name) = key.strip_prefix(b"LIBARCHIVE.xattr.") {
+                    let value = base64(value).context("not base64")?;
+                    self.set_xattr(percent_decoded(name), value, false);
+                } else if let Some(key) = key.strip_prefix(b"GNU.sparse.") {
+                    self.sparse.set(key, value)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// bsdtar writes each attribute twice; the plain record is the one kept.
+    fn set_xattr(&mut self, name: Vec<u8>, value: Vec<u8>, plain: bool) {
+        let name = OsString::from_vec(name);
+        match self.xattrs.iter_mut().find(|(n, _)| *n == name) {
+            Some((_, old)) if plain => *old = value,
+            Some(_) => {}
+            None => self.xattrs.push((name, value)),
+        }
+    }
+}
+
+impl Sparse {
+    fn set(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
+        match key {
+            b"major" => self.version = Some((number(value)?, self.version.map_or(0, |v| v.1))),
+            b"minor" => self.version = Some((self.version.map_or(0, |v| v.0), number(value)?)),
+            b"size" | b"realsize" => self.size = Some(number(value)?),
+            b"numblocks" => self.mapped = true,
+            b"offset" => self.offset = Some(number(value)?),
+            b"numbytes" => {
+                let offset = self.offset.take().context("a length without an offset")?;
+                self.mapped = true;
+                self.pieces.push((offset, number(value)?));
+            }
+            b"map" => {
+                let numbers: Vec<u64> = value
+                    .split(|b| *b == b',')
+                    .filter(|part| !part.is_empty())
+                    .map(number)
+                    .collect::<Result<_>>()?;
+                ensure!(
+                    numbers.len().is_multiple_of(2),
+                    "an offset without a length"
+                );
+                self.mapped = true;
+                self.pieces = numbers.chunks(2).map(|pair| (pair[0], pair[1])).collect();
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// Splits `"LENGTH KEY=VALUE\n…"` into key, value and what follows; the length counts all of it.
+fn record(text: &[u8]) -> Result<(&[u8], &[u8], &[u8])> {
+    let space = text.iter().position(|b| *b == b' ').context("no length")?;
+    let length = usize::try_from(number(&text[..space])?)?;
+    ensure!(length > space + 1 && length <= text.len(), "a wrong length");
+    let (whole, behind) = text.split_at(length);
+    let pair = whole[space + 1..]
+        .strip_suffix(b"\n")
+        .context("no newline at its end")?;
+    let equals = pair.iter().position(|b| *b == b'=').context("no =")?;
+    Ok((&pair[..equals], &pair[equals + 1..], behind))
+}
+
+fn some(value: &[u8]) -> Option<Vec<u8>> {
+    (!value.is_empty()).then(|| value.to_vec())
+}
+
+fn optional<T>(value: &[u8], parse: fn(&[u8]) -> Result<T>) -> Result<Option<T>> {
+    if value.is_empty() {
+        return Ok(None);
+    }
+    parse(value).map(Some)
+}
+
+/// Reads a decimal number.
+pub(super) fn number(value: &[u8]) -> Result<u64> {
+    let text = std::str::from_utf8(value).context("not a number")?;
+    ensure!(
+        text.bytes().all(|b| b.is_ascii_digit()),
+        "not a number: {text:?}"
+    );
+    text.parse()
+        .with_context(|| format!("not a number: {text:?}"))
+}
+
+fn owner(value: &[u8]) -> Result<u32> {
+    u32::try_from(number(value)?).context("an owner that no Linux system has")
+}
+
+fn acl_text(value: &[u8]) -> Result<String> {
+    String::from_utf8(value.to_vec()).context("not UTF-8")
+}
+
+/// Reads seconds since the epoch with any number of decimals: `-1.25` is a quarter before second -1.
+fn time(value: &[u8]) -> Result<TimeSpec> {
+    let text = std::str::from_utf8(value).context("not a time")?;
+    let (sign, digits) = match text.strip_prefix('-') {
+        Some(digits) => (-1, digits),
+        None => (1, text),
+    };
+    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let seconds = i64::try_from(number(whole.as_bytes())?)?;
+    if !fraction.bytes().all(|b| b.is_ascii_digit()) {
+        bail!("not a time: {text:?}");
+    }
+    let nanoseconds: i64 = format!("{fraction:0<9.9}").parse()?;
+    Ok(match (sign, nanoseconds) {
+        (1, _) => TimeSpec::new(seconds, nanoseconds),
+        (_, 0) => TimeSpec::new(-seconds, 0),
+        _ => TimeSpec::new(-seconds - 1, 1_000_000_000 - nanoseconds),
+    })
+}
+
+/// Decodes base64 with or without padding; `None` when it is something else.
+fn base64(text: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::with_capacity(text.len() / 4 * 3);
+    let (mut bits, mut held) = (0u32, 0);
+    for byte in text.iter().take_while(|b| **b != b'=') {
+        let value = match byte {
+            b'A'..=b'Z' => byte - b'A',
+            b'a'..=b'z' => byte - b'a' + 26,
+            b'0'..=b'9' => byte - b'0' + 52,
+            b'+' => 62,
+            b'/' => 63,
+            _ => return None,
+        };
+        bits = (bits << 6) | u32::from(value);
+        held += 6;
+        if held >= 8 {
+            held -= 8;
+            out.push((bits >> held) as u8);
+            bits &= (1 << held) - 1;
+        }
+    }
+    Some(out)
+}
+
+fn percent_decoded(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut at = 0;
+    while at < text.len() {
+        let code = (text[at] == b'%')
+            .then(|| text.get(at + 1..at + 3))
+            .flatten()
+            .and_then(|hex| std::str::from_utf8(hex).ok())
+            .and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        out.push(code.unwrap_or(text[at]));
+        at += if code.is_some() { 3 } else { 1 };
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(key: &str, value: &[u8]) -> Vec<u8> {
+        let body = key.len() + value.len() + 3;
+        let mut length = body + 1;
+        while length != body + length.to_string().len() {
+            length = body + length.to_string().len();
+        }
+        [format!("{length} {key}=").as_bytes(), value, b"\n"].concat()
+    }
+
+    #[test]
+    fn values_may_hold_newlines_and_equals_signs() {
+        let mut text = line("SCHILY.xattr.user.a", b"x\ny=\n\0z");
+        text.extend(line("path", b"a\nb"));
+        text.extend(line("size", b"8589934592"));
+        let mut extended = Extended::default();
+        extended.add(&text).unwrap();
+        assert_eq!(extended.xattrs, [("user.a".into(), b"x\ny=\n\0z".to_vec())]);
+        assert_eq!(extended.path.as_deref(), Some(&b"a\nb"[..]));
+        assert_eq!(extended.size, Some(8_589_934_592));
+    }
+
+    #[test]
+    fn later_records_win_and_an_empty_one_takes_back() {
+        let mut extended = Extended::default();
+        extended.add(&line("uid", b"12")).unwrap();
+        extended.add(&line("uid", b"34")).unwrap();
+        assert_eq!(extended.uid, Some(34));
+        extended.add(&line("uid", b"")).unwrap();
+        assert_eq!(extended.uid, None);
+    }
+
+    #[test]
+    fn times_have_nanoseconds_and_may_lie_before_the_epoch() {
+        for (text, seconds, nanoseconds) in [
+            ("1700000000.123456789", 1_700_000_000, 123_456_789),
+            ("1700000000.5", 1_700_000_000, 500_000_000),
+            ("1.1234567891", 1, 123_456_789),
+            ("7", 7, 0),
+            ("-7", -7, 0),
+            ("-1.25", -2, 750_000_000),
+        ] {
+            let parsed = time(text.as_bytes()).unwrap();
+            assert_eq!(
+                (parsed.tv_sec(), parsed.tv_nsec()),
+                (seconds, nanoseconds),
+                "{text}"
+            );
+        }
+        for text in ["", "x", "1.x", "--1", "1e5"] {
+            assert!(time(text.as_bytes()).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn attributes_of_libarchive_are_decoded() {
+        let mut extended = Extended::default();
+        extended
+            .add(&line("LIBARCHIVE.xattr.user.a%3db", b"AAH/Cg"))
+            .unwrap();
+        assert_eq!(extended.xattrs, [("user.a=b".into(), vec![0, 1, 255, 10])]);
+    }
+
+    #[test]
+    fn garbage_is_an_error() {
+        for text in [
+            &b"12"[..],
+            b"99 path=x\n",
+            b"3 a\n",
+            b"-1 path=x\n",
+            b"10 path=xx!",
+            b"18446744073709551616 a=b\n",
+        ] {
+            assert!(Extended::default().add(text).is_err(), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The partitions of a disk: MBR with logical ones, GPT, or one filesystem without a table.
+//!
+//! A table that leads past the end of the image is an error: it is cut short. The crates that know the layouts
+//! are asked only what they can answer without a panic, for an image is not trusted.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+
+use anyhow::{Result, anyhow, bail, ensure};
+use gpt::GptConfig;
+use gpt::disk::LogicalBlockSize;
+use mbrman::MBRHeader;
+
+use super::{Filesystem, Window};
+
+/// The unit of an MBR, in bytes.
+const SECTOR: u64 = 512;
+/// The most logical partitions that are followed: Linux itself stops at sixty.
+const LOGICAL: u32 = 60;
+/// How much of a partition is looked at, in bytes.
+const HEAD: u64 = 72 << 10;
+
+/// A stretch of a disk that holds something.
+#[derive(Debug, Clone)]
+pub struct Partition {
+    /// Its number as Linux counts, from 1; 0 for a disk without a table.
+    pub number: u32,
+    /// Where it begins, in bytes.
+    pub start: u64,
+    /// How long it is, in bytes.
+    pub size: u64,
+    /// Its `PARTUUID=`, in lower case.
+    pub part_uuid: Option<String>,
+    /// Its `PARTLABEL=`.
+    pub part_label: Option<String>,
+    /// The filesystem in it, where it is one netbe knows.
+    pub filesystem: Option<Filesystem>,
+    /// Its filesystem's `UUID=`.
+    pub uuid: Option<String>,
+    /// Its filesystem's `LABEL=`.
+    pub label: Option<String>,
+}
+
+/// Returns whether a disk that begins so has a partition table that makes sense.
+pub fn has_partitions(head: &[u8]) -> bool {
+    gpt_at(head).is_some() || has_mbr(head)
+}
+
+/// Returns the partitions of a disk in order; one, with number 0, when it has no table.
+pub fn partitions(disk: &File, size: u64) -> Result<Vec<Partition>> {
+    let whole = Window::new(disk, 0, size);
+    let head = whole.head(HEAD)?;
+    let mut found = match gpt_at(&head) {
+        Some(block) => gpt(disk, size, block)?,
+        None if has_mbr(&head) => mbr(disk, size)?,
+        None => vec![empty(0, 0, size)],
+    };
+    for partition in &mut found {
+        let end = partition.start.checked_add(partition.size);
+        ensure!(
+            end.is_some_and(|end| end <= size),
+            "the disk image is cut short: partition {} leads past its end",
+            partition.number
+        );
+        let head = Window::new(disk, partition.start, partition.size).head(HEAD)?;
+        partition.filesystem = Filesystem::of(&head);
+        if let Some(filesystem) = partition.filesystem {
+            partition.uuid = filesystem.uuid(&head);
+            partition.label = filesystem.label(&head);
+        }
+    }
+    Ok(found)
+}
+
+fn empty(number: u32, start: u64, size: u64) -> Partition {
+    Partition {
+        number,
+        start,
+        size,
+        part_uuid: None,
+        part_label: None,
+        filesystem: None,
+        uuid: None,
+        label: None,
+    }
+}
+
+/// Returns the block size of the disk whose GPT stands in its second block.
+fn gpt_at(head: &[u8]) -> Option<LogicalBlockSize> {
+    let at = |offset: usize| {
+        head.get(offset..)
+            .is_some_and(|b| b.starts_with(b"EFI PART"))
+    };
+    if at(512) {
+        Some(LogicalBlockSize::Lb512)
+    } else if at(4096) {
+        Some(LogicalBlockSize::Lb4096)
+    } else {
+        None
+    }
+}
+
+/// A boot sector of FAT ends in the same two bytes, and has code where the table would be.
+fn has_mbr(head: &[u8]) -> bool {
+    if head.get(510..512) != Some(&[0x55, 0xaa]) {
+        return false;
+    }
+    let mut used = head[446..510].chunks(16).filter(|e| e[4] != 0).peekable();
+    let sane = |e: &[u8]| matches!(e[0], 0 | 0x80) && e[8..12] != [0; 4] && e[12..16] != [0; 4];
+    used.peek().is_some() && used.all(sane)
+}
+
+fn gpt(disk: &File, size: u64, block: LogicalBlockSize) -> Result<Vec<Partition>> {
+    let unit = u64::from(block);
+    // The crate asserts that an entry has 128 bytes, and believes any count.
+    for offset in [unit, size.saturating_sub(unit)] {
+        let header = Window::new(disk, offset, unit).head(unit)?;
+        if header.len() >= 92 && header.starts_with(b"EFI PART") {
+            let field = |at: usize| {
+                u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
+            };
+            ensure!(
+                field(84) == 128 && field(80) <= 4096,
+                "the disk image has a partition table (GPT) that is not read"
+            );
+        }
+    }
+    let table = GptConfig::new()
+        .writable(false)
+        .logical_block_size(block)
+        .open_from_device(Window::new(disk, 0, size))
+        .map_err(|e| anyhow!("the disk image's partition table (GPT) is damaged: {e}"))?;
+    let mut found = Vec::new();
+    for (number, entry) in table.partitions() {
+        let blocks = entry
+            .last_lba
+            .checked_sub(entry.first_lba)
+            .and_then(|n| n.checked_add(1));
+        let (Some(start), Some(size)) = (
+            entry.first_lba.checked_mul(unit),
+            blocks.and_then(|n| n.checked_mul(unit)),
+        ) else {
+            bail!("partition {number} of the disk image makes no sense");
+        };
+        let mut partition = empty(*number, start, size);
+        partition.part_uuid = Some(entry.part_guid.to_string().to_lowercase());
+        partition.part_label = Some(entry.name.clone()).filter(|n| !n.is_empty());
+        found.push(partition);
+    }
+    Ok(found)
+}
+
+fn mbr(disk: &File, size: u64) -> Result<Vec<Partition>> {
+    let header = header_at(disk, size, 0)?;
+    let signature = u32::from_le_bytes(header.disk_signature);
+    let named = |number: u32, start: u64, sectors: u32| {
+        let mut partition = empty(number, start * SECTOR, u64::from(sectors) * SECTOR);
+        partition.part_uuid = Some(format!("{signature:08x}-{number:02x}"));
+        partition
+    };
+    let mut found = Vec::new();
+    let mut extended = None;
+    for (number, entry) in (1..).zip(header.iter().map(|(_, entry)| entry)) {
+        if entry.is_extended() {
+            extended = extended.or(Some(u64::from(entry.starting_lba)));
+        } else if entry.is_used() {
+            found.push(named(number, entry.starting_lba.into(), entry.sectors));
+        }
+    }
+    let Some(extended) = extended else {
+        return Ok(found);
+    };
+    // A chain: each link has the next partition relative to itself, and the next link relative to the first.
+    let mut link = extended;
+    for number in 5..5 + LOGICAL {
+        let Ok(header) = header_at(disk, size, link * SECTOR) else {
+            // An extended partition that was never filled has no first link.
+            break;
+        };
+        let entries: Vec<_> = header.iter().map(|(_, entry)| entry).collect();
+        if entries[0].is_used() {
+            let start = link + u64::from(entries[0].starting_lba);
+            found.push(named(number, start, entries[0].sectors));
+        }
+        if !entries[1].is_extended() || entries[1].starting_lba == 0 {
+            break;
+        }
+        link = extended + u64::from(entries[1].starting_lba);
+    }
+    Ok(found)
+}
+
+fn header_at(disk: &File, size: u64, offset: u64) -> Result<MBRHeader> {
+    let mut sector = Window::new(disk, offset, size.saturating_sub(offset).min(SECTOR));
+    ensure!(
+        sector.seek(SeekFrom::End(0))? == SECTOR,
+        "the disk image is cut short"
+    );
+    sector.rewind()?;
+    MBRHeader::read_from(&mut sector.by_ref())
+        .map_err(|e| anyhow!("the disk image's partition table (MBR) is damaged: {e}"))
+}
