@@ -88,48 +88,13 @@ fn check_added(add: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// Turns a line to NFS; returns what only made sense on it for a root on a disk.
 fn to_nfs(line: &mut Line, tokens: &nfs::Tokens, want: &Want<'_>) -> Result<Vec<String>> {
     let root = sole_root(line, None)?;
     // Only a line that named a disk tells what such a line of this environment looks like.
     let was_local = root.is_some_and(|at| !nfs::is_nfs(line.get(at)));
-    let ip = want.ip.argument(want.hostname);
     let read_only = want.add.iter().any(|t| t == "ro");
-    let mut stripped = Vec::new();
-    let mut at = 0;
-    while at < line.tokens().count() {
-        let token = line.get(at).to_string();
-        let kept = want.add.iter().any(|t| same_token(t, &token));
-        let fate = if kept {
-            Fate::Keep
-        } else {
-            fate(&token, read_only)
-        };
-        match fate {
-            Fate::Root if nfs::is_nfs(&token) == was_local => {
-                // The other side's `root=` beside the one that is replaced; see `sole_root`.
-                if !was_local {
-                    stripped.push(token);
-                }
-                line.remove(at);
-                continue;
-            }
-            Fate::Disk => {
-                if was_local || token != "rw" {
-                    stripped.push(token);
-                }
-                line.remove(at);
-                continue;
-            }
-            Fate::Gone => {
-                line.remove(at);
-                continue;
-            }
-            Fate::Root => stripped.extend(was_local.then_some(token)),
-            Fate::Address | Fate::Writable => stripped.extend(was_local.then_some(token)),
-            Fate::Keep => {}
-        }
-        at += 1;
-    }
+    let stripped = strip(line, was_local, read_only, want.add);
     let mut at = replace_or_insert(line, "root", Some(&tokens.root), None)?.unwrap_or(0);
     if let Some(place) = replace_or_insert(line, "nfsroot", tokens.nfsroot.as_deref(), Some(at))? {
         at = place;
@@ -138,8 +103,37 @@ fn to_nfs(line: &mut Line, tokens: &nfs::Tokens, want: &Want<'_>) -> Result<Vec<
         line.insert(at + 1, "rw");
     }
     at += usize::from(line.tokens().nth(at + 1) == Some("rw"));
+    let ip = want.ip.argument(want.hostname);
     replace_or_insert(line, "ip", Some(&ip), Some(at))?;
     Ok(stripped)
+}
+
+/// Takes out what has no place on a line for NFS, and returns what belongs to one for a disk.
+fn strip(line: &mut Line, was_local: bool, read_only: bool, keep: &[String]) -> Vec<String> {
+    let mut stripped = Vec::new();
+    let mut at = 0;
+    while at < line.tokens().count() {
+        let token = line.get(at).to_string();
+        let fate = match keep.iter().any(|t| same_token(t, &token)) {
+            true => Fate::Keep,
+            false => fate(&token, read_only),
+        };
+        let (goes, belongs) = match fate {
+            Fate::Keep => (false, false),
+            Fate::Gone => (true, false),
+            Fate::Disk => (true, was_local || token != "rw"),
+            Fate::Address | Fate::Writable => (false, was_local),
+            // Beside the root that is replaced only one of the other kind can stand: see `sole_root`.
+            Fate::Root => (nfs::is_nfs(&token) == was_local, !nfs::is_nfs(&token)),
+        };
+        if goes {
+            line.remove(at);
+        } else {
+            at += 1;
+        }
+        stripped.extend(belongs.then_some(token));
+    }
+    stripped
 }
 
 /// What becomes of a token when a line is turned to NFS.

@@ -44,6 +44,7 @@ pub fn verify(
     boot_spec: &str,
 ) -> Result<Vec<String>> {
     let mut reasons = Vec::new();
+    let is_nfs = matches!(want.root, RootPlace::Nfs { .. });
     let ways = match want.loader.or_else(|| recognise(boot)) {
         None => {
             reasons
@@ -54,14 +55,14 @@ pub fn verify(
         Some(Loader::Pxelinux) => pxe_ways(boot, root, &mut reasons),
     };
     for way in &ways {
-        check_files(boot, root, way, &mut reasons);
+        check_files(boot, root, way, is_nfs, &mut reasons);
         let how = mounting(root, !way.initramfs.is_empty());
         match &way.line {
             None => reasons.push(format!("{} is missing", way.file)),
             Some(text) => reasons.extend(line::check(&way.file, text, want, how, way.limit)),
         }
     }
-    if matches!(want.root, RootPlace::Nfs { .. }) {
+    if is_nfs {
         check_fstab(root, boot_mount, boot_spec, &mut reasons);
     }
     let mut seen = Vec::new();
@@ -160,7 +161,13 @@ fn pxe_ways(boot: &dyn BootFiles, root: &dyn BootFiles, reasons: &mut Vec<String
 }
 
 /// Checks that kernel and initramfs are there, and that the root half has modules of that kernel.
-fn check_files(boot: &dyn BootFiles, root: &dyn BootFiles, way: &Way, reasons: &mut Vec<String>) {
+fn check_files(
+    boot: &dyn BootFiles,
+    root: &dyn BootFiles,
+    way: &Way,
+    is_nfs: bool,
+    reasons: &mut Vec<String>,
+) {
     let mut is_loadable = |what: &str, path: &str| {
         // Absolute in PXELINUX's files: from the top of what TFTP serves, where another node's may lie.
         if path.starts_with('/') || path.contains("::") || path.contains("://") {
@@ -179,19 +186,44 @@ fn check_files(boot: &dyn BootFiles, root: &dyn BootFiles, way: &Way, reasons: &
         reasons.push(format!("the {what} {path}{} {fault}", way.whom));
         false
     };
-    for path in &way.initramfs {
-        is_loadable("initramfs", path);
-    }
+    let loadable: Vec<&String> = way
+        .initramfs
+        .iter()
+        .filter(|p| is_loadable("initramfs", p))
+        .collect();
     if !is_loadable("kernel", &way.kernel) {
         return;
     }
     let version = kernel::version_of(boot, &way.kernel)
         .or_else(|| kernel::version_in_name(&way.kernel).map(str::to_string));
-    if let Some(version) = version
-        && !kernel::has_modules(root, &version)
-    {
+    let Some(version) = version else {
+        return;
+    };
+    if !kernel::has_modules(root, &version) {
         reasons.push(format!(
             "the kernel {}{} is version {version}, and the root has no modules for it in lib/modules",
+            way.kernel, way.whom
+        ));
+    }
+    for path in loadable {
+        let other = match kernel::version_in_initramfs_name(path) {
+            Some(named) => (named != version).then(|| named.to_string()),
+            None => kernel::foreign_modules(boot, path, &version),
+        };
+        reasons.extend(other.map(|other| {
+            format!(
+                "the initramfs {path}{} is for version {other}, and the kernel {} is version {version}",
+                way.whom, way.kernel
+            )
+        }));
+    }
+    if way.initramfs.is_empty()
+        && is_nfs
+        && kernel::is_built_in(boot, root, &version, "CONFIG_ROOT_NFS") == Some(false)
+    {
+        reasons.push(format!(
+            "the kernel {}{} cannot mount an NFS root by itself (its configuration has no CONFIG_ROOT_NFS=y), and \
+             no initramfs is loaded",
             way.kernel, way.whom
         ));
     }

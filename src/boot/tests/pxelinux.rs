@@ -257,3 +257,46 @@ fn no_kernel_is_an_error_with_a_remedy() {
     let failure = error.downcast_ref::<crate::failure::Failure>().unwrap();
     assert!(failure.message.contains("no kernel") && failure.hint.is_some());
 }
+
+#[test]
+fn what_does_not_belong_together_is_found() {
+    let (mut boot, mut root) = debian();
+    let wanted = Want {
+        pxe: Some(binaries()),
+        ..want(None)
+    };
+    apply(&mut boot, &root, &wanted);
+    mount_boot(&mut root, "/boot");
+    let menu = content(&boot, "pxelinux.cfg/default").to_string();
+    let other = menu.replace("INITRD initrd.img-6.1.0-32", "INITRD initrd.img-6.1.0-31");
+    boot.insert("pxelinux.cfg/default".into(), other.into());
+    boot.insert("initrd.img-6.1.0-31-amd64".into(), b"x".to_vec());
+    assert_eq!(
+        reasons(&boot, &root, &wanted, "/boot"),
+        [
+            "the initramfs initrd.img-6.1.0-31-amd64 is for version 6.1.0-31-amd64, and the kernel \
+          vmlinuz-6.1.0-32-amd64 is version 6.1.0-32-amd64"
+        ]
+    );
+    // Debian's kernel leaves an NFS root to the initramfs.
+    boot.remove("initrd.img-6.1.0-32-amd64");
+    boot.remove("pxelinux.cfg/default");
+    boot.insert(
+        "config-6.1.0-32-amd64".into(),
+        b"CONFIG_NFS_FS=m\n# CONFIG_IP_PNP is not set\n".to_vec(),
+    );
+    apply(&mut boot, &root, &wanted);
+    let why = reasons(&boot, &root, &wanted, "/boot");
+    assert!(
+        why[0].contains("cannot mount an NFS root by itself"),
+        "{why:?}"
+    );
+    boot.insert(
+        "config-6.1.0-32-amd64".into(),
+        b"CONFIG_ROOT_NFS=y\n".to_vec(),
+    );
+    assert_eq!(
+        reasons(&boot, &root, &wanted, "/boot"),
+        Vec::<String>::new()
+    );
+}
