@@ -178,52 +178,53 @@ fn fate(token: &str, read_only: bool) -> Fate {
     }
 }
 
+/// Turns a line to a root on a disk; one that is for a disk already is only told which.
 fn to_local(line: &mut Line, spec: &str, want: &Want<'_>) -> Result<()> {
     let root = format!("root={spec}");
     if !is_one_token(&root) {
         return Err(Failure::failed(format!("\"{spec}\" cannot stand behind root=")).into());
     }
     let chosen = sole_root(line, Some(&root))?;
-    let was_nfs = chosen.is_some_and(|at| nfs::is_nfs(line.get(at)))
-        || !line.find("nfsroot").is_empty()
-        || line
-            .find("root")
-            .iter()
-            .any(|&at| nfs::is_nfs(line.get(at)));
-    if let Some(at) = chosen {
-        line.set(at, &root);
-        for other in line.find("root").into_iter().rev().filter(|&o| o != at) {
-            line.remove(other);
+    let roots = line.find("root");
+    let was_nfs =
+        roots.iter().any(|&at| nfs::is_nfs(line.get(at))) || !line.find("nfsroot").is_empty();
+    match chosen {
+        Some(at) => {
+            line.set(at, &root);
+            for other in roots.into_iter().rev().filter(|&other| other != at) {
+                line.remove(other);
+            }
         }
-    } else {
-        line.push(&root);
+        None => line.push(&root),
     }
-    if !was_nfs {
-        return Ok(());
+    if was_nfs {
+        drop_nfs(line, want);
+        let mut at = line.find("root").first().map_or(0, |at| at + 1);
+        for token in want.stash {
+            if !same_name(name_of(token), "root") && !line.has(token) {
+                line.insert(at, token);
+                at += 1;
+            }
+        }
     }
-    let back = |t: &str| want.stash.iter().chain(want.add).any(|s| same_token(s, t));
-    let mut at = line.tokens().count();
-    while at > 0 {
-        at -= 1;
+    Ok(())
+}
+
+/// Takes out what only makes sense for a root on a server.
+fn drop_nfs(line: &mut Line, want: &Want<'_>) {
+    for at in (0..line.tokens().count()).rev() {
         let token = line.get(at);
-        let gone = match fate(token, false) {
+        let goes = match fate(token, false) {
             Fate::Gone | Fate::Address => true,
             // What the stash holds is all a local line had; without one, nothing says `rw` was not its.
             Fate::Writable => !want.stash.is_empty(),
             _ => same_name(name_of(token), "nfsroot"),
         };
-        if gone && !back(token) {
+        let mut staying = want.stash.iter().chain(want.add);
+        if goes && !staying.any(|t| same_token(t, token)) {
             line.remove(at);
         }
     }
-    let mut at = line.find("root").first().map_or(0, |at| at + 1);
-    for token in want.stash {
-        if !same_name(name_of(token), "root") && !line.has(token) {
-            line.insert(at, token);
-            at += 1;
-        }
-    }
-    Ok(())
 }
 
 /// Returns where the one `root=` stands that is to be replaced; repeated ones that say the same are one.
