@@ -43,6 +43,17 @@ pub fn copy(
     Ok(())
 }
 
+/// Returns the names in the top directory of a FAT partition.
+pub fn names(disk: &File, start: u64, size: u64) -> Result<Vec<String>> {
+    let fat = FileSystem::new(Window::new(disk, start, size), FsOptions::new())
+        .map_err(|e| damaged(&e))?;
+    let top = fat.root_dir();
+    top.iter()
+        .take(ENTRIES)
+        .map(|entry| entry.map(|e| e.file_name()).map_err(|e| damaged(&e)))
+        .collect()
+}
+
 struct Copying<'a> {
     /// Bytes that files may still have: more than the partition has means that chains cross.
     left: u64,
