@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 
 use super::{Published, exports};
 use crate::pool::{Pool, PoolLock, layout};
-use crate::storage::replace;
+use crate::storage::replace::{self, Durable};
 
 /// Where exportfs(8) reads every `*.exports` file.
 const EXPORTS_D: &str = "/etc/exports.d";
@@ -42,7 +42,7 @@ pub fn bring_up_to_date(
     if old != text {
         done.steps.push(format!("write {}", path.display()));
         if lock.is_some() {
-            replace::file(&path, text.as_bytes())?;
+            replace::file(&path, text.as_bytes(), Durable::AtOnce)?;
         }
     }
     let Some(exportfs) = exportfs() else {
@@ -64,7 +64,7 @@ pub fn bring_up_to_date(
     done.steps.push("run exportfs -ra".to_string());
     if lock.is_some() {
         std::fs::create_dir_all(EXPORTS_D).with_context(|| format!("making {EXPORTS_D}"))?;
-        replace::file(&installed, text.as_bytes())?;
+        replace::file(&installed, text.as_bytes(), Durable::AtOnce)?;
         let output = Command::new(exportfs)
             .arg("-ra")
             .output()
