@@ -172,8 +172,15 @@ impl<'a> Run<'a> {
             return Ok(Upgraded::NothingToDo(self.source.to_string()));
         }
         notes.extend(halves::flatten_within(&root)?);
-        let (record, wanted, more) = self.dress(pool, &root, &boot, changes.clone())?;
-        notes.extend(more);
+        let mut record = self.record(&root, changes.clone())?;
+        let wanted = match self.dress(pool, &root, &boot, &mut record) {
+            Ok((wanted, more)) => {
+                notes.extend(more);
+                wanted
+            }
+            // Such as a kernel that is gone: what the command said tells why.
+            Err(failed) => return Err(self.failed(pool, stage, &failed)?.into()),
+        };
         let reasons = wanted.reasons_against(&root, &boot)?;
         if !reasons.is_empty() {
             let failed = dressing::would_not_boot("what came of the upgrade", &reasons);
@@ -235,16 +242,9 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Makes the halves say what netbe wants of them, and returns the new environment's record.
-    fn dress(
-        &self,
-        pool: &Pool,
-        root: &Path,
-        boot: &Path,
-        changes: Option<Changes>,
-    ) -> Result<(EnvRecord, Wanted, Vec<String>)> {
-        restore_command_line(self.source, boot)?;
-        let mut record = EnvRecord {
+    /// Returns the new environment's record.
+    fn record(&self, root: &Path, changes: Option<Changes>) -> Result<EnvRecord> {
+        Ok(EnvRecord {
             uuid: btrfs::info(root)?.uuid.to_string(),
             created: Timestamp::now(),
             origin: Some(Origin {
@@ -260,7 +260,18 @@ impl<'a> Run<'a> {
             upgrade: changes,
             replaces: None,
             ..self.before.clone()
-        };
+        })
+    }
+
+    /// Makes the halves say what netbe wants of them, and brings the record up to date with it.
+    fn dress(
+        &self,
+        pool: &Pool,
+        root: &Path,
+        boot: &Path,
+        record: &mut EnvRecord,
+    ) -> Result<(Wanted, Vec<String>)> {
+        restore_command_line(self.source, boot)?;
         let wanted = Wanted::new(
             pool,
             &self.node.name,
@@ -268,8 +279,8 @@ impl<'a> Run<'a> {
             &self.name,
             &self.before,
         )?;
-        let notes = dressing::dress(&wanted, root, boot, &mut record)?;
-        Ok((record, wanted, notes))
+        let notes = dressing::dress(&wanted, root, boot, record)?;
+        Ok((wanted, notes))
     }
 
     /// Keeps the log of a failed run, and the copy where that was asked for; returns the error to end with.
@@ -295,7 +306,9 @@ impl<'a> Run<'a> {
             stage.path().join(layout::ROOT),
             stage.path().join(layout::BOOT),
         );
-        let (mut record, _, _) = self.dress(pool, &root, &boot, None)?;
+        let mut record = self.record(&root, None)?;
+        // What cannot be put right is still what was to be kept.
+        let _ = self.dress(pool, &root, &boot, &mut record);
         record.failed = Some(
             format!("its upgrade failed: {error:#}")
                 .lines()
