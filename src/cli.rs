@@ -22,7 +22,7 @@ const STYLES: Styles = Styles::styled()
 const FIRST_STEPS: &str = "\
 First steps:
   netbe init --file 64G                    a pool in a file, at /srv/netbe
-  netbe import debian debian.tar.zst       a template: a system to make nodes from
+  netbe import debian debian.tar.zst       a template, to make nodes from
   netbe create nog --mac dc:a6:32:01:02:03
   netbe upgrade --node nog                 in a copy; nog goes on working
   netbe activate nog                       its next reboot is the new system
@@ -672,6 +672,7 @@ pub struct Publish {
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe completions bash > /etc/bash_completion.d/netbe
+  netbe completions zsh > /usr/local/share/zsh/site-functions/_netbe
   netbe completions fish > ~/.config/fish/completions/netbe.fish")]
 pub struct Completions {
     /// The shell
