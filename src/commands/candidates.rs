@@ -63,12 +63,23 @@ pub fn properties(current: &OsStr) -> Vec<CompletionCandidate> {
 
 /// Returns `PROPERTY=` for every property, and the nodes.
 pub fn assignments(current: &OsStr) -> Vec<CompletionCandidate> {
+    // bash parts `mac=` into two words; what stands after them is a value, and no node.
+    if word_before().is_some_and(|w| w == "=" || w == ":") {
+        return Vec::new();
+    }
     let mut words: Vec<String> = properties::ALL
         .iter()
         .map(|p| format!("{}=", p.name))
         .collect();
     words.extend(pool_nodes().iter().map(|n| n.name.to_string()));
     starting(current, &words)
+}
+
+/// Returns the word before the one that is completed, where the shell says which that is, as bash does.
+fn word_before() -> Option<OsString> {
+    let index: usize = std::env::var("_CLAP_COMPLETE_INDEX").ok()?.parse().ok()?;
+    let mut words = std::env::args_os().skip_while(|a| a != "--").skip(1);
+    words.nth(index.checked_sub(1)?)
 }
 
 fn pool_nodes() -> Vec<Node> {

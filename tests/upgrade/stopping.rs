@@ -24,10 +24,12 @@ fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
 }
 
 /// Starts an upgrade that does not end by itself; returns netbe once the command runs.
-fn started(pool: &Pool, mark: &str) -> Child {
+fn started(pool: &Pool, options: &[&str], mark: &str) -> Child {
     let script = format!("trap '' TERM INT; echo begun; touch /begun; sleep {mark}; sleep {mark}");
     let child = Command::new(assert_cmd::cargo::cargo_bin!("netbe"))
-        .args(["upgrade", "--node", "nog", "--", "sh", "-c", &script])
+        .args(["upgrade", "--node", "nog"])
+        .args(options)
+        .args(["--", "sh", "-c", &script])
         .env("NETBE_POOL", pool.path())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -49,13 +51,15 @@ fn ended(child: Child) -> (i32, String) {
 fn asked_to_stop_it_stops_its_command_and_leaves_nothing() {
     let pool = debian();
     let netbe = pool.netbe();
-    for (signal, mark) in [
-        (Signal::SIGINT, "515101"),
-        (Signal::SIGTERM, "515102"),
-        (Signal::SIGHUP, "515103"),
+    for (signal, options, mark) in [
+        (Signal::SIGINT, &[][..], "515101"),
+        (Signal::SIGTERM, &[], "515102"),
+        (Signal::SIGHUP, &[], "515103"),
+        // To keep what failed is not to keep what was given up.
+        (Signal::SIGINT, &["--keep"], "515106"),
     ] {
         let (before, table) = (state(&pool), mounts());
-        let child = started(&pool, mark);
+        let child = started(&pool, options, mark);
         kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
         let (status, said) = ended(child);
         assert_eq!(status, 1, "{said}");
@@ -71,7 +75,7 @@ fn asked_to_stop_it_stops_its_command_and_leaves_nothing() {
 fn its_command_killed_it_leaves_nothing() {
     let pool = debian();
     let (before, table) = (state(&pool), mounts());
-    let child = started(&pool, "515104");
+    let child = started(&pool, &[], "515104");
     // The shell, not what it waits for: the program netbe started.
     for pid in processes_with("515104") {
         let parent = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
@@ -98,7 +102,7 @@ fn netbe_killed_its_command_dies_and_check_removes_what_is_left() {
     let pool = debian();
     let netbe = pool.netbe();
     let (before, table) = (state(&pool), mounts());
-    let child = started(&pool, "515105");
+    let child = started(&pool, &[], "515105");
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL).unwrap();
     let (status, _) = ended(child);
     assert_eq!(status, -1);
