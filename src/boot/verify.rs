@@ -33,6 +33,16 @@ struct Way {
     limit: usize,
 }
 
+impl Way {
+    fn loads_as(&self, other: &Self) -> bool {
+        self.kernel == other.kernel
+            && self.initramfs == other.initramfs
+            && self.file == other.file
+            && self.line == other.line
+            && self.limit == other.limit
+    }
+}
+
 /// Returns why this pair of halves would not boot as wanted, a sentence each; empty when it is sound.
 ///
 /// `boot_mount` and `boot_spec` are what the root's fstab has to say: `/boot/firmware`, and
@@ -100,7 +110,28 @@ fn rpi_ways(boot: &dyn BootFiles, reasons: &mut Vec<String>) -> Vec<Way> {
     let ways = loads
         .into_iter()
         .filter_map(|load| rpi_way(boot, load, reasons));
-    ways.collect()
+    merged(ways.collect())
+}
+
+/// Takes models that boot the same files together: a kernel is looked into once, and what is wrong told once.
+fn merged(ways: Vec<Way>) -> Vec<Way> {
+    let mut merged: Vec<Way> = Vec::new();
+    for way in ways {
+        match merged.iter_mut().find(|other| other.loads_as(&way)) {
+            Some(same) => {
+                same.whom = format!(
+                    "{},{}",
+                    same.whom.trim_end_matches(')'),
+                    way.whom.replace('(', "")
+                );
+            }
+            None => merged.push(way),
+        }
+    }
+    if let [only] = merged.as_mut_slice() {
+        only.whom.clear();
+    }
+    merged
 }
 
 fn rpi_way(boot: &dyn BootFiles, load: rpi::Loads, reasons: &mut Vec<String>) -> Option<Way> {

@@ -121,7 +121,7 @@ fn each_fault_has_its_reason() {
         ),
         (
             |boot, _| drop(boot.insert("initramfs8".into(), vec![])),
-            "the initramfs initramfs8 (Raspberry Pi 4) is empty",
+            "the initramfs initramfs8 (Raspberry Pi 4, Raspberry Pi 3) is empty",
         ),
         (
             |boot, _| drop(boot.insert("kernel8.img".into(), kernel("6.12.48+rpt-rpi-v8"))),
@@ -133,7 +133,7 @@ fn each_fault_has_its_reason() {
         ),
         (
             |boot, _| append(boot, "config.txt", "initramfs nothing followkernel\n"),
-            "initramfs nothing (Raspberry Pi 4) is missing",
+            "initramfs nothing (Raspberry Pi 4, Raspberry Pi 3) is missing",
         ),
         (
             |boot, _| append(boot, "config.txt", &format!("dtparam={}\n", "x".repeat(99))),

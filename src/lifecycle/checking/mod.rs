@@ -17,7 +17,7 @@ use super::verification;
 use crate::failure::Failure;
 use crate::pool::{EnvName, Environment, Node, NodeName, Pool, layout};
 use crate::publish;
-use crate::storage::btrfs;
+use crate::storage::{btrfs, interrupt};
 
 pub use repair::repair;
 
@@ -112,6 +112,8 @@ fn of_node(pool: &Pool, node: &Node) -> Result<Vec<Finding>> {
     found.extend(leftovers::in_node(pool, node, &envs)?);
     found.extend(active_link(node, &envs));
     for env in &envs {
+        // Each takes a look into kernels and initramfs: thousands take minutes.
+        interrupt::check()?;
         found.extend(of_environment(pool, node, env)?);
     }
     Ok(found)
