@@ -1,1 +1,36 @@
-//! What firmware, kernel and initramfs read.
+//! What firmware, kernel and initramfs read: text and bytes in, text out.
+//!
+//! [`plan`] says what a boot half must say so that it boots an environment, [`verify`] why a pair of
+//! halves would not, [`summary`] what is in it, [`fstab`] and [`identity`] edit what the node reads after
+//! that. Nothing here writes a file or prints: the callers do, beneath an environment. Not for what the
+//! network is offered.
+
+mod arch;
+mod cmdline;
+mod files;
+pub mod fstab;
+pub mod identity;
+mod initramfs;
+mod ip;
+pub mod kernel;
+mod line;
+mod nfs;
+mod plan;
+mod pxelinux;
+mod rpi;
+mod summary;
+mod verify;
+mod want;
+
+pub use arch::{Arch, elf_arch};
+pub use files::BootFiles;
+pub use initramfs::{Mounter, Mounting, mounting};
+pub use ip::Ip;
+pub use nfs::usual_version;
+pub use plan::{mounting_of, plan, recognise};
+pub use summary::{Origin, Summary, origin, summary};
+pub use verify::verify;
+pub use want::{Loader, NfsVersion, Plan, PxeBinaries, RootPlace, Want};
+
+#[cfg(test)]
+mod tests;

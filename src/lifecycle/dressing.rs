@@ -46,6 +46,15 @@ impl Wanted {
         let property =
             |key| properties::effective(key, Some(record), pool.record()).map(|v| v.value);
         let server = server::address(Some(record), pool.record())?;
+        if !layout::is_plain(pool.root()) {
+            // A pool can be mounted elsewhere than where it was made.
+            return Err(Failure::failed(format!(
+                "{} cannot stand on a kernel command line: letters, digits and /._+- only",
+                pool.root().display()
+            ))
+            .hint("mount the pool at a plain path")
+            .into());
+        }
         let dir = layout::env(pool.root(), node, env);
         let half = |name: &str| dir.join(name).to_string_lossy().into_owned();
         let version = property("nfs.version").map(|v| parsed(&v)).transpose()?;

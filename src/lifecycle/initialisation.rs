@@ -102,8 +102,7 @@ pub fn init(
 
 /// Refuses a place whose path cannot stand unquoted where it will be read.
 fn refuse_path(dir: &Path) -> Result<()> {
-    let plain = |c: u8| c.is_ascii_alphanumeric() || b"/._+-".contains(&c);
-    if dir.as_os_str().as_encoded_bytes().iter().all(|c| plain(*c)) && dir != Path::new("/") {
+    if layout::is_plain(dir) && dir != Path::new("/") {
         return Ok(());
     }
     Err(Failure::usage(format!(

@@ -58,6 +58,12 @@ pub fn locks(pool: &Path) -> PathBuf {
     pool.join(".locks")
 }
 
+/// Returns whether a path can stand unquoted on a kernel command line, in an fstab and in an exports file.
+pub fn is_plain(path: &Path) -> bool {
+    let plain = |c: &u8| c.is_ascii_alphanumeric() || b"/._+-".contains(c);
+    path.as_os_str().as_encoded_bytes().iter().all(plain)
+}
+
 /// Returns the names in a directory, sorted; empty where there is none. Names that are not UTF-8 are
 /// left out: none of ours is.
 pub fn names_in(dir: &Path) -> io::Result<Vec<String>> {

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::{Netbe, seclude};
 
 /// How large a pool's filesystem is when a test does not say, in bytes; the file is sparse.
-const SIZE: u64 = 1 << 30;
+const SIZE: u64 = 8 << 30;
 
 /// The address that pools of tests give as their server's; reserved for documentation.
 pub const SERVER: &str = "192.0.2.1";

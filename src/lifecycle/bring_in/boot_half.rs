@@ -11,6 +11,7 @@ use nix::sys::stat::Mode;
 use super::fstab::boot_mount_of;
 use super::{Progress, Target, counting, directory};
 use crate::storage::beneath::Tree;
+use crate::storage::copy::attributes::Attributes;
 use crate::storage::copy::{self, Rules};
 
 const FSTAB: &str = "etc/fstab";
@@ -66,9 +67,16 @@ pub(super) fn from_directory(
             "the system's own {boot_mount} is replaced by '{}'",
             dir.display()
         ));
-        copy::clear(&place)?;
+        empty(&place)?;
     }
     Ok(boot_mount)
+}
+
+/// Empties the directory the boot half is mounted on; its own times stay.
+pub(super) fn empty(place: &File) -> Result<()> {
+    let stat = nix::sys::stat::fstat(place)?;
+    copy::clear(place).context("emptying the place of the boot half")?;
+    Ok(Attributes::of(&stat).give(place)?)
 }
 
 /// Moves the boot half out of the root half, and returns where it is mounted.
@@ -89,7 +97,7 @@ pub(super) fn from_root(target: &Target, progress: &mut dyn Progress) -> Result<
         &mut counting(progress, None),
     )
     .context("setting the boot half apart")?;
-    copy::clear(&place).context("setting the boot half apart")?;
+    empty(&place)?;
     Ok(boot_mount)
 }
 

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::{Progress, Target, counting};
+use crate::failure::Failure;
 use crate::storage::copy::{self, Report, Rules};
 
 /// The file that marks the top of a pool.
@@ -20,9 +21,14 @@ pub(super) fn bring(
     notes: &mut Vec<String>,
 ) -> Result<()> {
     let from = File::open(path).with_context(|| format!("opening '{}'", path.display()))?;
+    let skip = own_places(target)?;
+    if skip.contains(&place(&from.metadata()?)) {
+        let shown = path.display();
+        return Err(Failure::usage(format!("'{shown}' is the pool itself, not a system")).into());
+    }
     let rules = Rules {
         enter: ["boot", "boot/firmware"].map(PathBuf::from).to_vec(),
-        skip: own_places(target)?,
+        skip,
     };
     progress.phase("copying the system");
     let report = copy::tree(&from, &target.root, &rules, &mut counting(progress, None))

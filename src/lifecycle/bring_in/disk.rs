@@ -104,7 +104,7 @@ pub(super) fn bring(
     copy_partition(disk, boot, "", &target.boot, target, progress, notes)?;
     let place = boot_half::directory_for(&target.root_tree, &boot_mount)?;
     // What lies under a mount point is never seen by the system.
-    copy::clear(&place)?;
+    boot_half::empty(&place)?;
     Ok(Some(boot_mount))
 }
 

@@ -14,6 +14,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::verification;
+use crate::failure::Failure;
 use crate::pool::{EnvName, Environment, Node, NodeName, Pool, layout};
 use crate::publish;
 use crate::storage::btrfs;
@@ -174,11 +175,14 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
                 )
             })
             .collect(),
-        Err(e) => vec![Finding::new(
-            env,
-            format!("it cannot be read: {e:#}"),
-            "run netbe check as root",
-        )],
+        Err(e) => {
+            let hint = e.downcast_ref::<Failure>().and_then(|f| f.hint.clone());
+            vec![Finding::new(
+                env,
+                format!("whether it would boot cannot be told: {e:#}"),
+                hint.unwrap_or_else(|| "run netbe check as root".to_string()),
+            )]
+        }
     };
     for (half, path) in [("root", env.root()), ("boot", env.boot())] {
         if let Ok(nested) = btrfs::nested(&path) {

@@ -1,38 +1,64 @@
 //! POSIX access lists: from the text an archive holds to the value the kernel takes.
 //!
-//! Pure. Names are looked up in the unpacked system's own `passwd` and `group`, never in this machine's:
-//! the numbers are the system's. Numbers that an archive brings along win over names.
+//! Pure. A name means the number it stands beside elsewhere in the archive, else what the unpacked system's own
+//! `passwd` and `group` say, never what this machine's do. Numbers that an archive brings along win over names.
+
+use std::collections::HashMap;
 
 /// The version at the head of the kernel's value (`POSIX_ACL_XATTR_VERSION`).
 const VERSION: u32 = 2;
 const UNDEFINED: u32 = u32::MAX;
 
-/// Who is called what in a system: the text of its `etc/passwd` and `etc/group`.
+/// The most names that are remembered of an archive.
+const NAMES: usize = 65536;
+
+/// Who is called what, users or groups.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    pub(super) passwd: String,
-    pub(super) group: String,
+    /// As owners of the archive's members.
+    seen: HashMap<String, u32>,
+    /// The text of `etc/passwd` or `etc/group`.
+    file: String,
 }
 
 impl Names {
-    fn id(file: &str, name: &str) -> Option<u32> {
-        file.lines().find_map(|line| {
-            let mut fields = line.split(':');
-            (fields.next() == Some(name)).then_some(())?;
-            fields.nth(1)?.trim().parse().ok()
-        })
+    /// Remembers a name that stands beside a number.
+    pub(super) fn learn(&mut self, name: &[u8], id: u32) {
+        if let Ok(name) = std::str::from_utf8(name)
+            && !name.is_empty()
+            && self.seen.len() < NAMES
+            && !self.seen.contains_key(name)
+        {
+            self.seen.insert(name.to_string(), id);
+        }
+    }
+
+    /// Takes the text of the system's `etc/passwd` or `etc/group`.
+    pub(super) fn read(&mut self, file: String) {
+        self.file = file;
+    }
+
+    fn id(&self, name: &str) -> Option<u32> {
+        let listed = || {
+            self.file.lines().find_map(|line| {
+                let mut fields = line.split(':');
+                (fields.next() == Some(name)).then_some(())?;
+                fields.nth(1)?.trim().parse().ok()
+            })
+        };
+        self.seen.get(name).copied().or_else(listed)
     }
 }
 
 /// Turns `"user::rw-,user:lars:r--,group::r--,mask::r--,other::---"` into the kernel's value.
 ///
 /// `None` when an entry makes no sense or names somebody the system does not know.
-pub(super) fn value(text: &str, names: &Names) -> Option<Vec<u8>> {
+pub(super) fn value(text: &str, users: &Names, groups: &Names) -> Option<Vec<u8>> {
     let mut entries = Vec::new();
     for entry in text.split([',', '\n']) {
         let entry = entry.split('#').next().unwrap_or_default().trim();
         if !entry.is_empty() {
-            entries.push(parse(entry, names)?);
+            entries.push(parse(entry, users, groups)?);
         }
     }
     entries.sort_unstable();
@@ -46,7 +72,7 @@ pub(super) fn value(text: &str, names: &Names) -> Option<Vec<u8>> {
 }
 
 /// Parses `KIND:NAME:PERMISSIONS[:NUMBER]` into tag, id, permissions.
-fn parse(entry: &str, names: &Names) -> Option<(u16, u32, u16)> {
+fn parse(entry: &str, users: &Names, groups: &Names) -> Option<(u16, u32, u16)> {
     let mut fields = entry.split(':');
     let (kind, name) = (fields.next()?, fields.next()?);
     // "other" and "mask" are also written without the empty name, as in "other:r--".
@@ -56,16 +82,16 @@ fn parse(entry: &str, names: &Names) -> Option<(u16, u32, u16)> {
         None => return None,
     };
     let number = fields.next().and_then(|n| n.parse().ok());
-    let who = |file: &str| {
+    let who = |names: &Names| {
         number
             .or_else(|| name.parse().ok())
-            .or_else(|| Names::id(file, name))
+            .or_else(|| names.id(name))
     };
     let (tag, id) = match kind {
         "user" | "u" if name.is_empty() => (0x01, UNDEFINED),
-        "user" | "u" => (0x02, who(&names.passwd)?),
+        "user" | "u" => (0x02, who(users)?),
         "group" | "g" if name.is_empty() => (0x04, UNDEFINED),
-        "group" | "g" => (0x08, who(&names.group)?),
+        "group" | "g" => (0x08, who(groups)?),
         "mask" | "m" => (0x10, UNDEFINED),
         "other" | "o" => (0x20, UNDEFINED),
         _ => return None,
@@ -87,17 +113,18 @@ fn parse(entry: &str, names: &Names) -> Option<(u16, u32, u16)> {
 mod tests {
     use super::*;
 
-    fn names() -> Names {
-        Names {
-            passwd: "root:x:0:0:root:/root:/bin/sh\nlars:x:1000:1001::/:/bin/sh\n".into(),
-            group: "root:x:0:\nadm:x:4:lars\n".into(),
-        }
+    fn parsed(text: &str) -> Option<Vec<u8>> {
+        let (mut users, mut groups) = (Names::default(), Names::default());
+        users.read("root:x:0:0:root:/root:/bin/sh\nlars:x:1000:1001::/:/bin/sh\n".into());
+        groups.read("root:x:0:\nadm:x:4:lars\nstaff:x:50:\n".into());
+        groups.learn(b"staff", 20);
+        value(text, &users, &groups)
     }
 
     #[test]
     fn entries_are_sorted_and_names_are_the_systems() {
         let text = "other::---,user::rw-,group::r--,user:lars:rwx,group:adm:r-x,mask::rwx";
-        let value = value(text, &names()).unwrap();
+        let value = parsed(text).unwrap();
         let expected: [(u16, u16, u32); 6] = [
             (0x01, 6, UNDEFINED),
             (0x02, 7, 1000),
@@ -117,14 +144,19 @@ mod tests {
 
     #[test]
     fn a_number_wins_over_a_name() {
-        let with = value("user:lars:r--:77", &names()).unwrap();
-        assert_eq!(with, value("user:77:r--", &names()).unwrap());
+        let with = parsed("user:lars:r--:77").unwrap();
+        assert_eq!(with, parsed("user:77:r--").unwrap());
+    }
+
+    #[test]
+    fn what_the_archive_calls_its_owners_wins_over_the_system() {
+        assert_eq!(parsed("group:staff:r--"), parsed("group:20:r--"));
     }
 
     #[test]
     fn nonsense_and_strangers_are_none() {
         for text in ["user:nobody-here:r--", "user", "world::r--", "user::rq-"] {
-            assert_eq!(value(text, &names()), None, "{text}");
+            assert_eq!(parsed(text), None, "{text}");
         }
     }
 }

@@ -40,6 +40,8 @@ pub(super) struct Member {
     pub(super) kind: Kind,
     pub(super) attributes: Attributes,
     pub(super) device: (u32, u32),
+    /// What the archive calls owner and group; empty where it does not say.
+    pub(super) owner_names: (Vec<u8>, Vec<u8>),
     pub(super) acl_access: Option<String>,
     pub(super) acl_default: Option<String>,
     pub(super) left_out: Vec<&'static str>,
@@ -135,6 +137,10 @@ impl<R: Read> Members<R> {
             kind,
             attributes,
             device: device(header)?,
+            owner_names: (
+                header.username_bytes().unwrap_or_default().to_vec(),
+                header.groupname_bytes().unwrap_or_default().to_vec(),
+            ),
             acl_access: extended.acl_access,
             acl_default: extended.acl_default,
             left_out: extended.left_out,

@@ -37,6 +37,8 @@ pub(super) struct Place<'t> {
     parent: Option<(PathBuf, OwnedFd)>,
     directories: BTreeMap<PathBuf, Attributes>,
     acls: Vec<(PathBuf, &'static str, String)>,
+    users: Names,
+    groups: Names,
     left_out: BTreeSet<String>,
     buffer: Vec<u8>,
 }
@@ -61,6 +63,8 @@ impl<'t> Place<'t> {
             parent: None,
             directories,
             acls: Vec::new(),
+            users: Names::default(),
+            groups: Names::default(),
             left_out: BTreeSet::new(),
             buffer: vec![0; CHUNK],
         })
@@ -143,12 +147,15 @@ impl<'t> Place<'t> {
         if self.acls.is_empty() {
             return Ok(());
         }
-        let names = Names {
-            passwd: self.tree.read_text("etc/passwd")?.unwrap_or_default(),
-            group: self.tree.read_text("etc/group")?.unwrap_or_default(),
-        };
+        for (names, file) in [
+            (&mut self.users, "etc/passwd"),
+            (&mut self.groups, "etc/group"),
+        ] {
+            let bytes = self.tree.read(file)?.unwrap_or_default();
+            names.read(String::from_utf8_lossy(&bytes).into_owned());
+        }
         for (path, attribute, text) in std::mem::take(&mut self.acls) {
-            let Some(value) = acl::value(&text, &names) else {
+            let Some(value) = acl::value(&text, &self.users, &self.groups) else {
                 let what = format!("the access list of {} ({text})", path.display());
                 self.left_out.insert(what);
                 continue;
@@ -173,6 +180,9 @@ impl<'t> Place<'t> {
     /// Takes out of a member what cannot be given at once, or at all.
     fn sift(&mut self, member: &mut Member, path: &Path) {
         self.acls.retain(|(p, ..)| p != path);
+        let (user, group) = &member.owner_names;
+        self.users.learn(user, member.attributes.uid);
+        self.groups.learn(group, member.attributes.gid);
         for (attribute, text) in [
             (ACL_ACCESS, member.acl_access.take()),
             (ACL_DEFAULT, member.acl_default.take()),

@@ -1,0 +1,335 @@
+//! The kernel command line of an environment: what netbe changes on it, and nothing else.
+//!
+//! `console=tty1 root=PARTUUID=…-02 rootfstype=ext4 fsck.repair=yes rootwait` becomes
+//! `console=tty1 root=/dev/nfs nfsroot=10.0.0.1:/srv/…,vers=3,tcp rw ip=dhcp rootwait`, and back. Every
+//! other byte stays, and the same edit twice changes nothing. Not for where the line is kept: a file of
+//! its own, or one of a loader's directives.
+
+use anyhow::{Result, bail};
+
+use super::initramfs::Mounting;
+use super::line::{Line, is_one_token, name_of, same_name, same_token, value_of};
+use super::nfs;
+use super::want::{RootPlace, Want};
+use crate::failure::Failure;
+
+/// Arguments that are netbe's to set, by other properties than `cmdline`.
+const OWN: [&str; 5] = ["root", "nfsroot", "netroot", "ip", "nfsaddrs"];
+/// Values of `init=` that prepare a fresh disk and then reboot: those of Raspberry Pi OS.
+const FIRST_BOOT: [&str; 2] = ["firstboot", "init_resize"];
+
+/// What an edit came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Edited {
+    /// The new text; `None` when nothing had to change.
+    pub(crate) text: Option<String>,
+    /// How many bytes the loader hands to the kernel.
+    pub(crate) width: usize,
+    /// Arguments taken out that only make sense for a root on a disk.
+    pub(crate) stripped: Vec<String>,
+    /// Arguments whose quotes protect a blank, which initramfs-tools splits all the same.
+    pub(crate) quoted: Vec<String>,
+}
+
+/// Edits a text that holds one command line so that it says what is wanted.
+pub(crate) fn edit(text: &str, want: &Want<'_>, how: Mounting) -> Result<Edited> {
+    check_added(want.add)?;
+    let mut line = Line::parse(text)?;
+    if let Some(token) = line
+        .for_init()
+        .find(|t| OWN.iter().any(|own| same_name(name_of(t), own)))
+    {
+        bail!("{token} stands after --, where the kernel leaves it to init");
+    }
+    let stripped = match &want.root {
+        RootPlace::Nfs {
+            server,
+            path,
+            version,
+            options,
+        } => {
+            let tokens = nfs::tokens(how, *server, path, *version, options.as_deref())?;
+            to_nfs(&mut line, &tokens, want)?
+        }
+        RootPlace::Local(spec) => {
+            to_local(&mut line, spec, want)?;
+            Vec::new()
+        }
+    };
+    add_and_remove(&mut line, want);
+    let edited = line.to_string();
+    let has_blank = |t: &&str| t.contains('"') && t.contains(char::is_whitespace);
+    Ok(Edited {
+        width: line.width(),
+        stripped,
+        quoted: line
+            .tokens()
+            .filter(has_blank)
+            .map(str::to_string)
+            .collect(),
+        text: (edited != text).then_some(edited),
+    })
+}
+
+fn check_added(add: &[String]) -> Result<()> {
+    for token in add {
+        if !is_one_token(token) || token == "--" {
+            return Err(Failure::failed(format!("\"{token}\" is not one kernel argument")).into());
+        }
+        if OWN.iter().any(|own| same_name(name_of(token), own)) {
+            return Err(Failure::failed(format!(
+                "the property cmdline cannot hold {token}: netbe writes {}= itself",
+                name_of(token)
+            ))
+            .hint("the properties root, ip, nfs.version and nfs.options say what stands there")
+            .into());
+        }
+    }
+    Ok(())
+}
+
+fn to_nfs(line: &mut Line, tokens: &nfs::Tokens, want: &Want<'_>) -> Result<Vec<String>> {
+    let root = sole_root(line, None)?;
+    // Only a line that named a disk tells what such a line of this environment looks like.
+    let was_local = root.is_some_and(|at| !nfs::is_nfs(line.get(at)));
+    let ip = want.ip.argument(want.hostname);
+    let read_only = want.add.iter().any(|t| t == "ro");
+    let mut stripped = Vec::new();
+    let mut at = 0;
+    while at < line.tokens().count() {
+        let token = line.get(at).to_string();
+        let kept = want.add.iter().any(|t| same_token(t, &token));
+        let fate = if kept {
+            Fate::Keep
+        } else {
+            fate(&token, read_only)
+        };
+        match fate {
+            Fate::Root if nfs::is_nfs(&token) == was_local => {
+                // The other side's `root=` beside the one that is replaced; see `sole_root`.
+                if !was_local {
+                    stripped.push(token);
+                }
+                line.remove(at);
+                continue;
+            }
+            Fate::Disk => {
+                if was_local || token != "rw" {
+                    stripped.push(token);
+                }
+                line.remove(at);
+                continue;
+            }
+            Fate::Gone => {
+                line.remove(at);
+                continue;
+            }
+            Fate::Root => stripped.extend(was_local.then_some(token)),
+            Fate::Address | Fate::Writable => stripped.extend(was_local.then_some(token)),
+            Fate::Keep => {}
+        }
+        at += 1;
+    }
+    let mut at = replace_or_insert(line, "root", Some(&tokens.root), None)?.unwrap_or(0);
+    if let Some(place) = replace_or_insert(line, "nfsroot", tokens.nfsroot.as_deref(), Some(at))? {
+        at = place;
+    }
+    if !read_only && !line.has("rw") {
+        line.insert(at + 1, "rw");
+    }
+    at += usize::from(line.tokens().nth(at + 1) == Some("rw"));
+    replace_or_insert(line, "ip", Some(&ip), Some(at))?;
+    Ok(stripped)
+}
+
+/// What becomes of a token when a line is turned to NFS.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    Keep,
+    /// `root=`: replaced.
+    Root,
+    /// `ip=`: replaced.
+    Address,
+    /// `rw`: stays, and belongs to what a local line had.
+    Writable,
+    /// Only makes sense for a root on a disk.
+    Disk,
+    /// Only makes sense for another network root.
+    Gone,
+}
+
+fn fate(token: &str, read_only: bool) -> Fate {
+    let name = name_of(token).replace('-', "_");
+    let value = value_of(token);
+    let is_nfs = value.is_some_and(|v| v.starts_with("nfs"));
+    match name.as_str() {
+        "root" => Fate::Root,
+        "ip" => Fate::Address,
+        "nfsaddrs" => Fate::Gone,
+        "rw" if value.is_none() && read_only => Fate::Disk,
+        "rw" if value.is_none() => Fate::Writable,
+        "ro" if value.is_none() => Fate::Disk,
+        "netroot" | "boot" | "rootfstype" if is_nfs => Fate::Gone,
+        "netroot" | "boot" | "rootfstype" | "rootflags" | "resume" | "resume_offset" => Fate::Disk,
+        "resize" if value.is_none() => Fate::Disk,
+        "init"
+            if FIRST_BOOT
+                .iter()
+                .any(|w| value.unwrap_or_default().contains(w)) =>
+        {
+            Fate::Disk
+        }
+        name if name.starts_with("fsck.") => Fate::Disk,
+        _ => Fate::Keep,
+    }
+}
+
+fn to_local(line: &mut Line, spec: &str, want: &Want<'_>) -> Result<()> {
+    let root = format!("root={spec}");
+    if !is_one_token(&root) {
+        return Err(Failure::failed(format!("\"{spec}\" cannot stand behind root=")).into());
+    }
+    let chosen = sole_root(line, Some(&root))?;
+    let was_nfs = chosen.is_some_and(|at| nfs::is_nfs(line.get(at)))
+        || !line.find("nfsroot").is_empty()
+        || line
+            .find("root")
+            .iter()
+            .any(|&at| nfs::is_nfs(line.get(at)));
+    if let Some(at) = chosen {
+        line.set(at, &root);
+        for other in line.find("root").into_iter().rev().filter(|&o| o != at) {
+            line.remove(other);
+        }
+    } else {
+        line.push(&root);
+    }
+    if !was_nfs {
+        return Ok(());
+    }
+    let back = |t: &str| want.stash.iter().chain(want.add).any(|s| same_token(s, t));
+    let mut at = line.tokens().count();
+    while at > 0 {
+        at -= 1;
+        let token = line.get(at);
+        let gone = match fate(token, false) {
+            Fate::Gone | Fate::Address => true,
+            // What the stash holds is all a local line had; without one, nothing says `rw` was not its.
+            Fate::Writable => !want.stash.is_empty(),
+            _ => same_name(name_of(token), "nfsroot"),
+        };
+        if gone && !back(token) {
+            line.remove(at);
+        }
+    }
+    let mut at = line.find("root").first().map_or(0, |at| at + 1);
+    for token in want.stash {
+        if !same_name(name_of(token), "root") && !line.has(token) {
+            line.insert(at, token);
+            at += 1;
+        }
+    }
+    Ok(())
+}
+
+/// Returns where the one `root=` stands that is to be replaced; repeated ones that say the same are one.
+///
+/// Two are no riddle where one means NFS and the other a disk (the one that means what is not wanted
+/// goes too), or one is `wanted` already. Any other two are an error that names them.
+fn sole_root(line: &mut Line, wanted: Option<&str>) -> Result<Option<usize>> {
+    drop_repeated(line, "root");
+    let all = line.find("root");
+    let same: Vec<usize> = match wanted {
+        Some(wanted) => {
+            if let Some(&at) = all.iter().find(|&&at| same_token(line.get(at), wanted)) {
+                return Ok(Some(at));
+            }
+            all.iter()
+                .copied()
+                .filter(|&at| !nfs::is_nfs(line.get(at)))
+                .collect()
+        }
+        None => all
+            .iter()
+            .copied()
+            .filter(|&at| nfs::is_nfs(line.get(at)))
+            .collect(),
+    };
+    match (all.as_slice(), same.as_slice()) {
+        ([], _) => Ok(None),
+        (&[at], _) | (_, &[at]) => Ok(Some(at)),
+        (&[first, second, ..], _) => bail!(
+            "it has both {} and {}, and which one is meant is not for netbe to guess",
+            line.get(first),
+            line.get(second)
+        ),
+    }
+}
+
+/// Sets the one token of that name, or puts it behind the token at `after`, or at the end.
+///
+/// Returns where it stands. With no token to be set, those of that name go.
+fn replace_or_insert(
+    line: &mut Line,
+    name: &str,
+    token: Option<&str>,
+    after: Option<usize>,
+) -> Result<Option<usize>> {
+    drop_repeated(line, name);
+    let all = line.find(name);
+    let Some(token) = token else {
+        for at in all.into_iter().rev() {
+            line.remove(at);
+        }
+        return Ok(None);
+    };
+    match all.as_slice() {
+        [] => {
+            let at = after.map_or_else(|| line.tokens().count(), |at| at + 1);
+            line.insert(at, token);
+            Ok(Some(at))
+        }
+        &[at] => {
+            line.set(at, token);
+            Ok(Some(at))
+        }
+        &[first, second, ..] => bail!(
+            "it has both {} and {}, and which one is meant is not for netbe to guess",
+            line.get(first),
+            line.get(second)
+        ),
+    }
+}
+
+fn drop_repeated(line: &mut Line, name: &str) {
+    let all = line.find(name);
+    for (i, &at) in all.iter().enumerate().rev() {
+        if all[..i]
+            .iter()
+            .any(|&first| same_token(line.get(first), line.get(at)))
+        {
+            line.remove(at);
+        }
+    }
+}
+
+fn add_and_remove(line: &mut Line, want: &Want<'_>) {
+    for token in want.remove {
+        let wanted = want.add.iter().any(|t| same_token(t, token));
+        let places = line.find(name_of(token));
+        let last = places
+            .into_iter()
+            .rfind(|&at| same_token(line.get(at), token));
+        if let (false, Some(at)) = (wanted, last) {
+            line.remove(at);
+        }
+    }
+    for token in want.add {
+        if !line.has(token) {
+            line.push(token);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! One line of an fstab as a reader sees it: fields apart, escapes undone.
+//!
+//! Tolerant: a line that mount(8) would not take is none. Not for changing a line.
+
+use super::OWN_OPTION;
+
+/// Disks that are not the node's own hardware, or not disks at all.
+const NOT_DISKS: [&str; 4] = ["/dev/zram", "/dev/nbd", "/dev/ram", "/dev/shm"];
+/// How a disk is named without a path.
+const TAGS: [&str; 5] = ["UUID=", "LABEL=", "PARTUUID=", "PARTLABEL=", "ID="];
+
+/// A line that mounts something.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Entry {
+    /// What is mounted: a device, `UUID=…`, `server:/path`.
+    pub spec: String,
+    /// Where, without a trailing slash; `none` for swap.
+    pub file: String,
+    /// The type of file system.
+    pub fstype: String,
+    /// The mount options, comma-separated; `defaults` where the field is missing.
+    pub options: String,
+}
+
+impl Entry {
+    /// Returns whether the line is netbe's own.
+    pub fn is_own(&self) -> bool {
+        self.options.split(',').any(|o| o == OWN_OPTION)
+    }
+
+    /// Returns whether it mounts over NFS.
+    pub fn is_nfs(&self) -> bool {
+        matches!(self.fstype.as_str(), "nfs" | "nfs4")
+    }
+
+    /// Returns whether it mounts a disk of the machine itself.
+    pub fn is_on_disk(&self) -> bool {
+        let spec = self.spec.trim_matches('"');
+        TAGS.iter().any(|tag| spec.starts_with(tag))
+            || (spec.starts_with("/dev/") && !NOT_DISKS.iter().any(|d| spec.starts_with(d)))
+    }
+
+    /// Returns whether it mounts something that boot files live on, and not a bind of another place.
+    pub(super) fn holds_boot_files(&self) -> bool {
+        self.is_nfs() || self.is_on_disk()
+    }
+}
+
+/// Returns the entries of an fstab, in order.
+pub fn entries(text: &str) -> Vec<Entry> {
+    text.lines().filter_map(parse).collect()
+}
+
+/// Returns the entry a line holds; `None` for comments, blank lines and lines that are none.
+pub(super) fn parse(line: &str) -> Option<Entry> {
+    let mut fields = line
+        .trim_end_matches('\r')
+        .split([' ', '\t'])
+        .filter(|f| !f.is_empty());
+    let spec = fields.next().filter(|f| !f.starts_with('#'))?;
+    let file = fields.next()?;
+    let fstype = fields.next()?;
+    Some(Entry {
+        spec: unescape(spec),
+        file: file_of(file),
+        fstype: unescape(fstype),
+        options: fields.next().map_or("defaults".to_string(), unescape),
+    })
+}
+
+/// Returns the mount point a field names: `/boot/firmware/` and `/boot/firmware` are one.
+pub(super) fn file_of(field: &str) -> String {
+    let file = unescape(field);
+    match file.trim_end_matches('/') {
+        "" => file,
+        trimmed => trimmed.to_string(),
+    }
+}
+
+/// Returns a field as written in the file: blanks and backslashes as three octal digits.
+pub(super) fn escape(value: &str) -> String {
+    let mut escaped = String::new();
+    for c in value.chars() {
+        match c {
+            ' ' | '\t' | '\n' | '\r' | '\\' | '#' => {
+                escaped.push_str(&format!("\\{:03o}", u32::from(c)))
+            }
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+fn unescape(field: &str) -> String {
+    let bytes = field.as_bytes();
+    let mut plain = Vec::with_capacity(bytes.len());
+    let mut i = 0;
+    while i < bytes.len() {
+        let digits = bytes.get(i + 1..i + 4);
+        let octal =
+            digits.filter(|d| bytes[i] == b'\\' && d.iter().all(|b| (b'0'..=b'7').contains(b)));
+        if let Some(digits) = octal {
+            let value = digits.iter().fold(0u16, |n, b| n * 8 + u16::from(b - b'0'));
+            if let Ok(byte) = u8::try_from(value) {
+                plain.push(byte);
+                i += 4;
+                continue;
+            }
+        }
+        plain.push(bytes[i]);
+        i += 1;
+    }
+    String::from_utf8_lossy(&plain).into_owned()
+}

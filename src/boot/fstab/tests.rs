@@ -1,0 +1,210 @@
+use super::*;
+use proptest::prelude::*;
+
+const SPEC: &str = "10.0.0.1:/srv/netbe/nodes/nog/envs/first/boot";
+
+fn want(boot_mount: &str) -> Want<'_> {
+    Want {
+        boot_spec: Some(SPEC),
+        boot_mount,
+        version: NfsVersion::V4_2,
+    }
+}
+
+fn own(boot_mount: &str) -> String {
+    format!("{SPEC} {boot_mount} nfs defaults,vers=4.2,_netdev,nofail,x-netbe 0 0")
+}
+
+/// Edits, checks that once is enough and that the way back gives the same bytes, returns the edit.
+fn edited(text: &str, boot_mount: &str) -> String {
+    let want = want(boot_mount);
+    let new = edit(text, &want).unwrap().unwrap();
+    assert_eq!(edit(&new, &want).unwrap(), None, "{new}");
+    let local = Want {
+        boot_spec: None,
+        ..want
+    };
+    let back = edit(&new, &local).unwrap();
+    assert_eq!(back.as_deref(), Some(text));
+    new
+}
+
+fn rested(text: &str, starts: &[&str]) -> String {
+    let lines = text.split_inclusive('\n');
+    lines
+        .map(|l| match starts.iter().any(|s| l.starts_with(s)) {
+            true => format!("{RESTING}{l}"),
+            false => l.to_string(),
+        })
+        .collect()
+}
+
+#[test]
+fn raspberry_pi_os() {
+    let text = include_str!("../../../tests/fixtures/boot/rpios-bookworm/fstab");
+    let new = edited(text, "/boot/firmware");
+    assert_eq!(boot_mount(text).as_deref(), Some("/boot/firmware"));
+    assert_eq!(
+        new,
+        format!(
+            "proc            /proc           proc    defaults          0       0\n\
+             #netbe# PARTUUID=4e639091-01  /boot/firmware  vfat    defaults          0       2\n\
+             {}\n\
+             #netbe# PARTUUID=4e639091-02  /               ext4    defaults,noatime  0       1\n\
+             # a swapfile is not a swap partition, no line here\n\
+             #   use  dphys-swapfile swap[on|off]  for that\n",
+            own("/boot/firmware")
+        )
+    );
+    assert_eq!(boot_mount(&new).as_deref(), Some("/boot/firmware"));
+    let old = include_str!("../../../tests/fixtures/boot/rpios-bullseye/fstab");
+    assert_eq!(boot_mount(old).as_deref(), Some("/boot"));
+}
+
+#[test]
+fn debian_with_swap_and_esp() {
+    let text = include_str!("../../../tests/fixtures/boot/debian-amd64/fstab");
+    let new = edited(text, "/boot");
+    assert_eq!(boot_mount(text), None);
+    let expected = rested(text, &["UUID="]) + &own("/boot") + "\n";
+    assert_eq!(new, expected);
+}
+
+#[test]
+fn arch_with_tabs() {
+    let text = include_str!("../../../tests/fixtures/boot/arch/fstab");
+    assert_eq!(boot_mount(text).as_deref(), Some("/boot"));
+    let new = edited(text, "/boot");
+    assert!(new.contains("\n#netbe# UUID=7B77-95E7      \t/boot     \tvfat"));
+    assert!(new.contains("\n#netbe# UUID=3f9c8f7e-1c94-4a09-9b44-0d2b3a6e5c77\t/   "));
+}
+
+#[test]
+fn a_setup_made_by_hand() {
+    let text = include_str!("../../../tests/fixtures/boot/handmade/fstab");
+    assert_eq!(boot_mount(text).as_deref(), Some("/boot/firmware"));
+    let new = edited(text, "/boot/firmware");
+    assert_eq!(
+        new,
+        rested(text, &["10.42"]) + "\n" + &own("/boot/firmware")
+    );
+}
+
+#[test]
+fn ends_of_lines_stay() {
+    for (text, expected) in [
+        ("", format!("{}\n", own("/boot"))),
+        ("# a", format!("# a\n{}", own("/boot"))),
+        ("# a\r\n", format!("# a\r\n{}\r\n", own("/boot"))),
+        (
+            "# a\r\n/dev/sda1 / ext4",
+            format!("# a\r\n#netbe# /dev/sda1 / ext4\r\n{}", own("/boot")),
+        ),
+        ("\n\n", format!("\n\n{}\n", own("/boot"))),
+    ] {
+        assert_eq!(edited(text, "/boot"), expected);
+    }
+}
+
+#[test]
+fn what_is_not_meant_stays() {
+    for line in [
+        "# UUID=x / ext4 defaults 0 1",
+        "UUID=x /home ext4 defaults 0 2",
+        "/swapfile none swap sw 0 0",
+        "/dev/zram0 none swap sw 0 0",
+        "tmpfs /tmp tmpfs nosuid 0 0",
+        "nas:/data\\040x /data nfs vers=3 0 0",
+        "/boot/firmware /boot none bind 0 0",
+        "UUID=x /boot\\040two ext4 defaults 0 2",
+        "half a-line",
+    ] {
+        let text = format!("{line}\n");
+        let expected = format!("{text}{}\n", own("/boot/firmware"));
+        assert_eq!(edited(&text, "/boot/firmware"), expected);
+    }
+}
+
+#[test]
+fn what_comes_later_is_the_nodes_choice() {
+    let text = edited("UUID=a / ext4 defaults 0 1\n", "/boot") + "UUID=b none swap sw 0 0\n";
+    assert_eq!(edit(&text, &want("/boot")).unwrap(), None);
+    let text = text + "UUID=c / ext4 defaults 0 1\n";
+    let new = edit(&text, &want("/boot")).unwrap().unwrap();
+    assert!(new.ends_with("#netbe# UUID=c / ext4 defaults 0 1\n"));
+}
+
+#[test]
+fn netbes_own_line_is_brought_up_to_date() {
+    let old = "a:/b\t/boot  nfs4 rw,vers=3,nolock,noatime,x-netbe  0\t0 # mine";
+    let new = edit(old, &want("/boot/firmware")).unwrap().unwrap();
+    assert_eq!(
+        new,
+        format!("{SPEC}\t/boot/firmware  nfs4 rw,vers=4.2,noatime,x-netbe  0\t0 # mine")
+    );
+    let v3 = Want {
+        version: NfsVersion::V3,
+        ..want("/boot/firmware")
+    };
+    let back = edit(&new, &v3).unwrap().unwrap();
+    assert!(back.contains(" rw,vers=3,nolock,noatime,x-netbe "));
+    assert_eq!(edit(&back, &v3).unwrap(), None);
+    let bare = edit("a:/b /boot nfs x-netbe", &v3).unwrap().unwrap();
+    assert!(bare.ends_with(" nfs vers=3,nolock,x-netbe"));
+}
+
+#[test]
+fn two_lines_of_netbes_are_an_error() {
+    let twice = format!("{0}\n# x\n{0}\n", own("/boot"));
+    let error = edit(&twice, &want("/boot")).unwrap_err().to_string();
+    assert!(error.contains("lines 1 and 3"), "{error}");
+}
+
+#[test]
+fn entries_are_read_with_their_escapes() {
+    let text = "a\\040b /x\\011y/ nfs4\r\n#c d e\n /dev/sda1\t/\text4 ro,noatime 0 1\nshort line\n";
+    let read = entries(text);
+    assert_eq!(read.len(), 2);
+    assert_eq!(
+        (read[0].spec.as_str(), read[0].file.as_str()),
+        ("a b", "/x\ty")
+    );
+    assert_eq!(read[0].options, "defaults");
+    assert_eq!(
+        (read[1].file.as_str(), read[1].options.as_str()),
+        ("/", "ro,noatime")
+    );
+    let spaced = Want {
+        boot_spec: Some("1.2.3.4:/a b"),
+        ..want("/boot")
+    };
+    assert!(
+        edit("", &spaced)
+            .unwrap()
+            .unwrap()
+            .starts_with("1.2.3.4:/a\\040b /boot nfs")
+    );
+}
+
+proptest! {
+    #[test]
+    fn there_and_back_is_the_identity(
+        lines in proptest::collection::vec(
+            "(#[ a-z]{0,9}|[ \t]{0,3}|(UUID=[ab]|/dev/sda1|n:/x|proc|/swap)[ \t]{1,2}(/|/boot|/boot/firmware/|/home|none)[ \t](ext4|nfs|swap|vfat)( [a-z,]{1,6}( 0 [012])?)?)",
+            0..8,
+        ),
+        end in "(\n|\r\n)", last in any::<bool>(),
+    ) {
+        let mut text = lines.join(&end);
+        if last && !text.is_empty() {
+            text += &end;
+        }
+        let want = want("/boot/firmware");
+        let new = edit(&text, &want).unwrap().unwrap();
+        prop_assert_eq!(edit(&new, &want).unwrap(), None);
+        let local = Want { boot_spec: None, ..want };
+        prop_assert_eq!(edit(&text, &local).unwrap(), None);
+        prop_assert_eq!(edit(&new, &local).unwrap().unwrap(), text);
+        prop_assert_eq!(new.lines().filter(|l| l.contains("x-netbe")).count(), 1);
+    }
+}

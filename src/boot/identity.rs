@@ -1,0 +1,241 @@
+//! What makes a copy of one machine another machine.
+//!
+//! Pure edits of the texts that carry a machine's name, and the table of what is emptied, removed and
+//! made anew. Not for doing it, and not for a new environment of the same node, which keeps all this.
+
+use std::io;
+
+use super::files::BootFiles;
+
+/// The file with the machine's name.
+pub const HOSTNAME: &str = "etc/hostname";
+/// The file that gives the machine's name an address.
+pub const HOSTS: &str = "etc/hosts";
+/// The file with the name the machine has as an iSCSI initiator; its mode keeps others from reading it.
+pub const INITIATOR_NAME: &str = "etc/iscsi/initiatorname.iscsi";
+/// Where ssh host keys are.
+pub const HOST_KEYS: &str = "etc/ssh";
+/// The address Debian gives a machine's own name.
+const OWN_ADDRESS: &str = "127.0.1.1";
+
+/// What is done to files when an environment becomes another node's.
+#[derive(Debug, Clone, Copy)]
+pub struct Reset {
+    /// Files of the root half that become empty, where they are.
+    ///
+    /// An empty machine-id is made anew at boot; without the file, or with `uninitialized` in it, systemd
+    /// would take this for a first boot and set services up again.
+    pub empty: &'static [&'static str],
+    /// Files of the root half that go.
+    pub remove: &'static [Pattern],
+    /// Files of the root half that go where they are regular files; as a link they lead to one that stays.
+    pub remove_regular: &'static [&'static str],
+    /// Files of the boot half that go: firmware that one machine was about to write into its own flash.
+    pub remove_boot: &'static [Pattern],
+}
+
+/// Files by folder and name; one `*` in the name stands for anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pattern {
+    /// The folder, `""` for the top.
+    pub dir: &'static str,
+    /// The name.
+    pub name: &'static str,
+}
+
+const fn files(dir: &'static str, name: &'static str) -> Pattern {
+    Pattern { dir, name }
+}
+
+/// What is done when an environment becomes another node's.
+pub const RESET: Reset = Reset {
+    empty: &["etc/machine-id"],
+    remove_regular: &["var/lib/dbus/machine-id"],
+    remove: &[
+        files("var/lib/dhcp", "*.leases"),
+        files("var/lib/dhcp", "*.leases~"),
+        files("var/lib/dhclient", "*.leases"),
+        files("var/lib/dhcpcd", "*.lease"),
+        files("var/lib/dhcpcd", "*.lease6"),
+        files("var/lib/dhcpcd", "duid"),
+        files("var/lib/dhcpcd", "secret"),
+        files("var/lib/dhcpcd5", "*.lease"),
+        files("var/lib/dhcpcd5", "*.lease6"),
+        files("etc", "dhcpcd.duid"),
+        files("etc", "dhcpcd.secret"),
+        files("var/lib/NetworkManager", "secret_key"),
+        files("var/lib/NetworkManager", "*.lease"),
+        files("var/lib/NetworkManager", "*.leases"),
+        files("var/lib/NetworkManager", "timestamps"),
+        files("var/lib/systemd", "random-seed"),
+        files("var/lib/systemd", "credential.secret"),
+        files("var/lib/urandom", "random-seed"),
+        files("var/lib/misc", "random-seed"),
+        files("var/lib/seedrng", "seed.*"),
+        files("var/lib/nfs/sm", "*"),
+        files("var/lib/nfs/sm.bak", "*"),
+    ],
+    remove_boot: &[
+        files("", "pieeprom.upd"),
+        files("", "pieeprom.sig"),
+        files("", "pieeprom.bin"),
+        files("", "recovery.bin"),
+        files("", "recovery.000"),
+        files("", "vl805.*"),
+        files("loader", "random-seed"),
+    ],
+};
+
+impl Pattern {
+    /// Returns whether a name is meant.
+    pub fn matches(&self, name: &str) -> bool {
+        match self.name.split_once('*') {
+            Some((start, end)) => {
+                name.len() >= start.len() + end.len()
+                    && name.starts_with(start)
+                    && name.ends_with(end)
+            }
+            None => name == self.name,
+        }
+    }
+}
+
+/// Returns the paths in one half that patterns mean.
+pub fn matching(half: &dyn BootFiles, patterns: &[Pattern]) -> io::Result<Vec<String>> {
+    let mut found = Vec::new();
+    for pattern in patterns {
+        let names = half.names(pattern.dir)?;
+        let names = names.iter().filter(|name| pattern.matches(name));
+        found.extend(names.map(|name| match pattern.dir {
+            "" => name.clone(),
+            dir => format!("{dir}/{name}"),
+        }));
+    }
+    found.sort();
+    found.dedup();
+    Ok(found)
+}
+
+/// A kind of ssh host key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum HostKey {
+    /// `ssh_host_ed25519_key`.
+    Ed25519,
+    /// `ssh_host_ecdsa_key`, on the curve P-256.
+    Ecdsa,
+    /// `ssh_host_rsa_key`.
+    Rsa,
+}
+
+impl HostKey {
+    /// All kinds a server makes by itself.
+    pub const ALL: [Self; 3] = [Self::Ed25519, Self::Ecdsa, Self::Rsa];
+
+    /// Returns the private key's path in a root half; the public one has `.pub` behind it.
+    pub fn path(self) -> &'static str {
+        match self {
+            Self::Ed25519 => "etc/ssh/ssh_host_ed25519_key",
+            Self::Ecdsa => "etc/ssh/ssh_host_ecdsa_key",
+            Self::Rsa => "etc/ssh/ssh_host_rsa_key",
+        }
+    }
+}
+
+/// What becomes of the ssh host keys in a root half.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct HostKeys {
+    /// Kinds that are there, to be made anew.
+    pub renew: Vec<HostKey>,
+    /// Paths of all files that hold the old ones, certificates among them.
+    pub remove: Vec<String>,
+}
+
+/// Returns what becomes of the ssh host keys, from the names in `etc/ssh`.
+///
+/// Without any nothing is made: such a system makes its own at first boot.
+pub fn host_keys(names: &[String]) -> HostKeys {
+    let has = |key: &HostKey| names.iter().any(|n| key.path().ends_with(&format!("/{n}")));
+    let is_key = |n: &&String| {
+        n.starts_with("ssh_host_") && (n.contains("_key") || n.ends_with("-cert.pub"))
+    };
+    HostKeys {
+        renew: HostKey::ALL.into_iter().filter(has).collect(),
+        remove: names
+            .iter()
+            .filter(is_key)
+            .map(|n| format!("{HOST_KEYS}/{n}"))
+            .collect(),
+    }
+}
+
+/// Returns the content of `etc/hostname`.
+pub fn hostname_file(name: &str) -> String {
+    format!("{name}\n")
+}
+
+/// Edits `etc/hosts` for a machine's new name; `None`: nothing to do.
+///
+/// The line of 127.0.1.1 follows, whatever it named, and so does the old name as a whole word in other
+/// lines of this machine itself (127.…, ::1), with or without a domain. Lines of other addresses stay: in
+/// a cluster they name other machines, the old one among them. A missing file is made.
+pub fn hosts(text: Option<&str>, old: Option<&str>, new: &str) -> Option<String> {
+    let Some(text) = text else {
+        return Some(format!(
+            "127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6-loopback\n{OWN_ADDRESS}\t{new}\n"
+        ));
+    };
+    let edited: String = text
+        .split_inclusive('\n')
+        .map(|line| hosts_line(line, old, new))
+        .collect();
+    (edited != text).then_some(edited)
+}
+
+fn hosts_line(line: &str, old: Option<&str>, new: &str) -> String {
+    let (entry, comment) = line.split_at(line.find('#').unwrap_or(line.len()));
+    let mut words = entry.split_whitespace();
+    let address = words.next().unwrap_or_default();
+    if address != "::1" && !address.starts_with("127.") {
+        return line.to_string();
+    }
+    let here = words.next().filter(|_| address == OWN_ADDRESS);
+    let here = here.map(|name| name.split('.').next().unwrap_or(name));
+    let is_old = |name: &str| name != "localhost" && (Some(name) == old || Some(name) == here);
+    let mut edited = String::new();
+    let mut is_first = true;
+    for word in entry.split_inclusive(char::is_whitespace) {
+        let name = word.trim_end_matches(char::is_whitespace);
+        let (host, domain) = name.split_at(name.find('.').unwrap_or(name.len()));
+        if !name.is_empty() && !is_first && is_old(host) {
+            edited.push_str(&format!("{new}{domain}{}", &word[name.len()..]));
+        } else {
+            edited.push_str(word);
+        }
+        is_first &= name.is_empty();
+    }
+    edited + comment
+}
+
+/// Edits the iSCSI initiator's name, what stands behind its last colon; `None`: nothing to do.
+///
+/// `text` is the file's content. A file that only asks for a name to be made (`GenerateName=yes`) is left.
+pub fn initiator_name(unique: &str, text: &str) -> Option<String> {
+    let edited: String = text
+        .split_inclusive('\n')
+        .map(|line| {
+            let Some(value) = line.trim_start().strip_prefix("InitiatorName=") else {
+                return line.to_string();
+            };
+            let name = value.trim_end();
+            let (end, head) = (&value[name.len()..], &line[..line.len() - value.len()]);
+            let authority = name
+                .rsplit_once(':')
+                .map_or(name, |(authority, _)| authority);
+            format!("{head}{authority}:{unique}{end}")
+        })
+        .collect();
+    (edited != text).then_some(edited)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,287 @@
+//! A node's address, as the property `ip` writes it and as the kernel wants it.
+//!
+//! `192.168.1.21/24,192.168.1.1,eth0` becomes `ip=192.168.1.21::192.168.1.1:255.255.255.0:nog:eth0:off`.
+//! Whatever the kernel would take and then not reach anything with is an error here. Not for IPv6: the
+//! kernel's NFS root knows none.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::str::FromStr;
+
+use crate::failure::Failure;
+
+/// Longest name the kernel has room for in an interface, `IFNAMSIZ` less the final NUL.
+const DEVICE_LIMIT: usize = 15;
+
+/// Where a node's address comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ip {
+    /// From a DHCP server.
+    Dhcp,
+    /// Fixed.
+    Static {
+        /// The node's address.
+        address: Ipv4Addr,
+        /// How many bits of it name the network, 1 to 32.
+        prefix: u8,
+        /// The default router, in the same network.
+        gateway: Option<Ipv4Addr>,
+        /// The network interface; `None`: the first that works.
+        device: Option<String>,
+    },
+}
+
+impl Ip {
+    /// Returns the kernel argument, `ip=dhcp` or `ip=ADDR::GATEWAY:NETMASK:HOSTNAME:DEVICE:off`.
+    pub fn argument(&self, hostname: &str) -> String {
+        match self {
+            Self::Dhcp => "ip=dhcp".to_string(),
+            Self::Static {
+                address,
+                prefix,
+                gateway,
+                device,
+            } => format!(
+                "ip={address}::{}:{}:{hostname}:{}:off",
+                gateway.map(|g| g.to_string()).unwrap_or_default(),
+                netmask(*prefix),
+                device.as_deref().unwrap_or_default(),
+            ),
+        }
+    }
+
+    /// Reads the value of a kernel's `ip=`; `None` for what the property cannot express.
+    ///
+    /// For taking over a machine that was set up by hand.
+    pub fn from_argument(value: &str) -> Option<Self> {
+        if matches!(value, "dhcp" | "on" | "any" | "::::::dhcp" | ":::::dhcp") {
+            return Some(Self::Dhcp);
+        }
+        let fields: Vec<&str> = value.split(':').collect();
+        let field = |i: usize| fields.get(i).copied().filter(|f| !f.is_empty());
+        if !matches!(field(6), None | Some("off" | "none" | "static")) {
+            return None;
+        }
+        let mask = u32::from(field(3)?.parse::<Ipv4Addr>().ok()?);
+        let prefix = mask.leading_ones();
+        if mask.checked_shl(prefix).unwrap_or(0) != 0 {
+            return None;
+        }
+        let text = format!(
+            "{}/{prefix},{},{}",
+            field(0)?,
+            field(2).unwrap_or_default(),
+            field(5).unwrap_or_default()
+        );
+        text.trim_end_matches(',').parse().ok()
+    }
+}
+
+impl fmt::Display for Ip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Static {
+            address,
+            prefix,
+            gateway,
+            device,
+        } = self
+        else {
+            return f.write_str("dhcp");
+        };
+        write!(f, "{address}/{prefix}")?;
+        match (gateway, device) {
+            (Some(gateway), _) => write!(f, ",{gateway}")?,
+            (None, Some(_)) => f.write_str(",")?,
+            (None, None) => {}
+        }
+        match device {
+            Some(device) => write!(f, ",{device}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl FromStr for Ip {
+    type Err = Failure;
+
+    fn from_str(text: &str) -> Result<Self, Failure> {
+        if text == "dhcp" {
+            return Ok(Self::Dhcp);
+        }
+        parse_static(text).map_err(|why| {
+            Failure::usage(format!("\"{text}\" is no value for ip: {why}"))
+                .hint("dhcp, or ADDR/LEN[,GATEWAY[,DEVICE]] such as 192.168.1.21/24,192.168.1.1")
+        })
+    }
+}
+
+fn parse_static(text: &str) -> Result<Ip, String> {
+    let mut parts = text.split(',');
+    let (address, prefix) = parts
+        .next()
+        .and_then(|first| first.split_once('/'))
+        .ok_or("it is neither dhcp nor ADDR/LEN")?;
+    let address = host(address)?;
+    if prefix.is_empty() || prefix.len() > 2 || !prefix.bytes().all(|b| b.is_ascii_digit()) {
+        return Err(format!("\"{prefix}\" is no prefix length"));
+    }
+    let prefix: u8 = prefix
+        .parse()
+        .ok()
+        .filter(|p| (1..=32).contains(p))
+        .ok_or(format!("a prefix length is 1 to 32, not {prefix}"))?;
+    not_an_end(address, prefix)?;
+    let (gateway, device, rest) = (parts.next(), parts.next(), parts.next());
+    if rest.is_some() {
+        return Err("there is something after the device".to_string());
+    }
+    let gateway = match gateway {
+        // `ADDR/LEN,,DEVICE`: a device, and no router.
+        Some("") if device.is_some() => None,
+        Some(text) => Some(router(text, address, prefix)?),
+        None => None,
+    };
+    let device = device.map(interface).transpose()?;
+    Ok(Ip::Static {
+        address,
+        prefix,
+        gateway,
+        device,
+    })
+}
+
+fn host(text: &str) -> Result<Ipv4Addr, String> {
+    let address: Ipv4Addr = text
+        .parse()
+        .map_err(|_| format!("\"{text}\" is no IPv4 address"))?;
+    if address.octets()[0] == 0 || address.is_loopback() || address.octets()[0] >= 224 {
+        return Err(format!("{address} is no address a machine can have"));
+    }
+    Ok(address)
+}
+
+fn router(text: &str, address: Ipv4Addr, prefix: u8) -> Result<Ipv4Addr, String> {
+    let gateway = host(text)?;
+    let mask = u32::from(netmask(prefix));
+    // The kernel drops the default route without a word when it cannot reach the router directly.
+    if (u32::from(gateway) ^ u32::from(address)) & mask != 0 {
+        return Err(format!(
+            "{gateway} is not in the network of {address}/{prefix}"
+        ));
+    }
+    if gateway == address {
+        return Err(format!("{gateway} is both the node and its router"));
+    }
+    not_an_end(gateway, prefix)?;
+    Ok(gateway)
+}
+
+fn not_an_end(address: Ipv4Addr, prefix: u8) -> Result<(), String> {
+    let host = u32::from(address) & !u32::from(netmask(prefix));
+    if prefix < 31 && (host == 0 || host == !u32::from(netmask(prefix))) {
+        return Err(format!(
+            "{address} is an end of its network, not a machine in it"
+        ));
+    }
+    Ok(())
+}
+
+fn interface(text: &str) -> Result<String, String> {
+    let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@');
+    if text.is_empty() || text.len() > DEVICE_LIMIT || !text.bytes().all(fine) {
+        return Err(format!("\"{text}\" is no network interface"));
+    }
+    Ok(text.to_string())
+}
+
+fn netmask(prefix: u8) -> Ipv4Addr {
+    Ipv4Addr::from(u32::MAX.checked_shl(32 - u32::from(prefix)).unwrap_or(0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn arguments_are_the_kernels() {
+        for (text, argument) in [
+            ("dhcp", "ip=dhcp"),
+            (
+                "192.168.1.21/24",
+                "ip=192.168.1.21:::255.255.255.0:nog::off",
+            ),
+            (
+                "192.168.1.21/24,192.168.1.1",
+                "ip=192.168.1.21::192.168.1.1:255.255.255.0:nog::off",
+            ),
+            (
+                "10.46.189.2/30,10.46.189.1,eth0",
+                "ip=10.46.189.2::10.46.189.1:255.255.255.252:nog:eth0:off",
+            ),
+            (
+                "10.0.0.2/31,,eth0",
+                "ip=10.0.0.2:::255.255.255.254:nog:eth0:off",
+            ),
+        ] {
+            let ip: Ip = text.parse().unwrap();
+            assert_eq!(ip.argument("nog"), argument, "{text}");
+            assert_eq!(ip.to_string(), text);
+            let value = argument.strip_prefix("ip=").unwrap();
+            assert_eq!(Ip::from_argument(value), Some(ip), "{argument}");
+        }
+    }
+
+    #[test]
+    fn what_reaches_nothing_is_refused() {
+        for text in [
+            "",
+            "DHCP",
+            "192.168.1.21",
+            "192.168.1.21/",
+            "192.168.1.21/0",
+            "192.168.1.21/33",
+            "192.168.1.21/+4",
+            "192.168.1.21/024",
+            "192.168.01.21/24",
+            "192.168.1.0/24",
+            "192.168.1.255/24",
+            "127.0.0.1/8",
+            "0.0.0.0/8",
+            "224.0.0.5/24",
+            "192.168.1.21/24,",
+            "192.168.1.21/24,192.168.2.1",
+            "192.168.1.21/24,192.168.1.21",
+            "192.168.1.21/24,192.168.1.1,",
+            "192.168.1.21/24,192.168.1.1,eth0:1",
+            "192.168.1.21/24,192.168.1.1,eth0,x",
+            "192.168.1.21/24,192.168.1.1,a-name-of-16-byte",
+            " 192.168.1.21/24",
+            "fe80::1/64",
+        ] {
+            assert!(text.parse::<Ip>().is_err(), "{text:?} was taken");
+        }
+    }
+
+    #[test]
+    fn what_the_property_cannot_say_is_left_alone() {
+        for value in [
+            "bootp",
+            "10.0.0.2:10.0.0.1",
+            "10.0.0.2:::255.0.255.0::eth0:off",
+            "eth0:dhcp",
+        ] {
+            assert_eq!(Ip::from_argument(value), None, "{value}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(text in "[0-9./,a-z]{0,40}") {
+            if let Ok(ip) = text.parse::<Ip>() {
+                prop_assert_eq!(ip.to_string().parse::<Ip>().unwrap(), ip);
+            }
+            let _ = Ip::from_argument(&text.replace(',', ":"));
+        }
+    }
+}

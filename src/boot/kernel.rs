@@ -1,0 +1,198 @@
+//! Which version a kernel image is, from the image itself.
+//!
+//! An x86 image says so in its header; in all others the banner `Linux version 6.12.47 (…` is looked for
+//! as the image is unpacked, piece by piece. Garbage gives `None`. Memory stays within [`IMAGE_LIMIT`]
+//! and a few buffers. Not for whether a kernel would start.
+
+mod unpack;
+
+use std::io::Read;
+
+use super::files::{BootFiles, is_there};
+
+/// The largest image looked at, in bytes.
+pub(crate) const IMAGE_LIMIT: usize = 128 << 20;
+/// How much of an image is enough to see an x86 header and all it points to.
+const HEAD: usize = 32 << 10;
+/// The most that is unpacked in search of the banner, in bytes.
+const UNPACKED_LIMIT: u64 = 256 << 20;
+/// How many places in an image are tried as the start of a packed kernel.
+const ATTEMPTS: usize = 64;
+/// What stands before the version in every kernel (`init/version.c`).
+const BANNER: &[u8] = b"Linux version ";
+/// Longest version looked for; the kernel's `UTS_RELEASE` has 64 bytes with its end.
+const VERSION_LIMIT: usize = 64;
+
+/// Returns the version of the kernel at a path, reading no more of it than needed.
+pub(crate) fn version_of(boot: &dyn BootFiles, path: &str) -> Option<String> {
+    let head = boot.head(path, HEAD).ok()??;
+    if let Some(version) = x86_version(&head) {
+        return Some(version);
+    }
+    version(&boot.head(path, IMAGE_LIMIT).ok()??)
+}
+
+/// Returns the version a kernel image carries; `None` for what is none, or packed in an unknown way.
+pub fn version(image: &[u8]) -> Option<String> {
+    if let Some(version) = x86_version(image) {
+        return Some(version);
+    }
+    let payload = payload(image);
+    // One budget for all attempts: a node writes its own boot half, and this runs on the server.
+    let mut left = UNPACKED_LIMIT;
+    for reader in unpack::candidates(payload).take(ATTEMPTS) {
+        let mut reader = reader.take(left);
+        if let Some(version) = search(&mut reader) {
+            return Some(version);
+        }
+        left = reader.limit();
+    }
+    None
+}
+
+/// Returns the version a file name tells, `6.1.0-32-amd64` of `vmlinuz-6.1.0-32-amd64`.
+pub(crate) fn version_in_name(path: &str) -> Option<&str> {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let stems = [
+        "vmlinuz-",
+        "vmlinux-",
+        "Image-",
+        "Image.gz-",
+        "zImage-",
+        "kernel-",
+    ];
+    let version = stems.iter().find_map(|stem| name.strip_prefix(stem))?;
+    is_version(version).then_some(version)
+}
+
+/// Returns whether the modules of a version are in a root half.
+pub(crate) fn has_modules(root: &dyn BootFiles, version: &str) -> bool {
+    module_dirs(version).iter().any(|dir| {
+        is_there(root, &format!("{dir}/modules.dep"))
+            || is_there(root, &format!("{dir}/modules.builtin"))
+            || root
+                .names(&format!("{dir}/kernel"))
+                .is_ok_and(|names| !names.is_empty())
+    })
+}
+
+/// Returns the versions a root half has modules of, sorted by name.
+pub(crate) fn module_versions(root: &dyn BootFiles) -> Vec<String> {
+    let mut versions: Vec<String> = ["usr/lib/modules", "lib/modules"]
+        .iter()
+        .flat_map(|dir| root.names(dir).unwrap_or_default())
+        .filter(|version| has_modules(root, version))
+        .collect();
+    versions.sort();
+    versions.dedup();
+    versions
+}
+
+fn module_dirs(version: &str) -> [String; 2] {
+    [
+        format!("usr/lib/modules/{version}"),
+        format!("lib/modules/{version}"),
+    ]
+}
+
+/// Reads the boot protocol's header (`Documentation/arch/x86/boot.rst`): `HdrS` at 0x202, and at 0x20e
+/// where the version stands, less 0x200.
+pub(crate) fn x86_version(image: &[u8]) -> Option<String> {
+    if image.get(0x202..0x206)? != b"HdrS" {
+        return None;
+    }
+    let at = u16::from_le_bytes([*image.get(0x20e)?, *image.get(0x20f)?]);
+    if at == 0 {
+        return None;
+    }
+    let text = image.get(usize::from(at) + 0x200..)?;
+    word(&text[..text.len().min(VERSION_LIMIT + 1)])
+}
+
+/// Returns what is packed behind the headers that only boot loaders look at.
+fn payload(image: &[u8]) -> &[u8] {
+    let number = |at: usize| {
+        let bytes = image.get(at..at + 4)?;
+        Some(u32::from_le_bytes(bytes.try_into().ok()?) as usize)
+    };
+    // U-Boot's legacy image: 64 bytes of header, big-endian magic.
+    if image.starts_with(b"\x27\x05\x19\x56") {
+        return image.get(64..).unwrap_or_default();
+    }
+    // EFI zboot (`drivers/firmware/efi/libstub/zboot-header.S`): where and how long, at 8 and 12.
+    if image.starts_with(b"MZ") && image.get(4..8) == Some(b"zimg") {
+        let (at, len) = (number(8).unwrap_or(0), number(12).unwrap_or(0));
+        return at
+            .checked_add(len)
+            .and_then(|end| image.get(at..end))
+            .unwrap_or_default();
+    }
+    image
+}
+
+/// Looks for the banner in what a reader gives; an error of the reader is the end of it.
+fn search(mut reader: impl Read) -> Option<String> {
+    let overlap = BANNER.len() + VERSION_LIMIT + 2;
+    let mut window = vec![0; 256 << 10];
+    let mut kept = 0;
+    loop {
+        let read = reader.read(&mut window[kept..]).unwrap_or(0);
+        let end = kept + read;
+        if let Some(version) = banner(&window[..end], read == 0) {
+            return Some(version);
+        }
+        if read == 0 {
+            return None;
+        }
+        let keep = end.min(overlap);
+        window.copy_within(end - keep..end, 0);
+        kept = keep;
+    }
+}
+
+fn banner(bytes: &[u8], is_last: bool) -> Option<String> {
+    let mut from = 0;
+    while let Some(at) = find(&bytes[from..], BANNER) {
+        let text = &bytes[from + at + BANNER.len()..];
+        // A banner cut off by the end of the window is seen whole with the next one.
+        if text.len() > VERSION_LIMIT || is_last {
+            let version = word(&text[..text.len().min(VERSION_LIMIT + 1)]);
+            if version.is_some() {
+                return version;
+            }
+        }
+        from += at + BANNER.len();
+    }
+    None
+}
+
+fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
+    let first = *what.first()?;
+    let mut from = 0;
+    while let Some(at) = bytes[from..].iter().position(|&b| b == first) {
+        if bytes[from + at..].starts_with(what) {
+            return Some(from + at);
+        }
+        from += at + 1;
+    }
+    None
+}
+
+/// Returns the version a text begins with: up to a blank or a NUL, which has to be there.
+fn word(text: &[u8]) -> Option<String> {
+    let end = text.iter().position(|&b| b == b' ' || b == 0)?;
+    let word = std::str::from_utf8(&text[..end]).ok()?;
+    is_version(word).then(|| word.to_string())
+}
+
+fn is_version(word: &str) -> bool {
+    let fine = |b: u8| b.is_ascii_alphanumeric() || b"._+-~@".contains(&b);
+    let numbers = word.split(['.', '-']).next().unwrap_or_default();
+    !numbers.is_empty()
+        && numbers.bytes().all(|b| b.is_ascii_digit())
+        && word.contains('.')
+        && word.bytes().all(fine)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,183 @@
+//! The ways a kernel image can be packed, each as a reader of what comes out.
+//!
+//! Known by their first bytes, at the start of the image or, in a 32-bit ARM image that unpacks itself,
+//! anywhere near its start. Broken data ends early, and no reader holds more than its window. Not for
+//! anything that has to be unpacked whole.
+
+use std::io::{self, Cursor, Read};
+
+use liblzma::stream::Stream;
+
+/// The magic number of an ARM `zImage`, at 0x24.
+const ZIMAGE: &[u8] = b"\x18\x28\x6f\x01";
+/// How far into an ARM `zImage` its packed kernel may begin; before it is only the code that unpacks it.
+const ZIMAGE_CODE: usize = 256 << 10;
+/// The memory an xz or lzma stream may ask for, in bytes: kernels are made with a window of 32 MiB at most.
+const LZMA_MEMORY: u64 = 128 << 20;
+/// The largest window of a zstd stream, as a power of two; kernels are made with up to 2^27.
+const ZSTD_WINDOW: u32 = 27;
+/// The block size of lz4's legacy format, which is what the kernel's own tools write.
+const LZ4_BLOCK: usize = 8 << 20;
+
+const GZIP: &[u8] = b"\x1f\x8b\x08";
+const XZ: &[u8] = b"\xfd7zXZ\x00";
+const LZMA: &[u8] = b"\x5d\x00\x00";
+const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
+const LZ4: &[u8] = b"\x02\x21\x4c\x18";
+
+/// Returns readers of what may be the kernel, the likeliest first; the bytes as they are come last.
+pub(super) fn candidates(image: &[u8]) -> impl Iterator<Item = Box<dyn Read + '_>> {
+    let starts: Vec<usize> = if image.get(0x24..0x28) == Some(ZIMAGE) {
+        let near = image.len().min(ZIMAGE_CODE);
+        (0..near).filter(|&at| is_packed(&image[at..])).collect()
+    } else {
+        vec![0]
+    };
+    let packed = starts
+        .into_iter()
+        .filter_map(move |at| unpacked(&image[at..]));
+    packed.chain(std::iter::once_with(move || {
+        Box::new(Cursor::new(image)) as Box<dyn Read>
+    }))
+}
+
+fn is_packed(bytes: &[u8]) -> bool {
+    [GZIP, XZ, LZMA, ZSTD, LZ4]
+        .iter()
+        .any(|magic| bytes.starts_with(magic))
+}
+
+fn unpacked(bytes: &[u8]) -> Option<Box<dyn Read + '_>> {
+    if bytes.starts_with(GZIP) {
+        return Some(Box::new(flate2::read::GzDecoder::new(bytes)));
+    }
+    if bytes.starts_with(XZ) {
+        let stream = Stream::new_stream_decoder(LZMA_MEMORY, 0).ok()?;
+        return Some(Box::new(liblzma::read::XzDecoder::new_stream(
+            bytes, stream,
+        )));
+    }
+    if bytes.starts_with(ZSTD) {
+        let mut decoder = zstd::stream::read::Decoder::with_buffer(bytes).ok()?;
+        decoder.window_log_max(ZSTD_WINDOW).ok()?;
+        return Some(Box::new(decoder.single_frame()));
+    }
+    if bytes.starts_with(LZ4) {
+        return Some(Box::new(Lz4::new(&bytes[LZ4.len()..])));
+    }
+    // Last: three bytes are little to go by, and the decoder is quick to see that it is none.
+    if bytes.starts_with(LZMA) {
+        let stream = Stream::new_lzma_decoder(LZMA_MEMORY).ok()?;
+        return Some(Box::new(liblzma::read::XzDecoder::new_stream(
+            bytes, stream,
+        )));
+    }
+    None
+}
+
+/// Reads lz4's legacy format: blocks that know nothing of each other, each behind its length.
+struct Lz4<'a> {
+    left: &'a [u8],
+    block: Vec<u8>,
+    given: usize,
+}
+
+impl<'a> Lz4<'a> {
+    fn new(left: &'a [u8]) -> Self {
+        Self {
+            left,
+            block: Vec::new(),
+            given: 0,
+        }
+    }
+
+    fn next_block(&mut self) -> Option<()> {
+        let (length, rest) = self.left.split_first_chunk::<4>()?;
+        let length = u32::from_le_bytes(*length) as usize;
+        let packed = rest.get(..length)?;
+        self.left = &rest[length..];
+        self.given = 0;
+        unpack_lz4_block(packed, &mut self.block)
+    }
+}
+
+impl Read for Lz4<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.given == self.block.len() {
+            if self.next_block().is_none() {
+                return Ok(0);
+            }
+        }
+        let count = buffer.len().min(self.block.len() - self.given);
+        buffer[..count].copy_from_slice(&self.block[self.given..self.given + count]);
+        self.given += count;
+        Ok(count)
+    }
+}
+
+/// Unpacks one block (`lz4_Block_format.md`): literals, then a copy of what came out before, repeated.
+fn unpack_lz4_block(packed: &[u8], out: &mut Vec<u8>) -> Option<()> {
+    out.clear();
+    let mut bytes = packed.iter().copied();
+    while let Some(token) = bytes.next() {
+        let literals = lz4_length(usize::from(token >> 4), &mut bytes)?;
+        if out.len() + literals > LZ4_BLOCK {
+            return None;
+        }
+        let before = out.len();
+        out.extend(bytes.by_ref().take(literals));
+        if out.len() - before != literals {
+            return None;
+        }
+        let Some(low) = bytes.next() else {
+            return Some(());
+        };
+        let distance = usize::from(u16::from_le_bytes([low, bytes.next()?]));
+        let length = lz4_length(usize::from(token & 15), &mut bytes)? + 4;
+        if distance == 0 || distance > out.len() || out.len() + length > LZ4_BLOCK {
+            return None;
+        }
+        for _ in 0..length {
+            out.push(out[out.len() - distance]);
+        }
+    }
+    Some(())
+}
+
+fn lz4_length(nibble: usize, bytes: &mut impl Iterator<Item = u8>) -> Option<usize> {
+    let mut length = nibble;
+    if nibble == 15 {
+        loop {
+            let more = bytes.next()?;
+            length += usize::from(more);
+            if more != 255 {
+                break;
+            }
+        }
+    }
+    Some(length)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lz4_blocks_are_read() {
+        // "abcabcabcabcX": three literals, a copy of nine from three back, one literal.
+        let block = [0x35, b'a', b'b', b'c', 3, 0, 0x10, b'X'];
+        let mut out = Vec::new();
+        assert!(unpack_lz4_block(&block, &mut out).is_some());
+        assert_eq!(out, b"abcabcabcabcX");
+        for broken in [&[0x35, b'a'][..], &[0x10, b'a', 9, 0], &[0xf0, 255]] {
+            assert!(unpack_lz4_block(broken, &mut out).is_none());
+        }
+        let mut framed = (u32::try_from(block.len()).unwrap()).to_le_bytes().to_vec();
+        framed.extend(block);
+        let mut text = String::new();
+        Lz4::new(&framed.repeat(2))
+            .read_to_string(&mut text)
+            .unwrap();
+        assert_eq!(text, "abcabcabcabcXabcabcabcabcX");
+    }
+}

@@ -1,0 +1,269 @@
+//! An NFS root, as each of those who may mount it reads it from the command line.
+//!
+//! `root=/dev/nfs nfsroot=10.0.0.1:/srv/x,vers=3,tcp` for the kernel, initramfs-tools and mkinitcpio,
+//! `root=nfs4:10.0.0.1:/srv/x:vers=4.2` for dracut. klibc's `nfsmount` gives up on the first option it
+//! does not know and is then tried again for ever, so what it knows is written down here. Not for the
+//! other arguments of the line.
+
+use std::net::Ipv4Addr;
+
+use anyhow::{Result, anyhow};
+
+use super::initramfs::{Mounter, Mounting};
+use super::line::{Line, value_of};
+use super::want::NfsVersion;
+use crate::failure::Failure;
+
+/// Options of klibc's `nfsmount` that take a number (`usr/kinit/nfsmount/main.c`, klibc 2.0.12).
+const KLIBC_NUMBERS: [&str; 11] = [
+    "port", "nfsvers", "vers", "rsize", "wsize", "timeo", "retrans", "acregmin", "acregmax",
+    "acdirmin", "acdirmax",
+];
+/// Options of klibc's `nfsmount` that take nothing.
+const KLIBC_WORDS: [&str; 21] = [
+    "soft",
+    "hard",
+    "intr",
+    "nointr",
+    "posix",
+    "noposix",
+    "cto",
+    "nocto",
+    "ac",
+    "noac",
+    "lock",
+    "nolock",
+    "acl",
+    "noacl",
+    "v2",
+    "v3",
+    "udp",
+    "tcp",
+    "broken_suid",
+    "ro",
+    "rw",
+];
+/// What `actimeo` stands for where it is not known.
+const ATTRIBUTE_TIMES: [&str; 4] = ["acregmin", "acregmax", "acdirmin", "acdirmax"];
+
+/// The tokens that name an NFS root.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Tokens {
+    /// `root=…`.
+    pub(crate) root: String,
+    /// `nfsroot=…`, where the mounter reads one.
+    pub(crate) nfsroot: Option<String>,
+}
+
+/// Returns the tokens by which `how` mounts the root, or why it cannot.
+pub(crate) fn tokens(
+    how: Mounting,
+    server: Ipv4Addr,
+    path: &str,
+    version: Option<NfsVersion>,
+    options: Option<&str>,
+) -> Result<Tokens> {
+    if let Some(bad) = path
+        .chars()
+        .find(|c| c.is_whitespace() || c.is_control() || ",:\"'\\%".contains(*c))
+    {
+        return Err(Failure::failed(format!(
+            "the root {path:?} has a {bad:?} in its path, which a kernel command line cannot carry"
+        ))
+        .hint("keep the pool under a path of letters, digits and ._+-/")
+        .into());
+    }
+    let options = mount_options(how, version, options)?;
+    let v4 = options.split(',').any(is_version_4);
+    Ok(match how.mounter {
+        // dracut mounts version 4 only under this name, whatever the options say.
+        Mounter::Dracut => Tokens {
+            root: format!(
+                "root={}:{server}:{path}:{options}",
+                if v4 { "nfs4" } else { "nfs" }
+            ),
+            nfsroot: None,
+        },
+        _ => Tokens {
+            root: "root=/dev/nfs".to_string(),
+            nfsroot: Some(format!("nfsroot={server}:{path},{options}")),
+        },
+    })
+}
+
+/// Returns the version `how` mounts when none is asked for.
+///
+/// The kernel does not negotiate, and an initramfs of unknown make is most likely to know version 3.
+pub fn usual_version(how: Mounting) -> NfsVersion {
+    match how.mounter {
+        Mounter::Kernel | Mounter::Dracut => NfsVersion::V4_2,
+        Mounter::InitramfsTools | Mounter::Mkinitcpio | Mounter::Unknown => NfsVersion::V3,
+    }
+}
+
+fn mount_options(how: Mounting, version: Option<NfsVersion>, more: Option<&str>) -> Result<String> {
+    let more: Vec<&str> = more
+        .unwrap_or_default()
+        .split(',')
+        .map(str::trim)
+        .filter(|o| !o.is_empty())
+        .collect();
+    if let Some(bad) = more
+        .iter()
+        .find(|o| o.chars().any(|c| c.is_whitespace() || ":\"".contains(c)))
+    {
+        return Err(Failure::failed(format!(
+            "the mount option {bad:?} cannot stand on a kernel command line"
+        ))
+        .hint("netbe set nfs.options=…")
+        .into());
+    }
+    let mut options = Vec::new();
+    if !more.iter().any(|o| is_version(o)) || version.is_some() {
+        let version = version.unwrap_or_else(|| usual_version(how));
+        options.push(format!("vers={version}"));
+    }
+    if !more.iter().any(|o| is_transport(o)) {
+        options.push("tcp".to_string());
+    }
+    for option in more {
+        match option.strip_prefix("actimeo=") {
+            Some(seconds) if how.is_klibc() => {
+                options.extend(
+                    ATTRIBUTE_TIMES
+                        .iter()
+                        .map(|name| format!("{name}={seconds}")),
+                );
+            }
+            // The one asked for by name stands already; two would let the last win.
+            _ if version.is_some() && is_version(option) => {}
+            _ => options.push(option.to_string()),
+        }
+    }
+    let options = options.join(",");
+    if let Some(why) = objections(how, &options).into_iter().next() {
+        return Err(Failure::failed(why).hint(remedy(how)).into());
+    }
+    Ok(options)
+}
+
+/// Returns why `how` cannot mount with these options, a sentence each; empty when it can.
+pub(crate) fn objections(how: Mounting, options: &str) -> Vec<String> {
+    if !how.is_klibc() {
+        return Vec::new();
+    }
+    let who = match how.mounter {
+        Mounter::Mkinitcpio => "the nfsmount of mkinitcpio's net hook",
+        _ => "the nfsmount of initramfs-tools",
+    };
+    let options = options.split(',').filter(|o| !o.is_empty());
+    options
+        .filter(|option| !klibc_takes(option))
+        .map(|option| {
+            if is_version_4(option) {
+                format!("{who} mounts NFS version 3 only, not {option}")
+            } else {
+                format!("{who} does not know the mount option {option}")
+            }
+        })
+        .collect()
+}
+
+fn remedy(how: Mounting) -> &'static str {
+    match how.mounter {
+        Mounter::Mkinitcpio => "netbe set nfs.version=3, or leave the option out",
+        _ => {
+            "netbe set nfs.version=3, leave the option out, or put mount.nfs into the initramfs with a \
+             hook in /etc/initramfs-tools/hooks"
+        }
+    }
+}
+
+fn klibc_takes(option: &str) -> bool {
+    match option.split_once('=') {
+        Some((name @ ("vers" | "nfsvers"), value)) => {
+            KLIBC_NUMBERS.contains(&name) && matches!(value, "2" | "3")
+        }
+        Some((name, value)) => KLIBC_NUMBERS.contains(&name) && value.parse::<u32>().is_ok(),
+        None => KLIBC_WORDS.contains(&option),
+    }
+}
+
+fn is_version(option: &str) -> bool {
+    let name = option.split('=').next().unwrap_or(option);
+    matches!(
+        name,
+        "vers" | "nfsvers" | "v2" | "v3" | "v4" | "v4.0" | "v4.1" | "v4.2"
+    )
+}
+
+fn is_version_4(option: &str) -> bool {
+    option.starts_with("v4") || option.starts_with("vers=4") || option.starts_with("nfsvers=4")
+}
+
+fn is_transport(option: &str) -> bool {
+    matches!(option, "tcp" | "udp") || option.starts_with("proto=") || option.starts_with("rdma")
+}
+
+/// An NFS root found on a command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// The server as written; empty where the address server is meant.
+    pub(crate) server: String,
+    /// The path on the server.
+    pub(crate) path: String,
+    /// The mount options, comma-separated; empty for none.
+    pub(crate) options: String,
+    /// Whether it is written the way of dracut, `root=nfs4:…`.
+    pub(crate) in_root: bool,
+}
+
+/// Returns whether a `root=` or `netroot=` token means NFS.
+pub(crate) fn is_nfs(token: &str) -> bool {
+    value_of(token).is_some_and(|v| {
+        v == "/dev/nfs"
+            || v == "nfs"
+            || v == "nfs4"
+            || v.starts_with("nfs:")
+            || v.starts_with("nfs4:")
+    })
+}
+
+/// Returns the NFS root a line names; an error when it names one that makes no sense.
+pub(crate) fn found(line: &Line) -> Result<Option<Found>> {
+    let root = line.value("root").unwrap_or_default();
+    if let Some(rest) = root.strip_prefix("nfs:").or(root.strip_prefix("nfs4:")) {
+        let mut fields = rest.split(':');
+        let mut server = fields.next().unwrap_or_default();
+        let path = if server.starts_with('/') {
+            std::mem::take(&mut server)
+        } else {
+            fields.next().unwrap_or_default()
+        };
+        // dracut also takes the kernel's way, options behind a comma.
+        let (path, old_options) = path.split_once(',').unwrap_or((path, ""));
+        return Ok(Some(Found {
+            server: server.to_string(),
+            path: path.to_string(),
+            options: fields.next().unwrap_or(old_options).to_string(),
+            in_root: true,
+        }));
+    }
+    if root != "/dev/nfs" {
+        return Ok(None);
+    }
+    let value = line
+        .value("nfsroot")
+        .ok_or_else(|| anyhow!("root=/dev/nfs stands there without nfsroot="))?;
+    let (place, options) = value.split_once(',').unwrap_or((value, ""));
+    let (server, path) = place.split_once(':').unwrap_or(("", place));
+    Ok(Some(Found {
+        server: server.to_string(),
+        path: path.to_string(),
+        options: options.to_string(),
+        in_root: false,
+    }))
+}
+
+#[cfg(test)]
+mod tests;

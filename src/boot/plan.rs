@@ -1,0 +1,239 @@
+//! What has to be written so that a boot half boots what is wanted.
+//!
+//! [`plan`] names only files that change, so planning what was just written gives nothing. Not for
+//! writing, and not for judging the rest of the boot half: that is [`super::verify`].
+
+use anyhow::{Context, Result};
+
+use super::arch;
+use super::cmdline::{self, Edited};
+use super::files::{BootFiles, is_there, text};
+use super::initramfs::{Mounter, Mounting, mounting};
+use super::kernel;
+use super::pxelinux::{self, menu::Menu};
+use super::rpi;
+use super::want::{Loader, Plan, RootPlace, Want};
+use crate::failure::Failure;
+
+/// How many bytes a Raspberry Pi's firmware takes from `cmdline.txt`.
+pub(crate) const RPI_LIMIT: usize = 1024;
+/// From here on what the firmware adds of its own may not fit any more.
+const RPI_CROWDED: usize = 774;
+/// What the kernel takes on x86 and 64-bit ARM, less the final NUL.
+pub(crate) const PXE_LIMIT: usize = 2047;
+/// What `cmdline.txt` holds besides netbe's own where there was none: output on screen and serial port.
+const RPI_CONSOLES: &str = "console=serial0,115200 console=tty1\n";
+
+/// Returns what boots this boot half, from the files in it; `None` for nothing known.
+pub fn recognise(boot: &dyn BootFiles) -> Option<Loader> {
+    let names = boot.names("").ok()?;
+    if rpi::is_one(&names) {
+        return Some(Loader::Rpi);
+    }
+    pxelinux::is_one(boot, &names).then_some(Loader::Pxelinux)
+}
+
+/// Returns what must be written to the boot half so that it boots what is wanted.
+///
+/// The root half tells who mounts the root and for which processor it is. Errors name the file and what
+/// about it cannot be edited.
+pub fn plan(boot: &dyn BootFiles, root: &dyn BootFiles, want: &Want<'_>) -> Result<Plan> {
+    let loader = want.loader.or_else(|| recognise(boot)).ok_or_else(|| {
+        Failure::failed("the boot folder holds the files of no loader that netbe knows")
+            .hint("netbe set loader=rpi or loader=pxelinux, and look whether the right folder was brought in")
+    })?;
+    let mut plan = Plan {
+        loader,
+        writes: Vec::new(),
+        stripped: Vec::new(),
+        notes: Vec::new(),
+    };
+    match loader {
+        Loader::Rpi => plan_rpi(boot, root, want, &mut plan)?,
+        Loader::Pxelinux => plan_pxelinux(boot, root, want, &mut plan)?,
+    }
+    if matches!(want.root, RootPlace::Nfs { .. }) && !has_mount_nfs(root) {
+        plan.notes.push(
+            "there is no mount.nfs in the root: the node cannot mount its boot folder, and its own kernel \
+             upgrades would not reach it (package nfs-common or nfs-utils)"
+                .to_string(),
+        );
+    }
+    Ok(plan)
+}
+
+/// Returns who mounts the root of an environment, from both its halves.
+///
+/// Where loaders or models differ, an initramfs anywhere counts: what it can mount the kernel can too.
+pub fn mounting_of(boot: &dyn BootFiles, root: &dyn BootFiles, loader: Option<Loader>) -> Mounting {
+    let has_initramfs = match loader.or_else(|| recognise(boot)) {
+        Some(Loader::Rpi) => rpi::config(boot)
+            .and_then(|config| rpi::loads(boot, &config))
+            .is_ok_and(|loads| loads.iter().any(|l| !l.initramfs.is_empty())),
+        Some(Loader::Pxelinux) => match pxelinux::read(boot, pxelinux::DEFAULT) {
+            Ok(Some((menu, _))) => pxelinux::loads(&menu, pxelinux::DEFAULT)
+                .is_ok_and(|loads| !loads.initramfs.is_empty()),
+            _ => pxelinux::kernels::newest(boot, None)
+                .is_ok_and(|pair| pair.is_some_and(|p| p.initrd.is_some())),
+        },
+        None => false,
+    };
+    mounting(root, has_initramfs)
+}
+
+fn plan_rpi(
+    boot: &dyn BootFiles,
+    root: &dyn BootFiles,
+    want: &Want<'_>,
+    plan: &mut Plan,
+) -> Result<()> {
+    let config = rpi::config(boot).context("reading config.txt")?;
+    let loads = rpi::loads(boot, &config).context("looking for what config.txt leads to")?;
+    let how = mounting_of(boot, root, Some(Loader::Rpi));
+    let mut files: Vec<&str> = loads.iter().map(|l| l.cmdline.as_str()).collect();
+    files.dedup();
+    for file in files {
+        let old = text(boot, file)?;
+        let base = old.as_deref().unwrap_or(RPI_CONSOLES);
+        let edited = cmdline::edit(base, want, how).with_context(|| format!("editing {file}"))?;
+        take(plan, file, &edited, how, RPI_LIMIT)?;
+        if edited.width > RPI_CROWDED {
+            plan.notes.push(format!(
+                "{file} is {} bytes long, and the firmware adds up to 250 to it: past {RPI_LIMIT} they are lost",
+                edited.width
+            ));
+        }
+        if let Some(text) = edited.text.or(old.is_none().then(|| base.to_string())) {
+            plan.writes.push((file.to_string(), text.into_bytes()));
+        }
+    }
+    Ok(())
+}
+
+fn plan_pxelinux(
+    boot: &dyn BootFiles,
+    root: &dyn BootFiles,
+    want: &Want<'_>,
+    plan: &mut Plan,
+) -> Result<()> {
+    let mut files = pxelinux::configurations(boot)?;
+    if files.is_empty() {
+        files.push(pxelinux::DEFAULT.to_string());
+    }
+    for file in &files {
+        let (old, menu) = match pxelinux::read(boot, file)? {
+            Some((mut menu, is_made)) => {
+                let old = menu.to_string();
+                if is_made {
+                    pxelinux::follow(&mut menu, boot, root, want)
+                        .with_context(|| format!("editing {file}"))?;
+                }
+                (Some(old), menu)
+            }
+            None => (None, pxelinux::made(boot, root, want)?),
+        };
+        let new = with_arguments(menu, file, root, want, plan)?;
+        if old.as_deref() != Some(new.as_str()) {
+            plan.writes.push((file.clone(), new.into_bytes()));
+        }
+    }
+    programs(boot, root, want, plan)
+}
+
+fn with_arguments(
+    mut menu: Menu,
+    file: &str,
+    root: &dyn BootFiles,
+    want: &Want<'_>,
+    plan: &mut Plan,
+) -> Result<String> {
+    let loads = pxelinux::loads(&menu, file)?;
+    let how = mounting(root, !loads.initramfs.is_empty());
+    let edited = cmdline::edit(&loads.append, want, how)
+        .with_context(|| format!("editing APPEND in {file}"))?;
+    take(plan, file, &edited, how, PXE_LIMIT)?;
+    if let Some(text) = &edited.text {
+        let label = menu.default_label()?;
+        menu.set_append(&label, text);
+    }
+    Ok(menu.to_string())
+}
+
+/// Takes over what an edit found out, and refuses a line that is too long.
+fn take(plan: &mut Plan, file: &str, edited: &Edited, how: Mounting, limit: usize) -> Result<()> {
+    if edited.width > limit {
+        return Err(Failure::failed(format!(
+            "{file} would hold a command line of {} bytes, and {limit} are read",
+            edited.width
+        ))
+        .hint("take arguments out of it, or of the property cmdline")
+        .into());
+    }
+    for token in &edited.stripped {
+        if !plan.stripped.contains(token) {
+            plan.stripped.push(token.clone());
+        }
+    }
+    if how.mounter == Mounter::InitramfsTools {
+        plan.notes.extend(edited.quoted.iter().map(|token| {
+            format!("{file}: initramfs-tools splits {token} at its blanks, quotes or not; the kernel does not")
+        }));
+    }
+    Ok(())
+}
+
+/// Places the programs PXELINUX consists of, on the machines that run them.
+fn programs(
+    boot: &dyn BootFiles,
+    root: &dyn BootFiles,
+    want: &Want<'_>,
+    plan: &mut Plan,
+) -> Result<()> {
+    let arch = arch::of_root(root);
+    if !arch.is_none_or(arch::Arch::is_x86) {
+        if let Some(note) = trees_out_of_reach(boot, root) {
+            plan.notes.push(note);
+        }
+        return Ok(());
+    }
+    if let Some(pxe) = &want.pxe {
+        for (name, bytes) in pxelinux::PROGRAMS
+            .into_iter()
+            .zip([&pxe.pxelinux, &pxe.ldlinux])
+        {
+            if boot.head(name, bytes.len() + 1)?.as_ref() != Some(bytes) {
+                plan.writes.push((name.to_string(), bytes.clone()));
+            }
+        }
+    } else if arch.is_some() {
+        let missing = pxelinux::PROGRAMS
+            .iter()
+            .filter(|name| !is_there(boot, name));
+        plan.notes.extend(missing.map(|name| {
+            format!("{name} is not in the boot folder, and a BIOS would find nothing to start (packages pxelinux, syslinux-common)")
+        }));
+    }
+    Ok(())
+}
+
+/// Returns a note where a Debian kernel's device trees are in the root half, which TFTP does not reach.
+fn trees_out_of_reach(boot: &dyn BootFiles, root: &dyn BootFiles) -> Option<String> {
+    let pair = pxelinux::kernels::newest(boot, None).ok()??;
+    let version = pair.version?;
+    if pxelinux::kernels::tree_dir(boot, Some(&version)).is_some()
+        || !kernel::has_modules(root, &version)
+    {
+        return None;
+    }
+    let dir = format!("usr/lib/linux-image-{version}");
+    let names = root.names(&dir).ok()?;
+    (!names.is_empty()).then(|| {
+        format!("the device trees of {version} are in /{dir}, which TFTP does not serve: copy them to dtbs/{version} in the boot folder if the node's own is not enough")
+    })
+}
+
+fn has_mount_nfs(root: &dyn BootFiles) -> bool {
+    let dirs = ["usr/sbin", "sbin", "usr/bin"];
+    dirs.iter()
+        .any(|dir| is_there(root, &format!("{dir}/mount.nfs")))
+}

@@ -1,0 +1,302 @@
+//! What a Raspberry Pi's firmware would load from a boot half.
+//!
+//! `config.txt` is read for each model that can boot over the network, and the files it leads to are
+//! looked for: firmware, kernel, device tree, initramfs, command line. Rules are those of the
+//! documentation of `config.txt`. Nothing here is written but the command line, and not here.
+
+pub(crate) mod config;
+
+use std::fmt;
+
+use super::files::{BootFiles, is_there, text};
+use config::Config;
+
+/// The file everything else is found through.
+pub(crate) const CONFIG: &str = "config.txt";
+
+/// A family of models that load the same files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Model {
+    Pi3,
+    Pi4,
+    Pi5,
+}
+
+/// All of them, the one most often netbooted first.
+const MODELS: [Model; 3] = [Model::Pi4, Model::Pi5, Model::Pi3];
+
+impl fmt::Display for Model {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Pi3 => "Raspberry Pi 3",
+            Self::Pi4 => "Raspberry Pi 4",
+            Self::Pi5 => "Raspberry Pi 5",
+        })
+    }
+}
+
+/// What one model would load.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Loads {
+    pub(crate) model: Model,
+    /// The kernel's path in the boot half, whether or not it is there.
+    pub(crate) kernel: String,
+    /// Whether `config.txt` names that kernel.
+    pub(crate) kernel_is_named: bool,
+    /// The initramfs files, there or not; those of `auto_initramfs` only where they are.
+    pub(crate) initramfs: Vec<String>,
+    /// The file with the command line.
+    pub(crate) cmdline: String,
+    /// What is missing for this model, a sentence each: firmware, kernel, device tree.
+    pub(crate) missing: Vec<String>,
+    /// The prefix that `config.txt` asks for and the firmware would pass over.
+    pub(crate) ignored_prefix: Option<String>,
+}
+
+/// Returns whether a boot half is one for Raspberry Pi firmware.
+pub(crate) fn is_one(names: &[String]) -> bool {
+    let has = |name: &str| names.iter().any(|n| n == name);
+    let is_firmware = |n: &String| {
+        (n.starts_with("start") && n.ends_with(".elf"))
+            || n == "bootcode.bin"
+            || n.starts_with("bcm27")
+            || (n.starts_with("kernel") && n.ends_with(".img"))
+    };
+    (has(CONFIG) && (has("cmdline.txt") || names.iter().any(is_firmware)))
+        || (has("cmdline.txt") && names.iter().any(is_firmware))
+}
+
+/// Reads `config.txt` with all it includes; without one, all settings are the firmware's own.
+pub(crate) fn config(boot: &dyn BootFiles) -> std::io::Result<Config> {
+    let content = text(boot, CONFIG)?.unwrap_or_default();
+    let read = |name: &str| text(boot, name.trim_start_matches('/')).ok().flatten();
+    Ok(Config::parse(&content, &read))
+}
+
+/// Returns what the models would load that this boot half is made for.
+///
+/// Those that find firmware, kernel and device tree; where none does, the one that finds most.
+pub(crate) fn loads(boot: &dyn BootFiles, config: &Config) -> std::io::Result<Vec<Loads>> {
+    let names = boot.names("")?;
+    let all: Vec<Loads> = MODELS
+        .iter()
+        .map(|&model| loads_of(boot, config, &names, model))
+        .collect();
+    let complete: Vec<Loads> = all
+        .iter()
+        .filter(|l| l.missing.is_empty())
+        .cloned()
+        .collect();
+    if !complete.is_empty() {
+        return Ok(complete);
+    }
+    Ok(all
+        .into_iter()
+        .min_by_key(|l| l.missing.len())
+        .into_iter()
+        .collect())
+}
+
+fn loads_of(boot: &dyn BootFiles, config: &Config, names: &[String], model: Model) -> Loads {
+    let wanted = prefix(config, model);
+    let (kernel, kernel_is_named) = kernel(boot, config, model, &wanted);
+    let tree = has_tree(boot, config, names, model, &wanted);
+    // The firmware passes over a prefix under which kernel or device tree are missing, without a word.
+    let is_ignored = !wanted.is_empty() && !(is_there(boot, &kernel) && tree);
+    let (prefix, kernel, tree) = if is_ignored {
+        let (kernel, _) = self::kernel(boot, config, model, "");
+        (
+            String::new(),
+            kernel,
+            has_tree(boot, config, names, model, ""),
+        )
+    } else {
+        (wanted.clone(), kernel, tree)
+    };
+    let mut missing = firmware_missing(config, names, model);
+    if !is_there(boot, &kernel) {
+        missing.push(format!(
+            "{kernel}, the kernel for a {model}, is not in the boot folder"
+        ));
+    }
+    if !tree {
+        missing.push(format!(
+            "a device tree for a {model} ({}) is not in the boot folder",
+            tree_names(model)[0]
+        ));
+    }
+    Loads {
+        model,
+        initramfs: initramfs(boot, config, model, &prefix, &kernel),
+        cmdline: under(
+            &prefix,
+            config.value(model, "cmdline").unwrap_or("cmdline.txt"),
+        ),
+        // `upstream_kernel=1` only offers a prefix; nobody asked for it by name.
+        ignored_prefix: is_ignored
+            .then_some(wanted)
+            .filter(|_| config.value(model, "os_prefix").is_some()),
+        kernel,
+        kernel_is_named,
+        missing,
+    }
+}
+
+fn prefix(config: &Config, model: Model) -> String {
+    match config.value(model, "os_prefix") {
+        Some(prefix) => prefix.to_string(),
+        None if config.is_on(model, "upstream_kernel") => "upstream/".to_string(),
+        None => String::new(),
+    }
+}
+
+/// Returns where a file is that the operating system brings: a leading slash passes over the prefix.
+fn under(prefix: &str, name: &str) -> String {
+    match name.strip_prefix('/') {
+        Some(absolute) => absolute.to_string(),
+        None => format!("{prefix}{name}"),
+    }
+}
+
+/// Returns the kernel a model loads, and whether `config.txt` names it.
+fn kernel(boot: &dyn BootFiles, config: &Config, model: Model, prefix: &str) -> (String, bool) {
+    if let Some(named) = config.value(model, "kernel").filter(|k| !k.is_empty()) {
+        return (under(prefix, named), true);
+    }
+    let is_wide = match config.value(model, "arm_64bit") {
+        Some(value) => value != "0",
+        None => model != Model::Pi3,
+    };
+    let names: &[&str] = match (model, is_wide) {
+        (Model::Pi5, _) => &["kernel_2712.img", "kernel8.img"],
+        (_, true) => &["kernel8.img"],
+        (Model::Pi4, false) => &["kernel7l.img"],
+        (Model::Pi3, false) => &["kernel7.img"],
+    };
+    let paths: Vec<String> = names.iter().map(|name| under(prefix, name)).collect();
+    let found = paths.iter().find(|path| is_there(boot, path));
+    (found.unwrap_or(&paths[0]).clone(), false)
+}
+
+fn initramfs(
+    boot: &dyn BootFiles,
+    config: &Config,
+    model: Model,
+    prefix: &str,
+    kernel: &str,
+) -> Vec<String> {
+    let named = config
+        .value(model, "initramfs")
+        .or(config.value(model, "ramfsfile"));
+    if let Some(files) = named {
+        let files = files.split(',').filter(|f| !f.is_empty());
+        return files.map(|file| under(prefix, file)).collect();
+    }
+    if !config.is_on(model, "auto_initramfs") {
+        return Vec::new();
+    }
+    // `kernel8.img` goes with `initramfs8`, `kernel_2712.img` with `initramfs_2712`.
+    let (dir, name) = kernel
+        .rsplit_once('/')
+        .map_or(("", kernel), |(d, n)| (&kernel[..=d.len()], n));
+    let Some(kind) = name
+        .strip_prefix("kernel")
+        .and_then(|n| n.strip_suffix(".img"))
+    else {
+        return Vec::new();
+    };
+    let path = format!("{dir}initramfs{kind}");
+    match super::files::presence(boot, &path) {
+        super::files::Presence::Missing => Vec::new(),
+        _ => vec![path],
+    }
+}
+
+/// Returns how the versions of the kernels end that Raspberry Pi OS puts under such a name.
+pub(crate) fn flavour(kernel: &str) -> Option<&'static str> {
+    Some(match kernel.rsplit('/').next()? {
+        "kernel8.img" => "-v8",
+        "kernel_2712.img" => "-2712",
+        "kernel7l.img" => "-v7l",
+        "kernel7.img" => "-v7",
+        "kernel.img" => "-v6",
+        _ => return None,
+    })
+}
+
+/// Returns how the device trees of a model are named: the Raspberry Pi kernel's way, then upstream's.
+fn tree_names(model: Model) -> [&'static str; 2] {
+    match model {
+        Model::Pi3 => ["bcm2710-rpi-*.dtb", "bcm2837-rpi-*.dtb"],
+        Model::Pi4 => ["bcm2711-rpi-*.dtb", "bcm2711-rpi-*.dtb"],
+        Model::Pi5 => ["bcm2712-rpi-*.dtb", "bcm2712*.dtb"],
+    }
+}
+
+fn has_tree(
+    boot: &dyn BootFiles,
+    config: &Config,
+    names: &[String],
+    model: Model,
+    prefix: &str,
+) -> bool {
+    match config.value(model, "device_tree") {
+        // An empty value turns device trees off: what then boots, boots without.
+        Some("") => return true,
+        Some(named) => return is_there(boot, &under(prefix, named)),
+        None => {}
+    }
+    let (dir, stem) = prefix.rsplit_once('/').unwrap_or(("", prefix));
+    let in_dir = match dir {
+        "" => names.to_vec(),
+        dir => boot.names(dir).unwrap_or_default(),
+    };
+    tree_names(model).iter().any(|pattern| {
+        let (start, end) = pattern.split_once('*').unwrap_or((pattern, ""));
+        let start = format!("{stem}{start}");
+        in_dir
+            .iter()
+            .any(|n| n.starts_with(&start) && n.ends_with(end))
+    })
+}
+
+/// Returns what of a model's own firmware is missing; that of a Raspberry Pi 5 is in its EEPROM.
+fn firmware_missing(config: &Config, names: &[String], model: Model) -> Vec<String> {
+    let has = |name: &str| names.iter().any(|n| n == name);
+    let kind = match model {
+        Model::Pi5 => return Vec::new(),
+        Model::Pi4 => "4",
+        Model::Pi3 => "",
+    };
+    let variant = if config.is_on(model, "start_x") {
+        "x"
+    } else if config.is_on(model, "start_debug") {
+        "db"
+    } else if config.value(model, "gpu_mem") == Some("16") {
+        "cd"
+    } else {
+        ""
+    };
+    let joint = if kind.is_empty() && matches!(variant, "x" | "db" | "cd") {
+        "_"
+    } else {
+        ""
+    };
+    let usual = |stem: &str, end: &str| format!("{stem}{kind}{joint}{variant}{end}");
+    let files = [
+        ("start_file", "start", ".elf"),
+        ("fixup_file", "fixup", ".dat"),
+    ];
+    let wanted = files.map(|(key, stem, end)| match config.value(model, key) {
+        Some(named) => named.to_string(),
+        None => usual(stem, end),
+    });
+    wanted
+        .iter()
+        .filter(|name| !has(name))
+        .map(|name| format!("{name}, firmware of a {model}, is not in the boot folder"))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,227 @@
+//! Whether a pair of halves would boot what is wanted, and if not, why.
+//!
+//! Each reason is a sentence that names a file. What is only unusual is none: a refusal that comes too
+//! easily gets forced out of habit. Not for what the server exports.
+
+mod line;
+
+use anyhow::Result;
+
+use super::arch::{self, Arch};
+use super::files::{BootFiles, Presence, is_there, presence, text};
+use super::fstab;
+use super::initramfs::mounting;
+use super::kernel;
+use super::plan::{PXE_LIMIT, RPI_LIMIT, recognise};
+use super::pxelinux;
+use super::rpi;
+use super::want::{Loader, RootPlace, Want};
+
+/// Where the node's own mounts are written down, in the root half.
+const FSTAB: &str = "etc/fstab";
+
+/// One way this boot half may be booted: a model, or the one label.
+struct Way {
+    /// For which machine, in brackets behind a file's name; empty where there is only one.
+    whom: String,
+    kernel: String,
+    initramfs: Vec<String>,
+    /// The file the command line is in, and the line.
+    file: String,
+    line: Option<String>,
+    limit: usize,
+}
+
+/// Returns why this pair of halves would not boot as wanted, a sentence each; empty when it is sound.
+///
+/// `boot_mount` and `boot_spec` are what the root's fstab has to say: `/boot/firmware`, and
+/// `10.0.0.1:/srv/netbe/…/boot`. What cannot be read is a reason, not an error.
+pub fn verify(
+    boot: &dyn BootFiles,
+    root: &dyn BootFiles,
+    want: &Want<'_>,
+    boot_mount: &str,
+    boot_spec: &str,
+) -> Result<Vec<String>> {
+    let mut reasons = Vec::new();
+    let ways = match want.loader.or_else(|| recognise(boot)) {
+        None => {
+            reasons
+                .push("the boot folder holds the files of no loader that netbe knows".to_string());
+            Vec::new()
+        }
+        Some(Loader::Rpi) => rpi_ways(boot, &mut reasons),
+        Some(Loader::Pxelinux) => pxe_ways(boot, root, &mut reasons),
+    };
+    for way in &ways {
+        check_files(boot, root, way, &mut reasons);
+        let how = mounting(root, !way.initramfs.is_empty());
+        match &way.line {
+            None => reasons.push(format!("{} is missing", way.file)),
+            Some(text) => reasons.extend(line::check(&way.file, text, want, how, way.limit)),
+        }
+    }
+    if matches!(want.root, RootPlace::Nfs { .. }) {
+        check_fstab(root, boot_mount, boot_spec, &mut reasons);
+    }
+    let mut seen = Vec::new();
+    reasons.retain(|reason| {
+        let is_new = !seen.contains(reason);
+        seen.push(reason.clone());
+        is_new
+    });
+    Ok(reasons)
+}
+
+fn rpi_ways(boot: &dyn BootFiles, reasons: &mut Vec<String>) -> Vec<Way> {
+    match presence(boot, rpi::CONFIG) {
+        Presence::There => {}
+        // An empty one is as good as any: every setting has a default.
+        Presence::Empty => {}
+        Presence::Missing => reasons.push("config.txt is missing".to_string()),
+        Presence::Unreadable(why) => reasons.push(format!("config.txt cannot be read: {why}")),
+    }
+    let read = rpi::config(boot).and_then(|config| Ok((rpi::loads(boot, &config)?, config)));
+    let (loads, config) = match read {
+        Ok(read) => read,
+        Err(e) => {
+            reasons.push(format!("config.txt cannot be read: {e}"));
+            return Vec::new();
+        }
+    };
+    for (file, number) in &config.long_lines {
+        reasons.push(format!(
+            "{file} line {number} is longer than {} characters, and the firmware cuts it there",
+            rpi::config::LINE_LIMIT
+        ));
+    }
+    let mut ways = Vec::new();
+    for load in loads {
+        if let Some(prefix) = &load.ignored_prefix {
+            reasons.push(format!(
+                "config.txt asks for os_prefix={prefix}, under which the {} has no kernel or device tree: the \
+                 firmware would pass over it",
+                load.model
+            ));
+        }
+        reasons.extend(load.missing);
+        let line = match text(boot, &load.cmdline) {
+            Ok(line) => line,
+            Err(e) => {
+                reasons.push(format!("{} cannot be read: {e}", load.cmdline));
+                continue;
+            }
+        };
+        ways.push(Way {
+            whom: format!(" ({})", load.model),
+            kernel: load.kernel,
+            initramfs: load.initramfs,
+            file: load.cmdline,
+            line,
+            limit: RPI_LIMIT,
+        });
+    }
+    ways
+}
+
+fn pxe_ways(boot: &dyn BootFiles, root: &dyn BootFiles, reasons: &mut Vec<String>) -> Vec<Way> {
+    if arch::of_root(root).is_some_and(Arch::is_x86) {
+        let missing = pxelinux::PROGRAMS
+            .iter()
+            .filter(|name| !is_there(boot, name));
+        reasons.extend(
+            missing.map(|name| format!("{name}, which a BIOS starts, is not in the boot folder")),
+        );
+    }
+    let files = pxelinux::configurations(boot).unwrap_or_default();
+    if files.is_empty() {
+        reasons.push(format!("{} is missing", pxelinux::DEFAULT));
+    }
+    let mut ways = Vec::new();
+    for file in files {
+        let loads = pxelinux::read(boot, &file).and_then(|read| {
+            read.map(|(menu, _)| pxelinux::loads(&menu, &file))
+                .transpose()
+        });
+        match loads {
+            Ok(None) => {}
+            Ok(Some(loads)) => ways.push(Way {
+                whom: String::new(),
+                kernel: loads.kernel,
+                initramfs: loads.initramfs,
+                file,
+                line: Some(loads.append),
+                limit: PXE_LIMIT,
+            }),
+            Err(e) => reasons.push(format!("{e:#}")),
+        }
+    }
+    ways
+}
+
+/// Checks that kernel and initramfs are there, and that the root half has modules of that kernel.
+fn check_files(boot: &dyn BootFiles, root: &dyn BootFiles, way: &Way, reasons: &mut Vec<String>) {
+    let mut is_loadable = |what: &str, path: &str| {
+        // Absolute in PXELINUX's files: from the top of what TFTP serves, where another node's may lie.
+        if path.starts_with('/') || path.contains("::") || path.contains("://") {
+            reasons.push(format!(
+                "{} loads the {what} {path}, which is not in this boot folder",
+                way.file
+            ));
+            return false;
+        }
+        let fault = match presence(boot, path) {
+            Presence::There => return true,
+            Presence::Missing => "is missing".to_string(),
+            Presence::Empty => "is empty".to_string(),
+            Presence::Unreadable(why) => format!("cannot be read: {why}"),
+        };
+        reasons.push(format!("the {what} {path}{} {fault}", way.whom));
+        false
+    };
+    for path in &way.initramfs {
+        is_loadable("initramfs", path);
+    }
+    if !is_loadable("kernel", &way.kernel) {
+        return;
+    }
+    let version = kernel::version_of(boot, &way.kernel)
+        .or_else(|| kernel::version_in_name(&way.kernel).map(str::to_string));
+    if let Some(version) = version
+        && !kernel::has_modules(root, &version)
+    {
+        reasons.push(format!(
+            "the kernel {}{} is version {version}, and the root has no modules for it in lib/modules",
+            way.kernel, way.whom
+        ));
+    }
+}
+
+fn check_fstab(root: &dyn BootFiles, boot_mount: &str, boot_spec: &str, reasons: &mut Vec<String>) {
+    let content = match text(root, FSTAB) {
+        Ok(content) => content.unwrap_or_default(),
+        Err(e) => {
+            reasons.push(format!("{FSTAB} cannot be read: {e}"));
+            return;
+        }
+    };
+    let entries = fstab::entries(&content);
+    for entry in entries.iter().filter(|e| e.file == "/") {
+        reasons.push(format!(
+            "{FSTAB} mounts {} as /, which the kernel command line does already",
+            entry.spec
+        ));
+    }
+    let mounted: Vec<_> = entries.iter().filter(|e| e.file == boot_mount).collect();
+    match mounted.as_slice() {
+        [] => reasons.push(format!(
+            "{FSTAB} does not mount {boot_spec} at {boot_mount}"
+        )),
+        [entry] if entry.is_nfs() && entry.spec == boot_spec => {}
+        [entry] => reasons.push(format!(
+            "{FSTAB} mounts {} at {boot_mount}, not {boot_spec}",
+            entry.spec
+        )),
+        [_, ..] => reasons.push(format!("{FSTAB} mounts several things at {boot_mount}")),
+    }
+}

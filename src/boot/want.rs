@@ -1,0 +1,173 @@
+//! What the boot files of one environment are to say.
+//!
+//! The words of the properties `loader`, `root`, `nfs.version` and `cmdline` as types, and the answer of
+//! planning. Not for reading what the files say now.
+
+use std::fmt;
+use std::net::Ipv4Addr;
+use std::str::FromStr;
+
+use super::ip::Ip;
+use crate::failure::Failure;
+
+/// What reads the boot files on the node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Loader {
+    /// Raspberry Pi firmware: `config.txt`, `cmdline.txt`.
+    Rpi,
+    /// PXELINUX, and U-Boot's `pxe` command: `pxelinux.cfg/default`.
+    Pxelinux,
+}
+
+impl fmt::Display for Loader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Rpi => "rpi",
+            Self::Pxelinux => "pxelinux",
+        })
+    }
+}
+
+impl FromStr for Loader {
+    type Err = Failure;
+
+    fn from_str(text: &str) -> Result<Self, Failure> {
+        match text {
+            "rpi" => Ok(Self::Rpi),
+            "pxelinux" => Ok(Self::Pxelinux),
+            _ => Err(Failure::usage(format!(
+                "\"{text}\" is no loader: rpi and pxelinux are"
+            ))),
+        }
+    }
+}
+
+/// A version of the NFS protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum NfsVersion {
+    /// Version 3.
+    V3,
+    /// Version 4.1.
+    V4_1,
+    /// Version 4.2.
+    V4_2,
+}
+
+impl fmt::Display for NfsVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V3 => "3",
+            Self::V4_1 => "4.1",
+            Self::V4_2 => "4.2",
+        })
+    }
+}
+
+impl FromStr for NfsVersion {
+    type Err = Failure;
+
+    fn from_str(text: &str) -> Result<Self, Failure> {
+        match text {
+            "3" => Ok(Self::V3),
+            "4.1" => Ok(Self::V4_1),
+            "4.2" => Ok(Self::V4_2),
+            _ => Err(Failure::usage(format!(
+                "\"{text}\" is no NFS version: 3, 4.1 and 4.2 are"
+            ))),
+        }
+    }
+}
+
+/// Where a node's root is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RootPlace {
+    /// On the server.
+    Nfs {
+        /// The server's address; the kernel takes no names here.
+        server: Ipv4Addr,
+        /// The root half's path on the server.
+        path: String,
+        /// The version asked for; `None`: what the environment's own boot path can mount.
+        version: Option<NfsVersion>,
+        /// More mount options, comma-separated.
+        options: Option<String>,
+    },
+    /// On the node's own disk: `PARTUUID=…`, `UUID=…`, `LABEL=…`.
+    Local(String),
+}
+
+/// What the boot files of one environment must say.
+#[derive(Debug, Clone)]
+pub struct Want<'a> {
+    /// The environment, `nog/first`, for comments and labels in generated files.
+    pub name: &'a str,
+    /// The node's name, for a static `ip=`.
+    pub hostname: &'a str,
+    /// The loader; `None`: recognised from the boot files.
+    pub loader: Option<Loader>,
+    /// Where the root is.
+    pub root: RootPlace,
+    /// The node's address.
+    pub ip: Ip,
+    /// Kernel arguments of the property `cmdline`, each to be present once.
+    pub add: &'a [String],
+    /// Kernel arguments an earlier value of it added, to be taken out unless also in `add`.
+    pub remove: &'a [String],
+    /// Kernel arguments taken out earlier for an NFS root, to come back for a local one.
+    pub stash: &'a [String],
+    /// Programs to be placed beside a `pxelinux.cfg`, where they are missing or differ.
+    pub pxe: Option<PxeBinaries>,
+}
+
+/// The programs PXELINUX consists of.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PxeBinaries {
+    /// `pxelinux.0`.
+    pub pxelinux: Vec<u8>,
+    /// `ldlinux.c32`, which it loads first.
+    pub ldlinux: Vec<u8>,
+}
+
+impl fmt::Debug for PxeBinaries {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PxeBinaries")
+            .field("pxelinux", &self.pxelinux.len())
+            .field("ldlinux", &self.ldlinux.len())
+            .finish()
+    }
+}
+
+/// What has to be written so that the boot half says what is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Plan {
+    /// The loader the files are for.
+    pub loader: Loader,
+    /// Files of the boot half that change, path and whole new content; empty when nothing does.
+    pub writes: Vec<(String, Vec<u8>)>,
+    /// Arguments taken out because they only make sense for a root on a disk, in their order.
+    ///
+    /// `rw` and `ip=…` are among them when the line had them before it was turned to NFS, so that
+    /// [`Want::stash`] tells the whole of what a local line looked like.
+    pub stripped: Vec<String>,
+    /// Sentences worth telling a person; none of them stops the node from booting.
+    pub notes: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_round_trip() {
+        for word in ["rpi", "pxelinux"] {
+            assert_eq!(word.parse::<Loader>().unwrap().to_string(), word);
+        }
+        for word in ["3", "4.1", "4.2"] {
+            assert_eq!(word.parse::<NfsVersion>().unwrap().to_string(), word);
+        }
+        for word in ["", "4", "4.0", "v3", " 3"] {
+            assert!(word.parse::<NfsVersion>().is_err());
+        }
+        assert!("grub".parse::<Loader>().is_err());
+    }
+}
