@@ -88,48 +88,13 @@ fn check_added(add: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// Turns a line to NFS; returns what only made sense on it for a root on a disk.
 fn to_nfs(line: &mut Line, tokens: &nfs::Tokens, want: &Want<'_>) -> Result<Vec<String>> {
     let root = sole_root(line, None)?;
     // Only a line that named a disk tells what such a line of this environment looks like.
     let was_local = root.is_some_and(|at| !nfs::is_nfs(line.get(at)));
-    let ip = want.ip.argument(want.hostname);
     let read_only = want.add.iter().any(|t| t == "ro");
-    let mut stripped = Vec::new();
-    let mut at = 0;
-    while at < line.tokens().count() {
-        let token = line.get(at).to_string();
-        let kept = want.add.iter().any(|t| same_token(t, &token));
-        let fate = if kept {
-            Fate::Keep
-        } else {
-            fate(&token, read_only)
-        };
-        match fate {
-            Fate::Root if nfs::is_nfs(&token) == was_local => {
-                // The other side's `root=` beside the one that is replaced; see `sole_root`.
-                if !was_local {
-                    stripped.push(token);
-                }
-                line.remove(at);
-                continue;
-            }
-            Fate::Disk => {
-                if was_local || token != "rw" {
-                    stripped.push(token);
-                }
-                line.remove(at);
-                continue;
-            }
-            Fate::Gone => {
-                line.remove(at);
-                continue;
-            }
-            Fate::Root => stripped.extend(was_local.then_some(token)),
-            Fate::Address | Fate::Writable => stripped.extend(was_local.then_some(token)),
-            Fate::Keep => {}
-        }
-        at += 1;
-    }
+    let stripped = strip(line, was_local, read_only, want.add);
     let mut at = replace_or_insert(line, "root", Some(&tokens.root), None)?.unwrap_or(0);
     if let Some(place) = replace_or_insert(line, "nfsroot", tokens.nfsroot.as_deref(), Some(at))? {
         at = place;
@@ -138,8 +103,37 @@ fn to_nfs(line: &mut Line, tokens: &nfs::Tokens, want: &Want<'_>) -> Result<Vec<
         line.insert(at + 1, "rw");
     }
     at += usize::from(line.tokens().nth(at + 1) == Some("rw"));
+    let ip = want.ip.argument(want.hostname);
     replace_or_insert(line, "ip", Some(&ip), Some(at))?;
     Ok(stripped)
+}
+
+/// Takes out what has no place on a line for NFS, and returns what belongs to one for a disk.
+fn strip(line: &mut Line, was_local: bool, read_only: bool, keep: &[String]) -> Vec<String> {
+    let mut stripped = Vec::new();
+    let mut at = 0;
+    while at < line.tokens().count() {
+        let token = line.get(at).to_string();
+        let fate = match keep.iter().any(|t| same_token(t, &token)) {
+            true => Fate::Keep,
+            false => fate(&token, read_only),
+        };
+        let (goes, belongs) = match fate {
+            Fate::Keep => (false, false),
+            Fate::Gone => (true, false),
+            Fate::Disk => (true, was_local || token != "rw"),
+            Fate::Address | Fate::Writable => (false, was_local),
+            // Beside the root that is replaced only one of the other kind can stand: see `sole_root`.
+            Fate::Root => (nfs::is_nfs(&token) == was_local, !nfs::is_nfs(&token)),
+        };
+        if goes {
+            line.remove(at);
+        } else {
+            at += 1;
+        }
+        stripped.extend(belongs.then_some(token));
+    }
+    stripped
 }
 
 /// What becomes of a token when a line is turned to NFS.
@@ -184,52 +178,53 @@ fn fate(token: &str, read_only: bool) -> Fate {
     }
 }
 
+/// Turns a line to a root on a disk; one that is for a disk already is only told which.
 fn to_local(line: &mut Line, spec: &str, want: &Want<'_>) -> Result<()> {
     let root = format!("root={spec}");
     if !is_one_token(&root) {
         return Err(Failure::failed(format!("\"{spec}\" cannot stand behind root=")).into());
     }
     let chosen = sole_root(line, Some(&root))?;
-    let was_nfs = chosen.is_some_and(|at| nfs::is_nfs(line.get(at)))
-        || !line.find("nfsroot").is_empty()
-        || line
-            .find("root")
-            .iter()
-            .any(|&at| nfs::is_nfs(line.get(at)));
-    if let Some(at) = chosen {
-        line.set(at, &root);
-        for other in line.find("root").into_iter().rev().filter(|&o| o != at) {
-            line.remove(other);
+    let roots = line.find("root");
+    let was_nfs =
+        roots.iter().any(|&at| nfs::is_nfs(line.get(at))) || !line.find("nfsroot").is_empty();
+    match chosen {
+        Some(at) => {
+            line.set(at, &root);
+            for other in roots.into_iter().rev().filter(|&other| other != at) {
+                line.remove(other);
+            }
         }
-    } else {
-        line.push(&root);
+        None => line.push(&root),
     }
-    if !was_nfs {
-        return Ok(());
+    if was_nfs {
+        drop_nfs(line, want);
+        let mut at = line.find("root").first().map_or(0, |at| at + 1);
+        for token in want.stash {
+            if !same_name(name_of(token), "root") && !line.has(token) {
+                line.insert(at, token);
+                at += 1;
+            }
+        }
     }
-    let back = |t: &str| want.stash.iter().chain(want.add).any(|s| same_token(s, t));
-    let mut at = line.tokens().count();
-    while at > 0 {
-        at -= 1;
+    Ok(())
+}
+
+/// Takes out what only makes sense for a root on a server.
+fn drop_nfs(line: &mut Line, want: &Want<'_>) {
+    for at in (0..line.tokens().count()).rev() {
         let token = line.get(at);
-        let gone = match fate(token, false) {
+        let goes = match fate(token, false) {
             Fate::Gone | Fate::Address => true,
             // What the stash holds is all a local line had; without one, nothing says `rw` was not its.
             Fate::Writable => !want.stash.is_empty(),
             _ => same_name(name_of(token), "nfsroot"),
         };
-        if gone && !back(token) {
+        let mut staying = want.stash.iter().chain(want.add);
+        if goes && !staying.any(|t| same_token(t, token)) {
             line.remove(at);
         }
     }
-    let mut at = line.find("root").first().map_or(0, |at| at + 1);
-    for token in want.stash {
-        if !same_name(name_of(token), "root") && !line.has(token) {
-            line.insert(at, token);
-            at += 1;
-        }
-    }
-    Ok(())
 }
 
 /// Returns where the one `root=` stands that is to be replaced; repeated ones that say the same are one.

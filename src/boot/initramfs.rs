@@ -32,13 +32,13 @@ pub struct Mounting {
     /// Who mounts.
     pub mounter: Mounter,
     /// Whether a hook puts `mount.nfs` into the initramfs, which can do what klibc's `nfsmount` cannot.
-    pub helper: bool,
+    pub has_mount_nfs: bool,
 }
 
 impl Mounting {
     /// Returns whether klibc's `nfsmount`, or its offspring, does the mounting.
     pub fn is_klibc(self) -> bool {
-        !self.helper && matches!(self.mounter, Mounter::InitramfsTools | Mounter::Mkinitcpio)
+        !self.has_mount_nfs && matches!(self.mounter, Mounter::InitramfsTools | Mounter::Mkinitcpio)
     }
 }
 
@@ -51,7 +51,7 @@ pub fn mounting(root: &dyn BootFiles, has_initramfs: bool) -> Mounting {
     };
     Mounting {
         mounter,
-        helper: mounter == Mounter::InitramfsTools && has_mount_hook(root),
+        has_mount_nfs: mounter == Mounter::InitramfsTools && has_mount_hook(root),
     }
 }
 
@@ -161,7 +161,7 @@ mod tests {
             ])
         };
         let mounts = mounting(&with("copy_exec /sbin/mount.nfs /bin/nfsmount\n"), true);
-        assert!(mounts.helper && !mounts.is_klibc());
+        assert!(mounts.has_mount_nfs && !mounts.is_klibc());
         assert!(mounting(&with("  # mount.nfs would be nice\n"), true).is_klibc());
     }
 }

@@ -4,11 +4,14 @@
 //! as the image is unpacked, piece by piece. Garbage gives `None`. Memory stays within [`IMAGE_LIMIT`]
 //! and a few buffers. Not for whether a kernel would start.
 
+mod archive;
 mod unpack;
+
+pub(crate) use archive::{foreign_modules, version_in_initramfs_name};
 
 use std::io::Read;
 
-use super::files::{BootFiles, is_there};
+use super::files::{BootFiles, is_there, text};
 
 /// The largest image looked at, in bytes.
 pub(crate) const IMAGE_LIMIT: usize = 128 << 20;
@@ -42,7 +45,7 @@ pub fn version(image: &[u8]) -> Option<String> {
     let mut left = UNPACKED_LIMIT;
     for reader in unpack::candidates(payload).take(ATTEMPTS) {
         let mut reader = reader.take(left);
-        if let Some(version) = search(&mut reader) {
+        if let Some(version) = search(&mut reader, BANNER, &mut word) {
             return Some(version);
         }
         left = reader.limit();
@@ -88,6 +91,27 @@ pub(crate) fn module_versions(root: &dyn BootFiles) -> Vec<String> {
     versions
 }
 
+/// Returns whether a kernel was built with an option; `None` where its configuration is not at hand.
+pub(crate) fn is_built_in(
+    boot: &dyn BootFiles,
+    root: &dyn BootFiles,
+    version: &str,
+    option: &str,
+) -> Option<bool> {
+    let places = [
+        (boot, format!("config-{version}")),
+        (root, format!("boot/config-{version}")),
+        (root, format!("usr/lib/modules/{version}/config")),
+    ];
+    let found = places
+        .iter()
+        .find_map(|(half, path)| text(*half, path).ok().flatten());
+    found.map(|text| {
+        text.lines()
+            .any(|line| line.strip_prefix(option) == Some("=y"))
+    })
+}
+
 fn module_dirs(version: &str) -> [String; 2] {
     [
         format!("usr/lib/modules/{version}"),
@@ -130,16 +154,30 @@ fn payload(image: &[u8]) -> &[u8] {
     image
 }
 
-/// Looks for the banner in what a reader gives; an error of the reader is the end of it.
-fn search(mut reader: impl Read) -> Option<String> {
-    let overlap = BANNER.len() + VERSION_LIMIT + 2;
+/// Looks for `marker` in what a reader gives until `pick` takes what follows one; an error is the end.
+///
+/// `pick` sees up to [`VERSION_LIMIT`] bytes and one more, and may see the same place twice.
+fn search<T>(
+    mut reader: impl Read,
+    marker: &[u8],
+    pick: &mut dyn FnMut(&[u8]) -> Option<T>,
+) -> Option<T> {
+    let overlap = marker.len() + VERSION_LIMIT + 2;
     let mut window = vec![0; 256 << 10];
     let mut kept = 0;
     loop {
         let read = reader.read(&mut window[kept..]).unwrap_or(0);
         let end = kept + read;
-        if let Some(version) = banner(&window[..end], read == 0) {
-            return Some(version);
+        let mut from = 0;
+        while let Some(at) = find(&window[from..end], marker) {
+            from += at + marker.len();
+            let text = &window[from..end];
+            // What is cut off by the end of the window is seen whole with the next one.
+            if (text.len() > VERSION_LIMIT || read == 0)
+                && let Some(found) = pick(&text[..text.len().min(VERSION_LIMIT + 1)])
+            {
+                return Some(found);
+            }
         }
         if read == 0 {
             return None;
@@ -148,22 +186,6 @@ fn search(mut reader: impl Read) -> Option<String> {
         window.copy_within(end - keep..end, 0);
         kept = keep;
     }
-}
-
-fn banner(bytes: &[u8], is_last: bool) -> Option<String> {
-    let mut from = 0;
-    while let Some(at) = find(&bytes[from..], BANNER) {
-        let text = &bytes[from + at + BANNER.len()..];
-        // A banner cut off by the end of the window is seen whole with the next one.
-        if text.len() > VERSION_LIMIT || is_last {
-            let version = word(&text[..text.len().min(VERSION_LIMIT + 1)]);
-            if version.is_some() {
-                return version;
-            }
-        }
-        from += at + BANNER.len();
-    }
-    None
 }
 
 fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
@@ -178,9 +200,9 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
     None
 }
 
-/// Returns the version a text begins with: up to a blank or a NUL, which has to be there.
+/// Returns the version a text begins with: up to a blank, a slash or a NUL, which has to be there.
 fn word(text: &[u8]) -> Option<String> {
-    let end = text.iter().position(|&b| b == b' ' || b == 0)?;
+    let end = text.iter().position(|b| matches!(b, b' ' | b'/' | 0))?;
     let word = std::str::from_utf8(&text[..end]).ok()?;
     is_version(word).then(|| word.to_string())
 }

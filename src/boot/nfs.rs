@@ -102,24 +102,9 @@ pub fn usual_version(how: Mounting) -> NfsVersion {
 }
 
 fn mount_options(how: Mounting, version: Option<NfsVersion>, more: Option<&str>) -> Result<String> {
-    let more: Vec<&str> = more
-        .unwrap_or_default()
-        .split(',')
-        .map(str::trim)
-        .filter(|o| !o.is_empty())
-        .collect();
-    if let Some(bad) = more
-        .iter()
-        .find(|o| o.chars().any(|c| c.is_whitespace() || ":\"".contains(c)))
-    {
-        return Err(Failure::failed(format!(
-            "the mount option {bad:?} cannot stand on a kernel command line"
-        ))
-        .hint("netbe set nfs.options=…")
-        .into());
-    }
+    let more = split_options(more.unwrap_or_default())?;
     let mut options = Vec::new();
-    if !more.iter().any(|o| is_version(o)) || version.is_some() {
+    if version.is_some() || !more.iter().any(|o| is_version(o)) {
         let version = version.unwrap_or_else(|| usual_version(how));
         options.push(format!("vers={version}"));
     }
@@ -145,6 +130,23 @@ fn mount_options(how: Mounting, version: Option<NfsVersion>, more: Option<&str>)
         return Err(Failure::failed(why).hint(remedy(how)).into());
     }
     Ok(options)
+}
+
+fn split_options(text: &str) -> Result<Vec<&str>> {
+    let options: Vec<&str> = text
+        .split(',')
+        .map(str::trim)
+        .filter(|o| !o.is_empty())
+        .collect();
+    let is_bad = |o: &&&str| o.chars().any(|c| c.is_whitespace() || ":\"".contains(c));
+    match options.iter().find(is_bad) {
+        Some(bad) => Err(Failure::failed(format!(
+            "the mount option {bad:?} cannot stand on a kernel command line"
+        ))
+        .hint("netbe set nfs.options=…")
+        .into()),
+        None => Ok(options),
+    }
 }
 
 /// Returns why `how` cannot mount with these options, a sentence each; empty when it can.

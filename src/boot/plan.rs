@@ -91,6 +91,7 @@ fn plan_rpi(
     let loads = rpi::loads(boot, &config).context("looking for what config.txt leads to")?;
     let how = mounting_of(boot, root, Some(Loader::Rpi));
     let mut files: Vec<&str> = loads.iter().map(|l| l.cmdline.as_str()).collect();
+    files.sort_unstable();
     files.dedup();
     for file in files {
         let old = text(boot, file)?;

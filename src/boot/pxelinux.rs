@@ -184,6 +184,3 @@ pub(crate) fn loads(menu: &Menu, path: &str) -> Result<Loads> {
         append: append.to_string(),
     })
 }
-
-#[cfg(test)]
-mod tests;

@@ -41,8 +41,6 @@ pub(crate) struct Loads {
     pub(crate) model: Model,
     /// The kernel's path in the boot half, whether or not it is there.
     pub(crate) kernel: String,
-    /// Whether `config.txt` names that kernel.
-    pub(crate) kernel_is_named: bool,
     /// The initramfs files, there or not; those of `auto_initramfs` only where they are.
     pub(crate) initramfs: Vec<String>,
     /// The file with the command line.
@@ -99,12 +97,13 @@ pub(crate) fn loads(boot: &dyn BootFiles, config: &Config) -> std::io::Result<Ve
 
 fn loads_of(boot: &dyn BootFiles, config: &Config, names: &[String], model: Model) -> Loads {
     let wanted = prefix(config, model);
-    let (kernel, kernel_is_named) = kernel(boot, config, model, &wanted);
+    let kernel = kernel(boot, config, model, &wanted);
     let tree = has_tree(boot, config, names, model, &wanted);
     // The firmware passes over a prefix under which kernel or device tree are missing, without a word.
-    let is_ignored = !wanted.is_empty() && !(is_there(boot, &kernel) && tree);
+    let is_viable = is_there(boot, &kernel) && tree;
+    let is_ignored = !wanted.is_empty() && !is_viable;
     let (prefix, kernel, tree) = if is_ignored {
-        let (kernel, _) = self::kernel(boot, config, model, "");
+        let kernel = self::kernel(boot, config, model, "");
         (
             String::new(),
             kernel,
@@ -137,7 +136,6 @@ fn loads_of(boot: &dyn BootFiles, config: &Config, names: &[String], model: Mode
             .then_some(wanted)
             .filter(|_| config.value(model, "os_prefix").is_some()),
         kernel,
-        kernel_is_named,
         missing,
     }
 }
@@ -158,10 +156,10 @@ fn under(prefix: &str, name: &str) -> String {
     }
 }
 
-/// Returns the kernel a model loads, and whether `config.txt` names it.
-fn kernel(boot: &dyn BootFiles, config: &Config, model: Model, prefix: &str) -> (String, bool) {
+/// Returns the kernel a model loads.
+fn kernel(boot: &dyn BootFiles, config: &Config, model: Model, prefix: &str) -> String {
     if let Some(named) = config.value(model, "kernel").filter(|k| !k.is_empty()) {
-        return (under(prefix, named), true);
+        return under(prefix, named);
     }
     let is_wide = match config.value(model, "arm_64bit") {
         Some(value) => value != "0",
@@ -175,7 +173,7 @@ fn kernel(boot: &dyn BootFiles, config: &Config, model: Model, prefix: &str) -> 
     };
     let paths: Vec<String> = names.iter().map(|name| under(prefix, name)).collect();
     let found = paths.iter().find(|path| is_there(boot, path));
-    (found.unwrap_or(&paths[0]).clone(), false)
+    found.unwrap_or(&paths[0]).clone()
 }
 
 fn initramfs(
@@ -297,6 +295,3 @@ fn firmware_missing(config: &Config, names: &[String], model: Model) -> Vec<Stri
         .map(|name| format!("{name}, firmware of a {model}, is not in the boot folder"))
         .collect()
 }
-
-#[cfg(test)]
-mod tests;

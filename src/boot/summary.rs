@@ -121,6 +121,3 @@ pub fn origin(cmdline: &str) -> Option<Origin> {
         ip: line.value("ip").and_then(super::ip::Ip::from_argument),
     })
 }
-
-#[cfg(test)]
-mod tests;

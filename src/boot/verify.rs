@@ -3,6 +3,7 @@
 //! Each reason is a sentence that names a file. What is only unusual is none: a refusal that comes too
 //! easily gets forced out of habit. Not for what the server exports.
 
+mod files;
 mod line;
 
 use anyhow::Result;
@@ -11,7 +12,6 @@ use super::arch::{self, Arch};
 use super::files::{BootFiles, Presence, is_there, presence, text};
 use super::fstab;
 use super::initramfs::mounting;
-use super::kernel;
 use super::plan::{PXE_LIMIT, RPI_LIMIT, recognise};
 use super::pxelinux;
 use super::rpi;
@@ -24,7 +24,8 @@ const FSTAB: &str = "etc/fstab";
 struct Way {
     /// For which machine, in brackets behind a file's name; empty where there is only one.
     whom: String,
-    kernel: String,
+    /// The kernel's path; `None` where its absence has been told.
+    kernel: Option<String>,
     initramfs: Vec<String>,
     /// The file the command line is in, and the line.
     file: String,
@@ -44,6 +45,7 @@ pub fn verify(
     boot_spec: &str,
 ) -> Result<Vec<String>> {
     let mut reasons = Vec::new();
+    let is_nfs = matches!(want.root, RootPlace::Nfs { .. });
     let ways = match want.loader.or_else(|| recognise(boot)) {
         None => {
             reasons
@@ -54,14 +56,14 @@ pub fn verify(
         Some(Loader::Pxelinux) => pxe_ways(boot, root, &mut reasons),
     };
     for way in &ways {
-        check_files(boot, root, way, &mut reasons);
+        reasons.extend(files::check(boot, root, way, is_nfs));
         let how = mounting(root, !way.initramfs.is_empty());
         match &way.line {
             None => reasons.push(format!("{} is missing", way.file)),
             Some(text) => reasons.extend(line::check(&way.file, text, want, how, way.limit)),
         }
     }
-    if matches!(want.root, RootPlace::Nfs { .. }) {
+    if is_nfs {
         check_fstab(root, boot_mount, boot_spec, &mut reasons);
     }
     let mut seen = Vec::new();
@@ -75,11 +77,10 @@ pub fn verify(
 
 fn rpi_ways(boot: &dyn BootFiles, reasons: &mut Vec<String>) -> Vec<Way> {
     match presence(boot, rpi::CONFIG) {
-        Presence::There => {}
         // An empty one is as good as any: every setting has a default.
-        Presence::Empty => {}
+        Presence::There | Presence::Empty => {}
         Presence::Missing => reasons.push("config.txt is missing".to_string()),
-        Presence::Unreadable(why) => reasons.push(format!("config.txt cannot be read: {why}")),
+        Presence::Unreadable(_) => {}
     }
     let read = rpi::config(boot).and_then(|config| Ok((rpi::loads(boot, &config)?, config)));
     let (loads, config) = match read {
@@ -89,39 +90,44 @@ fn rpi_ways(boot: &dyn BootFiles, reasons: &mut Vec<String>) -> Vec<Way> {
             return Vec::new();
         }
     };
-    for (file, number) in &config.long_lines {
-        reasons.push(format!(
+    let long_lines = config.long_lines.iter().map(|(file, number)| {
+        format!(
             "{file} line {number} is longer than {} characters, and the firmware cuts it there",
             rpi::config::LINE_LIMIT
+        )
+    });
+    reasons.extend(long_lines);
+    let ways = loads
+        .into_iter()
+        .filter_map(|load| rpi_way(boot, load, reasons));
+    ways.collect()
+}
+
+fn rpi_way(boot: &dyn BootFiles, load: rpi::Loads, reasons: &mut Vec<String>) -> Option<Way> {
+    if let Some(prefix) = &load.ignored_prefix {
+        reasons.push(format!(
+            "config.txt asks for os_prefix={prefix}, under which the {} has no kernel or device tree: the \
+             firmware would pass over it",
+            load.model
         ));
     }
-    let mut ways = Vec::new();
-    for load in loads {
-        if let Some(prefix) = &load.ignored_prefix {
-            reasons.push(format!(
-                "config.txt asks for os_prefix={prefix}, under which the {} has no kernel or device tree: the \
-                 firmware would pass over it",
-                load.model
-            ));
-        }
-        reasons.extend(load.missing);
-        let line = match text(boot, &load.cmdline) {
-            Ok(line) => line,
-            Err(e) => {
-                reasons.push(format!("{} cannot be read: {e}", load.cmdline));
-                continue;
-            }
-        };
-        ways.push(Way {
+    let kernel_is_missing = !is_there(boot, &load.kernel);
+    reasons.extend(load.missing);
+    match text(boot, &load.cmdline) {
+        Ok(line) => Some(Way {
             whom: format!(" ({})", load.model),
-            kernel: load.kernel,
+            // One that is missing has been told already.
+            kernel: Some(load.kernel).filter(|_| !kernel_is_missing),
             initramfs: load.initramfs,
             file: load.cmdline,
             line,
             limit: RPI_LIMIT,
-        });
+        }),
+        Err(e) => {
+            reasons.push(format!("{} cannot be read: {e}", load.cmdline));
+            None
+        }
     }
-    ways
 }
 
 fn pxe_ways(boot: &dyn BootFiles, root: &dyn BootFiles, reasons: &mut Vec<String>) -> Vec<Way> {
@@ -147,7 +153,7 @@ fn pxe_ways(boot: &dyn BootFiles, root: &dyn BootFiles, reasons: &mut Vec<String
             Ok(None) => {}
             Ok(Some(loads)) => ways.push(Way {
                 whom: String::new(),
-                kernel: loads.kernel,
+                kernel: Some(loads.kernel),
                 initramfs: loads.initramfs,
                 file,
                 line: Some(loads.append),
@@ -157,44 +163,6 @@ fn pxe_ways(boot: &dyn BootFiles, root: &dyn BootFiles, reasons: &mut Vec<String
         }
     }
     ways
-}
-
-/// Checks that kernel and initramfs are there, and that the root half has modules of that kernel.
-fn check_files(boot: &dyn BootFiles, root: &dyn BootFiles, way: &Way, reasons: &mut Vec<String>) {
-    let mut is_loadable = |what: &str, path: &str| {
-        // Absolute in PXELINUX's files: from the top of what TFTP serves, where another node's may lie.
-        if path.starts_with('/') || path.contains("::") || path.contains("://") {
-            reasons.push(format!(
-                "{} loads the {what} {path}, which is not in this boot folder",
-                way.file
-            ));
-            return false;
-        }
-        let fault = match presence(boot, path) {
-            Presence::There => return true,
-            Presence::Missing => "is missing".to_string(),
-            Presence::Empty => "is empty".to_string(),
-            Presence::Unreadable(why) => format!("cannot be read: {why}"),
-        };
-        reasons.push(format!("the {what} {path}{} {fault}", way.whom));
-        false
-    };
-    for path in &way.initramfs {
-        is_loadable("initramfs", path);
-    }
-    if !is_loadable("kernel", &way.kernel) {
-        return;
-    }
-    let version = kernel::version_of(boot, &way.kernel)
-        .or_else(|| kernel::version_in_name(&way.kernel).map(str::to_string));
-    if let Some(version) = version
-        && !kernel::has_modules(root, &version)
-    {
-        reasons.push(format!(
-            "the kernel {}{} is version {version}, and the root has no modules for it in lib/modules",
-            way.kernel, way.whom
-        ));
-    }
 }
 
 fn check_fstab(root: &dyn BootFiles, boot_mount: &str, boot_spec: &str, reasons: &mut Vec<String>) {

@@ -88,6 +88,7 @@ impl Bench {
             .into_iter()
             .flatten()
             .flatten()
+            .filter(|node| node.file_name().as_encoded_bytes().starts_with(b"n"))
             .filter_map(|node| fs::read_dir(node.path().join("envs")).ok())
             .map(Iterator::count)
             .sum::<usize>();

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 const INITRAMFS: Mounting = Mounting {
     mounter: Mounter::InitramfsTools,
-    helper: false,
+    has_mount_nfs: false,
 };
 
 fn nfs_root() -> RootPlace {
@@ -94,7 +94,7 @@ fn lines_are_turned_to_nfs() {
 fn dracut_is_told_in_root_alone() {
     let dracut = Mounting {
         mounter: Mounter::Dracut,
-        helper: false,
+        has_mount_nfs: false,
     };
     let text = format!("quiet {NFS} splash");
     let edited = edit(&text, &want(nfs_root()), dracut)

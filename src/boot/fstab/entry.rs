@@ -83,7 +83,7 @@ pub(super) fn escape(value: &str) -> String {
     for c in value.chars() {
         match c {
             ' ' | '\t' | '\n' | '\r' | '\\' | '#' => {
-                escaped.push_str(&format!("\\{:03o}", u32::from(c)))
+                escaped.push_str(&format!("\\{:03o}", u32::from(c)));
             }
             c => escaped.push(c),
         }

@@ -5,7 +5,7 @@ const SERVER: Ipv4Addr = Ipv4Addr::new(10, 0, 0, 1);
 fn how(mounter: Mounter) -> Mounting {
     Mounting {
         mounter,
-        helper: false,
+        has_mount_nfs: false,
     }
 }
 
@@ -109,7 +109,7 @@ fn what_klibc_cannot_mount_is_an_error_unless_a_hook_helps() {
         let klibc = how(Mounter::InitramfsTools);
         assert!(text(klibc, version, options).contains(word));
         let helped = Mounting {
-            helper: true,
+            has_mount_nfs: true,
             ..klibc
         };
         assert!(!text(helped, version, options).contains("error"));

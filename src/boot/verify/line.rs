@@ -42,7 +42,8 @@ pub(super) fn check(
             }
         }
         RootPlace::Nfs { server, path, .. } => {
-            reasons.extend(check_nfs(file, &line, &server.to_string(), path, how));
+            let server = server.to_string();
+            reasons.extend(check_nfs(file, &line, &server, path, how));
             let read_only = want.add.iter().any(|t| t == "ro");
             if !read_only && (!line.has("rw") || line.has("ro")) {
                 reasons.push(format!(

@@ -34,14 +34,9 @@ pub(super) fn usual_mount(root: &Tree) -> Result<&'static str> {
     Ok(if firmware { FIRMWARE } else { BOOT })
 }
 
-/// Returns whether the firmware of a Raspberry Pi would find its configuration in a tree.
-pub(super) fn is_firmware(tree: &Tree, at: &str) -> Result<bool> {
-    for name in FIRMWARE_FILES {
-        if tree.metadata(&format!("{at}/{name}"))?.is_some() {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+/// Returns whether a name in a boot half is one that only the firmware of a Raspberry Pi reads.
+pub(super) fn is_firmware_file(name: &str) -> bool {
+    FIRMWARE_FILES.contains(&name)
 }
 
 /// Copies the boot half from a directory of this machine, and returns where it is mounted.
@@ -84,7 +79,7 @@ pub(super) fn from_root(target: &Target, progress: &mut dyn Progress) -> Result<
     let root = &target.root_tree;
     let boot_mount = match boot_mount_of(&fstab(root)?) {
         Some(place) => place,
-        None if is_firmware(root, FIRMWARE)? => FIRMWARE.to_string(),
+        None if root.names(FIRMWARE)?.iter().any(|n| is_firmware_file(n)) => FIRMWARE.to_string(),
         None => BOOT.to_string(),
     };
     let place = directory_for(root, &boot_mount)?;

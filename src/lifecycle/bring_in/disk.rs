@@ -9,18 +9,17 @@ use anyhow::{Context, Result};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
+use super::find::{Root, find_boot, find_root, is_named};
 use super::fstab::{Line, boot_mount_of, lines};
-use super::system::{Likeness, likeness};
 use super::{Progress, Target, boot_half, counting, directory};
-use crate::failure::Failure;
 use crate::storage::beneath::{Tree, descriptor_path};
 use crate::storage::copy::{self, Rules};
-use crate::storage::image::{Access, Filesystem, Mounted, Partition, copy_fat, partitions};
+use crate::storage::image::{
+    Access, Filesystem, Mounted, Partition, copy_fat, fat_names, partitions,
+};
 
-/// Subvolumes that distributions keep their root in, tried after the one that is mounted by default.
-const ROOT_SUBVOLUMES: [&str; 4] = ["@", "@rootfs", "root", "@root"];
 /// Mounts the top of a btrfs, whatever its default subvolume is.
-const BTRFS_TOP: &str = "subvolid=5";
+pub(super) const BTRFS_TOP: &str = "subvolid=5";
 
 /// A disk image, or a disk.
 #[derive(Debug)]
@@ -46,7 +45,18 @@ impl Disk {
         Ok(Self { file, access, size })
     }
 
-    fn mount(&self, partition: &Partition, options: &str, scratch: &Path) -> Result<Mounted> {
+    /// Returns the names at the top of a FAT partition.
+    pub(super) fn fat_names(&self, partition: &Partition) -> Result<Vec<String>> {
+        fat_names(&self.file, partition.start, partition.size)
+    }
+
+    /// Mounts one of its filesystems, read-only and unseen.
+    pub(super) fn mount(
+        &self,
+        partition: &Partition,
+        options: &str,
+        scratch: &Path,
+    ) -> Result<Mounted> {
         let filesystem = partition.filesystem.context("no filesystem")?;
         Mounted::open(
             &self.file,
@@ -57,13 +67,6 @@ impl Disk {
             scratch,
         )
     }
-}
-
-/// Where a root was found: its partition, mount options, and the directory in it.
-struct Root<'d> {
-    partition: &'d Partition,
-    options: &'static str,
-    at: &'static str,
 }
 
 /// Copies a system out of its partitions, and returns where the boot half is mounted if it has one of its own.
@@ -83,14 +86,7 @@ pub(super) fn bring(
     let boot = if boot_given {
         None
     } else {
-        find_boot(
-            disk,
-            &all,
-            root.partition,
-            &fstab,
-            boot_mount.as_deref(),
-            target,
-        )?
+        find_boot(disk, &all, root.partition, &fstab, boot_mount.as_deref())?
     };
     carry_others(disk, &all, &root, &lines(&fstab), target, progress, notes)?;
     let Some(boot) = boot else {
@@ -106,145 +102,6 @@ pub(super) fn bring(
     // What lies under a mount point is never seen by the system.
     boot_half::empty(&place)?;
     Ok(Some(boot_mount))
-}
-
-fn find_root<'d>(disk: &Disk, all: &'d [Partition], scratch: &Path) -> Result<Root<'d>> {
-    let mut best: Option<(Likeness, u64, Root<'d>)> = None;
-    let mut failed = None;
-    for partition in all {
-        if !partition.filesystem.is_some_and(Filesystem::can_be_root) {
-            continue;
-        }
-        match look(disk, partition, scratch) {
-            Ok(Some((found, root))) => {
-                let better = best
-                    .as_ref()
-                    .is_none_or(|(likeness, size, _)| (found, partition.size) > (*likeness, *size));
-                if better {
-                    best = Some((found, partition.size, root));
-                }
-            }
-            Ok(None) => {}
-            Err(e) => failed = Some(e.context(format!("partition {}", partition.number))),
-        }
-    }
-    match (best, failed) {
-        (Some((_, _, root)), _) => Ok(root),
-        (None, Some(error)) => Err(error),
-        (None, None) => Err(Failure::failed(
-            "it is a disk without an operating system netbe can read: \
-             none of its partitions has os-release or a shell",
-        )
-        .into()),
-    }
-}
-
-fn look<'d>(
-    disk: &Disk,
-    partition: &'d Partition,
-    scratch: &Path,
-) -> Result<Option<(Likeness, Root<'d>)>> {
-    let found = |options, at, likeness| {
-        let root = Root {
-            partition,
-            options,
-            at,
-        };
-        Some((likeness, root))
-    };
-    {
-        let mounted = disk.mount(partition, "", scratch)?;
-        if let Some(likeness) = likeness(&tree(&mounted)?, "") {
-            return Ok(found("", "", likeness));
-        }
-    }
-    if partition.filesystem != Some(Filesystem::Btrfs) {
-        return Ok(None);
-    }
-    let mounted = disk.mount(partition, BTRFS_TOP, scratch)?;
-    let tree = tree(&mounted)?;
-    Ok(ROOT_SUBVOLUMES
-        .into_iter()
-        .find_map(|at| found(BTRFS_TOP, at, likeness(&tree, at)?)))
-}
-
-fn tree(mounted: &Mounted) -> Result<Tree> {
-    Ok(Tree::open(&descriptor_path(mounted.top()))?)
-}
-
-/// Finds the partition with the boot half: what fstab names, else the one that can only be it.
-fn find_boot<'d>(
-    disk: &Disk,
-    all: &'d [Partition],
-    root: &Partition,
-    fstab: &str,
-    boot_mount: Option<&str>,
-    target: &Target,
-) -> Result<Option<&'d Partition>> {
-    let lines = lines(fstab);
-    if let Some(line) = lines
-        .iter()
-        .find(|line| Some(line.place.as_str()) == boot_mount)
-        && let Some(partition) = all.iter().find(|p| is_named(p, &line.what))
-    {
-        return Ok(Some(partition));
-    }
-    let elsewhere = |p: &Partition| {
-        lines
-            .iter()
-            .any(|line| Some(line.place.as_str()) != boot_mount && is_named(p, &line.what))
-    };
-    let fats: Vec<&Partition> = all
-        .iter()
-        .filter(|p| p.number != root.number && p.filesystem == Some(Filesystem::Fat))
-        .filter(|p| !elsewhere(p))
-        .collect();
-    if boot_mount.is_some()
-        && let [only] = fats[..]
-    {
-        return Ok(Some(only));
-    }
-    // Nothing names it: only firmware files tell it from an EFI system partition.
-    for fat in fats {
-        if has_firmware(disk, fat, target)? {
-            return Ok(Some(fat));
-        }
-    }
-    Ok(None)
-}
-
-fn has_firmware(disk: &Disk, fat: &Partition, target: &Target) -> Result<bool> {
-    let place = tempfile::tempdir_in(&target.scratch)?;
-    copy_fat(
-        &disk.file,
-        fat.start,
-        fat.size,
-        &File::open(place.path())?,
-        &mut |_| {},
-    )?;
-    boot_half::is_firmware(&Tree::open(place.path())?, "")
-}
-
-/// Returns whether the first field of an fstab line means a partition.
-fn is_named(partition: &Partition, what: &str) -> bool {
-    let Some((key, value)) = what.split_once('=') else {
-        return what
-            .strip_prefix("/dev/disk/by-")
-            .and_then(|rest| rest.split_once('/'))
-            .is_some_and(|(key, value)| {
-                is_named(partition, &format!("{}={value}", key.to_uppercase()))
-            });
-    };
-    let is = |name: &Option<String>| name.as_deref() == Some(value);
-    let is_nearly =
-        |name: &Option<String>| name.as_ref().is_some_and(|n| n.eq_ignore_ascii_case(value));
-    match key {
-        "PARTUUID" => is_nearly(&partition.part_uuid),
-        "UUID" => is_nearly(&partition.uuid),
-        "LABEL" => is(&partition.label),
-        "PARTLABEL" => is(&partition.part_label),
-        _ => false,
-    }
 }
 
 /// Copies what else the system mounts from the same disk: `/home` on a partition or in a subvolume of its own.
@@ -345,4 +202,9 @@ fn copy_from(
     )?;
     directory::note(&report, notes);
     Ok(())
+}
+
+/// Returns a mounted filesystem as a tree.
+pub(super) fn tree(mounted: &Mounted) -> Result<Tree> {
+    Ok(Tree::open(&descriptor_path(mounted.top()))?)
 }

@@ -7,6 +7,7 @@
 mod boot_half;
 mod directory;
 mod disk;
+mod find;
 mod fstab;
 mod stream;
 mod system;

@@ -1,12 +1,13 @@
 //! A system brought in from one file or stream, whatever it turns out to be.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::{IsTerminal, Read};
 use std::os::fd::AsFd;
 
 use anyhow::{Context, Result};
 
-use super::{Progress, Source, Target, counting, disk, system};
+use super::{Progress, Source, Target, disk, system};
 use crate::failure::Failure;
 use crate::storage::archive;
 use crate::storage::image::spool;
@@ -26,35 +27,34 @@ pub(super) fn bring(
     let shown = system::shown(from);
     let (file, total) = open(from)?;
     let stream = file.try_clone()?;
-    progress.phase("reading the source");
-    let (plain_disk, spooled) = {
-        let mut tick = counting(progress, total);
+    let own = {
+        // The reader reports how far it is while what it reads turns out to be something.
+        let (progress, mut done) = (RefCell::new(&mut *progress), 0);
+        let mut tick = |bytes| {
+            done += bytes;
+            progress.borrow_mut().advance(done, total);
+        };
         let mut opened =
             source::open(stream, &mut tick).with_context(|| format!("reading {shown}"))?;
+        let bringing = || format!("bringing in {shown}");
         match opened.kind {
             Kind::Tar => {
-                let unpacked = archive::unpack(&mut opened.content, &target.root_tree)
-                    .with_context(|| format!("bringing in {shown}"))?;
-                notes.extend(unpacked);
+                progress.borrow_mut().phase("unpacking the archive");
+                let unpacked = archive::unpack(&mut opened.content, &target.root_tree);
+                notes.extend(unpacked.with_context(bringing)?);
                 return Ok(None);
             }
-            Kind::Disk if opened.compression.is_none() && total.is_some() => (true, None),
-            Kind::Disk => (
-                false,
-                Some(
-                    spooled(&mut opened.content, target)
-                        .with_context(|| format!("bringing in {shown}"))?,
-                ),
-            ),
+            Kind::Disk if opened.compression.is_none() && total.is_some() => None,
+            Kind::Disk => {
+                progress.borrow_mut().phase("writing out the disk image");
+                Some(spooled(&mut opened.content, target).with_context(bringing)?)
+            }
             other => return Err(refusal(other, &shown, from).into()),
         }
     };
-    let disk = match spooled {
+    let disk = match own {
         Some(own) => disk::Disk::own(own)?,
-        None => {
-            debug_assert!(plain_disk);
-            disk::Disk::foreign(file)?
-        }
+        None => disk::Disk::foreign(file)?,
     };
     disk::bring(&disk, boot_given, target, progress, notes)
         .with_context(|| format!("bringing in {shown}"))

@@ -5,6 +5,8 @@
 //! `/`, so it ends inside; a final link is replaced, never written through. Not for making archives.
 
 mod acl;
+mod header;
+mod kept;
 mod member;
 mod pax;
 mod place;
@@ -24,7 +26,7 @@ use place::Place;
 /// checksum behind the archive has been looked at.
 pub fn unpack(archive: &mut dyn Read, root: &Tree) -> Result<Vec<String>> {
     let mut members = Members::new(archive);
-    let mut place = Place::new(root)?;
+    let mut place = Place::new(root);
     while let Some(member) = members.next()? {
         let name = String::from_utf8_lossy(&member.name).into_owned();
         place
@@ -36,5 +38,5 @@ pub fn unpack(archive: &mut dyn Read, root: &Tree) -> Result<Vec<String>> {
 
 /// Returns whether a stream that begins so is a tar archive, by its first header's checksum.
 pub fn is_tar(head: &[u8]) -> bool {
-    member::is_header(head)
+    header::is_header(head)
 }

@@ -1,10 +1,8 @@
 //! Puts archive members into a tree.
 //!
 //! Every parent is resolved by the kernel beneath the tree; the last part of a name is made anew, by bare name in
-//! its open parent. What directories get (mode, owner, access lists, times) is kept for the end: a default
-//! access list would be inherited, and every new entry would move the time.
+//! its open parent. What directories get is kept for the end (`kept`).
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -15,17 +13,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag};
-use nix::libc::UTIME_OMIT;
 use nix::sys::stat::{Mode, SFlag, makedev, mkdirat, mknodat};
-use nix::sys::time::TimeSpec;
 use nix::unistd::{UnlinkatFlags, linkat, symlinkat, unlinkat};
 
-use super::acl::{self, Names};
+use super::kept::Kept;
 use super::member::{Kind, Member};
 use crate::storage::beneath::Tree;
-use crate::storage::copy::attributes::{
-    ACL_ACCESS, ACL_DEFAULT, Attributes, descriptor, set_xattr, travels,
-};
 
 /// How much is copied at a time, in bytes.
 const CHUNK: usize = 256 << 10;
@@ -35,51 +28,30 @@ pub(super) struct Place<'t> {
     tree: &'t Tree,
     /// The parent opened last: the next member mostly stands in the same one.
     parent: Option<(PathBuf, OwnedFd)>,
-    directories: BTreeMap<PathBuf, Attributes>,
-    acls: Vec<(PathBuf, &'static str, String)>,
-    users: Names,
-    groups: Names,
-    left_out: BTreeSet<String>,
+    kept: Kept,
     buffer: Vec<u8>,
 }
 
 impl<'t> Place<'t> {
-    pub(super) fn new(tree: &'t Tree) -> Result<Self> {
-        let mut directories = BTreeMap::new();
-        // An archive need not say anything of the root itself.
-        directories.insert(
-            PathBuf::new(),
-            Attributes {
-                mode: 0o755,
-                uid: 0,
-                gid: 0,
-                accessed: TimeSpec::new(0, UTIME_OMIT),
-                modified: TimeSpec::new(0, UTIME_OMIT),
-                xattrs: Vec::new(),
-            },
-        );
-        Ok(Self {
+    pub(super) fn new(tree: &'t Tree) -> Self {
+        Self {
             tree,
             parent: None,
-            directories,
-            acls: Vec::new(),
-            users: Names::default(),
-            groups: Names::default(),
-            left_out: BTreeSet::new(),
+            kept: Kept::new(),
             buffer: vec![0; CHUNK],
-        })
+        }
     }
 
     /// Makes one member, replacing what an earlier one of the same name made.
     pub(super) fn put(&mut self, mut member: Member, data: &mut impl Read) -> Result<()> {
         let path = relative(&member.name)?;
-        self.sift(&mut member, &path);
+        self.kept.sift(&mut member, &path);
         let Some((above, name)) = split(&path) else {
             ensure!(
                 member.kind == Kind::Directory,
                 "stands where the root belongs"
             );
-            self.directories.insert(path, member.attributes);
+            self.kept.directory(path, member.attributes);
             return Ok(());
         };
         let name = name.to_owned();
@@ -87,7 +59,7 @@ impl<'t> Place<'t> {
         match &member.kind {
             Kind::Directory => {
                 self.make_directory(&path, &name)?;
-                self.directories.insert(path, member.attributes);
+                self.kept.directory(path, member.attributes);
                 return Ok(());
             }
             Kind::File(map) => {
@@ -118,89 +90,9 @@ impl<'t> Place<'t> {
         Ok(member.attributes.give_named(parent.as_fd(), &name, link)?)
     }
 
-    /// Gives directories what was kept for the end, and returns what was left out.
-    pub(super) fn finish(mut self) -> Result<Vec<String>> {
-        self.parent = None;
-        // Before the times of directories: nothing else changes them, but a reader may look at the order.
-        self.give_acls()?;
-        for (path, attributes) in self.directories.iter().rev() {
-            let shown = if path.as_os_str().is_empty() {
-                Path::new(".")
-            } else {
-                path
-            };
-            let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
-            let directory = self.tree.open_path(shown, flags, Mode::empty())?;
-            attributes
-                .give(&File::from(directory))
-                .with_context(|| format!("unpacking '{}'", shown.display()))?;
-        }
-        let mut notes = Vec::new();
-        if !self.left_out.is_empty() {
-            let names: Vec<String> = self.left_out.into_iter().collect();
-            notes.push(format!("left out of the archive: {}", names.join(", ")));
-        }
-        Ok(notes)
-    }
-
-    fn give_acls(&mut self) -> Result<()> {
-        if self.acls.is_empty() {
-            return Ok(());
-        }
-        for (names, file) in [
-            (&mut self.users, "etc/passwd"),
-            (&mut self.groups, "etc/group"),
-        ] {
-            let bytes = self.tree.read(file)?.unwrap_or_default();
-            names.read(String::from_utf8_lossy(&bytes).into_owned());
-        }
-        for (path, attribute, text) in std::mem::take(&mut self.acls) {
-            let Some(value) = acl::value(&text, &self.users, &self.groups) else {
-                let what = format!("the access list of {} ({text})", path.display());
-                self.left_out.insert(what);
-                continue;
-            };
-            // For a directory it goes the way of its other attributes, for its mode is set later.
-            if let Some(attributes) = self.directories.get_mut(&path) {
-                attributes.xattrs.push((attribute.into(), value));
-                continue;
-            }
-            let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
-            // What a later member replaced or took away has no list any more.
-            if let Ok(fd) = self.tree.open_path(&path, flags, Mode::empty())
-                && File::from(fd.try_clone()?).metadata()?.is_file()
-            {
-                set_xattr(&descriptor(fd.as_fd()), OsStr::new(attribute), &value)
-                    .with_context(|| format!("unpacking '{}'", path.display()))?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Takes out of a member what cannot be given at once, or at all.
-    fn sift(&mut self, member: &mut Member, path: &Path) {
-        self.acls.retain(|(p, ..)| p != path);
-        let (user, group) = &member.owner_names;
-        self.users.learn(user, member.attributes.uid);
-        self.groups.learn(group, member.attributes.gid);
-        for (attribute, text) in [
-            (ACL_ACCESS, member.acl_access.take()),
-            (ACL_DEFAULT, member.acl_default.take()),
-        ] {
-            if let Some(text) = text {
-                member.attributes.xattrs.retain(|(n, _)| n != attribute);
-                self.acls.push((path.to_path_buf(), attribute, text));
-            }
-        }
-        let left_out = &mut self.left_out;
-        left_out.extend(member.left_out.iter().map(|what| (*what).to_string()));
-        member.attributes.xattrs.retain(|(name, _)| {
-            let kept = travels(name);
-            if !kept {
-                left_out.insert(format!("attributes {}", name.to_string_lossy()));
-            }
-            kept
-        });
+    /// Gives what was kept for the end, and returns sentences about what was left out.
+    pub(super) fn finish(self) -> Result<Vec<String>> {
+        self.kept.give(self.tree)
     }
 
     fn open_parent(&mut self, above: &Path) -> Result<()> {
@@ -271,7 +163,7 @@ impl<'t> Place<'t> {
                     Err(Errno::ENOTEMPTY) => bail!("stands where a directory with content is"),
                     other => other?,
                 }
-                self.directories.remove(path);
+                self.kept.forget(path);
             }
             Err(e) => return Err(e.into()),
         }

@@ -6,6 +6,7 @@
 
 pub mod attributes;
 mod content;
+mod look;
 
 pub use content::Contents;
 
@@ -17,14 +18,14 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use nix::dir::Dir;
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat, mknodat};
-use nix::sys::statfs::{self, FsType, fstatfs};
+use nix::sys::statfs::{BTRFS_SUPER_MAGIC, fstatfs};
 use nix::unistd::{UnlinkatFlags, linkat, symlinkat, unlinkat};
 
 use attributes::{Attributes, descriptor, travels};
+use look::{is_pseudo, names, open, open_here};
 
 /// The deepest tree that is walked: each level holds two descriptors open.
 const DEPTH: usize = 400;
@@ -248,7 +249,7 @@ impl Walk<'_> {
         }
         if stat.st_ino == SUBVOLUME_INODE
             && stat.st_dev != above.st_dev
-            && fstatfs(&source)?.filesystem_type() == statfs::BTRFS_SUPER_MAGIC
+            && fstatfs(&source)?.filesystem_type() == BTRFS_SUPER_MAGIC
             && !self.rules.enter.contains(&self.path)
         {
             self.report.subvolumes.push(self.path.clone());
@@ -313,85 +314,4 @@ impl Walk<'_> {
     fn copying(&self) -> String {
         format!("copying '{}'", self.path.display())
     }
-}
-
-fn names(directory: &File) -> Result<Vec<OsString>> {
-    let mut stream = Dir::from_fd(directory.try_clone()?.into())?;
-    let mut names = Vec::new();
-    for entry in stream.iter() {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if name != b"." && name != b".." {
-            names.push(OsStr::from_bytes(name).to_os_string());
-        }
-    }
-    Ok(names)
-}
-
-/// Opens a name for reading, a link not followed; `None` when it has vanished.
-fn open(directory: &File, name: &OsStr, flags: OFlag) -> nix::Result<Option<File>> {
-    let flags = flags | OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    // A server that makes root nobody refuses O_NOATIME, not the reading.
-    let opened = match nix::fcntl::openat(directory, name, flags | OFlag::O_NOATIME, Mode::empty())
-    {
-        Err(Errno::EPERM) => nix::fcntl::openat(directory, name, flags, Mode::empty()),
-        other => other,
-    };
-    match opened {
-        Err(Errno::ENOENT) => Ok(None),
-        other => other.map(|fd| Some(File::from(fd))),
-    }
-}
-
-/// Opens a directory for reading unless something is mounted there (`EXDEV`).
-fn open_here(directory: &File, name: &OsStr) -> nix::Result<File> {
-    let open = |more| {
-        let how = OpenHow::new()
-            .flags(
-                OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC | more,
-            )
-            .resolve(
-                ResolveFlag::RESOLVE_NO_XDEV
-                    | ResolveFlag::RESOLVE_BENEATH
-                    | ResolveFlag::RESOLVE_NO_SYMLINKS,
-            );
-        openat2(directory, name, how).map(File::from)
-    };
-    match open(OFlag::O_NOATIME) {
-        Err(Errno::EPERM) => open(OFlag::empty()),
-        other => other,
-    }
-}
-
-/// Returns whether a filesystem is made up by the kernel, or gone with the power.
-fn is_pseudo(kind: FsType) -> bool {
-    const OTHERS: [u32; 8] = [
-        0x8584_58f6, // ramfs
-        0x6265_6570, // configfs
-        0x6165_676c, // pstore
-        0xde5e_81e4, // efivarfs
-        0x6573_5543, // fusectl
-        0x1980_0202, // mqueue
-        0x4249_4e4d, // binfmt_misc
-        0x6759_6969, // rpc_pipefs
-    ];
-    [
-        statfs::PROC_SUPER_MAGIC,
-        statfs::SYSFS_MAGIC,
-        statfs::TMPFS_MAGIC,
-        statfs::DEVPTS_SUPER_MAGIC,
-        statfs::CGROUP_SUPER_MAGIC,
-        statfs::CGROUP2_SUPER_MAGIC,
-        statfs::DEBUGFS_MAGIC,
-        statfs::TRACEFS_MAGIC,
-        statfs::SECURITYFS_MAGIC,
-        statfs::BPF_FS_MAGIC,
-        statfs::HUGETLBFS_MAGIC,
-        statfs::SELINUX_MAGIC,
-        statfs::AUTOFS_SUPER_MAGIC,
-        statfs::NSFS_MAGIC,
-    ]
-    .contains(&kind)
-        // The magic numbers that nix has no names for; the field is a signed word on some machines.
-        || OTHERS.contains(&(kind.0 as u32))
 }

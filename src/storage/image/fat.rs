@@ -8,6 +8,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
+use std::panic::AssertUnwindSafe;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use fatfs::{DateTime, Dir, FileSystem, FsOptions};
@@ -35,12 +36,64 @@ pub fn copy(
     to: &File,
     tick: &mut dyn FnMut(u64),
 ) -> Result<()> {
-    let fat = FileSystem::new(Window::new(disk, start, size), FsOptions::new())
-        .map_err(|e| damaged(&e))?;
-    let mut copying = Copying { left: size, tick };
-    copying.directory(&fat.root_dir(), to, "", 0)?;
-    attributes(0o755, None).give(to)?;
-    Ok(())
+    guarded(|| {
+        let fat = open(disk, start, size)?;
+        let mut copying = Copying { left: size, tick };
+        copying.directory(&fat.root_dir(), to, "", 0)?;
+        attributes(0o755, None).give(to)?;
+        Ok(())
+    })
+}
+
+/// Returns the names in the top directory of a FAT partition.
+pub fn names(disk: &File, start: u64, size: u64) -> Result<Vec<String>> {
+    guarded(|| {
+        let fat = open(disk, start, size)?;
+        let top = fat.root_dir();
+        top.iter()
+            .take(ENTRIES)
+            .map(|entry| entry.map(|e| e.file_name()).map_err(|e| damaged(&e)))
+            .collect()
+    })
+}
+
+fn open(disk: &File, start: u64, size: u64) -> Result<FileSystem<Window<'_>>> {
+    let window = Window::new(disk, start, size);
+    ensure!(
+        has_room(&window.head(512)?),
+        "the image's FAT is damaged: its tables have no room in it"
+    );
+    FileSystem::new(window, FsOptions::new()).map_err(|e| damaged(&e))
+}
+
+/// Returns whether the parts that a boot sector announces fit into what it says is there.
+///
+/// The crate adds these numbers up in 32 bits.
+fn has_room(sector: &[u8]) -> bool {
+    let short = |at: usize| {
+        let bytes = sector.get(at..at + 2)?;
+        Some(u64::from(u16::from_le_bytes([bytes[0], bytes[1]])))
+    };
+    let long = |at: usize| Some(short(at)? | (short(at + 2)? << 16));
+    let either = |small: usize, large: usize| match short(small)? {
+        0 => long(large),
+        some => Some(some),
+    };
+    let fits = || {
+        let bytes = short(11).filter(|b| *b >= 512)?;
+        let tables = either(22, 36)?;
+        let fats = u64::from(*sector.get(16)?);
+        let before = short(14)? + fats * tables + (short(17)? * 32).div_ceil(bytes);
+        let entries = tables * bytes * 8;
+        Some(before < either(19, 32)? && entries <= u64::from(u32::MAX))
+    };
+    fits() == Some(true)
+}
+
+/// Turns a panic of the crate, which believes cluster numbers, into an error: an image is not trusted.
+fn guarded<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
+    std::panic::catch_unwind(AssertUnwindSafe(read))
+        .unwrap_or_else(|_| Err(anyhow!("the image's FAT is damaged: it makes no sense")))
 }
 
 struct Copying<'a> {

@@ -11,7 +11,7 @@ mod spool;
 mod superblock;
 mod window;
 
-pub use fat::copy as copy_fat;
+pub use fat::{copy as copy_fat, names as fat_names};
 pub use mount::{Access, Mounted};
 pub use partitions::{Partition, has_partitions, partitions};
 pub use spool::{spool, spool_range};

@@ -1,0 +1,163 @@
+//! For which kernel an initramfs was made: the modules in it stand in a folder named for the version.
+//!
+//! An initramfs is one or more archives (cpio, `newc`) behind each other, the last one mostly packed. It
+//! is looked through, not unpacked; one without modules tells nothing. Not for who made it.
+
+use std::io::Read;
+
+use super::{IMAGE_LIMIT, UNPACKED_LIMIT, search, unpack, word};
+use crate::boot::files::BootFiles;
+
+/// What the modules in an initramfs stand under.
+const MODULES: &[u8] = b"lib/modules/";
+/// How an archive's entries begin (`Documentation/driver-api/early-userspace/buffer-format.rst`).
+const CPIO: [&[u8]; 2] = [b"070701", b"070702"];
+/// The length of an entry's header, before its name.
+const CPIO_HEADER: usize = 110;
+/// The name of the entry that ends an archive.
+const CPIO_END: &[u8] = b"TRAILER!!!";
+
+/// Returns another version an initramfs has modules of; `None` when it has those of `version`, or none.
+pub(crate) fn foreign_modules(boot: &dyn BootFiles, path: &str, version: &str) -> Option<String> {
+    foreign(&boot.head(path, IMAGE_LIMIT).ok()??, version)
+}
+
+/// Returns the version an initramfs' name tells: `6.1.0-32-amd64` of `initrd.img-6.1.0-32-amd64`.
+pub(crate) fn version_in_initramfs_name(path: &str) -> Option<&str> {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let stems = ["initrd.img-", "initramfs-", "initrd-"];
+    let version = stems.iter().find_map(|stem| name.strip_prefix(stem))?;
+    let version = version.strip_suffix(".img").unwrap_or(version);
+    super::is_version(version).then_some(version)
+}
+
+fn foreign(image: &[u8], version: &str) -> Option<String> {
+    let mut other = None;
+    // Ends the search with `Some` where the right version is found; another one is only remembered.
+    let mut pick = |text: &[u8]| {
+        let found = word(text)?;
+        if found == version {
+            return Some(());
+        }
+        other.get_or_insert(found);
+        None
+    };
+    let mut rest = image;
+    loop {
+        let padding = rest.iter().take_while(|&&b| b == 0).count();
+        rest = &rest[padding..];
+        let plain = archive_length(rest);
+        if plain == 0 {
+            break;
+        }
+        if search(&rest[..plain], MODULES, &mut pick).is_some() {
+            return None;
+        }
+        rest = &rest[plain..];
+    }
+    let packed = unpack::candidates(rest).next()?;
+    match search(packed.take(UNPACKED_LIMIT), MODULES, &mut pick) {
+        Some(()) => None,
+        None => other,
+    }
+}
+
+/// Returns how long the archive is that bytes begin with; 0 when they begin with none, or a broken one.
+fn archive_length(bytes: &[u8]) -> usize {
+    let number = |at: usize| {
+        let digits = std::str::from_utf8(bytes.get(at..at + 8)?).ok()?;
+        usize::from_str_radix(digits, 16).ok()
+    };
+    let mut at = 0;
+    loop {
+        if !CPIO.iter().any(|magic| bytes[at..].starts_with(magic)) {
+            return 0;
+        }
+        let (Some(size), Some(name)) = (number(at + 54), number(at + 94)) else {
+            return 0;
+        };
+        let is_end = bytes[at..]
+            .get(CPIO_HEADER..)
+            .is_some_and(|n| n.starts_with(CPIO_END));
+        let content = (at + CPIO_HEADER).saturating_add(name).next_multiple_of(4);
+        let next = content.saturating_add(size).checked_next_multiple_of(4);
+        match next.filter(|&next| next < bytes.len()) {
+            _ if is_end => return content.min(bytes.len()),
+            Some(next) => at = next,
+            None => return 0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn archive(names: &[&str]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        for name in names.iter().chain(&["TRAILER!!!"]) {
+            let content = format!("content of {name}");
+            let mut fields = [0usize; 13];
+            (fields[6], fields[11]) = (content.len(), name.len() + 1);
+            bytes.extend(b"070701");
+            bytes.extend(fields.iter().flat_map(|f| format!("{f:08X}").into_bytes()));
+            bytes.extend(format!("{name}\0").bytes());
+            bytes.resize(bytes.len().next_multiple_of(4), 0);
+            if *name != "TRAILER!!!" {
+                bytes.extend(content.bytes());
+                bytes.resize(bytes.len().next_multiple_of(4), 0);
+            }
+        }
+        bytes.resize(bytes.len().next_multiple_of(512), 0);
+        bytes
+    }
+
+    #[test]
+    fn modules_tell_the_version() {
+        let early = archive(&["kernel/x86/microcode/GenuineIntel.bin"]);
+        let main = archive(&["init", "usr/lib/modules/6.1.0-32-amd64/kernel/nfs.ko", "z"]);
+        let packed = zstd::encode_all(main.as_slice(), 1).unwrap();
+        for image in [
+            main.clone(),
+            packed.clone(),
+            [early.clone(), packed].concat(),
+            [early.clone(), main].concat(),
+        ] {
+            assert_eq!(foreign(&image, "6.1.0-32-amd64"), None);
+            assert_eq!(
+                foreign(&image, "6.1.0-33-amd64").as_deref(),
+                Some("6.1.0-32-amd64")
+            );
+        }
+        assert_eq!(foreign(&early, "6.1.0"), None);
+        assert_eq!(foreign(b"", "6.1.0"), None);
+    }
+
+    #[test]
+    fn names_tell_a_version_or_none() {
+        for (name, expected) in [
+            ("initrd.img-6.1.0-32-amd64", Some("6.1.0-32-amd64")),
+            (
+                "dir/initramfs-6.11.4-301.fc41.x86_64.img",
+                Some("6.11.4-301.fc41.x86_64"),
+            ),
+            ("initramfs-linux.img", None),
+            ("initramfs8", None),
+            ("initrd.img", None),
+        ] {
+            assert_eq!(version_in_initramfs_name(name), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_tells_nothing(bytes in proptest::collection::vec(any::<u8>(), 0..600), cut in 0usize..900) {
+            prop_assert_eq!(foreign(&bytes, "6.1.0"), None);
+            let mut image = archive(&["init", "lib/x"]);
+            image.truncate(cut);
+            image.extend(&bytes);
+            prop_assert_eq!(foreign(&image, "6.1.0"), None);
+        }
+    }
+}

@@ -1,0 +1,353 @@
+use super::*;
+use std::io::Write;
+
+const VERSION: &str = "6.12.47+rpt-rpi-v8";
+
+fn kernel(version: &str) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    write!(
+        encoder,
+        "MZ some code Linux version {version} (x@y) and more"
+    )
+    .unwrap();
+    encoder.finish().unwrap()
+}
+
+/// Raspberry Pi OS, 64 bits, as an image brings it.
+fn rpios() -> (Half, Half) {
+    let config = include_str!("../../../tests/fixtures/boot/rpios-bookworm/config.txt");
+    let cmdline = include_str!("../../../tests/fixtures/boot/rpios-bookworm/cmdline.txt");
+    let fstab = include_str!("../../../tests/fixtures/boot/rpios-bookworm/fstab");
+    let mut boot = half(&[
+        ("config.txt", config),
+        ("cmdline.txt", cmdline),
+        ("start4.elf", "x"),
+        ("fixup4.dat", "x"),
+        ("start.elf", "x"),
+        ("fixup.dat", "x"),
+        ("bcm2710-rpi-3-b.dtb", "x"),
+        ("bcm2711-rpi-4-b.dtb", "x"),
+        ("bcm2712-rpi-5-b.dtb", "x"),
+        ("initramfs8", "x"),
+        ("initramfs_2712", "x"),
+    ]);
+    boot.insert("kernel8.img".into(), kernel(VERSION));
+    boot.insert("kernel_2712.img".into(), kernel("6.12.47+rpt-rpi-2712"));
+    let mut root = half(&[
+        ("etc/fstab", fstab),
+        ("usr/sbin/update-initramfs", "x"),
+        ("etc/initramfs-tools/modules", "x"),
+        ("usr/sbin/mount.nfs", "x"),
+        ("lib/modules/6.12.47+rpt-rpi-v8/modules.dep", "x"),
+        ("lib/modules/6.12.47+rpt-rpi-2712/modules.dep", "x"),
+    ]);
+    root.insert("bin/sh".into(), elf(183));
+    (boot, root)
+}
+
+fn sound() -> (Half, Half) {
+    let (mut boot, mut root) = rpios();
+    apply(&mut boot, &root, &want(None));
+    mount_boot(&mut root, "/boot/firmware");
+    (boot, root)
+}
+
+#[test]
+fn an_image_becomes_an_environment() {
+    let (mut boot, mut root) = rpios();
+    let before = reasons(&boot, &root, &want(None), "/boot/firmware");
+    assert!(
+        before
+            .iter()
+            .any(|r| r.starts_with("cmdline.txt names PARTUUID=4e639091-02 as the root")),
+        "{before:?}"
+    );
+    assert!(
+        before
+            .iter()
+            .any(|r| r.contains("etc/fstab mounts PARTUUID=4e639091-02 as /")),
+        "{before:?}"
+    );
+    let plan = apply(&mut boot, &root, &want(None));
+    assert_eq!(plan.loader, Loader::Rpi);
+    assert_eq!(plan.writes.len(), 1);
+    assert_eq!(plan.notes, Vec::<String>::new());
+    assert_eq!(
+        plan.stripped,
+        [
+            "root=PARTUUID=4e639091-02",
+            "rootfstype=ext4",
+            "fsck.repair=yes",
+            "resize"
+        ]
+    );
+    assert_eq!(
+        content(&boot, "cmdline.txt"),
+        "console=serial0,115200 console=tty1 root=/dev/nfs \
+         nfsroot=10.0.0.1:/srv/netbe/nodes/nog/envs/first/root,vers=3,tcp rw ip=dhcp rootwait\n"
+    );
+    mount_boot(&mut root, "/boot/firmware");
+    assert_eq!(
+        reasons(&boot, &root, &want(None), "/boot/firmware"),
+        Vec::<String>::new()
+    );
+    // And on to the node's own disk.
+    let mut local = want(None);
+    local.root = RootPlace::Local("PARTUUID=4e639091-02".into());
+    local.stash = &plan.stripped;
+    apply(&mut boot, &root, &local);
+    assert!(content(&boot, "cmdline.txt").contains(" root=PARTUUID=4e639091-02 rootfstype=ext4 "));
+    assert_eq!(
+        reasons(&boot, &root, &local, "/boot/firmware"),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn each_fault_has_its_reason() {
+    type Break = fn(&mut Half, &mut Half);
+    let cases: &[(Break, &str)] = &[
+        (
+            |boot, _| drop(boot.remove("config.txt")),
+            "config.txt is missing",
+        ),
+        (
+            |boot, _| drop(boot.remove("cmdline.txt")),
+            "cmdline.txt is missing",
+        ),
+        (
+            |boot, _| drop(boot.insert("kernel8.img".into(), vec![])),
+            "the kernel for a Raspberry Pi 4",
+        ),
+        (
+            |boot, _| drop(boot.insert("initramfs8".into(), vec![])),
+            "the initramfs initramfs8 (Raspberry Pi 4) is empty",
+        ),
+        (
+            |boot, _| drop(boot.insert("kernel8.img".into(), kernel("6.12.48+rpt-rpi-v8"))),
+            "6.12.48+rpt-rpi-v8, and the root has no modules",
+        ),
+        (
+            |_, root| drop(root.remove("lib/modules/6.12.47+rpt-rpi-2712/modules.dep")),
+            "kernel_2712.img (Raspberry Pi 5) is version 6.12.47+rpt-rpi-2712",
+        ),
+        (
+            |boot, _| append(boot, "config.txt", "initramfs nothing followkernel\n"),
+            "initramfs nothing (Raspberry Pi 4) is missing",
+        ),
+        (
+            |boot, _| append(boot, "config.txt", &format!("dtparam={}\n", "x".repeat(99))),
+            "longer than 98 characters",
+        ),
+        (
+            |boot, _| append(boot, "config.txt", "os_prefix=next/\n"),
+            "os_prefix=next/, under which",
+        ),
+        (
+            |boot, _| append(boot, "cmdline.txt", "quiet\n"),
+            "more than one line",
+        ),
+        (
+            |boot, _| replace(boot, "cmdline.txt", "first", "second"),
+            "cmdline.txt names the root 10.0.0.1:/srv/netbe/nodes/nog/envs/second/root, not",
+        ),
+        (
+            |boot, _| replace(boot, "cmdline.txt", "vers=3,tcp", "vers=4.1,proto=tcp"),
+            "mounts NFS version 3 only, not vers=4.1",
+        ),
+        (
+            |boot, _| replace(boot, "cmdline.txt", "vers=3,tcp", "vers=4.1,proto=tcp"),
+            "does not know the mount option proto=tcp",
+        ),
+        (
+            |boot, _| replace(boot, "cmdline.txt", " rw", ""),
+            "does not say rw",
+        ),
+        (
+            |boot, _| replace(boot, "cmdline.txt", " rw", " rw root=UUID=x"),
+            "has both root=/dev/nfs and root=UUID=x",
+        ),
+        (
+            |boot, _| {
+                replace(
+                    boot,
+                    "cmdline.txt",
+                    " rw",
+                    &format!(" rw {}", "x".repeat(1000)),
+                );
+            },
+            "and 1024 are read",
+        ),
+        (
+            |_, root| replace(root, "etc/fstab", "first/boot", "second/boot"),
+            "etc/fstab mounts 10.0.0.1:/srv/netbe/nodes/nog/envs/second/boot at /boot/firmware, not",
+        ),
+        (
+            |_, root| drop(root.remove("etc/fstab")),
+            "etc/fstab does not mount",
+        ),
+        (
+            |_, root| append(root, "etc/fstab", "/dev/mmcblk0p2 / ext4 defaults 0 1\n"),
+            "etc/fstab mounts /dev/mmcblk0p2 as /",
+        ),
+    ];
+    for (break_it, expected) in cases {
+        let (mut boot, mut root) = sound();
+        break_it(&mut boot, &mut root);
+        let reasons = reasons(&boot, &root, &want(Some(Loader::Rpi)), "/boot/firmware");
+        let found = reasons.iter().any(|r| r.contains(expected));
+        // A kernel that is gone for one model is one for fewer models, not a broken environment.
+        let fewer = *expected == "the kernel for a Raspberry Pi 4" && reasons.is_empty();
+        assert!(found || fewer, "{expected}: {reasons:?}");
+        assert!(reasons.iter().all(|r| !r.ends_with('.')));
+    }
+}
+
+fn append(half: &mut Half, path: &str, text: &str) {
+    half.get_mut(path).unwrap().extend(text.bytes());
+}
+
+fn replace(half: &mut Half, path: &str, from: &str, to: &str) {
+    let text = content(half, path).replace(from, to);
+    half.insert(path.into(), text.into_bytes());
+}
+
+#[test]
+fn a_boot_half_for_nobody_tells_what_is_missing() {
+    let (mut boot, root) = sound();
+    for name in ["kernel8.img", "kernel_2712.img"] {
+        boot.remove(name);
+    }
+    let reasons = reasons(&boot, &root, &want(None), "/boot/firmware");
+    assert_eq!(
+        reasons,
+        ["kernel8.img, the kernel for a Raspberry Pi 4, is not in the boot folder"]
+    );
+}
+
+#[test]
+fn debians_own_way_is_understood() {
+    let config = include_str!("../../../tests/fixtures/boot/raspi-firmware/config.txt");
+    let cmdline = include_str!("../../../tests/fixtures/boot/raspi-firmware/cmdline.txt");
+    let mut boot = half(&[
+        ("config.txt", config),
+        ("cmdline.txt", cmdline),
+        ("start4.elf", "x"),
+        ("fixup4.dat", "x"),
+        ("bcm2711-rpi-4-b.dtb", "x"),
+        ("vmlinuz-6.1.0-32-arm64", "x"),
+        ("initrd.img-6.1.0-32-arm64", "x"),
+    ]);
+    let mut root = half(&[
+        (
+            "etc/fstab",
+            include_str!("../../../tests/fixtures/boot/raspi-firmware/fstab"),
+        ),
+        ("usr/sbin/update-initramfs", "x"),
+        ("usr/share/initramfs-tools/init", "x"),
+        ("usr/lib/modules/6.1.0-32-arm64/modules.dep", "x"),
+    ]);
+    let plan = apply(&mut boot, &root, &want(None));
+    assert_eq!(
+        plan.stripped,
+        ["root=/dev/mmcblk0p2", "rw", "fsck.repair=yes"]
+    );
+    assert!(plan.notes[0].contains("no mount.nfs"));
+    mount_boot(&mut root, "/boot/firmware");
+    assert_eq!(
+        reasons(&boot, &root, &want(None), "/boot/firmware"),
+        Vec::<String>::new()
+    );
+    let summary = summary(&boot, &root);
+    assert_eq!(summary.kernel_version.as_deref(), Some("6.1.0-32-arm64"));
+    assert_eq!(summary.initramfs, ["initrd.img-6.1.0-32-arm64"]);
+    boot.remove("vmlinuz-6.1.0-32-arm64");
+    assert!(!reasons(&boot, &root, &want(None), "/boot/firmware").is_empty());
+}
+
+#[test]
+fn without_an_initramfs_the_kernel_mounts() {
+    let (mut boot, mut root) = rpios();
+    boot.remove("initramfs8");
+    boot.remove("initramfs_2712");
+    let mut wanted = want(None);
+    wanted.ip = "10.0.0.21/24,10.0.0.1,eth0".parse().unwrap();
+    apply(&mut boot, &root, &wanted);
+    assert!(content(&boot, "cmdline.txt").contains(
+        "root,vers=4.2,tcp rw ip=10.0.0.21::10.0.0.1:255.255.255.0:nog:eth0:off rootwait"
+    ));
+    mount_boot(&mut root, "/boot/firmware");
+    assert_eq!(
+        reasons(&boot, &root, &wanted, "/boot/firmware"),
+        Vec::<String>::new()
+    );
+    replace(&mut boot, "cmdline.txt", " ip=", " no=");
+    let why = reasons(&boot, &root, &wanted, "/boot/firmware");
+    assert!(why[0].contains("has no ip="), "{why:?}");
+    assert_eq!(mounting_of(&boot, &root, None).mounter, Mounter::Kernel);
+}
+
+#[test]
+fn other_command_line_files_and_missing_ones() {
+    let (mut boot, root) = rpios();
+    append(&mut boot, "config.txt", "[pi5]\ncmdline=five.txt\n");
+    let plan = apply(&mut boot, &root, &want(None));
+    let written: Vec<&str> = plan.writes.iter().map(|(p, _)| p.as_str()).collect();
+    assert_eq!(written, ["cmdline.txt", "five.txt"]);
+    assert!(
+        content(&boot, "five.txt")
+            .starts_with("console=serial0,115200 console=tty1 root=/dev/nfs ")
+    );
+    // A prefix with kernel and device tree takes everything with it.
+    for name in [
+        "kernel8.img",
+        "bcm2711-rpi-4-b.dtb",
+        "cmdline.txt",
+        "initramfs8",
+    ] {
+        let bytes = boot[name].clone();
+        boot.insert(format!("next/{name}"), bytes);
+    }
+    append(&mut boot, "config.txt", "[pi4]\nos_prefix=next/\n");
+    let summary = summary(&boot, &root);
+    assert_eq!(summary.kernel_file.as_deref(), Some("next/kernel8.img"));
+    assert_eq!(summary.initramfs, ["next/initramfs8"]);
+    assert_eq!(summary.kernel_version.as_deref(), Some(VERSION));
+}
+
+#[test]
+fn too_long_is_refused_and_long_is_told() {
+    let (boot, root) = rpios();
+    for (length, refused) in [(650, false), (900, true)] {
+        let add = ["x".repeat(length)];
+        let wanted = Want {
+            add: &add,
+            ..want(None)
+        };
+        match plan(&boot, &root, &wanted) {
+            Ok(plan) => assert!(!refused && plan.notes[0].contains("the firmware adds")),
+            Err(e) => assert!(refused && format!("{e:#}").contains("and 1024 are read")),
+        }
+    }
+}
+
+#[test]
+fn a_summary_is_cheap_and_true() {
+    let (boot, mut root) = rpios();
+    let seen = summary(&boot, &root);
+    assert_eq!(seen.loader, Some(Loader::Rpi));
+    assert_eq!(seen.arch, Some(Arch::Aarch64));
+    assert_eq!(seen.kernel_file.as_deref(), Some("kernel8.img"));
+    assert_eq!(seen.kernel_version.as_deref(), Some(VERSION));
+    assert_eq!(seen.initramfs, ["initramfs8"]);
+    assert!(seen.cmdline.unwrap().starts_with("console=serial0"));
+    // Two versions of modules: the image has the last word.
+    root.insert(
+        "lib/modules/6.6.1+rpt-rpi-v8/modules.dep".into(),
+        b"x".to_vec(),
+    );
+    assert_eq!(
+        summary(&boot, &root).kernel_version.as_deref(),
+        Some(VERSION)
+    );
+}

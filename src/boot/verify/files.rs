@@ -1,0 +1,91 @@
+//! Whether kernel, initramfs and modules are there and belong together.
+//!
+//! Not for the command line they are started with.
+
+use super::Way;
+use crate::boot::files::{BootFiles, Presence, presence};
+use crate::boot::kernel;
+
+/// Returns what is wrong with the files a loader would load, a sentence each.
+pub(super) fn check(
+    boot: &dyn BootFiles,
+    root: &dyn BootFiles,
+    way: &Way,
+    is_nfs: bool,
+) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let initramfs = way.initramfs.iter();
+    let loadable: Vec<&String> = initramfs
+        .filter(|path| is_loadable(boot, way, "initramfs", path, &mut reasons))
+        .collect();
+    let Some(kernel) = &way.kernel else {
+        return reasons;
+    };
+    if !is_loadable(boot, way, "kernel", kernel, &mut reasons) {
+        return reasons;
+    }
+    let version = kernel::version_of(boot, kernel)
+        .or_else(|| kernel::version_in_name(kernel).map(str::to_string));
+    // An image of an unknown kind can be sound: nothing is held against what cannot be seen.
+    let Some(version) = version else {
+        return reasons;
+    };
+    if !kernel::has_modules(root, &version) {
+        reasons.push(format!(
+            "the kernel {kernel}{} is version {version}, and the root has no modules for it in lib/modules",
+            way.whom
+        ));
+    }
+    for path in loadable {
+        reasons.extend(other_version(boot, path, &version).map(|other| {
+            format!(
+                "the initramfs {path}{} is for version {other}, and the kernel {kernel} is version {version}",
+                way.whom
+            )
+        }));
+    }
+    if way.initramfs.is_empty()
+        && is_nfs
+        && kernel::is_built_in(boot, root, &version, "CONFIG_ROOT_NFS") == Some(false)
+    {
+        reasons.push(format!(
+            "the kernel {kernel}{} cannot mount an NFS root by itself (its configuration has no \
+             CONFIG_ROOT_NFS=y), and no initramfs is loaded",
+            way.whom
+        ));
+    }
+    reasons
+}
+
+/// Returns the version an initramfs is for, when it is another one.
+fn other_version(boot: &dyn BootFiles, path: &str, version: &str) -> Option<String> {
+    match kernel::version_in_initramfs_name(path) {
+        Some(named) => (named != version).then(|| named.to_string()),
+        None => kernel::foreign_modules(boot, path, version),
+    }
+}
+
+fn is_loadable(
+    boot: &dyn BootFiles,
+    way: &Way,
+    what: &str,
+    path: &str,
+    reasons: &mut Vec<String>,
+) -> bool {
+    // Absolute in PXELINUX's files: from the top of what TFTP serves, where another node's may lie.
+    if path.starts_with('/') || path.contains("::") || path.contains("://") {
+        reasons.push(format!(
+            "{} loads the {what} {path}, which is not in this boot folder",
+            way.file
+        ));
+        return false;
+    }
+    let fault = match presence(boot, path) {
+        Presence::There => return true,
+        Presence::Missing => "is missing".to_string(),
+        Presence::Empty => "is empty".to_string(),
+        Presence::Unreadable(why) => format!("cannot be read: {why}"),
+    };
+    reasons.push(format!("the {what} {path}{} {fault}", way.whom));
+    false
+}
