@@ -52,6 +52,7 @@ fn perform(
         false => Some(creation::lock_node(pool, node, mode)?),
     };
     let node = pool.node(node)?;
+    node.refuse_lost()?;
     let chosen = choice(&node)?;
     // Again by name: under the lock it is what it is now.
     let env = node.environment(&chosen.name)?;

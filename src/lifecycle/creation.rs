@@ -92,6 +92,7 @@ impl Plan {
         };
         let record = match &existing {
             Some(node) => {
+                node.refuse_lost()?;
                 if let Some((key, value)) = request.properties.first() {
                     return Err(Failure::usage(format!(
                         "{} is there already; {key} is for a new node",

@@ -138,6 +138,7 @@ fn refuse_taken(pool: &Pool, new: &NodeName) -> Result<()> {
 }
 
 fn refuse(node: &Node, env: &Environment) -> Result<()> {
+    node.refuse_lost()?;
     let evidence = Evidence::of(node);
     if evidence.booted(env) != Some(false) {
         return Err(destruction::maybe_booted(node, env, &evidence).into());
