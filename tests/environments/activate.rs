@@ -309,15 +309,19 @@ fn invariant_2_what_is_activated_is_exported_before_the_pointer_moves() {
     let pool = Pool::with_served_node();
     pool.netbe().ok("create nog/b");
     // The server cannot take it over: nothing may lead to it.
-    super::support::run(
-        std::process::Command::new("mount").args(["-o", "remount,ro", "/etc/exports.d"]),
-    );
+    super::support::run(std::process::Command::new("mount").args([
+        "-o",
+        "remount,ro",
+        "/etc/exports.d",
+    ]));
     let said = pool.netbe().fails(1, "activate nog/b");
     assert!(said.contains("nothing was changed"), "{said}");
     assert_eq!(pool.active("nog"), "a");
-    super::support::run(
-        std::process::Command::new("mount").args(["-o", "remount,rw", "/etc/exports.d"]),
-    );
+    super::support::run(std::process::Command::new("mount").args([
+        "-o",
+        "remount,rw",
+        "/etc/exports.d",
+    ]));
     pool.netbe().ok("activate nog/b");
     assert!(pool.read("publish/exports").contains("envs/b/root\""));
     pool.assert_sound();

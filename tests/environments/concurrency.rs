@@ -34,10 +34,7 @@ fn p6_of_ten_creates_of_one_new_node_one_wins() {
     let pool = Pool::with_template();
     let ended = pool.at_once(&vec!["create nog/x --wait 60".to_string(); 10]);
     assert_eq!(wins(&ended), 1, "{ended:#?}");
-    ended
-        .iter()
-        .filter(|e| e.status != 0)
-        .for_each(lost_fairly);
+    ended.iter().filter(|e| e.status != 0).for_each(lost_fairly);
     assert_eq!(pool.subvolumes().len(), 4, "{:?}", pool.subvolumes());
     pool.assert_sound();
 }
@@ -69,10 +66,7 @@ fn p6_create_and_destroy_of_one_name() {
         .map(str::to_string)
         .to_vec();
         let ended = pool.at_once(&lines);
-        ended
-            .iter()
-            .filter(|e| e.status != 0)
-            .for_each(lost_fairly);
+        ended.iter().filter(|e| e.status != 0).for_each(lost_fairly);
         pool.assert_sound();
         for name in ["x", "y"] {
             if pool.names("nog").iter().any(|n| n == name) {
@@ -100,10 +94,21 @@ fn p6_activations_of_two_end_with_one_of_them() {
 fn p6_two_machines_are_given_one_mac_once() {
     let pool = Pool::with_node();
     pool.netbe().ok("create ordo/x");
+    let ended =
+        pool.at_once(&["nog", "ordo"].map(|node| format!("set mac=dc:a6:32:01:02:03 {node}")));
+    assert_eq!(wins(&ended), 1, "{ended:#?}");
+    pool.assert_sound();
+}
+
+#[test]
+fn p6_two_new_machines_are_given_one_mac_once() {
+    let pool = Pool::with_template();
     let ended = pool.at_once(
-        &["nog", "ordo"].map(|node| format!("set mac=dc:a6:32:01:02:03 {node}")),
+        &["a", "b", "c", "d"].map(|node| format!("create {node} --mac dc:a6:32:01:02:03")),
     );
     assert_eq!(wins(&ended), 1, "{ended:#?}");
+    ended.iter().filter(|e| e.status != 0).for_each(lost_fairly);
+    assert_eq!(pool.subvolumes().len(), 4, "{:?}", pool.subvolumes());
     pool.assert_sound();
 }
 

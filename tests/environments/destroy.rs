@@ -106,7 +106,11 @@ fn p9_invariant_7_active_is_not_destroyed() {
     pool.refuses(
         3,
         "destroy -y nog/a",
-        &["nog/a is what nog boots next", "hint: ", "netbe activate nog/"],
+        &[
+            "nog/a is what nog boots next",
+            "hint: ",
+            "netbe activate nog/",
+        ],
     );
     pool.refuses(3, "destroy -y base/stock", &["base/stock is what"]);
 }
@@ -148,7 +152,12 @@ fn p9_invariant_6_perhaps_booted_is_booted() {
 #[test]
 fn invariant_6_garbage_for_evidence_protects() {
     for garbage in [
-        "", "\u{0}\u{0}", "{", "[]\n", "{\"time\":\"x\",\"env\":\"b\"}\n", "{\"env\":\"b\"}\n",
+        "",
+        "\u{0}\u{0}",
+        "{",
+        "[]\n",
+        "{\"time\":\"x\",\"env\":\"b\"}\n",
+        "{\"env\":\"b\"}\n",
     ] {
         let pool = with_b(true);
         pool.netbe().ok("activate nog/b");
@@ -264,7 +273,10 @@ fn p9_a_process_inside_protects() {
     pool.refuses(
         3,
         "destroy -y nog/b",
-        &["nog/b is in use", &format!("process {} (sleep)", inside.id())],
+        &[
+            "nog/b is in use",
+            &format!("process {} (sleep)", inside.id()),
+        ],
     );
     inside.kill().unwrap();
     inside.wait().unwrap();

@@ -55,7 +55,10 @@ fn invariant_8_each_half_is_exported_with_its_own_uuid_for_the_node_only() {
             )
         );
     }
-    assert_eq!(fs::read_to_string(INSTALLED).unwrap(), pool.read("publish/exports"));
+    assert_eq!(
+        fs::read_to_string(INSTALLED).unwrap(),
+        pool.read("publish/exports")
+    );
     assert_eq!(taken_over(), halves(&pool, &["nog/a"]));
     let shown = String::from_utf8(output(Command::new("exportfs").arg("-s"))).unwrap();
     assert!(!shown.contains("*("), "{shown}");
@@ -78,7 +81,8 @@ fn clients_are_what_is_set_else_the_address_else_the_network_of_the_server() {
     assert_eq!(clients(), ["192.0.2.7"]);
     pool.netbe().ok("set clients=198.51.100.0/24");
     assert_eq!(clients(), ["198.51.100.0/24"]);
-    pool.netbe().ok("set clients=203.0.113.9,203.0.113.16/28 nog");
+    pool.netbe()
+        .ok("set clients=203.0.113.9,203.0.113.16/28 nog");
     assert_eq!(clients(), ["203.0.113.9", "203.0.113.16/28"]);
     assert_eq!(taken_over(), {
         let twice = [halves(&pool, &["nog/a"]), halves(&pool, &["nog/a"])].concat();
@@ -89,6 +93,19 @@ fn clients_are_what_is_set_else_the_address_else_the_network_of_the_server() {
     pool.netbe().ok("set clients= nog");
     assert_eq!(clients(), ["198.51.100.0/24"]);
     pool.refuses(2, "set clients=* nog", &["clients=*", "hint: "]);
+}
+
+#[test]
+fn in_whatever_order_nodes_came_the_file_is_the_same() {
+    let pool = Pool::with_served_node();
+    pool.netbe().ok("create ordo/x --mac 02:00:00:00:00:01");
+    pool.netbe().ok("create nog/b -a");
+    pool.netbe().ok("create arda/x --mac 02:00:00:00:00:02");
+    let text = pool.read("publish/exports");
+    assert_eq!(pool.plans("publish"), "");
+    pool.netbe().ok("publish");
+    assert_eq!(pool.read("publish/exports"), text);
+    pool.assert_sound();
 }
 
 #[test]

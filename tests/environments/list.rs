@@ -29,12 +29,13 @@ fn machine_fields_are_those_of_the_contract() {
         assert!(row[4].parse::<u64>().unwrap() > 1_600_000_000, "{row:?}");
     }
     let version = System::debian().version().to_string();
-    let fields =
-        |row: &[&str]| [row[0], row[1], row[2], row[3], row[5], row[6], row[7], row[8]].join("|");
-    assert_eq!(
-        fields(&rows[0]),
-        format!("base|stock|R|{version}|-|-|-|-")
-    );
+    let fields = |row: &[&str]| {
+        [
+            row[0], row[1], row[2], row[3], row[5], row[6], row[7], row[8],
+        ]
+        .join("|")
+    };
+    assert_eq!(fields(&rows[0]), format!("base|stock|R|{version}|-|-|-|-"));
     assert_eq!(
         fields(&rows[1]),
         format!("nog|a|?R|{version}|-|-|base/stock|-")
@@ -72,10 +73,7 @@ fn json_is_the_document_of_the_contract() {
         ("space", Value::Null),
         ("root", pool.half("nog/a", "root").to_str().unwrap().into()),
         ("boot", pool.half("nog/a", "boot").to_str().unwrap().into()),
-        (
-            "uuid",
-            pool.subvolume_uuid("nodes/nog/envs/a/root").into(),
-        ),
+        ("uuid", pool.subvolume_uuid("nodes/nog/envs/a/root").into()),
     ] {
         assert!(a.get(key).is_some(), "{key} is missing");
         assert_eq!(a[key], want, "{key}");
@@ -116,9 +114,19 @@ fn the_table_has_a_head_and_plain_text() {
         .collect();
     assert_eq!(
         lines[0],
-        ["NODE", "ENVIRONMENT", "FLAGS", "KERNEL", "CREATED", "DESCRIPTION"]
+        [
+            "NODE",
+            "ENVIRONMENT",
+            "FLAGS",
+            "KERNEL",
+            "CREATED",
+            "DESCRIPTION"
+        ]
     );
-    assert_eq!(lines[2][..4], ["nog", "a", "RP", System::debian().version()]);
+    assert_eq!(
+        lines[2][..4],
+        ["nog", "a", "RP", System::debian().version()]
+    );
     assert!(!table.contains('\u{1b}'), "{table:?}");
     assert_eq!(pool.netbe().ok("ls"), table);
     assert!(pool.netbe().ok("list --color always").contains('\u{1b}'));
@@ -208,9 +216,10 @@ fn a_description_cannot_disturb_terminal_or_fields() {
         .run_with(&["describe", "nog/a", "two\nlines\tand \u{1b}[31m"]);
     assert_eq!(said.status, 2, "{said:#?}");
     let file = "nodes/nog/envs/a/env.json";
-    let record = pool
-        .read(file)
-        .replace(r#""description": """#, r#""description": "x\ty\n\u001b[31mz""#);
+    let record = pool.read(file).replace(
+        r#""description": """#,
+        r#""description": "x\ty\n\u001b[31mz""#,
+    );
     pool.write(file, &record);
     let row = pool.netbe().ok("list -H nog/a");
     assert_eq!(row.lines().count(), 1, "{row:?}");
@@ -224,8 +233,17 @@ fn invariant_10_reading_changes_nothing_and_takes_no_lock() {
     fs::remove_dir_all(pool.at(".locks")).unwrap();
     let before = super::support::Fingerprint::of(pool.path());
     for line in [
-        "list", "list -H", "list --json", "list --tree", "status", "status --json", "get",
-        "get --json", "check", "check --json", "publish -n",
+        "list",
+        "list -H",
+        "list --json",
+        "list --tree",
+        "status",
+        "status --json",
+        "get",
+        "get --json",
+        "check",
+        "check --json",
+        "publish -n",
     ] {
         let said = pool.netbe().run(line);
         assert_eq!(said.status, 0, "{line}: {said:#?}");

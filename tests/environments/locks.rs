@@ -62,9 +62,16 @@ fn p22_invariant_11_what_is_being_changed_is_not_changed_by_another() {
         "set cmdline=quiet nog",
         "import nog/c /etc",
     ] {
-        pool.refuses(5, &format!("{line} --wait 0"), &[&who, "hint: ", "waited 0 s"]);
+        pool.refuses(
+            5,
+            &format!("{line} --wait 0"),
+            &[&who, "hint: ", "waited 0 s"],
+        );
     }
-    for line in ["upgrade --node nog --wait 0 -- true", "run nog/b --wait 0 -- true"] {
+    for line in [
+        "upgrade --node nog --wait 0 -- true",
+        "run nog/b --wait 0 -- true",
+    ] {
         pool.refuses(5, line, &[&who]);
     }
     // Reading waits for nobody.

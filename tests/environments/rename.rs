@@ -108,7 +108,11 @@ fn p19_an_existing_name_is_not_taken() {
     pool.refuses(3, "rename nog nog", &["nog is there already"]);
     pool.refuses(4, "rename nog/zz c", &["no environment nog/zz"]);
     pool.refuses(4, "rename werda c", &["no node werda"]);
-    pool.refuses(2, "rename nog/a ordo/b", &["\"ordo/b\" is not an environment name"]);
+    pool.refuses(
+        2,
+        "rename nog/a ordo/b",
+        &["\"ordo/b\" is not an environment name"],
+    );
     pool.refuses(2, "rename nog Nog", &["\"Nog\" is not a node name"]);
 }
 
@@ -139,7 +143,11 @@ fn p19_a_node_is_renamed_with_all_it_has() {
     pool.netbe().ok("create nog/b -d second");
     pool.netbe().ok("set cmdline=quiet nog");
     let machine_id = fs::read(pool.half("nog/a", "root").join("etc/machine-id")).unwrap();
-    let key = fs::read(pool.half("nog/a", "root").join("etc/ssh/ssh_host_ed25519_key")).unwrap();
+    let key = fs::read(
+        pool.half("nog/a", "root")
+            .join("etc/ssh/ssh_host_ed25519_key"),
+    )
+    .unwrap();
     assert_eq!(pool.netbe().ok("rename nog ordo"), "Renamed nog to ordo.\n");
     assert!(!pool.at("nodes/nog").exists());
     assert_eq!(pool.names("ordo"), ["a", "b"]);

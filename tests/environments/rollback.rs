@@ -91,7 +91,8 @@ fn invariant_3_a_name_resolves_at_every_instant() {
         }
         pool.netbe().ok("publish");
         pool.netbe().ok("rollback nog");
-        pool.netbe().ok("set mac=dc:a6:32:01:02:03,dc:a6:32:01:02:04 nog");
+        pool.netbe()
+            .ok("set mac=dc:a6:32:01:02:03,dc:a6:32:01:02:04 nog");
         done.store(true, Ordering::Relaxed);
         watch.join().unwrap()
     });

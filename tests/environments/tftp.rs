@@ -163,10 +163,10 @@ fn invariant_3_a_name_does_not_lead_to_nothing() {
 fn what_is_handed_out_can_be_read_by_everybody() {
     use std::os::unix::fs::PermissionsExt;
     let system = super::support::System::raspberry_pi();
-    let pool = Pool::with_template_of(
-        &system.with("boot/firmware/initramfs8", b"\x1f\x8bsecret", 0o600),
-    );
-    pool.netbe().ok("create nog/a --mac dc:a6:32:01:02:03 --serial 9ffefdef");
+    let pool =
+        Pool::with_template_of(&system.with("boot/firmware/initramfs8", b"\x1f\x8bsecret", 0o600));
+    pool.netbe()
+        .ok("create nog/a --mac dc:a6:32:01:02:03 --serial 9ffefdef");
     for name in ["cmdline.txt", "config.txt", "kernel8.img", "initramfs8"] {
         let path = pool.at(&format!("tftp/9ffefdef/{name}"));
         let mode = fs::metadata(&path).unwrap().permissions().mode();
@@ -185,9 +185,15 @@ fn invariant_6_an_unreadable_record_takes_nobody_off_the_network() {
         assert_eq!(links(&pool), of_nog(&[TFTP_NAME]), "{garbage}");
         assert_eq!(pool.read("publish/exports"), exports, "{garbage}");
         pool.netbe().ok("create ordo/x --mac 02:00:00:00:00:01");
-        assert!(pool.read("publish/exports").contains("/nodes/nog/envs/a/root\""));
+        assert!(
+            pool.read("publish/exports")
+                .contains("/nodes/nog/envs/a/root\"")
+        );
         pool.netbe().ok("set mac= ordo");
-        assert!(pool.read("publish/exports").contains("/nodes/nog/envs/a/root\""));
+        assert!(
+            pool.read("publish/exports")
+                .contains("/nodes/nog/envs/a/root\"")
+        );
         assert_eq!(links(&pool), of_nog(&[TFTP_NAME]), "{garbage}");
         pool.netbe().ok("destroy -y -r ordo");
     }

@@ -64,10 +64,7 @@ impl Pool {
         let before = self.fingerprint();
         let said = self.netbe().fails(status, line);
         for word in words {
-            assert!(
-                said.contains(word),
-                "netbe {line}: no {word:?} in\n{said}"
-            );
+            assert!(said.contains(word), "netbe {line}: no {word:?} in\n{said}");
         }
         before.assert_unchanged(&self.fingerprint());
         said
