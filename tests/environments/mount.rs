@@ -22,7 +22,10 @@ fn root_is_mounted_with_boot_in_its_place() {
         pool.netbe().ok("create nog/b");
         let at = mount(&pool, "nog/b");
         assert_eq!(at, Path::new("/run/netbe/mnt/nog-b"));
-        assert_eq!(fs::read_to_string(at.join("etc/hostname")).unwrap(), "nog\n");
+        assert_eq!(
+            fs::read_to_string(at.join("etc/hostname")).unwrap(),
+            "nog\n"
+        );
         let names = |dir: &Path| {
             let mut names: Vec<_> = fs::read_dir(dir)
                 .unwrap()
@@ -72,7 +75,11 @@ fn invariant_4_what_boots_or_may_run_is_mounted_read_only() {
         let at = PathBuf::from(said.stdout.trim_end());
         for path in ["etc/motd", "boot/mark"] {
             let error = fs::write(at.join(path), "x").unwrap_err();
-            assert_eq!(error.kind(), std::io::ErrorKind::ReadOnlyFilesystem, "{line}");
+            assert_eq!(
+                error.kind(),
+                std::io::ErrorKind::ReadOnlyFilesystem,
+                "{line}"
+            );
         }
         pool.netbe().ok(&format!("umount {line}"));
     };
@@ -133,7 +140,10 @@ fn what_is_in_use_is_not_unmounted() {
     let at = mount(&pool, "base/stock");
     let open = fs::File::open(at.join("etc/hostname")).unwrap();
     let said = pool.netbe().fails(1, "umount base/stock");
-    assert!(said.contains("is in use") && said.contains("hint: fuser"), "{said}");
+    assert!(
+        said.contains("is in use") && said.contains("hint: fuser"),
+        "{said}"
+    );
     drop(open);
     pool.netbe().ok("umount base/stock");
 }
@@ -164,6 +174,9 @@ fn what_does_not_exist_is_not_found_and_a_dry_run_mounts_nothing() {
     assert!(plan.contains("/run/netbe/mnt/nog-a"), "{plan}");
     assert!(!Path::new("/run/netbe/mnt/nog-a").exists());
     let at = mount(&pool, "nog");
-    assert!(pool.plans("umount nog/a").contains("would unmount /run/netbe/mnt/nog-a\n"));
+    assert!(
+        pool.plans("umount nog/a")
+            .contains("would unmount /run/netbe/mnt/nog-a\n")
+    );
     assert!(at.join("etc").exists());
 }

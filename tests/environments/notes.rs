@@ -12,9 +12,16 @@ fn a_description_is_set_changed_and_taken_away() {
         let row = netbe.ok("list -H nog/a");
         row.trim_end().split('\t').nth(8).unwrap().to_string()
     };
-    for (text, want) in [("as delivered", "as delivered"), ("ä “b”", "ä “b”"), ("", "-")] {
+    for (text, want) in [
+        ("as delivered", "as delivered"),
+        ("ä “b”", "ä “b”"),
+        ("", "-"),
+    ] {
         let said = netbe.run_with(&["describe", "nog/a", text]);
-        assert_eq!((said.status, said.stdout.as_str()), (0, "Described nog/a.\n"));
+        assert_eq!(
+            (said.status, said.stdout.as_str()),
+            (0, "Described nog/a.\n")
+        );
         assert_eq!(description(), want);
     }
     // It may be running: nothing of its halves changes.
@@ -31,7 +38,10 @@ fn pinning_shows_and_both_ways_can_be_repeated() {
         "Pinned nog/a.\nPinned nog/b.\n"
     );
     pool.netbe().ok("pin nog/a");
-    assert_eq!((pool.flags("nog/a").as_str(), pool.flags("nog/b").as_str()), ("RP", "P"));
+    assert_eq!(
+        (pool.flags("nog/a").as_str(), pool.flags("nog/b").as_str()),
+        ("RP", "P")
+    );
     assert_eq!(pool.netbe().ok("unpin nog/b"), "Unpinned nog/b.\n");
     pool.netbe().ok("unpin nog/b");
     assert_eq!(pool.flags("nog/b"), "-");

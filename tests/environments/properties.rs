@@ -44,7 +44,10 @@ fn get_prints_a_table_fields_or_a_document() {
     assert_eq!(pool.netbe().ok("get all"), table);
     let rows = pool.netbe().ok("get -H");
     assert!(rows.lines().all(|l| l.split('\t').count() == 4), "{rows}");
-    assert!(rows.starts_with(&format!("-\tserver\t{SERVER}\tpool\n")), "{rows}");
+    assert!(
+        rows.starts_with(&format!("-\tserver\t{SERVER}\tpool\n")),
+        "{rows}"
+    );
     // The pool has no MAC address.
     assert!(!rows.contains("-\tmac\t"), "{rows}");
     let document: Value = serde_json::from_str(&pool.netbe().ok("get --json server nog")).unwrap();
@@ -60,9 +63,17 @@ fn get_prints_a_table_fields_or_a_document() {
 fn what_makes_no_sense_is_refused_and_changes_nothing() {
     let pool = Pool::with_node();
     let table: &[(i32, &str, &[&str])] = &[
-        (2, "set colour=blue", &["no property \"colour\"", "hint: properties are "]),
+        (
+            2,
+            "set colour=blue",
+            &["no property \"colour\"", "hint: properties are "],
+        ),
         (2, "get colour", &["no property \"colour\""]),
-        (2, "set mac=dc:a6:32:01:02:03", &["mac is one node's", "hint: netbe set mac="]),
+        (
+            2,
+            "set mac=dc:a6:32:01:02:03",
+            &["mac is one node's", "hint: netbe set mac="],
+        ),
         (2, "set nog", &["nothing to set", "hint: "]),
         (2, "set quiet cmdline=x nog", &["no PROPERTY=VALUE"]),
         (2, "set cmdline=x N_g", &["\"N_g\" is not a node name"]),
@@ -78,7 +89,11 @@ fn what_makes_no_sense_is_refused_and_changes_nothing() {
         (2, "set nfs.version=2", &["nfs.version=2"]),
         (2, "set nfs.options=vers=3", &["vers is netbe's"]),
         (2, "set cmdline=root=/dev/sda nog", &["root= is netbe's"]),
-        (2, "set cmdline=nfsroot=1.2.3.4:/x nog", &["nfsroot= is netbe's"]),
+        (
+            2,
+            "set cmdline=nfsroot=1.2.3.4:/x nog",
+            &["nfsroot= is netbe's"],
+        ),
         // One bad one of several, and none is set.
         (2, "set cmdline=quiet colour=blue nog", &["colour"]),
     ];
@@ -91,7 +106,16 @@ fn what_makes_no_sense_is_refused_and_changes_nothing() {
 fn invariant_12_no_value_breaks_out_of_where_it_ends_up() {
     let pool = Pool::with_node();
     let before = pool.fingerprint();
-    for property in ["cmdline", "nfs.options", "clients", "root", "ip", "server", "mac", "serial"] {
+    for property in [
+        "cmdline",
+        "nfs.options",
+        "clients",
+        "root",
+        "ip",
+        "server",
+        "mac",
+        "serial",
+    ] {
         for value in ["a\nb", "a\u{0b}b", "\"", "x\tinit=/bin/sh\n"] {
             let word = format!("{property}={value}");
             let said = pool.netbe().run_with(&["set", &word, "nog"]);
@@ -129,7 +153,9 @@ fn new_environments_get_the_new_and_old_ones_keep_the_old() {
     pool.netbe().ok("create nog/c --from nog/b");
     assert_eq!(
         pool.boot_text("nog/c"),
-        before.replace("nog/a", "nog/c").replace("/envs/a/", "/envs/c/")
+        before
+            .replace("nog/a", "nog/c")
+            .replace("/envs/a/", "/envs/c/")
     );
 }
 
@@ -138,11 +164,15 @@ fn server_ip_and_nfs_options_reach_the_command_line() {
     let pool = Pool::with_template_of(&super::support::System::raspberry_pi());
     pool.netbe().ok("create nog/a");
     pool.netbe().ok("set server=198.51.100.1");
-    pool.netbe().ok("set ip=192.0.2.5/24,192.0.2.254 nfs.options=actimeo=120 nog");
+    pool.netbe()
+        .ok("set ip=192.0.2.5/24,192.0.2.254 nfs.options=actimeo=120 nog");
     pool.netbe().ok("create nog/b");
     let text = pool.boot_text("nog/b");
     let root = pool.half("nog/b", "root");
-    assert!(text.contains(&format!("nfsroot=198.51.100.1:{}", root.display())), "{text}");
+    assert!(
+        text.contains(&format!("nfsroot=198.51.100.1:{}", root.display())),
+        "{text}"
+    );
     assert!(text.contains("ip=192.0.2.5:"), "{text}");
     assert!(text.contains("192.0.2.254:255.255.255.0:nog"), "{text}");
     assert!(text.contains("actimeo=120"), "{text}");
