@@ -7,6 +7,9 @@ use crate::cli::{List, SortField};
 use crate::lifecycle::listing::{self, Listed};
 use crate::output::{self, json, table, tree};
 
+/// How many damaged environments are told of one by one.
+const TOLD: usize = 10;
+
 /// Lists environments.
 pub fn run(session: &Session, args: &List) -> Result<u8> {
     let mut listed = listing::list(&session.pool()?, &args.operands)?;
@@ -30,12 +33,19 @@ pub fn run(session: &Session, args: &List) -> Result<u8> {
         table::table(&heads, &rows, session.screen.colour)
     };
     session.screen.answer(&text)?;
-    for env in listed.iter().filter(|e| !e.problems.is_empty()) {
+    let damaged: Vec<&Listed> = listed.iter().filter(|e| !e.problems.is_empty()).collect();
+    for env in damaged.iter().take(TOLD) {
         session.screen.warnings(&[format!(
             "{}/{}: {}",
             env.node,
             env.name,
             env.problems.join("; ")
+        )]);
+    }
+    if damaged.len() > TOLD {
+        session.screen.warnings(&[format!(
+            "{} more are damaged; netbe check names them all",
+            damaged.len() - TOLD
         )]);
     }
     Ok(0)

@@ -157,7 +157,7 @@ pub fn mark_served(node: &Node, env: &Environment) -> Result<()> {
         && !record.served
     {
         record.served = true;
-        record::write(&env.dir.join("env.json"), &record)?;
+        record::write_before_sync(&env.dir.join("env.json"), &record)?;
     }
     Ok(())
 }
@@ -179,7 +179,7 @@ fn mark_left(node: &Node, next: &Environment) -> Result<()> {
             .unwrap_or(now),
         _ => now,
     });
-    record::write(&env.dir.join("env.json"), &record)
+    record::write_before_sync(&env.dir.join("env.json"), &record)
 }
 
 fn choose(pool: &Pool, operand: Option<&Operand>) -> Result<Environment> {

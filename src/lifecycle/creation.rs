@@ -192,7 +192,7 @@ impl Plan {
         let dir = stage.path().join(layout::ENVS).join(self.env.as_str());
         std::fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
         let notes = self.fill(pool, &dir)?;
-        record::write(&stage.path().join("node.json"), &self.record)?;
+        record::write_before_sync(&stage.path().join("node.json"), &self.record)?;
         std::os::unix::fs::symlink(
             layout::active_target(&self.env),
             stage.path().join(layout::ACTIVE),
@@ -244,7 +244,7 @@ impl Plan {
                     .into());
             }
         }
-        record::write(&dir.join("env.json"), &record)?;
+        record::write_before_sync(&dir.join("env.json"), &record)?;
         Ok(notes)
     }
 }

@@ -112,7 +112,7 @@ fn as_template(
     std::fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
     let record = NodeRecord::new(true);
     let made = fill(pool, request, &record, env, &dir, progress)?;
-    record::write(&stage.path().join("node.json"), &record)?;
+    record::write_before_sync(&stage.path().join("node.json"), &record)?;
     std::os::unix::fs::symlink(
         layout::active_target(env),
         stage.path().join(layout::ACTIVE),
@@ -175,7 +175,7 @@ fn fill(
         .into_iter()
         .map(|r| format!("it would not boot as it is: {r}"))
         .collect();
-    record::write(&dir.join("env.json"), &record)?;
+    record::write_before_sync(&dir.join("env.json"), &record)?;
     progress.phase("Making it durable");
     Ok(Imported {
         name: String::new(),

@@ -14,7 +14,8 @@ use super::{Mode, Outcome};
 use crate::failure::Failure;
 use crate::pool::record::{self, PoolRecord, VERSION};
 use crate::pool::{Pool, layout, properties};
-use crate::storage::{btrfs, replace};
+use crate::storage::btrfs;
+use crate::storage::replace::{self, Durable};
 
 /// What the pool is to be made on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -274,7 +275,7 @@ fn make_permanent(dir: &Path, what: &Path, is_file: bool) -> Result<Option<Strin
         what.display(),
         dir.display()
     );
-    replace::file(&units.join(&name), text.as_bytes())?;
+    replace::file(&units.join(&name), text.as_bytes(), Durable::AtOnce)?;
     let wants = units.join("local-fs.target.wants");
     fs::create_dir_all(&wants).with_context(|| format!("making {}", wants.display()))?;
     // As `systemctl enable` does, which also works where systemd does not run now.

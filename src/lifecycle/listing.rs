@@ -2,13 +2,16 @@
 //!
 //! Takes no lock, changes nothing, and shows what is damaged as such. Not for how it looks.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Result;
 use jiff::Timestamp;
 
 use crate::pool::pending::{Kind, Pending};
-use crate::pool::{Environment, Node, Operand, Origin, Pool};
+use crate::pool::environment::{self, Envs};
+use crate::pool::{EnvName, Environment, Node, Operand, Origin, Pool};
 use crate::publish::evidence::Evidence;
 
 /// One environment, as listed.
@@ -69,35 +72,96 @@ impl Listed {
     }
 }
 
+/// How many environments are looked at in one go: enough that handing out work costs nothing.
+const LOT: usize = 128;
+
 /// Returns what `operands` name: nodes with all they have, environments; everything without one.
 ///
 /// # Errors
 /// `NotFound` for an operand that names nothing.
 pub fn list(pool: &Pool, operands: &[Operand]) -> Result<Vec<Listed>> {
-    let mut found = Vec::new();
+    let mut nodes = Vec::new();
     if operands.is_empty() {
         for node in pool.nodes()? {
-            found.extend(of_node(&node)?);
+            let names = node.environment_names()?;
+            nodes.push((node, names));
         }
-        return Ok(found);
     }
     for operand in operands {
         let node = pool.node(&operand.node)?;
-        match &operand.env {
-            None => found.extend(of_node(&node)?),
-            Some(env) => found.push(View::of(&node).show(node.environment(env)?)),
+        let names = match &operand.env {
+            None => node.environment_names()?,
+            Some(env) => vec![node.environment(env)?.name],
+        };
+        nodes.push((node, names));
+    }
+    let kernels = look_at(&nodes);
+    let mut listed = Vec::new();
+    for ((node, _), found) in nodes.iter().zip(kernels) {
+        let view = View::of(node);
+        let (envs, kernels): (Vec<Environment>, Vec<_>) = found.into_iter().unzip();
+        let kernels: HashMap<EnvName, Option<String>> =
+            envs.iter().map(|e| e.name.clone()).zip(kernels).collect();
+        for env in environment::without_replaced(envs) {
+            let kernel = kernels.get(&env.name).cloned().flatten();
+            listed.push(view.show(env, kernel));
         }
     }
-    Ok(found)
+    Ok(listed)
 }
 
-fn of_node(node: &Node) -> Result<Vec<Listed>> {
-    let view = View::of(node);
-    Ok(node
-        .environments()?
-        .into_iter()
-        .map(|e| view.show(e))
-        .collect())
+type Found = Vec<(Environment, Option<String>)>;
+
+/// Looks at every environment of these nodes, on as many processors as there are.
+fn look_at(nodes: &[(Node, Vec<EnvName>)]) -> Vec<Found> {
+    let lots: Vec<(usize, &[EnvName])> = nodes
+        .iter()
+        .enumerate()
+        .flat_map(|(i, (_, names))| names.chunks(LOT).map(move |lot| (i, lot)))
+        .collect();
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicUsize::new(0);
+    let work = || -> Vec<(usize, Found)> {
+        let mut done = Vec::new();
+        while let Some((i, lot)) = lots.get(next.fetch_add(1, Ordering::Relaxed)) {
+            done.push((*i, look_at_lot(&nodes[*i].0, lot)));
+        }
+        done
+    };
+    let enough: usize = lots.iter().map(|(_, lot)| lot.len()).sum();
+    let done = match enough > LOT && workers > 1 {
+        false => work(),
+        true => std::thread::scope(|scope| {
+            let others: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
+            let mut done = work();
+            for other in others {
+                done.extend(other.join().unwrap_or_default());
+            }
+            done
+        }),
+    };
+    let mut found: Vec<Found> = nodes.iter().map(|_| Vec::new()).collect();
+    for (i, lot) in done {
+        found[i].extend(lot);
+    }
+    for of_node in &mut found {
+        of_node.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+    }
+    found
+}
+
+fn look_at_lot(node: &Node, names: &[EnvName]) -> Found {
+    let Some(envs) = Envs::open(&node.dir) else {
+        return Vec::new();
+    };
+    names
+        .iter()
+        .filter_map(|name| Environment::observe_in(&envs, node, name))
+        .map(|env| {
+            let kernel = env.kernel();
+            (env, kernel)
+        })
+        .collect()
 }
 
 /// What holds for all environments of one node.
@@ -114,8 +178,7 @@ impl View {
         }
     }
 
-    fn show(&self, env: Environment) -> Listed {
-        let kernel = env.kernel();
+    fn show(&self, env: Environment, kernel: Option<String>) -> Listed {
         let booted = self.evidence.booted(&env);
         let (root, boot, created) = (env.root(), env.boot(), env.created());
         let pending = self.pending.kind_for(&env.name);

@@ -103,10 +103,10 @@ pub fn node(pool: &Pool, old: &NodeName, new: &NodeName, mode: Mode) -> Result<O
         if let Some(text) = record::read(&file)? {
             let mut record = record::EnvRecord::parse(&text)?;
             record.replaces = None;
-            record::write(&file, &record)?;
+            record::write_before_sync(&file, &record)?;
         }
     }
-    record::write(&stage.path().join("node.json"), &renamed.record)?;
+    record::write_before_sync(&stage.path().join("node.json"), &renamed.record)?;
     if let Some(active) = &node.active {
         std::os::unix::fs::symlink(
             layout::active_target(active),
@@ -184,7 +184,7 @@ fn fill(
     record.replaces = Some(env.name.to_string());
     let wanted = Wanted::new(pool, new_node, &as_node.record, new, &before)?;
     dressing::dress(&wanted, &root, &boot, &mut record)?;
-    record::write(&dir.join("env.json"), &record)
+    record::write_before_sync(&dir.join("env.json"), &record)
 }
 
 /// Takes the mark of an unfinished rename off an environment.

@@ -14,6 +14,7 @@ use crate::pool::properties;
 use crate::pool::record::{self, NodeRecord, PoolRecord};
 use crate::pool::{Node, NodeName, Pool, PoolLock, layout};
 use crate::publish::{self, Published};
+use crate::storage::btrfs;
 
 /// Properties that are read when an environment is made, not afterwards.
 const IN_BOOT_FILES: &[&str] = &[
@@ -130,6 +131,7 @@ fn set_on_node(
         && let Ok(active) = node.active_environment()
     {
         activation::mark_served(&changed, &active)?;
+        btrfs::sync(pool.root()).context("making durable what is about to be offered")?;
     }
     record::write(&node.dir.join("node.json"), &changed.record)?;
     warnings.extend(republish(pool, &shared)?);

@@ -179,7 +179,7 @@ impl<'a> Run<'a> {
             let failed = dressing::would_not_boot("what came of the upgrade", &reasons);
             return Err(self.failed(pool, stage, failed.into())?);
         }
-        record::write(&stage.path().join("env.json"), &record)?;
+        record::write_before_sync(&stage.path().join("env.json"), &record)?;
         let dir = layout::env(pool.root(), &self.node.name, &self.name);
         stage.publish(&dir)?;
         let mut warnings = Vec::new();
@@ -290,7 +290,7 @@ impl<'a> Run<'a> {
                 .unwrap_or_default()
                 .to_string(),
         );
-        record::write(&stage.path().join("env.json"), &record)?;
+        record::write_before_sync(&stage.path().join("env.json"), &record)?;
         stage.publish(&layout::env(pool.root(), &self.node.name, &self.name))?;
         Ok(error.context(format!(
             "upgrading {}: the copy is kept as {}{said}",

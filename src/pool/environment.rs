@@ -3,17 +3,22 @@
 //! Observing never fails for what is damaged: it says so in `problems`, and `list` shows `!`. Not for
 //! whether it would boot: that is `lifecycle::verification`.
 
-use std::fs::Metadata;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use anyhow::{Result, bail};
 use jiff::Timestamp;
+use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
 
 use super::layout;
 use super::name::{EnvName, NodeName};
 use super::node::Node;
 use super::record::{self, EnvRecord, KernelSeen};
-use crate::boot;
+use crate::boot::{self, Loader};
 use crate::failure::Failure;
 use crate::storage::beneath::Tree;
 
@@ -37,43 +42,125 @@ pub struct Environment {
     pub template: bool,
     /// What is wrong with it, a sentence each; empty when it is complete.
     pub problems: Vec<String>,
+    /// The kernel it boots, where what was last read still holds.
+    kernel: Option<String>,
+}
+
+/// The directory of a node's environments, open: thousands of them are looked at from here, and the path
+/// to it is walked once.
+#[derive(Debug)]
+pub struct Envs {
+    top: OwnedFd,
+    path: PathBuf,
+    device: u64,
+}
+
+impl Envs {
+    /// Opens a node's; `None` where there is none.
+    pub fn open(node_dir: &Path) -> Option<Self> {
+        let path = node_dir.join(layout::ENVS);
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let top = nix::fcntl::open(&path, flags, Mode::empty()).ok()?;
+        let device = fstatat(&top, "", AtFlags::AT_EMPTY_PATH).ok()?.st_dev;
+        Some(Self { top, path, device })
+    }
+
+    /// Returns what stands at a path below it, no link followed at its end.
+    fn look(&self, path: &str) -> Option<FileStat> {
+        fstatat(&self.top, path, AtFlags::AT_SYMLINK_NOFOLLOW).ok()
+    }
+
+    /// Returns the device number of the subvolume at a path; `None` where there is none.
+    fn subvolume(&self, path: &str) -> Option<u64> {
+        let stat = self.look(path)?;
+        (stat.st_ino == SUBVOLUME_INODE && is_dir(&stat)).then_some(stat.st_dev)
+    }
+
+    /// Returns whether an environment still has the kernel that was last seen in it.
+    ///
+    /// Each subvolume has a device number of its own. Two files of one number, which is neither this
+    /// directory's nor the root half's, are both in the boot half, and no link planted there led away.
+    fn still_has(&self, env: &EnvName, seen: &KernelSeen, root: Option<u64>) -> bool {
+        let look = |path: &str| self.look(&format!("{env}/{}/{path}", layout::BOOT));
+        let (Some(named_by), Some(kernel)) = (look(&seen.named_by), look(&seen.file)) else {
+            return false;
+        };
+        let device = kernel.st_dev;
+        named_by.st_dev == device
+            && device != self.device
+            && Some(device) != root
+            && stamp(&named_by, &kernel) == seen.stamp
+    }
+
+    fn record(&self, env: &EnvName) -> Result<EnvRecord> {
+        // O_NONBLOCK: whatever was put there by hand, listing must not hang on it.
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let file = match openat(&self.top, format!("{env}/env.json").as_str(), flags, Mode::empty()) {
+            Ok(fd) => File::from(fd),
+            Err(nix::Error::ENOENT) => bail!("there is none"),
+            Err(e) => return Err(io::Error::from(e).into()),
+        };
+        let mut text = vec![0; 8192];
+        let mut length = (&file).read(&mut text)?;
+        if length == text.len() {
+            // Longer than records are: with the changes of a large upgrade in it.
+            length += file.take(record::LIMIT).read_to_end(&mut text)?;
+        }
+        EnvRecord::parse(str::from_utf8(&text[..length])?)
+    }
+}
+
+fn is_dir(stat: &FileStat) -> bool {
+    stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFDIR.bits()
 }
 
 impl Environment {
     /// Returns what stands under an environment's name; `None` where there is no directory.
     pub fn observe(node: &Node, name: &EnvName) -> Option<Self> {
-        let dir = node.dir.join(layout::ENVS).join(name.as_str());
-        let root = is_subvolume(&dir.join(layout::ROOT));
-        let boot = is_subvolume(&dir.join(layout::BOOT));
-        // Where both halves are there they have answered whether it is.
-        let whole = root && boot;
-        if !whole && !dir.symlink_metadata().is_ok_and(|m| m.is_dir()) {
-            return None;
-        }
+        Self::observe_in(&Envs::open(&node.dir)?, node, name)
+    }
+
+    /// Returns what stands under an environment's name in its node's open directory.
+    ///
+    /// Six system calls where nothing is wrong: a list has thousands of these.
+    pub fn observe_in(envs: &Envs, node: &Node, name: &EnvName) -> Option<Self> {
+        let root = envs.subvolume(&format!("{name}/{}", layout::ROOT));
         let mut problems = Vec::new();
-        for (there, half) in [(root, layout::ROOT), (boot, layout::BOOT)] {
-            if !there {
-                problems.push(format!("its {half} half is missing or is not a subvolume"));
-            }
-        }
-        let record = match read_record(&dir) {
+        let record = match envs.record(name) {
             Ok(record) => Some(record),
             Err(e) => {
                 problems.push(format!("env.json cannot be used: {e:#}"));
                 None
             }
         };
+        let seen = record.as_ref().and_then(|r| r.kernel.as_ref());
+        let kernel = seen
+            .filter(|seen| envs.still_has(name, seen, root))
+            .map(|seen| seen.version.clone());
+        // A file seen in the boot half has answered whether that is there.
+        let boot = kernel.is_some()
+            || envs.subvolume(&format!("{name}/{}", layout::BOOT)).is_some();
+        let whole = root.is_some() && boot;
+        if !whole && !envs.look(name.as_str()).is_some_and(|s| is_dir(&s)) {
+            return None;
+        }
+        for (there, half) in [(root.is_some(), layout::ROOT), (boot, layout::BOOT)] {
+            if !there {
+                problems.push(format!("its {half} half is missing or is not a subvolume"));
+            }
+        }
         if let Some(why) = record.as_ref().and_then(|r| r.failed.as_ref()) {
             problems.push(why.clone());
         }
         Some(Self {
             node: node.name.clone(),
             name: name.clone(),
-            dir,
+            dir: envs.path.join(name.as_str()),
             record,
             active: node.active.as_ref() == Some(name),
             template: node.is_template(),
             problems,
+            kernel,
         })
     }
 
@@ -126,13 +213,13 @@ impl Environment {
     ///
     /// What was last read is believed as long as the files it was read from have not changed.
     pub fn kernel(&self) -> Option<String> {
-        let boot = self.boot();
-        if let Some(seen) = self.record.as_ref().and_then(|r| r.kernel.as_ref())
-            && kernel_stamp(&boot, &seen.file).as_ref() == Some(&seen.stamp)
-        {
-            return Some(seen.version.clone());
+        if self.kernel.is_some() {
+            return self.kernel.clone();
         }
-        let (boot, root) = (Tree::open(&boot).ok()?, Tree::open(&self.root()).ok()?);
+        let (boot, root) = (
+            Tree::open(&self.boot()).ok()?,
+            Tree::open(&self.root()).ok()?,
+        );
         boot::summary(&boot, &root).kernel_version
     }
 
@@ -160,7 +247,7 @@ impl std::fmt::Display for Environment {
 ///
 /// The new one came whole, by one rename, and says in its record whose place it takes; the active link
 /// follows after that.
-pub(super) fn without_replaced(found: Vec<Environment>) -> Vec<Environment> {
+pub fn without_replaced(found: Vec<Environment>) -> Vec<Environment> {
     let mut hidden: Vec<EnvName> = Vec::new();
     for new in &found {
         let Some(old) = new.record.as_ref().and_then(|r| r.replaces.as_deref()) else {
@@ -183,46 +270,22 @@ pub(super) fn without_replaced(found: Vec<Environment>) -> Vec<Environment> {
 /// Returns the kernel's version with the stamp of what it was read from; `None` where it has none.
 pub fn kernel_seen(boot_half: &Path, summary: &boot::Summary) -> Option<KernelSeen> {
     let file = summary.kernel_file.clone()?;
+    let named_by = match summary.loader? {
+        Loader::Rpi => "config.txt",
+        Loader::Pxelinux => "pxelinux.cfg/default",
+    };
+    let stat = |path: &str| nix::sys::stat::lstat(&boot_half.join(path)).ok();
     Some(KernelSeen {
-        stamp: kernel_stamp(boot_half, &file)?,
+        stamp: stamp(&stat(named_by)?, &stat(&file)?),
+        named_by: named_by.to_string(),
         version: summary.kernel_version.clone()?,
         file,
     })
 }
 
-/// Returns what changes when the kernel an environment boots changes: sizes and times of the files that
-/// name it and of itself.
-///
-/// By plain paths, which is safe where the parts between are not links: only then there is a stamp.
-fn kernel_stamp(boot_half: &Path, kernel: &str) -> Option<String> {
-    let of = |m: &Metadata| format!("{}:{}.{:09}", m.len(), m.mtime(), m.mtime_nsec());
-    let plain = |path: &str| -> Option<Metadata> {
-        let mut at = boot_half.to_path_buf();
-        let mut found = None;
-        for part in path.split('/') {
-            at.push(part);
-            let here = at.symlink_metadata().ok()?;
-            if here.is_symlink() {
-                return None;
-            }
-            found = Some(here);
-        }
-        found
-    };
-    let named_by = ["config.txt", "pxelinux.cfg/default"]
-        .into_iter()
-        .find_map(plain)?;
-    Some(format!("{};{}", of(&named_by), of(&plain(kernel)?)))
-}
-
-fn is_subvolume(path: &Path) -> bool {
-    path.symlink_metadata()
-        .is_ok_and(|m| m.is_dir() && m.ino() == SUBVOLUME_INODE)
-}
-
-fn read_record(dir: &Path) -> anyhow::Result<EnvRecord> {
-    match record::read(&dir.join("env.json"))? {
-        Some(text) => EnvRecord::parse(&text),
-        None => anyhow::bail!("there is none"),
-    }
+/// Returns what changes when the kernel an environment boots changes: sizes and times of the file that
+/// names it and of itself.
+fn stamp(named_by: &FileStat, kernel: &FileStat) -> String {
+    let one = |s: &FileStat| format!("{}:{}.{:09}", s.st_size, s.st_mtime, s.st_mtime_nsec);
+    format!("{};{}", one(named_by), one(kernel))
 }

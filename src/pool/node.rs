@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::environment::{self, Environment};
+use super::environment::{self, Environment, Envs};
 use super::layout;
 use super::name::{EnvName, NodeName};
 use super::record::{self, NodeRecord};
@@ -101,14 +101,22 @@ impl Node {
 
     /// Returns every environment, sorted by name; one that is damaged is among them and says so.
     pub fn environments(&self) -> Result<Vec<Environment>> {
-        let dir = self.dir.join(layout::ENVS);
-        let names = layout::names_in(&dir).with_context(|| format!("reading {}", dir.display()))?;
-        let found: Vec<Environment> = names
+        let Some(envs) = Envs::open(&self.dir) else {
+            return Ok(Vec::new());
+        };
+        let found: Vec<Environment> = self
+            .environment_names()?
             .iter()
-            .filter_map(|name| name.parse().ok())
-            .filter_map(|name| Environment::observe(self, &name))
+            .filter_map(|name| Environment::observe_in(&envs, self, name))
             .collect();
         Ok(environment::without_replaced(found))
+    }
+
+    /// Returns the names there are in the place of environments, sorted; not all need be environments.
+    pub fn environment_names(&self) -> Result<Vec<EnvName>> {
+        let dir = self.dir.join(layout::ENVS);
+        let names = layout::names_in(&dir).with_context(|| format!("reading {}", dir.display()))?;
+        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
     }
 
     /// Returns an environment by name.

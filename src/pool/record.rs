@@ -11,11 +11,14 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use crate::packages::Changes;
-use crate::storage::replace;
+use crate::storage::replace::{self, Durable};
+
+/// The largest record that is read, in bytes.
+pub const LIMIT: u64 = 16 << 20;
 
 /// The version of all records this netbe writes.
 pub const VERSION: u64 = 1;
@@ -78,8 +81,12 @@ pub struct EnvRecord {
     /// The processor it is for, as `uname -m` says it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arch: Option<String>,
-    /// The kernel it boots, as last read.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// The kernel it boots, as last read; one that cannot be understood is none: it is only remembered.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "remembered"
+    )]
     pub kernel: Option<KernelSeen>,
     /// Arguments on its kernel command line that came from the property `cmdline`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -125,7 +132,9 @@ pub struct KernelSeen {
     pub file: String,
     /// Its version, as `uname -r` says it.
     pub version: String,
-    /// The boot files that named it, then the file itself: size in bytes and change time in nanoseconds.
+    /// The boot file that names it.
+    pub named_by: String,
+    /// Of that file, then of the kernel itself: size in bytes and change time in nanoseconds.
     pub stamp: String,
 }
 
@@ -170,6 +179,14 @@ impl EnvRecord {
     }
 }
 
+fn remembered<'de, D>(deserializer: D) -> std::result::Result<Option<KernelSeen>, D::Error>
+where
+    D: Deserializer<'de>,
+{
+    let value = Value::deserialize(deserializer)?;
+    Ok(serde_json::from_value(value).ok())
+}
+
 fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
     #[derive(Deserialize)]
     struct Versioned {
@@ -190,7 +207,7 @@ fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
 /// Anything but a regular file is an error, and so is one past 16 MiB.
 pub fn read(path: &Path) -> io::Result<Option<String>> {
     let text = match std::fs::metadata(path) {
-        Ok(m) if m.is_file() && m.len() <= 16 << 20 => std::fs::read_to_string(path),
+        Ok(m) if m.is_file() && m.len() <= LIMIT => std::fs::read_to_string(path),
         Ok(_) => Err(io::Error::other("not a file netbe wrote")),
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) => Err(e),
@@ -201,9 +218,18 @@ pub fn read(path: &Path) -> io::Result<Option<String>> {
 
 /// Writes a record durably, in one step.
 pub fn write(path: &Path, record: &impl Serialize) -> Result<()> {
+    put(path, record, Durable::AtOnce)
+}
+
+/// Writes a record in one step; the caller syncs the filesystem before anything rests on it.
+pub fn write_before_sync(path: &Path, record: &impl Serialize) -> Result<()> {
+    put(path, record, Durable::WithNextSync)
+}
+
+fn put(path: &Path, record: &impl Serialize, durable: Durable) -> Result<()> {
     let mut text = serde_json::to_string_pretty(record)?;
     text.push('\n');
-    Ok(replace::file(path, text.as_bytes())?)
+    Ok(replace::file(path, text.as_bytes(), durable)?)
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use super::{Published, exports};
 use crate::pool::{Pool, PoolLock, layout};
-use crate::storage::replace;
+use crate::storage::replace::{self, Durable};
 
 /// Where exportfs(8) reads every `*.exports` file.
 const EXPORTS_D: &str = "/etc/exports.d";
@@ -43,7 +43,7 @@ pub fn bring_up_to_date(
     if old != text {
         done.steps.push(format!("write {}", path.display()));
         if lock.is_some() {
-            replace::file(&path, text.as_bytes())?;
+            replace::file(&path, text.as_bytes(), Durable::AtOnce)?;
         }
     }
     let Some(exportfs) = exportfs() else {
@@ -70,7 +70,7 @@ pub fn bring_up_to_date(
     if lock.is_some() {
         std::fs::create_dir_all(EXPORTS_D).with_context(|| format!("making {EXPORTS_D}"))?;
         if installed_is_old {
-            replace::file(&installed, text.as_bytes())?;
+            replace::file(&installed, text.as_bytes(), Durable::AtOnce)?;
         }
         let output = Command::new(exportfs)
             .arg("-ra")

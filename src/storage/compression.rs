@@ -4,13 +4,16 @@
 //! short or damaged is an error, never a short read. Not for writing, and not for naming files.
 
 use std::io::{self, BufRead, Read};
+use std::marker::PhantomData;
 
 use anyhow::Context;
 use flate2::bufread::GzDecoder;
 use liblzma::bufread::XzDecoder;
-use liblzma::stream::{CONCATENATED, Stream};
+use liblzma::stream::MtStreamBuilder;
+use nix::unistd::{SysconfVar, sysconf};
 
 /// Memory an xz stream may ask for, in bytes: `xz -9` needs 65 MiB, a hostile header asks for 4 GiB.
+/// Several threads at once are an offer beyond that, declined where memory is short.
 const XZ_MEMORY: u64 = 512 << 20;
 
 /// A way of compressing that netbe reads.
@@ -49,11 +52,11 @@ impl Compression {
     pub fn reader<'a>(self, compressed: impl BufRead + 'a) -> anyhow::Result<Box<dyn Read + 'a>> {
         let opening = || format!("starting to read {} data", self.name());
         let inner: Box<dyn Read + 'a> = match self {
-            Self::Gzip => Box::new(GzipMembers::new(compressed)),
+            Self::Gzip => {
+                Box::new(Members::<_, GzDecoder<_>>::begin(compressed).with_context(opening)?)
+            }
             Self::Xz => {
-                let stream =
-                    Stream::new_stream_decoder(XZ_MEMORY, CONCATENATED).with_context(opening)?;
-                Box::new(XzDecoder::new_stream(compressed, stream))
+                Box::new(Members::<_, XzDecoder<_>>::begin(compressed).with_context(opening)?)
             }
             Self::Zstd => Box::new(zstd::Decoder::with_buffer(compressed).with_context(opening)?),
         };
@@ -64,16 +67,68 @@ impl Compression {
     }
 }
 
-/// Reads gzip members one behind the other; zeros behind the last are padding, as gzip itself has it.
-struct GzipMembers<R> {
-    member: Option<GzDecoder<R>>,
+/// What packs one member or stream of several.
+trait Packed<R>: Read + Sized {
+    /// The first byte of a member.
+    const FIRST: u8;
+    fn begin(compressed: R) -> io::Result<Self>;
+    fn into_compressed(self) -> R;
 }
 
-impl<R: BufRead> GzipMembers<R> {
-    fn new(compressed: R) -> Self {
-        Self {
-            member: Some(GzDecoder::new(compressed)),
-        }
+impl<R: BufRead> Packed<R> for GzDecoder<R> {
+    const FIRST: u8 = 0x1f;
+
+    fn begin(compressed: R) -> io::Result<Self> {
+        Ok(Self::new(compressed))
+    }
+
+    fn into_compressed(self) -> R {
+        self.into_inner()
+    }
+}
+
+impl<R: BufRead> Packed<R> for XzDecoder<R> {
+    const FIRST: u8 = 0xfd;
+
+    fn begin(compressed: R) -> io::Result<Self> {
+        let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let stream = MtStreamBuilder::new()
+            .threads(u32::try_from(threads).unwrap_or(1))
+            .memlimit_threading(threads_memory())
+            .memlimit_stop(XZ_MEMORY)
+            .decoder()?;
+        Ok(Self::new_stream(compressed, stream))
+    }
+
+    fn into_compressed(self) -> R {
+        self.into_inner()
+    }
+}
+
+/// Returns how much memory unpacking with several threads may take, in bytes: a quarter, as `xz` itself.
+fn threads_memory() -> u64 {
+    let ask = |what| {
+        sysconf(what)
+            .ok()
+            .flatten()
+            .and_then(|n| u64::try_from(n).ok())
+    };
+    let pages = ask(SysconfVar::_PHYS_PAGES).unwrap_or_default();
+    pages * ask(SysconfVar::PAGE_SIZE).unwrap_or_default() / 4
+}
+
+/// Reads members one behind the other; zeros behind one are padding, as for the tools themselves.
+struct Members<R, D> {
+    member: Option<D>,
+    compressed: PhantomData<R>,
+}
+
+impl<R: BufRead, D: Packed<R>> Members<R, D> {
+    fn begin(compressed: R) -> io::Result<Self> {
+        Ok(Self {
+            member: Some(D::begin(compressed)?),
+            compressed: PhantomData,
+        })
     }
 
     fn next_member(&mut self, mut compressed: R) -> io::Result<()> {
@@ -82,8 +137,8 @@ impl<R: BufRead> GzipMembers<R> {
             let Some(&first) = ahead.first() else {
                 return Ok(());
             };
-            if first == 0x1f {
-                self.member = Some(GzDecoder::new(compressed));
+            if first == D::FIRST {
+                self.member = Some(D::begin(compressed)?);
                 return Ok(());
             }
             let zeros = ahead.iter().take_while(|b| **b == 0).count();
@@ -95,7 +150,7 @@ impl<R: BufRead> GzipMembers<R> {
     }
 }
 
-impl<R: BufRead> Read for GzipMembers<R> {
+impl<R: BufRead, D: Packed<R>> Read for Members<R, D> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         while let Some(mut member) = self.member.take() {
             let count = member.read(buf)?;
@@ -103,7 +158,7 @@ impl<R: BufRead> Read for GzipMembers<R> {
                 self.member = Some(member);
                 return Ok(count);
             }
-            self.next_member(member.into_inner())?;
+            self.next_member(member.into_compressed())?;
         }
         Ok(0)
     }

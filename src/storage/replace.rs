@@ -8,18 +8,31 @@ use std::io::{self, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-/// Replaces a file's content durably; mode 0644.
+/// When a new content is durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Durable {
+    /// When the call returns.
+    AtOnce,
+    /// With the filesystem's next sync, which the caller does before anything rests on it. On btrfs a file
+    /// replaced by a rename has the old content or the new after a crash, also without a sync between
+    /// (btrfs wiki, "crash guarantees of overwrite-by-rename").
+    WithNextSync,
+}
+
+/// Replaces a file's content; mode 0644.
 ///
 /// # Errors
 /// Names the path; the old file stands.
-pub fn file(path: &Path, content: &[u8]) -> io::Result<()> {
+pub fn file(path: &Path, content: &[u8], durable: Durable) -> io::Result<()> {
     let staged = beside(path);
     let written = (|| {
         let mut new = File::create(&staged)?;
         new.set_permissions(fs::Permissions::from_mode(0o644))?;
         new.write_all(content)?;
-        // Before the rename: btrfs may commit the rename before the data otherwise.
-        new.sync_all()?;
+        if durable == Durable::AtOnce {
+            // Before the rename: it must not be there with nothing in it.
+            new.sync_all()?;
+        }
         fs::rename(&staged, path)
     })();
     finish(path, &staged, written)
