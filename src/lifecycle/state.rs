@@ -73,7 +73,7 @@ fn of(pool: &Pool, node: &Node) -> Result<State> {
         }
         Some(_) => {}
     }
-    if !node.is_template() && !node.is_offered() {
+    if !node.is_template() && !node.is_offered() && !node.lost {
         problems.push(
             "no machine can ask for it: it has neither a MAC address nor a serial".to_string(),
         );

@@ -76,6 +76,7 @@ pub fn upgrade(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Upg
         false => Some(creation::lock_node(pool, &source.node, mode)?),
     };
     let node = pool.node(&source.node)?;
+    node.refuse_lost()?;
     let source = node.environment(&source.name)?;
     let run = Run::plan(pool, &node, &source, request)?;
     match lock {

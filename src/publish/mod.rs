@@ -52,12 +52,23 @@ pub fn everything(pool: &Pool, lock: Option<&PoolLock>) -> Result<Published> {
     let mut done = Published::default();
     let nodes = pool.nodes()?;
     let mut lines = Vec::new();
+    let mut kept = Vec::new();
+    let old = nfs::read(pool)?;
     for node in &nodes {
+        if node.lost {
+            // Who asks for it is not known: what it is offered stays as it is.
+            kept.extend(exports::below(&old, &node.dir));
+            done.warnings.push(format!(
+                "{}: {}; what the network is offered of it stays as it was",
+                node.name,
+                node.problems.join("; ")
+            ));
+        }
         for env in offered(pool, node)? {
             lines.extend(exports::lines_for(pool, node, &env)?);
         }
     }
-    let text = exports::print(&pool.record().uuid, &lines);
+    let text = exports::print(&pool.record().uuid, &lines, kept);
     nfs::bring_up_to_date(pool, lock, &text, &mut done)?;
     tftp::bring_up_to_date(pool, lock, &nodes, &mut done)?;
     Ok(done)

@@ -3,6 +3,7 @@
 //! Writes `publish/exports` in the pool and its copy under `/etc/exports.d`, and runs `exportfs -ra` when
 //! that changed. A file there that another pool wrote is left alone. Not for what the file says.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -57,14 +58,20 @@ pub fn bring_up_to_date(
     };
     let installed = installed(pool);
     let now = std::fs::read_to_string(&installed).ok();
-    if now.as_deref() == Some(text) || (now.is_none() && exports::paths(text).is_empty()) {
+    let installed_is_old =
+        now.as_deref() != Some(text) && !(now.is_none() && exports::paths(text).is_empty());
+    if !installed_is_old && knows_all(&exports::paths(text)) {
         return Ok(());
     }
-    done.steps.push(format!("write {}", installed.display()));
+    if installed_is_old {
+        done.steps.push(format!("write {}", installed.display()));
+    }
     done.steps.push("run exportfs -ra".to_string());
     if lock.is_some() {
         std::fs::create_dir_all(EXPORTS_D).with_context(|| format!("making {EXPORTS_D}"))?;
-        replace::file(&installed, text.as_bytes(), Durable::AtOnce)?;
+        if installed_is_old {
+            replace::file(&installed, text.as_bytes(), Durable::AtOnce)?;
+        }
         let output = Command::new(exportfs)
             .arg("-ra")
             .output()
@@ -76,17 +83,28 @@ pub fn bring_up_to_date(
     Ok(())
 }
 
+/// Returns whether the server has been told of all these paths; it forgets them with `exportfs -ua`.
+fn knows_all(paths: &[String]) -> bool {
+    let etab = std::fs::read_to_string(ETAB).unwrap_or_default();
+    let known = paths_of(&etab);
+    paths.iter().all(|path| known.contains(path.as_str()))
+}
+
+fn paths_of(etab: &str) -> HashSet<&str> {
+    etab.lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .collect()
+}
+
 /// Fails when the server has not taken these lines over; warns of nothing where there is no server.
 pub fn missing(lines: &[exports::Line]) -> Result<Vec<String>> {
     if exportfs().is_none() {
         return Ok(Vec::new());
     }
     let etab = std::fs::read_to_string(ETAB).with_context(|| format!("reading {ETAB}"))?;
+    let known = paths_of(&etab);
     for line in lines {
-        let known = etab
-            .lines()
-            .any(|l| l.split_whitespace().next() == Some(line.path.as_str()));
-        if !known {
+        if !known.contains(line.path.as_str()) {
             bail!(
                 "the NFS server did not take over {}: it is not in {ETAB} after exportfs -ra",
                 line.path

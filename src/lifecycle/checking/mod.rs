@@ -105,7 +105,10 @@ fn of_node(pool: &Pool, node: &Node) -> Result<Vec<Finding>> {
             Finding::new(
                 &node.name,
                 p,
-                "restore it from a backup, or netbe set the properties again",
+                format!(
+                    "restore {} from a backup",
+                    node.dir.join("node.json").display()
+                ),
             )
         })
         .collect();
@@ -128,7 +131,7 @@ fn active_link(node: &Node, envs: &[Environment]) -> Option<Finding> {
     };
     let mut complete = envs.iter().filter(|e| e.problems.is_empty());
     Some(match (complete.next(), complete.next()) {
-        (Some(only), None) => Finding::repairable(
+        (Some(only), None) if !node.lost => Finding::repairable(
             &node.name,
             problem,
             Repair::Activate(node.name.clone(), only.name.clone()),
@@ -164,7 +167,12 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
             })
             .collect());
     }
-    let mut found: Vec<Finding> = match verification::reasons(pool, node, env) {
+    let reasons = match node.lost {
+        // By which properties it would have to boot is not known.
+        true => Ok(Vec::new()),
+        false => verification::reasons(pool, node, env),
+    };
+    let mut found: Vec<Finding> = match reasons {
         Ok(reasons) => reasons
             .iter()
             .map(|r| {

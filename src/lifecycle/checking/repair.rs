@@ -128,7 +128,7 @@ fn describe(node: &Node, env: &Environment) -> Result<()> {
         kernel: environment::kernel_seen(&env.boot(), &summary),
         added: Vec::new(),
         stripped: Vec::new(),
-        served: node.is_offered(),
+        served: node.is_offered() || node.lost,
         left: None,
         failed: None,
         upgrade: None,
