@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::Result;
 use jiff::Timestamp;
 
-use crate::pool::pending::{Kind, Pending};
 use crate::pool::environment::{self, Envs};
+use crate::pool::pending::{Kind, Pending};
 use crate::pool::{EnvName, Environment, Node, Operand, Origin, Pool};
 use crate::publish::evidence::Evidence;
 

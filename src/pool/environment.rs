@@ -95,7 +95,12 @@ impl Envs {
     fn record(&self, env: &EnvName) -> Result<EnvRecord> {
         // O_NONBLOCK: whatever was put there by hand, listing must not hang on it.
         let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let file = match openat(&self.top, format!("{env}/env.json").as_str(), flags, Mode::empty()) {
+        let file = match openat(
+            &self.top,
+            format!("{env}/env.json").as_str(),
+            flags,
+            Mode::empty(),
+        ) {
             Ok(fd) => File::from(fd),
             Err(nix::Error::ENOENT) => bail!("there is none"),
             Err(e) => return Err(io::Error::from(e).into()),
@@ -139,7 +144,9 @@ impl Environment {
             .map(|seen| seen.version.clone());
         // A file seen in the boot half has answered whether that is there.
         let boot = kernel.is_some()
-            || envs.subvolume(&format!("{name}/{}", layout::BOOT)).is_some();
+            || envs
+                .subvolume(&format!("{name}/{}", layout::BOOT))
+                .is_some();
         let whole = root.is_some() && boot;
         if !whole && !envs.look(name.as_str()).is_some_and(|s| is_dir(&s)) {
             return None;
