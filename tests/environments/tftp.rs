@@ -11,7 +11,8 @@ fn links(pool: &Pool) -> Vec<(String, String)> {
         .unwrap()
         .map(|e| {
             let path = e.unwrap().path();
-            let target = fs::read_link(&path).map_or("(no link)".into(), |t| t.into_os_string());
+            let target =
+                fs::read_link(&path).map_or("(no link)".into(), std::path::PathBuf::into_os_string);
             (
                 path.file_name().unwrap().to_str().unwrap().to_string(),
                 target.into_string().unwrap(),
