@@ -231,8 +231,12 @@ pub struct Create {
     /// Raspberry Pi serial of a new node
     #[arg(long, value_name = "HEX")]
     pub serial: Option<String>,
-    /// Address of a new node: dhcp, or ADDR/LEN[,GATEWAY]
-    #[arg(long, value_name = "IP")]
+    /// Address of a new node; in the help its brackets would be a link to rustdoc.
+    #[arg(
+        long,
+        value_name = "IP",
+        help = "Address of a new node: dhcp, or ADDR/LEN[,GATEWAY]"
+    )]
     pub ip: Option<String>,
     /// What to say of it
     #[arg(
