@@ -36,7 +36,7 @@ pub fn offered(pool: &Pool, node: &Node) -> Result<Vec<Environment>> {
     Ok(node
         .environments()?
         .into_iter()
-        .filter(|e| e.problems.is_empty() && (e.active || evidence.booted(e) != Some(false)))
+        .filter(|e| e.whole && (e.active || evidence.booted(e) != Some(false)))
         .collect())
 }
 

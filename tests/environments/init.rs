@@ -65,7 +65,7 @@ impl Drop for Place {
 }
 
 fn is_mounted(dir: &Path) -> bool {
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let mounts = fs::read_to_string("/proc/thread-self/mounts").unwrap();
     mounts.lines().any(|l| l.split(' ').nth(1) == dir.to_str())
 }
 

@@ -3,6 +3,9 @@
 //! A file a topic. A test is named by what it shows; `invariant_N_…` shows number N of what always holds,
 //! `pN_…` row N of the failures that other tools' users met.
 
+// clippy.toml allows this in tests, and takes their helpers for something else.
+#![allow(clippy::unwrap_used)]
+
 #[path = "../support/mod.rs"]
 mod support;
 

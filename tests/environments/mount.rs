@@ -161,7 +161,7 @@ fn invariant_5_the_boot_half_is_not_mounted_outside() {
     assert_ne!(said.status, 0, "{said:#?}");
     assert!(said.stderr.contains("nog/b"), "{said:#?}");
     assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let mounts = fs::read_to_string("/proc/thread-self/mounts").unwrap();
     assert!(!mounts.contains("/run/netbe/mnt"), "{mounts}");
 }
 

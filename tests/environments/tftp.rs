@@ -11,7 +11,8 @@ fn links(pool: &Pool) -> Vec<(String, String)> {
         .unwrap()
         .map(|e| {
             let path = e.unwrap().path();
-            let target = fs::read_link(&path).map_or("(no link)".into(), |t| t.into_os_string());
+            let target =
+                fs::read_link(&path).map_or("(no link)".into(), std::path::PathBuf::into_os_string);
             (
                 path.file_name().unwrap().to_str().unwrap().to_string(),
                 target.into_string().unwrap(),
@@ -163,10 +164,16 @@ fn invariant_3_a_name_does_not_lead_to_nothing() {
 fn what_is_handed_out_can_be_read_by_everybody() {
     use std::os::unix::fs::PermissionsExt;
     let system = super::support::System::raspberry_pi();
-    let pool =
-        Pool::with_template_of(&system.with("boot/firmware/initramfs8", b"\x1f\x8bsecret", 0o600));
+    let pool = Pool::with_template_of(&system.directory("boot/firmware", 0o700).with(
+        "boot/firmware/initramfs8",
+        b"\x1f\x8bsecret",
+        0o600,
+    ));
     pool.netbe()
         .ok("create nog/a --mac dc:a6:32:01:02:03 --serial 9ffefdef");
+    let top = pool.at("tftp/9ffefdef/");
+    let mode = fs::metadata(top).unwrap().permissions().mode();
+    assert_eq!(mode & 0o055, 0o055, "{mode:o}");
     for name in ["cmdline.txt", "config.txt", "kernel8.img", "initramfs8"] {
         let path = pool.at(&format!("tftp/9ffefdef/{name}"));
         let mode = fs::metadata(&path).unwrap().permissions().mode();
