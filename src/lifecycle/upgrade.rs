@@ -9,13 +9,12 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use jiff::Timestamp;
 
 use super::dressing::{self, Wanted};
 use super::{Mode, Outcome, activation, creation, halves};
 use crate::failure::Failure;
 use crate::packages::{self, Changes, Step};
-use crate::pool::record::{self, EnvRecord, Origin};
+use crate::pool::record::{self, EnvRecord};
 use crate::pool::stage::Staged;
 use crate::pool::{EnvName, Environment, Node, NodeLock, Operand, Pool, PoolLock, layout};
 use crate::sandbox::{Ended, Io, Program, Sandbox, emulation};
@@ -101,14 +100,7 @@ impl<'a> Run<'a> {
         source: &'a Environment,
         request: &'a Request,
     ) -> Result<Self> {
-        if !source.problems.is_empty() {
-            return Err(Failure::refused(format!(
-                "{source} is damaged: {}",
-                source.problems.join("; ")
-            ))
-            .hint(format!("netbe check {}", source.node))
-            .into());
-        }
+        source.require_sound()?;
         let target = Operand {
             node: node.name.clone(),
             env: request.name.clone(),
@@ -239,23 +231,11 @@ impl<'a> Run<'a> {
         changes: Option<Changes>,
     ) -> Result<(EnvRecord, Wanted, Vec<String>)> {
         restore_command_line(self.source, boot)?;
-        let mut record = EnvRecord {
-            uuid: btrfs::info(root)?.uuid.to_string(),
-            created: Timestamp::now(),
-            origin: Some(Origin {
-                node: self.source.node.to_string(),
-                name: self.source.name.to_string(),
-                uuid: self.before.uuid.clone(),
-            }),
-            description: self.request.description.clone(),
-            pinned: false,
-            served: false,
-            left: None,
-            failed: None,
-            upgrade: changes,
-            replaces: None,
-            ..self.before.clone()
-        };
+        let uuid = btrfs::info(root)?.uuid.to_string();
+        let (node, name) = (&self.source.node, &self.source.name);
+        let mut record = self.before.derived(uuid, node, name);
+        record.description.clone_from(&self.request.description);
+        record.upgrade = changes;
         let wanted = Wanted::new(
             pool,
             &self.node.name,
