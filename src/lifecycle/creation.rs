@@ -92,6 +92,7 @@ impl Plan {
         };
         let record = match &existing {
             Some(node) => {
+                node.refuse_lost()?;
                 if let Some((key, value)) = request.properties.first() {
                     return Err(Failure::usage(format!(
                         "{} is there already; {key} is for a new node",
@@ -154,7 +155,7 @@ impl Plan {
                 stage.publish(&layout::env(pool.root(), &self.node, &self.env))?;
                 notes
             }
-            None => self.make_node(pool)?,
+            None => self.make_node(pool, mode)?,
         };
         let node = pool.node(&self.node)?;
         let mut warnings = Vec::new();
@@ -179,7 +180,7 @@ impl Plan {
         })
     }
 
-    fn make_node(&self, pool: &Pool) -> Result<Vec<String>> {
+    fn make_node(&self, pool: &Pool, mode: Mode) -> Result<Vec<String>> {
         let stage = Staged::new(&layout::nodes(pool.root()), self.node.as_str())?;
         let dir = stage.path().join(layout::ENVS).join(self.env.as_str());
         std::fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
@@ -190,6 +191,9 @@ impl Plan {
             stage.path().join(layout::ACTIVE),
         )
         .with_context(|| format!("activating {}/{}", self.node, self.env))?;
+        // Until it is there, nobody sees that its names are taken.
+        let _shared = PoolLock::take(pool.root(), mode.wait)?;
+        setting::refuse_shared_names(pool, None, &self.record)?;
         stage.publish(&layout::node(pool.root(), &self.node))?;
         Ok(notes)
     }

@@ -161,6 +161,7 @@ fn forget_names(pool: &Pool, node: &Node, mode: Mode) -> Result<()> {
     let shared = PoolLock::take(pool.root(), mode.wait)?;
     let mut nameless = node.clone();
     nameless.record.properties.clear();
+    nameless.lost = false;
     tftp::bring_node_up_to_date(pool, Some(&shared), &nameless, &mut Published::default())
         .with_context(|| {
             format!(

@@ -57,7 +57,10 @@ pub fn import(
         false => Some(creation::lock_node(pool, &request.target.node, mode)?),
     };
     let existing = match pool.node(&request.target.node) {
-        Ok(node) => Some(node),
+        Ok(node) => {
+            node.refuse_lost()?;
+            Some(node)
+        }
         Err(e) if creation::is_not_found(&e) => None,
         Err(e) => return Err(e),
     };

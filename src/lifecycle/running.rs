@@ -37,6 +37,7 @@ pub fn run(pool: &Pool, operand: &Operand, what: &What, mode: Mode) -> Result<Ou
         }
     };
     let (lock, node, env) = held;
+    node.refuse_lost()?;
     refuse_active(&env)?;
     let root = Tree::open(&env.root())?;
     emulation::check(&root)?;

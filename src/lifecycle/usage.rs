@@ -32,10 +32,14 @@ pub fn mounts_of(dir: &Path) -> Result<Vec<Mount>> {
 /// Returns how an environment is in use on this machine, a sentence part each: mounts in any mount
 /// namespace, and processes that stand in it or have its files open.
 fn users_of(dir: &Path) -> Result<Vec<String>> {
-    let mut found: Vec<String> = mounts_of(dir)?
+    let table = std::fs::read_to_string("/proc/self/mountinfo").context("reading mountinfo")?;
+    let mut found: Vec<String> = mounts_in(&table, dir)
         .iter()
         .map(|m| format!("it is mounted at {}", m.at.display()))
         .collect();
+    found.extend(
+        places_in(&table, dir).map(|at| format!("something is mounted at {}", at.display())),
+    );
     let own = std::fs::read_link("/proc/self/ns/mnt").ok();
     let mut seen: HashSet<PathBuf> = own.into_iter().collect();
     for entry in std::fs::read_dir("/proc")
@@ -90,6 +94,15 @@ fn stands_in(proc: &Path, dir: &Path) -> bool {
     ["cwd", "root", "exe"].iter().any(|l| inside(proc.join(l)))
         || std::fs::read_dir(proc.join("fd"))
             .is_ok_and(|fds| fds.flatten().any(|fd| inside(fd.path())))
+}
+
+/// Returns where in `dir` something is mounted; deleting a subvolume would take such a mount away unasked.
+fn places_in(table: &str, dir: &Path) -> impl Iterator<Item = PathBuf> {
+    table
+        .lines()
+        .filter_map(parse)
+        .map(|line| line.at)
+        .filter(move |at| at.starts_with(dir))
 }
 
 /// Returns the mounts in the text of a mountinfo file that are of something in `dir`.

@@ -42,6 +42,8 @@ pub struct Environment {
     pub template: bool,
     /// What is wrong with it, a sentence each; empty when it is complete.
     pub problems: Vec<String>,
+    /// Whether both halves are there, which is all a machine needs that runs from it.
+    pub whole: bool,
     /// The kernel it boots, where what was last read still holds.
     kernel: Option<String>,
 }
@@ -167,6 +169,7 @@ impl Environment {
             active: node.active.as_ref() == Some(name),
             template: node.is_template(),
             problems,
+            whole,
             kernel,
         })
     }

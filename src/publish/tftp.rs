@@ -72,7 +72,11 @@ pub fn bring_up_to_date(
             replace::link(&path, target)?;
         }
     }
-    let ours: Vec<&Path> = nodes.iter().map(|n| n.dir.as_path()).collect();
+    let ours: Vec<&Path> = nodes
+        .iter()
+        .filter(|n| !n.lost)
+        .map(|n| n.dir.as_path())
+        .collect();
     for (path, target) in links(&dir)? {
         let of_these = node_dir(pool, &target).is_some_and(|d| {
             ours.contains(&d.as_path()) || !d.symlink_metadata().is_ok_and(|m| m.is_dir())

@@ -119,7 +119,7 @@ fn describe(node: &Node, env: &Environment) -> Result<()> {
     let record = EnvRecord {
         arch: summary.arch.map(|a| a.name().to_string()),
         kernel: environment::kernel_seen(&env.boot(), &summary),
-        served: node.is_offered(),
+        served: node.is_offered() || node.lost,
         ..EnvRecord::new(info.uuid.to_string(), info.created, boot_mount)
     };
     record::write(&env.dir.join("env.json"), &record)
