@@ -393,7 +393,7 @@ pub struct Upgrade {
     #[arg(long, value_name = "NODE", conflicts_with = "source", add = ArgValueCompleter::new(candidates::nodes))]
     pub node: Option<NodeName>,
     /// The environment to upgrade from
-    #[arg(value_name = "NODE/ENV", required_unless_present = "node", add = ArgValueCompleter::new(candidates::sources))]
+    #[arg(value_name = "NODE/ENV", required_unless_present = "node", add = ArgValueCompleter::new(candidates::environments))]
     pub source: Option<Operand>,
     /// What to call the new one; made of the time without it
     #[arg(long, value_name = "ENV")]
@@ -431,7 +431,7 @@ pub struct Upgrade {
   netbe run debian -- passwd -d root")]
 pub struct Run {
     /// The environment
-    #[arg(value_name = "NODE/ENV", add = ArgValueCompleter::new(candidates::sources))]
+    #[arg(value_name = "NODE/ENV", add = ArgValueCompleter::new(candidates::environments))]
     pub operand: Operand,
     /// Common options.
     #[command(flatten)]
@@ -450,7 +450,7 @@ pub struct Run {
   netbe shell nog/next")]
 pub struct Shell {
     /// The environment
-    #[arg(value_name = "NODE/ENV", add = ArgValueCompleter::new(candidates::sources))]
+    #[arg(value_name = "NODE/ENV", add = ArgValueCompleter::new(candidates::environments))]
     pub operand: Operand,
     /// Common options.
     #[command(flatten)]
@@ -508,7 +508,7 @@ pub struct Rename {
   netbe describe nog/first ''")]
 pub struct Describe {
     /// The environment
-    #[arg(value_name = "NODE/ENV", add = ArgValueCompleter::new(candidates::sources))]
+    #[arg(value_name = "NODE/ENV", add = ArgValueCompleter::new(candidates::environments))]
     pub operand: Operand,
     /// What to say; nothing takes it away
     #[arg(value_name = "TEXT")]
@@ -524,7 +524,7 @@ pub struct Describe {
   netbe pin nog/first")]
 pub struct Pin {
     /// The environments
-    #[arg(required = true, value_name = "NODE/ENV", add = ArgValueCompleter::new(candidates::sources))]
+    #[arg(required = true, value_name = "NODE/ENV", add = ArgValueCompleter::new(candidates::environments))]
     pub operands: Vec<Operand>,
     /// Common options.
     #[command(flatten)]
@@ -537,7 +537,7 @@ pub struct Pin {
   netbe unpin nog/first")]
 pub struct Unpin {
     /// The environments
-    #[arg(required = true, value_name = "NODE/ENV", add = ArgValueCompleter::new(candidates::sources))]
+    #[arg(required = true, value_name = "NODE/ENV", add = ArgValueCompleter::new(candidates::environments))]
     pub operands: Vec<Operand>,
     /// Common options.
     #[command(flatten)]
@@ -555,7 +555,7 @@ pub struct Unpin {
   vi \"$(netbe mount nog/next)/etc/fstab\"; netbe umount nog/next")]
 pub struct Mount {
     /// The environment
-    #[arg(value_name = "NODE/ENV", add = ArgValueCompleter::new(candidates::sources))]
+    #[arg(value_name = "NODE/ENV", add = ArgValueCompleter::new(candidates::environments))]
     pub operand: Operand,
     /// Where; a directory under /run/netbe without it
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -572,7 +572,7 @@ pub struct Mount {
   netbe umount /mnt")]
 pub struct Umount {
     /// The environment, or where it is mounted
-    #[arg(value_name = "NODE/ENV|DIR", add = ArgValueCompleter::new(candidates::sources))]
+    #[arg(value_name = "NODE/ENV|DIR", add = ArgValueCompleter::new(candidates::environments))]
     pub what: String,
     /// Common options.
     #[command(flatten)]

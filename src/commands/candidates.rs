@@ -3,12 +3,13 @@
 //! Called by the completion scripts, which run netbe; so it must be quick and must not fail: without a pool
 //! nothing completes.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use clap_complete::engine::CompletionCandidate;
 
-use crate::pool::{Node, Pool, layout, properties};
+use crate::pool::{Node, Pool, properties};
 
 /// Returns the nodes.
 pub fn nodes(current: &OsStr) -> Vec<CompletionCandidate> {
@@ -21,26 +22,36 @@ pub fn nodes(current: &OsStr) -> Vec<CompletionCandidate> {
     )
 }
 
-/// Returns the nodes, and the environments of the node before the slash.
+/// Returns what stands for an environment: the nodes, and the environments of the node before the slash.
 pub fn sources(current: &OsStr) -> Vec<CompletionCandidate> {
-    let all = pool_nodes();
-    let words: Vec<String> = match current.to_str().and_then(|c| c.split_once('/')) {
-        None => all
-            .iter()
-            .flat_map(|n| [n.name.to_string(), format!("{}/", n.name)])
-            .collect(),
-        Some((node, _)) => all
-            .iter()
-            .filter(|n| n.name.as_str() == node)
-            .flat_map(|n| {
-                layout::names_in(&n.dir.join(layout::ENVS))
-                    .unwrap_or_default()
-                    .into_iter()
-                    .map(move |e| format!("{node}/{e}"))
-            })
-            .collect(),
-    };
+    let mut words = environments_of(current);
+    if words.is_empty() {
+        for node in pool_nodes() {
+            words.extend([node.name.to_string(), format!("{}/", node.name)]);
+        }
+    }
     starting(current, &words)
+}
+
+/// Returns environments by their full names: `NODE/` first, then those of the node before the slash.
+pub fn environments(current: &OsStr) -> Vec<CompletionCandidate> {
+    let mut words = environments_of(current);
+    if words.is_empty() {
+        words.extend(pool_nodes().iter().map(|n| format!("{}/", n.name)));
+    }
+    starting(current, &words)
+}
+
+fn environments_of(current: &OsStr) -> Vec<String> {
+    let Some((node, _)) = current.to_str().and_then(|c| c.split_once('/')) else {
+        return Vec::new();
+    };
+    pool_nodes()
+        .iter()
+        .filter(|n| n.name.as_str() == node)
+        .flat_map(|n| n.environment_names().unwrap_or_default())
+        .map(|env| format!("{node}/{env}"))
+        .collect()
 }
 
 /// Returns the properties.
@@ -61,10 +72,39 @@ pub fn assignments(current: &OsStr) -> Vec<CompletionCandidate> {
 }
 
 fn pool_nodes() -> Vec<Node> {
-    let dir = std::env::var_os("NETBE_POOL").unwrap_or_else(|| "/srv/netbe".into());
-    Pool::open(&PathBuf::from(dir))
-        .and_then(|p| p.nodes())
-        .unwrap_or_default()
+    let typed: Vec<OsString> = std::env::args_os().collect();
+    let dir = pool_typed(&typed)
+        .or_else(|| std::env::var_os("NETBE_POOL").map(PathBuf::from))
+        .unwrap_or_else(|| "/srv/netbe".into());
+    Pool::open(&dir).and_then(|p| p.nodes()).unwrap_or_default()
+}
+
+/// Returns the pool that the words typed so far name, the last where there are several.
+///
+/// They are this process' own arguments, after a `--` that the shell's script puts before them. bash has
+/// parted `--pool=DIR` into three words. A `~` is still the shell's to expand, so it is done here.
+fn pool_typed(arguments: &[OsString]) -> Option<PathBuf> {
+    let start = arguments.iter().position(|a| a == "--")? + 1;
+    let words = &arguments[start..];
+    let words = match words.iter().position(|a| a == "--") {
+        Some(end) => &words[..end],
+        None => words,
+    };
+    let at = words
+        .iter()
+        .rposition(|w| w == "--pool" || w.as_bytes().starts_with(b"--pool="))?;
+    let value = match words[at].as_bytes().strip_prefix(b"--pool=") {
+        Some(joined) => OsStr::from_bytes(joined),
+        None => match words.get(at + 1)? {
+            parted if parted == "=" => words.get(at + 2)?,
+            value => value,
+        },
+    };
+    let dir = PathBuf::from(value);
+    match (dir.strip_prefix("~"), std::env::var_os("HOME")) {
+        (Ok(below), Some(home)) => Some(PathBuf::from(home).join(below)),
+        _ => Some(dir),
+    }
 }
 
 fn starting(current: &OsStr, words: &[String]) -> Vec<CompletionCandidate> {
@@ -74,4 +114,30 @@ fn starting(current: &OsStr, words: &[String]) -> Vec<CompletionCandidate> {
         .filter(|w| w.starts_with(current.as_ref()))
         .map(CompletionCandidate::new)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(line: &str) -> Option<PathBuf> {
+        let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
+        pool_typed(&words)
+    }
+
+    #[test]
+    fn the_pool_is_the_one_typed() {
+        let pool = |dir: &str| Some(PathBuf::from(dir));
+        assert_eq!(typed("netbe -- netbe --pool /p list "), pool("/p"));
+        assert_eq!(typed("netbe -- netbe list --pool=/p "), pool("/p"));
+        assert_eq!(typed("netbe -- netbe --pool = /p list "), pool("/p"));
+        assert_eq!(
+            typed("netbe -- netbe --pool /a list --pool /b "),
+            pool("/b")
+        );
+        assert_eq!(typed("netbe -- netbe run nog/x -- ls --pool /p"), None);
+        assert_eq!(typed("netbe -- netbe list --pool"), None);
+        assert_eq!(typed("netbe -- netbe list "), None);
+        assert_eq!(typed("netbe --pool /p"), None);
+    }
 }

@@ -1,6 +1,6 @@
 //! `netbe completions`
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap_complete::env::Shells;
 
 use super::Session;
@@ -27,5 +27,41 @@ pub fn script(shell: ShellName) -> Result<String> {
         .with_context(|| format!("finding the completions of {name}"))?;
     let mut text = Vec::new();
     completer.write_registration("COMPLETE", "netbe", "netbe", "netbe", &mut text)?;
-    Ok(String::from_utf8(text)?)
+    let text = String::from_utf8(text)?;
+    match shell {
+        ShellName::Zsh => amend_zsh(&text),
+        _ => Ok(text),
+    }
+}
+
+/// Mends what clap_complete's script for zsh lacks: no blank after `PROPERTY=`, and completing at the first
+/// TAB also where zsh loads the script by its name from `fpath`.
+fn amend_zsh(script: &str) -> Result<String> {
+    const AMENDMENTS: [(&str, &str); 4] = [
+        (
+            "        local -a other=()\n",
+            "        local -a other=()\n        local -a assignments=()\n",
+        ),
+        (
+            "            else\n                other+=",
+            "            elif [[ \"$value\" == *= ]]; then\n                assignments+=(\"$completion\")\n            else\n                other+=",
+        ),
+        (
+            "        [[ -n $other ]]",
+            "        [[ -n $assignments ]] && _describe -V 'values' assignments -S ''\n        [[ -n $other ]]",
+        ),
+        (
+            "\ncompdef _clap_dynamic_completer_netbe netbe",
+            "\nif [[ \"${funcstack[1]}\" == _netbe ]]; then\n    _clap_dynamic_completer_netbe \"$@\"\nfi\ncompdef _clap_dynamic_completer_netbe netbe",
+        ),
+    ];
+    let mut text = script.trim_start().to_string();
+    for (old, new) in AMENDMENTS {
+        ensure!(
+            text.matches(old).count() == 1,
+            "clap_complete's script for zsh is not the one this netbe amends"
+        );
+        text = text.replace(old, new);
+    }
+    Ok(text)
 }

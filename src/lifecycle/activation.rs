@@ -132,7 +132,7 @@ pub fn switch(
     }
     // What run, mount or a person has written into it must be there after a power cut too.
     btrfs::sync(&env.root()).context("making the environment durable")?;
-    if changes || !env.active {
+    if changes {
         let link = node.dir.join(layout::ACTIVE);
         // Somebody's mistake, and nothing replaces a directory: an empty one goes, another is named.
         if link.symlink_metadata().is_ok_and(|m| m.is_dir()) {

@@ -13,7 +13,7 @@ use super::dressing::{self, Wanted};
 use super::{Mode, Outcome, activation, halves, identity, setting};
 use crate::failure::Failure;
 use crate::pool::lock::Share;
-use crate::pool::record::{self, EnvRecord, NodeRecord, Origin};
+use crate::pool::record::{self, EnvRecord, NodeRecord};
 use crate::pool::stage::Staged;
 use crate::pool::{
     EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock, layout,
@@ -110,14 +110,7 @@ impl Plan {
             (None, Some(node)) => node.active_environment()?,
             (None, None) => only_template(pool, &request.target)?,
         };
-        if !source.problems.is_empty() {
-            return Err(Failure::refused(format!(
-                "{source} is damaged: {}",
-                source.problems.join("; ")
-            ))
-            .hint(format!("netbe check {}", source.node))
-            .into());
-        }
+        source.require_sound()?;
         let env = free_name(existing.as_ref(), &request.target)?;
         let origin = source.record_for_change()?;
         Ok(Self {
@@ -213,23 +206,9 @@ impl Plan {
             notes.extend(identity::reset(&root, &boot, &self.node)?);
         }
         let uuid = btrfs::info(&root)?.uuid.to_string();
-        let mut record = EnvRecord {
-            uuid,
-            created: Timestamp::now(),
-            origin: Some(Origin {
-                node: self.source.node.to_string(),
-                name: self.source.name.to_string(),
-                uuid: self.origin.uuid.clone(),
-            }),
-            description: self.description.clone(),
-            pinned: false,
-            served: false,
-            left: None,
-            failed: None,
-            upgrade: None,
-            replaces: None,
-            ..self.origin.clone()
-        };
+        let (node, name) = (&self.source.node, &self.source.name);
+        let mut record = self.origin.derived(uuid, node, name);
+        record.description.clone_from(&self.description);
         let wanted = Wanted::new(pool, &self.node, &self.record, &self.env, &self.origin)?;
         notes.extend(dressing::dress(&wanted, &root, &boot, &mut record)?);
         if self.activate && !self.record.template {

@@ -130,14 +130,7 @@ fn refuse(node: &Node, envs: &[Environment], scope: Scope) -> Result<()> {
         if Pending::of(&node.dir).protects(&env.name) {
             return Err(Failure::refused(format!("{env} is to be booted once")).into());
         }
-        let users = usage::users_of(&env.dir)?;
-        if !users.is_empty() {
-            return Err(
-                Failure::refused(format!("{env} is in use: {}", users.join("; ")))
-                    .hint(format!("netbe umount {env}"))
-                    .into(),
-            );
-        }
+        usage::refuse_used(env)?;
     }
     Ok(())
 }

@@ -8,12 +8,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
-use serde_json::Map;
 
 use super::bring_in::{self, Halves, Progress, Source};
 use super::dressing::{self, Wanted};
 use super::{Mode, Outcome, creation};
-use crate::pool::record::{self, EnvRecord, NodeRecord, VERSION};
+use crate::pool::record::{self, EnvRecord, NodeRecord};
 use crate::pool::stage::{self, Staged};
 use crate::pool::{EnvName, Node, Operand, Pool, layout};
 use crate::storage::{btrfs, interrupt};
@@ -147,25 +146,9 @@ fn fill(
     let brought = bring_in::bring_in(&request.source, request.boot.as_deref(), &halves, progress)?;
     interrupt::check()?;
     stage::remove(&scratch)?;
-    let mut record = EnvRecord {
-        version: VERSION,
-        uuid: btrfs::info(&root)?.uuid.to_string(),
-        created: Timestamp::now(),
-        origin: None,
-        description: request.description.clone(),
-        pinned: false,
-        boot_mount: brought.boot_mount,
-        arch: None,
-        kernel: None,
-        added: Vec::new(),
-        stripped: Vec::new(),
-        served: false,
-        left: None,
-        failed: None,
-        upgrade: None,
-        replaces: None,
-        other: Map::new(),
-    };
+    let uuid = btrfs::info(&root)?.uuid.to_string();
+    let mut record = EnvRecord::new(uuid, Timestamp::now(), brought.boot_mount);
+    record.description.clone_from(&request.description);
     progress.phase("Writing boot files");
     let wanted = Wanted::new(pool, &request.target.node, node, env, &record)?;
     let mut notes = brought.notes;

@@ -19,7 +19,6 @@ use crate::pool::stage::{self, Staged};
 use crate::pool::{
     EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock, layout,
 };
-use crate::publish::evidence::Evidence;
 use crate::publish::{self, Published, tftp};
 
 /// Gives an environment another name; returns the new `NODE/ENV`.
@@ -139,29 +138,12 @@ fn refuse_taken(pool: &Pool, new: &NodeName) -> Result<()> {
 
 fn refuse(node: &Node, env: &Environment) -> Result<()> {
     node.refuse_lost()?;
-    let evidence = Evidence::of(node);
-    if evidence.booted(env) != Some(false) {
-        return Err(destruction::maybe_booted(node, env, &evidence).into());
-    }
-    if !env.problems.is_empty() {
-        return Err(
-            Failure::refused(format!("{env} is damaged: {}", env.problems.join("; ")))
-                .hint(format!("netbe check {}", node.name))
-                .into(),
-        );
-    }
+    destruction::refuse_booted(node, env)?;
+    env.require_sound()?;
     if Pending::of(&node.dir).protects(&env.name) {
         return Err(Failure::refused(format!("{env} is to be booted once")).into());
     }
-    let users = usage::users_of(&env.dir)?;
-    if !users.is_empty() {
-        return Err(
-            Failure::refused(format!("{env} is in use: {}", users.join("; ")))
-                .hint(format!("netbe umount {env}"))
-                .into(),
-        );
-    }
-    Ok(())
+    usage::refuse_used(env)
 }
 
 /// Makes in `dir` what an environment is under its new name.

@@ -9,13 +9,13 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use jiff::Timestamp;
+use nix::sys::signal::Signal;
 
 use super::dressing::{self, Wanted};
 use super::{Mode, Outcome, activation, creation, halves};
 use crate::failure::Failure;
 use crate::packages::{self, Changes, Step};
-use crate::pool::record::{self, EnvRecord, Origin};
+use crate::pool::record::{self, EnvRecord};
 use crate::pool::stage::Staged;
 use crate::pool::{EnvName, Environment, Node, NodeLock, Operand, Pool, PoolLock, layout};
 use crate::sandbox::{Ended, Io, Program, Sandbox, emulation};
@@ -101,14 +101,7 @@ impl<'a> Run<'a> {
         source: &'a Environment,
         request: &'a Request,
     ) -> Result<Self> {
-        if !source.problems.is_empty() {
-            return Err(Failure::refused(format!(
-                "{source} is damaged: {}",
-                source.problems.join("; ")
-            ))
-            .hint(format!("netbe check {}", source.node))
-            .into());
-        }
+        source.require_sound()?;
         let target = Operand {
             node: node.name.clone(),
             env: request.name.clone(),
@@ -161,7 +154,7 @@ impl<'a> Run<'a> {
         let installed = |at: &Path| -> Result<_> { packages::installed(&Tree::open(at)?) };
         let old = installed(&root)?;
         if let Err(failed) = self.run_commands(stage.path(), &root, &boot) {
-            return Err(self.failed(pool, stage, failed)?);
+            return Err(self.failed(pool, stage, &failed)?.into());
         }
         interrupt::check()?;
         let changes = match (old, installed(&root)?) {
@@ -177,7 +170,7 @@ impl<'a> Run<'a> {
         let reasons = wanted.reasons_against(&root, &boot)?;
         if !reasons.is_empty() {
             let failed = dressing::would_not_boot("what came of the upgrade", &reasons);
-            return Err(self.failed(pool, stage, failed.into())?);
+            return Err(self.failed(pool, stage, &failed.into())?.into());
         }
         record::write_before_sync(&stage.path().join("env.json"), &record)?;
         let dir = layout::env(pool.root(), &self.node.name, &self.name);
@@ -222,10 +215,15 @@ impl<'a> Run<'a> {
             let how = match ended {
                 Ended::Exited(0) => continue,
                 Ended::Exited(status) => format!("ended with status {status}"),
-                Ended::Signalled(signal) => format!("was ended by signal {signal}"),
+                Ended::Signalled(signal) => format!("was ended by {}", name_of(signal)),
                 Ended::CannotRun(why) | Ended::NotFound(why) => format!("cannot be run: {why}"),
             };
-            anyhow::bail!("{} {how}{}", step.argv.join(" "), last_lines(&path));
+            // Whoever watches has them on the screen.
+            let lines = match self.request.echo {
+                true => String::new(),
+                false => last_lines(&path),
+            };
+            anyhow::bail!("{} {how}{lines}", step.argv.join(" "));
         }
         Ok(())
     }
@@ -239,23 +237,11 @@ impl<'a> Run<'a> {
         changes: Option<Changes>,
     ) -> Result<(EnvRecord, Wanted, Vec<String>)> {
         restore_command_line(self.source, boot)?;
-        let mut record = EnvRecord {
-            uuid: btrfs::info(root)?.uuid.to_string(),
-            created: Timestamp::now(),
-            origin: Some(Origin {
-                node: self.source.node.to_string(),
-                name: self.source.name.to_string(),
-                uuid: self.before.uuid.clone(),
-            }),
-            description: self.request.description.clone(),
-            pinned: false,
-            served: false,
-            left: None,
-            failed: None,
-            upgrade: changes,
-            replaces: None,
-            ..self.before.clone()
-        };
+        let uuid = btrfs::info(root)?.uuid.to_string();
+        let (node, name) = (&self.source.node, &self.source.name);
+        let mut record = self.before.derived(uuid, node, name);
+        record.description.clone_from(&self.request.description);
+        record.upgrade = changes;
         let wanted = Wanted::new(
             pool,
             &self.node.name,
@@ -268,15 +254,23 @@ impl<'a> Run<'a> {
     }
 
     /// Keeps the log of a failed run, and the copy where that was asked for; returns the error to end with.
-    fn failed(&self, pool: &Pool, stage: Staged, error: anyhow::Error) -> Result<anyhow::Error> {
+    fn failed(&self, pool: &Pool, stage: Staged, error: &anyhow::Error) -> Result<Failure> {
         let log = self.node.dir.join(format!("failed-{LOG}"));
-        let mut said = String::new();
-        if fs::copy(stage.path().join(LOG), &log).is_ok() {
-            said = format!("; everything it said is in {}", log.display());
-        }
+        let said = fs::copy(stage.path().join(LOG), &log).is_ok();
+        let ended = |outcome: &str| {
+            let mut failure =
+                Failure::failed(format!("upgrading {}: {outcome}: {error:#}", self.source));
+            if let Some(refusal) = error.downcast_ref::<Failure>() {
+                failure.kind = refusal.kind;
+            }
+            match said {
+                true => failure.hint(format!("everything it said: less {}", log.display())),
+                false => failure,
+            }
+        };
         if !self.request.keep || interrupt::asked().is_some() {
             drop(stage);
-            return Ok(error.context(format!("upgrading {}: nothing was kept{said}", self.source)));
+            return Ok(ended("nothing was kept"));
         }
         let (root, boot) = (
             stage.path().join(layout::ROOT),
@@ -292,11 +286,7 @@ impl<'a> Run<'a> {
         );
         record::write_before_sync(&stage.path().join("env.json"), &record)?;
         stage.publish(&layout::env(pool.root(), &self.node.name, &self.name))?;
-        Ok(error.context(format!(
-            "upgrading {}: the copy is kept as {}{said}",
-            self.source,
-            self.target()
-        )))
+        Ok(ended(&format!("the copy is kept as {}", self.target())))
     }
 }
 
@@ -351,6 +341,13 @@ fn restore_command_line(source: &Environment, boot: &Path) -> Result<()> {
         tree.write(FILE, before.as_bytes())?;
     }
     Ok(())
+}
+
+fn name_of(signal: i32) -> String {
+    match Signal::try_from(signal) {
+        Ok(signal) => signal.to_string(),
+        Err(_) => format!("signal {signal}"),
+    }
 }
 
 /// Returns the last lines a command said, for an error message; nothing where it said nothing.

@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::failure::Failure;
+use crate::pool::Environment;
+
 /// One mount of something inside the pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
@@ -28,7 +31,7 @@ pub fn mounts_of(dir: &Path) -> Result<Vec<Mount>> {
 
 /// Returns how an environment is in use on this machine, a sentence part each: mounts in any mount
 /// namespace, and processes that stand in it or have its files open.
-pub fn users_of(dir: &Path) -> Result<Vec<String>> {
+fn users_of(dir: &Path) -> Result<Vec<String>> {
     let table = std::fs::read_to_string("/proc/self/mountinfo").context("reading mountinfo")?;
     let mut found: Vec<String> = mounts_in(&table, dir)
         .iter()
@@ -63,6 +66,19 @@ pub fn users_of(dir: &Path) -> Result<Vec<String>> {
         }
     }
     Ok(found)
+}
+
+/// Refuses an environment that is in use on this machine.
+pub fn refuse_used(env: &Environment) -> Result<()> {
+    let users = users_of(&env.dir)?;
+    if users.is_empty() {
+        return Ok(());
+    }
+    Err(
+        Failure::refused(format!("{env} is in use: {}", users.join("; ")))
+            .hint(format!("netbe umount {env}"))
+            .into(),
+    )
 }
 
 fn number(name: &OsString) -> Option<u32> {

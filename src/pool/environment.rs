@@ -233,11 +233,22 @@ impl Environment {
         boot::summary(&boot, &root).kernel_version
     }
 
+    /// Refuses where something is wrong with it.
+    pub fn require_sound(&self) -> Result<()> {
+        if self.problems.is_empty() {
+            return Ok(());
+        }
+        let problems = self.problems.join("; ");
+        Err(Failure::refused(format!("{self} is damaged: {problems}"))
+            .hint(format!("netbe check {}", self.node))
+            .into())
+    }
+
     /// Returns its record, for a change.
     ///
     /// # Errors
     /// When `env.json` is lost, with the remedy.
-    pub fn record_for_change(&self) -> anyhow::Result<EnvRecord> {
+    pub fn record_for_change(&self) -> Result<EnvRecord> {
         self.record.clone().ok_or_else(|| {
             Failure::failed(format!("{self}: {}", self.problems.join("; ")))
                 .hint("netbe check --repair")

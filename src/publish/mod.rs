@@ -89,7 +89,7 @@ pub fn export(pool: &Pool, lock: &PoolLock, node: &Node, env: &Environment) -> R
     let text = exports::with(&old, &pool.record().uuid, &lines);
     let mut done = Published::default();
     nfs::bring_up_to_date(pool, Some(lock), &text, &mut done)?;
-    done.warnings.extend(nfs::missing(&lines)?);
+    nfs::ensure_known(&lines, &done)?;
     Ok(done.warnings)
 }
 

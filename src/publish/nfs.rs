@@ -60,7 +60,7 @@ pub fn bring_up_to_date(
     let now = std::fs::read_to_string(&installed).ok();
     let installed_is_old =
         now.as_deref() != Some(text) && !(now.is_none() && exports::paths(text).is_empty());
-    if !installed_is_old && knows_all(&exports::paths(text)) {
+    if !installed_is_old && unknown(&exports::paths(text)).is_none() {
         return Ok(());
     }
     if installed_is_old {
@@ -72,46 +72,46 @@ pub fn bring_up_to_date(
         if installed_is_old {
             replace::file(&installed, text.as_bytes(), Durable::AtOnce)?;
         }
-        let output = Command::new(exportfs)
-            .arg("-ra")
-            .output()
-            .context("running exportfs -ra")?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        done.warnings
-            .extend(said.lines().filter(|l| !l.is_empty()).map(str::to_string));
+        tell(exportfs, done)?;
     }
     Ok(())
 }
 
-/// Returns whether the server has been told of all these paths; it forgets them with `exportfs -ua`.
-fn knows_all(paths: &[String]) -> bool {
-    let etab = std::fs::read_to_string(ETAB).unwrap_or_default();
-    let known = paths_of(&etab);
-    paths.iter().all(|path| known.contains(path.as_str()))
-}
-
-fn paths_of(etab: &str) -> HashSet<&str> {
-    etab.lines()
-        .filter_map(|line| line.split_whitespace().next())
-        .collect()
-}
-
-/// Fails when the server has not taken these lines over; warns of nothing where there is no server.
-pub fn missing(lines: &[exports::Line]) -> Result<Vec<String>> {
+/// Fails when the server has not taken these lines over; where there is no server nothing is missing.
+pub fn ensure_known(lines: &[exports::Line], done: &Published) -> Result<()> {
+    let paths: Vec<String> = lines.iter().map(|l| l.path.clone()).collect();
     if exportfs().is_none() {
-        return Ok(Vec::new());
+        return Ok(());
     }
-    let etab = std::fs::read_to_string(ETAB).with_context(|| format!("reading {ETAB}"))?;
-    let known = paths_of(&etab);
-    for line in lines {
-        if !known.contains(line.path.as_str()) {
-            bail!(
-                "the NFS server did not take over {}: it is not in {ETAB} after exportfs -ra",
-                line.path
-            );
-        }
+    match unknown(&paths) {
+        None => Ok(()),
+        Some(path) => bail!(
+            "the NFS server did not take over {path}: it is not in {ETAB} after exportfs -ra; {}",
+            done.warnings.join("; ")
+        ),
     }
-    Ok(Vec::new())
+}
+
+/// Returns the first path that the server has not been told of; it forgets them with `exportfs -ua`, and
+/// at some restarts.
+fn unknown(paths: &[String]) -> Option<&String> {
+    let etab = std::fs::read_to_string(ETAB).unwrap_or_default();
+    let known: HashSet<&str> = etab
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    paths.iter().find(|path| !known.contains(path.as_str()))
+}
+
+fn tell(exportfs: &Path, done: &mut Published) -> Result<()> {
+    let output = Command::new(exportfs)
+        .arg("-ra")
+        .output()
+        .context("running exportfs -ra")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    done.warnings
+        .extend(said.lines().filter(|l| !l.is_empty()).map(str::to_string));
+    Ok(())
 }
 
 /// Returns the pool's own copy.

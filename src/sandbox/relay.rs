@@ -21,6 +21,7 @@ use super::channel::{Report, Reports};
 use super::signals::Watch;
 use super::terminal::{Raw, follow_size};
 use super::{Ended, stage};
+use crate::storage::interrupt;
 
 /// How long a program that was told to stop may take, before it is ended.
 const GRACE: Duration = Duration::from_secs(10);
@@ -100,7 +101,11 @@ impl Relay {
         }
         match (state.answer.take(), state.stopped_by) {
             (Some(Report::Failed(cause)), _) => bail!("making the sandbox: {cause}"),
-            (_, Some(signal)) if self.stop_means_stop => Ok(Ended::Signalled(signal as i32)),
+            (_, Some(signal)) if self.stop_means_stop => {
+                // So that netbe stops too, and does not go by what a program that was cut short left.
+                interrupt::ask(signal);
+                Ok(Ended::Signalled(signal as i32))
+            }
             (Some(Report::Ended(ended)), _) => Ok(ended),
             (_, Some(signal)) => Ok(Ended::Signalled(signal as i32)),
             _ => bail!("the sandbox was ended from outside"),

@@ -26,6 +26,11 @@ pub fn install() {
     }
 }
 
+/// Takes note of a signal that somebody else has caught: a sandbox does while a program runs in it.
+pub fn ask(signal: Signal) {
+    note(signal as i32);
+}
+
 /// Ends the work in hand when a signal has asked for it.
 ///
 /// # Errors
