@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::support::{Fingerprint, Netbe, Pool, SERVER, output, run, seclude};
+use super::support::{Fingerprint, Netbe, Pool, SERVER, install, output, run, seclude};
 
 /// A directory beside nothing, with what is mounted in it unmounted at the end.
 pub(super) struct Place(pub(super) tempfile::TempDir);
@@ -82,12 +82,9 @@ fn with_systemd_the_mount_is_a_unit() {
     fs::create_dir("/run/systemd/system").unwrap();
     let bin = place.0.path().join("bin");
     fs::create_dir(&bin).unwrap();
-    fs::write(
-        bin.join("systemctl"),
-        "#!/bin/sh\necho \"$@\" >> \"${0%/*}/said\"\n",
-    )
-    .unwrap();
-    fs::set_permissions(bin.join("systemctl"), fs::Permissions::from_mode(0o755)).unwrap();
+    let text = place.0.path().join("systemctl");
+    fs::write(&text, "#!/bin/sh\necho \"$@\" >> \"${0%/*}/said\"\n").unwrap();
+    install(&text, &bin.join("systemctl"));
     let said = place
         .netbe()
         .plain()

@@ -26,13 +26,9 @@ fn view(pool: &Pool) -> Vec<String> {
 ///
 /// `undo` leads back from the new to the old.
 fn is_old_or_new(pool: &Pool, line: &str, undo: &str) {
-    let old = view(pool);
     let start = Instant::now();
-    pool.netbe().ok(line);
-    let duration = start.elapsed();
-    let new = view(pool);
-    pool.netbe().ok(undo);
-    assert_eq!(view(pool), old, "{undo} does not undo {line}");
+    let views = Views::of(pool, line, undo);
+    let duration = start.elapsed() / 2;
     let mut ends = [0, 0];
     for moment in 0..MOMENTS {
         let mut running = pool.netbe().spawn(line, Stdio::null());
@@ -40,34 +36,87 @@ fn is_old_or_new(pool: &Pool, line: &str, undo: &str) {
         // Perhaps it has ended by itself: that is a moment too.
         let _ = running.kill();
         running.wait().unwrap();
-        let found = view(pool);
-        assert!(
-            found == old || found == new,
-            "{line}, moment {moment}: {found:?}"
-        );
-        let served = pool.at(&format!("tftp/{TFTP_NAME}"));
-        if served.symlink_metadata().is_ok() {
-            assert!(
-                served.exists(),
-                "{line}, moment {moment}: a name leads to nothing"
-            );
-        }
-        let repaired = pool.netbe().run("check --repair");
-        assert_eq!(repaired.status, 0, "{line}, moment {moment}: {repaired:#?}");
-        pool.assert_sound();
-        assert_eq!(
-            view(pool),
-            found,
-            "{line}, moment {moment}: repair changed it"
-        );
-        ends[usize::from(found == new)] += 1;
-        if found == new {
-            pool.netbe().ok(undo);
-        }
+        ends[views.look(pool, &format!("{line}, moment {moment}"), undo)] += 1;
     }
     assert!(ends[0] > 0, "{line} was never killed in time");
-    let halves = pool.subvolumes().len();
-    assert_eq!(halves, 2 * old.len(), "{:?}", pool.subvolumes());
+    assert_eq!(
+        pool.subvolumes().len(),
+        2 * views.old.len(),
+        "{:?}",
+        pool.subvolumes()
+    );
+    if std::env::var_os("NETBE_TEST_EVERY_CALL").is_some() {
+        at_every_call(pool, &views, line, undo);
+    }
+}
+
+/// Kills `line` before each of the system calls by which it changes something; takes minutes, and strace.
+fn at_every_call(pool: &Pool, views: &Views, line: &str, undo: &str) {
+    let mut killed = 0;
+    // One by one: strace counts each kind of call by itself.
+    for call in CALLS.split_whitespace() {
+        for number in 1.. {
+            let ended = std::process::Command::new("strace")
+                .args(["-qq", "-o", "/dev/null", "-e"])
+                .arg(format!("trace={call}"))
+                .arg("-e")
+                .arg(format!("inject={call}:signal=KILL:when={number}"))
+                .arg(pool.netbe().plain().get_program())
+                .args(line.split_whitespace())
+                .env("NETBE_POOL", pool.path())
+                .stdin(Stdio::null())
+                .output()
+                .unwrap();
+            views.look(pool, &format!("{line}, {call} number {number}"), undo);
+            if ended.status.success() {
+                break;
+            }
+            killed += 1;
+        }
+    }
+    eprintln!("{line}: killed before each of {killed} calls");
+}
+
+/// The system calls by which something is changed; of opening, the write that follows is as good.
+const CALLS: &str = "rename renameat renameat2 symlink symlinkat link linkat mkdir mkdirat unlink unlinkat rmdir \
+    ioctl write pwrite64 ftruncate fchmod fchmodat fchown fchownat utimensat fsync fdatasync syncfs flock \
+    copy_file_range fsetxattr setxattr mount clone clone3 vfork";
+
+/// What there is before a command, and after it.
+struct Views {
+    old: Vec<String>,
+    new: Vec<String>,
+}
+
+impl Views {
+    /// Runs a command and what undoes it.
+    fn of(pool: &Pool, line: &str, undo: &str) -> Self {
+        let old = view(pool);
+        pool.netbe().ok(line);
+        let new = view(pool);
+        pool.netbe().ok(undo);
+        assert_eq!(view(pool), old, "{undo} does not undo {line}");
+        Self { old, new }
+    }
+
+    /// Shows that there is one of the two, and that it can be repaired; undoes the new, and returns 1 for it.
+    fn look(&self, pool: &Pool, when: &str, undo: &str) -> usize {
+        let found = view(pool);
+        assert!(found == self.old || found == self.new, "{when}: {found:?}");
+        let served = pool.at(&format!("tftp/{TFTP_NAME}"));
+        if served.symlink_metadata().is_ok() {
+            assert!(served.exists(), "{when}: a name leads to nothing");
+        }
+        let repaired = pool.netbe().run("check --repair");
+        assert_eq!(repaired.status, 0, "{when}: {repaired:#?}");
+        pool.assert_sound();
+        assert_eq!(view(pool), found, "{when}: repair changed it");
+        if found != self.new || self.new == self.old {
+            return 0;
+        }
+        pool.netbe().ok(undo);
+        1
+    }
 }
 
 #[test]

@@ -5,14 +5,13 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::support::{MAC, Netbe, Outcome, Pool, SERVER, System, TFTP_NAME};
+use super::support::{MAC, Netbe, Outcome, Pool, SERVER, System, TFTP_NAME, install};
 
 /// Runs a command line as nobody, whom a copy of the program is made readable for.
 fn as_nobody(pool: &Pool, line: &str) -> Outcome {
     let program = pool.beside().join("netbe");
     if !program.exists() {
-        fs::copy(pool.netbe().plain().get_program(), &program).unwrap();
-        fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+        install(Path::new(pool.netbe().plain().get_program()), &program);
     }
     Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
