@@ -1,7 +1,6 @@
 //! `init`: on what a pool is made, and on what it is not.
 
 use std::fs::{self};
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
