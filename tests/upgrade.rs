@@ -164,7 +164,7 @@ fn the_resolver_and_the_policy_are_lent_and_given_back_exactly() {
             fs::set_permissions(&resolver, fs::Permissions::from_mode(0o600)).unwrap();
         }),
         ("dangling", &|| {
-            symlink("../run/no/such", &resolver).unwrap()
+            symlink("../run/no/such", &resolver).unwrap();
         }),
         ("absolute", &|| symlink("/etc/hostname", &resolver).unwrap()),
         ("missing", &|| {}),
