@@ -19,11 +19,23 @@ impl Holder {
             assert!(Instant::now() < until, "it never took the lock");
             std::thread::sleep(Duration::from_millis(5));
         }
+        // Then it makes its stage, and waits for what the pipe brings.
+        while !holder.reads_a_pipe() {
+            assert!(Instant::now() < until, "it never read its input");
+            std::thread::sleep(Duration::from_millis(5));
+        }
         holder
     }
 
     fn pid(&self) -> u32 {
         self.0.id()
+    }
+
+    fn reads_a_pipe(&self) -> bool {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        threads
+            .map(|thread| fs::read_to_string(thread.unwrap().path().join("wchan")))
+            .any(|place| place.is_ok_and(|place| place.contains("pipe_read")))
     }
 
     fn kill(&mut self) {

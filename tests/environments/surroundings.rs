@@ -1,19 +1,17 @@
 //! Where netbe is run: by whom, on what, and who reads its answers.
 
 use std::fs::{self, Permissions};
-use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::support::{MAC, Netbe, Outcome, Pool, SERVER, System, TFTP_NAME};
+use super::support::{MAC, Netbe, Outcome, Pool, SERVER, System, TFTP_NAME, install};
 
 /// Runs a command line as nobody, whom a copy of the program is made readable for.
 fn as_nobody(pool: &Pool, line: &str) -> Outcome {
     let program = pool.beside().join("netbe");
     if !program.exists() {
-        fs::copy(pool.netbe().plain().get_program(), &program).unwrap();
-        fs::set_permissions(&program, Permissions::from_mode(0o755)).unwrap();
+        install(Path::new(pool.netbe().plain().get_program()), &program);
     }
     Command::new("setpriv")
         .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
@@ -177,121 +175,6 @@ fn invariant_12_a_pool_at_a_path_that_cannot_stand_on_a_command_line_is_not_writ
     }
     before.assert_unchanged(&pool.fingerprint());
     super::support::run(Command::new("umount").arg(&odd));
-}
-
-#[test]
-fn p25_a_closed_pipe_is_no_error() {
-    let pool = Pool::with_served_node();
-    for i in 0..5 {
-        pool.netbe().ok(&format!("create nog/e{i}"));
-    }
-    for line in [
-        "list",
-        "list -H",
-        "list --json",
-        "list --tree",
-        "status",
-        "get",
-        "check",
-        "--help",
-    ] {
-        let mut child = pool
-            .netbe()
-            .plain()
-            .args(line.split_whitespace())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        // Closed before a byte is written.
-        drop(child.stdout.take());
-        let mut stderr = String::new();
-        child
-            .stderr
-            .take()
-            .unwrap()
-            .read_to_string(&mut stderr)
-            .unwrap();
-        let status = child.wait().unwrap();
-        assert_eq!(status.code(), Some(0), "{line}: {stderr}");
-        assert_eq!(stderr, "", "{line}");
-    }
-    let shell = Command::new("sh")
-        .args(["-c", "\"$0\" list -H | head -1"])
-        .arg(pool.netbe().plain().get_program())
-        .env("NETBE_POOL", pool.path())
-        .output()
-        .unwrap();
-    assert_eq!(String::from_utf8_lossy(&shell.stderr), "");
-    assert!(String::from_utf8_lossy(&shell.stdout).starts_with("base\tstock\t"));
-}
-
-#[test]
-fn p25_answers_do_not_depend_on_locale_or_terminal() {
-    let pool = Pool::with_node();
-    assert_eq!(
-        pool.netbe()
-            .run_with(&["describe", "nog/a", "ä “b”"])
-            .status,
-        0
-    );
-    for line in ["list -H", "list --json", "list --tree", "status", "get -H"] {
-        let plain = pool.netbe().ok(line);
-        for language in ["C", "de_DE.UTF-8", "POSIX"] {
-            let said = pool
-                .netbe()
-                .plain()
-                .args(line.split_whitespace())
-                .env("LANG", language)
-                .env("LC_ALL", language)
-                .env("TERM", "dumb")
-                .output()
-                .unwrap();
-            assert_eq!(
-                String::from_utf8(said.stdout).unwrap(),
-                plain,
-                "{line} {language}"
-            );
-        }
-        let bare = pool
-            .netbe()
-            .plain()
-            .args(line.split_whitespace())
-            .env_clear()
-            .env("NETBE_POOL", pool.path())
-            .output()
-            .unwrap();
-        assert_eq!(String::from_utf8(bare.stdout).unwrap(), plain, "{line}");
-    }
-}
-
-#[test]
-fn answers_go_to_stdout_and_talk_to_stderr() {
-    let pool = Pool::with_template();
-    let said = pool.netbe().run("create nog/a");
-    assert!(said.stdout.starts_with("Created "), "{said:#?}");
-    for line in said.stderr.lines() {
-        let is_talk = line.starts_with("note: ") || line.starts_with("warning: ");
-        assert!(is_talk, "{said:#?}");
-    }
-    let said = pool.netbe().run("create nog/b -q");
-    assert_eq!(said.stdout, "");
-    assert!(!said.stderr.contains("note: "), "{said:#?}");
-    let said = pool.netbe().run("create nog/b -q");
-    assert_eq!((said.status, said.stdout.as_str()), (3, ""));
-    assert!(said.stderr.starts_with("error: "), "{said:#?}");
-    assert_eq!(pool.netbe().run("list -q -v").status, 2);
-    for line in ["", "nonsense", "create", "create a b c"] {
-        let said = pool.netbe().run(line);
-        assert_eq!(
-            (said.status, said.stdout.as_str()),
-            (2, ""),
-            "{line}: {said:#?}"
-        );
-    }
-    assert_eq!(pool.netbe().run("--help").status, 0);
-    assert_eq!(pool.netbe().run("--version").status, 0);
 }
 
 #[test]

@@ -205,3 +205,27 @@ fn invariant_6_an_unreadable_record_takes_nobody_off_the_network() {
         pool.netbe().ok("destroy -y -r ordo");
     }
 }
+
+#[test]
+fn two_nodes_given_one_mac_by_hand_are_found_and_the_name_leads_to_one() {
+    let pool = Pool::with_served_node();
+    pool.netbe().ok("create arda/x");
+    fs::copy(
+        pool.at("nodes/nog/node.json"),
+        pool.at("nodes/arda/node.json"),
+    )
+    .unwrap();
+    let said = pool.netbe().run("check");
+    assert_eq!(said.status, 1, "{said:#?}");
+    assert!(
+        said.stdout
+            .contains("arda and nog have dc-a6-32-01-02-03 both"),
+        "{said:#?}"
+    );
+    pool.netbe().ok("publish");
+    assert_eq!(
+        pool.netbe().ok("publish"),
+        "Everything is published already.\n"
+    );
+    assert_eq!(links(&pool).len(), 1);
+}

@@ -22,6 +22,6 @@ mod system;
 pub use fingerprint::Fingerprint;
 pub use netbe::{Netbe, Outcome};
 pub use pool::{Pool, SERVER, run};
-pub use scene::{MAC, TFTP_NAME, output};
+pub use scene::{MAC, TFTP_NAME, install, output};
 pub use seclusion::{require_root, seclude};
 pub use system::System;

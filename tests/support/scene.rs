@@ -1,7 +1,7 @@
 //! Pools with something in them, and short ways to look at it and to spoil it.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::pool::run;
@@ -210,6 +210,16 @@ impl Pool {
             .map(|child| child.wait_with_output().expect("a child ends").into())
             .collect()
     }
+}
+
+/// Puts a program in place.
+///
+/// By another process: where this one held it open for writing, so would whatever another test's thread has just
+/// forked, and it could not be run.
+pub fn install(program: &Path, to: &Path) {
+    run(Command::new("install")
+        .args(["-m", "755"])
+        .args([program, to]));
 }
 
 /// Returns what a program printed.
