@@ -165,8 +165,15 @@ impl<'a> Run<'a> {
             return Ok(Upgraded::NothingToDo(self.source.to_string()));
         }
         notes.extend(halves::flatten_within(&root)?);
-        let (record, wanted, more) = self.dress(pool, &root, &boot, changes.clone())?;
-        notes.extend(more);
+        let mut record = self.record(&root, changes.clone())?;
+        let wanted = match self.dress(pool, &root, &boot, &mut record) {
+            Ok((wanted, more)) => {
+                notes.extend(more);
+                wanted
+            }
+            // Such as a kernel that is gone: what the command said tells why.
+            Err(failed) => return Err(self.failed(pool, stage, &failed)?.into()),
+        };
         let reasons = wanted.reasons_against(&root, &boot)?;
         if !reasons.is_empty() {
             let failed = dressing::would_not_boot("what came of the upgrade", &reasons);
@@ -228,20 +235,25 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Makes the halves say what netbe wants of them, and returns the new environment's record.
-    fn dress(
-        &self,
-        pool: &Pool,
-        root: &Path,
-        boot: &Path,
-        changes: Option<Changes>,
-    ) -> Result<(EnvRecord, Wanted, Vec<String>)> {
-        restore_command_line(self.source, boot)?;
+    /// Returns the new environment's record.
+    fn record(&self, root: &Path, changes: Option<Changes>) -> Result<EnvRecord> {
         let uuid = btrfs::info(root)?.uuid.to_string();
         let (node, name) = (&self.source.node, &self.source.name);
         let mut record = self.before.derived(uuid, node, name);
         record.description.clone_from(&self.request.description);
         record.upgrade = changes;
+        Ok(record)
+    }
+
+    /// Makes the halves say what netbe wants of them, and brings the record up to date with it.
+    fn dress(
+        &self,
+        pool: &Pool,
+        root: &Path,
+        boot: &Path,
+        record: &mut EnvRecord,
+    ) -> Result<(Wanted, Vec<String>)> {
+        restore_command_line(self.source, boot)?;
         let wanted = Wanted::new(
             pool,
             &self.node.name,
@@ -249,8 +261,8 @@ impl<'a> Run<'a> {
             &self.name,
             &self.before,
         )?;
-        let notes = dressing::dress(&wanted, root, boot, &mut record)?;
-        Ok((record, wanted, notes))
+        let notes = dressing::dress(&wanted, root, boot, record)?;
+        Ok((wanted, notes))
     }
 
     /// Keeps the log of a failed run, and the copy where that was asked for; returns the error to end with.
@@ -276,7 +288,9 @@ impl<'a> Run<'a> {
             stage.path().join(layout::ROOT),
             stage.path().join(layout::BOOT),
         );
-        let (mut record, _, _) = self.dress(pool, &root, &boot, None)?;
+        let mut record = self.record(&root, None)?;
+        // What cannot be put right is still what was to be kept.
+        let _ = self.dress(pool, &root, &boot, &mut record);
         record.failed = Some(
             format!("its upgrade failed: {error:#}")
                 .lines()
