@@ -11,6 +11,8 @@ fn main() -> ExitCode {
     netbe::sandbox::become_first_stage_if_asked();
     clap_complete::CompleteEnv::with_factory(Cli::command).complete();
     let cli = Cli::parse();
+    // A TFTP server that is not root has to get through to what is made here, whatever root's umask is.
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     netbe::storage::interrupt::install();
     match netbe::commands::run(cli) {
         Ok(status) => ExitCode::from(status),

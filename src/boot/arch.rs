@@ -80,7 +80,7 @@ impl fmt::Display for Arch {
 /// Returns what an ELF file is made for, from its first 64 bytes; `None` when it is none.
 ///
 /// Numbers are those of `<elf.h>`: class at byte 4, byte order at 5, machine at 18.
-pub fn elf_arch(head: &[u8]) -> Option<Arch> {
+pub(super) fn elf_arch(head: &[u8]) -> Option<Arch> {
     if head.len() < 20 || !head.starts_with(b"\x7fELF") {
         return None;
     }

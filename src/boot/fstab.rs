@@ -66,17 +66,20 @@ pub fn edit(text: &str, want: &Want<'_>) -> Result<Option<String>> {
     Ok((edited != text).then_some(edited))
 }
 
-/// Returns where an fstab mounts the boot files: netbe's own line, else `/boot/firmware`, else `/boot`.
+/// Returns where an fstab mounts the boot files, `/boot/firmware` or `/boot`: netbe's own line, else the
+/// first of the two that something is mounted at.
 ///
 /// Resting lines count too: they say where the system that was brought in has its boot files.
 pub fn boot_mount(text: &str) -> Option<String> {
+    let places = ["/boot/firmware", "/boot"];
     let found = entries(text);
-    if let Some(own) = found.iter().find(|e| e.is_own()) {
+    // Nowhere else, whatever a line with our option says: what is there becomes the boot half.
+    let own = |e: &&Entry| e.is_own() && places.contains(&e.file.as_str());
+    if let Some(own) = found.iter().find(own) {
         return Some(own.file.clone());
     }
     let resting = text.lines().filter_map(|l| l.strip_prefix(RESTING));
     let all: Vec<Entry> = found.into_iter().chain(resting.filter_map(parse)).collect();
-    let places = ["/boot/firmware", "/boot"];
     let place = places.iter().find(|place| {
         all.iter()
             .any(|e| e.file == **place && e.holds_boot_files())

@@ -13,7 +13,7 @@ const HOOKS: [&str; 2] = [
 
 /// Who mounts the root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Mounter {
+pub(super) enum Mounter {
     /// Debian's initramfs-tools, with klibc's `nfsmount`: NFS 3, and options it knows only.
     InitramfsTools,
     /// dracut, with a real `mount.nfs`.
@@ -28,7 +28,7 @@ pub enum Mounter {
 
 /// Who mounts the root, and whether it brings more than it comes with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Mounting {
+pub(super) struct Mounting {
     /// Who mounts.
     pub mounter: Mounter,
     /// Whether a hook puts `mount.nfs` into the initramfs, which can do what klibc's `nfsmount` cannot.
@@ -37,13 +37,13 @@ pub struct Mounting {
 
 impl Mounting {
     /// Returns whether klibc's `nfsmount`, or its offspring, does the mounting.
-    pub fn is_klibc(self) -> bool {
+    pub(super) fn is_klibc(self) -> bool {
         !self.has_mount_nfs && matches!(self.mounter, Mounter::InitramfsTools | Mounter::Mkinitcpio)
     }
 }
 
 /// Returns who mounts the root of an environment whose loader is or is not told to load an initramfs.
-pub fn mounting(root: &dyn BootFiles, has_initramfs: bool) -> Mounting {
+pub(super) fn mounting(root: &dyn BootFiles, has_initramfs: bool) -> Mounting {
     let mounter = if has_initramfs {
         maker(root)
     } else {

@@ -49,32 +49,6 @@ impl Ip {
             ),
         }
     }
-
-    /// Reads the value of a kernel's `ip=`; `None` for what the property cannot express.
-    ///
-    /// For taking over a machine that was set up by hand.
-    pub fn from_argument(value: &str) -> Option<Self> {
-        if matches!(value, "dhcp" | "on" | "any" | "::::::dhcp" | ":::::dhcp") {
-            return Some(Self::Dhcp);
-        }
-        let fields: Vec<&str> = value.split(':').collect();
-        let field = |i: usize| fields.get(i).copied().filter(|f| !f.is_empty());
-        if !matches!(field(6), None | Some("off" | "none" | "static")) {
-            return None;
-        }
-        let mask = u32::from(field(3)?.parse::<Ipv4Addr>().ok()?);
-        let prefix = mask.leading_ones();
-        if mask.checked_shl(prefix).unwrap_or(0) != 0 {
-            return None;
-        }
-        let text = format!(
-            "{}/{prefix},{},{}",
-            field(0)?,
-            field(2).unwrap_or_default(),
-            field(5).unwrap_or_default()
-        );
-        text.trim_end_matches(',').parse().ok()
-    }
 }
 
 impl fmt::Display for Ip {
@@ -227,8 +201,6 @@ mod tests {
             let ip: Ip = text.parse().unwrap();
             assert_eq!(ip.argument("nog"), argument, "{text}");
             assert_eq!(ip.to_string(), text);
-            let value = argument.strip_prefix("ip=").unwrap();
-            assert_eq!(Ip::from_argument(value), Some(ip), "{argument}");
         }
     }
 
@@ -263,25 +235,12 @@ mod tests {
         }
     }
 
-    #[test]
-    fn what_the_property_cannot_say_is_left_alone() {
-        for value in [
-            "bootp",
-            "10.0.0.2:10.0.0.1",
-            "10.0.0.2:::255.0.255.0::eth0:off",
-            "eth0:dhcp",
-        ] {
-            assert_eq!(Ip::from_argument(value), None, "{value}");
-        }
-    }
-
     proptest! {
         #[test]
         fn never_panics(text in "[0-9./,a-z]{0,40}") {
             if let Ok(ip) = text.parse::<Ip>() {
                 prop_assert_eq!(ip.to_string().parse::<Ip>().unwrap(), ip);
             }
-            let _ = Ip::from_argument(&text.replace(',', ":"));
         }
     }
 }

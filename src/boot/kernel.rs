@@ -1,7 +1,7 @@
 //! Which version a kernel image is, from the image itself.
 //!
 //! An x86 image says so in its header; in all others the banner `Linux version 6.12.47 (…` is looked for
-//! as the image is unpacked, piece by piece. Garbage gives `None`. Memory stays within [`IMAGE_LIMIT`]
+//! as the image is unpacked, piece by piece. Garbage gives `None`. Memory stays within `IMAGE_LIMIT`
 //! and a few buffers. Not for whether a kernel would start.
 
 mod archive;

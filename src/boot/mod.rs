@@ -22,13 +22,11 @@ mod summary;
 mod verify;
 mod want;
 
-pub use arch::{Arch, elf_arch};
+pub use arch::Arch;
 pub use files::BootFiles;
-pub use initramfs::{Mounter, Mounting, mounting};
 pub use ip::Ip;
-pub use nfs::usual_version;
-pub use plan::{mounting_of, plan, recognise};
-pub use summary::{Origin, Summary, origin, summary};
+pub use plan::{plan, recognise};
+pub use summary::{Summary, summary};
 pub use verify::verify;
 pub use want::{Loader, NfsVersion, Plan, PxeBinaries, RootPlace, Want};
 

@@ -94,7 +94,7 @@ pub(crate) fn tokens(
 /// Returns the version `how` mounts when none is asked for.
 ///
 /// The kernel does not negotiate, and an initramfs of unknown make is most likely to know version 3.
-pub fn usual_version(how: Mounting) -> NfsVersion {
+pub(super) fn usual_version(how: Mounting) -> NfsVersion {
     match how.mounter {
         Mounter::Kernel | Mounter::Dracut => NfsVersion::V4_2,
         Mounter::InitramfsTools | Mounter::Mkinitcpio | Mounter::Unknown => NfsVersion::V3,

@@ -65,7 +65,11 @@ pub fn plan(boot: &dyn BootFiles, root: &dyn BootFiles, want: &Want<'_>) -> Resu
 /// Returns who mounts the root of an environment, from both its halves.
 ///
 /// Where loaders or models differ, an initramfs anywhere counts: what it can mount the kernel can too.
-pub fn mounting_of(boot: &dyn BootFiles, root: &dyn BootFiles, loader: Option<Loader>) -> Mounting {
+pub(super) fn mounting_of(
+    boot: &dyn BootFiles,
+    root: &dyn BootFiles,
+    loader: Option<Loader>,
+) -> Mounting {
     let has_initramfs = match loader.or_else(|| recognise(boot)) {
         Some(Loader::Rpi) => rpi::config(boot)
             .and_then(|config| rpi::loads(boot, &config))

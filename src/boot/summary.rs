@@ -6,7 +6,6 @@
 use super::arch::{self, Arch};
 use super::files::{BootFiles, text};
 use super::kernel;
-use super::line::Line;
 use super::plan::recognise;
 use super::pxelinux;
 use super::rpi;
@@ -93,31 +92,4 @@ fn quick_version(boot: &dyn BootFiles, root: &dyn BootFiles, file: &str) -> Opti
         }
     }
     kernel::version_of(boot, file)
-}
-
-/// The arguments of a command line that say where its root and address come from.
-///
-/// For taking over a machine that was set up by hand.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Origin {
-    /// The NFS server and path, as written.
-    pub nfs: Option<(String, String)>,
-    /// What `root=` names otherwise.
-    pub local: Option<String>,
-    /// The address, where the property `ip` can say it.
-    pub ip: Option<super::ip::Ip>,
-}
-
-/// Reads where a command line says its root and address come from; `None` for what is no such line.
-pub fn origin(cmdline: &str) -> Option<Origin> {
-    let line = Line::parse(cmdline).ok()?;
-    let nfs = super::nfs::found(&line).ok()?;
-    Some(Origin {
-        local: nfs
-            .is_none()
-            .then(|| line.value("root").map(str::to_string))
-            .flatten(),
-        nfs: nfs.map(|found| (found.server, found.path)),
-        ip: line.value("ip").and_then(super::ip::Ip::from_argument),
-    })
 }

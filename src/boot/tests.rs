@@ -116,22 +116,3 @@ fn garbage_is_survived() {
         assert!(!reasons(&boot, &root, &want(None), "/boot").is_empty());
     }
 }
-
-#[test]
-fn a_line_tells_where_it_comes_from() {
-    let origin = |text| super::origin(text).unwrap();
-    let by_hand = origin(
-        "console=tty1 root=/dev/nfs nfsroot=10.46.189.1:/export/10.46.189.2,vers=3 rw \
-         ip=10.46.189.2::10.46.189.1:255.255.255.252::eth0:off",
-    );
-    assert_eq!(by_hand.nfs.unwrap().1, "/export/10.46.189.2");
-    assert_eq!(
-        by_hand.ip.unwrap().to_string(),
-        "10.46.189.2/30,10.46.189.1,eth0"
-    );
-    assert_eq!(
-        origin("root=PARTUUID=x-02 quiet").local.as_deref(),
-        Some("PARTUUID=x-02")
-    );
-    assert_eq!(super::origin("a\nb"), None);
-}

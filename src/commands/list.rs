@@ -12,7 +12,7 @@ const TOLD: usize = 10;
 
 /// Lists environments.
 pub fn run(session: &Session, args: &List) -> Result<u8> {
-    let mut listed = listing::list(&session.pool()?, &args.operands)?;
+    let (mut listed, unread) = listing::list(&session.pool()?, &args.operands)?;
     sort(&mut listed, args);
     let text = if args.json {
         json::environments(&listed)?
@@ -33,6 +33,7 @@ pub fn run(session: &Session, args: &List) -> Result<u8> {
         table::table(&heads, &rows, session.screen.colour)
     };
     session.screen.answer(&text)?;
+    session.screen.warnings(&unread);
     let damaged: Vec<&Listed> = listed.iter().filter(|e| !e.problems.is_empty()).collect();
     for env in damaged.iter().take(TOLD) {
         session.screen.warnings(&[format!(

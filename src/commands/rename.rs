@@ -13,7 +13,10 @@ pub fn run(session: &Session, args: &Rename) -> Result<u8> {
     let pool = session.pool()?;
     let outcome = match &args.old.env {
         Some(old) => {
-            let new: EnvName = args.new.parse().map_err(usage)?;
+            // NODE/NEW says the same, as long as it is the same node.
+            let own = format!("{}/", args.old.node);
+            let new = args.new.strip_prefix(&own).unwrap_or(&args.new);
+            let new: EnvName = new.parse().map_err(usage)?;
             renaming::environment(&pool, &args.old.node, old, &new, args.changing.into())?
         }
         None => {

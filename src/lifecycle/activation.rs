@@ -52,6 +52,7 @@ fn perform(
         false => Some(creation::lock_node(pool, node, mode)?),
     };
     let node = pool.node(node)?;
+    node.refuse_lost()?;
     let chosen = choice(&node)?;
     // Again by name: under the lock it is what it is now.
     let env = node.environment(&chosen.name)?;
@@ -79,8 +80,8 @@ fn steps(node: &Node, env: &Environment, before: Option<&str>) -> Vec<String> {
         steps.push(format!("export {env}"));
     }
     match before {
-        Some(before) => steps.push(format!("{} boots {env} instead of {before}", node.name)),
-        None => steps.push(format!("{} boots {env}, as before", node.name)),
+        Some(before) => steps.push(format!("let {} boot {env} instead of {before}", node.name)),
+        None => steps.push(format!("let {} boot {env}, as before", node.name)),
     }
     steps
 }
@@ -131,8 +132,13 @@ pub fn switch(
     }
     // What run, mount or a person has written into it must be there after a power cut too.
     btrfs::sync(&env.root()).context("making the environment durable")?;
-    if changes || !env.active {
+    if changes {
         let link = node.dir.join(layout::ACTIVE);
+        // Somebody's mistake, and nothing replaces a directory: an empty one goes, another is named.
+        if link.symlink_metadata().is_ok_and(|m| m.is_dir()) {
+            std::fs::remove_dir(&link)
+                .with_context(|| format!("activating {env}: {} is not a link", link.display()))?;
+        }
         replace::link(&link, &layout::active_target(&env.name))
             .with_context(|| format!("activating {env}"))?;
         replace::directory(&node.dir).context("making the activation durable")?;

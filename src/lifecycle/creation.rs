@@ -13,7 +13,7 @@ use super::dressing::{self, Wanted};
 use super::{Mode, Outcome, activation, halves, identity, setting};
 use crate::failure::Failure;
 use crate::pool::lock::Share;
-use crate::pool::record::{self, EnvRecord, NodeRecord, Origin};
+use crate::pool::record::{self, EnvRecord, NodeRecord};
 use crate::pool::stage::Staged;
 use crate::pool::{
     EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock, layout,
@@ -92,6 +92,7 @@ impl Plan {
         };
         let record = match &existing {
             Some(node) => {
+                node.refuse_lost()?;
                 if let Some((key, value)) = request.properties.first() {
                     return Err(Failure::usage(format!(
                         "{} is there already; {key} is for a new node",
@@ -109,14 +110,7 @@ impl Plan {
             (None, Some(node)) => node.active_environment()?,
             (None, None) => only_template(pool, &request.target)?,
         };
-        if !source.problems.is_empty() {
-            return Err(Failure::refused(format!(
-                "{source} is damaged: {}",
-                source.problems.join("; ")
-            ))
-            .hint(format!("netbe check {}", source.node))
-            .into());
-        }
+        source.require_sound()?;
         let env = free_name(existing.as_ref(), &request.target)?;
         let origin = source.record_for_change()?;
         Ok(Self {
@@ -161,7 +155,7 @@ impl Plan {
                 stage.publish(&layout::env(pool.root(), &self.node, &self.env))?;
                 notes
             }
-            None => self.make_node(pool)?,
+            None => self.make_node(pool, mode)?,
         };
         let node = pool.node(&self.node)?;
         let mut warnings = Vec::new();
@@ -186,17 +180,13 @@ impl Plan {
         })
     }
 
-    fn make_node(&self, pool: &Pool) -> Result<Vec<String>> {
-        let stage = Staged::new(&layout::nodes(pool.root()), self.node.as_str())?;
-        let dir = stage.path().join(layout::ENVS).join(self.env.as_str());
-        std::fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
-        let notes = self.fill(pool, &dir)?;
-        record::write_before_sync(&stage.path().join("node.json"), &self.record)?;
-        std::os::unix::fs::symlink(
-            layout::active_target(&self.env),
-            stage.path().join(layout::ACTIVE),
-        )
-        .with_context(|| format!("activating {}/{}", self.node, self.env))?;
+    fn make_node(&self, pool: &Pool, mode: Mode) -> Result<Vec<String>> {
+        let (stage, notes) = staged_node(pool, &self.node, &self.record, &self.env, |dir| {
+            self.fill(pool, dir)
+        })?;
+        // Until it is there, nobody sees that its names are taken.
+        let _shared = PoolLock::take(pool.root(), mode.wait)?;
+        setting::refuse_shared_names(pool, None, &self.record)?;
         stage.publish(&layout::node(pool.root(), &self.node))?;
         Ok(notes)
     }
@@ -209,23 +199,9 @@ impl Plan {
             notes.extend(identity::reset(&root, &boot, &self.node)?);
         }
         let uuid = btrfs::info(&root)?.uuid.to_string();
-        let mut record = EnvRecord {
-            uuid,
-            created: Timestamp::now(),
-            origin: Some(Origin {
-                node: self.source.node.to_string(),
-                name: self.source.name.to_string(),
-                uuid: self.origin.uuid.clone(),
-            }),
-            description: self.description.clone(),
-            pinned: false,
-            served: false,
-            left: None,
-            failed: None,
-            upgrade: None,
-            replaces: None,
-            ..self.origin.clone()
-        };
+        let (node, name) = (&self.source.node, &self.source.name);
+        let mut record = self.origin.derived(uuid, node, name);
+        record.description.clone_from(&self.description);
         let wanted = Wanted::new(pool, &self.node, &self.record, &self.env, &self.origin)?;
         notes.extend(dressing::dress(&wanted, &root, &boot, &mut record)?);
         if self.activate && !self.record.template {
@@ -243,6 +219,29 @@ impl Plan {
         record::write_before_sync(&dir.join("env.json"), &record)?;
         Ok(notes)
     }
+}
+
+/// Makes a node with its first environment, which is its active one, in a stage.
+///
+/// `fill` makes the environment in the directory it is given; its answer is returned.
+pub fn staged_node<T>(
+    pool: &Pool,
+    node: &NodeName,
+    record: &NodeRecord,
+    env: &EnvName,
+    fill: impl FnOnce(&Path) -> Result<T>,
+) -> Result<(Staged, T)> {
+    let stage = Staged::new(&layout::nodes(pool.root()), node.as_str())?;
+    let dir = stage.path().join(layout::ENVS).join(env.as_str());
+    std::fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
+    let made = fill(&dir)?;
+    record::write_before_sync(&stage.path().join("node.json"), record)?;
+    std::os::unix::fs::symlink(
+        layout::active_target(env),
+        stage.path().join(layout::ACTIVE),
+    )
+    .with_context(|| format!("activating {node}/{env}"))?;
+    Ok((stage, made))
 }
 
 /// Returns the only template's active environment.

@@ -130,14 +130,7 @@ fn refuse(node: &Node, envs: &[Environment], scope: Scope) -> Result<()> {
         if Pending::of(&node.dir).protects(&env.name) {
             return Err(Failure::refused(format!("{env} is to be booted once")).into());
         }
-        let users = usage::users_of(&env.dir)?;
-        if !users.is_empty() {
-            return Err(
-                Failure::refused(format!("{env} is in use: {}", users.join("; ")))
-                    .hint(format!("netbe umount {env}"))
-                    .into(),
-            );
-        }
+        usage::refuse_used(env)?;
     }
     Ok(())
 }
@@ -168,6 +161,7 @@ fn forget_names(pool: &Pool, node: &Node, mode: Mode) -> Result<()> {
     let shared = PoolLock::take(pool.root(), mode.wait)?;
     let mut nameless = node.clone();
     nameless.record.properties.clear();
+    nameless.lost = false;
     tftp::bring_node_up_to_date(pool, Some(&shared), &nameless, &mut Published::default())
         .with_context(|| {
             format!(

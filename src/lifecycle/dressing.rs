@@ -4,11 +4,13 @@
 //! The one place where properties become what `boot` is asked to write and to verify. Works on halves in
 //! an unpublished stage; never on an environment.
 
-use std::fs::Permissions;
+use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
 
 use crate::boot::{self, Loader, NfsVersion, PxeBinaries, RootPlace, Want, fstab};
 use crate::failure::Failure;
@@ -161,6 +163,12 @@ pub fn dress(
 /// Lets everybody read what TFTP hands out: dnsmasq serves nothing else, and some make their initramfs
 /// private.
 fn make_readable(boot: &Tree, summary: &boot::Summary) -> Result<()> {
+    let top = boot.open_at("/", OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
+    let top = File::from(top);
+    let mode = top.metadata()?.permissions().mode();
+    if mode & 0o055 != 0o055 {
+        top.set_permissions(Permissions::from_mode((mode | 0o055) & 0o7777))?;
+    }
     let fixed = ["config.txt", "cmdline.txt", "pxelinux.cfg/default"];
     let named = summary.kernel_file.iter().chain(&summary.initramfs);
     for path in fixed.into_iter().chain(named.map(String::as_str)) {

@@ -22,16 +22,8 @@ pub fn snapshot(source: &Environment, dir: &Path) -> Result<Vec<String>> {
         (source.root(), dir.join(layout::ROOT)),
         (source.boot(), dir.join(layout::BOOT)),
     ];
-    // Side by side: a snapshot waits for a commit of the filesystem, and both can wait for the same one.
-    let [(root, root_to), (boot, boot_to)] = &halves;
-    let (one, other) = std::thread::scope(|scope| {
-        let other = scope.spawn(|| btrfs::snapshot(boot, boot_to));
-        let one = btrfs::snapshot(root, root_to);
-        (one, other.join())
-    });
-    let other = other.unwrap_or_else(|_| Err(std::io::Error::other("the thread died")));
-    for result in [one, other] {
-        result.map_err(|e| explained(e, source))?;
+    for (from, to) in &halves {
+        btrfs::snapshot(from, to).map_err(|e| explained(e, source))?;
     }
     let mut notes = Vec::new();
     for (from, to) in &halves {

@@ -8,12 +8,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
-use serde_json::Map;
 
 use super::bring_in::{self, Halves, Progress, Source};
 use super::dressing::{self, Wanted};
 use super::{Mode, Outcome, creation};
-use crate::pool::record::{self, EnvRecord, NodeRecord, VERSION};
+use crate::pool::record::{self, EnvRecord, NodeRecord};
 use crate::pool::stage::{self, Staged};
 use crate::pool::{EnvName, Node, Operand, Pool, layout};
 use crate::storage::{btrfs, interrupt};
@@ -58,7 +57,10 @@ pub fn import(
         false => Some(creation::lock_node(pool, &request.target.node, mode)?),
     };
     let existing = match pool.node(&request.target.node) {
-        Ok(node) => Some(node),
+        Ok(node) => {
+            node.refuse_lost()?;
+            Some(node)
+        }
         Err(e) if creation::is_not_found(&e) => None,
         Err(e) => return Err(e),
     };
@@ -104,17 +106,10 @@ fn as_template(
     progress: &mut dyn Progress,
 ) -> Result<Imported> {
     let node = &request.target.node;
-    let stage = Staged::new(&layout::nodes(pool.root()), node.as_str())?;
-    let dir = stage.path().join(layout::ENVS).join(env.as_str());
-    std::fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
     let record = NodeRecord::new(true);
-    let made = fill(pool, request, &record, env, &dir, progress)?;
-    record::write_before_sync(&stage.path().join("node.json"), &record)?;
-    std::os::unix::fs::symlink(
-        layout::active_target(env),
-        stage.path().join(layout::ACTIVE),
-    )
-    .with_context(|| format!("activating {node}/{env}"))?;
+    let (stage, made) = creation::staged_node(pool, node, &record, env, |dir| {
+        fill(pool, request, &record, env, dir, progress)
+    })?;
     stage.publish(&layout::node(pool.root(), node))?;
     Ok(made)
 }
@@ -144,25 +139,9 @@ fn fill(
     let brought = bring_in::bring_in(&request.source, request.boot.as_deref(), &halves, progress)?;
     interrupt::check()?;
     stage::remove(&scratch)?;
-    let mut record = EnvRecord {
-        version: VERSION,
-        uuid: btrfs::info(&root)?.uuid.to_string(),
-        created: Timestamp::now(),
-        origin: None,
-        description: request.description.clone(),
-        pinned: false,
-        boot_mount: brought.boot_mount,
-        arch: None,
-        kernel: None,
-        added: Vec::new(),
-        stripped: Vec::new(),
-        served: false,
-        left: None,
-        failed: None,
-        upgrade: None,
-        replaces: None,
-        other: Map::new(),
-    };
+    let uuid = btrfs::info(&root)?.uuid.to_string();
+    let mut record = EnvRecord::new(uuid, Timestamp::now(), brought.boot_mount);
+    record.description.clone_from(&request.description);
     progress.phase("Writing boot files");
     let wanted = Wanted::new(pool, &request.target.node, node, env, &record)?;
     let mut notes = brought.notes;

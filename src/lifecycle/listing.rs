@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::Result;
 use jiff::Timestamp;
 
-use crate::pool::pending::{Kind, Pending};
 use crate::pool::environment::{self, Envs};
+use crate::pool::pending::{Kind, Pending};
 use crate::pool::{EnvName, Environment, Node, Operand, Origin, Pool};
 use crate::publish::evidence::Evidence;
 
@@ -77,14 +77,19 @@ const LOT: usize = 128;
 
 /// Returns what `operands` name: nodes with all they have, environments; everything without one.
 ///
+/// With them, sentences about nodes that cannot be read: they are left out where all are listed.
+///
 /// # Errors
 /// `NotFound` for an operand that names nothing.
-pub fn list(pool: &Pool, operands: &[Operand]) -> Result<Vec<Listed>> {
+pub fn list(pool: &Pool, operands: &[Operand]) -> Result<(Vec<Listed>, Vec<String>)> {
     let mut nodes = Vec::new();
+    let mut unread = Vec::new();
     if operands.is_empty() {
         for node in pool.nodes()? {
-            let names = node.environment_names()?;
-            nodes.push((node, names));
+            match node.environment_names() {
+                Ok(names) => nodes.push((node, names)),
+                Err(e) => unread.push(format!("{}: {e:#}", node.name)),
+            }
         }
     }
     for operand in operands {
@@ -107,7 +112,7 @@ pub fn list(pool: &Pool, operands: &[Operand]) -> Result<Vec<Listed>> {
             listed.push(view.show(env, kernel));
         }
     }
-    Ok(listed)
+    Ok((listed, unread))
 }
 
 type Found = Vec<(Environment, Option<String>)>;

@@ -13,12 +13,12 @@ use super::dressing::{self, Wanted};
 use super::{Mode, Outcome, activation, creation, destruction, halves, identity, usage};
 use crate::failure::Failure;
 use crate::pool::lock::Share;
+use crate::pool::pending::Pending;
 use crate::pool::record;
 use crate::pool::stage::{self, Staged};
 use crate::pool::{
     EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock, layout,
 };
-use crate::publish::evidence::Evidence;
 use crate::publish::{self, Published, tftp};
 
 /// Gives an environment another name; returns the new `NODE/ENV`.
@@ -72,6 +72,8 @@ pub fn environment(
 /// Gives a node another name, with all its environments.
 pub fn node(pool: &Pool, old: &NodeName, new: &NodeName, mode: Mode) -> Result<Outcome<String>> {
     pool.node(old)?;
+    // Before the locks: its own name would wait for itself.
+    refuse_taken(pool, new)?;
     let locks = match mode.dry_run {
         true => None,
         false => Some(lock_both(pool, old, new, mode)?),
@@ -81,9 +83,7 @@ pub fn node(pool: &Pool, old: &NodeName, new: &NodeName, mode: Mode) -> Result<O
     for env in &envs {
         refuse(&node, env)?;
     }
-    if layout::node(pool.root(), new).symlink_metadata().is_ok() {
-        return Err(Failure::refused(format!("{new} is there already")).into());
-    }
+    refuse_taken(pool, new)?;
     if locks.is_none() {
         return Ok(Outcome::Planned(vec![
             format!("make {new} with the {} environments of {old}", envs.len()),
@@ -129,27 +129,21 @@ pub fn node(pool: &Pool, old: &NodeName, new: &NodeName, mode: Mode) -> Result<O
     Ok(Outcome::Done(new.to_string()))
 }
 
+fn refuse_taken(pool: &Pool, new: &NodeName) -> Result<()> {
+    match layout::node(pool.root(), new).symlink_metadata() {
+        Ok(_) => Err(Failure::refused(format!("{new} is there already")).into()),
+        Err(_) => Ok(()),
+    }
+}
+
 fn refuse(node: &Node, env: &Environment) -> Result<()> {
-    let evidence = Evidence::of(node);
-    if evidence.booted(env) != Some(false) {
-        return Err(destruction::maybe_booted(node, env, &evidence).into());
+    node.refuse_lost()?;
+    destruction::refuse_booted(node, env)?;
+    env.require_sound()?;
+    if Pending::of(&node.dir).protects(&env.name) {
+        return Err(Failure::refused(format!("{env} is to be booted once")).into());
     }
-    if !env.problems.is_empty() {
-        return Err(
-            Failure::refused(format!("{env} is damaged: {}", env.problems.join("; ")))
-                .hint(format!("netbe check {}", node.name))
-                .into(),
-        );
-    }
-    let users = usage::users_of(&env.dir)?;
-    if !users.is_empty() {
-        return Err(
-            Failure::refused(format!("{env} is in use: {}", users.join("; ")))
-                .hint(format!("netbe umount {env}"))
-                .into(),
-        );
-    }
-    Ok(())
+    usage::refuse_used(env)
 }
 
 /// Makes in `dir` what an environment is under its new name.

@@ -31,6 +31,7 @@ pub fn run(pool: &Pool, operand: &Operand, what: &What, mode: Mode) -> Result<Ou
     };
     let node = pool.node(&env.node)?;
     let env = node.environment(&env.name)?;
+    node.refuse_lost()?;
     refuse_in_use(&node, &env)?;
     let root = Tree::open(&env.root())?;
     emulation::check(&root)?;

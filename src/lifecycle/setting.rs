@@ -98,6 +98,8 @@ fn set_on_node(
         }
     };
     let node = pool.node(name)?;
+    // Written anew, it would lose its names, or what a newer netbe put there.
+    node.refuse_lost()?;
     let mut changed = node.clone();
     apply(&mut changed.record.properties, values);
     if node.is_template()
@@ -116,6 +118,8 @@ fn set_on_node(
         return Ok(Outcome::Planned(steps(values, name.as_str())));
     }
     let shared = PoolLock::take(pool.root(), mode.wait)?;
+    // Again, now that no other node can be given the same.
+    refuse_shared_names(pool, Some(name), &changed.record)?;
     let mut warnings = Vec::new();
     if node.is_offered() && !changed.is_offered() {
         warnings.push(format!(
@@ -187,7 +191,11 @@ fn apply(properties: &mut BTreeMap<String, String>, values: &[(String, String)])
 
 /// Refuses a MAC address or serial that another node answers to: one of the two would boot the other's
 /// system.
-fn refuse_shared_names(pool: &Pool, own: Option<&NodeName>, record: &NodeRecord) -> Result<()> {
+pub(super) fn refuse_shared_names(
+    pool: &Pool,
+    own: Option<&NodeName>,
+    record: &NodeRecord,
+) -> Result<()> {
     let values = |record: &NodeRecord, key: &str| -> Vec<String> {
         let value = record.properties.get(key).cloned().unwrap_or_default();
         value

@@ -53,7 +53,10 @@ pub fn status(pool: &Pool, names: &[NodeName]) -> Result<Vec<State>> {
 
 fn of(pool: &Pool, node: &Node) -> Result<State> {
     let evidence = Evidence::of(node);
-    let envs = node.environments()?;
+    let (envs, unread) = match node.environments() {
+        Ok(envs) => (envs, None),
+        Err(e) => (Vec::new(), Some(format!("{e:#}"))),
+    };
     let named = |want: Option<bool>| -> Vec<String> {
         envs.iter()
             .filter(|e| evidence.booted(e) == want)
@@ -63,6 +66,7 @@ fn of(pool: &Pool, node: &Node) -> Result<State> {
     let known = named(Some(true)).into_iter().next();
     let active = node.active.as_ref().map(ToString::to_string);
     let mut problems = node.problems.clone();
+    problems.extend(unread);
     for env in &envs {
         problems.extend(env.problems.iter().map(|p| format!("{env}: {p}")));
     }
@@ -73,7 +77,7 @@ fn of(pool: &Pool, node: &Node) -> Result<State> {
         }
         Some(_) => {}
     }
-    if !node.is_template() && !node.is_offered() {
+    if !node.is_template() && !node.is_offered() && !node.lost {
         problems.push(
             "no machine can ask for it: it has neither a MAC address nor a serial".to_string(),
         );

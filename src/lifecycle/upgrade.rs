@@ -9,14 +9,13 @@ use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use jiff::Timestamp;
 use nix::sys::signal::Signal;
 
 use super::dressing::{self, Wanted};
 use super::{Mode, Outcome, activation, creation, halves};
 use crate::failure::Failure;
 use crate::packages::{self, Changes, Step};
-use crate::pool::record::{self, EnvRecord, Origin};
+use crate::pool::record::{self, EnvRecord};
 use crate::pool::stage::Staged;
 use crate::pool::{EnvName, Environment, Node, NodeLock, Operand, Pool, PoolLock, layout};
 use crate::sandbox::{Ended, Io, Program, Sandbox, emulation};
@@ -77,6 +76,7 @@ pub fn upgrade(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Upg
         false => Some(creation::lock_node(pool, &source.node, mode)?),
     };
     let node = pool.node(&source.node)?;
+    node.refuse_lost()?;
     let source = node.environment(&source.name)?;
     let run = Run::plan(pool, &node, &source, request)?;
     match lock {
@@ -101,14 +101,7 @@ impl<'a> Run<'a> {
         source: &'a Environment,
         request: &'a Request,
     ) -> Result<Self> {
-        if !source.problems.is_empty() {
-            return Err(Failure::refused(format!(
-                "{source} is damaged: {}",
-                source.problems.join("; ")
-            ))
-            .hint(format!("netbe check {}", source.node))
-            .into());
-        }
+        source.require_sound()?;
         let target = Operand {
             node: node.name.clone(),
             env: request.name.clone(),
@@ -244,23 +237,12 @@ impl<'a> Run<'a> {
 
     /// Returns the new environment's record.
     fn record(&self, root: &Path, changes: Option<Changes>) -> Result<EnvRecord> {
-        Ok(EnvRecord {
-            uuid: btrfs::info(root)?.uuid.to_string(),
-            created: Timestamp::now(),
-            origin: Some(Origin {
-                node: self.source.node.to_string(),
-                name: self.source.name.to_string(),
-                uuid: self.before.uuid.clone(),
-            }),
-            description: self.request.description.clone(),
-            pinned: false,
-            served: false,
-            left: None,
-            failed: None,
-            upgrade: changes,
-            replaces: None,
-            ..self.before.clone()
-        })
+        let uuid = btrfs::info(root)?.uuid.to_string();
+        let (node, name) = (&self.source.node, &self.source.name);
+        let mut record = self.before.derived(uuid, node, name);
+        record.description.clone_from(&self.request.description);
+        record.upgrade = changes;
+        Ok(record)
     }
 
     /// Makes the halves say what netbe wants of them, and brings the record up to date with it.

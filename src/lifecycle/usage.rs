@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::failure::Failure;
+use crate::pool::Environment;
+
 /// One mount of something inside the pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
@@ -28,11 +31,15 @@ pub fn mounts_of(dir: &Path) -> Result<Vec<Mount>> {
 
 /// Returns how an environment is in use on this machine, a sentence part each: mounts in any mount
 /// namespace, and processes that stand in it or have its files open.
-pub fn users_of(dir: &Path) -> Result<Vec<String>> {
-    let mut found: Vec<String> = mounts_of(dir)?
+fn users_of(dir: &Path) -> Result<Vec<String>> {
+    let table = std::fs::read_to_string("/proc/self/mountinfo").context("reading mountinfo")?;
+    let mut found: Vec<String> = mounts_in(&table, dir)
         .iter()
         .map(|m| format!("it is mounted at {}", m.at.display()))
         .collect();
+    found.extend(
+        places_in(&table, dir).map(|at| format!("something is mounted at {}", at.display())),
+    );
     let own = std::fs::read_link("/proc/self/ns/mnt").ok();
     let mut seen: HashSet<PathBuf> = own.into_iter().collect();
     for entry in std::fs::read_dir("/proc")
@@ -61,6 +68,19 @@ pub fn users_of(dir: &Path) -> Result<Vec<String>> {
     Ok(found)
 }
 
+/// Refuses an environment that is in use on this machine.
+pub fn refuse_used(env: &Environment) -> Result<()> {
+    let users = users_of(&env.dir)?;
+    if users.is_empty() {
+        return Ok(());
+    }
+    Err(
+        Failure::refused(format!("{env} is in use: {}", users.join("; ")))
+            .hint(format!("netbe umount {env}"))
+            .into(),
+    )
+}
+
 fn number(name: &OsString) -> Option<u32> {
     name.to_str()?.parse().ok()
 }
@@ -74,6 +94,15 @@ fn stands_in(proc: &Path, dir: &Path) -> bool {
     ["cwd", "root", "exe"].iter().any(|l| inside(proc.join(l)))
         || std::fs::read_dir(proc.join("fd"))
             .is_ok_and(|fds| fds.flatten().any(|fd| inside(fd.path())))
+}
+
+/// Returns where in `dir` something is mounted; deleting a subvolume would take such a mount away unasked.
+fn places_in(table: &str, dir: &Path) -> impl Iterator<Item = PathBuf> {
+    table
+        .lines()
+        .filter_map(parse)
+        .map(|line| line.at)
+        .filter(move |at| at.starts_with(dir))
 }
 
 /// Returns the mounts in the text of a mountinfo file that are of something in `dir`.

@@ -42,6 +42,8 @@ pub struct Environment {
     pub template: bool,
     /// What is wrong with it, a sentence each; empty when it is complete.
     pub problems: Vec<String>,
+    /// Whether both halves are there, which is all a machine needs that runs from it.
+    pub whole: bool,
     /// The kernel it boots, where what was last read still holds.
     kernel: Option<String>,
 }
@@ -95,7 +97,12 @@ impl Envs {
     fn record(&self, env: &EnvName) -> Result<EnvRecord> {
         // O_NONBLOCK: whatever was put there by hand, listing must not hang on it.
         let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let file = match openat(&self.top, format!("{env}/env.json").as_str(), flags, Mode::empty()) {
+        let file = match openat(
+            &self.top,
+            format!("{env}/env.json").as_str(),
+            flags,
+            Mode::empty(),
+        ) {
             Ok(fd) => File::from(fd),
             Err(nix::Error::ENOENT) => bail!("there is none"),
             Err(e) => return Err(io::Error::from(e).into()),
@@ -139,7 +146,9 @@ impl Environment {
             .map(|seen| seen.version.clone());
         // A file seen in the boot half has answered whether that is there.
         let boot = kernel.is_some()
-            || envs.subvolume(&format!("{name}/{}", layout::BOOT)).is_some();
+            || envs
+                .subvolume(&format!("{name}/{}", layout::BOOT))
+                .is_some();
         let whole = root.is_some() && boot;
         if !whole && !envs.look(name.as_str()).is_some_and(|s| is_dir(&s)) {
             return None;
@@ -160,6 +169,7 @@ impl Environment {
             active: node.active.as_ref() == Some(name),
             template: node.is_template(),
             problems,
+            whole,
             kernel,
         })
     }
@@ -223,11 +233,22 @@ impl Environment {
         boot::summary(&boot, &root).kernel_version
     }
 
+    /// Refuses where something is wrong with it.
+    pub fn require_sound(&self) -> Result<()> {
+        if self.problems.is_empty() {
+            return Ok(());
+        }
+        let problems = self.problems.join("; ");
+        Err(Failure::refused(format!("{self} is damaged: {problems}"))
+            .hint(format!("netbe check {}", self.node))
+            .into())
+    }
+
     /// Returns its record, for a change.
     ///
     /// # Errors
     /// When `env.json` is lost, with the remedy.
-    pub fn record_for_change(&self) -> anyhow::Result<EnvRecord> {
+    pub fn record_for_change(&self) -> Result<EnvRecord> {
         self.record.clone().ok_or_else(|| {
             Failure::failed(format!("{self}: {}", self.problems.join("; ")))
                 .hint("netbe check --repair")

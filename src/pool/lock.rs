@@ -96,7 +96,7 @@ impl NodeLock {
 /// Returns whether somebody holds a node's lock now; false where it cannot be told.
 pub fn is_held(pool: &Path, node: &NodeName) -> bool {
     File::open(layout::locks(pool).join(node.as_str()))
-        .is_ok_and(|f| matches!(f.try_lock(), Err(TryLockError::WouldBlock)))
+        .is_ok_and(|f| matches!(f.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 fn acquire(pool: &Path, name: &str, what: &str, share: Share, wait: Duration) -> Result<File> {

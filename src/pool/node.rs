@@ -23,6 +23,8 @@ pub struct Node {
     pub dir: PathBuf,
     /// Its record; an empty one where `node.json` cannot be read.
     pub record: NodeRecord,
+    /// Whether `node.json` cannot be read: which machines ask for the node is not known then.
+    pub lost: bool,
     /// The environment it boots next, where the link says one; it need not exist.
     pub active: Option<EnvName>,
     /// What is wrong with it, a sentence each.
@@ -37,11 +39,11 @@ impl Node {
             return None;
         }
         let mut problems = Vec::new();
-        let record = match read_record(&dir) {
-            Ok(record) => record,
+        let (record, lost) = match read_record(&dir) {
+            Ok(record) => (record, false),
             Err(e) => {
                 problems.push(format!("node.json cannot be used: {e:#}"));
-                NodeRecord::new(false)
+                (NodeRecord::new(false), true)
             }
         };
         let active = match read_active(&dir) {
@@ -55,6 +57,7 @@ impl Node {
             name: name.clone(),
             dir,
             record,
+            lost,
             active,
             problems,
         })
@@ -74,6 +77,21 @@ impl Node {
                     .get(*key)
                     .is_some_and(|v| !v.is_empty())
             })
+    }
+
+    /// Refuses a node whose `node.json` cannot be read, for what goes by its properties.
+    ///
+    /// # Errors
+    /// A refusal that says why, with the remedy.
+    pub fn refuse_lost(&self) -> Result<()> {
+        if !self.lost {
+            return Ok(());
+        }
+        Err(
+            Failure::refused(format!("{}: {}", self.name, self.problems.join("; ")))
+                .hint(format!("restore {}", self.dir.join("node.json").display()))
+                .into(),
+        )
     }
 
     /// Returns a property's value with its inheritance: the node's own, the pool's, the default.

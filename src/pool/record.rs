@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+use super::name::{EnvName, NodeName};
 use crate::packages::Changes;
 use crate::storage::replace::{self, Durable};
 
@@ -170,6 +171,52 @@ impl NodeRecord {
 }
 
 impl EnvRecord {
+    /// Returns the record of an environment that was made from no other.
+    pub fn new(uuid: String, created: Timestamp, boot_mount: String) -> Self {
+        Self {
+            version: VERSION,
+            uuid,
+            created,
+            origin: None,
+            description: String::new(),
+            pinned: false,
+            boot_mount,
+            arch: None,
+            kernel: None,
+            added: Vec::new(),
+            stripped: Vec::new(),
+            served: false,
+            left: None,
+            failed: None,
+            upgrade: None,
+            replaces: None,
+            other: Map::new(),
+        }
+    }
+
+    /// Returns the record of what is made now from the environment this one is of, known as `NODE/NAME`.
+    ///
+    /// What its files say goes along; what people and machines did with it does not.
+    pub fn derived(&self, uuid: String, node: &NodeName, name: &EnvName) -> Self {
+        Self {
+            uuid,
+            created: Timestamp::now(),
+            origin: Some(Origin {
+                node: node.to_string(),
+                name: name.to_string(),
+                uuid: self.uuid.clone(),
+            }),
+            description: String::new(),
+            pinned: false,
+            served: false,
+            left: None,
+            failed: None,
+            upgrade: None,
+            replaces: None,
+            ..self.clone()
+        }
+    }
+
     /// Parses an `env.json`.
     ///
     /// # Errors
@@ -246,6 +293,31 @@ mod tests {
             assert!(PoolRecord::parse(garbage).is_err(), "{garbage:?}");
             assert!(EnvRecord::parse(garbage).is_err(), "{garbage:?}");
         }
+    }
+
+    #[test]
+    fn what_was_done_with_an_environment_stays_with_it() {
+        let text = r#"{"version":1,"uuid":"u1","created":"2026-11-20T10:15:00Z","boot_mount":"/boot",
+            "description":"d","pinned":true,"served":true,"left":"2026-11-20T10:16:00Z","failed":"f",
+            "replaces":"r","added":["quiet"],"arch":"aarch64","colour":"blue"}"#;
+        let (node, name) = ("nog".parse().unwrap(), "first".parse().unwrap());
+        let new = EnvRecord::parse(text)
+            .unwrap()
+            .derived("u2".to_string(), &node, &name);
+        let origin = new.origin.as_ref().unwrap();
+        assert_eq!((new.uuid.as_str(), origin.uuid.as_str()), ("u2", "u1"));
+        assert_eq!(
+            (origin.node.as_str(), origin.name.as_str()),
+            ("nog", "first")
+        );
+        assert_eq!(new.description, "");
+        assert!(!new.pinned && !new.served && new.left.is_none());
+        assert!(new.failed.is_none() && new.replaces.is_none());
+        assert_eq!(
+            (new.added, new.arch),
+            (vec!["quiet".to_string()], Some("aarch64".to_string()))
+        );
+        assert_eq!(new.other["colour"], "blue");
     }
 
     #[test]

@@ -34,7 +34,8 @@ pub struct Evidence {
 impl Evidence {
     /// Reads what was recorded of a node.
     pub fn of(node: &Node) -> Self {
-        let offered = node.is_offered();
+        // Who asks for it is not known where its record is lost: somebody may.
+        let offered = node.is_offered() || node.lost;
         let last = if offered { last_boot(node) } else { None };
         Self { offered, last }
     }

@@ -62,50 +62,53 @@ pub fn clients(pool: &Pool, node: &Node) -> Result<Vec<String>> {
     Ok(vec![server::network(server)])
 }
 
-/// Returns the whole file for these lines.
-pub fn print(pool_uuid: &str, lines: &[Line]) -> String {
-    let mut text = header(pool_uuid);
-    for line in lines {
-        text.push_str(&print_line(line));
-    }
-    text
+/// Returns the whole file for these lines, and those of an older one that stay.
+pub fn print(pool_uuid: &str, lines: &[Line], kept: Vec<String>) -> String {
+    let printed = lines.iter().map(print_line).chain(kept).collect();
+    in_order(pool_uuid, printed)
+}
+
+/// Returns the lines of a file for what lies in a directory.
+pub fn below(text: &str, dir: &Path) -> Vec<String> {
+    let start = start_of(dir);
+    text.lines()
+        .filter(|l| l.starts_with(&start))
+        .map(|l| format!("{l}\n"))
+        .collect()
+}
+
+/// One order whatever came first, so that adding a line and writing all again give the same file.
+fn in_order(pool_uuid: &str, mut lines: Vec<String>) -> String {
+    lines.sort();
+    lines.dedup();
+    header(pool_uuid) + &lines.concat()
+}
+
+/// Returns what the lines begin with for what lies in a directory.
+fn start_of(dir: &Path) -> String {
+    quoted(&dir.to_string_lossy())
+        .trim_end_matches('"')
+        .to_string()
+        + "/"
 }
 
 /// Returns the file with these lines in it, each in the place of an older one for the same path.
 pub fn with(text: &str, pool_uuid: &str, lines: &[Line]) -> String {
-    let mut new = header(pool_uuid);
-    for old in text.lines().filter(|l| l.starts_with('"')) {
-        match lines
-            .iter()
-            .find(|l| old.starts_with(&format!("{} ", quoted(&l.path))))
-        {
-            Some(line) => new.push_str(&print_line(line)),
-            None => {
-                new.push_str(old);
-                new.push('\n');
-            }
-        }
-    }
-    for line in lines {
-        let printed = print_line(line);
-        if !new.contains(&printed) {
-            new.push_str(&printed);
-        }
-    }
-    new
+    let starts: Vec<String> = lines
+        .iter()
+        .map(|l| format!("{} ", quoted(&l.path)))
+        .collect();
+    let kept = text
+        .lines()
+        .filter(|old| old.starts_with('"') && !starts.iter().any(|s| old.starts_with(s)))
+        .map(|old| format!("{old}\n"))
+        .collect();
+    print(pool_uuid, lines, kept)
 }
 
 /// Returns the file without the halves of these environments' directories; `None` for nothing to do.
 pub fn without(text: &str, dirs: &[&Path]) -> Option<String> {
-    let starts: Vec<String> = dirs
-        .iter()
-        .map(|d| {
-            quoted(&d.to_string_lossy())
-                .trim_end_matches('"')
-                .to_string()
-                + "/"
-        })
-        .collect();
+    let starts: Vec<String> = dirs.iter().map(|d| start_of(d)).collect();
     let kept: String = text
         .lines()
         .filter(|l| !starts.iter().any(|s| l.starts_with(s)))
@@ -174,7 +177,11 @@ mod tests {
 
     #[test]
     fn invariant_8_a_line_names_one_path_with_its_own_fsid() {
-        let text = print("u", &[line("/srv/netbe/nodes/nog/envs/a/root", 1)]);
+        let text = print(
+            "u",
+            &[line("/srv/netbe/nodes/nog/envs/a/root", 1)],
+            Vec::new(),
+        );
         let want = "\"/srv/netbe/nodes/nog/envs/a/root\" \
              10.0.0.0/24(rw,sync,no_subtree_check,no_root_squash,mp,fsid=01010101-0101-0101-0101-010101010101) \
              nog.lan(rw,sync,no_subtree_check,no_root_squash,mp,fsid=01010101-0101-0101-0101-010101010101)\n";
@@ -189,7 +196,11 @@ mod tests {
 
     #[test]
     fn adding_replaces_by_path_and_is_idempotent() {
-        let one = print("u", &[line("/p/a/root", 1), line("/p/ab/root", 2)]);
+        let one = print(
+            "u",
+            &[line("/p/a/root", 1), line("/p/ab/root", 2)],
+            Vec::new(),
+        );
         let two = with(&one, "u", &[line("/p/a/root", 3)]);
         assert_eq!(paths(&two), ["/p/a/root", "/p/ab/root"]);
         assert!(
@@ -208,6 +219,7 @@ mod tests {
                 line("/p/a/boot", 2),
                 line("/p/ab/root", 3),
             ],
+            Vec::new(),
         );
         let left = without(&text, &[Path::new("/p/a")]).unwrap();
         assert_eq!(paths(&left), ["/p/ab/root"]);

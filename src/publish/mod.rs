@@ -36,7 +36,7 @@ pub fn offered(pool: &Pool, node: &Node) -> Result<Vec<Environment>> {
     Ok(node
         .environments()?
         .into_iter()
-        .filter(|e| e.problems.is_empty() && (e.active || evidence.booted(e) != Some(false)))
+        .filter(|e| e.whole && (e.active || evidence.booted(e) != Some(false)))
         .collect())
 }
 
@@ -52,12 +52,23 @@ pub fn everything(pool: &Pool, lock: Option<&PoolLock>) -> Result<Published> {
     let mut done = Published::default();
     let nodes = pool.nodes()?;
     let mut lines = Vec::new();
+    let mut kept = Vec::new();
+    let old = nfs::read(pool)?;
     for node in &nodes {
+        if node.lost {
+            // Who asks for it is not known: what it is offered stays as it is.
+            kept.extend(exports::below(&old, &node.dir));
+            done.warnings.push(format!(
+                "{}: {}; what the network is offered of it stays as it was",
+                node.name,
+                node.problems.join("; ")
+            ));
+        }
         for env in offered(pool, node)? {
             lines.extend(exports::lines_for(pool, node, &env)?);
         }
     }
-    let text = exports::print(&pool.record().uuid, &lines);
+    let text = exports::print(&pool.record().uuid, &lines, kept);
     nfs::bring_up_to_date(pool, lock, &text, &mut done)?;
     tftp::bring_up_to_date(pool, lock, &nodes, &mut done)?;
     Ok(done)
@@ -78,7 +89,7 @@ pub fn export(pool: &Pool, lock: &PoolLock, node: &Node, env: &Environment) -> R
     let text = exports::with(&old, &pool.record().uuid, &lines);
     let mut done = Published::default();
     nfs::bring_up_to_date(pool, Some(lock), &text, &mut done)?;
-    done.warnings.extend(nfs::missing(&lines)?);
+    nfs::ensure_known(&lines, &done)?;
     Ok(done.warnings)
 }
 

@@ -3,6 +3,7 @@
 //! Writes `publish/exports` in the pool and its copy under `/etc/exports.d`, and runs `exportfs -ra` when
 //! that changed. A file there that another pool wrote is left alone. Not for what the file says.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -57,43 +58,60 @@ pub fn bring_up_to_date(
     };
     let installed = installed(pool);
     let now = std::fs::read_to_string(&installed).ok();
-    if now.as_deref() == Some(text) || (now.is_none() && exports::paths(text).is_empty()) {
+    let installed_is_old =
+        now.as_deref() != Some(text) && !(now.is_none() && exports::paths(text).is_empty());
+    if !installed_is_old && unknown(&exports::paths(text)).is_none() {
         return Ok(());
     }
-    done.steps.push(format!("write {}", installed.display()));
+    if installed_is_old {
+        done.steps.push(format!("write {}", installed.display()));
+    }
     done.steps.push("run exportfs -ra".to_string());
     if lock.is_some() {
         std::fs::create_dir_all(EXPORTS_D).with_context(|| format!("making {EXPORTS_D}"))?;
-        replace::file(&installed, text.as_bytes(), Durable::AtOnce)?;
-        let output = Command::new(exportfs)
-            .arg("-ra")
-            .output()
-            .context("running exportfs -ra")?;
-        let said = String::from_utf8_lossy(&output.stderr);
-        done.warnings
-            .extend(said.lines().filter(|l| !l.is_empty()).map(str::to_string));
+        if installed_is_old {
+            replace::file(&installed, text.as_bytes(), Durable::AtOnce)?;
+        }
+        tell(exportfs, done)?;
     }
     Ok(())
 }
 
-/// Fails when the server has not taken these lines over; warns of nothing where there is no server.
-pub fn missing(lines: &[exports::Line]) -> Result<Vec<String>> {
+/// Fails when the server has not taken these lines over; where there is no server nothing is missing.
+pub fn ensure_known(lines: &[exports::Line], done: &Published) -> Result<()> {
+    let paths: Vec<String> = lines.iter().map(|l| l.path.clone()).collect();
     if exportfs().is_none() {
-        return Ok(Vec::new());
+        return Ok(());
     }
-    let etab = std::fs::read_to_string(ETAB).with_context(|| format!("reading {ETAB}"))?;
-    for line in lines {
-        let known = etab
-            .lines()
-            .any(|l| l.split_whitespace().next() == Some(line.path.as_str()));
-        if !known {
-            bail!(
-                "the NFS server did not take over {}: it is not in {ETAB} after exportfs -ra",
-                line.path
-            );
-        }
+    match unknown(&paths) {
+        None => Ok(()),
+        Some(path) => bail!(
+            "the NFS server did not take over {path}: it is not in {ETAB} after exportfs -ra; {}",
+            done.warnings.join("; ")
+        ),
     }
-    Ok(Vec::new())
+}
+
+/// Returns the first path that the server has not been told of; it forgets them with `exportfs -ua`, and
+/// at some restarts.
+fn unknown(paths: &[String]) -> Option<&String> {
+    let etab = std::fs::read_to_string(ETAB).unwrap_or_default();
+    let known: HashSet<&str> = etab
+        .lines()
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    paths.iter().find(|path| !known.contains(path.as_str()))
+}
+
+fn tell(exportfs: &Path, done: &mut Published) -> Result<()> {
+    let output = Command::new(exportfs)
+        .arg("-ra")
+        .output()
+        .context("running exportfs -ra")?;
+    let said = String::from_utf8_lossy(&output.stderr);
+    done.warnings
+        .extend(said.lines().filter(|l| !l.is_empty()).map(str::to_string));
+    Ok(())
 }
 
 /// Returns the pool's own copy.

@@ -3,12 +3,13 @@
 //! The link goes over `active`, so switching environments changes nothing here. Promises that a name of
 //! an activated node never dangles: it is made when there is something behind it. Not for serving them.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use super::Published;
-use crate::pool::{Node, Pool, PoolLock, layout};
+use crate::pool::{Node, NodeName, Pool, PoolLock, layout};
 use crate::storage::replace;
 
 /// Returns the names a node asks by: MAC addresses in lower case with dashes, as dnsmasq and Raspberry Pi
@@ -46,12 +47,23 @@ pub fn bring_up_to_date(
 ) -> Result<()> {
     let dir = layout::tftp(pool.root());
     let mut wanted: Vec<(String, PathBuf)> = Vec::new();
+    let mut taken: HashMap<String, &NodeName> = HashMap::new();
     for node in nodes.iter().filter(|n| n.is_offered()) {
         let Ok(active) = node.active_environment() else {
             continue;
         };
-        if active.boot().is_dir() {
-            wanted.extend(names(node).into_iter().map(|n| (n, target(node))));
+        if !active.boot().is_dir() {
+            continue;
+        }
+        for name in names(node) {
+            // Two records edited by hand; the first has it, or the name would lead to each in turn.
+            match taken.insert(name.clone(), &node.name) {
+                None => wanted.push((name, target(node))),
+                Some(first) => done.warnings.push(format!(
+                    "{first} and {} have {name} both: a machine that asks by it boots one of the two",
+                    node.name
+                )),
+            }
         }
     }
     for (name, target) in &wanted {
@@ -72,7 +84,11 @@ pub fn bring_up_to_date(
             replace::link(&path, target)?;
         }
     }
-    let ours: Vec<&Path> = nodes.iter().map(|n| n.dir.as_path()).collect();
+    let ours: Vec<&Path> = nodes
+        .iter()
+        .filter(|n| !n.lost)
+        .map(|n| n.dir.as_path())
+        .collect();
     for (path, target) in links(&dir)? {
         let of_these = node_dir(pool, &target).is_some_and(|d| {
             ours.contains(&d.as_path()) || !d.symlink_metadata().is_ok_and(|m| m.is_dir())

@@ -13,9 +13,9 @@ use std::path::{Path, PathBuf};
 use nix::NixPath;
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2, readlinkat, renameat};
-use nix::sys::stat::{Mode, fstatat, mkdirat};
-use nix::unistd::{UnlinkatFlags, linkat, symlinkat, unlinkat};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2, readlinkat, renameat};
+use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 
 /// The largest file that is read whole, in bytes: no text that netbe edits comes near it.
 const TEXT_LIMIT: u64 = 16 << 20;
@@ -267,26 +267,6 @@ impl Tree {
             .map_err(|e| self.failed(e, path))
     }
 
-    /// Makes a link, replacing nothing.
-    pub fn make_link(&self, path: &str, target: &str) -> io::Result<()> {
-        let (parent, name) = self.parent(path)?;
-        symlinkat(target, &parent, name.as_str()).map_err(|e| self.failed(e, path))
-    }
-
-    /// Makes a second name for a file, both inside the tree, replacing nothing.
-    pub fn make_hard_link(&self, existing: &str, path: &str) -> io::Result<()> {
-        let (from, from_name) = self.parent(existing)?;
-        let (to, to_name) = self.parent(path)?;
-        linkat(
-            &from,
-            from_name.as_str(),
-            &to,
-            to_name.as_str(),
-            AtFlags::empty(),
-        )
-        .map_err(|e| self.failed(e, path))
-    }
-
     /// Removes a file or link; nothing there is no error.
     pub fn remove_file(&self, path: &str) -> io::Result<()> {
         if self.symlink_metadata(path)?.is_none() {
@@ -339,16 +319,6 @@ impl Tree {
         }
         let dir = self.open_at(dir, OFlag::O_PATH | OFlag::O_DIRECTORY, Mode::empty())?;
         Ok((dir, name.to_string()))
-    }
-
-    /// Returns whether a path is a mount point or subvolume of its own: another device than its parent.
-    pub fn is_other_device(&self, path: &str) -> io::Result<bool> {
-        let (parent, name) = self.parent(path)?;
-        let above =
-            fstatat(&parent, "", AtFlags::AT_EMPTY_PATH).map_err(|e| self.failed(e, path))?;
-        let here = fstatat(&parent, name.as_str(), AtFlags::AT_SYMLINK_NOFOLLOW)
-            .map_err(|e| self.failed(e, path))?;
-        Ok(above.st_dev != here.st_dev)
     }
 
     fn look(&self, path: &str, flags: OFlag) -> io::Result<Option<Metadata>> {

@@ -95,6 +95,14 @@ fn delete_one(path: &Path) -> io::Result<()> {
     answered(path, "cannot delete subvolume", || {
         Subvolume::get(path)?.delete(None)
     })
+    .map_err(|e| match e.kind() {
+        // Root lacks no permission: the kernel keeps the one that is mounted where none is named.
+        io::ErrorKind::PermissionDenied => io::Error::new(
+            e.kind(),
+            format!("{e}; is it the filesystem's default one? (btrfs subvolume get-default)"),
+        ),
+        _ => e,
+    })
 }
 
 /// Returns what the kernel says of the subvolume at `path`; needs `CAP_SYS_ADMIN`.

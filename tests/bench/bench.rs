@@ -132,29 +132,33 @@ fn start(ground: &Ground, rounds: usize, report: &mut Report) {
     report.difference("start: --version | true", ours, theirs, 2.0);
 }
 
-/// A new environment for a node, against the recipe by hand.
+/// A new environment for a node, against the recipe by hand: as people write it, and as durable as netbe's.
 fn create(ground: &Ground, bench: &Bench, rounds: usize, report: &mut Report) {
     let hand = ground.filesystem.path().join("by-hand");
     let source = bench.path.join("nodes/n0/envs/e0");
-    let recipe = |round: usize| {
+    let recipe = |name: &str, then: &str| {
         // Directories are made beforehand: what is timed is what people write down.
-        fs::create_dir_all(hand.join(format!("e{round}"))).expect("the filesystem is writable");
+        fs::create_dir_all(hand.join(name)).expect("the filesystem is writable");
         let script = format!(
-            "btrfs subvolume snapshot {source}/root e{round}/root && btrfs subvolume snapshot {source}/boot e{round}/boot && \
-             sed -i 's|envs/e0/|envs/e{round}/|' e{round}/boot/cmdline.txt && \
-             sed -i 's|envs/e0/|envs/e{round}/|' e{round}/root/etc/fstab && ln -sfn e{round} active",
+            "btrfs subvolume snapshot {source}/root {name}/root && btrfs subvolume snapshot {source}/boot {name}/boot && \
+             sed -i 's|envs/e0/|envs/{name}/|' {name}/boot/cmdline.txt && \
+             sed -i 's|envs/e0/|envs/{name}/|' {name}/root/etc/fstab && ln -sfn {name} active{then}",
             source = source.display()
         );
         timed(Command::new("sh").args(["-ec", &script]).current_dir(&hand))
     };
-    let [ours, theirs] = turns(
+    let [ours, active, theirs, durable] = turns(
         rounds,
         [
-            &mut |round| bench.time(&format!("create n0/new{round} --from n0/e0 -a")),
-            &mut |round| recipe(round),
+            &mut |round| bench.time(&format!("create n0/new{round}")),
+            &mut |round| bench.time(&format!("create n0/on{round} -a")),
+            &mut |round| recipe(&format!("e{round}"), ""),
+            &mut |round| recipe(&format!("d{round}"), " && sync -f ."),
         ],
     );
-    report.ratio("create -a | 2 snapshots, 2 sed, ln", ours, theirs, 0.5);
+    report.ratio("create | 2 snapshots, 2 sed, ln", ours, theirs, 0.5);
+    report.ratio("create | the same, and sync -f", ours, durable, 0.5);
+    report.plain("create -a | the same, and sync -f", active, durable);
 }
 
 /// Activation, against the link swap alone.

@@ -113,7 +113,7 @@ impl Pool {
 
     /// The loop devices on files of this test.
     fn loops(&self) -> Vec<String> {
-        let all = run("losetup", &["-n", "-O", "NAME,BACK-FILE"]);
+        let all = run("losetup", &["-n", "--raw", "-O", "NAME,BACK-FILE"]);
         let top = self._dir.path().to_str().unwrap();
         let own = |line: &&str| line.contains(top);
         all.lines().filter(own).map(str::to_string).collect()

@@ -15,11 +15,13 @@ mod fingerprint;
 pub mod kernel;
 mod netbe;
 mod pool;
+mod scene;
 mod seclusion;
 mod system;
 
 pub use fingerprint::Fingerprint;
 pub use netbe::{Netbe, Outcome};
-pub use pool::Pool;
+pub use pool::{Pool, SERVER, run};
+pub use scene::{MAC, TFTP_NAME, install, output};
 pub use seclusion::{require_root, seclude};
 pub use system::System;

@@ -1,6 +1,8 @@
 //! The program as a user runs it, in an environment that is the same everywhere.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
+use std::process::{Child, Output, Stdio};
 
 use assert_cmd::Command;
 
@@ -22,6 +24,16 @@ pub struct Outcome {
     pub stderr: String,
 }
 
+impl From<Output> for Outcome {
+    fn from(output: Output) -> Self {
+        Self {
+            status: output.status.code().unwrap_or(-1),
+            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+}
+
 impl Netbe {
     /// Returns the program for a pool, with a home directory of its own.
     pub fn new(pool: &Path, home: &Path) -> Self {
@@ -36,14 +48,20 @@ impl Netbe {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("netbe"));
         command
             .env_clear()
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
-            .env("HOME", &self.home)
-            .env("NETBE_POOL", &self.pool)
-            .env("COLUMNS", "100")
-            .env("LANG", "C.UTF-8")
-            .env("TZ", "UTC")
+            .envs(self.variables())
             .current_dir(&self.home);
         command
+    }
+
+    fn variables(&self) -> [(&'static str, OsString); 6] {
+        [
+            ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin".into()),
+            ("HOME", self.home.clone().into()),
+            ("NETBE_POOL", self.pool.clone().into()),
+            ("COLUMNS", "100".into()),
+            ("LANG", "C.UTF-8".into()),
+            ("TZ", "UTC".into()),
+        ]
     }
 
     /// Runs a command line whose arguments hold no blanks: `run("create nog --from base")`.
@@ -51,18 +69,32 @@ impl Netbe {
         self.run_with(&line.split_whitespace().collect::<Vec<_>>())
     }
 
+    /// Starts a command line whose arguments hold no blanks, without waiting for its end.
+    pub fn spawn(&self, line: &str, stdin: Stdio) -> Child {
+        self.plain()
+            .args(line.split_whitespace())
+            .stdin(stdin)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program can be run")
+    }
+
+    /// Returns [`Self::command`] as the standard library has it, for what needs more than an answer.
+    pub fn plain(&self) -> std::process::Command {
+        let mut plain = std::process::Command::new(assert_cmd::cargo::cargo_bin!("netbe"));
+        plain.env_clear().current_dir(&self.home);
+        plain.envs(self.variables());
+        plain
+    }
+
     /// Runs a command line of arguments as they are.
     pub fn run_with(&self, arguments: &[&str]) -> Outcome {
-        let output = self
-            .command()
+        self.command()
             .args(arguments)
             .output()
-            .expect("the program can be run");
-        Outcome {
-            status: output.status.code().unwrap_or(-1),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        }
+            .expect("the program can be run")
+            .into()
     }
 
     /// Runs a command line that must succeed, and returns its answer.

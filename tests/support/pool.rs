@@ -1,6 +1,7 @@
 //! A btrfs filesystem in a file, for one test.
 
-use std::fs::File;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -39,6 +40,9 @@ impl Pool {
             .prefix("netbe-test-")
             .tempdir()
             .expect("a temporary directory can be made");
+        // As /srv is: a TFTP server that is not root has to get through.
+        std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755))
+            .expect("one's own directory can be changed");
         let path = directory.path().join("pool");
         let image = directory.path().join("pool.btrfs");
         std::fs::create_dir(&path).expect("a fresh directory is writable");

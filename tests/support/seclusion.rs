@@ -10,11 +10,13 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 /// Directories that netbe writes outside a pool; each is an empty one of the test's own.
-const PRIVATE: [&str; 4] = [
+const PRIVATE: [&str; 5] = [
     "/etc/exports.d",
     "/etc/systemd/system",
     "/var/lib/nfs",
     "/run/systemd",
+    // Taking away a directory here would unmount what another test has mounted on it.
+    "/run/netbe",
 ];
 
 /// Fails the test when it does not run as root.

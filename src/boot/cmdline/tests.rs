@@ -1,5 +1,6 @@
 use super::*;
-use crate::boot::{Ip, Mounter};
+use crate::boot::Ip;
+use crate::boot::initramfs::Mounter;
 use proptest::prelude::*;
 
 const INITRAMFS: Mounting = Mounting {

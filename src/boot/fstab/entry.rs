@@ -12,7 +12,7 @@ const TAGS: [&str; 5] = ["UUID=", "LABEL=", "PARTUUID=", "PARTLABEL=", "ID="];
 /// A line that mounts something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// What is mounted: a device, `UUID=…`, `server:/path`.
+    /// What is mounted: a device, `UUID=…` without quotes, `server:/path`.
     pub spec: String,
     /// Where, without a trailing slash; `none` for swap.
     pub file: String,
@@ -35,9 +35,16 @@ impl Entry {
 
     /// Returns whether it mounts a disk of the machine itself.
     pub fn is_on_disk(&self) -> bool {
-        let spec = self.spec.trim_matches('"');
-        TAGS.iter().any(|tag| spec.starts_with(tag))
+        let spec = self.spec.as_str();
+        is_tag(spec)
             || (spec.starts_with("/dev/") && !NOT_DISKS.iter().any(|d| spec.starts_with(d)))
+    }
+
+    /// Returns an option's value: `@home` of `subvol=@home`.
+    pub fn option(&self, key: &str) -> Option<&str> {
+        self.options
+            .split(',')
+            .find_map(|o| o.strip_prefix(key)?.strip_prefix('='))
     }
 
     /// Returns whether it mounts something that boot files live on, and not a bind of another place.
@@ -61,11 +68,23 @@ pub(super) fn parse(line: &str) -> Option<Entry> {
     let file = fields.next()?;
     let fstype = fields.next()?;
     Some(Entry {
-        spec: unescape(spec),
+        spec: unquoted(unescape(spec)),
         file: file_of(file),
         fstype: unescape(fstype),
         options: fields.next().map_or("defaults".to_string(), unescape),
     })
+}
+
+fn is_tag(spec: &str) -> bool {
+    TAGS.iter().any(|tag| spec.starts_with(tag))
+}
+
+/// Returns a tag as it is without the quotes that libblkid takes: `LABEL="my disk"`, `"LABEL=my disk"`.
+fn unquoted(spec: String) -> String {
+    match spec.replace('"', "") {
+        plain if is_tag(&plain) => plain,
+        _ => spec,
+    }
 }
 
 /// Returns the mount point a field names: `/boot/firmware/` and `/boot/firmware` are one.

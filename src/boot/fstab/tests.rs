@@ -161,6 +161,57 @@ fn two_lines_of_netbes_are_an_error() {
 }
 
 #[test]
+fn the_boot_half_is_where_fstab_mounts_it() {
+    for (text, place) in [
+        ("", None),
+        ("# PARTUUID=x /boot/firmware vfat defaults 0 2\n", None),
+        ("PARTUUID=x-02 / ext4 defaults 0 1\nproc /proc proc\n", None),
+        (
+            "PARTUUID=x-01\t/boot/firmware\tvfat\tdefaults\t0\t2\n",
+            Some("/boot/firmware"),
+        ),
+        (
+            "PARTUUID=x-01 /boot/firmware/ vfat defaults 0 2\r\n",
+            Some("/boot/firmware"),
+        ),
+        ("  LABEL=boot /boot vfat", Some("/boot")),
+        ("UUID=a /boot ext4\nUUID=b /boot/efi vfat\n", Some("/boot")),
+        (
+            "UUID=a /boot ext4\nUUID=b /boot/firmware vfat\n",
+            Some("/boot/firmware"),
+        ),
+        ("UUID=b /boot/efi vfat\n", None),
+        ("UUID=b /b\\157ot vfat\n", Some("/boot")),
+        ("/srv/boot /boot none bind 0 0\n", None),
+        ("UUID=b\n", None),
+        (
+            "a:/b /boot nfs x-netbe\nUUID=b /boot/firmware vfat\n",
+            Some("/boot"),
+        ),
+        ("a:/b /home nfs x-netbe\n", None),
+        (
+            "a:/b /home nfs x-netbe\n#netbe# UUID=a /boot vfat\n",
+            Some("/boot"),
+        ),
+    ] {
+        assert_eq!(boot_mount(text).as_deref(), place, "{text:?}");
+    }
+}
+
+#[test]
+fn fields_are_unescaped_and_unquoted() {
+    let text =
+        "LABEL=\"my\\040disk\" /mnt\\011x btrfs rw,subvol=@home 0 0\n\\04\\999ä\\040\\ /a \"b\"\n";
+    let read = entries(text);
+    assert_eq!(read[0].spec, "LABEL=my disk");
+    assert_eq!(read[0].file, "/mnt\tx");
+    assert_eq!(read[0].option("subvol"), Some("@home"));
+    assert_eq!(read[0].option("sub"), None);
+    assert_eq!(read[1].spec, "\\04\\999ä \\");
+    assert_eq!(read[1].fstype, "\"b\"");
+}
+
+#[test]
 fn entries_are_read_with_their_escapes() {
     let text = "a\\040b /x\\011y/ nfs4\r\n#c d e\n /dev/sda1\t/\text4 ro,noatime 0 1\nshort line\n";
     let read = entries(text);

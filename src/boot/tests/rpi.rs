@@ -1,4 +1,6 @@
 use super::*;
+use crate::boot::initramfs::Mounter;
+use crate::boot::plan::mounting_of;
 use std::io::Write;
 
 const VERSION: &str = "6.12.47+rpt-rpi-v8";

@@ -8,8 +8,8 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
-use super::fstab::boot_mount_of;
 use super::{Progress, Target, counting, directory};
+use crate::boot::fstab::boot_mount;
 use crate::storage::beneath::Tree;
 use crate::storage::copy::attributes::Attributes;
 use crate::storage::copy::{self, Rules};
@@ -46,7 +46,7 @@ pub(super) fn from_directory(
     progress: &mut dyn Progress,
     notes: &mut Vec<String>,
 ) -> Result<String> {
-    let boot_mount = match boot_mount_of(&fstab(&target.root_tree)?) {
+    let boot_mount = match boot_mount(&fstab(&target.root_tree)?) {
         Some(place) => place,
         None => usual_mount(&target.root_tree)?.to_string(),
     };
@@ -77,7 +77,7 @@ pub(super) fn empty(place: &File) -> Result<()> {
 /// Moves the boot half out of the root half, and returns where it is mounted.
 pub(super) fn from_root(target: &Target, progress: &mut dyn Progress) -> Result<String> {
     let root = &target.root_tree;
-    let boot_mount = match boot_mount_of(&fstab(root)?) {
+    let boot_mount = match boot_mount(&fstab(root)?) {
         Some(place) => place,
         None if root.names(FIRMWARE)?.iter().any(|n| is_firmware_file(n)) => FIRMWARE.to_string(),
         None => BOOT.to_string(),

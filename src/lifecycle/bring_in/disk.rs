@@ -10,8 +10,8 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
 use super::find::{Root, find_boot, find_root, is_named};
-use super::fstab::{Line, boot_mount_of, lines};
 use super::{Progress, Target, boot_half, counting, directory};
+use crate::boot::fstab::{self, Entry};
 use crate::storage::beneath::{Tree, descriptor_path};
 use crate::storage::copy::{self, Rules};
 use crate::storage::image::{
@@ -81,14 +81,22 @@ pub(super) fn bring(
     let root = find_root(disk, &all, &target.scratch)?;
     progress.phase("copying the root partition");
     copy_out(disk, &root, &target.root, target, progress, notes)?;
-    let fstab = boot_half::fstab(&target.root_tree)?;
-    let boot_mount = boot_mount_of(&fstab);
+    let text = boot_half::fstab(&target.root_tree)?;
+    let boot_mount = fstab::boot_mount(&text);
     let boot = if boot_given {
         None
     } else {
-        find_boot(disk, &all, root.partition, &fstab, boot_mount.as_deref())?
+        find_boot(disk, &all, root.partition, &text, boot_mount.as_deref())?
     };
-    carry_others(disk, &all, &root, &lines(&fstab), target, progress, notes)?;
+    carry_others(
+        disk,
+        &all,
+        &root,
+        &fstab::entries(&text),
+        target,
+        progress,
+        notes,
+    )?;
     let Some(boot) = boot else {
         return Ok(None);
     };
@@ -109,18 +117,18 @@ fn carry_others(
     disk: &Disk,
     all: &[Partition],
     root: &Root<'_>,
-    lines: &[Line],
+    lines: &[Entry],
     target: &Target,
     progress: &mut dyn Progress,
     notes: &mut Vec<String>,
 ) -> Result<()> {
     for line in lines {
         let boot = ["/", "/boot/firmware", "/boot", "/boot/efi", "/efi"];
-        let swap = !line.place.starts_with('/');
-        if swap || boot.contains(&line.place.as_str()) {
+        let swap = !line.file.starts_with('/');
+        if swap || boot.contains(&line.file.as_str()) {
             continue;
         }
-        let Some(partition) = all.iter().find(|p| is_named(p, &line.what)) else {
+        let Some(partition) = all.iter().find(|p| is_named(p, &line.spec)) else {
             continue;
         };
         let subvolume = match partition.filesystem {
@@ -132,13 +140,13 @@ fn carry_others(
         if same && (subvolume.is_empty() || subvolume == root.at) {
             continue;
         }
-        progress.phase(&format!("copying {}", line.place));
-        let place = boot_half::directory_for(&target.root_tree, &line.place)?;
+        progress.phase(&format!("copying {}", line.file));
+        let place = boot_half::directory_for(&target.root_tree, &line.file)?;
         copy::clear(&place)?;
         copy_partition(disk, partition, &subvolume, &place, target, progress, notes)?;
         notes.push(format!(
             "{}, a filesystem of its own in the image, carried along as a directory",
-            line.place
+            line.file
         ));
     }
     Ok(())

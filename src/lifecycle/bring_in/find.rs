@@ -9,8 +9,8 @@ use anyhow::Result;
 
 use super::boot_half;
 use super::disk::{BTRFS_TOP, Disk, tree};
-use super::fstab::lines;
 use super::system::{Likeness, likeness};
+use crate::boot::fstab::entries;
 use crate::failure::Failure;
 use crate::storage::image::{Filesystem, Partition};
 
@@ -93,18 +93,18 @@ pub(super) fn find_boot<'d>(
     fstab: &str,
     boot_mount: Option<&str>,
 ) -> Result<Option<&'d Partition>> {
-    let lines = lines(fstab);
+    let lines = entries(fstab);
     if let Some(line) = lines
         .iter()
-        .find(|line| Some(line.place.as_str()) == boot_mount)
-        && let Some(partition) = all.iter().find(|p| is_named(p, &line.what))
+        .find(|line| Some(line.file.as_str()) == boot_mount)
+        && let Some(partition) = all.iter().find(|p| is_named(p, &line.spec))
     {
         return Ok(Some(partition));
     }
     let elsewhere = |p: &Partition| {
         lines
             .iter()
-            .any(|line| Some(line.place.as_str()) != boot_mount && is_named(p, &line.what))
+            .any(|line| Some(line.file.as_str()) != boot_mount && is_named(p, &line.spec))
     };
     let fats: Vec<&Partition> = all
         .iter()

@@ -8,7 +8,6 @@ mod boot_half;
 mod directory;
 mod disk;
 mod find;
-mod fstab;
 mod stream;
 mod system;
 

@@ -6,7 +6,7 @@
 mod leftovers;
 mod repair;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -83,10 +83,13 @@ pub fn check(pool: &Pool, only: Option<&NodeName>) -> Result<Vec<Finding>> {
     let mut found = Vec::new();
     if only.is_none() {
         found.extend(leftovers::in_pool(pool, &nodes)?);
-        found.extend(unreachable_by_tftp(pool));
+        found.extend(unreachable_by_tftp(pool, &nodes));
     }
     for node in &nodes {
-        found.extend(of_node(pool, node)?);
+        found.extend(of_node(pool, node).unwrap_or_else(|e| {
+            let problem = format!("it cannot be read: {e:#}");
+            vec![Finding::new(&node.name, problem, "run netbe check as root")]
+        }));
     }
     if only.is_none() {
         found.extend(twins(&nodes)?);
@@ -105,7 +108,10 @@ fn of_node(pool: &Pool, node: &Node) -> Result<Vec<Finding>> {
             Finding::new(
                 &node.name,
                 p,
-                "restore it from a backup, or netbe set the properties again",
+                format!(
+                    "restore {} from a backup",
+                    node.dir.join("node.json").display()
+                ),
             )
         })
         .collect();
@@ -130,7 +136,7 @@ fn active_link(node: &Node, envs: &[Environment]) -> Option<Finding> {
     };
     let mut complete = envs.iter().filter(|e| e.problems.is_empty());
     Some(match (complete.next(), complete.next()) {
-        (Some(only), None) => Finding::repairable(
+        (Some(only), None) if !node.lost => Finding::repairable(
             &node.name,
             problem,
             Repair::Activate(node.name.clone(), only.name.clone()),
@@ -166,7 +172,12 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
             })
             .collect());
     }
-    let mut found: Vec<Finding> = match verification::reasons(pool, node, env) {
+    let reasons = match node.lost {
+        // By which properties it would have to boot is not known.
+        true => Ok(Vec::new()),
+        false => verification::reasons(pool, node, env),
+    };
+    let mut found: Vec<Finding> = match reasons {
         Ok(reasons) => reasons
             .iter()
             .map(|r| {
@@ -215,7 +226,8 @@ fn twins(nodes: &[Node]) -> Result<Vec<Finding>> {
     let mut seen: HashMap<String, String> = HashMap::new();
     let mut found = Vec::new();
     for node in nodes {
-        for env in node.environments()? {
+        // One that cannot be read has been told of.
+        for env in node.environments().unwrap_or_default() {
             let Some(uuid) = env.uuid().map(str::to_string) else {
                 continue;
             };
@@ -234,14 +246,19 @@ fn twins(nodes: &[Node]) -> Result<Vec<Finding>> {
     Ok(found)
 }
 
-/// Finds directories on the way to the TFTP tree that the server, which is not root, cannot pass.
-fn unreachable_by_tftp(pool: &Pool) -> Vec<Finding> {
+/// Finds directories on the way to what TFTP hands out that the server, which is not root, cannot pass.
+fn unreachable_by_tftp(pool: &Pool, nodes: &[Node]) -> Vec<Finding> {
     let closed = |dir: &Path| {
         dir.metadata()
             .is_ok_and(|m| m.is_dir() && m.permissions().mode() & 0o001 == 0)
     };
-    layout::tftp(pool.root())
-        .ancestors()
+    let offered = nodes.iter().filter(|n| n.is_offered());
+    let halves = offered.filter_map(|n| Some(n.active_environment().ok()?.boot()));
+    let all: BTreeSet<PathBuf> = halves
+        .chain([layout::tftp(pool.root())])
+        .flat_map(|end| end.ancestors().map(PathBuf::from).collect::<Vec<_>>())
+        .collect();
+    all.iter()
         .filter(|d| closed(d))
         .map(|d| {
             Finding::new(

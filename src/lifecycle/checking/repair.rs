@@ -4,12 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use serde_json::Map;
 
 use super::{Finding, Repair};
 use crate::boot::{self, fstab};
 use crate::lifecycle::{Mode, activation, creation, renaming};
-use crate::pool::record::{self, EnvRecord, VERSION};
+use crate::pool::record::{self, EnvRecord};
 use crate::pool::{Environment, Node, NodeName, Pool, PoolLock, environment, layout, stage};
 use crate::publish;
 use crate::storage::beneath::Tree;
@@ -116,24 +115,12 @@ fn describe(node: &Node, env: &Environment) -> Result<()> {
     let (root, boot) = (Tree::open(&env.root())?, Tree::open(&env.boot())?);
     let summary = boot::summary(&boot, &root);
     let fstab = root.read_text("etc/fstab")?.unwrap_or_default();
+    let boot_mount = fstab::boot_mount(&fstab).unwrap_or_else(|| "/boot".to_string());
     let record = EnvRecord {
-        version: VERSION,
-        uuid: info.uuid.to_string(),
-        created: info.created,
-        origin: None,
-        description: String::new(),
-        pinned: false,
-        boot_mount: fstab::boot_mount(&fstab).unwrap_or_else(|| "/boot".to_string()),
         arch: summary.arch.map(|a| a.name().to_string()),
         kernel: environment::kernel_seen(&env.boot(), &summary),
-        added: Vec::new(),
-        stripped: Vec::new(),
-        served: node.is_offered(),
-        left: None,
-        failed: None,
-        upgrade: None,
-        replaces: None,
-        other: Map::new(),
+        served: node.is_offered() || node.lost,
+        ..EnvRecord::new(info.uuid.to_string(), info.created, boot_mount)
     };
     record::write(&env.dir.join("env.json"), &record)
 }

@@ -1,0 +1,92 @@
+//! `check`: what it finds, and in which shape it says so.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use serde_json::Value;
+
+use super::support::{Pool, System};
+
+#[test]
+fn a_sound_pool_is_called_sound() {
+    let pool = Pool::with_served_node();
+    assert_eq!(pool.netbe().ok("check"), "Everything is sound.\n");
+    assert_eq!(pool.netbe().ok("check nog"), "Everything is sound.\n");
+    assert_eq!(pool.netbe().ok("check -q"), "");
+    let document: Value = serde_json::from_str(&pool.netbe().ok("check --json")).unwrap();
+    assert_eq!(document["version"], 1);
+    assert_eq!(document["findings"], Value::Array(Vec::new()));
+    pool.refuses(4, "check ordo", &["no node ordo"]);
+}
+
+#[test]
+fn a_finding_has_a_thing_a_problem_and_a_remedy() {
+    let pool = Pool::with_served_node();
+    pool.netbe().ok("create nog/b");
+    fs::remove_dir_all(pool.half("nog/b", "root").join("usr/lib/modules")).unwrap();
+    let said = pool.netbe().run("check --json");
+    assert_eq!(said.status, 1, "{said:#?}");
+    let document: Value = serde_json::from_str(&said.stdout).unwrap();
+    let finding = &document["findings"][0];
+    assert_eq!(finding["about"], "nog/b");
+    assert!(
+        finding["problem"].as_str().unwrap().contains("modules"),
+        "{finding}"
+    );
+    assert!(
+        finding["remedy"]
+            .as_str()
+            .unwrap()
+            .contains("netbe destroy nog/b"),
+        "{finding}"
+    );
+    assert_eq!(finding["repairable"], false);
+    let said = pool.netbe().run("check");
+    let lines: Vec<_> = said.stdout.lines().collect();
+    assert!(
+        lines[0].starts_with("nog/b: it would not boot: "),
+        "{lines:?}"
+    );
+    assert!(lines[1].starts_with("  remedy: "), "{lines:?}");
+    // Only what was asked about.
+    assert_eq!(pool.netbe().run("check base").status, 0);
+}
+
+#[test]
+fn what_a_person_broke_is_found() {
+    type Spoil = fn(&Pool);
+    let table: &[(Spoil, &str)] = &[
+        (
+            |p| fs::write(p.half("nog/a", "boot").join("cmdline.txt"), "quiet\n").unwrap(),
+            "nog/a: ",
+        ),
+        (
+            |p| fs::remove_file(p.half("nog/a", "boot").join("cmdline.txt")).unwrap(),
+            "nog/a: ",
+        ),
+        (
+            |p| fs::write(p.half("nog/a", "root").join("etc/fstab"), "").unwrap(),
+            "nog/a: it would not boot: ",
+        ),
+        (
+            |p| p.subvolume("nodes/nog/envs/a/root/srv/inner"),
+            "nested subvolume srv/inner",
+        ),
+        (
+            |p| {
+                let closed = fs::Permissions::from_mode(0o700);
+                fs::set_permissions(p.at("nodes"), closed).unwrap();
+            },
+            "nodes",
+        ),
+    ];
+    for (spoil, words) in table {
+        let pool = Pool::with_template_of(&System::raspberry_pi());
+        pool.netbe().ok("create nog/a --serial 9ffefdef");
+        pool.assert_sound();
+        spoil(&pool);
+        let said = pool.netbe().run("check");
+        assert_eq!(said.status, 1, "{words}: {said:#?}");
+        assert!(said.stdout.contains(words), "{words}: {said:#?}");
+    }
+}

@@ -1,0 +1,128 @@
+//! `destroy`: what protects an environment, and what does not.
+
+use std::fs::{self};
+
+use super::support::Pool;
+
+/// Returns a pool in which `nog` has `a`, active, and `b`; it is served where that is asked for.
+fn with_b(served: bool) -> Pool {
+    let pool = match served {
+        true => Pool::with_served_node(),
+        false => Pool::with_node(),
+    };
+    pool.netbe().ok("create nog/b");
+    pool
+}
+
+#[test]
+fn it_takes_environments_with_both_halves() {
+    let pool = with_b(false);
+    pool.netbe().ok("create nog/c");
+    assert_eq!(
+        pool.netbe().ok("destroy -y nog/b nog/c"),
+        "Destroyed nog/b, nog/c.\n"
+    );
+    assert_eq!(pool.names("nog"), ["a"]);
+    assert_eq!(pool.subvolumes().len(), 4, "{:?}", pool.subvolumes());
+    pool.assert_sound();
+    pool.netbe().ok("create nog/b");
+    assert_eq!(pool.netbe().ok("rm nog/b --yes"), "Destroyed nog/b.\n");
+    pool.netbe().ok("create nog/b");
+    assert_eq!(
+        pool.netbe().ok("destroy -y nog/b nog/b"),
+        "Destroyed nog/b.\n"
+    );
+}
+
+#[test]
+fn without_a_terminal_the_answer_is_no() {
+    let pool = with_b(false);
+    pool.refuses(
+        3,
+        "destroy nog/b",
+        &["nothing was destroyed", "not a terminal", "hint: -y"],
+    );
+    let before = pool.fingerprint();
+    let said = pool
+        .netbe()
+        .command()
+        .args(["destroy", "nog/b"])
+        .write_stdin("y\n")
+        .output()
+        .unwrap();
+    assert_eq!(said.status.code(), Some(3));
+    before.assert_unchanged(&pool.fingerprint());
+    // A refusal goes before the question.
+    pool.refuses(3, "destroy nog/a", &["nog/a is what nog boots next"]);
+}
+
+#[test]
+fn a_dry_run_says_the_steps() {
+    let pool = with_b(false);
+    assert_eq!(pool.plans("destroy nog/b"), "would destroy nog/b\n");
+    assert_eq!(
+        pool.plans("destroy -r nog"),
+        "would destroy nog/a\nwould destroy nog/b\nwould destroy node nog\n"
+    );
+    pool.refuses(3, "destroy -n nog/a", &["boots next"]);
+}
+
+#[test]
+fn what_is_asked_for_wrongly_is_refused() {
+    let pool = with_b(false);
+    pool.refuses(
+        2,
+        "destroy -y nog",
+        &["names a node", "hint: ", "netbe destroy -r nog"],
+    );
+    pool.refuses(
+        2,
+        "destroy -y -r nog/b",
+        &["-r takes nodes", "hint: netbe destroy nog/b"],
+    );
+    pool.refuses(4, "destroy -y nog/zz", &["no environment nog/zz"]);
+    pool.refuses(4, "destroy -y ordo/a", &["no node ordo"]);
+    pool.refuses(4, "destroy -y -r ordo", &["no node ordo"]);
+    assert_eq!(pool.netbe().run("destroy").status, 2);
+    assert!(!pool.at(".locks/ordo").exists());
+}
+
+#[test]
+fn one_protected_of_several_protects_them_all() {
+    let pool = with_b(false);
+    pool.netbe().ok("create nog/c");
+    pool.netbe().ok("pin nog/c");
+    pool.refuses(3, "destroy -y nog/b nog/c", &["nog/c is pinned"]);
+    pool.refuses(4, "destroy -y nog/b nog/zz", &["no environment nog/zz"]);
+    pool.netbe().ok("create ordo/x");
+    pool.refuses(3, "destroy -y nog/b ordo/x", &["ordo/x is what ordo boots"]);
+}
+
+#[test]
+fn a_whole_node_goes_with_its_names_and_exports() {
+    let pool = with_b(true);
+    pool.netbe().ok("pin nog/b");
+    pool.refuses(3, "destroy -y -r nog", &["nog may be running nog/a"]);
+    let said = pool.netbe().run("set mac= nog");
+    assert_eq!(said.status, 0, "{said:#?}");
+    assert!(said.stderr.contains("off the network"), "{said:#?}");
+    // Active and pinned are no reason when the node is not booted.
+    assert_eq!(pool.netbe().ok("destroy -y -r nog"), "Destroyed nog.\n");
+    assert!(!pool.at("nodes/nog").exists());
+    assert!(fs::read_dir(pool.at("tftp")).unwrap().next().is_none());
+    assert!(!pool.read("publish/exports").contains("/nodes/nog/"));
+    assert_eq!(pool.subvolumes().len(), 2, "{:?}", pool.subvolumes());
+    pool.assert_sound();
+}
+
+#[test]
+fn a_damaged_environment_can_be_destroyed() {
+    let pool = with_b(false);
+    fs::create_dir_all(pool.at("nodes/nog/envs/junk/root/deep")).unwrap();
+    fs::write(pool.at("nodes/nog/envs/junk/root/deep/file"), "x").unwrap();
+    fs::remove_file(pool.at("nodes/nog/envs/b/env.json")).unwrap();
+    assert_eq!(pool.flags("nog/junk"), "!");
+    pool.netbe().ok("destroy -y nog/junk nog/b");
+    assert_eq!(pool.names("nog"), ["a"]);
+    pool.assert_sound();
+}

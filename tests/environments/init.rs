@@ -1,0 +1,212 @@
+//! `init`: on what a pool is made, and on what it is not.
+
+use std::fs::{self};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::support::{Fingerprint, Netbe, Pool, SERVER, install, output, run, seclude};
+
+/// A directory beside nothing, with what is mounted in it unmounted at the end.
+pub(super) struct Place(pub(super) tempfile::TempDir);
+
+impl Place {
+    pub(super) fn new() -> Self {
+        seclude();
+        Self(
+            tempfile::Builder::new()
+                .prefix("netbe-test-")
+                .tempdir()
+                .unwrap(),
+        )
+    }
+
+    pub(super) fn dir(&self) -> PathBuf {
+        self.0.path().join("pool")
+    }
+
+    pub(super) fn netbe(&self) -> Netbe {
+        Netbe::new(&self.dir(), self.0.path())
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.dir()).output();
+    }
+}
+
+pub(super) fn is_mounted(dir: &Path) -> bool {
+    let mounts = fs::read_to_string("/proc/thread-self/mounts").unwrap();
+    mounts.lines().any(|l| l.split(' ').nth(1) == dir.to_str())
+}
+
+#[test]
+fn a_file_becomes_a_mounted_pool() {
+    let place = Place::new();
+    let said = place
+        .netbe()
+        .run(&format!("init --file 256M --server {SERVER}"));
+    assert_eq!(said.status, 0, "{said:#?}");
+    let dir = place.dir();
+    assert_eq!(said.stdout, format!("Made a pool in {}.\n", dir.display()));
+    // Without systemd the line for fstab is printed.
+    let line = format!("{0}.btrfs {0} btrfs loop,noatime 0 0", dir.display());
+    assert!(said.stderr.contains(&line), "{said:#?}");
+    assert!(is_mounted(&dir));
+    let image = dir.with_extension("btrfs").metadata().unwrap();
+    assert_eq!(image.len(), 256 << 20);
+    assert_eq!(place.netbe().ok("list -H"), "");
+    let again = place.netbe().ok("init --file 256M");
+    assert_eq!(again, format!("{} is a pool already.\n", dir.display()));
+    // Not mounted, it is not made anew over its own image.
+    run(Command::new("umount").arg(&dir));
+    let said = place.netbe().fails(3, "init --file 256M");
+    assert!(
+        said.contains("is there already") && said.contains("hint: mount -o loop"),
+        "{said}"
+    );
+    let said = place.netbe().fails(4, "list");
+    assert!(said.contains("mount it"), "{said}");
+    run(Command::new("mount")
+        .args(["-o", "loop"])
+        .arg(dir.with_extension("btrfs"))
+        .arg(&dir));
+    place.netbe().ok("check nothing --help");
+    assert_eq!(place.netbe().ok("list -H"), "");
+}
+
+#[test]
+fn with_systemd_the_mount_is_a_unit() {
+    let place = Place::new();
+    fs::create_dir("/run/systemd/system").unwrap();
+    let bin = place.0.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    let text = place.0.path().join("systemctl");
+    fs::write(&text, "#!/bin/sh\necho \"$@\" >> \"${0%/*}/said\"\n").unwrap();
+    install(&text, &bin.join("systemctl"));
+    let said = place
+        .netbe()
+        .plain()
+        .args(["init", "--file", "256M", "--server", SERVER])
+        .env(
+            "PATH",
+            format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", bin.display()),
+        )
+        .output()
+        .unwrap();
+    assert!(
+        said.status.success(),
+        "{}",
+        String::from_utf8_lossy(&said.stderr)
+    );
+    let escaped = output(
+        Command::new("systemd-escape")
+            .args(["--path", "--suffix=mount"])
+            .arg(place.dir()),
+    );
+    let name = String::from_utf8(escaped).unwrap().trim().to_string();
+    let unit = fs::read_to_string(Path::new("/etc/systemd/system").join(&name)).unwrap();
+    for line in [
+        format!("What={}.btrfs", place.dir().display()),
+        format!("Where={}", place.dir().display()),
+        "Type=btrfs".to_string(),
+        "Options=loop,noatime".to_string(),
+        "WantedBy=local-fs.target".to_string(),
+    ] {
+        assert!(unit.lines().any(|l| l == line), "{line}: {unit}");
+    }
+    let wanted = Path::new("/etc/systemd/system/local-fs.target.wants").join(&name);
+    assert!(wanted.exists(), "{}", wanted.display());
+    assert_eq!(
+        fs::read_to_string(bin.join("said")).unwrap(),
+        "daemon-reload\n"
+    );
+    // The comment of the mount unit is systemd's to judge.
+    if let Ok(judged) = Command::new("systemd-analyze")
+        .args(["verify", "--man=no"])
+        .arg(Path::new("/etc/systemd/system").join(&name))
+        .output()
+    {
+        let words = String::from_utf8_lossy(&judged.stderr).into_owned();
+        assert!(
+            !words.contains("Unknown") && !words.contains("Invalid"),
+            "{words}"
+        );
+    }
+}
+
+#[test]
+fn a_directory_on_btrfs_is_used_as_it_is() {
+    let pool = Pool::bare(256 << 20);
+    let dir = pool.at("deep/er");
+    let netbe = Netbe::new(&dir, pool.beside());
+    fs::write(pool.at("mine"), "x").unwrap();
+    assert_eq!(
+        netbe.ok("init"),
+        format!("Made a pool in {}.\n", dir.display())
+    );
+    assert_eq!(netbe.ok("list -H"), "");
+    assert_eq!(netbe.ok("check"), "Everything is sound.\n");
+    assert!(pool.at("mine").exists());
+    let before = Fingerprint::of(pool.path());
+    assert!(
+        netbe
+            .ok("init --server 192.0.2.9")
+            .contains("is a pool already")
+    );
+    before.assert_unchanged(&Fingerprint::of(pool.path()));
+    // The operand goes before the pool of the environment.
+    let other = pool.at("other");
+    netbe.ok(&format!("init {} --server {SERVER}", other.display()));
+    assert!(other.join("pool.json").exists());
+}
+
+#[test]
+fn half_a_pool_is_not_taken_for_an_empty_directory() {
+    let pool = Pool::bare(256 << 20);
+    for part in ["nodes", "tftp", "publish"] {
+        fs::create_dir(pool.at(part)).unwrap();
+        pool.refuses(3, "init", &[part, "no pool.json", "hint: "]);
+        fs::remove_dir(pool.at(part)).unwrap();
+    }
+    fs::create_dir(pool.at("something-else")).unwrap();
+    pool.netbe().ok("init");
+}
+
+#[test]
+fn a_dry_run_makes_nothing() {
+    let place = Place::new();
+    let plan = place.netbe().ok("init --file 256M -n");
+    let dir = place.dir();
+    assert_eq!(
+        plan,
+        format!(
+            "would make {0}.btrfs of 268435456 bytes\nwould mount {0}.btrfs at {0}\nwould make the mount permanent\n\
+             would lay out a pool in {0}\n",
+            dir.display()
+        )
+    );
+    assert!(!dir.exists() && !dir.with_extension("btrfs").exists());
+}
+
+#[test]
+fn what_fails_half_way_is_taken_back() {
+    let place = Place::new();
+    // No mkfs in PATH: the image must not stay.
+    let bin = place.0.path().join("bin");
+    fs::create_dir(&bin).unwrap();
+    let said = place
+        .netbe()
+        .plain()
+        .args(["init", "--file", "256M"])
+        .env("PATH", &bin)
+        .output()
+        .unwrap();
+    assert_eq!(said.status.code(), Some(1));
+    let words = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert!(words.contains("mkfs.btrfs"), "{words}");
+    assert!(!place.dir().with_extension("btrfs").exists());
+    place
+        .netbe()
+        .ok(&format!("init --file 256M --server {SERVER}"));
+}

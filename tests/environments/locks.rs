@@ -1,0 +1,189 @@
+//! The lock: who holds it is named, and it goes with its holder.
+
+use std::fs;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use super::support::Pool;
+
+/// A netbe that holds the lock of `nog`: it brings in what never comes.
+struct Holder(Child);
+
+impl Holder {
+    fn new(pool: &Pool) -> Self {
+        let child = pool.netbe().spawn("import nog/x -", Stdio::piped());
+        let holder = Self(child);
+        let note = format!("{}\nnetbe import nog/x -\n", holder.pid());
+        let until = Instant::now() + Duration::from_secs(10);
+        while fs::read_to_string(pool.at(".locks/nog")).ok() != Some(note.clone()) {
+            assert!(Instant::now() < until, "it never took the lock");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        // Then it makes its stage, and waits for what the pipe brings.
+        while !holder.reads_a_pipe() {
+            assert!(Instant::now() < until, "it never read its input");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        holder
+    }
+
+    fn pid(&self) -> u32 {
+        self.0.id()
+    }
+
+    fn reads_a_pipe(&self) -> bool {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid())).unwrap();
+        threads
+            .map(|thread| fs::read_to_string(thread.unwrap().path().join("wchan")))
+            .any(|place| place.is_ok_and(|place| place.contains("pipe_read")))
+    }
+
+    fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+}
+
+impl Drop for Holder {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn p22_invariant_11_what_is_being_changed_is_not_changed_by_another() {
+    let pool = Pool::with_node();
+    pool.netbe().ok("create nog/b");
+    let holder = Holder::new(&pool);
+    let who = format!("pid {}, netbe import nog/x -", holder.pid());
+    for line in [
+        "create nog/c",
+        "create ordo --from nog",
+        "clone base nog/c",
+        "activate nog/b",
+        "rollback nog",
+        "destroy -y nog/b",
+        "destroy -y -r nog",
+        "rename nog/b c",
+        "rename nog ordo",
+        "describe nog/b x",
+        "pin nog/b",
+        "unpin nog/b",
+        "mount nog/b",
+        "set cmdline=quiet nog",
+        "import nog/c /etc",
+    ] {
+        pool.refuses(
+            5,
+            &format!("{line} --wait 0"),
+            &[&who, "hint: ", "waited 0 s"],
+        );
+    }
+    for line in [
+        "upgrade --node nog --wait 0 -- true",
+        "run nog/b --wait 0 -- true",
+    ] {
+        pool.refuses(5, line, &[&who]);
+    }
+    // Reading waits for nobody.
+    for line in ["list", "status", "get", "check nog", "create nog/c -n"] {
+        assert_eq!(pool.netbe().run(line).status, 0, "{line}");
+    }
+    pool.netbe().ok("create ordo --from base");
+}
+
+#[test]
+fn p22_a_dead_holder_holds_nothing() {
+    let pool = Pool::with_node();
+    let mut holder = Holder::new(&pool);
+    holder.kill();
+    pool.netbe().ok("create nog/c --wait 0");
+    // Its note is still there, and names a process that is gone; nobody minds.
+    pool.write(".locks/nog", "4194304\nnetbe upgrade --node nog\n");
+    pool.netbe().ok("create nog/d --wait 0");
+    pool.netbe().ok("check --repair");
+    pool.assert_sound();
+}
+
+#[test]
+fn p22_wait_is_how_long_it_waits() {
+    let pool = Pool::with_node();
+    let mut holder = Holder::new(&pool);
+    let start = Instant::now();
+    pool.refuses(5, "create nog/c --wait 1", &["waited 1 s"]);
+    assert!(start.elapsed() >= Duration::from_secs(1));
+    assert!(start.elapsed() < Duration::from_secs(5));
+    let waiting = pool.netbe().spawn("create nog/c --wait 30", Stdio::null());
+    std::thread::sleep(Duration::from_millis(300));
+    holder.kill();
+    assert!(waiting.wait_with_output().unwrap().status.success());
+    assert_eq!(pool.netbe().run("create nog --wait soon").status, 2);
+}
+
+#[test]
+fn p22_the_lock_is_not_inherited() {
+    const CLOSE_ON_EXEC: u32 = 0o2_000_000;
+    let pool = Pool::with_node();
+    let holder = Holder::new(&pool);
+    let own = format!("/proc/{}", holder.pid());
+    let lock = pool.at(".locks/nog");
+    let mut seen = 0;
+    for entry in fs::read_dir(format!("{own}/fd")).unwrap() {
+        let entry = entry.unwrap();
+        if fs::read_link(entry.path()).unwrap() == lock {
+            let number = entry.file_name().into_string().unwrap();
+            let info = fs::read_to_string(format!("{own}/fdinfo/{number}")).unwrap();
+            let flags = info
+                .lines()
+                .find_map(|l| l.strip_prefix("flags:"))
+                .unwrap()
+                .trim();
+            let flags = u32::from_str_radix(flags, 8).unwrap();
+            assert_ne!(flags & CLOSE_ON_EXEC, 0, "{info}");
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 1);
+}
+
+#[test]
+fn a_typing_error_leaves_no_lock_behind() {
+    let pool = Pool::with_node();
+    for line in [
+        "destroy -y ordo/x",
+        "set cmdline=quiet ordo",
+        "rename ordo werda",
+        "activate ordo",
+        "pin ordo",
+    ] {
+        assert_eq!(pool.netbe().run(line).status, 4, "{line}");
+    }
+    assert!(!pool.at(".locks/ordo").exists());
+}
+
+#[test]
+fn a_pool_without_its_lock_directory_is_changed_all_the_same() {
+    let pool = Pool::with_node();
+    fs::remove_dir_all(pool.at(".locks")).unwrap();
+    pool.netbe().ok("create nog/b");
+}
+
+#[test]
+fn being_asked_to_stop_leaves_nothing() {
+    let pool = Pool::with_node();
+    let before = pool.fingerprint();
+    for signal in ["INT", "TERM", "HUP"] {
+        let mut holder = Holder::new(&pool);
+        super::support::run(std::process::Command::new("kill").args([
+            "-s",
+            signal,
+            &holder.pid().to_string(),
+        ]));
+        // Closing its input is what lets a reader look up.
+        drop(holder.0.stdin.take());
+        let status = holder.0.wait().unwrap();
+        assert_ne!(status.code(), Some(0), "{signal}");
+        before.assert_unchanged(&pool.fingerprint());
+    }
+}

@@ -1,0 +1,40 @@
+//! What netbe does, seen from outside: the program itself, on a pool of its own a test.
+//!
+//! A file a topic. A test is named by what it shows; `invariant_N_…` shows number N of what always holds,
+//! `pN_…` row N of the failures that other tools' users met.
+
+// clippy.toml allows this in tests, and takes their helpers for something else.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod activate;
+mod check;
+mod concurrency;
+mod create;
+mod destroy;
+mod devices;
+mod exports;
+mod hostile;
+mod identity;
+mod init;
+mod inside;
+mod killed;
+mod list;
+mod locks;
+mod mount;
+mod names;
+mod notes;
+mod pointer;
+mod properties;
+mod protection;
+mod records;
+mod rename;
+mod repair;
+mod rollback;
+mod space;
+mod surroundings;
+mod terminal;
+mod tftp;
+mod verification;

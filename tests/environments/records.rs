@@ -1,0 +1,226 @@
+//! Records that are empty, garbage, missing, or of a newer netbe.
+
+use std::fs;
+
+use super::support::Pool;
+
+/// What a record may be found to be, besides missing; the last two are of a newer format.
+const BAD: [&str; 8] = [
+    "",
+    "garbage",
+    "{",
+    "[]",
+    "null",
+    "\u{0}\u{0}\u{0}\u{0}",
+    r#"{"version":2}"#,
+    r#"{"version":99,"uuid":7,"created":null}"#,
+];
+
+/// Runs every way of looking; each must answer without a panic, with status 0, or for `check` 1.
+fn looking_works(pool: &Pool) {
+    for line in [
+        "list",
+        "list -H",
+        "list --json",
+        "list --tree",
+        "status",
+        "get",
+        "get --json",
+    ] {
+        let said = pool.netbe().run(line);
+        assert_eq!(said.status, 0, "{line}: {said:#?}");
+    }
+    for line in ["check", "check --json", "check nog"] {
+        let said = pool.netbe().run(line);
+        assert_eq!(said.status, 1, "{line}: {said:#?}");
+        assert!(!said.stderr.contains("panicked"), "{said:#?}");
+    }
+}
+
+#[test]
+fn p20_invariant_10_a_bad_env_json_is_one_flagged_row() {
+    let pool = Pool::with_served_node();
+    pool.netbe().ok("create nog/b");
+    let file = pool.at("nodes/nog/envs/b/env.json");
+    let spoils: Vec<Box<dyn Fn()>> = BAD
+        .iter()
+        .map(|bad| {
+            let file = file.clone();
+            Box::new(move || fs::write(&file, bad).unwrap()) as Box<dyn Fn()>
+        })
+        .collect();
+    for spoil in spoils {
+        spoil();
+        looking_works(&pool);
+        assert_eq!(pool.flags("nog/b"), "?!");
+        assert_eq!(pool.flags("nog/a"), "?R");
+        let said = pool.netbe().run("list nog");
+        assert!(
+            said.stderr.contains("warning: nog/b: env.json"),
+            "{said:#?}"
+        );
+        pool.refuses(3, "activate nog/b", &["nog/b would not boot", "env.json"]);
+        pool.refuses(3, "destroy -y nog/b", &["nog may be running nog/b"]);
+        pool.refuses(3, "create nog/c --from nog/b", &["nog/b is damaged"]);
+    }
+    fs::remove_file(&file).unwrap();
+    looking_works(&pool);
+    fs::create_dir(&file).unwrap();
+    looking_works(&pool);
+    assert_eq!(pool.flags("nog/b"), "?!");
+}
+
+#[test]
+fn a_lost_env_json_costs_a_description_never_a_boot() {
+    let pool = Pool::with_served_node();
+    pool.netbe().ok("create nog/b -d precious -a");
+    fs::remove_file(pool.at("nodes/nog/envs/b/env.json")).unwrap();
+    assert!(
+        pool.at("tftp/dc-a6-32-01-02-03/pxelinux.cfg/default")
+            .exists()
+    );
+    pool.netbe().ok("publish");
+    assert!(
+        pool.at("tftp/dc-a6-32-01-02-03/pxelinux.cfg/default")
+            .exists()
+    );
+    // What runs from it goes on running from it.
+    let exports = pool.read("publish/exports");
+    assert!(exports.contains("/envs/b/root\""), "{exports}");
+    pool.netbe().ok("activate nog/b --force");
+    let kernel = pool.netbe().ok("list -H nog/b");
+    assert!(kernel.contains("\t6.1.0-50-amd64\t"), "{kernel}");
+    let repaired = pool.netbe().run("check --repair");
+    assert_eq!(repaired.status, 0, "{repaired:#?}");
+    assert_eq!(pool.flags("nog/b"), "?R");
+    assert!(pool.netbe().ok("list -H nog/b").ends_with("\t-\n"));
+}
+
+#[test]
+fn p20_a_bad_node_json_leaves_the_rest_of_the_pool_alone() {
+    let pool = Pool::with_served_node();
+    pool.netbe().ok("create nog/b");
+    pool.netbe().ok("create ordo/x");
+    let file = pool.at("nodes/nog/node.json");
+    for bad in BAD {
+        fs::write(&file, bad).unwrap();
+        looking_works(&pool);
+        assert_eq!(pool.active("nog"), "a");
+        let said = pool.netbe().run("status nog");
+        assert!(said.stderr.contains("warning: nog: node.json"), "{said:#?}");
+        // What goes by its properties is refused, and nothing overwrites the record.
+        for line in [
+            "set cmdline=quiet nog",
+            "set mac=dc:a6:32:01:02:03 nog",
+            "create nog/c",
+            "activate nog/b",
+            "rollback nog",
+            "rename nog/b c",
+            "rename nog werda",
+            "upgrade --node nog -- true",
+            "run nog/b -- true",
+            "import nog/c /etc",
+        ] {
+            pool.refuses(3, line, &["nog", "node.json", "hint: restore "]);
+        }
+        pool.refuses(3, "destroy -y nog/a", &["nog may be running nog/a"]);
+        pool.netbe().ok("pin ordo/x");
+    }
+    fs::remove_file(&file).unwrap();
+    looking_works(&pool);
+    pool.refuses(3, "set cmdline=quiet nog", &["node.json"]);
+}
+
+#[test]
+fn p20_a_bad_pool_json_stops_everything_and_is_left_as_it_is() {
+    let pool = Pool::with_node();
+    for bad in BAD {
+        pool.write("pool.json", bad);
+        for line in [
+            "list",
+            "status",
+            "get",
+            "check",
+            "check --repair",
+            "create nog/b",
+            "set cmdline=quiet",
+            "publish",
+            "init",
+            "destroy -y nog/a",
+        ] {
+            pool.refuses(1, line, &["pool.json"]);
+        }
+        if bad.contains("version") {
+            pool.refuses(1, "list", &["newer netbe", "format"]);
+        }
+    }
+    fs::remove_file(pool.at("pool.json")).unwrap();
+    pool.refuses(4, "list", &["no pool at", "hint: "]);
+    pool.refuses(
+        3,
+        "init",
+        &["holds nodes but no pool.json", "hint: restore"],
+    );
+}
+
+#[test]
+fn p20_a_bad_pending_json_or_boots_jsonl_is_read_past() {
+    let pool = Pool::with_served_node();
+    for file in ["pending.json", "boots.jsonl"] {
+        for bad in BAD {
+            pool.write(&format!("nodes/nog/{file}"), bad);
+            for line in ["list", "list --json", "status", "status --json", "check"] {
+                assert_eq!(pool.netbe().run(line).status, 0, "{file} {bad:?} {line}");
+            }
+            assert_eq!(pool.flags("nog/a"), "?R", "{file} {bad:?}");
+        }
+        fs::remove_file(pool.at(&format!("nodes/nog/{file}"))).unwrap();
+    }
+}
+
+#[test]
+fn a_large_file_for_a_record_is_not_read() {
+    let pool = Pool::with_node();
+    pool.netbe().ok("create nog/b");
+    fs::File::options()
+        .write(true)
+        .open(pool.at("nodes/nog/envs/b/env.json"))
+        .unwrap()
+        .set_len(1 << 40)
+        .unwrap();
+    assert_eq!(pool.flags("nog/b"), "!");
+    assert_eq!(pool.netbe().run("list").status, 0);
+}
+
+#[test]
+fn fields_of_a_newer_netbe_survive_a_change() {
+    let pool = Pool::with_node();
+    for (file, line) in [
+        ("nodes/nog/envs/a/env.json", "pin nog/a"),
+        ("nodes/nog/node.json", "set cmdline=quiet nog"),
+        ("pool.json", "set cmdline=quiet"),
+    ] {
+        let text = pool.read(file);
+        pool.write(file, &text.replacen('{', "{\"colour\": \"blue\",", 1));
+        pool.netbe().ok(line);
+        let after = pool.read(file);
+        assert!(after.contains(r#""colour": "blue""#), "{file}: {after}");
+    }
+}
+
+#[test]
+fn records_that_claim_to_be_the_same_environment_are_found() {
+    let pool = Pool::with_node();
+    pool.netbe().ok("create nog/b");
+    fs::copy(
+        pool.at("nodes/nog/envs/a/env.json"),
+        pool.at("nodes/nog/envs/b/env.json"),
+    )
+    .unwrap();
+    let said = pool.netbe().run("check");
+    assert_eq!(said.status, 1, "{said:#?}");
+    assert!(
+        said.stdout.contains("nog/b: its env.json is that of nog/a"),
+        "{said:#?}"
+    );
+}

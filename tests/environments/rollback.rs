@@ -1,0 +1,100 @@
+//! `rollback`, and the pointer while others look at it.
+
+use std::fs;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::support::{Pool, TFTP_NAME};
+
+#[test]
+fn twice_is_back_again() {
+    let pool = Pool::with_node();
+    pool.refuses(
+        3,
+        "rollback nog",
+        &["no environment that was active before", "hint: "],
+    );
+    pool.netbe().ok("create nog/b -a");
+    pool.netbe().ok("create nog/c -a");
+    assert_eq!(
+        pool.netbe().ok("rollback nog"),
+        "Activated nog/b; before it was nog/c.\n"
+    );
+    assert_eq!(
+        pool.netbe().ok("rollback nog"),
+        "Activated nog/c; before it was nog/b.\n"
+    );
+    for want in ["b", "c", "b"] {
+        pool.netbe().ok("rollback nog");
+        assert_eq!(pool.active("nog"), want);
+    }
+}
+
+#[test]
+fn it_goes_by_what_was_active_not_by_age() {
+    let pool = Pool::with_node();
+    for name in ["b", "c", "d"] {
+        pool.netbe().ok(&format!("create nog/{name}"));
+    }
+    pool.netbe().ok("activate nog/d");
+    pool.netbe().ok("activate nog/b");
+    pool.netbe().ok("rollback nog");
+    assert_eq!(pool.active("nog"), "d");
+}
+
+#[test]
+fn what_would_not_boot_is_refused_here_too() {
+    let pool = Pool::with_served_node();
+    pool.netbe().ok("create nog/b -a");
+    fs::remove_dir_all(pool.half("nog/a", "root").join("usr/lib/modules")).unwrap();
+    pool.refuses(3, "rollback nog", &["nog/a would not boot", "modules"]);
+    assert_eq!(pool.active("nog"), "b");
+}
+
+#[test]
+fn a_dry_run_changes_nothing() {
+    let pool = Pool::with_node();
+    pool.netbe().ok("create nog/b -a");
+    let plan = pool.plans("rollback nog");
+    assert!(plan.contains("nog/a instead of nog/b"), "{plan}");
+}
+
+#[test]
+fn when_what_was_active_is_destroyed_the_one_before_it_is_meant() {
+    let pool = Pool::with_node();
+    pool.netbe().ok("create nog/b -a");
+    pool.netbe().ok("create nog/c -a");
+    pool.netbe().ok("destroy -y nog/b");
+    pool.netbe().ok("rollback nog");
+    assert_eq!(pool.active("nog"), "a");
+}
+
+#[test]
+fn invariant_3_a_name_resolves_at_every_instant() {
+    let pool = Pool::with_served_node();
+    pool.netbe().ok("create nog/b");
+    let name = pool.at(&format!("tftp/{TFTP_NAME}"));
+    let config = name.join("pxelinux.cfg/default");
+    let done = AtomicBool::new(false);
+    let looks = std::thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            let mut looks = 0_u64;
+            while !done.load(Ordering::Relaxed) {
+                let text = fs::read_to_string(&config)
+                    .unwrap_or_else(|e| panic!("after {looks} looks: {e}"));
+                assert!(text.contains("/envs/a/root") ^ text.contains("/envs/b/root"));
+                looks += 1;
+            }
+            looks
+        });
+        for env in ["b", "a", "b", "a"] {
+            pool.netbe().ok(&format!("activate nog/{env}"));
+        }
+        pool.netbe().ok("publish");
+        pool.netbe().ok("rollback nog");
+        pool.netbe()
+            .ok("set mac=dc:a6:32:01:02:03,dc:a6:32:01:02:04 nog");
+        done.store(true, Ordering::Relaxed);
+        watch.join().unwrap()
+    });
+    assert!(looks > 100, "{looks}");
+}

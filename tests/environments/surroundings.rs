@@ -1,0 +1,210 @@
+//! Where netbe is run: by whom, on what, and who reads its answers.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use super::support::{MAC, Netbe, Outcome, Pool, SERVER, System, TFTP_NAME, install};
+
+/// Runs a command line as nobody, whom a copy of the program is made readable for.
+fn as_nobody(pool: &Pool, line: &str) -> Outcome {
+    let program = pool.beside().join("netbe");
+    if !program.exists() {
+        install(Path::new(pool.netbe().plain().get_program()), &program);
+    }
+    Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+        .arg(program)
+        .args(line.split_whitespace())
+        .env("NETBE_POOL", pool.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap()
+        .into()
+}
+
+#[test]
+fn p23_looking_needs_no_root() {
+    let pool = Pool::with_served_node();
+    for line in [
+        "list",
+        "list -H",
+        "list --json",
+        "list --tree",
+        "status",
+        "get",
+    ] {
+        let said = as_nobody(&pool, line);
+        assert_eq!(said.status, 0, "{line}: {said:#?}");
+        assert_eq!(said.stdout, pool.netbe().ok(line), "{line}");
+    }
+    let said = as_nobody(&pool, "check");
+    assert!(said.status <= 1, "{said:#?}");
+    assert!(said.stderr.contains("warning: not being root"), "{said:#?}");
+    assert!(!said.stderr.contains("panicked"), "{said:#?}");
+}
+
+#[test]
+fn p23_changing_needs_root_and_says_so() {
+    let pool = Pool::with_served_node();
+    pool.netbe().ok("create nog/b");
+    let before = pool.fingerprint();
+    for line in [
+        "create nog/c",
+        "create ordo",
+        "activate nog/b",
+        "rollback nog",
+        "destroy -y nog/b",
+        "destroy -y -r base",
+        "rename nog/b c",
+        "describe nog/b x",
+        "pin nog/b",
+        "set cmdline=quiet",
+        "set cmdline=quiet nog",
+        "mount nog/b",
+        "publish",
+        "import x /etc",
+    ] {
+        let said = as_nobody(&pool, line);
+        assert!([1, 3].contains(&said.status), "{line}: {said:#?}");
+        assert!(said.stderr.starts_with("error: "), "{line}: {said:#?}");
+        if said.status == 1 {
+            let words = said.stderr.to_lowercase();
+            assert!(words.contains("permission denied"), "{line}: {said:#?}");
+            assert!(
+                words.contains("sudo") || words.contains("root"),
+                "{line}: {said:#?}"
+            );
+        }
+    }
+    before.assert_unchanged(&pool.fingerprint());
+}
+
+#[test]
+fn a_private_file_keeps_nobody_from_the_list() {
+    let pool = Pool::with_node();
+    pool.netbe().ok("create nog/b");
+    for (path, mode) in [
+        ("nodes/nog/envs/b/env.json", 0o600),
+        ("nodes/nog/envs/b/boot", 0o700),
+        ("nodes/base", 0o700),
+    ] {
+        fs::set_permissions(pool.at(path), Permissions::from_mode(mode)).unwrap();
+    }
+    for line in ["list", "list --json", "status"] {
+        let said = as_nobody(&pool, line);
+        assert_eq!(said.status, 0, "{line}: {said:#?}");
+        assert!(said.stdout.contains("nog"), "{line}: {said:#?}");
+    }
+}
+
+#[test]
+fn p23_what_is_not_btrfs_is_no_pool() {
+    let pool = Pool::bare(128 << 20);
+    let plain = pool.beside().join("plain");
+    fs::create_dir(&plain).unwrap();
+    let netbe = Netbe::new(&plain, pool.beside());
+    let said = netbe.fails(4, "list");
+    assert!(
+        said.contains("no pool at") && said.contains("hint: "),
+        "{said}"
+    );
+    assert!(
+        said.contains(&format!("netbe init {}", plain.display())),
+        "{said}"
+    );
+    let said = netbe.fails(3, "init");
+    assert!(
+        said.contains("is not on btrfs") && said.contains("--file 64G"),
+        "{said}"
+    );
+    assert_eq!(fs::read_dir(&plain).unwrap().count(), 0);
+    // The mount point of a pool that is not mounted.
+    fs::write(plain.join("pool.json"), r#"{"version":1,"uuid":"x"}"#).unwrap();
+    let said = netbe.fails(1, "list");
+    assert!(
+        said.contains("is not on btrfs") && said.contains("mounted"),
+        "{said}"
+    );
+    let nowhere = Netbe::new(Path::new("/nowhere/at/all"), pool.beside());
+    assert!(
+        nowhere
+            .fails(4, "list")
+            .contains("no pool at /nowhere/at/all")
+    );
+    assert!(nowhere.fails(4, "create nog").contains("no pool"));
+}
+
+#[test]
+fn the_pool_is_the_option_before_the_variable() {
+    let pool = Pool::with_node();
+    let other = Netbe::new(Path::new("/nowhere"), pool.beside());
+    let line = format!("--pool {} list -H", pool.path().display());
+    assert_eq!(other.ok(&line), pool.netbe().ok("list -H"));
+    let line = format!("list -H --pool {}", pool.path().display());
+    assert_eq!(other.ok(&line), pool.netbe().ok("list -H"));
+    // By whatever path it is reached, its boot files name one.
+    std::os::unix::fs::symlink(pool.path(), pool.beside().join("link")).unwrap();
+    let linked = Netbe::new(&pool.beside().join("link"), pool.beside());
+    linked.ok("create nog/b");
+    assert!(
+        pool.boot_text("nog/b")
+            .contains(&pool.half("nog/b", "root").display().to_string())
+    );
+    pool.assert_sound();
+}
+
+#[test]
+fn invariant_12_a_pool_at_a_path_that_cannot_stand_on_a_command_line_is_not_written() {
+    let pool = Pool::with_node();
+    let odd = pool.beside().join("a b");
+    fs::create_dir(&odd).unwrap();
+    super::support::run(
+        Command::new("mount")
+            .arg("--bind")
+            .arg(pool.path())
+            .arg(&odd),
+    );
+    let netbe = Netbe::new(&odd, pool.beside());
+    let before = pool.fingerprint();
+    for line in ["create nog/b", "create ordo", "rename nog/a b"] {
+        let said = netbe.run(line);
+        assert_ne!(said.status, 0, "{line}: {said:#?}");
+        assert!(said.stderr.contains("a b"), "{line}: {said:#?}");
+    }
+    before.assert_unchanged(&pool.fingerprint());
+    super::support::run(Command::new("umount").arg(&odd));
+}
+
+#[test]
+fn a_strict_umask_keeps_no_machine_from_its_boot_files() {
+    let pool = Pool::bare(512 << 20);
+    let system = pool.beside().join("system");
+    System::debian().build(&system);
+    let script = format!(
+        "umask 077; set -e; \"$0\" init --server {SERVER}; \"$0\" import base {}; \"$0\" create nog/a --mac {MAC}; \
+         \"$0\" create nog/b -a",
+        system.display()
+    );
+    let said: Outcome = Command::new("sh")
+        .args(["-c", &script])
+        .arg(pool.netbe().plain().get_program())
+        .env("NETBE_POOL", pool.path())
+        .output()
+        .unwrap()
+        .into();
+    assert_eq!(said.status, 0, "{said:#?}");
+    let file = pool.at(&format!("tftp/{TFTP_NAME}/pxelinux.cfg/default"));
+    let read = Command::new("setpriv")
+        .args(["--reuid=65534", "--regid=65534", "--clear-groups", "cat"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    assert!(
+        read.status.success(),
+        "{}",
+        String::from_utf8_lossy(&read.stderr)
+    );
+    pool.assert_sound();
+}

@@ -1,0 +1,170 @@
+//! Who reads the answers: a terminal, a pipe that closes, a script in whatever locale.
+
+use std::io::Read;
+use std::process::{Command, Stdio};
+
+use super::support::Pool;
+
+#[test]
+fn p25_a_closed_pipe_is_no_error() {
+    let pool = Pool::with_served_node();
+    for i in 0..5 {
+        pool.netbe().ok(&format!("create nog/e{i}"));
+    }
+    for line in [
+        "list",
+        "list -H",
+        "list --json",
+        "list --tree",
+        "status",
+        "get",
+        "check",
+        "--help",
+    ] {
+        let mut child = pool
+            .netbe()
+            .plain()
+            .args(line.split_whitespace())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // Closed before a byte is written.
+        drop(child.stdout.take());
+        let mut stderr = String::new();
+        child
+            .stderr
+            .take()
+            .unwrap()
+            .read_to_string(&mut stderr)
+            .unwrap();
+        let status = child.wait().unwrap();
+        assert_eq!(status.code(), Some(0), "{line}: {stderr}");
+        assert_eq!(stderr, "", "{line}");
+    }
+    let shell = Command::new("sh")
+        .args(["-c", "\"$0\" list -H | head -1"])
+        .arg(pool.netbe().plain().get_program())
+        .env("NETBE_POOL", pool.path())
+        .output()
+        .unwrap();
+    assert_eq!(String::from_utf8_lossy(&shell.stderr), "");
+    assert!(String::from_utf8_lossy(&shell.stdout).starts_with("base\tstock\t"));
+}
+
+#[test]
+fn p25_answers_do_not_depend_on_locale_or_terminal() {
+    let pool = Pool::with_node();
+    assert_eq!(
+        pool.netbe()
+            .run_with(&["describe", "nog/a", "ä “b”"])
+            .status,
+        0
+    );
+    for line in ["list -H", "list --json", "list --tree", "status", "get -H"] {
+        let plain = pool.netbe().ok(line);
+        for language in ["C", "de_DE.UTF-8", "POSIX"] {
+            let said = pool
+                .netbe()
+                .plain()
+                .args(line.split_whitespace())
+                .env("LANG", language)
+                .env("LC_ALL", language)
+                .env("TERM", "dumb")
+                .output()
+                .unwrap();
+            assert_eq!(
+                String::from_utf8(said.stdout).unwrap(),
+                plain,
+                "{line} {language}"
+            );
+        }
+        let bare = pool
+            .netbe()
+            .plain()
+            .args(line.split_whitespace())
+            .env_clear()
+            .env("NETBE_POOL", pool.path())
+            .output()
+            .unwrap();
+        assert_eq!(String::from_utf8(bare.stdout).unwrap(), plain, "{line}");
+    }
+}
+
+#[test]
+fn answers_go_to_stdout_and_talk_to_stderr() {
+    let pool = Pool::with_template();
+    let said = pool.netbe().run("create nog/a");
+    assert!(said.stdout.starts_with("Created "), "{said:#?}");
+    for line in said.stderr.lines() {
+        let is_talk = line.starts_with("note: ") || line.starts_with("warning: ");
+        assert!(is_talk, "{said:#?}");
+    }
+    let said = pool.netbe().run("create nog/b -q");
+    assert_eq!(said.stdout, "");
+    assert!(!said.stderr.contains("note: "), "{said:#?}");
+    let said = pool.netbe().run("create nog/b -q");
+    assert_eq!((said.status, said.stdout.as_str()), (3, ""));
+    assert!(said.stderr.starts_with("error: "), "{said:#?}");
+    assert_eq!(pool.netbe().run("list -q -v").status, 2);
+    for line in ["", "nonsense", "create", "create a b c"] {
+        let said = pool.netbe().run(line);
+        assert_eq!(
+            (said.status, said.stdout.as_str()),
+            (2, ""),
+            "{line}: {said:#?}"
+        );
+    }
+    assert_eq!(pool.netbe().run("--help").status, 0);
+    assert_eq!(pool.netbe().run("--version").status, 0);
+}
+
+/// Runs a command line on a terminal of its own, with something typed into it; returns what it showed.
+fn on_a_terminal(pool: &Pool, line: &str, typed: &str, colour: &[(&str, &str)]) -> String {
+    let program = pool.netbe().plain();
+    let program = program.get_program().to_str().unwrap();
+    let mut script = Command::new("script");
+    script
+        .args(["-qec", &format!("{program} {line}"), "/dev/null"])
+        .env_clear()
+        .env("PATH", "/usr/bin:/bin")
+        .env("TERM", "xterm")
+        .env("NETBE_POOL", pool.path())
+        .envs(colour.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped());
+    let mut running = script.spawn().unwrap();
+    let mut input = running.stdin.take().unwrap();
+    std::io::Write::write_all(&mut input, typed.as_bytes()).unwrap();
+    let shown = running.wait_with_output().unwrap();
+    drop(input);
+    String::from_utf8(shown.stdout).unwrap()
+}
+
+#[test]
+fn on_a_terminal_destroy_asks() {
+    let pool = Pool::with_node();
+    pool.netbe().ok("create nog/b");
+    let before = pool.fingerprint();
+    for answer in ["n\n", "\n", "nonsense\n"] {
+        let shown = on_a_terminal(&pool, "destroy nog/b", answer, &[]);
+        assert!(shown.contains("destroy nog/b"), "{shown}");
+        assert!(shown.contains("Go on? [y/N]"), "{shown}");
+        assert!(shown.contains("nothing was destroyed"), "{shown}");
+        before.assert_unchanged(&pool.fingerprint());
+    }
+    let shown = on_a_terminal(&pool, "destroy nog/b", "y\n", &[]);
+    assert!(shown.contains("Destroyed nog/b."), "{shown}");
+    assert_eq!(pool.names("nog"), ["a"]);
+}
+
+#[test]
+fn on_a_terminal_there_is_colour_unless_it_is_not_wanted() {
+    let pool = Pool::with_node();
+    let shown = |line: &str, colour: &[(&str, &str)]| on_a_terminal(&pool, line, "", colour);
+    assert!(shown("list", &[]).contains("\u{1b}[1m"));
+    assert!(!shown("list", &[("NO_COLOR", "1")]).contains('\u{1b}'));
+    assert!(!shown("list --color never", &[]).contains('\u{1b}'));
+    assert!(!shown("list -H", &[]).contains('\u{1b}'));
+}

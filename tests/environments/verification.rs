@@ -1,0 +1,156 @@
+//! What would not boot is not activated, and is with `--force`.
+
+use std::fs;
+
+use super::support::{Pool, System, kernel};
+
+/// Returns a served pool with `nog/b` in it, of a kind of system.
+fn with_b(system: &System) -> Pool {
+    let pool = Pool::with_template_of(system);
+    pool.netbe()
+        .ok("create nog/a --mac dc:a6:32:01:02:03 --serial 9ffefdef");
+    pool.netbe().ok("create nog/b");
+    pool
+}
+
+/// Spoils `nog/b`, then shows that it is refused with these words, and activated under protest with `--force`.
+fn is_refused_and_can_be_forced(system: &System, spoil: impl FnOnce(&Pool), words: &[&str]) {
+    let pool = with_b(system);
+    spoil(&pool);
+    let mut all = vec!["nog/b would not boot: ", "hint: ", "--force"];
+    all.extend(words);
+    pool.refuses(3, "activate nog/b", &all);
+    pool.refuses(3, "activate nog/b -n", &all);
+    assert_eq!(pool.active("nog"), "a");
+    let said = pool.netbe().run("activate nog/b --force");
+    assert_eq!(said.status, 0, "{said:#?}");
+    assert!(
+        said.stderr.contains("warning: nog/b may not boot: "),
+        "{said:#?}"
+    );
+    assert_eq!(pool.active("nog"), "b");
+    assert_eq!(pool.netbe().run("check").status, 1);
+}
+
+fn remove(pool: &Pool, half: &str, path: &str) {
+    let path = pool.half("nog/b", half).join(path);
+    let gone = match path.is_dir() {
+        true => fs::remove_dir_all(&path),
+        false => fs::remove_file(&path),
+    };
+    gone.unwrap_or_else(|e| panic!("{}: {e}", path.display()));
+}
+
+#[test]
+fn p13_a_missing_kernel_is_refused() {
+    let version = System::debian().version().to_string();
+    let file = format!("vmlinuz-{version}");
+    is_refused_and_can_be_forced(
+        &System::debian(),
+        |p| remove(p, "boot", &file),
+        &["vmlinuz"],
+    );
+    is_refused_and_can_be_forced(
+        &System::raspberry_pi(),
+        |p| remove(p, "boot", "kernel8.img"),
+        &["kernel"],
+    );
+}
+
+#[test]
+fn p13_a_missing_initramfs_is_refused() {
+    let version = System::debian().version().to_string();
+    let file = format!("initrd.img-{version}");
+    is_refused_and_can_be_forced(
+        &System::debian(),
+        |p| remove(p, "boot", &file),
+        &["initrd.img"],
+    );
+}
+
+#[test]
+fn p13_an_empty_kernel_is_refused() {
+    is_refused_and_can_be_forced(
+        &System::raspberry_pi(),
+        |p| fs::write(p.half("nog/b", "boot").join("kernel8.img"), "").unwrap(),
+        &["kernel8.img"],
+    );
+}
+
+#[test]
+fn p13_missing_modules_are_refused() {
+    for system in [System::debian(), System::raspberry_pi()] {
+        let version = system.version().to_string();
+        is_refused_and_can_be_forced(
+            &system,
+            |p| remove(p, "root", &format!("usr/lib/modules/{version}")),
+            &["modules", &version],
+        );
+    }
+}
+
+#[test]
+fn p13_modules_of_another_kernel_are_refused() {
+    is_refused_and_can_be_forced(
+        &System::raspberry_pi(),
+        |p| {
+            fs::write(
+                p.half("nog/b", "boot").join("kernel8.img"),
+                kernel::arm64_gzip("6.12.9+rpt-rpi-v8"),
+            )
+            .unwrap();
+        },
+        &["modules", "6.12.9+rpt-rpi-v8"],
+    );
+}
+
+#[test]
+fn p13_boot_files_that_name_another_root_are_refused() {
+    is_refused_and_can_be_forced(
+        &System::raspberry_pi(),
+        |p| {
+            let file = p.half("nog/b", "boot").join("cmdline.txt");
+            let text = fs::read_to_string(&file).unwrap();
+            fs::write(&file, text.replace("envs/b/root", "envs/a/root")).unwrap();
+        },
+        &["envs/a/root"],
+    );
+}
+
+#[test]
+fn p13_an_fstab_that_names_another_boot_half_is_refused() {
+    is_refused_and_can_be_forced(
+        &System::debian(),
+        |p| {
+            let file = p.half("nog/b", "root").join("etc/fstab");
+            let text = fs::read_to_string(&file).unwrap();
+            fs::write(&file, text.replace("envs/b/boot", "envs/a/boot")).unwrap();
+        },
+        &["fstab"],
+    );
+}
+
+#[test]
+fn p13_a_command_line_of_two_lines_is_refused() {
+    is_refused_and_can_be_forced(
+        &System::raspberry_pi(),
+        |p| {
+            let file = p.half("nog/b", "boot").join("cmdline.txt");
+            let text = fs::read_to_string(&file).unwrap();
+            fs::write(&file, format!("{text}quiet\n{text}")).unwrap();
+        },
+        &["cmdline.txt"],
+    );
+}
+
+#[test]
+fn half_an_environment_is_not_activated_by_any_flag() {
+    let pool = with_b(&System::debian());
+    pool.netbe().ok("create nog/c");
+    super::support::run(
+        std::process::Command::new("btrfs")
+            .args(["-q", "subvolume", "delete"])
+            .arg(pool.half("nog/c", "boot")),
+    );
+    pool.refuses(3, "activate nog/c --force", &["boot half", "hint: "]);
+}
