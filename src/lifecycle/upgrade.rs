@@ -165,7 +165,10 @@ impl<'a> Run<'a> {
             return Ok(Upgraded::NothingToDo(self.source.to_string()));
         }
         notes.extend(halves::flatten_within(&root)?);
-        let (record, wanted, more) = self.dress(pool, &root, &boot, changes.clone())?;
+        let (record, wanted, more) = match self.dress(pool, &root, &boot, changes.clone()) {
+            Ok(dressed) => dressed,
+            Err(e) => return Err(self.failed(pool, stage, &not_to_be_booted(e))?.into()),
+        };
         notes.extend(more);
         let reasons = wanted.reasons_against(&root, &boot)?;
         if !reasons.is_empty() {
@@ -237,11 +240,7 @@ impl<'a> Run<'a> {
         changes: Option<Changes>,
     ) -> Result<(EnvRecord, Wanted, Vec<String>)> {
         restore_command_line(self.source, boot)?;
-        let uuid = btrfs::info(root)?.uuid.to_string();
-        let (node, name) = (&self.source.node, &self.source.name);
-        let mut record = self.before.derived(uuid, node, name);
-        record.description.clone_from(&self.request.description);
-        record.upgrade = changes;
+        let mut record = self.record(root, changes)?;
         let wanted = Wanted::new(
             pool,
             &self.node.name,
@@ -251,6 +250,15 @@ impl<'a> Run<'a> {
         )?;
         let notes = dressing::dress(&wanted, root, boot, &mut record)?;
         Ok((record, wanted, notes))
+    }
+
+    fn record(&self, root: &Path, changes: Option<Changes>) -> Result<EnvRecord> {
+        let uuid = btrfs::info(root)?.uuid.to_string();
+        let (node, name) = (&self.source.node, &self.source.name);
+        let mut record = self.before.derived(uuid, node, name);
+        record.description.clone_from(&self.request.description);
+        record.upgrade = changes;
+        Ok(record)
     }
 
     /// Keeps the log of a failed run, and the copy where that was asked for; returns the error to end with.
@@ -276,7 +284,11 @@ impl<'a> Run<'a> {
             stage.path().join(layout::ROOT),
             stage.path().join(layout::BOOT),
         );
-        let (mut record, _, _) = self.dress(pool, &root, &boot, None)?;
+        // What a run made of it need not even bear boot files; it is kept as it is then.
+        let mut record = match self.dress(pool, &root, &boot, None) {
+            Ok((record, _, _)) => record,
+            Err(_) => self.record(&root, None)?,
+        };
         record.failed = Some(
             format!("its upgrade failed: {error:#}")
                 .lines()
@@ -287,6 +299,16 @@ impl<'a> Run<'a> {
         record::write_before_sync(&stage.path().join("env.json"), &record)?;
         stage.publish(&layout::env(pool.root(), &self.node.name, &self.name))?;
         Ok(ended(&format!("the copy is kept as {}", self.target())))
+    }
+}
+
+/// Returns the refusal for halves in which the boot files cannot be written; other failures as they are.
+fn not_to_be_booted(error: anyhow::Error) -> anyhow::Error {
+    match error.downcast_ref::<Failure>() {
+        Some(_) => {
+            dressing::would_not_boot("what came of the upgrade", &[format!("{error:#}")]).into()
+        }
+        None => error,
     }
 }
 
