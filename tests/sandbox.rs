@@ -1,8 +1,8 @@
 //! The sandbox with real namespaces, on a root made of a static busybox.
 //!
-//! Wants root and `busybox-static`; without either every test is reported as ignored. Has a `main` of its
-//! own, because a program that makes sandboxes must ask first whether it is one's first stage. Started
-//! as `sandbox drive ROOT BOOT LOG -- COMMAND…` it plays netbe, to be killed by the tests.
+//! Wants root and `busybox-static`, and fails without, saying which is missing. Has a `main` of its own,
+//! because a program that makes sandboxes must ask first whether it is one's first stage. Started as
+//! `sandbox drive ROOT BOOT LOG -- COMMAND…` it plays netbe, to be killed by the tests.
 
 // clippy.toml allows this in tests, and knows them by an attribute that a `main` of its own has not.
 #![allow(clippy::unwrap_used)]

@@ -21,7 +21,7 @@ pub fn create(session: &Session, args: Create) -> Result<u8> {
         target: args.target,
         from: args.from,
         properties,
-        description: args.description,
+        description: args.said.description,
         activate: args.activate,
     };
     make(session, &request, args.changing.into())
@@ -44,7 +44,7 @@ pub fn clone(session: &Session, args: CloneEnv) -> Result<u8> {
         target: args.target,
         from: Some(args.source),
         properties: Vec::new(),
-        description: args.description,
+        description: args.said.description,
         activate: args.activate,
     };
     make(session, &request, args.changing.into())

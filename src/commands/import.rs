@@ -24,7 +24,7 @@ pub fn run(session: &Session, args: Import) -> Result<u8> {
         target: args.target,
         source: Source::from_operand(&args.source),
         boot: args.boot,
-        description: args.description,
+        description: args.said.description,
     };
     let mut line = Line::new(session.screen.draws_progress());
     let outcome = importing::import(&session.pool()?, &request, &mut line, args.changing.into());

@@ -22,7 +22,7 @@ pub fn run(session: &Session, args: Upgrade) -> Result<u8> {
         command: args.program,
         activate: args.activate,
         keep: args.keep,
-        description: args.description,
+        description: args.said.description,
         echo: session.screen.draws_progress(),
     };
     let outcome = upgrade::upgrade(&session.pool()?, &request, args.changing.into())?;

@@ -181,16 +181,9 @@ impl Plan {
     }
 
     fn make_node(&self, pool: &Pool, mode: Mode) -> Result<Vec<String>> {
-        let stage = Staged::new(&layout::nodes(pool.root()), self.node.as_str())?;
-        let dir = stage.path().join(layout::ENVS).join(self.env.as_str());
-        std::fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
-        let notes = self.fill(pool, &dir)?;
-        record::write_before_sync(&stage.path().join("node.json"), &self.record)?;
-        std::os::unix::fs::symlink(
-            layout::active_target(&self.env),
-            stage.path().join(layout::ACTIVE),
-        )
-        .with_context(|| format!("activating {}/{}", self.node, self.env))?;
+        let (stage, notes) = staged_node(pool, &self.node, &self.record, &self.env, |dir| {
+            self.fill(pool, dir)
+        })?;
         // Until it is there, nobody sees that its names are taken.
         let _shared = PoolLock::take(pool.root(), mode.wait)?;
         setting::refuse_shared_names(pool, None, &self.record)?;
@@ -226,6 +219,29 @@ impl Plan {
         record::write_before_sync(&dir.join("env.json"), &record)?;
         Ok(notes)
     }
+}
+
+/// Makes a node with its first environment, which is its active one, in a stage.
+///
+/// `fill` makes the environment in the directory it is given; its answer is returned.
+pub fn staged_node<T>(
+    pool: &Pool,
+    node: &NodeName,
+    record: &NodeRecord,
+    env: &EnvName,
+    fill: impl FnOnce(&Path) -> Result<T>,
+) -> Result<(Staged, T)> {
+    let stage = Staged::new(&layout::nodes(pool.root()), node.as_str())?;
+    let dir = stage.path().join(layout::ENVS).join(env.as_str());
+    std::fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
+    let made = fill(&dir)?;
+    record::write_before_sync(&stage.path().join("node.json"), record)?;
+    std::os::unix::fs::symlink(
+        layout::active_target(env),
+        stage.path().join(layout::ACTIVE),
+    )
+    .with_context(|| format!("activating {node}/{env}"))?;
+    Ok((stage, made))
 }
 
 /// Returns the only template's active environment.

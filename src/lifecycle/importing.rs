@@ -106,17 +106,10 @@ fn as_template(
     progress: &mut dyn Progress,
 ) -> Result<Imported> {
     let node = &request.target.node;
-    let stage = Staged::new(&layout::nodes(pool.root()), node.as_str())?;
-    let dir = stage.path().join(layout::ENVS).join(env.as_str());
-    std::fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
     let record = NodeRecord::new(true);
-    let made = fill(pool, request, &record, env, &dir, progress)?;
-    record::write_before_sync(&stage.path().join("node.json"), &record)?;
-    std::os::unix::fs::symlink(
-        layout::active_target(env),
-        stage.path().join(layout::ACTIVE),
-    )
-    .with_context(|| format!("activating {node}/{env}"))?;
+    let (stage, made) = creation::staged_node(pool, node, &record, env, |dir| {
+        fill(pool, request, &record, env, dir, progress)
+    })?;
     stage.publish(&layout::node(pool.root(), node))?;
     Ok(made)
 }

@@ -8,6 +8,7 @@
 mod archives;
 mod damaged;
 mod directories;
+mod disks;
 mod hostile;
 mod images;
 mod pool;

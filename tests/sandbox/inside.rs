@@ -153,7 +153,7 @@ fn many_at_once(_: &Room) {
     std::thread::scope(|threads| {
         for number in 0..6 {
             threads.spawn(move || {
-                let room = Room::new().unwrap();
+                let room = Room::new();
                 let seen = room.output(&format!("seq 1 20000 | wc -l; echo {number}"));
                 assert_eq!(seen, format!("20000\n{number}\n"));
             });

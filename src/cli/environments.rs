@@ -1,0 +1,291 @@
+//! Environments: making, listing, choosing, and taking them away.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum, ValueHint};
+use clap_complete::engine::ArgValueCompleter;
+
+use super::{Changing, Said};
+use crate::commands::candidates;
+use crate::pool::{NodeName, Operand};
+
+/// Make an environment
+///
+/// For a node that exists it is made from the node's active environment; for a new one from --from, else
+/// from the only template there is, and it becomes active at once, with an identity of its own: host name,
+/// machine-id, ssh host keys. Without a name it gets one made of the time.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe create nog
+  netbe create nog --mac dc:a6:32:01:02:03 --serial 9ffefdef
+  netbe create web/first --from debian --ip 10.0.0.5/24,10.0.0.1
+  netbe create nog/before-the-party -d 'as it was'")]
+pub struct Create {
+    /// The environment to make
+    #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(candidates::nodes))]
+    pub target: Operand,
+    /// What to make it from
+    #[arg(long, value_name = "NODE[/ENV]", add = ArgValueCompleter::new(candidates::sources))]
+    pub from: Option<Operand>,
+    /// MAC address of a new node; several times for several
+    #[arg(long, value_name = "MAC")]
+    pub mac: Vec<String>,
+    /// Raspberry Pi serial of a new node
+    #[arg(long, value_name = "HEX")]
+    pub serial: Option<String>,
+    /// Address of a new node; in the help its brackets would be a link to rustdoc.
+    #[arg(
+        long,
+        value_name = "IP",
+        help = "Address of a new node: dhcp, or ADDR/LEN[,GATEWAY]"
+    )]
+    pub ip: Option<String>,
+    /// What to say of it.
+    #[command(flatten)]
+    pub said: Said,
+    /// Make it what the node boots next
+    #[arg(short, long)]
+    pub activate: bool,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+/// Make an environment from another, named one
+///
+/// To another node, which has to exist, the identity becomes that node's.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe clone nog/first nog/second
+  netbe clone nog ordo/from-nog -a")]
+pub struct CloneEnv {
+    /// What to make it from
+    #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(candidates::sources))]
+    pub source: Operand,
+    /// The environment to make
+    #[arg(value_name = "NODE/ENV", value_parser = whole_operand, add = ArgValueCompleter::new(candidates::nodes))]
+    pub target: Operand,
+    /// What to say of it.
+    #[command(flatten)]
+    pub said: Said,
+    /// Make it what the node boots next
+    #[arg(short, long)]
+    pub activate: bool,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+fn whole_operand(text: &str) -> Result<Operand, String> {
+    let operand: Operand = text
+        .parse()
+        .map_err(|e: crate::pool::name::NotAName| e.to_string())?;
+    match operand.env {
+        Some(_) => Ok(operand),
+        None => Err(format!("{text:?} names a node; NODE/ENV is wanted")),
+    }
+}
+
+/// List environments
+///
+/// FLAGS: N booted now, ? not known whether booted, R boots on the next reboot, T boots next time only, P
+/// pinned, ! damaged.
+///
+/// With -H: no header, tabs, - for nothing, and these fields: node, environment, flags, kernel, created
+/// (seconds since the epoch), unique bytes, referenced bytes, origin, description.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe list
+  netbe list nog --tree
+  netbe list -H nog | cut -f2
+  netbe list --json | jq -r '.environments[] | select(.active) | .root'")]
+pub struct List {
+    /// Nodes or environments; all without one
+    #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(candidates::sources))]
+    pub operands: Vec<Operand>,
+    /// For scripts: no header, tabs between fields
+    #[arg(short = 'H', conflicts_with_all = ["json", "tree"])]
+    pub machine: bool,
+    /// For scripts: one JSON document
+    #[arg(long, conflicts_with = "tree")]
+    pub json: bool,
+    /// Draw what was made from what
+    #[arg(long)]
+    pub tree: bool,
+    /// Sort by this, upwards
+    #[arg(short = 's', value_name = "FIELD", conflicts_with = "descending")]
+    pub ascending: Option<SortField>,
+    /// Sort by this, downwards
+    #[arg(short = 'S', value_name = "FIELD")]
+    pub descending: Option<SortField>,
+}
+
+/// What a list is sorted by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum SortField {
+    /// Node, then environment
+    Name,
+    /// When it was made
+    Created,
+}
+
+/// Choose what a node boots next
+///
+/// NODE alone means its newest environment, where that is newer than the active one: what upgrade has just
+/// made. Without an operand the same, where exactly one node has such a one.
+///
+/// The environment is checked first: kernel, initramfs and modules belong together, and the boot files
+/// name its own root. One that would not boot is refused with the reasons.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe activate ordo
+  netbe activate nog/before-the-party
+  netbe activate -n ordo")]
+pub struct Activate {
+    /// The environment, or a node
+    #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(candidates::sources))]
+    pub operand: Option<Operand>,
+    /// Activate it although it may not boot
+    #[arg(long)]
+    pub force: bool,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+/// Activate what was active before
+///
+/// Twice is back again. It is checked as activate does.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe rollback ordo")]
+pub struct Rollback {
+    /// The node
+    #[arg(value_name = "NODE", add = ArgValueCompleter::new(candidates::nodes))]
+    pub node: NodeName,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+/// Destroy environments, or a node with all of them
+///
+/// Refuses an environment that is active, booted or may be, pending, pinned, mounted or in use, and names
+/// the reason; then none of those named is destroyed. -r takes whole nodes, under the same rules, save that
+/// active and pinned are no reason when the node is not booted. It returns when the deletion is durable;
+/// space comes back in the background.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe destroy nog/old nog/older
+  netbe destroy -r werda")]
+pub struct Destroy {
+    /// The environments; with -r the nodes
+    #[arg(required = true, value_name = "NODE[/ENV]", add = ArgValueCompleter::new(candidates::sources))]
+    pub operands: Vec<Operand>,
+    /// Destroy whole nodes
+    #[arg(short, long)]
+    pub recursive: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+/// Give an environment or a node another name
+///
+/// Boot files, fstab, exports and pointers follow. Refused while booted or possibly booted.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe rename nog/20261120T101500Z first
+  netbe rename nog ordo")]
+pub struct Rename {
+    /// What is renamed
+    #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(candidates::sources))]
+    pub old: Operand,
+    /// Its new name
+    #[arg(value_name = "NEW")]
+    pub new: String,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+/// Say something of an environment
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe describe nog/first 'as delivered'
+  netbe describe nog/first ''")]
+pub struct Describe {
+    /// The environment
+    #[arg(value_name = "NODE/ENV", add = ArgValueCompleter::new(candidates::environments))]
+    pub operand: Operand,
+    /// What to say; nothing takes it away
+    #[arg(value_name = "TEXT")]
+    pub text: String,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+/// Keep environments from being destroyed
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe pin nog/first")]
+pub struct Pin {
+    /// The environments
+    #[arg(required = true, value_name = "NODE/ENV", add = ArgValueCompleter::new(candidates::environments))]
+    pub operands: Vec<Operand>,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+/// Let environments be destroyed again
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe unpin nog/first")]
+pub struct Unpin {
+    /// The environments
+    #[arg(required = true, value_name = "NODE/ENV", add = ArgValueCompleter::new(candidates::environments))]
+    pub operands: Vec<Operand>,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+/// Mount an environment, root with boot in its place
+///
+/// Prints the directory. What is active or may be running is mounted read-only. Devices and set-user-ID
+/// programs in it have no effect there.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe mount nog/first
+  netbe mount nog/first /mnt
+  vi \"$(netbe mount nog/next)/etc/fstab\"; netbe umount nog/next")]
+pub struct Mount {
+    /// The environment
+    #[arg(value_name = "NODE/ENV", add = ArgValueCompleter::new(candidates::environments))]
+    pub operand: Operand,
+    /// Where; a directory under /run/netbe without it
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub dir: Option<PathBuf>,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+/// Unmount an environment
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe umount nog/first
+  netbe umount /mnt")]
+pub struct Umount {
+    /// The environment, or where it is mounted
+    #[arg(value_name = "NODE/ENV|DIR", add = ArgValueCompleter::new(candidates::environments))]
+    pub what: String,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}

@@ -1,0 +1,84 @@
+//! Looking after a pool, and after the command line itself.
+
+use clap::{Args, ValueEnum};
+use clap_complete::engine::ArgValueCompleter;
+
+use super::Changing;
+use crate::commands::candidates;
+use crate::pool::NodeName;
+
+/// Show what nodes boot, and what is wrong
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe status
+  netbe status nog --json")]
+pub struct Status {
+    /// Nodes; all without one
+    #[arg(value_name = "NODE", add = ArgValueCompleter::new(candidates::nodes))]
+    pub nodes: Vec<NodeName>,
+    /// For scripts: one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Look for what is wrong, and mend it
+///
+/// Names each finding and its remedy; ends with 1 when there is one. --repair mends what has one safe
+/// answer: leftovers of an interrupted command, missing pointers, stale exports.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe check
+  netbe check nog --json
+  netbe check --repair")]
+pub struct Check {
+    /// The node; all and the pool without it
+    #[arg(value_name = "NODE", add = ArgValueCompleter::new(candidates::nodes))]
+    pub node: Option<NodeName>,
+    /// Mend what has one safe answer
+    #[arg(long)]
+    pub repair: bool,
+    /// For scripts: one JSON document
+    #[arg(long)]
+    pub json: bool,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+/// Write again what the network is offered
+///
+/// From what the pool holds: the names machines ask for, and the exports. Every command that needs it does
+/// it by itself.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe publish
+  netbe publish -n")]
+pub struct Publish {
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+/// Print the completion script of a shell
+///
+/// Nodes, environments and properties complete from the pool.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe completions bash > /etc/bash_completion.d/netbe
+  netbe completions fish > ~/.config/fish/completions/netbe.fish")]
+pub struct Completions {
+    /// The shell
+    pub shell: ShellName,
+}
+
+/// A shell that can complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum ShellName {
+    Bash,
+    Zsh,
+    Fish,
+    Elvish,
+    #[value(name = "powershell")]
+    PowerShell,
+}

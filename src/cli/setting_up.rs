@@ -1,0 +1,113 @@
+//! Making a pool, bringing systems in, properties.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueHint};
+use clap_complete::engine::ArgValueCompleter;
+
+use super::{Changing, Said};
+use crate::commands::candidates;
+use crate::pool::{NodeName, Operand};
+
+/// Make a pool
+///
+/// Makes DIR (default: the pool) a pool. A directory on btrfs is used as it is. With --file, a sparse
+/// image beside it (DIR.btrfs) is formatted and mounted there: for a machine without a spare disk. With
+/// --device, a block device is. The mount is made permanent by a systemd mount unit; without systemd the
+/// line for fstab is printed. Again on a pool changes nothing.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe init --file 64G
+  netbe init /srv/netbe --device /dev/sda1 --server 10.0.0.1
+  netbe init /mnt/usb/netbe")]
+pub struct Init {
+    /// The directory; the pool without it
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub dir: Option<PathBuf>,
+    /// Make an image of this size beside it: 64G, 500M
+    #[arg(long, value_name = "SIZE", conflicts_with = "device", value_parser = crate::lifecycle::initialisation::size)]
+    pub file: Option<u64>,
+    /// Format this block device
+    #[arg(long, value_name = "DEV", value_hint = ValueHint::FilePath)]
+    pub device: Option<PathBuf>,
+    /// Address nodes reach this machine by; that on the default route without it
+    #[arg(long, value_name = "IP")]
+    pub server: Option<String>,
+    /// Format a device that holds something
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+/// Bring an operating system in as an environment
+///
+/// SOURCE is a directory, a tar archive (plain, gzip, xz, zstd), a disk image (raw or compressed so, such
+/// as Raspberry Pi OS), or - for one of these on standard input; which it is is told by its content. A NODE
+/// that does not exist becomes a template: a node no machine boots, to make others from. Owners, modes,
+/// hard links, devices, sparse files, extended attributes and ACLs arrive as they were.
+///
+/// The boot half is what the system's own fstab mounts at /boot/firmware or /boot, else the content of
+/// /boot.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe import raspios 2026-10-01-raspios-lite-arm64.img.xz
+  mmdebstrap --include=linux-image-amd64,systemd-sysv trixie - | netbe import debian -
+  netbe import nog/old /mnt/sdcard --boot /mnt/sdcard-boot -d 'nog, from its SD card'")]
+pub struct Import {
+    /// The environment to make
+    #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(candidates::nodes))]
+    pub target: Operand,
+    /// What to bring in
+    #[arg(value_name = "SOURCE", value_hint = ValueHint::AnyPath)]
+    pub source: std::ffi::OsString,
+    /// Where the boot half is, if not in SOURCE
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub boot: Option<PathBuf>,
+    /// What to say of it.
+    #[command(flatten)]
+    pub said: Said,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+/// Set properties of a node, or of the pool
+///
+/// Without NODE the value holds for every node that has none of its own. An empty value takes a setting
+/// away. What the network is offered follows at once; environments keep the command line they were made
+/// with, and new ones get the new.
+#[derive(Debug, Args)]
+#[command(after_long_help = crate::commands::properties_help())]
+pub struct Set {
+    /// PROPERTY=VALUE, several; then the node
+    #[arg(required = true, value_name = "PROPERTY=VALUE… [NODE]", add = ArgValueCompleter::new(candidates::assignments))]
+    pub words: Vec<String>,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+/// Print properties
+///
+/// NODE PROPERTY VALUE SOURCE: local, pool or default.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe get
+  netbe get all nog
+  netbe get -H mac nog | cut -f3")]
+pub struct Get {
+    /// The property, or all
+    #[arg(value_name = "PROPERTY|all", default_value = "all", add = ArgValueCompleter::new(candidates::properties))]
+    pub property: String,
+    /// The node; the pool and every node without it
+    #[arg(value_name = "NODE", add = ArgValueCompleter::new(candidates::nodes))]
+    pub node: Option<NodeName>,
+    /// For scripts: no header, tabs between fields
+    #[arg(short = 'H', conflicts_with = "json")]
+    pub machine: bool,
+    /// For scripts: one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
