@@ -31,7 +31,7 @@ const STYLES: Styles = Styles::styled()
 const FIRST_STEPS: &str = "\
 First steps:
   netbe init --file 64G                    a pool in a file, at /srv/netbe
-  netbe import debian debian.tar.zst       a template: a system to make nodes from
+  netbe import debian debian.tar.zst       a template, to make nodes from
   netbe create nog --mac dc:a6:32:01:02:03
   netbe upgrade --node nog                 in a copy; nog goes on working
   netbe activate nog                       its next reboot is the new system
@@ -43,8 +43,8 @@ Exit status: 0 done, 1 failed, 2 usage, 3 refused by a safety rule, 4 no such po
 /// Boot environments for machines that boot over the network
 ///
 /// One server holds, on one btrfs filesystem, every system its nodes can boot: kernel and root together,
-/// as one named environment that is made in milliseconds, upgraded without touching what runs, switched in
-/// one step, and gone back to.
+/// as one named environment that is made in a moment, upgraded without touching what runs, switched in one
+/// step, and gone back to.
 #[derive(Debug, Parser)]
 #[command(name = "netbe", version, styles = STYLES, help_expected = true, arg_required_else_help = true)]
 #[command(after_help = FIRST_STEPS, max_term_width = 100, disable_help_subcommand = true)]

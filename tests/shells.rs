@@ -36,7 +36,10 @@ impl Shell {
         let netbe = assert_cmd::cargo::cargo_bin!("netbe");
         let path = format!(
             "{}:/usr/sbin:/usr/bin:/sbin:/bin",
-            netbe.parent().unwrap().display()
+            netbe
+                .parent()
+                .expect("a program is in a directory")
+                .display()
         );
         let mut child = Command::new("script")
             .args(["--quiet", "--flush", "--command", program, "/dev/null"])
@@ -52,7 +55,7 @@ impl Shell {
             .stderr(Stdio::inherit())
             .spawn()
             .expect("script(1) can be run");
-        let mut stdout = child.stdout.take().unwrap();
+        let mut stdout = child.stdout.take().expect("it is piped");
         let (sender, output) = channel();
         thread::spawn(move || {
             let mut bytes = [0; 4096];
@@ -62,7 +65,7 @@ impl Shell {
                 }
             }
         });
-        let keys = child.stdin.take().unwrap();
+        let keys = child.stdin.take().expect("it is piped");
         let mut shell = Self {
             child,
             keys,
@@ -170,7 +173,7 @@ fn pool() -> Pool {
 /// Makes a second pool in a directory of the first one's filesystem.
 fn second(pool: &Pool) -> String {
     let other = pool.path().join("other");
-    fs::create_dir(&other).unwrap();
+    fs::create_dir(&other).expect("the pool is writable");
     let dir = other.display().to_string();
     let netbe = pool.netbe();
     netbe.ok(&format!("init {dir} --server 192.0.2.1"));
@@ -294,7 +297,13 @@ fn fish(pool: &Pool, line: &str) -> String {
         .arg(format!("source {script}; complete --do-complete '{line}'"))
         .env(
             "PATH",
-            format!("{}:/usr/bin:/bin", netbe.parent().unwrap().display()),
+            format!(
+                "{}:/usr/bin:/bin",
+                netbe
+                    .parent()
+                    .expect("a program is in a directory")
+                    .display()
+            ),
         )
         .env("HOME", pool.beside())
         .env("NETBE_POOL", pool.path())
@@ -302,7 +311,7 @@ fn fish(pool: &Pool, line: &str) -> String {
         .expect("fish can be run; `scripts/install-needs test` installs it");
     assert!(output.status.success(), "{output:?}");
     let words: Vec<_> = std::str::from_utf8(&output.stdout)
-        .unwrap()
+        .expect("names are ASCII")
         .lines()
         .filter_map(|line| line.split('\t').next())
         .filter(|word| !word.starts_with("-") || line.contains(" --tr"))

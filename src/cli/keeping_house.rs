@@ -65,6 +65,7 @@ pub struct Publish {
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe completions bash > /etc/bash_completion.d/netbe
+  netbe completions zsh > /usr/local/share/zsh/site-functions/_netbe
   netbe completions fish > ~/.config/fish/completions/netbe.fish")]
 pub struct Completions {
     /// The shell

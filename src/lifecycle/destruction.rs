@@ -6,7 +6,7 @@
 
 use anyhow::{Context, Result};
 
-use super::{Mode, Outcome, creation, usage};
+use super::{Mode, Outcome, usage};
 use crate::failure::Failure;
 use crate::pool::lock::Share;
 use crate::pool::pending::Pending;
@@ -198,20 +198,6 @@ fn take_all(pool: &Pool, names: &[NodeName], mode: Mode) -> Result<Vec<NodeLock>
                 .and_then(|_| NodeLock::take(pool.root(), n, Share::Alone, mode.wait))
         })
         .collect()
-}
-
-/// Takes one environment's lock, and refuses where a machine runs it, or may; for commands that change it
-/// in place.
-pub fn lock_idle(
-    pool: &Pool,
-    operand: &Operand,
-    mode: Mode,
-) -> Result<(NodeLock, Node, Environment)> {
-    let lock = creation::lock_node(pool, &operand.node, mode)?;
-    let node = pool.node(&operand.node)?;
-    let env = pool.resolve(operand)?;
-    refuse_booted(&node, &env)?;
-    Ok((lock, node, env))
 }
 
 /// Refuses an environment that a machine runs, or may.

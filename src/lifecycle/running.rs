@@ -6,10 +6,10 @@
 use anyhow::Result;
 
 use super::dressing::{self, Wanted};
-use super::{Mode, Outcome, destruction};
+use super::{Mode, Outcome, creation, destruction};
 use crate::failure::Failure;
 use crate::pool::record;
-use crate::pool::{Environment, Operand, Pool};
+use crate::pool::{Environment, Node, Operand, Pool};
 use crate::sandbox::{Ended, Io, Program, Sandbox, emulation};
 use crate::storage::beneath::Tree;
 
@@ -25,20 +25,14 @@ pub enum What {
 /// Runs a command, on this process' own standard input and outputs.
 pub fn run(pool: &Pool, operand: &Operand, what: &What, mode: Mode) -> Result<Outcome<Ended>> {
     let env = pool.resolve(operand)?;
-    let held = match mode.dry_run {
-        true => {
-            let node = pool.node(&env.node)?;
-            destruction::refuse_booted(&node, &env)?;
-            (None, node, env)
-        }
-        false => {
-            let (lock, node, env) = destruction::lock_idle(pool, operand, mode)?;
-            (Some(lock), node, env)
-        }
+    let lock = match mode.dry_run {
+        true => None,
+        false => Some(creation::lock_node(pool, &env.node, mode)?),
     };
-    let (lock, node, env) = held;
+    let node = pool.node(&env.node)?;
+    let env = node.environment(&env.name)?;
     node.refuse_lost()?;
-    refuse_active(&env)?;
+    refuse_in_use(&node, &env)?;
     let root = Tree::open(&env.root())?;
     emulation::check(&root)?;
     let argv = match what {
@@ -70,16 +64,20 @@ pub fn run(pool: &Pool, operand: &Operand, what: &What, mode: Mode) -> Result<Ou
     Ok(Outcome::Done(ended))
 }
 
-fn refuse_active(env: &Environment) -> Result<()> {
+fn refuse_in_use(node: &Node, env: &Environment) -> Result<()> {
+    let copy = format!(
+        "work in a copy: netbe clone {env} {0}/next; netbe run {0}/next -- …",
+        env.node
+    );
+    if let Err(error) = destruction::refuse_booted(node, env) {
+        return Err(match error.downcast::<Failure>() {
+            Ok(refusal) => refusal.hint(copy).into(),
+            Err(error) => error,
+        });
+    }
     if env.active && !env.template {
-        return Err(
-            Failure::refused(format!("{env} is what {} boots next", env.node))
-                .hint(format!(
-                    "work in a copy: netbe clone {env} {0}/next; netbe run {0}/next -- …",
-                    env.node
-                ))
-                .into(),
-        );
+        let refusal = Failure::refused(format!("{env} is what {} boots next", env.node));
+        return Err(refusal.hint(copy).into());
     }
     if let Some(problem) = env.problems.iter().find(|_| !env.root().is_dir()) {
         return Err(Failure::refused(format!("{env} is damaged: {problem}")).into());

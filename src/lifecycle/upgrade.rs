@@ -165,11 +165,15 @@ impl<'a> Run<'a> {
             return Ok(Upgraded::NothingToDo(self.source.to_string()));
         }
         notes.extend(halves::flatten_within(&root)?);
-        let (record, wanted, more) = match self.dress(pool, &root, &boot, changes.clone()) {
-            Ok(dressed) => dressed,
-            Err(e) => return Err(self.failed(pool, stage, &not_to_be_booted(e))?.into()),
+        let mut record = self.record(&root, changes.clone())?;
+        let wanted = match self.dress(pool, &root, &boot, &mut record) {
+            Ok((wanted, more)) => {
+                notes.extend(more);
+                wanted
+            }
+            // Such as a kernel that is gone: what the command said tells why.
+            Err(failed) => return Err(self.failed(pool, stage, &failed)?.into()),
         };
-        notes.extend(more);
         let reasons = wanted.reasons_against(&root, &boot)?;
         if !reasons.is_empty() {
             let failed = dressing::would_not_boot("what came of the upgrade", &reasons);
@@ -231,27 +235,7 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    /// Makes the halves say what netbe wants of them, and returns the new environment's record.
-    fn dress(
-        &self,
-        pool: &Pool,
-        root: &Path,
-        boot: &Path,
-        changes: Option<Changes>,
-    ) -> Result<(EnvRecord, Wanted, Vec<String>)> {
-        restore_command_line(self.source, boot)?;
-        let mut record = self.record(root, changes)?;
-        let wanted = Wanted::new(
-            pool,
-            &self.node.name,
-            &self.node.record,
-            &self.name,
-            &self.before,
-        )?;
-        let notes = dressing::dress(&wanted, root, boot, &mut record)?;
-        Ok((record, wanted, notes))
-    }
-
+    /// Returns the new environment's record.
     fn record(&self, root: &Path, changes: Option<Changes>) -> Result<EnvRecord> {
         let uuid = btrfs::info(root)?.uuid.to_string();
         let (node, name) = (&self.source.node, &self.source.name);
@@ -259,6 +243,26 @@ impl<'a> Run<'a> {
         record.description.clone_from(&self.request.description);
         record.upgrade = changes;
         Ok(record)
+    }
+
+    /// Makes the halves say what netbe wants of them, and brings the record up to date with it.
+    fn dress(
+        &self,
+        pool: &Pool,
+        root: &Path,
+        boot: &Path,
+        record: &mut EnvRecord,
+    ) -> Result<(Wanted, Vec<String>)> {
+        restore_command_line(self.source, boot)?;
+        let wanted = Wanted::new(
+            pool,
+            &self.node.name,
+            &self.node.record,
+            &self.name,
+            &self.before,
+        )?;
+        let notes = dressing::dress(&wanted, root, boot, record)?;
+        Ok((wanted, notes))
     }
 
     /// Keeps the log of a failed run, and the copy where that was asked for; returns the error to end with.
@@ -284,11 +288,9 @@ impl<'a> Run<'a> {
             stage.path().join(layout::ROOT),
             stage.path().join(layout::BOOT),
         );
-        // What a run made of it need not even bear boot files; it is kept as it is then.
-        let mut record = match self.dress(pool, &root, &boot, None) {
-            Ok((record, _, _)) => record,
-            Err(_) => self.record(&root, None)?,
-        };
+        let mut record = self.record(&root, None)?;
+        // What cannot be put right is still what was to be kept.
+        let _ = self.dress(pool, &root, &boot, &mut record);
         record.failed = Some(
             format!("its upgrade failed: {error:#}")
                 .lines()
@@ -299,16 +301,6 @@ impl<'a> Run<'a> {
         record::write_before_sync(&stage.path().join("env.json"), &record)?;
         stage.publish(&layout::env(pool.root(), &self.node.name, &self.name))?;
         Ok(ended(&format!("the copy is kept as {}", self.target())))
-    }
-}
-
-/// Returns the refusal for halves in which the boot files cannot be written; other failures as they are.
-fn not_to_be_booted(error: anyhow::Error) -> anyhow::Error {
-    match error.downcast_ref::<Failure>() {
-        Some(_) => {
-            dressing::would_not_boot("what came of the upgrade", &[format!("{error:#}")]).into()
-        }
-        None => error,
     }
 }
 

@@ -10,13 +10,18 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use nix::NixPath;
 use nix::dir::Dir;
+use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2, readlinkat, renameat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 /// The largest file that is read whole, in bytes: no text that netbe edits comes near it.
 const TEXT_LIMIT: u64 = 16 << 20;
+
+/// How often a path is resolved again before it is given up: seconds, where a few times do.
+const ATTEMPTS: u32 = 10_000;
 
 /// A directory nothing is reached outside of.
 #[derive(Debug)]
@@ -53,7 +58,8 @@ impl Tree {
             .flags(flags | OFlag::O_CLOEXEC)
             .mode(mode)
             .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
-        openat2(self.top.as_fd(), relative(path), how).map_err(|e| self.failed(e, path))
+        self.resolve(relative(path), how)
+            .map_err(|e| self.failed(e, path))
     }
 
     /// Opens a path beneath the tree in which no part is a link; one that is ends in `ELOOP`.
@@ -65,7 +71,8 @@ impl Tree {
                     | ResolveFlag::RESOLVE_NO_MAGICLINKS
                     | ResolveFlag::RESOLVE_NO_SYMLINKS,
             );
-        openat2(self.top.as_fd(), relative(path), how).map_err(|e| self.failed(e, path))
+        self.resolve(relative(path), how)
+            .map_err(|e| self.failed(e, path))
     }
 
     /// Opens a path that need not be UTF-8, with the plain error number for callers that branch on it.
@@ -74,7 +81,24 @@ impl Tree {
             .flags(flags | OFlag::O_CLOEXEC)
             .mode(mode)
             .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
-        openat2(self.top.as_fd(), path, how)
+        self.resolve(path, how)
+    }
+
+    /// Resolves a path, again where a `..` in it met a rename or a mount somewhere on this machine.
+    ///
+    /// The kernel cannot tell then whether the path stayed inside, and leaves trying again to its caller:
+    /// openat2(2), EAGAIN.
+    fn resolve<P: ?Sized + NixPath>(&self, path: &P, how: OpenHow) -> nix::Result<OwnedFd> {
+        let mut tries = 0;
+        loop {
+            match openat2(self.top.as_fd(), path, how) {
+                Err(Errno::EAGAIN) if tries < ATTEMPTS => {
+                    tries += 1;
+                    std::thread::yield_now();
+                }
+                other => return other,
+            }
+        }
     }
 
     /// Opens a regular file for reading; `None` where there is nothing.
@@ -331,3 +355,6 @@ fn named(errno: nix::Error, path: &Path) -> io::Error {
     let plain = io::Error::from(errno);
     io::Error::new(plain.kind(), format!("{}: {plain}", path.display()))
 }
+
+#[cfg(test)]
+mod tests;

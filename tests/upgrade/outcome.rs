@@ -1,0 +1,258 @@
+//! What comes of an upgrade: a new environment that boots, or nothing.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use super::{assert_ok, debian, environments, mounts, pool_of, state, upgrade};
+use crate::support::{Pool, System};
+
+#[test]
+fn a_failing_command_leaves_nothing_but_its_log() {
+    let pool = debian();
+    let netbe = pool.netbe();
+    let (before, table) = (state(&pool), mounts());
+    let outcome = upgrade(
+        &netbe,
+        "",
+        "for i in 1 2 3 4 5 6 7; do echo line $i; done; echo E: broken >&2; echo x > /etc/changed; exit 100",
+    );
+    assert_eq!(outcome.status, 1, "{outcome:#?}");
+    let log = pool.path().join("nodes/nog/failed-upgrade.log");
+    for text in [
+        "error: upgrading nog/first: nothing was kept: sh -c ",
+        "ended with status 100\n",
+        "\n  line 7\n  E: broken\n",
+        &format!("\nhint: everything it said: less {}\n", log.display()),
+    ] {
+        assert!(outcome.stderr.contains(text), "{text}\n{outcome:#?}");
+    }
+    assert!(!outcome.stderr.contains("  line 1\n"), "{outcome:#?}");
+    assert!(fs::read_to_string(&log).unwrap().starts_with("line 1\n"));
+    before.assert_unchanged(&state(&pool));
+    assert_eq!(mounts(), table);
+    netbe.ok("check");
+}
+
+#[test]
+fn what_a_failing_command_left_is_kept_on_request_and_never_activated() {
+    let pool = debian();
+    let netbe = pool.netbe();
+    let outcome = upgrade(
+        &netbe,
+        "--keep --name half",
+        "echo x > /etc/changed; exit 3",
+    );
+    assert_eq!(outcome.status, 1, "{outcome:#?}");
+    let text = "the copy is kept as nog/half: sh -c ";
+    assert!(outcome.stderr.contains(text), "{outcome:#?}");
+    let root = pool.half("nog/half", "root");
+    assert_eq!(fs::read_to_string(root.join("etc/changed")).unwrap(), "x\n");
+    let line = netbe.ok("list -H nog/half");
+    assert!(line.split('\t').nth(2).unwrap().contains('!'), "{line}");
+    let reason = netbe.fails(3, "activate nog/half");
+    assert!(reason.contains("ended with status 3"), "{reason}");
+    // Nor as the newest one, nor as the origin of the next.
+    netbe.fails(3, "upgrade nog/half -- true");
+    assert!(netbe.ok("status nog").contains("first"));
+    netbe.ok("destroy --yes nog/half");
+    netbe.ok("check");
+}
+
+/// Returns a system as a Raspberry Pi has it, whose shell runs here.
+fn raspberry_pi_that_runs() -> Pool {
+    let busybox = fs::read("/bin/busybox").expect("busybox-static is installed");
+    pool_of(&System::raspberry_pi().program("usr/bin/busybox", &busybox))
+}
+
+#[test]
+fn boot_files_and_fstab_that_it_wrote_anew_are_put_right() {
+    let pool = raspberry_pi_that_runs();
+    let netbe = pool.netbe();
+    let script = "echo console=tty0 root=LABEL=RASPIROOT ro rootwait > /boot/firmware/cmdline.txt; \
+                  echo LABEL=RASPIROOT / ext4 rw 0 1 > /etc/fstab; \
+                  echo tmpfs /scratch tmpfs size=1g 0 0 >> /etc/fstab; \
+                  echo LABEL=RASPIFIRM /boot/firmware vfat rw 0 2 >> /etc/fstab";
+    let outcome = upgrade(&netbe, "--name second -a", script);
+    assert_ok(&outcome);
+    let (root, boot) = (
+        pool.half("nog/second", "root"),
+        pool.half("nog/second", "boot"),
+    );
+    let first = fs::read_to_string(pool.half("nog/first", "boot").join("cmdline.txt")).unwrap();
+    let cmdline = fs::read_to_string(boot.join("cmdline.txt")).unwrap();
+    // What the node had, and nothing of what the hook made of the server.
+    assert_eq!(
+        cmdline,
+        first.replace("/nog/envs/first/", "/nog/envs/second/")
+    );
+    assert!(
+        cmdline.contains(&format!(":{}", root.display())),
+        "{cmdline}"
+    );
+    let fstab = fs::read_to_string(root.join("etc/fstab")).unwrap();
+    let live: Vec<_> = fstab.lines().filter(|l| !l.starts_with('#')).collect();
+    assert_eq!(live.len(), 2, "{fstab}");
+    assert_eq!(live[0], "tmpfs /scratch tmpfs size=1g 0 0");
+    assert!(
+        live[1].contains(&format!(":{} /boot/firmware nfs ", boot.display())),
+        "{fstab}"
+    );
+    netbe.ok("check");
+}
+
+#[test]
+fn one_that_took_the_kernel_away_is_not_kept() {
+    let pool = debian();
+    let netbe = pool.netbe();
+    let before = state(&pool);
+    for (script, status, reason) in [
+        ("rm -r /usr/lib/modules/*", 3, "would not boot: "),
+        (
+            "rm /boot/vmlinuz-*",
+            1,
+            "there is no kernel in the boot folder",
+        ),
+        ("rm /boot/initrd.img-*", 3, "would not boot: "),
+        (
+            "mv /usr/lib/modules/6.1.0-50-amd64 /usr/lib/modules/6.1.0-51-amd64",
+            3,
+            "would not boot: ",
+        ),
+    ] {
+        let outcome = upgrade(&netbe, "", script);
+        assert_eq!(outcome.status, status, "{script}: {outcome:#?}");
+        for text in [
+            "nothing was kept: ",
+            reason,
+            "hint: everything it said: less ",
+        ] {
+            assert!(outcome.stderr.contains(text), "{text}: {outcome:#?}");
+        }
+        before.assert_unchanged(&state(&pool));
+    }
+    let outcome = upgrade(&netbe, "--keep --name bare", "rm /boot/vmlinuz-*");
+    assert_eq!(outcome.status, 1, "{outcome:#?}");
+    netbe.fails(3, "activate nog/bare");
+    netbe.ok("activate nog");
+    let active = fs::read_link(pool.path().join("nodes/nog/active")).unwrap();
+    assert_eq!(active, Path::new("envs/first"));
+    netbe.ok("destroy --yes nog/bare");
+    netbe.ok("check");
+}
+
+#[test]
+fn name_activation_and_dry_run_are_as_asked() {
+    let pool = debian();
+    let netbe = pool.netbe();
+    let before = state(&pool);
+    let plan = netbe.ok("upgrade -n --node nog --name next -a -- true");
+    for step in [
+        "snapshot both halves of nog/first as nog/next",
+        "run in it: true",
+        "activate nog/next",
+    ] {
+        assert!(plan.contains(step), "{plan}");
+    }
+    netbe.fails(3, "upgrade -n --node nog --name first -- true");
+    netbe.fails(3, "upgrade --node nog --name first -- true");
+    netbe.fails(4, "upgrade --node none -- true");
+    netbe.fails(4, "upgrade nog/none -- true");
+    netbe.fails(2, "upgrade --node nog --name no/name -- true");
+    before.assert_unchanged(&state(&pool));
+    let active = || fs::read_link(pool.path().join("nodes/nog/active")).unwrap();
+    netbe.ok("upgrade --node nog --name next -- touch /etc/next");
+    assert_eq!(active(), Path::new("envs/first"));
+    netbe.ok("upgrade nog/next --name last -a -- touch /etc/last");
+    assert_eq!(active(), Path::new("envs/last"));
+    assert!(pool.half("nog/last", "root").join("etc/next").exists());
+    let origin = netbe.ok("list -H nog/last");
+    assert!(origin.contains("\tnog/next\t"), "{origin}");
+    assert_eq!(environments(&netbe), ["first", "last", "next"]);
+}
+
+/// What stands in for apt-get: it logs how it was called, and does to the package database what is asked of it.
+fn with_apt(pool: &Pool, upgrade: &str) {
+    let root = pool.half("nog/first", "root");
+    let script = format!(
+        "#!/bin/sh\necho \"$DEBIAN_FRONTEND $*\" >> /var/log/apt-calls\ncase \" $* \" in\n*' update '*) exit 0 ;;\nesac\n{upgrade}\n"
+    );
+    let program = root.join("usr/bin/apt-get");
+    fs::write(&program, script).unwrap();
+    fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).unwrap();
+}
+
+#[test]
+fn the_distributions_own_upgrade_is_the_default() {
+    let pool = debian();
+    let netbe = pool.netbe();
+    with_apt(&pool, "exit 0");
+    let before = state(&pool);
+    let said = netbe.ok("upgrade --node nog");
+    assert!(said.contains("Nothing to upgrade in nog/first"), "{said}");
+    before.assert_unchanged(&state(&pool));
+
+    with_apt(
+        &pool,
+        "sed -i 's/^Version: 12.4.*/Version: 12.5/' /var/lib/dpkg/status\n\
+         printf 'Package: hello\\nStatus: install ok installed\\nArchitecture: amd64\\nVersion: 2.10-3\\n\\n' >> /var/lib/dpkg/status",
+    );
+    let table = netbe.ok("upgrade --node nog --name new");
+    let rows: BTreeMap<_, _> = table
+        .lines()
+        .map(|line| line.split_whitespace().collect::<Vec<_>>())
+        .filter(|words| words.len() == 3)
+        .map(|words| {
+            (
+                words[0].to_string(),
+                (words[1].to_string(), words[2].to_string()),
+            )
+        })
+        .collect();
+    let change = |old: &str, new: &str| (old.to_string(), new.to_string());
+    assert_eq!(
+        rows["base-files"],
+        change("12.4+deb12u12", "12.5"),
+        "{table}"
+    );
+    assert_eq!(rows["hello"], change("-", "2.10-3"), "{table}");
+    let calls = fs::read_to_string(pool.half("nog/new", "root").join("var/log/apt-calls")).unwrap();
+    let calls: Vec<_> = calls.lines().collect();
+    assert_eq!(calls.len(), 2, "{calls:?}");
+    assert!(
+        calls.iter().all(|c| c.starts_with("noninteractive ")),
+        "{calls:?}"
+    );
+    assert!(
+        calls[0].ends_with(" update") && calls[1].ends_with(" dist-upgrade"),
+        "{calls:?}"
+    );
+
+    with_apt(&pool, "echo 'E: dpkg was interrupted'; exit 100");
+    let said = netbe.fails(1, "upgrade nog/first");
+    assert!(said.contains("E: dpkg was interrupted"), "{said}");
+    netbe.ok("check");
+}
+
+#[test]
+fn a_property_replaces_it_and_an_unknown_distribution_asks_for_one() {
+    let pool = debian();
+    let netbe = pool.netbe();
+    let release = pool.half("nog/first", "root").join("usr/lib/os-release");
+    fs::write(&release, "ID=slackware\nNAME=Slackware\n").unwrap();
+    let said = netbe.fails(3, "upgrade --node nog");
+    assert!(
+        said.contains("Slackware") && said.contains("upgrade.command="),
+        "{said}"
+    );
+    let set = [
+        "set",
+        "upgrade.command=echo a b > /etc/by-property; rm /var/lib/dpkg/status",
+        "nog",
+    ];
+    assert_ok(&netbe.run_with(&set));
+    netbe.ok("upgrade --node nog --name by-property");
+    let made = pool.half("nog/by-property", "root").join("etc/by-property");
+    assert_eq!(fs::read_to_string(made).unwrap(), "a b\n");
+}

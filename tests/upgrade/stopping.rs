@@ -1,0 +1,123 @@
+//! Upgrades that are stopped: ^C, a polite kill, kill -9 of either side.
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::{debian, environments, mounts, processes_with, state};
+use crate::support::Pool;
+
+/// Nothing here takes that long.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// Waits for something to become true.
+fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < end, "waited in vain until {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// Starts an upgrade that does not end by itself; returns netbe once the command runs.
+fn started(pool: &Pool, mark: &str) -> Child {
+    let script = format!("trap '' TERM INT; echo begun; touch /begun; sleep {mark}; sleep {mark}");
+    let child = Command::new(assert_cmd::cargo::cargo_bin!("netbe"))
+        .args(["upgrade", "--node", "nog", "--", "sh", "-c", &script])
+        .env("NETBE_POOL", pool.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    wait_until("the command runs", || !processes_with(mark).is_empty());
+    child
+}
+
+/// Waits for netbe to end, and returns its status, −1 after a signal, and what it said on stderr.
+fn ended(child: Child) -> (i32, String) {
+    let output = child.wait_with_output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    (output.status.code().unwrap_or(-1), said)
+}
+
+#[test]
+fn asked_to_stop_it_stops_its_command_and_leaves_nothing() {
+    let pool = debian();
+    let netbe = pool.netbe();
+    for (signal, mark) in [
+        (Signal::SIGINT, "515101"),
+        (Signal::SIGTERM, "515102"),
+        (Signal::SIGHUP, "515103"),
+    ] {
+        let (before, table) = (state(&pool), mounts());
+        let child = started(&pool, mark);
+        kill(Pid::from_raw(child.id().cast_signed()), signal).unwrap();
+        let (status, said) = ended(child);
+        assert_eq!(status, 1, "{said}");
+        assert!(said.contains(&format!("stopped by {signal}")), "{said}");
+        assert_eq!(processes_with(mark), []);
+        before.assert_unchanged(&state(&pool));
+        assert_eq!(mounts(), table);
+        netbe.ok("check");
+    }
+}
+
+#[test]
+fn its_command_killed_it_leaves_nothing() {
+    let pool = debian();
+    let (before, table) = (state(&pool), mounts());
+    let child = started(&pool, "515104");
+    // The shell, not what it waits for: the program netbe started.
+    for pid in processes_with("515104") {
+        let parent = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+        let parent = parent
+            .rsplit_once(") ")
+            .unwrap()
+            .1
+            .split(' ')
+            .nth(1)
+            .unwrap();
+        kill(Pid::from_raw(parent.parse().unwrap()), Signal::SIGKILL).unwrap();
+    }
+    let (status, said) = ended(child);
+    assert_eq!(status, 1, "{said}");
+    assert!(said.contains("was ended by SIGKILL"), "{said}");
+    assert_eq!(processes_with("515104"), []);
+    before.assert_unchanged(&state(&pool));
+    assert_eq!(mounts(), table);
+    pool.netbe().ok("check");
+}
+
+#[test]
+fn netbe_killed_its_command_dies_and_check_removes_what_is_left() {
+    let pool = debian();
+    let netbe = pool.netbe();
+    let (before, table) = (state(&pool), mounts());
+    let child = started(&pool, "515105");
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL).unwrap();
+    let (status, _) = ended(child);
+    assert_eq!(status, -1);
+    wait_until("the command is gone", || {
+        processes_with("515105").is_empty()
+    });
+    assert_eq!(mounts(), table);
+    // Hidden, and in nobody's way: the lock went with its holder.
+    assert_eq!(environments(&netbe), ["first"]);
+    netbe.ok("describe --wait 0 nog/first anything");
+    netbe.ok("describe nog/first nothing");
+    let found = netbe.run("check");
+    assert_eq!(found.status, 1, "{found:#?}");
+    assert!(found.stdout.contains(".staged-"), "{found:#?}");
+    netbe.ok("check --repair");
+    netbe.ok("check");
+    assert_eq!(mounts(), table);
+    let same = &["nodes/nog/envs/first/env.json"];
+    before
+        .without(same)
+        .assert_unchanged(&state(&pool).without(same));
+}
