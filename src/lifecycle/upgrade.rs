@@ -4,12 +4,12 @@
 //! right, the result is verified, and only then does it become an environment. A command that fails, or is
 //! stopped, leaves nothing but its log, unless the copy is to be kept. Not for several nodes at once.
 
-use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
+mod program;
+
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use nix::sys::signal::Signal;
+use anyhow::Result;
 
 use super::dressing::{self, Wanted};
 use super::{Mode, Outcome, activation, creation, halves};
@@ -18,7 +18,7 @@ use crate::packages::{self, Changes, Step};
 use crate::pool::record::{self, EnvRecord};
 use crate::pool::stage::Staged;
 use crate::pool::{EnvName, Environment, Node, NodeLock, Operand, Pool, PoolLock, layout};
-use crate::sandbox::{Ended, Io, Program, Sandbox, emulation};
+use crate::sandbox::{Sandbox, emulation};
 use crate::storage::beneath::Tree;
 use crate::storage::{btrfs, interrupt};
 
@@ -115,7 +115,7 @@ impl<'a> Run<'a> {
             source,
             before: source.record_for_change()?,
             name,
-            steps: commands(pool, node, &root, &request.command)?,
+            steps: program::commands(pool, node, &root, &request.command)?,
             request,
         })
     }
@@ -201,38 +201,13 @@ impl<'a> Run<'a> {
     }
 
     fn run_commands(&self, stage: &Path, root: &Path, boot: &Path) -> Result<()> {
-        let path = stage.join(LOG);
-        let log = File::create_new(&path).with_context(|| format!("making {}", path.display()))?;
         let sandbox = Sandbox {
             root,
             boot,
             boot_mount: &self.before.boot_mount,
             hostname: self.node.name.as_str(),
         };
-        for step in &self.steps {
-            let ended = sandbox.run(Program {
-                argv: step.argv.clone(),
-                env: step.env.clone(),
-                io: Io::Log {
-                    log: log.try_clone()?,
-                    echo: self.request.echo,
-                },
-            })?;
-            interrupt::check()?;
-            let how = match ended {
-                Ended::Exited(0) => continue,
-                Ended::Exited(status) => format!("ended with status {status}"),
-                Ended::Signalled(signal) => format!("was ended by {}", name_of(signal)),
-                Ended::CannotRun(why) | Ended::NotFound(why) => format!("cannot be run: {why}"),
-            };
-            // Whoever watches has them on the screen.
-            let lines = match self.request.echo {
-                true => String::new(),
-                false => last_lines(&path),
-            };
-            anyhow::bail!("{} {how}{lines}", step.argv.join(" "));
-        }
-        Ok(())
+        program::run(&sandbox, &self.steps, &stage.join(LOG), self.request.echo)
     }
 
     /// Returns the new environment's record.
@@ -304,39 +279,6 @@ impl<'a> Run<'a> {
     }
 }
 
-/// Returns what to run: what was asked for, the property's command, or the distribution's full upgrade.
-fn commands(pool: &Pool, node: &Node, root: &Tree, asked: &[String]) -> Result<Vec<Step>> {
-    let one = |argv: Vec<String>| {
-        vec![Step {
-            what: "running the command",
-            argv,
-            env: Vec::new(),
-        }]
-    };
-    if !asked.is_empty() {
-        return Ok(one(asked.to_vec()));
-    }
-    if let Some(command) = node.property(pool, "upgrade.command") {
-        return Ok(one(vec!["/bin/sh".to_string(), "-c".to_string(), command]));
-    }
-    let release = match root.read_text("etc/os-release")? {
-        Some(text) => text,
-        None => root.read_text("usr/lib/os-release")?.unwrap_or_default(),
-    };
-    let distribution = packages::recognise(&release);
-    distribution.full_upgrade().ok_or_else(|| {
-        Failure::refused(format!(
-            "how {} is upgraded is not known to netbe",
-            distribution.name
-        ))
-        .hint(format!(
-            "netbe set upgrade.command='COMMAND' {0}, or: netbe upgrade --node {0} -- COMMAND",
-            node.name
-        ))
-        .into()
-    })
-}
-
 /// Puts the source's `cmdline.txt` back where the run replaced it.
 ///
 /// Debian's raspi-firmware hook writes the file anew after every new kernel or initramfs, with the
@@ -355,35 +297,4 @@ fn restore_command_line(source: &Environment, boot: &Path) -> Result<()> {
         tree.write(FILE, before.as_bytes())?;
     }
     Ok(())
-}
-
-fn name_of(signal: i32) -> String {
-    match Signal::try_from(signal) {
-        Ok(signal) => signal.to_string(),
-        Err(_) => format!("signal {signal}"),
-    }
-}
-
-/// Returns the last lines a command said, for an error message; nothing where it said nothing.
-fn last_lines(log: &Path) -> String {
-    let read = || -> std::io::Result<String> {
-        let mut file = File::open(log)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(4096)))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    };
-    let text = read().unwrap_or_default();
-    let mut lines: Vec<&str> = text
-        .lines()
-        .filter(|l| !l.trim().is_empty())
-        .rev()
-        .take(5)
-        .collect();
-    lines.reverse();
-    match lines.is_empty() {
-        true => String::new(),
-        false => format!("\n  {}", lines.join("\n  ")),
-    }
 }
