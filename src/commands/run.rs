@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::Session;
 use crate::cli::{Changing, Run, Shell};
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::lifecycle::running::{self, What};
 use crate::pool::Operand;
 use crate::sandbox::Ended;
@@ -41,13 +41,16 @@ fn inside(session: &Session, operand: &Operand, what: &What, changing: Changing)
     Ok(ended.status())
 }
 
-/// Gives netbe's own unforeseen failures a status that no command's 1 is taken for; refusals keep theirs.
+/// Gives netbe's own failures, before the command or after it, a status that no command's 1 is taken for;
+/// what the contract has a status for (a refusal, not found, locked, usage) keeps it.
 fn unlike_the_command(error: anyhow::Error) -> anyhow::Error {
-    match error.downcast_ref::<Failure>() {
-        Some(_) => error,
-        None => error.context(Failure::with_status(
-            NETBE_FAILED,
-            "the command was not run",
-        )),
+    let failure = error.downcast_ref::<Failure>();
+    if failure.is_some_and(|f| f.kind != Kind::Failed) {
+        return error;
+    }
+    let told = Failure::with_status(NETBE_FAILED, format!("{error:#}"));
+    match failure.and_then(|f| f.hint.clone()) {
+        Some(hint) => told.hint(hint).into(),
+        None => told.into(),
     }
 }

@@ -38,6 +38,17 @@ fn run_ends_as_its_command_did() {
 }
 
 #[test]
+fn what_fails_in_netbe_after_the_command_is_not_taken_for_the_commands_status() {
+    let pool = debian();
+    let netbe = pool.netbe();
+    netbe.ok("clone nog/first nog/work");
+    let outcome = netbe.run_with(&["run", "nog/work", "--", "sh", "-c", "rm /boot/vmlinuz-*"]);
+    assert_eq!(outcome.status, 125, "{outcome:#?}");
+    assert!(outcome.stderr.contains("no kernel"), "{outcome:#?}");
+    assert!(!outcome.stderr.contains("was not run"), "{outcome:#?}");
+}
+
+#[test]
 fn run_is_for_what_nobody_boots() {
     let pool = debian();
     let netbe = pool.netbe();
