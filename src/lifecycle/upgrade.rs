@@ -91,6 +91,7 @@ struct Run<'a> {
     before: EnvRecord,
     name: EnvName,
     steps: Vec<Step>,
+    own_upgrade: bool,
     request: &'a Request,
 }
 
@@ -115,6 +116,7 @@ impl<'a> Run<'a> {
             source,
             before: source.record_for_change()?,
             name,
+            own_upgrade: program::is_distributions(pool, node, &request.command),
             steps: program::commands(pool, node, &root, &request.command)?,
             request,
         })
@@ -161,7 +163,9 @@ impl<'a> Run<'a> {
             (Some(old), Some(new)) => Some(packages::changes(&old, &new)),
             _ => None,
         };
-        if self.request.command.is_empty() && changes.as_ref().is_some_and(Changes::is_empty) {
+        // Only of the distribution's own upgrade the package list tells everything: a command of somebody's
+        // may have changed files alone, and that is not to be thrown away.
+        if self.own_upgrade && changes.as_ref().is_some_and(Changes::is_empty) {
             return Ok(Upgraded::NothingToDo(self.source.to_string()));
         }
         notes.extend(halves::flatten_within(&root)?);

@@ -256,3 +256,13 @@ fn a_property_replaces_it_and_an_unknown_distribution_asks_for_one() {
     let made = pool.half("nog/by-property", "root").join("etc/by-property");
     assert_eq!(fs::read_to_string(made).unwrap(), "a b\n");
 }
+
+#[test]
+fn a_command_by_property_keeps_what_it_changed_although_no_package_did() {
+    let pool = debian();
+    let netbe = pool.netbe();
+    netbe.run_with(&["set", "upgrade.command=echo changed > /etc/motd", "nog"]);
+    netbe.ok("upgrade --node nog --name new");
+    let motd = pool.half("nog/new", "root").join("etc/motd");
+    assert_eq!(fs::read_to_string(motd).unwrap(), "changed\n");
+}

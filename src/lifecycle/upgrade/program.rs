@@ -16,6 +16,14 @@ use crate::sandbox::{Ended, Io, Program, Sandbox};
 use crate::storage::beneath::Tree;
 use crate::storage::interrupt;
 
+/// The property that replaces the distribution's full upgrade.
+const COMMAND: &str = "upgrade.command";
+
+/// Returns whether what is run is the distribution's full upgrade, not a command of somebody's.
+pub(super) fn is_distributions(pool: &Pool, node: &Node, asked: &[String]) -> bool {
+    asked.is_empty() && node.property(pool, COMMAND).is_none()
+}
+
 /// Returns what to run: what was asked for, the property's command, or the distribution's full upgrade.
 pub(super) fn commands(
     pool: &Pool,
@@ -33,7 +41,7 @@ pub(super) fn commands(
     if !asked.is_empty() {
         return Ok(one(asked.to_vec()));
     }
-    if let Some(command) = node.property(pool, "upgrade.command") {
+    if let Some(command) = node.property(pool, COMMAND) {
         return Ok(one(vec!["/bin/sh".to_string(), "-c".to_string(), command]));
     }
     let release = match root.read_text("etc/os-release")? {
