@@ -1,9 +1,10 @@
-//! What the network is offered: TFTP names, exports; and the evidence of what machines run.
+//! What the network is offered: TFTP names, exports, DHCP; and the evidence of what machines run.
 //!
 //! Promises the order that keeps machines alive: an environment is exported before a name leads to it,
 //! and a name is taken away before what it leads to. Everything here can be written again from what the
 //! pool holds. Not for deciding what becomes active.
 
+pub mod dnsmasq;
 pub mod evidence;
 pub mod exports;
 pub mod nfs;
@@ -71,6 +72,8 @@ pub fn everything(pool: &Pool, lock: Option<&PoolLock>) -> Result<Published> {
     let text = exports::print(&pool.record().uuid, &lines, kept);
     nfs::bring_up_to_date(pool, lock, &text, &mut done)?;
     tftp::bring_up_to_date(pool, lock, &nodes, &mut done)?;
+    // After the names: a machine that dnsmasq knows finds its files.
+    dnsmasq::bring_up_to_date(pool, lock, &nodes, &mut done)?;
     Ok(done)
 }
 

@@ -255,7 +255,10 @@ fn unreachable_by_tftp(pool: &Pool, nodes: &[Node]) -> Vec<Finding> {
     let offered = nodes.iter().filter(|n| n.is_offered());
     let halves = offered.filter_map(|n| Some(n.active_environment().ok()?.boot()));
     let all: BTreeSet<PathBuf> = halves
-        .chain([layout::tftp(pool.root())])
+        .chain([
+            layout::tftp(pool.root()),
+            publish::dnsmasq::hosts_dir(pool.root()),
+        ])
         .flat_map(|end| end.ancestors().map(PathBuf::from).collect::<Vec<_>>())
         .collect();
     all.iter()
