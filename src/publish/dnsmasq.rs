@@ -164,12 +164,15 @@ impl Scope<'_> {
             }
         }
         let by_serial = |n: &Node| n.is_offered() && macs(n).is_empty();
+        // Who asks for a lost node is not known: a serial may.
+        let before = fs::read_to_string(config_file(self.pool.root())).unwrap_or_default();
+        let may_be = self.all.iter().any(|n| n.lost) && text::is_by_serial(&before);
         Some(text::config(&Config {
             pool_uuid: &self.pool.record().uuid,
             pool: self.pool.root(),
             server,
             dhcp,
-            by_serial: self.all.iter().any(by_serial),
+            by_serial: may_be || self.all.iter().any(by_serial),
             alone: daemon::is_alone(),
             router,
             name_servers: &name_servers,

@@ -11,6 +11,9 @@ pub mod nfs;
 pub mod server;
 pub mod tftp;
 
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
 use anyhow::Result;
 
 use crate::pool::{Environment, Node, Pool, PoolLock};
@@ -44,6 +47,18 @@ pub fn offered(pool: &Pool, node: &Node) -> Result<Vec<Environment>> {
 /// Returns whether a node mounts its root from this server.
 pub fn has_nfs_root(pool: &Pool, node: &Node) -> bool {
     node.property(pool, "root").is_none_or(|v| v == "nfs")
+}
+
+/// Returns the directories on the way to `end`, itself included, that a server that is not root cannot pass.
+pub fn closed_directories(end: &Path) -> Vec<PathBuf> {
+    let closed = |dir: &Path| {
+        dir.metadata()
+            .is_ok_and(|m| m.is_dir() && m.permissions().mode() & 0o001 == 0)
+    };
+    end.ancestors()
+        .filter(|d| closed(d))
+        .map(Path::to_path_buf)
+        .collect()
 }
 
 /// Writes again everything the network is offered.

@@ -182,6 +182,12 @@ fn range(text: &mut String, c: &Config<'_>, first: Ipv4Addr, last: Ipv4Addr) {
     }
 }
 
+/// Returns whether a configuration lets machines in by being Raspberry Pis.
+pub fn is_by_serial(text: &str) -> bool {
+    text.lines()
+        .any(|l| l.starts_with("dhcp-match=set:netbe-pi,"))
+}
+
 /// Returns the UUID of the pool a configuration was written for.
 pub fn pool_of(text: &str) -> Option<&str> {
     text.lines()

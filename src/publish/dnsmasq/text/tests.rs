@@ -118,7 +118,14 @@ fn a_serial_alone_lets_raspberry_pis_in_and_nobody_else() {
 #[test]
 fn hosts() {
     let mac = "dc:a6:32:01:02:03";
-    let table: &[(&str, Vec<&str>, Option<Loader>, Option<Ipv4Addr>, &str)] = &[
+    type Row = (
+        &'static str,
+        Vec<&'static str>,
+        Option<Loader>,
+        Option<Ipv4Addr>,
+        &'static str,
+    );
+    let table: &[Row] = &[
         (
             "nog",
             vec![mac],
