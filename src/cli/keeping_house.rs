@@ -51,8 +51,8 @@ pub struct Check {
 /// (publish/dnsmasq.conf) with a file a machine (publish/dnsmasq-hosts). Every command that needs it does
 /// it by itself.
 ///
-/// dnsmasq is told where it reads the pool's files (netbe init --services): it notices new machines by
-/// itself, changed and removed ones are told by SIGHUP, and it is restarted when its configuration changed.
+/// Where dnsmasq reads the pool's files (netbe init --services) it is restarted when they changed: when a
+/// machine comes or goes, not when an environment is activated.
 /// Where systemd does not run, a warning says what is left to do.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
