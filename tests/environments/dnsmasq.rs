@@ -84,10 +84,7 @@ fn a_machine_gets_its_own_files_and_netbe_hears_of_each() {
     let pool = with_nodes();
     // The script names the program that published: here one that notes how it is called.
     let program = pool.beside().join("netbe");
-    install(
-        &assert_cmd::cargo::cargo_bin!("netbe").to_path_buf(),
-        &program,
-    );
+    install(assert_cmd::cargo::cargo_bin!("netbe"), &program);
     let published = Command::new(&program)
         .arg("--pool")
         .arg(pool.path())
