@@ -38,7 +38,7 @@ pub struct Create {
     #[arg(
         long,
         value_name = "IP",
-        help = "Address of a new node: dhcp, or ADDR/LEN[,GATEWAY]"
+        help = "Address of a new node: dhcp, dhcp,ADDR (reserved), or ADDR/LEN[,GATEWAY]"
     )]
     pub ip: Option<String>,
     /// What to say of it.

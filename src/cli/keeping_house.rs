@@ -49,8 +49,13 @@ pub struct Check {
 
 /// Write again what the network is offered
 ///
-/// From what the pool holds: the names machines ask for, and the exports. Every command that needs it does
+/// From what the pool holds: the names machines ask for, the exports, and dnsmasq's configuration
+/// (publish/dnsmasq.conf) with a file a machine (publish/dnsmasq-hosts). Every command that needs it does
 /// it by itself.
+///
+/// Where dnsmasq reads the pool's files (netbe init --services) it is restarted when they changed: when a
+/// machine comes or goes, not when an environment is activated.
+/// Where systemd does not run, a warning says what is left to do.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe publish
