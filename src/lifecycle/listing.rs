@@ -2,14 +2,14 @@
 //!
 //! Takes no lock, changes nothing, and shows what is damaged as such. Not for how it looks.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Result;
 use jiff::Timestamp;
 
-use crate::pool::environment::{self, Envs};
+use super::abreast;
+use crate::pool::environment::{self, Claim, Envs};
+use crate::pool::node;
 use crate::pool::pending::{Kind, Pending};
 use crate::pool::{EnvName, Environment, Node, Operand, Origin, Pool};
 use crate::publish::evidence::Evidence;
@@ -47,6 +47,8 @@ pub struct Listed {
     pub root: PathBuf,
     /// Its boot half.
     pub boot: PathBuf,
+    /// The environment it is the new name of, while that may still be there.
+    replaces: Option<String>,
 }
 
 impl Listed {
@@ -70,10 +72,24 @@ impl Listed {
         }
         flags
     }
+
+    fn claim(&self) -> Claim<'_> {
+        Claim {
+            node: &self.node,
+            name: &self.name,
+            uuid: self.uuid.as_deref(),
+            replaces: self.replaces.as_deref(),
+            active: self.active,
+        }
+    }
 }
 
-/// How many environments are looked at in one go: enough that handing out work costs nothing.
-const LOT: usize = 128;
+/// How many environments are looked at in one go: enough that handing out work costs nothing, few enough
+/// that no processor waits long for the last one.
+const LOT: usize = 64;
+
+/// How many things there must be to look at before a second thread is worth its start.
+const ENOUGH: usize = 32;
 
 /// Returns what `operands` name: nodes with all they have, environments; everything without one.
 ///
@@ -82,114 +98,99 @@ const LOT: usize = 128;
 /// # Errors
 /// `NotFound` for an operand that names nothing.
 pub fn list(pool: &Pool, operands: &[Operand]) -> Result<(Vec<Listed>, Vec<String>)> {
-    let mut nodes = Vec::new();
-    let mut unread = Vec::new();
-    if operands.is_empty() {
-        for node in pool.nodes()? {
-            match node.environment_names() {
-                Ok(names) => nodes.push((node, names)),
-                Err(e) => unread.push(format!("{}: {e:#}", node.name)),
-            }
-        }
-    }
-    for operand in operands {
-        let node = pool.node(&operand.node)?;
-        let names = match &operand.env {
-            None => node.environment_names()?,
-            Some(env) => vec![node.environment(env)?.name],
-        };
-        nodes.push((node, names));
-    }
-    let kernels = look_at(&nodes);
-    let mut listed = Vec::new();
-    for ((node, _), found) in nodes.iter().zip(kernels) {
-        let view = View::of(node);
-        let (envs, kernels): (Vec<Environment>, Vec<_>) = found.into_iter().unzip();
-        let kernels: HashMap<EnvName, Option<String>> =
-            envs.iter().map(|e| e.name.clone()).zip(kernels).collect();
-        for env in environment::without_replaced(envs) {
-            let kernel = kernels.get(&env.name).cloned().flatten();
-            listed.push(view.show(env, kernel));
-        }
-    }
-    Ok((listed, unread))
-}
-
-type Found = Vec<(Environment, Option<String>)>;
-
-/// Looks at every environment of these nodes, on as many processors as there are.
-fn look_at(nodes: &[(Node, Vec<EnvName>)]) -> Vec<Found> {
-    let lots: Vec<(usize, &[EnvName])> = nodes
+    let (views, unread) = match operands.is_empty() {
+        true => all(pool)?,
+        false => (named(pool, operands)?, Vec::new()),
+    };
+    let lots: Vec<(&View, &[EnvName])> = views
         .iter()
-        .enumerate()
-        .flat_map(|(i, (_, names))| names.chunks(LOT).map(move |lot| (i, lot)))
+        .flat_map(|view| view.names.chunks(LOT).map(move |lot| (view, lot)))
         .collect();
-    let workers = std::thread::available_parallelism().map_or(1, usize::from);
-    let next = AtomicUsize::new(0);
-    let work = || -> Vec<(usize, Found)> {
-        let mut done = Vec::new();
-        while let Some((i, lot)) = lots.get(next.fetch_add(1, Ordering::Relaxed)) {
-            done.push((*i, look_at_lot(&nodes[*i].0, lot)));
-        }
-        done
-    };
-    let enough: usize = lots.iter().map(|(_, lot)| lot.len()).sum();
-    let done = match enough > LOT && workers > 1 {
-        false => work(),
-        true => std::thread::scope(|scope| {
-            let others: Vec<_> = (1..workers).map(|_| scope.spawn(work)).collect();
-            let mut done = work();
-            for other in others {
-                done.extend(other.join().unwrap_or_default());
-            }
-            done
-        }),
-    };
-    let mut found: Vec<Found> = nodes.iter().map(|_| Vec::new()).collect();
-    for (i, lot) in done {
-        found[i].extend(lot);
-    }
-    for of_node in &mut found {
-        of_node.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
-    }
-    found
+    let enough = views.iter().map(|v| v.names.len()).sum::<usize>() > ENOUGH;
+    let listed = abreast::all(&lots, enough, |(view, lot)| view.rows(lot));
+    let listed = listed.into_iter().flatten().collect();
+    Ok((environment::without_replaced(listed, Listed::claim), unread))
 }
 
-fn look_at_lot(node: &Node, names: &[EnvName]) -> Found {
-    let Some(envs) = Envs::open(&node.dir) else {
-        return Vec::new();
-    };
-    names
+/// Returns every node, and sentences about those whose environments cannot be read.
+fn all(pool: &Pool) -> Result<(Vec<View>, Vec<String>)> {
+    let names = pool.node_names()?;
+    let found = abreast::all(&names, names.len() > ENOUGH, |name| {
+        let node = Node::observe(pool, name)?;
+        let names = node.environment_names();
+        Some(match names {
+            Ok(names) => Ok(View::of(node, names)),
+            Err(e) => Err(format!("{}: {e:#}", node.name)),
+        })
+    });
+    let (mut views, mut unread) = (Vec::new(), Vec::new());
+    for one in found.into_iter().flatten() {
+        match one {
+            Ok(view) => views.push(view),
+            Err(why) => unread.push(why),
+        }
+    }
+    Ok((node::without_replaced(views, |view| &view.node), unread))
+}
+
+fn named(pool: &Pool, operands: &[Operand]) -> Result<Vec<View>> {
+    operands
         .iter()
-        .filter_map(|name| Environment::observe_in(&envs, node, name))
-        .map(|env| {
-            let kernel = env.kernel();
-            (env, kernel)
+        .map(|operand| {
+            let node = pool.node(&operand.node)?;
+            let names = match &operand.env {
+                None => node.environment_names()?,
+                Some(env) => vec![node.environment(env)?.name],
+            };
+            Ok(View::of(node, names))
         })
         .collect()
 }
 
-/// What holds for all environments of one node.
+/// A node with what holds for all its environments.
 struct View {
+    node: Node,
+    names: Vec<EnvName>,
     evidence: Evidence,
     pending: Pending,
 }
 
 impl View {
-    fn of(node: &Node) -> Self {
+    fn of(node: Node, names: Vec<EnvName>) -> Self {
         Self {
-            evidence: Evidence::of(node),
+            evidence: Evidence::of(&node),
             pending: Pending::of(&node.dir),
+            node,
+            names,
         }
     }
 
-    fn show(&self, env: Environment, kernel: Option<String>) -> Listed {
+    fn rows(&self, names: &[EnvName]) -> Vec<Listed> {
+        let Some(envs) = Envs::open(&self.node.dir) else {
+            return Vec::new();
+        };
+        names
+            .iter()
+            .filter_map(|name| Environment::observe_in(&envs, &self.node, name))
+            .map(|env| self.row(env))
+            .collect()
+    }
+
+    fn row(&self, env: Environment) -> Listed {
         let booted = self.evidence.booted(&env);
         let (root, boot, created) = (env.root(), env.boot(), env.created());
         let pending = self.pending.kind_for(&env.name);
-        let (arch, description, pinned, uuid, origin) = match env.record {
-            Some(r) => (r.arch, r.description, r.pinned, Some(r.uuid), r.origin),
-            None => (None, String::new(), false, None, None),
+        let kernel = env.kernel();
+        let (arch, description, pinned, uuid, origin, replaces) = match env.record {
+            Some(r) => (
+                r.arch,
+                r.description,
+                r.pinned,
+                Some(r.uuid),
+                r.origin,
+                r.replaces,
+            ),
+            None => (None, String::new(), false, None, None, None),
         };
         Listed {
             node: env.node.to_string(),
@@ -207,6 +208,7 @@ impl View {
             origin,
             root,
             boot,
+            replaces,
         }
     }
 }

@@ -3,6 +3,7 @@
 //! Every verb goes one way: observe, refuse or plan, apply. Observing and planning touch nothing, so a dry
 //! run is the plan, printed. Not for arguments, nor for how an answer looks.
 
+mod abreast;
 pub mod activation;
 pub mod bring_in;
 pub mod checking;

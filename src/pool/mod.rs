@@ -79,14 +79,19 @@ impl Pool {
 
     /// Returns every node, sorted by name; directories that are no nodes of ours are left out.
     pub fn nodes(&self) -> Result<Vec<Node>> {
+        let nodes: Vec<Node> = self
+            .node_names()?
+            .iter()
+            .filter_map(|name| Node::observe(self, name))
+            .collect();
+        Ok(node::without_replaced(nodes, |node| node))
+    }
+
+    /// Returns the names there are in the place of nodes, sorted; not all need be nodes.
+    pub fn node_names(&self) -> Result<Vec<NodeName>> {
         let dir = layout::nodes(&self.root);
         let names = layout::names_in(&dir).with_context(|| format!("reading {}", dir.display()))?;
-        let nodes: Vec<Node> = names
-            .iter()
-            .filter_map(|name| name.parse::<NodeName>().ok())
-            .filter_map(|name| Node::observe(self, &name))
-            .collect();
-        Ok(node::without_replaced(nodes))
+        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
     }
 
     /// Returns a node by name.

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::environment::{self, Environment, Envs};
+use super::environment::{Environment, Envs};
 use super::layout;
 use super::name::{EnvName, NodeName};
 use super::record::{self, NodeRecord};
@@ -109,7 +109,7 @@ impl Node {
             .iter()
             .filter_map(|name| Environment::observe_in(&envs, self, name))
             .collect();
-        Ok(environment::without_replaced(found))
+        Ok(Environment::without_replaced(found))
     }
 
     /// Returns the names there are in the place of environments, sorted; not all need be environments.
@@ -155,15 +155,13 @@ impl Node {
 /// Leaves out what an interrupted rename of a node left: of the old name and the new, the old.
 ///
 /// The new node came whole, by one rename, and says in its record whose place it takes.
-pub(super) fn without_replaced(nodes: Vec<Node>) -> Vec<Node> {
-    let replaced: Vec<String> = nodes
+pub fn without_replaced<T>(mut found: Vec<T>, node: impl Fn(&T) -> &Node) -> Vec<T> {
+    let replaced: Vec<String> = found
         .iter()
-        .filter_map(|n| n.record.replaces.clone())
+        .filter_map(|one| node(one).record.replaces.clone())
         .collect();
-    nodes
-        .into_iter()
-        .filter(|n| !replaced.iter().any(|r| r == n.name.as_str()))
-        .collect()
+    found.retain(|one| !replaced.iter().any(|r| r == node(one).name.as_str()));
+    found
 }
 
 fn read_record(dir: &Path) -> Result<NodeRecord> {

@@ -24,6 +24,17 @@ pub const LIMIT: u64 = 16 << 20;
 /// The version of all records this netbe writes.
 pub const VERSION: u64 = 1;
 
+/// What every record says first.
+trait Record {
+    fn version(&self) -> u64;
+}
+
+/// The one thing that is the same in all formats.
+#[derive(Deserialize)]
+struct Versioned {
+    version: u64,
+}
+
 /// `pool.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct PoolRecord {
@@ -226,6 +237,24 @@ impl EnvRecord {
     }
 }
 
+impl Record for PoolRecord {
+    fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+impl Record for NodeRecord {
+    fn version(&self) -> u64 {
+        self.version
+    }
+}
+
+impl Record for EnvRecord {
+    fn version(&self) -> u64 {
+        self.version
+    }
+}
+
 fn remembered<'de, D>(deserializer: D) -> std::result::Result<Option<KernelSeen>, D::Error>
 where
     D: Deserializer<'de>,
@@ -234,19 +263,17 @@ where
     Ok(serde_json::from_value(value).ok())
 }
 
-fn parse<T: DeserializeOwned>(text: &str) -> Result<T> {
-    #[derive(Deserialize)]
-    struct Versioned {
-        version: u64,
+fn parse<T: DeserializeOwned + Record>(text: &str) -> Result<T> {
+    let parsed = serde_json::from_str::<T>(text);
+    // What cannot be parsed may be of a newer format, which may lack fields this one cannot do without.
+    let version = match &parsed {
+        Ok(record) => record.version(),
+        Err(_) => serde_json::from_str::<Versioned>(text).map_or(VERSION, |v| v.version),
+    };
+    if version > VERSION {
+        bail!("it is of format {version}, made by a newer netbe; this one knows format {VERSION}");
     }
-    // The version first: a newer format may lack fields this one cannot do without.
-    match serde_json::from_str::<Versioned>(text) {
-        Ok(v) if v.version > VERSION => bail!(
-            "it is of format {}, made by a newer netbe; this one knows format {VERSION}",
-            v.version
-        ),
-        _ => Ok(serde_json::from_str(text)?),
-    }
+    Ok(parsed?)
 }
 
 /// Returns a record's text; `None` where there is no file.
