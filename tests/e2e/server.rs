@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::console::is_shown;
 use crate::support::Outcome;
+use crate::systems;
 use crate::uml::{Uml, Wish};
 
 /// The server's address on the switch that all machines share, and its length.
@@ -46,6 +47,24 @@ impl Server {
             "cat >/etc/dnsmasq.d/test.conf <<'END'\n{lines}\nEND\n{}",
             script("dhcp")
         ));
+    }
+
+    /// Brings a real Debian in as the template `debian`, whose packages come from this server: so far the greeting, 1.0.
+    pub(crate) fn bring_in_debian(&self) {
+        let system = systems::real(&[]);
+        self.ok(&format!("netbe import debian {}", system.display()));
+        self.offer_greeting("1.0");
+        self.ok(&format!(
+            "netbe run debian -- sh -ec '
+                echo deb [trusted=yes] http://{ADDRESS}/ ./ >/etc/apt/sources.list
+                rm -f /etc/apt/apt.conf.d/90outside
+                apt-get -q update && apt-get -qy install netbe-greeting'"
+        ));
+    }
+
+    /// Puts a version of the package that greets at each start into the server's apt repository.
+    pub(crate) fn offer_greeting(&self, version: &str) {
+        self.ok(&format!("{} {version}", script("package")));
     }
 
     /// Runs a shell's command line.
