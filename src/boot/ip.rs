@@ -18,6 +18,8 @@ const DEVICE_LIMIT: usize = 15;
 pub enum Ip {
     /// From a DHCP server.
     Dhcp,
+    /// From a DHCP server, which keeps this address for the node.
+    Reserved(Ipv4Addr),
     /// Fixed.
     Static {
         /// The node's address.
@@ -32,10 +34,19 @@ pub enum Ip {
 }
 
 impl Ip {
+    /// Returns the address the node is known to have; `None` where a DHCP server chooses.
+    pub fn address(&self) -> Option<Ipv4Addr> {
+        match self {
+            Self::Dhcp => None,
+            Self::Reserved(address) | Self::Static { address, .. } => Some(*address),
+        }
+    }
+
     /// Returns the kernel argument, `ip=dhcp` or `ip=ADDR::GATEWAY:NETMASK:HOSTNAME:DEVICE:off`.
     pub fn argument(&self, hostname: &str) -> String {
         match self {
-            Self::Dhcp => "ip=dhcp".to_string(),
+            // Which address it gets is between the node and the DHCP server.
+            Self::Dhcp | Self::Reserved(_) => "ip=dhcp".to_string(),
             Self::Static {
                 address,
                 prefix,
@@ -53,14 +64,15 @@ impl Ip {
 
 impl fmt::Display for Ip {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::Static {
-            address,
-            prefix,
-            gateway,
-            device,
-        } = self
-        else {
-            return f.write_str("dhcp");
+        let (address, prefix, gateway, device) = match self {
+            Self::Dhcp => return f.write_str("dhcp"),
+            Self::Reserved(address) => return write!(f, "dhcp,{address}"),
+            Self::Static {
+                address,
+                prefix,
+                gateway,
+                device,
+            } => (address, prefix, gateway, device),
         };
         write!(f, "{address}/{prefix}")?;
         match (gateway, device) {
@@ -82,9 +94,13 @@ impl FromStr for Ip {
         if text == "dhcp" {
             return Ok(Self::Dhcp);
         }
-        parse_static(text).map_err(|why| {
+        let parsed = match text.strip_prefix("dhcp,") {
+            Some(address) => host(address).map(Self::Reserved),
+            None => parse_static(text),
+        };
+        parsed.map_err(|why| {
             Failure::usage(format!("\"{text}\" is no value for ip: {why}"))
-                .hint("dhcp, or ADDR/LEN[,GATEWAY[,DEVICE]] such as 192.168.1.21/24,192.168.1.1")
+                .hint("dhcp, dhcp,ADDR, or ADDR/LEN[,GATEWAY[,DEVICE]] such as 192.168.1.21/24,192.168.1.1")
         })
     }
 }
@@ -181,6 +197,7 @@ mod tests {
     fn arguments_are_the_kernels() {
         for (text, argument) in [
             ("dhcp", "ip=dhcp"),
+            ("dhcp,192.168.1.21", "ip=dhcp"),
             (
                 "192.168.1.21/24",
                 "ip=192.168.1.21:::255.255.255.0:nog::off",
@@ -209,6 +226,10 @@ mod tests {
         for text in [
             "",
             "DHCP",
+            "dhcp,",
+            "dhcp,192.168.1.21/24",
+            "dhcp,192.168.1.21,x",
+            "dhcp,127.0.0.1",
             "192.168.1.21",
             "192.168.1.21/",
             "192.168.1.21/0",
@@ -237,7 +258,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn never_panics(text in "[0-9./,a-z]{0,40}") {
+        fn never_panics(text in "(dhcp,)?[0-9./,a-z]{0,40}") {
             if let Ok(ip) = text.parse::<Ip>() {
                 prop_assert_eq!(ip.to_string().parse::<Ip>().unwrap(), ip);
             }

@@ -47,8 +47,13 @@ pub struct Check {
 
 /// Write again what the network is offered
 ///
-/// From what the pool holds: the names machines ask for, and the exports. Every command that needs it does
+/// From what the pool holds: the names machines ask for, the exports, and dnsmasq's configuration
+/// (publish/dnsmasq.conf) with a file a machine (publish/dnsmasq-hosts). Every command that needs it does
 /// it by itself.
+///
+/// dnsmasq is told where it reads the pool's files (netbe init --services): it notices new machines by
+/// itself, changed and removed ones are told by SIGHUP, and it is restarted when its configuration changed.
+/// Where systemd does not run, a warning says what is left to do.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe publish

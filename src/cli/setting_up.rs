@@ -15,10 +15,16 @@ use crate::pool::{NodeName, Operand};
 /// image beside it (DIR.btrfs) is formatted and mounted there: for a machine without a spare disk. With
 /// --device, a block device is. The mount is made permanent by a systemd mount unit; without systemd the
 /// line for fstab is printed. Again on a pool changes nothing.
+///
+/// With --services, on a new pool or one there is, this machine serves it: dnsmasq is given the pool's
+/// configuration by one line in /etc/dnsmasq.d/netbe.conf and restarted, if it would start with it; and a
+/// systemd timer ends trials whose time has come (netbe-reconcile.timer). Files that netbe did not write
+/// are left, and it refuses. What dnsmasq is to do about DHCP says the property dhcp.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe init --file 64G
   netbe init /srv/netbe --device /dev/sda1 --server 10.0.0.1
+  netbe init --services
   netbe init /mnt/usb/netbe")]
 pub struct Init {
     /// The directory; the pool without it
@@ -33,6 +39,9 @@ pub struct Init {
     /// Address nodes reach this machine by; that on the default route without it
     #[arg(long, value_name = "IP")]
     pub server: Option<String>,
+    /// Have dnsmasq and systemd serve the pool
+    #[arg(long)]
+    pub services: bool,
     /// Format a device that holds something
     #[arg(short, long)]
     pub yes: bool,

@@ -14,15 +14,30 @@ pub fn run(session: &Session, args: Init) -> Result<u8> {
         (_, Some(device)) => Ground::Device(device, args.yes),
         _ => Ground::Directory,
     };
-    let outcome =
-        initialisation::init(&dir, &ground, args.server.as_deref(), args.changing.into())?;
+    let outcome = initialisation::init(
+        &dir,
+        &ground,
+        args.server.as_deref(),
+        args.services,
+        args.changing.into(),
+    )?;
     if let Some(made) = session.done(outcome)? {
         let dir = made.dir.display();
         session.screen.sentence(&match made.was_there {
             true => format!("{dir} is a pool already."),
             false => format!("Made a pool in {dir}."),
         })?;
+        match made.services.as_deref() {
+            None => {}
+            Some([]) => session
+                .screen
+                .sentence("Its services are installed already.")?,
+            Some(steps) => session
+                .screen
+                .sentence(&format!("Installed its services: {}.", steps.join(", ")))?,
+        }
         session.screen.notes(&made.notes);
+        session.screen.warnings(&made.warnings);
     }
     Ok(0)
 }

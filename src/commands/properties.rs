@@ -106,7 +106,7 @@ pub fn get(session: &Session, args: &Get) -> Result<u8> {
 }
 
 fn row(pool: &Pool, node: Option<&Node>, property: &Property) -> Option<Row> {
-    if node.is_none() && !property.pool_wide {
+    if (node.is_none() && !property.pool_wide) || (node.is_some() && !property.is_of_nodes()) {
         return None;
     }
     let set = properties::effective(property.name, node.map(|n| &n.record), pool.record());
@@ -129,7 +129,7 @@ fn default_value(pool: &Pool, node: Option<&Node>, property: &Property) -> Optio
         "clients" => node
             .and_then(|n| crate::publish::exports::clients(pool, n).ok())
             .map(|c| c.join(",")),
-        "ip" | "root" => Some(property.default.to_string()),
+        "dhcp" | "ip" | "root" => Some(property.default.to_string()),
         _ => None,
     }
 }

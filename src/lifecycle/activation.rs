@@ -10,7 +10,7 @@ use super::{Mode, Outcome, creation, dressing, verification};
 use crate::failure::Failure;
 use crate::pool::record;
 use crate::pool::{Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock, layout};
-use crate::publish::{self, Published, tftp};
+use crate::publish::{self, Published, dnsmasq, tftp};
 use crate::storage::{btrfs, replace};
 
 /// What was activated.
@@ -146,6 +146,11 @@ pub fn switch(
     let now = pool.node(&node.name)?;
     let mut done = Published::default();
     tftp::bring_node_up_to_date(pool, Some(shared), &now, &mut done)?;
+    if let Err(e) = dnsmasq::bring_node_up_to_date(pool, Some(shared), &now, &mut done) {
+        // It is activated: what is left is to tell.
+        done.warnings
+            .push(format!("dnsmasq is not up to date: {e:#}; netbe publish"));
+    }
     warnings.extend(done.warnings);
     Ok(warnings)
 }

@@ -12,7 +12,7 @@ use crate::pool::lock::Share;
 use crate::pool::pending::Pending;
 use crate::pool::{Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock, layout, stage};
 use crate::publish::evidence::Evidence;
-use crate::publish::{self, Published, tftp};
+use crate::publish::{self, Published, dnsmasq, tftp};
 
 /// Which protections a destruction goes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -162,7 +162,9 @@ fn forget_names(pool: &Pool, node: &Node, mode: Mode) -> Result<()> {
     let mut nameless = node.clone();
     nameless.record.properties.clear();
     nameless.lost = false;
-    tftp::bring_node_up_to_date(pool, Some(&shared), &nameless, &mut Published::default())
+    let mut done = Published::default();
+    dnsmasq::bring_node_up_to_date(pool, Some(&shared), &nameless, &mut done)
+        .and_then(|()| tftp::bring_node_up_to_date(pool, Some(&shared), &nameless, &mut done))
         .with_context(|| {
             format!(
                 "nothing was destroyed: taking away the names of {}",

@@ -1,9 +1,11 @@
 //! Making a pool: `init`.
 //!
 //! A directory on btrfs, a file beside it formatted and mounted there, or a device. Promises that a device
-//! that holds something is not formatted unasked, and that a pool is never made anew. Not for services.
+//! that holds something is not formatted unasked, and that a pool is never made anew. The services that go
+//! with it are installed where that is asked for.
 
 mod ground;
+pub mod services;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -34,8 +36,12 @@ pub struct Made {
     pub dir: PathBuf,
     /// Whether it was one already.
     pub was_there: bool,
+    /// What was done to install the services; `None` where that was not asked for.
+    pub services: Option<Vec<String>>,
     /// What else a person should know or do, a sentence each.
     pub notes: Vec<String>,
+    /// What is not as it should be, a sentence each.
+    pub warnings: Vec<String>,
 }
 
 /// The smallest file a pool is made in, in bytes: less than mkfs.btrfs takes helps nobody.
@@ -66,11 +72,12 @@ pub fn size(text: &str) -> Result<u64, String> {
     Ok(bytes)
 }
 
-/// Makes `dir` a pool on `ground`.
+/// Makes `dir` a pool on `ground`, and with `services` has this machine serve it.
 pub fn init(
     dir: &Path,
     ground: &Ground,
     server: Option<&str>,
+    services: bool,
     mode: Mode,
 ) -> Result<Outcome<Made>> {
     let dir = std::path::absolute(dir).with_context(|| format!("finding {}", dir.display()))?;
@@ -78,25 +85,54 @@ pub fn init(
     let server = server
         .map(|s| properties::find("server")?.normalise(s))
         .transpose()?;
-    if layout::pool_record(&dir).exists() {
-        Pool::open(&dir)?;
-        return Ok(Outcome::Done(Made {
-            dir,
-            was_there: true,
-            notes: Vec::new(),
-        }));
+    let was_there = layout::pool_record(&dir).exists();
+    // One spelling, that of the pool once it is open.
+    let dir = match was_there {
+        true => Pool::open(&dir)?.root().to_path_buf(),
+        false => dir,
+    };
+    if services {
+        services::refuse(&dir)?;
     }
-    refuse_ground(&dir, ground)?;
-    if mode.dry_run {
-        return Ok(Outcome::Planned(steps(&dir, ground)));
+    if !was_there {
+        refuse_ground(&dir, ground)?;
+    }
+    if mode.dry_run && (services || !was_there) {
+        let mut steps = match was_there {
+            true => Vec::new(),
+            false => steps(&dir, ground),
+        };
+        if services {
+            steps.extend(services::install(&dir, mode)?.steps);
+        }
+        return Ok(Outcome::Planned(steps));
     }
     let mut notes = Vec::new();
-    ground::prepare(&dir, ground, &mut notes)?;
-    lay_out(&dir, server).with_context(|| format!("laying out the pool in {}", dir.display()))?;
+    if !was_there {
+        ground::prepare(&dir, ground, &mut notes)?;
+        lay_out(&dir, server)
+            .with_context(|| format!("laying out the pool in {}", dir.display()))?;
+    }
+    let done = match services {
+        true => Some(services::install(&dir, mode).with_context(|| {
+            format!(
+                "{} is a pool, but its services are not installed",
+                dir.display()
+            )
+        })?),
+        false => None,
+    };
+    let (steps, more, warnings) = match done {
+        Some(done) => (Some(done.steps), done.notes, done.warnings),
+        None => (None, Vec::new(), Vec::new()),
+    };
+    notes.extend(more);
     Ok(Outcome::Done(Made {
         dir,
-        was_there: false,
+        was_there,
+        services: steps,
         notes,
+        warnings,
     }))
 }
 

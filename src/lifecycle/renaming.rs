@@ -19,7 +19,7 @@ use crate::pool::stage::{self, Staged};
 use crate::pool::{
     EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock, layout,
 };
-use crate::publish::{self, Published, tftp};
+use crate::publish::{self, Published, dnsmasq, tftp};
 
 /// Gives an environment another name; returns the new `NODE/ENV`.
 pub fn environment(
@@ -120,6 +120,7 @@ pub fn node(pool: &Pool, old: &NodeName, new: &NodeName, mode: Mode) -> Result<O
         publish::export(pool, &shared, &now, &active)?;
     }
     tftp::bring_node_up_to_date(pool, Some(&shared), &now, &mut Published::default())?;
+    dnsmasq::bring_node_up_to_date(pool, Some(&shared), &now, &mut Published::default())?;
     publish::withdraw(pool, &shared, &envs.iter().collect::<Vec<_>>())?;
     drop(shared);
     stage::discard(&node.dir, &layout::nodes(pool.root()))?;

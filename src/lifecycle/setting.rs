@@ -72,6 +72,13 @@ fn normalised(assignments: &[(String, String)], for_pool: bool) -> Result<Vec<(S
                     .into(),
             );
         }
+        if !for_pool && !property.is_of_nodes() {
+            return Err(
+                Failure::usage(format!("{name} is the pool's, not one node's"))
+                    .hint(format!("netbe set {name}={value}"))
+                    .into(),
+            );
+        }
         let value = property.normalise(value)?;
         // Several --mac make one property.
         match values.iter_mut().find(|(n, _)| n == name) {

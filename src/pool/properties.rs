@@ -3,7 +3,10 @@
 //! A node's own value goes before the pool's, and that before the default. Values are checked and
 //! brought to one spelling on the way in. Pure: not for storing them, nor for what follows a change.
 
+mod dhcp;
 mod value;
+
+pub use dhcp::Dhcp;
 
 use crate::failure::Failure;
 
@@ -54,7 +57,7 @@ pub const ALL: &[Property] = &[
     Property {
         name: "ip",
         help: "how the node gets its address",
-        value: "dhcp, or ADDR/LEN[,GATEWAY[,DEVICE]]",
+        value: "dhcp, dhcp,ADDR (that address reserved), or ADDR/LEN[,GATEWAY[,DEVICE]]",
         default: "dhcp",
         pool_wide: false,
         normalise: value::ip,
@@ -66,6 +69,14 @@ pub const ALL: &[Property] = &[
         default: "the node's ip, else the server's own network",
         pool_wide: true,
         normalise: value::clients,
+    },
+    Property {
+        name: "dhcp",
+        help: "what the server's dnsmasq does about DHCP",
+        value: "proxy (another server hands out addresses), FIRST-LAST (dnsmasq does, to everybody), off",
+        default: "proxy",
+        pool_wide: true,
+        normalise: value::dhcp,
     },
     Property {
         name: "loader",
@@ -161,6 +172,12 @@ pub fn find(name: &str) -> Result<&'static Property, Failure> {
 }
 
 impl Property {
+    /// Returns whether a node can have it; what is not of nodes is the pool's only.
+    pub fn is_of_nodes(&self) -> bool {
+        // One dnsmasq serves them all.
+        self.name != "dhcp"
+    }
+
     /// Returns a value in its one spelling; the empty value takes a setting away.
     ///
     /// # Errors
@@ -207,6 +224,12 @@ mod tests {
             ("ip", "dhcp", Some("dhcp")),
             ("ip", "10.0.0.5/24,10.0.0.1", Some("10.0.0.5/24,10.0.0.1")),
             ("ip", "10.0.0.5", None),
+            ("ip", "dhcp,10.0.0.5", Some("dhcp,10.0.0.5")),
+            ("ip", "dhcp,10.0.0.5/24", None),
+            ("ip", "dhcp,", None),
+            ("dhcp", "proxy", Some("proxy")),
+            ("dhcp", "10.0.0.5-10.0.0.9", Some("10.0.0.5-10.0.0.9")),
+            ("dhcp", "10.0.0.5", None),
             ("server", "10.0.0.1", Some("10.0.0.1")),
             ("server", "10.0.0.1 x", None),
             ("server", "0.0.0.0", None),

@@ -3,11 +3,13 @@
 //! One line an exported half, each with its subvolume's own UUID as `fsid=`, so that a handle a machine
 //! holds never comes to mean another environment's file. Format: exports(5). Not for installing it.
 
+use std::net::Ipv4Addr;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
 use super::server;
+use crate::boot::Ip;
 use crate::pool::{Environment, Node, Pool};
 use crate::storage::btrfs::{self, Uuid};
 
@@ -47,19 +49,22 @@ pub fn lines_for(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Line
         .collect()
 }
 
-/// Returns who may mount a node's environments: property `clients`, else its static address, else the
-/// server's own network.
+/// Returns who may mount a node's environments: property `clients`, else the address its property `ip`
+/// names, else the server's own network.
 pub fn clients(pool: &Pool, node: &Node) -> Result<Vec<String>> {
     if let Some(set) = node.property(pool, "clients") {
         return Ok(set.split(',').map(str::to_string).collect());
     }
-    if let Some(ip) = node.property(pool, "ip")
-        && let Some((address, _)) = ip.split_once('/')
-    {
+    if let Some(address) = address(pool, node) {
         return Ok(vec![address.to_string()]);
     }
     let server = server::address(Some(&node.record), pool.record())?;
     Ok(vec![server::network(server)])
+}
+
+/// Returns the address a node is known to have: fixed, or reserved for it by DHCP.
+pub fn address(pool: &Pool, node: &Node) -> Option<Ipv4Addr> {
+    node.property(pool, "ip")?.parse::<Ip>().ok()?.address()
 }
 
 /// Returns the whole file for these lines, and those of an older one that stay.

@@ -1,14 +1,18 @@
-//! What the network is offered: TFTP names, exports; and the evidence of what machines run.
+//! What the network is offered: TFTP names, exports, DHCP; and the evidence of what machines run.
 //!
 //! Promises the order that keeps machines alive: an environment is exported before a name leads to it,
 //! and a name is taken away before what it leads to. Everything here can be written again from what the
 //! pool holds. Not for deciding what becomes active.
 
+pub mod dnsmasq;
 pub mod evidence;
 pub mod exports;
 pub mod nfs;
 pub mod server;
 pub mod tftp;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -45,6 +49,18 @@ pub fn has_nfs_root(pool: &Pool, node: &Node) -> bool {
     node.property(pool, "root").is_none_or(|v| v == "nfs")
 }
 
+/// Returns the directories on the way to `end`, itself included, that a server that is not root cannot pass.
+pub fn closed_directories(end: &Path) -> Vec<PathBuf> {
+    let closed = |dir: &Path| {
+        dir.metadata()
+            .is_ok_and(|m| m.is_dir() && m.permissions().mode() & 0o001 == 0)
+    };
+    end.ancestors()
+        .filter(|d| closed(d))
+        .map(Path::to_path_buf)
+        .collect()
+}
+
 /// Writes again everything the network is offered.
 ///
 /// With `lock` absent nothing is written: the steps say what would be.
@@ -71,6 +87,8 @@ pub fn everything(pool: &Pool, lock: Option<&PoolLock>) -> Result<Published> {
     let text = exports::print(&pool.record().uuid, &lines, kept);
     nfs::bring_up_to_date(pool, lock, &text, &mut done)?;
     tftp::bring_up_to_date(pool, lock, &nodes, &mut done)?;
+    // After the names: a machine that dnsmasq knows finds its files.
+    dnsmasq::bring_up_to_date(pool, lock, &nodes, &mut done)?;
     Ok(done)
 }
 

@@ -114,6 +114,11 @@ fn tell(exportfs: &Path, done: &mut Published) -> Result<()> {
     Ok(())
 }
 
+/// Returns whether this machine has an NFS server.
+pub fn is_installed() -> bool {
+    exportfs().is_some()
+}
+
 /// Returns the pool's own copy.
 fn published(pool: &Pool) -> PathBuf {
     layout::publish(pool.root()).join("exports")

@@ -46,6 +46,58 @@ pub fn network(address: Ipv4Addr) -> String {
     }
 }
 
+/// Returns the router on the network of `server`; `None` where the default route leads elsewhere, or there
+/// is none.
+pub fn router(server: Ipv4Addr) -> Option<Ipv4Addr> {
+    let routes = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
+    default_routers(&routes)
+        .into_iter()
+        .find(|r| *r != server && is_on_network(*r, server) == Some(true))
+}
+
+/// Returns whether an address is on the network of `server`; `None` where no interface has that now.
+pub fn is_on_network(address: Ipv4Addr, server: Ipv4Addr) -> Option<bool> {
+    let (_, _, mask) = interfaces().into_iter().find(|(_, a, _)| *a == server)?;
+    Some((address.to_bits() ^ server.to_bits()) & mask.to_bits() == 0)
+}
+
+/// Returns the DNS servers this machine asks, as far as other machines can ask them too.
+///
+/// Behind systemd-resolved's own address on the loopback are those it asks, in a file of its own.
+pub fn name_servers() -> Vec<Ipv4Addr> {
+    ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"]
+        .iter()
+        .map(|path| servers_in(&std::fs::read_to_string(path).unwrap_or_default()))
+        .find(|found| !found.is_empty())
+        .unwrap_or_default()
+}
+
+/// Returns the IPv4 servers in the text of a resolv.conf(5) that are not on the loopback.
+fn servers_in(text: &str) -> Vec<Ipv4Addr> {
+    text.lines()
+        .filter_map(|line| line.trim().strip_prefix("nameserver")?.trim().parse().ok())
+        .filter(|a: &Ipv4Addr| !a.is_loopback() && !a.is_unspecified())
+        .collect()
+}
+
+/// Returns the routers of the default routes in the text of `/proc/net/route`, the lowest metric first.
+fn default_routers(routes: &str) -> Vec<Ipv4Addr> {
+    let mut found: Vec<(u32, Ipv4Addr)> = routes
+        .lines()
+        .skip(1)
+        .filter_map(|line| {
+            let fields: Vec<&str> = line.split_whitespace().collect();
+            let zero = |i: usize| fields.get(i).is_some_and(|f| f.bytes().all(|b| b == b'0'));
+            let metric: u32 = fields.get(6)?.parse().ok()?;
+            // As the kernel has it in memory: network byte order, printed as one number of this machine.
+            let router = u32::from_str_radix(fields.get(2)?, 16).ok()?.to_ne_bytes();
+            (zero(1) && zero(7) && router != [0; 4]).then(|| (metric, Ipv4Addr::from(router)))
+        })
+        .collect();
+    found.sort();
+    found.into_iter().map(|(_, router)| router).collect()
+}
+
 /// Returns the interface of the default route in the text of `/proc/net/route`, the lowest metric first.
 ///
 /// Format: Linux Documentation/filesystems/proc.rst; destination and mask are hex words.
@@ -99,5 +151,20 @@ mod tests {
         assert_eq!(default_interface(&all).as_deref(), Some("eth0"));
         assert_eq!(default_interface(&format!("{head}{net}")), None);
         assert_eq!(default_interface(""), None);
+        if cfg!(target_endian = "little") {
+            let router = Ipv4Addr::new(10, 0, 0, 1);
+            assert_eq!(default_routers(&all), [router, router]);
+        }
+    }
+
+    #[test]
+    fn name_servers_that_others_can_ask() {
+        let text = "# made\nnameserver 127.0.0.53\nnameserver 192.0.2.53\n nameserver fe80::1\nsearch lan\n\
+             nameserver\t198.51.100.53\noptions edns0\n";
+        let two = [
+            Ipv4Addr::new(192, 0, 2, 53),
+            Ipv4Addr::new(198, 51, 100, 53),
+        ];
+        assert_eq!(servers_in(text), two);
     }
 }

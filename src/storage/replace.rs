@@ -24,10 +24,22 @@ pub enum Durable {
 /// # Errors
 /// Names the path; the old file stands.
 pub fn file(path: &Path, content: &[u8], durable: Durable) -> io::Result<()> {
+    with_mode(path, content, 0o644, durable)
+}
+
+/// Replaces a program's content; mode 0755.
+///
+/// # Errors
+/// Names the path; the old file stands.
+pub fn program(path: &Path, content: &[u8], durable: Durable) -> io::Result<()> {
+    with_mode(path, content, 0o755, durable)
+}
+
+fn with_mode(path: &Path, content: &[u8], mode: u32, durable: Durable) -> io::Result<()> {
     let staged = beside(path);
     let written = (|| {
         let mut new = File::create(&staged)?;
-        new.set_permissions(fs::Permissions::from_mode(0o644))?;
+        new.set_permissions(fs::Permissions::from_mode(mode))?;
         new.write_all(content)?;
         if durable == Durable::AtOnce {
             // Before the rename: it must not be there with nothing in it.

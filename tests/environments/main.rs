@@ -15,6 +15,7 @@ mod concurrency;
 mod create;
 mod destroy;
 mod devices;
+mod dnsmasq;
 mod exports;
 mod hostile;
 mod identity;

@@ -10,8 +10,10 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 /// Directories that netbe writes outside a pool; each is an empty one of the test's own.
-const PRIVATE: [&str; 5] = [
+const PRIVATE: [&str; 7] = [
     "/etc/exports.d",
+    "/etc/dnsmasq.d",
+    "/run/dnsmasq",
     "/etc/systemd/system",
     "/var/lib/nfs",
     "/run/systemd",

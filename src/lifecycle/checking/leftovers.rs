@@ -9,6 +9,7 @@ use anyhow::Result;
 
 use super::{Finding, Repair};
 use crate::pool::{Environment, Node, NodeName, Pool, layout, lock};
+use crate::publish;
 use crate::storage::replace;
 
 /// Finds what is left in the pool's own directories.
@@ -19,6 +20,7 @@ pub(super) fn in_pool(pool: &Pool, nodes: &[Node]) -> Result<Vec<Finding>> {
         root.to_path_buf(),
         layout::tftp(root),
         layout::publish(root),
+        publish::dnsmasq::hosts_dir(root),
     ] {
         found.extend(half_replaced(&dir, None)?);
     }

@@ -7,13 +7,12 @@ mod leftovers;
 mod repair;
 
 use std::collections::{BTreeSet, HashMap};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 use serde::Serialize;
 
-use super::verification;
+use super::{initialisation, verification};
 use crate::failure::Failure;
 use crate::pool::{EnvName, Environment, Node, NodeName, Pool, layout};
 use crate::publish;
@@ -248,18 +247,16 @@ fn twins(nodes: &[Node]) -> Result<Vec<Finding>> {
 
 /// Finds directories on the way to what TFTP hands out that the server, which is not root, cannot pass.
 fn unreachable_by_tftp(pool: &Pool, nodes: &[Node]) -> Vec<Finding> {
-    let closed = |dir: &Path| {
-        dir.metadata()
-            .is_ok_and(|m| m.is_dir() && m.permissions().mode() & 0o001 == 0)
-    };
     let offered = nodes.iter().filter(|n| n.is_offered());
     let halves = offered.filter_map(|n| Some(n.active_environment().ok()?.boot()));
     let all: BTreeSet<PathBuf> = halves
-        .chain([layout::tftp(pool.root())])
-        .flat_map(|end| end.ancestors().map(PathBuf::from).collect::<Vec<_>>())
+        .chain([
+            layout::tftp(pool.root()),
+            publish::dnsmasq::hosts_dir(pool.root()),
+        ])
+        .flat_map(|end| publish::closed_directories(&end))
         .collect();
     all.iter()
-        .filter(|d| closed(d))
         .map(|d| {
             Finding::new(
                 d.display(),
@@ -286,5 +283,13 @@ fn publication(pool: &Pool) -> Result<Vec<Finding>> {
         .warnings
         .iter()
         .map(|w| Finding::new("publish", w, "see netbe-publish(8)"));
-    Ok(stale.chain(wrong).collect())
+    let services = initialisation::services::missing(pool)?;
+    let services = services.iter().map(|problem| {
+        Finding::new(
+            "services",
+            problem,
+            format!("netbe init {} --services", pool.root().display()),
+        )
+    });
+    Ok(stale.chain(wrong).chain(services).collect())
 }

@@ -73,6 +73,10 @@ pub(super) fn ip(text: &str) -> Result<String, String> {
         .map_err(|e| e.to_string())
 }
 
+pub(super) fn dhcp(text: &str) -> Result<String, String> {
+    text.parse::<super::Dhcp>().map(|v| v.to_string())
+}
+
 pub(super) fn loader(text: &str) -> Result<String, String> {
     text.parse::<Loader>()
         .map(|v| v.to_string())

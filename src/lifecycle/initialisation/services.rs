@@ -1,0 +1,374 @@
+//! Having this machine serve the pool: dnsmasq and systemd, as `init --services` sets them up.
+//!
+//! Promises that nothing is overwritten that netbe did not write, that dnsmasq keeps running with what it
+//! had where the new would not do, and that the same again changes nothing. Not for what the services say
+//! and do: `publish` and `reconcile` do that.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::Mode;
+use crate::failure::Failure;
+use crate::pool::{Pool, PoolLock, layout};
+use crate::publish::dnsmasq::daemon::{self, Installed};
+use crate::publish::{self, Published, dnsmasq, server};
+use crate::storage::replace::{self, Durable};
+
+/// Where an administrator's units stand.
+const UNITS: &str = "/etc/systemd/system";
+/// The service that ends trials, and what starts it.
+const SERVICE: &str = "netbe-reconcile.service";
+const TIMER: &str = "netbe-reconcile.timer";
+/// How a unit of netbe's begins.
+const WRITTEN: &str = "# Written by netbe init for ";
+
+/// What installing them did, or would do.
+#[derive(Debug, Default)]
+pub(super) struct Done {
+    pub(super) steps: Vec<String>,
+    pub(super) notes: Vec<String>,
+    pub(super) warnings: Vec<String>,
+}
+
+/// Refuses where files stand in the way that are not this pool's.
+pub(super) fn refuse(dir: &Path) -> Result<()> {
+    match daemon::installed_for(dir) {
+        Installed::No | Installed::Ours => {}
+        Installed::OtherPool(other) => {
+            return Err(Failure::refused(format!(
+                "dnsmasq serves the pool {} already, by {}",
+                other.display(),
+                daemon::LINE_FILE
+            ))
+            .hint(format!(
+                "one dnsmasq serves one pool; to have it serve this one: rm {}, and the same again",
+                daemon::LINE_FILE
+            ))
+            .into());
+        }
+        Installed::Foreign => return Err(not_ours(Path::new(daemon::LINE_FILE)).into()),
+    }
+    for (path, _) in units(dir)? {
+        let Ok(text) = fs::read_to_string(&path) else {
+            match path.symlink_metadata() {
+                Ok(_) => return Err(not_ours(&path).into()),
+                Err(_) => continue,
+            }
+        };
+        match text.lines().next().and_then(|l| l.strip_prefix(WRITTEN)) {
+            Some(pool) if Path::new(pool) == dir => {}
+            Some(pool) => {
+                return Err(
+                    Failure::refused(format!("{} is of the pool {pool}", path.display()))
+                        .hint(format!("if that is no more: rm {}", path.display()))
+                        .into(),
+                );
+            }
+            None => return Err(not_ours(&path).into()),
+        }
+    }
+    Ok(())
+}
+
+fn not_ours(path: &Path) -> Failure {
+    Failure::refused(format!("{} is there, and not netbe's", path.display()))
+        .hint(format!("see what it says: cat {}", path.display()))
+}
+
+/// Installs the services of the pool at `dir`; in a dry run the pool need not be there yet.
+pub(super) fn install(dir: &Path, mode: Mode) -> Result<Done> {
+    let mut done = Done::default();
+    let lock = match mode.dry_run {
+        true => None,
+        false => Some(PoolLock::take(dir, mode.wait)?),
+    };
+    let write = lock.is_some();
+    publish_to_include(dir, lock.as_ref(), &mut done)?;
+    let wrote_line = include(dir, write, &mut done)?;
+    install_units(dir, write, &mut done)?;
+    if daemon::systemd_runs() {
+        start(wrote_line, write, &mut done)?;
+    } else {
+        done.notes.push(format!(
+            "systemd does not run here: have `netbe --pool {} reconcile` run twice a minute, and once before dnsmasq starts",
+            dir.display()
+        ));
+        if wrote_line {
+            done.notes.push(
+                "dnsmasq has not read the pool's configuration yet: start it, or restart it"
+                    .to_string(),
+            );
+        }
+    }
+    look_around(dir, &mut done);
+    Ok(done)
+}
+
+/// Writes what is about to be included.
+fn publish_to_include(dir: &Path, lock: Option<&PoolLock>, done: &mut Done) -> Result<()> {
+    let Ok(pool) = Pool::open(dir) else {
+        let config = dnsmasq::config_file(dir);
+        done.steps.push(format!("write {}", config.display()));
+        return Ok(());
+    };
+    // Without it there is nothing to be included.
+    server::address(None, pool.record())?;
+    let mut published = publish::everything(&pool, lock)?;
+    if lock.is_some() || !published.steps.iter().any(|s| s.contains("dnsmasq")) {
+        let mut more = Published::default();
+        dnsmasq::prepare(&pool, lock, &pool.nodes()?, &mut more)?;
+        published.steps.extend(more.steps);
+        for warning in more.warnings {
+            if !published.warnings.contains(&warning) {
+                published.warnings.push(warning);
+            }
+        }
+    }
+    done.steps.extend(published.steps);
+    done.warnings.extend(published.warnings);
+    Ok(())
+}
+
+/// Has dnsmasq read the pool's configuration, if it would start with it; returns whether that is new.
+fn include(dir: &Path, write: bool, done: &mut Done) -> Result<bool> {
+    if daemon::program().is_none() {
+        done.warnings.push(format!(
+            "dnsmasq is not installed, so nothing answers TFTP and DHCP: apt install dnsmasq, then netbe init {} --services",
+            dir.display()
+        ));
+        return Ok(false);
+    }
+    let path = Path::new(daemon::LINE_FILE);
+    if daemon::installed_for(dir) == Installed::Ours {
+        return Ok(false);
+    }
+    done.steps.push(format!("write {}", path.display()));
+    if !write {
+        return Ok(true);
+    }
+    fs::create_dir_all(daemon::DIRECTORY)
+        .with_context(|| format!("making {}", daemon::DIRECTORY))?;
+    replace::file(path, daemon::line(dir).as_bytes(), Durable::AtOnce)?;
+    if let Err(e) = daemon::test() {
+        // Left there, it would keep dnsmasq from starting at the next boot.
+        fs::remove_file(path).with_context(|| format!("taking {} back", path.display()))?;
+        return Err(Failure::failed(format!(
+            "dnsmasq would not start with the pool's configuration: {e:#}"
+        ))
+        .hint(format!(
+            "{} was taken back; mend dnsmasq's own configuration: dnsmasq --test",
+            path.display()
+        ))
+        .into());
+    }
+    Ok(true)
+}
+
+/// Returns what is missing of a pool's services that are installed in part, a sentence each; nothing where
+/// none is.
+pub fn missing(pool: &Pool) -> Result<Vec<String>> {
+    let dir = pool.root();
+    let included = daemon::installed(pool);
+    let mut found = Vec::new();
+    let mut units_there = false;
+    for (path, text) in units(dir)? {
+        let unit = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let now = fs::read_to_string(&path).ok();
+        let first = now.as_deref().and_then(|t| t.lines().next());
+        units_there |= first.and_then(|l| l.strip_prefix(WRITTEN)).map(Path::new) == Some(dir);
+        match now {
+            None => found.push(format!("{unit} is missing")),
+            Some(now) if now != text => {
+                found.push(format!("{} is not as this netbe writes it", path.display()));
+            }
+            Some(_) if !is_wanted(&unit) => found.push(format!("{unit} is not enabled")),
+            Some(_) => {}
+        }
+    }
+    if included == Installed::No && daemon::program().is_some() {
+        found.push(format!("{} is missing", daemon::LINE_FILE));
+    }
+    // On a machine that never had systemd there are no units to miss.
+    let without_systemd = !daemon::systemd_runs() && !units_there;
+    match (included, units_there) {
+        (Installed::Ours, _) if !without_systemd => Ok(found),
+        (_, true) => Ok(found),
+        _ => Ok(Vec::new()),
+    }
+}
+
+fn is_wanted(unit: &str) -> bool {
+    let target = if unit == TIMER {
+        "timers"
+    } else {
+        "multi-user"
+    };
+    Path::new(UNITS)
+        .join(format!("{target}.target.wants"))
+        .join(unit)
+        .symlink_metadata()
+        .is_ok()
+}
+
+fn install_units(dir: &Path, write: bool, done: &mut Done) -> Result<()> {
+    if !daemon::systemd_runs() && !Path::new(UNITS).is_dir() {
+        return Ok(());
+    }
+    let mut news = false;
+    for (path, text) in units(dir)? {
+        if fs::read_to_string(&path).ok().as_deref() == Some(text.as_str()) {
+            continue;
+        }
+        news = true;
+        done.steps.push(format!("write {}", path.display()));
+        if write {
+            replace::file(&path, text.as_bytes(), Durable::AtOnce)?;
+        }
+    }
+    for (unit, target) in [(SERVICE, "multi-user.target"), (TIMER, "timers.target")] {
+        if is_wanted(unit) {
+            continue;
+        }
+        let wants = Path::new(UNITS).join(format!("{target}.wants"));
+        news = true;
+        done.steps.push(format!("enable {unit}"));
+        if write {
+            fs::create_dir_all(&wants).with_context(|| format!("making {}", wants.display()))?;
+            // As `systemctl enable` does, which also works where systemd does not run now.
+            replace::link(&wants.join(unit), &Path::new(UNITS).join(unit))?;
+        }
+    }
+    if news && write && daemon::systemd_runs() {
+        daemon::systemctl(&["daemon-reload"])?;
+    }
+    Ok(())
+}
+
+/// Returns the files of the units, with what they are to say.
+pub(super) fn units(dir: &Path) -> Result<Vec<(PathBuf, String)>> {
+    let program = systemd_word(&dnsmasq::this_program()?);
+    let pool = dir.display();
+    let head = format!("{WRITTEN}{pool}\n[Unit]\n");
+    // Before dnsmasq: what was booted for once while the server was off must not be handed out again.
+    // Its own log lines, twice a minute, are dropped; what netbe says is kept.
+    let service = format!(
+        "{head}Description=End netbe's trials whose time has come\nDocumentation=man:netbe-reconcile(8)\n\
+         RequiresMountsFor={pool}\nConditionPathExists={pool}/pool.json\nBefore=dnsmasq.service\n\n\
+         [Service]\nType=oneshot\nExecStart={program} --pool {pool} reconcile\nTimeoutStartSec=2min\n\
+         SyslogLevel=notice\nLogLevelMax=notice\n\n\
+         [Install]\nWantedBy=multi-user.target\n"
+    );
+    // Half a minute: a machine that hangs in a tried system, and is switched off and on, takes longer to ask
+    // again. Without AccuracySec systemd may be a minute late.
+    let timer = format!(
+        "{head}Description=End netbe's trials whose time has come\nDocumentation=man:netbe-reconcile(8)\n\n\
+         [Timer]\nOnBootSec=30s\nOnUnitActiveSec=30s\nAccuracySec=5s\n\n\
+         [Install]\nWantedBy=timers.target\n"
+    );
+    Ok(vec![
+        (Path::new(UNITS).join(SERVICE), service),
+        (Path::new(UNITS).join(TIMER), timer),
+    ])
+}
+
+/// Returns a path as one word of `ExecStart=`: systemd.service(5), "Command lines".
+fn systemd_word(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    if layout::is_plain(path) {
+        return text.into_owned();
+    }
+    let mut word = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => word.extend(['\\', c]),
+            '%' | '$' => word.extend([c, c]),
+            _ => word.push(c),
+        }
+    }
+    word.push('"');
+    word
+}
+
+/// Starts what is to run, and restarts dnsmasq where it is to read something new.
+fn start(wrote_line: bool, write: bool, done: &mut Done) -> Result<()> {
+    let mut calls: Vec<Vec<&str>> = Vec::new();
+    if !daemon::unit_is("is-active", TIMER) {
+        calls.push(vec!["start", TIMER]);
+    }
+    if daemon::program().is_some() {
+        match daemon::systemctl(&["cat", daemon::UNIT]) {
+            Err(_) => done.warnings.push(format!(
+                "there is no {}, so dnsmasq is not started: apt install dnsmasq",
+                daemon::UNIT
+            )),
+            Ok(()) => {
+                if !daemon::unit_is("is-enabled", daemon::UNIT) {
+                    calls.push(vec!["enable", daemon::UNIT]);
+                }
+                if wrote_line || !daemon::unit_is("is-active", daemon::UNIT) {
+                    calls.push(vec!["restart", daemon::UNIT]);
+                }
+            }
+        }
+    }
+    for call in calls {
+        done.steps.push(format!("run systemctl {}", call.join(" ")));
+        if !write {
+            continue;
+        }
+        if let Err(e) = daemon::systemctl(&call) {
+            done.warnings.push(match call.contains(&daemon::UNIT) {
+                true => format!("{e:#}; journalctl -u {} says more", daemon::UNIT),
+                false => format!("{e:#}"),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// Notes what else it takes that is not netbe's to change.
+fn look_around(dir: &Path, done: &mut Done) {
+    if daemon::program().is_some() && !daemon::reads_directory() {
+        done.warnings.push(format!(
+            "dnsmasq does not seem to read {0}: add conf-dir={0} to /etc/dnsmasq.conf",
+            daemon::DIRECTORY
+        ));
+    }
+    if !publish::nfs::is_installed() {
+        done.warnings.push(
+            "this machine has no NFS server, which nodes mount their roots from: apt install nfs-kernel-server"
+                .to_string(),
+        );
+    } else if daemon::systemd_runs() && !daemon::unit_is("is-enabled", "nfs-server.service") {
+        done.warnings.push(
+            "the NFS server does not start by itself: systemctl enable --now nfs-server.service"
+                .to_string(),
+        );
+    }
+    for closed in publish::closed_directories(&layout::tftp(dir)) {
+        done.warnings.push(format!(
+            "the TFTP server may not pass through {0} to the boot files: chmod o+x {0}",
+            closed.display()
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_as_systemd_reads_them() {
+        assert_eq!(systemd_word(Path::new("/usr/bin/netbe")), "/usr/bin/netbe");
+        assert_eq!(
+            systemd_word(Path::new("/opt/a b/100%/$x/\"n\"")),
+            "\"/opt/a b/100%%/$$x/\\\"n\\\"\""
+        );
+    }
+}

@@ -1,0 +1,387 @@
+//! What dnsmasq offers: its configuration, a file a machine, and the script that tells what was fetched.
+//!
+//! Writes them into the pool's `publish`, and where this machine's dnsmasq reads them tells it: new
+//! machines it notices itself (inotify), changed and removed ones need a SIGHUP, the configuration a
+//! restart. What needs no restart is not restarted. Not for including them in `/etc`: that is asked for.
+
+pub mod daemon;
+pub mod text;
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::{self, Permissions};
+use std::net::Ipv4Addr;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::{Published, exports, server};
+use crate::boot::{self, Loader};
+use crate::pool::properties::{self, Dhcp};
+use crate::pool::{Node, Pool, PoolLock, layout};
+use crate::storage::beneath::Tree;
+use crate::storage::replace::{self, Durable};
+use daemon::Installed;
+use text::{Config, Host};
+
+/// Returns the configuration's place.
+pub fn config_file(pool: &Path) -> PathBuf {
+    layout::publish(pool).join("dnsmasq.conf")
+}
+
+/// Returns the directory with a file for each machine.
+pub fn hosts_dir(pool: &Path) -> PathBuf {
+    layout::publish(pool).join("dnsmasq-hosts")
+}
+
+fn script_file(pool: &Path) -> PathBuf {
+    layout::publish(pool).join("dnsmasq-script")
+}
+
+/// What dnsmasq has to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum News {
+    Nothing,
+    Hosts,
+    Config,
+}
+
+/// Writes the files of all nodes.
+pub fn bring_up_to_date(
+    pool: &Pool,
+    lock: Option<&PoolLock>,
+    nodes: &[Node],
+    done: &mut Published,
+) -> Result<()> {
+    let scope = Scope {
+        pool,
+        all: nodes,
+        these: nodes,
+    };
+    scope.bring_up_to_date(lock, daemon::installed(pool) == Installed::Ours, done)
+}
+
+/// Writes the files although no machine needs them yet, as before they are included.
+pub fn prepare(
+    pool: &Pool,
+    lock: Option<&PoolLock>,
+    nodes: &[Node],
+    done: &mut Published,
+) -> Result<()> {
+    let scope = Scope {
+        pool,
+        all: nodes,
+        these: nodes,
+    };
+    scope.bring_up_to_date(lock, true, done)
+}
+
+/// Writes what concerns one node, as given: its record need not be stored as it is.
+pub fn bring_node_up_to_date(
+    pool: &Pool,
+    lock: Option<&PoolLock>,
+    node: &Node,
+    done: &mut Published,
+) -> Result<()> {
+    let mut all = pool.nodes()?;
+    if let Some(stored) = all.iter_mut().find(|n| n.name == node.name) {
+        *stored = node.clone();
+    }
+    let scope = Scope {
+        pool,
+        all: &all,
+        these: std::slice::from_ref(node),
+    };
+    scope.bring_up_to_date(lock, daemon::installed(pool) == Installed::Ours, done)
+}
+
+struct Scope<'a> {
+    pool: &'a Pool,
+    all: &'a [Node],
+    /// Those whose files are looked at.
+    these: &'a [Node],
+}
+
+impl Scope<'_> {
+    fn bring_up_to_date(
+        &self,
+        lock: Option<&PoolLock>,
+        wanted: bool,
+        done: &mut Published,
+    ) -> Result<()> {
+        let root = self.pool.root();
+        let config = config_file(root);
+        if !wanted && !config.exists() && !self.all.iter().any(Node::is_offered) {
+            return Ok(());
+        }
+        if !layout::is_plain(root) {
+            done.warnings.push(format!(
+                "dnsmasq is offered nothing: {} cannot stand in its configuration",
+                root.display()
+            ));
+            return Ok(());
+        }
+        self.write_script(lock, done)?;
+        let mut news = self.write_hosts(lock, done)?;
+        if let Some(text) = self.config(done)
+            && fs::read_to_string(&config).ok().as_deref() != Some(text.as_str())
+        {
+            done.steps.push(format!("write {}", config.display()));
+            news = News::Config;
+            if lock.is_some() {
+                replace::file(&config, text.as_bytes(), Durable::AtOnce)?;
+            }
+        }
+        if daemon::installed(self.pool) == Installed::Ours {
+            tell(lock, &config, news, done);
+        }
+        Ok(())
+    }
+
+    /// Returns the configuration; `None` where it cannot be told now, and the one there is stays.
+    fn config(&self, done: &mut Published) -> Option<String> {
+        let server = match server::address(None, self.pool.record()) {
+            Ok(server) => server,
+            Err(e) => {
+                done.warnings.push(format!(
+                    "dnsmasq is not told what to offer: {e}; netbe set server=ADDRESS"
+                ));
+                return None;
+            }
+        };
+        let dhcp = dhcp(self.pool);
+        let (mut router, mut name_servers) = (None, Vec::new());
+        if let Dhcp::Range(first, last) = dhcp {
+            router = server::router(server);
+            name_servers = server::name_servers();
+            for end in [first, last] {
+                if server::is_on_network(end, server) == Some(false) {
+                    done.warnings.push(format!(
+                        "dhcp={dhcp} is answered to nobody: {end} is not on the network of {server}"
+                    ));
+                    break;
+                }
+            }
+        }
+        let by_serial = |n: &Node| n.is_offered() && macs(n).is_empty();
+        // Who asks for a lost node is not known: a serial may.
+        let before = fs::read_to_string(config_file(self.pool.root())).unwrap_or_default();
+        let may_be = self.all.iter().any(|n| n.lost) && text::is_by_serial(&before);
+        Some(text::config(&Config {
+            pool_uuid: &self.pool.record().uuid,
+            pool: self.pool.root(),
+            server,
+            dhcp,
+            by_serial: may_be || self.all.iter().any(by_serial),
+            alone: daemon::is_alone(),
+            router,
+            name_servers: &name_servers,
+        }))
+    }
+
+    fn write_script(&self, lock: Option<&PoolLock>, done: &mut Published) -> Result<()> {
+        let path = script_file(self.pool.root());
+        let text = text::script(&this_program()?, self.pool.root());
+        let executable = path
+            .metadata()
+            .is_ok_and(|m| m.permissions().mode() & 0o111 == 0o111);
+        if executable && fs::read_to_string(&path).ok().as_deref() == Some(text.as_str()) {
+            return Ok(());
+        }
+        done.steps.push(format!("write {}", path.display()));
+        if lock.is_some() {
+            replace::program(&path, text.as_bytes(), Durable::AtOnce)?;
+        }
+        Ok(())
+    }
+
+    fn write_hosts(&self, lock: Option<&PoolLock>, done: &mut Published) -> Result<News> {
+        let dir = hosts_dir(self.pool.root());
+        if !dir.is_dir() {
+            done.steps.push(format!("make {}", dir.display()));
+            if lock.is_some() {
+                fs::create_dir(&dir).with_context(|| format!("making {}", dir.display()))?;
+                // dnsmasq is not root any more when it reads it again.
+                fs::set_permissions(&dir, Permissions::from_mode(0o755))?;
+            }
+        }
+        let wanted = self.hosts(done);
+        let mut news = News::Nothing;
+        for (name, text) in &wanted {
+            let path = dir.join(name);
+            let old = fs::read_to_string(&path).ok();
+            if old.as_deref() == Some(text.as_str()) {
+                continue;
+            }
+            if old.is_some() {
+                news = News::Hosts;
+            }
+            done.steps.push(format!("write {}", path.display()));
+            if lock.is_some() {
+                replace::file(&path, text.as_bytes(), Durable::WithNextSync)?;
+            }
+        }
+        for name in layout::names_in(&dir)? {
+            let of = |nodes: &[Node]| nodes.iter().find(|n| n.name.as_str() == name).cloned();
+            let stays = match of(self.these) {
+                // Who it is is not known: what dnsmasq is told of it stays.
+                Some(node) => node.lost || wanted.contains_key(&name),
+                None => of(self.all).is_some(),
+            };
+            // Being written; what was left so is found by check.
+            if stays || name.starts_with('.') {
+                continue;
+            }
+            let path = dir.join(&name);
+            done.steps.push(format!("remove {}", path.display()));
+            news = News::Hosts;
+            if lock.is_some() {
+                fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
+            }
+        }
+        Ok(news)
+    }
+
+    /// Returns the text of each node's file, by the node's name.
+    fn hosts(&self, done: &mut Published) -> BTreeMap<String, String> {
+        let mut wanted = BTreeMap::new();
+        let addresses = self.reserved(done);
+        let mut taken: HashSet<&str> = HashSet::new();
+        for node in self.these.iter().filter(|n| n.is_offered()) {
+            // Without one, nothing stands behind its name yet: the TFTP server would hand out what is shared.
+            let Ok(active) = node.active_environment() else {
+                continue;
+            };
+            // Two records edited by hand; the first has it, as of the TFTP names.
+            let macs: Vec<&str> = macs(node).into_iter().filter(|m| taken.insert(m)).collect();
+            if macs.is_empty() || !active.boot().is_dir() {
+                continue;
+            }
+            let host = Host {
+                node: node.name.as_str(),
+                macs,
+                loader: loader(self.pool, node, &active.boot()),
+                address: addresses.get(node.name.as_str()).copied(),
+            };
+            wanted.insert(node.name.to_string(), text::host(&host));
+        }
+        wanted
+    }
+
+    /// Returns the addresses dnsmasq is to keep, by node; it takes each for one machine only.
+    fn reserved(&self, done: &mut Published) -> BTreeMap<&str, Ipv4Addr> {
+        let mut found = BTreeMap::new();
+        // With an address on another network, or with one that is not its to give, it would not know the
+        // machine at all.
+        if !matches!(dhcp(self.pool), Dhcp::Range(..)) {
+            return found;
+        }
+        let server = server::address(None, self.pool.record()).ok();
+        let mut taken: BTreeMap<Ipv4Addr, &str> = BTreeMap::new();
+        for node in self.all.iter().filter(|n| !macs(n).is_empty()) {
+            let (name, Some(address)) = (node.name.as_str(), exports::address(self.pool, node))
+            else {
+                continue;
+            };
+            if let Some(first) = taken.get(&address) {
+                done.warnings.push(format!(
+                    "{first} and {name} have the address {address} both: it is kept for {first}"
+                ));
+            } else if server.is_some_and(|s| s == address) {
+                done.warnings
+                    .push(format!("{name} has this machine's own address {address}"));
+            } else if server.is_some_and(|s| server::is_on_network(address, s) == Some(false)) {
+                done.warnings.push(format!(
+                    "{name}: {address} is not on the network dnsmasq hands out addresses on, so it is not kept for it"
+                ));
+            } else {
+                taken.insert(address, name);
+                found.insert(name, address);
+            }
+        }
+        found
+    }
+}
+
+/// Returns what the pool says of DHCP.
+fn dhcp(pool: &Pool) -> Dhcp {
+    properties::effective("dhcp", None, pool.record())
+        .and_then(|v| v.value.parse().ok())
+        .unwrap_or(Dhcp::Proxy)
+}
+
+fn macs(node: &Node) -> Vec<&str> {
+    let set = node.record.properties.get("mac");
+    set.map_or_else(Vec::new, |m| {
+        m.split(',').filter(|m| !m.is_empty()).collect()
+    })
+}
+
+fn loader(pool: &Pool, node: &Node, boot_half: &Path) -> Option<Loader> {
+    match node.property(pool, "loader") {
+        Some(set) => set.parse().ok(),
+        None => boot::recognise(&Tree::open(boot_half).ok()?),
+    }
+}
+
+/// Returns this program as others can call it, also after a newer one took its place.
+pub fn this_program() -> Result<PathBuf> {
+    let path = std::env::current_exe().context("finding this program")?;
+    let text = path.to_string_lossy().into_owned();
+    Ok(match text.strip_suffix(" (deleted)") {
+        Some(replaced) if !path.exists() => PathBuf::from(replaced),
+        _ => path,
+    })
+}
+
+/// Tells the running dnsmasq; what does not work becomes a warning, for the files are right.
+fn tell(lock: Option<&PoolLock>, config: &Path, news: News, done: &mut Published) {
+    let running = daemon::running();
+    let old = running
+        .is_some_and(|r| r.is_older_than(config) || r.is_older_than(Path::new(daemon::LINE_FILE)));
+    let result = match (news, old) {
+        (News::Config, _) | (_, true) => restart(lock, running.is_some(), done),
+        (News::Hosts, false) => {
+            let Some(running) = running else {
+                return;
+            };
+            done.steps.push("send dnsmasq a SIGHUP".to_string());
+            lock.map_or(Ok(()), |_| running.reload())
+        }
+        (News::Nothing, false) => Ok(()),
+    };
+    if let Err(e) = result {
+        done.warnings.push(format!(
+            "{e:#}; until that is mended dnsmasq goes on with what it knew"
+        ));
+    }
+}
+
+fn restart(lock: Option<&PoolLock>, runs: bool, done: &mut Published) -> Result<()> {
+    if !daemon::systemd_runs() {
+        if lock.is_some() && daemon::program().is_some() {
+            daemon::test().context("dnsmasq would not start with its new configuration")?;
+        }
+        if runs {
+            done.warnings.push(
+                "dnsmasq runs with an older configuration: restart it (it does not take SIGHUP for that)"
+                    .to_string(),
+            );
+        }
+        return Ok(());
+    }
+    if !daemon::unit_is("is-active", daemon::UNIT) {
+        done.warnings.push(format!(
+            "dnsmasq does not run: systemctl enable --now {}",
+            daemon::UNIT
+        ));
+        return Ok(());
+    }
+    done.steps
+        .push(format!("run systemctl restart {}", daemon::UNIT));
+    if lock.is_none() {
+        return Ok(());
+    }
+    daemon::test().context("dnsmasq would not start with its new configuration")?;
+    daemon::systemctl(&["restart", daemon::UNIT]).context("restarting dnsmasq")
+}

@@ -1,0 +1,248 @@
+//! The dnsmasq of this machine: whether it reads the pool's files, and telling it that they changed.
+//!
+//! Touches it only where its configuration includes this pool's. Promises that it is not restarted with a
+//! configuration it would not start with, and that no signal goes to another program. Not for what the
+//! files say.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::SystemTime;
+
+use anyhow::{Context, Result, bail};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::pool::Pool;
+
+/// Where dnsmasq reads more configuration, as Debian sets it up.
+pub const DIRECTORY: &str = "/etc/dnsmasq.d";
+/// The one line by which it comes to read the pool's.
+pub const LINE_FILE: &str = "/etc/dnsmasq.d/netbe.conf";
+/// Its first configuration.
+const MAIN: &str = "/etc/dnsmasq.conf";
+/// The unit, in every distribution.
+pub const UNIT: &str = "dnsmasq.service";
+/// Where it notes its process: Debian's place, then its own default.
+const PID_FILES: [&str; 2] = ["/run/dnsmasq/dnsmasq.pid", "/run/dnsmasq.pid"];
+/// What dpkg leaves in a configuration directory, which Debian's start script has dnsmasq skip.
+const SKIPPED: [&str; 3] = [".dpkg-dist", ".dpkg-old", ".dpkg-new"];
+
+/// Whose file it is that would make dnsmasq read a pool's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Installed {
+    /// There is none.
+    No,
+    /// This pool's.
+    Ours,
+    /// The one of the pool at this path.
+    OtherPool(PathBuf),
+    /// Something that netbe did not write.
+    Foreign,
+}
+
+/// Returns whose file it is.
+pub fn installed(pool: &Pool) -> Installed {
+    installed_for(pool.root())
+}
+
+/// Returns whose file it is, for a pool that need not be there yet.
+pub fn installed_for(pool: &Path) -> Installed {
+    let text = match fs::read_to_string(LINE_FILE) {
+        Ok(text) => text,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Installed::No,
+        Err(_) => return Installed::Foreign,
+    };
+    let lines = active_lines(&text);
+    let included = match lines.as_slice() {
+        [line] => line.strip_prefix("conf-file="),
+        _ => None,
+    };
+    match included.and_then(|p| p.strip_suffix("/publish/dnsmasq.conf")) {
+        Some(root) if Path::new(root) == pool => Installed::Ours,
+        Some(root) => Installed::OtherPool(PathBuf::from(root)),
+        None => Installed::Foreign,
+    }
+}
+
+/// Returns the content of the file that includes a pool's configuration.
+pub fn line(pool: &Path) -> String {
+    format!("conf-file={}/publish/dnsmasq.conf\n", pool.display())
+}
+
+/// Returns whether nobody else configures this dnsmasq.
+pub fn is_alone() -> bool {
+    let mut files = vec![PathBuf::from(MAIN)];
+    if let Ok(entries) = fs::read_dir(DIRECTORY) {
+        files.extend(entries.flatten().map(|e| e.path()));
+    }
+    files
+        .iter()
+        .filter(|f| f.as_path() != Path::new(LINE_FILE) && is_read(f))
+        .all(|f| {
+            let text = fs::read_to_string(f).unwrap_or_default();
+            // That further files are read says nothing yet.
+            active_lines(&text)
+                .iter()
+                .all(|l| l.starts_with("conf-dir="))
+        })
+}
+
+fn is_read(file: &Path) -> bool {
+    let name = file.file_name().unwrap_or_default().to_string_lossy();
+    !(name.starts_with('.')
+        || name.ends_with('~')
+        || (name.starts_with('#') && name.ends_with('#'))
+        || SKIPPED.iter().any(|s| name.ends_with(s)))
+}
+
+fn active_lines(text: &str) -> Vec<&str> {
+    text.lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty() && !l.starts_with('#'))
+        .collect()
+}
+
+/// Returns whether dnsmasq reads [`DIRECTORY`]: by its own configuration, or by the defaults of Debian's
+/// start script.
+pub fn reads_directory() -> bool {
+    let names = |file: &str, start: &str| {
+        let text = fs::read_to_string(file).unwrap_or_default();
+        active_lines(&text).iter().any(|l| {
+            l.strip_prefix(start)
+                .is_some_and(|v| v.trim_matches('"').starts_with(DIRECTORY))
+        })
+    };
+    main_reads_directory() || names("/etc/default/dnsmasq", "CONFIG_DIR=")
+}
+
+fn main_reads_directory() -> bool {
+    let text = fs::read_to_string(MAIN).unwrap_or_default();
+    active_lines(&text).iter().any(|l| {
+        l.strip_prefix("conf-dir=")
+            .is_some_and(|v| v.starts_with(DIRECTORY))
+    })
+}
+
+/// Returns dnsmasq(8), by the paths it is installed at: `PATH` is the caller's, not ours to trust.
+pub fn program() -> Option<&'static Path> {
+    ["/usr/sbin/dnsmasq", "/usr/bin/dnsmasq"]
+        .into_iter()
+        .map(Path::new)
+        .find(|p| p.exists())
+}
+
+/// Returns whether systemd runs this machine: sd_booted(3).
+pub fn systemd_runs() -> bool {
+    Path::new("/run/systemd/system").is_dir()
+}
+
+/// Returns whether a unit is in a state: `systemctl is-active`, `is-enabled`.
+pub fn unit_is(state: &str, unit: &str) -> bool {
+    Command::new("systemctl")
+        .args([state, "--quiet", unit])
+        .output()
+        .is_ok_and(|o| o.status.success())
+}
+
+/// Runs systemctl(1).
+pub fn systemctl(arguments: &[&str]) -> Result<()> {
+    ran(Command::new("systemctl").args(arguments))
+}
+
+/// Asks dnsmasq whether it would start with the configuration it has on disk.
+///
+/// # Errors
+/// With what it says is wrong.
+pub fn test() -> Result<()> {
+    let Some(program) = program() else {
+        bail!("dnsmasq is not installed");
+    };
+    let mut command = Command::new(program);
+    command.arg("--test");
+    if !main_reads_directory() {
+        // Read twice, an option that may be given once only would be an error.
+        command.arg(format!("--conf-dir={DIRECTORY},{}", SKIPPED.join(",")));
+    }
+    ran(&mut command)
+}
+
+fn ran(command: &mut Command) -> Result<()> {
+    let name = command.get_program().to_string_lossy().into_owned();
+    let output = command
+        .output()
+        .with_context(|| format!("running {name}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let said: Vec<&str> = said
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty())
+        .collect();
+    let name = Path::new(&name)
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy();
+    // dnsmasq begins with its own name already.
+    let said = said.join("; ");
+    let said = said.strip_prefix(&format!("{name}: ")).unwrap_or(&said);
+    bail!("{name}: {said}")
+}
+
+/// A running dnsmasq.
+#[derive(Debug, Clone, Copy)]
+pub struct Running {
+    pid: Pid,
+    /// When it wrote its pid file, which it does once, as it starts.
+    since: SystemTime,
+}
+
+impl Running {
+    /// Returns whether it was started before a file was last written, so that it knows the older one.
+    pub fn is_older_than(&self, file: &Path) -> bool {
+        file.metadata()
+            .and_then(|m| m.modified())
+            .is_ok_and(|written| written > self.since)
+    }
+
+    /// Has it read the hosts again: SIGHUP, which does not make it read its configuration.
+    pub fn reload(&self) -> Result<()> {
+        kill(self.pid, Signal::SIGHUP).context("telling dnsmasq to read its hosts again")
+    }
+}
+
+/// Returns the dnsmasq that runs by the place it notes its process in; a number left there by one that
+/// ended, and taken by another program since, is none.
+pub fn running() -> Option<Running> {
+    PID_FILES.iter().find_map(|file| {
+        let pid: i32 = fs::read_to_string(file).ok()?.trim().parse().ok()?;
+        let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
+        let since = fs::metadata(file).and_then(|m| m.modified()).ok()?;
+        (pid > 1 && name.trim() == "dnsmasq").then_some(Running {
+            pid: Pid::from_raw(pid),
+            since,
+        })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn comments_configure_nothing() {
+        let text = "# all of Debian's\n\n  # and this\n#port=5353\n";
+        assert_eq!(active_lines(text), Vec::<&str>::new());
+        assert_eq!(active_lines("  port=5353 \n"), ["port=5353"]);
+    }
+
+    #[test]
+    fn files_that_dnsmasq_skips() {
+        for name in [".x", "x~", "#x#", "x.dpkg-old"] {
+            assert!(!is_read(&Path::new(DIRECTORY).join(name)), "{name}");
+        }
+        assert!(is_read(&Path::new(DIRECTORY).join("README")));
+    }
+}

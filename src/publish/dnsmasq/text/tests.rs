@@ -1,0 +1,258 @@
+use super::*;
+use proptest::prelude::*;
+
+fn base() -> Config<'static> {
+    Config {
+        pool_uuid: "u-u",
+        pool: Path::new("/srv/netbe"),
+        server: Ipv4Addr::new(10, 0, 0, 1),
+        dhcp: Dhcp::Proxy,
+        by_serial: false,
+        alone: true,
+        router: None,
+        name_servers: &[],
+    }
+}
+
+/// Returns the lines that are no comment.
+fn active(text: &str) -> Vec<&str> {
+    text.lines()
+        .filter(|l| !l.is_empty() && !l.starts_with('#'))
+        .collect()
+}
+
+#[test]
+fn a_proxy_answers_our_machines_only() {
+    let text = config(&base());
+    assert_eq!(pool_of(&text), Some("u-u"));
+    assert_eq!(
+        active(&text),
+        [
+            "port=0",
+            "enable-tftp",
+            "tftp-root=/srv/netbe/tftp",
+            "tftp-unique-root=mac",
+            "tftp-no-fail",
+            "dhcp-script=/srv/netbe/publish/dnsmasq-script",
+            "dhcp-hostsdir=/srv/netbe/publish/dnsmasq-hosts",
+            "pxe-service=tag:netbe-rpi,0,\"Raspberry Pi Boot\"",
+            "pxe-service=tag:netbe-pxelinux,x86PC,\"netbe\",pxelinux.0",
+            "dhcp-range=set:netbe-range,10.0.0.1,proxy",
+            "dhcp-ignore=tag:!netbe",
+        ]
+    );
+}
+
+#[test]
+fn beside_an_administrator_neither_dns_nor_others_machines_are_touched() {
+    let text = config(&Config {
+        alone: false,
+        name_servers: &[Ipv4Addr::new(9, 9, 9, 9)],
+        ..base()
+    });
+    for word in ["port=", "dhcp-ignore=", "dns-server"] {
+        assert!(!active(&text).iter().any(|l| l.contains(word)), "{text}");
+    }
+}
+
+#[test]
+fn a_range_tells_router_and_dns_servers_where_there_are_some() {
+    let range = Dhcp::Range(Ipv4Addr::new(10, 0, 0, 100), Ipv4Addr::new(10, 0, 0, 200));
+    let none = config(&Config {
+        dhcp: range,
+        ..base()
+    });
+    for line in [
+        "dhcp-range=set:netbe-range,10.0.0.100,10.0.0.200,12h",
+        "dhcp-authoritative",
+        // Without it dnsmasq would name itself.
+        "dhcp-option=tag:netbe-range,option:router",
+        "dhcp-boot=tag:netbe-pxelinux,tag:!netbe-efi,pxelinux.0",
+    ] {
+        assert!(active(&none).contains(&line), "{line}\n{none}");
+    }
+    assert!(!none.contains("dns-server"), "{none}");
+    let both = config(&Config {
+        dhcp: range,
+        router: Some(Ipv4Addr::new(10, 0, 0, 254)),
+        name_servers: &[Ipv4Addr::new(9, 9, 9, 9), Ipv4Addr::new(1, 1, 1, 1)],
+        ..base()
+    });
+    for line in [
+        "dhcp-option=tag:netbe-range,option:router,10.0.0.254",
+        "dhcp-option=tag:netbe-range,option:dns-server,9.9.9.9,1.1.1.1",
+    ] {
+        assert!(active(&both).contains(&line), "{line}\n{both}");
+    }
+}
+
+#[test]
+fn off_has_no_range_and_keeps_the_boot_part() {
+    let text = config(&Config {
+        dhcp: Dhcp::Off,
+        ..base()
+    });
+    let lines = active(&text);
+    assert!(!lines.iter().any(|l| l.starts_with("dhcp-range")), "{text}");
+    assert!(
+        !lines.iter().any(|l| l.starts_with("dhcp-ignore")),
+        "{text}"
+    );
+    assert!(lines.iter().any(|l| l.starts_with("dhcp-boot")), "{text}");
+}
+
+#[test]
+fn a_serial_alone_lets_raspberry_pis_in_and_nobody_else() {
+    assert!(!config(&base()).contains("netbe-pi"));
+    let text = config(&Config {
+        by_serial: true,
+        ..base()
+    });
+    assert!(active(&text).contains(&"dhcp-match=set:netbe-pi,97,00:52:50:69"));
+    assert!(
+        active(&text).contains(&"tag-if=set:netbe,set:netbe-rpi,tag:netbe-pi,tag:!netbe"),
+        "{text}"
+    );
+}
+
+#[test]
+fn hosts() {
+    let mac = "dc:a6:32:01:02:03";
+    type Row = (
+        &'static str,
+        Vec<&'static str>,
+        Option<Loader>,
+        Option<Ipv4Addr>,
+        &'static str,
+    );
+    let table: &[Row] = &[
+        (
+            "nog",
+            vec![mac],
+            Some(Loader::Rpi),
+            None,
+            "dc:a6:32:01:02:03,id:*,set:netbe,set:netbe-rpi,nog\n",
+        ),
+        (
+            "web",
+            vec![mac, "02:00:00:00:00:01"],
+            Some(Loader::Pxelinux),
+            Some(Ipv4Addr::new(10, 0, 0, 5)),
+            "dc:a6:32:01:02:03,02:00:00:00:00:01,id:*,set:netbe,set:netbe-pxelinux,10.0.0.5,web\n",
+        ),
+        (
+            "x",
+            vec![mac],
+            None,
+            None,
+            "dc:a6:32:01:02:03,id:*,set:netbe,x\n",
+        ),
+        // dnsmasq's own words, and what it takes for a lease time.
+        (
+            "ignore",
+            vec![mac],
+            None,
+            None,
+            "dc:a6:32:01:02:03,id:*,set:netbe\n",
+        ),
+        (
+            "infinite",
+            vec![mac],
+            None,
+            None,
+            "dc:a6:32:01:02:03,id:*,set:netbe\n",
+        ),
+        (
+            "45m",
+            vec![mac],
+            None,
+            None,
+            "dc:a6:32:01:02:03,id:*,set:netbe\n",
+        ),
+        (
+            "7",
+            vec![mac],
+            None,
+            None,
+            "dc:a6:32:01:02:03,id:*,set:netbe\n",
+        ),
+        (
+            "m",
+            vec![mac],
+            None,
+            None,
+            "dc:a6:32:01:02:03,id:*,set:netbe\n",
+        ),
+        (
+            "4rm",
+            vec![mac],
+            None,
+            None,
+            "dc:a6:32:01:02:03,id:*,set:netbe,4rm\n",
+        ),
+        ("none", vec![], None, None, ""),
+    ];
+    for (node, macs, loader, address, want) in table {
+        let got = host(&Host {
+            node,
+            macs: macs.clone(),
+            loader: *loader,
+            address: *address,
+        });
+        assert_eq!(got, *want);
+    }
+}
+
+#[test]
+fn the_script_quotes_for_sh() {
+    let text = script(Path::new("/opt/a b/it's/netbe"), Path::new("/srv/netbe"));
+    assert_eq!(
+        text.lines().last(),
+        Some("exec '/opt/a b/it'\\''s/netbe' --pool '/srv/netbe' transfer \"$2\" \"$3\" \"$4\"")
+    );
+    assert!(text.starts_with("#!/bin/sh\n"));
+}
+
+proptest! {
+    #[test]
+    fn no_value_breaks_a_line(
+        node in "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?",
+        macs in prop::collection::vec("[0-9a-f]{2}(:[0-9a-f]{2}){5}", 1..80),
+        address in prop::option::of(any::<u32>()),
+        (first, last, router) in (any::<u32>(), any::<u32>(), prop::option::of(any::<u32>())),
+        servers in prop::collection::vec(any::<u32>(), 0..4),
+        (by_serial, alone, mode) in (any::<bool>(), any::<bool>(), 0..3),
+    ) {
+        let macs: Vec<&str> = macs.iter().map(String::as_str).collect();
+        let text = host(&Host {
+            node: &node, macs: macs.clone(), loader: Some(Loader::Rpi), address: address.map(Ipv4Addr::from),
+        });
+        prop_assert_eq!(text.lines().count(), macs.len().div_ceil(MACS_A_LINE));
+        for line in text.lines() {
+            prop_assert!(line.len() < 1024);
+            prop_assert!(line.contains(",id:*,set:netbe,set:netbe-rpi"));
+        }
+        let servers: Vec<Ipv4Addr> = servers.into_iter().map(Ipv4Addr::from).collect();
+        let dhcp = match mode {
+            0 => Dhcp::Proxy,
+            1 => Dhcp::Off,
+            _ => Dhcp::Range(first.into(), last.into()),
+        };
+        let text = config(&Config {
+            dhcp, by_serial, alone, router: router.map(Ipv4Addr::from), name_servers: &servers, ..base()
+        });
+        for line in text.lines().filter(|l| !l.is_empty() && !l.starts_with('#')) {
+            let key = line.split('=').next().unwrap_or_default();
+            prop_assert!(key.bytes().all(|b| b.is_ascii_lowercase() || b == b'-'), "{}", line);
+            // A blank before it would make the rest a comment.
+            prop_assert!(!line.contains('#') && line.len() < 1024, "{}", line);
+        }
+    }
+
+    #[test]
+    fn sh_takes_the_paths_apart_as_they_were(path in "/[ -~]{0,30}") {
+        let word = quoted(Path::new(&path));
+        let said = std::process::Command::new("sh").args(["-c", &format!("printf %s {word}")]).output().unwrap();
+        prop_assert_eq!(String::from_utf8_lossy(&said.stdout), path);
+    }
+}
