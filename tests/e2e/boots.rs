@@ -1,0 +1,64 @@
+//! A PC boots, is upgraded while it runs, boots the new environment, and goes back.
+
+use crate::scene::Scene;
+use crate::server::Server;
+
+const MAC: &str = "52:54:00:6e:6f:67";
+
+/// Returns a checksum of all files of an environment that its own machine does not write while it runs.
+fn checksum(server: &Server, environment: &str) -> String {
+    server.ok(&format!(
+        "cd /srv/netbe/nodes/nog/envs/{environment} && find root boot -type f \\
+             ! -path 'root/var/log/*' ! -path 'root/var/lib/systemd/*' ! -path 'root/root/*' ! -path 'root/var/tmp/*' \\
+             -print0 | sort -z | xargs -0 sha256sum | sha256sum"
+    ))
+}
+
+/// The same of a part of it, as the machine sees it, and of which files there are at all.
+const SEEN_FROM_INSIDE: &str = "echo 3 >/proc/sys/vm/drop_caches; \
+    (find /etc /boot /usr -xdev -printf '%p %i %s %m %T@\\n'; \
+     find /etc /boot /var/lib/dpkg /usr/sbin -type f -exec sha256sum {} +) | sort | sha256sum";
+
+#[test]
+fn a_pc_boots_is_upgraded_while_it_runs_and_goes_back() {
+    let scene = Scene::new("a_pc");
+    let server = &scene.server;
+    server.bring_in_debian();
+    server.ok("netbe set cmdline=console=ttyS0");
+    server.ok(&format!("netbe create nog/first --mac {MAC}"));
+
+    let mut nog = scene.machine("nog", MAC).power_on();
+    let said = nog.wait_until_up();
+    assert!(said.contains("This is nog, environment first, greeting 1.0."));
+    assert_eq!(nog.environment(), "first");
+    assert_eq!(nog.ok("systemctl is-system-running --wait"), "running\n");
+
+    let (outside, inside) = (checksum(server, "first"), nog.ok(SEEN_FROM_INSIDE));
+    server.offer_greeting("2.0");
+    let table = server.ok("netbe upgrade --node nog --name second");
+    let row = |line: &str| {
+        line.split_whitespace().collect::<Vec<_>>() == ["netbe-greeting", "1.0", "2.0"]
+    };
+    assert!(table.lines().any(row), "{table}");
+    assert_eq!(checksum(server, "first"), outside);
+    assert_eq!(nog.ok(SEEN_FROM_INSIDE), inside);
+    assert_eq!(server.active("nog"), "first");
+
+    server.ok("netbe activate nog");
+    assert_eq!(
+        nog.environment(),
+        "first",
+        "what it boots next is not what it runs"
+    );
+    assert_eq!(nog.ok(SEEN_FROM_INSIDE), inside);
+    let said = nog.reboot();
+    assert!(said.contains("This is nog, environment second, greeting 2.0."));
+    assert_eq!(nog.environment(), "second");
+    assert_eq!(nog.ok("systemctl is-system-running --wait"), "running\n");
+
+    server.ok("netbe rollback nog");
+    let said = nog.reboot();
+    assert!(said.contains("This is nog, environment first, greeting 1.0."));
+    assert_eq!(nog.environment(), "first");
+    server.ok("netbe check");
+}

@@ -1,0 +1,169 @@
+//! What a machine prints and is typed: its serial console.
+//!
+//! Every line goes to a log with the seconds since the machine was switched on; a test waits for words in it.
+
+use std::fs::File;
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+/// Whether a person wants to watch.
+pub(crate) fn is_shown() -> bool {
+    std::env::var_os("NETBE_E2E_SHOW").is_some()
+}
+
+/// A console that is being listened to.
+#[derive(Debug)]
+pub(crate) struct Console {
+    name: String,
+    log: PathBuf,
+    heard: Arc<Heard>,
+    /// Up to where it has been waited for.
+    read: usize,
+    keyboard: Option<Box<dyn Keys>>,
+    pub(crate) since: Instant,
+}
+
+/// What can be typed on.
+pub(crate) trait Keys: Write + Send + std::fmt::Debug {}
+impl<T: Write + Send + std::fmt::Debug> Keys for T {}
+
+#[derive(Debug, Default)]
+struct Heard {
+    said: Mutex<Said>,
+    news: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Said {
+    bytes: Vec<u8>,
+    ended: bool,
+}
+
+impl Console {
+    /// Listens to a machine's output, logging it to a file, which is gone on with where it exists.
+    pub(crate) fn listen(
+        name: &str,
+        log: &Path,
+        output: impl Read + Send + 'static,
+        keyboard: Option<Box<dyn Keys>>,
+    ) -> Self {
+        let file = File::options().create(true).append(true).open(log);
+        let since = Instant::now();
+        let mut record = Record {
+            name: name.to_string(),
+            file: file.expect("the test's directory is writable"),
+            since,
+            line: Vec::new(),
+        };
+        let heard = Arc::new(Heard::default());
+        let ear = Arc::clone(&heard);
+        std::thread::spawn(move || {
+            let mut output = output;
+            let mut buffer = [0; 4096];
+            while let Ok(count @ 1..) = output.read(&mut buffer) {
+                record.take(&buffer[..count]);
+                let mut said = ear.said.lock().unwrap();
+                said.bytes.extend_from_slice(&buffer[..count]);
+                ear.news.notify_all();
+            }
+            record.end();
+            ear.said.lock().unwrap().ended = true;
+            ear.news.notify_all();
+        });
+        Self {
+            name: name.to_string(),
+            log: log.to_path_buf(),
+            heard,
+            read: 0,
+            keyboard,
+            since,
+        }
+    }
+
+    /// Returns the file everything is logged to.
+    pub(crate) fn log(&self) -> &Path {
+        &self.log
+    }
+
+    /// Waits for words, and returns what came before them since what was last waited for.
+    ///
+    /// # Panics
+    ///
+    /// When they do not come in this time, or the machine ends.
+    pub(crate) fn wait_for(&mut self, words: &str, time: Duration) -> String {
+        self.try_for(words, time).unwrap_or_else(|why| {
+            panic!("{}: no {words:?} on the console: {why}", self.name);
+        })
+    }
+
+    /// As [`Self::wait_for`], with a reason where they do not come.
+    pub(crate) fn try_for(&mut self, words: &str, time: Duration) -> Result<String, String> {
+        let until = Instant::now() + time;
+        let mut said = self.heard.said.lock().unwrap();
+        loop {
+            let news = &said.bytes[self.read..];
+            if let Some(at) = find(news, words.as_bytes()) {
+                let before = String::from_utf8_lossy(&news[..at]).into_owned();
+                self.read += at + words.len();
+                return Ok(before);
+            }
+            if said.ended {
+                return Err("the machine has ended".to_string());
+            }
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return Err(format!("waited {} seconds", time.as_secs()));
+            }
+            said = self.heard.news.wait_timeout(said, left).unwrap().0;
+        }
+    }
+
+    /// Types a text.
+    pub(crate) fn send(&mut self, text: &str) {
+        let keyboard = self.keyboard.as_mut().expect("this console has a keyboard");
+        keyboard
+            .write_all(text.as_bytes())
+            .and_then(|()| keyboard.flush())
+            .expect("the machine runs");
+    }
+}
+
+fn find(text: &[u8], words: &[u8]) -> Option<usize> {
+    text.windows(words.len()).position(|part| part == words)
+}
+
+/// Where lines are written to as they come.
+struct Record {
+    name: String,
+    file: File,
+    since: Instant,
+    line: Vec<u8>,
+}
+
+impl Record {
+    fn take(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            match byte {
+                b'\n' => self.end(),
+                b'\r' => {}
+                _ => self.line.push(*byte),
+            }
+        }
+    }
+
+    fn end(&mut self) {
+        if self.line.is_empty() {
+            return;
+        }
+        let time = self.since.elapsed().as_secs_f32();
+        let line = format!("[{time:8.3}] {}\n", String::from_utf8_lossy(&self.line));
+        self.line.clear();
+        let _ = self.file.write_all(line.as_bytes());
+        if is_shown() {
+            // Without what clears screens and moves cursors.
+            print!("{:>8} {}", self.name, line.replace('\u{1b}', "^["));
+        }
+    }
+}

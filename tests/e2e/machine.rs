@@ -1,0 +1,180 @@
+//! Machines without a disk, by QEMU: a PC with its stock PXE ROM, and an arm64 board that is given what firmware fetched.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::console::{Console, is_shown};
+use crate::firmware::Loaded;
+use crate::kept::{self, Kept};
+use crate::support::Outcome;
+
+/// How long a machine may take to come up; some ten times what it takes.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// What a machine is; it can be switched on.
+#[derive(Debug, Clone)]
+pub(crate) struct Machine {
+    name: String,
+    tap: String,
+    mac: String,
+    directory: PathBuf,
+}
+
+/// A machine that is on; dropping it takes the power away.
+#[derive(Debug)]
+pub(crate) struct Running {
+    _process: Kept,
+    pub(crate) console: Console,
+    /// How many commands it was given, for their markers.
+    commands: usize,
+}
+
+impl Machine {
+    /// Describes one, whose network card is in this tap.
+    pub(crate) fn new(name: &str, tap: &str, mac: &str, directory: &Path) -> Self {
+        Self {
+            name: name.to_string(),
+            tap: tap.to_string(),
+            mac: mac.to_string(),
+            directory: directory.to_path_buf(),
+        }
+    }
+
+    /// Switches a PC on: its ROM asks the network.
+    pub(crate) fn power_on(&self) -> Running {
+        let mut command = kept::command("qemu-system-x86_64");
+        // Without graphics the BIOS and its ROMs print on the serial port.
+        command.args(["-machine", "pc,graphics=off", "-cpu", "max", "-boot", "n"]);
+        self.start(command, ",bootindex=1")
+    }
+
+    /// Switches an arm64 board on, with what its firmware has loaded.
+    pub(crate) fn power_on_with(&self, loaded: &Loaded) -> Running {
+        let mut command = kept::command("qemu-system-aarch64");
+        let place = |name: &str, bytes: &[u8]| {
+            let path = self.directory.join(name);
+            std::fs::write(&path, bytes).expect("the test's directory is writable");
+            path
+        };
+        command
+            .args([
+                "-machine",
+                "virt",
+                "-cpu",
+                "cortex-a72",
+                "-append",
+                &loaded.cmdline,
+            ])
+            .arg("-kernel")
+            .arg(place("kernel", &loaded.kernel))
+            .arg("-initrd")
+            .arg(place("initramfs", &loaded.initramfs));
+        self.start(command, ",romfile=")
+    }
+
+    fn start(&self, mut command: Command, card: &str) -> Running {
+        let log = self.directory.join(format!("{}.log", self.name));
+        command
+            .args([
+                "-nodefaults",
+                "-no-user-config",
+                "-display",
+                "none",
+                "-m",
+                "1024",
+            ])
+            .args(["-accel", "tcg,thread=multi", "-smp", "2"])
+            .args([
+                "-chardev",
+                "stdio,id=console,signal=off",
+                "-serial",
+                "chardev:console",
+            ])
+            .arg("-netdev")
+            .arg(format!(
+                "tap,id=net,ifname={},script=no,downscript=no",
+                self.tap
+            ))
+            .arg("-device")
+            .arg(format!("virtio-net-pci,netdev=net,mac={}{card}", self.mac))
+            .args(["-device", "virtio-rng-pci"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped());
+        let mut process = Kept::start(&mut command);
+        let child = process.child();
+        let output = child.stdout.take().expect("it is piped");
+        let keys = Box::new(child.stdin.take().expect("it is piped"));
+        Running {
+            console: Console::listen(&self.name, &log, output, Some(keys)),
+            _process: process,
+            commands: 0,
+        }
+    }
+}
+
+impl Running {
+    /// Waits until somebody could log in, and logs in as root. Returns what was on the console until then.
+    pub(crate) fn wait_until_up(&mut self) -> String {
+        let said = self.console.wait_for("login: ", PATIENCE);
+        let time = self.console.since.elapsed().as_secs_f32();
+        println!("{} boots in {time:.1} s", self.console.log().display());
+        self.console.send("root\n");
+        self.console.wait_for("# ", PATIENCE);
+        // A shell that edits no lines, does not repeat what it is told, and is not talked into by the kernel.
+        self.console
+            .send("exec env PS1= sh; dmesg -n 1\nstty -echo -onlcr; dmesg -n 1; echo re\"\"ady\n");
+        self.console.wait_for("ready\n", PATIENCE);
+        said
+    }
+
+    /// Runs a command line in it, which prints lines; its errors are part of them.
+    pub(crate) fn run(&mut self, line: &str) -> Outcome {
+        self.commands += 1;
+        let number = self.commands;
+        if is_shown() {
+            println!("\n  machine# {line}");
+        }
+        self.console.send(&format!(
+            "echo begin-{number}; ({line}) 2>&1; echo end-{number} $?.\n"
+        ));
+        self.console
+            .wait_for(&format!("begin-{number}\n"), PATIENCE);
+        let stdout = self.console.wait_for(&format!("end-{number} "), PATIENCE);
+        let status = self.console.wait_for(".\n", PATIENCE);
+        Outcome {
+            status: status.parse().expect("a status is a number"),
+            stdout,
+            stderr: String::new(),
+        }
+    }
+
+    /// Runs a command line that must succeed, and returns what it printed.
+    ///
+    /// # Panics
+    ///
+    /// When its status is not 0.
+    pub(crate) fn ok(&mut self, line: &str) -> String {
+        let outcome = self.run(line);
+        assert_eq!(outcome.status, 0, "{line}\n{outcome:#?}");
+        outcome.stdout
+    }
+
+    /// Returns the name of the environment it runs, by its own root.
+    pub(crate) fn environment(&mut self) -> String {
+        let root = self.ok("findmnt -n -o SOURCE /");
+        let name = root
+            .trim()
+            .strip_suffix("/root")
+            .and_then(|r| r.rsplit('/').next());
+        name.unwrap_or_else(|| panic!("its root is {root:?}"))
+            .to_string()
+    }
+
+    /// Has it restart itself, as its user does, and waits until it is up again.
+    pub(crate) fn reboot(&mut self) -> String {
+        self.console.since = std::time::Instant::now();
+        self.console.send("systemctl reboot\n");
+        self.wait_until_up()
+    }
+}

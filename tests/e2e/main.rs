@@ -1,0 +1,22 @@
+//! Machines that boot: whole stories, with everything in them real but the hardware.
+//!
+//! The boot server is a Linux of its own, User Mode Linux, with the kernel's NFS server, btrfs, dnsmasq and the netbe that
+//! was just built; machines are QEMU's, without KVM. They meet in a network namespace of the test's own. What every console
+//! said lies under `target/tmp/e2e/`, with times; a test that fails prints the end of it. `NETBE_E2E_SHOW=1 cargo test
+//! --test e2e NAME -- --nocapture` shows it while it happens.
+
+// Tests say with a panic what went wrong; clippy knows only functions marked as tests.
+#![allow(clippy::unwrap_used)]
+
+mod boots;
+mod console;
+mod firmware;
+mod kept;
+mod machine;
+mod network;
+mod scene;
+mod server;
+#[path = "../support/mod.rs"]
+mod support;
+mod systems;
+mod uml;

@@ -1,0 +1,86 @@
+//! What a story has: a network, a boot server, and a directory for what all of it says.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::machine::Machine;
+use crate::network::Network;
+use crate::server::Server;
+
+/// How many lines of each log a failing test prints.
+const TAIL: usize = 60;
+
+/// Everything a story needs but its machines.
+#[derive(Debug)]
+pub(crate) struct Scene {
+    pub(crate) network: Network,
+    pub(crate) server: Server,
+    directory: PathBuf,
+    /// Dropped last: prints.
+    _logs: Logs,
+}
+
+impl Scene {
+    /// Sets one up: a switch `shared`, with the server on it as 10.77.0.1, and more of the server's links.
+    ///
+    /// `name` is that of its directory under `target/tmp/e2e`, which is emptied.
+    pub(crate) fn new(name: &str) -> Self {
+        let directory = Path::new(env!("CARGO_TARGET_TMPDIR"))
+            .join("e2e")
+            .join(name);
+        let _ = fs::remove_dir_all(&directory);
+        fs::create_dir_all(&directory).expect("the build's directory is writable");
+        let logs = Logs(directory.clone());
+        let network = Network::new();
+        network.bridge("shared", "10.77.0.254/24");
+        network.tap("server", "shared");
+        let server = Server::start(&[("server", "10.77.0.1/24")], &directory);
+        server.serve_addresses(
+            // A PC's ROM and systemd wait for IPv6 for a while, where nobody speaks for it.
+            "dhcp-range=10.77.0.100,10.77.0.200,1h\nenable-tftp\ntftp-root=/srv/netbe/tftp\ntftp-unique-root=mac\n\
+             dhcp-boot=pxelinux.0\nenable-ra\ndhcp-range=fd77::,ra-only,64",
+        );
+        Self {
+            network,
+            server,
+            directory,
+            _logs: logs,
+        }
+    }
+
+    /// Returns a machine in the switch that all share.
+    pub(crate) fn machine(&self, name: &str, mac: &str) -> Machine {
+        self.network.tap(name, "shared");
+        Machine::new(name, name, mac, &self.directory)
+    }
+}
+
+/// Where the consoles' logs are; a failing test prints how they end.
+#[derive(Debug)]
+struct Logs(PathBuf);
+
+impl Drop for Logs {
+    fn drop(&mut self) {
+        let _ = fs::remove_file(self.0.join("pool.btrfs"));
+        if !std::thread::panicking() {
+            return;
+        }
+        let mut logs: Vec<_> = fs::read_dir(&self.0)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+            .filter(|path| path.extension().is_some_and(|e| e == "log"))
+            .collect();
+        logs.sort();
+        for path in logs {
+            let text = fs::read(&path).unwrap_or_default();
+            let text = String::from_utf8_lossy(&text);
+            let lines: Vec<_> = text.lines().collect();
+            println!("\n--- the end of {}", path.display());
+            for line in &lines[lines.len().saturating_sub(TAIL)..] {
+                println!("{line}");
+            }
+        }
+    }
+}

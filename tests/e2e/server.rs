@@ -1,0 +1,114 @@
+//! The boot server: netbe, the kernel's NFS server, rpcbind and dnsmasq on a Linux of their own.
+
+use std::fs::File;
+use std::path::Path;
+
+use crate::console::is_shown;
+use crate::support::Outcome;
+use crate::systems;
+use crate::uml::{Uml, Wish};
+
+/// The server's address on the switch that all machines share, and its length.
+pub(crate) const ADDRESS: &str = "10.77.0.1";
+/// How large its disk is, in bytes; the file is sparse.
+const DISK: u64 = 16 << 30;
+
+/// A running boot server with a pool.
+#[derive(Debug)]
+pub(crate) struct Server {
+    uml: Uml,
+}
+
+impl Server {
+    /// Starts one with a fresh pool, which serves machines on these taps' networks.
+    pub(crate) fn start(links: &[(&str, &str)], directory: &Path) -> Self {
+        let disk = directory.join("pool.btrfs");
+        File::create(&disk)
+            .and_then(|file| file.set_len(DISK))
+            .expect("a sparse file can be made");
+        let wish = Wish {
+            name: "server",
+            links,
+            disk: Some(&disk),
+        };
+        let server = Self {
+            uml: Uml::start(&wish, directory),
+        };
+        server.ok(&format!(
+            "cd / && netbe init --device /dev/ubda --server {ADDRESS}"
+        ));
+        server.ok(&script("serve"));
+        server
+    }
+
+    /// Starts dnsmasq with these lines beside those netbe offers, or anew.
+    pub(crate) fn serve_addresses(&self, lines: &str) {
+        self.ok(&format!(
+            "cat >/etc/dnsmasq.d/test.conf <<'END'\n{lines}\nEND\n{}",
+            script("dhcp")
+        ));
+    }
+
+    /// Brings a real Debian in as the template `debian`, whose packages come from this server: so far the greeting, 1.0.
+    pub(crate) fn bring_in_debian(&self) {
+        let system = systems::real(&[]);
+        self.ok(&format!("netbe import debian {}", system.display()));
+        self.offer_greeting("1.0");
+        self.ok(&format!(
+            "netbe run debian -- sh -ec '
+                echo deb [trusted=yes] http://{ADDRESS}/ ./ >/etc/apt/sources.list
+                rm -f /etc/apt/apt.conf.d/90outside
+                apt-get -q update && apt-get -qy install netbe-greeting'"
+        ));
+    }
+
+    /// Puts a version of the package that greets at each start into the server's apt repository.
+    pub(crate) fn offer_greeting(&self, version: &str) {
+        self.ok(&format!("{} {version}", script("package")));
+    }
+
+    /// Runs a shell's command line.
+    pub(crate) fn run(&self, line: &str) -> Outcome {
+        if is_shown() {
+            println!("\n  server$ {line}");
+        }
+        let outcome = self.uml.run(line);
+        if is_shown() {
+            print!("{}{}", outcome.stdout, outcome.stderr);
+        }
+        outcome
+    }
+
+    /// Runs a command line that must succeed, and returns what it printed.
+    ///
+    /// # Panics
+    ///
+    /// When its status is not 0.
+    pub(crate) fn ok(&self, line: &str) -> String {
+        let outcome = self.run(line);
+        assert_eq!(outcome.status, 0, "{line}\n{outcome:#?}");
+        outcome.stdout
+    }
+
+    /// Runs a command line that must end with a status, and returns what it said on stderr.
+    ///
+    /// # Panics
+    ///
+    /// When it ends otherwise.
+    pub(crate) fn fails(&self, status: i32, line: &str) -> String {
+        let outcome = self.run(line);
+        assert_eq!(outcome.status, status, "{line}\n{outcome:#?}");
+        outcome.stderr
+    }
+
+    /// Returns a node's active environment, by its name alone.
+    pub(crate) fn active(&self, node: &str) -> String {
+        let link = self.ok(&format!("readlink /srv/netbe/nodes/{node}/active"));
+        link.trim().trim_start_matches("envs/").to_string()
+    }
+}
+
+/// Returns the command line that runs one of the scripts beside this file.
+fn script(name: &str) -> String {
+    format!("{}/tests/e2e/server/{name}", env!("CARGO_MANIFEST_DIR"))
+}
