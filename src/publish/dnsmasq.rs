@@ -5,6 +5,7 @@
 //! activated. Not for including them in `/etc`: that is asked for.
 
 pub mod daemon;
+mod telling;
 pub mod text;
 
 use std::collections::{BTreeMap, HashSet};
@@ -125,7 +126,7 @@ impl Scope<'_> {
             }
         }
         if daemon::installed(self.pool) == Installed::Ours {
-            tell(self.pool, lock, news, done);
+            telling::tell(self.pool, lock, news, done);
         }
         Ok(())
     }
@@ -321,54 +322,4 @@ pub fn this_program() -> Result<PathBuf> {
         Some(replaced) if !path.exists() => PathBuf::from(replaced),
         _ => path,
     })
-}
-
-/// Restarts the running dnsmasq when it knows something older; what does not work becomes a warning, for
-/// the files are right.
-fn tell(pool: &Pool, lock: Option<&PoolLock>, news: bool, done: &mut Published) {
-    let running = daemon::running();
-    let read = [
-        config_file(pool.root()),
-        hosts_dir(pool.root()),
-        PathBuf::from(daemon::LINE_FILE),
-    ];
-    let old = running.is_some_and(|r| read.iter().any(|file| r.is_older_than(file)));
-    if (news || old)
-        && let Err(e) = restart(lock, running.is_some(), done)
-    {
-        done.warnings.push(format!(
-            "{e:#}; until that is mended dnsmasq goes on with what it knew"
-        ));
-    }
-}
-
-fn restart(lock: Option<&PoolLock>, runs: bool, done: &mut Published) -> Result<()> {
-    if !daemon::systemd_runs() {
-        if lock.is_some() && daemon::program().is_some() {
-            daemon::test().context("dnsmasq would not start with its new configuration")?;
-        }
-        if runs {
-            done.warnings.push(
-                "dnsmasq runs with an older configuration: restart it (a SIGHUP is not enough)"
-                    .to_string(),
-            );
-        }
-        return Ok(());
-    }
-    if !daemon::unit_is("is-active", daemon::UNIT) {
-        done.warnings.push(format!(
-            "dnsmasq does not run: systemctl enable --now {}",
-            daemon::UNIT
-        ));
-        return Ok(());
-    }
-    done.steps
-        .push(format!("run systemctl restart {}", daemon::UNIT));
-    if lock.is_none() {
-        return Ok(());
-    }
-    daemon::test().context("dnsmasq would not start with its new configuration")?;
-    // systemd refuses the sixth start in ten seconds, and a script makes more nodes than that.
-    let _ = daemon::systemctl(&["reset-failed", daemon::UNIT]);
-    daemon::systemctl(&["restart", daemon::UNIT]).context("restarting dnsmasq")
 }

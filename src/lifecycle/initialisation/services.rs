@@ -4,8 +4,10 @@
 //! had where the new would not do, and that the same again changes nothing. Not for what the services say
 //! and do: `publish` and `reconcile` do that.
 
+mod units;
+
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -15,14 +17,7 @@ use crate::pool::{Pool, PoolLock, layout};
 use crate::publish::dnsmasq::daemon::{self, Installed};
 use crate::publish::{self, Published, dnsmasq, server};
 use crate::storage::replace::{self, Durable};
-
-/// Where an administrator's units stand.
-const UNITS: &str = "/etc/systemd/system";
-/// The service that ends trials, and what starts it.
-const SERVICE: &str = "netbe-reconcile.service";
-const TIMER: &str = "netbe-reconcile.timer";
-/// How a unit of netbe's begins.
-const WRITTEN: &str = "# Written by netbe init for ";
+use units::{SERVICE, TIMER, UNITS, WRITTEN, units};
 
 /// What installing them did, or would do.
 #[derive(Debug, Default)]
@@ -250,51 +245,6 @@ fn install_units(dir: &Path, write: bool, done: &mut Done) -> Result<()> {
     Ok(())
 }
 
-/// Returns the files of the units, with what they are to say.
-pub(super) fn units(dir: &Path) -> Result<Vec<(PathBuf, String)>> {
-    let program = systemd_word(&dnsmasq::this_program()?);
-    let pool = dir.display();
-    let head = format!("{WRITTEN}{pool}\n[Unit]\n");
-    // Before dnsmasq: what was booted for once while the server was off must not be handed out again.
-    // Its own log lines, twice a minute, are dropped; what netbe says is kept.
-    let service = format!(
-        "{head}Description=End netbe's trials whose time has come\nDocumentation=man:netbe-reconcile(8)\n\
-         RequiresMountsFor={pool}\nConditionPathExists={pool}/pool.json\nBefore=dnsmasq.service\n\n\
-         [Service]\nType=oneshot\nExecStart={program} --pool {pool} reconcile\nTimeoutStartSec=2min\n\
-         SyslogLevel=notice\nLogLevelMax=notice\n\n\
-         [Install]\nWantedBy=multi-user.target\n"
-    );
-    // Half a minute: a machine that hangs in a tried system, and is switched off and on, takes longer to ask
-    // again. Without AccuracySec systemd may be a minute late.
-    let timer = format!(
-        "{head}Description=End netbe's trials whose time has come\nDocumentation=man:netbe-reconcile(8)\n\n\
-         [Timer]\nOnBootSec=30s\nOnUnitActiveSec=30s\nAccuracySec=5s\n\n\
-         [Install]\nWantedBy=timers.target\n"
-    );
-    Ok(vec![
-        (Path::new(UNITS).join(SERVICE), service),
-        (Path::new(UNITS).join(TIMER), timer),
-    ])
-}
-
-/// Returns a path as one word of `ExecStart=`: systemd.service(5), "Command lines".
-fn systemd_word(path: &Path) -> String {
-    let text = path.to_string_lossy();
-    if layout::is_plain(path) {
-        return text.into_owned();
-    }
-    let mut word = String::from("\"");
-    for c in text.chars() {
-        match c {
-            '"' | '\\' => word.extend(['\\', c]),
-            '%' | '$' => word.extend([c, c]),
-            _ => word.push(c),
-        }
-    }
-    word.push('"');
-    word
-}
-
 /// Starts what is to run, and restarts dnsmasq where it is to read something new.
 fn start(wrote_line: bool, write: bool, done: &mut Done) -> Result<()> {
     let mut calls: Vec<Vec<&str>> = Vec::new();
@@ -356,19 +306,5 @@ fn look_around(dir: &Path, done: &mut Done) {
             "the TFTP server may not pass through {0} to the boot files: chmod o+x {0}",
             closed.display()
         ));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_as_systemd_reads_them() {
-        assert_eq!(systemd_word(Path::new("/usr/bin/netbe")), "/usr/bin/netbe");
-        assert_eq!(
-            systemd_word(Path::new("/opt/a b/100%/$x/\"n\"")),
-            "\"/opt/a b/100%%/$$x/\\\"n\\\"\""
-        );
     }
 }

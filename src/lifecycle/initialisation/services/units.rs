@@ -1,0 +1,77 @@
+//! The systemd units that go with a pool, as text: what ends trials, and how often.
+//!
+//! Pure but for the path of this program. Not for installing them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::pool::layout;
+use crate::publish::dnsmasq;
+
+/// Where an administrator's units stand.
+pub(super) const UNITS: &str = "/etc/systemd/system";
+/// The service that ends trials, and what starts it.
+pub(super) const SERVICE: &str = "netbe-reconcile.service";
+pub(super) const TIMER: &str = "netbe-reconcile.timer";
+/// How a unit of netbe's begins.
+pub(super) const WRITTEN: &str = "# Written by netbe init for ";
+
+/// Returns the files of the units, with what they are to say.
+pub(super) fn units(dir: &Path) -> Result<Vec<(PathBuf, String)>> {
+    let program = systemd_word(&dnsmasq::this_program()?);
+    let pool = dir.display();
+    let head = format!("{WRITTEN}{pool}\n[Unit]\n");
+    // Before dnsmasq: what was booted for once while the server was off must not be handed out again.
+    // Its own log lines, twice a minute, are dropped; what netbe says is kept.
+    let service = format!(
+        "{head}Description=End netbe's trials whose time has come\nDocumentation=man:netbe-reconcile(8)\n\
+         RequiresMountsFor={pool}\nConditionPathExists={pool}/pool.json\nBefore=dnsmasq.service\n\n\
+         [Service]\nType=oneshot\nExecStart={program} --pool {pool} reconcile\nTimeoutStartSec=2min\n\
+         SyslogLevel=notice\nLogLevelMax=notice\n\n\
+         [Install]\nWantedBy=multi-user.target\n"
+    );
+    // Half a minute: a machine that hangs in a tried system, and is switched off and on, takes longer to ask
+    // again. Without AccuracySec systemd may be a minute late.
+    let timer = format!(
+        "{head}Description=End netbe's trials whose time has come\nDocumentation=man:netbe-reconcile(8)\n\n\
+         [Timer]\nOnBootSec=30s\nOnUnitActiveSec=30s\nAccuracySec=5s\n\n\
+         [Install]\nWantedBy=timers.target\n"
+    );
+    Ok(vec![
+        (Path::new(UNITS).join(SERVICE), service),
+        (Path::new(UNITS).join(TIMER), timer),
+    ])
+}
+
+/// Returns a path as one word of `ExecStart=`: systemd.service(5), "Command lines".
+fn systemd_word(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    if layout::is_plain(path) {
+        return text.into_owned();
+    }
+    let mut word = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => word.extend(['\\', c]),
+            '%' | '$' => word.extend([c, c]),
+            _ => word.push(c),
+        }
+    }
+    word.push('"');
+    word
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_as_systemd_reads_them() {
+        assert_eq!(systemd_word(Path::new("/usr/bin/netbe")), "/usr/bin/netbe");
+        assert_eq!(
+            systemd_word(Path::new("/opt/a b/100%/$x/\"n\"")),
+            "\"/opt/a b/100%%/$$x/\\\"n\\\"\""
+        );
+    }
+}

@@ -1,0 +1,66 @@
+//! When the running dnsmasq is restarted, and what is said where it cannot be.
+//!
+//! Not for finding it, nor for what it reads.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+
+use super::{Published, config_file, daemon, hosts_dir};
+use crate::pool::{Pool, PoolLock};
+
+/// Restarts the running dnsmasq when it knows something older; what does not work becomes a warning, for
+/// the files are right.
+pub(super) fn tell(pool: &Pool, lock: Option<&PoolLock>, news: bool, done: &mut Published) {
+    let running = daemon::running();
+    let read = [
+        config_file(pool.root()),
+        hosts_dir(pool.root()),
+        PathBuf::from(daemon::LINE_FILE),
+    ];
+    let old = running.is_some_and(|r| read.iter().any(|file| r.is_older_than(file)));
+    if (news || old)
+        && let Err(e) = restart(lock, running.is_some(), done)
+    {
+        done.warnings.push(format!(
+            "{e:#}; until that is mended dnsmasq goes on with what it knew"
+        ));
+    }
+}
+
+fn restart(lock: Option<&PoolLock>, runs: bool, done: &mut Published) -> Result<()> {
+    if !daemon::systemd_runs() {
+        if lock.is_some() && daemon::program().is_some() {
+            daemon::test().context("dnsmasq would not start with its new configuration")?;
+        }
+        if runs {
+            done.warnings.push(
+                "dnsmasq runs with an older configuration: restart it (a SIGHUP is not enough)"
+                    .to_string(),
+            );
+        }
+        return Ok(());
+    }
+    if !daemon::unit_is("is-active", daemon::UNIT) {
+        done.warnings.push(format!(
+            "dnsmasq does not run: systemctl enable --now {}",
+            daemon::UNIT
+        ));
+        return Ok(());
+    }
+    done.steps
+        .push(format!("run systemctl restart {}", daemon::UNIT));
+    if lock.is_none() {
+        return Ok(());
+    }
+    daemon::test().context("dnsmasq would not start with its new configuration")?;
+    // systemd refuses the sixth start in ten seconds, and a script makes more nodes than that.
+    let _ = daemon::systemctl(&["reset-failed", daemon::UNIT]);
+    let mut call = vec!["restart", daemon::UNIT];
+    // Set for services by systemd. The one that ends trials goes before dnsmasq: waiting for the restart, it
+    // would wait for its own end.
+    if std::env::var_os("INVOCATION_ID").is_some() {
+        call.insert(0, "--no-block");
+    }
+    daemon::systemctl(&call).context("restarting dnsmasq")
+}
