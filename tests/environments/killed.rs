@@ -204,3 +204,30 @@ fn invariant_9_describe() {
     let pool = Pool::with_node();
     is_old_or_new(&pool, "describe nog/a new", "describe nog/a -");
 }
+
+#[test]
+fn invariant_9_once() {
+    let pool = Pool::with_served_node();
+    pool.netbe().ok("create nog/b");
+    // That it was led to once stays known of it.
+    pool.netbe().ok("activate --once nog/b");
+    pool.netbe().ok("activate --cancel nog");
+    is_old_or_new(&pool, "activate --once nog/b", "activate --cancel nog");
+}
+
+#[test]
+fn invariant_9_trial() {
+    let pool = Pool::with_served_node();
+    pool.netbe().ok("create nog/b");
+    pool.netbe().ok("activate --try nog/b");
+    pool.netbe().ok("activate --cancel nog");
+    is_old_or_new(&pool, "activate --try nog/b", "activate --cancel nog");
+}
+
+#[test]
+fn invariant_9_cancel() {
+    let pool = Pool::with_served_node();
+    pool.netbe().ok("create nog/b");
+    pool.netbe().ok("activate --once nog/b");
+    is_old_or_new(&pool, "activate --cancel nog", "activate --once nog/b");
+}
