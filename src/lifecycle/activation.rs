@@ -10,7 +10,7 @@ use super::{Mode, Outcome, creation, dressing, trial, verification};
 use crate::failure::Failure;
 use crate::pool::record;
 use crate::pool::{Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock, layout};
-use crate::publish::{self, Published, dnsmasq, evidence, tftp};
+use crate::publish::{self, Published, dnsmasq, reports, tftp};
 use crate::storage::{btrfs, replace};
 
 /// What was activated.
@@ -147,7 +147,7 @@ pub fn switch(
     mark_served(node, env)?;
     let changes = node.active.as_ref() != Some(&env.name);
     if changes {
-        evidence::keep_report(node);
+        reports::keep_report(node);
         mark_left(node, env)?;
     }
     // What run, mount or a person has written into it must be there after a power cut too.

@@ -19,7 +19,7 @@ use crate::pool::pending::{self, Kind, Pending, PendingBoot};
 use crate::pool::record;
 use crate::pool::{EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock};
 use crate::publish::evidence::{self, Evidence};
-use crate::publish::{self, Published, tftp};
+use crate::publish::{self, Published, reports, tftp};
 use crate::storage::beneath::Tree;
 use crate::storage::btrfs;
 
@@ -166,7 +166,7 @@ fn lead(
             How::Try(within) => u64::try_from(within.as_secs()).ok(),
             How::Once => None,
         },
-        told_before: evidence::reported(&env).map(|(_, report)| report.boot_id),
+        told_before: reports::reported(&env).map(|(_, report)| report.boot_id),
         used_before: evidence::is_mounted(node, &env.name),
         fetched: None,
     };

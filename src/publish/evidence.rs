@@ -4,17 +4,16 @@
 //! safety is at stake. Best evidence first: the node's own report in its root, the NFS server's tables,
 //! the last kernel fetched over TFTP. Reads only.
 
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use jiff::Timestamp;
 
 use super::boots::{self, How, Seen};
 use super::nfsd;
-use crate::boot::report::{self, Report};
+use super::reports::reported;
+use crate::boot::report::Report;
 use crate::pool::pending::Pending;
 use crate::pool::{EnvName, Environment, Node};
-use crate::storage::beneath::Tree;
 
 /// What is known of one node.
 #[derive(Debug, Clone)]
@@ -239,45 +238,6 @@ fn led_to_since(env: &Environment, time: Option<Timestamp>) -> bool {
         (Some(time), Some(until)) => until >= time,
         _ => record.served,
     }
-}
-
-/// Returns an environment's report, with when it was written: the status change time, which is this
-/// machine's clock and not the node's to choose.
-pub fn reported(env: &Environment) -> Option<(Timestamp, Report)> {
-    let root = Tree::open(&env.root()).ok()?;
-    let file = root.open_file(report::FILE).ok()??;
-    let metadata = file.metadata().ok()?;
-    let nanoseconds = i32::try_from(metadata.ctime_nsec()).ok()?;
-    let time = Timestamp::new(metadata.ctime(), nanoseconds).ok()?;
-    let bytes = root.head(report::FILE, report::LIMIT).ok()??;
-    Some((time, report::parse(std::str::from_utf8(&bytes).ok()?)?))
-}
-
-/// Writes down the report of the environment a node boots next, before that becomes another one: only
-/// there is it looked for.
-///
-/// Best effort: without it, what the node runs is not known, and that is safe.
-pub fn keep_report(node: &Node) {
-    let Ok(env) = node.active_environment() else {
-        return;
-    };
-    let Some((time, _)) = reported(&env) else {
-        return;
-    };
-    if boots::read(&node.dir).iter().any(|s| s.time >= time) {
-        return;
-    }
-    let seen = Seen {
-        time,
-        env: env.name.to_string(),
-        uuid: env.uuid().map(str::to_string),
-        how: How::Report,
-        file: None,
-        size: None,
-        kernel: false,
-        client: None,
-    };
-    let _ = boots::add(&node.dir, &seen);
 }
 
 /// Returns whether the NFS server has an environment's root in use.

@@ -10,6 +10,7 @@ pub mod evidence;
 pub mod exports;
 pub mod nfs;
 mod nfsd;
+pub mod reports;
 pub mod server;
 pub mod tftp;
 pub mod transfer;

@@ -19,7 +19,7 @@ use crate::pool::pending::{self, Pending, PendingBoot};
 use crate::pool::record;
 use crate::pool::{Environment, Node, NodeLock, NodeName, Pool, PoolLock};
 use crate::publish::boots::{self, Seen};
-use crate::publish::{evidence, tftp, transfer};
+use crate::publish::{evidence, reports, tftp, transfer};
 use crate::storage::beneath::Tree;
 
 /// How long a command that power-cycles a node may take.
@@ -165,7 +165,7 @@ fn verdict(node: &Node, env: &Environment, boot: &PendingBoot) -> Verdict {
         .filter(|s| s.is_boot() && !transfer::is_of(s, env))
         .map(|s| s.time)
         .collect();
-    let reported = evidence::reported(env);
+    let reported = reports::reported(env);
     judgement::judge(Facts {
         boot,
         fetched: &fetched,
