@@ -17,7 +17,7 @@ pub const WANTED_BY_TARGET: &str = "../netbe-report.service";
 pub const FILE: &str = "var/lib/netbe/booted";
 
 /// The largest report that is read, in bytes.
-pub const LIMIT: usize = 4096;
+pub const LIMIT: u64 = 4096;
 
 /// Returns the unit's text; `boot_complete` where this systemd has `boot-complete.target`.
 ///

@@ -10,10 +10,10 @@ use jiff::Timestamp;
 
 use super::boots::{self, How, Seen};
 use super::nfsd;
-use super::reports::reported;
+use super::reports;
 use crate::boot::report::Report;
 use crate::pool::pending::Pending;
-use crate::pool::{EnvName, Environment, Node};
+use crate::pool::{EnvName, Environment, Node, layout};
 
 /// What is known of one node.
 #[derive(Debug, Clone)]
@@ -74,9 +74,7 @@ impl Evidence {
         names.sort();
         names.dedup();
         for name in names {
-            if let Some(env) = Environment::observe(node, &name) {
-                evidence.judge_report(&env);
-            }
+            evidence.judge_report(node, &name);
         }
         evidence.mounted = mounted(node);
         evidence.judge_mounts(node);
@@ -115,8 +113,9 @@ impl Evidence {
     }
 
     /// Takes a report that is as new as what was seen, or newer.
-    fn judge_report(&mut self, env: &Environment) {
-        let Some((time, report)) = reported(env) else {
+    fn judge_report(&mut self, node: &Node, name: &EnvName) {
+        let root = node.dir.join(layout::ENVS).join(name.as_str());
+        let Some((time, report)) = reports::in_root(&root.join(layout::ROOT)) else {
             return;
         };
         if self.last.is_some_and(|last| time < last) {
@@ -124,9 +123,10 @@ impl Evidence {
         }
         self.doubtful.retain(|(_, seen)| *seen > time);
         self.last = Some(time);
+        let env = Environment::observe(node, name);
         self.runs = Some(Running {
-            env: env.name.to_string(),
-            uuid: env.uuid().map(str::to_string),
+            env: name.to_string(),
+            uuid: env.and_then(|e| e.record).map(|r| r.uuid),
             time,
             how: How::Report,
             report: Some(report),
@@ -247,7 +247,7 @@ pub fn is_mounted(node: &Node, env: &EnvName) -> bool {
 
 /// Returns the environments of a node whose roots the NFS server has in use.
 fn mounted(node: &Node) -> Vec<EnvName> {
-    let envs = node.dir.join(crate::pool::layout::ENVS);
+    let envs = node.dir.join(layout::ENVS);
     let mut names: Vec<EnvName> = nfsd::in_use_below(&envs)
         .iter()
         .filter_map(|path| name_of_root(path.strip_prefix(&envs).ok()?))
@@ -260,5 +260,5 @@ fn mounted(node: &Node) -> Vec<EnvName> {
 fn name_of_root(path: &Path) -> Option<EnvName> {
     let half = path.file_name()?;
     let name = path.parent()?.to_str()?;
-    (half == crate::pool::layout::ROOT).then(|| name.parse().ok())?
+    (half == layout::ROOT).then(|| name.parse().ok())?
 }

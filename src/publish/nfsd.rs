@@ -5,18 +5,41 @@
 //! `--ttl`). So an entry is evidence of use, and no entry is evidence of nothing. Reads only.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 const TABLE: &str = "/proc/net/rpc/nfsd.export/content";
 
-/// Returns the exports below a directory that are in use.
+/// How long what was read is used again: a list asks for a thousand nodes within it.
+const FRESH: Duration = Duration::from_millis(500);
+
+/// The exports in use, sorted, and when they were read.
+static READ: Mutex<Option<(Instant, Arc<Vec<PathBuf>>)>> = Mutex::new(None);
+
+/// Returns the exports below a directory that are in use, as of half a second ago at most.
 pub(super) fn in_use_below(dir: &Path) -> Vec<PathBuf> {
-    match std::fs::read_to_string(TABLE) {
-        Ok(text) => parse(&text)
-            .into_iter()
-            .filter(|path| path.starts_with(dir))
-            .collect(),
-        Err(_) => Vec::new(),
+    let all = in_use();
+    let first = all.partition_point(|path| path.as_path() < dir);
+    all[first..]
+        .iter()
+        .take_while(|path| path.starts_with(dir))
+        .cloned()
+        .collect()
+}
+
+fn in_use() -> Arc<Vec<PathBuf>> {
+    // What a thread that panicked left there is whole all the same.
+    let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((when, paths)) = &*read
+        && when.elapsed() < FRESH
+    {
+        return Arc::clone(paths);
     }
+    let mut paths = std::fs::read_to_string(TABLE).map_or(Vec::new(), |text| parse(&text));
+    paths.sort();
+    let paths = Arc::new(paths);
+    *read = Some((Instant::now(), Arc::clone(&paths)));
+    paths
 }
 
 /// Returns the paths a table has live entries for.
