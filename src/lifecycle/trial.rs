@@ -17,7 +17,7 @@ use super::{Mode, Outcome, activation, creation, reporting};
 use crate::failure::Failure;
 use crate::pool::pending::{self, Kind, Pending, PendingBoot};
 use crate::pool::record;
-use crate::pool::{EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock};
+use crate::pool::{Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock};
 use crate::publish::evidence::{self, Evidence};
 use crate::publish::{self, Published, reports, tftp};
 use crate::storage::beneath::Tree;
@@ -139,7 +139,7 @@ fn forgive(env: &mut Environment) {
 
 fn lead(
     pool: &Pool,
-    lock: &NodeLock,
+    _lock: &NodeLock,
     shared: &PoolLock,
     node: &Node,
     env: &Environment,
@@ -149,10 +149,10 @@ fn lead(
         .with_context(|| format!("nothing was changed: exporting {env}"))?;
     activation::mark_served(node, env)?;
     let env = node.environment(&env.name)?;
-    if let Some(before) = Pending::of(&node.dir).waiting()
+    if let Some(before) = Pending::of(&node.dir).boot()
         && before.env != env.name
     {
-        mark_withdrawn(node, &before.env)?;
+        mark_withdrawn(node, before)?;
     }
     if let How::Try(_) = how {
         warnings.extend(prepare_for_trial(pool, node, &env)?);
@@ -169,8 +169,9 @@ fn lead(
         told_before: reports::reported(&env).map(|(_, report)| report.boot_id),
         used_before: evidence::is_mounted(node, &env.name),
         fetched: None,
+        withdrawn: None,
     };
-    pending::write(&node.dir, lock, &boot)?;
+    pending::write(&node.dir, shared, &boot)?;
     let mut done = Published::default();
     tftp::bring_node_up_to_date(pool, Some(shared), node, &mut done)?;
     warnings.extend(done.warnings);
@@ -263,16 +264,16 @@ pub fn confirm(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<activ
 /// Nothing before it is no error, and what a crash left of a name is put right.
 pub(super) fn end(
     pool: &Pool,
-    lock: &NodeLock,
+    _lock: &NodeLock,
     shared: &PoolLock,
     node: &Node,
 ) -> Result<Vec<String>> {
     let pending = Pending::of(&node.dir);
-    if let Some(boot) = pending.waiting() {
-        mark_withdrawn(node, &boot.env)?;
+    if let Some(boot) = pending.boot() {
+        mark_withdrawn(node, boot)?;
     }
     if pending != Pending::None {
-        pending::clear(&node.dir, lock)?;
+        pending::clear(&node.dir, shared)?;
     }
     lead_back(pool, shared, &node.name)
 }
@@ -286,13 +287,13 @@ fn lead_back(pool: &Pool, shared: &PoolLock, node: &NodeName) -> Result<Vec<Stri
 
 /// Notes that machines are not led to an environment any more; before they are not, so that a crash
 /// between leaves too late a time and never too early a one.
-fn mark_withdrawn(node: &Node, env: &EnvName) -> Result<()> {
-    let Some(env) = Environment::observe(node, env) else {
+fn mark_withdrawn(node: &Node, boot: &PendingBoot) -> Result<()> {
+    let Some(env) = Environment::observe(node, &boot.env) else {
         return Ok(());
     };
     let Some(mut record) = env.record.clone() else {
         return Ok(());
     };
-    record.withdrawn = Some(Timestamp::now());
+    record.withdrawn = Some(boot.withdrawn.unwrap_or_else(Timestamp::now));
     record::write_before_sync(&env.dir.join("env.json"), &record)
 }

@@ -2,7 +2,8 @@
 //!
 //! While the environment has not been fetched, the node's names lead to it; once it has, they lead back to
 //! the active one, and what is left is the question whether it came up. Reading is tolerant: a file that
-//! cannot be read protects everything the node has. Not for what follows from it: that is
+//! cannot be read protects everything the node has. Writing takes the pool's lock and not the node's: a
+//! node is led back also while it is upgraded, which takes minutes. Not for what follows from it: that is
 //! `lifecycle::trial`.
 
 use std::path::{Path, PathBuf};
@@ -11,7 +12,7 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::lock::NodeLock;
+use super::lock::PoolLock;
 use super::name::EnvName;
 use super::record;
 use crate::storage::replace;
@@ -66,9 +67,12 @@ pub struct PendingBoot {
     /// Whether the NFS server already knew the environment in use before.
     #[serde(default)]
     pub used_before: bool,
-    /// When it had been fetched, UTC: from then on the names lead to the active one again.
+    /// When it had been fetched, UTC: the names lead to the active one again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fetched: Option<Timestamp>,
+    /// Since when they do, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn: Option<Timestamp>,
 }
 
 impl PendingBoot {
@@ -113,13 +117,13 @@ impl Pending {
 }
 
 /// Writes what a node has before it, durably.
-pub fn write(node_dir: &Path, _lock: &NodeLock, boot: &PendingBoot) -> Result<()> {
+pub fn write(node_dir: &Path, _lock: &PoolLock, boot: &PendingBoot) -> Result<()> {
     record::write(&path(node_dir), boot)?;
     replace::directory(node_dir).context("making the pending boot durable")
 }
 
 /// Takes away what a node had before it, durably; nothing there is no error.
-pub fn clear(node_dir: &Path, _lock: &NodeLock) -> Result<()> {
+pub fn clear(node_dir: &Path, _lock: &PoolLock) -> Result<()> {
     let path = path(node_dir);
     match std::fs::remove_file(&path) {
         Ok(()) => {

@@ -12,7 +12,7 @@ use super::boots::{self, How, Seen};
 use super::nfsd;
 use super::reports;
 use crate::boot::report::Report;
-use crate::pool::pending::Pending;
+use crate::pool::pending::{Pending, PendingBoot};
 use crate::pool::{EnvName, Environment, Node, layout};
 
 /// What is known of one node.
@@ -28,8 +28,8 @@ pub struct Evidence {
     watched: bool,
     /// The environments the NFS server has in use.
     mounted: Vec<EnvName>,
-    /// The environment the node's names lead to for one boot.
-    pending: Option<EnvName>,
+    /// What is before the node for once or on trial.
+    pending: Option<PendingBoot>,
 }
 
 /// What a node runs, and how that is known.
@@ -67,7 +67,7 @@ impl Evidence {
         let seen = boots::read(&node.dir);
         evidence.judge_transfers(&seen);
         let pending = Pending::of(&node.dir);
-        evidence.pending = pending.waiting().map(|b| b.env.clone());
+        evidence.pending = pending.boot().cloned();
         let mut names: Vec<EnvName> = node.active.iter().cloned().collect();
         names.extend(pending.boot().map(|b| b.env.clone()));
         names.extend(evidence.runs.iter().filter_map(|r| r.env.parse().ok()));
@@ -190,8 +190,9 @@ impl Evidence {
     /// and the one they are led to now, where every transfer is seen and none of it was.
     pub fn booted(&self, env: &Environment) -> Option<bool> {
         let record = env.record.as_ref();
-        let pending = self.pending.as_ref() == Some(&env.name);
-        if !self.offered || record.is_some_and(|r| !r.served && !env.active && !pending) {
+        let pending = self.pending.as_ref().filter(|b| b.env == env.name);
+        let waiting = pending.is_some_and(PendingBoot::is_waiting);
+        if !self.offered || record.is_some_and(|r| !r.served && !env.active && pending.is_none()) {
             return Some(false);
         }
         if let Some(runs) = &self.runs
@@ -204,11 +205,16 @@ impl Evidence {
             return None;
         }
         self.last?;
-        if env.active || pending {
+        if env.active || waiting {
             // Without that it may have been booted since, unseen.
             return self.watched.then_some(false);
         }
-        (!led_to_since(env, self.last) || self.is_elsewhere(env)).then_some(false)
+        let withdrawn = pending.and_then(|b| b.withdrawn);
+        let led = match (withdrawn, self.last) {
+            (Some(until), Some(last)) => until >= last,
+            _ => led_to_since(env, self.last),
+        };
+        (!led || self.is_elsewhere(env)).then_some(false)
     }
 
     /// Returns whether the NFS server knows the node to be in another environment than this.

@@ -261,6 +261,36 @@ fn a_machine_that_asks_again_before_anybody_looked_is_led_back() {
 }
 
 #[test]
+fn a_node_is_led_back_also_while_it_is_upgraded() {
+    let pool = with_b();
+    pool.netbe().ok("activate --try nog/b");
+    let mut upgrade = pool.netbe().spawn(
+        "upgrade --node nog -- sleep 60",
+        std::process::Stdio::null(),
+    );
+    let until = Instant::now() + Duration::from_secs(20);
+    while pool.netbe().run("pin nog/a --wait 0").status != 5 {
+        assert!(Instant::now() < until, "the upgrade did not begin");
+    }
+    pool.fetches(&PC);
+    pool.age(20);
+    pool.netbe().ok("reconcile --wait 1");
+    assert_eq!(pool.led_to(), "a");
+    // Making it permanent waits for the node to be free, and is no error.
+    pool.reports("nog/b", "this-boot");
+    assert_eq!(pool.netbe().ok("reconcile --wait 1"), "");
+    assert_eq!(pool.active("nog"), "a");
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(i32::try_from(upgrade.id()).unwrap()),
+        nix::sys::signal::Signal::SIGTERM,
+    )
+    .unwrap();
+    upgrade.wait().unwrap();
+    pool.netbe().ok("reconcile");
+    assert_eq!(pool.active("nog"), "b");
+}
+
+#[test]
 fn confirm_and_activate_end_what_is_pending() {
     let pool = with_b();
     pool.refuses(3, "confirm nog", &["nog has nothing before it"]);

@@ -139,6 +139,7 @@ mod tests {
             told_before: Some("old".to_string()),
             used_before: false,
             fetched: fetched.map(at),
+            withdrawn: None,
         }
     }
 

@@ -14,10 +14,11 @@ use nix::unistd::Pid;
 
 use super::judgement::{self, Facts, Verdict};
 use crate::boot;
+use crate::failure::{Failure, Kind};
 use crate::lifecycle::{Mode, Outcome, activation, creation};
 use crate::pool::pending::{self, Pending, PendingBoot};
 use crate::pool::record;
-use crate::pool::{Environment, Node, NodeLock, NodeName, Pool, PoolLock};
+use crate::pool::{Environment, Node, NodeName, Pool, PoolLock};
 use crate::publish::boots::{self, Seen};
 use crate::publish::{evidence, reports, tftp, transfer};
 use crate::storage::beneath::Tree;
@@ -53,14 +54,23 @@ pub fn reconcile(pool: &Pool, only: Option<&NodeName>, mode: Mode) -> Result<Out
             planned.extend(plan(&node)?);
             continue;
         }
-        if let Err(e) = of_node(pool, &node.name, mode, &mut result) {
-            result.warnings.push(format!("{}: {e:#}", node.name));
+        match of_node(pool, &node.name, mode, &mut result) {
+            // It comes by again.
+            Err(e) if is_locked(&e) => {}
+            Err(e) => result.warnings.push(format!("{}: {e:#}", node.name)),
+            Ok(()) => {}
         }
     }
     Ok(match mode.dry_run {
         true => Outcome::Planned(planned),
         false => Outcome::Done(result),
     })
+}
+
+fn is_locked(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<Failure>()
+        .is_some_and(|f| f.kind == Kind::Locked)
 }
 
 fn plan(node: &Node) -> Result<Option<String>> {
@@ -79,25 +89,17 @@ fn plan(node: &Node) -> Result<Option<String>> {
 }
 
 fn of_node(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) -> Result<()> {
+    if lead_back(pool, name, mode, result)? {
+        return Ok(());
+    }
     let lock = creation::lock_node(pool, name, mode)?;
     let node = pool.node(name)?;
-    let shared = PoolLock::take(pool.root(), mode.wait)?;
-    // What a crash left between the record and the names.
-    result
-        .warnings
-        .extend(super::lead_back(pool, &shared, name)?);
-    let boot = match Pending::of(&node.dir) {
-        Pending::Boot(boot) => boot,
-        Pending::None => return Ok(()),
-        Pending::Unknown => {
-            result.warnings.push(format!(
-                "{name}: pending.json cannot be read, so nothing of it can be destroyed; netbe activate {name} --cancel"
-            ));
-            return Ok(());
-        }
+    let Pending::Boot(boot) = Pending::of(&node.dir) else {
+        return Ok(());
     };
+    let take_pool = || PoolLock::take(pool.root(), mode.wait);
     let Some(env) = Environment::observe(&node, &boot.env) else {
-        super::end(pool, &lock, &shared, &node)?;
+        super::end(pool, &lock, &take_pool()?, &node)?;
         result.done.push(format!(
             "{name}/{} was to be booted and is gone: {name} boots its active environment",
             boot.env
@@ -105,49 +107,75 @@ fn of_node(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) ->
         return Ok(());
     };
     match verdict(&node, &env, &boot) {
-        Verdict::Wait => {}
-        Verdict::LeadBack(fetched) => {
-            lead_back(pool, &lock, &shared, &node, boot, fetched)?;
-            result.done.push(format!(
-                "{env} was fetched: the next boot of {name} is its active environment again"
-            ));
-        }
+        Verdict::Wait | Verdict::LeadBack(_) => {}
         Verdict::Passed => {
-            result
-                .warnings
-                .extend(activation::for_good(pool, &lock, &shared, &node, &env)?);
+            let warnings = activation::for_good(pool, &lock, &take_pool()?, &node, &env)?;
+            result.warnings.extend(warnings);
             result.done.push(format!("{env} came up: it is active."));
         }
         Verdict::Over => {
-            result
-                .warnings
-                .extend(super::end(pool, &lock, &shared, &node)?);
+            let warnings = super::end(pool, &lock, &take_pool()?, &node)?;
+            result.warnings.extend(warnings);
         }
         Verdict::LeftUnsaid => {
-            drop(shared);
             let why = "booted something else before it reported that it came up";
-            fail(pool, &lock, &node, &env, why, mode)?;
+            flag(&env, &format!("on trial, {name} {why}"))?;
+            super::end(pool, &lock, &take_pool()?, &node)?;
             result
                 .done
                 .push(format!("The trial of {env} is over: {name} {why}."));
         }
         Verdict::NotInTime => {
-            // Others need not wait until the machine's power is back.
-            drop(shared);
             let why = "did not report that it came up in its time";
             flag(&env, &format!("on trial it {why}"))?;
-            result.warnings.extend(
-                power_cycle(pool, &node)
-                    .err()
-                    .map(|e| format!("{name}: {e:#}")),
-            );
-            fail(pool, &lock, &node, &env, why, mode)?;
+            // Without the pool's lock: others need not wait until the machine's power is back.
+            let failed = power_cycle(pool, &node).err();
+            result
+                .warnings
+                .extend(failed.map(|e| format!("{name}: {e:#}")));
+            super::end(pool, &lock, &take_pool()?, &node)?;
             result
                 .done
                 .push(format!("The trial of {env} is over: it {why}."));
         }
     }
     Ok(())
+}
+
+/// Leads a node's names where they belong, and back where what they lead to has been fetched; returns
+/// whether nothing else is to be done.
+///
+/// With the pool's lock alone: a node that is being upgraded, which takes minutes, must not boot what
+/// hangs a second time meanwhile.
+fn lead_back(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) -> Result<bool> {
+    let shared = PoolLock::take(pool.root(), mode.wait)?;
+    let node = pool.node(name)?;
+    let mut to_do = false;
+    match Pending::of(&node.dir) {
+        Pending::None => {}
+        Pending::Unknown => result.warnings.push(format!(
+            "{name}: pending.json cannot be read, so nothing of it can be destroyed; netbe activate {name} --cancel"
+        )),
+        Pending::Boot(mut boot) => {
+            let env = Environment::observe(&node, &boot.env);
+            let verdict = env.as_ref().map(|env| verdict(&node, env, &boot));
+            if let (Some(Verdict::LeadBack(fetched)), Some(env)) = (verdict, env) {
+                boot.fetched = Some(fetched);
+                boot.withdrawn = Some(Timestamp::now());
+                // First on disk, then for the machines that ask.
+                pending::write(&node.dir, &shared, &boot)?;
+                result.done.push(format!(
+                    "{env} was fetched: the next boot of {name} is its active environment again"
+                ));
+            } else {
+                to_do = verdict != Some(Verdict::Wait);
+            }
+        }
+    }
+    result
+        .warnings
+        .extend(super::lead_back(pool, &shared, name)?);
+    Ok(!to_do)
 }
 
 fn verdict(node: &Node, env: &Environment, boot: &PendingBoot) -> Verdict {
@@ -178,34 +206,6 @@ fn verdict(node: &Node, env: &Environment, boot: &PendingBoot) -> Verdict {
         others: &others,
         now: Timestamp::now(),
     })
-}
-
-/// Leads a node's names back: first on disk, then for the machines that ask.
-fn lead_back(
-    pool: &Pool,
-    lock: &NodeLock,
-    shared: &PoolLock,
-    node: &Node,
-    mut boot: PendingBoot,
-    fetched: Timestamp,
-) -> Result<()> {
-    super::mark_withdrawn(node, &boot.env)?;
-    boot.fetched = Some(fetched);
-    pending::write(&node.dir, lock, &boot)?;
-    super::lead_back(pool, shared, &node.name).map(drop)
-}
-
-fn fail(
-    pool: &Pool,
-    lock: &NodeLock,
-    node: &Node,
-    env: &Environment,
-    why: &str,
-    mode: Mode,
-) -> Result<()> {
-    flag(env, &format!("on trial it {why}"))?;
-    let shared = PoolLock::take(pool.root(), mode.wait)?;
-    super::end(pool, lock, &shared, node).map(drop)
 }
 
 fn flag(env: &Environment, why: &str) -> Result<()> {
