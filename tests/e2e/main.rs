@@ -14,6 +14,7 @@ mod firmware;
 mod kept;
 mod machine;
 mod network;
+mod raspberry;
 mod scene;
 mod server;
 #[path = "../support/mod.rs"]

@@ -35,11 +35,6 @@ impl Scene {
         network.bridge("shared", "10.77.0.254/24");
         network.tap("server", "shared");
         let server = Server::start(&[("server", "10.77.0.1/24")], &directory);
-        server.serve_addresses(
-            // A PC's ROM and systemd wait for IPv6 for a while, where nobody speaks for it.
-            "dhcp-range=10.77.0.100,10.77.0.200,1h\nenable-tftp\ntftp-root=/srv/netbe/tftp\ntftp-unique-root=mac\n\
-             dhcp-boot=pxelinux.0\nenable-ra\ndhcp-range=fd77::,ra-only,64",
-        );
         Self {
             network,
             server,
