@@ -13,12 +13,13 @@ use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
+use jiff::SignedDuration;
 
 pub use environments::{
-    Activate, CloneEnv, Create, Describe, Destroy, List, Mount, Pin, Rename, Rollback, SortField,
-    Umount, Unpin,
+    Activate, CloneEnv, Confirm, Create, Describe, Destroy, List, Mount, Pin, Rename, Rollback,
+    SortField, Umount, Unpin,
 };
-pub use keeping_house::{Check, Completions, Publish, ShellName, Status};
+pub use keeping_house::{Check, Completions, Publish, Reconcile, ShellName, Status, Transfer};
 pub use setting_up::{Get, Import, Init, Set};
 pub use upgrading::{Run, Shell, Upgrade};
 
@@ -109,6 +110,7 @@ pub enum Command {
     List(List),
     Activate(Activate),
     Rollback(Rollback),
+    Confirm(Confirm),
     Upgrade(Upgrade),
     Run(Run),
     Shell(Shell),
@@ -126,6 +128,9 @@ pub enum Command {
     Status(Status),
     Check(Check),
     Publish(Publish),
+    Reconcile(Reconcile),
+    #[command(hide = true)]
+    Transfer(Transfer),
     Completions(Completions),
 }
 
@@ -144,6 +149,15 @@ fn seconds(text: &str) -> Result<Duration, String> {
     text.parse()
         .map(Duration::from_secs)
         .map_err(|_| "a number of seconds".to_string())
+}
+
+/// Reads a duration such as `10m`, `90s`, `1h 30m`; a number alone is seconds.
+fn duration(text: &str) -> Result<SignedDuration, String> {
+    let seconds = text.parse().map(SignedDuration::from_secs);
+    match seconds.or_else(|_| text.parse::<SignedDuration>()) {
+        Ok(duration) if duration >= SignedDuration::from_secs(1) => Ok(duration),
+        _ => Err("a duration such as 90s, 10m or 1h".to_string()),
+    }
 }
 
 /// What every command that makes an environment takes.

@@ -95,10 +95,15 @@ fn sections(after: &str) -> Vec<(String, String)> {
     found
 }
 
+/// Returns the commands that are for people: the others are called by what netbe installs.
+fn shown(command: &Command) -> impl Iterator<Item = &Command> {
+    command.get_subcommands().filter(|sub| !sub.is_hide_set())
+}
+
 fn commands(command: &Command) -> Roff {
     let mut roff = Roff::new();
     roff.control("SH", ["COMMANDS"]);
-    for sub in command.get_subcommands() {
+    for sub in shown(command) {
         roff.control("TP", []);
         roff.text([bold(format!("netbe-{}", sub.get_name())), roman("(8)")]);
         roff.text([roman(sub.get_about().unwrap().to_string())]);
@@ -143,7 +148,7 @@ fn man_pages() {
     cli.build();
     hold(&root().join("man/netbe.8"), &page(&cli, "netbe"));
     let mut wanted = vec!["netbe.8".to_string()];
-    for sub in cli.get_subcommands() {
+    for sub in shown(&cli) {
         let file = format!("netbe-{}.8", sub.get_name());
         hold(
             &root().join("man").join(&file),
@@ -177,7 +182,7 @@ fn completion_scripts() {
 #[test]
 fn every_command_teaches() {
     Cli::command().debug_assert();
-    for sub in Cli::command().get_subcommands() {
+    for sub in shown(&Cli::command()) {
         let name = sub.get_name();
         assert!(sub.get_about().is_some(), "{name} says nothing of itself");
         let after = sub

@@ -7,6 +7,7 @@
 
 mod arch;
 mod cmdline;
+mod fetched;
 mod files;
 pub mod fstab;
 pub mod identity;
@@ -17,12 +18,14 @@ mod line;
 mod nfs;
 mod plan;
 mod pxelinux;
+pub mod report;
 mod rpi;
 mod summary;
 mod verify;
 mod want;
 
 pub use arch::Arch;
+pub use fetched::{Fetched, fetched};
 pub use files::BootFiles;
 pub use ip::Ip;
 pub use plan::{plan, recognise};

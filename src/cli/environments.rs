@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum, ValueHint};
 use clap_complete::engine::ArgValueCompleter;
+use jiff::SignedDuration;
 
 use super::{Changing, Said};
 use crate::commands::candidates;
@@ -37,7 +38,7 @@ pub struct Create {
     #[arg(
         long,
         value_name = "IP",
-        help = "Address of a new node: dhcp, or ADDR/LEN[,GATEWAY]"
+        help = "Address of a new node: dhcp, dhcp,ADDR (reserved), or ADDR/LEN[,GATEWAY]"
     )]
     pub ip: Option<String>,
     /// What to say of it.
@@ -136,15 +137,34 @@ pub enum SortField {
 ///
 /// The environment is checked first: kernel, initramfs and modules belong together, and the boot files
 /// name its own root. One that would not boot is refused with the reasons.
+///
+/// With --once and --try the names a machine asks by lead to the environment until it has been fetched,
+/// and then back to what is active, before it is known whether it came up: power-cycling a machine that
+/// hangs boots what is active. This goes by what the TFTP server tells of its transfers (see netbe-init, --services); without that,
+/// by the report and by the NFS server's tables. A tried environment starts again 10 s after a kernel
+/// panic (panic= on its command line), and is flagged ! when it did not report in its time.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe activate ordo
   netbe activate nog/before-the-party
+  netbe activate --try ordo
+  netbe activate --try=30m ordo/next
+  netbe activate --once nog/rescue
+  netbe activate --cancel nog
   netbe activate -n ordo")]
 pub struct Activate {
     /// The environment, or a node
     #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(candidates::sources))]
     pub operand: Option<Operand>,
+    /// For the next boot only; then what is active boots again
+    #[arg(long, group = "how")]
+    pub once: bool,
+    /// For the next boot, and for good when the node reports within DURATION (10m) that it came up
+    #[arg(long = "try", value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "10m", value_parser = super::duration, group = "how")]
+    pub trial: Option<SignedDuration>,
+    /// Take back a boot for once or on trial
+    #[arg(long, group = "how", conflicts_with = "force")]
+    pub cancel: bool,
     /// Activate it although it may not boot
     #[arg(long)]
     pub force: bool,
@@ -160,6 +180,21 @@ pub struct Activate {
 #[command(after_long_help = "Examples:
   netbe rollback ordo")]
 pub struct Rollback {
+    /// The node
+    #[arg(value_name = "NODE", add = ArgValueCompleter::new(candidates::nodes))]
+    pub node: NodeName,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+/// Make what a node boots once or on trial the active one
+///
+/// By hand, where nothing in it reports that it came up, or nobody wants to wait for that.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe confirm ordo")]
+pub struct Confirm {
     /// The node
     #[arg(value_name = "NODE", add = ArgValueCompleter::new(candidates::nodes))]
     pub node: NodeName,

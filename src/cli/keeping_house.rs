@@ -1,5 +1,7 @@
 //! Looking after a pool, and after the command line itself.
 
+use std::path::PathBuf;
+
 use clap::{Args, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
 
@@ -51,8 +53,8 @@ pub struct Check {
 /// (publish/dnsmasq.conf) with a file a machine (publish/dnsmasq-hosts). Every command that needs it does
 /// it by itself.
 ///
-/// dnsmasq is told where it reads the pool's files (netbe init --services): it notices new machines by
-/// itself, changed and removed ones are told by SIGHUP, and it is restarted when its configuration changed.
+/// Where dnsmasq reads the pool's files (netbe init --services) it is restarted when they changed: when a
+/// machine comes or goes, not when an environment is activated.
 /// Where systemd does not run, a warning says what is left to do.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
@@ -87,4 +89,35 @@ pub enum ShellName {
     Elvish,
     #[value(name = "powershell")]
     PowerShell,
+}
+
+/// End trials whose time has come
+///
+/// Leads nodes back that have fetched what they were to boot once or on trial, makes permanent what
+/// reported that it came up, and flags what did not in its time. Run by netbe-reconcile.timer; harmless at
+/// any time.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe reconcile -n")]
+pub struct Reconcile {
+    /// One node only
+    #[arg(hide = true)]
+    pub node: Option<NodeName>,
+    /// Wait this long first
+    #[arg(long, value_name = "SECONDS", hide = true)]
+    pub after: Option<u64>,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+/// Take note of a file that a machine fetched: for the TFTP server's script
+#[derive(Debug, Args)]
+pub struct Transfer {
+    /// Its size in bytes
+    pub size: u64,
+    /// Who fetched it
+    pub client: String,
+    /// The file, as the TFTP server names it
+    pub path: PathBuf,
 }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
+use jiff::SignedDuration;
 
 use super::{Changing, Said};
 use crate::commands::candidates;
@@ -16,6 +17,7 @@ use crate::pool::{EnvName, NodeName, Operand};
 #[command(after_long_help = "Examples:
   netbe upgrade --node ordo
   netbe upgrade --node ordo -a
+  netbe upgrade --node ordo --try
   netbe upgrade nog/first --name with-vim -- apt-get install -y vim")]
 pub struct Upgrade {
     /// The node whose active environment is upgraded
@@ -28,8 +30,14 @@ pub struct Upgrade {
     #[arg(long, value_name = "ENV")]
     pub name: Option<EnvName>,
     /// Make it what the node boots next
-    #[arg(short, long)]
+    #[arg(short, long, group = "how")]
     pub activate: bool,
+    /// Let the node boot it once
+    #[arg(long, group = "how")]
+    pub once: bool,
+    /// Let the node boot it, for good when it reports within DURATION (10m) that it came up
+    #[arg(long = "try", value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "10m", value_parser = super::duration, group = "how")]
+    pub trial: Option<SignedDuration>,
     /// Keep the copy when the command fails, flagged !
     #[arg(long)]
     pub keep: bool,

@@ -13,6 +13,7 @@ pub mod mount;
 pub mod notes;
 pub mod properties;
 pub mod publish;
+pub mod reconcile;
 pub mod rename;
 pub mod run;
 pub mod status;
@@ -84,6 +85,9 @@ pub fn run(cli: Cli) -> Result<u8> {
         Command::Clone(a) => create::clone(s, a),
         Command::List(a) => list::run(s, &a),
         Command::Activate(a) => activate::activate(s, &a),
+        Command::Confirm(a) => activate::confirm(s, &a),
+        Command::Reconcile(a) => reconcile::run(s, &a),
+        Command::Transfer(a) => reconcile::transfer(s, &a),
         Command::Rollback(a) => activate::rollback(s, &a),
         Command::Upgrade(a) => upgrade::run(s, a),
         Command::Run(a) => run::run(s, a),

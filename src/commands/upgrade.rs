@@ -2,8 +2,10 @@
 
 use anyhow::Result;
 
-use super::Session;
+use super::{Session, activate};
 use crate::cli::Upgrade;
+use crate::lifecycle::Mode;
+use crate::lifecycle::trial::{self, How};
 use crate::lifecycle::upgrade::{self, Request, Upgraded};
 use crate::output::{clean, table};
 use crate::packages::Changes;
@@ -11,6 +13,9 @@ use crate::pool::Operand;
 
 /// Upgrades a copy of an environment.
 pub fn run(session: &Session, args: Upgrade) -> Result<u8> {
+    let pool = session.pool()?;
+    let mode: Mode = args.changing.into();
+    let how = How::asked(args.once, args.trial);
     let request = Request {
         // One of the two is there: the command line asks for it.
         source: match (args.source, args.node) {
@@ -25,7 +30,10 @@ pub fn run(session: &Session, args: Upgrade) -> Result<u8> {
         description: args.said.description,
         echo: session.screen.draws_progress(),
     };
-    let outcome = upgrade::upgrade(&session.pool()?, &request, args.changing.into())?;
+    if how.is_some() {
+        trial::refuse_nobody(&pool.node(&request.source.node)?)?;
+    }
+    let outcome = upgrade::upgrade(&pool, &request, mode)?;
     match session.done(outcome)? {
         None => {}
         Some(Upgraded::NothingToDo(source)) => {
@@ -49,18 +57,24 @@ pub fn run(session: &Session, args: Upgrade) -> Result<u8> {
             }
             let node = name.split('/').next().unwrap_or_default();
             let next = match active {
-                true => format!("{node} boots it next."),
-                false => format!("To boot it next: netbe activate {name}"),
+                true => format!(" {node} boots it next."),
+                false if how.is_some() => String::new(),
+                false => format!(" To boot it next: netbe activate {name}"),
             };
             session
                 .screen
-                .sentence(&format!("Created {name}, upgraded from {origin}. {next}"))?;
+                .sentence(&format!("Created {name}, upgraded from {origin}.{next}"))?;
             session.screen.detail(&format!(
                 "everything the upgrade said is in {}",
                 log.display()
             ));
             session.screen.notes(&notes);
             session.screen.warnings(&warnings);
+            if let Some(how) = how {
+                let new = name.parse()?;
+                let begun = trial::begin(&pool, Some(&new), how, false, mode)?;
+                activate::begun(session, begun, how)?;
+            }
         }
     }
     Ok(0)

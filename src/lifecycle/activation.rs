@@ -6,11 +6,11 @@
 use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Mode, Outcome, creation, dressing, verification};
+use super::{Mode, Outcome, creation, dressing, trial, verification};
 use crate::failure::Failure;
 use crate::pool::record;
 use crate::pool::{Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock, layout};
-use crate::publish::{self, Published, dnsmasq, tftp};
+use crate::publish::{self, Published, dnsmasq, evidence, tftp};
 use crate::storage::{btrfs, replace};
 
 /// What was activated.
@@ -66,7 +66,7 @@ fn perform(
         return Ok(Outcome::Planned(steps(&node, &env, before.as_deref())));
     };
     let shared = PoolLock::take(pool.root(), mode.wait)?;
-    warnings.extend(switch(pool, &lock, &shared, &node, &env)?);
+    warnings.extend(for_good(pool, &lock, &shared, &node, &env)?);
     Ok(Outcome::Done(Activated {
         name: env.to_string(),
         before,
@@ -86,7 +86,12 @@ fn steps(node: &Node, env: &Environment, before: Option<&str>) -> Vec<String> {
     steps
 }
 
-fn refuse_unsound(pool: &Pool, node: &Node, env: &Environment, force: bool) -> Result<Vec<String>> {
+pub(super) fn refuse_unsound(
+    pool: &Pool,
+    node: &Node,
+    env: &Environment,
+    force: bool,
+) -> Result<Vec<String>> {
     // A template is booted by nobody; what is made from it is verified.
     if node.is_template() && env.problems.is_empty() {
         return Ok(Vec::new());
@@ -113,6 +118,20 @@ fn refuse_unsound(pool: &Pool, node: &Node, env: &Environment, force: bool) -> R
     .into())
 }
 
+/// Makes `env` what the node boots next, durably, and ends what was before the node for once or on trial.
+pub fn for_good(
+    pool: &Pool,
+    lock: &NodeLock,
+    shared: &PoolLock,
+    node: &Node,
+    env: &Environment,
+) -> Result<Vec<String>> {
+    let mut warnings = switch(pool, lock, shared, node, env)?;
+    // After the switch: a trial that passed must not be forgotten before it is what boots next.
+    warnings.extend(trial::end(pool, lock, shared, node)?);
+    Ok(warnings)
+}
+
 /// Makes `env` what the node boots next, durably; it has been verified.
 ///
 /// Activating what is active brings everything around it up to date.
@@ -128,6 +147,7 @@ pub fn switch(
     mark_served(node, env)?;
     let changes = node.active.as_ref() != Some(&env.name);
     if changes {
+        evidence::keep_report(node);
         mark_left(node, env)?;
     }
     // What run, mount or a person has written into it must be there after a power cut too.
@@ -155,13 +175,14 @@ pub fn switch(
     Ok(warnings)
 }
 
-/// Notes, before it is true, that a machine can come to run an environment.
+/// Notes, before it is true, that a machine can come to run an environment; a trial it did not pass is
+/// forgotten with that.
 pub fn mark_served(node: &Node, env: &Environment) -> Result<()> {
     if let Some(mut record) = env.record.clone()
-        && node.is_offered()
-        && !record.served
+        && ((node.is_offered() && !record.served) || record.unproven.is_some())
     {
-        record.served = true;
+        record.served |= node.is_offered();
+        record.unproven = None;
         record::write_before_sync(&env.dir.join("env.json"), &record)?;
     }
     Ok(())
@@ -187,7 +208,7 @@ fn mark_left(node: &Node, next: &Environment) -> Result<()> {
     record::write_before_sync(&env.dir.join("env.json"), &record)
 }
 
-fn choose(pool: &Pool, operand: Option<&Operand>) -> Result<Environment> {
+pub(super) fn choose(pool: &Pool, operand: Option<&Operand>) -> Result<Environment> {
     match operand {
         Some(Operand {
             node,

@@ -162,7 +162,7 @@ impl Plan {
         if self.activate {
             let env = node.environment(&self.env)?;
             let shared = PoolLock::take(pool.root(), mode.wait)?;
-            warnings.extend(activation::switch(pool, lock, &shared, &node, &env)?);
+            warnings.extend(activation::for_good(pool, lock, &shared, &node, &env)?);
         }
         if !node.is_offered() && !node.is_template() {
             warnings.push(format!(

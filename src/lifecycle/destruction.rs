@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use super::{Mode, Outcome, usage};
 use crate::failure::Failure;
 use crate::pool::lock::Share;
-use crate::pool::pending::Pending;
+use crate::pool::pending::{Kind, Pending};
 use crate::pool::{Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock, layout, stage};
 use crate::publish::evidence::Evidence;
 use crate::publish::{self, Published, dnsmasq, tftp};
@@ -109,6 +109,7 @@ fn steps(node: &Node, envs: &[Environment]) -> Vec<String> {
 fn refuse(node: &Node, envs: &[Environment], scope: Scope) -> Result<()> {
     let evidence = Evidence::of(node);
     for env in envs {
+        refuse_pending(node, env)?;
         if evidence.booted(env) != Some(false) {
             return Err(maybe_booted(node, env, &evidence).into());
         }
@@ -126,9 +127,6 @@ fn refuse(node: &Node, envs: &[Environment], scope: Scope) -> Result<()> {
             return Err(Failure::refused(format!("{env} is pinned"))
                 .hint(format!("netbe unpin {env}"))
                 .into());
-        }
-        if Pending::of(&node.dir).protects(&env.name) {
-            return Err(Failure::refused(format!("{env} is to be booted once")).into());
         }
         usage::refuse_used(env)?;
     }
@@ -209,4 +207,21 @@ pub fn refuse_booted(node: &Node, env: &Environment) -> Result<()> {
         Some(false) => Ok(()),
         _ => Err(maybe_booted(node, env, &evidence).into()),
     }
+}
+
+/// Refuses an environment that is before its node for once or on trial.
+pub fn refuse_pending(node: &Node, env: &Environment) -> Result<()> {
+    let pending = Pending::of(&node.dir);
+    if !pending.protects(&env.name) {
+        return Ok(());
+    }
+    let why = match pending.boot().map(|b| (b.kind, b.is_waiting())) {
+        Some((Kind::Once, true)) => format!("{env} is to be booted once"),
+        Some((Kind::Once, false)) => format!("{env} was booted once, and may be running"),
+        Some((Kind::Try, _)) => format!("{env} is on trial"),
+        None => format!("what {} is to boot once cannot be read", node.name),
+    };
+    Err(Failure::refused(why)
+        .hint(format!("netbe activate {} --cancel", node.name))
+        .into())
 }

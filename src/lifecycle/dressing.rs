@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
+use super::reporting;
 use crate::boot::{self, Loader, NfsVersion, PxeBinaries, RootPlace, Want, fstab};
 use crate::failure::Failure;
 use crate::pool::record::{EnvRecord, NodeRecord};
@@ -33,6 +34,7 @@ pub struct Wanted {
     stash: Vec<String>,
     boot_mount: String,
     boot_spec: String,
+    report: bool,
 }
 
 impl Wanted {
@@ -83,7 +85,29 @@ impl Wanted {
             stash: before.stripped.clone(),
             boot_mount: before.boot_mount.clone(),
             boot_spec: format!("{server}:{}", half(layout::BOOT)),
+            report: property("report").is_none_or(|v| v == "on"),
         })
+    }
+
+    /// Wants one more argument on the kernel command line, where none of its key is there yet.
+    pub fn with_argument(
+        mut self,
+        key: &str,
+        value: &str,
+        boot: &Path,
+        root: &Path,
+    ) -> Result<Self> {
+        let (boot, root) = (Tree::open(boot)?, Tree::open(root)?);
+        let line = boot::summary(&boot, &root).cmdline.unwrap_or_default();
+        let added = self.add.iter().map(String::as_str);
+        let mut keys = line
+            .split_whitespace()
+            .chain(added)
+            .filter_map(|token| token.split('=').next());
+        if !keys.any(|k| k == key) {
+            self.add.push(format!("{key}={value}"));
+        }
+        Ok(self)
     }
 
     /// Returns the reasons why these halves would not boot as wanted, a sentence each.
@@ -148,6 +172,8 @@ pub fn dress(
     }
     write_fstab(wanted, &root_tree)
         .with_context(|| format!("writing the fstab of {}", wanted.name))?;
+    reporting::furnish(&root_tree, wanted.report)
+        .with_context(|| format!("placing the unit by which {} reports", wanted.name))?;
     record.added.clone_from(&wanted.add);
     // Only what a system brought from its own disk; what a package's hook wrote since names this server's.
     if record.stripped.is_empty() {

@@ -13,7 +13,6 @@ use super::dressing::{self, Wanted};
 use super::{Mode, Outcome, activation, creation, destruction, halves, identity, usage};
 use crate::failure::Failure;
 use crate::pool::lock::Share;
-use crate::pool::pending::Pending;
 use crate::pool::record;
 use crate::pool::stage::{self, Staged};
 use crate::pool::{
@@ -141,9 +140,7 @@ fn refuse(node: &Node, env: &Environment) -> Result<()> {
     node.refuse_lost()?;
     destruction::refuse_booted(node, env)?;
     env.require_sound()?;
-    if Pending::of(&node.dir).protects(&env.name) {
-        return Err(Failure::refused(format!("{env} is to be booted once")).into());
-    }
+    destruction::refuse_pending(node, env)?;
     usage::refuse_used(env)
 }
 

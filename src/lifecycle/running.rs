@@ -75,6 +75,7 @@ fn refuse_in_use(node: &Node, env: &Environment) -> Result<()> {
             Err(error) => error,
         });
     }
+    destruction::refuse_pending(node, env)?;
     if env.active && !env.template {
         let refusal = Failure::refused(format!("{env} is what {} boots next", env.node));
         return Err(refusal.hint(copy).into());

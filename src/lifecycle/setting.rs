@@ -133,6 +133,7 @@ fn set_on_node(
             "{name} is off the network now: if it is running, it has lost its root until it has a name again"
         ));
     }
+    warnings.extend(shut_out(pool, &node, &changed));
     // Before a name leads to it.
     if changed.is_offered()
         && let Ok(active) = node.active_environment()
@@ -143,6 +144,24 @@ fn set_on_node(
     record::write(&node.dir.join("node.json"), &changed.record)?;
     warnings.extend(republish(pool, &shared)?);
     Ok(Outcome::Done(told(values, warnings)))
+}
+
+/// Returns the warning that who may mount the node's environments is another now: a machine that runs with
+/// an address that is not among them has lost its root.
+fn shut_out(pool: &Pool, before: &Node, after: &Node) -> Option<String> {
+    if !before.is_offered() || !after.is_offered() || !publish::has_nfs_root(pool, after) {
+        return None;
+    }
+    let old = publish::exports::clients(pool, before).ok()?;
+    let new = publish::exports::clients(pool, after).ok()?;
+    let gone = old.iter().any(|c| !new.contains(c));
+    gone.then(|| {
+        format!(
+            "{} may mount its root from {} only: if it runs with another address, it has lost its root until it has that one",
+            after.name,
+            new.join(", ")
+        )
+    })
 }
 
 fn set_on_pool(pool: &Pool, values: &[(String, String)], mode: Mode) -> Result<Outcome<Changed>> {

@@ -1,12 +1,15 @@
-//! What `status` shows: for each node what it boots, what it runs, what is wrong.
+//! What `status` shows: for each node what it boots, what it runs and how that is known, what is before it,
+//! what is wrong.
 //!
 //! Reads only. Not for looking into environments: that is `check`.
 
 use anyhow::Result;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use crate::pool::pending::Pending;
-use crate::pool::{Node, NodeName, Pool};
+use crate::pool::pending::{Kind, Pending, PendingBoot};
+use crate::pool::{Environment, Node, NodeName, Pool};
+use crate::publish::boots::How;
 use crate::publish::evidence::Evidence;
 use crate::publish::tftp;
 
@@ -17,12 +20,14 @@ pub struct State {
     pub node: String,
     /// Whether no machine boots it.
     pub template: bool,
-    /// The environment it boots next.
+    /// The environment it boots next, unless one is pending.
     pub active: Option<String>,
     /// The environments it runs or may be running.
     pub booted: Booted,
-    /// The environment it is to boot once or on trial.
+    /// The environment it is to boot, or has booted, once or on trial.
     pub pending: Option<String>,
+    /// What is known of that.
+    pub pending_boot: Option<PendingState>,
     /// Whether a reboot would change what it runs; nothing where it cannot be told.
     pub reboot_changes: Option<bool>,
     /// The names machines ask for it by.
@@ -34,12 +39,31 @@ pub struct State {
 }
 
 /// What is known of what a node runs.
-#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, Serialize, PartialEq, Eq)]
 pub struct Booted {
     /// What it runs, where that is known.
     pub known: Option<String>,
     /// What it may be running, where it is not.
     pub possible: Vec<String>,
+    /// Since when at the latest, UTC.
+    pub since: Option<Timestamp>,
+    /// How it is known.
+    pub how: Option<How>,
+    /// The kernel that runs, where the node said it.
+    pub kernel: Option<String>,
+    /// The kernel's number of that boot, where the node said it.
+    pub boot_id: Option<String>,
+}
+
+/// A boot for once, or a trial.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+pub struct PendingState {
+    /// Once, or on trial.
+    pub kind: Kind,
+    /// Whether the node's names still lead to it: it has not been fetched.
+    pub waiting: bool,
+    /// Until when it must have reported, UTC; nothing before it was fetched.
+    pub until: Option<Timestamp>,
 }
 
 /// Returns the state of these nodes; of all without one.
@@ -48,15 +72,52 @@ pub fn status(pool: &Pool, names: &[NodeName]) -> Result<Vec<State>> {
         true => pool.nodes()?,
         false => names.iter().map(|n| pool.node(n)).collect::<Result<_>>()?,
     };
-    nodes.iter().map(|n| of(pool, n)).collect()
+    Ok(nodes.iter().map(|n| of(pool, n)).collect())
 }
 
-fn of(pool: &Pool, node: &Node) -> Result<State> {
+fn of(pool: &Pool, node: &Node) -> State {
+    let mut problems = node.problems.clone();
+    let envs = node.environments().unwrap_or_else(|e| {
+        problems.push(format!("{e:#}"));
+        Vec::new()
+    });
+    problems.extend(wrong_with(node, &envs));
+    let booted = booted(node, &envs);
+    let pending = Pending::of(&node.dir);
+    if pending == Pending::Unknown {
+        problems.push(format!(
+            "pending.json cannot be read, so that nothing of it can be destroyed; netbe activate {} --cancel",
+            node.name
+        ));
+    }
+    let active = node.active.as_ref().map(ToString::to_string);
+    let next = pending.waiting().map(|b| b.env.to_string());
+    let next = next.or_else(|| active.clone());
+    let boot = pending.boot();
+    State {
+        node: node.name.to_string(),
+        template: node.is_template(),
+        reboot_changes: booted
+            .known
+            .as_ref()
+            .map(|known| Some(known) != next.as_ref()),
+        booted,
+        pending: boot.map(|b| b.env.to_string()),
+        pending_boot: boot.map(PendingState::of),
+        active,
+        names: match node.is_template() {
+            true => Vec::new(),
+            false => tftp::names(node),
+        },
+        ip: node
+            .property(pool, "ip")
+            .unwrap_or_else(|| "dhcp".to_string()),
+        problems,
+    }
+}
+
+fn booted(node: &Node, envs: &[Environment]) -> Booted {
     let evidence = Evidence::of(node);
-    let (envs, unread) = match node.environments() {
-        Ok(envs) => (envs, None),
-        Err(e) => (Vec::new(), Some(format!("{e:#}"))),
-    };
     let named = |want: Option<bool>| -> Vec<String> {
         envs.iter()
             .filter(|e| evidence.booted(e) == want)
@@ -64,10 +125,39 @@ fn of(pool: &Pool, node: &Node) -> Result<State> {
             .collect()
     };
     let known = named(Some(true)).into_iter().next();
-    let active = node.active.as_ref().map(ToString::to_string);
-    let mut problems = node.problems.clone();
-    problems.extend(unread);
-    for env in &envs {
+    match (known, evidence.running()) {
+        (Some(known), Some(running)) => Booted {
+            known: Some(known),
+            since: Some(running.time),
+            how: Some(running.how),
+            kernel: running.report.as_ref().and_then(|r| r.kernel.clone()),
+            boot_id: running.report.as_ref().map(|r| r.boot_id.clone()),
+            possible: Vec::new(),
+        },
+        _ => Booted {
+            possible: named(None),
+            ..Booted::default()
+        },
+    }
+}
+
+impl PendingState {
+    fn of(boot: &PendingBoot) -> Self {
+        let within = boot.within.and_then(|s| i64::try_from(s).ok());
+        let until = boot.fetched.zip(within).and_then(|(fetched, seconds)| {
+            fetched.checked_add(SignedDuration::from_secs(seconds)).ok()
+        });
+        Self {
+            kind: boot.kind,
+            waiting: boot.is_waiting(),
+            until,
+        }
+    }
+}
+
+fn wrong_with(node: &Node, envs: &[Environment]) -> Vec<String> {
+    let mut problems = Vec::new();
+    for env in envs {
         problems.extend(env.problems.iter().map(|p| format!("{env}: {p}")));
     }
     match &node.active {
@@ -82,31 +172,5 @@ fn of(pool: &Pool, node: &Node) -> Result<State> {
             "no machine can ask for it: it has neither a MAC address nor a serial".to_string(),
         );
     }
-    Ok(State {
-        node: node.name.to_string(),
-        template: node.is_template(),
-        pending: match Pending::of(&node.dir) {
-            Pending::Env(name, _) => Some(name),
-            _ => None,
-        },
-        reboot_changes: known.as_ref().map(|k| Some(k) != active.as_ref()),
-        booted: Booted {
-            possible: if known.is_some() {
-                Vec::new()
-            } else {
-                named(None)
-            },
-            known,
-        },
-        active,
-        names: if node.is_template() {
-            Vec::new()
-        } else {
-            tftp::names(node)
-        },
-        ip: node
-            .property(pool, "ip")
-            .unwrap_or_else(|| "dhcp".to_string()),
-        problems,
-    })
+    problems
 }

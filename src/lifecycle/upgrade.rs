@@ -191,7 +191,7 @@ impl<'a> Run<'a> {
             let node = pool.node(&self.node.name)?;
             let shared = PoolLock::take(pool.root(), mode.wait)?;
             let env = node.environment(&self.name)?;
-            warnings.extend(activation::switch(pool, lock, &shared, &node, &env)?);
+            warnings.extend(activation::for_good(pool, lock, &shared, &node, &env)?);
         }
         Ok(Upgraded::New {
             name: self.target(),

@@ -158,8 +158,8 @@ impl Environment {
                 problems.push(format!("its {half} half is missing or is not a subvolume"));
             }
         }
-        if let Some(why) = record.as_ref().and_then(|r| r.failed.as_ref()) {
-            problems.push(why.clone());
+        if let Some(record) = &record {
+            problems.extend(record.failed.iter().chain(&record.unproven).cloned());
         }
         Some(Self {
             node: node.name.clone(),

@@ -8,13 +8,15 @@ use std::str::FromStr;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use serde::{Deserialize, Serialize};
 
 /// A node's name: one host name label of RFC 1123, in lower case.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeName(String);
 
 /// An environment's name: `[A-Za-z0-9][A-Za-z0-9._+-]{0,63}`.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct EnvName(String);
 
 /// `NODE/ENV`, or `NODE` alone.
@@ -78,6 +80,20 @@ impl FromStr for NodeName {
         Err(NotAName(format!(
             "{text:?} is not a node name: 1 to 63 of a-z, 0-9 and -, not beginning or ending with -"
         )))
+    }
+}
+
+impl TryFrom<String> for EnvName {
+    type Error = NotAName;
+
+    fn try_from(text: String) -> Result<Self, NotAName> {
+        text.parse()
+    }
+}
+
+impl From<EnvName> for String {
+    fn from(name: EnvName) -> Self {
+        name.0
     }
 }
 

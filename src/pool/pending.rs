@@ -1,16 +1,23 @@
-//! A boot for once, or on trial, that a node has before it: `pending.json`.
+//! A boot for once, or on trial, that a node has before it or is in the middle of: `pending.json`.
 //!
-//! Reading only, and tolerant: a file that cannot be read protects everything the node has.
+//! While the environment has not been fetched, the node's names lead to it; once it has, they lead back to
+//! the active one, and what is left is the question whether it came up. Reading is tolerant: a file that
+//! cannot be read protects everything the node has. Not for what follows from it: that is
+//! `lifecycle::trial`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
+use super::lock::NodeLock;
 use super::name::EnvName;
 use super::record;
+use crate::storage::replace;
 
 /// How an environment is to be booted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// For the next boot only.
@@ -34,39 +41,131 @@ impl Kind {
 pub enum Pending {
     /// Nothing.
     None,
-    /// One environment, once or on trial.
-    Env(String, Kind),
+    /// A boot for once, or a trial.
+    Boot(PendingBoot),
     /// Something that cannot be read.
     Unknown,
 }
 
-#[derive(Deserialize)]
-struct File {
-    env: String,
-    kind: Kind,
+/// A boot for once, or a trial.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PendingBoot {
+    /// The environment.
+    pub env: EnvName,
+    /// How it is to be booted.
+    pub kind: Kind,
+    /// Since when, UTC.
+    #[serde(default)]
+    pub since: Option<Timestamp>,
+    /// How long a trial may take from the fetching of its kernel to its report, in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<u64>,
+    /// The boot its report told of before, which says nothing of the one to come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told_before: Option<String>,
+    /// Whether the NFS server already knew the environment in use before.
+    #[serde(default)]
+    pub used_before: bool,
+    /// When it had been fetched, UTC: from then on the names lead to the active one again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fetched: Option<Timestamp>,
+}
+
+impl PendingBoot {
+    /// Returns whether the node's names lead to it.
+    pub fn is_waiting(&self) -> bool {
+        self.fetched.is_none()
+    }
 }
 
 impl Pending {
     /// Reads what a node has before it.
     pub fn of(node_dir: &Path) -> Self {
-        match record::read(&node_dir.join("pending.json")) {
+        match record::read(&path(node_dir)) {
             Ok(None) => Self::None,
-            Ok(Some(text)) => serde_json::from_str(&text)
-                .map_or(Self::Unknown, |f: File| Self::Env(f.env, f.kind)),
+            Ok(Some(text)) => serde_json::from_str(&text).map_or(Self::Unknown, Self::Boot),
             Err(_) => Self::Unknown,
         }
     }
 
-    /// Returns how an environment is to be booted; `None` where it is not.
-    pub fn kind_for(&self, env: &EnvName) -> Option<Kind> {
+    /// Returns the boot it is, where there is one.
+    pub fn boot(&self) -> Option<&PendingBoot> {
         match self {
-            Self::Env(name, kind) if name == env.as_str() => Some(*kind),
+            Self::Boot(boot) => Some(boot),
             _ => None,
         }
     }
 
+    /// Returns how an environment is to be booted next; `None` where it is not.
+    pub fn kind_for(&self, env: &EnvName) -> Option<Kind> {
+        self.waiting().filter(|b| b.env == *env).map(|b| b.kind)
+    }
+
+    /// Returns the boot the node's names lead to.
+    pub fn waiting(&self) -> Option<&PendingBoot> {
+        self.boot().filter(|b| b.is_waiting())
+    }
+
     /// Returns whether an environment must be kept for it.
     pub fn protects(&self, env: &EnvName) -> bool {
-        *self == Self::Unknown || self.kind_for(env).is_some()
+        *self == Self::Unknown || self.boot().is_some_and(|b| b.env == *env)
+    }
+}
+
+/// Writes what a node has before it, durably.
+pub fn write(node_dir: &Path, _lock: &NodeLock, boot: &PendingBoot) -> Result<()> {
+    record::write(&path(node_dir), boot)?;
+    replace::directory(node_dir).context("making the pending boot durable")
+}
+
+/// Takes away what a node had before it, durably; nothing there is no error.
+pub fn clear(node_dir: &Path, _lock: &NodeLock) -> Result<()> {
+    let path = path(node_dir);
+    match std::fs::remove_file(&path) {
+        Ok(()) => {
+            replace::directory(node_dir).context("making the end of the pending boot durable")
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(e).with_context(|| format!("removing {}", path.display())),
+    }
+}
+
+fn path(node_dir: &Path) -> PathBuf {
+    node_dir.join("pending.json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_protects_everything() {
+        let dir = tempfile::tempdir().unwrap();
+        let (a, b): (EnvName, EnvName) = ("a".parse().unwrap(), "b".parse().unwrap());
+        assert_eq!(Pending::of(dir.path()), Pending::None);
+        for text in [
+            "",
+            "{",
+            r#"{"env":"../x","kind":"try"}"#,
+            r#"{"env":"a","kind":"twice"}"#,
+        ] {
+            std::fs::write(dir.path().join("pending.json"), text).unwrap();
+            let pending = Pending::of(dir.path());
+            assert_eq!(pending, Pending::Unknown, "{text}");
+            assert!(pending.protects(&a) && pending.protects(&b));
+            assert_eq!(pending.kind_for(&a), None);
+        }
+        std::fs::write(
+            dir.path().join("pending.json"),
+            r#"{"env":"a","kind":"once"}"#,
+        )
+        .unwrap();
+        let pending = Pending::of(dir.path());
+        assert_eq!(pending.kind_for(&a), Some(Kind::Once));
+        assert!(pending.protects(&a) && !pending.protects(&b));
+        let fetched = r#"{"env":"a","kind":"try","fetched":"2026-11-20T10:15:00Z"}"#;
+        std::fs::write(dir.path().join("pending.json"), fetched).unwrap();
+        let pending = Pending::of(dir.path());
+        assert_eq!((pending.kind_for(&a), pending.protects(&a)), (None, true));
     }
 }

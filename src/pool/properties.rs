@@ -126,6 +126,22 @@ pub const ALL: &[Property] = &[
         pool_wide: true,
         normalise: value::one_line,
     },
+    Property {
+        name: "report",
+        help: "whether environments get the unit that reports a completed boot",
+        value: "on, off",
+        default: "on",
+        pool_wide: true,
+        normalise: value::on_off,
+    },
+    Property {
+        name: "power.cycle",
+        help: "power-cycles a node whose trial did not come up; NETBE_NODE, NETBE_MAC and NETBE_IP in its environment",
+        value: "a shell command, run by /bin/sh -c on this machine",
+        default: "-",
+        pool_wide: true,
+        normalise: value::one_line,
+    },
 ];
 
 /// Where a property's value comes from.

@@ -112,9 +112,15 @@ pub struct EnvRecord {
     /// When it last stopped being the active one, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<Timestamp>,
+    /// When a boot for once, or a trial, stopped leading machines to it, UTC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub withdrawn: Option<Timestamp>,
     /// Why it is not to be trusted: what failed in it, where `--keep` left it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
+    /// Why it is not to be booted unasked: the trial it did not pass.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unproven: Option<String>,
     /// What the upgrade that made it changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upgrade: Option<Changes>,
@@ -198,7 +204,9 @@ impl EnvRecord {
             stripped: Vec::new(),
             served: false,
             left: None,
+            withdrawn: None,
             failed: None,
+            unproven: None,
             upgrade: None,
             replaces: None,
             other: Map::new(),
@@ -221,7 +229,9 @@ impl EnvRecord {
             pinned: false,
             served: false,
             left: None,
+            withdrawn: None,
             failed: None,
+            unproven: None,
             upgrade: None,
             replaces: None,
             ..self.clone()

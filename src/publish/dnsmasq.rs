@@ -1,8 +1,8 @@
 //! What dnsmasq offers: its configuration, a file a machine, and the script that tells what was fetched.
 //!
-//! Writes them into the pool's `publish`, and where this machine's dnsmasq reads them tells it: new
-//! machines it notices itself (inotify), changed and removed ones need a SIGHUP, the configuration a
-//! restart. What needs no restart is not restarted. Not for including them in `/etc`: that is asked for.
+//! Writes them into the pool's `publish`, and where this machine's dnsmasq reads them restarts it when they
+//! changed: that is when a machine comes, goes, or boots by another loader, not when an environment is
+//! activated. Not for including them in `/etc`: that is asked for.
 
 pub mod daemon;
 pub mod text;
@@ -36,14 +36,6 @@ pub fn hosts_dir(pool: &Path) -> PathBuf {
 
 fn script_file(pool: &Path) -> PathBuf {
     layout::publish(pool).join("dnsmasq-script")
-}
-
-/// What dnsmasq has to be told.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum News {
-    Nothing,
-    Hosts,
-    Config,
 }
 
 /// Writes the files of all nodes.
@@ -127,13 +119,13 @@ impl Scope<'_> {
             && fs::read_to_string(&config).ok().as_deref() != Some(text.as_str())
         {
             done.steps.push(format!("write {}", config.display()));
-            news = News::Config;
+            news = true;
             if lock.is_some() {
                 replace::file(&config, text.as_bytes(), Durable::AtOnce)?;
             }
         }
         if daemon::installed(self.pool) == Installed::Ours {
-            tell(lock, &config, news, done);
+            tell(self.pool, lock, news, done);
         }
         Ok(())
     }
@@ -195,27 +187,24 @@ impl Scope<'_> {
         Ok(())
     }
 
-    fn write_hosts(&self, lock: Option<&PoolLock>, done: &mut Published) -> Result<News> {
+    fn write_hosts(&self, lock: Option<&PoolLock>, done: &mut Published) -> Result<bool> {
         let dir = hosts_dir(self.pool.root());
         if !dir.is_dir() {
             done.steps.push(format!("make {}", dir.display()));
             if lock.is_some() {
                 fs::create_dir(&dir).with_context(|| format!("making {}", dir.display()))?;
-                // dnsmasq is not root any more when it reads it again.
                 fs::set_permissions(&dir, Permissions::from_mode(0o755))?;
             }
         }
         let wanted = self.hosts(done);
-        let mut news = News::Nothing;
+        let mut news = false;
         for (name, text) in &wanted {
             let path = dir.join(name);
             let old = fs::read_to_string(&path).ok();
             if old.as_deref() == Some(text.as_str()) {
                 continue;
             }
-            if old.is_some() {
-                news = News::Hosts;
-            }
+            news = true;
             done.steps.push(format!("write {}", path.display()));
             if lock.is_some() {
                 replace::file(&path, text.as_bytes(), Durable::WithNextSync)?;
@@ -234,7 +223,7 @@ impl Scope<'_> {
             }
             let path = dir.join(&name);
             done.steps.push(format!("remove {}", path.display()));
-            news = News::Hosts;
+            news = true;
             if lock.is_some() {
                 fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
             }
@@ -334,23 +323,19 @@ pub fn this_program() -> Result<PathBuf> {
     })
 }
 
-/// Tells the running dnsmasq; what does not work becomes a warning, for the files are right.
-fn tell(lock: Option<&PoolLock>, config: &Path, news: News, done: &mut Published) {
+/// Restarts the running dnsmasq when it knows something older; what does not work becomes a warning, for
+/// the files are right.
+fn tell(pool: &Pool, lock: Option<&PoolLock>, news: bool, done: &mut Published) {
     let running = daemon::running();
-    let old = running
-        .is_some_and(|r| r.is_older_than(config) || r.is_older_than(Path::new(daemon::LINE_FILE)));
-    let result = match (news, old) {
-        (News::Config, _) | (_, true) => restart(lock, running.is_some(), done),
-        (News::Hosts, false) => {
-            let Some(running) = running else {
-                return;
-            };
-            done.steps.push("send dnsmasq a SIGHUP".to_string());
-            lock.map_or(Ok(()), |_| running.reload())
-        }
-        (News::Nothing, false) => Ok(()),
-    };
-    if let Err(e) = result {
+    let read = [
+        config_file(pool.root()),
+        hosts_dir(pool.root()),
+        PathBuf::from(daemon::LINE_FILE),
+    ];
+    let old = running.is_some_and(|r| read.iter().any(|file| r.is_older_than(file)));
+    if (news || old)
+        && let Err(e) = restart(lock, running.is_some(), done)
+    {
         done.warnings.push(format!(
             "{e:#}; until that is mended dnsmasq goes on with what it knew"
         ));
@@ -364,7 +349,7 @@ fn restart(lock: Option<&PoolLock>, runs: bool, done: &mut Published) -> Result<
         }
         if runs {
             done.warnings.push(
-                "dnsmasq runs with an older configuration: restart it (it does not take SIGHUP for that)"
+                "dnsmasq runs with an older configuration: restart it (a SIGHUP is not enough)"
                     .to_string(),
             );
         }
@@ -383,5 +368,7 @@ fn restart(lock: Option<&PoolLock>, runs: bool, done: &mut Published) -> Result<
         return Ok(());
     }
     daemon::test().context("dnsmasq would not start with its new configuration")?;
+    // systemd refuses the sixth start in ten seconds, and a script makes more nodes than that.
+    let _ = daemon::systemctl(&["reset-failed", daemon::UNIT]);
     daemon::systemctl(&["restart", daemon::UNIT]).context("restarting dnsmasq")
 }

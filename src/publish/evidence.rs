@@ -1,34 +1,51 @@
 //! What is known of what a node runs.
 //!
 //! Three answers: it runs this, it does not, it cannot be told; and the last counts as the first wherever
-//! safety is at stake. Reads what was recorded of a node's boots; tolerant of garbage in it, which then
-//! tells nothing. Not for recording.
+//! safety is at stake. Best evidence first: the node's own report in its root, the NFS server's tables,
+//! the last kernel fetched over TFTP. Reads only.
 
-use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use jiff::Timestamp;
-use serde::Deserialize;
 
-use crate::pool::{Environment, Node};
-
-/// How much of the end of `boots.jsonl` is read, in bytes: what is older is not news.
-const TAIL: u64 = 64 << 10;
-
-/// One line of `boots.jsonl`.
-#[derive(Debug, Clone, Deserialize, PartialEq, Eq)]
-pub struct Boot {
-    /// When it was seen, UTC.
-    pub time: Timestamp,
-    /// The environment that was fetched or reported.
-    pub env: String,
-}
+use super::boots::{self, How, Seen};
+use super::nfsd;
+use crate::boot::report::{self, Report};
+use crate::pool::pending::Pending;
+use crate::pool::{EnvName, Environment, Node};
+use crate::storage::beneath::Tree;
 
 /// What is known of one node.
 #[derive(Debug, Clone)]
 pub struct Evidence {
     offered: bool,
-    last: Option<Boot>,
+    runs: Option<Running>,
+    /// Environments it may have booted, where something was seen that does not tell which, and when.
+    doubtful: Vec<(String, Timestamp)>,
+    /// Since when what was not seen did not happen, UTC.
+    last: Option<Timestamp>,
+    /// Whether transfers are seen at all: then one that was not seen was none.
+    watched: bool,
+    /// The environments the NFS server has in use.
+    mounted: Vec<EnvName>,
+    /// The environment the node's names lead to for one boot.
+    pending: Option<EnvName>,
+}
+
+/// What a node runs, and how that is known.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Running {
+    /// The environment, by name.
+    pub env: String,
+    /// Its identity, where that was written down.
+    pub uuid: Option<String>,
+    /// Since when at the latest, UTC.
+    pub time: Timestamp,
+    /// How it is known.
+    pub how: How,
+    /// What the node said of itself.
+    pub report: Option<Report>,
 }
 
 impl Evidence {
@@ -36,63 +53,252 @@ impl Evidence {
     pub fn of(node: &Node) -> Self {
         // Who asks for it is not known where its record is lost: somebody may.
         let offered = node.is_offered() || node.lost;
-        let last = if offered { last_boot(node) } else { None };
-        Self { offered, last }
+        let mut evidence = Self {
+            offered,
+            runs: None,
+            doubtful: Vec::new(),
+            last: None,
+            watched: false,
+            mounted: Vec::new(),
+            pending: None,
+        };
+        if !offered {
+            return evidence;
+        }
+        let seen = boots::read(&node.dir);
+        evidence.judge_transfers(&seen);
+        let pending = Pending::of(&node.dir);
+        evidence.pending = pending.waiting().map(|b| b.env.clone());
+        let mut names: Vec<EnvName> = node.active.iter().cloned().collect();
+        names.extend(pending.boot().map(|b| b.env.clone()));
+        names.extend(evidence.runs.iter().filter_map(|r| r.env.parse().ok()));
+        names.sort();
+        names.dedup();
+        for name in names {
+            if let Some(env) = Environment::observe(node, &name) {
+                evidence.judge_report(&env);
+            }
+        }
+        evidence.mounted = mounted(node);
+        evidence.judge_mounts(node);
+        evidence
+    }
+
+    /// Takes the last boot there was, and what is not certain about it.
+    ///
+    /// A transfer is told of at its end, and by then the names may lead elsewhere: to which environment a
+    /// file belonged is certain only where the one before it was of the same.
+    fn judge_transfers(&mut self, seen: &[Seen]) {
+        self.watched = seen.iter().any(|s| s.how == How::Tftp);
+        let Some(last) = seen.iter().rposition(Seen::is_boot) else {
+            self.doubt(seen.iter().map(|s| (s.env.clone(), s.time)));
+            return;
+        };
+        let boot = &seen[last];
+        self.last = Some(boot.time);
+        let before = last.checked_sub(1).map(|i| &seen[i]);
+        let certain = boot.file.is_none() || before.is_some_and(|b| b.is_of_same(boot));
+        if certain {
+            self.runs = Some(Running {
+                env: boot.env.clone(),
+                uuid: boot.uuid.clone(),
+                time: boot.time,
+                how: boot.how,
+                report: None,
+            });
+        } else {
+            let either = before.into_iter().chain([boot]);
+            self.doubt(either.map(|s| (s.env.clone(), boot.time)));
+        }
+        // It is on its way into something else, or was stopped there.
+        let later = seen[last..].iter().filter(|s| !s.is_of_same(boot));
+        self.doubt(later.map(|s| (s.env.clone(), s.time)));
+    }
+
+    /// Takes a report that is as new as what was seen, or newer.
+    fn judge_report(&mut self, env: &Environment) {
+        let Some((time, report)) = reported(env) else {
+            return;
+        };
+        if self.last.is_some_and(|last| time < last) {
+            return;
+        }
+        self.doubtful.retain(|(_, seen)| *seen > time);
+        self.last = Some(time);
+        self.runs = Some(Running {
+            env: env.name.to_string(),
+            uuid: env.uuid().map(str::to_string),
+            time,
+            how: How::Report,
+            report: Some(report),
+        });
+    }
+
+    /// Takes what is mounted for what runs, where nothing that was seen says otherwise.
+    fn judge_mounts(&mut self, node: &Node) {
+        let last = self.last;
+        let runs = self.runs.as_ref().map(|r| r.env.clone());
+        let others = self
+            .mounted
+            .iter()
+            .filter(|name| runs.as_deref() != Some(name.as_str()));
+        // What had been left before the last boot that was seen is only an entry that has yet to expire.
+        let newer: Vec<Environment> = others
+            .filter_map(|name| Environment::observe(node, name))
+            .filter(|env| env.active || led_to_since(env, last))
+            .collect();
+        let now = Timestamp::now();
+        let seen_running = self.mounted.len() > newer.len()
+            && self
+                .mounted
+                .iter()
+                .any(|m| runs.as_deref() == Some(m.as_str()));
+        match (&mut self.runs, newer.as_slice()) {
+            (Some(running), _) if seen_running => {
+                if running.how == How::Tftp {
+                    running.how = How::Nfs;
+                }
+                self.doubt(newer.iter().map(|e| (e.name.to_string(), now)));
+            }
+            (_, [env]) => {
+                // It was booted unseen: what was seen last is not certain any more.
+                self.doubt(runs.into_iter().map(|name| (name, now)));
+                self.runs = Some(Running {
+                    env: env.name.to_string(),
+                    uuid: env.uuid().map(str::to_string),
+                    time: now,
+                    how: How::Nfs,
+                    report: None,
+                });
+            }
+            (_, several) => self.doubt(several.iter().map(|e| (e.name.to_string(), now))),
+        }
+    }
+
+    fn doubt(&mut self, more: impl IntoIterator<Item = (String, Timestamp)>) {
+        self.doubtful.extend(more);
+    }
+
+    /// Returns what the node runs, where that is known.
+    pub fn running(&self) -> Option<&Running> {
+        self.runs.as_ref()
     }
 
     /// Returns whether the node runs an environment; `None` where it cannot be told.
     ///
     /// Known not to: one that no machine was ever led to; one of a node that nobody can ask for (it has
-    /// no names and no exports); one that had stopped being active before another was seen to boot.
+    /// no names and no exports); one that machines were not led to any more when another was seen to boot;
+    /// and the one they are led to now, where every transfer is seen and none of it was.
     pub fn booted(&self, env: &Environment) -> Option<bool> {
         let record = env.record.as_ref();
-        if !self.offered || record.is_some_and(|r| !r.served && !env.active) {
+        let pending = self.pending.as_ref() == Some(&env.name);
+        if !self.offered || record.is_some_and(|r| !r.served && !env.active && !pending) {
             return Some(false);
         }
-        let last = self.last.as_ref()?;
-        if last.env == env.name.as_str() {
+        if let Some(runs) = &self.runs
+            && runs.env == env.name.as_str()
+            && same(runs.uuid.as_deref(), env.uuid())
+        {
             return Some(true);
         }
-        if env.active {
-            // It may have been booted since, unseen.
+        if self.doubtful.iter().any(|(d, _)| d == env.name.as_str()) {
             return None;
         }
-        let left = record?.left?;
-        (left < last.time).then_some(false)
-    }
-}
-
-fn last_boot(node: &Node) -> Option<Boot> {
-    let mut file = File::open(node.dir.join("boots.jsonl")).ok()?;
-    let length = file.metadata().ok()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))
-        .ok()?;
-    let mut bytes = Vec::new();
-    file.take(TAIL).read_to_end(&mut bytes).ok()?;
-    last_in(&String::from_utf8_lossy(&bytes))
-}
-
-/// Returns the last line that says something; a line cut short by a crash says nothing.
-fn last_in(text: &str) -> Option<Boot> {
-    text.lines()
-        .rev()
-        .find_map(|line| serde_json::from_str(line).ok())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn garbage_tells_nothing() {
-        let good = r#"{"time":"2026-11-20T10:15:00Z","env":"first","how":"tftp"}"#;
-        assert_eq!(last_in(good).unwrap().env, "first");
-        assert_eq!(
-            last_in(&format!("{good}\n{{\"time\":\"2026")).unwrap().env,
-            "first"
-        );
-        for text in ["", "\u{0}\u{0}", "[]", "{}", r#"{"time":"x","env":"a"}"#] {
-            assert_eq!(last_in(text), None, "{text:?}");
+        self.last?;
+        if env.active || pending {
+            // Without that it may have been booted since, unseen.
+            return self.watched.then_some(false);
         }
+        (!led_to_since(env, self.last) || self.is_elsewhere(env)).then_some(false)
     }
+
+    /// Returns whether the NFS server knows the node to be in another environment than this.
+    ///
+    /// Entries expire, or are flushed, no later than younger ones: while that of what was seen running
+    /// lives, one of an environment mounted after it would.
+    fn is_elsewhere(&self, env: &Environment) -> bool {
+        let mounted = |name: &str| self.mounted.iter().any(|m| m.as_str() == name);
+        self.runs.as_ref().is_some_and(|r| mounted(&r.env)) && !mounted(env.name.as_str())
+    }
+}
+
+/// Returns whether two identities are one, as far as both are known.
+fn same(a: Option<&str>, b: Option<&str>) -> bool {
+    match (a, b) {
+        (Some(a), Some(b)) => a == b,
+        _ => true,
+    }
+}
+
+/// Returns whether machines may have been led to an environment after a time; unknown is yes.
+fn led_to_since(env: &Environment, time: Option<Timestamp>) -> bool {
+    let Some(record) = &env.record else {
+        return true;
+    };
+    match (time, record.left.max(record.withdrawn)) {
+        (Some(time), Some(until)) => until >= time,
+        _ => record.served,
+    }
+}
+
+/// Returns an environment's report, with when it was written: the status change time, which is this
+/// machine's clock and not the node's to choose.
+pub fn reported(env: &Environment) -> Option<(Timestamp, Report)> {
+    let root = Tree::open(&env.root()).ok()?;
+    let file = root.open_file(report::FILE).ok()??;
+    let metadata = file.metadata().ok()?;
+    let nanoseconds = i32::try_from(metadata.ctime_nsec()).ok()?;
+    let time = Timestamp::new(metadata.ctime(), nanoseconds).ok()?;
+    let bytes = root.head(report::FILE, report::LIMIT).ok()??;
+    Some((time, report::parse(std::str::from_utf8(&bytes).ok()?)?))
+}
+
+/// Writes down the report of the environment a node boots next, before that becomes another one: only
+/// there is it looked for.
+///
+/// Best effort: without it, what the node runs is not known, and that is safe.
+pub fn keep_report(node: &Node) {
+    let Ok(env) = node.active_environment() else {
+        return;
+    };
+    let Some((time, _)) = reported(&env) else {
+        return;
+    };
+    if boots::read(&node.dir).iter().any(|s| s.time >= time) {
+        return;
+    }
+    let seen = Seen {
+        time,
+        env: env.name.to_string(),
+        uuid: env.uuid().map(str::to_string),
+        how: How::Report,
+        file: None,
+        size: None,
+        kernel: false,
+        client: None,
+    };
+    let _ = boots::add(&node.dir, &seen);
+}
+
+/// Returns whether the NFS server has an environment's root in use.
+pub fn is_mounted(node: &Node, env: &EnvName) -> bool {
+    mounted(node).contains(env)
+}
+
+/// Returns the environments of a node whose roots the NFS server has in use.
+fn mounted(node: &Node) -> Vec<EnvName> {
+    let envs = node.dir.join(crate::pool::layout::ENVS);
+    let mut names: Vec<EnvName> = nfsd::in_use_below(&envs)
+        .iter()
+        .filter_map(|path| name_of_root(path.strip_prefix(&envs).ok()?))
+        .collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn name_of_root(path: &Path) -> Option<EnvName> {
+    let half = path.file_name()?;
+    let name = path.parent()?.to_str()?;
+    (half == crate::pool::layout::ROOT).then(|| name.parse().ok())?
 }

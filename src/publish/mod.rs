@@ -4,18 +4,22 @@
 //! and a name is taken away before what it leads to. Everything here can be written again from what the
 //! pool holds. Not for deciding what becomes active.
 
+pub mod boots;
 pub mod dnsmasq;
 pub mod evidence;
 pub mod exports;
 pub mod nfs;
+mod nfsd;
 pub mod server;
 pub mod tftp;
+pub mod transfer;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use crate::pool::pending::Pending;
 use crate::pool::{Environment, Node, Pool, PoolLock};
 use evidence::Evidence;
 
@@ -37,10 +41,14 @@ pub fn offered(pool: &Pool, node: &Node) -> Result<Vec<Environment>> {
         return Ok(Vec::new());
     }
     let evidence = Evidence::of(node);
+    let pending = Pending::of(&node.dir);
     Ok(node
         .environments()?
         .into_iter()
-        .filter(|e| e.whole && (e.active || evidence.booted(e) != Some(false)))
+        .filter(|e| {
+            let wanted = e.active || pending.protects(&e.name);
+            e.whole && (wanted || evidence.booted(e) != Some(false))
+        })
         .collect())
 }
 

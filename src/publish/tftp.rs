@@ -1,7 +1,8 @@
 //! The names machines ask for: one link a MAC address or serial, to the node's active boot half.
 //!
-//! The link goes over `active`, so switching environments changes nothing here. Promises that a name of
-//! an activated node never dangles: it is made when there is something behind it. Not for serving them.
+//! The link goes over `active`, so switching environments changes nothing here; while a boot for once or
+//! a trial is before a node, it goes to that environment itself. Promises that a name of an activated node
+//! never dangles: it is made when there is something behind it. Not for serving them.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::Published;
-use crate::pool::{Node, NodeName, Pool, PoolLock, layout};
+use crate::pool::pending::Pending;
+use crate::pool::{EnvName, Node, NodeName, Pool, PoolLock, layout};
 use crate::storage::replace;
 
 /// Returns the names a node asks by: MAC addresses in lower case with dashes, as dnsmasq and Raspberry Pi
@@ -55,10 +57,11 @@ pub fn bring_up_to_date(
         if !active.boot().is_dir() {
             continue;
         }
+        let target = target(node);
         for name in names(node) {
             // Two records edited by hand; the first has it, or the name would lead to each in turn.
             match taken.insert(name.clone(), &node.name) {
-                None => wanted.push((name, target(node))),
+                None => wanted.push((name, target.clone())),
                 Some(first) => done.warnings.push(format!(
                     "{first} and {} have {name} both: a machine that asks by it boots one of the two",
                     node.name
@@ -90,7 +93,8 @@ pub fn bring_up_to_date(
         .map(|n| n.dir.as_path())
         .collect();
     for (path, target) in links(&dir)? {
-        let of_these = node_dir(pool, &target).is_some_and(|d| {
+        let dir = led(&target).map(|l| layout::node(pool.root(), &l.node));
+        let of_these = dir.is_some_and(|d| {
             ours.contains(&d.as_path()) || !d.symlink_metadata().is_ok_and(|m| m.is_dir())
         });
         let name = path
@@ -123,16 +127,83 @@ pub fn links(dir: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
 
 /// Returns the text of a node's links.
 fn target(node: &Node) -> PathBuf {
-    Path::new("../nodes")
-        .join(node.name.as_str())
-        .join(layout::ACTIVE)
-        .join(layout::BOOT)
+    let dir = Path::new("../nodes").join(node.name.as_str());
+    let pending = Pending::of(&node.dir);
+    let boot = pending.waiting().and_then(|b| {
+        let half = layout::active_target(&b.env).join(layout::BOOT);
+        node.dir.join(&half).is_dir().then_some(half)
+    });
+    dir.join(boot.unwrap_or_else(|| Path::new(layout::ACTIVE).join(layout::BOOT)))
 }
 
-/// Returns the directory of the node a link of ours leads to; `None` for somebody else's link.
-fn node_dir(pool: &Pool, target: &Path) -> Option<PathBuf> {
-    let mut parts = target.strip_prefix("../nodes").ok()?.components();
-    let node = parts.next()?.as_os_str();
-    let rest = parts.as_path();
-    (rest == Path::new("active/boot")).then(|| layout::nodes(pool.root()).join(node))
+/// What one of our links leads to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Led {
+    /// The node, by name.
+    pub node: NodeName,
+    /// The environment that is named; `None` for the active one.
+    pub env: Option<EnvName>,
+}
+
+/// Returns what a link of ours leads to; `None` for somebody else's link.
+pub fn led(target: &Path) -> Option<Led> {
+    let rest = target.strip_prefix("../nodes").ok()?;
+    let mut parts = rest.iter().map(|p| p.to_str().unwrap_or_default());
+    let node = parts.next()?.parse().ok()?;
+    let parts: Vec<&str> = parts.collect();
+    let env = match parts.as_slice() {
+        [layout::ACTIVE, layout::BOOT] => None,
+        [layout::ENVS, env, layout::BOOT] => Some(env.parse().ok()?),
+        _ => return None,
+    };
+    Some(Led { node, env })
+}
+
+/// Returns the nodes whose names lead to one environment although no boot of it is before them: what a
+/// crash between two steps leaves.
+pub fn astray(pool: &Pool) -> Result<Vec<NodeName>> {
+    let mut nodes: Vec<NodeName> = links(&layout::tftp(pool.root()))?
+        .iter()
+        .filter_map(|(_, target)| led(target))
+        .filter(|l| {
+            let pending = Pending::of(&layout::node(pool.root(), &l.node));
+            pending.waiting().map(|b| &b.env) != l.env.as_ref()
+        })
+        .map(|l| l.node)
+        .collect();
+    nodes.sort();
+    nodes.dedup();
+    Ok(nodes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_our_own_links_are_ours() {
+        let of = |text: &str| led(Path::new(text)).map(|l| (l.node.to_string(), l.env));
+        assert_eq!(
+            of("../nodes/nog/active/boot"),
+            Some(("nog".to_string(), None))
+        );
+        let env = Some("b".parse().unwrap());
+        assert_eq!(
+            of("../nodes/nog/envs/b/boot"),
+            Some(("nog".to_string(), env))
+        );
+        for other in [
+            "",
+            "/srv/x",
+            "../nodes",
+            "../nodes/nog",
+            "../nodes/nog/active",
+            "../nodes/nog/envs/../boot",
+            "../nodes/nog/envs/b/root",
+            "../nodes/NOG/active/boot",
+            "nodes/nog/active/boot",
+        ] {
+            assert_eq!(of(other), None, "{other}");
+        }
+    }
 }

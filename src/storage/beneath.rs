@@ -267,6 +267,12 @@ impl Tree {
             .map_err(|e| self.failed(e, path))
     }
 
+    /// Makes a link with this text; something there already is an error.
+    pub fn symlink(&self, target: &str, path: &str) -> io::Result<()> {
+        let (parent, name) = self.parent(path)?;
+        nix::unistd::symlinkat(target, &parent, name.as_str()).map_err(|e| self.failed(e, path))
+    }
+
     /// Removes a file or link; nothing there is no error.
     pub fn remove_file(&self, path: &str) -> io::Result<()> {
         if self.symlink_metadata(path)?.is_none() {

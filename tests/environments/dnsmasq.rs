@@ -9,7 +9,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use super::support::{MAC, Pool, System, install};
+use super::support::{MAC, Pool, System, install, run};
 use network::{Asks, BIOS, CLIENT, Network, U_BOOT, UEFI, judge, wait_for};
 
 /// The MAC address of a Raspberry Pi, and of a machine that nobody knows.
@@ -84,10 +84,7 @@ fn a_machine_gets_its_own_files_and_netbe_hears_of_each() {
     let pool = with_nodes();
     // The script names the program that published: here one that notes how it is called.
     let program = pool.beside().join("netbe");
-    install(
-        &assert_cmd::cargo::cargo_bin!("netbe").to_path_buf(),
-        &program,
-    );
+    install(assert_cmd::cargo::cargo_bin!("netbe"), &program);
     let published = Command::new(&program)
         .arg("--pool")
         .arg(pool.path())
@@ -210,31 +207,40 @@ fn a_range_gives_addresses_and_boot_files() {
 }
 
 #[test]
-fn machines_come_and_go_without_a_restart() {
+fn machines_come_and_go_and_activating_needs_no_restart() {
     let pool = with_nodes();
-    let network = served(&pool);
+    let mut network = served(&pool);
+    let restarted = |network: &mut Network, line: &str| {
+        let said = pool.netbe().run(line);
+        assert_eq!(said.status, 0, "{said:#?}");
+        network.stop_dnsmasq();
+        network.start_dnsmasq();
+        assert_eq!(pool.netbe().run("publish").stderr, "", "{line}");
+    };
     assert_eq!(network.discover(STRANGER), None);
-    pool.netbe()
-        .ok(&format!("create new/a --from base --mac {}", STRANGER.mac));
-    wait_for("the new machine's file", || {
-        network.log().matches("dnsmasq-hosts/new").count() > 0
-    });
+    restarted(
+        &mut network,
+        &format!("create new/a --from base --mac {}", STRANGER.mac),
+    );
     assert!(network.discover(STRANGER).is_some(), "{}", network.log());
-    // Renamed, it is the same machine.
-    pool.netbe().ok("set mac= new");
-    let said = pool.netbe().ok("destroy -y -r new");
-    assert!(said.contains("new"), "{said}");
+    for line in ["create nog/b -a", "rollback nog", "create rom/b"] {
+        let said = pool.netbe().run(line);
+        assert!(!said.stderr.contains("dnsmasq"), "{said:#?}");
+    }
+    restarted(&mut network, "set mac= new");
+    pool.netbe().ok("destroy -y -r new");
     assert!(!pool.at("publish/dnsmasq-hosts/new").exists());
     assert_eq!(network.discover(STRANGER), None);
     // By its loader a machine is told what to fetch.
-    pool.netbe().ok("set loader=rpi nog");
-    let pc = network.discover(BIOS);
-    let pc = pc.unwrap_or_else(|| panic!("{}", network.log()));
-    assert!(
-        pc.option(43).unwrap().windows(9).any(|w| w == b"Raspberry"),
-        "{pc:?}"
-    );
-    assert_eq!(network.log().matches("started, version").count(), 1);
+    restarted(&mut network, "set loader=rpi nog");
+    let pc = network.discover(BIOS).unwrap();
+    let offered = pc.option(43).unwrap();
+    assert!(offered.windows(9).any(|w| w == b"Raspberry"), "{pc:?}");
+    // An administrator's SIGHUP does it no harm.
+    let pid = fs::read_to_string("/run/dnsmasq/dnsmasq.pid").unwrap();
+    run(Command::new("kill").args(["-HUP", pid.trim()]));
+    assert!(network.discover(BIOS).is_some(), "{}", network.log());
+    restarted(&mut network, "set loader= nog");
     pool.assert_sound();
 }
 
@@ -303,12 +309,12 @@ fn a_renamed_machine_stays_known_and_a_second_address_is_told_of() {
     pool.netbe().ok("set dhcp=192.0.2.100-192.0.2.110");
     assert_eq!(
         host("rom"),
-        "dc:a6:32:0a:0b:0c,id:*,set:netbe,set:netbe-rpi,rom\n"
+        "dhcp-host=dc:a6:32:0a:0b:0c,id:*,set:netbe,set:netbe-rpi,rom\n"
     );
     pool.netbe().ok("set ip=dhcp,192.0.2.50 nog");
     assert_eq!(
         host("nog"),
-        format!("{MAC},id:*,set:netbe,set:netbe-pxelinux,192.0.2.50,nog\n")
+        format!("dhcp-host={MAC},id:*,set:netbe,set:netbe-pxelinux,192.0.2.50,nog\n")
     );
     let said = pool.netbe().run("set ip=dhcp,192.0.2.50 rom");
     assert!(
@@ -324,7 +330,7 @@ fn a_renamed_machine_stays_known_and_a_second_address_is_told_of() {
     pool.netbe().ok(&format!("set mac={} ram", PI.mac));
     assert_eq!(
         host("ram"),
-        "dc:a6:32:0a:0b:0c,id:*,set:netbe,set:netbe-rpi,ram\n"
+        "dhcp-host=dc:a6:32:0a:0b:0c,id:*,set:netbe,set:netbe-rpi,ram\n"
     );
     assert!(!pool.at("publish/dnsmasq-hosts/rom").exists());
     pool.assert_sound();

@@ -38,4 +38,5 @@ mod space;
 mod surroundings;
 mod terminal;
 mod tftp;
+mod trial;
 mod verification;

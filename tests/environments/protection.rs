@@ -120,7 +120,11 @@ fn p9_pending_is_not_destroyed() {
     pool.netbe().ok("destroy -y nog/c");
     // One that nobody can read could name any of them.
     pool.write("nodes/nog/pending.json", "garbage");
-    pool.refuses(3, "destroy -y nog/b", &["nog/b is to be booted once"]);
+    pool.refuses(
+        3,
+        "destroy -y nog/b",
+        &["what nog is to boot once cannot be read"],
+    );
 }
 
 #[test]

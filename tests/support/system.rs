@@ -124,6 +124,8 @@ impl System {
                 "PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nNAME=\"Debian GNU/Linux\"\nVERSION_ID=\"12\"\n\
                  VERSION_CODENAME=bookworm\nID=debian\n",
             )
+            .file("usr/lib/systemd/systemd", "\x7fELF, as far as anybody looks\n")
+            .file("usr/lib/systemd/system/boot-complete.target", "[Unit]\n")
             .file("etc/hostname", &format!("{name}\n"))
             .file(
                 "etc/hosts",

@@ -159,6 +159,13 @@ pub(super) fn cmdline(text: &str) -> Result<String, String> {
     Ok(words.join(" "))
 }
 
+pub(super) fn on_off(text: &str) -> Result<String, String> {
+    match text {
+        "on" | "off" => Ok(text.to_string()),
+        _ => Err("neither on nor off".to_string()),
+    }
+}
+
 pub(super) fn one_line(text: &str) -> Result<String, String> {
     if text.chars().any(char::is_control) {
         return Err("one line, without control characters".to_string());

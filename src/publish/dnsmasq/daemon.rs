@@ -1,8 +1,7 @@
 //! The dnsmasq of this machine: whether it reads the pool's files, and telling it that they changed.
 //!
 //! Touches it only where its configuration includes this pool's. Promises that it is not restarted with a
-//! configuration it would not start with, and that no signal goes to another program. Not for what the
-//! files say.
+//! configuration it would not start with. Not for what the files say.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,8 +9,6 @@ use std::process::Command;
 use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 
 use crate::pool::Pool;
 
@@ -194,7 +191,6 @@ fn ran(command: &mut Command) -> Result<()> {
 /// A running dnsmasq.
 #[derive(Debug, Clone, Copy)]
 pub struct Running {
-    pid: Pid,
     /// When it wrote its pid file, which it does once, as it starts.
     since: SystemTime,
 }
@@ -206,11 +202,6 @@ impl Running {
             .and_then(|m| m.modified())
             .is_ok_and(|written| written > self.since)
     }
-
-    /// Has it read the hosts again: SIGHUP, which does not make it read its configuration.
-    pub fn reload(&self) -> Result<()> {
-        kill(self.pid, Signal::SIGHUP).context("telling dnsmasq to read its hosts again")
-    }
 }
 
 /// Returns the dnsmasq that runs by the place it notes its process in; a number left there by one that
@@ -220,10 +211,7 @@ pub fn running() -> Option<Running> {
         let pid: i32 = fs::read_to_string(file).ok()?.trim().parse().ok()?;
         let name = fs::read_to_string(format!("/proc/{pid}/comm")).ok()?;
         let since = fs::metadata(file).and_then(|m| m.modified()).ok()?;
-        (pid > 1 && name.trim() == "dnsmasq").then_some(Running {
-            pid: Pid::from_raw(pid),
-            since,
-        })
+        (pid > 1 && name.trim() == "dnsmasq").then_some(Running { since })
     })
 }
 

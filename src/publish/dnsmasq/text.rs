@@ -63,7 +63,7 @@ pub fn config(c: &Config<'_>) -> String {
          # netbe check; they must not keep DHCP from starting.\n\
          enable-tftp\ntftp-root={pool}/tftp\ntftp-unique-root=mac\ntftp-no-fail\n\n\
          # Called for each file that was fetched: how netbe knows what booted.\ndhcp-script={pool}/publish/dnsmasq-script\n\n\
-         # Who is a machine of netbe's, one file each.\ndhcp-hostsdir={pool}/publish/dnsmasq-hosts\n\n"
+         # Who is a machine of netbe's, one file each.\nconf-dir={pool}/publish/dnsmasq-hosts\n\n"
     );
     if c.by_serial {
         by_serial(&mut text);
@@ -211,6 +211,9 @@ pub struct Host<'a> {
 }
 
 /// Returns the whole of a node's file in `publish/dnsmasq-hosts`.
+///
+/// Plain configuration, not the lines of a `dhcp-hostsdir`: of those dnsmasq 2.90 frees the tags twice at a
+/// SIGHUP once their machine has asked for an address, and ends.
 pub fn host(h: &Host<'_>) -> String {
     let mut text = String::new();
     for (i, macs) in h.macs.chunks(MACS_A_LINE).enumerate() {
@@ -224,6 +227,7 @@ pub fn host(h: &Host<'_>) -> String {
             fields.extend(h.address.map(|a| a.to_string()));
             fields.extend(is_a_name(h.node).then(|| h.node.to_string()));
         }
+        text.push_str("dhcp-host=");
         text.push_str(&fields.join(","));
         text.push('\n');
     }

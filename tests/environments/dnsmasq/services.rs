@@ -19,7 +19,7 @@ fn systemd(pool: &Pool, refuse: &str) -> PathBuf {
     fs::write(
         &text,
         format!(
-            "#!/bin/sh\ncase \"$1\" in is-*|cat) ;; *) echo \"$@\" >> \"${{0%/*}}/said\" ;; esac\n\
+            "#!/bin/sh\ncase \"$1\" in is-*|cat|reset-failed) ;; *) echo \"$@\" >> \"${{0%/*}}/said\" ;; esac\n\
              case \"$*\" in {refuse}) exit 1 ;; esac\n"
         ),
     )
@@ -132,13 +132,28 @@ fn services_are_installed_once_and_started() {
 }
 
 #[test]
-fn with_systemd_a_changed_configuration_restarts_dnsmasq_and_a_machine_does_not() {
+fn with_systemd_a_machine_that_comes_restarts_dnsmasq_and_activating_does_not() {
     let pool = Pool::with_served_node();
     let bin = systemd(&pool, "nothing");
     init(&pool, &bin, "init --services");
     told(&bin);
-    let said = init(&pool, &bin, "create ordo/x --mac 02:00:00:00:00:01");
-    assert_eq!((said.status, told(&bin).as_str()), (0, ""), "{said:#?}");
+    let restart = "restart dnsmasq.service\n";
+    for (line, calls) in [
+        ("create ordo/x --mac 02:00:00:00:00:01", restart),
+        ("create ordo/y -a", ""),
+        ("rollback ordo", ""),
+        ("publish", ""),
+        ("set mac=02:00:00:00:00:02 ordo", restart),
+        ("set mac= ordo", restart),
+        ("destroy -y -r ordo", ""),
+    ] {
+        let said = init(&pool, &bin, line);
+        assert_eq!(
+            (said.status, told(&bin).as_str()),
+            (0, calls),
+            "{line}: {said:#?}"
+        );
+    }
     let said = init(&pool, &bin, "set dhcp=off");
     assert_eq!(
         (said.status, told(&bin).as_str()),

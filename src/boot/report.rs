@@ -1,0 +1,107 @@
+//! How a system says that it came up: the unit that writes a report into its own root, and reading it.
+//!
+//! Pure text. The node writes over the mount it booted from, so nothing listens on the server and no key
+//! is needed. What it says is the node's word: it is checked for form, and believed of nobody else. Not
+//! for when it counts.
+
+/// The unit, in a root half.
+pub const UNIT: &str = "etc/systemd/system/netbe-report.service";
+
+/// The link that makes the unit a part of every start.
+pub const WANTED_BY: &str = "etc/systemd/system/multi-user.target.wants/netbe-report.service";
+
+/// Where that link leads.
+pub const WANTED_BY_TARGET: &str = "../netbe-report.service";
+
+/// The report, in a root half.
+pub const FILE: &str = "var/lib/netbe/booted";
+
+/// The largest report that is read, in bytes.
+pub const LIMIT: usize = 4096;
+
+/// Returns the unit's text; `boot_complete` where this systemd has `boot-complete.target`.
+///
+/// Where it has, what decides there whether a boot was good (systemd.special(7)) must have agreed before
+/// the report is written.
+pub fn unit(boot_complete: bool) -> String {
+    let (requires, after) = match boot_complete {
+        true => ("Requires=boot-complete.target\n", "boot-complete.target "),
+        false => ("", ""),
+    };
+    format!(
+        "# Written by netbe; the property report=off leaves it out of the next environment.\n\
+         [Unit]\n\
+         Description=Report to the boot server that this system came up\n\
+         {requires}\
+         After={after}multi-user.target\n\
+         \n\
+         [Service]\n\
+         Type=oneshot\n\
+         ExecStart=/bin/sh -c 'umask 022; mkdir -p /var/lib/netbe && cd /var/lib/netbe && \
+         {{ echo \"boot_id=$$(cat /proc/sys/kernel/random/boot_id)\"; echo \"kernel=$$(uname -r)\"; \
+         echo \"time=$$(date +%%s)\"; }} >.booted.new && mv -f .booted.new booted'\n\
+         \n\
+         [Install]\n\
+         WantedBy=multi-user.target\n"
+    )
+}
+
+/// What a node said of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Report {
+    /// The kernel's number of that boot.
+    pub boot_id: String,
+    /// The kernel that runs, as `uname -r` says it.
+    pub kernel: Option<String>,
+}
+
+/// Reads a report; `None` for what is none.
+pub fn parse(text: &str) -> Option<Report> {
+    let value = |key: &str| {
+        text.lines()
+            .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
+    };
+    let plain = |v: &&str| {
+        let fine = |c: u8| c.is_ascii_alphanumeric() || b"._+~-".contains(&c);
+        !v.is_empty() && v.len() <= 128 && v.bytes().all(fine)
+    };
+    Some(Report {
+        boot_id: value("boot_id").filter(plain)?.to_string(),
+        kernel: value("kernel").filter(plain).map(str::to_string),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_is_read_and_nothing_else_is() {
+        let text = "boot_id=0c3f-11\nkernel=6.1.0-50-amd64\ntime=1795249224\n";
+        let report = parse(text).unwrap();
+        assert_eq!(report.boot_id, "0c3f-11");
+        assert_eq!(report.kernel.as_deref(), Some("6.1.0-50-amd64"));
+        assert_eq!(parse("boot_id=a\nkernel=\u{1b}[2J\n").unwrap().kernel, None);
+        for garbage in [
+            "",
+            "boot_id=",
+            "boot_id=a b",
+            "kernel=6",
+            "boot_id=\u{1b}[2J",
+            "xboot_id=1",
+        ] {
+            assert_eq!(parse(garbage), None, "{garbage:?}");
+        }
+    }
+
+    #[test]
+    fn the_unit_is_one_systemd_can_read() {
+        let text = unit(true);
+        assert!(text.contains(
+            "Requires=boot-complete.target\nAfter=boot-complete.target multi-user.target\n"
+        ));
+        assert!(!unit(false).contains("boot-complete"));
+        let start = text.lines().find(|l| l.starts_with("ExecStart=")).unwrap();
+        assert!(start.ends_with("mv -f .booted.new booted'"), "{start}");
+    }
+}

@@ -1,0 +1,298 @@
+//! Boots for once, and boots on trial: `activate --once`, `--try`, `--cancel`, `confirm`.
+//!
+//! The firmware of many machines cannot forget, so the server does: the node's names lead to the
+//! environment until it has been fetched, and then back to the active one, before it is known whether it
+//! came up. `active` never moves for it; it moves when the trial is passed. Each step is on disk before
+//! the next, so that a server that is restarted goes on where it was. What is to be done when is
+//! [`judgement`]; doing it is [`reconciling`].
+
+pub mod judgement;
+pub mod reconciling;
+
+use anyhow::{Context, Result};
+use jiff::{SignedDuration, Timestamp};
+
+use super::dressing::{self, Wanted};
+use super::{Mode, Outcome, activation, creation, reporting};
+use crate::failure::Failure;
+use crate::pool::pending::{self, Kind, Pending, PendingBoot};
+use crate::pool::record;
+use crate::pool::{EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock};
+use crate::publish::evidence::{self, Evidence};
+use crate::publish::{self, Published, tftp};
+use crate::storage::beneath::Tree;
+use crate::storage::btrfs;
+
+/// How long after a kernel panic a tried environment starts again, in seconds: long enough that the
+/// server has seen the end of the fetching, and leads the machine back.
+const PANIC: &str = "10";
+
+/// How an environment is to be booted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// For the next boot only.
+    Once,
+    /// For the next boot, and for good when it reports within this time.
+    Try(SignedDuration),
+}
+
+impl How {
+    /// Returns how it is to be booted, from the two ways to ask for it.
+    pub fn asked(once: bool, within: Option<SignedDuration>) -> Option<Self> {
+        match (once, within) {
+            (true, _) => Some(Self::Once),
+            (false, within) => within.map(Self::Try),
+        }
+    }
+
+    fn kind(self) -> Kind {
+        match self {
+            Self::Once => Kind::Once,
+            Self::Try(_) => Kind::Try,
+        }
+    }
+}
+
+/// What was begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Begun {
+    /// The environment, `NODE/ENV`.
+    pub name: String,
+    /// Its node.
+    pub node: String,
+    /// What the node boots after that, `NODE/ENV`.
+    pub back_to: String,
+    /// What is not as it should be, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Lets a node boot an environment next: the one named, a node's newest, or the only candidate there is.
+pub fn begin(
+    pool: &Pool,
+    operand: Option<&Operand>,
+    how: How,
+    force: bool,
+    mode: Mode,
+) -> Result<Outcome<Begun>> {
+    let chosen = activation::choose(pool, operand)?;
+    let lock = match mode.dry_run {
+        true => None,
+        false => Some(creation::lock_node(pool, &chosen.node, mode)?),
+    };
+    let node = pool.node(&chosen.node)?;
+    node.refuse_lost()?;
+    let mut env = node.environment(&chosen.name)?;
+    let back_to = refuse_pointless(&node, &env)?;
+    forgive(&mut env);
+    let mut warnings = activation::refuse_unsound(pool, &node, &env, force)?;
+    let Some(lock) = lock else {
+        return Ok(Outcome::Planned(vec![
+            format!("export {env}"),
+            format!(
+                "lead {} to {env} for its next boot, then to {back_to}",
+                node.name
+            ),
+        ]));
+    };
+    let shared = PoolLock::take(pool.root(), mode.wait)?;
+    warnings.extend(lead(pool, &lock, &shared, &node, &env, how)?);
+    Ok(Outcome::Done(Begun {
+        name: env.to_string(),
+        node: node.name.to_string(),
+        back_to: back_to.to_string(),
+        warnings,
+    }))
+}
+
+/// Refuses where no boot for once or on trial can be, before anything is made for one.
+pub fn refuse_nobody(node: &Node) -> Result<()> {
+    if node.is_template() || !node.is_offered() {
+        return Err(
+            Failure::refused(format!("no machine can ask for {}", node.name))
+                .hint(format!("netbe set mac=MAC {}", node.name))
+                .into(),
+        );
+    }
+    Ok(())
+}
+
+/// Refuses where no machine would come, or none could go back; returns what it would go back to.
+fn refuse_pointless(node: &Node, env: &Environment) -> Result<Environment> {
+    refuse_nobody(node)?;
+    if env.active {
+        return Err(
+            Failure::refused(format!("{env} is what {} boots next already", node.name))
+                .hint(format!("netbe list {}", node.name))
+                .into(),
+        );
+    }
+    node.active_environment()
+        .context("after that boot there would be nothing to go back to")
+}
+
+/// Lets what did not pass a trial be tried again.
+fn forgive(env: &mut Environment) {
+    if let Some(record) = &env.record {
+        env.problems.retain(|p| Some(p) != record.unproven.as_ref());
+    }
+}
+
+fn lead(
+    pool: &Pool,
+    lock: &NodeLock,
+    shared: &PoolLock,
+    node: &Node,
+    env: &Environment,
+    how: How,
+) -> Result<Vec<String>> {
+    let mut warnings = publish::export(pool, shared, node, env)
+        .with_context(|| format!("nothing was changed: exporting {env}"))?;
+    activation::mark_served(node, env)?;
+    let env = node.environment(&env.name)?;
+    if let Some(before) = Pending::of(&node.dir).waiting()
+        && before.env != env.name
+    {
+        mark_withdrawn(node, &before.env)?;
+    }
+    if let How::Try(_) = how {
+        warnings.extend(prepare_for_trial(pool, node, &env)?);
+    }
+    btrfs::sync(&env.root()).context("making the environment durable")?;
+    let boot = PendingBoot {
+        env: env.name.clone(),
+        kind: how.kind(),
+        since: Some(Timestamp::now()),
+        within: match how {
+            How::Try(within) => u64::try_from(within.as_secs()).ok(),
+            How::Once => None,
+        },
+        told_before: evidence::reported(&env).map(|(_, report)| report.boot_id),
+        used_before: evidence::is_mounted(node, &env.name),
+        fetched: None,
+    };
+    pending::write(&node.dir, lock, &boot)?;
+    let mut done = Published::default();
+    tftp::bring_node_up_to_date(pool, Some(shared), node, &mut done)?;
+    warnings.extend(done.warnings);
+    Ok(warnings)
+}
+
+/// Makes a tried environment start again after a kernel panic, and says what stands against its report.
+///
+/// One that may be running is not touched.
+fn prepare_for_trial(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<String>> {
+    let mut warnings = Vec::new();
+    let (root, boot) = (env.root(), env.boot());
+    if Evidence::of(node).booted(env) == Some(false) {
+        let mut record = env.record_for_change()?;
+        let wanted = Wanted::new(pool, &node.name, &node.record, &env.name, &record)?
+            .with_argument("panic", PANIC, &boot, &root)?;
+        dressing::dress(&wanted, &root, &boot, &mut record)
+            .context("nothing was changed: letting it start again after a panic")?;
+        record::write_before_sync(&env.dir.join("env.json"), &record)?;
+    } else {
+        warnings.push(format!(
+            "{env} may be running, so its boot files stay as they are: without panic= on its command line it \
+             does not start again after a kernel panic by itself"
+        ));
+    }
+    if !reporting::reports(&Tree::open(&root)?) {
+        warnings.push(format!(
+            "nothing in {env} reports that it came up: when it has, netbe confirm {}",
+            node.name
+        ));
+    }
+    Ok(warnings)
+}
+
+/// Takes back what a node has before it for once or on trial; returns what that was, `NODE/ENV`.
+pub fn cancel(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<Option<String>>> {
+    let lock = match mode.dry_run {
+        true => None,
+        false => Some(creation::lock_node(pool, node, mode)?),
+    };
+    let node = pool.node(node)?;
+    let what = match Pending::of(&node.dir) {
+        Pending::None => None,
+        Pending::Boot(boot) => Some(format!("{}/{}", node.name, boot.env)),
+        Pending::Unknown => Some(format!("{}/?", node.name)),
+    };
+    let Some(lock) = lock else {
+        let steps = what.map(|w| format!("lead {} to its active environment, not {w}", node.name));
+        return Ok(Outcome::Planned(steps.into_iter().collect()));
+    };
+    let shared = PoolLock::take(pool.root(), mode.wait)?;
+    end(pool, &lock, &shared, &node)?;
+    Ok(Outcome::Done(what))
+}
+
+/// Makes what a node boots once or on trial the active one.
+pub fn confirm(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<activation::Activated>> {
+    let lock = match mode.dry_run {
+        true => None,
+        false => Some(creation::lock_node(pool, node, mode)?),
+    };
+    let node = pool.node(node)?;
+    let Pending::Boot(boot) = Pending::of(&node.dir) else {
+        return Err(Failure::refused(format!(
+            "{} has nothing before it for once or on trial",
+            node.name
+        ))
+        .hint(format!("netbe list {0}; netbe activate {0}/ENV", node.name))
+        .into());
+    };
+    let env = node.environment(&boot.env)?;
+    let before = node.active.as_ref().map(|a| format!("{}/{a}", node.name));
+    let Some(lock) = lock else {
+        return Ok(Outcome::Planned(vec![format!(
+            "let {} boot {env} for good",
+            node.name
+        )]));
+    };
+    let shared = PoolLock::take(pool.root(), mode.wait)?;
+    let warnings = activation::for_good(pool, &lock, &shared, &node, &env)?;
+    Ok(Outcome::Done(activation::Activated {
+        name: env.to_string(),
+        before,
+        warnings,
+    }))
+}
+
+/// Ends what is before a node, durably: first on disk, then for the machines that ask.
+///
+/// Nothing before it is no error, and what a crash left of a name is put right.
+pub(super) fn end(
+    pool: &Pool,
+    lock: &NodeLock,
+    shared: &PoolLock,
+    node: &Node,
+) -> Result<Vec<String>> {
+    let pending = Pending::of(&node.dir);
+    if let Some(boot) = pending.waiting() {
+        mark_withdrawn(node, &boot.env)?;
+    }
+    if pending != Pending::None {
+        pending::clear(&node.dir, lock)?;
+    }
+    lead_back(pool, shared, &node.name)
+}
+
+/// Leads a node's names where its records say.
+fn lead_back(pool: &Pool, shared: &PoolLock, node: &NodeName) -> Result<Vec<String>> {
+    let mut done = Published::default();
+    tftp::bring_node_up_to_date(pool, Some(shared), &pool.node(node)?, &mut done)?;
+    Ok(done.warnings)
+}
+
+/// Notes that machines are not led to an environment any more; before they are not, so that a crash
+/// between leaves too late a time and never too early a one.
+fn mark_withdrawn(node: &Node, env: &EnvName) -> Result<()> {
+    let Some(env) = Environment::observe(node, env) else {
+        return Ok(());
+    };
+    let Some(mut record) = env.record.clone() else {
+        return Ok(());
+    };
+    record.withdrawn = Some(Timestamp::now());
+    record::write_before_sync(&env.dir.join("env.json"), &record)
+}

@@ -1,0 +1,262 @@
+//! Doing what is to be done about boots for once and on trial: `reconcile`.
+//!
+//! Run by a timer, by a transfer that ends a fetching, and when the server starts; harmless at any time.
+//! Each step is on disk before the next, so that one that was interrupted is taken again.
+
+use std::os::unix::process::CommandExt;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+
+use super::judgement::{self, Facts, Verdict};
+use crate::boot;
+use crate::lifecycle::{Mode, Outcome, activation, creation};
+use crate::pool::pending::{self, Pending, PendingBoot};
+use crate::pool::record;
+use crate::pool::{Environment, Node, NodeLock, NodeName, Pool, PoolLock};
+use crate::publish::boots::{self, Seen};
+use crate::publish::{evidence, tftp, transfer};
+use crate::storage::beneath::Tree;
+
+/// How long a command that power-cycles a node may take.
+const POWER: Duration = Duration::from_secs(60);
+
+/// What was done.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Reconciled {
+    /// A sentence each.
+    pub done: Vec<String>,
+    /// What is not as it should be, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Does what is to be done, for one node or for all.
+///
+/// A node that somebody else is changing is left for the next time.
+pub fn reconcile(pool: &Pool, only: Option<&NodeName>, mode: Mode) -> Result<Outcome<Reconciled>> {
+    let nodes = match only {
+        Some(name) => vec![pool.node(name)?],
+        None => pool.nodes()?,
+    };
+    let astray = tftp::astray(pool)?;
+    let mut result = Reconciled::default();
+    let mut planned = Vec::new();
+    for node in nodes {
+        if Pending::of(&node.dir) == Pending::None && !astray.contains(&node.name) {
+            continue;
+        }
+        if mode.dry_run {
+            planned.extend(plan(&node)?);
+            continue;
+        }
+        if let Err(e) = of_node(pool, &node.name, mode, &mut result) {
+            result.warnings.push(format!("{}: {e:#}", node.name));
+        }
+    }
+    Ok(match mode.dry_run {
+        true => Outcome::Planned(planned),
+        false => Outcome::Done(result),
+    })
+}
+
+fn plan(node: &Node) -> Result<Option<String>> {
+    let Pending::Boot(boot) = Pending::of(&node.dir) else {
+        return Ok(None);
+    };
+    let name = &node.name;
+    let env = node.environment(&boot.env)?;
+    Ok(match verdict(node, &env, &boot) {
+        Verdict::Wait => None,
+        Verdict::LeadBack(_) => Some(format!("lead {name} to its active environment again")),
+        Verdict::Passed => Some(format!("make {env}, which came up, what {name} boots")),
+        Verdict::NotInTime | Verdict::LeftUnsaid => Some(format!("end the trial of {env}")),
+        Verdict::Over => Some(format!("forget that {env} was to be booted")),
+    })
+}
+
+fn of_node(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) -> Result<()> {
+    let lock = creation::lock_node(pool, name, mode)?;
+    let node = pool.node(name)?;
+    let shared = PoolLock::take(pool.root(), mode.wait)?;
+    // What a crash left between the record and the names.
+    result
+        .warnings
+        .extend(super::lead_back(pool, &shared, name)?);
+    let boot = match Pending::of(&node.dir) {
+        Pending::Boot(boot) => boot,
+        Pending::None => return Ok(()),
+        Pending::Unknown => {
+            result.warnings.push(format!(
+                "{name}: pending.json cannot be read, so nothing of it can be destroyed; netbe activate {name} --cancel"
+            ));
+            return Ok(());
+        }
+    };
+    let Some(env) = Environment::observe(&node, &boot.env) else {
+        super::end(pool, &lock, &shared, &node)?;
+        result.done.push(format!(
+            "{name}/{} was to be booted and is gone: {name} boots its active environment",
+            boot.env
+        ));
+        return Ok(());
+    };
+    match verdict(&node, &env, &boot) {
+        Verdict::Wait => {}
+        Verdict::LeadBack(fetched) => {
+            lead_back(pool, &lock, &shared, &node, boot, fetched)?;
+            result.done.push(format!(
+                "{env} was fetched: the next boot of {name} is its active environment again"
+            ));
+        }
+        Verdict::Passed => {
+            result
+                .warnings
+                .extend(activation::for_good(pool, &lock, &shared, &node, &env)?);
+            result.done.push(format!("{env} came up: it is active."));
+        }
+        Verdict::Over => {
+            result
+                .warnings
+                .extend(super::end(pool, &lock, &shared, &node)?);
+        }
+        Verdict::LeftUnsaid => {
+            drop(shared);
+            let why = "booted something else before it reported that it came up";
+            fail(pool, &lock, &node, &env, why, mode)?;
+            result
+                .done
+                .push(format!("The trial of {env} is over: {name} {why}."));
+        }
+        Verdict::NotInTime => {
+            // Others need not wait until the machine's power is back.
+            drop(shared);
+            let why = "did not report that it came up in its time";
+            flag(&env, &format!("on trial it {why}"))?;
+            result.warnings.extend(
+                power_cycle(pool, &node)
+                    .err()
+                    .map(|e| format!("{name}: {e:#}")),
+            );
+            fail(pool, &lock, &node, &env, why, mode)?;
+            result
+                .done
+                .push(format!("The trial of {env} is over: it {why}."));
+        }
+    }
+    Ok(())
+}
+
+fn verdict(node: &Node, env: &Environment, boot: &PendingBoot) -> Verdict {
+    let seen = boots::read(&node.dir);
+    let since = |s: &&Seen| boot.since.is_none_or(|since| s.time >= since);
+    let fetched: Vec<(Timestamp, &str)> = seen
+        .iter()
+        .filter(since)
+        .filter(|s| transfer::is_of(s, env))
+        .filter_map(|s| Some((s.time, s.file.as_deref()?)))
+        .collect();
+    let others: Vec<Timestamp> = seen
+        .iter()
+        .filter(since)
+        .filter(|s| s.is_boot() && !transfer::is_of(s, env))
+        .map(|s| s.time)
+        .collect();
+    let reported = evidence::reported(env);
+    judgement::judge(Facts {
+        boot,
+        fetched: &fetched,
+        ways: &Tree::open(&env.boot()).map_or(Vec::new(), |tree| boot::fetched(&tree)),
+        reported: reported
+            .as_ref()
+            .map(|(time, r)| (*time, r.boot_id.as_str())),
+        mounted: evidence::is_mounted(node, &env.name),
+        active: env.active,
+        others: &others,
+        now: Timestamp::now(),
+    })
+}
+
+/// Leads a node's names back: first on disk, then for the machines that ask.
+fn lead_back(
+    pool: &Pool,
+    lock: &NodeLock,
+    shared: &PoolLock,
+    node: &Node,
+    mut boot: PendingBoot,
+    fetched: Timestamp,
+) -> Result<()> {
+    super::mark_withdrawn(node, &boot.env)?;
+    boot.fetched = Some(fetched);
+    pending::write(&node.dir, lock, &boot)?;
+    super::lead_back(pool, shared, &node.name).map(drop)
+}
+
+fn fail(
+    pool: &Pool,
+    lock: &NodeLock,
+    node: &Node,
+    env: &Environment,
+    why: &str,
+    mode: Mode,
+) -> Result<()> {
+    flag(env, &format!("on trial it {why}"))?;
+    let shared = PoolLock::take(pool.root(), mode.wait)?;
+    super::end(pool, lock, &shared, node).map(drop)
+}
+
+fn flag(env: &Environment, why: &str) -> Result<()> {
+    let mut record = env.record_for_change()?;
+    record.unproven = Some(why.to_string());
+    record::write(&env.dir.join("env.json"), &record)
+}
+
+/// Calls the property `power.cycle` of a node; nothing where it has none.
+fn power_cycle(pool: &Pool, node: &Node) -> Result<()> {
+    let Some(command) = node.property(pool, "power.cycle") else {
+        return Ok(());
+    };
+    let property = |key: &str| node.property(pool, key).unwrap_or_default();
+    let mac = property("mac");
+    let seen = boots::read(&node.dir);
+    let address = address_in(&property("ip"))
+        .or_else(|| seen.iter().rev().find_map(|s| s.client.clone()))
+        .unwrap_or_default();
+    let mut child = Command::new("/bin/sh")
+        .args(["-c", &command])
+        .env("NETBE_NODE", node.name.as_str())
+        .env("NETBE_MAC", mac.split(',').next().unwrap_or_default())
+        .env("NETBE_IP", address)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .process_group(0)
+        .spawn()
+        .context("power.cycle cannot be run")?;
+    let until = Instant::now() + POWER;
+    loop {
+        if let Some(status) = child.try_wait().context("waiting for power.cycle")? {
+            anyhow::ensure!(status.success(), "power.cycle failed: {status}");
+            return Ok(());
+        }
+        if Instant::now() >= until {
+            let group = i32::try_from(child.id()).context("the number of a process")?;
+            let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
+            let _ = child.wait();
+            anyhow::bail!(
+                "power.cycle had not ended after {} s and was killed",
+                POWER.as_secs()
+            );
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Returns the address in a value of the property `ip`, static or reserved.
+fn address_in(ip: &str) -> Option<String> {
+    ip.split([',', '/'])
+        .find(|part| part.parse::<std::net::Ipv4Addr>().is_ok())
+        .map(str::to_string)
+}

@@ -1,0 +1,76 @@
+//! Which exports the kernel NFS server has in use, by its own tables.
+//!
+//! `/proc/net/rpc/nfsd.export/content` has a line for each pair of an export and a client that was asked
+//! about: entries come from use and expire after half an hour without (fs/nfsd/export.c, mountd(8)
+//! `--ttl`). So an entry is evidence of use, and no entry is evidence of nothing. Reads only.
+
+use std::path::{Path, PathBuf};
+
+const TABLE: &str = "/proc/net/rpc/nfsd.export/content";
+
+/// Returns the exports below a directory that are in use.
+pub(super) fn in_use_below(dir: &Path) -> Vec<PathBuf> {
+    match std::fs::read_to_string(TABLE) {
+        Ok(text) => parse(&text)
+            .into_iter()
+            .filter(|path| path.starts_with(dir))
+            .collect(),
+        Err(_) => Vec::new(),
+    }
+}
+
+/// Returns the paths a table has live entries for.
+///
+/// The kernel comments out what has expired or was denied.
+fn parse(text: &str) -> Vec<PathBuf> {
+    text.lines()
+        .filter(|line| line.starts_with('/'))
+        .filter_map(|line| {
+            let (path, client) = line.split_once('\t')?;
+            client.contains('(').then(|| unescaped(path))
+        })
+        .collect()
+}
+
+/// Undoes the octal escapes of the kernel's `qword` form.
+fn unescaped(field: &str) -> PathBuf {
+    let mut bytes = Vec::new();
+    let mut rest = field.as_bytes();
+    while let Some((&first, tail)) = rest.split_first() {
+        let digits = tail.get(..3).and_then(|d| std::str::from_utf8(d).ok());
+        match digits.and_then(|d| u8::from_str_radix(d, 8).ok()) {
+            Some(byte) if first == b'\\' => {
+                bytes.push(byte);
+                rest = &tail[3..];
+            }
+            _ => {
+                bytes.push(first);
+                rest = tail;
+            }
+        }
+    }
+    use std::os::unix::ffi::OsStringExt;
+    std::ffi::OsString::from_vec(bytes).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn live_entries_only() {
+        let text = "#path domain(flags)\n\
+            # /srv/netbe/nodes/nog/envs/old/root\t10.0.0.5(rw,no_root_squash)\n\
+            /srv/netbe/nodes/nog/envs/a/root\t10.0.0.5(rw,no_root_squash,sync,uuid=1:2:3:4)\n\
+            /srv/a\\040b\t10.0.0.0/24(rw)\n\
+            /srv/denied\t10.0.0.9\n";
+        assert_eq!(
+            parse(text),
+            [
+                PathBuf::from("/srv/netbe/nodes/nog/envs/a/root"),
+                PathBuf::from("/srv/a b")
+            ]
+        );
+        assert!(parse("").is_empty() && parse("garbage\n\u{0}").is_empty());
+    }
+}

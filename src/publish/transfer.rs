@@ -1,0 +1,94 @@
+//! Taking note of a file that a machine fetched: what the TFTP server's script is for.
+//!
+//! Answers in milliseconds, takes no lock and waits for nobody: a TFTP server stands behind it, and a
+//! whole fleet behind that. What it does not know it ignores. Not for what follows from it.
+
+use std::path::Path;
+
+use anyhow::Result;
+use jiff::Timestamp;
+
+use super::boots::{self, How, Seen};
+use super::tftp;
+use crate::boot::{self, Fetched};
+use crate::pool::pending::Pending;
+use crate::pool::{Environment, Node, NodeName, Pool, layout};
+use crate::storage::beneath::Tree;
+
+/// Notes that `client` fetched the file at `path`, of `size` bytes, whole.
+///
+/// Returns the node where that was the last file it takes for a boot that is before it for once or on
+/// trial; `None` for everything else, such as what is no file of a node's.
+pub fn note(pool: &Pool, size: u64, client: &str, path: &Path) -> Result<Option<NodeName>> {
+    let Some((node, env, file)) = find(pool, path) else {
+        return Ok(None);
+    };
+    let ways = Tree::open(&env.boot()).map_or(Vec::new(), |tree| boot::fetched(&tree));
+    let known = ways.iter().any(|way| way.kernel == file);
+    let remembered = env.record.as_ref().and_then(|r| r.kernel.as_ref());
+    boots::add(
+        &node.dir,
+        &Seen {
+            time: Timestamp::now(),
+            env: env.name.to_string(),
+            uuid: env.uuid().map(str::to_string),
+            how: How::Tftp,
+            kernel: known || remembered.is_some_and(|k| k.file == file),
+            file: Some(file),
+            size: Some(size),
+            client: Some(client.to_string()),
+        },
+    )?;
+    let pending = Pending::of(&node.dir);
+    let Some(waiting) = pending.waiting().filter(|b| b.env == env.name) else {
+        return Ok(None);
+    };
+    let seen = boots::read(&node.dir);
+    let complete = complete_at(&seen, &env, waiting.since, &ways).is_some();
+    Ok(complete.then_some(node.name))
+}
+
+/// Returns when, since a time, the last file was fetched that a boot of an environment takes, UTC.
+pub fn complete_at(
+    seen: &[Seen],
+    env: &Environment,
+    since: Option<Timestamp>,
+    ways: &[Fetched],
+) -> Option<Timestamp> {
+    let mut files: Vec<&str> = Vec::new();
+    for one in seen.iter().filter(|s| is_of(s, env)) {
+        if since.is_some_and(|since| one.time < since) {
+            continue;
+        }
+        files.extend(one.file.as_deref());
+        if ways.iter().any(|way| way.is_among(&files)) {
+            return Some(one.time);
+        }
+    }
+    None
+}
+
+/// Returns whether something that was seen is of an environment.
+pub fn is_of(seen: &Seen, env: &Environment) -> bool {
+    seen.env == env.name.as_str()
+        && match (seen.uuid.as_deref(), env.uuid()) {
+            (Some(seen), Some(env)) => seen == env,
+            _ => true,
+        }
+}
+
+/// Returns whose file it is that stands at a path below the TFTP directory, and its path in the boot half.
+fn find(pool: &Pool, path: &Path) -> Option<(Node, Environment, String)> {
+    let top = layout::tftp(pool.root());
+    let below = path.strip_prefix(&top).ok()?;
+    let mut parts = below.iter();
+    let name = parts.next()?;
+    let file = parts.as_path().to_str().filter(|f| !f.is_empty())?;
+    let led = tftp::led(&top.join(name).read_link().ok()?)?;
+    let node = pool.node(&led.node).ok()?;
+    let env = match &led.env {
+        Some(env) => node.environment(env).ok()?,
+        None => node.active_environment().ok()?,
+    };
+    Some((node, env, file.to_string()))
+}

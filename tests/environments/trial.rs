@@ -1,0 +1,500 @@
+//! Boots for once and on trial, with the transfers and the report a real machine would make.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use super::support::{Fingerprint, Pool, TFTP_NAME};
+
+/// A served node with `a` active and `b` beside it, booted into `a`.
+fn with_b() -> Pool {
+    let pool = Pool::with_served_node();
+    pool.netbe().ok("create nog/b");
+    pool.fetches(&PC);
+    assert_eq!(pool.flags("nog/a"), "NR");
+    pool
+}
+
+/// What a PC fetches, in its order.
+const PC: [&str; 5] = [
+    "pxelinux.0",
+    "ldlinux.c32",
+    "pxelinux.cfg/default",
+    "vmlinuz-6.1.0-50-amd64",
+    "initrd.img-6.1.0-50-amd64",
+];
+
+trait Machine {
+    fn fetches(&self, files: &[&str]);
+    fn reports(&self, env: &str, boot_id: &str);
+    fn led_to(&self) -> String;
+    fn pending(&self) -> String;
+    /// Makes what is pending have been fetched so many seconds ago.
+    fn age(&self, seconds: i64);
+}
+
+impl Machine for Pool {
+    fn fetches(&self, files: &[&str]) {
+        for file in files {
+            let path = self.at(&format!("tftp/{TFTP_NAME}/{file}"));
+            assert!(path.metadata().is_ok(), "{}", path.display());
+            self.netbe()
+                .ok(&format!("transfer 1000 10.0.0.5 {}", path.display()));
+        }
+    }
+
+    fn reports(&self, env: &str, boot_id: &str) {
+        let dir = self.half(env, "root").join("var/lib/netbe");
+        fs::create_dir_all(&dir).unwrap();
+        let text = format!("boot_id={boot_id}\nkernel=6.1.0-50-amd64\ntime=1\n");
+        fs::write(dir.join("booted"), text).unwrap();
+    }
+
+    fn led_to(&self) -> String {
+        let half = fs::canonicalize(self.at(&format!("tftp/{TFTP_NAME}"))).unwrap();
+        let env = half.parent().unwrap().file_name().unwrap();
+        env.to_str().unwrap().to_string()
+    }
+
+    fn pending(&self) -> String {
+        fs::read_to_string(self.at("nodes/nog/pending.json")).unwrap_or_default()
+    }
+
+    fn age(&self, seconds: i64) {
+        let text = self.pending();
+        let mut pending: serde_json::Value = serde_json::from_str(&text).unwrap();
+        let ago = |seconds: i64| {
+            let now = jiff::Timestamp::now();
+            (now - jiff::SignedDuration::from_secs(seconds)).to_string()
+        };
+        pending["since"] = ago(seconds + 60).into();
+        if pending.get("fetched").is_some() {
+            pending["fetched"] = ago(seconds).into();
+        }
+        self.write("nodes/nog/pending.json", &pending.to_string());
+        // What was fetched is as old.
+        let boots = self.read("nodes/nog/boots.jsonl");
+        let older: String = boots
+            .lines()
+            .map(|line| {
+                let mut seen: serde_json::Value = serde_json::from_str(line).unwrap();
+                let before = if seen["env"] == pending["env"] {
+                    0
+                } else {
+                    100
+                };
+                seen["time"] = ago(seconds + before).into();
+                format!("{seen}\n")
+            })
+            .collect();
+        self.write("nodes/nog/boots.jsonl", &older);
+    }
+}
+
+#[test]
+fn once_is_led_to_until_it_has_been_fetched() {
+    let pool = with_b();
+    let said = pool.netbe().ok("activate --once nog/b");
+    assert!(
+        said.contains("The next boot of nog is nog/b; after that it is nog/a again."),
+        "{said}"
+    );
+    assert_eq!(
+        (pool.active("nog").as_str(), pool.led_to().as_str()),
+        ("a", "b")
+    );
+    assert_eq!(
+        (pool.flags("nog/a"), pool.flags("nog/b")),
+        ("NR".into(), "T".into())
+    );
+    for line in ["destroy -y nog/b", "rename nog/b c", "run nog/b -- true"] {
+        pool.refuses(3, line, &["nog/b is to be booted once"]);
+    }
+    pool.fetches(&PC[..4]);
+    assert_eq!(pool.led_to(), "b", "its initramfs is still to come");
+    pool.fetches(&PC[4..]);
+    assert_eq!(pool.led_to(), "b", "it may ask for more");
+    // The last transfer started what leads it back; nobody else does here.
+    let until = Instant::now() + Duration::from_secs(30);
+    while pool.led_to() == "b" {
+        assert!(
+            Instant::now() < until,
+            "it was not led back: {}",
+            pool.pending()
+        );
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(
+        (pool.flags("nog/a"), pool.flags("nog/b")),
+        ("R".into(), "N".into())
+    );
+    let status = pool.netbe().ok("status nog");
+    assert!(
+        status.contains("b, since") && status.contains("fetched its kernel"),
+        "{status}"
+    );
+    assert!(status.contains("would change what it runs"), "{status}");
+    pool.refuses(3, "destroy -y nog/b", &["nog/b was booted once"]);
+    pool.fetches(&PC);
+    pool.netbe().ok("reconcile");
+    assert_eq!(pool.pending(), "");
+    assert_eq!(pool.flags("nog/a"), "NR");
+    pool.netbe().ok("destroy -y nog/b");
+    pool.netbe().ok("check");
+}
+
+#[test]
+fn a_trial_that_reports_becomes_permanent() {
+    let pool = with_b();
+    pool.reports("nog/b", "from-an-earlier-boot");
+    let said = pool.netbe().ok("activate --try nog");
+    assert!(
+        said.contains("The next boot of nog is nog/b") && said.contains("10m"),
+        "{said}"
+    );
+    pool.netbe().ok("reconcile");
+    assert_eq!(
+        (pool.active("nog").as_str(), pool.led_to().as_str()),
+        ("a", "b")
+    );
+    pool.fetches(&PC);
+    pool.age(20);
+    let said = pool.netbe().ok("reconcile");
+    assert!(said.contains("nog/b was fetched"), "{said}");
+    assert_eq!(
+        (pool.active("nog").as_str(), pool.led_to().as_str()),
+        ("a", "a")
+    );
+    pool.refuses(3, "destroy -y nog/b", &["nog/b is on trial"]);
+    assert_eq!(pool.netbe().ok("reconcile"), "");
+    pool.reports("nog/b", "this-boot");
+    let said = pool.netbe().ok("reconcile");
+    assert!(said.contains("nog/b came up: it is active."), "{said}");
+    assert_eq!(
+        (pool.active("nog").as_str(), pool.led_to().as_str()),
+        ("b", "b")
+    );
+    assert_eq!(pool.pending(), "");
+    assert_eq!(pool.flags("nog/b"), "NR");
+    let status = pool.netbe().ok("status nog");
+    assert!(
+        status.contains("it reported that it came up, kernel 6.1.0-50-amd64"),
+        "{status}"
+    );
+    assert_eq!(pool.netbe().ok("reconcile"), "");
+    assert!(pool.netbe().ok("rollback nog").contains("Activated nog/a"));
+}
+
+#[test]
+fn a_trial_that_says_nothing_is_flagged_and_its_machine_power_cycled() {
+    let pool = with_b();
+    let told = pool.beside().join("told");
+    let command = format!("echo $NETBE_NODE $NETBE_MAC $NETBE_IP >>{}", told.display());
+    let set = pool
+        .netbe()
+        .run_with(&["set", &format!("power.cycle={command}"), "nog"]);
+    assert_eq!(set.status, 0, "{set:?}");
+    pool.netbe().ok("activate --try=5m nog/b");
+    pool.fetches(&PC);
+    pool.age(20);
+    pool.netbe().ok("reconcile");
+    pool.age(299);
+    assert_eq!(pool.netbe().ok("reconcile"), "");
+    pool.age(300);
+    let said = pool.netbe().ok("reconcile");
+    assert!(said.contains("The trial of nog/b is over"), "{said}");
+    assert_eq!(
+        fs::read_to_string(&told).unwrap(),
+        "nog dc:a6:32:01:02:03 10.0.0.5\n"
+    );
+    assert_eq!(
+        (pool.active("nog").as_str(), pool.led_to().as_str()),
+        ("a", "a")
+    );
+    assert_eq!(pool.flags("nog/b"), "N!");
+    pool.refuses(3, "activate nog/b", &["on trial it did not report"]);
+    // A second look does nothing, and calls nobody.
+    assert_eq!(pool.netbe().ok("reconcile"), "");
+    assert_eq!(fs::read_to_string(&told).unwrap().lines().count(), 1);
+    pool.fetches(&PC);
+    assert_eq!(pool.flags("nog/b"), "!");
+    pool.netbe().ok("activate --try nog/b");
+    assert_eq!(pool.flags("nog/b"), "T");
+    pool.netbe().ok("activate --cancel nog");
+    // It was led to, and nothing has been seen of the machine since.
+    assert_eq!(
+        (pool.flags("nog/b"), pool.led_to()),
+        ("?".to_string(), "a".to_string())
+    );
+}
+
+#[test]
+fn a_trial_that_ended_in_another_boot_is_over() {
+    let pool = with_b();
+    pool.netbe().ok("activate --try nog/b");
+    pool.fetches(&PC);
+    pool.age(20);
+    pool.netbe().ok("reconcile");
+    pool.fetches(&PC);
+    let said = pool.netbe().ok("reconcile");
+    assert!(
+        said.contains("booted something else before it reported"),
+        "{said}"
+    );
+    assert_eq!(
+        (pool.flags("nog/a"), pool.flags("nog/b")),
+        ("NR".into(), "!".into())
+    );
+    pool.netbe().ok("destroy -y nog/b");
+}
+
+#[test]
+fn a_machine_that_asks_again_before_anybody_looked_is_led_back() {
+    let pool = with_b();
+    pool.netbe().ok("activate --once nog/b");
+    pool.fetches(&PC);
+    pool.age(30);
+    // It was power-cycled, and its first file was b's; from the next look on it is a.
+    pool.fetches(&PC[..1]);
+    pool.netbe().ok("reconcile");
+    assert_eq!(pool.led_to(), "a");
+}
+
+#[test]
+fn confirm_and_activate_end_what_is_pending() {
+    let pool = with_b();
+    pool.refuses(3, "confirm nog", &["nog has nothing before it"]);
+    pool.netbe().ok("activate --once nog/b");
+    assert!(pool.plans("confirm nog").contains("nog/b for good"));
+    pool.netbe().ok("confirm nog");
+    assert_eq!(
+        (pool.active("nog").as_str(), pool.pending().as_str()),
+        ("b", "")
+    );
+    pool.netbe().ok("create nog/c --from nog/a");
+    pool.netbe().ok("activate --try nog/c");
+    pool.netbe().ok("rollback nog");
+    assert_eq!(
+        (pool.active("nog").as_str(), pool.led_to().as_str()),
+        ("a", "a")
+    );
+    assert_eq!(pool.pending(), "");
+    assert!(
+        pool.netbe()
+            .ok("activate --cancel nog")
+            .contains("has nothing before it")
+    );
+}
+
+#[test]
+fn what_cannot_be_tried_is_refused() {
+    let pool = with_b();
+    pool.refuses(
+        3,
+        "activate --try nog/a",
+        &["nog/a is what nog boots next already"],
+    );
+    pool.refuses(
+        3,
+        "activate --once base/stock",
+        &["no machine can ask for base"],
+    );
+    pool.refuses(4, "activate --try nog/none", &["no environment nog/none"]);
+    pool.refuses(2, "activate --cancel", &["--cancel wants a node"]);
+    for line in [
+        "activate --try=0 nog/b",
+        "activate --try=soon nog/b",
+        "activate --try --once nog/b",
+        "activate --cancel --once nog",
+        "upgrade --node nog --try -a",
+    ] {
+        assert_eq!(pool.netbe().run(line).status, 2, "{line}");
+    }
+    let modules = pool.half("nog/b", "root").join("usr/lib/modules");
+    fs::remove_dir_all(modules).unwrap();
+    pool.refuses(3, "activate --try nog/b", &["nog/b would not boot"]);
+    assert!(
+        pool.plans("activate --once nog/b --force")
+            .contains("lead nog to nog/b")
+    );
+}
+
+#[test]
+fn a_tried_environment_starts_again_after_a_panic() {
+    let pool = with_b();
+    let before = Fingerprint::of(&pool.at("nodes/nog/envs/a"));
+    pool.netbe().ok("activate --once nog/b");
+    assert!(!pool.boot_text("nog/b").contains("panic="));
+    pool.netbe().ok("activate --try nog/b");
+    assert!(
+        pool.boot_text("nog/b").contains(" panic=10"),
+        "{}",
+        pool.boot_text("nog/b")
+    );
+    // It is the trial's, and not handed down.
+    pool.netbe().ok("create nog/c --from nog/b");
+    assert!(
+        !pool.boot_text("nog/c").contains("panic="),
+        "{}",
+        pool.boot_text("nog/c")
+    );
+    pool.netbe().ok("check");
+    before.assert_unchanged(&Fingerprint::of(&pool.at("nodes/nog/envs/a")));
+}
+
+#[test]
+fn invariant_4_what_may_run_is_not_touched_by_a_trial() {
+    let pool = with_b();
+    pool.netbe().ok("activate nog/b");
+    let halves = [pool.half("nog/a", "root"), pool.half("nog/a", "boot")];
+    let before = halves.each_ref().map(|half| Fingerprint::of(half));
+    let said = pool.netbe().run("activate --try nog/a");
+    assert_eq!(said.status, 0, "{said:?}");
+    assert!(
+        said.stderr
+            .contains("nog/a may be running, so its boot files stay"),
+        "{said:?}"
+    );
+    for (half, before) in halves.iter().zip(before) {
+        before.assert_unchanged(&Fingerprint::of(half));
+    }
+}
+
+#[test]
+fn invariant_9_a_name_that_a_crash_left_is_put_right() {
+    let pool = with_b();
+    let name: PathBuf = pool.at(&format!("tftp/{TFTP_NAME}"));
+    pool.netbe().ok("activate --once nog/b");
+    // Written down, and not yet led to.
+    fs::remove_file(&name).unwrap();
+    std::os::unix::fs::symlink("../nodes/nog/active/boot", &name).unwrap();
+    pool.netbe().ok("reconcile");
+    assert_eq!(pool.led_to(), "b");
+    // Forgotten, and still led to.
+    fs::remove_file(pool.at("nodes/nog/pending.json")).unwrap();
+    assert_eq!(pool.netbe().run("check").status, 1);
+    pool.netbe().ok("reconcile");
+    assert_eq!(pool.led_to(), "a");
+    pool.netbe().ok("check");
+}
+
+#[test]
+fn a_switch_in_the_middle_of_a_fetching_leaves_both_possible() {
+    let pool = with_b();
+    pool.fetches(&PC[..3]);
+    pool.netbe().ok("activate nog/b");
+    pool.fetches(&PC[3..]);
+    // Whose kernel that was cannot be told: neither may go.
+    assert_eq!(
+        (pool.flags("nog/a"), pool.flags("nog/b")),
+        ("?".into(), "?R".into())
+    );
+    pool.refuses(3, "destroy -y nog/a", &["nog may be running nog/a"]);
+    pool.fetches(&PC);
+    assert_eq!(
+        (pool.flags("nog/a"), pool.flags("nog/b")),
+        ("-".into(), "NR".into())
+    );
+    pool.netbe().ok("destroy -y nog/a");
+}
+
+#[test]
+fn evidence_of_another_that_had_the_name_is_none() {
+    let pool = with_b();
+    pool.netbe().ok("activate nog/b");
+    pool.fetches(&PC);
+    pool.netbe().ok("activate nog/a");
+    pool.fetches(&PC);
+    pool.netbe().ok("destroy -y nog/b");
+    pool.netbe().ok("create nog/b");
+    assert_eq!(pool.flags("nog/b"), "-");
+}
+
+#[test]
+fn transfers_of_what_is_no_nodes_file_are_ignored() {
+    let pool = with_b();
+    let before = pool.fingerprint();
+    let name = pool.at(&format!("tftp/{TFTP_NAME}"));
+    for path in [
+        "/etc/passwd".to_string(),
+        pool.at("tftp").display().to_string(),
+        name.display().to_string(),
+        pool.at("tftp/00-00-00-00-00-01/kernel8.img")
+            .display()
+            .to_string(),
+        pool.at("tftp/../pool.json").display().to_string(),
+    ] {
+        pool.netbe().ok(&format!("transfer 1 10.0.0.5 {path}"));
+    }
+    before.assert_unchanged(&pool.fingerprint());
+}
+
+#[test]
+fn the_unit_that_reports_is_placed_and_left_out() {
+    let pool = Pool::with_served_node();
+    let unit = |env: &str| {
+        pool.half(env, "root")
+            .join("etc/systemd/system/netbe-report.service")
+    };
+    let link = |env: &str| {
+        let wants = "etc/systemd/system/multi-user.target.wants/netbe-report.service";
+        fs::read_link(pool.half(env, "root").join(wants)).ok()
+    };
+    assert!(unit("nog/a").is_file());
+    assert_eq!(
+        link("nog/a"),
+        Some(PathBuf::from("../netbe-report.service"))
+    );
+    // What it reported is of itself, not of what is made from it.
+    pool.reports("nog/a", "b");
+    pool.netbe().ok("create nog/b");
+    assert!(
+        !pool
+            .half("nog/b", "root")
+            .join("var/lib/netbe/booted")
+            .exists()
+    );
+    pool.netbe().ok("set report=off nog");
+    pool.netbe().ok("create nog/c");
+    assert!(!unit("nog/c").exists() && link("nog/c").is_none());
+    let said = pool.netbe().run("activate --try nog/c");
+    assert!(
+        said.stderr
+            .contains("nothing in nog/c reports that it came up"),
+        "{said:?}"
+    );
+    // Masked by a person: it stays so.
+    pool.netbe().ok("set report=on nog");
+    let masked = unit("nog/b");
+    fs::remove_file(&masked).unwrap();
+    std::os::unix::fs::symlink("/dev/null", &masked).unwrap();
+    pool.netbe().ok("create nog/d --from nog/b");
+    assert_eq!(
+        fs::read_link(unit("nog/d")).unwrap(),
+        PathBuf::from("/dev/null")
+    );
+    pool.refuses(2, "set report=perhaps nog", &["neither on nor off"]);
+}
+
+#[test]
+fn a_report_that_is_a_trap_is_none() {
+    let pool = with_b();
+    let dir = pool.half("nog/a", "root").join("var/lib/netbe");
+    fs::create_dir_all(&dir).unwrap();
+    let file = dir.join("booted");
+    let plant: [&dyn Fn(); 4] = [
+        &|| std::os::unix::fs::symlink("/etc/hostname", &file).unwrap(),
+        &|| nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap(),
+        &|| fs::write(&file, vec![b'x'; 1 << 20]).unwrap(),
+        &|| fs::write(&file, "boot_id=\u{1b}[2J\nkernel=x\n").unwrap(),
+    ];
+    for plant in plant {
+        plant();
+        let status = pool.netbe().ok("status nog");
+        assert!(
+            status.contains("fetched its kernel") && !status.contains("kernel x"),
+            "{status}"
+        );
+        fs::remove_file(&file).unwrap();
+    }
+}
