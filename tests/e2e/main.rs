@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod boots;
+mod confinement;
 mod console;
 mod firmware;
 mod kept;
@@ -20,4 +21,5 @@ mod server;
 #[path = "../support/mod.rs"]
 mod support;
 mod systems;
+mod tries;
 mod uml;
