@@ -19,6 +19,22 @@ const SEEN_FROM_INSIDE: &str = "echo 3 >/proc/sys/vm/drop_caches; \
     (find /etc /boot /usr -xdev -printf '%p %i %s %m %T@\\n'; \
      find /etc /boot /var/lib/dpkg /usr/sbin -type f -exec sha256sum {} +) | sort | sha256sum";
 
+/// What it runs is refused to be destroyed, whatever it boots next.
+fn refuses_to_destroy(server: &Server, environment: &str) {
+    assert_ne!(server.active("nog"), environment);
+    let said = server.fails(3, &format!("netbe destroy -y nog/{environment}"));
+    assert!(said.contains("booted"), "{said}");
+}
+
+/// What `status` says is booted, and how it knows.
+fn booted(server: &Server) -> String {
+    let status = server.ok("netbe status nog");
+    let line = status.lines().find_map(|l| l.trim().strip_prefix("booted"));
+    line.unwrap_or_else(|| panic!("{status}"))
+        .trim()
+        .to_string()
+}
+
 #[test]
 fn a_pc_boots_is_upgraded_while_it_runs_and_goes_back() {
     let scene = Scene::new("a_pc");
@@ -32,6 +48,12 @@ fn a_pc_boots_is_upgraded_while_it_runs_and_goes_back() {
     assert!(said.contains("This is nog, environment first, greeting 1.0."));
     assert_eq!(nog.environment(), "first");
     assert_eq!(nog.ok("systemctl is-system-running --wait"), "running\n");
+
+    let known = booted(server);
+    assert!(
+        known.starts_with("nog/first, since ") && known.contains("report"),
+        "{known}"
+    );
 
     let (outside, inside) = (checksum(server, "first"), nog.ok(SEEN_FROM_INSIDE));
     server.offer_greeting("2.0");
@@ -51,14 +73,23 @@ fn a_pc_boots_is_upgraded_while_it_runs_and_goes_back() {
         "what it boots next is not what it runs"
     );
     assert_eq!(nog.ok(SEEN_FROM_INSIDE), inside);
-    let said = nog.reboot();
+    nog.restart();
+    let said = nog.wait_until_up();
     assert!(said.contains("This is nog, environment second, greeting 2.0."));
     assert_eq!(nog.environment(), "second");
     assert_eq!(nog.ok("systemctl is-system-running --wait"), "running\n");
 
+    assert!(booted(server).starts_with("nog/second, "));
+
     server.ok("netbe rollback nog");
-    let said = nog.reboot();
+    refuses_to_destroy(server, "second");
+    nog.restart();
+    let said = nog.wait_until_up();
     assert!(said.contains("This is nog, environment first, greeting 1.0."));
     assert_eq!(nog.environment(), "first");
+    assert_eq!(nog.ok("systemctl is-system-running --wait"), "running\n");
+    assert!(booted(server).starts_with("nog/first, "));
+
+    server.ok("netbe destroy -y nog/second");
     server.ok("netbe check");
 }

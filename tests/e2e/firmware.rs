@@ -1,7 +1,99 @@
-//! to be
+//! The network boot of a Raspberry Pi 4, played: what its boot loader asks for, where, and in which order.
+//!
+//! QEMU has no such firmware. After Raspberry Pi's documentation, "Raspberry Pi boot EEPROM", "boot-net", "config.txt":
+//! DHCP until somebody says "Raspberry Pi Boot", then files by TFTP from a directory named by the serial number, or from the
+//! top where no `start4.elf` is in that. Not for its own updates, for USB, or for other boards.
+
+mod config;
+mod dhcp;
+mod tftp;
+
+use std::sync::mpsc;
+use std::thread;
+
+use nix::sched::{CloneFlags, unshare};
+use nix::unistd::gettid;
+
+use crate::network::ip;
+use config::Config;
+use tftp::Server;
+
+/// The device tree of a Raspberry Pi 4 B, where `device_tree=` names no other.
+const DEVICE_TREE: &str = "bcm2711-rpi-4-b.dtb";
+
+/// What the firmware starts the kernel with.
 #[derive(Debug)]
 pub(crate) struct Loaded {
     pub(crate) kernel: Vec<u8>,
     pub(crate) initramfs: Vec<u8>,
+    /// The command line file's one line.
     pub(crate) cmdline: String,
+    /// What was asked for, in order, and whether it was there.
+    pub(crate) asked: Vec<(String, bool)>,
+}
+
+/// Runs the firmware of a board with this serial (eight hexadecimal digits) and MAC address, in this switch.
+///
+/// # Panics
+///
+/// When it would stop with an error: nobody offers "Raspberry Pi Boot", or a file it cannot do without is missing.
+pub(crate) fn run(serial: &str, mac: &str, bridge: &str) -> Loaded {
+    ip(&format!(
+        "link add board type veth peer name board-net address {mac}"
+    ));
+    ip(&format!("link set board master {bridge} up"));
+    let (tell, told) = mpsc::channel();
+    let (go, gone) = mpsc::channel();
+    let (serial, mac) = (serial.to_string(), mac.to_string());
+    // With a network stack of its own, as the board has.
+    let board = thread::spawn(move || {
+        unshare(CloneFlags::CLONE_NEWNET).expect("root may make a network namespace");
+        tell.send(gettid()).expect("it waits");
+        gone.recv().expect("it goes on");
+        load(&serial, &mac)
+    });
+    let id = told.recv().expect("the board says who it is");
+    ip(&format!("link set board-net netns {id}"));
+    go.send(()).expect("it waits");
+    let loaded = board.join();
+    ip("link delete board");
+    loaded.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
+fn load(serial: &str, mac: &str) -> Loaded {
+    ip("link set board-net up");
+    ip("route add default dev board-net");
+    let lease = dhcp::ask(mac, serial);
+    ip(&format!(
+        "address add {}/{} dev board-net",
+        lease.address, lease.length
+    ));
+    let mut server = Server::new(lease.server);
+
+    let start = format!("{serial}/start4.elf");
+    let prefix = match server.get(&start) {
+        Some(_) => format!("{serial}/"),
+        None => {
+            server.need("start4.elf");
+            String::new()
+        }
+    };
+    server.need(&format!("{prefix}fixup4.dat"));
+    let text = server.need(&format!("{prefix}config.txt"));
+    let config = Config::read(&String::from_utf8_lossy(&text));
+    let prefix = prefix + &config.os_prefix;
+
+    let cmdline = server.need(&format!("{prefix}{}", config.cmdline));
+    let cmdline = String::from_utf8_lossy(&cmdline);
+    let device_tree = config.device_tree.as_deref().unwrap_or(DEVICE_TREE);
+    server.need(&format!("{prefix}{device_tree}"));
+    let kernel = server.need(&format!("{prefix}{}", config.kernel));
+    let initramfs = config.initramfs();
+    let initramfs = initramfs.map(|name| server.need(&format!("{prefix}{name}")));
+    Loaded {
+        kernel,
+        initramfs: initramfs.unwrap_or_default(),
+        cmdline: cmdline.lines().next().unwrap_or_default().to_string(),
+        asked: server.asked,
+    }
 }

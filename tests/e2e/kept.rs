@@ -31,11 +31,6 @@ impl Kept {
     pub(crate) fn child(&mut self) -> &mut Child {
         &mut self.0
     }
-
-    /// Returns whether it still runs.
-    pub(crate) fn runs(&mut self) -> bool {
-        self.0.try_wait().is_ok_and(|ended| ended.is_none())
-    }
 }
 
 impl Drop for Kept {

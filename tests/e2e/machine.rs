@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::console::{Console, is_shown};
 use crate::firmware::Loaded;
@@ -171,10 +171,14 @@ impl Running {
             .to_string()
     }
 
-    /// Has it restart itself, as its user does, and waits until it is up again.
-    pub(crate) fn reboot(&mut self) -> String {
-        self.console.since = std::time::Instant::now();
+    /// Waits until its console says so.
+    pub(crate) fn wait_for(&mut self, words: &str) {
+        self.console.wait_for(words, PATIENCE);
+    }
+
+    /// Has it restart itself, as its user does.
+    pub(crate) fn restart(&mut self) {
+        self.console.since = Instant::now();
         self.console.send("systemctl reboot\n");
-        self.wait_until_up()
     }
 }

@@ -9,14 +9,17 @@
 #![allow(clippy::unwrap_used)]
 
 mod boots;
+mod confinement;
 mod console;
 mod firmware;
 mod kept;
 mod machine;
 mod network;
+mod raspberry;
 mod scene;
 mod server;
 #[path = "../support/mod.rs"]
 mod support;
 mod systems;
+mod tries;
 mod uml;

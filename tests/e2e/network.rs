@@ -25,12 +25,14 @@ impl Network {
         Self(())
     }
 
-    /// Makes a switch, with an address of this test's own on it (`10.77.0.254/24`) for what the test does itself.
-    pub(crate) fn bridge(&self, name: &str, address: &str) {
+    /// Makes a switch; with an address on it, the test itself is reached there.
+    pub(crate) fn bridge(&self, name: &str, address: Option<&str>) {
         ip(&format!(
             "link add {name} type bridge forward_delay 0 stp_state 0"
         ));
-        ip(&format!("address add {address} dev {name}"));
+        if let Some(address) = address {
+            ip(&format!("address add {address} dev {name}"));
+        }
         ip(&format!("link set {name} up"));
     }
 

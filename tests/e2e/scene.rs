@@ -21,10 +21,19 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// Sets one up: a switch `shared`, with the server on it as 10.77.0.1, and more of the server's links.
+    /// Sets one up: a switch `shared`, with the server on it as 10.77.0.1.
     ///
     /// `name` is that of its directory under `target/tmp/e2e`, which is emptied.
     pub(crate) fn new(name: &str) -> Self {
+        Self::set_up(name, &[])
+    }
+
+    /// As [`Self::new`], with another switch `second`, on which the server has this address too.
+    pub(crate) fn with_second_link(name: &str, address: &str) -> Self {
+        Self::set_up(name, &[("second", address)])
+    }
+
+    fn set_up(name: &str, more: &[(&str, &str)]) -> Self {
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR"))
             .join("e2e")
             .join(name);
@@ -32,20 +41,26 @@ impl Scene {
         fs::create_dir_all(&directory).expect("the build's directory is writable");
         let logs = Logs(directory.clone());
         let network = Network::new();
-        network.bridge("shared", "10.77.0.254/24");
+        network.bridge("shared", Some("10.77.0.254/24"));
         network.tap("server", "shared");
-        let server = Server::start(&[("server", "10.77.0.1/24")], &directory);
-        server.serve_addresses(
-            // A PC's ROM and systemd wait for IPv6 for a while, where nobody speaks for it.
-            "dhcp-range=10.77.0.100,10.77.0.200,1h\nenable-tftp\ntftp-root=/srv/netbe/tftp\ntftp-unique-root=mac\n\
-             dhcp-boot=pxelinux.0\nenable-ra\ndhcp-range=fd77::,ra-only,64",
-        );
+        let mut links = vec![("server", "10.77.0.1/24")];
+        for (bridge, address) in more {
+            network.bridge(bridge, None);
+            network.tap("server-2", bridge);
+            links.push(("server-2", address));
+        }
+        let server = Server::start(&links, &directory);
         Self {
             network,
             server,
             directory,
             _logs: logs,
         }
+    }
+
+    /// Returns where all of it is logged.
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// Returns a machine in the switch that all share.

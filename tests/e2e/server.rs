@@ -35,18 +35,16 @@ impl Server {
             uml: Uml::start(&wish, directory),
         };
         server.ok(&format!(
-            "cd / && netbe init --device /dev/ubda --server {ADDRESS}"
+            "cd / && netbe init --device /dev/ubda --server {ADDRESS} --services && netbe set dhcp=10.77.0.100-10.77.0.200"
         ));
         server.ok(&script("serve"));
+        server.restart_dnsmasq();
         server
     }
 
-    /// Starts dnsmasq with these lines beside those netbe offers, or anew.
-    pub(crate) fn serve_addresses(&self, lines: &str) {
-        self.ok(&format!(
-            "cat >/etc/dnsmasq.d/test.conf <<'END'\n{lines}\nEND\n{}",
-            script("dhcp")
-        ));
+    /// Starts dnsmasq anew, for what it reads only then; systemd, which netbe would ask for it, does not run here.
+    pub(crate) fn restart_dnsmasq(&self) {
+        self.ok(&script("dhcp"));
     }
 
     /// Brings a real Debian in as the template `debian`, whose packages come from this server: so far the greeting, 1.0.

@@ -1,0 +1,80 @@
+//! Environments on trial: one that hangs and one that panics are left at the next boot, one that comes up stays.
+
+use std::time::{Duration, Instant};
+
+use crate::scene::Scene;
+use crate::server::Server;
+
+const MAC: &str = "52:54:00:74:72:79";
+
+/// Makes an environment of the node whose first process is this script.
+fn with_init(server: &Server, name: &str, script: &str) {
+    server.ok(&format!("netbe create nog/{name}"));
+    server.ok(&format!(
+        "netbe run nog/{name} -- sh -ec '
+            rm /usr/sbin/init
+            printf \"#!/bin/sh\\n{script}\\n\" >/usr/sbin/init
+            chmod 755 /usr/sbin/init'"
+    ));
+}
+
+/// Waits until the server says so, as its timer has it look twice a minute.
+fn wait_until(what: &str, mut so: impl FnMut() -> bool) {
+    let since = Instant::now();
+    while !so() {
+        assert!(
+            since.elapsed() < Duration::from_secs(120),
+            "not yet: {what}"
+        );
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+fn flags(server: &Server, environment: &str) -> String {
+    let line = server.ok(&format!("netbe list -H nog/{environment}"));
+    line.split('\t')
+        .nth(2)
+        .expect("it has nine fields")
+        .to_string()
+}
+
+#[test]
+fn what_hangs_or_panics_on_trial_is_left_and_what_comes_up_stays() {
+    let scene = Scene::new("tries");
+    let server = &scene.server;
+    server.bring_in_debian();
+    server.ok("netbe set cmdline=console=ttyS0");
+    server.ok(&format!("netbe create nog/first --mac {MAC}"));
+    with_init(server, "hangs", "echo here it stops; exec sleep infinity");
+    with_init(server, "panics", "echo here it ends");
+    server.ok("netbe create nog/good");
+    let machine = scene.machine("nog", MAC);
+
+    server.ok("netbe activate --try nog/hangs");
+    assert_eq!(server.active("nog"), "first");
+    let mut nog = machine.power_on();
+    nog.wait_for("here it stops");
+    drop(nog);
+    let mut nog = machine.power_on();
+    nog.wait_until_up();
+    assert_eq!(nog.environment(), "first");
+    assert_eq!(server.active("nog"), "first");
+    wait_until("the trial is over", || flags(server, "hangs").contains('!'));
+
+    server.ok("netbe activate --try nog/panics");
+    nog.restart();
+    nog.wait_for("Kernel panic - not syncing");
+    nog.wait_until_up();
+    assert_eq!(nog.environment(), "first");
+    wait_until("the trial is over", || {
+        flags(server, "panics").contains('!')
+    });
+    assert_eq!(server.active("nog"), "first");
+
+    server.ok("netbe activate --try nog/good");
+    nog.restart();
+    nog.wait_until_up();
+    assert_eq!(nog.environment(), "good");
+    wait_until("the trial is passed", || server.active("nog") == "good");
+    server.ok("netbe check");
+}
