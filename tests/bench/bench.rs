@@ -33,6 +33,7 @@ fn main() {
     small.grow(10);
     create(&ground, &small, rounds, &mut report);
     activate(&small, rounds, &mut report);
+    transfer(&small, rounds * 4, &mut report);
 
     // On a filesystem of its own: btrfs lists all that is on one.
     let apart = Ground::new();
@@ -179,6 +180,26 @@ fn activate(bench: &Bench, rounds: usize, report: &mut Report) {
     );
     let _ = fs::remove_file(&link);
     report.plain("activate | ln -sfn", ours, theirs);
+}
+
+/// What dnsmasq calls for each file it handed out, against a program that does nothing.
+fn transfer(bench: &Bench, rounds: usize, report: &mut Report) {
+    let script = bench.path.join("publish/dnsmasq-script");
+    let file = bench.path.join("tftp/02-00-00-00-00-00/config.txt");
+    let [ours, theirs] = turns(
+        rounds,
+        [
+            &mut |_| {
+                timed(
+                    Command::new(&script)
+                        .args(["tftp", "1000", "192.0.2.7"])
+                        .arg(&file),
+                )
+            },
+            &mut |_| timed(&mut Command::new("/bin/true")),
+        ],
+    );
+    report.difference("transfer: script | true", ours, theirs, 5.0);
 }
 
 /// The lists, against btrfs's own; returns the time of `list -H`.
