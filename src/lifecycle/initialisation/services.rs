@@ -273,11 +273,14 @@ fn look_around(dir: &Path, done: &mut Done) {
             "this machine has no NFS server, which nodes mount their roots from: apt install nfs-kernel-server"
                 .to_string(),
         );
-    } else if daemon::systemd_runs() && !daemon::unit_is("is-enabled", "nfs-server.service") {
-        done.warnings.push(
-            "the NFS server does not start by itself: systemctl enable --now nfs-server.service"
-                .to_string(),
-        );
+    } else if daemon::systemd_runs() {
+        let is = |state| daemon::unit_is(state, publish::nfs::UNIT);
+        if !is("is-enabled") || !is("is-active") {
+            done.warnings.push(format!(
+                "the NFS server does not run, or not by itself: systemctl enable --now {}",
+                publish::nfs::UNIT
+            ));
+        }
     }
     for closed in publish::closed_directories(&layout::tftp(dir)) {
         done.warnings.push(format!(
