@@ -275,7 +275,13 @@ fn look_around(dir: &Path, done: &mut Done) {
         );
     } else if daemon::systemd_runs() {
         let is = |state| daemon::unit_is(state, publish::nfs::UNIT);
-        if !is("is-enabled") || !is("is-active") {
+        // Where exports were written it has been said.
+        let said = done
+            .warnings
+            .iter()
+            .any(|w| w.starts_with("the NFS server does not run"));
+        let runs = is("is-enabled") && is("is-active");
+        if !said && !runs {
             done.warnings.push(format!(
                 "the NFS server does not run, or not by itself: systemctl enable --now {}",
                 publish::nfs::UNIT
