@@ -71,10 +71,7 @@ pub enum Upgraded {
 /// Upgrades a copy of an environment and keeps it as a new one.
 pub fn upgrade(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Upgraded>> {
     let source = pool.resolve(&request.source)?;
-    let lock = match mode.dry_run {
-        true => None,
-        false => Some(creation::lock_node(pool, &source.node, mode)?),
-    };
+    let lock = mode.lock(pool, &source.node)?;
     let node = pool.node(&source.node)?;
     node.refuse_lost()?;
     let source = node.environment(&source.name)?;
