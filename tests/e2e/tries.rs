@@ -44,7 +44,7 @@ fn what_hangs_or_panics_on_trial_is_left_and_what_comes_up_stays() {
     let server = &scene.server;
     server.bring_in_debian();
     server.ok("netbe set cmdline=console=ttyS0");
-    server.ok(&format!("netbe create nog/first --mac {MAC}"));
+    server.create(&format!("nog/first --mac {MAC}"));
     with_init(server, "hangs", "echo here it stops; exec sleep infinity");
     with_init(server, "panics", "echo here it ends");
     server.ok("netbe create nog/good");
