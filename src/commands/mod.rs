@@ -6,6 +6,7 @@ pub mod check;
 pub mod completions;
 pub mod create;
 pub mod destroy;
+mod fleet;
 pub mod import;
 pub mod init;
 pub mod list;
