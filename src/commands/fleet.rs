@@ -32,7 +32,7 @@ pub(super) fn run(session: &Session, args: &Upgrade) -> Result<u8> {
                 node.as_str(),
                 &in_words(news),
                 matches!(news, News::Says(_)),
-            )
+            );
         },
     )?;
     drop(lines);

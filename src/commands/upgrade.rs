@@ -12,9 +12,9 @@ use crate::packages::Changes;
 use crate::pool::{Operand, Pool};
 
 /// Upgrades copies of environments: one, or several side by side.
-pub fn run(session: &Session, args: Upgrade) -> Result<u8> {
+pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
     if args.all || args.node.len() > 1 {
-        return fleet::run(session, &args);
+        return fleet::run(session, args);
     }
     let source = match (&args.source, args.node.first()) {
         (Some(source), _) => source.clone(),
@@ -26,13 +26,13 @@ pub fn run(session: &Session, args: Upgrade) -> Result<u8> {
         (None, None) => return Ok(2),
     };
     if args.worker {
-        return fleet::worker(session, &args, source);
+        return fleet::worker(session, args, source);
     }
     let pool = session.pool()?;
     let mode: Mode = args.changing.into();
     let how = How::asked(args.once, args.trial);
     let echo = session.screen.draws_progress();
-    let outcome = perform(&pool, &args, source, echo)?;
+    let outcome = perform(&pool, args, source, echo)?;
     match session.done(outcome)? {
         None => {}
         Some(Upgraded::NothingToDo(source)) => {
