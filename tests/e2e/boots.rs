@@ -91,5 +91,5 @@ fn a_pc_boots_is_upgraded_while_it_runs_and_goes_back() {
     assert!(booted(server).starts_with("first, "));
 
     server.ok("netbe destroy -y nog/second");
-    server.ok("netbe check");
+    server.ok("netbe publish && netbe check");
 }
