@@ -13,19 +13,29 @@ use crate::pool::{EnvName, NodeName, Operand};
 /// Snapshots the node's active environment (or the one named), runs the distribution's full upgrade inside
 /// the copy, or COMMAND, and keeps it as a new environment. What runs is never touched. A failing command
 /// leaves nothing behind, and neither does one that is stopped. Nothing to upgrade: no new environment.
+///
+/// Several nodes are upgraded side by side, each by itself: one that fails does not stop the others, and
+/// the exit status is the worst. ^C stops them all, and leaves nothing.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe upgrade --node ordo
   netbe upgrade --node ordo -a
+  netbe upgrade --all -j 4
   netbe upgrade --node ordo --try
   netbe upgrade nog/first --name with-vim -- apt-get install -y vim")]
 pub struct Upgrade {
-    /// The node whose active environment is upgraded
+    /// The node whose active environment is upgraded; several times for several, side by side
     #[arg(long, value_name = "NODE", conflicts_with = "source", add = ArgValueCompleter::new(candidates::nodes))]
-    pub node: Option<NodeName>,
+    pub node: Vec<NodeName>,
+    /// Every node but the templates
+    #[arg(long, conflicts_with_all = ["node", "source"])]
+    pub all: bool,
     /// The environment to upgrade from
-    #[arg(value_name = "NODE/ENV", required_unless_present = "node", add = ArgValueCompleter::new(candidates::environments))]
+    #[arg(value_name = "NODE/ENV", required_unless_present_any = ["node", "all"], add = ArgValueCompleter::new(candidates::environments))]
     pub source: Option<Operand>,
+    /// How many nodes at a time; as many as there are processors without it
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
     /// What to call the new one; made of the time without it
     #[arg(long, value_name = "ENV")]
     pub name: Option<EnvName>,
@@ -47,6 +57,9 @@ pub struct Upgrade {
     /// Common options.
     #[command(flatten)]
     pub changing: Changing,
+    /// Report for the netbe that upgrades several nodes
+    #[arg(long, hide = true)]
+    pub worker: bool,
     /// Run this instead of the distribution's full upgrade
     #[arg(last = true, value_name = "COMMAND")]
     pub program: Vec<String>,

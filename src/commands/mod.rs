@@ -6,6 +6,7 @@ pub mod check;
 pub mod completions;
 pub mod create;
 pub mod destroy;
+mod fleet;
 pub mod import;
 pub mod init;
 pub mod list;
@@ -89,7 +90,7 @@ pub fn run(cli: Cli) -> Result<u8> {
         Command::Reconcile(a) => reconcile::run(s, &a),
         Command::Transfer(a) => reconcile::transfer(s, &a),
         Command::Rollback(a) => activate::rollback(s, &a),
-        Command::Upgrade(a) => upgrade::run(s, a),
+        Command::Upgrade(a) => upgrade::run(s, &a),
         Command::Run(a) => run::run(s, a),
         Command::Shell(a) => run::shell(s, &a),
         Command::Destroy(a) => destroy::run(s, &a),

@@ -2,38 +2,37 @@
 
 use anyhow::Result;
 
-use super::{Session, activate};
+use super::{Session, activate, fleet};
 use crate::cli::Upgrade;
-use crate::lifecycle::Mode;
 use crate::lifecycle::trial::{self, How};
 use crate::lifecycle::upgrade::{self, Request, Upgraded};
+use crate::lifecycle::{Mode, Outcome};
 use crate::output::{clean, table};
 use crate::packages::Changes;
-use crate::pool::Operand;
+use crate::pool::{Operand, Pool};
 
-/// Upgrades a copy of an environment.
-pub fn run(session: &Session, args: Upgrade) -> Result<u8> {
+/// Upgrades copies of environments: one, or several side by side.
+pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
+    if args.all || args.node.len() > 1 {
+        return fleet::run(session, args);
+    }
+    let source = match (&args.source, args.node.first()) {
+        (Some(source), _) => source.clone(),
+        (None, Some(node)) => Operand {
+            node: node.clone(),
+            env: None,
+        },
+        // The command line asks for one of the two.
+        (None, None) => return Ok(2),
+    };
+    if args.worker {
+        return fleet::worker(session, args, source);
+    }
     let pool = session.pool()?;
     let mode: Mode = args.changing.into();
     let how = How::asked(args.once, args.trial);
-    let request = Request {
-        // One of the two is there: the command line asks for it.
-        source: match (args.source, args.node) {
-            (Some(source), _) => source,
-            (None, Some(node)) => Operand { node, env: None },
-            (None, None) => return Ok(2),
-        },
-        name: args.name,
-        command: args.program,
-        activate: args.activate,
-        keep: args.keep,
-        description: args.said.description,
-        echo: session.screen.draws_progress(),
-    };
-    if how.is_some() {
-        trial::refuse_nobody(&pool.node(&request.source.node)?)?;
-    }
-    let outcome = upgrade::upgrade(&pool, &request, mode)?;
+    let echo = session.screen.draws_progress();
+    let outcome = perform(&pool, args, source, echo)?;
     match session.done(outcome)? {
         None => {}
         Some(Upgraded::NothingToDo(source)) => {
@@ -78,6 +77,28 @@ pub fn run(session: &Session, args: Upgrade) -> Result<u8> {
         }
     }
     Ok(0)
+}
+
+/// Upgrades one environment as the command line says.
+pub(super) fn perform(
+    pool: &Pool,
+    args: &Upgrade,
+    source: Operand,
+    echo: bool,
+) -> Result<Outcome<Upgraded>> {
+    if How::asked(args.once, args.trial).is_some() {
+        trial::refuse_nobody(&pool.node(&source.node)?)?;
+    }
+    let request = Request {
+        source,
+        name: args.name.clone(),
+        command: args.program.clone(),
+        activate: args.activate,
+        keep: args.keep,
+        description: args.said.description.clone(),
+        echo,
+    };
+    upgrade::upgrade(pool, &request, args.changing.into())
 }
 
 fn changes_table(changes: &Changes, colour: bool) -> String {

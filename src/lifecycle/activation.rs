@@ -6,7 +6,7 @@
 use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Mode, Outcome, creation, dressing, trial, verification};
+use super::{Mode, Outcome, dressing, leading, verification};
 use crate::failure::Failure;
 use crate::pool::record;
 use crate::pool::{Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock, layout};
@@ -47,10 +47,7 @@ fn perform(
     force: bool,
     mode: Mode,
 ) -> Result<Outcome<Activated>> {
-    let lock = match mode.dry_run {
-        true => None,
-        false => Some(creation::lock_node(pool, node, mode)?),
-    };
+    let lock = mode.lock(pool, node)?;
     let node = pool.node(node)?;
     node.refuse_lost()?;
     let chosen = choice(&node)?;
@@ -128,7 +125,7 @@ pub fn for_good(
 ) -> Result<Vec<String>> {
     let mut warnings = switch(pool, lock, shared, node, env)?;
     // After the switch: a trial that passed must not be forgotten before it is what boots next.
-    warnings.extend(trial::end(pool, lock, shared, node)?);
+    warnings.extend(leading::end(pool, lock, shared, node)?);
     Ok(warnings)
 }
 

@@ -12,7 +12,6 @@ use jiff::Timestamp;
 use super::dressing::{self, Wanted};
 use super::{Mode, Outcome, activation, halves, identity, setting};
 use crate::failure::Failure;
-use crate::pool::lock::Share;
 use crate::pool::record::{self, EnvRecord, NodeRecord};
 use crate::pool::stage::Staged;
 use crate::pool::{
@@ -301,9 +300,4 @@ pub fn is_not_found(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<Failure>()
         .is_some_and(|f| f.kind == crate::failure::Kind::NotFound)
-}
-
-/// Takes the lock of a node alone; here so that callers need not name how locks are shared.
-pub fn lock_node(pool: &Pool, node: &NodeName, mode: Mode) -> Result<NodeLock> {
-    NodeLock::take(pool.root(), node, Share::Alone, mode.wait)
 }

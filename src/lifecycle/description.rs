@@ -4,7 +4,7 @@
 
 use anyhow::Result;
 
-use super::{Mode, Outcome, creation};
+use super::{Mode, Outcome};
 use crate::failure::Failure;
 use crate::pool::record::{self, EnvRecord};
 use crate::pool::{Operand, Pool};
@@ -41,7 +41,7 @@ fn change(
         env.record_for_change()?;
         return Ok(Outcome::Planned(vec![format!("{step} {env}")]));
     }
-    let _lock = creation::lock_node(pool, &env.node, mode)?;
+    let _lock = mode.lock_to_change(pool, &env.node)?;
     let env = pool.environment(&env.node, &env.name)?;
     let mut record = env.record_for_change()?;
     edit(&mut record);

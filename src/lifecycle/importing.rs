@@ -52,10 +52,7 @@ pub fn import(
     progress: &mut dyn Progress,
     mode: Mode,
 ) -> Result<Outcome<Imported>> {
-    let _lock = match mode.dry_run {
-        true => None,
-        false => Some(creation::lock_node(pool, &request.target.node, mode)?),
-    };
+    let _lock = mode.lock(pool, &request.target.node)?;
     let existing = match pool.node(&request.target.node) {
         Ok(node) => {
             node.refuse_lost()?;

@@ -15,6 +15,7 @@ pub mod halves;
 pub mod identity;
 pub mod importing;
 pub mod initialisation;
+mod leading;
 pub mod listing;
 pub mod mounting;
 pub mod renaming;
@@ -29,6 +30,11 @@ pub mod verification;
 
 use std::time::Duration;
 
+use anyhow::Result;
+
+use crate::pool::lock::Share;
+use crate::pool::{NodeLock, NodeName, Pool};
+
 /// How a command is to go about its work.
 #[derive(Debug, Clone, Copy)]
 pub struct Mode {
@@ -36,6 +42,27 @@ pub struct Mode {
     pub dry_run: bool,
     /// How long to wait for a lock.
     pub wait: Duration,
+}
+
+impl Mode {
+    /// Takes the lock of a node alone, for a command that changes it; none in a dry run.
+    ///
+    /// # Errors
+    /// `Locked`, naming the holder.
+    pub fn lock(self, pool: &Pool, node: &NodeName) -> Result<Option<NodeLock>> {
+        match self.dry_run {
+            true => Ok(None),
+            false => self.lock_to_change(pool, node).map(Some),
+        }
+    }
+
+    /// Takes the lock of a node alone.
+    ///
+    /// # Errors
+    /// `Locked`, naming the holder.
+    pub fn lock_to_change(self, pool: &Pool, node: &NodeName) -> Result<NodeLock> {
+        NodeLock::take(pool.root(), node, Share::Alone, self.wait)
+    }
 }
 
 /// What came of a command.

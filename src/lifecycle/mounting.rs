@@ -12,7 +12,7 @@ use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, umount2};
 use nix::sys::stat::Mode as FileMode;
 
-use super::{Mode, Outcome, creation, usage};
+use super::{Mode, Outcome, usage};
 use crate::failure::Failure;
 use crate::pool::{Environment, Operand, Pool};
 use crate::publish::evidence::Evidence;
@@ -66,7 +66,7 @@ pub fn mount_env(
             ),
         ]));
     }
-    let _lock = creation::lock_node(pool, &env.node, mode)?;
+    let _lock = mode.lock_to_change(pool, &env.node)?;
     if dir.is_none() {
         fs::create_dir_all(&at).with_context(|| format!("making {}", at.display()))?;
     }

@@ -29,10 +29,7 @@ pub fn environment(
     mode: Mode,
 ) -> Result<Outcome<String>> {
     pool.environment(node, old)?;
-    let lock = match mode.dry_run {
-        true => None,
-        false => Some(creation::lock_node(pool, node, mode)?),
-    };
+    let lock = mode.lock(pool, node)?;
     let node = pool.node(node)?;
     let env = node.environment(old)?;
     refuse(&node, &env)?;

@@ -6,7 +6,7 @@
 use anyhow::Result;
 
 use super::dressing::{self, Wanted};
-use super::{Mode, Outcome, creation, destruction};
+use super::{Mode, Outcome, destruction};
 use crate::failure::Failure;
 use crate::pool::record;
 use crate::pool::{Environment, Node, Operand, Pool};
@@ -25,10 +25,7 @@ pub enum What {
 /// Runs a command, on this process' own standard input and outputs.
 pub fn run(pool: &Pool, operand: &Operand, what: &What, mode: Mode) -> Result<Outcome<Ended>> {
     let env = pool.resolve(operand)?;
-    let lock = match mode.dry_run {
-        true => None,
-        false => Some(creation::lock_node(pool, &env.node, mode)?),
-    };
+    let lock = mode.lock(pool, &env.node)?;
     let node = pool.node(&env.node)?;
     let env = node.environment(&env.name)?;
     node.refuse_lost()?;

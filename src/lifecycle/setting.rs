@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 
-use super::{Mode, Outcome, activation, creation};
+use super::{Mode, Outcome, activation};
 use crate::failure::Failure;
 use crate::pool::properties;
 use crate::pool::record::{self, NodeRecord, PoolRecord};
@@ -101,7 +101,7 @@ fn set_on_node(
         true => None,
         false => {
             pool.node(name)?;
-            Some(creation::lock_node(pool, name, mode)?)
+            Some(mode.lock_to_change(pool, name)?)
         }
     };
     let node = pool.node(name)?;

@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
 
 use super::dressing::{self, Wanted};
-use super::{Mode, Outcome, activation, creation, reporting};
+use super::{Mode, Outcome, activation, leading, reporting};
 use crate::failure::Failure;
 use crate::pool::pending::{self, Kind, Pending, PendingBoot};
 use crate::pool::record;
@@ -75,10 +75,7 @@ pub fn begin(
     mode: Mode,
 ) -> Result<Outcome<Begun>> {
     let chosen = activation::choose(pool, operand)?;
-    let lock = match mode.dry_run {
-        true => None,
-        false => Some(creation::lock_node(pool, &chosen.node, mode)?),
-    };
+    let lock = mode.lock(pool, &chosen.node)?;
     let node = pool.node(&chosen.node)?;
     node.refuse_lost()?;
     let mut env = node.environment(&chosen.name)?;
@@ -147,15 +144,17 @@ fn lead(
 ) -> Result<Vec<String>> {
     let mut warnings = publish::export(pool, shared, node, env)
         .with_context(|| format!("nothing was changed: exporting {env}"))?;
+    // Once it is marked as served it may have been booted, for all that is known.
+    let idle = Evidence::of(node).booted(env) == Some(false);
     activation::mark_served(node, env)?;
     let env = node.environment(&env.name)?;
     if let Some(before) = Pending::of(&node.dir).boot()
         && before.env != env.name
     {
-        mark_withdrawn(node, before)?;
+        leading::mark_withdrawn(node, before)?;
     }
     if let How::Try(_) = how {
-        warnings.extend(prepare_for_trial(pool, node, &env)?);
+        warnings.extend(prepare_for_trial(pool, node, &env, idle)?);
     }
     btrfs::sync(&env.root()).context("making the environment durable")?;
     let boot = PendingBoot {
@@ -180,11 +179,16 @@ fn lead(
 
 /// Makes a tried environment start again after a kernel panic, and says what stands against its report.
 ///
-/// One that may be running is not touched.
-fn prepare_for_trial(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<String>> {
+/// One that is not `idle` may be running, and is not touched.
+fn prepare_for_trial(
+    pool: &Pool,
+    node: &Node,
+    env: &Environment,
+    idle: bool,
+) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
     let (root, boot) = (env.root(), env.boot());
-    if Evidence::of(node).booted(env) == Some(false) {
+    if idle {
         let mut record = env.record_for_change()?;
         let wanted = Wanted::new(pool, &node.name, &node.record, &env.name, &record)?
             .with_argument("panic", PANIC, &boot, &root)?;
@@ -208,10 +212,7 @@ fn prepare_for_trial(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<
 
 /// Takes back what a node has before it for once or on trial; returns what that was, `NODE/ENV`.
 pub fn cancel(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<Option<String>>> {
-    let lock = match mode.dry_run {
-        true => None,
-        false => Some(creation::lock_node(pool, node, mode)?),
-    };
+    let lock = mode.lock(pool, node)?;
     let node = pool.node(node)?;
     let what = match Pending::of(&node.dir) {
         Pending::None => None,
@@ -223,16 +224,13 @@ pub fn cancel(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<Option
         return Ok(Outcome::Planned(steps.into_iter().collect()));
     };
     let shared = PoolLock::take(pool.root(), mode.wait)?;
-    end(pool, &lock, &shared, &node)?;
+    leading::end(pool, &lock, &shared, &node)?;
     Ok(Outcome::Done(what))
 }
 
 /// Makes what a node boots once or on trial the active one.
 pub fn confirm(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<activation::Activated>> {
-    let lock = match mode.dry_run {
-        true => None,
-        false => Some(creation::lock_node(pool, node, mode)?),
-    };
+    let lock = mode.lock(pool, node)?;
     let node = pool.node(node)?;
     let Pending::Boot(boot) = Pending::of(&node.dir) else {
         return Err(Failure::refused(format!(
@@ -257,43 +255,4 @@ pub fn confirm(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<activ
         before,
         warnings,
     }))
-}
-
-/// Ends what is before a node, durably: first on disk, then for the machines that ask.
-///
-/// Nothing before it is no error, and what a crash left of a name is put right.
-pub(super) fn end(
-    pool: &Pool,
-    _lock: &NodeLock,
-    shared: &PoolLock,
-    node: &Node,
-) -> Result<Vec<String>> {
-    let pending = Pending::of(&node.dir);
-    if let Some(boot) = pending.boot() {
-        mark_withdrawn(node, boot)?;
-    }
-    if pending != Pending::None {
-        pending::clear(&node.dir, shared)?;
-    }
-    lead_back(pool, shared, &node.name)
-}
-
-/// Leads a node's names where its records say.
-fn lead_back(pool: &Pool, shared: &PoolLock, node: &NodeName) -> Result<Vec<String>> {
-    let mut done = Published::default();
-    tftp::bring_node_up_to_date(pool, Some(shared), &pool.node(node)?, &mut done)?;
-    Ok(done.warnings)
-}
-
-/// Notes that machines are not led to an environment any more; before they are not, so that a crash
-/// between leaves too late a time and never too early a one.
-fn mark_withdrawn(node: &Node, boot: &PendingBoot) -> Result<()> {
-    let Some(env) = Environment::observe(node, &boot.env) else {
-        return Ok(());
-    };
-    let Some(mut record) = env.record.clone() else {
-        return Ok(());
-    };
-    record.withdrawn = Some(boot.withdrawn.unwrap_or_else(Timestamp::now));
-    record::write_before_sync(&env.dir.join("env.json"), &record)
 }

@@ -2,8 +2,9 @@
 //!
 //! The source is never touched. The command runs in a stage; what the run changed of netbe's own is put
 //! right, the result is verified, and only then does it become an environment. A command that fails, or is
-//! stopped, leaves nothing but its log, unless the copy is to be kept. Not for several nodes at once.
+//! stopped, leaves nothing but its log, unless the copy is to be kept. Several at once: [`fleet`].
 
+pub mod fleet;
 mod program;
 
 use std::fs;
@@ -68,13 +69,20 @@ pub enum Upgraded {
     },
 }
 
+impl Upgraded {
+    /// Returns the new environment's name, where there is one.
+    pub fn name(&self) -> Option<&str> {
+        match self {
+            Self::NothingToDo(_) => None,
+            Self::New { name, .. } => Some(name),
+        }
+    }
+}
+
 /// Upgrades a copy of an environment and keeps it as a new one.
 pub fn upgrade(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Upgraded>> {
     let source = pool.resolve(&request.source)?;
-    let lock = match mode.dry_run {
-        true => None,
-        false => Some(creation::lock_node(pool, &source.node, mode)?),
-    };
+    let lock = mode.lock(pool, &source.node)?;
     let node = pool.node(&source.node)?;
     node.refuse_lost()?;
     let source = node.environment(&source.name)?;

@@ -3,6 +3,7 @@
 //! Everything writes to an `io::Write` or returns text. Nothing here decides anything.
 
 pub mod json;
+pub mod lines;
 pub mod progress;
 pub mod screen;
 pub mod table;

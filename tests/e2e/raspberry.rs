@@ -15,8 +15,7 @@ fn a_raspberry_pi_finds_its_files_by_serial_and_by_mac_and_boots() {
     server.ok(&format!("netbe import raspi {}", image.display()));
     // What QEMU's board calls its serial port.
     server.ok("netbe set cmdline=console=ttyAMA0");
-    server.ok(&format!("netbe create nog/first --serial {SERIAL}"));
-    server.restart_dnsmasq();
+    server.create(&format!("nog/first --serial {SERIAL}"));
 
     // By its serial: nobody has told the server a MAC address.
     let by_serial = firmware::run(SERIAL, MAC, "shared");
@@ -38,6 +37,7 @@ fn a_raspberry_pi_finds_its_files_by_serial_and_by_mac_and_boots() {
 
     // By its MAC address: what is under that is all it sees.
     server.ok(&format!("netbe set mac={MAC} nog"));
+    server.restart_dnsmasq();
     let by_mac = firmware::run(SERIAL, MAC, "shared");
     let first = [
         ("abcdef01/start4.elf".to_string(), false),

@@ -60,6 +60,12 @@ impl Server {
         ));
     }
 
+    /// Makes a node as `netbe create` does with these arguments, and has dnsmasq know it.
+    pub(crate) fn create(&self, arguments: &str) {
+        self.ok(&format!("netbe create {arguments}"));
+        self.restart_dnsmasq();
+    }
+
     /// Puts a version of the package that greets at each start into the server's apt repository.
     pub(crate) fn offer_greeting(&self, version: &str) {
         self.ok(&format!("{} {version}", script("package")));

@@ -44,7 +44,7 @@ fn what_hangs_or_panics_on_trial_is_left_and_what_comes_up_stays() {
     let server = &scene.server;
     server.bring_in_debian();
     server.ok("netbe set cmdline=console=ttyS0");
-    server.ok(&format!("netbe create nog/first --mac {MAC}"));
+    server.create(&format!("nog/first --mac {MAC}"));
     with_init(server, "hangs", "echo here it stops; exec sleep infinity");
     with_init(server, "panics", "echo here it ends");
     server.ok("netbe create nog/good");
@@ -76,5 +76,7 @@ fn what_hangs_or_panics_on_trial_is_left_and_what_comes_up_stays() {
     nog.wait_until_up();
     assert_eq!(nog.environment(), "good");
     wait_until("the trial is passed", || server.active("nog") == "good");
-    server.ok("netbe check");
+    // Neither runs, nor is led to any more.
+    server.ok("netbe destroy -y nog/hangs nog/panics");
+    server.ok("netbe publish && netbe check");
 }

@@ -6,6 +6,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod inside;
+mod many;
 mod outcome;
 mod running;
 mod stopping;

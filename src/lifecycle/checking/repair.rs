@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::{Finding, Repair};
 use crate::boot::{self, fstab};
-use crate::lifecycle::{Mode, activation, creation, renaming};
+use crate::lifecycle::{Mode, activation, renaming};
 use crate::pool::record::{self, EnvRecord};
 use crate::pool::{Environment, Node, NodeName, Pool, PoolLock, environment, layout, stage};
 use crate::publish;
@@ -47,18 +47,18 @@ fn mend(pool: &Pool, repair: &Repair, mode: Mode) -> Result<()> {
         Repair::Remove(path, node) => {
             let _lock = node
                 .as_ref()
-                .map(|n| creation::lock_node(pool, n, mode))
+                .map(|n| mode.lock_to_change(pool, n))
                 .transpose()?;
             remove(path)
         }
         Repair::FinishRename(path, node) => finish_rename(pool, path, node, mode),
         Repair::Describe(node, env) => {
-            let _lock = creation::lock_node(pool, node, mode)?;
+            let _lock = mode.lock_to_change(pool, node)?;
             let node = pool.node(node)?;
             describe(&node, &node.environment(env)?)
         }
         Repair::Activate(name, env) => {
-            let lock = creation::lock_node(pool, name, mode)?;
+            let lock = mode.lock_to_change(pool, name)?;
             let node = pool.node(name)?;
             let env = node.environment(env)?;
             let shared = PoolLock::take(pool.root(), mode.wait)?;
@@ -83,7 +83,7 @@ fn remove(path: &Path) -> Result<()> {
 
 /// Takes away the name of two that is not shown, and the mark on the other.
 fn finish_rename(pool: &Pool, path: &Path, node: &NodeName, mode: Mode) -> Result<()> {
-    let _lock = creation::lock_node(pool, node, mode)?;
+    let _lock = mode.lock_to_change(pool, node)?;
     let parent = path.parent().unwrap_or(path);
     if parent == layout::nodes(pool.root()) {
         let shared = PoolLock::take(pool.root(), mode.wait)?;

@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 use super::judgement::{self, Facts, Verdict};
 use crate::boot;
 use crate::failure::{Failure, Kind};
-use crate::lifecycle::{Mode, Outcome, activation, creation};
+use crate::lifecycle::{Mode, Outcome, activation, leading};
 use crate::pool::pending::{self, Pending, PendingBoot};
 use crate::pool::record;
 use crate::pool::{Environment, Node, NodeName, Pool, PoolLock};
@@ -92,14 +92,14 @@ fn of_node(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) ->
     if lead_back(pool, name, mode, result)? {
         return Ok(());
     }
-    let lock = creation::lock_node(pool, name, mode)?;
+    let lock = mode.lock_to_change(pool, name)?;
     let node = pool.node(name)?;
     let Pending::Boot(boot) = Pending::of(&node.dir) else {
         return Ok(());
     };
     let take_pool = || PoolLock::take(pool.root(), mode.wait);
     let Some(env) = Environment::observe(&node, &boot.env) else {
-        super::end(pool, &lock, &take_pool()?, &node)?;
+        leading::end(pool, &lock, &take_pool()?, &node)?;
         result.done.push(format!(
             "{name}/{} was to be booted and is gone: {name} boots its active environment",
             boot.env
@@ -114,13 +114,13 @@ fn of_node(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) ->
             result.done.push(format!("{env} came up: it is active."));
         }
         Verdict::Over => {
-            let warnings = super::end(pool, &lock, &take_pool()?, &node)?;
+            let warnings = leading::end(pool, &lock, &take_pool()?, &node)?;
             result.warnings.extend(warnings);
         }
         Verdict::LeftUnsaid => {
             let why = "booted something else before it reported that it came up";
             flag(&env, &format!("on trial, {name} {why}"))?;
-            super::end(pool, &lock, &take_pool()?, &node)?;
+            leading::end(pool, &lock, &take_pool()?, &node)?;
             result
                 .done
                 .push(format!("The trial of {env} is over: {name} {why}."));
@@ -133,7 +133,7 @@ fn of_node(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) ->
             result
                 .warnings
                 .extend(failed.map(|e| format!("{name}: {e:#}")));
-            super::end(pool, &lock, &take_pool()?, &node)?;
+            leading::end(pool, &lock, &take_pool()?, &node)?;
             result
                 .done
                 .push(format!("The trial of {env} is over: it {why}."));
@@ -174,7 +174,7 @@ fn lead_back(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) 
     }
     result
         .warnings
-        .extend(super::lead_back(pool, &shared, name)?);
+        .extend(leading::lead_back(pool, &shared, name)?);
     Ok(!to_do)
 }
 

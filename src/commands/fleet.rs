@@ -1,0 +1,214 @@
+//! `netbe upgrade` of several nodes
+
+use std::ffi::OsString;
+
+use anyhow::Result;
+
+use super::{Session, upgrade};
+use crate::cli::Upgrade;
+use crate::failure::Failure;
+use crate::lifecycle::trial::{self, How};
+use crate::lifecycle::upgrade::fleet::{self, News, Report};
+use crate::lifecycle::{Mode, Outcome};
+use crate::output::{clean, lines::Lines, table};
+use crate::pool::{Node, NodeName, Operand, Pool};
+
+/// Upgrades several nodes side by side.
+pub(super) fn run(session: &Session, args: &Upgrade) -> Result<u8> {
+    let pool = session.pool()?;
+    let nodes = nodes(&pool, args)?;
+    if args.changing.dry_run {
+        return dry_run(session, &pool, args, &nodes);
+    }
+    let names: Vec<&str> = nodes.iter().map(NodeName::as_str).collect();
+    let mut lines = Lines::new(&names, session.screen.draws_progress());
+    let jobs = args.jobs.map_or_else(processors, usize::from);
+    let reports = fleet::upgrade(
+        &nodes,
+        jobs,
+        &|node| arguments(session, args, node),
+        |node, news| {
+            lines.say(
+                node.as_str(),
+                &in_words(news),
+                matches!(news, News::Says(_)),
+            );
+        },
+    )?;
+    drop(lines);
+    let rows: Vec<Vec<String>> = nodes.iter().zip(&reports).map(row).collect();
+    let heads = ["NODE", "ENVIRONMENT", "UPGRADED", "NEW", "GONE", "RESULT"];
+    session
+        .screen
+        .answer(&table::table(&heads, &rows, session.screen.colour))?;
+    for (node, report) in nodes.iter().zip(&reports) {
+        match report {
+            Report::Created { warnings, .. } => {
+                let named: Vec<String> = warnings.iter().map(|w| format!("{node}: {w}")).collect();
+                session.screen.warnings(&named);
+            }
+            Report::Failed { why, hint, .. } => {
+                session.screen.warnings(&[format!("{node}: {why}")]);
+                if let Some(hint) = hint {
+                    session.screen.notes(&[format!("{node}: {hint}")]);
+                }
+            }
+            Report::Nothing => {}
+        }
+    }
+    Ok(reports.iter().map(Report::status).max().unwrap_or(0))
+}
+
+/// Upgrades one node for the netbe that upgrades several: its answer is one line of JSON.
+pub(super) fn worker(session: &Session, args: &Upgrade, source: Operand) -> Result<u8> {
+    fleet::stop_with_parent();
+    let report = Report::of(&work(session, args, source));
+    session
+        .screen
+        .answer(&format!("{}\n", serde_json::to_string(&report)?))?;
+    Ok(report.status())
+}
+
+fn work(
+    session: &Session,
+    args: &Upgrade,
+    source: Operand,
+) -> Result<crate::lifecycle::upgrade::Upgraded> {
+    let pool = session.pool()?;
+    let Outcome::Done(done) = upgrade::perform(&pool, args, source, true)? else {
+        return Err(Failure::usage("a worker makes no dry run").into());
+    };
+    if let (Some(how), Some(name)) = (How::asked(args.once, args.trial), done.name()) {
+        trial::begin(
+            &pool,
+            Some(&name.parse()?),
+            how,
+            false,
+            args.changing.into(),
+        )?;
+    }
+    Ok(done)
+}
+
+fn nodes(pool: &Pool, args: &Upgrade) -> Result<Vec<NodeName>> {
+    if !args.all {
+        let mut names: Vec<NodeName> = Vec::new();
+        for name in &args.node {
+            // One that does not exist is found before anything is begun.
+            pool.node(name)?;
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        return Ok(names);
+    }
+    let nodes: Vec<Node> = pool
+        .nodes()?
+        .into_iter()
+        .filter(|n| !n.is_template())
+        .collect();
+    if nodes.is_empty() {
+        return Err(Failure::refused("there is no node but templates")
+            .hint("netbe create NODE")
+            .into());
+    }
+    Ok(nodes.into_iter().map(|n| n.name).collect())
+}
+
+fn dry_run(session: &Session, pool: &Pool, args: &Upgrade, nodes: &[NodeName]) -> Result<u8> {
+    for node in nodes {
+        let source = Operand {
+            node: node.clone(),
+            env: None,
+        };
+        if let Outcome::Planned(steps) = upgrade::perform(pool, args, source, false)? {
+            session.screen.plan(&steps)?;
+        }
+    }
+    Ok(0)
+}
+
+/// Returns the command line of the netbe that upgrades one of them.
+fn arguments(session: &Session, args: &Upgrade, node: &NodeName) -> Vec<OsString> {
+    let mut line: Vec<OsString> = vec!["--pool".into(), session.pool_dir.clone().into()];
+    let mode: Mode = args.changing.into();
+    line.extend(["upgrade", "--worker", "--node", node.as_str(), "--wait"].map(OsString::from));
+    line.push(mode.wait.as_secs().to_string().into());
+    for (flag, is_set) in [
+        ("--activate", args.activate),
+        ("--once", args.once),
+        ("--keep", args.keep),
+    ] {
+        if is_set {
+            line.push(flag.into());
+        }
+    }
+    if let Some(within) = args.trial {
+        line.push(format!("--try={}", within.as_secs()).into());
+    }
+    if let Some(name) = &args.name {
+        line.extend(["--name".into(), name.as_str().into()]);
+    }
+    line.extend(["--description".into(), args.said.description.clone().into()]);
+    if !args.program.is_empty() {
+        line.push("--".into());
+        line.extend(args.program.iter().map(OsString::from));
+    }
+    line
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+fn in_words(news: &News) -> String {
+    match news {
+        News::Begun => "begun".to_string(),
+        News::Says(line) => clean(line),
+        News::Ended(report) => result(report),
+    }
+}
+
+fn result(report: &Report) -> String {
+    match report {
+        Report::Created { name, active, .. } => match active {
+            true => format!("created {name}, which it boots next"),
+            false => format!("created {name}"),
+        },
+        Report::Nothing => "nothing to upgrade".to_string(),
+        Report::Failed { why, .. } => {
+            let first = why.lines().next().unwrap_or_default();
+            format!("failed: {}", clean(first))
+        }
+    }
+}
+
+fn row((node, report): (&NodeName, &Report)) -> Vec<String> {
+    let count = |n: usize| match n {
+        0 => "-".to_string(),
+        n => n.to_string(),
+    };
+    let (name, numbers, what) = match report {
+        Report::Created {
+            name,
+            upgraded,
+            added,
+            removed,
+            active,
+            ..
+        } => (
+            name.split('/').nth(1).unwrap_or(name),
+            [*upgraded, *added, *removed],
+            match active {
+                true => "boots next",
+                false => "created",
+            },
+        ),
+        Report::Nothing => ("-", [0; 3], "nothing to upgrade"),
+        Report::Failed { .. } => ("-", [0; 3], "failed"),
+    };
+    let mut row = vec![node.to_string(), name.to_string()];
+    row.extend(numbers.map(count));
+    row.push(what.to_string());
+    row
+}

@@ -1,0 +1,270 @@
+//! Upgrading several nodes side by side.
+//!
+//! Each is upgraded by a netbe of its own, started from here with a hidden flag: one that fails, or is
+//! killed, takes no other with it, and each holds its own node's lock. When this process ends, however it
+//! ends, they stop as if told to, and leave nothing. Not for how it looks.
+
+use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::io::{BufRead, BufReader, Read};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde::{Deserialize, Serialize};
+
+use super::Upgraded;
+use crate::failure::Failure;
+use crate::pool::NodeName;
+use crate::storage::interrupt;
+
+/// How often is looked whether somebody wants it all to stop.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// What came of one node, as its own netbe reports it on one line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Report {
+    /// A new environment.
+    Created {
+        /// Its name, `NODE/ENV`.
+        name: String,
+        /// Packages of a newer version.
+        upgraded: usize,
+        /// Packages there were not before.
+        added: usize,
+        /// Packages that are gone, or older.
+        removed: usize,
+        /// Whether the node boots it next.
+        active: bool,
+        /// What is not as it should be, a sentence each.
+        warnings: Vec<String>,
+    },
+    /// Nothing was to be upgraded.
+    Nothing,
+    /// It failed.
+    Failed {
+        /// Why, a sentence.
+        why: String,
+        /// What to do.
+        hint: Option<String>,
+        /// The exit status of that.
+        status: u8,
+    },
+}
+
+impl Report {
+    /// Returns the report of what an upgrade came to.
+    pub fn of(result: &Result<Upgraded>) -> Self {
+        match result {
+            Ok(Upgraded::NothingToDo(_)) => Self::Nothing,
+            Ok(Upgraded::New {
+                name,
+                changes,
+                active,
+                warnings,
+                ..
+            }) => {
+                let count =
+                    |f: fn(&crate::packages::Changes) -> usize| changes.as_ref().map_or(0, f);
+                Self::Created {
+                    name: name.clone(),
+                    upgraded: count(|c| c.upgraded.len()),
+                    added: count(|c| c.added.len()),
+                    removed: count(|c| c.removed.len() + c.downgraded.len()),
+                    active: *active,
+                    warnings: warnings.clone(),
+                }
+            }
+            Err(error) => {
+                let failure = error.downcast_ref::<Failure>();
+                Self::Failed {
+                    why: format!("{error:#}"),
+                    hint: failure.and_then(|f| f.hint.clone()),
+                    status: failure.map_or(1, Failure::status),
+                }
+            }
+        }
+    }
+
+    /// Returns the exit status it stands for.
+    pub fn status(&self) -> u8 {
+        match self {
+            Self::Failed { status, .. } => *status,
+            _ => 0,
+        }
+    }
+}
+
+/// What happens while it goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum News {
+    /// It began.
+    Begun,
+    /// A line that what runs inside said.
+    Says(String),
+    /// It ended.
+    Ended(Report),
+}
+
+/// Upgrades these nodes, `jobs` at a time, each by this program with these arguments; `hear` is told of
+/// what happens.
+///
+/// Returns what came of each, in their order.
+pub fn upgrade(
+    nodes: &[NodeName],
+    jobs: usize,
+    arguments: &(dyn Fn(&NodeName) -> Vec<OsString> + Sync),
+    mut hear: impl FnMut(&NodeName, &News),
+) -> Result<Vec<Report>> {
+    let program = std::env::current_exe().context("finding this program")?;
+    let waiting: Mutex<VecDeque<usize>> = Mutex::new((0..nodes.len()).collect());
+    let running: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+    let mut reports = vec![stopped(); nodes.len()];
+    std::thread::scope(|scope| {
+        let (tell, news) = channel::<(usize, News)>();
+        for _ in 0..jobs.clamp(1, nodes.len().max(1)) {
+            let tell = tell.clone();
+            let (waiting, running, program) = (&waiting, &running, &program);
+            scope.spawn(move || {
+                while interrupt::asked().is_none() {
+                    let Some(next) = locked(waiting).pop_front() else {
+                        return;
+                    };
+                    let mut command = Command::new(program);
+                    command.args(arguments(&nodes[next]));
+                    let report = one(&mut command, running, next, &tell).unwrap_or_else(failed);
+                    let _ = tell.send((next, News::Ended(report)));
+                }
+            });
+        }
+        drop(tell);
+        let mut told_to_stop = false;
+        loop {
+            match news.recv_timeout(LOOK) {
+                Ok((number, what)) => {
+                    hear(&nodes[number], &what);
+                    if let News::Ended(report) = what {
+                        reports[number] = report;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            if interrupt::asked().is_some() && !told_to_stop {
+                told_to_stop = true;
+                for pid in locked(&running).iter() {
+                    let _ = kill(*pid, Signal::SIGTERM);
+                }
+            }
+        }
+    });
+    Ok(reports)
+}
+
+/// Returns what a mutex holds; what a thread that panicked left in it is whole all the same.
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex
+        .lock()
+        .unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+fn one(
+    command: &mut Command,
+    running: &Mutex<Vec<Pid>>,
+    number: usize,
+    tell: &Sender<(usize, News)>,
+) -> Result<Report> {
+    let mut child = command
+        // Held open: it ends when this process does, and the worker stops then.
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        // A terminal's ^C is for this process, which passes it on once; twice would mean "at once".
+        .process_group(0)
+        .spawn()
+        .context("starting an upgrade")?;
+    let pid = Pid::from_raw(i32::try_from(child.id()).context("the number of a process")?);
+    locked(running).push(pid);
+    let _ = tell.send((number, News::Begun));
+    if interrupt::asked().is_some() {
+        let _ = kill(pid, Signal::SIGTERM);
+    }
+    let report = listen(&mut child, number, tell);
+    locked(running).retain(|p| *p != pid);
+    let status = child.wait().context("waiting for an upgrade")?;
+    report?.with_context(|| format!("the upgrade ended without a word: {status}"))
+}
+
+fn listen(
+    child: &mut Child,
+    number: usize,
+    tell: &Sender<(usize, News)>,
+) -> Result<Option<Report>> {
+    let (Some(errors), Some(mut answer)) = (child.stderr.take(), child.stdout.take()) else {
+        return Ok(None);
+    };
+    let mut errors = BufReader::new(errors);
+    let mut line = Vec::new();
+    // Its answer is one short line at its very end, so it never waits for us to read it.
+    while errors.read_until(b'\n', &mut line)? > 0 {
+        if let Some(said) = last_said(&line) {
+            let _ = tell.send((number, News::Says(said)));
+        }
+        line.clear();
+    }
+    let mut text = String::new();
+    answer.read_to_string(&mut text)?;
+    Ok(serde_json::from_str(text.trim()).ok())
+}
+
+/// Returns what a terminal would show of a line in the end: programs draw their progress over itself.
+fn last_said(line: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(line);
+    let shown = text.trim_end().rsplit('\r').next()?.trim();
+    (!shown.is_empty()).then(|| shown.to_string())
+}
+
+fn failed(error: anyhow::Error) -> Report {
+    Report::of(&Err(error))
+}
+
+fn stopped() -> Report {
+    Report::Failed {
+        why: "it was stopped before it began".to_string(),
+        hint: None,
+        status: 1,
+    }
+}
+
+/// Stops this process as if told to when the one that started it has ended; for a worker, whose standard
+/// input is held open by that.
+pub fn stop_with_parent() {
+    std::thread::spawn(|| {
+        let mut nothing = [0; 16];
+        while matches!(std::io::stdin().read(&mut nothing), Ok(n) if n > 0) {}
+        // To the process, so that whichever thread watches for signals has it.
+        let _ = kill(Pid::this(), Signal::SIGTERM);
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_line_shows_in_the_end() {
+        for (line, want) in [
+            ("Unpacking a\n", Some("Unpacking a")),
+            ("\r 10%\r 20%\r\n", Some("20%")),
+            ("  \n", None),
+            ("", None),
+        ] {
+            assert_eq!(last_said(line.as_bytes()).as_deref(), want, "{line:?}");
+        }
+    }
+}

@@ -1,0 +1,80 @@
+//! One line each for things that go on side by side.
+//!
+//! On a terminal each line is drawn over itself as it changes, and stays at the end; elsewhere what counts
+//! is printed once, a line each, and what is only news is not.
+
+use std::io::{Write, stderr};
+use std::time::{Duration, Instant};
+
+/// How often they are drawn at most.
+const EVERY: Duration = Duration::from_millis(100);
+
+/// The lines of several things, by their names.
+#[derive(Debug)]
+pub struct Lines {
+    rows: Vec<(String, String)>,
+    on: bool,
+    drawn: Option<Instant>,
+    stale: bool,
+}
+
+impl Lines {
+    /// Returns lines for these; drawn over themselves where `on` says so.
+    pub fn new(names: &[&str], on: bool) -> Self {
+        let rows = names
+            .iter()
+            .map(|name| ((*name).to_string(), "waiting".to_string()))
+            .collect();
+        Self {
+            rows,
+            on,
+            drawn: None,
+            stale: false,
+        }
+    }
+
+    /// Says what one of them is doing; `passing` is what only somebody who watches wants to know.
+    pub fn say(&mut self, name: &str, what: &str, passing: bool) {
+        if !self.on {
+            if !passing {
+                let _ = writeln!(stderr(), "{name}: {what}");
+            }
+            return;
+        }
+        if let Some((_, text)) = self.rows.iter_mut().find(|(n, _)| n == name) {
+            *text = what.to_string();
+        }
+        self.stale = true;
+        if !passing || self.drawn.is_none_or(|d| d.elapsed() >= EVERY) {
+            self.draw();
+        }
+    }
+
+    fn draw(&mut self) {
+        let width = terminal_size::terminal_size_of(stderr()).map_or(80, |(w, _)| usize::from(w.0));
+        let longest = self.rows.iter().map(|(n, _)| n.len()).max().unwrap_or(0);
+        let mut text = String::new();
+        if self.drawn.is_some() {
+            text.push_str(&format!("\x1b[{}A", self.rows.len()));
+        }
+        for (name, what) in &self.rows {
+            // One less than there are: a full line would take two.
+            let line: String = format!("{name:<longest$}  {what}")
+                .chars()
+                .take(width.saturating_sub(1))
+                .collect();
+            text.push_str(&format!("\r\x1b[K{line}\n"));
+        }
+        let _ = stderr().write_all(text.as_bytes());
+        self.drawn = Some(Instant::now());
+        self.stale = false;
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        if self.on && self.stale {
+            self.draw();
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Several nodes upgraded side by side.
+
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::{debian, mounts, processes_with, state};
+use crate::support::Pool;
+
+/// A pool with the nodes nog, ordo, werda and a template.
+fn three() -> Pool {
+    let pool = debian();
+    pool.netbe().ok("create ordo/first --from base");
+    pool.netbe().ok("create werda/first --from base");
+    pool
+}
+
+/// Starts an upgrade of all of them that does not end by itself; returns netbe once all three run.
+fn started(pool: &Pool, mark: &str) -> Child {
+    let script = format!("echo begun; touch /begun; sleep {mark}; sleep {mark}");
+    let child = Command::new(assert_cmd::cargo::cargo_bin!("netbe"))
+        .args(["upgrade", "--all", "-j", "3", "--", "sh", "-c", &script])
+        .env("NETBE_POOL", pool.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    wait_until("all run", || processes_with(mark).len() == 3);
+    child
+}
+
+fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(40);
+    while !holds() {
+        assert!(Instant::now() < end, "waited in vain until {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn one_that_fails_does_not_stop_the_others() {
+    let pool = three();
+    let script = "test $(hostname) != ordo || { echo no such luck; exit 7; }; touch /new";
+    let said = pool.netbe().run_with(&[
+        "upgrade",
+        "--all",
+        "--name",
+        "next",
+        "-d",
+        "all of them",
+        "--",
+        "sh",
+        "-c",
+        script,
+    ]);
+    assert_eq!(said.status, 1, "{said:#?}");
+    for line in [
+        "nog: begun",
+        "nog: created nog/next",
+        "werda: created werda/next",
+    ] {
+        assert!(said.stderr.contains(line), "no {line}: {said:#?}");
+    }
+    assert!(
+        said.stderr.contains("warning: ordo: upgrading ordo/first"),
+        "{said:#?}"
+    );
+    assert!(
+        said.stderr
+            .contains("note: ordo: everything it said: less "),
+        "{said:#?}"
+    );
+    let rows: Vec<Vec<&str>> = said
+        .stdout
+        .lines()
+        .map(|l| l.split_whitespace().collect())
+        .collect();
+    assert_eq!(rows[1], ["nog", "next", "-", "-", "-", "created"]);
+    assert_eq!(rows[2], ["ordo", "-", "-", "-", "-", "failed"]);
+    assert_eq!(pool.names("nog"), ["first", "next"]);
+    assert_eq!(pool.names("ordo"), ["first"]);
+    assert!(pool.half("werda/next", "root").join("new").exists());
+    assert!(pool.netbe().ok("list -H nog/next").contains("all of them"));
+    pool.assert_sound();
+}
+
+#[test]
+fn several_are_named_and_activated() {
+    let pool = three();
+    let said = pool
+        .netbe()
+        .ok("upgrade --node nog --node werda --node nog --name next -a -- true");
+    assert_eq!(said.lines().count(), 3, "{said}");
+    assert!(said.contains("boots next"), "{said}");
+    assert_eq!(
+        (pool.active("nog"), pool.active("werda")),
+        ("next".into(), "next".into())
+    );
+    assert_eq!(pool.active("ordo"), "first");
+}
+
+#[test]
+fn what_cannot_be_is_found_before_anything_begins() {
+    let pool = three();
+    pool.refuses(
+        4,
+        "upgrade --node nog --node none -- true",
+        &["no node none"],
+    );
+    for line in [
+        "upgrade --all --node nog",
+        "upgrade --all nog/first",
+        "upgrade --all -j 0",
+        "upgrade",
+    ] {
+        assert_eq!(pool.netbe().run(line).status, 2, "{line}");
+    }
+    let plan = pool.plans("upgrade --all --name next");
+    for node in ["nog", "ordo", "werda"] {
+        assert!(plan.contains(&format!("{node}/next")), "{plan}");
+    }
+    assert!(!plan.contains("base/next"), "{plan}");
+    let empty = Pool::with_template();
+    empty.refuses(3, "upgrade --all", &["there is no node but templates"]);
+}
+
+#[test]
+fn however_it_is_stopped_nothing_is_left() {
+    let pool = three();
+    let (before, mounted) = (state(&pool), mounts());
+    for (signal, mark) in [
+        (Signal::SIGINT, "616101"),
+        (Signal::SIGTERM, "616102"),
+        (Signal::SIGKILL, "616103"),
+    ] {
+        let child = started(&pool, mark);
+        kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), signal).unwrap();
+        let status = child.wait_with_output().unwrap().status;
+        assert!(!status.success(), "{signal}");
+        wait_until("all have ended", || processes_with(mark).is_empty());
+        // Killed, it waits for nobody: the others take their stages away by themselves.
+        wait_until("the locks are free", || {
+            ["nog", "ordo", "werda"].iter().all(|node| {
+                pool.netbe()
+                    .run(&format!("unpin {node}/first --wait 0"))
+                    .status
+                    == 0
+            })
+        });
+        before.assert_unchanged(&state(&pool).without(&[
+            "nodes/ordo/failed-upgrade.log",
+            "nodes/werda/failed-upgrade.log",
+        ]));
+        assert_eq!(mounts(), mounted);
+    }
+}
