@@ -179,11 +179,19 @@ pub fn dress(
     if record.stripped.is_empty() {
         record.stripped = plan.stripped;
     }
+    let mut notes = plan.notes;
+    if wanted.version == NfsVersion::V3 && root_tree.metadata("etc/protocols")?.is_none() {
+        notes.push(
+            "there is no /etc/protocols in the root: with NFS version 3 the node cannot mount its boot folder, and its \
+             own kernel upgrades would not reach it (package netbase)"
+                .to_string(),
+        );
+    }
     let summary = boot::summary(&boot_tree, &root_tree);
     make_readable(&boot_tree, &summary)?;
     record.arch = summary.arch.map(|a| a.name().to_string());
     record.kernel = environment::kernel_seen(boot, &summary);
-    Ok(plan.notes)
+    Ok(notes)
 }
 
 /// Lets everybody read what TFTP hands out: dnsmasq serves nothing else, and some make their initramfs

@@ -154,3 +154,17 @@ fn half_an_environment_is_not_activated_by_any_flag() {
     );
     pool.refuses(3, "activate nog/c --force", &["boot half", "hint: "]);
 }
+
+#[test]
+fn version_3_without_protocols_is_told_of() {
+    let pool = Pool::with_served_node();
+    pool.netbe().ok("set nfs.version=3 nog");
+    let said = pool.netbe().run("create nog/b");
+    assert!(
+        said.stderr.contains("no /etc/protocols in the root"),
+        "{said:?}"
+    );
+    pool.netbe().ok("set nfs.version= nog");
+    let said = pool.netbe().run("create nog/c");
+    assert!(!said.stderr.contains("/etc/protocols"), "{said:?}");
+}
