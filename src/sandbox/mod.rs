@@ -7,6 +7,7 @@
 mod binfmt;
 mod channel;
 pub mod emulation;
+mod filter;
 mod furnish;
 mod mounts;
 mod placeholder;
@@ -41,6 +42,20 @@ pub struct Sandbox<'a> {
     pub boot_mount: &'a str,
     /// What programs take the machine's name to be.
     pub hostname: &'a str,
+    /// When what programs write is made durable.
+    pub durable: Durable,
+}
+
+/// When what programs write is made durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Durable {
+    /// Whenever they ask for it.
+    Always,
+    /// By the caller, afterwards: `fsync` and its kin only say that all is well.
+    ///
+    /// For what is thrown away unless it is finished, and then made durable as a whole before anybody
+    /// relies on it; a package manager asks thousands of times.
+    AtTheEnd,
 }
 
 /// Where a program reads and writes.

@@ -48,6 +48,7 @@ pub(super) fn run(sandbox: &Sandbox<'_>, program: Program) -> anyhow::Result<sup
         env: environment(&wiring, program.env),
         input: wiring.input,
         errors_to_terminal: wiring.errors_to_terminal,
+        durable: sandbox.durable,
         files,
     };
     let relay = wiring.start(&request).context("starting the sandbox")?;

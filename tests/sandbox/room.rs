@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use netbe::sandbox::{Ended, Io, Program, Sandbox};
+use netbe::sandbox::{Durable, Ended, Io, Program, Sandbox};
 
 const BUSYBOX: &str = "/bin/busybox";
 const APPLETS: &[&str] = &[
@@ -69,6 +69,14 @@ impl Room {
     }
 
     pub(crate) fn run(&self, argv: &[&str]) -> (anyhow::Result<Ended>, String) {
+        self.run_durably(Durable::Always, argv)
+    }
+
+    pub(crate) fn run_durably(
+        &self,
+        durable: Durable,
+        argv: &[&str],
+    ) -> (anyhow::Result<Ended>, String) {
         let path = self.dir.path().join("log");
         let log = fs::File::create(&path).unwrap();
         let (root, boot) = (self.root(), self.boot());
@@ -77,6 +85,7 @@ impl Room {
             boot: &boot,
             boot_mount: "/boot/firmware",
             hostname: "nog",
+            durable,
         };
         let ended = sandbox.run(Program {
             argv: argv.iter().map(|word| (*word).to_string()).collect(),
