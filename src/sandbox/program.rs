@@ -11,7 +11,7 @@ use nix::unistd::{chdir, execve, setsid};
 
 use super::channel::{Input, Request};
 use super::stage::forget_signals;
-use super::{Ended, filter};
+use super::{Ended, filter, scope};
 
 /// Becomes the program; comes back only with the reason why not.
 pub(super) fn start(request: &Request, terminal: Option<&str>) -> Result<Infallible, Ended> {
@@ -83,6 +83,7 @@ fn prepare(request: &Request, terminal: Option<&str>) -> io::Result<()> {
         nix::unistd::dup2_stdin(&null)?;
     }
     forget_signals()?;
+    scope::keep_to_own_sockets()?;
     // Last: nothing after this but `execve`, and a report where that fails.
     filter::install(request.durable)
 }

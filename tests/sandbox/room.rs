@@ -13,7 +13,7 @@ const BUSYBOX: &str = "/bin/busybox";
 const APPLETS: &[&str] = &[
     "sh", "cat", "chmod", "chroot", "dd", "echo", "env", "hostname", "id", "kill", "ln", "ls",
     "mkdir", "mknod", "mount", "ps", "rm", "setsid", "sleep", "stty", "test", "touch", "tty",
-    "umount", "yes", "seq", "wc", "trap", "nice", "stat",
+    "umount", "yes", "seq", "wc", "trap", "nice", "stat", "chown", "mkfifo", "mv", "su", "true",
 ];
 
 pub(crate) struct Room {
@@ -41,6 +41,8 @@ impl Room {
             fs::create_dir_all(room.root().join(dir)).unwrap();
         }
         fs::create_dir(room.boot()).unwrap();
+        let users = "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n";
+        fs::write(room.root().join("etc/passwd"), users).unwrap();
         fs::create_dir(room.outside("")).unwrap();
         fs::write(room.outside("canary"), "alive").unwrap();
         fs::copy(BUSYBOX, room.root().join("bin/busybox")).unwrap();

@@ -50,80 +50,33 @@ pub(super) type Shapes = &'static [&'static [Look]];
 ///
 /// `ptrace` stays: it reaches nothing outside of the PID namespace, and a `shell` may want `strace`. So do
 /// `chroot` and `personality`, which scripts use, and `seccomp` and Landlock, which only take away.
+#[rustfmt::skip]
 pub(super) const FORBIDDEN: &[&str] = &[
     // Code in the kernel, and other kernels.
-    "create_module",
-    "delete_module",
-    "finit_module",
-    "get_kernel_syms",
-    "init_module",
-    "query_module",
-    "bpf",
-    "kexec_file_load",
-    "kexec_load",
-    "reboot",
-    "uselib",
-    "_sysctl",
-    "sysfs",
+    "create_module", "delete_module", "finit_module", "get_kernel_syms", "init_module",
+    "query_module", "bpf", "kexec_file_load", "kexec_load", "reboot", "uselib", "_sysctl", "sysfs",
     "nfsservctl",
     // Watching the kernel and others. io_uring makes calls that no filter sees.
-    "fanotify_init",
-    "io_uring_enter",
-    "io_uring_register",
-    "io_uring_setup",
-    "kcmp",
-    "lookup_dcookie",
-    "perf_event_open",
-    "pidfd_getfd",
-    "process_vm_readv",
-    "process_vm_writev",
-    "syslog",
-    "userfaultfd",
+    "fanotify_init", "io_uring_enter", "io_uring_register", "io_uring_setup", "kcmp",
+    "lookup_dcookie", "perf_event_open", "pidfd_getfd", "process_vm_readv", "process_vm_writev",
+    "syslog", "userfaultfd",
     // Keys: of the session that netbe was called from, and those go with a user, not with a namespace.
-    "add_key",
-    "keyctl",
-    "request_key",
+    "add_key", "keyctl", "request_key",
     // The processor and its ports.
-    "ioperm",
-    "iopl",
-    "modify_ldt",
-    "pciconfig_iobase",
-    "pciconfig_read",
-    "pciconfig_write",
-    "vm86",
+    "ioperm", "iopl", "modify_ldt", "pciconfig_iobase", "pciconfig_read", "pciconfig_write", "vm86",
     "vm86old",
     // The one clock.
-    "adjtimex",
-    "clock_adjtime",
-    "clock_adjtime64",
-    "clock_settime",
-    "clock_settime64",
-    "settimeofday",
-    "stime",
+    "adjtimex", "clock_adjtime", "clock_adjtime64", "clock_settime", "clock_settime64",
+    "settimeofday", "stime",
     // Mounting, old and new, and disks. Nothing of it can work without SYS_ADMIN, so no package relies on
     // it in a container either.
-    "fsconfig",
-    "fsmount",
-    "fsopen",
-    "fspick",
-    "mount",
-    "mount_setattr",
-    "move_mount",
-    "open_tree",
-    "open_tree_attr",
-    "pivot_root",
-    "quotactl",
-    "quotactl_fd",
-    "swapoff",
-    "swapon",
-    "umount",
+    "fsconfig", "fsmount", "fsopen", "fspick", "mount", "mount_setattr", "move_mount", "open_tree",
+    "open_tree_attr", "pivot_root", "quotactl", "quotactl_fd", "swapoff", "swapon", "umount",
     "umount2",
     // Files by number, past every directory above them: any file of the pool.
     "open_by_handle_at",
     // Other namespaces; new ones are below.
-    "setns",
-    "acct",
-    "vhangup",
+    "setns", "acct", "vhangup",
 ];
 
 /// Answered as a kernel that lacks them.
