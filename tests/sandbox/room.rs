@@ -13,7 +13,8 @@ const BUSYBOX: &str = "/bin/busybox";
 const APPLETS: &[&str] = &[
     "sh", "cat", "chmod", "chroot", "dd", "echo", "env", "hostname", "id", "kill", "ln", "ls",
     "mkdir", "mknod", "mount", "ps", "rm", "setsid", "sleep", "stty", "test", "touch", "tty",
-    "umount", "yes", "seq", "wc", "trap", "nice", "stat", "chown", "mkfifo", "mv", "su", "true",
+    "umount", "yes", "seq", "wc", "trap", "nice", "stat", "chown", "mkfifo", "setpriv", "mv", "su",
+    "true",
 ];
 
 pub(crate) struct Room {
