@@ -16,6 +16,7 @@ mod privileges;
 mod program;
 mod relay;
 mod scope;
+mod services;
 mod signals;
 mod stage;
 mod start;

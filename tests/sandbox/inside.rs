@@ -149,6 +149,12 @@ fn policy(room: &Room) {
         assert_eq!(ended.unwrap(), Ended::Exited(101), "{text}");
         assert_eq!(room.listing(), before);
     }
+    // What asks nobody; through `env`, or busybox' shell would take its own.
+    room.output(
+        "env start-stop-daemon -S -x /bin/touch -- /root/started; env service ssh start
+         ! test -e /root/started; /bin/start-stop-daemon -S -x /bin/touch -- /root/started
+         test -e /root/started",
+    );
 }
 
 fn many_at_once(_: &Room) {
