@@ -144,6 +144,8 @@ fn lead(
 ) -> Result<Vec<String>> {
     let mut warnings = publish::export(pool, shared, node, env)
         .with_context(|| format!("nothing was changed: exporting {env}"))?;
+    // Once it is marked as served it may have been booted, for all that is known.
+    let idle = Evidence::of(node).booted(env) == Some(false);
     activation::mark_served(node, env)?;
     let env = node.environment(&env.name)?;
     if let Some(before) = Pending::of(&node.dir).boot()
@@ -152,7 +154,7 @@ fn lead(
         leading::mark_withdrawn(node, before)?;
     }
     if let How::Try(_) = how {
-        warnings.extend(prepare_for_trial(pool, node, &env)?);
+        warnings.extend(prepare_for_trial(pool, node, &env, idle)?);
     }
     btrfs::sync(&env.root()).context("making the environment durable")?;
     let boot = PendingBoot {
@@ -177,11 +179,16 @@ fn lead(
 
 /// Makes a tried environment start again after a kernel panic, and says what stands against its report.
 ///
-/// One that may be running is not touched.
-fn prepare_for_trial(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<String>> {
+/// One that is not `idle` may be running, and is not touched.
+fn prepare_for_trial(
+    pool: &Pool,
+    node: &Node,
+    env: &Environment,
+    idle: bool,
+) -> Result<Vec<String>> {
     let mut warnings = Vec::new();
     let (root, boot) = (env.root(), env.boot());
-    if Evidence::of(node).booted(env) == Some(false) {
+    if idle {
         let mut record = env.record_for_change()?;
         let wanted = Wanted::new(pool, &node.name, &node.record, &env.name, &record)?
             .with_argument("panic", PANIC, &boot, &root)?;

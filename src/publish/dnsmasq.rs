@@ -5,6 +5,7 @@
 //! activated. Not for including them in `/etc`: that is asked for.
 
 pub mod daemon;
+pub mod surroundings;
 mod telling;
 pub mod text;
 
@@ -33,6 +34,11 @@ pub fn config_file(pool: &Path) -> PathBuf {
 /// Returns the directory with a file for each machine.
 pub fn hosts_dir(pool: &Path) -> PathBuf {
     layout::publish(pool).join("dnsmasq-hosts")
+}
+
+/// Returns whether what is written for a pool has dnsmasq answer no DNS.
+pub fn ends_dns(pool: &Path) -> bool {
+    fs::read_to_string(config_file(pool)).is_ok_and(|text| text.lines().any(|l| l == "port=0"))
 }
 
 fn script_file(pool: &Path) -> PathBuf {
@@ -160,13 +166,15 @@ impl Scope<'_> {
         // Who asks for a lost node is not known: a serial may.
         let before = fs::read_to_string(config_file(self.pool.root())).unwrap_or_default();
         let may_be = self.all.iter().any(|n| n.lost) && text::is_by_serial(&before);
+        let included = daemon::installed(self.pool) == Installed::Ours;
         Some(text::config(&Config {
             pool_uuid: &self.pool.record().uuid,
             pool: self.pool.root(),
             server,
             dhcp,
             by_serial: may_be || self.all.iter().any(by_serial),
-            alone: daemon::is_alone(),
+            alone: daemon::is_alone()
+                && !surroundings::answers_this_machine(included.then_some(&before)),
             router,
             name_servers: &name_servers,
         }))

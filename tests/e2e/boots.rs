@@ -14,16 +14,16 @@ fn checksum(server: &Server, environment: &str) -> String {
     ))
 }
 
-/// The same of a part of it, as the machine sees it, and of which files there are at all.
+/// The same of a part of it, as the machine sees it: it has no fast disk, and an emulated processor.
 const SEEN_FROM_INSIDE: &str = "echo 3 >/proc/sys/vm/drop_caches; \
-    (find /etc /boot /usr -xdev -printf '%p %i %s %m %T@\\n'; \
-     find /etc /boot /var/lib/dpkg /usr/sbin -type f -exec sha256sum {} +) | sort | sha256sum";
+    (find /etc /boot /usr/sbin -xdev -printf '%p %i %s %m %T@\\n'; \
+     find /etc /var/lib/dpkg/info -type f -exec sha256sum {} +) | sort | sha256sum";
 
 /// What it runs is refused to be destroyed, whatever it boots next.
 fn refuses_to_destroy(server: &Server, environment: &str) {
     assert_ne!(server.active("nog"), environment);
     let said = server.fails(3, &format!("netbe destroy -y nog/{environment}"));
-    assert!(said.contains("booted"), "{said}");
+    assert!(said.contains("boot"), "{said}");
 }
 
 /// What `status` says is booted, and how it knows.
@@ -91,5 +91,5 @@ fn a_pc_boots_is_upgraded_while_it_runs_and_goes_back() {
     assert!(booted(server).starts_with("first, "));
 
     server.ok("netbe destroy -y nog/second");
-    server.ok("netbe check");
+    server.ok("netbe publish && netbe check");
 }

@@ -76,5 +76,7 @@ fn what_hangs_or_panics_on_trial_is_left_and_what_comes_up_stays() {
     nog.wait_until_up();
     assert_eq!(nog.environment(), "good");
     wait_until("the trial is passed", || server.active("nog") == "good");
-    server.ok("netbe check");
+    // Neither runs, nor is led to any more.
+    server.ok("netbe destroy -y nog/hangs nog/panics");
+    server.ok("netbe publish && netbe check");
 }

@@ -283,7 +283,7 @@ fn publication(pool: &Pool) -> Result<Vec<Finding>> {
         .warnings
         .iter()
         .map(|w| Finding::new("publish", w, "see netbe-publish(8)"));
-    let services = initialisation::services::missing(pool)?;
+    let services = initialisation::services::missing::sentences(pool)?;
     let services = services.iter().map(|problem| {
         Finding::new(
             "services",

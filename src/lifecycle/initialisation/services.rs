@@ -4,6 +4,7 @@
 //! had where the new would not do, and that the same again changes nothing. Not for what the services say
 //! and do: `publish` and `reconcile` do that.
 
+pub mod missing;
 mod units;
 
 use std::fs;
@@ -15,9 +16,10 @@ use super::Mode;
 use crate::failure::Failure;
 use crate::pool::{Pool, PoolLock, layout};
 use crate::publish::dnsmasq::daemon::{self, Installed};
+use crate::publish::dnsmasq::surroundings;
 use crate::publish::{self, Published, dnsmasq, server};
 use crate::storage::replace::{self, Durable};
-use units::{SERVICE, TIMER, UNITS, WRITTEN, units};
+use units::{SERVICE, TIMER, UNITS, WRITTEN, is_wanted, units};
 
 /// What installing them did, or would do.
 #[derive(Debug, Default)]
@@ -81,7 +83,15 @@ pub(super) fn install(dir: &Path, mode: Mode) -> Result<Done> {
     };
     let write = lock.is_some();
     publish_to_include(dir, lock.as_ref(), &mut done)?;
+    let answered = daemon::running().is_some();
     let wrote_line = include(dir, write, &mut done)?;
+    if wrote_line && answered && dnsmasq::ends_dns(dir) {
+        done.notes.push(format!(
+            "nothing configures dnsmasq but netbe, so it answers no DNS any more; if machines ask it: \
+             echo domain-needed >{}/dns.conf, then netbe publish",
+            daemon::DIRECTORY
+        ));
+    }
     install_units(dir, write, &mut done)?;
     if daemon::systemd_runs() {
         start(wrote_line, write, &mut done)?;
@@ -153,62 +163,24 @@ fn include(dir: &Path, write: bool, done: &mut Done) -> Result<bool> {
             "dnsmasq would not start with the pool's configuration: {e:#}"
         ))
         .hint(format!(
-            "{} was taken back; mend dnsmasq's own configuration: dnsmasq --test",
-            path.display()
+            "{} was taken back; {}",
+            path.display(),
+            remedy(dir)
         ))
         .into());
     }
     Ok(true)
 }
 
-/// Returns what is missing of a pool's services that are installed in part, a sentence each; nothing where
-/// none is.
-pub fn missing(pool: &Pool) -> Result<Vec<String>> {
-    let dir = pool.root();
-    let included = daemon::installed(pool);
-    let mut found = Vec::new();
-    let mut units_there = false;
-    for (path, text) in units(dir)? {
-        let unit = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        let now = fs::read_to_string(&path).ok();
-        let first = now.as_deref().and_then(|t| t.lines().next());
-        units_there |= first.and_then(|l| l.strip_prefix(WRITTEN)).map(Path::new) == Some(dir);
-        match now {
-            None => found.push(format!("{unit} is missing")),
-            Some(now) if now != text => {
-                found.push(format!("{} is not as this netbe writes it", path.display()));
-            }
-            Some(_) if !is_wanted(&unit) => found.push(format!("{unit} is not enabled")),
-            Some(_) => {}
-        }
+/// Returns what to do where dnsmasq would not start.
+fn remedy(dir: &Path) -> String {
+    if surroundings::is_confined() {
+        return format!(
+            "AppArmor confines dnsmasq: add `{}` to /etc/apparmor.d/local/usr.sbin.dnsmasq, then apparmor_parser -r /etc/apparmor.d/usr.sbin.dnsmasq",
+            surroundings::profile_rules(dir)
+        );
     }
-    if included == Installed::No && daemon::program().is_some() {
-        found.push(format!("{} is missing", daemon::LINE_FILE));
-    }
-    // On a machine that never had systemd there are no units to miss.
-    let without_systemd = !daemon::systemd_runs() && !units_there;
-    match (included, units_there) {
-        (Installed::Ours, _) if !without_systemd => Ok(found),
-        (_, true) => Ok(found),
-        _ => Ok(Vec::new()),
-    }
-}
-
-fn is_wanted(unit: &str) -> bool {
-    let target = if unit == TIMER {
-        "timers"
-    } else {
-        "multi-user"
-    };
-    Path::new(UNITS)
-        .join(format!("{target}.target.wants"))
-        .join(unit)
-        .symlink_metadata()
-        .is_ok()
+    "mend dnsmasq's own configuration: dnsmasq --test".to_string()
 }
 
 fn install_units(dir: &Path, write: bool, done: &mut Done) -> Result<()> {
@@ -261,8 +233,10 @@ fn start(wrote_line: bool, write: bool, done: &mut Done) -> Result<()> {
                 if !daemon::unit_is("is-enabled", daemon::UNIT) {
                     calls.push(vec!["enable", daemon::UNIT]);
                 }
-                if wrote_line || !daemon::unit_is("is-active", daemon::UNIT) {
-                    calls.push(vec!["restart", daemon::UNIT]);
+                match daemon::unit_is("is-active", daemon::UNIT) {
+                    true if wrote_line => calls.push(vec!["restart", daemon::UNIT]),
+                    true => {}
+                    false => calls.push(vec!["start", daemon::UNIT]),
                 }
             }
         }
@@ -272,7 +246,11 @@ fn start(wrote_line: bool, write: bool, done: &mut Done) -> Result<()> {
         if !write {
             continue;
         }
-        if let Err(e) = daemon::systemctl(&call) {
+        let called = match call.as_slice() {
+            ["restart", ..] => daemon::restart(),
+            call => daemon::systemctl(call),
+        };
+        if let Err(e) = called {
             done.warnings.push(match call.contains(&daemon::UNIT) {
                 true => format!("{e:#}; journalctl -u {} says more", daemon::UNIT),
                 false => format!("{e:#}"),

@@ -93,7 +93,7 @@ fn is_read(file: &Path) -> bool {
         || SKIPPED.iter().any(|s| name.ends_with(s)))
 }
 
-fn active_lines(text: &str) -> Vec<&str> {
+pub(super) fn active_lines(text: &str) -> Vec<&str> {
     text.lines()
         .map(str::trim)
         .filter(|l| !l.is_empty() && !l.starts_with('#'))
@@ -145,6 +145,18 @@ pub fn unit_is(state: &str, unit: &str) -> bool {
 /// Runs systemctl(1).
 pub fn systemctl(arguments: &[&str]) -> Result<()> {
     ran(Command::new("systemctl").args(arguments))
+}
+
+/// Restarts the running dnsmasq, and waits for that.
+///
+/// # Errors
+/// With what systemctl says.
+pub fn restart() -> Result<()> {
+    // systemd refuses the sixth start in ten seconds, and a script makes more nodes than that.
+    let _ = systemctl(&["reset-failed", UNIT]);
+    // netbe-reconcile.service is ordered before dnsmasq. While it runs, dnsmasq would be stopped and not
+    // started again: for as long as it waits for the lock that the caller holds, or is the caller.
+    systemctl(&["restart", "--job-mode=ignore-dependencies", UNIT])
 }
 
 /// Asks dnsmasq whether it would start with the configuration it has on disk.

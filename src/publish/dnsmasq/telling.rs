@@ -54,13 +54,5 @@ fn restart(lock: Option<&PoolLock>, runs: bool, done: &mut Published) -> Result<
         return Ok(());
     }
     daemon::test().context("dnsmasq would not start with its new configuration")?;
-    // systemd refuses the sixth start in ten seconds, and a script makes more nodes than that.
-    let _ = daemon::systemctl(&["reset-failed", daemon::UNIT]);
-    let mut call = vec!["restart", daemon::UNIT];
-    // Set for services by systemd. The one that ends trials goes before dnsmasq: waiting for the restart, it
-    // would wait for its own end.
-    if std::env::var_os("INVOCATION_ID").is_some() {
-        call.insert(0, "--no-block");
-    }
-    daemon::systemctl(&call).context("restarting dnsmasq")
+    daemon::restart().context("restarting dnsmasq")
 }

@@ -44,6 +44,20 @@ pub(super) fn units(dir: &Path) -> Result<Vec<(PathBuf, String)>> {
     ])
 }
 
+/// Returns whether a unit is started by its target, as `systemctl enable` has it.
+pub(super) fn is_wanted(unit: &str) -> bool {
+    let target = if unit == TIMER {
+        "timers"
+    } else {
+        "multi-user"
+    };
+    Path::new(UNITS)
+        .join(format!("{target}.target.wants"))
+        .join(unit)
+        .symlink_metadata()
+        .is_ok()
+}
+
 /// Returns a path as one word of `ExecStart=`: systemd.service(5), "Command lines".
 fn systemd_word(path: &Path) -> String {
     let text = path.to_string_lossy();

@@ -1,0 +1,62 @@
+//! What is missing of a pool's services that were installed once, for `check`.
+//!
+//! Looks, and changes nothing. Not for putting it right: the same `init --services` again does that.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::units::{TIMER, WRITTEN, is_wanted, units};
+use crate::pool::Pool;
+use crate::publish::dnsmasq::daemon::{self, Installed};
+
+/// Returns what is missing of a pool's services that are installed in part, a sentence each; nothing where
+/// none is.
+pub fn sentences(pool: &Pool) -> Result<Vec<String>> {
+    let dir = pool.root();
+    let included = daemon::installed(pool);
+    let mut found = Vec::new();
+    let mut units_there = false;
+    for (path, text) in units(dir)? {
+        let unit = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
+        let now = fs::read_to_string(&path).ok();
+        let first = now.as_deref().and_then(|t| t.lines().next());
+        units_there |= first.and_then(|l| l.strip_prefix(WRITTEN)).map(Path::new) == Some(dir);
+        match now {
+            None => found.push(format!("{unit} is missing")),
+            Some(now) if now != text => {
+                found.push(format!("{} is not as this netbe writes it", path.display()));
+            }
+            Some(_) if !is_wanted(&unit) => found.push(format!("{unit} is not enabled")),
+            Some(_) if unit == TIMER && stands_still(TIMER) => {
+                found.push(format!("{TIMER} does not run"));
+            }
+            Some(_) => {}
+        }
+    }
+    if included == Installed::No && daemon::program().is_some() {
+        found.push(format!("{} is missing", daemon::LINE_FILE));
+    }
+    if included == Installed::Ours && stands_still(daemon::UNIT) {
+        found.push(format!(
+            "{0} does not run, see journalctl -u {0}",
+            daemon::UNIT
+        ));
+    }
+    // On a machine that never had systemd there are no units to miss.
+    let without_systemd = !daemon::systemd_runs() && !units_there;
+    match (included, units_there) {
+        (Installed::Ours, _) if !without_systemd => Ok(found),
+        (_, true) => Ok(found),
+        _ => Ok(Vec::new()),
+    }
+}
+
+fn stands_still(unit: &str) -> bool {
+    daemon::systemd_runs() && !daemon::unit_is("is-active", unit)
+}

@@ -1,0 +1,85 @@
+//! What else on this machine bears on dnsmasq: who asks it for names, and what AppArmor keeps it from.
+//!
+//! Looks, and changes nothing. Not for dnsmasq itself.
+
+use std::fs;
+use std::path::Path;
+
+use super::daemon::{active_lines, running};
+
+/// Returns whether this machine asks its own dnsmasq for names, or will when that starts: it must then go on
+/// answering. `ours` is what the pool has it read so far, if it does.
+pub fn answers_this_machine(ours: Option<&str>) -> bool {
+    let resolver = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let answers = match ours {
+        Some(text) => !text.lines().any(|l| l == "port=0"),
+        None => running().is_some(),
+    };
+    // Debian's start script has resolvconf name it, without a look at what it reads from its directory;
+    // systemd's program of that name does not take it.
+    let named = Path::new("/sbin/resolvconf")
+        .canonicalize()
+        .is_ok_and(|p| !p.ends_with("resolvectl"));
+    named || (answers && asks_itself(&resolver))
+}
+
+/// Returns whether a resolv.conf(5) names this machine; 127.0.0.53 is systemd-resolved.
+fn asks_itself(text: &str) -> bool {
+    active_lines(text)
+        .iter()
+        .filter_map(|l| l.strip_prefix("nameserver"))
+        .any(|address| ["127.0.0.1", "::1"].contains(&address.trim()))
+}
+
+/// Returns whether AppArmor keeps dnsmasq to what its profile names: the kernel's list of profiles.
+pub fn is_confined() -> bool {
+    let profiles = fs::read_to_string("/sys/kernel/security/apparmor/profiles").unwrap_or_default();
+    confines_dnsmasq(&profiles)
+}
+
+/// Returns what a profile of dnsmasq's has to allow for a pool, on one line. Tried with Debian's profile.
+pub fn profile_rules(pool: &Path) -> String {
+    let pool = pool.display();
+    format!(
+        "{pool}/{{publish,tftp}}/{{,**}} r, {pool}/nodes/*/envs/*/boot/** r, {pool}/publish/dnsmasq-script Ux,"
+    )
+}
+
+fn confines_dnsmasq(profiles: &str) -> bool {
+    profiles
+        .lines()
+        .filter_map(|l| l.strip_suffix(" (enforce)"))
+        .any(|name| !name.contains("//") && name.ends_with("dnsmasq"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_resolver_that_is_this_machine() {
+        assert!(asks_itself("# by hand\nsearch lan\nnameserver 127.0.0.1\n"));
+        assert!(asks_itself("nameserver 192.0.2.1\nnameserver\t::1\n"));
+        assert!(!asks_itself(
+            "nameserver 127.0.0.53\n#nameserver 127.0.0.1\n"
+        ));
+    }
+
+    #[test]
+    fn profiles_that_confine_it() {
+        for (profiles, confined) in [
+            (
+                "dnsmasq (enforce)\ndnsmasq//libvirt_leaseshelper (complain)\n",
+                true,
+            ),
+            ("/usr/sbin/dnsmasq (enforce)\n", true),
+            (
+                "dnsmasq (complain)\ndnsmasq//libvirt_leaseshelper (enforce)\nlsb_release (enforce)\n",
+                false,
+            ),
+            ("", false),
+        ] {
+            assert_eq!(confines_dnsmasq(profiles), confined, "{profiles}");
+        }
+    }
+}
