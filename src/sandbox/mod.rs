@@ -3,6 +3,10 @@
 //! A [`Sandbox`] is one environment being worked in; [`Sandbox::run`] runs one program in it and leaves
 //! nothing mounted, running or changed behind but what the program did to the environment. Which
 //! environments may be worked in is not decided here.
+//!
+//! What is left to it: the server's network, as an ordinary user of it, since packages come from there;
+//! before Linux 6.12 that includes abstract sockets. Without the `pids` controller, any number of
+//! processes. And the processor, memory and disk, until netbe is told to stop.
 
 mod binfmt;
 mod channel;

@@ -33,13 +33,14 @@ const KEPT: &[u32] = &[
 ///
 /// Also makes it invisible to those it starts: no reading of its memory, descriptors or program file.
 pub(super) fn reduce() -> io::Result<()> {
+    // One byte: no core file, and none of the server's `core_pattern` program either, which would be started
+    // outside, as root, for what crashes inside. With 0 it is started all the same (core(5)); a caller
+    // whose limit that is, and who may not raise it, keeps it.
+    let _ = setrlimit(Resource::RLIMIT_CORE, 1, 1);
     let kept = KEPT.iter().fold(0u64, |set, cap| set | 1 << cap);
     shrink_bounding_set(kept)?;
     let held = held_capabilities()?;
     hold_capabilities(held & kept)?;
-    // One byte: no core file, and none of the server's `core_pattern` program either, which would be started
-    // outside, as root, for what crashes inside. With 0 it is started all the same (core(5)).
-    setrlimit(Resource::RLIMIT_CORE, 1, 1)?;
     nix::sys::prctl::set_no_new_privs()?;
     nix::sys::prctl::set_dumpable(false)?;
     Ok(())

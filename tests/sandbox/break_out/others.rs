@@ -18,6 +18,9 @@ use super::Plain::{Either, NotTried, Succeeds};
 use super::server::Prize;
 use super::{Attempt, address, call, is_secret};
 
+pub(super) const ABSTRACT: &str = "an abstract socket";
+pub(super) const BOMB: &str = "more and more processes";
+
 #[rustfmt::skip]
 pub(super) const ALL: &[Attempt] = &[
     Attempt { name: "signal a process", plain: Succeeds, go: |p| signal(p.victim) },
@@ -31,7 +34,7 @@ pub(super) const ALL: &[Attempt] = &[
     Attempt { name: "find that key", plain: Succeeds, go: request_key },
     Attempt { name: "a key more", plain: Succeeds, go: add_key },
     Attempt { name: "shared memory", plain: Succeeds, go: shared_memory },
-    Attempt { name: "an abstract socket", plain: Succeeds, go: abstract_socket },
+    Attempt { name: ABSTRACT, plain: Succeeds, go: abstract_socket },
     Attempt { name: "be the TFTP server", plain: Succeeds, go: |_| UdpSocket::bind("127.0.0.9:69").map(drop) },
     Attempt { name: "be trusted by NFS", plain: Succeeds, go: |_| TcpListener::bind("127.0.0.9:897").map(drop) },
     Attempt { name: "the network's settings", plain: Succeeds, go: network_setting },
@@ -45,7 +48,7 @@ pub(super) const ALL: &[Attempt] = &[
     Attempt { name: "type into a terminal", plain: Succeeds, go: |_| type_into(0x5412) },
     Attempt { name: "type with a bit more", plain: Succeeds, go: |_| type_into(0x5412 | 1 << 32) },
     Attempt { name: "a line discipline", plain: Succeeds, go: line_discipline },
-    Attempt { name: "more and more processes", plain: NotTried, go: bomb },
+    Attempt { name: BOMB, plain: NotTried, go: bomb },
 ];
 
 fn signal(pid: i32) -> io::Result<()> {
