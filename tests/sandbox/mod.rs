@@ -39,6 +39,9 @@ pub(crate) fn main(words: &[String]) -> ! {
     }
     println!("\nrunning {} tests", tests.len());
     let missing = room::missing();
+    if missing.is_none() {
+        room::seclude();
+    }
     let (mut passed, mut failed) = (0, 0);
     for (name, test) in &tests {
         let attempt = || test(&Room::new());

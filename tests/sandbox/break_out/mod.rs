@@ -43,8 +43,11 @@ enum Plain {
 const OUT: &str = "out";
 const HELD: &str = "held: ";
 
+/// Whether the kernel has something.
+type Condition = fn() -> bool;
+
 /// What needs something of the kernel to be held, and whether that is there; the sandbox goes without.
-const HELD_WHERE: &[(&str, fn() -> bool)] = &[
+const HELD_WHERE: &[(&str, Condition)] = &[
     // Landlock's ABI, asked for by flag 1.
     (others::ABSTRACT, || {
         call(libc::SYS_landlock_create_ruleset, [0, 0, 1]).is_ok_and(|abi| abi >= 6)
