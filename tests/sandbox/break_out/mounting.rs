@@ -28,6 +28,7 @@ pub(super) const ALL: &[Attempt] = &[
     Attempt { name: "swapon", plain: Succeeds, go: |_| probe(libc::SYS_swapon) },
     Attempt { name: "swapoff", plain: Succeeds, go: |_| probe(libc::SYS_swapoff) },
     Attempt { name: "quotactl", plain: Either, go: |_| probe(libc::SYS_quotactl) },
+    Attempt { name: "a subvolume by number", plain: Succeeds, go: subvolume },
     Attempt { name: "netbe's mounts", plain: Succeeds, go: |p| join(p, "mnt") },
     Attempt { name: "netbe's processes", plain: Succeeds, go: |p| join(p, "pid") },
     Attempt { name: "new mount namespace", plain: Succeeds, go: |_| leave(CloneFlags::CLONE_NEWNS) },
@@ -90,6 +91,16 @@ fn open_tree(_: &Prize) -> io::Result<()> {
 /// With no argument that could mean anything: who may not, hears so first.
 fn probe(number: libc::c_long) -> io::Result<()> {
     reached(call(number, [0; 6]))
+}
+
+/// `BTRFS_IOC_SNAP_DESTROY_V2`, with nothing to say which: where a chroot lies on another file system it
+/// is answered by that.
+fn subvolume(_: &Prize) -> io::Result<()> {
+    let top = File::open("/")?;
+    reached(call(
+        libc::SYS_ioctl,
+        [top.as_raw_fd() as usize, 0x5000_943f, 0],
+    ))
 }
 
 fn join(prize: &Prize, what: &str) -> io::Result<()> {
