@@ -15,6 +15,7 @@ pub mod server;
 pub mod tftp;
 pub mod transfer;
 
+use std::collections::HashSet;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -37,7 +38,9 @@ pub struct Published {
 /// running.
 ///
 /// None of a template, of a node nobody can ask for, or of one whose root is on its own disk.
-pub fn offered(pool: &Pool, node: &Node) -> Result<Vec<Environment>> {
+///
+/// Those `exported` already are among them while they are there.
+fn offered(pool: &Pool, node: &Node, exported: &HashSet<String>) -> Result<Vec<Environment>> {
     if !node.is_offered() || !has_nfs_root(pool, node) {
         return Ok(Vec::new());
     }
@@ -47,7 +50,8 @@ pub fn offered(pool: &Pool, node: &Node) -> Result<Vec<Environment>> {
         .environments()?
         .into_iter()
         .filter(|e| {
-            let wanted = e.active || pending.protects(&e.name);
+            let known = exported.contains(e.root().to_string_lossy().as_ref());
+            let wanted = e.active || known || pending.protects(&e.name);
             e.whole && (wanted || evidence.booted(e) != Some(false))
         })
         .collect())
@@ -74,6 +78,19 @@ pub fn closed_directories(end: &Path) -> Vec<PathBuf> {
 ///
 /// With `lock` absent nothing is written: the steps say what would be.
 pub fn everything(pool: &Pool, lock: Option<&PoolLock>) -> Result<Published> {
+    all(pool, lock, &HashSet::new())
+}
+
+/// Returns what is wrong with what the network is offered, as the steps that would mend it.
+///
+/// That something is exported which no machine runs any more is not wrong: machines come to run something
+/// else without any command.
+pub fn out_of_date(pool: &Pool) -> Result<Published> {
+    let exported = exports::paths(&nfs::read(pool)?).into_iter().collect();
+    all(pool, None, &exported)
+}
+
+fn all(pool: &Pool, lock: Option<&PoolLock>, exported: &HashSet<String>) -> Result<Published> {
     let mut done = Published::default();
     let nodes = pool.nodes()?;
     let mut lines = Vec::new();
@@ -89,7 +106,7 @@ pub fn everything(pool: &Pool, lock: Option<&PoolLock>) -> Result<Published> {
                 node.problems.join("; ")
             ));
         }
-        for env in offered(pool, node)? {
+        for env in offered(pool, node, exported)? {
             lines.extend(exports::lines_for(pool, node, &env)?);
         }
     }

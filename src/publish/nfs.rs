@@ -3,12 +3,15 @@
 //! Writes `publish/exports` in the pool and its copy under `/etc/exports.d`, and runs `exportfs -ra` when
 //! that changed. A file there that another pool wrote is left alone. Not for what the file says.
 
+mod said;
+
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
+use super::dnsmasq::daemon;
 use super::{Published, exports};
 use crate::pool::{Pool, PoolLock, layout};
 use crate::storage::replace::{self, Durable};
@@ -17,6 +20,9 @@ use crate::storage::replace::{self, Durable};
 const EXPORTS_D: &str = "/etc/exports.d";
 /// What the kernel server has been told, as exportfs(8) writes it.
 const ETAB: &str = "/var/lib/nfs/etab";
+
+/// The unit, in every distribution.
+pub const UNIT: &str = "nfs-server.service";
 
 /// Returns the pool's exports file as last published; empty where there is none.
 pub fn read(pool: &Pool) -> Result<String> {
@@ -72,7 +78,7 @@ pub fn bring_up_to_date(
         if installed_is_old {
             replace::file(&installed, text.as_bytes(), Durable::AtOnce)?;
         }
-        tell(exportfs, done)?;
+        tell(exportfs, text, done)?;
     }
     Ok(())
 }
@@ -103,14 +109,19 @@ fn unknown(paths: &[String]) -> Option<&String> {
     paths.iter().find(|path| !known.contains(path.as_str()))
 }
 
-fn tell(exportfs: &Path, done: &mut Published) -> Result<()> {
+fn tell(exportfs: &Path, ours: &str, done: &mut Published) -> Result<()> {
     let output = Command::new(exportfs)
         .arg("-ra")
         .output()
         .context("running exportfs -ra")?;
     let said = String::from_utf8_lossy(&output.stderr);
-    done.warnings
-        .extend(said.lines().filter(|l| !l.is_empty()).map(str::to_string));
+    done.warnings.extend(said::sentences(&said, ours));
+    // It does not mind that nobody listens.
+    if daemon::systemd_runs() && !daemon::unit_is("is-active", UNIT) {
+        done.warnings.push(format!(
+            "the NFS server does not run: systemctl enable --now {UNIT}"
+        ));
+    }
     Ok(())
 }
 

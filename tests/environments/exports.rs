@@ -198,6 +198,30 @@ fn a_file_that_is_nobodys_is_not_overwritten() {
 }
 
 #[test]
+fn what_exportfs_complains_of_is_said_in_sentences() {
+    let pool = Pool::with_served_node();
+    let root = pool.half("nog/a", "root");
+    // Read before netbe's.
+    fs::write(
+        "/etc/exports.d/mine.exports",
+        format!(
+            "{} 192.0.2.1(ro,no_subtree_check)\n/srv/gone 192.0.2.9(ro,no_subtree_check)\n",
+            root.display()
+        ),
+    )
+    .unwrap();
+    let said = pool.netbe().run("create nog/b -a");
+    assert_eq!(said.status, 0, "{said:#?}");
+    for words in [
+        "warning: nog/a is exported to 192.0.2.1 as a line of somebody else's has it, not as netbe's",
+        "warning: the NFS server complains of what is not netbe's: Failed to stat /srv/gone",
+    ] {
+        assert!(said.stderr.contains(words), "{words}: {said:#?}");
+    }
+    assert_eq!(said.stderr.matches("warning: ").count(), 2, "{said:#?}");
+}
+
+#[test]
 fn publish_brings_back_what_was_lost() {
     let pool = Pool::with_served_node();
     let text = pool.read("publish/exports");

@@ -373,6 +373,37 @@ fn a_tried_environment_starts_again_after_a_panic() {
 }
 
 #[test]
+fn a_tried_environment_starts_again_after_a_panic_also_where_nothing_was_seen_yet() {
+    let pool = Pool::with_served_node();
+    pool.netbe().ok("create nog/b");
+    pool.netbe().ok("activate --try nog/b");
+    assert!(
+        pool.boot_text("nog/b").contains(" panic=10"),
+        "{}",
+        pool.boot_text("nog/b")
+    );
+}
+
+#[test]
+fn nothing_is_out_of_date_by_what_a_machine_boots() {
+    let pool = with_b();
+    pool.netbe().ok("activate --try nog/b");
+    pool.fetches(&PC);
+    pool.age(20);
+    pool.netbe().ok("reconcile");
+    pool.reports("nog/b", "this-boot");
+    pool.netbe().ok("reconcile");
+    for env in ["a", "b", "a"] {
+        pool.netbe().ok(&format!("activate nog/{env}"));
+        pool.fetches(&PC);
+        pool.netbe().ok("check");
+    }
+    pool.netbe().ok("destroy -y nog/b");
+    pool.netbe().ok("check");
+    assert!(!pool.read("publish/exports").contains("/envs/b/"));
+}
+
+#[test]
 fn invariant_4_what_may_run_is_not_touched_by_a_trial() {
     let pool = with_b();
     pool.netbe().ok("activate nog/b");

@@ -271,7 +271,7 @@ fn publication(pool: &Pool) -> Result<Vec<Finding>> {
     if !nix::unistd::geteuid().is_root() {
         return Ok(Vec::new());
     }
-    let state = publish::everything(pool, None)?;
+    let state = publish::out_of_date(pool)?;
     let stale = state.steps.iter().map(|step| {
         Finding::repairable(
             "publish",

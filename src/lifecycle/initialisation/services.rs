@@ -273,11 +273,20 @@ fn look_around(dir: &Path, done: &mut Done) {
             "this machine has no NFS server, which nodes mount their roots from: apt install nfs-kernel-server"
                 .to_string(),
         );
-    } else if daemon::systemd_runs() && !daemon::unit_is("is-enabled", "nfs-server.service") {
-        done.warnings.push(
-            "the NFS server does not start by itself: systemctl enable --now nfs-server.service"
-                .to_string(),
-        );
+    } else if daemon::systemd_runs() {
+        let is = |state| daemon::unit_is(state, publish::nfs::UNIT);
+        // Where exports were written it has been said.
+        let said = done
+            .warnings
+            .iter()
+            .any(|w| w.starts_with("the NFS server does not run"));
+        let runs = is("is-enabled") && is("is-active");
+        if !said && !runs {
+            done.warnings.push(format!(
+                "the NFS server does not run, or not by itself: systemctl enable --now {}",
+                publish::nfs::UNIT
+            ));
+        }
     }
     for closed in publish::closed_directories(&layout::tftp(dir)) {
         done.warnings.push(format!(

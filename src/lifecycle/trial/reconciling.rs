@@ -101,7 +101,7 @@ fn of_node(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) ->
     let Some(env) = Environment::observe(&node, &boot.env) else {
         leading::end(pool, &lock, &take_pool()?, &node)?;
         result.done.push(format!(
-            "{name}/{} was to be booted and is gone: {name} boots its active environment",
+            "{name}/{} was to be booted and is gone: {name} boots its active environment.",
             boot.env
         ));
         return Ok(());
@@ -165,7 +165,7 @@ fn lead_back(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) 
                 // First on disk, then for the machines that ask.
                 pending::write(&node.dir, &shared, &boot)?;
                 result.done.push(format!(
-                    "{env} was fetched: the next boot of {name} is its active environment again"
+                    "{env} was fetched: the next boot of {name} is its active environment again."
                 ));
             } else {
                 to_do = verdict != Some(Verdict::Wait);
