@@ -76,3 +76,31 @@ fn remove_stale(tree: &Path) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_there_is_no_such_tree_there_is_no_limit_and_nothing_is_made() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(Limit::make_in(dir.path()).is_none());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
+        assert!(Limit::make_in(&dir.path().join("none")).is_none());
+    }
+
+    #[test]
+    fn only_what_gone_processes_have_left_is_taken_away() {
+        let dir = tempfile::tempdir().unwrap();
+        // Beyond the largest there can be (PID_MAX_LIMIT); process 1 is always there.
+        let names = ["netbe-sandbox-4194305", "netbe-sandbox-1", "system.slice"];
+        for name in names {
+            fs::create_dir(dir.path().join(name)).unwrap();
+        }
+        remove_stale(dir.path());
+        assert_eq!(
+            names.map(|name| dir.path().join(name).exists()),
+            [false, true, true]
+        );
+    }
+}
