@@ -10,7 +10,7 @@ use super::{Mode, Outcome, destruction};
 use crate::failure::Failure;
 use crate::pool::record;
 use crate::pool::{Environment, Node, Operand, Pool};
-use crate::sandbox::{Ended, Io, Program, Sandbox, emulation};
+use crate::sandbox::{Durable, Ended, Io, Program, Sandbox, emulation};
 use crate::storage::beneath::Tree;
 
 /// What is to be run.
@@ -48,6 +48,8 @@ pub fn run(pool: &Pool, operand: &Operand, what: &What, mode: Mode) -> Result<Ou
         boot: &env.boot(),
         boot_mount: &record.boot_mount,
         hostname: node.name.as_str(),
+        // It works in what is an environment already.
+        durable: Durable::Always,
     }
     .run(Program {
         argv,

@@ -19,7 +19,7 @@ use crate::packages::{self, Changes, Step};
 use crate::pool::record::{self, EnvRecord};
 use crate::pool::stage::Staged;
 use crate::pool::{EnvName, Environment, Node, NodeLock, Operand, Pool, PoolLock, layout};
-use crate::sandbox::{Sandbox, emulation};
+use crate::sandbox::{Durable, Sandbox, emulation};
 use crate::storage::beneath::Tree;
 use crate::storage::{btrfs, interrupt};
 
@@ -100,6 +100,7 @@ struct Run<'a> {
     name: EnvName,
     steps: Vec<Step>,
     own_upgrade: bool,
+    durable: Durable,
     request: &'a Request,
 }
 
@@ -125,6 +126,7 @@ impl<'a> Run<'a> {
             before: source.record_for_change()?,
             name,
             own_upgrade: program::is_distributions(pool, node, &request.command),
+            durable: program::durable(pool, node),
             steps: program::commands(pool, node, &root, &request.command)?,
             request,
         })
@@ -218,6 +220,9 @@ impl<'a> Run<'a> {
             boot,
             boot_mount: &self.before.boot_mount,
             hostname: self.node.name.as_str(),
+            // Whatever becomes an environment of this passes `Staged::publish`, which makes it durable
+            // whole before it has a name; anything else is thrown away.
+            durable: self.durable,
         };
         program::run(&sandbox, &self.steps, &stage.join(LOG), self.request.echo)
     }

@@ -127,6 +127,14 @@ pub const ALL: &[Property] = &[
         normalise: value::one_line,
     },
     Property {
+        name: "upgrade.sync",
+        help: "whether an upgrade's fsync calls are made, not only answered; the whole is always synced before it is kept",
+        value: "on, off",
+        default: "off",
+        pool_wide: true,
+        normalise: value::on_off,
+    },
+    Property {
         name: "report",
         help: "whether environments get the unit that reports a completed boot",
         value: "on, off",

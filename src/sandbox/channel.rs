@@ -11,8 +11,8 @@ use std::path::PathBuf;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 use serde::{Deserialize, Serialize};
 
-use super::Ended;
 use super::placeholder::Place;
+use super::{Durable, Ended};
 
 /// Everything the first stage has to know.
 #[derive(Debug, Serialize, Deserialize)]
@@ -28,6 +28,7 @@ pub(super) struct Request {
     pub(super) input: Input,
     /// Whether stderr is the terminal too, and not a pipe of its own.
     pub(super) errors_to_terminal: bool,
+    pub(super) durable: Durable,
     /// Files of netbe's that stand in for the environment's own while it runs.
     pub(super) files: Vec<StandIn>,
 }

@@ -3,10 +3,8 @@
 //! First the root becomes `/` and everything else is let go of; only then is anything looked up in it,
 //! so whatever links and devices it has planted, there is no outside left to reach. Not for privileges.
 
-use std::fs::Permissions;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, bail};
@@ -175,13 +173,12 @@ fn stand_ins(tree: &Tree, files: &[StandIn]) -> anyhow::Result<()> {
                     tree.make_dirs(parent)?;
                 }
                 tree.write(path, file.content.as_bytes())?;
+                set_mode(tree, path, file.mode)?;
             }
             Place::Over(path) => {
                 let own = format!("{OWN}/{number}");
                 tree.write(&own, file.content.as_bytes())?;
-                let own = tree.open_at(&own, OFlag::O_RDONLY, Mode::empty())?;
-                std::fs::File::from(own.try_clone()?)
-                    .set_permissions(Permissions::from_mode(file.mode))?;
+                let own = set_mode(tree, &own, file.mode)?;
                 // From a file already looked at: whatever else stands there now is an error.
                 let place = tree
                     .open_file(path)?
@@ -193,6 +190,12 @@ fn stand_ins(tree: &Tree, files: &[StandIn]) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+fn set_mode(tree: &Tree, path: &str, mode: u32) -> anyhow::Result<OwnedFd> {
+    let file = tree.open_at(path, OFlag::O_RDONLY, Mode::empty())?;
+    fchmod(&file, Mode::from_bits_truncate(mode))?;
+    Ok(file)
 }
 
 fn hide(tree: &Tree) -> anyhow::Result<()> {

@@ -3,16 +3,24 @@
 //! A [`Sandbox`] is one environment being worked in; [`Sandbox::run`] runs one program in it and leaves
 //! nothing mounted, running or changed behind but what the program did to the environment. Which
 //! environments may be worked in is not decided here.
+//!
+//! What is left to it: the server's network, as an ordinary user of it, since packages come from there;
+//! before Linux 6.12 that includes abstract sockets. Without the `pids` controller, any number of
+//! processes. And the processor, memory and disk, until netbe is told to stop.
 
 mod binfmt;
 mod channel;
 pub mod emulation;
+mod filter;
 mod furnish;
+mod limit;
 mod mounts;
 mod placeholder;
 mod privileges;
 mod program;
 mod relay;
+mod scope;
+mod services;
 mod signals;
 mod stage;
 mod start;
@@ -41,6 +49,20 @@ pub struct Sandbox<'a> {
     pub boot_mount: &'a str,
     /// What programs take the machine's name to be.
     pub hostname: &'a str,
+    /// When what programs write is made durable.
+    pub durable: Durable,
+}
+
+/// When what programs write is made durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Durable {
+    /// Whenever they ask for it.
+    Always,
+    /// By the caller, afterwards: `fsync` and its kin only say that all is well.
+    ///
+    /// For what is thrown away unless it is finished, and then made durable as a whole before anybody
+    /// relies on it; a package manager asks thousands of times.
+    AtTheEnd,
 }
 
 /// Where a program reads and writes.

@@ -9,9 +9,9 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::unistd::{chdir, execve, setsid};
 
-use super::Ended;
 use super::channel::{Input, Request};
 use super::stage::forget_signals;
+use super::{Ended, filter, scope};
 
 /// Becomes the program; comes back only with the reason why not.
 pub(super) fn start(request: &Request, terminal: Option<&str>) -> Result<Infallible, Ended> {
@@ -82,6 +82,8 @@ fn prepare(request: &Request, terminal: Option<&str>) -> io::Result<()> {
         )?;
         nix::unistd::dup2_stdin(&null)?;
     }
-    // Last, where a filter of system calls belongs too: nothing after this but `execve`.
-    forget_signals()
+    forget_signals()?;
+    scope::keep_to_own_sockets()?;
+    // Last: nothing after this but `execve`, and a report where that fails.
+    filter::install(request.durable)
 }

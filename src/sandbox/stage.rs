@@ -24,6 +24,7 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, fork, setsid};
 
 use super::channel::{Input, Report, Request, receive_request, send_report};
+use super::limit::Limit;
 use super::{Ended, furnish, privileges, program};
 
 /// The first descriptor behind stdin, stdout and stderr.
@@ -84,11 +85,15 @@ fn first_stage(channel: &UnixStream) -> anyhow::Result<()> {
         END_NOW,
     ])?;
     unshare(CloneFlags::CLONE_NEWPID).context("making a PID namespace")?;
+    // Goes when this function ends, after init and with it everybody inside.
+    let limit = Limit::make();
     let (alive, held) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
     let init = match split()? {
         ForkResult::Parent { child } => child,
         ForkResult::Child => {
             drop(held);
+            // One that cannot be entered is one that cannot be had.
+            let _ = limit.as_ref().map(Limit::enter);
             become_init(channel, &request, &alive)
         }
     };

@@ -16,7 +16,7 @@ use nix::sys::stat::fstat;
 use super::channel::{Input, Request, StandIn};
 use super::placeholder::Placeholders;
 use super::relay::{Output, Relay, Sink};
-use super::{ASKED, FIRST_STAGE, Io, Program, Sandbox, emulation};
+use super::{ASKED, FIRST_STAGE, Io, Program, Sandbox, emulation, services};
 use crate::storage::beneath::Tree;
 
 /// Where programs are looked for, as Debian's root has it.
@@ -24,10 +24,6 @@ const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin
 
 /// The server's resolver, whose answers are right inside too: the network is shared.
 const RESOLVER: &str = "/etc/resolv.conf";
-
-/// Debian's `invoke-rc.d` asks this before it starts or stops a service; 101 is "not allowed".
-const POLICY: &str = "usr/sbin/policy-rc.d";
-const FORBID_ALL: &str = "#!/bin/sh\nexit 101\n";
 
 pub(super) fn run(sandbox: &Sandbox<'_>, program: Program) -> anyhow::Result<super::Ended> {
     if !ASKED.load(Ordering::Relaxed) {
@@ -48,6 +44,7 @@ pub(super) fn run(sandbox: &Sandbox<'_>, program: Program) -> anyhow::Result<sup
         env: environment(&wiring, program.env),
         input: wiring.input,
         errors_to_terminal: wiring.errors_to_terminal,
+        durable: sandbox.durable,
         files,
     };
     let relay = wiring.start(&request).context("starting the sandbox")?;
@@ -64,13 +61,7 @@ fn stand_ins(tree: &Tree, places: &mut Placeholders<'_>) -> anyhow::Result<Vec<S
             mode: 0o644,
         });
     }
-    if tree.metadata("var/lib/dpkg")?.is_some() {
-        files.push(StandIn {
-            place: places.place(POLICY)?,
-            content: FORBID_ALL.to_string(),
-            mode: 0o755,
-        });
-    }
+    files.extend(services::stand_ins(tree, places)?);
     // Libraries made for the node's own processor features make every emulated program complain.
     if emulation::is_needed(tree)? && tree.metadata("etc/ld.so.preload")?.is_some() {
         files.push(StandIn {
@@ -87,20 +78,20 @@ fn environment(wiring: &Wiring, extra: Vec<(String, String)>) -> Vec<(String, St
         Input::Terminal => std::env::var("TERM").unwrap_or_else(|_| "dumb".into()),
         Input::Null | Input::Pipe => "dumb".into(),
     };
+    let path = format!("{}:{PATH}", services::MASKS);
     let always = [
-        ("PATH", PATH),
+        ("PATH", path.as_str()),
         ("HOME", "/root"),
         ("USER", "root"),
         ("LOGNAME", "root"),
         ("LANG", "C.UTF-8"),
         ("TERM", &terminal),
-        // systemctl, systemd-sysusers and others: act on files only.
-        ("SYSTEMD_OFFLINE", "1"),
         // So that hooks can tell.
         ("NETBE", "1"),
     ];
     let all: BTreeMap<String, String> = always
         .into_iter()
+        .chain(services::VARIABLES.iter().copied())
         .map(|(k, v)| (k.to_string(), v.to_string()))
         .chain(extra)
         .collect();

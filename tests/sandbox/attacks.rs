@@ -20,6 +20,10 @@ pub(super) const TESTS: &[Test] = &[
         temporary_links,
     ),
     ("attacks::things_at_the_files_netbe_covers", covered_files),
+    (
+        "attacks::links_above_what_netbe_touches_stay_inside",
+        links_above,
+    ),
     ("attacks::the_kernel_cannot_be_told_anything", kernel),
     ("attacks::devices_cannot_be_made_or_used", devices),
     ("attacks::no_descriptor_comes_along", descriptors),
@@ -65,7 +69,7 @@ fn links(room: &Room) {
 }
 
 fn not_directories(room: &Room) {
-    for place in ["proc", "sys", "dev", "run", "tmp", "boot"] {
+    for place in ["proc", "sys", "dev", "run", "tmp", "var/tmp", "boot"] {
         let path = room.root().join(place);
         fs::write(&path, "file").unwrap();
         let named = if place == "boot" {
@@ -122,6 +126,25 @@ fn covered_files(room: &Room) {
             room.assert_outside_is_untouched();
             fs::remove_file(&path).unwrap();
         }
+    }
+}
+
+/// Directories on the way to those files and mount points.
+fn links_above(room: &Room) {
+    let far = format!("../../../../../..{}", room.outside("").display());
+    for place in ["etc", "usr", "usr/sbin", "var", "root"] {
+        let (path, aside) = (room.root().join(place), room.root().join("aside"));
+        fs::rename(&path, &aside).unwrap();
+        for target in [room.outside("").display().to_string(), far.clone()] {
+            symlink(target, &path).unwrap();
+            // Refused or done inside, either is well.
+            let before = mounts();
+            let _ = room.sh("echo x > /etc/resolv.conf; echo x > /var/tmp/x; echo x > /root/x");
+            assert_eq!(mounts(), before, "{place}");
+            room.assert_outside_is_untouched();
+            fs::remove_file(&path).unwrap();
+        }
+        fs::rename(&aside, &path).unwrap();
     }
 }
 

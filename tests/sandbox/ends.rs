@@ -34,6 +34,7 @@ fn daemons(room: &Room) {
     assert!(!anyone_runs("51111"));
     assert_eq!(mounts(), before);
     assert!(begun.elapsed() < Duration::from_secs(5));
+    assert_eq!(limits(), Vec::<String>::new());
 }
 
 fn politely(room: &Room) {
@@ -52,6 +53,8 @@ fn politely(room: &Room) {
 
 fn stubborn(room: &Room) {
     let mut child = room.started("trap '' INT TERM HUP; sleep 53333; sleep 53333");
+    // Before it has set its trap, it would heed.
+    assert!(soon(|| anyone_runs("53333")));
     let begun = Instant::now();
     send(&child, Signal::SIGINT);
     std::thread::sleep(Duration::from_millis(300));
@@ -77,6 +80,21 @@ fn killed(room: &Room) {
         }
     }
     room.output("true");
+    assert_eq!(limits(), Vec::<String>::new());
+}
+
+/// The cgroups that processes which are gone have left; other tests may be running.
+fn limits() -> Vec<String> {
+    let trees = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"];
+    let entries = trees.iter().filter_map(|tree| std::fs::read_dir(tree).ok());
+    entries
+        .flatten()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| {
+            let owner = name.strip_prefix("netbe-sandbox-");
+            owner.is_some_and(|pid| !std::path::Path::new("/proc").join(pid).exists())
+        })
+        .collect()
 }
 
 fn killed_at_any_moment(room: &Room) {

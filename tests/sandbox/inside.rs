@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use netbe::sandbox::Ended;
+use netbe::sandbox::{Durable, Ended};
 
 use super::Test;
 use super::room::{Room, mounts, set_mode};
@@ -18,6 +18,8 @@ pub(super) const TESTS: &[Test] = &[
     ("inside::the_resolver_works_and_is_put_back", resolver),
     ("inside::services_may_not_start", policy),
     ("inside::many_at_once", many_at_once),
+    ("inside::syncs_are_made_or_only_answered", syncs),
+    ("inside::packages_can_do_what_they_do", what_packages_do),
 ];
 
 fn root_is_mount_point(room: &Room) {
@@ -147,6 +149,12 @@ fn policy(room: &Room) {
         assert_eq!(ended.unwrap(), Ended::Exited(101), "{text}");
         assert_eq!(room.listing(), before);
     }
+    // What asks nobody; through `env`, or busybox' shell would take its own.
+    room.output(
+        "env start-stop-daemon -S -x /bin/touch -- /root/started; env service ssh start
+         ! test -e /root/started; /bin/start-stop-daemon -S -x /bin/touch -- /root/started
+         test -e /root/started",
+    );
 }
 
 fn many_at_once(_: &Room) {
@@ -159,4 +167,29 @@ fn many_at_once(_: &Room) {
             });
         }
     });
+}
+
+fn syncs(room: &Room) {
+    // A pipe cannot be synced: one that is asked for says so.
+    let script = "dd if=/dev/zero bs=1 count=1 conv=fsync 2>&1 | cat";
+    for (durable, made) in [(Durable::Always, true), (Durable::AtTheEnd, false)] {
+        let (ended, text) = room.run_durably(durable, &["/bin/sh", "-c", script]);
+        assert_eq!(ended.unwrap(), Ended::Exited(0));
+        assert_eq!(
+            text.contains("nvalid argument"),
+            made,
+            "{durable:?}: {text}"
+        );
+    }
+}
+
+/// What the filter, the capabilities and the mounts must leave alone.
+fn what_packages_do(room: &Room) {
+    let seen = room.output(
+        "set -e; cd /root; touch f; chown 33:33 f; chmod 4755 f; ln f g; ln -s f h; mkfifo p
+         mkdir a b; touch a/x; mv a/x b/x; mknod q p; setpriv --nnp true
+         umask 077; (ulimit -c 0); chroot / true; kill -0 $$; sleep 0
+         su -s /bin/sh nobody -c 'id -u; test ! -w /root' ; stat -c %a f; setsid true; wait",
+    );
+    assert_eq!(seen, "65534\n4755\n");
 }

@@ -1,6 +1,7 @@
 //! The suite: a small harness, a room for each test, and the tests by what they ask.
 
 mod attacks;
+mod break_out;
 mod ends;
 mod inside;
 mod room;
@@ -15,7 +16,15 @@ type Test = (&'static str, fn(&Room));
 
 /// Runs the tests whose names contain the first word that is no option, one after another.
 pub(crate) fn main(words: &[String]) -> ! {
-    let all: Vec<Test> = [inside::TESTS, talk::TESTS, ends::TESTS, attacks::TESTS].concat();
+    break_out::attack_if_asked(words);
+    let all: Vec<Test> = [
+        inside::TESTS,
+        talk::TESTS,
+        ends::TESTS,
+        attacks::TESTS,
+        break_out::TESTS,
+    ]
+    .concat();
     let filter = words.iter().find(|word| !word.starts_with('-'));
     let tests: Vec<Test> = all
         .iter()
@@ -30,6 +39,9 @@ pub(crate) fn main(words: &[String]) -> ! {
     }
     println!("\nrunning {} tests", tests.len());
     let missing = room::missing();
+    if missing.is_none() {
+        room::seclude();
+    }
     let (mut passed, mut failed) = (0, 0);
     for (name, test) in &tests {
         let attempt = || test(&Room::new());

@@ -7,13 +7,47 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use netbe::sandbox::{Ended, Io, Program, Sandbox};
+use netbe::sandbox::{Durable, Ended, Io, Program, Sandbox};
 
 const BUSYBOX: &str = "/bin/busybox";
 const APPLETS: &[&str] = &[
-    "sh", "cat", "chmod", "chroot", "dd", "echo", "env", "hostname", "id", "kill", "ln", "ls",
-    "mkdir", "mknod", "mount", "ps", "rm", "setsid", "sleep", "stty", "test", "touch", "tty",
-    "umount", "yes", "seq", "wc", "trap", "nice", "stat",
+    "sh",
+    "cat",
+    "chmod",
+    "chroot",
+    "dd",
+    "echo",
+    "env",
+    "hostname",
+    "id",
+    "kill",
+    "ln",
+    "ls",
+    "mkdir",
+    "mknod",
+    "mount",
+    "ps",
+    "rm",
+    "setsid",
+    "sleep",
+    "stty",
+    "test",
+    "touch",
+    "tty",
+    "umount",
+    "yes",
+    "seq",
+    "wc",
+    "trap",
+    "nice",
+    "stat",
+    "chown",
+    "mkfifo",
+    "setpriv",
+    "start-stop-daemon",
+    "mv",
+    "su",
+    "true",
 ];
 
 pub(crate) struct Room {
@@ -31,6 +65,14 @@ pub(crate) fn missing() -> Option<&'static str> {
     None
 }
 
+/// Gives this process a mount table that nobody else on the machine changes meanwhile.
+pub(crate) fn seclude() {
+    use nix::mount::{MsFlags, mount};
+    nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
+    let none = None::<&str>;
+    mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+}
+
 impl Room {
     /// Builds the root.
     pub(crate) fn new() -> Self {
@@ -41,6 +83,8 @@ impl Room {
             fs::create_dir_all(room.root().join(dir)).unwrap();
         }
         fs::create_dir(room.boot()).unwrap();
+        let users = "root:x:0:0::/root:/bin/sh\nnobody:x:65534:65534::/:/bin/sh\n";
+        fs::write(room.root().join("etc/passwd"), users).unwrap();
         fs::create_dir(room.outside("")).unwrap();
         fs::write(room.outside("canary"), "alive").unwrap();
         fs::copy(BUSYBOX, room.root().join("bin/busybox")).unwrap();
@@ -69,6 +113,14 @@ impl Room {
     }
 
     pub(crate) fn run(&self, argv: &[&str]) -> (anyhow::Result<Ended>, String) {
+        self.run_durably(Durable::Always, argv)
+    }
+
+    pub(crate) fn run_durably(
+        &self,
+        durable: Durable,
+        argv: &[&str],
+    ) -> (anyhow::Result<Ended>, String) {
         let path = self.dir.path().join("log");
         let log = fs::File::create(&path).unwrap();
         let (root, boot) = (self.root(), self.boot());
@@ -77,6 +129,7 @@ impl Room {
             boot: &boot,
             boot_mount: "/boot/firmware",
             hostname: "nog",
+            durable,
         };
         let ended = sandbox.run(Program {
             argv: argv.iter().map(|word| (*word).to_string()).collect(),

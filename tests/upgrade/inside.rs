@@ -121,6 +121,30 @@ fn links_planted_where_it_mounts_lead_nowhere() {
 }
 
 #[test]
+fn syncs_are_made_where_the_property_says_so_and_in_what_is_published_already() {
+    let pool = debian();
+    let netbe = pool.netbe();
+    // A pipe cannot be synced: one that is asked for says so.
+    let script = "busybox dd if=/dev/zero bs=1 count=1 conv=fsync 2>&1 | busybox cat";
+    let made = |said: &str| said.contains("nvalid argument");
+    let upgraded = |name: &str| {
+        let outcome = upgrade(&netbe, &format!("--name {name}"), script);
+        assert_ok(&outcome);
+        let log = pool
+            .path()
+            .join(format!("nodes/nog/envs/{name}/upgrade.log"));
+        made(&fs::read_to_string(log).unwrap())
+    };
+    assert!(!upgraded("quick"));
+    netbe.ok("set upgrade.sync=on");
+    assert!(upgraded("safe"));
+    netbe.ok("set upgrade.sync=off nog");
+    assert!(!upgraded("again"));
+    let said = netbe.run_with(&["run", "nog/quick", "--", "sh", "-c", script]);
+    assert!(made(&said.stdout), "{said:#?}");
+}
+
+#[test]
 fn a_foreign_system_without_an_emulator_is_refused_before_anything_is_made() {
     let pool = debian();
     let netbe = pool.netbe();

@@ -12,12 +12,23 @@ use nix::sys::signal::Signal;
 use crate::failure::Failure;
 use crate::packages::{self, Step};
 use crate::pool::{Node, Pool};
-use crate::sandbox::{Ended, Io, Program, Sandbox};
+use crate::sandbox::{Durable, Ended, Io, Program, Sandbox};
 use crate::storage::beneath::Tree;
 use crate::storage::interrupt;
 
 /// The property that replaces the distribution's full upgrade.
 const COMMAND: &str = "upgrade.command";
+
+/// The property that has what the command writes made durable whenever it asks for it.
+const SYNC: &str = "upgrade.sync";
+
+/// Returns when what the command writes is made durable: at the end, where nobody says otherwise.
+pub(super) fn durable(pool: &Pool, node: &Node) -> Durable {
+    match node.property(pool, SYNC).as_deref() {
+        Some("on") => Durable::Always,
+        _ => Durable::AtTheEnd,
+    }
+}
 
 /// Returns whether what is run is the distribution's full upgrade, not a command of somebody's.
 pub(super) fn is_distributions(pool: &Pool, node: &Node, asked: &[String]) -> bool {
