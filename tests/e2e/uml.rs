@@ -12,6 +12,7 @@ use std::time::Duration;
 use crate::console::Console;
 use crate::kept::{self, Kept};
 use crate::support::{Outcome, run};
+use crate::systems;
 
 /// Where it takes commands.
 const PORT: u16 = 1;
@@ -53,6 +54,7 @@ impl Uml {
             .arg(format!("init={}", inside.join("init").display()))
             .arg(format!("agent={}", inside.join("agent").display()))
             .arg(format!("netbe={}", env!("CARGO_BIN_EXE_netbe")))
+            .arg(format!("keep={}", kept_places()))
             .arg(format!("name={}", wish.name))
             .arg(format!("uml_dir={}", directory.join("uml").display()));
         for (number, (tap, address)) in wish.links.iter().enumerate() {
@@ -135,6 +137,23 @@ impl Uml {
             tries += 1;
         }
     }
+}
+
+/// Returns the directories its inside must see although they may lie where it has something of its own.
+fn kept_places() -> String {
+    let program = Path::new(env!("CARGO_BIN_EXE_netbe"));
+    let system = systems::real(&[]);
+    let places = [
+        Some(Path::new(env!("CARGO_MANIFEST_DIR"))),
+        program.parent(),
+        system.parent(),
+    ];
+    let places: Vec<_> = places
+        .into_iter()
+        .flatten()
+        .map(|place| place.display().to_string())
+        .collect();
+    places.join(":")
 }
 
 /// Builds what User Mode Linux needs on processors with AMX; elsewhere nothing.
