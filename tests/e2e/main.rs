@@ -14,6 +14,7 @@ mod console;
 mod firmware;
 mod kept;
 mod machine;
+mod measure;
 mod network;
 mod raspberry;
 mod scene;
