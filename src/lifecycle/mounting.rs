@@ -14,6 +14,7 @@ use nix::sys::stat::Mode as FileMode;
 
 use super::{Mode, Outcome, usage};
 use crate::failure::Failure;
+use crate::pool::pending::Pending;
 use crate::pool::{Environment, Operand, Pool};
 use crate::publish::evidence::Evidence;
 use crate::storage::beneath::Tree;
@@ -130,6 +131,9 @@ fn running(pool: &Pool, env: &Environment) -> Result<Option<String>> {
         Some(true) => Some(format!("{} runs it", node.name)),
         None => Some(format!("{} may be running it", node.name)),
         Some(false) if env.active && !env.template => Some(format!("{} boots it next", node.name)),
+        Some(false) if Pending::of(&node.dir).protects(&env.name) => {
+            Some(format!("{} is to boot it once or on trial", node.name))
+        }
         Some(false) => None,
     })
 }

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::boots::{self, How, Seen};
 use super::tftp;
-use crate::boot::{self, Fetched};
+use crate::boot;
 use crate::pool::pending::Pending;
 use crate::pool::{Environment, Node, NodeName, Pool, layout};
 use crate::storage::beneath::Tree;
@@ -44,28 +44,13 @@ pub fn note(pool: &Pool, size: u64, client: &str, path: &Path) -> Result<Option<
         return Ok(None);
     };
     let seen = boots::read(&node.dir);
-    let complete = complete_at(&seen, &env, waiting.since, &ways).is_some();
+    let files: Vec<&str> = seen
+        .iter()
+        .filter(|s| is_of(s, &env) && waiting.since.is_none_or(|since| s.time >= since))
+        .filter_map(|s| s.file.as_deref())
+        .collect();
+    let complete = ways.iter().any(|way| way.is_among(&files));
     Ok(complete.then_some(node.name))
-}
-
-/// Returns when, since a time, the last file was fetched that a boot of an environment takes, UTC.
-pub fn complete_at(
-    seen: &[Seen],
-    env: &Environment,
-    since: Option<Timestamp>,
-    ways: &[Fetched],
-) -> Option<Timestamp> {
-    let mut files: Vec<&str> = Vec::new();
-    for one in seen.iter().filter(|s| is_of(s, env)) {
-        if since.is_some_and(|since| one.time < since) {
-            continue;
-        }
-        files.extend(one.file.as_deref());
-        if ways.iter().any(|way| way.is_among(&files)) {
-            return Some(one.time);
-        }
-    }
-    None
 }
 
 /// Returns whether something that was seen is of an environment.

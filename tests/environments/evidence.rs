@@ -26,7 +26,7 @@ fn nothing_is_out_of_date_by_what_a_machine_boots() {
 }
 
 #[test]
-fn a_switch_in_the_middle_of_a_fetching_leaves_both_possible() {
+fn invariant_6_a_switch_in_the_middle_of_a_fetching_leaves_both_possible() {
     let pool = with_b();
     pool.fetches(&PC[..3]);
     pool.netbe().ok("activate nog/b");
@@ -124,12 +124,15 @@ fn the_unit_that_reports_is_placed_and_left_out() {
 }
 
 #[test]
-fn a_report_that_is_a_trap_is_none() {
+fn invariant_5_a_report_that_is_a_trap_is_none() {
     let pool = with_b();
     let dir = pool.half("nog/a", "root").join("var/lib/netbe");
     fs::create_dir_all(&dir).unwrap();
     let file = dir.join("booted");
-    let plant: [&dyn Fn(); 4] = [
+    let outside = pool.beside().join("report");
+    fs::write(&outside, "boot_id=1\nkernel=x\n").unwrap();
+    let plant: [&dyn Fn(); 5] = [
+        &|| std::os::unix::fs::symlink(&outside, &file).unwrap(),
         &|| std::os::unix::fs::symlink("/etc/hostname", &file).unwrap(),
         &|| nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRWXU).unwrap(),
         &|| fs::write(&file, vec![b'x'; 1 << 20]).unwrap(),

@@ -335,3 +335,30 @@ fn invariant_9_a_name_that_a_crash_left_is_put_right() {
     assert_eq!(pool.led_to(), "a");
     pool.netbe().ok("check");
 }
+
+#[test]
+fn invariant_3_a_pending_environment_that_is_gone_leaves_no_name_dangling() {
+    let pool = with_b();
+    pool.write("nodes/nog/pending.json", r#"{"env":"gone","kind":"once"}"#);
+    pool.netbe().ok("publish");
+    assert_eq!(pool.led_to(), "a");
+    assert!(
+        pool.netbe()
+            .ok("reconcile")
+            .contains("nog/gone was to be booted and is gone")
+    );
+    assert_eq!(
+        (pool.led_to(), pool.pending()),
+        ("a".to_string(), String::new())
+    );
+}
+
+#[test]
+fn invariant_4_what_a_machine_is_led_to_is_mounted_read_only() {
+    let pool = with_b();
+    pool.netbe().ok("activate --once nog/b");
+    let at = pool.netbe().ok("mount nog/b");
+    let error = fs::write(PathBuf::from(at.trim()).join("etc/new"), "").unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
+    pool.netbe().ok("umount nog/b");
+}
