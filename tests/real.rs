@@ -91,6 +91,57 @@ fn a_debian_is_upgraded_in_a_copy_activated_and_rolled_back() {
 }
 
 #[test]
+fn what_one_node_downloads_the_others_have() {
+    let pool = Pool::new();
+    let netbe = pool.netbe();
+    netbe.ok(&format!("import debian {}", real(&[]).display()));
+    netbe.ok("create nog/first");
+    netbe.ok("create ordo/first");
+    for node in ["nog", "ordo"] {
+        // Making an initramfs takes longer than all the rest.
+        let script =
+            "echo linux-image-cloud-$(dpkg --print-architecture) hold | dpkg --set-selections";
+        let root = pool.half(&format!("{node}/first"), "root");
+        support::run(Command::new("chroot").arg(root).args(["sh", "-c", script]));
+    }
+    netbe.ok("upgrade --all -j 2 --name second");
+    let logs = ["nog", "ordo"].map(|node| {
+        let env = pool.path().join("nodes").join(node).join("envs/second");
+        fs::read_to_string(env.join("upgrade.log")).unwrap()
+    });
+    // In the end everything was there, and one of the two had downloaded nothing.
+    for log in &logs {
+        let last = log.lines().rfind(|l| l.starts_with("Need to get "));
+        assert!(
+            last.is_some_and(|l| l.starts_with("Need to get 0 B/")),
+            "{log}"
+        );
+    }
+    let downloads = logs
+        .iter()
+        .filter(|log| log.contains("in download only mode"));
+    assert_eq!(downloads.count(), 1, "{logs:#?}");
+
+    // The next one has them from the pool, also alone; none of it stays in an environment.
+    netbe.ok("upgrade nog/first --name third");
+    let log = pool.path().join("nodes/nog/envs/third/upgrade.log");
+    let log = fs::read_to_string(log).unwrap();
+    assert!(log.contains("Need to get 0 B/"), "{log}");
+    for environment in ["nog/second", "nog/third", "ordo/second"] {
+        let archives = pool
+            .half(environment, "root")
+            .join("var/cache/apt/archives");
+        let left: Vec<_> = fs::read_dir(archives)
+            .unwrap()
+            .filter_map(|entry| entry.unwrap().file_name().into_string().ok())
+            .filter(|name| name.ends_with(".deb"))
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+    netbe.ok("check");
+}
+
+#[test]
 fn a_raspberry_pi_image_becomes_a_node_that_boots_over_the_network() {
     let pool = Pool::new();
     let netbe = pool.netbe();

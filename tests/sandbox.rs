@@ -41,6 +41,7 @@ fn drive(words: &[String]) -> ! {
         boot_mount: "/boot/firmware",
         hostname: "nog",
         durable: Durable::Always,
+        packages: None,
     };
     let program = Program {
         argv: argv.to_vec(),

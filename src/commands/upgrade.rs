@@ -63,10 +63,9 @@ pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
             session
                 .screen
                 .sentence(&format!("Created {name}, upgraded from {origin}.{next}"))?;
-            session.screen.detail(&format!(
-                "everything the upgrade said is in {}",
-                log.display()
-            ));
+            session
+                .screen
+                .notes(&[format!("everything it said: {}", log.display())]);
             session.screen.notes(&notes);
             session.screen.warnings(&warnings);
             if let Some(how) = how {
@@ -97,6 +96,7 @@ pub(super) fn perform(
         keep: args.keep,
         description: args.said.description.clone(),
         echo,
+        beside_others: args.worker,
     };
     upgrade::upgrade(pool, &request, args.changing.into())
 }

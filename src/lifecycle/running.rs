@@ -50,6 +50,7 @@ pub fn run(pool: &Pool, operand: &Operand, what: &What, mode: Mode) -> Result<Ou
         hostname: node.name.as_str(),
         // It works in what is an environment already.
         durable: Durable::Always,
+        packages: None,
     }
     .run(Program {
         argv,

@@ -4,18 +4,19 @@
 //! right, the result is verified, and only then does it become an environment. A command that fails, or is
 //! stopped, leaves nothing but its log, unless the copy is to be kept. Several at once: [`fleet`].
 
+mod downloads;
 pub mod fleet;
 mod program;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use self::downloads::Packages;
 use super::dressing::{self, Wanted};
 use super::{Mode, Outcome, activation, creation, halves};
 use crate::failure::Failure;
-use crate::packages::{self, Changes, Step};
+use crate::packages::{self, Changes, Downloads, Step};
 use crate::pool::record::{self, EnvRecord};
 use crate::pool::stage::Staged;
 use crate::pool::{EnvName, Environment, Node, NodeLock, Operand, Pool, PoolLock, layout};
@@ -43,6 +44,8 @@ pub struct Request {
     pub description: String,
     /// Whether what the command says is shown as it comes.
     pub echo: bool,
+    /// Whether other nodes are upgraded at the same time.
+    pub beside_others: bool,
 }
 
 /// What came of it.
@@ -99,6 +102,7 @@ struct Run<'a> {
     before: EnvRecord,
     name: EnvName,
     steps: Vec<Step>,
+    downloads: Option<Downloads>,
     own_upgrade: bool,
     durable: Durable,
     request: &'a Request,
@@ -120,6 +124,7 @@ impl<'a> Run<'a> {
         let root = Tree::open(&source.root())?;
         // Before anything is made: it names the package that is missing.
         emulation::check(&root)?;
+        let (steps, downloads) = program::commands(pool, node, &root, &request.command)?;
         Ok(Self {
             node,
             source,
@@ -127,7 +132,8 @@ impl<'a> Run<'a> {
             name,
             own_upgrade: program::is_distributions(pool, node, &request.command),
             durable: program::durable(pool, node),
-            steps: program::commands(pool, node, &root, &request.command)?,
+            steps,
+            downloads,
             request,
         })
     }
@@ -165,8 +171,9 @@ impl<'a> Run<'a> {
         );
         let installed = |at: &Path| -> Result<_> { packages::installed(&Tree::open(at)?) };
         let old = installed(&root)?;
-        if let Err(failed) = self.run_commands(stage.path(), &root, &boot) {
-            return Err(self.failed(pool, stage, &failed)?.into());
+        match self.run_commands(pool, stage.path(), &root, &boot) {
+            Ok(more) => notes.extend(more),
+            Err(failed) => return Err(self.failed(pool, stage, &failed)?.into()),
         }
         interrupt::check()?;
         let changes = match (old, installed(&root)?) {
@@ -214,7 +221,17 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn run_commands(&self, stage: &Path, root: &Path, boot: &Path) -> Result<()> {
+    /// Runs everything there is to run; returns notes, a sentence each.
+    fn run_commands(
+        &self,
+        pool: &Pool,
+        stage: &Path,
+        root: &Path,
+        boot: &Path,
+    ) -> Result<Vec<String>> {
+        let log = program::new_log(&stage.join(LOG))?;
+        let mut packages = Packages::begin(pool, self.node, self.request.beside_others)?;
+        let dir = packages.dir().to_path_buf();
         let sandbox = Sandbox {
             root,
             boot,
@@ -223,8 +240,33 @@ impl<'a> Run<'a> {
             // Whatever becomes an environment of this passes `Staged::publish`, which makes it durable
             // whole before it has a name; anything else is thrown away.
             durable: self.durable,
+            packages: Some(&dir),
         };
-        program::run(&sandbox, &self.steps, &stage.join(LOG), self.request.echo)
+        let mut notes = Vec::new();
+        let mut without_cache = |result: Result<()>| match result {
+            Err(error) if interrupt::asked().is_none() => notes.push(format!(
+                "packages may have been downloaded although the pool has them: {error:#}"
+            )),
+            _ => {}
+        };
+        let echo = self.request.echo;
+        let mut ended = Ok(());
+        for (number, step) in self.steps.iter().enumerate() {
+            if let Some(downloads) = &self.downloads
+                && number + 1 == self.steps.len()
+            {
+                without_cache(packages.make_ready(&sandbox, downloads, &log, echo));
+                interrupt::check()?;
+            }
+            ended = program::step(&sandbox, step, &log, echo);
+            if ended.is_err() {
+                break;
+            }
+        }
+        interrupt::check()?;
+        // Also of one that failed: it need not be downloaded again.
+        without_cache(packages.harvest());
+        ended.map(|()| notes)
     }
 
     /// Returns the new environment's record.
@@ -260,7 +302,7 @@ impl<'a> Run<'a> {
     /// Keeps the log of a failed run, and the copy where that was asked for; returns the error to end with.
     fn failed(&self, pool: &Pool, stage: Staged, error: &anyhow::Error) -> Result<Failure> {
         let log = self.node.dir.join(format!("failed-{LOG}"));
-        let said = fs::copy(stage.path().join(LOG), &log).is_ok();
+        let said = program::keep_end(&stage.path().join(LOG), &log).is_ok();
         let ended = |outcome: &str| {
             let mut failure =
                 Failure::failed(format!("upgrading {}: {outcome}: {error:#}", self.source));

@@ -3,6 +3,7 @@
 //! Text in, values out, but for [`installed`], which reads an environment's own database in place.
 //! Nothing here runs anything.
 
+mod archives;
 pub mod dpkg;
 mod release;
 mod version;
@@ -12,7 +13,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use release::{Distribution, Family, Step, recognise};
+pub use archives::Archive;
+pub use release::{Distribution, Downloads, Family, Step, recognise};
 
 use crate::storage::beneath::Tree;
 

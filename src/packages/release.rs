@@ -1,5 +1,7 @@
 //! Recognising a distribution by its `os-release`, and the commands of its full upgrade.
 
+use super::archives::{self, Archive};
+
 /// A distribution, as its own `os-release` describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Distribution {
@@ -94,7 +96,45 @@ const APT_OPTIONS: &[&str] = &[
     "quiet::NoProgress=1",
 ];
 
+/// How the packages of a full upgrade are had before it: from elsewhere, by whoever knows them.
+#[derive(Debug, Clone)]
+pub struct Downloads {
+    /// Tells which packages are wanted and not there yet.
+    pub list: Step,
+    /// Reads what that says.
+    pub read: fn(&str) -> Vec<Archive>,
+    /// Downloads them, and no more.
+    pub fetch: Step,
+}
+
 impl Distribution {
+    /// Returns how the packages of the last step of the full upgrade can be had before it; `None` where
+    /// that is not known.
+    pub fn downloads(&self) -> Option<Downloads> {
+        match self.family {
+            Family::Debian => Some(Downloads {
+                list: apt(
+                    "finding out what is wanted",
+                    &[
+                        "-qq",
+                        "-y",
+                        // Otherwise it prints MD5 sums, and none where the index has only better ones.
+                        "-o",
+                        "Acquire::ForceHash=SHA256",
+                        "--print-uris",
+                        "dist-upgrade",
+                    ],
+                ),
+                read: archives::of_apt,
+                fetch: apt(
+                    "downloading packages",
+                    &["-y", "--download-only", "dist-upgrade"],
+                ),
+            }),
+            _ => None,
+        }
+    }
+
     /// Returns the commands of its full upgrade, in order; `None` where `upgrade.command` has to say.
     ///
     /// For the Debian family: files of configuration that were changed are kept, apt's own settings in
@@ -122,7 +162,14 @@ fn debian() -> Vec<Step> {
         "Dpkg::Options::=--force-confold",
         "dist-upgrade",
     ];
-    let step = |what, arguments: &[&str]| Step {
+    vec![
+        apt("updating package lists", &update),
+        apt("upgrading packages", &upgrade),
+    ]
+}
+
+fn apt(what: &'static str, arguments: &[&str]) -> Step {
+    Step {
         what,
         argv: ["apt-get"]
             .iter()
@@ -134,11 +181,7 @@ fn debian() -> Vec<Step> {
             .iter()
             .map(|(k, v)| ((*k).to_string(), (*v).to_string()))
             .collect(),
-    };
-    vec![
-        step("updating package lists", &update),
-        step("upgrading packages", &upgrade),
-    ]
+    }
 }
 
 /// Returns the value of an assignment as a shell would read it; the last one of a key counts.

@@ -58,6 +58,11 @@ pub fn locks(pool: &Path) -> PathBuf {
     pool.join(".locks")
 }
 
+/// Returns the directory of packages that were downloaded once.
+pub fn packages(pool: &Path) -> PathBuf {
+    pool.join(".packages")
+}
+
 /// Returns whether a path can stand unquoted on a kernel command line, in an fstab and in an exports file.
 pub fn is_plain(path: &Path) -> bool {
     let plain = |c: &u8| c.is_ascii_alphanumeric() || b"/._+-".contains(c);

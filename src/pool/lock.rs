@@ -40,6 +40,23 @@ pub enum Share {
     Together,
 }
 
+/// Proof that nobody else downloads packages that all nodes may want; nothing else is guarded by it.
+#[derive(Debug)]
+pub struct DownloadLock {
+    _file: File,
+}
+
+impl DownloadLock {
+    /// Takes the lock, waiting up to `wait`.
+    ///
+    /// # Errors
+    /// `Locked`, naming the holder.
+    pub fn take(pool: &Path, wait: Duration) -> Result<Self> {
+        let file = acquire(pool, "PACKAGES", "the package cache", Share::Alone, wait)?;
+        Ok(Self { _file: file })
+    }
+}
+
 impl PoolLock {
     /// Takes the pool's lock, waiting up to `wait`.
     ///

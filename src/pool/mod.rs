@@ -9,6 +9,7 @@ pub mod layout;
 pub mod lock;
 pub mod name;
 pub mod node;
+pub mod package_cache;
 pub mod pending;
 pub mod properties;
 pub mod record;

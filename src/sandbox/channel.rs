@@ -29,6 +29,8 @@ pub(super) struct Request {
     /// Whether stderr is the terminal too, and not a pipe of its own.
     pub(super) errors_to_terminal: bool,
     pub(super) durable: Durable,
+    /// What is mounted where packages are downloaded to.
+    pub(super) packages: Option<PathBuf>,
     /// Files of netbe's that stand in for the environment's own while it runs.
     pub(super) files: Vec<StandIn>,
 }

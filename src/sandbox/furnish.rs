@@ -16,6 +16,7 @@ use nix::unistd::{chdir, fchdir, pivot_root, sethostname};
 use super::channel::{Request, StandIn};
 use super::mounts::{Detached, Forbids};
 use super::placeholder::Place;
+use super::services;
 use crate::storage::beneath::Tree;
 
 /// The environment's own disk: nothing on it is a device, or gives more rights than its caller has.
@@ -62,7 +63,7 @@ const OWN: &str = "run/netbe";
 /// Makes the environment all this process can reach. Wants mount, PID, IPC and UTS namespaces of its own.
 pub(super) fn furnish(request: &Request) -> anyhow::Result<()> {
     sethostname(&request.hostname).context("setting the host name")?;
-    let boot = enter(request).context("making the environment the root")?;
+    let (boot, packages) = enter(request).context("making the environment the root")?;
     let tree = Tree::open(Path::new("/"))?;
     proc(&tree).context("making /proc")?;
     let sysfs =
@@ -72,17 +73,30 @@ pub(super) fn furnish(request: &Request) -> anyhow::Result<()> {
     temporary(&tree)?;
     boot.attach(&directory(&tree, &request.boot_mount)?)
         .with_context(|| format!("mounting the boot half at {}", request.boot_mount))?;
+    if let Some(packages) = packages {
+        packages
+            .attach(&directory(&tree, services::PACKAGES)?)
+            .context("mounting the place for packages")?;
+    }
     stand_ins(&tree, &request.files)?;
     hide(&tree).context("hiding parts of /proc")
 }
 
-/// Makes the root `/` and leaves everything else behind; returns the boot half, still to be put up.
-fn enter(request: &Request) -> anyhow::Result<Detached> {
+/// Makes the root `/` and leaves everything else behind; returns the boot half and the place for packages,
+/// still to be put up.
+fn enter(request: &Request) -> anyhow::Result<(Detached, Option<Detached>)> {
     // Otherwise what is mounted here would appear in the server's own table too.
     let none = None::<&str>;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
     let boot = Detached::copy_of(&open_directory(&request.boot)?, DISK)
         .with_context(|| request.boot.display().to_string())?;
+    let packages = match &request.packages {
+        Some(path) => Some(
+            Detached::copy_of(&open_directory(path)?, DISK.and(Forbids::PROGRAMS))
+                .with_context(|| path.display().to_string())?,
+        ),
+        None => None,
+    };
     let root = open_directory(&request.root)?;
     // Bound onto itself: `findmnt /` and package hooks that ask it want a real mount point.
     let root = Detached::copy_of(&root, DISK)
@@ -93,7 +107,7 @@ fn enter(request: &Request) -> anyhow::Result<Detached> {
     pivot_root(".", ".")?;
     umount2(".", MntFlags::MNT_DETACH)?;
     chdir("/")?;
-    Ok(boot)
+    Ok((boot, packages))
 }
 
 fn open_directory(path: &Path) -> anyhow::Result<OwnedFd> {

@@ -51,6 +51,8 @@ pub struct Sandbox<'a> {
     pub hostname: &'a str,
     /// When what programs write is made durable.
     pub durable: Durable,
+    /// A directory on this machine that apt downloads packages into, instead of the environment's own.
+    pub packages: Option<&'a Path>,
 }
 
 /// When what programs write is made durable.

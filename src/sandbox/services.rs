@@ -25,6 +25,9 @@ const MASK: &str = "#!/bin/sh\nexit 0\n";
 const APT: &str = "/run/netbe/apt.conf";
 const KEEP_PATH: &str = "DPkg::Path \"\";\n";
 
+/// Where packages are downloaded to, where that is not left to the environment.
+pub(super) const PACKAGES: &str = "run/netbe/packages";
+
 /// The variables that go with the files: those of systemd's tools, and those that find ours.
 pub(super) const VARIABLES: &[(&str, &str)] = &[
     // systemctl, systemd-sysusers and others: act on files only.
@@ -37,6 +40,7 @@ pub(super) const VARIABLES: &[(&str, &str)] = &[
 pub(super) fn stand_ins(
     tree: &Tree,
     places: &mut Placeholders<'_>,
+    packages_apart: bool,
 ) -> anyhow::Result<Vec<StandIn>> {
     let fresh = |path: &str, content: &str, mode| StandIn {
         place: Place::Fresh(path.trim_start_matches('/').to_string()),
@@ -47,7 +51,12 @@ pub(super) fn stand_ins(
         .iter()
         .map(|name| fresh(&format!("{MASKS}/{name}"), MASK, 0o755))
         .collect();
-    files.push(fresh(APT, KEEP_PATH, 0o644));
+    let archives = format!("Dir::Cache::Archives \"/{PACKAGES}/\";\n");
+    let apt = match packages_apart {
+        true => format!("{KEEP_PATH}{archives}"),
+        false => KEEP_PATH.to_string(),
+    };
+    files.push(fresh(APT, &apt, 0o644));
     if tree.metadata("var/lib/dpkg")?.is_some() {
         files.push(StandIn {
             place: places.place(POLICY)?,

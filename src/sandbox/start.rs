@@ -6,6 +6,7 @@ use std::net::Shutdown;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::Ordering;
 
@@ -32,7 +33,7 @@ pub(super) fn run(sandbox: &Sandbox<'_>, program: Program) -> anyhow::Result<sup
     }
     let tree = Tree::open(sandbox.root)?;
     let mut places = Placeholders::new(&tree);
-    let files = stand_ins(&tree, &mut places)?;
+    let files = stand_ins(&tree, &mut places, sandbox.packages.is_some())?;
     let wiring = Wiring::for_io(program.io)?;
     let request = Request {
         parent: std::process::id(),
@@ -45,13 +46,18 @@ pub(super) fn run(sandbox: &Sandbox<'_>, program: Program) -> anyhow::Result<sup
         input: wiring.input,
         errors_to_terminal: wiring.errors_to_terminal,
         durable: sandbox.durable,
+        packages: sandbox.packages.map(Path::to_path_buf),
         files,
     };
     let relay = wiring.start(&request).context("starting the sandbox")?;
     relay.run()
 }
 
-fn stand_ins(tree: &Tree, places: &mut Placeholders<'_>) -> anyhow::Result<Vec<StandIn>> {
+fn stand_ins(
+    tree: &Tree,
+    places: &mut Placeholders<'_>,
+    packages_apart: bool,
+) -> anyhow::Result<Vec<StandIn>> {
     let mut files = Vec::new();
     // Without one the server resolves nothing either, and the environment's own is as good as any.
     if let Ok(content) = std::fs::read_to_string(RESOLVER) {
@@ -61,7 +67,7 @@ fn stand_ins(tree: &Tree, places: &mut Placeholders<'_>) -> anyhow::Result<Vec<S
             mode: 0o644,
         });
     }
-    files.extend(services::stand_ins(tree, places)?);
+    files.extend(services::stand_ins(tree, places, packages_apart)?);
     // Libraries made for the node's own processor features make every emulated program complain.
     if emulation::is_needed(tree)? && tree.metadata("etc/ld.so.preload")?.is_some() {
         files.push(StandIn {

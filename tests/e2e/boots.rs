@@ -2,6 +2,7 @@
 
 use crate::scene::Scene;
 use crate::server::Server;
+use crate::systems;
 
 const MAC: &str = "52:54:00:6e:6f:67";
 
@@ -56,7 +57,9 @@ fn a_pc_boots_is_upgraded_while_it_runs_and_goes_back() {
     );
 
     let (outside, inside) = (checksum(server, "first"), nog.ok(SEEN_FROM_INSIDE));
-    server.offer_greeting("2.0");
+    // With a kernel in it, for which the environment makes its initramfs itself.
+    let kernel = nog.ok("uname -r");
+    server.offer_greeting_with("2.0", &systems::newest_kernel());
     let table = server.ok("netbe upgrade --node nog --name second");
     let row = |line: &str| {
         line.split_whitespace().collect::<Vec<_>>() == ["netbe-greeting", "1.0", "2.0"]
@@ -77,6 +80,7 @@ fn a_pc_boots_is_upgraded_while_it_runs_and_goes_back() {
     let said = nog.wait_until_up();
     assert!(said.contains("This is nog, environment second, greeting 2.0."));
     assert_eq!(nog.environment(), "second");
+    assert_ne!(nog.ok("uname -r"), kernel);
     assert_eq!(nog.ok("systemctl is-system-running --wait"), "running\n");
 
     assert!(booted(server).starts_with("second, "));
@@ -87,6 +91,7 @@ fn a_pc_boots_is_upgraded_while_it_runs_and_goes_back() {
     let said = nog.wait_until_up();
     assert!(said.contains("This is nog, environment first, greeting 1.0."));
     assert_eq!(nog.environment(), "first");
+    assert_eq!(nog.ok("uname -r"), kernel);
     assert_eq!(nog.ok("systemctl is-system-running --wait"), "running\n");
     assert!(booted(server).starts_with("first, "));
 

@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use crate::machine::Machine;
 use crate::network::Network;
-use crate::server::Server;
+use crate::server::{self, Server};
+use crate::support::{Netbe, run, seclude};
+use crate::systems;
 
 /// How many lines of each log a failing test prints.
 const TAIL: usize = 60;
@@ -25,21 +28,48 @@ impl Scene {
     ///
     /// `name` is that of its directory under `target/tmp/e2e`, which is emptied.
     pub(crate) fn new(name: &str) -> Self {
-        Self::set_up(name, &[])
+        Self::set_up(name, &[], |_| {})
+    }
+
+    /// As [`Self::new`], with a pool that was filled before the server was there, on this machine.
+    ///
+    /// Programs of other processors run here, and not in the server.
+    pub(crate) fn with_pool(name: &str, fill: impl FnOnce(&Netbe)) -> Self {
+        Self::set_up(name, &[], |directory| {
+            seclude();
+            let disk = directory.join(server::DISK);
+            server::make_disk(&disk);
+            // At the path it has on the server: boot files name it.
+            let pool = Path::new("/srv/netbe");
+            run(Command::new("mount").args(["-t", "tmpfs", "tmpfs", "/srv"]));
+            fs::create_dir(pool).expect("a tmpfs is writable");
+            run(Command::new("mkfs.btrfs").arg("-q").arg(&disk));
+            run(Command::new("mount")
+                .args(["-o", "loop"])
+                .args([&disk, pool]));
+            let netbe = Netbe::new(pool, directory);
+            netbe.ok(&format!("init --server {}", server::ADDRESS));
+            fill(&netbe);
+            run(Command::new("umount").arg(pool));
+        })
     }
 
     /// As [`Self::new`], with another switch `second`, on which the server has this address too.
     pub(crate) fn with_second_link(name: &str, address: &str) -> Self {
-        Self::set_up(name, &[("second", address)])
+        Self::set_up(name, &[("second", address)], |_| {})
     }
 
-    fn set_up(name: &str, more: &[(&str, &str)]) -> Self {
+    fn set_up(name: &str, more: &[(&str, &str)], prepare: impl FnOnce(&Path)) -> Self {
+        // While the machine's own network is within reach: they may have to be made.
+        systems::real(&[]);
+        systems::newest_kernel();
         let directory = Path::new(env!("CARGO_TARGET_TMPDIR"))
             .join("e2e")
             .join(name);
         let _ = fs::remove_dir_all(&directory);
         fs::create_dir_all(&directory).expect("the build's directory is writable");
         let logs = Logs(directory.clone());
+        prepare(&directory);
         let network = Network::new();
         network.bridge("shared", Some("10.77.0.254/24"));
         network.tap("server", "shared");

@@ -10,8 +10,10 @@ use crate::uml::{Uml, Wish};
 
 /// The server's address on the switch that all machines share, and its length.
 pub(crate) const ADDRESS: &str = "10.77.0.1";
-/// How large its disk is, in bytes; the file is sparse.
-const DISK: u64 = 16 << 30;
+/// The file its disk is in, in a story's directory.
+pub(crate) const DISK: &str = "pool.btrfs";
+/// How large that is, in bytes; it is sparse.
+const SIZE: u64 = 16 << 30;
 
 /// A running boot server with a pool.
 #[derive(Debug)]
@@ -20,12 +22,13 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts one with a fresh pool, which serves machines on these taps' networks.
+    /// Starts one, which serves machines on these taps' networks: with the pool in `pool.btrfs`, or a fresh one.
     pub(crate) fn start(links: &[(&str, &str)], directory: &Path) -> Self {
-        let disk = directory.join("pool.btrfs");
-        File::create(&disk)
-            .and_then(|file| file.set_len(DISK))
-            .expect("a sparse file can be made");
+        let disk = directory.join(DISK);
+        let there = disk.exists();
+        if !there {
+            make_disk(&disk);
+        }
         let wish = Wish {
             name: "server",
             links,
@@ -34,8 +37,12 @@ impl Server {
         let server = Self {
             uml: Uml::start(&wish, directory),
         };
+        let init = match there {
+            true => "mkdir -p /srv/netbe && mount /dev/ubda /srv/netbe && netbe init".to_string(),
+            false => format!("netbe init --device /dev/ubda --server {ADDRESS}"),
+        };
         server.ok(&format!(
-            "cd / && netbe init --device /dev/ubda --server {ADDRESS} --services && netbe set dhcp=10.77.0.100-10.77.0.200"
+            "cd / && {init} --services && netbe set dhcp=10.77.0.100-10.77.0.200"
         ));
         server.ok(&script("serve"));
         server.restart_dnsmasq();
@@ -66,9 +73,23 @@ impl Server {
         self.restart_dnsmasq();
     }
 
-    /// Puts a version of the package that greets at each start into the server's apt repository.
+    /// Puts a version of the package that greets at each start into the server's apt repository, on port 80.
     pub(crate) fn offer_greeting(&self, version: &str) {
-        self.ok(&format!("{} {version}", script("package")));
+        let server =
+            "[ -e /run/httpd ] || { busybox httpd -p 80 -h /srv/apt && touch /run/httpd; }";
+        self.ok(&format!(
+            "{} /srv/apt {version} && {server}",
+            script("package")
+        ));
+    }
+
+    /// Puts a version of it there that wants another package too, and that package.
+    pub(crate) fn offer_greeting_with(&self, version: &str, package: &Path) {
+        let package = package.display();
+        self.ok(&format!(
+            "{} /srv/apt {version} {package}",
+            script("package")
+        ));
     }
 
     /// Runs a shell's command line.
@@ -112,7 +133,14 @@ impl Server {
     }
 }
 
+/// Makes an empty disk.
+pub(crate) fn make_disk(path: &Path) {
+    File::create(path)
+        .and_then(|file| file.set_len(SIZE))
+        .expect("a sparse file can be made");
+}
+
 /// Returns the command line that runs one of the scripts beside this file.
-fn script(name: &str) -> String {
+pub(crate) fn script(name: &str) -> String {
     format!("{}/tests/e2e/server/{name}", env!("CARGO_MANIFEST_DIR"))
 }

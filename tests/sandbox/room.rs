@@ -130,6 +130,7 @@ impl Room {
             boot_mount: "/boot/firmware",
             hostname: "nog",
             durable,
+            packages: None,
         };
         let ended = sandbox.run(Program {
             argv: argv.iter().map(|word| (*word).to_string()).collect(),

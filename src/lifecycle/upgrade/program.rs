@@ -3,18 +3,22 @@
 //! Not for what becomes of the result.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 
 use crate::failure::Failure;
-use crate::packages::{self, Step};
+use crate::packages::{self, Downloads, Step};
 use crate::pool::{Node, Pool};
 use crate::sandbox::{Durable, Ended, Io, Program, Sandbox};
 use crate::storage::beneath::Tree;
-use crate::storage::interrupt;
+use crate::storage::{interrupt, replace};
+
+/// How much is kept of the log of an upgrade that failed, in bytes: its end.
+const FAILED_LOG: u64 = 1 << 20;
 
 /// The property that replaces the distribution's full upgrade.
 const COMMAND: &str = "upgrade.command";
@@ -41,7 +45,7 @@ pub(super) fn commands(
     node: &Node,
     root: &Tree,
     asked: &[String],
-) -> Result<Vec<Step>> {
+) -> Result<(Vec<Step>, Option<Downloads>)> {
     let one = |argv: Vec<String>| {
         vec![Step {
             what: "running the command",
@@ -50,17 +54,20 @@ pub(super) fn commands(
         }]
     };
     if !asked.is_empty() {
-        return Ok(one(asked.to_vec()));
+        return Ok((one(asked.to_vec()), None));
     }
     if let Some(command) = node.property(pool, COMMAND) {
-        return Ok(one(vec!["/bin/sh".to_string(), "-c".to_string(), command]));
+        return Ok((
+            one(vec!["/bin/sh".to_string(), "-c".to_string(), command]),
+            None,
+        ));
     }
     let release = match root.read_text("etc/os-release")? {
         Some(text) => text,
         None => root.read_text("usr/lib/os-release")?.unwrap_or_default(),
     };
     let distribution = packages::recognise(&release);
-    distribution.full_upgrade().ok_or_else(|| {
+    let steps = distribution.full_upgrade().ok_or_else(|| {
         Failure::refused(format!(
             "how {} is upgraded is not known to netbe",
             distribution.name
@@ -69,40 +76,46 @@ pub(super) fn commands(
             "netbe set upgrade.command='COMMAND' {0}, or: netbe upgrade --node {0} -- COMMAND",
             node.name
         ))
-        .into()
-    })
+    })?;
+    Ok((steps, distribution.downloads()))
 }
 
-/// Runs one step after the other, what they say going to a new file; shown as it comes where `echo` says so.
+/// Runs one step, what it says going to the end of a log; shown as it comes where `echo` says so.
 ///
 /// # Errors
-/// When a step does not end well, with its last lines; when netbe was asked to stop.
-pub(super) fn run(sandbox: &Sandbox<'_>, steps: &[Step], path: &Path, echo: bool) -> Result<()> {
-    let log = File::create_new(path).with_context(|| format!("making {}", path.display()))?;
-    for step in steps {
-        let ended = sandbox.run(Program {
-            argv: step.argv.clone(),
-            env: step.env.clone(),
-            io: Io::Log {
-                log: log.try_clone()?,
-                echo,
-            },
-        })?;
-        interrupt::check()?;
-        let how = match ended {
-            Ended::Exited(0) => continue,
-            Ended::Exited(status) => format!("ended with status {status}"),
-            Ended::Signalled(signal) => format!("was ended by {}", name_of(signal)),
-            Ended::CannotRun(why) | Ended::NotFound(why) => format!("cannot be run: {why}"),
-        };
-        // Whoever watches has them on the screen.
-        let lines = match echo {
-            true => String::new(),
-            false => last_lines(path),
-        };
-        bail!("{} {how}{lines}", step.argv.join(" "));
-    }
-    Ok(())
+/// When it does not end well, with its last lines; when netbe was asked to stop.
+pub(super) fn step(sandbox: &Sandbox<'_>, step: &Step, log: &File, echo: bool) -> Result<()> {
+    let ended = sandbox.run(Program {
+        argv: step.argv.clone(),
+        env: step.env.clone(),
+        io: Io::Log {
+            log: log.try_clone()?,
+            echo,
+        },
+    })?;
+    interrupt::check()?;
+    let how = match ended {
+        Ended::Exited(0) => return Ok(()),
+        Ended::Exited(status) => format!("ended with status {status}"),
+        Ended::Signalled(signal) => format!("was ended by {}", name_of(signal)),
+        Ended::CannotRun(why) | Ended::NotFound(why) => format!("cannot be run: {why}"),
+    };
+    // Whoever watches has them on the screen.
+    let lines = match echo {
+        true => String::new(),
+        false => last_lines(log),
+    };
+    bail!("{} {how}{lines}", step.argv.join(" "));
+}
+
+/// Opens a new log, for writing at its end and for reading what it says.
+pub(super) fn new_log(path: &Path) -> Result<File> {
+    File::options()
+        .read(true)
+        .append(true)
+        .create_new(true)
+        .open(path)
+        .with_context(|| format!("making {}", path.display()))
 }
 
 fn name_of(signal: i32) -> String {
@@ -113,16 +126,8 @@ fn name_of(signal: i32) -> String {
 }
 
 /// Returns the last lines a command said, for an error message; nothing where it said nothing.
-fn last_lines(log: &Path) -> String {
-    let read = || -> std::io::Result<String> {
-        let mut file = File::open(log)?;
-        let length = file.metadata()?.len();
-        file.seek(SeekFrom::Start(length.saturating_sub(4096)))?;
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes)?;
-        Ok(String::from_utf8_lossy(&bytes).into_owned())
-    };
-    let text = read().unwrap_or_default();
+fn last_lines(log: &File) -> String {
+    let text = tail(log, 4096).unwrap_or_default();
     let mut lines: Vec<&str> = text
         .lines()
         .filter(|l| !l.trim().is_empty())
@@ -134,4 +139,25 @@ fn last_lines(log: &Path) -> String {
         true => String::new(),
         false => format!("\n  {}", lines.join("\n  ")),
     }
+}
+
+/// Returns the last bytes of a log, as text.
+pub(super) fn tail(log: &File, most: u64) -> io::Result<String> {
+    let length = log.metadata()?.len();
+    let from = length.saturating_sub(most);
+    let mut bytes = vec![0; usize::try_from(length - from).unwrap_or(0)];
+    log.read_exact_at(&mut bytes, from)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Keeps the end of a log in another file, in place of what that held.
+pub(super) fn keep_end(from: &Path, to: &Path) -> io::Result<()> {
+    let log = File::open(from)?;
+    let length = log.metadata()?.len();
+    let mut text = tail(&log, FAILED_LOG)?;
+    if length > FAILED_LOG {
+        let left_out = length - FAILED_LOG;
+        text = format!("[the first {left_out} bytes are left out]\n{text}");
+    }
+    replace::file(to, text.as_bytes(), replace::Durable::WithNextSync)
 }

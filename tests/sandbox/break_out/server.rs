@@ -53,6 +53,9 @@ impl Server {
         let victim = Command::new("sleep")
             .arg("59999")
             .stdin(Stdio::null())
+            // Whoever waits for the end of the tests' output must not wait for it.
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
             .spawn()
             .unwrap();
         let image = room.root().with_file_name("disk");
@@ -75,15 +78,17 @@ impl Server {
             key: add_key(),
             memory: share_memory(),
         };
-        furnish(room, number);
-        Self {
+        let server = Self {
             prize,
             victim: victim.into(),
             disk,
             _open: open,
             _socket: UnixListener::bind_addr(&name).unwrap(),
             _memory: memory,
-        }
+        };
+        // Last: when it fails, what was started ends.
+        furnish(room, number);
+        server
     }
 
     pub(super) fn assert_intact(&self) {
@@ -109,12 +114,10 @@ fn furnish(room: &Room, disk: u64) {
     for dir in ["proc", "sys", "dev", "mnt", "lib", "lib64", "usr/lib"] {
         fs::create_dir_all(root.join(dir)).unwrap();
     }
-    let program = fs::read_link("/proc/self/exe").unwrap();
     let attacker = root.join("attacker");
-    if fs::hard_link(&program, &attacker).is_err() {
-        fs::copy(&program, &attacker).unwrap();
-    }
-    let ldd = Command::new("ldd").arg(&program).output().unwrap();
+    // Not by what the link says: in a chroot that may be a path of somewhere else.
+    fs::copy("/proc/self/exe", &attacker).unwrap();
+    let ldd = Command::new("ldd").arg(&attacker).output().unwrap();
     let said = String::from_utf8(ldd.stdout).unwrap();
     for library in said.split_whitespace().filter(|w| w.starts_with('/')) {
         let place = root.join(&library[1..]);

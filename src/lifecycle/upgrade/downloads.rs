@@ -1,0 +1,116 @@
+//! The packages of an upgrade: had from the pool where another node has downloaded them before.
+//!
+//! Each run downloads into a private directory, which is filled before from the pool's cache, harvested
+//! after, and gone in the end: no package file stays in an environment. Nothing here makes an upgrade
+//! fail; what the cache cannot give is downloaded.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::program;
+use crate::packages::{Archive, Downloads};
+use crate::pool::lock::DownloadLock;
+use crate::pool::package_cache::PackageCache;
+use crate::pool::stage::Staged;
+use crate::pool::{Node, Pool};
+use crate::sandbox::Sandbox;
+use crate::storage::beneath::Tree;
+use crate::storage::interrupt;
+
+/// How long another upgrade's downloads are waited for before it is done without them.
+const PATIENCE: Duration = Duration::from_secs(3600);
+
+/// How much of a list of packages is read, in bytes: some 50,000 of them.
+const LIST_LIMIT: u64 = 16 << 20;
+
+/// The packages of one run.
+pub(super) struct Packages<'a> {
+    pool: &'a Pool,
+    cache: PackageCache,
+    private: Staged,
+    /// What came from the cache.
+    given: BTreeSet<String>,
+    /// Whether others are upgraded at the same time, so that waiting for what they download is worth it.
+    beside_others: bool,
+}
+
+impl<'a> Packages<'a> {
+    pub(super) fn begin(pool: &'a Pool, node: &Node, beside_others: bool) -> Result<Self> {
+        Ok(Self {
+            pool,
+            cache: PackageCache::of(pool.root()),
+            private: Staged::new(&node.dir, "packages")?,
+            given: BTreeSet::new(),
+            beside_others,
+        })
+    }
+
+    /// Returns the directory to download into.
+    pub(super) fn dir(&self) -> &Path {
+        self.private.path()
+    }
+
+    /// Has what the upgrade will want lie ready; where several upgrade, each package is downloaded by one.
+    pub(super) fn make_ready(
+        &mut self,
+        sandbox: &Sandbox<'_>,
+        downloads: &Downloads,
+        log: &File,
+        echo: bool,
+    ) -> Result<()> {
+        if !self.beside_others && self.cache.is_empty() {
+            return Ok(());
+        }
+        let wanted = self.wanted(sandbox, downloads)?;
+        interrupt::check()?;
+        if self.fill(&wanted)? || !self.beside_others {
+            return Ok(());
+        }
+        // Another may be downloading the same just now.
+        let Ok(_lock) = DownloadLock::take(self.pool.root(), PATIENCE) else {
+            return interrupt::check();
+        };
+        if !self.fill(&wanted)? {
+            program::step(sandbox, &downloads.fetch, log, echo)?;
+            self.harvest()?;
+        }
+        Ok(())
+    }
+
+    /// Keeps what was downloaded for others.
+    pub(super) fn harvest(&self) -> Result<()> {
+        let private = Tree::open(self.dir())?;
+        self.cache
+            .keep(&private, |name| !self.given.contains(name))
+            .context("keeping the downloaded packages")?;
+        Ok(())
+    }
+
+    fn wanted(&self, sandbox: &Sandbox<'_>, downloads: &Downloads) -> Result<Vec<Archive>> {
+        let said = tempfile::tempfile().context("making a temporary file")?;
+        program::step(sandbox, &downloads.list, &said, false)?;
+        Ok((downloads.read)(&program::tail(&said, LIST_LIMIT)?))
+    }
+
+    /// Puts what is wanted and in the cache into the private directory; returns whether that is all.
+    fn fill(&mut self, wanted: &[Archive]) -> Result<bool> {
+        let private = Tree::open(self.dir())?;
+        let mut all = true;
+        for archive in wanted {
+            interrupt::check()?;
+            if self.given.contains(&archive.file) {
+                continue;
+            }
+            match self.cache.give(archive, &private) {
+                Ok(true) => drop(self.given.insert(archive.file.clone())),
+                Ok(false) => all = false,
+                Err(e) => return Err(e).context("taking packages from the pool's cache"),
+            }
+        }
+        Ok(all)
+    }
+}

@@ -1,0 +1,114 @@
+//! The packages an upgrade is about to fetch, as apt tells them: name, size, checksum.
+//!
+//! The checksums come from indexes whose signature apt has verified inside the environment. Text in,
+//! values out; fetches nothing.
+
+/// One package file that is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Archive {
+    /// The name apt looks for it under; no path.
+    pub file: String,
+    /// Bytes.
+    pub size: u64,
+    /// SHA-256 of the content.
+    pub sha256: [u8; 32],
+}
+
+/// Reads what `apt-get --print-uris` prints with `Acquire::ForceHash=SHA256`: `'URI' FILE SIZE SHA256:HEX`.
+///
+/// Left out is what apt reads in place (`file:`), what has no SHA-256, and every line of another form.
+pub(super) fn of_apt(text: &str) -> Vec<Archive> {
+    text.lines().filter_map(archive).collect()
+}
+
+fn archive(line: &str) -> Option<Archive> {
+    let (uri, rest) = line.strip_prefix('\'')?.split_once("' ")?;
+    let words: Vec<&str> = rest.split_whitespace().collect();
+    let [file, size, checksum] = words[..] else {
+        return None;
+    };
+    if uri.starts_with("file:") || !is_file_name(file) {
+        return None;
+    }
+    Some(Archive {
+        file: file.to_string(),
+        size: size.parse().ok()?,
+        sha256: bytes(checksum.strip_prefix("SHA256:")?)?,
+    })
+}
+
+/// A Debian package's file name: `NAME_VERSION_ARCH.deb`, an epoch's colon escaped or not.
+fn is_file_name(name: &str) -> bool {
+    let allowed = |c: u8| c.is_ascii_alphanumeric() || b"._+~-%:".contains(&c);
+    name.len() < 256
+        && name.ends_with(".deb")
+        && name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.bytes().all(allowed)
+}
+
+fn bytes(hex: &str) -> Option<[u8; 32]> {
+    let digit = |c: u8| {
+        char::from(c)
+            .to_digit(16)
+            .and_then(|d| u8::try_from(d).ok())
+    };
+    let mut all = [0; 32];
+    if hex.len() != 64 {
+        return None;
+    }
+    for (byte, pair) in all.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
+        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
+    }
+    Some(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const HEX: &str = "0123456789abcdefABCDEF0123456789abcdef0123456789abcdef0123456789";
+
+    #[test]
+    fn what_apt_prints() {
+        let text = format!(
+            "Reading package lists...\n\
+             'http://deb.example/pool/v/vim/vim_9.0.1378-2%2bdeb12u2_amd64.deb' vim_2%3a9.0.1378-2+deb12u2_amd64.deb 1567724 SHA256:{HEX}\n\
+             W: something else\n"
+        );
+        let [vim] = of_apt(&text).try_into().unwrap();
+        assert_eq!(vim.file, "vim_2%3a9.0.1378-2+deb12u2_amd64.deb");
+        assert_eq!(vim.size, 1_567_724);
+        assert_eq!(vim.sha256[..4], [1, 0x23, 0x45, 0x67]);
+        assert_eq!(vim.sha256[8..11], [0xab, 0xcd, 0xef]);
+    }
+
+    #[test]
+    fn what_is_no_package_to_fetch() {
+        for line in [
+            format!("'file:/srv/debs/a_1_all.deb' a_1_all.deb 10 SHA256:{HEX}"),
+            format!("'http://d/a_1_all.deb' ../a_1_all.deb 10 SHA256:{HEX}"),
+            format!("'http://d/a_1_all.deb' .a_1_all.deb 10 SHA256:{HEX}"),
+            format!("'http://d/a_1_all.deb' a/b.deb 10 SHA256:{HEX}"),
+            format!("'http://d/a_1_all.deb' a_1_all.rpm 10 SHA256:{HEX}"),
+            format!("'http://d/a_1_all.deb' a_1_all.deb ten SHA256:{HEX}"),
+            format!("'http://d/a_1_all.deb' a_1_all.deb 10 MD5Sum:{HEX}"),
+            format!("'http://d/a_1_all.deb' a_1_all.deb 10 SHA256:{}", &HEX[1..]),
+            "'http://d/a_1_all.deb' a_1_all.deb 10".to_string(),
+            "'http://d/a_1_all.deb".to_string(),
+            "'".to_string(),
+        ] {
+            assert_eq!(of_apt(&line), [], "{line}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read_without_harm(text in "['a-z0-9:/ ._\n%\u{e9}]{0,200}") {
+            for archive in of_apt(&text) {
+                prop_assert!(!archive.file.contains('/'));
+            }
+        }
+    }
+}

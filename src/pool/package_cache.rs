@@ -1,0 +1,291 @@
+//! Packages that were downloaded once, kept for the next node that wants them.
+//!
+//! Every file lies under the checksum of its content and is given out only to who asks for that checksum,
+//! and only after it was verified again. So what one node puts here another never gets unless its own,
+//! verified package index names exactly that content: apt itself believes a file in its archive of which
+//! only the size is right. A cache: whatever is wrong with it, packages are downloaded instead.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+use sha2::{Digest, Sha256};
+
+use super::layout;
+use crate::packages::Archive;
+use crate::storage::beneath::Tree;
+use crate::storage::copy::Contents;
+
+/// How long a package that nobody wants is kept.
+const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The part of the filesystem's size that packages may take: one in so many.
+const SHARE: u64 = 20;
+
+/// The pool's packages.
+#[derive(Debug)]
+pub struct PackageCache {
+    dir: PathBuf,
+}
+
+impl PackageCache {
+    /// Returns the pool's cache; nothing is made before there is something to keep.
+    pub fn of(pool: &Path) -> Self {
+        Self {
+            dir: layout::packages(pool),
+        }
+    }
+
+    /// Returns whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        layout::names_in(&self.dir).is_ok_and(|names| names.is_empty())
+    }
+
+    /// Puts a package into a directory under its own name, sharing the space; false where it is not here.
+    ///
+    /// Verified byte for byte; one that is damaged is deleted, and is not here.
+    pub fn give(&self, archive: &Archive, to: &Tree) -> io::Result<bool> {
+        let path = self.dir.join(hex(&archive.sha256));
+        let kept = match File::open(&path) {
+            Ok(file) => file,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+            Err(e) => return Err(e),
+        };
+        if kept.metadata()?.len() != archive.size {
+            return Ok(false);
+        }
+        to.remove_file(&archive.file)?;
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL;
+        let copy = File::from(to.open_at(&archive.file, flags, Mode::from_bits_truncate(0o644))?);
+        Contents::default().copy(&kept, &copy, archive.size, &mut |_| {})?;
+        if checksum(&copy)? != archive.sha256 {
+            to.remove_file(&archive.file)?;
+            fs::remove_file(&path)?;
+            return Ok(false);
+        }
+        // When it was last wanted. One that cannot be marked is merely forgotten earlier.
+        let _ = File::options()
+            .write(true)
+            .open(&path)
+            .and_then(|file| file.set_modified(SystemTime::now()));
+        Ok(true)
+    }
+
+    /// Keeps the packages in a directory that are not here yet, and returns how many those were.
+    ///
+    /// Only regular files are looked at, whatever the directory holds.
+    pub fn keep(&self, from: &Tree, mut wanted: impl FnMut(&str) -> bool) -> io::Result<usize> {
+        let mut kept = 0;
+        for name in from.names("")? {
+            if !is_package(&name) || !wanted(&name) {
+                continue;
+            }
+            let Ok(fd) = from.open_without_links(&name, OFlag::O_RDONLY | OFlag::O_NONBLOCK) else {
+                continue;
+            };
+            let file = File::from(fd);
+            let metadata = file.metadata()?;
+            if metadata.is_file() {
+                fs::create_dir_all(&self.dir)?;
+                kept += usize::from(self.keep_one(&file, metadata.len())?);
+            }
+        }
+        if kept > 0 {
+            self.forget()?;
+        }
+        Ok(kept)
+    }
+
+    fn keep_one(&self, file: &File, size: u64) -> io::Result<bool> {
+        let staged = tempfile::Builder::new()
+            .prefix(".new-")
+            .tempfile_in(&self.dir)?;
+        Contents::default().copy(file, staged.as_file(), size, &mut |_| {})?;
+        // Of the copy: nobody can change that.
+        let path = self.dir.join(hex(&checksum(staged.as_file())?));
+        if path.exists() {
+            return Ok(false);
+        }
+        staged.persist(path).map_err(|e| e.error)?;
+        Ok(true)
+    }
+
+    /// Deletes what nobody has wanted for a month, then what was wanted longest ago while it is too much.
+    fn forget(&self) -> io::Result<()> {
+        let room = nix::sys::statvfs::statvfs(&self.dir)?;
+        let most = room.blocks() * room.fragment_size() / SHARE;
+        let now = SystemTime::now();
+        let mut all = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            let metadata = entry.metadata()?;
+            let age = now.duration_since(metadata.modified()?).unwrap_or_default();
+            all.push((age, metadata.len(), entry.path()));
+        }
+        all.sort();
+        let mut total = 0;
+        for (age, size, path) in all {
+            total += size;
+            if age > KEPT || total > most {
+                match fs::remove_file(path) {
+                    Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_package(name: &str) -> bool {
+    name.ends_with(".deb") || (name.contains(".pkg.tar.") && !name.ends_with(".sig"))
+}
+
+fn checksum(file: &File) -> io::Result<[u8; 32]> {
+    use std::io::Seek;
+    let mut file = file;
+    file.rewind()?;
+    let mut sum = Sha256::new();
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        crate::storage::interrupt::check_io()?;
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(sum.finalize().into()),
+            Ok(length) => sum.update(&buffer[..length]),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing into a string never fails.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn archive(name: &str, content: &[u8]) -> Archive {
+        Archive {
+            file: name.to_string(),
+            size: content.len() as u64,
+            sha256: Sha256::digest(content).into(),
+        }
+    }
+
+    struct Place {
+        _dir: tempfile::TempDir,
+        cache: PackageCache,
+        at: PathBuf,
+        tree: Tree,
+    }
+
+    fn place() -> Place {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().join("archives");
+        fs::create_dir(&at).unwrap();
+        Place {
+            cache: PackageCache::of(dir.path()),
+            tree: Tree::open(&at).unwrap(),
+            at,
+            _dir: dir,
+        }
+    }
+
+    #[test]
+    fn what_was_kept_is_given_to_who_knows_its_checksum() {
+        let Place {
+            cache,
+            at,
+            tree,
+            _dir,
+        } = place();
+        assert!(cache.is_empty());
+        fs::write(at.join("a_1_all.deb"), b"content").unwrap();
+        fs::write(at.join("lock"), b"").unwrap();
+        assert_eq!(cache.keep(&tree, |_| true).unwrap(), 1);
+        assert_eq!(cache.keep(&tree, |_| true).unwrap(), 0);
+        assert!(!cache.is_empty());
+        fs::remove_file(at.join("a_1_all.deb")).unwrap();
+        assert!(
+            cache
+                .give(&archive("b_1_all.deb", b"content"), &tree)
+                .unwrap()
+        );
+        assert_eq!(fs::read(at.join("b_1_all.deb")).unwrap(), b"content");
+        // The same name and size, other content: what apt alone would take.
+        assert!(
+            !cache
+                .give(&archive("a_1_all.deb", b"CONTENT"), &tree)
+                .unwrap()
+        );
+        assert!(!at.join("a_1_all.deb").exists());
+    }
+
+    #[test]
+    fn a_damaged_package_is_not_given_and_goes() {
+        let Place {
+            cache,
+            at,
+            tree,
+            _dir,
+        } = place();
+        fs::write(at.join("a_1_all.deb"), b"content").unwrap();
+        cache.keep(&tree, |_| true).unwrap();
+        let wanted = archive("a_1_all.deb", b"content");
+        fs::write(cache.dir.join(hex(&wanted.sha256)), b"c0ntent").unwrap();
+        assert!(!cache.give(&wanted, &tree).unwrap());
+        assert!(!at.join("a_1_all.deb").exists());
+        assert!(cache.is_empty());
+    }
+
+    #[test]
+    fn only_plain_files_are_kept_and_only_wanted_ones() {
+        let Place {
+            cache,
+            at,
+            tree,
+            _dir,
+        } = place();
+        std::os::unix::fs::symlink("/etc/passwd", at.join("link.deb")).unwrap();
+        fs::create_dir(at.join("dir.deb")).unwrap();
+        nix::unistd::mkfifo(&at.join("pipe.deb"), Mode::S_IRWXU).unwrap();
+        fs::write(at.join("had.deb"), b"1").unwrap();
+        fs::write(at.join("no package"), b"2").unwrap();
+        assert_eq!(cache.keep(&tree, |name| name != "had.deb").unwrap(), 0);
+        assert!(cache.is_empty());
+    }
+
+    #[test]
+    fn what_nobody_wants_for_a_month_goes() {
+        let Place {
+            cache,
+            at,
+            tree,
+            _dir,
+        } = place();
+        for (name, content) in [("old.deb", b"1"), ("new.deb", b"2")] {
+            fs::write(at.join(name), content).unwrap();
+        }
+        cache.keep(&tree, |name| name == "old.deb").unwrap();
+        let old = cache.dir.join(hex(&Sha256::digest(b"1")));
+        let long_ago = SystemTime::now() - KEPT - Duration::from_secs(60);
+        File::options()
+            .write(true)
+            .open(&old)
+            .unwrap()
+            .set_modified(long_ago)
+            .unwrap();
+        cache.keep(&tree, |name| name == "new.deb").unwrap();
+        assert!(!old.exists());
+        assert_eq!(fs::read_dir(&cache.dir).unwrap().count(), 1);
+    }
+}
