@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::lifecycle::trial::{self, How};
 use crate::lifecycle::upgrade::fleet::{self, News, Report};
 use crate::lifecycle::{Mode, Outcome};
-use crate::output::{clean, lines::Lines, table};
+use crate::output::{clean, lines::Lines, progress::bytes, table};
 use crate::pool::{Node, NodeName, Operand, Pool};
 
 /// Upgrades several nodes side by side.
@@ -37,7 +37,16 @@ pub(super) fn run(session: &Session, args: &Upgrade) -> Result<u8> {
     )?;
     drop(lines);
     let rows: Vec<Vec<String>> = nodes.iter().zip(&reports).map(row).collect();
-    let heads = ["NODE", "ENVIRONMENT", "UPGRADED", "NEW", "GONE", "RESULT"];
+    let heads = [
+        "NODE",
+        "ENVIRONMENT",
+        "UPGRADED",
+        "NEW",
+        "GONE",
+        "CHANGED",
+        "SHARED",
+        "RESULT",
+    ];
     session
         .screen
         .answer(&table::table(&heads, &rows, session.screen.colour))?;
@@ -188,27 +197,35 @@ fn row((node, report): (&NodeName, &Report)) -> Vec<String> {
         0 => "-".to_string(),
         n => n.to_string(),
     };
-    let (name, numbers, what) = match report {
+    let size = |size: Option<u64>| match size {
+        None | Some(0) => "-".to_string(),
+        Some(size) => bytes(size),
+    };
+    let (name, numbers, space, what) = match report {
         Report::Created {
             name,
             upgraded,
             added,
             removed,
+            shared,
             active,
             ..
         } => (
             name.split('/').nth(1).unwrap_or(name),
             [*upgraded, *added, *removed],
+            *shared,
             match active {
                 true => "boots next",
                 false => "created",
             },
         ),
-        Report::Nothing => ("-", [0; 3], "nothing to upgrade"),
-        Report::Failed { .. } => ("-", [0; 3], "failed"),
+        Report::Nothing => ("-", [0; 3], None, "nothing to upgrade"),
+        Report::Failed { .. } => ("-", [0; 3], None, "failed"),
     };
     let mut row = vec![node.to_string(), name.to_string()];
     row.extend(numbers.map(count));
+    row.push(size(space.map(|s| s.changed)));
+    row.push(size(space.map(|s| s.shared_again)));
     row.push(what.to_string());
     row
 }

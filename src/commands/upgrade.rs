@@ -7,7 +7,7 @@ use crate::cli::Upgrade;
 use crate::lifecycle::trial::{self, How};
 use crate::lifecycle::upgrade::{self, Request, Upgraded};
 use crate::lifecycle::{Mode, Outcome};
-use crate::output::{clean, table};
+use crate::output::{clean, progress::bytes, table};
 use crate::packages::Changes;
 use crate::pool::{Operand, Pool};
 
@@ -44,6 +44,7 @@ pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
             name,
             origin,
             changes,
+            shared,
             active,
             log,
             notes,
@@ -60,9 +61,16 @@ pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
                 false if how.is_some() => String::new(),
                 false => format!(" To boot it next: netbe activate {name}"),
             };
-            session
-                .screen
-                .sentence(&format!("Created {name}, upgraded from {origin}.{next}"))?;
+            let space = shared.map_or(String::new(), |shared| {
+                format!(
+                    ": {} changed, {} shared again",
+                    bytes(shared.changed),
+                    bytes(shared.shared_again)
+                )
+            });
+            session.screen.sentence(&format!(
+                "Created {name}, upgraded from {origin}{space}.{next}"
+            ))?;
             session
                 .screen
                 .notes(&[format!("everything it said: {}", log.display())]);

@@ -1,12 +1,14 @@
 //! Upgrading a copy: `upgrade`.
 //!
 //! The source is never touched. The command runs in a stage; what the run changed of netbe's own is put
-//! right, the result is verified, and only then does it become an environment. A command that fails, or is
-//! stopped, leaves nothing but its log, unless the copy is to be kept. Several at once: [`fleet`].
+//! right, the result is verified, what is still the same shares its space again, and only then does it
+//! become an environment. A command that fails, or is stopped, leaves nothing but its log, unless the copy
+//! is to be kept. Several at once: [`fleet`].
 
 mod downloads;
 pub mod fleet;
 mod program;
+mod sharing;
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +19,7 @@ use super::dressing::{self, Wanted};
 use super::{Mode, Outcome, activation, creation, halves};
 use crate::failure::Failure;
 use crate::packages::{self, Changes, Downloads, Step};
-use crate::pool::record::{self, EnvRecord};
+use crate::pool::record::{self, EnvRecord, Shared};
 use crate::pool::stage::Staged;
 use crate::pool::{EnvName, Environment, Node, NodeLock, Operand, Pool, PoolLock, layout};
 use crate::sandbox::{Durable, Sandbox, emulation};
@@ -50,6 +52,10 @@ pub struct Request {
 
 /// What came of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one in a run of netbe, not many"
+)]
 pub enum Upgraded {
     /// There is nothing to upgrade: no new environment.
     NothingToDo(String),
@@ -61,6 +67,8 @@ pub enum Upgraded {
         origin: String,
         /// What changed, where the package database is one netbe reads.
         changes: Option<Changes>,
+        /// What it took of the disk, where that is known.
+        shared: Option<Shared>,
         /// Whether the node boots it next.
         active: bool,
         /// Where everything the command said is.
@@ -200,10 +208,12 @@ impl<'a> Run<'a> {
             let failed = dressing::would_not_boot("what came of the upgrade", &reasons);
             return Err(self.failed(pool, stage, &failed.into())?.into());
         }
+        // Last before it is kept: what is thrown away need not be compared.
+        let (shared, mut warnings) = sharing::share_again(self.source, stage.path())?;
+        record.shared = shared;
         record::write_before_sync(&stage.path().join("env.json"), &record)?;
         let dir = layout::env(pool.root(), &self.node.name, &self.name);
         stage.publish(&dir)?;
-        let mut warnings = Vec::new();
         if self.request.activate {
             let node = pool.node(&self.node.name)?;
             let shared = PoolLock::take(pool.root(), mode.wait)?;
@@ -214,6 +224,7 @@ impl<'a> Run<'a> {
             name: self.target(),
             origin: self.source.to_string(),
             changes,
+            shared,
             active: self.request.activate,
             log: dir.join(LOG),
             notes,

@@ -81,3 +81,26 @@ pub fn bytes(count: u64) -> String {
         _ => format!("{value}.{rest} {}", units[unit]),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::bytes;
+
+    #[test]
+    fn sizes_are_read_with_one_digit_after_the_point() {
+        for (count, want) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1535, "1.4 KiB"),
+            (1536, "1.5 KiB"),
+            ((1 << 20) - 1, "1023.9 KiB"),
+            (12_949_914, "12.3 MiB"),
+            (88 << 20, "88.0 MiB"),
+            (3 << 40, "3.0 TiB"),
+            (u64::MAX, "16777215.9 TiB"),
+        ] {
+            assert_eq!(bytes(count), want, "{count}");
+        }
+    }
+}

@@ -124,6 +124,9 @@ pub struct EnvRecord {
     /// What the upgrade that made it changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upgrade: Option<Changes>,
+    /// What that upgrade took of the disk.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shared: Option<Shared>,
     /// The environment of the same node this one is the new name of, while the old one may still be there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<String>,
@@ -141,6 +144,17 @@ pub struct Origin {
     pub name: String,
     /// Its identity.
     pub uuid: String,
+}
+
+/// What an upgrade took of the disk when it was made; bytes on disk of file data, compressed as it is there.
+///
+/// Small files that stand in the filesystem's trees are not counted, nor are the trees.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Shared {
+    /// What it wrote that its origin has not.
+    pub changed: u64,
+    /// What it wrote that was the same as in its origin, and shares the origin's space since.
+    pub shared_again: u64,
 }
 
 /// A kernel's version with what tells whether its file is still the one it was read from.
@@ -208,6 +222,7 @@ impl EnvRecord {
             failed: None,
             unproven: None,
             upgrade: None,
+            shared: None,
             replaces: None,
             other: Map::new(),
         }
@@ -233,6 +248,7 @@ impl EnvRecord {
             failed: None,
             unproven: None,
             upgrade: None,
+            shared: None,
             replaces: None,
             ..self.clone()
         }
@@ -336,7 +352,7 @@ mod tests {
     fn what_was_done_with_an_environment_stays_with_it() {
         let text = r#"{"version":1,"uuid":"u1","created":"2026-11-20T10:15:00Z","boot_mount":"/boot",
             "description":"d","pinned":true,"served":true,"left":"2026-11-20T10:16:00Z","failed":"f",
-            "replaces":"r","added":["quiet"],"arch":"aarch64","colour":"blue"}"#;
+            "replaces":"r","shared":{"changed":1,"shared_again":2},"added":["quiet"],"arch":"aarch64","colour":"blue"}"#;
         let (node, name) = ("nog".parse().unwrap(), "first".parse().unwrap());
         let new = EnvRecord::parse(text)
             .unwrap()
@@ -349,7 +365,7 @@ mod tests {
         );
         assert_eq!(new.description, "");
         assert!(!new.pinned && !new.served && new.left.is_none());
-        assert!(new.failed.is_none() && new.replaces.is_none());
+        assert!(new.failed.is_none() && new.replaces.is_none() && new.shared.is_none());
         assert_eq!(
             (new.added, new.arch),
             (vec!["quiet".to_string()], Some("aarch64".to_string()))

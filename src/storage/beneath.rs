@@ -84,6 +84,31 @@ impl Tree {
         self.resolve(path, how)
     }
 
+    /// Opens a regular file for reading whose path needs no link and crosses no mount; `None` for anything else.
+    ///
+    /// What stands there is looked at before it is opened, so that no device is woken, and no swap can slip in between.
+    pub fn plain_file(&self, path: &Path) -> io::Result<Option<File>> {
+        let how = OpenHow::new()
+            .flags(OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC)
+            .resolve(
+                ResolveFlag::RESOLVE_IN_ROOT
+                    | ResolveFlag::RESOLVE_NO_MAGICLINKS
+                    | ResolveFlag::RESOLVE_NO_SYMLINKS
+                    | ResolveFlag::RESOLVE_NO_XDEV,
+            );
+        let found = match self.resolve(path, how) {
+            Ok(fd) => File::from(fd),
+            Err(
+                Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::EXDEV | Errno::ENAMETOOLONG,
+            ) => return Ok(None),
+            Err(e) => return Err(named(e, &self.path.join(path))),
+        };
+        if !found.metadata()?.is_file() {
+            return Ok(None);
+        }
+        File::open(descriptor_path(&found)).map(Some)
+    }
+
     /// Resolves a path, again where a `..` in it met a rename or a mount somewhere on this machine.
     ///
     /// The kernel cannot tell then whether the path stayed inside, and leaves trying again to its caller:

@@ -31,6 +31,8 @@ pub struct Info {
     pub parent_uuid: Option<Uuid>,
     /// When it was made, UTC.
     pub created: Timestamp,
+    /// Transaction it was made in: what is written into it later has a higher number.
+    pub made: u64,
     /// Transaction of the last change.
     pub generation: u64,
 }
@@ -115,6 +117,7 @@ pub fn info(path: &Path) -> io::Result<Info> {
         uuid: Uuid(*info.uuid.as_bytes()),
         parent_uuid: info.parent_uuid.map(|u| Uuid(*u.as_bytes())),
         created: Timestamp::from_second(info.otime.timestamp()).unwrap_or(Timestamp::UNIX_EPOCH),
+        made: info.otransid,
         generation: info.generation,
     })
 }

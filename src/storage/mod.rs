@@ -1,4 +1,4 @@
-//! The kernel's file services: btrfs subvolumes, opening beneath a root, replacing a file.
+//! The kernel's file services: btrfs subvolumes and trees, sharing space, opening beneath a root, replacing a file.
 //!
 //! Nothing here knows what a node or an environment is.
 
@@ -8,7 +8,10 @@ pub mod bind;
 pub mod btrfs;
 pub mod compression;
 pub mod copy;
+pub mod dedupe;
 pub mod image;
 pub mod interrupt;
 pub mod replace;
+pub mod search;
 pub mod source;
+pub mod written;

@@ -9,6 +9,7 @@ mod inside;
 mod many;
 mod outcome;
 mod running;
+mod sharing;
 mod stopping;
 #[path = "../support/mod.rs"]
 mod support;

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use super::Upgraded;
 use crate::failure::Failure;
 use crate::pool::NodeName;
+use crate::pool::record::Shared;
 use crate::storage::interrupt;
 
 /// How often is looked whether somebody wants it all to stop.
@@ -39,6 +40,8 @@ pub enum Report {
         added: usize,
         /// Packages that are gone, or older.
         removed: usize,
+        /// What it took of the disk, where that is known.
+        shared: Option<Shared>,
         /// Whether the node boots it next.
         active: bool,
         /// What is not as it should be, a sentence each.
@@ -65,6 +68,7 @@ impl Report {
             Ok(Upgraded::New {
                 name,
                 changes,
+                shared,
                 active,
                 warnings,
                 ..
@@ -76,6 +80,7 @@ impl Report {
                     upgraded: count(|c| c.upgraded.len()),
                     added: count(|c| c.added.len()),
                     removed: count(|c| c.removed.len() + c.downgraded.len()),
+                    shared: *shared,
                     active: *active,
                     warnings: warnings.clone(),
                 }

@@ -33,3 +33,39 @@ fn renames_elsewhere_do_not_keep_it_from_resolving() {
         }
     });
 }
+
+#[test]
+fn a_plain_file_is_one_that_no_link_leads_to() {
+    use std::os::unix::fs::symlink;
+
+    let directory = tempfile::tempdir().unwrap();
+    let root = directory.path().join("root");
+    fs::create_dir_all(root.join("etc")).unwrap();
+    fs::write(root.join("etc/file"), "text").unwrap();
+    fs::write(directory.path().join("file"), "outside").unwrap();
+    symlink("etc", root.join("link")).unwrap();
+    symlink("file", root.join("etc/again")).unwrap();
+    symlink(directory.path(), root.join("out")).unwrap();
+    nix::unistd::mkfifo(&root.join("etc/pipe"), Mode::S_IRWXU).unwrap();
+    let tree = Tree::open(&root).unwrap();
+    let mut file = tree.plain_file(Path::new("etc/file")).unwrap().unwrap();
+    let mut text = String::new();
+    file.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "text");
+    let long = "x".repeat(5000);
+    for path in [
+        "etc",
+        "etc/again",
+        "etc/pipe",
+        "etc/none",
+        "etc/file/below",
+        "link/file",
+        "out/file",
+        "../file",
+        "",
+        &long,
+    ] {
+        let found = tree.plain_file(Path::new(path)).unwrap();
+        assert!(found.is_none(), "{path}");
+    }
+}

@@ -1,0 +1,266 @@
+//! What the items of a tree say, from their bytes.
+//!
+//! Every length is checked against what is there; bytes that are cut short, or say what cannot be, are `None`.
+//! Layouts: linux/btrfs_tree.h. Pure: nothing is read here.
+
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+
+use super::{Item, Key};
+
+/// A name of an inode; the key's offset is the directory it stands in.
+pub const INODE_REF: u8 = 12;
+/// The names of an inode that found no room in the other kind.
+pub const INODE_EXTREF: u8 = 13;
+/// Part of a file; the key's offset is where in the file it begins, in bytes.
+pub const EXTENT_DATA: u8 = 108;
+
+/// The size of `struct btrfs_ioctl_search_header`.
+const HEADER: usize = 32;
+
+/// Part of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileExtent {
+    /// In the tree itself: small, and shared with nobody.
+    Inline,
+    /// Nothing: zeros.
+    Hole,
+    /// Space on disk.
+    Disk(DiskExtent),
+}
+
+/// Part of a file that takes, or took, space on disk; all lengths in bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskExtent {
+    /// The transaction the space was taken in.
+    pub generation: u64,
+    /// Where the whole extent begins in the filesystem: what tells one from another.
+    pub start: u64,
+    /// What the whole extent takes on disk, compressed or not.
+    pub disk_length: u64,
+    /// How much of the file this part is.
+    pub length: u64,
+}
+
+/// Returns the item that an answer of the kernel begins with, and how long it is there.
+pub(super) fn item(answer: &[u8]) -> Option<(Item, usize)> {
+    // The header is the machine's own order, unlike all that comes from disk.
+    let word = |at| Some(u64::from_ne_bytes(array(answer, at)?));
+    let half = |at| Some(u32::from_ne_bytes(array(answer, at)?));
+    let key = Key {
+        objectid: word(8)?,
+        kind: u8::try_from(half(24)?).ok()?,
+        offset: word(16)?,
+    };
+    let end = HEADER.checked_add(usize::try_from(half(28)?).ok()?)?;
+    let item = Item {
+        key,
+        transaction: word(0)?,
+        bytes: answer.get(HEADER..end)?.to_vec(),
+    };
+    Some((item, end))
+}
+
+/// Returns what an item of kind [`EXTENT_DATA`] says.
+pub fn file_extent(bytes: &[u8]) -> Option<FileExtent> {
+    const INLINE: u8 = 0;
+    const REGULAR: u8 = 1;
+    const PREALLOCATED: u8 = 2;
+    let kind = *bytes.get(20)?;
+    match kind {
+        INLINE => Some(FileExtent::Inline),
+        REGULAR | PREALLOCATED => {
+            let extent = DiskExtent {
+                generation: word(bytes, 0)?,
+                start: word(bytes, 21)?,
+                disk_length: word(bytes, 29)?,
+                length: word(bytes, 45)?,
+            };
+            match extent.start {
+                0 => Some(FileExtent::Hole),
+                _ => Some(FileExtent::Disk(extent)),
+            }
+        }
+        _ => None,
+    }
+}
+
+/// Returns the names that an item of kind [`INODE_REF`] or [`INODE_EXTREF`] gives an inode, each with the inode
+/// number of the directory it stands in.
+pub fn names(item: &Item) -> Option<Vec<(u64, OsString)>> {
+    let mut names = Vec::new();
+    let mut rest = item.bytes.as_slice();
+    while !rest.is_empty() {
+        // A directory where there can be several, a number that orders it there, the name's length, the name.
+        let (directory, length_at) = match item.key.kind {
+            INODE_REF => (item.key.offset, 8),
+            INODE_EXTREF => (word(rest, 0)?, 16),
+            _ => return None,
+        };
+        let length = usize::from(u16::from_le_bytes(array(rest, length_at)?));
+        let start = length_at + 2;
+        let name = rest.get(start..start + length)?;
+        if name.is_empty() {
+            return None;
+        }
+        names.push((directory, OsString::from_vec(name.to_vec())));
+        rest = rest.get(start + length..)?;
+    }
+    Some(names)
+}
+
+fn word(bytes: &[u8], at: usize) -> Option<u64> {
+    Some(u64::from_le_bytes(array(bytes, at)?))
+}
+
+fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..at.checked_add(N)?)?.try_into().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn answer(key: Key, bytes: &[u8]) -> Vec<u8> {
+        let mut answer = Vec::new();
+        for word in [7, key.objectid, key.offset] {
+            answer.extend(u64::to_ne_bytes(word));
+        }
+        answer.extend(u32::from(key.kind).to_ne_bytes());
+        answer.extend((bytes.len() as u32).to_ne_bytes());
+        answer.extend(bytes);
+        answer
+    }
+
+    const KEY: Key = Key {
+        objectid: 257,
+        kind: EXTENT_DATA,
+        offset: 4096,
+    };
+
+    fn extent(kind: u8, start: u64) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        bytes.extend(42_u64.to_le_bytes());
+        bytes.extend(131_072_u64.to_le_bytes());
+        // Compressed by zstd.
+        bytes.extend([3, 0, 0, 0, kind]);
+        for word in [start, 20_480, 8192, 65_536] {
+            bytes.extend(u64::to_le_bytes(word));
+        }
+        bytes
+    }
+
+    fn named(kind: u8, offset: u64, bytes: Vec<u8>) -> Item {
+        Item {
+            key: Key {
+                objectid: 300,
+                kind,
+                offset,
+            },
+            transaction: 1,
+            bytes,
+        }
+    }
+
+    #[test]
+    fn an_answer_is_taken_apart_item_by_item() {
+        let mut both = answer(KEY, b"first");
+        both.extend(answer(
+            Key {
+                offset: 8192,
+                ..KEY
+            },
+            b"",
+        ));
+        let (first, taken) = item(&both).unwrap();
+        assert_eq!((first.key, first.transaction), (KEY, 7));
+        assert_eq!(first.bytes, b"first");
+        assert_eq!(taken, 37);
+        let (second, taken) = item(&both[taken..]).unwrap();
+        assert_eq!((second.key.offset, second.bytes.len()), (8192, 0));
+        assert_eq!(taken, 32);
+    }
+
+    #[test]
+    fn an_answer_cut_short_is_none() {
+        let whole = answer(KEY, b"bytes");
+        for length in 0..whole.len() {
+            assert_eq!(item(&whole[..length]), None, "{length}");
+        }
+        let mut kind = whole.clone();
+        kind[24..28].copy_from_slice(&256_u32.to_ne_bytes());
+        assert_eq!(item(&kind), None);
+        let mut length = whole;
+        length[28..32].copy_from_slice(&u32::MAX.to_ne_bytes());
+        assert_eq!(item(&length), None);
+    }
+
+    #[test]
+    fn extents_are_told_apart() {
+        let disk = DiskExtent {
+            generation: 42,
+            start: 1 << 30,
+            disk_length: 20_480,
+            length: 65_536,
+        };
+        assert_eq!(
+            file_extent(&extent(1, 1 << 30)),
+            Some(FileExtent::Disk(disk))
+        );
+        assert_eq!(
+            file_extent(&extent(2, 1 << 30)),
+            Some(FileExtent::Disk(disk))
+        );
+        assert_eq!(file_extent(&extent(1, 0)), Some(FileExtent::Hole));
+        let mut inline = extent(0, 0);
+        inline.truncate(21);
+        inline.extend(b"text");
+        assert_eq!(file_extent(&inline), Some(FileExtent::Inline));
+        assert_eq!(file_extent(&extent(3, 1 << 30)), None);
+        for length in 0..53 {
+            assert_eq!(file_extent(&extent(1, 1 << 30)[..length]), None, "{length}");
+        }
+    }
+
+    #[test]
+    fn an_item_holds_several_names() {
+        let mut refs = Vec::new();
+        for name in [&b"perl"[..], b"perl\xff5"] {
+            refs.extend(2_u64.to_le_bytes());
+            refs.extend((name.len() as u16).to_le_bytes());
+            refs.extend(name);
+        }
+        let found = names(&named(INODE_REF, 256, refs.clone())).unwrap();
+        assert_eq!(found[0], (256, "perl".into()));
+        assert_eq!(found[1], (256, OsString::from_vec(b"perl\xff5".to_vec())));
+        for length in 1..refs.len() {
+            let cut = named(INODE_REF, 256, refs[..length].to_vec());
+            assert_eq!(names(&cut).is_some(), length == 14, "{length}");
+        }
+
+        let mut refs = Vec::new();
+        refs.extend(270_u64.to_le_bytes());
+        refs.extend(9_u64.to_le_bytes());
+        refs.extend(1_u16.to_le_bytes());
+        refs.push(b'x');
+        let found = names(&named(INODE_EXTREF, 0xdead_beef, refs.clone())).unwrap();
+        assert_eq!(found, [(270, "x".into())]);
+        refs[16..18].copy_from_slice(&[0, 0]);
+        assert_eq!(names(&named(INODE_EXTREF, 1, refs.clone())), None);
+        assert_eq!(names(&named(EXTENT_DATA, 1, refs)), None);
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200), kind in 10_u8..14) {
+            if let Some((item, taken)) = item(&bytes) {
+                prop_assert_eq!(item.bytes.len() + HEADER, taken);
+                prop_assert!(taken <= bytes.len());
+            }
+            let _ = file_extent(&bytes);
+            let _ = names(&named(kind, 1, bytes));
+        }
+    }
+}
