@@ -6,6 +6,7 @@
 mod clock;
 #[path = "../support/mod.rs"]
 mod support;
+mod upgrades;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -50,6 +51,10 @@ fn main() {
     let thousands = list(&large, rounds, &mut report);
     report.growth("list -H", hundred, thousands, many as f64 / 100.0);
     same_cost(&small, &large, rounds, &mut report);
+    let rounds = setting("NETBE_BENCH_UPGRADES", 3);
+    if rounds > 0 {
+        upgrades::upgrades(rounds, &mut report);
+    }
 }
 
 /// A filesystem for all the pools, and a system to fill them with.

@@ -19,6 +19,7 @@ pub(super) const TESTS: &[Test] = &[
     ("inside::services_may_not_start", policy),
     ("inside::many_at_once", many_at_once),
     ("inside::syncs_are_made_or_only_answered", syncs),
+    ("inside::packages_are_downloaded_elsewhere", downloads),
     ("inside::packages_can_do_what_they_do", what_packages_do),
 ];
 
@@ -173,7 +174,7 @@ fn syncs(room: &Room) {
     // A pipe cannot be synced: one that is asked for says so.
     let script = "dd if=/dev/zero bs=1 count=1 conv=fsync 2>&1 | cat";
     for (durable, made) in [(Durable::Always, true), (Durable::AtTheEnd, false)] {
-        let (ended, text) = room.run_durably(durable, &["/bin/sh", "-c", script]);
+        let (ended, text) = room.run_with(durable, None, &["/bin/sh", "-c", script]);
         assert_eq!(ended.unwrap(), Ended::Exited(0));
         assert_eq!(
             text.contains("nvalid argument"),
@@ -192,4 +193,26 @@ fn what_packages_do(room: &Room) {
          su -s /bin/sh nobody -c 'id -u; test ! -w /root' ; stat -c %a f; setsid true; wait",
     );
     assert_eq!(seen, "65534\n4755\n");
+}
+
+fn downloads(room: &Room) {
+    let place = room.outside("packages");
+    fs::create_dir(&place).unwrap();
+    fs::write(place.join("had.deb"), "had").unwrap();
+    let script = "cat $APT_CONFIG /run/netbe/packages/had.deb; cd /run/netbe/packages; echo new >new.deb; \
+        ln -s /etc link.deb; cp /bin/busybox run && ./run true; ls ..; cat ../../canary ../canary";
+    let (ended, text) = room.run_with(Durable::Always, Some(&place), &["/bin/sh", "-c", script]);
+    ended.unwrap();
+    assert!(
+        text.contains("Dir::Cache::Archives \"/run/netbe/packages/\";\n"),
+        "{text}"
+    );
+    assert!(text.contains("had"), "{text}");
+    // It leads nowhere, and nothing there can be run.
+    assert!(text.contains("./run: Permission denied"), "{text}");
+    assert!(!text.contains("alive"), "{text}");
+    assert_eq!(fs::read(place.join("new.deb")).unwrap(), b"new\n");
+    assert!(!room.root().join("run/netbe/packages/new.deb").exists());
+    let without = room.output("cat $APT_CONFIG; ls -d /run/netbe/packages || true");
+    assert!(!without.contains("Archives"), "{without}");
 }

@@ -113,12 +113,13 @@ impl Room {
     }
 
     pub(crate) fn run(&self, argv: &[&str]) -> (anyhow::Result<Ended>, String) {
-        self.run_durably(Durable::Always, argv)
+        self.run_with(Durable::Always, None, argv)
     }
 
-    pub(crate) fn run_durably(
+    pub(crate) fn run_with(
         &self,
         durable: Durable,
+        packages: Option<&Path>,
         argv: &[&str],
     ) -> (anyhow::Result<Ended>, String) {
         let path = self.dir.path().join("log");
@@ -130,7 +131,7 @@ impl Room {
             boot_mount: "/boot/firmware",
             hostname: "nog",
             durable,
-            packages: None,
+            packages,
         };
         let ended = sandbox.run(Program {
             argv: argv.iter().map(|word| (*word).to_string()).collect(),

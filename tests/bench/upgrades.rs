@@ -1,0 +1,99 @@
+//! Upgrades: one transaction of apt against the same in a plain chroot, and many nodes at once.
+//!
+//! The packages lie in the system itself, so that no network is measured.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use super::clock::{Report, turns};
+use super::support::{Pool, run};
+use super::{Bench, timed};
+
+/// What is installed.
+const PACKAGES: &str = "python3 vim git";
+/// How many nodes a fleet has.
+const FLEET: usize = 8;
+
+/// Times both; the fleet once, since it takes minutes.
+pub(crate) fn upgrades(rounds: usize, report: &mut Report) {
+    let pool = Pool::new();
+    let bench = Bench {
+        netbe: pool.netbe(),
+        path: pool.path().to_path_buf(),
+    };
+    prepare(&bench);
+    let install = format!("upgrade nog/ready -- apt-get install -y {PACKAGES}");
+    let [ours, theirs] = turns(
+        rounds,
+        [
+            &mut |round| bench.time(&install.replace(" -- ", &format!(" --name n{round} -- "))),
+            &mut |round| in_a_chroot(&bench.path, round),
+        ],
+    );
+    report.ratio("upgrade: apt-get install | in a chroot", ours, theirs, 0.5);
+
+    let nodes: Vec<String> = (1..=FLEET).map(|i| format!("node{i}")).collect();
+    for node in &nodes {
+        bench
+            .netbe
+            .ok(&format!("create {node}/ready --from nog/ready"));
+    }
+    let command = format!("-- apt-get install -y {PACKAGES}");
+    let begun = Instant::now();
+    for node in &nodes {
+        bench.time(&format!("upgrade --node {node} --name alone {command}"));
+    }
+    let alone = begun.elapsed();
+    let named: String = nodes.iter().map(|n| format!(" --node {n}")).collect();
+    let together = bench.time(&format!("upgrade{named} --name together {command}"));
+    report.ratio(
+        &format!("{FLEET} nodes: at once | one after another"),
+        together,
+        alone,
+        0.5,
+    );
+}
+
+/// Makes nog/ready: a real Debian that has the packages in a repository of its own.
+fn prepare(bench: &Bench) {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/make-system");
+    let output = Command::new(script)
+        .output()
+        .expect("the script can be run");
+    let system = String::from_utf8_lossy(&output.stdout).trim().to_string();
+    bench.netbe.ok(&format!("import debian/base {system}"));
+    let fetch = format!(
+        "apt-get -q update && mkdir -p /srv/debs/partial && \
+         apt-get -y --download-only -o Dir::Cache::archives=/srv/debs/ install {PACKAGES}"
+    );
+    let ran = bench
+        .netbe
+        .run_with(&["run", "debian/base", "--", "sh", "-ec", &fetch]);
+    assert_eq!(ran.status, 0, "{ran:#?}");
+    let root = bench.path.join("nodes/debian/envs/base/root");
+    let index = "apt-ftparchive packages . >Packages";
+    run(Command::new("sh")
+        .args(["-ec", index])
+        .current_dir(root.join("srv/debs")));
+    let source = "deb [trusted=yes] file:/srv/debs ./\n";
+    fs::write(root.join("etc/apt/sources.list"), source).expect("the filesystem is writable");
+    bench.netbe.ok("run debian/base -- apt-get -q update");
+    bench.netbe.ok("create nog/ready");
+}
+
+/// The transaction as people do it by hand: a snapshot, what programs want mounted, chroot.
+fn in_a_chroot(pool: &Path, round: usize) -> Duration {
+    let script = format!(
+        "btrfs subvolume snapshot nodes/nog/envs/ready/root by-hand-{round} && cd by-hand-{round} && \
+         mount -t proc proc proc && mount --bind /dev dev && \
+         DEBIAN_FRONTEND=noninteractive chroot . apt-get install -y {PACKAGES} && umount dev proc"
+    );
+    timed(
+        Command::new("unshare")
+            .args(["-m", "sh", "-ec", &script])
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+            .current_dir(pool),
+    )
+}
