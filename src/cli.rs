@@ -16,8 +16,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use jiff::SignedDuration;
 
 pub use environments::{
-    Activate, CloneEnv, Confirm, Create, Describe, Destroy, List, Mount, Pin, Rename, Rollback,
-    SortField, Umount, Unpin,
+    Activate, CloneEnv, Confirm, Create, Describe, Destroy, Diff, List, Mount, Pin, Rename,
+    Rollback, SortField, Umount, Unpin,
 };
 pub use keeping_house::{Check, Completions, Publish, Reconcile, ShellName, Status, Transfer};
 pub use setting_up::{Get, Import, Init, Set};
@@ -123,6 +123,7 @@ pub enum Command {
     Mount(Mount),
     #[command(visible_alias = "unmount")]
     Umount(Umount),
+    Diff(Diff),
     Set(Set),
     Get(Get),
     Status(Status),

@@ -324,3 +324,28 @@ pub struct Umount {
     #[command(flatten)]
     pub changing: Changing,
 }
+
+/// Show how an environment differs from another
+///
+/// From the first to the second; of one alone, from what it was made from to it. Packages: added, removed,
+/// upgraded and downgraded, by the package databases of both (dpkg, rpm, pacman, apk), which are read without
+/// running anything. Where what it was made from is gone, what its upgrade changed when it made it.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe diff ordo/next
+  netbe diff nog ordo
+  netbe diff --json nog/first nog/next | jq -r '.packages.upgraded[].name'")]
+pub struct Diff {
+    /// The first; alone, the one that is compared with its origin
+    #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(candidates::sources))]
+    pub first: Operand,
+    /// The second
+    #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(candidates::sources))]
+    pub second: Option<Operand>,
+    /// Only which packages differ
+    #[arg(long)]
+    pub packages: bool,
+    /// For scripts: one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
