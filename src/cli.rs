@@ -5,6 +5,7 @@
 
 mod environments;
 mod keeping_house;
+mod looking;
 mod setting_up;
 mod upgrading;
 
@@ -16,10 +17,11 @@ use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use jiff::SignedDuration;
 
 pub use environments::{
-    Activate, CloneEnv, Confirm, Create, Describe, Destroy, List, Mount, Pin, Rename, Rollback,
-    SortField, Umount, Unpin,
+    Activate, CloneEnv, Confirm, Create, Describe, Destroy, List, Pin, Rename, Rollback, SortField,
+    Unpin,
 };
 pub use keeping_house::{Check, Completions, Publish, Reconcile, ShellName, Status, Transfer};
+pub use looking::{Diff, Mount, Umount};
 pub use setting_up::{Get, Import, Init, Set};
 pub use upgrading::{Run, Shell, Upgrade};
 
@@ -123,6 +125,7 @@ pub enum Command {
     Mount(Mount),
     #[command(visible_alias = "unmount")]
     Umount(Umount),
+    Diff(Diff),
     Set(Set),
     Get(Get),
     Status(Status),

@@ -2,6 +2,8 @@
 //!
 //! `scripts/make-system` makes them, once, into a cache; the first time that takes some minutes.
 
+#[path = "real/managers.rs"]
+mod managers;
 mod support;
 
 use std::collections::BTreeSet;

@@ -1,8 +1,6 @@
 //! Environments: making, listing, choosing, and taking them away.
 
-use std::path::PathBuf;
-
-use clap::{Args, ValueEnum, ValueHint};
+use clap::{Args, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
 use jiff::SignedDuration;
 
@@ -285,41 +283,6 @@ pub struct Unpin {
     /// The environments
     #[arg(required = true, value_name = "NODE/ENV", add = ArgValueCompleter::new(candidates::environments))]
     pub operands: Vec<Operand>,
-    /// Common options.
-    #[command(flatten)]
-    pub changing: Changing,
-}
-
-/// Mount an environment, root with boot in its place
-///
-/// Prints the directory. What is active or may be running is mounted read-only. Devices and set-user-ID
-/// programs in it have no effect there.
-#[derive(Debug, Args)]
-#[command(after_long_help = "Examples:
-  netbe mount nog/first
-  netbe mount nog/first /mnt
-  vi \"$(netbe mount nog/next)/etc/fstab\"; netbe umount nog/next")]
-pub struct Mount {
-    /// The environment
-    #[arg(value_name = "NODE/ENV", add = ArgValueCompleter::new(candidates::environments))]
-    pub operand: Operand,
-    /// Where; a directory under /run/netbe without it
-    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub dir: Option<PathBuf>,
-    /// Common options.
-    #[command(flatten)]
-    pub changing: Changing,
-}
-
-/// Unmount an environment
-#[derive(Debug, Args)]
-#[command(after_long_help = "Examples:
-  netbe umount nog/first
-  netbe umount /mnt")]
-pub struct Umount {
-    /// The environment, or where it is mounted
-    #[arg(value_name = "NODE/ENV|DIR", add = ArgValueCompleter::new(candidates::environments))]
-    pub what: String,
     /// Common options.
     #[command(flatten)]
     pub changing: Changing,

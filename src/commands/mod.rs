@@ -6,6 +6,7 @@ pub mod check;
 pub mod completions;
 pub mod create;
 pub mod destroy;
+pub mod diff;
 mod fleet;
 pub mod import;
 pub mod init;
@@ -100,6 +101,7 @@ pub fn run(cli: Cli) -> Result<u8> {
         Command::Unpin(a) => notes::pin(s, &a.operands, false, a.changing),
         Command::Mount(a) => mount::mount(s, &a),
         Command::Umount(a) => mount::umount(s, &a),
+        Command::Diff(a) => diff::run(s, &a),
         Command::Set(a) => properties::set(s, &a),
         Command::Get(a) => properties::get(s, &a),
         Command::Status(a) => status::run(s, &a),

@@ -7,8 +7,7 @@ use crate::cli::Upgrade;
 use crate::lifecycle::trial::{self, How};
 use crate::lifecycle::upgrade::{self, Request, Upgraded};
 use crate::lifecycle::{Mode, Outcome};
-use crate::output::{clean, progress::bytes, table};
-use crate::packages::Changes;
+use crate::output::{changes, progress::bytes};
 use crate::pool::{Operand, Pool};
 
 /// Upgrades copies of environments: one, or several side by side.
@@ -43,17 +42,17 @@ pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
         Some(Upgraded::New {
             name,
             origin,
-            changes,
+            changes: changed,
             shared,
             active,
             log,
             notes,
             warnings,
         }) => {
-            if let Some(changes) = &changes {
+            if let Some(changed) = &changed {
                 session
                     .screen
-                    .answer(&changes_table(changes, session.screen.colour))?;
+                    .answer(&changes::draw(changed, session.screen.colour))?;
             }
             let node = name.split('/').next().unwrap_or_default();
             let next = match active {
@@ -107,23 +106,4 @@ pub(super) fn perform(
         beside_others: args.worker,
     };
     upgrade::upgrade(pool, &request, args.changing.into())
-}
-
-fn changes_table(changes: &Changes, colour: bool) -> String {
-    let row = |package: &str, old: &str, new: &str| vec![clean(package), clean(old), clean(new)];
-    let mut rows = Vec::new();
-    for (name, old, new) in changes.upgraded.iter().chain(&changes.downgraded) {
-        rows.push(row(name, old, new));
-    }
-    rows.extend(changes.added.iter().map(|(name, new)| row(name, "-", new)));
-    rows.extend(
-        changes
-            .removed
-            .iter()
-            .map(|(name, old)| row(name, old, "-")),
-    );
-    match rows.is_empty() {
-        true => String::new(),
-        false => table::table(&["PACKAGE", "BEFORE", "AFTER"], &rows, colour),
-    }
 }

@@ -10,6 +10,7 @@ pub mod checking;
 pub mod creation;
 pub mod description;
 pub mod destruction;
+pub mod difference;
 pub mod dressing;
 pub mod halves;
 pub mod identity;

@@ -177,7 +177,7 @@ impl<'a> Run<'a> {
             stage.path().join(layout::ROOT),
             stage.path().join(layout::BOOT),
         );
-        let installed = |at: &Path| -> Result<_> { packages::installed(&Tree::open(at)?) };
+        let installed = |at: &Path| -> Result<_> { Ok(packages::installed(&Tree::open(at)?)) };
         let old = installed(&root)?;
         match self.run_commands(pool, stage.path(), &root, &boot) {
             Ok(more) => notes.extend(more),
@@ -185,8 +185,11 @@ impl<'a> Run<'a> {
         }
         interrupt::check()?;
         let changes = match (old, installed(&root)?) {
-            (Some(old), Some(new)) => Some(packages::changes(&old, &new)),
-            _ => None,
+            (Ok(old), Ok(new)) => Some(packages::changes(&old, &new)),
+            (_, Err(unread)) | (Err(unread), _) => {
+                notes.push(format!("what packages changed is not known: {unread}"));
+                None
+            }
         };
         // Only of the distribution's own upgrade the package list tells everything: a command of somebody's
         // may have changed files alone, and that is not to be thrown away.

@@ -75,6 +75,12 @@ pub fn document(value: &impl Serialize) -> Result<String> {
     Ok(text)
 }
 
+/// Returns a document of these fields, with the version in front.
+pub fn object(mut fields: serde_json::Value) -> Result<String> {
+    fields["version"] = VERSION.into();
+    document(&fields)
+}
+
 /// Returns a document of one list, with the version in front.
 pub fn list<T: Serialize>(name: &str, items: &[T]) -> Result<String> {
     document(&serde_json::json!({ "version": VERSION, name: items }))

@@ -2,6 +2,7 @@
 //!
 //! Everything writes to an `io::Write` or returns text. Nothing here decides anything.
 
+pub mod changes;
 pub mod json;
 pub mod lines;
 pub mod progress;

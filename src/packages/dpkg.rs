@@ -1,20 +1,18 @@
 //! dpkg's list of what is installed, `var/lib/dpkg/status`.
 
-use std::collections::BTreeMap;
+use super::Package;
 
-/// Returns the packages whose files are there, name to version.
+/// Returns the packages whose files are there.
 ///
 /// A package of which several architectures may be installed at once (`Multi-Arch: same`) goes under
 /// `name:arch`, as dpkg itself shows it. Only configuration left over (`config-files`) is not installed;
 /// half-installed and unpacked packages are.
-pub fn installed(status: &str) -> BTreeMap<String, String> {
-    let mut packages = BTreeMap::new();
+pub(super) fn installed(status: &str) -> Vec<Package> {
+    let mut packages = Vec::new();
     let mut stanza = Stanza::default();
     for line in status.lines().chain([""]) {
         if line.trim().is_empty() {
-            if let Some((name, version)) = std::mem::take(&mut stanza).finish() {
-                packages.insert(name, version);
-            }
+            packages.extend(std::mem::take(&mut stanza).finish());
             continue;
         }
         stanza.read(line);
@@ -54,7 +52,7 @@ impl<'a> Stanza<'a> {
         }
     }
 
-    fn finish(self) -> Option<(String, String)> {
+    fn finish(self) -> Option<Package> {
         if self.name.is_empty() || self.version.is_empty() || !self.there {
             return None;
         }
@@ -63,7 +61,7 @@ impl<'a> Stanza<'a> {
         } else {
             self.name.to_string()
         };
-        Some((name, self.version.to_string()))
+        Some(Package::new(name, "", self.version))
     }
 }
 
@@ -109,14 +107,17 @@ Status: install ok not-installed
     #[test]
     fn installed_packages_have_a_name_and_a_version() {
         let packages = installed(STATUS);
-        let shown: Vec<String> = packages.iter().map(|(n, v)| format!("{n}={v}")).collect();
+        let shown: Vec<String> = packages
+            .iter()
+            .map(|p| format!("{}={}", p.name, p.version))
+            .collect();
         assert_eq!(
             shown,
             [
                 "bash=5.2.15-2+b8",
-                "broken=2.0",
                 "libc6:amd64=2.36-9",
-                "libc6:i386=2.36-8"
+                "libc6:i386=2.36-8",
+                "broken=2.0"
             ]
         );
     }

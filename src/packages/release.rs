@@ -1,6 +1,10 @@
-//! Recognising a distribution by its `os-release`, and the commands of its full upgrade.
+//! Recognising a distribution by its `os-release`.
+//!
+//! Not for what is run to upgrade it.
 
-use super::archives::{self, Archive};
+use std::io;
+
+use crate::storage::beneath::Tree;
 
 /// A distribution, as its own `os-release` describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,16 +34,8 @@ pub enum Family {
     Unknown,
 }
 
-/// One command of a full upgrade.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Step {
-    /// What it does, as progress is told: `updating package lists`.
-    pub what: &'static str,
-    /// The program and its arguments.
-    pub argv: Vec<String>,
-    /// Variables it wants.
-    pub env: Vec<(String, String)>,
-}
+/// Where it says what it is; the first one there counts (os-release(5)).
+const PLACES: &[&str] = &["etc/os-release", "usr/lib/os-release"];
 
 /// Family names in `ID` and `ID_LIKE`.
 const FAMILIES: &[(&str, Family)] = &[
@@ -75,112 +71,15 @@ pub fn recognise(os_release: &str) -> Distribution {
     }
 }
 
-/// Package scripts ask nothing, list no news, and restart nothing.
-const DEBIAN_ENV: &[(&str, &str)] = &[
-    ("DEBIAN_FRONTEND", "noninteractive"),
-    ("DEBIAN_PRIORITY", "critical"),
-    ("DEBCONF_NONINTERACTIVE_SEEN", "true"),
-    ("APT_LISTCHANGES_FRONTEND", "none"),
-    ("NEEDRESTART_SUSPEND", "1"),
-    // ucf keeps conffiles that dpkg knows nothing of.
-    ("UCF_FORCE_CONFFOLD", "1"),
-];
-
-/// For every apt-get: wait for another one's lock, and write plain lines.
-const APT_OPTIONS: &[&str] = &[
-    "-o",
-    "DPkg::Lock::Timeout=120",
-    "-o",
-    "Dpkg::Use-Pty=0",
-    "-o",
-    "quiet::NoProgress=1",
-];
-
-/// How the packages of a full upgrade are had before it: from elsewhere, by whoever knows them.
-#[derive(Debug, Clone)]
-pub struct Downloads {
-    /// Tells which packages are wanted and not there yet.
-    pub list: Step,
-    /// Reads what that says.
-    pub read: fn(&str) -> Vec<Archive>,
-    /// Downloads them, and no more.
-    pub fetch: Step,
-}
-
 impl Distribution {
-    /// Returns how the packages of the last step of the full upgrade can be had before it; `None` where
-    /// that is not known.
-    pub fn downloads(&self) -> Option<Downloads> {
-        match self.family {
-            Family::Debian => Some(Downloads {
-                list: apt(
-                    "finding out what is wanted",
-                    &[
-                        "-qq",
-                        "-y",
-                        // Otherwise it prints MD5 sums, and none where the index has only better ones.
-                        "-o",
-                        "Acquire::ForceHash=SHA256",
-                        "--print-uris",
-                        "dist-upgrade",
-                    ],
-                ),
-                read: archives::of_apt,
-                fetch: apt(
-                    "downloading packages",
-                    &["-y", "--download-only", "dist-upgrade"],
-                ),
-            }),
-            _ => None,
+    /// Recognises the distribution of an environment; one that does not say what it is has no name.
+    pub fn of(root: &Tree) -> io::Result<Self> {
+        for path in PLACES {
+            if let Some(text) = root.read(path)? {
+                return Ok(recognise(&String::from_utf8_lossy(&text)));
+            }
         }
-    }
-
-    /// Returns the commands of its full upgrade, in order; `None` where `upgrade.command` has to say.
-    ///
-    /// For the Debian family: files of configuration that were changed are kept, apt's own settings in
-    /// the environment hold, nothing is removed that the upgrade itself does not have to remove.
-    pub fn full_upgrade(&self) -> Option<Vec<Step>> {
-        match self.family {
-            Family::Debian => Some(debian()),
-            Family::Arch | Family::Alpine | Family::Fedora | Family::Suse | Family::Unknown => None,
-        }
-    }
-}
-
-fn debian() -> Vec<Step> {
-    let update = [
-        // Without it apt-get ends with 0 when an index could not be fetched, and an old one is used.
-        "-o",
-        "APT::Update::Error-Mode=any",
-        "update",
-    ];
-    let upgrade = [
-        "-y",
-        "-o",
-        "Dpkg::Options::=--force-confdef",
-        "-o",
-        "Dpkg::Options::=--force-confold",
-        "dist-upgrade",
-    ];
-    vec![
-        apt("updating package lists", &update),
-        apt("upgrading packages", &upgrade),
-    ]
-}
-
-fn apt(what: &'static str, arguments: &[&str]) -> Step {
-    Step {
-        what,
-        argv: ["apt-get"]
-            .iter()
-            .chain(APT_OPTIONS)
-            .chain(arguments)
-            .map(|word| (*word).to_string())
-            .collect(),
-        env: DEBIAN_ENV
-            .iter()
-            .map(|(k, v)| ((*k).to_string(), (*v).to_string()))
-            .collect(),
+        Ok(recognise(""))
     }
 }
 
@@ -230,6 +129,29 @@ mod tests {
                 Family::Debian,
             ),
             ("ID=archarm\nID_LIKE=arch\n", "archarm", Family::Arch),
+            ("ID=arch\n", "arch", Family::Arch),
+            (
+                "ID=endeavouros\nID_LIKE=arch\n",
+                "endeavouros",
+                Family::Arch,
+            ),
+            ("ID=fedora\nVERSION_ID=39\n", "fedora", Family::Fedora),
+            (
+                "ID=\"almalinux\"\nID_LIKE=\"rhel centos fedora\"\n",
+                "almalinux",
+                Family::Fedora,
+            ),
+            (
+                "ID=\"opensuse-tumbleweed\"\nID_LIKE=\"opensuse suse\"\n",
+                "opensuse-tumbleweed",
+                Family::Suse,
+            ),
+            ("ID=\"sles\"\nID_LIKE=\"suse\"\n", "sles", Family::Suse),
+            (
+                "ID=postmarketos\nID_LIKE=\"alpine\"\n",
+                "postmarketos",
+                Family::Alpine,
+            ),
             ("ID=alpine\n", "alpine", Family::Alpine),
             (
                 "ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n",
@@ -262,22 +184,5 @@ mod tests {
         assert_eq!(name("PRETTY_NAME=\"a \\\"b\\\" \\$c\"\n"), "a \"b\" $c");
         assert_eq!(name("PRETTY_NAME=\"\u{1b}[2Jx\"\n"), "[2Jx");
         assert_eq!(name("ID=alpine\n"), "alpine");
-    }
-
-    #[test]
-    fn debians_upgrade_asks_nothing_and_keeps_configuration() {
-        let steps = recognise("ID=debian\n").full_upgrade().unwrap();
-        assert_eq!(steps.len(), 2);
-        let line = steps[1].argv.join(" ");
-        for part in ["apt-get ", " -y ", "--force-confold", " dist-upgrade"] {
-            assert!(line.contains(part), "{line}");
-        }
-        assert!(!line.contains("autoremove"));
-        assert!(steps[0].argv.join(" ").contains("Error-Mode=any update"));
-        assert!(steps.iter().all(|s| {
-            s.env
-                .contains(&("DEBIAN_FRONTEND".into(), "noninteractive".into()))
-        }));
-        assert_eq!(recognise("ID=alpine\n").full_upgrade(), None);
     }
 }

@@ -15,6 +15,7 @@ mod concurrency;
 mod create;
 mod destroy;
 mod devices;
+mod diff;
 mod dnsmasq;
 mod evidence;
 mod exports;

@@ -252,7 +252,11 @@ fn a_property_replaces_it_and_an_unknown_distribution_asks_for_one() {
         "nog",
     ];
     assert_ok(&netbe.run_with(&set));
-    netbe.ok("upgrade --node nog --name by-property");
+    let outcome = netbe.run("upgrade --node nog --name by-property");
+    assert_ok(&outcome);
+    let note =
+        "note: what packages changed is not known: there is no package database that netbe knows";
+    assert!(outcome.stderr.contains(note), "{outcome:#?}");
     let made = pool.half("nog/by-property", "root").join("etc/by-property");
     assert_eq!(fs::read_to_string(made).unwrap(), "a b\n");
 }
@@ -265,4 +269,22 @@ fn a_command_by_property_keeps_what_it_changed_although_no_package_did() {
     netbe.ok("upgrade --node nog --name new");
     let motd = pool.half("nog/new", "root").join("etc/motd");
     assert_eq!(fs::read_to_string(motd).unwrap(), "changed\n");
+}
+
+#[test]
+fn that_a_restart_is_due_is_no_failure_and_a_repository_left_out_is_one() {
+    let zypper = |status: u8| {
+        let script = format!(
+            "#!/bin/sh\necho \"$*\" >> /var/log/calls\ncase \" $* \" in *' refresh '*) ;; *) exit {status} ;; esac\n"
+        );
+        System::debian()
+            .file("usr/lib/os-release", "ID=opensuse-tumbleweed\n")
+            .program("usr/bin/zypper", script.as_bytes())
+    };
+    let pool = pool_of(&zypper(102));
+    let said = pool.netbe().ok("upgrade --node nog");
+    assert!(said.contains("Created nog/"), "{said}");
+    let pool = pool_of(&zypper(106));
+    let said = pool.netbe().fails(1, "upgrade --node nog");
+    assert!(said.contains("ended with status 106"), "{said}");
 }

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 
 use crate::failure::Failure;
-use crate::packages::{self, Downloads, Step};
+use crate::packages::{Distribution, Downloads, Step};
 use crate::pool::{Node, Pool};
 use crate::sandbox::{Durable, Ended, Io, Program, Sandbox};
 use crate::storage::beneath::Tree;
@@ -50,7 +50,7 @@ pub(super) fn commands(
         vec![Step {
             what: "running the command",
             argv,
-            env: Vec::new(),
+            ..Step::default()
         }]
     };
     if !asked.is_empty() {
@@ -62,11 +62,7 @@ pub(super) fn commands(
             None,
         ));
     }
-    let release = match root.read_text("etc/os-release")? {
-        Some(text) => text,
-        None => root.read_text("usr/lib/os-release")?.unwrap_or_default(),
-    };
-    let distribution = packages::recognise(&release);
+    let distribution = Distribution::of(root)?;
     let steps = distribution.full_upgrade().ok_or_else(|| {
         Failure::refused(format!(
             "how {} is upgraded is not known to netbe",
@@ -95,7 +91,7 @@ pub(super) fn step(sandbox: &Sandbox<'_>, step: &Step, log: &File, echo: bool) -
     })?;
     interrupt::check()?;
     let how = match ended {
-        Ended::Exited(0) => return Ok(()),
+        Ended::Exited(status) if step.is_done(status) => return Ok(()),
         Ended::Exited(status) => format!("ended with status {status}"),
         Ended::Signalled(signal) => format!("was ended by {}", name_of(signal)),
         Ended::CannotRun(why) | Ended::NotFound(why) => format!("cannot be run: {why}"),

@@ -2,6 +2,8 @@
 
 use std::cmp::Ordering;
 
+use super::{compare_numbers, split};
+
 /// Compares two versions, `[epoch:]upstream[-revision]`; a missing epoch or revision is 0.
 ///
 /// Text that is no valid version is ordered by the same rules, so that there is always an answer.
@@ -64,16 +66,6 @@ fn compare_text(a: &str, b: &str) -> Ordering {
     }
 }
 
-/// Compares numbers of any length; none at all is zero.
-fn compare_numbers(a: &str, b: &str) -> Ordering {
-    let (a, b) = (a.trim_start_matches('0'), b.trim_start_matches('0'));
-    a.len().cmp(&b.len()).then_with(|| a.cmp(b))
-}
-
-fn split(text: &str, belongs: impl Fn(char) -> bool) -> (&str, &str) {
-    text.split_at(text.find(|c| !belongs(c)).unwrap_or(text.len()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,27 +73,24 @@ mod tests {
     #[test]
     fn versions_are_ordered_as_policy_says() {
         // The first row is Policy's own example.
-        for row in [
-            &["~~", "~~a", "~", "", "a"][..],
-            &["1.0~beta1~svn1245", "1.0~beta1", "1.0"],
-            &["1.0~rc1-1", "1.0-1~bpo12+1", "1.0-1", "1.0-1+b1", "1.0-1.1"],
-            &["2.7.4", "2.15", "2.15a", "2.15b", "2.15+x", "2.15.1"],
-            &["1-1", "1-2", "1-10", "1.1-1"],
-            &["9.9", "1:0.1", "2:0"],
-            &["1.a", "1.b", "1.+"],
-            &["0.9", "1", "1a", "1ab", "1b"],
-            &["6.1.0-9", "6.1.0-28", "6.12.47+rpt-1"],
-            &["1.2.3-4", "1.2.3-4ubuntu1", "1.2.3-4ubuntu1.1", "1.2.3-5"],
-            &["99999999999999999999998", "99999999999999999999999"],
-            &["1.0-1-1", "1.0-1-2"],
-            &["20230311", "20230311+deb12u1"],
-        ] {
-            for (i, a) in row.iter().enumerate() {
-                for (j, b) in row.iter().enumerate() {
-                    assert_eq!(compare(a, b), i.cmp(&j), "{a:?} and {b:?}");
-                }
-            }
-        }
+        super::super::assert_ascending(
+            compare,
+            &[
+                &["~~", "~~a", "~", "", "a"][..],
+                &["1.0~beta1~svn1245", "1.0~beta1", "1.0"],
+                &["1.0~rc1-1", "1.0-1~bpo12+1", "1.0-1", "1.0-1+b1", "1.0-1.1"],
+                &["2.7.4", "2.15", "2.15a", "2.15b", "2.15+x", "2.15.1"],
+                &["1-1", "1-2", "1-10", "1.1-1"],
+                &["9.9", "1:0.1", "2:0"],
+                &["1.a", "1.b", "1.+"],
+                &["0.9", "1", "1a", "1ab", "1b"],
+                &["6.1.0-9", "6.1.0-28", "6.12.47+rpt-1"],
+                &["1.2.3-4", "1.2.3-4ubuntu1", "1.2.3-4ubuntu1.1", "1.2.3-5"],
+                &["99999999999999999999998", "99999999999999999999999"],
+                &["1.0-1-1", "1.0-1-2"],
+                &["20230311", "20230311+deb12u1"],
+            ],
+        );
     }
 
     #[test]

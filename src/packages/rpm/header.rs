@@ -1,0 +1,187 @@
+//! The header of an installed package, as rpm's databases keep it.
+//!
+//! Two numbers, an index of so many entries of sixteen bytes, and the data they lead to; all numbers with
+//! the highest byte first (rpm's manual, "Package format", "Header"). Nothing in it is believed.
+
+use super::super::Package;
+use super::word;
+
+/// Tags, of rpm's `rpmtag.h`.
+const NAME: u32 = 1000;
+const VERSION: u32 = 1001;
+const RELEASE: u32 = 1002;
+const EPOCH: u32 = 1003;
+const ARCH: u32 = 1022;
+
+/// Types of values, of the same.
+const INT32: u32 = 4;
+const STRING: u32 = 6;
+
+/// Bytes of an entry of the index.
+const ENTRY: usize = 16;
+
+/// Returns the package a header is of; `None` where it is none.
+pub(super) fn package(blob: &[u8]) -> Option<Package> {
+    let header = Header::of(blob)?;
+    let (name, version) = (header.text(NAME)?, header.text(VERSION)?);
+    let mut full = match header.number(EPOCH) {
+        None | Some(0) => version,
+        Some(epoch) => format!("{epoch}:{version}"),
+    };
+    if let Some(release) = header.text(RELEASE) {
+        full = format!("{full}-{release}");
+    }
+    Some(Package::new(
+        name,
+        header.text(ARCH).unwrap_or_default(),
+        full,
+    ))
+}
+
+struct Header<'a> {
+    index: &'a [u8],
+    data: &'a [u8],
+}
+
+impl<'a> Header<'a> {
+    fn of(blob: &'a [u8]) -> Option<Self> {
+        let entries = usize::try_from(number(blob, 0)?).ok()?;
+        let length = usize::try_from(number(blob, 4)?).ok()?;
+        let rest = blob.get(8..)?;
+        let (index, rest) = rest.split_at_checked(entries.checked_mul(ENTRY)?)?;
+        Some(Self {
+            index,
+            data: rest.get(..length)?,
+        })
+    }
+
+    /// Returns the data a tag's value begins at, where it is of this type.
+    fn value(&self, tag: u32, kind: u32) -> Option<&'a [u8]> {
+        let entry = self
+            .index
+            .chunks_exact(ENTRY)
+            .find(|entry| number(entry, 0) == Some(tag) && number(entry, 4) == Some(kind))?;
+        self.data.get(usize::try_from(number(entry, 8)?).ok()?..)
+    }
+
+    /// Returns a text that is not empty.
+    fn text(&self, tag: u32) -> Option<String> {
+        let value = self.value(tag, STRING)?;
+        let end = value.iter().position(|byte| *byte == 0)?;
+        let text = String::from_utf8_lossy(&value[..end]).into_owned();
+        (!text.is_empty()).then_some(text)
+    }
+
+    fn number(&self, tag: u32) -> Option<u32> {
+        number(self.value(tag, INT32)?, 0)
+    }
+}
+
+fn number(bytes: &[u8], at: usize) -> Option<u32> {
+    word(bytes, at, u32::from_be_bytes)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Makes a header of texts, and of numbers where the text is one that begins with `#`.
+    pub(in super::super) fn header(values: &[(u32, &str)]) -> Vec<u8> {
+        let (mut index, mut data) = (Vec::new(), Vec::new());
+        for (tag, value) in values {
+            let number = value.strip_prefix('#').map(|n| n.parse::<u32>().unwrap());
+            while number.is_some() && data.len() % 4 != 0 {
+                data.push(0);
+            }
+            let kind = if number.is_some() { INT32 } else { STRING };
+            for word in [*tag, kind, u32::try_from(data.len()).unwrap(), 1] {
+                index.extend(word.to_be_bytes());
+            }
+            match number {
+                Some(number) => data.extend(number.to_be_bytes()),
+                None => data.extend(value.bytes().chain([0])),
+            }
+        }
+        let mut blob = Vec::new();
+        for word in [values.len(), data.len()] {
+            blob.extend(u32::try_from(word).unwrap().to_be_bytes());
+        }
+        blob.extend(index);
+        blob.extend(data);
+        blob
+    }
+
+    /// Makes the header of a package.
+    pub(in super::super) fn of(name: &str, version: &str, release: &str) -> Vec<u8> {
+        header(&[
+            (NAME, name),
+            (VERSION, version),
+            (RELEASE, release),
+            (1004, "a summary"),
+            (ARCH, "x86_64"),
+        ])
+    }
+
+    #[test]
+    fn a_package_has_name_version_and_architecture() {
+        let texts = [(NAME, "bash"), (VERSION, "5.2.15"), (RELEASE, "5.fc39")];
+        let with = |more: &[(u32, &str)]| {
+            let values: Vec<_> = more.iter().chain(&texts).copied().collect();
+            package(&header(&values)).unwrap()
+        };
+        for (more, architecture, version) in [
+            (&[][..], "", "5.2.15-5.fc39"),
+            (&[(ARCH, "x86_64")], "x86_64", "5.2.15-5.fc39"),
+            (&[(1004, "x"), (EPOCH, "#2")], "", "2:5.2.15-5.fc39"),
+            (&[(EPOCH, "#0")], "", "5.2.15-5.fc39"),
+            // Of another type than it has to be, it is not what it says it is.
+            (&[(EPOCH, "2"), (ARCH, "#1")], "", "5.2.15-5.fc39"),
+        ] {
+            assert_eq!(with(more), Package::new("bash", architecture, version));
+        }
+    }
+
+    #[test]
+    fn what_leads_out_of_it_is_no_header() {
+        let good = of("bash", "5.2", "1");
+        assert!(package(&good).is_some());
+        for length in 0..good.len() {
+            assert_eq!(package(&good[..length]), None, "{length}");
+        }
+        for (at, value) in [(0, u32::MAX), (4, u32::MAX), (8 + 8, u32::MAX), (0, 0)] {
+            let mut bad = good.clone();
+            bad[at..at + 4].copy_from_slice(&value.to_be_bytes());
+            assert_eq!(package(&bad), None, "{value} at {at}");
+        }
+        // A text without an end.
+        let mut bad = good.clone();
+        let end = bad.len();
+        bad[8 + 8..8 + 12].copy_from_slice(
+            &u32::try_from(end - 1 - 8 - 5 * 16 - 6)
+                .unwrap()
+                .to_be_bytes(),
+        );
+        bad[end - 1] = b'x';
+        assert_eq!(package(&bad), None);
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_is_refused_and_nothing_worse(blob in proptest::collection::vec(any::<u8>(), 0..256)) {
+            let _ = package(&blob);
+        }
+
+        #[test]
+        fn so_is_a_header_with_some_bytes_spoiled(spoiled in proptest::collection::vec((0usize..140, any::<u8>()), 1..8)) {
+            let mut blob = of("bash", "5.2", "1");
+            for (at, byte) in spoiled {
+                if let Some(place) = blob.get_mut(at) {
+                    *place = byte;
+                }
+            }
+            let _ = package(&blob);
+        }
+    }
+}
