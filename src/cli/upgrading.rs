@@ -14,6 +14,12 @@ use crate::pool::{EnvName, NodeName, Operand};
 /// the copy, or COMMAND, and keeps it as a new environment. What runs is never touched. A failing command
 /// leaves nothing behind, and neither does one that is stopped. Nothing to upgrade: no new environment.
 ///
+/// Debian and its like, Arch, Fedora and its like, openSUSE and Alpine are known; for any other the
+/// property upgrade.command says what to run. Packages that apt downloads are kept in the pool, so that the
+/// next node has them. What was written anew and is the same as before shares its space with the origin.
+/// Everything the commands said is in upgrade.log beside the environment, or failed-upgrade.log with the
+/// node.
+///
 /// Several nodes are upgraded side by side, each by itself: one that fails does not stop the others, and
 /// the exit status is the worst. ^C stops them all, and leaves nothing.
 #[derive(Debug, Args)]
