@@ -9,7 +9,7 @@ use super::release::{Distribution, Family};
 /// One command of a full upgrade.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Step {
-    /// What it does, as progress is told: `updating package lists`.
+    /// What it does, as progress is told: `updating package lists`; nothing of a command of somebody's.
     pub what: &'static str,
     /// The program and its arguments.
     pub argv: Vec<String>,

@@ -65,12 +65,14 @@ impl<'a> Packages<'a> {
         if !self.beside_others && self.cache.is_empty() {
             return Ok(());
         }
+        program::say(log, echo, downloads.list.what)?;
         let wanted = self.wanted(sandbox, downloads)?;
         interrupt::check()?;
         if self.fill(&wanted)? || !self.beside_others {
             return Ok(());
         }
         // Another may be downloading the same just now.
+        program::say(log, echo, "waiting for what others download")?;
         let Ok(_lock) = DownloadLock::take(self.pool.root(), PATIENCE) else {
             return interrupt::check();
         };

@@ -3,7 +3,7 @@
 //! Not for what becomes of the result.
 
 use std::fs::File;
-use std::io;
+use std::io::{self, Write};
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
@@ -48,7 +48,6 @@ pub(super) fn commands(
 ) -> Result<(Vec<Step>, Option<Downloads>)> {
     let one = |argv: Vec<String>| {
         vec![Step {
-            what: "running the command",
             argv,
             ..Step::default()
         }]
@@ -81,6 +80,9 @@ pub(super) fn commands(
 /// # Errors
 /// When it does not end well, with its last lines; when netbe was asked to stop.
 pub(super) fn step(sandbox: &Sandbox<'_>, step: &Step, log: &File, echo: bool) -> Result<()> {
+    if !step.what.is_empty() {
+        say(log, echo, step.what)?;
+    }
     let ended = sandbox.run(Program {
         argv: step.argv.clone(),
         env: step.env.clone(),
@@ -102,6 +104,18 @@ pub(super) fn step(sandbox: &Sandbox<'_>, step: &Step, log: &File, echo: bool) -
         false => last_lines(log),
     };
     bail!("{} {how}{lines}", step.argv.join(" "));
+}
+
+/// Says in the log what is done, among what the programs say; shown as that is.
+pub(super) fn say(log: &File, echo: bool, what: &str) -> Result<()> {
+    let line = format!("[{what}]\n");
+    let mut log = log;
+    log.write_all(line.as_bytes()).context("writing the log")?;
+    if echo {
+        // As what runs inside is shown: whoever watches may have gone.
+        let _ = io::stderr().write_all(line.as_bytes());
+    }
+    Ok(())
 }
 
 /// Opens a new log, for writing at its end and for reading what it says.
