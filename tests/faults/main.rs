@@ -10,5 +10,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod copies;
+mod crowd;
+mod disk;
+mod full;
 mod judge;
+mod power;
+mod scenes;
 mod surroundings;
