@@ -1,14 +1,14 @@
 //! The pool that commands are broken in: made once, its disk copied for each of them.
 //!
-//! Every copy is mounted at the same path, which boot files and exports name; each thread that works on copies has
-//! mounts of its own, so that the path is another pool for each.
+//! Every copy is mounted at the same path, which boot files and exports name. For one thread: another one makes a
+//! ground of its own.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::disk::{Disk, unmount};
 use crate::scenes::{self, Scene};
-use crate::support::{Netbe, Pool, SERVER, System, run, seclude};
+use crate::support::{Netbe, Pool, SERVER, System, run};
 
 /// A pool with a template, a node `nog` that is served and a node `kira` that is not, both with `a` and `b`.
 #[derive(Debug)]
@@ -31,10 +31,9 @@ impl Ground {
         Self { pool }
     }
 
-    /// Makes a place for the calling thread to work in, out of sight of the others.
-    pub(crate) fn place(&self, name: &str) -> Place<'_> {
-        seclude();
-        let files = self.pool.beside().join(name);
+    /// Makes a place for the thread that made it to work in.
+    pub(crate) fn place(&self) -> Place<'_> {
+        let files = self.pool.beside().join("files");
         std::fs::create_dir(&files).unwrap();
         // In memory: a disk would make each commit wait.
         run(Command::new("mount")
@@ -80,10 +79,18 @@ impl Place<'_> {
         let disk = self.ground.copy(&self.files.join("start"));
         disk.mount(self.at()).unwrap();
         for line in scene.before {
-            self.netbe().ok(&scenes::fill_in(line));
+            self.does(line);
         }
         unmount(self.at());
         disk
+    }
+
+    /// Runs a command line of netbe that must succeed, or, after `!`, one of the shell in the pool.
+    pub(crate) fn does(&self, line: &str) {
+        match line.strip_prefix('!') {
+            Some(line) => run(Command::new("sh").args(["-c", line]).current_dir(self.at())),
+            None => drop(self.netbe().ok(&scenes::fill_in(line))),
+        }
     }
 
     /// Mounts a copy of a disk, for a command to run on.

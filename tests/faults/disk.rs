@@ -100,7 +100,8 @@ impl Disk {
 
 /// Takes the uppermost mount away from a directory.
 pub(crate) fn unmount(at: &Path) {
-    umount2(at, MntFlags::empty()).unwrap_or_else(|error| panic!("{}: {error}", at.display()));
+    // Not at once where another thread is just starting a program: until that runs, it has all of our files open.
+    umount2(at, MntFlags::MNT_DETACH).unwrap_or_else(|error| panic!("{}: {error}", at.display()));
 }
 
 /// Makes the filesystem commit now, as it does by itself at any moment; file data that waits in memory goes on waiting.

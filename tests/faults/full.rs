@@ -50,15 +50,16 @@ fn full() {
         }
         None => LEVELS.to_vec(),
     };
-    let ground = Ground::new(SIZE);
     let waiting = Mutex::new(scenes::all());
     let tally = Mutex::new((0, 0, Faults::new()));
     let workers = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
-        for worker in 0..workers {
-            let (ground, levels, waiting, tally) = (&ground, &levels, &waiting, &tally);
+        for _ in 0..workers {
+            let (levels, waiting, tally) = (&levels, &waiting, &tally);
             scope.spawn(move || {
-                let place = ground.place(&format!("full-{worker}"));
+                // Its own: netbe finds by their paths what this process has open.
+                let ground = Ground::new(SIZE);
+                let place = ground.place();
                 while let Some(scene) = { waiting.lock().unwrap().pop() } {
                     if name.is_some_and(|name| name != scene.name) {
                         continue;
@@ -144,7 +145,7 @@ fn rehearsed(place: &Place<'_>, scene: &Scene, start: &Disk) -> Judge {
     let mut judge = Judge::new(&netbe, place.at(), scene.touched);
     for lines in scene.between {
         for line in *lines {
-            netbe.ok(line);
+            place.does(line);
         }
         judge.allow();
         unmount(place.at());

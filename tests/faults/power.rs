@@ -24,8 +24,8 @@ use stops::Stop;
 /// How large the pool is, in bytes; the file behind it is copied hundreds of times.
 const SIZE: u64 = 320 << 20;
 
-/// How many cuts each command gets in the short form, with a commit before each.
-const SPREAD: usize = 5;
+/// How many cuts each command gets in the short form in each way, beside that after its end.
+const SPREAD: usize = 2;
 
 /// What is to be tried.
 #[derive(Debug, Clone)]
@@ -69,20 +69,20 @@ fn power() {
         return;
     }
     let choice = Choice::asked();
-    let ground = Ground::new(SIZE);
     let waiting = Mutex::new(scenes::all());
     let tally = Mutex::new(Tally::default());
     let workers = thread::available_parallelism().map_or(1, usize::from);
     thread::scope(|scope| {
-        for worker in 0..workers {
-            let (choice, ground, waiting, tally) = (&choice, &ground, &waiting, &tally);
+        for _ in 0..workers {
+            let (choice, waiting, tally) = (&choice, &waiting, &tally);
             scope.spawn(move || {
-                let place = ground.place(&format!("power-{worker}"));
+                // Its own: netbe finds by their paths what this process has open.
+                let ground = Ground::new(SIZE);
+                let place = ground.place();
                 while let Some(scene) = { waiting.lock().unwrap().pop() } {
                     if choice.scene.as_ref().is_some_and(|name| name != scene.name) {
                         continue;
                     }
-                    let begun = std::time::Instant::now();
                     let start = place.prepared(&scene);
                     let cutting = Cutting {
                         place: &place,
@@ -90,7 +90,6 @@ fn power() {
                         start,
                     };
                     let found = cutting.cut(choice);
-                    eprintln!("{}: {:?}", scene.name, begun.elapsed());
                     tally.lock().unwrap().add(found);
                 }
                 place.leave();
@@ -118,6 +117,15 @@ enum Way {
     Committed,
 }
 
+/// Where a spread of a command's points is taken.
+#[derive(Debug, Default)]
+struct Points {
+    /// After the calls that decide what a power cut leaves.
+    decisive: Vec<usize>,
+    /// After those by which something came to the disk.
+    durable: Vec<usize>,
+}
+
 /// One command, and the disk it finds.
 #[derive(Debug)]
 struct Cutting<'a> {
@@ -129,13 +137,16 @@ struct Cutting<'a> {
 impl Cutting<'_> {
     /// Tries all of its points, or a spread of them.
     fn cut(&self, choice: &Choice) -> Tally {
-        let (judge, shape, decisive) = self.rehearsed();
-        let few = spread(&decisive);
+        let (judge, shape, points) = self.rehearsed();
         let mut tally = Tally::default();
         for way in [Way::AsItIs, Way::Committed] {
+            let few = spread(match way {
+                Way::AsItIs => &points.durable,
+                Way::Committed => &points.decisive,
+            });
             let wanted = |stop: &Stop| match choice.number {
                 Some(number) => stop.number == number,
-                None => choice.full || way == Way::AsItIs || few.contains(&stop.number),
+                None => choice.full || few.contains(&stop.number),
             };
             let trial = Trial {
                 cutting: self,
@@ -149,39 +160,44 @@ impl Cutting<'_> {
     }
 
     /// Runs it uncut; returns who judges the others, how what it makes looks, and where it decides.
-    fn rehearsed(&self) -> (Judge, Shape, Vec<usize>) {
+    fn rehearsed(&self) -> (Judge, Shape, Points) {
         let (place, scene) = (self.place, self.scene);
         let netbe = place.netbe();
-        place.mount(&self.start);
+        let mut disk = place.mount(&self.start);
         let mut judge = Judge::new(&netbe, place.at(), scene.touched);
         for lines in scene.between {
             for line in *lines {
-                netbe.ok(line);
+                place.does(line);
             }
             judge.allow();
             unmount(place.at());
-            place.mount(&self.start);
+            disk = place.mount(&self.start);
         }
-        let mut decisive = Vec::new();
+        let mut points = Points::default();
+        let mut seen = disk.superblock();
         let said = stops::run(&netbe, &place.line(scene), &place.files, &mut |stop| {
             if stop.is_decisive() {
-                decisive.push(stop.number);
+                points.decisive.push(stop.number);
+            }
+            let block = disk.superblock();
+            if block != seen {
+                seen = block;
+                points.durable.push(stop.number);
             }
         });
         assert_eq!(said.status, 0, "{}: {said:#?}", scene.name);
         judge.allow();
         let shape = Shape::of(place.at());
         unmount(place.at());
-        (judge, shape, decisive)
+        (judge, shape, points)
     }
 }
 
-/// Returns a few of many, from the first to the last, at even distance.
+/// Returns a few of many, at even distance, the last among them.
 fn spread(numbers: &[usize]) -> Vec<usize> {
-    let last = numbers.len().saturating_sub(1);
-    let parts = (SPREAD - 1).max(1);
-    (0..SPREAD)
-        .filter_map(|part| numbers.get(last * part / parts).copied())
+    (1..=SPREAD)
+        .filter_map(|part| (numbers.len() * part / SPREAD).checked_sub(1))
+        .map(|index| numbers[index])
         .collect()
 }
 
@@ -280,7 +296,8 @@ impl Trial<'_> {
             .map(|live| live.changes(&durable(at)))
             .unwrap_or_default();
         let (mut faults, which) = self.judge.standing();
-        if live.is_some() && which != Some(self.judge.views().len() - 1) {
+        let views = self.judge.views();
+        if live.is_some() && which.map(|which| &views[which]) != views.last() {
             faults.push("it was reported as done, and is not".to_string());
         }
         if !lost.is_empty() {

@@ -141,7 +141,7 @@ fn leading() -> Vec<Scene> {
         ),
         scene("rollback", &["activate nog/b"], "rollback nog", &["nog"]),
         Scene {
-            between: &[&["activate nog/b"]],
+            between: &[&["activate nog/b"], &["!ln -sfn envs/b nodes/nog/active"]],
             ..scene(
                 "confirm",
                 &["activate --once nog/b"],
