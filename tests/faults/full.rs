@@ -119,7 +119,9 @@ fn try_on_full(place: &Place<'_>, scene: &Scene, levels: &[usize]) -> (usize, us
         }
         failed += 1;
     }
-    free(&fill, freed, usize::MAX);
+    if freed != usize::MAX {
+        free(&fill, freed, usize::MAX);
+    }
     faults.extend(
         judge
             .repair()

@@ -235,7 +235,7 @@ impl Trial<'_> {
                 seen = block;
                 tally.states += 1;
                 let faults = self.look(&disk, None, stop.process);
-                tally.faults.extend(self.named(stop, faults));
+                tally.faults.extend(self.named(stop, &faults));
             }
         });
         if said.status != 0 {
@@ -260,7 +260,7 @@ impl Trial<'_> {
         tally
     }
 
-    fn named(&self, stop: &Stop, faults: Faults) -> Faults {
+    fn named(&self, stop: &Stop, faults: &[String]) -> Faults {
         let (name, number, call) = (self.cutting.scene.name, stop.number, stop.call);
         let what = format!("power:{name}:{number} ({:?}, after {call})", self.way);
         faults

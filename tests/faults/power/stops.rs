@@ -49,6 +49,7 @@ impl Stop {
 pub(super) fn run(netbe: &Netbe, line: &str, beside: &Path, at: &mut dyn FnMut(&Stop)) -> Outcome {
     let [out, err] = ["stdout", "stderr"].map(|name| beside.join(name));
     let plain = netbe.plain();
+    #[allow(clippy::zombie_processes, reason = "who traces it waits for it")]
     // It waits for a line until it is traced; then the same process is netbe.
     let mut child = Command::new("/bin/sh")
         .args(["-c", "read go && exec \"$@\"", "sh"])
