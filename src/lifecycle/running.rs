@@ -3,7 +3,7 @@
 //! Only in one that is neither active nor booted, or a template's. What a program changed of netbe's own is
 //! put right afterwards. Not for making new environments.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::dressing::{self, Wanted};
 use super::{Mode, Outcome, destruction};
@@ -12,6 +12,7 @@ use crate::pool::record;
 use crate::pool::{Environment, Node, Operand, Pool};
 use crate::sandbox::{Durable, Ended, Io, Program, Sandbox, emulation};
 use crate::storage::beneath::Tree;
+use crate::storage::btrfs;
 
 /// What is to be run.
 #[derive(Debug, Clone)]
@@ -60,6 +61,8 @@ pub fn run(pool: &Pool, operand: &Operand, what: &What, mode: Mode) -> Result<Ou
     let mut after = record.clone();
     let wanted = Wanted::new(pool, &node.name, &node.record, &env.name, &record)?;
     dressing::dress(&wanted, &env.root(), &env.boot(), &mut after)?;
+    // What it did is there after a power cut, not only what its programs asked for.
+    btrfs::sync(&env.root()).context("making what it changed durable")?;
     record::write(&env.dir.join("env.json"), &after)?;
     Ok(Outcome::Done(ended))
 }

@@ -4,10 +4,12 @@
 //! it dies. The functions that change something take the lock as an argument: the proof. Locks are taken
 //! in one order, nodes by name, then the pool. Reading takes none.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
 
@@ -114,6 +116,41 @@ impl NodeLock {
 pub fn is_held(pool: &Path, node: &NodeName) -> bool {
     File::open(layout::locks(pool).join(node.as_str()))
         .is_ok_and(|f| matches!(f.try_lock_shared(), Err(TryLockError::WouldBlock)))
+}
+
+/// Tells whether anybody changed the pool while something was read of it.
+#[derive(Debug)]
+pub struct Watch {
+    locks: PathBuf,
+    held: bool,
+    marks: BTreeMap<OsString, SystemTime>,
+}
+
+impl Watch {
+    /// Begins to watch.
+    pub fn begin(pool: &Path) -> Self {
+        let locks = layout::locks(pool);
+        // In this order: what is taken between the two is seen by the mark at the latest.
+        let marks = marks(&locks);
+        let held = marks.keys().any(|name| {
+            File::open(locks.join(name))
+                .is_ok_and(|f| matches!(f.try_lock_shared(), Err(TryLockError::WouldBlock)))
+        });
+        Self { locks, held, marks }
+    }
+
+    /// Returns whether a lock was held when it began, or has been taken since.
+    pub fn saw_a_change(&self) -> bool {
+        // Whoever takes a lock writes into its file.
+        self.held || marks(&self.locks) != self.marks
+    }
+}
+
+fn marks(locks: &Path) -> BTreeMap<OsString, SystemTime> {
+    let entries = std::fs::read_dir(locks).into_iter().flatten().flatten();
+    entries
+        .filter_map(|e| Some((e.file_name(), e.metadata().ok()?.modified().ok()?)))
+        .collect()
 }
 
 fn acquire(pool: &Path, name: &str, what: &str, share: Share, wait: Duration) -> Result<File> {

@@ -118,8 +118,7 @@ impl Pending {
 
 /// Writes what a node has before it, durably.
 pub fn write(node_dir: &Path, _lock: &PoolLock, boot: &PendingBoot) -> Result<()> {
-    record::write(&path(node_dir), boot)?;
-    replace::directory(node_dir).context("making the pending boot durable")
+    record::write(&path(node_dir), boot).context("making the pending boot durable")
 }
 
 /// Takes away what a node had before it, durably; nothing there is no error.

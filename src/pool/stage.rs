@@ -79,11 +79,18 @@ impl Drop for Staged {
 }
 
 /// Takes something published out of sight, in one step, and deletes it; durable when it returns.
+///
+/// On a disk so full that no name can be changed, it is deleted where it stands: the kernel has space set aside for
+/// deleting, none for renaming, and this is what frees space. Interrupted then, it is seen as damaged until it is
+/// destroyed again.
 pub fn discard(path: &Path, trash_in: &Path) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let trash = trash_in.join(hidden(layout::TRASH, &name));
-    fs::rename(path, &trash).with_context(|| format!("taking away {}", path.display()))?;
-    remove(&trash)?;
+    match fs::rename(path, &trash) {
+        Ok(()) => remove(&trash)?,
+        Err(e) if e.kind() == io::ErrorKind::StorageFull => remove(path)?,
+        Err(e) => return Err(e).with_context(|| format!("taking away {}", path.display())),
+    }
     btrfs::sync(trash_in).context("making the deletion durable")
 }
 

@@ -216,7 +216,7 @@ impl Scope<'_> {
             news = true;
             done.steps.push(format!("write {}", path.display()));
             if lock.is_some() {
-                replace::file(&path, text.as_bytes(), Durable::WithNextSync)?;
+                replace::file(&path, text.as_bytes(), Durable::AtOnce)?;
             }
         }
         for name in layout::names_in(&dir)? {
@@ -236,6 +236,10 @@ impl Scope<'_> {
             if lock.is_some() {
                 fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
             }
+        }
+        if news && lock.is_some() {
+            // A machine that was reported as served is answered after a power cut too.
+            replace::directory(&dir)?;
         }
         Ok(news)
     }

@@ -13,9 +13,8 @@ use std::path::{Path, PathBuf};
 pub enum Durable {
     /// When the call returns.
     AtOnce,
-    /// With the filesystem's next sync, which the caller does before anything rests on it. On btrfs a file
-    /// replaced by a rename has the old content or the new after a crash, also without a sync between
-    /// (btrfs wiki, "crash guarantees of overwrite-by-rename").
+    /// With the filesystem's next sync, which the caller does before anything rests on it. Until then it is the
+    /// old content or the new, as ever; one that replaces nothing may be empty after a crash.
     WithNextSync,
 }
 
@@ -41,11 +40,17 @@ fn with_mode(path: &Path, content: &[u8], mode: u32, durable: Durable) -> io::Re
         let mut new = File::create(&staged)?;
         new.set_permissions(fs::Permissions::from_mode(mode))?;
         new.write_all(content)?;
-        if durable == Durable::AtOnce {
-            // Before the rename: it must not be there with nothing in it.
+        // Before the rename: the filesystem may commit at any moment, and does not wait for what is in a file of
+        // more than 2 KiB. What replaces a file must not be there with nothing in it.
+        if durable == Durable::AtOnce || path.symlink_metadata().is_ok() {
             new.sync_all()?;
         }
-        fs::rename(&staged, path)
+        fs::rename(&staged, path)?;
+        match (durable, path.parent()) {
+            // Until then the name leads to the old content after a crash.
+            (Durable::AtOnce, Some(parent)) => directory(parent),
+            _ => Ok(()),
+        }
     })();
     finish(path, &staged, written)
 }

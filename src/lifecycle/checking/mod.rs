@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::{initialisation, verification};
 use crate::failure::Failure;
+use crate::pool::lock::Watch;
 use crate::pool::{EnvName, Environment, Node, NodeName, Pool, layout};
 use crate::publish;
 use crate::storage::{btrfs, interrupt};
@@ -73,8 +74,32 @@ impl Finding {
     }
 }
 
+/// How often it looks again, at most, while others change what it looks at.
+const LOOKS: usize = 8;
+
 /// Looks at one node, or at the pool and all of them.
+///
+/// Looking takes time, and no lock: where another netbe changed something meanwhile, only what is found again is a
+/// finding.
 pub fn check(pool: &Pool, only: Option<&NodeName>) -> Result<Vec<Finding>> {
+    let mut watch = Watch::begin(pool.root());
+    let mut found = look(pool, only)?;
+    for _ in 0..LOOKS {
+        if found.is_empty() || !watch.saw_a_change() {
+            break;
+        }
+        watch = Watch::begin(pool.root());
+        let again = look(pool, only)?;
+        found.retain(|f| {
+            again
+                .iter()
+                .any(|a| (&a.about, &a.problem) == (&f.about, &f.problem))
+        });
+    }
+    Ok(found)
+}
+
+fn look(pool: &Pool, only: Option<&NodeName>) -> Result<Vec<Finding>> {
     let nodes = match only {
         Some(name) => vec![pool.node(name)?],
         None => pool.nodes()?,

@@ -1,0 +1,20 @@
+//! Everything around netbe broken, one point after another: what always holds has to hold after each.
+//!
+//! A file a harness. `cargo test --test faults` runs each in a short form, a spread of its points; with
+//! `NETBE_FAULTS=full` it runs all of them. Each prints, as its last line, how many points it tried and what it
+//! found. The rules that a pool is held to are in one place, `judge.rs`.
+
+// clippy.toml allows this in tests, and takes their helpers for something else.
+#![allow(clippy::unwrap_used)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod copies;
+mod crowd;
+mod disk;
+mod full;
+mod judge;
+mod power;
+mod scenes;
+mod surroundings;

@@ -1,0 +1,189 @@
+//! The commands that are broken, each with what it finds.
+
+use std::path::Path;
+
+/// What makes the pool that all begin with, after the template `base/stock`.
+pub(crate) const GROUND: [&str; 4] = [
+    "create nog/a --mac dc:a6:32:01:02:03",
+    "create nog/b",
+    "create kira/a",
+    "create kira/b",
+];
+
+/// What leading a machine to an environment shows first: that it may be booted.
+const LED_TO: &[&[&str]] = &[&["activate --once nog/b", "activate --cancel nog"]];
+
+const UPGRADE: &str = "upgrade nog --name c -- touch /etc/new";
+
+/// A command that is to be broken.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scene {
+    /// What it is called in `NETBE_FAULT`.
+    pub(crate) name: &'static str,
+    /// What has been done before it.
+    pub(crate) before: &'static [&'static str],
+    /// Command lines that lead, instead of it, to what may be seen between its steps; each list to one such sight.
+    pub(crate) between: &'static [&'static [&'static str]],
+    /// Environments and nodes it may change.
+    pub(crate) touched: &'static [&'static str],
+    line: &'static str,
+}
+
+impl Scene {
+    /// Returns its command line; `system` is a directory with an operating system.
+    pub(crate) fn line(&self, system: &Path) -> String {
+        fill_in(&self.line.replace("SYSTEM", &system.to_string_lossy()))
+    }
+}
+
+/// Puts a text that is too long to stand in the filesystem's trees in place of `LONG`.
+pub(crate) fn fill_in(line: &str) -> String {
+    line.replace("LONG", &"long".repeat(1500))
+}
+
+/// Returns all of them.
+pub(crate) fn all() -> Vec<Scene> {
+    [making(), leading(), unmaking(), describing()].concat()
+}
+
+const fn scene(
+    name: &'static str,
+    before: &'static [&'static str],
+    line: &'static str,
+    touched: &'static [&'static str],
+) -> Scene {
+    Scene {
+        name,
+        before,
+        between: &[],
+        touched,
+        line,
+    }
+}
+
+fn making() -> Vec<Scene> {
+    vec![
+        scene("import", &[], "import nog/c SYSTEM", &["nog/c"]),
+        scene("import-template", &[], "import fresh/x SYSTEM", &["fresh"]),
+        scene("create", &[], "create nog/c", &["nog/c"]),
+        scene(
+            "create-node",
+            &[],
+            "create ordo/x --mac dc:a6:32:01:02:04",
+            &["ordo"],
+        ),
+        Scene {
+            between: &[
+                &["create nog/c"],
+                &[
+                    "create nog/c",
+                    "activate --once nog/c",
+                    "activate --cancel nog",
+                ],
+            ],
+            ..scene("create-active", &[], "create nog/c -a", &["nog"])
+        },
+        scene("clone", &[], "clone nog/b kira/c", &["kira/c"]),
+        scene("upgrade", &[], UPGRADE, &["nog/c"]),
+        Scene {
+            between: &[
+                &[UPGRADE],
+                &[UPGRADE, "activate --once nog/c", "activate --cancel nog"],
+            ],
+            ..scene(
+                "upgrade-try",
+                &[],
+                "upgrade nog --name c --try -- touch /etc/new",
+                &["nog"],
+            )
+        },
+        scene("run", &[], "run kira/b -- touch /etc/new", &["kira/b"]),
+    ]
+}
+
+fn leading() -> Vec<Scene> {
+    vec![
+        Scene {
+            between: LED_TO,
+            ..scene("activate", &[], "activate nog/b", &["nog"])
+        },
+        scene("activate-unserved", &[], "activate kira/b", &["kira"]),
+        scene(
+            "activate-described",
+            &[
+                "describe nog/a LONG",
+                "describe nog/b LONG",
+                "activate --once nog/b",
+                "activate --cancel nog",
+            ],
+            "activate nog/b",
+            &["nog"],
+        ),
+        scene(
+            "activate-again",
+            &["activate --once nog/b"],
+            "activate nog/a",
+            &["nog"],
+        ),
+        Scene {
+            between: LED_TO,
+            ..scene("once", &[], "activate --once nog/b", &["nog"])
+        },
+        Scene {
+            between: LED_TO,
+            ..scene("try", &[], "activate --try nog/b", &["nog"])
+        },
+        scene(
+            "cancel",
+            &["activate --once nog/b"],
+            "activate --cancel nog",
+            &["nog"],
+        ),
+        scene("rollback", &["activate nog/b"], "rollback nog", &["nog"]),
+        Scene {
+            between: &[&["activate nog/b"], &["!ln -sfn envs/b nodes/nog/active"]],
+            ..scene(
+                "confirm",
+                &["activate --once nog/b"],
+                "confirm nog",
+                &["nog"],
+            )
+        },
+    ]
+}
+
+fn unmaking() -> Vec<Scene> {
+    vec![
+        scene("destroy", &[], "destroy -y nog/b", &["nog/b"]),
+        Scene {
+            between: &[&["destroy -y kira/b"], &["destroy -y nog/b"]],
+            ..scene(
+                "destroy-several",
+                &[],
+                "destroy -y nog/b kira/b",
+                &["nog/b", "kira/b"],
+            )
+        },
+        scene("destroy-node", &[], "destroy -y -r kira", &["kira"]),
+        scene("rename", &[], "rename nog/b c", &["nog/b", "nog/c"]),
+        scene("rename-active", &[], "rename kira/a c", &["kira"]),
+        scene("rename-node", &[], "rename kira ordo", &["kira", "ordo"]),
+    ]
+}
+
+fn describing() -> Vec<Scene> {
+    vec![
+        scene("set-mac", &[], "set mac=dc:a6:32:01:02:05 kira", &["kira"]),
+        scene("set-cmdline", &[], "set cmdline=quiet nog", &["nog"]),
+        scene("set-pool", &[], "set cmdline=quiet", &[]),
+        scene("describe", &[], "describe nog/b LONG", &["nog/b"]),
+        scene("pin", &[], "pin nog/b", &["nog/b"]),
+        scene(
+            "publish",
+            &["set mac=dc:a6:32:01:02:06 kira"],
+            "publish",
+            &[],
+        ),
+        scene("reconcile", &[], "reconcile", &[]),
+    ]
+}
