@@ -10,5 +10,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod failing;
+mod ground;
 mod judge;
+mod killed;
+mod points;
 mod surroundings;
+mod tracer;
+mod verbs;

@@ -1,0 +1,193 @@
+//! The kernel failing: each system call of every command that can fail, made to fail, with each reason it can have.
+//!
+//! Then the command ends with an error that says what and why, and the old state or the new stands; or it has
+//! survived what it rightly survives, and the new state stands. Never a panic, never half a thing. Only netbe's
+//! own calls: what the loader does before its first is the C library's affair.
+
+use std::sync::Mutex;
+use std::time::Instant;
+
+use nix::errno::Errno;
+
+use crate::ground::Ground;
+use crate::judge::{Faults, Judge};
+use crate::points::{self, Point, Tally};
+use crate::support::Outcome;
+use crate::surroundings::Surroundings;
+use crate::tracer::{Break, Call, trace};
+use crate::verbs::{VERBS, Verb};
+
+/// How many points of each command the short form tries.
+const SHORT: usize = 8;
+
+/// Which calls fail with what. What is not here cannot fail, or not for such a reason.
+const REASONS: &[(&str, &[Errno])] = &[
+    (
+        "open openat openat2",
+        &[Errno::EMFILE, Errno::EIO, Errno::EPERM, Errno::EINTR],
+    ),
+    (
+        "mkdir mkdirat symlink symlinkat link linkat rename renameat renameat2 unlink unlinkat rmdir mknodat",
+        &[Errno::ENOSPC, Errno::EIO, Errno::EROFS, Errno::EPERM],
+    ),
+    (
+        "write pwrite64 writev copy_file_range sendfile splice ftruncate fallocate",
+        &[Errno::ENOSPC, Errno::EIO, Errno::EINTR],
+    ),
+    (
+        "fchmod fchmodat fchmodat2 fchown fchownat lchown utimensat fsetxattr lsetxattr setxattr removexattr ioctl",
+        &[Errno::ENOSPC, Errno::EIO, Errno::EROFS, Errno::EPERM],
+    ),
+    ("fsync fdatasync syncfs", &[Errno::EIO, Errno::ENOSPC]),
+    ("read pread64 readv", &[Errno::EIO, Errno::EINTR]),
+    (
+        "getdents64 readlink readlinkat fstat stat lstat statx newfstatat statfs fstatfs lgetxattr llistxattr lseek",
+        &[Errno::EIO],
+    ),
+    ("flock fcntl", &[Errno::EINTR, Errno::EIO]),
+    (
+        "pipe2 dup dup2 dup3 socket socketpair eventfd2 epoll_create1 memfd_create",
+        &[Errno::EMFILE],
+    ),
+    ("clone clone3 fork vfork", &[Errno::EAGAIN, Errno::EPERM]),
+    (
+        "wait4 waitid poll ppoll nanosleep clock_nanosleep recvfrom recvmsg sendto sendmsg",
+        &[Errno::EINTR],
+    ),
+    ("mount umount2 unshare", &[Errno::EPERM]),
+];
+
+/// Calls after whose `EINTR` the kernel, or the standard library, goes on; so must netbe.
+const RESTARTED: &str = "read pread64 write pwrite64 open openat wait4 waitid poll ppoll nanosleep clock_nanosleep flock \
+    copy_file_range recvfrom recvmsg sendto sendmsg";
+
+#[test]
+fn failing() {
+    let start = Instant::now();
+    let tally = Tally::default();
+    let wanted = VERBS
+        .iter()
+        .filter(|verb| points::is_wanted("failing", verb.name));
+    let waiting = Mutex::new(wanted.rev().collect::<Vec<_>>());
+    std::thread::scope(|scope| {
+        for _ in 0..points::WORKERS {
+            scope.spawn(|| {
+                while let Some(verb) = { waiting.lock().unwrap().pop() } {
+                    everywhere(verb, &tally);
+                }
+            });
+        }
+    });
+    tally.close("failing", start);
+}
+
+/// Makes each call of one command fail in each way.
+fn everywhere(verb: &Verb, tally: &Tally) {
+    let start = Instant::now();
+    let ground = verb.ground();
+    let judge = verb.judge(&ground);
+    let whole = trace(&verb.command(&ground), None);
+    assert_eq!(whole.outcome.status, 0, "{}: {whole:#?}", verb.line);
+    ground.put_back();
+    let mut all = Vec::new();
+    // The stages of a sandbox are not netbe itself; what is forked to become another program ends as that does.
+    for call in whole.calls.iter().filter(|call| call.own) {
+        for errno in reasons(call) {
+            all.push(Point::new("failing", verb.name, call, Break::Fail(*errno)));
+        }
+    }
+    let chosen = points::chosen(all, SHORT);
+    let number = chosen.len();
+    for point in chosen {
+        let faults = at(verb, &ground, &judge, &point, tally);
+        tally.tried(&point, faults);
+    }
+    tally.of(verb.name, number, start);
+}
+
+/// Returns the reasons that a call is made to fail for.
+fn reasons(call: &Call) -> &'static [Errno] {
+    let (name, path) = call.what.split_once(' ').unwrap_or((&call.what, ""));
+    let is_loading = path.starts_with("/lib")
+        || path.starts_with("/usr/lib/x86_64")
+        || path.starts_with("/etc/ld.so");
+    let own = REASONS
+        .iter()
+        .find(|(names, _)| names.split(' ').any(|one| one == name));
+    match own {
+        Some((_, reasons)) if !is_loading => reasons,
+        _ => &[],
+    }
+}
+
+/// Makes one call fail, and judges what the command says and leaves.
+fn at(verb: &Verb, ground: &Ground, judge: &Judge, point: &Point, tally: &Tally) -> Faults {
+    let surroundings = Surroundings::of(ground.pool().path());
+    let traced = trace(&verb.command(ground), Some(point.at()));
+    let Some(hit) = traced.hit else {
+        tally.missed();
+        ground.put_back();
+        return Faults::new();
+    };
+    let Break::Fail(errno) = point.at().2 else {
+        unreachable!("nothing else is done here")
+    };
+    let mut faults = said(&traced.outcome, &hit, errno);
+    faults.extend(surroundings.left());
+    if ground.is_unchanged() {
+        if traced.outcome.status == 0 {
+            faults.push("it says that it is done, and nothing has been".to_string());
+        }
+    } else {
+        let (standing, which) = judge.standing();
+        faults.extend(standing);
+        if traced.outcome.status == 0 && which != Some(judge.views().len() - 1) {
+            faults.push("it says that it is done, and it is not".to_string());
+        }
+        faults.extend(judge.repair());
+        ground.put_back();
+    }
+    if !faults.is_empty() {
+        faults.push(format!("{hit:?} failed; it said {:#?}", traced.outcome));
+    }
+    faults
+}
+
+/// Judges what a command says that met with a failure.
+fn said(outcome: &Outcome, hit: &Call, errno: Errno) -> Faults {
+    let mut faults = Faults::new();
+    if outcome.stderr.contains("panicked") || outcome.status < 0 {
+        faults.push("it did not end by itself".to_string());
+    }
+    if outcome.status == 0 {
+        return faults;
+    }
+    let name = hit.what.split(' ').next().unwrap_or_default();
+    if errno == Errno::EINTR && RESTARTED.split_whitespace().any(|one| one == name) {
+        faults.push("it did not survive an interrupted call".to_string());
+    }
+    let Some(error) = outcome
+        .stderr
+        .lines()
+        .find_map(|line| line.strip_prefix("error: "))
+    else {
+        faults.push("it did not say what failed".to_string());
+        return faults;
+    };
+    // A path, or a node or environment by its name.
+    let names = ["/", "nog", "ordo", "werda", "base", "stock"];
+    if !names.iter().any(|name| error.contains(name)) {
+        faults.push("the error does not say where".to_string());
+    }
+    // As strerror(3) has it, and so the standard library.
+    let reason = std::io::Error::from(errno).to_string();
+    let reason = reason
+        .split(" (os error")
+        .next()
+        .unwrap_or_default()
+        .to_string();
+    if !error.contains(&reason) {
+        faults.push(format!("the error does not say why: {reason:?}"));
+    }
+    faults
+}
