@@ -37,7 +37,10 @@ pub fn environment(
         node: node.name.clone(),
         env: Some(new.clone()),
     };
-    creation::free_name(Some(&node), &target)?;
+    let remains = remains(&node, &env, new);
+    if remains.is_none() {
+        creation::free_name(Some(&node), &target)?;
+    }
     let Some(lock) = lock else {
         return Ok(Outcome::Planned(vec![
             format!("snapshot both halves of {env} as {target}"),
@@ -46,6 +49,12 @@ pub fn environment(
             format!("destroy {env}"),
         ]));
     };
+    if let Some(remains) = remains {
+        let shared = PoolLock::take(pool.root(), mode.wait)?;
+        publish::withdraw(pool, &shared, &[&remains])?;
+        drop(shared);
+        stage::discard(&remains.dir, &node.dir)?;
+    }
     let stage = Staged::new(&node.dir, new.as_str())?;
     fill(pool, &node, &env, &node.name, &node, new, stage.path())?;
     let dir = layout::env(pool.root(), &node.name, new);
@@ -124,6 +133,18 @@ pub fn node(pool: &Pool, old: &NodeName, new: &NodeName, mode: Mode) -> Result<O
     record.replaces = None;
     record::write(&dir.join("node.json"), &record)?;
     Ok(Outcome::Done(new.to_string()))
+}
+
+/// Returns what the same rename left when it was interrupted before anything led to the new name: nobody is
+/// shown it, and it is made anew.
+fn remains(node: &Node, env: &Environment, new: &EnvName) -> Option<Environment> {
+    let found = Environment::observe(node, new)?;
+    let record = found.record.as_ref()?;
+    let is_of_this = env.active
+        && !found.active
+        && record.replaces.as_deref() == Some(env.name.as_str())
+        && found.uuid() == env.uuid();
+    is_of_this.then_some(found)
 }
 
 fn refuse_taken(pool: &Pool, new: &NodeName) -> Result<()> {

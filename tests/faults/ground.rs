@@ -3,10 +3,13 @@
 //! Its image lies in memory where it can, and what is put back is the image, so that numbers and UUIDs of subvolumes
 //! are the same in every trial. What netbe writes outside the pool is put back too.
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
 
+use nix::errno::Errno;
 use nix::mount::{MntFlags, umount2};
 use tempfile::TempDir;
 
@@ -43,7 +46,7 @@ impl Ground {
             .tempdir_in(place)
             .unwrap();
         let before = pool.fingerprint();
-        umount2(pool.path(), MntFlags::empty()).unwrap();
+        unmount(pool.path());
         copy(
             &pool.beside().join("pool.btrfs"),
             &images.path().join("saved"),
@@ -76,10 +79,7 @@ impl Ground {
 
     /// Puts everything back.
     pub(crate) fn put_back(&self) {
-        if umount2(self.pool.path(), MntFlags::empty()).is_err() {
-            // Somebody is still in there: that has been found, and the next trial gets a fresh one all the same.
-            umount2(self.pool.path(), MntFlags::MNT_DETACH).unwrap();
-        }
+        unmount(self.pool.path());
         self.mount();
         for (number, directory) in OUTSIDE.iter().enumerate() {
             let saved = self.images.path().join(number.to_string());
@@ -106,10 +106,21 @@ impl Ground {
     }
 }
 
+/// Unmounts a filesystem; where somebody does not leave it, that has been found, and it goes when they do.
+fn unmount(path: &Path) {
+    for _ in 0..100 {
+        // What another thread is just forking has this one's open files until it has become another program.
+        match umount2(path, MntFlags::empty()) {
+            Err(Errno::EBUSY) => sleep(Duration::from_millis(5)),
+            result => return result.unwrap(),
+        }
+    }
+    umount2(path, MntFlags::MNT_DETACH).unwrap();
+}
+
 /// Copies a file that is mostly holes.
-fn copy(from: &PathBuf, to: &PathBuf) {
+fn copy(from: &Path, to: &Path) {
     run(Command::new("cp").arg("--sparse=always").args([from, to]));
-    File::open(to).unwrap();
 }
 
 fn outside() -> Vec<Fingerprint> {

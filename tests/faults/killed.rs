@@ -11,7 +11,7 @@ use crate::ground::Ground;
 use crate::judge::{Faults, Judge};
 use crate::points::{self, Point, Tally};
 use crate::surroundings::Surroundings;
-use crate::tracer::{Break, trace};
+use crate::tracer::{Break, Traced, trace};
 use crate::verbs::{VERBS, Verb};
 
 /// How many points of each command the short form tries.
@@ -67,14 +67,18 @@ fn anywhere(verb: &Verb, tally: &Tally) {
 }
 
 /// Kills the command at a point and judges what it leaves.
+///
+/// To run it again and to repair is tried wherever the call before may have changed something: after others the
+/// pool is what it was at the point before.
 fn at(verb: &Verb, ground: &Ground, judge: &Judge, point: &Point, tally: &Tally) -> Faults {
-    let mut faults = Faults::new();
-    let orders: &[bool] = match (points::is_full(), point.number % 2) {
-        (true, _) => &[true, false],
-        (false, 0) => &[true],
-        (false, _) => &[false],
+    let orders: &[Order] = match (point.is_fresh, points::is_full(), point.number % 2) {
+        (false, ..) => &[Order::Neither],
+        (true, true, _) => &[Order::RepairFirst, Order::AgainFirst],
+        (true, false, 0) => &[Order::RepairFirst],
+        (true, false, _) => &[Order::AgainFirst],
     };
-    for repair_first in orders {
+    let mut faults = Faults::new();
+    for order in orders {
         let surroundings = Surroundings::of(ground.pool().path());
         let traced = trace(&verb.command(ground), Some(point.at()));
         if traced.hit.is_none() {
@@ -89,25 +93,39 @@ fn at(verb: &Verb, ground: &Ground, judge: &Judge, point: &Point, tally: &Tally)
             // The recording has shown what the command makes of this, and there is nothing to repair.
             return faults;
         }
-        let (standing, which) = judge.standing();
-        faults.extend(standing);
-        if *repair_first {
-            faults.extend(judge.repair());
-        }
-        // Twice is back again.
-        if verb.name != "rollback" || which == Some(0) {
-            faults.extend(judge.again(&verb.arguments(), verb.done));
-        }
-        faults.extend(judge.repair());
+        faults.extend(aftermath(verb, judge, *order));
         faults.extend(surroundings.left());
         ground.put_back();
         if !faults.is_empty() {
-            faults.push(format!(
-                "it was killed at {:?}, having said {:#?}",
-                traced.hit, traced.outcome
-            ));
+            let Traced { hit, outcome, .. } = traced;
+            faults.push(format!("killed at {hit:?}, having said {outcome:#?}"));
             return faults;
         }
+    }
+    faults
+}
+
+/// What is done with what a killed command has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Neither,
+    RepairFirst,
+    AgainFirst,
+}
+
+/// Judges what a killed command has left: as it is, and after what people do then.
+fn aftermath(verb: &Verb, judge: &Judge, order: Order) -> Faults {
+    let (mut faults, which) = judge.standing();
+    if order == Order::RepairFirst {
+        faults.extend(judge.repair());
+    }
+    // Twice is back again.
+    let is_done = verb.name == "rollback" && which != Some(0);
+    if order != Order::Neither {
+        if !is_done {
+            faults.extend(judge.again(&verb.arguments(), verb.done));
+        }
+        faults.extend(judge.repair());
     }
     faults
 }

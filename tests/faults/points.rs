@@ -14,11 +14,6 @@ use crate::tracer::{Break, Call};
 /// How many points are tried side by side: each is a few short processes one after another.
 pub(crate) const WORKERS: usize = 2;
 
-/// The names of the calls by which something is changed, or waited for: the short form takes its points from them.
-const CHANGING: &str = "rename renameat renameat2 symlink symlinkat link linkat mkdir mkdirat unlink unlinkat rmdir \
-    ioctl write pwrite64 ftruncate fchmod fchmodat fchown fchownat utimensat fsync fdatasync syncfs flock openat2 \
-    copy_file_range fsetxattr setxattr mount umount2 clone clone3 vfork wait4 execve unshare pivot_root";
-
 /// One place at which something is broken.
 #[derive(Debug, Clone)]
 pub(crate) struct Point {
@@ -30,6 +25,8 @@ pub(crate) struct Point {
     how: Break,
     /// What the call was when it was recorded.
     pub(crate) what: String,
+    /// Whether the call before it, of the same task, can have changed something.
+    pub(crate) is_fresh: bool,
 }
 
 impl Point {
@@ -42,6 +39,7 @@ impl Point {
             number: call.number,
             how,
             what: call.what.clone(),
+            is_fresh: call.is_fresh,
         }
     }
 
@@ -99,11 +97,7 @@ pub(crate) fn chosen(all: Vec<Point>, short: usize) -> Vec<Point> {
     if is_full() {
         return all;
     }
-    let is_change = |point: &Point| {
-        let name = point.what.split(' ').next().unwrap_or_default();
-        CHANGING.split_whitespace().any(|one| one == name)
-    };
-    let changing: Vec<_> = all.into_iter().filter(is_change).collect();
+    let changing: Vec<_> = all.into_iter().filter(|point| point.is_fresh).collect();
     let number = changing.len();
     let is_taken = |i: usize| (i * short) / number != ((i + 1) * short) / number;
     changing

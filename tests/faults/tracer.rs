@@ -25,6 +25,11 @@ mod call;
 /// How long what a killed program had started may go on before it is left alone, for others to find.
 const PATIENCE: Duration = Duration::from_secs(3);
 
+/// The names of the calls by which something is changed, or somebody else may: the short form takes its points from them.
+const CHANGING: &str = "rename renameat renameat2 symlink symlinkat link linkat mkdir mkdirat unlink unlinkat rmdir \
+    ioctl write pwrite64 ftruncate fchmod fchmodat fchown fchownat utimensat fsync fdatasync syncfs flock \
+    copy_file_range fsetxattr setxattr mount umount2 clone clone3 vfork wait4 execve unshare pivot_root";
+
 /// One system call: which of the program's tasks (0 is its first), which of that one's calls, from 1.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Call {
@@ -34,6 +39,8 @@ pub(crate) struct Call {
     pub(crate) number: usize,
     /// Whether it is a thread of the program itself, and not of something that it has forked.
     pub(crate) own: bool,
+    /// Whether the call before it, of the same task, can have changed something.
+    pub(crate) is_fresh: bool,
     /// What it is called, and what its arguments lead to, as far as that is a path.
     pub(crate) what: String,
 }
@@ -127,6 +134,8 @@ struct Task {
     ordinal: usize,
     own: bool,
     made: usize,
+    /// The last call can have changed something.
+    has_changed: bool,
     /// The call it is in is to fail on its way out.
     failing: Option<Errno>,
 }
@@ -236,14 +245,19 @@ impl Tracer {
         if self.hit.is_some() && self.at.is_some_and(|(_, _, what)| is_kill(what)) {
             return;
         }
+        let what = call::describe(pid);
+        let name = what.split(' ').next().unwrap_or_default();
+        let is_change = CHANGING.split_whitespace().any(|one| one == name);
         let task = self.task(pid);
         task.made += 1;
+        let is_fresh = std::mem::replace(&mut task.has_changed, is_change);
         let (task, number, own) = (task.ordinal, task.made, task.own);
         let call = Call {
             task,
             number,
             own,
-            what: call::describe(pid),
+            is_fresh,
+            what,
         };
         self.calls.push(call.clone());
         if let Some((_, _, what)) = self.at.filter(|at| (at.0, at.1) == (task, number)) {

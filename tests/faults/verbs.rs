@@ -36,9 +36,6 @@ const PLAIN: Verb = Verb {
     done: &[],
 };
 
-/// What shows an environment's change that every way of leading a machine to it makes first: that it may be booted.
-const LED_TO: &[&[&str]] = &[&["activate --once nog/b", "activate --cancel nog"]];
-
 const TAKEN: &[&str] = &["is there already"];
 
 /// All of them. `prune` is not among them: there is none yet.
@@ -111,14 +108,12 @@ pub(crate) const VERBS: &[Verb] = &[
         name: "activate",
         line: "activate nog/b",
         touched: &["nog/b"],
-        between: LED_TO,
         ..PLAIN
     },
     Verb {
         name: "activate-newest",
         line: "activate nog",
         touched: &["nog/b"],
-        between: LED_TO,
         done: &["nog"],
         ..PLAIN
     },
@@ -126,14 +121,12 @@ pub(crate) const VERBS: &[Verb] = &[
         name: "activate-once",
         line: "activate --once nog/b",
         touched: &["nog/b"],
-        between: LED_TO,
         ..PLAIN
     },
     Verb {
         name: "activate-try",
         line: "activate --try nog/b",
         touched: &["nog/b"],
-        between: LED_TO,
         ..PLAIN
     },
     Verb {
@@ -149,7 +142,6 @@ pub(crate) const VERBS: &[Verb] = &[
         before: &["activate --try nog/b"],
         line: "confirm nog",
         touched: &["nog/b"],
-        between: &[&["activate nog/b", "activate nog/a"]],
         done: &["nog"],
         ..PLAIN
     },
@@ -226,7 +218,7 @@ pub(crate) const VERBS: &[Verb] = &[
     },
     Verb {
         name: "set-pool",
-        line: "set server=192.0.2.2",
+        line: "set cmdline=quiet",
         ..PLAIN
     },
     Verb {
