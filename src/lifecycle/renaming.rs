@@ -37,8 +37,8 @@ pub fn environment(
         node: node.name.clone(),
         env: Some(new.clone()),
     };
-    let remains = remains(&node, &env, new);
-    if remains.is_none() {
+    let half_done = half_done(&node, &env, new);
+    if half_done.is_none() {
         creation::free_name(Some(&node), &target)?;
     }
     let Some(lock) = lock else {
@@ -49,11 +49,15 @@ pub fn environment(
             format!("destroy {env}"),
         ]));
     };
-    if let Some(remains) = remains {
-        let shared = PoolLock::take(pool.root(), mode.wait)?;
-        publish::withdraw(pool, &shared, &[&remains])?;
-        drop(shared);
-        stage::discard(&remains.dir, &node.dir)?;
+    match half_done {
+        // Nothing leads to the new one yet, and what led to the old may have changed since: it is made anew.
+        Some(made) if env.active => take_away(pool, &node, &made, mode)?,
+        Some(made) => {
+            take_away(pool, &node, &env, mode)?;
+            settle(&made.dir)?;
+            return Ok(Outcome::Done(target.to_string()));
+        }
+        None => {}
     }
     let stage = Staged::new(&node.dir, new.as_str())?;
     fill(pool, &node, &env, &node.name, &node, new, stage.path())?;
@@ -66,10 +70,7 @@ pub fn environment(
         let shared = PoolLock::take(pool.root(), mode.wait)?;
         activation::switch(pool, &lock, &shared, &node, &renamed)?;
     }
-    let shared = PoolLock::take(pool.root(), mode.wait)?;
-    publish::withdraw(pool, &shared, &[&env])?;
-    drop(shared);
-    stage::discard(&env.dir, &node.dir)?;
+    take_away(pool, &node, &env, mode)?;
     settle(&dir)?;
     Ok(Outcome::Done(target.to_string()))
 }
@@ -135,16 +136,20 @@ pub fn node(pool: &Pool, old: &NodeName, new: &NodeName, mode: Mode) -> Result<O
     Ok(Outcome::Done(new.to_string()))
 }
 
-/// Returns what the same rename left when it was interrupted before anything led to the new name: nobody is
-/// shown it, and it is made anew.
-fn remains(node: &Node, env: &Environment, new: &EnvName) -> Option<Environment> {
-    let found = Environment::observe(node, new)?;
-    let record = found.record.as_ref()?;
-    let is_of_this = env.active
-        && !found.active
-        && record.replaces.as_deref() == Some(env.name.as_str())
-        && found.uuid() == env.uuid();
-    is_of_this.then_some(found)
+/// Returns the new name that the same rename has made already, before it was interrupted: of the two only one is
+/// shown, and a person who sees the old one, or sees neither move, asks for it again.
+fn half_done(node: &Node, env: &Environment, new: &EnvName) -> Option<Environment> {
+    let made = Environment::observe(node, new)?;
+    let replaces = made.record.as_ref()?.replaces.as_deref()?;
+    (replaces == env.name.as_str() && made.uuid() == env.uuid()).then_some(made)
+}
+
+/// Takes away the one of two names that nothing leads to.
+fn take_away(pool: &Pool, node: &Node, env: &Environment, mode: Mode) -> Result<()> {
+    let shared = PoolLock::take(pool.root(), mode.wait)?;
+    publish::withdraw(pool, &shared, &[env])?;
+    drop(shared);
+    stage::discard(&env.dir, &node.dir)
 }
 
 fn refuse_taken(pool: &Pool, new: &NodeName) -> Result<()> {

@@ -15,7 +15,7 @@ use crate::tracer::{Break, Traced, trace};
 use crate::verbs::{VERBS, Verb};
 
 /// How many points of each command the short form tries.
-const SHORT: usize = 8;
+const SHORT: usize = 6;
 
 #[test]
 fn killed() {
