@@ -128,6 +128,13 @@ pub(crate) fn trace(command: &Command, at: Option<(usize, usize, Break)>) -> Tra
     }
 }
 
+/// Returns whether a path is that of some process: netbe looks through all there are, each time others, and
+/// counting that would give every later call another number in each run.
+fn is_of_a_process(path: &str) -> bool {
+    path.strip_prefix("/proc/")
+        .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+}
+
 /// A task that is followed.
 #[derive(Debug, Clone, Copy, Default)]
 struct Task {
@@ -246,7 +253,10 @@ impl Tracer {
             return;
         }
         let what = call::describe(pid);
-        let name = what.split(' ').next().unwrap_or_default();
+        let (name, path) = what.split_once(' ').unwrap_or((&what, ""));
+        if is_of_a_process(path) {
+            return;
+        }
         let is_change = CHANGING.split_whitespace().any(|one| one == name);
         let task = self.task(pid);
         task.made += 1;
