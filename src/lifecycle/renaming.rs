@@ -37,7 +37,7 @@ pub fn environment(
         node: node.name.clone(),
         env: Some(new.clone()),
     };
-    let half_done = half_done(&node, &env, new);
+    let half_done = half_done(&node, &env, new)?;
     if half_done.is_none() {
         creation::free_name(Some(&node), &target)?;
     }
@@ -66,7 +66,7 @@ pub fn environment(
     if env.active {
         // By the path: the list shows only one of the two.
         let renamed =
-            Environment::observe(&node, new).with_context(|| format!("finding {target} again"))?;
+            Environment::observe(&node, new)?.with_context(|| format!("finding {target} again"))?;
         let shared = PoolLock::take(pool.root(), mode.wait)?;
         activation::switch(pool, &lock, &shared, &node, &renamed)?;
     }
@@ -138,10 +138,12 @@ pub fn node(pool: &Pool, old: &NodeName, new: &NodeName, mode: Mode) -> Result<O
 
 /// Returns the new name that the same rename has made already, before it was interrupted: of the two only one is
 /// shown, and a person who sees the old one, or sees neither move, asks for it again.
-fn half_done(node: &Node, env: &Environment, new: &EnvName) -> Option<Environment> {
+fn half_done(node: &Node, env: &Environment, new: &EnvName) -> Result<Option<Environment>> {
     let made = Environment::observe(node, new)?;
-    let replaces = made.record.as_ref()?.replaces.as_deref()?;
-    (replaces == env.name.as_str() && made.uuid() == env.uuid()).then_some(made)
+    Ok(made.filter(|made| {
+        let replaces = made.record.as_ref().and_then(|r| r.replaces.as_deref());
+        replaces == Some(env.name.as_str()) && made.uuid() == env.uuid()
+    }))
 }
 
 /// Takes away the one of two names that nothing leads to.
