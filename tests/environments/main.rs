@@ -22,7 +22,6 @@ mod hostile;
 mod identity;
 mod init;
 mod inside;
-mod killed;
 mod list;
 mod locks;
 mod machine;

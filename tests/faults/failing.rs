@@ -4,9 +4,6 @@
 //! survived what it rightly survives, and the new state stands. Never a panic, never half a thing. Only netbe's
 //! own calls: what the loader does before its first is the C library's affair.
 
-use std::sync::Mutex;
-use std::time::Instant;
-
 use nix::errno::Errno;
 
 use crate::ground::Ground;
@@ -15,16 +12,16 @@ use crate::points::{self, Point, Tally};
 use crate::support::Outcome;
 use crate::surroundings::Surroundings;
 use crate::tracer::{Break, Call, trace};
-use crate::verbs::{VERBS, Verb};
+use crate::verbs::Verb;
 
 /// How many points of each command the short form tries.
-const SHORT: usize = 8;
+const SHORT: usize = 6;
 
 /// Which calls fail with what. What is not here cannot fail, or not for such a reason.
 const REASONS: &[(&str, &[Errno])] = &[
     (
         "open openat openat2",
-        &[Errno::EMFILE, Errno::EIO, Errno::EPERM, Errno::EINTR],
+        &[Errno::EMFILE, Errno::EIO, Errno::EPERM],
     ),
     (
         "mkdir mkdirat symlink symlinkat link linkat rename renameat renameat2 unlink unlinkat rmdir mknodat",
@@ -44,7 +41,8 @@ const REASONS: &[(&str, &[Errno])] = &[
         "getdents64 readlink readlinkat fstat stat lstat statx newfstatat statfs fstatfs lgetxattr llistxattr lseek",
         &[Errno::EIO],
     ),
-    ("flock fcntl", &[Errno::EINTR, Errno::EIO]),
+    ("flock", &[Errno::EINTR, Errno::EIO]),
+    ("fcntl", &[Errno::EMFILE]),
     (
         "pipe2 dup dup2 dup3 socket socketpair eventfd2 epoll_create1 memfd_create",
         &[Errno::EMFILE],
@@ -57,70 +55,41 @@ const REASONS: &[(&str, &[Errno])] = &[
     ("mount umount2 unshare", &[Errno::EPERM]),
 ];
 
-/// Calls after whose `EINTR` the kernel, or the standard library, goes on; so must netbe.
-const RESTARTED: &str = "read pread64 write pwrite64 open openat wait4 waitid poll ppoll nanosleep clock_nanosleep flock \
-    copy_file_range recvfrom recvmsg sendto sendmsg";
-
 #[test]
 fn failing() {
-    let start = Instant::now();
-    let tally = Tally::default();
-    let wanted = VERBS
-        .iter()
-        .filter(|verb| points::is_wanted("failing", verb.name));
-    let waiting = Mutex::new(wanted.rev().collect::<Vec<_>>());
-    std::thread::scope(|scope| {
-        for _ in 0..points::WORKERS {
-            scope.spawn(|| {
-                while let Some(verb) = { waiting.lock().unwrap().pop() } {
-                    everywhere(verb, &tally);
-                }
-            });
-        }
-    });
-    tally.close("failing", start);
+    points::run("failing", SHORT, all, at);
 }
 
-/// Makes each call of one command fail in each way.
-fn everywhere(verb: &Verb, tally: &Tally) {
-    let start = Instant::now();
-    let ground = verb.ground();
-    let judge = verb.judge(&ground);
-    let whole = trace(&verb.command(&ground), None);
-    assert_eq!(whole.outcome.status, 0, "{}: {whole:#?}", verb.line);
-    ground.put_back();
+/// Returns every point of a command: each of its calls with each reason.
+fn all(verb: &Verb, calls: &[Call]) -> Vec<Point> {
+    // The C library's loader is done where Rust's runtime takes a stack for signals.
+    let begun = calls
+        .iter()
+        .position(|call| call.what.starts_with("sigaltstack"));
+    let own = calls.iter().skip(begun.unwrap_or_default());
     let mut all = Vec::new();
     // The stages of a sandbox are not netbe itself; what is forked to become another program ends as that does.
-    for call in whole.calls.iter().filter(|call| call.own) {
+    for call in own.filter(|call| call.own) {
         for errno in reasons(call) {
             all.push(Point::new("failing", verb.name, call, Break::Fail(*errno)));
         }
     }
-    let chosen = points::chosen(all, SHORT);
-    let number = chosen.len();
-    for point in chosen {
-        let faults = at(verb, &ground, &judge, &point, tally);
-        tally.tried(&point, faults);
-    }
-    tally.of(verb.name, number, start);
+    all
 }
 
 /// Returns the reasons that a call is made to fail for.
 fn reasons(call: &Call) -> &'static [Errno] {
     let (name, path) = call.what.split_once(' ').unwrap_or((&call.what, ""));
-    if name == "ioctl" && path.starts_with("pipe:") {
-        // That it does not block is only noted.
-        return &[];
+    if path.starts_with("pipe:") {
+        // One's own does not fail; the standard library goes by that.
+        return &[Errno::EINTR][..usize::from(["read", "write"].contains(&name))];
     }
-    let is_loading = path.starts_with("/lib")
-        || path.starts_with("/usr/lib/x86_64")
-        || path.starts_with("/etc/ld.so");
     let own = REASONS
         .iter()
         .find(|(names, _)| names.split(' ').any(|one| one == name));
     match own {
-        Some((_, reasons)) if !is_loading => reasons,
-        _ => &[],
+        Some((_, reasons)) => reasons,
+        None => &[],
     }
 }
 
@@ -142,7 +111,10 @@ fn at(verb: &Verb, ground: &Ground, judge: &Judge, point: &Point, tally: &Tally)
         ground.put_back();
         return Faults::new();
     }
-    let mut faults = said(&traced.outcome, &hit, errno);
+    let mut faults = said(&traced.outcome, errno);
+    if let Some(why) = vagueness(&traced.outcome, errno) {
+        tally.vague(point, &why);
+    }
     faults.extend(surroundings.left());
     if ground.is_unchanged() {
         if traced.outcome.status == 0 {
@@ -163,46 +135,44 @@ fn at(verb: &Verb, ground: &Ground, judge: &Judge, point: &Point, tally: &Tally)
     faults
 }
 
-/// Judges what a command says that met with a failure.
-fn said(outcome: &Outcome, hit: &Call, errno: Errno) -> Faults {
+/// Judges how a command ends that met with a failure.
+fn said(outcome: &Outcome, errno: Errno) -> Faults {
     let mut faults = Faults::new();
     if outcome.stderr.contains("panicked") || outcome.status < 0 {
         faults.push("it did not end by itself".to_string());
     }
-    if outcome.status == 0 {
-        return faults;
-    }
-    let name = hit.what.split(' ').next().unwrap_or_default();
-    if errno == Errno::EINTR && RESTARTED.split_whitespace().any(|one| one == name) {
+    if outcome.status != 0 && errno == Errno::EINTR {
         faults.push("it did not survive an interrupted call".to_string());
     }
-    let Some(error) = outcome
+    if outcome.status != 0
+        && !outcome
+            .stderr
+            .lines()
+            .any(|line| line.starts_with("error: "))
+    {
+        faults.push("it did not say what failed".to_string());
+    }
+    faults
+}
+
+/// Returns what an error leaves out of where and why; the person who gets it has to look further.
+fn vagueness(outcome: &Outcome, errno: Errno) -> Option<String> {
+    let error = outcome
         .stderr
         .lines()
-        .find_map(|line| line.strip_prefix("error: "))
-    else {
-        faults.push("it did not say what failed".to_string());
-        return faults;
-    };
+        .find_map(|line| line.strip_prefix("error: "))?;
     // A path, a node or environment by its name, a quoted one inside.
     let names = ["/", "nog", "ordo", "werda", "base", "stock"];
     let is_quoted = error
         .split('\'')
         .nth(1)
         .is_some_and(|name| !name.is_empty());
-    if error.contains("''") || !is_quoted && !names.iter().any(|name| error.contains(name)) {
-        faults.push("the error does not say where".to_string());
+    if !is_quoted && !names.iter().any(|name| error.contains(name)) {
+        return Some(format!("where: {error}"));
     }
-    // As strerror(3) has it, and so the standard library.
+    // As strerror(3) has it, and so the standard library; or as nix has it.
     let reason = std::io::Error::from(errno).to_string();
-    let reason = reason
-        .split(" (os error")
-        .next()
-        .unwrap_or_default()
-        .to_string();
-    // Or as nix has it.
-    if !error.contains(&reason) && !error.contains(errno.desc()) {
-        faults.push(format!("the error does not say why: {reason:?}"));
-    }
-    faults
+    let reason = reason.split(" (os error").next().unwrap_or_default();
+    let is_said = error.contains(reason) || error.contains(errno.desc());
+    (!is_said).then(|| format!("why: {error}"))
 }

@@ -4,7 +4,7 @@
 //! are the same in every trial. What netbe writes outside the pool is put back too.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread::sleep;
 use std::time::Duration;
@@ -27,17 +27,25 @@ const OUTSIDE: [&str; 5] = [
 /// In memory: syncing costs nothing there.
 const MEMORY: &str = "/dev/shm";
 
-/// A pool, and what it was when it was made ready.
+/// A pool, what it was when it was made, and what it is put back to.
 #[derive(Debug)]
 pub(crate) struct Ground {
     pool: Pool,
     images: TempDir,
-    before: Fingerprint,
+    base: State,
+    start: State,
+}
+
+/// All that a pool is, and where a copy of it lies.
+#[derive(Debug, Clone)]
+struct State {
+    image: PathBuf,
+    pool: Fingerprint,
     outside: Vec<Fingerprint>,
 }
 
 impl Ground {
-    /// Takes a pool as what is put back to. What is beside it stays as it is.
+    /// Takes a pool as what everything begins with. What is beside it stays as it is.
     pub(crate) fn new(pool: Pool) -> Self {
         let place = Path::new(MEMORY);
         let place = if place.is_dir() { place } else { pool.beside() };
@@ -45,26 +53,29 @@ impl Ground {
             .prefix("netbe-test-")
             .tempdir_in(place)
             .unwrap();
-        let before = pool.fingerprint();
-        unmount(pool.path());
-        copy(
+        let base = State::save(
+            &pool,
             &pool.beside().join("pool.btrfs"),
-            &images.path().join("saved"),
+            images.path(),
+            "base",
         );
-        for (number, directory) in OUTSIDE.iter().enumerate() {
-            let saved = images.path().join(number.to_string());
-            run(Command::new("cp")
-                .arg("-a")
-                .args([Path::new(directory), &saved]));
-        }
         let ground = Self {
+            start: base.clone(),
             pool,
             images,
-            before,
-            outside: outside(),
+            base,
         };
-        ground.mount();
+        ground.mount(&ground.base);
         ground
+    }
+
+    /// Begins anew, with something done to what there was first: to that the pool is put back from now on.
+    pub(crate) fn begin(&mut self, prepare: impl FnOnce(&Pool)) {
+        unmount(self.pool.path());
+        self.mount(&self.base);
+        prepare(&self.pool);
+        self.start = State::save(&self.pool, &self.working(), self.images.path(), "start");
+        self.mount(&self.start);
     }
 
     /// Returns the pool, the same path all along.
@@ -74,16 +85,30 @@ impl Ground {
 
     /// Returns whether nothing has been changed, save who held a lock last.
     pub(crate) fn is_unchanged(&self) -> bool {
-        self.before.changes(&self.pool.fingerprint()).is_empty() && self.outside == outside()
+        self.start.pool.changes(&self.pool.fingerprint()).is_empty()
+            && self.start.outside == outside()
     }
 
     /// Puts everything back.
     pub(crate) fn put_back(&self) {
         unmount(self.pool.path());
-        self.mount();
-        for (number, directory) in OUTSIDE.iter().enumerate() {
-            let saved = self.images.path().join(number.to_string());
-            if self.outside[number] == Fingerprint::of(Path::new(directory)) {
+        self.mount(&self.start);
+    }
+
+    fn working(&self) -> PathBuf {
+        self.images.path().join("working")
+    }
+
+    fn mount(&self, state: &State) {
+        let working = self.working();
+        // Another file each time: the loop device of the last may be on its way out still.
+        let _ = fs::remove_file(&working);
+        copy(&state.image, &working);
+        run(Command::new("mount")
+            .args(["-o", "loop"])
+            .args([&working, self.pool.path()]));
+        for (number, directory) in OUTSIDE.iter().map(Path::new).enumerate() {
+            if state.outside[number] == Fingerprint::of(directory) {
                 continue;
             }
             for entry in fs::read_dir(directory).unwrap().flatten() {
@@ -91,18 +116,33 @@ impl Ground {
             }
             run(Command::new("cp")
                 .arg("-aT")
-                .args([&saved, Path::new(directory)]));
+                .args([&state.saved(number), directory]));
         }
     }
+}
 
-    fn mount(&self) {
-        let working = self.images.path().join("working");
-        // Another file each time: the loop device of the last may be on its way out still.
-        let _ = fs::remove_file(&working);
-        copy(&self.images.path().join("saved"), &working);
-        run(Command::new("mount")
-            .args(["-o", "loop"])
-            .args([&working, self.pool.path()]));
+impl State {
+    /// Unmounts a pool and copies its image, and what is outside.
+    fn save(pool: &Pool, image: &Path, to: &Path, name: &str) -> Self {
+        let fingerprint = pool.fingerprint();
+        unmount(pool.path());
+        let state = Self {
+            image: to.join(name),
+            pool: fingerprint,
+            outside: outside(),
+        };
+        copy(image, &state.image);
+        for (number, directory) in OUTSIDE.iter().map(Path::new).enumerate() {
+            let saved = state.saved(number);
+            run(Command::new("rm").arg("-rf").arg(&saved));
+            run(Command::new("cp").arg("-aT").args([directory, &saved]));
+        }
+        state
+    }
+
+    /// Returns where a directory outside is kept.
+    fn saved(&self, number: usize) -> PathBuf {
+        self.image.with_extension(number.to_string())
     }
 }
 

@@ -4,66 +4,32 @@
 //! the judge hold at once, after the same command run again, and after a repair: both orders. Not for what a
 //! power cut would leave: a killed process loses nothing that it wrote.
 
-use std::sync::Mutex;
-use std::time::Instant;
-
 use crate::ground::Ground;
 use crate::judge::{Faults, Judge};
 use crate::points::{self, Point, Tally};
 use crate::surroundings::Surroundings;
-use crate::tracer::{Break, Traced, trace};
-use crate::verbs::{VERBS, Verb};
+use crate::tracer::{Break, Call, Traced, trace};
+use crate::verbs::Verb;
 
 /// How many points of each command the short form tries.
 const SHORT: usize = 6;
 
 #[test]
 fn killed() {
-    let start = Instant::now();
-    let tally = Tally::default();
-    let waiting = Mutex::new(
-        VERBS
-            .iter()
-            .filter(|verb| points::is_wanted("killed", verb.name))
-            .rev()
-            .collect::<Vec<_>>(),
-    );
-    std::thread::scope(|scope| {
-        for _ in 0..points::WORKERS {
-            scope.spawn(|| {
-                // Not in the condition: the lock would be held for the whole of it.
-                while let Some(verb) = { waiting.lock().unwrap().pop() } {
-                    anywhere(verb, &tally);
-                }
-            });
-        }
-    });
-    tally.close("killed", start);
+    points::run("killed", SHORT, all, at);
 }
 
-/// Kills one command at all its points.
-fn anywhere(verb: &Verb, tally: &Tally) {
-    let start = Instant::now();
-    let ground = verb.ground();
-    let judge = verb.judge(&ground);
-    let whole = trace(&verb.command(&ground), None);
-    assert_eq!(whole.outcome.status, 0, "{}: {whole:#?}", verb.line);
-    ground.put_back();
+/// Returns every point of a command.
+fn all(verb: &Verb, calls: &[Call]) -> Vec<Point> {
     let mut all = Vec::new();
-    for call in &whole.calls {
+    for call in calls {
         all.push(Point::new("killed", verb.name, call, Break::Kill));
         if !call.own {
             // What netbe has started to prepare a sandbox; netbe itself goes on, and tells.
             all.push(Point::new("killed", verb.name, call, Break::KillTask));
         }
     }
-    let chosen = points::chosen(all, SHORT);
-    let number = chosen.len();
-    for point in chosen {
-        let faults = at(verb, &ground, &judge, &point, tally);
-        tally.tried(&point, faults);
-    }
-    tally.of(verb.name, number, start);
+    all
 }
 
 /// Kills the command at a point and judges what it leaves.

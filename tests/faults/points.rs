@@ -8,11 +8,13 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
-use crate::judge::Faults;
-use crate::tracer::{Break, Call};
+use crate::ground::Ground;
+use crate::judge::{Faults, Judge};
+use crate::tracer::{Break, Call, trace};
+use crate::verbs::{self, VERBS, Verb};
 
 /// How many points are tried side by side: each is a few short processes one after another.
-pub(crate) const WORKERS: usize = 2;
+const WORKERS: usize = 2;
 
 /// One place at which something is broken.
 #[derive(Debug, Clone)]
@@ -77,7 +79,7 @@ fn only() -> Option<String> {
 }
 
 /// Returns whether a harness has anything to do with a command.
-pub(crate) fn is_wanted(harness: &str, verb: &str) -> bool {
+fn is_wanted(harness: &str, verb: &str) -> bool {
     only().is_none_or(|only| {
         let mut parts = only.split(':');
         parts.next().is_none_or(|first| first == harness)
@@ -86,7 +88,7 @@ pub(crate) fn is_wanted(harness: &str, verb: &str) -> bool {
 }
 
 /// Returns those of all points that are to be tried: in the short form a spread of `short`.
-pub(crate) fn chosen(all: Vec<Point>, short: usize) -> Vec<Point> {
+fn chosen(all: Vec<Point>, short: usize) -> Vec<Point> {
     if let Some(only) = only() {
         let below = format!("{only}:");
         return all
@@ -108,17 +110,87 @@ pub(crate) fn chosen(all: Vec<Point>, short: usize) -> Vec<Point> {
         .collect()
 }
 
+/// Takes each command of a harness in turn, several workers side by side, and says at the end what was found.
+///
+/// `points` makes the points of one from a run of it that is not broken, of which some are chosen, `short` in the
+/// short form; `at` tries one. In the full form workers share the points of each command, otherwise the commands:
+/// to get ready for one takes as long as some points.
+pub(crate) fn run(
+    harness: &'static str,
+    short: usize,
+    points: impl Fn(&Verb, &[Call]) -> Vec<Point> + Sync,
+    at: impl Fn(&Verb, &Ground, &Judge, &Point, &Tally) -> Faults + Sync,
+) {
+    let verbs: Vec<&Verb> = VERBS
+        .iter()
+        .filter(|verb| is_wanted(harness, verb.name))
+        .collect();
+    if verbs.is_empty() && only().is_some() {
+        return;
+    }
+    let start = Instant::now();
+    let tally = Tally::default();
+    let next = AtomicUsize::new(0);
+    let work = |worker: usize| {
+        let mut ground = verbs::ground();
+        let mut own = 0;
+        loop {
+            // In the full form each worker goes through all by itself.
+            let counter = if is_full() {
+                own
+            } else {
+                next.fetch_add(1, Ordering::Relaxed)
+            };
+            own += 1;
+            let Some(verb) = verbs.get(counter) else {
+                return;
+            };
+            let begun = Instant::now();
+            verb.begin(&mut ground);
+            let judge = verb.judge(&ground);
+            let whole = trace(&verb.command(&ground), None);
+            assert_eq!(whole.outcome.status, 0, "{}: {whole:#?}", verb.line);
+            ground.put_back();
+            let chosen = chosen(points(verb, &whole.calls), short);
+            let mine = chosen
+                .iter()
+                .enumerate()
+                .filter(|(i, _)| !is_full() || i % WORKERS == worker);
+            for (_, point) in mine {
+                let faults = at(verb, &ground, &judge, point, &tally);
+                tally.tried(point, &faults);
+            }
+            if is_full() && worker == 0 {
+                eprintln!(
+                    "{}: {} points in {:.0?}",
+                    verb.name,
+                    chosen.len(),
+                    begun.elapsed()
+                );
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for worker in 0..WORKERS {
+            let work = &work;
+            scope.spawn(move || work(worker));
+        }
+    });
+    tally.close(harness, start);
+}
+
 /// What was tried, and what was found.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
     points: AtomicUsize,
     faults: AtomicUsize,
     missed: AtomicUsize,
+    vague: AtomicUsize,
 }
 
 impl Tally {
     /// Takes note of a point, and tells of what is wrong there.
-    pub(crate) fn tried(&self, point: &Point, faults: Faults) {
+    fn tried(&self, point: &Point, faults: &Faults) {
         self.points.fetch_add(1, Ordering::Relaxed);
         if !faults.is_empty() {
             self.faults.fetch_add(1, Ordering::Relaxed);
@@ -136,27 +208,31 @@ impl Tally {
         self.missed.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// Tells how far the full form is.
-    pub(crate) fn of(&self, verb: &str, number: usize, start: Instant) {
-        if is_full() {
-            eprintln!("{verb}: {number} points in {:.0?}", start.elapsed());
+    /// Takes note of an error that does not say all it should, where nothing is wrong but that; the full form tells.
+    pub(crate) fn vague(&self, point: &Point, why: &str) {
+        self.vague.fetch_add(1, Ordering::Relaxed);
+        if is_full() || only().is_some() {
+            eprintln!("vague: {} ({}): {why}", point.name(), point.what);
         }
     }
 
     /// Says how many points were tried and what was found, and fails the test where that is anything.
-    pub(crate) fn close(&self, harness: &str, start: Instant) {
-        if only().is_some_and(|only| only.split(':').next() != Some(harness)) {
-            return;
-        }
-        let [points, faults, missed] =
-            [&self.points, &self.faults, &self.missed].map(|n| n.load(Ordering::Relaxed));
+    fn close(&self, harness: &str, start: Instant) {
+        let [points, faults, missed, vague] =
+            [&self.points, &self.faults, &self.missed, &self.vague]
+                .map(|n| n.load(Ordering::Relaxed));
         let missed = if missed > 0 {
             format!(" ({missed} never reached)")
         } else {
             String::new()
         };
+        let vague = if vague > 0 {
+            format!(", {vague} errors that say less than they should")
+        } else {
+            String::new()
+        };
         println!(
-            "{harness}: {points} points{missed}, {faults} faults, {:.0?}",
+            "{harness}: {points} points{missed}, {faults} faults{vague}, {:.0?}",
             start.elapsed()
         );
         assert!(points > 0, "{harness}: there is no such point");

@@ -73,7 +73,9 @@ pub(crate) struct Traced {
 pub(crate) fn trace(command: &Command, at: Option<(usize, usize, Break)>) -> Traced {
     let mut out = tempfile::tempfile().unwrap();
     let mut err = tempfile::tempfile().unwrap();
+    // Its end is waited for below, as that of a tracee.
     // Waits to be attached to, then becomes the program; `sh` is another program, and not traced.
+    #[allow(clippy::zombie_processes)]
     let mut child = Command::new("sh")
         .args(["-c", "read -r go; exec \"$0\" \"$@\" </dev/null"])
         .arg(command.get_program())
@@ -131,8 +133,8 @@ pub(crate) fn trace(command: &Command, at: Option<(usize, usize, Break)>) -> Tra
 /// Returns whether a path is that of some process: netbe looks through all there are, each time others, and
 /// counting that would give every later call another number in each run.
 fn is_of_a_process(path: &str) -> bool {
-    path.strip_prefix("/proc/")
-        .is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_digit()))
+    let is_number = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
+    path == "/proc" || path.strip_prefix("/proc/").is_some_and(is_number)
 }
 
 /// A task that is followed.

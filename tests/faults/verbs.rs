@@ -247,36 +247,41 @@ pub(crate) const VERBS: &[Verb] = &[
     },
 ];
 
+/// Makes the pool that all commands begin with: a template, `nog` with a MAC address, `ordo` that no machine can
+/// ask for; beside it what can be brought in.
+pub(crate) fn ground() -> Ground {
+    let pool = Pool::with_template();
+    let system = pool.beside().join("system");
+    System::debian().build(&system);
+    run(Command::new("tar")
+        .arg("-C")
+        .arg(&system)
+        .arg("-czf")
+        .arg(pool.beside().join("system.tar.gz"))
+        .arg("."));
+    let mac = format!("create nog/a --mac {MAC}");
+    for line in [
+        mac.as_str(),
+        "create nog/b",
+        "create ordo/x",
+        "create ordo/y",
+    ] {
+        pool.netbe().ok(line);
+    }
+    Ground::new(pool)
+}
+
 impl Verb {
-    /// Makes a pool for it: a template, `nog` with a MAC address, `ordo` that no machine can ask for.
-    pub(crate) fn ground(&self) -> Ground {
-        let pool = Pool::with_template();
-        let system = pool.beside().join("system");
-        System::debian().build(&system);
-        if self.line.contains(".tar") {
-            run(Command::new("tar")
-                .arg("-C")
-                .arg(&system)
-                .arg("-czf")
-                .arg(pool.beside().join("system.tar.gz"))
-                .arg("."));
-        }
-        let mac = format!("create nog/a --mac {MAC}");
-        for line in [
-            mac.as_str(),
-            "create nog/b",
-            "create ordo/x",
-            "create ordo/y",
-        ]
-        .iter()
-        .chain(self.before)
-        {
-            pool.netbe().ok(line);
-        }
-        if let Some(spoil) = self.spoil {
-            spoil(&pool);
-        }
-        Ground::new(pool)
+    /// Makes the pool ready for it.
+    pub(crate) fn begin(&self, ground: &mut Ground) {
+        ground.begin(|pool| {
+            for line in self.before {
+                pool.netbe().ok(line);
+            }
+            if let Some(spoil) = self.spoil {
+                spoil(pool);
+            }
+        });
     }
 
     /// Makes the judge of it: runs it, and what leads to something between, and puts the pool back each time.

@@ -18,17 +18,28 @@ pub(super) fn describe(pid: Pid) -> String {
     let path = match name {
         "openat" | "openat2" | "mkdirat" | "unlinkat" | "newfstatat" | "statx" | "readlinkat"
         | "fchmodat" | "fchownat" | "utimensat" | "faccessat" | "faccessat2" | "renameat"
-        | "renameat2" | "linkat" => text(pid, arguments[1]),
+        | "renameat2" | "linkat" => below(pid, arguments[0], arguments[1]),
         "open" | "mkdir" | "unlink" | "rmdir" | "stat" | "lstat" | "readlink" | "rename"
         | "access" | "chmod" | "execve" | "statfs" | "mount" | "umount2" | "chdir" => {
             text(pid, arguments[0])
         }
         "symlink" => text(pid, arguments[1]),
-        "symlinkat" => text(pid, arguments[2]),
+        "symlinkat" => below(pid, arguments[1], arguments[2]),
         "mmap" | "brk" | "munmap" | "mprotect" | "futex" | "getrandom" => None,
         _ => behind(pid, arguments[0]),
     };
     path.map_or_else(|| name.to_string(), |path| format!("{name} {path}"))
+}
+
+/// Returns the path that a text at an address names, seen from the directory behind a descriptor.
+fn below(pid: Pid, directory: u64, address: u64) -> Option<String> {
+    // Without a text it is the file behind the descriptor that is meant.
+    let path = text(pid, address).unwrap_or_default();
+    match behind(pid, directory) {
+        Some(directory) if path.is_empty() => Some(directory),
+        Some(directory) if !path.starts_with('/') => Some(format!("{directory}/{path}")),
+        _ => Some(path),
+    }
 }
 
 /// Returns the text at an address of a task.
