@@ -128,7 +128,12 @@ impl Envs {
             Err(e) => return Err(io::Error::from(e).into()),
         };
         let mut text = vec![0; 8192];
-        let mut length = (&file).read(&mut text)?;
+        let mut length = loop {
+            match (&file).read(&mut text) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
         if length == text.len() {
             // Longer than records are: with the changes of a large upgrade in it.
             length += file.take(record::LIMIT).read_to_end(&mut text)?;

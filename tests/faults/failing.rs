@@ -98,7 +98,7 @@ fn at(verb: &Verb, ground: &Ground, judge: &Judge, point: &Point, tally: &Tally)
     let surroundings = Surroundings::of(ground.pool().path());
     let traced = trace(&verb.command(ground), Some(point.at()));
     let Some(hit) = traced.hit else {
-        tally.missed();
+        tally.missed(point, None);
         ground.put_back();
         return Faults::new();
     };
@@ -107,7 +107,7 @@ fn at(verb: &Verb, ground: &Ground, judge: &Judge, point: &Point, tally: &Tally)
     };
     if !reasons(&hit).contains(&errno) {
         // Another call has this number this time, and it cannot fail so.
-        tally.missed();
+        tally.missed(point, Some(&hit));
         ground.put_back();
         return Faults::new();
     }

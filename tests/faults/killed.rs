@@ -49,7 +49,7 @@ fn at(verb: &Verb, ground: &Ground, judge: &Judge, point: &Point, tally: &Tally)
         let traced = trace(&verb.command(ground), Some(point.at()));
         if traced.hit.is_none() {
             // A call fewer than when it was recorded: it has ended by itself.
-            tally.missed();
+            tally.missed(point, None);
         }
         faults.extend(surroundings.left());
         if traced.outcome.stderr.contains("panicked") {

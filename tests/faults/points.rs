@@ -203,9 +203,16 @@ impl Tally {
         }
     }
 
-    /// Takes note of a point that was not reached, because that run made fewer calls.
-    pub(crate) fn missed(&self) {
+    /// Takes note of a point that was not reached, because this run made other calls than the recorded one.
+    pub(crate) fn missed(&self, point: &Point, hit: Option<&Call>) {
         self.missed.fetch_add(1, Ordering::Relaxed);
+        if only().is_some() {
+            eprintln!(
+                "not reached: {} ({}), but {hit:?}",
+                point.name(),
+                point.what
+            );
+        }
     }
 
     /// Takes note of an error that does not say all it should, where nothing is wrong but that; the full form tells.
