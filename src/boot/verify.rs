@@ -170,10 +170,18 @@ fn pxe_ways(boot: &dyn BootFiles, root: &dyn BootFiles, reasons: &mut Vec<String
             missing.map(|name| format!("{name}, which a BIOS starts, is not in the boot folder")),
         );
     }
-    let files = pxelinux::configurations(boot).unwrap_or_default();
-    if files.is_empty() {
-        reasons.push(format!("{} is missing", pxelinux::DEFAULT));
-    }
+    let files = match pxelinux::configurations(boot) {
+        Ok(files) => {
+            if files.is_empty() {
+                reasons.push(format!("{} is missing", pxelinux::DEFAULT));
+            }
+            files
+        }
+        Err(e) => {
+            reasons.push(format!("{} cannot be looked for: {e:#}", pxelinux::DEFAULT));
+            Vec::new()
+        }
+    };
     let mut ways = Vec::new();
     for file in files {
         let loads = pxelinux::read(boot, &file).and_then(|read| {

@@ -40,7 +40,7 @@ pub(super) fn lead_back(pool: &Pool, shared: &PoolLock, node: &NodeName) -> Resu
 /// Notes that machines are not led to an environment any more; before they are not, so that a crash
 /// between leaves too late a time and never too early a one.
 pub(super) fn mark_withdrawn(node: &Node, boot: &PendingBoot) -> Result<()> {
-    let Some(env) = Environment::observe(node, &boot.env) else {
+    let Some(env) = Environment::observe(node, &boot.env)? else {
         return Ok(());
     };
     let Some(mut record) = env.record.clone() else {

@@ -166,12 +166,14 @@ impl View {
     }
 
     fn rows(&self, names: &[EnvName]) -> Vec<Listed> {
-        let Some(envs) = Envs::open(&self.node.dir) else {
-            return Vec::new();
+        let envs = Envs::open(&self.node.dir).map_err(|e| format!("{e:#}"));
+        let observe = |name| match &envs {
+            Ok(envs) => Environment::observe_in(envs.as_ref()?, &self.node, name),
+            Err(why) => Some(Environment::unread(&self.node, name, why)),
         };
         names
             .iter()
-            .filter_map(|name| Environment::observe_in(&envs, &self.node, name))
+            .filter_map(observe)
             .map(|env| self.row(env))
             .collect()
     }

@@ -37,7 +37,10 @@ pub fn environment(
         node: node.name.clone(),
         env: Some(new.clone()),
     };
-    creation::free_name(Some(&node), &target)?;
+    let half_done = half_done(&node, &env, new)?;
+    if half_done.is_none() {
+        creation::free_name(Some(&node), &target)?;
+    }
     let Some(lock) = lock else {
         return Ok(Outcome::Planned(vec![
             format!("snapshot both halves of {env} as {target}"),
@@ -46,6 +49,16 @@ pub fn environment(
             format!("destroy {env}"),
         ]));
     };
+    match half_done {
+        // Nothing leads to the new one yet, and what led to the old may have changed since: it is made anew.
+        Some(made) if env.active => take_away(pool, &node, &made, mode)?,
+        Some(made) => {
+            take_away(pool, &node, &env, mode)?;
+            settle(&made.dir)?;
+            return Ok(Outcome::Done(target.to_string()));
+        }
+        None => {}
+    }
     let stage = Staged::new(&node.dir, new.as_str())?;
     fill(pool, &node, &env, &node.name, &node, new, stage.path())?;
     let dir = layout::env(pool.root(), &node.name, new);
@@ -53,14 +66,11 @@ pub fn environment(
     if env.active {
         // By the path: the list shows only one of the two.
         let renamed =
-            Environment::observe(&node, new).with_context(|| format!("finding {target} again"))?;
+            Environment::observe(&node, new)?.with_context(|| format!("finding {target} again"))?;
         let shared = PoolLock::take(pool.root(), mode.wait)?;
         activation::switch(pool, &lock, &shared, &node, &renamed)?;
     }
-    let shared = PoolLock::take(pool.root(), mode.wait)?;
-    publish::withdraw(pool, &shared, &[&env])?;
-    drop(shared);
-    stage::discard(&env.dir, &node.dir)?;
+    take_away(pool, &node, &env, mode)?;
     settle(&dir)?;
     Ok(Outcome::Done(target.to_string()))
 }
@@ -124,6 +134,24 @@ pub fn node(pool: &Pool, old: &NodeName, new: &NodeName, mode: Mode) -> Result<O
     record.replaces = None;
     record::write(&dir.join("node.json"), &record)?;
     Ok(Outcome::Done(new.to_string()))
+}
+
+/// Returns the new name that the same rename has made already, before it was interrupted: of the two only one is
+/// shown, and a person who sees the old one, or sees neither move, asks for it again.
+fn half_done(node: &Node, env: &Environment, new: &EnvName) -> Result<Option<Environment>> {
+    let made = Environment::observe(node, new)?;
+    Ok(made.filter(|made| {
+        let replaces = made.record.as_ref().and_then(|r| r.replaces.as_deref());
+        replaces == Some(env.name.as_str()) && made.uuid() == env.uuid()
+    }))
+}
+
+/// Takes away the one of two names that nothing leads to.
+fn take_away(pool: &Pool, node: &Node, env: &Environment, mode: Mode) -> Result<()> {
+    let shared = PoolLock::take(pool.root(), mode.wait)?;
+    publish::withdraw(pool, &shared, &[env])?;
+    drop(shared);
+    stage::discard(&env.dir, &node.dir)
 }
 
 fn refuse_taken(pool: &Pool, new: &NodeName) -> Result<()> {

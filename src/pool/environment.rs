@@ -9,8 +9,9 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
+use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, openat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
 
@@ -59,23 +60,38 @@ pub struct Envs {
 
 impl Envs {
     /// Opens a node's; `None` where there is none.
-    pub fn open(node_dir: &Path) -> Option<Self> {
+    ///
+    /// # Errors
+    /// When whether there is one cannot be told: taking it for none would take its environments off the network.
+    pub fn open(node_dir: &Path) -> Result<Option<Self>> {
         let path = node_dir.join(layout::ENVS);
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let top = nix::fcntl::open(&path, flags, Mode::empty()).ok()?;
-        let device = fstatat(&top, "", AtFlags::AT_EMPTY_PATH).ok()?.st_dev;
-        Some(Self { top, path, device })
+        let opened = nix::fcntl::open(&path, flags, Mode::empty())
+            .and_then(|top| Ok((fstatat(&top, "", AtFlags::AT_EMPTY_PATH)?.st_dev, top)));
+        match opened {
+            Ok((device, top)) => Ok(Some(Self { top, path, device })),
+            Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+            Err(e) => {
+                Err(io::Error::from(e)).with_context(|| format!("reading {}", path.display()))
+            }
+        }
     }
 
-    /// Returns what stands at a path below it, no link followed at its end.
-    fn look(&self, path: &str) -> Option<FileStat> {
-        fstatat(&self.top, path, AtFlags::AT_SYMLINK_NOFOLLOW).ok()
+    /// Returns what stands at a path below it, no link followed at its end; `None` where there is nothing.
+    fn look(&self, path: &str) -> nix::Result<Option<FileStat>> {
+        match fstatat(&self.top, path, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+            Err(e) => Err(e),
+        }
     }
 
     /// Returns the device number of the subvolume at a path; `None` where there is none.
-    fn subvolume(&self, path: &str) -> Option<u64> {
-        let stat = self.look(path)?;
-        (stat.st_ino == SUBVOLUME_INODE && is_dir(&stat)).then_some(stat.st_dev)
+    fn subvolume(&self, path: &str) -> nix::Result<Option<u64>> {
+        let found = self.look(path)?;
+        Ok(found
+            .filter(|stat| stat.st_ino == SUBVOLUME_INODE && is_dir(stat))
+            .map(|stat| stat.st_dev))
     }
 
     /// Returns whether an environment still has the kernel that was last seen in it.
@@ -83,7 +99,11 @@ impl Envs {
     /// Each subvolume has a device number of its own. Two files of one number, which is neither this
     /// directory's nor the root half's, are both in the boot half, and no link planted there led away.
     fn still_has(&self, env: &EnvName, seen: &KernelSeen, root: Option<u64>) -> bool {
-        let look = |path: &str| self.look(&format!("{env}/{}/{path}", layout::BOOT));
+        let look = |path: &str| {
+            self.look(&format!("{env}/{}/{path}", layout::BOOT))
+                .ok()
+                .flatten()
+        };
         let (Some(named_by), Some(kernel)) = (look(&seen.named_by), look(&seen.file)) else {
             return false;
         };
@@ -108,7 +128,12 @@ impl Envs {
             Err(e) => return Err(io::Error::from(e).into()),
         };
         let mut text = vec![0; 8192];
-        let mut length = (&file).read(&mut text)?;
+        let mut length = loop {
+            match (&file).read(&mut text) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
         if length == text.len() {
             // Longer than records are: with the changes of a large upgrade in it.
             length += file.take(record::LIMIT).read_to_end(&mut text)?;
@@ -123,8 +148,28 @@ fn is_dir(stat: &FileStat) -> bool {
 
 impl Environment {
     /// Returns what stands under an environment's name; `None` where there is no directory.
-    pub fn observe(node: &Node, name: &EnvName) -> Option<Self> {
-        Self::observe_in(&Envs::open(&node.dir)?, node, name)
+    ///
+    /// # Errors
+    /// When whether there is one cannot be told.
+    pub fn observe(node: &Node, name: &EnvName) -> Result<Option<Self>> {
+        let envs = Envs::open(&node.dir)?;
+        Ok(envs.and_then(|envs| Self::observe_in(&envs, node, name)))
+    }
+
+    /// Returns an environment of which only the name is known, because its node's directory cannot be read.
+    pub fn unread(node: &Node, name: &EnvName, why: &str) -> Self {
+        Self {
+            node: node.name.clone(),
+            name: name.clone(),
+            dir: node.dir.join(layout::ENVS).join(name.as_str()),
+            record: None,
+            active: node.active.as_ref() == Some(name),
+            template: node.is_template(),
+            problems: vec![format!("it cannot be read: {why}")],
+            // Perhaps it is, and a machine runs from it.
+            whole: true,
+            kernel: None,
+        }
     }
 
     /// Returns what stands under an environment's name in its node's open directory.
@@ -140,22 +185,36 @@ impl Environment {
                 None
             }
         };
+        let device = root.ok().flatten();
         let seen = record.as_ref().and_then(|r| r.kernel.as_ref());
         let kernel = seen
-            .filter(|seen| envs.still_has(name, seen, root))
+            .filter(|seen| envs.still_has(name, seen, device))
             .map(|seen| seen.version.clone());
         // A file seen in the boot half has answered whether that is there.
-        let boot = kernel.is_some()
-            || envs
+        let boot = match kernel {
+            Some(_) => Ok(true),
+            None => envs
                 .subvolume(&format!("{name}/{}", layout::BOOT))
-                .is_some();
-        let whole = root.is_some() && boot;
-        if !whole && !envs.look(name.as_str()).is_some_and(|s| is_dir(&s)) {
+                .map(|found| found.is_some()),
+        };
+        let root = root.map(|found| found.is_some());
+        // What cannot be looked at may be there, and a machine may run from it.
+        let whole = root.unwrap_or(true) && boot.unwrap_or(true);
+        if !whole
+            && matches!(envs.look(name.as_str()), Ok(stat) if !stat.is_some_and(|s| is_dir(&s)))
+        {
             return None;
         }
-        for (there, half) in [(root.is_some(), layout::ROOT), (boot, layout::BOOT)] {
-            if !there {
-                problems.push(format!("its {half} half is missing or is not a subvolume"));
+        for (there, half) in [(root, layout::ROOT), (boot, layout::BOOT)] {
+            match there {
+                Ok(true) => {}
+                Ok(false) => {
+                    problems.push(format!("its {half} half is missing or is not a subvolume"));
+                }
+                Err(e) => problems.push(format!(
+                    "its {half} half cannot be read: {}",
+                    io::Error::from(e)
+                )),
             }
         }
         if let Some(record) = &record {

@@ -169,6 +169,9 @@ fn acquire(pool: &Path, name: &str, what: &str, share: Share, wait: Duration) ->
                 std::thread::sleep(RETRY);
             }
             Err(TryLockError::WouldBlock) => return Err(held(&mut file, what, wait).into()),
+            Err(TryLockError::Error(e)) if e.kind() == std::io::ErrorKind::Interrupted => {
+                crate::storage::interrupt::check()?;
+            }
             Err(TryLockError::Error(e)) => {
                 return Err(e).with_context(|| format!("locking {}", path.display()));
             }

@@ -35,8 +35,11 @@ impl Node {
     /// Returns what stands under a node's name; `None` where there is no directory.
     pub fn observe(pool: &Pool, name: &NodeName) -> Option<Self> {
         let dir = layout::node(pool.root(), name);
-        if !dir.symlink_metadata().is_ok_and(|m| m.is_dir()) {
-            return None;
+        match dir.symlink_metadata() {
+            Ok(found) if !found.is_dir() => return None,
+            Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
+            // Perhaps it is there, and machines run from it: what is read next says what is wrong.
+            _ => {}
         }
         let mut problems = Vec::new();
         let (record, lost) = match read_record(&dir) {
@@ -101,7 +104,7 @@ impl Node {
 
     /// Returns every environment, sorted by name; one that is damaged is among them and says so.
     pub fn environments(&self) -> Result<Vec<Environment>> {
-        let Some(envs) = Envs::open(&self.dir) else {
+        let Some(envs) = Envs::open(&self.dir)? else {
             return Ok(Vec::new());
         };
         let found: Vec<Environment> = self
@@ -124,7 +127,7 @@ impl Node {
     /// # Errors
     /// `NotFound` when there is none.
     pub fn environment(&self, name: &EnvName) -> Result<Environment> {
-        Environment::observe(self, name).ok_or_else(|| {
+        Environment::observe(self, name)?.ok_or_else(|| {
             Failure::not_found(format!("no environment {}/{name}", self.name))
                 .hint(format!("netbe list {}", self.name))
                 .into()

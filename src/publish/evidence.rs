@@ -123,7 +123,7 @@ impl Evidence {
         }
         self.doubtful.retain(|(_, seen)| *seen > time);
         self.last = Some(time);
-        let env = Environment::observe(node, name);
+        let env = Environment::observe(node, name).ok().flatten();
         self.runs = Some(Running {
             env: name.to_string(),
             uuid: env.and_then(|e| e.record).map(|r| r.uuid),
@@ -142,16 +142,20 @@ impl Evidence {
             .iter()
             .filter(|name| runs.as_deref() != Some(name.as_str()));
         // What had been left before the last boot that was seen is only an entry that has yet to expire.
-        let newer: Vec<Environment> = others
-            .filter_map(|name| Environment::observe(node, name))
-            .filter(|env| env.active || led_to_since(env, last))
-            .collect();
         let now = Timestamp::now();
-        let seen_running = self.mounted.len() > newer.len()
+        let (mut newer, mut unread) = (Vec::new(), Vec::new());
+        for name in others {
+            match Environment::observe(node, name) {
+                Ok(env) => newer.extend(env.filter(|e| e.active || led_to_since(e, last))),
+                Err(_) => unread.push((name.to_string(), now)),
+            }
+        }
+        let seen_running = self.mounted.len() > newer.len() + unread.len()
             && self
                 .mounted
                 .iter()
                 .any(|m| runs.as_deref() == Some(m.as_str()));
+        self.doubt(unread);
         match (&mut self.runs, newer.as_slice()) {
             (Some(running), _) if seen_running => {
                 if running.how == How::Tftp {

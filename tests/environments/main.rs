@@ -23,7 +23,6 @@ mod hostile;
 mod identity;
 mod init;
 mod inside;
-mod killed;
 mod list;
 mod locks;
 mod machine;

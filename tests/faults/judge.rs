@@ -16,8 +16,12 @@ use serde_json::Value;
 
 use crate::support::{Fingerprint, Netbe, output};
 
-/// What scripts go by: each environment, and all of it that does not differ from run to run.
+/// What scripts go by: each environment, `nog/a`, and all of it that does not differ from run to run; the properties
+/// of each node and of the pool.
 pub(crate) type View = BTreeMap<String, String>;
+
+/// What stands between two things of a row of a view; none of them has it in it.
+const SEPARATOR: &str = "\t";
 
 /// What is wrong, a sentence each; empty when nothing is.
 pub(crate) type Faults = Vec<String>;
@@ -41,7 +45,7 @@ impl Judge {
     ///
     /// `touched` are the environments it may change, `"nog/b"`, or whole nodes, `"nog"`.
     pub(crate) fn new(netbe: &Netbe, pool: &Path, touched: &[&str]) -> Self {
-        let view = view(netbe).unwrap_or_else(|fault| panic!("before: {fault}"));
+        let view = view(netbe, pool).unwrap_or_else(|fault| panic!("before: {fault}"));
         let is_touched = |name: &str| {
             let of = |one: &&str| {
                 name.strip_prefix(one)
@@ -51,7 +55,7 @@ impl Judge {
         };
         let untouched = view
             .keys()
-            .filter(|name| !is_touched(name))
+            .filter(|name| name.contains('/') && !is_touched(name))
             .flat_map(|name| halves(pool, name))
             .map(|half| (half.clone(), Fingerprint::of(&half)))
             .collect();
@@ -68,7 +72,7 @@ impl Judge {
 
     /// Allows what the pool is now: the new state, or one between where a command has two steps.
     pub(crate) fn allow(&mut self) {
-        let view = view(&self.netbe).unwrap_or_else(|fault| panic!("allowed: {fault}"));
+        let view = view(&self.netbe, &self.pool).unwrap_or_else(|fault| panic!("allowed: {fault}"));
         self.views.push(view);
     }
 
@@ -80,12 +84,12 @@ impl Judge {
     /// Judges the pool as it stands, before any repair; returns also which of the views it shows.
     pub(crate) fn standing(&self) -> (Faults, Option<usize>) {
         let mut faults = rules(&self.netbe, &self.pool);
-        let found = match view(&self.netbe) {
+        let found = match view(&self.netbe, &self.pool) {
             Ok(found) => found,
             Err(fault) => return (vec![fault], None),
         };
-        let which = self.views.iter().position(|view| *view == found);
-        if which.is_none() {
+        let which = self.views.iter().rposition(|view| *view == found);
+        if which.is_none() && !self.is_between(&found) {
             faults.push(format!(
                 "neither the old nor the new, but {found:#?}; the old: {:#?}",
                 self.views[0]
@@ -104,9 +108,23 @@ impl Judge {
         (faults, which)
     }
 
+    /// Returns whether a view is one on the way: the environments of one that may be seen, and each thing about each
+    /// of them as one of those has it. Many commands have two steps, such as to lead to it and to forget a trial.
+    fn is_between(&self, found: &View) -> bool {
+        let has_same_names = |view: &View| view.keys().eq(found.keys());
+        let is_seen = |name: &str, thing: &str| {
+            let mut rows = self.views.iter().filter_map(|view| view.get(name));
+            rows.any(|row| row.split(SEPARATOR).any(|one| one == thing))
+        };
+        let is_mixed = |(name, row): (&String, &String)| {
+            row.split(SEPARATOR).all(|thing| is_seen(name, thing))
+        };
+        self.views.iter().any(has_same_names) && found.iter().all(is_mixed)
+    }
+
     /// Runs `check --repair` and judges what it leaves: nothing hidden, nothing to find, nothing changed.
     pub(crate) fn repair(&self) -> Faults {
-        let before = view(&self.netbe).ok();
+        let before = view(&self.netbe, &self.pool).ok();
         let mut faults = Faults::new();
         let repaired = self.netbe.run("check --repair");
         if repaired.status != 0 {
@@ -120,7 +138,7 @@ impl Judge {
         if second.status != 0 || !second.stderr.is_empty() {
             faults.push(format!("a second check: {second:#?}"));
         }
-        let after = view(&self.netbe).ok();
+        let after = view(&self.netbe, &self.pool).ok();
         if before != after {
             faults.push(format!("check --repair made {before:#?} into {after:#?}"));
         }
@@ -131,18 +149,18 @@ impl Judge {
 
     /// Runs the same command again, which must succeed and lead to the last of the views, or say that it is done.
     ///
-    /// `done` is what it may say when it had been done: words of an error with status 1, 3 or 4.
+    /// `done` is what it may say when it had been done: words of the error.
     pub(crate) fn again(&self, arguments: &[&str], done: &[&str]) -> Faults {
         let said = self.netbe.run_with(arguments);
         let mut faults = Faults::new();
-        let was_done =
-            [1, 3, 4].contains(&said.status) && done.iter().any(|word| said.stderr.contains(word));
+        let was_done = [1, 2, 3, 4].contains(&said.status)
+            && done.iter().any(|word| said.stderr.contains(word));
         if said.status != 0 && !was_done || said.stderr.contains("panicked") {
             faults.push(format!("again: {said:#?}"));
         }
         let (standing, which) = self.standing();
         faults.extend(standing);
-        if which.is_some() && which != Some(self.views.len() - 1) {
+        if which != Some(self.views.len() - 1) && !was_done {
             faults.push(format!("run again, it is not done: {said:#?}"));
         }
         faults
@@ -153,7 +171,7 @@ impl Judge {
 ///
 /// # Errors
 /// When `list --json` fails or is not the document it should be.
-pub(crate) fn view(netbe: &Netbe) -> Result<View, String> {
+pub(crate) fn view(netbe: &Netbe, pool: &Path) -> Result<View, String> {
     let said = netbe.run("list --json");
     if said.status != 0 || !said.stderr.is_empty() {
         return Err(format!("list --json: {said:#?}"));
@@ -184,27 +202,47 @@ pub(crate) fn view(netbe: &Netbe) -> Result<View, String> {
         .map(|key| format!("{key}={}", env[key]));
         (
             format!("{}/{}", text("node"), text("name")),
-            shown.join(" "),
+            shown.join(SEPARATOR),
         )
     };
-    Ok(environments.iter().map(row).collect())
+    let mut view: View = environments.iter().map(row).collect();
+    let nodes: Vec<String> = view
+        .keys()
+        .filter_map(|name| Some(name.split_once('/')?.0.to_string()))
+        .collect();
+    for node in nodes {
+        let properties = properties(&pool.join("nodes").join(&node).join("node.json"));
+        view.insert(node, properties);
+    }
+    view.insert("POOL".to_string(), properties(&pool.join("pool.json")));
+    Ok(view)
+}
+
+/// Returns the properties in a record, or what it is instead.
+fn properties(record: &Path) -> String {
+    let text = fs::read_to_string(record).unwrap_or_default();
+    match serde_json::from_str::<Value>(&text) {
+        Ok(record) => record["properties"].to_string(),
+        Err(e) => format!("{e}: {text:?}"),
+    }
 }
 
 /// Judges what holds of every pool at every instant, whatever was done to it.
 pub(crate) fn rules(netbe: &Netbe, pool: &Path) -> Faults {
     let mut faults = Faults::new();
-    let view = match view(netbe) {
+    let view = match view(netbe, pool) {
         Ok(view) => view,
         Err(fault) => return vec![fault],
     };
-    for name in view.keys() {
+    let is_environment = |name: &&String| name.contains('/');
+    for name in view.keys().filter(is_environment) {
         faults.extend(incomplete(pool, name).map(|why| format!("{name} is listed, but {why}")));
         if !view[name].contains("complete=true") {
             faults.push(format!("{name} is not complete: {}", view[name]));
         }
     }
     let mut active: BTreeMap<&str, usize> = BTreeMap::new();
-    for (name, shown) in &view {
+    for (name, shown) in view.iter().filter(|(name, _)| is_environment(name)) {
         let node = name.split('/').next().unwrap_or_default();
         *active.entry(node).or_default() += usize::from(shown.contains("active=true"));
     }

@@ -98,7 +98,7 @@ fn of_node(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) ->
         return Ok(());
     };
     let take_pool = || PoolLock::take(pool.root(), mode.wait);
-    let Some(env) = Environment::observe(&node, &boot.env) else {
+    let Some(env) = Environment::observe(&node, &boot.env)? else {
         leading::end(pool, &lock, &take_pool()?, &node)?;
         result.done.push(format!(
             "{name}/{} was to be booted and is gone: {name} boots its active environment.",
@@ -157,7 +157,7 @@ fn lead_back(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) 
             "{name}: pending.json cannot be read, so nothing of it can be destroyed; netbe activate {name} --cancel"
         )),
         Pending::Boot(mut boot) => {
-            let env = Environment::observe(&node, &boot.env);
+            let env = Environment::observe(&node, &boot.env)?;
             let verdict = env.as_ref().map(|env| verdict(&node, env, &boot));
             if let (Some(Verdict::LeadBack(fetched)), Some(env)) = (verdict, env) {
                 boot.fetched = Some(fetched);

@@ -308,10 +308,18 @@ impl Walk<'_> {
     }
 
     fn reading(&self) -> String {
-        format!("reading '{}'", self.path.display())
+        format!("reading '{}'", self.place())
     }
 
     fn copying(&self) -> String {
-        format!("copying '{}'", self.path.display())
+        format!("copying '{}'", self.place())
+    }
+
+    /// Returns where the copy is, relative to its top, which is `.`.
+    fn place(&self) -> std::path::Display<'_> {
+        match self.path.as_os_str().is_empty() {
+            true => Path::new(".").display(),
+            false => self.path.display(),
+        }
     }
 }

@@ -1,0 +1,178 @@
+//! The kernel failing: each system call of every command that can fail, made to fail, with each reason it can have.
+//!
+//! Then the command ends with an error that says what and why, and the old state or the new stands; or it has
+//! survived what it rightly survives, and the new state stands. Never a panic, never half a thing. Only netbe's
+//! own calls: what the loader does before its first is the C library's affair.
+
+use nix::errno::Errno;
+
+use crate::ground::Ground;
+use crate::judge::{Faults, Judge};
+use crate::points::{self, Point, Tally};
+use crate::support::Outcome;
+use crate::surroundings::Surroundings;
+use crate::tracer::{Break, Call, trace};
+use crate::verbs::Verb;
+
+/// How many points of each command the short form tries.
+const SHORT: usize = 6;
+
+/// Which calls fail with what. What is not here cannot fail, or not for such a reason.
+const REASONS: &[(&str, &[Errno])] = &[
+    (
+        "open openat openat2",
+        &[Errno::EMFILE, Errno::EIO, Errno::EPERM],
+    ),
+    (
+        "mkdir mkdirat symlink symlinkat link linkat rename renameat renameat2 unlink unlinkat rmdir mknodat",
+        &[Errno::ENOSPC, Errno::EIO, Errno::EROFS, Errno::EPERM],
+    ),
+    (
+        "write pwrite64 writev copy_file_range sendfile splice ftruncate fallocate",
+        &[Errno::ENOSPC, Errno::EIO, Errno::EINTR],
+    ),
+    (
+        "fchmod fchmodat fchmodat2 fchown fchownat lchown utimensat fsetxattr lsetxattr setxattr removexattr ioctl",
+        &[Errno::ENOSPC, Errno::EIO, Errno::EROFS, Errno::EPERM],
+    ),
+    ("fsync fdatasync syncfs", &[Errno::EIO, Errno::ENOSPC]),
+    ("read pread64 readv", &[Errno::EIO, Errno::EINTR]),
+    (
+        "getdents64 readlink readlinkat fstat stat lstat statx newfstatat statfs fstatfs lgetxattr llistxattr lseek",
+        &[Errno::EIO],
+    ),
+    ("flock", &[Errno::EINTR, Errno::EIO]),
+    ("fcntl", &[Errno::EMFILE]),
+    (
+        "pipe2 dup dup2 dup3 socket socketpair eventfd2 epoll_create1 memfd_create",
+        &[Errno::EMFILE],
+    ),
+    ("clone clone3 fork vfork", &[Errno::EAGAIN, Errno::EPERM]),
+    (
+        "wait4 waitid poll ppoll nanosleep clock_nanosleep recvfrom recvmsg sendto sendmsg",
+        &[Errno::EINTR],
+    ),
+    ("mount umount2 unshare", &[Errno::EPERM]),
+];
+
+#[test]
+fn failing() {
+    points::run("failing", SHORT, all, at);
+}
+
+/// Returns every point of a command: each of its calls with each reason.
+fn all(verb: &Verb, calls: &[Call]) -> Vec<Point> {
+    // The C library's loader is done where Rust's runtime takes a stack for signals.
+    let begun = calls
+        .iter()
+        .position(|call| call.what.starts_with("sigaltstack"));
+    let own = calls.iter().skip(begun.unwrap_or_default());
+    let mut all = Vec::new();
+    // The stages of a sandbox are not netbe itself; what is forked to become another program ends as that does.
+    for call in own.filter(|call| call.own) {
+        for errno in reasons(call) {
+            all.push(Point::new("failing", verb.name, call, Break::Fail(*errno)));
+        }
+    }
+    all
+}
+
+/// Returns the reasons that a call is made to fail for.
+fn reasons(call: &Call) -> &'static [Errno] {
+    let (name, path) = call.what.split_once(' ').unwrap_or((&call.what, ""));
+    if path.starts_with("pipe:") {
+        // One's own does not fail; the standard library goes by that.
+        return &[Errno::EINTR][..usize::from(["read", "write"].contains(&name))];
+    }
+    let own = REASONS
+        .iter()
+        .find(|(names, _)| names.split(' ').any(|one| one == name));
+    match own {
+        Some((_, reasons)) => reasons,
+        None => &[],
+    }
+}
+
+/// Makes one call fail, and judges what the command says and leaves.
+fn at(verb: &Verb, ground: &Ground, judge: &Judge, point: &Point, tally: &Tally) -> Faults {
+    let surroundings = Surroundings::of(ground.pool().path());
+    let traced = trace(&verb.command(ground), Some(point.at()));
+    let Some(hit) = traced.hit else {
+        tally.missed(point, None);
+        ground.put_back();
+        return Faults::new();
+    };
+    let Break::Fail(errno) = point.at().2 else {
+        unreachable!("nothing else is done here")
+    };
+    if !reasons(&hit).contains(&errno) {
+        // Another call has this number this time, and it cannot fail so.
+        tally.missed(point, Some(&hit));
+        ground.put_back();
+        return Faults::new();
+    }
+    let mut faults = said(&traced.outcome, errno);
+    if let Some(why) = vagueness(&traced.outcome, errno) {
+        tally.vague(point, &why);
+    }
+    faults.extend(surroundings.left());
+    if ground.is_unchanged() {
+        if traced.outcome.status == 0 {
+            faults.push("it says that it is done, and nothing has been".to_string());
+        }
+    } else {
+        let (standing, which) = judge.standing();
+        faults.extend(standing);
+        if traced.outcome.status == 0 && which != Some(judge.views().len() - 1) {
+            faults.push("it says that it is done, and it is not".to_string());
+        }
+        faults.extend(judge.repair());
+        ground.put_back();
+    }
+    if !faults.is_empty() {
+        faults.push(format!("{hit:?} failed; it said {:#?}", traced.outcome));
+    }
+    faults
+}
+
+/// Judges how a command ends that met with a failure.
+fn said(outcome: &Outcome, errno: Errno) -> Faults {
+    let mut faults = Faults::new();
+    if outcome.stderr.contains("panicked") || outcome.status < 0 {
+        faults.push("it did not end by itself".to_string());
+    }
+    if outcome.status != 0 && errno == Errno::EINTR {
+        faults.push("it did not survive an interrupted call".to_string());
+    }
+    if outcome.status != 0
+        && !outcome
+            .stderr
+            .lines()
+            .any(|line| line.starts_with("error: "))
+    {
+        faults.push("it did not say what failed".to_string());
+    }
+    faults
+}
+
+/// Returns what an error leaves out of where and why; the person who gets it has to look further.
+fn vagueness(outcome: &Outcome, errno: Errno) -> Option<String> {
+    let error = outcome
+        .stderr
+        .lines()
+        .find_map(|line| line.strip_prefix("error: "))?;
+    // A path, a node or environment by its name, a quoted one inside.
+    let names = ["/", "nog", "ordo", "werda", "base", "stock"];
+    let is_quoted = error
+        .split('\'')
+        .nth(1)
+        .is_some_and(|name| !name.is_empty());
+    if !is_quoted && !names.iter().any(|name| error.contains(name)) {
+        return Some(format!("where: {error}"));
+    }
+    // As strerror(3) has it, and so the standard library; or as nix has it.
+    let reason = std::io::Error::from(errno).to_string();
+    let reason = reason.split(" (os error").next().unwrap_or_default();
+    let is_said = error.contains(reason) || error.contains(errno.desc());
+    (!is_said).then(|| format!("why: {error}"))
+}

@@ -1,0 +1,171 @@
+//! A pool that is put back to what it was in a few hundredths of a second, for trials by the thousand.
+//!
+//! Its image lies in memory where it can, and what is put back is the image, so that numbers and UUIDs of subvolumes
+//! are the same in every trial. What netbe writes outside the pool is put back too.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread::sleep;
+use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::mount::{MntFlags, umount2};
+use tempfile::TempDir;
+
+use crate::support::{Fingerprint, Pool, run};
+
+/// Where netbe writes outside a pool; in a test these are file systems of its own.
+const OUTSIDE: [&str; 5] = [
+    "/etc/exports.d",
+    "/etc/dnsmasq.d",
+    "/etc/systemd/system",
+    "/var/lib/nfs",
+    "/run/netbe",
+];
+
+/// In memory: syncing costs nothing there.
+const MEMORY: &str = "/dev/shm";
+
+/// A pool, what it was when it was made, and what it is put back to.
+#[derive(Debug)]
+pub(crate) struct Ground {
+    pool: Pool,
+    images: TempDir,
+    base: State,
+    start: State,
+}
+
+/// All that a pool is, and where a copy of it lies.
+#[derive(Debug, Clone)]
+struct State {
+    image: PathBuf,
+    pool: Fingerprint,
+    outside: Vec<Fingerprint>,
+}
+
+impl Ground {
+    /// Takes a pool as what everything begins with. What is beside it stays as it is.
+    pub(crate) fn new(pool: Pool) -> Self {
+        let place = Path::new(MEMORY);
+        let place = if place.is_dir() { place } else { pool.beside() };
+        let images = tempfile::Builder::new()
+            .prefix("netbe-test-")
+            .tempdir_in(place)
+            .unwrap();
+        let base = State::save(
+            &pool,
+            &pool.beside().join("pool.btrfs"),
+            images.path(),
+            "base",
+        );
+        let ground = Self {
+            start: base.clone(),
+            pool,
+            images,
+            base,
+        };
+        ground.mount(&ground.base);
+        ground
+    }
+
+    /// Begins anew, with something done to what there was first: to that the pool is put back from now on.
+    pub(crate) fn begin(&mut self, prepare: impl FnOnce(&Pool)) {
+        unmount(self.pool.path());
+        self.mount(&self.base);
+        prepare(&self.pool);
+        self.start = State::save(&self.pool, &self.working(), self.images.path(), "start");
+        self.mount(&self.start);
+    }
+
+    /// Returns the pool, the same path all along.
+    pub(crate) fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    /// Returns whether nothing has been changed, save who held a lock last.
+    pub(crate) fn is_unchanged(&self) -> bool {
+        self.start.pool.changes(&self.pool.fingerprint()).is_empty()
+            && self.start.outside == outside()
+    }
+
+    /// Puts everything back.
+    pub(crate) fn put_back(&self) {
+        unmount(self.pool.path());
+        self.mount(&self.start);
+    }
+
+    fn working(&self) -> PathBuf {
+        self.images.path().join("working")
+    }
+
+    fn mount(&self, state: &State) {
+        let working = self.working();
+        // Another file each time: the loop device of the last may be on its way out still.
+        let _ = fs::remove_file(&working);
+        copy(&state.image, &working);
+        run(Command::new("mount")
+            .args(["-o", "loop"])
+            .args([&working, self.pool.path()]));
+        for (number, directory) in OUTSIDE.iter().map(Path::new).enumerate() {
+            if state.outside[number] == Fingerprint::of(directory) {
+                continue;
+            }
+            for entry in fs::read_dir(directory).unwrap().flatten() {
+                run(Command::new("rm").arg("-rf").arg(entry.path()));
+            }
+            run(Command::new("cp")
+                .arg("-aT")
+                .args([&state.saved(number), directory]));
+        }
+    }
+}
+
+impl State {
+    /// Unmounts a pool and copies its image, and what is outside.
+    fn save(pool: &Pool, image: &Path, to: &Path, name: &str) -> Self {
+        let fingerprint = pool.fingerprint();
+        unmount(pool.path());
+        let state = Self {
+            image: to.join(name),
+            pool: fingerprint,
+            outside: outside(),
+        };
+        copy(image, &state.image);
+        for (number, directory) in OUTSIDE.iter().map(Path::new).enumerate() {
+            let saved = state.saved(number);
+            run(Command::new("rm").arg("-rf").arg(&saved));
+            run(Command::new("cp").arg("-aT").args([directory, &saved]));
+        }
+        state
+    }
+
+    /// Returns where a directory outside is kept.
+    fn saved(&self, number: usize) -> PathBuf {
+        self.image.with_extension(number.to_string())
+    }
+}
+
+/// Unmounts a filesystem; where somebody does not leave it, that has been found, and it goes when they do.
+fn unmount(path: &Path) {
+    for _ in 0..100 {
+        // What another thread is just forking has this one's open files until it has become another program.
+        match umount2(path, MntFlags::empty()) {
+            Err(Errno::EBUSY) => sleep(Duration::from_millis(5)),
+            result => return result.unwrap(),
+        }
+    }
+    umount2(path, MntFlags::MNT_DETACH).unwrap();
+}
+
+/// Copies a file that is mostly holes.
+fn copy(from: &Path, to: &Path) {
+    run(Command::new("cp").arg("--sparse=always").args([from, to]));
+}
+
+fn outside() -> Vec<Fingerprint> {
+    OUTSIDE
+        .iter()
+        .map(|directory| Fingerprint::of(Path::new(directory)))
+        .collect()
+}

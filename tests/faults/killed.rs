@@ -1,0 +1,97 @@
+//! Killed anywhere: SIGKILL at every single system call of every command, one run each.
+//!
+//! The call does not happen any more, so that what is seen is the state between two calls. After each the rules of
+//! the judge hold at once, after the same command run again, and after a repair: both orders. Not for what a
+//! power cut would leave: a killed process loses nothing that it wrote.
+
+use crate::ground::Ground;
+use crate::judge::{Faults, Judge};
+use crate::points::{self, Point, Tally};
+use crate::surroundings::Surroundings;
+use crate::tracer::{Break, Call, Traced, trace};
+use crate::verbs::Verb;
+
+/// How many points of each command the short form tries.
+const SHORT: usize = 6;
+
+#[test]
+fn killed() {
+    points::run("killed", SHORT, all, at);
+}
+
+/// Returns every point of a command.
+fn all(verb: &Verb, calls: &[Call]) -> Vec<Point> {
+    let mut all = Vec::new();
+    for call in calls {
+        all.push(Point::new("killed", verb.name, call, Break::Kill));
+        if !call.own {
+            // What netbe has started to prepare a sandbox; netbe itself goes on, and tells.
+            all.push(Point::new("killed", verb.name, call, Break::KillTask));
+        }
+    }
+    all
+}
+
+/// Kills the command at a point and judges what it leaves.
+///
+/// To run it again and to repair is tried wherever the call before may have changed something: after others the
+/// pool is what it was at the point before.
+fn at(verb: &Verb, ground: &Ground, judge: &Judge, point: &Point, tally: &Tally) -> Faults {
+    let orders: &[Order] = match (point.is_fresh, points::is_full(), point.number % 2) {
+        (false, ..) => &[Order::Neither],
+        (true, true, _) => &[Order::RepairFirst, Order::AgainFirst],
+        (true, false, 0) => &[Order::RepairFirst],
+        (true, false, _) => &[Order::AgainFirst],
+    };
+    let mut faults = Faults::new();
+    for order in orders {
+        let surroundings = Surroundings::of(ground.pool().path());
+        let traced = trace(&verb.command(ground), Some(point.at()));
+        if traced.hit.is_none() {
+            // A call fewer than when it was recorded: it has ended by itself.
+            tally.missed(point, None);
+        }
+        faults.extend(surroundings.left());
+        if traced.outcome.stderr.contains("panicked") {
+            faults.push(format!("{:#?}", traced.outcome));
+        }
+        if ground.is_unchanged() {
+            // The recording has shown what the command makes of this, and there is nothing to repair.
+            return faults;
+        }
+        faults.extend(aftermath(verb, judge, *order));
+        faults.extend(surroundings.left());
+        ground.put_back();
+        if !faults.is_empty() {
+            let Traced { hit, outcome, .. } = traced;
+            faults.push(format!("killed at {hit:?}, having said {outcome:#?}"));
+            return faults;
+        }
+    }
+    faults
+}
+
+/// What is done with what a killed command has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Order {
+    Neither,
+    RepairFirst,
+    AgainFirst,
+}
+
+/// Judges what a killed command has left: as it is, and after what people do then.
+fn aftermath(verb: &Verb, judge: &Judge, order: Order) -> Faults {
+    let (mut faults, which) = judge.standing();
+    if order == Order::RepairFirst {
+        faults.extend(judge.repair());
+    }
+    // Twice is back again.
+    let is_done = verb.name == "rollback" && which != Some(0);
+    if order != Order::Neither {
+        if !is_done {
+            faults.extend(judge.again(&verb.arguments(), verb.done));
+        }
+        faults.extend(judge.repair());
+    }
+    faults
+}

@@ -1,0 +1,251 @@
+//! The points of a harness: which are tried, how one is named, what is found.
+//!
+//! A point is named `killed:activate:37`, the 37th system call of the program's first task, or
+//! `killed:upgrade:2.37`, that of its third; what is done to it beyond follows after another colon:
+//! `failing:create:120:ENOSPC`. `NETBE_FAULT=` with such a name, or with the beginning of one up to a colon, runs
+//! only those.
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Instant;
+
+use crate::ground::Ground;
+use crate::judge::{Faults, Judge};
+use crate::tracer::{Break, Call, trace};
+use crate::verbs::{self, VERBS, Verb};
+
+/// How many points are tried side by side: each is a few short processes one after another.
+const WORKERS: usize = 2;
+
+/// One place at which something is broken.
+#[derive(Debug, Clone)]
+pub(crate) struct Point {
+    harness: &'static str,
+    verb: &'static str,
+    task: usize,
+    /// The call, counted in its task from 1.
+    pub(crate) number: usize,
+    how: Break,
+    /// What the call was when it was recorded.
+    pub(crate) what: String,
+    /// Whether the call before it, of the same task, can have changed something.
+    pub(crate) is_fresh: bool,
+}
+
+impl Point {
+    /// Makes the point at a recorded call.
+    pub(crate) fn new(harness: &'static str, verb: &'static str, call: &Call, how: Break) -> Self {
+        Self {
+            harness,
+            verb,
+            task: call.task,
+            number: call.number,
+            how,
+            what: call.what.clone(),
+            is_fresh: call.is_fresh,
+        }
+    }
+
+    /// Returns it as the tracer wants it.
+    pub(crate) fn at(&self) -> (usize, usize, Break) {
+        (self.task, self.number, self.how)
+    }
+
+    /// Returns the name it is run again by.
+    fn name(&self) -> String {
+        let task = if self.task > 0 {
+            format!("{}.", self.task)
+        } else {
+            String::new()
+        };
+        let how = match self.how {
+            Break::Kill => String::new(),
+            Break::KillTask => ":task".to_string(),
+            Break::Fail(errno) => format!(":{errno:?}"),
+        };
+        format!("{}:{}:{task}{}{how}", self.harness, self.verb, self.number)
+    }
+}
+
+/// Returns whether every point is to be tried.
+pub(crate) fn is_full() -> bool {
+    std::env::var("NETBE_FAULTS").is_ok_and(|form| form == "full")
+}
+
+/// Returns which point alone is to be tried.
+fn only() -> Option<String> {
+    std::env::var("NETBE_FAULT")
+        .ok()
+        .filter(|name| !name.is_empty())
+}
+
+/// Returns whether a harness has anything to do with a command.
+fn is_wanted(harness: &str, verb: &str) -> bool {
+    only().is_none_or(|only| {
+        let mut parts = only.split(':');
+        parts.next().is_none_or(|first| first == harness)
+            && parts.next().is_none_or(|second| second == verb)
+    })
+}
+
+/// Returns those of all points that are to be tried: in the short form a spread of `short`.
+fn chosen(all: Vec<Point>, short: usize) -> Vec<Point> {
+    if let Some(only) = only() {
+        let below = format!("{only}:");
+        return all
+            .into_iter()
+            .filter(|p| p.name() == only || p.name().starts_with(&below))
+            .collect();
+    }
+    if is_full() {
+        return all;
+    }
+    let changing: Vec<_> = all.into_iter().filter(|point| point.is_fresh).collect();
+    let number = changing.len();
+    let is_taken = |i: usize| (i * short) / number != ((i + 1) * short) / number;
+    changing
+        .into_iter()
+        .enumerate()
+        .filter(|(i, _)| is_taken(*i))
+        .map(|(_, point)| point)
+        .collect()
+}
+
+/// Takes each command of a harness in turn, several workers side by side, and says at the end what was found.
+///
+/// `points` makes the points of one from a run of it that is not broken, of which some are chosen, `short` in the
+/// short form; `at` tries one. In the full form workers share the points of each command, otherwise the commands:
+/// to get ready for one takes as long as some points.
+pub(crate) fn run(
+    harness: &'static str,
+    short: usize,
+    points: impl Fn(&Verb, &[Call]) -> Vec<Point> + Sync,
+    at: impl Fn(&Verb, &Ground, &Judge, &Point, &Tally) -> Faults + Sync,
+) {
+    let verbs: Vec<&Verb> = VERBS
+        .iter()
+        .filter(|verb| is_wanted(harness, verb.name))
+        .collect();
+    if verbs.is_empty() && only().is_some() {
+        return;
+    }
+    let start = Instant::now();
+    let tally = Tally::default();
+    let next = AtomicUsize::new(0);
+    let work = |worker: usize| {
+        let mut ground = verbs::ground();
+        let mut own = 0;
+        loop {
+            // In the full form each worker goes through all by itself.
+            let counter = if is_full() {
+                own
+            } else {
+                next.fetch_add(1, Ordering::Relaxed)
+            };
+            own += 1;
+            let Some(verb) = verbs.get(counter) else {
+                return;
+            };
+            let begun = Instant::now();
+            verb.begin(&mut ground);
+            let judge = verb.judge(&ground);
+            let whole = trace(&verb.command(&ground), None);
+            assert_eq!(whole.outcome.status, 0, "{}: {whole:#?}", verb.line);
+            ground.put_back();
+            let chosen = chosen(points(verb, &whole.calls), short);
+            let mine = chosen
+                .iter()
+                .enumerate()
+                .filter(|(i, _)| !is_full() || i % WORKERS == worker);
+            for (_, point) in mine {
+                let faults = at(verb, &ground, &judge, point, &tally);
+                tally.tried(point, &faults);
+            }
+            if is_full() && worker == 0 {
+                eprintln!(
+                    "{}: {} points in {:.0?}",
+                    verb.name,
+                    chosen.len(),
+                    begun.elapsed()
+                );
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for worker in 0..WORKERS {
+            let work = &work;
+            scope.spawn(move || work(worker));
+        }
+    });
+    tally.close(harness, start);
+}
+
+/// What was tried, and what was found.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    points: AtomicUsize,
+    faults: AtomicUsize,
+    missed: AtomicUsize,
+    vague: AtomicUsize,
+}
+
+impl Tally {
+    /// Takes note of a point, and tells of what is wrong there.
+    fn tried(&self, point: &Point, faults: &Faults) {
+        self.points.fetch_add(1, Ordering::Relaxed);
+        if !faults.is_empty() {
+            self.faults.fetch_add(1, Ordering::Relaxed);
+            eprintln!(
+                "NETBE_FAULT={} ({})\n  {}",
+                point.name(),
+                point.what,
+                faults.join("\n  ")
+            );
+        }
+    }
+
+    /// Takes note of a point that was not reached, because this run made other calls than the recorded one.
+    pub(crate) fn missed(&self, point: &Point, hit: Option<&Call>) {
+        self.missed.fetch_add(1, Ordering::Relaxed);
+        if only().is_some() {
+            eprintln!(
+                "not reached: {} ({}), but {hit:?}",
+                point.name(),
+                point.what
+            );
+        }
+    }
+
+    /// Takes note of an error that does not say all it should, where nothing is wrong but that; the full form tells.
+    pub(crate) fn vague(&self, point: &Point, why: &str) {
+        self.vague.fetch_add(1, Ordering::Relaxed);
+        if is_full() || only().is_some() {
+            eprintln!("vague: {} ({}): {why}", point.name(), point.what);
+        }
+    }
+
+    /// Says how many points were tried and what was found, and fails the test where that is anything.
+    fn close(&self, harness: &str, start: Instant) {
+        let [points, faults, missed, vague] =
+            [&self.points, &self.faults, &self.missed, &self.vague]
+                .map(|n| n.load(Ordering::Relaxed));
+        let missed = if missed > 0 {
+            format!(" ({missed} never reached)")
+        } else {
+            String::new()
+        };
+        let vague = if vague > 0 {
+            format!(", {vague} errors that say less than they should")
+        } else {
+            String::new()
+        };
+        println!(
+            "{harness}: {points} points{missed}, {faults} faults{vague}, {:.0?}",
+            start.elapsed()
+        );
+        assert!(points > 0, "{harness}: there is no such point");
+        assert_eq!(
+            faults, 0,
+            "{harness}: {faults} of {points} points show a fault"
+        );
+    }
+}

@@ -1,0 +1,287 @@
+//! Stopping a program at one of its system calls, whichever is wanted.
+//!
+//! What strace's fault injection does, with the calls of one task counted together instead of kind by kind, so
+//! that "at every call" is a plain count; and it need not be started for each. Follows what the program forks as
+//! long as that is the same program: what runs in a sandbox, and tools such as exportfs, go on untraced.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{Read, Seek};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::sys::ptrace::{self, Options};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::Pid;
+
+use crate::support::Outcome;
+
+mod call;
+
+/// How long what a killed program had started may go on before it is left alone, for others to find.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// The names of the calls by which something is changed, or somebody else may: the short form takes its points from them.
+const CHANGING: &str = "rename renameat renameat2 symlink symlinkat link linkat mkdir mkdirat unlink unlinkat rmdir \
+    ioctl write pwrite64 ftruncate fchmod fchmodat fchown fchownat utimensat fsync fdatasync syncfs flock \
+    copy_file_range fsetxattr setxattr mount umount2 clone clone3 vfork wait4 execve unshare pivot_root";
+
+/// One system call: which of the program's tasks (0 is its first), which of that one's calls, from 1.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Call {
+    /// The task, by order of birth.
+    pub(crate) task: usize,
+    /// The call, counted in its task.
+    pub(crate) number: usize,
+    /// Whether it is a thread of the program itself, and not of something that it has forked.
+    pub(crate) own: bool,
+    /// Whether the call before it, of the same task, can have changed something.
+    pub(crate) is_fresh: bool,
+    /// What it is called, and what its arguments lead to, as far as that is a path.
+    pub(crate) what: String,
+}
+
+/// What happens at a call, in place of the call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Break {
+    /// The program is killed, all its threads.
+    Kill,
+    /// The task that makes the call is killed, all its threads; the same, where it is the first.
+    KillTask,
+    /// The call fails.
+    Fail(Errno),
+}
+
+/// How a traced run went.
+#[derive(Debug)]
+pub(crate) struct Traced {
+    /// How the program ended.
+    pub(crate) outcome: Outcome,
+    /// The calls it made, up to the break where that kills.
+    pub(crate) calls: Vec<Call>,
+    /// The call that was broken; none when it was never made.
+    pub(crate) hit: Option<Call>,
+}
+
+/// Runs a program and breaks one of its calls, by task and number; without one it only takes note.
+///
+/// Input is empty; output goes through files, so that whatever survives the program holds nothing up.
+pub(crate) fn trace(command: &Command, at: Option<(usize, usize, Break)>) -> Traced {
+    let mut out = tempfile::tempfile().unwrap();
+    let mut err = tempfile::tempfile().unwrap();
+    // Its end is waited for below, as that of a tracee.
+    // Waits to be attached to, then becomes the program; `sh` is another program, and not traced.
+    #[allow(clippy::zombie_processes)]
+    let mut child = Command::new("sh")
+        .args(["-c", "read -r go; exec \"$0\" \"$@\" </dev/null"])
+        .arg(command.get_program())
+        .args(command.get_args())
+        .env_clear()
+        .envs(command.get_envs().filter_map(|(k, v)| Some((k, v?))))
+        .current_dir(command.get_current_dir().unwrap_or(Path::new("/")))
+        .stdin(Stdio::piped())
+        .stdout(out.try_clone().unwrap())
+        .stderr(err.try_clone().unwrap())
+        .spawn()
+        .unwrap();
+    let main = Pid::from_raw(child.id().cast_signed());
+    ptrace::seize(
+        main,
+        Options::PTRACE_O_TRACESYSGOOD
+            | Options::PTRACE_O_TRACEEXEC
+            | Options::PTRACE_O_TRACEFORK
+            | Options::PTRACE_O_TRACEVFORK
+            | Options::PTRACE_O_TRACECLONE
+            | Options::PTRACE_O_EXITKILL,
+    )
+    .unwrap();
+    drop(child.stdin.take());
+    let mut tracer = Tracer {
+        main,
+        program: fs::canonicalize(command.get_program()).unwrap(),
+        at,
+        tasks: BTreeMap::new(),
+        born: 0,
+        calls: Vec::new(),
+        hit: None,
+        status: None,
+    };
+    tracer.follow();
+    let mut said = [String::new(), String::new()];
+    for (file, text) in [&mut out, &mut err].into_iter().zip(&mut said) {
+        file.rewind().unwrap();
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).unwrap();
+        *text = String::from_utf8_lossy(&bytes).into_owned();
+    }
+    let [stdout, stderr] = said;
+    Traced {
+        outcome: Outcome {
+            status: tracer.status.unwrap_or(-1),
+            stdout,
+            stderr,
+        },
+        calls: tracer.calls,
+        hit: tracer.hit,
+    }
+}
+
+/// Returns whether a path is that of some process: netbe looks through all there are, each time others, and
+/// counting that would give every later call another number in each run.
+fn is_of_a_process(path: &str) -> bool {
+    let is_number = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
+    path == "/proc" || path.strip_prefix("/proc/").is_some_and(is_number)
+}
+
+/// A task that is followed.
+#[derive(Debug, Clone, Copy, Default)]
+struct Task {
+    ordinal: usize,
+    own: bool,
+    made: usize,
+    /// The last call can have changed something.
+    has_changed: bool,
+    /// The call it is in is to fail on its way out.
+    failing: Option<Errno>,
+}
+
+struct Tracer {
+    main: Pid,
+    program: PathBuf,
+    at: Option<(usize, usize, Break)>,
+    tasks: BTreeMap<i32, Task>,
+    born: usize,
+    calls: Vec<Call>,
+    hit: Option<Call>,
+    status: Option<i32>,
+}
+
+impl Tracer {
+    /// Lets all tasks run until none is left, or what remains has been given time enough.
+    fn follow(&mut self) {
+        let mut deadline = None;
+        loop {
+            let flags = WaitPidFlag::__WALL | WaitPidFlag::__WNOTHREAD;
+            let flags = if deadline.is_some() {
+                flags | WaitPidFlag::WNOHANG
+            } else {
+                flags
+            };
+            match waitpid(None, Some(flags)) {
+                Ok(WaitStatus::StillAlive) => {
+                    if deadline.is_some_and(|end| Instant::now() > end) {
+                        return;
+                    }
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                Ok(WaitStatus::Exited(pid, status)) => self.ended(pid, status),
+                Ok(WaitStatus::Signaled(pid, ..)) => self.ended(pid, -1),
+                Ok(stopped) => self.stopped(stopped),
+                Err(Errno::ECHILD) => return,
+                Err(Errno::EINTR) => {}
+                Err(e) => panic!("waiting: {e}"),
+            }
+            if self.status.is_some() && deadline.is_none() {
+                deadline = Some(Instant::now() + PATIENCE);
+            }
+        }
+    }
+
+    fn ended(&mut self, pid: Pid, status: i32) {
+        self.tasks.remove(&pid.as_raw());
+        if pid == self.main {
+            self.status = Some(status);
+        }
+    }
+
+    /// Deals with one stop and lets the task go on. A task may be gone at any moment: killed.
+    fn stopped(&mut self, status: WaitStatus) {
+        let Some(pid) = status.pid() else { return };
+        let mut signal = None;
+        match status {
+            WaitStatus::PtraceSyscall(pid) => self.at_call(pid),
+            WaitStatus::PtraceEvent(_, _, libc::PTRACE_EVENT_EXEC) => {
+                let now = fs::read_link(format!("/proc/{pid}/exe")).unwrap_or_default();
+                // By the file, not by its name: a stage has another root.
+                if now.file_name() != self.program.file_name() {
+                    self.tasks.remove(&pid.as_raw());
+                    let _ = ptrace::detach(pid, None);
+                    return;
+                }
+                self.task(pid);
+            }
+            WaitStatus::PtraceEvent(_, _, event) if event != libc::PTRACE_EVENT_STOP => {
+                if let Ok(new) = ptrace::getevent(pid) {
+                    self.task(Pid::from_raw(i32::try_from(new).unwrap_or_default()));
+                }
+            }
+            WaitStatus::Stopped(_, sent) => signal = Some(sent),
+            _ => {}
+        }
+        let _ = ptrace::syscall(pid, signal);
+    }
+
+    fn task(&mut self, pid: Pid) -> &mut Task {
+        let (born, main) = (&mut self.born, self.main);
+        self.tasks.entry(pid.as_raw()).or_insert_with(|| {
+            *born += 1;
+            Task {
+                ordinal: *born - 1,
+                own: Path::new(&format!("/proc/{main}/task/{pid}")).exists(),
+                ..Task::default()
+            }
+        })
+    }
+
+    fn at_call(&mut self, pid: Pid) {
+        let Ok(info) = ptrace::syscall_info(pid) else {
+            return;
+        };
+        if info.op == libc::PTRACE_SYSCALL_INFO_EXIT {
+            if let Some(errno) = self.task(pid).failing.take() {
+                call::answer(pid, errno);
+            }
+            return;
+        }
+        if info.op != libc::PTRACE_SYSCALL_INFO_ENTRY || self.status.is_some() {
+            return;
+        }
+        let is_kill = |what| matches!(what, Break::Kill | Break::KillTask);
+        if self.hit.is_some() && self.at.is_some_and(|(_, _, what)| is_kill(what)) {
+            return;
+        }
+        let what = call::describe(pid);
+        let (name, path) = what.split_once(' ').unwrap_or((&what, ""));
+        if is_of_a_process(path) {
+            return;
+        }
+        let is_change = CHANGING.split_whitespace().any(|one| one == name);
+        let task = self.task(pid);
+        task.made += 1;
+        let is_fresh = std::mem::replace(&mut task.has_changed, is_change);
+        let (task, number, own) = (task.ordinal, task.made, task.own);
+        let call = Call {
+            task,
+            number,
+            own,
+            is_fresh,
+            what,
+        };
+        self.calls.push(call.clone());
+        if let Some((_, _, what)) = self.at.filter(|at| (at.0, at.1) == (task, number)) {
+            self.hit = Some(call);
+            match what {
+                Break::Kill => drop(kill(self.main, Signal::SIGKILL)),
+                Break::KillTask => drop(kill(pid, Signal::SIGKILL)),
+                Break::Fail(errno) => {
+                    call::skip(pid);
+                    self.task(pid).failing = Some(errno);
+                }
+            }
+        }
+    }
+}

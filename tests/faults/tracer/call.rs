@@ -1,0 +1,102 @@
+//! One system call of a task that is stopped before it: what it is, and making it fail. Here the processor matters.
+
+use std::fs;
+use std::os::unix::fs::FileExt;
+
+use nix::errno::Errno;
+use nix::sys::ptrace;
+use nix::unistd::Pid;
+
+/// Returns the name of the call, with the path it is given or the file behind its descriptor.
+pub(super) fn describe(pid: Pid) -> String {
+    let Some((number, arguments)) = call(pid) else {
+        return "a call of a task that is gone".to_string();
+    };
+    let Some(name) = syscalls::Sysno::new(number).map(|n| n.name()) else {
+        return format!("call {number}");
+    };
+    let path = match name {
+        "openat" | "openat2" | "mkdirat" | "unlinkat" | "newfstatat" | "statx" | "readlinkat"
+        | "fchmodat" | "fchownat" | "utimensat" | "faccessat" | "faccessat2" | "renameat"
+        | "renameat2" | "linkat" => below(pid, arguments[0], arguments[1]),
+        "open" | "mkdir" | "unlink" | "rmdir" | "stat" | "lstat" | "readlink" | "rename"
+        | "access" | "chmod" | "execve" | "statfs" | "mount" | "umount2" | "chdir" => {
+            text(pid, arguments[0])
+        }
+        "symlink" => text(pid, arguments[1]),
+        "symlinkat" => below(pid, arguments[1], arguments[2]),
+        "mmap" | "brk" | "munmap" | "mprotect" | "futex" | "getrandom" => None,
+        _ => behind(pid, arguments[0]),
+    };
+    path.map_or_else(|| name.to_string(), |path| format!("{name} {path}"))
+}
+
+/// Returns the path that a text at an address names, seen from the directory behind a descriptor.
+fn below(pid: Pid, directory: u64, address: u64) -> Option<String> {
+    // Without a text it is the file behind the descriptor that is meant.
+    let path = text(pid, address).unwrap_or_default();
+    match behind(pid, directory) {
+        Some(directory) if path.is_empty() => Some(directory),
+        Some(directory) if !path.starts_with('/') => Some(format!("{directory}/{path}")),
+        _ => Some(path),
+    }
+}
+
+/// Returns the text at an address of a task.
+fn text(pid: Pid, address: u64) -> Option<String> {
+    let memory = fs::File::open(format!("/proc/{pid}/mem")).ok()?;
+    let mut bytes = [0; 256];
+    let length = memory.read_at(&mut bytes, address).ok()?;
+    let end = bytes[..length].iter().position(|b| *b == 0)?;
+    Some(String::from_utf8_lossy(&bytes[..end]).into_owned())
+}
+
+/// Returns the file behind a descriptor of a task.
+fn behind(pid: Pid, descriptor: u64) -> Option<String> {
+    let link = fs::read_link(format!("/proc/{pid}/fd/{descriptor}")).ok()?;
+    Some(link.display().to_string())
+}
+
+/// Returns the number and the first arguments of the call.
+#[cfg(target_arch = "x86_64")]
+fn call(pid: Pid) -> Option<(usize, [u64; 3])> {
+    let now = ptrace::getregs(pid).ok()?;
+    let number = usize::try_from(now.orig_rax).ok()?;
+    Some((number, [now.rdi, now.rsi, now.rdx]))
+}
+
+/// Makes the kernel skip the call.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn skip(pid: Pid) {
+    if let Ok(mut now) = ptrace::getregs(pid) {
+        now.orig_rax = u64::MAX;
+        let _ = ptrace::setregs(pid, now);
+    }
+}
+
+/// Makes the call, which was skipped, answer with an error.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn answer(pid: Pid, errno: Errno) {
+    if let Ok(mut now) = ptrace::getregs(pid) {
+        now.rax = i64::from(-(errno as i32)).cast_unsigned();
+        let _ = ptrace::setregs(pid, now);
+    }
+}
+
+/// Returns the number and the first arguments of the call.
+#[cfg(target_arch = "aarch64")]
+fn call(pid: Pid) -> Option<(usize, [u64; 3])> {
+    let now = ptrace::getregs(pid).ok()?;
+    let number = usize::try_from(now.regs[8]).ok()?;
+    Some((number, [now.regs[0], now.regs[1], now.regs[2]]))
+}
+
+/// Killing works on arm64; for failing, the register set that holds the number is not within reach.
+#[cfg(target_arch = "aarch64")]
+pub(super) fn skip(_: Pid) {
+    panic!("calls can be made to fail on amd64 only");
+}
+
+/// See [`skip`].
+#[cfg(target_arch = "aarch64")]
+pub(super) fn answer(_: Pid, _: Errno) {}
