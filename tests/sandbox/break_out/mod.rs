@@ -96,7 +96,9 @@ fn all(room: &Room) {
             _ => plainly(room, attempt.name, &prize),
         };
         shown += usize::from(plain == OUT);
-        if attempt.plain == Plain::Succeeds && plain != OUT {
+        // Where this machine is a chroot itself, that one leads out of it too, past what it looks for.
+        let too_far = attempt.name == "chroot in a chroot" && is_in_a_chroot();
+        if attempt.plain == Plain::Succeeds && plain != OUT && !too_far {
             wrong.push(format!("{} in a chroot: {plain}", attempt.name));
         }
         println!("    {:26} {inside:50} chroot: {plain}", attempt.name);
@@ -106,6 +108,12 @@ fn all(room: &Room) {
     assert_eq!(wrong, Vec::<String>::new());
     assert!(held >= 40);
     assert_eq!(mounts(), table);
+}
+
+fn is_in_a_chroot() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let root = |path| std::fs::metadata(path).map(|m| (m.dev(), m.ino())).ok();
+    root("/proc/1/root/.").is_some_and(|first| root("/") != Some(first))
 }
 
 fn plainly(room: &Room, name: &str, prize: &str) -> String {
