@@ -8,6 +8,7 @@ mod config;
 mod dhcp;
 mod tftp;
 
+use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
 
@@ -56,7 +57,11 @@ pub(crate) fn run(serial: &str, mac: &str, bridge: &str) -> Loaded {
     ip(&format!("link set board-net netns {id}"));
     go.send(()).expect("it waits");
     let loaded = board.join();
-    ip("link delete board");
+    // With the board its network stack goes, some time later, and with that both ends: it may be gone already.
+    let _ = Command::new("ip")
+        .args(["link", "delete", "board"])
+        .stderr(Stdio::null())
+        .status();
     loaded.unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
