@@ -1,8 +1,9 @@
-//! Who may change what, now: one lock a node, one for what all nodes share.
+//! Who may change what, now: one lock a node, one for what all nodes share; one more for who downloads.
 //!
 //! A lock is `flock(2)` on a file under `.locks`, so the kernel releases it when its holder dies, however
 //! it dies. The functions that change something take the lock as an argument: the proof. Locks are taken
-//! in one order, nodes by name, then the pool. Reading takes none.
+//! in one order, nodes by name, then the pool; the one for downloads is given back before the pool's. Reading
+//! takes none.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

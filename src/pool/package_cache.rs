@@ -45,7 +45,7 @@ impl PackageCache {
 
     /// Puts a package into a directory under its own name, sharing the space; false where it is not here.
     ///
-    /// Verified byte for byte; one that is damaged is deleted, and is not here.
+    /// Verified byte for byte; one that is damaged is not here.
     pub fn give(&self, archive: &Archive, to: &Tree) -> io::Result<bool> {
         let path = self.dir.join(hex(&archive.sha256));
         let kept = match File::open(&path) {
@@ -105,7 +105,8 @@ impl PackageCache {
         Contents::default().copy(file, staged.as_file(), size, &mut |_| {})?;
         // Of the copy: nobody can change that.
         let path = self.dir.join(hex(&checksum(staged.as_file())?));
-        if path.exists() {
+        // One of another length is damaged: after a power cut it can be there with nothing in it.
+        if path.metadata().is_ok_and(|there| there.len() == size) {
             return Ok(false);
         }
         staged.persist(path).map_err(|e| e.error)?;
@@ -245,6 +246,23 @@ mod tests {
         assert!(!cache.give(&wanted, &tree).unwrap());
         assert!(!at.join("a_1_all.deb").exists());
         assert!(cache.is_empty());
+    }
+
+    #[test]
+    fn one_that_a_power_cut_emptied_is_not_given_and_is_kept_anew() {
+        let Place {
+            cache,
+            at,
+            tree,
+            _dir,
+        } = place();
+        let wanted = archive("a_1_all.deb", b"content");
+        fs::create_dir(&cache.dir).unwrap();
+        fs::write(cache.dir.join(hex(&wanted.sha256)), b"").unwrap();
+        assert!(!cache.give(&wanted, &tree).unwrap());
+        fs::write(at.join("a_1_all.deb"), b"content").unwrap();
+        assert_eq!(cache.keep(&tree, |_| true).unwrap(), 1);
+        assert!(cache.give(&wanted, &tree).unwrap());
     }
 
     #[test]
