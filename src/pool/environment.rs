@@ -408,3 +408,17 @@ fn stamp(named_by: &FileStat, kernel: &FileStat) -> String {
     let one = |s: &FileStat| format!("{}:{}.{:09}", s.st_size, s.st_mtime, s.st_mtime_nsec);
     format!("{};{}", one(named_by), one(kernel))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn invariant_6_what_cannot_be_looked_at_is_not_taken_for_absent() {
+        let node = tempfile::tempdir().unwrap();
+        assert!(Envs::open(node.path()).unwrap().is_none());
+        // Any error but "there is none" will do: here too many links.
+        std::os::unix::fs::symlink(layout::ENVS, node.path().join(layout::ENVS)).unwrap();
+        assert!(Envs::open(node.path()).is_err());
+    }
+}
