@@ -84,7 +84,7 @@ impl Machine {
                 "-m",
                 "1024",
             ])
-            .args(["-accel", "tcg,thread=multi", "-smp", "2"])
+            .args(["-accel", "tcg", "-smp", "1"])
             .args([
                 "-chardev",
                 "stdio,id=console,signal=off",
