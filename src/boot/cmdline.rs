@@ -18,6 +18,10 @@ const OWN: [&str; 5] = ["root", "nfsroot", "netroot", "ip", "nfsaddrs"];
 /// Values of `init=` that prepare a fresh disk and then reboot: those of Raspberry Pi OS.
 const FIRST_BOOT: [&str; 2] = ["firstboot", "init_resize"];
 
+/// The longest text that is edited, in bytes: several times what any loader reads, and what its tokens are
+/// compared with each other takes no time.
+const LIMIT: usize = 16 << 10;
+
 /// What an edit came to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Edited {
@@ -34,6 +38,12 @@ pub(crate) struct Edited {
 /// Edits a text that holds one command line so that it says what is wanted.
 pub(crate) fn edit(text: &str, want: &Want<'_>, how: Mounting) -> Result<Edited> {
     check_added(want.add)?;
+    if text.len() > LIMIT {
+        bail!(
+            "it is {} bytes long, and no loader reads as much",
+            text.len()
+        );
+    }
     let mut line = Line::parse(text)?;
     if let Some(token) = line
         .for_init()

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, openat};
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
 
 use super::layout;
@@ -55,7 +55,6 @@ pub struct Environment {
 pub struct Envs {
     top: OwnedFd,
     path: PathBuf,
-    device: u64,
 }
 
 impl Envs {
@@ -65,11 +64,10 @@ impl Envs {
     /// When whether there is one cannot be told: taking it for none would take its environments off the network.
     pub fn open(node_dir: &Path) -> Result<Option<Self>> {
         let path = node_dir.join(layout::ENVS);
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let opened = nix::fcntl::open(&path, flags, Mode::empty())
-            .and_then(|top| Ok((fstatat(&top, "", AtFlags::AT_EMPTY_PATH)?.st_dev, top)));
-        match opened {
-            Ok((device, top)) => Ok(Some(Self { top, path, device })),
+        // A link here would show another node's environments as this one's, to be destroyed.
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        match nix::fcntl::open(&path, flags, Mode::empty()) {
+            Ok(top) => Ok(Some(Self { top, path })),
             Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
             Err(e) => {
                 Err(io::Error::from(e)).with_context(|| format!("reading {}", path.display()))
@@ -96,9 +94,9 @@ impl Envs {
 
     /// Returns whether an environment still has the kernel that was last seen in it.
     ///
-    /// Each subvolume has a device number of its own. Two files of one number, which is neither this
-    /// directory's nor the root half's, are both in the boot half, and no link planted there led away.
-    fn still_has(&self, env: &EnvName, seen: &KernelSeen, root: Option<u64>) -> bool {
+    /// Each subvolume has a device number of its own: two files of the boot half's are in it, and no link
+    /// planted there led away.
+    fn still_has(&self, env: &EnvName, seen: &KernelSeen, boot: u64) -> bool {
         let look = |path: &str| {
             self.look(&format!("{env}/{}/{path}", layout::BOOT))
                 .ok()
@@ -107,22 +105,17 @@ impl Envs {
         let (Some(named_by), Some(kernel)) = (look(&seen.named_by), look(&seen.file)) else {
             return false;
         };
-        let device = kernel.st_dev;
-        named_by.st_dev == device
-            && device != self.device
-            && Some(device) != root
-            && stamp(&named_by, &kernel) == seen.stamp
+        named_by.st_dev == boot && kernel.st_dev == boot && stamp(&named_by, &kernel) == seen.stamp
     }
 
     fn record(&self, env: &EnvName) -> Result<EnvRecord> {
         // O_NONBLOCK: whatever was put there by hand, listing must not hang on it.
-        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let file = match openat(
-            &self.top,
-            format!("{env}/env.json").as_str(),
-            flags,
-            Mode::empty(),
-        ) {
+        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+        // Nor follow a link, also not one in the environment's own place.
+        let how = OpenHow::new()
+            .flags(flags)
+            .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+        let file = match openat2(&self.top, format!("{env}/env.json").as_str(), how) {
             Ok(fd) => File::from(fd),
             Err(nix::Error::ENOENT) => bail!("there is none"),
             Err(e) => return Err(io::Error::from(e).into()),
@@ -147,7 +140,7 @@ fn is_dir(stat: &FileStat) -> bool {
 }
 
 impl Environment {
-    /// Returns what stands under an environment's name; `None` where there is no directory.
+    /// Returns what stands under an environment's name; `None` where there is nothing.
     ///
     /// # Errors
     /// When whether there is one cannot be told.
@@ -174,37 +167,33 @@ impl Environment {
 
     /// Returns what stands under an environment's name in its node's open directory.
     ///
-    /// Six system calls where nothing is wrong: a list has thousands of these.
+    /// Seven system calls where nothing is wrong: a list has thousands of these.
     pub fn observe_in(envs: &Envs, node: &Node, name: &EnvName) -> Option<Self> {
         let root = envs.subvolume(&format!("{name}/{}", layout::ROOT));
         let mut problems = Vec::new();
         let record = match envs.record(name) {
             Ok(record) => Some(record),
             Err(e) => {
+                match envs.look(name.as_str()) {
+                    Ok(Some(stat)) if !is_dir(&stat) => {
+                        return Some(Self::not_one(envs, node, name));
+                    }
+                    Ok(None) => return None,
+                    _ => {}
+                }
                 problems.push(format!("env.json cannot be used: {e:#}"));
                 None
             }
         };
-        let device = root.ok().flatten();
+        let boot = envs.subvolume(&format!("{name}/{}", layout::BOOT));
+        let device = boot.ok().flatten();
         let seen = record.as_ref().and_then(|r| r.kernel.as_ref());
         let kernel = seen
-            .filter(|seen| envs.still_has(name, seen, device))
+            .filter(|seen| device.is_some_and(|boot| envs.still_has(name, seen, boot)))
             .map(|seen| seen.version.clone());
-        // A file seen in the boot half has answered whether that is there.
-        let boot = match kernel {
-            Some(_) => Ok(true),
-            None => envs
-                .subvolume(&format!("{name}/{}", layout::BOOT))
-                .map(|found| found.is_some()),
-        };
-        let root = root.map(|found| found.is_some());
+        let (root, boot) = (root.map(|r| r.is_some()), boot.map(|b| b.is_some()));
         // What cannot be looked at may be there, and a machine may run from it.
         let whole = root.unwrap_or(true) && boot.unwrap_or(true);
-        if !whole
-            && matches!(envs.look(name.as_str()), Ok(stat) if !stat.is_some_and(|s| is_dir(&s)))
-        {
-            return None;
-        }
         for (there, half) in [(root, layout::ROOT), (boot, layout::BOOT)] {
             match there {
                 Ok(true) => {}
@@ -233,6 +222,21 @@ impl Environment {
         })
     }
 
+    /// Returns what stands in an environment's place and is none, to be told of; nothing in it is looked at.
+    fn not_one(envs: &Envs, node: &Node, name: &EnvName) -> Self {
+        Self {
+            node: node.name.clone(),
+            name: name.clone(),
+            dir: envs.path.join(name.as_str()),
+            record: None,
+            active: node.active.as_ref() == Some(name),
+            template: node.is_template(),
+            problems: vec!["it is no directory, and nothing of netbe's".to_string()],
+            whole: false,
+            kernel: None,
+        }
+    }
+
     /// Returns the root half.
     pub fn root(&self) -> PathBuf {
         self.dir.join(layout::ROOT)
@@ -254,7 +258,7 @@ impl Environment {
             Some(record) => record.created,
             None => self
                 .dir
-                .metadata()
+                .symlink_metadata()
                 .ok()
                 .and_then(|m| Timestamp::from_second(m.mtime()).ok())
                 .unwrap_or(Timestamp::UNIX_EPOCH),
@@ -284,6 +288,10 @@ impl Environment {
     pub fn kernel(&self) -> Option<String> {
         if self.kernel.is_some() {
             return self.kernel.clone();
+        }
+        if !self.whole {
+            // What stands in a half's place may lead anywhere.
+            return None;
         }
         let (boot, root) = (
             Tree::open(&self.boot()).ok()?,

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -113,9 +114,15 @@ impl NodeLock {
     }
 }
 
+/// Whatever was put there by hand: a pipe must not hang us, nor a link lead out of the pool.
+const PLAIN: i32 = nix::libc::O_NONBLOCK | nix::libc::O_NOFOLLOW;
+
 /// Returns whether somebody holds a node's lock now; false where it cannot be told.
 pub fn is_held(pool: &Path, node: &NodeName) -> bool {
-    File::open(layout::locks(pool).join(node.as_str()))
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags(PLAIN);
+    options
+        .open(layout::locks(pool).join(node.as_str()))
         .is_ok_and(|f| matches!(f.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
@@ -191,6 +198,7 @@ fn acquire(pool: &Path, name: &str, what: &str, share: Share, wait: Duration) ->
 fn open(path: &PathBuf) -> Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
+    options.custom_flags(PLAIN);
     match options.open(path) {
         Ok(file) => Ok(file),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {

@@ -104,11 +104,11 @@ impl Node {
 
     /// Returns every environment, sorted by name; one that is damaged is among them and says so.
     pub fn environments(&self) -> Result<Vec<Environment>> {
+        let names = self.environment_names()?;
         let Some(envs) = Envs::open(&self.dir)? else {
             return Ok(Vec::new());
         };
-        let found: Vec<Environment> = self
-            .environment_names()?
+        let found: Vec<Environment> = names
             .iter()
             .filter_map(|name| Environment::observe_in(&envs, self, name))
             .collect();
@@ -118,6 +118,9 @@ impl Node {
     /// Returns the names there are in the place of environments, sorted; not all need be environments.
     pub fn environment_names(&self) -> Result<Vec<EnvName>> {
         let dir = self.dir.join(layout::ENVS);
+        if dir.symlink_metadata().is_ok_and(|m| !m.is_dir()) {
+            anyhow::bail!("{} is no directory", dir.display());
+        }
         let names = layout::names_in(&dir).with_context(|| format!("reading {}", dir.display()))?;
         Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
     }

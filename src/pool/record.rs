@@ -5,7 +5,9 @@
 //! version is refused. Not for state: losing `env.json` costs a description, never a boot.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::{Result, bail};
@@ -304,16 +306,32 @@ fn parse<T: DeserializeOwned + Record>(text: &str) -> Result<T> {
 
 /// Returns a record's text; `None` where there is no file.
 ///
-/// Anything but a regular file is an error, and so is one past 16 MiB.
+/// Anything but a regular file is an error, a link too, and so is one past 16 MiB.
 pub fn read(path: &Path) -> io::Result<Option<String>> {
-    let text = match std::fs::metadata(path) {
-        Ok(m) if m.is_file() && m.len() <= LIMIT => std::fs::read_to_string(path),
-        Ok(_) => Err(io::Error::other("not a file netbe wrote")),
+    // Whatever was put there by hand: a pipe must not hang the reader, nor a link lead it out of the pool.
+    let flags = nix::libc::O_NONBLOCK | nix::libc::O_NOFOLLOW;
+    let text = match File::options().read(true).custom_flags(flags).open(path) {
+        Ok(file) => text_of(file),
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) if e.raw_os_error() == Some(nix::libc::ELOOP) => Err(not_ours()),
         Err(e) => Err(e),
     };
     text.map(Some)
         .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))
+}
+
+fn text_of(file: File) -> io::Result<String> {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.len() > LIMIT {
+        return Err(not_ours());
+    }
+    let mut text = String::new();
+    file.take(LIMIT).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn not_ours() -> io::Error {
+    io::Error::other("not a file netbe wrote")
 }
 
 /// Writes a record durably, in one step.

@@ -6,6 +6,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -19,6 +20,9 @@ const TAIL: u64 = 64 << 10;
 
 /// How large it may become, in bytes, before only its end is kept.
 const LIMIT: u64 = 2 * TAIL;
+
+/// Whatever was put there by hand: a pipe must not hang the TFTP server's script, a link must not lead it away.
+const PLAIN: i32 = nix::libc::O_NONBLOCK | nix::libc::O_NOFOLLOW;
 
 /// How something was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -91,7 +95,8 @@ pub fn read(node_dir: &Path) -> Vec<Seen> {
     parse(&String::from_utf8_lossy(&bytes))
 }
 
-fn parse(text: &str) -> Vec<Seen> {
+/// Returns the events a text holds; a line that holds none is passed over.
+pub fn parse(text: &str) -> Vec<Seen> {
     text.lines()
         .filter_map(|line| serde_json::from_str(line).ok())
         .collect()
@@ -106,7 +111,9 @@ pub fn add(node_dir: &Path, seen: &Seen) -> Result<()> {
     let mut file = OpenOptions::new()
         .append(true)
         .create(true)
+        .custom_flags(PLAIN)
         .open(&path)
+        .and_then(regular)
         .with_context(|| format!("opening {}", path.display()))?;
     // One write: a reader, and another writer, never see half a line.
     file.write_all(line.as_bytes())
@@ -120,12 +127,21 @@ pub fn add(node_dir: &Path, seen: &Seen) -> Result<()> {
 }
 
 fn tail(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut file = File::open(path)?;
+    let mut options = OpenOptions::new();
+    let mut file = regular(options.read(true).custom_flags(PLAIN).open(path)?)?;
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
     let mut bytes = Vec::new();
     file.take(TAIL).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+/// Refuses what is no regular file: a device never ends.
+fn regular(file: File) -> std::io::Result<File> {
+    match file.metadata()?.is_file() {
+        true => Ok(file),
+        false => Err(std::io::Error::other("not a file netbe wrote")),
+    }
 }
 
 fn path(node_dir: &Path) -> PathBuf {

@@ -17,10 +17,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::{Published, exports, server};
+use super::{Published, exports, server, tftp};
 use crate::boot::{self, Loader};
 use crate::pool::properties::{self, Dhcp};
-use crate::pool::{Node, Pool, PoolLock, layout};
+use crate::pool::{Node, Pool, PoolLock, layout, record};
 use crate::storage::beneath::Tree;
 use crate::storage::replace::{self, Durable};
 use daemon::Installed;
@@ -38,7 +38,12 @@ pub fn hosts_dir(pool: &Path) -> PathBuf {
 
 /// Returns whether what is written for a pool has dnsmasq answer no DNS.
 pub fn ends_dns(pool: &Path) -> bool {
-    fs::read_to_string(config_file(pool)).is_ok_and(|text| text.lines().any(|l| l == "port=0"))
+    ours(&config_file(pool)).is_some_and(|text| text.lines().any(|l| l == "port=0"))
+}
+
+/// Returns the text of a file of ours; `None` where something else stands.
+fn ours(path: &Path) -> Option<String> {
+    record::read(path).ok().flatten()
 }
 
 fn script_file(pool: &Path) -> PathBuf {
@@ -123,7 +128,7 @@ impl Scope<'_> {
         self.write_script(lock, done)?;
         let mut news = self.write_hosts(lock, done)?;
         if let Some(text) = self.config(done)
-            && fs::read_to_string(&config).ok().as_deref() != Some(text.as_str())
+            && ours(&config).as_deref() != Some(text.as_str())
         {
             done.steps.push(format!("write {}", config.display()));
             news = true;
@@ -164,7 +169,7 @@ impl Scope<'_> {
         }
         let by_serial = |n: &Node| n.is_offered() && macs(n).is_empty();
         // Who asks for a lost node is not known: a serial may.
-        let before = fs::read_to_string(config_file(self.pool.root())).unwrap_or_default();
+        let before = ours(&config_file(self.pool.root())).unwrap_or_default();
         let may_be = self.all.iter().any(|n| n.lost) && text::is_by_serial(&before);
         let included = daemon::installed(self.pool) == Installed::Ours;
         Some(text::config(&Config {
@@ -186,7 +191,7 @@ impl Scope<'_> {
         let executable = path
             .metadata()
             .is_ok_and(|m| m.permissions().mode() & 0o111 == 0o111);
-        if executable && fs::read_to_string(&path).ok().as_deref() == Some(text.as_str()) {
+        if executable && ours(&path).as_deref() == Some(text.as_str()) {
             return Ok(());
         }
         done.steps.push(format!("write {}", path.display()));
@@ -198,9 +203,15 @@ impl Scope<'_> {
 
     fn write_hosts(&self, lock: Option<&PoolLock>, done: &mut Published) -> Result<bool> {
         let dir = hosts_dir(self.pool.root());
-        if !dir.is_dir() {
+        let there = dir.symlink_metadata().ok();
+        let is_dir = there.as_ref().is_some_and(fs::Metadata::is_dir);
+        if !is_dir {
             done.steps.push(format!("make {}", dir.display()));
             if lock.is_some() {
+                if there.is_some() {
+                    // A link would have others' files taken for machines' that are gone.
+                    fs::remove_file(&dir).with_context(|| format!("removing {}", dir.display()))?;
+                }
                 fs::create_dir(&dir).with_context(|| format!("making {}", dir.display()))?;
                 fs::set_permissions(&dir, Permissions::from_mode(0o755))?;
             }
@@ -209,7 +220,7 @@ impl Scope<'_> {
         let mut news = false;
         for (name, text) in &wanted {
             let path = dir.join(name);
-            let old = fs::read_to_string(&path).ok();
+            let old = ours(&path).filter(|_| is_dir);
             if old.as_deref() == Some(text.as_str()) {
                 continue;
             }
@@ -218,6 +229,9 @@ impl Scope<'_> {
             if lock.is_some() {
                 replace::file(&path, text.as_bytes(), Durable::AtOnce)?;
             }
+        }
+        if !is_dir && lock.is_none() {
+            return Ok(true);
         }
         for name in layout::names_in(&dir)? {
             let of = |nodes: &[Node]| nodes.iter().find(|n| n.name.as_str() == name).cloned();
@@ -256,7 +270,7 @@ impl Scope<'_> {
             };
             // Two records edited by hand; the first has it, as of the TFTP names.
             let macs: Vec<&str> = macs(node).into_iter().filter(|m| taken.insert(m)).collect();
-            if macs.is_empty() || !active.boot().is_dir() {
+            if macs.is_empty() || !tftp::is_there(&active) {
                 continue;
             }
             let host = Host {

@@ -77,7 +77,7 @@ pub fn print(pool_uuid: &str, lines: &[Line], kept: Vec<String>) -> String {
 pub fn below(text: &str, dir: &Path) -> Vec<String> {
     let start = start_of(dir);
     text.lines()
-        .filter(|l| l.starts_with(&start))
+        .filter(|l| l.starts_with(&start) && l.ends_with(')'))
         .map(|l| format!("{l}\n"))
         .collect()
 }
@@ -106,7 +106,8 @@ pub fn with(text: &str, pool_uuid: &str, lines: &[Line]) -> String {
     let kept = text
         .lines()
         .filter(|old| old.starts_with('"') && !starts.iter().any(|s| old.starts_with(s)))
-        .map(|old| format!("{old}\n"))
+        // What is not ours may end otherwise; the same twice is the same.
+        .map(|old| format!("{}\n", old.trim_end_matches('\r')))
         .collect();
     print(pool_uuid, lines, kept)
 }
@@ -120,6 +121,12 @@ pub fn without(text: &str, dirs: &[&Path]) -> Option<String> {
         .map(|l| format!("{l}\n"))
         .collect();
     (kept != text).then_some(kept)
+}
+
+/// Returns whether a file is one that netbe wrote to its end: a line cut short would end all exporting.
+pub fn is_whole(text: &str) -> bool {
+    let ours = |line: &str| line.starts_with('#') || (line.starts_with('"') && line.ends_with(')'));
+    pool_of(text).is_some() && text.ends_with('\n') && text.lines().all(ours)
 }
 
 /// Returns the paths a file exports.
@@ -160,7 +167,7 @@ fn quoted(path: &str) -> String {
     let mut text = String::from("\"");
     for byte in path.bytes() {
         match byte {
-            b'"' | b'\\' | 0..=0x20 | 0x7f => text.push_str(&format!("\\{byte:03o}")),
+            b'"' | b'\\' | 0..=0x20 | 0x7f.. => text.push_str(&format!("\\{byte:03o}")),
             _ => text.push(char::from(byte)),
         }
     }

@@ -86,17 +86,36 @@ pub fn everything(pool: &Pool, lock: Option<&PoolLock>) -> Result<Published> {
 /// That something is exported which no machine runs any more is not wrong: machines come to run something
 /// else without any command.
 pub fn out_of_date(pool: &Pool) -> Result<Published> {
-    let exported = exports::paths(&nfs::read(pool)?).into_iter().collect();
+    let exported = nfs::read(pool).map_or_else(|_| Vec::new(), |text| exports::paths(&text));
+    let exported = exported.into_iter().collect();
     all(pool, None, &exported)
 }
 
 fn all(pool: &Pool, lock: Option<&PoolLock>, exported: &HashSet<String>) -> Result<Published> {
     let mut done = Published::default();
     let nodes = pool.nodes()?;
+    let text = exports_of_all(pool, &nodes, exported, &mut done)?;
+    nfs::bring_up_to_date(pool, lock, &text, &mut done)?;
+    tftp::bring_up_to_date(pool, lock, &nodes, &mut done)?;
+    // After the names: a machine that dnsmasq knows finds its files.
+    dnsmasq::bring_up_to_date(pool, lock, &nodes, &mut done)?;
+    Ok(done)
+}
+
+/// Returns the exports file as the pool says it should be.
+fn exports_of_all(
+    pool: &Pool,
+    nodes: &[Node],
+    exported: &HashSet<String>,
+    done: &mut Published,
+) -> Result<String> {
     let mut lines = Vec::new();
     let mut kept = Vec::new();
-    let old = nfs::read(pool)?;
-    for node in &nodes {
+    let old = nfs::read(pool).unwrap_or_else(|e| {
+        done.warnings.push(format!("{e:#}; it is written anew"));
+        String::new()
+    });
+    for node in nodes {
         if node.lost {
             // Who asks for it is not known: what it is offered stays as it is.
             kept.extend(exports::below(&old, &node.dir));
@@ -106,16 +125,32 @@ fn all(pool: &Pool, lock: Option<&PoolLock>, exported: &HashSet<String>) -> Resu
                 node.problems.join("; ")
             ));
         }
-        for env in offered(pool, node, exported)? {
+        let offered = match offered(pool, node, exported) {
+            Ok(offered) => offered,
+            Err(e) => {
+                // One node that cannot be looked into must not take their roots from all others.
+                kept.extend(exports::below(&old, &node.dir));
+                done.warnings.push(format!(
+                    "{}: {e:#}; what the network is offered of it stays as it was",
+                    node.name
+                ));
+                continue;
+            }
+        };
+        for env in offered {
             lines.extend(exports::lines_for(pool, node, &env)?);
         }
     }
-    let text = exports::print(&pool.record().uuid, &lines, kept);
-    nfs::bring_up_to_date(pool, lock, &text, &mut done)?;
-    tftp::bring_up_to_date(pool, lock, &nodes, &mut done)?;
-    // After the names: a machine that dnsmasq knows finds its files.
-    dnsmasq::bring_up_to_date(pool, lock, &nodes, &mut done)?;
-    Ok(done)
+    Ok(exports::print(&pool.record().uuid, &lines, kept))
+}
+
+/// Returns the exports file as last published; where that is damaged, as the pool says it should be: what
+/// machines run from must not go because a line cannot be read.
+fn exports_now(pool: &Pool, done: &mut Published) -> Result<String> {
+    match nfs::read(pool) {
+        Ok(text) if exports::is_whole(&text) => Ok(text),
+        _ => exports_of_all(pool, &pool.nodes()?, &HashSet::new(), done),
+    }
 }
 
 /// Makes sure an environment is exported, before anything leads a machine to it.
@@ -129,9 +164,9 @@ pub fn export(pool: &Pool, lock: &PoolLock, node: &Node, env: &Environment) -> R
         return Ok(Vec::new());
     }
     let lines = exports::lines_for(pool, node, env)?;
-    let old = nfs::read(pool)?;
-    let text = exports::with(&old, &pool.record().uuid, &lines);
     let mut done = Published::default();
+    let old = exports_now(pool, &mut done)?;
+    let text = exports::with(&old, &pool.record().uuid, &lines);
     nfs::bring_up_to_date(pool, Some(lock), &text, &mut done)?;
     nfs::ensure_known(&lines, &done)?;
     Ok(done.warnings)
@@ -139,9 +174,9 @@ pub fn export(pool: &Pool, lock: &PoolLock, node: &Node, env: &Environment) -> R
 
 /// Takes environments out of the exports; those that are not in it are no error.
 pub fn withdraw(pool: &Pool, lock: &PoolLock, envs: &[&Environment]) -> Result<Vec<String>> {
-    let old = nfs::read(pool)?;
-    let dirs: Vec<&std::path::Path> = envs.iter().map(|e| e.dir.as_path()).collect();
     let mut done = Published::default();
+    let old = exports_now(pool, &mut done)?;
+    let dirs: Vec<&std::path::Path> = envs.iter().map(|e| e.dir.as_path()).collect();
     if let Some(text) = exports::without(&old, &dirs) {
         nfs::bring_up_to_date(pool, Some(lock), &text, &mut done)?;
     }

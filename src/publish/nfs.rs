@@ -13,7 +13,8 @@ use anyhow::{Context, Result, bail};
 
 use super::dnsmasq::daemon;
 use super::{Published, exports};
-use crate::pool::{Pool, PoolLock, layout};
+use crate::failure::Failure;
+use crate::pool::{Pool, PoolLock, layout, record};
 use crate::storage::replace::{self, Durable};
 
 /// Where exportfs(8) reads every `*.exports` file.
@@ -25,12 +26,17 @@ const ETAB: &str = "/var/lib/nfs/etab";
 pub const UNIT: &str = "nfs-server.service";
 
 /// Returns the pool's exports file as last published; empty where there is none.
+///
+/// # Errors
+/// When it cannot be read; `netbe publish` writes it anew.
 pub fn read(pool: &Pool) -> Result<String> {
-    let path = published(pool);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Ok(text),
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(String::new()),
-        Err(e) => Err(e).with_context(|| format!("reading {}", path.display())),
+    match record::read(&published(pool)) {
+        Ok(text) => Ok(text.unwrap_or_default()),
+        Err(e) => Err(
+            Failure::failed(format!("what is exported cannot be read: {e}"))
+                .hint("netbe publish")
+                .into(),
+        ),
     }
 }
 
@@ -42,11 +48,12 @@ pub fn bring_up_to_date(
     done: &mut Published,
 ) -> Result<()> {
     let path = published(pool);
-    let old = read(pool)?;
-    if old.is_empty() && exports::paths(text).is_empty() {
+    // One that cannot be read is written anew.
+    let old = read(pool).ok();
+    if old.as_deref() == Some("") && exports::paths(text).is_empty() {
         return Ok(());
     }
-    if old != text {
+    if old.as_deref() != Some(text) {
         done.steps.push(format!("write {}", path.display()));
         if lock.is_some() {
             replace::file(&path, text.as_bytes(), Durable::AtOnce)?;

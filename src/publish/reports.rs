@@ -23,9 +23,11 @@ pub fn reported(env: &Environment) -> Option<(Timestamp, Report)> {
     in_root(&env.root())
 }
 
-/// Returns the report in a root half; three system calls where there is none, for a list looks at every
+/// Returns the report in a root half; four system calls where there is none, for a list looks at every
 /// node's.
 pub(super) fn in_root(root: &Path) -> Option<(Timestamp, Report)> {
+    // A link in its place leads to somebody else's report.
+    root.symlink_metadata().ok().filter(Metadata::is_dir)?;
     let root = Tree::open(root).ok()?;
     // O_NONBLOCK: a pipe planted there must not hang us.
     let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW;

@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 
 use super::Published;
 use crate::pool::pending::Pending;
-use crate::pool::{EnvName, Node, NodeName, Pool, PoolLock, layout};
+use crate::pool::{EnvName, Environment, Node, NodeName, Pool, PoolLock, layout};
 use crate::storage::replace;
 
 /// Returns the names a node asks by: MAC addresses in lower case with dashes, as dnsmasq and Raspberry Pi
@@ -54,7 +54,7 @@ pub fn bring_up_to_date(
         let Ok(active) = node.active_environment() else {
             continue;
         };
-        if !active.boot().is_dir() {
+        if !is_there(&active) {
             continue;
         }
         let target = target(node);
@@ -115,6 +115,11 @@ pub fn bring_up_to_date(
     Ok(())
 }
 
+/// Returns whether there is something to hand out; a link in its place would hand out what it leads to.
+pub(super) fn is_there(env: &Environment) -> bool {
+    env.boot().symlink_metadata().is_ok_and(|m| m.is_dir())
+}
+
 /// Returns the links in the TFTP directory, with where they lead.
 pub fn links(dir: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
     let names = layout::names_in(dir).with_context(|| format!("reading {}", dir.display()))?;
@@ -131,7 +136,8 @@ fn target(node: &Node) -> PathBuf {
     let pending = Pending::of(&node.dir);
     let boot = pending.waiting().and_then(|b| {
         let half = layout::active_target(&b.env).join(layout::BOOT);
-        node.dir.join(&half).is_dir().then_some(half)
+        let there = node.dir.join(&half).symlink_metadata();
+        there.is_ok_and(|m| m.is_dir()).then_some(half)
     });
     dir.join(boot.unwrap_or_else(|| Path::new(layout::ACTIVE).join(layout::BOOT)))
 }

@@ -23,7 +23,11 @@ pub fn note(pool: &Pool, size: u64, client: &str, path: &Path) -> Result<Option<
     let Some((node, env, file)) = find(pool, path) else {
         return Ok(None);
     };
-    let ways = Tree::open(&env.boot()).map_or(Vec::new(), |tree| boot::fetched(&tree));
+    let ways = match env.whole {
+        true => Tree::open(&env.boot()).map_or(Vec::new(), |tree| boot::fetched(&tree)),
+        // What stands in a half's place may lead anywhere.
+        false => Vec::new(),
+    };
     let known = ways.iter().any(|way| way.kernel == file);
     let remembered = env.record.as_ref().and_then(|r| r.kernel.as_ref());
     boots::add(

@@ -68,9 +68,17 @@ pub(super) fn insert_after(text: &mut Text, place: Option<usize>, body: &str) {
 /// Takes a line out; where it was an unended last one, the line before it becomes that again.
 pub(super) fn remove(text: &mut Text, at: usize) {
     let gone = text.0.remove(at);
+    let usual = match text.0.as_slice() {
+        [first, _, ..] => first.end,
+        _ => "\n",
+    };
     if gone.end.is_empty()
         && let Some(last) = text.0.last_mut()
     {
+        // A lone carriage return at its end has become half of that end.
+        if last.end == "\r\n" && usual == "\n" {
+            last.body.push('\r');
+        }
         last.end = "";
     }
 }

@@ -50,10 +50,12 @@ fn foreign(image: &[u8], version: &str) -> Option<String> {
         if plain == 0 {
             break;
         }
-        if search(&rest[..plain], MODULES, &mut pick).is_some() {
-            return None;
-        }
         rest = &rest[plain..];
+    }
+    // All of them at once: there may be a million empty ones.
+    let plain = &image[..image.len() - rest.len()];
+    if search(plain, MODULES, &mut pick).is_some() {
+        return None;
     }
     let packed = unpack::candidates(rest).next()?;
     match search(packed.take(UNPACKED_LIMIT), MODULES, &mut pick) {
@@ -79,8 +81,16 @@ fn archive_length(bytes: &[u8]) -> usize {
         let is_end = bytes[at..]
             .get(CPIO_HEADER..)
             .is_some_and(|n| n.starts_with(CPIO_END));
-        let content = (at + CPIO_HEADER).saturating_add(name).next_multiple_of(4);
-        let next = content.saturating_add(size).checked_next_multiple_of(4);
+        // 32 bits wide, a sum of such numbers may lead back to where it began.
+        let content = (at + CPIO_HEADER)
+            .checked_add(name)
+            .and_then(|n| n.checked_next_multiple_of(4));
+        let Some(content) = content else {
+            return 0;
+        };
+        let next = content
+            .checked_add(size)
+            .and_then(|n| n.checked_next_multiple_of(4));
         match next.filter(|&next| next < bytes.len()) {
             _ if is_end => return content.min(bytes.len()),
             Some(next) => at = next,

@@ -3,6 +3,7 @@
 //! Keywords in any case, one directive a line, those after a LABEL belong to it. Finding the label that
 //! boots is strict: where two could be meant, that is an error. Not for INCLUDE.
 
+use std::collections::HashSet;
 use std::fmt;
 
 use anyhow::{Result, bail};
@@ -56,12 +57,9 @@ impl Menu {
     /// Returns the label that boots when nobody touches a key.
     pub(crate) fn default_label(&self) -> Result<Label> {
         let labels = self.labels();
-        if let Some(twice) = labels
-            .iter()
-            .enumerate()
-            .find(|(i, l)| labels[..*i].iter().any(|other| other.name == l.name))
-        {
-            bail!("the label {} is there twice", twice.1.name);
+        let mut names = HashSet::new();
+        if let Some(twice) = labels.iter().find(|l| !names.insert(l.name.as_str())) {
+            bail!("the label {} is there twice", twice.name);
         }
         let named = self.directives(&DEFAULT, 0..self.lines.len()).last();
         let named = named.and_then(|d| labels.iter().find(|l| l.name == d.value));

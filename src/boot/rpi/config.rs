@@ -10,6 +10,10 @@ use super::Model;
 pub(crate) const LINE_LIMIT: usize = 98;
 /// How deep `include` is followed.
 const INCLUDE_DEPTH: usize = 8;
+/// How many files are included in all: one that includes itself twice would be read 2^8 times, and so on.
+const INCLUDES: usize = 64;
+/// How long they may be together, in bytes.
+const INCLUDED_LIMIT: usize = 1 << 20;
 
 /// The settings of a `config.txt` and what it includes, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -17,6 +21,8 @@ pub(crate) struct Config {
     settings: Vec<Setting>,
     /// Lines past the limit, with their file and number.
     pub(crate) long_lines: Vec<(String, usize)>,
+    includes: usize,
+    included: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -89,9 +95,13 @@ impl Config {
             } else if let Some(included) = line.strip_prefix("include ") {
                 let included = included.trim();
                 if depth < INCLUDE_DEPTH
+                    && self.includes < INCLUDES
                     && scope.met
+                    && self.included < INCLUDED_LIMIT
                     && let Some(text) = read(included)
                 {
+                    self.includes += 1;
+                    self.included += text.len();
                     self.take_in(included, &text, read, scope, depth + 1);
                 }
             } else {
@@ -179,6 +189,17 @@ mod tests {
             Some("include config.txt\nb=1".into())
         });
         assert_eq!(config.value(Model::Pi3, "a"), Some("1"));
+    }
+
+    #[test]
+    fn a_file_that_includes_itself_often_ends_soon() {
+        let text = "include config.txt\n".repeat(100);
+        let reads = std::cell::Cell::new(0);
+        Config::parse(&text, &|_| {
+            reads.set(reads.get() + 1);
+            Some(text.clone())
+        });
+        assert_eq!(reads.get(), INCLUDES);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::{Finding, Repair};
+use super::{FOREIGN, Finding, Repair};
 use crate::pool::{Environment, Node, NodeName, Pool, layout, lock};
 use crate::publish;
 use crate::storage::replace;
@@ -73,6 +73,10 @@ pub(super) fn in_node(pool: &Pool, node: &Node, envs: &[Environment]) -> Result<
 }
 
 fn half_replaced(dir: &Path, node: Option<&NodeName>) -> Result<Vec<Finding>> {
+    // What stands in its place is told of by those who look for what should.
+    if dir.symlink_metadata().is_ok_and(|m| !m.is_dir()) {
+        return Ok(Vec::new());
+    }
     Ok(layout::names_in(dir)?
         .iter()
         .filter(|n| replace::is_leftover(n) && !is_alive(n))
@@ -104,11 +108,7 @@ fn second_name(path: &Path, node: NodeName) -> Finding {
 }
 
 fn foreign(path: &Path) -> Finding {
-    Finding::new(
-        path.display(),
-        "it is nothing of netbe's",
-        "look what it is, and move it out of the pool",
-    )
+    Finding::new(path.display(), "it is nothing of netbe's", FOREIGN)
 }
 
 /// Returns the node a hidden directory beside the nodes is made for.

@@ -52,6 +52,8 @@ enum Repair {
 }
 
 const REPAIR: &str = "netbe check --repair";
+/// What to do about what netbe did not make.
+const FOREIGN: &str = "look what it is, and move it out of the pool";
 
 impl Finding {
     #[allow(clippy::needless_pass_by_value)]
@@ -112,7 +114,11 @@ fn look(pool: &Pool, only: Option<&NodeName>) -> Result<Vec<Finding>> {
     for node in &nodes {
         found.extend(of_node(pool, node).unwrap_or_else(|e| {
             let problem = format!("it cannot be read: {e:#}");
-            vec![Finding::new(&node.name, problem, "run netbe check as root")]
+            let remedy = match nix::unistd::geteuid().is_root() {
+                true => FOREIGN,
+                false => "run netbe check as root",
+            };
+            vec![Finding::new(&node.name, problem, remedy)]
         }));
     }
     if only.is_none() {
@@ -174,8 +180,14 @@ fn active_link(node: &Node, envs: &[Environment]) -> Option<Finding> {
 }
 
 fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Finding>> {
-    let halves = env.root().is_dir() && env.boot().is_dir();
-    if env.record.is_none() && halves && env.problems.len() == 1 {
+    if !env.dir.symlink_metadata().is_ok_and(|m| m.is_dir()) {
+        return Ok(env
+            .problems
+            .iter()
+            .map(|p| Finding::new(env, p, FOREIGN))
+            .collect());
+    }
+    if env.record.is_none() && env.whole && env.problems.len() == 1 {
         let repair = Repair::Describe(node.name.clone(), env.name.clone());
         return Ok(vec![Finding::repairable(
             env,

@@ -109,9 +109,12 @@ pub(super) fn clients(text: &str) -> Result<String, String> {
         if part.is_empty() || !part.bytes().all(plain) || part.starts_with('-') {
             return Err(format!("{part:?} is no address, network or host name"));
         }
-        if part == "*" {
+        // "**" and "*.*" are as wide.
+        if !part.bytes().any(|c| c.is_ascii_alphanumeric()) {
             // Anybody who reaches the server could write every system.
-            return Err("* lets anybody write the node's system; name a network".to_string());
+            return Err(format!(
+                "{part} lets anybody write the node's system; name a network"
+            ));
         }
         found.push(part);
     }

@@ -26,7 +26,7 @@ use crate::storage::copy::attributes::{
 #[derive(Debug)]
 pub(super) struct Kept {
     directories: BTreeMap<PathBuf, Attributes>,
-    acls: Vec<(PathBuf, &'static str, String)>,
+    acls: BTreeMap<PathBuf, Vec<(&'static str, String)>>,
     users: Names,
     groups: Names,
     left_out: BTreeSet<String>,
@@ -45,7 +45,7 @@ impl Kept {
         };
         Self {
             directories: BTreeMap::from([(PathBuf::new(), root)]),
-            acls: Vec::new(),
+            acls: BTreeMap::new(),
             users: Names::default(),
             groups: Names::default(),
             left_out: BTreeSet::new(),
@@ -64,7 +64,7 @@ impl Kept {
 
     /// Takes out of a member what cannot be given at once, or at all.
     pub(super) fn sift(&mut self, member: &mut Member, path: &Path) {
-        self.acls.retain(|(p, ..)| p != path);
+        self.acls.remove(path);
         let (user, group) = &member.owner_names;
         self.users.learn(user, member.attributes.uid);
         self.groups.learn(group, member.attributes.gid);
@@ -74,7 +74,8 @@ impl Kept {
         ] {
             if let Some(text) = text {
                 member.attributes.xattrs.retain(|(n, _)| n != attribute);
-                self.acls.push((path.to_path_buf(), attribute, text));
+                let acls = self.acls.entry(path.to_path_buf()).or_default();
+                acls.push((attribute, text));
             }
         }
         let left_out = &mut self.left_out;
@@ -122,7 +123,10 @@ impl Kept {
             let bytes = tree.read(file)?.unwrap_or_default();
             names.read(String::from_utf8_lossy(&bytes).into_owned());
         }
-        for (path, attribute, text) in std::mem::take(&mut self.acls) {
+        let acls = std::mem::take(&mut self.acls).into_iter();
+        let each =
+            acls.flat_map(|(path, acls)| acls.into_iter().map(move |(a, t)| (path.clone(), a, t)));
+        for (path, attribute, text) in each {
             let Some(value) = acl::value(&text, &self.users, &self.groups) else {
                 let what = format!("the access list of {} ({text})", path.display());
                 self.left_out.insert(what);

@@ -90,6 +90,11 @@ impl<R: Read> Members<R> {
                 b'g' => {
                     let records = self.whole()?;
                     self.global.add(&records)?;
+                    // Every member would get a copy of them; no writer does this.
+                    ensure!(
+                        self.global.has_no_attributes(),
+                        "the archive has one set of extended attributes for all members, which netbe cannot read"
+                    );
                     extended.add(&records)?;
                     described = false;
                 }

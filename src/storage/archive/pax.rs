@@ -9,6 +9,10 @@ use std::os::unix::ffi::OsStringExt;
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::time::TimeSpec;
 
+/// The most bytes that the names of a file's extended attributes may have, twice: bsdtar writes each in two
+/// records (`XATTR_LIST_MAX` of linux/limits.h).
+const XATTR_NAMES: usize = 2 << 16;
+
 /// What extended headers say about the member that follows.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Extended {
@@ -19,6 +23,8 @@ pub(super) struct Extended {
     pub(super) gid: Option<u32>,
     pub(super) mtime: Option<TimeSpec>,
     pub(super) xattrs: Vec<(OsString, Vec<u8>)>,
+    /// How long the names of all records for attributes were, with an end each.
+    names_length: usize,
     pub(super) acl_access: Option<String>,
     pub(super) acl_default: Option<String>,
     pub(super) sparse: Sparse,
@@ -55,6 +61,11 @@ impl Extended {
         Ok(())
     }
 
+    /// Returns whether no records for attributes or access lists were among them.
+    pub(super) fn has_no_attributes(&self) -> bool {
+        self.xattrs.is_empty() && self.acl_access.is_none() && self.acl_default.is_none()
+    }
+
     fn set(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         match key {
             b"path" => self.path = some(value),
@@ -70,10 +81,10 @@ impl Extended {
             b"SCHILY.acl.ace" => self.left_out.push("NFSv4 access lists"),
             _ => {
                 if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
-                    self.set_xattr(name.to_vec(), value.to_vec(), true);
+                    self.set_xattr(name.to_vec(), value.to_vec(), true)?;
                 } else if let Some(name) = key.strip_prefix(b"LIBARCHIVE.xattr.") {
                     let value = base64(value).context("not base64")?;
-                    self.set_xattr(percent_decoded(name), value, false);
+                    self.set_xattr(percent_decoded(name), value, false)?;
                 } else if let Some(key) = key.strip_prefix(b"GNU.sparse.") {
                     self.sparse.set(key, value)?;
                 }
@@ -83,13 +94,20 @@ impl Extended {
     }
 
     /// bsdtar writes each attribute twice; the plain record is the one kept.
-    fn set_xattr(&mut self, name: Vec<u8>, value: Vec<u8>, plain: bool) {
+    fn set_xattr(&mut self, name: Vec<u8>, value: Vec<u8>, plain: bool) -> Result<()> {
         let name = OsString::from_vec(name);
+        // The kernel lists no more; and each is compared with all others here.
+        ensure!(
+            self.names_length + name.len() < XATTR_NAMES,
+            "more extended attributes than a file can have"
+        );
+        self.names_length += name.len() + 1;
         match self.xattrs.iter_mut().find(|(n, _)| *n == name) {
             Some((_, old)) if plain => *old = value,
             Some(_) => {}
             None => self.xattrs.push((name, value)),
         }
+        Ok(())
     }
 }
 

@@ -4,11 +4,13 @@
 //! 0644 and directories 0755, owned by root: TFTP servers read them as nobody. Times are taken as UTC. A damaged
 //! filesystem ends in an error, however its chains are knotted.
 
+use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::panic::AssertUnwindSafe;
+use std::sync::Once;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use fatfs::{DateTime, Dir, FileSystem, FsOptions};
@@ -90,10 +92,27 @@ fn has_room(sector: &[u8]) -> bool {
     fits() == Some(true)
 }
 
+thread_local! {
+    /// Whether a panic of this thread becomes an error.
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
 /// Turns a panic of the crate, which believes cluster numbers, into an error: an image is not trusted.
 fn guarded<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
-    std::panic::catch_unwind(AssertUnwindSafe(read))
-        .unwrap_or_else(|_| Err(anyhow!("the image's FAT is damaged: it makes no sense")))
+    static QUIET: Once = Once::new();
+    // What the crate says as it panics is nothing for the user; anybody else's panic is told as before.
+    QUIET.call_once(|| {
+        let told = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            if !GUARDED.get() {
+                told(info);
+            }
+        }));
+    });
+    let before = GUARDED.replace(true);
+    let result = std::panic::catch_unwind(AssertUnwindSafe(read));
+    GUARDED.set(before);
+    result.unwrap_or_else(|_| Err(anyhow!("the image's FAT is damaged: it makes no sense")))
 }
 
 struct Copying<'a> {

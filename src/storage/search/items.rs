@@ -43,7 +43,7 @@ pub struct DiskExtent {
 }
 
 /// Returns the item that an answer of the kernel begins with, and how long it is there.
-pub(super) fn item(answer: &[u8]) -> Option<(Item, usize)> {
+pub fn item(answer: &[u8]) -> Option<(Item, usize)> {
     // The header is the machine's own order, unlike all that comes from disk.
     let word = |at| Some(u64::from_ne_bytes(array(answer, at)?));
     let half = |at| Some(u32::from_ne_bytes(array(answer, at)?));
