@@ -12,9 +12,11 @@ mod support;
 
 mod copies;
 mod crowd;
+mod damaged;
 mod disk;
 mod failing;
 mod full;
+mod fuzz;
 mod ground;
 mod judge;
 mod killed;

@@ -1,0 +1,301 @@
+//! What has to be so whatever is damaged.
+
+use std::time::Duration;
+
+use super::ground::{Ground, SECRET};
+use super::spoil::{Damage, Of, spoil};
+use crate::support::{Fingerprint, Outcome};
+
+/// How long a command may take: none of these does anything that takes seconds.
+const HANG: Duration = Duration::from_secs(20);
+
+/// Everything that only looks.
+const LOOKING: [&str; 11] = [
+    "list",
+    "list -H",
+    "list --json",
+    "list --tree",
+    "status",
+    "status --json",
+    "get all",
+    "check",
+    "check --json",
+    "check nog",
+    "publish -n",
+];
+
+/// Changes of the other node, and back; each has to work.
+const ELSEWHERE: [&str; 6] = [
+    "create ordo/z",
+    "pin ordo/y",
+    "activate ordo/y",
+    "describe ordo/x text",
+    "unpin ordo/y",
+    "destroy -y ordo/z",
+];
+
+/// Changes of what is damaged; they work, or say why not.
+const THERE: [&str; 13] = [
+    "pin nog/b",
+    "describe nog/b text",
+    "activate nog/b --once",
+    "activate nog --cancel",
+    "create nog/n --from nog/b",
+    "create nog/o",
+    "activate nog/b",
+    "activate nog/a",
+    "rename nog/b q",
+    "set cmdline=quiet nog",
+    "mount nog/b",
+    "umount nog/b",
+    "publish",
+];
+
+pub(super) struct Judged {
+    pub(super) points: usize,
+    pub(super) faults: Vec<String>,
+}
+
+struct Court<'a> {
+    ground: &'a Ground,
+    damage: &'a Damage,
+    judged: Judged,
+}
+
+pub(super) fn judge(ground: &Ground, damage: &Damage, full: bool) -> Judged {
+    ground.renew();
+    let mut court = Court {
+        ground,
+        damage,
+        judged: Judged {
+            points: 0,
+            faults: Vec::new(),
+        },
+    };
+    let rows = court.rows();
+    spoil(ground, damage);
+    court.look(&rows);
+    let telling = matches!(
+        damage.state,
+        "half" | "garbage" | "outside" | "neighbour" | "plain" | "copied" | "pipe" | "missing"
+    );
+    if full || telling {
+        court.change_elsewhere();
+        court.change_there();
+    }
+    ground.end();
+    court.judged
+}
+
+impl Court<'_> {
+    fn fault(&mut self, what: impl Into<String>) {
+        self.judged.faults.push(what.into());
+    }
+
+    /// Runs a command; one that panics, hangs, or tells of what stands outside is a fault.
+    fn run(&mut self, line: &str) -> Outcome {
+        self.judged.points += 1;
+        let output = self
+            .ground
+            .pool
+            .netbe()
+            .command()
+            .args(line.split_whitespace())
+            .timeout(HANG)
+            .output()
+            .unwrap();
+        let said = Outcome::from(output);
+        let all = format!("{}{}", said.stdout, said.stderr);
+        if said.status == -1 {
+            self.fault(format!("{line}: it hangs, or was killed: {all}"));
+        }
+        if all.contains("panicked") {
+            self.fault(format!("{line}: {all}"));
+        }
+        if all.contains(SECRET) {
+            self.fault(format!("{line} tells what stands outside: {all}"));
+        }
+        if said.status > 0
+            && !matches!(line.split_whitespace().next(), Some("check"))
+            && !said.stderr.contains("error: ")
+        {
+            self.fault(format!(
+                "{line}: status {} without a word: {all}",
+                said.status
+            ));
+        }
+        let touched = self.ground.touched();
+        if !touched.is_empty() && self.judged.faults.iter().all(|f| !f.contains("outside/")) {
+            self.fault(format!("{line}: {}", touched.join(", ")));
+        }
+        said
+    }
+
+    /// Returns the rows that must stay: all but those of what is to be damaged.
+    fn rows(&mut self) -> Vec<String> {
+        let said = self.run("list -H");
+        if said.status != 0 {
+            self.fault(format!("list -H: {said:?}"));
+        }
+        let mine = match self.damage.of {
+            Of::Environment => ["nog\tb\t", "nog\tc\t"],
+            Of::Node | Of::Knowledge => ["nog\t", "nog\t"],
+            Of::Offer => ["\0", "\0"],
+        };
+        let rows = said
+            .stdout
+            .lines()
+            .filter(|row| !mine.iter().any(|m| row.starts_with(m)));
+        rows.map(str::to_string).collect()
+    }
+
+    fn look(&mut self, before: &[String]) {
+        let pool = self.ground.pool.path();
+        let fingerprint = print_of(pool, self.damage);
+        let mut said = Vec::new();
+        for line in LOOKING {
+            let outcome = self.run(line);
+            let expected = match line.starts_with("check") {
+                true => (0..=1).contains(&outcome.status),
+                // `check nog` apart, a node that is none any more is just not there.
+                false => outcome.status == 0,
+            };
+            let gone = line == "check nog" && outcome.status == 4;
+            if !expected && !gone {
+                self.fault(format!("{line}: {outcome:?}"));
+            }
+            said.push((line, outcome));
+        }
+        let after = self.rows();
+        if after != before {
+            self.fault(format!(
+                "other environments are listed differently: {before:#?} became {after:#?}"
+            ));
+        }
+        let changes = fingerprint.changes(&print_of(pool, self.damage));
+        if !changes.is_empty() {
+            self.fault(format!("looking changed something: {changes:#?}"));
+        }
+        self.named(&said);
+    }
+
+    /// What is wrong is flagged, told, and named with a remedy.
+    fn named(&mut self, said: &[(&str, Outcome)]) {
+        let of = |line: &str| {
+            said.iter()
+                .find(|(l, _)| *l == line)
+                .map(|(_, o)| o.clone())
+                .unwrap()
+        };
+        let (list, status, check) = (of("list -H"), of("status"), of("check"));
+        if !self.shows() {
+            return;
+        }
+        let row = |env: &str| {
+            list.stdout
+                .lines()
+                .find(|r| r.starts_with(&format!("nog\t{env}\t")))
+                .map(str::to_string)
+        };
+        let flagged = |env: &str| {
+            row(env).is_some_and(|r| r.split('\t').nth(2).is_some_and(|f| f.contains('!')))
+        };
+        let env = match self.damage.place.as_str() {
+            place if place.contains("envs/b") => Some("b"),
+            place if place.contains("envs/a/") => Some("a"),
+            place if place.contains("envs/c") && self.damage.state == "copied" => Some("c"),
+            _ => None,
+        };
+        if let Some(env) = env {
+            if !flagged(env) {
+                self.fault(format!("list does not flag nog/{env}: {:?}", list.stdout));
+            }
+            if !status.stderr.contains(&format!("nog/{env}"))
+                && !status.stdout.contains(&format!("nog/{env}"))
+            {
+                self.fault(format!("status does not tell of nog/{env}: {status:?}"));
+            }
+        } else if self.damage.of == Of::Node
+            // What is no directory is no node any more: only `check` looks at what is none.
+            && (self.damage.place != "nodes/nog" || self.damage.state == "directory")
+            && !(status.stderr.contains("nog") || status.stdout.contains("nog"))
+        {
+            self.fault(format!("status does not tell of nog: {status:?}"));
+        }
+        let about = match env {
+            Some(env) => vec![format!("nog/{env}"), format!("nog/envs/{env}")],
+            None => vec!["nog".to_string(), "publish".to_string()],
+        };
+        if check.status != 1
+            || !about.iter().any(|a| check.stdout.contains(a))
+            || !check.stdout.contains("remedy: ")
+        {
+            self.fault(format!("check does not name it: {check:?}"));
+        }
+    }
+
+    /// Returns whether the state is one that anything is to be told about.
+    fn shows(&self) -> bool {
+        match (self.damage.of, self.damage.state) {
+            // Root reads and writes what it may not: nothing is lost by it.
+            (_, "closed" | "owner") => false,
+            // What is known is less, and less is safe: what protects says so by itself.
+            (Of::Knowledge, _) => false,
+            (Of::Offer, _) => {
+                self.damage.place.starts_with("publish/exports")
+                    || self.damage.place.starts_with("tftp")
+            }
+            _ => true,
+        }
+    }
+
+    fn change_elsewhere(&mut self) {
+        for line in ELSEWHERE {
+            let said = self.run(line);
+            // A directory cannot be replaced by a file in one step; who put it there has to take it away.
+            let stuck =
+                self.damage.of == Of::Offer && said.status == 1 && said.stderr.contains("publish/");
+            if said.status != 0 && !stuck {
+                self.fault(format!("{line}: {said:?}"));
+            }
+        }
+        let said = self.run("list -H ordo");
+        let stuck = self.damage.of == Of::Offer && self.damage.state == "directory";
+        if said.status != 0 || (said.stdout.lines().count() != 2 && !stuck) {
+            self.fault(format!("list -H ordo: {said:?}"));
+        }
+    }
+
+    fn change_there(&mut self) {
+        let other = self.ground.pool.at("nodes/ordo");
+        let before = Fingerprint::of(&other);
+        for line in THERE {
+            self.run(line);
+        }
+        for line in [
+            "destroy -y nog/q",
+            "destroy -y nog/b",
+            "check --repair",
+            "destroy -y -r nog",
+            "check --repair",
+        ] {
+            self.run(line);
+        }
+        let changes = before.changes(&Fingerprint::of(&other));
+        if !changes.is_empty() {
+            self.fault(format!("another node was changed: {changes:#?}"));
+        }
+    }
+}
+
+/// What stands in the pool; the damaged place is left out where it cannot be read to an end.
+fn print_of(pool: &std::path::Path, damage: &Damage) -> Fingerprint {
+    Fingerprint::of(pool).without(&[
+        ".locks",
+        if damage.state == "endless" {
+            damage.place.as_str()
+        } else {
+            ".locks"
+        },
+    ])
+}

@@ -1,0 +1,196 @@
+//! netbe's own records, as a hand, another netbe or a dying disk left them.
+
+use std::time::Duration;
+
+use netbe::pool::pending::PendingBoot;
+use netbe::pool::record::{EnvRecord, NodeRecord, PoolRecord};
+use netbe::publish::boots::{self, Seen};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::Target;
+use super::mutation::Seeds;
+
+pub(super) fn targets() -> Vec<Target> {
+    let of = |name, seeds, make| Target {
+        name,
+        seeds,
+        short: 20_000,
+        memory: (64 << 10, 200),
+        time: Duration::from_millis(100),
+        make,
+    };
+    vec![
+        of("pool.json", pools(), || {
+            Box::new(|b| record(b, PoolRecord::parse, &["version", "uuid", "properties"]))
+        }),
+        of("node.json", nodes(), || {
+            Box::new(|b| {
+                record(
+                    b,
+                    NodeRecord::parse,
+                    &["version", "template", "properties", "replaces"],
+                );
+            })
+        }),
+        of("env.json", environments(), || {
+            Box::new(|b| record(b, EnvRecord::parse, &ENVIRONMENT))
+        }),
+        of("pending.json", pending(), || {
+            Box::new(|b| printed_as_parsed::<PendingBoot>(&String::from_utf8_lossy(b)))
+        }),
+        of("boots.jsonl", seen(), || Box::new(seen_lines)),
+    ]
+}
+
+/// What netbe knows in an `env.json`; all else is a newer netbe's and has to stay.
+const ENVIRONMENT: [&str; 19] = [
+    "version",
+    "uuid",
+    "created",
+    "origin",
+    "description",
+    "pinned",
+    "boot_mount",
+    "arch",
+    "kernel",
+    "added",
+    "stripped",
+    "served",
+    "left",
+    "withdrawn",
+    "failed",
+    "unproven",
+    "upgrade",
+    "shared",
+    "replaces",
+];
+
+fn pools() -> Seeds {
+    Seeds::texts(
+        &[
+            r#"{"version": 1, "uuid": "5a3c", "properties": {"server": "10.0.0.1", "keep": "5"}, "colour": {"a": [1, 2.5, null]}}"#,
+        ],
+        JSON,
+    )
+}
+
+fn nodes() -> Seeds {
+    Seeds::texts(
+        &[
+            r#"{"version": 1, "template": false, "properties": {"mac": "dc:a6:32:01:02:03", "cmdline": "quiet"}}"#,
+            r#"{"version": 1, "template": true, "replaces": "old", "colour": "blue", "n": 18446744073709551615}"#,
+        ],
+        JSON,
+    )
+}
+
+fn environments() -> Seeds {
+    Seeds::texts(
+        &[
+            r#"{"version":1,"uuid":"u1","created":"2026-11-20T10:15:00Z","boot_mount":"/boot","description":"d\u00e9","pinned":true,
+               "served":true,"left":"2026-11-20T10:16:00Z","failed":"f","replaces":"r","shared":{"changed":1,"shared_again":2},
+               "added":["quiet"],"arch":"aarch64","colour":"blue"}"#,
+            r#"{"version":1,"uuid":"u1","created":"2026-11-20T10:15:00.123456789Z","boot_mount":"/boot/firmware",
+               "origin":{"node":"a","name":"b","uuid":"c"},"kernel":{"file":"k","version":"6.1","named_by":"config.txt","stamp":"1;2"},
+               "upgrade":{"added":[["a","1"]],"removed":[],"upgraded":[["b","1","2"]],"downgraded":[]}}"#,
+            "{\n  \"version\": 2\n}",
+        ],
+        JSON,
+    )
+}
+
+fn pending() -> Seeds {
+    Seeds::texts(
+        &[
+            r#"{"env":"a","kind":"once","since":"2026-11-20T10:15:00Z"}"#,
+            r#"{"env":"a.b+c","kind":"try","within":600,"told_before":"x","used_before":true,"fetched":"2026-11-20T10:15:00Z","withdrawn":null}"#,
+        ],
+        JSON,
+    )
+}
+
+fn seen() -> Seeds {
+    Seeds::texts(
+        &[
+            "{\"time\":\"2026-11-20T10:15:00Z\",\"env\":\"first\",\"how\":\"tftp\"}\n\
+           {\"time\":\"2026-11-20T10:15:01Z\",\"env\":\"first\",\"uuid\":\"u\",\"how\":\"report\",\"file\":\"kernel8.img\",\"size\":7,\"kernel\":true,\"client\":\"10.0.0.5\"}\n",
+        ],
+        JSON,
+    )
+}
+
+const JSON: &[&str] = &[
+    "\"version\":",
+    "\"version\":2,",
+    "\"uuid\":",
+    "\"colour\":",
+    "\"properties\":{",
+    "\"\\u0000\"",
+    "\"\\ud800\"",
+    "[[[[[[[[[[[[[[[[[[",
+    "{\"a\":{\"a\":{\"a\":",
+    "true",
+    "9223372036854775808",
+    "-9999-01-01T00:00:00Z",
+    "+275760-09-13T00:00:00Z",
+    "2026-02-30T25:61:61+99:99[Europe/Berlin]",
+    "/* */",
+    "NaN",
+    "1e-400",
+];
+
+fn record<T: Serialize + std::fmt::Debug>(
+    bytes: &[u8],
+    parse: fn(&str) -> anyhow::Result<T>,
+    known: &[&str],
+) {
+    let text = String::from_utf8_lossy(bytes);
+    let Ok(record) = parse(&text) else {
+        return;
+    };
+    let printed = serde_json::to_string_pretty(&record).expect("a record can be printed");
+    let again = parse(&printed).expect("netbe reads what it wrote");
+    assert_eq!(
+        serde_json::to_string_pretty(&again).expect("a record can be printed"),
+        printed
+    );
+    assert_eq!(format!("{again:?}"), format!("{record:?}"));
+    let (before, after) = (object(&text), object(&printed));
+    for (key, value) in before
+        .iter()
+        .filter(|(key, _)| !known.contains(&key.as_str()))
+    {
+        assert_eq!(
+            after.get(key),
+            Some(value),
+            "the field {key:?} of a newer netbe"
+        );
+    }
+}
+
+fn object(text: &str) -> serde_json::Map<String, Value> {
+    serde_json::from_str(text).expect("a record is an object")
+}
+
+fn printed_as_parsed<T: Serialize + DeserializeOwned + PartialEq + std::fmt::Debug>(text: &str) {
+    if let Ok(parsed) = serde_json::from_str::<T>(text) {
+        let printed = serde_json::to_string(&parsed).expect("it can be printed");
+        assert_eq!(
+            serde_json::from_str::<T>(&printed).expect("netbe reads what it wrote"),
+            parsed
+        );
+    }
+}
+
+fn seen_lines(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let seen = boots::parse(&text);
+    assert!(seen.len() <= text.lines().count());
+    for one in &seen {
+        let printed = serde_json::to_string(one).expect("it can be printed");
+        assert!(!printed.contains('\n'), "{printed:?}");
+        assert_eq!(boots::parse(&printed), [one.clone()] as [Seen; 1]);
+    }
+}
