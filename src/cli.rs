@@ -14,13 +14,15 @@ use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Span, SpanRelativeTo};
 
 pub use environments::{
     Activate, CloneEnv, Confirm, Create, Describe, Destroy, List, Pin, Rename, Rollback, SortField,
     Unpin,
 };
-pub use keeping_house::{Check, Completions, Publish, Reconcile, ShellName, Status, Transfer};
+pub use keeping_house::{
+    Check, Completions, Prune, Publish, Reconcile, ShellName, Status, Transfer,
+};
 pub use looking::{Diff, Mount, Umount};
 pub use setting_up::{Get, Import, Init, Set};
 pub use upgrading::{Run, Shell, Upgrade};
@@ -118,6 +120,7 @@ pub enum Command {
     Shell(Shell),
     #[command(visible_alias = "rm")]
     Destroy(Destroy),
+    Prune(Prune),
     Rename(Rename),
     Describe(Describe),
     Pin(Pin),
@@ -157,10 +160,28 @@ fn seconds(text: &str) -> Result<Duration, String> {
 /// Reads a duration such as `10m`, `90s`, `1h 30m`; a number alone is seconds.
 fn duration(text: &str) -> Result<SignedDuration, String> {
     let seconds = text.parse().map(SignedDuration::from_secs);
-    match seconds.or_else(|_| text.parse::<SignedDuration>()) {
-        Ok(duration) if duration >= SignedDuration::from_secs(1) => Ok(duration),
+    match seconds.ok().or_else(|| span(text)) {
+        Some(duration) if duration >= SignedDuration::from_secs(1) => Ok(duration),
         _ => Err("a duration such as 90s, 10m or 1h".to_string()),
     }
+}
+
+/// Reads an age such as `30d`, `2w`, `36h`; a number alone is none: who writes 30 means days.
+fn age(text: &str) -> Result<SignedDuration, String> {
+    let is_number = text.bytes().all(|b| b.is_ascii_digit());
+    match span(text).filter(|_| !is_number) {
+        Some(age) if !age.is_negative() => Ok(age),
+        _ => Err("a duration such as 30d, 2w or 36h".to_string()),
+    }
+}
+
+/// Reads a duration; a day has 24 hours, and months and years are none.
+fn span(text: &str) -> Option<SignedDuration> {
+    let span: Span = text.parse().ok()?;
+    if span.get_years() != 0 || span.get_months() != 0 {
+        return None;
+    }
+    span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()
 }
 
 /// What every command that makes an environment takes.

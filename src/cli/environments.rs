@@ -108,7 +108,7 @@ pub struct List {
     /// For scripts: one JSON document
     #[arg(long, conflicts_with = "tree")]
     pub json: bool,
-    /// Draw what was made from what
+    /// Draw what was made from what, across nodes; of those named, with what they came from
     #[arg(long)]
     pub tree: bool,
     /// Sort by this, upwards

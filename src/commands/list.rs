@@ -4,33 +4,39 @@ use anyhow::Result;
 
 use super::Session;
 use crate::cli::{List, SortField};
+use crate::lifecycle::ancestry::{self, Who};
 use crate::lifecycle::listing::{self, Listed};
 use crate::output::{self, json, table, tree};
 
 /// How many damaged environments are told of one by one.
 const TOLD: usize = 10;
 
+const HEADS: [&str; 6] = [
+    "NODE",
+    "ENVIRONMENT",
+    "FLAGS",
+    "KERNEL",
+    "CREATED",
+    "DESCRIPTION",
+];
+
 /// Lists environments.
 pub fn run(session: &Session, args: &List) -> Result<u8> {
-    let (mut listed, unread) = listing::list(&session.pool()?, &args.operands)?;
+    let pool = session.pool()?;
+    let (mut listed, unread) = listing::list(&pool, &args.operands)?;
+    if args.tree && !args.operands.is_empty() {
+        listed = ancestry::with_ancestors(&pool, listed)?;
+    }
     sort(&mut listed, args);
     let text = if args.json {
         json::environments(&listed)?
     } else if args.machine {
         table::tabbed(&listed.iter().map(machine_row).collect::<Vec<_>>())
     } else if args.tree {
-        tree::draw(&listed)
+        drawn(&listed, session.screen.colour)
     } else {
-        let heads = [
-            "NODE",
-            "ENVIRONMENT",
-            "FLAGS",
-            "KERNEL",
-            "CREATED",
-            "DESCRIPTION",
-        ];
         let rows: Vec<_> = listed.iter().map(row).collect();
-        table::table(&heads, &rows, session.screen.colour)
+        table::table(&HEADS, &rows, session.screen.colour)
     };
     session.screen.answer(&text)?;
     session.screen.warnings(&unread);
@@ -50,6 +56,27 @@ pub fn run(session: &Session, args: &List) -> Result<u8> {
         )]);
     }
     Ok(0)
+}
+
+/// Returns the table with node and environment in one column, drawn beneath what they were made from.
+fn drawn(listed: &[Listed], colour: bool) -> String {
+    if listed.is_empty() {
+        return String::new();
+    }
+    let ancestry = ancestry::of(listed);
+    let rows: Vec<Vec<String>> = tree::draw(&ancestry)
+        .into_iter()
+        .map(|(who, name)| {
+            let of_table = match who {
+                Who::There(env) => row(env),
+                Who::Gone(_) => vec![dash(String::new()); HEADS.len()],
+            };
+            std::iter::once(name)
+                .chain(of_table.into_iter().skip(2))
+                .collect()
+        })
+        .collect();
+    table::table(&HEADS[1..], &rows, colour)
 }
 
 fn sort(listed: &mut [Listed], args: &List) {

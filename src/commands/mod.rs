@@ -14,6 +14,7 @@ pub mod list;
 pub mod mount;
 pub mod notes;
 pub mod properties;
+pub mod prune;
 pub mod publish;
 pub mod reconcile;
 pub mod rename;
@@ -95,6 +96,7 @@ pub fn run(cli: Cli) -> Result<u8> {
         Command::Run(a) => run::run(s, a),
         Command::Shell(a) => run::shell(s, &a),
         Command::Destroy(a) => destroy::run(s, &a),
+        Command::Prune(a) => prune::run(s, &a),
         Command::Rename(a) => rename::run(s, &a),
         Command::Describe(a) => notes::describe(s, &a),
         Command::Pin(a) => notes::pin(s, &a.operands, true, a.changing),

@@ -129,7 +129,7 @@ fn default_value(pool: &Pool, node: Option<&Node>, property: &Property) -> Optio
         "clients" => node
             .and_then(|n| crate::publish::exports::clients(pool, n).ok())
             .map(|c| c.join(",")),
-        "dhcp" | "ip" | "root" => Some(property.default.to_string()),
+        "dhcp" | "ip" | "root" | "keep" => Some(property.default.to_string()),
         _ => None,
     }
 }

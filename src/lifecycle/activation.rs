@@ -37,7 +37,7 @@ pub fn activate(
 
 /// Activates what was active before.
 pub fn rollback(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<Activated>> {
-    perform(pool, node, previous, false, mode)
+    perform(pool, node, to_roll_back_to, false, mode)
 }
 
 fn perform(
@@ -246,7 +246,7 @@ pub(super) fn choose(pool: &Pool, operand: Option<&Operand>) -> Result<Environme
 }
 
 /// Returns a node's newest environment when that is newer than its active one.
-fn newer(node: &Node) -> Result<Option<Environment>> {
+pub(super) fn newer(node: &Node) -> Result<Option<Environment>> {
     let active = node.active_environment().ok().map(|e| e.created());
     Ok(node
         .environments()?
@@ -256,19 +256,24 @@ fn newer(node: &Node) -> Result<Option<Environment>> {
         .max_by_key(Environment::created))
 }
 
-fn previous(node: &Node) -> Result<Environment> {
-    node.environments()?
+/// Returns what was active before, which `rollback` activates.
+pub(super) fn previous(node: &Node) -> Result<Option<Environment>> {
+    Ok(node
+        .environments()?
         .into_iter()
         .filter(|e| !e.active)
         .filter_map(|e| Some((e.record.as_ref()?.left?, e)))
         .max_by_key(|(left, _)| *left)
-        .map(|(_, env)| env)
-        .ok_or_else(|| {
-            Failure::refused(format!(
-                "{} has no environment that was active before",
-                node.name
-            ))
-            .hint(format!("netbe list {0}; netbe activate {0}/ENV", node.name))
-            .into()
-        })
+        .map(|(_, env)| env))
+}
+
+fn to_roll_back_to(node: &Node) -> Result<Environment> {
+    previous(node)?.ok_or_else(|| {
+        Failure::refused(format!(
+            "{} has no environment that was active before",
+            node.name
+        ))
+        .hint(format!("netbe list {0}; netbe activate {0}/ENV", node.name))
+        .into()
+    })
 }

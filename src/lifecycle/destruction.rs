@@ -16,7 +16,7 @@ use crate::publish::{self, Published, dnsmasq, tftp};
 
 /// Which protections a destruction goes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Scope {
+pub(super) enum Scope {
     /// One environment of a node that stays.
     Environment,
     /// The node with everything it has.
@@ -52,14 +52,7 @@ pub fn environments(pool: &Pool, operands: &[Operand], mode: Mode) -> Result<Out
     }
     withdraw(pool, &found, mode)?;
     for (done, env) in found.iter().enumerate() {
-        stage::discard(
-            &env.dir,
-            env.dir
-                .parent()
-                .and_then(|p| p.parent())
-                .unwrap_or(&env.dir),
-        )
-        .with_context(|| gone_so_far(env, &found[..done]))?;
+        discard(env).with_context(|| gone_so_far(env, &found[..done]))?;
     }
     drop(locks);
     Ok(Outcome::Done(
@@ -106,7 +99,7 @@ fn steps(node: &Node, envs: &[Environment]) -> Vec<String> {
 }
 
 /// Refuses what is protected, naming every reason.
-fn refuse(node: &Node, envs: &[Environment], scope: Scope) -> Result<()> {
+pub(super) fn refuse(node: &Node, envs: &[Environment], scope: Scope) -> Result<()> {
     let evidence = Evidence::of(node);
     for env in envs {
         refuse_pending(node, env)?;
@@ -149,10 +142,17 @@ pub fn maybe_booted(node: &Node, env: &Environment, evidence: &Evidence) -> Fail
     }
 }
 
-fn withdraw(pool: &Pool, envs: &[Environment], mode: Mode) -> Result<()> {
+/// Takes environments off the network, before they go.
+pub(super) fn withdraw(pool: &Pool, envs: &[Environment], mode: Mode) -> Result<()> {
     let shared = PoolLock::take(pool.root(), mode.wait)?;
     let envs: Vec<&Environment> = envs.iter().collect();
     publish::withdraw(pool, &shared, &envs).map(drop)
+}
+
+/// Takes an environment away that nothing leads to any more; durable when it returns.
+pub(super) fn discard(env: &Environment) -> Result<()> {
+    let node = env.dir.ancestors().nth(2).unwrap_or(&env.dir);
+    stage::discard(&env.dir, node)
 }
 
 fn forget_names(pool: &Pool, node: &Node, mode: Mode) -> Result<()> {

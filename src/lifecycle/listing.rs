@@ -43,6 +43,8 @@ pub struct Listed {
     pub kernel: Option<String>,
     /// What it was made from.
     pub origin: Option<Origin>,
+    /// What that was made from, and so on, the nearest first.
+    pub lineage: Vec<Origin>,
     /// Its root half.
     pub root: PathBuf,
     /// Its boot half.
@@ -71,6 +73,30 @@ impl Listed {
             }
         }
         flags
+    }
+
+    /// Returns one of which nothing is known, for tests to fill in.
+    #[cfg(test)]
+    pub(super) fn of_nobody() -> Self {
+        Self {
+            node: String::new(),
+            name: String::new(),
+            uuid: None,
+            problems: Vec::new(),
+            active: false,
+            booted: Some(false),
+            pending: None,
+            pinned: false,
+            created: Timestamp::UNIX_EPOCH,
+            description: String::new(),
+            arch: None,
+            kernel: None,
+            origin: None,
+            lineage: Vec::new(),
+            root: PathBuf::new(),
+            boot: PathBuf::new(),
+            replaces: None,
+        }
     }
 
     fn claim(&self) -> Claim<'_> {
@@ -183,17 +209,15 @@ impl View {
         let (root, boot, created) = (env.root(), env.boot(), env.created());
         let pending = self.pending.kind_for(&env.name);
         let kernel = env.kernel();
-        let (arch, description, pinned, uuid, origin, replaces) = match env.record {
-            Some(r) => (
-                r.arch,
-                r.description,
-                r.pinned,
-                Some(r.uuid),
-                r.origin,
-                r.replaces,
-            ),
-            None => (None, String::new(), false, None, None, None),
-        };
+        let record = env.record;
+        let said = record.map(|r| {
+            (
+                (r.arch, r.description, r.pinned),
+                (Some(r.uuid), r.origin, r.lineage, r.replaces),
+            )
+        });
+        let ((arch, description, pinned), (uuid, origin, lineage, replaces)) =
+            said.unwrap_or_default();
         Listed {
             node: env.node.to_string(),
             name: env.name.to_string(),
@@ -208,6 +232,7 @@ impl View {
             arch,
             kernel,
             origin,
+            lineage,
             root,
             boot,
             replaces,

@@ -5,6 +5,7 @@
 
 mod abreast;
 pub mod activation;
+pub mod ancestry;
 pub mod bring_in;
 pub mod checking;
 pub mod creation;
@@ -19,6 +20,7 @@ pub mod initialisation;
 mod leading;
 pub mod listing;
 pub mod mounting;
+pub mod pruning;
 pub mod renaming;
 mod reporting;
 pub mod running;

@@ -78,6 +78,14 @@ impl Screen {
         }
     }
 
+    /// Prints an error that did not end the command, with what to do about it.
+    pub fn failed(&self, error: &anyhow::Error, hint: Option<&str>) {
+        talk("error", &format!("{error:#}"));
+        if let Some(hint) = hint {
+            talk("hint", hint);
+        }
+    }
+
     /// Returns whether progress may be drawn.
     pub fn draws_progress(&self) -> bool {
         self.talk != Talk::Quiet && io::stderr().is_terminal()

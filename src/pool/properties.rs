@@ -4,9 +4,11 @@
 //! brought to one spelling on the way in. Pure: not for storing them, nor for what follows a change.
 
 mod dhcp;
+mod keep;
 mod value;
 
 pub use dhcp::Dhcp;
+pub use keep::{Keep, keep};
 
 use crate::failure::Failure;
 
@@ -133,6 +135,14 @@ pub const ALL: &[Property] = &[
         default: "off",
         pool_wide: true,
         normalise: value::on_off,
+    },
+    Property {
+        name: "keep",
+        help: "environments prune leaves",
+        value: "a number, or all",
+        default: "5",
+        pool_wide: true,
+        normalise: value::keep,
     },
     Property {
         name: "report",
@@ -279,6 +289,14 @@ mod tests {
             ("cmdline", "a\nb", None),
             ("nfs.version", "4.2", Some("4.2")),
             ("nfs.version", "2", None),
+            ("keep", "007", Some("7")),
+            ("keep", "0", Some("0")),
+            ("keep", "all", Some("all")),
+            ("keep", "-1", None),
+            ("keep", "+1", None),
+            ("keep", "5 ", None),
+            ("keep", "1e3", None),
+            ("keep", "99999999999999999999999", None),
         ];
         for (name, value, want) in table {
             let got = find(name).unwrap().normalise(value).ok();

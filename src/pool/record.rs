@@ -23,6 +23,9 @@ use crate::storage::replace::{self, Durable};
 /// The largest record that is read, in bytes.
 pub const LIMIT: u64 = 16 << 20;
 
+/// How many generations before its origin an environment remembers.
+pub const LINEAGE: usize = 16;
+
 /// The version of all records this netbe writes.
 pub const VERSION: u64 = 1;
 
@@ -84,6 +87,10 @@ pub struct EnvRecord {
     /// What it was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
+    /// What that was made from, and so on, the nearest first; where there are more than [`LINEAGE`], the nearest
+    /// and the very first. So that the line is known when what stands in it is gone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lineage: Vec<Origin>,
     /// What a person said of it.
     #[serde(default)]
     pub description: String,
@@ -211,6 +218,7 @@ impl EnvRecord {
             uuid,
             created,
             origin: None,
+            lineage: Vec::new(),
             description: String::new(),
             pinned: false,
             boot_mount,
@@ -242,6 +250,7 @@ impl EnvRecord {
                 name: name.to_string(),
                 uuid: self.uuid.clone(),
             }),
+            lineage: self.line(),
             description: String::new(),
             pinned: false,
             served: false,
@@ -254,6 +263,15 @@ impl EnvRecord {
             replaces: None,
             ..self.clone()
         }
+    }
+
+    /// Returns what it was made from, and what that was, as its children are to remember it.
+    fn line(&self) -> Vec<Origin> {
+        let mut line: Vec<Origin> = self.origin.iter().chain(&self.lineage).cloned().collect();
+        if line.len() > LINEAGE {
+            line.drain(LINEAGE - 1..line.len() - 1);
+        }
+        line
     }
 
     /// Parses an `env.json`.

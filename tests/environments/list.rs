@@ -175,41 +175,6 @@ fn sorting_goes_by_name_or_time_up_or_down() {
 }
 
 #[test]
-fn the_tree_draws_origins() {
-    let pool = Pool::with_node();
-    pool.netbe().ok("create nog/b");
-    pool.netbe().ok("create nog/c");
-    pool.netbe().ok("create nog/d --from nog/b");
-    assert_eq!(
-        pool.netbe().ok("list --tree"),
-        "base/stock  R\n└─ nog/a  R\n   ├─ nog/b\n   │  └─ nog/d\n   └─ nog/c\n"
-    );
-    pool.netbe().ok("destroy -y nog/b");
-    let tree = pool.netbe().ok("list --tree");
-    assert!(tree.contains("nog/d  (from nog/b)\n"), "{tree}");
-    assert_eq!(pool.netbe().run("list --tree --json").status, 2);
-}
-
-#[test]
-fn origins_that_go_in_a_circle_are_still_listed() {
-    let pool = Pool::with_node();
-    pool.netbe().ok("create nog/b");
-    let uuid = |env: &str| pool.subvolume_uuid(&format!("nodes/nog/envs/{env}/root"));
-    let (a, b) = (uuid("a"), uuid("b"));
-    for (env, own, origin) in [("a", &a, &b), ("b", &b, &a)] {
-        pool.write(
-            &format!("nodes/nog/envs/{env}/env.json"),
-            &format!(
-                r#"{{"version":1,"uuid":"{own}","created":"2026-01-01T00:00:00Z","boot_mount":"/boot",
-                "origin":{{"node":"nog","name":"x","uuid":"{origin}"}}}}"#
-            ),
-        );
-    }
-    let tree = pool.netbe().ok("list --tree nog");
-    assert!(tree.contains("nog/a") && tree.contains("nog/b"), "{tree}");
-}
-
-#[test]
 fn a_description_cannot_disturb_terminal_or_fields() {
     let pool = Pool::with_node();
     let said = pool

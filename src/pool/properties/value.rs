@@ -77,6 +77,10 @@ pub(super) fn dhcp(text: &str) -> Result<String, String> {
     text.parse::<super::Dhcp>().map(|v| v.to_string())
 }
 
+pub(super) fn keep(text: &str) -> Result<String, String> {
+    text.parse::<super::Keep>().map(|v| v.to_string())
+}
+
 pub(super) fn loader(text: &str) -> Result<String, String> {
     text.parse::<Loader>()
         .map(|v| v.to_string())

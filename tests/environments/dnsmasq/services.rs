@@ -9,6 +9,8 @@ use super::network::Network;
 const LINE: &str = "/etc/dnsmasq.d/netbe.conf";
 const SERVICE: &str = "/etc/systemd/system/netbe-reconcile.service";
 const TIMER: &str = "/etc/systemd/system/netbe-reconcile.timer";
+const PRUNE_SERVICE: &str = "/etc/systemd/system/netbe-prune.service";
+const PRUNE_TIMER: &str = "/etc/systemd/system/netbe-prune.timer";
 
 /// Makes systemd seem to run: a systemctl that notes how it is called, and says no to what `refuse` names.
 fn systemd(pool: &Pool, refuse: &str) -> PathBuf {
@@ -57,6 +59,7 @@ fn services_are_installed_once_and_started() {
     for step in [
         "would write /etc/dnsmasq.d/netbe.conf",
         "would write /etc/systemd/system/netbe-reconcile.timer",
+        "would write /etc/systemd/system/netbe-prune.timer",
         "would enable netbe-reconcile.timer",
         "would run systemctl start netbe-reconcile.timer",
         "would run systemctl start dnsmasq.service",
@@ -108,8 +111,23 @@ fn services_are_installed_once_and_started() {
             "{wanted}"
         );
     }
+    // It destroys: that is for somebody to turn on.
+    let pruning = fs::read_to_string(PRUNE_SERVICE).unwrap();
+    assert!(
+        pruning.contains(&format!("netbe --pool {path} prune --wait 600\n")),
+        "{pruning}"
+    );
+    let wants = Path::new("/etc/systemd/system/timers.target.wants/netbe-prune.timer");
+    assert!(Path::new(PRUNE_TIMER).exists() && wants.symlink_metadata().is_err());
     let judged = std::process::Command::new("systemd-analyze")
-        .args(["verify", "--man=no", TIMER, SERVICE])
+        .args([
+            "verify",
+            "--man=no",
+            TIMER,
+            SERVICE,
+            PRUNE_TIMER,
+            PRUNE_SERVICE,
+        ])
         .output();
     if let Ok(judged) = judged {
         let words = String::from_utf8_lossy(&judged.stderr).into_owned();

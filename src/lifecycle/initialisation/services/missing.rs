@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::units::{TIMER, WRITTEN, is_wanted, units};
+use super::units::{TIMER, WRITTEN, is_optional, is_wanted, units};
 use crate::pool::Pool;
 use crate::publish::dnsmasq::daemon::{self, Installed};
 
@@ -28,10 +28,12 @@ pub fn sentences(pool: &Pool) -> Result<Vec<String>> {
         let first = now.as_deref().and_then(|t| t.lines().next());
         units_there |= first.and_then(|l| l.strip_prefix(WRITTEN)).map(Path::new) == Some(dir);
         match now {
+            None if is_optional(&unit) => {}
             None => found.push(format!("{unit} is missing")),
             Some(now) if now != text => {
                 found.push(format!("{} is not as this netbe writes it", path.display()));
             }
+            Some(_) if is_optional(&unit) => {}
             Some(_) if !is_wanted(&unit) => found.push(format!("{unit} is not enabled")),
             Some(_) if unit == TIMER && stands_still(TIMER) => {
                 found.push(format!("{TIMER} does not run"));

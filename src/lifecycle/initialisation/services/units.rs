@@ -1,4 +1,4 @@
-//! The systemd units that go with a pool, as text: what ends trials, and how often.
+//! The systemd units that go with a pool, as text: what ends trials, what prunes, and how often.
 //!
 //! Pure but for the path of this program. Not for installing them.
 
@@ -14,6 +14,9 @@ pub(super) const UNITS: &str = "/etc/systemd/system";
 /// The service that ends trials, and what starts it.
 pub(super) const SERVICE: &str = "netbe-reconcile.service";
 pub(super) const TIMER: &str = "netbe-reconcile.timer";
+/// The service that prunes, and what starts it where somebody turned that on.
+const PRUNE_SERVICE: &str = "netbe-prune.service";
+const PRUNE_TIMER: &str = "netbe-prune.timer";
 /// How a unit of netbe's begins.
 pub(super) const WRITTEN: &str = "# Written by netbe init for ";
 
@@ -38,10 +41,32 @@ pub(super) fn units(dir: &Path) -> Result<Vec<(PathBuf, String)>> {
          [Timer]\nOnBootSec=30s\nOnUnitActiveSec=30s\nAccuracySec=5s\n\n\
          [Install]\nWantedBy=timers.target\n"
     );
-    Ok(vec![
-        (Path::new(UNITS).join(SERVICE), service),
-        (Path::new(UNITS).join(TIMER), timer),
-    ])
+    let pruning = format!(
+        "{head}Description=Destroy the oldest of netbe's environments\nDocumentation=man:netbe-prune(8)\n"
+    );
+    // At the machine's idle hours, and at most what others leave of the disk: nobody waits for it.
+    let prune_service = format!(
+        "{pruning}RequiresMountsFor={pool}\nConditionPathExists={pool}/pool.json\n\n\
+         [Service]\nType=oneshot\nExecStart={program} --pool {pool} prune --wait 600\nIOSchedulingClass=idle\n"
+    );
+    let prune_timer = format!(
+        "{pruning}\n\
+         [Timer]\nOnCalendar=daily\nRandomizedDelaySec=1h\nPersistent=true\n\n\
+         [Install]\nWantedBy=timers.target\n"
+    );
+    let all = [
+        (SERVICE, service),
+        (TIMER, timer),
+        (PRUNE_SERVICE, prune_service),
+        (PRUNE_TIMER, prune_timer),
+    ];
+    let at = |(name, text)| (Path::new(UNITS).join(name), text);
+    Ok(all.into_iter().map(at).collect())
+}
+
+/// Returns whether a unit is there for an administrator to turn on, or to do without.
+pub(super) fn is_optional(unit: &str) -> bool {
+    [PRUNE_SERVICE, PRUNE_TIMER].contains(&unit)
 }
 
 /// Returns whether a unit is started by its target, as `systemctl enable` has it.

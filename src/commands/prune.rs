@@ -1,0 +1,41 @@
+//! `netbe prune`
+
+use anyhow::Result;
+
+use super::Session;
+use crate::cli::Prune;
+use crate::failure::Failure;
+use crate::lifecycle::Mode;
+use crate::lifecycle::pruning::{self, Request};
+
+/// Destroys the oldest environments of nodes.
+pub fn run(session: &Session, args: &Prune) -> Result<u8> {
+    let mode: Mode = args.changing.into();
+    let request = Request {
+        keep: args.keep,
+        older_than: args.older_than,
+    };
+    let pruned = pruning::prune(&session.pool()?, &args.nodes, request, mode)?;
+    if mode.dry_run {
+        session.screen.notes(&pruned.stays);
+        let steps: Vec<String> = pruned.gone.iter().map(|e| format!("destroy {e}")).collect();
+        session.screen.plan(&steps)?;
+    } else if !pruned.gone.is_empty() || pruned.failures.is_empty() {
+        for why in &pruned.stays {
+            session.screen.detail(why);
+        }
+        session.screen.sentence(&match pruned.gone.is_empty() {
+            true => "Nothing to prune.".to_string(),
+            false => format!("Destroyed {}.", pruned.gone.join(", ")),
+        })?;
+    }
+    let mut worst = 0;
+    for error in &pruned.failures {
+        let failure = error.downcast_ref::<Failure>();
+        session
+            .screen
+            .failed(error, failure.and_then(|f| f.hint.as_deref()));
+        worst = worst.max(failure.map_or(1, Failure::status));
+    }
+    Ok(worst)
+}

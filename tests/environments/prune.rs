@@ -1,0 +1,287 @@
+//! `prune`: what goes, what stays and why, and what somebody sets.
+
+use std::fs;
+use std::path::Path;
+
+use super::support::{Pool, run};
+
+/// Makes environments of `nog`, the oldest first, `days` old.
+fn with(names: &[(&str, i64)]) -> Pool {
+    let pool = Pool::with_node();
+    set_age(&pool, "nog/a", 1000);
+    for (name, days) in names {
+        pool.netbe().ok(&format!("create nog/{name}"));
+        set_age(&pool, &format!("nog/{name}"), *days);
+    }
+    pool
+}
+
+/// Makes an environment as old as that.
+fn set_age(pool: &Pool, environment: &str, days: i64) {
+    let (node, env) = environment.split_once('/').unwrap();
+    let file = format!("nodes/{node}/envs/{env}/env.json");
+    let mut record: serde_json::Value = serde_json::from_str(&pool.read(&file)).unwrap();
+    let created = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(24 * days);
+    record["created"] = created.to_string().into();
+    pool.write(&file, &record.to_string());
+}
+
+#[test]
+fn the_oldest_go_until_as_many_are_left_as_is_said() {
+    let pool = with(&[("b", 6), ("c", 5), ("d", 4), ("e", 3), ("f", 2), ("g", 1)]);
+    pool.netbe().ok("activate nog/g");
+    pool.netbe().ok("activate nog/f");
+    // Of seven five are left, where nobody says anything.
+    assert_eq!(
+        pool.plans("prune"),
+        "would destroy nog/a\nwould destroy nog/b\n"
+    );
+    assert_eq!(pool.netbe().ok("prune"), "Destroyed nog/a, nog/b.\n");
+    assert_eq!(pool.netbe().ok("prune nog"), "Nothing to prune.\n");
+    assert_eq!(pool.plans("prune nog"), "");
+    pool.netbe().ok("set keep=4");
+    assert_eq!(pool.netbe().ok("prune nog nog"), "Destroyed nog/c.\n");
+    pool.netbe().ok("set keep=all nog");
+    assert_eq!(pool.netbe().ok("prune --keep 4"), "Nothing to prune.\n");
+    assert_eq!(pool.netbe().ok("prune"), "Nothing to prune.\n");
+    assert_eq!(pool.netbe().ok("prune --keep 3 -q"), "");
+    assert_eq!(pool.names("nog"), ["e", "f", "g"]);
+    // Fewer than what stays cannot be left.
+    assert_eq!(pool.netbe().ok("prune --keep 0"), "Destroyed nog/e.\n");
+    assert_eq!(pool.names("nog"), ["f", "g"]);
+    assert_eq!(pool.subvolumes().len(), 6, "{:?}", pool.subvolumes());
+    pool.assert_sound();
+}
+
+#[test]
+fn what_stays_counts_among_what_is_kept() {
+    let pool = with(&[("b", 6), ("c", 5), ("d", 4), ("e", 3), ("f", 2)]);
+    pool.netbe().ok("pin nog/b");
+    // a is active, b pinned, f the newest: of three no room is left for c, d and e.
+    let said = pool.netbe().run("prune -v --keep 3");
+    assert_eq!(said.stdout, "Destroyed nog/c, nog/d, nog/e.\n", "{said:#?}");
+    for why in [
+        "note: nog/a stays: nog/a is what nog boots next\n",
+        "note: nog/b stays: nog/b is pinned\n",
+    ] {
+        assert!(said.stderr.contains(why), "{said:#?}");
+    }
+    assert_eq!(pool.names("nog"), ["a", "b", "f"]);
+    let said = pool.netbe().run("prune -n --keep 1");
+    assert!(
+        said.stderr
+            .contains("note: nog/f stays: netbe activate nog leads to it\n"),
+        "{said:#?}"
+    );
+    assert_eq!((said.status, said.stdout.as_str()), (0, ""));
+    // Without -v it is no news.
+    assert_eq!(pool.netbe().run("prune --keep 1").stderr, "");
+}
+
+#[test]
+fn rollback_goes_on_to_work() {
+    let pool = with(&[("b", 6), ("c", 5), ("d", 4), ("e", 3)]);
+    pool.netbe().ok("activate nog/b");
+    pool.netbe().ok("activate nog/e");
+    let said = pool.netbe().run("prune --keep 0 -v");
+    assert_eq!(said.stdout, "Destroyed nog/a, nog/c, nog/d.\n");
+    assert!(
+        said.stderr
+            .contains("nog/b stays: netbe rollback nog leads to it"),
+        "{said:#?}"
+    );
+    pool.netbe().ok("rollback nog");
+    assert_eq!(pool.active("nog"), "b");
+    pool.netbe().ok("prune --keep 0");
+    pool.netbe().ok("rollback nog");
+    assert_eq!(pool.active("nog"), "e");
+}
+
+#[test]
+fn invariant_7_what_destroy_would_refuse_stays() {
+    let pool = Pool::with_served_node();
+    set_age(&pool, "nog/a", 1000);
+    for (name, days) in [("b", 9), ("c", 8), ("d", 7), ("e", 6), ("f", 5), ("g", 4)] {
+        pool.netbe().ok(&format!("create nog/{name}"));
+        set_age(&pool, &format!("nog/{name}"), days);
+    }
+    // a is active and may be running, b is pending, c mounted, d somebody's working directory, e without its record.
+    pool.netbe().ok("activate --once nog/b");
+    let at = pool.beside().join("at");
+    fs::create_dir(&at).unwrap();
+    pool.netbe().ok(&format!("mount nog/c {}", at.display()));
+    let mut sitting = std::process::Command::new("sleep")
+        .arg("600")
+        .current_dir(pool.half("nog/d", "root"))
+        .spawn()
+        .unwrap();
+    pool.write("nodes/nog/envs/e/env.json", "{");
+    fs::create_dir(pool.at("nodes/nog/envs/f/root/etc/deep")).unwrap();
+    let said = pool.netbe().run("prune --keep 0 -v");
+    sitting.kill().unwrap();
+    sitting.wait().unwrap();
+    assert_eq!(
+        (said.status, said.stdout.as_str()),
+        (0, "Destroyed nog/f.\n")
+    );
+    for why in [
+        "nog/a stays: nog may be running nog/a",
+        "nog/b stays: nog/b is to be booted once",
+        "nog/c stays: nog/c is in use: it is mounted at ",
+        "nog/d stays: nog/d is in use: process ",
+        "nog/e stays: its age is not known, nor whether it is pinned: env.json",
+        "nog/g stays: netbe activate nog leads to it",
+    ] {
+        assert!(said.stderr.contains(why), "{why}: {said:#?}");
+    }
+    assert_eq!(pool.names("nog"), ["a", "b", "c", "d", "e", "g"]);
+    // What is before the node cannot be read: so any of them may be it.
+    pool.write("nodes/nog/pending.json", "{");
+    assert_eq!(pool.netbe().ok("prune --keep 0"), "Nothing to prune.\n");
+    pool.netbe().ok("umount nog/c");
+}
+
+#[test]
+fn with_an_age_only_what_is_older_goes_too() {
+    let pool = with(&[("b", 40), ("c", 31), ("d", 29), ("e", 2), ("f", 1)]);
+    let went = |line: &str| {
+        pool.plans(line)
+            .replace("would destroy nog/", "")
+            .replace('\n', " ")
+    };
+    assert_eq!(went("prune --keep 2 --older-than 30d"), "b c ");
+    assert_eq!(went("prune --keep 2 --older-than 5w"), "b ");
+    assert_eq!(went("prune --keep 4 --older-than 1d"), "b c ");
+    assert_eq!(went("prune --keep 2 --older-than 7000000d"), "");
+    // Within what is kept, age is nothing.
+    assert_eq!(went("prune --keep 6 --older-than 1s"), "");
+    assert_eq!(went("prune --keep 2 --older-than 0s"), "b c d e ");
+    let said = pool.netbe().run("prune -n --keep 2 --older-than 30d");
+    assert!(
+        said.stderr.contains("nog/d stays: it is not old enough"),
+        "{said:#?}"
+    );
+    for wrong in ["30", "", "d", "-3d", "2months", "1y", "soon"] {
+        let said = pool
+            .netbe()
+            .run_with(&["prune", "-n", &format!("--older-than={wrong}")]);
+        assert_eq!(said.status, 2, "{wrong}: {said:#?}");
+        assert!(said.stderr.contains("30d"), "{wrong}: {said:#?}");
+    }
+    assert_eq!(pool.netbe().run("prune -n --keep few").status, 2);
+    assert_eq!(pool.netbe().run("prune -n --keep=-1").status, 2);
+}
+
+#[test]
+fn templates_go_by_name_only() {
+    let pool = Pool::with_node();
+    for name in ["b", "c"] {
+        pool.netbe().ok(&format!("create base/{name}"));
+        pool.netbe().ok(&format!("create nog/{name}"));
+    }
+    set_age(&pool, "base/b", 3);
+    set_age(&pool, "nog/b", 3);
+    assert_eq!(pool.netbe().ok("prune --keep 1"), "Destroyed nog/b.\n");
+    assert_eq!(
+        pool.netbe().ok("prune --keep 1 base"),
+        "Destroyed base/b.\n"
+    );
+    assert_eq!(pool.names("base"), ["c", "stock"]);
+    pool.assert_sound();
+}
+
+#[test]
+fn one_that_cannot_go_does_not_keep_the_others() {
+    let pool = with(&[("b", 6), ("c", 5), ("d", 4)]);
+    for node in ["kira", "ordo"] {
+        for name in ["x", "y", "z"] {
+            pool.netbe().ok(&format!("create {node}/{name}"));
+        }
+    }
+    // Nothing deletes what is immutable; a node whose record is lost has no number to keep.
+    let stuck = pool.at("nodes/nog/envs/b");
+    run(std::process::Command::new("chattr").arg("+i").arg(&stuck));
+    pool.write("nodes/kira/node.json", "");
+    let said = pool.netbe().run("prune --keep 1");
+    run(std::process::Command::new("chattr").arg("-i").arg(&stuck));
+    assert_eq!(said.status, 3, "{said:#?}");
+    assert_eq!(said.stdout, "Destroyed nog/c, ordo/y.\n");
+    assert!(
+        said.stderr.contains("error: destroying nog/b: "),
+        "{said:#?}"
+    );
+    assert!(said.stderr.contains("error: kira: node.json"), "{said:#?}");
+    assert!(said.stderr.contains("hint: restore "), "{said:#?}");
+    pool.refuses(4, "prune nog werda", &["no node werda"]);
+    assert!(!pool.at(".locks/werda").exists());
+    fs::remove_dir_all(pool.at("nodes/kira")).unwrap();
+    assert_eq!(pool.netbe().ok("prune --keep 1"), "Destroyed nog/b.\n");
+}
+
+#[test]
+fn a_node_that_is_being_changed_does_not_keep_the_others() {
+    let pool = Pool::with_node();
+    for node in ["nog", "ordo"] {
+        for name in ["x", "y", "z"] {
+            pool.netbe().ok(&format!("create {node}/{name}"));
+        }
+    }
+    let held = fs::File::open(pool.at(".locks/nog")).unwrap();
+    held.lock().unwrap();
+    let said = pool.netbe().run("prune --keep 1 --wait 0");
+    assert_eq!(
+        (said.status, said.stdout.as_str()),
+        (5, "Destroyed ordo/y.\n")
+    );
+    assert!(
+        said.stderr.contains("error: nog is being changed"),
+        "{said:#?}"
+    );
+    assert!(said.stderr.contains("hint: try again"), "{said:#?}");
+    drop(held);
+    assert_eq!(
+        pool.netbe().ok("prune --keep 1"),
+        "Destroyed nog/x, nog/y.\n"
+    );
+}
+
+#[test]
+fn how_many_are_kept_is_a_property() {
+    let pool = Pool::with_node();
+    let keep = |node: &str| pool.netbe().ok(&format!("get -H keep {node}"));
+    assert_eq!(keep("nog"), "nog\tkeep\t5\tdefault\n");
+    pool.netbe().ok("set keep=7");
+    assert_eq!(keep("nog"), "nog\tkeep\t7\tpool\n");
+    pool.netbe().ok("set keep=2 nog");
+    assert_eq!(keep("nog"), "nog\tkeep\t2\tlocal\n");
+    for wrong in ["many", "-1", "2.5"] {
+        pool.refuses(
+            2,
+            &format!("set keep={wrong} nog"),
+            &["neither a number nor all"],
+        );
+    }
+    pool.netbe().ok("set keep= nog");
+    assert_eq!(keep("nog"), "nog\tkeep\t7\tpool\n");
+    // Written into the record by hand, what is no number keeps them all.
+    let record = pool.read("pool.json").replace("\"7\"", "\"some\"");
+    pool.write("pool.json", &record);
+    for name in ["b", "c", "d", "e", "f", "g"] {
+        pool.netbe().ok(&format!("create nog/{name}"));
+    }
+    assert_eq!(pool.netbe().ok("prune"), "Nothing to prune.\n");
+}
+
+#[test]
+fn exports_follow() {
+    let pool = Pool::with_served_node();
+    pool.netbe().ok("create nog/b -a");
+    pool.netbe().ok("create nog/c -a");
+    pool.saw_boot("nog", "c");
+    pool.saw_boot("nog", "c");
+    let gone = pool.netbe().ok("prune --keep 1");
+    assert_eq!(gone, "Destroyed nog/a.\n");
+    assert!(!pool.read("publish/exports").contains("/nog/envs/a/"));
+    assert!(Path::new(&pool.half("nog/b", "root")).is_dir());
+    pool.assert_sound();
+}
