@@ -184,15 +184,12 @@ fn leave_out_the_long_gone(there: usize, parents: &mut [Option<usize>]) {
     }
     let is_shown = |at: usize| at < there || has_living[at] || heirs[at] > 1;
     let old = parents.to_vec();
-    for at in 0..parents.len() {
+    for own in parents {
         let mut steps = 0;
-        while let Some(parent) = parents[at].filter(|parent| !is_shown(*parent)) {
-            parents[at] = old[parent];
+        while let Some(parent) = own.filter(|parent| !is_shown(*parent)) {
             // Records written by hand may go round; lines are no longer than what a record holds.
             steps += 1;
-            if steps > 4 * record::LINEAGE {
-                parents[at] = None;
-            }
+            *own = old[parent].filter(|_| steps <= 4 * record::LINEAGE);
         }
     }
 }

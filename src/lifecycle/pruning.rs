@@ -115,11 +115,9 @@ fn choose(
     if beyond == 0 {
         return Ok(Vec::new());
     }
-    let youngest = match request.older_than {
-        None => None,
-        // Before all time there was nothing.
-        Some(age) => Some(Timestamp::now().checked_sub(age).unwrap_or(Timestamp::MIN)),
-    };
+    // Before all time there was nothing.
+    let moment = |age| Timestamp::now().checked_sub(age).unwrap_or(Timestamp::MIN);
+    let youngest = request.older_than.map(moment);
     let needed = Needed::of(node)?;
     envs.sort_by(|a, b| (a.created(), &a.name).cmp(&(b.created(), &b.name)));
     let mut going = Vec::new();
