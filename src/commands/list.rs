@@ -69,7 +69,7 @@ fn drawn(listed: &[Listed], colour: bool) -> String {
         .map(|(who, name)| {
             let of_table = match who {
                 Who::There(env) => row(env),
-                Who::Gone(_) => vec![dash(String::new()); HEADS.len()],
+                Who::Gone(_) => vec![String::new(); HEADS.len()],
             };
             std::iter::once(name)
                 .chain(of_table.into_iter().skip(2))

@@ -24,10 +24,15 @@ pub fn run(session: &Session, args: &Prune) -> Result<u8> {
         for why in &pruned.stays {
             session.screen.detail(why);
         }
-        session.screen.sentence(&match pruned.gone.is_empty() {
-            true => "Nothing to prune.".to_string(),
-            false => format!("Destroyed {}.", pruned.gone.join(", ")),
-        })?;
+        session
+            .screen
+            .sentence(&match (pruned.gone.len(), pruned.stays.len()) {
+                (0, 0) => "Nothing to prune.".to_string(),
+                (0, stay) => {
+                    format!("Nothing to prune: {stay} beyond those to keep stay; -v says why.")
+                }
+                _ => format!("Destroyed {}.", pruned.gone.join(", ")),
+            })?;
     }
     let mut worst = 0;
     for error in &pruned.failures {

@@ -27,7 +27,7 @@ const SIZE: u64 = 192 << 20;
 const LEVELS: [usize; 4] = [0, 12, 60, 300];
 
 /// What must work when nothing fits any more.
-const FREEING: [&str; 3] = ["destroy", "destroy-several", "destroy-node"];
+const FREEING: [&str; 4] = ["destroy", "destroy-several", "destroy-node", "prune"];
 
 /// Where what fills the disk lies in the pool.
 const FILL: &str = "fill";

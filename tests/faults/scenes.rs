@@ -133,6 +133,16 @@ fn leading() -> Vec<Scene> {
             between: LED_TO,
             ..scene("try", &[], "activate --try nog/b", &["nog"])
         },
+        Scene {
+            between: LED_TO,
+            ..scene(
+                "try-large",
+                // A boot file that does not fit into the filesystem's trees.
+                &["!yes '# long' | head -c 9000 >>nodes/nog/envs/b/boot/pxelinux.cfg/default"],
+                "activate --try nog/b",
+                &["nog"],
+            )
+        },
         scene(
             "cancel",
             &["activate --once nog/b"],
@@ -161,6 +171,15 @@ fn unmaking() -> Vec<Scene> {
                 "destroy-several",
                 &[],
                 "destroy -y nog/b kira/b",
+                &["nog/b", "kira/b"],
+            )
+        },
+        Scene {
+            between: &[&["destroy -y kira/b"]],
+            ..scene(
+                "prune",
+                &["create nog/c", "create kira/c"],
+                "prune --keep 1",
                 &["nog/b", "kira/b"],
             )
         },

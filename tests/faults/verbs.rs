@@ -38,7 +38,7 @@ const PLAIN: Verb = Verb {
 
 const TAKEN: &[&str] = &["is there already"];
 
-/// All of them. `prune` is not among them: there is none yet.
+/// All of them.
 pub(crate) const VERBS: &[Verb] = &[
     Verb {
         name: "import",
@@ -156,6 +156,14 @@ pub(crate) const VERBS: &[Verb] = &[
         line: "destroy -y nog/b",
         touched: &["nog/b"],
         done: &["no environment"],
+        ..PLAIN
+    },
+    Verb {
+        name: "prune",
+        before: &["create nog/c", "create ordo/z"],
+        line: "prune --keep 1",
+        touched: &["nog/b", "ordo/y"],
+        between: &[&["destroy -y nog/b"]],
         ..PLAIN
     },
     Verb {

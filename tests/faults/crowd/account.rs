@@ -6,7 +6,7 @@ use std::time::Instant;
 use serde_json::Value;
 
 use super::NODES;
-use super::writer::{Deed, Intent, node_of};
+use super::writer::{Deed, Intent, destroyed, node_of};
 use crate::judge::Faults;
 use crate::support::Pool;
 
@@ -55,7 +55,8 @@ impl Account {
         }
         let mut deeds: Vec<&Deed> = deeds.iter().filter(|deed| deed.said.status == 0).collect();
         // What gave a name ended before anybody could use it: nobody hears of it earlier.
-        deeds.sort_by_key(|deed| deed.ended);
+        // But for what prunes, which finds names by itself, and takes them as they are in the end.
+        deeds.sort_by_key(|deed| (matches!(deed.intent, Intent::Prune), deed.ended));
         // Names first: a rename may be told after what was done under the new name.
         let renames = deeds.iter().filter_map(|deed| match &deed.intent {
             Intent::Rename(old, new) => Some((new.clone(), old.clone())),
@@ -72,6 +73,11 @@ impl Account {
         match &deed.intent {
             Intent::Make(new) => drop(self.environments.insert(new.clone())),
             Intent::Take(old) => self.takes(deed, old),
+            Intent::Prune => {
+                for old in destroyed(&deed.said.stdout) {
+                    self.takes(deed, old);
+                }
+            }
             Intent::Rename(old, new) => {
                 self.takes(deed, old);
                 self.environments.insert(new.clone());

@@ -13,6 +13,8 @@ pub(super) enum Intent {
     Make(String),
     /// One goes, perhaps under another name.
     Take(String),
+    /// Old ones go; which, the answer says.
+    Prune,
     /// One gets another name.
     Rename(String, String),
     /// A node with its one environment comes to be.
@@ -74,10 +76,15 @@ impl Names {
     }
 
     /// Takes over what a command has done.
-    fn learn(&mut self, intent: &Intent) {
+    fn learn(&mut self, intent: &Intent, answer: &str) {
         match intent {
             Intent::Make(new) => self.add(new),
             Intent::Take(old) => self.environments.retain(|name| name != old),
+            Intent::Prune => {
+                let old: Vec<&str> = destroyed(answer).collect();
+                self.environments
+                    .retain(|name| !old.contains(&name.as_str()));
+            }
             Intent::Rename(old, new) => {
                 self.environments.retain(|name| name != old);
                 self.add(new);
@@ -125,7 +132,7 @@ impl<'a> Writer<'a> {
             let said = self.netbe.run(&line);
             let ended = Instant::now();
             if said.status == 0 {
-                self.names.lock().unwrap().learn(&intent);
+                self.names.lock().unwrap().learn(&intent, &said.stdout);
             }
             deeds.push(Deed {
                 line,
@@ -141,7 +148,7 @@ impl<'a> Writer<'a> {
     fn next(&mut self) -> (String, Intent) {
         let env = self.environment();
         let node = format!("n{}", self.below(NODES));
-        match self.below(40) {
+        match self.below(41) {
             0..=5 => self.create(&env, &node),
             6..=8 => (format!("destroy -y {env}"), Intent::Take(env)),
             9..=11 => {
@@ -177,7 +184,8 @@ impl<'a> Writer<'a> {
             ),
             33 => self.upgrade(&node),
             34..=37 => self.of_nodes(),
-            38 => ("publish".to_string(), Intent::Nothing),
+            38 => (format!("prune {node} --keep 8"), Intent::Prune),
+            39 => ("publish".to_string(), Intent::Nothing),
             _ => ("reconcile".to_string(), Intent::Nothing),
         }
     }
@@ -230,6 +238,13 @@ impl<'a> Writer<'a> {
         self.random ^= self.random << 17;
         usize::try_from((self.random >> 16) % limit as u64).unwrap()
     }
+}
+
+/// Returns what was destroyed, from `Destroyed NODE/ENV, NODE/ENV.`.
+pub(super) fn destroyed(answer: &str) -> impl Iterator<Item = &str> {
+    let names = answer.strip_prefix("Destroyed ").unwrap_or_default();
+    let names = names.trim_end().trim_end_matches('.');
+    names.split(", ").filter(|name| !name.is_empty())
 }
 
 /// Returns the node of an environment.
