@@ -9,7 +9,7 @@ mod unpack;
 
 pub(crate) use archive::{foreign_modules, version_in_initramfs_name};
 
-use std::io::Read;
+use std::io::{self, Read};
 
 use super::files::{BootFiles, is_there, text};
 
@@ -26,13 +26,19 @@ const BANNER: &[u8] = b"Linux version ";
 /// Longest version looked for; the kernel's `UTS_RELEASE` has 64 bytes with its end.
 const VERSION_LIMIT: usize = 64;
 
-/// Returns the version of the kernel at a path, reading no more of it than needed.
-pub(crate) fn version_of(boot: &dyn BootFiles, path: &str) -> Option<String> {
-    let head = boot.head(path, HEAD).ok()??;
+/// Returns the version of the kernel at a path, reading no more of it than needed; `None` where it tells none.
+///
+/// # Errors
+/// When it cannot be read: then it cannot be booted either.
+pub(crate) fn version_of(boot: &dyn BootFiles, path: &str) -> io::Result<Option<String>> {
+    let Some(head) = boot.head(path, HEAD)? else {
+        return Ok(None);
+    };
     if let Some(version) = x86_version(&head) {
-        return Some(version);
+        return Ok(Some(version));
     }
-    version(&boot.head(path, IMAGE_LIMIT).ok()??)
+    let whole = boot.head(path, IMAGE_LIMIT)?;
+    Ok(whole.and_then(|image| version(&image)))
 }
 
 /// Returns the version a kernel image carries; `None` for what is none, or packed in an unknown way.
@@ -154,7 +160,8 @@ fn payload(image: &[u8]) -> &[u8] {
     image
 }
 
-/// Looks for `marker` in what a reader gives until `pick` takes what follows one; an error is the end.
+/// Looks for `marker` in what a reader unpacks from memory until `pick` takes what follows one; where that is
+/// broken, it ends.
 ///
 /// `pick` sees up to [`VERSION_LIMIT`] bytes and one more, and may see the same place twice.
 fn search<T>(

@@ -91,5 +91,5 @@ fn quick_version(boot: &dyn BootFiles, root: &dyn BootFiles, file: &str) -> Opti
             return Some(version.clone());
         }
     }
-    kernel::version_of(boot, file)
+    kernel::version_of(boot, file).ok().flatten()
 }

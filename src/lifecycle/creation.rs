@@ -110,7 +110,8 @@ impl Plan {
             (None, None) => only_template(pool, &request.target)?,
         };
         source.require_sound()?;
-        let env = free_name(existing.as_ref(), &request.target)?;
+        let env = free_name(existing.as_ref(), &request.target)
+            .map_err(|e| to_activate(e, existing.as_ref(), request))?;
         let origin = source.record_for_change()?;
         Ok(Self {
             node: request.target.node.clone(),
@@ -266,6 +267,22 @@ fn only_template(pool: &Pool, target: &Operand) -> Result<Environment> {
                     .into(),
             )
         }
+    }
+}
+
+/// Adds, to the refusal of a name that is taken, how to activate what has it: perhaps a command that was
+/// interrupted has made it, and was asked to activate it.
+fn to_activate(error: anyhow::Error, node: Option<&Node>, request: &Request) -> anyhow::Error {
+    let inactive = |name: &EnvName| node.is_some_and(|n| n.active.as_ref() != Some(name));
+    match (error.downcast::<Failure>(), &request.target.env) {
+        (Ok(refusal), Some(name)) if request.activate && inactive(name) => refusal
+            .hint(format!(
+                "if it is what is wanted: netbe activate {}/{name}",
+                request.target.node
+            ))
+            .into(),
+        (Ok(refusal), _) => refusal.into(),
+        (Err(error), _) => error,
     }
 }
 

@@ -2,7 +2,7 @@
 //! own boot half.
 //!
 //! The one place where properties become what `boot` is asked to write and to verify. Works on halves in
-//! an unpublished stage; never on an environment.
+//! an unpublished stage, and on those of an environment nobody runs where it is told so.
 
 use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -35,6 +35,7 @@ pub struct Wanted {
     boot_mount: String,
     boot_spec: String,
     report: bool,
+    in_place: bool,
 }
 
 impl Wanted {
@@ -86,7 +87,15 @@ impl Wanted {
             boot_mount: before.boot_mount.clone(),
             boot_spec: format!("{server}:{}", half(layout::BOOT)),
             report: property("report").is_none_or(|v| v == "on"),
+            in_place: false,
         })
+    }
+
+    /// Wants it of an environment as it stands, which a machine may be led to at any moment after.
+    #[must_use]
+    pub fn in_place(mut self) -> Self {
+        self.in_place = true;
+        self
     }
 
     /// Wants one more argument on the kernel command line, where none of its key is there yet.
@@ -156,7 +165,10 @@ pub fn dress(
     boot: &Path,
     record: &mut EnvRecord,
 ) -> Result<Vec<String>> {
-    let (root_tree, boot_tree) = (Tree::open(root)?, Tree::open(boot)?);
+    let (mut root_tree, mut boot_tree) = (Tree::open(root)?, Tree::open(boot)?);
+    if wanted.in_place {
+        (root_tree, boot_tree) = (root_tree.durable(), boot_tree.durable());
+    }
     let pxe = match wanted.loader.or_else(|| boot::recognise(&boot_tree)) {
         Some(Loader::Rpi) => None,
         _ if boot_tree.metadata("pxelinux.0")?.is_some() => None,

@@ -59,7 +59,7 @@ pub fn run(pool: &Pool, operand: &Operand, what: &What, mode: Mode) -> Result<Ou
         io: Io::Terminal,
     })?;
     let mut after = record.clone();
-    let wanted = Wanted::new(pool, &node.name, &node.record, &env.name, &record)?;
+    let wanted = Wanted::new(pool, &node.name, &node.record, &env.name, &record)?.in_place();
     dressing::dress(&wanted, &env.root(), &env.boot(), &mut after)?;
     // What it did is there after a power cut, not only what its programs asked for.
     btrfs::sync(&env.root()).context("making what it changed durable")?;

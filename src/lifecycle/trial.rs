@@ -191,7 +191,8 @@ fn prepare_for_trial(
     if idle {
         let mut record = env.record_for_change()?;
         let wanted = Wanted::new(pool, &node.name, &node.record, &env.name, &record)?
-            .with_argument("panic", PANIC, &boot, &root)?;
+            .with_argument("panic", PANIC, &boot, &root)?
+            .in_place();
         dressing::dress(&wanted, &root, &boot, &mut record)
             .context("nothing was changed: letting it start again after a panic")?;
         record::write_before_sync(&env.dir.join("env.json"), &record)?;

@@ -1,7 +1,8 @@
 //! Who may change what, now: one lock a node, one for what all nodes share; one more for who downloads.
 //!
 //! A lock is `flock(2)` on a file under `.locks`, so the kernel releases it when its holder dies, however
-//! it dies. The functions that change something take the lock as an argument: the proof. Locks are taken
+//! it dies. Who holds it alone also marks the open file with a lock of the other kind, which readers can ask
+//! for without taking anything (fcntl(2), "Open file description locks"). The functions that change something take the lock as an argument: the proof. Locks are taken
 //! in one order, nodes by name, then the pool; the one for downloads is given back before the pool's. Reading
 //! takes none.
 
@@ -14,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
+use nix::fcntl::{FcntlArg, fcntl};
 
 use super::layout;
 use super::name::NodeName;
@@ -119,11 +121,32 @@ const PLAIN: i32 = nix::libc::O_NONBLOCK | nix::libc::O_NOFOLLOW;
 
 /// Returns whether somebody holds a node's lock now; false where it cannot be told.
 pub fn is_held(pool: &Path, node: &NodeName) -> bool {
+    is_marked(&layout::locks(pool).join(node.as_str()))
+}
+
+fn is_marked(path: &Path) -> bool {
     let mut options = OpenOptions::new();
     options.read(true).custom_flags(PLAIN);
-    options
-        .open(layout::locks(pool).join(node.as_str()))
-        .is_ok_and(|f| matches!(f.try_lock_shared(), Err(TryLockError::WouldBlock)))
+    let Ok(file) = options.open(path) else {
+        return false;
+    };
+    let mut asked = mark(nix::libc::F_RDLCK);
+    let answered = fcntl(&file, FcntlArg::F_OFD_GETLK(&mut asked)).is_ok();
+    answered && i32::from(asked.l_type) == nix::libc::F_WRLCK
+}
+
+/// Returns the mark of the whole file; asked for with `F_RDLCK` it shows who holds it alone.
+fn mark(kind: i32) -> nix::libc::flock {
+    // Its fields are in another order on other processors.
+    let mut mark = nix::libc::flock {
+        l_type: 0,
+        l_whence: 0,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    mark.l_type = i16::try_from(kind).unwrap_or_default();
+    mark
 }
 
 /// Tells whether anybody changed the pool while something was read of it.
@@ -140,10 +163,7 @@ impl Watch {
         let locks = layout::locks(pool);
         // In this order: what is taken between the two is seen by the mark at the latest.
         let marks = marks(&locks);
-        let held = marks.keys().any(|name| {
-            File::open(locks.join(name))
-                .is_ok_and(|f| matches!(f.try_lock_shared(), Err(TryLockError::WouldBlock)))
-        });
+        let held = marks.keys().any(|name| is_marked(&locks.join(name)));
         Self { locks, held, marks }
     }
 
@@ -185,6 +205,10 @@ fn acquire(pool: &Path, name: &str, what: &str, share: Share, wait: Duration) ->
             }
         }
     }
+    if share == Share::Alone {
+        // For those who only ask; nobody else marks it meanwhile.
+        let _ = fcntl(&file, FcntlArg::F_OFD_SETLK(&mark(nix::libc::F_WRLCK)));
+    }
     // For the message others print; not what makes the lock. So a full disk, which `destroy` has to be
     // able to free, must not end it here.
     let note = format!("{}\n{}\n", std::process::id(), command_line());
@@ -212,11 +236,14 @@ fn open(path: &PathBuf) -> Result<File> {
                 .with_context(|| format!("opening {}", path.display()))
         }
         Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
-            Err(Failure::failed(format!(
-                "{}: permission denied; changing a pool needs root",
-                path.display()
-            ))
-            .hint("run it with sudo")
+            let failure = Failure::failed(format!("opening the lock {}: {e}", path.display()));
+            Err(match nix::unistd::geteuid().is_root() {
+                true => failure.hint(format!(
+                    "lsattr {0}; if it is immutable: chattr -i {0}",
+                    path.display()
+                )),
+                false => failure.hint("changing a pool needs root: run it with sudo"),
+            }
             .into())
         }
         Err(e) => Err(e).with_context(|| format!("opening {}", path.display())),

@@ -57,7 +57,9 @@ impl Pool {
         let root = root
             .canonicalize()
             .with_context(|| format!("finding {}", root.display()))?;
-        if !btrfs::is_btrfs(&root) {
+        let on_btrfs = btrfs::lies_on_btrfs(&root)
+            .with_context(|| format!("finding which filesystem {} is on", root.display()))?;
+        if !on_btrfs {
             return Err(Failure::failed(format!(
                 "{} holds a pool.json but is not on btrfs",
                 root.display()

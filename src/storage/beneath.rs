@@ -20,6 +20,9 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 /// The largest file that is read whole, in bytes: no text that netbe edits comes near it.
 const TEXT_LIMIT: u64 = 16 << 20;
 
+/// How many links that lead to links are followed, as the kernel does.
+const LINKS: u32 = 40;
+
 /// How often a path is resolved again before it is given up: seconds, where a few times do.
 const ATTEMPTS: u32 = 10_000;
 
@@ -28,6 +31,7 @@ const ATTEMPTS: u32 = 10_000;
 pub struct Tree {
     top: OwnedFd,
     path: PathBuf,
+    durable: bool,
 }
 
 impl Tree {
@@ -42,7 +46,18 @@ impl Tree {
         Ok(Self {
             top,
             path: path.to_path_buf(),
+            durable: false,
         })
+    }
+
+    /// Has the content of what is written be on the disk before it takes the place of what was there.
+    ///
+    /// For what machines may boot: the filesystem commits at any moment, and does not wait for the content of
+    /// files. A stage needs it not; it is made durable as a whole before it is published.
+    #[must_use]
+    pub fn durable(mut self) -> Self {
+        self.durable = true;
+        self
     }
 
     /// Returns where the tree stands on this machine, for messages.
@@ -187,11 +202,21 @@ impl Tree {
 
     /// Replaces a file's content in one step, keeping mode and owner; a new file gets 0644.
     ///
-    /// A final link is followed, inside; only there the content is replaced in place.
+    /// A final link is followed, inside; only there the content is replaced in place, unless it is to be durable.
     pub fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        self.write_through(path, bytes, LINKS)
+    }
+
+    fn write_through(&self, path: &str, bytes: &[u8], links: u32) -> io::Result<()> {
         if let Some(link) = self.symlink_metadata(path)?
             && link.file_type().is_symlink()
         {
+            if self.durable {
+                let links = links
+                    .checked_sub(1)
+                    .ok_or_else(|| self.failed(Errno::ELOOP, path))?;
+                return self.write_through(&self.led_to(path)?, bytes, links);
+            }
             if let Some(target) = self.metadata(path)?
                 && !target.is_file()
             {
@@ -237,7 +262,11 @@ impl Tree {
             if let Some((uid, gid)) = owner {
                 std::os::unix::fs::fchown(&file, Some(uid), Some(gid))?;
             }
-            file.set_permissions(std::fs::Permissions::from_mode(mode))
+            file.set_permissions(std::fs::Permissions::from_mode(mode))?;
+            match self.durable {
+                true => file.sync_all(),
+                false => Ok(()),
+            }
         });
         let renamed = written.and_then(|()| {
             renameat(&parent, staged.as_str(), &parent, name.as_str()).map_err(io::Error::from)
@@ -249,6 +278,19 @@ impl Tree {
                 e.kind(),
                 format!("{}: {e}", self.path.join(relative(path)).display()),
             )
+        })
+    }
+
+    /// Returns the path a final link leads to, itself not followed further.
+    fn led_to(&self, path: &str) -> io::Result<String> {
+        let target = self.link_target(path)?;
+        let target = target
+            .to_str()
+            .ok_or_else(|| self.failed(Errno::EILSEQ, path))?;
+        let directory = relative(path).rsplit_once('/').map_or("", |(dir, _)| dir);
+        Ok(match target.starts_with('/') {
+            true => target.to_string(),
+            false => format!("{directory}/{target}"),
         })
     }
 

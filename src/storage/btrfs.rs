@@ -132,8 +132,16 @@ pub fn is_subvolume(path: &Path) -> bool {
 
 /// Returns whether `path` lies on a btrfs filesystem; false where there is nothing.
 pub fn is_btrfs(path: &Path) -> bool {
-    nix::sys::statfs::statfs(path)
-        .is_ok_and(|s| s.filesystem_type() == nix::sys::statfs::BTRFS_SUPER_MAGIC)
+    lies_on_btrfs(path).unwrap_or(false)
+}
+
+/// Returns whether `path` lies on a btrfs filesystem.
+///
+/// # Errors
+/// When the system does not say.
+pub fn lies_on_btrfs(path: &Path) -> io::Result<bool> {
+    let found = nix::sys::statfs::statfs(path)?;
+    Ok(found.filesystem_type() == nix::sys::statfs::BTRFS_SUPER_MAGIC)
 }
 
 /// Makes everything written so far on the filesystem of `path` durable: data first, then one commit.

@@ -3,6 +3,8 @@
 //! Promises that a reader, and the disk after a power cut, has the old content or the new, whole. For
 //! paths of the pool only; inside an environment it is `Tree::write`.
 
+mod maker;
+
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -77,19 +79,26 @@ pub fn directory(path: &Path) -> io::Result<()> {
 
 /// Returns the hidden name beside `path` that a replacement is made under.
 ///
-/// The process' number is in it, so that two writers of shared files never write one staged file; a
-/// leading dot keeps servers that read whole directories away from it.
+/// Who makes it is in it, so that two writers of shared files never write one staged file, and what a dead one left
+/// is told from what is being made; a leading dot keeps servers that read whole directories away from it.
 fn beside(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.{}.new", std::process::id()))
+    path.with_file_name(format!(".{name}.{}.new", maker::own()))
 }
 
-/// Returns whether a name is one that an interrupted replacement left behind.
+/// Returns whether a name is one that a replacement is made under, now or once.
 pub fn is_leftover(name: &str) -> bool {
-    name.strip_prefix('.')
-        .and_then(|n| n.strip_suffix(".new"))
-        .and_then(|n| n.rsplit_once('.'))
-        .is_some_and(|(_, pid)| !pid.is_empty() && pid.bytes().all(|b| b.is_ascii_digit()))
+    maker_of(name).is_some_and(maker::is_one)
+}
+
+/// Returns whether who makes the replacement of that name still lives.
+pub fn is_being_made(name: &str) -> bool {
+    maker_of(name).is_some_and(maker::lives)
+}
+
+fn maker_of(name: &str) -> Option<&str> {
+    let name = name.strip_prefix('.')?.strip_suffix(".new")?;
+    Some(name.rsplit_once('.')?.1)
 }
 
 fn finish(path: &Path, staged: &Path, result: io::Result<()>) -> io::Result<()> {

@@ -321,7 +321,7 @@ fn is_of_the_living(fault: &str, process: i32) -> bool {
             .split('"')
             .skip(1)
             .step_by(2)
-            .all(|path| path.ends_with(&format!(".{process}.new")))
+            .all(|path| path.contains(&format!(".{process}-")) && path.ends_with(".new"))
 }
 
 /// Returns everything in a pool but its lock files, of which nothing needs to last.

@@ -175,7 +175,7 @@ fn unmaking() -> Vec<Scene> {
             )
         },
         Scene {
-            between: &[&["destroy -y kira/b"]],
+            between: &[&["destroy -y kira/b"], &["destroy -y nog/b"]],
             ..scene(
                 "prune",
                 &["create nog/c", "create kira/c"],

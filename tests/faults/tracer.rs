@@ -30,6 +30,10 @@ const CHANGING: &str = "rename renameat renameat2 symlink symlinkat link linkat 
     ioctl write pwrite64 ftruncate fchmod fchmodat fchown fchownat utimensat fsync fdatasync syncfs flock \
     copy_file_range fsetxattr setxattr mount umount2 clone clone3 vfork wait4 execve unshare pivot_root";
 
+/// The names of the calls by which only memory is asked for: how often, what is read of all processes decides, and so
+/// are they not counted either.
+const MEMORY: &str = "mmap munmap mremap brk madvise";
+
 /// One system call: which of the program's tasks (0 is its first), which of that one's calls, from 1.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Call {
@@ -256,7 +260,7 @@ impl Tracer {
         }
         let what = call::describe(pid);
         let (name, path) = what.split_once(' ').unwrap_or((&what, ""));
-        if is_of_a_process(path) {
+        if is_of_a_process(path) || MEMORY.split(' ').any(|one| one == name) {
             return;
         }
         let is_change = CHANGING.split_whitespace().any(|one| one == name);

@@ -163,7 +163,8 @@ pub(crate) const VERBS: &[Verb] = &[
         before: &["create nog/c", "create ordo/z"],
         line: "prune --keep 1",
         touched: &["nog/b", "ordo/y"],
-        between: &[&["destroy -y nog/b"]],
+        // One that fails does not keep the other.
+        between: &[&["destroy -y nog/b"], &["destroy -y ordo/y"]],
         ..PLAIN
     },
     Verb {
@@ -343,5 +344,7 @@ fn interrupted(pool: &Pool) {
         pool.write(&format!("{stage}/root/file"), "x");
     }
     pool.write("nodes/nog/envs/b/.env.json.4194304.new", "half");
+    // Process 1 lives, but not since that boot.
+    pool.write("nodes/nog/.node.json.1-0-00000000.new", "half");
     stale(pool);
 }

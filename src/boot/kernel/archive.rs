@@ -3,7 +3,7 @@
 //! An initramfs is one or more archives (cpio, `newc`) behind each other, the last one mostly packed. It
 //! is looked through, not unpacked; one without modules tells nothing. Not for who made it.
 
-use std::io::Read;
+use std::io::{self, Read};
 
 use super::{IMAGE_LIMIT, UNPACKED_LIMIT, search, unpack, word};
 use crate::boot::files::BootFiles;
@@ -18,8 +18,16 @@ const CPIO_HEADER: usize = 110;
 const CPIO_END: &[u8] = b"TRAILER!!!";
 
 /// Returns another version an initramfs has modules of; `None` when it has those of `version`, or none.
-pub(crate) fn foreign_modules(boot: &dyn BootFiles, path: &str, version: &str) -> Option<String> {
-    foreign(&boot.head(path, IMAGE_LIMIT).ok()??, version)
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn foreign_modules(
+    boot: &dyn BootFiles,
+    path: &str,
+    version: &str,
+) -> io::Result<Option<String>> {
+    let image = boot.head(path, IMAGE_LIMIT)?;
+    Ok(image.and_then(|image| foreign(&image, version)))
 }
 
 /// Returns the version an initramfs' name tells: `6.1.0-32-amd64` of `initrd.img-6.1.0-32-amd64`.

@@ -55,20 +55,19 @@ pub(crate) fn newest(boot: &dyn BootFiles, current: Option<&str>) -> std::io::Re
     if found.iter().any(|name| version_part(name) != Some("")) {
         found.retain(|name| version_part(name) != Some(""));
     }
-    let mut pairs: Vec<Pair> = found
-        .iter()
-        .map(|name| Pair {
+    let mut pairs = Vec::new();
+    for name in &found {
+        let version = match kernel::version_in_name(name) {
+            Some(version) => Some(version.to_string()),
+            None if found.len() > 1 => kernel::version_of(boot, name)?,
+            None => None,
+        };
+        pairs.push(Pair {
             initrd: initrd(boot, version_part(name).unwrap_or_default()),
-            version: kernel::version_in_name(name)
-                .map(str::to_string)
-                .or_else(|| {
-                    (found.len() > 1)
-                        .then(|| kernel::version_of(boot, name))
-                        .flatten()
-                }),
+            version,
             kernel: (*name).clone(),
-        })
-        .collect();
+        });
+    }
     let kept = current
         .and_then(kernel::version_in_name)
         .map(|v| split(v).1.to_string());

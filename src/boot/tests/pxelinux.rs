@@ -300,3 +300,42 @@ fn what_does_not_belong_together_is_found() {
         Vec::<String>::new()
     );
 }
+
+/// Files of which only the beginnings can be read.
+struct Failing<'a>(&'a Half);
+
+impl BootFiles for Failing<'_> {
+    fn names(&self, dir: &str) -> std::io::Result<Vec<String>> {
+        self.0.names(dir)
+    }
+
+    fn head(&self, path: &str, limit: usize) -> std::io::Result<Option<Vec<u8>>> {
+        match path.contains("vmlinu") && limit > 100 << 10 {
+            true => Err(std::io::Error::from_raw_os_error(5)),
+            false => self.0.head(path, limit),
+        }
+    }
+}
+
+#[test]
+fn a_kernel_that_cannot_be_read_would_not_boot() {
+    let (mut boot, mut root) = debian();
+    let wanted = Want {
+        pxe: Some(binaries()),
+        ..want(None)
+    };
+    apply(&mut boot, &root, &wanted);
+    mount_boot(&mut root, "/boot");
+    // No x86 header in it, so all of it is looked through.
+    let reasons = verify(&Failing(&boot), &root, &wanted, "/boot", BOOT_SPEC).unwrap();
+    assert_eq!(
+        reasons,
+        ["the kernel vmlinuz-6.1.0-32-amd64 cannot be read: Input/output error (os error 5)"]
+    );
+    // Which of two is the newer is not guessed either.
+    for name in ["vmlinux-a", "vmlinux-b"] {
+        boot.insert(name.into(), b"x".to_vec());
+    }
+    boot.remove("vmlinuz-6.1.0-32-amd64");
+    assert!(super::super::pxelinux::kernels::newest(&Failing(&boot), None).is_err());
+}

@@ -2,6 +2,8 @@
 //!
 //! Not for the command line they are started with.
 
+use std::io;
+
 use super::Way;
 use crate::boot::files::{BootFiles, Presence, presence};
 use crate::boot::kernel;
@@ -24,8 +26,16 @@ pub(super) fn check(
     if !is_loadable(boot, way, "kernel", kernel, &mut reasons) {
         return reasons;
     }
-    let version = kernel::version_of(boot, kernel)
-        .or_else(|| kernel::version_in_name(kernel).map(str::to_string));
+    let version = match kernel::version_of(boot, kernel) {
+        Ok(version) => version.or_else(|| kernel::version_in_name(kernel).map(str::to_string)),
+        Err(e) => {
+            reasons.push(format!(
+                "the kernel {kernel}{} cannot be read: {e}",
+                way.whom
+            ));
+            return reasons;
+        }
+    };
     // An image of an unknown kind can be sound: nothing is held against what cannot be seen.
     let Some(version) = version else {
         return reasons;
@@ -37,12 +47,14 @@ pub(super) fn check(
         ));
     }
     for path in loadable {
-        reasons.extend(other_version(boot, path, &version).map(|other| {
-            format!(
+        match other_version(boot, path, &version) {
+            Ok(None) => {}
+            Ok(Some(other)) => reasons.push(format!(
                 "the initramfs {path}{} is for version {other}, and the kernel {kernel} is version {version}",
                 way.whom
-            )
-        }));
+            )),
+            Err(e) => reasons.push(format!("the initramfs {path}{} cannot be read: {e}", way.whom)),
+        }
     }
     if way.initramfs.is_empty()
         && is_nfs
@@ -58,9 +70,9 @@ pub(super) fn check(
 }
 
 /// Returns the version an initramfs is for, when it is another one.
-fn other_version(boot: &dyn BootFiles, path: &str, version: &str) -> Option<String> {
+fn other_version(boot: &dyn BootFiles, path: &str, version: &str) -> io::Result<Option<String>> {
     match kernel::version_in_initramfs_name(path) {
-        Some(named) => (named != version).then(|| named.to_string()),
+        Some(named) => Ok((named != version).then(|| named.to_string())),
         None => kernel::foreign_modules(boot, path, version),
     }
 }

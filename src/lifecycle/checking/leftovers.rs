@@ -79,16 +79,9 @@ fn half_replaced(dir: &Path, node: Option<&NodeName>) -> Result<Vec<Finding>> {
     }
     Ok(layout::names_in(dir)?
         .iter()
-        .filter(|n| replace::is_leftover(n) && !is_alive(n))
+        .filter(|n| replace::is_leftover(n) && !replace::is_being_made(n))
         .map(|n| hidden(&dir.join(n), node.cloned()))
         .collect())
-}
-
-/// Returns whether the process that is replacing a file lives; its number is in the name.
-fn is_alive(name: &str) -> bool {
-    name.trim_end_matches(".new")
-        .rsplit_once('.')
-        .is_some_and(|(_, pid)| Path::new("/proc").join(pid).exists())
 }
 
 fn hidden(path: &Path, node: Option<NodeName>) -> Finding {
