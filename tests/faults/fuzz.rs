@@ -3,7 +3,7 @@
 //!
 //! Seeds are real files, and proptest mutates and shrinks them. Cases come in batches of their own random numbers:
 //! `NETBE_FAULT=fuzz:TARGET:BATCH` runs one again, `NETBE_FAULT=fuzz:TARGET` one target. `NETBE_FAULTS=full` tries
-//! ten million cases of each target, or as many as `NETBE_FAULT_CASES` says; it wants a build with `--release`.
+//! ten million cases of each target, or as many as `NETBE_FAULT_CASES` says.
 
 mod boot;
 mod long;
