@@ -4,6 +4,8 @@
 
 #[path = "real/managers.rs"]
 mod managers;
+#[path = "real/mirror.rs"]
+mod mirror;
 mod support;
 
 use std::collections::BTreeSet;

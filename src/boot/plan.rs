@@ -3,7 +3,7 @@
 //! [`plan`] names only files that change, so planning what was just written gives nothing. Not for
 //! writing, and not for judging the rest of the boot half: that is [`super::verify`].
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use super::arch;
 use super::cmdline::{self, Edited};
@@ -98,6 +98,11 @@ fn plan_rpi(
     files.sort_unstable();
     files.dedup();
     for file in files {
+        // An edit of the one would change which file the other is.
+        ensure!(
+            !config.is_read_from(file),
+            "config.txt takes {file} for the command line, which is part of the configuration"
+        );
         let old = text(boot, file)?;
         let base = old.as_deref().unwrap_or(RPI_CONSOLES);
         let edited = cmdline::edit(base, want, how).with_context(|| format!("editing {file}"))?;

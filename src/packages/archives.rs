@@ -6,7 +6,7 @@
 /// One package file that is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Archive {
-    /// The name apt looks for it under; no path.
+    /// Where its package manager looks for it, beneath the directory for packages.
     pub file: String,
     /// Bytes.
     pub size: u64,
@@ -33,7 +33,7 @@ fn archive(line: &str) -> Option<Archive> {
     Some(Archive {
         file: file.to_string(),
         size: size.parse().ok()?,
-        sha256: bytes(checksum.strip_prefix("SHA256:")?)?,
+        sha256: sha256(checksum.strip_prefix("SHA256:")?)?,
     })
 }
 
@@ -46,7 +46,8 @@ fn is_file_name(name: &str) -> bool {
         && name.bytes().all(allowed)
 }
 
-fn bytes(hex: &str) -> Option<[u8; 32]> {
+/// Reads a SHA-256 as people write it: 64 hexadecimal digits.
+pub fn sha256(hex: &str) -> Option<[u8; 32]> {
     let digit = |c: u8| {
         char::from(c)
             .to_digit(16)

@@ -3,7 +3,7 @@
 //! They ask nothing, keep configuration that was changed, and wait for a lock where the package manager
 //! can. Not for running them.
 
-use super::archives::{self, Archive};
+use super::offers;
 use super::release::{Distribution, Family};
 
 /// One command of a full upgrade.
@@ -38,49 +38,11 @@ impl Step {
     }
 }
 
-/// How the packages of a full upgrade are had before it: from elsewhere, by whoever knows them.
-#[derive(Debug, Clone)]
-pub struct Downloads {
-    /// Tells which packages are wanted and not there yet.
-    pub list: Step,
-    /// Reads what that says.
-    pub read: fn(&str) -> Vec<Archive>,
-    /// Downloads them, and no more.
-    pub fetch: Step,
-}
-
 const LISTS: &str = "updating package lists";
 const KEYS: &str = "updating the distribution's keys";
 const PACKAGES: &str = "upgrading packages";
 
 impl Distribution {
-    /// Returns how the packages of the last step of the full upgrade can be had before it; `None` where
-    /// that is not known.
-    pub fn downloads(&self) -> Option<Downloads> {
-        match self.family {
-            Family::Debian => Some(Downloads {
-                list: apt(
-                    "finding out what is wanted",
-                    &[
-                        "-qq",
-                        "-y",
-                        // Otherwise it prints MD5 sums, and none where the index has only better ones.
-                        "-o",
-                        "Acquire::ForceHash=SHA256",
-                        "--print-uris",
-                        "dist-upgrade",
-                    ],
-                ),
-                read: archives::of_apt,
-                fetch: apt(
-                    "downloading packages",
-                    &["-y", "--download-only", "dist-upgrade"],
-                ),
-            }),
-            _ => None,
-        }
-    }
-
     /// Returns the commands of its full upgrade, in order; `None` where `upgrade.command` has to say.
     ///
     /// Files of configuration that were changed are kept, each package manager's own settings in the
@@ -137,9 +99,12 @@ fn debian() -> Vec<Step> {
     vec![apt(LISTS, &update), apt(PACKAGES, &upgrade)]
 }
 
-fn apt(what: &'static str, arguments: &[&str]) -> Step {
+pub(super) fn apt(what: &'static str, arguments: &[&str]) -> Step {
     Step::new(what, &[APT, arguments].concat(), DEBIAN_ENV)
 }
+
+/// Where packages are downloaded to: a mount of its own, empty or with what the pool has of them.
+const CACHE: &str = "/run/netbe/packages";
 
 /// For every pacman: no question, no bar. It waits for no lock; in a copy nobody else holds one.
 const PACMAN: &[&str] = &[
@@ -148,6 +113,8 @@ const PACMAN: &[&str] = &[
     "--noprogressbar",
     "--color",
     "never",
+    "--cachedir",
+    CACHE,
 ];
 
 /// The packages with the keys that others are signed with: after some months without an upgrade the new
@@ -176,9 +143,13 @@ fn arch(id: &str) -> Vec<Step> {
         false => &["--needed"],
     };
     vec![
-        Step::new(first, &[PACMAN, &["-Sy"], needed, keys].concat(), &[]),
-        Step::new(PACKAGES, &[PACMAN, &["-Su"]].concat(), &[]),
+        pacman(first, &[&["-Sy"], needed, keys].concat()),
+        pacman(PACKAGES, &["-Su"]),
     ]
+}
+
+pub(super) fn pacman(what: &'static str, arguments: &[&str]) -> Step {
+    Step::new(what, &[PACMAN, arguments].concat(), &[])
 }
 
 /// For every apk: wait for another one's lock, for so many seconds; no bar.
@@ -196,11 +167,25 @@ fn alpine() -> Vec<Step> {
 fn fedora() -> Vec<Step> {
     // It waits for locks by itself. Lists that cannot be fetched end it, unless their own
     // `skip_if_unavailable` says otherwise.
-    vec![Step::new(
-        PACKAGES,
-        &["dnf", "-y", "--refresh", "upgrade"],
-        &[],
-    )]
+    vec![
+        dnf(LISTS, &["--refresh", "makecache"]),
+        dnf(PACKAGES, &["upgrade"]),
+    ]
+}
+
+pub(super) fn dnf(what: &'static str, arguments: &[&str]) -> Step {
+    let cache = format!("{CACHE}/{}", offers::DNF);
+    // Version 5 has another name for root's. Packages are kept as long as the upgrade runs; lists come in a form
+    // that can be read by others, too.
+    let settings = [
+        format!("--setopt=cachedir={cache}"),
+        format!("--setopt=system_cachedir={cache}"),
+        "--setopt=keepcache=1".to_string(),
+        "--setopt=zchunk=0".to_string(),
+    ];
+    let mut words = vec!["dnf", "-y"];
+    words.extend(settings.iter().map(String::as_str));
+    Step::new(what, &[&words[..], arguments].concat(), &[])
 }
 
 /// How many seconds to wait for another one's lock.
@@ -212,14 +197,20 @@ const SUSE_ENV: &[(&str, &str)] = &[("ZYPP_LOCK_TIMEOUT", "120")];
 const SUSE_DONE: &[i32] = &[102, 103, 107];
 
 fn suse() -> Vec<Step> {
-    let zypper = ["zypper", "--non-interactive"];
+    vec![zypper(LISTS, &["refresh"]), zypper_upgrade(PACKAGES, &[])]
+}
+
+fn zypper(what: &'static str, arguments: &[&str]) -> Step {
+    let cache = format!("{CACHE}/{}", offers::ZYPP);
+    let words = ["zypper", "--non-interactive", "--pkg-cache-dir", &cache];
+    Step::new(what, &[&words[..], arguments].concat(), SUSE_ENV)
+}
+
+pub(super) fn zypper_upgrade(what: &'static str, more: &[&str]) -> Step {
     let upgrade = ["--no-refresh", "dist-upgrade", "--auto-agree-with-licenses"];
-    let mut upgrade = Step::new(PACKAGES, &[&zypper[..], &upgrade].concat(), SUSE_ENV);
+    let mut upgrade = zypper(what, &[&upgrade[..], more].concat());
     upgrade.also_done = SUSE_DONE;
-    vec![
-        Step::new(LISTS, &[&zypper[..], &["refresh"]].concat(), SUSE_ENV),
-        upgrade,
-    ]
+    upgrade
 }
 
 #[cfg(test)]
@@ -250,7 +241,10 @@ mod tests {
 
     #[test]
     fn each_family_has_its_own() {
-        let pacman = "pacman --noconfirm --noprogressbar --color never";
+        let pacman =
+            "pacman --noconfirm --noprogressbar --color never --cachedir /run/netbe/packages";
+        let dnf = "dnf -y --setopt=cachedir=/run/netbe/packages/dnf --setopt=system_cachedir=/run/netbe/packages/dnf --setopt=keepcache=1 --setopt=zchunk=0";
+        let zypper = "zypper --non-interactive --pkg-cache-dir /run/netbe/packages/zypp";
         for (os_release, want) in [
             (
                 "ID=arch\n",
@@ -277,16 +271,25 @@ mod tests {
                     "apk --wait 120 --no-progress upgrade --available",
                 ],
             ),
-            ("ID=fedora\n", &["dnf -y --refresh upgrade"]),
+            (
+                "ID=fedora\n",
+                &[
+                    &format!("{dnf} --refresh makecache"),
+                    &format!("{dnf} upgrade"),
+                ],
+            ),
             (
                 "ID=rocky\nID_LIKE=\"rhel centos fedora\"\n",
-                &["dnf -y --refresh upgrade"],
+                &[
+                    &format!("{dnf} --refresh makecache"),
+                    &format!("{dnf} upgrade"),
+                ],
             ),
             (
                 "ID=\"opensuse-tumbleweed\"\nID_LIKE=\"opensuse suse\"\n",
                 &[
-                    "zypper --non-interactive refresh",
-                    "zypper --non-interactive --no-refresh dist-upgrade --auto-agree-with-licenses",
+                    &format!("{zypper} refresh"),
+                    &format!("{zypper} --no-refresh dist-upgrade --auto-agree-with-licenses"),
                 ],
             ),
             ("ID=slackware\n", &[]),

@@ -6,17 +6,20 @@
 mod apk;
 mod archives;
 mod changes;
+mod downloads;
 mod dpkg;
 mod full_upgrade;
 mod inventory;
+mod offers;
 mod pacman;
 mod release;
 mod rpm;
 mod version;
 
-pub use archives::Archive;
+pub use archives::{Archive, sha256};
 pub use changes::{Changes, changes};
-pub use full_upgrade::{Downloads, Step};
+pub use downloads::{Downloads, Known};
+pub use full_upgrade::Step;
 pub use inventory::{Inventory, Package, Unread, installed};
 pub use release::{Distribution, Family, recognise};
 pub use version::Order;

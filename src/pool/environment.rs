@@ -68,7 +68,7 @@ impl Envs {
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         match nix::fcntl::open(&path, flags, Mode::empty()) {
             Ok(top) => Ok(Some(Self { top, path })),
-            Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+            Err(Errno::ENOENT) => Ok(None),
             Err(e) => {
                 Err(io::Error::from(e)).with_context(|| format!("reading {}", path.display()))
             }
@@ -425,7 +425,7 @@ mod tests {
     fn invariant_6_what_cannot_be_looked_at_is_not_taken_for_absent() {
         let node = tempfile::tempdir().unwrap();
         assert!(Envs::open(node.path()).unwrap().is_none());
-        // Any error but "there is none" will do: here too many links.
+        // Any error but "there is none" will do: here a link, which is not followed.
         std::os::unix::fs::symlink(layout::ENVS, node.path().join(layout::ENVS)).unwrap();
         assert!(Envs::open(node.path()).is_err());
     }

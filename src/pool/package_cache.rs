@@ -5,6 +5,7 @@
 //! verified package index names exactly that content: apt itself believes a file in its archive of which
 //! only the size is right. A cache: whatever is wrong with it, packages are downloaded instead.
 
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use nix::sys::stat::Mode;
 use sha2::{Digest, Sha256};
 
 use super::layout;
-use crate::packages::Archive;
+use crate::packages::{Archive, sha256};
 use crate::storage::beneath::Tree;
 use crate::storage::copy::Contents;
 
@@ -23,6 +24,9 @@ use crate::storage::copy::Contents;
 const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The part of the filesystem's size that packages may take: one in so many.
 const SHARE: u64 = 20;
+
+/// How deep packages are looked for: repositories have directories of their own in them.
+const DEPTH: usize = 8;
 
 /// The pool's packages.
 #[derive(Debug)]
@@ -43,6 +47,12 @@ impl PackageCache {
         layout::names_in(&self.dir).is_ok_and(|names| names.is_empty())
     }
 
+    /// Returns the checksums of what is in it.
+    pub fn checksums(&self) -> io::Result<HashSet<[u8; 32]>> {
+        let names = layout::names_in(&self.dir)?;
+        Ok(names.iter().filter_map(|name| sha256(name)).collect())
+    }
+
     /// Puts a package into a directory under its own name, sharing the space; false where it is not here.
     ///
     /// Verified byte for byte; one that is damaged is not here.
@@ -55,6 +65,9 @@ impl PackageCache {
         };
         if kept.metadata()?.len() != archive.size {
             return Ok(false);
+        }
+        if let Some((above, _)) = archive.file.rsplit_once('/') {
+            to.make_dirs(above)?;
         }
         to.remove_file(&archive.file)?;
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL;
@@ -75,21 +88,28 @@ impl PackageCache {
 
     /// Keeps the packages in a directory that are not here yet, and returns how many those were.
     ///
-    /// Only regular files are looked at, whatever the directory holds.
+    /// Only regular files are looked at, whatever the directory holds; those whose path beneath it `wanted` says.
     pub fn keep(&self, from: &Tree, mut wanted: impl FnMut(&str) -> bool) -> io::Result<usize> {
         let mut kept = 0;
-        for name in from.names("")? {
-            if !is_package(&name) || !wanted(&name) {
-                continue;
-            }
-            let Ok(fd) = from.open_without_links(&name, OFlag::O_RDONLY | OFlag::O_NONBLOCK) else {
-                continue;
-            };
-            let file = File::from(fd);
-            let metadata = file.metadata()?;
-            if metadata.is_file() {
-                fs::create_dir_all(&self.dir)?;
-                kept += usize::from(self.keep_one(&file, metadata.len())?);
+        let mut directories = vec![(String::new(), 0)];
+        while let Some((directory, depth)) = directories.pop() {
+            for name in from.names(&directory)? {
+                let path = match directory.as_str() {
+                    "" => name,
+                    above => format!("{above}/{name}"),
+                };
+                let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK;
+                let Ok(fd) = from.open_without_links(&path, flags) else {
+                    continue;
+                };
+                let file = File::from(fd);
+                let metadata = file.metadata()?;
+                if metadata.is_dir() && depth < DEPTH {
+                    directories.push((path, depth + 1));
+                } else if metadata.is_file() && is_package(&path) && wanted(&path) {
+                    fs::create_dir_all(&self.dir)?;
+                    kept += usize::from(self.keep_one(&file, metadata.len())?);
+                }
             }
         }
         if kept > 0 {
@@ -141,7 +161,9 @@ impl PackageCache {
 }
 
 fn is_package(name: &str) -> bool {
-    name.ends_with(".deb") || (name.contains(".pkg.tar.") && !name.ends_with(".sig"))
+    name.ends_with(".deb")
+        || name.ends_with(".rpm")
+        || (name.contains(".pkg.tar.") && !name.ends_with(".sig"))
 }
 
 fn checksum(file: &File) -> io::Result<[u8; 32]> {

@@ -9,8 +9,8 @@ use crate::firmware::Loaded;
 use crate::kept::{self, Kept};
 use crate::support::Outcome;
 
-/// How long a machine may take to come up; some ten times what it takes.
-const PATIENCE: Duration = Duration::from_secs(300);
+/// How long a machine may take to come up; some ten times what it takes on an idle machine.
+const PATIENCE: Duration = Duration::from_secs(480);
 
 /// What a machine is; it can be switched on.
 #[derive(Debug, Clone)]

@@ -5,7 +5,9 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
+use super::mirror::Mirror;
 use super::support::{Netbe, Pool};
 
 /// What the system has besides what every one has.
@@ -26,6 +28,8 @@ struct Dress {
     install: &'static str,
     /// What the second state changes, as the table shows it.
     table: &'static [[&'static str; 3]],
+    /// The packages of the second state that the upgrade itself fetches.
+    fetched: &'static [&'static str],
 }
 
 const ARCH: Dress = Dress {
@@ -33,7 +37,7 @@ const ARCH: Dress = Dress {
     os_release: "ID=arch\nPRETTY_NAME=\"Arch Linux\"\n",
     files: &[(
         "etc/pacman.conf",
-        "[options]\nArchitecture = auto\nCheckSpace\nSigLevel = Never\n\n[ours]\nServer = file:///srv/arch/1\n",
+        "[options]\nArchitecture = auto\nCheckSpace\nSigLevel = Never\n\n[ours]\nServer = MIRROR/arch/1\n",
     )],
     names_repository: "etc/pacman.conf",
     install: "pacman -Sy --noconfirm hello archlinux-keyring",
@@ -41,6 +45,8 @@ const ARCH: Dress = Dress {
         ["archlinux-keyring", "20260101-1", "20260701-1"],
         ["hello", "1.0rc-1", "1.0-1"],
     ],
+    // With the lists comes the one with the keys, before anything else.
+    fetched: &["hello-1.0-1-any.pkg.tar.zst"],
 };
 
 const FEDORA: Dress = Dress {
@@ -50,7 +56,7 @@ const FEDORA: Dress = Dress {
         ("etc/rpm/macros", "%_dbpath /usr/lib/sysimage/rpm\n"),
         (
             "etc/yum.repos.d/local.repo",
-            "[local]\nname=local\nbaseurl=file:///srv/rpm/1\nenabled=1\ngpgcheck=0\n",
+            "[local]\nname=local\nbaseurl=MIRROR/rpm/1\nenabled=1\ngpgcheck=0\n",
         ),
     ],
     names_repository: "etc/yum.repos.d/local.repo",
@@ -60,6 +66,7 @@ const FEDORA: Dress = Dress {
         ["hello", "1.0~rc1-1", "1.0-1"],
         ["kernel-core", "-", "6.6.9-1"],
     ],
+    fetched: &["hello-1.0-1.noarch.rpm", "kernel-core-6.6.9-1.noarch.rpm"],
 };
 
 const SUSE: Dress = Dress {
@@ -70,12 +77,13 @@ const SUSE: Dress = Dress {
         ("etc/rpm/macros", "%_dbpath /var/lib/rpm\n"),
         (
             "etc/zypp/repos.d/local.repo",
-            "[local]\nname=local\nbaseurl=file:///srv/rpm/1\ntype=rpm-md\nenabled=1\ngpgcheck=0\n",
+            "[local]\nname=local\nbaseurl=MIRROR/rpm/1\ntype=rpm-md\nenabled=1\ngpgcheck=0\n",
         ),
     ],
     names_repository: "etc/zypp/repos.d/local.repo",
     install: "rpm --initdb && zypper --non-interactive install hello",
     table: &[["hello", "1.0~rc1-1", "1.0-1"]],
+    fetched: &["hello-1.0-1.noarch.rpm"],
 };
 
 #[test]
@@ -88,8 +96,12 @@ fn arch_fedora_and_opensuse_are_upgraded_by_their_own_package_managers() {
         &netbe,
         &["run", "base/stock", "--", "sh", "-ec", REPOSITORIES],
     );
+    let mirror = Mirror::of(pool.half("base/stock", "root").join("srv"));
     for dress in [ARCH, FEDORA, SUSE] {
-        upgrade(&pool, &dress);
+        upgrade(&pool, &dress, &mirror);
+        each_package_is_downloaded_once(&pool, &dress, &mirror);
+        // The next would have some of its packages from here: they are the same.
+        empty_the_cache(&pool);
     }
     the_old_kind_of_database_says_the_same(&pool);
     netbe.ok("check");
@@ -112,13 +124,13 @@ fn rows(table: &str) -> Vec<Vec<&str>> {
         .collect()
 }
 
-fn upgrade(pool: &Pool, dress: &Dress) {
+fn upgrade(pool: &Pool, dress: &Dress, mirror: &Mirror) {
     let (netbe, node) = (pool.netbe(), dress.node);
     netbe.ok(&format!("create {node}/first"));
     let first = pool.half(&format!("{node}/first"), "root");
     put(&first.join("usr/lib/os-release"), dress.os_release);
     for (path, content) in dress.files {
-        put(&first.join(path), content);
+        put(&first.join(path), &content.replace("MIRROR", &mirror.url()));
     }
     let (source, name) = (format!("{node}/first"), format!("{node}/one"));
     ok(
@@ -152,6 +164,54 @@ fn upgrade(pool: &Pool, dress: &Dress) {
 
     let said = netbe.ok(&format!("upgrade {node}/two"));
     assert!(said.contains("Nothing to upgrade in "), "{said}");
+}
+
+/// Two more nodes in the first state, upgraded side by side to the second, which one alone has come to before; and
+/// two where nobody has.
+fn each_package_is_downloaded_once(pool: &Pool, dress: &Dress, mirror: &Mirror) {
+    let (netbe, node) = (pool.netbe(), dress.node);
+    let fetched = || -> Vec<String> {
+        let mut packages = mirror.fetched();
+        packages.retain(|name| dress.fetched.contains(&name.as_str()));
+        packages.sort();
+        packages
+    };
+    assert_eq!(fetched(), dress.fetched);
+    let twins = [format!("{node}-a"), format!("{node}-b")];
+    for twin in &twins {
+        netbe.ok(&format!("create {twin}/one --from {node}/one"));
+    }
+    let upgrade = |name: &str| {
+        netbe.ok(&format!(
+            "upgrade --node {} --node {} -j 2 --name {name}",
+            twins[0], twins[1]
+        ));
+        for twin in &twins {
+            let root = pool.half(&format!("{twin}/{name}"), "root");
+            assert_eq!(read(&root.join("usr/share/hello/version")), "1.0\n");
+        }
+    };
+    upgrade("two");
+    assert_eq!(fetched(), [""; 0], "the pool had them");
+    empty_the_cache(pool);
+    upgrade("again");
+    assert_eq!(fetched(), dress.fetched, "one of the two fetches each");
+    // None stays in an environment.
+    let cache = pool
+        .half(&format!("{}/again", twins[0]), "root")
+        .join("var/cache");
+    for name in dress.fetched {
+        let found = Command::new("find")
+            .arg(&cache)
+            .args(["-name", name])
+            .output()
+            .expect("find is there");
+        assert_eq!(String::from_utf8_lossy(&found.stdout), "");
+    }
+}
+
+fn empty_the_cache(pool: &Pool) {
+    fs::remove_dir_all(pool.path().join(".packages")).expect("there are packages");
 }
 
 /// Puts the headers rpm wrote into a database as Berkeley DB itself makes it, and away what there was.

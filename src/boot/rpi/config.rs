@@ -21,7 +21,9 @@ pub(crate) struct Config {
     settings: Vec<Setting>,
     /// Lines past the limit, with their file and number.
     pub(crate) long_lines: Vec<(String, usize)>,
-    includes: usize,
+    /// The files it was read from, besides `config.txt` itself.
+    includes: Vec<String>,
+    /// How long those were together, in bytes.
     included: usize,
 }
 
@@ -61,6 +63,11 @@ impl Config {
         config
     }
 
+    /// Returns whether a file, by its path in the boot half, is part of the configuration.
+    pub(crate) fn is_read_from(&self, file: &str) -> bool {
+        file == "config.txt" || self.includes.iter().any(|included| included == file)
+    }
+
     /// Returns the value a model sees, without what surrounds it; the last one that counts.
     pub(crate) fn value(&self, model: Model, name: &str) -> Option<&str> {
         let mut counts = self.settings.iter().rev().filter(|s| s.scope.holds(model));
@@ -95,12 +102,13 @@ impl Config {
             } else if let Some(included) = line.strip_prefix("include ") {
                 let included = included.trim();
                 if depth < INCLUDE_DEPTH
-                    && self.includes < INCLUDES
+                    && self.includes.len() < INCLUDES
                     && scope.met
                     && self.included < INCLUDED_LIMIT
                     && let Some(text) = read(included)
                 {
-                    self.includes += 1;
+                    self.includes
+                        .push(included.trim_start_matches('/').to_string());
                     self.included += text.len();
                     self.take_in(included, &text, read, scope, depth + 1);
                 }

@@ -318,6 +318,21 @@ fn other_command_line_files_and_missing_ones() {
 }
 
 #[test]
+fn the_configuration_is_no_command_line() {
+    for (line, file) in [
+        ("cmdline=config.txt", "config.txt"),
+        ("include more.txt\ncmdline=/more.txt", "more.txt"),
+    ] {
+        let (mut boot, root) = sound();
+        append(&mut boot, "config.txt", &format!("\n[all]\n{line}\n"));
+        boot.insert("more.txt".into(), b"arm_boost=1\n".to_vec());
+        let refusal = crate::boot::plan(&boot, &root, &want(None)).unwrap_err();
+        let told = format!("config.txt takes {file} for the command line");
+        assert!(refusal.to_string().contains(&told), "{refusal}");
+    }
+}
+
+#[test]
 fn too_long_is_refused_and_long_is_told() {
     let (boot, root) = rpios();
     for (length, refused) in [(650, false), (900, true)] {

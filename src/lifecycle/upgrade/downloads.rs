@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::program;
-use crate::packages::{Archive, Downloads};
+use crate::packages::{Archive, Downloads, Known};
 use crate::pool::lock::DownloadLock;
 use crate::pool::package_cache::PackageCache;
 use crate::pool::stage::Staged;
@@ -62,23 +62,42 @@ impl<'a> Packages<'a> {
         log: &File,
         echo: bool,
     ) -> Result<()> {
-        if !self.beside_others && self.cache.is_empty() {
-            return Ok(());
-        }
-        program::say(log, echo, downloads.list.what)?;
-        let wanted = self.wanted(sandbox, downloads)?;
-        interrupt::check()?;
-        if self.fill(&wanted)? || !self.beside_others {
-            return Ok(());
-        }
-        // Another may be downloading the same just now.
-        program::say(log, echo, "waiting for what others download")?;
-        let Ok(_lock) = DownloadLock::take(self.pool.root(), PATIENCE) else {
-            return interrupt::check();
-        };
-        if !self.fill(&wanted)? {
+        let fetch = |packages: &Self| {
             program::step(sandbox, &downloads.fetch, log, echo)?;
-            self.harvest()?;
+            packages.harvest()
+        };
+        if !self.beside_others && self.cache.is_empty() {
+            return match downloads.forgets {
+                true => fetch(self),
+                false => Ok(()),
+            };
+        }
+        if let Known::Told { list, .. } = &downloads.known {
+            program::say(log, echo, list.what)?;
+        }
+        let told = self.told(sandbox, &downloads.known)?;
+        let fill = |packages: &mut Self| match &told {
+            Some(wanted) => packages.give(wanted),
+            None => packages
+                .give_offered(sandbox.root, downloads)
+                .map(|()| false),
+        };
+        let all = fill(self)?;
+        interrupt::check()?;
+        if all {
+            return Ok(());
+        }
+        if self.beside_others {
+            // Another may be downloading the same just now.
+            program::say(log, echo, "waiting for what others download")?;
+            let Ok(_lock) = DownloadLock::take(self.pool.root(), PATIENCE) else {
+                return interrupt::check();
+            };
+            if !fill(self)? {
+                fetch(self)?;
+            }
+        } else if downloads.forgets {
+            fetch(self)?;
         }
         Ok(())
     }
@@ -92,14 +111,29 @@ impl<'a> Packages<'a> {
         Ok(())
     }
 
-    fn wanted(&self, sandbox: &Sandbox<'_>, downloads: &Downloads) -> Result<Vec<Archive>> {
+    /// Returns what the package manager says it is about to fetch; `None` of one that does not.
+    fn told(&self, sandbox: &Sandbox<'_>, known: &Known) -> Result<Option<Vec<Archive>>> {
+        let Known::Told { list, read } = known else {
+            return Ok(None);
+        };
         let said = tempfile::tempfile().context("making a temporary file")?;
-        program::step(sandbox, &downloads.list, &said, false)?;
-        Ok((downloads.read)(&program::tail(&said, LIST_LIMIT)?))
+        program::step(sandbox, list, &said, false)?;
+        Ok(Some(read(&program::tail(&said, LIST_LIMIT)?)))
+    }
+
+    /// Puts those of the repositories' packages that are in the cache into the private directory: what was wanted
+    /// lately will be wanted again, and what is not costs no space.
+    fn give_offered(&mut self, root: &Path, downloads: &Downloads) -> Result<()> {
+        let private = Tree::open(self.dir())?;
+        let kept = self.cache.checksums()?;
+        let offered = downloads
+            .offered(&Tree::open(root)?, &private, &|sum| kept.contains(sum))
+            .context("reading what the repositories offer")?;
+        self.give(&offered).map(drop)
     }
 
     /// Puts what is wanted and in the cache into the private directory; returns whether that is all.
-    fn fill(&mut self, wanted: &[Archive]) -> Result<bool> {
+    fn give(&mut self, wanted: &[Archive]) -> Result<bool> {
         let private = Tree::open(self.dir())?;
         let mut all = true;
         for archive in wanted {

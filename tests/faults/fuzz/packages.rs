@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Duration;
 
-use netbe::packages::{self, Inventory};
+use netbe::packages::{self, Inventory, Known};
 use netbe::storage::beneath::Tree;
 
 use super::Target;
@@ -29,6 +29,12 @@ pub(super) fn targets() -> Vec<Target> {
             Box::new(database("var/lib/pacman/local/a-1-1/desc"))
         }),
         of("apt", uris(), || Box::new(apt)),
+        of("primary.xml", primaries(), || {
+            Box::new(index("ID=fedora", "dnf/r-1/repodata/1-primary.xml"))
+        }),
+        of("sync.db", syncs(), || {
+            Box::new(index("ID=arch", "var/lib/pacman/sync/core.db"))
+        }),
     ]
 }
 
@@ -131,7 +137,10 @@ fn apt(bytes: &[u8]) {
     let debian = packages::recognise("ID=debian")
         .downloads()
         .expect("Debian is known");
-    for archive in (debian.read)(&String::from_utf8_lossy(bytes)) {
+    let Known::Told { read, .. } = debian.known else {
+        panic!("apt tells what it fetches");
+    };
+    for archive in read(&String::from_utf8_lossy(bytes)) {
         let name = archive.file;
         assert!(
             name.ends_with(".deb")
@@ -139,6 +148,62 @@ fn apt(bytes: &[u8]) {
                 && !name.starts_with('.'),
             "{name:?}"
         );
+    }
+}
+
+fn primaries() -> Seeds {
+    Seeds::texts(
+        &[
+            "<?xml version=\"1.0\"?>\n<metadata><package type=\"rpm\"><checksum type=\"sha256\">0123456789abcdefABCDEF0123456789abcdef0123456789abcdef0123456789</checksum><size package=\"12\"/><location href=\"P/a&amp;-1.rpm\"/></package></metadata>",
+        ],
+        &[
+            "<package>",
+            "</package>",
+            "<![CDATA[",
+            "<!--",
+            "&#x2f;",
+            "../",
+            "href=\"",
+            "<!DOCTYPE",
+        ],
+    )
+}
+
+fn syncs() -> Seeds {
+    let mut db = tar::Builder::new(Vec::new());
+    let text = "%FILENAME%\na-1-1-any.pkg.tar.zst\n\n%CSIZE%\n7\n\n%SHA256SUM%\n0123456789abcdefABCDEF0123456789abcdef0123456789abcdef0123456789\n";
+    let mut header = tar::Header::new_gnu();
+    header.set_size(text.len() as u64);
+    header.set_mode(0o644);
+    db.append_data(&mut header, "a-1-1/desc", text.as_bytes())
+        .expect("it is in memory");
+    Seeds::new(
+        vec![db.into_inner().expect("it is in memory")],
+        &["%FILENAME%\n", "../", "/desc", "%CSIZE%\n"],
+    )
+}
+
+/// Reads an index as what the repositories of a distribution offer.
+fn index(os_release: &'static str, path: &'static str) -> impl FnMut(&[u8]) {
+    let top = super::trees::directory();
+    let file = top.join(path);
+    fs::create_dir_all(file.parent().expect("it has one")).expect("it is writable");
+    let downloads = packages::recognise(os_release)
+        .downloads()
+        .expect("it is known");
+    move |bytes| {
+        fs::write(&file, bytes).expect("it is writable");
+        let tree = Tree::open(&top).expect("it is there");
+        for archive in downloads
+            .offered(&tree, &tree, &|_| true)
+            .unwrap_or_default()
+        {
+            let inside = archive
+                .file
+                .split('/')
+                .all(|p| !matches!(p, "" | "." | ".."));
+            assert!(inside, "{:?}", archive.file);
+        }
     }
 }
 
