@@ -17,11 +17,11 @@ use crate::pool::properties::Keep;
 /// where nobody set it; all leaves a node alone). Without NODE that is every node but templates, which only go by name.
 ///
 /// Never what destroy would refuse: what is active, booted or may be, pending, pinned, mounted or in use. Nor
-/// what netbe rollback NODE or netbe activate NODE would take next, nor one whose record is lost. These stay
-/// whatever their age, and count among those kept: keep is how many are left. -v and -n name them with the reason.
+/// what netbe rollback NODE or netbe activate NODE would take next. These stay whatever their age, and count
+/// among those kept: keep is how many are left. -v and -n name them with the reason.
 ///
-/// With --older-than only those go that are both: beyond keep, and older. One that cannot go is reported,
-/// the others go all the same, and the exit status is that of the worst.
+/// With --older-than only those go that are both: beyond keep, and older. One that cannot go, or whose age is not
+/// known because its record is lost, is reported, the others go all the same, and the exit status is that of the worst.
 ///
 /// netbe init --services installs netbe-prune.timer, which runs it once a day, and leaves it off:
 /// systemctl enable --now netbe-prune.timer

@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::Session;
 use crate::cli::{List, SortField};
 use crate::lifecycle::ancestry::{self, Who};
-use crate::lifecycle::listing::{self, Listed};
+use crate::lifecycle::listing::{self, Listed, Unread};
 use crate::output::{self, json, table, tree};
 
 /// How many damaged environments are told of one by one.
@@ -33,13 +33,21 @@ pub fn run(session: &Session, args: &List) -> Result<u8> {
     } else if args.machine {
         table::tabbed(&listed.iter().map(machine_row).collect::<Vec<_>>())
     } else if args.tree {
-        drawn(&listed, session.screen.colour)
+        drawn(&listed, &unread, session.screen.colour)
     } else {
-        let rows: Vec<_> = listed.iter().map(row).collect();
+        let rows: Vec<_> = listed
+            .iter()
+            .map(row)
+            .chain(unread.iter().map(row_of_unread))
+            .collect();
         table::table(&HEADS, &rows, session.screen.colour)
     };
     session.screen.answer(&text)?;
-    session.screen.warnings(&unread);
+    for one in &unread {
+        session
+            .screen
+            .warnings(&[format!("{}: {}", one.node, one.why)]);
+    }
     let damaged: Vec<&Listed> = listed.iter().filter(|e| !e.problems.is_empty()).collect();
     for env in damaged.iter().take(TOLD) {
         session.screen.warnings(&[format!(
@@ -59,8 +67,8 @@ pub fn run(session: &Session, args: &List) -> Result<u8> {
 }
 
 /// Returns the table with node and environment in one column, drawn beneath what they were made from.
-fn drawn(listed: &[Listed], colour: bool) -> String {
-    if listed.is_empty() {
+fn drawn(listed: &[Listed], unread: &[Unread], colour: bool) -> String {
+    if listed.is_empty() && unread.is_empty() {
         return String::new();
     }
     let ancestry = ancestry::of(listed);
@@ -75,6 +83,10 @@ fn drawn(listed: &[Listed], colour: bool) -> String {
                 .chain(of_table.into_iter().skip(2))
                 .collect()
         })
+        .chain(unread.iter().map(|one| {
+            let of_table = row_of_unread(one).into_iter().skip(2);
+            std::iter::once(one.node.clone()).chain(of_table).collect()
+        }))
         .collect();
     table::table(&HEADS[1..], &rows, colour)
 }
@@ -103,6 +115,14 @@ fn row(env: &Listed) -> Vec<String> {
         output::local(env.created),
         output::clean(&env.description),
     ]
+}
+
+/// Returns the row of what is in a node's place: a flag, and what is wrong beside it.
+fn row_of_unread(one: &Unread) -> Vec<String> {
+    let mut row = vec![dash(String::new()); HEADS.len()];
+    row[0].clone_from(&one.node);
+    row[2] = "!".to_string();
+    row
 }
 
 fn machine_row(env: &Listed) -> Vec<String> {

@@ -110,6 +110,15 @@ impl Listed {
     }
 }
 
+/// What stands in the place of a node and cannot be listed.
+#[derive(Debug, Clone)]
+pub struct Unread {
+    /// The node's name.
+    pub node: String,
+    /// Why, a sentence part.
+    pub why: String,
+}
+
 /// How many environments are looked at in one go: enough that handing out work costs nothing, few enough
 /// that no processor waits long for the last one.
 const LOT: usize = 64;
@@ -119,11 +128,11 @@ const ENOUGH: usize = 32;
 
 /// Returns what `operands` name: nodes with all they have, environments; everything without one.
 ///
-/// With them, sentences about nodes that cannot be read: they are left out where all are listed.
+/// With them, where all are listed, the nodes that cannot be read, and what is in a node's place and is none.
 ///
 /// # Errors
 /// `NotFound` for an operand that names nothing.
-pub fn list(pool: &Pool, operands: &[Operand]) -> Result<(Vec<Listed>, Vec<String>)> {
+pub fn list(pool: &Pool, operands: &[Operand]) -> Result<(Vec<Listed>, Vec<Unread>)> {
     let (views, unread) = match operands.is_empty() {
         true => all(pool)?,
         false => (named(pool, operands)?, Vec::new()),
@@ -138,15 +147,22 @@ pub fn list(pool: &Pool, operands: &[Operand]) -> Result<(Vec<Listed>, Vec<Strin
     Ok((environment::without_replaced(listed, Listed::claim), unread))
 }
 
-/// Returns every node, and sentences about those whose environments cannot be read.
-fn all(pool: &Pool) -> Result<(Vec<View>, Vec<String>)> {
+/// Returns every node, and those whose environments cannot be read.
+fn all(pool: &Pool) -> Result<(Vec<View>, Vec<Unread>)> {
     let names = pool.node_names()?;
     let found = abreast::all(&names, names.len() > ENOUGH, |name| {
-        let node = Node::observe(pool, name)?;
-        let names = node.environment_names();
-        Some(match names {
+        let unread = |why| {
+            Err(Unread {
+                node: name.to_string(),
+                why,
+            })
+        };
+        let Some(node) = Node::observe(pool, name) else {
+            return node::stranger(pool, name).map(unread);
+        };
+        Some(match node.environment_names() {
             Ok(names) => Ok(View::of(node, names)),
-            Err(e) => Err(format!("{}: {e:#}", node.name)),
+            Err(e) => unread(format!("{e:#}")),
         })
     });
     let (mut views, mut unread) = (Vec::new(), Vec::new());

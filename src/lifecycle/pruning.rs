@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
 
 use super::{Mode, activation, destruction};
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::pool::properties::{self, Keep};
 use crate::pool::{Environment, Node, NodeName, Pool};
 use crate::storage::interrupt;
@@ -137,10 +137,21 @@ fn choose(
                 going.push(env);
             }
             Ok(Some(why)) => pruned.stays.push(format!("{env} stays: {why}")),
-            Err(e) => pruned.failures.push(e.context(format!("{env} stays"))),
+            Err(e) => pruned.failures.push(staying(&env, e)),
         }
     }
     Ok(going)
+}
+
+/// Returns why one stays that could go, its remedy kept.
+fn staying(env: &Environment, error: anyhow::Error) -> anyhow::Error {
+    match error.downcast::<Failure>() {
+        Ok(mut failure) => {
+            failure.message = format!("{env} stays: {failure}");
+            failure.into()
+        }
+        Err(error) => error.context(format!("{env} stays")),
+    }
 }
 
 /// What the commands that choose by themselves would take next.
@@ -161,10 +172,13 @@ impl Needed {
 /// Returns why one stays, whatever its age; nothing where it may go.
 fn reason_to_stay(node: &Node, env: &Environment, needed: &Needed) -> Result<Option<String>> {
     if env.record.is_none() {
-        return Ok(Some(format!(
+        // No rule protects it: this is for somebody to look at.
+        return Err(Failure::failed(format!(
             "its age is not known, nor whether it is pinned: {}",
             env.problems.join("; ")
-        )));
+        ))
+        .hint("netbe check --repair")
+        .into());
     }
     let is = |other: &Option<Environment>| other.as_ref().is_some_and(|o| o.name == env.name);
     if is(&needed.rollback) {
@@ -180,7 +194,8 @@ fn reason_to_stay(node: &Node, env: &Environment, needed: &Needed) -> Result<Opt
     ) {
         Ok(()) => Ok(None),
         Err(e) => match e.downcast::<Failure>() {
-            Ok(refusal) => Ok(Some(refusal.message)),
+            Ok(refusal) if refusal.kind == Kind::Refused => Ok(Some(refusal.message)),
+            Ok(failure) => Err(failure.into()),
             Err(e) => Err(e),
         },
     }

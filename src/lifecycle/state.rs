@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::pool::pending::{Kind, Pending, PendingBoot};
-use crate::pool::{Environment, Node, NodeName, Pool};
+use crate::pool::{Environment, Node, NodeName, Pool, node};
 use crate::publish::boots::How;
 use crate::publish::evidence::Evidence;
 use crate::publish::tftp;
@@ -72,7 +72,32 @@ pub fn status(pool: &Pool, names: &[NodeName]) -> Result<Vec<State>> {
         true => pool.nodes()?,
         false => names.iter().map(|n| pool.node(n)).collect::<Result<_>>()?,
     };
-    Ok(nodes.iter().map(|n| of(pool, n)).collect())
+    let mut states: Vec<State> = nodes.iter().map(|n| of(pool, n)).collect();
+    if names.is_empty() {
+        let found = pool.node_names()?;
+        let strangers = found
+            .iter()
+            .filter_map(|name| Some(of_stranger(name, node::stranger(pool, name)?)));
+        states.extend(strangers);
+        states.sort_by(|a, b| a.node.cmp(&b.node));
+    }
+    Ok(states)
+}
+
+/// Returns the state of what is in a node's place and is none: nothing but what is wrong.
+fn of_stranger(name: &NodeName, why: String) -> State {
+    State {
+        node: name.to_string(),
+        template: false,
+        active: None,
+        booted: Booted::default(),
+        pending: None,
+        pending_boot: None,
+        reboot_changes: None,
+        names: Vec::new(),
+        ip: "-".to_string(),
+        problems: vec![why],
+    }
 }
 
 fn of(pool: &Pool, node: &Node) -> State {

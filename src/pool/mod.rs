@@ -103,9 +103,14 @@ impl Pool {
     /// `NotFound` when there is none.
     pub fn node(&self, name: &NodeName) -> Result<Node> {
         Node::observe(self, name).ok_or_else(|| {
-            Failure::not_found(format!("no node {name} in {}", self.root.display()))
-                .hint("netbe list")
-                .into()
+            match node::stranger(self, name) {
+                Some(why) => {
+                    Failure::not_found(format!("{name} is no node: {why}")).hint("netbe check")
+                }
+                None => Failure::not_found(format!("no node {name} in {}", self.root.display()))
+                    .hint("netbe list"),
+            }
+            .into()
         })
     }
 

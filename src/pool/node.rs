@@ -158,6 +158,21 @@ impl Node {
     }
 }
 
+/// Returns what stands in a node's place and is none, to be told of; `None` where a node does, or nothing.
+pub fn stranger(pool: &Pool, name: &NodeName) -> Option<String> {
+    let dir = layout::node(pool.root(), name);
+    let found = dir.symlink_metadata().ok().filter(|m| !m.is_dir())?;
+    let what = match found.file_type() {
+        kind if kind.is_symlink() => "a link",
+        kind if kind.is_file() => "a file",
+        _ => "no directory",
+    };
+    Some(format!(
+        "{} is {what}, and nothing of netbe's",
+        dir.display()
+    ))
+}
+
 /// Leaves out what an interrupted rename of a node left: of the old name and the new, the old.
 ///
 /// The new node came whole, by one rename, and says in its record whose place it takes.

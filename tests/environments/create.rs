@@ -261,3 +261,19 @@ fn a_second_node_with_the_same_mac_is_refused() {
         &["nog has mac dc:a6:32:01:02:03 already", "hint: "],
     );
 }
+
+#[test]
+fn what_an_interrupted_one_made_is_told_how_to_activate() {
+    let pool = Pool::with_node();
+    // As it is where it is killed between making and activating.
+    pool.netbe().ok("create nog/b");
+    pool.refuses(
+        3,
+        "create nog/b -a",
+        &["nog/b is there already", "hint: ", "netbe activate nog/b\n"],
+    );
+    pool.refuses(3, "create nog/b", &["hint: netbe list nog"]);
+    pool.refuses(3, "clone nog nog/b -a", &["netbe activate nog/b"]);
+    pool.netbe().ok("activate nog/b");
+    pool.refuses(3, "create nog/b -a", &["hint: netbe list nog"]);
+}

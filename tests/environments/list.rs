@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::support::{Pool, System};
+use super::support::{Pool, System, run};
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
@@ -172,6 +172,44 @@ fn sorting_goes_by_name_or_time_up_or_down() {
     assert_eq!(names("list -H nog -s created"), ["a", "z", "m"]);
     assert_eq!(names("list -H nog -S created"), ["m", "z", "a"]);
     assert_eq!(pool.netbe().run("list -s colour").status, 2);
+}
+
+#[test]
+fn what_is_in_a_nodes_place_and_is_none_is_shown_as_that() {
+    let pool = Pool::with_node();
+    std::os::unix::fs::symlink("nog", pool.at("nodes/kira")).unwrap();
+    pool.write("nodes/werda", "x");
+    run(std::process::Command::new("mkfifo").arg(pool.at("nodes/pipe")));
+    for (node, what) in [
+        ("kira", "is a link"),
+        ("werda", "is a file"),
+        ("pipe", "is no directory"),
+    ] {
+        let why = format!(
+            "warning: {node}: {}/nodes/{node} {what}",
+            pool.path().display()
+        );
+        for line in ["list", "list --tree", "list --json", "list -H", "status"] {
+            let said = pool.netbe().run(line);
+            assert_eq!(said.status, 0, "{line}: {said:#?}");
+            assert!(said.stderr.contains(&why), "{line}: {said:#?}");
+            let row = said.stdout.lines().find(|row| row.starts_with(node));
+            let words = row.map(|row| {
+                row.split_whitespace()
+                    .nth(if line == "list" { 2 } else { 1 })
+            });
+            match line {
+                "list" | "list --tree" => assert_eq!(words, Some(Some("!")), "{line}: {said:#?}"),
+                "status" => assert!(row.is_some(), "{said:#?}"),
+                _ => assert_eq!(row, None, "{line}: {said:#?}"),
+            }
+        }
+        pool.refuses(
+            4,
+            &format!("status {node}"),
+            &["is no node", what, "hint: netbe check"],
+        );
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use std::fs;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
-use super::support::Pool;
+use super::support::{Pool, run};
 
 /// A netbe that holds the lock of `nog`: it brings in what never comes.
 struct Holder(Child);
@@ -185,5 +185,44 @@ fn being_asked_to_stop_leaves_nothing() {
         let status = holder.0.wait().unwrap();
         assert_ne!(status.code(), Some(0), "{signal}");
         before.assert_unchanged(&pool.fingerprint());
+    }
+}
+
+#[test]
+fn who_only_looks_keeps_nobody_out() {
+    let pool = Pool::with_node();
+    let done = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while !done.load(std::sync::atomic::Ordering::Relaxed) {
+                    pool.netbe().ok("check");
+                }
+            });
+        }
+        for number in 0..60 {
+            let said = pool
+                .netbe()
+                .run(&format!("describe nog/a {number} --wait 0"));
+            done.store(
+                said.status != 0 || number == 59,
+                std::sync::atomic::Ordering::Relaxed,
+            );
+            assert_eq!(said.status, 0, "{said:#?}");
+        }
+    });
+}
+
+#[test]
+fn a_lock_that_cannot_be_opened_is_named_with_what_to_do() {
+    let pool = Pool::with_node();
+    let lock = pool.at(".locks/nog");
+    let immutable = |set: &str| run(std::process::Command::new("chattr").arg(set).arg(&lock));
+    immutable("+i");
+    let said = pool.netbe().fails(1, "pin nog/a");
+    immutable("-i");
+    let path = lock.display().to_string();
+    for words in [path.as_str(), "Operation not permitted", "hint: lsattr"] {
+        assert!(said.contains(words), "{words}: {said}");
     }
 }

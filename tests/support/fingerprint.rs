@@ -82,7 +82,9 @@ fn visit(top: &Path, path: &Path, entries: &mut BTreeMap<String, String>) {
 }
 
 fn describe(path: &Path) -> String {
-    let meta = path.symlink_metadata().expect("root may look at a file");
+    let meta = path
+        .symlink_metadata()
+        .unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let kind = meta.file_type();
     let mut text = format!("{:o} {}:{}", meta.mode() & 0o7777, meta.uid(), meta.gid());
     if kind.is_dir() {

@@ -216,11 +216,22 @@ impl Court<'_> {
                 self.fault(format!("status does not tell of nog/{env}: {status:?}"));
             }
         } else if self.damage.of == Of::Node
-            // What is no directory is no node any more: only `check` looks at what is none.
-            && (self.damage.place != "nodes/nog" || self.damage.state == "directory")
+            // What is not there is none.
+            && (self.damage.place != "nodes/nog" || self.damage.state != "missing")
             && !(status.stderr.contains("nog") || status.stdout.contains("nog"))
         {
             self.fault(format!("status does not tell of nog: {status:?}"));
+        }
+        let is_stranger = self.damage.place == "nodes/nog"
+            && !["missing", "directory"].contains(&self.damage.state);
+        let plain = of("list");
+        if is_stranger
+            && !plain
+                .stdout
+                .lines()
+                .any(|row| row.starts_with("nog") && row.contains(" !"))
+        {
+            self.fault(format!("list does not flag nog: {plain:?}"));
         }
         let about = match env {
             Some(env) => vec![format!("nog/{env}"), format!("nog/envs/{env}")],
