@@ -3,28 +3,29 @@
 //! Observing never fails for what is damaged: it says so in `problems`, and `list` shows `!`. Not for
 //! whether it would boot: that is `lifecycle::verification`.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+mod envs;
+mod replaced;
+mod seen;
 
-use anyhow::{Context, Result, bail};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+
+use anyhow::Result;
 use jiff::Timestamp;
-use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
 
 use super::layout;
 use super::name::{EnvName, NodeName};
 use super::node::Node;
-use super::record::{self, EnvRecord, KernelSeen};
-use crate::boot::{self, Loader};
+use super::record::EnvRecord;
+use crate::boot;
 use crate::failure::Failure;
 use crate::storage::beneath::Tree;
 
-/// The inode number of every subvolume's top directory.
-const SUBVOLUME_INODE: u64 = 256;
+pub use envs::Envs;
+use envs::is_dir;
+pub use replaced::{Claim, without_replaced};
+pub use seen::kernel_seen;
 
 /// One environment.
 #[derive(Debug, Clone)]
@@ -47,96 +48,6 @@ pub struct Environment {
     pub whole: bool,
     /// The kernel it boots, where what was last read still holds.
     kernel: Option<String>,
-}
-
-/// The directory of a node's environments, open: thousands of them are looked at from here, and the path
-/// to it is walked once.
-#[derive(Debug)]
-pub struct Envs {
-    top: OwnedFd,
-    path: PathBuf,
-}
-
-impl Envs {
-    /// Opens a node's; `None` where there is none.
-    ///
-    /// # Errors
-    /// When whether there is one cannot be told: taking it for none would take its environments off the network.
-    pub fn open(node_dir: &Path) -> Result<Option<Self>> {
-        let path = node_dir.join(layout::ENVS);
-        // A link here would show another node's environments as this one's, to be destroyed.
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        match nix::fcntl::open(&path, flags, Mode::empty()) {
-            Ok(top) => Ok(Some(Self { top, path })),
-            Err(Errno::ENOENT) => Ok(None),
-            Err(e) => {
-                Err(io::Error::from(e)).with_context(|| format!("reading {}", path.display()))
-            }
-        }
-    }
-
-    /// Returns what stands at a path below it, no link followed at its end; `None` where there is nothing.
-    fn look(&self, path: &str) -> nix::Result<Option<FileStat>> {
-        match fstatat(&self.top, path, AtFlags::AT_SYMLINK_NOFOLLOW) {
-            Ok(stat) => Ok(Some(stat)),
-            Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
-            Err(e) => Err(e),
-        }
-    }
-
-    /// Returns the device number of the subvolume at a path; `None` where there is none.
-    fn subvolume(&self, path: &str) -> nix::Result<Option<u64>> {
-        let found = self.look(path)?;
-        Ok(found
-            .filter(|stat| stat.st_ino == SUBVOLUME_INODE && is_dir(stat))
-            .map(|stat| stat.st_dev))
-    }
-
-    /// Returns whether an environment still has the kernel that was last seen in it.
-    ///
-    /// Each subvolume has a device number of its own: two files of the boot half's are in it, and no link
-    /// planted there led away.
-    fn still_has(&self, env: &EnvName, seen: &KernelSeen, boot: u64) -> bool {
-        let look = |path: &str| {
-            self.look(&format!("{env}/{}/{path}", layout::BOOT))
-                .ok()
-                .flatten()
-        };
-        let (Some(named_by), Some(kernel)) = (look(&seen.named_by), look(&seen.file)) else {
-            return false;
-        };
-        named_by.st_dev == boot && kernel.st_dev == boot && stamp(&named_by, &kernel) == seen.stamp
-    }
-
-    fn record(&self, env: &EnvName) -> Result<EnvRecord> {
-        // O_NONBLOCK: whatever was put there by hand, listing must not hang on it.
-        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        // Nor follow a link, also not one in the environment's own place.
-        let how = OpenHow::new()
-            .flags(flags)
-            .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
-        let file = match openat2(&self.top, format!("{env}/env.json").as_str(), how) {
-            Ok(fd) => File::from(fd),
-            Err(nix::Error::ENOENT) => bail!("there is none"),
-            Err(e) => return Err(io::Error::from(e).into()),
-        };
-        let mut text = vec![0; 8192];
-        let mut length = loop {
-            match (&file).read(&mut text) {
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                read => break read?,
-            }
-        };
-        if length == text.len() {
-            // Longer than records are: with the changes of a large upgrade in it.
-            length += file.take(record::LIMIT).read_to_end(&mut text)?;
-        }
-        EnvRecord::parse(str::from_utf8(&text[..length])?)
-    }
-}
-
-fn is_dir(stat: &FileStat) -> bool {
-    stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFDIR.bits()
 }
 
 impl Environment {
@@ -327,106 +238,5 @@ impl Environment {
 impl std::fmt::Display for Environment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}/{}", self.node, self.name)
-    }
-}
-
-/// What an environment says of whose place it takes.
-#[derive(Debug, Clone, Copy)]
-pub struct Claim<'a> {
-    /// Its node.
-    pub node: &'a str,
-    /// Its name.
-    pub name: &'a str,
-    /// Its identity.
-    pub uuid: Option<&'a str>,
-    /// The environment of the same node it is the new name of.
-    pub replaces: Option<&'a str>,
-    /// Whether the node boots it next.
-    pub active: bool,
-}
-
-impl Environment {
-    fn claim(&self) -> Claim<'_> {
-        Claim {
-            node: self.node.as_str(),
-            name: self.name.as_str(),
-            uuid: self.uuid(),
-            replaces: self.record.as_ref().and_then(|r| r.replaces.as_deref()),
-            active: self.active,
-        }
-    }
-
-    /// Leaves out what an interrupted rename left.
-    pub fn without_replaced(found: Vec<Self>) -> Vec<Self> {
-        without_replaced(found, Self::claim)
-    }
-}
-
-/// Leaves out what an interrupted rename left: of the old name and the new, the one that is not active,
-/// or the old one where neither is.
-///
-/// The new one came whole, by one rename, and says in its record whose place it takes; the active link
-/// follows after that.
-pub fn without_replaced<T>(
-    mut found: Vec<T>,
-    claim: impl for<'a> Fn(&'a T) -> Claim<'a>,
-) -> Vec<T> {
-    let mut hidden: Vec<(String, String)> = Vec::new();
-    for new in found.iter().map(&claim) {
-        let Some(old) = new.replaces else {
-            continue;
-        };
-        if let Some(old) = found
-            .iter()
-            .map(&claim)
-            .find(|e| (e.node, e.name) == (new.node, old) && e.uuid == new.uuid)
-        {
-            let loser = if old.active { new } else { old };
-            hidden.push((loser.node.to_string(), loser.name.to_string()));
-        }
-    }
-    found.retain(|e| {
-        let e = claim(e);
-        !hidden
-            .iter()
-            .any(|(node, name)| (node.as_str(), name.as_str()) == (e.node, e.name))
-    });
-    found
-}
-
-/// Returns the kernel's version with the stamp of what it was read from; `None` where it has none.
-pub fn kernel_seen(boot_half: &Path, summary: &boot::Summary) -> Option<KernelSeen> {
-    let file = summary.kernel_file.clone()?;
-    let named_by = match summary.loader? {
-        Loader::Rpi => "config.txt",
-        Loader::Pxelinux => "pxelinux.cfg/default",
-    };
-    let stat = |path: &str| nix::sys::stat::lstat(&boot_half.join(path)).ok();
-    Some(KernelSeen {
-        stamp: stamp(&stat(named_by)?, &stat(&file)?),
-        named_by: named_by.to_string(),
-        version: summary.kernel_version.clone()?,
-        file,
-    })
-}
-
-/// Returns what changes when the kernel an environment boots changes: sizes and times of the file that
-/// names it and of itself.
-fn stamp(named_by: &FileStat, kernel: &FileStat) -> String {
-    let one = |s: &FileStat| format!("{}:{}.{:09}", s.st_size, s.st_mtime, s.st_mtime_nsec);
-    format!("{};{}", one(named_by), one(kernel))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn invariant_6_what_cannot_be_looked_at_is_not_taken_for_absent() {
-        let node = tempfile::tempdir().unwrap();
-        assert!(Envs::open(node.path()).unwrap().is_none());
-        // Any error but "there is none" will do: here a link, which is not followed.
-        std::os::unix::fs::symlink(layout::ENVS, node.path().join(layout::ENVS)).unwrap();
-        assert!(Envs::open(node.path()).is_err());
     }
 }

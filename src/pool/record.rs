@@ -4,11 +4,9 @@
 //! that an older netbe does not lose what a newer one wrote within one format version; a record of a newer
 //! version is refused. Not for state: losing `env.json` costs a description, never a boot.
 
+mod file;
+
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
 
 use anyhow::{Result, bail};
 use jiff::Timestamp;
@@ -18,10 +16,8 @@ use serde_json::{Map, Value};
 
 use super::name::{EnvName, NodeName};
 use crate::packages::Changes;
-use crate::storage::replace::{self, Durable};
 
-/// The largest record that is read, in bytes.
-pub const LIMIT: u64 = 16 << 20;
+pub use file::{LIMIT, read, write, write_before_sync};
 
 /// How many generations before its origin an environment remembers.
 pub const LINEAGE: usize = 16;
@@ -322,98 +318,5 @@ fn parse<T: DeserializeOwned + Record>(text: &str) -> Result<T> {
     Ok(parsed?)
 }
 
-/// Returns a record's text; `None` where there is no file.
-///
-/// Anything but a regular file is an error, a link too, and so is one past 16 MiB.
-pub fn read(path: &Path) -> io::Result<Option<String>> {
-    // Whatever was put there by hand: a pipe must not hang the reader, nor a link lead it out of the pool.
-    let flags = nix::libc::O_NONBLOCK | nix::libc::O_NOFOLLOW;
-    let text = match File::options().read(true).custom_flags(flags).open(path) {
-        Ok(file) => text_of(file),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) if e.raw_os_error() == Some(nix::libc::ELOOP) => Err(not_ours()),
-        Err(e) => Err(e),
-    };
-    text.map(Some)
-        .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))
-}
-
-fn text_of(file: File) -> io::Result<String> {
-    let metadata = file.metadata()?;
-    if !metadata.is_file() || metadata.len() > LIMIT {
-        return Err(not_ours());
-    }
-    let mut text = String::new();
-    file.take(LIMIT).read_to_string(&mut text)?;
-    Ok(text)
-}
-
-fn not_ours() -> io::Error {
-    io::Error::other("not a file netbe wrote")
-}
-
-/// Writes a record durably, in one step.
-pub fn write(path: &Path, record: &impl Serialize) -> Result<()> {
-    put(path, record, Durable::AtOnce)
-}
-
-/// Writes a record in one step; the caller syncs the filesystem before anything rests on it.
-pub fn write_before_sync(path: &Path, record: &impl Serialize) -> Result<()> {
-    put(path, record, Durable::WithNextSync)
-}
-
-fn put(path: &Path, record: &impl Serialize, durable: Durable) -> Result<()> {
-    let mut text = serde_json::to_string_pretty(record)?;
-    text.push('\n');
-    Ok(replace::file(path, text.as_bytes(), durable)?)
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_newer_version_is_refused_whatever_else_it_says() {
-        for text in [r#"{"version": 2}"#, r#"{"version": 99, "uuid": 3}"#] {
-            let error = PoolRecord::parse(text).unwrap_err().to_string();
-            assert!(error.contains("newer netbe"), "{error}");
-        }
-        for garbage in ["", "{", "[]", "null", "{}", r#"{"version": -1}"#, "\u{0}"] {
-            assert!(PoolRecord::parse(garbage).is_err(), "{garbage:?}");
-            assert!(EnvRecord::parse(garbage).is_err(), "{garbage:?}");
-        }
-    }
-
-    #[test]
-    fn what_was_done_with_an_environment_stays_with_it() {
-        let text = r#"{"version":1,"uuid":"u1","created":"2026-11-20T10:15:00Z","boot_mount":"/boot",
-            "description":"d","pinned":true,"served":true,"left":"2026-11-20T10:16:00Z","failed":"f",
-            "replaces":"r","shared":{"changed":1,"shared_again":2},"added":["quiet"],"arch":"aarch64","colour":"blue"}"#;
-        let (node, name) = ("nog".parse().unwrap(), "first".parse().unwrap());
-        let new = EnvRecord::parse(text)
-            .unwrap()
-            .derived("u2".to_string(), &node, &name);
-        let origin = new.origin.as_ref().unwrap();
-        assert_eq!((new.uuid.as_str(), origin.uuid.as_str()), ("u2", "u1"));
-        assert_eq!(
-            (origin.node.as_str(), origin.name.as_str()),
-            ("nog", "first")
-        );
-        assert_eq!(new.description, "");
-        assert!(!new.pinned && !new.served && new.left.is_none());
-        assert!(new.failed.is_none() && new.replaces.is_none() && new.shared.is_none());
-        assert_eq!(
-            (new.added, new.arch),
-            (vec!["quiet".to_string()], Some("aarch64".to_string()))
-        );
-        assert_eq!(new.other["colour"], "blue");
-    }
-
-    #[test]
-    fn unknown_fields_survive_a_rewrite() {
-        let text = r#"{"version":1,"template":true,"properties":{"mac":"x"},"colour":"blue"}"#;
-        let record = NodeRecord::parse(text).unwrap();
-        let again = serde_json::to_string(&record).unwrap();
-        assert!(again.contains(r#""colour":"blue""#), "{again}");
-    }
-}
+mod tests;

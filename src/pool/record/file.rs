@@ -1,0 +1,60 @@
+//! Records as files: read whatever stands there, replaced in one step.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::storage::replace::{self, Durable};
+
+/// The largest record that is read, in bytes.
+pub const LIMIT: u64 = 16 << 20;
+
+/// Returns a record's text; `None` where there is no file.
+///
+/// Anything but a regular file is an error, a link too, and so is one past 16 MiB.
+pub fn read(path: &Path) -> io::Result<Option<String>> {
+    // Whatever was put there by hand: a pipe must not hang the reader, nor a link lead it out of the pool.
+    let flags = nix::libc::O_NONBLOCK | nix::libc::O_NOFOLLOW;
+    let text = match File::options().read(true).custom_flags(flags).open(path) {
+        Ok(file) => text_of(file),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) if e.raw_os_error() == Some(nix::libc::ELOOP) => Err(not_ours()),
+        Err(e) => Err(e),
+    };
+    text.map(Some)
+        .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))
+}
+
+fn text_of(file: File) -> io::Result<String> {
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || metadata.len() > LIMIT {
+        return Err(not_ours());
+    }
+    let mut text = String::new();
+    file.take(LIMIT).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn not_ours() -> io::Error {
+    io::Error::other("not a file netbe wrote")
+}
+
+/// Writes a record durably, in one step.
+pub fn write(path: &Path, record: &impl Serialize) -> Result<()> {
+    put(path, record, Durable::AtOnce)
+}
+
+/// Writes a record in one step; the caller syncs the filesystem before anything rests on it.
+pub fn write_before_sync(path: &Path, record: &impl Serialize) -> Result<()> {
+    put(path, record, Durable::WithNextSync)
+}
+
+fn put(path: &Path, record: &impl Serialize, durable: Durable) -> Result<()> {
+    let mut text = serde_json::to_string_pretty(record)?;
+    text.push('\n');
+    Ok(replace::file(path, text.as_bytes(), durable)?)
+}
