@@ -246,29 +246,31 @@ pub(super) fn choose(pool: &Pool, operand: Option<&Operand>) -> Result<Environme
 }
 
 /// Returns a node's newest environment when that is newer than its active one.
-pub(super) fn newer(node: &Node) -> Result<Option<Environment>> {
-    let active = node.active_environment().ok().map(|e| e.created());
-    Ok(node
-        .environments()?
-        .into_iter()
-        .filter(|e| !e.active && e.problems.is_empty())
-        .filter(|e| active.is_none_or(|a| e.created() > a))
-        .max_by_key(Environment::created))
+fn newer(node: &Node) -> Result<Option<Environment>> {
+    Ok(newer_of(&node.environments()?).cloned())
 }
 
-/// Returns what was active before, which `rollback` activates.
-pub(super) fn previous(node: &Node) -> Result<Option<Environment>> {
-    Ok(node
-        .environments()?
-        .into_iter()
+/// Returns the newest of a node's environments when that is newer than its active one.
+pub(super) fn newer_of(envs: &[Environment]) -> Option<&Environment> {
+    let active = envs.iter().find(|e| e.active).map(Environment::created);
+    envs.iter()
+        .filter(|e| !e.active && e.problems.is_empty())
+        .filter(|e| active.is_none_or(|a| e.created() > a))
+        .max_by_key(|e| e.created())
+}
+
+/// Returns which of a node's environments was active before: what `rollback` activates.
+pub(super) fn previous_of(envs: &[Environment]) -> Option<&Environment> {
+    envs.iter()
         .filter(|e| !e.active)
         .filter_map(|e| Some((e.record.as_ref()?.left?, e)))
         .max_by_key(|(left, _)| *left)
-        .map(|(_, env)| env))
+        .map(|(_, env)| env)
 }
 
 fn to_roll_back_to(node: &Node) -> Result<Environment> {
-    previous(node)?.ok_or_else(|| {
+    let envs = node.environments()?;
+    previous_of(&envs).cloned().ok_or_else(|| {
         Failure::refused(format!(
             "{} has no environment that was active before",
             node.name

@@ -116,6 +116,18 @@ pub(super) fn refuse(node: &Node, envs: &[Environment], scope: Scope) -> Result<
                     .into(),
             );
         }
+        if scope == Scope::Environment && node.active_is_unknown() {
+            return Err(Failure::refused(format!(
+                "{env} may be what {} boots next: {}",
+                node.name,
+                node.problems.join("; ")
+            ))
+            .hint(format!(
+                "say which it is first: netbe activate {}/ENV",
+                node.name
+            ))
+            .into());
+        }
         if scope == Scope::Environment && env.pinned() {
             return Err(Failure::refused(format!("{env} is pinned"))
                 .hint(format!("netbe unpin {env}"))

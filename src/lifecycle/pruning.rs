@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::{Mode, activation, destruction};
 use crate::failure::{Failure, Kind};
 use crate::pool::properties::{self, Keep};
-use crate::pool::{Environment, Node, NodeName, Pool};
+use crate::pool::{EnvName, Environment, Node, NodeName, Pool};
 use crate::storage::interrupt;
 
 /// What is asked for.
@@ -118,8 +118,9 @@ fn choose(
     // Before all time there was nothing.
     let moment = |age| Timestamp::now().checked_sub(age).unwrap_or(Timestamp::MIN);
     let youngest = request.older_than.map(moment);
-    let needed = Needed::of(node)?;
     envs.sort_by(|a, b| (a.created(), &a.name).cmp(&(b.created(), &b.name)));
+    // Of the same look at them: what cannot be read at one moment must not free what it hides.
+    let needed = Needed::of(&envs);
     let mut going = Vec::new();
     for env in envs {
         if beyond == 0 {
@@ -156,16 +157,16 @@ fn staying(env: &Environment, error: anyhow::Error) -> anyhow::Error {
 
 /// What the commands that choose by themselves would take next.
 struct Needed {
-    rollback: Option<Environment>,
-    newest: Option<Environment>,
+    rollback: Option<EnvName>,
+    newest: Option<EnvName>,
 }
 
 impl Needed {
-    fn of(node: &Node) -> Result<Self> {
-        Ok(Self {
-            rollback: activation::previous(node)?,
-            newest: activation::newer(node)?,
-        })
+    fn of(envs: &[Environment]) -> Self {
+        Self {
+            rollback: activation::previous_of(envs).map(|e| e.name.clone()),
+            newest: activation::newer_of(envs).map(|e| e.name.clone()),
+        }
     }
 }
 
@@ -180,7 +181,7 @@ fn reason_to_stay(node: &Node, env: &Environment, needed: &Needed) -> Result<Opt
         .hint("netbe check --repair")
         .into());
     }
-    let is = |other: &Option<Environment>| other.as_ref().is_some_and(|o| o.name == env.name);
+    let is = |other: &Option<EnvName>| other.as_ref() == Some(&env.name);
     if is(&needed.rollback) {
         return Ok(Some(format!("netbe rollback {} leads to it", node.name)));
     }

@@ -82,6 +82,11 @@ impl Node {
             })
     }
 
+    /// Returns whether what it boots next cannot be told: then it may be any.
+    pub fn active_is_unknown(&self) -> bool {
+        self.active.is_none() && self.problems.iter().any(|p| p.contains(layout::ACTIVE))
+    }
+
     /// Refuses a node whose `node.json` cannot be read, for what goes by its properties.
     ///
     /// # Errors

@@ -209,3 +209,28 @@ fn p9_a_process_inside_protects() {
     drop(open);
     pool.netbe().ok("destroy -y nog/b");
 }
+
+#[test]
+fn invariant_7_what_may_be_active_is_not_destroyed() {
+    let pool = Pool::with_node();
+    for name in ["b", "c", "d"] {
+        pool.netbe().ok(&format!("create nog/{name}"));
+    }
+    let link = pool.at("nodes/nog/active");
+    fs::remove_file(&link).unwrap();
+    // A directory in its place: which it is, nobody knows.
+    fs::create_dir(&link).unwrap();
+    pool.refuses(
+        3,
+        "destroy -y nog/b",
+        &["may be what nog boots next", "is not a link", "hint: "],
+    );
+    let said = pool.netbe().run("prune --keep 1 -v");
+    assert_eq!(said.status, 0, "{said:#?}");
+    assert_eq!(pool.names("nog"), ["a", "b", "c", "d"]);
+    pool.netbe().ok("activate nog/a");
+    pool.netbe().ok("destroy -y nog/b");
+    // Where there is none at all, none is.
+    fs::remove_file(&link).unwrap();
+    pool.netbe().ok("destroy -y nog/c");
+}

@@ -96,6 +96,10 @@ impl Judge {
             ));
         }
         for (half, before) in &self.untouched {
+            if half.symlink_metadata().is_err() {
+                faults.push(format!("{} is gone", half.display()));
+                continue;
+            }
             let changes = before.changes(&Fingerprint::of(half));
             if !changes.is_empty() {
                 faults.push(format!(
