@@ -20,6 +20,7 @@ use serde_json::Value;
 
 use crate::judge::{self, Faults};
 use crate::support::{MAC, Netbe, Pool};
+use crate::telling::{against, figures};
 use account::Account;
 use writer::{Deed, Names, Writer};
 
@@ -33,7 +34,7 @@ const SEED: u64 = 20_261_121;
 const READERS: usize = 3;
 
 #[test]
-fn crowd() {
+fn invariants_1_to_3_and_9_to_11_hold_in_a_crowd() {
     let fault = std::env::var("NETBE_FAULT").unwrap_or_default();
     if !fault.is_empty() && !fault.starts_with("crowd") {
         return;
@@ -94,18 +95,18 @@ fn crowd() {
     faults.extend(
         judge::leftovers(pool.path())
             .into_iter()
-            .map(|left| format!("left behind: {left}")),
+            .map(|left| against(9, format!("left behind: {left}"))),
     );
     let sound = pool.netbe().run("check");
     if sound.status != 0 {
-        faults.push(format!("check: {sound:#?}"));
+        faults.push(against(9, format!("check: {sound:#?}")));
     }
-    println!(
+    figures(&format!(
         "crowd: {}, {} looks, seed {seed}, {} faults",
         summary(&deeds),
         looks.into_inner(),
         faults.len()
-    );
+    ));
     assert!(faults.is_empty(), "{}", faults.join("\n\n"));
 }
 
@@ -144,7 +145,7 @@ fn look_on(reader: usize, netbe: &Netbe, done: &AtomicBool, looks: &AtomicUsize)
             Err(error) if line.ends_with("--json") => Some(error.to_string()),
             _ => None,
         };
-        faults.extend(why.map(|why| format!("crowd: {line}: {why}: {said:#?}")));
+        faults.extend(why.map(|why| against(10, format!("crowd: {line}: {why}: {said:#?}"))));
     }
     faults
 }

@@ -10,11 +10,12 @@ mod spoil;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::telling::figures;
 use ground::Ground;
 use spoil::{Damage, damages};
 
 #[test]
-fn one_damaged_thing_is_named_and_nothing_else_is_touched() {
+fn invariants_5_and_10_hold_whatever_is_damaged() {
     let only = std::env::var("NETBE_FAULT").unwrap_or_default();
     let Some(only) = (match only.as_str() {
         "" => Some(""),
@@ -56,9 +57,9 @@ fn one_damaged_thing_is_named_and_nothing_else_is_touched() {
     });
     let faults = faults.into_inner().unwrap();
     let points = points.into_inner();
-    println!(
+    figures(&format!(
         "damaged: {damaged} damages, {points} points, {} faults",
         faults.len()
-    );
+    ));
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }

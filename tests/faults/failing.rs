@@ -11,6 +11,7 @@ use crate::judge::{Faults, Judge};
 use crate::points::{self, Point, Tally};
 use crate::support::Outcome;
 use crate::surroundings::Surroundings;
+use crate::telling::against;
 use crate::tracer::{Break, Call, trace};
 use crate::verbs::Verb;
 
@@ -56,7 +57,7 @@ const REASONS: &[(&str, &[Errno])] = &[
 ];
 
 #[test]
-fn failing() {
+fn invariants_1_to_4_9_and_10_hold_whatever_fails() {
     points::run("failing", SHORT, all, at);
 }
 
@@ -118,13 +119,13 @@ fn at(verb: &Verb, ground: &Ground, judge: &Judge, point: &Point, tally: &Tally)
     faults.extend(surroundings.left());
     if ground.is_unchanged() {
         if traced.outcome.status == 0 {
-            faults.push("it says that it is done, and nothing has been".to_string());
+            faults.push(against(9, "it says that it is done, and nothing has been"));
         }
     } else {
         let (standing, which) = judge.standing();
         faults.extend(standing);
         if traced.outcome.status == 0 && which != Some(judge.views().len() - 1) {
-            faults.push("it says that it is done, and it is not".to_string());
+            faults.push(against(9, "it says that it is done, and it is not"));
         }
         faults.extend(judge.repair());
         ground.put_back();
@@ -139,10 +140,10 @@ fn at(verb: &Verb, ground: &Ground, judge: &Judge, point: &Point, tally: &Tally)
 fn said(outcome: &Outcome, errno: Errno) -> Faults {
     let mut faults = Faults::new();
     if outcome.stderr.contains("panicked") || outcome.status < 0 {
-        faults.push("it did not end by itself".to_string());
+        faults.push(against(9, "it did not end by itself"));
     }
     if outcome.status != 0 && errno == Errno::EINTR {
-        faults.push("it did not survive an interrupted call".to_string());
+        faults.push(against(9, "it did not survive an interrupted call"));
     }
     if outcome.status != 0
         && !outcome
@@ -150,7 +151,7 @@ fn said(outcome: &Outcome, errno: Errno) -> Faults {
             .lines()
             .any(|line| line.starts_with("error: "))
     {
-        faults.push("it did not say what failed".to_string());
+        faults.push(against(9, "it did not say what failed"));
     }
     faults
 }

@@ -19,6 +19,7 @@ use crate::disk::{Disk, unmount};
 use crate::judge::{Faults, Judge, leftovers};
 use crate::scenes::{self, Scene};
 use crate::support::Outcome;
+use crate::telling::{against, figures};
 
 /// How large the pool is, in bytes.
 const SIZE: u64 = 192 << 20;
@@ -33,7 +34,7 @@ const FREEING: [&str; 4] = ["destroy", "destroy-several", "destroy-node", "prune
 const FILL: &str = "fill";
 
 #[test]
-fn full() {
+fn invariants_1_to_4_9_and_10_hold_on_a_full_disk() {
     let fault = std::env::var("NETBE_FAULT").unwrap_or_default();
     if !fault.is_empty() && !fault.starts_with("full") {
         return;
@@ -75,10 +76,10 @@ fn full() {
         }
     });
     let (points, failed, faults) = tally.into_inner().unwrap();
-    println!(
+    figures(&format!(
         "full: {points} points, {failed} of them without space, {} faults",
         faults.len()
-    );
+    ));
     assert!(faults.is_empty(), "{}", faults.join("\n\n"));
 }
 
@@ -101,7 +102,7 @@ fn try_on_full(place: &Place<'_>, scene: &Scene, levels: &[usize]) -> (usize, us
         let mut wrong = judge.standing().0;
         wrong.extend(of_outcome(place, &judge, &said));
         if said.status != 0 && (level == usize::MAX || FREEING.contains(&scene.name)) {
-            wrong.push(format!("it has to work: {said:#?}"));
+            wrong.push(against(9, format!("it has to work: {said:#?}")));
         }
         for reader in ["list", "status", "check"] {
             let read = netbe.run(reader);
@@ -109,7 +110,7 @@ fn try_on_full(place: &Place<'_>, scene: &Scene, levels: &[usize]) -> (usize, us
                 || read.status == 1 && reader != "check"
                 || read.stderr.contains("panicked")
             {
-                wrong.push(format!("{reader}: {read:#?}"));
+                wrong.push(against(10, format!("{reader}: {read:#?}")));
             }
         }
         let what = format!("full:{}:{level}", scene.name);
@@ -158,22 +159,27 @@ fn of_outcome(place: &Place<'_>, judge: &Judge, said: &Outcome) -> Faults {
     let (old, new) = (&views[0], &views[views.len() - 1]);
     let which = judge.standing().1.map(|which| &views[which]);
     match said.status {
-        0 if which != Some(new) => faults.push(format!("it says it is done: {said:#?}")),
+        0 if which != Some(new) => {
+            faults.push(against(9, format!("it says it is done: {said:#?}")))
+        }
         0 => {}
         // `run` keeps 1 for what it ran.
         1 | 125 if said.stderr.contains("No space left on device") && said.stderr.contains('/') => {
             if which == Some(new) && old != new {
-                faults.push(format!("it says it failed, and it is done: {said:#?}"));
+                faults.push(against(
+                    9,
+                    format!("it says it failed, and it is done: {said:#?}"),
+                ));
             }
         }
-        _ => faults.push(format!("not a clear error: {said:#?}")),
+        _ => faults.push(against(9, format!("not a clear error: {said:#?}"))),
     }
     if said.stderr.contains("panicked") {
-        faults.push(format!("it panicked: {said:#?}"));
+        faults.push(against(9, format!("it panicked: {said:#?}")));
     }
     let left = leftovers(place.at());
     if !left.is_empty() {
-        faults.push(format!("it left {left:?}: {said:#?}"));
+        faults.push(against(9, format!("it left {left:?}: {said:#?}")));
     }
     faults
 }

@@ -25,6 +25,7 @@ use nix::time::{ClockId, clock_gettime};
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
+use crate::telling::figures;
 use mutation::{Seeds, cases};
 
 /// How many cases of a target the full form tries.
@@ -76,7 +77,7 @@ fn targets() -> Vec<Target> {
 }
 
 #[test]
-fn what_is_read_is_survived() {
+fn invariants_10_12_and_13_hold_whatever_is_read() {
     let full = std::env::var("NETBE_FAULTS").is_ok_and(|form| form == "full");
     let only = std::env::var("NETBE_FAULT").unwrap_or_default();
     let mut point = only.splitn(3, ':');
@@ -226,21 +227,21 @@ fn report(
             slowest = (worst, target.name);
         }
         if full || std::env::var_os("NETBE_FAULT").is_some() {
-            println!(
+            figures(&format!(
                 "fuzz: {:<12} {cases:>9} cases, {:>8.0} a second and processor, slowest {worst:.1} ms, largest {} KiB",
                 target.name,
                 cases as f64 / seconds.max(1e-9),
                 outcome.largest.load(Ordering::Relaxed) >> 10,
-            );
+            ));
         }
     }
-    println!(
+    figures(&format!(
         "fuzz: {all} cases of {} targets, slowest {:.1} ms ({}), {} faults",
         targets.len(),
         slowest.0,
         slowest.1,
         faults.len()
-    );
+    ));
 }
 
 /// Returns a case's time on the processor: others may have it in between.

@@ -8,6 +8,7 @@ use crate::ground::Ground;
 use crate::judge::{Faults, Judge};
 use crate::points::{self, Point, Tally};
 use crate::surroundings::Surroundings;
+use crate::telling::against;
 use crate::tracer::{Break, Call, Traced, trace};
 use crate::verbs::Verb;
 
@@ -15,7 +16,7 @@ use crate::verbs::Verb;
 const SHORT: usize = 6;
 
 #[test]
-fn killed() {
+fn invariants_1_to_4_9_and_10_hold_wherever_it_is_killed() {
     points::run("killed", SHORT, all, at);
 }
 
@@ -53,7 +54,7 @@ fn at(verb: &Verb, ground: &Ground, judge: &Judge, point: &Point, tally: &Tally)
         }
         faults.extend(surroundings.left());
         if traced.outcome.stderr.contains("panicked") {
-            faults.push(format!("{:#?}", traced.outcome));
+            faults.push(against(9, format!("{:#?}", traced.outcome)));
         }
         if ground.is_unchanged() {
             // The recording has shown what the command makes of this, and there is nothing to repair.

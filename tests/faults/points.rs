@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use crate::ground::Ground;
 use crate::judge::{Faults, Judge};
+use crate::telling::figures;
 use crate::tracer::{Break, Call, trace};
 use crate::verbs::{self, VERBS, Verb};
 
@@ -238,10 +239,10 @@ impl Tally {
         } else {
             String::new()
         };
-        println!(
+        figures(&format!(
             "{harness}: {points} points{missed}, {faults} faults{vague}, {:.0?}",
             start.elapsed()
-        );
+        ));
         assert!(points > 0, "{harness}: there is no such point");
         assert_eq!(
             faults, 0,

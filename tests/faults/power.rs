@@ -8,18 +8,21 @@
 //! One point again: `NETBE_FAULT=power:activate:37 cargo test --test faults power`; without the number, all points
 //! of that command. A fault names its point that way.
 
+mod shape;
 mod stops;
+mod trial;
 
-use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::thread;
 
 use crate::copies::{Ground, Place};
-use crate::disk::{Disk, commit, unmount};
-use crate::judge::{self, Faults, Judge};
+use crate::disk::{Disk, unmount};
+use crate::judge::{Faults, Judge};
 use crate::scenes::{self, Scene};
-use crate::support::{Fingerprint, MAC, TFTP_NAME, seclude};
+use crate::telling::figures;
+use shape::Shape;
 use stops::Stop;
+use trial::Trial;
 
 /// How large the pool is, in bytes; the file behind it is copied hundreds of times.
 const SIZE: u64 = 320 << 20;
@@ -64,7 +67,7 @@ impl Tally {
 }
 
 #[test]
-fn power() {
+fn invariants_1_to_4_9_and_10_hold_wherever_the_power_is_cut() {
     if std::env::var("NETBE_FAULT").is_ok_and(|fault| !fault.starts_with("power")) {
         return;
     }
@@ -101,10 +104,10 @@ fn power() {
         states,
         faults,
     } = tally.into_inner().unwrap();
-    println!(
+    figures(&format!(
         "power: {points} points, {states} states of the disk, {} faults",
         faults.len()
-    );
+    ));
     assert!(faults.is_empty(), "{}", faults.join("\n\n"));
 }
 
@@ -199,203 +202,4 @@ fn spread(numbers: &[usize]) -> Vec<usize> {
         .filter_map(|part| (numbers.len() * part / SPREAD).checked_sub(1))
         .map(|index| numbers[index])
         .collect()
-}
-
-/// One command, cut in one way.
-#[derive(Debug)]
-struct Trial<'a> {
-    cutting: &'a Cutting<'a>,
-    way: Way,
-    judge: &'a Judge,
-    shape: &'a Shape,
-}
-
-impl Trial<'_> {
-    /// Runs it, cuts it where `wanted`, and, where asked to, after its end.
-    fn run(&self, wanted: &dyn Fn(&Stop) -> bool, end: bool) -> Tally {
-        let Cutting {
-            place,
-            scene,
-            start,
-        } = self.cutting;
-        let disk = place.mount(start);
-        let mut tally = Tally::default();
-        let mut seen = disk.superblock();
-        let (netbe, line) = (place.netbe(), place.line(scene));
-        let said = stops::run(&netbe, &line, &place.files, &mut |stop| {
-            if !wanted(stop) {
-                return;
-            }
-            tally.points += 1;
-            if self.way == Way::Committed {
-                commit(place.at());
-            }
-            let block = disk.superblock();
-            if block != seen {
-                seen = block;
-                tally.states += 1;
-                let faults = self.look(&disk, None, stop.process);
-                tally.faults.extend(self.named(stop, &faults));
-            }
-        });
-        if said.status != 0 {
-            tally.faults.push(format!(
-                "power:{} ended so: {said:#?}",
-                self.cutting.scene.name
-            ));
-        } else if end {
-            tally.points += 1;
-            tally.states += 1;
-            let live = durable(place.at());
-            let faults = self.look(&disk, Some(&live), 0);
-            let what = format!(
-                "power:{} ({:?}, after its end)",
-                self.cutting.scene.name, self.way
-            );
-            tally
-                .faults
-                .extend(faults.iter().map(|fault| format!("{what}: {fault}")));
-        }
-        unmount(place.at());
-        tally
-    }
-
-    fn named(&self, stop: &Stop, faults: &[String]) -> Faults {
-        let (name, number, call) = (self.cutting.scene.name, stop.number, stop.call);
-        let what = format!("power:{name}:{number} ({:?}, after {call})", self.way);
-        faults
-            .iter()
-            .map(|fault| format!("{what}: {fault}"))
-            .collect()
-    }
-
-    /// Copies the disk, and judges the copy where nothing of the running command is seen.
-    fn look(&self, disk: &Disk, live: Option<&Fingerprint>, process: i32) -> Faults {
-        let copy = disk.copy(&self.cutting.place.files.join("cut"));
-        let at = self.cutting.place.at();
-        thread::scope(|scope| {
-            let looking = scope.spawn(|| {
-                seclude();
-                if let Err(why) = copy.mount(at) {
-                    return vec![format!("it cannot be mounted: {why}")];
-                }
-                let mut faults = self.judged(at, live);
-                faults.retain(|fault| !is_of_the_living(fault, process));
-                unmount(at);
-                faults
-            });
-            looking
-                .join()
-                .unwrap_or_else(|_| vec!["the judge panicked".to_string()])
-        })
-    }
-
-    fn judged(&self, at: &Path, live: Option<&Fingerprint>) -> Faults {
-        // First of all: what is written by looking and repairing was not there.
-        let lost = live
-            .map(|live| live.changes(&durable(at)))
-            .unwrap_or_default();
-        let (mut faults, which) = self.judge.standing();
-        let views = self.judge.views();
-        if live.is_some() && which.map(|which| &views[which]) != views.last() {
-            faults.push("it was reported as done, and is not".to_string());
-        }
-        if !lost.is_empty() {
-            faults.push(format!(
-                "not durable when it was reported as done:\n{}",
-                lost.join("\n")
-            ));
-        }
-        faults.extend(self.shape.spoilt(at));
-        faults.extend(names_lost(at));
-        faults.extend(self.judge.repair());
-        faults
-    }
-}
-
-/// Returns whether a fault is only that repair left the file which the running command was about to rename: it knows
-/// by the number of the process, which is dead after a power cut.
-fn is_of_the_living(fault: &str, process: i32) -> bool {
-    fault.starts_with("check --repair left")
-        && fault
-            .split('"')
-            .skip(1)
-            .step_by(2)
-            .all(|path| path.contains(&format!(".{process}-")) && path.ends_with(".new"))
-}
-
-/// Returns everything in a pool but its lock files, of which nothing needs to last.
-fn durable(pool: &Path) -> Fingerprint {
-    Fingerprint::of(pool).without(&[".locks"])
-}
-
-/// Returns the machines that have lost their TFTP name: they would be given the shared files of others.
-fn names_lost(pool: &Path) -> Faults {
-    let served = std::fs::read_to_string(pool.join("nodes/nog/node.json")).unwrap_or_default();
-    let name = pool.join("tftp").join(TFTP_NAME);
-    let lost = served.contains(MAC) && judge::environment_behind(pool, &name).is_none();
-    lost.then(|| "the TFTP name of nog is gone".to_string())
-        .into_iter()
-        .collect()
-}
-
-/// Which files of environments have something in them, where a command was not cut.
-#[derive(Debug)]
-struct Shape(Vec<PathBuf>);
-
-impl Shape {
-    fn of(pool: &Path) -> Self {
-        let mut found = Vec::new();
-        for env in environments(pool) {
-            full_files(&env, &mut found);
-        }
-        found.sort();
-        Self(found)
-    }
-
-    /// Returns the files of environments that are there now, and are missing, empty or zeroes.
-    fn spoilt(&self, pool: &Path) -> Faults {
-        let envs = environments(pool);
-        let mut now = Vec::new();
-        envs.iter().for_each(|env| full_files(env, &mut now));
-        now.sort();
-        let missing = |path: &&PathBuf| {
-            envs.iter().any(|env| path.starts_with(env)) && now.binary_search(path).is_err()
-        };
-        self.0
-            .iter()
-            .filter(missing)
-            .map(|path| format!("{} is missing or empty", path.display()))
-            .collect()
-    }
-}
-
-fn environments(pool: &Path) -> Vec<PathBuf> {
-    let below = |dir: PathBuf| {
-        std::fs::read_dir(dir)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| entry.path())
-    };
-    let seen = |path: &PathBuf| {
-        !path
-            .file_name()
-            .unwrap()
-            .as_encoded_bytes()
-            .starts_with(b".")
-    };
-    let nodes = below(pool.join("nodes")).filter(seen);
-    nodes.flat_map(|node| below(node.join("envs"))).collect()
-}
-
-fn full_files(directory: &Path, found: &mut Vec<PathBuf>) {
-    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
-        let (path, kind) = (entry.path(), entry.file_type().unwrap());
-        if kind.is_dir() {
-            full_files(&path, found);
-        } else if kind.is_file() && std::fs::read(&path).unwrap().iter().any(|byte| *byte != 0) {
-            found.push(path);
-        }
-    }
 }

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::judge::Faults;
+use crate::telling::against;
 
 /// How long the kernel may take to end the processes of a killed sandbox.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -59,12 +60,12 @@ impl Surroundings {
         }
         let mut faults = Faults::new();
         if !processes.is_empty() {
-            faults.push(format!("processes are left: {processes:?}"));
+            faults.push(against(9, format!("processes are left: {processes:?}")));
         }
         let now = mounts();
         let new = numbers_not_in(&now, &self.mounts);
         if !new.is_empty() {
-            faults.push(format!("mounts are left: {new:#?}"));
+            faults.push(against(9, format!("mounts are left: {new:#?}")));
         }
         // What others had mounted when the test began goes when they take its place away; here only what is its own.
         let mut lost = numbers_not_in(&self.mounts, &now);
@@ -73,10 +74,13 @@ impl Surroundings {
             at.starts_with(&self.beside) || at.starts_with("/run/netbe")
         });
         if !lost.is_empty() {
-            faults.push(format!("mounts are lost: {lost:#?}"));
+            faults.push(against(9, format!("mounts are lost: {lost:#?}")));
         }
         if loops(&self.beside) != self.loops {
-            faults.push(format!("loop devices: {:?}", loops(&self.beside)));
+            faults.push(against(
+                9,
+                format!("loop devices: {:?}", loops(&self.beside)),
+            ));
         }
         faults
     }

@@ -9,6 +9,7 @@ use super::NODES;
 use super::writer::{Deed, Intent, destroyed, node_of};
 use crate::judge::Faults;
 use crate::support::Pool;
+use crate::telling::against;
 
 /// Something that is set again and again, with all the values it was given.
 #[derive(Debug, Default)]
@@ -123,19 +124,15 @@ impl Account {
 
     fn takes(&mut self, deed: &Deed, old: &str) {
         if !self.environments.remove(old) {
-            self.faults.push(format!(
-                "crowd: {} is done, of what was not there",
-                deed.line
-            ));
+            let what = format!("crowd: {} is done, of what was not there", deed.line);
+            self.faults.push(against(11, what));
         }
     }
 
     fn takes_node(&mut self, deed: &Deed, old: &str) {
         if !self.nodes.remove(old) {
-            self.faults.push(format!(
-                "crowd: {} is done, of what was not there",
-                deed.line
-            ));
+            let what = format!("crowd: {} is done, of what was not there", deed.line);
+            self.faults.push(against(11, what));
         }
     }
 
@@ -168,12 +165,11 @@ impl Account {
         let wanted = self.nodes.iter().map(|node| format!("{node}/base"));
         let wanted: BTreeSet<_> = self.environments.iter().cloned().chain(wanted).collect();
         for lost in wanted.difference(&found) {
-            faults.push(format!("crowd: {lost} is lost"));
+            faults.push(against(11, format!("crowd: {lost} is lost")));
         }
         for surplus in found.difference(&wanted) {
-            faults.push(format!(
-                "crowd: {surplus} is there, and nobody made it or somebody took it"
-            ));
+            let what = format!("crowd: {surplus} is there, and nobody made it or somebody took it");
+            faults.push(against(11, what));
         }
         let mut pending: BTreeMap<String, String> = BTreeMap::new();
         for env in listed {
@@ -187,9 +183,9 @@ impl Account {
             };
             let mut expect = |what: &str, found: String, possible: &BTreeSet<String>| {
                 if !possible.contains(&found) {
-                    faults.push(format!(
-                        "crowd: {what} of {name} is {found:?}, and can be {possible:?}"
-                    ));
+                    let what =
+                        format!("crowd: {what} of {name} is {found:?}, and can be {possible:?}");
+                    faults.push(against(11, what));
                 }
             };
             expect(
@@ -219,9 +215,8 @@ impl Account {
                 register.possible(""),
             );
             if !possible.contains(&found) {
-                faults.push(format!(
-                    "crowd: before {node} is {found:?}, and can be {possible:?}"
-                ));
+                let what = format!("crowd: before {node} is {found:?}, and can be {possible:?}");
+                faults.push(against(11, what));
             }
         }
         for (node, register) in &self.cmdlines {
@@ -231,9 +226,9 @@ impl Account {
                 register.possible(""),
             );
             if !possible.contains(&found) {
-                faults.push(format!(
-                    "crowd: cmdline of {node} is {found:?}, and can be {possible:?}"
-                ));
+                let what =
+                    format!("crowd: cmdline of {node} is {found:?}, and can be {possible:?}");
+                faults.push(against(11, what));
             }
         }
         faults

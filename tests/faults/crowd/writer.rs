@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::NODES;
 use crate::support::{Netbe, Outcome};
+use crate::telling::against;
 
 /// What a command was to do, in the terms the account is kept in. Environments and nodes by their names.
 #[derive(Debug, Clone)]
@@ -59,7 +60,13 @@ impl Deed {
             _ => false,
         };
         let panicked = self.said.stderr.contains("panicked");
-        (!fair || panicked).then(|| format!("crowd: {} ended so: {:#?}", self.line, self.said))
+        let unfair = || {
+            against(
+                11,
+                format!("crowd: {} ended so: {:#?}", self.line, self.said),
+            )
+        };
+        (!fair || panicked).then(unfair)
     }
 }
 

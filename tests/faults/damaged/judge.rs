@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::ground::{Ground, SECRET};
 use super::spoil::{Damage, Of, spoil};
 use crate::support::{Fingerprint, Outcome};
+use crate::telling::against;
 
 /// How long a command may take: none of these does anything that takes seconds.
 const HANG: Duration = Duration::from_secs(20);
@@ -88,8 +89,12 @@ pub(super) fn judge(ground: &Ground, damage: &Damage, full: bool) -> Judged {
 }
 
 impl Court<'_> {
-    fn fault(&mut self, what: impl Into<String>) {
-        self.judged.faults.push(what.into());
+    fn fault(&mut self, what: impl std::fmt::Display) {
+        self.against(10, what);
+    }
+
+    fn against(&mut self, number: usize, what: impl std::fmt::Display) {
+        self.judged.faults.push(against(number, what));
     }
 
     /// Runs a command; one that panics, hangs, or tells of what stands outside is a fault.
@@ -113,7 +118,7 @@ impl Court<'_> {
             self.fault(format!("{line}: {all}"));
         }
         if all.contains(SECRET) {
-            self.fault(format!("{line} tells what stands outside: {all}"));
+            self.against(5, format!("{line} tells what stands outside: {all}"));
         }
         if said.status > 0
             && !matches!(line.split_whitespace().next(), Some("check"))
@@ -126,7 +131,7 @@ impl Court<'_> {
         }
         let touched = self.ground.touched();
         if !touched.is_empty() && self.judged.faults.iter().all(|f| !f.contains("outside/")) {
-            self.fault(format!("{line}: {}", touched.join(", ")));
+            self.against(5, format!("{line}: {}", touched.join(", ")));
         }
         said
     }
@@ -294,7 +299,7 @@ impl Court<'_> {
         }
         let changes = before.changes(&Fingerprint::of(&other));
         if !changes.is_empty() {
-            self.fault(format!("another node was changed: {changes:#?}"));
+            self.against(5, format!("another node was changed: {changes:#?}"));
         }
     }
 }

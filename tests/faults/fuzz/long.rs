@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{boot, packages, trees};
+use crate::telling::figures;
 
 /// How long any of them may take in a build that is not optimised, other things running beside it.
 const LIMIT: Duration = Duration::from_secs(15);
@@ -16,12 +17,12 @@ pub(super) fn judge() {
         .iter()
         .max_by_key(|(_, took)| *took)
         .expect("there are some");
-    println!(
+    figures(&format!(
         "fuzz: {} long things, slowest {:?} ({})",
         found.len(),
         slowest.1,
         slowest.0
-    );
+    ));
     let over: Vec<_> = found.iter().filter(|(_, took)| *took > LIMIT).collect();
     assert!(over.is_empty(), "{over:#?}");
 }

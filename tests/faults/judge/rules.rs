@@ -1,0 +1,119 @@
+//! What holds of every pool at every instant.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::{Faults, view};
+use crate::support::Netbe;
+use crate::telling::against;
+
+/// The inode number of every subvolume's top directory.
+const SUBVOLUME: u64 = 256;
+
+/// Judges what holds of every pool at every instant, whatever was done to it.
+pub(crate) fn rules(netbe: &Netbe, pool: &Path) -> Faults {
+    let mut faults = Faults::new();
+    let view = match view(netbe, pool) {
+        Ok(view) => view,
+        Err(fault) => return vec![fault],
+    };
+    let is_environment = |name: &&String| name.contains('/');
+    for name in view.keys().filter(is_environment) {
+        let listed = |why| against(1, format!("{name} is listed, but {why}"));
+        faults.extend(incomplete(pool, name).map(listed));
+        if !view[name].contains("complete=true") {
+            faults.push(against(
+                1,
+                format!("{name} is not complete: {}", view[name]),
+            ));
+        }
+    }
+    let mut active: BTreeMap<&str, usize> = BTreeMap::new();
+    for (name, shown) in view.iter().filter(|(name, _)| is_environment(name)) {
+        let node = name.split('/').next().unwrap_or_default();
+        *active.entry(node).or_default() += usize::from(shown.contains("active=true"));
+    }
+    for (node, number) in active {
+        if number != 1 {
+            let what = format!("{node} has {number} active environments");
+            faults.push(against(2, what));
+        }
+    }
+    faults.extend(tftp(pool));
+    faults
+}
+
+/// Returns why an environment, `"nog/a"`, is not whole on disk; nothing when it is.
+fn incomplete(pool: &Path, name: &str) -> Option<String> {
+    let [root, boot] = halves(pool, name);
+    for half in [&root, &boot] {
+        if !half
+            .symlink_metadata()
+            .is_ok_and(|m| m.is_dir() && m.ino() == SUBVOLUME)
+        {
+            return Some(format!("{} is no subvolume", half.display()));
+        }
+    }
+    let record = root.with_file_name("env.json");
+    let text = fs::read_to_string(&record).unwrap_or_default();
+    let Ok(Value::Object(_)) = serde_json::from_str(&text) else {
+        return Some(format!("its env.json is {text:?}"));
+    };
+    let read = |path: PathBuf| fs::read_to_string(path).ok();
+    let line = read(boot.join("cmdline.txt")).or_else(|| read(boot.join("pxelinux.cfg/default")));
+    if !line.is_some_and(|l| l.contains(&format!("{},", root.display()))) {
+        return Some(format!("no boot file names {}", root.display()));
+    }
+    let fstab = read(root.join("etc/fstab")).unwrap_or_default();
+    if !fstab.contains(&format!("{} ", boot.display())) {
+        return Some(format!("its fstab does not name {}", boot.display()));
+    }
+    None
+}
+
+/// Returns the TFTP names that do not lead to the boot half of a whole environment.
+fn tftp(pool: &Path) -> Faults {
+    let directory = pool.join("tftp");
+    let mut faults = Faults::new();
+    for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let is_link = entry.file_type().is_ok_and(|kind| kind.is_symlink());
+        if name.starts_with('.') || !is_link {
+            continue;
+        }
+        match environment_behind(pool, &entry.path()) {
+            None => {
+                let what = format!("the TFTP name {name} leads to no environment");
+                faults.push(against(3, what));
+            }
+            Some(env) => {
+                let led = |why| against(3, format!("{name} leads to {env}: {why}"));
+                faults.extend(incomplete(pool, &env).map(led));
+            }
+        }
+    }
+    faults
+}
+
+/// Returns the environment, `"nog/a"`, that a TFTP name leads to the boot half of.
+pub(crate) fn environment_behind(pool: &Path, link: &Path) -> Option<String> {
+    let end = fs::canonicalize(link).ok()?;
+    let below = end.strip_prefix(fs::canonicalize(pool).ok()?).ok()?;
+    let parts: Vec<_> = below.iter().map(|part| part.to_string_lossy()).collect();
+    match parts.as_slice() {
+        [nodes, node, envs, env, boot] if [nodes, envs, boot] == ["nodes", "envs", "boot"] => {
+            Some(format!("{node}/{env}"))
+        }
+        _ => None,
+    }
+}
+
+pub(super) fn halves(pool: &Path, name: &str) -> [PathBuf; 2] {
+    let (node, env) = name.split_once('/').unwrap_or((name, ""));
+    let directory = pool.join("nodes").join(node).join("envs").join(env);
+    ["root", "boot"].map(|half| directory.join(half))
+}

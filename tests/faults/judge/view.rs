@@ -1,0 +1,75 @@
+//! What scripts see of a pool, to be compared: nothing in it differs from run to run.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::support::Netbe;
+use crate::telling::against;
+
+/// What scripts go by: each environment, `nog/a`, and all of it that does not differ from run to run; the properties
+/// of each node and of the pool.
+pub(crate) type View = BTreeMap<String, String>;
+
+/// What stands between two things of a row of a view; none of them has it in it.
+pub(super) const SEPARATOR: &str = "\t";
+
+/// Returns what a pool shows to scripts.
+///
+/// # Errors
+/// When `list --json` fails or is not the document it should be.
+pub(crate) fn view(netbe: &Netbe, pool: &Path) -> Result<View, String> {
+    let said = netbe.run("list --json");
+    if said.status != 0 || !said.stderr.is_empty() {
+        return Err(against(10, format!("list --json: {said:#?}")));
+    }
+    let document: Value = serde_json::from_str(&said.stdout)
+        .map_err(|e| against(10, format!("list --json: {e}: {said:#?}")))?;
+    if document["version"] != 1 {
+        let what = format!("list --json: its version is {}", document["version"]);
+        return Err(against(10, what));
+    }
+    let environments = document["environments"]
+        .as_array()
+        .ok_or_else(|| against(10, "list --json: no environments"))?;
+    let row = |env: &Value| {
+        let text = |key: &str| env[key].as_str().unwrap_or("?").to_string();
+        let shown = [
+            "active",
+            "booted",
+            "pending",
+            "pinned",
+            "complete",
+            "description",
+            "kernel",
+            "arch",
+        ]
+        .map(|key| format!("{key}={}", env[key]));
+        (
+            format!("{}/{}", text("node"), text("name")),
+            shown.join(SEPARATOR),
+        )
+    };
+    let mut view: View = environments.iter().map(row).collect();
+    let nodes: Vec<String> = view
+        .keys()
+        .filter_map(|name| Some(name.split_once('/')?.0.to_string()))
+        .collect();
+    for node in nodes {
+        let properties = properties(&pool.join("nodes").join(&node).join("node.json"));
+        view.insert(node, properties);
+    }
+    view.insert("POOL".to_string(), properties(&pool.join("pool.json")));
+    Ok(view)
+}
+
+/// Returns the properties in a record, or what it is instead.
+fn properties(record: &Path) -> String {
+    let text = fs::read_to_string(record).unwrap_or_default();
+    match serde_json::from_str::<Value>(&text) {
+        Ok(record) => record["properties"].to_string(),
+        Err(e) => format!("{e}: {text:?}"),
+    }
+}

@@ -1,0 +1,67 @@
+//! Which files of environments have something in them: a power cut may leave a name with nothing behind it.
+
+use std::path::{Path, PathBuf};
+
+use crate::judge::Faults;
+use crate::telling::against;
+
+/// Which files of environments have something in them, where a command was not cut.
+#[derive(Debug)]
+pub(super) struct Shape(Vec<PathBuf>);
+
+impl Shape {
+    pub(super) fn of(pool: &Path) -> Self {
+        let mut found = Vec::new();
+        for env in environments(pool) {
+            full_files(&env, &mut found);
+        }
+        found.sort();
+        Self(found)
+    }
+
+    /// Returns the files of environments that are there now, and are missing, empty or zeroes.
+    pub(super) fn spoilt(&self, pool: &Path) -> Faults {
+        let envs = environments(pool);
+        let mut now = Vec::new();
+        envs.iter().for_each(|env| full_files(env, &mut now));
+        now.sort();
+        let missing = |path: &&PathBuf| {
+            envs.iter().any(|env| path.starts_with(env)) && now.binary_search(path).is_err()
+        };
+        self.0
+            .iter()
+            .filter(missing)
+            .map(|path| against(1, format!("{} is missing or empty", path.display())))
+            .collect()
+    }
+}
+
+fn environments(pool: &Path) -> Vec<PathBuf> {
+    let below = |dir: PathBuf| {
+        std::fs::read_dir(dir)
+            .into_iter()
+            .flatten()
+            .flatten()
+            .map(|entry| entry.path())
+    };
+    let seen = |path: &PathBuf| {
+        !path
+            .file_name()
+            .unwrap()
+            .as_encoded_bytes()
+            .starts_with(b".")
+    };
+    let nodes = below(pool.join("nodes")).filter(seen);
+    nodes.flat_map(|node| below(node.join("envs"))).collect()
+}
+
+fn full_files(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+        let (path, kind) = (entry.path(), entry.file_type().unwrap());
+        if kind.is_dir() {
+            full_files(&path, found);
+        } else if kind.is_file() && std::fs::read(&path).unwrap().iter().any(|byte| *byte != 0) {
+            found.push(path);
+        }
+    }
+}
