@@ -98,13 +98,34 @@ fn steps(node: &Node, envs: &[Environment]) -> Vec<String> {
     steps
 }
 
-/// Refuses what is protected, naming every reason.
-pub(super) fn refuse(node: &Node, envs: &[Environment], scope: Scope) -> Result<()> {
-    let evidence = Evidence::of(node);
-    for env in envs {
-        refuse_pending(node, env)?;
-        if evidence.booted(env) != Some(false) {
-            return Err(maybe_booted(node, env, &evidence).into());
+/// What is known of what a node boots and runs, which protects what it has.
+#[derive(Debug)]
+pub(super) struct Known {
+    pending: Pending,
+    evidence: Evidence,
+}
+
+impl Known {
+    pub(super) fn of(node: &Node) -> Self {
+        Self {
+            pending: Pending::of(&node.dir),
+            evidence: Evidence::of(node),
+        }
+    }
+
+    /// Refuses where so little is known that any of the node's environments may be what it boots next.
+    pub(super) fn refuse_unknown(&self, node: &Node) -> Result<()> {
+        if self.pending == Pending::Unknown {
+            return Err(unreadable_pending(node).into());
+        }
+        refuse_unknown_active(node)
+    }
+
+    /// Refuses one that is protected, naming the reason.
+    pub(super) fn refuse(&self, node: &Node, env: &Environment, scope: Scope) -> Result<()> {
+        refuse_what_is(&self.pending, node, env)?;
+        if self.evidence.booted(env) != Some(false) {
+            return Err(maybe_booted(node, env, &self.evidence).into());
         }
         if scope == Scope::Environment && env.active {
             return Err(
@@ -116,26 +137,38 @@ pub(super) fn refuse(node: &Node, envs: &[Environment], scope: Scope) -> Result<
                     .into(),
             );
         }
-        if scope == Scope::Environment && node.active_is_unknown() {
-            return Err(Failure::refused(format!(
-                "{env} may be what {} boots next: {}",
-                node.name,
-                node.problems.join("; ")
-            ))
-            .hint(format!(
-                "say which it is first: netbe activate {}/ENV",
-                node.name
-            ))
-            .into());
+        if scope == Scope::Environment {
+            refuse_unknown_active(node)?;
         }
         if scope == Scope::Environment && env.pinned() {
             return Err(Failure::refused(format!("{env} is pinned"))
                 .hint(format!("netbe unpin {env}"))
                 .into());
         }
-        usage::refuse_used(env)?;
+        usage::refuse_used(env)
     }
-    Ok(())
+}
+
+fn refuse(node: &Node, envs: &[Environment], scope: Scope) -> Result<()> {
+    let known = Known::of(node);
+    envs.iter()
+        .try_for_each(|env| known.refuse(node, env, scope))
+}
+
+fn refuse_unknown_active(node: &Node) -> Result<()> {
+    if !node.active_is_unknown() {
+        return Ok(());
+    }
+    Err(Failure::refused(format!(
+        "what {} boots next is not known: {}",
+        node.name,
+        node.problems.join("; ")
+    ))
+    .hint(format!(
+        "say which it is first: netbe activate {}/ENV",
+        node.name
+    ))
+    .into())
 }
 
 /// Returns the refusal for an environment a machine runs or may run.
@@ -223,7 +256,10 @@ pub fn refuse_booted(node: &Node, env: &Environment) -> Result<()> {
 
 /// Refuses an environment that is before its node for once or on trial.
 pub fn refuse_pending(node: &Node, env: &Environment) -> Result<()> {
-    let pending = Pending::of(&node.dir);
+    refuse_what_is(&Pending::of(&node.dir), node, env)
+}
+
+fn refuse_what_is(pending: &Pending, node: &Node, env: &Environment) -> Result<()> {
     if !pending.protects(&env.name) {
         return Ok(());
     }
@@ -231,9 +267,16 @@ pub fn refuse_pending(node: &Node, env: &Environment) -> Result<()> {
         Some((Kind::Once, true)) => format!("{env} is to be booted once"),
         Some((Kind::Once, false)) => format!("{env} was booted once, and may be running"),
         Some((Kind::Try, _)) => format!("{env} is on trial"),
-        None => format!("what {} is to boot once cannot be read", node.name),
+        None => return Err(unreadable_pending(node).into()),
     };
-    Err(Failure::refused(why)
-        .hint(format!("netbe activate {} --cancel", node.name))
-        .into())
+    Err(Failure::refused(why).hint(cancelling(node)).into())
+}
+
+fn unreadable_pending(node: &Node) -> Failure {
+    Failure::refused(format!("what {} is to boot once cannot be read", node.name))
+        .hint(cancelling(node))
+}
+
+fn cancelling(node: &Node) -> String {
+    format!("netbe activate {} --cancel", node.name)
 }

@@ -8,7 +8,8 @@
 use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Mode, activation, destruction};
+use super::destruction::{self, Known, Scope};
+use super::{Mode, activation};
 use crate::failure::{Failure, Kind};
 use crate::pool::properties::{self, Keep};
 use crate::pool::{EnvName, Environment, Node, NodeName, Pool};
@@ -118,6 +119,8 @@ fn choose(
     // Before all time there was nothing.
     let moment = |age| Timestamp::now().checked_sub(age).unwrap_or(Timestamp::MIN);
     let youngest = request.older_than.map(moment);
+    let known = Known::of(node);
+    known.refuse_unknown(node)?;
     envs.sort_by(|a, b| (a.created(), &a.name).cmp(&(b.created(), &b.name)));
     // Of the same look at them: what cannot be read at one moment must not free what it hides.
     let needed = Needed::of(&envs);
@@ -132,7 +135,7 @@ fn choose(
                 .push(format!("{env} stays: it is not old enough"));
             continue;
         }
-        match reason_to_stay(node, &env, &needed) {
+        match reason_to_stay(node, &env, &needed, &known) {
             Ok(None) => {
                 beyond -= 1;
                 going.push(env);
@@ -171,16 +174,13 @@ impl Needed {
 }
 
 /// Returns why one stays, whatever its age; nothing where it may go.
-fn reason_to_stay(node: &Node, env: &Environment, needed: &Needed) -> Result<Option<String>> {
-    if env.record.is_none() {
-        // No rule protects it: this is for somebody to look at.
-        return Err(Failure::failed(format!(
-            "its age is not known, nor whether it is pinned: {}",
-            env.problems.join("; ")
-        ))
-        .hint("netbe check --repair")
-        .into());
-    }
+fn reason_to_stay(
+    node: &Node,
+    env: &Environment,
+    needed: &Needed,
+    known: &Known,
+) -> Result<Option<String>> {
+    refuse_unclear(env)?;
     let is = |other: &Option<EnvName>| other.as_ref() == Some(&env.name);
     if is(&needed.rollback) {
         return Ok(Some(format!("netbe rollback {} leads to it", node.name)));
@@ -188,11 +188,7 @@ fn reason_to_stay(node: &Node, env: &Environment, needed: &Needed) -> Result<Opt
     if is(&needed.newest) {
         return Ok(Some(format!("netbe activate {} leads to it", node.name)));
     }
-    match destruction::refuse(
-        node,
-        std::slice::from_ref(env),
-        destruction::Scope::Environment,
-    ) {
+    match known.refuse(node, env, Scope::Environment) {
         Ok(()) => Ok(None),
         Err(e) => match e.downcast::<Failure>() {
             Ok(refusal) if refusal.kind == Kind::Refused => Ok(Some(refusal.message)),
@@ -200,4 +196,30 @@ fn reason_to_stay(node: &Node, env: &Environment, needed: &Needed) -> Result<Opt
             Err(e) => Err(e),
         },
     }
+}
+
+/// Refuses one of which too little can be seen to take it away unasked. No rule protects it, so it is told of.
+fn refuse_unclear(env: &Environment) -> Result<()> {
+    let Some(record) = &env.record else {
+        return Err(Failure::failed(format!(
+            "its age is not known, nor whether it is pinned: {}",
+            env.problems.join("; ")
+        ))
+        .hint("netbe check --repair")
+        .into());
+    };
+    // What is said in its record is no damage: an upgrade that failed, a trial that was not passed.
+    let said: Vec<&String> = record.failed.iter().chain(&record.unproven).collect();
+    let damage: Vec<&str> = env
+        .problems
+        .iter()
+        .filter(|p| !said.contains(p))
+        .map(String::as_str)
+        .collect();
+    if damage.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::failed(damage.join("; "))
+        .hint(format!("netbe destroy {env}, when nothing in it is needed"))
+        .into())
 }

@@ -40,6 +40,7 @@ fn users_of(dir: &Path) -> Result<Vec<String>> {
     found.extend(
         places_in(&table, dir).map(|at| format!("something is mounted at {}", at.display())),
     );
+    let this = std::process::id();
     let own = std::fs::read_link("/proc/self/ns/mnt").ok();
     let mut seen: HashSet<PathBuf> = own.into_iter().collect();
     for entry in std::fs::read_dir("/proc")
@@ -61,7 +62,7 @@ fn users_of(dir: &Path) -> Result<Vec<String>> {
                 mount.at.display()
             ));
         }
-        if pid != std::process::id() && stands_in(&proc, dir) {
+        if pid != this && stands_in(&proc, dir) {
             found.push(format!("process {pid} ({}) is using it", command_of(&proc)));
         }
     }

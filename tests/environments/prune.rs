@@ -138,11 +138,14 @@ fn invariant_7_what_destroy_would_refuse_stays() {
     }
     assert_eq!(pool.names("nog"), ["a", "b", "c", "d", "e", "g"]);
     // What is before the node cannot be read: so any of them may be it.
-    pool.netbe().run("check --repair");
     pool.write("nodes/nog/pending.json", "{");
-    assert_eq!(
-        pool.netbe().ok("prune --keep 0"),
-        "Nothing to prune: 6 beyond those to keep stay; -v says why.\n"
+    pool.refuses(
+        3,
+        "prune --keep 0",
+        &[
+            "what nog is to boot once cannot be read",
+            "hint: netbe activate nog --cancel",
+        ],
     );
     pool.netbe().ok("umount nog/c");
 }
@@ -290,4 +293,35 @@ fn exports_follow() {
     assert!(!pool.read("publish/exports").contains("/nog/envs/a/"));
     assert!(Path::new(&pool.half("nog/b", "root")).is_dir());
     pool.assert_sound();
+}
+
+#[test]
+fn what_is_damaged_is_for_somebody_to_look_at() {
+    let pool = with(&[("b", 6), ("c", 5), ("d", 4)]);
+    // Not because what cannot be seen is what anybody wants gone.
+    fs::rename(
+        pool.half("nog/b", "boot"),
+        pool.at("nodes/nog/envs/b/elsewhere"),
+    )
+    .unwrap();
+    let said = pool.netbe().run("prune --keep 1");
+    assert_eq!(
+        (said.status, said.stdout.as_str()),
+        (1, "Destroyed nog/c.\n")
+    );
+    assert!(
+        said.stderr
+            .contains("error: nog/b stays: its boot half is missing"),
+        "{said:#?}"
+    );
+    assert!(
+        said.stderr.contains("hint: netbe destroy nog/b"),
+        "{said:#?}"
+    );
+    // What failed is no damage.
+    pool.netbe().run("upgrade nog --name e --keep -- false");
+    set_age(&pool, "nog/e", 9);
+    assert_eq!(pool.flags("nog/e"), "!");
+    let said = pool.netbe().run("prune --keep 2");
+    assert_eq!(said.stdout, "Destroyed nog/e.\n", "{said:#?}");
 }
