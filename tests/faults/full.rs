@@ -46,7 +46,9 @@ fn invariants_1_to_4_9_and_10_hold_on_a_full_disk() {
     );
     let levels: Vec<usize> = match level {
         Some(level) => vec![level],
-        None if std::env::var("NETBE_FAULTS").is_ok_and(|form| form == "full") => {
+        None if name.is_some()
+            || std::env::var("NETBE_FAULTS").is_ok_and(|form| form == "full") =>
+        {
             (0..160).chain((160..2000).step_by(40)).collect()
         }
         None => LEVELS.to_vec(),
@@ -160,7 +162,7 @@ fn of_outcome(place: &Place<'_>, judge: &Judge, said: &Outcome) -> Faults {
     let which = judge.standing().1.map(|which| &views[which]);
     match said.status {
         0 if which != Some(new) => {
-            faults.push(against(9, format!("it says it is done: {said:#?}")))
+            faults.push(against(9, format!("it says it is done: {said:#?}")));
         }
         0 => {}
         // `run` keeps 1 for what it ran.

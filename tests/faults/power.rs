@@ -42,9 +42,10 @@ impl Choice {
     fn asked() -> Self {
         let fault = std::env::var("NETBE_FAULT").unwrap_or_default();
         let mut words = fault.split(':').skip(1).map(str::to_string);
+        let scene = words.next();
         Self {
-            full: std::env::var("NETBE_FAULTS").is_ok_and(|form| form == "full"),
-            scene: words.next(),
+            full: scene.is_some() || std::env::var("NETBE_FAULTS").is_ok_and(|form| form == "full"),
+            scene,
             number: words.next().and_then(|word| word.parse().ok()),
         }
     }
