@@ -115,8 +115,8 @@ impl Known {
 
     /// Refuses where so little is known that any of the node's environments may be what it boots next.
     pub(super) fn refuse_unknown(&self, node: &Node) -> Result<()> {
-        if self.pending == Pending::Unknown {
-            return Err(unreadable_pending(node).into());
+        if let Pending::Unknown(why) = &self.pending {
+            return Err(unreadable_pending(node, why).into());
         }
         refuse_unknown_active(node)
     }
@@ -260,21 +260,22 @@ pub fn refuse_pending(node: &Node, env: &Environment) -> Result<()> {
 }
 
 fn refuse_what_is(pending: &Pending, node: &Node, env: &Environment) -> Result<()> {
-    if !pending.protects(&env.name) {
-        return Ok(());
-    }
-    let why = match pending.boot().map(|b| (b.kind, b.is_waiting())) {
-        Some((Kind::Once, true)) => format!("{env} is to be booted once"),
-        Some((Kind::Once, false)) => format!("{env} was booted once, and may be running"),
-        Some((Kind::Try, _)) => format!("{env} is on trial"),
-        None => return Err(unreadable_pending(node).into()),
+    let boot = match pending {
+        Pending::Unknown(why) => return Err(unreadable_pending(node, why).into()),
+        Pending::Boot(boot) if boot.env == env.name => boot,
+        _ => return Ok(()),
+    };
+    let why = match (boot.kind, boot.is_waiting()) {
+        (Kind::Once, true) => format!("{env} is to be booted once"),
+        (Kind::Once, false) => format!("{env} was booted once, and may be running"),
+        (Kind::Try, _) => format!("{env} is on trial"),
     };
     Err(Failure::refused(why).hint(cancelling(node)).into())
 }
 
-fn unreadable_pending(node: &Node) -> Failure {
-    Failure::refused(format!("what {} is to boot once cannot be read", node.name))
-        .hint(cancelling(node))
+fn unreadable_pending(node: &Node, why: &str) -> Failure {
+    let what = format!("what {} is to boot once cannot be read: {why}", node.name);
+    Failure::refused(what).hint(cancelling(node))
 }
 
 fn cancelling(node: &Node) -> String {

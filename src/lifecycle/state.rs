@@ -109,7 +109,7 @@ fn of(pool: &Pool, node: &Node) -> State {
     problems.extend(wrong_with(node, &envs));
     let booted = booted(node, &envs);
     let pending = Pending::of(&node.dir);
-    if pending == Pending::Unknown {
+    if let Pending::Unknown(_) = pending {
         problems.push(format!(
             "pending.json cannot be read, so that nothing of it can be destroyed; netbe activate {} --cancel",
             node.name

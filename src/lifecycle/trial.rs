@@ -218,7 +218,7 @@ pub fn cancel(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<Option
     let what = match Pending::of(&node.dir) {
         Pending::None => None,
         Pending::Boot(boot) => Some(format!("{}/{}", node.name, boot.env)),
-        Pending::Unknown => Some(format!("{}/?", node.name)),
+        Pending::Unknown(_) => Some(format!("{}/?", node.name)),
     };
     let Some(lock) = lock else {
         let steps = what.map(|w| format!("lead {} to its active environment, not {w}", node.name));

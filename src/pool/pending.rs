@@ -44,8 +44,8 @@ pub enum Pending {
     None,
     /// A boot for once, or a trial.
     Boot(PendingBoot),
-    /// Something that cannot be read.
-    Unknown,
+    /// Something that cannot be read, and why.
+    Unknown(String),
 }
 
 /// A boot for once, or a trial.
@@ -87,8 +87,11 @@ impl Pending {
     pub fn of(node_dir: &Path) -> Self {
         match record::read(&path(node_dir)) {
             Ok(None) => Self::None,
-            Ok(Some(text)) => serde_json::from_str(&text).map_or(Self::Unknown, Self::Boot),
-            Err(_) => Self::Unknown,
+            Ok(Some(text)) => match serde_json::from_str(&text) {
+                Ok(boot) => Self::Boot(boot),
+                Err(e) => Self::Unknown(format!("pending.json: {e}")),
+            },
+            Err(e) => Self::Unknown(e.to_string()),
         }
     }
 
@@ -112,7 +115,11 @@ impl Pending {
 
     /// Returns whether an environment must be kept for it.
     pub fn protects(&self, env: &EnvName) -> bool {
-        *self == Self::Unknown || self.boot().is_some_and(|b| b.env == *env)
+        match self {
+            Self::None => false,
+            Self::Boot(boot) => boot.env == *env,
+            Self::Unknown(_) => true,
+        }
     }
 }
 
@@ -154,7 +161,7 @@ mod tests {
         ] {
             std::fs::write(dir.path().join("pending.json"), text).unwrap();
             let pending = Pending::of(dir.path());
-            assert_eq!(pending, Pending::Unknown, "{text}");
+            assert!(matches!(pending, Pending::Unknown(_)), "{text}");
             assert!(pending.protects(&a) && pending.protects(&b));
             assert_eq!(pending.kind_for(&a), None);
         }

@@ -153,7 +153,7 @@ fn lead_back(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) 
     let mut to_do = false;
     match Pending::of(&node.dir) {
         Pending::None => {}
-        Pending::Unknown => result.warnings.push(format!(
+        Pending::Unknown(_) => result.warnings.push(format!(
             "{name}: pending.json cannot be read, so nothing of it can be destroyed; netbe activate {name} --cancel"
         )),
         Pending::Boot(mut boot) => {
