@@ -16,14 +16,18 @@ pub fn run(session: &Session, args: &Prune) -> Result<u8> {
         older_than: args.older_than,
     };
     let pruned = pruning::prune(&session.pool()?, &args.nodes, request, mode)?;
+    // Before what was done, which may be hard to see among many: the last line is the answer.
+    let worst = tell(session, &pruned.failures);
     if mode.dry_run {
         session.screen.notes(&pruned.stays);
         let steps: Vec<String> = pruned.gone.iter().map(|e| format!("destroy {e}")).collect();
         session.screen.plan(&steps)?;
-    } else if !pruned.gone.is_empty() || pruned.failures.is_empty() {
-        for why in &pruned.stays {
-            session.screen.detail(why);
-        }
+        return Ok(worst);
+    }
+    for why in &pruned.stays {
+        session.screen.detail(why);
+    }
+    if !pruned.gone.is_empty() || pruned.failures.is_empty() {
         session
             .screen
             .sentence(&match (pruned.gone.len(), pruned.stays.len()) {
@@ -34,13 +38,18 @@ pub fn run(session: &Session, args: &Prune) -> Result<u8> {
                 _ => format!("Destroyed {}.", pruned.gone.join(", ")),
             })?;
     }
+    Ok(worst)
+}
+
+/// Tells of what failed; returns the exit status of the worst.
+fn tell(session: &Session, failures: &[anyhow::Error]) -> u8 {
     let mut worst = 0;
-    for error in &pruned.failures {
+    for error in failures {
         let failure = error.downcast_ref::<Failure>();
         session
             .screen
             .failed(error, failure.and_then(|f| f.hint.as_deref()));
         worst = worst.max(failure.map_or(1, Failure::status));
     }
-    Ok(worst)
+    worst
 }

@@ -30,10 +30,14 @@ impl Screen {
     }
 
     /// Prints an answer as it is.
+    ///
+    /// # Errors
+    /// Of the kind the system has; a closed pipe is `BrokenPipe`.
     pub fn answer(&self, text: &str) -> io::Result<()> {
         let mut out = io::stdout().lock();
-        out.write_all(text.as_bytes())?;
-        out.flush()
+        out.write_all(text.as_bytes())
+            .and_then(|()| out.flush())
+            .map_err(|e| io::Error::new(e.kind(), format!("writing to standard output: {e}")))
     }
 
     /// Prints the one sentence that says what was done.

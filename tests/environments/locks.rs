@@ -189,31 +189,6 @@ fn being_asked_to_stop_leaves_nothing() {
 }
 
 #[test]
-fn who_only_looks_keeps_nobody_out() {
-    let pool = Pool::with_node();
-    let done = std::sync::atomic::AtomicBool::new(false);
-    std::thread::scope(|scope| {
-        for _ in 0..2 {
-            scope.spawn(|| {
-                while !done.load(std::sync::atomic::Ordering::Relaxed) {
-                    pool.netbe().ok("check");
-                }
-            });
-        }
-        for number in 0..60 {
-            let said = pool
-                .netbe()
-                .run(&format!("describe nog/a {number} --wait 0"));
-            done.store(
-                said.status != 0 || number == 59,
-                std::sync::atomic::Ordering::Relaxed,
-            );
-            assert_eq!(said.status, 0, "{said:#?}");
-        }
-    });
-}
-
-#[test]
 fn a_lock_that_cannot_be_opened_is_named_with_what_to_do() {
     let pool = Pool::with_node();
     let lock = pool.at(".locks/nog");

@@ -163,7 +163,15 @@ fn vagueness(outcome: &Outcome, errno: Errno) -> Option<String> {
         .lines()
         .find_map(|line| line.strip_prefix("error: "))?;
     // A path, a node or environment by its name, a quoted one inside.
-    let names = ["/", "nog", "ordo", "werda", "base", "stock"];
+    let names = [
+        "/",
+        "nog",
+        "ordo",
+        "werda",
+        "base",
+        "stock",
+        "standard output",
+    ];
     let is_quoted = error
         .split('\'')
         .nth(1)

@@ -22,6 +22,7 @@ mod judge;
 mod killed;
 mod points;
 mod power;
+mod reading;
 mod scenes;
 mod surroundings;
 mod telling;
