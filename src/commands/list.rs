@@ -5,14 +5,20 @@ use anyhow::Result;
 use super::Session;
 use crate::cli::{List, SortField};
 use crate::lifecycle::listing::{self, Listed};
-use crate::output::{self, json, table, tree};
+use crate::lifecycle::space;
+use crate::output::{self, json, progress, table, tree};
 
 /// How many damaged environments are told of one by one.
 const TOLD: usize = 10;
 
 /// Lists environments.
 pub fn run(session: &Session, args: &List) -> Result<u8> {
-    let (mut listed, unread) = listing::list(&session.pool()?, &args.operands)?;
+    let pool = session.pool()?;
+    let (mut listed, mut unread) = listing::list(&pool, &args.operands)?;
+    let with_space = args.space || fields(args).0 == SortField::Unique;
+    if with_space {
+        unread.extend(space::fill(&pool, &mut listed)?);
+    }
     sort(&mut listed, args);
     let text = if args.json {
         json::environments(&listed)?
@@ -21,7 +27,7 @@ pub fn run(session: &Session, args: &List) -> Result<u8> {
     } else if args.tree {
         tree::draw(&listed)
     } else {
-        let heads = [
+        let mut heads = vec![
             "NODE",
             "ENVIRONMENT",
             "FLAGS",
@@ -29,7 +35,13 @@ pub fn run(session: &Session, args: &List) -> Result<u8> {
             "CREATED",
             "DESCRIPTION",
         ];
-        let rows: Vec<_> = listed.iter().map(row).collect();
+        let mut rows: Vec<_> = listed.iter().map(row).collect();
+        if with_space {
+            heads.splice(5..5, ["UNIQUE", "REFERENCED"]);
+            for (row, env) in rows.iter_mut().zip(&listed) {
+                row.splice(5..5, sizes(env).map(|s| s.map_or("-".into(), progress::bytes)));
+            }
+        }
         table::table(&heads, &rows, session.screen.colour)
     };
     session.screen.answer(&text)?;
@@ -52,15 +64,29 @@ pub fn run(session: &Session, args: &List) -> Result<u8> {
     Ok(0)
 }
 
-fn sort(listed: &mut [Listed], args: &List) {
-    let (field, down) = match (args.ascending, args.descending) {
+/// Returns what is sorted by, and whether downwards.
+fn fields(args: &List) -> (SortField, bool) {
+    match (args.ascending, args.descending) {
         (_, Some(field)) => (field, true),
         (Some(field), _) => (field, false),
         _ => (SortField::Name, false),
-    };
+    }
+}
+
+/// Returns what comes back without it, and what it refers to; nothing where that is not known.
+fn sizes(env: &Listed) -> [Option<u64>; 2] {
+    [
+        env.space.map(|s| s.unique),
+        env.space.map(|s| s.referenced),
+    ]
+}
+
+fn sort(listed: &mut [Listed], args: &List) {
+    let (field, down) = fields(args);
     match field {
         SortField::Name => listed.sort_by(|a, b| (&a.node, &a.name).cmp(&(&b.node, &b.name))),
         SortField::Created => listed.sort_by_key(|e| e.created),
+        SortField::Unique => listed.sort_by_key(|e| sizes(e)[0]),
     }
     if down {
         listed.reverse();
@@ -79,14 +105,15 @@ fn row(env: &Listed) -> Vec<String> {
 }
 
 fn machine_row(env: &Listed) -> Vec<String> {
+    let [unique, referenced] = sizes(env).map(|s| s.map_or(String::new(), |s| s.to_string()));
     vec![
         env.node.clone(),
         env.name.clone(),
         env.flags(),
         env.kernel.clone().unwrap_or_default(),
         env.created.as_second().to_string(),
-        String::new(),
-        String::new(),
+        unique,
+        referenced,
         env.origin
             .as_ref()
             .map(|o| format!("{}/{}", o.node, o.name))
