@@ -41,10 +41,9 @@ pub(super) fn of(
         suspects: Vec::new(),
     };
     let mut directories = HashSet::new();
-    let mut read = 0;
+    let mut left = tree.of.size / PART;
     for side in 0..2 {
-        pair.newer(side, &mut directories, &mut read)?;
-        if read > tree.of.size / PART {
+        if !pair.newer(side, &mut directories, &mut left)? {
             return Ok(None);
         }
         pair.nameless(side)?;
@@ -104,20 +103,19 @@ impl<'a> Side<'a> {
 }
 
 impl Pair<'_> {
-    /// Notes what stands in the newer leaves of one side; stops where that is too much.
+    /// Notes what stands in the newer leaves of one side; false where those are more than so many bytes.
     fn newer(
         &mut self,
         side: usize,
         directories: &mut HashSet<u64>,
-        read: &mut u64,
-    ) -> io::Result<()> {
+        left: &mut u64,
+    ) -> io::Result<bool> {
         let Self {
             sides,
             common,
             suspects,
         } = self;
         let Side { tree, search } = &mut sides[side];
-        let enough = tree.of.size / PART;
         let wanted = Wanted {
             // What was written in that transaction was so before they parted, nearly always.
             after: common.saturating_sub(1),
@@ -127,8 +125,11 @@ impl Pair<'_> {
                 &[INODE_ITEM, EXTENT_DATA, DIR_INDEX],
             )
         };
+        let mut enough = true;
         search.each(wanted, |item| {
-            *read += HEAD + item.bytes.len() as u64;
+            let rest = left.checked_sub(HEAD + item.bytes.len() as u64);
+            enough = rest.is_some();
+            *left = rest.unwrap_or_default();
             let number = item.key.objectid;
             if item.key.kind == EXTENT_DATA {
                 if suspects.last() != Some(&number) {
@@ -143,8 +144,9 @@ impl Pair<'_> {
                     }
                 }
             }
-            Ok(*read <= enough)
-        })
+            Ok(enough)
+        })?;
+        Ok(enough)
     }
 
     /// Notes the files of one side that have no name: they go without a trace.
