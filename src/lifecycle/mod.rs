@@ -25,6 +25,7 @@ pub mod renaming;
 mod reporting;
 pub mod running;
 pub mod setting;
+pub mod space;
 pub mod state;
 pub mod trial;
 pub mod upgrade;

@@ -14,4 +14,5 @@ pub mod interrupt;
 pub mod replace;
 pub mod search;
 pub mod source;
+pub mod space;
 pub mod written;

@@ -94,6 +94,17 @@ pub struct Item {
     pub bytes: Vec<u8>,
 }
 
+/// One item where the kernel put it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen<'a> {
+    /// Its key.
+    pub key: Key,
+    /// The transaction its leaf was last written in.
+    pub transaction: u64,
+    /// What is in it, as on disk: little-endian, packed.
+    pub bytes: &'a [u8],
+}
+
 /// The items of a tree that are looked for, in the order of their keys; ends after the first error.
 #[derive(Debug)]
 pub struct Search<'a> {
@@ -131,6 +142,35 @@ impl<'a> Search<'a> {
         self.left = 0;
     }
 
+    /// Shows every item that is wanted to `look`, until that says false; copies none of them.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such tree; what `look` fails with.
+    pub fn each(
+        &mut self,
+        wanted: Wanted,
+        mut look: impl FnMut(Seen<'_>) -> io::Result<bool>,
+    ) -> io::Result<()> {
+        self.again(wanted);
+        while self.fill()? {
+            let mut next = self.next;
+            for _ in 0..self.left {
+                let rest = self.found.buf.get(self.at..).ok_or_else(garbled)?;
+                let (item, taken) = items::seen(rest).ok_or_else(garbled)?;
+                if next.is_none_or(|next| item.key < next) {
+                    return Err(garbled());
+                }
+                self.at += taken;
+                next = item.key.successor();
+                if wanted.kinds.contains(&item.key.kind) && !look(item)? {
+                    return Ok(());
+                }
+            }
+            self.next = next;
+        }
+        Ok(())
+    }
+
     /// Asks the kernel for more; false where there is none.
     fn fill(&mut self) -> io::Result<bool> {
         let (from, to) = match self.next {
@@ -159,7 +199,6 @@ impl<'a> Search<'a> {
 
     /// Takes the next item of the answer, whatever its kind.
     fn take(&mut self) -> io::Result<Item> {
-        let garbled = || io::Error::other("the kernel's answer to a tree search makes no sense");
         let rest = self.found.buf.get(self.at..).ok_or_else(garbled)?;
         let (item, taken) = items::item(rest).ok_or_else(garbled)?;
         // An answer that does not go forward would be asked for again for ever.
@@ -207,6 +246,10 @@ impl Iterator for Search<'_> {
             }
         }
     }
+}
+
+fn garbled() -> io::Error {
+    io::Error::other("the kernel's answer to a tree search makes no sense")
 }
 
 /// `struct btrfs_ioctl_search_key` of linux/btrfs.h.
