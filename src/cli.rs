@@ -20,7 +20,9 @@ pub use environments::{
     Activate, CloneEnv, Confirm, Create, Describe, Destroy, List, Pin, Rename, Rollback, SortField,
     Unpin,
 };
-pub use keeping_house::{Check, Completions, Publish, Reconcile, ShellName, Status, Transfer};
+pub use keeping_house::{
+    Check, Completions, Dedupe, Publish, Reconcile, ShellName, Status, Transfer,
+};
 pub use looking::{Diff, Mount, Umount};
 pub use setting_up::{Get, Import, Init, Set};
 pub use upgrading::{Run, Shell, Upgrade};
@@ -126,6 +128,7 @@ pub enum Command {
     #[command(visible_alias = "unmount")]
     Umount(Umount),
     Diff(Diff),
+    Dedupe(Dedupe),
     Set(Set),
     Get(Get),
     Status(Status),

@@ -8,6 +8,7 @@ pub mod activation;
 pub mod bring_in;
 pub mod checking;
 pub mod creation;
+pub mod deduping;
 pub mod description;
 pub mod destruction;
 pub mod difference;

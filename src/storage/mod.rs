@@ -2,6 +2,7 @@
 //!
 //! Nothing here knows what a node or an environment is.
 
+pub mod alike;
 pub mod archive;
 pub mod beneath;
 pub mod bind;
@@ -14,4 +15,5 @@ pub mod interrupt;
 pub mod replace;
 pub mod search;
 pub mod source;
+pub mod stored;
 pub mod written;

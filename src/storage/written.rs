@@ -14,7 +14,7 @@ use super::search::items::{self, EXTENT_DATA, FileExtent, INODE_EXTREF, INODE_RE
 use super::search::{Key, OWN_TREE, Search, Wanted};
 
 /// The inode number of every subvolume's top directory (`BTRFS_FIRST_FREE_OBJECTID`, btrfs_tree.h).
-const TOP: u64 = 256;
+pub(super) const TOP: u64 = 256;
 
 /// The deepest directory a path is made for: no longer one could be opened (`PATH_MAX`).
 const DEPTH: usize = 2048;

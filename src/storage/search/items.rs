@@ -38,6 +38,8 @@ pub struct DiskExtent {
     pub start: u64,
     /// What the whole extent takes on disk, compressed or not.
     pub disk_length: u64,
+    /// Where in the whole extent, as it reads, this part begins.
+    pub offset: u64,
     /// How much of the file this part is.
     pub length: u64,
 }
@@ -74,6 +76,7 @@ pub fn file_extent(bytes: &[u8]) -> Option<FileExtent> {
                 generation: word(bytes, 0)?,
                 start: word(bytes, 21)?,
                 disk_length: word(bytes, 29)?,
+                offset: word(bytes, 37)?,
                 length: word(bytes, 45)?,
             };
             match extent.start {
@@ -109,11 +112,11 @@ pub fn names(item: &Item) -> Option<Vec<(u64, OsString)>> {
     Some(names)
 }
 
-fn word(bytes: &[u8], at: usize) -> Option<u64> {
+pub(super) fn word(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(array(bytes, at)?))
 }
 
-fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+pub(super) fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..at.checked_add(N)?)?.try_into().ok()
 }
 
@@ -203,6 +206,7 @@ mod tests {
             generation: 42,
             start: 1 << 30,
             disk_length: 20_480,
+            offset: 8192,
             length: 65_536,
         };
         assert_eq!(
