@@ -32,8 +32,11 @@ pub fn same(one: &File, other: &File, size: u64, told: &mut dyn FnMut(u64)) -> i
         }
         at += got as u64;
         told(got as u64);
-        left.resize(CHUNK, 0);
-        right.resize(CHUNK, 0);
+        let next = usize::try_from(size.saturating_sub(at))
+            .unwrap_or(CHUNK)
+            .clamp(1, CHUNK);
+        left.resize(next, 0);
+        right.resize(next, 0);
     }
     Ok(true)
 }

@@ -7,6 +7,7 @@ pub mod archive;
 pub mod beneath;
 pub mod bind;
 pub mod btrfs;
+pub mod compare;
 pub mod compression;
 pub mod copy;
 pub mod dedupe;

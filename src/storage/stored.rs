@@ -45,7 +45,7 @@ pub struct Layout {
 
 impl Layout {
     /// Takes up one more extent item of a file that is `size` bytes long.
-    fn push(&mut self, at: u64, extent: DiskExtent, size: u64) {
+    pub(super) fn push(&mut self, at: u64, extent: DiskExtent, size: u64) {
         // Space beyond the end belongs to no content: two files that differ in it alone hold the same.
         if at >= size {
             return;
@@ -87,6 +87,16 @@ impl Layout {
             }
         }
         apart
+    }
+
+    /// Returns whether a file of this size that lies as the other one does holds the same without being read.
+    pub fn lies_as(&self, other: &Self, size: u64) -> bool {
+        let up_to_the_end = |piece: &Piece| Piece {
+            length: piece.length.min(size - piece.at),
+            ..*piece
+        };
+        let (one, other) = (self.pieces.iter(), other.pieces.iter());
+        one.map(up_to_the_end).eq(other.map(up_to_the_end))
     }
 
     /// Returns a number that is the same for files of the same size that lie at the same place; as good as never for others.
@@ -197,7 +207,7 @@ impl Reader {
             return Some(());
         }
         if let FileExtent::Disk(extent) = items::file_extent(&item.bytes)? {
-            item.key.offset.checked_add(extent.length)?;
+            check(item.key.offset, &extent).ok()?;
             now.references.push(extent.start);
             now.layout.push(item.key.offset, extent, now.size);
         }
@@ -288,9 +298,8 @@ pub fn layout(top: &impl AsFd, inode: u64, size: u64) -> io::Result<Layout> {
     for item in Search::new(top, wanted) {
         let item = item?;
         if let FileExtent::Disk(extent) = items::file_extent(&item.bytes).ok_or_else(garbled)? {
-            let at = item.key.offset;
-            at.checked_add(extent.length).ok_or_else(garbled)?;
-            layout.push(at, extent, size);
+            check(item.key.offset, &extent)?;
+            layout.push(item.key.offset, extent, size);
         }
     }
     Ok(layout)
@@ -330,6 +339,15 @@ pub fn gone<'a>(
         }
     }
     Ok(bytes)
+}
+
+/// Refuses a part of a file that no file could have.
+pub(super) fn check(at: u64, extent: &DiskExtent) -> io::Result<()> {
+    let ends = [at, extent.offset].map(|start| start.checked_add(extent.length));
+    match ends {
+        [Some(_), Some(_)] => Ok(()),
+        _ => Err(garbled()),
+    }
 }
 
 fn garbled() -> io::Error {

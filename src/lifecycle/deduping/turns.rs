@@ -20,7 +20,7 @@ use crate::pool::{NodeLock, NodeName, Pool};
 use crate::storage::beneath::Tree;
 use crate::storage::interrupt;
 use crate::storage::stored::{self, Layout};
-use crate::storage::written::Paths;
+use crate::storage::written::{Directories, Paths};
 
 /// How long nodes are held.
 const TURN: Duration = Duration::from_secs(1);
@@ -55,11 +55,15 @@ pub(super) struct Turns<'a> {
 struct Half {
     tree: Tree,
     top: File,
+    known: Directories,
 }
 
 impl Half {
-    fn find(&self, inode: u64, size: u64) -> Result<Option<File>> {
-        for path in Paths::new(&self.top).of(inode)? {
+    fn find(&mut self, inode: u64, size: u64) -> Result<Option<File>> {
+        let mut paths = Paths::knowing(&self.top, std::mem::take(&mut self.known));
+        let all = paths.of(inode)?;
+        self.known = paths.known();
+        for path in all {
             if let Some(file) = self.tree.plain_file(&path)? {
                 let found = file
                     .metadata()
@@ -140,20 +144,24 @@ impl<'a> Turns<'a> {
         self.held.clear();
     }
 
-    fn half(&mut self, place: &Place) -> Result<Option<&Half>> {
+    fn half(&mut self, place: &Place) -> Result<Option<&mut Half>> {
         if !self.open.contains_key(&place.path) {
             let half = match Tree::open(&place.path) {
                 Ok(tree) => {
                     let top = tree.open_without_links("", OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
                     let top = File::from(top);
-                    Some(Half { tree, top })
+                    Some(Half {
+                        tree,
+                        top,
+                        known: Directories::new(),
+                    })
                 }
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
                 Err(e) => return Err(e.into()),
             };
             self.open.insert(place.path.clone(), half);
         }
-        Ok(self.open.get(&place.path).and_then(Option::as_ref))
+        Ok(self.open.get_mut(&place.path).and_then(Option::as_mut))
     }
 
     /// Opens a file for reading; `None` where it is gone, or has another size now.
