@@ -120,10 +120,7 @@ fn fields(args: &List) -> (SortField, bool) {
 
 /// Returns what comes back without it, and what it refers to; nothing where that is not known.
 fn sizes(env: &Listed) -> [Option<u64>; 2] {
-    [
-        env.space.map(|s| s.unique),
-        env.space.map(|s| s.referenced),
-    ]
+    [env.space.map(|s| s.unique), env.space.map(|s| s.referenced)]
 }
 
 fn sort(listed: &mut [Listed], args: &List) {

@@ -9,6 +9,7 @@ pub mod ancestry;
 pub mod bring_in;
 pub mod checking;
 pub mod creation;
+pub mod deduping;
 pub mod description;
 pub mod destruction;
 pub mod difference;

@@ -4,9 +4,12 @@
 //! [`items`] takes apart what it finds. It sees the trees as they are now, committed or not. File data that still
 //! waits in memory is in no tree: `btrfs::sync` comes first where that matters. Nothing is changed by it.
 
+pub mod inodes;
 pub mod items;
 
+use std::cell::Cell;
 use std::io;
+use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 /// How many bytes of items one call may bring: more than twice the largest node, so that any item fits.
@@ -112,10 +115,53 @@ pub struct Search<'a> {
     wanted: Wanted,
     /// Where to go on; `None` at the end.
     next: Option<Key>,
-    found: Box<Arguments>,
+    found: Buffer,
     /// How many items of the answer are still to be taken, and where the next one is.
     left: u32,
     at: usize,
+}
+
+thread_local! {
+    /// The buffer of a search that has ended: for many small ones a new one each would be most of the work.
+    static SPARE: Cell<Option<Box<Arguments>>> = const { Cell::new(None) };
+}
+
+/// The buffer of a search, kept for the next one.
+#[derive(Debug)]
+struct Buffer(Option<Box<Arguments>>);
+
+impl Buffer {
+    fn new() -> Self {
+        Self(Some(SPARE.take().unwrap_or_else(|| {
+            Box::new(Arguments {
+                key: SearchKey::default(),
+                buf_size: ROOM as u64,
+                buf: [0; ROOM],
+            })
+        })))
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        SPARE.set(self.0.take());
+    }
+}
+
+impl Deref for Buffer {
+    type Target = Arguments;
+
+    fn deref(&self) -> &Arguments {
+        self.0.as_deref().expect("it is there until it is dropped")
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut Arguments {
+        self.0
+            .as_deref_mut()
+            .expect("it is there until it is dropped")
+    }
 }
 
 impl<'a> Search<'a> {
@@ -125,11 +171,7 @@ impl<'a> Search<'a> {
             top: top.as_fd(),
             wanted,
             next: Some(wanted.from),
-            found: Box::new(Arguments {
-                key: SearchKey::default(),
-                buf_size: ROOM as u64,
-                buf: [0; ROOM],
-            }),
+            found: Buffer::new(),
             left: 0,
             at: 0,
         }

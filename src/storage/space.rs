@@ -126,13 +126,18 @@ impl Trees {
             }
         }
         let mut changes = Vec::new();
-        tree.pieces(&mut tree.search(), Key::FIRST, Key::LAST, |piece, length| {
-            changes.push(Change {
-                piece,
-                length,
-                by: 1,
-            });
-        })?;
+        tree.pieces(
+            &mut tree.search(),
+            Key::FIRST,
+            Key::LAST,
+            |piece, length| {
+                changes.push(Change {
+                    piece,
+                    length,
+                    by: 1,
+                });
+            },
+        )?;
         Ok(Content {
             from: None,
             changes,

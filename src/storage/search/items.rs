@@ -44,6 +44,8 @@ pub struct DiskExtent {
     pub start: u64,
     /// What the whole extent takes on disk, compressed or not.
     pub disk_length: u64,
+    /// Where in the whole extent, as it reads, this part begins.
+    pub offset: u64,
     /// How much of the file this part is.
     pub length: u64,
 }
@@ -91,6 +93,7 @@ pub fn file_extent(bytes: &[u8]) -> Option<FileExtent> {
                 generation: word(bytes, 0)?,
                 start: word(bytes, 21)?,
                 disk_length: word(bytes, 29)?,
+                offset: word(bytes, 37)?,
                 length: word(bytes, 45)?,
             };
             match extent.start {
@@ -220,6 +223,7 @@ mod tests {
             generation: 42,
             start: 1 << 30,
             disk_length: 20_480,
+            offset: 8192,
             length: 65_536,
         };
         assert_eq!(

@@ -30,11 +30,7 @@ const PART: u64 = 3;
 /// Returns what `tree` refers to more often, or less, than `from`, from which it parted in transaction `common`.
 ///
 /// `None` where so much differs that reading the whole is quicker.
-pub(super) fn of(
-    tree: &Tree<'_>,
-    from: &Tree<'_>,
-    common: u64,
-) -> io::Result<Option<Vec<Change>>> {
+pub(super) fn of(tree: &Tree<'_>, from: &Tree<'_>, common: u64) -> io::Result<Option<Vec<Change>>> {
     let mut pair = Pair {
         sides: [Side::new(tree), Side::new(from)],
         common,
@@ -203,10 +199,7 @@ impl Pair<'_> {
         let near = |a: &u64, b: &u64| b - a <= GAP;
         for run in self.suspects.chunk_by(near) {
             let (first, last) = (run[0], run[run.len() - 1]);
-            let (from, to) = (
-                key(first, EXTENT_DATA, 0),
-                key(last, EXTENT_DATA, u64::MAX),
-            );
+            let (from, to) = (key(first, EXTENT_DATA, 0), key(last, EXTENT_DATA, u64::MAX));
             for (Side { tree, search }, by) in self.sides.iter_mut().zip([1, -1]) {
                 tree.pieces(search, from, to, |piece, length| {
                     let change = changes.entry(piece).or_insert((0, length));
