@@ -21,7 +21,7 @@ pub use environments::{
     Unpin,
 };
 pub use keeping_house::{
-    Check, Completions, Prune, Publish, Reconcile, ShellName, Status, Transfer,
+    Check, Completions, Dedupe, Prune, Publish, Reconcile, ShellName, Status, Transfer,
 };
 pub use looking::{Diff, Mount, Umount};
 pub use setting_up::{Get, Import, Init, Set};
@@ -129,6 +129,7 @@ pub enum Command {
     #[command(visible_alias = "unmount")]
     Umount(Umount),
     Diff(Diff),
+    Dedupe(Dedupe),
     Set(Set),
     Get(Get),
     Status(Status),

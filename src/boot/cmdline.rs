@@ -14,7 +14,7 @@ use super::want::{RootPlace, Want};
 use crate::failure::Failure;
 
 /// Arguments that are netbe's to set, by other properties than `cmdline`.
-const OWN: [&str; 5] = ["root", "nfsroot", "netroot", "ip", "nfsaddrs"];
+pub(super) const OWN: [&str; 5] = ["root", "nfsroot", "netroot", "ip", "nfsaddrs"];
 /// Values of `init=` that prepare a fresh disk and then reboot: those of Raspberry Pi OS.
 const FIRST_BOOT: [&str; 2] = ["firstboot", "init_resize"];
 

@@ -16,6 +16,7 @@ mod ip;
 pub mod kernel;
 mod line;
 mod nfs;
+pub mod own;
 mod plan;
 mod pxelinux;
 pub mod report;

@@ -28,7 +28,7 @@ const EXTLINUX: [&str; 3] = [
     "boot/extlinux/extlinux.conf",
 ];
 /// How the first line of a file netbe made begins.
-const MADE_BY: &str = "# made by netbe for ";
+pub(super) const MADE_BY: &str = "# made by netbe for ";
 
 /// Returns whether a boot half is one for PXELINUX: its files are there, or a kernel by a usual name.
 pub(crate) fn is_one(boot: &dyn BootFiles, names: &[String]) -> bool {

@@ -90,12 +90,22 @@ fn whole_operand(text: &str) -> Result<Operand, String> {
 /// FLAGS: N booted now, ? not known whether booted, R boots on the next reboot, T boots next time only, P
 /// pinned, ! damaged.
 ///
+/// With --space: REFERENCED is what an environment's files take on disk, whoever else has them, and UNIQUE what
+/// comes back when it, and it alone, is destroyed. Both count root and boot, and snapshots and other subvolumes
+/// in them; compressed files at their size on disk, and every extent whole while any part of it is in use. What is
+/// shared with anything else on the filesystem is nobody's UNIQUE: another environment, a snapshot made by
+/// hand, a file of the pool's. What netbe destroy -n says of several together can therefore be more than their
+/// sum. Names, attributes and checksums are not counted, nor the copies that RAID keeps. It is read from the
+/// filesystem itself, in all environments at once; quota groups are not needed. What waits in memory is written first
+/// (syncfs), so a busy disk can keep it waiting. Needs CAP_SYS_ADMIN.
+///
 /// With -H: no header, tabs, - for nothing, and these fields: node, environment, flags, kernel, created
-/// (seconds since the epoch), unique bytes, referenced bytes, origin, description.
+/// (seconds since the epoch), unique bytes, referenced bytes (both - without --space), origin, description.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe list
   netbe list nog --tree
+  netbe list -S unique
   netbe list -H nog | cut -f2
   netbe list --json | jq -r '.environments[] | select(.active) | .root'")]
 pub struct List {
@@ -108,6 +118,9 @@ pub struct List {
     /// For scripts: one JSON document
     #[arg(long, conflicts_with = "tree")]
     pub json: bool,
+    /// Show what each takes on disk, and what of it comes back when it is destroyed
+    #[arg(long)]
+    pub space: bool,
     /// Draw what was made from what, across nodes; of those named, with what they came from
     #[arg(long)]
     pub tree: bool,
@@ -126,6 +139,8 @@ pub enum SortField {
     Name,
     /// When it was made
     Created,
+    /// What comes back when it is destroyed; with --space, asked for or not
+    Unique,
 }
 
 /// Choose what a node boots next
@@ -207,9 +222,13 @@ pub struct Confirm {
 /// the reason; then none of those named is destroyed. -r takes whole nodes, under the same rules, save that
 /// active and pinned are no reason when the node is not booted. It returns when the deletion is durable;
 /// space comes back in the background.
+///
+/// With -n, and before it asks, it says how much that is: what nothing but the environments named
+/// refers to, counted as netbe list --space counts UNIQUE.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe destroy nog/old nog/older
+  netbe destroy -n nog/old nog/older
   netbe destroy -r werda")]
 pub struct Destroy {
     /// The environments; with -r the nodes

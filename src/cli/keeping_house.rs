@@ -84,6 +84,30 @@ pub struct Check {
     pub changing: Changing,
 }
 
+/// Let identical files of different environments share their space again
+///
+/// Environments that were upgraded each by itself hold the same new files over and over. Files of the same
+/// path and size, in the same half, are compared; what is the same shares its space from then on. The
+/// content and times of no file change, so environments that are active or running take part, too. What
+/// shares its space already is not read, and so a second run has little to do.
+///
+/// All nodes and templates without one; with nodes, their environments and those they were made from, among
+/// each other. What came back is told: what a snapshot of somebody else's still holds does not. Stopped,
+/// what was done stays done. A node that another netbe is changing is waited for (--wait), then left out.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe dedupe -n
+  netbe dedupe
+  netbe dedupe nog ordo")]
+pub struct Dedupe {
+    /// Nodes; all without one
+    #[arg(value_name = "NODE", add = ArgValueCompleter::new(candidates::nodes))]
+    pub nodes: Vec<NodeName>,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
 /// Write again what the network is offered
 ///
 /// From what the pool holds: the names machines ask for, the exports, and dnsmasq's configuration

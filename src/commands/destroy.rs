@@ -7,7 +7,9 @@ use anyhow::Result;
 use super::Session;
 use crate::cli::Destroy;
 use crate::failure::Failure;
+use crate::lifecycle::space::Space;
 use crate::lifecycle::{Mode, Outcome, destruction};
+use crate::output::progress;
 use crate::pool::{NodeName, Pool};
 
 /// Destroys environments, or whole nodes.
@@ -24,11 +26,17 @@ pub fn run(session: &Session, args: &Destroy) -> Result<u8> {
                 ..mode
             },
         )?;
-        if let Outcome::Planned(steps) = plan {
+        if let Outcome::Planned(mut steps) = plan {
+            if std::io::stdin().is_terminal() {
+                steps.extend(freed(session, &pool, args));
+            }
             confirm(&steps)?;
         }
     }
-    let outcome = destroy(&pool, args, mode)?;
+    let mut outcome = destroy(&pool, args, mode)?;
+    if let Outcome::Planned(steps) = &mut outcome {
+        steps.extend(freed(session, &pool, args));
+    }
     if let Some(gone) = session.done(outcome)? {
         session
             .screen
@@ -53,6 +61,24 @@ fn destroy(pool: &Pool, args: &Destroy, mode: Mode) -> Result<Outcome<Vec<String
         nodes.push(operand.node.clone());
     }
     destruction::nodes(pool, &nodes, mode)
+}
+
+/// Returns the step that says what comes back; a warning instead where that cannot be told.
+fn freed(session: &Session, pool: &Pool, args: &Destroy) -> Option<String> {
+    let space = match Space::of(pool) {
+        Ok(space) => space,
+        Err(e) => {
+            let why = format!("what comes back is not known: {e:#}");
+            session.screen.warnings(&[why]);
+            return None;
+        }
+    };
+    session.screen.warnings(&space.unread);
+    let bytes = match args.recursive {
+        true => space.of_nodes(&args.operands),
+        false => space.of_environments(&args.operands),
+    };
+    Some(format!("free {} ({bytes} bytes)", progress::bytes(bytes)))
 }
 
 fn confirm(steps: &[String]) -> Result<()> {

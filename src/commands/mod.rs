@@ -5,6 +5,7 @@ pub mod candidates;
 pub mod check;
 pub mod completions;
 pub mod create;
+pub mod dedupe;
 pub mod destroy;
 pub mod diff;
 mod fleet;
@@ -103,6 +104,7 @@ pub fn run(cli: Cli) -> Result<u8> {
         Command::Unpin(a) => notes::pin(s, &a.operands, false, a.changing),
         Command::Mount(a) => mount::mount(s, &a),
         Command::Umount(a) => mount::umount(s, &a),
+        Command::Dedupe(a) => dedupe::run(s, &a),
         Command::Diff(a) => diff::run(s, &a),
         Command::Set(a) => properties::set(s, &a),
         Command::Get(a) => properties::get(s, &a),

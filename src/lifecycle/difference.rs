@@ -2,7 +2,10 @@
 //!
 //! Takes no lock, changes nothing, and runs nothing of either. Not for how it looks.
 
-use anyhow::{Context, Result};
+pub mod boot;
+pub mod files;
+
+use anyhow::{Context, Error, Result};
 use serde::Serialize;
 
 use crate::failure::Failure;
@@ -10,17 +13,34 @@ use crate::packages::{self, Changes, Inventory};
 use crate::pool::{Environment, Operand, Origin, Pool};
 use crate::storage::beneath::Tree;
 
+/// What is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// Packages.
+    pub packages: bool,
+    /// Files.
+    pub files: bool,
+    /// How they boot.
+    pub boot: bool,
+}
+
 /// How an environment differs from another.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Difference {
     /// The first; it need not exist any more.
     pub from: Origin,
     /// The second.
     pub to: Origin,
-    /// How their packages differ.
-    pub packages: Changes,
+    /// How their packages differ; nothing where that was not asked for, or cannot be told.
+    pub packages: Option<Changes>,
     /// How that is known.
     pub known_by: KnownBy,
+    /// Which files differ; nothing as above.
+    pub files: Option<files::Files>,
+    /// How they boot; nothing as above.
+    pub boot: Option<Vec<boot::Text>>,
+    /// Why what was asked for cannot be told.
+    pub failures: Vec<Error>,
 }
 
 /// How it is known which packages differ.
@@ -37,10 +57,15 @@ pub enum KnownBy {
 ///
 /// # Errors
 /// `NotFound` for one that is not there, and where what it was made from is not known or gone.
-pub fn between(pool: &Pool, first: &Operand, second: Option<&Operand>) -> Result<Difference> {
+pub fn between(
+    pool: &Pool,
+    first: &Operand,
+    second: Option<&Operand>,
+    wanted: Wanted,
+) -> Result<Difference> {
     let first = pool.resolve(first)?;
     if let Some(second) = second {
-        return compare(&first, &pool.resolve(second)?);
+        return Ok(compare(pool, &first, &pool.resolve(second)?, wanted));
     }
     let to = first;
     let Some(origin) = to.record.as_ref().and_then(|r| r.origin.clone()) else {
@@ -54,16 +79,19 @@ pub fn between(pool: &Pool, first: &Operand, second: Option<&Operand>) -> Result
         return Err(name_another(why, &to));
     };
     if let Some(from) = origin_of(pool, &origin)? {
-        return compare(&from, &to);
+        return Ok(compare(pool, &from, &to, wanted));
     }
     match to.record.as_ref().and_then(|r| r.upgrade.clone()) {
-        Some(packages) => Ok(Difference {
+        Some(packages) if wanted.packages => Ok(Difference {
             from: origin,
             to: identity(&to),
-            packages,
+            packages: Some(packages),
             known_by: KnownBy::Report,
+            files: None,
+            boot: None,
+            failures: Vec::new(),
         }),
-        None => {
+        _ => {
             let why = format!(
                 "{}/{}, which {to} was made from, is gone",
                 origin.node, origin.name
@@ -99,13 +127,36 @@ fn origin_of(pool: &Pool, origin: &Origin) -> Result<Option<Environment>> {
     Ok(None)
 }
 
-fn compare(from: &Environment, to: &Environment) -> Result<Difference> {
-    Ok(Difference {
+/// Compares what is there: what cannot be told of one thing does not hide the others.
+fn compare(pool: &Pool, from: &Environment, to: &Environment, wanted: Wanted) -> Difference {
+    let mut failures = Vec::new();
+    let mut told = Told(&mut failures);
+    let packages = told.of(wanted.packages, || {
+        Ok(packages::changes(&inventory(from)?, &inventory(to)?))
+    });
+    let boot = told.of(wanted.boot, || boot::between(from, to));
+    let files = told.of(wanted.files, || files::between(pool, from, to));
+    Difference {
         from: identity(from),
         to: identity(to),
-        packages: packages::changes(&inventory(from)?, &inventory(to)?),
+        packages,
         known_by: KnownBy::Databases,
-    })
+        files,
+        boot,
+        failures,
+    }
+}
+
+/// Collects why what was asked for cannot be told.
+struct Told<'a>(&'a mut Vec<Error>);
+
+impl Told<'_> {
+    fn of<T>(&mut self, wanted: bool, find: impl FnOnce() -> Result<T>) -> Option<T> {
+        if !wanted {
+            return None;
+        }
+        find().map_err(|e| self.0.push(e)).ok()
+    }
 }
 
 fn inventory(env: &Environment) -> Result<Inventory> {

@@ -13,6 +13,7 @@ use crate::pool::node;
 use crate::pool::pending::{Kind, Pending};
 use crate::pool::{EnvName, Environment, Node, Operand, Origin, Pool};
 use crate::publish::evidence::Evidence;
+use crate::storage::space::Sum;
 
 /// One environment, as listed.
 #[derive(Debug, Clone)]
@@ -49,6 +50,8 @@ pub struct Listed {
     pub root: PathBuf,
     /// Its boot half.
     pub boot: PathBuf,
+    /// What it takes on disk, where that was asked for and could be read.
+    pub space: Option<Sum>,
     /// The environment it is the new name of, while that may still be there.
     replaces: Option<String>,
 }
@@ -251,6 +254,7 @@ impl View {
             lineage,
             root,
             boot,
+            space: None,
             replaces,
         }
     }

@@ -34,8 +34,14 @@ struct Environment<'a> {
     origin: Option<&'a Origin>,
     root: &'a Path,
     boot: &'a Path,
-    space: Option<()>,
+    space: Option<Space>,
     problems: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Space {
+    unique: u64,
+    referenced: u64,
 }
 
 /// Returns the document `list --json` prints.
@@ -58,7 +64,10 @@ pub fn environments(listed: &[Listed]) -> Result<String> {
             origin: e.origin.as_ref(),
             root: &e.root,
             boot: &e.boot,
-            space: None,
+            space: e.space.map(|s| Space {
+                unique: s.unique,
+                referenced: s.referenced,
+            }),
             problems: &e.problems,
         })
         .collect();

@@ -3,12 +3,14 @@
 //! Everything writes to an `io::Write` or returns text. Nothing here decides anything.
 
 pub mod changes;
+pub mod files;
 pub mod json;
 pub mod lines;
 pub mod progress;
 pub mod screen;
 pub mod table;
 pub mod tree;
+pub mod unified;
 
 pub use screen::Screen;
 

@@ -29,6 +29,11 @@ impl Screen {
         Self { talk, colour }
     }
 
+    /// Returns how much is said.
+    pub fn talks(&self) -> Talk {
+        self.talk
+    }
+
     /// Prints an answer as it is.
     ///
     /// # Errors

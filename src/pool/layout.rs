@@ -7,6 +7,8 @@ use super::name::{EnvName, NodeName};
 
 /// The name of the link that says what a node boots next.
 pub const ACTIVE: &str = "active";
+/// The directory of the pool that holds its nodes.
+pub const NODES: &str = "nodes";
 /// The directory of a node that holds its environments.
 pub const ENVS: &str = "envs";
 /// The subvolume of an environment that is the node's `/`.
@@ -25,7 +27,7 @@ pub fn pool_record(pool: &Path) -> PathBuf {
 
 /// Returns the directory of all nodes.
 pub fn nodes(pool: &Path) -> PathBuf {
-    pool.join("nodes")
+    pool.join(NODES)
 }
 
 /// Returns a node's directory.

@@ -1,4 +1,5 @@
-//! Who may change what, now: one lock a node, one for what all nodes share; one more for who downloads.
+//! Who may change what, now: one lock a node, one for what all nodes share; two more for who downloads,
+//! and who shares files anew.
 //!
 //! A lock is `flock(2)` on a file under `.locks`, so the kernel releases it when its holder dies, however
 //! it dies. Who holds it alone also marks the open file with a lock of the other kind, which readers can ask
@@ -59,6 +60,25 @@ impl DownloadLock {
     /// `Locked`, naming the holder.
     pub fn take(pool: &Path, wait: Duration) -> Result<Self> {
         let file = acquire(pool, "PACKAGES", "the package cache", Share::Alone, wait)?;
+        Ok(Self { _file: file })
+    }
+}
+
+/// Proof that nobody else shares files anew; nothing else is guarded by it.
+///
+/// Two at once could each let go of what the other one took up, and gain nothing.
+#[derive(Debug)]
+pub struct DedupeLock {
+    _file: File,
+}
+
+impl DedupeLock {
+    /// Takes the lock, waiting up to `wait`.
+    ///
+    /// # Errors
+    /// `Locked`, naming the holder.
+    pub fn take(pool: &Path, wait: Duration) -> Result<Self> {
+        let file = acquire(pool, "DEDUPE", "what files share", Share::Alone, wait)?;
         Ok(Self { _file: file })
     }
 }

@@ -6,9 +6,10 @@
 
 mod change;
 
-use std::fs::{File, Metadata};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::NixPath;
@@ -99,6 +100,7 @@ impl Tree {
     /// Opens a regular file for reading whose path needs no link and crosses no mount; `None` for anything else.
     ///
     /// What stands there is looked at before it is opened, so that no device is woken, and no swap can slip in between.
+    /// Reading it leaves its time of access alone, where that is allowed.
     pub fn plain_file(&self, path: &Path) -> io::Result<Option<File>> {
         let how = OpenHow::new()
             .flags(OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC)
@@ -118,7 +120,14 @@ impl Tree {
         if !found.metadata()?.is_file() {
             return Ok(None);
         }
-        File::open(descriptor_path(&found)).map(Some)
+        let path = descriptor_path(&found);
+        let mut unnoticed = OpenOptions::new();
+        unnoticed.read(true).custom_flags(OFlag::O_NOATIME.bits());
+        match unnoticed.open(&path) {
+            // Not one's own: open(2).
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => File::open(&path).map(Some),
+            opened => opened.map(Some),
+        }
     }
 
     /// Resolves a path, again where a `..` in it met a rename or a mount somewhere on this machine.

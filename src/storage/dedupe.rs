@@ -7,9 +7,15 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::MetadataExt;
 
 use nix::errno::Errno;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+
+/// How much is compared at a time where extents lie side by side, in bytes: one call for many small ones.
+///
+/// What the kernel, too, compares at a time, so that what differs somewhere stays as it was everywhere.
+const RUN: u64 = 16 << 20;
 
 /// What came of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +62,64 @@ pub fn share(from: &File, to: &File, range: Range<u64>) -> io::Result<Answer> {
         }
     }
     Ok(Answer::Same)
+}
+
+/// Shares those extents of `to`, given as ranges of the file in order, that are the same in `from`; bytes.
+///
+/// What takes space is an extent, and it takes all of it as long as any file refers to any part of it. So extents are
+/// compared whole: sharing half of one would win nothing, and cost a fragment.
+///
+/// # Errors
+/// As [`share`].
+pub fn share_extents(from: &File, to: &File, ranges: &[Range<u64>]) -> io::Result<Answer> {
+    let (source, target) = (from.metadata()?, to.metadata()?);
+    let fitting: Vec<Range<u64>> = ranges
+        .iter()
+        .filter_map(|range| fit(range, source.len(), target.len(), target.blksize()))
+        .collect();
+    let mut all = fitting.len() == ranges.len();
+    for run in runs(&fitting) {
+        let whole = run[0].start..run[run.len() - 1].end;
+        match share(from, to, whole)? {
+            Answer::Same => {}
+            Answer::Unfit => return Ok(Answer::Unfit),
+            Answer::Differs if run.len() == 1 => all = false,
+            Answer::Differs => {
+                for range in run {
+                    all &= share(from, to, range.clone())? == Answer::Same;
+                }
+            }
+        }
+    }
+    Ok(match all {
+        true => Answer::Same,
+        false => Answer::Differs,
+    })
+}
+
+/// Returns the part of an extent that is to be compared: all of it up to the file's end; `None` where the kernel would
+/// not share it, because the origin's file ends before it, or the last block is not the last one of both.
+fn fit(range: &Range<u64>, from: u64, to: u64, block: u64) -> Option<Range<u64>> {
+    let end = range.end.min(to);
+    let at_both_ends = end == to && from == to;
+    let fits = range.start < end && end <= from && (end.is_multiple_of(block) || at_both_ends);
+    fits.then_some(range.start..end)
+}
+
+/// Returns the ranges in groups that lie side by side, none longer than [`RUN`] but where a single range is.
+fn runs(ranges: &[Range<u64>]) -> Vec<&[Range<u64>]> {
+    let mut runs = Vec::new();
+    let mut first = 0;
+    for i in 1..=ranges.len() {
+        let goes_on = ranges.get(i).is_some_and(|next| {
+            next.start == ranges[i - 1].end && next.end - ranges[first].start <= RUN
+        });
+        if !goes_on {
+            runs.push(&ranges[first..i]);
+            first = i;
+        }
+    }
+    runs
 }
 
 /// Has a range read in large pieces: comparing alone would wait for the disk page by page.
@@ -111,4 +175,47 @@ fn dedupe(from: &File, arguments: &mut Arguments) -> nix::Result<()> {
     // of the kernel's structure with the one range that dest_count says, which `share` sets; the kernel
     // writes no further, keeps no pointer, and checks the other descriptor itself.
     unsafe { call::fideduperange(from.as_raw_fd(), arguments) }.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_kernel_would_not_share_is_not_asked_for() {
+        for (range, from, to, want) in [
+            // The last block of both, and whole blocks before it.
+            (0..8192, 5000, 5000, Some(0..5000)),
+            (0..4096, 5000, 5000, Some(0..4096)),
+            (0..8192, 8192, 8192, Some(0..8192)),
+            // One of the two goes on.
+            (0..8192, 6000, 5000, None),
+            (0..8192, 5000, 6000, None),
+            (0..4096, 6000, 5000, Some(0..4096)),
+            (0..8192, 12_288, 8192, Some(0..8192)),
+            (4096..8192, 4096, 8192, None),
+            // Space beyond the end.
+            (8192..16_384, 5000, 5000, None),
+            (0..4096, 0, 0, None),
+        ] {
+            let got = fit(&range, from, to, 4096);
+            assert_eq!(got, want, "{range:?} of {from} and {to}");
+        }
+    }
+
+    #[test]
+    fn neighbours_are_compared_in_one_go() {
+        const MIB: u64 = 1 << 20;
+        let ranges = [
+            0..MIB,
+            MIB..2 * MIB,
+            // A gap, and more than is compared at a time.
+            3 * MIB..10 * MIB,
+            10 * MIB..20 * MIB,
+            20 * MIB..90 * MIB,
+        ];
+        let lengths: Vec<_> = runs(&ranges).iter().map(|run| run.len()).collect();
+        assert_eq!(lengths, [2, 1, 1, 1]);
+        assert!(runs(&[]).is_empty());
+    }
 }

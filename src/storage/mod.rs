@@ -2,10 +2,12 @@
 //!
 //! Nothing here knows what a node or an environment is.
 
+pub mod alike;
 pub mod archive;
 pub mod beneath;
 pub mod bind;
 pub mod btrfs;
+pub mod compare;
 pub mod compression;
 pub mod copy;
 pub mod dedupe;
@@ -14,4 +16,6 @@ pub mod interrupt;
 pub mod replace;
 pub mod search;
 pub mod source;
+pub mod space;
+pub mod stored;
 pub mod written;

@@ -4,9 +4,12 @@
 //! [`items`] takes apart what it finds. It sees the trees as they are now, committed or not. File data that still
 //! waits in memory is in no tree: `btrfs::sync` comes first where that matters. Nothing is changed by it.
 
+pub mod inodes;
 pub mod items;
 
+use std::cell::Cell;
 use std::io;
+use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 
 /// How many bytes of items one call may bring: more than twice the largest node, so that any item fits.
@@ -94,6 +97,17 @@ pub struct Item {
     pub bytes: Vec<u8>,
 }
 
+/// One item where the kernel put it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Seen<'a> {
+    /// Its key.
+    pub key: Key,
+    /// The transaction its leaf was last written in.
+    pub transaction: u64,
+    /// What is in it, as on disk: little-endian, packed.
+    pub bytes: &'a [u8],
+}
+
 /// The items of a tree that are looked for, in the order of their keys; ends after the first error.
 #[derive(Debug)]
 pub struct Search<'a> {
@@ -101,10 +115,53 @@ pub struct Search<'a> {
     wanted: Wanted,
     /// Where to go on; `None` at the end.
     next: Option<Key>,
-    found: Box<Arguments>,
+    found: Buffer,
     /// How many items of the answer are still to be taken, and where the next one is.
     left: u32,
     at: usize,
+}
+
+thread_local! {
+    /// The buffer of a search that has ended: for many small ones a new one each would be most of the work.
+    static SPARE: Cell<Option<Box<Arguments>>> = const { Cell::new(None) };
+}
+
+/// The buffer of a search, kept for the next one.
+#[derive(Debug)]
+struct Buffer(Option<Box<Arguments>>);
+
+impl Buffer {
+    fn new() -> Self {
+        Self(Some(SPARE.take().unwrap_or_else(|| {
+            Box::new(Arguments {
+                key: SearchKey::default(),
+                buf_size: ROOM as u64,
+                buf: [0; ROOM],
+            })
+        })))
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        SPARE.set(self.0.take());
+    }
+}
+
+impl Deref for Buffer {
+    type Target = Arguments;
+
+    fn deref(&self) -> &Arguments {
+        self.0.as_deref().expect("it is there until it is dropped")
+    }
+}
+
+impl DerefMut for Buffer {
+    fn deref_mut(&mut self) -> &mut Arguments {
+        self.0
+            .as_deref_mut()
+            .expect("it is there until it is dropped")
+    }
 }
 
 impl<'a> Search<'a> {
@@ -114,11 +171,7 @@ impl<'a> Search<'a> {
             top: top.as_fd(),
             wanted,
             next: Some(wanted.from),
-            found: Box::new(Arguments {
-                key: SearchKey::default(),
-                buf_size: ROOM as u64,
-                buf: [0; ROOM],
-            }),
+            found: Buffer::new(),
             left: 0,
             at: 0,
         }
@@ -129,6 +182,35 @@ impl<'a> Search<'a> {
         self.wanted = wanted;
         self.next = Some(wanted.from);
         self.left = 0;
+    }
+
+    /// Shows every item that is wanted to `look`, until that says false; copies none of them.
+    ///
+    /// # Errors
+    /// `NotFound` where there is no such tree; what `look` fails with.
+    pub fn each(
+        &mut self,
+        wanted: Wanted,
+        mut look: impl FnMut(Seen<'_>) -> io::Result<bool>,
+    ) -> io::Result<()> {
+        self.again(wanted);
+        while self.fill()? {
+            let mut next = self.next;
+            for _ in 0..self.left {
+                let rest = self.found.buf.get(self.at..).ok_or_else(garbled)?;
+                let (item, taken) = items::seen(rest).ok_or_else(garbled)?;
+                if next.is_none_or(|next| item.key < next) {
+                    return Err(garbled());
+                }
+                self.at += taken;
+                next = item.key.successor();
+                if wanted.kinds.contains(&item.key.kind) && !look(item)? {
+                    return Ok(());
+                }
+            }
+            self.next = next;
+        }
+        Ok(())
     }
 
     /// Asks the kernel for more; false where there is none.
@@ -159,7 +241,6 @@ impl<'a> Search<'a> {
 
     /// Takes the next item of the answer, whatever its kind.
     fn take(&mut self) -> io::Result<Item> {
-        let garbled = || io::Error::other("the kernel's answer to a tree search makes no sense");
         let rest = self.found.buf.get(self.at..).ok_or_else(garbled)?;
         let (item, taken) = items::item(rest).ok_or_else(garbled)?;
         // An answer that does not go forward would be asked for again for ever.
@@ -207,6 +288,10 @@ impl Iterator for Search<'_> {
             }
         }
     }
+}
+
+fn garbled() -> io::Error {
+    io::Error::other("the kernel's answer to a tree search makes no sense")
 }
 
 /// `struct btrfs_ioctl_search_key` of linux/btrfs.h.

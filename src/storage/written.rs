@@ -14,7 +14,7 @@ use super::search::items::{self, EXTENT_DATA, FileExtent, INODE_EXTREF, INODE_RE
 use super::search::{Key, OWN_TREE, Search, Wanted};
 
 /// The inode number of every subvolume's top directory (`BTRFS_FIRST_FREE_OBJECTID`, btrfs_tree.h).
-const TOP: u64 = 256;
+pub(super) const TOP: u64 = 256;
 
 /// The deepest directory a path is made for: no longer one could be opened (`PATH_MAX`).
 const DEPTH: usize = 2048;
@@ -89,21 +89,34 @@ impl Written {
     }
 }
 
+/// Where directories of a subvolume stand, by inode number, as far as it was asked; `None` for one that hangs in no tree.
+pub type Directories = HashMap<u64, Option<PathBuf>>;
+
 /// Where the files of a subvolume stand, by inode number.
 #[derive(Debug)]
 pub struct Paths<'a> {
     search: Search<'a>,
-    /// Directories known already; `None` for one that hangs in no tree.
-    directories: HashMap<u64, Option<PathBuf>>,
+    directories: Directories,
 }
 
 impl<'a> Paths<'a> {
     /// Returns the paths in the subvolume that `top` is open on.
     pub fn new(top: &'a impl AsFd) -> Self {
+        Self::knowing(top, Directories::new())
+    }
+
+    /// Returns the same where some directories are known already.
+    pub fn knowing(top: &'a impl AsFd, mut directories: Directories) -> Self {
+        directories.insert(TOP, Some(PathBuf::new()));
         Self {
             search: Search::new(top, names_of(TOP)),
-            directories: HashMap::from([(TOP, Some(PathBuf::new()))]),
+            directories,
         }
+    }
+
+    /// Returns the directories that are known now.
+    pub fn known(self) -> Directories {
+        self.directories
     }
 
     /// Returns every path of an inode, relative to the top; none for a file that was removed while open.

@@ -55,15 +55,15 @@ fn packages_that_differ_are_a_table() {
         ["busybox-static", "1:1.35.0-4", "-"],
     ];
     for line in [
-        "diff nog/b",
+        "diff nog/b --packages",
         "diff --packages nog/b",
-        "diff nog/a nog/b",
+        "diff nog/a nog/b --packages",
         // A node alone is what is active in it.
         "diff nog nog/b --packages",
     ] {
         assert_eq!(rows(&netbe.ok(line)), there, "{line}");
     }
-    let back = netbe.ok("diff nog/b nog/a");
+    let back = netbe.ok("diff --packages nog/b nog/a");
     assert_eq!(
         rows(&back)[1..],
         [
@@ -74,7 +74,7 @@ fn packages_that_differ_are_a_table() {
         "{back}"
     );
     assert_eq!(
-        netbe.ok("diff nog/b nog/b"),
+        netbe.ok("diff --packages nog/b nog/b"),
         "No package differs from nog/b to nog/b.\n"
     );
     // Not even a lock was taken.
@@ -106,10 +106,10 @@ fn an_origin_is_known_by_its_identity() {
     let netbe = pool.netbe();
     netbe.ok("activate nog/b");
     netbe.ok("rename nog/a old");
-    assert_eq!(rows(&netbe.ok("diff nog/b")).len(), 4);
+    assert_eq!(rows(&netbe.ok("diff --packages nog/b")).len(), 4);
     // Another one of the name it had is not it.
     netbe.ok("create nog/a");
-    assert_eq!(rows(&netbe.ok("diff nog/b")).len(), 4);
+    assert_eq!(rows(&netbe.ok("diff --packages nog/b")).len(), 4);
     netbe.ok("destroy --yes nog/old");
     let said = netbe.fails(4, "diff nog/b");
     for text in [
@@ -134,10 +134,10 @@ fn where_the_origin_is_gone_the_upgrades_report_tells() {
         "upgrade", "nog/a", "--name", "b", "-a", "--", "sh", "-c", &script,
     ]);
     assert_eq!(outcome.status, 0, "{outcome:#?}");
-    let table = netbe.ok("diff nog/b");
+    let table = netbe.ok("diff --packages nog/b");
     assert_eq!(table, outcome.stdout[..table.len()], "{outcome:#?}");
     netbe.ok("destroy --yes nog/a");
-    let outcome = netbe.run("diff nog/b");
+    let outcome = netbe.run("diff --packages nog/b");
     assert_eq!((outcome.status, outcome.stdout), (0, table));
     let note = "note: nog/a is gone; this is what the upgrade that made nog/b of it changed";
     assert!(outcome.stderr.contains(note), "{}", outcome.stderr);
@@ -200,7 +200,7 @@ fn an_alpine_is_compared_by_its_own_list_and_order() {
     let database = pool.half("nog/b", "root").join("lib/apk/db/installed");
     fs::write(database, list("1.36.1-r2")).unwrap();
     assert_eq!(
-        rows(&pool.netbe().ok("diff nog/b"))[1..],
+        rows(&pool.netbe().ok("diff --packages nog/b"))[1..],
         [["busybox", "1.36.1_rc1-r15", "1.36.1-r2"]]
     );
 }

@@ -228,14 +228,14 @@ rm rpmdb.sqlite*
 
 fn the_old_kind_of_database_says_the_same(pool: &Pool) {
     let netbe = pool.netbe();
-    let before = netbe.ok("diff fedora/two");
+    let before = netbe.ok("diff --packages fedora/two");
     ok(
         &netbe,
         &["run", "fedora/two", "--", "sh", "-ec", TO_BERKELEY],
     );
     let rpm = pool.half("fedora/two", "root").join("usr/lib/sysimage/rpm");
     assert!(rpm.join("Packages").exists() && !rpm.join("rpmdb.sqlite").exists());
-    assert_eq!(netbe.ok("diff fedora/two"), before);
+    assert_eq!(netbe.ok("diff --packages fedora/two"), before);
 }
 
 fn read(path: &Path) -> String {

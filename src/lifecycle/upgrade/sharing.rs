@@ -4,14 +4,9 @@
 //! files that say what the origin's say and take their space a second time. Only files the run wrote into are
 //! read, and compared with what the origin has under the same path. Promises that the content of neither changes
 //! (the kernel compares before it shares), and that nothing is reached outside the two environments.
-//!
-//! What takes space is an extent, and it takes all of it as long as any file refers to any part of it. So extents are
-//! compared whole: sharing half of one would win nothing, and cost a fragment.
 
 use std::collections::HashMap;
 use std::fs::File;
-use std::io;
-use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
@@ -25,9 +20,6 @@ use crate::storage::beneath::Tree;
 use crate::storage::dedupe::{self, Answer};
 use crate::storage::written::{NewData, Paths, Written};
 use crate::storage::{btrfs, interrupt};
-
-/// How much is compared at a time where extents lie side by side, in bytes: one call for many small ones.
-const RUN: u64 = 16 << 20;
 
 /// Shares what was written into a stage and is the same in the source the stage is a snapshot of.
 ///
@@ -119,8 +111,9 @@ impl Half {
                 continue;
             };
             if copy.metadata()?.ino() == new.inode
-                && share_file(&origin, &copy, &new.ranges)
+                && dedupe::share_extents(&origin, &copy, &new.ranges)
                     .with_context(|| format!("comparing {}", path.display()))?
+                    == Answer::Same
             {
                 break;
             }
@@ -129,96 +122,9 @@ impl Half {
     }
 }
 
-/// Shares the ranges that are the same in both files; returns whether all were.
-fn share_file(origin: &File, copy: &File, ranges: &[Range<u64>]) -> io::Result<bool> {
-    let (from, to) = (origin.metadata()?, copy.metadata()?);
-    let fitting: Vec<Range<u64>> = ranges
-        .iter()
-        .filter_map(|range| fit(range, from.len(), to.len(), to.blksize()))
-        .collect();
-    let mut all = fitting.len() == ranges.len();
-    for run in runs(&fitting) {
-        let whole = run[0].start..run[run.len() - 1].end;
-        match dedupe::share(origin, copy, whole)? {
-            Answer::Same => {}
-            Answer::Unfit => return Ok(false),
-            Answer::Differs if run.len() == 1 => all = false,
-            Answer::Differs => {
-                for range in run {
-                    all &= dedupe::share(origin, copy, range.clone())? == Answer::Same;
-                }
-            }
-        }
-    }
-    Ok(all)
-}
-
-/// Returns the part of an extent that is to be compared: all of it up to the file's end; `None` where the kernel would
-/// not share it, because the origin's file ends before it, or the last block is not the last one of both.
-fn fit(range: &Range<u64>, from: u64, to: u64, block: u64) -> Option<Range<u64>> {
-    let end = range.end.min(to);
-    let at_both_ends = end == to && from == to;
-    let fits = range.start < end && end <= from && (end.is_multiple_of(block) || at_both_ends);
-    fits.then_some(range.start..end)
-}
-
-/// Returns the ranges in groups that lie side by side, none longer than [`RUN`] but where a single range is.
-fn runs(ranges: &[Range<u64>]) -> Vec<&[Range<u64>]> {
-    let mut runs = Vec::new();
-    let mut first = 0;
-    for i in 1..=ranges.len() {
-        let goes_on = ranges.get(i).is_some_and(|next| {
-            next.start == ranges[i - 1].end && next.end - ranges[first].start <= RUN
-        });
-        if !goes_on {
-            runs.push(&ranges[first..i]);
-            first = i;
-        }
-    }
-    runs
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn what_the_kernel_would_not_share_is_not_asked_for() {
-        for (range, from, to, want) in [
-            // The last block of both, and whole blocks before it.
-            (0..8192, 5000, 5000, Some(0..5000)),
-            (0..4096, 5000, 5000, Some(0..4096)),
-            (0..8192, 8192, 8192, Some(0..8192)),
-            // One of the two goes on.
-            (0..8192, 6000, 5000, None),
-            (0..8192, 5000, 6000, None),
-            (0..4096, 6000, 5000, Some(0..4096)),
-            (0..8192, 12_288, 8192, Some(0..8192)),
-            (4096..8192, 4096, 8192, None),
-            // Space beyond the end.
-            (8192..16_384, 5000, 5000, None),
-            (0..4096, 0, 0, None),
-        ] {
-            let got = fit(&range, from, to, 4096);
-            assert_eq!(got, want, "{range:?} of {from} and {to}");
-        }
-    }
-
-    #[test]
-    fn neighbours_are_compared_in_one_go() {
-        const MIB: u64 = 1 << 20;
-        let ranges = [
-            0..MIB,
-            MIB..2 * MIB,
-            // A gap, and more than is compared at a time.
-            3 * MIB..10 * MIB,
-            10 * MIB..20 * MIB,
-            20 * MIB..90 * MIB,
-        ];
-        let lengths: Vec<_> = runs(&ranges).iter().map(|run| run.len()).collect();
-        assert_eq!(lengths, [2, 1, 1, 1]);
-        assert!(runs(&[]).is_empty());
-    }
 
     #[test]
     fn only_what_the_run_wrote_counts() {

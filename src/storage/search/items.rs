@@ -6,12 +6,18 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-use super::{Item, Key};
+use super::{Item, Key, Seen};
 
 /// A name of an inode; the key's offset is the directory it stands in.
 pub const INODE_REF: u8 = 12;
 /// The names of an inode that found no room in the other kind.
 pub const INODE_EXTREF: u8 = 13;
+/// What a file or directory is; the key's offset is 0.
+pub const INODE_ITEM: u8 = 1;
+/// A file that has no name any more, or none yet; the key's offset is its inode number.
+pub const ORPHAN_ITEM: u8 = 48;
+/// A name in a directory; the key's offset is its place in the order they are listed in.
+pub const DIR_INDEX: u8 = 96;
 /// Part of a file; the key's offset is where in the file it begins, in bytes.
 pub const EXTENT_DATA: u8 = 108;
 
@@ -38,12 +44,25 @@ pub struct DiskExtent {
     pub start: u64,
     /// What the whole extent takes on disk, compressed or not.
     pub disk_length: u64,
+    /// Where in the whole extent, as it reads, this part begins.
+    pub offset: u64,
     /// How much of the file this part is.
     pub length: u64,
 }
 
 /// Returns the item that an answer of the kernel begins with, and how long it is there.
 pub fn item(answer: &[u8]) -> Option<(Item, usize)> {
+    let (seen, end) = seen(answer)?;
+    let item = Item {
+        key: seen.key,
+        transaction: seen.transaction,
+        bytes: seen.bytes.to_vec(),
+    };
+    Some((item, end))
+}
+
+/// Returns the item that an answer of the kernel begins with, in its place, and how long it is there.
+pub fn seen(answer: &[u8]) -> Option<(Seen<'_>, usize)> {
     // The header is the machine's own order, unlike all that comes from disk.
     let word = |at| Some(u64::from_ne_bytes(array(answer, at)?));
     let half = |at| Some(u32::from_ne_bytes(array(answer, at)?));
@@ -53,12 +72,12 @@ pub fn item(answer: &[u8]) -> Option<(Item, usize)> {
         offset: word(16)?,
     };
     let end = HEADER.checked_add(usize::try_from(half(28)?).ok()?)?;
-    let item = Item {
+    let seen = Seen {
         key,
         transaction: word(0)?,
-        bytes: answer.get(HEADER..end)?.to_vec(),
+        bytes: answer.get(HEADER..end)?,
     };
-    Some((item, end))
+    Some((seen, end))
 }
 
 /// Returns what an item of kind [`EXTENT_DATA`] says.
@@ -74,6 +93,7 @@ pub fn file_extent(bytes: &[u8]) -> Option<FileExtent> {
                 generation: word(bytes, 0)?,
                 start: word(bytes, 21)?,
                 disk_length: word(bytes, 29)?,
+                offset: word(bytes, 37)?,
                 length: word(bytes, 45)?,
             };
             match extent.start {
@@ -109,11 +129,11 @@ pub fn names(item: &Item) -> Option<Vec<(u64, OsString)>> {
     Some(names)
 }
 
-fn word(bytes: &[u8], at: usize) -> Option<u64> {
+pub(crate) fn word(bytes: &[u8], at: usize) -> Option<u64> {
     Some(u64::from_le_bytes(array(bytes, at)?))
 }
 
-fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+pub(crate) fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..at.checked_add(N)?)?.try_into().ok()
 }
 
@@ -203,6 +223,7 @@ mod tests {
             generation: 42,
             start: 1 << 30,
             disk_length: 20_480,
+            offset: 8192,
             length: 65_536,
         };
         assert_eq!(

@@ -1,0 +1,79 @@
+//! `netbe dedupe`
+
+use anyhow::Result;
+
+use super::Session;
+use crate::cli::Dedupe;
+use crate::failure::{Failure, LOCKED};
+use crate::lifecycle::deduping::{self, Shared};
+use crate::output::progress::{Line, bytes};
+use crate::storage::interrupt;
+
+/// Lets identical files share their space.
+pub fn run(session: &Session, args: &Dedupe) -> Result<u8> {
+    let pool = session.pool()?;
+    let mut line = Line::new(session.screen.draws_progress());
+    let shared = deduping::dedupe(&pool, &args.nodes, &mut line, args.changing.into());
+    drop(line);
+    let shared = shared?;
+    session.screen.warnings(&shared.warnings);
+    if shared.stopped {
+        // Where it was stopped before it shared anything there is nothing to tell.
+        let why = interrupt::asked().map_or(String::new(), |signal| format!(" by {signal}"));
+        return Err(Failure::failed(match args.changing.dry_run {
+            true => format!("stopped{why}"),
+            false => format!(
+                "stopped{why}; until then {} shared their space again, and {} came back",
+                files(shared.total()),
+                bytes(shared.gained)
+            ),
+        })
+        .into());
+    }
+    match args.changing.dry_run {
+        true => session.screen.plan(&steps(&shared))?,
+        false => session.screen.sentence(&sentence(&shared))?,
+    }
+    for node in &shared.busy {
+        session.screen.warnings(&[format!(
+            "{node} is being changed by another netbe; not all of it was looked at"
+        )]);
+    }
+    Ok(match (shared.busy.is_empty(), shared.warnings.is_empty()) {
+        (false, _) => LOCKED,
+        (true, false) => 1,
+        (true, true) => 0,
+    })
+}
+
+fn steps(shared: &Shared) -> Vec<String> {
+    let one = |(env, count): (&String, &usize)| format!("share {} of {env}", files(*count));
+    let mut steps: Vec<String> = shared.files.iter().map(one).collect();
+    if !steps.is_empty() {
+        steps.push(format!("gain {}", bytes(shared.gained)));
+    }
+    steps
+}
+
+fn sentence(shared: &Shared) -> String {
+    let all = match shared.environments {
+        1 => "1 environment".to_string(),
+        n => format!("{n} environments"),
+    };
+    match shared.total() {
+        0 => format!("Nothing to share: looked through {all}."),
+        total => format!(
+            "Shared the space of {} in {} of {all}: {} came back.",
+            files(total),
+            shared.files.len(),
+            bytes(shared.gained)
+        ),
+    }
+}
+
+fn files(count: usize) -> String {
+    match count {
+        1 => "1 file".to_string(),
+        n => format!("{n} files"),
+    }
+}

@@ -1,0 +1,358 @@
+//! How two directory trees differ, file by file.
+//!
+//! Of two subvolumes that were one once, only what was written since is looked at: the trees tell which inodes
+//! ([`How::Since`]). Of others everything is ([`How::All`]), and who may not search trees walks the files
+//! ([`How::Files`]); the answer is the same. Content that lies at the same place on disk, or in the same words in the
+//! trees, is not read. Nothing is changed by it, not even a time of access where that is allowed. Times are no
+//! difference, and neither is where on disk something lies, which names are one file, or what a nested subvolume holds.
+
+mod files;
+mod trees;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::stored::Layout;
+use super::{alike, interrupt};
+
+/// Which of the two trees.
+type Sides<'a> = [Box<dyn Side + 'a>; 2];
+
+/// How much is to be looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum How {
+    /// What either has written after this transaction, until which they were one.
+    Since(u64),
+    /// Everything, by the trees.
+    All,
+    /// Everything, file by file; no privilege needed but to read them.
+    Files,
+}
+
+/// What stands at a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[allow(missing_docs)]
+pub enum Kind {
+    File,
+    Directory,
+    Link,
+    CharacterDevice,
+    BlockDevice,
+    Pipe,
+    Socket,
+    /// A nested subvolume, or the stub a snapshot has of one.
+    Subvolume,
+}
+
+/// One file, of whatever type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Node {
+    /// Its type.
+    pub kind: Kind,
+    /// Its permissions: the low twelve bits of `st_mode`.
+    pub mode: u32,
+    /// Whose it is, and of which group.
+    pub owner: (u32, u32),
+    /// The size of a regular file in bytes; 0 for all else.
+    pub size: u64,
+    /// Major and minor number of a device.
+    pub device: Option<(u32, u32)>,
+    /// What a link says.
+    pub target: Option<OsString>,
+    /// Its extended attributes, ACLs and capabilities among them.
+    pub attributes: BTreeMap<OsString, Vec<u8>>,
+    /// What is known of its content.
+    content: Content,
+}
+
+/// What is known of a regular file's content without reading it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Content {
+    Unknown,
+    /// It stands in the tree.
+    Inline(Vec<u8>),
+    /// It lies there.
+    Stored(Layout),
+}
+
+/// In what a file differs.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Aspect {
+    /// Its type; then nothing else is compared.
+    Type,
+    /// Its content, and so mostly its size.
+    Content,
+    /// Its permissions.
+    Mode,
+    /// User or group.
+    Owner,
+    /// Where the link leads.
+    Target,
+    /// The device's numbers.
+    Device,
+    /// This extended attribute.
+    Attribute(OsString),
+}
+
+/// One path that differs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// The path, relative to the top.
+    pub path: PathBuf,
+    /// What stood there; nothing where it was added.
+    pub before: Option<Node>,
+    /// What stands there; nothing where it was removed.
+    pub after: Option<Node>,
+    /// In what they differ, where both are there.
+    pub aspects: Vec<Aspect>,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Compared {
+    /// What differs, sorted by path.
+    pub changes: Vec<Change>,
+    /// What could not be read, for want of permission.
+    pub unread: BTreeSet<PathBuf>,
+}
+
+/// One of the two trees.
+trait Side {
+    /// Returns what stands at a path.
+    fn look(&mut self, path: &Path) -> io::Result<Option<Node>>;
+
+    /// Returns the names in a directory, with a number that is the same for the same file; none where there is none.
+    fn names(&mut self, path: &Path) -> io::Result<BTreeMap<OsString, u64>>;
+
+    /// Opens a regular file for reading.
+    fn open(&mut self, path: &Path) -> io::Result<Option<File>>;
+
+    /// Returns every path that leads to something changed after a transaction; directories first, told apart.
+    fn changed(&mut self, after: u64) -> io::Result<Changed>;
+}
+
+/// What was changed in a tree.
+#[derive(Debug, Default)]
+struct Changed {
+    directories: BTreeSet<PathBuf>,
+    others: BTreeSet<PathBuf>,
+}
+
+/// Compares the trees at two paths, which are trusted themselves.
+///
+/// # Errors
+/// Where one cannot be read, and when netbe was asked to stop.
+pub fn between(before: &Path, after: &Path, how: How) -> io::Result<Compared> {
+    let sides: Sides<'_> = match how {
+        How::Files => [
+            Box::new(files::Files::open(before)?),
+            Box::new(files::Files::open(after)?),
+        ],
+        How::Since(_) | How::All => [
+            Box::new(trees::Trees::open(before)?),
+            Box::new(trees::Trees::open(after)?),
+        ],
+    };
+    let mut comparison = Comparison {
+        sides,
+        descends: !matches!(how, How::Since(_)),
+        found: BTreeMap::new(),
+        seen: BTreeSet::new(),
+        walked: BTreeSet::new(),
+        unread: BTreeSet::new(),
+    };
+    match how {
+        How::Since(transaction) => comparison.since(transaction)?,
+        How::All | How::Files => comparison.at(Path::new(""))?,
+    }
+    Ok(Compared {
+        changes: comparison.found.into_values().collect(),
+        unread: comparison.unread,
+    })
+}
+
+struct Comparison<'a> {
+    sides: Sides<'a>,
+    /// Whether to look into directories that are the same inode in both.
+    descends: bool,
+    found: BTreeMap<PathBuf, Change>,
+    seen: BTreeSet<PathBuf>,
+    /// Directories whose entries were compared.
+    walked: BTreeSet<PathBuf>,
+    unread: BTreeSet<PathBuf>,
+}
+
+impl Comparison<'_> {
+    fn since(&mut self, transaction: u64) -> io::Result<()> {
+        let mut all = Changed::default();
+        for side in &mut self.sides {
+            let changed = side.changed(transaction)?;
+            all.directories.extend(changed.directories);
+            all.others.extend(changed.others);
+        }
+        for path in &all.directories {
+            self.at(path)?;
+            self.entries(path)?;
+        }
+        for path in &all.others {
+            self.at(path)?;
+        }
+        Ok(())
+    }
+
+    /// Compares what stands at a path in both, and what is below it where that is not the same directory.
+    fn at(&mut self, path: &Path) -> io::Result<()> {
+        if !self.seen.insert(path.to_path_buf()) {
+            return Ok(());
+        }
+        interrupt::check_io()?;
+        let [before, after] = &mut self.sides;
+        let (before, after) = (before.look(path)?, after.look(path)?);
+        let is_dir = |node: &Option<Node>| node.as_ref().is_some_and(|n| n.kind == Kind::Directory);
+        let either = is_dir(&before) || is_dir(&after);
+        let aspects = match (&before, &after) {
+            (Some(before), Some(after)) => self.aspects(path, before, after)?,
+            _ => Vec::new(),
+        };
+        let both = before.is_some() && after.is_some();
+        if !aspects.is_empty() || (!both && (before.is_some() || after.is_some())) {
+            let change = Change {
+                path: path.to_path_buf(),
+                before,
+                after,
+                aspects,
+            };
+            self.found.insert(path.to_path_buf(), change);
+        }
+        if either && (self.descends || !both) {
+            self.entries(path)?;
+        }
+        Ok(())
+    }
+
+    /// Compares what a directory has in both.
+    fn entries(&mut self, path: &Path) -> io::Result<()> {
+        if !self.walked.insert(path.to_path_buf()) {
+            return Ok(());
+        }
+        let mut names: BTreeMap<OsString, [Option<u64>; 2]> = BTreeMap::new();
+        for (number, side) in self.sides.iter_mut().enumerate() {
+            match side.names(path) {
+                Ok(found) => {
+                    for (name, inode) in found {
+                        names.entry(name).or_default()[number] = Some(inode);
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+                    self.unread.insert(path.to_path_buf());
+                    return Ok(());
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        for (name, [before, after]) in names {
+            let below = path.join(name);
+            if self.descends || before != after {
+                self.at(&below)?;
+                // Another directory under the same name: its own entries are no news in either tree.
+                if !self.descends && before.is_some() && after.is_some() && self.is_dir(&below)? {
+                    self.entries(&below)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn is_dir(&mut self, path: &Path) -> io::Result<bool> {
+        for side in &mut self.sides {
+            if side.look(path)?.is_some_and(|n| n.kind == Kind::Directory) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn aspects(&mut self, path: &Path, before: &Node, after: &Node) -> io::Result<Vec<Aspect>> {
+        if before.kind != after.kind {
+            return Ok(vec![Aspect::Type]);
+        }
+        let mut aspects = Vec::new();
+        if before.kind == Kind::File && !self.same_content(path, before, after)? {
+            aspects.push(Aspect::Content);
+        }
+        let differences = [
+            (before.mode != after.mode, Aspect::Mode),
+            (before.owner != after.owner, Aspect::Owner),
+            (before.target != after.target, Aspect::Target),
+            (before.device != after.device, Aspect::Device),
+        ];
+        aspects.extend(differences.into_iter().filter(|d| d.0).map(|d| d.1));
+        let names: BTreeSet<_> = before
+            .attributes
+            .keys()
+            .chain(after.attributes.keys())
+            .collect();
+        let differing = names
+            .into_iter()
+            .filter(|name| before.attributes.get(*name) != after.attributes.get(*name));
+        aspects.extend(differing.map(|name| Aspect::Attribute(name.clone())));
+        Ok(aspects)
+    }
+
+    fn same_content(&mut self, path: &Path, before: &Node, after: &Node) -> io::Result<bool> {
+        if before.size != after.size {
+            return Ok(false);
+        }
+        let is_known = match (&before.content, &after.content) {
+            (Content::Inline(one), Content::Inline(other)) => Some(one == other),
+            (Content::Stored(one), Content::Stored(other)) => {
+                one.lies_as(other, before.size).then_some(true)
+            }
+            _ => None,
+        };
+        if let Some(same) = is_known {
+            return Ok(same);
+        }
+        let [one, other] = &mut self.sides;
+        match (one.open(path), other.open(path)) {
+            (Ok(Some(one)), Ok(Some(other))) => alike::same(&one, &other, before.size, &mut |_| {}),
+            (Err(e), _) | (_, Err(e)) if e.kind() == io::ErrorKind::PermissionDenied => {
+                self.unread.insert(path.to_path_buf());
+                Ok(true)
+            }
+            (Err(e), _) | (_, Err(e)) => Err(e),
+            // One of them went while it was looked at.
+            _ => Ok(false),
+        }
+    }
+}
+
+/// Returns what a mode's type bits say.
+fn kind_of(mode: u32) -> Kind {
+    match mode & 0o170_000 {
+        0o040_000 => Kind::Directory,
+        0o120_000 => Kind::Link,
+        0o020_000 => Kind::CharacterDevice,
+        0o060_000 => Kind::BlockDevice,
+        0o010_000 => Kind::Pipe,
+        0o140_000 => Kind::Socket,
+        _ => Kind::File,
+    }
+}
+
+/// Returns what is told of a nested subvolume: that it is one.
+fn subvolume() -> Node {
+    Node {
+        kind: Kind::Subvolume,
+        mode: 0,
+        owner: (0, 0),
+        size: 0,
+        device: None,
+        target: None,
+        attributes: BTreeMap::new(),
+        content: Content::Unknown,
+    }
+}
