@@ -69,3 +69,31 @@ fn a_plain_file_is_one_that_no_link_leads_to() {
         assert!(found.is_none(), "{path}");
     }
 }
+
+#[test]
+fn what_is_durable_is_replaced_behind_links_too_and_never_in_place() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |path: &str| dir.path().join(path);
+    std::fs::create_dir_all(at("etc/deep")).unwrap();
+    std::fs::write(at("etc/real"), "old").unwrap();
+    std::os::unix::fs::symlink("../real", at("etc/deep/link")).unwrap();
+    std::os::unix::fs::symlink("/etc/deep/link", at("etc/absolute")).unwrap();
+    std::os::unix::fs::symlink("round", at("etc/round")).unwrap();
+    std::os::unix::fs::symlink("new", at("etc/dangling")).unwrap();
+    let tree = Tree::open(dir.path()).unwrap().durable();
+    // Who has it open goes on reading the old: it was not written into.
+    let mut open = std::fs::File::open(at("etc/real")).unwrap();
+    tree.write("etc/absolute", b"new").unwrap();
+    let mut read = String::new();
+    std::io::Read::read_to_string(&mut open, &mut read).unwrap();
+    assert_eq!(read, "old");
+    assert_eq!(std::fs::read_to_string(at("etc/real")).unwrap(), "new");
+    assert!(at("etc/absolute").is_symlink() && at("etc/deep/link").is_symlink());
+    assert!(tree.write("etc/round", b"x").is_err());
+    tree.write("etc/dangling", b"made").unwrap();
+    assert_eq!(std::fs::read_to_string(at("etc/new")).unwrap(), "made");
+    // A link cannot lead out: its target begins at the top of the tree.
+    std::os::unix::fs::symlink("/../../outside", at("etc/out")).unwrap();
+    tree.write("etc/out", b"x").unwrap();
+    assert_eq!(std::fs::read_to_string(at("outside")).unwrap(), "x");
+}
