@@ -28,14 +28,14 @@ pub fn run(session: &Session, args: &Destroy) -> Result<u8> {
         )?;
         if let Outcome::Planned(mut steps) = plan {
             if std::io::stdin().is_terminal() {
-                steps.extend(freed(session, &pool, args));
+                steps.extend(freed(session, &pool, |space| of(space, args)));
             }
             confirm(&steps)?;
         }
     }
     let mut outcome = destroy(&pool, args, mode)?;
     if let Outcome::Planned(steps) = &mut outcome {
-        steps.extend(freed(session, &pool, args));
+        steps.extend(freed(session, &pool, |space| of(space, args)));
     }
     if let Some(gone) = session.done(outcome)? {
         session
@@ -63,8 +63,19 @@ fn destroy(pool: &Pool, args: &Destroy, mode: Mode) -> Result<Outcome<Vec<String
     destruction::nodes(pool, &nodes, mode)
 }
 
+fn of(space: &Space, args: &Destroy) -> u64 {
+    match args.recursive {
+        true => space.of_nodes(&args.operands),
+        false => space.of_environments(&args.operands),
+    }
+}
+
 /// Returns the step that says what comes back; a warning instead where that cannot be told.
-fn freed(session: &Session, pool: &Pool, args: &Destroy) -> Option<String> {
+pub(super) fn freed(
+    session: &Session,
+    pool: &Pool,
+    of: impl FnOnce(&Space) -> u64,
+) -> Option<String> {
     let space = match Space::of(pool) {
         Ok(space) => space,
         Err(e) => {
@@ -74,10 +85,7 @@ fn freed(session: &Session, pool: &Pool, args: &Destroy) -> Option<String> {
         }
     };
     session.screen.warnings(&space.unread);
-    let bytes = match args.recursive {
-        true => space.of_nodes(&args.operands),
-        false => space.of_environments(&args.operands),
-    };
+    let bytes = of(&space);
     Some(format!("free {} ({bytes} bytes)", progress::bytes(bytes)))
 }
 

@@ -2,11 +2,13 @@
 
 use anyhow::Result;
 
-use super::Session;
+use super::{Session, destroy};
 use crate::cli::Prune;
 use crate::failure::Failure;
 use crate::lifecycle::Mode;
 use crate::lifecycle::pruning::{self, Request};
+use crate::lifecycle::space::Space;
+use crate::pool::{Operand, Pool};
 
 /// Destroys the oldest environments of nodes.
 pub fn run(session: &Session, args: &Prune) -> Result<u8> {
@@ -15,13 +17,13 @@ pub fn run(session: &Session, args: &Prune) -> Result<u8> {
         keep: args.keep,
         older_than: args.older_than,
     };
-    let pruned = pruning::prune(&session.pool()?, &args.nodes, request, mode)?;
+    let pool = session.pool()?;
+    let pruned = pruning::prune(&pool, &args.nodes, request, mode)?;
     // Before what was done, which may be hard to see among many: the last line is the answer.
     let worst = tell(session, &pruned.failures);
     if mode.dry_run {
         session.screen.notes(&pruned.stays);
-        let steps: Vec<String> = pruned.gone.iter().map(|e| format!("destroy {e}")).collect();
-        session.screen.plan(&steps)?;
+        session.screen.plan(&steps(session, &pool, &pruned.gone)?)?;
         return Ok(worst);
     }
     for why in &pruned.stays {
@@ -39,6 +41,20 @@ pub fn run(session: &Session, args: &Prune) -> Result<u8> {
             })?;
     }
     Ok(worst)
+}
+
+/// Returns the steps of a dry run, and what comes back.
+fn steps(session: &Session, pool: &Pool, gone: &[String]) -> Result<Vec<String>> {
+    let mut steps: Vec<String> = gone.iter().map(|env| format!("destroy {env}")).collect();
+    let operands: Vec<Operand> = gone
+        .iter()
+        .map(|env| Ok(env.parse()?))
+        .collect::<Result<_>>()?;
+    if !operands.is_empty() {
+        let of = |space: &Space| space.of_environments(&operands);
+        steps.extend(destroy::freed(session, pool, of));
+    }
+    Ok(steps)
 }
 
 /// Tells of what failed; returns the exit status of the worst.

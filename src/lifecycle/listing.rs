@@ -97,6 +97,7 @@ impl Listed {
             kernel: None,
             origin: None,
             lineage: Vec::new(),
+            space: None,
             root: PathBuf::new(),
             boot: PathBuf::new(),
             replaces: None,
