@@ -4,7 +4,8 @@
 //! same path and size, in the same half, are candidates; those that share all their space already are known by the
 //! trees and not read. The others are read, each content once, and where they are the same the kernel compares them
 //! again, with both locked, and lets them share. So the content and times of no file change, also not of one that a
-//! machine uses or writes meanwhile, and every environment takes part: active, booted, pinned.
+//! machine uses or writes meanwhile, and every environment takes part: active, booted, pinned. Large files that differ in
+//! a few blocks share all but these, by the same means.
 //!
 //! Locks: nothing netbe knows is changed, and what is stopped half-way is as good as finished, so nobody has to be kept
 //! out for that. But an environment with an open file is in use, and `destroy` would refuse it. So files are open only
@@ -18,6 +19,7 @@ mod turns;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
 use std::io::ErrorKind;
+use std::ops::Range;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -36,6 +38,10 @@ use crate::storage::{alike, btrfs, interrupt, stored};
 /// How many different contents of one path are kept to compare others with: a machine's own data differs on each, and
 /// comparing all with all would take the square of their number.
 const CONTENTS: usize = 16;
+
+/// From which size on files are shared that differ in a few blocks, in bytes: the caches of package managers, above all,
+/// differ in nothing but a time.
+const NEARLY: u64 = 1 << 20;
 
 /// What came of it, or in a dry run what would.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -87,6 +93,7 @@ pub fn dedupe(
             ..Shared::default()
         },
         left: HashMap::new(),
+        again: 0,
         read: 0,
         total: None,
     };
@@ -106,8 +113,17 @@ struct Work<'a> {
     done: Shared,
     /// The extents that were let go of, by where they begin; and in a dry run how often they would be.
     left: HashMap<u64, (DiskExtent, u32)>,
+    /// What was given space of its own again, in bytes.
+    again: u64,
     read: u64,
     total: Option<u64>,
+}
+
+/// What a version is the same as.
+struct Like<'v> {
+    version: &'v Version,
+    /// The blocks that differ; none where it is the same.
+    but: Vec<Range<u64>>,
 }
 
 impl Work<'_> {
@@ -148,14 +164,14 @@ impl Work<'_> {
         for version in &group.versions {
             interrupt::check()?;
             let like = self.find_like(candidates, group, &kept, version, progress);
-            let result = like.and_then(|like| match like {
-                Some(like) => self.share_all(candidates, group, like, version),
-                None => {
-                    if kept.len() < CONTENTS {
-                        kept.push(version);
-                    }
-                    Ok(())
+            let result = like.and_then(|like| {
+                let is_new = like.as_ref().is_none_or(|like| !like.but.is_empty());
+                if is_new && kept.len() < CONTENTS {
+                    kept.push(version);
                 }
+                like.map_or(Ok(()), |like| {
+                    self.share_all(candidates, group, &like, version)
+                })
             });
             if let Err(e) = result {
                 interrupt::check()?;
@@ -168,7 +184,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Returns the first of `kept` that holds what this version does.
+    /// Returns the first of `kept` that holds what this version does; else one that nearly does.
     fn find_like<'v>(
         &mut self,
         candidates: &Candidates,
@@ -176,24 +192,38 @@ impl Work<'_> {
         kept: &[&'v Version],
         version: &Version,
         progress: &mut dyn Progress,
-    ) -> Result<Option<&'v Version>> {
-        let Some((_, this)) = self.open_any(candidates, group, version)? else {
+    ) -> Result<Option<Like<'v>>> {
+        let Some((place, this)) = self.open_any(candidates, group, version)? else {
             return Ok(None);
         };
+        let lies = self
+            .turns
+            .layout(&candidates.places[place], version.inode, group.size)?;
+        let mut nearly = None;
         for like in kept {
-            let Some((_, that)) = self.open_any(candidates, group, like)? else {
+            let Some((place, that)) = self.open_any(candidates, group, like)? else {
                 continue;
             };
+            let place = &candidates.places[place];
+            let other = self.turns.layout(place, like.inode, group.size)?;
             let (read, total) = (&mut self.read, self.total);
             let mut told = |bytes: u64| {
                 *read += bytes;
                 progress.advance(*read, total.map(|t| t.max(*read)));
             };
-            if like.mark == version.mark || alike::same(&this, &that, group.size, &mut told)? {
-                return Ok(Some(like));
+            let ranges = lies.elsewhere(&other, group.size);
+            // Only where extents of its own would go.
+            let limit = match group.size {
+                NEARLY.. => lies.own(&other) / 8,
+                _ => 0,
+            };
+            match alike::differing(&this, &that, &ranges, limit, &mut told)? {
+                Some(but) if but.is_empty() => return Ok(Some(Like { version: like, but })),
+                Some(but) if nearly.is_none() => nearly = Some(Like { version: like, but }),
+                _ => {}
             }
         }
-        Ok(None)
+        Ok(nearly)
     }
 
     /// Returns a file of a version, open, with its half; `None` where none is there any more.
@@ -217,14 +247,14 @@ impl Work<'_> {
         &mut self,
         candidates: &Candidates,
         group: &Group,
-        like: &Version,
+        like: &Like<'_>,
         version: &Version,
     ) -> Result<()> {
-        let Some((half, from)) = self.open_any(candidates, group, like)? else {
+        let Some((half, from)) = self.open_any(candidates, group, like.version)? else {
             return Ok(());
         };
         let place = &candidates.places[half];
-        let target = self.turns.layout(place, like.inode, group.size)?;
+        let target = self.turns.layout(place, like.version.inode, group.size)?;
         for half in &version.halves {
             interrupt::check()?;
             let place = &candidates.places[*half as usize];
@@ -233,12 +263,20 @@ impl Work<'_> {
             };
             let layout = self.turns.layout(place, version.inode, group.size)?;
             let apart = layout.apart_from(&target);
+            if apart.is_empty() {
+                continue;
+            }
+            let share = || match like.but.is_empty() {
+                _ if self.dry_run => Ok(Answer::Same),
+                true => dedupe::share_extents(&from, &to, &apart),
+                false => {
+                    dedupe::share_all_but(&from, &to, group.size, &like.but, &candidates.beside)
+                }
+            };
             let what = || format!("sharing a file of {}", candidates.env(place));
-            let shared = !apart.is_empty()
-                && (self.dry_run
-                    || dedupe::share_extents(&from, &to, &apart).with_context(what)?
-                        == Answer::Same);
+            let shared = share().with_context(what)? == Answer::Same;
             if shared {
+                self.again += like.but.iter().map(|r| r.end - r.start).sum::<u64>();
                 let name = candidates.env(place).to_string();
                 *self.done.files.entry(name).or_default() += 1;
                 for (extent, times) in layout.extents {
@@ -251,7 +289,7 @@ impl Work<'_> {
 
     /// Finds out what it came to; also where it was stopped.
     fn finish(mut self, pool: &Pool, candidates: &Candidates, ended: Result<()>) -> Result<Shared> {
-        self.done.gained = match self.dry_run {
+        let gone = match self.dry_run {
             true => candidates.would_go(&self.left),
             false => {
                 // Space comes back with the transaction.
@@ -260,6 +298,7 @@ impl Work<'_> {
                 stored::gone(&top, self.left.values().map(|(extent, _)| extent))?
             }
         };
+        self.done.gained = gone.saturating_sub(self.again);
         match ended {
             Ok(()) => {}
             Err(_) if interrupt::asked().is_some() => self.done.stopped = true,

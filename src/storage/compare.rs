@@ -318,7 +318,7 @@ impl Comparison<'_> {
         }
         let [one, other] = &mut self.sides;
         match (one.open(path), other.open(path)) {
-            (Ok(Some(one)), Ok(Some(other))) => alike::same(&one, &other, before.size, &mut |_| {}),
+            (Ok(Some(one)), Ok(Some(other))) => alike::same(&one, &other, before.size),
             (Err(e), _) | (_, Err(e)) if e.kind() == io::ErrorKind::PermissionDenied => {
                 self.unread.insert(path.to_path_buf());
                 Ok(true)

@@ -89,6 +89,33 @@ impl Layout {
         apart
     }
 
+    /// Returns where in a file of this size the two lie at different places, or one has something and the other nothing.
+    pub fn elsewhere(&self, other: &Self, size: u64) -> Vec<Range<u64>> {
+        let mut all = self.apart_from(other);
+        all.extend(other.apart_from(self));
+        all.sort_by_key(|range| (range.start, range.end));
+        let mut merged: Vec<Range<u64>> = Vec::new();
+        for range in all {
+            let range = range.start..range.end.min(size);
+            match merged.last_mut() {
+                Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+                _ => merged.push(range),
+            }
+        }
+        merged
+    }
+
+    /// Returns what those extents take on disk, in bytes, that the other one has none of.
+    pub fn own(&self, other: &Self) -> u64 {
+        let is_own =
+            |e: &&(DiskExtent, u32)| !other.extents.iter().any(|(o, _)| o.start == e.0.start);
+        self.extents
+            .iter()
+            .filter(is_own)
+            .map(|(e, _)| e.disk_length)
+            .sum()
+    }
+
     /// Returns whether a file of this size that lies as the other one does holds the same without being read.
     pub fn lies_as(&self, other: &Self, size: u64) -> bool {
         let up_to_the_end = |piece: &Piece| Piece {
@@ -393,6 +420,8 @@ mod tests {
         assert_ne!(whole.mark(20_000), other.mark(20_000));
     }
 
+    // One range is what is meant.
+    #[allow(clippy::single_range_in_vec_init)]
     #[test]
     fn only_what_lies_elsewhere_is_apart() {
         let size = 20_480;
