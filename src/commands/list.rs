@@ -39,7 +39,10 @@ pub fn run(session: &Session, args: &List) -> Result<u8> {
         if with_space {
             heads.splice(5..5, ["UNIQUE", "REFERENCED"]);
             for (row, env) in rows.iter_mut().zip(&listed) {
-                row.splice(5..5, sizes(env).map(|s| s.map_or("-".into(), progress::bytes)));
+                row.splice(
+                    5..5,
+                    sizes(env).map(|s| s.map_or("-".into(), progress::bytes)),
+                );
             }
         }
         table::table(&heads, &rows, session.screen.colour)
@@ -75,10 +78,7 @@ fn fields(args: &List) -> (SortField, bool) {
 
 /// Returns what comes back without it, and what it refers to; nothing where that is not known.
 fn sizes(env: &Listed) -> [Option<u64>; 2] {
-    [
-        env.space.map(|s| s.unique),
-        env.space.map(|s| s.referenced),
-    ]
+    [env.space.map(|s| s.unique), env.space.map(|s| s.referenced)]
 }
 
 fn sort(listed: &mut [Listed], args: &List) {

@@ -143,14 +143,22 @@ impl Space {
                 })
             })
             .collect();
-        let mut sums: Vec<_> = held.sums(&owner, owners.len()).into_iter().map(Some).collect();
+        let mut sums: Vec<_> = held
+            .sums(&owner, owners.len())
+            .into_iter()
+            .map(Some)
+            .collect();
         let mut unread = Vec::new();
         for (place, error) in failed {
             let who = owner[*place];
             sums[who] = None;
             unread.push(match &owners[who] {
-                Owner::Environment(node, name) => format!("what {node}/{name} takes cannot be read: {error}"),
-                _ => format!("a subvolume cannot be read, and what it shares counts to others alone: {error}"),
+                Owner::Environment(node, name) => {
+                    format!("what {node}/{name} takes cannot be read: {error}")
+                }
+                _ => format!(
+                    "a subvolume cannot be read, and what it shares counts to others alone: {error}"
+                ),
             });
         }
         Self {
@@ -163,9 +171,10 @@ impl Space {
 
     /// Returns what an environment takes; `None` where that could not be read.
     pub fn environment(&self, node: &str, name: &str) -> Option<Sum> {
-        let found = self.owners.iter().find(|(owner, _)| {
-            matches!(owner, Owner::Environment(n, e) if n == node && e == name)
-        });
+        let found = self
+            .owners
+            .iter()
+            .find(|(owner, _)| matches!(owner, Owner::Environment(n, e) if n == node && e == name));
         found.and_then(|(_, sum)| *sum)
     }
 
@@ -243,7 +252,10 @@ mod tests {
             (Some("nodes/nog/envs/a/root"), env("nog", "a")),
             (Some("nodes/nog/envs/a/.base/root"), env("nog", "a")),
             (Some("nodes/nog/envs/a/root/var/lib/x"), env("nog", "a")),
-            (Some("nodes/nog/.staged-b-1/root"), Owner::Node("nog".into())),
+            (
+                Some("nodes/nog/.staged-b-1/root"),
+                Owner::Node("nog".into()),
+            ),
             (Some("nodes/nog/.trash-a-1/boot"), Owner::Node("nog".into())),
             (Some("nodes/nog"), Owner::Node("nog".into())),
             (Some("nodes"), Owner::Nobody),

@@ -72,7 +72,12 @@ pub struct Trees {
     subvolumes: Vec<Subvolume>,
     relatives: Vec<Option<Relative>>,
     ages: Vec<Ages>,
+    /// How much of a tree of some size may be newer for it to be compared, in bytes.
+    most: fn(u64) -> u64,
 }
+
+/// Where more than this part of a tree is newer, reading the whole is quicker than comparing.
+const PART: u64 = 3;
 
 impl Trees {
     /// Finds the subvolumes of the filesystem that `top` lies in, those already deleted left out.
@@ -85,7 +90,15 @@ impl Trees {
             relatives: descent::relatives(&subvolumes),
             ages: descent::ages(&subvolumes),
             subvolumes,
+            most: |size| size / PART,
         })
+    }
+
+    /// Has everything compared that can be, however much of it differs: to see that it makes no difference.
+    #[must_use]
+    pub fn compared(mut self) -> Self {
+        self.most = |_| u64::MAX;
+        self
     }
 
     /// Forgets who descends from whom, so that every content is read whole.
@@ -118,7 +131,8 @@ impl Trees {
         if let Some(relative) = self.relatives[index] {
             let from = relative.index;
             let from_tree = Tree::new(top, &self.subvolumes[from], &self.ages[from]);
-            if let Some(changes) = difference::of(&tree, &from_tree, relative.common)? {
+            let most = (self.most)(self.subvolumes[index].size);
+            if let Some(changes) = difference::of(&tree, &from_tree, relative.common, most)? {
                 return Ok(Content {
                     from: Some(from),
                     changes,
@@ -126,13 +140,18 @@ impl Trees {
             }
         }
         let mut changes = Vec::new();
-        tree.pieces(&mut tree.search(), Key::FIRST, Key::LAST, |piece, length| {
-            changes.push(Change {
-                piece,
-                length,
-                by: 1,
-            });
-        })?;
+        tree.pieces(
+            &mut tree.search(),
+            Key::FIRST,
+            Key::LAST,
+            |piece, length| {
+                changes.push(Change {
+                    piece,
+                    length,
+                    by: 1,
+                });
+            },
+        )?;
         Ok(Content {
             from: None,
             changes,

@@ -113,11 +113,7 @@ fn places(subvolumes: &[Subvolume]) -> HashMap<Uuid, usize> {
     named.map(|(i, one)| (one.uuid, i)).collect()
 }
 
-fn parent(
-    subvolumes: &[Subvolume],
-    places: &HashMap<Uuid, usize>,
-    index: usize,
-) -> Option<usize> {
+fn parent(subvolumes: &[Subvolume], places: &HashMap<Uuid, usize>, index: usize) -> Option<usize> {
     let one = &subvolumes[index];
     let place = *places.get(&one.parent?)?;
     // Only a tree that is damaged says anything else, and would be climbed for ever.
@@ -146,9 +142,7 @@ mod tests {
 
     fn found(subvolumes: &[Subvolume]) -> Vec<Option<(usize, u64)>> {
         let relatives = relatives(subvolumes).into_iter();
-        relatives
-            .map(|r| r.map(|r| (r.index, r.common)))
-            .collect()
+        relatives.map(|r| r.map(|r| (r.index, r.common))).collect()
     }
 
     #[test]

@@ -24,16 +24,14 @@ const GAP: u64 = 6;
 /// What precedes each item in a leaf, in bytes (`struct btrfs_item`).
 const HEAD: u64 = 25;
 
-/// What part of a tree may be newer: beyond it, reading the whole is quicker than comparing.
-const PART: u64 = 3;
-
 /// Returns what `tree` refers to more often, or less, than `from`, from which it parted in transaction `common`.
 ///
-/// `None` where so much differs that reading the whole is quicker.
+/// `None` where more bytes of leaves than `most` are newer.
 pub(super) fn of(
     tree: &Tree<'_>,
     from: &Tree<'_>,
     common: u64,
+    most: u64,
 ) -> io::Result<Option<Vec<Change>>> {
     let mut pair = Pair {
         sides: [Side::new(tree), Side::new(from)],
@@ -41,7 +39,7 @@ pub(super) fn of(
         suspects: Vec::new(),
     };
     let mut directories = HashSet::new();
-    let mut left = tree.of.size / PART;
+    let mut left = most;
     for side in 0..2 {
         if !pair.newer(side, &mut directories, &mut left)? {
             return Ok(None);
@@ -203,10 +201,7 @@ impl Pair<'_> {
         let near = |a: &u64, b: &u64| b - a <= GAP;
         for run in self.suspects.chunk_by(near) {
             let (first, last) = (run[0], run[run.len() - 1]);
-            let (from, to) = (
-                key(first, EXTENT_DATA, 0),
-                key(last, EXTENT_DATA, u64::MAX),
-            );
+            let (from, to) = (key(first, EXTENT_DATA, 0), key(last, EXTENT_DATA, u64::MAX));
             for (Side { tree, search }, by) in self.sides.iter_mut().zip([1, -1]) {
                 tree.pieces(search, from, to, |piece, length| {
                     let change = changes.entry(piece).or_insert((0, length));

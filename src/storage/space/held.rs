@@ -211,7 +211,11 @@ impl Held {
                 _ => kinds.push((piece.length, spans)),
             }
         }
-        kinds.extend(simple.into_iter().map(|(span, length)| (length, vec![span])));
+        kinds.extend(
+            simple
+                .into_iter()
+                .map(|(span, length)| (length, vec![span])),
+        );
         kinds
     }
 }
