@@ -7,6 +7,7 @@ mod environments;
 mod keeping_house;
 mod looking;
 mod setting_up;
+mod travelling;
 mod upgrading;
 
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ pub use environments::{
 pub use keeping_house::{Check, Completions, Publish, Reconcile, ShellName, Status, Transfer};
 pub use looking::{Diff, Mount, Umount};
 pub use setting_up::{Get, Import, Init, Set};
+pub use travelling::Export;
 pub use upgrading::{Run, Shell, Upgrade};
 
 const STYLES: Styles = Styles::styled()
@@ -126,6 +128,7 @@ pub enum Command {
     #[command(visible_alias = "unmount")]
     Umount(Umount),
     Diff(Diff),
+    Export(Export),
     Set(Set),
     Get(Get),
     Status(Status),
