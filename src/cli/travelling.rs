@@ -25,15 +25,17 @@ What stays behind:
   refused where it has not.
 
   A base takes the space of what the environment has changed since. It is
-  renamed and destroyed along with its environment, and is replaced when the
-  environment was changed and is exported again; export --no-base keeps none,
-  and gives up the one there is. So where two servers get the same environment
-  by turns, let it rest between: unchanged it keeps its base.
+  renamed and destroyed along with its environment. When that was changed and
+  is exported again, the new base takes the place of the old one, and what is
+  since the old one can no longer be made: where a second server gets a copy
+  between, --no-base leaves it as it is. To give one up alone, delete the two
+  subvolumes in .base: nothing else needs them.
 
   Properties of the node do not travel: two servers that answer to one MAC
   address would fight about it. Nor does whether it is pinned, active or
   booted. What btrfs send leaves out stays behind too: file attributes such as
-  chattr +i or +C, and times of birth.
+  chattr +i or +C, times of birth, and space set aside (fallocate), which
+  becomes a hole.
 
 Format:
   Version 1. Numbers are little-endian.
@@ -79,7 +81,7 @@ pub struct Export {
     /// Where to; standard output without it
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
-    /// Keep nothing for a later --since, and give up what is kept
+    /// Keep nothing of it for a later --since; what was kept before stays
     #[arg(long)]
     pub no_base: bool,
     /// Common options.

@@ -127,10 +127,11 @@ impl Plan {
             None => format!("send all of {env}"),
         };
         let mut steps = vec![format!("snapshot both halves of {env}"), what];
-        steps.push(match request.keep {
-            true => format!("keep the snapshots as the base of {env}, for a later --since"),
-            false => format!("keep no base of {env}"),
-        });
+        if request.keep {
+            steps.push(format!(
+                "keep the snapshots as the base of {env}, for a later --since"
+            ));
+        }
         steps
     }
 
@@ -247,19 +248,15 @@ impl Ready {
     }
 }
 
-/// Makes what was sent the base of the environment it is of, if that is still there; or gives up the one it has.
+/// Makes what was sent the base of the environment it is of, if that is still there.
 fn settle(pool: &Pool, plan: &Plan, ready: &Ready, keep: bool, mode: Mode) -> Result<()> {
-    if keep && !ready.fresh {
+    if !keep || !ready.fresh {
         return Ok(());
     }
     let _lock = mode.lock_to_change(pool, &plan.env.node)?;
-    let node = pool.node(&plan.env.node)?;
-    let env = node.environment(&plan.env.name)?;
+    let env = pool.environment(&plan.env.node, &plan.env.name)?;
     if env.uuid() != plan.env.uuid() {
         anyhow::bail!("{env} is another one now");
-    }
-    if !keep {
-        return base::give_up(&env, &node.dir);
     }
     let sent = ready.stage.path().join(SENT);
     Base::record(&sent, &ready.heading.id)?;

@@ -145,15 +145,6 @@ pub fn keep(dir: &Path, env: &Environment) -> Result<()> {
     Ok(replace::directory(&env.dir)?)
 }
 
-/// Gives up what is kept of an environment; nothing there is no error.
-pub fn give_up(env: &Environment, node_dir: &Path) -> Result<()> {
-    let place = env.dir.join(layout::BASE);
-    match place.symlink_metadata() {
-        Ok(_) => super::stage::discard(&place, node_dir),
-        Err(_) => Ok(()),
-    }
-}
-
 fn read(dir: &Path) -> Result<Option<Record>> {
     let Some(text) = record::read(&dir.join(RECORD))? else {
         return Ok(None);

@@ -41,7 +41,7 @@ pub fn receive(stream: &mut impl Read, target: &Tree, since: Since<'_>) -> Resul
     begin(stream)?;
     let mut body = Vec::with_capacity(LONGEST);
     let kind = next(stream, &mut body)?;
-    let own = match (Command::parse(kind, &body)?, since) {
+    let mut place = match (Command::parse(kind, &body)?, since) {
         (Command::Subvolume(own), Since::Nothing) => Place::new(target, own, None),
         (Command::Snapshot(own, parent), Since::Parent(tree)) => {
             Place::new(target, own, Some((tree, parent)))
@@ -53,8 +53,7 @@ pub fn receive(stream: &mut impl Read, target: &Tree, since: Since<'_>) -> Resul
             bail!("it says that it holds what changed, and is whole")
         }
         _ => bail!("it begins with no subvolume"),
-    };
-    let mut place = own;
+    }?;
     loop {
         interrupt::check()?;
         let kind = next(stream, &mut body)?;
@@ -67,7 +66,7 @@ pub fn receive(stream: &mut impl Read, target: &Tree, since: Since<'_>) -> Resul
         stream.read(&mut [0])? == 0,
         "there is something behind its end"
     );
-    Ok(())
+    place.finish()
 }
 
 fn begin(stream: &mut impl Read) -> Result<()> {

@@ -131,7 +131,7 @@ fn what_a_killed_one_leaves_is_taken_away_by_repair() {
         assert_eq!(stages(pool), 1);
         let found = pool.netbe().run("check");
         assert!(
-            found.status == 1 && found.stdout.contains(".staged-nog-"),
+            found.status == 1 && found.stdout.contains("/.staged-"),
             "{found:?}"
         );
         pool.netbe().ok("check --repair");
@@ -258,6 +258,7 @@ fn a_stream_is_nothing_for_a_terminal() {
     );
     assert_eq!(here.skeleton(), before);
     // Progress is for a terminal, and says how much and how fast.
+    enlarge(&here, "nog/a");
     let said = Command::new("script")
         .args([
             "-qec",

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::forging::{
     OWN, PARENT, UUID, begin, command, directory, file, head, link, rename, send, stream, write,
 };
-use crate::support::{Fingerprint, Pool, output};
+use crate::support::{Fingerprint, output};
 use crate::two;
 
 const NUMBER: fn(u64) -> [u8; 8] = u64::to_le_bytes;
@@ -56,7 +56,7 @@ fn hostile(outside: &[u8], device: u64) -> Vec<(&'static str, Vec<u8>)> {
             send(&[file(b"f"), rename(b"f", b"../escaped")]),
         ),
         (
-            "Not a directory",
+            "symbolic links",
             send(&[planted(), file(&inside(b"escaped"))]),
         ),
         ("", send(&[planted(), directory(&inside(b"escaped"))])),
@@ -256,9 +256,6 @@ fn heads_are_not_believed() {
     ] {
         let mut forged = head();
         *forged.pointer_mut(pointer).unwrap() = value;
-        if pointer == "/record/description" {
-            forged["record"]["description"] = json!("one\ntwo");
-        }
         let path = pool.beside().join("forged");
         fs::write(&path, stream(&forged, &empty, &empty)).unwrap();
         let said = pool
@@ -352,5 +349,4 @@ fn changes_go_where_what_they_are_since_is() {
         );
     }
     assert_eq!(pool.skeleton(), before);
-    let _: &Pool = &pool;
 }

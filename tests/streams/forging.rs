@@ -14,7 +14,7 @@ pub(crate) fn head() -> Value {
     json!({
         "netbe": "0.1.0", "node": "nog", "name": "a", "template": false,
         "exported": "2026-11-20T10:15:00Z", "id": UUID,
-        "record": {"version": 1, "uuid": UUID, "created": "2026-11-20T10:15:00Z", "boot_mount": "/boot"}
+        "record": {"version": 1, "uuid": UUID, "created": "2026-11-20T10:15:00Z", "boot_mount": "/boot", "description": ""}
     })
 }
 

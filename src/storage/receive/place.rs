@@ -3,11 +3,11 @@
 //! Every path is walked by the kernel beneath the subvolume, and over no link: the sender's kernel names none that
 //! needs one. What is opened is a regular file; a device that the same stream has made is not. Not for reading commands.
 
+use std::collections::HashSet;
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
@@ -15,9 +15,9 @@ use nix::errno::Errno;
 use nix::fcntl::{AtFlags, FallocateFlags, OFlag, fallocate, openat, renameat};
 use nix::sys::stat::{Mode, SFlag, UtimensatFlags, mkdirat, mknodat, utimensat};
 use nix::sys::time::TimeSpec;
-use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, linkat, symlinkat, unlinkat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, ftruncate, linkat, symlinkat, unlinkat};
 
-use super::command::{Clone, Command, Identity, Made};
+use super::command::{Clone, Command, Identity, Made, Time};
 use crate::storage::beneath::{Tree, descriptor_path};
 
 /// The name of a directory in itself, for what is to be done to the top.
@@ -37,15 +37,44 @@ pub(super) struct Place<'t> {
     parent: Option<(&'t Tree, Identity)>,
     /// The file that was written last: mostly the next command writes it on.
     open: Option<(PathBuf, File)>,
+    /// The files that the parent has not, by inode number.
+    new: HashSet<u64>,
+    /// The times of the top, as the sender has them: access, then change of content.
+    top: Option<(Time, Time)>,
 }
 
 impl<'t> Place<'t> {
-    pub(super) fn new(tree: &'t Tree, own: Identity, parent: Option<(&'t Tree, Identity)>) -> Self {
-        Self {
+    pub(super) fn new(
+        tree: &'t Tree,
+        own: Identity,
+        parent: Option<(&'t Tree, Identity)>,
+    ) -> Result<Self> {
+        let times = |(tree, _)| -> Result<(Time, Time)> {
+            let found = look(tree, Path::new(""))?.metadata()?;
+            let nanoseconds = |n: i64| u32::try_from(n).unwrap_or_default();
+            Ok((
+                (found.atime(), nanoseconds(found.atime_nsec())),
+                (found.mtime(), nanoseconds(found.mtime_nsec())),
+            ))
+        };
+        Ok(Self {
             tree,
             own,
             parent,
             open: None,
+            new: HashSet::new(),
+            top: parent.map(times).transpose()?,
+        })
+    }
+
+    /// Gives the top its times again.
+    ///
+    /// The sender's kernel makes what is new at the top first and moves it then, and says nothing of the top unless it
+    /// was changed there.
+    pub(super) fn finish(self) -> Result<()> {
+        match self.top {
+            Some((accessed, modified)) => self.times(Path::new(""), accessed, modified),
+            None => Ok(()),
         }
     }
 
@@ -54,10 +83,7 @@ impl<'t> Place<'t> {
             Command::Write(path, at, data) => return self.write(path, at, data),
             Command::Clone(ref clone) => return self.share(clone),
             Command::Truncate(path, size) => {
-                return Ok(nix::unistd::ftruncate(
-                    self.to_write(path)?,
-                    i64::try_from(size)?,
-                )?);
+                return Ok(ftruncate(self.to_write(path)?, i64::try_from(size)?)?);
             }
             _ => {}
         }
@@ -95,21 +121,16 @@ impl<'t> Place<'t> {
                 )?)
             }
             Command::Times(path, accessed, modified) => {
-                let at = self.by_name(path)?;
-                let time = |(seconds, nanoseconds)| TimeSpec::new(seconds, i64::from(nanoseconds));
-                Ok(utimensat(
-                    &at.directory,
-                    at.name.as_os_str(),
-                    &time(accessed),
-                    &time(modified),
-                    UtimensatFlags::NoFollowSymlink,
-                )?)
+                if path.as_os_str().is_empty() {
+                    self.top = Some((accessed, modified));
+                }
+                self.times(path, accessed, modified)
             }
             _ => bail!("it says so in the wrong place"),
         }
     }
 
-    fn make(&self, path: &Path, made: Made<'_>) -> Result<()> {
+    fn make(&mut self, path: &Path, made: Made<'_>) -> Result<()> {
         let (dir, name) = self.named(path)?;
         let node = |kind, number| mknodat(&dir, name, kind, PRIVATE, number);
         match made {
@@ -119,7 +140,11 @@ impl<'t> Place<'t> {
                     | OFlag::O_EXCL
                     | OFlag::O_NOFOLLOW
                     | OFlag::O_CLOEXEC;
-                openat(&dir, name, flags, PRIVATE).map(drop)
+                let file = File::from(openat(&dir, name, flags, PRIVATE)?);
+                if self.parent.is_some() {
+                    self.new.insert(file.metadata()?.ino());
+                }
+                Ok(())
             }
             Made::Directory => mkdirat(&dir, name, Mode::S_IRWXU),
             Made::Pipe => node(SFlag::S_IFIFO, 0),
@@ -152,16 +177,34 @@ impl<'t> Place<'t> {
         Ok(std::fs::set_permissions(descriptor_path(&found), mode)?)
     }
 
+    fn times(&self, path: &Path, accessed: Time, modified: Time) -> Result<()> {
+        let at = self.by_name(path)?;
+        let time = |(seconds, nanoseconds)| TimeSpec::new(seconds, i64::from(nanoseconds));
+        let (accessed, modified) = (time(accessed), time(modified));
+        let flags = UtimensatFlags::NoFollowSymlink;
+        let name = at.name.as_os_str();
+        Ok(utimensat(&at.directory, name, &accessed, &modified, flags)?)
+    }
+
     fn write(&mut self, path: &Path, at: u64, data: &[u8]) -> Result<()> {
-        // What became a hole since the parent is sent as zeros; in a whole stream zeros were written by somebody.
+        // What is a hole in a file that the parent has, too, is sent as zeros; in a new one somebody has written them.
         let hole = self.parent.is_some() && is_hole(at, data);
-        let file = self.to_write(path)?;
-        if hole && within(file, at, data.len())? {
-            let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
-            let (at, length) = (i64::try_from(at)?, i64::try_from(data.len())?);
-            return Ok(fallocate(&*file, flags, at, length)?);
+        self.to_write(path)?;
+        let Some((_, file)) = &self.open else {
+            bail!("it is not open");
+        };
+        let end = at.checked_add(data.len() as u64).ok_or(Errno::EFBIG)?;
+        let found = file.metadata()?;
+        let whole_blocks = end.is_multiple_of(BLOCK) || end >= found.len();
+        if !hole || !whole_blocks || self.new.contains(&found.ino()) {
+            return Ok(file.write_all_at(data, at)?);
         }
-        Ok(file.write_all_at(data, at)?)
+        if end > found.len() {
+            ftruncate(file, i64::try_from(end)?)?;
+        }
+        let (at, length) = (i64::try_from(at)?, i64::try_from(data.len())?);
+        let flags = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+        Ok(fallocate(file, flags, at, length)?)
     }
 
     fn share(&mut self, clone: &Clone<'_>) -> Result<()> {
@@ -256,12 +299,6 @@ fn regular(tree: &Tree, path: &Path, flags: OFlag) -> Result<File> {
 /// Returns whether data is what a hole reads as, and stands where one can be.
 fn is_hole(at: u64, data: &[u8]) -> bool {
     at.is_multiple_of(BLOCK) && !data.is_empty() && data.iter().all(|b| *b == 0)
-}
-
-/// Returns whether a write stays inside a file, and ends with a block or with the file.
-fn within(file: &File, at: u64, length: usize) -> io::Result<bool> {
-    let (end, size) = (at.saturating_add(length as u64), file.metadata()?.len());
-    Ok(end <= size && (end.is_multiple_of(BLOCK) || end == size))
 }
 
 /// `struct file_clone_range` of linux/fs.h.
