@@ -83,7 +83,7 @@ impl<'t> Place<'t> {
             Command::Write(path, at, data) => return self.write(path, at, data),
             Command::Clone(ref clone) => return self.share(clone),
             Command::Truncate(path, size) => {
-                return Ok(ftruncate(self.to_write(path)?, i64::try_from(size)?)?);
+                return Ok(ftruncate(self.opened(path)?, i64::try_from(size)?)?);
             }
             _ => {}
         }
@@ -189,7 +189,7 @@ impl<'t> Place<'t> {
     fn write(&mut self, path: &Path, at: u64, data: &[u8]) -> Result<()> {
         // What is a hole in a file that the parent has, too, is sent as zeros; in a new one somebody has written them.
         let hole = self.parent.is_some() && is_hole(at, data);
-        self.to_write(path)?;
+        self.opened(path)?;
         let Some((_, file)) = &self.open else {
             bail!("it is not open");
         };
@@ -214,13 +214,13 @@ impl<'t> Place<'t> {
             _ => bail!("the data is of a subvolume that it does not name"),
         };
         let from = regular(within, clone.from, OFlag::O_RDONLY)?;
-        let to = self.to_write(clone.to)?;
+        let to = self.opened(clone.to)?;
         ficlonerange(to, clone.at, &from, clone.from_at, clone.length)?;
         Ok(())
     }
 
     /// Opens a file to be written, or gives back the one that is open.
-    fn to_write(&mut self, path: &Path) -> Result<&File> {
+    fn opened(&mut self, path: &Path) -> Result<&File> {
         let same = self.open.as_ref().is_some_and(|(open, _)| open == path);
         if !same {
             let file = regular(self.tree, path, OFlag::O_WRONLY)?;

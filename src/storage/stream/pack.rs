@@ -45,7 +45,9 @@ pub fn pack<W: Write>(
             results.push(result);
         }
         let reader = scope.spawn(move || read_all(content, &jobs));
-        let written = write_all(results, part, out, tick);
+        let written = write_all(&results, part, out, tick);
+        // Where writing failed, the others find out that nobody takes what they make.
+        drop(results);
         let read = reader
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -88,7 +90,7 @@ fn compress_all(waiting: &Receiver<Vec<u8>>, done: &SyncSender<io::Result<Packed
 
 /// Collects the chunks in the order they were dealt, and writes them.
 fn write_all<W: Write>(
-    results: Vec<Receiver<io::Result<Packed>>>,
+    results: &[Receiver<io::Result<Packed>>],
     part: Part,
     out: &mut Writer<W>,
     tick: &mut dyn FnMut(u64),
