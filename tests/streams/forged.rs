@@ -1,9 +1,12 @@
 //! Streams with right checksums and wrong intentions: nothing of them leads out, nothing of them stays.
 
 use std::fs;
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::process::Command;
 
+use netbe::storage::stream::{Part, Reader, unpack};
 use serde_json::json;
 
 use crate::forging::{
@@ -234,6 +237,74 @@ fn nothing_leads_out_and_nothing_stays() {
     }
     before.0.assert_unchanged(&Fingerprint::of(&outside));
     assert_eq!(pool.subvolumes(), before.2);
+    pool.assert_sound();
+}
+
+/// Returns the two send streams in a stream.
+fn insides(bytes: &[u8]) -> [Vec<u8>; 2] {
+    let mut frames = Reader::begin(bytes).unwrap();
+    frames.frame(&mut Vec::new()).unwrap();
+    unpack(frames, |arriving| -> std::io::Result<[Vec<u8>; 2]> {
+        let mut halves = [Vec::new(), Vec::new()];
+        for (part, half) in [Part::Root, Part::Boot].into_iter().zip(&mut halves) {
+            arriving.half(part).read_to_end(half)?;
+        }
+        Ok(halves)
+    })
+    .unwrap()
+}
+
+#[test]
+fn altered_insides_are_refused_or_stay_inside() {
+    let (here, pool) = two();
+    let [root, boot] = insides(&fs::read(here.exported("nog/a")).unwrap());
+    let outside = Fingerprint::of(Path::new("/etc")).without(&["exports.d", "mtab"]);
+    let before = (pool.skeleton(), pool.subvolumes());
+    let mut state = 88_172_645_463_325_252_u64;
+    let mut next = |below: usize| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        usize::try_from(state % below as u64).unwrap()
+    };
+    let mut taken = 0;
+    for i in 0..200 {
+        let mut altered = if i % 4 == 0 {
+            boot.clone()
+        } else {
+            root.clone()
+        };
+        for _ in 0..=i % 3 {
+            // Most of a send stream is data; what matters is in the commands, which begin all over it.
+            let at = next(altered.len());
+            match next(4) {
+                0 => altered[at] ^= 1 << next(8),
+                1 => altered[at] = next(256) as u8,
+                2 => drop(altered.drain(at..(at + 1 + next(40)).min(altered.len()))),
+                _ => altered.truncate(at.max(20)),
+            }
+        }
+        let bytes = match i % 4 {
+            0 => stream(&head(), &root, &altered),
+            _ => stream(&head(), &altered, &boot),
+        };
+        let path = pool.beside().join("altered");
+        fs::write(&path, bytes).unwrap();
+        let said = pool
+            .netbe()
+            .run(&format!("import new/x {}", path.display()));
+        assert!([0, 1, 3].contains(&said.status), "{i}: {said:?}");
+        assert!(!said.stderr.contains("panic"), "{i}: {said:?}");
+        if said.status == 0 {
+            taken += 1;
+            pool.netbe().ok("destroy -y -r new");
+        }
+        assert_eq!(pool.skeleton(), before.0, "{i}: {said:?}");
+    }
+    assert!(taken < 150, "{taken}");
+    let after = Fingerprint::of(Path::new("/etc")).without(&["exports.d", "mtab"]);
+    outside.assert_unchanged(&after);
+    assert_eq!(pool.subvolumes(), before.1);
     pool.assert_sound();
 }
 
