@@ -7,6 +7,7 @@ mod environments;
 mod keeping_house;
 mod looking;
 mod setting_up;
+mod travelling;
 mod upgrading;
 
 use std::path::PathBuf;
@@ -25,6 +26,7 @@ pub use keeping_house::{
 };
 pub use looking::{Diff, Mount, Umount};
 pub use setting_up::{Get, Import, Init, Set};
+pub use travelling::Export;
 pub use upgrading::{Run, Shell, Upgrade};
 
 const STYLES: Styles = Styles::styled()
@@ -130,6 +132,7 @@ pub enum Command {
     Umount(Umount),
     Diff(Diff),
     Dedupe(Dedupe),
+    Export(Export),
     Set(Set),
     Get(Get),
     Status(Status),

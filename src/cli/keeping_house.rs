@@ -87,7 +87,8 @@ pub struct Check {
 /// Let identical files of different environments share their space again
 ///
 /// Environments that were upgraded each by itself hold the same new files over and over. Files of the same
-/// path and size, in the same half, are compared; what is the same shares its space from then on. The
+/// path and size, in the same half, are compared; what is the same shares its space from then on, and large
+/// files that differ in a few blocks, such as apt's caches, share the rest. The
 /// content and times of no file change, so environments that are active or running take part, too. What
 /// shares its space already is not read, and so a second run has little to do.
 ///

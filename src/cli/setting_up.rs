@@ -53,9 +53,16 @@ pub struct Init {
 /// Bring an operating system in as an environment
 ///
 /// SOURCE is a directory, a tar archive (plain, gzip, xz, zstd), a disk image (raw or compressed so, such
-/// as Raspberry Pi OS), or - for one of these on standard input; which it is is told by its content. A NODE
-/// that does not exist becomes a template: a node no machine boots, to make others from. Owners, modes,
-/// hard links, devices, sparse files, extended attributes and ACLs arrive as they were.
+/// as Raspberry Pi OS), a stream of netbe export, or - for one of these on standard input; which it is is
+/// told by its content. A NODE that does not exist becomes a template: a node no machine boots, to make
+/// others from. Owners, modes, hard links, devices, sparse files, extended attributes and ACLs arrive as
+/// they were.
+///
+/// A stream knows what it is of. Without ENV the environment is called what it was called there, where that
+/// is free. Into a node of the same name it comes as the machine it was, host keys and all; into another one
+/// it gets that node's identity, as by clone. A NODE that does not exist becomes one, without the properties
+/// it had: no machine can ask for it yet; a template where it was one. What is damaged, cut short or rests on
+/// something that is not here is refused, and leaves nothing (see netbe-export).
 ///
 /// The boot half is what the system's own fstab mounts at /boot/firmware or /boot, else the content of
 /// /boot.
@@ -63,13 +70,14 @@ pub struct Init {
 #[command(after_long_help = "Examples:
   netbe import raspios 2026-10-01-raspios-lite-arm64.img.xz
   mmdebstrap --include=linux-image-amd64,systemd-sysv trixie - | netbe import debian -
-  netbe import nog/old /mnt/sdcard --boot /mnt/sdcard-boot -d 'nog, from its SD card'")]
+  netbe import nog/old /mnt/sdcard --boot /mnt/sdcard-boot -d 'nog, from its SD card'
+  ssh other netbe export nog/a | netbe import nog/a")]
 pub struct Import {
     /// The environment to make
     #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(candidates::nodes))]
     pub target: Operand,
-    /// What to bring in
-    #[arg(value_name = "SOURCE", value_hint = ValueHint::AnyPath)]
+    /// What to bring in; standard input without it
+    #[arg(value_name = "SOURCE", default_value = "-", hide_default_value = true, value_hint = ValueHint::AnyPath)]
     pub source: std::ffi::OsString,
     /// Where the boot half is, if not in SOURCE
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]

@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::Session;
 use crate::cli::Import;
 use crate::lifecycle::bring_in::{Progress, Source};
-use crate::lifecycle::importing::{self, Request};
+use crate::lifecycle::importing::{self, NewNode, Request};
 use crate::output::progress::Line;
 
 impl Progress for Line {
@@ -33,10 +33,14 @@ pub fn run(session: &Session, args: Import) -> Result<u8> {
         let kernel = made
             .kernel
             .map_or(String::new(), |k| format!(", kernel {k}"));
-        let template = if made.template { " as a template" } else { "" };
+        let node = match made.new_node {
+            Some(NewNode::Template) => " as a template",
+            Some(NewNode::Booted) => " as a new node",
+            None => "",
+        };
         session
             .screen
-            .sentence(&format!("Imported {}{template}{kernel}.", made.name))?;
+            .sentence(&format!("Imported {}{node}{kernel}.", made.name))?;
         session.screen.notes(&made.notes);
         session.screen.warnings(&made.warnings);
     }

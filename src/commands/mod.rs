@@ -8,6 +8,7 @@ pub mod create;
 pub mod dedupe;
 pub mod destroy;
 pub mod diff;
+pub mod export;
 mod fleet;
 pub mod import;
 pub mod init;
@@ -85,6 +86,7 @@ pub fn run(cli: Cli) -> Result<u8> {
     match cli.command {
         Command::Init(a) => init::run(s, a),
         Command::Import(a) => import::run(s, a),
+        Command::Export(a) => export::run(s, a),
         Command::Create(a) => create::create(s, a),
         Command::Clone(a) => create::clone(s, a),
         Command::List(a) => list::run(s, &a),

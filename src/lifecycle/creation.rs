@@ -165,10 +165,7 @@ impl Plan {
             warnings.extend(activation::for_good(pool, lock, &shared, &node, &env)?);
         }
         if !node.is_offered() && !node.is_template() {
-            warnings.push(format!(
-                "no machine can ask for {n} yet: netbe set mac=MAC {n}, or serial=SERIAL for a Raspberry Pi",
-                n = self.node
-            ));
+            warnings.push(not_asked_for(&self.node));
         }
         Ok(Created {
             name,
@@ -310,6 +307,13 @@ pub fn free_name(node: Option<&Node>, target: &Operand) -> Result<EnvName> {
         Some(name) => Ok(name.clone()),
         None => Ok(EnvName::made_at(Timestamp::now(), taken)),
     }
+}
+
+/// Returns what to tell of a node that has no name a machine asks by.
+pub fn not_asked_for(node: &NodeName) -> String {
+    format!(
+        "no machine can ask for {node} yet: netbe set mac=MAC {node}, or serial=SERIAL for a Raspberry Pi"
+    )
 }
 
 /// Returns whether an error says that something does not exist.

@@ -4,7 +4,8 @@
 //! same path and size, in the same half, are candidates; those that share all their space already are known by the
 //! trees and not read. The others are read, each content once, and where they are the same the kernel compares them
 //! again, with both locked, and lets them share. So the content and times of no file change, also not of one that a
-//! machine uses or writes meanwhile, and every environment takes part: active, booted, pinned.
+//! machine uses or writes meanwhile, and every environment takes part: active, booted, pinned. Large files that differ in
+//! a few blocks share all but these, by the same means.
 //!
 //! Locks: nothing netbe knows is changed, and what is stopped half-way is as good as finished, so nobody has to be kept
 //! out for that. But an environment with an open file is in use, and `destroy` would refuse it. So files are open only
@@ -14,28 +15,20 @@
 
 mod candidates;
 mod turns;
+mod work;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::fs::File;
-use std::io::ErrorKind;
-use std::rc::Rc;
-use std::time::Instant;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use self::candidates::{Candidates, Group, Version};
-use self::turns::{Entered, Turns};
+use self::candidates::{Candidates, Group};
+use self::turns::Turns;
+use self::work::Work;
 use super::Mode;
 use super::bring_in::Progress;
 use crate::pool::lock::DedupeLock;
 use crate::pool::{Environment, NodeName, Pool};
-use crate::storage::dedupe::{self, Answer};
-use crate::storage::search::items::DiskExtent;
-use crate::storage::{alike, btrfs, interrupt, stored};
-
-/// How many different contents of one path are kept to compare others with: a machine's own data differs on each, and
-/// comparing all with all would take the square of their number.
-const CONTENTS: usize = 16;
+use crate::storage::btrfs;
 
 /// What came of it, or in a dry run what would.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -87,6 +80,7 @@ pub fn dedupe(
             ..Shared::default()
         },
         left: HashMap::new(),
+        again: 0,
         read: 0,
         total: None,
     };
@@ -97,189 +91,6 @@ pub fn dedupe(
     let ended = work.all(&candidates, progress);
     work.turns.end();
     work.finish(pool, &candidates, ended)
-}
-
-/// The work in hand.
-struct Work<'a> {
-    turns: Turns<'a>,
-    dry_run: bool,
-    done: Shared,
-    /// The extents that were let go of, by where they begin; and in a dry run how often they would be.
-    left: HashMap<u64, (DiskExtent, u32)>,
-    read: u64,
-    total: Option<u64>,
-}
-
-impl Work<'_> {
-    fn all(&mut self, candidates: &Candidates, progress: &mut dyn Progress) -> Result<()> {
-        let mut waiting = Vec::new();
-        for group in &candidates.groups {
-            match self.turns.enter(&candidates.nodes(group))? {
-                Entered::Yes => self.group(candidates, group, progress)?,
-                Entered::Busy(_) => waiting.push(group),
-            }
-        }
-        if !waiting.is_empty() {
-            progress.phase("Waiting for nodes that are being changed");
-        }
-        let until = Instant::now() + self.turns.wait();
-        for group in waiting {
-            let nodes = candidates.nodes(group);
-            match self.turns.enter_until(&nodes, until)? {
-                Entered::Yes => self.group(candidates, group, progress)?,
-                Entered::Busy(node) => {
-                    if !self.done.busy.contains(&node) {
-                        self.done.busy.push(node);
-                    }
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Shares what is the same under one path; one that cannot be read does not keep the others from it.
-    fn group(
-        &mut self,
-        candidates: &Candidates,
-        group: &Group,
-        progress: &mut dyn Progress,
-    ) -> Result<()> {
-        let mut kept: Vec<&Version> = Vec::new();
-        for version in &group.versions {
-            interrupt::check()?;
-            let like = self.find_like(candidates, group, &kept, version, progress);
-            let result = like.and_then(|like| match like {
-                Some(like) => self.share_all(candidates, group, like, version),
-                None => {
-                    if kept.len() < CONTENTS {
-                        kept.push(version);
-                    }
-                    Ok(())
-                }
-            });
-            if let Err(e) = result {
-                interrupt::check()?;
-                if is_hopeless(&e) {
-                    return Err(e);
-                }
-                self.done.warnings.push(format!("{e:#}"));
-            }
-        }
-        Ok(())
-    }
-
-    /// Returns the first of `kept` that holds what this version does.
-    fn find_like<'v>(
-        &mut self,
-        candidates: &Candidates,
-        group: &Group,
-        kept: &[&'v Version],
-        version: &Version,
-        progress: &mut dyn Progress,
-    ) -> Result<Option<&'v Version>> {
-        let Some((_, this)) = self.open_any(candidates, group, version)? else {
-            return Ok(None);
-        };
-        for like in kept {
-            let Some((_, that)) = self.open_any(candidates, group, like)? else {
-                continue;
-            };
-            let (read, total) = (&mut self.read, self.total);
-            let mut told = |bytes: u64| {
-                *read += bytes;
-                progress.advance(*read, total.map(|t| t.max(*read)));
-            };
-            if like.mark == version.mark || alike::same(&this, &that, group.size, &mut told)? {
-                return Ok(Some(like));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Returns a file of a version, open, with its half; `None` where none is there any more.
-    fn open_any(
-        &mut self,
-        candidates: &Candidates,
-        group: &Group,
-        version: &Version,
-    ) -> Result<Option<(usize, Rc<File>)>> {
-        for half in &version.halves {
-            let place = &candidates.places[*half as usize];
-            if let Some(file) = self.turns.open(place, version.inode, group.size)? {
-                return Ok(Some((*half as usize, file)));
-            }
-        }
-        Ok(None)
-    }
-
-    /// Lets every file of a version share the space of one that holds the same.
-    fn share_all(
-        &mut self,
-        candidates: &Candidates,
-        group: &Group,
-        like: &Version,
-        version: &Version,
-    ) -> Result<()> {
-        let Some((half, from)) = self.open_any(candidates, group, like)? else {
-            return Ok(());
-        };
-        let place = &candidates.places[half];
-        let target = self.turns.layout(place, like.inode, group.size)?;
-        for half in &version.halves {
-            interrupt::check()?;
-            let place = &candidates.places[*half as usize];
-            let Some(to) = self.turns.open(place, version.inode, group.size)? else {
-                continue;
-            };
-            let layout = self.turns.layout(place, version.inode, group.size)?;
-            let apart = layout.apart_from(&target);
-            let what = || format!("sharing a file of {}", candidates.env(place));
-            let shared = !apart.is_empty()
-                && (self.dry_run
-                    || dedupe::share_extents(&from, &to, &apart).with_context(what)?
-                        == Answer::Same);
-            if shared {
-                let name = candidates.env(place).to_string();
-                *self.done.files.entry(name).or_default() += 1;
-                for (extent, times) in layout.extents {
-                    self.left.entry(extent.start).or_insert((extent, 0)).1 += times;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Finds out what it came to; also where it was stopped.
-    fn finish(mut self, pool: &Pool, candidates: &Candidates, ended: Result<()>) -> Result<Shared> {
-        self.done.gained = match self.dry_run {
-            true => candidates.would_go(&self.left),
-            false => {
-                // Space comes back with the transaction.
-                btrfs::sync(pool.root())?;
-                let top = File::open(pool.root()).context("opening the pool")?;
-                stored::gone(&top, self.left.values().map(|(extent, _)| extent))?
-            }
-        };
-        match ended {
-            Ok(()) => {}
-            Err(_) if interrupt::asked().is_some() => self.done.stopped = true,
-            Err(e) => self.done.warnings.push(format!("{e:#}")),
-        }
-        Ok(self.done)
-    }
-}
-
-/// Returns whether what failed for one file will fail for all others.
-fn is_hopeless(error: &anyhow::Error) -> bool {
-    let io = error
-        .chain()
-        .find_map(|e| e.downcast_ref::<std::io::Error>());
-    io.is_some_and(|e| {
-        matches!(
-            e.kind(),
-            ErrorKind::StorageFull | ErrorKind::ReadOnlyFilesystem | ErrorKind::QuotaExceeded
-        )
-    })
 }
 
 /// The nodes of environments, each once, in the order locks are taken.

@@ -2,16 +2,19 @@
 //!
 //! Unpacked into a stage, found to be a system with a kernel, made to name itself, published by one
 //! rename. A node that does not exist becomes a template, and the environment its active one. Its identity
-//! is what it brings; what is made from it for another node gets one of its own.
+//! is what it brings; what is made from it for another node gets one of its own. What another netbe has
+//! sent goes by the same way (`receiving`), save that it knows which node it is of.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 
-use super::bring_in::{self, Halves, Progress, Source};
+use super::bring_in::{self, Halves, Opened, Progress, Source};
 use super::dressing::{self, Wanted};
+use super::receiving::Sent;
 use super::{Mode, Outcome, creation};
+use crate::failure::Failure;
 use crate::pool::record::{self, EnvRecord, NodeRecord};
 use crate::pool::stage::{self, Staged};
 use crate::pool::{EnvName, Node, Operand, Pool, layout};
@@ -31,18 +34,27 @@ pub struct Request {
 }
 
 /// What was brought in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Imported {
     /// Its name, `NODE/ENV`.
     pub name: String,
-    /// Whether its node is a new template.
-    pub template: bool,
+    /// What its node is, where it is new.
+    pub new_node: Option<NewNode>,
     /// The kernel it brings, where its version is known.
     pub kernel: Option<String>,
     /// What else a person should know, a sentence each.
     pub notes: Vec<String>,
     /// What is not as it should be, a sentence each.
     pub warnings: Vec<String>,
+}
+
+/// What a node is that came with its first environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NewNode {
+    /// There to make others from.
+    Template,
+    /// One that machines boot, once it has a name they ask by.
+    Booted,
 }
 
 /// Brings a system in.
@@ -52,6 +64,7 @@ pub fn import(
     progress: &mut dyn Progress,
     mode: Mode,
 ) -> Result<Outcome<Imported>> {
+    let arrived = Arrived::open(request)?;
     let _lock = mode.lock(pool, &request.target.node)?;
     let existing = match pool.node(&request.target.node) {
         Ok(node) => {
@@ -61,53 +74,143 @@ pub fn import(
         Err(e) if creation::is_not_found(&e) => None,
         Err(e) => return Err(e),
     };
-    let env = creation::free_name(existing.as_ref(), &request.target)?;
+    let env = arrived.name(existing.as_ref(), &request.target)?;
     let name = format!("{}/{env}", request.target.node);
+    let new_node = existing.is_none().then(|| arrived.new_node());
     if mode.dry_run {
-        let mut steps = Vec::new();
-        if existing.is_none() {
-            steps.push(format!("make template {}", request.target.node));
-        }
-        steps.push(format!("unpack the source as {name}"));
-        steps.push(format!("write the boot files and fstab of {name}"));
+        let steps = steps(pool, request, &arrived, new_node, &name)?;
         return Ok(Outcome::Planned(steps));
     }
     let made = match &existing {
-        Some(node) => into_node(pool, request, node, &env, progress)?,
-        None => as_template(pool, request, &env, progress)?,
+        Some(node) => into_node(pool, request, arrived, node, &env, progress)?,
+        None => as_node(pool, request, arrived, &env, progress)?,
     };
     Ok(Outcome::Done(Imported {
         name,
-        template: existing.is_none(),
+        new_node,
         ..made
     }))
+}
+
+/// What is to be brought in, as far as it was looked at.
+enum Arrived {
+    /// A system.
+    System(Opened),
+    /// What another netbe has sent.
+    Sent(Box<Sent>),
+}
+
+impl Arrived {
+    fn open(request: &Request) -> Result<Self> {
+        Ok(match bring_in::open(&request.source)? {
+            Opened::Input(input) if input.is_stream() => {
+                if request.boot.is_some() {
+                    return Err(Failure::usage(
+                        "a stream holds both halves: --boot is for other sources",
+                    )
+                    .into());
+                }
+                Self::Sent(Box::new(Sent::open(input)?))
+            }
+            opened => Self::System(opened),
+        })
+    }
+
+    /// Returns the name the environment gets: a stream's is the one it had, where that is free.
+    fn name(&self, node: Option<&Node>, target: &Operand) -> Result<EnvName> {
+        if let (Self::Sent(sent), None) = (self, &target.env) {
+            let named = Operand {
+                node: target.node.clone(),
+                env: Some(sent.heading.names()?.1),
+            };
+            if let Ok(name) = creation::free_name(node, &named) {
+                return Ok(name);
+            }
+        }
+        creation::free_name(node, target)
+    }
+
+    /// Returns what a node is that is made for it.
+    fn new_node(&self) -> NewNode {
+        match self {
+            Self::Sent(sent) if !sent.heading.template => NewNode::Booted,
+            _ => NewNode::Template,
+        }
+    }
+
+    fn fill(
+        self,
+        pool: &Pool,
+        request: &Request,
+        node: &NodeRecord,
+        env: &EnvName,
+        dir: &Path,
+        progress: &mut dyn Progress,
+    ) -> Result<Imported> {
+        match self {
+            Self::System(opened) => fill(pool, request, opened, node, env, dir, progress),
+            Self::Sent(sent) => sent.fill(pool, request, node, env, dir, progress),
+        }
+    }
+}
+
+fn steps(
+    pool: &Pool,
+    request: &Request,
+    arrived: &Arrived,
+    new_node: Option<NewNode>,
+    name: &str,
+) -> Result<Vec<String>> {
+    let mut steps = Vec::new();
+    match new_node {
+        Some(NewNode::Template) => steps.push(format!("make template {}", request.target.node)),
+        Some(NewNode::Booted) => steps.push(format!("make node {}", request.target.node)),
+        None => {}
+    }
+    match arrived {
+        Arrived::System(_) => steps.push(format!("unpack the source as {name}")),
+        Arrived::Sent(sent) => {
+            steps.push(sent.step(pool, name)?);
+            if sent.heading.node != request.target.node.as_str() {
+                steps.push(format!("give {name} an identity of its own"));
+            }
+        }
+    }
+    steps.push(format!("write the boot files and fstab of {name}"));
+    Ok(steps)
 }
 
 fn into_node(
     pool: &Pool,
     request: &Request,
+    arrived: Arrived,
     node: &Node,
     env: &EnvName,
     progress: &mut dyn Progress,
 ) -> Result<Imported> {
     let stage = Staged::new(&node.dir, env.as_str())?;
-    let made = fill(pool, request, &node.record, env, stage.path(), progress)?;
+    let made = arrived.fill(pool, request, &node.record, env, stage.path(), progress)?;
     stage.publish(&layout::env(pool.root(), &node.name, env))?;
     Ok(made)
 }
 
-fn as_template(
+fn as_node(
     pool: &Pool,
     request: &Request,
+    arrived: Arrived,
     env: &EnvName,
     progress: &mut dyn Progress,
 ) -> Result<Imported> {
     let node = &request.target.node;
-    let record = NodeRecord::new(true);
-    let (stage, made) = creation::staged_node(pool, node, &record, env, |dir| {
-        fill(pool, request, &record, env, dir, progress)
+    let booted = arrived.new_node() == NewNode::Booted;
+    let record = NodeRecord::new(!booted);
+    let (stage, mut made) = creation::staged_node(pool, node, &record, env, |dir| {
+        arrived.fill(pool, request, &record, env, dir, progress)
     })?;
     stage.publish(&layout::node(pool.root(), node))?;
+    if booted {
+        made.warnings.push(creation::not_asked_for(node));
+    }
     Ok(made)
 }
 
@@ -115,6 +218,7 @@ fn as_template(
 fn fill(
     pool: &Pool,
     request: &Request,
+    opened: Opened,
     node: &NodeRecord,
     env: &EnvName,
     dir: &Path,
@@ -133,7 +237,7 @@ fn fill(
         boot: &boot,
         scratch: &scratch,
     };
-    let brought = bring_in::bring_in(&request.source, request.boot.as_deref(), &halves, progress)?;
+    let brought = bring_in::bring_in(opened, request.boot.as_deref(), &halves, progress)?;
     interrupt::check()?;
     stage::remove(&scratch)?;
     let uuid = btrfs::info(&root)?.uuid.to_string();
@@ -143,18 +247,22 @@ fn fill(
     let wanted = Wanted::new(pool, &request.target.node, node, env, &record)?;
     let mut notes = brought.notes;
     notes.extend(dressing::dress(&wanted, &root, &boot, &mut record)?);
-    let warnings = wanted
-        .reasons_against(&root, &boot)?
-        .into_iter()
-        .map(|r| format!("it would not boot as it is: {r}"))
-        .collect();
+    let warnings = reasons(&wanted, &root, &boot)?;
     record::write_before_sync(&dir.join("env.json"), &record)?;
     progress.phase("Making it durable");
     Ok(Imported {
-        name: String::new(),
-        template: false,
         kernel: record.kernel.map(|k| k.version),
         notes,
         warnings,
+        ..Imported::default()
     })
+}
+
+/// Returns why it would not boot, a warning each.
+pub(super) fn reasons(wanted: &Wanted, root: &Path, boot: &Path) -> Result<Vec<String>> {
+    let reasons = wanted.reasons_against(root, boot)?;
+    Ok(reasons
+        .into_iter()
+        .map(|r| format!("it would not boot as it is: {r}"))
+        .collect())
 }

@@ -84,6 +84,7 @@ impl Listed {
         Self {
             node: String::new(),
             name: String::new(),
+            space: None,
             uuid: None,
             problems: Vec::new(),
             active: false,

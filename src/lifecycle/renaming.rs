@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use super::dressing::{self, Wanted};
 use super::{Mode, Outcome, activation, creation, destruction, halves, identity, usage};
 use crate::failure::Failure;
+use crate::pool::base::Base;
 use crate::pool::lock::Share;
 use crate::pool::record;
 use crate::pool::stage::{self, Staged};
@@ -181,6 +182,11 @@ fn fill(
 ) -> Result<()> {
     let before = env.record_for_change()?;
     halves::snapshot(env, dir)?;
+    // One that cannot be used is left behind: it costs a full stream, and is no reason not to rename.
+    if let Ok(Some(base)) = Base::of(env) {
+        base.copy(&dir.join(layout::BASE))
+            .with_context(|| format!("copying what was last sent of {env}"))?;
+    }
     let (root, boot) = (dir.join(layout::ROOT), dir.join(layout::BOOT));
     if *new_node != old_node.name {
         identity::rename_host(&root, new_node)?;

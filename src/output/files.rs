@@ -117,6 +117,10 @@ fn differences(before: &Node, after: &Node, aspects: &[Aspect]) -> String {
             Aspect::Content if before.size == after.size => {
                 return format!("content ({})", bytes(after.size));
             }
+            Aspect::Content if bytes(before.size) == bytes(after.size) => {
+                let exact = |node: &Node| format!("{} B", node.size);
+                ("content", exact(before), exact(after))
+            }
             Aspect::Content => ("content", bytes(before.size), bytes(after.size)),
             Aspect::Mode => ("mode", mode(before), mode(after)),
             Aspect::Owner => ("owner", owner(before), owner(after)),

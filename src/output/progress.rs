@@ -11,6 +11,7 @@ const EVERY: Duration = Duration::from_millis(100);
 pub struct Line {
     on: bool,
     phase: String,
+    begun: Instant,
     drawn: Option<Instant>,
 }
 
@@ -20,6 +21,7 @@ impl Line {
         Self {
             on,
             phase: String::new(),
+            begun: Instant::now(),
             drawn: None,
         }
     }
@@ -27,6 +29,7 @@ impl Line {
     /// Says what is being done now.
     pub fn phase(&mut self, what: &str) {
         self.phase = what.to_string();
+        self.begun = Instant::now();
         self.drawn = None;
         self.draw("");
     }
@@ -45,7 +48,8 @@ impl Line {
             ),
             _ => bytes(done),
         };
-        self.draw(&text);
+        let rate = done as f64 / self.begun.elapsed().as_secs_f64().max(0.001);
+        self.draw(&format!("{text}, {}/s", bytes(rate as u64)));
     }
 
     fn draw(&mut self, text: &str) {

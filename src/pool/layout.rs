@@ -15,6 +15,8 @@ pub const ENVS: &str = "envs";
 pub const ROOT: &str = "root";
 /// The subvolume of an environment that TFTP hands out.
 pub const BOOT: &str = "boot";
+/// The directory of an environment that holds what was last sent or received of it.
+pub const BASE: &str = ".base";
 /// What the name of everything begins with that is being made.
 pub const STAGED: &str = ".staged-";
 /// What the name of everything begins with that is being deleted.

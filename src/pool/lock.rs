@@ -108,6 +108,29 @@ impl NodeLock {
         })
     }
 
+    /// Takes a node's lock beside others, at once or not at all, without leaving a trace: for a dry run that has files open.
+    ///
+    /// `None` where nobody has ever taken it, or who looks may not: then nobody is kept out.
+    ///
+    /// # Errors
+    /// `Locked`, naming the holder.
+    pub fn take_unnoticed(pool: &Path, node: &NodeName) -> Result<Option<Self>> {
+        let mut options = OpenOptions::new();
+        options.read(true).custom_flags(PLAIN);
+        let Ok(mut file) = options.open(layout::locks(pool).join(node.as_str())) else {
+            return Ok(None);
+        };
+        match file.try_lock_shared() {
+            Err(TryLockError::WouldBlock) => {
+                Err(held(&mut file, node.as_str(), Duration::ZERO).into())
+            }
+            _ => Ok(Some(Self {
+                node: node.clone(),
+                _file: file,
+            })),
+        }
+    }
+
     /// Takes the lock of the node that is changed and of the one something is made from.
     pub fn take_both(
         pool: &Path,

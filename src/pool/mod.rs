@@ -4,6 +4,7 @@
 //! takes the proof of a lock as an argument. Not for what the network is offered, nor for the rules of
 //! what may be done to an environment.
 
+pub mod base;
 pub mod environment;
 pub mod layout;
 pub mod lock;

@@ -4,7 +4,7 @@
 //! one rename. Deleting goes the other way: one rename out of sight, then the work. What a killed
 //! process leaves of either is found again by its name. Not for what goes into a stage.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +19,8 @@ use crate::storage::{btrfs, replace};
 #[derive(Debug)]
 pub struct Staged {
     dir: Option<PathBuf>,
+    /// What tells that it is being used, where the lock of its node does not.
+    _guard: Option<File>,
 }
 
 impl Staged {
@@ -26,7 +28,21 @@ impl Staged {
     pub fn new(parent: &Path, name: &str) -> Result<Self> {
         let dir = parent.join(hidden(layout::STAGED, name));
         fs::create_dir(&dir).with_context(|| format!("making {}", dir.display()))?;
-        Ok(Self { dir: Some(dir) })
+        Ok(Self {
+            dir: Some(dir),
+            _guard: None,
+        })
+    }
+
+    /// Makes an empty stage that is left alone as long as this value lives, also without the lock it was made under.
+    pub fn guarded(parent: &Path, name: &str) -> Result<Self> {
+        let mut stage = Self::new(parent, name)?;
+        let guard = File::open(stage.path()).and_then(|dir| {
+            dir.lock()?;
+            Ok(dir)
+        });
+        stage._guard = Some(guard.with_context(|| format!("guarding {}", stage.path().display()))?);
+        Ok(stage)
     }
 
     /// Returns where it stands while it is being made.
@@ -76,6 +92,14 @@ impl Drop for Staged {
             );
         }
     }
+}
+
+/// Returns whether a process lives that made a stage to be left alone; false where it cannot be told.
+pub fn is_guarded(dir: &Path) -> bool {
+    // Only directories are locked so, and opening anything else could hang.
+    dir.symlink_metadata().is_ok_and(|m| m.is_dir())
+        && File::open(dir)
+            .is_ok_and(|d| matches!(d.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// Takes something published out of sight, in one step, and deletes it; durable when it returns.

@@ -4,6 +4,7 @@
 
 use std::fs::File;
 use std::io;
+use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
 use super::interrupt;
@@ -12,33 +13,85 @@ use super::interrupt;
 const CHUNK: usize = 1 << 20;
 /// How much is read of each at first: most files that differ do so at the beginning.
 const FIRST: usize = 16 << 10;
+/// What is told apart, in bytes: the filesystem's block, or a part of it.
+const BLOCK: usize = 4096;
 
-/// Returns whether both hold the same `size` bytes; tells how many were compared as it goes on.
+/// Returns whether both hold the same `size` bytes.
 ///
 /// # Errors
 /// Where one cannot be read, and when netbe was asked to stop.
-pub fn same(one: &File, other: &File, size: u64, told: &mut dyn FnMut(u64)) -> io::Result<bool> {
-    let (mut left, mut right) = (vec![0; FIRST], vec![0; FIRST]);
-    let mut at = 0;
-    while at < size {
-        interrupt::check_io()?;
-        let got = fill(one, &mut left, at)?;
-        if got != fill(other, &mut right, at)? || left[..got] != right[..got] {
-            return Ok(false);
+pub fn same(one: &File, other: &File, size: u64) -> io::Result<bool> {
+    let differing = differing(
+        one,
+        other,
+        &[Range {
+            start: 0,
+            end: size,
+        }],
+        0,
+        &mut |_| {},
+    )?;
+    Ok(differing.is_some_and(|ranges| ranges.is_empty()))
+}
+
+/// Returns the blocks that are not the same in both, within these ranges; `None` where they are more than `limit` bytes.
+///
+/// Tells how many bytes were compared as it goes on.
+///
+/// # Errors
+/// As [`same`].
+pub fn differing(
+    one: &File,
+    other: &File,
+    ranges: &[Range<u64>],
+    limit: u64,
+    told: &mut dyn FnMut(u64),
+) -> io::Result<Option<Vec<Range<u64>>>> {
+    let mut found: Vec<Range<u64>> = Vec::new();
+    let mut bytes = 0;
+    let (mut left, mut right) = (Vec::new(), Vec::new());
+    for range in ranges {
+        let mut at = range.start;
+        while at < range.end {
+            interrupt::check_io()?;
+            let chunk = if at == range.start { FIRST } else { CHUNK };
+            let length = usize::try_from(range.end - at).map_or(chunk, |rest| rest.min(chunk));
+            left.resize(length, 0);
+            right.resize(length, 0);
+            let got = fill(one, &mut left, at)?;
+            if got != fill(other, &mut right, at)? {
+                // One was cut short meanwhile.
+                return Ok(None);
+            }
+            for (number, (l, r)) in left[..got]
+                .chunks(BLOCK)
+                .zip(right[..got].chunks(BLOCK))
+                .enumerate()
+            {
+                if l != r {
+                    let start = at + (number * BLOCK) as u64;
+                    note(&mut found, start..start + l.len() as u64);
+                    bytes += l.len() as u64;
+                }
+            }
+            if bytes > limit {
+                return Ok(None);
+            }
+            told(got as u64);
+            if got < length {
+                break;
+            }
+            at += got as u64;
         }
-        if got == 0 {
-            // Both were cut short meanwhile, by as much.
-            return Ok(true);
-        }
-        at += got as u64;
-        told(got as u64);
-        let next = usize::try_from(size.saturating_sub(at))
-            .unwrap_or(CHUNK)
-            .clamp(1, CHUNK);
-        left.resize(next, 0);
-        right.resize(next, 0);
     }
-    Ok(true)
+    Ok(Some(found))
+}
+
+fn note(found: &mut Vec<Range<u64>>, range: Range<u64>) {
+    match found.last_mut() {
+        Some(last) if last.end == range.start => last.end = range.end,
+        _ => found.push(range),
+    }
 }
 
 /// Reads until the buffer is full or the file ends.
@@ -72,20 +125,31 @@ mod tests {
         let length = FIRST + CHUNK + 5;
         let bytes = vec![7; length];
         let one = file(&bytes);
-        let mut read = 0;
         let size = length as u64;
-        assert!(same(&one, &file(&bytes), size, &mut |n| read += n).unwrap());
-        assert_eq!(read, size);
+        assert!(same(&one, &file(&bytes), size).unwrap());
         for at in [0, FIRST - 1, FIRST, FIRST + CHUNK, length - 1] {
             let mut other = bytes.clone();
             other[at] = 8;
-            assert!(
-                !same(&one, &file(&other), size, &mut |_| {}).unwrap(),
-                "{at}"
-            );
+            let other = file(&other);
+            assert!(!same(&one, &other, size).unwrap(), "{at}");
+            let start = (at - at % BLOCK) as u64;
+            let block = start..size.min(start + BLOCK as u64);
+            let whole = [Range {
+                start: 0,
+                end: size,
+            }];
+            let mut read = 0;
+            let found = differing(&one, &other, &whole, 4096, &mut |n| read += n).unwrap();
+            assert_eq!((found, read), (Some(vec![block]), size));
+            let elsewhere = if start == 0 {
+                FIRST as u64..size
+            } else {
+                0..start
+            };
+            let found = differing(&one, &other, &[elsewhere], 0, &mut |_| {}).unwrap();
+            assert_eq!(found, Some(Vec::new()));
         }
-        let shorter = file(&bytes[1..]);
-        assert!(!same(&one, &shorter, size, &mut |_| {}).unwrap());
-        assert!(same(&file(b""), &file(b""), 0, &mut |_| {}).unwrap());
+        assert!(!same(&one, &file(&bytes[1..]), size).unwrap());
+        assert!(same(&file(b""), &file(b""), 0).unwrap());
     }
 }

@@ -97,6 +97,19 @@ impl Tree {
         self.resolve(path, how)
     }
 
+    /// Opens a path that need not be UTF-8 and in which no part is a link, with the plain error number.
+    ///
+    /// With `O_PATH` and `O_NOFOLLOW` the last part may be one, and is what is opened.
+    pub fn open_path_without_links(&self, path: &Path, flags: OFlag) -> nix::Result<OwnedFd> {
+        let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(
+            ResolveFlag::RESOLVE_IN_ROOT
+                | ResolveFlag::RESOLVE_NO_MAGICLINKS
+                | ResolveFlag::RESOLVE_NO_SYMLINKS
+                | ResolveFlag::RESOLVE_NO_XDEV,
+        );
+        self.resolve(path, how)
+    }
+
     /// Opens a regular file for reading whose path needs no link and crosses no mount; `None` for anything else.
     ///
     /// What stands there is looked at before it is opened, so that no device is woken, and no swap can slip in between.

@@ -10,7 +10,7 @@ use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use btrfsutil::subvolume::Subvolume;
+use btrfsutil::subvolume::{SnapshotFlags, Subvolume};
 use jiff::Timestamp;
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
@@ -19,6 +19,9 @@ use super::beneath::{Tree, descriptor_path};
 
 /// The inode number of every subvolume's top directory (`BTRFS_FIRST_FREE_OBJECTID`, btrfs_tree.h).
 const SUBVOLUME_INODE: u64 = 256;
+
+/// `BTRFS_ROOT_SUBVOL_RDONLY` of linux/btrfs_tree.h.
+const READ_ONLY: u64 = 1;
 
 /// What the kernel says of a subvolume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,6 +38,10 @@ pub struct Info {
     pub made: u64,
     /// Transaction of the last change.
     pub generation: u64,
+    /// Transaction of the last change of a file or name in it.
+    pub changed: u64,
+    /// Whether nothing can be changed in it.
+    pub read_only: bool,
 }
 
 /// A UUID, printed as `8-4-4-4-12` lower-case hex digits.
@@ -80,6 +87,23 @@ pub fn snapshot(source: &Path, path: &Path) -> io::Result<()> {
     .map(drop)
 }
 
+/// Makes `path` a snapshot of the subvolume `source` that nothing can be changed in; the name must be free.
+pub fn snapshot_read_only(source: &Path, path: &Path) -> io::Result<()> {
+    answered(path, "cannot make snapshot", || {
+        Subvolume::get(source)?.snapshot(path, Some(SnapshotFlags::READ_ONLY), None)
+    })
+    .map(drop)
+}
+
+/// Lets nothing be changed in a subvolume from now on.
+///
+/// What was written before may still be on its way to the disk: [`sync`] comes first.
+pub fn make_read_only(path: &Path) -> io::Result<()> {
+    answered(path, "cannot make read-only", || {
+        Subvolume::get(path)?.set_ro(true)
+    })
+}
+
 /// Deletes a subvolume and the subvolumes in it; space comes back in the background.
 ///
 /// Not durable by itself: a crash can bring the subvolume back until the next [`sync`].
@@ -119,6 +143,8 @@ pub fn info(path: &Path) -> io::Result<Info> {
         created: Timestamp::from_second(info.otime.timestamp()).unwrap_or(Timestamp::UNIX_EPOCH),
         made: info.otransid,
         generation: info.generation,
+        changed: info.ctransid,
+        read_only: info.flags & READ_ONLY != 0,
     })
 }
 

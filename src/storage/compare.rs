@@ -7,6 +7,7 @@
 //! difference, and neither is where on disk something lies, which names are one file, or what a nested subvolume holds.
 
 mod files;
+mod node;
 mod trees;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,8 +16,10 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::stored::Layout;
 use super::{alike, interrupt};
+
+use node::Content;
+pub use node::{Aspect, Change, Kind, Node};
 
 /// Which of the two trees.
 type Sides<'a> = [Box<dyn Side + 'a>; 2];
@@ -30,84 +33,6 @@ pub enum How {
     All,
     /// Everything, file by file; no privilege needed but to read them.
     Files,
-}
-
-/// What stands at a path.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-#[allow(missing_docs)]
-pub enum Kind {
-    File,
-    Directory,
-    Link,
-    CharacterDevice,
-    BlockDevice,
-    Pipe,
-    Socket,
-    /// A nested subvolume, or the stub a snapshot has of one.
-    Subvolume,
-}
-
-/// One file, of whatever type.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Node {
-    /// Its type.
-    pub kind: Kind,
-    /// Its permissions: the low twelve bits of `st_mode`.
-    pub mode: u32,
-    /// Whose it is, and of which group.
-    pub owner: (u32, u32),
-    /// The size of a regular file in bytes; 0 for all else.
-    pub size: u64,
-    /// Major and minor number of a device.
-    pub device: Option<(u32, u32)>,
-    /// What a link says.
-    pub target: Option<OsString>,
-    /// Its extended attributes, ACLs and capabilities among them.
-    pub attributes: BTreeMap<OsString, Vec<u8>>,
-    /// What is known of its content.
-    content: Content,
-}
-
-/// What is known of a regular file's content without reading it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Content {
-    Unknown,
-    /// It stands in the tree.
-    Inline(Vec<u8>),
-    /// It lies there.
-    Stored(Layout),
-}
-
-/// In what a file differs.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Aspect {
-    /// Its type; then nothing else is compared.
-    Type,
-    /// Its content, and so mostly its size.
-    Content,
-    /// Its permissions.
-    Mode,
-    /// User or group.
-    Owner,
-    /// Where the link leads.
-    Target,
-    /// The device's numbers.
-    Device,
-    /// This extended attribute.
-    Attribute(OsString),
-}
-
-/// One path that differs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Change {
-    /// The path, relative to the top.
-    pub path: PathBuf,
-    /// What stood there; nothing where it was added.
-    pub before: Option<Node>,
-    /// What stands there; nothing where it was removed.
-    pub after: Option<Node>,
-    /// In what they differ, where both are there.
-    pub aspects: Vec<Aspect>,
 }
 
 /// What came of it.
@@ -318,7 +243,7 @@ impl Comparison<'_> {
         }
         let [one, other] = &mut self.sides;
         match (one.open(path), other.open(path)) {
-            (Ok(Some(one)), Ok(Some(other))) => alike::same(&one, &other, before.size, &mut |_| {}),
+            (Ok(Some(one)), Ok(Some(other))) => alike::same(&one, &other, before.size),
             (Err(e), _) | (_, Err(e)) if e.kind() == io::ErrorKind::PermissionDenied => {
                 self.unread.insert(path.to_path_buf());
                 Ok(true)
@@ -327,32 +252,5 @@ impl Comparison<'_> {
             // One of them went while it was looked at.
             _ => Ok(false),
         }
-    }
-}
-
-/// Returns what a mode's type bits say.
-fn kind_of(mode: u32) -> Kind {
-    match mode & 0o170_000 {
-        0o040_000 => Kind::Directory,
-        0o120_000 => Kind::Link,
-        0o020_000 => Kind::CharacterDevice,
-        0o060_000 => Kind::BlockDevice,
-        0o010_000 => Kind::Pipe,
-        0o140_000 => Kind::Socket,
-        _ => Kind::File,
-    }
-}
-
-/// Returns what is told of a nested subvolume: that it is one.
-fn subvolume() -> Node {
-    Node {
-        kind: Kind::Subvolume,
-        mode: 0,
-        owner: (0, 0),
-        size: 0,
-        device: None,
-        target: None,
-        attributes: BTreeMap::new(),
-        content: Content::Unknown,
     }
 }

@@ -7,7 +7,8 @@ use std::fs::File;
 use std::io;
 use std::ops::Range;
 use std::os::fd::AsRawFd;
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
@@ -95,6 +96,56 @@ pub fn share_extents(from: &File, to: &File, ranges: &[Range<u64>]) -> io::Resul
         true => Answer::Same,
         false => Answer::Differs,
     })
+}
+
+/// Shares all of two files of this size but the blocks that differ; these get space of their own.
+///
+/// An extent of which a few blocks differ takes all its space for them. So they are copied into a file without a name, and
+/// the kernel compares, and lets `to` refer to that: its content and times change as little as by [`share`].
+///
+/// # Errors
+/// As [`share`], and where no file can be made in `beside`, a directory of the same filesystem.
+pub fn share_all_but(
+    from: &File,
+    to: &File,
+    size: u64,
+    differing: &[Range<u64>],
+    beside: &Path,
+) -> io::Result<Answer> {
+    let own = tempfile::tempfile_in(beside)?;
+    own.set_len(size)?;
+    let mut bytes = Vec::new();
+    let mut at = 0;
+    for range in differing {
+        bytes.resize(usize::try_from(range.end - range.start).unwrap_or(0), 0);
+        to.read_exact_at(&mut bytes, range.start)?;
+        own.write_all_at(&bytes, range.start)?;
+        at = match share_both(from, &own, to, at, range)? {
+            Answer::Same => range.end,
+            other => return Ok(other),
+        };
+    }
+    match at < size {
+        true => share(from, to, at..size),
+        false => Ok(Answer::Same),
+    }
+}
+
+/// Shares what lies between `at` and a range with one file, and the range with the other.
+fn share_both(
+    from: &File,
+    own: &File,
+    to: &File,
+    at: u64,
+    range: &Range<u64>,
+) -> io::Result<Answer> {
+    if at < range.start {
+        let before = share(from, to, at..range.start)?;
+        if before != Answer::Same {
+            return Ok(before);
+        }
+    }
+    share(own, to, range.clone())
 }
 
 /// Returns the part of an extent that is to be compared: all of it up to the file's end; `None` where the kernel would

@@ -75,7 +75,12 @@ impl Kind {
     }
 }
 
-const FOREIGN: [(&[u8], &str, &str); 8] = [
+const FOREIGN: [(&[u8], &str, &str); 9] = [
+    (
+        b"btrfs-stream\0",
+        "a stream of btrfs send",
+        "where it comes from: netbe export NODE/ENV | netbe import NODE",
+    ),
     (
         b"BZh",
         "compressed with bzip2",

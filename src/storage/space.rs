@@ -14,6 +14,7 @@ mod places;
 mod roots;
 
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::PathBuf;
 
@@ -21,7 +22,7 @@ pub use descent::Relative;
 pub use held::{Held, Sum};
 pub use roots::{Place, Subvolume};
 
-use super::search::items::{self, EXTENT_DATA, FileExtent};
+use super::search::items::{self, EXTENT_DATA, FileExtent, INODE_ITEM};
 use super::search::{Key, Search, Seen, Wanted};
 use descent::Ages;
 
@@ -39,7 +40,7 @@ pub enum Piece {
         inode: u64,
         /// The transaction the leaf was written in.
         transaction: u64,
-        /// The subvolume whose tree it was written for; 0 for one that is gone, or one that is before it.
+        /// The subvolume whose tree it was written for, by number; or one that is gone, see [`is_gone`].
         writer: u64,
         /// What it takes, in bytes.
         length: u64,
@@ -64,6 +65,28 @@ pub struct Content {
     pub from: Option<usize>,
     /// The pieces; the same one can be there several times.
     pub changes: Vec<Change>,
+    /// Inodes in leaves of the time when somebody who is gone may have written them.
+    pub marks: Vec<Mark>,
+}
+
+/// What an inode said in a leaf: the same leaf says the same.
+///
+/// Two that were changed in one transaction, each by itself, differ in their times, to the nanosecond.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// The inode's number.
+    pub inode: u64,
+    /// The transaction the leaf was written in.
+    pub transaction: u64,
+    /// The subvolume the leaf was written for.
+    pub writer: u64,
+    /// What the inode said, hashed.
+    pub said: u64,
+}
+
+/// Returns whether a writer is no subvolume, but one that is gone, or whoever that was made of.
+pub fn is_gone(writer: u64) -> bool {
+    writer >> 63 == 1
 }
 
 /// The subvolumes of a filesystem.
@@ -72,7 +95,14 @@ pub struct Trees {
     subvolumes: Vec<Subvolume>,
     relatives: Vec<Option<Relative>>,
     ages: Vec<Ages>,
+    /// How much of a tree of some size may be newer for it to be compared, in bytes.
+    most: fn(u64) -> u64,
+    /// The last transaction that somebody who is gone may have written anything in.
+    doubtful: u64,
 }
+
+/// Where more than this part of a tree is newer, reading the whole is quicker than comparing.
+const PART: u64 = 3;
 
 impl Trees {
     /// Finds the subvolumes of the filesystem that `top` lies in, those already deleted left out.
@@ -82,10 +112,19 @@ impl Trees {
     pub fn of(top: &File) -> io::Result<Self> {
         let subvolumes = roots::all(top)?;
         Ok(Self {
+            doubtful: descent::doubtful(&subvolumes),
             relatives: descent::relatives(&subvolumes),
             ages: descent::ages(&subvolumes),
             subvolumes,
+            most: |size| size / PART,
         })
+    }
+
+    /// Has everything compared that can be, however much of it differs: to see that it makes no difference.
+    #[must_use]
+    pub fn compared(mut self) -> Self {
+        self.most = |_| u64::MAX;
+        self
     }
 
     /// Forgets who descends from whom, so that every content is read whole.
@@ -114,34 +153,31 @@ impl Trees {
     /// # Errors
     /// `NotFound` where it, or the one it is compared with, has been deleted meanwhile.
     pub fn read(&self, top: &File, index: usize) -> io::Result<Content> {
-        let tree = Tree::new(top, &self.subvolumes[index], &self.ages[index]);
+        let tree = self.tree(top, index);
         if let Some(relative) = self.relatives[index] {
             let from = relative.index;
-            let from_tree = Tree::new(top, &self.subvolumes[from], &self.ages[from]);
-            if let Some(changes) = difference::of(&tree, &from_tree, relative.common)? {
+            let most = (self.most)(self.subvolumes[index].size);
+            let from_tree = self.tree(top, from);
+            if let Some((changes, marks)) =
+                difference::of(&tree, &from_tree, relative.common, most)?
+            {
                 return Ok(Content {
                     from: Some(from),
                     changes,
+                    marks,
                 });
             }
         }
-        let mut changes = Vec::new();
-        tree.pieces(
-            &mut tree.search(),
-            Key::FIRST,
-            Key::LAST,
-            |piece, length| {
-                changes.push(Change {
-                    piece,
-                    length,
-                    by: 1,
-                });
-            },
-        )?;
-        Ok(Content {
-            from: None,
-            changes,
-        })
+        tree.whole()
+    }
+
+    fn tree<'a>(&'a self, top: &'a File, index: usize) -> Tree<'a> {
+        Tree {
+            top,
+            of: &self.subvolumes[index],
+            ages: &self.ages[index],
+            doubtful: self.doubtful,
+        }
     }
 }
 
@@ -151,11 +187,41 @@ struct Tree<'a> {
     top: &'a File,
     of: &'a Subvolume,
     ages: &'a Ages,
+    doubtful: u64,
 }
 
 impl<'a> Tree<'a> {
-    fn new(top: &'a File, of: &'a Subvolume, ages: &'a Ages) -> Self {
-        Self { top, of, ages }
+    /// Reads all there is.
+    fn whole(&self) -> io::Result<Content> {
+        let mut content = Content::default();
+        let wanted = self.wanted(Key::FIRST, Key::LAST, &[INODE_ITEM, EXTENT_DATA]);
+        self.search().each(wanted, |item| {
+            if item.key.kind == INODE_ITEM {
+                content.marks.extend(self.mark(item));
+            } else if let Some((piece, length)) = self.piece(item)? {
+                content.changes.push(Change {
+                    piece,
+                    length,
+                    by: 1,
+                });
+            }
+            Ok(true)
+        })?;
+        Ok(content)
+    }
+
+    /// Returns what is to be remembered of an item of kind [`INODE_ITEM`].
+    fn mark(&self, item: Seen<'_>) -> Option<Mark> {
+        (item.transaction <= self.doubtful).then(|| Mark {
+            inode: item.key.objectid,
+            transaction: item.transaction,
+            writer: self.ages.writer(item.transaction),
+            said: {
+                let mut hasher = DefaultHasher::new();
+                item.bytes.hash(&mut hasher);
+                hasher.finish()
+            },
+        })
     }
 
     /// Returns what is to be used for many searches, one after another.

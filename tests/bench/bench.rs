@@ -4,6 +4,7 @@
 //! machine that is slow, or slow just now, says the same as a fast one. It reports goals; it does not fail on them.
 
 mod clock;
+mod space;
 #[path = "../support/mod.rs"]
 mod support;
 mod upgrades;
@@ -51,6 +52,10 @@ fn main() {
     let thousands = list(&large, rounds, &mut report);
     report.growth("list -H", hundred, thousands, many as f64 / 100.0);
     same_cost(&small, &large, rounds, &mut report);
+    let grown = setting("NETBE_BENCH_SPACE", 1000);
+    if grown > 0 {
+        space::space(grown, rounds.div_ceil(8), &mut report);
+    }
     let rounds = setting("NETBE_BENCH_UPGRADES", 3);
     if rounds > 0 {
         upgrades::upgrades(rounds, &mut report);

@@ -26,7 +26,7 @@ fn what_is_no_system_is_named() {
         (b"hello\n", "neither a tar archive nor a disk image"),
         (&[0; 100_000], "neither a tar archive nor a disk image"),
         (b"PK\x03\x04......", "zip"),
-        (b"NETBE-STREAM 1\n", "not read by this version"),
+        (b"NETBE-STREAM 1\n", "a stream of netbe export"),
         (b"BZh91AY&SY", "bzip2"),
         (b"\x1f\x8b\x08", "cut short"),
         (b"\x28\xb5\x2f\xfd", "cut short"),

@@ -104,7 +104,8 @@ impl Pool {
         };
         let mounts = std::fs::read("/proc/thread-self/mountinfo").unwrap();
         let loops = self.loops();
-        let result = bring_in(source, boot, &halves, &mut Silent);
+        let result = netbe::lifecycle::bring_in::open(source)
+            .and_then(|opened| bring_in(opened, boot, &halves, &mut Silent));
         let after = std::fs::read("/proc/thread-self/mountinfo").unwrap();
         assert!(mounts == after, "a mount is left");
         assert_eq!(loops, self.loops(), "a loop device is left");

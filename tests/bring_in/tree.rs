@@ -61,6 +61,8 @@ fn entry(top: &Path, path: &Path, first: &mut BTreeMap<u64, PathBuf>) -> Entry {
         ('b', Vec::new())
     } else if kind.is_fifo() {
         ('p', Vec::new())
+    } else if kind.is_socket() {
+        ('s', Vec::new())
     } else {
         assert!(kind.is_file(), "{full:?}");
         ('f', std::fs::read(&full).unwrap())

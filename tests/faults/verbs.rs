@@ -62,6 +62,38 @@ pub(crate) const VERBS: &[Verb] = &[
         ..PLAIN
     },
     Verb {
+        name: "import-stream",
+        before: &["export nog/b -o stream"],
+        line: "import nog/c stream",
+        touched: &["nog/c"],
+        done: TAKEN,
+        ..PLAIN
+    },
+    Verb {
+        name: "import-changes",
+        before: &[
+            "export nog/b -o /dev/null",
+            "export nog/a --since nog/b -o stream",
+        ],
+        line: "import ordo/c stream",
+        touched: &["ordo/c"],
+        done: TAKEN,
+        ..PLAIN
+    },
+    Verb {
+        name: "export",
+        line: "export nog/b -o stream",
+        touched: &["nog/b"],
+        ..PLAIN
+    },
+    Verb {
+        name: "export-changes",
+        before: &["export nog/b -o /dev/null", "export nog/a -o /dev/null"],
+        line: "export nog/a --since nog/b -o stream",
+        touched: &["nog/a"],
+        ..PLAIN
+    },
+    Verb {
         name: "create",
         line: "create nog/c -d new",
         touched: &["nog/c"],

@@ -21,7 +21,7 @@ pub(crate) struct Config {
     settings: Vec<Setting>,
     /// Lines past the limit, with their file and number.
     pub(crate) long_lines: Vec<(String, usize)>,
-    /// The files it was read from, besides `config.txt` itself.
+    /// The files it includes, whether they are there or not.
     includes: Vec<String>,
     /// How long those were together, in bytes.
     included: usize,
@@ -105,12 +105,14 @@ impl Config {
                     && self.includes.len() < INCLUDES
                     && scope.met
                     && self.included < INCLUDED_LIMIT
-                    && let Some(text) = read(included)
                 {
+                    // Also one that is not there: it would be, if anybody made it.
                     self.includes
                         .push(included.trim_start_matches('/').to_string());
-                    self.included += text.len();
-                    self.take_in(included, &text, read, scope, depth + 1);
+                    if let Some(text) = read(included) {
+                        self.included += text.len();
+                        self.take_in(included, &text, read, scope, depth + 1);
+                    }
                 }
             } else {
                 self.settings.extend(setting(&line, *scope));

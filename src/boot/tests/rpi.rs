@@ -322,6 +322,7 @@ fn the_configuration_is_no_command_line() {
     for (line, file) in [
         ("cmdline=config.txt", "config.txt"),
         ("include more.txt\ncmdline=/more.txt", "more.txt"),
+        ("include none.txt\ncmdline=none.txt", "none.txt"),
     ] {
         let (mut boot, root) = sound();
         append(&mut boot, "config.txt", &format!("\n[all]\n{line}\n"));

@@ -8,6 +8,7 @@ mod boot_half;
 mod directory;
 mod disk;
 mod find;
+mod input;
 mod stream;
 mod system;
 
@@ -18,6 +19,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::storage::beneath::Tree;
+
+pub use input::Input;
 
 /// Where an operating system comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +44,32 @@ impl Source {
         } else {
             Self::File(path)
         }
+    }
+}
+
+/// A source that is there, and can be read.
+#[derive(Debug)]
+pub enum Opened {
+    /// A directory of this machine.
+    Directory(PathBuf),
+    /// Anything else.
+    Input(Input),
+}
+
+impl Opened {
+    fn source(&self) -> Source {
+        match self {
+            Self::Directory(path) => Source::Directory(path.clone()),
+            Self::Input(input) => input.source.clone(),
+        }
+    }
+}
+
+/// Opens a source, and looks at its first bytes.
+pub fn open(source: &Source) -> Result<Opened> {
+    match source {
+        Source::Directory(path) => Ok(Opened::Directory(path.clone())),
+        Source::File(_) | Source::Stdin => Input::open(source).map(Opened::Input),
     }
 }
 
@@ -77,23 +106,24 @@ pub struct BroughtIn {
 /// `boot_dir` is where the boot half's content comes from, when not from the system itself. Needs root. Whatever ends
 /// it, no mount and no loop device is left.
 pub fn bring_in(
-    source: &Source,
+    opened: Opened,
     boot_dir: Option<&Path>,
     halves: &Halves<'_>,
     progress: &mut dyn Progress,
 ) -> Result<BroughtIn> {
     let target = Target::open(halves)?;
     let mut notes = Vec::new();
-    let placed = match source {
-        Source::Directory(path) => {
-            directory::bring(path, &target, progress, &mut notes)?;
+    let source = opened.source();
+    let placed = match opened {
+        Opened::Directory(path) => {
+            directory::bring(&path, &target, progress, &mut notes)?;
             None
         }
-        Source::File(_) | Source::Stdin => {
-            stream::bring(source, boot_dir.is_some(), &target, progress, &mut notes)?
+        Opened::Input(input) => {
+            stream::bring(input, boot_dir.is_some(), &target, progress, &mut notes)?
         }
     };
-    system::require_system(&target.root_tree, source)?;
+    system::require_system(&target.root_tree, &source)?;
     let boot_mount = match (boot_dir, placed) {
         (Some(dir), _) => boot_half::from_directory(dir, &target, progress, &mut notes)?,
         (None, Some(boot_mount)) => boot_mount,

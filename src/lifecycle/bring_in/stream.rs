@@ -2,12 +2,11 @@
 
 use std::cell::RefCell;
 use std::fs::File;
-use std::io::{IsTerminal, Read};
-use std::os::fd::AsFd;
+use std::io::Read;
 
 use anyhow::{Context, Result};
 
-use super::{Progress, Source, Target, disk, system};
+use super::{Input, Progress, Source, Target, disk};
 use crate::failure::Failure;
 use crate::storage::archive;
 use crate::storage::image::spool;
@@ -18,15 +17,14 @@ const SPOOLED: &str = "disk.img";
 
 /// Unpacks a file or stream, and returns where the boot half is mounted if that is in its place already.
 pub(super) fn bring(
-    from: &Source,
+    input: Input,
     boot_given: bool,
     target: &Target,
     progress: &mut dyn Progress,
     notes: &mut Vec<String>,
 ) -> Result<Option<String>> {
-    let shown = system::shown(from);
-    let (file, total) = open(from)?;
-    let stream = file.try_clone()?;
+    let (shown, total, from) = (input.shown(), input.total, input.source.clone());
+    let (file, stream) = input.into_parts()?;
     let own = {
         // The reader reports how far it is while what it reads turns out to be something.
         let (progress, mut done) = (RefCell::new(&mut *progress), 0);
@@ -49,7 +47,7 @@ pub(super) fn bring(
                 progress.borrow_mut().phase("writing out the disk image");
                 Some(spooled(&mut opened.content, target).with_context(bringing)?)
             }
-            other => return Err(refusal(other, &shown, from).into()),
+            other => return Err(refusal(other, &shown, &from).into()),
         }
     };
     let disk = match own {
@@ -58,25 +56,6 @@ pub(super) fn bring(
     };
     disk::bring(&disk, boot_given, target, progress, notes)
         .with_context(|| format!("bringing in {shown}"))
-}
-
-/// Opens a source; standard input that is a file has a size too, but not a start that could be gone back to.
-fn open(from: &Source) -> Result<(File, Option<u64>)> {
-    match from {
-        Source::Directory(path) | Source::File(path) => {
-            let (file, size) = source::open_file(path)?;
-            Ok((file, Some(size)))
-        }
-        Source::Stdin => {
-            let stdin = std::io::stdin();
-            if stdin.is_terminal() {
-                return Err(Failure::usage("standard input is a terminal")
-                    .hint("zcat root.tar.gz | netbe import NODE -")
-                    .into());
-            }
-            Ok((File::from(stdin.as_fd().try_clone_to_owned()?), None))
-        }
-    }
 }
 
 fn spooled(content: &mut dyn Read, target: &Target) -> Result<File> {
@@ -101,9 +80,8 @@ fn refusal(kind: Kind, shown: &str, from: &Source) -> Failure {
         _ => hint.to_string(),
     };
     match kind {
-        Kind::NetbeStream => {
-            Failure::failed("streams of netbe export are not read by this version")
-        }
+        Kind::NetbeStream => not("it is a stream of netbe export, compressed once more")
+            .hint(named("zstd -dc FILE | netbe import NODE -")),
         Kind::Zip => not("it is a zip archive").hint(named("unzip -p FILE | netbe import NODE -")),
         Kind::Foreign(what, hint) => {
             let failure = not(&format!("it is {what}"));

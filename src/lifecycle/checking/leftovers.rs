@@ -1,14 +1,14 @@
 //! What interrupted commands leave: hidden stages, trash, half-replaced files, the second name of a rename.
 //!
 //! Nothing here is an environment anybody sees. What a running command is making is left alone: its lock is
-//! held.
+//! held, or the stage itself is guarded.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use super::{FOREIGN, Finding, Repair};
-use crate::pool::{Environment, Node, NodeName, Pool, layout, lock};
+use crate::pool::{Environment, Node, NodeName, Pool, layout, lock, stage};
 use crate::publish;
 use crate::storage::replace;
 
@@ -28,7 +28,7 @@ pub(super) fn in_pool(pool: &Pool, nodes: &[Node]) -> Result<Vec<Finding>> {
     for name in layout::names_in(&dir)? {
         let path = dir.join(&name);
         if let Some(node) = made_for(&name) {
-            if !lock::is_held(root, &node) {
+            if !lock::is_held(root, &node) && !stage::is_guarded(&path) {
                 found.push(hidden(&path, Some(node)));
             }
         } else if let Ok(node) = name.parse::<NodeName>()

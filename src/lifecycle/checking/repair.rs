@@ -73,6 +73,8 @@ fn mend(pool: &Pool, repair: &Repair, mode: Mode) -> Result<()> {
 
 fn remove(path: &Path) -> Result<()> {
     match path.symlink_metadata() {
+        // Somebody has begun to use it since.
+        Ok(_) if stage::is_guarded(path) => {}
         Ok(m) if m.is_dir() => stage::remove(path)?,
         Ok(_) => fs::remove_file(path)?,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}

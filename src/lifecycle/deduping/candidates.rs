@@ -59,6 +59,8 @@ pub(super) struct Candidates {
     pub places: Vec<Place>,
     /// The files.
     pub groups: Vec<Group>,
+    /// A directory of the same filesystem.
+    pub beside: PathBuf,
     /// Nodes that could not be looked at, because they are being changed.
     pub busy: Vec<NodeName>,
     /// How often each extent is referred to; known in a dry run only.
@@ -108,7 +110,10 @@ impl Candidates {
         mode: Mode,
     ) -> Result<Self> {
         let mut found = Found::new();
-        let mut candidates = Self::default();
+        let mut candidates = Self {
+            beside: pool.root().to_path_buf(),
+            ..Self::default()
+        };
         let until = Instant::now() + mode.wait;
         for (number, env) in envs.iter().enumerate() {
             interrupt::check()?;

@@ -1,6 +1,6 @@
 //! Taking turns with others: nodes are held for a second at a time, and files are open only while they are.
 //!
-//! In a dry run nothing is locked, as when anything else is read.
+//! A dry run holds them, too: it has files open as well. But it leaves no trace of that.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
@@ -45,7 +45,7 @@ pub(super) struct Turns<'a> {
     pool: &'a Pool,
     mode: Mode,
     begun: Instant,
-    held: BTreeMap<NodeName, NodeLock>,
+    held: BTreeMap<NodeName, Option<NodeLock>>,
     open: HashMap<PathBuf, Option<Half>>,
     /// Files of the group in hand.
     files: HashMap<(PathBuf, u64), Rc<File>>,
@@ -99,18 +99,15 @@ impl<'a> Turns<'a> {
         self.files.clear();
         if self.begun.elapsed() >= TURN {
             self.end();
-            // In a dry run nobody waits for it.
-            if !self.mode.dry_run {
-                std::thread::sleep(PAUSE);
-            }
+            std::thread::sleep(PAUSE);
             self.begun = Instant::now();
         }
         for node in nodes {
-            if self.mode.dry_run || self.held.contains_key(node) {
+            if self.held.contains_key(node) {
                 continue;
             }
             // At once or not at all: whoever waits holding some could wait for one who waits for those.
-            match NodeLock::take(self.pool.root(), node, Share::Together, Duration::ZERO) {
+            match self.take(node) {
                 Ok(lock) => drop(self.held.insert(node.clone(), lock)),
                 Err(e) if is_locked(&e) => {
                     self.end();
@@ -120,6 +117,14 @@ impl<'a> Turns<'a> {
             }
         }
         Ok(Entered::Yes)
+    }
+
+    fn take(&self, node: &NodeName) -> Result<Option<NodeLock>> {
+        let pool = self.pool.root();
+        match self.mode.dry_run {
+            true => NodeLock::take_unnoticed(pool, node),
+            false => NodeLock::take(pool, node, Share::Together, Duration::ZERO).map(Some),
+        }
     }
 
     /// Holds these nodes; waits for others until then.

@@ -16,7 +16,8 @@ use nix::sys::stat::{Mode, major, minor};
 
 use super::super::beneath::{Tree, descriptor_path};
 use super::super::written::TOP;
-use super::{Changed, Content, Kind, Node, Side, kind_of, subvolume};
+use super::node::{Content, kind_of, subvolume};
+use super::{Changed, Kind, Node, Side};
 
 /// The inode number of the stub that a snapshot has of a nested subvolume (`BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`,
 /// btrfs_tree.h).

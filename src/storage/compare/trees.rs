@@ -15,7 +15,8 @@ use super::super::search::items::{self, EXTENT_DATA, FileExtent};
 use super::super::search::{Key, OWN_TREE, Search, Wanted};
 use super::super::stored::{self, Layout};
 use super::super::written::{Paths, TOP};
-use super::{Changed, Content, Kind, Node, Side, kind_of, subvolume};
+use super::node::{Content, kind_of, subvolume};
+use super::{Changed, Kind, Node, Side};
 
 /// What stands under a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -60,6 +60,23 @@ pub(super) fn ages(subvolumes: &[Subvolume]) -> Vec<Ages> {
         .collect()
 }
 
+/// Returns the last transaction that somebody who is gone may have written a leaf in that there is still.
+pub(super) fn doubtful(subvolumes: &[Subvolume]) -> u64 {
+    let places = places(subvolumes);
+    let orphan = |i: &usize| {
+        let one = &subvolumes[*i];
+        one.parent.is_some() && shares(one) && parent(subvolumes, &places, *i).is_none()
+    };
+    let orphans = (0..subvolumes.len()).filter(orphan);
+    orphans.map(|i| subvolumes[i].made).max().unwrap_or(0)
+}
+
+/// Returns what stands for a subvolume that is gone, and whatever it was made of: no number of any.
+fn gone(uuid: Uuid) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = uuid.0;
+    u64::from_be_bytes([a, b, c, d, e, f, g, h]) | 1 << 63
+}
+
 /// Whose leaves a tree has, by when they were written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Ages {
@@ -76,14 +93,14 @@ impl Ages {
             return Self { spans };
         }
         let mut at = index;
-        while subvolumes[at].parent.is_some() {
+        while let Some(uuid) = subvolumes[at].parent {
             match parent(subvolumes, places, at) {
                 Some(above) => {
                     spans.push((subvolumes[above].made, subvolumes[above].id));
                     at = above;
                 }
                 None => {
-                    spans.push((0, 0));
+                    spans.push((0, gone(uuid)));
                     break;
                 }
             }
@@ -91,7 +108,7 @@ impl Ages {
         Self { spans }
     }
 
-    /// Returns the number of the subvolume that a leaf of a transaction was written for; 0 where it is gone.
+    /// Returns the number of the subvolume that a leaf of a transaction was written for, or what stands for it.
     pub(super) fn writer(&self, transaction: u64) -> u64 {
         let later = self.spans.partition_point(|(made, _)| *made >= transaction);
         let writer = self.spans.get(later).or(self.spans.last());
@@ -172,7 +189,7 @@ mod tests {
         let all = [one(1, 2, 10), one(2, 1, 20), one(3, 3, 30)];
         assert_eq!(found(&all)[..2], [None, Some((0, 20))]);
         assert_eq!(found(&all)[2], None);
-        assert_eq!(ages(&all)[2].spans, [(30, 259), (0, 0)]);
+        assert_eq!(ages(&all)[2].spans, [(30, 259), (0, gone(uuid(3)))]);
     }
 
     #[test]
@@ -183,6 +200,10 @@ mod tests {
         assert_eq!(writers(0), [257; 8]);
         assert_eq!(writers(1), [257, 257, 257, 257, 258, 258, 258, 258]);
         assert_eq!(writers(2), [257, 257, 257, 257, 258, 258, 259, 259]);
-        assert_eq!(writers(3), [0, 0, 0, 0, 0, 0, 0, 260]);
+        let gone = gone(uuid(9));
+        assert!(crate::storage::space::is_gone(gone));
+        assert_eq!(writers(3)[..7], [gone; 7]);
+        assert_eq!(writers(3)[7], 260);
+        assert_eq!((doubtful(&all), doubtful(&all[..3])), (40, 0));
     }
 }

@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 
 use super::inodes::{self, Child, Inode};
-use super::{Change, Piece, Tree, garbled};
+use super::{Change, Mark, Piece, Tree, garbled};
 use crate::storage::search::items::{DIR_INDEX, EXTENT_DATA, INODE_ITEM, ORPHAN_ITEM};
 use crate::storage::search::{Key, Search, Wanted};
 
@@ -24,20 +24,23 @@ const GAP: u64 = 6;
 /// What precedes each item in a leaf, in bytes (`struct btrfs_item`).
 const HEAD: u64 = 25;
 
-/// What part of a tree may be newer: beyond it, reading the whole is quicker than comparing.
-const PART: u64 = 3;
-
 /// Returns what `tree` refers to more often, or less, than `from`, from which it parted in transaction `common`.
 ///
-/// `None` where so much differs that reading the whole is quicker.
-pub(super) fn of(tree: &Tree<'_>, from: &Tree<'_>, common: u64) -> io::Result<Option<Vec<Change>>> {
+/// With it, what is to be remembered of the newer leaves. `None` where more bytes of leaves than `most` are newer.
+pub(super) fn of(
+    tree: &Tree<'_>,
+    from: &Tree<'_>,
+    common: u64,
+    most: u64,
+) -> io::Result<Option<(Vec<Change>, Vec<Mark>)>> {
     let mut pair = Pair {
         sides: [Side::new(tree), Side::new(from)],
         common,
         suspects: Vec::new(),
+        marks: Vec::new(),
     };
     let mut directories = HashSet::new();
-    let mut left = tree.of.size / PART;
+    let mut left = most;
     for side in 0..2 {
         if !pair.newer(side, &mut directories, &mut left)? {
             return Ok(None);
@@ -45,7 +48,8 @@ pub(super) fn of(tree: &Tree<'_>, from: &Tree<'_>, common: u64) -> io::Result<Op
         pair.nameless(side)?;
     }
     pair.names(directories)?;
-    pair.compare().map(Some)
+    let marks = std::mem::take(&mut pair.marks);
+    Ok(Some((pair.compare()?, marks)))
 }
 
 /// Two trees, and what has to be compared in them.
@@ -54,6 +58,7 @@ struct Pair<'a> {
     common: u64,
     /// Inodes, in no order, some several times.
     suspects: Vec<u64>,
+    marks: Vec<Mark>,
 }
 
 struct Side<'a> {
@@ -110,6 +115,7 @@ impl Pair<'_> {
             sides,
             common,
             suspects,
+            marks,
         } = self;
         let Side { tree, search } = &mut sides[side];
         let wanted = Wanted {
@@ -132,6 +138,7 @@ impl Pair<'_> {
                     suspects.push(number);
                 }
             } else if item.key.kind == INODE_ITEM {
+                marks.extend(tree.mark(item));
                 let inode = inodes::inode(item.bytes).ok_or_else(garbled)?;
                 if inode.changed >= *common {
                     suspects.push(number);

@@ -4,10 +4,13 @@
 //! hand counted: from one to the next only what differs is touched. A piece is held by the subvolumes at which its count
 //! is not nought; they are kept as spans of that order.
 
+mod leaves;
+
 use std::collections::HashMap;
 use std::io;
 
 use super::{Change, Content, Piece};
+use leaves::Leaves;
 
 /// What belongs to one owner, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -79,7 +82,7 @@ impl Held {
         while let Some(last) = above.pop() {
             held.leave(Some(last), held.order.len())?;
         }
-        held.join(&known);
+        held.join(&known, contents);
         Ok(held)
     }
 
@@ -111,39 +114,10 @@ impl Held {
         Ok(())
     }
 
-    /// Gives what a subvolume that is gone has written to the one it is of, where another holds the same leaf.
-    ///
-    /// Of that one it is known who wrote the leaf; of the other only that it was not itself.
-    fn join(&mut self, known: &HashMap<Piece, u32>) {
-        let leaf = |piece: &Piece| match *piece {
-            Piece::Inline {
-                inode,
-                transaction,
-                length,
-                writer,
-            } => Some(((inode, transaction, length), writer)),
-            Piece::Extent { .. } => None,
-        };
-        let mut orphans = HashMap::new();
-        for (piece, number) in known {
-            if let Some((place, 0)) = leaf(piece) {
-                orphans.insert(place, *number);
-            }
-        }
-        if orphans.is_empty() {
-            return;
-        }
-        // The lowest number, where there are several: the same answer each time.
-        let mut written: Vec<_> = known
-            .iter()
-            .filter_map(|(piece, number)| Some((leaf(piece)?, *number)))
-            .filter(|((_, writer), _)| *writer != 0)
-            .collect();
-        written.sort_unstable_by_key(|((_, writer), _)| *writer);
-        for ((place, _), number) in written {
-            if let Some(orphan) = orphans.remove(&place) {
-                self.merge(orphan, number);
-            }
+    /// Puts pieces together that are one leaf, written by somebody who is gone in one of the trees it is in.
+    fn join(&mut self, known: &HashMap<Piece, u32>, contents: &[Content]) {
+        for (one, other) in Leaves::of(known, contents).same() {
+            self.merge(one, other);
         }
     }
 

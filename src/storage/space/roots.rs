@@ -142,6 +142,7 @@ mod tests {
         assert_eq!(second.parent, Some(Uuid([8; 16])));
         bytes[216] = 0;
         assert_eq!(subvolume(256, &bytes), Some(None));
+        bytes[216] = 1;
         assert_eq!(subvolume(256, &bytes[..240]), None);
     }
 

@@ -17,7 +17,9 @@ pub(crate) fn leftovers(pool: &Path) -> Vec<String> {
     );
     let subvolumes = String::from_utf8_lossy(&listed).lines().count();
     if subvolumes != 2 * envs {
-        found.push(format!("{subvolumes} subvolumes for {envs} environments"));
+        found.push(format!(
+            "{subvolumes} subvolumes for {envs} environments and bases"
+        ));
     }
     found
 }
@@ -43,9 +45,14 @@ fn look_for_hidden(
             found.push(below);
             continue;
         }
-        // nodes/NODE/envs/ENV; what is inside belongs to the node.
+        // nodes/NODE/envs/ENV; what is inside belongs to the node. Its base is two subvolumes more.
         let is_env = depth == 3 && directory.ends_with("envs") && path.is_dir();
-        *envs += usize::from(is_env);
+        let is_base = depth == 4 && name == ".base";
+        *envs += usize::from(is_env || is_base);
+        let parts = ["root", "boot", "base.json"];
+        if is_base && !parts.iter().all(|part| path.join(part).exists()) {
+            found.push(format!("{below}, which is not whole"));
+        }
         if entry.file_type().is_ok_and(|kind| kind.is_dir())
             && name != "root"
             && name != "boot"

@@ -5,6 +5,10 @@ use std::collections::{HashMap, HashSet};
 use proptest::prelude::*;
 
 use super::*;
+use crate::storage::space::Mark;
+
+/// What stands for a subvolume that is gone.
+const GONE: u64 = 1 << 63;
 
 fn extent(start: u64) -> Piece {
     Piece::Extent { start }
@@ -31,6 +35,7 @@ fn content(from: Option<usize>, changes: &[(Piece, i32)]) -> Content {
     Content {
         from,
         changes: changes.iter().map(change).collect(),
+        marks: Vec::new(),
     }
 }
 
@@ -81,12 +86,42 @@ fn a_set_gives_back_what_only_it_holds() {
 fn a_leaf_of_one_that_is_gone_is_the_same_leaf() {
     // Whose it was is known of one of the holders only.
     let contents = [
-        content(None, &[(inline(0), 1)]),
+        content(None, &[(inline(GONE), 1)]),
         content(None, &[(inline(257), 1)]),
         content(None, &[(inline(258), 1)]),
     ];
     assert_eq!(sums(&contents, &[0, 1, 2]), [(0, 90), (0, 90), (90, 90)]);
     assert_eq!(sums(&contents[1..], &[0, 1]), [(90, 90), (90, 90)]);
+    // Two that are gone had it of the same third.
+    let contents = [
+        content(None, &[(inline(GONE), 1)]),
+        content(None, &[(inline(GONE + 1), 1)]),
+    ];
+    assert_eq!(sums(&contents, &[0, 1]), [(0, 90), (0, 90)]);
+}
+
+#[test]
+fn leaves_written_side_by_side_are_two() {
+    let marked = |writer: u64, transaction: u64, said: u64| {
+        let mut content = content(None, &[(inline(writer), 1)]);
+        content.marks.push(Mark {
+            inode: 299,
+            transaction,
+            writer,
+            said,
+        });
+        content
+    };
+    // The leaf is of transaction 7; that another inode differs tells of its own transaction, and of those after it.
+    for (transaction, apart) in [(6, true), (7, true), (8, false)] {
+        for other in [257, GONE + 1] {
+            let contents = [marked(GONE, transaction, 1), marked(other, transaction, 2)];
+            let unique = if apart { 90 } else { 0 };
+            assert_eq!(sums(&contents, &[0, 1]), [(unique, 90), (unique, 90)]);
+        }
+    }
+    let contents = [marked(GONE, 7, 1), marked(257, 7, 1)];
+    assert_eq!(sums(&contents, &[0, 1]), [(0, 90), (0, 90)]);
 }
 
 #[test]

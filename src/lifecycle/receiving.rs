@@ -1,0 +1,277 @@
+//! Bringing in what another netbe has sent: `import` of a stream.
+//!
+//! The two halves arrive in a stage, as subvolumes that nobody ever sees; when the stream's end has proved all of it,
+//! they are closed and become the new environment's base, and the environment is a snapshot of them that is made to name
+//! itself. Whatever is wrong with the stream, nothing is left. Not for the format of the stream, nor for other sources.
+
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use anyhow::{Context, Result};
+
+use super::bring_in::{Input, Progress};
+use super::dressing::{self, Wanted};
+use super::heading::Heading;
+use super::identity;
+use super::importing::{Imported, Request};
+use crate::pool::base::Base;
+use crate::pool::record::{self, EnvRecord, NodeRecord};
+use crate::pool::{EnvName, Pool, layout, stage};
+use crate::storage::beneath::Tree;
+use crate::storage::btrfs;
+use crate::storage::receive::{Since, receive};
+use crate::storage::stream::{Arriving, Half, Part, Reader, unpack};
+
+/// How much of a stream is read at once, in bytes.
+const BUFFER: usize = 256 << 10;
+
+/// A stream whose head was read.
+pub(super) struct Sent {
+    pub(super) heading: Heading,
+    frames: Reader<Box<dyn Read + Send>>,
+    meter: Meter,
+    /// Raised when nobody wants more of it.
+    enough: Arc<AtomicBool>,
+    shown: String,
+}
+
+/// How much has come, of how much where that is known; in bytes.
+#[derive(Debug, Clone)]
+struct Meter {
+    come: Arc<AtomicU64>,
+    total: Option<u64>,
+}
+
+/// Where a stream's halves go, in the stage.
+struct Places<'a> {
+    /// The two subvolumes that arrive.
+    base: &'a Path,
+    /// Copies of those it is since.
+    since: Option<&'a Path>,
+}
+
+impl Sent {
+    /// Reads a stream's head.
+    ///
+    /// # Errors
+    /// When it is damaged already, or of a newer netbe.
+    pub(super) fn open(input: Input) -> Result<Self> {
+        let shown = input.shown();
+        let reading = || format!("importing {shown}");
+        let meter = Meter {
+            come: Arc::default(),
+            total: input.total,
+        };
+        let (content, enough) = input.into_patient();
+        let metered = Metered {
+            inner: content,
+            come: Arc::clone(&meter.come),
+        };
+        let content: Box<dyn Read + Send> = Box::new(BufReader::with_capacity(BUFFER, metered));
+        let mut frames = Reader::begin(content).with_context(reading)?;
+        let mut head = Vec::new();
+        frames.frame(&mut head).with_context(reading)?;
+        let heading = Heading::parse(&head).with_context(reading)?;
+        Ok(Self {
+            heading,
+            frames,
+            meter,
+            enough,
+            shown,
+        })
+    }
+
+    /// Returns what a dry run says of it.
+    pub(super) fn step(&self, pool: &Pool, name: &str) -> Result<String> {
+        let of = &self.heading;
+        let from = format!(
+            "{}/{} of {}",
+            of.node,
+            of.name,
+            of.exported.strftime("%F %R UTC")
+        );
+        Ok(match &of.since {
+            None => format!("receive {from} as {name}"),
+            Some(since) => {
+                let (env, _) =
+                    Base::find(pool, &since.uuid)?.ok_or_else(|| of.base_missing(since))?;
+                format!("receive what changed to {from} since {env} as {name}")
+            }
+        })
+    }
+
+    /// Makes the halves and the record in a directory of a stage.
+    pub(super) fn fill(
+        self,
+        pool: &Pool,
+        request: &Request,
+        node: &NodeRecord,
+        env: &EnvName,
+        dir: &Path,
+        progress: &mut dyn Progress,
+    ) -> Result<Imported> {
+        let heading = self.heading.clone();
+        let base = dir.join(layout::BASE);
+        self.arrive(pool, dir, &base, progress)?;
+        let (root, boot) = (dir.join(layout::ROOT), dir.join(layout::BOOT));
+        for (from, to) in [(layout::ROOT, &root), (layout::BOOT, &boot)] {
+            btrfs::snapshot(&base.join(from), to)?;
+        }
+        progress.phase("Writing boot files");
+        let mut notes = Vec::new();
+        let own = heading.node == request.target.node.as_str();
+        if !own {
+            notes.extend(identity::reset(&root, &boot, &request.target.node)?);
+        }
+        let mut record = identified(pool, &heading, own, &root)?;
+        if !request.description.is_empty() {
+            record.description.clone_from(&request.description);
+        }
+        let wanted = Wanted::new(pool, &request.target.node, node, env, &heading.record)?;
+        notes.extend(dressing::dress(&wanted, &root, &boot, &mut record)?);
+        let warnings = super::importing::reasons(&wanted, &root, &boot)?;
+        record::write_before_sync(&dir.join("env.json"), &record)?;
+        progress.phase("Making it durable");
+        Ok(Imported {
+            kernel: record.kernel.map(|k| k.version),
+            notes,
+            warnings,
+            ..Imported::default()
+        })
+    }
+
+    /// Brings the stream's halves to `base`, unchangeable.
+    fn arrive(
+        self,
+        pool: &Pool,
+        dir: &Path,
+        base: &Path,
+        progress: &mut dyn Progress,
+    ) -> Result<()> {
+        let heading = &self.heading;
+        let since = dir.join("since");
+        if let Some(origin) = &heading.since {
+            let found = Base::find(pool, &origin.uuid)?;
+            let (env, found) = found.ok_or_else(|| heading.base_missing(origin))?;
+            found
+                .copy(&since)
+                .with_context(|| format!("copying what was last sent or received of {env}"))?;
+        }
+        let places = Places {
+            base,
+            since: heading.since.is_some().then_some(since.as_path()),
+        };
+        std::fs::create_dir(base).with_context(|| format!("making {}", base.display()))?;
+        progress.phase("Receiving");
+        let (meter, enough) = (self.meter, self.enough);
+        unpack(self.frames, |arriving| {
+            let received = places.receive_all(arriving, progress, &meter);
+            // Whatever came of it: who reads is not to wait for more.
+            enough.store(true, Ordering::Relaxed);
+            received
+        })
+        .with_context(|| format!("importing {}", self.shown))?;
+        if places.since.is_some() {
+            stage::remove(&since)?;
+        }
+        // What is still on its way to the disk would count as a change.
+        btrfs::sync(dir).context("making the new files durable")?;
+        for half in [layout::ROOT, layout::BOOT] {
+            btrfs::make_read_only(&base.join(half))?;
+        }
+        Base::record(base, &heading.id)
+    }
+}
+
+impl Places<'_> {
+    fn receive_all(
+        &self,
+        arriving: &mut Arriving,
+        progress: &mut dyn Progress,
+        meter: &Meter,
+    ) -> Result<()> {
+        self.receive_half(layout::ROOT, arriving.half(Part::Root), progress, meter)?;
+        self.receive_half(layout::BOOT, arriving.half(Part::Boot), progress, meter)?;
+        Ok(arriving.finish()?)
+    }
+
+    fn receive_half(
+        &self,
+        half: &str,
+        stream: Half<'_>,
+        progress: &mut dyn Progress,
+        meter: &Meter,
+    ) -> Result<()> {
+        let target = self.base.join(half);
+        let parent = match self.since {
+            Some(since) => {
+                let parent = since.join(half);
+                btrfs::snapshot(&parent, &target)?;
+                Some(Tree::open(&parent)?)
+            }
+            None => {
+                btrfs::create(&target)?;
+                None
+            }
+        };
+        let mut stream = Shown {
+            inner: stream,
+            progress,
+            meter,
+        };
+        let since = parent.as_ref().map_or(Since::Nothing, Since::Parent);
+        receive(&mut stream, &Tree::open(&target)?, since)
+    }
+}
+
+/// Returns the record of what arrived: its own where it is the same machine's and here only once, else a copy's.
+fn identified(pool: &Pool, heading: &Heading, own: bool, root: &Path) -> Result<EnvRecord> {
+    if own && !is_here(pool, &heading.record.uuid)? {
+        return Ok(heading.record.clone());
+    }
+    let uuid = btrfs::info(root)?.uuid.to_string();
+    let (node, name) = heading.names()?;
+    let mut record = heading.record.derived(uuid, &node, &name);
+    record.description.clone_from(&heading.record.description);
+    Ok(record)
+}
+
+fn is_here(pool: &Pool, uuid: &str) -> Result<bool> {
+    for node in pool.nodes()? {
+        let envs = node.environments().unwrap_or_default();
+        if envs.iter().any(|env| env.uuid() == Some(uuid)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+struct Metered<R> {
+    inner: R,
+    come: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Metered<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buf)?;
+        self.come.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
+/// Shows how much has come, as it is used.
+struct Shown<'a, R> {
+    inner: R,
+    progress: &'a mut dyn Progress,
+    meter: &'a Meter,
+}
+
+impl<R: Read> Read for Shown<'_, R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let come = self.meter.come.load(Ordering::Relaxed);
+        self.progress.advance(come, self.meter.total);
+        self.inner.read(buf)
+    }
+}

@@ -1,0 +1,159 @@
+//! The base of an environment: both halves as they last were when they went to another pool or came from one.
+//!
+//! What both sides hold to the byte is all that a stream of changes can rest on, and environments change. So a pair of
+//! read-only snapshots is kept in the environment's own directory, under a hidden name: it is renamed and destroyed along
+//! with it, arrives and leaves by one rename, and losing it costs a full stream, never an environment. Not for which one
+//! is sent or wanted.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, ensure};
+use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Environment, Pool, layout, record};
+use crate::storage::{btrfs, replace};
+
+/// The record of a base, in its directory.
+const RECORD: &str = "base.json";
+
+/// `base.json`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Record {
+    /// Format version.
+    version: u64,
+    /// The identity it has in every pool that holds it.
+    id: String,
+    /// The last change of each half when it was made: nothing was changed since.
+    changed: [u64; 2],
+    /// What a newer netbe wrote.
+    #[serde(flatten)]
+    other: BTreeMap<String, Value>,
+}
+
+/// One base, found and unchanged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Base {
+    /// The identity it has in every pool that holds it.
+    pub id: String,
+    dir: PathBuf,
+}
+
+impl Base {
+    /// Returns what is kept of an environment; `None` where nothing is.
+    ///
+    /// # Errors
+    /// When it cannot be used: it is not whole, or was changed by hand.
+    pub fn of(env: &Environment) -> Result<Option<Self>> {
+        Self::in_dir(&env.dir.join(layout::BASE))
+    }
+
+    fn in_dir(dir: &Path) -> Result<Option<Self>> {
+        let Some(record) = read(dir)? else {
+            return Ok(None);
+        };
+        let base = Self {
+            id: record.id,
+            dir: dir.to_path_buf(),
+        };
+        for (half, changed) in [base.root(), base.boot()].iter().zip(record.changed) {
+            ensure!(btrfs::is_subvolume(half), "{} is not there", half.display());
+            let info = btrfs::info(half)?;
+            ensure!(
+                info.read_only && info.changed == changed,
+                "{} was changed",
+                half.display()
+            );
+        }
+        Ok(Some(base))
+    }
+
+    /// Finds the environment whose base has an identity, in the whole pool.
+    pub fn find(pool: &Pool, id: &str) -> Result<Option<(Environment, Self)>> {
+        for node in pool.nodes()? {
+            // One that cannot be read, or used, has none that could be.
+            for env in node.environments().unwrap_or_default() {
+                if let Ok(Some(record)) = read(&env.dir.join(layout::BASE))
+                    && record.id == id
+                    && let Ok(Some(base)) = Self::of(&env)
+                {
+                    return Ok(Some((env, base)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Writes the record of the two halves in a stage's directory, which nothing changes any more.
+    pub fn record(dir: &Path, id: &str) -> Result<()> {
+        let changed = |half: &str| btrfs::info(&dir.join(half)).map(|i| i.changed);
+        let record = Record {
+            version: record::VERSION,
+            id: id.to_string(),
+            changed: [changed(layout::ROOT)?, changed(layout::BOOT)?],
+            other: BTreeMap::new(),
+        };
+        record::write_before_sync(&dir.join(RECORD), &record)
+    }
+
+    /// Copies it to a new directory, without its content taking space again.
+    pub fn copy(&self, to: &Path) -> Result<()> {
+        std::fs::create_dir(to)?;
+        btrfs::snapshot_read_only(&self.root(), &to.join(layout::ROOT))?;
+        btrfs::snapshot_read_only(&self.boot(), &to.join(layout::BOOT))?;
+        Self::record(to, &self.id)
+    }
+
+    /// Returns the root half.
+    pub fn root(&self) -> PathBuf {
+        self.dir.join(layout::ROOT)
+    }
+
+    /// Returns the boot half.
+    pub fn boot(&self) -> PathBuf {
+        self.dir.join(layout::BOOT)
+    }
+
+    /// Returns whether an environment, whose base this is, is still what it was when the base was made.
+    pub fn is_current(&self, env: &Environment) -> Result<bool> {
+        for (half, base) in [(env.root(), self.root()), (env.boot(), self.boot())] {
+            let (half_info, base) = (btrfs::info(&half)?, btrfs::info(&base)?);
+            // What is written into a subvolume nested in it is not seen in it.
+            if base.parent_uuid != Some(half_info.uuid)
+                || half_info.changed > base.made
+                || !btrfs::nested(&half)?.is_empty()
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Makes a directory of a stage the base of an environment, in one step; its stage gets what was the base. Durable.
+pub fn keep(dir: &Path, env: &Environment) -> Result<()> {
+    let place = env.dir.join(layout::BASE);
+    let rename = |flags| renameat2(AT_FDCWD, dir, AT_FDCWD, &place, flags);
+    match rename(RenameFlags::RENAME_EXCHANGE) {
+        Err(nix::Error::ENOENT) => rename(RenameFlags::RENAME_NOREPLACE),
+        exchanged => exchanged,
+    }
+    .map_err(io::Error::from)?;
+    Ok(replace::directory(&env.dir)?)
+}
+
+fn read(dir: &Path) -> Result<Option<Record>> {
+    let Some(text) = record::read(&dir.join(RECORD))? else {
+        return Ok(None);
+    };
+    let record: Record = serde_json::from_str(&text)?;
+    ensure!(
+        record.version <= record::VERSION,
+        "it is of format {}, made by a newer netbe",
+        record.version
+    );
+    Ok(Some(record))
+}

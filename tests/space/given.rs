@@ -1,0 +1,316 @@
+//! Single things, each with the numbers that are so; by the program itself.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::PathBuf;
+use std::process::Command;
+
+use nix::fcntl::{FallocateFlags, copy_file_range, fallocate};
+use serde_json::Value;
+
+use super::ground::judge;
+use super::support::{Pool, run};
+
+/// Returns what `list -H --space` says of an environment: unique, referenced.
+pub(crate) fn said(pool: &Pool, environment: &str) -> (u64, u64) {
+    let line = pool.netbe().ok(&format!("list -H --space {environment}"));
+    let fields: Vec<&str> = line.trim_end().split('\t').collect();
+    (fields[5].parse().unwrap(), fields[6].parse().unwrap())
+}
+
+/// A pool of `nog/a` and `nog/b`, the second made of the first, and what both say before anything is done.
+struct Two {
+    pool: Pool,
+    before: [(u64, u64); 2],
+}
+
+impl Two {
+    fn new() -> Self {
+        let pool = Pool::with_node();
+        pool.netbe().ok("create nog/b");
+        let before = [said(&pool, "nog/a"), said(&pool, "nog/b")];
+        Self { pool, before }
+    }
+
+    fn path(&self, environment: &str, file: &str) -> PathBuf {
+        self.pool.half(environment, "root").join(file)
+    }
+
+    /// Holds how much more is unique and referenced now; what is inline in leaves written anew set aside.
+    fn grew(&self, a: (u64, u64), b: (u64, u64)) {
+        let slack = 16 << 10;
+        let now = [said(&self.pool, "nog/a"), said(&self.pool, "nog/b")];
+        for ((before, now), want) in self.before.iter().zip(now).zip([a, b]) {
+            let grew = now.0.saturating_sub(before.0);
+            assert!(
+                (want.0..=want.0 + slack).contains(&grew),
+                "unique {grew}: {want:?}"
+            );
+            let grew = now.1 - before.1;
+            assert!(
+                (want.1..=want.1 + slack).contains(&grew),
+                "referenced {grew}: {want:?}"
+            );
+        }
+        judge(&self.pool, true, "given");
+    }
+}
+
+/// Returns bytes that do not compress.
+fn noise(length: usize) -> Vec<u8> {
+    let mut bytes = vec![0; length];
+    File::open("/dev/urandom")
+        .unwrap()
+        .read_exact_at(&mut bytes, 0)
+        .unwrap();
+    bytes
+}
+
+fn sync(pool: &Pool) {
+    run(Command::new("sync").arg("-f").arg(pool.path()));
+}
+
+const MIB: u64 = 1 << 20;
+
+#[test]
+fn what_was_just_written_counts() {
+    let two = Two::new();
+    fs::write(two.path("nog/b", "new"), noise(MIB as usize)).unwrap();
+    two.grew((0, 0), (MIB, MIB));
+}
+
+#[test]
+fn what_is_removed_in_one_is_the_others_alone() {
+    let two = Two::new();
+    fs::write(two.path("nog/a", "new"), noise(MIB as usize)).unwrap();
+    two.pool.netbe().ok("create nog/c --from nog/a");
+    sync(&two.pool);
+    two.grew((0, MIB), (0, 0));
+    fs::remove_file(two.path("nog/c", "new")).unwrap();
+    two.grew((MIB, MIB), (0, 0));
+}
+
+#[test]
+fn a_reflink_to_another_environment_is_nobodys_alone() {
+    let two = Two::new();
+    fs::write(two.path("nog/a", "new"), noise(MIB as usize)).unwrap();
+    two.grew((MIB, MIB), (0, 0));
+    run(Command::new("cp")
+        .arg("--reflink=always")
+        .args([two.path("nog/a", "new"), two.path("nog/b", "copy")]));
+    two.grew((0, MIB), (0, MIB));
+    // Within one it is still that one's.
+    fs::remove_file(two.path("nog/a", "new")).unwrap();
+    run(Command::new("cp")
+        .arg("--reflink=always")
+        .args([two.path("nog/b", "copy"), two.path("nog/b", "again")]));
+    two.grew((0, 0), (MIB, MIB));
+    let boot = two.pool.half("nog/b", "boot").join("in-the-other-half");
+    run(Command::new("cp")
+        .arg("--reflink=always")
+        .args([two.path("nog/b", "copy"), boot]));
+    two.grew((0, 0), (MIB, MIB));
+}
+
+#[test]
+fn what_anybody_else_keeps_does_not_come_back() {
+    let two = Two::new();
+    fs::write(two.path("nog/b", "new"), noise(MIB as usize)).unwrap();
+    fs::write(two.path("nog/b", "kept"), noise(MIB as usize)).unwrap();
+    two.grew((0, 0), (2 * MIB, 2 * MIB));
+    // A file of the pool's own, and a snapshot made by hand.
+    let packages = two.pool.at(".packages");
+    fs::create_dir_all(&packages).unwrap();
+    run(Command::new("cp")
+        .arg("--reflink=always")
+        .args([two.path("nog/b", "kept"), packages.join("x.deb")]));
+    two.grew((0, 0), (MIB, 2 * MIB));
+    run(Command::new("btrfs")
+        .args(["-q", "subvolume", "snapshot", "-r"])
+        .args([two.pool.half("nog/b", "root"), two.pool.at("mine")]));
+    two.grew((0, 0), (0, 2 * MIB));
+}
+
+#[test]
+fn a_part_overwritten_keeps_the_whole_extent() {
+    let two = Two::new();
+    fs::write(two.path("nog/a", "new"), noise(MIB as usize)).unwrap();
+    two.pool.netbe().ok("create nog/c --from nog/a");
+    sync(&two.pool);
+    // 64 KiB of it are written anew in one: that one still refers to all of the old extent.
+    let file = File::options()
+        .write(true)
+        .open(two.path("nog/c", "new"))
+        .unwrap();
+    file.write_all_at(&noise(64 << 10), 256 << 10).unwrap();
+    let before = said(&two.pool, "nog/c").0;
+    assert!((64 << 10..80 << 10).contains(&before), "{before}");
+    two.grew((0, MIB), (0, 0));
+    // As a few blocks of it do elsewhere.
+    let (from, to) = (
+        File::open(two.path("nog/a", "new")).unwrap(),
+        File::create(two.path("nog/b", "part")).unwrap(),
+    );
+    let copied = copy_file_range(&from, Some(&mut 4096), &to, None, 8192).unwrap();
+    assert_eq!(copied, 8192);
+    two.grew((0, MIB), (0, MIB));
+}
+
+#[test]
+fn holes_and_space_set_aside() {
+    let two = Two::new();
+    let file = File::create(two.path("nog/b", "sparse")).unwrap();
+    file.set_len(1 << 40).unwrap();
+    file.write_all_at(&noise(64 << 10), 1 << 30).unwrap();
+    two.grew((0, 0), (64 << 10, 64 << 10));
+    let aside = File::create(two.path("nog/b", "aside")).unwrap();
+    fallocate(&aside, FallocateFlags::empty(), 0, MIB as i64).unwrap();
+    two.grew((0, 0), (MIB + (64 << 10), MIB + (64 << 10)));
+    let hole = FallocateFlags::FALLOC_FL_PUNCH_HOLE | FallocateFlags::FALLOC_FL_KEEP_SIZE;
+    fallocate(&file, hole, 1 << 30, 64 << 10).unwrap();
+    two.grew((0, 0), (MIB, MIB));
+}
+
+#[test]
+fn what_is_compressed_counts_as_it_is_on_disk() {
+    let two = Two::new();
+    let directory = two.path("nog/b", "small-on-disk");
+    fs::create_dir(&directory).unwrap();
+    run(Command::new("btrfs")
+        .args(["property", "set"])
+        .arg(&directory)
+        .args(["compression", "zstd"]));
+    fs::write(directory.join("zeros"), vec![b'x'; 4 * MIB as usize]).unwrap();
+    // An extent of 128 KiB becomes a block.
+    two.grew((0, 0), (32 * 4096, 32 * 4096));
+}
+
+#[test]
+fn small_files_count_in_the_leaves_they_are_in() {
+    let two = Two::new();
+    let directory = two.path("nog/b", "small");
+    fs::create_dir(&directory).unwrap();
+    for i in 0..200 {
+        fs::write(directory.join(i.to_string()), vec![b'y'; 1000]).unwrap();
+    }
+    two.grew((0, 0), (200_000, 200_000));
+    two.pool.netbe().ok("create nog/c --from nog/b");
+    // But for those in a leaf that has something else in it.
+    let (unique, _) = said(&two.pool, "nog/b");
+    assert!(unique < 50_000, "{unique}");
+    judge(&two.pool, true, "a third");
+}
+
+#[test]
+fn subvolumes_in_an_environment_go_with_it() {
+    let two = Two::new();
+    two.pool.subvolume("nodes/nog/envs/b/root/srv/containers");
+    two.pool
+        .subvolume("nodes/nog/envs/b/root/srv/containers/one");
+    let deep = two.path("nog/b", "srv/containers/one/file");
+    fs::write(deep, noise(MIB as usize)).unwrap();
+    two.grew((0, 0), (MIB, MIB));
+    // What is hidden beside the halves is no other's either.
+    let base = two.pool.at("nodes/nog/envs/b/.base");
+    fs::create_dir(&base).unwrap();
+    run(Command::new("btrfs")
+        .args(["-q", "subvolume", "snapshot", "-r"])
+        .args([two.pool.half("nog/b", "root"), base.join("root")]));
+    fs::write(two.path("nog/b", "new"), noise(MIB as usize)).unwrap();
+    two.grew((0, 0), (2 * MIB, 2 * MIB));
+}
+
+#[test]
+fn one_whose_origin_is_gone_still_shares_with_what_that_was_made_of() {
+    let two = Two::new();
+    for i in 0..100 {
+        fs::write(two.path("nog/a", &format!("s{i}")), vec![b'z'; 1500]).unwrap();
+    }
+    sync(&two.pool);
+    for (from, to) in [("a", "c"), ("c", "d")] {
+        two.pool
+            .netbe()
+            .ok(&format!("create nog/{to} --from nog/{from}"));
+    }
+    two.pool.netbe().ok("destroy -y nog/c");
+    let (unique, _) = said(&two.pool, "nog/d");
+    assert!(unique < 20_000, "{unique}");
+    judge(&two.pool, true, "the one between is gone");
+}
+
+#[test]
+fn space_is_in_every_form_of_the_list() {
+    let two = Two::new();
+    fs::write(two.path("nog/b", "new"), noise(5 * MIB as usize)).unwrap();
+    let table = two.pool.netbe().ok("list --space nog");
+    let lines: Vec<Vec<&str>> = table
+        .lines()
+        .map(|l| l.split_whitespace().collect())
+        .collect();
+    assert_eq!(
+        lines[0][4..],
+        ["CREATED", "UNIQUE", "REFERENCED", "DESCRIPTION"]
+    );
+    assert!(lines[2].windows(2).any(|w| w == ["5.0", "MiB"]), "{table}");
+    let (unique, referenced) = said(&two.pool, "nog/b");
+    let document: Value =
+        serde_json::from_str(&two.pool.netbe().ok("list --json --space nog/b")).unwrap();
+    let space = &document["environments"][0]["space"];
+    assert_eq!(space["unique"], unique);
+    assert_eq!(space["referenced"], referenced);
+    // Without being asked for nothing is looked at.
+    assert_eq!(
+        two.pool.netbe().ok("list -H nog/b").split('\t').nth(5),
+        Some("-")
+    );
+    assert_eq!(two.pool.netbe().run("list --space --tree").status, 2);
+}
+
+#[test]
+fn sorting_by_what_is_unique_shows_it() {
+    let two = Two::new();
+    two.pool.netbe().ok("create nog/c");
+    for (env, size) in [("nog/b", 1), ("nog/c", 3), ("nog/a", 2)] {
+        fs::write(two.path(env, "new"), noise(size * MIB as usize)).unwrap();
+    }
+    let names = |line: &str| -> Vec<String> {
+        let text = two.pool.netbe().ok(line);
+        text.lines()
+            .map(|l| l.split('\t').nth(1).unwrap().to_string())
+            .collect()
+    };
+    assert_eq!(names("list -H nog -s unique"), ["b", "a", "c"]);
+    assert_eq!(names("list -H nog -S unique"), ["c", "a", "b"]);
+    assert!(two.pool.netbe().ok("list nog -S unique").contains("UNIQUE"));
+}
+
+#[test]
+fn who_may_not_look_is_told_so_and_the_list_goes_on() {
+    let pool = Pool::with_node();
+    let alone = |arguments: &[&str]| {
+        let mut command = pool.netbe().plain();
+        let program = command.get_program().to_owned();
+        command = Command::new("setpriv");
+        command.args(["--bounding-set=-sys_admin", "--inh-caps=-sys_admin"]);
+        command
+            .arg(program)
+            .arg("--pool")
+            .arg(pool.path())
+            .args(arguments);
+        command.output().unwrap()
+    };
+    let refused = alone(&["list", "--space"]);
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(1), "{text}");
+    assert!(
+        text.contains("needs CAP_SYS_ADMIN") && text.contains("hint: "),
+        "{text}"
+    );
+    assert_eq!(refused.stdout, b"");
+    assert!(alone(&["list"]).status.success());
+    // What destroy would do it says all the same.
+    pool.netbe().ok("create nog/b");
+    let planned = alone(&["destroy", "-n", "nog/b"]);
+    assert_eq!(planned.stdout, b"would destroy nog/b\n");
+    assert!(String::from_utf8_lossy(&planned.stderr).contains("warning: what comes back"));
+}

@@ -1,0 +1,180 @@
+//! The base that a stream leaves on both sides: where it goes along, when it is another one, and when it goes.
+
+use std::fs::{self, File};
+use std::io::Write;
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::support::{Pool, run};
+use crate::{tree, two};
+
+fn has_base(pool: &Pool, environment: &str) -> bool {
+    pool.base(environment).exists()
+}
+
+#[test]
+fn it_is_the_same_as_long_as_nothing_changes() {
+    let (here, there) = two();
+    here.sends("nog/a", &there, "nog/a");
+    let first = here.base_id("nog/a");
+    // To a third one: who was since the first can be so still.
+    here.sends("nog/a", &there, "other/a");
+    here.netbe().ok("describe nog/a words-are-no-change");
+    here.netbe().ok("export nog/a -o /dev/null");
+    assert_eq!(here.base_id("nog/a"), first);
+    fs::write(here.half("nog/a", "root").join("srv/x"), "x").unwrap();
+    here.sends("nog/a --since nog/a", &there, "nog/a2");
+    let second = here.base_id("nog/a");
+    assert_ne!(second, first);
+    assert_eq!(there.base_id("nog/a2"), second);
+    assert_eq!(there.base_id("nog/a"), first);
+    // The boot half counts too.
+    fs::write(here.half("nog/a", "boot").join("x"), "x").unwrap();
+    here.sends("nog/a --since nog/a", &there, "nog/a3");
+    assert_ne!(here.base_id("nog/a"), second);
+    assert!(there.half("nog/a3", "boot").join("x").exists());
+    // What came and was made to name itself here is not what was sent; passed on it is a new one.
+    there.netbe().ok("export nog/a3 -o /dev/null");
+    assert_ne!(there.base_id("nog/a3"), here.base_id("nog/a"));
+    here.assert_sound();
+    there.assert_sound();
+}
+
+#[test]
+fn it_goes_along_and_goes_away_with_its_environment() {
+    let (here, there) = two();
+    here.sends("nog/a", &there, "nog/a");
+    let id = here.base_id("nog/a");
+    here.netbe().ok("rename nog/a first");
+    here.netbe().ok("rename nog gon");
+    assert_eq!(here.base_id("gon/first"), id);
+    here.netbe().ok("create gon/b");
+    assert!(!has_base(&here, "gon/b"), "it is not that of a copy");
+    fs::write(here.half("gon/b", "root").join("srv/x"), "x").unwrap();
+    let said = here.sends("gon/b --since gon/first", &there, "nog/b");
+    assert!(said.stdout.starts_with("Imported nog/b"), "{said:?}");
+    there.netbe().ok("rename nog/a renamed");
+    let changes = here.exported("gon/b --since gon/first");
+    there
+        .netbe()
+        .ok(&format!("import nog/c {}", changes.display()));
+    there.netbe().ok("activate nog/c");
+    there.netbe().ok("destroy -y nog/renamed");
+    let said = there
+        .netbe()
+        .fails(3, &format!("import nog/d {}", changes.display()));
+    assert!(said.contains("no environment here has that"), "{said}");
+    there.netbe().ok("destroy -y nog/b");
+    there.netbe().ok("destroy -r -y nog");
+    assert_eq!(there.subvolumes(), [] as [&str; 0]);
+    here.netbe().ok("destroy -r -y gon");
+    here.assert_sound();
+    there.assert_sound();
+}
+
+#[test]
+fn it_is_left_as_it_is_where_nobody_wants_another() {
+    let (here, there) = two();
+    let before = here.skeleton();
+    here.sends("nog/a --no-base", &there, "nog/a");
+    assert_eq!(here.skeleton(), before);
+    here.netbe().ok("export nog/a -o /dev/null");
+    let id = here.base_id("nog/a");
+    fs::write(here.half("nog/a", "root").join("srv/x"), "x").unwrap();
+    here.netbe().ok("export nog/a --no-base -o /dev/null");
+    assert_eq!(here.base_id("nog/a"), id);
+    // One that was given up by hand is in nobody's way.
+    run(Command::new("btrfs")
+        .args(["-q", "subvolume", "delete"])
+        .args(["root", "boot"].map(|half| here.base("nog/a").join(half))));
+    let said = here
+        .netbe()
+        .fails(3, "export nog/a --since nog/a -o /dev/null");
+    assert!(said.contains("cannot be used"), "{said}");
+    here.netbe().ok("rename nog/a b");
+    here.assert_sound();
+    here.netbe().ok("export nog/b -o /dev/null");
+    here.netbe().ok("export nog/b --since nog/b -o /dev/null");
+}
+
+/// Ends the writer whatever comes of the test.
+struct Stop<'a>(&'a AtomicBool);
+
+impl Drop for Stop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[test]
+fn what_runs_can_be_sent() {
+    let (here, there) = two();
+    here.saw_boot("nog", "a");
+    let root = here.half("nog/a", "root");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let _stop = Stop(&stop);
+        scope.spawn(|| {
+            // A node that goes on writing: in pairs, so that a torn state could be told.
+            for i in 0_u64.. {
+                if stop.load(Ordering::Relaxed) {
+                    break;
+                }
+                let mut file = File::create(root.join("srv/.new")).unwrap();
+                file.write_all(format!("{i}\n").repeat(5000).as_bytes())
+                    .unwrap();
+                // What is not on disk when a snapshot is taken need not be in it.
+                file.sync_all().unwrap();
+                fs::rename(root.join("srv/.new"), root.join("srv/log")).unwrap();
+            }
+        });
+        here.sends("nog/a", &there, "nog/a");
+        for i in 0..5 {
+            here.sends("nog/a --since nog/a", &there, &format!("nog/x{i}"));
+            tree::assert_same(
+                &tree::read(&here.base("nog/a").join("root")),
+                &tree::read(&there.base(&format!("nog/x{i}")).join("root")),
+            );
+        }
+    });
+    let text = fs::read_to_string(there.half("nog/x4", "root").join("srv/log")).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert!(lines.len() == 5000 && lines.iter().all(|l| l == &lines[0]));
+    there.assert_sound();
+}
+
+#[test]
+fn subvolumes_inside_go_along_as_directories() {
+    let (here, there) = two();
+    let nested = here.half("nog/a", "root").join("srv/nested");
+    run(Command::new("btrfs")
+        .args(["-q", "subvolume", "create"])
+        .arg(&nested));
+    fs::write(nested.join("inside"), "one").unwrap();
+    here.sends_with_notes("nog/a", &there, "nog/a");
+    let arrived = there.half("nog/a", "root").join("srv/nested/inside");
+    assert_eq!(fs::read_to_string(arrived).unwrap(), "one");
+    // What changes only in there is a change.
+    fs::write(nested.join("inside"), "two").unwrap();
+    here.sends_with_notes("nog/a --since nog/a", &there, "nog/b");
+    let arrived = there.half("nog/b", "root").join("srv/nested/inside");
+    assert_eq!(fs::read_to_string(arrived).unwrap(), "two");
+    there.assert_sound();
+}
+
+impl Pool {
+    fn sends_with_notes(&self, export: &str, to: &Pool, import: &str) {
+        let mut sender = self
+            .netbe()
+            .spawn(&format!("export {export}"), Stdio::null());
+        let stream = sender.stdout.take().unwrap();
+        let receiver = to.netbe().spawn(&format!("import {import}"), stream.into());
+        assert!(receiver.wait_with_output().unwrap().status.success());
+        let sent = sender.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&sent.stderr).into_owned();
+        assert!(
+            sent.status.success() && said.contains("was a subvolume inside nog/a"),
+            "{said}"
+        );
+    }
+}

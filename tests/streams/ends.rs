@@ -1,0 +1,308 @@
+//! How a stream can end: nobody reads, nobody writes, somebody says stop, the disk is full.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use crate::support::{Outcome, Pool, SERVER, System};
+use crate::two;
+
+/// Puts something into an environment that makes its stream many times what a pipe holds.
+fn enlarge(pool: &Pool, environment: &str) {
+    let mut random = File::open("/dev/urandom").unwrap().take(32 << 20);
+    let path = pool.half(environment, "root").join("srv/large");
+    std::io::copy(&mut random, &mut File::create(path).unwrap()).unwrap();
+}
+
+fn signal(child: &Child, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap());
+    kill(pid, signal).unwrap();
+}
+
+/// Waits for an end that is to come soon.
+fn ended(mut child: Child) -> Outcome {
+    let begun = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it goes on");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child.wait_with_output().unwrap().into()
+}
+
+/// Waits until something is true.
+fn await_that(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "{what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}
+
+fn stages(pool: &Pool) -> usize {
+    pool.skeleton()
+        .iter()
+        .filter(|n| n.rsplit('/').next().unwrap().starts_with(".staged-"))
+        .count()
+}
+
+/// Begins an import that gets half of a stream, and no more.
+fn half_fed(pool: &Pool, stream: &PathBuf) -> Child {
+    let bytes = fs::read(stream).unwrap();
+    let mut child = pool.netbe().spawn("import nog/x", Stdio::piped());
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(&bytes[..bytes.len() / 2]).unwrap();
+    await_that("it has begun", || stages(pool) > 0);
+    child.stdin = Some(stdin);
+    child
+}
+
+/// Begins an export of which somebody reads a little, and no more.
+fn half_read(pool: &Pool, line: &str) -> Child {
+    let mut child = pool.netbe().spawn(line, Stdio::null());
+    let mut some = vec![0; 1 << 20];
+    child
+        .stdout
+        .as_mut()
+        .unwrap()
+        .read_exact(&mut some)
+        .unwrap();
+    child
+}
+
+#[test]
+fn who_is_told_to_stop_leaves_nothing() {
+    let (here, there) = two();
+    enlarge(&here, "nog/a");
+    let stream = here.exported("nog/a --no-base");
+    there
+        .netbe()
+        .ok(&format!("import nog/a {}", stream.display()));
+    let before = (here.skeleton(), there.skeleton(), there.subvolumes());
+    for stop in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        let mut child = half_fed(&there, &stream);
+        let stdin = child.stdin.take();
+        signal(&child, stop);
+        let said = ended(child);
+        drop(stdin);
+        assert!(
+            said.status == 1 && said.stderr.contains("stopped by"),
+            "{said:?}"
+        );
+        let mut child = half_read(&here, "export nog/a");
+        let stdout = child.stdout.take();
+        signal(&child, stop);
+        let said = ended(child);
+        drop(stdout);
+        assert!(
+            said.status == 1 && said.stderr.contains("stopped by"),
+            "{said:?}"
+        );
+        assert_eq!(here.skeleton(), before.0);
+        assert_eq!(there.skeleton(), before.1);
+    }
+    assert_eq!(there.subvolumes(), before.2);
+    here.assert_sound();
+    there.assert_sound();
+}
+
+#[test]
+fn what_a_killed_one_leaves_is_taken_away_by_repair() {
+    let (here, there) = two();
+    enlarge(&here, "nog/a");
+    let stream = here.exported("nog/a --no-base");
+    there
+        .netbe()
+        .ok(&format!("import nog/a {}", stream.display()));
+    let before = (here.skeleton(), there.skeleton(), there.subvolumes());
+    let child = half_fed(&there, &stream);
+    signal(&child, Signal::SIGKILL);
+    ended(child);
+    let mut child = half_read(&here, "export nog/a");
+    signal(&child, Signal::SIGKILL);
+    drop(child.stdout.take());
+    ended(child);
+    for (pool, skeleton) in [(&here, &before.0), (&there, &before.1)] {
+        assert_eq!(stages(pool), 1);
+        let found = pool.netbe().run("check");
+        assert!(
+            found.status == 1 && found.stdout.contains("/.staged-"),
+            "{found:?}"
+        );
+        pool.netbe().ok("check --repair");
+        assert_eq!(&pool.skeleton(), skeleton);
+        pool.assert_sound();
+    }
+    assert_eq!(there.subvolumes(), before.2);
+}
+
+#[test]
+fn who_does_not_read_on_ends_it_quietly() {
+    let (here, _) = two();
+    enlarge(&here, "nog/a");
+    let before = here.skeleton();
+    let mut child = half_read(&here, "export nog/a");
+    drop(child.stdout.take());
+    let said = ended(child);
+    assert_eq!((said.status, said.stderr.as_str()), (1, ""));
+    // Nothing went through: there is no base that anybody could be since.
+    assert_eq!(here.skeleton(), before);
+    here.assert_sound();
+}
+
+#[test]
+fn a_running_export_is_in_nobodys_way() {
+    let (here, there) = two();
+    enlarge(&here, "nog/a");
+    here.netbe().ok("export nog/a -o /dev/null");
+    here.netbe().ok("create nog/b");
+    here.netbe().ok("create nog/c -a");
+    enlarge(&here, "nog/b");
+    let mut child = half_read(&here, "export nog/b --since nog/a");
+    // Neither leftover nor lock; and what it is of and since may go.
+    here.assert_sound();
+    here.netbe().ok("check --repair");
+    assert_eq!(stages(&here), 1);
+    here.netbe().ok("describe nog/b changed --wait 0");
+    here.netbe().ok("rename nog/c d --wait 0");
+    here.netbe().ok("destroy -y nog/a nog/b --wait 0");
+    let mut rest = Vec::new();
+    child.stdout.take().unwrap().read_to_end(&mut rest).unwrap();
+    let said = ended(child);
+    assert_eq!(said.status, 0);
+    assert!(
+        said.stderr
+            .contains("warning: the stream is whole, but was not kept"),
+        "{said:?}"
+    );
+    assert_eq!(stages(&here), 0);
+    here.assert_sound();
+    let _ = there;
+}
+
+#[test]
+fn a_file_is_whole_or_as_it_was() {
+    let (here, _) = two();
+    enlarge(&here, "nog/a");
+    let dir = here.beside().join("out");
+    fs::create_dir(&dir).unwrap();
+    let file = dir.join("stream");
+    fs::write(&file, "old").unwrap();
+    std::os::unix::fs::symlink("stream", dir.join("link")).unwrap();
+    let names = || {
+        let mut names: Vec<_> = fs::read_dir(&dir)
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+    let child = here.netbe().spawn(
+        &format!("export nog/a -o {}", file.display()),
+        Stdio::null(),
+    );
+    await_that("it has begun", || names().len() == 3);
+    signal(&child, Signal::SIGTERM);
+    assert_eq!(ended(child).status, 1);
+    assert_eq!(fs::read_to_string(&file).unwrap(), "old");
+    assert_eq!(names(), ["link", "stream"]);
+    let said = here
+        .netbe()
+        .ok(&format!("export nog/a -o {}", dir.join("link").display()));
+    assert!(
+        said.starts_with("Exported nog/a to ") && said.contains("MiB"),
+        "{said}"
+    );
+    assert_eq!(names(), ["link", "stream"]);
+    assert!(dir.join("link").symlink_metadata().unwrap().is_symlink());
+    assert_eq!(
+        file.metadata().unwrap().permissions().mode() & 0o7777,
+        0o600
+    );
+    assert!(fs::read(&file).unwrap().starts_with(b"NETBE-STREAM 1\n"));
+    for (place, word) in [("/nowhere/at/all", "No such file"), ("/proc/x", "")] {
+        let said = here.netbe().fails(1, &format!("export nog/a -o {place}"));
+        assert!(said.contains(word), "{said}");
+    }
+    let full = here.netbe().fails(1, "export nog/a -o /dev/full");
+    assert!(full.contains("No space left"), "{full}");
+    here.assert_sound();
+}
+
+#[test]
+fn a_stream_is_nothing_for_a_terminal() {
+    let (here, _) = two();
+    let before = here.skeleton();
+    // script(1) gives it a terminal.
+    let program = here.netbe().plain().get_program().to_owned();
+    let said = Command::new("script")
+        .args([
+            "-qec",
+            &format!("{} export nog/a", program.display()),
+            "/dev/null",
+        ])
+        .env("NETBE_POOL", here.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&said.stdout);
+    assert_eq!(said.status.code(), Some(2), "{text}");
+    assert!(
+        text.contains("terminal") && text.contains("hint: netbe export nog/a -o FILE"),
+        "{text}"
+    );
+    assert_eq!(here.skeleton(), before);
+    // Progress is for a terminal, and says how much and how fast.
+    enlarge(&here, "nog/a");
+    let said = Command::new("script")
+        .args([
+            "-qec",
+            &format!("{} export nog/a -o /dev/null", program.display()),
+            "/dev/null",
+        ])
+        .env("NETBE_POOL", here.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&said.stdout);
+    assert!(text.contains("Sending ") && text.contains("/s"), "{text:?}");
+}
+
+#[test]
+fn an_import_that_does_not_fit_leaves_nothing() {
+    let (here, _) = two();
+    enlarge(&here, "nog/a");
+    enlarge(&here, "base/stock");
+    fs::copy(
+        here.half("base/stock", "root").join("srv/large"),
+        here.half("nog/a", "root").join("srv/larger"),
+    )
+    .unwrap();
+    let stream = here.exported("nog/a");
+    let small = Pool::bare(160 << 20);
+    small.netbe().ok(&format!("init --server {SERVER}"));
+    small.import("base/stock", &System::debian());
+    let mut filler = File::create(small.at("filler")).unwrap();
+    let chunk = vec![0x5a; 1 << 20];
+    while small.path().exists() && free(&small) > 40 << 20 {
+        filler.write_all(&chunk).unwrap();
+        filler.sync_all().unwrap();
+    }
+    let before = small.skeleton();
+    let said = small
+        .netbe()
+        .fails(1, &format!("import nog/a {}", stream.display()));
+    assert!(said.contains("No space left on device"), "{said}");
+    assert_eq!(small.skeleton(), before);
+    small.assert_sound();
+}
+
+fn free(pool: &Pool) -> u64 {
+    let stat = nix::sys::statvfs::statvfs(pool.path()).unwrap();
+    stat.blocks_available() * stat.fragment_size()
+}

@@ -1,0 +1,194 @@
+//! What arrives is called, belongs to and says of itself what it should.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::support::{MAC, Pool};
+use crate::two;
+
+fn text(pool: &Pool, environment: &str, path: &str) -> String {
+    fs::read_to_string(pool.half(environment, "root").join(path)).unwrap()
+}
+
+fn listed(pool: &Pool, environment: &str) -> Value {
+    let all: Value = serde_json::from_str(&pool.netbe().ok("list --json")).unwrap();
+    let (node, name) = environment.split_once('/').unwrap();
+    let found = all["environments"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|e| e["node"] == node && e["name"] == name);
+    found.unwrap().clone()
+}
+
+#[test]
+fn the_same_node_stays_the_machine_it_is() {
+    let (here, there) = two();
+    here.netbe().ok(&format!("set mac={MAC} nog"));
+    here.netbe().ok("set cmdline=quiet nog");
+    here.netbe().ok("create nog/b -d second");
+    here.netbe().ok("pin nog/b");
+    let said = here.sends("nog/b", &there, "nog");
+    assert!(
+        said.stdout
+            .starts_with("Imported nog/b as a new node, kernel "),
+        "{said:?}"
+    );
+    assert!(
+        said.stderr
+            .contains("no machine can ask for nog yet: netbe set mac="),
+        "{said:?}"
+    );
+    for file in [
+        "etc/machine-id",
+        "etc/hostname",
+        "etc/ssh/ssh_host_ecdsa_key",
+    ] {
+        assert_eq!(
+            text(&here, "nog/b", file),
+            text(&there, "nog/b", file),
+            "{file}"
+        );
+    }
+    let (sent, come) = (listed(&here, "nog/b"), listed(&there, "nog/b"));
+    for same in ["uuid", "created", "description", "arch", "kernel", "origin"] {
+        assert_eq!(sent[same], come[same], "{same}");
+    }
+    assert_eq!(
+        (&come["pinned"], &come["active"]),
+        (&Value::Bool(false), &Value::Bool(true))
+    );
+    let line = there.boot_text("nog/b");
+    let root = there.half("nog/b", "root");
+    assert!(
+        line.contains(root.to_str().unwrap()) && !line.contains("quiet"),
+        "{line}"
+    );
+    // The same again is another one.
+    here.sends("nog/b", &there, "nog");
+    let names = there.names("nog");
+    assert_eq!(names.len(), 2, "{names:?}");
+    let twin = listed(
+        &there,
+        &format!("nog/{}", names.iter().find(|n| *n != "b").unwrap()),
+    );
+    assert_ne!(twin["uuid"], sent["uuid"]);
+    assert_eq!(twin["origin"]["uuid"], sent["uuid"]);
+    assert_eq!(twin["description"], "second");
+    there.netbe().ok(&format!("set mac={MAC} nog"));
+    there.assert_sound();
+}
+
+#[test]
+fn another_node_gets_an_identity_of_its_own() {
+    let (here, there) = two();
+    let stream = here.exported("nog/a");
+    let said = there
+        .netbe()
+        .ok(&format!("import web {} -d copied", stream.display()));
+    assert!(
+        said.starts_with("Imported web/a as a new node, kernel "),
+        "{said}"
+    );
+    assert_eq!(text(&there, "web/a", "etc/hostname"), "web\n");
+    for file in ["etc/ssh/ssh_host_ecdsa_key", "etc/hostname"] {
+        assert_ne!(
+            text(&here, "nog/a", file),
+            text(&there, "web/a", file),
+            "{file}"
+        );
+    }
+    let (sent, come) = (listed(&here, "nog/a"), listed(&there, "web/a"));
+    assert_ne!(sent["uuid"], come["uuid"]);
+    assert_eq!(
+        (&come["origin"]["node"], &come["origin"]["uuid"]),
+        (&"nog".into(), &sent["uuid"])
+    );
+    assert_eq!(come["description"], "copied");
+    // In the pool it comes from, too, and what it is since is found in whatever node has it.
+    here.netbe().ok("create nog/b");
+    fs::write(here.half("nog/b", "root").join("srv/new"), "new").unwrap();
+    here.sends("nog/b --since nog/a", &there, "web/b");
+    assert_eq!(text(&there, "web/b", "srv/new"), "new");
+    assert_eq!(text(&there, "web/b", "etc/hostname"), "web\n");
+    here.sends("nog/b --since nog/a", &here, "nog/again");
+    here.assert_sound();
+    there.assert_sound();
+}
+
+#[test]
+fn templates_arrive_as_templates() {
+    let (here, there) = two();
+    let said = here.sends("base", &there, "base");
+    assert!(
+        said.stdout
+            .starts_with("Imported base/stock as a template, kernel "),
+        "{said:?}"
+    );
+    assert!(!said.stderr.contains("no machine can ask"), "{said:?}");
+    there.netbe().ok("create nog/x");
+    there.assert_sound();
+    // Into a node that is there it is one more.
+    here.sends("base/stock", &there, "nog/fresh");
+    assert_eq!(text(&there, "nog/fresh", "etc/hostname"), "nog\n");
+    assert_eq!(there.active("nog"), "x");
+}
+
+#[test]
+fn what_would_be_done_is_said_and_not_done() {
+    let (here, there) = two();
+    let plan = here.plans("export nog/a");
+    assert_eq!(plan.lines().count(), 3, "{plan}");
+    let stream = here.exported("nog/a");
+    let plan = there.plans(&format!("import nog {}", stream.display()));
+    let steps: Vec<&str> = plan.lines().collect();
+    assert_eq!(steps[0], "would make node nog");
+    assert!(
+        steps[1].starts_with("would receive nog/a of 20") && steps[1].ends_with(" as nog/a"),
+        "{plan}"
+    );
+    let plan = there.plans(&format!("import web/x {}", stream.display()));
+    assert!(plan.contains("give web/x an identity of its own"), "{plan}");
+    here.plans("export nog/a --since nog/a --no-base");
+    there
+        .netbe()
+        .ok(&format!("import nog {}", stream.display()));
+    here.netbe().ok("create nog/b");
+    let changes = here.exported("nog/b --since nog/a");
+    let plan = there.plans(&format!("import nog {}", changes.display()));
+    assert!(
+        plan.contains("would receive what changed to nog/b of 20"),
+        "{plan}"
+    );
+    assert!(plan.contains(" since nog/a as nog/b"), "{plan}");
+}
+
+#[test]
+fn refusals_come_before_anything_is_done() {
+    let (here, there) = two();
+    let stream = here.exported("nog/a");
+    let file = stream.display();
+    there.netbe().ok(&format!("import nog {file}"));
+    there.refuses(
+        3,
+        &format!("import nog/a {file}"),
+        &["nog/a is there already"],
+    );
+    there.refuses(2, &format!("import nog/x {file} --boot /boot"), &["--boot"]);
+    there.refuses(4, "export nog/none -o /dev/null", &["none"]);
+    there.refuses(4, "export none -o /dev/null", &["none"]);
+    here.netbe().ok("create nog/b");
+    here.refuses(
+        3,
+        "export nog/a --since nog/b -o /dev/null",
+        &[
+            "neither exported nor imported",
+            "hint: send it whole: netbe export nog/a",
+        ],
+    );
+    there.refuses(1, "import nog/x /nowhere", &["/nowhere"]);
+    // What is damaged is not passed on.
+    fs::remove_file(here.at("nodes/nog/envs/b/env.json")).unwrap();
+    here.refuses(3, "export nog/b -o /dev/null", &["damaged"]);
+}
