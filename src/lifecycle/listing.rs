@@ -84,7 +84,6 @@ impl Listed {
         Self {
             node: String::new(),
             name: String::new(),
-            space: None,
             uuid: None,
             problems: Vec::new(),
             active: false,
