@@ -1,18 +1,56 @@
 //! Which leaves are the same, where it is not known who wrote them.
 //!
+//! A balance moves leaves: they look newly written, in all the trees that share them, which they still do. No inode
+//! was changed in that transaction, then. Where one was, by chance, the leaf is taken for that tree's own.
+//!
 //! A tree whose parent is gone has leaves of that parent, or of whatever that was made of, which may be there still
 //! and have them, too. They are of the same transaction then. But two can have written the same place in the same
 //! transaction, each its own leaf: where upgrades ran side by side, all do. What tells them apart are the inodes: what
 //! was changed in two trees has different times in each, and since the first transaction in which any inode of the two
 //! differs they have nothing in common.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::{Content, Piece};
 use crate::storage::space::is_gone;
 
 /// Where a small file is, and when its leaf was written: inode, transaction, length.
 type Place = (u64, u64, u64);
+
+/// What stands for the writer of a leaf that was only moved; no number of a subvolume, nor of one that is gone.
+const NOBODY: u64 = 0;
+
+/// Leaves that were moved.
+pub(super) struct Moved<'a> {
+    wrote: HashSet<&'a (u64, u64)>,
+}
+
+impl<'a> Moved<'a> {
+    pub(super) fn of(contents: &'a [Content]) -> Self {
+        let wrote = contents.iter().flat_map(|content| &content.notes.wrote);
+        Self {
+            wrote: wrote.collect(),
+        }
+    }
+
+    /// Returns a piece with nobody for its writer where the one it names wrote nothing then.
+    pub(super) fn rightly(&self, piece: Piece) -> Piece {
+        match piece {
+            Piece::Inline {
+                inode,
+                transaction,
+                writer,
+                length,
+            } if !self.wrote.contains(&(writer, transaction)) => Piece::Inline {
+                inode,
+                transaction,
+                writer: NOBODY,
+                length,
+            },
+            piece => piece,
+        }
+    }
+}
 
 /// Small files in leaves of somebody who is gone, with those at the same places.
 pub(super) struct Leaves {
@@ -80,7 +118,7 @@ impl Leaves {
 fn parted(contents: &[Content]) -> HashMap<(u64, u64), u64> {
     let mut marks: Vec<_> = contents
         .iter()
-        .flat_map(|content| &content.marks)
+        .flat_map(|content| &content.notes.marks)
         .map(|m| (m.inode, m.transaction, m.writer, m.said))
         .collect();
     marks.sort_unstable();
