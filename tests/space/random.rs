@@ -12,7 +12,6 @@ use nix::fcntl::{FallocateFlags, copy_file_range, fallocate};
 
 use super::ground::{self, environments, judge};
 use super::support::{Pool, run};
-use super::truth::settle;
 
 /// Numbers without end, the same each time.
 struct Dice(u64);
@@ -237,16 +236,7 @@ impl Play {
     fn subvolumes(&mut self) -> Option<()> {
         let all = environments(&self.pool);
         let env = self.dice.one(&all)?.clone();
-        match self.dice.roll(9) {
-            // Apart from what is written: a leaf that both happen to in one transaction counts as that tree's own.
-            8 => {
-                settle(&self.pool);
-                let which = ["-d", "-m"][self.dice.roll(2)];
-                run(Command::new("btrfs")
-                    .args(["balance", "start", which])
-                    .arg(self.pool.path()));
-                settle(&self.pool);
-            }
+        match self.dice.roll(8) {
             0..=3 => {
                 let name = format!("{}/{}", ["n", "m"][self.dice.roll(2)], self.name());
                 ground::snapshot(&self.pool, &env, &name);

@@ -1,7 +1,9 @@
 //! Which leaves are the same, where it is not known who wrote them.
 //!
 //! A balance moves leaves: they look newly written, in all the trees that share them, which they still do. No inode
-//! was changed in that transaction, then. Where one was, by chance, the leaf is taken for that tree's own.
+//! was changed in that transaction, then. Where one was, by chance, the leaf is taken for that tree's own; and two of
+//! the same place that are moved in one transaction are taken for one: so after a balance, and only then, a small file
+//! can be counted to one too many or too few.
 //!
 //! A tree whose parent is gone has leaves of that parent, or of whatever that was made of, which may be there still
 //! and have them, too. They are of the same transaction then. But two can have written the same place in the same
