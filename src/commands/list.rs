@@ -27,24 +27,7 @@ pub fn run(session: &Session, args: &List) -> Result<u8> {
     } else if args.tree {
         tree::draw(&listed)
     } else {
-        let mut heads = vec![
-            "NODE",
-            "ENVIRONMENT",
-            "FLAGS",
-            "KERNEL",
-            "CREATED",
-            "DESCRIPTION",
-        ];
-        let mut rows: Vec<_> = listed.iter().map(row).collect();
-        if with_space {
-            heads.splice(5..5, ["UNIQUE", "REFERENCED"]);
-            for (row, env) in rows.iter_mut().zip(&listed) {
-                row.splice(
-                    5..5,
-                    sizes(env).map(|s| s.map_or("-".into(), progress::bytes)),
-                );
-            }
-        }
+        let (heads, rows) = columns(&listed, with_space);
         table::table(&heads, &rows, session.screen.colour)
     };
     session.screen.answer(&text)?;
@@ -65,6 +48,27 @@ pub fn run(session: &Session, args: &List) -> Result<u8> {
         )]);
     }
     Ok(0)
+}
+
+/// Returns the table's heads and rows.
+fn columns(listed: &[Listed], with_space: bool) -> (Vec<&'static str>, Vec<Vec<String>>) {
+    let mut heads = vec![
+        "NODE",
+        "ENVIRONMENT",
+        "FLAGS",
+        "KERNEL",
+        "CREATED",
+        "DESCRIPTION",
+    ];
+    let mut rows: Vec<_> = listed.iter().map(row).collect();
+    if with_space {
+        heads.splice(5..5, ["UNIQUE", "REFERENCED"]);
+        for (row, env) in rows.iter_mut().zip(listed) {
+            let text = |size: Option<u64>| size.map_or("-".to_string(), progress::bytes);
+            row.splice(5..5, sizes(env).map(text));
+        }
+    }
+    (heads, rows)
 }
 
 /// Returns what is sorted by, and whether downwards.
