@@ -76,10 +76,10 @@ pub struct Content {
 pub struct Notes {
     /// Inodes in leaves of the time when somebody who is gone may have written them.
     pub marks: Vec<Mark>,
-    /// Writers, and the transactions they changed anything in.
-    ///
-    /// A leaf of another transaction was only moved, by a balance, for all who share it at once.
+    /// Writers, and transactions they changed anything in.
     pub wrote: HashSet<(u64, u64)>,
+    /// Transactions that wrote leaves where nothing was changed: a balance moved them, for all who share them.
+    pub moved: HashSet<u64>,
 }
 
 /// What an inode said in a leaf: the same leaf says the same.
@@ -231,6 +231,8 @@ impl<'a> Tree<'a> {
         if self.of.level == 0 {
             // Its one leaf is nobody else's, moved or not.
             notes.wrote.insert((self.of.id, item.transaction));
+        } else if item.transaction > self.of.changed.max(self.of.made) {
+            notes.moved.insert(item.transaction);
         }
         if item.transaction <= self.doubtful {
             let mut hasher = DefaultHasher::new();

@@ -1,9 +1,9 @@
 //! Which leaves are the same, where it is not known who wrote them.
 //!
-//! A balance moves leaves: they look newly written, in all the trees that share them, which they still do. No inode
-//! was changed in that transaction, then. Where one was, by chance, the leaf is taken for that tree's own; and two of
-//! the same place that are moved in one transaction are taken for one: so after a balance, and only then, a small file
-//! can be counted to one too many or too few.
+//! A balance moves leaves: they look newly written, in all the trees that share them, which they still do. It is known
+//! by a tree with leaves newer than the last change in it. Where an inode was changed in that transaction, by chance,
+//! the leaf is taken for that tree's own; and two of the same place that are moved in one transaction are taken for
+//! one: so after a balance, and only then, a small file can be counted to one too many or too few.
 //!
 //! A tree whose parent is gone has leaves of that parent, or of whatever that was made of, which may be there still
 //! and have them, too. They are of the same transaction then. But two can have written the same place in the same
@@ -25,17 +25,20 @@ const NOBODY: u64 = 0;
 /// Leaves that were moved.
 pub(super) struct Moved<'a> {
     wrote: HashSet<&'a (u64, u64)>,
+    moved: HashSet<&'a u64>,
 }
 
 impl<'a> Moved<'a> {
     pub(super) fn of(contents: &'a [Content]) -> Self {
         let wrote = contents.iter().flat_map(|content| &content.notes.wrote);
+        let moved = contents.iter().flat_map(|content| &content.notes.moved);
         Self {
             wrote: wrote.collect(),
+            moved: moved.collect(),
         }
     }
 
-    /// Returns a piece with nobody for its writer where the one it names wrote nothing then.
+    /// Returns a piece, with nobody for its writer where its leaf was moved.
     pub(super) fn rightly(&self, piece: Piece) -> Piece {
         match piece {
             Piece::Inline {
@@ -43,12 +46,16 @@ impl<'a> Moved<'a> {
                 transaction,
                 writer,
                 length,
-            } if !self.wrote.contains(&(writer, transaction)) => Piece::Inline {
-                inode,
-                transaction,
-                writer: NOBODY,
-                length,
-            },
+            } if self.moved.contains(&transaction)
+                && !self.wrote.contains(&(writer, transaction)) =>
+            {
+                Piece::Inline {
+                    inode,
+                    transaction,
+                    writer: NOBODY,
+                    length,
+                }
+            }
             piece => piece,
         }
     }
