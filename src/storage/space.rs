@@ -13,7 +13,7 @@ mod inodes;
 mod places;
 mod roots;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
@@ -78,8 +78,8 @@ pub struct Notes {
     pub marks: Vec<Mark>,
     /// Writers, and transactions they changed anything in.
     pub wrote: HashSet<(u64, u64)>,
-    /// Transactions that wrote leaves where nothing was changed: a balance moved them, for all who share them.
-    pub moved: HashSet<u64>,
+    /// Transactions that wrote leaves where nothing was changed, and how many inodes are in those.
+    pub moved: HashMap<u64, u32>,
 }
 
 /// What an inode said in a leaf: the same leaf says the same.
@@ -232,7 +232,7 @@ impl<'a> Tree<'a> {
             // Its one leaf is nobody else's, moved or not.
             notes.wrote.insert((self.of.id, item.transaction));
         } else if item.transaction > self.of.changed.max(self.of.made) {
-            notes.moved.insert(item.transaction);
+            *notes.moved.entry(item.transaction).or_default() += 1;
         }
         if item.transaction <= self.doubtful {
             let mut hasher = DefaultHasher::new();

@@ -1,7 +1,7 @@
 //! Which leaves are the same, where it is not known who wrote them.
 //!
 //! A balance moves leaves: they look newly written, in all the trees that share them, which they still do. It is known
-//! by a tree with leaves newer than the last change in it. Where an inode was changed in that transaction, by chance,
+//! by a tree with many leaves newer than the last change in it; a few a file leaves that was removed while open. Where an inode was changed in that transaction, by chance,
 //! the leaf is taken for that tree's own; and two of the same place that are moved in one transaction are taken for
 //! one: so after a balance, and only then, a small file can be counted to one too many or too few.
 //!
@@ -22,6 +22,9 @@ type Place = (u64, u64, u64);
 /// What stands for the writer of a leaf that was only moved; no number of a subvolume, nor of one that is gone.
 const NOBODY: u64 = 0;
 
+/// How many inodes are moved by nothing but a balance: some leaves full of them.
+const MANY: u32 = 200;
+
 /// Leaves that were moved.
 pub(super) struct Moved<'a> {
     wrote: HashSet<&'a (u64, u64)>,
@@ -32,9 +35,10 @@ impl<'a> Moved<'a> {
     pub(super) fn of(contents: &'a [Content]) -> Self {
         let wrote = contents.iter().flat_map(|content| &content.notes.wrote);
         let moved = contents.iter().flat_map(|content| &content.notes.moved);
+        let moved = moved.filter(|(_, inodes)| **inodes >= MANY);
         Self {
             wrote: wrote.collect(),
-            moved: moved.collect(),
+            moved: moved.map(|(transaction, _)| transaction).collect(),
         }
     }
 

@@ -132,7 +132,7 @@ fn a_leaf_that_was_moved_is_still_the_same() {
         content(None, &[(inline(GONE), 1)]),
     ];
     assert_eq!(sums(&contents[..2], &[0, 1]), [(90, 90), (90, 90)]);
-    contents[0].notes.moved.insert(7);
+    contents[0].notes.moved.insert(7, 1000);
     assert_eq!(sums(&contents, &[0, 1, 2]), [(0, 90), (0, 90), (0, 90)]);
     // One of them wrote then, too: it may be a leaf of its own.
     contents[1].notes.wrote.insert((258, 7));
