@@ -254,8 +254,11 @@ fn a_balance_parts_nobody() {
             .arg(two.pool.path()));
         let after = said(&two.pool, "nog/a");
         assert_eq!(after.1, before.1);
-        // Small files in leaves that were the environment's own before are the one thing that is not told any more.
-        assert!((MIB..=before.0).contains(&after.0), "{before:?}, {after:?}");
+        // A few small files, in leaves that were the environment's own, are not told apart any more.
+        assert!(
+            (MIB..=before.0 + (16 << 10)).contains(&after.0),
+            "{before:?}, {after:?}"
+        );
         assert!(said(&two.pool, "nog/c").0 < 32 << 10);
     }
 }
