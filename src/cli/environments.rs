@@ -95,7 +95,8 @@ fn whole_operand(text: &str) -> Result<Operand, String> {
 /// in them; compressed files at their size on disk, and every extent whole while any part of it is in use. What is
 /// shared with anything else on the filesystem is nobody's UNIQUE: another environment, a snapshot made by
 /// hand, a file of the pool's. What netbe destroy -n says of several together can therefore be more than their
-/// sum. Names, attributes and checksums are not counted, nor the copies that RAID keeps. It is read from the
+/// sum. Names, attributes and checksums are not counted, nor the copies that RAID keeps; and files so small that they
+/// stand among those can be counted wrongly after a btrfs balance, until they are written again. It is read from the
 /// filesystem itself, in all environments at once; quota groups are not needed. What waits in memory is written first
 /// (syncfs), so a busy disk can keep it waiting. Needs CAP_SYS_ADMIN.
 ///

@@ -13,6 +13,7 @@ mod inodes;
 mod places;
 mod roots;
 
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
@@ -25,6 +26,7 @@ pub use roots::{Place, Subvolume};
 use super::search::items::{self, EXTENT_DATA, FileExtent, INODE_ITEM};
 use super::search::{Key, Search, Seen, Wanted};
 use descent::Ages;
+use inodes::Inode;
 
 /// What is on disk once, however often files refer to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -65,8 +67,19 @@ pub struct Content {
     pub from: Option<usize>,
     /// The pieces; the same one can be there several times.
     pub changes: Vec<Change>,
+    /// What its inodes tell of others.
+    pub notes: Notes,
+}
+
+/// What inodes tell of who wrote a leaf.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Notes {
     /// Inodes in leaves of the time when somebody who is gone may have written them.
     pub marks: Vec<Mark>,
+    /// Writers, and transactions they changed anything in.
+    pub wrote: HashSet<(u64, u64)>,
+    /// Transactions that wrote leaves where nothing was changed, and how many inodes are in those.
+    pub moved: HashMap<u64, u32>,
 }
 
 /// What an inode said in a leaf: the same leaf says the same.
@@ -158,13 +171,13 @@ impl Trees {
             let from = relative.index;
             let most = (self.most)(self.subvolumes[index].size);
             let from_tree = self.tree(top, from);
-            if let Some((changes, marks)) =
+            if let Some((changes, notes)) =
                 difference::of(&tree, &from_tree, relative.common, most)?
             {
                 return Ok(Content {
                     from: Some(from),
                     changes,
-                    marks,
+                    notes,
                 });
             }
         }
@@ -197,7 +210,7 @@ impl<'a> Tree<'a> {
         let wanted = self.wanted(Key::FIRST, Key::LAST, &[INODE_ITEM, EXTENT_DATA]);
         self.search().each(wanted, |item| {
             if item.key.kind == INODE_ITEM {
-                content.marks.extend(self.mark(item));
+                self.note(item, &mut content.notes)?;
             } else if let Some((piece, length)) = self.piece(item)? {
                 content.changes.push(Change {
                     piece,
@@ -210,18 +223,28 @@ impl<'a> Tree<'a> {
         Ok(content)
     }
 
-    /// Returns what is to be remembered of an item of kind [`INODE_ITEM`].
-    fn mark(&self, item: Seen<'_>) -> Option<Mark> {
-        (item.transaction <= self.doubtful).then(|| Mark {
-            inode: item.key.objectid,
-            transaction: item.transaction,
-            writer: self.ages.writer(item.transaction),
-            said: {
-                let mut hasher = DefaultHasher::new();
-                item.bytes.hash(&mut hasher);
-                hasher.finish()
-            },
-        })
+    /// Notes what is to be remembered of an item of kind [`INODE_ITEM`], and returns what it says.
+    fn note(&self, item: Seen<'_>, notes: &mut Notes) -> io::Result<Inode> {
+        let inode = inodes::inode(item.bytes).ok_or_else(garbled)?;
+        let wrote = (self.ages.writer(inode.changed), inode.changed);
+        notes.wrote.insert(wrote);
+        if self.of.level == 0 {
+            // Its one leaf is nobody else's, moved or not.
+            notes.wrote.insert((self.of.id, item.transaction));
+        } else if item.transaction > self.of.changed.max(self.of.made) {
+            *notes.moved.entry(item.transaction).or_default() += 1;
+        }
+        if item.transaction <= self.doubtful {
+            let mut hasher = DefaultHasher::new();
+            item.bytes.hash(&mut hasher);
+            notes.marks.push(Mark {
+                inode: item.key.objectid,
+                transaction: item.transaction,
+                writer: self.ages.writer(item.transaction),
+                said: hasher.finish(),
+            });
+        }
+        Ok(inode)
     }
 
     /// Returns what is to be used for many searches, one after another.

@@ -242,10 +242,8 @@ impl Play {
                 ground::snapshot(&self.pool, &env, &name);
             }
             4 | 5 if all.len() > 2 => {
-                for half in ["root", "boot"] {
-                    ground::delete(&self.pool.half(&env, half));
-                }
-                fs::remove_dir(self.pool.half(&env, "root").parent()?).unwrap();
+                let half = self.pool.half(&env, "root");
+                netbe::pool::stage::remove(half.parent()?).unwrap();
             }
             6 => {
                 // One somebody made by hand, which keeps what it has.

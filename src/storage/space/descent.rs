@@ -151,6 +151,7 @@ mod tests {
             uuid: uuid(number),
             parent: (parent > 0).then(|| uuid(parent)),
             made,
+            changed: made,
             level: 1,
             size: 1 << 20,
             stands_in: None,

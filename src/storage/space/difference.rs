@@ -11,7 +11,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 
 use super::inodes::{self, Child, Inode};
-use super::{Change, Mark, Piece, Tree, garbled};
+use super::{Change, Notes, Piece, Tree, garbled};
 use crate::storage::search::items::{DIR_INDEX, EXTENT_DATA, INODE_ITEM, ORPHAN_ITEM};
 use crate::storage::search::{Key, Search, Wanted};
 
@@ -32,12 +32,12 @@ pub(super) fn of(
     from: &Tree<'_>,
     common: u64,
     most: u64,
-) -> io::Result<Option<(Vec<Change>, Vec<Mark>)>> {
+) -> io::Result<Option<(Vec<Change>, Notes)>> {
     let mut pair = Pair {
         sides: [Side::new(tree), Side::new(from)],
         common,
         suspects: Vec::new(),
-        marks: Vec::new(),
+        notes: Notes::default(),
     };
     let mut directories = HashSet::new();
     let mut left = most;
@@ -48,8 +48,8 @@ pub(super) fn of(
         pair.nameless(side)?;
     }
     pair.names(directories)?;
-    let marks = std::mem::take(&mut pair.marks);
-    Ok(Some((pair.compare()?, marks)))
+    let notes = std::mem::take(&mut pair.notes);
+    Ok(Some((pair.compare()?, notes)))
 }
 
 /// Two trees, and what has to be compared in them.
@@ -58,7 +58,7 @@ struct Pair<'a> {
     common: u64,
     /// Inodes, in no order, some several times.
     suspects: Vec<u64>,
-    marks: Vec<Mark>,
+    notes: Notes,
 }
 
 struct Side<'a> {
@@ -115,7 +115,7 @@ impl Pair<'_> {
             sides,
             common,
             suspects,
-            marks,
+            notes,
         } = self;
         let Side { tree, search } = &mut sides[side];
         let wanted = Wanted {
@@ -138,8 +138,7 @@ impl Pair<'_> {
                     suspects.push(number);
                 }
             } else if item.key.kind == INODE_ITEM {
-                marks.extend(tree.mark(item));
-                let inode = inodes::inode(item.bytes).ok_or_else(garbled)?;
+                let inode = tree.note(item, notes)?;
                 if inode.changed >= *common {
                     suspects.push(number);
                     if inode.is_directory {

@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::io;
 
 use super::{Change, Content, Piece};
-use leaves::Leaves;
+use leaves::{Leaves, Moved};
 
 /// What belongs to one owner, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -61,6 +61,7 @@ impl Held {
             order: order(contents),
             ..Self::default()
         };
+        let moved = Moved::of(contents);
         let mut known: HashMap<Piece, u32> = HashMap::new();
         let mut above: Vec<(usize, Vec<(u32, i32)>)> = Vec::new();
         for at in 0..held.order.len() {
@@ -72,7 +73,7 @@ impl Held {
             let mut done = Vec::with_capacity(content.changes.len());
             for change in &content.changes {
                 let piece = *known
-                    .entry(change.piece)
+                    .entry(moved.rightly(change.piece))
                     .or_insert_with(|| held.pieces.add(change));
                 held.count(piece, change.by, at)?;
                 done.push((piece, change.by));

@@ -35,6 +35,8 @@ pub struct Subvolume {
     pub parent: Option<Uuid>,
     /// The transaction it was made in.
     pub made: u64,
+    /// The transaction any inode in it was last changed in.
+    pub changed: u64,
     /// How many levels of nodes are above its leaves.
     pub level: u8,
     /// What its tree takes, in bytes, shared or not.
@@ -116,6 +118,7 @@ fn subvolume(id: u64, bytes: &[u8]) -> Option<Option<Subvolume>> {
         uuid: uuid(247)?,
         parent: (parent.0 != [0; 16]).then_some(parent),
         made: word(bytes, 303)?,
+        changed: word(bytes, 295)?,
         level: *bytes.get(238)?,
         size: word(bytes, 192)?,
         stands_in: None,
@@ -134,8 +137,10 @@ mod tests {
         bytes[238] = 2;
         bytes[247..263].fill(7);
         bytes[303] = 99;
+        bytes[295] = 98;
         let first = subvolume(256, &bytes).unwrap().unwrap();
         assert_eq!((first.size, first.level, first.made), (64, 2, 99));
+        assert_eq!(first.changed, 98);
         assert_eq!((first.uuid, first.parent), (Uuid([7; 16]), None));
         bytes[263..279].fill(8);
         let second = subvolume(256, &bytes).unwrap().unwrap();

@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::storage::space::Mark;
+use crate::storage::space::{Mark, Notes};
 
 /// What stands for a subvolume that is gone.
 const GONE: u64 = 1 << 63;
@@ -35,7 +35,7 @@ fn content(from: Option<usize>, changes: &[(Piece, i32)]) -> Content {
     Content {
         from,
         changes: changes.iter().map(change).collect(),
-        marks: Vec::new(),
+        notes: Notes::default(),
     }
 }
 
@@ -104,7 +104,7 @@ fn a_leaf_of_one_that_is_gone_is_the_same_leaf() {
 fn leaves_written_side_by_side_are_two() {
     let marked = |writer: u64, transaction: u64, said: u64| {
         let mut content = content(None, &[(inline(writer), 1)]);
-        content.marks.push(Mark {
+        content.notes.marks.push(Mark {
             inode: 299,
             transaction,
             writer,
@@ -122,6 +122,21 @@ fn leaves_written_side_by_side_are_two() {
     }
     let contents = [marked(GONE, 7, 1), marked(257, 7, 1)];
     assert_eq!(sums(&contents, &[0, 1]), [(0, 90), (0, 90)]);
+}
+
+#[test]
+fn a_leaf_that_was_moved_is_still_the_same() {
+    let mut contents = [
+        content(None, &[(inline(257), 1)]),
+        content(None, &[(inline(258), 1)]),
+        content(None, &[(inline(GONE), 1)]),
+    ];
+    assert_eq!(sums(&contents[..2], &[0, 1]), [(90, 90), (90, 90)]);
+    contents[0].notes.moved.insert(7, 1000);
+    assert_eq!(sums(&contents, &[0, 1, 2]), [(0, 90), (0, 90), (0, 90)]);
+    // One of them wrote then, too: it may be a leaf of its own.
+    contents[1].notes.wrote.insert((258, 7));
+    assert_eq!(sums(&contents, &[0, 1, 2]), [(0, 90), (90, 90), (0, 90)]);
 }
 
 #[test]
