@@ -117,6 +117,10 @@ impl Known {
             let Some(parent) = info.parent_uuid else {
                 break;
             };
+            // No sound filesystem has a circle.
+            if line.iter().any(|(uuid, _)| *uuid == parent) {
+                break;
+            }
             until = until.min(info.made);
             line.push((parent, until));
             at = self.all(pool)?.get(&parent).copied();
