@@ -94,10 +94,9 @@ impl Known {
         if !is_privileged() {
             return Ok(How::Files);
         }
-        let (before, after) = match (btrfs::info(before), btrfs::info(after)) {
-            (Ok(before), Ok(after)) => (before, after),
-            // What is wrong with them is said by who looks into them.
-            _ => return Ok(How::Files),
+        // What is wrong with them is said by who looks into them.
+        let (Ok(before), Ok(after)) = (btrfs::info(before), btrfs::info(after)) else {
+            return Ok(How::Files);
         };
         let (one, other) = (self.line(pool, before)?, self.line(pool, after)?);
         // The first that both come from; each was one with it until the transaction beside it.
