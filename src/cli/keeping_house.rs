@@ -88,13 +88,16 @@ pub struct Check {
 ///
 /// Environments that were upgraded each by itself hold the same new files over and over. Files of the same
 /// path and size, in the same half, are compared; what is the same shares its space from then on, and large
-/// files that differ in a few blocks, such as apt's caches, share the rest. The
-/// content and times of no file change, so environments that are active or running take part, too. What
-/// shares its space already is not read, and so a second run has little to do.
+/// files that differ in a few blocks, such as apt's caches, share the rest. The content and times of no file
+/// change, so environments that are active or running take part, too. What shares its space already is not
+/// read, and so a second run has little to do.
 ///
 /// All nodes and templates without one; with nodes, their environments and those they were made from, among
-/// each other. What came back is told: what a snapshot of somebody else's still holds does not. Stopped,
-/// what was done stays done. A node that another netbe is changing is waited for (--wait), then left out.
+/// each other. What came back is told: what a snapshot of somebody else's still holds does not. Files below
+/// 2 KiB stand in the filesystem's own trees, and are shared with nothing.
+///
+/// Stopped, what was done stays done. A node that another netbe is changing is waited for (--wait), then left
+/// out; the exit status is 5 then.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe dedupe -n

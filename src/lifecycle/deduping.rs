@@ -26,6 +26,7 @@ use self::turns::Turns;
 use self::work::Work;
 use super::Mode;
 use super::bring_in::Progress;
+use crate::failure::Failure;
 use crate::pool::lock::DedupeLock;
 use crate::pool::{Environment, NodeName, Pool};
 use crate::storage::btrfs;
@@ -64,6 +65,11 @@ pub fn dedupe(
     progress: &mut dyn Progress,
     mode: Mode,
 ) -> Result<Shared> {
+    if !nix::unistd::geteuid().is_root() {
+        return Err(Failure::failed("only root may see where on disk files lie")
+            .hint("run it with sudo")
+            .into());
+    }
     let envs = candidates::environments(pool, nodes)?;
     let _lock = match mode.dry_run {
         true => None,

@@ -1,7 +1,7 @@
 //! `diff`: files of every kind, how they boot, and what is theirs by nature.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs;
 use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::PathBuf;
@@ -415,25 +415,35 @@ fn who_is_not_root_sees_what_may_be_seen() {
     let program = assert_cmd::cargo::cargo_bin!("netbe");
     let copy = pool.beside().join("netbe");
     super::support::install(program, &copy);
-    let output = Command::new("setpriv")
-        .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
-        .arg(&copy)
-        .args(["diff", "--files", "nog/b"])
-        .env("NETBE_POOL", pool.path())
-        .output()
-        .unwrap();
-    let (out, err) = (
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr),
-    );
-    assert!(output.status.success(), "{err}");
+    let as_nobody = |arguments: &[&str]| {
+        let output = Command::new("setpriv")
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .arg(&copy)
+            .args(arguments)
+            .env("NETBE_POOL", pool.path())
+            .output()
+            .unwrap();
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        (
+            output.status.code(),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
+    };
+    let (status, out, err) = as_nobody(&["diff", "--files", "nog/b"]);
+    assert_eq!(status, Some(0), "{err}");
     assert!(out.contains("M /data/file  content"), "{out}");
     assert!(!out.contains("secret"), "{out}");
     assert!(
         err.contains("warning: not being root, netbe could not read "),
         "{err}"
     );
-    drop(File::open(b.join("secret")).unwrap());
+    let (status, _, err) = as_nobody(&["dedupe", "-n"]);
+    assert_eq!(
+        (status, err.contains("hint: run it with sudo")),
+        (Some(1), true),
+        "{err}"
+    );
 }
 
 #[test]

@@ -43,8 +43,9 @@ impl Numbers {
 
 /// Returns how many bytes of the pool's filesystem are used.
 fn used(pool: &Pool) -> u64 {
-    // What was deleted goes in the background.
-    for command in [["subvolume", "sync"], ["filesystem", "sync"]] {
+    // What was deleted goes in the background, which a sync wakes.
+    let sync = ["filesystem", "sync"];
+    for command in [sync, ["subvolume", "sync"], sync] {
         run(Command::new("btrfs").args(command).arg(pool.path()));
     }
     let said = output(

@@ -110,6 +110,8 @@ impl Work<'_> {
         for version in &group.versions {
             interrupt::check()?;
             let like = self.find_like(candidates, group, &kept, version, progress);
+            // However little of it had to be read.
+            self.read += if kept.is_empty() { 0 } else { group.size };
             let result = like.and_then(|like| {
                 let is_new = like.as_ref().is_none_or(|like| !like.but.is_empty());
                 if is_new && kept.len() < CONTENTS {
@@ -145,22 +147,21 @@ impl Work<'_> {
         let lies = self
             .turns
             .layout(&candidates.places[place], version.inode, group.size)?;
-        let mut nearly = None;
+        let (mut nearly, mut read) = (None, 0);
         for like in kept {
             let Some((place, that)) = self.open_any(candidates, group, like)? else {
                 continue;
             };
             let place = &candidates.places[place];
             let other = self.turns.layout(place, like.inode, group.size)?;
-            let (read, total) = (&mut self.read, self.total);
             let mut told = |bytes: u64| {
-                *read += bytes;
-                progress.advance(*read, total.map(|t| t.max(*read)));
+                read += bytes;
+                progress.advance(self.read + read.min(group.size), self.total);
             };
             let ranges = lies.elsewhere(&other, group.size);
-            // Only where extents of its own would go.
+            // Only where extents of its own would go; and who has found one like it looks for nothing but the same.
             let limit = match group.size {
-                NEARLY.. => lies.own(&other) / 8,
+                NEARLY.. if nearly.is_none() => lies.own(&other) / 8,
                 _ => 0,
             };
             match alike::differing(&this, &that, &ranges, limit, &mut told)? {

@@ -94,8 +94,8 @@ impl Known {
         if !is_privileged() {
             return Ok(How::Files);
         }
+        // What is wrong with them is said by who looks into them.
         let (Ok(before), Ok(after)) = (btrfs::info(before), btrfs::info(after)) else {
-            // What is wrong with them is said by who looks into them.
             return Ok(How::Files);
         };
         let (one, other) = (self.line(pool, before)?, self.line(pool, after)?);
@@ -116,6 +116,10 @@ impl Known {
             let Some(parent) = info.parent_uuid else {
                 break;
             };
+            // No sound filesystem has a circle.
+            if line.iter().any(|(uuid, _)| *uuid == parent) {
+                break;
+            }
             until = until.min(info.made);
             line.push((parent, until));
             at = self.all(pool)?.get(&parent).copied();
