@@ -84,11 +84,14 @@ pub fn export(
             plan.env
         ));
     }
+    let Ready { stage, notes, .. } = ready;
+    drop(stage);
+    btrfs::sync(&layout::nodes(pool.root())).context("making the end of its stage durable")?;
     Ok(Outcome::Done(Exported {
         name: plan.env.to_string(),
         since: plan.since.map(|(env, _)| env.to_string()),
         bytes,
-        notes: ready.notes,
+        notes,
         warnings,
     }))
 }

@@ -6,6 +6,7 @@
 //! is sent or wanted.
 
 use std::collections::BTreeMap;
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -135,6 +136,8 @@ impl Base {
 
 /// Makes a directory of a stage the base of an environment, in one step; its stage gets what was the base. Durable.
 pub fn keep(dir: &Path, env: &Environment) -> Result<()> {
+    // The snapshots are on disk since they were made; its record has to be before it takes another's place.
+    File::open(dir.join(RECORD))?.sync_all()?;
     let place = env.dir.join(layout::BASE);
     let rename = |flags| renameat2(AT_FDCWD, dir, AT_FDCWD, &place, flags);
     match rename(RenameFlags::RENAME_EXCHANGE) {

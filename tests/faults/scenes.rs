@@ -65,6 +65,22 @@ fn making() -> Vec<Scene> {
     vec![
         scene("import", &[], "import nog/c SYSTEM", &["nog/c"]),
         scene("import-template", &[], "import fresh/x SYSTEM", &["fresh"]),
+        scene(
+            "import-stream",
+            &["export nog/b -o stream"],
+            "import nog/c stream",
+            &["nog/c"],
+        ),
+        scene("export", &[], "export nog/b -o stream", &["nog/b"]),
+        scene(
+            "export-again",
+            &[
+                "export nog/b -o /dev/null",
+                "!touch nodes/nog/envs/b/root/etc/new",
+            ],
+            "export nog/b --since nog/b -o stream",
+            &["nog/b"],
+        ),
         scene("create", &[], "create nog/c", &["nog/c"]),
         scene(
             "create-node",
@@ -185,6 +201,12 @@ fn unmaking() -> Vec<Scene> {
         },
         scene("destroy-node", &[], "destroy -y -r kira", &["kira"]),
         scene("rename", &[], "rename nog/b c", &["nog/b", "nog/c"]),
+        scene(
+            "rename-sent",
+            &["export nog/b -o /dev/null"],
+            "rename nog/b c",
+            &["nog/b", "nog/c"],
+        ),
         scene("rename-active", &[], "rename kira/a c", &["kira"]),
         scene("rename-node", &[], "rename kira ordo", &["kira", "ordo"]),
     ]

@@ -49,8 +49,12 @@ fn look_for_hidden(
         let is_env = depth == 3 && directory.ends_with("envs") && path.is_dir();
         let is_base = depth == 4 && name == ".base";
         *envs += usize::from(is_env || is_base);
-        let parts = ["root", "boot", "base.json"];
-        if is_base && !parts.iter().all(|part| path.join(part).exists()) {
+        let whole = || {
+            let record = fs::read_to_string(path.join("base.json")).unwrap_or_default();
+            ["root", "boot"].iter().all(|half| path.join(half).exists())
+                && record.contains("\"id\"")
+        };
+        if is_base && !whole() {
             found.push(format!("{below}, which is not whole"));
         }
         if entry.file_type().is_ok_and(|kind| kind.is_dir())

@@ -25,8 +25,17 @@ impl Shape {
         let mut now = Vec::new();
         envs.iter().for_each(|env| full_files(env, &mut now));
         now.sort();
+        // What an environment was sent as comes and goes by itself, and as a whole.
+        let is_there = |path: &Path| {
+            let mut above = path.ancestors();
+            above
+                .find(|dir| dir.ends_with(".base"))
+                .is_none_or(Path::exists)
+        };
         let missing = |path: &&PathBuf| {
-            envs.iter().any(|env| path.starts_with(env)) && now.binary_search(path).is_err()
+            envs.iter().any(|env| path.starts_with(env))
+                && is_there(path)
+                && now.binary_search(path).is_err()
         };
         self.0
             .iter()
