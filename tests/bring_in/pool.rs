@@ -108,7 +108,12 @@ impl Pool {
             .and_then(|opened| bring_in(opened, boot, &halves, &mut Silent));
         let after = std::fs::read("/proc/thread-self/mountinfo").unwrap();
         assert!(mounts == after, "a mount is left");
-        assert_eq!(loops, self.loops(), "a loop device is left");
+        // What made the image may have been let go of meanwhile: the kernel takes its time.
+        let left: Vec<String> = self.loops();
+        assert!(
+            left.iter().all(|device| loops.contains(device)),
+            "a loop device is left: {left:?}, before {loops:?}"
+        );
         result
     }
 
