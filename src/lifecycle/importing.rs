@@ -64,7 +64,6 @@ pub fn import(
     progress: &mut dyn Progress,
     mode: Mode,
 ) -> Result<Outcome<Imported>> {
-    let arrived = Arrived::open(request)?;
     let _lock = mode.lock(pool, &request.target.node)?;
     let existing = match pool.node(&request.target.node) {
         Ok(node) => {
@@ -74,6 +73,11 @@ pub fn import(
         Err(e) if creation::is_not_found(&e) => None,
         Err(e) => return Err(e),
     };
+    if request.target.env.is_some() {
+        // Before anything is waited for on a pipe.
+        creation::free_name(existing.as_ref(), &request.target)?;
+    }
+    let arrived = Arrived::open(request)?;
     let env = arrived.name(existing.as_ref(), &request.target)?;
     let name = format!("{}/{env}", request.target.node);
     let new_node = existing.is_none().then(|| arrived.new_node());

@@ -112,7 +112,9 @@ fn another_node_gets_an_identity_of_its_own() {
     here.sends("nog/b --since nog/a", &there, "web/b");
     assert_eq!(text(&there, "web/b", "srv/new"), "new");
     assert_eq!(text(&there, "web/b", "etc/hostname"), "web\n");
-    here.sends("nog/b --since nog/a", &here, "nog/again");
+    let changes = here.exported("nog/b --since nog/a");
+    here.netbe()
+        .ok(&format!("import nog/again {}", changes.display()));
     here.assert_sound();
     there.assert_sound();
 }
