@@ -38,7 +38,6 @@ pub(super) struct Child {
 }
 
 /// Returns what an item of kind `DIR_INDEX` says; an inner `None` where another subvolume stands.
-#[allow(clippy::option_option)]
 pub(super) fn child(bytes: &[u8]) -> Option<Option<Child>> {
     const INODE: u8 = 1;
     const DIRECTORY: u8 = 2;

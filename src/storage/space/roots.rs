@@ -105,7 +105,6 @@ fn place(subvolume: u64, bytes: &[u8]) -> Option<Place> {
 }
 
 /// Returns what the item of a tree says; an inner `None` for one that is deleted.
-#[allow(clippy::option_option)]
 fn subvolume(id: u64, bytes: &[u8]) -> Option<Option<Subvolume>> {
     const REFERENCES: usize = 216;
     if u32::from_le_bytes(array(bytes, REFERENCES)?) == 0 {
