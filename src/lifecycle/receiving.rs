@@ -223,6 +223,7 @@ impl Places<'_> {
         };
         let since = parent.as_ref().map_or(Since::Nothing, Since::Parent);
         receive(&mut stream, &Tree::open(&target)?, since)
+            .with_context(|| format!("writing {}", target.display()))
     }
 }
 

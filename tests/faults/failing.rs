@@ -118,7 +118,7 @@ fn at(verb: &Verb, ground: &Ground, judge: &Judge, point: &Point, tally: &Tally)
     }
     faults.extend(surroundings.left());
     if ground.is_unchanged() {
-        if traced.outcome.status == 0 {
+        if traced.outcome.status == 0 && !verb.outside {
             faults.push(against(9, "it says that it is done, and nothing has been"));
         }
     } else {

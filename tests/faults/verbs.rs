@@ -24,6 +24,8 @@ pub(crate) struct Verb {
     between: &'static [&'static [&'static str]],
     /// What it may say, failing, when it has been done.
     pub(crate) done: &'static [&'static str],
+    /// Whether what it makes is outside the pool, which then need not change.
+    pub(crate) outside: bool,
 }
 
 const PLAIN: Verb = Verb {
@@ -34,6 +36,7 @@ const PLAIN: Verb = Verb {
     touched: &[],
     between: &[],
     done: &[],
+    outside: false,
 };
 
 const TAKEN: &[&str] = &["is there already"];
@@ -84,6 +87,7 @@ pub(crate) const VERBS: &[Verb] = &[
         name: "export",
         line: "export nog/b -o stream",
         touched: &["nog/b"],
+        outside: true,
         ..PLAIN
     },
     Verb {
@@ -91,6 +95,7 @@ pub(crate) const VERBS: &[Verb] = &[
         before: &["export nog/b -o /dev/null", "export nog/a -o /dev/null"],
         line: "export nog/a --since nog/b -o stream",
         touched: &["nog/a"],
+        outside: true,
         ..PLAIN
     },
     Verb {

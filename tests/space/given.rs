@@ -234,7 +234,8 @@ fn one_whose_origin_is_gone_still_shares_with_what_that_was_made_of() {
     }
     two.pool.netbe().ok("destroy -y nog/c");
     let (unique, _) = said(&two.pool, "nog/d");
-    assert!(unique < 20_000, "{unique}");
+    // Of 150,000, what shares a leaf with what was written into it.
+    assert!(unique < 50_000, "{unique}");
     judge(&two.pool, true, "the one between is gone");
 }
 
@@ -259,7 +260,12 @@ fn a_balance_parts_nobody() {
             (MIB..=before.0 + (16 << 10)).contains(&after.0),
             "{before:?}, {after:?}"
         );
-        assert!(said(&two.pool, "nog/c").0 < 32 << 10);
+        let copy = said(&two.pool, "nog/c");
+        // Of 450,000, what shares a leaf with what was written into it.
+        assert!(
+            copy.0 < 64 << 10,
+            "{which}: {copy:?}, {before:?}, {after:?}"
+        );
     }
 }
 
@@ -288,7 +294,11 @@ fn space_is_in_every_form_of_the_list() {
         two.pool.netbe().ok("list -H nog/b").split('\t').nth(5),
         Some("-")
     );
-    assert_eq!(two.pool.netbe().run("list --space --tree").status, 2);
+    let tree = two.pool.netbe().ok("list --space --tree");
+    assert!(
+        tree.contains("UNIQUE") && tree.contains("5.0 MiB"),
+        "{tree}"
+    );
 }
 
 #[test]

@@ -242,6 +242,8 @@ impl Play {
                 ground::snapshot(&self.pool, &env, &name);
             }
             4 | 5 if all.len() > 2 => {
+                // While a file in it is open, a subvolume that is deleted stays, and waiting for its end has none.
+                self.open.clear();
                 let half = self.pool.half(&env, "root");
                 netbe::pool::stage::remove(half.parent()?).unwrap();
             }
