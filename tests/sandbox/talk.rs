@@ -88,6 +88,7 @@ impl Person {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }
 
+    /// Waits for a text; what comes behind it is there to be waited for next.
     fn waits_for(&mut self, text: &str) {
         let mut bytes = [0; 4096];
         while !self.seen.contains(text) {
@@ -96,7 +97,9 @@ impl Person {
             self.seen
                 .push_str(&String::from_utf8_lossy(&bytes[..length]));
         }
-        self.seen.clear();
+        // The text is in it: that is what was waited for.
+        let end = self.seen.find(text).unwrap() + text.len();
+        self.seen.drain(..end);
     }
 }
 
