@@ -80,7 +80,7 @@ pub fn environment(
 pub fn node(pool: &Pool, old: &NodeName, new: &NodeName, mode: Mode) -> Result<Outcome<String>> {
     pool.node(old)?;
     // Before the locks: its own name would wait for itself.
-    refuse_taken(pool, new)?;
+    refuse_taken(pool, old, new)?;
     let locks = match mode.dry_run {
         true => None,
         false => Some(lock_both(pool, old, new, mode)?),
@@ -90,7 +90,7 @@ pub fn node(pool: &Pool, old: &NodeName, new: &NodeName, mode: Mode) -> Result<O
     for env in &envs {
         refuse(&node, env)?;
     }
-    refuse_taken(pool, new)?;
+    refuse_taken(pool, old, new)?;
     if locks.is_none() {
         return Ok(Outcome::Planned(vec![
             format!("make {new} with the {} environments of {old}", envs.len()),
@@ -98,29 +98,10 @@ pub fn node(pool: &Pool, old: &NodeName, new: &NodeName, mode: Mode) -> Result<O
             format!("destroy {old}"),
         ]));
     }
-    let stage = Staged::new(&layout::nodes(pool.root()), new.as_str())?;
-    let mut renamed = node.clone();
-    renamed.record.replaces = Some(old.to_string());
-    for env in &envs {
-        let dir = stage.path().join(layout::ENVS).join(env.name.as_str());
-        std::fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
-        fill(pool, &node, env, new, &renamed, &env.name, &dir)?;
-        let file = dir.join("env.json");
-        if let Some(text) = record::read(&file)? {
-            let mut record = record::EnvRecord::parse(&text)?;
-            record.replaces = None;
-            record::write_before_sync(&file, &record)?;
-        }
-    }
-    record::write_before_sync(&stage.path().join("node.json"), &renamed.record)?;
-    if let Some(active) = &node.active {
-        std::os::unix::fs::symlink(
-            layout::active_target(active),
-            stage.path().join(layout::ACTIVE),
-        )?;
+    if !is_begun(pool, old, new) {
+        make_node(pool, &node, &envs, new)?;
     }
     let dir = layout::node(pool.root(), new);
-    stage.publish(&dir)?;
     let shared = PoolLock::take(pool.root(), mode.wait)?;
     let now = pool.node(new)?;
     if let Ok(active) = now.active_environment() {
@@ -135,6 +116,49 @@ pub fn node(pool: &Pool, old: &NodeName, new: &NodeName, mode: Mode) -> Result<O
     record.replaces = None;
     record::write(&dir.join("node.json"), &record)?;
     Ok(Outcome::Done(new.to_string()))
+}
+
+/// Makes a node under its new name, with copies of all its environments.
+fn make_node(pool: &Pool, node: &Node, envs: &[Environment], new: &NodeName) -> Result<()> {
+    let stage = Staged::new(&layout::nodes(pool.root()), new.as_str())?;
+    let mut renamed = node.clone();
+    renamed.record.replaces = Some(node.name.to_string());
+    for env in envs {
+        let dir = stage.path().join(layout::ENVS).join(env.name.as_str());
+        std::fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
+        fill(pool, node, env, new, &renamed, &env.name, &dir)?;
+        let file = dir.join("env.json");
+        if let Some(text) = record::read(&file)? {
+            let mut record = record::EnvRecord::parse(&text)?;
+            record.replaces = None;
+            record::write_before_sync(&file, &record)?;
+        }
+    }
+    record::write_before_sync(&stage.path().join("node.json"), &renamed.record)?;
+    if let Some(active) = &node.active {
+        std::os::unix::fs::symlink(
+            layout::active_target(active),
+            stage.path().join(layout::ACTIVE),
+        )?;
+    }
+    stage.publish(&layout::node(pool.root(), new))
+}
+
+/// Returns whether the same rename of a node has made the new one already, before it was interrupted: of the two only
+/// one is shown from then on.
+///
+/// By the environments' identity, too: a node made later under the old name is another, and is not to go.
+fn is_begun(pool: &Pool, old: &NodeName, new: &NodeName) -> bool {
+    let environments = |node: &NodeName| pool.node(node)?.environments();
+    let (Ok(made), Ok(there), Ok(copies)) = (pool.node(new), environments(old), environments(new))
+    else {
+        return false;
+    };
+    let is_copied =
+        |env: &Environment| env.uuid().is_some() && copies.iter().any(|c| c.uuid() == env.uuid());
+    made.record.replaces.as_deref() == Some(old.as_str())
+        && !there.is_empty()
+        && there.iter().all(is_copied)
 }
 
 /// Returns the new name that the same rename has made already, before it was interrupted: of the two only one is
@@ -155,7 +179,10 @@ fn take_away(pool: &Pool, node: &Node, env: &Environment, mode: Mode) -> Result<
     stage::discard(&env.dir, &node.dir)
 }
 
-fn refuse_taken(pool: &Pool, new: &NodeName) -> Result<()> {
+fn refuse_taken(pool: &Pool, old: &NodeName, new: &NodeName) -> Result<()> {
+    if is_begun(pool, old, new) {
+        return Ok(());
+    }
     match layout::node(pool.root(), new).symlink_metadata() {
         Ok(_) => Err(Failure::refused(format!("{new} is there already")).into()),
         Err(_) => Ok(()),
