@@ -1,7 +1,7 @@
 //! What a distribution is: recognising it, its full upgrade, its package list and how two differ.
 //!
-//! Text in, values out, but for [`installed`], which reads an environment's own database in place.
-//! Nothing here runs anything.
+//! Text in, values out, but for [`installed`] and [`Downloads::offered`], which read an environment's own databases
+//! and indexes in place. Nothing here runs anything.
 
 mod apk;
 mod archives;

@@ -212,6 +212,24 @@ fn p19_a_template_is_renamed() {
 }
 
 #[test]
+fn invariant_9_a_node_made_later_under_the_old_name_is_not_taken_for_it() {
+    let pool = Pool::with_template_of(&System::debian());
+    pool.netbe().ok("create ordo/a");
+    pool.netbe().ok("rename ordo werda");
+    pool.netbe().ok("create ordo/b");
+    fs::write(pool.half("ordo/b", "root").join("mark"), "kept").unwrap();
+    // As a rename leaves it that was interrupted after all but its last step.
+    let record = pool.path().join("nodes/werda/node.json");
+    let text = fs::read_to_string(&record).unwrap();
+    fs::write(&record, text.replacen('{', "{\"replaces\": \"ordo\",", 1)).unwrap();
+    let said = pool.netbe().run("rename ordo werda");
+    assert_eq!(said.status, 3, "{said:#?}");
+    assert!(said.stderr.contains("werda is there already"), "{said:#?}");
+    let mark = pool.half("ordo/b", "root").join("mark");
+    assert_eq!(fs::read_to_string(mark).unwrap(), "kept");
+}
+
+#[test]
 fn a_dry_run_changes_nothing() {
     let pool = Pool::with_node();
     assert!(pool.plans("rename nog/a b").contains("destroy nog/a"));
