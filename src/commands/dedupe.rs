@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::Session;
 use crate::cli::Dedupe;
-use crate::failure::{Failure, LOCKED};
+use crate::failure::Failure;
 use crate::lifecycle::deduping::{self, Shared};
 use crate::output::progress::{Line, bytes};
 use crate::storage::interrupt;
@@ -16,7 +16,8 @@ pub fn run(session: &Session, args: &Dedupe) -> Result<u8> {
     let shared = deduping::dedupe(&pool, &args.nodes, &mut line, args.changing.into());
     drop(line);
     let shared = shared?;
-    session.screen.warnings(&shared.warnings);
+    // Before what was done: the last line is the answer.
+    let worst = session.failed(&shared.failures);
     if shared.stopped {
         // Where it was stopped before it shared anything there is nothing to tell.
         let why = interrupt::asked().map_or(String::new(), |signal| format!(" by {signal}"));
@@ -34,16 +35,7 @@ pub fn run(session: &Session, args: &Dedupe) -> Result<u8> {
         true => session.screen.plan(&steps(&shared))?,
         false => session.screen.sentence(&sentence(&shared))?,
     }
-    for node in &shared.busy {
-        session.screen.warnings(&[format!(
-            "{node} is being changed by another netbe; not all of it was looked at"
-        )]);
-    }
-    Ok(match (shared.busy.is_empty(), shared.warnings.is_empty()) {
-        (false, _) => LOCKED,
-        (true, false) => 1,
-        (true, true) => 0,
-    })
+    Ok(worst)
 }
 
 fn steps(shared: &Shared) -> Vec<String> {

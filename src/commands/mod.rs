@@ -30,6 +30,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 
 use crate::cli::{Changing, Cli, Color, Command};
+use crate::failure::Failure;
 use crate::lifecycle::{Mode, Outcome};
 use crate::output::Screen;
 use crate::output::screen::Talk;
@@ -59,6 +60,18 @@ impl Session {
                 Ok(None)
             }
         }
+    }
+
+    /// Tells of what failed beside what was done; returns the exit status of the worst.
+    fn failed(&self, failures: &[anyhow::Error]) -> u8 {
+        let mut worst = 0;
+        for error in failures {
+            let failure = error.downcast_ref::<Failure>();
+            self.screen
+                .failed(error, failure.and_then(|f| f.hint.as_deref()));
+            worst = worst.max(failure.map_or(1, Failure::status));
+        }
+        worst
     }
 }
 

@@ -4,7 +4,6 @@ use anyhow::Result;
 
 use super::{Session, destroy};
 use crate::cli::Prune;
-use crate::failure::Failure;
 use crate::lifecycle::Mode;
 use crate::lifecycle::pruning::{self, Request};
 use crate::lifecycle::space::Space;
@@ -20,7 +19,7 @@ pub fn run(session: &Session, args: &Prune) -> Result<u8> {
     let pool = session.pool()?;
     let pruned = pruning::prune(&pool, &args.nodes, request, mode)?;
     // Before what was done, which may be hard to see among many: the last line is the answer.
-    let worst = tell(session, &pruned.failures);
+    let worst = session.failed(&pruned.failures);
     if mode.dry_run {
         session.screen.notes(&pruned.stays);
         session.screen.plan(&steps(session, &pool, &pruned.gone)?)?;
@@ -55,17 +54,4 @@ fn steps(session: &Session, pool: &Pool, gone: &[String]) -> Result<Vec<String>>
         steps.extend(destroy::freed(session, pool, of));
     }
     Ok(steps)
-}
-
-/// Tells of what failed; returns the exit status of the worst.
-fn tell(session: &Session, failures: &[anyhow::Error]) -> u8 {
-    let mut worst = 0;
-    for error in failures {
-        let failure = error.downcast_ref::<Failure>();
-        session
-            .screen
-            .failed(error, failure.and_then(|f| f.hint.as_deref()));
-        worst = worst.max(failure.map_or(1, Failure::status));
-    }
-    worst
 }

@@ -32,7 +32,7 @@ use crate::pool::{Environment, NodeName, Pool};
 use crate::storage::btrfs;
 
 /// What came of it, or in a dry run what would.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Shared {
     /// How many environments took part.
     pub environments: usize,
@@ -40,10 +40,8 @@ pub struct Shared {
     pub files: BTreeMap<String, usize>,
     /// What came back, or would, in bytes on disk.
     pub gained: u64,
-    /// Nodes that another netbe changed for longer than was waited.
-    pub busy: Vec<NodeName>,
-    /// What went wrong, a sentence each.
-    pub warnings: Vec<String>,
+    /// What could not be looked at or shared; `Locked` where another netbe changed a node for longer than was waited.
+    pub failures: Vec<anyhow::Error>,
     /// Whether it was stopped.
     pub stopped: bool,
 }
@@ -85,18 +83,19 @@ pub fn dedupe(
             environments: envs.len(),
             ..Shared::default()
         },
+        busy: BTreeSet::new(),
         left: HashMap::new(),
         again: 0,
         read: 0,
         total: None,
     };
     let candidates = Candidates::find(pool, envs, &mut work.turns, progress, mode)?;
-    work.done.busy.extend(candidates.busy.iter().cloned());
+    work.busy.extend(candidates.busy.iter().cloned());
     work.total = Some(candidates.groups.iter().map(Group::bytes).sum());
     progress.phase("Comparing");
     let ended = work.all(&candidates, progress);
     work.turns.end();
-    work.finish(pool, &candidates, ended)
+    Ok(work.finish(pool, &candidates, ended))
 }
 
 /// The nodes of environments, each once, in the order locks are taken.

@@ -53,8 +53,11 @@ impl Screen {
         }
     }
 
-    /// Prints the steps of a dry run.
+    /// Prints the steps of a dry run; where there are none, says so beside the answer.
     pub fn plan(&self, steps: &[String]) -> io::Result<()> {
+        if steps.is_empty() {
+            self.notes(&["nothing would be done".to_string()]);
+        }
         let mut text = String::new();
         for step in steps {
             text.push_str("would ");

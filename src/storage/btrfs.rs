@@ -175,7 +175,7 @@ pub fn lies_on_btrfs(path: &Path) -> io::Result<bool> {
 /// `syncfs(2)`, not btrfs' own sync: that commits a transaction without flushing file data first, and a
 /// file written just before would be empty after a power cut.
 pub fn sync(path: &Path) -> io::Result<()> {
-    let file = File::open(path)?;
+    let file = File::open(path).map_err(|e| failed("cannot open", path, e))?;
     nix::unistd::syncfs(&file).map_err(|e| failed("cannot sync", path, e.into()))
 }
 

@@ -117,8 +117,8 @@ fn at(verb: &Verb, ground: &Ground, judge: &Judge, point: &Point, tally: &Tally)
         tally.vague(point, &why);
     }
     faults.extend(surroundings.left());
-    if ground.is_unchanged() {
-        if traced.outcome.status == 0 && !verb.outside {
+    if ground.is_unchanged() && !verb.unseen {
+        if traced.outcome.status == 0 {
             faults.push(against(9, "it says that it is done, and nothing has been"));
         }
     } else {

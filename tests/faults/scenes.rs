@@ -226,5 +226,14 @@ fn describing() -> Vec<Scene> {
             &[],
         ),
         scene("reconcile", &[], "reconcile", &[]),
+        scene(
+            "dedupe",
+            // A copy in the place of what it shared.
+            &[
+                "!cd nodes/nog/envs && cp -p --reflink=never a/root/usr/bin/busybox b/root/usr/bin/busybox",
+            ],
+            "dedupe",
+            &[],
+        ),
     ]
 }

@@ -24,8 +24,8 @@ pub(crate) struct Verb {
     between: &'static [&'static [&'static str]],
     /// What it may say, failing, when it has been done.
     pub(crate) done: &'static [&'static str],
-    /// Whether what it makes is outside the pool, which then need not change.
-    pub(crate) outside: bool,
+    /// Whether what it does need not show in the pool: it is made outside, or changes only where files lie.
+    pub(crate) unseen: bool,
 }
 
 const PLAIN: Verb = Verb {
@@ -36,7 +36,7 @@ const PLAIN: Verb = Verb {
     touched: &[],
     between: &[],
     done: &[],
-    outside: false,
+    unseen: false,
 };
 
 const TAKEN: &[&str] = &["is there already"];
@@ -87,7 +87,7 @@ pub(crate) const VERBS: &[Verb] = &[
         name: "export",
         line: "export nog/b -o stream",
         touched: &["nog/b"],
-        outside: true,
+        unseen: true,
         ..PLAIN
     },
     Verb {
@@ -95,7 +95,7 @@ pub(crate) const VERBS: &[Verb] = &[
         before: &["export nog/b -o /dev/null", "export nog/a -o /dev/null"],
         line: "export nog/a --since nog/b -o stream",
         touched: &["nog/a"],
-        outside: true,
+        unseen: true,
         ..PLAIN
     },
     Verb {
@@ -281,6 +281,14 @@ pub(crate) const VERBS: &[Verb] = &[
         name: "publish",
         spoil: Some(stale),
         line: "publish",
+        ..PLAIN
+    },
+    Verb {
+        name: "dedupe",
+        // Brought in a second time, so that it shares nothing.
+        before: &["import nog/c system"],
+        line: "dedupe",
+        unseen: true,
         ..PLAIN
     },
     Verb {

@@ -237,7 +237,7 @@ fn a_node_that_is_being_changed_is_left_out_and_told() {
         "{outcome:#?}"
     );
     assert!(
-        outcome.stderr.contains("warning: n2 is being changed"),
+        outcome.stderr.contains("error: n2 is being changed"),
         "{outcome:#?}"
     );
     drop(held);

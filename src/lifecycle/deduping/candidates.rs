@@ -62,7 +62,7 @@ pub(super) struct Candidates {
     /// A directory of the same filesystem.
     pub beside: PathBuf,
     /// Nodes that could not be looked at, because they are being changed.
-    pub busy: Vec<NodeName>,
+    pub busy: BTreeSet<NodeName>,
     /// How often each extent is referred to; known in a dry run only.
     references: HashMap<u64, u32>,
 }
@@ -125,9 +125,7 @@ impl Candidates {
             match turns.enter_until(&nodes_of(std::iter::once(env)), until)? {
                 Entered::Yes => candidates.look_at(number, env, &mut found, mode)?,
                 Entered::Busy(node) => {
-                    if !candidates.busy.contains(&node) {
-                        candidates.busy.push(node);
-                    }
+                    candidates.busy.insert(node);
                 }
             }
         }

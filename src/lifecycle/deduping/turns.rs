@@ -180,8 +180,9 @@ impl<'a> Turns<'a> {
         if let Some(file) = self.files.get(&key) {
             return Ok(Some(Rc::clone(file)));
         }
-        let found = match self.half(place)? {
-            Some(half) => half.find(inode, size)?.map(Rc::new),
+        let at = || place.path.display().to_string();
+        let found = match self.half(place).with_context(at)? {
+            Some(half) => half.find(inode, size).with_context(at)?.map(Rc::new),
             None => None,
         };
         if let Some(file) = &found {
@@ -195,8 +196,9 @@ impl<'a> Turns<'a> {
 
     /// Returns where a file lies now.
     pub(super) fn layout(&mut self, place: &Place, inode: u64, size: u64) -> Result<Layout> {
-        Ok(match self.half(place)? {
-            Some(half) => stored::layout(&half.top, inode, size)?,
+        let at = || place.path.display().to_string();
+        Ok(match self.half(place).with_context(at)? {
+            Some(half) => stored::layout(&half.top, inode, size).with_context(at)?,
             None => Layout::default(),
         })
     }

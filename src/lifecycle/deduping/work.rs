@@ -1,6 +1,6 @@
 //! Comparing the candidates, and letting those share that hold the same.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
 use std::io::ErrorKind;
 use std::ops::Range;
@@ -14,7 +14,8 @@ use super::super::bring_in::Progress;
 use super::Shared;
 use super::candidates::{Candidates, Group, Version};
 use super::turns::{Entered, Turns};
-use crate::pool::{Environment, Pool};
+use crate::failure::Failure;
+use crate::pool::{Environment, NodeName, Pool};
 use crate::storage::dedupe::{self, Answer};
 use crate::storage::search::items::DiskExtent;
 use crate::storage::stored::{self, Layout};
@@ -33,6 +34,8 @@ pub(super) struct Work<'a> {
     pub turns: Turns<'a>,
     pub dry_run: bool,
     pub done: Shared,
+    /// Nodes that another netbe changed for longer than was waited.
+    pub busy: BTreeSet<NodeName>,
     /// The extents that were let go of, by where they begin; and in a dry run how often they would be.
     pub left: HashMap<u64, (DiskExtent, u32)>,
     /// What was given space of its own again, in bytes.
@@ -90,9 +93,7 @@ impl Work<'_> {
             match self.turns.enter_until(&nodes, until)? {
                 Entered::Yes => self.group(candidates, group, progress)?,
                 Entered::Busy(node) => {
-                    if !self.done.busy.contains(&node) {
-                        self.done.busy.push(node);
-                    }
+                    self.busy.insert(node);
                 }
             }
         }
@@ -126,7 +127,7 @@ impl Work<'_> {
                 if is_hopeless(&e) {
                     return Err(e);
                 }
-                self.done.warnings.push(format!("{e:#}"));
+                self.done.failures.push(e);
             }
         }
         Ok(())
@@ -254,23 +255,38 @@ impl Work<'_> {
         pool: &Pool,
         candidates: &Candidates,
         ended: Result<()>,
-    ) -> Result<Shared> {
-        let gone = match self.dry_run {
-            true => candidates.would_go(&self.left),
-            false => {
-                // Space comes back with the transaction.
-                btrfs::sync(pool.root())?;
-                let top = File::open(pool.root()).context("opening the pool")?;
-                stored::gone(&top, self.left.values().map(|(extent, _)| extent))?
-            }
-        };
-        self.done.gained = gone.saturating_sub(self.again);
+    ) -> Shared {
         match ended {
             Ok(()) => {}
             Err(_) if interrupt::asked().is_some() => self.done.stopped = true,
-            Err(e) => self.done.warnings.push(format!("{e:#}")),
+            Err(e) => self.done.failures.push(e),
         }
-        Ok(self.done)
+        match self.gone(pool, candidates) {
+            Ok(gone) => self.done.gained = gone.saturating_sub(self.again),
+            // What is shared is shared.
+            Err(e) => self
+                .done
+                .failures
+                .push(e.context("finding out how much space came back")),
+        }
+        self.done.failures.extend(self.busy.iter().map(|node| {
+            let what =
+                format!("{node} is being changed by another netbe; not all of it was looked at");
+            Failure::locked(what).into()
+        }));
+        self.done
+    }
+
+    /// Returns how many bytes on disk came back, or would.
+    fn gone(&self, pool: &Pool, candidates: &Candidates) -> Result<u64> {
+        if self.dry_run {
+            return Ok(candidates.would_go(&self.left));
+        }
+        // Space comes back with the transaction.
+        btrfs::sync(pool.root())?;
+        let at = || pool.root().display().to_string();
+        let top = File::open(pool.root()).with_context(at)?;
+        stored::gone(&top, self.left.values().map(|(extent, _)| extent)).with_context(at)
     }
 }
 
