@@ -3,10 +3,11 @@
 //! [`BootFiles`] reads names and the beginnings of regular files, and nothing else, so that the rules
 //! about booting are tried on a map in memory and run on a [`Tree`]. Not for writing.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 
-use crate::storage::beneath::Tree;
+use crate::storage::beneath::{Tree, is_of_the_machine};
 
 /// The largest text read here, in bytes: no command line, fstab or loader configuration comes near it.
 const TEXT_LIMIT: usize = 1 << 20;
@@ -50,6 +51,59 @@ impl BootFiles for BTreeMap<String, Vec<u8>> {
         Ok(self
             .get(path.trim_start_matches('/'))
             .map(|bytes| bytes[..bytes.len().min(limit)].to_vec()))
+    }
+}
+
+/// A half that is looked at by who takes what cannot be read for what is not there: whether anything could not.
+///
+/// Rules go on without a file they can do without. Where the disk failed that would be wrong: an environment
+/// whose initramfs could not be read for a moment would be made to boot without one.
+#[derive(Debug)]
+pub struct Watched<'a, F> {
+    files: &'a F,
+    failed: RefCell<Option<io::Error>>,
+}
+
+impl<'a, F: BootFiles> Watched<'a, F> {
+    /// Begins to watch.
+    pub fn new(files: &'a F) -> Self {
+        Self {
+            files,
+            failed: RefCell::new(None),
+        }
+    }
+
+    /// Returns the first failure of the machine since the last time it was asked.
+    ///
+    /// # Errors
+    /// That one.
+    pub fn ended(&self) -> io::Result<()> {
+        self.failed.take().map_or(Ok(()), Err)
+    }
+
+    fn watch<T>(&self, path: &str, result: io::Result<T>) -> io::Result<T> {
+        if let Err(e) = &result
+            && is_of_the_machine(e)
+        {
+            let said = e.to_string();
+            let said = match said.contains(path) {
+                true => said,
+                false => format!("{path}: {said}"),
+            };
+            let again = io::Error::new(e.kind(), said);
+            self.failed.borrow_mut().get_or_insert(again);
+        }
+        result
+    }
+}
+
+impl<F: BootFiles> BootFiles for Watched<'_, F> {
+    fn names(&self, dir: &str) -> io::Result<Vec<String>> {
+        self.watch(dir, self.files.names(dir))
+    }
+
+    fn head(&self, path: &str, limit: usize) -> io::Result<Option<Vec<u8>>> {
+        self.watch(path, self.files.head(path, limit))
     }
 }
 
@@ -109,6 +163,29 @@ mod tests {
         assert!(files.names("nothing").unwrap().is_empty());
         assert_eq!(files.head("d/x", 9).unwrap().unwrap(), b"1");
         assert_eq!(presence(&files, "nothing"), Presence::Missing);
+    }
+
+    #[derive(Debug)]
+    struct Failing;
+
+    impl BootFiles for Failing {
+        fn names(&self, _: &str) -> io::Result<Vec<String>> {
+            Err(io::Error::from_raw_os_error(nix::libc::ENOTDIR))
+        }
+
+        fn head(&self, _: &str, _: usize) -> io::Result<Option<Vec<u8>>> {
+            Err(io::Error::from_raw_os_error(nix::libc::EIO))
+        }
+    }
+
+    #[test]
+    fn what_could_not_be_read_is_remembered() {
+        let watched = Watched::new(&Failing);
+        assert!(watched.names("").is_err());
+        watched.ended().unwrap();
+        assert!(!is_there(&watched, "initrd.img"));
+        watched.ended().unwrap_err();
+        watched.ended().unwrap();
     }
 
     #[test]

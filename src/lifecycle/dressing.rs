@@ -13,7 +13,7 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
 use super::reporting;
-use crate::boot::{self, Loader, NfsVersion, PxeBinaries, RootPlace, Want, fstab};
+use crate::boot::{self, Loader, NfsVersion, PxeBinaries, RootPlace, Want, Watched, fstab};
 use crate::failure::Failure;
 use crate::pool::record::{EnvRecord, NodeRecord};
 use crate::pool::{EnvName, NodeName, Pool, environment, layout, properties};
@@ -122,13 +122,19 @@ impl Wanted {
     /// Returns the reasons why these halves would not boot as wanted, a sentence each.
     pub fn reasons_against(&self, root: &Path, boot: &Path) -> Result<Vec<String>> {
         let (root, boot) = (Tree::open(root)?, Tree::open(boot)?);
-        boot::verify(
+        let (root, boot) = (Watched::new(&root), Watched::new(&boot));
+        let mut reasons = boot::verify(
             &boot,
             &root,
             &self.for_boot(None),
             &self.boot_mount,
             &self.boot_spec,
-        )
+        )?;
+        for failed in [boot.ended(), root.ended()] {
+            // Not that something is missing.
+            reasons.extend(failed.err().map(|e| e.to_string()));
+        }
+        Ok(reasons)
     }
 
     fn for_boot(&self, pxe: Option<PxeBinaries>) -> Want<'_> {
@@ -169,13 +175,18 @@ pub fn dress(
     if wanted.in_place {
         (root_tree, boot_tree) = (root_tree.durable(), boot_tree.durable());
     }
-    let pxe = match wanted.loader.or_else(|| boot::recognise(&boot_tree)) {
+    let (root_seen, boot_seen) = (Watched::new(&root_tree), Watched::new(&boot_tree));
+    let what = || format!("writing the boot files of {}", wanted.name);
+    let pxe = match wanted.loader.or_else(|| boot::recognise(&boot_seen)) {
         Some(Loader::Rpi) => None,
         _ if boot_tree.metadata("pxelinux.0")?.is_some() => None,
-        _ => pxe_binaries(),
+        _ => pxe_binaries().with_context(what)?,
     };
-    let plan = boot::plan(&boot_tree, &root_tree, &wanted.for_boot(pxe))
-        .with_context(|| format!("writing the boot files of {}", wanted.name))?;
+    let plan = boot::plan(&boot_seen, &root_seen, &wanted.for_boot(pxe)).with_context(what)?;
+    boot_seen
+        .ended()
+        .and(root_seen.ended())
+        .with_context(what)?;
     for (path, bytes) in &plan.writes {
         if let Some((dir, _)) = path.rsplit_once('/') {
             boot_tree.make_dirs(dir)?;
@@ -199,7 +210,11 @@ pub fn dress(
                 .to_string(),
         );
     }
-    let summary = boot::summary(&boot_tree, &root_tree);
+    let summary = boot::summary(&boot_seen, &root_seen);
+    boot_seen
+        .ended()
+        .and(root_seen.ended())
+        .with_context(what)?;
     make_readable(&boot_tree, &summary)?;
     record.arch = summary.arch.map(|a| a.name().to_string());
     record.kernel = environment::kernel_seen(boot, &summary);
@@ -243,19 +258,30 @@ fn write_fstab(wanted: &Wanted, root: &Tree) -> Result<()> {
 }
 
 /// Returns the PXELINUX programs of this machine's packages; `None` where they are not installed.
-fn pxe_binaries() -> Option<PxeBinaries> {
-    let first = |paths: &[&str]| paths.iter().find_map(|p| std::fs::read(p).ok());
-    Some(PxeBinaries {
-        // Debian's packages pxelinux and syslinux-common, then Arch's syslinux.
-        pxelinux: first(&[
-            "/usr/lib/PXELINUX/pxelinux.0",
-            "/usr/lib/syslinux/bios/pxelinux.0",
-        ])?,
-        ldlinux: first(&[
-            "/usr/lib/syslinux/modules/bios/ldlinux.c32",
-            "/usr/lib/syslinux/bios/ldlinux.c32",
-        ])?,
-    })
+fn pxe_binaries() -> Result<Option<PxeBinaries>> {
+    // Debian's packages pxelinux and syslinux-common, then Arch's syslinux.
+    let pxelinux = first_of(&[
+        "/usr/lib/PXELINUX/pxelinux.0",
+        "/usr/lib/syslinux/bios/pxelinux.0",
+    ])?;
+    let ldlinux = first_of(&[
+        "/usr/lib/syslinux/modules/bios/ldlinux.c32",
+        "/usr/lib/syslinux/bios/ldlinux.c32",
+    ])?;
+    Ok(pxelinux
+        .zip(ldlinux)
+        .map(|(pxelinux, ldlinux)| PxeBinaries { pxelinux, ldlinux }))
+}
+
+fn first_of(paths: &[&str]) -> Result<Option<Vec<u8>>> {
+    for path in paths {
+        match std::fs::read(path) {
+            Ok(bytes) => return Ok(Some(bytes)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e).context((*path).to_string()),
+        }
+    }
+    Ok(None)
 }
 
 /// Returns the failure for halves that would not boot.

@@ -206,10 +206,18 @@ struct Counted<'a, R> {
 
 impl<R: Read> Read for Counted<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        crate::storage::interrupt::check_io()?;
-        let count = self.inner.read(buf)?;
-        (self.tick)(count as u64);
-        Ok(count)
+        loop {
+            crate::storage::interrupt::check_io()?;
+            match self.inner.read(buf) {
+                // Decoders above take it for the end.
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+                Ok(count) => {
+                    (self.tick)(count as u64);
+                    return Ok(count);
+                }
+            }
+        }
     }
 }
 
