@@ -96,7 +96,10 @@ fn next(stream: &mut impl Read, body: &mut Vec<u8>) -> Result<u16> {
 
 fn exactly(stream: &mut impl Read, buffer: &mut [u8]) -> Result<()> {
     match stream.read_exact(buffer) {
-        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => bail!("it ends too early"),
+        // A stream that knows why has words of its own.
+        Err(e) if e.kind() == io::ErrorKind::UnexpectedEof && e.get_ref().is_none() => {
+            bail!("it ends too early")
+        }
         read => Ok(read?),
     }
 }
