@@ -70,8 +70,8 @@ pub(super) fn run(session: &Session, args: &Upgrade) -> Result<u8> {
 
 /// Upgrades one node for the netbe that upgrades several: its answer is one line of JSON.
 pub(super) fn worker(session: &Session, args: &Upgrade, source: Operand) -> Result<u8> {
-    fleet::stop_with_parent();
-    let report = Report::of(&work(session, args, source));
+    let done = fleet::stop_with_parent().and_then(|()| work(session, args, source));
+    let report = Report::of(&done);
     session
         .screen
         .answer(&format!("{}\n", serde_json::to_string(&report)?))?;

@@ -5,6 +5,8 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use crate::storage::threads;
+
 /// Returns what `look` finds for each item; on this thread alone where it is not `worth` starting others.
 pub(super) fn all<T: Sync, R: Send>(
     items: &[T],
@@ -28,7 +30,8 @@ pub(super) fn all<T: Sync, R: Send>(
     };
     let mut done = std::thread::scope(|scope| {
         let others: Vec<_> = (1..workers.min(items.len()))
-            .map(|_| scope.spawn(work))
+            // Where there are no more to be had, these do.
+            .map_while(|_| threads::start_in(scope, work).ok())
             .collect();
         let mut done = work();
         for other in others {

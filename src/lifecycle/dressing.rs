@@ -182,11 +182,13 @@ pub fn dress(
         _ if boot_tree.metadata("pxelinux.0")?.is_some() => None,
         _ => pxe_binaries().with_context(what)?,
     };
-    let plan = boot::plan(&boot_seen, &root_seen, &wanted.for_boot(pxe)).with_context(what)?;
+    let planned = boot::plan(&boot_seen, &root_seen, &wanted.for_boot(pxe));
+    // What could not be read explains what then seems to be missing.
     boot_seen
         .ended()
         .and(root_seen.ended())
         .with_context(what)?;
+    let plan = planned.with_context(what)?;
     for (path, bytes) in &plan.writes {
         if let Some((dir, _)) = path.rsplit_once('/') {
             boot_tree.make_dirs(dir)?;

@@ -8,6 +8,7 @@ use std::fs::read_to_string;
 use super::binfmt::{Registered, handler_for, registered};
 use crate::failure::Failure;
 use crate::storage::beneath::Tree;
+use crate::storage::threads;
 
 /// Programs every system has one of, the one that package scripts need first.
 const PROGRAMS: &[&str] = &[
@@ -125,12 +126,12 @@ const PER_LINUX32: nix::libc::c_ulong = 0x0008;
 #[allow(unsafe_code)]
 fn has_aarch32() -> bool {
     // A thread of its own: the setting is the thread's, and goes with it.
-    let asked = std::thread::spawn(|| {
+    let asked = threads::start(|| {
         // SAFETY: personality(2) takes an integer and changes only the calling thread, which ends here.
         unsafe { nix::libc::personality(PER_LINUX32) }
     });
     // arm64 refuses PER_LINUX32 exactly where the processor or the kernel has no 32-bit mode.
-    asked.join().is_ok_and(|result| result >= 0)
+    asked.is_ok_and(|thread| thread.join().is_ok_and(|result| result >= 0))
 }
 
 /// Returns the command that installs emulators on a server with this os-release.

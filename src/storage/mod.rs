@@ -22,4 +22,5 @@ pub mod source;
 pub mod space;
 pub mod stored;
 pub mod stream;
+pub mod threads;
 pub mod written;

@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 
 use nix::fcntl::{FcntlArg, fcntl};
 
-use super::btrfs;
+use super::{btrfs, threads};
 
 /// How much the pipe from the kernel holds, in bytes: the most an ordinary system lets anybody have.
 const PIPE: i32 = 1 << 20;
@@ -33,10 +33,11 @@ impl Sending {
         // Where more is not allowed, less will do.
         let _ = fcntl(&writer, FcntlArg::F_SETPIPE_SZ(PIPE));
         let shown = subvolume.display().to_string();
-        let kernel = std::thread::spawn(move || {
+        let kernel = threads::start(move || {
             send(&top, parent, &OwnedFd::from(writer))
                 .map_err(|e| io::Error::new(e.kind(), format!("sending {shown}: {e}")))
-        });
+        })
+        .map_err(|e| io::Error::new(e.kind(), format!("sending {}: {e}", subvolume.display())))?;
         Ok((Self { kernel }, reader))
     }
 

@@ -62,16 +62,17 @@ pub(super) fn from_directory(
             "the system's own {boot_mount} is replaced by '{}'",
             dir.display()
         ));
-        empty(&place)?;
+        empty(&place, &boot_mount)?;
     }
     Ok(boot_mount)
 }
 
 /// Empties the directory the boot half is mounted on; its own times stay.
-pub(super) fn empty(place: &File) -> Result<()> {
-    let stat = nix::sys::stat::fstat(place)?;
-    copy::clear(place).context("emptying the place of the boot half")?;
-    Ok(Attributes::of(&stat).give(place)?)
+pub(super) fn empty(place: &File, boot_mount: &str) -> Result<()> {
+    let what = || format!("emptying {boot_mount} of the root half");
+    let stat = nix::sys::stat::fstat(place).with_context(what)?;
+    copy::clear(place).with_context(what)?;
+    Attributes::of(&stat).give(place).with_context(what)
 }
 
 /// Moves the boot half out of the root half, and returns where it is mounted.
@@ -92,7 +93,7 @@ pub(super) fn from_root(target: &Target, progress: &mut dyn Progress) -> Result<
         &mut counting(progress, None),
     )
     .context("setting the boot half apart")?;
-    empty(&place)?;
+    empty(&place, &boot_mount)?;
     Ok(boot_mount)
 }
 

@@ -108,7 +108,7 @@ pub(super) fn bring(
     copy_partition(disk, boot, "", &target.boot, target, progress, notes)?;
     let place = boot_half::directory_for(&target.root_tree, &boot_mount)?;
     // What lies under a mount point is never seen by the system.
-    boot_half::empty(&place)?;
+    boot_half::empty(&place, &boot_mount)?;
     Ok(Some(boot_mount))
 }
 
@@ -142,7 +142,7 @@ fn carry_others(
         }
         progress.phase(&format!("copying {}", line.file));
         let place = boot_half::directory_for(&target.root_tree, &line.file)?;
-        copy::clear(&place)?;
+        copy::clear(&place).with_context(|| format!("emptying {}", line.file))?;
         copy_partition(disk, partition, &subvolume, &place, target, progress, notes)?;
         notes.push(format!(
             "{}, a filesystem of its own in the image, carried along as a directory",

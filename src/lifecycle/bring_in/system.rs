@@ -2,11 +2,11 @@
 //!
 //! Looks only at names: what is inside the files is judged before activation.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::Source;
 use crate::failure::Failure;
-use crate::storage::beneath::Tree;
+use crate::storage::beneath::{Tree, is_of_the_machine};
 
 const OS_RELEASE: [&str; 2] = ["etc/os-release", "usr/lib/os-release"];
 const PROGRAMS: [&str; 3] = ["bin/sh", "usr/bin/sh", "sbin/init"];
@@ -91,8 +91,10 @@ pub(super) fn require_kernel(boot: &Tree, boot_mount: &str) -> Result<()> {
 fn has_kernel(boot: &Tree, at: &str, depth: usize) -> Result<bool> {
     for name in boot.names(at)? {
         let path = format!("{at}/{name}");
-        let Ok(Some(found)) = boot.metadata(&path) else {
-            continue;
+        let found = match boot.metadata(&path) {
+            Ok(Some(found)) => found,
+            Err(e) if is_of_the_machine(&e) => return Err(e).context(path),
+            _ => continue,
         };
         if found.is_file() && found.len() > 0 && is_kernel(at, &name) {
             return Ok(true);

@@ -22,7 +22,7 @@ use super::Upgraded;
 use crate::failure::Failure;
 use crate::pool::NodeName;
 use crate::pool::record::Shared;
-use crate::storage::interrupt;
+use crate::storage::{interrupt, threads};
 
 /// How often is looked whether somebody wants it all to stop.
 const LOOK: Duration = Duration::from_millis(100);
@@ -132,10 +132,11 @@ pub fn upgrade(
     let mut reports = vec![stopped(); nodes.len()];
     std::thread::scope(|scope| {
         let (tell, news) = channel::<(usize, News)>();
+        let mut begun = 0;
         for _ in 0..jobs.clamp(1, nodes.len().max(1)) {
             let tell = tell.clone();
             let (waiting, running, program) = (&waiting, &running, &program);
-            scope.spawn(move || {
+            let work = move || {
                 while interrupt::asked().is_none() {
                     let Some(next) = locked(waiting).pop_front() else {
                         return;
@@ -145,7 +146,13 @@ pub fn upgrade(
                     let report = one(&mut command, running, next, &tell).unwrap_or_else(failed);
                     let _ = tell.send((next, News::Ended(report)));
                 }
-            });
+            };
+            match threads::start_in(scope, work) {
+                Ok(_) => begun += 1,
+                // Fewer at a time, then.
+                Err(_) if begun > 0 => break,
+                Err(e) => return Err(e).context("upgrading several at once"),
+            }
         }
         drop(tell);
         let mut told_to_stop = false;
@@ -167,7 +174,8 @@ pub fn upgrade(
                 }
             }
         }
-    });
+        Ok(())
+    })?;
     Ok(reports)
 }
 
@@ -248,13 +256,16 @@ fn stopped() -> Report {
 
 /// Stops this process as if told to when the one that started it has ended; for a worker, whose standard
 /// input is held open by that.
-pub fn stop_with_parent() {
-    std::thread::spawn(|| {
+pub fn stop_with_parent() -> Result<()> {
+    let watch = || {
         let mut nothing = [0; 16];
         while matches!(std::io::stdin().read(&mut nothing), Ok(n) if n > 0) {}
         // To the process, so that whichever thread watches for signals has it.
         let _ = kill(Pid::this(), Signal::SIGTERM);
-    });
+    };
+    threads::start(watch)
+        .context("watching who started this upgrade")
+        .map(drop)
 }
 
 #[cfg(test)]

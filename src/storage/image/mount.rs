@@ -14,6 +14,7 @@ use nix::sched::{CloneFlags, unshare};
 use super::loop_device::{Writing, attach};
 use super::{Filesystem, Partition, spool_range};
 use crate::failure::Failure;
+use crate::storage::threads;
 
 /// A copy of a partition whose journal has to be played back.
 const REPLAYED: &str = "replayed.img";
@@ -96,8 +97,8 @@ fn mounted(
     scratch: &Path,
 ) -> Result<Mounted> {
     let top = std::thread::scope(|scope| {
-        scope
-            .spawn(|| mount_unseen(disk, stretch, writing, filesystem, options, scratch))
+        let work = || mount_unseen(disk, stretch, writing, filesystem, options, scratch);
+        threads::start_in(scope, work)?
             .join()
             .map_err(|_| anyhow!("the thread that mounts ended early"))?
     })?;

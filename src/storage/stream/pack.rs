@@ -8,7 +8,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 use super::{CHUNK, Part, Writer};
-use crate::storage::interrupt;
+use crate::storage::{interrupt, threads};
 
 /// How hard zstd tries: its own default.
 const LEVEL: i32 = 3;
@@ -40,11 +40,11 @@ pub fn pack<W: Write>(
         for _ in 0..workers {
             let (job, waiting) = sync_channel(1);
             let (done, result) = sync_channel(1);
-            scope.spawn(move || compress_all(&waiting, &done));
+            threads::start_in(scope, move || compress_all(&waiting, &done))?;
             jobs.push(job);
             results.push(result);
         }
-        let reader = scope.spawn(move || read_all(content, &jobs));
+        let reader = threads::start_in(scope, move || read_all(content, &jobs))?;
         let written = write_all(&results, part, out, tick);
         // Where writing failed, the others find out that nobody takes what they make.
         drop(results);

@@ -8,6 +8,7 @@ use std::thread;
 
 use super::frame::invalid;
 use super::{CHUNK, Part, Reader};
+use crate::storage::threads;
 
 /// How many chunks wait at most.
 const AHEAD: usize = 2;
@@ -34,14 +35,15 @@ pub struct Half<'a> {
 
 /// Reads a stream from behind its head to its end, while `work` uses what comes out.
 ///
-/// The frames are read on a thread of their own; when `work` ends early, that ends when its reader does.
-pub fn unpack<R: Read + Send, T, E>(
+/// The frames are read on a thread of their own; when `work` ends early, that ends when its reader does. An error, too,
+/// where there is no such thread to be had.
+pub fn unpack<R: Read + Send, T, E: From<io::Error>>(
     mut frames: Reader<R>,
     work: impl FnOnce(&mut Arriving) -> Result<T, E>,
 ) -> Result<T, E> {
     thread::scope(|scope| {
         let (messages, arriving) = sync_channel(AHEAD);
-        scope.spawn(move || hand_on(&mut frames, &messages));
+        threads::start_in(scope, move || hand_on(&mut frames, &messages))?;
         let mut arriving = Arriving {
             messages: arriving,
             ahead: None,
@@ -216,7 +218,7 @@ mod tests {
         let bytes = stream(&vec![1; CHUNK * 9], b"", [0, 0]);
         let mut reader = Reader::begin(&bytes[..]).unwrap();
         reader.frame(&mut Vec::new()).unwrap();
-        let ended: Result<(), &str> = unpack(reader, |_| Err("enough"));
-        assert_eq!(ended, Err("enough"));
+        let ended: io::Result<()> = unpack(reader, |_| Err(io::Error::other("enough")));
+        assert_eq!(ended.unwrap_err().to_string(), "enough");
     }
 }
