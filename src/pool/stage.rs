@@ -5,7 +5,7 @@
 //! process leaves of either is found again by its name. Not for what goes into a stage.
 
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -86,7 +86,8 @@ impl Drop for Staged {
             && let Err(e) = remove(&dir)
         {
             // Nobody above can be told from here, and check finds it by its name.
-            eprintln!(
+            let _ = writeln!(
+                io::stderr(),
                 "warning: {} was left behind: {e:#}; netbe check --repair removes it",
                 dir.display()
             );

@@ -226,7 +226,19 @@ impl Tracer {
             WaitStatus::Stopped(_, sent) => signal = Some(sent),
             _ => {}
         }
+        if self.has_failed() {
+            // Nothing more is wanted of it but how it ends.
+            let _ = ptrace::detach(pid, signal);
+            return;
+        }
         let _ = ptrace::syscall(pid, signal);
+    }
+
+    /// Returns whether the call that was to fail has.
+    fn has_failed(&self) -> bool {
+        matches!(self.at, Some((_, _, Break::Fail(_))))
+            && self.hit.is_some()
+            && self.tasks.values().all(|task| task.failing.is_none())
     }
 
     fn task(&mut self, pid: Pid) -> &mut Task {

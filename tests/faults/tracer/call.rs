@@ -1,11 +1,15 @@
 //! One system call of a task that is stopped before it: what it is, and making it fail. Here the processor matters.
 
 use std::fs;
-use std::os::unix::fs::FileExt;
+use std::io::IoSliceMut;
 
 use nix::errno::Errno;
 use nix::sys::ptrace;
+use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
+
+/// How much of memory is there or not at once, at least, in bytes.
+const PAGE: usize = 4096;
 
 /// Returns the name of the call, with the path it is given or the file behind its descriptor.
 pub(super) fn describe(pid: Pid) -> String {
@@ -44,9 +48,13 @@ fn below(pid: Pid, directory: u64, address: u64) -> Option<String> {
 
 /// Returns the text at an address of a task.
 fn text(pid: Pid, address: u64) -> Option<String> {
-    let memory = fs::File::open(format!("/proc/{pid}/mem")).ok()?;
     let mut bytes = [0; 256];
-    let length = memory.read_at(&mut bytes, address).ok()?;
+    let start = usize::try_from(address).ok()?;
+    // In two, so that what can be read before a page that is not there is.
+    let first = bytes.len().min(PAGE - start % PAGE);
+    let parts = [(start, first), (start + first, bytes.len() - first)];
+    let parts = parts.map(|(base, len)| RemoteIoVec { base, len });
+    let length = process_vm_readv(pid, &mut [IoSliceMut::new(&mut bytes)], &parts).ok()?;
     let end = bytes[..length].iter().position(|b| *b == 0)?;
     Some(String::from_utf8_lossy(&bytes[..end]).into_owned())
 }
