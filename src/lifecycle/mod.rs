@@ -15,6 +15,7 @@ pub mod destruction;
 pub mod difference;
 pub mod dressing;
 pub mod exporting;
+pub mod getting;
 pub mod halves;
 mod heading;
 pub mod identity;
