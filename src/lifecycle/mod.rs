@@ -32,6 +32,7 @@ pub mod running;
 pub mod setting;
 pub mod space;
 pub mod state;
+mod succession;
 pub mod trial;
 pub mod upgrade;
 pub mod usage;
