@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 use clap_complete::engine::ArgValueCompleter;
 
+use super::candidates;
 use super::{Changing, Said};
-use crate::commands::candidates;
 use crate::pool::{NodeName, Operand, properties};
 
 /// Make a pool

@@ -1,7 +1,6 @@
 //! A file a command: arguments in, one call down, one sentence out. No rules here.
 
 pub mod activate;
-pub mod candidates;
 pub mod check;
 pub mod completions;
 pub mod create;
