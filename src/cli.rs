@@ -3,6 +3,7 @@
 //! Man pages and completions are made from it. Parsing only: names are checked here, by their types, and
 //! nothing is looked up.
 
+mod candidates;
 mod environments;
 mod keeping_house;
 mod looking;

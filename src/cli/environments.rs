@@ -4,8 +4,8 @@ use clap::{Args, ValueEnum};
 use clap_complete::engine::ArgValueCompleter;
 use jiff::SignedDuration;
 
+use super::candidates;
 use super::{Changing, Said};
-use crate::commands::candidates;
 use crate::pool::{NodeName, Operand};
 
 /// Make an environment

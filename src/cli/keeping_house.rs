@@ -7,7 +7,7 @@ use clap_complete::engine::ArgValueCompleter;
 use jiff::SignedDuration;
 
 use super::Changing;
-use crate::commands::candidates;
+use super::candidates;
 use crate::pool::NodeName;
 use crate::pool::properties::Keep;
 

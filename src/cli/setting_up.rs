@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 use clap_complete::engine::ArgValueCompleter;
 
+use super::candidates;
 use super::{Changing, Said};
-use crate::commands::candidates;
-use crate::pool::{NodeName, Operand};
+use crate::pool::{NodeName, Operand, properties};
 
 /// Make a pool
 ///
@@ -96,7 +96,7 @@ pub struct Import {
 /// away. What the network is offered follows at once; environments keep the command line they were made
 /// with, and new ones get the new.
 #[derive(Debug, Args)]
-#[command(after_long_help = crate::commands::properties_help())]
+#[command(after_long_help = properties_help())]
 pub struct Set {
     /// PROPERTY=VALUE, several; then the node
     #[arg(required = true, value_name = "PROPERTY=VALUE… [NODE]", add = ArgValueCompleter::new(candidates::assignments))]
@@ -127,4 +127,18 @@ pub struct Get {
     /// For scripts: one JSON document
     #[arg(long)]
     pub json: bool,
+}
+
+/// Returns what stands below the options of `set`: examples, and every property.
+fn properties_help() -> String {
+    let mut text = String::from(
+        "Examples:\n  netbe set mac=dc:a6:32:01:02:03 nog\n  netbe set ip=10.0.0.5/24,10.0.0.1 nog\n  netbe set server=10.0.0.1\n  netbe set mac= nog\n\nProperties:\n",
+    );
+    for p in properties::ALL {
+        text.push_str(&format!(
+            "  {:<16}{}: {}; default: {}\n",
+            p.name, p.help, p.value, p.default
+        ));
+    }
+    text.trim_end().to_string()
 }

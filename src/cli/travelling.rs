@@ -6,7 +6,7 @@ use clap::{Args, ValueHint};
 use clap_complete::engine::ArgValueCompleter;
 
 use super::Changing;
-use crate::commands::candidates;
+use super::candidates;
 use crate::pool::Operand;
 
 const AFTER: &str = "\

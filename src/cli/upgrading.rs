@@ -4,8 +4,8 @@ use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use jiff::SignedDuration;
 
+use super::candidates;
 use super::{Changing, Said};
-use crate::commands::candidates;
 use crate::pool::{EnvName, NodeName, Operand};
 
 /// Upgrade a copy of what a node runs

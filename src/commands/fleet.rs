@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::lifecycle::trial::{self, How};
 use crate::lifecycle::upgrade::fleet::{self, News, Report};
 use crate::lifecycle::{Mode, Outcome};
-use crate::output::{clean, lines::Lines, progress::bytes, table};
+use crate::output::{lines::Lines, upgrades};
 use crate::pool::{Node, NodeName, Operand, Pool};
 
 /// Upgrades several nodes side by side.
@@ -30,42 +30,37 @@ pub(super) fn run(session: &Session, args: &Upgrade) -> Result<u8> {
         |node, news| {
             lines.say(
                 node.as_str(),
-                &in_words(news),
+                &upgrades::in_words(news),
                 matches!(news, News::Says(_)),
             );
         },
     )?;
     drop(lines);
-    let rows: Vec<Vec<String>> = nodes.iter().zip(&reports).map(row).collect();
-    let heads = [
-        "NODE",
-        "ENVIRONMENT",
-        "UPGRADED",
-        "NEW",
-        "GONE",
-        "CHANGED",
-        "SHARED",
-        "RESULT",
-    ];
-    session
-        .screen
-        .answer(&table::table(&heads, &rows, session.screen.colour))?;
+    session.screen.answer(&upgrades::draw(
+        nodes.iter().zip(&reports),
+        session.screen.colour,
+    ))?;
     for (node, report) in nodes.iter().zip(&reports) {
-        match report {
-            Report::Created { warnings, .. } => {
-                let named: Vec<String> = warnings.iter().map(|w| format!("{node}: {w}")).collect();
-                session.screen.warnings(&named);
-            }
-            Report::Failed { why, hint, .. } => {
-                session.screen.warnings(&[format!("{node}: {why}")]);
-                if let Some(hint) = hint {
-                    session.screen.notes(&[format!("{node}: {hint}")]);
-                }
-            }
-            Report::Nothing => {}
-        }
+        tell(session, node, report);
     }
     Ok(reports.iter().map(Report::status).max().unwrap_or(0))
+}
+
+/// Says what is not in the table.
+fn tell(session: &Session, node: &NodeName, report: &Report) {
+    match report {
+        Report::Created { warnings, .. } => {
+            let named: Vec<String> = warnings.iter().map(|w| format!("{node}: {w}")).collect();
+            session.screen.warnings(&named);
+        }
+        Report::Failed { why, hint, .. } => {
+            session.screen.warnings(&[format!("{node}: {why}")]);
+            if let Some(hint) = hint {
+                session.screen.notes(&[format!("{node}: {hint}")]);
+            }
+        }
+        Report::Nothing => {}
+    }
 }
 
 /// Upgrades one node for the netbe that upgrades several: its answer is one line of JSON.
@@ -168,64 +163,4 @@ fn arguments(session: &Session, args: &Upgrade, node: &NodeName) -> Vec<OsString
 
 fn processors() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
-}
-
-fn in_words(news: &News) -> String {
-    match news {
-        News::Begun => "begun".to_string(),
-        News::Says(line) => clean(line),
-        News::Ended(report) => result(report),
-    }
-}
-
-fn result(report: &Report) -> String {
-    match report {
-        Report::Created { name, active, .. } => match active {
-            true => format!("created {name}, which it boots next"),
-            false => format!("created {name}"),
-        },
-        Report::Nothing => "nothing to upgrade".to_string(),
-        Report::Failed { why, .. } => {
-            let first = why.lines().next().unwrap_or_default();
-            format!("failed: {}", clean(first))
-        }
-    }
-}
-
-fn row((node, report): (&NodeName, &Report)) -> Vec<String> {
-    let count = |n: usize| match n {
-        0 => "-".to_string(),
-        n => n.to_string(),
-    };
-    let size = |size: Option<u64>| match size {
-        None | Some(0) => "-".to_string(),
-        Some(size) => bytes(size),
-    };
-    let (name, numbers, space, what) = match report {
-        Report::Created {
-            name,
-            upgraded,
-            added,
-            removed,
-            shared,
-            active,
-            ..
-        } => (
-            name.split('/').nth(1).unwrap_or(name),
-            [*upgraded, *added, *removed],
-            *shared,
-            match active {
-                true => "boots next",
-                false => "created",
-            },
-        ),
-        Report::Nothing => ("-", [0; 3], None, "nothing to upgrade"),
-        Report::Failed { .. } => ("-", [0; 3], None, "failed"),
-    };
-    let mut row = vec![node.to_string(), name.to_string()];
-    row.extend(numbers.map(count));
-    row.push(size(space.map(|s| s.changed)));
-    row.push(size(space.map(|s| s.shared_again)));
-    row.push(what.to_string());
-    row
 }

@@ -1,7 +1,6 @@
 //! A file a command: arguments in, one call down, one sentence out. No rules here.
 
 pub mod activate;
-pub mod candidates;
 pub mod check;
 pub mod completions;
 pub mod create;
@@ -140,18 +139,4 @@ pub fn colour(when: Color) -> bool {
                 && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty())
         }
     }
-}
-
-/// Returns the table of properties for the help of `set`.
-pub fn properties_help() -> String {
-    let mut text = String::from(
-        "Examples:\n  netbe set mac=dc:a6:32:01:02:03 nog\n  netbe set ip=10.0.0.5/24,10.0.0.1 nog\n  netbe set server=10.0.0.1\n  netbe set mac= nog\n\nProperties:\n",
-    );
-    for p in crate::pool::properties::ALL {
-        text.push_str(&format!(
-            "  {:<16}{}: {}; default: {}\n",
-            p.name, p.help, p.value, p.default
-        ));
-    }
-    text.trim_end().to_string()
 }

@@ -1,15 +1,13 @@
 //! `netbe set`, `netbe get`
 
 use anyhow::Result;
-use serde::Serialize;
 
 use super::Session;
 use crate::cli::{Get, Set};
 use crate::failure::Failure;
-use crate::lifecycle::setting;
-use crate::output::{self, json, table};
-use crate::pool::properties::{self, Property, Source};
-use crate::pool::{Node, NodeName, Pool};
+use crate::lifecycle::{getting, setting};
+use crate::output::{json, properties};
+use crate::pool::NodeName;
 
 /// Sets properties.
 pub fn set(session: &Session, args: &Set) -> Result<u8> {
@@ -67,83 +65,14 @@ fn assignments(words: &[String]) -> Result<(Assignments, Option<NodeName>)> {
     Ok((found, node))
 }
 
-#[derive(Serialize)]
-struct Row {
-    node: Option<String>,
-    property: &'static str,
-    value: Option<String>,
-    source: &'static str,
-}
-
 /// Prints properties.
 pub fn get(session: &Session, args: &Get) -> Result<u8> {
-    let pool = session.pool()?;
-    let wanted: Vec<&Property> = match args.property.as_str() {
-        "all" => properties::ALL.iter().collect(),
-        name => vec![properties::find(name)?],
-    };
-    let nodes = match &args.node {
-        Some(name) => vec![Some(pool.node(name)?)],
-        None => std::iter::once(None)
-            .chain(pool.nodes()?.into_iter().map(Some))
-            .collect(),
-    };
-    let rows: Vec<Row> = nodes
-        .iter()
-        .flat_map(|node| wanted.iter().filter_map(|p| row(&pool, node.as_ref(), p)))
-        .collect();
+    let all = getting::get(&session.pool()?, &args.property, args.node.as_ref())?;
     let text = match (args.json, args.machine) {
-        (true, _) => json::list("properties", &rows)?,
-        (_, true) => table::tabbed(&cells(&rows, "")),
-        _ => table::table(
-            &["NODE", "PROPERTY", "VALUE", "SOURCE"],
-            &cells(&rows, "-"),
-            session.screen.colour,
-        ),
+        (true, _) => json::list("properties", &all)?,
+        (_, true) => properties::tabbed(&all),
+        _ => properties::draw(&all, session.screen.colour),
     };
     session.screen.answer(&text)?;
     Ok(0)
-}
-
-fn row(pool: &Pool, node: Option<&Node>, property: &Property) -> Option<Row> {
-    if (node.is_none() && !property.pool_wide) || (node.is_some() && !property.is_of_nodes()) {
-        return None;
-    }
-    let set = properties::effective(property.name, node.map(|n| &n.record), pool.record());
-    Some(Row {
-        node: node.map(|n| n.name.to_string()),
-        property: property.name,
-        source: set.as_ref().map_or(Source::Default, |v| v.source).word(),
-        value: set
-            .map(|v| v.value)
-            .or_else(|| default_value(pool, node, property)),
-    })
-}
-
-/// Returns the default as it works out here, where that is more than a phrase.
-fn default_value(pool: &Pool, node: Option<&Node>, property: &Property) -> Option<String> {
-    match property.name {
-        "server" => crate::publish::server::address(node.map(|n| &n.record), pool.record())
-            .ok()
-            .map(|a| a.to_string()),
-        "clients" => node
-            .and_then(|n| crate::publish::exports::clients(pool, n).ok())
-            .map(|c| c.join(",")),
-        "dhcp" | "ip" | "root" | "keep" => Some(property.default.to_string()),
-        _ => None,
-    }
-}
-
-fn cells(rows: &[Row], none: &str) -> Vec<Vec<String>> {
-    let or_none = |text: Option<&String>| output::clean(text.map_or(none, String::as_str));
-    rows.iter()
-        .map(|r| {
-            vec![
-                or_none(r.node.as_ref()),
-                r.property.to_string(),
-                or_none(r.value.as_ref()),
-                r.source.to_string(),
-            ]
-        })
-        .collect()
 }

@@ -49,7 +49,7 @@ impl Who<'_> {
     pub fn name(&self) -> String {
         match self {
             Self::There(env) => format!("{}/{}", env.node, env.name),
-            Self::Gone(origin) => format!("{}/{}", origin.node, origin.name),
+            Self::Gone(origin) => origin.to_string(),
         }
     }
 }

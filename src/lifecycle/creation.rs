@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 
 use super::dressing::{self, Wanted};
-use super::{Mode, Outcome, activation, halves, identity, setting};
+use super::{Mode, Outcome, halves, identity, setting, succession};
 use crate::failure::Failure;
 use crate::pool::record::{self, EnvRecord, NodeRecord};
 use crate::pool::stage::Staged;
@@ -110,8 +110,11 @@ impl Plan {
             (None, None) => only_template(pool, &request.target)?,
         };
         source.require_sound()?;
-        let env = free_name(existing.as_ref(), &request.target)
-            .map_err(|e| to_activate(e, existing.as_ref(), request))?;
+        let env =
+            free_name(existing.as_ref(), &request.target).map_err(|e| match request.activate {
+                true => succession::to_activate(e, existing.as_ref(), &request.target),
+                false => e,
+            })?;
         let origin = source.record_for_change()?;
         Ok(Self {
             node: request.target.node.clone(),
@@ -157,13 +160,11 @@ impl Plan {
             }
             None => self.make_node(pool, mode)?,
         };
+        let mut warnings = match self.activate {
+            true => succession::activate(pool, lock, &self.node, &self.env, mode)?,
+            false => Vec::new(),
+        };
         let node = pool.node(&self.node)?;
-        let mut warnings = Vec::new();
-        if self.activate {
-            let env = node.environment(&self.env)?;
-            let shared = PoolLock::take(pool.root(), mode.wait)?;
-            warnings.extend(activation::for_good(pool, lock, &shared, &node, &env)?);
-        }
         if !node.is_offered() && !node.is_template() {
             warnings.push(not_asked_for(&self.node));
         }
@@ -264,22 +265,6 @@ fn only_template(pool: &Pool, target: &Operand) -> Result<Environment> {
                     .into(),
             )
         }
-    }
-}
-
-/// Adds, to the refusal of a name that is taken, how to activate what has it: perhaps a command that was
-/// interrupted has made it, and was asked to activate it.
-fn to_activate(error: anyhow::Error, node: Option<&Node>, request: &Request) -> anyhow::Error {
-    let inactive = |name: &EnvName| node.is_some_and(|n| n.active.as_ref() != Some(name));
-    match (error.downcast::<Failure>(), &request.target.env) {
-        (Ok(refusal), Some(name)) if request.activate && inactive(name) => refusal
-            .hint(format!(
-                "if it is what is wanted: netbe activate {}/{name}",
-                request.target.node
-            ))
-            .into(),
-        (Ok(refusal), _) => refusal.into(),
-        (Err(error), _) => error,
     }
 }
 

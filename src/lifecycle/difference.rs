@@ -92,10 +92,7 @@ pub fn between(
             failures: Vec::new(),
         }),
         _ => {
-            let why = format!(
-                "{}/{}, which {to} was made from, is gone",
-                origin.node, origin.name
-            );
+            let why = format!("{origin}, which {to} was made from, is gone");
             Err(name_another(why, &to))
         }
     }

@@ -17,11 +17,11 @@ use anyhow::Result;
 
 use self::downloads::Packages;
 use super::dressing;
-use super::{Mode, Outcome, activation, creation, halves};
+use super::{Mode, Outcome, creation, halves, succession};
 use crate::packages::{self, Changes, Downloads, Step};
 use crate::pool::record::{self, EnvRecord, Shared};
 use crate::pool::stage::Staged;
-use crate::pool::{EnvName, Environment, Node, NodeLock, Operand, Pool, PoolLock, layout};
+use crate::pool::{EnvName, Environment, Node, NodeLock, Operand, Pool, layout};
 use crate::sandbox::{Durable, Sandbox, emulation};
 use crate::storage::beneath::Tree;
 use crate::storage::interrupt;
@@ -128,7 +128,11 @@ impl<'a> Run<'a> {
             node: node.name.clone(),
             env: request.name.clone(),
         };
-        let name = creation::free_name(Some(node), &target)?;
+        let name =
+            creation::free_name(Some(node), &target).map_err(|e| match request.activate {
+                true => succession::to_activate(e, Some(node), &target),
+                false => e,
+            })?;
         let root = Tree::open(&source.root())?;
         // Before anything is made: it names the package that is missing.
         emulation::check(&root)?;
@@ -218,10 +222,8 @@ impl<'a> Run<'a> {
         let dir = layout::env(pool.root(), &self.node.name, &self.name);
         stage.publish(&dir)?;
         if self.request.activate {
-            let node = pool.node(&self.node.name)?;
-            let shared = PoolLock::take(pool.root(), mode.wait)?;
-            let env = node.environment(&self.name)?;
-            warnings.extend(activation::for_good(pool, lock, &shared, &node, &env)?);
+            let node = &self.node.name;
+            warnings.extend(succession::activate(pool, lock, node, &self.name, mode)?);
         }
         Ok(Upgraded::New {
             name: self.target(),

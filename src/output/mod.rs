@@ -3,14 +3,19 @@
 //! Everything writes to an `io::Write` or returns text. Nothing here decides anything.
 
 pub mod changes;
+pub mod difference;
+pub mod environments;
 pub mod files;
 pub mod json;
 pub mod lines;
+pub mod nodes;
 pub mod progress;
+pub mod properties;
 pub mod screen;
 pub mod table;
 pub mod tree;
 pub mod unified;
+pub mod upgrades;
 
 pub use screen::Screen;
 

@@ -7,6 +7,7 @@
 mod file;
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use anyhow::{Result, bail};
 use jiff::Timestamp;
@@ -149,6 +150,12 @@ pub struct Origin {
     pub name: String,
     /// Its identity.
     pub uuid: String,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.node, self.name)
+    }
 }
 
 /// What an upgrade took of the disk when it was made; bytes on disk of file data, compressed as it is there.

@@ -2,6 +2,9 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
+
+use netbe::pool::PoolLock;
 
 use super::support::{MAC, Pool, SERVER, System};
 
@@ -276,4 +279,21 @@ fn what_an_interrupted_one_made_is_told_how_to_activate() {
     pool.refuses(3, "clone nog nog/b -a", &["netbe activate nog/b"]);
     pool.netbe().ok("activate nog/b");
     pool.refuses(3, "create nog/b -a", &["hint: netbe list nog"]);
+}
+
+#[test]
+fn one_that_could_only_be_made_is_told_how_to_activate() {
+    let pool = Pool::with_node();
+    let held = PoolLock::take(pool.path(), Duration::ZERO).unwrap();
+    let said = pool.netbe().fails(5, "create nog/b -a --wait 0");
+    for words in [
+        "error: created nog/b; activating it: the pool is being changed by another netbe",
+        "\nhint: to boot it next: netbe activate nog/b\n",
+    ] {
+        assert!(said.contains(words), "{words}\n{said}");
+    }
+    drop(held);
+    assert_eq!(pool.active("nog"), "a");
+    pool.netbe().ok("activate nog/b");
+    pool.assert_sound();
 }

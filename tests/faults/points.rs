@@ -12,7 +12,7 @@ use crate::ground::Ground;
 use crate::judge::{Faults, Judge};
 use crate::telling::figures;
 use crate::tracer::{Break, Call, trace};
-use crate::verbs::{self, VERBS, Verb};
+use crate::verbs::{self, Verb};
 
 /// How many points are tried side by side: each is a few short processes one after another.
 const WORKERS: usize = 2;
@@ -122,8 +122,7 @@ pub(crate) fn run(
     points: impl Fn(&Verb, &[Call]) -> Vec<Point> + Sync,
     at: impl Fn(&Verb, &Ground, &Judge, &Point, &Tally) -> Faults + Sync,
 ) {
-    let verbs: Vec<&Verb> = VERBS
-        .iter()
+    let verbs: Vec<&Verb> = verbs::all()
         .filter(|verb| is_wanted(harness, verb.name))
         .collect();
     if verbs.is_empty() && only().is_some() {

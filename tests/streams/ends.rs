@@ -75,59 +75,73 @@ fn half_read(pool: &Pool, line: &str) -> Child {
     child
 }
 
+/// Stops one whose other ends stay open, so that it does not end for want of them; it says why it ended.
+fn stop(mut child: Child, by: Signal) {
+    let others = (child.stdin.take(), child.stdout.take());
+    signal(&child, by);
+    let said = ended(child);
+    drop(others);
+    assert!(
+        said.status == 1 && said.stderr.contains("stopped by"),
+        "{said:?}"
+    );
+}
+
+/// Two pools that both have a large nog/a, and its stream.
+struct Travelled {
+    here: Pool,
+    there: Pool,
+    stream: PathBuf,
+    /// What was in each of the two, and the subvolumes there, when all had come to its end.
+    before: (Vec<String>, Vec<String>, Vec<String>),
+}
+
+impl Travelled {
+    fn new() -> Self {
+        let (here, there) = two();
+        enlarge(&here, "nog/a");
+        let stream = here.exported("nog/a --no-base");
+        let line = format!("import nog/a {}", stream.display());
+        there.netbe().ok(&line);
+        Self {
+            before: (here.skeleton(), there.skeleton(), there.subvolumes()),
+            here,
+            there,
+            stream,
+        }
+    }
+
+    /// Shows that both are as they were, and sound.
+    fn assert_as_before(&self) {
+        assert_eq!(self.here.skeleton(), self.before.0);
+        assert_eq!(self.there.skeleton(), self.before.1);
+        assert_eq!(self.there.subvolumes(), self.before.2);
+        self.here.assert_sound();
+        self.there.assert_sound();
+    }
+}
+
 #[test]
 fn who_is_told_to_stop_leaves_nothing() {
-    let (here, there) = two();
-    enlarge(&here, "nog/a");
-    let stream = here.exported("nog/a --no-base");
-    there
-        .netbe()
-        .ok(&format!("import nog/a {}", stream.display()));
-    let before = (here.skeleton(), there.skeleton(), there.subvolumes());
-    for stop in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        let mut child = half_fed(&there, &stream);
-        let stdin = child.stdin.take();
-        signal(&child, stop);
-        let said = ended(child);
-        drop(stdin);
-        assert!(
-            said.status == 1 && said.stderr.contains("stopped by"),
-            "{said:?}"
-        );
-        let mut child = half_read(&here, "export nog/a");
-        let stdout = child.stdout.take();
-        signal(&child, stop);
-        let said = ended(child);
-        drop(stdout);
-        assert!(
-            said.status == 1 && said.stderr.contains("stopped by"),
-            "{said:?}"
-        );
-        assert_eq!(here.skeleton(), before.0);
-        assert_eq!(there.skeleton(), before.1);
+    let travelled = Travelled::new();
+    for by in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
+        stop(half_fed(&travelled.there, &travelled.stream), by);
+        stop(half_read(&travelled.here, "export nog/a"), by);
+        travelled.assert_as_before();
     }
-    assert_eq!(there.subvolumes(), before.2);
-    here.assert_sound();
-    there.assert_sound();
 }
 
 #[test]
 fn what_a_killed_one_leaves_is_taken_away_by_repair() {
-    let (here, there) = two();
-    enlarge(&here, "nog/a");
-    let stream = here.exported("nog/a --no-base");
-    there
-        .netbe()
-        .ok(&format!("import nog/a {}", stream.display()));
-    let before = (here.skeleton(), there.skeleton(), there.subvolumes());
-    let child = half_fed(&there, &stream);
+    let travelled = Travelled::new();
+    let child = half_fed(&travelled.there, &travelled.stream);
     signal(&child, Signal::SIGKILL);
     ended(child);
-    let mut child = half_read(&here, "export nog/a");
+    let mut child = half_read(&travelled.here, "export nog/a");
     signal(&child, Signal::SIGKILL);
     drop(child.stdout.take());
     ended(child);
-    for (pool, skeleton) in [(&here, &before.0), (&there, &before.1)] {
+    for pool in [&travelled.here, &travelled.there] {
         assert_eq!(stages(pool), 1);
         let found = pool.netbe().run("check");
         assert!(
@@ -135,10 +149,8 @@ fn what_a_killed_one_leaves_is_taken_away_by_repair() {
             "{found:?}"
         );
         pool.netbe().ok("check --repair");
-        assert_eq!(&pool.skeleton(), skeleton);
-        pool.assert_sound();
     }
-    assert_eq!(there.subvolumes(), before.2);
+    travelled.assert_as_before();
 }
 
 #[test]
@@ -157,7 +169,7 @@ fn who_does_not_read_on_ends_it_quietly() {
 
 #[test]
 fn a_running_export_is_in_nobodys_way() {
-    let (here, there) = two();
+    let (here, _) = two();
     enlarge(&here, "nog/a");
     here.netbe().ok("export nog/a -o /dev/null");
     here.netbe().ok("create nog/b");
@@ -182,7 +194,6 @@ fn a_running_export_is_in_nobodys_way() {
     );
     assert_eq!(stages(&here), 0);
     here.assert_sound();
-    let _ = there;
 }
 
 #[test]
@@ -234,24 +245,27 @@ fn a_file_is_whole_or_as_it_was() {
     here.assert_sound();
 }
 
+/// Runs netbe where all it says goes to a terminal, which script(1) gives it; returns the status and what was said.
+fn on_a_terminal(pool: &Pool, line: &str) -> (Option<i32>, String) {
+    let program = pool.netbe().plain().get_program().to_owned();
+    let said = Command::new("script")
+        .arg("-qec")
+        .arg(format!("{} {line}", program.display()))
+        .arg("/dev/null")
+        .env("NETBE_POOL", pool.path())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&said.stdout).into_owned();
+    (said.status.code(), text)
+}
+
 #[test]
 fn a_stream_is_nothing_for_a_terminal() {
     let (here, _) = two();
     let before = here.skeleton();
-    // script(1) gives it a terminal.
-    let program = here.netbe().plain().get_program().to_owned();
-    let said = Command::new("script")
-        .args([
-            "-qec",
-            &format!("{} export nog/a", program.display()),
-            "/dev/null",
-        ])
-        .env("NETBE_POOL", here.path())
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&said.stdout);
-    assert_eq!(said.status.code(), Some(2), "{text}");
+    let (status, text) = on_a_terminal(&here, "export nog/a");
+    assert_eq!(status, Some(2), "{text}");
     assert!(
         text.contains("terminal") && text.contains("hint: netbe export nog/a -o FILE"),
         "{text}"
@@ -259,17 +273,7 @@ fn a_stream_is_nothing_for_a_terminal() {
     assert_eq!(here.skeleton(), before);
     // Progress is for a terminal, and says how much and how fast.
     enlarge(&here, "nog/a");
-    let said = Command::new("script")
-        .args([
-            "-qec",
-            &format!("{} export nog/a -o /dev/null", program.display()),
-            "/dev/null",
-        ])
-        .env("NETBE_POOL", here.path())
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&said.stdout);
+    let (_, text) = on_a_terminal(&here, "export nog/a -o /dev/null");
     assert!(text.contains("Sending ") && text.contains("/s"), "{text:?}");
 }
 

@@ -82,3 +82,63 @@ pub(crate) fn write(path: &[u8], at: u64, data: &[u8]) -> Vec<u8> {
 pub(crate) fn rename(path: &[u8], to: &[u8]) -> Vec<u8> {
     command(9, &[(15, path), (16, to)])
 }
+
+/// Returns what makes a device, or claims to: the mode says what is made.
+pub(crate) fn node(path: &[u8], mode: u64, device: u64) -> Vec<u8> {
+    let (mode, device) = (mode.to_le_bytes(), device.to_le_bytes());
+    command(5, &[(15, path), (5, &mode), (8, &device)])
+}
+
+pub(crate) fn pipe(path: &[u8]) -> Vec<u8> {
+    command(6, &[(15, path)])
+}
+
+/// Returns what gives a file a second name.
+pub(crate) fn hard_link(path: &[u8], to: &[u8]) -> Vec<u8> {
+    command(10, &[(15, path), (17, to)])
+}
+
+pub(crate) fn unlink(path: &[u8]) -> Vec<u8> {
+    command(11, &[(15, path)])
+}
+
+pub(crate) fn remove_directory(path: &[u8]) -> Vec<u8> {
+    command(12, &[(15, path)])
+}
+
+pub(crate) fn attribute(path: &[u8]) -> Vec<u8> {
+    command(13, &[(15, path), (13, b"user.x"), (14, b"y")])
+}
+
+/// Returns what has the first 4 KiB of `f` share the space of a file's, in the subvolume with this identity.
+pub(crate) fn clone(within: &[u8], from: &[u8]) -> Vec<u8> {
+    let (zero, length) = (0_u64.to_le_bytes(), 4096_u64.to_le_bytes());
+    let said = [
+        (15, &b"f"[..]),
+        (18, &zero),
+        (24, &length),
+        (20, within),
+        (22, from),
+        (23, &zero),
+    ];
+    command(16, &said)
+}
+
+pub(crate) fn truncate(path: &[u8], size: u64) -> Vec<u8> {
+    command(17, &[(15, path), (4, &size.to_le_bytes())])
+}
+
+/// Returns what lets everybody run a file as its owner.
+pub(crate) fn mode(path: &[u8]) -> Vec<u8> {
+    command(18, &[(15, path), (5, &0o4777_u64.to_le_bytes())])
+}
+
+pub(crate) fn owner(path: &[u8], uid: u64) -> Vec<u8> {
+    let (uid, gid) = (uid.to_le_bytes(), 0_u64.to_le_bytes());
+    command(19, &[(15, path), (6, &uid), (7, &gid)])
+}
+
+pub(crate) fn times(path: &[u8], nanoseconds: u32) -> Vec<u8> {
+    let time = [&1_u64.to_le_bytes()[..], &nanoseconds.to_le_bytes()].concat();
+    command(20, &[(15, path), (11, &time), (10, &time), (9, &time)])
+}

@@ -5,6 +5,7 @@
 // Tests say with a panic what went wrong; clippy knows only functions marked as tests.
 #![allow(clippy::unwrap_used)]
 
+mod activating;
 mod alpine;
 mod inside;
 mod many;

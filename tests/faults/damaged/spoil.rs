@@ -1,7 +1,7 @@
 //! The table: which place, in which state, and what it is a part of.
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::process::Command;
 
@@ -60,34 +60,23 @@ const FILE: [&str; 14] = [
     "closed",
     "owner",
 ];
-/// States of what should be a link.
-const LINK: [&str; 9] = [
-    "missing",
-    "garbage",
-    "directory",
-    "pipe",
-    "dangling",
-    "loop",
-    "outside",
-    "up",
-    "neighbour",
-];
-/// States of a half.
-const HALF: [&str; 10] = [
-    "missing",
-    "directory",
-    "plain",
+/// States of what should be a link or a directory: something else, or a link to what is not it.
+const ANOTHER: [&str; 6] = [
     "garbage",
     "pipe",
     "dangling",
     "loop",
     "outside",
-    "top",
     "neighbour",
 ];
+/// States of a half of the environment that is active.
+const ACTIVE_HALF: [&str; 3] = ["missing", "plain", "outside"];
 
 pub(super) fn damages() -> Vec<Damage> {
     let mut all = Vec::new();
+    let or_another = |states: &[&'static str]| [states, &ANOTHER].concat();
+    let link = or_another(&["missing", "directory", "up"]);
+    let half = or_another(&["missing", "directory", "plain", "top"]);
     let mut add = |place: &str, states: &[&'static str], of| {
         all.extend(states.iter().map(|state| Damage {
             place: place.to_string(),
@@ -96,64 +85,23 @@ pub(super) fn damages() -> Vec<Damage> {
         }));
     };
     add("nodes/nog/envs/b/env.json", &FILE, Of::Environment);
-    add("nodes/nog/envs/b/root", &HALF, Of::Environment);
-    add("nodes/nog/envs/b/boot", &HALF, Of::Environment);
+    add("nodes/nog/envs/b/root", &half, Of::Environment);
+    add("nodes/nog/envs/b/boot", &half, Of::Environment);
     add(
         "nodes/nog/envs/b",
-        &[
-            "directory",
-            "garbage",
-            "pipe",
-            "dangling",
-            "loop",
-            "outside",
-            "neighbour",
-            "closed",
-        ],
+        &or_another(&["directory", "closed"]),
         Of::Environment,
     );
     add("nodes/nog/envs/c", &["copied", "snapshot"], Of::Environment);
     add("nodes/nog/node.json", &FILE, Of::Node);
-    add("nodes/nog/active", &LINK, Of::Node);
-    add(
-        "nodes/nog/envs",
-        &[
-            "missing",
-            "garbage",
-            "pipe",
-            "dangling",
-            "loop",
-            "outside",
-            "neighbour",
-        ],
-        Of::Node,
-    );
-    add(
-        "nodes/nog",
-        &[
-            "garbage",
-            "directory",
-            "pipe",
-            "dangling",
-            "loop",
-            "outside",
-            "neighbour",
-        ],
-        Of::Node,
-    );
-    add(
-        "nodes/nog/envs/a/root",
-        &["missing", "plain", "outside"],
-        Of::Node,
-    );
-    add(
-        "nodes/nog/envs/a/boot",
-        &["missing", "plain", "outside"],
-        Of::Node,
-    );
+    add("nodes/nog/active", &link, Of::Node);
+    add("nodes/nog/envs", &or_another(&["missing"]), Of::Node);
+    add("nodes/nog", &or_another(&["directory"]), Of::Node);
+    add("nodes/nog/envs/a/root", &ACTIVE_HALF, Of::Node);
+    add("nodes/nog/envs/a/boot", &ACTIVE_HALF, Of::Node);
     add("nodes/nog/pending.json", &FILE, Of::Knowledge);
     add("nodes/nog/boots.jsonl", &FILE, Of::Knowledge);
-    add(&format!("tftp/{TFTP_NAME}"), &LINK, Of::Offer);
+    add(&format!("tftp/{TFTP_NAME}"), &link, Of::Offer);
     for name in [
         "exports",
         "dnsmasq.conf",
@@ -174,50 +122,38 @@ pub(super) fn damages() -> Vec<Damage> {
 /// Brings the place into the state.
 pub(super) fn spoil(ground: &Ground, damage: &Damage) {
     let at = ground.pool.at(&damage.place);
-    let old = fs::read(&at).unwrap_or_default();
+    let b = at.with_file_name("b");
     match damage.state {
         "closed" if at.exists() => {
-            return fs::set_permissions(&at, Permissions::from_mode(0o000)).unwrap();
+            fs::set_permissions(&at, Permissions::from_mode(0o000)).unwrap();
         }
-        "owner" if at.exists() => {
-            return std::os::unix::fs::chown(&at, Some(4711), Some(4711)).unwrap();
-        }
-        "copied" => {
-            return run(Command::new("cp")
-                .arg("-a")
-                .args([at.with_file_name("b"), at]));
-        }
-        "snapshot" => {
-            fs::create_dir(&at).unwrap();
-            for half in ["root", "boot"] {
-                let from = at.with_file_name("b").join(half);
-                run(Command::new("btrfs")
-                    .args(["-q", "subvolume", "snapshot"])
-                    .args([from, at.join(half)]));
-            }
-            fs::copy(at.with_file_name("b/env.json"), at.join("env.json")).unwrap();
-            return;
-        }
+        "owner" if at.exists() => chown(&at, Some(4711), Some(4711)).unwrap(),
+        "copied" => copy(&b, &at),
+        "snapshot" => snapshot(&b, &at),
         "plain" => {
             let aside = ground.pool.at(".aside");
             fs::rename(&at, &aside).unwrap();
-            run(Command::new("cp").arg("-a").args([&aside, &at]));
-            return run(Command::new("btrfs")
-                .args(["-q", "subvolume", "delete"])
-                .arg(aside));
+            copy(&aside, &at);
+            subvolume("delete", &[&aside]);
         }
-        _ => {}
+        _ => replace(ground, damage, &at),
     }
-    run(Command::new("rm").arg("-rf").arg(&at));
-    let link = |to: &Path| symlink(to, &at).unwrap();
-    let node = |kind: &[&str]| run(Command::new("mknod").arg(&at).args(kind));
+}
+
+/// Puts something else where the place is.
+fn replace(ground: &Ground, damage: &Damage, at: &Path) {
+    let old = fs::read(at).unwrap_or_default();
+    run(Command::new("rm").arg("-rf").arg(at));
+    let write = |bytes: &[u8]| fs::write(at, bytes).unwrap();
+    let link = |to: &Path| symlink(to, at).unwrap();
+    let node = |kind: &[&str]| run(Command::new("mknod").arg(at).args(kind));
     match damage.state {
-        "nothing" => fs::write(&at, "").unwrap(),
-        "half" => fs::write(&at, &old[..old.len() / 2]).unwrap(),
-        "garbage" => fs::write(&at, b"\xff\xfe{\0garbage\x1b[2J\n\"".repeat(20)).unwrap(),
-        "zeros" => fs::write(&at, vec![0; 4096]).unwrap(),
-        "future" => fs::write(&at, r#"{"version": 99, "uuid": 7, "created": null}"#).unwrap(),
-        "directory" => fs::create_dir(&at).unwrap(),
+        "nothing" | "closed" | "owner" => write(b""),
+        "half" => write(&old[..old.len() / 2]),
+        "garbage" => write(&b"\xff\xfe{\0garbage\x1b[2J\n\"".repeat(20)),
+        "zeros" => write(&[0; 4096]),
+        "future" => write(br#"{"version": 99, "uuid": 7, "created": null}"#),
+        "directory" => fs::create_dir(at).unwrap(),
         "pipe" => node(&["p"]),
         "endless" => node(&["c", "1", "5"]),
         "dangling" => link(Path::new("nothing-there")),
@@ -226,10 +162,28 @@ pub(super) fn spoil(ground: &Ground, damage: &Damage) {
         "up" => link(Path::new("../../..")),
         "outside" => link(&outside(ground, &damage.place)),
         "neighbour" => link(&neighbour(ground, &damage.place)),
-        "closed" | "owner" => fs::write(&at, "").unwrap(),
         "missing" => {}
         other => panic!("there is no state {other}"),
     }
+}
+
+fn copy(from: &Path, to: &Path) {
+    run(Command::new("cp").arg("-a").args([from, to]));
+}
+
+/// Snapshots both halves of an environment, and copies its record: two that say they are the same.
+fn snapshot(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for half in ["root", "boot"] {
+        subvolume("snapshot", &[&from.join(half), &to.join(half)]);
+    }
+    fs::copy(from.join("env.json"), to.join("env.json")).unwrap();
+}
+
+fn subvolume(verb: &str, paths: &[&Path]) {
+    run(Command::new("btrfs")
+        .args(["-q", "subvolume", verb])
+        .args(paths));
 }
 
 fn outside(ground: &Ground, place: &str) -> std::path::PathBuf {

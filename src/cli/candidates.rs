@@ -12,7 +12,7 @@ use clap_complete::engine::CompletionCandidate;
 use crate::pool::{Node, Pool, properties};
 
 /// Returns the nodes.
-pub fn nodes(current: &OsStr) -> Vec<CompletionCandidate> {
+pub(super) fn nodes(current: &OsStr) -> Vec<CompletionCandidate> {
     starting(
         current,
         &pool_nodes()
@@ -23,7 +23,7 @@ pub fn nodes(current: &OsStr) -> Vec<CompletionCandidate> {
 }
 
 /// Returns what stands for an environment: the nodes, and the environments of the node before the slash.
-pub fn sources(current: &OsStr) -> Vec<CompletionCandidate> {
+pub(super) fn sources(current: &OsStr) -> Vec<CompletionCandidate> {
     let mut words = environments_of(current);
     if words.is_empty() {
         for node in pool_nodes() {
@@ -34,7 +34,7 @@ pub fn sources(current: &OsStr) -> Vec<CompletionCandidate> {
 }
 
 /// Returns environments by their full names: `NODE/` first, then those of the node before the slash.
-pub fn environments(current: &OsStr) -> Vec<CompletionCandidate> {
+pub(super) fn environments(current: &OsStr) -> Vec<CompletionCandidate> {
     let mut words = environments_of(current);
     if words.is_empty() {
         words.extend(pool_nodes().iter().map(|n| format!("{}/", n.name)));
@@ -55,14 +55,14 @@ fn environments_of(current: &OsStr) -> Vec<String> {
 }
 
 /// Returns the properties.
-pub fn properties(current: &OsStr) -> Vec<CompletionCandidate> {
+pub(super) fn properties(current: &OsStr) -> Vec<CompletionCandidate> {
     let mut words: Vec<String> = properties::ALL.iter().map(|p| p.name.to_string()).collect();
     words.push("all".to_string());
     starting(current, &words)
 }
 
 /// Returns `PROPERTY=` for every property, and the nodes.
-pub fn assignments(current: &OsStr) -> Vec<CompletionCandidate> {
+pub(super) fn assignments(current: &OsStr) -> Vec<CompletionCandidate> {
     // bash parts `mac=` into two words; what stands after them is a value, and no node.
     if word_before().is_some_and(|w| w == "=" || w == ":") {
         return Vec::new();

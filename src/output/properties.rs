@@ -1,0 +1,29 @@
+//! Properties: the table of `get`, and the lines of `get -H`.
+
+use super::{clean, table};
+use crate::lifecycle::getting::Got;
+
+/// Returns the table.
+pub fn draw(all: &[Got], colour: bool) -> String {
+    let heads = ["NODE", "PROPERTY", "VALUE", "SOURCE"];
+    table::table(&heads, &cells(all, "-"), colour)
+}
+
+/// Returns the lines for scripts.
+pub fn tabbed(all: &[Got]) -> String {
+    table::tabbed(&cells(all, ""))
+}
+
+fn cells(all: &[Got], none: &str) -> Vec<Vec<String>> {
+    let or_none = |text: Option<&String>| clean(text.map_or(none, String::as_str));
+    all.iter()
+        .map(|got| {
+            vec![
+                or_none(got.node.as_ref()),
+                got.property.to_string(),
+                or_none(got.value.as_ref()),
+                got.source.to_string(),
+            ]
+        })
+        .collect()
+}

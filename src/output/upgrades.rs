@@ -1,0 +1,86 @@
+//! What comes of upgrades side by side: a line for each while they go on, and the table at the end.
+
+use super::progress::bytes;
+use super::{clean, table};
+use crate::lifecycle::upgrade::fleet::{News, Report};
+use crate::pool::NodeName;
+
+/// Returns the table, a node a line.
+pub fn draw<'a>(
+    reports: impl IntoIterator<Item = (&'a NodeName, &'a Report)>,
+    colour: bool,
+) -> String {
+    let heads = [
+        "NODE",
+        "ENVIRONMENT",
+        "UPGRADED",
+        "NEW",
+        "GONE",
+        "CHANGED",
+        "SHARED",
+        "RESULT",
+    ];
+    let rows: Vec<Vec<String>> = reports.into_iter().map(row).collect();
+    table::table(&heads, &rows, colour)
+}
+
+/// Returns the line that says what is going on with a node.
+pub fn in_words(news: &News) -> String {
+    match news {
+        News::Begun => "begun".to_string(),
+        News::Says(line) => clean(line),
+        News::Ended(report) => result(report),
+    }
+}
+
+fn result(report: &Report) -> String {
+    match report {
+        Report::Created { name, active, .. } => match active {
+            true => format!("created {name}, which it boots next"),
+            false => format!("created {name}"),
+        },
+        Report::Nothing => "nothing to upgrade".to_string(),
+        Report::Failed { why, .. } => {
+            let first = why.lines().next().unwrap_or_default();
+            format!("failed: {}", clean(first))
+        }
+    }
+}
+
+fn row((node, report): (&NodeName, &Report)) -> Vec<String> {
+    let count = |n: usize| match n {
+        0 => "-".to_string(),
+        n => n.to_string(),
+    };
+    let size = |size: Option<u64>| match size {
+        None | Some(0) => "-".to_string(),
+        Some(size) => bytes(size),
+    };
+    let (name, numbers, space, what) = match report {
+        Report::Created {
+            name,
+            upgraded,
+            added,
+            removed,
+            shared,
+            active,
+            ..
+        } => (
+            name.split('/').nth(1).unwrap_or(name),
+            [*upgraded, *added, *removed],
+            *shared,
+            match active {
+                true => "boots next",
+                false => "created",
+            },
+        ),
+        Report::Nothing => ("-", [0; 3], None, "nothing to upgrade"),
+        Report::Failed { .. } => ("-", [0; 3], None, "failed"),
+    };
+    let mut row = vec![node.to_string(), name.to_string()];
+    row.extend(numbers.map(count));
+    row.push(size(space.map(|s| s.changed)));
+    row.push(size(space.map(|s| s.shared_again)));
+    row.push(what.to_string());
+    row
+}

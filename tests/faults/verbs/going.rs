@@ -1,0 +1,50 @@
+//! What takes environments and nodes away, or their names.
+
+use super::{PLAIN, Verb};
+
+pub(super) const VERBS: &[Verb] = &[
+    Verb {
+        name: "destroy",
+        line: "destroy -y nog/b",
+        touched: &["nog/b"],
+        done: &["no environment"],
+        ..PLAIN
+    },
+    Verb {
+        name: "prune",
+        before: &["create nog/c", "create ordo/z"],
+        line: "prune --keep 1",
+        touched: &["nog/b", "ordo/y"],
+        // One that fails does not keep the other.
+        between: &[&["destroy -y nog/b"], &["destroy -y ordo/y"]],
+        ..PLAIN
+    },
+    Verb {
+        name: "destroy-node",
+        line: "destroy -y -r ordo",
+        touched: &["ordo"],
+        done: &["no node"],
+        ..PLAIN
+    },
+    Verb {
+        name: "rename",
+        line: "rename nog/b c",
+        touched: &["nog/b", "nog/c"],
+        done: &["no environment"],
+        ..PLAIN
+    },
+    Verb {
+        name: "rename-active",
+        line: "rename ordo/x z",
+        touched: &["ordo/x", "ordo/z"],
+        done: &["no environment"],
+        ..PLAIN
+    },
+    Verb {
+        name: "rename-node",
+        line: "rename ordo werda",
+        touched: &["ordo", "werda"],
+        done: &["no node"],
+        ..PLAIN
+    },
+];

@@ -1,0 +1,89 @@
+//! What makes no environment and leads to none: what is said of them, what is offered, what is put in order.
+
+use std::fs;
+
+use super::{PLAIN, Verb};
+use crate::support::{Pool, TFTP_NAME};
+
+pub(super) const VERBS: &[Verb] = &[
+    Verb {
+        name: "set-mac",
+        line: "set mac=dc:a6:32:01:02:04 nog",
+        ..PLAIN
+    },
+    Verb {
+        name: "set-no-mac",
+        line: "set mac= nog",
+        ..PLAIN
+    },
+    Verb {
+        name: "set-cmdline",
+        line: "set cmdline=quiet nog",
+        ..PLAIN
+    },
+    Verb {
+        name: "set-pool",
+        line: "set cmdline=quiet",
+        ..PLAIN
+    },
+    Verb {
+        name: "describe",
+        line: "describe nog/b new",
+        ..PLAIN
+    },
+    Verb {
+        name: "pin",
+        line: "pin nog/b",
+        ..PLAIN
+    },
+    Verb {
+        name: "publish",
+        spoil: Some(stale),
+        line: "publish",
+        ..PLAIN
+    },
+    Verb {
+        name: "dedupe",
+        // Brought in a second time, so that it shares nothing.
+        before: &["import nog/c system"],
+        line: "dedupe",
+        unseen: true,
+        ..PLAIN
+    },
+    Verb {
+        name: "repair",
+        before: &["create ordo/z --from ordo/y"],
+        spoil: Some(interrupted),
+        line: "check --repair",
+        touched: &["ordo/z"],
+        ..PLAIN
+    },
+];
+
+/// Makes what is offered no longer what should be.
+fn stale(pool: &Pool) {
+    pool.write("publish/exports", "# nothing\n");
+    fs::remove_file(pool.at(&format!("tftp/{TFTP_NAME}"))).unwrap();
+}
+
+/// Leaves what interrupted commands leave, of each kind.
+fn interrupted(pool: &Pool) {
+    let y = pool.read("nodes/ordo/envs/y/env.json");
+    pool.write(
+        "nodes/ordo/envs/z/env.json",
+        &y.replacen('{', "{\"replaces\": \"y\",", 1),
+    );
+    for stage in [
+        "nodes/nog/.staged-c-64c0ffee1",
+        "nodes/.trash-werda-64c0ffee1",
+    ] {
+        fs::create_dir_all(pool.at(stage)).unwrap();
+        pool.subvolume(&format!("{stage}/root"));
+        pool.subvolume(&format!("{stage}/boot"));
+        pool.write(&format!("{stage}/root/file"), "x");
+    }
+    pool.write("nodes/nog/envs/b/.env.json.4194304.new", "half");
+    // Process 1 lives, but not since that boot.
+    pool.write("nodes/nog/.node.json.1-0-00000000.new", "half");
+    stale(pool);
+}

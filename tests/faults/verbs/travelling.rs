@@ -1,0 +1,61 @@
+//! What comes from outside the pool, and goes there.
+
+use super::{PLAIN, TAKEN, Verb};
+
+pub(super) const VERBS: &[Verb] = &[
+    Verb {
+        name: "import",
+        line: "import nog/c system",
+        touched: &["nog/c"],
+        done: TAKEN,
+        ..PLAIN
+    },
+    Verb {
+        name: "import-archive",
+        line: "import nog/c system.tar.gz",
+        touched: &["nog/c"],
+        done: TAKEN,
+        ..PLAIN
+    },
+    Verb {
+        name: "import-template",
+        line: "import stock/it system",
+        touched: &["stock"],
+        done: TAKEN,
+        ..PLAIN
+    },
+    Verb {
+        name: "import-stream",
+        before: &["export nog/b -o stream"],
+        line: "import nog/c stream",
+        touched: &["nog/c"],
+        done: TAKEN,
+        ..PLAIN
+    },
+    Verb {
+        name: "import-changes",
+        before: &[
+            "export nog/b -o /dev/null",
+            "export nog/a --since nog/b -o stream",
+        ],
+        line: "import ordo/c stream",
+        touched: &["ordo/c"],
+        done: TAKEN,
+        ..PLAIN
+    },
+    Verb {
+        name: "export",
+        line: "export nog/b -o stream",
+        touched: &["nog/b"],
+        unseen: true,
+        ..PLAIN
+    },
+    Verb {
+        name: "export-changes",
+        before: &["export nog/b -o /dev/null", "export nog/a -o /dev/null"],
+        line: "export nog/a --since nog/b -o stream",
+        touched: &["nog/a"],
+        unseen: true,
+        ..PLAIN
+    },
+];

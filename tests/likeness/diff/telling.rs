@@ -1,0 +1,112 @@
+//! What `diff` says: how much of it, to whom, and with names that are hostile.
+
+use std::ffi::OsString;
+use std::fs;
+use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::Command;
+
+use super::{data, document, pool};
+use crate::noise;
+use crate::support::{Pool, install};
+
+#[test]
+fn many_files_are_summed_up_where_not_only_they_were_asked_for() {
+    let pool = pool(|_| ());
+    let b = data(&pool, "nog/b");
+    for number in 0..50 {
+        fs::write(b.join(format!("{number}")), "1").unwrap();
+    }
+    let said = pool.netbe().ok("diff nog/b");
+    assert!(
+        said.contains("BELOW  ADDED  REMOVED  CHANGED\n/data  50     -        -\n"),
+        "{said}"
+    );
+    assert!(
+        said.contains("50 added, 0 removed, 0 changed. Each: netbe diff --files nog/a nog/b\n"),
+        "{said}"
+    );
+    assert_eq!(
+        pool.netbe()
+            .ok("diff --files nog/b")
+            .matches("\n+ /data/")
+            .count(),
+        49
+    );
+}
+
+#[test]
+fn names_disturb_no_terminal_and_lead_nowhere() {
+    let pool = pool(|_| ());
+    let b = data(&pool, "nog/b");
+    let name = OsString::from_vec(b"\x1b[2J\xff\nnew".to_vec());
+    fs::write(b.join(name), "1").unwrap();
+    symlink("\x1b[2J", b.join("link")).unwrap();
+    symlink("/etc", b.join("etc")).unwrap();
+    let said = pool.netbe().ok("diff --files nog/b");
+    assert!(!said.contains('\x1b'), "{said:?}");
+    assert!(said.contains("+ /data/?[2J\u{fffd}?new  "), "{said:?}");
+    assert!(
+        said.contains("+ /data/etc  lrwxrwxrwx 0:0, -> /etc\n"),
+        "{said:?}"
+    );
+    assert_eq!(
+        said.lines().filter(|l| l.starts_with("+ /data/")).count(),
+        3
+    );
+}
+
+#[test]
+fn who_is_not_root_sees_what_may_be_seen() {
+    let pool = pool(|data| {
+        fs::write(data.join("file"), noise(50_000, 1)).unwrap();
+        fs::write(data.join("secret"), noise(50_000, 1)).unwrap();
+    });
+    let b = data(&pool, "nog/b");
+    fs::write(b.join("file"), noise(50_000, 2)).unwrap();
+    for environment in ["nog/a", "nog/b"] {
+        let secret = data(&pool, environment).join("secret");
+        fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    fs::write(b.join("secret"), noise(50_000, 3)).unwrap();
+    let program = assert_cmd::cargo::cargo_bin!("netbe");
+    let copy = pool.beside().join("netbe");
+    install(program, &copy);
+    let as_nobody = |arguments: &[&str]| {
+        let output = Command::new("setpriv")
+            .args(["--reuid=65534", "--regid=65534", "--clear-groups"])
+            .arg(&copy)
+            .args(arguments)
+            .env("NETBE_POOL", pool.path())
+            .output()
+            .unwrap();
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        (
+            output.status.code(),
+            text(&output.stdout),
+            text(&output.stderr),
+        )
+    };
+    let (status, out, err) = as_nobody(&["diff", "--files", "nog/b"]);
+    assert_eq!(status, Some(0), "{err}");
+    assert!(out.contains("M /data/file  content"), "{out}");
+    assert!(!out.contains("secret"), "{out}");
+    assert!(
+        err.contains("warning: not being root, netbe could not read "),
+        "{err}"
+    );
+    let (status, _, err) = as_nobody(&["dedupe", "-n"]);
+    assert_eq!(
+        (status, err.contains("hint: run it with sudo")),
+        (Some(1), true),
+        "{err}"
+    );
+}
+
+#[test]
+fn a_choice_is_one_choice() {
+    let pool = Pool::with_node();
+    pool.netbe().fails(2, "diff --files --boot nog nog");
+    let all = document(&pool, "diff --packages --json nog nog");
+    assert_eq!((all.get("files"), all.get("boot")), (None, None));
+}

@@ -1,0 +1,63 @@
+//! `upgrade -a` of which only the first half was done: who asked is told how to do the other.
+
+use std::time::Duration;
+
+use netbe::pool::PoolLock;
+
+use super::debian;
+
+#[test]
+fn what_an_interrupted_one_made_is_told_how_to_activate() {
+    let pool = debian();
+    // As it is where it is killed between making and activating.
+    pool.netbe().ok("upgrade --node nog --name next -- true");
+    let again = "upgrade --node nog --name next -a -- true";
+    pool.refuses(
+        3,
+        again,
+        &[
+            "nog/next is there already",
+            "hint: ",
+            "netbe activate nog/next\n",
+        ],
+    );
+    pool.refuses(
+        3,
+        "upgrade --node nog --name next -- true",
+        &["hint: netbe list nog"],
+    );
+    pool.netbe().ok("activate nog/next");
+    pool.refuses(3, again, &["hint: netbe list nog"]);
+}
+
+#[test]
+fn a_failed_copy_that_was_kept_is_not_what_is_wanted() {
+    let pool = debian();
+    pool.netbe()
+        .fails(1, "upgrade --node nog --name next --keep -- false");
+    let said = pool.refuses(
+        3,
+        "upgrade --node nog --name next -a -- true",
+        &["nog/next is there already", "hint: netbe list nog"],
+    );
+    assert!(!said.contains("netbe activate"), "{said}");
+}
+
+#[test]
+fn one_that_could_only_be_made_is_told_how_to_activate() {
+    let pool = debian();
+    let held = PoolLock::take(pool.path(), Duration::ZERO).unwrap();
+    let said = pool
+        .netbe()
+        .fails(5, "upgrade --node nog --name next -a --wait 0 -- true");
+    for words in [
+        "error: created nog/next; activating it: the pool is being changed by another netbe",
+        "\nhint: to boot it next: netbe activate nog/next\n",
+    ] {
+        assert!(said.contains(words), "{words}\n{said}");
+    }
+    drop(held);
+    assert_eq!(pool.active("nog"), "first");
+    pool.netbe().ok("activate nog/next");
+    pool.assert_sound();
+}
