@@ -166,7 +166,8 @@ fn lead(
             How::Once => None,
         },
         told_before: reports::reported(&env).map(|(_, report)| report.boot_id),
-        used_before: evidence::is_mounted(node, &env.name),
+        used_before: evidence::is_mounted(node, &env.name)
+            .context("asking what the NFS server has in use")?,
         fetched: None,
         withdrawn: None,
     };

@@ -5,12 +5,14 @@
 
 use std::collections::HashSet;
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use crate::failure::Failure;
 use crate::pool::Environment;
+use crate::storage::beneath::is_of_the_machine;
 
 /// One mount of something inside the pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,20 +43,19 @@ fn users_of(dir: &Path) -> Result<Vec<String>> {
         places_in(&table, dir).map(|at| format!("something is mounted at {}", at.display())),
     );
     let this = std::process::id();
-    let own = std::fs::read_link("/proc/self/ns/mnt").ok();
-    let mut seen: HashSet<PathBuf> = own.into_iter().collect();
-    for entry in std::fs::read_dir("/proc")
-        .context("reading /proc")?
-        .flatten()
-    {
+    let own = std::fs::read_link("/proc/self/ns/mnt").context("reading /proc/self/ns/mnt")?;
+    let mut seen = HashSet::from([own]);
+    for entry in std::fs::read_dir("/proc").context("reading /proc")? {
+        let entry = entry.context("reading /proc")?;
         let Some(pid) = number(&entry.file_name()) else {
             continue;
         };
         let proc = entry.path();
-        // A process may end while it is looked at: then it uses nothing.
-        if let Ok(namespace) = proc.join("ns/mnt").read_link()
+        let looking = || format!("looking at what process {pid} uses");
+        if let Some(namespace) = told(proc.join("ns/mnt").read_link()).with_context(looking)?
             && seen.insert(namespace)
-            && let Ok(table) = std::fs::read_to_string(proc.join("mountinfo"))
+            && let table = std::fs::read_to_string(proc.join("mountinfo"))
+            && let Some(table) = told(table).with_context(looking)?
             && let Some(mount) = mounts_in(&table, dir).first()
         {
             found.push(format!(
@@ -62,11 +63,24 @@ fn users_of(dir: &Path) -> Result<Vec<String>> {
                 mount.at.display()
             ));
         }
-        if pid != this && stands_in(&proc, dir) {
+        if pid != this && stands_in(&proc, dir).with_context(looking)? {
             found.push(format!("process {pid} ({}) is using it", command_of(&proc)));
         }
     }
     Ok(found)
+}
+
+/// Returns what was read of a process; `None` of one that has ended meanwhile, and uses nothing, or that may not be
+/// looked at.
+///
+/// # Errors
+/// Where this machine failed: what could not be looked at may be in use.
+fn told<T>(read: io::Result<T>) -> io::Result<Option<T>> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied || !is_of_the_machine(&e) => Ok(None),
+        Err(e) => Err(e),
+    }
 }
 
 /// Refuses an environment that is in use on this machine.
@@ -90,11 +104,26 @@ fn command_of(proc: &Path) -> String {
     std::fs::read_to_string(proc.join("comm")).map_or(String::new(), |c| c.trim().to_string())
 }
 
-fn stands_in(proc: &Path, dir: &Path) -> bool {
-    let inside = |link: PathBuf| link.read_link().is_ok_and(|t| t.starts_with(dir));
-    ["cwd", "root", "exe"].iter().any(|l| inside(proc.join(l)))
-        || std::fs::read_dir(proc.join("fd"))
-            .is_ok_and(|fds| fds.flatten().any(|fd| inside(fd.path())))
+fn stands_in(proc: &Path, dir: &Path) -> io::Result<bool> {
+    let inside = |link: PathBuf| -> io::Result<bool> {
+        Ok(told(link.read_link())?.is_some_and(|t| t.starts_with(dir)))
+    };
+    for link in ["cwd", "root", "exe"] {
+        if inside(proc.join(link))? {
+            return Ok(true);
+        }
+    }
+    for fd in told(std::fs::read_dir(proc.join("fd")))?
+        .into_iter()
+        .flatten()
+    {
+        if let Some(fd) = told(fd)?
+            && inside(fd.path())?
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Returns where in `dir` something is mounted; deleting a subvolume would take such a mount away unasked.

@@ -4,6 +4,7 @@
 //! safety is at stake. Best evidence first: the node's own report in its root, the NFS server's tables,
 //! the last kernel fetched over TFTP. Reads only.
 
+use std::io;
 use std::path::Path;
 
 use jiff::Timestamp;
@@ -28,6 +29,8 @@ pub struct Evidence {
     watched: bool,
     /// The environments the NFS server has in use.
     mounted: Vec<EnvName>,
+    /// Whether that could not be told.
+    unread: bool,
     /// What is before the node for once or on trial.
     pending: Option<PendingBoot>,
 }
@@ -59,6 +62,7 @@ impl Evidence {
             last: None,
             watched: false,
             mounted: Vec::new(),
+            unread: false,
             pending: None,
         };
         if !offered {
@@ -76,7 +80,10 @@ impl Evidence {
         for name in names {
             evidence.judge_report(node, &name);
         }
-        evidence.mounted = mounted(node);
+        match mounted(node) {
+            Ok(mounted) => evidence.mounted = mounted,
+            Err(_) => evidence.unread = true,
+        }
         evidence.judge_mounts(node);
         evidence
     }
@@ -205,7 +212,7 @@ impl Evidence {
         {
             return Some(true);
         }
-        if self.doubtful.iter().any(|(d, _)| d == env.name.as_str()) {
+        if self.unread || self.doubtful.iter().any(|(d, _)| d == env.name.as_str()) {
             return None;
         }
         self.last?;
@@ -251,20 +258,23 @@ fn led_to_since(env: &Environment, time: Option<Timestamp>) -> bool {
 }
 
 /// Returns whether the NFS server has an environment's root in use.
-pub fn is_mounted(node: &Node, env: &EnvName) -> bool {
-    mounted(node).contains(env)
+///
+/// # Errors
+/// When that cannot be told.
+pub fn is_mounted(node: &Node, env: &EnvName) -> io::Result<bool> {
+    Ok(mounted(node)?.contains(env))
 }
 
 /// Returns the environments of a node whose roots the NFS server has in use.
-fn mounted(node: &Node) -> Vec<EnvName> {
+fn mounted(node: &Node) -> io::Result<Vec<EnvName>> {
     let envs = node.dir.join(layout::ENVS);
-    let mut names: Vec<EnvName> = nfsd::in_use_below(&envs)
+    let mut names: Vec<EnvName> = nfsd::in_use_below(&envs)?
         .iter()
         .filter_map(|path| name_of_root(path.strip_prefix(&envs).ok()?))
         .collect();
     names.sort();
     names.dedup();
-    names
+    Ok(names)
 }
 
 fn name_of_root(path: &Path) -> Option<EnvName> {

@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use crate::failure::Failure;
 use crate::pool::pending::Pending;
 use crate::pool::{Environment, Node, Pool, PoolLock};
 use evidence::Evidence;
@@ -111,10 +112,17 @@ fn exports_of_all(
 ) -> Result<String> {
     let mut lines = Vec::new();
     let mut kept = Vec::new();
-    let old = nfs::read(pool).unwrap_or_else(|e| {
-        done.warnings.push(format!("{e:#}; it is written anew"));
-        String::new()
-    });
+    let old = match nfs::read(pool) {
+        Ok(old) => old,
+        // What a node whose record is lost is offered stands nowhere else: not while the disk may give it yet.
+        Err(e) if e.downcast_ref::<Failure>().is_none() && nodes.iter().any(|n| n.lost) => {
+            return Err(e);
+        }
+        Err(e) => {
+            done.warnings.push(format!("{e:#}; it is written anew"));
+            String::new()
+        }
+    };
     for node in nodes {
         if node.lost {
             // Who asks for it is not known: what it is offered stays as it is.

@@ -6,6 +6,7 @@
 mod said;
 
 use std::collections::HashSet;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -15,6 +16,7 @@ use super::dnsmasq::daemon;
 use super::{Published, exports};
 use crate::failure::Failure;
 use crate::pool::{Pool, PoolLock, layout, record};
+use crate::storage::beneath::is_of_the_machine;
 use crate::storage::replace::{self, Durable};
 
 /// Where exportfs(8) reads every `*.exports` file.
@@ -28,10 +30,11 @@ pub const UNIT: &str = "nfs-server.service";
 /// Returns the pool's exports file as last published; empty where there is none.
 ///
 /// # Errors
-/// When it cannot be read; `netbe publish` writes it anew.
+/// When it cannot be read. A [`Failure`] where it is damaged: `netbe publish` writes it anew.
 pub fn read(pool: &Pool) -> Result<String> {
     match record::read(&published(pool)) {
         Ok(text) => Ok(text.unwrap_or_default()),
+        Err(e) if is_of_the_machine(&e) => Err(e).context("reading what is exported"),
         Err(e) => Err(
             Failure::failed(format!("what is exported cannot be read: {e}"))
                 .hint("netbe publish")
@@ -69,11 +72,11 @@ pub fn bring_up_to_date(
         }
         return Ok(());
     };
-    let installed = installed(pool);
+    let installed = installed(pool)?;
     let now = std::fs::read_to_string(&installed).ok();
     let installed_is_old =
         now.as_deref() != Some(text) && !(now.is_none() && exports::paths(text).is_empty());
-    if !installed_is_old && unknown(&exports::paths(text)).is_none() {
+    if !installed_is_old && unknown(&exports::paths(text))?.is_none() {
         return Ok(());
     }
     if installed_is_old {
@@ -96,7 +99,7 @@ pub fn ensure_known(lines: &[exports::Line], done: &Published) -> Result<()> {
     if exportfs().is_none() {
         return Ok(());
     }
-    match unknown(&paths) {
+    match unknown(&paths)? {
         None => Ok(()),
         Some(path) => bail!(
             "the NFS server did not take over {path}: it is not in {ETAB} after exportfs -ra; {}",
@@ -107,13 +110,16 @@ pub fn ensure_known(lines: &[exports::Line], done: &Published) -> Result<()> {
 
 /// Returns the first path that the server has not been told of; it forgets them with `exportfs -ua`, and
 /// at some restarts.
-fn unknown(paths: &[String]) -> Option<&String> {
-    let etab = std::fs::read_to_string(ETAB).unwrap_or_default();
+fn unknown(paths: &[String]) -> Result<Option<&String>> {
+    let etab = match std::fs::read_to_string(ETAB) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e).context(ETAB),
+        read => read.unwrap_or_default(),
+    };
     let known: HashSet<&str> = etab
         .lines()
         .filter_map(|line| line.split_whitespace().next())
         .collect();
-    paths.iter().find(|path| !known.contains(path.as_str()))
+    Ok(paths.iter().find(|path| !known.contains(path.as_str())))
 }
 
 fn tell(exportfs: &Path, ours: &str, done: &mut Published) -> Result<()> {
@@ -146,17 +152,21 @@ fn published(pool: &Pool) -> PathBuf {
 ///
 /// A second pool on one machine takes a name of its own: overwriting the first's would take the root from
 /// every machine that runs from it.
-fn installed(pool: &Pool) -> PathBuf {
+///
+/// # Errors
+/// When it cannot be told whose it is.
+fn installed(pool: &Pool) -> Result<PathBuf> {
     let usual = Path::new(EXPORTS_D).join("netbe.exports");
-    let theirs = std::fs::read_to_string(&usual).ok();
-    let ours = theirs
-        .as_deref()
-        .is_none_or(|text| exports::pool_of(text) == Some(pool.record().uuid.as_str()));
-    if ours {
-        return usual;
+    let theirs = match std::fs::read(&usual) {
+        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(usual),
+        Err(e) => return Err(e).with_context(|| usual.display().to_string()),
+    };
+    if exports::pool_of(&theirs) == Some(pool.record().uuid.as_str()) {
+        return Ok(usual);
     }
     let short = pool.record().uuid.get(..8).unwrap_or("other");
-    Path::new(EXPORTS_D).join(format!("netbe-{short}.exports"))
+    Ok(Path::new(EXPORTS_D).join(format!("netbe-{short}.exports")))
 }
 
 /// Returns exportfs(8), by the paths it is installed at: `PATH` is the caller's, not ours to trust.

@@ -4,6 +4,7 @@
 //! about: entries come from use and expire after half an hour without (fs/nfsd/export.c, mountd(8)
 //! `--ttl`). So an entry is evidence of use, and no entry is evidence of nothing. Reads only.
 
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,30 +17,40 @@ const FRESH: Duration = Duration::from_millis(500);
 /// The exports in use, sorted, and when they were read.
 static READ: Mutex<Option<(Instant, Arc<Vec<PathBuf>>)>> = Mutex::new(None);
 
-/// Returns the exports below a directory that are in use, as of half a second ago at most.
-pub(super) fn in_use_below(dir: &Path) -> Vec<PathBuf> {
-    let all = in_use();
+/// Returns the exports below a directory that are in use, as of half a second ago at most; none where no NFS server
+/// runs.
+///
+/// # Errors
+/// When the table is there and cannot be read: then nothing is known.
+pub(super) fn in_use_below(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let all = in_use()?;
     let first = all.partition_point(|path| path.as_path() < dir);
-    all[first..]
+    Ok(all[first..]
         .iter()
         .take_while(|path| path.starts_with(dir))
         .cloned()
-        .collect()
+        .collect())
 }
 
-fn in_use() -> Arc<Vec<PathBuf>> {
+fn in_use() -> io::Result<Arc<Vec<PathBuf>>> {
     // What a thread that panicked left there is whole all the same.
     let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((when, paths)) = &*read
         && when.elapsed() < FRESH
     {
-        return Arc::clone(paths);
+        return Ok(Arc::clone(paths));
     }
-    let mut paths = std::fs::read_to_string(TABLE).map_or(Vec::new(), |text| parse(&text));
+    let mut paths = match std::fs::read_to_string(TABLE) {
+        Ok(text) => parse(&text),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
+        // Only root may read it, and nobody else can change anything.
+        Err(_) if !nix::unistd::geteuid().is_root() => Vec::new(),
+        Err(e) => return Err(e),
+    };
     paths.sort();
     let paths = Arc::new(paths);
     *read = Some((Instant::now(), Arc::clone(&paths)));
-    paths
+    Ok(paths)
 }
 
 /// Returns the paths a table has live entries for.

@@ -332,6 +332,14 @@ fn named(errno: Errno, path: &Path) -> io::Error {
     io::Error::new(io::Error::from(errno).kind(), Named { errno, path })
 }
 
+/// Returns an error with the path it is about.
+pub fn at_path(error: &io::Error, path: &Path) -> io::Error {
+    match error.raw_os_error() {
+        Some(errno) => named(Errno::from_raw(errno), path),
+        None => io::Error::new(error.kind(), format!("{}: {error}", path.display())),
+    }
+}
+
 /// Returns whether it is the machine that failed, and not that something else stands there than was looked for.
 pub fn is_of_the_machine(error: &io::Error) -> bool {
     let inner = error.get_ref().and_then(|e| e.downcast_ref::<Named>());

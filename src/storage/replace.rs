@@ -10,6 +10,8 @@ use std::io::{self, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+use super::beneath::at_path;
+
 /// When a new content is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durable {
@@ -74,7 +76,7 @@ pub fn link(path: &Path, target: &Path) -> io::Result<()> {
 pub fn directory(path: &Path) -> io::Result<()> {
     File::open(path)
         .and_then(|d| d.sync_all())
-        .map_err(|e| named(path, &e))
+        .map_err(|e| at_path(&e, path))
 }
 
 /// Returns the hidden name beside `path` that a replacement is made under.
@@ -105,10 +107,6 @@ fn finish(path: &Path, staged: &Path, result: io::Result<()>) -> io::Result<()> 
     result.map_err(|e| {
         // Best effort: the error in hand is the one to tell.
         let _ = fs::remove_file(staged);
-        named(path, &e)
+        at_path(&e, path)
     })
-}
-
-fn named(path: &Path, error: &io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }

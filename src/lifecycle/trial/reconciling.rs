@@ -79,7 +79,7 @@ fn plan(node: &Node) -> Result<Option<String>> {
     };
     let name = &node.name;
     let env = node.environment(&boot.env)?;
-    Ok(match verdict(node, &env, &boot) {
+    Ok(match verdict(node, &env, &boot)? {
         Verdict::Wait => None,
         Verdict::LeadBack(_) => Some(format!("lead {name} to its active environment again")),
         Verdict::Passed => Some(format!("make {env}, which came up, what {name} boots")),
@@ -106,7 +106,7 @@ fn of_node(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) ->
         ));
         return Ok(());
     };
-    match verdict(&node, &env, &boot) {
+    match verdict(&node, &env, &boot)? {
         Verdict::Wait | Verdict::LeadBack(_) => {}
         Verdict::Passed => {
             let warnings = activation::for_good(pool, &lock, &take_pool()?, &node, &env)?;
@@ -158,7 +158,10 @@ fn lead_back(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) 
         )),
         Pending::Boot(mut boot) => {
             let env = Environment::observe(&node, &boot.env)?;
-            let verdict = env.as_ref().map(|env| verdict(&node, env, &boot));
+            let verdict = match &env {
+                Some(env) => Some(verdict(&node, env, &boot)?),
+                None => None,
+            };
             if let (Some(Verdict::LeadBack(fetched)), Some(env)) = (verdict, env) {
                 boot.fetched = Some(fetched);
                 boot.withdrawn = Some(Timestamp::now());
@@ -178,7 +181,7 @@ fn lead_back(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) 
     Ok(!to_do)
 }
 
-fn verdict(node: &Node, env: &Environment, boot: &PendingBoot) -> Verdict {
+fn verdict(node: &Node, env: &Environment, boot: &PendingBoot) -> Result<Verdict> {
     let seen = boots::read(&node.dir);
     let since = |s: &&Seen| boot.since.is_none_or(|since| s.time >= since);
     let fetched: Vec<(Timestamp, &str)> = seen
@@ -194,18 +197,20 @@ fn verdict(node: &Node, env: &Environment, boot: &PendingBoot) -> Verdict {
         .map(|s| s.time)
         .collect();
     let reported = reports::reported(env);
-    judgement::judge(Facts {
+    let mounted =
+        evidence::is_mounted(node, &env.name).context("asking what the NFS server has in use")?;
+    Ok(judgement::judge(Facts {
         boot,
         fetched: &fetched,
         ways: &Tree::open(&env.boot()).map_or(Vec::new(), |tree| boot::fetched(&tree)),
         reported: reported
             .as_ref()
             .map(|(time, r)| (*time, r.boot_id.as_str())),
-        mounted: evidence::is_mounted(node, &env.name),
+        mounted,
         active: env.active,
         others: &others,
         now: Timestamp::now(),
-    })
+    }))
 }
 
 fn flag(env: &Environment, why: &str) -> Result<()> {

@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde::Serialize;
 
+use crate::storage::beneath::at_path;
 use crate::storage::replace::{self, Durable};
 
 /// The largest record that is read, in bytes.
@@ -25,8 +26,7 @@ pub fn read(path: &Path) -> io::Result<Option<String>> {
         Err(e) if e.raw_os_error() == Some(nix::libc::ELOOP) => Err(not_ours()),
         Err(e) => Err(e),
     };
-    text.map(Some)
-        .map_err(|e| io::Error::new(e.kind(), format!("{}: {e}", path.display())))
+    text.map(Some).map_err(|e| at_path(&e, path))
 }
 
 fn text_of(file: File) -> io::Result<String> {
