@@ -2,6 +2,9 @@
 //!
 //! `scripts/make-system` makes them, once, into a cache; the first time that takes some minutes.
 
+#[cfg(target_arch = "x86_64")]
+#[path = "real/alpine.rs"]
+mod alpine;
 #[path = "real/managers.rs"]
 mod managers;
 #[path = "real/mirror.rs"]

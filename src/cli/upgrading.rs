@@ -15,7 +15,7 @@ use crate::pool::{EnvName, NodeName, Operand};
 /// leaves nothing behind, and neither does one that is stopped. Nothing to upgrade: no new environment.
 ///
 /// Debian and its like, Arch, Fedora and its like, openSUSE and Alpine are known; for any other the
-/// property upgrade.command says what to run. Packages that apt downloads are kept in the pool, so that the
+/// property upgrade.command says what to run. Packages that are downloaded are kept in the pool, so that the
 /// next node has them. What was written anew and is the same as before shares its space with the origin.
 /// Everything the commands said is in upgrade.log beside the environment, or failed-upgrade.log with the
 /// node.

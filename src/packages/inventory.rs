@@ -127,7 +127,7 @@ fn debian(root: &Tree) -> Result<Option<Vec<Package>>, Unread> {
     Ok(text(root, DPKG_STATUS, LIMIT)?.map(|status| dpkg::installed(&status)))
 }
 
-fn alpine(root: &Tree) -> Result<Option<Vec<Package>>, Unread> {
+pub(super) fn alpine(root: &Tree) -> Result<Option<Vec<Package>>, Unread> {
     for path in apk::DATABASES {
         if let Some(text) = text(root, path, LIMIT)? {
             return Ok(Some(apk::installed(&text)));

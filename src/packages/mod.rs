@@ -1,9 +1,11 @@
 //! What a distribution is: recognising it, its full upgrade, its package list and how two differ.
 //!
-//! Text in, values out, but for [`installed`] and [`Downloads::offered`], which read an environment's own databases
-//! and indexes in place. Nothing here runs anything.
+//! Text in, values out, but for [`installed`] and what [`Downloads`] reads of an environment's own databases and
+//! indexes, in place. Nothing here runs anything.
 
 mod apk;
+mod apk_archive;
+mod apk_index;
 mod archives;
 mod changes;
 mod downloads;
@@ -16,6 +18,10 @@ mod release;
 mod rpm;
 mod version;
 
+pub use apk_archive::ApkHead;
+#[cfg(test)]
+pub(crate) use apk_archive::tests::Parts;
+pub use apk_index::Apk;
 pub use archives::{Archive, sha256};
 pub use changes::{Changes, changes};
 pub use downloads::{Downloads, Known};

@@ -86,7 +86,8 @@ fn is_inside(path: &str) -> bool {
             .all(|part| !part.is_empty() && part != "." && part != "..")
 }
 
-fn open(tree: &Tree, path: &str) -> io::Result<Option<Box<dyn BufRead>>> {
+/// Opens an index, packed or not, to read it unpacked; `None` where there is none.
+pub(super) fn open(tree: &Tree, path: &str) -> io::Result<Option<Box<dyn BufRead>>> {
     let Some(file) = tree.open_file(path)? else {
         return Ok(None);
     };

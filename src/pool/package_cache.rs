@@ -3,7 +3,10 @@
 //! Every file lies under the checksum of its content and is given out only to who asks for that checksum,
 //! and only after it was verified again. So what one node puts here another never gets unless its own,
 //! verified package index names exactly that content: apt itself believes a file in its archive of which
-//! only the size is right. A cache: whatever is wrong with it, packages are downloaded instead.
+//! only the size is right. apk's index names another checksum, from which the rest follows: see
+//! [`crate::packages::ApkHead`]. A cache: whatever is wrong with it, packages are downloaded instead.
+
+mod apk;
 
 use std::collections::HashSet;
 use std::fs::{self, File};
@@ -19,6 +22,7 @@ use super::layout;
 use crate::packages::{Archive, sha256};
 use crate::storage::beneath::Tree;
 use crate::storage::copy::Contents;
+use crate::storage::interrupt;
 
 /// How long a package that nobody wants is kept.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -163,6 +167,7 @@ impl PackageCache {
 fn is_package(name: &str) -> bool {
     name.ends_with(".deb")
         || name.ends_with(".rpm")
+        || name.ends_with(".apk")
         || (name.contains(".pkg.tar.") && !name.ends_with(".sig"))
 }
 
@@ -173,7 +178,7 @@ fn checksum(file: &File) -> io::Result<[u8; 32]> {
     let mut sum = Sha256::new();
     let mut buffer = vec![0; 1 << 18];
     loop {
-        crate::storage::interrupt::check_io()?;
+        interrupt::check_io()?;
         match file.read(&mut buffer) {
             Ok(0) => return Ok(sum.finalize().into()),
             Ok(length) => sum.update(&buffer[..length]),
@@ -204,14 +209,14 @@ mod tests {
         }
     }
 
-    struct Place {
-        _dir: tempfile::TempDir,
-        cache: PackageCache,
-        at: PathBuf,
-        tree: Tree,
+    pub(super) struct Place {
+        pub(super) _dir: tempfile::TempDir,
+        pub(super) cache: PackageCache,
+        pub(super) at: PathBuf,
+        pub(super) tree: Tree,
     }
 
-    fn place() -> Place {
+    pub(super) fn place() -> Place {
         let dir = tempfile::tempdir().unwrap();
         let at = dir.path().join("archives");
         fs::create_dir(&at).unwrap();

@@ -17,19 +17,19 @@ const INCLUDE: &str = "pacman-package-manager,rpm,dnf,createrepo-c,zypper,db5.3-
 const REPOSITORIES: &str = include_str!("repositories");
 
 /// A distribution to be.
-struct Dress {
-    node: &'static str,
-    os_release: &'static str,
+pub(super) struct Dress {
+    pub(super) node: &'static str,
+    pub(super) os_release: &'static str,
     /// Files of its own, from its root.
-    files: &'static [(&'static str, &'static str)],
+    pub(super) files: &'static [(&'static str, &'static str)],
     /// The one of them that names the repository, its first state.
-    names_repository: &'static str,
+    pub(super) names_repository: &'static str,
     /// Installs the packages of the first state.
-    install: &'static str,
+    pub(super) install: &'static str,
     /// What the second state changes, as the table shows it.
-    table: &'static [[&'static str; 3]],
+    pub(super) table: &'static [[&'static str; 3]],
     /// The packages of the second state that the upgrade itself fetches.
-    fetched: &'static [&'static str],
+    pub(super) fetched: &'static [&'static str],
 }
 
 const ARCH: Dress = Dress {
@@ -124,7 +124,7 @@ fn rows(table: &str) -> Vec<Vec<&str>> {
         .collect()
 }
 
-fn upgrade(pool: &Pool, dress: &Dress, mirror: &Mirror) {
+pub(super) fn upgrade(pool: &Pool, dress: &Dress, mirror: &Mirror) {
     let (netbe, node) = (pool.netbe(), dress.node);
     netbe.ok(&format!("create {node}/first"));
     let first = pool.half(&format!("{node}/first"), "root");
@@ -168,7 +168,7 @@ fn upgrade(pool: &Pool, dress: &Dress, mirror: &Mirror) {
 
 /// Two more nodes in the first state, upgraded side by side to the second, which one alone has come to before; and
 /// two where nobody has.
-fn each_package_is_downloaded_once(pool: &Pool, dress: &Dress, mirror: &Mirror) {
+pub(super) fn each_package_is_downloaded_once(pool: &Pool, dress: &Dress, mirror: &Mirror) {
     let (netbe, node) = (pool.netbe(), dress.node);
     let fetched = || -> Vec<String> {
         let mut packages = mirror.fetched();

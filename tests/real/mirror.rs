@@ -53,7 +53,7 @@ fn answer(mut client: TcpStream, root: &Path, fetched: &Mutex<Vec<String>>) -> s
         false => None,
     };
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let is_package = name.ends_with(".rpm") || name.contains(".pkg.tar.");
+    let is_package = name.ends_with(".rpm") || name.ends_with(".apk") || name.contains(".pkg.tar.");
     if content.is_some() && is_package && method == Some("GET") {
         fetched
             .lock()

@@ -11,6 +11,7 @@
     reason = "each test program uses its own part of this"
 )]
 
+pub mod alpine;
 mod fingerprint;
 pub mod kernel;
 mod netbe;

@@ -6,19 +6,23 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
+use std::io;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
 
 use super::program;
-use crate::packages::{Archive, Downloads, Known};
+use crate::packages::{Apk, Archive, Downloads, Known};
 use crate::pool::lock::DownloadLock;
 use crate::pool::package_cache::PackageCache;
 use crate::pool::stage::Staged;
 use crate::pool::{Node, Pool};
 use crate::sandbox::Sandbox;
 use crate::storage::beneath::Tree;
+use crate::storage::copy::Contents;
 use crate::storage::interrupt;
 
 /// How long another upgrade's downloads are waited for before it is done without them.
@@ -32,6 +36,7 @@ pub(super) struct Packages<'a> {
     pool: &'a Pool,
     cache: PackageCache,
     private: Staged,
+    begun: SystemTime,
     /// What came from the cache.
     given: BTreeSet<String>,
     /// Whether others are upgraded at the same time, so that waiting for what they download is worth it.
@@ -44,6 +49,7 @@ impl<'a> Packages<'a> {
             pool,
             cache: PackageCache::of(pool.root()),
             private: Staged::new(&node.dir, "packages")?,
+            begun: SystemTime::now(),
             given: BTreeSet::new(),
             beside_others,
         })
@@ -62,27 +68,18 @@ impl<'a> Packages<'a> {
         log: &File,
         echo: bool,
     ) -> Result<()> {
-        let fetch = |packages: &Self| {
-            program::step(sandbox, &downloads.fetch, log, echo)?;
-            packages.harvest()
-        };
+        self.take_along(sandbox.root, downloads)?;
         if !self.beside_others && self.cache.is_empty() {
             return match downloads.forgets {
-                true => fetch(self),
+                true => self.fetch(sandbox, downloads, &Wanted::Unknown, log, echo),
                 false => Ok(()),
             };
         }
-        if let Known::Told { list, .. } = &downloads.known {
+        if let Known::Told { list, .. } | Known::Named { list } = &downloads.known {
             program::say(log, echo, list.what)?;
         }
-        let told = self.told(sandbox, &downloads.known)?;
-        let fill = |packages: &mut Self| match &told {
-            Some(wanted) => packages.give(wanted),
-            None => packages
-                .give_offered(sandbox.root, downloads)
-                .map(|()| false),
-        };
-        let all = fill(self)?;
+        let wanted = self.wanted(sandbox, downloads)?;
+        let all = self.fill(sandbox.root, downloads, &wanted)?;
         interrupt::check()?;
         if all {
             return Ok(());
@@ -93,13 +90,68 @@ impl<'a> Packages<'a> {
             let Ok(_lock) = DownloadLock::take(self.pool.root(), PATIENCE) else {
                 return interrupt::check();
             };
-            if !fill(self)? {
-                fetch(self)?;
+            if !self.fill(sandbox.root, downloads, &wanted)? {
+                self.fetch(sandbox, downloads, &wanted, log, echo)?;
             }
         } else if downloads.forgets {
-            fetch(self)?;
+            self.fetch(sandbox, downloads, &wanted, log, echo)?;
         }
         Ok(())
+    }
+
+    /// Puts the indexes that the package manager looks for there into the private directory.
+    ///
+    /// As old as they are: one that is too old it fetches again.
+    fn take_along(&self, root: &Path, downloads: &Downloads) -> Result<()> {
+        let root = Tree::open(root)?;
+        let private = Tree::open(self.dir())?;
+        let copied = || -> io::Result<()> {
+            for path in downloads.indexes(&root, self.begun)? {
+                interrupt::check_io()?;
+                let Some(index) = root.open_file(&path)? else {
+                    continue;
+                };
+                let name = path.rsplit('/').next().unwrap_or(&path);
+                private.remove_file(name)?;
+                let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL;
+                let mode = Mode::from_bits_truncate(0o644);
+                let copy = File::from(private.open_at(name, flags, mode)?);
+                let about = index.metadata()?;
+                Contents::default().copy(&index, &copy, about.len(), &mut |_| {})?;
+                copy.set_modified(about.modified()?)?;
+            }
+            Ok(())
+        };
+        copied().context("copying the package lists")
+    }
+
+    /// Downloads what is not there yet, and keeps it for others.
+    fn fetch(
+        &mut self,
+        sandbox: &Sandbox<'_>,
+        downloads: &Downloads,
+        wanted: &Wanted,
+        log: &File,
+        echo: bool,
+    ) -> Result<()> {
+        let Wanted::Named(apks) = wanted else {
+            program::step(sandbox, &downloads.fetch([]), log, echo)?;
+            return self.harvest();
+        };
+        // By its name, an old apk fetches the newest there is, whatever the upgrade will take.
+        let missing = |apk: &&Apk| apk.alone && !self.given.contains(&apk.file);
+        let names: Vec<String> = apks
+            .iter()
+            .filter(missing)
+            .map(|a| a.name.clone())
+            .collect();
+        if names.is_empty() {
+            return Ok(());
+        }
+        program::step(sandbox, &downloads.fetch(names), log, echo)?;
+        self.harvest()?;
+        // They were downloaded under other names.
+        self.fill(sandbox.root, downloads, wanted).map(drop)
     }
 
     /// Keeps what was downloaded for others.
@@ -111,14 +163,37 @@ impl<'a> Packages<'a> {
         Ok(())
     }
 
-    /// Returns what the package manager says it is about to fetch; `None` of one that does not.
-    fn told(&self, sandbox: &Sandbox<'_>, known: &Known) -> Result<Option<Vec<Archive>>> {
-        let Known::Told { list, read } = known else {
-            return Ok(None);
+    /// Returns what the package manager says it is about to fetch.
+    fn wanted(&self, sandbox: &Sandbox<'_>, downloads: &Downloads) -> Result<Wanted> {
+        let said = |list| -> Result<String> {
+            let said = tempfile::tempfile().context("making a temporary file")?;
+            program::step(sandbox, list, &said, false)?;
+            Ok(program::tail(&said, LIST_LIMIT)?)
         };
-        let said = tempfile::tempfile().context("making a temporary file")?;
-        program::step(sandbox, list, &said, false)?;
-        Ok(Some(read(&program::tail(&said, LIST_LIMIT)?)))
+        Ok(match &downloads.known {
+            Known::Told { list, read } => Wanted::Told(read(&said(list)?)),
+            Known::Offered => Wanted::Unknown,
+            Known::Named { list } => {
+                let root = Tree::open(sandbox.root)?;
+                let named = downloads.named(&root, &said(list)?, self.begun);
+                Wanted::Named(named.context("reading what the repositories offer")?)
+            }
+        })
+    }
+
+    /// Puts what is wanted, or may be, and in the cache into the private directory; returns whether that is all.
+    fn fill(&mut self, root: &Path, downloads: &Downloads, wanted: &Wanted) -> Result<bool> {
+        match wanted {
+            Wanted::Told(archives) => self.give(archives),
+            Wanted::Unknown => self.give_offered(root, downloads).map(|()| false),
+            Wanted::Named(apks) => {
+                let mut missing = apks.clone();
+                missing.retain(|apk| !self.given.contains(&apk.file));
+                let here = self.cache.holding(&missing);
+                self.give(&here.context("looking through the pool's cache")?)?;
+                Ok(apks.iter().all(|apk| self.given.contains(&apk.file)))
+            }
+        }
     }
 
     /// Puts those of the repositories' packages that are in the cache into the private directory: what was wanted
@@ -149,4 +224,14 @@ impl<'a> Packages<'a> {
         }
         Ok(all)
     }
+}
+
+/// What an upgrade is about to fetch.
+enum Wanted {
+    /// These.
+    Told(Vec<Archive>),
+    /// These, by what is in them.
+    Named(Vec<Apk>),
+    /// That is not known.
+    Unknown,
 }
