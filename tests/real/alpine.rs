@@ -95,7 +95,7 @@ fn system(key: &str) -> System {
 }
 
 #[test]
-fn alpine_is_upgraded_by_its_own_package_manager() {
+fn alpine_is_upgraded_by_the_real_apk() {
     let pool = Pool::new();
     let top = pool.beside().join("repositories");
     let packages = repositories(&top);
