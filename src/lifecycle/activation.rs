@@ -247,7 +247,22 @@ pub(super) fn choose(pool: &Pool, operand: Option<&Operand>) -> Result<Environme
 
 /// Returns a node's newest environment when that is newer than its active one.
 fn newer(node: &Node) -> Result<Option<Environment>> {
-    Ok(newer_of(&node.environments()?).cloned())
+    let envs = node.environments()?;
+    refuse_unread(&envs)?;
+    Ok(newer_of(&envs).cloned())
+}
+
+/// Refuses to choose among environments of which one cannot be read: it may be the one that is meant.
+fn refuse_unread(envs: &[Environment]) -> Result<()> {
+    let Some(env) = envs.iter().find(|e| e.unread) else {
+        return Ok(());
+    };
+    Err(Failure::refused(format!(
+        "{env} may be the one that is meant, and cannot be read: {}",
+        env.problems.join("; ")
+    ))
+    .hint(format!("netbe activate {}/ENV", env.node))
+    .into())
 }
 
 /// Returns the newest of a node's environments when that is newer than its active one.
@@ -270,6 +285,7 @@ pub(super) fn previous_of(envs: &[Environment]) -> Option<&Environment> {
 
 fn to_roll_back_to(node: &Node) -> Result<Environment> {
     let envs = node.environments()?;
+    refuse_unread(&envs)?;
     previous_of(&envs).cloned().ok_or_else(|| {
         Failure::refused(format!(
             "{} has no environment that was active before",

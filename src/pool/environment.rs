@@ -20,7 +20,7 @@ use super::node::Node;
 use super::record::EnvRecord;
 use crate::boot;
 use crate::failure::Failure;
-use crate::storage::beneath::Tree;
+use crate::storage::beneath::{Tree, is_of_the_machine};
 
 pub use envs::Envs;
 use envs::is_dir;
@@ -46,6 +46,8 @@ pub struct Environment {
     pub problems: Vec<String>,
     /// Whether both halves are there, which is all a machine needs that runs from it.
     pub whole: bool,
+    /// Whether the disk did not give what there is to know of it: what it lacks may be there.
+    pub unread: bool,
     /// The kernel it boots, where what was last read still holds.
     kernel: Option<String>,
 }
@@ -72,6 +74,7 @@ impl Environment {
             problems: vec![format!("it cannot be read: {why}")],
             // Perhaps it is, and a machine runs from it.
             whole: true,
+            unread: true,
             kernel: None,
         }
     }
@@ -82,6 +85,7 @@ impl Environment {
     pub fn observe_in(envs: &Envs, node: &Node, name: &EnvName) -> Option<Self> {
         let root = envs.subvolume(&format!("{name}/{}", layout::ROOT));
         let mut problems = Vec::new();
+        let mut unread = false;
         let record = match envs.record(name) {
             Ok(record) => Some(record),
             Err(e) => {
@@ -92,6 +96,8 @@ impl Environment {
                     Ok(None) => return None,
                     _ => {}
                 }
+                let io = e.downcast_ref::<io::Error>();
+                unread = io.is_some_and(is_of_the_machine);
                 problems.push(format!("env.json cannot be used: {e:#}"));
                 None
             }
@@ -111,10 +117,11 @@ impl Environment {
                 Ok(false) => {
                     problems.push(format!("its {half} half is missing or is not a subvolume"));
                 }
-                Err(e) => problems.push(format!(
-                    "its {half} half cannot be read: {}",
-                    io::Error::from(e)
-                )),
+                Err(e) => {
+                    let e = io::Error::from(e);
+                    unread |= is_of_the_machine(&e);
+                    problems.push(format!("its {half} half cannot be read: {e}"));
+                }
             }
         }
         if let Some(record) = &record {
@@ -129,6 +136,7 @@ impl Environment {
             template: node.is_template(),
             problems,
             whole,
+            unread,
             kernel,
         })
     }
@@ -144,6 +152,7 @@ impl Environment {
             template: node.is_template(),
             problems: vec!["it is no directory, and nothing of netbe's".to_string()],
             whole: false,
+            unread: false,
             kernel: None,
         }
     }
