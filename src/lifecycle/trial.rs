@@ -234,14 +234,23 @@ pub fn cancel(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<Option
 pub fn confirm(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<activation::Activated>> {
     let lock = mode.lock(pool, node)?;
     let node = pool.node(node)?;
-    let Pending::Boot(boot) = Pending::of(&node.dir) else {
-        return Err(Failure::refused(format!(
-            "{} has nothing before it for once or on trial",
-            node.name
-        ))
-        .hint(format!("netbe list {0}; netbe activate {0}/ENV", node.name))
-        .into());
+    let why = match Pending::of(&node.dir) {
+        Pending::Boot(boot) => return confirmed(pool, &node, &boot, lock, mode),
+        Pending::None => "has nothing before it for once or on trial".to_string(),
+        Pending::Unknown(why) => format!("may have an environment before it: {why}"),
     };
+    Err(Failure::refused(format!("{} {why}", node.name))
+        .hint(format!("netbe list {0}; netbe activate {0}/ENV", node.name))
+        .into())
+}
+
+fn confirmed(
+    pool: &Pool,
+    node: &Node,
+    boot: &PendingBoot,
+    lock: Option<NodeLock>,
+    mode: Mode,
+) -> Result<Outcome<activation::Activated>> {
     let env = node.environment(&boot.env)?;
     let before = node.active.as_ref().map(|a| format!("{}/{a}", node.name));
     let Some(lock) = lock else {
@@ -251,7 +260,7 @@ pub fn confirm(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<activ
         )]));
     };
     let shared = PoolLock::take(pool.root(), mode.wait)?;
-    let warnings = activation::for_good(pool, &lock, &shared, &node, &env)?;
+    let warnings = activation::for_good(pool, &lock, &shared, node, &env)?;
     Ok(Outcome::Done(activation::Activated {
         name: env.to_string(),
         before,
