@@ -175,6 +175,10 @@ pub fn switch(
 /// Notes, before it is true, that a machine can come to run an environment; a trial it did not pass is
 /// forgotten with that.
 pub fn mark_served(node: &Node, env: &Environment) -> Result<()> {
+    if env.unread {
+        // Its record may be there, and would go on saying that no machine was ever led to it.
+        env.record_for_change()?;
+    }
     if let Some(mut record) = env.record.clone()
         && ((node.is_offered() && !record.served) || record.unproven.is_some())
     {

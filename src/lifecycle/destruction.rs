@@ -118,7 +118,7 @@ impl Known {
         if let Pending::Unknown(why) = &self.pending {
             return Err(unreadable_pending(node, why).into());
         }
-        refuse_unknown_active(node)
+        node.refuse_unknown_active()
     }
 
     /// Refuses one that is protected, naming the reason.
@@ -138,7 +138,7 @@ impl Known {
             );
         }
         if scope == Scope::Environment {
-            refuse_unknown_active(node)?;
+            node.refuse_unknown_active()?;
         }
         if scope == Scope::Environment && env.pinned() {
             return Err(Failure::refused(format!("{env} is pinned"))
@@ -153,22 +153,6 @@ fn refuse(node: &Node, envs: &[Environment], scope: Scope) -> Result<()> {
     let known = Known::of(node);
     envs.iter()
         .try_for_each(|env| known.refuse(node, env, scope))
-}
-
-fn refuse_unknown_active(node: &Node) -> Result<()> {
-    if !node.active_is_unknown() {
-        return Ok(());
-    }
-    Err(Failure::refused(format!(
-        "what {} boots next is not known: {}",
-        node.name,
-        node.problems.join("; ")
-    ))
-    .hint(format!(
-        "say which it is first: netbe activate {}/ENV",
-        node.name
-    ))
-    .into())
 }
 
 /// Returns the refusal for an environment a machine runs or may run.

@@ -32,6 +32,7 @@ pub fn environment(
     pool.environment(node, old)?;
     let lock = mode.lock(pool, node)?;
     let node = pool.node(node)?;
+    node.refuse_unknown_active()?;
     let env = node.environment(old)?;
     refuse(&node, &env)?;
     let target = Operand {
@@ -86,6 +87,7 @@ pub fn node(pool: &Pool, old: &NodeName, new: &NodeName, mode: Mode) -> Result<O
         false => Some(lock_both(pool, old, new, mode)?),
     };
     let node = pool.node(old)?;
+    node.refuse_unknown_active()?;
     let envs = node.environments()?;
     for env in &envs {
         refuse(&node, env)?;
@@ -104,7 +106,7 @@ pub fn node(pool: &Pool, old: &NodeName, new: &NodeName, mode: Mode) -> Result<O
     let dir = layout::node(pool.root(), new);
     let shared = PoolLock::take(pool.root(), mode.wait)?;
     let now = pool.node(new)?;
-    if let Ok(active) = now.active_environment() {
+    if let Some(active) = now.active_if_any()? {
         publish::export(pool, &shared, &now, &active)?;
     }
     tftp::bring_node_up_to_date(pool, Some(&shared), &now, &mut Published::default())?;

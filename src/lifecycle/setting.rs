@@ -136,7 +136,7 @@ fn set_on_node(
     warnings.extend(shut_out(pool, &node, &changed));
     // Before a name leads to it.
     if changed.is_offered()
-        && let Ok(active) = node.active_environment()
+        && let Some(active) = node.active_if_any()?
     {
         activation::mark_served(&changed, &active)?;
         btrfs::sync(pool.root()).context("making durable what is about to be offered")?;

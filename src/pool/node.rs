@@ -13,6 +13,7 @@ use super::name::{EnvName, NodeName};
 use super::record::{self, NodeRecord};
 use super::{Pool, properties};
 use crate::failure::Failure;
+use crate::storage::beneath::{at_path, is_of_the_machine};
 
 /// One node.
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub struct Node {
     pub lost: bool,
     /// The environment it boots next, where the link says one; it need not exist.
     pub active: Option<EnvName>,
+    /// Whether the disk did not give what it boots next: none that is known is not none that there is.
+    pub unread: bool,
     /// What is wrong with it, a sentence each.
     pub problems: Vec<String>,
 }
@@ -49,10 +52,12 @@ impl Node {
                 (NodeRecord::new(false), true)
             }
         };
+        let mut unread = false;
         let active = match read_active(&dir) {
             Ok(active) => active,
             Err(e) => {
-                problems.push(e);
+                unread = is_of_the_machine(&e);
+                problems.push(e.to_string());
                 None
             }
         };
@@ -62,6 +67,7 @@ impl Node {
             record,
             lost,
             active,
+            unread,
             problems,
         })
     }
@@ -82,9 +88,24 @@ impl Node {
             })
     }
 
-    /// Returns whether what it boots next cannot be told: then it may be any.
-    pub fn active_is_unknown(&self) -> bool {
-        self.active.is_none() && self.problems.iter().any(|p| p.contains(layout::ACTIVE))
+    /// Refuses a node of which it cannot be told what it boots next: then it may be any.
+    ///
+    /// # Errors
+    /// A refusal that says why, with the remedy.
+    pub fn refuse_unknown_active(&self) -> Result<()> {
+        if self.active.is_some() || !self.problems.iter().any(|p| p.contains(layout::ACTIVE)) {
+            return Ok(());
+        }
+        Err(Failure::refused(format!(
+            "what {} boots next is not known: {}",
+            self.name,
+            self.problems.join("; ")
+        ))
+        .hint(format!(
+            "say which it is first: netbe activate {}/ENV",
+            self.name
+        ))
+        .into())
     }
 
     /// Refuses a node whose `node.json` cannot be read, for what goes by its properties.
@@ -140,6 +161,22 @@ impl Node {
                 .hint(format!("netbe list {}", self.name))
                 .into()
         })
+    }
+
+    /// Returns the environment the node boots next; `None` where there is none.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub fn active_if_any(&self) -> Result<Option<Environment>> {
+        match &self.active {
+            Some(active) => Environment::observe(self, active),
+            None if self.unread => anyhow::bail!(
+                "what {} boots cannot be told: {}",
+                self.name,
+                self.problems.join("; ")
+            ),
+            None => Ok(None),
+        }
     }
 
     /// Returns the environment the node boots next.
@@ -198,15 +235,18 @@ fn read_record(dir: &Path) -> Result<NodeRecord> {
     }
 }
 
-fn read_active(dir: &Path) -> std::result::Result<Option<EnvName>, String> {
+fn read_active(dir: &Path) -> io::Result<Option<EnvName>> {
     let link = dir.join(layout::ACTIVE);
     let target = match link.read_link() {
         Ok(target) => target,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(e) if e.kind() == io::ErrorKind::InvalidInput => {
-            return Err(format!("{} is not a link", link.display()));
+            return Err(io::Error::other(format!(
+                "{} is not a link",
+                link.display()
+            )));
         }
-        Err(e) => return Err(format!("{} cannot be read: {e}", link.display())),
+        Err(e) => return Err(at_path(&e, &link)),
     };
     target
         .to_str()
@@ -214,10 +254,10 @@ fn read_active(dir: &Path) -> std::result::Result<Option<EnvName>, String> {
         .and_then(|name| name.parse().ok())
         .map(Some)
         .ok_or_else(|| {
-            format!(
+            io::Error::other(format!(
                 "{} leads to {}, which is no environment of this node",
                 link.display(),
                 target.display()
-            )
+            ))
         })
 }

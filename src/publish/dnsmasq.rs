@@ -20,11 +20,12 @@ use anyhow::{Context, Result};
 use super::{Published, exports, server, tftp};
 use crate::boot::{self, Loader};
 use crate::pool::properties::{self, Dhcp};
-use crate::pool::{Node, Pool, PoolLock, layout, record};
+use crate::pool::{Node, NodeName, Pool, PoolLock, layout, record};
 use crate::storage::beneath::Tree;
 use crate::storage::replace::{self, Durable};
 use daemon::Installed;
 use text::{Config, Host};
+use tftp::Behind;
 
 /// Returns the configuration's place.
 pub fn config_file(pool: &Path) -> PathBuf {
@@ -216,7 +217,7 @@ impl Scope<'_> {
                 fs::set_permissions(&dir, Permissions::from_mode(0o755))?;
             }
         }
-        let wanted = self.hosts(done);
+        let (wanted, unknown) = self.hosts(done);
         let mut news = false;
         for (name, text) in &wanted {
             let path = dir.join(name);
@@ -237,7 +238,9 @@ impl Scope<'_> {
             let of = |nodes: &[Node]| nodes.iter().find(|n| n.name.as_str() == name).cloned();
             let stays = match of(self.these) {
                 // Who it is is not known: what dnsmasq is told of it stays.
-                Some(node) => node.lost || wanted.contains_key(&name),
+                Some(node) => {
+                    node.lost || unknown.contains(&node.name) || wanted.contains_key(&name)
+                }
                 None => of(self.all).is_some(),
             };
             // Being written; what was left so is found by check.
@@ -258,19 +261,24 @@ impl Scope<'_> {
         Ok(news)
     }
 
-    /// Returns the text of each node's file, by the node's name.
-    fn hosts(&self, done: &mut Published) -> BTreeMap<String, String> {
-        let mut wanted = BTreeMap::new();
+    /// Returns the text of each node's file, by the node's name; and the nodes of which it cannot be told.
+    fn hosts(&self, done: &mut Published) -> (BTreeMap<String, String>, HashSet<&NodeName>) {
+        let (mut wanted, mut unknown) = (BTreeMap::new(), HashSet::new());
         let addresses = self.reserved(done);
         let mut taken: HashSet<&str> = HashSet::new();
         for node in self.these.iter().filter(|n| n.is_offered()) {
             // Without one, nothing stands behind its name yet: the TFTP server would hand out what is shared.
-            let Ok(active) = node.active_environment() else {
-                continue;
+            let active = match tftp::behind(node) {
+                Behind::Environment(active) => active,
+                Behind::Nothing => continue,
+                Behind::Unknown(_) => {
+                    unknown.insert(&node.name);
+                    continue;
+                }
             };
             // Two records edited by hand; the first has it, as of the TFTP names.
             let macs: Vec<&str> = macs(node).into_iter().filter(|m| taken.insert(m)).collect();
-            if macs.is_empty() || !tftp::is_there(&active) {
+            if macs.is_empty() {
                 continue;
             }
             let host = Host {
@@ -281,7 +289,7 @@ impl Scope<'_> {
             };
             wanted.insert(node.name.to_string(), text::host(&host));
         }
-        wanted
+        (wanted, unknown)
     }
 
     /// Returns the addresses dnsmasq is to keep, by node; it takes each for one machine only.

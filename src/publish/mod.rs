@@ -127,11 +127,8 @@ fn exports_of_all(
         if node.lost {
             // Who asks for it is not known: what it is offered stays as it is.
             kept.extend(exports::below(&old, &node.dir));
-            done.warnings.push(format!(
-                "{}: {}; what the network is offered of it stays as it was",
-                node.name,
-                node.problems.join("; ")
-            ));
+            done.warnings
+                .push(tftp::stays(node, &node.problems.join("; ")));
         }
         let offered = match offered(pool, node, exported) {
             Ok(offered) => offered,

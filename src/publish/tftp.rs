@@ -7,11 +7,12 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 
 use super::Published;
 use crate::pool::pending::Pending;
 use crate::pool::{EnvName, Environment, Node, NodeName, Pool, PoolLock, layout};
+use crate::storage::beneath::{at_path, is_of_the_machine};
 use crate::storage::replace;
 
 /// Returns the names a node asks by: MAC addresses in lower case with dashes, as dnsmasq and Raspberry Pi
@@ -35,6 +36,11 @@ pub fn bring_node_up_to_date(
     node: &Node,
     done: &mut Published,
 ) -> Result<()> {
+    if node.is_offered()
+        && let Behind::Unknown(why) = behind(node)
+    {
+        bail!("leading the names of {}: {why}", node.name);
+    }
     bring_up_to_date(pool, lock, std::slice::from_ref(node), done)
 }
 
@@ -50,12 +56,20 @@ pub fn bring_up_to_date(
     let dir = layout::tftp(pool.root());
     let mut wanted: Vec<(String, PathBuf)> = Vec::new();
     let mut taken: HashMap<String, &NodeName> = HashMap::new();
+    let mut ours: Vec<&Path> = nodes
+        .iter()
+        .filter(|n| !n.lost)
+        .map(|n| n.dir.as_path())
+        .collect();
     for node in nodes.iter().filter(|n| n.is_offered()) {
-        let Ok(active) = node.active_environment() else {
-            continue;
-        };
-        if !is_there(&active) {
-            continue;
+        match behind(node) {
+            Behind::Environment(_) => {}
+            Behind::Nothing => continue,
+            Behind::Unknown(why) => {
+                done.warnings.push(stays(node, &why));
+                ours.retain(|dir| *dir != node.dir);
+                continue;
+            }
         }
         let target = target(node);
         for name in names(node) {
@@ -87,16 +101,9 @@ pub fn bring_up_to_date(
             replace::link(&path, target)?;
         }
     }
-    let ours: Vec<&Path> = nodes
-        .iter()
-        .filter(|n| !n.lost)
-        .map(|n| n.dir.as_path())
-        .collect();
     for (path, target) in links(&dir)? {
         let dir = led(&target).map(|l| layout::node(pool.root(), &l.node));
-        let of_these = dir.is_some_and(|d| {
-            ours.contains(&d.as_path()) || !d.symlink_metadata().is_ok_and(|m| m.is_dir())
-        });
+        let of_these = dir.is_some_and(|d| ours.contains(&d.as_path()) || is_no_directory(&d));
         let name = path
             .file_name()
             .and_then(|n| n.to_str())
@@ -115,9 +122,45 @@ pub fn bring_up_to_date(
     Ok(())
 }
 
-/// Returns whether there is something to hand out; a link in its place would hand out what it leads to.
-pub(super) fn is_there(env: &Environment) -> bool {
-    env.boot().symlink_metadata().is_ok_and(|m| m.is_dir())
+/// What stands behind a node's names.
+#[derive(Debug)]
+pub(super) enum Behind {
+    /// Nothing that could be handed out; a link in the place of a half would hand out what it leads to.
+    Nothing,
+    /// Its active environment.
+    Environment(Box<Environment>),
+    /// What the disk did not give, and why: a machine's names are not taken away for that.
+    Unknown(String),
+}
+
+/// Returns what stands behind a node's names.
+pub(super) fn behind(node: &Node) -> Behind {
+    let env = match node.active_if_any() {
+        Ok(Some(env)) => env,
+        Ok(None) => return Behind::Nothing,
+        Err(e) => return Behind::Unknown(format!("{e:#}")),
+    };
+    match env.boot().symlink_metadata() {
+        Ok(found) if found.is_dir() => Behind::Environment(Box::new(env)),
+        Err(e) if is_of_the_machine(&e) => Behind::Unknown(at_path(&e, &env.boot()).to_string()),
+        _ => Behind::Nothing,
+    }
+}
+
+/// Returns the warning that a node of which something cannot be told goes on being offered as it was.
+pub(super) fn stays(node: &Node, why: &str) -> String {
+    format!(
+        "{}: {why}; what the network is offered of it stays as it was",
+        node.name
+    )
+}
+
+/// Returns whether there is certainly no directory.
+fn is_no_directory(path: &Path) -> bool {
+    match path.symlink_metadata() {
+        Ok(found) => !found.is_dir(),
+        Err(e) => !is_of_the_machine(&e),
+    }
 }
 
 /// Returns the links in the TFTP directory, with where they lead.
