@@ -11,12 +11,12 @@ mod leftovers;
 mod rules;
 mod view;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use crate::support::{Fingerprint, Netbe};
 use crate::telling::against;
-use rules::halves;
+use rules::{halves, offered};
 use view::SEPARATOR;
 
 pub(crate) use leftovers::leftovers;
@@ -35,6 +35,8 @@ pub(crate) struct Judge {
     views: Vec<View>,
     /// Both halves of each environment that the command has nothing to do with.
     untouched: BTreeMap<PathBuf, Fingerprint>,
+    /// What machines are offered in all of the views.
+    offered: BTreeSet<String>,
 }
 
 impl Judge {
@@ -61,6 +63,7 @@ impl Judge {
             pool: pool.to_path_buf(),
             views: vec![view],
             untouched,
+            offered: offered(pool),
         };
         let faults = judge.standing().0;
         assert!(faults.is_empty(), "before: {faults:#?}");
@@ -71,6 +74,8 @@ impl Judge {
     pub(crate) fn allow(&mut self) {
         let view = view(&self.netbe, &self.pool).unwrap_or_else(|fault| panic!("allowed: {fault}"));
         self.views.push(view);
+        let offered = offered(&self.pool);
+        self.offered.retain(|one| offered.contains(one));
     }
 
     /// Returns what may be seen afterwards, the old first.
@@ -94,6 +99,9 @@ impl Judge {
                     self.views[0]
                 ),
             ));
+        }
+        for one in self.offered.difference(&offered(&self.pool)) {
+            faults.push(against(3, format!("{one} is not offered any more")));
         }
         for (half, before) in &self.untouched {
             if half.symlink_metadata().is_err() {

@@ -1,6 +1,6 @@
 //! What holds of every pool at every instant.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -73,6 +73,25 @@ fn incomplete(pool: &Path, name: &str) -> Option<String> {
         return Some(format!("its fstab does not name {}", boot.display()));
     }
     None
+}
+
+/// Returns what machines are offered: the names they can ask for, and the directories they can mount.
+pub(super) fn offered(pool: &Path) -> BTreeSet<String> {
+    let entries = fs::read_dir(pool.join("tftp"))
+        .into_iter()
+        .flatten()
+        .flatten();
+    let is_link = |entry: &fs::DirEntry| entry.file_type().is_ok_and(|kind| kind.is_symlink());
+    let names = entries
+        .filter(is_link)
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| !name.starts_with('.'));
+    let exports = fs::read_to_string(pool.join("publish/exports")).unwrap_or_default();
+    let paths = exports
+        .lines()
+        .filter(|line| line.starts_with('/'))
+        .filter_map(|line| Some(line.split_once(' ')?.0.to_string()));
+    names.chain(paths).collect()
 }
 
 /// Returns the TFTP names that do not lead to the boot half of a whole environment.
