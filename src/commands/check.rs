@@ -4,24 +4,26 @@ use anyhow::Result;
 
 use super::Session;
 use crate::cli::Check;
-use crate::lifecycle::checking::{self, Finding};
+use crate::lifecycle::checking::{self, Finding, Repaired};
 use crate::output::{clean, json};
 
 /// Looks for what is wrong, and mends it where that is asked for.
 pub fn run(session: &Session, args: &Check) -> Result<u8> {
     let pool = session.pool()?;
-    let mut findings = checking::check(&pool, args.node.as_ref())?;
-    if args.repair {
-        let done = checking::repair(&pool, &findings, args.changing.into())?;
-        if args.changing.dry_run {
-            session.screen.plan(&done)?;
-        } else if !done.is_empty() {
-            session
-                .screen
-                .sentence(&format!("Repaired: {}.", done.join(", ")))?;
-            findings = checking::check(&session.pool()?, args.node.as_ref())?;
+    let node = args.node.as_ref();
+    let findings = match args.repair {
+        true => {
+            let Repaired { done, findings } = checking::repair(&pool, node, args.changing.into())?;
+            if args.changing.dry_run {
+                session.screen.plan(&done)?;
+            } else if !done.is_empty() {
+                let sentence = format!("Repaired: {}.", done.join(", "));
+                session.screen.sentence(&sentence)?;
+            }
+            findings
         }
-    }
+        false => checking::check(&pool, node)?,
+    };
     if args.json {
         session.screen.answer(&json::list("findings", &findings)?)?;
     } else if findings.is_empty() {

@@ -19,7 +19,7 @@ use crate::pool::{EnvName, Environment, Node, NodeName, Pool, layout};
 use crate::publish;
 use crate::storage::{btrfs, interrupt};
 
-pub use repair::repair;
+pub use repair::{Repaired, repair};
 
 /// One thing that is not as it should be.
 #[derive(Debug, Clone, Serialize)]
@@ -166,11 +166,14 @@ fn active_link(node: &Node, envs: &[Environment]) -> Option<Finding> {
     };
     let mut complete = envs.iter().filter(|e| e.problems.is_empty());
     Some(match (complete.next(), complete.next()) {
-        (Some(only), None) if !node.lost => Finding::repairable(
-            &node.name,
-            problem,
-            Repair::Activate(node.name.clone(), only.name.clone()),
-        ),
+        // What cannot be read may be the active one.
+        (Some(only), None) if !node.lost && !node.unread && !envs.iter().any(|e| e.unread) => {
+            Finding::repairable(
+                &node.name,
+                problem,
+                Repair::Activate(node.name.clone(), only.name.clone()),
+            )
+        }
         _ => Finding::new(
             &node.name,
             problem,
@@ -186,6 +189,11 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
             .iter()
             .map(|p| Finding::new(env, p, FOREIGN))
             .collect());
+    }
+    if env.unread {
+        let remedy = "look at what the kernel says of the disk: dmesg";
+        let problems = env.problems.iter();
+        return Ok(problems.map(|p| Finding::new(env, p, remedy)).collect());
     }
     if env.record.is_none() && env.whole && env.problems.len() == 1 {
         let repair = Repair::Describe(node.name.clone(), env.name.clone());

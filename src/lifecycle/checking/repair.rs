@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
-use super::{Finding, Repair};
+use super::{Finding, Repair, check};
 use crate::boot::{self, fstab};
 use crate::lifecycle::{Mode, activation, renaming};
 use crate::pool::record::{self, EnvRecord};
@@ -14,8 +14,41 @@ use crate::publish;
 use crate::storage::beneath::Tree;
 use crate::storage::btrfs;
 
-/// Mends the findings that have one safe answer; returns what was done, a sentence part each.
-pub fn repair(pool: &Pool, findings: &[Finding], mode: Mode) -> Result<Vec<String>> {
+/// How often it looks again after mending, at most: what could not be looked at before may be now.
+const LOOKS: usize = 3;
+
+/// What was mended, and what is left.
+#[derive(Debug, Default)]
+pub struct Repaired {
+    /// What was done, or in a dry run what would be, a sentence part each.
+    pub done: Vec<String>,
+    /// What was found last.
+    pub findings: Vec<Finding>,
+}
+
+/// Mends what has one safe answer, at one node or in the whole pool, until nothing of it is found.
+pub fn repair(pool: &Pool, only: Option<&NodeName>, mode: Mode) -> Result<Repaired> {
+    let mut repaired = Repaired {
+        findings: check(pool, only)?,
+        ..Repaired::default()
+    };
+    for _ in 0..LOOKS {
+        let done = mend_all(pool, &repaired.findings, mode)?;
+        let is_over = done.is_empty() || mode.dry_run;
+        for one in done {
+            if !repaired.done.contains(&one) {
+                repaired.done.push(one);
+            }
+        }
+        if is_over {
+            break;
+        }
+        repaired.findings = check(&Pool::open(pool.root())?, only)?;
+    }
+    Ok(repaired)
+}
+
+fn mend_all(pool: &Pool, findings: &[Finding], mode: Mode) -> Result<Vec<String>> {
     let mut done = Vec::new();
     let mut repairs: Vec<&Repair> = findings.iter().filter_map(|f| f.repair.as_ref()).collect();
     // Publishing last: the others change what there is to publish.
@@ -61,6 +94,10 @@ fn mend(pool: &Pool, repair: &Repair, mode: Mode) -> Result<()> {
             let lock = mode.lock_to_change(pool, name)?;
             let node = pool.node(name)?;
             let env = node.environment(env)?;
+            // Something leads to one again, or may.
+            if node.active_if_any()?.is_some() {
+                return Ok(());
+            }
             let shared = PoolLock::take(pool.root(), mode.wait)?;
             activation::switch(pool, &lock, &shared, &node, &env).map(drop)
         }
@@ -89,20 +126,37 @@ fn finish_rename(pool: &Pool, path: &Path, node: &NodeName, mode: Mode) -> Resul
     let parent = path.parent().unwrap_or(path);
     if parent == layout::nodes(pool.root()) {
         let shared = PoolLock::take(pool.root(), mode.wait)?;
+        if pool.nodes()?.iter().any(|n| n.dir == path) {
+            return Ok(());
+        }
         // What leads to the old name leads to the new before the old goes.
         publish::everything(pool, Some(&shared))?;
+        let mut new = pool.nodes()?;
+        new.retain(|n| n.record.replaces.as_deref() == Some(node.as_str()));
+        for new in &new {
+            // Where that cannot be told, its names still lead to the old.
+            new.active_if_any()?;
+        }
         stage::discard(path, parent)?;
-        for new in pool.nodes()? {
-            if new.record.replaces.as_deref() == Some(node.as_str()) {
-                let mut record = new.record.clone();
-                record.replaces = None;
-                record::write(&new.dir.join("node.json"), &record)?;
-            }
+        for new in new {
+            let mut record = new.record;
+            record.replaces = None;
+            record::write(&new.dir.join("node.json"), &record)?;
         }
         return Ok(());
     }
-    stage::discard(path, &layout::node(pool.root(), node))?;
-    for env in pool.node(node)?.environments()? {
+    let node = pool.node(node)?;
+    let envs = node.environments()?;
+    // Which of the two names is the one to go depends on which is active, and on what both say.
+    node.active_if_any()?;
+    for env in &envs {
+        refuse_unread(env)?;
+    }
+    if envs.iter().any(|e| e.dir == path) {
+        return Ok(());
+    }
+    stage::discard(path, &node.dir)?;
+    for env in pool.node(&node.name)?.environments()? {
         if env.record.as_ref().is_some_and(|r| r.replaces.is_some()) {
             renaming::settle(&env.dir)?;
         }
@@ -110,9 +164,20 @@ fn finish_rename(pool: &Pool, path: &Path, node: &NodeName, mode: Mode) -> Resul
     Ok(())
 }
 
+fn refuse_unread(env: &Environment) -> Result<()> {
+    let why = env.problems.join("; ");
+    ensure!(!env.unread, "{env} cannot be read: {why}");
+    Ok(())
+}
+
 /// Writes a lost record from what the disk says. What it cannot say is taken for the safe thing: that a
 /// machine may have booted it.
 fn describe(node: &Node, env: &Environment) -> Result<()> {
+    if env.record.is_some() {
+        return Ok(());
+    }
+    // What is written replaces what may be there, and knows less.
+    refuse_unread(env)?;
     let info = btrfs::info(&env.root())?;
     let (root, boot) = (Tree::open(&env.root())?, Tree::open(&env.boot())?);
     let summary = boot::summary(&boot, &root);
