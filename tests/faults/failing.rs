@@ -145,11 +145,11 @@ fn said(outcome: &Outcome, errno: Errno) -> Faults {
     if outcome.status != 0 && errno == Errno::EINTR {
         faults.push(against(9, "it did not survive an interrupted call"));
     }
+    let is_error = |line: &str| line.starts_with("error: ");
+    // What is wrong can be the answer, as that of `check`.
     if outcome.status != 0
-        && !outcome
-            .stderr
-            .lines()
-            .any(|line| line.starts_with("error: "))
+        && !outcome.stderr.lines().any(is_error)
+        && !outcome.stdout.contains(&reason(errno))
     {
         faults.push(against(9, "it did not say what failed"));
     }
@@ -179,9 +179,16 @@ fn vagueness(outcome: &Outcome, errno: Errno) -> Option<String> {
     if !is_quoted && !names.iter().any(|name| error.contains(name)) {
         return Some(format!("where: {error}"));
     }
-    // As strerror(3) has it, and so the standard library; or as nix has it.
-    let reason = std::io::Error::from(errno).to_string();
-    let reason = reason.split(" (os error").next().unwrap_or_default();
-    let is_said = error.contains(reason) || error.contains(errno.desc());
+    // As nix has it, or as the standard library.
+    let is_said = error.contains(&reason(errno)) || error.contains(errno.desc());
     (!is_said).then(|| format!("why: {error}"))
+}
+
+/// Returns a reason in the words of strerror(3).
+fn reason(errno: Errno) -> String {
+    let said = std::io::Error::from(errno).to_string();
+    said.split(" (os error")
+        .next()
+        .unwrap_or_default()
+        .to_string()
 }

@@ -10,6 +10,7 @@ use anyhow::Result;
 use super::{FOREIGN, Finding, Repair};
 use crate::pool::{Environment, Node, NodeName, Pool, layout, lock, stage};
 use crate::publish;
+use crate::storage::beneath::{at_path, is_of_the_machine};
 use crate::storage::replace;
 
 /// Finds what is left in the pool's own directories.
@@ -32,7 +33,7 @@ pub(super) fn in_pool(pool: &Pool, nodes: &[Node]) -> Result<Vec<Finding>> {
                 found.push(hidden(&path, Some(node)));
             }
         } else if let Ok(node) = name.parse::<NodeName>()
-            && path.symlink_metadata().is_ok_and(|m| m.is_dir())
+            && is_directory(&path)?
         {
             if !nodes.iter().any(|n| n.name == node) && !lock::is_held(root, &node) {
                 found.push(second_name(&path, node));
@@ -61,9 +62,7 @@ pub(super) fn in_node(pool: &Pool, node: &Node, envs: &[Environment]) -> Result<
         let path = dir.join(&name);
         match envs.iter().find(|e| e.name.as_str() == name) {
             Some(_) => found.extend(half_replaced(&path, own.as_ref())?),
-            None if name.parse::<crate::pool::EnvName>().is_ok()
-                && path.symlink_metadata().is_ok_and(|m| m.is_dir()) =>
-            {
+            None if name.parse::<crate::pool::EnvName>().is_ok() && is_directory(&path)? => {
                 found.push(second_name(&path, node.name.clone()));
             }
             None => found.push(foreign(&path)),
@@ -82,6 +81,14 @@ fn half_replaced(dir: &Path, node: Option<&NodeName>) -> Result<Vec<Finding>> {
         .filter(|n| replace::is_leftover(n) && !replace::is_being_made(n))
         .map(|n| hidden(&dir.join(n), node.cloned()))
         .collect())
+}
+
+/// Returns whether a directory stands there; not whether one may, where that cannot be told: a person would move it out.
+fn is_directory(path: &Path) -> Result<bool> {
+    match path.symlink_metadata() {
+        Err(e) if is_of_the_machine(&e) => Err(at_path(&e, path).into()),
+        found => Ok(found.is_ok_and(|m| m.is_dir())),
+    }
 }
 
 fn hidden(path: &Path, node: Option<NodeName>) -> Finding {
