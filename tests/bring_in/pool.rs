@@ -2,10 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use netbe::lifecycle::bring_in::{BroughtIn, Halves, Progress, Source, bring_in};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
+
+/// How long the kernel may take to end a namespace and let go of what was mounted in it.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A mounted pool with one stage in it.
 pub(crate) struct Pool {
@@ -108,12 +112,17 @@ impl Pool {
             .and_then(|opened| bring_in(opened, boot, &halves, &mut Silent));
         let after = std::fs::read("/proc/thread-self/mountinfo").unwrap();
         assert!(mounts == after, "a mount is left");
-        // What made the image may have been let go of meanwhile: the kernel takes its time.
-        let left: Vec<String> = self.loops();
-        assert!(
-            left.iter().all(|device| loops.contains(device)),
-            "a loop device is left: {left:?}, before {loops:?}"
-        );
+        // What made the image may have been let go of meanwhile: the kernel takes its time. So it does with what a
+        // thread had mounted in a namespace of its own: that ends after the thread, and was joined before.
+        let end = Instant::now() + PATIENCE;
+        while !self.loops().iter().all(|device| loops.contains(device)) {
+            let left = self.loops();
+            assert!(
+                Instant::now() < end,
+                "a loop device is left: {left:?}, before {loops:?}"
+            );
+            std::thread::sleep(Duration::from_millis(5));
+        }
         result
     }
 
