@@ -10,9 +10,8 @@ use crate::ground::Ground;
 use crate::judge::{Faults, Judge};
 use crate::points::{self, Point, Tally};
 use crate::support::Outcome;
-use crate::surroundings::Surroundings;
 use crate::telling::against;
-use crate::tracer::{Break, Call, trace};
+use crate::tracer::{Break, Call};
 use crate::verbs::Verb;
 
 /// How many points of each command the short form tries.
@@ -96,42 +95,33 @@ fn reasons(call: &Call) -> &'static [Errno] {
 
 /// Makes one call fail, and judges what the command says and leaves.
 fn at(verb: &Verb, ground: &Ground, judge: &Judge, point: &Point, tally: &Tally) -> Faults {
-    let surroundings = Surroundings::of(ground.pool().path());
-    let traced = trace(&verb.command(ground), Some(point.at()));
-    let Some(hit) = traced.hit else {
-        tally.missed(point, None);
-        ground.put_back();
+    let Some((outcome, surroundings)) = point.reach(verb, ground) else {
+        tally.missed(point);
         return Faults::new();
     };
-    let Break::Fail(errno) = point.at().2 else {
+    let Break::Fail(errno) = point.how else {
         unreachable!("nothing else is done here")
     };
-    if !reasons(&hit).contains(&errno) {
-        // Another call has this number this time, and it cannot fail so.
-        tally.missed(point, Some(&hit));
-        ground.put_back();
-        return Faults::new();
-    }
-    let mut faults = said(&traced.outcome, errno);
-    if let Some(why) = vagueness(&traced.outcome, errno) {
+    let mut faults = said(&outcome, errno);
+    if let Some(why) = vagueness(&outcome, errno) {
         tally.vague(point, &why);
     }
     faults.extend(surroundings.left());
     if ground.is_unchanged() && !verb.unseen {
-        if traced.outcome.status == 0 {
+        if outcome.status == 0 {
             faults.push(against(9, "it says that it is done, and nothing has been"));
         }
     } else {
         let (standing, which) = judge.standing();
         faults.extend(standing);
-        if traced.outcome.status == 0 && which != Some(judge.views().len() - 1) {
+        if outcome.status == 0 && which != Some(judge.views().len() - 1) {
             faults.push(against(9, "it says that it is done, and it is not"));
         }
         faults.extend(judge.repair());
         ground.put_back();
     }
     if !faults.is_empty() {
-        faults.push(format!("{hit:?} failed; it said {:#?}", traced.outcome));
+        faults.push(format!("it said {outcome:#?}"));
     }
     faults
 }

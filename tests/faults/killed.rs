@@ -7,9 +7,8 @@
 use crate::ground::Ground;
 use crate::judge::{Faults, Judge};
 use crate::points::{self, Point, Tally};
-use crate::surroundings::Surroundings;
 use crate::telling::against;
-use crate::tracer::{Break, Call, Traced, trace};
+use crate::tracer::{Break, Call};
 use crate::verbs::Verb;
 
 /// How many points of each command the short form tries.
@@ -38,7 +37,11 @@ fn all(verb: &Verb, calls: &[Call]) -> Vec<Point> {
 /// To run it again and to repair is tried wherever the call before may have changed something: after others the
 /// pool is what it was at the point before.
 fn at(verb: &Verb, ground: &Ground, judge: &Judge, point: &Point, tally: &Tally) -> Faults {
-    let orders: &[Order] = match (point.is_fresh, points::is_full(), point.number % 2) {
+    let orders: &[Order] = match (
+        point.call.is_fresh,
+        points::is_full(),
+        point.call.number % 2,
+    ) {
         (false, ..) => &[Order::Neither],
         (true, true, _) => &[Order::RepairFirst, Order::AgainFirst],
         (true, false, 0) => &[Order::RepairFirst],
@@ -46,15 +49,13 @@ fn at(verb: &Verb, ground: &Ground, judge: &Judge, point: &Point, tally: &Tally)
     };
     let mut faults = Faults::new();
     for order in orders {
-        let surroundings = Surroundings::of(ground.pool().path());
-        let traced = trace(&verb.command(ground), Some(point.at()));
-        if traced.hit.is_none() {
-            // A call fewer than when it was recorded: it has ended by itself.
-            tally.missed(point, None);
-        }
+        let Some((outcome, surroundings)) = point.reach(verb, ground) else {
+            tally.missed(point);
+            return faults;
+        };
         faults.extend(surroundings.left());
-        if traced.outcome.stderr.contains("panicked") {
-            faults.push(against(9, format!("{:#?}", traced.outcome)));
+        if outcome.stderr.contains("panicked") {
+            faults.push(against(9, format!("{outcome:#?}")));
         }
         if ground.is_unchanged() && !verb.unseen {
             // The recording has shown what the command makes of this, and there is nothing to repair.
@@ -64,8 +65,7 @@ fn at(verb: &Verb, ground: &Ground, judge: &Judge, point: &Point, tally: &Tally)
         faults.extend(surroundings.left());
         ground.put_back();
         if !faults.is_empty() {
-            let Traced { hit, outcome, .. } = traced;
-            faults.push(format!("killed at {hit:?}, having said {outcome:#?}"));
+            faults.push(format!("killed, having said {outcome:#?}"));
             return faults;
         }
     }

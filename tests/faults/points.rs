@@ -5,31 +5,32 @@
 //! `failing:create:120:ENOSPC`. `NETBE_FAULT=` with such a name, or with the beginning of one up to a colon, runs
 //! only those.
 
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
 
 use crate::ground::Ground;
 use crate::judge::{Faults, Judge};
+use crate::support::Outcome;
+use crate::surroundings::Surroundings;
 use crate::telling::figures;
 use crate::tracer::{Break, Call, trace};
 use crate::verbs::{self, Verb};
 
-/// How many points are tried side by side: each is a few short processes one after another.
-const WORKERS: usize = 2;
+/// How many points are tried side by side: each is a few short processes one after another, and waits for a mount.
+const WORKERS: usize = 3;
+
+/// How often a command is run to come by one of its points.
+const TRIES: usize = 8;
 
 /// One place at which something is broken.
 #[derive(Debug, Clone)]
 pub(crate) struct Point {
     harness: &'static str,
     verb: &'static str,
-    task: usize,
-    /// The call, counted in its task from 1.
-    pub(crate) number: usize,
-    how: Break,
-    /// What the call was when it was recorded.
-    pub(crate) what: String,
-    /// Whether the call before it, of the same task, can have changed something.
-    pub(crate) is_fresh: bool,
+    /// The call as it was recorded.
+    pub(crate) call: Call,
+    pub(crate) how: Break,
 }
 
 impl Point {
@@ -38,23 +39,33 @@ impl Point {
         Self {
             harness,
             verb,
-            task: call.task,
-            number: call.number,
+            call: call.clone(),
             how,
-            what: call.what.clone(),
-            is_fresh: call.is_fresh,
         }
     }
 
-    /// Returns it as the tracer wants it.
-    pub(crate) fn at(&self) -> (usize, usize, Break) {
-        (self.task, self.number, self.how)
+    /// Runs a command and breaks it here; again where it has ended without coming by here, as with a piece fewer that
+    /// came through a pipe.
+    ///
+    /// Returns what it said, and what the machine was like before; nothing where it never comes by, and then the pool
+    /// is as it was.
+    pub(crate) fn reach(&self, verb: &Verb, ground: &Ground) -> Option<(Outcome, Surroundings)> {
+        for _ in 0..TRIES {
+            let surroundings = Surroundings::of(ground.pool().path());
+            let traced = trace(&verb.command(ground), Some((&self.call, self.how)));
+            if traced.is_hit {
+                return Some((traced.outcome, surroundings));
+            }
+            ground.put_back();
+        }
+        None
     }
 
     /// Returns the name it is run again by.
     fn name(&self) -> String {
-        let task = if self.task > 0 {
-            format!("{}.", self.task)
+        let Call { task, number, .. } = self.call;
+        let task = if task > 0 {
+            format!("{task}.")
         } else {
             String::new()
         };
@@ -63,7 +74,7 @@ impl Point {
             Break::KillTask => ":task".to_string(),
             Break::Fail(errno) => format!(":{errno:?}"),
         };
-        format!("{}:{}:{task}{}{how}", self.harness, self.verb, self.number)
+        format!("{}:{}:{task}{number}{how}", self.harness, self.verb)
     }
 }
 
@@ -89,7 +100,7 @@ fn is_wanted(harness: &str, verb: &str) -> bool {
 }
 
 /// Returns those of all points that are to be tried: in the short form a spread of `short`.
-fn chosen(all: Vec<Point>, short: usize) -> Vec<Point> {
+fn spread(all: Vec<Point>, short: usize) -> Vec<Point> {
     if let Some(only) = only() {
         let below = format!("{only}:");
         return all
@@ -100,7 +111,10 @@ fn chosen(all: Vec<Point>, short: usize) -> Vec<Point> {
     if is_full() {
         return all;
     }
-    let changing: Vec<_> = all.into_iter().filter(|point| point.is_fresh).collect();
+    let changing: Vec<_> = all
+        .into_iter()
+        .filter(|point| point.call.is_fresh)
+        .collect();
     let number = changing.len();
     let is_taken = |i: usize| (i * short) / number != ((i + 1) * short) / number;
     changing
@@ -131,11 +145,13 @@ pub(crate) fn run(
     let start = Instant::now();
     let tally = Tally::default();
     let next = AtomicUsize::new(0);
-    let work = |worker: usize| {
+    // What one worker has recorded of a command is what all try.
+    let chosen: Vec<Chosen> = verbs.iter().map(|_| Chosen::default()).collect();
+    let work = &|| {
         let mut ground = verbs::ground();
         let mut own = 0;
         loop {
-            // In the full form each worker goes through all by itself.
+            // In the full form each worker goes through all commands.
             let counter = if is_full() {
                 own
             } else {
@@ -145,38 +161,38 @@ pub(crate) fn run(
             let Some(verb) = verbs.get(counter) else {
                 return;
             };
-            let begun = Instant::now();
             verb.begin(&mut ground);
             let judge = verb.judge(&ground);
-            let whole = trace(&verb.command(&ground), None);
-            assert_eq!(whole.outcome.status, 0, "{}: {whole:#?}", verb.line);
-            ground.put_back();
-            let chosen = chosen(points(verb, &whole.calls), short);
-            let mine = chosen
-                .iter()
-                .enumerate()
-                .filter(|(i, _)| !is_full() || i % WORKERS == worker);
-            for (_, point) in mine {
+            let begun = Instant::now();
+            let all = chosen[counter].points.get_or_init(|| {
+                let whole = trace(&verb.command(&ground), None);
+                assert_eq!(whole.outcome.status, 0, "{}: {whole:#?}", verb.line);
+                ground.put_back();
+                spread(points(verb, &whole.calls), short)
+            });
+            while let Some(point) = all.get(chosen[counter].next.fetch_add(1, Ordering::Relaxed)) {
                 let faults = at(verb, &ground, &judge, point, &tally);
                 tally.tried(point, &faults);
             }
-            if is_full() && worker == 0 {
-                eprintln!(
-                    "{}: {} points in {:.0?}",
-                    verb.name,
-                    chosen.len(),
-                    begun.elapsed()
-                );
+            if is_full() {
+                let (name, number, took) = (verb.name, all.len(), begun.elapsed());
+                eprintln!("{name}: {number} points, the last after {took:.0?}");
             }
         }
     };
     std::thread::scope(|scope| {
-        for worker in 0..WORKERS {
-            let work = &work;
-            scope.spawn(move || work(worker));
+        for _ in 0..WORKERS {
+            scope.spawn(work);
         }
     });
     tally.close(harness, start);
+}
+
+/// The points of one command that are to be tried, and which of them is next.
+#[derive(Debug, Default)]
+struct Chosen {
+    points: OnceLock<Vec<Point>>,
+    next: AtomicUsize,
 }
 
 /// What was tried, and what was found.
@@ -197,21 +213,17 @@ impl Tally {
             eprintln!(
                 "NETBE_FAULT={} ({})\n  {}",
                 point.name(),
-                point.what,
+                point.call.what,
                 faults.join("\n  ")
             );
         }
     }
 
-    /// Takes note of a point that was not reached, because this run made other calls than the recorded one.
-    pub(crate) fn missed(&self, point: &Point, hit: Option<&Call>) {
+    /// Takes note of a point that was not reached, because no run made the call again that the recorded one did.
+    pub(crate) fn missed(&self, point: &Point) {
         self.missed.fetch_add(1, Ordering::Relaxed);
-        if only().is_some() {
-            eprintln!(
-                "not reached: {} ({}), but {hit:?}",
-                point.name(),
-                point.what
-            );
+        if is_full() || only().is_some() {
+            eprintln!("not reached: {} ({})", point.name(), point.call.what);
         }
     }
 
@@ -219,7 +231,7 @@ impl Tally {
     pub(crate) fn vague(&self, point: &Point, why: &str) {
         self.vague.fetch_add(1, Ordering::Relaxed);
         if is_full() || only().is_some() {
-            eprintln!("vague: {} ({}): {why}", point.name(), point.what);
+            eprintln!("vague: {} ({}): {why}", point.name(), point.call.what);
         }
     }
 

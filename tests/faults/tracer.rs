@@ -1,7 +1,8 @@
 //! Stopping a program at one of its system calls, whichever is wanted.
 //!
-//! What strace's fault injection does, with the calls of one task counted together instead of kind by kind, so
-//! that "at every call" is a plain count; and it need not be started for each. Follows what the program forks as
+//! What strace's fault injection does, kind by kind and path by path: a call is known by the task that makes it, by
+//! what it does to which file, and by how many of the same that task has made before. So it is found again in a run
+//! that makes some call more or fewer elsewhere, as with each piece that comes through a pipe. Follows what the program forks as
 //! long as that is the same program: what runs in a sandbox, and tools such as exportfs, go on untraced.
 
 use std::collections::BTreeMap;
@@ -39,14 +40,23 @@ const MEMORY: &str = "mmap munmap mremap brk madvise";
 pub(crate) struct Call {
     /// The task, by order of birth.
     pub(crate) task: usize,
-    /// The call, counted in its task.
+    /// The call, counted in its task: what it is called by, not what it is found by.
     pub(crate) number: usize,
+    /// How many calls of this task were the same as far as `what` tells, this one among them.
+    pub(crate) same: usize,
     /// Whether it is a thread of the program itself, and not of something that it has forked.
     pub(crate) own: bool,
     /// Whether the call before it, of the same task, can have changed something.
     pub(crate) is_fresh: bool,
-    /// What it is called, and what its arguments lead to, as far as that is a path.
+    /// What it is called, and what its arguments lead to, as far as that is a path; what differs in each run left out.
     pub(crate) what: String,
+}
+
+impl Call {
+    /// Returns whether it is the same call of another run.
+    fn is(&self, other: &Self) -> bool {
+        (self.task, self.same, &self.what) == (other.task, other.same, &other.what)
+    }
 }
 
 /// What happens at a call, in place of the call.
@@ -67,14 +77,14 @@ pub(crate) struct Traced {
     pub(crate) outcome: Outcome,
     /// The calls it made, up to the break where that kills.
     pub(crate) calls: Vec<Call>,
-    /// The call that was broken; none when it was never made.
-    pub(crate) hit: Option<Call>,
+    /// Whether the call that was to be broken was made.
+    pub(crate) is_hit: bool,
 }
 
-/// Runs a program and breaks one of its calls, by task and number; without one it only takes note.
+/// Runs a program and breaks one of its calls, one recorded before; without one it only takes note.
 ///
 /// Input is empty; output goes through files, so that whatever survives the program holds nothing up.
-pub(crate) fn trace(command: &Command, at: Option<(usize, usize, Break)>) -> Traced {
+pub(crate) fn trace(command: &Command, at: Option<(&Call, Break)>) -> Traced {
     let mut out = tempfile::tempfile().unwrap();
     let mut err = tempfile::tempfile().unwrap();
     // Its end is waited for below, as that of a tracee.
@@ -111,7 +121,7 @@ pub(crate) fn trace(command: &Command, at: Option<(usize, usize, Break)>) -> Tra
         tasks: BTreeMap::new(),
         born: 0,
         calls: Vec::new(),
-        hit: None,
+        is_hit: false,
         status: None,
     };
     tracer.follow();
@@ -130,7 +140,7 @@ pub(crate) fn trace(command: &Command, at: Option<(usize, usize, Break)>) -> Tra
             stderr,
         },
         calls: tracer.calls,
-        hit: tracer.hit,
+        is_hit: tracer.is_hit,
     }
 }
 
@@ -142,29 +152,31 @@ fn is_of_a_process(path: &str) -> bool {
 }
 
 /// A task that is followed.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Default)]
 struct Task {
     ordinal: usize,
     own: bool,
     made: usize,
+    /// How many of each it has made.
+    of_each: BTreeMap<String, usize>,
     /// The last call can have changed something.
     has_changed: bool,
     /// The call it is in is to fail on its way out.
     failing: Option<Errno>,
 }
 
-struct Tracer {
+struct Tracer<'a> {
     main: Pid,
     program: PathBuf,
-    at: Option<(usize, usize, Break)>,
+    at: Option<(&'a Call, Break)>,
     tasks: BTreeMap<i32, Task>,
     born: usize,
     calls: Vec<Call>,
-    hit: Option<Call>,
+    is_hit: bool,
     status: Option<i32>,
 }
 
-impl Tracer {
+impl Tracer<'_> {
     /// Lets all tasks run until none is left, or what remains has been given time enough.
     fn follow(&mut self) {
         let mut deadline = None;
@@ -236,8 +248,8 @@ impl Tracer {
 
     /// Returns whether the call that was to fail has.
     fn has_failed(&self) -> bool {
-        matches!(self.at, Some((_, _, Break::Fail(_))))
-            && self.hit.is_some()
+        matches!(self.at, Some((_, Break::Fail(_))))
+            && self.is_hit
             && self.tasks.values().all(|task| task.failing.is_none())
     }
 
@@ -267,7 +279,7 @@ impl Tracer {
             return;
         }
         let is_kill = |what| matches!(what, Break::Kill | Break::KillTask);
-        if self.hit.is_some() && self.at.is_some_and(|(_, _, what)| is_kill(what)) {
+        if self.is_hit && self.at.is_some_and(|(_, what)| is_kill(what)) {
             return;
         }
         let what = call::describe(pid);
@@ -276,21 +288,22 @@ impl Tracer {
             return;
         }
         let is_change = CHANGING.split_whitespace().any(|one| one == name);
+        let what = call::lasting(&what);
         let task = self.task(pid);
         task.made += 1;
-        let is_fresh = std::mem::replace(&mut task.has_changed, is_change);
-        let (task, number, own) = (task.ordinal, task.made, task.own);
+        let same = task.of_each.entry(what.clone()).or_default();
+        *same += 1;
         let call = Call {
-            task,
-            number,
-            own,
-            is_fresh,
+            task: task.ordinal,
+            number: task.made,
+            same: *same,
+            own: task.own,
+            is_fresh: std::mem::replace(&mut task.has_changed, is_change),
             what,
         };
-        self.calls.push(call.clone());
-        if let Some((_, _, what)) = self.at.filter(|at| (at.0, at.1) == (task, number)) {
-            self.hit = Some(call);
-            match what {
+        if let Some((_, how)) = self.at.filter(|(at, _)| at.is(&call)) {
+            self.is_hit = true;
+            match how {
                 Break::Kill => drop(kill(self.main, Signal::SIGKILL)),
                 Break::KillTask => drop(kill(pid, Signal::SIGKILL)),
                 Break::Fail(errno) => {
@@ -299,5 +312,6 @@ impl Tracer {
                 }
             }
         }
+        self.calls.push(call);
     }
 }

@@ -35,6 +35,30 @@ pub(super) fn describe(pid: Pid) -> String {
     path.map_or_else(|| name.to_string(), |path| format!("{name} {path}"))
 }
 
+/// Returns what a call is without what is another in each run: the numbers that make a name the only one.
+pub(super) fn lasting(what: &str) -> String {
+    // A process is numbered in decimal, all else in hexadecimal; versions have fewer digits.
+    let is_numeral = |word: &str| {
+        let digits = word.bytes().filter(u8::is_ascii_digit).count();
+        let is_hexadecimal = word.bytes().all(|b| b.is_ascii_hexdigit());
+        digits >= 3 && digits == word.len() || digits >= 1 && word.len() >= 5 && is_hexadecimal
+    };
+    let mut text = String::new();
+    let mut is_temporary = false;
+    for word in what.split_inclusive(|c: char| !c.is_ascii_alphanumeric()) {
+        let bare = word.trim_end_matches(|c: char| !c.is_ascii_alphanumeric());
+        let is_left_out = is_numeral(bare) || is_temporary;
+        text.push_str(if is_left_out {
+            &word[bare.len()..]
+        } else {
+            word
+        });
+        // `netbe-test-4e9gNb` is where a test has its pool, `.netbe-iStpT8.new` what a stream is written to.
+        is_temporary = text.ends_with("/netbe-test-") || text.ends_with("/.netbe-");
+    }
+    text
+}
+
 /// Returns the path that a text at an address names, seen from the directory behind a descriptor.
 fn below(pid: Pid, directory: u64, address: u64) -> Option<String> {
     // Without a text it is the file behind the descriptor that is meant.
