@@ -76,7 +76,9 @@ pub fn export(
     let ready = plan.snapshot(pool)?;
     drop(locks);
     progress.phase("Sending");
-    let bytes = ready.send(&request.to, progress)?;
+    let bytes = ready
+        .send(&request.to, progress)
+        .with_context(|| format!("sending {}", plan.env))?;
     let mut warnings = Vec::new();
     if let Err(e) = settle(pool, &plan, &ready, request.keep, mode) {
         warnings.push(format!(

@@ -153,7 +153,9 @@ fn refuse_ground(dir: &Path, ground: &Ground) -> Result<()> {
     match ground {
         Ground::Directory => {
             let there = dir.ancestors().find(|a| a.exists()).unwrap_or(dir);
-            if !btrfs::is_btrfs(there) {
+            let is_btrfs = btrfs::lies_on_btrfs(there)
+                .with_context(|| format!("asking what {} lies on", there.display()))?;
+            if !is_btrfs {
                 return Err(Failure::refused(format!("{} is not on btrfs", dir.display()))
                     .hint(format!(
                         "on a file: netbe init {0} --file 64G; on a device: netbe init {0} --device DEV",

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context, Result, ensure};
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -61,7 +61,9 @@ impl Base {
             dir: dir.to_path_buf(),
         };
         for (half, changed) in [base.root(), base.boot()].iter().zip(record.changed) {
-            ensure!(btrfs::is_subvolume(half), "{} is not there", half.display());
+            let is_there = btrfs::is_subvolume(half)
+                .with_context(|| format!("looking at {}", half.display()))?;
+            ensure!(is_there, "{} is not there", half.display());
             let info = btrfs::info(half)?;
             ensure!(
                 info.read_only && info.changed == changed,

@@ -37,10 +37,7 @@ impl Staged {
     /// Makes an empty stage that is left alone as long as this value lives, also without the lock it was made under.
     pub fn guarded(parent: &Path, name: &str) -> Result<Self> {
         let mut stage = Self::new(parent, name)?;
-        let guard = File::open(stage.path()).and_then(|dir| {
-            dir.lock()?;
-            Ok(dir)
-        });
+        let guard = File::open(stage.path()).and_then(lock);
         stage._guard = Some(guard.with_context(|| format!("guarding {}", stage.path().display()))?);
         Ok(stage)
     }
@@ -128,7 +125,9 @@ pub fn remove(dir: &Path) -> Result<()> {
         let kind = path.symlink_metadata()?;
         if !kind.is_dir() {
             fs::remove_file(&path)
-        } else if btrfs::is_subvolume(&path) {
+        } else if btrfs::is_subvolume(&path)
+            .with_context(|| format!("looking at {}", path.display()))?
+        {
             btrfs::delete(&path)
         } else {
             remove(&path)?;
@@ -137,6 +136,16 @@ pub fn remove(dir: &Path) -> Result<()> {
         .with_context(|| format!("deleting {}", path.display()))?;
     }
     fs::remove_dir(dir).with_context(|| format!("deleting {}", dir.display()))
+}
+
+/// Locks what nobody else knows of yet.
+fn lock(dir: File) -> io::Result<File> {
+    loop {
+        match dir.lock() {
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            locked => return locked.map(|()| dir),
+        }
+    }
 }
 
 fn make_durable(published: &Path) -> Result<()> {

@@ -149,16 +149,16 @@ pub fn info(path: &Path) -> io::Result<Info> {
 }
 
 /// Returns whether `path` is the top of a btrfs subvolume; false where there is nothing.
-pub fn is_subvolume(path: &Path) -> bool {
+///
+/// # Errors
+/// When the system does not say.
+pub fn is_subvolume(path: &Path) -> io::Result<bool> {
+    let found = match path.symlink_metadata() {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
+        found => found?,
+    };
     // The inode number alone would also fit an ordinary file of another filesystem, so both are asked.
-    path.symlink_metadata()
-        .is_ok_and(|m| m.is_dir() && m.ino() == SUBVOLUME_INODE)
-        && is_btrfs(path)
-}
-
-/// Returns whether `path` lies on a btrfs filesystem; false where there is nothing.
-pub fn is_btrfs(path: &Path) -> bool {
-    lies_on_btrfs(path).unwrap_or(false)
+    Ok(found.is_dir() && found.ino() == SUBVOLUME_INODE && lies_on_btrfs(path)?)
 }
 
 /// Returns whether `path` lies on a btrfs filesystem.

@@ -35,9 +35,8 @@ impl Sending {
         let shown = subvolume.display().to_string();
         let kernel = threads::start(move || {
             send(&top, parent, &OwnedFd::from(writer))
-                .map_err(|e| io::Error::new(e.kind(), format!("sending {shown}: {e}")))
-        })
-        .map_err(|e| io::Error::new(e.kind(), format!("sending {}: {e}", subvolume.display())))?;
+                .map_err(|e| io::Error::new(e.kind(), format!("reading {shown}: {e}")))
+        })?;
         Ok((Self { kernel }, reader))
     }
 

@@ -208,10 +208,14 @@ impl Candidates {
 
 /// Returns the files of a half; `None` where it is gone meanwhile.
 fn files_of(path: &PathBuf) -> Result<Option<Vec<Stored>>> {
-    match File::open(path) {
-        // Also what was put there by hand and is no subvolume: its tree would be another's.
-        Ok(_) if !btrfs::is_subvolume(path) => Ok(None),
-        Ok(top) => Ok(Some(stored::files(&top)?)),
+    // What was put there by hand and is no subvolume is left out: its tree would be another's.
+    let opened = btrfs::is_subvolume(path).and_then(|is| match is {
+        true => File::open(path).map(Some),
+        false => Ok(None),
+    });
+    match opened {
+        Ok(Some(top)) => Ok(Some(stored::files(&top)?)),
+        Ok(None) => Ok(None),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
         Err(e) => Err(e).with_context(|| format!("opening {}", path.display())),
     }
