@@ -18,7 +18,7 @@ use super::identity;
 use super::importing::{Imported, Request};
 use crate::pool::base::Base;
 use crate::pool::record::{self, EnvRecord, NodeRecord};
-use crate::pool::{EnvName, Pool, layout, stage};
+use crate::pool::{EnvName, Environment, Node, Pool, layout, stage};
 use crate::storage::beneath::Tree;
 use crate::storage::btrfs;
 use crate::storage::receive::{Since, receive};
@@ -229,7 +229,7 @@ impl Places<'_> {
 
 /// Returns the record of what arrived: its own where it is the same machine's and here only once, else a copy's.
 fn identified(pool: &Pool, heading: &Heading, own: bool, root: &Path) -> Result<EnvRecord> {
-    if own && !is_here(pool, &heading.record.uuid)? {
+    if own && !may_be_here(pool, &heading.record.uuid)? {
         return Ok(heading.record.clone());
     }
     let uuid = btrfs::info(root)?.uuid.to_string();
@@ -239,14 +239,14 @@ fn identified(pool: &Pool, heading: &Heading, own: bool, root: &Path) -> Result<
     Ok(record)
 }
 
-fn is_here(pool: &Pool, uuid: &str) -> Result<bool> {
-    for node in pool.nodes()? {
-        let envs = node.environments().unwrap_or_default();
-        if envs.iter().any(|env| env.uuid() == Some(uuid)) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+/// Returns whether an environment of the pool is the same one, or may be: one that could not be looked at.
+fn may_be_here(pool: &Pool, uuid: &str) -> Result<bool> {
+    let may_be = |env: &Environment| env.unread || env.uuid() == Some(uuid);
+    let is_in = |node: &Node| {
+        let envs = node.environments();
+        envs.map_or(true, |envs| envs.iter().any(may_be))
+    };
+    Ok(pool.nodes()?.iter().any(is_in))
 }
 
 struct Metered<R> {

@@ -16,6 +16,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Environment, Pool, layout, record};
+use crate::storage::beneath::is_of_the_machine;
 use crate::storage::{btrfs, replace};
 
 /// The record of a base, in its directory.
@@ -74,20 +75,24 @@ impl Base {
         Ok(Some(base))
     }
 
-    /// Finds the environment whose base has an identity, in the whole pool.
+    /// Finds the environment whose base has an identity, in the whole pool; not one that cannot be used.
+    ///
+    /// # Errors
+    /// When there is none, and one could not be looked at.
     pub fn find(pool: &Pool, id: &str) -> Result<Option<(Environment, Self)>> {
+        let mut unread = None;
         for node in pool.nodes()? {
-            // One that cannot be read, or used, has none that could be.
-            for env in node.environments().unwrap_or_default() {
-                if let Ok(Some(record)) = read(&env.dir.join(layout::BASE))
+            for env in note(node.environments(), &mut unread).unwrap_or_default() {
+                let dir = env.dir.join(layout::BASE);
+                if let Some(Some(record)) = note(read(&dir), &mut unread)
                     && record.id == id
-                    && let Ok(Some(base)) = Self::of(&env)
+                    && let Some(Some(base)) = note(Self::of(&env), &mut unread)
                 {
                     return Ok(Some((env, base)));
                 }
             }
         }
-        Ok(None)
+        unread.map_or(Ok(None), Err)
     }
 
     /// Writes the record of the two halves in a stage's directory, which nothing changes any more.
@@ -148,6 +153,18 @@ pub fn keep(dir: &Path, env: &Environment) -> Result<()> {
     }
     .map_err(io::Error::from)?;
     Ok(replace::directory(&env.dir)?)
+}
+
+/// Returns what was found, and notes that the disk did not give it.
+fn note<T>(found: Result<T>, unread: &mut Option<anyhow::Error>) -> Option<T> {
+    found
+        .map_err(|e| {
+            let mut causes = e.chain().filter_map(|cause| cause.downcast_ref());
+            if causes.any(is_of_the_machine) {
+                unread.get_or_insert(e);
+            }
+        })
+        .ok()
 }
 
 fn read(dir: &Path) -> Result<Option<Record>> {
