@@ -161,6 +161,7 @@ fn vagueness(outcome: &Outcome, errno: Errno) -> Option<String> {
         "base",
         "stock",
         "standard output",
+        "exportfs",
     ];
     let is_quoted = error
         .split('\'')

@@ -144,13 +144,6 @@ pub(crate) fn trace(command: &Command, at: Option<(&Call, Break)>) -> Traced {
     }
 }
 
-/// Returns whether a path is that of some process: netbe looks through all there are, each time others, and
-/// counting that would give every later call another number in each run.
-fn is_of_a_process(path: &str) -> bool {
-    let is_number = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
-    path == "/proc" || path.strip_prefix("/proc/").is_some_and(is_number)
-}
-
 /// A task that is followed.
 #[derive(Debug, Default)]
 struct Task {
@@ -284,15 +277,20 @@ impl Tracer<'_> {
         }
         let what = call::describe(pid);
         let (name, path) = what.split_once(' ').unwrap_or((&what, ""));
-        if is_of_a_process(path) || MEMORY.split(' ').any(|one| one == name) {
+        if MEMORY.split(' ').any(|one| one == name) {
             return;
         }
+        let is_of_a_process = call::is_of_a_process(path);
         let is_change = CHANGING.split_whitespace().any(|one| one == name);
         let what = call::lasting(&what);
         let task = self.task(pid);
-        task.made += 1;
         let same = task.of_each.entry(what.clone()).or_default();
         *same += 1;
+        if is_of_a_process && *same > 1 {
+            // netbe looks through all there are, each time others: of each kind the first.
+            return;
+        }
+        task.made += 1;
         let call = Call {
             task: task.ordinal,
             number: task.made,

@@ -37,11 +37,13 @@ pub(super) fn describe(pid: Pid) -> String {
 
 /// Returns what a call is without what is another in each run: the numbers that make a name the only one.
 pub(super) fn lasting(what: &str) -> String {
-    // A process is numbered in decimal, all else in hexadecimal; versions have fewer digits.
+    // Processes are numbered in decimal, all else in hexadecimal; versions have fewer digits.
+    let path = what.split_once(' ').map_or("", |(_, path)| path);
+    let least = if is_of_a_process(path) { 1 } else { 3 };
     let is_numeral = |word: &str| {
         let digits = word.bytes().filter(u8::is_ascii_digit).count();
         let is_hexadecimal = word.bytes().all(|b| b.is_ascii_hexdigit());
-        digits >= 3 && digits == word.len() || digits >= 1 && word.len() >= 5 && is_hexadecimal
+        digits >= least && digits == word.len() || digits >= 1 && word.len() >= 5 && is_hexadecimal
     };
     let mut text = String::new();
     let mut is_temporary = false;
@@ -57,6 +59,12 @@ pub(super) fn lasting(what: &str) -> String {
         is_temporary = text.ends_with("/netbe-test-") || text.ends_with("/.netbe-");
     }
     text
+}
+
+/// Returns whether a path is that of some process, or of the list of them.
+pub(super) fn is_of_a_process(path: &str) -> bool {
+    let is_number = |rest: &str| rest.starts_with(|c: char| c.is_ascii_digit());
+    path == "/proc" || path.strip_prefix("/proc/").is_some_and(is_number)
 }
 
 /// Returns the path that a text at an address names, seen from the directory behind a descriptor.
