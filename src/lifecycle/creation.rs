@@ -17,7 +17,7 @@ use crate::pool::stage::Staged;
 use crate::pool::{
     EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock, layout,
 };
-use crate::storage::btrfs;
+use crate::storage::{btrfs, replace};
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -231,7 +231,7 @@ pub fn staged_node<T>(
 ) -> Result<(Staged, T)> {
     let stage = Staged::new(&layout::nodes(pool.root()), node.as_str())?;
     let dir = stage.path().join(layout::ENVS).join(env.as_str());
-    std::fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
+    replace::directories(&dir)?;
     let made = fill(&dir)?;
     record::write_before_sync(&stage.path().join("node.json"), record)?;
     std::os::unix::fs::symlink(

@@ -161,14 +161,25 @@ pub fn maybe_booted(node: &Node, env: &Environment, evidence: &Evidence) -> Fail
         Some(true) => Failure::refused(format!("{} runs {env}", node.name))
             .hint(format!("boot {} into another environment first", node.name)),
         _ => Failure::refused(format!(
-            "{} may be running {env}: it was led to it, and nothing tells that it has left it",
-            node.name
+            "{} may be running {env}: it was led to it, and nothing tells that it has left it{}",
+            node.name,
+            unread(node, env)
         ))
         .hint(format!(
             "if {0} is off for good, take it off the network first: netbe set mac= serial= {0}",
             node.name
         )),
     }
+}
+
+/// Returns what could not be read that might tell.
+fn unread(node: &Node, env: &Environment) -> String {
+    let of_node = node.problems.iter().filter(|_| node.lost);
+    let of_env = env.problems.iter().filter(|_| env.unread);
+    of_node
+        .chain(of_env)
+        .map(|why| format!("; {why}"))
+        .collect()
 }
 
 /// Takes environments off the network, before they go.

@@ -19,6 +19,7 @@ use crate::pool::{Environment, Operand, Pool};
 use crate::publish::evidence::Evidence;
 use crate::storage::beneath::Tree;
 use crate::storage::bind::{self, Access};
+use crate::storage::replace;
 
 /// Where environments are mounted when no directory is named.
 const HOME: &str = "/run/netbe/mnt";
@@ -69,7 +70,7 @@ pub fn mount_env(
     }
     let _lock = mode.lock_to_change(pool, &env.node)?;
     if dir.is_none() {
-        fs::create_dir_all(&at).with_context(|| format!("making {}", at.display()))?;
+        replace::directories(&at)?;
     }
     let access = match read_only {
         Some(_) => Access::ReadOnly,

@@ -20,6 +20,7 @@ use crate::pool::{
     EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock, layout,
 };
 use crate::publish::{self, Published, dnsmasq, tftp};
+use crate::storage::replace;
 
 /// Gives an environment another name; returns the new `NODE/ENV`.
 pub fn environment(
@@ -127,7 +128,7 @@ fn make_node(pool: &Pool, node: &Node, envs: &[Environment], new: &NodeName) -> 
     renamed.record.replaces = Some(node.name.to_string());
     for env in envs {
         let dir = stage.path().join(layout::ENVS).join(env.name.as_str());
-        std::fs::create_dir_all(&dir).with_context(|| format!("making {}", dir.display()))?;
+        replace::directories(&dir)?;
         fill(pool, node, env, new, &renamed, &env.name, &dir)?;
         let file = dir.join("env.json");
         if let Some(text) = record::read(&file)? {
@@ -141,7 +142,8 @@ fn make_node(pool: &Pool, node: &Node, envs: &[Environment], new: &NodeName) -> 
         std::os::unix::fs::symlink(
             layout::active_target(active),
             stage.path().join(layout::ACTIVE),
-        )?;
+        )
+        .with_context(|| format!("activating {new}/{active}"))?;
     }
     stage.publish(&layout::node(pool.root(), new))
 }

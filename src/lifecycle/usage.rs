@@ -14,6 +14,9 @@ use crate::failure::Failure;
 use crate::pool::Environment;
 use crate::storage::beneath::is_of_the_machine;
 
+/// What is mounted, as this process sees it; proc_pid_mountinfo(5).
+const MOUNTS: &str = "/proc/self/mountinfo";
+
 /// One mount of something inside the pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
@@ -27,14 +30,14 @@ pub struct Mount {
 ///
 /// The pool's own mount is none of them.
 pub fn mounts_of(dir: &Path) -> Result<Vec<Mount>> {
-    let table = std::fs::read_to_string("/proc/self/mountinfo").context("reading mountinfo")?;
+    let table = std::fs::read_to_string(MOUNTS).context(MOUNTS)?;
     Ok(mounts_in(&table, dir))
 }
 
 /// Returns how an environment is in use on this machine, a sentence part each: mounts in any mount
 /// namespace, and processes that stand in it or have its files open.
 fn users_of(dir: &Path) -> Result<Vec<String>> {
-    let table = std::fs::read_to_string("/proc/self/mountinfo").context("reading mountinfo")?;
+    let table = std::fs::read_to_string(MOUNTS).context(MOUNTS)?;
     let mut found: Vec<String> = mounts_in(&table, dir)
         .iter()
         .map(|m| format!("it is mounted at {}", m.at.display()))

@@ -4,6 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::name::{EnvName, NodeName};
+use crate::storage::beneath::at_path;
 
 /// The name of the link that says what a node boots next.
 pub const ACTIVE: &str = "active";
@@ -75,15 +76,19 @@ pub fn is_plain(path: &Path) -> bool {
 
 /// Returns the names in a directory, sorted; empty where there is none. Names that are not UTF-8 are
 /// left out: none of ours is.
+///
+/// # Errors
+/// Names the directory.
 pub fn names_in(dir: &Path) -> io::Result<Vec<String>> {
     let entries = match dir.read_dir() {
         Ok(entries) => entries,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(e),
+        Err(e) => return Err(at_path(&e, dir)),
     };
     let mut names = Vec::new();
     for entry in entries {
-        if let Ok(name) = entry?.file_name().into_string() {
+        let entry = entry.map_err(|e| at_path(&e, dir))?;
+        if let Ok(name) = entry.file_name().into_string() {
             names.push(name);
         }
     }

@@ -21,6 +21,7 @@ use nix::fcntl::{FcntlArg, fcntl};
 use super::layout;
 use super::name::NodeName;
 use crate::failure::Failure;
+use crate::storage::replace;
 
 /// How often a lock that is held is tried again.
 const RETRY: Duration = Duration::from_millis(20);
@@ -271,8 +272,7 @@ fn open(path: &PathBuf) -> Result<File> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             // A pool made by hand or restored from a backup without its hidden directory.
             if let Some(dir) = path.parent() {
-                std::fs::create_dir_all(dir)
-                    .with_context(|| format!("making {}", dir.display()))?;
+                replace::directories(dir)?;
             }
             options
                 .open(path)

@@ -94,7 +94,7 @@ impl Pool {
     /// Returns the names there are in the place of nodes, sorted; not all need be nodes.
     pub fn node_names(&self) -> Result<Vec<NodeName>> {
         let dir = layout::nodes(&self.root);
-        let names = layout::names_in(&dir).with_context(|| format!("reading {}", dir.display()))?;
+        let names = layout::names_in(&dir)?;
         Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
     }
 

@@ -5,7 +5,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::environment::{Environment, Envs};
 use super::layout;
@@ -38,13 +38,14 @@ impl Node {
     /// Returns what stands under a node's name; `None` where there is no directory.
     pub fn observe(pool: &Pool, name: &NodeName) -> Option<Self> {
         let dir = layout::node(pool.root(), name);
+        let mut problems = Vec::new();
         match dir.symlink_metadata() {
             Ok(found) if !found.is_dir() => return None,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
-            // Perhaps it is there, and machines run from it: what is read next says what is wrong.
-            _ => {}
+            // Perhaps it is there, and machines run from it.
+            Err(e) => problems.push(format!("its directory cannot be looked at: {e}")),
+            Ok(_) => {}
         }
-        let mut problems = Vec::new();
         let (record, lost) = match read_record(&dir) {
             Ok(record) => (record, false),
             Err(e) => {
@@ -147,7 +148,7 @@ impl Node {
         if dir.symlink_metadata().is_ok_and(|m| !m.is_dir()) {
             anyhow::bail!("{} is no directory", dir.display());
         }
-        let names = layout::names_in(&dir).with_context(|| format!("reading {}", dir.display()))?;
+        let names = layout::names_in(&dir)?;
         Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
     }
 

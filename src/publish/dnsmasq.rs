@@ -11,6 +11,7 @@ pub mod text;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, Permissions};
+use std::io;
 use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ use super::{Published, exports, server, tftp};
 use crate::boot::{self, Loader};
 use crate::pool::properties::{self, Dhcp};
 use crate::pool::{Node, NodeName, Pool, PoolLock, layout, record};
-use crate::storage::beneath::Tree;
+use crate::storage::beneath::{Tree, at_path};
 use crate::storage::replace::{self, Durable};
 use daemon::Installed;
 use text::{Config, Host};
@@ -204,7 +205,10 @@ impl Scope<'_> {
 
     fn write_hosts(&self, lock: Option<&PoolLock>, done: &mut Published) -> Result<bool> {
         let dir = hosts_dir(self.pool.root());
-        let there = dir.symlink_metadata().ok();
+        let there = match dir.symlink_metadata() {
+            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+            found => Some(found.map_err(|e| at_path(&e, &dir))?),
+        };
         let is_dir = there.as_ref().is_some_and(fs::Metadata::is_dir);
         if !is_dir {
             done.steps.push(format!("make {}", dir.display()));

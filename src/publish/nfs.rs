@@ -84,7 +84,7 @@ pub fn bring_up_to_date(
     }
     done.steps.push("run exportfs -ra".to_string());
     if lock.is_some() {
-        std::fs::create_dir_all(EXPORTS_D).with_context(|| format!("making {EXPORTS_D}"))?;
+        replace::directories(Path::new(EXPORTS_D))?;
         if installed_is_old {
             replace::file(&installed, text.as_bytes(), Durable::AtOnce)?;
         }

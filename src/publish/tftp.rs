@@ -165,7 +165,7 @@ fn is_no_directory(path: &Path) -> bool {
 
 /// Returns the links in the TFTP directory, with where they lead.
 pub fn links(dir: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
-    let names = layout::names_in(dir).with_context(|| format!("reading {}", dir.display()))?;
+    let names = layout::names_in(dir)?;
     Ok(names
         .iter()
         .map(|n| dir.join(n))

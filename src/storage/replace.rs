@@ -22,6 +22,23 @@ pub enum Durable {
     WithNextSync,
 }
 
+/// Makes a directory, and those above it, where there is none.
+///
+/// # Errors
+/// Names the path.
+pub fn directories(path: &Path) -> io::Result<()> {
+    match fs::create_dir_all(path) {
+        // One that is there and could not be looked at is told as being in the way of itself.
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => match fs::metadata(path) {
+            Ok(found) if found.is_dir() => Ok(()),
+            Ok(_) => Err(e),
+            Err(e) => Err(e),
+        },
+        made => made,
+    }
+    .map_err(|e| at_path(&e, path))
+}
+
 /// Replaces a file's content; mode 0644.
 ///
 /// # Errors

@@ -61,7 +61,7 @@ pub(super) fn refuse_device(device: &Path, yes: bool) -> Result<()> {
 
 /// Makes `dir` a mounted btrfs filesystem on its ground; notes what a person should know or do.
 pub(super) fn prepare(dir: &Path, ground: &Ground, notes: &mut Vec<String>) -> Result<()> {
-    fs::create_dir_all(dir).with_context(|| format!("making {}", dir.display()))?;
+    replace::directories(dir)?;
     let (what, is_file) = match ground {
         Ground::Directory => return Ok(()),
         Ground::File(bytes) => {
@@ -112,7 +112,7 @@ fn make_permanent(dir: &Path, what: &Path, is_file: bool) -> Result<Option<Strin
     );
     replace::file(&units.join(&name), text.as_bytes(), Durable::AtOnce)?;
     let wants = units.join("local-fs.target.wants");
-    fs::create_dir_all(&wants).with_context(|| format!("making {}", wants.display()))?;
+    replace::directories(&wants)?;
     // As `systemctl enable` does, which also works where systemd does not run now.
     replace::link(&wants.join(&name), &units.join(&name))?;
     ran(Command::new("systemctl").arg("daemon-reload")).context(

@@ -206,7 +206,7 @@ fn install_units(dir: &Path, write: bool, done: &mut Done) -> Result<()> {
         news = true;
         done.steps.push(format!("enable {unit}"));
         if write {
-            fs::create_dir_all(&wants).with_context(|| format!("making {}", wants.display()))?;
+            replace::directories(&wants)?;
             // As `systemctl enable` does, which also works where systemd does not run now.
             replace::link(&wants.join(unit), &Path::new(UNITS).join(unit))?;
         }
