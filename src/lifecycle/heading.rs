@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::failure::Failure;
+use crate::pool::base::Base;
 use crate::pool::record::EnvRecord;
-use crate::pool::{EnvName, Environment, NodeName, Origin};
+use crate::pool::{EnvName, Environment, NodeName, Origin, Pool};
 
 /// Where a node can mount its boot half.
 const BOOT_MOUNTS: [&str; 2] = ["/boot", "/boot/firmware"];
@@ -102,16 +103,25 @@ impl Heading {
         Ok((self.node.parse()?, self.name.parse()?))
     }
 
-    /// Returns the failure for a stream whose base is in no environment here.
-    pub(super) fn base_missing(&self, since: &Origin) -> Failure {
-        Failure::refused(format!(
-            "the stream holds only what changed since {}/{} (base {}), and no environment here has that",
+    /// Returns the environment here that has what the stream rests on.
+    ///
+    /// # Errors
+    /// A refusal where none has it that can be used, with why.
+    pub(super) fn base_in(&self, pool: &Pool, since: &Origin) -> Result<(Environment, Base)> {
+        let why = match Base::find(pool, &since.uuid) {
+            Ok(Some(found)) => return Ok(found),
+            Ok(None) => "no environment here has that".to_string(),
+            Err(e) => format!("{e:#}"),
+        };
+        Err(Failure::refused(format!(
+            "the stream holds only what changed since {}/{} (base {}), and {why}",
             since.node, since.name, since.uuid
         ))
         .hint(format!(
             "where it comes from, a whole one: netbe export {}/{}",
             self.node, self.name
         ))
+        .into())
     }
 }
 

@@ -95,8 +95,7 @@ impl Sent {
         Ok(match &of.since {
             None => format!("receive {from} as {name}"),
             Some(since) => {
-                let (env, _) =
-                    Base::find(pool, &since.uuid)?.ok_or_else(|| of.base_missing(since))?;
+                let (env, _) = of.base_in(pool, since)?;
                 format!("receive what changed to {from} since {env} as {name}")
             }
         })
@@ -153,8 +152,7 @@ impl Sent {
         let heading = &self.heading;
         let since = dir.join("since");
         if let Some(origin) = &heading.since {
-            let found = Base::find(pool, &origin.uuid)?;
-            let (env, found) = found.ok_or_else(|| heading.base_missing(origin))?;
+            let (env, found) = heading.base_in(pool, origin)?;
             found
                 .copy(&since)
                 .with_context(|| format!("copying what was last sent or received of {env}"))?;

@@ -75,24 +75,28 @@ impl Base {
         Ok(Some(base))
     }
 
-    /// Finds the environment whose base has an identity, in the whole pool; not one that cannot be used.
+    /// Finds the environment whose base has an identity, in the whole pool.
     ///
     /// # Errors
-    /// When there is none, and one could not be looked at.
+    /// When none can be used, and one that is it cannot, or one that may be it could not be looked at.
     pub fn find(pool: &Pool, id: &str) -> Result<Option<(Environment, Self)>> {
-        let mut unread = None;
+        let mut unusable = None;
         for node in pool.nodes()? {
-            for env in note(node.environments(), &mut unread).unwrap_or_default() {
+            for env in note(node.environments(), &mut unusable).unwrap_or_default() {
                 let dir = env.dir.join(layout::BASE);
-                if let Some(Some(record)) = note(read(&dir), &mut unread)
-                    && record.id == id
-                    && let Some(Some(base)) = note(Self::of(&env), &mut unread)
-                {
-                    return Ok(Some((env, base)));
+                match note(read(&dir), &mut unusable).flatten() {
+                    Some(record) if record.id == id => {}
+                    _ => continue,
+                }
+                let why = || format!("what was last sent or received of {env} cannot be used");
+                match Self::of(&env).with_context(why) {
+                    Ok(Some(base)) => return Ok(Some((env, base))),
+                    Ok(None) => {}
+                    Err(e) => drop(unusable.get_or_insert(e)),
                 }
             }
         }
-        unread.map_or(Ok(None), Err)
+        unusable.map_or(Ok(None), Err)
     }
 
     /// Writes the record of the two halves in a stage's directory, which nothing changes any more.
@@ -155,16 +159,18 @@ pub fn keep(dir: &Path, env: &Environment) -> Result<()> {
     Ok(replace::directory(&env.dir)?)
 }
 
-/// Returns what was found, and notes that the disk did not give it.
+/// Returns what was found, and notes where the disk did not give it.
 fn note<T>(found: Result<T>, unread: &mut Option<anyhow::Error>) -> Option<T> {
-    found
-        .map_err(|e| {
-            let mut causes = e.chain().filter_map(|cause| cause.downcast_ref());
-            if causes.any(is_of_the_machine) {
-                unread.get_or_insert(e);
-            }
-        })
-        .ok()
+    let is_unread = |e: &anyhow::Error| {
+        let mut causes = e.chain().filter_map(|cause| cause.downcast_ref());
+        causes.any(is_of_the_machine)
+    };
+    match found {
+        Ok(found) => return Some(found),
+        Err(e) if is_unread(&e) => drop(unread.get_or_insert(e)),
+        Err(_) => {}
+    }
+    None
 }
 
 fn read(dir: &Path) -> Result<Option<Record>> {

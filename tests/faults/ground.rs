@@ -105,7 +105,7 @@ impl Ground {
         let _ = fs::remove_file(&working);
         copy(&state.image, &working);
         run(Command::new("mount")
-            .args(["-o", "loop"])
+            .args(["-o", "loop,noatime"])
             .args([&working, self.pool.path()]));
         for (number, directory) in OUTSIDE.iter().map(Path::new).enumerate() {
             if state.outside[number] == Fingerprint::of(directory) {
