@@ -66,6 +66,19 @@ fn p9_invariant_6_perhaps_booted_is_booted() {
 }
 
 #[test]
+fn invariant_6_what_a_machine_was_led_to_since_it_was_seen_may_be_running() {
+    let pool = with_b(true);
+    pool.saw_boot("nog", "a");
+    pool.netbe().ok("activate nog/b");
+    pool.netbe().ok("activate nog/a");
+    for line in ["destroy -y nog/b", "rename nog/b c"] {
+        pool.refuses(3, line, &["nog may be running nog/b", "hint: "]);
+    }
+    pool.saw_boot("nog", "a");
+    pool.netbe().ok("destroy -y nog/b");
+}
+
+#[test]
 fn invariant_6_garbage_for_evidence_protects() {
     for garbage in [
         "",
@@ -98,7 +111,7 @@ fn invariant_6_a_lost_record_protects() {
 }
 
 #[test]
-fn p9_pinned_is_not_destroyed_until_unpinned() {
+fn p9_invariant_7_pinned_is_not_destroyed_until_unpinned() {
     let pool = with_b(false);
     pool.netbe().ok("pin nog/b");
     pool.refuses(
@@ -111,7 +124,7 @@ fn p9_pinned_is_not_destroyed_until_unpinned() {
 }
 
 #[test]
-fn p9_pending_is_not_destroyed() {
+fn p9_invariant_7_pending_is_not_destroyed() {
     let pool = with_b(false);
     pool.netbe().ok("create nog/c");
     pool.write("nodes/nog/pending.json", r#"{"env":"b","kind":"once"}"#);
@@ -128,7 +141,7 @@ fn p9_pending_is_not_destroyed() {
 }
 
 #[test]
-fn p9_mounted_is_not_destroyed() {
+fn p9_invariant_7_mounted_is_not_destroyed() {
     let pool = with_b(false);
     let at = pool.netbe().ok("mount nog/b");
     pool.refuses(
@@ -142,7 +155,7 @@ fn p9_mounted_is_not_destroyed() {
 }
 
 #[test]
-fn p9_what_something_is_mounted_in_is_not_destroyed() {
+fn p9_invariant_7_what_something_is_mounted_in_is_not_destroyed() {
     let pool = with_b(false);
     let inside = pool.half("nog/b", "root").join("proc");
     run(Command::new("mount")
@@ -158,7 +171,7 @@ fn p9_what_something_is_mounted_in_is_not_destroyed() {
 }
 
 #[test]
-fn p9_mounted_in_another_namespace_is_not_destroyed() {
+fn p9_invariant_7_mounted_in_another_namespace_is_not_destroyed() {
     let pool = with_b(false);
     let mut other = Command::new("unshare")
         .args(["--mount", "--propagation", "private", "sh", "-c"])
@@ -183,7 +196,7 @@ fn p9_mounted_in_another_namespace_is_not_destroyed() {
 }
 
 #[test]
-fn p9_a_process_inside_protects() {
+fn p9_invariant_7_a_process_inside_protects() {
     let pool = with_b(false);
     let mut inside = Command::new("sleep")
         .arg("60")
