@@ -1,5 +1,8 @@
 //! Changing what is in an environment.
 
+use std::ffi::OsString;
+use std::path::Path;
+
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
 use jiff::SignedDuration;
@@ -71,6 +74,36 @@ pub struct Upgrade {
     pub program: Vec<String>,
 }
 
+impl Upgrade {
+    /// Returns the command line by which another netbe upgrades one of the nodes, and reports; without the program.
+    pub fn of_worker(&self, pool: &Path, node: &NodeName) -> Vec<OsString> {
+        let mut line: Vec<OsString> = vec!["--pool".into(), pool.into()];
+        line.extend(["upgrade", "--worker", "--node", node.as_str(), "--wait"].map(OsString::from));
+        line.push(self.changing.wait.as_secs().to_string().into());
+        for (flag, is_set) in [
+            ("--activate", self.activate),
+            ("--once", self.once),
+            ("--keep", self.keep),
+        ] {
+            if is_set {
+                line.push(flag.into());
+            }
+        }
+        if let Some(within) = self.trial {
+            line.push(format!("--try={}", within.as_secs()).into());
+        }
+        if let Some(name) = &self.name {
+            line.extend(["--name".into(), name.as_str().into()]);
+        }
+        line.extend(["--description".into(), self.said.description.clone().into()]);
+        if !self.program.is_empty() {
+            line.push("--".into());
+            line.extend(self.program.iter().map(OsString::from));
+        }
+        line
+    }
+}
+
 /// Run a command inside an environment
 ///
 /// In an environment that is neither active nor booted; a template's may be active. It ends with the
@@ -105,4 +138,41 @@ pub struct Shell {
     /// Common options.
     #[command(flatten)]
     pub changing: Changing,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Command};
+
+    fn parsed(line: impl IntoIterator<Item = OsString>) -> Upgrade {
+        let line = [OsString::from("netbe")].into_iter().chain(line);
+        match Cli::try_parse_from(line).map(|cli| cli.command) {
+            Ok(Command::Upgrade(upgrade)) => upgrade,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_worker_is_asked_for_the_same() {
+        for line in [
+            "upgrade --node nog --node ordo",
+            "upgrade --all --wait 3 --name x --activate",
+            "upgrade --all --once --keep --description said",
+            "upgrade --all --try=90s -- apt-get -y upgrade",
+        ] {
+            let asked = parsed(line.split(' ').map(OsString::from));
+            let node: NodeName = "nog".parse().unwrap();
+            let worker = parsed(asked.of_worker(Path::new("/srv/netbe"), &node));
+            let wanted = Upgrade {
+                node: vec![node],
+                all: false,
+                worker: true,
+                ..asked
+            };
+            assert_eq!(format!("{worker:?}"), format!("{wanted:?}"));
+        }
+    }
 }

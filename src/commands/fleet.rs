@@ -1,15 +1,13 @@
 //! `netbe upgrade` of several nodes
 
-use std::ffi::OsString;
-
 use anyhow::Result;
 
 use super::{Session, upgrade};
 use crate::cli::Upgrade;
 use crate::failure::Failure;
+use crate::lifecycle::Outcome;
 use crate::lifecycle::trial::{self, How};
 use crate::lifecycle::upgrade::fleet::{self, News, Report};
-use crate::lifecycle::{Mode, Outcome};
 use crate::output::{lines::Lines, upgrades};
 use crate::pool::{Node, NodeName, Operand, Pool};
 
@@ -26,7 +24,7 @@ pub(super) fn run(session: &Session, args: &Upgrade) -> Result<u8> {
     let reports = fleet::upgrade(
         &nodes,
         jobs,
-        &|node| arguments(session, args, node),
+        &|node| args.of_worker(&session.pool_dir, node),
         |node, news| {
             lines.say(
                 node.as_str(),
@@ -130,35 +128,6 @@ fn dry_run(session: &Session, pool: &Pool, args: &Upgrade, nodes: &[NodeName]) -
         }
     }
     Ok(0)
-}
-
-/// Returns the command line of the netbe that upgrades one of them.
-fn arguments(session: &Session, args: &Upgrade, node: &NodeName) -> Vec<OsString> {
-    let mut line: Vec<OsString> = vec!["--pool".into(), session.pool_dir.clone().into()];
-    let mode: Mode = args.changing.into();
-    line.extend(["upgrade", "--worker", "--node", node.as_str(), "--wait"].map(OsString::from));
-    line.push(mode.wait.as_secs().to_string().into());
-    for (flag, is_set) in [
-        ("--activate", args.activate),
-        ("--once", args.once),
-        ("--keep", args.keep),
-    ] {
-        if is_set {
-            line.push(flag.into());
-        }
-    }
-    if let Some(within) = args.trial {
-        line.push(format!("--try={}", within.as_secs()).into());
-    }
-    if let Some(name) = &args.name {
-        line.extend(["--name".into(), name.as_str().into()]);
-    }
-    line.extend(["--description".into(), args.said.description.clone().into()]);
-    if !args.program.is_empty() {
-        line.push("--".into());
-        line.extend(args.program.iter().map(OsString::from));
-    }
-    line
 }
 
 fn processors() -> usize {
