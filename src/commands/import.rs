@@ -22,7 +22,7 @@ impl Progress for Line {
 pub fn run(session: &Session, args: Import) -> Result<u8> {
     let request = Request {
         target: args.target,
-        source: Source::from_operand(&args.source),
+        source: Source::from_operand(&args.source)?,
         boot: args.boot,
         description: args.said.description,
     };

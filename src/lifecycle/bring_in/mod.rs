@@ -18,7 +18,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use crate::storage::beneath::Tree;
+use crate::storage::beneath::{Tree, is_of_the_machine};
 
 pub use input::Input;
 
@@ -35,15 +35,21 @@ pub enum Source {
 
 impl Source {
     /// Returns what an operand of the command line means; `-` is standard input.
-    pub fn from_operand(operand: &OsStr) -> Self {
+    ///
+    /// # Errors
+    /// When what is there cannot be told; nothing being there is found when it is opened.
+    pub fn from_operand(operand: &OsStr) -> Result<Self> {
         let path = PathBuf::from(operand);
         if operand == "-" {
-            Self::Stdin
-        } else if path.is_dir() {
-            Self::Directory(path)
-        } else {
-            Self::File(path)
+            return Ok(Self::Stdin);
         }
+        Ok(match path.metadata() {
+            Ok(found) if found.is_dir() => Self::Directory(path),
+            Err(e) if is_of_the_machine(&e) => {
+                return Err(e).with_context(|| format!("looking at '{}'", path.display()));
+            }
+            _ => Self::File(path),
+        })
     }
 }
 
@@ -174,13 +180,16 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let operand = dir.path().as_os_str();
         assert_eq!(
-            Source::from_operand(operand),
+            Source::from_operand(operand).unwrap(),
             Source::Directory(dir.path().into())
         );
-        assert_eq!(Source::from_operand(OsStr::new("-")), Source::Stdin);
+        assert_eq!(
+            Source::from_operand(OsStr::new("-")).unwrap(),
+            Source::Stdin
+        );
         let missing = dir.path().join("system.tar");
         assert_eq!(
-            Source::from_operand(missing.as_os_str()),
+            Source::from_operand(missing.as_os_str()).unwrap(),
             Source::File(missing)
         );
     }
