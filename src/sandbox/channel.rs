@@ -12,6 +12,7 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, s
 use serde::{Deserialize, Serialize};
 
 use super::placeholder::Place;
+use super::signals::whatever_comes;
 use super::{Durable, Ended};
 
 /// Everything the first stage has to know.
@@ -85,13 +86,9 @@ pub(super) fn send_report(
     let rights = [ControlMessage::ScmRights(&raw)];
     let control: &[ControlMessage<'_>] = if raw.is_empty() { &[] } else { &rights };
     // A report is far smaller than a socket's buffer: it goes whole or not at all.
-    sendmsg::<()>(
-        channel.as_raw_fd(),
-        &[IoSlice::new(&line)],
-        control,
-        MsgFlags::MSG_NOSIGNAL,
-        None,
-    )?;
+    let parts = [IoSlice::new(&line)];
+    let flags = MsgFlags::MSG_NOSIGNAL;
+    whatever_comes(|| sendmsg::<()>(channel.as_raw_fd(), &parts, control, flags, None))?;
     Ok(())
 }
 

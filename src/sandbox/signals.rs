@@ -6,6 +6,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
+use nix::errno::Errno;
 use nix::libc::c_int;
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
@@ -61,6 +62,16 @@ impl Drop for Watch {
 
 fn received() -> [usize; 4] {
     std::array::from_fn(|n| RECEIVED[n].load(Ordering::SeqCst))
+}
+
+/// Makes a call again as long as a signal comes between.
+pub(super) fn whatever_comes<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
+    loop {
+        match call() {
+            Err(Errno::EINTR) => {}
+            answered => return answered,
+        }
+    }
 }
 
 extern "C" fn note(signal: c_int) {

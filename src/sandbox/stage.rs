@@ -25,6 +25,7 @@ use nix::unistd::{ForkResult, Pid, fork, setsid};
 
 use super::channel::{Input, Report, Request, receive_request, send_report};
 use super::limit::Limit;
+use super::signals::whatever_comes;
 use super::{Ended, furnish, privileges, program};
 
 /// The first descriptor behind stdin, stdout and stderr.
@@ -101,10 +102,7 @@ fn first_stage(channel: &UnixStream) -> anyhow::Result<()> {
     loop {
         match signals.wait()? {
             Signal::SIGCHLD => {
-                if !matches!(
-                    waitpid(init, Some(WaitPidFlag::WNOHANG))?,
-                    WaitStatus::StillAlive
-                ) {
+                if !matches!(ended(Some(init))?, WaitStatus::StillAlive) {
                     return Ok(());
                 }
             }
@@ -157,6 +155,12 @@ fn init(channel: &UnixStream, request: &Request, alive: &OwnedFd) -> anyhow::Res
     Ok(())
 }
 
+/// Returns what has ended: a certain process, or any.
+fn ended(process: Option<Pid>) -> io::Result<WaitStatus> {
+    let look = || waitpid(process, Some(WaitPidFlag::WNOHANG));
+    Ok(whatever_comes(look)?)
+}
+
 /// Reaps what ends, passes signals on to the program, and returns how it ended.
 fn reap(program: Pid) -> anyhow::Result<Ended> {
     let signals = listen_for(&[
@@ -167,7 +171,7 @@ fn reap(program: Pid) -> anyhow::Result<Ended> {
     ])?;
     loop {
         loop {
-            match waitpid(None, Some(WaitPidFlag::WNOHANG))? {
+            match ended(None)? {
                 WaitStatus::StillAlive => break,
                 WaitStatus::Exited(pid, status) if pid == program => {
                     return Ok(Ended::Exited(status));
@@ -232,7 +236,7 @@ fn listen_for(signals: &[Signal]) -> io::Result<SigSet> {
 
 fn closed(pipe: &OwnedFd) -> io::Result<bool> {
     let mut fds = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
-    poll(&mut fds, PollTimeout::ZERO)?;
+    whatever_comes(|| poll(&mut fds, PollTimeout::ZERO))?;
     Ok(fds[0]
         .revents()
         .is_some_and(|r| r.contains(PollFlags::POLLHUP)))

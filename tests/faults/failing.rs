@@ -2,7 +2,7 @@
 //!
 //! Then the command ends with an error that says what and why, and the old state or the new stands; or it has
 //! survived what it rightly survives, and the new state stands. Never a panic, never half a thing. Only netbe's
-//! own calls: what the loader does before its first is the C library's affair.
+//! own calls, those of a sandbox's stages among them: what the loader does before is the C library's affair.
 
 use nix::errno::Errno;
 
@@ -62,14 +62,16 @@ fn invariants_1_to_4_9_and_10_hold_whatever_fails() {
 
 /// Returns every point of a command: each of its calls with each reason.
 fn all(verb: &Verb, calls: &[Call]) -> Vec<Point> {
-    // The C library's loader is done where Rust's runtime takes a stack for signals.
-    let begun = calls
-        .iter()
-        .position(|call| call.what.starts_with("sigaltstack"));
-    let own = calls.iter().skip(begun.unwrap_or_default());
     let mut all = Vec::new();
-    // The stages of a sandbox are not netbe itself; what is forked to become another program ends as that does.
-    for call in own.filter(|call| call.own) {
+    for (number, call) in calls.iter().enumerate() {
+        // The C library's loader is done where Rust's runtime takes a stack for signals.
+        let is_begin =
+            |other: &Call| other.task == call.task && other.what.starts_with("sigaltstack");
+        let is_loading =
+            !calls[..number].iter().any(is_begin) && calls[number..].iter().any(is_begin);
+        if is_loading {
+            continue;
+        }
         for errno in reasons(call) {
             all.push(Point::new("failing", verb.name, call, Break::Fail(*errno)));
         }
