@@ -54,7 +54,7 @@ fn users_of(dir: &Path) -> Result<Vec<String>> {
             continue;
         };
         let proc = entry.path();
-        let looking = || format!("looking at what process {pid} uses");
+        let looking = || format!("looking in /proc/{pid} at what that process uses");
         if let Some(namespace) = told(proc.join("ns/mnt").read_link()).with_context(looking)?
             && seen.insert(namespace)
             && let table = std::fs::read_to_string(proc.join("mountinfo"))

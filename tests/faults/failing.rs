@@ -4,6 +4,8 @@
 //! survived what it rightly survives, and the new state stands. Never a panic, never half a thing. Only netbe's
 //! own calls, those of a sandbox's stages among them: what the loader does before is the C library's affair.
 
+use std::collections::BTreeSet;
+
 use nix::errno::Errno;
 
 use crate::ground::Ground;
@@ -63,13 +65,17 @@ fn invariants_1_to_4_9_and_10_hold_whatever_fails() {
 /// Returns every point of a command: each of its calls with each reason.
 fn all(verb: &Verb, calls: &[Call]) -> Vec<Point> {
     let mut all = Vec::new();
-    for (number, call) in calls.iter().enumerate() {
+    let mut loading: BTreeSet<usize> = calls
+        .iter()
+        .filter(|call| call.what.contains(" /etc/ld.so."))
+        .map(|call| call.task)
+        .collect();
+    for call in calls {
         // The C library's loader is done where Rust's runtime takes a stack for signals.
-        let is_begin =
-            |other: &Call| other.task == call.task && other.what.starts_with("sigaltstack");
-        let is_loading =
-            !calls[..number].iter().any(is_begin) && calls[number..].iter().any(is_begin);
-        if is_loading {
+        if call.what.starts_with("sigaltstack") {
+            loading.remove(&call.task);
+        }
+        if loading.contains(&call.task) {
             continue;
         }
         for errno in reasons(call) {
