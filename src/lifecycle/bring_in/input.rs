@@ -39,7 +39,8 @@ impl Input {
                         .hint("zcat root.tar.gz | netbe import NODE -")
                         .into());
                 }
-                (File::from(stdin.as_fd().try_clone_to_owned()?), None)
+                let file = stdin.as_fd().try_clone_to_owned();
+                (File::from(file.context("reading standard input")?), None)
             }
         };
         let mut head =
@@ -73,7 +74,8 @@ impl Input {
 
     /// Returns the file, and its content from the start.
     pub(super) fn into_parts(self) -> Result<(File, impl Read)> {
-        let rest = self.file.try_clone()?;
+        let rest = self.file.try_clone();
+        let rest = rest.with_context(|| format!("reading {}", self.shown()))?;
         Ok((self.file, Cursor::new(self.head).chain(rest)))
     }
 
