@@ -111,8 +111,8 @@ fn at(verb: &Verb, ground: &Ground, judge: &Judge, point: &Point, tally: &Tally)
         unreachable!("nothing else is done here")
     };
     let mut faults = said(&outcome, errno);
-    if let Some(why) = vagueness(&outcome, errno) {
-        tally.vague(point, &why);
+    if let Some(what) = unsaid(&outcome, errno) {
+        faults.push(against(9, format!("its error does not say {what}")));
     }
     faults.extend(surroundings.left());
     if ground.is_unchanged() && !verb.unseen {
@@ -154,8 +154,8 @@ fn said(outcome: &Outcome, errno: Errno) -> Faults {
     faults
 }
 
-/// Returns what an error leaves out of where and why; the person who gets it has to look further.
-fn vagueness(outcome: &Outcome, errno: Errno) -> Option<String> {
+/// Returns which of where and why an error leaves out, and the error; the person who gets it would have to look further.
+fn unsaid(outcome: &Outcome, errno: Errno) -> Option<String> {
     let error = outcome
         .stderr
         .lines()
