@@ -157,8 +157,11 @@ impl Room {
             "-" => PathBuf::from("-"),
             name => self.dir.path().join(name),
         };
-        let mut command = Command::new("/proc/self/exe");
+        // Whoever is started in the background is to ignore SIGINT, and what is ignored stays so: it would never end.
+        let mut command = Command::new("env");
         command
+            .arg("--default-signal=INT,QUIT,TERM,HUP")
+            .arg(std::env::current_exe().unwrap())
             .arg("drive")
             .args([self.root(), self.boot(), log])
             .args(["--", "/bin/sh", "-c", script])
