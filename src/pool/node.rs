@@ -15,6 +15,9 @@ use super::{Pool, properties};
 use crate::failure::Failure;
 use crate::storage::beneath::{at_path, is_of_the_machine};
 
+/// How often a node whose active environment goes away meanwhile is looked at again.
+const LOOKS: usize = 5;
+
 /// One node.
 #[derive(Debug, Clone)]
 pub struct Node {
@@ -130,7 +133,27 @@ impl Node {
     }
 
     /// Returns every environment, sorted by name; one that is damaged is among them and says so.
+    ///
+    /// Without the lock, too, the one that the node boots is among them: where another one has taken its place since
+    /// this node was looked at, as when it is renamed, all are looked at again.
     pub fn environments(&self) -> Result<Vec<Environment>> {
+        let mut found = self.environments_now()?;
+        let mut seen = self.clone();
+        for _ in 0..LOOKS {
+            let is_active = |env: &Environment| Some(&env.name) == seen.active.as_ref();
+            if seen.active.is_none() || found.iter().any(is_active) {
+                break;
+            }
+            match read_active(&self.dir) {
+                Ok(now) if now != seen.active => seen.active = now,
+                _ => break,
+            }
+            found = seen.environments_now()?;
+        }
+        Ok(found)
+    }
+
+    fn environments_now(&self) -> Result<Vec<Environment>> {
         let names = self.environment_names()?;
         let Some(envs) = Envs::open(&self.dir)? else {
             return Ok(Vec::new());
@@ -261,4 +284,28 @@ fn read_active(dir: &Path) -> io::Result<Option<EnvName>> {
                 target.display()
             ))
         })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn invariant_10_what_takes_the_place_of_the_active_one_is_seen_as_active() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("envs/new")).unwrap();
+        std::os::unix::fs::symlink("envs/new", dir.path().join(layout::ACTIVE)).unwrap();
+        let node = Node {
+            name: "nog".parse().unwrap(),
+            dir: dir.path().into(),
+            record: NodeRecord::new(false),
+            lost: false,
+            // As it was when the node was looked at, before it was renamed.
+            active: Some("old".parse().unwrap()),
+            unread: false,
+            problems: Vec::new(),
+        };
+        let found = node.environments().unwrap();
+        assert!(matches!(&found[..], [new] if new.active), "{found:?}");
+    }
 }
