@@ -1,4 +1,4 @@
-//! Replacing one of netbe's own files or links in one step.
+//! Replacing one of netbe's own files or links in one step, and making its directories.
 //!
 //! Promises that a reader, and the disk after a power cut, has the old content or the new, whole. For
 //! paths of the pool only; inside an environment it is `Tree::write`.
