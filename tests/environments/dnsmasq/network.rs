@@ -191,7 +191,7 @@ impl Network {
         // A thread of its own: from this one the server is run.
         std::thread::spawn(move || {
             setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();
-            let socket = UdpSocket::bind("0.0.0.0:68").unwrap();
+            let socket = dhcp_client();
             socket.set_broadcast(true).unwrap();
             // dnsmasq makes sure by a ping of up to three seconds that an address is free.
             socket
@@ -207,6 +207,18 @@ impl Network {
     }
 }
 
+/// Returns the socket that a machine asks from.
+///
+/// The one before is held open by what another test was just starting then, until that runs a program of its own.
+fn dhcp_client() -> UdpSocket {
+    let mut socket = None;
+    wait_for("port 68", || {
+        socket = UdpSocket::bind("0.0.0.0:68").ok();
+        socket.is_some()
+    });
+    socket.unwrap()
+}
+
 impl Drop for Network {
     fn drop(&mut self) {
         self.stop_dnsmasq();
@@ -219,7 +231,7 @@ fn ip(line: &str) {
     run(Command::new("ip").args(line.split(' ')));
 }
 
-pub(super) fn wait_for(what: &str, there: impl Fn() -> bool) {
+pub(super) fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
     let end = Instant::now() + Duration::from_secs(10);
     while !there() {
         assert!(Instant::now() < end, "{what} did not come");
