@@ -11,7 +11,7 @@ use super::abreast;
 use crate::pool::environment::{self, Claim, Envs};
 use crate::pool::node;
 use crate::pool::pending::{Kind, Pending};
-use crate::pool::{EnvName, Environment, Node, Operand, Origin, Pool};
+use crate::pool::{EnvName, Environment, Node, NodeName, Operand, Origin, Pool};
 use crate::publish::evidence::Evidence;
 use crate::storage::space::Sum;
 
@@ -123,12 +123,24 @@ pub struct Unread {
     pub why: String,
 }
 
+impl Unread {
+    fn new(node: &NodeName, why: String) -> Self {
+        Self {
+            node: node.to_string(),
+            why,
+        }
+    }
+}
+
 /// How many environments are looked at in one go: enough that handing out work costs nothing, few enough
 /// that no processor waits long for the last one.
 const LOT: usize = 64;
 
 /// How many things there must be to look at before a second thread is worth its start.
 const ENOUGH: usize = 32;
+
+/// A node with its environments, as listed.
+type Rows = (Node, Vec<Listed>);
 
 /// Returns what `operands` name: nodes with all they have, environments; everything without one.
 ///
@@ -137,60 +149,81 @@ const ENOUGH: usize = 32;
 /// # Errors
 /// `NotFound` for an operand that names nothing.
 pub fn list(pool: &Pool, operands: &[Operand]) -> Result<(Vec<Listed>, Vec<Unread>)> {
-    let (views, unread) = match operands.is_empty() {
+    let (nodes, unread) = match operands.is_empty() {
         true => all(pool)?,
-        false => (named(pool, operands)?, Vec::new()),
+        false => {
+            let named = operands.iter().map(|operand| named(pool, operand));
+            (named.collect::<Result<_>>()?, Vec::new())
+        }
     };
-    let lots: Vec<(&View, &[EnvName])> = views
-        .iter()
-        .flat_map(|view| view.names.chunks(LOT).map(move |lot| (view, lot)))
-        .collect();
-    let enough = views.iter().map(|v| v.names.len()).sum::<usize>() > ENOUGH;
-    let listed = abreast::all(&lots, enough, |(view, lot)| view.rows(lot));
-    let listed = listed.into_iter().flatten().collect();
+    let listed = nodes.into_iter().flat_map(|(_, rows)| rows).collect();
     Ok((environment::without_replaced(listed, Listed::claim), unread))
 }
 
 /// Returns every node, and those whose environments cannot be read.
-fn all(pool: &Pool) -> Result<(Vec<View>, Vec<Unread>)> {
-    let names = pool.node_names()?;
-    let found = abreast::all(&names, names.len() > ENOUGH, |name| {
-        let unread = |why| {
-            Err(Unread {
-                node: name.to_string(),
-                why,
-            })
-        };
-        let Some(node) = Node::observe(pool, name) else {
-            return node::stranger(pool, name).map(unread);
-        };
-        Some(match node.environment_names() {
-            Ok(names) => Ok(View::of(node, names)),
-            Err(e) => unread(format!("{e:#}")),
-        })
-    });
-    let (mut views, mut unread) = (Vec::new(), Vec::new());
-    for one in found.into_iter().flatten() {
+fn all(pool: &Pool) -> Result<(Vec<Rows>, Vec<Unread>)> {
+    let (mut nodes, mut unread) = (Vec::new(), Vec::new());
+    for one in pool.of_each_node(|names| of_nodes(pool, names))? {
         match one {
-            Ok(view) => views.push(view),
+            Ok(rows) => nodes.push(rows),
             Err(why) => unread.push(why),
         }
     }
-    Ok((node::without_replaced(views, |view| &view.node), unread))
+    Ok((node::without_replaced(nodes, |(node, _)| node), unread))
 }
 
-fn named(pool: &Pool, operands: &[Operand]) -> Result<Vec<View>> {
-    operands
-        .iter()
-        .map(|operand| {
-            let node = pool.node(&operand.node)?;
-            let names = match &operand.env {
-                None => node.environment_names()?,
-                Some(env) => vec![node.environment(env)?.name],
-            };
-            Ok(View::of(node, names))
+/// Returns what stands under the names of nodes; `None` for one that is gone by now.
+fn of_nodes(pool: &Pool, names: &[NodeName]) -> Vec<Option<Result<Rows, Unread>>> {
+    let views = abreast::all(names, names.len() > ENOUGH, |name| {
+        let Some(node) = Node::observe(pool, name) else {
+            return node::stranger(pool, name).map(|why| Err(Unread::new(name, why)));
+        };
+        Some(match node.environment_names() {
+            Ok(names) => Ok(View::of(node, names)),
+            Err(e) => Err(Unread::new(name, format!("{e:#}"))),
         })
-        .collect()
+    });
+    let readable: Vec<&View> = views.iter().flatten().flatten().collect();
+    let mut rows = rows_of(&readable).into_iter();
+    let settle = |view: Option<Result<View, Unread>>| match view? {
+        Ok(view) => view.settle(rows.next()?),
+        Err(why) => Some(Err(why)),
+    };
+    views.into_iter().map(settle).collect()
+}
+
+fn named(pool: &Pool, operand: &Operand) -> Result<Rows> {
+    let node = pool.node(&operand.node)?;
+    if let Some(env) = &operand.env {
+        let env = node.environment(env)?;
+        let view = View::of(node, Vec::new());
+        let row = view.row(env);
+        return Ok((view.node, vec![row]));
+    }
+    let names = node.environment_names()?;
+    let view = View::of(node, names);
+    let rows = rows_of(&[&view]).into_iter().flatten().collect();
+    match view.settle(rows) {
+        Some(Ok(rows)) => Ok(rows),
+        Some(Err(unread)) => anyhow::bail!(unread.why),
+        None => Err(pool.no_node(&operand.node)),
+    }
+}
+
+/// Returns the environments of each view, a lot of them at once on each processor.
+fn rows_of(views: &[&View]) -> Vec<Vec<Listed>> {
+    let lots: Vec<(usize, &[EnvName])> = views
+        .iter()
+        .enumerate()
+        .flat_map(|(i, view)| view.names.chunks(LOT).map(move |lot| (i, lot)))
+        .collect();
+    let enough = views.iter().map(|v| v.names.len()).sum::<usize>() > ENOUGH;
+    let found = abreast::all(&lots, enough, |(i, lot)| views[*i].rows(lot));
+    let mut rows: Vec<Vec<Listed>> = views.iter().map(|_| Vec::new()).collect();
+    for ((i, _), found) in lots.iter().zip(found) {
+        rows[*i].extend(found);
+    }
+    rows
 }
 
 /// A node with what holds for all its environments.
@@ -209,6 +242,24 @@ impl View {
             node,
             names,
         }
+    }
+
+    /// Returns the node with what was found of it, or, where that has changed meanwhile, with what is there by now;
+    /// `None` where the node is gone.
+    fn settle(self, found: Vec<Listed>) -> Option<Result<Rows, Unread>> {
+        let names = found.iter().map(|env| env.name.as_str());
+        if !self.node.has_moved(self.names.len(), names) {
+            return Some(Ok((self.node, found)));
+        }
+        let (node, envs) = self.node.look()?;
+        let view = Self::of(node, Vec::new());
+        Some(match envs {
+            Ok(envs) => {
+                let rows = envs.into_iter().map(|env| view.row(env)).collect();
+                Ok((view.node, rows))
+            }
+            Err(e) => Err(Unread::new(&view.node.name, format!("{e:#}"))),
+        })
     }
 
     fn rows(&self, names: &[EnvName]) -> Vec<Listed> {

@@ -68,19 +68,31 @@ pub struct PendingState {
 
 /// Returns the state of these nodes; of all without one.
 pub fn status(pool: &Pool, names: &[NodeName]) -> Result<Vec<State>> {
-    let nodes = match names.is_empty() {
-        true => pool.nodes()?,
-        false => names.iter().map(|n| pool.node(n)).collect::<Result<_>>()?,
-    };
-    let mut states: Vec<State> = nodes.iter().map(|n| of(pool, n)).collect();
     if names.is_empty() {
-        let found = pool.node_names()?;
-        let strangers = found
-            .iter()
-            .filter_map(|name| Some(of_stranger(name, node::stranger(pool, name)?)));
-        states.extend(strangers);
-        states.sort_by(|a, b| a.node.cmp(&b.node));
+        return all(pool);
     }
+    let state = |name| match of(pool, pool.node(name)?) {
+        Some((_, state)) => Ok(state),
+        None => Err(pool.no_node(name)),
+    };
+    names.iter().map(state).collect()
+}
+
+fn all(pool: &Pool) -> Result<Vec<State>> {
+    let look = |name: &NodeName| match Node::observe(pool, name) {
+        Some(node) => of(pool, node).map(Ok),
+        None => node::stranger(pool, name).map(|why| Err((name.clone(), why))),
+    };
+    let (mut ours, mut states) = (Vec::new(), Vec::new());
+    for one in pool.of_each_node(|names| names.iter().map(look).collect())? {
+        match one {
+            Ok(of_node) => ours.push(of_node),
+            Err((name, why)) => states.push(of_stranger(&name, why)),
+        }
+    }
+    let ours = node::without_replaced(ours, |(node, _)| node);
+    states.extend(ours.into_iter().map(|(_, state)| state));
+    states.sort_by(|a, b| a.node.cmp(&b.node));
     Ok(states)
 }
 
@@ -100,14 +112,16 @@ fn of_stranger(name: &NodeName, why: String) -> State {
     }
 }
 
-fn of(pool: &Pool, node: &Node) -> State {
+/// Returns the state of a node, with that as it was then; `None` where it is gone by now.
+fn of(pool: &Pool, node: Node) -> Option<(Node, State)> {
+    let (node, envs) = node.look()?;
     let mut problems = node.problems.clone();
-    let envs = node.environments().unwrap_or_else(|e| {
+    let envs = envs.unwrap_or_else(|e| {
         problems.push(format!("{e:#}"));
         Vec::new()
     });
-    problems.extend(wrong_with(node, &envs));
-    let booted = booted(node, &envs);
+    problems.extend(wrong_with(&node, &envs));
+    let booted = booted(&node, &envs);
     let pending = Pending::of(&node.dir);
     if let Pending::Unknown(_) = pending {
         problems.push(format!(
@@ -119,7 +133,7 @@ fn of(pool: &Pool, node: &Node) -> State {
     let next = pending.waiting().map(|b| b.env.to_string());
     let next = next.or_else(|| active.clone());
     let boot = pending.boot();
-    State {
+    let state = State {
         node: node.name.to_string(),
         template: node.is_template(),
         reboot_changes: booted
@@ -132,13 +146,14 @@ fn of(pool: &Pool, node: &Node) -> State {
         active,
         names: match node.is_template() {
             true => Vec::new(),
-            false => tftp::names(node),
+            false => tftp::names(&node),
         },
         ip: node
             .property(pool, "ip")
             .unwrap_or_else(|| "dhcp".to_string()),
         problems,
-    }
+    };
+    Some((node, state))
 }
 
 fn booted(node: &Node, envs: &[Environment]) -> Booted {

@@ -15,6 +15,7 @@ use anyhow::Result;
 use jiff::Timestamp;
 
 use super::layout;
+use super::moment::LOOKS;
 use super::name::{EnvName, NodeName};
 use super::node::Node;
 use super::record::EnvRecord;
@@ -81,8 +82,30 @@ impl Environment {
 
     /// Returns what stands under an environment's name in its node's open directory.
     ///
-    /// Seven system calls where nothing is wrong: a list has thousands of these.
+    /// Seven system calls where nothing is wrong: a list has thousands of these. A half is missing only where it is
+    /// missing while the environment stays: another netbe may take that away between the looks at the two.
     pub fn observe_in(envs: &Envs, node: &Node, name: &EnvName) -> Option<Self> {
+        let mut seen = Self::observe_once(envs, node, name)?;
+        let inode = || {
+            envs.look(name.as_str())
+                .map(|found| found.map(|stat| stat.st_ino))
+        };
+        for _ in 1..LOOKS {
+            if seen.whole {
+                break;
+            }
+            let before = inode();
+            seen = Self::observe_once(envs, node, name)?;
+            match (before, inode()) {
+                (_, Ok(None)) => return None,
+                (Ok(before), Ok(after)) if before != after => {}
+                _ => break,
+            }
+        }
+        Some(seen)
+    }
+
+    fn observe_once(envs: &Envs, node: &Node, name: &EnvName) -> Option<Self> {
         let root = envs.subvolume(&format!("{name}/{}", layout::ROOT));
         let mut problems = Vec::new();
         let mut unread = false;

@@ -2,7 +2,9 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
+use super::moment::LOOKS;
 use super::name::{EnvName, NodeName};
 use crate::storage::beneath::at_path;
 
@@ -22,6 +24,10 @@ pub const BASE: &str = ".base";
 pub const STAGED: &str = ".staged-";
 /// What the name of everything begins with that is being deleted.
 pub const TRASH: &str = ".trash-";
+
+/// By how much a change is dated too early, at most: the kernel's clock goes by ticks, a hundred a second or more
+/// (`CONFIG_HZ`).
+const TICK: Duration = Duration::from_millis(10);
 
 /// Returns the file that makes a directory a pool.
 pub fn pool_record(pool: &Path) -> PathBuf {
@@ -77,9 +83,29 @@ pub fn is_plain(path: &Path) -> bool {
 /// Returns the names in a directory, sorted; empty where there is none. Names that are not UTF-8 are
 /// left out: none of ours is.
 ///
+/// What is renamed while they are read is among them under one of its names: readdir(3) leaves open whether it shows
+/// either, so where the directory was changed meanwhile, or might have been, it is read again.
+///
 /// # Errors
 /// Names the directory.
 pub fn names_in(dir: &Path) -> io::Result<Vec<String>> {
+    let mut began = SystemTime::now();
+    let mut names = names_now(dir)?;
+    for _ in 1..LOOKS {
+        match dir.metadata().and_then(|m| m.modified()) {
+            Ok(changed)
+                if changed
+                    .checked_add(TICK)
+                    .is_none_or(|latest| latest >= began) => {}
+            _ => break,
+        }
+        began = SystemTime::now();
+        names = names_now(dir)?;
+    }
+    Ok(names)
+}
+
+fn names_now(dir: &Path) -> io::Result<Vec<String>> {
     let entries = match dir.read_dir() {
         Ok(entries) => entries,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

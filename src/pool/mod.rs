@@ -8,6 +8,7 @@ pub mod base;
 pub mod environment;
 pub mod layout;
 pub mod lock;
+mod moment;
 pub mod name;
 pub mod node;
 pub mod package_cache;
@@ -81,16 +82,6 @@ impl Pool {
         &self.record
     }
 
-    /// Returns every node, sorted by name; directories that are no nodes of ours are left out.
-    pub fn nodes(&self) -> Result<Vec<Node>> {
-        let nodes: Vec<Node> = self
-            .node_names()?
-            .iter()
-            .filter_map(|name| Node::observe(self, name))
-            .collect();
-        Ok(node::without_replaced(nodes, |node| node))
-    }
-
     /// Returns the names there are in the place of nodes, sorted; not all need be nodes.
     pub fn node_names(&self) -> Result<Vec<NodeName>> {
         let dir = layout::nodes(&self.root);
@@ -103,16 +94,19 @@ impl Pool {
     /// # Errors
     /// `NotFound` when there is none.
     pub fn node(&self, name: &NodeName) -> Result<Node> {
-        Node::observe(self, name).ok_or_else(|| {
-            match node::stranger(self, name) {
-                Some(why) => {
-                    Failure::not_found(format!("{name} is no node: {why}")).hint("netbe check")
-                }
-                None => Failure::not_found(format!("no node {name} in {}", self.root.display()))
-                    .hint("netbe list"),
+        Node::observe(self, name).ok_or_else(|| self.no_node(name))
+    }
+
+    /// Returns what there is to say where there is no node of that name: `NotFound`.
+    pub fn no_node(&self, name: &NodeName) -> anyhow::Error {
+        match node::stranger(self, name) {
+            Some(why) => {
+                Failure::not_found(format!("{name} is no node: {why}")).hint("netbe check")
             }
-            .into()
-        })
+            None => Failure::not_found(format!("no node {name} in {}", self.root.display()))
+                .hint("netbe list"),
+        }
+        .into()
     }
 
     /// Returns an environment by node and name.

@@ -7,16 +7,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::environment::{Environment, Envs};
+use super::environment::Environment;
 use super::layout;
 use super::name::{EnvName, NodeName};
 use super::record::{self, NodeRecord};
 use super::{Pool, properties};
 use crate::failure::Failure;
 use crate::storage::beneath::{at_path, is_of_the_machine};
-
-/// How often a node whose active environment goes away meanwhile is looked at again.
-const LOOKS: usize = 5;
 
 /// One node.
 #[derive(Debug, Clone)]
@@ -40,7 +37,11 @@ pub struct Node {
 impl Node {
     /// Returns what stands under a node's name; `None` where there is no directory.
     pub fn observe(pool: &Pool, name: &NodeName) -> Option<Self> {
-        let dir = layout::node(pool.root(), name);
+        Self::at(name, layout::node(pool.root(), name))
+    }
+
+    /// Returns what stands in the directory of a node of that name; `None` where there is none.
+    pub(super) fn at(name: &NodeName, dir: PathBuf) -> Option<Self> {
         let mut problems = Vec::new();
         match dir.symlink_metadata() {
             Ok(found) if !found.is_dir() => return None,
@@ -130,39 +131,6 @@ impl Node {
     /// Returns a property's value with its inheritance: the node's own, the pool's, the default.
     pub fn property(&self, pool: &Pool, key: &str) -> Option<String> {
         properties::effective(key, Some(&self.record), pool.record()).map(|v| v.value)
-    }
-
-    /// Returns every environment, sorted by name; one that is damaged is among them and says so.
-    ///
-    /// Without the lock, too, the one that the node boots is among them: where another one has taken its place since
-    /// this node was looked at, as when it is renamed, all are looked at again.
-    pub fn environments(&self) -> Result<Vec<Environment>> {
-        let mut found = self.environments_now()?;
-        let mut seen = self.clone();
-        for _ in 0..LOOKS {
-            let is_active = |env: &Environment| Some(&env.name) == seen.active.as_ref();
-            if seen.active.is_none() || found.iter().any(is_active) {
-                break;
-            }
-            match read_active(&self.dir) {
-                Ok(now) if now != seen.active => seen.active = now,
-                _ => break,
-            }
-            found = seen.environments_now()?;
-        }
-        Ok(found)
-    }
-
-    fn environments_now(&self) -> Result<Vec<Environment>> {
-        let names = self.environment_names()?;
-        let Some(envs) = Envs::open(&self.dir)? else {
-            return Ok(Vec::new());
-        };
-        let found: Vec<Environment> = names
-            .iter()
-            .filter_map(|name| Environment::observe_in(&envs, self, name))
-            .collect();
-        Ok(Environment::without_replaced(found))
     }
 
     /// Returns the names there are in the place of environments, sorted; not all need be environments.
@@ -259,7 +227,7 @@ fn read_record(dir: &Path) -> Result<NodeRecord> {
     }
 }
 
-fn read_active(dir: &Path) -> io::Result<Option<EnvName>> {
+pub(super) fn read_active(dir: &Path) -> io::Result<Option<EnvName>> {
     let link = dir.join(layout::ACTIVE);
     let target = match link.read_link() {
         Ok(target) => target,
@@ -284,28 +252,4 @@ fn read_active(dir: &Path) -> io::Result<Option<EnvName>> {
                 target.display()
             ))
         })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn invariant_10_what_takes_the_place_of_the_active_one_is_seen_as_active() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::create_dir_all(dir.path().join("envs/new")).unwrap();
-        std::os::unix::fs::symlink("envs/new", dir.path().join(layout::ACTIVE)).unwrap();
-        let node = Node {
-            name: "nog".parse().unwrap(),
-            dir: dir.path().into(),
-            record: NodeRecord::new(false),
-            lost: false,
-            // As it was when the node was looked at, before it was renamed.
-            active: Some("old".parse().unwrap()),
-            unread: false,
-            problems: Vec::new(),
-        };
-        let found = node.environments().unwrap();
-        assert!(matches!(&found[..], [new] if new.active), "{found:?}");
-    }
 }

@@ -26,6 +26,7 @@ mod inside;
 mod list;
 mod locks;
 mod machine;
+mod meanwhile;
 mod mount;
 mod names;
 mod notes;

@@ -141,7 +141,8 @@ fn look_on(reader: usize, netbe: &Netbe, done: &AtomicBool, looks: &AtomicUsize)
         looks.fetch_add(1, Ordering::Relaxed);
         let why = match serde_json::from_str::<Value>(&said.stdout) {
             _ if said.status != 0 => Some("it failed".to_string()),
-            Ok(document) if *line == "list --json" => half_seen(&document),
+            Ok(document) if *line == "list --json" => half_listed(&document),
+            Ok(document) if *line == "status --json" => half_told(&document),
             Err(error) if line.ends_with("--json") => Some(error.to_string()),
             _ => None,
         };
@@ -151,8 +152,10 @@ fn look_on(reader: usize, netbe: &Netbe, done: &AtomicBool, looks: &AtomicUsize)
 }
 
 /// Returns what a list shows that no list may show.
-fn half_seen(document: &Value) -> Option<String> {
-    let environments = document["environments"].as_array()?;
+fn half_listed(document: &Value) -> Option<String> {
+    let Some(environments) = document["environments"].as_array() else {
+        return Some("it lists nothing".to_string());
+    };
     if let Some(half) = environments.iter().find(|env| env["complete"] != true) {
         return Some(format!("not complete: {half}"));
     }
@@ -160,5 +163,23 @@ fn half_seen(document: &Value) -> Option<String> {
         let is_active = |env: &&Value| env["node"] == *node && env["active"] == true;
         let number = environments.iter().filter(is_active).count();
         (number != 1).then(|| format!("{node} has {number} active environments"))
+    })
+}
+
+/// Returns what a status tells that no status may tell.
+fn half_told(document: &Value) -> Option<String> {
+    let Some(nodes) = document["nodes"].as_array() else {
+        return Some("it tells of nothing".to_string());
+    };
+    (0..NODES).map(|node| format!("n{node}")).find_map(|name| {
+        let Some(node) = nodes.iter().find(|node| node["node"] == *name) else {
+            return Some(format!("{name} is not there"));
+        };
+        let problems = node["problems"].as_array()?;
+        let half = problems.iter().find(|p| {
+            !p.as_str()
+                .is_some_and(|p| p.starts_with("no machine can ask"))
+        })?;
+        Some(format!("{name}: {half}"))
     })
 }

@@ -1,0 +1,112 @@
+//! Looking, without a lock, at what others change meanwhile.
+//!
+//! Promises that what is there the whole time under one name or another is shown, and so is the environment that a
+//! node boots: where something went between the look at its name and the look at itself, it is looked for again.
+//! Where others go on changing the same thing, the last of [`LOOKS`] looks counts. Not for changing anything: what
+//! changes looks under a lock, where nothing goes.
+
+use std::collections::HashSet;
+
+use anyhow::Result;
+
+use super::Pool;
+use super::environment::{Environment, Envs};
+use super::name::{EnvName, NodeName};
+use super::node::{self, Node};
+
+/// How often the same thing is looked at, at most. One look takes milliseconds, and a command that makes something
+/// go takes longer.
+pub(super) const LOOKS: usize = 8;
+
+impl Pool {
+    /// Returns every node, sorted by name; directories that are no nodes of ours are left out.
+    pub fn nodes(&self) -> Result<Vec<Node>> {
+        let observe = |name: &NodeName| match Node::observe(self, name) {
+            None if node::stranger(self, name).is_none() => None,
+            node => Some(node),
+        };
+        let nodes = self.of_each_node(|names| names.iter().map(observe).collect())?;
+        Ok(node::without_replaced(
+            nodes.into_iter().flatten().collect(),
+            |node| node,
+        ))
+    }
+
+    /// Returns what `look` finds under the names of nodes, sorted by these; `None` is for one that is gone by then.
+    ///
+    /// Where one is, as when it is renamed, what has come meanwhile is looked at, too.
+    pub fn of_each_node<T>(
+        &self,
+        mut look: impl FnMut(&[NodeName]) -> Vec<Option<T>>,
+    ) -> Result<Vec<T>> {
+        let mut found: Vec<(NodeName, T)> = Vec::new();
+        let mut looked_at = HashSet::new();
+        for _ in 0..LOOKS {
+            let mut names = self.node_names()?;
+            names.retain(|name| !looked_at.contains(name));
+            let seen = look(&names);
+            let before = found.len();
+            found.extend(
+                names
+                    .iter()
+                    .cloned()
+                    .zip(seen)
+                    .filter_map(|(name, seen)| Some((name, seen?))),
+            );
+            let nothing_went = found.len() - before == names.len();
+            looked_at.extend(found[before..].iter().map(|(name, _)| name.clone()));
+            if nothing_went {
+                break;
+            }
+        }
+        found.sort_by(|(a, _), (b, _)| a.cmp(b));
+        Ok(found.into_iter().map(|(_, found)| found).collect())
+    }
+}
+
+impl Node {
+    /// Returns every environment, sorted by name; one that is damaged is among them and says so.
+    pub fn environments(&self) -> Result<Vec<Environment>> {
+        match self.clone().look() {
+            Some((_, environments)) => environments,
+            None => Ok(Vec::new()),
+        }
+    }
+
+    /// Returns every environment, and the node as it was when they were looked at; `None` where it is gone by now.
+    pub fn look(mut self) -> Option<(Self, Result<Vec<Environment>>)> {
+        for left in (0..LOOKS).rev() {
+            let (names, found) = match self.look_once() {
+                Ok(seen) => seen,
+                Err(e) => return Some((self, Err(e))),
+            };
+            if left == 0 || !self.has_moved(names.len(), found.iter().map(|env| env.name.as_str()))
+            {
+                return Some((self, Ok(Environment::without_replaced(found))));
+            }
+            self = Self::at(&self.name, self.dir.clone())?;
+        }
+        None
+    }
+
+    /// Returns whether what was `found` under so many names of environments is not of one moment: one had gone by then,
+    /// or what is active by now is another than was seen, and that was not found.
+    pub fn has_moved<'a>(&self, names: usize, found: impl Iterator<Item = &'a str>) -> bool {
+        let active = self.active.as_ref().map(EnvName::as_str);
+        let (mut number, mut has_active) = (0, active.is_none());
+        for name in found {
+            number += 1;
+            has_active |= Some(name) == active;
+        }
+        number < names
+            || !has_active && node::read_active(&self.dir).is_ok_and(|now| now != self.active)
+    }
+
+    fn look_once(&self) -> Result<(Vec<EnvName>, Vec<Environment>)> {
+        let names = self.environment_names()?;
+        let envs = Envs::open(&self.dir)?;
+        let observe = |name| Environment::observe_in(envs.as_ref()?, self, name);
+        let found = names.iter().filter_map(observe).collect();
+        Ok((names, found))
+    }
+}
