@@ -195,9 +195,11 @@ fn of_nodes(pool: &Pool, names: &[NodeName]) -> Vec<Option<Result<Rows, Unread>>
 fn named(pool: &Pool, operand: &Operand) -> Result<Rows> {
     let node = pool.node(&operand.node)?;
     if let Some(env) = &operand.env {
-        let env = node.environment(env)?;
+        let found = node.environment(env)?;
         let view = View::of(node, Vec::new());
-        let row = view.row(env);
+        let row = view
+            .row(found)
+            .ok_or_else(|| view.node.no_environment(env))?;
         return Ok((view.node, vec![row]));
     }
     let names = node.environment_names()?;
@@ -255,7 +257,7 @@ impl View {
         let view = Self::of(node, Vec::new());
         Some(match envs {
             Ok(envs) => {
-                let rows = envs.into_iter().map(|env| view.row(env)).collect();
+                let rows = envs.into_iter().filter_map(|env| view.row(env)).collect();
                 Ok((view.node, rows))
             }
             Err(e) => Err(Unread::new(&view.node.name, format!("{e:#}"))),
@@ -268,18 +270,19 @@ impl View {
             Ok(envs) => Environment::observe_in(envs.as_ref()?, &self.node, name),
             Err(why) => Some(Environment::unread(&self.node, name, why)),
         };
-        names
-            .iter()
-            .filter_map(observe)
-            .map(|env| self.row(env))
-            .collect()
+        let rows = names.iter().filter_map(observe);
+        rows.filter_map(|env| self.row(env)).collect()
     }
 
-    fn row(&self, env: Environment) -> Listed {
+    /// Returns an environment as listed; `None` where it is gone by now, and with it what its halves would tell.
+    fn row(&self, env: Environment) -> Option<Listed> {
         let booted = self.evidence.booted(&env);
         let (root, boot, created) = (env.root(), env.boot(), env.created());
         let pending = self.pending.kind_for(&env.name);
         let kernel = env.kernel();
+        if kernel.is_none() && env.whole && env.is_gone() {
+            return None;
+        }
         let record = env.record;
         let said = record.map(|r| {
             (
@@ -289,7 +292,7 @@ impl View {
         });
         let ((arch, description, pinned), (uuid, origin, lineage, replaces)) =
             said.unwrap_or_default();
-        Listed {
+        Some(Listed {
             node: env.node.to_string(),
             name: env.name.to_string(),
             uuid,
@@ -308,6 +311,6 @@ impl View {
             boot,
             space: None,
             replaces,
-        }
+        })
     }
 }

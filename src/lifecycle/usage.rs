@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::failure::Failure;
-use crate::pool::Environment;
+use crate::pool::{Environment, layout};
 use crate::storage::beneath::is_of_the_machine;
 
 /// What is mounted, as this process sees it; proc_pid_mountinfo(5).
@@ -35,7 +35,7 @@ pub fn mounts_of(dir: &Path) -> Result<Vec<Mount>> {
 }
 
 /// Returns how an environment is in use on this machine, a sentence part each: mounts in any mount
-/// namespace, and processes that stand in it or have its files open.
+/// namespace, and processes that stand in it or have files of its halves open.
 fn users_of(dir: &Path) -> Result<Vec<String>> {
     let table = std::fs::read_to_string(MOUNTS).context(MOUNTS)?;
     let mut found: Vec<String> = mounts_in(&table, dir)
@@ -107,21 +107,26 @@ fn command_of(proc: &Path) -> String {
     std::fs::read_to_string(proc.join("comm")).map_or(String::new(), |c| c.trim().to_string())
 }
 
+/// Returns whether a process stands in an environment, or has a file of its halves open.
+///
+/// The record beside them is read by every `netbe list`, and that keeps nobody from a change.
 fn stands_in(proc: &Path, dir: &Path) -> io::Result<bool> {
-    let inside = |link: PathBuf| -> io::Result<bool> {
-        Ok(told(link.read_link())?.is_some_and(|t| t.starts_with(dir)))
+    let inside = |link: PathBuf, dirs: &[PathBuf]| -> io::Result<bool> {
+        let target = told(link.read_link())?;
+        Ok(target.is_some_and(|t| dirs.iter().any(|dir| t.starts_with(dir))))
     };
     for link in ["cwd", "root", "exe"] {
-        if inside(proc.join(link))? {
+        if inside(proc.join(link), &[dir.to_path_buf()])? {
             return Ok(true);
         }
     }
+    let halves = [layout::ROOT, layout::BOOT].map(|half| dir.join(half));
     for fd in told(std::fs::read_dir(proc.join("fd")))?
         .into_iter()
         .flatten()
     {
         if let Some(fd) = told(fd)?
-            && inside(fd.path())?
+            && inside(fd.path(), &halves)?
         {
             return Ok(true);
         }

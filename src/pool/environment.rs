@@ -190,6 +190,12 @@ impl Environment {
         self.dir.join(layout::BOOT)
     }
 
+    /// Returns whether it has been taken away since it was looked at.
+    pub fn is_gone(&self) -> bool {
+        let found = self.dir.symlink_metadata();
+        found.is_err_and(|e| e.kind() == io::ErrorKind::NotFound)
+    }
+
     /// Returns its identity; `None` where `env.json` is lost.
     pub fn uuid(&self) -> Option<&str> {
         self.record.as_ref().map(|r| r.uuid.as_str())

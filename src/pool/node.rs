@@ -148,11 +148,14 @@ impl Node {
     /// # Errors
     /// `NotFound` when there is none.
     pub fn environment(&self, name: &EnvName) -> Result<Environment> {
-        Environment::observe(self, name)?.ok_or_else(|| {
-            Failure::not_found(format!("no environment {}/{name}", self.name))
-                .hint(format!("netbe list {}", self.name))
-                .into()
-        })
+        Environment::observe(self, name)?.ok_or_else(|| self.no_environment(name))
+    }
+
+    /// Returns what there is to say where there is no environment of that name: `NotFound`.
+    pub fn no_environment(&self, name: &EnvName) -> anyhow::Error {
+        Failure::not_found(format!("no environment {}/{name}", self.name))
+            .hint(format!("netbe list {}", self.name))
+            .into()
     }
 
     /// Returns the environment the node boots next; `None` where there is none.

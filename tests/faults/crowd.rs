@@ -156,8 +156,9 @@ fn half_listed(document: &Value) -> Option<String> {
     let Some(environments) = document["environments"].as_array() else {
         return Some("it lists nothing".to_string());
     };
-    if let Some(half) = environments.iter().find(|env| env["complete"] != true) {
-        return Some(format!("not complete: {half}"));
+    let is_half = |env: &&Value| env["complete"] != true || env["kernel"].is_null();
+    if let Some(half) = environments.iter().find(is_half) {
+        return Some(format!("not complete, or without its kernel: {half}"));
     }
     (0..NODES).map(|node| format!("n{node}")).find_map(|node| {
         let is_active = |env: &&Value| env["node"] == *node && env["active"] == true;
