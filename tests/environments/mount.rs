@@ -145,7 +145,7 @@ fn what_is_in_use_is_not_unmounted() {
         "{said}"
     );
     drop(open);
-    pool.netbe().ok("umount base/stock");
+    pool.netbe().ok_once_closed("umount base/stock");
 }
 
 #[test]

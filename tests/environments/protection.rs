@@ -220,15 +220,7 @@ fn p9_invariant_7_a_process_inside_protects() {
         &["nog/b is in use", &std::process::id().to_string()],
     );
     drop(open);
-    // What another test is just starting has this process' open files until it has become another program.
-    let is_free = || pool.netbe().run("destroy -n nog/b").status == 0;
-    for _ in 0..100 {
-        if is_free() {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
-    pool.netbe().ok("destroy -y nog/b");
+    pool.netbe().ok_once_closed("destroy -y nog/b");
 }
 
 #[test]

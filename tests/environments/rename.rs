@@ -94,7 +94,7 @@ fn p19_mounted_or_in_use_is_not_renamed() {
     let open = fs::File::open(pool.half("nog/a", "boot")).unwrap();
     pool.refuses(3, "rename nog/a b", &["nog/a is in use"]);
     drop(open);
-    pool.netbe().ok("rename nog/a b");
+    pool.netbe().ok_once_closed("rename nog/a b");
 }
 
 #[test]

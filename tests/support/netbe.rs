@@ -108,6 +108,23 @@ impl Netbe {
         outcome.stdout
     }
 
+    /// Runs a command line that must succeed soon, as the test has just closed a file that was in its way.
+    ///
+    /// What another test is just starting has this process' open files until it has become another program.
+    ///
+    /// # Panics
+    ///
+    /// When it does not within two seconds.
+    pub fn ok_once_closed(&self, line: &str) {
+        for _ in 0..100 {
+            if self.run(line).status == 0 {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        self.ok(line);
+    }
+
     /// Runs a command line that must end with a status, and returns what it said on stderr.
     ///
     /// # Panics
