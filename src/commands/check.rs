@@ -11,15 +11,22 @@ use crate::output::{clean, json};
 pub fn run(session: &Session, args: &Check) -> Result<u8> {
     let pool = session.pool()?;
     let node = args.node.as_ref();
+    let mut failed = false;
     let findings = match args.repair {
         true => {
-            let Repaired { done, findings } = checking::repair(&pool, node, args.changing.into())?;
+            let Repaired {
+                done,
+                findings,
+                failures,
+            } = checking::repair(&pool, node, args.changing.into())?;
             if args.changing.dry_run {
                 session.screen.plan(&done)?;
             } else if !done.is_empty() {
                 let sentence = format!("Repaired: {}.", done.join(", "));
                 session.screen.sentence(&sentence)?;
             }
+            failed = !failures.is_empty();
+            session.failed(&failures);
             findings
         }
         false => checking::check(&pool, node)?,
@@ -38,7 +45,7 @@ pub fn run(session: &Session, args: &Check) -> Result<u8> {
             .screen
             .warnings(&["not being root, netbe could not look at everything".to_string()]);
     }
-    Ok(u8::from(!findings.is_empty()))
+    Ok(u8::from(failed || !findings.is_empty()))
 }
 
 fn line(finding: &Finding) -> String {

@@ -40,6 +40,9 @@ fn unread(found: &Difference) -> Vec<String> {
     let unread = found.files.as_ref().map_or(0, |f| f.unread.len());
     match unread {
         0 => Vec::new(),
+        n if nix::unistd::geteuid().is_root() => vec![format!(
+            "what lies deeper than a path can be long was not compared: {n} directories or more"
+        )],
         n => vec![format!(
             "not being root, netbe could not read {n} files and directories, and takes them for the same"
         )],

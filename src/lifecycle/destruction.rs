@@ -13,6 +13,7 @@ use crate::pool::pending::{Kind, Pending};
 use crate::pool::{Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock, layout, stage};
 use crate::publish::evidence::Evidence;
 use crate::publish::{self, Published, dnsmasq, tftp};
+use crate::storage::interrupt;
 
 /// Which protections a destruction goes by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,9 +52,7 @@ pub fn environments(pool: &Pool, operands: &[Operand], mode: Mode) -> Result<Out
         ));
     }
     withdraw(pool, &found, mode)?;
-    for (done, env) in found.iter().enumerate() {
-        discard(env).with_context(|| gone_so_far(env, &found[..done]))?;
-    }
+    all(&found, discard)?;
     drop(locks);
     Ok(Outcome::Done(
         found.iter().map(ToString::to_string).collect(),
@@ -76,19 +75,16 @@ pub fn nodes(pool: &Pool, names: &[NodeName], mode: Mode) -> Result<Outcome<Vec<
             found.iter().flat_map(|(n, e)| steps(n, e)).collect(),
         ));
     }
-    for (node, envs) in &found {
+    let found: Vec<Whole> = found.into_iter().map(Whole).collect();
+    all(&found, |Whole((node, envs))| {
         forget_names(pool, node, mode)?;
         withdraw(pool, envs, mode)?;
-        stage::discard(&node.dir, &layout::nodes(pool.root())).with_context(|| {
-            format!(
-                "destroying {}; its names and exports are gone already",
-                node.name
-            )
-        })?;
-    }
+        stage::discard(&node.dir, &layout::nodes(pool.root()))
+            .context("its names and exports are gone already")
+    })?;
     drop(locks);
     Ok(Outcome::Done(
-        found.iter().map(|(n, _)| n.name.to_string()).collect(),
+        found.iter().map(ToString::to_string).collect(),
     ))
 }
 
@@ -211,12 +207,42 @@ fn forget_names(pool: &Pool, node: &Node, mode: Mode) -> Result<()> {
         })
 }
 
-fn gone_so_far(env: &Environment, gone: &[Environment]) -> String {
-    let gone: Vec<String> = gone.iter().map(ToString::to_string).collect();
-    match gone.is_empty() {
-        true => format!("destroying {env}"),
-        false => format!("destroying {env}; destroyed already: {}", gone.join(", ")),
+/// A node with its environments, as messages call it: by its name.
+struct Whole((Node, Vec<Environment>));
+
+impl std::fmt::Display for Whole {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.0.name.fmt(f)
     }
+}
+
+/// Destroys one after another; what fails with one keeps none of the others.
+///
+/// # Errors
+/// With the first, told with all others that failed, and with those that are gone.
+fn all<T: std::fmt::Display>(these: &[T], destroy: impl Fn(&T) -> Result<()>) -> Result<()> {
+    let (mut gone, mut failed) = (Vec::new(), Vec::new());
+    for one in these {
+        match destroy(one).with_context(|| format!("destroying {one}")) {
+            Ok(()) => gone.push(one.to_string()),
+            Err(e) => failed.push(e),
+        }
+        interrupt::check()?;
+    }
+    let mut failed = failed.into_iter();
+    let Some(first) = failed.next() else {
+        return Ok(());
+    };
+    let more: Vec<String> = failed.map(|e| format!("; {e:#}")).collect();
+    Err(match (gone.is_empty(), more.is_empty()) {
+        (true, true) => first,
+        (true, false) => first.context(format!("several were not destroyed{}", more.concat())),
+        (false, _) => first.context(format!(
+            "destroyed {}, and not all{}",
+            gone.join(", "),
+            more.concat()
+        )),
+    })
 }
 
 fn sorted_nodes<'a>(names: impl Iterator<Item = &'a NodeName>) -> Vec<NodeName> {

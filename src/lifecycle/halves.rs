@@ -2,19 +2,24 @@
 //!
 //! Promises that a subvolume nested in a half arrives as an ordinary directory with its content, never as
 //! the empty stub a snapshot leaves of it. Each half is a snapshot of one instant; the two instants lie
-//! side by side, which is not the same one.
+//! side by side, which is not the same one. Nothing goes by path inside a half: one may be longer than any call takes.
 
+use std::ffi::OsStr;
 use std::fs::File;
+use std::os::fd::OwnedFd;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use nix::fcntl::OFlag;
-use nix::sys::stat::Mode;
+use nix::errno::Errno;
+use nix::fcntl::renameat;
+use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use crate::failure::Failure;
 use crate::pool::{Environment, layout};
-use crate::storage::beneath::{Tree, descriptor_path};
-use crate::storage::{btrfs, copy};
+use crate::storage::btrfs::Nested;
+use crate::storage::removal::shortened;
+use crate::storage::{btrfs, copy, interrupt, opener};
 
 /// Snapshots both halves of an environment into `dir`; returns notes, a sentence each.
 pub fn snapshot(source: &Environment, dir: &Path) -> Result<Vec<String>> {
@@ -34,13 +39,16 @@ pub fn snapshot(source: &Environment, dir: &Path) -> Result<Vec<String>> {
 
 fn flatten(from: &Path, to: &Path, source: &Environment) -> Result<Vec<String>> {
     let nested = btrfs::nested(from).with_context(|| format!("looking into {source}"))?;
-    for inner in outermost(&nested) {
+    let mut notes = Vec::new();
+    for inner in outermost(&nested, btrfs::info(from)?.id) {
+        let path = shortened(&inner.path);
         flatten_one(from, to, inner)
-            .with_context(|| format!("carrying along the nested subvolume {inner} of {source}"))?;
+            .with_context(|| format!("carrying along the nested subvolume {path} of {source}"))?;
+        notes.push(format!(
+            "{path} was a subvolume inside {source}; here it is a directory with the same content"
+        ));
     }
-    Ok(outermost(&nested)
-        .map(|inner| format!("{inner} was a subvolume inside {source}; here it is a directory with the same content"))
-        .collect())
+    Ok(notes)
 }
 
 /// Turns the subvolumes that a run made inside a half into ordinary directories; returns notes.
@@ -48,52 +56,64 @@ fn flatten(from: &Path, to: &Path, source: &Environment) -> Result<Vec<String>> 
 /// systemd-tmpfiles makes them for lines of type v, q and Q where `/` is a subvolume: tmpfiles.d(5).
 pub fn flatten_within(half: &Path) -> Result<Vec<String>> {
     let nested = btrfs::nested(half).with_context(|| format!("looking into {}", half.display()))?;
-    for inner in outermost(&nested) {
-        let tree = Tree::open(half)?;
-        let aside = format!("{inner}.netbe-flat");
-        fill(half, inner, half, &aside)
-            .with_context(|| format!("flattening the subvolume {inner}"))?;
-        let (parent, name) = tree.parent(inner)?;
-        btrfs::delete(&descriptor_path(&parent).join(&name))?;
-        let (_, aside) = tree.parent(&aside)?;
-        nix::fcntl::renameat(&parent, aside.as_str(), &parent, name.as_str())
-            .with_context(|| format!("flattening the subvolume {inner}"))?;
+    let top = opener::directory(half)?;
+    let mut notes = Vec::new();
+    for inner in outermost(&nested, btrfs::info(half)?.id) {
+        let path = shortened(&inner.path);
+        let flattened = || format!("flattening the subvolume {path}");
+        let directory = btrfs::directory_in(&top, inner.parent, inner.directory)?;
+        let aside = aside(&directory).with_context(flattened)?;
+        fill(&directory, &inner.name, &directory, aside.as_ref()).with_context(flattened)?;
+        btrfs::delete_nested(&top, inner.id).with_context(flattened)?;
+        renameat(
+            &directory,
+            aside.as_str(),
+            &directory,
+            inner.name.as_os_str(),
+        )
+        .with_context(flattened)?;
+        notes.push(format!(
+            "{path} was made a subvolume; it is a directory now"
+        ));
     }
-    Ok(outermost(&nested)
-        .map(|inner| format!("{inner} was made a subvolume; it is a directory now"))
-        .collect())
+    Ok(notes)
 }
 
-fn flatten_one(from: &Path, to: &Path, inner: &str) -> Result<()> {
-    let tree = Tree::open(to)?;
+/// Makes a directory in another, whatever the names that are taken already.
+fn aside(directory: &OwnedFd) -> Result<String> {
+    for number in 0u64.. {
+        let name = format!(".netbe-flat-{number}");
+        match mkdirat(directory, name.as_str(), Mode::S_IRWXU) {
+            Ok(()) => return Ok(name),
+            Err(Errno::EEXIST) => interrupt::check()?,
+            Err(e) => return Err(e.into()),
+        }
+    }
+    anyhow::bail!("no name is free")
+}
+
+fn flatten_one(from: &Path, to: &Path, inner: &Nested) -> Result<()> {
+    let (from, top) = (opener::directory(from)?, opener::directory(to)?);
+    let source = btrfs::directory_in(&from, inner.parent, inner.directory)?;
+    // In a snapshot everything has the number it has in its source.
+    let target = btrfs::directory_in(&top, btrfs::info(to)?.id, inner.directory)?;
     // The stub that a snapshot leaves cannot be written into.
-    tree.remove_dir(inner)?;
-    fill(from, inner, to, inner)
+    unlinkat(&target, inner.name.as_os_str(), UnlinkatFlags::RemoveDir)?;
+    mkdirat(&target, inner.name.as_os_str(), Mode::S_IRWXU)?;
+    fill(&source, &inner.name, &target, &inner.name)
 }
 
-/// Copies the directory `inner` of one tree to a new directory of another, sharing the space.
-fn fill(from: &Path, inner: &str, to: &Path, new: &str) -> Result<()> {
-    let open = |tree: &Tree, path: &str| -> Result<File> {
-        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
-        Ok(File::from(tree.open_at(path, flags, Mode::empty())?))
-    };
-    let (from, to) = (Tree::open(from)?, Tree::open(to)?);
-    let source = open(&from, inner)?;
-    to.make_dirs(new)?;
-    let target = open(&to, new)?;
+/// Copies a directory to an empty one, sharing the space; both by their names in directories.
+fn fill(from: &OwnedFd, name: &OsStr, to: &OwnedFd, new: &OsStr) -> Result<()> {
+    let source = File::from(opener::directory_at(from, name)?);
+    let target = File::from(opener::directory_at(to, new)?);
     copy::tree(&source, &target, &copy::Rules::default(), &mut |_| {})?;
     Ok(())
 }
 
 /// Returns those that lie in no other of them: copying one takes along what is inside it.
-fn outermost(nested: &[String]) -> impl Iterator<Item = &str> {
-    nested.iter().map(String::as_str).filter(move |inner| {
-        !nested.iter().any(|o| {
-            inner
-                .strip_prefix(o.as_str())
-                .is_some_and(|rest| rest.starts_with('/'))
-        })
-    })
+fn outermost(nested: &[Nested], half: u64) -> impl Iterator<Item = &Nested> {
+    nested.iter().filter(move |inner| inner.parent == half)
 }
 
 fn explained(error: std::io::Error, source: &Environment) -> anyhow::Error {

@@ -19,7 +19,7 @@ use crate::pool::{Environment, Operand, Pool};
 use crate::publish::evidence::Evidence;
 use crate::storage::beneath::Tree;
 use crate::storage::bind::{self, Access};
-use crate::storage::replace;
+use crate::storage::{opener, replace};
 
 /// Where environments are mounted when no directory is named.
 const HOME: &str = "/run/netbe/mnt";
@@ -140,7 +140,7 @@ fn running(pool: &Pool, env: &Environment) -> Result<Option<String>> {
 }
 
 fn bind_root(env: &Environment, at: &Path, access: Access) -> Result<()> {
-    let place = fs::File::open(at)?;
+    let place = opener::directory(at)?;
     bind::bind(&env.root(), &place, access)
         .with_context(|| format!("mounting {env} at {}", at.display()))
 }

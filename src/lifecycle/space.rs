@@ -5,7 +5,6 @@
 //! waits in memory is written first, and nothing else happens. An environment that goes meanwhile is no failure.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io;
 use std::path::Path;
 
@@ -16,6 +15,7 @@ use super::listing::Listed;
 use crate::failure::Failure;
 use crate::pool::{Operand, Pool, layout};
 use crate::storage::btrfs;
+use crate::storage::opener;
 use crate::storage::space::{Content, Held, Sum, Trees};
 
 /// How often the filesystem is looked at again when it changed meanwhile.
@@ -85,7 +85,7 @@ impl Space {
     /// Without `CAP_SYS_ADMIN`.
     pub fn of(pool: &Pool) -> Result<Self> {
         // Whoever may not look is told so before the disk is kept busy for it.
-        Trees::of(&File::open(pool.root())?).map_err(explained)?;
+        Trees::of(&opener::directory(pool.root())?).map_err(explained)?;
         btrfs::sync(pool.root()).context("writing what waits in memory")?;
         for _ in 0..TRIES {
             match Self::read(pool, Reading::Differences) {
@@ -101,7 +101,7 @@ impl Space {
     /// # Errors
     /// Without `CAP_SYS_ADMIN`; [`Reading::Differences`] also where the filesystem changed meanwhile.
     pub fn read(pool: &Pool, reading: Reading) -> io::Result<Self> {
-        let top = File::open(pool.root())?;
+        let top = opener::directory(pool.root())?;
         let mut trees = Trees::of(&top)?;
         if reading == Reading::Wholes {
             trees = trees.apart();

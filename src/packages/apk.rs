@@ -1,6 +1,7 @@
 //! apk's list of what is installed.
 
 use super::Package;
+use super::inventory::MOST;
 
 /// Where it is, the older place first.
 pub(super) const DATABASES: &[&str] = &["lib/apk/db/installed", "usr/lib/apk/db/installed"];
@@ -13,6 +14,9 @@ pub(super) fn installed(text: &str) -> Vec<Package> {
         if line.is_empty() {
             if !name.is_empty() && !version.is_empty() {
                 packages.push(Package::new(name, "", version));
+            }
+            if packages.len() > MOST {
+                break;
             }
             (name, version) = ("", "");
         } else if let Some(value) = line.strip_prefix("P:") {

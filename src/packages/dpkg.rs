@@ -1,6 +1,7 @@
 //! dpkg's list of what is installed, `var/lib/dpkg/status`.
 
 use super::Package;
+use super::inventory::MOST;
 
 /// Returns the packages whose files are there.
 ///
@@ -13,6 +14,9 @@ pub(super) fn installed(status: &str) -> Vec<Package> {
     for line in status.lines().chain([""]) {
         if line.trim().is_empty() {
             packages.extend(std::mem::take(&mut stanza).finish());
+            if packages.len() > MOST {
+                break;
+            }
             continue;
         }
         stanza.read(line);

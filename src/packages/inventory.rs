@@ -9,12 +9,16 @@ use super::release::{Distribution, Family};
 use super::version::Order;
 use super::{apk, dpkg, pacman, rpm};
 use crate::storage::beneath::Tree;
+use crate::storage::interrupt;
 
 /// Where dpkg keeps what is installed.
 const DPKG_STATUS: &str = "var/lib/dpkg/status";
 
 /// The largest list of all packages that is read, in bytes: Alpine's names every file of each.
 const LIMIT: u64 = 256 << 20;
+
+/// The most packages that are read of a database: more than three times all that Debian has.
+pub(super) const MOST: usize = 1 << 18;
 
 /// One installed package.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -62,6 +66,9 @@ pub enum Unread {
     /// There is no database of a kind that is known.
     #[error("there is no package database that netbe knows")]
     Absent,
+    /// There is one, and nobody has that many.
+    #[error("the package database lists more than {MOST} packages")]
+    TooMany,
     /// There is one, and it cannot be read.
     #[error("/{path} cannot be read: {why}")]
     Damaged {
@@ -113,6 +120,9 @@ pub fn installed(root: &Tree) -> Result<Inventory, Unread> {
             continue;
         }
         if let Some(mut packages) = read(root)? {
+            if packages.len() > MOST {
+                return Err(Unread::TooMany);
+            }
             packages.sort();
             return Ok(Inventory {
                 order: *order,
@@ -145,7 +155,8 @@ pub(super) fn text(root: &Tree, path: &str, limit: u64) -> Result<Option<String>
         return Ok(None);
     };
     let mut bytes = Vec::new();
-    file.take(limit + 1)
+    interrupt::Reader::new(file)
+        .take(limit + 1)
         .read_to_end(&mut bytes)
         .map_err(failed)?;
     if bytes.len() as u64 > limit {

@@ -13,9 +13,14 @@ use super::archives::{Archive, sha256};
 use super::release::Family;
 use crate::storage::beneath::Tree;
 use crate::storage::compression::Compression;
+use crate::storage::interrupt;
 
 /// How much of an index is read, in bytes, unpacked: ten times Fedora's.
 const LIMIT: u64 = 2 << 30;
+/// How many indexes are read: more than anybody has repositories, and not as many as a directory may hold.
+const INDEXES: usize = 256;
+/// How deep an index may nest its tags, which are remembered until they end; theirs go to five.
+const DEPTH: usize = 64;
 /// How much of one package's description is read at once, in bytes.
 const DESCRIPTION_LIMIT: u64 = 1 << 20;
 
@@ -44,7 +49,7 @@ pub(super) fn offered(
     match family {
         Family::Arch => {
             const SYNC: &str = "var/lib/pacman/sync";
-            for name in root.names(SYNC)? {
+            for name in root.names(SYNC)?.into_iter().take(INDEXES) {
                 if name.ends_with(".db")
                     && let Some(index) = open(root, &format!("{SYNC}/{name}"))?
                 {
@@ -53,7 +58,7 @@ pub(super) fn offered(
             }
         }
         Family::Fedora => {
-            for repository in packages.names(DNF)? {
+            for repository in packages.names(DNF)?.into_iter().take(INDEXES) {
                 let metadata = format!("{DNF}/{repository}/repodata");
                 each_primary(packages, &metadata, &mut |path, mut archive| {
                     let (_, file) = path.rsplit_once('/').unwrap_or(("", path));
@@ -64,7 +69,7 @@ pub(super) fn offered(
         }
         Family::Suse => {
             const RAW: &str = "var/cache/zypp/raw";
-            for repository in root.names(RAW)? {
+            for repository in root.names(RAW)?.into_iter().take(INDEXES) {
                 let metadata = format!("{RAW}/{repository}/repodata");
                 each_primary(root, &metadata, &mut |path, mut archive| {
                     archive.file = format!("{ZYPP}/{repository}/{path}");
@@ -91,12 +96,14 @@ pub(super) fn open(tree: &Tree, path: &str) -> io::Result<Option<Box<dyn BufRead
     let Some(file) = tree.open_file(path)? else {
         return Ok(None);
     };
-    let mut file = BufReader::new(file);
+    let mut file = BufReader::new(interrupt::Reader::new(file));
     let plain: Box<dyn Read> = match Compression::of(file.fill_buf()?) {
         Some(how) => how.reader(file).map_err(io::Error::other)?,
         None => Box::new(file),
     };
-    Ok(Some(Box::new(BufReader::new(plain.take(LIMIT)))))
+    Ok(Some(Box::new(BufReader::new(
+        interrupt::Reader::new(plain).take(LIMIT),
+    ))))
 }
 
 fn each_primary(
@@ -104,10 +111,9 @@ fn each_primary(
     metadata: &str,
     offer: &mut dyn FnMut(&str, Archive),
 ) -> io::Result<()> {
-    for name in tree.names(metadata)? {
-        if name.contains("primary.xml")
-            && let Some(index) = open(tree, &format!("{metadata}/{name}"))?
-        {
+    let is_one = |name: &String| name.contains("primary.xml");
+    for name in tree.names(metadata)?.into_iter().filter(is_one).take(4) {
+        if let Some(index) = open(tree, &format!("{metadata}/{name}"))? {
             rpm_md(index, offer)?;
         }
     }
@@ -157,14 +163,22 @@ struct Said {
 fn rpm_md(index: impl BufRead, offer: &mut dyn FnMut(&str, Archive)) -> io::Result<()> {
     let mut reader = Reader::from_reader(index.take(0));
     let (mut buffer, mut said, mut in_checksum) = (Vec::new(), Said::default(), false);
+    let mut depth = 0usize;
     loop {
         buffer.clear();
         // A tag or a text is held in memory.
         reader.get_mut().set_limit(DESCRIPTION_LIMIT);
-        match reader
-            .read_event_into(&mut buffer)
-            .map_err(io::Error::other)?
-        {
+        let event = reader.read_event_into(&mut buffer);
+        let event = event.map_err(io::Error::other)?;
+        match event {
+            Event::Start(_) => depth += 1,
+            Event::End(_) => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEPTH {
+            return Err(io::Error::other("its tags are nested too deep"));
+        }
+        match event {
             Event::Start(tag) | Event::Empty(tag) => match tag.local_name().as_ref() {
                 "package" => said = Said::default(),
                 "checksum" => in_checksum = attribute(&tag, "type").as_deref() == Some("sha256"),

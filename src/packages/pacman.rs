@@ -9,6 +9,8 @@ const LOCAL: &str = "var/lib/pacman/local";
 
 /// The largest description of a package that is read, in bytes; they have some hundred.
 const LIMIT: u64 = 1 << 20;
+/// The same for all of them together.
+const ALL: u64 = 256 << 20;
 
 /// Returns the packages of an environment; `None` where there is no such list.
 pub(super) fn installed(root: &Tree) -> Result<Option<Vec<Package>>, Unread> {
@@ -21,9 +23,13 @@ pub(super) fn installed(root: &Tree) -> Result<Option<Vec<Package>>, Unread> {
         return Ok(None);
     }
     let mut packages = Vec::new();
+    let mut left = ALL;
     // One of the names is that of a file, with the list's own version.
     for name in root.names(LOCAL).map_err(failed)? {
         if let Some(text) = text(root, &format!("{LOCAL}/{name}/desc"), LIMIT)? {
+            left = left
+                .checked_sub(text.len() as u64)
+                .ok_or_else(|| Unread::damaged(LOCAL, "it is larger than 256 MiB"))?;
             packages.extend(package(&text));
         }
     }

@@ -6,7 +6,6 @@
 //! is sent or wanted.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -17,7 +16,7 @@ use serde_json::Value;
 
 use super::{Environment, Pool, layout, record};
 use crate::storage::beneath::is_of_the_machine;
-use crate::storage::{btrfs, replace};
+use crate::storage::{btrfs, opener, replace};
 
 /// The record of a base, in its directory.
 const RECORD: &str = "base.json";
@@ -148,7 +147,9 @@ impl Base {
 /// Makes a directory of a stage the base of an environment, in one step; its stage gets what was the base. Durable.
 pub fn keep(dir: &Path, env: &Environment) -> Result<()> {
     // The snapshots are on disk since they were made; its record has to be before it takes another's place.
-    File::open(dir.join(RECORD))?.sync_all()?;
+    let record =
+        opener::file(&dir.join(RECORD))?.ok_or(io::Error::from(io::ErrorKind::NotFound))?;
+    record.sync_all()?;
     let place = env.dir.join(layout::BASE);
     let rename = |flags| renameat2(AT_FDCWD, dir, AT_FDCWD, &place, flags);
     match rename(RenameFlags::RENAME_EXCHANGE) {

@@ -9,19 +9,19 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result};
-use nix::fcntl::{FcntlArg, fcntl};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::stat::Mode;
 
 use super::layout;
 use super::name::NodeName;
 use crate::failure::Failure;
-use crate::storage::replace;
+use crate::storage::{opener, replace};
 
 /// How often a lock that is held is tried again.
 const RETRY: Duration = Duration::from_millis(20);
@@ -116,9 +116,7 @@ impl NodeLock {
     /// # Errors
     /// `Locked`, naming the holder.
     pub fn take_unnoticed(pool: &Path, node: &NodeName) -> Result<Option<Self>> {
-        let mut options = OpenOptions::new();
-        options.read(true).custom_flags(PLAIN);
-        let Ok(mut file) = options.open(layout::locks(pool).join(node.as_str())) else {
+        let Ok(Some(mut file)) = opener::file(&layout::locks(pool).join(node.as_str())) else {
             return Ok(None);
         };
         match file.try_lock_shared() {
@@ -160,18 +158,13 @@ impl NodeLock {
     }
 }
 
-/// Whatever was put there by hand: a pipe must not hang us, nor a link lead out of the pool.
-const PLAIN: i32 = nix::libc::O_NONBLOCK | nix::libc::O_NOFOLLOW;
-
 /// Returns whether somebody holds a node's lock now; false where it cannot be told.
 pub fn is_held(pool: &Path, node: &NodeName) -> bool {
     is_marked(&layout::locks(pool).join(node.as_str()))
 }
 
 fn is_marked(path: &Path) -> bool {
-    let mut options = OpenOptions::new();
-    options.read(true).custom_flags(PLAIN);
-    let Ok(file) = options.open(path) else {
+    let Ok(Some(file)) = opener::file(path) else {
         return false;
     };
     let mut asked = mark(nix::libc::F_RDLCK);
@@ -263,20 +256,17 @@ fn acquire(pool: &Path, name: &str, what: &str, share: Share, wait: Duration) ->
     Ok(file)
 }
 
-fn open(path: &PathBuf) -> Result<File> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    options.custom_flags(PLAIN);
-    match options.open(path) {
+fn open(path: &Path) -> Result<File> {
+    // Whatever was put there by hand: a pipe must not hang us, nor a link lead out of the pool.
+    let open = || opener::file_or_new(path, OFlag::O_RDWR, Mode::from_bits_truncate(0o644));
+    match open() {
         Ok(file) => Ok(file),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             // A pool made by hand or restored from a backup without its hidden directory.
             if let Some(dir) = path.parent() {
                 replace::directories(dir)?;
             }
-            options
-                .open(path)
-                .with_context(|| format!("opening {}", path.display()))
+            open().with_context(|| format!("opening {}", path.display()))
         }
         Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
             let failure = Failure::failed(format!("opening the lock {}: {e}", path.display()));

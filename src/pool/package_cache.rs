@@ -9,8 +9,9 @@
 mod apk;
 
 use std::collections::HashSet;
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
@@ -22,7 +23,7 @@ use super::layout;
 use crate::packages::{Archive, sha256};
 use crate::storage::beneath::Tree;
 use crate::storage::copy::Contents;
-use crate::storage::interrupt;
+use crate::storage::{interrupt, opener, replace};
 
 /// How long a package that nobody wants is kept.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -31,6 +32,9 @@ const SHARE: u64 = 20;
 
 /// How deep packages are looked for: repositories have directories of their own in them.
 const DEPTH: usize = 8;
+
+/// The most files that are looked at of one upgrade: ten times the packages of a large one.
+const NAMES: usize = 1 << 16;
 
 /// The pool's packages.
 #[derive(Debug)]
@@ -62,10 +66,8 @@ impl PackageCache {
     /// Verified byte for byte; one that is damaged is not here.
     pub fn give(&self, archive: &Archive, to: &Tree) -> io::Result<bool> {
         let path = self.dir.join(hex(&archive.sha256));
-        let kept = match File::open(&path) {
-            Ok(file) => file,
-            Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
-            Err(e) => return Err(e),
+        let Some(kept) = opener::file(&path)? else {
+            return Ok(false);
         };
         if kept.metadata()?.len() != archive.size {
             return Ok(false);
@@ -83,36 +85,54 @@ impl PackageCache {
             return Ok(false);
         }
         // When it was last wanted. One that cannot be marked is merely forgotten earlier.
-        let _ = File::options()
-            .write(true)
-            .open(&path)
-            .and_then(|file| file.set_modified(SystemTime::now()));
+        let _ = kept.set_modified(SystemTime::now());
         Ok(true)
     }
 
     /// Keeps the packages in a directory that are not here yet, and returns how many those were.
     ///
-    /// Only regular files are looked at, whatever the directory holds; those whose path beneath it `wanted` says.
+    /// Only regular files are looked at, whatever the directory holds; those whose path beneath it `wanted` says. None
+    /// with holes is kept: no package has any, and one of nothing else is as long as somebody likes. Nor more than there
+    /// is room for: what would be forgotten at once is not read.
+    ///
+    /// # Errors
+    /// Also where the directory holds more than any upgrade leaves.
     pub fn keep(&self, from: &Tree, mut wanted: impl FnMut(&str) -> bool) -> io::Result<usize> {
         let mut kept = 0;
+        let mut room = self.room(from.path())?;
+        let mut looked_at = 0;
         let mut directories = vec![(String::new(), 0)];
         while let Some((directory, depth)) = directories.pop() {
             for name in from.names(&directory)? {
+                interrupt::check_io()?;
+                looked_at += 1;
+                if looked_at > NAMES {
+                    return Err(io::Error::other(format!(
+                        "there are more than {NAMES} files where packages are downloaded to"
+                    )));
+                }
                 let path = match directory.as_str() {
                     "" => name,
                     above => format!("{above}/{name}"),
                 };
-                let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK;
-                let Ok(fd) = from.open_without_links(&path, flags) else {
+                let Ok(place) = from.open_without_links(&path, OFlag::O_PATH) else {
                     continue;
                 };
-                let file = File::from(fd);
-                let metadata = file.metadata()?;
+                let place = File::from(place);
+                let metadata = place.metadata()?;
                 if metadata.is_dir() && depth < DEPTH {
                     directories.push((path, depth + 1));
-                } else if metadata.is_file() && is_package(&path) && wanted(&path) {
-                    fs::create_dir_all(&self.dir)?;
-                    kept += usize::from(self.keep_one(&file, metadata.len())?);
+                    continue;
+                }
+                if !(metadata.is_file() && is_package(&path) && wanted(&path)) {
+                    continue;
+                }
+                let file = File::from(opener::reopened(&place, OFlag::O_RDONLY)?);
+                let size = file.metadata()?.len();
+                if size <= room && !has_holes(&file.metadata()?) {
+                    room -= size;
+                    replace::directories(&self.dir)?;
+                    kept += usize::from(self.keep_one(&file, size)?);
                 }
             }
         }
@@ -120,6 +140,12 @@ impl PackageCache {
             self.forget()?;
         }
         Ok(kept)
+    }
+
+    /// Returns how much the cache may hold on the filesystem of a directory, in bytes.
+    fn room(&self, at: &Path) -> io::Result<u64> {
+        let found = nix::sys::statvfs::statvfs(at)?;
+        Ok(found.blocks() * found.fragment_size() / SHARE)
     }
 
     fn keep_one(&self, file: &File, size: u64) -> io::Result<bool> {
@@ -139,8 +165,7 @@ impl PackageCache {
 
     /// Deletes what nobody has wanted for a month, then what was wanted longest ago while it is too much.
     fn forget(&self) -> io::Result<()> {
-        let room = nix::sys::statvfs::statvfs(&self.dir)?;
-        let most = room.blocks() * room.fragment_size() / SHARE;
+        let most = self.room(&self.dir)?;
         let now = SystemTime::now();
         let mut all = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
@@ -162,6 +187,11 @@ impl PackageCache {
         }
         Ok(())
     }
+}
+
+/// Returns whether less of a file is on the disk than it is long; compressed or not, which is not seen here.
+fn has_holes(found: &Metadata) -> bool {
+    found.blocks().saturating_mul(512) < found.len()
 }
 
 fn is_package(name: &str) -> bool {

@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use nix::unistd::UnlinkatFlags;
 
 use super::layout;
 use crate::failure::Failure;
-use crate::storage::{btrfs, replace};
+use crate::storage::{btrfs, opener, removal, replace};
 
 /// A directory being made under a hidden name.
 #[derive(Debug)]
@@ -37,7 +38,7 @@ impl Staged {
     /// Makes an empty stage that is left alone as long as this value lives, also without the lock it was made under.
     pub fn guarded(parent: &Path, name: &str) -> Result<Self> {
         let mut stage = Self::new(parent, name)?;
-        let guard = File::open(stage.path()).and_then(lock);
+        let guard = opener::directory(stage.path()).and_then(lock);
         stage._guard = Some(guard.with_context(|| format!("guarding {}", stage.path().display()))?);
         Ok(stage)
     }
@@ -94,9 +95,9 @@ impl Drop for Staged {
 
 /// Returns whether a process lives that made a stage to be left alone; false where it cannot be told.
 pub fn is_guarded(dir: &Path) -> bool {
-    // Only directories are locked so, and opening anything else could hang.
+    // Only directories are locked so, and nothing else is opened.
     dir.symlink_metadata().is_ok_and(|m| m.is_dir())
-        && File::open(dir)
+        && opener::directory(dir)
             .is_ok_and(|d| matches!(d.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
@@ -108,34 +109,29 @@ pub fn is_guarded(dir: &Path) -> bool {
 pub fn discard(path: &Path, trash_in: &Path) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let trash = trash_in.join(hidden(layout::TRASH, &name));
-    match fs::rename(path, &trash) {
-        Ok(()) => remove(&trash)?,
-        Err(e) if e.kind() == io::ErrorKind::StorageFull => remove(path)?,
+    let removed = match fs::rename(path, &trash) {
+        Ok(()) => remove(&trash),
+        Err(e) if e.kind() == io::ErrorKind::StorageFull => remove(path),
         Err(e) => return Err(e).with_context(|| format!("taking away {}", path.display())),
-    }
-    btrfs::sync(trash_in).context("making the deletion durable")
+    };
+    // Also of what stays some has gone.
+    let durable = btrfs::sync(trash_in).context("making the deletion durable");
+    removed.and(durable)
 }
 
 /// Deletes a stage or trash: whatever subvolumes, files and directories are in it.
 ///
-/// Links are removed, never followed. A directory that something is mounted on is an error.
+/// Links are removed, never followed. A directory that something is mounted on is an error. All that can go has gone,
+/// whatever stays.
 pub fn remove(dir: &Path) -> Result<()> {
-    for entry in fs::read_dir(dir).with_context(|| format!("reading {}", dir.display()))? {
-        let path = entry?.path();
-        let kind = path.symlink_metadata()?;
-        if !kind.is_dir() {
-            fs::remove_file(&path)
-        } else if btrfs::is_subvolume(&path)
-            .with_context(|| format!("looking at {}", path.display()))?
-        {
-            btrfs::delete(&path)
-        } else {
-            remove(&path)?;
-            continue;
-        }
-        .with_context(|| format!("deleting {}", path.display()))?;
-    }
-    fs::remove_dir(dir).with_context(|| format!("deleting {}", dir.display()))
+    let deleting = || format!("deleting {}", dir.display());
+    let (Some(above), Some(name)) = (dir.parent(), dir.file_name()) else {
+        anyhow::bail!("{} is no stage", dir.display());
+    };
+    let above = opener::directory(above).with_context(deleting)?;
+    let top = opener::directory_at(&above, name).with_context(deleting)?;
+    removal::empty(&top).with_context(deleting)?;
+    nix::unistd::unlinkat(&above, name, UnlinkatFlags::RemoveDir).with_context(deleting)
 }
 
 /// Locks what nobody else knows of yet.

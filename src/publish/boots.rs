@@ -4,15 +4,16 @@
 //! tolerant: a line cut short by a crash, or garbage, says nothing. Not for what follows from it: that is
 //! [`super::evidence`].
 
-use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
 use serde::{Deserialize, Serialize};
 
+use crate::storage::opener;
 use crate::storage::replace::{self, Durable};
 
 /// How much of the end is read, and kept, in bytes: some twenty boots of a Raspberry Pi.
@@ -20,9 +21,6 @@ const TAIL: u64 = 64 << 10;
 
 /// How large it may become, in bytes, before only its end is kept.
 const LIMIT: u64 = 2 * TAIL;
-
-/// Whatever was put there by hand: a pipe must not hang the TFTP server's script, a link must not lead it away.
-const PLAIN: i32 = nix::libc::O_NONBLOCK | nix::libc::O_NOFOLLOW;
 
 /// How something was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -108,12 +106,9 @@ pub fn add(node_dir: &Path, seen: &Seen) -> Result<()> {
     let path = path(node_dir);
     let mut line = serde_json::to_string(seen)?;
     line.push('\n');
-    let mut file = OpenOptions::new()
-        .append(true)
-        .create(true)
-        .custom_flags(PLAIN)
-        .open(&path)
-        .and_then(regular)
+    let flags = OFlag::O_WRONLY | OFlag::O_APPEND;
+    let mode = Mode::from_bits_truncate(0o644);
+    let mut file = opener::file_or_new(&path, flags, mode)
         .with_context(|| format!("opening {}", path.display()))?;
     // One write: a reader, and another writer, never see half a line.
     file.write_all(line.as_bytes())
@@ -127,21 +122,14 @@ pub fn add(node_dir: &Path, seen: &Seen) -> Result<()> {
 }
 
 fn tail(path: &Path) -> std::io::Result<Vec<u8>> {
-    let mut options = OpenOptions::new();
-    let mut file = regular(options.read(true).custom_flags(PLAIN).open(path)?)?;
+    let Some(mut file) = opener::file(path)? else {
+        return Ok(Vec::new());
+    };
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
     let mut bytes = Vec::new();
     file.take(TAIL).read_to_end(&mut bytes)?;
     Ok(bytes)
-}
-
-/// Refuses what is no regular file: a device never ends.
-fn regular(file: File) -> std::io::Result<File> {
-    match file.metadata()?.is_file() {
-        true => Ok(file),
-        false => Err(std::io::Error::other("not a file netbe wrote")),
-    }
 }
 
 fn path(node_dir: &Path) -> PathBuf {

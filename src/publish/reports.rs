@@ -29,10 +29,9 @@ pub(super) fn in_root(root: &Path) -> Option<(Timestamp, Report)> {
     // A link in its place leads to somebody else's report.
     root.symlink_metadata().ok().filter(Metadata::is_dir)?;
     let root = Tree::open(root).ok()?;
-    // O_NONBLOCK: a pipe planted there must not hang us.
-    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW;
+    let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW;
     let file = File::from(root.open_at(report::FILE, flags, Mode::empty()).ok()?);
-    let metadata = file.metadata().ok().filter(Metadata::is_file)?;
+    let metadata = file.metadata().ok()?;
     let nanoseconds = i32::try_from(metadata.ctime_nsec()).ok()?;
     let time = Timestamp::new(metadata.ctime(), nanoseconds).ok()?;
     let mut bytes = Vec::new();

@@ -2,15 +2,15 @@
 //!
 //! A node owns its root and can plant `etc -> /etc`, a device or a pipe anywhere in it. A [`Tree`]
 //! resolves every path with `openat2(2)` and `RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS`, so links end
-//! inside, and it reads and writes regular files only. Not for paths of the pool itself.
+//! inside. What is opened was looked at before, by [`super::opener`]: regular files and directories only. What is read
+//! is bounded, and ends when netbe is asked to stop. Not for paths of the pool itself.
 
 mod change;
 
 use std::fmt;
-use std::fs::{File, Metadata, OpenOptions};
+use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use nix::NixPath;
@@ -19,8 +19,14 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
 use nix::sys::stat::Mode;
 
+use super::{interrupt, opener};
+
 /// The largest file that is read whole, in bytes: no text that netbe edits comes near it.
 const TEXT_LIMIT: u64 = 16 << 20;
+
+/// The most names that a directory may have which is looked at as a whole: nothing that netbe looks for stands in one with
+/// more, and each takes memory.
+pub const NAMES: usize = 1 << 17;
 
 /// How often a path is resolved again before it is given up: seconds, where a few times do.
 const ATTEMPTS: u32 = 10_000;
@@ -66,49 +72,64 @@ impl Tree {
 
     /// Opens a path beneath the tree; absolute paths and links start at the tree's top.
     ///
-    /// `O_CLOEXEC` is added. `O_CREAT` works; a final link is followed, inside, unless `O_NOFOLLOW`.
+    /// `O_CLOEXEC` is added. `O_CREAT` works; a final link is followed, inside, unless `O_NOFOLLOW`. Without `O_PATH` it
+    /// is a regular file, or with `O_DIRECTORY` a directory; anything else is an error, and was not opened.
     pub fn open_at(&self, path: &str, flags: OFlag, mode: Mode) -> io::Result<OwnedFd> {
-        let how = OpenHow::new()
-            .flags(flags | OFlag::O_CLOEXEC)
-            .mode(mode)
-            .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
-        self.resolve(relative(path), how)
+        self.open_path(Path::new(relative(path)), flags, mode)
             .map_err(|e| self.failed(e, path))
     }
 
     /// Opens a path beneath the tree in which no part is a link; one that is ends in `ELOOP`.
     pub fn open_without_links(&self, path: &str, flags: OFlag) -> io::Result<OwnedFd> {
-        let how = OpenHow::new()
-            .flags(flags | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW)
-            .resolve(
-                ResolveFlag::RESOLVE_IN_ROOT
-                    | ResolveFlag::RESOLVE_NO_MAGICLINKS
-                    | ResolveFlag::RESOLVE_NO_SYMLINKS,
-            );
-        self.resolve(relative(path), how)
+        let resolve = ResolveFlag::RESOLVE_NO_SYMLINKS;
+        let flags = flags | OFlag::O_NOFOLLOW;
+        self.opened(Path::new(relative(path)), flags, Mode::empty(), resolve)
             .map_err(|e| self.failed(e, path))
     }
 
     /// Opens a path that need not be UTF-8, with the plain error number for callers that branch on it.
+    ///
+    /// Otherwise as [`Self::open_at`].
     pub fn open_path(&self, path: &Path, flags: OFlag, mode: Mode) -> nix::Result<OwnedFd> {
-        let how = OpenHow::new()
-            .flags(flags | OFlag::O_CLOEXEC)
-            .mode(mode)
-            .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
-        self.resolve(path, how)
+        self.opened(path, flags, mode, ResolveFlag::empty())
     }
 
     /// Opens a path that need not be UTF-8 and in which no part is a link, with the plain error number.
     ///
     /// With `O_PATH` and `O_NOFOLLOW` the last part may be one, and is what is opened.
     pub fn open_path_without_links(&self, path: &Path, flags: OFlag) -> nix::Result<OwnedFd> {
-        let how = OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(
-            ResolveFlag::RESOLVE_IN_ROOT
-                | ResolveFlag::RESOLVE_NO_MAGICLINKS
-                | ResolveFlag::RESOLVE_NO_SYMLINKS
-                | ResolveFlag::RESOLVE_NO_XDEV,
-        );
-        self.resolve(path, how)
+        self.opened(path, flags, Mode::empty(), HERE)
+    }
+
+    /// Opens what stands at a path; nothing but a directory is opened that was not looked at before.
+    fn opened(
+        &self,
+        path: &Path,
+        flags: OFlag,
+        mode: Mode,
+        resolve: ResolveFlag,
+    ) -> nix::Result<OwnedFd> {
+        let how = |flags: OFlag, mode| {
+            OpenHow::new()
+                .flags(flags | OFlag::O_CLOEXEC)
+                .mode(mode)
+                .resolve(
+                    resolve | ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS,
+                )
+        };
+        if flags.intersects(OFlag::O_PATH | OFlag::O_DIRECTORY) {
+            return self.resolve(path, how(flags, Mode::empty()));
+        }
+        let new = OFlag::O_CREAT | OFlag::O_EXCL;
+        if flags.contains(OFlag::O_CREAT) {
+            match self.resolve(path, how(flags | new, mode)) {
+                Err(Errno::EEXIST) if !flags.contains(OFlag::O_EXCL) => {}
+                made => return made,
+            }
+        }
+        let place = OFlag::O_PATH | flags.intersection(OFlag::O_NOFOLLOW);
+        let place = self.resolve(path, how(place, Mode::empty()))?;
+        opener::reopened(&place, flags.difference(new | OFlag::O_NOFOLLOW))
     }
 
     /// Opens a regular file for reading whose path needs no link and crosses no mount; `None` for anything else.
@@ -116,31 +137,18 @@ impl Tree {
     /// What stands there is looked at before it is opened, so that no device is woken, and no swap can slip in between.
     /// Reading it leaves its time of access alone, where that is allowed.
     pub fn plain_file(&self, path: &Path) -> io::Result<Option<File>> {
-        let how = OpenHow::new()
-            .flags(OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC)
-            .resolve(
-                ResolveFlag::RESOLVE_IN_ROOT
-                    | ResolveFlag::RESOLVE_NO_MAGICLINKS
-                    | ResolveFlag::RESOLVE_NO_SYMLINKS
-                    | ResolveFlag::RESOLVE_NO_XDEV,
-            );
-        let found = match self.resolve(path, how) {
-            Ok(fd) => File::from(fd),
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
+        let found = match self.opened(path, flags, Mode::empty(), HERE) {
+            Ok(found) => found,
             Err(
                 Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::EXDEV | Errno::ENAMETOOLONG,
             ) => return Ok(None),
             Err(e) => return Err(named(e, &self.path.join(path))),
         };
-        if !found.metadata()?.is_file() {
-            return Ok(None);
-        }
-        let path = descriptor_path(&found);
-        let mut unnoticed = OpenOptions::new();
-        unnoticed.read(true).custom_flags(OFlag::O_NOATIME.bits());
-        match unnoticed.open(&path) {
-            // Not one's own: open(2).
-            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => File::open(&path).map(Some),
-            opened => opened.map(Some),
+        match opener::reopened(&found, OFlag::O_RDONLY) {
+            Ok(file) => Ok(Some(File::from(file))),
+            Err(Errno::ENXIO | Errno::EISDIR | Errno::ELOOP) => Ok(None),
+            Err(e) => Err(named(e, &self.path.join(path))),
         }
     }
 
@@ -165,19 +173,19 @@ impl Tree {
     ///
     /// Anything that is not a regular file (a pipe would hang, a device would act) is an error.
     pub fn open_file(&self, path: &str) -> io::Result<Option<File>> {
-        if self.metadata(path)?.is_none() {
-            return Ok(None);
-        }
-        // O_NONBLOCK: a pipe planted between the two calls must not hang us.
-        let fd = self.open_at(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK, Mode::empty())?;
-        let file = File::from(fd);
-        if !file.metadata()?.is_file() {
-            return Err(io::Error::other(format!(
+        let place = match self.open_path(Path::new(relative(path)), OFlag::O_PATH, Mode::empty()) {
+            Ok(place) => place,
+            Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
+            Err(e) => return Err(self.failed(e, path)),
+        };
+        match opener::reopened(&place, OFlag::O_RDONLY) {
+            Ok(file) => Ok(Some(File::from(file))),
+            Err(Errno::ENXIO | Errno::EISDIR | Errno::ELOOP) => Err(io::Error::other(format!(
                 "{} is not a regular file",
                 self.path.join(relative(path)).display()
-            )));
+            ))),
+            Err(e) => Err(self.failed(e, path)),
         }
-        Ok(Some(file))
     }
 
     /// Returns a regular file's content; `None` where there is nothing, an error past 16 MiB.
@@ -192,7 +200,9 @@ impl Tree {
             )));
         }
         let mut bytes = Vec::new();
-        file.take(TEXT_LIMIT).read_to_end(&mut bytes)?;
+        interrupt::Reader::new(file)
+            .take(TEXT_LIMIT)
+            .read_to_end(&mut bytes)?;
         Ok(Some(bytes))
     }
 
@@ -216,7 +226,9 @@ impl Tree {
             return Ok(None);
         };
         let mut bytes = Vec::new();
-        file.take(limit as u64).read_to_end(&mut bytes)?;
+        interrupt::Reader::new(file)
+            .take(limit as u64)
+            .read_to_end(&mut bytes)?;
         Ok(Some(bytes))
     }
 
@@ -230,7 +242,7 @@ impl Tree {
         self.look(path, OFlag::O_PATH | OFlag::O_NOFOLLOW)
     }
 
-    /// Returns the names in a directory, sorted; empty where there is none.
+    /// Returns the names in a directory, sorted; empty where there is none, an error past [`NAMES`].
     pub fn names(&self, path: &str) -> io::Result<Vec<String>> {
         if !self.metadata(path)?.is_some_and(|m| m.is_dir()) {
             return Ok(Vec::new());
@@ -238,7 +250,14 @@ impl Tree {
         let fd = self.open_at(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
         let mut dir = Dir::from_fd(fd).map_err(|e| self.failed(e, path))?;
         let mut names = Vec::new();
-        for entry in dir.iter() {
+        for (count, entry) in dir.iter().enumerate() {
+            interrupt::check_io()?;
+            if count > NAMES {
+                return Err(io::Error::other(format!(
+                    "{} holds more than {NAMES} names",
+                    self.path.join(relative(path)).display()
+                )));
+            }
             let entry = entry.map_err(|e| self.failed(e, path))?;
             // A name that is not UTF-8 is none that firmware, kernel or netbe ever looks for.
             if let Ok(name) = entry.file_name().to_str()
@@ -296,6 +315,9 @@ impl Tree {
         named(errno, &self.path.join(relative(path)))
     }
 }
+
+/// What leads over no link and no mount.
+const HERE: ResolveFlag = ResolveFlag::RESOLVE_NO_SYMLINKS.union(ResolveFlag::RESOLVE_NO_XDEV);
 
 /// Returns the path an open descriptor can be reached by for calls that take no descriptor.
 pub fn descriptor_path(fd: &impl AsRawFd) -> PathBuf {

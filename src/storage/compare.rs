@@ -16,10 +16,17 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::written::PATH;
 use super::{alike, interrupt};
 
 use node::Content;
 pub use node::{Aspect, Change, Kind, Node};
+
+/// How many bytes the paths may take that are held in memory, and what each takes besides.
+const ROOM: usize = 1 << 30;
+const FIXED: usize = 64;
+/// How many names one directory may have.
+const NAMES: usize = 4 << 20;
 
 /// Which of the two trees.
 type Sides<'a> = [Box<dyn Side + 'a>; 2];
@@ -40,7 +47,7 @@ pub enum How {
 pub struct Compared {
     /// What differs, sorted by path.
     pub changes: Vec<Change>,
-    /// What could not be read, for want of permission.
+    /// What could not be read, for want of permission or because no path is long enough.
     pub unread: BTreeSet<PathBuf>,
 }
 
@@ -64,6 +71,8 @@ trait Side {
 struct Changed {
     directories: BTreeSet<PathBuf>,
     others: BTreeSet<PathBuf>,
+    /// Above what lies so deep that no path leads there: the directory that is told instead of it.
+    too_deep: BTreeSet<PathBuf>,
 }
 
 /// Compares the trees at two paths, which are trusted themselves.
@@ -85,13 +94,18 @@ pub fn between(before: &Path, after: &Path, how: How) -> io::Result<Compared> {
         sides,
         descends: !matches!(how, How::Since(_)),
         found: BTreeMap::new(),
+        waiting: Vec::new(),
+        room: ROOM,
         seen: BTreeSet::new(),
         walked: BTreeSet::new(),
         unread: BTreeSet::new(),
     };
     match how {
         How::Since(transaction) => comparison.since(transaction)?,
-        How::All | How::Files => comparison.at(Path::new(""))?,
+        How::All | How::Files => {
+            comparison.waiting.push(Step::At(PathBuf::new()));
+            comparison.go_on()?;
+        }
     }
     Ok(Compared {
         changes: comparison.found.into_values().collect(),
@@ -99,41 +113,88 @@ pub fn between(before: &Path, after: &Path, how: How) -> io::Result<Compared> {
     })
 }
 
+/// Ends the reading of a directory that has more names than are held in memory.
+fn refuse_many(names: usize) -> io::Result<()> {
+    interrupt::check_io()?;
+    match names < NAMES {
+        true => Ok(()),
+        false => Err(io::Error::other(format!(
+            "a directory has more than {NAMES} names"
+        ))),
+    }
+}
+
 struct Comparison<'a> {
     sides: Sides<'a>,
     /// Whether to look into directories that are the same inode in both.
     descends: bool,
     found: BTreeMap<PathBuf, Change>,
+    /// What is still to be done, last things first: a tree may be deeper than a stack.
+    waiting: Vec<Step>,
+    /// How many bytes the paths may still take that are held in memory.
+    room: usize,
     seen: BTreeSet<PathBuf>,
     /// Directories whose entries were compared.
     walked: BTreeSet<PathBuf>,
     unread: BTreeSet<PathBuf>,
 }
 
+/// What is to be done at a path.
+enum Step {
+    /// Compare what stands there.
+    At(PathBuf),
+    /// Compare what a directory has.
+    Entries(PathBuf),
+}
+
 impl Comparison<'_> {
+    fn go_on(&mut self) -> io::Result<()> {
+        while let Some(step) = self.waiting.pop() {
+            match step {
+                Step::At(path) => self.at(&path)?,
+                Step::Entries(path) => self.entries(&path)?,
+            }
+        }
+        Ok(())
+    }
+
     fn since(&mut self, transaction: u64) -> io::Result<()> {
         let mut all = Changed::default();
         for side in &mut self.sides {
             let changed = side.changed(transaction)?;
             all.directories.extend(changed.directories);
             all.others.extend(changed.others);
+            all.too_deep.extend(changed.too_deep);
         }
-        for path in &all.directories {
-            self.at(path)?;
-            self.entries(path)?;
+        for path in all.directories {
+            self.waiting.push(Step::Entries(path.clone()));
+            self.waiting.push(Step::At(path));
+            self.go_on()?;
         }
-        for path in &all.others {
-            self.at(path)?;
+        for path in all.others {
+            self.waiting.push(Step::At(path));
+            self.go_on()?;
         }
+        self.unread.extend(all.too_deep);
+        Ok(())
+    }
+
+    /// Takes note that a path is held in memory.
+    fn hold(&mut self, path: &Path) -> io::Result<()> {
+        let taken = path.as_os_str().len() + FIXED;
+        self.room = self.room.checked_sub(taken).ok_or_else(|| {
+            io::Error::other("there are more files to compare than fit into memory")
+        })?;
         Ok(())
     }
 
     /// Compares what stands at a path in both, and what is below it where that is not the same directory.
     fn at(&mut self, path: &Path) -> io::Result<()> {
+        interrupt::check_io()?;
         if !self.seen.insert(path.to_path_buf()) {
             return Ok(());
         }
-        interrupt::check_io()?;
+        self.hold(path)?;
         let [before, after] = &mut self.sides;
         let (before, after) = (before.look(path)?, after.look(path)?);
         let is_dir = |node: &Option<Node>| node.as_ref().is_some_and(|n| n.kind == Kind::Directory);
@@ -153,7 +214,7 @@ impl Comparison<'_> {
             self.found.insert(path.to_path_buf(), change);
         }
         if either && (self.descends || !both) {
-            self.entries(path)?;
+            self.waiting.push(Step::Entries(path.to_path_buf()));
         }
         Ok(())
     }
@@ -180,13 +241,19 @@ impl Comparison<'_> {
         }
         for (name, [before, after]) in names {
             let below = path.join(name);
-            if self.descends || before != after {
-                self.at(&below)?;
-                // Another directory under the same name: its own entries are no news in either tree.
-                if !self.descends && before.is_some() && after.is_some() && self.is_dir(&below)? {
-                    self.entries(&below)?;
-                }
+            if !self.descends && before == after {
+                continue;
             }
+            if below.as_os_str().len() >= PATH {
+                // Nothing could be opened there.
+                self.unread.insert(path.to_path_buf());
+                continue;
+            }
+            // Another directory under the same name: its own entries are no news in either tree.
+            if !self.descends && before.is_some() && after.is_some() && self.is_dir(&below)? {
+                self.waiting.push(Step::Entries(below.clone()));
+            }
+            self.waiting.push(Step::At(below));
         }
         Ok(())
     }

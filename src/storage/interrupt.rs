@@ -3,6 +3,7 @@
 //! The signals only raise a flag; long work looks at it and ends with an error, so that stages remove
 //! themselves on the way out. Not for SIGKILL: what that leaves is hidden and `check --repair`'s.
 
+use std::io::{self, Read};
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use anyhow::{Result, bail};
@@ -57,5 +58,25 @@ pub fn asked() -> Option<Signal> {
     match ASKED.load(Ordering::Relaxed) {
         0 => None,
         number => Signal::try_from(number).ok(),
+    }
+}
+
+/// Reads what is a node's to choose how long it is, and ends when netbe is asked to stop.
+#[derive(Debug)]
+pub struct Reader<R> {
+    inner: R,
+}
+
+impl<R: Read> Reader<R> {
+    /// Returns a reader of the same.
+    pub fn new(inner: R) -> Self {
+        Self { inner }
+    }
+}
+
+impl<R: Read> Read for Reader<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        check_io()?;
+        self.inner.read(buf)
     }
 }

@@ -91,7 +91,7 @@ pub fn link(path: &Path, target: &Path) -> io::Result<()> {
 
 /// Makes the names in a directory durable.
 pub fn directory(path: &Path) -> io::Result<()> {
-    File::open(path)
+    super::opener::directory(path)
         .and_then(|d| d.sync_all())
         .map_err(|e| at_path(&e, path))
 }

@@ -119,6 +119,8 @@ pub struct Search<'a> {
     /// How many items of the answer are still to be taken, and where the next one is.
     left: u32,
     at: usize,
+    /// Whether it ends when netbe is asked to stop.
+    stops: bool,
 }
 
 thread_local! {
@@ -165,7 +167,7 @@ impl DerefMut for Buffer {
 }
 
 impl<'a> Search<'a> {
-    /// Begins a search in the filesystem of an open file or directory.
+    /// Begins a search in the filesystem of an open file or directory; it ends when netbe is asked to stop.
     pub fn new(top: &'a impl AsFd, wanted: Wanted) -> Self {
         Self {
             top: top.as_fd(),
@@ -174,7 +176,15 @@ impl<'a> Search<'a> {
             found: Buffer::new(),
             left: 0,
             at: 0,
+            stops: true,
         }
+    }
+
+    /// Has it go on when netbe is asked to stop: for what takes away what was being made.
+    #[must_use]
+    pub fn regardless(mut self) -> Self {
+        self.stops = false;
+        self
     }
 
     /// Begins another search in the same filesystem: for many small ones a buffer each would be most of the work.
@@ -219,6 +229,9 @@ impl<'a> Search<'a> {
             Some(next) if next <= self.wanted.to => (next, self.wanted.to),
             _ => return Ok(false),
         };
+        if self.stops {
+            super::interrupt::check_io()?;
+        }
         self.found.key = SearchKey {
             tree_id: self.wanted.tree,
             min_objectid: from.objectid,

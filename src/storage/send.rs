@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 
 use nix::fcntl::{FcntlArg, fcntl};
 
-use super::{btrfs, threads};
+use super::{btrfs, opener, threads};
 
 /// How much the pipe from the kernel holds, in bytes: the most an ordinary system lets anybody have.
 const PIPE: i32 = 1 << 20;
@@ -27,7 +27,7 @@ impl Sending {
     ///
     /// Gives the stream, too. It ends early when something fails: whether it is whole says [`Self::finish`].
     pub fn begin(subvolume: &Path, parent: Option<&Path>) -> io::Result<(Self, PipeReader)> {
-        let top = File::open(subvolume)?;
+        let top = opener::directory(subvolume)?;
         let parent = parent.map(|p| btrfs::info(p).map(|i| i.id)).transpose()?;
         let (reader, writer) = io::pipe()?;
         // Where more is not allowed, less will do.

@@ -4,7 +4,6 @@
 
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
-use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -12,6 +11,7 @@ use anyhow::{Context, Result};
 use super::archive;
 use super::compression::Compression;
 use super::image::{Filesystem, has_partitions};
+use super::opener;
 
 /// How much of a stream is looked at, in bytes: the superblock of btrfs stands at 64 KiB.
 const HEAD: usize = 72 << 10;
@@ -175,18 +175,13 @@ pub fn open<'a>(stream: impl Read + 'a, tick: &'a mut dyn FnMut(u64)) -> Result<
 ///
 /// A pipe, a character device, a socket is an error; a pipe without a writer must not hang.
 pub fn open_file(path: &Path) -> Result<(File, u64)> {
-    use std::os::unix::fs::OpenOptionsExt;
-    let mut file = File::options()
-        .read(true)
-        .custom_flags(nix::libc::O_NONBLOCK)
-        .open(path)
-        .with_context(|| format!("opening '{}'", path.display()))?;
-    let kind = file.metadata()?.file_type();
-    anyhow::ensure!(
-        kind.is_file() || kind.is_block_device(),
-        "'{}' is neither a directory, a file nor a disk",
-        path.display()
-    );
+    let mut file = match opener::file_or_disk(path) {
+        Err(e) if e.raw_os_error() == Some(nix::libc::ENXIO) => anyhow::bail!(
+            "'{}' is neither a directory, a file nor a disk",
+            path.display()
+        ),
+        opened => opened.with_context(|| format!("opening '{}'", path.display()))?,
+    };
     // The size of a block device is where it ends.
     let size = io::Seek::seek(&mut file, io::SeekFrom::End(0))?;
     io::Seek::rewind(&mut file)?;

@@ -16,8 +16,8 @@ use super::search::{Key, OWN_TREE, Search, Wanted};
 /// The inode number of every subvolume's top directory (`BTRFS_FIRST_FREE_OBJECTID`, btrfs_tree.h).
 pub(super) const TOP: u64 = 256;
 
-/// The deepest directory a path is made for: no longer one could be opened (`PATH_MAX`).
-const DEPTH: usize = 2048;
+/// The longest path that is made, in bytes: no longer one could be opened (`PATH_MAX`).
+pub(super) const PATH: usize = 4096;
 
 /// What was written.
 #[derive(Debug, Default)]
@@ -89,7 +89,8 @@ impl Written {
     }
 }
 
-/// Where directories of a subvolume stand, by inode number, as far as it was asked; `None` for one that hangs in no tree.
+/// Where directories of a subvolume stand, by inode number, as far as it was asked; `None` for one that hangs in no tree,
+/// or too deep in it.
 pub type Directories = HashMap<u64, Option<PathBuf>>;
 
 /// Where the files of a subvolume stand, by inode number.
@@ -135,15 +136,17 @@ impl<'a> Paths<'a> {
     /// Returns the path of a directory.
     fn directory(&mut self, inode: u64) -> io::Result<Option<PathBuf>> {
         // Upwards to one that is known, then down again; a circle, which no sound tree has, ends in `None`.
-        let mut climbed = Vec::new();
+        let mut climbed: Vec<(u64, OsString)> = Vec::new();
         let mut seen = HashSet::new();
+        let mut length = 0;
         let mut at = inode;
         let mut path = loop {
             if let Some(known) = self.directories.get(&at) {
                 break known.clone();
             }
             match self.names(at)?.into_iter().next() {
-                Some((above, name)) if seen.insert(at) && climbed.len() < DEPTH => {
+                Some((above, name)) if seen.insert(at) && length < PATH => {
+                    length += name.len() + 1;
                     climbed.push((at, name));
                     at = above;
                 }
@@ -151,7 +154,9 @@ impl<'a> Paths<'a> {
             }
         };
         for (inode, name) in climbed.into_iter().rev() {
-            path = path.map(|p| p.join(name));
+            path = path
+                .map(|p| p.join(name))
+                .filter(|p| p.as_os_str().len() < PATH);
             self.directories.insert(inode, path.clone());
         }
         Ok(path)

@@ -30,6 +30,7 @@ mod meanwhile;
 mod mount;
 mod names;
 mod notes;
+mod planted;
 mod pointer;
 mod properties;
 mod protection;

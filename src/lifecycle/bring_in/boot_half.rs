@@ -13,6 +13,7 @@ use crate::boot::fstab::boot_mount;
 use crate::storage::beneath::Tree;
 use crate::storage::copy::attributes::Attributes;
 use crate::storage::copy::{self, Rules};
+use crate::storage::opener;
 
 const FSTAB: &str = "etc/fstab";
 const FIRMWARE: &str = "/boot/firmware";
@@ -50,7 +51,7 @@ pub(super) fn from_directory(
         Some(place) => place,
         None => usual_mount(&target.root_tree)?.to_string(),
     };
-    let from = File::open(dir).with_context(|| format!("opening '{}'", dir.display()))?;
+    let from = opener::directory(dir).with_context(|| format!("opening '{}'", dir.display()))?;
     progress.phase("copying the boot half");
     let rules = Rules::default();
     let report = copy::tree(&from, &target.boot, &rules, &mut counting(progress, None))

@@ -1,6 +1,6 @@
 //! A system brought in from a directory of this machine: a mounted card, a debootstrap, or the live `/`.
 
-use std::fs::{File, Metadata};
+use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use super::{Progress, Target, counting};
 use crate::failure::Failure;
 use crate::storage::copy::{self, Report, Rules};
+use crate::storage::opener;
 
 /// The file that marks the top of a pool.
 const POOL_MARK: &str = "pool.json";
@@ -20,7 +21,7 @@ pub(super) fn bring(
     progress: &mut dyn Progress,
     notes: &mut Vec<String>,
 ) -> Result<()> {
-    let from = File::open(path).with_context(|| format!("opening '{}'", path.display()))?;
+    let from = opener::directory(path).with_context(|| format!("opening '{}'", path.display()))?;
     let skip = own_places(target)?;
     if skip.contains(&place(&from.metadata()?)) {
         let shown = path.display();

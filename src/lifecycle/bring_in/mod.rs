@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::storage::beneath::{Tree, is_of_the_machine};
+use crate::storage::opener;
 
 pub use input::Input;
 
@@ -153,8 +154,8 @@ impl Target {
     fn open(halves: &Halves<'_>) -> Result<Self> {
         let opening = |path: &Path| format!("opening '{}'", path.display());
         Ok(Self {
-            root: File::open(halves.root).with_context(|| opening(halves.root))?,
-            boot: File::open(halves.boot).with_context(|| opening(halves.boot))?,
+            root: opener::directory(halves.root).with_context(|| opening(halves.root))?,
+            boot: opener::directory(halves.boot).with_context(|| opening(halves.boot))?,
             root_tree: Tree::open(halves.root)?,
             boot_tree: Tree::open(halves.boot)?,
             scratch: halves.scratch.to_path_buf(),

@@ -17,7 +17,7 @@ use crate::failure::Failure;
 use crate::pool::lock::Watch;
 use crate::pool::{EnvName, Environment, Node, NodeName, Pool, layout};
 use crate::publish;
-use crate::storage::{btrfs, interrupt};
+use crate::storage::{btrfs, interrupt, removal};
 
 pub use repair::{Repaired, repair};
 
@@ -246,7 +246,10 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
             found.extend(nested.iter().map(|inner| {
                 Finding::new(
                     env,
-                    format!("its {half} half holds the nested subvolume {inner}, which a plain snapshot leaves out"),
+                    format!(
+                        "its {half} half holds the nested subvolume {}, which a plain snapshot leaves out",
+                        removal::shortened(&inner.path)
+                    ),
                     format!("netbe clone {env} {}/NEW carries it along as a directory", node.name),
                 )
             }));

@@ -12,7 +12,7 @@ use crate::pool::record::{self, EnvRecord};
 use crate::pool::{Environment, Node, NodeName, Pool, PoolLock, environment, layout, stage};
 use crate::publish;
 use crate::storage::beneath::Tree;
-use crate::storage::btrfs;
+use crate::storage::{btrfs, interrupt};
 
 /// How often it looks again after mending, at most: what could not be looked at before may be now.
 const LOOKS: usize = 3;
@@ -24,16 +24,25 @@ pub struct Repaired {
     pub done: Vec<String>,
     /// What was found last.
     pub findings: Vec<Finding>,
+    /// What could not be mended, an error each.
+    pub failures: Vec<anyhow::Error>,
 }
 
 /// Mends what has one safe answer, at one node or in the whole pool, until nothing of it is found.
+///
+/// What cannot be mended keeps nothing else from it.
+///
+/// # Errors
+/// When looking fails, and when netbe was asked to stop.
 pub fn repair(pool: &Pool, only: Option<&NodeName>, mode: Mode) -> Result<Repaired> {
     let mut repaired = Repaired {
         findings: check(pool, only)?,
         ..Repaired::default()
     };
     for _ in 0..LOOKS {
-        let done = mend_all(pool, &repaired.findings, mode)?;
+        let (done, failures) = mend_all(pool, &repaired.findings, mode)?;
+        // Those of the last round: what failed in one before is tried again.
+        repaired.failures = failures;
         let is_over = done.is_empty() || mode.dry_run;
         for one in done {
             if !repaired.done.contains(&one) {
@@ -48,20 +57,29 @@ pub fn repair(pool: &Pool, only: Option<&NodeName>, mode: Mode) -> Result<Repair
     Ok(repaired)
 }
 
-fn mend_all(pool: &Pool, findings: &[Finding], mode: Mode) -> Result<Vec<String>> {
-    let mut done = Vec::new();
+/// Returns what was done, and what failed.
+fn mend_all(
+    pool: &Pool,
+    findings: &[Finding],
+    mode: Mode,
+) -> Result<(Vec<String>, Vec<anyhow::Error>)> {
+    let (mut done, mut failures) = (Vec::new(), Vec::new());
     let mut repairs: Vec<&Repair> = findings.iter().filter_map(|f| f.repair.as_ref()).collect();
     // Publishing last: the others change what there is to publish.
     repairs.sort_by_key(|r| matches!(r, Repair::Publish));
     repairs.dedup();
     for one in repairs {
         let what = sentence(one);
-        if !mode.dry_run {
-            mend(pool, one, mode).with_context(|| format!("to {what}"))?;
+        if !mode.dry_run
+            && let Err(e) = mend(pool, one, mode).with_context(|| format!("to {what}"))
+        {
+            interrupt::check()?;
+            failures.push(e);
+            continue;
         }
         done.push(what);
     }
-    Ok(done)
+    Ok((done, failures))
 }
 
 fn sentence(repair: &Repair) -> String {

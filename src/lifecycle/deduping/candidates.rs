@@ -4,8 +4,7 @@
 //! thousand snapshots is one entry and a thousand numbers.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
-use std::fs::File;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result};
@@ -17,7 +16,7 @@ use super::turns::{Entered, Turns};
 use crate::pool::{Environment, NodeName, Pool};
 use crate::storage::search::items::DiskExtent;
 use crate::storage::stored::{self, Stored};
-use crate::storage::{btrfs, interrupt};
+use crate::storage::{btrfs, interrupt, opener};
 
 /// One half of an environment.
 #[derive(Debug)]
@@ -207,10 +206,10 @@ impl Candidates {
 }
 
 /// Returns the files of a half; `None` where it is gone meanwhile.
-fn files_of(path: &PathBuf) -> Result<Option<Vec<Stored>>> {
+fn files_of(path: &Path) -> Result<Option<Vec<Stored>>> {
     // What was put there by hand and is no subvolume is left out: its tree would be another's.
     let opened = btrfs::is_subvolume(path).and_then(|is| match is {
-        true => File::open(path).map(Some),
+        true => opener::directory(path).map(Some),
         false => Ok(None),
     });
     match opened {

@@ -19,7 +19,7 @@ use crate::pool::{Environment, NodeName, Pool};
 use crate::storage::dedupe::{self, Answer};
 use crate::storage::search::items::DiskExtent;
 use crate::storage::stored::{self, Layout};
-use crate::storage::{alike, btrfs, interrupt};
+use crate::storage::{alike, btrfs, interrupt, opener};
 
 /// How many different contents of one path are kept to compare others with: a machine's own data differs on each, and
 /// comparing all with all would take the square of their number.
@@ -285,7 +285,7 @@ impl Work<'_> {
         // Space comes back with the transaction.
         btrfs::sync(pool.root())?;
         let at = || pool.root().display().to_string();
-        let top = File::open(pool.root()).with_context(at)?;
+        let top = opener::directory(pool.root()).with_context(at)?;
         stored::gone(&top, self.left.values().map(|(extent, _)| extent)).with_context(at)
     }
 }

@@ -31,6 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 /// How much of a list of packages is read, in bytes: some 50,000 of them.
 const LIST_LIMIT: u64 = 16 << 20;
 
+/// The largest index that is brought along, in bytes, packed: a hundred times Alpine's.
+const INDEX_LIMIT: u64 = 256 << 20;
+
 /// The packages of one run.
 pub(super) struct Packages<'a> {
     pool: &'a Pool,
@@ -117,6 +120,9 @@ impl<'a> Packages<'a> {
                 let mode = Mode::from_bits_truncate(0o644);
                 let copy = File::from(private.open_at(name, flags, mode)?);
                 let about = index.metadata()?;
+                if about.len() > INDEX_LIMIT {
+                    continue;
+                }
                 Contents::default().copy(&index, &copy, about.len(), &mut |_| {})?;
                 copy.set_modified(about.modified()?)?;
             }

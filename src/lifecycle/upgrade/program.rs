@@ -15,7 +15,7 @@ use crate::packages::{Distribution, Downloads, Step};
 use crate::pool::{Node, Pool};
 use crate::sandbox::{Durable, Ended, Io, Program, Sandbox};
 use crate::storage::beneath::Tree;
-use crate::storage::{interrupt, replace};
+use crate::storage::{interrupt, opener, replace};
 
 /// How much is kept of the log of an upgrade that failed, in bytes: its end.
 const FAILED_LOG: u64 = 1 << 20;
@@ -162,7 +162,7 @@ pub(super) fn tail(log: &File, most: u64) -> io::Result<String> {
 
 /// Keeps the end of a log in another file, in place of what that held.
 pub(super) fn keep_end(from: &Path, to: &Path) -> io::Result<()> {
-    let log = File::open(from)?;
+    let log = opener::file(from)?.ok_or(io::ErrorKind::NotFound)?;
     let length = log.metadata()?.len();
     let mut text = tail(&log, FAILED_LOG)?;
     if length > FAILED_LOG {

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use super::{Database, word};
+use crate::storage::interrupt;
 
 /// The number that says it is a hash, and the versions of it since rpm 4.
 const MAGIC: u32 = 0x0006_1561;
@@ -34,6 +35,7 @@ pub(super) fn each(
     // Values do not overlap, so together they are no longer than the file.
     let mut left = pages.length;
     for number in 1..pages.count {
+        interrupt::check().map_err(|e| e.to_string())?;
         let page = pages.read(number)?;
         if !matches!(page.get(25), Some(&UNSORTED | &SORTED)) {
             continue;

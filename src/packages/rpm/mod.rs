@@ -8,8 +8,9 @@ mod sqlite;
 use std::fs::File;
 
 use super::Package;
-use super::inventory::Unread;
+use super::inventory::{MOST, Unread};
 use crate::storage::beneath::Tree;
+use crate::storage::interrupt;
 
 /// Where the database is, the newer place first; often the one is a link to the other.
 const PLACES: &[&str] = &["usr/lib/sysimage/rpm", "var/lib/rpm"];
@@ -55,7 +56,11 @@ pub(super) fn installed(root: &Tree) -> Result<Option<Vec<Package>>, Unread> {
             let mut packages = Vec::new();
             let mut each = |blob: &[u8]| {
                 packages.push(header::package(blob).ok_or("a package's header in it is damaged")?);
-                Ok(())
+                interrupt::check().map_err(|e| e.to_string())?;
+                match packages.len() > MOST {
+                    true => Err(format!("it lists more than {MOST} packages")),
+                    false => Ok(()),
+                }
             };
             return match read(&database, &mut each) {
                 Ok(()) => Ok(Some(packages)),

@@ -12,6 +12,7 @@ use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{Database, LIMIT};
+use crate::storage::interrupt;
 
 /// The largest header of a package, in bytes; a kernel's modules and their signatures make some MiB.
 const HEADER: i32 = 64 << 20;
@@ -46,7 +47,10 @@ pub(super) fn each(
 }
 
 fn copy_of(file: &File, to: &Path) -> io::Result<()> {
-    let copied = io::copy(&mut file.take(LIMIT + 1), &mut File::create_new(to)?)?;
+    let copied = io::copy(
+        &mut interrupt::Reader::new(file).take(LIMIT + 1),
+        &mut File::create_new(to)?,
+    )?;
     match copied > LIMIT {
         true => Err(io::Error::other("it is larger than 512 MiB")),
         false => Ok(()),
@@ -81,7 +85,7 @@ fn read(path: &Path, hear: &mut dyn FnMut(&[u8]) -> bool) -> rusqlite::Result<()
         STEPS,
         Some(move || {
             turns += 1;
-            turns > TURNS
+            turns > TURNS || interrupt::asked().is_some()
         }),
     )?;
     connection.pragma_update(None, "cell_size_check", true)?;

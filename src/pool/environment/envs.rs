@@ -14,6 +14,7 @@ use super::seen::stamp;
 use crate::pool::layout;
 use crate::pool::name::EnvName;
 use crate::pool::record::{self, EnvRecord, KernelSeen};
+use crate::storage::opener;
 
 /// The inode number of every subvolume's top directory.
 const SUBVOLUME_INODE: u64 = 256;
@@ -78,13 +79,14 @@ impl Envs {
     }
 
     pub(super) fn record(&self, env: &EnvName) -> Result<EnvRecord> {
-        // O_NONBLOCK: whatever was put there by hand, listing must not hang on it.
-        let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
-        // Nor follow a link, also not one in the environment's own place.
+        // Looked at first: whatever was put there by hand, listing must neither hang on it nor wake it, nor follow a
+        // link, also not one in the environment's own place.
         let how = OpenHow::new()
-            .flags(flags)
+            .flags(OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC)
             .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
-        let file = match openat2(&self.top, format!("{env}/env.json").as_str(), how) {
+        let file = match openat2(&self.top, format!("{env}/env.json").as_str(), how)
+            .and_then(|place| opener::reopened(&place, OFlag::O_RDONLY))
+        {
             Ok(fd) => File::from(fd),
             Err(nix::Error::ENOENT) => bail!("there is none"),
             Err(e) => return Err(io::Error::from(e).into()),

@@ -3,13 +3,13 @@
 //! Which file of the cache has which is read from the files themselves, every time: they are few, and only their
 //! beginning is read of those nobody wants.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufReader};
 
 use super::PackageCache;
 use crate::packages::{Apk, ApkHead, Archive, sha256};
 use crate::pool::layout;
-use crate::storage::interrupt;
+use crate::storage::{interrupt, opener};
 
 impl PackageCache {
     /// Returns which of the packages are here, to be given.
@@ -24,11 +24,9 @@ impl PackageCache {
                 continue;
             };
             let path = self.dir.join(name);
-            let file = match File::open(&path) {
-                Ok(file) => file,
-                // Forgotten meanwhile.
-                Err(e) if e.kind() == io::ErrorKind::NotFound => continue,
-                Err(e) => return Err(e),
+            // Forgotten meanwhile.
+            let Some(file) = opener::file(&path)? else {
+                continue;
             };
             let size = file.metadata()?.len();
             let mut package = BufReader::new(file);

@@ -2,13 +2,13 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
 use anyhow::Result;
 use serde::Serialize;
 
 use crate::storage::beneath::at_path;
+use crate::storage::opener;
 use crate::storage::replace::{self, Durable};
 
 /// The largest record that is read, in bytes.
@@ -19,14 +19,19 @@ pub const LIMIT: u64 = 16 << 20;
 /// Anything but a regular file is an error, a link too, and so is one past 16 MiB.
 pub fn read(path: &Path) -> io::Result<Option<String>> {
     // Whatever was put there by hand: a pipe must not hang the reader, nor a link lead it out of the pool.
-    let flags = nix::libc::O_NONBLOCK | nix::libc::O_NOFOLLOW;
-    let text = match File::options().read(true).custom_flags(flags).open(path) {
-        Ok(file) => text_of(file),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) if e.raw_os_error() == Some(nix::libc::ELOOP) => Err(not_ours()),
+    let text = match opener::file(path) {
+        Ok(Some(file)) => text_of(file),
+        Ok(None) => return Ok(None),
+        Err(e) if is_no_file(&e) => Err(not_ours()),
         Err(e) => Err(e),
     };
     text.map(Some).map_err(|e| at_path(&e, path))
+}
+
+/// Returns whether something else than a regular file stands there.
+fn is_no_file(error: &io::Error) -> bool {
+    use nix::libc::{EISDIR, ELOOP, ENXIO};
+    matches!(error.raw_os_error(), Some(EISDIR | ELOOP | ENXIO))
 }
 
 fn text_of(file: File) -> io::Result<String> {

@@ -17,7 +17,7 @@ const LINKS: u32 = 40;
 impl Tree {
     /// Replaces a file's content in one step, keeping mode and owner; a new file gets 0644.
     ///
-    /// A final link is followed, inside; only there the content is replaced in place, unless it is to be durable.
+    /// A final link is followed, inside, and it is what it leads to that is replaced.
     pub fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
         self.write_through(path, bytes, LINKS)
     }
@@ -26,23 +26,10 @@ impl Tree {
         if let Some(link) = self.symlink_metadata(path)?
             && link.file_type().is_symlink()
         {
-            if self.durable {
-                let links = links
-                    .checked_sub(1)
-                    .ok_or_else(|| self.failed(Errno::ELOOP, path))?;
-                return self.write_through(&self.led_to(path)?, bytes, links);
-            }
-            if let Some(target) = self.metadata(path)?
-                && !target.is_file()
-            {
-                return Err(io::Error::other(format!(
-                    "{} leads to something that is not a regular file",
-                    self.path.join(relative(path)).display()
-                )));
-            }
-            let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_TRUNC | OFlag::O_NONBLOCK;
-            let fd = self.open_at(path, flags, Mode::from_bits_truncate(0o644))?;
-            return File::from(fd).write_all(bytes);
+            let links = links
+                .checked_sub(1)
+                .ok_or_else(|| self.failed(Errno::ELOOP, path))?;
+            return self.write_through(&self.led_to(path)?, bytes, links);
         }
         let (parent, name) = self.parent(path)?;
         let old = match self.metadata(path)? {

@@ -106,6 +106,7 @@ impl Side for Files {
         }
         for entry in Dir::from_fd(fd)?.iter() {
             let entry = entry?;
+            super::refuse_many(names.len())?;
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
                 let name = std::ffi::OsStr::from_bytes(name).to_os_string();

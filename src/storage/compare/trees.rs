@@ -16,7 +16,7 @@ use super::super::search::{Key, OWN_TREE, Search, Wanted};
 use super::super::stored::{self, Layout};
 use super::super::written::{Paths, TOP};
 use super::node::{Content, kind_of, subvolume};
-use super::{Changed, Kind, Node, Side};
+use super::{Changed, Kind, NAMES, Node, Side};
 
 /// What stands under a name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -169,6 +169,7 @@ impl Side for Trees {
         let mut names = BTreeMap::new();
         if let Some(Place::Inode(directory)) = self.find(path)? {
             for item in self.items(directory, &[DIR_INDEX]) {
+                super::refuse_many(names.len())?;
                 for entry in inodes::entries(&item?.bytes).ok_or_else(garbled)? {
                     // No inode has the number 0.
                     names.insert(entry.name, entry.inode.unwrap_or(0));
@@ -198,6 +199,12 @@ impl Side for Trees {
                 continue;
             }
             let all = paths.of(number)?;
+            if all.is_empty() && inode.links > 0 {
+                changed.too_deep.insert(PathBuf::from("…"));
+            }
+            if changed.directories.len() + changed.others.len() > NAMES {
+                return Err(io::Error::other("more was changed than fits into memory"));
+            }
             match kind_of(inode.mode) {
                 Kind::Directory => changed.directories.extend(all),
                 _ => changed.others.extend(all),

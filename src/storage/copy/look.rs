@@ -2,45 +2,66 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::ffi::OsStrExt;
 
-use nix::dir::Dir;
+use nix::dir::{Dir, OwningIter};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
-use nix::sys::stat::Mode;
 use nix::sys::statfs::{self, FsType};
 
-/// Returns the names in a directory, in the order the filesystem has them.
-pub(super) fn names(directory: &File) -> std::io::Result<Vec<OsString>> {
-    let mut stream = Dir::from_fd(directory.try_clone()?.into())?;
-    let mut names = Vec::new();
-    for entry in stream.iter() {
-        let entry = entry?;
-        let name = entry.file_name().to_bytes();
-        if name != b"." && name != b".." {
-            names.push(OsStr::from_bytes(name).to_os_string());
-        }
-    }
-    Ok(names)
+use crate::storage::opener;
+
+/// How many names are held in memory at a time: there may be millions.
+const NAMES: usize = 1024;
+
+/// An open directory, its names given some at a time, in the order the filesystem has them.
+#[derive(Debug)]
+pub(super) struct Listing {
+    stream: OwningIter,
 }
 
-/// Opens a name for reading, a link not followed; `None` when it has vanished.
-pub(super) fn open(directory: &File, name: &OsStr, flags: OFlag) -> nix::Result<Option<File>> {
-    let flags = flags | OFlag::O_RDONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    // A server that makes root nobody refuses O_NOATIME, not the reading.
-    let opened = match nix::fcntl::openat(directory, name, flags | OFlag::O_NOATIME, Mode::empty())
-    {
-        Err(Errno::EPERM) => nix::fcntl::openat(directory, name, flags, Mode::empty()),
-        other => other,
-    };
-    match opened {
+impl Listing {
+    pub(super) fn of(directory: File) -> nix::Result<Self> {
+        Ok(Self {
+            stream: Dir::from_fd(directory.into())?.into_iter(),
+        })
+    }
+
+    /// Returns the next names; none at the end.
+    pub(super) fn next_names(&mut self) -> std::io::Result<Vec<OsString>> {
+        let mut names = Vec::new();
+        // Not a borrowed one, which begins again at the start each time.
+        for entry in self.stream.by_ref().take(NAMES + 2) {
+            let entry = entry?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                names.push(OsStr::from_bytes(name).to_os_string());
+            }
+        }
+        Ok(names)
+    }
+}
+
+impl AsFd for Listing {
+    #[allow(unsafe_code)]
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        // SAFETY: the stream owns the descriptor and closes it when it is dropped, which what is borrowed here from the
+        // listing, and so from the stream, cannot outlive.
+        unsafe { BorrowedFd::borrow_raw(self.stream.as_raw_fd()) }
+    }
+}
+
+/// Opens a directory for reading, a link not followed; `None` when it has vanished.
+pub(super) fn open_directory(directory: &impl AsFd, name: &OsStr) -> nix::Result<Option<File>> {
+    match opener::directory_at(directory, name) {
         Err(Errno::ENOENT) => Ok(None),
         other => other.map(|fd| Some(File::from(fd))),
     }
 }
 
 /// Opens a directory for reading unless something is mounted there (`EXDEV`).
-pub(super) fn open_here(directory: &File, name: &OsStr) -> nix::Result<File> {
+pub(super) fn open_here(directory: &impl AsFd, name: &OsStr) -> nix::Result<File> {
     let open = |more| {
         let how = OpenHow::new()
             .flags(

@@ -19,13 +19,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
+use nix::fcntl::{AtFlags, OFlag, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat, mknodat};
 use nix::sys::statfs::{BTRFS_SUPER_MAGIC, fstatfs};
-use nix::unistd::{UnlinkatFlags, linkat, symlinkat, unlinkat};
+use nix::unistd::{linkat, symlinkat};
 
 use attributes::{Attributes, descriptor, travels};
-use look::{is_pseudo, names, open, open_here};
+use look::{Listing, is_pseudo, open_directory, open_here};
+
+use super::{interrupt, opener, removal};
 
 /// The deepest tree that is walked: each level holds two descriptors open.
 const DEPTH: usize = 400;
@@ -69,27 +71,14 @@ pub fn tree(from: &File, to: &File, rules: &Rules, tick: &mut dyn FnMut(u64)) ->
         report: Report::default(),
         path: PathBuf::new(),
     };
-    walk.directory(from, to, &fstat(from)?, 0)?;
+    let top = File::from(opener::directory_at(from, ".")?);
+    walk.directory(top, to, &fstat(from)?, 0)?;
     Ok(walk.report)
 }
 
 /// Removes everything in a directory, which itself stays; mount points in it are an error.
 pub fn clear(directory: &File) -> Result<()> {
-    for name in names(directory)? {
-        match unlinkat(directory, name.as_os_str(), UnlinkatFlags::NoRemoveDir) {
-            Err(Errno::EISDIR) => {}
-            other => {
-                other?;
-                continue;
-            }
-        }
-        if let Some(below) = open(directory, &name, OFlag::O_DIRECTORY)? {
-            clear(&below)?;
-        }
-        unlinkat(directory, name.as_os_str(), UnlinkatFlags::RemoveDir)
-            .with_context(|| format!("removing the directory '{}'", name.display()))?;
-    }
-    Ok(())
+    Ok(removal::empty(directory)?)
 }
 
 struct Walk<'a> {
@@ -104,17 +93,24 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn directory(&mut self, from: &File, to: &File, stat: &FileStat, depth: usize) -> Result<()> {
+    fn directory(&mut self, from: File, to: &File, stat: &FileStat, depth: usize) -> Result<()> {
         ensure!(
             depth < DEPTH,
             "'{}' lies more than {DEPTH} directories deep",
-            self.path.display()
+            self.place()
         );
-        for name in names(from).with_context(|| self.reading())? {
-            crate::storage::interrupt::check()?;
-            self.path.push(&name);
-            self.entry(from, to, &name, stat, depth)?;
-            self.path.pop();
+        let mut from = Listing::of(from).with_context(|| self.reading())?;
+        loop {
+            let names = from.next_names().with_context(|| self.reading())?;
+            if names.is_empty() {
+                break;
+            }
+            for name in names {
+                interrupt::check()?;
+                self.path.push(&name);
+                self.entry(&from, to, &name, stat, depth)?;
+                self.path.pop();
+            }
         }
         let attributes = self.attributes(&descriptor(from.as_fd()), stat, false)?;
         attributes.give(to).with_context(|| self.copying())
@@ -122,7 +118,7 @@ impl Walk<'_> {
 
     fn entry(
         &mut self,
-        from: &File,
+        from: &Listing,
         to: &File,
         name: &OsStr,
         above: &FileStat,
@@ -173,16 +169,10 @@ impl Walk<'_> {
         *rest -= 1;
         let last = *rest == 0;
         let (first, copying) = (first.clone(), || {
-            format!("copying '{}'", self.path.display())
+            format!("copying '{}'", removal::shortened(&self.path))
         });
-        let how = OpenHow::new()
-            .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
-            .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
-        let parent = match first.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let parent = openat2(self.top, parent, how).with_context(copying)?;
+        let parent = first.parent().unwrap_or(Path::new(""));
+        let parent = opener::beneath(self.top, parent).with_context(copying)?;
         let first_name = first.file_name().unwrap_or_default();
         linkat(&parent, first_name, to, name, AtFlags::empty()).with_context(copying)?;
         if last {
@@ -191,17 +181,16 @@ impl Walk<'_> {
         Ok(true)
     }
 
-    fn file(&mut self, from: &File, to: &File, name: &OsStr) -> Result<()> {
-        let Some(source) = open(from, name, OFlag::O_NONBLOCK).with_context(|| self.reading())?
-        else {
-            return Ok(());
+    fn file(&mut self, from: &Listing, to: &File, name: &OsStr) -> Result<()> {
+        let source = match opener::file_at(from, name) {
+            Ok(Some(source)) => source,
+            Ok(None) => return Ok(()),
+            Err(Errno::ENXIO | Errno::EISDIR | Errno::ELOOP) => {
+                anyhow::bail!("'{}' changed while it was read", self.place())
+            }
+            Err(e) => return Err(e).with_context(|| self.reading()),
         };
         let stat = fstat(&source)?;
-        ensure!(
-            stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFREG.bits(),
-            "'{}' changed while it was read",
-            self.path.display()
-        );
         let attributes = self.attributes(&descriptor(source.as_fd()), &stat, false)?;
         let flags =
             OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -217,7 +206,7 @@ impl Walk<'_> {
 
     fn below(
         &mut self,
-        from: &File,
+        from: &Listing,
         to: &File,
         name: &OsStr,
         above: &FileStat,
@@ -230,8 +219,8 @@ impl Walk<'_> {
         };
         let mode = Mode::from_bits_truncate(0o700);
         mkdirat(to, name, mode).with_context(|| self.copying())?;
-        let Some(copy) = open(to, name, OFlag::O_DIRECTORY).with_context(|| self.copying())? else {
-            anyhow::bail!("'{}' vanished from the copy", self.path.display());
+        let Some(copy) = open_directory(to, name).with_context(|| self.copying())? else {
+            anyhow::bail!("'{}' vanished from the copy", self.place());
         };
         let Some(source) = opened else {
             // A mount point that is left out: what is mounted there lends the place its mode and owner.
@@ -254,23 +243,21 @@ impl Walk<'_> {
         {
             self.report.subvolumes.push(self.path.clone());
         }
-        self.directory(&source, &copy, &stat, depth + 1)
+        self.directory(source, &copy, &stat, depth + 1)
     }
 
     /// Decides about a mount point: opens what is to be entered, else reports it.
-    fn mounted(&mut self, from: &File, name: &OsStr) -> Result<Option<File>> {
+    fn mounted(&mut self, from: &Listing, name: &OsStr) -> Result<Option<File>> {
         if self.rules.enter.contains(&self.path) {
             // Opening it for reading also wakes an automount.
-            let source = open(from, name, OFlag::O_DIRECTORY).with_context(|| self.reading())?;
+            let source = open_directory(from, name).with_context(|| self.reading())?;
             if let Some(source) = source
                 && !is_pseudo(fstatfs(&source)?.filesystem_type())
             {
                 return Ok(Some(source));
             }
         }
-        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let place =
-            nix::fcntl::openat(from, name, flags, Mode::empty()).with_context(|| self.reading())?;
+        let place = opener::place_at(from, name).with_context(|| self.reading())?;
         if is_pseudo(fstatfs(&place)?.filesystem_type()) {
             self.report.pseudo.push(self.path.clone());
         } else {
@@ -281,7 +268,7 @@ impl Walk<'_> {
 
     fn give_named(
         &mut self,
-        from: &File,
+        from: &Listing,
         to: &File,
         name: &OsStr,
         stat: &FileStat,
@@ -316,10 +303,10 @@ impl Walk<'_> {
     }
 
     /// Returns where the copy is, relative to its top, which is `.`.
-    fn place(&self) -> std::path::Display<'_> {
+    fn place(&self) -> String {
         match self.path.as_os_str().is_empty() {
-            true => Path::new(".").display(),
-            false => self.path.display(),
+            true => ".".to_string(),
+            false => removal::shortened(&self.path),
         }
     }
 }

@@ -14,7 +14,7 @@ use nix::sched::{CloneFlags, unshare};
 use super::loop_device::{Writing, attach};
 use super::{Filesystem, Partition, spool_range};
 use crate::failure::Failure;
-use crate::storage::threads;
+use crate::storage::{opener, threads};
 
 /// A copy of a partition whose journal has to be played back.
 const REPLAYED: &str = "replayed.img";
@@ -161,7 +161,7 @@ fn mount_unseen(
         }
         Err(e) => return Err(e).with_context(|| format!("mounting the image's {name}")),
     }
-    let top = File::open(&place).context("opening the image's filesystem")?;
+    let top = opener::directory(&place).context("opening the image's filesystem")?;
     // Detached, the mount lives as long as descriptors into it do.
     umount2(&place, MntFlags::MNT_DETACH).context("letting go of the image's filesystem")?;
     drop(device);

@@ -19,6 +19,7 @@ use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, ftruncate, linkat, symlinka
 
 use super::command::{Clone, Command, Identity, Made, Time};
 use crate::storage::beneath::{Tree, descriptor_path};
+use crate::storage::opener;
 
 /// The name of a directory in itself, for what is to be done to the top.
 const ITSELF: &str = ".";
@@ -286,14 +287,10 @@ fn look(tree: &Tree, path: &Path) -> nix::Result<File> {
 
 /// Opens a regular file; what else stands there is looked at and not woken.
 fn regular(tree: &Tree, path: &Path, flags: OFlag) -> Result<File> {
-    let found = look(tree, path)?;
-    ensure!(found.metadata()?.is_file(), "it is no regular file");
-    let opened = nix::fcntl::open(
-        &descriptor_path(&found),
-        flags | OFlag::O_CLOEXEC | OFlag::O_NOATIME,
-        Mode::empty(),
-    )?;
-    Ok(File::from(opened))
+    match opener::reopened(&look(tree, path)?, flags) {
+        Err(Errno::ENXIO | Errno::EISDIR | Errno::ELOOP) => bail!("it is no regular file"),
+        opened => Ok(File::from(opened?)),
+    }
 }
 
 /// Returns whether data is what a hole reads as, and stands where one can be.

@@ -28,6 +28,8 @@ pub struct Inode {
     pub transaction: u64,
     /// How long the file is, in bytes.
     pub size: u64,
+    /// How many names it has.
+    pub links: u32,
     /// Whose it is.
     pub uid: u32,
     /// Of which group.
@@ -55,6 +57,7 @@ pub fn inode(bytes: &[u8]) -> Option<Inode> {
     Some(Inode {
         transaction: word(bytes, 8)?,
         size: word(bytes, 16)?,
+        links: half(40)?,
         uid: half(44)?,
         gid: half(48)?,
         mode: half(52)?,

@@ -1,0 +1,280 @@
+//! Every way a file is opened, read off the source: what a node may have planted is opened by `storage::opener` alone.
+//!
+//! Opening acts, so a file is looked at before. A way that is not on the list here fails this test: it goes through
+//! `opener` or `Tree`, or onto the list with a reason why nobody but the server's own root chooses what stands there.
+
+// clippy.toml allows this in tests, and takes their helpers for something else.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What opens a file, or lets another open one by its path.
+const WAYS: &[&str] = &[
+    "File::open(",
+    "File::options(",
+    "File::create",
+    "OpenOptions",
+    "openat(",
+    "openat2(",
+    "fcntl::open(",
+    "open_by_handle_at(",
+    "libc::open",
+    "read_dir(",
+    "fs::read(",
+    "fs::read_to_string",
+    "fs::write(",
+    "fs::copy(",
+    "Connection::open",
+    "Dir::from_fd(",
+    "Dir::open",
+    "Dir::from(",
+    "tempfile_in(",
+    "mkstemp",
+    "SYS_open",
+];
+
+/// This room looks before it opens, or is what does.
+const OPENER: &str = "it is the way: looked at first, opened then";
+/// A file or directory of the server's own.
+const SERVERS: &str = "a file of the server's own, which no node can reach";
+/// Something new.
+const NEW: &str = "made anew with O_EXCL: what is there already is not opened";
+/// What the kernel answers without opening anything else.
+const DIRECTORY: &str = "with O_DIRECTORY or O_PATH only";
+/// Of the pool, not of an environment.
+const POOLS: &str = "names or records of the pool itself, which is root's";
+/// A descriptor that is open already.
+const OPEN: &str = "reads the names of a directory that is open";
+
+/// File, way, how often, and why that is safe.
+const ALLOWED: &[(&str, &str, usize, &str)] = &[
+    ("lifecycle/bring_in/stream.rs", "File::options(", 1, NEW),
+    ("lifecycle/dressing.rs", "fs::read(", 1, SERVERS),
+    (
+        "lifecycle/exporting/target.rs",
+        "File::options(",
+        1,
+        "where a person said that the stream goes; a file is made anew",
+    ),
+    ("lifecycle/exporting/target.rs", "tempfile_in(", 1, NEW),
+    (
+        "lifecycle/initialisation.rs",
+        "fs::read_to_string",
+        1,
+        SERVERS,
+    ),
+    (
+        "lifecycle/initialisation/ground.rs",
+        "File::create",
+        1,
+        SERVERS,
+    ),
+    (
+        "lifecycle/initialisation/ground.rs",
+        "fs::read_to_string",
+        1,
+        SERVERS,
+    ),
+    (
+        "lifecycle/initialisation/services.rs",
+        "fs::read_to_string",
+        2,
+        SERVERS,
+    ),
+    (
+        "lifecycle/initialisation/services/missing.rs",
+        "fs::read_to_string",
+        1,
+        SERVERS,
+    ),
+    ("lifecycle/upgrade/program.rs", "File::options(", 1, NEW),
+    (
+        "lifecycle/usage.rs",
+        "fs::read_to_string",
+        4,
+        "the kernel's /proc",
+    ),
+    ("lifecycle/usage.rs", "read_dir(", 2, "the kernel's /proc"),
+    (
+        "packages/rpm/sqlite.rs",
+        "Connection::open",
+        1,
+        "a copy in a directory of netbe's own",
+    ),
+    (
+        "packages/rpm/sqlite.rs",
+        "File::create",
+        1,
+        "a copy in a directory of netbe's own",
+    ),
+    ("pool/environment/envs.rs", "fcntl::open(", 1, DIRECTORY),
+    ("pool/environment/envs.rs", "openat2(", 1, DIRECTORY),
+    ("pool/layout.rs", "read_dir(", 1, POOLS),
+    ("pool/lock.rs", "read_dir(", 1, POOLS),
+    ("pool/package_cache.rs", "read_dir(", 1, POOLS),
+    ("pool/package_cache.rs", "tempfile_in(", 1, NEW),
+    (
+        "publish/dnsmasq/daemon.rs",
+        "fs::read_to_string",
+        6,
+        SERVERS,
+    ),
+    ("publish/dnsmasq/daemon.rs", "read_dir(", 1, SERVERS),
+    (
+        "publish/dnsmasq/surroundings.rs",
+        "fs::read_to_string",
+        2,
+        SERVERS,
+    ),
+    ("publish/nfs.rs", "fs::read(", 1, SERVERS),
+    ("publish/nfs.rs", "fs::read_to_string", 2, SERVERS),
+    ("publish/nfsd.rs", "fs::read_to_string", 1, SERVERS),
+    ("publish/server.rs", "fs::read_to_string", 3, SERVERS),
+    ("sandbox/emulation.rs", "fs::read_to_string", 1, SERVERS),
+    ("sandbox/furnish.rs", "fcntl::open(", 1, DIRECTORY),
+    (
+        "sandbox/limit.rs",
+        "fs::write(",
+        2,
+        "the kernel's control groups",
+    ),
+    (
+        "sandbox/limit.rs",
+        "read_dir(",
+        1,
+        "the kernel's control groups",
+    ),
+    (
+        "sandbox/mounts.rs",
+        "SYS_open",
+        1,
+        "a copy of a mount, of what is open already",
+    ),
+    ("sandbox/start.rs", "fs::read_to_string", 1, SERVERS),
+    ("storage/archive/place.rs", "openat(", 1, NEW),
+    ("storage/beneath.rs", "Dir::from_fd(", 1, OPEN),
+    ("storage/beneath.rs", "fcntl::open(", 1, OPENER),
+    ("storage/beneath.rs", "openat2(", 1, OPENER),
+    ("storage/beneath/change.rs", "openat(", 1, NEW),
+    (
+        "storage/bind.rs",
+        "SYS_open",
+        1,
+        "a copy of a mount, with O_PATH",
+    ),
+    ("storage/btrfs/nested.rs", "libc::open", 1, DIRECTORY),
+    (
+        "storage/btrfs/nested.rs",
+        "open_by_handle_at(",
+        1,
+        DIRECTORY,
+    ),
+    ("storage/compare/files.rs", "Dir::from_fd(", 1, OPEN),
+    ("storage/copy/look.rs", "Dir::from_fd(", 1, OPEN),
+    ("storage/copy/look.rs", "openat2(", 1, DIRECTORY),
+    ("storage/copy/mod.rs", "openat(", 1, NEW),
+    ("storage/dedupe.rs", "tempfile_in(", 1, NEW),
+    ("storage/image/fat.rs", "openat(", 2, NEW),
+    (
+        "storage/image/loop_device.rs",
+        "File::options(",
+        1,
+        "a loop device, which netbe has attached itself",
+    ),
+    (
+        "storage/image/mount.rs",
+        "File::options(",
+        2,
+        "a file in a directory of netbe's own",
+    ),
+    ("storage/opener.rs", "fcntl::open(", 4, OPENER),
+    ("storage/opener.rs", "openat(", 3, OPENER),
+    ("storage/opener.rs", "openat2(", 2, OPENER),
+    ("storage/receive/place.rs", "openat(", 1, NEW),
+    ("storage/removal.rs", "Dir::from_fd(", 1, OPEN),
+    ("storage/removal.rs", "openat2(", 1, DIRECTORY),
+    ("storage/replace.rs", "File::create", 1, POOLS),
+    (
+        "storage/replace/maker.rs",
+        "fs::read_to_string",
+        2,
+        "the kernel's /proc",
+    ),
+];
+
+#[test]
+fn every_way_to_open_a_file_is_known() {
+    let mut found: BTreeMap<(String, &str), usize> = BTreeMap::new();
+    for file in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {
+        let name = file.strip_prefix(concat!(env!("CARGO_MANIFEST_DIR"), "/src/"));
+        let name = name.unwrap().to_str().unwrap().to_string();
+        let text = code(&fs::read_to_string(&file).unwrap());
+        for way in WAYS {
+            let count = count(&text, way);
+            if count > 0 {
+                found.insert((name.clone(), way), count);
+            }
+        }
+    }
+    let mut wrong = Vec::new();
+    for ((file, way), count) in &found {
+        let allowed = ALLOWED.iter().find(|a| (a.0, a.1) == (file, *way));
+        if allowed.map_or(0, |a| a.2) != *count {
+            wrong.push(format!(
+                "(\"{file}\", \"{way}\", {count}, …) is not on the list"
+            ));
+        }
+    }
+    for (file, way, ..) in ALLOWED {
+        if !found.contains_key(&((*file).to_string(), *way)) {
+            wrong.push(format!(
+                "(\"{file}\", \"{way}\") is on the list, and not in the source"
+            ));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Returns the files with code of the program in them.
+fn sources(dir: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_string();
+        if name == "tests" {
+            continue;
+        }
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// Returns a file's code without its comments and its tests.
+fn code(text: &str) -> String {
+    let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+    let text = text
+        .split("#[cfg(test)]\npub(super) mod tests {")
+        .next()
+        .unwrap();
+    let lines = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
+    lines.map(|line| format!("{line}\n")).collect()
+}
+
+/// Counts the places where a way stands by itself: `openat(` is in no other word.
+fn count(text: &str, way: &str) -> usize {
+    let starts = text.match_indices(way).map(|(at, _)| at);
+    starts
+        .filter(|at| {
+            let before = text[..*at].chars().next_back();
+            !before.is_some_and(|c| c.is_alphanumeric() || c == '_')
+        })
+        .count()
+}
