@@ -228,7 +228,8 @@ pub fn gone<'a>(
     let mut search = None;
     let mut bytes = 0;
     for extent in extents {
-        let search = search.get_or_insert_with(|| Search::new(top, wanted(extent)));
+        // Also of work that was stopped it is said what it came to.
+        let search = search.get_or_insert_with(|| Search::new(top, wanted(extent)).regardless());
         search.again(wanted(extent));
         let there = search.next().transpose()?;
         // A younger one has taken its place.
