@@ -12,6 +12,7 @@ pub(crate) use archive::{foreign_modules, version_in_initramfs_name};
 use std::io::{self, Read};
 
 use super::files::{BootFiles, is_there, text};
+use crate::storage::interrupt;
 
 /// The largest image looked at, in bytes.
 pub(crate) const IMAGE_LIMIT: usize = 128 << 20;
@@ -173,6 +174,10 @@ fn search<T>(
     let mut window = vec![0; 256 << 10];
     let mut kept = 0;
     loop {
+        // What is asked for here is not worth the seconds it takes once netbe is to stop; what goes by it ends then.
+        if interrupt::asked().is_some() {
+            return None;
+        }
         let read = reader.read(&mut window[kept..]).unwrap_or(0);
         let end = kept + read;
         let mut from = 0;

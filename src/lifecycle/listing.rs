@@ -13,6 +13,7 @@ use crate::pool::node;
 use crate::pool::pending::{Kind, Pending};
 use crate::pool::{EnvName, Environment, Node, NodeName, Operand, Origin, Pool};
 use crate::publish::evidence::Evidence;
+use crate::storage::interrupt;
 use crate::storage::space::Sum;
 
 /// One environment, as listed.
@@ -147,7 +148,7 @@ type Rows = (Node, Vec<Listed>);
 /// With them, where all are listed, the nodes that cannot be read, and what is in a node's place and is none.
 ///
 /// # Errors
-/// `NotFound` for an operand that names nothing.
+/// `NotFound` for an operand that names nothing; when netbe was asked to stop.
 pub fn list(pool: &Pool, operands: &[Operand]) -> Result<(Vec<Listed>, Vec<Unread>)> {
     let (nodes, unread) = match operands.is_empty() {
         true => all(pool)?,
@@ -156,6 +157,8 @@ pub fn list(pool: &Pool, operands: &[Operand]) -> Result<(Vec<Listed>, Vec<Unrea
             (named.collect::<Result<_>>()?, Vec::new())
         }
     };
+    // What was not looked for any more is not there.
+    interrupt::check()?;
     let listed = nodes.into_iter().flat_map(|(_, rows)| rows).collect();
     Ok((environment::without_replaced(listed, Listed::claim), unread))
 }

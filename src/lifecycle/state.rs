@@ -12,6 +12,7 @@ use crate::pool::{Environment, Node, NodeName, Pool, node};
 use crate::publish::boots::How;
 use crate::publish::evidence::Evidence;
 use crate::publish::tftp;
+use crate::storage::interrupt;
 
 /// One node, as `status` shows it.
 #[derive(Debug, Clone, Serialize)]
@@ -90,6 +91,7 @@ fn all(pool: &Pool) -> Result<Vec<State>> {
             Err((name, why)) => states.push(of_stranger(&name, why)),
         }
     }
+    interrupt::check()?;
     let ours = node::without_replaced(ours, |(node, _)| node);
     states.extend(ours.into_iter().map(|(_, state)| state));
     states.sort_by(|a, b| a.node.cmp(&b.node));
