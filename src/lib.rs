@@ -3,7 +3,7 @@
 //! The program is thin: `main` parses, calls one command, prints one error. The rooms below it, from
 //! the top floor down, may use those under them and never those above: [`commands`], [`output`],
 //! [`lifecycle`], [`publish`], [`pool`], [`boot`], [`packages`], [`sandbox`], [`storage`]; the types of
-//! [`failure`] are everybody's.
+//! [`failure`] are everybody's, and so is what cleans all that is shown, [`terminal`].
 
 pub mod boot;
 pub mod cli;
@@ -16,3 +16,4 @@ pub mod pool;
 pub mod publish;
 pub mod sandbox;
 pub mod storage;
+pub mod terminal;

@@ -1,11 +1,12 @@
 //! The program: parse, run one command, print one error, end with its status.
 
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use netbe::cli::Cli;
 use netbe::failure::Failure;
+use netbe::terminal;
 
 fn main() -> ExitCode {
     netbe::sandbox::become_first_stage_if_asked();
@@ -20,11 +21,10 @@ fn main() -> ExitCode {
         Err(e) if is_closed_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
             let failure = e.downcast_ref::<Failure>();
-            let mut text = format!("error: {e:#}\n");
+            terminal::say("error", &format!("{e:#}"));
             if let Some(hint) = failure.and_then(|f| f.hint.as_ref()) {
-                text.push_str(&format!("hint: {hint}\n"));
+                terminal::say("hint", hint);
             }
-            let _ = std::io::stderr().write_all(text.as_bytes());
             ExitCode::from(failure.map_or(1, Failure::status))
         }
     }

@@ -1,4 +1,5 @@
-//! Every way a file is opened, read off the source: what a node may have planted is opened by `storage::opener` alone.
+//! Every way a file is opened, and every way something is shown, read off the source: what a node may have planted is opened
+//! by `storage::opener` alone, and what it may have written is shown by `terminal` alone.
 //!
 //! Opening acts, so a file is looked at before. A way that is not on the list here fails this test: it goes through
 //! `opener` or `Tree`, or onto the list with a reason why nobody but the server's own root chooses what stands there.
@@ -206,12 +207,17 @@ const ALLOWED: &[(&str, &str, usize, &str)] = &[
 
 #[test]
 fn every_way_to_open_a_file_is_known() {
+    compare(WAYS, ALLOWED);
+}
+
+/// Holds the ways that are in the source against those that may be.
+fn compare(ways: &'static [&str], list: &[(&str, &str, usize, &str)]) {
     let mut found: BTreeMap<(String, &str), usize> = BTreeMap::new();
     for file in sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src"))) {
         let name = file.strip_prefix(concat!(env!("CARGO_MANIFEST_DIR"), "/src/"));
         let name = name.unwrap().to_str().unwrap().to_string();
         let text = code(&fs::read_to_string(&file).unwrap());
-        for way in WAYS {
+        for way in ways {
             let count = count(&text, way);
             if count > 0 {
                 found.insert((name.clone(), way), count);
@@ -220,14 +226,14 @@ fn every_way_to_open_a_file_is_known() {
     }
     let mut wrong = Vec::new();
     for ((file, way), count) in &found {
-        let allowed = ALLOWED.iter().find(|a| (a.0, a.1) == (file, *way));
+        let allowed = list.iter().find(|a| (a.0, a.1) == (file, *way));
         if allowed.map_or(0, |a| a.2) != *count {
             wrong.push(format!(
                 "(\"{file}\", \"{way}\", {count}, …) is not on the list"
             ));
         }
     }
-    for (file, way, ..) in ALLOWED {
+    for (file, way, ..) in list {
         if !found.contains_key(&((*file).to_string(), *way)) {
             wrong.push(format!(
                 "(\"{file}\", \"{way}\") is on the list, and not in the source"
@@ -235,6 +241,71 @@ fn every_way_to_open_a_file_is_known() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// What prints, or is where printed text goes.
+const PRINTING: &[&str] = &[
+    "println!(",
+    "print!(",
+    "eprintln!(",
+    "eprint!(",
+    "dbg!(",
+    "stdout()",
+    "stderr()",
+];
+
+/// File, way, how often, and why nothing that is not clean goes out there.
+const PRINTS: &[(&str, &str, usize, &str)] = &[
+    (
+        "commands/mod.rs",
+        "stdout()",
+        1,
+        "asks whether it is a terminal",
+    ),
+    (
+        "lifecycle/exporting/target.rs",
+        "stdout()",
+        2,
+        "a stream, never to a terminal",
+    ),
+    ("output/lines.rs", "stderr()", 1, "asks how wide it is"),
+    (
+        "output/screen.rs",
+        "stderr()",
+        1,
+        "asks whether it is a terminal",
+    ),
+    (
+        "sandbox/relay.rs",
+        "stderr()",
+        1,
+        "what `run` and `shell` show, whose terminal is the program's",
+    ),
+    (
+        "sandbox/relay.rs",
+        "stdout()",
+        2,
+        "what `run` and `shell` show, whose terminal is the program's",
+    ),
+    ("sandbox/start.rs", "stderr()", 2, "asks what they are"),
+    ("sandbox/start.rs", "stdout()", 2, "asks what they are"),
+    (
+        "terminal.rs",
+        "stderr()",
+        2,
+        "it is the way: cleaned, then shown",
+    ),
+    (
+        "terminal.rs",
+        "stdout()",
+        1,
+        "it is the way: cleaned, then shown",
+    ),
+];
+
+#[test]
+fn everything_that_is_shown_goes_through_terminal() {
+    compare(PRINTING, PRINTS);
 }
 
 /// Returns the files with code of the program in them.

@@ -102,6 +102,7 @@ fn whole_operand(text: &str) -> Result<Operand, String> {
 ///
 /// With -H: no header, tabs, - for nothing, and these fields: node, environment, flags, kernel, created
 /// (seconds since the epoch), unique bytes, referenced bytes (both - without --space), origin, description.
+/// Characters that a terminal would obey or hide are shown as ?; --json has all, escaped.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe list

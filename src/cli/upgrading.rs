@@ -21,7 +21,7 @@ use crate::pool::{EnvName, NodeName, Operand};
 /// property upgrade.command says what to run. Packages that are downloaded are kept in the pool, so that the
 /// next node has them. What was written anew and is the same as before shares its space with the origin.
 /// Everything the commands said is in upgrade.log beside the environment, or failed-upgrade.log with the
-/// node.
+/// node. What is shown of it has no control characters in it, and lines drawn over themselves are several.
 ///
 /// Several nodes are upgraded side by side, each by itself: one that fails does not stop the others, and
 /// the exit status is the worst. ^C stops them all, and leaves nothing.
@@ -108,6 +108,9 @@ impl Upgrade {
 ///
 /// In an environment that is neither active nor booted; a template's may be active. It ends with the
 /// command's status; 125: netbe itself failed, 126: the command cannot be run, 127: there is none.
+///
+/// What the command says is shown as it is: your terminal does what the environment's programs tell it to,
+/// like with ssh to a machine that is not yours. Send it through cat -v where you do not trust the node.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe run nog/next -- apt-get install -y vim
@@ -128,6 +131,9 @@ pub struct Run {
 ///
 /// In an environment that is neither active nor booted; a template's may be active. It ends with the
 /// shell's status.
+///
+/// Your terminal does what the environment's programs tell it to, like with ssh to a machine that is not
+/// yours.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe shell nog/next")]

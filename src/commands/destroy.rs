@@ -1,6 +1,6 @@
 //! `netbe destroy`
 
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 
 use anyhow::Result;
 
@@ -11,6 +11,7 @@ use crate::lifecycle::space::Space;
 use crate::lifecycle::{Mode, Outcome, destruction};
 use crate::output::progress;
 use crate::pool::{NodeName, Pool};
+use crate::terminal;
 
 /// Destroys environments, or whole nodes.
 pub fn run(session: &Session, args: &Destroy) -> Result<u8> {
@@ -98,12 +99,10 @@ fn confirm(steps: &[String]) -> Result<()> {
     if !std::io::stdin().is_terminal() {
         return no("it has to be confirmed, and standard input is not a terminal");
     }
-    let mut err = std::io::stderr();
     for step in steps {
-        writeln!(err, "{step}")?;
+        terminal::show(format!("{}\n", terminal::line(step)).as_bytes());
     }
-    write!(err, "Go on? [y/N] ")?;
-    err.flush()?;
+    terminal::show(b"Go on? [y/N] ");
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
     match answer.trim() {

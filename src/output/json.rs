@@ -77,9 +77,9 @@ pub fn environments(listed: &[Listed]) -> Result<String> {
     })
 }
 
-/// Returns a document's text.
+/// Returns a document's text; what would disturb a terminal is escaped in it.
 pub fn document(value: &impl Serialize) -> Result<String> {
-    let mut text = serde_json::to_string_pretty(value)?;
+    let mut text = crate::terminal::json(&serde_json::to_string_pretty(value)?);
     text.push('\n');
     Ok(text)
 }

@@ -3,8 +3,10 @@
 //! On a terminal each line is drawn over itself as it changes, and stays at the end; elsewhere what counts
 //! is printed once, a line each, and what is only news is not.
 
-use std::io::{Write, stderr};
+use std::io::stderr;
 use std::time::{Duration, Instant};
+
+use crate::terminal;
 
 /// How often they are drawn at most.
 const EVERY: Duration = Duration::from_millis(100);
@@ -37,12 +39,12 @@ impl Lines {
     pub fn say(&mut self, name: &str, what: &str, passing: bool) {
         if !self.on {
             if !passing {
-                let _ = writeln!(stderr(), "{name}: {what}");
+                terminal::say(name, what);
             }
             return;
         }
         if let Some((_, text)) = self.rows.iter_mut().find(|(n, _)| n == name) {
-            *text = what.to_string();
+            *text = terminal::line(what);
         }
         self.stale = true;
         if !passing || self.drawn.is_none_or(|d| d.elapsed() >= EVERY) {
@@ -65,7 +67,7 @@ impl Lines {
                 .collect();
             text.push_str(&format!("\r\x1b[K{line}\n"));
         }
-        let _ = stderr().write_all(text.as_bytes());
+        terminal::show(text.as_bytes());
         self.drawn = Some(Instant::now());
         self.stale = false;
     }

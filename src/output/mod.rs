@@ -17,6 +17,7 @@ pub mod tree;
 pub mod unified;
 pub mod upgrades;
 
+pub use crate::terminal::line as clean;
 pub use screen::Screen;
 
 use jiff::Timestamp;
@@ -28,13 +29,4 @@ pub fn local(moment: Timestamp) -> String {
         .to_zoned(TimeZone::system())
         .strftime("%Y-%m-%d %H:%M")
         .to_string()
-}
-
-/// Returns text with what could disturb a terminal or a line shown as `?`.
-///
-/// Descriptions are clean when netbe wrote them; a record edited by hand, or brought in, need not be.
-pub fn clean(text: &str) -> String {
-    text.chars()
-        .map(|c| if c.is_control() { '?' } else { c })
-        .collect()
 }

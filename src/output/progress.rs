@@ -1,7 +1,8 @@
 //! One line on a terminal that says how far long work is.
 
-use std::io::{Write, stderr};
 use std::time::{Duration, Instant};
+
+use crate::terminal;
 
 /// How often the line is drawn at most.
 const EVERY: Duration = Duration::from_millis(100);
@@ -28,7 +29,7 @@ impl Line {
 
     /// Says what is being done now.
     pub fn phase(&mut self, what: &str) {
-        self.phase = what.to_string();
+        self.phase = terminal::line(what);
         self.begun = Instant::now();
         self.drawn = None;
         self.draw("");
@@ -54,8 +55,7 @@ impl Line {
 
     fn draw(&mut self, text: &str) {
         if self.on {
-            let _ = write!(stderr(), "\r\x1b[K{} {text}", self.phase);
-            let _ = stderr().flush();
+            terminal::show(format!("\r\x1b[K{} {text}", self.phase).as_bytes());
             self.drawn = Some(Instant::now());
         }
     }
@@ -64,7 +64,7 @@ impl Line {
 impl Drop for Line {
     fn drop(&mut self) {
         if self.on {
-            let _ = write!(stderr(), "\r\x1b[K");
+            terminal::show(b"\r\x1b[K");
         }
     }
 }

@@ -2,7 +2,9 @@
 //!
 //! Not for what they say.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, IsTerminal};
+
+use crate::terminal;
 
 /// How much is said.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -34,22 +36,19 @@ impl Screen {
         self.talk
     }
 
-    /// Prints an answer as it is.
+    /// Prints an answer; colours in it are netbe's own.
     ///
     /// # Errors
     /// Of the kind the system has; a closed pipe is `BrokenPipe`.
     pub fn answer(&self, text: &str) -> io::Result<()> {
-        let mut out = io::stdout().lock();
-        out.write_all(text.as_bytes())
-            .and_then(|()| out.flush())
-            .map_err(|e| io::Error::new(e.kind(), format!("writing to standard output: {e}")))
+        print(text, self.colour)
     }
 
     /// Prints the one sentence that says what was done.
     pub fn sentence(&self, text: &str) -> io::Result<()> {
         match self.talk {
             Talk::Quiet => Ok(()),
-            _ => self.answer(&format!("{text}\n")),
+            _ => print(&format!("{text}\n"), false),
         }
     }
 
@@ -64,14 +63,14 @@ impl Screen {
             text.push_str(step);
             text.push('\n');
         }
-        self.answer(&text)
+        print(&text, false)
     }
 
     /// Prints what else there is to know.
     pub fn notes(&self, notes: &[String]) {
         if self.talk != Talk::Quiet {
             for note in notes {
-                talk("note", note);
+                terminal::say("note", note);
             }
         }
     }
@@ -79,22 +78,22 @@ impl Screen {
     /// Prints what only those who asked for more want to know.
     pub fn detail(&self, text: &str) {
         if self.talk == Talk::Verbose {
-            talk("note", text);
+            terminal::say("note", text);
         }
     }
 
     /// Prints what is not as it should be.
     pub fn warnings(&self, warnings: &[String]) {
         for warning in warnings {
-            talk("warning", warning);
+            terminal::say("warning", warning);
         }
     }
 
     /// Prints an error that did not end the command, with what to do about it.
     pub fn failed(&self, error: &anyhow::Error, hint: Option<&str>) {
-        talk("error", &format!("{error:#}"));
+        terminal::say("error", &format!("{error:#}"));
         if let Some(hint) = hint {
-            talk("hint", hint);
+            terminal::say("hint", hint);
         }
     }
 
@@ -104,7 +103,7 @@ impl Screen {
     }
 }
 
-fn talk(kind: &str, text: &str) {
-    // A closed standard error is nobody's problem but the reader's.
-    let _ = writeln!(io::stderr(), "{kind}: {text}");
+fn print(text: &str, coloured: bool) -> io::Result<()> {
+    terminal::answer(text, coloured)
+        .map_err(|e| io::Error::new(e.kind(), format!("writing to standard output: {e}")))
 }

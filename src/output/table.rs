@@ -10,7 +10,7 @@ pub fn table(heads: &[&str], rows: &[Vec<String>], colour: bool) -> String {
         table.set_header(heads);
     }
     for row in rows {
-        table.add_row(row);
+        table.add_row(row.iter().map(|cell| super::clean(cell)));
     }
     // The first column at the margin, two blanks between, as ls and zfs do.
     for column in table.column_iter_mut() {

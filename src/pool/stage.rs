@@ -5,7 +5,7 @@
 //! process leaves of either is found again by its name. Not for what goes into a stage.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -14,7 +14,8 @@ use nix::unistd::UnlinkatFlags;
 
 use super::layout;
 use crate::failure::Failure;
-use crate::storage::{btrfs, opener, removal, replace};
+use crate::storage::{btrfs, interrupt, opener, removal, replace};
+use crate::terminal;
 
 /// A directory being made under a hidden name.
 #[derive(Debug)]
@@ -54,8 +55,9 @@ impl Staged {
     /// Durable when it returns.
     ///
     /// # Errors
-    /// A refusal when the name is taken; the stage removes itself then.
+    /// A refusal when the name is taken, and when netbe was asked to stop; the stage removes itself then.
     pub fn publish(mut self, to: &Path) -> Result<()> {
+        interrupt::check()?;
         btrfs::sync(self.path()).context("making the new files durable")?;
         let renamed = renameat2(
             AT_FDCWD,
@@ -84,10 +86,12 @@ impl Drop for Staged {
             && let Err(e) = remove(&dir)
         {
             // Nobody above can be told from here, and check finds it by its name.
-            let _ = writeln!(
-                io::stderr(),
-                "warning: {} was left behind: {e:#}; netbe check --repair removes it",
-                dir.display()
+            terminal::say(
+                "warning",
+                &format!(
+                    "{} was left behind: {e:#}; netbe check --repair removes it",
+                    dir.display()
+                ),
             );
         }
     }

@@ -22,6 +22,7 @@ use super::signals::Watch;
 use super::terminal::{Raw, follow_size};
 use super::{Ended, stage};
 use crate::storage::interrupt;
+use crate::terminal;
 
 /// How long a program that was told to stop may take, before it is ended.
 const GRACE: Duration = Duration::from_secs(10);
@@ -34,7 +35,11 @@ const LOOK_FOR_SIGNALS: u8 = 100;
 pub(super) enum Sink {
     Stdout,
     Stderr,
-    Log { log: File, echo: bool },
+    /// Echoed, it is cleaned on the way: nobody has given the program the terminal.
+    Log {
+        log: File,
+        echo: Option<terminal::Stream>,
+    },
 }
 
 /// One descriptor the program writes into, and where that goes.
@@ -250,8 +255,8 @@ impl Relay {
             Sink::Stdout => stdout().write_all(bytes).and_then(|()| stdout().flush()),
             Sink::Stderr => stderr().write_all(bytes),
             Sink::Log { log, echo } => {
-                if *echo {
-                    let _ = stderr().write_all(bytes);
+                if let Some(echo) = echo {
+                    terminal::show(&echo.clean(bytes));
                 }
                 // A full disk must not stop the program half way: it is drained, and said afterwards.
                 if let Err(e) = log.write_all(bytes) {

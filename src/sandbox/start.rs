@@ -120,7 +120,10 @@ impl Wiring {
         match io {
             Io::Log { log, echo } => {
                 let mut wiring = Self::nothing(Input::Null);
-                let end = wiring.output(Sink::Log { log, echo })?;
+                let end = wiring.output(Sink::Log {
+                    log,
+                    echo: echo.then(crate::terminal::Stream::default),
+                })?;
                 wiring.stdout = Some(end.try_clone()?);
                 wiring.stderr = Some(end);
                 wiring.stop_means_stop = true;

@@ -16,6 +16,7 @@ use crate::pool::{Node, Pool};
 use crate::sandbox::{Durable, Ended, Io, Program, Sandbox};
 use crate::storage::beneath::Tree;
 use crate::storage::{interrupt, opener, replace};
+use crate::terminal;
 
 /// How much is kept of the log of an upgrade that failed, in bytes: its end.
 const FAILED_LOG: u64 = 1 << 20;
@@ -113,7 +114,7 @@ pub(super) fn say(log: &File, echo: bool, what: &str) -> Result<()> {
     log.write_all(line.as_bytes()).context("writing the log")?;
     if echo {
         // As what runs inside is shown: whoever watches may have gone.
-        let _ = io::stderr().write_all(line.as_bytes());
+        terminal::show(terminal::text(&line).as_bytes());
     }
     Ok(())
 }

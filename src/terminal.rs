@@ -1,0 +1,237 @@
+//! What netbe shows goes through here, and nothing that disturbs a terminal goes out.
+//!
+//! Names, versions, descriptions, texts and messages come from nodes, images and repositories, and a terminal obeys what is
+//! in them: it moves its cursor, changes its title, types what it was told to, shows words in another order. So control
+//! characters (C0, DEL, C1), what turns the direction of text, and what cannot be seen are shown as `?`; line ends and
+//! tabs stay where a text has several lines. In JSON they are escaped instead, and nothing is lost. Not for what `run` and
+//! `shell` show, whose terminal is the program's, and not for logs, which keep what was said.
+
+use std::io::{self, Write, stderr, stdout};
+
+/// What stands for a character that is not shown.
+const HIDDEN: char = '?';
+
+/// The escape sequences of netbe's own: bold, colours, and their end.
+const OWN: [&str; 6] = [
+    "\x1b[0m", "\x1b[1m", "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[36m",
+];
+
+/// Returns whether a terminal would obey a character, or hide it, or show others in another order for it.
+pub fn is_harmful(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            // Soft hyphen, joiners and fillers that take no or empty space.
+            '\u{ad}' | '\u{34f}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{3164}' | '\u{ffa0}'
+            // Directions, separators of lines, invisible operators, a byte order mark in the middle.
+            | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff0}'..='\u{fffb}'
+            // Of hieroglyphs, shorthand and music; tags and more selectors.
+            | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1345f}'
+            | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
+}
+
+/// Returns a text that is one line, and a cell of a table.
+pub fn line(text: &str) -> String {
+    text.chars()
+        .map(|c| if is_harmful(c) { HIDDEN } else { c })
+        .collect()
+}
+
+/// Returns a text that may have several lines, and tabs in them.
+pub fn text(text: &str) -> String {
+    text.chars()
+        .map(|c| match c {
+            '\n' | '\t' => c,
+            c if is_harmful(c) => HIDDEN,
+            c => c,
+        })
+        .collect()
+}
+
+/// Returns the same with netbe's own colours left in it: what was drawn of pieces that are clean.
+fn painted(all: &str) -> String {
+    let mut clean = String::with_capacity(all.len());
+    let mut rest = all;
+    while let Some(at) = rest.find('\x1b') {
+        clean.push_str(&text(&rest[..at]));
+        rest = &rest[at..];
+        let own = OWN.iter().find(|own| rest.starts_with(**own));
+        clean.push_str(own.unwrap_or(&"?"));
+        rest = &rest[own.map_or(1, |own| own.len())..];
+    }
+    clean.push_str(&text(rest));
+    clean
+}
+
+/// Returns a JSON document in which such characters are escaped; they stand only inside its strings.
+pub fn json(document: &str) -> String {
+    let mut escaped = String::with_capacity(document.len());
+    for c in document.chars() {
+        if c == '\n' || !is_harmful(c) {
+            escaped.push(c);
+            continue;
+        }
+        for unit in c.encode_utf16(&mut [0; 2]) {
+            escaped.push_str(&format!("\\u{unit:04x}"));
+        }
+    }
+    escaped
+}
+
+/// Prints an answer to standard output; `coloured` where it was drawn with netbe's colours.
+///
+/// # Errors
+/// Of the kind the system has; a closed pipe is `BrokenPipe`.
+pub fn answer(all: &str, coloured: bool) -> io::Result<()> {
+    let clean = if coloured { painted(all) } else { text(all) };
+    let mut out = stdout().lock();
+    out.write_all(clean.as_bytes()).and_then(|()| out.flush())
+}
+
+/// Prints a note, a warning, an error or a hint to standard error.
+///
+/// Lines after the first are set in: none can pass for one of netbe's own.
+pub fn say(kind: &str, message: &str) {
+    let mut lines = message.split('\n');
+    let first = lines.next().unwrap_or_default();
+    let mut all = format!("{kind}: {}\n", text(first));
+    for more in lines.filter(|more| !more.is_empty()) {
+        let blanks = if more.starts_with("  ") { "" } else { "  " };
+        all.push_str(&format!("{blanks}{}\n", text(more)));
+    }
+    show(all.as_bytes());
+}
+
+/// Prints to standard error what is clean: drawn here, or cleaned by [`line`], [`text`] or a [`Stream`].
+pub fn show(clean: &[u8]) {
+    // A closed standard error is nobody's problem but the reader's.
+    let _ = stderr().write_all(clean);
+    let _ = stderr().flush();
+}
+
+/// Cleans what a program says while it says it.
+///
+/// A line that is drawn over itself becomes several.
+#[derive(Debug, Default)]
+pub struct Stream {
+    /// The beginning of a character whose rest is still to come.
+    begun: Vec<u8>,
+    /// Whether the last byte was a carriage return, which a line end may follow.
+    returned: bool,
+}
+
+impl Stream {
+    /// Returns what is to be shown of the next bytes.
+    pub fn clean(&mut self, bytes: &[u8]) -> Vec<u8> {
+        let mut all = std::mem::take(&mut self.begun);
+        all.extend_from_slice(bytes);
+        let whole = all.len() - cut_off(&all);
+        self.begun = all.split_off(whole);
+        let mut clean = String::with_capacity(all.len());
+        for c in String::from_utf8_lossy(&all).chars() {
+            match c {
+                '\n' if self.returned => {}
+                '\r' => clean.push('\n'),
+                c => clean.push_str(&text(c.encode_utf8(&mut [0; 4]))),
+            }
+            self.returned = c == '\r';
+        }
+        clean.into_bytes()
+    }
+}
+
+/// Returns how many bytes at the end are a character that is not whole.
+fn cut_off(bytes: &[u8]) -> usize {
+    match std::str::from_utf8(&bytes[bytes.len().saturating_sub(3)..]) {
+        Ok(_) => 0,
+        Err(_) => (1..=bytes.len().min(3))
+            .find(|back| {
+                let first = bytes[bytes.len() - back];
+                let length = match first {
+                    0xc2..=0xdf => 2,
+                    0xe0..=0xef => 3,
+                    0xf0..=0xf4 => 4,
+                    _ => 0,
+                };
+                length > *back
+            })
+            .unwrap_or(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_disturbs_is_shown_as_a_question_mark() {
+        for (harmful, shown) in [
+            ("a\x1b]0;title\x07b", "a?]0;title?b"),
+            ("\r\x08\x7f\u{9b}31m", "????31m"),
+            ("abc\u{202e}fed\u{2066}\u{200b}", "abc?fed??"),
+            ("\u{feff}\u{e0041}\u{ad}", "???"),
+            ("grün ▸ 日本 └─ 🙂", "grün ▸ 日本 └─ 🙂"),
+        ] {
+            assert_eq!(line(harmful), shown);
+            assert_eq!(text(harmful), shown);
+        }
+        assert_eq!(line("a\tb\nc"), "a?b?c");
+        assert_eq!(text("a\tb\nc"), "a\tb\nc");
+    }
+
+    #[test]
+    fn only_netbes_own_colours_pass() {
+        assert_eq!(
+            painted("\x1b[1mNODE\x1b[0m \x1b[5mx\x1b]0;y\x07\x1b"),
+            "\x1b[1mNODE\x1b[0m ?[5mx?]0;y??"
+        );
+    }
+
+    #[test]
+    fn a_document_says_the_same_without_them() {
+        let said = "a\u{202e}\u{9b}\u{7f}\u{e0041}\u{1b}\nb";
+        let document = serde_json::to_string_pretty(&[said]).unwrap();
+        let clean = json(&document);
+        assert!(
+            clean.chars().all(|c| c == '\n' || !is_harmful(c)),
+            "{clean:?}"
+        );
+        let again: Vec<String> = serde_json::from_str(&clean).unwrap();
+        assert_eq!(again, [said]);
+    }
+
+    #[test]
+    fn a_stream_is_cleaned_across_its_pieces() {
+        let mut stream = Stream::default();
+        let mut shown = Vec::new();
+        // CSI as one character of C1, in two pieces; a letter in two pieces; a bare byte of C1.
+        for piece in [
+            &b"a\xc2"[..],
+            b"\x9b1m\xc3",
+            b"\xbc\r",
+            b"\nb\rc",
+            b"\x9b",
+            b"d\xff\x1b",
+        ] {
+            shown.extend(stream.clean(piece));
+        }
+        assert_eq!(
+            String::from_utf8(shown).unwrap(),
+            "a?1mü\nb\nc\u{fffd}d\u{fffd}?"
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_harmful_comes_out_of_a_stream(pieces: Vec<Vec<u8>>) {
+            let mut stream = Stream::default();
+            for piece in pieces {
+                let shown = String::from_utf8(stream.clean(&piece)).unwrap();
+                prop_assert!(shown.chars().all(|c| c == '\n' || c == '\t' || !is_harmful(c)));
+            }
+        }
+    }
+}
