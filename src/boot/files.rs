@@ -12,6 +12,10 @@ use crate::storage::beneath::{Tree, is_of_the_machine};
 /// The largest text read here, in bytes: no command line, fstab or loader configuration comes near it.
 const TEXT_LIMIT: usize = 1 << 20;
 
+/// The most names a directory may have that is looked at here: each of them may be looked into, and a node can have a link
+/// from each to the same thousands of others.
+const NAMES: usize = 4096;
+
 /// A read-only view of one half of an environment; paths are relative to its top.
 pub trait BootFiles {
     /// Returns the names in a directory (`""` is the top), sorted; empty where there is none.
@@ -23,7 +27,14 @@ pub trait BootFiles {
 
 impl BootFiles for Tree {
     fn names(&self, dir: &str) -> io::Result<Vec<String>> {
-        Tree::names(self, dir)
+        let names = Tree::names(self, dir)?;
+        match names.len() > NAMES {
+            true => Err(io::Error::other(format!(
+                "{} holds more than {NAMES} names",
+                self.path().join(dir.trim_start_matches('/')).display()
+            ))),
+            false => Ok(names),
+        }
     }
 
     fn head(&self, path: &str, limit: usize) -> io::Result<Option<Vec<u8>>> {

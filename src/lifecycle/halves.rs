@@ -21,6 +21,9 @@ use crate::storage::btrfs::Nested;
 use crate::storage::removal::shortened;
 use crate::storage::{btrfs, copy, interrupt, opener};
 
+/// How many nested subvolumes are told one by one.
+const TOLD: usize = 20;
+
 /// Snapshots both halves of an environment into `dir`; returns notes, a sentence each.
 pub fn snapshot(source: &Environment, dir: &Path) -> Result<Vec<String>> {
     let halves = [
@@ -48,7 +51,7 @@ fn flatten(from: &Path, to: &Path, source: &Environment) -> Result<Vec<String>> 
             "{path} was a subvolume inside {source}; here it is a directory with the same content"
         ));
     }
-    Ok(notes)
+    Ok(few(notes))
 }
 
 /// Turns the subvolumes that a run made inside a half into ordinary directories; returns notes.
@@ -76,7 +79,17 @@ pub fn flatten_within(half: &Path) -> Result<Vec<String>> {
             "{path} was made a subvolume; it is a directory now"
         ));
     }
-    Ok(notes)
+    Ok(few(notes))
+}
+
+/// Returns the first of many notes, and how many more there are.
+fn few(mut notes: Vec<String>) -> Vec<String> {
+    let more = notes.len().saturating_sub(TOLD);
+    notes.truncate(TOLD);
+    if more > 0 {
+        notes.push(format!("so it is with {more} more subvolumes"));
+    }
+    notes
 }
 
 /// Makes a directory in another, whatever the names that are taken already.

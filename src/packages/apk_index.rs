@@ -13,6 +13,7 @@ use base64ct::{Base64, Encoding};
 
 use super::offers;
 use crate::storage::beneath::Tree;
+use crate::storage::interrupt;
 
 /// A package in a repository of Alpine's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -114,8 +115,10 @@ pub(super) fn wanted(
     let names: HashSet<String> = told.iter().map(|(name, _)| name.clone()).collect();
     let mut found: HashMap<_, Vec<Apk>> = told.into_iter().map(|t| (t, Vec::new())).collect();
     let mut several = HashSet::new();
+    let ration = offers::Ration::new();
     for path in indexes(root, since)? {
-        let Ok(Some(index)) = offers::open(root, &path) else {
+        interrupt::check_io()?;
+        let Ok(Some(index)) = offers::open(root, &path, &ration) else {
             continue;
         };
         // Of one that is damaged apk says what is to be said.

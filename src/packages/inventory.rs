@@ -230,6 +230,14 @@ mod tests {
         assert_eq!(read(root.path()), Err(Unread::Absent));
     }
 
+    #[test]
+    fn a_list_without_end_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let many = format!("{STATUS}\n").repeat(MOST + 2);
+        put(root.path(), DPKG_STATUS, &many);
+        assert_eq!(read(root.path()), Err(Unread::TooMany));
+    }
+
     proptest! {
         #[test]
         fn any_text_is_a_list_of_some_length(

@@ -4,7 +4,9 @@
 //! Read from a stream, bounded, a package at a time. What an index says holds for the environment it lies in and for
 //! nobody else. Fetches nothing.
 
+use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Read};
+use std::rc::Rc;
 
 use quick_xml::events::{BytesStart, Event};
 use quick_xml::{Reader, XmlVersion};
@@ -15,8 +17,8 @@ use crate::storage::beneath::Tree;
 use crate::storage::compression::Compression;
 use crate::storage::interrupt;
 
-/// How much of an index is read, in bytes, unpacked: ten times Fedora's.
-const LIMIT: u64 = 2 << 30;
+/// How much is read of all indexes together, in bytes, unpacked: ten times what Fedora has.
+const LIMIT: u64 = 4 << 30;
 /// How many indexes are read: more than anybody has repositories, and not as many as a directory may hold.
 const INDEXES: usize = 256;
 /// How deep an index may nest its tags, which are remembered until they end; theirs go to five.
@@ -40,6 +42,7 @@ pub(super) fn offered(
     packages: &Tree,
     wanted: &dyn Fn(&[u8; 32]) -> bool,
 ) -> io::Result<Vec<Archive>> {
+    let ration = Ration::new();
     let mut found = Vec::new();
     let mut offer = |archive: Archive| {
         if wanted(&archive.sha256) && is_inside(&archive.file) {
@@ -51,7 +54,7 @@ pub(super) fn offered(
             const SYNC: &str = "var/lib/pacman/sync";
             for name in root.names(SYNC)?.into_iter().take(INDEXES) {
                 if name.ends_with(".db")
-                    && let Some(index) = open(root, &format!("{SYNC}/{name}"))?
+                    && let Some(index) = open(root, &format!("{SYNC}/{name}"), &ration)?
                 {
                     pacman(index, &mut offer)?;
                 }
@@ -60,7 +63,7 @@ pub(super) fn offered(
         Family::Fedora => {
             for repository in packages.names(DNF)?.into_iter().take(INDEXES) {
                 let metadata = format!("{DNF}/{repository}/repodata");
-                each_primary(packages, &metadata, &mut |path, mut archive| {
+                each_primary(packages, &metadata, &ration, &mut |path, mut archive| {
                     let (_, file) = path.rsplit_once('/').unwrap_or(("", path));
                     archive.file = format!("{DNF}/{repository}/packages/{file}");
                     offer(archive);
@@ -71,7 +74,7 @@ pub(super) fn offered(
             const RAW: &str = "var/cache/zypp/raw";
             for repository in root.names(RAW)?.into_iter().take(INDEXES) {
                 let metadata = format!("{RAW}/{repository}/repodata");
-                each_primary(root, &metadata, &mut |path, mut archive| {
+                each_primary(root, &metadata, &ration, &mut |path, mut archive| {
                     archive.file = format!("{ZYPP}/{repository}/{path}");
                     offer(archive);
                 })?;
@@ -91,8 +94,44 @@ fn is_inside(path: &str) -> bool {
             .all(|part| !part.is_empty() && part != "." && part != "..")
 }
 
+/// How much may still be read of the indexes that are looked through, in bytes.
+#[derive(Debug, Clone)]
+pub(super) struct Ration(Rc<Cell<u64>>);
+
+impl Ration {
+    pub(super) fn new() -> Self {
+        Self(Rc::new(Cell::new(LIMIT)))
+    }
+}
+
+/// Reads until a ration is used up.
+struct Rationed<R> {
+    inner: R,
+    ration: Ration,
+}
+
+impl<R: Read> Read for Rationed<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        interrupt::check_io()?;
+        let left = self.ration.0.get();
+        let most = usize::try_from(left).map_or(buf.len(), |left| buf.len().min(left));
+        if most == 0 && !buf.is_empty() {
+            return Err(io::Error::other(
+                "the indexes are larger than 4 GiB together",
+            ));
+        }
+        let count = self.inner.read(&mut buf[..most])?;
+        self.ration.0.set(left - count as u64);
+        Ok(count)
+    }
+}
+
 /// Opens an index, packed or not, to read it unpacked; `None` where there is none.
-pub(super) fn open(tree: &Tree, path: &str) -> io::Result<Option<Box<dyn BufRead>>> {
+pub(super) fn open(
+    tree: &Tree,
+    path: &str,
+    ration: &Ration,
+) -> io::Result<Option<Box<dyn BufRead>>> {
     let Some(file) = tree.open_file(path)? else {
         return Ok(None);
     };
@@ -101,19 +140,21 @@ pub(super) fn open(tree: &Tree, path: &str) -> io::Result<Option<Box<dyn BufRead
         Some(how) => how.reader(file).map_err(io::Error::other)?,
         None => Box::new(file),
     };
-    Ok(Some(Box::new(BufReader::new(
-        interrupt::Reader::new(plain).take(LIMIT),
-    ))))
+    Ok(Some(Box::new(BufReader::new(Rationed {
+        inner: plain,
+        ration: ration.clone(),
+    }))))
 }
 
 fn each_primary(
     tree: &Tree,
     metadata: &str,
+    ration: &Ration,
     offer: &mut dyn FnMut(&str, Archive),
 ) -> io::Result<()> {
     let is_one = |name: &String| name.contains("primary.xml");
     for name in tree.names(metadata)?.into_iter().filter(is_one).take(4) {
-        if let Some(index) = open(tree, &format!("{metadata}/{name}"))? {
+        if let Some(index) = open(tree, &format!("{metadata}/{name}"), ration)? {
             rpm_md(index, offer)?;
         }
     }
@@ -319,6 +360,30 @@ mod tests {
             of(Family::Arch, &[("var/lib/pacman/sync/core.db", db)]),
             [("hello-1-1-any.pkg.tar.zst".into(), 77)]
         );
+    }
+
+    #[test]
+    fn what_nests_without_end_is_refused() {
+        let text = "<a>".repeat(1 << 20);
+        let said = rpm_md(text.as_bytes(), &mut |_, _| {}).unwrap_err();
+        assert!(said.to_string().contains("nested too deep"), "{said}");
+    }
+
+    #[test]
+    fn all_indexes_together_have_an_end() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::File::create(dir.path().join("index"))
+            .unwrap()
+            .set_len(1 << 42)
+            .unwrap();
+        let tree = Tree::open(dir.path()).unwrap();
+        let ration = Ration(Rc::new(Cell::new(3 << 20)));
+        for (want, ends) in [(2 << 20, false), (1 << 20, true)] {
+            let index = open(&tree, "index", &ration).unwrap().unwrap();
+            let mut index = index.take(2 << 20);
+            let read = io::copy(&mut index, &mut io::sink());
+            assert_eq!(read.is_err(), ends, "{want}");
+        }
     }
 
     proptest! {

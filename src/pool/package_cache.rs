@@ -259,6 +259,26 @@ mod tests {
     }
 
     #[test]
+    fn what_is_all_holes_or_nothing_to_be_opened_is_not_kept() {
+        let Place {
+            cache,
+            at,
+            tree,
+            _dir,
+        } = place();
+        let sparse = File::create(at.join("a.deb")).unwrap();
+        sparse.set_len(1 << 42).unwrap();
+        let mut holed = File::create(at.join("b.deb")).unwrap();
+        io::Write::write_all(&mut holed, b"begins well").unwrap();
+        holed.set_len(1 << 30).unwrap();
+        nix::unistd::mkfifo(&at.join("c.deb"), Mode::S_IRWXU).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", at.join("d.deb")).unwrap();
+        fs::write(at.join("e.deb"), b"content").unwrap();
+        assert_eq!(cache.keep(&tree, |_| true).unwrap(), 1);
+        assert_eq!(fs::read_dir(&cache.dir).unwrap().count(), 1);
+    }
+
+    #[test]
     fn what_was_kept_is_given_to_who_knows_its_checksum() {
         let Place {
             cache,

@@ -7,6 +7,9 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
+use nix::errno::Errno;
+use nix::unistd::{Whence, lseek};
+
 use super::interrupt;
 
 /// How much is read of each at a time, in bytes.
@@ -54,6 +57,13 @@ pub fn differing(
         let mut at = range.start;
         while at < range.end {
             interrupt::check_io()?;
+            // A hole in both is the same, and as long as somebody likes.
+            let data = data_from(one, at)?.min(data_from(other, at)?);
+            if data > at {
+                told(data.min(range.end) - at);
+                at = data;
+                continue;
+            }
             let chunk = if at == range.start { FIRST } else { CHUNK };
             let length = usize::try_from(range.end - at).map_or(chunk, |rest| rest.min(chunk));
             left.resize(length, 0);
@@ -85,6 +95,17 @@ pub fn differing(
         }
     }
     Ok(Some(found))
+}
+
+/// Returns where the next data of a file begins that is not before an offset; that itself where there is no telling.
+fn data_from(file: &File, at: u64) -> io::Result<u64> {
+    match lseek(file, at.cast_signed(), Whence::SeekData) {
+        Ok(start) => Ok(start.cast_unsigned()),
+        // A hole, or the file's end.
+        Err(Errno::ENXIO) => Ok(file.metadata()?.len().max(at)),
+        Err(Errno::EINVAL) => Ok(at),
+        Err(e) => Err(e.into()),
+    }
 }
 
 fn note(found: &mut Vec<Range<u64>>, range: Range<u64>) {

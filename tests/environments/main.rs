@@ -23,6 +23,7 @@ mod hostile;
 mod identity;
 mod init;
 mod inside;
+mod interrupted;
 mod list;
 mod locks;
 mod machine;

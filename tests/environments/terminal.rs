@@ -320,7 +320,14 @@ fn a_message_of_several_lines_passes_for_nothing_of_netbes() {
     std::fs::remove_file(&default).unwrap();
     let name = "x\nhint: rm -rf .\n";
     std::fs::create_dir(pool.half("nog/b", "root").join(name)).unwrap();
-    for line in ["activate nog/b", "diff --files nog/a nog/b", "check"] {
+    let name = "y\nhint: rm -rf .";
+    pool.subvolume(&format!("nodes/nog/envs/b/root/{name}"));
+    for line in [
+        "activate nog/b",
+        "diff --files nog/a nog/b",
+        "check",
+        "clone nog/b nog/c",
+    ] {
         let said = pool.netbe().run(line);
         let lines = said.stdout.lines().chain(said.stderr.lines());
         assert!(

@@ -51,6 +51,9 @@ enum Repair {
     Publish,
 }
 
+/// How many nested subvolumes of a half are told one by one.
+const NESTED: usize = 20;
+
 const REPAIR: &str = "netbe check --repair";
 /// What to do about what netbe did not make.
 const FOREIGN: &str = "look what it is, and move it out of the pool";
@@ -243,7 +246,7 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
     };
     for (half, path) in [("root", env.root()), ("boot", env.boot())] {
         if let Ok(nested) = btrfs::nested(&path) {
-            found.extend(nested.iter().map(|inner| {
+            found.extend(nested.iter().take(NESTED).map(|inner| {
                 Finding::new(
                     env,
                     format!(
@@ -253,6 +256,13 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
                     format!("netbe clone {env} {}/NEW carries it along as a directory", node.name),
                 )
             }));
+            if nested.len() > NESTED {
+                found.push(Finding::new(
+                    env,
+                    format!("its {half} half holds {} more", nested.len() - NESTED),
+                    format!("btrfs subvolume list -o {}", path.display()),
+                ));
+            }
         }
     }
     Ok(found)

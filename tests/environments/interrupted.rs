@@ -1,0 +1,86 @@
+//! Being asked to stop: whatever a node left to be read, or to be removed, it ends within a second or little more.
+
+use std::fs;
+use std::os::unix::fs::FileExt;
+use std::process::{Command, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::support::{Pool, run};
+
+/// How long a command may take to end; more than a second, for others are at work on this machine.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+/// Begins a command, asks it to stop while it is at work, and shows that it does; returns whether it was at work still.
+fn stops(pool: &Pool, line: &str, after: Duration) -> bool {
+    let mut running = pool.netbe().spawn(line, Stdio::null());
+    sleep(after);
+    let was_at_work = running.try_wait().unwrap().is_none();
+    let pid = Pid::from_raw(i32::try_from(running.id()).unwrap());
+    kill(pid, Signal::SIGTERM).unwrap();
+    let asked = Instant::now();
+    while running.try_wait().unwrap().is_none() {
+        if asked.elapsed() > PATIENCE {
+            running.kill().unwrap();
+            panic!("{line} goes on");
+        }
+        sleep(Duration::from_millis(20));
+    }
+    was_at_work
+}
+
+#[test]
+fn a_comparison_of_what_is_as_long_as_somebody_likes_ends() {
+    let pool = Pool::with_node();
+    pool.netbe().ok("create nog/b");
+    // All holes but for the end: nothing is read of it but that.
+    for (env, last) in [("nog/a", b"1"), ("nog/b", b"2")] {
+        let file = fs::File::create(pool.half(env, "root").join("sparse")).unwrap();
+        file.set_len(7 << 60).unwrap();
+        file.write_at(last, (7 << 60) - 1).unwrap();
+    }
+    let begun = Instant::now();
+    let said = pool.netbe().ok("diff --files nog/a nog/b");
+    assert!(said.contains("sparse"), "{said}");
+    assert!(begun.elapsed() < Duration::from_secs(20));
+}
+
+#[test]
+fn a_long_removal_ends_and_is_gone_on_with() {
+    let pool = Pool::with_node();
+    let stage = pool.at("nodes/nog/.staged-packages-64c0ffee1");
+    fs::create_dir(&stage).unwrap();
+    let mut many = Command::new("sh");
+    many.args([
+        "-c",
+        "for d in $(seq 60); do mkdir $d; cd $d; seq 1500 | xargs touch; cd ..; done",
+    ]);
+    run(many.current_dir(&stage));
+    stops(&pool, "check --repair", Duration::from_millis(300));
+    let said = pool.netbe().run("check --repair");
+    assert_eq!(said.status, 0, "{said:#?}");
+    assert!(!stage.exists());
+    pool.assert_sound();
+}
+
+#[test]
+fn a_walk_through_many_files_ends() {
+    let pool = Pool::with_node();
+    pool.netbe().ok("create nog/b");
+    let mut many = Command::new("sh");
+    many.args([
+        "-c",
+        "for d in $(seq 60); do mkdir $d; cd $d; seq 1500 | xargs touch; cd ..; done",
+    ]);
+    run(many.current_dir(pool.half("nog/b", "root")));
+    for line in ["diff --files nog/a nog/b", "import other/x DIR"] {
+        let line = line.replace("DIR", pool.half("nog/b", "root").to_str().unwrap());
+        stops(&pool, &line, Duration::from_millis(400));
+    }
+    assert!(!pool.at("nodes/other").exists());
+    pool.netbe().run("check --repair");
+    pool.assert_sound();
+}
