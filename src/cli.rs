@@ -60,6 +60,9 @@ pub struct Cli {
     /// The pool
     #[arg(long, global = true, help_heading = "Options of every command", display_order = 100, value_name = "DIR", env = "NETBE_POOL", default_value = "/srv/netbe", hide_env_values = true, value_hint = ValueHint::DirPath)]
     pub pool: PathBuf,
+    /// Where what must not lie on the pool stands
+    #[arg(long, global = true, help_heading = "Options of every command", display_order = 100, value_name = "DIR", env = "NETBE_STATE", default_value = crate::pool::state::DEFAULT, hide_env_values = true, value_hint = ValueHint::DirPath)]
+    pub state: PathBuf,
     /// Say only what is wrong
     #[arg(
         short,

@@ -44,6 +44,8 @@ const SERVERS: &str = "a file of the server's own, which no node can reach";
 const NEW: &str = "made anew with O_EXCL: what is there already is not opened";
 /// What the kernel answers without opening anything else.
 const DIRECTORY: &str = "with O_DIRECTORY or O_PATH only";
+/// The directory that a person named, to ask the kernel what it lies on.
+const DIRECTORY_ASKED: &str = "a directory that a person named, or the pool's own";
 /// Of the pool, not of an environment.
 const POOLS: &str = "names or records of the pool itself, which is root's";
 /// A descriptor that is open already.
@@ -65,6 +67,12 @@ const ALLOWED: &[(&str, &str, usize, &str)] = &[
         "fs::read_to_string",
         1,
         SERVERS,
+    ),
+    (
+        "lifecycle/initialisation/filesystem.rs",
+        "fs::read_to_string",
+        1,
+        "the kernel's /proc",
     ),
     (
         "lifecycle/initialisation/ground.rs",
@@ -111,7 +119,9 @@ const ALLOWED: &[(&str, &str, usize, &str)] = &[
         "a copy in a directory of netbe's own",
     ),
     ("pool/environment/envs.rs", "fcntl::open(", 1, DIRECTORY),
-    ("pool/environment/envs.rs", "openat2(", 1, DIRECTORY),
+    ("pool/code.rs", "File::open(", 1, SERVERS),
+    ("pool/environment/envs.rs", "openat2(", 2, DIRECTORY),
+    ("pool/state.rs", "File::open(", 1, DIRECTORY_ASKED),
     ("pool/layout.rs", "read_dir(", 1, POOLS),
     ("pool/lock.rs", "read_dir(", 1, POOLS),
     ("pool/package_cache.rs", "read_dir(", 1, POOLS),
@@ -157,7 +167,7 @@ const ALLOWED: &[(&str, &str, usize, &str)] = &[
     ("storage/archive/place.rs", "openat(", 1, NEW),
     ("storage/beneath.rs", "Dir::from_fd(", 1, OPEN),
     ("storage/beneath.rs", "fcntl::open(", 1, OPENER),
-    ("storage/beneath.rs", "openat2(", 1, OPENER),
+    ("storage/beneath.rs", "openat2(", 2, OPENER),
     ("storage/beneath/change.rs", "openat(", 1, NEW),
     (
         "storage/bind.rs",
@@ -196,7 +206,13 @@ const ALLOWED: &[(&str, &str, usize, &str)] = &[
     ("storage/receive/place.rs", "openat(", 1, NEW),
     ("storage/removal.rs", "Dir::from_fd(", 1, OPEN),
     ("storage/removal.rs", "openat2(", 1, DIRECTORY),
-    ("storage/replace.rs", "File::create", 1, POOLS),
+    (
+        "storage/btrfs/identity.rs",
+        "File::open(",
+        1,
+        DIRECTORY_ASKED,
+    ),
+    ("storage/replace.rs", "OpenOptions", 3, NEW),
     (
         "storage/replace/maker.rs",
         "fs::read_to_string",

@@ -9,6 +9,7 @@ use std::path::PathBuf;
 
 use clap_complete::engine::CompletionCandidate;
 
+use crate::pool::state;
 use crate::pool::{Node, Pool, properties};
 
 /// Returns the nodes.
@@ -84,27 +85,34 @@ fn word_before() -> Option<OsString> {
 
 fn pool_nodes() -> Vec<Node> {
     let typed: Vec<OsString> = std::env::args_os().collect();
-    let dir = pool_typed(&typed)
-        .or_else(|| std::env::var_os("NETBE_POOL").map(PathBuf::from))
-        .unwrap_or_else(|| "/srv/netbe".into());
-    Pool::open(&dir).and_then(|p| p.nodes()).unwrap_or_default()
+    let dir = |option, variable, usual: &str| {
+        directory_typed(&typed, option)
+            .or_else(|| std::env::var_os(variable).map(PathBuf::from))
+            .unwrap_or_else(|| usual.into())
+    };
+    let pool = dir("--pool", "NETBE_POOL", "/srv/netbe");
+    let states = dir("--state", "NETBE_STATE", state::DEFAULT);
+    Pool::open(&pool, &states)
+        .and_then(|p| p.nodes())
+        .unwrap_or_default()
 }
 
-/// Returns the pool that the words typed so far name, the last where there are several.
+/// Returns the directory that the words typed so far give an option, the last where there are several.
 ///
 /// They are this process' own arguments, after a `--` that the shell's script puts before them. bash has
 /// parted `--pool=DIR` into three words. A `~` is still the shell's to expand, so it is done here.
-fn pool_typed(arguments: &[OsString]) -> Option<PathBuf> {
+fn directory_typed(arguments: &[OsString], option: &str) -> Option<PathBuf> {
     let start = arguments.iter().position(|a| a == "--")? + 1;
     let words = &arguments[start..];
     let words = match words.iter().position(|a| a == "--") {
         Some(end) => &words[..end],
         None => words,
     };
+    let joined = format!("{option}=");
     let at = words
         .iter()
-        .rposition(|w| w == "--pool" || w.as_bytes().starts_with(b"--pool="))?;
-    let value = match words[at].as_bytes().strip_prefix(b"--pool=") {
+        .rposition(|w| w == option || w.as_bytes().starts_with(joined.as_bytes()))?;
+    let value = match words[at].as_bytes().strip_prefix(joined.as_bytes()) {
         Some(joined) => OsStr::from_bytes(joined),
         None => match words.get(at + 1)? {
             parted if parted == "=" => words.get(at + 2)?,
@@ -133,7 +141,7 @@ mod tests {
 
     fn typed(line: &str) -> Option<PathBuf> {
         let words: Vec<OsString> = line.split(' ').map(OsString::from).collect();
-        pool_typed(&words)
+        directory_typed(&words, "--pool")
     }
 
     #[test]

@@ -16,6 +16,17 @@ use crate::pool::{NodeName, Operand, properties};
 /// --device, a block device is. The mount is made permanent by a systemd mount unit; without systemd the
 /// line for fstab is printed. Again on a pool changes nothing.
 ///
+/// Machines write a pool over NFS, and who may mount one of its exports can name every file of its filesystem. So it is
+/// mounted nosuid,nodev, a directory of a larger filesystem by a bind mount of its own; a directory on the filesystem of
+/// /, /etc or the state directory is refused; and what netbe believes of a pool (its records and properties, what was
+/// seen, what is published, locks) stands on the server's own disk, in /var/lib/netbe/UUID (--state). There also lies the
+/// key of the code that each environment's record on the pool carries.
+///
+/// A pool that came from another server, from a backup, or from an older netbe is refused by every command until
+/// --take-over has it believed: that shows what this server would go by, commands that root would run first, and asks.
+/// The property power.cycle does not come along, nor does what the pool says of past boots: each environment of its nodes
+/// counts as perhaps running until its node has been seen in another one.
+///
 /// With --services, on a new pool or one there is, this machine serves it: dnsmasq is given the pool's
 /// configuration by one line in /etc/dnsmasq.d/netbe.conf and restarted, if it would start with it; and a
 /// systemd timer ends trials whose time has come (netbe-reconcile.timer). Files that netbe did not write
@@ -25,7 +36,8 @@ use crate::pool::{NodeName, Operand, properties};
   netbe init --file 64G
   netbe init /srv/netbe --device /dev/sda1 --server 10.0.0.1
   netbe init --services
-  netbe init /mnt/usb/netbe")]
+  netbe init /mnt/usb/netbe
+  netbe init /mnt/usb/netbe --take-over -n")]
 pub struct Init {
     /// The directory; the pool without it
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -42,7 +54,10 @@ pub struct Init {
     /// Have dnsmasq and systemd serve the pool
     #[arg(long)]
     pub services: bool,
-    /// Format a device that holds something
+    /// Believe what a pool says that this server knows nothing of
+    #[arg(long, conflicts_with_all = ["file", "device", "server"])]
+    pub take_over: bool,
+    /// Format a device that holds something; take over without a question
     #[arg(short, long)]
     pub yes: bool,
     /// Common options.

@@ -76,8 +76,13 @@ pub struct Upgrade {
 
 impl Upgrade {
     /// Returns the command line by which another netbe upgrades one of the nodes, and reports; without the program.
-    pub fn of_worker(&self, pool: &Path, node: &NodeName) -> Vec<OsString> {
-        let mut line: Vec<OsString> = vec!["--pool".into(), pool.into()];
+    pub fn of_worker(&self, pool: &Path, states: &Path, node: &NodeName) -> Vec<OsString> {
+        let mut line: Vec<OsString> = vec![
+            "--pool".into(),
+            pool.into(),
+            "--state".into(),
+            states.into(),
+        ];
         line.extend(["upgrade", "--worker", "--node", node.as_str(), "--wait"].map(OsString::from));
         line.push(self.changing.wait.as_secs().to_string().into());
         for (flag, is_set) in [
@@ -171,7 +176,11 @@ mod tests {
         ] {
             let asked = parsed(line.split(' ').map(OsString::from));
             let node: NodeName = "nog".parse().unwrap();
-            let worker = parsed(asked.of_worker(Path::new("/srv/netbe"), &node));
+            let worker = parsed(asked.of_worker(
+                Path::new("/srv/netbe"),
+                Path::new("/var/lib/netbe"),
+                &node,
+            ));
             let wanted = Upgrade {
                 node: vec![node],
                 all: false,

@@ -1,17 +1,16 @@
 //! `netbe destroy`
 
-use std::io::{BufRead, IsTerminal};
+use std::io::IsTerminal;
 
 use anyhow::Result;
 
-use super::Session;
+use super::{Session, confirm};
 use crate::cli::Destroy;
 use crate::failure::Failure;
 use crate::lifecycle::space::Space;
 use crate::lifecycle::{Mode, Outcome, destruction};
 use crate::output::progress;
 use crate::pool::{NodeName, Pool};
-use crate::terminal;
 
 /// Destroys environments, or whole nodes.
 pub fn run(session: &Session, args: &Destroy) -> Result<u8> {
@@ -31,7 +30,7 @@ pub fn run(session: &Session, args: &Destroy) -> Result<u8> {
             if std::io::stdin().is_terminal() {
                 steps.extend(freed(session, &pool, |space| of(space, args)));
             }
-            confirm(&steps)?;
+            confirmed(&steps)?;
         }
     }
     let mut outcome = destroy(&pool, args, mode)?;
@@ -90,23 +89,14 @@ pub(super) fn freed(
     Some(format!("free {} ({bytes} bytes)", progress::bytes(bytes)))
 }
 
-fn confirm(steps: &[String]) -> Result<()> {
+fn confirmed(steps: &[String]) -> Result<()> {
     let no = |why: &str| {
         Err(Failure::refused(format!("nothing was destroyed: {why}"))
             .hint("-y answers yes")
             .into())
     };
-    if !std::io::stdin().is_terminal() {
-        return no("it has to be confirmed, and standard input is not a terminal");
-    }
-    for step in steps {
-        terminal::show(format!("{}\n", terminal::line(step)).as_bytes());
-    }
-    terminal::show(b"Go on? [y/N] ");
-    let mut answer = String::new();
-    std::io::stdin().lock().read_line(&mut answer)?;
-    match answer.trim() {
-        "y" | "Y" | "yes" => Ok(()),
-        _ => no("it was not confirmed"),
+    match confirm::ask(steps)? {
+        Ok(()) => Ok(()),
+        Err(why) => no(why),
     }
 }

@@ -24,7 +24,7 @@ pub(super) fn run(session: &Session, args: &Upgrade) -> Result<u8> {
     let reports = fleet::upgrade(
         &nodes,
         jobs,
-        &|node| args.of_worker(&session.pool_dir, node),
+        &|node| args.of_worker(&session.pool_dir, &session.states, node),
         |node, news| {
             lines.say(
                 node.as_str(),

@@ -2,31 +2,54 @@
 
 use anyhow::Result;
 
-use super::Session;
+use super::{Session, confirm};
 use crate::cli::Init;
-use crate::lifecycle::initialisation::{self, Ground};
+use crate::lifecycle::initialisation::{self, Ground, Request, TakeOver};
+use crate::lifecycle::{Mode, Outcome};
 
-/// Makes a pool.
+/// Makes a pool, or takes one over.
 pub fn run(session: &Session, args: Init) -> Result<u8> {
-    let dir = args.dir.unwrap_or_else(|| session.pool_dir.clone());
-    let ground = match (args.file, args.device) {
-        (Some(bytes), _) => Ground::File(bytes),
-        (_, Some(device)) => Ground::Device(device, args.yes),
-        _ => Ground::Directory,
+    let mut request = Request {
+        dir: args.dir.unwrap_or_else(|| session.pool_dir.clone()),
+        states: session.states.clone(),
+        ground: match (args.file, args.device) {
+            (Some(bytes), _) => Ground::File(bytes),
+            (_, Some(device)) => Ground::Device(device, args.yes),
+            _ => Ground::Directory,
+        },
+        server: args.server,
+        services: args.services,
+        take_over: match (args.take_over, args.yes) {
+            (false, _) => TakeOver::No,
+            (true, true) => TakeOver::Believe,
+            (true, false) => TakeOver::Show,
+        },
     };
-    let outcome = initialisation::init(
-        &dir,
-        &ground,
-        args.server.as_deref(),
-        args.services,
-        args.changing.into(),
-    )?;
+    let mode: Mode = args.changing.into();
+    if request.take_over == TakeOver::Show && !mode.dry_run {
+        let shown = initialisation::init(
+            &request,
+            Mode {
+                dry_run: true,
+                ..mode
+            },
+        )?;
+        if let Outcome::Planned(steps) = shown
+            && confirm::ask(&steps)?.is_ok()
+        {
+            request.take_over = TakeOver::Believe;
+        }
+    }
+    let outcome = initialisation::init(&request, mode)?;
     if let Some(made) = session.done(outcome)? {
         let dir = made.dir.display();
-        session.screen.sentence(&match made.was_there {
-            true => format!("{dir} is a pool already."),
-            false => format!("Made a pool in {dir}."),
-        })?;
+        session
+            .screen
+            .sentence(&match (made.taken_over, made.was_there) {
+                (true, _) => format!("Took over the pool in {dir}."),
+                (false, true) => format!("{dir} is a pool already."),
+                (false, false) => format!("Made a pool in {dir}."),
+            })?;
         match made.services.as_deref() {
             None => {}
             Some([]) => session

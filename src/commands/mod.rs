@@ -3,6 +3,7 @@
 pub mod activate;
 pub mod check;
 pub mod completions;
+mod confirm;
 pub mod create;
 pub mod dedupe;
 pub mod destroy;
@@ -40,6 +41,8 @@ use crate::pool::Pool;
 pub struct Session {
     /// The pool's directory, as given.
     pub pool_dir: PathBuf,
+    /// The directory of state directories, as given.
+    pub states: PathBuf,
     /// Where answers go.
     pub screen: Screen,
 }
@@ -47,7 +50,7 @@ pub struct Session {
 impl Session {
     /// Opens the pool.
     pub fn pool(&self) -> Result<Pool> {
-        Pool::open(&self.pool_dir)
+        Pool::open(&self.pool_dir, &self.states)
     }
 
     /// Prints a dry run's steps, or gives back what was done.
@@ -93,6 +96,7 @@ pub fn run(cli: Cli) -> Result<u8> {
     let session = Session {
         screen: Screen::new(talk, colour(cli.color)),
         pool_dir: cli.pool,
+        states: std::path::absolute(cli.state)?,
     };
     let s = &session;
     match cli.command {

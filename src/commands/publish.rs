@@ -5,7 +5,6 @@ use anyhow::Result;
 use super::Session;
 use crate::cli::Publish;
 use crate::lifecycle::Mode;
-use crate::pool::PoolLock;
 use crate::publish;
 
 /// Writes again what the network is offered.
@@ -14,7 +13,7 @@ pub fn run(session: &Session, args: &Publish) -> Result<u8> {
     let mode: Mode = args.changing.into();
     let lock = match mode.dry_run {
         true => None,
-        false => Some(PoolLock::take(pool.root(), mode.wait)?),
+        false => Some(pool.lock(mode.wait)?),
     };
     let done = publish::everything(&pool, lock.as_ref())?;
     if mode.dry_run {

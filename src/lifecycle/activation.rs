@@ -8,9 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Mode, Outcome, dressing, leading, verification};
 use crate::failure::Failure;
-use crate::pool::record;
 use crate::pool::{Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock, layout};
 use crate::publish::{self, Published, dnsmasq, reports, tftp};
+use crate::storage::replace::Durable;
 use crate::storage::{btrfs, replace};
 
 /// What was activated.
@@ -62,7 +62,7 @@ fn perform(
     let Some(lock) = lock else {
         return Ok(Outcome::Planned(steps(&node, &env, before.as_deref())));
     };
-    let shared = PoolLock::take(pool.root(), mode.wait)?;
+    let shared = pool.lock(mode.wait)?;
     warnings.extend(for_good(pool, &lock, &shared, &node, &env)?);
     Ok(Outcome::Done(Activated {
         name: env.to_string(),
@@ -184,7 +184,7 @@ pub fn mark_served(node: &Node, env: &Environment) -> Result<()> {
     {
         record.served |= node.is_offered();
         record.unproven = None;
-        record::write_before_sync(&env.dir.join("env.json"), &record)?;
+        env.store(&record, Durable::WithNextSync)?;
     }
     Ok(())
 }
@@ -206,7 +206,7 @@ fn mark_left(node: &Node, next: &Environment) -> Result<()> {
             .unwrap_or(now),
         _ => now,
     });
-    record::write_before_sync(&env.dir.join("env.json"), &record)
+    env.store(&record, Durable::WithNextSync)
 }
 
 pub(super) fn choose(pool: &Pool, operand: Option<&Operand>) -> Result<Environment> {

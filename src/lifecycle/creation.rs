@@ -12,11 +12,11 @@ use jiff::Timestamp;
 use super::dressing::{self, Wanted};
 use super::{Mode, Outcome, halves, identity, setting, succession};
 use crate::failure::Failure;
-use crate::pool::record::{self, EnvRecord, NodeRecord};
+use crate::pool::publish_node;
+use crate::pool::record::{EnvRecord, NodeRecord};
 use crate::pool::stage::Staged;
-use crate::pool::{
-    EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock, layout,
-};
+use crate::pool::{EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool, layout};
+use crate::storage::replace::Durable;
 use crate::storage::{btrfs, replace};
 
 /// What is asked for.
@@ -57,8 +57,7 @@ pub fn create(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Crea
     if mode.dry_run {
         return Ok(Outcome::Planned(plan.steps()));
     }
-    let (lock, _source_stays) =
-        NodeLock::take_both(pool.root(), &plan.node, &plan.source.node, mode.wait)?;
+    let (lock, _source_stays) = pool.lock_both(&plan.node, &plan.source.node, mode.wait)?;
     // Again, now that nobody else changes what it rests on.
     let again = Plan::new(pool, request)?;
     if again.source.node != plan.source.node {
@@ -179,13 +178,11 @@ impl Plan {
     }
 
     fn make_node(&self, pool: &Pool, mode: Mode) -> Result<Vec<String>> {
-        let (stage, notes) = staged_node(pool, &self.node, &self.record, &self.env, |dir| {
-            self.fill(pool, dir)
-        })?;
+        let (stage, notes) = staged_node(pool, &self.node, &self.env, |dir| self.fill(pool, dir))?;
         // Until it is there, nobody sees that its names are taken.
-        let _shared = PoolLock::take(pool.root(), mode.wait)?;
+        let _shared = pool.lock(mode.wait)?;
         setting::refuse_shared_names(pool, None, &self.record)?;
-        stage.publish(&layout::node(pool.root(), &self.node))?;
+        publish_node(pool, &self.node, &self.record, stage)?;
         Ok(notes)
     }
 
@@ -214,7 +211,7 @@ impl Plan {
                     .into());
             }
         }
-        record::write_before_sync(&dir.join("env.json"), &record)?;
+        record.store(dir, pool.key(), Durable::WithNextSync)?;
         Ok(notes)
     }
 }
@@ -225,7 +222,6 @@ impl Plan {
 pub fn staged_node<T>(
     pool: &Pool,
     node: &NodeName,
-    record: &NodeRecord,
     env: &EnvName,
     fill: impl FnOnce(&Path) -> Result<T>,
 ) -> Result<(Staged, T)> {
@@ -233,7 +229,6 @@ pub fn staged_node<T>(
     let dir = stage.path().join(layout::ENVS).join(env.as_str());
     replace::directories(&dir)?;
     let made = fill(&dir)?;
-    record::write_before_sync(&stage.path().join("node.json"), record)?;
     std::os::unix::fs::symlink(
         layout::active_target(env),
         stage.path().join(layout::ACTIVE),

@@ -71,7 +71,7 @@ pub fn dedupe(
     let envs = candidates::environments(pool, nodes)?;
     let _lock = match mode.dry_run {
         true => None,
-        false => Some(DedupeLock::take(pool.root(), mode.wait)?),
+        false => Some(DedupeLock::take(pool.state(), mode.wait)?),
     };
     progress.phase("Waiting for the disk");
     // What waits in memory is in no tree yet.

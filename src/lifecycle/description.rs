@@ -6,8 +6,9 @@ use anyhow::Result;
 
 use super::{Mode, Outcome};
 use crate::failure::Failure;
-use crate::pool::record::{self, EnvRecord};
+use crate::pool::record::EnvRecord;
 use crate::pool::{Operand, Pool};
+use crate::storage::replace::Durable;
 
 /// Sets the description; returns the environment's name.
 pub fn describe(pool: &Pool, operand: &Operand, text: &str, mode: Mode) -> Result<Outcome<String>> {
@@ -45,6 +46,6 @@ fn change(
     let env = pool.environment(&env.node, &env.name)?;
     let mut record = env.record_for_change()?;
     edit(&mut record);
-    record::write(&env.dir.join("env.json"), &record)?;
+    env.store(&record, Durable::AtOnce)?;
     Ok(Outcome::Done(env.to_string()))
 }

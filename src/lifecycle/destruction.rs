@@ -10,7 +10,8 @@ use super::{Mode, Outcome, usage};
 use crate::failure::Failure;
 use crate::pool::lock::Share;
 use crate::pool::pending::{Kind, Pending};
-use crate::pool::{Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock, layout, stage};
+use crate::pool::state;
+use crate::pool::{Environment, Node, NodeLock, NodeName, Operand, Pool, layout, stage};
 use crate::publish::evidence::Evidence;
 use crate::publish::{self, Published, dnsmasq, tftp};
 use crate::storage::interrupt;
@@ -80,7 +81,8 @@ pub fn nodes(pool: &Pool, names: &[NodeName], mode: Mode) -> Result<Outcome<Vec<
         forget_names(pool, node, mode)?;
         withdraw(pool, envs, mode)?;
         stage::discard(&node.dir, &layout::nodes(pool.root()))
-            .context("its names and exports are gone already")
+            .context("its names and exports are gone already")?;
+        state::forget_node(&node.state)
     })?;
     drop(locks);
     Ok(Outcome::Done(
@@ -104,7 +106,7 @@ pub(super) struct Known {
 impl Known {
     pub(super) fn of(node: &Node) -> Self {
         Self {
-            pending: Pending::of(&node.dir),
+            pending: Pending::of(&node.state),
             evidence: Evidence::of(node),
         }
     }
@@ -180,7 +182,7 @@ fn unread(node: &Node, env: &Environment) -> String {
 
 /// Takes environments off the network, before they go.
 pub(super) fn withdraw(pool: &Pool, envs: &[Environment], mode: Mode) -> Result<()> {
-    let shared = PoolLock::take(pool.root(), mode.wait)?;
+    let shared = pool.lock(mode.wait)?;
     let envs: Vec<&Environment> = envs.iter().collect();
     publish::withdraw(pool, &shared, &envs).map(drop)
 }
@@ -192,7 +194,7 @@ pub(super) fn discard(env: &Environment) -> Result<()> {
 }
 
 fn forget_names(pool: &Pool, node: &Node, mode: Mode) -> Result<()> {
-    let shared = PoolLock::take(pool.root(), mode.wait)?;
+    let shared = pool.lock(mode.wait)?;
     let mut nameless = node.clone();
     nameless.record.properties.clear();
     nameless.lost = false;
@@ -261,7 +263,7 @@ fn take_all(pool: &Pool, names: &[NodeName], mode: Mode) -> Result<Vec<NodeLock>
         // A lock file for a name nobody has would be left behind by every typing error.
         .map(|n| {
             pool.node(n)
-                .and_then(|_| NodeLock::take(pool.root(), n, Share::Alone, mode.wait))
+                .and_then(|_| pool.lock_node(n, Share::Alone, mode.wait))
         })
         .collect()
 }
@@ -277,7 +279,7 @@ pub fn refuse_booted(node: &Node, env: &Environment) -> Result<()> {
 
 /// Refuses an environment that is before its node for once or on trial.
 pub fn refuse_pending(node: &Node, env: &Environment) -> Result<()> {
-    refuse_what_is(&Pending::of(&node.dir), node, env)
+    refuse_what_is(&Pending::of(&node.state), node, env)
 }
 
 fn refuse_what_is(pending: &Pending, node: &Node, env: &Environment) -> Result<()> {

@@ -143,7 +143,7 @@ impl Plan {
     fn lock(&self, pool: &Pool, mode: Mode) -> Result<(NodeLock, Option<NodeLock>)> {
         let node = &self.env.node;
         let other = self.since.as_ref().map_or(node, |(env, _)| &env.node);
-        NodeLock::take_both(pool.root(), node, other, mode.wait)
+        pool.lock_both(node, other, mode.wait)
     }
 
     /// Puts what is to be sent, and what it is since, where nobody else changes or destroys it.

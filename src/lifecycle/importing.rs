@@ -15,9 +15,11 @@ use super::dressing::{self, Wanted};
 use super::receiving::Sent;
 use super::{Mode, Outcome, creation};
 use crate::failure::Failure;
-use crate::pool::record::{self, EnvRecord, NodeRecord};
+use crate::pool::publish_node;
+use crate::pool::record::{EnvRecord, NodeRecord};
 use crate::pool::stage::{self, Staged};
 use crate::pool::{EnvName, Node, Operand, Pool, layout};
+use crate::storage::replace::Durable;
 use crate::storage::{btrfs, interrupt};
 
 /// What is asked for.
@@ -208,10 +210,10 @@ fn as_node(
     let node = &request.target.node;
     let booted = arrived.new_node() == NewNode::Booted;
     let record = NodeRecord::new(!booted);
-    let (stage, mut made) = creation::staged_node(pool, node, &record, env, |dir| {
+    let (stage, mut made) = creation::staged_node(pool, node, env, |dir| {
         arrived.fill(pool, request, &record, env, dir, progress)
     })?;
-    stage.publish(&layout::node(pool.root(), node))?;
+    publish_node(pool, node, &record, stage)?;
     if booted {
         made.warnings.push(creation::not_asked_for(node));
     }
@@ -252,7 +254,7 @@ fn fill(
     let mut notes = brought.notes;
     notes.extend(dressing::dress(&wanted, &root, &boot, &mut record)?);
     let warnings = reasons(&wanted, &root, &boot)?;
-    record::write_before_sync(&dir.join("env.json"), &record)?;
+    record.store(dir, pool.key(), Durable::WithNextSync)?;
     progress.phase("Making it durable");
     Ok(Imported {
         kernel: record.kernel.map(|k| k.version),

@@ -1,11 +1,14 @@
 //! Making a pool: `init`.
 //!
 //! A directory on btrfs, a file beside it formatted and mounted there, or a device. Promises that a device
-//! that holds something is not formatted unasked, and that a pool is never made anew. The services that go
+//! that holds something is not formatted unasked, that a pool is never made anew, and that what a pool can reach is
+//! nothing of the server's own. The services that go
 //! with it are installed where that is asked for.
 
+pub mod filesystem;
 mod ground;
 pub mod services;
+mod take_over;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,8 +18,10 @@ use anyhow::{Context, Result};
 use super::{Mode, Outcome};
 use crate::failure::Failure;
 use crate::pool::record::{self, PoolRecord, VERSION};
-use crate::pool::{Pool, layout, properties};
+use crate::pool::state::{self, Place};
+use crate::pool::{self, Pool, claimed, layout, properties};
 use crate::storage::btrfs;
+use take_over::Offer;
 
 /// What the pool is to be made on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +41,8 @@ pub struct Made {
     pub dir: PathBuf,
     /// Whether it was one already.
     pub was_there: bool,
+    /// Whether it was taken over.
+    pub taken_over: bool,
     /// What was done to install the services; `None` where that was not asked for.
     pub services: Option<Vec<String>>,
     /// What else a person should know or do, a sentence each.
@@ -72,68 +79,125 @@ pub fn size(text: &str) -> Result<u64, String> {
     Ok(bytes)
 }
 
-/// Makes `dir` a pool on `ground`, and with `services` has this machine serve it.
-pub fn init(
-    dir: &Path,
-    ground: &Ground,
-    server: Option<&str>,
-    services: bool,
-    mode: Mode,
-) -> Result<Outcome<Made>> {
-    let dir = std::path::absolute(dir).with_context(|| format!("finding {}", dir.display()))?;
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The directory.
+    pub dir: PathBuf,
+    /// The directory of state directories.
+    pub states: PathBuf,
+    /// What the pool is to be made on.
+    pub ground: Ground,
+    /// The address nodes reach this machine by.
+    pub server: Option<String>,
+    /// Whether this machine is to serve it.
+    pub services: bool,
+    /// Whether to believe what a pool that this server knows nothing of says of itself.
+    pub take_over: TakeOver,
+}
+
+/// Whether a pool that this server knows nothing of is taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TakeOver {
+    /// It is refused.
+    No,
+    /// What it says is asked for, to be shown; it is refused.
+    Show,
+    /// It is believed.
+    Believe,
+}
+
+/// Makes a directory a pool, or takes the one there over, and has this machine serve it where that is asked for.
+pub fn init(request: &Request, mode: Mode) -> Result<Outcome<Made>> {
+    let dir = std::path::absolute(&request.dir)
+        .with_context(|| format!("finding {}", request.dir.display()))?;
     refuse_path(&dir)?;
+    let server = request.server.as_deref();
     let server = server
         .map(|s| properties::find("server")?.normalise(s))
         .transpose()?;
-    let was_there = layout::pool_record(&dir).exists();
-    // One spelling, that of the pool once it is open.
-    let dir = match was_there {
-        true => Pool::open(&dir)?.root().to_path_buf(),
-        false => dir,
+    let was_there =
+        layout::pool_record(&dir).exists() || pool::known(&dir, &request.states)?.is_some();
+    let offer = match was_there && request.take_over != TakeOver::No {
+        true => Offer::look(&dir, &request.states)?,
+        false => None,
     };
-    if services {
-        services::refuse(&dir)?;
+    if request.take_over != TakeOver::No && !was_there {
+        claimed(&dir)?;
+    }
+    // One spelling, that of the pool once it is open.
+    let pool = match was_there && offer.is_none() {
+        true => Some(Pool::open(&dir, &request.states)?),
+        false => None,
+    };
+    let dir = pool.as_ref().map_or(dir, |pool| pool.root().to_path_buf());
+    if request.services {
+        services::refuse(&dir, &request.states, pool.as_ref())?;
     }
     if !was_there {
-        refuse_ground(&dir, ground)?;
+        refuse_ground(&dir, &request.ground, &request.states)?;
     }
-    if mode.dry_run && (services || !was_there) {
-        let mut steps = match was_there {
-            true => Vec::new(),
-            false => steps(&dir, ground),
+    if mode.dry_run && (request.services || pool.is_none()) {
+        let mut steps = match (&offer, was_there) {
+            (Some(offer), _) => offer.lines(),
+            (None, true) => Vec::new(),
+            (None, false) => steps(&dir, &request.ground),
         };
-        if services {
-            steps.extend(services::install(&dir, mode)?.steps);
+        if request.services {
+            steps.extend(services::install(&dir, &request.states, pool.as_ref(), mode)?.steps);
         }
         return Ok(Outcome::Planned(steps));
     }
-    let mut notes = Vec::new();
-    if !was_there {
-        ground::prepare(&dir, ground, &mut notes)?;
-        lay_out(&dir, server)
+    if offer.is_some() && request.take_over != TakeOver::Believe {
+        return Err(take_over::not_confirmed(&dir));
+    }
+    make(&dir, request, server, offer, was_there, mode).map(Outcome::Done)
+}
+
+fn make(
+    dir: &Path,
+    request: &Request,
+    server: Option<String>,
+    offer: Option<Offer>,
+    was_there: bool,
+    mode: Mode,
+) -> Result<Made> {
+    let (mut notes, mut warnings) = (Vec::new(), Vec::new());
+    let taken_over = offer.is_some();
+    if let Some(offer) = offer {
+        notes.extend(ground::confine(dir)?);
+        warnings.extend(offer.apply(&request.states, mode)?);
+    } else if was_there {
+        // What an administrator's own mount, or an older netbe, left out.
+        notes.extend(ground::confine(dir)?);
+        filesystem::close(&layout::nodes(dir))?;
+    } else {
+        ground::prepare(dir, &request.ground, &mut notes)?;
+        lay_out(dir, &request.states, server)
             .with_context(|| format!("laying out the pool in {}", dir.display()))?;
     }
-    let done = match services {
-        true => Some(services::install(&dir, mode).with_context(|| {
-            format!(
-                "{} is a pool, but its services are not installed",
-                dir.display()
-            )
-        })?),
-        false => None,
-    };
-    let (steps, more, warnings) = match done {
-        Some(done) => (Some(done.steps), done.notes, done.warnings),
-        None => (None, Vec::new(), Vec::new()),
-    };
-    notes.extend(more);
-    Ok(Outcome::Done(Made {
-        dir,
+    let pool = Pool::open(dir, &request.states)?;
+    let mut steps = None;
+    if request.services {
+        let done =
+            services::install(dir, &request.states, Some(&pool), mode).with_context(|| {
+                format!(
+                    "{} is a pool, but its services are not installed",
+                    dir.display()
+                )
+            })?;
+        steps = Some(done.steps);
+        notes.extend(done.notes);
+        warnings.extend(done.warnings);
+    }
+    Ok(Made {
+        dir: pool.root().to_path_buf(),
         was_there,
+        taken_over,
         services: steps,
         notes,
         warnings,
-    }))
+    })
 }
 
 /// Refuses a place whose path cannot stand unquoted where it will be read.
@@ -148,7 +212,7 @@ fn refuse_path(dir: &Path) -> Result<()> {
     .into())
 }
 
-fn refuse_ground(dir: &Path, ground: &Ground) -> Result<()> {
+fn refuse_ground(dir: &Path, ground: &Ground, states: &Path) -> Result<()> {
     let empty = || layout::names_in(dir).is_ok_and(|n| n.is_empty());
     match ground {
         Ground::Directory => {
@@ -163,6 +227,7 @@ fn refuse_ground(dir: &Path, ground: &Ground) -> Result<()> {
                     ))
                     .into());
             }
+            refuse_shared(dir, states)?;
             let names = layout::names_in(dir)?;
             if let Some(name) = names
                 .iter()
@@ -198,6 +263,24 @@ fn refuse_ground(dir: &Path, ground: &Ground) -> Result<()> {
     Ok(())
 }
 
+/// Refuses a filesystem that is the server's own as well: over NFS a node could name every file of it.
+fn refuse_shared(dir: &Path, states: &Path) -> Result<()> {
+    let shared = filesystem::shared_with(dir, states)?;
+    let Some(first) = shared.first() else {
+        return Ok(());
+    };
+    Err(Failure::refused(format!(
+        "{} lies on the filesystem of {}: a node can name every file of the filesystem that its root is exported from",
+        dir.display(),
+        first.display()
+    ))
+    .hint(format!(
+        "one of its own, in a file: netbe init {} --file 64G",
+        dir.display()
+    ))
+    .into())
+}
+
 fn steps(dir: &Path, ground: &Ground) -> Vec<String> {
     let on = match ground {
         Ground::Directory => None,
@@ -217,13 +300,8 @@ fn steps(dir: &Path, ground: &Ground) -> Vec<String> {
     steps
 }
 
-fn lay_out(dir: &Path, server: Option<String>) -> Result<()> {
-    for part in [
-        layout::nodes(dir),
-        layout::tftp(dir),
-        layout::publish(dir),
-        layout::locks(dir),
-    ] {
+fn lay_out(dir: &Path, states: &Path, server: Option<String>) -> Result<()> {
+    for part in [layout::nodes(dir), layout::tftp(dir)] {
         match fs::create_dir(&part) {
             Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
                 return Err(e).with_context(|| format!("making {}", part.display()));
@@ -231,19 +309,29 @@ fn lay_out(dir: &Path, server: Option<String>) -> Result<()> {
             _ => {}
         }
     }
-    let uuid = fs::read_to_string("/proc/sys/kernel/random/uuid").context("making a UUID")?;
+    filesystem::close(&layout::nodes(dir))?;
     let mut record = PoolRecord {
         version: VERSION,
-        uuid: uuid.trim().to_string(),
+        uuid: new_uuid()?,
         properties: std::collections::BTreeMap::new(),
         other: serde_json::Map::new(),
     };
     record
         .properties
         .extend(server.map(|s| ("server".to_string(), s)));
-    // Last: with it, it is a pool.
-    record::write(&layout::pool_record(dir), &record)?;
+    let state = layout::state(states, &record.uuid);
+    state::make(&state)?;
+    record::write(&state.join(layout::POOL_RECORD), &record)?;
+    // With it, it is a pool.
+    Place::of(&dir.canonicalize()?)?.write(&state)?;
+    record::write(&layout::pool_record(dir), &record.without_secrets())?;
     btrfs::sync(dir).context("making the pool durable")
+}
+
+/// Makes a UUID.
+fn new_uuid() -> Result<String> {
+    let uuid = fs::read_to_string("/proc/sys/kernel/random/uuid").context("making a UUID")?;
+    Ok(uuid.trim().to_string())
 }
 
 #[cfg(test)]

@@ -7,9 +7,9 @@ use anyhow::Result;
 use jiff::Timestamp;
 
 use crate::pool::pending::{self, Pending, PendingBoot};
-use crate::pool::record;
 use crate::pool::{Environment, Node, NodeLock, NodeName, Pool, PoolLock};
 use crate::publish::{Published, tftp};
+use crate::storage::replace::Durable;
 
 /// Ends what is before a node, durably: first on disk, then for the machines that ask.
 ///
@@ -20,12 +20,12 @@ pub(super) fn end(
     shared: &PoolLock,
     node: &Node,
 ) -> Result<Vec<String>> {
-    let pending = Pending::of(&node.dir);
+    let pending = Pending::of(&node.state);
     if let Some(boot) = pending.boot() {
         mark_withdrawn(node, boot)?;
     }
     if pending != Pending::None {
-        pending::clear(&node.dir, shared)?;
+        pending::clear(&node.state, shared)?;
     }
     lead_back(pool, shared, &node.name)
 }
@@ -47,5 +47,5 @@ pub(super) fn mark_withdrawn(node: &Node, boot: &PendingBoot) -> Result<()> {
         return Ok(());
     };
     record.withdrawn = Some(boot.withdrawn.unwrap_or_else(Timestamp::now));
-    record::write_before_sync(&env.dir.join("env.json"), &record)
+    env.store(&record, Durable::WithNextSync)
 }

@@ -243,7 +243,7 @@ impl View {
     fn of(node: Node, names: Vec<EnvName>) -> Self {
         Self {
             evidence: Evidence::of(&node),
-            pending: Pending::of(&node.dir),
+            pending: Pending::of(&node.state),
             node,
             names,
         }
@@ -268,7 +268,7 @@ impl View {
     }
 
     fn rows(&self, names: &[EnvName]) -> Vec<Listed> {
-        let envs = Envs::open(&self.node.dir).map_err(|e| format!("{e:#}"));
+        let envs = Envs::open(&self.node).map_err(|e| format!("{e:#}"));
         let observe = |name| match &envs {
             Ok(envs) => Environment::observe_in(envs.as_ref()?, &self.node, name),
             Err(why) => Some(Environment::unread(&self.node, name, why)),

@@ -71,7 +71,7 @@ impl Mode {
     /// # Errors
     /// `Locked`, naming the holder.
     pub fn lock_to_change(self, pool: &Pool, node: &NodeName) -> Result<NodeLock> {
-        NodeLock::take(pool.root(), node, Share::Alone, self.wait)
+        pool.lock_node(node, Share::Alone, self.wait)
     }
 }
 

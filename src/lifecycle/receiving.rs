@@ -17,11 +17,12 @@ use super::heading::Heading;
 use super::identity;
 use super::importing::{Imported, Request};
 use crate::pool::base::Base;
-use crate::pool::record::{self, EnvRecord, NodeRecord};
+use crate::pool::record::{EnvRecord, NodeRecord};
 use crate::pool::{EnvName, Environment, Node, Pool, layout, stage};
 use crate::storage::beneath::Tree;
 use crate::storage::btrfs;
 use crate::storage::receive::{Since, receive};
+use crate::storage::replace::Durable;
 use crate::storage::stream::{Arriving, Half, Part, Reader, unpack};
 
 /// How much of a stream is read at once, in bytes.
@@ -131,7 +132,7 @@ impl Sent {
         let wanted = Wanted::new(pool, &request.target.node, node, env, &heading.record)?;
         notes.extend(dressing::dress(&wanted, &root, &boot, &mut record)?);
         let warnings = super::importing::reasons(&wanted, &root, &boot)?;
-        record::write_before_sync(&dir.join("env.json"), &record)?;
+        record.store(dir, pool.key(), Durable::WithNextSync)?;
         progress.phase("Making it durable");
         Ok(Imported {
             kernel: record.kernel.map(|k| k.version),

@@ -14,13 +14,16 @@ use super::{Mode, Outcome, activation, creation, destruction, halves, identity, 
 use crate::failure::Failure;
 use crate::pool::base::Base;
 use crate::pool::lock::Share;
+use crate::pool::publish_node;
 use crate::pool::record;
+use crate::pool::record::EnvRecord;
 use crate::pool::stage::{self, Staged};
-use crate::pool::{
-    EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock, layout,
-};
+use crate::pool::state;
+use crate::pool::{EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool, layout};
 use crate::publish::{self, Published, dnsmasq, tftp};
+use crate::storage::btrfs;
 use crate::storage::replace;
+use crate::storage::replace::Durable;
 
 /// Gives an environment another name; returns the new `NODE/ENV`.
 pub fn environment(
@@ -57,7 +60,7 @@ pub fn environment(
         Some(made) if env.active => take_away(pool, &node, &made, mode)?,
         Some(made) => {
             take_away(pool, &node, &env, mode)?;
-            settle(&made.dir)?;
+            settle(pool, &made.dir)?;
             return Ok(Outcome::Done(target.to_string()));
         }
         None => {}
@@ -70,11 +73,11 @@ pub fn environment(
         // By the path: the list shows only one of the two.
         let renamed =
             Environment::observe(&node, new)?.with_context(|| format!("finding {target} again"))?;
-        let shared = PoolLock::take(pool.root(), mode.wait)?;
+        let shared = pool.lock(mode.wait)?;
         activation::switch(pool, &lock, &shared, &node, &renamed)?;
     }
     take_away(pool, &node, &env, mode)?;
-    settle(&dir)?;
+    settle(pool, &dir)?;
     Ok(Outcome::Done(target.to_string()))
 }
 
@@ -104,8 +107,7 @@ pub fn node(pool: &Pool, old: &NodeName, new: &NodeName, mode: Mode) -> Result<O
     if !is_begun(pool, old, new) {
         make_node(pool, &node, &envs, new)?;
     }
-    let dir = layout::node(pool.root(), new);
-    let shared = PoolLock::take(pool.root(), mode.wait)?;
+    let shared = pool.lock(mode.wait)?;
     let now = pool.node(new)?;
     if let Some(active) = now.active_if_any()? {
         publish::export(pool, &shared, &now, &active)?;
@@ -115,9 +117,10 @@ pub fn node(pool: &Pool, old: &NodeName, new: &NodeName, mode: Mode) -> Result<O
     publish::withdraw(pool, &shared, &envs.iter().collect::<Vec<_>>())?;
     drop(shared);
     stage::discard(&node.dir, &layout::nodes(pool.root()))?;
-    let mut record = now.record;
+    state::forget_node(&node.state)?;
+    let mut record = now.record.clone();
     record.replaces = None;
-    record::write(&dir.join("node.json"), &record)?;
+    now.store(&record)?;
     Ok(Outcome::Done(new.to_string()))
 }
 
@@ -130,14 +133,10 @@ fn make_node(pool: &Pool, node: &Node, envs: &[Environment], new: &NodeName) -> 
         let dir = stage.path().join(layout::ENVS).join(env.name.as_str());
         replace::directories(&dir)?;
         fill(pool, node, env, new, &renamed, &env.name, &dir)?;
-        let file = dir.join("env.json");
-        if let Some(text) = record::read(&file)? {
-            let mut record = record::EnvRecord::parse(&text)?;
-            record.replaces = None;
-            record::write_before_sync(&file, &record)?;
-        }
+        let mut record = record_in(pool, &dir)?;
+        record.replaces = None;
+        record.store(&dir, pool.key(), Durable::WithNextSync)?;
     }
-    record::write_before_sync(&stage.path().join("node.json"), &renamed.record)?;
     if let Some(active) = &node.active {
         std::os::unix::fs::symlink(
             layout::active_target(active),
@@ -145,7 +144,7 @@ fn make_node(pool: &Pool, node: &Node, envs: &[Environment], new: &NodeName) -> 
         )
         .with_context(|| format!("activating {new}/{active}"))?;
     }
-    stage.publish(&layout::node(pool.root(), new))
+    publish_node(pool, new, &renamed.record, stage)
 }
 
 /// Returns whether the same rename of a node has made the new one already, before it was interrupted: of the two only
@@ -177,7 +176,7 @@ fn half_done(node: &Node, env: &Environment, new: &EnvName) -> Result<Option<Env
 
 /// Takes away the one of two names that nothing leads to.
 fn take_away(pool: &Pool, node: &Node, env: &Environment, mode: Mode) -> Result<()> {
-    let shared = PoolLock::take(pool.root(), mode.wait)?;
+    let shared = pool.lock(mode.wait)?;
     publish::withdraw(pool, &shared, &[env])?;
     drop(shared);
     stage::discard(&env.dir, &node.dir)
@@ -226,18 +225,23 @@ fn fill(
     record.replaces = Some(env.name.to_string());
     let wanted = Wanted::new(pool, new_node, &as_node.record, new, &before)?;
     dressing::dress(&wanted, &root, &boot, &mut record)?;
-    record::write_before_sync(&dir.join("env.json"), &record)
+    record.store(dir, pool.key(), Durable::WithNextSync)
 }
 
 /// Takes the mark of an unfinished rename off an environment.
-pub fn settle(dir: &Path) -> Result<()> {
-    let file = dir.join("env.json");
-    if let Some(text) = record::read(&file)? {
-        let mut record = record::EnvRecord::parse(&text)?;
-        record.replaces = None;
-        record::write(&file, &record)?;
-    }
-    Ok(())
+pub fn settle(pool: &Pool, dir: &Path) -> Result<()> {
+    let mut record = record_in(pool, dir)?;
+    record.replaces = None;
+    record.store(dir, pool.key(), Durable::AtOnce)
+}
+
+/// Reads the record in an environment's directory, whatever name that has.
+fn record_in(pool: &Pool, dir: &Path) -> Result<EnvRecord> {
+    let file = dir.join(layout::ENV_RECORD);
+    let text = record::read(&file)?.with_context(|| format!("reading {}", file.display()))?;
+    let root = btrfs::info(&dir.join(layout::ROOT))?.uuid;
+    EnvRecord::parse_own(&text, pool.key(), root)
+        .with_context(|| format!("reading {}", file.display()))
 }
 
 fn lock_both(
@@ -246,7 +250,7 @@ fn lock_both(
     new: &NodeName,
     mode: Mode,
 ) -> Result<(NodeLock, NodeLock)> {
-    let take = |name| NodeLock::take(pool.root(), name, Share::Alone, mode.wait);
+    let take = |name| pool.lock_node(name, Share::Alone, mode.wait);
     let (first, second) = if old < new { (old, new) } else { (new, old) };
     Ok((take(first)?, take(second)?))
 }

@@ -8,11 +8,11 @@ use anyhow::{Context, Result};
 use super::dressing::{self, Wanted};
 use super::{Mode, Outcome, destruction};
 use crate::failure::Failure;
-use crate::pool::record;
 use crate::pool::{Environment, Node, Operand, Pool};
 use crate::sandbox::{Durable, Ended, Io, Program, Sandbox, emulation};
 use crate::storage::beneath::Tree;
 use crate::storage::btrfs;
+use crate::storage::replace;
 
 /// What is to be run.
 #[derive(Debug, Clone)]
@@ -63,7 +63,7 @@ pub fn run(pool: &Pool, operand: &Operand, what: &What, mode: Mode) -> Result<Ou
     dressing::dress(&wanted, &env.root(), &env.boot(), &mut after)?;
     // What it did is there after a power cut, not only what its programs asked for.
     btrfs::sync(&env.root()).context("making what it changed durable")?;
-    record::write(&env.dir.join("env.json"), &after)?;
+    env.store(&after, replace::Durable::AtOnce)?;
     Ok(Outcome::Done(ended))
 }
 

@@ -11,8 +11,8 @@ use anyhow::{Context, Result};
 use super::{Mode, Outcome, activation};
 use crate::failure::Failure;
 use crate::pool::properties;
-use crate::pool::record::{self, NodeRecord, PoolRecord};
-use crate::pool::{Node, NodeName, Pool, PoolLock, layout};
+use crate::pool::record::{NodeRecord, PoolRecord};
+use crate::pool::{Node, NodeName, Pool, PoolLock};
 use crate::publish::{self, Published};
 use crate::storage::btrfs;
 
@@ -124,7 +124,7 @@ fn set_on_node(
     if mode.dry_run {
         return Ok(Outcome::Planned(steps(values, name.as_str())));
     }
-    let shared = PoolLock::take(pool.root(), mode.wait)?;
+    let shared = pool.lock(mode.wait)?;
     // Again, now that no other node can be given the same.
     refuse_shared_names(pool, Some(name), &changed.record)?;
     let mut warnings = Vec::new();
@@ -141,7 +141,7 @@ fn set_on_node(
         activation::mark_served(&changed, &active)?;
         btrfs::sync(pool.root()).context("making durable what is about to be offered")?;
     }
-    record::write(&node.dir.join("node.json"), &changed.record)?;
+    node.store(&changed.record)?;
     warnings.extend(republish(pool, &shared)?);
     Ok(Outcome::Done(told(values, warnings)))
 }
@@ -168,12 +168,12 @@ fn set_on_pool(pool: &Pool, values: &[(String, String)], mode: Mode) -> Result<O
     if mode.dry_run {
         return Ok(Outcome::Planned(steps(values, "the pool")));
     }
-    let shared = PoolLock::take(pool.root(), mode.wait)?;
-    let now = Pool::open(pool.root())?;
+    let shared = pool.lock(mode.wait)?;
+    let now = pool.again()?;
     let mut record: PoolRecord = now.record().clone();
     apply(&mut record.properties, values);
-    record::write(&layout::pool_record(pool.root()), &record)?;
-    let warnings = republish(&Pool::open(pool.root())?, &shared)?;
+    pool.store(&shared, &record)?;
+    let warnings = republish(&pool.again()?, &shared)?;
     Ok(Outcome::Done(told(values, warnings)))
 }
 

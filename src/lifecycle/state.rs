@@ -124,7 +124,7 @@ fn of(pool: &Pool, node: Node) -> Option<(Node, State)> {
     });
     problems.extend(wrong_with(&node, &envs));
     let booted = booted(&node, &envs);
-    let pending = Pending::of(&node.dir);
+    let pending = Pending::of(&node.state);
     if let Pending::Unknown(_) = pending {
         problems.push(format!(
             "pending.json cannot be read, so that nothing of it can be destroyed; netbe activate {} --cancel",

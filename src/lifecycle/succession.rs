@@ -7,7 +7,7 @@ use anyhow::{Error, Result};
 
 use super::{Mode, activation};
 use crate::failure::Failure;
-use crate::pool::{EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock};
+use crate::pool::{EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool};
 
 /// Adds, to the refusal of a name that a sound environment has, how to activate that: perhaps a command that was
 /// interrupted has made it, and was asked to activate it.
@@ -40,7 +40,7 @@ pub(super) fn activate(
     let activated = || {
         let node = pool.node(node)?;
         let env = node.environment(env)?;
-        let shared = PoolLock::take(pool.root(), mode.wait)?;
+        let shared = pool.lock(mode.wait)?;
         activation::for_good(pool, lock, &shared, &node, &env)
     };
     activated().map_err(|error| only_made(&format!("{node}/{env}"), &error))

@@ -16,12 +16,12 @@ use super::dressing::{self, Wanted};
 use super::{Mode, Outcome, activation, leading, reporting};
 use crate::failure::Failure;
 use crate::pool::pending::{self, Kind, Pending, PendingBoot};
-use crate::pool::record;
 use crate::pool::{Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock};
 use crate::publish::evidence::{self, Evidence};
 use crate::publish::{self, Published, reports, tftp};
 use crate::storage::beneath::Tree;
 use crate::storage::btrfs;
+use crate::storage::replace::Durable;
 
 /// How long after a kernel panic a tried environment starts again, in seconds: long enough that the
 /// server has seen the end of the fetching, and leads the machine back.
@@ -91,7 +91,7 @@ pub fn begin(
             ),
         ]));
     };
-    let shared = PoolLock::take(pool.root(), mode.wait)?;
+    let shared = pool.lock(mode.wait)?;
     warnings.extend(lead(pool, &lock, &shared, &node, &env, how)?);
     Ok(Outcome::Done(Begun {
         name: env.to_string(),
@@ -148,7 +148,7 @@ fn lead(
     let idle = Evidence::of(node).booted(env) == Some(false);
     activation::mark_served(node, env)?;
     let env = node.environment(&env.name)?;
-    if let Some(before) = Pending::of(&node.dir).boot()
+    if let Some(before) = Pending::of(&node.state).boot()
         && before.env != env.name
     {
         leading::mark_withdrawn(node, before)?;
@@ -171,7 +171,7 @@ fn lead(
         fetched: None,
         withdrawn: None,
     };
-    pending::write(&node.dir, shared, &boot)?;
+    pending::write(&node.state, shared, &boot)?;
     let mut done = Published::default();
     tftp::bring_node_up_to_date(pool, Some(shared), node, &mut done)?;
     warnings.extend(done.warnings);
@@ -196,7 +196,7 @@ fn prepare_for_trial(
             .in_place();
         dressing::dress(&wanted, &root, &boot, &mut record)
             .context("nothing was changed: letting it start again after a panic")?;
-        record::write_before_sync(&env.dir.join("env.json"), &record)?;
+        env.store(&record, Durable::WithNextSync)?;
     } else {
         warnings.push(format!(
             "{env} may be running, so its boot files stay as they are: without panic= on its command line it \
@@ -216,7 +216,7 @@ fn prepare_for_trial(
 pub fn cancel(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<Option<String>>> {
     let lock = mode.lock(pool, node)?;
     let node = pool.node(node)?;
-    let what = match Pending::of(&node.dir) {
+    let what = match Pending::of(&node.state) {
         Pending::None => None,
         Pending::Boot(boot) => Some(format!("{}/{}", node.name, boot.env)),
         Pending::Unknown(_) => Some(format!("{}/?", node.name)),
@@ -225,7 +225,7 @@ pub fn cancel(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<Option
         let steps = what.map(|w| format!("lead {} to its active environment, not {w}", node.name));
         return Ok(Outcome::Planned(steps.into_iter().collect()));
     };
-    let shared = PoolLock::take(pool.root(), mode.wait)?;
+    let shared = pool.lock(mode.wait)?;
     leading::end(pool, &lock, &shared, &node)?;
     Ok(Outcome::Done(what))
 }
@@ -234,7 +234,7 @@ pub fn cancel(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<Option
 pub fn confirm(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<activation::Activated>> {
     let lock = mode.lock(pool, node)?;
     let node = pool.node(node)?;
-    let why = match Pending::of(&node.dir) {
+    let why = match Pending::of(&node.state) {
         Pending::Boot(boot) => return confirmed(pool, &node, &boot, lock, mode),
         Pending::None => "has nothing before it for once or on trial".to_string(),
         Pending::Unknown(why) => format!("may have an environment before it: {why}"),
@@ -259,7 +259,7 @@ fn confirmed(
             node.name
         )]));
     };
-    let shared = PoolLock::take(pool.root(), mode.wait)?;
+    let shared = pool.lock(mode.wait)?;
     let warnings = activation::for_good(pool, &lock, &shared, node, &env)?;
     Ok(Outcome::Done(activation::Activated {
         name: env.to_string(),

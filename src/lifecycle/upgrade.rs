@@ -19,12 +19,13 @@ use self::downloads::Packages;
 use super::dressing;
 use super::{Mode, Outcome, creation, halves, succession};
 use crate::packages::{self, Changes, Downloads, Step};
-use crate::pool::record::{self, EnvRecord, Shared};
+use crate::pool::record::{EnvRecord, Shared};
 use crate::pool::stage::Staged;
 use crate::pool::{EnvName, Environment, Node, NodeLock, Operand, Pool, layout};
 use crate::sandbox::{Durable, Sandbox, emulation};
 use crate::storage::beneath::Tree;
 use crate::storage::interrupt;
+use crate::storage::replace;
 
 /// The name of the log kept with an environment, and of that of a node's last failed upgrade.
 const LOG: &str = "upgrade.log";
@@ -218,7 +219,7 @@ impl<'a> Run<'a> {
         // Last before it is kept: what is thrown away need not be compared.
         let (shared, mut warnings) = sharing::share_again(self.source, stage.path())?;
         record.shared = shared;
-        record::write_before_sync(&stage.path().join("env.json"), &record)?;
+        record.store(stage.path(), pool.key(), replace::Durable::WithNextSync)?;
         let dir = layout::env(pool.root(), &self.node.name, &self.name);
         stage.publish(&dir)?;
         if self.request.activate {

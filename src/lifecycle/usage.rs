@@ -174,6 +174,11 @@ fn mounts_in(table: &str, dir: &Path) -> Vec<Mount> {
         .collect()
 }
 
+/// Returns where something is mounted, in the text of a mountinfo file.
+pub fn mount_points(table: &str) -> impl Iterator<Item = PathBuf> {
+    table.lines().filter_map(parse).map(|line| line.at)
+}
+
 struct Line {
     device: String,
     root: PathBuf,

@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use jiff::Timestamp;
 
+use super::code::Key;
 use super::layout;
 use super::moment::LOOKS;
 use super::name::{EnvName, NodeName};
@@ -22,6 +23,7 @@ use super::record::EnvRecord;
 use crate::boot;
 use crate::failure::Failure;
 use crate::storage::beneath::{Tree, is_of_the_machine};
+use crate::storage::replace::Durable;
 
 pub use envs::Envs;
 use envs::is_dir;
@@ -51,6 +53,8 @@ pub struct Environment {
     pub unread: bool,
     /// The kernel it boots, where what was last read still holds.
     kernel: Option<String>,
+    /// The key of its record.
+    key: Key,
 }
 
 impl Environment {
@@ -59,7 +63,7 @@ impl Environment {
     /// # Errors
     /// When whether there is one cannot be told.
     pub fn observe(node: &Node, name: &EnvName) -> Result<Option<Self>> {
-        let envs = Envs::open(&node.dir)?;
+        let envs = Envs::open(node)?;
         Ok(envs.and_then(|envs| Self::observe_in(&envs, node, name)))
     }
 
@@ -77,6 +81,7 @@ impl Environment {
             whole: true,
             unread: true,
             kernel: None,
+            key: node.key.clone(),
         }
     }
 
@@ -161,6 +166,7 @@ impl Environment {
             whole,
             unread,
             kernel,
+            key: node.key.clone(),
         })
     }
 
@@ -177,6 +183,7 @@ impl Environment {
             whole: false,
             unread: false,
             kernel: None,
+            key: node.key.clone(),
         }
     }
 
@@ -258,6 +265,11 @@ impl Environment {
         Err(Failure::refused(format!("{self} is damaged: {problems}"))
             .hint(format!("netbe check {}", self.node))
             .into())
+    }
+
+    /// Writes its record.
+    pub fn store(&self, record: &EnvRecord, durable: Durable) -> Result<()> {
+        record.store(&self.dir, &self.key, durable)
     }
 
     /// Returns its record, for a change.

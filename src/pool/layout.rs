@@ -1,4 +1,5 @@
-//! Where everything stands in a pool. Paths only: nothing here reads or writes, but for listing names.
+//! Where everything stands: in a pool, and in its state directory on the server's own disk. Paths only: nothing here
+//! reads or writes, but for listing names.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -29,9 +30,31 @@ pub const TRASH: &str = ".trash-";
 /// (`CONFIG_HZ`).
 const TICK: Duration = Duration::from_millis(10);
 
-/// Returns the file that makes a directory a pool.
+/// The name of the pool's own record: in the pool, where it makes a directory one, and in its state directory.
+pub const POOL_RECORD: &str = "pool.json";
+/// The name of a node's record: in its state directory, and as a copy in its directory of the pool.
+pub const NODE_RECORD: &str = "node.json";
+/// The name of an environment's record.
+pub const ENV_RECORD: &str = "env.json";
+
+/// Returns the file that makes a directory a pool. What it says is believed of no more than which pool it is.
 pub fn pool_record(pool: &Path) -> PathBuf {
-    pool.join("pool.json")
+    pool.join(POOL_RECORD)
+}
+
+/// Returns the state directory of the pool of that UUID.
+pub fn state(states: &Path, uuid: &str) -> PathBuf {
+    states.join(uuid)
+}
+
+/// Returns what a state directory holds of a node.
+pub fn node_state(state: &Path, node: &NodeName) -> PathBuf {
+    node_states(state).join(node.as_str())
+}
+
+/// Returns the directory of what a state directory holds of nodes.
+pub fn node_states(state: &Path) -> PathBuf {
+    state.join(NODES)
 }
 
 /// Returns the directory of all nodes.
@@ -59,14 +82,14 @@ pub fn tftp(pool: &Path) -> PathBuf {
     pool.join("tftp")
 }
 
-/// Returns the directory of generated files.
-pub fn publish(pool: &Path) -> PathBuf {
-    pool.join("publish")
+/// Returns the directory of generated files, in a state directory.
+pub fn publish(state: &Path) -> PathBuf {
+    state.join("publish")
 }
 
-/// Returns the directory of lock files.
-pub fn locks(pool: &Path) -> PathBuf {
-    pool.join(".locks")
+/// Returns the directory of lock files, in a state directory.
+pub fn locks(state: &Path) -> PathBuf {
+    state.join("locks")
 }
 
 /// Returns the directory of packages that were downloaded once.

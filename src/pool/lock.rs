@@ -1,7 +1,7 @@
 //! Who may change what, now: one lock a node, one for what all nodes share; two more for who downloads,
 //! and who shares files anew.
 //!
-//! A lock is `flock(2)` on a file under `.locks`, so the kernel releases it when its holder dies, however
+//! A lock is `flock(2)` on a file under `locks` of the state directory, where no node and no user of the server reaches it, so the kernel releases it when its holder dies, however
 //! it dies. Who holds it alone also marks the open file with a lock of the other kind, which readers can ask
 //! for without taking anything (fcntl(2), "Open file description locks"). The functions that change something take the lock as an argument: the proof. Locks are taken
 //! in one order, nodes by name, then the pool; the one for downloads is given back before the pool's. Reading
@@ -59,8 +59,8 @@ impl DownloadLock {
     ///
     /// # Errors
     /// `Locked`, naming the holder.
-    pub fn take(pool: &Path, wait: Duration) -> Result<Self> {
-        let file = acquire(pool, "PACKAGES", "the package cache", Share::Alone, wait)?;
+    pub fn take(state: &Path, wait: Duration) -> Result<Self> {
+        let file = acquire(state, "PACKAGES", "the package cache", Share::Alone, wait)?;
         Ok(Self { _file: file })
     }
 }
@@ -78,8 +78,8 @@ impl DedupeLock {
     ///
     /// # Errors
     /// `Locked`, naming the holder.
-    pub fn take(pool: &Path, wait: Duration) -> Result<Self> {
-        let file = acquire(pool, "DEDUPE", "what files share", Share::Alone, wait)?;
+    pub fn take(state: &Path, wait: Duration) -> Result<Self> {
+        let file = acquire(state, "DEDUPE", "what files share", Share::Alone, wait)?;
         Ok(Self { _file: file })
     }
 }
@@ -89,9 +89,9 @@ impl PoolLock {
     ///
     /// # Errors
     /// `Locked`, naming the holder.
-    pub fn take(pool: &Path, wait: Duration) -> Result<Self> {
+    pub fn take(state: &Path, wait: Duration) -> Result<Self> {
         // Upper case: no node has this name.
-        let file = acquire(pool, "POOL", "the pool", Share::Alone, wait)?;
+        let file = acquire(state, "POOL", "the pool", Share::Alone, wait)?;
         Ok(Self { _file: file })
     }
 }
@@ -101,8 +101,8 @@ impl NodeLock {
     ///
     /// # Errors
     /// `Locked`, naming the holder.
-    pub fn take(pool: &Path, node: &NodeName, share: Share, wait: Duration) -> Result<Self> {
-        let file = acquire(pool, node.as_str(), node.as_str(), share, wait)?;
+    pub fn take(state: &Path, node: &NodeName, share: Share, wait: Duration) -> Result<Self> {
+        let file = acquire(state, node.as_str(), node.as_str(), share, wait)?;
         Ok(Self {
             node: node.clone(),
             _file: file,
@@ -115,8 +115,8 @@ impl NodeLock {
     ///
     /// # Errors
     /// `Locked`, naming the holder.
-    pub fn take_unnoticed(pool: &Path, node: &NodeName) -> Result<Option<Self>> {
-        let Ok(Some(mut file)) = opener::file(&layout::locks(pool).join(node.as_str())) else {
+    pub fn take_unnoticed(state: &Path, node: &NodeName) -> Result<Option<Self>> {
+        let Ok(Some(mut file)) = opener::file(&layout::locks(state).join(node.as_str())) else {
             return Ok(None);
         };
         match file.try_lock_shared() {
@@ -132,23 +132,23 @@ impl NodeLock {
 
     /// Takes the lock of the node that is changed and of the one something is made from.
     pub fn take_both(
-        pool: &Path,
+        state: &Path,
         changed: &NodeName,
         source: &NodeName,
         wait: Duration,
     ) -> Result<(Self, Option<Self>)> {
         if changed == source {
-            return Ok((Self::take(pool, changed, Share::Alone, wait)?, None));
+            return Ok((Self::take(state, changed, Share::Alone, wait)?, None));
         }
         if changed < source {
-            let first = Self::take(pool, changed, Share::Alone, wait)?;
+            let first = Self::take(state, changed, Share::Alone, wait)?;
             Ok((
                 first,
-                Some(Self::take(pool, source, Share::Together, wait)?),
+                Some(Self::take(state, source, Share::Together, wait)?),
             ))
         } else {
-            let first = Self::take(pool, source, Share::Together, wait)?;
-            Ok((Self::take(pool, changed, Share::Alone, wait)?, Some(first)))
+            let first = Self::take(state, source, Share::Together, wait)?;
+            Ok((Self::take(state, changed, Share::Alone, wait)?, Some(first)))
         }
     }
 
@@ -159,8 +159,8 @@ impl NodeLock {
 }
 
 /// Returns whether somebody holds a node's lock now; false where it cannot be told.
-pub fn is_held(pool: &Path, node: &NodeName) -> bool {
-    is_marked(&layout::locks(pool).join(node.as_str()))
+pub fn is_held(state: &Path, node: &NodeName) -> bool {
+    is_marked(&layout::locks(state).join(node.as_str()))
 }
 
 fn is_marked(path: &Path) -> bool {
@@ -196,8 +196,8 @@ pub struct Watch {
 
 impl Watch {
     /// Begins to watch.
-    pub fn begin(pool: &Path) -> Self {
-        let locks = layout::locks(pool);
+    pub fn begin(state: &Path) -> Self {
+        let locks = layout::locks(state);
         // In this order: what is taken between the two is seen by the mark at the latest.
         let marks = marks(&locks);
         let held = marks.keys().any(|name| is_marked(&locks.join(name)));
@@ -218,8 +218,8 @@ fn marks(locks: &Path) -> BTreeMap<OsString, SystemTime> {
         .collect()
 }
 
-fn acquire(pool: &Path, name: &str, what: &str, share: Share, wait: Duration) -> Result<File> {
-    let path = layout::locks(pool).join(name);
+fn acquire(state: &Path, name: &str, what: &str, share: Share, wait: Duration) -> Result<File> {
+    let path = layout::locks(state).join(name);
     let mut file = open(&path)?;
     let until = Instant::now() + wait;
     loop {

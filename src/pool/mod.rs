@@ -1,75 +1,157 @@
 //! What is on disk: layout, names, nodes, environments, properties, the lock, stages.
 //!
 //! State is what the disk says. Reading takes no lock, changes nothing and survives garbage; changing
-//! takes the proof of a lock as an argument. Not for what the network is offered, nor for the rules of
+//! takes the proof of a lock as an argument. Records that root obeys lie in the state directory. Not for what the network is offered, nor for the rules of
 //! what may be done to an environment.
 
 pub mod base;
+pub mod code;
 pub mod environment;
 pub mod layout;
 pub mod lock;
 mod moment;
 pub mod name;
+mod new_node;
 pub mod node;
 pub mod package_cache;
 pub mod pending;
 pub mod properties;
 pub mod record;
 pub mod stage;
+pub mod state;
 
+use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+use nix::sys::statvfs::FsFlags;
 
 pub use environment::Environment;
 pub use lock::{NodeLock, PoolLock};
 pub use name::{EnvName, NodeName, Operand};
+pub use new_node::publish_node;
 pub use node::Node;
 pub use record::{EnvRecord, NodeRecord, Origin, PoolRecord};
 
 use crate::failure::Failure;
+use crate::storage::beneath::at_path;
 use crate::storage::btrfs;
+use code::Key;
+use lock::Share;
+use state::Place;
 
 /// The pool a command works on, opened: it is there, on btrfs, and of a format this netbe knows.
 #[derive(Debug, Clone)]
 pub struct Pool {
     root: PathBuf,
+    state: PathBuf,
+    key: Key,
     record: PoolRecord,
 }
 
 impl Pool {
-    /// Opens the pool at `root`.
+    /// Opens the pool at `root`, whose state directory is one of those in `states`.
+    ///
+    /// Which one is told by where the pool lies, not by what it says.
     ///
     /// # Errors
-    /// `NotFound` when there is none; an ordinary failure when it is not on btrfs, its `pool.json` cannot
-    /// be read, or a newer netbe made it.
-    pub fn open(root: &Path) -> Result<Self> {
-        let file = layout::pool_record(root);
-        let Some(text) = record::read(&file)? else {
-            return Err(Failure::not_found(format!("no pool at {}", root.display()))
-                .hint(format!(
-                    "if its filesystem should be mounted there, mount it; a new pool: netbe init {}",
-                    root.display()
-                ))
-                .into());
+    /// `NotFound` when there is none; a refusal where this server has not taken it over; an ordinary failure when it is
+    /// not on btrfs, its records cannot be read, or a newer netbe made it.
+    pub fn open(root: &Path, states: &Path) -> Result<Self> {
+        let Some((root, state)) = known(root, states)? else {
+            let (root, claimed) = claimed(root)?;
+            return Err(not_taken_over(&root, &layout::state(states, &claimed.uuid)));
         };
+        let file = state.join(layout::POOL_RECORD);
+        let text = record::read(&file)?.with_context(|| {
+            format!("{} is not there: restore it from a backup", file.display())
+        })?;
         let record =
             PoolRecord::parse(&text).with_context(|| format!("reading {}", file.display()))?;
-        // One spelling: exports, command lines and links are compared as text.
-        let root = root
-            .canonicalize()
-            .with_context(|| format!("finding {}", root.display()))?;
-        let on_btrfs = btrfs::lies_on_btrfs(&root)
-            .with_context(|| format!("finding which filesystem {} is on", root.display()))?;
-        if !on_btrfs {
-            return Err(Failure::failed(format!(
-                "{} holds a pool.json but is not on btrfs",
-                root.display()
-            ))
-            .hint("is the pool's filesystem mounted?")
-            .into());
+        let key = state::key(&state)?;
+        Ok(Self {
+            root,
+            state,
+            key,
+            record,
+        })
+    }
+
+    /// Opens it anew: its record may be another by now.
+    ///
+    /// # Errors
+    /// As of [`Pool::open`].
+    pub fn again(&self) -> Result<Self> {
+        Self::open(&self.root, self.states())
+    }
+
+    /// Returns the pool's state directory.
+    pub fn state(&self) -> &Path {
+        &self.state
+    }
+
+    /// Returns the directory of the state directories of all pools.
+    pub fn states(&self) -> &Path {
+        self.state.parent().unwrap_or(&self.state)
+    }
+
+    /// Returns the key of the environments' records.
+    pub fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// Takes the pool's lock, waiting up to `wait`.
+    ///
+    /// # Errors
+    /// `Locked`, naming the holder. Where the pool is read-only: what is published stands elsewhere, and must not run
+    /// ahead of it.
+    pub fn lock(&self, wait: Duration) -> Result<PoolLock> {
+        self.refuse_read_only()?;
+        PoolLock::take(&self.state, wait)
+    }
+
+    /// Takes a node's lock, waiting up to `wait`; the node need not exist yet.
+    ///
+    /// # Errors
+    /// As of [`Pool::lock`].
+    pub fn lock_node(&self, node: &NodeName, share: Share, wait: Duration) -> Result<NodeLock> {
+        self.refuse_read_only()?;
+        NodeLock::take(&self.state, node, share, wait)
+    }
+
+    /// Takes the lock of the node that is changed and of the one something is made from.
+    ///
+    /// # Errors
+    /// As of [`Pool::lock`].
+    pub fn lock_both(
+        &self,
+        changed: &NodeName,
+        source: &NodeName,
+        wait: Duration,
+    ) -> Result<(NodeLock, Option<NodeLock>)> {
+        self.refuse_read_only()?;
+        NodeLock::take_both(&self.state, changed, source, wait)
+    }
+
+    fn refuse_read_only(&self) -> Result<()> {
+        let found = nix::sys::statvfs::statvfs(&self.root).map_err(io::Error::from);
+        let found = found.with_context(|| format!("looking at {}", self.root.display()))?;
+        if found.flags().contains(FsFlags::ST_RDONLY) {
+            return Err(
+                at_path(&io::Error::from_raw_os_error(nix::libc::EROFS), &self.root).into(),
+            );
         }
-        Ok(Self { root, record })
+        Ok(())
+    }
+
+    /// Writes the pool's record, durably, and the copy that another server could take over.
+    pub fn store(&self, _lock: &PoolLock, record: &PoolRecord) -> Result<()> {
+        record::write(&self.state.join(layout::POOL_RECORD), record)?;
+        let copy = record.without_secrets();
+        // Believed by nobody; `check` tells where it is old.
+        let _ = record::write_before_sync(&layout::pool_record(&self.root), &copy);
+        Ok(())
     }
 
     /// Returns the pool's directory.
@@ -125,4 +207,80 @@ impl Pool {
             None => node.active_environment(),
         }
     }
+}
+
+/// Returns the directory of a pool in its one spelling, and its state directory; `None` where this server has none of it.
+pub(crate) fn known(root: &Path, states: &Path) -> Result<Option<(PathBuf, PathBuf)>> {
+    let Ok(root) = root.canonicalize() else {
+        return Ok(None);
+    };
+    if !btrfs::lies_on_btrfs(&root).unwrap_or(false) {
+        return Ok(None);
+    }
+    let place = Place::of(&root)?;
+    let found = state::all(states).map_err(|e| match e.kind() {
+        io::ErrorKind::PermissionDenied => Failure::failed(e.to_string())
+            .hint("what netbe knows of a pool is root's alone to read: run it with sudo")
+            .into(),
+        _ => anyhow::Error::from(e),
+    })?;
+    let mut found = found.into_iter();
+    Ok(found
+        .find(|(_, of)| of.is_same(&place))
+        .map(|(state, _)| (root, state)))
+}
+
+/// Returns the directory of a pool in its one spelling, and what the pool says of itself, whoever wrote that.
+pub(crate) fn claimed(root: &Path) -> Result<(PathBuf, PoolRecord)> {
+    let file = layout::pool_record(root);
+    let Some(text) = record::read(&file)? else {
+        return Err(Failure::not_found(format!("no pool at {}", root.display()))
+            .hint(format!(
+                "if its filesystem should be mounted there, mount it; a new pool: netbe init {}",
+                root.display()
+            ))
+            .into());
+    };
+    let reading = || format!("reading {}", file.display());
+    let record = PoolRecord::parse(&text).with_context(reading)?;
+    // One spelling: exports, command lines and links are compared as text.
+    let root = root
+        .canonicalize()
+        .with_context(|| format!("finding {}", root.display()))?;
+    let on_btrfs = btrfs::lies_on_btrfs(&root)
+        .with_context(|| format!("finding which filesystem {} is on", root.display()))?;
+    if !on_btrfs {
+        return Err(Failure::failed(format!(
+            "{} holds a pool.json but is not on btrfs",
+            root.display()
+        ))
+        .hint("is the pool's filesystem mounted?")
+        .into());
+    }
+    // It becomes part of a path.
+    let is_uuid = record.uuid.len() == 36
+        && record
+            .uuid
+            .bytes()
+            .all(|b| b == b'-' || b.is_ascii_hexdigit());
+    anyhow::ensure!(is_uuid, "{}: {:?} is no UUID", file.display(), record.uuid);
+    Ok((root, record))
+}
+
+fn not_taken_over(root: &Path, claimed: &Path) -> anyhow::Error {
+    let why = match Place::read(claimed) {
+        Ok(Some(other)) => format!(
+            "it says it is the pool at {}, and is not: it was copied, or moved",
+            other.dir.display()
+        ),
+        _ => "it was made on another one, or by an older netbe".to_string(),
+    };
+    let root = root.display();
+    Failure::refused(format!(
+        "this server has not taken over the pool at {root}: {why}"
+    ))
+    .hint(format!(
+        "see what it would be: netbe init {root} --take-over -n"
+    ))
+    .into()
 }

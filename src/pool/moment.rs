@@ -84,7 +84,7 @@ impl Node {
             {
                 return Some((self, Ok(Environment::without_replaced(found))));
             }
-            self = Self::at(&self.name, self.dir.clone())?;
+            self = self.again()?;
         }
         None
     }
@@ -104,7 +104,7 @@ impl Node {
 
     fn look_once(&self) -> Result<(Vec<EnvName>, Vec<Environment>)> {
         let names = self.environment_names()?;
-        let envs = Envs::open(&self.dir)?;
+        let envs = Envs::open(self)?;
         let observe = |name| Environment::observe_in(envs.as_ref()?, self, name);
         let found = names.iter().filter_map(observe).collect();
         Ok((names, found))

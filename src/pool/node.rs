@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use super::code::Key;
 use super::environment::Environment;
 use super::layout;
 use super::name::{EnvName, NodeName};
@@ -20,8 +21,12 @@ use crate::storage::beneath::{at_path, is_of_the_machine};
 pub struct Node {
     /// Its name.
     pub name: NodeName,
-    /// Its directory.
+    /// Its directory on the pool.
     pub dir: PathBuf,
+    /// Its directory on the server's own disk, with its record and what is known of its boots.
+    pub state: PathBuf,
+    /// The key of its environments' records.
+    pub key: Key,
     /// Its record; an empty one where `node.json` cannot be read.
     pub record: NodeRecord,
     /// Whether `node.json` cannot be read: which machines ask for the node is not known then.
@@ -37,11 +42,29 @@ pub struct Node {
 impl Node {
     /// Returns what stands under a node's name; `None` where there is no directory.
     pub fn observe(pool: &Pool, name: &NodeName) -> Option<Self> {
-        Self::at(name, layout::node(pool.root(), name))
+        Self {
+            name: name.clone(),
+            dir: layout::node(pool.root(), name),
+            state: layout::node_state(pool.state(), name),
+            key: pool.key().clone(),
+            record: NodeRecord::new(false),
+            lost: true,
+            active: None,
+            unread: false,
+            problems: Vec::new(),
+        }
+        .again()
     }
 
-    /// Returns what stands in the directory of a node of that name; `None` where there is none.
-    pub(super) fn at(name: &NodeName, dir: PathBuf) -> Option<Self> {
+    /// Returns what stands under its name by now; `None` where there is no directory.
+    pub(super) fn again(self) -> Option<Self> {
+        let Self {
+            name,
+            dir,
+            state,
+            key,
+            ..
+        } = self;
         let mut problems = Vec::new();
         match dir.symlink_metadata() {
             Ok(found) if !found.is_dir() => return None,
@@ -50,7 +73,7 @@ impl Node {
             Err(e) => problems.push(format!("its directory cannot be looked at: {e}")),
             Ok(_) => {}
         }
-        let (record, lost) = match read_record(&dir) {
+        let (record, lost) = match read_record(&state) {
             Ok(record) => (record, false),
             Err(e) => {
                 problems.push(format!("node.json cannot be used: {e:#}"));
@@ -67,8 +90,10 @@ impl Node {
             }
         };
         Some(Self {
-            name: name.clone(),
+            name,
             dir,
+            state,
+            key,
             record,
             lost,
             active,
@@ -123,9 +148,29 @@ impl Node {
         }
         Err(
             Failure::refused(format!("{}: {}", self.name, self.problems.join("; ")))
-                .hint(format!("restore {}", self.dir.join("node.json").display()))
+                .hint(self.how_to_restore())
                 .into(),
         )
+    }
+
+    /// Returns how a record that is lost comes back.
+    pub fn how_to_restore(&self) -> String {
+        let pool = self.dir.ancestors().nth(2).unwrap_or(&self.dir);
+        format!(
+            "restore {} from a backup; or see what the pool says of it: netbe init {} --take-over -n",
+            self.state.join(layout::NODE_RECORD).display(),
+            pool.display()
+        )
+    }
+
+    /// Writes its record, durably, and the copy that another server could take over.
+    ///
+    /// The copy is believed by nobody, so that it cannot be written is no failure; `check` tells of it.
+    pub fn store(&self, record: &NodeRecord) -> Result<()> {
+        record::write(&self.state.join(layout::NODE_RECORD), record)?;
+        let copy = record.without_secrets();
+        let _ = record::write_before_sync(&self.dir.join(layout::NODE_RECORD), &copy);
+        Ok(())
     }
 
     /// Returns a property's value with its inheritance: the node's own, the pool's, the default.
@@ -222,8 +267,8 @@ pub fn without_replaced<T>(mut found: Vec<T>, node: impl Fn(&T) -> &Node) -> Vec
     found
 }
 
-fn read_record(dir: &Path) -> Result<NodeRecord> {
-    let file = dir.join("node.json");
+fn read_record(state: &Path) -> Result<NodeRecord> {
+    let file = state.join(layout::NODE_RECORD);
     match record::read(&file)? {
         Some(text) => NodeRecord::parse(&text),
         None => anyhow::bail!("there is none"),

@@ -30,6 +30,11 @@ pub struct Property {
     normalise: fn(&str) -> Result<String, String>,
 }
 
+/// Returns whether a property's value may hold a secret.
+pub fn is_secret(name: &str) -> bool {
+    name == "power.cycle"
+}
+
 /// Every property, in the order `get` prints them.
 pub const ALL: &[Property] = &[
     Property {

@@ -1,4 +1,5 @@
-//! The records netbe keeps beside what they describe: `pool.json`, `node.json`, `env.json`.
+//! The records netbe keeps: `pool.json` and `node.json` in the state directory, with a copy on the pool for another
+//! server to take over; `env.json` beside the halves it describes, with a code ([`super::code`]).
 //!
 //! Parsing is tolerant of fields it does not know and gives them back when the record is written, so
 //! that an older netbe does not lose what a newer one wrote within one format version; a record of a newer
@@ -8,6 +9,7 @@ mod file;
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 
 use anyhow::{Result, bail};
 use jiff::Timestamp;
@@ -15,8 +17,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
+use super::code::{Key, MEMBER};
 use super::name::{EnvName, NodeName};
+use super::{layout, properties};
 use crate::packages::Changes;
+use crate::storage::btrfs::{self, Uuid};
+use crate::storage::replace::Durable;
 
 pub use file::{LIMIT, read, write, write_before_sync};
 
@@ -183,6 +189,14 @@ pub struct KernelSeen {
 }
 
 impl PoolRecord {
+    /// Returns what of it may lie on the pool, as of a node's.
+    pub fn without_secrets(&self) -> Self {
+        Self {
+            properties: without_secrets(&self.properties),
+            ..self.clone()
+        }
+    }
+
     /// Parses a `pool.json`.
     ///
     /// # Errors
@@ -201,6 +215,14 @@ impl NodeRecord {
             properties: BTreeMap::new(),
             replaces: None,
             other: Map::new(),
+        }
+    }
+
+    /// Returns what of it may lie on the pool: whoever mounts an export of it could read what is secret.
+    pub fn without_secrets(&self) -> Self {
+        Self {
+            properties: without_secrets(&self.properties),
+            ..self.clone()
         }
     }
 
@@ -277,12 +299,45 @@ impl EnvRecord {
         line
     }
 
-    /// Parses an `env.json`.
+    /// Parses an `env.json`, whoever wrote it.
     ///
     /// # Errors
     /// When it is not one, or of a newer format.
     pub fn parse(text: &str) -> Result<Self> {
-        parse(text)
+        let mut record: Self = parse(text)?;
+        record.other.remove(MEMBER);
+        Ok(record)
+    }
+
+    /// Parses the `env.json` of the environment with that root subvolume.
+    ///
+    /// # Errors
+    /// When it is not one, of a newer format, or not as netbe on this server wrote it for that environment.
+    pub fn parse_own(text: &str, key: &Key, root: Uuid) -> Result<Self> {
+        let record = Self::parse(text)?;
+        let mut value: Value = serde_json::from_str(text)?;
+        key.verify(&mut value, root)?;
+        Ok(record)
+    }
+
+    /// Returns the text of the record of the environment with that root subvolume, with its code.
+    pub fn signed(&self, key: &Key, root: Uuid) -> Result<String> {
+        // Once more from its own text: the code is over what a reader will have.
+        let mut value: Value = serde_json::from_str(&serde_json::to_string(self)?)?;
+        key.sign(&mut value, root);
+        Ok(serde_json::to_string_pretty(&value)? + "\n")
+    }
+
+    /// Writes the record of the environment, or stage of one, in a directory in which its root half is; in one step.
+    pub fn store(&self, dir: &Path, key: &Key, durable: Durable) -> Result<()> {
+        let root = btrfs::info(&dir.join(layout::ROOT))?.uuid;
+        let text = self.signed(key, root)?;
+        let file = dir.join(layout::ENV_RECORD);
+        Ok(crate::storage::replace::private(
+            &file,
+            text.as_bytes(),
+            durable,
+        )?)
     }
 }
 
@@ -302,6 +357,12 @@ impl Record for EnvRecord {
     fn version(&self) -> u64 {
         self.version
     }
+}
+
+fn without_secrets(properties: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let mut public = properties.clone();
+    public.retain(|name, _| !properties::is_secret(name));
+    public
 }
 
 fn remembered<'de, D>(deserializer: D) -> std::result::Result<Option<KernelSeen>, D::Error>

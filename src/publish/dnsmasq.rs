@@ -29,18 +29,18 @@ use text::{Config, Host};
 use tftp::Behind;
 
 /// Returns the configuration's place.
-pub fn config_file(pool: &Path) -> PathBuf {
-    layout::publish(pool).join("dnsmasq.conf")
+pub fn config_file(state: &Path) -> PathBuf {
+    layout::publish(state).join("dnsmasq.conf")
 }
 
 /// Returns the directory with a file for each machine.
-pub fn hosts_dir(pool: &Path) -> PathBuf {
-    layout::publish(pool).join("dnsmasq-hosts")
+pub fn hosts_dir(state: &Path) -> PathBuf {
+    layout::publish(state).join("dnsmasq-hosts")
 }
 
 /// Returns whether what is written for a pool has dnsmasq answer no DNS.
-pub fn ends_dns(pool: &Path) -> bool {
-    ours(&config_file(pool)).is_some_and(|text| text.lines().any(|l| l == "port=0"))
+pub fn ends_dns(state: &Path) -> bool {
+    ours(&config_file(state)).is_some_and(|text| text.lines().any(|l| l == "port=0"))
 }
 
 /// Returns the text of a file of ours; `None` where something else stands.
@@ -48,8 +48,8 @@ fn ours(path: &Path) -> Option<String> {
     record::read(path).ok().flatten()
 }
 
-fn script_file(pool: &Path) -> PathBuf {
-    layout::publish(pool).join("dnsmasq-script")
+fn script_file(state: &Path) -> PathBuf {
+    layout::publish(state).join("dnsmasq-script")
 }
 
 /// Writes the files of all nodes.
@@ -116,14 +116,17 @@ impl Scope<'_> {
         done: &mut Published,
     ) -> Result<()> {
         let root = self.pool.root();
-        let config = config_file(root);
+        let config = config_file(self.pool.state());
         if !wanted && !config.exists() && !self.all.iter().any(Node::is_offered) {
             return Ok(());
         }
-        if !layout::is_plain(root) {
+        if let Some(path) = [root, self.pool.state()]
+            .into_iter()
+            .find(|p| !layout::is_plain(p))
+        {
             done.warnings.push(format!(
                 "dnsmasq is offered nothing: {} cannot stand in its configuration",
-                root.display()
+                path.display()
             ));
             return Ok(());
         }
@@ -171,12 +174,13 @@ impl Scope<'_> {
         }
         let by_serial = |n: &Node| n.is_offered() && macs(n).is_empty();
         // Who asks for a lost node is not known: a serial may.
-        let before = ours(&config_file(self.pool.root())).unwrap_or_default();
+        let before = ours(&config_file(self.pool.state())).unwrap_or_default();
         let may_be = self.all.iter().any(|n| n.lost) && text::is_by_serial(&before);
         let included = daemon::installed(self.pool) == Installed::Ours;
         Some(text::config(&Config {
             pool_uuid: &self.pool.record().uuid,
             pool: self.pool.root(),
+            state: self.pool.state(),
             server,
             dhcp,
             by_serial: may_be || self.all.iter().any(by_serial),
@@ -188,8 +192,8 @@ impl Scope<'_> {
     }
 
     fn write_script(&self, lock: Option<&PoolLock>, done: &mut Published) -> Result<()> {
-        let path = script_file(self.pool.root());
-        let text = text::script(&this_program()?, self.pool.root());
+        let path = script_file(self.pool.state());
+        let text = text::script(&this_program()?, self.pool.root(), self.pool.states());
         let executable = path
             .metadata()
             .is_ok_and(|m| m.permissions().mode() & 0o111 == 0o111);
@@ -204,7 +208,7 @@ impl Scope<'_> {
     }
 
     fn write_hosts(&self, lock: Option<&PoolLock>, done: &mut Published) -> Result<bool> {
-        let dir = hosts_dir(self.pool.root());
+        let dir = hosts_dir(self.pool.state());
         let there = match dir.symlink_metadata() {
             Err(e) if e.kind() == io::ErrorKind::NotFound => None,
             found => Some(found.map_err(|e| at_path(&e, &dir))?),

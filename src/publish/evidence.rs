@@ -68,9 +68,9 @@ impl Evidence {
         if !offered {
             return evidence;
         }
-        let seen = boots::read(&node.dir);
+        let seen = boots::read(&node.state);
         evidence.judge_transfers(&seen);
-        let pending = Pending::of(&node.dir);
+        let pending = Pending::of(&node.state);
         evidence.pending = pending.boot().cloned();
         let mut names: Vec<EnvName> = node.active.iter().cloned().collect();
         names.extend(pending.boot().map(|b| b.env.clone()));

@@ -16,8 +16,6 @@ pub mod tftp;
 pub mod transfer;
 
 use std::collections::HashSet;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
@@ -46,7 +44,7 @@ fn offered(pool: &Pool, node: &Node, exported: &HashSet<String>) -> Result<Vec<E
         return Ok(Vec::new());
     }
     let evidence = Evidence::of(node);
-    let pending = Pending::of(&node.dir);
+    let pending = Pending::of(&node.state);
     Ok(node
         .environments()?
         .into_iter()
@@ -61,18 +59,6 @@ fn offered(pool: &Pool, node: &Node, exported: &HashSet<String>) -> Result<Vec<E
 /// Returns whether a node mounts its root from this server.
 pub fn has_nfs_root(pool: &Pool, node: &Node) -> bool {
     node.property(pool, "root").is_none_or(|v| v == "nfs")
-}
-
-/// Returns the directories on the way to `end`, itself included, that a server that is not root cannot pass.
-pub fn closed_directories(end: &Path) -> Vec<PathBuf> {
-    let closed = |dir: &Path| {
-        dir.metadata()
-            .is_ok_and(|m| m.is_dir() && m.permissions().mode() & 0o001 == 0)
-    };
-    end.ancestors()
-        .filter(|d| closed(d))
-        .map(Path::to_path_buf)
-        .collect()
 }
 
 /// Writes again everything the network is offered.

@@ -145,7 +145,7 @@ pub fn is_installed() -> bool {
 
 /// Returns the pool's own copy.
 fn published(pool: &Pool) -> PathBuf {
-    layout::publish(pool.root()).join("exports")
+    layout::publish(pool.state()).join("exports")
 }
 
 /// Returns the file under `/etc/exports.d` that is this pool's.

@@ -50,7 +50,7 @@ pub fn keep_report(node: &Node) {
     let Some((time, _)) = reported(&env) else {
         return;
     };
-    if boots::read(&node.dir).iter().any(|s| s.time >= time) {
+    if boots::read(&node.state).iter().any(|s| s.time >= time) {
         return;
     }
     let seen = Seen {
@@ -63,5 +63,5 @@ pub fn keep_report(node: &Node) {
         kernel: false,
         client: None,
     };
-    let _ = boots::add(&node.dir, &seen);
+    let _ = boots::add(&node.state, &seen);
 }

@@ -176,7 +176,7 @@ pub fn links(dir: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
 /// Returns the text of a node's links.
 fn target(node: &Node) -> PathBuf {
     let dir = Path::new("../nodes").join(node.name.as_str());
-    let pending = Pending::of(&node.dir);
+    let pending = Pending::of(&node.state);
     let boot = pending.waiting().and_then(|b| {
         let half = layout::active_target(&b.env).join(layout::BOOT);
         let there = node.dir.join(&half).symlink_metadata();
@@ -215,7 +215,7 @@ pub fn astray(pool: &Pool) -> Result<Vec<NodeName>> {
         .iter()
         .filter_map(|(_, target)| led(target))
         .filter(|l| {
-            let pending = Pending::of(&layout::node(pool.root(), &l.node));
+            let pending = Pending::of(&layout::node_state(pool.state(), &l.node));
             pending.waiting().map(|b| &b.env) != l.env.as_ref()
         })
         .map(|l| l.node)

@@ -31,7 +31,7 @@ pub fn note(pool: &Pool, size: u64, client: &str, path: &Path) -> Result<Option<
     let known = ways.iter().any(|way| way.kernel == file);
     let remembered = env.record.as_ref().and_then(|r| r.kernel.as_ref());
     boots::add(
-        &node.dir,
+        &node.state,
         &Seen {
             time: Timestamp::now(),
             env: env.name.to_string(),
@@ -43,11 +43,11 @@ pub fn note(pool: &Pool, size: u64, client: &str, path: &Path) -> Result<Option<
             client: Some(client.to_string()),
         },
     )?;
-    let pending = Pending::of(&node.dir);
+    let pending = Pending::of(&node.state);
     let Some(waiting) = pending.waiting().filter(|b| b.env == env.name) else {
         return Ok(None);
     };
-    let seen = boots::read(&node.dir);
+    let seen = boots::read(&node.state);
     let files: Vec<&str> = seen
         .iter()
         .filter(|s| is_of(s, &env) && waiting.since.is_none_or(|since| s.time >= since))

@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::Context;
 
 use super::mounts::{Detached, Forbids};
-use crate::storage::beneath::{Tree, descriptor_path};
+use crate::storage::beneath::Tree;
 
 /// Where the kernel shows its handlers.
 const HANDLERS: &str = "/proc/sys/fs/binfmt_misc";
@@ -105,7 +105,7 @@ pub(super) fn registered() -> Registered {
 fn read_unmounted() -> anyhow::Result<Registered> {
     let forbids = Forbids::SETUID.and(Forbids::DEVICES).and(Forbids::PROGRAMS);
     let top = Detached::new("binfmt_misc", &[], forbids)?.into_top();
-    read_handlers(&Tree::open(&descriptor_path(&top))?)
+    read_handlers(&Tree::open_descriptor(&top)?)
 }
 
 fn read_handlers(tree: &Tree) -> anyhow::Result<Registered> {

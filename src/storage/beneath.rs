@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use nix::NixPath;
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
+use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
 use nix::sys::stat::Mode;
 
 use super::{interrupt, opener};
@@ -40,19 +40,31 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Opens a directory as a tree; the path itself is trusted and may lead over links.
+    /// Opens a directory as a tree, by a path in which no part is a link.
+    ///
+    /// Who can name files of the pool over NFS can put a link to the server's own `/` in the place of a half.
     pub fn open(path: &Path) -> io::Result<Self> {
-        let top = nix::fcntl::open(
-            path,
-            OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC,
-            Mode::empty(),
-        )
-        .map_err(|e| named(e, path))?;
-        Ok(Self {
+        let how = OpenHow::new()
+            .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
+            .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+        let top = openat2(AT_FDCWD, path, how).map_err(|e| named(e, path))?;
+        Ok(Self::of(top, path))
+    }
+
+    /// Opens the directory that a descriptor is open on as a tree.
+    pub fn open_descriptor(fd: &impl AsRawFd) -> io::Result<Self> {
+        let path = descriptor_path(fd);
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let top = nix::fcntl::open(&path, flags, Mode::empty()).map_err(|e| named(e, &path))?;
+        Ok(Self::of(top, &path))
+    }
+
+    fn of(top: OwnedFd, path: &Path) -> Self {
+        Self {
             top,
             path: path.to_path_buf(),
             durable: false,
-        })
+        }
     }
 
     /// Has the content of what is written be on the disk before it takes the place of what was there.

@@ -8,6 +8,8 @@
 mod deletion;
 mod nested;
 
+pub mod identity;
+
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::MetadataExt;

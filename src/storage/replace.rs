@@ -5,9 +5,9 @@
 
 mod maker;
 
-use std::fs::{self, File};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use super::beneath::at_path;
@@ -47,6 +47,14 @@ pub fn file(path: &Path, content: &[u8], durable: Durable) -> io::Result<()> {
     with_mode(path, content, 0o644, durable)
 }
 
+/// Replaces the content of a file that is root's alone to read; mode 0600.
+///
+/// # Errors
+/// Names the path; the old file stands.
+pub fn private(path: &Path, content: &[u8], durable: Durable) -> io::Result<()> {
+    with_mode(path, content, 0o600, durable)
+}
+
 /// Replaces a program's content; mode 0755.
 ///
 /// # Errors
@@ -58,7 +66,17 @@ pub fn program(path: &Path, content: &[u8], durable: Durable) -> io::Result<()> 
 fn with_mode(path: &Path, content: &[u8], mode: u32, durable: Durable) -> io::Result<()> {
     let staged = beside(path);
     let written = (|| {
-        let mut new = File::create(&staged)?;
+        match fs::remove_file(&staged) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        // Anew: on the pool, a link that a node planted there would have another file written.
+        let mut new = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            // Never more than in the end: what is in it may be secret.
+            .mode(mode)
+            .open(&staged)?;
         new.set_permissions(fs::Permissions::from_mode(mode))?;
         new.write_all(content)?;
         // Before the rename: the filesystem may commit at any moment, and does not wait for what is in a file of

@@ -74,10 +74,10 @@ fn what_a_person_broke_is_found() {
         ),
         (
             |p| {
-                let closed = fs::Permissions::from_mode(0o700);
-                fs::set_permissions(p.at("nodes"), closed).unwrap();
+                let open = fs::Permissions::from_mode(0o755);
+                fs::set_permissions(p.at("nodes"), open).unwrap();
             },
-            "nodes",
+            "every user of this server may pass",
         ),
     ];
     for (spoil, words) in table {

@@ -284,7 +284,7 @@ fn what_an_interrupted_one_made_is_told_how_to_activate() {
 #[test]
 fn one_that_could_only_be_made_is_told_how_to_activate() {
     let pool = Pool::with_node();
-    let held = PoolLock::take(pool.path(), Duration::ZERO).unwrap();
+    let held = PoolLock::take(&pool.state(), Duration::ZERO).unwrap();
     let said = pool.netbe().fails(5, "create nog/b -a --wait 0");
     for words in [
         "error: created nog/b; activating it: the pool is being changed by another netbe",

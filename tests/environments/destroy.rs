@@ -92,7 +92,7 @@ fn what_is_asked_for_wrongly_is_refused() {
     pool.refuses(4, "destroy -y ordo/a", &["no node ordo"]);
     pool.refuses(4, "destroy -y -r ordo", &["no node ordo"]);
     assert_eq!(pool.netbe().run("destroy").status, 2);
-    assert!(!pool.at(".locks/ordo").exists());
+    assert!(!pool.at("locks/ordo").exists());
 }
 
 #[test]

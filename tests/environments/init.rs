@@ -50,7 +50,10 @@ fn a_file_becomes_a_mounted_pool() {
     let dir = place.dir();
     assert_eq!(said.stdout, format!("Made a pool in {}.\n", dir.display()));
     // Without systemd the line for fstab is printed.
-    let line = format!("{0}.btrfs {0} btrfs loop,noatime 0 0", dir.display());
+    let line = format!(
+        "{0}.btrfs {0} btrfs loop,noatime,nosuid,nodev 0 0",
+        dir.display()
+    );
     assert!(said.stderr.contains(&line), "{said:#?}");
     assert!(is_mounted(&dir));
     let image = dir.with_extension("btrfs").metadata().unwrap();
@@ -110,7 +113,7 @@ fn with_systemd_the_mount_is_a_unit() {
         format!("What={}.btrfs", place.dir().display()),
         format!("Where={}", place.dir().display()),
         "Type=btrfs".to_string(),
-        "Options=loop,noatime".to_string(),
+        "Options=loop,noatime,nosuid,nodev".to_string(),
         "WantedBy=local-fs.target".to_string(),
     ] {
         assert!(unit.lines().any(|l| l == line), "{line}: {unit}");
@@ -165,9 +168,10 @@ fn a_directory_on_btrfs_is_used_as_it_is() {
 fn half_a_pool_is_not_taken_for_an_empty_directory() {
     let pool = Pool::bare(256 << 20);
     for part in ["nodes", "tftp", "publish"] {
-        fs::create_dir(pool.at(part)).unwrap();
+        let part_dir = pool.path().join(part);
+        fs::create_dir(&part_dir).unwrap();
         pool.refuses(3, "init", &[part, "no pool.json", "hint: "]);
-        fs::remove_dir(pool.at(part)).unwrap();
+        fs::remove_dir(&part_dir).unwrap();
     }
     fs::create_dir(pool.at("something-else")).unwrap();
     pool.netbe().ok("init");

@@ -234,7 +234,7 @@ fn a_description_cannot_disturb_terminal_or_fields() {
 #[test]
 fn invariant_10_reading_changes_nothing_and_takes_no_lock() {
     let pool = Pool::with_served_node();
-    fs::remove_dir_all(pool.at(".locks")).unwrap();
+    fs::remove_dir_all(pool.at("locks")).unwrap();
     let before = super::support::Fingerprint::of(pool.path());
     for line in [
         "list",

@@ -24,7 +24,7 @@ impl Holder {
         let holder = Self(child);
         let note = format!("{}\nnetbe import nog/x -\n", holder.pid());
         let until = Instant::now() + Duration::from_secs(10);
-        while fs::read_to_string(pool.at(".locks/nog")).ok() != Some(note.clone()) {
+        while fs::read_to_string(pool.at("locks/nog")).ok() != Some(note.clone()) {
             assert!(Instant::now() < until, "it never took the lock");
             std::thread::sleep(Duration::from_millis(5));
         }
@@ -109,7 +109,7 @@ fn p22_a_dead_holder_holds_nothing() {
     holder.kill();
     pool.netbe().ok("create nog/c --wait 0");
     // Its note is still there, and names a process that is gone; nobody minds.
-    pool.write(".locks/nog", "4194304\nnetbe upgrade --node nog\n");
+    pool.write("locks/nog", "4194304\nnetbe upgrade --node nog\n");
     pool.netbe().ok("create nog/d --wait 0");
     pool.netbe().ok("check --repair");
     pool.assert_sound();
@@ -136,7 +136,7 @@ fn p22_the_lock_is_not_inherited() {
     let pool = Pool::with_node();
     let holder = Holder::new(&pool);
     let own = format!("/proc/{}", holder.pid());
-    let lock = pool.at(".locks/nog");
+    let lock = pool.at("locks/nog");
     let mut seen = 0;
     for entry in fs::read_dir(format!("{own}/fd")).unwrap() {
         let entry = entry.unwrap();
@@ -168,13 +168,13 @@ fn a_typing_error_leaves_no_lock_behind() {
     ] {
         assert_eq!(pool.netbe().run(line).status, 4, "{line}");
     }
-    assert!(!pool.at(".locks/ordo").exists());
+    assert!(!pool.at("locks/ordo").exists());
 }
 
 #[test]
 fn a_pool_without_its_lock_directory_is_changed_all_the_same() {
     let pool = Pool::with_node();
-    fs::remove_dir_all(pool.at(".locks")).unwrap();
+    fs::remove_dir_all(pool.at("locks")).unwrap();
     pool.netbe().ok("create nog/b");
 }
 
@@ -200,7 +200,7 @@ fn being_asked_to_stop_leaves_nothing() {
 #[test]
 fn a_lock_that_cannot_be_opened_is_named_with_what_to_do() {
     let pool = Pool::with_node();
-    let lock = pool.at(".locks/nog");
+    let lock = pool.at("locks/nog");
     let immutable = |set: &str| run(std::process::Command::new("chattr").arg(set).arg(&lock));
     immutable("+i");
     let said = pool.netbe().fails(1, "pin nog/a");

@@ -230,7 +230,7 @@ fn one_that_cannot_go_does_not_keep_the_others() {
     assert!(said.stderr.contains("error: kira: node.json"), "{said:#?}");
     assert!(said.stderr.contains("hint: restore "), "{said:#?}");
     pool.refuses(4, "prune nog werda", &["no node werda"]);
-    assert!(!pool.at(".locks/werda").exists());
+    assert!(!pool.at("locks/werda").exists());
     fs::remove_dir_all(pool.at("nodes/kira")).unwrap();
     assert_eq!(pool.netbe().ok("prune --keep 1"), "Destroyed nog/b.\n");
 }
@@ -243,7 +243,7 @@ fn a_node_that_is_being_changed_does_not_keep_the_others() {
             pool.netbe().ok(&format!("create {node}/{name}"));
         }
     }
-    let held = fs::File::open(pool.at(".locks/nog")).unwrap();
+    let held = fs::File::open(pool.at("locks/nog")).unwrap();
     held.lock().unwrap();
     let said = pool.netbe().run("prune --keep 1 --wait 0");
     assert_eq!(

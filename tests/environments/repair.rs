@@ -80,7 +80,7 @@ fn invariant_9_leftovers_are_hidden_and_taken_away() {
 fn what_a_running_command_makes_is_left_alone() {
     let pool = Pool::with_node();
     let mut running = pool.netbe().spawn("import nog/x -", Stdio::piped());
-    let lock = pool.at(".locks/nog");
+    let lock = pool.at("locks/nog");
     let note = format!("{}\n", running.id());
     while !fs::read_to_string(&lock).is_ok_and(|t| t.starts_with(&note)) {
         std::thread::sleep(std::time::Duration::from_millis(5));

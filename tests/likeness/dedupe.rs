@@ -217,7 +217,7 @@ fn nodes_by_name_are_compared_with_each_other_and_their_origins() {
         "Shared the space of 2 files in 2 of 3 environments: 2.0 MiB came back.\n"
     );
     pool.netbe().fails(4, "dedupe n1 none");
-    assert!(!pool.at(".locks/none").exists());
+    assert!(!pool.at("locks/none").exists());
 }
 
 #[test]
@@ -226,7 +226,7 @@ fn a_node_that_is_being_changed_is_left_out_and_told() {
     for node in ["n1", "n2", "n3"] {
         fs::write(data(&pool, node).join("file"), noise(MIB, 1)).unwrap();
     }
-    let held = File::open(pool.at(".locks/n2")).unwrap();
+    let held = File::open(pool.at("locks/n2")).unwrap();
     held.lock().unwrap();
     let outcome = pool.netbe().run("dedupe --wait 0");
     assert_eq!(outcome.status, 5, "{outcome:#?}");
@@ -246,7 +246,7 @@ fn a_node_that_is_being_changed_is_left_out_and_told() {
         said.starts_with("Shared the space of 1 file in 1 of"),
         "{said}"
     );
-    let busy = File::create(pool.at(".locks/DEDUPE")).unwrap();
+    let busy = File::create(pool.at("locks/DEDUPE")).unwrap();
     busy.lock().unwrap();
     pool.netbe().fails(5, "dedupe --wait 0");
 }

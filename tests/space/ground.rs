@@ -91,7 +91,7 @@ fn split(environment: &str) -> (&str, &str) {
 /// Holds both ways of reading against the disk, and, where asked, against quota groups; returns what is unique.
 pub(crate) fn judge(pool: &Pool, with_groups: bool, when: &str) -> Vec<(String, u64)> {
     settle(pool);
-    let opened = netbe::pool::Pool::open(pool.path()).unwrap();
+    let opened = pool.open();
     let fast = Space::read(&opened, Reading::Differences).unwrap();
     let whole = Space::read(&opened, Reading::Wholes).unwrap();
     assert_eq!(differences(pool), "", "{when}");

@@ -28,6 +28,15 @@ impl Fingerprint {
         self
     }
 
+    /// Returns both, the other one's paths below a name.
+    #[must_use]
+    pub fn with(mut self, name: &str, other: Self) -> Self {
+        let paths = other.0.into_iter();
+        self.0
+            .extend(paths.map(|(path, what)| (format!("{name}/{path}"), what)));
+        self
+    }
+
     /// Returns what differs, a line each: `- path …` as it was, `+ path …` as it is.
     pub fn changes(&self, after: &Self) -> Vec<String> {
         let gone = self

@@ -72,6 +72,61 @@ impl Pool {
         Netbe::new(&self.path, self.directory.path())
     }
 
+    /// Returns the directory of state directories: the test's own, see [`seclude`].
+    pub fn states(&self) -> PathBuf {
+        PathBuf::from(netbe::pool::state::DEFAULT)
+    }
+
+    /// Returns the pool's state directory; where the pool does not say which, the only one there is.
+    pub fn state(&self) -> PathBuf {
+        let states = self.states();
+        let record = std::fs::read_to_string(self.path.join("pool.json")).unwrap_or_default();
+        let record: serde_json::Value = serde_json::from_str(&record).unwrap_or_default();
+        let named = record["uuid"].as_str().map(|uuid| states.join(uuid));
+        let is_there = named.filter(|state| state.exists());
+        is_there.unwrap_or_else(|| {
+            let entry = std::fs::read_dir(&states).expect("it is there").next();
+            entry.map_or(states, |entry| entry.expect("it can be read").path())
+        })
+    }
+
+    /// Returns a file that the state directory has of a node: `pool.of_node("nog", "node.json")`.
+    pub fn of_node(&self, node: &str, file: &str) -> PathBuf {
+        self.state().join("nodes").join(node).join(file)
+    }
+
+    /// Returns the pool, opened.
+    pub fn open(&self) -> netbe::pool::Pool {
+        netbe::pool::Pool::open(&self.path, &self.states()).expect("it is a pool")
+    }
+
+    /// Changes the record of an environment as netbe would, with the code that it then has.
+    pub fn change_record(&self, environment: &str, change: impl FnOnce(&mut serde_json::Value)) {
+        let dir = self.half(environment, "");
+        let file = dir.join("env.json");
+        let text = std::fs::read_to_string(&file).expect("it has a record");
+        let mut record: serde_json::Value = serde_json::from_str(&text).expect("it is JSON");
+        change(&mut record);
+        self.write_record(environment, &record.to_string());
+    }
+
+    /// Writes a text as the record of an environment; one that is a record gets the code that it then has.
+    pub fn write_record(&self, environment: &str, text: &str) {
+        let dir = self.half(environment, "");
+        match netbe::pool::EnvRecord::parse(text) {
+            Ok(record) => record
+                .store(
+                    &dir,
+                    self.open().key(),
+                    netbe::storage::replace::Durable::AtOnce,
+                )
+                .expect("the record can be written"),
+            Err(_) => {
+                std::fs::write(dir.join("env.json"), text).expect("the record can be written");
+            }
+        }
+    }
+
     /// Returns a path of an environment's half: `pool.half("nog/first", "root")`.
     pub fn half(&self, environment: &str, half: &str) -> PathBuf {
         let (node, name) = environment

@@ -48,9 +48,10 @@ impl Pool {
         fs::remove_dir_all(&directory).expect("one's own files can be removed");
     }
 
-    /// Returns the fingerprint of the whole pool but for the lock files.
+    /// Returns the fingerprint of the whole pool, and of its state directory but for the lock files.
     pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::of(self.path()).without(&[".locks"])
+        let state = Fingerprint::of(&self.state()).without(&["locks"]);
+        Fingerprint::of(self.path()).with("STATE", state)
     }
 
     /// Runs a command line that must end with a status, change nothing, and say all of these words on stderr.
@@ -78,18 +79,34 @@ impl Pool {
     ///
     /// When anything of that is not so.
     pub fn plans(&self, line: &str) -> String {
-        let before = Fingerprint::of(self.path());
+        let all = || Fingerprint::of(self.path()).with("STATE", Fingerprint::of(&self.state()));
+        let before = all();
         let plan = self.netbe().ok(&format!("{line} -n"));
-        before.assert_unchanged(&Fingerprint::of(self.path()));
+        before.assert_unchanged(&all());
         for step in plan.lines() {
             assert!(step.starts_with("would "), "netbe {line} -n\n{plan}");
         }
         plan
     }
 
-    /// Returns a path below the pool.
+    /// Returns where something stands, by its path below the pool, or below its state directory where netbe keeps it
+    /// there: `publish/exports`, `locks/nog`, `pool.json`, `nodes/nog/node.json`.
     pub fn at(&self, path: &str) -> PathBuf {
-        self.path().join(path)
+        let parts: Vec<&str> = path.split('/').collect();
+        let is_state = match parts.as_slice() {
+            [
+                "publish" | "locks" | "pool.json" | ".pool.json.4194304.new",
+                ..,
+            ] => true,
+            ["nodes", _, file] => ["node.json", "pending.json", "boots.jsonl"]
+                .iter()
+                .any(|own| file.trim_start_matches('.').starts_with(own)),
+            _ => false,
+        };
+        match is_state {
+            true => self.state().join(path),
+            false => self.path().join(path),
+        }
     }
 
     /// Returns a file's text, by its path below the pool.
@@ -100,6 +117,9 @@ impl Pool {
 
     /// Writes a file, by its path below the pool.
     pub fn write(&self, path: &str, text: &str) {
+        if let ["nodes", node, "envs", env, "env.json"] = *path.split('/').collect::<Vec<_>>() {
+            return self.write_record(&format!("{node}/{env}"), text);
+        }
         let path = self.at(path);
         fs::write(&path, text).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     }

@@ -10,7 +10,8 @@ use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
 /// Directories that netbe writes outside a pool; each is an empty one of the test's own.
-const PRIVATE: [&str; 7] = [
+const PRIVATE: [&str; 8] = [
+    "/var/lib/netbe",
     "/etc/exports.d",
     "/etc/dnsmasq.d",
     "/run/dnsmasq",

@@ -46,7 +46,7 @@ fn a_failed_copy_that_was_kept_is_not_what_is_wanted() {
 #[test]
 fn one_that_could_only_be_made_is_told_how_to_activate() {
     let pool = debian();
-    let held = PoolLock::take(pool.path(), Duration::ZERO).unwrap();
+    let held = PoolLock::take(&pool.state(), Duration::ZERO).unwrap();
     let said = pool
         .netbe()
         .fails(5, "upgrade --node nog --name next -a --wait 0 -- true");

@@ -67,7 +67,8 @@ fn mounts() -> String {
 
 /// Everything of a pool that counts: locks say who held them last, and a failed upgrade leaves its log.
 fn state(pool: &Pool) -> Fingerprint {
-    Fingerprint::of(pool.path()).without(&[".locks", "nodes/nog/failed-upgrade.log"])
+    pool.fingerprint()
+        .without(&["nodes/nog/failed-upgrade.log"])
 }
 
 /// Returns the processes with this argument.

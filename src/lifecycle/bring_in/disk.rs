@@ -12,7 +12,7 @@ use nix::sys::stat::Mode;
 use super::find::{Root, find_boot, find_root, is_named};
 use super::{Progress, Target, boot_half, counting, directory};
 use crate::boot::fstab::{self, Entry};
-use crate::storage::beneath::{Tree, descriptor_path};
+use crate::storage::beneath::Tree;
 use crate::storage::copy::{self, Rules};
 use crate::storage::image::{
     Access, Filesystem, Mounted, Partition, copy_fat, fat_names, partitions,
@@ -214,5 +214,5 @@ fn copy_from(
 
 /// Returns a mounted filesystem as a tree.
 pub(super) fn tree(mounted: &Mounted) -> Result<Tree> {
-    Ok(Tree::open(&descriptor_path(mounted.top()))?)
+    Ok(Tree::open_descriptor(mounted.top())?)
 }

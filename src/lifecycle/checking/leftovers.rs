@@ -19,9 +19,10 @@ pub(super) fn in_pool(pool: &Pool, nodes: &[Node]) -> Result<Vec<Finding>> {
     let mut found = Vec::new();
     for dir in [
         root.to_path_buf(),
+        pool.state().to_path_buf(),
         layout::tftp(root),
-        layout::publish(root),
-        publish::dnsmasq::hosts_dir(root),
+        layout::publish(pool.state()),
+        publish::dnsmasq::hosts_dir(pool.state()),
     ] {
         found.extend(half_replaced(&dir, None)?);
     }
@@ -29,13 +30,13 @@ pub(super) fn in_pool(pool: &Pool, nodes: &[Node]) -> Result<Vec<Finding>> {
     for name in layout::names_in(&dir)? {
         let path = dir.join(&name);
         if let Some(node) = made_for(&name) {
-            if !lock::is_held(root, &node) && !stage::is_guarded(&path) {
+            if !lock::is_held(pool.state(), &node) && !stage::is_guarded(&path) {
                 found.push(hidden(&path, Some(node)));
             }
         } else if let Ok(node) = name.parse::<NodeName>()
             && is_directory(&path)?
         {
-            if !nodes.iter().any(|n| n.name == node) && !lock::is_held(root, &node) {
+            if !nodes.iter().any(|n| n.name == node) && !lock::is_held(pool.state(), &node) {
                 found.push(second_name(&path, node));
             }
         } else {
@@ -47,11 +48,12 @@ pub(super) fn in_pool(pool: &Pool, nodes: &[Node]) -> Result<Vec<Finding>> {
 
 /// Finds what is left in a node's directory and in those of its environments.
 pub(super) fn in_node(pool: &Pool, node: &Node, envs: &[Environment]) -> Result<Vec<Finding>> {
-    if lock::is_held(pool.root(), &node.name) {
+    if lock::is_held(pool.state(), &node.name) {
         return Ok(Vec::new());
     }
     let own = Some(node.name.clone());
     let mut found = half_replaced(&node.dir, own.as_ref())?;
+    found.extend(half_replaced(&node.state, own.as_ref())?);
     for name in layout::names_in(&node.dir)? {
         if layout::is_hidden_work(&name) {
             found.push(hidden(&node.dir.join(name), own.clone()));

@@ -5,8 +5,9 @@
 
 mod leftovers;
 mod repair;
+mod trust;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 use anyhow::Result;
@@ -47,6 +48,10 @@ enum Repair {
     Describe(NodeName, EnvName),
     /// Lead `active` to the only complete environment there is.
     Activate(NodeName, EnvName),
+    /// Take away what the state directory holds of a node that is not there.
+    Forget(NodeName),
+    /// Write again the copy of a node's record, or of the pool's, that another server could take over.
+    Copy(Option<NodeName>),
     /// Write again what the network is offered.
     Publish,
 }
@@ -87,13 +92,13 @@ const LOOKS: usize = 8;
 /// Looking takes time, and no lock: where another netbe changed something meanwhile, only what is found again is a
 /// finding.
 pub fn check(pool: &Pool, only: Option<&NodeName>) -> Result<Vec<Finding>> {
-    let mut watch = Watch::begin(pool.root());
+    let mut watch = Watch::begin(pool.state());
     let mut found = look(pool, only)?;
     for _ in 0..LOOKS {
         if found.is_empty() || !watch.saw_a_change() {
             break;
         }
-        watch = Watch::begin(pool.root());
+        watch = Watch::begin(pool.state());
         let again = look(pool, only)?;
         found.retain(|f| {
             again
@@ -112,7 +117,7 @@ fn look(pool: &Pool, only: Option<&NodeName>) -> Result<Vec<Finding>> {
     let mut found = Vec::new();
     if only.is_none() {
         found.extend(leftovers::in_pool(pool, &nodes)?);
-        found.extend(unreachable_by_tftp(pool, &nodes));
+        found.extend(trust::of_pool(pool, &nodes)?);
     }
     for node in &nodes {
         found.extend(of_node(pool, node).unwrap_or_else(|e| {
@@ -137,16 +142,7 @@ fn of_node(pool: &Pool, node: &Node) -> Result<Vec<Finding>> {
         .problems
         .iter()
         .filter(|p| !p.contains(layout::ACTIVE))
-        .map(|p| {
-            Finding::new(
-                &node.name,
-                p,
-                format!(
-                    "restore {} from a backup",
-                    node.dir.join("node.json").display()
-                ),
-            )
-        })
+        .map(|p| Finding::new(&node.name, p, node.how_to_restore()))
         .collect();
     found.extend(leftovers::in_node(pool, node, &envs)?);
     found.extend(active_link(node, &envs));
@@ -301,28 +297,6 @@ fn twins(nodes: &[Node]) -> Result<Vec<Finding>> {
         }
     }
     Ok(found)
-}
-
-/// Finds directories on the way to what TFTP hands out that the server, which is not root, cannot pass.
-fn unreachable_by_tftp(pool: &Pool, nodes: &[Node]) -> Vec<Finding> {
-    let offered = nodes.iter().filter(|n| n.is_offered());
-    let halves = offered.filter_map(|n| Some(n.active_environment().ok()?.boot()));
-    let all: BTreeSet<PathBuf> = halves
-        .chain([
-            layout::tftp(pool.root()),
-            publish::dnsmasq::hosts_dir(pool.root()),
-        ])
-        .flat_map(|end| publish::closed_directories(&end))
-        .collect();
-    all.iter()
-        .map(|d| {
-            Finding::new(
-                d.display(),
-                "the TFTP server may not pass through it to the boot files",
-                format!("chmod o+x {}", d.display()),
-            )
-        })
-        .collect()
 }
 
 fn publication(pool: &Pool) -> Result<Vec<Finding>> {

@@ -8,10 +8,12 @@ use anyhow::{Context, Result, ensure};
 use super::{Finding, Repair, check};
 use crate::boot::{self, fstab};
 use crate::lifecycle::{Mode, activation, renaming};
-use crate::pool::record::{self, EnvRecord};
-use crate::pool::{Environment, Node, NodeName, Pool, PoolLock, environment, layout, stage};
+use crate::pool::record::EnvRecord;
+use crate::pool::state;
+use crate::pool::{Environment, Node, NodeName, Pool, environment, layout, stage};
 use crate::publish;
 use crate::storage::beneath::Tree;
+use crate::storage::replace::Durable;
 use crate::storage::{btrfs, interrupt};
 
 /// How often it looks again after mending, at most: what could not be looked at before may be now.
@@ -52,7 +54,7 @@ pub fn repair(pool: &Pool, only: Option<&NodeName>, mode: Mode) -> Result<Repair
         if is_over {
             break;
         }
-        repaired.findings = check(&Pool::open(pool.root())?, only)?;
+        repaired.findings = check(&pool.again()?, only)?;
     }
     Ok(repaired)
 }
@@ -89,6 +91,9 @@ fn sentence(repair: &Repair) -> String {
         }
         Repair::Describe(node, env) => format!("write the env.json of {node}/{env}"),
         Repair::Activate(node, env) => format!("activate {node}/{env}"),
+        Repair::Forget(node) => format!("forget {node}, which is not there"),
+        Repair::Copy(Some(node)) => format!("write the copy of the record of {node}"),
+        Repair::Copy(None) => "write the copy of the pool's record".to_string(),
         Repair::Publish => "publish".to_string(),
     }
 }
@@ -116,11 +121,29 @@ fn mend(pool: &Pool, repair: &Repair, mode: Mode) -> Result<()> {
             if node.active_if_any()?.is_some() {
                 return Ok(());
             }
-            let shared = PoolLock::take(pool.root(), mode.wait)?;
+            let shared = pool.lock(mode.wait)?;
             activation::switch(pool, &lock, &shared, &node, &env).map(drop)
         }
+        Repair::Forget(node) => {
+            let _lock = mode.lock_to_change(pool, node)?;
+            match layout::node(pool.root(), node).symlink_metadata() {
+                Ok(_) => Ok(()),
+                Err(_) => state::forget_node(&layout::node_state(pool.state(), node)),
+            }
+        }
+        Repair::Copy(Some(name)) => {
+            let _lock = mode.lock_to_change(pool, name)?;
+            let node = pool.node(name)?;
+            node.refuse_lost()?;
+            node.store(&node.record)
+        }
+        Repair::Copy(None) => {
+            let shared = pool.lock(mode.wait)?;
+            let pool = pool.again()?;
+            pool.store(&shared, pool.record())
+        }
         Repair::Publish => {
-            let shared = PoolLock::take(pool.root(), mode.wait)?;
+            let shared = pool.lock(mode.wait)?;
             publish::everything(pool, Some(&shared)).map(drop)
         }
     }
@@ -143,7 +166,7 @@ fn finish_rename(pool: &Pool, path: &Path, node: &NodeName, mode: Mode) -> Resul
     let _lock = mode.lock_to_change(pool, node)?;
     let parent = path.parent().unwrap_or(path);
     if parent == layout::nodes(pool.root()) {
-        let shared = PoolLock::take(pool.root(), mode.wait)?;
+        let shared = pool.lock(mode.wait)?;
         if pool.nodes()?.iter().any(|n| n.dir == path) {
             return Ok(());
         }
@@ -156,10 +179,11 @@ fn finish_rename(pool: &Pool, path: &Path, node: &NodeName, mode: Mode) -> Resul
             new.active_if_any()?;
         }
         stage::discard(path, parent)?;
+        state::forget_node(&layout::node_state(pool.state(), node))?;
         for new in new {
-            let mut record = new.record;
+            let mut record = new.record.clone();
             record.replaces = None;
-            record::write(&new.dir.join("node.json"), &record)?;
+            new.store(&record)?;
         }
         return Ok(());
     }
@@ -176,7 +200,7 @@ fn finish_rename(pool: &Pool, path: &Path, node: &NodeName, mode: Mode) -> Resul
     stage::discard(path, &node.dir)?;
     for env in pool.node(&node.name)?.environments()? {
         if env.record.as_ref().is_some_and(|r| r.replaces.is_some()) {
-            renaming::settle(&env.dir)?;
+            renaming::settle(pool, &env.dir)?;
         }
     }
     Ok(())
@@ -207,5 +231,5 @@ fn describe(node: &Node, env: &Environment) -> Result<()> {
         served: node.is_offered() || node.lost,
         ..EnvRecord::new(info.uuid.to_string(), info.created, boot_mount)
     };
-    record::write(&env.dir.join("env.json"), &record)
+    env.store(&record, Durable::AtOnce)
 }

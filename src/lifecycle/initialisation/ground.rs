@@ -9,7 +9,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::Ground;
+use super::{Ground, filesystem};
 use crate::failure::Failure;
 use crate::storage::replace::{self, Durable};
 
@@ -63,7 +63,10 @@ pub(super) fn refuse_device(device: &Path, yes: bool) -> Result<()> {
 pub(super) fn prepare(dir: &Path, ground: &Ground, notes: &mut Vec<String>) -> Result<()> {
     replace::directories(dir)?;
     let (what, is_file) = match ground {
-        Ground::Directory => return Ok(()),
+        Ground::Directory => {
+            notes.extend(confine(dir)?);
+            return Ok(());
+        }
         Ground::File(bytes) => {
             let image = image(dir);
             let file =
@@ -75,7 +78,7 @@ pub(super) fn prepare(dir: &Path, ground: &Ground, notes: &mut Vec<String>) -> R
     };
     let made = ran(Command::new("mkfs.btrfs").args(["-q", "-f"]).arg(&what))
         .and_then(|()| {
-            let options = if is_file { "loop,noatime" } else { "noatime" };
+            let options = options(is_file);
             ran(Command::new("mount")
                 .args(["-t", "btrfs", "-o", options])
                 .arg(&what)
@@ -90,22 +93,54 @@ pub(super) fn prepare(dir: &Path, ground: &Ground, notes: &mut Vec<String>) -> R
     Ok(())
 }
 
-/// Makes the mount come back after a reboot: by a systemd unit, else by a person.
+/// Makes the mount of a file or device come back after a reboot.
 fn make_permanent(dir: &Path, what: &Path, is_file: bool) -> Result<Option<String>> {
-    let options = if is_file { "loop,noatime" } else { "noatime" };
+    let options = options(is_file);
+    let how = format!("Type=btrfs\nOptions={options}");
+    let line = format!("btrfs {options}");
+    let kept = keep_mounted(dir, what, &how, &line)?;
+    Ok(Some(kept))
+}
+
+/// Returns the options a pool's filesystem is mounted with.
+fn options(is_file: bool) -> &'static str {
+    match is_file {
+        true => "loop,noatime,nosuid,nodev",
+        false => "noatime,nosuid,nodev",
+    }
+}
+
+/// Has a directory as it is mounted `nosuid,nodev`, now and after each reboot; returns what a person should know or do.
+pub(super) fn confine(dir: &Path) -> Result<Option<String>> {
+    if filesystem::missing_options(dir)?.is_empty() {
+        return Ok(None);
+    }
+    if filesystem::confine(dir)? {
+        let options = "bind,nosuid,nodev";
+        let how = format!("Type=none\nOptions={options}");
+        return keep_mounted(dir, dir, &how, &format!("none {options}")).map(Some);
+    }
+    Ok(Some(format!(
+        "{0} is mounted nosuid,nodev now; add both to its options where it is mounted from (/etc/fstab, or its mount unit)",
+        dir.display()
+    )))
+}
+
+/// Makes a mount come back after a reboot: by a systemd unit, else by a person.
+fn keep_mounted(dir: &Path, what: &Path, how: &str, line: &str) -> Result<String> {
     let units = Path::new("/etc/systemd/system");
     // Whether systemd runs this machine: sd_booted(3).
     if !Path::new("/run/systemd/system").is_dir() {
-        return Ok(Some(format!(
-            "add this line to /etc/fstab, so that it is mounted after a reboot: {} {} btrfs {options} 0 0",
+        return Ok(format!(
+            "add this line to /etc/fstab, so that it is mounted after a reboot: {} {} {line} 0 0",
             what.display(),
             dir.display()
-        )));
+        ));
     }
     let name = format!("{}.mount", unit_name(dir));
     let text = format!(
         "# Written by netbe init.\n[Unit]\nDescription=netbe pool\nBefore=nfs-server.service dnsmasq.service\n\n\
-         [Mount]\nWhat={}\nWhere={}\nType=btrfs\nOptions={options}\n\n\
+         [Mount]\nWhat={}\nWhere={}\n{how}\n\n\
          [Install]\nWantedBy=local-fs.target\n",
         what.display(),
         dir.display()
@@ -118,10 +153,10 @@ fn make_permanent(dir: &Path, what: &Path, is_file: bool) -> Result<Option<Strin
     ran(Command::new("systemctl").arg("daemon-reload")).context(
         "the pool is mounted, and will be after a reboot; but systemd has not been told",
     )?;
-    Ok(Some(format!(
+    Ok(format!(
         "{} mounts it after a reboot",
         units.join(&name).display()
-    )))
+    ))
 }
 
 /// Returns the file beside a directory that a pool there is made in.

@@ -14,7 +14,8 @@ use anyhow::{Context, Result};
 
 use super::Mode;
 use crate::failure::Failure;
-use crate::pool::{Pool, PoolLock, layout};
+use crate::pool::state::Place;
+use crate::pool::{Pool, PoolLock};
 use crate::publish::dnsmasq::daemon::{self, Installed};
 use crate::publish::dnsmasq::surroundings;
 use crate::publish::{self, Published, dnsmasq, server};
@@ -30,10 +31,16 @@ pub(super) struct Done {
 }
 
 /// Refuses where files stand in the way that are not this pool's.
-pub(super) fn refuse(dir: &Path) -> Result<()> {
-    match daemon::installed_for(dir) {
+pub(super) fn refuse(dir: &Path, states: &Path, pool: Option<&Pool>) -> Result<()> {
+    match daemon::installed_for(pool.map_or(dir, Pool::state)) {
         Installed::No | Installed::Ours => {}
+        // As an older netbe wrote it.
+        Installed::OtherPool(other) if other == dir => {}
         Installed::OtherPool(other) => {
+            let other = Place::read(&other)
+                .ok()
+                .flatten()
+                .map_or(other, |place| place.dir);
             return Err(Failure::refused(format!(
                 "dnsmasq serves the pool {} already, by {}",
                 other.display(),
@@ -47,7 +54,7 @@ pub(super) fn refuse(dir: &Path) -> Result<()> {
         }
         Installed::Foreign => return Err(not_ours(Path::new(daemon::LINE_FILE)).into()),
     }
-    for (path, _) in units(dir)? {
+    for (path, _) in units(dir, states)? {
         let Ok(text) = fs::read_to_string(&path) else {
             match path.symlink_metadata() {
                 Ok(_) => return Err(not_ours(&path).into()),
@@ -75,24 +82,29 @@ fn not_ours(path: &Path) -> Failure {
 }
 
 /// Installs the services of the pool at `dir`; in a dry run the pool need not be there yet.
-pub(super) fn install(dir: &Path, mode: Mode) -> Result<Done> {
+pub(super) fn install(dir: &Path, states: &Path, pool: Option<&Pool>, mode: Mode) -> Result<Done> {
     let mut done = Done::default();
-    let lock = match mode.dry_run {
-        true => None,
-        false => Some(PoolLock::take(dir, mode.wait)?),
+    let lock = match pool {
+        Some(pool) if !mode.dry_run => Some(pool.lock(mode.wait)?),
+        _ => None,
     };
     let write = lock.is_some();
-    publish_to_include(dir, lock.as_ref(), &mut done)?;
+    match pool {
+        Some(pool) => publish_to_include(pool, lock.as_ref(), &mut done)?,
+        None => done
+            .steps
+            .push("write dnsmasq.conf in its state directory".to_string()),
+    }
     let answered = daemon::running().is_some();
-    let wrote_line = include(dir, write, &mut done)?;
-    if wrote_line && answered && dnsmasq::ends_dns(dir) {
+    let wrote_line = include(dir, pool, write, &mut done)?;
+    if wrote_line && answered && pool.is_some_and(|pool| dnsmasq::ends_dns(pool.state())) {
         done.notes.push(format!(
             "nothing configures dnsmasq but netbe, so it answers no DNS any more; if machines ask it: \
              echo domain-needed >{}/dns.conf, then netbe publish",
             daemon::DIRECTORY
         ));
     }
-    install_units(dir, write, &mut done)?;
+    install_units(dir, states, write, &mut done)?;
     if daemon::systemd_runs() {
         start(wrote_line, write, &mut done)?;
     } else {
@@ -107,23 +119,18 @@ pub(super) fn install(dir: &Path, mode: Mode) -> Result<Done> {
             );
         }
     }
-    look_around(dir, &mut done);
+    look_around(&mut done);
     Ok(done)
 }
 
 /// Writes what is about to be included.
-fn publish_to_include(dir: &Path, lock: Option<&PoolLock>, done: &mut Done) -> Result<()> {
-    let Ok(pool) = Pool::open(dir) else {
-        let config = dnsmasq::config_file(dir);
-        done.steps.push(format!("write {}", config.display()));
-        return Ok(());
-    };
+fn publish_to_include(pool: &Pool, lock: Option<&PoolLock>, done: &mut Done) -> Result<()> {
     // Without it there is nothing to be included.
     server::address(None, pool.record())?;
-    let mut published = publish::everything(&pool, lock)?;
+    let mut published = publish::everything(pool, lock)?;
     if lock.is_some() || !published.steps.iter().any(|s| s.contains("dnsmasq")) {
         let mut more = Published::default();
-        dnsmasq::prepare(&pool, lock, &pool.nodes()?, &mut more)?;
+        dnsmasq::prepare(pool, lock, &pool.nodes()?, &mut more)?;
         published.steps.extend(more.steps);
         for warning in more.warnings {
             if !published.warnings.contains(&warning) {
@@ -137,7 +144,7 @@ fn publish_to_include(dir: &Path, lock: Option<&PoolLock>, done: &mut Done) -> R
 }
 
 /// Has dnsmasq read the pool's configuration, if it would start with it; returns whether that is new.
-fn include(dir: &Path, write: bool, done: &mut Done) -> Result<bool> {
+fn include(dir: &Path, pool: Option<&Pool>, write: bool, done: &mut Done) -> Result<bool> {
     if daemon::program().is_none() {
         done.warnings.push(format!(
             "dnsmasq is not installed, so nothing answers TFTP and DHCP: apt install dnsmasq, then netbe init {} --services",
@@ -146,16 +153,14 @@ fn include(dir: &Path, write: bool, done: &mut Done) -> Result<bool> {
         return Ok(false);
     }
     let path = Path::new(daemon::LINE_FILE);
-    if daemon::installed_for(dir) == Installed::Ours {
+    if pool.is_some_and(|pool| daemon::installed(pool) == Installed::Ours) {
         return Ok(false);
     }
     done.steps.push(format!("write {}", path.display()));
-    if !write {
+    let Some(pool) = pool.filter(|_| write) else {
         return Ok(true);
-    }
-    fs::create_dir_all(daemon::DIRECTORY)
-        .with_context(|| format!("making {}", daemon::DIRECTORY))?;
-    replace::file(path, daemon::line(dir).as_bytes(), Durable::AtOnce)?;
+    };
+    daemon::include(pool.state())?;
     if let Err(e) = daemon::test() {
         // Left there, it would keep dnsmasq from starting at the next boot.
         fs::remove_file(path).with_context(|| format!("taking {} back", path.display()))?;
@@ -165,7 +170,7 @@ fn include(dir: &Path, write: bool, done: &mut Done) -> Result<bool> {
         .hint(format!(
             "{} was taken back; {}",
             path.display(),
-            remedy(dir)
+            remedy(pool)
         ))
         .into());
     }
@@ -173,22 +178,22 @@ fn include(dir: &Path, write: bool, done: &mut Done) -> Result<bool> {
 }
 
 /// Returns what to do where dnsmasq would not start.
-fn remedy(dir: &Path) -> String {
+fn remedy(pool: &Pool) -> String {
     if surroundings::is_confined() {
         return format!(
             "AppArmor confines dnsmasq: add `{}` to /etc/apparmor.d/local/usr.sbin.dnsmasq, then apparmor_parser -r /etc/apparmor.d/usr.sbin.dnsmasq",
-            surroundings::profile_rules(dir)
+            surroundings::profile_rules(pool)
         );
     }
     "mend dnsmasq's own configuration: dnsmasq --test".to_string()
 }
 
-fn install_units(dir: &Path, write: bool, done: &mut Done) -> Result<()> {
+fn install_units(dir: &Path, states: &Path, write: bool, done: &mut Done) -> Result<()> {
     if !daemon::systemd_runs() && !Path::new(UNITS).is_dir() {
         return Ok(());
     }
     let mut news = false;
-    for (path, text) in units(dir)? {
+    for (path, text) in units(dir, states)? {
         if fs::read_to_string(&path).ok().as_deref() == Some(text.as_str()) {
             continue;
         }
@@ -261,7 +266,7 @@ fn start(wrote_line: bool, write: bool, done: &mut Done) -> Result<()> {
 }
 
 /// Notes what else it takes that is not netbe's to change.
-fn look_around(dir: &Path, done: &mut Done) {
+fn look_around(done: &mut Done) {
     if daemon::program().is_some() && !daemon::reads_directory() {
         done.warnings.push(format!(
             "dnsmasq does not seem to read {0}: add conf-dir={0} to /etc/dnsmasq.conf",
@@ -287,11 +292,5 @@ fn look_around(dir: &Path, done: &mut Done) {
                 publish::nfs::UNIT
             ));
         }
-    }
-    for closed in publish::closed_directories(&layout::tftp(dir)) {
-        done.warnings.push(format!(
-            "the TFTP server may not pass through {0} to the boot files: chmod o+x {0}",
-            closed.display()
-        ));
     }
 }

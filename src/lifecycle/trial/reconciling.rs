@@ -17,11 +17,11 @@ use crate::boot;
 use crate::failure::{Failure, Kind};
 use crate::lifecycle::{Mode, Outcome, activation, leading};
 use crate::pool::pending::{self, Pending, PendingBoot};
-use crate::pool::record;
-use crate::pool::{Environment, Node, NodeName, Pool, PoolLock};
+use crate::pool::{Environment, Node, NodeName, Pool};
 use crate::publish::boots::{self, Seen};
 use crate::publish::{evidence, reports, tftp, transfer};
 use crate::storage::beneath::Tree;
+use crate::storage::replace::Durable;
 
 /// How long a command that power-cycles a node may take.
 const POWER: Duration = Duration::from_secs(60);
@@ -47,7 +47,7 @@ pub fn reconcile(pool: &Pool, only: Option<&NodeName>, mode: Mode) -> Result<Out
     let mut result = Reconciled::default();
     let mut planned = Vec::new();
     for node in nodes {
-        if Pending::of(&node.dir) == Pending::None && !astray.contains(&node.name) {
+        if Pending::of(&node.state) == Pending::None && !astray.contains(&node.name) {
             continue;
         }
         if mode.dry_run {
@@ -74,7 +74,7 @@ fn is_locked(error: &anyhow::Error) -> bool {
 }
 
 fn plan(node: &Node) -> Result<Option<String>> {
-    let Pending::Boot(boot) = Pending::of(&node.dir) else {
+    let Pending::Boot(boot) = Pending::of(&node.state) else {
         return Ok(None);
     };
     let name = &node.name;
@@ -94,10 +94,10 @@ fn of_node(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) ->
     }
     let lock = mode.lock_to_change(pool, name)?;
     let node = pool.node(name)?;
-    let Pending::Boot(boot) = Pending::of(&node.dir) else {
+    let Pending::Boot(boot) = Pending::of(&node.state) else {
         return Ok(());
     };
-    let take_pool = || PoolLock::take(pool.root(), mode.wait);
+    let take_pool = || pool.lock(mode.wait);
     let Some(env) = Environment::observe(&node, &boot.env)? else {
         leading::end(pool, &lock, &take_pool()?, &node)?;
         result.done.push(format!(
@@ -148,10 +148,10 @@ fn of_node(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) ->
 /// With the pool's lock alone: a node that is being upgraded, which takes minutes, must not boot what
 /// hangs a second time meanwhile.
 fn lead_back(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) -> Result<bool> {
-    let shared = PoolLock::take(pool.root(), mode.wait)?;
+    let shared = pool.lock(mode.wait)?;
     let node = pool.node(name)?;
     let mut to_do = false;
-    match Pending::of(&node.dir) {
+    match Pending::of(&node.state) {
         Pending::None => {}
         Pending::Unknown(_) => result.warnings.push(format!(
             "{name}: pending.json cannot be read, so nothing of it can be destroyed; netbe activate {name} --cancel"
@@ -166,7 +166,7 @@ fn lead_back(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) 
                 boot.fetched = Some(fetched);
                 boot.withdrawn = Some(Timestamp::now());
                 // First on disk, then for the machines that ask.
-                pending::write(&node.dir, &shared, &boot)?;
+                pending::write(&node.state, &shared, &boot)?;
                 result.done.push(format!(
                     "{env} was fetched: the next boot of {name} is its active environment again."
                 ));
@@ -182,7 +182,7 @@ fn lead_back(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) 
 }
 
 fn verdict(node: &Node, env: &Environment, boot: &PendingBoot) -> Result<Verdict> {
-    let seen = boots::read(&node.dir);
+    let seen = boots::read(&node.state);
     let since = |s: &&Seen| boot.since.is_none_or(|since| s.time >= since);
     let fetched: Vec<(Timestamp, &str)> = seen
         .iter()
@@ -216,7 +216,7 @@ fn verdict(node: &Node, env: &Environment, boot: &PendingBoot) -> Result<Verdict
 fn flag(env: &Environment, why: &str) -> Result<()> {
     let mut record = env.record_for_change()?;
     record.unproven = Some(why.to_string());
-    record::write(&env.dir.join("env.json"), &record)
+    env.store(&record, Durable::AtOnce)
 }
 
 /// Calls the property `power.cycle` of a node; nothing where it has none.
@@ -226,7 +226,7 @@ fn power_cycle(pool: &Pool, node: &Node) -> Result<()> {
     };
     let property = |key: &str| node.property(pool, key).unwrap_or_default();
     let mac = property("mac");
-    let seen = boots::read(&node.dir);
+    let seen = boots::read(&node.state);
     let address = address_in(&property("ip"))
         .or_else(|| seen.iter().rev().find_map(|s| s.client.clone()))
         .unwrap_or_default();

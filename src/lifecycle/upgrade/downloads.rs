@@ -90,7 +90,7 @@ impl<'a> Packages<'a> {
         if self.beside_others {
             // Another may be downloading the same just now.
             program::say(log, echo, "waiting for what others download")?;
-            let Ok(_lock) = DownloadLock::take(self.pool.root(), PATIENCE) else {
+            let Ok(_lock) = DownloadLock::take(self.pool.state(), PATIENCE) else {
                 return interrupt::check();
             };
             if !self.fill(sandbox.root, downloads, &wanted)? {

@@ -10,10 +10,11 @@ use super::{LOG, Run, program};
 use crate::failure::Failure;
 use crate::lifecycle::dressing::{self, Wanted};
 use crate::packages::Changes;
-use crate::pool::record::{self, EnvRecord};
+use crate::pool::record::EnvRecord;
 use crate::pool::stage::Staged;
 use crate::pool::{Environment, Pool, layout};
 use crate::storage::beneath::Tree;
+use crate::storage::replace::Durable;
 use crate::storage::{btrfs, interrupt};
 
 impl Run<'_> {
@@ -85,7 +86,7 @@ impl Run<'_> {
                 .unwrap_or_default()
                 .to_string(),
         );
-        record::write_before_sync(&stage.path().join("env.json"), &record)?;
+        record.store(stage.path(), pool.key(), Durable::WithNextSync)?;
         stage.publish(&layout::env(pool.root(), &self.node.name, &self.name))?;
         Ok(ended(&format!("the copy is kept as {}", self.target())))
     }

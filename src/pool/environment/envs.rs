@@ -11,9 +11,12 @@ use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
 
 use super::seen::stamp;
+use crate::pool::code::Key;
 use crate::pool::layout;
 use crate::pool::name::EnvName;
+use crate::pool::node::Node;
 use crate::pool::record::{self, EnvRecord, KernelSeen};
+use crate::storage::btrfs::{Uuid, identity};
 use crate::storage::opener;
 
 /// The inode number of every subvolume's top directory.
@@ -25,6 +28,7 @@ const SUBVOLUME_INODE: u64 = 256;
 pub struct Envs {
     top: OwnedFd,
     pub(super) path: PathBuf,
+    key: Key,
 }
 
 impl Envs {
@@ -32,12 +36,20 @@ impl Envs {
     ///
     /// # Errors
     /// When whether there is one cannot be told: taking it for none would take its environments off the network.
-    pub fn open(node_dir: &Path) -> Result<Option<Self>> {
+    pub fn open(node: &Node) -> Result<Option<Self>> {
+        Self::open_in(&node.dir, &node.key)
+    }
+
+    fn open_in(node_dir: &Path, key: &Key) -> Result<Option<Self>> {
         let path = node_dir.join(layout::ENVS);
         // A link here would show another node's environments as this one's, to be destroyed.
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         match nix::fcntl::open(&path, flags, Mode::empty()) {
-            Ok(top) => Ok(Some(Self { top, path })),
+            Ok(top) => Ok(Some(Self {
+                top,
+                path,
+                key: key.clone(),
+            })),
             Err(Errno::ENOENT) => Ok(None),
             Err(e) => {
                 Err(io::Error::from(e)).with_context(|| format!("reading {}", path.display()))
@@ -78,6 +90,16 @@ impl Envs {
         named_by.st_dev == boot && kernel.st_dev == boot && stamp(&named_by, &kernel) == seen.stamp
     }
 
+    /// Returns the identity of an environment's root subvolume, which its record is bound to.
+    fn root_of(&self, env: &EnvName) -> Result<Uuid> {
+        let how = OpenHow::new()
+            .flags(OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
+            .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+        let path = format!("{env}/{}", layout::ROOT);
+        let root = openat2(&self.top, path.as_str(), how).map_err(io::Error::from)?;
+        Ok(identity::subvolume_uuid(&root)?)
+    }
+
     pub(super) fn record(&self, env: &EnvName) -> Result<EnvRecord> {
         // Looked at first: whatever was put there by hand, listing must neither hang on it nor wake it, nor follow a
         // link, also not one in the environment's own place.
@@ -102,7 +124,11 @@ impl Envs {
             // Longer than records are: with the changes of a large upgrade in it.
             length += file.take(record::LIMIT).read_to_end(&mut text)?;
         }
-        EnvRecord::parse(str::from_utf8(&text[..length])?)
+        EnvRecord::parse_own(
+            str::from_utf8(&text[..length])?,
+            &self.key,
+            self.root_of(env)?,
+        )
     }
 }
 
@@ -117,9 +143,11 @@ mod tests {
     #[test]
     fn invariant_6_what_cannot_be_looked_at_is_not_taken_for_absent() {
         let node = tempfile::tempdir().unwrap();
-        assert!(Envs::open(node.path()).unwrap().is_none());
+        let key = Key::make(&node.path().join("key")).unwrap();
+        let open = || Envs::open_in(node.path(), &key);
+        assert!(open().unwrap().is_none());
         // Any error but "there is none" will do: here a link, which is not followed.
         std::os::unix::fs::symlink(layout::ENVS, node.path().join(layout::ENVS)).unwrap();
-        assert!(Envs::open(node.path()).is_err());
+        assert!(open().is_err());
     }
 }

@@ -61,5 +61,5 @@ pub fn write_before_sync(path: &Path, record: &impl Serialize) -> Result<()> {
 fn put(path: &Path, record: &impl Serialize, durable: Durable) -> Result<()> {
     let mut text = serde_json::to_string_pretty(record)?;
     text.push('\n');
-    Ok(replace::file(path, text.as_bytes(), durable)?)
+    Ok(replace::private(path, text.as_bytes(), durable)?)
 }

@@ -11,6 +11,7 @@ use std::time::SystemTime;
 use anyhow::{Context, Result, bail};
 
 use crate::pool::Pool;
+use crate::storage::replace::{self, Durable};
 
 /// Where dnsmasq reads more configuration, as Debian sets it up.
 pub const DIRECTORY: &str = "/etc/dnsmasq.d";
@@ -32,7 +33,7 @@ pub enum Installed {
     No,
     /// This pool's.
     Ours,
-    /// The one of the pool at this path.
+    /// Another pool's, by its state directory; of an older netbe's, by the pool's own.
     OtherPool(PathBuf),
     /// Something that netbe did not write.
     Foreign,
@@ -40,11 +41,11 @@ pub enum Installed {
 
 /// Returns whose file it is.
 pub fn installed(pool: &Pool) -> Installed {
-    installed_for(pool.root())
+    installed_for(pool.state())
 }
 
-/// Returns whose file it is, for a pool that need not be there yet.
-pub fn installed_for(pool: &Path) -> Installed {
+/// Returns whose file it is, for the pool with that state directory.
+pub fn installed_for(state: &Path) -> Installed {
     let text = match fs::read_to_string(LINE_FILE) {
         Ok(text) => text,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Installed::No,
@@ -56,15 +57,26 @@ pub fn installed_for(pool: &Path) -> Installed {
         _ => None,
     };
     match included.and_then(|p| p.strip_suffix("/publish/dnsmasq.conf")) {
-        Some(root) if Path::new(root) == pool => Installed::Ours,
+        Some(root) if Path::new(root) == state => Installed::Ours,
         Some(root) => Installed::OtherPool(PathBuf::from(root)),
         None => Installed::Foreign,
     }
 }
 
 /// Returns the content of the file that includes a pool's configuration.
-pub fn line(pool: &Path) -> String {
-    format!("conf-file={}/publish/dnsmasq.conf\n", pool.display())
+pub fn line(state: &Path) -> String {
+    format!("conf-file={}/publish/dnsmasq.conf\n", state.display())
+}
+
+/// Has dnsmasq read a pool's configuration, from its next start on.
+pub fn include(state: &Path) -> Result<()> {
+    fs::create_dir_all(DIRECTORY).with_context(|| format!("making {DIRECTORY}"))?;
+    let text = line(state);
+    Ok(replace::file(
+        Path::new(LINE_FILE),
+        text.as_bytes(),
+        Durable::AtOnce,
+    )?)
 }
 
 /// Returns whether nobody else configures this dnsmasq.

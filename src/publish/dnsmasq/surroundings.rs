@@ -5,6 +5,8 @@
 use std::fs;
 use std::path::Path;
 
+use crate::pool::Pool;
+
 use super::daemon::{active_lines, running};
 
 /// Returns whether this machine asks its own dnsmasq for names, or will when that starts: it must then go on
@@ -38,10 +40,10 @@ pub fn is_confined() -> bool {
 }
 
 /// Returns what a profile of dnsmasq's has to allow for a pool, on one line. Tried with Debian's profile.
-pub fn profile_rules(pool: &Path) -> String {
-    let pool = pool.display();
+pub fn profile_rules(pool: &Pool) -> String {
+    let (state, pool) = (pool.state().display(), pool.root().display());
     format!(
-        "{pool}/{{publish,tftp}}/{{,**}} r, {pool}/nodes/*/envs/*/boot/** r, {pool}/publish/dnsmasq-script Ux,"
+        "{state}/publish/{{,**}} r, {pool}/tftp/{{,**}} r, {pool}/nodes/*/envs/*/boot/** r, {state}/publish/dnsmasq-script Ux,"
     )
 }
 

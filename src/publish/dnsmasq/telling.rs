@@ -14,8 +14,8 @@ use crate::pool::{Pool, PoolLock};
 pub(super) fn tell(pool: &Pool, lock: Option<&PoolLock>, news: bool, done: &mut Published) {
     let running = daemon::running();
     let read = [
-        config_file(pool.root()),
-        hosts_dir(pool.root()),
+        config_file(pool.state()),
+        hosts_dir(pool.state()),
         PathBuf::from(daemon::LINE_FILE),
     ];
     let old = running.is_some_and(|r| read.iter().any(|file| r.is_older_than(file)));

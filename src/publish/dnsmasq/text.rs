@@ -28,6 +28,8 @@ pub struct Config<'a> {
     pub pool_uuid: &'a str,
     /// The pool's directory, one that can stand unquoted.
     pub pool: &'a Path,
+    /// Its state directory, one that can stand unquoted.
+    pub state: &'a Path,
     /// This machine's address, as nodes see it.
     pub server: Ipv4Addr,
     /// What to do about DHCP.
@@ -44,7 +46,7 @@ pub struct Config<'a> {
 
 /// Returns the whole of `publish/dnsmasq.conf`.
 pub fn config(c: &Config<'_>) -> String {
-    let pool = c.pool.display();
+    let (pool, state) = (c.pool.display(), c.state.display());
     let mut text = format!(
         "# netbe pool {}\n\
          # Written by netbe publish; changes are lost. See netbe-publish(8).\n\
@@ -62,8 +64,8 @@ pub fn config(c: &Config<'_>) -> String {
         "# Each machine finds its own files under its MAC address, or its serial. Closed directories are told of by\n\
          # netbe check; they must not keep DHCP from starting.\n\
          enable-tftp\ntftp-root={pool}/tftp\ntftp-unique-root=mac\ntftp-no-fail\n\n\
-         # Called for each file that was fetched: how netbe knows what booted.\ndhcp-script={pool}/publish/dnsmasq-script\n\n\
-         # Who is a machine of netbe's, one file each.\nconf-dir={pool}/publish/dnsmasq-hosts\n\n"
+         # Called for each file that was fetched: how netbe knows what booted.\ndhcp-script={state}/publish/dnsmasq-script\n\n\
+         # Who is a machine of netbe's, one file each.\nconf-dir={state}/publish/dnsmasq-hosts\n\n"
     );
     if c.by_serial {
         by_serial(&mut text);
@@ -246,13 +248,14 @@ fn tag(loader: Loader) -> String {
 }
 
 /// Returns the whole of `publish/dnsmasq-script`.
-pub fn script(netbe: &Path, pool: &Path) -> String {
+pub fn script(netbe: &Path, pool: &Path, states: &Path) -> String {
     format!(
         "#!/bin/sh\n# Written by netbe publish; changes are lost. dnsmasq calls it: see --dhcp-script in dnsmasq(8).\n\
          [ \"$1\" = tftp ] || exit 0\n\
-         exec {} --pool {} transfer \"$2\" \"$3\" \"$4\"\n",
+         exec {} --pool {} --state {} transfer \"$2\" \"$3\" \"$4\"\n",
         quoted(netbe),
-        quoted(pool)
+        quoted(pool),
+        quoted(states)
     )
 }
 

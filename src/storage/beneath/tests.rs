@@ -97,3 +97,12 @@ fn what_is_durable_is_replaced_behind_links_too_and_never_in_place() {
     tree.write("etc/out", b"x").unwrap();
     assert_eq!(std::fs::read_to_string(at("outside")).unwrap(), "x");
 }
+
+#[test]
+fn invariant_15_a_link_in_the_place_of_a_tree_leads_nowhere() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("there")).unwrap();
+    std::os::unix::fs::symlink("there", dir.path().join("root")).unwrap();
+    assert!(Tree::open(&dir.path().join("there")).is_ok());
+    assert!(Tree::open(&dir.path().join("root")).is_err());
+}

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
 use super::network::{Asks, BIOS, CLIENT, Network, Offer, U_BOOT, UEFI, wait_for};
-use super::{PI, STRANGER, include, served, with_nodes};
+use super::{PI, STRANGER, include, let_through, served, with_nodes};
 use crate::support::{MAC, Pool, SERVER, install, run};
 
 /// What a Raspberry Pi boots by: without these words it takes no answer for its own.
@@ -45,6 +45,7 @@ fn a_machine_gets_its_own_files_and_netbe_hears_of_each() {
     install(&text, &program);
 
     let mut network = Network::new(&pool);
+    let_through(&pool);
     include(&pool);
     network.start_dnsmasq();
     let boot = || String::from_utf8(network.fetch("pxelinux.cfg/default").unwrap()).unwrap();
@@ -58,7 +59,7 @@ fn a_machine_gets_its_own_files_and_netbe_hears_of_each() {
     let text = boot();
     assert!(text.contains("/nodes/nog/envs/a/root"), "{text}");
     let want = format!(
-        "--pool {} transfer {} {CLIENT} {}/pxelinux.cfg/default\n",
+        "--pool {} --state /var/lib/netbe transfer {} {CLIENT} {}/pxelinux.cfg/default\n",
         pool.path().display(),
         text.len(),
         pool.at("tftp/dc-a6-32-01-02-03").display()

@@ -83,7 +83,10 @@ fn services_are_installed_once_and_started() {
     let path = pool.path().display();
     assert_eq!(
         fs::read_to_string(LINE).unwrap(),
-        format!("conf-file={path}/publish/dnsmasq.conf\n")
+        format!(
+            "conf-file={}/publish/dnsmasq.conf\n",
+            pool.state().display()
+        )
     );
     let service = fs::read_to_string(SERVICE).unwrap();
     for line in [

@@ -18,7 +18,7 @@ pub fn sentences(pool: &Pool) -> Result<Vec<String>> {
     let included = daemon::installed(pool);
     let mut found = Vec::new();
     let mut units_there = false;
-    for (path, text) in units(dir)? {
+    for (path, text) in units(dir, pool.states())? {
         let unit = path
             .file_name()
             .unwrap_or_default()

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use crate::pool::layout;
+use crate::pool::{layout, state};
 use crate::publish::dnsmasq;
 
 /// Where an administrator's units stand.
@@ -21,16 +21,20 @@ const PRUNE_TIMER: &str = "netbe-prune.timer";
 pub(super) const WRITTEN: &str = "# Written by netbe init for ";
 
 /// Returns the files of the units, with what they are to say.
-pub(super) fn units(dir: &Path) -> Result<Vec<(PathBuf, String)>> {
+pub(super) fn units(dir: &Path, states: &Path) -> Result<Vec<(PathBuf, String)>> {
     let program = systemd_word(&dnsmasq::this_program()?);
     let pool = dir.display();
+    let of_pool = match states == Path::new(state::DEFAULT) {
+        true => format!("--pool {pool}"),
+        false => format!("--pool {pool} --state {}", systemd_word(states)),
+    };
     let head = format!("{WRITTEN}{pool}\n[Unit]\n");
     // Before dnsmasq: what was booted for once while the server was off must not be handed out again.
     // Its own log lines, twice a minute, are dropped; what netbe says is kept.
     let service = format!(
         "{head}Description=End netbe's trials whose time has come\nDocumentation=man:netbe-reconcile(8)\n\
          RequiresMountsFor={pool}\nConditionPathExists={pool}/pool.json\nBefore=dnsmasq.service\n\n\
-         [Service]\nType=oneshot\nExecStart={program} --pool {pool} reconcile\nTimeoutStartSec=2min\n\
+         [Service]\nType=oneshot\nExecStart={program} {of_pool} reconcile\nTimeoutStartSec=2min\n\
          SyslogLevel=notice\nLogLevelMax=notice\n\n\
          [Install]\nWantedBy=multi-user.target\n"
     );
@@ -47,7 +51,7 @@ pub(super) fn units(dir: &Path) -> Result<Vec<(PathBuf, String)>> {
     // At the machine's idle hours, and at most what others leave of the disk: nobody waits for it.
     let prune_service = format!(
         "{pruning}RequiresMountsFor={pool}\nConditionPathExists={pool}/pool.json\n\n\
-         [Service]\nType=oneshot\nExecStart={program} --pool {pool} prune --wait 600\nIOSchedulingClass=idle\n"
+         [Service]\nType=oneshot\nExecStart={program} {of_pool} prune --wait 600\nIOSchedulingClass=idle\n"
     );
     let prune_timer = format!(
         "{pruning}\n\

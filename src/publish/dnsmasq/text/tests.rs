@@ -5,6 +5,7 @@ fn base() -> Config<'static> {
     Config {
         pool_uuid: "u-u",
         pool: Path::new("/srv/netbe"),
+        state: Path::new("/var/lib/netbe/u-u"),
         server: Ipv4Addr::new(10, 0, 0, 1),
         dhcp: Dhcp::Proxy,
         by_serial: false,
@@ -33,8 +34,8 @@ fn a_proxy_answers_our_machines_only() {
             "tftp-root=/srv/netbe/tftp",
             "tftp-unique-root=mac",
             "tftp-no-fail",
-            "dhcp-script=/srv/netbe/publish/dnsmasq-script",
-            "conf-dir=/srv/netbe/publish/dnsmasq-hosts",
+            "dhcp-script=/var/lib/netbe/u-u/publish/dnsmasq-script",
+            "conf-dir=/var/lib/netbe/u-u/publish/dnsmasq-hosts",
             "pxe-service=tag:netbe-rpi,0,\"Raspberry Pi Boot\"",
             "pxe-service=tag:netbe-pxelinux,x86PC,\"netbe\",pxelinux.0",
             "dhcp-range=set:netbe-range,10.0.0.1,proxy",
@@ -205,10 +206,16 @@ fn hosts() {
 
 #[test]
 fn the_script_quotes_for_sh() {
-    let text = script(Path::new("/opt/a b/it's/netbe"), Path::new("/srv/netbe"));
+    let text = script(
+        Path::new("/opt/a b/it's/netbe"),
+        Path::new("/srv/netbe"),
+        Path::new("/var/lib/netbe"),
+    );
     assert_eq!(
         text.lines().last(),
-        Some("exec '/opt/a b/it'\\''s/netbe' --pool '/srv/netbe' transfer \"$2\" \"$3\" \"$4\"")
+        Some(
+            "exec '/opt/a b/it'\\''s/netbe' --pool '/srv/netbe' --state '/var/lib/netbe' transfer \"$2\" \"$3\" \"$4\""
+        )
     );
     assert!(text.starts_with("#!/bin/sh\n"));
 }

@@ -3,7 +3,6 @@
 use std::fs;
 use std::path::Path;
 
-use netbe::pool;
 use netbe::publish::{boots, transfer};
 
 use super::ground;
@@ -33,7 +32,7 @@ pub(super) fn transfers() -> Seeds {
 pub(super) fn note() -> impl FnMut(&[u8]) {
     use std::ffi::OsStr;
     use std::os::unix::ffi::OsStrExt;
-    let pool = pool::Pool::open(ground().pool.path()).expect("it is a pool");
+    let pool = ground().pool.open();
     let root = pool.root().as_os_str().as_bytes().to_vec();
     let node = pool.root().join("nodes/nog");
     move |bytes| {

@@ -1,0 +1,160 @@
+//! The code by which a record on the pool is known to be this server's own.
+//!
+//! `env.json` stays beside the halves it describes, so that an environment arrives and leaves by one rename. But with
+//! kernel NFS whoever may mount one export can write any file of that filesystem. So the record carries an HMAC-SHA256
+//! over its content and the UUID of the root subvolume it describes; the key lies in the state directory. A record that
+//! was changed, or belongs to another environment, is as good as none. Not for records that lie in the state directory.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Context, Result, ensure};
+use hmac::{Hmac, Mac};
+use serde_json::Value;
+use sha2::Sha256;
+
+use super::record;
+use crate::storage::btrfs::Uuid;
+use crate::storage::replace::{self, Durable};
+
+/// The member of a record that holds its code.
+pub(super) const MEMBER: &str = "code";
+/// The length of a key, in bytes.
+const LENGTH: usize = 32;
+
+/// The key of one pool on one server.
+#[derive(Clone)]
+pub struct Key(Arc<[u8; LENGTH]>);
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Key")
+    }
+}
+
+impl Key {
+    /// Makes a new key and writes it, durably.
+    pub fn make(file: &Path) -> Result<Self> {
+        let mut bytes = [0; LENGTH];
+        File::open("/dev/urandom")
+            .and_then(|mut random| random.read_exact(&mut bytes))
+            .context("making a key")?;
+        replace::private(file, hex(&bytes).as_bytes(), Durable::AtOnce)?;
+        Ok(Self(Arc::new(bytes)))
+    }
+
+    /// Reads a key.
+    pub fn read(file: &Path) -> Result<Self> {
+        let text = record::read(file)?
+            .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
+            .with_context(|| format!("reading {}", file.display()))?;
+        let bytes = unhex(text.trim()).and_then(|b| b.try_into().ok());
+        let bytes = bytes.with_context(|| format!("{} is no key", file.display()))?;
+        Ok(Self(Arc::new(bytes)))
+    }
+
+    /// Puts the code of a record of the environment with that root subvolume into it.
+    pub(super) fn sign(&self, record: &mut Value, root: Uuid) {
+        let Some(members) = record.as_object_mut() else {
+            return;
+        };
+        members.remove(MEMBER);
+        let code = hex(&self.mac(record, root).finalize().into_bytes());
+        if let Some(members) = record.as_object_mut() {
+            members.insert(MEMBER.to_string(), Value::String(code));
+        }
+    }
+
+    /// Takes the code out of a record of the environment with that root subvolume.
+    ///
+    /// # Errors
+    /// When it has none, or another one.
+    pub(super) fn verify(&self, record: &mut Value, root: Uuid) -> Result<()> {
+        let members = record.as_object_mut();
+        let code = members.and_then(|members| members.remove(MEMBER));
+        let code = code.as_ref().and_then(Value::as_str).and_then(unhex);
+        let code = code.context("it carries no code of this server's")?;
+        let is_ours = self.mac(record, root).verify_slice(&code).is_ok();
+        ensure!(
+            is_ours,
+            "its code is not that of its content: something else than netbe on this server wrote it"
+        );
+        Ok(())
+    }
+
+    fn mac(&self, record: &Value, root: Uuid) -> Hmac<Sha256> {
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&*self.0).expect("HMAC takes a key of any length");
+        mac.update(b"netbe env.json 1\0");
+        mac.update(&root.0);
+        mac.update(record.to_string().as_bytes());
+        mac
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    if !text.len().is_multiple_of(2) || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return None;
+    }
+    let pairs = (0..text.len()).step_by(2);
+    pairs
+        .map(|i| u8::from_str_radix(&text[i..i + 2], 16).ok())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> Key {
+        Key(Arc::new([7; LENGTH]))
+    }
+
+    #[test]
+    fn a_record_is_believed_as_it_was_written_for_its_own_root_alone() {
+        let root = Uuid([1; 16]);
+        let mut record: Value = serde_json::from_str(r#"{"b":1,"a":"x","n":1.5}"#).unwrap();
+        key().sign(&mut record, root);
+        let text = serde_json::to_string_pretty(&record).unwrap();
+        let read = || serde_json::from_str::<Value>(&text).unwrap();
+        key().verify(&mut read(), root).unwrap();
+        assert!(key().verify(&mut read(), Uuid([2; 16])).is_err());
+        assert!(
+            Key(Arc::new([8; LENGTH]))
+                .verify(&mut read(), root)
+                .is_err()
+        );
+        let mut changed = read();
+        changed["a"] = "y".into();
+        assert!(key().verify(&mut changed, root).is_err());
+        for code in ["", "00", "zz", &"0".repeat(64)] {
+            let mut other = read();
+            other[MEMBER] = code.into();
+            assert!(key().verify(&mut other, root).is_err(), "{code}");
+        }
+        let mut none = read();
+        none.as_object_mut().unwrap().remove(MEMBER);
+        assert!(key().verify(&mut none, root).is_err());
+        assert!(key().verify(&mut Value::Null, root).is_err());
+    }
+
+    #[test]
+    fn a_key_is_read_as_it_was_made_and_nobody_elses_to_read() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("key");
+        let made = Key::make(&file).unwrap();
+        assert_eq!(Key::read(&file).unwrap().0, made.0);
+        let mode = file.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o600);
+        std::fs::write(&file, "short").unwrap();
+        assert!(Key::read(&file).is_err());
+    }
+}

@@ -1,0 +1,42 @@
+//! Giving a new node its name: its record on the server's own disk first, then its directory by one rename.
+//!
+//! Promises that a node that is there has a record, and that what a node of the same name had before it is not taken for
+//! its own. A record without a node is a leftover: `check` finds it. Not for what goes into the stage.
+
+use anyhow::Result;
+
+use super::layout;
+use super::name::NodeName;
+use super::record::{self, NodeRecord};
+use super::stage::Staged;
+use super::{Pool, state};
+use crate::failure::Failure;
+
+/// Publishes the stage of a node, with its record; the caller has the lock of that name.
+///
+/// # Errors
+/// A refusal when the name is taken. Nothing is left of it then.
+pub fn publish_node(
+    pool: &Pool,
+    node: &NodeName,
+    record: &NodeRecord,
+    stage: Staged,
+) -> Result<()> {
+    let dir = layout::node(pool.root(), node);
+    if dir.symlink_metadata().is_ok() {
+        return Err(Failure::refused(format!("{} is there already", dir.display())).into());
+    }
+    let known = layout::node_state(pool.state(), node);
+    state::forget_node(&known)?;
+    state::private_directory(&known)?;
+    record::write(&known.join(layout::NODE_RECORD), record)?;
+    crate::storage::replace::directory(&layout::node_states(pool.state()))?;
+    let copy = stage.path().join(layout::NODE_RECORD);
+    let published = record::write_before_sync(&copy, &record.without_secrets())
+        .and_then(|()| stage.publish(&dir));
+    if published.is_err() && dir.symlink_metadata().is_err() {
+        // Best effort: the error in hand is the one to tell, and check finds what stays.
+        let _ = state::forget_node(&known);
+    }
+    published
+}

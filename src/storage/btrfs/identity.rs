@@ -1,0 +1,130 @@
+//! Which filesystem and which subvolume an open directory belongs to.
+//!
+//! Asked by descriptor: what stands at a path may be another thing a moment later. Structures and numbers are those of
+//! linux/btrfs.h; each call may be made by any user who has the directory open.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::path::Path;
+
+use super::Uuid;
+
+/// `BTRFS_FS_INFO_FLAG_METADATA_UUID`: the trees carry another UUID than the superblock.
+const METADATA_UUID: u64 = 1 << 2;
+/// `BTRFS_FIRST_FREE_OBJECTID`: looked up, it answers with the subvolume alone.
+const FIRST_INODE: u64 = 256;
+
+/// `struct btrfs_ioctl_get_subvol_info_args`.
+#[repr(C)]
+struct SubvolumeInfo {
+    treeid: u64,
+    name: [u8; 256],
+    parent_id: u64,
+    dirid: u64,
+    generation: u64,
+    flags: u64,
+    uuid: [u8; 16],
+    rest: [u64; 24],
+}
+
+/// `struct btrfs_ioctl_fs_info_args`.
+#[repr(C)]
+struct FilesystemInfo {
+    max_id: u64,
+    num_devices: u64,
+    fsid: [u8; 16],
+    nodesize: u32,
+    sectorsize: u32,
+    clone_alignment: u32,
+    csum_type: u16,
+    csum_size: u16,
+    flags: u64,
+    generation: u64,
+    metadata_uuid: [u8; 16],
+    reserved: [u8; 944],
+}
+
+/// `struct btrfs_ioctl_ino_lookup_args`.
+#[repr(C)]
+struct InodeLookup {
+    treeid: u64,
+    objectid: u64,
+    name: [u8; 4080],
+}
+
+const _: () = assert!(size_of::<SubvolumeInfo>() == 504);
+const _: () = assert!(size_of::<FilesystemInfo>() == 1024);
+const _: () = assert!(size_of::<InodeLookup>() == 4096);
+
+mod call {
+    use super::{FilesystemInfo, InodeLookup, SubvolumeInfo};
+
+    nix::ioctl_read!(get_subvol_info, 0x94, 60, SubvolumeInfo);
+    nix::ioctl_read!(fs_info, 0x94, 31, FilesystemInfo);
+    nix::ioctl_readwrite!(ino_lookup, 0x94, 18, InodeLookup);
+}
+
+/// Returns the UUID of the subvolume that a descriptor is open on the top of, or somewhere in.
+#[allow(unsafe_code)]
+pub fn subvolume_uuid(open: &impl AsRawFd) -> io::Result<Uuid> {
+    let mut info = SubvolumeInfo {
+        treeid: 0,
+        name: [0; 256],
+        parent_id: 0,
+        dirid: 0,
+        generation: 0,
+        flags: 0,
+        uuid: [0; 16],
+        rest: [0; 24],
+    };
+    // SAFETY: the descriptor is open for the call's time, and the structure has the layout and size (asserted above)
+    // the kernel writes; it keeps no pointer.
+    unsafe { call::get_subvol_info(open.as_raw_fd(), &raw mut info) }?;
+    Ok(Uuid(info.uuid))
+}
+
+/// Returns the number of the subvolume in its filesystem that a descriptor is open in.
+#[allow(unsafe_code)]
+pub fn subvolume_id(open: &impl AsRawFd) -> io::Result<u64> {
+    let mut lookup = Box::new(InodeLookup {
+        treeid: 0,
+        objectid: FIRST_INODE,
+        name: [0; 4080],
+    });
+    // SAFETY: as above, for InodeLookup, which the kernel reads and writes.
+    unsafe { call::ino_lookup(open.as_raw_fd(), &raw mut *lookup) }?;
+    Ok(lookup.treeid)
+}
+
+/// Returns the UUID of the filesystem at a path, as its trees carry it: `btrfstune -m` and a copy mounted beside the
+/// original change only the other one.
+///
+/// # Errors
+/// `ENOTTY` where it is not btrfs.
+#[allow(unsafe_code)]
+pub fn filesystem(path: &Path) -> io::Result<Uuid> {
+    let open = File::open(path)?;
+    let mut info = Box::new(FilesystemInfo {
+        max_id: 0,
+        num_devices: 0,
+        fsid: [0; 16],
+        nodesize: 0,
+        sectorsize: 0,
+        clone_alignment: 0,
+        csum_type: 0,
+        csum_size: 0,
+        // Asked for: older kernels leave it, and the UUID, as they are.
+        flags: METADATA_UUID,
+        generation: 0,
+        metadata_uuid: [0; 16],
+        reserved: [0; 944],
+    });
+    // SAFETY: as above, for FilesystemInfo.
+    unsafe { call::fs_info(open.as_raw_fd(), &raw mut *info) }?;
+    let has_other = info.flags & METADATA_UUID != 0 && info.metadata_uuid != [0; 16];
+    Ok(Uuid(match has_other {
+        true => info.metadata_uuid,
+        false => info.fsid,
+    }))
+}
