@@ -7,7 +7,7 @@
 // clippy.toml allows this in tests, and knows them by an attribute that a `main` of its own has not.
 #![allow(clippy::unwrap_used)]
 
-use netbe::sandbox::{Durable, Io, Program, Sandbox, become_first_stage_if_asked};
+use netbe::sandbox::{Durable, Io, Network, Program, Sandbox, become_first_stage_if_asked};
 
 #[path = "sandbox/mod.rs"]
 mod suite;
@@ -41,6 +41,7 @@ fn drive(words: &[String]) -> ! {
         boot_mount: "/boot/firmware",
         hostname: "nog",
         durable: Durable::Always,
+        network: &Network::Private(Vec::new()),
         packages: None,
     };
     let program = Program {

@@ -21,7 +21,12 @@ use crate::pool::{EnvName, NodeName, Operand};
 /// property upgrade.command says what to run. Packages that are downloaded are kept in the pool, so that the
 /// next node has them. What was written anew and is the same as before shares its space with the origin.
 /// Everything the commands said is in upgrade.log beside the environment, or failed-upgrade.log with the
-/// node. What is shown of it has no control characters in it, and lines drawn over themselves are several.
+/// node; of what is very long, its beginning and its end. What is shown of it has no control characters in it,
+/// and lines drawn over themselves are several.
+///
+/// What runs has a network of its own: packages come from anywhere but this machine, of which the property
+/// upgrade.network admits a mirror or a resolver by address and port. It is ended when it would leave the pool
+/// less than a reserve of 5 % (at most 1 GiB), and after a day.
 ///
 /// Several nodes are upgraded side by side, each by itself: one that fails does not stop the others, and
 /// the exit status is the worst. ^C stops them all, and leaves nothing.
@@ -112,7 +117,8 @@ impl Upgrade {
 /// Run a command inside an environment
 ///
 /// In an environment that is neither active nor booted; a template's may be active. It ends with the
-/// command's status; 125: netbe itself failed, 126: the command cannot be run, 127: there is none.
+/// command's status; 125: netbe itself failed, 126: the command cannot be run, 127: there is none. Its network
+/// and what it may take of the disk are as for upgrade (137: it was ended for that).
 ///
 /// What the command says is shown as it is: your terminal does what the environment's programs tell it to,
 /// like with ssh to a machine that is not yours. Send it through cat -v where you do not trust the node.

@@ -35,8 +35,12 @@ fn inside(session: &Session, operand: &Operand, what: &What, changing: Changing)
     let Some(ended) = session.done(outcome)? else {
         return Ok(0);
     };
-    if let Ended::CannotRun(why) | Ended::NotFound(why) = &ended {
-        session.screen.warnings(std::slice::from_ref(why));
+    match &ended {
+        Ended::CannotRun(why) | Ended::NotFound(why) => {
+            session.screen.warnings(std::slice::from_ref(why));
+        }
+        Ended::Stopped(why) => session.screen.warnings(&[format!("it was ended: {why}")]),
+        Ended::Exited(_) | Ended::Signalled(_) => {}
     }
     Ok(ended.status())
 }

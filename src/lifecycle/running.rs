@@ -6,6 +6,7 @@
 use anyhow::{Context, Result};
 
 use super::dressing::{self, Wanted};
+use super::upgrade::program::network;
 use super::{Mode, Outcome, destruction};
 use crate::failure::Failure;
 use crate::pool::{Environment, Node, Operand, Pool};
@@ -33,6 +34,8 @@ pub fn run(pool: &Pool, operand: &Operand, what: &What, mode: Mode) -> Result<Ou
     refuse_in_use(&node, &env)?;
     let root = Tree::open(&env.root())?;
     emulation::check(&root)?;
+    let network = network(pool, &node)?;
+    network.check()?;
     let argv = match what {
         What::Command(argv) => argv.clone(),
         What::Shell => vec![shell(&root)?],
@@ -51,6 +54,7 @@ pub fn run(pool: &Pool, operand: &Operand, what: &What, mode: Mode) -> Result<Ou
         hostname: node.name.as_str(),
         // It works in what is an environment already.
         durable: Durable::Always,
+        network: &network,
         packages: None,
     }
     .run(Program {

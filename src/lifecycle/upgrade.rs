@@ -8,7 +8,7 @@
 mod downloads;
 pub mod fleet;
 mod keeping;
-mod program;
+pub(super) mod program;
 mod sharing;
 
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use crate::packages::{self, Changes, Downloads, Step};
 use crate::pool::record::{EnvRecord, Shared};
 use crate::pool::stage::Staged;
 use crate::pool::{EnvName, Environment, Node, NodeLock, Operand, Pool, layout};
-use crate::sandbox::{Durable, Sandbox, emulation};
+use crate::sandbox::{Durable, Network, Sandbox, emulation, unlimited};
 use crate::storage::beneath::Tree;
 use crate::storage::interrupt;
 use crate::storage::replace;
@@ -114,6 +114,7 @@ struct Run<'a> {
     downloads: Option<Downloads>,
     own_upgrade: bool,
     durable: Durable,
+    network: Network,
     request: &'a Request,
 }
 
@@ -137,6 +138,8 @@ impl<'a> Run<'a> {
         let root = Tree::open(&source.root())?;
         // Before anything is made: it names the package that is missing.
         emulation::check(&root)?;
+        let network = program::network(pool, node)?;
+        network.check()?;
         let (steps, downloads) = program::commands(pool, node, &root, &request.command)?;
         Ok(Self {
             node,
@@ -145,6 +148,7 @@ impl<'a> Run<'a> {
             name,
             own_upgrade: program::is_distributions(pool, node, &request.command),
             durable: program::durable(pool, node),
+            network,
             steps,
             downloads,
             request,
@@ -257,9 +261,17 @@ impl<'a> Run<'a> {
             // Whatever becomes an environment of this passes `Staged::publish`, which makes it durable
             // whole before it has a name; anything else is thrown away.
             durable: self.durable,
+            network: &self.network,
             packages: Some(&dir),
         };
-        let mut notes = Vec::new();
+        let mut notes: Vec<String> = unlimited()
+            .iter()
+            .map(|what| {
+                format!(
+                    "what it ran had no limit on {what}: this machine has no control group for it"
+                )
+            })
+            .collect();
         let mut without_cache = |result: Result<()>| match result {
             Err(error) if interrupt::asked().is_none() => notes.push(format!(
                 "packages may have been downloaded although the pool has them: {error:#}"

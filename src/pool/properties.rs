@@ -142,6 +142,15 @@ pub const ALL: &[Property] = &[
         normalise: value::on_off,
     },
     Property {
+        name: "upgrade.network",
+        help: "the network of upgrade, run and shell: one apart, from where this machine is not reached but for what is \
+               admitted, or this machine's own",
+        value: "private, private,ADDR:PORT (of this machine, more comma-separated), host",
+        default: "private",
+        pool_wide: true,
+        normalise: value::network,
+    },
+    Property {
         name: "keep",
         help: "environments prune leaves",
         value: "a number, or all",

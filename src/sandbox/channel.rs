@@ -11,9 +11,10 @@ use std::path::PathBuf;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 use serde::{Deserialize, Serialize};
 
+use super::network::Range;
 use super::placeholder::Place;
 use super::signals::whatever_comes;
-use super::{Durable, Ended};
+use super::{Durable, Ended, Network};
 
 /// Everything the first stage has to know.
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,6 +31,9 @@ pub(super) struct Request {
     /// Whether stderr is the terminal too, and not a pipe of its own.
     pub(super) errors_to_terminal: bool,
     pub(super) durable: Durable,
+    pub(super) network: Network,
+    /// The addresses of its connection, where it has one.
+    pub(super) range: Option<Range>,
     /// What is mounted where packages are downloaded to.
     pub(super) packages: Option<PathBuf>,
     /// Files of netbe's that stand in for the environment's own while it runs.

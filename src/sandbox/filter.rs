@@ -99,14 +99,12 @@ fn programs(machine: &str, durable: Durable) -> io::Result<Vec<BpfProgram>> {
         program(abis, Answer::Unknown, rules::UNKNOWN, &[])?,
         program(abis, Answer::NoFamily, &[], rules::NO_FAMILY)?,
     ];
-    if durable == Durable::AtTheEnd {
-        programs.push(program(
-            abis,
-            Answer::Done,
-            rules::SYNCS,
-            rules::SYNC_SHAPES,
-        )?);
-    }
+    let (syncs, sync_shapes) = match durable {
+        Durable::AtTheEnd => (rules::SYNCS, rules::SYNC_SHAPES),
+        Durable::Always => (&[] as &[_], &[] as &[_]),
+    };
+    let done = [rules::NOT_DONE, sync_shapes].concat();
+    programs.push(program(abis, Answer::Done, syncs, &done)?);
     Ok(programs)
 }
 
@@ -148,8 +146,16 @@ fn rule(looks: &[Look]) -> Result<SeccompRule, seccompiler::BackendError> {
                 Look::Is(argument, value) => (argument, SeccompCmpOp::Eq, value),
                 Look::IsNot(argument, value) => (argument, SeccompCmpOp::Ne, value),
                 Look::Has(argument, bit) => (argument, SeccompCmpOp::MaskedEq(bit), bit),
+                Look::Among(argument, bits, value) => {
+                    (argument, SeccompCmpOp::MaskedEq(bits), value)
+                }
+                Look::Given(argument) => (argument, SeccompCmpOp::Ne, 0),
             };
-            SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)
+            let length = match look {
+                Look::Given(_) => SeccompCmpArgLen::Qword,
+                _ => SeccompCmpArgLen::Dword,
+            };
+            SeccompCondition::new(argument, length, operator, value)
         })
         .collect();
     SeccompRule::new(conditions?)

@@ -24,8 +24,6 @@ const DISK: Forbids = Forbids::SETUID.and(Forbids::DEVICES);
 /// What only tells about the kernel.
 const KNOWLEDGE: Forbids = DISK.and(Forbids::PROGRAMS);
 
-/// Parts of `/proc` that change the server and not a process of the sandbox.
-const PROC_READ_ONLY: &[&str] = &["bus", "fs", "irq", "sys", "sysrq-trigger", "acpi", "scsi"];
 /// Parts of `/proc` that show the server's memory and secrets.
 const PROC_HIDDEN: &[&str] = &[
     "kcore",
@@ -116,21 +114,16 @@ fn open_directory(path: &Path) -> anyhow::Result<OwnedFd> {
 }
 
 fn proc(tree: &Tree) -> anyhow::Result<()> {
-    Detached::new("proc", &[], KNOWLEDGE)?.attach(&directory(tree, "proc")?)?;
-    for name in PROC_READ_ONLY {
-        let path = format!("proc/{name}");
-        if let Some(place) = there(tree, &path)? {
-            // Writing to /proc/sys needs no capability, only to be root.
-            Detached::copy_of(&place, KNOWLEDGE.and(Forbids::WRITING))
-                .and_then(|copy| copy.attach(&place))
-                .with_context(|| format!("/{path}"))?;
-        }
-    }
+    // Whole: much of it is written by whoever is root, without a capability being asked for (/proc/sys, the caches of
+    // an NFS server), and what is there differs from kernel to kernel. A process cannot change its own name or its
+    // chance with the OOM killer by it, which no package manager minds.
+    Detached::new("proc", &[], KNOWLEDGE.and(Forbids::WRITING))?
+        .attach(&directory(tree, "proc")?)?;
     Ok(())
 }
 
 fn devices(tree: &Tree) -> anyhow::Result<()> {
-    let options = [("mode", "755"), ("size", "1m")];
+    let options = [("mode", "755"), ("size", "1m"), ("nr_inodes", "1k")];
     let dev = Detached::new("tmpfs", &options, Forbids::SETUID.and(Forbids::PROGRAMS))?
         .attach(&directory(tree, "dev")?)?;
     for (name, major, minor) in DEVICES {
@@ -148,16 +141,16 @@ fn devices(tree: &Tree) -> anyhow::Result<()> {
     let options = [("mode", "620"), ("gid", "5"), ("ptmxmode", "666")];
     Detached::new("devpts", &options, Forbids::SETUID.and(Forbids::PROGRAMS))?
         .attach(&directory(tree, "dev/pts")?)?;
-    Detached::new("tmpfs", &[("mode", "1777")], KNOWLEDGE)?.attach(&directory(tree, "dev/shm")?)?;
+    memory("1777", "10%", KNOWLEDGE)?.attach(&directory(tree, "dev/shm")?)?;
     Ok(())
 }
 
 fn temporary(tree: &Tree) -> anyhow::Result<()> {
-    let run = Detached::new("tmpfs", &[("mode", "755")], DISK)?;
-    run.attach(&directory(tree, "run")?)?;
+    memory("755", "10%", DISK)?.attach(&directory(tree, "run")?)?;
     tree.make_dirs("run/lock")?;
     open_to_all(tree, "run/lock")?;
-    for path in ["tmp", "var/tmp"] {
+    // Images of memory to boot from are put together in the second.
+    for (path, size) in [("tmp", "25%"), ("var/tmp", "50%")] {
         // Some systems have one as a link to the other: there is an empty one behind it already.
         let linked = tree
             .symlink_metadata(path)?
@@ -167,10 +160,16 @@ fn temporary(tree: &Tree) -> anyhow::Result<()> {
                 tree.make_dirs(path)?;
                 open_to_all(tree, path)?;
             }
-            Detached::new("tmpfs", &[("mode", "1777")], DISK)?.attach(&directory(tree, path)?)?;
+            memory("1777", size, DISK)?.attach(&directory(tree, path)?)?;
         }
     }
     Ok(())
+}
+
+/// A file system in memory; all of them together take less than there is.
+fn memory(mode: &str, size: &str, forbids: Forbids) -> io::Result<Detached> {
+    let options = [("mode", mode), ("size", size), ("nr_inodes", "100k")];
+    Detached::new("tmpfs", &options, forbids)
 }
 
 fn open_to_all(tree: &Tree, path: &str) -> anyhow::Result<()> {

@@ -1,63 +1,157 @@
-//! How many processes there may be in a sandbox: a cgroup of its own, where the server has such.
+//! What there may be in a sandbox of processes and memory, and whose turn it is on a busy processor: cgroups of its own,
+//! where the server has such.
 //!
-//! Without one (no `pids` controller, a read-only `/sys/fs/cgroup`) there is no limit and no failure.
-//! What a killed netbe has left is empty, and the next sandbox takes it away. Not for memory or time.
+//! Without one (no such controller, a read-only `/sys/fs/cgroup`) there is no limit and no failure;
+//! [`unlimited`] tells. What a killed netbe has left is empty, and the next sandbox takes it away.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-/// Where the controller may be: the one tree of cgroup v2, and its own of v1.
+use nix::unistd::{AccessFlags, access};
+
+use super::bounds::kilobytes;
+
+/// Where control groups are, below which v1 has a tree for each controller and v2 is one.
 ///
 /// At the top: below the caller's own cgroup, v2 allows no limits as long as the caller is in it.
-const TREES: &[&str] = &["/sys/fs/cgroup/pids", "/sys/fs/cgroup"];
+const TREE: &str = "/sys/fs/cgroup";
 /// Followed by the number of the process that takes it away.
 const NAME: &str = "netbe-sandbox-";
 /// A big package with hooks that work on all cores has some hundred; the kernel of a small server takes
 /// 32768 in all. What systemd gives a service is about as much.
 const MOST: &str = "4096";
 
-/// A cgroup, taken away when dropped; nobody may be in it any more then.
-#[derive(Debug)]
+/// A controller, and what it is that goes without a limit where there is none.
+struct Controller {
+    name: &'static str,
+    what: &'static str,
+}
+
+const CONTROLLERS: &[Controller] = &[
+    Controller {
+        name: "pids",
+        what: "processes",
+    },
+    Controller {
+        name: "memory",
+        what: "memory",
+    },
+    Controller {
+        name: "cpu",
+        what: "",
+    },
+];
+
+/// Cgroups, taken away when dropped; nobody may be in them any more then.
+#[derive(Debug, Default)]
 pub(super) struct Limit {
-    dir: PathBuf,
+    dirs: Vec<PathBuf>,
+}
+
+/// Returns what programs have no limit of on this machine.
+pub fn unlimited() -> Vec<&'static str> {
+    lacking(Path::new(TREE))
+}
+
+fn lacking(top: &Path) -> Vec<&'static str> {
+    let is_missing = |controller: &&Controller| {
+        let tree = tree(top, controller);
+        tree.is_none_or(|tree| access(&tree, AccessFlags::W_OK).is_err())
+    };
+    let lacking = CONTROLLERS.iter().filter(|c| !c.what.is_empty());
+    lacking.filter(is_missing).map(|c| c.what).collect()
+}
+
+/// Returns the tree that has a controller.
+fn tree(top: &Path, controller: &Controller) -> Option<PathBuf> {
+    let own = top.join(controller.name);
+    if own.join("cgroup.procs").exists() {
+        return Some(own);
+    }
+    let has = fs::read_to_string(top.join("cgroup.controllers")).ok()?;
+    let is_there = has.split_whitespace().any(|name| name == controller.name);
+    is_there.then(|| top.to_path_buf())
 }
 
 impl Limit {
-    /// Makes one, if that can be had here.
-    pub(super) fn make() -> Option<Self> {
-        TREES.iter().find_map(|tree| Self::make_in(Path::new(tree)))
+    /// Makes those that can be had here.
+    pub(super) fn make() -> Self {
+        let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+        Self::make_in(Path::new(TREE), &memory)
     }
 
-    fn make_in(tree: &Path) -> Option<Self> {
-        remove_stale(tree);
-        let dir = tree.join(format!("{NAME}{}", std::process::id()));
-        // Where this is no cgroup tree at all, there must not be a directory of ours either.
-        if !tree.join("cgroup.procs").exists() {
-            return None;
+    fn make_in(top: &Path, memory: &str) -> Self {
+        let mut limit = Self::default();
+        for controller in CONTROLLERS {
+            let Some(tree) = tree(top, controller) else {
+                continue;
+            };
+            let dir = tree.join(format!("{NAME}{}", std::process::id()));
+            if !limit.dirs.contains(&dir) {
+                remove_stale(&tree);
+                if fs::create_dir(&dir).is_err() {
+                    continue;
+                }
+                limit.dirs.push(dir.clone());
+            }
+            // Where the top hands it down already, as systemd has it, this changes nothing.
+            let _ = fs::write(
+                tree.join("cgroup.subtree_control"),
+                format!("+{}", controller.name),
+            );
+            for (file, value) in settings(controller.name, memory) {
+                // By the names of v2 and of v1; one of the two is there.
+                if dir.join(file).exists() {
+                    let _ = fs::write(dir.join(file), value);
+                }
+            }
         }
-        fs::create_dir(&dir).ok()?;
-        let limit = Self { dir };
-        fs::write(limit.dir.join("pids.max"), MOST).ok()?;
-        Some(limit)
+        limit
     }
 
-    /// Puts this process, and all it will start, into it.
-    pub(super) fn enter(&self) -> io::Result<()> {
-        fs::write(self.dir.join("cgroup.procs"), "0")
+    /// Puts this process, and all it will start, into them.
+    pub(super) fn enter(&self) {
+        for dir in &self.dirs {
+            // One that cannot be entered is one that cannot be had.
+            let _ = fs::write(dir.join("cgroup.procs"), "0");
+        }
+    }
+}
+
+/// Returns what a controller is told: three quarters of memory, half of what there is to swap to, half a share of a
+/// busy processor.
+fn settings(controller: &str, memory: &str) -> Vec<(&'static str, String)> {
+    let most = kilobytes(memory, "MemTotal:") / 4 * 3;
+    let swap = kilobytes(memory, "SwapTotal:") / 2;
+    match controller {
+        "pids" => vec![("pids.max", MOST.to_string())],
+        "memory" if most > 0 => vec![
+            ("memory.max", most.to_string()),
+            ("memory.swap.max", swap.to_string()),
+            ("memory.limit_in_bytes", most.to_string()),
+            ("memory.memsw.limit_in_bytes", (most + swap).to_string()),
+        ],
+        "cpu" => vec![
+            ("cpu.weight", "50".to_string()),
+            ("cpu.shares", "512".to_string()),
+        ],
+        _ => Vec::new(),
     }
 }
 
 impl Drop for Limit {
     fn drop(&mut self) {
-        // The last one inside may be reaped and yet be counted for a moment.
-        for _ in 0..50 {
-            match fs::remove_dir(&self.dir) {
-                Err(e) if e.kind() == io::ErrorKind::ResourceBusy => {
-                    std::thread::sleep(Duration::from_millis(2));
+        for dir in &self.dirs {
+            // The last one inside may be reaped and yet be counted for a moment.
+            for _ in 0..50 {
+                match fs::remove_dir(dir) {
+                    Err(e) if e.kind() == io::ErrorKind::ResourceBusy => {
+                        std::thread::sleep(Duration::from_millis(2));
+                    }
+                    _ => break,
                 }
-                _ => return,
             }
         }
     }
@@ -84,9 +178,32 @@ mod tests {
     #[test]
     fn where_there_is_no_such_tree_there_is_no_limit_and_nothing_is_made() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(Limit::make_in(dir.path()).is_none());
+        assert!(Limit::make_in(dir.path(), "").dirs.is_empty());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
-        assert!(Limit::make_in(&dir.path().join("none")).is_none());
+        assert_eq!(lacking(dir.path()), ["processes", "memory"]);
+    }
+
+    #[test]
+    fn one_tree_or_one_for_each_controller() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("cgroup.controllers"), "cpu pids\n").unwrap();
+        assert_eq!(lacking(dir.path()), ["memory"]);
+        let limit = Limit::make_in(dir.path(), "");
+        assert_eq!(limit.dirs.len(), 1);
+        let own = dir.path().join("memory");
+        fs::create_dir(&own).unwrap();
+        fs::write(own.join("cgroup.procs"), "").unwrap();
+        assert_eq!(lacking(dir.path()), [""; 0]);
+        drop(limit);
+        assert_eq!(Limit::make_in(dir.path(), "").dirs.len(), 2);
+    }
+
+    #[test]
+    fn memory_is_limited_by_what_there_is() {
+        let told = settings("memory", "MemTotal: 4096 kB\nSwapTotal: 1024 kB\n");
+        assert_eq!(told[0], ("memory.max", (3 << 20).to_string()));
+        assert_eq!(told[1], ("memory.swap.max", (512 << 10).to_string()));
+        assert!(settings("memory", "").is_empty());
     }
 
     #[test]

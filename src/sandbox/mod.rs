@@ -4,17 +4,21 @@
 //! nothing mounted, running or changed behind but what the program did to the environment. Which
 //! environments may be worked in is not decided here.
 //!
-//! What is left to it: the server's network, as an ordinary user of it, since packages come from there;
-//! before Linux 6.12 that includes abstract sockets. Without the `pids` controller, any number of
-//! processes. And the processor, memory and disk, until netbe is told to stop.
+//! What is left to it: the network that packages come from, but for this machine's own addresses; where the
+//! network is the server's own, all of that, and before Linux 6.12 abstract sockets. Without control
+//! groups, any number of processes and all memory. And the processor and the disk, but for the pool's reserve, for a
+//! day at most.
 
 mod binfmt;
+mod bounds;
 mod channel;
 pub mod emulation;
 mod filter;
 mod furnish;
 mod limit;
+mod log;
 mod mounts;
+mod network;
 mod placeholder;
 mod privileges;
 mod program;
@@ -31,6 +35,9 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
+
+pub use limit::unlimited;
+pub use network::Network;
 
 /// The name the first stage is started under, instead of netbe's.
 const FIRST_STAGE: &str = "netbe-sandbox";
@@ -51,6 +58,8 @@ pub struct Sandbox<'a> {
     pub hostname: &'a str,
     /// When what programs write is made durable.
     pub durable: Durable,
+    /// The network programs see.
+    pub network: &'a Network,
     /// A directory on this machine that apt downloads packages into, instead of the environment's own.
     pub packages: Option<&'a Path>,
 }
@@ -72,7 +81,7 @@ pub enum Durable {
 pub enum Io {
     /// What netbe itself reads and writes; a terminal of the program's own where that is one.
     Terminal,
-    /// Reads nothing; both kinds of output go into a file, in order.
+    /// Reads nothing; both kinds of output go into a file, in order; of what is very long, its beginning and end.
     Log {
         /// The file, written at its current position.
         log: File,
@@ -99,6 +108,8 @@ pub enum Ended {
     Exited(i32),
     /// By this signal; also when netbe was told to stop while the output went to a log.
     Signalled(i32),
+    /// By netbe, which had to end it, in a sentence why (status 137).
+    Stopped(String),
     /// It is there and cannot be run, in a sentence (status 126).
     CannotRun(String),
     /// The environment has no such program, in a sentence (status 127).
@@ -112,6 +123,7 @@ impl Ended {
             // A status is 0 to 255, a signal below 127: what is cut off is always nothing.
             Self::Exited(status) => (status & 0xff) as u8,
             Self::Signalled(signal) => 128u8.saturating_add((signal & 0x7f) as u8),
+            Self::Stopped(_) => 137,
             Self::CannotRun(_) => 126,
             Self::NotFound(_) => 127,
         }

@@ -7,7 +7,7 @@ use std::io;
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 /// The capabilities that stay, by their number in linux/capability.h.
 ///
@@ -29,21 +29,59 @@ const KEPT: &[u32] = &[
     31, // SETFCAP: files of iputils-ping, dumpcap and others
 ];
 
+/// Changes addresses and routes; for netbe's own gate, never for what runs inside.
+pub(super) const NET_ADMIN: u32 = 12;
+
 /// Takes away from this process, and all it will start, what an upgrade has no need of.
 ///
 /// Also makes it invisible to those it starts: no reading of its memory, descriptors or program file.
-pub(super) fn reduce() -> io::Result<()> {
+/// `core_pattern` is what the server does with core dumps.
+///
+/// # Errors
+/// Where that cannot be kept from being done to what crashes inside.
+pub(super) fn reduce(core_pattern: &str) -> io::Result<()> {
     // One byte: no core file, and none of the server's `core_pattern` program either, which would be started
-    // outside, as root, for what crashes inside. With 0 it is started all the same (core(5)); a caller
-    // whose limit that is, and who may not raise it, keeps it.
+    // outside, as root, for what crashes inside. With 0 it is started all the same (core(5)). The filter of
+    // system calls keeps it so.
     let _ = setrlimit(Resource::RLIMIT_CORE, 1, 1);
-    let kept = KEPT.iter().fold(0u64, |set, cap| set | 1 << cap);
+    let limit = getrlimit(Resource::RLIMIT_CORE)?;
+    if let Some(why) = reaches_a_handler(core_pattern, limit.0) {
+        return Err(io::Error::other(why));
+    }
+    keep_only(KEPT)
+}
+
+/// Keeps these capabilities, of those this process has, and makes it invisible as [`reduce`] does.
+pub(super) fn keep_only(capabilities: &[u32]) -> io::Result<()> {
+    let kept = capabilities.iter().fold(0u64, |set, cap| set | 1 << cap);
     shrink_bounding_set(kept)?;
     let held = held_capabilities()?;
     hold_capabilities(held & kept)?;
     nix::sys::prctl::set_no_new_privs()?;
     nix::sys::prctl::set_dumpable(false)?;
     Ok(())
+}
+
+/// What the server does with core dumps, as the kernel has it; its default where that is not told.
+pub(super) fn core_pattern() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_else(|_| "core".into())
+}
+
+/// Returns why something outside would be handed what crashes, if it would.
+fn reaches_a_handler(core_pattern: &str, limit: u64) -> Option<&'static str> {
+    match core_pattern.trim_start().as_bytes().first() {
+        // Linux 6.16 and later: connected to before any limit is looked at.
+        Some(b'@') => Some(
+            "this server hands core dumps to a socket (kernel.core_pattern begins with @), also of what crashes in \
+             an environment; first: sysctl kernel.core_pattern=core",
+        ),
+        Some(b'|') if limit != 1 => Some(
+            "this server hands core dumps to a program (kernel.core_pattern begins with |), and the limit of one \
+             byte that keeps it from those of an environment cannot be set here; first: sysctl \
+             kernel.core_pattern=core",
+        ),
+        _ => None,
+    }
 }
 
 #[allow(unsafe_code)]
@@ -120,4 +158,18 @@ fn hold_capabilities(set: u64) -> io::Result<()> {
     // SAFETY: capset(2) reads the header and two words, which version 3 asks for.
     let result = unsafe { libc::syscall(libc::SYS_capset, &raw mut header, words.as_ptr()) };
     Errno::result(result).map(drop).map_err(io::Error::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::reaches_a_handler;
+
+    #[test]
+    fn core_dumps_reach_nothing_outside() {
+        let told = |pattern, limit| reaches_a_handler(pattern, limit).is_some();
+        assert!(!told("core\n", 0) && !told("/var/cores/%e", 1) && !told("", 0));
+        assert!(told("|/usr/lib/systemd/systemd-coredump %P", 0));
+        assert!(!told("|/usr/lib/systemd/systemd-coredump %P", 1));
+        assert!(told("@/run/cores", 1) && told("@@/run/cores", 1));
+    }
 }

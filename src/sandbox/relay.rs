@@ -4,7 +4,6 @@
 //! own: through an inherited descriptor they could change the file's mode, cut it short, or type
 //! commands into the terminal that called netbe.
 
-use std::fs::File;
 use std::io::{self, Write, stderr, stdin, stdout};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -17,12 +16,13 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use super::bounds::Bounds;
 use super::channel::{Report, Reports};
+use super::log::Log;
 use super::signals::Watch;
 use super::terminal::{Raw, follow_size};
 use super::{Ended, stage};
 use crate::storage::interrupt;
-use crate::terminal;
 
 /// How long a program that was told to stop may take, before it is ended.
 const GRACE: Duration = Duration::from_secs(10);
@@ -35,11 +35,7 @@ const LOOK_FOR_SIGNALS: u8 = 100;
 pub(super) enum Sink {
     Stdout,
     Stderr,
-    /// Echoed, it is cleaned on the way: nobody has given the program the terminal.
-    Log {
-        log: File,
-        echo: Option<terminal::Stream>,
-    },
+    Log(Log),
 }
 
 /// One descriptor the program writes into, and where that goes.
@@ -59,6 +55,7 @@ pub(super) struct Relay {
     pub(super) input: Option<OwnedFd>,
     /// Whether a stop asked of netbe is one of the program too, whatever it makes of it.
     pub(super) stop_means_stop: bool,
+    pub(super) bounds: Bounds,
 }
 
 /// What is still to come, while it runs.
@@ -71,6 +68,8 @@ struct State {
     terminal: Option<(OwnedFd, Raw)>,
     stopped_by: Option<Signal>,
     deadline: Option<Instant>,
+    /// Why it had to be ended.
+    exceeded: Option<String>,
     gone: bool,
 }
 
@@ -94,6 +93,12 @@ impl Relay {
             while let Some(signal) = signals.next() {
                 self.pass_on(signal, &mut state);
             }
+            if state.exceeded.is_none() {
+                state.exceeded = self.bounds.exceeded(self.said());
+                if state.exceeded.is_some() {
+                    self.tell(stage::END_NOW);
+                }
+            }
             if state.deadline.is_some_and(|at| at <= Instant::now()) {
                 state.deadline = None;
                 self.tell(stage::END_NOW);
@@ -104,7 +109,11 @@ impl Relay {
         if let Some(error) = state.log_failure {
             return Err(error).context("writing the log");
         }
+        // Also what was quicker than the last look.
+        let exceeded = state.exceeded.or_else(|| self.bounds.exceeded_at_last());
         match (state.answer.take(), state.stopped_by) {
+            // Before anything that comes of having been ended.
+            (_, None) if exceeded.is_some() => Ok(Ended::Stopped(exceeded.unwrap_or_default())),
             (Some(Report::Failed(cause)), _) => bail!("making the sandbox: {cause}"),
             (_, Some(signal)) if self.stop_means_stop => {
                 // So that netbe stops too, and does not go by what a program that was cut short left.
@@ -115,6 +124,15 @@ impl Relay {
             (_, Some(signal)) => Ok(Ended::Signalled(signal as i32)),
             _ => bail!("the sandbox was ended from outside"),
         }
+    }
+
+    /// Returns how much has gone to the log, in bytes.
+    fn said(&self) -> u64 {
+        let logs = self.outputs.iter().map(|output| match &output.to {
+            Sink::Log(log) => log.said(),
+            Sink::Stdout | Sink::Stderr => 0,
+        });
+        logs.sum()
     }
 
     fn wait(&self, state: &State) -> anyhow::Result<Vec<Ready>> {
@@ -254,12 +272,13 @@ impl Relay {
         let written = match &mut output.to {
             Sink::Stdout => stdout().write_all(bytes).and_then(|()| stdout().flush()),
             Sink::Stderr => stderr().write_all(bytes),
-            Sink::Log { log, echo } => {
-                if let Some(echo) = echo {
-                    terminal::show(&echo.clean(bytes));
-                }
+            Sink::Log(log) => {
+                let written = match bytes {
+                    [] => log.finish(),
+                    bytes => log.take(bytes),
+                };
                 // A full disk must not stop the program half way: it is drained, and said afterwards.
-                if let Err(e) = log.write_all(bytes) {
+                if let Err(e) = written {
                     state.log_failure.get_or_insert(e);
                 }
                 Ok(())

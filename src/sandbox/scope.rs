@@ -1,8 +1,8 @@
 //! Sockets of the server that have no file: the abstract ones, which belong to the network.
 //!
-//! The network is the server's, so they would be within reach, and what listens on them trusts root
+//! Where the network is the server's, they would be within reach, and what listens on them trusts root
 //! (containerd's shims did, CVE-2020-15257). Landlock draws the line, from Linux 6.12 on; before that
-//! there is none to be had short of a network of the sandbox's own. Not for files.
+//! there is none but a network of the sandbox's own. Not for files.
 
 use std::io;
 

@@ -25,6 +25,7 @@ use nix::unistd::{ForkResult, Pid, fork, setsid};
 
 use super::channel::{Input, Report, Request, receive_request, send_report};
 use super::limit::Limit;
+use super::network::Connection;
 use super::signals::whatever_comes;
 use super::{Ended, furnish, privileges, program};
 
@@ -78,6 +79,9 @@ fn first_stage(channel: &UnixStream) -> anyhow::Result<()> {
     forget_signals()?;
     // Keys typed at the server's terminal are netbe's to pass on, once.
     setsid()?;
+    // Its helpers belong to this PID namespace, and to nobody's signals.
+    let connection = Connection::make(&request.network, request.range, channel.as_raw_fd())
+        .context("making a network apart")?;
     let signals = listen_for(&[
         Signal::SIGCHLD,
         Signal::SIGINT,
@@ -93,9 +97,8 @@ fn first_stage(channel: &UnixStream) -> anyhow::Result<()> {
         ForkResult::Parent { child } => child,
         ForkResult::Child => {
             drop(held);
-            // One that cannot be entered is one that cannot be had.
-            let _ = limit.as_ref().map(Limit::enter);
-            become_init(channel, &request, &alive)
+            limit.enter();
+            become_init(channel, &request, connection.as_ref(), &alive)
         }
     };
     drop(alive);
@@ -112,8 +115,13 @@ fn first_stage(channel: &UnixStream) -> anyhow::Result<()> {
     }
 }
 
-fn become_init(channel: &UnixStream, request: &Request, alive: &OwnedFd) -> ! {
-    let status = match init(channel, request, alive) {
+fn become_init(
+    channel: &UnixStream,
+    request: &Request,
+    connection: Option<&Connection>,
+    alive: &OwnedFd,
+) -> ! {
+    let status = match init(channel, request, connection, alive) {
         Ok(()) => 0,
         Err(error) => {
             report_failure(channel, &error);
@@ -123,10 +131,19 @@ fn become_init(channel: &UnixStream, request: &Request, alive: &OwnedFd) -> ! {
     exit(status)
 }
 
-fn init(channel: &UnixStream, request: &Request, alive: &OwnedFd) -> anyhow::Result<()> {
+fn init(
+    channel: &UnixStream,
+    request: &Request,
+    connection: Option<&Connection>,
+    alive: &OwnedFd,
+) -> anyhow::Result<()> {
     set_pdeathsig(Signal::SIGKILL)?;
     if closed(alive)? {
         bail!("netbe has gone");
+    }
+    // Before /proc and /sys are made: they show the network of whoever makes them.
+    if let Some(connection) = connection {
+        connection.enter().context("entering the network")?;
     }
     unshare(
         CloneFlags::CLONE_NEWNS
@@ -136,13 +153,14 @@ fn init(channel: &UnixStream, request: &Request, alive: &OwnedFd) -> anyhow::Res
     )
     .context("making namespaces")?;
     umask(Mode::empty());
+    let core_pattern = privileges::core_pattern();
     furnish::furnish(request)?;
     umask(Mode::from_bits_truncate(0o022));
     let terminal = match request.input {
         Input::Terminal => Some(offer_terminal(channel)?),
         Input::Null | Input::Pipe => None,
     };
-    privileges::reduce().context("giving up privileges")?;
+    privileges::reduce(&core_pattern).context("giving up privileges")?;
     let program = match split()? {
         ForkResult::Parent { child } => child,
         ForkResult::Child => {
@@ -243,8 +261,8 @@ fn closed(pipe: &OwnedFd) -> io::Result<bool> {
 }
 
 #[allow(unsafe_code)]
-fn split() -> io::Result<ForkResult> {
-    // SAFETY: this process was started as the first stage, or forked from it, and never has a second
-    // thread, so the child finds every lock free.
+pub(super) fn split() -> io::Result<ForkResult> {
+    // SAFETY: this process was started as the first stage, or forked from it, and has no second thread (the
+    // gate has, and never comes here), so the child finds every lock free.
     Ok(unsafe { fork() }?)
 }

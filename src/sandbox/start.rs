@@ -14,16 +14,19 @@ use anyhow::{Context, bail};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::stat::fstat;
 
+use super::bounds::Bounds;
 use super::channel::{Input, Request, StandIn};
+use super::log::Log;
+use super::network::Range;
 use super::placeholder::Placeholders;
 use super::relay::{Output, Relay, Sink};
-use super::{ASKED, FIRST_STAGE, Io, Program, Sandbox, emulation, services};
+use super::{ASKED, FIRST_STAGE, Io, Network, Program, Sandbox, emulation, services};
 use crate::storage::beneath::Tree;
 
 /// Where programs are looked for, as Debian's root has it.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The server's resolver, whose answers are right inside too: the network is shared.
+/// The server's resolver, whose answers are right inside too.
 const RESOLVER: &str = "/etc/resolv.conf";
 
 pub(super) fn run(sandbox: &Sandbox<'_>, program: Program) -> anyhow::Result<super::Ended> {
@@ -33,7 +36,22 @@ pub(super) fn run(sandbox: &Sandbox<'_>, program: Program) -> anyhow::Result<sup
     }
     let tree = Tree::open(sandbox.root)?;
     let mut places = Placeholders::new(&tree);
-    let files = stand_ins(&tree, &mut places, sandbox.packages.is_some())?;
+    sandbox.network.check()?;
+    let range = match sandbox.network {
+        Network::Private(_) => Some(Range::choose().context("looking at this machine's routes")?),
+        Network::Host => None,
+    };
+    let mut files = Vec::new();
+    let servers = std::fs::read_to_string(RESOLVER).ok();
+    // Without one the server resolves nothing either, and the environment's own is as good as any.
+    if let Some(content) = sandbox.network.resolver(servers.as_deref(), range.as_ref()) {
+        files.push(StandIn {
+            place: places.place("etc/resolv.conf")?,
+            content,
+            mode: 0o644,
+        });
+    }
+    files.extend(stand_ins(&tree, &mut places, sandbox.packages.is_some())?);
     let wiring = Wiring::for_io(program.io)?;
     let request = Request {
         parent: std::process::id(),
@@ -46,6 +64,8 @@ pub(super) fn run(sandbox: &Sandbox<'_>, program: Program) -> anyhow::Result<sup
         input: wiring.input,
         errors_to_terminal: wiring.errors_to_terminal,
         durable: sandbox.durable,
+        network: sandbox.network.clone(),
+        range,
         packages: sandbox.packages.map(Path::to_path_buf),
         files,
     };
@@ -59,14 +79,6 @@ fn stand_ins(
     packages_apart: bool,
 ) -> anyhow::Result<Vec<StandIn>> {
     let mut files = Vec::new();
-    // Without one the server resolves nothing either, and the environment's own is as good as any.
-    if let Ok(content) = std::fs::read_to_string(RESOLVER) {
-        files.push(StandIn {
-            place: places.place("etc/resolv.conf")?,
-            content,
-            mode: 0o644,
-        });
-    }
     files.extend(services::stand_ins(tree, places, packages_apart)?);
     // Libraries made for the node's own processor features make every emulated program complain.
     if emulation::is_needed(tree)? && tree.metadata("etc/ld.so.preload")?.is_some() {
@@ -120,10 +132,7 @@ impl Wiring {
         match io {
             Io::Log { log, echo } => {
                 let mut wiring = Self::nothing(Input::Null);
-                let end = wiring.output(Sink::Log {
-                    log,
-                    echo: echo.then(crate::terminal::Stream::default),
-                })?;
+                let end = wiring.output(Sink::Log(Log::new(log, echo)))?;
                 wiring.stdout = Some(end.try_clone()?);
                 wiring.stderr = Some(end);
                 wiring.stop_means_stop = true;
@@ -194,6 +203,7 @@ impl Wiring {
             outputs: self.outputs,
             input,
             stop_means_stop: self.stop_means_stop,
+            bounds: Bounds::new(&request.root, !self.stop_means_stop),
         };
         drop(theirs);
         // Dropped, and with it our ends of the program's pipes: else they would never be at an end.

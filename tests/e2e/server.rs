@@ -42,7 +42,7 @@ impl Server {
             false => format!("netbe init --device /dev/ubda --server {ADDRESS}"),
         };
         server.ok(&format!(
-            "cd / && {init} --services && netbe set dhcp=10.77.0.100-10.77.0.200"
+            "cd / && {init} --services && netbe set dhcp=10.77.0.100-10.77.0.200 upgrade.network=private,{ADDRESS}:80"
         ));
         server.ok(&script("serve"));
         server.restart_dnsmasq();

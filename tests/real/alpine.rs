@@ -105,6 +105,7 @@ fn alpine_is_upgraded_by_the_real_apk() {
     netbe.ok("import base/stock system");
     repositories_of_apk_3(&pool.beside().join("system"), &top);
     let mirror = Mirror::of(top);
+    mirror.admit(&netbe);
     managers::upgrade(&pool, &ALPINE, &mirror);
     managers::each_package_is_downloaded_once(&pool, &ALPINE, &mirror);
     what_a_node_put_there_spoils_nothing(&pool, &packages, &mirror);

@@ -97,6 +97,7 @@ fn arch_fedora_and_opensuse_are_upgraded_by_their_own_package_managers() {
         &["run", "base/stock", "--", "sh", "-ec", REPOSITORIES],
     );
     let mirror = Mirror::of(pool.half("base/stock", "root").join("srv"));
+    mirror.admit(&netbe);
     for dress in [ARCH, FEDORA, SUSE] {
         upgrade(&pool, &dress, &mirror);
         each_package_is_downloaded_once(&pool, &dress, &mirror);

@@ -34,6 +34,14 @@ impl Mirror {
         format!("http://127.0.0.1:{}", self.port)
     }
 
+    /// Lets the sandboxes of a pool reach it.
+    pub(crate) fn admit(&self, netbe: &super::support::Netbe) {
+        netbe.ok(&format!(
+            "set upgrade.network=private,127.0.0.1:{}",
+            self.port
+        ));
+    }
+
     /// Returns the packages that were fetched since this was last asked.
     pub(crate) fn fetched(&self) -> Vec<String> {
         std::mem::take(&mut self.packages.lock().expect("nobody panics with it"))

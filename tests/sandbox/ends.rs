@@ -85,7 +85,12 @@ fn killed(room: &Room) {
 
 /// The cgroups that processes which are gone have left; other tests may be running.
 fn limits() -> Vec<String> {
-    let trees = ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"];
+    let trees = [
+        "/sys/fs/cgroup/pids",
+        "/sys/fs/cgroup/memory",
+        "/sys/fs/cgroup/cpu",
+        "/sys/fs/cgroup",
+    ];
     let entries = trees.iter().filter_map(|tree| std::fs::read_dir(tree).ok());
     entries
         .flatten()

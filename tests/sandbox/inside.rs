@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use netbe::sandbox::{Durable, Ended};
+use netbe::sandbox::{Durable, Ended, Network};
 
 use super::Test;
 use super::room::{Room, mounts, set_mode};
@@ -20,6 +20,8 @@ pub(super) const TESTS: &[Test] = &[
     ("inside::many_at_once", many_at_once),
     ("inside::syncs_are_made_or_only_answered", syncs),
     ("inside::packages_are_downloaded_elsewhere", downloads),
+    ("inside::processes_and_memory_are_limited", limited),
+    ("inside::what_is_in_memory_has_a_size", sizes),
     ("inside::packages_can_do_what_they_do", what_packages_do),
 ];
 
@@ -40,6 +42,16 @@ fn root_is_mount_point(room: &Room) {
         assert!(points.contains(&point), "{point} in {table}");
     }
     assert_eq!(points.iter().filter(|p| **p == "/").count(), 1, "{table}");
+    for line in table.lines() {
+        let fields: Vec<&str> = line.split(' ').collect();
+        let (point, options) = (fields[4], fields[5]);
+        assert!(options.contains("nosuid"), "{line}");
+        let devices = ["/dev", "/dev/pts"].contains(&point);
+        assert!(devices || options.contains("nodev"), "{line}");
+        // All of what is the kernel's.
+        let kernel = ["/proc", "/sys"].iter().any(|p| point.starts_with(p));
+        assert!(!kernel || options.starts_with("ro"), "{line}");
+    }
     assert_eq!(mounts(), before);
 }
 
@@ -105,6 +117,12 @@ fn statuses(room: &Room) {
 
 fn resolver(room: &Room) {
     let servers = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let host = |script: &str| {
+        let argv = ["/bin/sh", "-c", script];
+        let (ended, text) = room.run_in(&Network::Host, Durable::Always, None, &argv);
+        assert_eq!(ended.unwrap(), Ended::Exited(0), "{text}");
+        text
+    };
     let path = room.root().join("etc/resolv.conf");
     let kinds: &[(&str, &dyn Fn())] = &[
         ("nothing", &|| ()),
@@ -131,6 +149,11 @@ fn resolver(room: &Room) {
         make();
         let before = room.listing();
         let seen = room.output("cat /etc/resolv.conf; echo mine > /etc/resolv.conf");
+        // Where its own connection answers.
+        assert!(seen.starts_with("nameserver 10."), "{kind}: {seen}");
+        assert!(seen.contains(".3\n"), "{kind}: {seen}");
+        assert_eq!(room.listing(), before, "{kind}");
+        let seen = host("cat /etc/resolv.conf; echo mine > /etc/resolv.conf");
         assert_eq!(seen, servers, "{kind}");
         assert_eq!(room.listing(), before, "{kind}");
     }
@@ -189,7 +212,7 @@ fn what_packages_do(room: &Room) {
     let seen = room.output(
         "set -e; cd /root; touch f; chown 33:33 f; chmod 4755 f; ln f g; ln -s f h; mkfifo p
          mkdir a b; touch a/x; mv a/x b/x; mknod q p; setpriv --nnp true
-         umask 077; (ulimit -c 0); chroot / true; kill -0 $$; sleep 0
+         umask 077; ulimit -c 0; test $(ulimit -c) = 0 || true; chroot / true; kill -0 $$; sleep 0
          su -s /bin/sh nobody -c 'id -u; test ! -w /root' ; stat -c %a f; setsid true; wait",
     );
     assert_eq!(seen, "65534\n4755\n");
@@ -215,4 +238,66 @@ fn downloads(room: &Room) {
     assert!(!room.root().join("run/netbe/packages/new.deb").exists());
     let without = room.output("cat $APT_CONFIG; ls -d /run/netbe/packages || true");
     assert!(!without.contains("Archives"), "{without}");
+}
+
+/// Where this machine has control groups for it, by their names in both versions.
+fn limited(room: &Room) {
+    let mut child = room.started("sleep 58888");
+    let read = |path: std::path::PathBuf| fs::read_to_string(path).ok()?.trim().parse::<u64>().ok();
+    let limit = |controller: &str, names: [&str; 2]| -> Option<u64> {
+        let trees = [
+            format!("/sys/fs/cgroup/{controller}"),
+            "/sys/fs/cgroup".into(),
+        ];
+        let groups = trees
+            .iter()
+            .filter_map(|tree| fs::read_dir(tree).ok())
+            .flatten()
+            .flatten();
+        let ours = groups.filter(|group| {
+            let holds = fs::read_to_string(group.path().join("cgroup.procs")).unwrap_or_default();
+            let sleeps = |pid: &str| {
+                fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|l| l.ends_with(b"58888\0"))
+            };
+            holds.lines().any(sleeps)
+        });
+        ours.flat_map(|group| names.map(|name| read(group.path().join(name))))
+            .flatten()
+            .next()
+    };
+    let unlimited = netbe::sandbox::unlimited();
+    let there = |what: &str| !unlimited.contains(&what);
+    let memory = fs::read_to_string("/proc/meminfo").unwrap();
+    let total = memory
+        .split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<u64>()
+        .unwrap()
+        << 10;
+    let processes = limit("pids", ["pids.max", "pids.max"]);
+    let bytes = limit("memory", ["memory.max", "memory.limit_in_bytes"]);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(
+        processes.is_some_and(|most| most <= 4096),
+        there("processes")
+    );
+    assert_eq!(
+        bytes.is_some_and(|most| most <= total / 4 * 3),
+        there("memory"),
+        "{bytes:?}"
+    );
+}
+
+fn sizes(room: &Room) {
+    let table = room.output("cat /proc/self/mountinfo");
+    let in_memory: Vec<&str> = table.lines().filter(|l| l.contains(" - tmpfs ")).collect();
+    assert!(in_memory.len() >= 5, "{table}");
+    for line in in_memory {
+        assert!(
+            line.contains("size=") && line.contains("nr_inodes="),
+            "{line}"
+        );
+    }
 }

@@ -4,6 +4,7 @@ mod attacks;
 mod break_out;
 mod ends;
 mod inside;
+mod network;
 mod room;
 mod talk;
 
@@ -21,6 +22,7 @@ pub(crate) fn main(words: &[String]) -> ! {
         inside::TESTS,
         talk::TESTS,
         ends::TESTS,
+        network::TESTS,
         attacks::TESTS,
         break_out::TESTS,
     ]
@@ -41,6 +43,7 @@ pub(crate) fn main(words: &[String]) -> ! {
     let missing = room::missing();
     if missing.is_none() {
         room::seclude();
+        network::make_one();
     }
     let (mut passed, mut failed) = (0, 0);
     for (name, test) in &tests {

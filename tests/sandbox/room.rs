@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use netbe::sandbox::{Durable, Ended, Io, Program, Sandbox};
+use netbe::sandbox::{Durable, Ended, Io, Network, Program, Sandbox};
 
 const BUSYBOX: &str = "/bin/busybox";
 const APPLETS: &[&str] = &[
@@ -46,6 +46,8 @@ const APPLETS: &[&str] = &[
     "setpriv",
     "start-stop-daemon",
     "mv",
+    "nc",
+    "nslookup",
     "su",
     "true",
 ];
@@ -61,6 +63,9 @@ pub(crate) fn missing() -> Option<&'static str> {
     }
     if !Path::new(BUSYBOX).exists() {
         return Some("there is no /bin/busybox: apt-get install busybox-static");
+    }
+    if !Path::new("/usr/bin/slirp4netns").exists() {
+        return Some("there is no slirp4netns: apt-get install slirp4netns");
     }
     None
 }
@@ -122,6 +127,17 @@ impl Room {
         packages: Option<&Path>,
         argv: &[&str],
     ) -> (anyhow::Result<Ended>, String) {
+        let network = Network::Private(Vec::new());
+        self.run_in(&network, durable, packages, argv)
+    }
+
+    pub(crate) fn run_in(
+        &self,
+        network: &Network,
+        durable: Durable,
+        packages: Option<&Path>,
+        argv: &[&str],
+    ) -> (anyhow::Result<Ended>, String) {
         let path = self.dir.path().join("log");
         let log = fs::File::create(&path).unwrap();
         let (root, boot) = (self.root(), self.boot());
@@ -131,6 +147,7 @@ impl Room {
             boot_mount: "/boot/firmware",
             hostname: "nog",
             durable,
+            network,
             packages,
         };
         let ended = sandbox.run(Program {
@@ -142,6 +159,11 @@ impl Room {
             ended,
             String::from_utf8_lossy(&fs::read(&path).unwrap()).into_owned(),
         )
+    }
+
+    /// What the last run wrote, of another process too.
+    pub(crate) fn log(&self) -> String {
+        fs::read_to_string(self.dir.path().join("log")).unwrap()
     }
 
     /// What a script wrote, which must have ended well.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{assert_ok, debian, mounts, pool_of, processes_with, state, upgrade};
-use crate::support::{Fingerprint, System};
+use crate::support::{Fingerprint, Pool, System};
 
 #[test]
 fn a_daemon_it_started_is_gone_with_it() {
@@ -39,6 +39,7 @@ fn the_resolver_and_the_policy_are_lent_and_given_back_exactly() {
         ("missing", &|| {}),
     ];
     let server = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let own = |seen: &str| seen.starts_with("nameserver 10.") && seen.contains(".3\n");
     let lookups = |text: &str| -> Vec<String> {
         let names = text.lines().filter(|l| l.starts_with("nameserver"));
         names.map(str::to_string).collect()
@@ -52,7 +53,7 @@ fn the_resolver_and_the_policy_are_lent_and_given_back_exactly() {
         let root = pool.half(&format!("nog/{name}"), "root");
         before.assert_unchanged(&Fingerprint::of(&root.join("etc")).without(&["fstab"]));
         let seen = fs::read_to_string(root.join("seen")).unwrap();
-        assert_eq!(lookups(&seen), lookups(&server), "{name}");
+        assert!(own(&seen), "{name}: {seen}");
         assert_eq!(
             fs::read_to_string(root.join("policy")).unwrap(),
             "101\n",
@@ -65,10 +66,83 @@ fn the_resolver_and_the_policy_are_lent_and_given_back_exactly() {
             0o750
         );
     }
+    netbe.ok("set upgrade.network=host nog");
+    assert_ok(&upgrade(
+        &netbe,
+        "--name host",
+        "cat /etc/resolv.conf > /seen",
+    ));
+    let seen = fs::read_to_string(pool.half("nog/host", "root").join("seen")).unwrap();
+    assert_eq!(lookups(&seen), lookups(&server));
     assert_eq!(
         fs::read_to_string("/etc/resolv.conf").unwrap_or_default(),
         server
     );
+}
+
+#[test]
+fn without_its_tool_a_network_apart_is_refused_before_anything_is_made() {
+    let pool = debian();
+    let netbe = pool.netbe();
+    bind("/dev/null", "/usr/bin/slirp4netns");
+    let before = state(&pool);
+    for line in [
+        "upgrade --node nog -- true",
+        "upgrade -n --node nog -- true",
+        "run base/it -- true",
+    ] {
+        let said = netbe.fails(3, line);
+        assert!(
+            said.contains("slirp4netns, which is not installed"),
+            "{said}"
+        );
+        assert!(said.contains("netbe set upgrade.network=host"), "{said}");
+    }
+    before.assert_unchanged(&state(&pool));
+    netbe.ok("set upgrade.network=host");
+    netbe.ok("run base/it -- true");
+}
+
+/// Covers a file of this machine's, for this test alone.
+fn bind(from: &str, to: &str) {
+    use nix::mount::{MsFlags, mount};
+    let none = None::<&str>;
+    mount(Some(from), to, none, MsFlags::MS_BIND, none).unwrap();
+}
+
+#[test]
+fn what_never_stops_talking_fills_nothing() {
+    let pool = debian();
+    let netbe = pool.netbe();
+    let script = "echo begin; busybox yes | head -c 200000000; echo; echo end";
+    assert_ok(&upgrade(&netbe, "--name loud", script));
+    let log = pool.path().join("nodes/nog/envs/loud/upgrade.log");
+    let text = fs::read_to_string(log).unwrap();
+    assert!(text.len() < 10 << 20, "{}", text.len());
+    assert!(text.starts_with("begin\n") && text.ends_with("end\n"));
+    assert!(text.contains(" bytes are left out here]\n"));
+}
+
+#[test]
+fn an_upgrade_that_fills_the_pool_is_ended_while_its_reserve_is_free() {
+    let pool = Pool::bare(1 << 30);
+    let netbe = pool.netbe();
+    netbe.ok("init --server 192.0.2.1");
+    pool.import("base/it", &System::debian());
+    netbe.ok("create nog/first");
+    let before = state(&pool);
+    for script in [
+        // It would try for ever.
+        "while :; do busybox dd if=/dev/urandom of=/fill.$((i += 1)) bs=1M count=8 2>/dev/null; done",
+        // Gone before anybody looks, as if all were well.
+        "busybox dd if=/dev/zero of=/fill bs=1M 2>/dev/null; true",
+    ] {
+        let outcome = upgrade(&netbe, "", script);
+        assert_eq!(outcome.status, 1, "{outcome:#?}");
+        assert!(outcome.stderr.contains("stay so"), "{outcome:#?}");
+        assert!(outcome.stderr.contains("nothing was kept"), "{outcome:#?}");
+        before.assert_unchanged(&state(&pool));
+    }
 }
 
 #[test]

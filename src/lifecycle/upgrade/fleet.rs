@@ -105,6 +105,9 @@ impl Report {
     }
 }
 
+/// As much as is taken for one line, in bytes: one without an end must not fill memory.
+const LINE: u64 = 64 << 10;
+
 /// What happens while it goes on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum News {
@@ -224,7 +227,7 @@ fn listen(
     let mut errors = BufReader::new(errors);
     let mut line = Vec::new();
     // Its answer is one short line at its very end, so it never waits for us to read it.
-    while errors.read_until(b'\n', &mut line)? > 0 {
+    while errors.by_ref().take(LINE).read_until(b'\n', &mut line)? > 0 {
         if let Some(said) = last_said(&line) {
             let _ = tell.send((number, News::Says(said)));
         }

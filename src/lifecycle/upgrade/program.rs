@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 use crate::failure::Failure;
 use crate::packages::{Distribution, Downloads, Step};
 use crate::pool::{Node, Pool};
-use crate::sandbox::{Durable, Ended, Io, Program, Sandbox};
+use crate::sandbox::{Durable, Ended, Io, Network, Program, Sandbox};
 use crate::storage::beneath::Tree;
 use crate::storage::{interrupt, opener, replace};
 use crate::terminal;
@@ -33,6 +33,16 @@ pub(super) fn durable(pool: &Pool, node: &Node) -> Durable {
         Some("on") => Durable::Always,
         _ => Durable::AtTheEnd,
     }
+}
+
+/// The property that says which network programs of an environment see.
+const NETWORK: &str = "upgrade.network";
+
+/// Returns the network that programs of a node's environments see: one apart, where nobody says otherwise.
+pub(in crate::lifecycle) fn network(pool: &Pool, node: &Node) -> Result<Network> {
+    let value = node.property(pool, NETWORK);
+    let network = value.as_deref().unwrap_or("private").parse();
+    network.map_err(|why: String| anyhow::anyhow!("the property {NETWORK}: {why}"))
 }
 
 /// Returns whether what is run is the distribution's full upgrade, not a command of somebody's.
@@ -97,6 +107,7 @@ pub(super) fn step(sandbox: &Sandbox<'_>, step: &Step, log: &File, echo: bool) -
         Ended::Exited(status) if step.is_done(status) => return Ok(()),
         Ended::Exited(status) => format!("ended with status {status}"),
         Ended::Signalled(signal) => format!("was ended by {}", name_of(signal)),
+        Ended::Stopped(why) => format!("was ended: {why}"),
         Ended::CannotRun(why) | Ended::NotFound(why) => format!("cannot be run: {why}"),
     };
     // Whoever watches has them on the screen.

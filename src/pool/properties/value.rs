@@ -6,6 +6,7 @@
 use std::net::Ipv4Addr;
 
 use crate::boot::{Ip, Loader, NfsVersion};
+use crate::sandbox::Network;
 
 /// Returns a MAC address as `dc:a6:32:01:02:03` from any common spelling of it.
 ///
@@ -71,6 +72,10 @@ pub(super) fn ip(text: &str) -> Result<String, String> {
     text.parse::<Ip>()
         .map(|v| v.to_string())
         .map_err(|e| e.to_string())
+}
+
+pub(super) fn network(text: &str) -> Result<String, String> {
+    text.parse::<Network>().map(|v| v.to_string())
 }
 
 pub(super) fn dhcp(text: &str) -> Result<String, String> {

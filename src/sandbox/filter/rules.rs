@@ -40,6 +40,10 @@ pub(super) enum Look {
     IsNot(u8, u64),
     /// Argument number, the one bit that is set.
     Has(u8, u64),
+    /// Argument number, the bits looked at, their value.
+    Among(u8, u64, u64),
+    /// Argument number: an address, all of it, that is not null.
+    Given(u8),
 }
 
 /// What a call must look like: any of these, each of them all of those.
@@ -133,40 +137,62 @@ pub(super) const FORBIDDEN_SHAPES: &[(&str, Shapes)] = &[
 ];
 
 /// Sockets are of the families a download needs: asking for another loads its module, and some (VSOCK)
-/// lead past the network. i386 may ask through `socketcall` and memory, where a filter cannot look.
-pub(super) const NO_FAMILY: &[(&str, Shapes)] = &[(
-    "socket",
+/// lead past the network.
+pub(super) const NO_FAMILY: &[(&str, Shapes)] = &[
+    ("socket", NO_SOCKET),
+    // No other family has pairs, and the kernel loads its module before it says so.
+    ("socketpair", &[&[Look::IsNot(0, libc::AF_UNIX as u64)]]),
+];
+
+const NO_SOCKET: Shapes = &[
     &[
-        &[
-            Look::IsNot(0, libc::AF_UNIX as u64),
-            Look::IsNot(0, libc::AF_INET as u64),
-            Look::IsNot(0, libc::AF_INET6 as u64),
-            Look::IsNot(0, libc::AF_NETLINK as u64),
-        ],
-        // Asking for addresses, and udev's news; netfilter, audit, crypto and others are the server's.
-        &[
-            Look::Is(0, libc::AF_NETLINK as u64),
-            Look::IsNot(2, libc::NETLINK_ROUTE as u64),
-            Look::IsNot(2, libc::NETLINK_KOBJECT_UEVENT as u64),
-        ],
-        // SCTP, DCCP, MPTCP and their modules.
-        &[
-            Look::Is(0, libc::AF_INET as u64),
-            STREAM[0],
-            STREAM[1],
-            STREAM[2],
-            STREAM[3],
-        ],
-        &[
-            Look::Is(0, libc::AF_INET6 as u64),
-            STREAM[0],
-            STREAM[1],
-            STREAM[2],
-            STREAM[3],
-            STREAM[4],
-        ],
+        Look::IsNot(0, libc::AF_UNIX as u64),
+        Look::IsNot(0, libc::AF_INET as u64),
+        Look::IsNot(0, libc::AF_INET6 as u64),
+        Look::IsNot(0, libc::AF_NETLINK as u64),
     ],
-)];
+    // Asking for addresses, and udev's news; netfilter, audit, crypto and others are the server's.
+    &[
+        Look::Is(0, libc::AF_NETLINK as u64),
+        Look::IsNot(2, libc::NETLINK_ROUTE as u64),
+        Look::IsNot(2, libc::NETLINK_KOBJECT_UEVENT as u64),
+    ],
+    // SCTP, DCCP, MPTCP and their modules.
+    &[
+        Look::Is(0, libc::AF_INET as u64),
+        STREAM[0],
+        STREAM[1],
+        STREAM[2],
+        STREAM[3],
+    ],
+    &[
+        Look::Is(0, libc::AF_INET6 as u64),
+        STREAM[0],
+        STREAM[1],
+        STREAM[2],
+        STREAM[3],
+        STREAM[4],
+    ],
+    // By their kind, with no protocol named: SOCK_RDM, SOCK_SEQPACKET, SOCK_DCCP, and SOCK_PACKET, which the kernel
+    // takes for the family of that name.
+    &[Look::Is(0, libc::AF_INET as u64), KINDS[0]],
+    &[Look::Is(0, libc::AF_INET as u64), KINDS[1]],
+    &[Look::Is(0, libc::AF_INET as u64), KINDS[2]],
+    &[Look::Is(0, libc::AF_INET as u64), KINDS[3]],
+    &[Look::Is(0, libc::AF_INET6 as u64), KINDS[0]],
+    &[Look::Is(0, libc::AF_INET6 as u64), KINDS[1]],
+    &[Look::Is(0, libc::AF_INET6 as u64), KINDS[2]],
+    &[Look::Is(0, libc::AF_INET6 as u64), KINDS[3]],
+];
+
+/// `SOCK_TYPE_MASK` of the kernel: what is above are flags.
+const KIND: u64 = 0xf;
+const KINDS: [Look; 4] = [
+    Look::Among(1, KIND, 4),
+    Look::Among(1, KIND, 5),
+    Look::Among(1, KIND, 6),
+    Look::Among(1, KIND, 10),
+];
 
 const STREAM: [Look; 5] = [
     Look::IsNot(2, 0),
@@ -174,6 +200,20 @@ const STREAM: [Look; 5] = [
     Look::IsNot(2, libc::IPPROTO_UDP as u64),
     Look::IsNot(2, libc::IPPROTO_ICMP as u64),
     Look::IsNot(2, libc::IPPROTO_ICMPV6 as u64),
+];
+
+/// `RLIMIT_CORE`, the same number in all architectures there is a filter for.
+const LIMIT_OF_CORES: u64 = 4;
+
+/// Answered with success: the limit on core files stays one byte, which keeps the server's core handler from being
+/// started. Any other starts it, 0 as well; and a script that says `ulimit -c 0` goes on.
+pub(super) const NOT_DONE: &[(&str, Shapes)] = &[
+    ("setrlimit", &[&[Look::Is(0, LIMIT_OF_CORES)]]),
+    // Without an address it only asks.
+    (
+        "prlimit64",
+        &[&[Look::Is(1, LIMIT_OF_CORES), Look::Given(2)]],
+    ),
 ];
 
 /// What makes written files durable: answered with success where everything is made so at the end.

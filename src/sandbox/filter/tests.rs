@@ -132,6 +132,67 @@ fn sockets_are_of_a_few_families() {
 }
 
 #[test]
+fn pairs_and_kinds_are_no_way_around_the_families() {
+    for (machine, abis) in MACHINES {
+        for abi in *abis {
+            let ask = |name: &str, arguments: [u64; 3]| {
+                let number = u32::try_from((abi.number)(name).unwrap()).unwrap();
+                let [a, b, c] = arguments;
+                asked(
+                    machine,
+                    Durable::Always,
+                    abi.audit,
+                    number,
+                    [a, b, c, 0, 0, 0],
+                )
+            };
+            let family = |family: i32| family as u64;
+            assert_eq!(ask("socketpair", [family(libc::AF_UNIX), 1, 0]), None);
+            for other in [
+                libc::AF_VSOCK,
+                libc::AF_NETLINK,
+                libc::AF_INET,
+                libc::AF_TIPC,
+            ] {
+                let answer = ask("socketpair", [family(other), 1, 0]);
+                assert_eq!(answer, errno(Answer::NoFamily), "{machine} {other}");
+            }
+            // Flags stand above the kind.
+            for kind in [4, 5, 6, 10, 10 | libc::SOCK_CLOEXEC as u64] {
+                for inet in [libc::AF_INET, libc::AF_INET6] {
+                    let answer = ask("socket", [family(inet), kind, 0]);
+                    assert_eq!(answer, errno(Answer::NoFamily), "{machine} {kind}");
+                }
+            }
+            let stream = (libc::SOCK_STREAM | libc::SOCK_CLOEXEC) as u64;
+            assert_eq!(ask("socket", [family(libc::AF_INET), stream, 0]), None);
+        }
+    }
+}
+
+#[test]
+fn the_limit_on_core_files_can_be_asked_for_and_stays() {
+    for (machine, abis) in MACHINES {
+        for abi in *abis {
+            let ask = |name: &str, arguments| {
+                let number = u32::try_from((abi.number)(name).unwrap()).unwrap();
+                asked(machine, Durable::Always, abi.audit, number, arguments)
+            };
+            let done = errno(Answer::Done);
+            assert_eq!(ask("setrlimit", [4, 0x1000, 0, 0, 0, 0]), done, "{machine}");
+            assert_eq!(ask("setrlimit", [7, 0x1000, 0, 0, 0, 0]), None);
+            // An address whose lower half is null is one all the same.
+            for new in [0x1000, 1 << 32] {
+                assert_eq!(ask("prlimit64", [0, 4, new, 0, 0, 0]), done, "{machine}");
+                assert_eq!(ask("prlimit64", [1, 4 | 1 << 32, new, 0, 0, 0]), done);
+                assert_eq!(ask("prlimit64", [0, 7, new, 0, 0, 0]), None);
+            }
+            assert_eq!(ask("prlimit64", [0, 4, 0, 0x1000, 0, 0]), None);
+        }
+    }
+}
+
+#[test]
 fn syncs_are_answered_only_where_all_is_made_durable_at_the_end() {
     for (machine, abis) in MACHINES {
         for abi in *abis {

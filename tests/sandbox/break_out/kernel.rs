@@ -32,7 +32,6 @@ pub(super) const ALL: &[Attempt] = &[
     Attempt { name: "hang up the terminal", plain: NotTried, go: |_| made(libc::SYS_vhangup, []) },
     Attempt { name: "capabilities again", plain: Succeeds, go: capabilities },
     Attempt { name: "more than its limits", plain: Either, go: limits },
-    Attempt { name: "a core dump outside", plain: Succeeds, go: core_dumps },
     Attempt { name: "real time", plain: Either, go: real_time },
     Attempt { name: "before all others", plain: Succeeds, go: priority },
     Attempt { name: "out of memory: not me", plain: Either, go: spared },
@@ -129,12 +128,6 @@ fn capabilities(_: &Prize) -> io::Result<()> {
 fn limits(_: &Prize) -> io::Result<()> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     Ok(setrlimit(Resource::RLIMIT_NOFILE, soft, hard + 1)?)
-}
-
-/// What crashes has the server's `core_pattern` program started, unless its limit is one.
-fn core_dumps(_: &Prize) -> io::Result<()> {
-    let most = libc::RLIM_INFINITY;
-    Ok(setrlimit(Resource::RLIMIT_CORE, most, most)?)
 }
 
 fn real_time(_: &Prize) -> io::Result<()> {

@@ -2,9 +2,11 @@
 //! in a plain chroot with `/proc`, `/sys` and `/dev` bound into it, as the recipes have it, where it
 //! must succeed, or it shows nothing. This test's own process plays netbe.
 
+mod doors;
 mod files;
 mod kernel;
 mod mounting;
+mod network;
 mod others;
 mod server;
 
@@ -48,10 +50,8 @@ type Condition = fn() -> bool;
 
 /// What needs something of the kernel to be held, and whether that is there; the sandbox goes without.
 const HELD_WHERE: &[(&str, Condition)] = &[
-    // Landlock's ABI, asked for by flag 1.
-    (others::ABSTRACT, || {
-        call(libc::SYS_landlock_create_ruleset, [0, 0, 1]).is_ok_and(|abi| abi >= 6)
-    }),
+    // The second lock; slirp4netns itself sends to many at once.
+    (network::MANY, network::has_policies),
     (others::BOMB, || {
         ["/sys/fs/cgroup/pids", "/sys/fs/cgroup"]
             .iter()
@@ -70,7 +70,14 @@ fn is_limited_by(tree: &Path) -> bool {
 }
 
 fn attempts() -> impl Iterator<Item = &'static Attempt> {
-    let kinds = [files::ALL, kernel::ALL, mounting::ALL, others::ALL];
+    let kinds = [
+        doors::ALL,
+        files::ALL,
+        kernel::ALL,
+        mounting::ALL,
+        network::ALL,
+        others::ALL,
+    ];
     kinds.into_iter().flatten()
 }
 
@@ -87,6 +94,11 @@ fn all(room: &Room) {
         }
         let (ended, text) = room.run(&["/attacker", "attempt", attempt.name, &prize]);
         let inside = text.trim().to_string();
+        // Whatever the attacker has heard of it.
+        let heard = server.heard_of(attempt.name);
+        if heard > 0 {
+            wrong.push(format!("{} inside: reached the server", attempt.name));
+        }
         match inside.starts_with(HELD) {
             true => held += 1,
             false => wrong.push(format!("{} inside: {inside} ({ended:?})", attempt.name)),
@@ -95,6 +107,7 @@ fn all(room: &Room) {
             Plain::NotTried => "not tried".to_string(),
             _ => plainly(room, attempt.name, &prize),
         };
+        server.heard_of(attempt.name);
         shown += usize::from(plain == OUT);
         // Where this machine is a chroot itself, that one leads out of it too, past what it looks for.
         let too_far = attempt.name == "chroot in a chroot" && is_in_a_chroot();

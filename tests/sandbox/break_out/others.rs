@@ -18,7 +18,6 @@ use super::Plain::{Either, NotTried, Succeeds};
 use super::server::Prize;
 use super::{Attempt, address, call, is_secret};
 
-pub(super) const ABSTRACT: &str = "an abstract socket";
 pub(super) const BOMB: &str = "more and more processes";
 
 #[rustfmt::skip]
@@ -34,7 +33,7 @@ pub(super) const ALL: &[Attempt] = &[
     Attempt { name: "find that key", plain: Succeeds, go: request_key },
     Attempt { name: "a key more", plain: Succeeds, go: add_key },
     Attempt { name: "shared memory", plain: Succeeds, go: shared_memory },
-    Attempt { name: ABSTRACT, plain: Succeeds, go: abstract_socket },
+    Attempt { name: "an abstract socket", plain: Succeeds, go: abstract_socket },
     Attempt { name: "be the TFTP server", plain: Succeeds, go: |_| UdpSocket::bind("127.0.0.9:69").map(drop) },
     Attempt { name: "be trusted by NFS", plain: Succeeds, go: |_| TcpListener::bind("127.0.0.9:897").map(drop) },
     Attempt { name: "the network's settings", plain: Succeeds, go: network_setting },

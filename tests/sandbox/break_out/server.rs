@@ -1,12 +1,15 @@
 //! A server with something to lose.
 
 use std::fs::{self, File};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::fs::symlink;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use nix::libc;
 use nix::sys::stat::{Mode, SFlag, makedev, mknod};
@@ -32,12 +35,16 @@ pub(super) struct Prize {
     pub(super) socket: String,
     pub(super) key: i64,
     pub(super) memory: i32,
+    /// Where it listens, at each of its addresses and for many at once.
+    pub(super) port: u16,
+    pub(super) addresses: Vec<Ipv4Addr>,
 }
 
 pub(super) struct Server {
     pub(super) prize: Prize,
     victim: std::cell::RefCell<Child>,
     disk: PathBuf,
+    listening: Listening,
     _open: File,
     _socket: UnixListener,
     _memory: Box<[u8; 12]>,
@@ -66,7 +73,10 @@ impl Server {
         let number = nix::sys::stat::stat(&disk).unwrap().st_rdev;
         let socket = format!("netbe-test-{}", std::process::id());
         let name = SocketAddr::from_abstract_name(&socket).unwrap();
+        let listening = Listening::begin();
         let prize = Prize {
+            port: listening.port,
+            addresses: super::super::network::OWN.to_vec(),
             handle: handle(&file),
             file,
             netbe: std::process::id().cast_signed(),
@@ -81,6 +91,7 @@ impl Server {
         let server = Self {
             prize,
             victim: victim.into(),
+            listening,
             disk,
             _open: open,
             _socket: UnixListener::bind_addr(&name).unwrap(),
@@ -89,6 +100,14 @@ impl Server {
         // Last: when it fails, what was started ends.
         furnish(room, number);
         server
+    }
+
+    /// Returns how often somebody has come by the network since this was last asked.
+    pub(super) fn heard_of(&self, attempt: &str) -> usize {
+        if super::network::ALL.iter().any(|a| a.name == attempt) {
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+        self.listening.heard.swap(0, Ordering::SeqCst)
     }
 
     pub(super) fn assert_intact(&self) {
@@ -199,4 +218,37 @@ fn handle(file: &Path) -> (i32, Vec<u8>) {
     ];
     call(libc::SYS_name_to_handle_at, arguments).unwrap();
     (handle.kind, handle.bytes[..handle.length as usize].to_vec())
+}
+
+/// What listens on the network until the tests end.
+pub(super) struct Listening {
+    port: u16,
+    heard: Arc<AtomicUsize>,
+}
+
+impl Listening {
+    fn begin() -> Self {
+        let streams = TcpListener::bind("0.0.0.0:0").unwrap();
+        let port = streams.local_addr().unwrap().port();
+        let datagrams = UdpSocket::bind(("0.0.0.0", port)).unwrap();
+        for address in super::super::network::OWN {
+            // Of addresses on one device, once is enough.
+            let _ = datagrams.join_multicast_v4(&super::network::GROUP, &address);
+        }
+        let heard = Arc::new(AtomicUsize::new(0));
+        let (one, other) = (Arc::clone(&heard), Arc::clone(&heard));
+        std::thread::spawn(move || {
+            for mut stream in streams.incoming().flatten() {
+                one.fetch_add(1, Ordering::SeqCst);
+                let _ = std::io::Write::write_all(&mut stream, SECRET);
+            }
+        });
+        std::thread::spawn(move || {
+            while let Ok((_, from)) = datagrams.recv_from(&mut [0; 64]) {
+                other.fetch_add(1, Ordering::SeqCst);
+                let _ = datagrams.send_to(SECRET, from);
+            }
+        });
+        Self { port, heard }
+    }
 }

@@ -1,0 +1,222 @@
+//! Making a private network and its connection, from the sandbox's first stage.
+//!
+//! Everything that leads to this machine is closed before the connection is there, and whoever runs inside lacks
+//! NET_ADMIN, so nothing of it can be undone. The tool and the gate die with the first stage.
+
+use std::io::{self, Read};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt;
+use std::process::{Child, Command, Stdio};
+
+use anyhow::{Context, bail};
+use nix::fcntl::{FcntlArg, OFlag, fcntl, open};
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sched::{CloneFlags, setns, unshare};
+use nix::sys::prctl::set_pdeathsig;
+use nix::sys::signal::{Signal, kill};
+use nix::sys::stat::Mode;
+use nix::sys::wait::waitpid;
+use nix::unistd::Pid;
+
+use super::super::signals::whatever_comes;
+use super::gate::{self, Gate};
+use super::netlink::{Known, Policy, Prefix, Route};
+use super::{DNS, Network, Range};
+
+/// How long the tool may take; it needs some hundredths of a second.
+const PATIENCE: u16 = 20_000;
+/// The name of the connection's end inside.
+const DEVICE: &str = "tap0";
+/// As much as it takes at once: with less, downloads take half as long again.
+const MTU: &str = "65520";
+
+/// What lies on this machine, or on the wire it stands on, whatever its addresses are: itself, by several names; what
+/// a cloud tells machines about themselves; many at once.
+const NEVER: &[Prefix] = &[
+    Prefix::new([0, 0, 0, 0], 8),
+    Prefix::new([127, 0, 0, 0], 8),
+    Prefix::new([169, 254, 0, 0], 16),
+    Prefix::new([224, 0, 0, 0], 4),
+    Prefix::new([240, 0, 0, 0], 4),
+];
+
+/// A private network that is connected; dropped, it is not any more.
+#[derive(Debug)]
+pub(in super::super) struct Connection {
+    namespace: OwnedFd,
+    gate: Pid,
+    tool: Child,
+    /// The tool ends when this is closed, whoever has held it.
+    _exit: OwnedFd,
+    /// What it says; it would die of nobody being there to listen.
+    _said: OwnedFd,
+}
+
+impl Connection {
+    /// Makes the network that is asked for; nothing where it is this machine's own. `channel` is not for others.
+    pub(in super::super) fn make(
+        network: &Network,
+        range: Option<Range>,
+        channel: RawFd,
+    ) -> anyhow::Result<Option<Self>> {
+        let (Network::Private(admitted), Some(range)) = (network, range) else {
+            return Ok(None);
+        };
+        let outside = own_namespace()?;
+        unshare(CloneFlags::CLONE_NEWNET).context("making a network namespace")?;
+        let inside = own_namespace()?;
+        let prepared = prepare(admitted);
+        // The rest is done as a process of this machine, whatever has come of it.
+        setns(&outside, CloneFlags::CLONE_NEWNET)?;
+        let gate = prepared?;
+        gate.close_all(&Route::open()?.routes()?)?;
+        // Before the tool is there: the gate must not hold what ends it.
+        let gate = gate::start(&gate, channel)?;
+        let started = connect(&inside, range);
+        let (tool, exit, said) = match started {
+            Ok(started) => started,
+            Err(error) => {
+                end(gate);
+                return Err(error);
+            }
+        };
+        Ok(Some(Self {
+            namespace: inside,
+            gate,
+            tool,
+            _exit: exit,
+            _said: said,
+        }))
+    }
+
+    /// Moves this process into it.
+    pub(in super::super) fn enter(&self) -> io::Result<()> {
+        Ok(setns(&self.namespace, CloneFlags::CLONE_NEWNET)?)
+    }
+}
+
+impl Drop for Connection {
+    fn drop(&mut self) {
+        let _ = self.tool.kill();
+        let _ = self.tool.wait();
+        end(self.gate);
+    }
+}
+
+fn end(child: Pid) {
+    let _ = kill(child, Signal::SIGKILL);
+    let _ = waitpid(child, None);
+}
+
+fn own_namespace() -> anyhow::Result<OwnedFd> {
+    let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+    open("/proc/self/ns/net", flags, Mode::empty()).context("opening /proc/self/ns/net")
+}
+
+/// Makes what is to be had inside: loopback, and there the services that are admitted.
+fn prepare(admitted: &[std::net::SocketAddrV4]) -> anyhow::Result<Gate> {
+    for which in ["all", "default"] {
+        // Where there is no IPv6, or it cannot be told: the tool carries none either.
+        let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{which}/disable_ipv6"), "1");
+    }
+    let routes = Route::open().context("opening the new network")?;
+    routes.loopback_up().context("bringing up loopback")?;
+    let mut gate = Gate::new(routes, Policy::open().ok());
+    for service in admitted {
+        let address: Ipv4Addr = *service.ip();
+        if !address.is_loopback() {
+            gate.routes
+                .own(address)
+                .with_context(|| format!("admitting {address}"))?;
+        }
+        let refused = || format!("admitting {service}");
+        gate.services
+            .push(TcpListener::bind(service).with_context(refused)?);
+        if service.port() == DNS {
+            gate.resolvers
+                .push(UdpSocket::bind(service).with_context(refused)?);
+        }
+    }
+    Ok(gate)
+}
+
+impl Gate {
+    /// Makes everything that leads to this machine lead nowhere.
+    pub(super) fn close_all(&self, routes: &[Known]) -> anyhow::Result<()> {
+        let own = routes.iter().filter(|r| r.is_own).map(|r| r.prefix);
+        for prefix in NEVER.iter().copied().chain(own) {
+            let refused = || format!("closing {}/{}", prefix.address, prefix.length);
+            self.routes.forbid(prefix).with_context(refused)?;
+            // The second lock; without it, many-at-once is left open.
+            let _ = self.policy.as_ref().map(|policy| policy.forbid(prefix));
+        }
+        Ok(())
+    }
+}
+
+/// Starts the tool, and waits until it says that the connection is there.
+fn connect(namespace: &OwnedFd, range: Range) -> anyhow::Result<(Child, OwnedFd, OwnedFd)> {
+    let program = super::tool().context("slirp4netns has gone")?;
+    let pipe = || nix::unistd::pipe2(OFlag::O_CLOEXEC);
+    let ((ended, exit), (ready, tell), (said, say)) = (pipe()?, pipe()?, pipe()?);
+    // Whatever it has to say, it never waits for somebody to hear it.
+    fcntl(&say, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    let prefix = range.prefix();
+    let mut command = Command::new(&program);
+    command
+        .args(["--configure", "--disable-host-loopback", "--enable-sandbox"])
+        .args(["--enable-seccomp", "--mtu", MTU, "--netns-type=path"])
+        .arg(format!("--cidr={}/{}", prefix.address, prefix.length))
+        .args(["--exit-fd", &ended.as_raw_fd().to_string()])
+        .args(["--ready-fd", &tell.as_raw_fd().to_string()])
+        .arg(format!("/proc/self/fd/{}", namespace.as_raw_fd()))
+        .arg(DEVICE)
+        .env_clear()
+        .current_dir("/")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::from(say));
+    let handed = [ended.as_raw_fd(), tell.as_raw_fd(), namespace.as_raw_fd()];
+    let mut tool = start_with(&mut command, handed)
+        .with_context(|| format!("starting {}", program.display()))?;
+    drop((command, tell, ended));
+    if !says_ready(&ready)? {
+        let _ = tool.kill();
+        let _ = tool.wait();
+        let mut why = Vec::new();
+        let _ = std::fs::File::from(said).take(4096).read_to_end(&mut why);
+        let why = String::from_utf8_lossy(&why);
+        bail!(
+            "{} made no connection: {}",
+            program.display(),
+            why.trim().replace('\n', "; ")
+        );
+    }
+    Ok((tool, exit, said))
+}
+
+#[allow(unsafe_code)]
+fn start_with(command: &mut Command, handed: [RawFd; 3]) -> io::Result<Child> {
+    // SAFETY: between fork and exec only prctl(2) and fcntl(2) are called, which need no lock and no memory.
+    unsafe {
+        command.pre_exec(move || {
+            set_pdeathsig(Signal::SIGKILL)?;
+            for descriptor in handed {
+                nix::errno::Errno::result(libc::fcntl(descriptor, libc::F_SETFD, 0))?;
+            }
+            Ok(())
+        });
+    }
+    command.spawn()
+}
+
+fn says_ready(ready: &OwnedFd) -> io::Result<bool> {
+    let mut fds = [PollFd::new(ready.as_fd(), PollFlags::POLLIN)];
+    whatever_comes(|| poll(&mut fds, PollTimeout::from(PATIENCE)))?;
+    let mut byte = [0];
+    let flags = fds[0].revents().unwrap_or(PollFlags::empty());
+    Ok(flags.contains(PollFlags::POLLIN)
+        && whatever_comes(|| nix::unistd::read(ready, &mut byte))? == 1)
+}
