@@ -8,7 +8,9 @@ mod rules;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::os::fd::{FromRawFd, OwnedFd};
 
+use nix::errno::Errno;
 use nix::libc;
 use seccompiler::{
     BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
@@ -17,16 +19,83 @@ use seccompiler::{
 use syscalls::{aarch64, arm, riscv64, x86, x86_64};
 
 use super::Durable;
+use super::sockets::{SOCKET, SOCKETPAIR};
 use rules::{Answer, Look, Shapes};
 
 /// Puts this thread, and all it will start, under the filter, for good.
 ///
 /// Sets `no_new_privs`, without which the kernel takes no filter from a process without SYS_ADMIN.
-pub(super) fn install(durable: Durable) -> io::Result<()> {
-    for program in programs(std::env::consts::ARCH, durable)? {
+///
+/// Returns where the kernel asks about sockets that are asked for through memory, where there is such a call.
+pub(super) fn install(durable: Durable) -> io::Result<Option<OwnedFd>> {
+    let machine = std::env::consts::ARCH;
+    let listener = match old_door(abis(machine)?)? {
+        Some(program) => Some(listen(&program)?),
+        None => None,
+    };
+    for program in programs(machine, durable)? {
         seccompiler::apply_filter(&program).map_err(io::Error::other)?;
     }
-    Ok(())
+    Ok(listener)
+}
+
+/// Returns whether programs here can ask for sockets through memory.
+pub(super) fn has_old_door() -> bool {
+    let abis = abis(std::env::consts::ARCH).unwrap_or_default();
+    abis.iter().any(|abi| (abi.number)(OLD_DOOR).is_some())
+}
+
+/// Returns whether what a call asks for is of a family there is not; for `socket` and `socketpair`.
+pub(super) fn has_no_family(name: &str, arguments: [u64; 3]) -> bool {
+    let argument = |at: u8| arguments.get(usize::from(at)).copied().unwrap_or(0);
+    let is_so = |look: &Look| match *look {
+        Look::Is(at, value) => argument(at) == value,
+        Look::IsNot(at, value) => argument(at) != value,
+        Look::Has(at, bit) => argument(at) & bit == bit,
+        Look::Among(at, bits, value) => argument(at) & bits == value,
+        Look::Given(at) => argument(at) != 0,
+    };
+    let rules = rules::NO_FAMILY.iter().filter(|(call, _)| *call == name);
+    let mut shapes = rules.flat_map(|(_, shapes)| shapes.iter());
+    shapes.any(|looks| looks.iter().all(is_so))
+}
+
+/// How i386 asks for everything about sockets: by a number and a place in memory.
+const OLD_DOOR: &str = "socketcall";
+
+/// The program that has the kernel ask about sockets made through that, where there is such a call.
+fn old_door(abis: &[Abi]) -> io::Result<Option<BpfProgram>> {
+    if abis.iter().all(|abi| (abi.number)(OLD_DOOR).is_none()) {
+        return Ok(None);
+    }
+    let shapes: Shapes = &[&[Look::Is(0, SOCKET)], &[Look::Is(0, SOCKETPAIR)]];
+    let mut program = program(abis, Answer::NoFamily, &[], &[(OLD_DOOR, shapes)])?;
+    // In place of an answer, somebody is asked for it.
+    let refused = libc::SECCOMP_RET_ERRNO | Answer::NoFamily.errno();
+    for instruction in &mut program {
+        if instruction.code == RETURN && instruction.k == refused {
+            instruction.k = libc::SECCOMP_RET_USER_NOTIF;
+        }
+    }
+    Ok(Some(program))
+}
+
+#[allow(unsafe_code)]
+fn listen(program: &BpfProgram) -> io::Result<OwnedFd> {
+    nix::sys::prctl::set_no_new_privs()?;
+    let length = u16::try_from(program.len()).map_err(io::Error::other)?;
+    let filter = libc::sock_fprog {
+        len: length,
+        filter: program.as_ptr().cast_mut().cast(),
+    };
+    let mode = libc::SECCOMP_SET_MODE_FILTER;
+    let flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    // SAFETY: seccomp(2) reads the struct and as many instructions as it says, laid out as the kernel's own, all of
+    // which outlive the call; it returns a descriptor.
+    let raw = unsafe { libc::syscall(libc::SYS_seccomp, mode, flags, &raw const filter) };
+    let raw = i32::try_from(Errno::result(raw)?).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just returned it, so nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
 /// One way of calling the kernel.

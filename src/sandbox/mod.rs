@@ -9,6 +9,7 @@
 //! groups, any number of processes and all memory. And the processor and the disk, but for the pool's reserve, for a
 //! day at most.
 
+mod attendant;
 mod binfmt;
 mod bounds;
 mod channel;
@@ -26,6 +27,7 @@ mod relay;
 mod scope;
 mod services;
 mod signals;
+mod sockets;
 mod stage;
 mod start;
 mod terminal;

@@ -32,6 +32,10 @@ const KEPT: &[u32] = &[
 /// Changes addresses and routes; for netbe's own gate, never for what runs inside.
 pub(super) const NET_ADMIN: u32 = 12;
 
+/// Reads another process' memory, and enters its namespaces; for netbe's own, too.
+pub(super) const SYS_PTRACE: u32 = 19;
+pub(super) const SYS_ADMIN: u32 = 21;
+
 /// Takes away from this process, and all it will start, what an upgrade has no need of.
 ///
 /// Also makes it invisible to those it starts: no reading of its memory, descriptors or program file.
@@ -53,10 +57,8 @@ pub(super) fn reduce(core_pattern: &str) -> io::Result<()> {
 
 /// Keeps these capabilities, of those this process has, and makes it invisible as [`reduce`] does.
 pub(super) fn keep_only(capabilities: &[u32]) -> io::Result<()> {
-    let kept = capabilities.iter().fold(0u64, |set, cap| set | 1 << cap);
-    shrink_bounding_set(kept)?;
-    let held = held_capabilities()?;
-    hold_capabilities(held & kept)?;
+    shrink_bounding_set(set_of(capabilities))?;
+    hold_only(capabilities)?;
     nix::sys::prctl::set_no_new_privs()?;
     nix::sys::prctl::set_dumpable(false)?;
     Ok(())
@@ -82,6 +84,15 @@ fn reaches_a_handler(core_pattern: &str, limit: u64) -> Option<&'static str> {
         ),
         _ => None,
     }
+}
+
+/// Keeps these capabilities, of those this process has, and can no longer take others.
+pub(super) fn hold_only(capabilities: &[u32]) -> io::Result<()> {
+    hold_capabilities(held_capabilities()? & set_of(capabilities))
+}
+
+fn set_of(capabilities: &[u32]) -> u64 {
+    capabilities.iter().fold(0, |set, cap| set | 1 << cap)
 }
 
 #[allow(unsafe_code)]

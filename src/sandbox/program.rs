@@ -10,13 +10,18 @@ use nix::sys::stat::Mode;
 use nix::unistd::{chdir, execve, setsid};
 
 use super::channel::{Input, Request};
+use super::sockets::Sockets;
 use super::stage::forget_signals;
 use super::{Ended, filter, scope};
 
 /// Becomes the program; comes back only with the reason why not.
-pub(super) fn start(request: &Request, terminal: Option<&str>) -> Result<Infallible, Ended> {
+pub(super) fn start(
+    request: &Request,
+    terminal: Option<&str>,
+    sockets: Option<&Sockets>,
+) -> Result<Infallible, Ended> {
     let failed = |e: io::Error| Ended::CannotRun(format!("cannot prepare the program: {e}"));
-    prepare(request, terminal).map_err(failed)?;
+    prepare(request, terminal, sockets).map_err(failed)?;
     let convert = |text: &str| CString::new(text).map_err(|e| failed(e.into()));
     let argv: Vec<CString> = request
         .argv
@@ -62,7 +67,7 @@ fn candidates(name: &str, env: &[(String, String)]) -> Vec<String> {
         .collect()
 }
 
-fn prepare(request: &Request, terminal: Option<&str>) -> io::Result<()> {
+fn prepare(request: &Request, terminal: Option<&str>, sockets: Option<&Sockets>) -> io::Result<()> {
     chdir("/")?;
     setsid()?;
     if let Some(path) = terminal {
@@ -85,5 +90,10 @@ fn prepare(request: &Request, terminal: Option<&str>) -> io::Result<()> {
     forget_signals()?;
     scope::keep_to_own_sockets()?;
     // Last: nothing after this but `execve`, and a report where that fails.
-    filter::install(request.durable)
+    let listener = filter::install(request.durable)?;
+    match (listener, sockets) {
+        (Some(listener), Some(sockets)) => sockets.hand(&listener),
+        // Nobody answers: the call does not exist then.
+        _ => Ok(()),
+    }
 }

@@ -27,6 +27,7 @@ use super::channel::{Input, Report, Request, receive_request, send_report};
 use super::limit::Limit;
 use super::network::Connection;
 use super::signals::whatever_comes;
+use super::sockets::Sockets;
 use super::{Ended, furnish, privileges, program};
 
 /// The first descriptor behind stdin, stdout and stderr.
@@ -82,6 +83,8 @@ fn first_stage(channel: &UnixStream) -> anyhow::Result<()> {
     // Its helpers belong to this PID namespace, and to nobody's signals.
     let connection = Connection::make(&request.network, request.range, channel.as_raw_fd())
         .context("making a network apart")?;
+    let sockets = Sockets::start(connection.as_ref(), channel.as_raw_fd())
+        .context("starting what makes sockets")?;
     let signals = listen_for(&[
         Signal::SIGCHLD,
         Signal::SIGINT,
@@ -98,7 +101,11 @@ fn first_stage(channel: &UnixStream) -> anyhow::Result<()> {
         ForkResult::Child => {
             drop(held);
             limit.enter();
-            become_init(channel, &request, connection.as_ref(), &alive)
+            let beside = Beside {
+                connection: connection.as_ref(),
+                sockets: sockets.as_ref(),
+            };
+            become_init(channel, &request, &beside, &alive)
         }
     };
     drop(alive);
@@ -115,13 +122,14 @@ fn first_stage(channel: &UnixStream) -> anyhow::Result<()> {
     }
 }
 
-fn become_init(
-    channel: &UnixStream,
-    request: &Request,
-    connection: Option<&Connection>,
-    alive: &OwnedFd,
-) -> ! {
-    let status = match init(channel, request, connection, alive) {
+/// What there is beside the sandbox, for it.
+struct Beside<'a> {
+    connection: Option<&'a Connection>,
+    sockets: Option<&'a Sockets>,
+}
+
+fn become_init(channel: &UnixStream, request: &Request, beside: &Beside<'_>, alive: &OwnedFd) -> ! {
+    let status = match init(channel, request, beside, alive) {
         Ok(()) => 0,
         Err(error) => {
             report_failure(channel, &error);
@@ -134,7 +142,7 @@ fn become_init(
 fn init(
     channel: &UnixStream,
     request: &Request,
-    connection: Option<&Connection>,
+    beside: &Beside<'_>,
     alive: &OwnedFd,
 ) -> anyhow::Result<()> {
     set_pdeathsig(Signal::SIGKILL)?;
@@ -142,7 +150,7 @@ fn init(
         bail!("netbe has gone");
     }
     // Before /proc and /sys are made: they show the network of whoever makes them.
-    if let Some(connection) = connection {
+    if let Some(connection) = beside.connection {
         connection.enter().context("entering the network")?;
     }
     unshare(
@@ -164,7 +172,7 @@ fn init(
     let program = match split()? {
         ForkResult::Parent { child } => child,
         ForkResult::Child => {
-            let Err(ended) = program::start(request, terminal.as_deref());
+            let Err(ended) = program::start(request, terminal.as_deref(), beside.sockets);
             let _ = send_report(channel, &Report::Ended(ended), None);
             exit(127)
         }

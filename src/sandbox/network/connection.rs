@@ -15,11 +15,10 @@ use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::{Signal, kill};
+use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
-use nix::sys::wait::waitpid;
-use nix::unistd::Pid;
 
+use super::super::attendant::Attendant;
 use super::super::signals::whatever_comes;
 use super::gate::{self, Gate};
 use super::netlink::{Known, Policy, Prefix, Route};
@@ -46,7 +45,7 @@ const NEVER: &[Prefix] = &[
 #[derive(Debug)]
 pub(in super::super) struct Connection {
     namespace: OwnedFd,
-    gate: Pid,
+    _gate: Attendant,
     tool: Child,
     /// The tool ends when this is closed, whoever has held it.
     _exit: OwnedFd,
@@ -74,17 +73,10 @@ impl Connection {
         gate.close_all(&Route::open()?.routes()?)?;
         // Before the tool is there: the gate must not hold what ends it.
         let gate = gate::start(&gate, channel)?;
-        let started = connect(&inside, range);
-        let (tool, exit, said) = match started {
-            Ok(started) => started,
-            Err(error) => {
-                end(gate);
-                return Err(error);
-            }
-        };
+        let (tool, exit, said) = connect(&inside, range)?;
         Ok(Some(Self {
             namespace: inside,
-            gate,
+            _gate: gate,
             tool,
             _exit: exit,
             _said: said,
@@ -101,13 +93,7 @@ impl Drop for Connection {
     fn drop(&mut self) {
         let _ = self.tool.kill();
         let _ = self.tool.wait();
-        end(self.gate);
     }
-}
-
-fn end(child: Pid) {
-    let _ = kill(child, Signal::SIGKILL);
-    let _ = waitpid(child, None);
 }
 
 fn own_namespace() -> anyhow::Result<OwnedFd> {

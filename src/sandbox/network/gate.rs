@@ -7,20 +7,14 @@
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::RawFd;
-use std::process::exit;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use nix::fcntl::{OFlag, open};
-use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::Signal;
-use nix::sys::stat::Mode;
-use nix::unistd::{ForkResult, Pid, close, getppid};
 
-use super::super::privileges::{self, NET_ADMIN};
-use super::super::stage::split;
+use super::super::attendant::Attendant;
+use super::super::privileges::NET_ADMIN;
 use super::netlink::{Policy, Route};
 use crate::storage::threads;
 
@@ -51,34 +45,11 @@ impl Gate {
     }
 }
 
-/// Starts it, as a child of this process.
-pub(super) fn start(gate: &Gate, channel: RawFd) -> anyhow::Result<Pid> {
-    // Before there is a child: nothing that happens from here on is missed.
+/// Starts it; `channel` is not for it.
+pub(super) fn start(gate: &Gate, channel: RawFd) -> anyhow::Result<Attendant> {
+    // Before there is a process: nothing that happens from here on is missed.
     let changes = Route::open_for_changes().context("watching addresses")?;
-    let parent = nix::unistd::getpid();
-    match split()? {
-        ForkResult::Parent { child } => Ok(child),
-        ForkResult::Child => {
-            // Whoever waits for the other ends of these must not wait for this process.
-            let alone = leave(channel, parent);
-            let status = alone.and_then(|()| keep(gate, &changes));
-            exit(i32::from(status.is_err()))
-        }
-    }
-}
-
-fn leave(channel: RawFd, parent: Pid) -> anyhow::Result<()> {
-    set_pdeathsig(Signal::SIGKILL)?;
-    if getppid() != parent {
-        anyhow::bail!("the first stage has gone");
-    }
-    close(channel)?;
-    let null = open("/dev/null", OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
-    nix::unistd::dup2_stdin(&null)?;
-    nix::unistd::dup2_stdout(&null)?;
-    nix::unistd::dup2_stderr(&null)?;
-    privileges::keep_only(&[NET_ADMIN])?;
-    Ok(())
+    Attendant::start(channel, &[NET_ADMIN], || keep(gate, &changes))
 }
 
 fn keep(gate: &Gate, changes: &Route) -> anyhow::Result<()> {

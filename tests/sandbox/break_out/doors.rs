@@ -23,8 +23,22 @@ pub(super) const ALL: &[Attempt] = &[
     #[cfg(target_arch = "x86_64")]
     Attempt { name: "a core dump, as 32-bit", plain: Either, go: |_| core(0, old::setrlimit) },
     #[cfg(target_arch = "x86_64")]
+    Attempt { name: "any family, as 32-bit", plain: Either, go: |_| every_family(old::socket) },
+    #[cfg(target_arch = "x86_64")]
+    Attempt { name: "pairs, as 32-bit", plain: Either, go: |_| every_family(old::pair) },
+    #[cfg(target_arch = "x86_64")]
+    Attempt { name: "any family, changed meanwhile", plain: Either, go: |_| old::changing() },
+    #[cfg(target_arch = "x86_64")]
     Attempt { name: "any family, as x32", plain: Either, go: |_| every_family(as_x32) },
 ];
+
+/// What must go on working by the same doors, said in the attacker's words: "out" is well.
+#[cfg(target_arch = "x86_64")]
+pub(super) const WORKS: Attempt = Attempt {
+    name: "sockets of i386",
+    plain: Either,
+    go: |_| old::working(),
+};
 
 /// Family, kind, protocol.
 type Asked = (i32, i32, i32);
@@ -149,7 +163,7 @@ fn from_far_above(limit: &[u64; 2]) -> io::Result<()> {
 /// `int 0x80` takes the numbers of i386 also in a 64-bit program, with addresses below 4 GiB.
 #[cfg(target_arch = "x86_64")]
 mod old {
-    use super::{io, libc};
+    use super::{Asked, io, libc};
     use nix::errno::Errno;
 
     /// A page of 32-bit words that 32-bit calls can find.
@@ -187,6 +201,67 @@ mod old {
         match result as u32 as i32 {
             error if error < 0 => Err(Errno::from_raw(-error).into()),
             done => Ok(done),
+        }
+    }
+
+    pub(super) fn socket((family, kind, protocol): &Asked) -> io::Result<()> {
+        let arguments = words(&[*family as u32, *kind as u32, *protocol as u32])?;
+        call(102, 1, arguments, 0).map(drop)
+    }
+
+    pub(super) fn pair((family, kind, protocol): &Asked) -> io::Result<()> {
+        let ends = words(&[0, 0])?;
+        let arguments = words(&[*family as u32, *kind as u32, *protocol as u32, ends])?;
+        call(102, 8, arguments, 0).map(drop)
+    }
+
+    /// One thread asks for a family that there is, another writes one that there is not in its place.
+    #[allow(unsafe_code)]
+    pub(super) fn changing() -> io::Result<()> {
+        let place = words(&[libc::AF_INET as u32, libc::SOCK_STREAM as u32, 0])?;
+        let family = place as usize;
+        // SAFETY: the page is mapped until this process ends, and an atomic may change under another's eyes.
+        let family = unsafe { &*(family as *const std::sync::atomic::AtomicU32) };
+        std::thread::spawn(move || {
+            loop {
+                for value in [libc::AF_VSOCK, libc::AF_INET] {
+                    family.store(value as u32, std::sync::atomic::Ordering::SeqCst);
+                }
+            }
+        });
+        for _ in 0..3000 {
+            let Ok(socket) = call(102, 1, place, 0) else {
+                continue;
+            };
+            let (mut kind, mut length) = (0i32, 4u32);
+            let (at, size) = ((&raw mut kind).cast(), &raw mut length);
+            // SAFETY: writes an integer and its size, which outlive the call; SO_DOMAIN tells the family.
+            unsafe { libc::getsockopt(socket, libc::SOL_SOCKET, libc::SO_DOMAIN, at, size) };
+            if kind != libc::AF_INET {
+                return Ok(());
+            }
+            // SAFETY: closes a descriptor that nobody else knows.
+            unsafe { libc::close(socket) };
+        }
+        Err(io::Error::other("never another"))
+    }
+
+    /// Both ways, for what programs of i386 have them for; returns the number of things that work.
+    pub(super) fn working() -> io::Result<()> {
+        socket(&(libc::AF_INET, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0))?;
+        socket(&(libc::AF_NETLINK, libc::SOCK_RAW, libc::NETLINK_ROUTE))?;
+        let ends = words(&[0, 0])?;
+        let arguments = words(&[libc::AF_UNIX as u32, libc::SOCK_STREAM as u32, 0, ends])?;
+        call(102, 8, arguments, 0)?;
+        // write(2) into the one, read(2) from the other.
+        let text = words(&[0x0a69_6821, 0])?;
+        // SAFETY: two integers in a page that stays mapped.
+        #[allow(unsafe_code)]
+        let ends = unsafe { *(ends as usize as *const [u32; 2]) };
+        call(4, ends[0], text, 4)?;
+        match call(3, ends[1], text + 4, 4)? {
+            4 => Ok(()),
+            _ => Err(io::Error::other("nothing came")),
         }
     }
 
