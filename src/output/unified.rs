@@ -1,10 +1,16 @@
 //! How two environments boot differently: unified text, and how JSON has it.
 
+use std::collections::HashSet;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use similar::TextDiff;
 
 use super::clean;
 use crate::lifecycle::difference::boot::{Part, Text};
+
+/// How long the smallest difference of two texts is looked for; behind it any will do. Texts are a node's, and may be long.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Returns what differs as unified text, with what is their own below; nothing where nothing differs.
 pub fn draw(texts: &[Text], names: [&str; 2], colour: bool) -> String {
@@ -38,6 +44,7 @@ pub fn draw_identity(texts: &[Text]) -> String {
             continue;
         };
         for (sign, own, other) in [('-', before, after), ('+', after, before)] {
+            let other: HashSet<_> = other.iter().collect();
             for piece in own.iter().filter(|piece| !other.contains(piece)) {
                 all.push_str(&format!("  {sign} {}\n", clean(piece)));
             }
@@ -64,7 +71,9 @@ fn unified(text: &Text, names: [&str; 2]) -> String {
         clean(&side(&text.before, names[0])),
         clean(&side(&text.after, names[1])),
     );
-    let mut unified = TextDiff::from_lines(&old, &new)
+    let mut unified = TextDiff::configure()
+        .timeout(PATIENCE)
+        .diff_lines(&old, &new)
         .unified_diff()
         .context_radius(3)
         .header(&heads.0, &heads.1)

@@ -22,7 +22,7 @@ use nix::sys::stat::Mode;
 use super::{interrupt, opener};
 
 /// The largest file that is read whole, in bytes: no text that netbe edits comes near it.
-const TEXT_LIMIT: u64 = 16 << 20;
+const TEXT_LIMIT: u64 = 4 << 20;
 
 /// The most names that a directory may have which is looked at as a whole: nothing that netbe looks for stands in one with
 /// more, and each takes memory.
@@ -200,14 +200,14 @@ impl Tree {
         }
     }
 
-    /// Returns a regular file's content; `None` where there is nothing, an error past 16 MiB.
+    /// Returns a regular file's content; `None` where there is nothing, an error past 4 MiB.
     pub fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
         let Some(file) = self.open_file(path)? else {
             return Ok(None);
         };
         if file.metadata()?.len() > TEXT_LIMIT {
             return Err(io::Error::other(format!(
-                "{} is larger than 16 MiB",
+                "{} is larger than 4 MiB",
                 self.path.join(relative(path)).display()
             )));
         }
