@@ -20,6 +20,9 @@ const LIMIT: u64 = 256 << 20;
 /// The most packages that are read of a database: more than three times all that Debian has.
 pub(super) const MOST: usize = 1 << 18;
 
+/// The longest name, and the longest version, in bytes; what is longer is no package, and fills screens.
+const LONGEST: usize = 256;
+
 /// One installed package.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Package {
@@ -123,6 +126,7 @@ pub fn installed(root: &Tree) -> Result<Inventory, Unread> {
             if packages.len() > MOST {
                 return Err(Unread::TooMany);
             }
+            packages.retain(|p| p.name.len().max(p.version.len()) <= LONGEST);
             packages.sort();
             return Ok(Inventory {
                 order: *order,
