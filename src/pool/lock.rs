@@ -101,7 +101,12 @@ impl NodeLock {
     ///
     /// # Errors
     /// `Locked`, naming the holder.
-    pub fn take(state: &Path, node: &NodeName, share: Share, wait: Duration) -> Result<Self> {
+    pub(super) fn take(
+        state: &Path,
+        node: &NodeName,
+        share: Share,
+        wait: Duration,
+    ) -> Result<Self> {
         let file = acquire(state, node.as_str(), node.as_str(), share, wait)?;
         Ok(Self {
             node: node.clone(),
@@ -115,7 +120,7 @@ impl NodeLock {
     ///
     /// # Errors
     /// `Locked`, naming the holder.
-    pub fn take_unnoticed(state: &Path, node: &NodeName) -> Result<Option<Self>> {
+    pub(super) fn take_unnoticed(state: &Path, node: &NodeName) -> Result<Option<Self>> {
         let Ok(Some(mut file)) = opener::file(&layout::locks(state).join(node.as_str())) else {
             return Ok(None);
         };
@@ -131,7 +136,7 @@ impl NodeLock {
     }
 
     /// Takes the lock of the node that is changed and of the one something is made from.
-    pub fn take_both(
+    pub(super) fn take_both(
         state: &Path,
         changed: &NodeName,
         source: &NodeName,

@@ -120,6 +120,14 @@ impl Pool {
         NodeLock::take(&self.state, node, share, wait)
     }
 
+    /// Takes a node's lock beside others, at once or not at all, without leaving a trace.
+    ///
+    /// # Errors
+    /// `Locked`, naming the holder.
+    pub fn lock_node_unnoticed(&self, node: &NodeName) -> Result<Option<NodeLock>> {
+        NodeLock::take_unnoticed(&self.state, node)
+    }
+
     /// Takes the lock of the node that is changed and of the one something is made from.
     ///
     /// # Errors

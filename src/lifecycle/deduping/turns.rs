@@ -120,10 +120,12 @@ impl<'a> Turns<'a> {
     }
 
     fn take(&self, node: &NodeName) -> Result<Option<NodeLock>> {
-        let pool = self.pool.root();
         match self.mode.dry_run {
-            true => NodeLock::take_unnoticed(pool, node),
-            false => NodeLock::take(pool, node, Share::Together, Duration::ZERO).map(Some),
+            true => self.pool.lock_node_unnoticed(node),
+            false => {
+                let lock = self.pool.lock_node(node, Share::Together, Duration::ZERO);
+                lock.map(Some)
+            }
         }
     }
 
