@@ -1,14 +1,18 @@
-//! The pool that commands are broken in: made once, its disk copied for each of them.
+//! The pool that commands are broken in: made once, its disks copied for each of them.
 //!
-//! Every copy is mounted at the same path, which boot files and exports name. For one thread: another one makes a
+//! Its state directory is on a disk of its own. Every copy is mounted at the same path, which boot files and exports name. For one thread: another one makes a
 //! ground of its own.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::disk::{Disk, unmount};
+use crate::disk::{Disk, Disks, STATES, unmount};
 use crate::scenes::{self, Scene};
 use crate::support::{Netbe, Pool, SERVER, System, run};
+
+/// How large the disk of the state directory is, in bytes: about as small as they can be.
+const SERVER_SIZE: u64 = 128 << 20;
 
 /// A pool with a template, a node `nog` that is served and a node `kira` that is not, both with `a` and `b`.
 #[derive(Debug)]
@@ -20,6 +24,12 @@ impl Ground {
     /// Makes it, on a filesystem of the given size in bytes.
     pub(crate) fn new(size: u64) -> Self {
         let pool = Pool::bare(size);
+        let server = pool.beside().join("server.btrfs");
+        File::create(&server)
+            .and_then(|file| file.set_len(SERVER_SIZE))
+            .unwrap();
+        run(Command::new("mkfs.btrfs").arg("-q").arg(&server));
+        Disk::new(server).mount(Path::new(STATES)).unwrap();
         let netbe = pool.netbe();
         netbe.ok(&format!("init --server {SERVER}"));
         pool.import("base/stock", &System::debian());
@@ -27,7 +37,9 @@ impl Ground {
             netbe.ok(line);
         }
         System::debian().build(&pool.beside().join("system"));
-        run(Command::new("sync").arg("-f").arg(pool.path()));
+        for filesystem in [pool.path(), Path::new(STATES)] {
+            run(Command::new("sync").arg("-f").arg(filesystem));
+        }
         Self { pool }
     }
 
@@ -39,7 +51,12 @@ impl Ground {
         run(Command::new("mount")
             .args(["-t", "tmpfs", "tmpfs"])
             .arg(&files));
-        let ground = Disk::new(self.pool.beside().join("pool.btrfs")).copy(&files.join("ground"));
+        let disk = |image| Disk::new(self.pool.beside().join(image));
+        let disks = Disks {
+            pool: disk("pool.btrfs"),
+            server: disk("server.btrfs"),
+        };
+        let ground = disks.copy(&files.join("ground"));
         Place {
             pool: &self.pool,
             files,
@@ -55,7 +72,7 @@ pub(crate) struct Place<'a> {
     pub(crate) pool: &'a Pool,
     /// A directory in memory, for disks.
     pub(crate) files: PathBuf,
-    ground: Disk,
+    ground: Disks,
 }
 
 impl Place<'_> {
@@ -74,15 +91,15 @@ impl Place<'_> {
         scene.line(&self.pool.beside().join("system"))
     }
 
-    /// Returns the disk as a command is to find it; not mounted.
-    pub(crate) fn prepared(&self, scene: &Scene) -> Disk {
-        let disk = self.ground.copy(&self.files.join("start"));
-        disk.mount(self.at()).unwrap();
+    /// Returns the disks as a command is to find them; not mounted.
+    pub(crate) fn prepared(&self, scene: &Scene) -> Disks {
+        let disks = self.ground.copy(&self.files.join("start"));
+        disks.mount(self.at()).unwrap();
         for line in scene.before {
             self.does(line);
         }
-        unmount(self.at());
-        disk
+        self.unmount();
+        disks
     }
 
     /// Runs a command line of netbe that must succeed, or, after `!`, one of the shell in the pool.
@@ -93,11 +110,16 @@ impl Place<'_> {
         }
     }
 
-    /// Mounts a copy of a disk, for a command to run on.
-    pub(crate) fn mount(&self, disk: &Disk) -> Disk {
-        let copy = disk.copy(&self.files.join("running"));
+    /// Mounts a copy of the disks, for a command to run on.
+    pub(crate) fn mount(&self, disks: &Disks) -> Disks {
+        let copy = disks.copy(&self.files.join("running"));
         copy.mount(self.at()).unwrap();
         copy
+    }
+
+    /// Takes away the copy that was mounted last.
+    pub(crate) fn unmount(&self) {
+        Disks::unmount(self.at());
     }
 
     /// Ends the work here.

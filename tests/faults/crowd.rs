@@ -95,6 +95,7 @@ fn invariants_1_to_3_and_9_to_11_hold_in_a_crowd() {
     faults.extend(
         judge::leftovers(pool.path())
             .into_iter()
+            .chain(judge::old_copies(pool.path()))
             .map(|left| against(9, format!("left behind: {left}"))),
     );
     let sound = pool.netbe().run("check");

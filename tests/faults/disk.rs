@@ -1,7 +1,8 @@
-//! The file behind a pool's filesystem, as a power cut would leave it.
+//! The files behind a pool's filesystem and that of its state directory, as a power cut would leave them.
 //!
 //! The loop device writes into the file what btrfs has written out, in its order, and nothing else: what btrfs
-//! still holds in memory is missing from a copy, which is what makes it one of a power cut. Not for several devices.
+//! still holds in memory is missing from a copy, which is what makes it one of a power cut. Not for filesystems of
+//! several devices.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::fd::AsRawFd;
@@ -24,6 +25,9 @@ const METADATA_IDENTITY: std::ops::Range<usize> = 0x23b..0x24b;
 /// The feature that lets trees carry another UUID than the superblock.
 const HAS_METADATA_IDENTITY: u64 = 1 << 10;
 
+/// Where state directories stand.
+pub(crate) const STATES: &str = netbe::pool::state::DEFAULT;
+
 /// A btrfs filesystem in a file.
 #[derive(Debug, Clone)]
 pub(crate) struct Disk {
@@ -45,21 +49,13 @@ impl Disk {
         block
     }
 
-    /// Copies it as it is now, mounted or not, to a file; the copy is a filesystem of its own.
-    pub(crate) fn copy(&self, to: &Path) -> Self {
-        loop {
-            let before = self.superblock();
-            let _ = fs::remove_file(to);
-            run(Command::new("cp")
-                .arg("--sparse=always")
-                .args([&self.image, to]));
-            let copy = Self::new(to.to_path_buf());
-            // Otherwise the kernel committed meanwhile, and the copy is of two moments.
-            if before == self.superblock() && before == copy.superblock() {
-                copy.renew();
-                return copy;
-            }
-        }
+    /// Copies it to a file; the copy may be of two moments.
+    fn copy_now(&self, to: &Path) -> Self {
+        let _ = fs::remove_file(to);
+        run(Command::new("cp")
+            .arg("--sparse=always")
+            .args([&self.image, to]));
+        Self::new(to.to_path_buf())
     }
 
     /// Gives it a UUID that no mounted filesystem has, as `btrfstune -m` does, but also where a log waits for replay.
@@ -87,7 +83,7 @@ impl Disk {
     /// What mount(8) said.
     pub(crate) fn mount(&self, at: &Path) -> Result<(), String> {
         let said = Command::new("mount")
-            .args(["-o", "loop"])
+            .args(["-o", "loop,nosuid,nodev"])
             .args([&self.image, at])
             .output()
             .unwrap();
@@ -95,6 +91,52 @@ impl Disk {
             true => Ok(()),
             false => Err(String::from_utf8_lossy(&said.stderr).into_owned()),
         }
+    }
+}
+
+/// The disks that a pool is on: its own, and that of the server, with the state directory.
+#[derive(Debug, Clone)]
+pub(crate) struct Disks {
+    pub(crate) pool: Disk,
+    pub(crate) server: Disk,
+}
+
+impl Disks {
+    /// Returns the superblocks: as long as they are the same, so is everything a mount after a power cut would show.
+    pub(crate) fn superblocks(&self) -> [Vec<u8>; 2] {
+        [self.pool.superblock(), self.server.superblock()]
+    }
+
+    /// Copies them as they are at one moment, mounted or not; the copies are filesystems of their own.
+    pub(crate) fn copy(&self, to: &Path) -> Self {
+        loop {
+            let before = self.superblocks();
+            let copy = Self {
+                pool: self.pool.copy_now(to),
+                server: self.server.copy_now(&to.with_extension("server")),
+            };
+            // Otherwise the kernel committed meanwhile, and the copy is of two moments.
+            if before == self.superblocks() && before == copy.superblocks() {
+                copy.pool.renew();
+                copy.server.renew();
+                return copy;
+            }
+        }
+    }
+
+    /// Mounts them, the pool's at `at`; the mounts end with [`Disks::unmount`].
+    ///
+    /// # Errors
+    /// What mount(8) said.
+    pub(crate) fn mount(&self, at: &Path) -> Result<(), String> {
+        self.server.mount(Path::new(STATES))?;
+        self.pool.mount(at)
+    }
+
+    /// Takes their mounts away.
+    pub(crate) fn unmount(at: &Path) {
+        unmount(at);
+        unmount(Path::new(STATES));
     }
 }
 

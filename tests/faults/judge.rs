@@ -19,9 +19,9 @@ use crate::telling::against;
 use rules::{halves, offered};
 use view::SEPARATOR;
 
-pub(crate) use leftovers::leftovers;
+pub(crate) use leftovers::{leftovers, old_copies};
 pub(crate) use rules::{environment_behind, rules};
-pub(crate) use view::{View, view};
+pub(crate) use view::{View, is_foreign, view};
 
 /// What is wrong, a sentence each; empty when nothing is.
 pub(crate) type Faults = Vec<String>;
@@ -133,13 +133,14 @@ impl Judge {
 
     /// Runs `check --repair` and judges what it leaves: nothing hidden, nothing to find, nothing changed.
     pub(crate) fn repair(&self) -> Faults {
+        let mut faults = self.taken_over();
         let before = view(&self.netbe, &self.pool).ok();
-        let mut faults = Faults::new();
         let repaired = self.netbe.run("check --repair");
         if repaired.status != 0 {
             faults.push(against(9, format!("check --repair: {repaired:#?}")));
         }
-        let left = leftovers(&self.pool);
+        let mut left = leftovers(&self.pool);
+        left.extend(old_copies(&self.pool));
         if !left.is_empty() {
             faults.push(against(9, format!("check --repair left {left:?}")));
         }
@@ -154,6 +155,24 @@ impl Judge {
         }
         faults.extend(self.standing().0);
         faults.dedup();
+        faults
+    }
+
+    /// Has a pool taken over, where it is still not this server's: only then is there anything to repair.
+    fn taken_over(&self) -> Faults {
+        let is_foreign = || view(&self.netbe, &self.pool).is_ok_and(|view| is_foreign(&view));
+        let mut faults = Faults::new();
+        if !is_foreign() {
+            return faults;
+        }
+        let refused = self.netbe.run("check --repair");
+        if refused.status != 3 || !refused.stderr.contains("--take-over") {
+            faults.push(against(9, format!("not taken over: {refused:#?}")));
+        }
+        let taken = self.netbe.run("init --take-over -y");
+        if taken.status != 0 || is_foreign() {
+            faults.push(against(9, format!("taken over: {taken:#?}")));
+        }
         faults
     }
 

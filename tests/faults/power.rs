@@ -1,9 +1,10 @@
 //! Power cut anywhere: what is on the disk at a moment is, after the next mount, the old state or the new.
 //!
-//! A command stands still after each system call that may have changed something; there the file behind the pool is
-//! copied, and the copy mounted and judged. Each command is cut in two ways: as it is, where only what it made
-//! durable itself is on the disk, and with a commit of the filesystem before each cut, as the kernel makes one
-//! whenever it likes. Not for disks that lie about what they have written.
+//! A command stands still after each system call that may have changed something; there the files behind the pool and
+//! its state directory, which are on disks of their own, are copied, and the copies mounted and judged. Each command is
+//! cut in several ways: as it is, where only what it made durable itself is on the disks, and with a commit of one
+//! filesystem or the other before each cut, as the kernel makes one whenever it likes: what has to be on one disk
+//! before something is on the other has to be made durable there. Not for disks that lie about what they have written.
 //!
 //! One point again: `NETBE_FAULT=power:activate:37 cargo test --test faults power`; without the number, all points
 //! of that command. A fault names its point that way.
@@ -16,7 +17,7 @@ use std::sync::Mutex;
 use std::thread;
 
 use crate::copies::{Ground, Place};
-use crate::disk::{Disk, unmount};
+use crate::disk::Disks;
 use crate::judge::{Faults, Judge};
 use crate::scenes::{self, Scene};
 use crate::telling::figures;
@@ -112,13 +113,15 @@ fn invariants_1_to_4_9_and_10_hold_wherever_the_power_is_cut() {
     assert!(faults.is_empty(), "{}", faults.join("\n\n"));
 }
 
-/// When the filesystem commits by itself, and where the power is cut.
+/// Which filesystem commits by itself, right before each cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Way {
-    /// Never, and everywhere.
+    /// Neither.
     AsItIs,
-    /// Right before each cut.
-    Committed,
+    /// The pool's.
+    Pool,
+    /// That of the state directory.
+    Server,
 }
 
 /// Where a spread of a command's points is taken.
@@ -135,7 +138,7 @@ struct Points {
 struct Cutting<'a> {
     place: &'a Place<'a>,
     scene: &'a Scene,
-    start: Disk,
+    start: Disks,
 }
 
 impl Cutting<'_> {
@@ -143,10 +146,10 @@ impl Cutting<'_> {
     fn cut(&self, choice: &Choice) -> Tally {
         let (judge, shape, points) = self.rehearsed();
         let mut tally = Tally::default();
-        for way in [Way::AsItIs, Way::Committed] {
+        for way in [Way::AsItIs, Way::Pool, Way::Server] {
             let few = spread(match way {
                 Way::AsItIs => &points.durable,
-                Way::Committed => &points.decisive,
+                Way::Pool | Way::Server => &points.decisive,
             });
             let wanted = |stop: &Stop| match choice.number {
                 Some(number) => stop.number == number,
@@ -167,32 +170,32 @@ impl Cutting<'_> {
     fn rehearsed(&self) -> (Judge, Shape, Points) {
         let (place, scene) = (self.place, self.scene);
         let netbe = place.netbe();
-        let mut disk = place.mount(&self.start);
+        let mut disks = place.mount(&self.start);
         let mut judge = Judge::new(&netbe, place.at(), scene.touched);
         for lines in scene.between {
             for line in *lines {
                 place.does(line);
             }
             judge.allow();
-            unmount(place.at());
-            disk = place.mount(&self.start);
+            place.unmount();
+            disks = place.mount(&self.start);
         }
         let mut points = Points::default();
-        let mut seen = disk.superblock();
+        let mut seen = disks.superblocks();
         let said = stops::run(&netbe, &place.line(scene), &place.files, &mut |stop| {
             if stop.is_decisive() {
                 points.decisive.push(stop.number);
             }
-            let block = disk.superblock();
-            if block != seen {
-                seen = block;
+            let blocks = disks.superblocks();
+            if blocks != seen {
+                seen = blocks;
                 points.durable.push(stop.number);
             }
         });
         assert_eq!(said.status, 0, "{}: {said:#?}", scene.name);
         judge.allow();
         let shape = Shape::of(place.at());
-        unmount(place.at());
+        place.unmount();
         (judge, shape, points)
     }
 }

@@ -227,6 +227,12 @@ fn describing() -> Vec<Scene> {
         ),
         scene("reconcile", &[], "reconcile", &[]),
         scene(
+            "take-over",
+            &["!rm -rf /var/lib/netbe/*"],
+            "init --take-over -y",
+            &[],
+        ),
+        scene(
             "dedupe",
             // A copy in the place of what it shared.
             &[

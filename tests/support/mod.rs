@@ -22,7 +22,7 @@ mod system;
 
 pub use fingerprint::Fingerprint;
 pub use netbe::{Netbe, Outcome};
-pub use pool::{Pool, SERVER, run};
+pub use pool::{Pool, SERVER, run, state_of};
 pub use scene::{MAC, TFTP_NAME, install, output};
 pub use seclusion::{require_root, seclude};
 pub use system::System;

@@ -77,17 +77,9 @@ impl Pool {
         PathBuf::from(netbe::pool::state::DEFAULT)
     }
 
-    /// Returns the pool's state directory; where the pool does not say which, the only one there is.
+    /// Returns the pool's state directory; where none is of this pool, the first there is.
     pub fn state(&self) -> PathBuf {
-        let states = self.states();
-        let record = std::fs::read_to_string(self.path.join("pool.json")).unwrap_or_default();
-        let record: serde_json::Value = serde_json::from_str(&record).unwrap_or_default();
-        let named = record["uuid"].as_str().map(|uuid| states.join(uuid));
-        let is_there = named.filter(|state| state.exists());
-        is_there.unwrap_or_else(|| {
-            let entry = std::fs::read_dir(&states).expect("it is there").next();
-            entry.map_or(states, |entry| entry.expect("it can be read").path())
-        })
+        state_of(&self.path)
     }
 
     /// Returns a file that the state directory has of a node: `pool.of_node("nog", "node.json")`.
@@ -156,6 +148,29 @@ impl Drop for Pool {
         // Before the directory goes: emptying the mounted filesystem file by file would take longer than the test.
         let _ = umount2(&self.path, MntFlags::MNT_DETACH);
     }
+}
+
+/// Returns the state directory of the pool at a path; where none is of that place, the first there is.
+pub fn state_of(pool: &Path) -> PathBuf {
+    let states = PathBuf::from(netbe::pool::state::DEFAULT);
+    let entries = std::fs::read_dir(&states).expect("it is there");
+    let mut all: Vec<PathBuf> = entries
+        .map(|entry| entry.expect("it can be read").path())
+        .collect();
+    all.sort();
+    let is_of = |state: &PathBuf| {
+        let place = state.join("place.json");
+        // What a test has put there may be anything.
+        let is_file = place.symlink_metadata().is_ok_and(|m| m.is_file());
+        let text = is_file.then(|| std::fs::read_to_string(&place).unwrap_or_default());
+        let place: serde_json::Value =
+            serde_json::from_str(&text.unwrap_or_default()).unwrap_or_default();
+        place["dir"]
+            .as_str()
+            .is_some_and(|dir| Path::new(dir) == pool)
+    };
+    let found = all.iter().position(is_of).unwrap_or_default();
+    all.into_iter().nth(found).unwrap_or(states)
 }
 
 /// Runs a program that a fixture needs, and fails the test with what it said.

@@ -13,11 +13,16 @@ use crate::support::{MAC, Pool, SERVER, System, run};
 /// What stands in everything outside.
 pub(super) const SECRET: &str = "secret of the server";
 
+/// What records say that netbe has not written.
+pub(super) const LIE: &str = "lied";
+
 /// A pool with the nodes `base`, `nog` (`a` active, `b`) and `ordo` (`x` active, `y`), and what it was like.
 pub(super) struct Ground {
     pub(super) pool: Pool,
     pristine: PathBuf,
     image: PathBuf,
+    /// The state directories as they were.
+    states: PathBuf,
     /// Outside the pool: `file`, `etc/fstab`, …
     pub(super) outside: PathBuf,
 }
@@ -64,10 +69,15 @@ impl Ground {
         run(Command::new("cp")
             .args(["--sparse=always"])
             .args([&pool.beside().join("pool.btrfs"), &pristine]));
+        let states = memory.join("states");
+        run(Command::new("cp")
+            .arg("-aT")
+            .args([&pool.states(), &states]));
         Self {
             pool,
             pristine,
             image,
+            states,
             outside,
         }
     }
@@ -78,8 +88,13 @@ impl Ground {
             .args(["--sparse=always"])
             .args([&self.pristine, &self.image]));
         run(Command::new("mount")
-            .args(["-o", "loop"])
+            .args(["-o", "loop,nosuid,nodev"])
             .args([self.image.as_path(), self.pool.path()]));
+        let states = self.pool.states();
+        for entry in fs::read_dir(&states).unwrap() {
+            run(Command::new("rm").arg("-rf").arg(entry.unwrap().path()));
+        }
+        run(Command::new("cp").arg("-aT").args([&self.states, &states]));
         for name in [
             "file",
             "etc/fstab",
@@ -101,6 +116,15 @@ impl Ground {
                     .set_modified(long_ago),
             )
             .unwrap();
+        }
+    }
+
+    /// Returns a place by its name: as [`Pool::at`] has it, or after `POOL/` or `STATE/` in that directory.
+    pub(super) fn at(&self, place: &str) -> PathBuf {
+        match place.split_once('/') {
+            Some(("POOL", rest)) => self.pool.path().join(rest),
+            Some(("STATE", rest)) => self.pool.state().join(rest),
+            _ => self.pool.at(place),
         }
     }
 

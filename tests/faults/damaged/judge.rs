@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use super::ground::{Ground, SECRET};
+use super::ground::{Ground, LIE, SECRET};
 use super::spoil::{Damage, Of, spoil};
-use crate::support::{Fingerprint, Outcome};
+use crate::support::{Fingerprint, Outcome, Pool};
 use crate::telling::against;
 
 /// How long a command may take: none of these does anything that takes seconds.
@@ -33,6 +33,15 @@ const ELSEWHERE: [&str; 6] = [
     "describe ordo/x text",
     "unpin ordo/y",
     "destroy -y ordo/z",
+];
+
+/// Those of the changes below that a copy nobody believes is no reason to refuse.
+const DONE_ALL_THE_SAME: [&str; 5] = [
+    "pin nog/b",
+    "describe nog/b text",
+    "create nog/o",
+    "activate nog/b",
+    "set cmdline=quiet nog",
 ];
 
 /// Changes of what is damaged; they work, or say why not.
@@ -75,10 +84,23 @@ pub(super) fn judge(ground: &Ground, damage: &Damage, full: bool) -> Judged {
     };
     let rows = court.rows();
     spoil(ground, damage);
+    if damage.of == Of::Pool {
+        court.refuse(&rows);
+        ground.end();
+        return court.judged;
+    }
     court.look(&rows);
     let telling = matches!(
         damage.state,
-        "half" | "garbage" | "outside" | "neighbour" | "plain" | "copied" | "pipe" | "missing"
+        "half"
+            | "garbage"
+            | "outside"
+            | "neighbour"
+            | "plain"
+            | "copied"
+            | "pipe"
+            | "missing"
+            | "lying"
     );
     if full || telling {
         court.change_elsewhere();
@@ -120,6 +142,12 @@ impl Court<'_> {
         if all.contains(SECRET) {
             self.against(5, format!("{line} tells what stands outside: {all}"));
         }
+        if all.contains(LIE) {
+            self.against(
+                5,
+                format!("{line} believes what netbe has not written: {all}"),
+            );
+        }
         if said.status > 0
             && !matches!(line.split_whitespace().next(), Some("check"))
             && !said.stderr.contains("error: ")
@@ -145,7 +173,7 @@ impl Court<'_> {
         let mine = match self.damage.of {
             Of::Environment => ["nog\tb\t", "nog\tc\t"],
             Of::Node | Of::Knowledge => ["nog\t", "nog\t"],
-            Of::Offer => ["\0", "\0"],
+            Of::Offer | Of::Copy | Of::Pool => ["\0", "\0"],
         };
         let rows = said
             .stdout
@@ -155,7 +183,7 @@ impl Court<'_> {
     }
 
     fn look(&mut self, before: &[String]) {
-        let pool = self.ground.pool.path();
+        let pool = &self.ground.pool;
         let fingerprint = print_of(pool, self.damage);
         let mut said = Vec::new();
         for line in LOOKING {
@@ -184,6 +212,38 @@ impl Court<'_> {
         self.named(&said);
     }
 
+    /// Nothing works any more, and says so; nothing is changed. What was lost can be made again, where the pool says all
+    /// that it takes.
+    fn refuse(&mut self, before: &[String]) {
+        let pool = &self.ground.pool;
+        let fingerprint = print_of(pool, self.damage);
+        let lines = LOOKING.iter().chain(&ELSEWHERE).chain(&THERE);
+        for line in lines.chain(&["check --repair"]) {
+            let said = self.run(line);
+            let is_told = said.stderr.contains("error: ");
+            if !matches!(said.status, 1 | 3 | 4) || !is_told {
+                self.fault(format!("{line}: {said:?}"));
+            }
+        }
+        let changes = fingerprint.changes(&print_of(pool, self.damage));
+        if !changes.is_empty() {
+            self.fault(format!("refused, it changed something: {changes:#?}"));
+        }
+        if self.damage.state == "missing" && self.damage.place != "STATE/pool.json" {
+            let taken = self.run("init --take-over -y");
+            let after = self.rows();
+            let of = |rows: &[String]| -> Vec<String> {
+                let name = |row: &String| row.split('\t').take(2).collect::<Vec<_>>().join("/");
+                rows.iter().map(name).collect()
+            };
+            if taken.status != 0 || of(&after) != of(before) {
+                self.fault(format!(
+                    "taken over: {taken:?}, {before:#?} became {after:#?}"
+                ));
+            }
+        }
+    }
+
     /// What is wrong is flagged, told, and named with a remedy.
     fn named(&mut self, said: &[(&str, Outcome)]) {
         let of = |line: &str| {
@@ -208,7 +268,7 @@ impl Court<'_> {
         let env = match self.damage.place.as_str() {
             place if place.contains("envs/b") => Some("b"),
             place if place.contains("envs/a/") => Some("a"),
-            place if place.contains("envs/c") && self.damage.state == "copied" => Some("c"),
+            place if place.contains("envs/c") => Some("c"),
             _ => None,
         };
         if let Some(env) = env {
@@ -240,6 +300,9 @@ impl Court<'_> {
         }
         let about = match env {
             Some(env) => vec![format!("nog/{env}"), format!("nog/envs/{env}")],
+            None if self.damage.of == Of::Copy => {
+                vec![self.ground.at(&self.damage.place).display().to_string()]
+            }
             None => vec!["nog".to_string(), "publish".to_string()],
         };
         if check.status != 1
@@ -286,7 +349,10 @@ impl Court<'_> {
         let other = self.ground.pool.at("nodes/ordo");
         let before = Fingerprint::of(&other);
         for line in THERE {
-            self.run(line);
+            let said = self.run(line);
+            if self.damage.of == Of::Copy && DONE_ALL_THE_SAME.contains(&line) && said.status != 0 {
+                self.fault(format!("{line}: {said:?}"));
+            }
         }
         for line in [
             "destroy -y nog/q",
@@ -304,14 +370,14 @@ impl Court<'_> {
     }
 }
 
-/// What stands in the pool; the damaged place is left out where it cannot be read to an end.
-fn print_of(pool: &std::path::Path, damage: &Damage) -> Fingerprint {
-    Fingerprint::of(pool).without(&[
-        ".locks",
-        if damage.state == "endless" {
-            damage.place.as_str()
-        } else {
-            ".locks"
-        },
-    ])
+/// What stands in the pool and its state directory; the damaged place is left out where it cannot be read to an end.
+fn print_of(pool: &Pool, damage: &Damage) -> Fingerprint {
+    let in_state = format!("STATE/{}", damage.place);
+    let in_pool = damage.place.trim_start_matches("POOL/");
+    match damage.state {
+        "endless" => pool
+            .fingerprint()
+            .without(&[&damage.place, &in_state, in_pool]),
+        _ => pool.fingerprint(),
+    }
 }

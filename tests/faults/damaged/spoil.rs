@@ -5,7 +5,9 @@ use std::os::unix::fs::{PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use super::ground::Ground;
+use serde_json::Value;
+
+use super::ground::{Ground, LIE};
 use crate::support::{TFTP_NAME, run};
 
 /// What a damage concerns; everything else has to be as it was.
@@ -19,6 +21,10 @@ pub(super) enum Of {
     Knowledge,
     /// What the network is offered.
     Offer,
+    /// What the pool says for another server to take over.
+    Copy,
+    /// What the whole pool goes by.
+    Pool,
 }
 
 /// One place in one state.
@@ -35,7 +41,9 @@ impl Damage {
         let alike = [
             "zeros", "loop", "closed", "owner", "future", "up", "nothing", "dangling",
         ];
-        matches!(self.of, Of::Environment | Of::Node) || !alike.contains(&self.state)
+        matches!(self.of, Of::Environment | Of::Node)
+            || !alike.contains(&self.state)
+            || (self.of == Of::Pool && self.state == "nothing")
     }
 
     pub(super) fn name(&self) -> String {
@@ -84,7 +92,8 @@ pub(super) fn damages() -> Vec<Damage> {
             of,
         }));
     };
-    add("nodes/nog/envs/b/env.json", &FILE, Of::Environment);
+    let record = [&FILE[..], &["lying", "transplanted", "unsigned"]].concat();
+    add("nodes/nog/envs/b/env.json", &record, Of::Environment);
     add("nodes/nog/envs/b/root", &half, Of::Environment);
     add("nodes/nog/envs/b/boot", &half, Of::Environment);
     add(
@@ -99,6 +108,18 @@ pub(super) fn damages() -> Vec<Damage> {
     add("nodes/nog", &or_another(&["directory"]), Of::Node);
     add("nodes/nog/envs/a/root", &ACTIVE_HALF, Of::Node);
     add("nodes/nog/envs/a/boot", &ACTIVE_HALF, Of::Node);
+    add("STATE/nodes/nog", &["missing", "garbage"], Of::Node);
+    let copy = [&FILE[..], &["lying"]].concat();
+    add("POOL/nodes/nog/node.json", &copy, Of::Copy);
+    add("POOL/pool.json", &copy, Of::Copy);
+    // Root reads and writes what it may not.
+    let whole: Vec<_> = FILE
+        .into_iter()
+        .filter(|s| !["closed", "owner"].contains(s))
+        .collect();
+    for name in ["pool.json", "place.json", "key"] {
+        add(&format!("STATE/{name}"), &whole, Of::Pool);
+    }
     add("nodes/nog/pending.json", &FILE, Of::Knowledge);
     add("nodes/nog/boots.jsonl", &FILE, Of::Knowledge);
     add(&format!("tftp/{TFTP_NAME}"), &link, Of::Offer);
@@ -112,7 +133,7 @@ pub(super) fn damages() -> Vec<Damage> {
         add(&format!("publish/{name}"), &FILE, Of::Offer);
     }
     add(
-        ".locks/nog",
+        "locks/nog",
         &["garbage", "missing", "dangling", "closed"],
         Of::Knowledge,
     );
@@ -121,7 +142,7 @@ pub(super) fn damages() -> Vec<Damage> {
 
 /// Brings the place into the state.
 pub(super) fn spoil(ground: &Ground, damage: &Damage) {
-    let at = ground.pool.at(&damage.place);
+    let at = ground.at(&damage.place);
     let b = at.with_file_name("b");
     match damage.state {
         "closed" if at.exists() => {
@@ -130,6 +151,13 @@ pub(super) fn spoil(ground: &Ground, damage: &Damage) {
         "owner" if at.exists() => chown(&at, Some(4711), Some(4711)).unwrap(),
         "copied" => copy(&b, &at),
         "snapshot" => snapshot(&b, &at),
+        "lying" => lie(&at),
+        "transplanted" => {
+            fs::copy(ground.pool.at("nodes/nog/envs/a/env.json"), &at).unwrap();
+        }
+        "unsigned" => change(&at, |record| {
+            record.as_object_mut().unwrap().remove("code");
+        }),
         "plain" => {
             let aside = ground.pool.at(".aside");
             fs::rename(&at, &aside).unwrap();
@@ -138,6 +166,23 @@ pub(super) fn spoil(ground: &Ground, damage: &Damage) {
         }
         _ => replace(ground, damage, &at),
     }
+}
+
+/// Has a record say what netbe has not written, and nothing else be other than it was.
+fn lie(at: &Path) {
+    change(at, |record| {
+        record["description"] = LIE.into();
+        record["pinned"] = true.into();
+        for property in ["cmdline", "power.cycle", "upgrade.command", "server"] {
+            record["properties"][property] = LIE.into();
+        }
+    });
+}
+
+fn change(at: &Path, change: impl FnOnce(&mut Value)) {
+    let mut record = serde_json::from_slice(&fs::read(at).unwrap()).unwrap();
+    change(&mut record);
+    fs::write(at, record.to_string()).unwrap();
 }
 
 /// Puts something else where the place is.
@@ -202,5 +247,5 @@ fn neighbour(ground: &Ground, place: &str) -> std::path::PathBuf {
         place if place.starts_with("tftp") => "nodes/ordo/active/boot".to_string(),
         place => place.replace("nog", "ordo").replace("envs/b", "envs/x"),
     };
-    ground.pool.at(&other)
+    ground.at(&other)
 }

@@ -1,10 +1,13 @@
 //! netbe's own records, as a hand, another netbe or a dying disk left them.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
+use netbe::pool::code::Key;
 use netbe::pool::pending::PendingBoot;
 use netbe::pool::record::{EnvRecord, NodeRecord, PoolRecord};
 use netbe::publish::boots::{self, Seen};
+use netbe::storage::btrfs::Uuid;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -37,6 +40,7 @@ pub(super) fn targets() -> Vec<Target> {
         of("env.json", environments(), || {
             Box::new(|b| record(b, EnvRecord::parse, &ENVIRONMENT))
         }),
+        of("env.json code", signed(), || Box::new(signed_or_refused)),
         of("pending.json", pending(), || {
             Box::new(|b| printed_as_parsed::<PendingBoot>(&String::from_utf8_lossy(b)))
         }),
@@ -45,7 +49,8 @@ pub(super) fn targets() -> Vec<Target> {
 }
 
 /// What netbe knows in an `env.json`; all else is a newer netbe's and has to stay.
-const ENVIRONMENT: [&str; 19] = [
+const ENVIRONMENT: [&str; 20] = [
+    "code",
     "version",
     "uuid",
     "created",
@@ -99,6 +104,72 @@ fn environments() -> Seeds {
         ],
         JSON,
     )
+}
+
+/// The root subvolume that the records with a code belong to.
+const ROOT: Uuid = Uuid([7; 16]);
+
+/// The key of the records with a code; always the same, so that a batch is.
+static KEY: LazyLock<Key> = LazyLock::new(|| {
+    let file = tempfile::NamedTempFile::new().expect("a temporary file can be made");
+    std::fs::write(file.path(), "07".repeat(32)).expect("one's own file is writable");
+    Key::read(file.path()).expect("it is a key")
+});
+
+/// The records with a code: their texts, and what each says without it.
+static SIGNED: LazyLock<Vec<(String, Value)>> = LazyLock::new(|| {
+    let things = environments().things;
+    let records = things
+        .iter()
+        .filter_map(|text| EnvRecord::parse(str::from_utf8(text).expect("it is text")).ok());
+    let sign = |record: EnvRecord| {
+        let text = record.signed(&KEY, ROOT).expect("it can be signed");
+        (text, value(&record))
+    };
+    records.map(sign).collect()
+});
+
+fn signed() -> Seeds {
+    let things = SIGNED.iter().map(|(text, _)| text.as_bytes().to_vec());
+    Seeds::new(things.collect(), SIGNED_WORDS)
+}
+
+/// What somebody would write who wants a record believed.
+const SIGNED_WORDS: &[&str] = &[
+    "\"code\": \"\",",
+    "\"code\": null,",
+    "\"code\": ",
+    "\"pinned\": false,",
+    "\"served\": false,",
+    "\"uuid\": \"u2\",",
+    "\"left\": \"2026-11-20T10:16:00Z\",",
+    "\"colour\": \"red\",",
+    "\"other\": {},",
+    "\"\": 0,",
+    "\\u0064",
+    "1.0",
+    " ",
+    "\n",
+];
+
+/// A record with a code is refused, or says what it said when it was written; and it is nobody else's.
+fn signed_or_refused(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else {
+        return;
+    };
+    if let Ok(record) = EnvRecord::parse_own(text, &KEY, ROOT) {
+        let said = value(&record);
+        assert!(
+            SIGNED.iter().any(|(_, own)| *own == said),
+            "believed, and never written: {text}"
+        );
+    }
+    let other = EnvRecord::parse_own(text, &KEY, Uuid([8; 16]));
+    assert!(other.is_err(), "believed of another root: {text}");
+}
+
+fn value(record: &EnvRecord) -> Value {
+    serde_json::to_value(record).expect("a record can be printed")
 }
 
 fn pending() -> Seeds {

@@ -3,13 +3,32 @@
 use std::fs;
 use std::path::Path;
 
-use crate::support::output;
+use serde_json::Value;
 
-/// Returns what an interrupted command left: hidden work, half-replaced files, subvolumes that belong to nothing.
+use crate::support::{output, state_of};
+
+/// The properties that no copy of a record on the pool has.
+const SECRET: [&str; 1] = ["power.cycle"];
+
+/// Returns what an interrupted command left: hidden work, half-replaced files, subvolumes that belong to nothing, what
+/// is known of a node that is not there.
 pub(crate) fn leftovers(pool: &Path) -> Vec<String> {
     let mut found = Vec::new();
     let mut envs = 0;
     look_for_hidden(pool, pool, 0, &mut found, &mut envs);
+    // The state directory has no environments.
+    let state = state_of(pool);
+    look_for_hidden(&state, &state, 0, &mut found, &mut 0);
+    for name in ["locks", ".locks", "publish"] {
+        if pool.join(name).symlink_metadata().is_ok() {
+            found.push(format!("{name}, which belongs to the state directory"));
+        }
+    }
+    for node in names(&state.join("nodes")) {
+        if !pool.join("nodes").join(&node).is_dir() {
+            found.push(format!("what is known of {node}, which is not there"));
+        }
+    }
     let listed = output(
         std::process::Command::new("btrfs")
             .args(["subvolume", "list", "-o"])
@@ -22,6 +41,39 @@ pub(crate) fn leftovers(pool: &Path) -> Vec<String> {
         ));
     }
     found
+}
+
+/// Returns the copies of records on the pool that do not say what the records do: nothing is lost by one, and a repair
+/// writes it again.
+pub(crate) fn old_copies(pool: &Path) -> Vec<String> {
+    let state = state_of(pool);
+    let nodes = names(&state.join("nodes"));
+    let records = nodes.iter().map(|node| format!("nodes/{node}/node.json"));
+    let read = |path: &Path| -> Option<Value> {
+        let mut record: Value = serde_json::from_str(&fs::read_to_string(path).ok()?).ok()?;
+        if let Some(properties) = record["properties"].as_object_mut() {
+            properties.retain(|name, _| !SECRET.contains(&name.as_str()));
+        }
+        Some(record)
+    };
+    let tells_secrets = |path: &Path| {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        SECRET.iter().any(|name| text.contains(name))
+    };
+    let is_old = |record: &String| {
+        let copy = pool.join(record);
+        tells_secrets(&copy) || read(&copy) != read(&state.join(record))
+    };
+    let all = std::iter::once("pool.json".to_string()).chain(records);
+    all.filter(is_old)
+        .map(|record| format!("an old copy of {record}"))
+        .collect()
+}
+
+fn names(directory: &Path) -> Vec<String> {
+    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+    let name = |entry: fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
+    entries.map(name).collect()
 }
 
 /// Walks a pool's own directories, not into environments; counts these.

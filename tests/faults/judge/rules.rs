@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::{Faults, view};
-use crate::support::Netbe;
+use crate::support::{Netbe, state_of};
 use crate::telling::against;
 
 /// The inode number of every subvolume's top directory.
@@ -60,9 +60,10 @@ fn incomplete(pool: &Path, name: &str) -> Option<String> {
     }
     let record = root.with_file_name("env.json");
     let text = fs::read_to_string(&record).unwrap_or_default();
-    let Ok(Value::Object(_)) = serde_json::from_str(&text) else {
+    let read: Value = serde_json::from_str(&text).unwrap_or_default();
+    if read["code"].as_str().is_none_or(|code| code.len() != 64) {
         return Some(format!("its env.json is {text:?}"));
-    };
+    }
     let read = |path: PathBuf| fs::read_to_string(path).ok();
     let line = read(boot.join("cmdline.txt")).or_else(|| read(boot.join("pxelinux.cfg/default")));
     if !line.is_some_and(|l| l.contains(&format!("{},", root.display()))) {
@@ -86,7 +87,7 @@ pub(super) fn offered(pool: &Path) -> BTreeSet<String> {
         .filter(is_link)
         .map(|entry| entry.file_name().to_string_lossy().into_owned())
         .filter(|name| !name.starts_with('.'));
-    let exports = fs::read_to_string(pool.join("publish/exports")).unwrap_or_default();
+    let exports = fs::read_to_string(state_of(pool).join("publish/exports")).unwrap_or_default();
     let paths = exports
         .lines()
         .filter(|line| line.starts_with('/'))

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use crate::support::Netbe;
+use crate::support::{Netbe, state_of};
 use crate::telling::against;
 
 /// What scripts go by: each environment, `nog/a`, and all of it that does not differ from run to run; the properties
@@ -16,12 +16,23 @@ pub(crate) type View = BTreeMap<String, String>;
 /// What stands between two things of a row of a view; none of them has it in it.
 pub(super) const SEPARATOR: &str = "\t";
 
+/// What a pool shows that this server knows nothing of.
+const FOREIGN: &str = "not taken over";
+
+/// Returns whether a view is that of a pool that this server knows nothing of.
+pub(crate) fn is_foreign(view: &View) -> bool {
+    view.get("POOL").is_some_and(|shown| shown == FOREIGN)
+}
+
 /// Returns what a pool shows to scripts.
 ///
 /// # Errors
 /// When `list --json` fails or is not the document it should be.
 pub(crate) fn view(netbe: &Netbe, pool: &Path) -> Result<View, String> {
     let said = netbe.run("list --json");
+    if said.status == 3 && said.stderr.contains("has not taken over the pool") {
+        return Ok(View::from([("POOL".to_string(), FOREIGN.to_string())]));
+    }
     if said.status != 0 || !said.stderr.is_empty() {
         return Err(against(10, format!("list --json: {said:#?}")));
     }
@@ -57,11 +68,12 @@ pub(crate) fn view(netbe: &Netbe, pool: &Path) -> Result<View, String> {
         .keys()
         .filter_map(|name| Some(name.split_once('/')?.0.to_string()))
         .collect();
+    let state = state_of(pool);
     for node in nodes {
-        let properties = properties(&pool.join("nodes").join(&node).join("node.json"));
+        let properties = properties(&state.join("nodes").join(&node).join("node.json"));
         view.insert(node, properties);
     }
-    view.insert("POOL".to_string(), properties(&pool.join("pool.json")));
+    view.insert("POOL".to_string(), properties(&state.join("pool.json")));
     Ok(view)
 }
 

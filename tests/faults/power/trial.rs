@@ -6,9 +6,9 @@ use std::thread;
 use super::shape::Shape;
 use super::stops::{self, Stop};
 use super::{Cutting, Tally, Way};
-use crate::disk::{Disk, commit, unmount};
+use crate::disk::{Disks, STATES, commit};
 use crate::judge::{self, Faults, Judge};
-use crate::support::{Fingerprint, MAC, TFTP_NAME, seclude};
+use crate::support::{Fingerprint, MAC, TFTP_NAME, seclude, state_of};
 use crate::telling::against;
 
 /// One command, cut in one way.
@@ -28,23 +28,25 @@ impl Trial<'_> {
             scene,
             start,
         } = self.cutting;
-        let disk = place.mount(start);
+        let disks = place.mount(start);
         let mut tally = Tally::default();
-        let mut seen = disk.superblock();
+        let mut seen = disks.superblocks();
         let (netbe, line) = (place.netbe(), place.line(scene));
         let said = stops::run(&netbe, &line, &place.files, &mut |stop| {
             if !wanted(stop) {
                 return;
             }
             tally.points += 1;
-            if self.way == Way::Committed {
-                commit(place.at());
+            match self.way {
+                Way::AsItIs => {}
+                Way::Pool => commit(place.at()),
+                Way::Server => commit(Path::new(STATES)),
             }
-            let block = disk.superblock();
-            if block != seen {
-                seen = block;
+            let blocks = disks.superblocks();
+            if blocks != seen {
+                seen = blocks;
                 tally.states += 1;
-                let faults = self.look(&disk, None, stop.process);
+                let faults = self.look(&disks, None, stop.process);
                 tally.faults.extend(self.named(stop, &faults));
             }
         });
@@ -57,7 +59,7 @@ impl Trial<'_> {
             tally.points += 1;
             tally.states += 1;
             let live = durable(place.at());
-            let faults = self.look(&disk, Some(&live), 0);
+            let faults = self.look(&disks, Some(&live), 0);
             let what = format!(
                 "power:{} ({:?}, after its end)",
                 self.cutting.scene.name, self.way
@@ -66,7 +68,7 @@ impl Trial<'_> {
                 .faults
                 .extend(faults.iter().map(|fault| format!("{what}: {fault}")));
         }
-        unmount(place.at());
+        place.unmount();
         tally
     }
 
@@ -79,9 +81,9 @@ impl Trial<'_> {
             .collect()
     }
 
-    /// Copies the disk, and judges the copy where nothing of the running command is seen.
-    fn look(&self, disk: &Disk, live: Option<&Fingerprint>, process: i32) -> Faults {
-        let copy = disk.copy(&self.cutting.place.files.join("cut"));
+    /// Copies the disks, and judges the copy where nothing of the running command is seen.
+    fn look(&self, disks: &Disks, live: Option<&Fingerprint>, process: i32) -> Faults {
+        let copy = disks.copy(&self.cutting.place.files.join("cut"));
         let at = self.cutting.place.at();
         thread::scope(|scope| {
             let looking = scope.spawn(|| {
@@ -91,7 +93,7 @@ impl Trial<'_> {
                 }
                 let mut faults = self.judged(at, live);
                 faults.retain(|fault| !is_of_the_living(fault, process));
-                unmount(at);
+                Disks::unmount(at);
                 faults
             });
             looking
@@ -135,14 +137,28 @@ fn is_of_the_living(fault: &str, process: i32) -> bool {
             .all(|path| path.contains(&format!(".{process}-")) && path.ends_with(".new"))
 }
 
-/// Returns everything in a pool but its lock files, of which nothing needs to last.
+/// Returns everything in a pool and its state directory that has to last: not the lock files, nor the copies of records
+/// that another server could take over, which a repair writes again.
 fn durable(pool: &Path) -> Fingerprint {
-    Fingerprint::of(pool).without(&[".locks"])
+    let state = state_of(pool);
+    let nodes = std::fs::read_dir(pool.join("nodes")).into_iter().flatten();
+    let nodes = nodes.flatten().map(|node| node.file_name());
+    let mut copies: Vec<String> = nodes
+        .flat_map(|node| {
+            let node = node.to_string_lossy().into_owned();
+            ["node.json", ".node.json."].map(|copy| format!("nodes/{node}/{copy}"))
+        })
+        .collect();
+    copies.extend(["pool.json", ".pool.json."].map(str::to_string));
+    let copies: Vec<&str> = copies.iter().map(String::as_str).collect();
+    let state = Fingerprint::of(&state).without(&["locks"]);
+    Fingerprint::of(pool).without(&copies).with("STATE", state)
 }
 
 /// Returns the machines that have lost their TFTP name: they would be given the shared files of others.
 fn names_lost(pool: &Path) -> Faults {
-    let served = std::fs::read_to_string(pool.join("nodes/nog/node.json")).unwrap_or_default();
+    let served =
+        std::fs::read_to_string(state_of(pool).join("nodes/nog/node.json")).unwrap_or_default();
     let name = pool.join("tftp").join(TFTP_NAME);
     let lost = served.contains(MAC) && judge::environment_behind(pool, &name).is_none();
     lost.then(|| against(3, "the TFTP name of nog is gone"))

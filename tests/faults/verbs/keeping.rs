@@ -2,6 +2,8 @@
 
 use std::fs;
 
+use serde_json::Value;
+
 use super::{PLAIN, Verb};
 use crate::support::{Pool, TFTP_NAME};
 
@@ -51,6 +53,12 @@ pub(super) const VERBS: &[Verb] = &[
         ..PLAIN
     },
     Verb {
+        name: "take-over",
+        spoil: Some(unknown),
+        line: "init --take-over -y",
+        ..PLAIN
+    },
+    Verb {
         name: "repair",
         before: &["create ordo/z --from ordo/y"],
         spoil: Some(interrupted),
@@ -64,6 +72,11 @@ pub(super) const VERBS: &[Verb] = &[
 fn stale(pool: &Pool) {
     pool.write("publish/exports", "# nothing\n");
     fs::remove_file(pool.at(&format!("tftp/{TFTP_NAME}"))).unwrap();
+}
+
+/// Takes away what this server knows of the pool.
+fn unknown(pool: &Pool) {
+    fs::remove_dir_all(pool.state()).unwrap();
 }
 
 /// Leaves what interrupted commands leave, of each kind.
@@ -85,5 +98,15 @@ fn interrupted(pool: &Pool) {
     pool.write("nodes/nog/envs/b/.env.json.4194304.new", "half");
     // Process 1 lives, but not since that boot.
     pool.write("nodes/nog/.node.json.1-0-00000000.new", "half");
+    let unborn = pool.state().join("nodes/werda");
+    fs::create_dir(&unborn).unwrap();
+    fs::copy(pool.of_node("nog", "node.json"), unborn.join("node.json")).unwrap();
+    for copy in ["pool.json", "nodes/ordo/node.json"] {
+        let path = pool.path().join(copy);
+        let text = fs::read_to_string(&path).unwrap();
+        let mut record: Value = serde_json::from_str(&text).unwrap();
+        record["properties"]["cmdline"] = "old".into();
+        fs::write(&path, record.to_string()).unwrap();
+    }
     stale(pool);
 }
