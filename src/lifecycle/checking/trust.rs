@@ -20,7 +20,8 @@ pub(super) fn of_pool(pool: &Pool, nodes: &[Node]) -> Result<Vec<Finding>> {
     found.extend(options(pool)?);
     found.extend(open(pool));
     found.extend(states_without_nodes(pool)?);
-    let own = pool.record().without_secrets();
+    // As it is now: it may have been written since the pool was opened, and its copy with it.
+    let own = pool.again()?.record().without_secrets();
     let copy = layout::pool_record(pool.root());
     if !says(&copy, PoolRecord::parse, &own) {
         found.push(old(&copy, None));
