@@ -19,6 +19,11 @@ pub struct Fetched {
 }
 
 impl Fetched {
+    /// Returns whether a file is part of it.
+    pub fn takes(&self, file: &str) -> bool {
+        self.kernel == file || self.initramfs.iter().any(|f| f == file)
+    }
+
     /// Returns whether all of it is among these files.
     pub fn is_among(&self, files: &[&str]) -> bool {
         files.contains(&self.kernel.as_str())

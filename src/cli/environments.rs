@@ -158,6 +158,13 @@ pub enum SortField {
 /// hangs boots what is active. This goes by what the TFTP server tells of its transfers (see netbe-init, --services); without that,
 /// by the report and by the NFS server's tables. A tried environment starts again 10 s after a kernel
 /// panic (panic= on its command line), and is flagged ! when it did not report in its time.
+///
+/// It is taken for fetched five seconds after its kernel and initramfs were fetched for the first time, and two minutes
+/// after a kernel alone; what is fetched later moves nothing. Anybody on the network can fetch. Where the node's address
+/// is known (see netbe-status) only its own transfers count; where it is not, a stranger can have the boot over before it
+/// began, and nothing worse. power.cycle is called for a trial that did not report, but never where the NFS server has had
+/// another environment of the node in use since the trial was fetched; where the address is not known, only eight minutes
+/// or more after that, while an NFS server was there to see it.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe activate ordo
@@ -224,6 +231,11 @@ pub struct Confirm {
 /// the reason; then none of those named is destroyed. -r takes whole nodes, under the same rules, save that
 /// active and pinned are no reason when the node is not booted. It returns when the deletion is durable;
 /// space comes back in the background.
+///
+/// May be booted is what machines were led to, or of which something was fetched, by whomever, until the node is known to
+/// have left it: see netbe-status. What the NFS server has in use is refused whatever else is known; what the node left
+/// has an entry for up to half an hour, so where it is known to have left, the NFS server is made to forget, and what
+/// does not come back within five seconds is not in use. It is looked at again just before anything is destroyed.
 ///
 /// With -n, and before it asks, it says how much that is: what nothing but the environments named
 /// refers to, counted as netbe list --space counts UNIQUE.

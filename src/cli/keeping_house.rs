@@ -47,6 +47,15 @@ pub struct Prune {
 }
 
 /// Show what nodes boot, and what is wrong
+///
+/// That a node runs an environment is known by its own report, written in that environment's root over NFS, or by the
+/// NFS server's table. A transfer proves nothing: anybody on the network can ask for boot files. What was fetched, or
+/// machines were led to, may be running from then on, until the node is known to have been in another environment after
+/// that: by a report of a boot that had not been reported before, or, where one address alone may mount its environments,
+/// by the NFS server having only that other one in use for more than an hour (netbe-reconcile looks).
+///
+/// Who fetches is the node where its address is known: ip=dhcp,ADDR, clients=ADDR, or, where this machine's dnsmasq hands
+/// out the addresses, a static one. Others' transfers are noted and count for nothing.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe status

@@ -8,6 +8,8 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::{Mode, Outcome, dressing, leading, verification};
 use crate::failure::Failure;
+use crate::pool::pending::Pending;
+use crate::pool::record::Led;
 use crate::pool::{Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock, layout};
 use crate::publish::{self, Published, dnsmasq, reports, tftp};
 use crate::storage::replace::Durable;
@@ -141,10 +143,10 @@ pub fn switch(
 ) -> Result<Vec<String>> {
     let mut warnings = publish::export(pool, shared, node, env)
         .with_context(|| format!("nothing was changed: exporting {env}"))?;
+    reports::keep_reports(node);
     mark_served(node, env)?;
     let changes = node.active.as_ref() != Some(&env.name);
     if changes {
-        reports::keep_report(node);
         mark_left(node, env)?;
     }
     // What run, mount or a person has written into it must be there after a power cut too.
@@ -172,21 +174,35 @@ pub fn switch(
     Ok(warnings)
 }
 
-/// Notes, before it is true, that a machine can come to run an environment; a trial it did not pass is
-/// forgotten with that.
+/// Notes, before it is true, that a machine can come to run an environment, and what it has reported by then; a trial
+/// it did not pass is forgotten with that.
 pub fn mark_served(node: &Node, env: &Environment) -> Result<()> {
     if env.unread {
         // Its record may be there, and would go on saying that no machine was ever led to it.
         env.record_for_change()?;
     }
+    let news = !is_led_to(node, env) || env.record.as_ref().is_some_and(|r| r.led.is_none());
     if let Some(mut record) = env.record.clone()
-        && ((node.is_offered() && !record.served) || record.unproven.is_some())
+        && ((node.is_offered() && (news || !record.served)) || record.unproven.is_some())
     {
+        if node.is_offered() && news {
+            record.led = Some(Led {
+                since: Timestamp::now(),
+                told: reports::reported(env).map(|(_, report)| report.boot_id),
+            });
+        }
         record.served |= node.is_offered();
         record.unproven = None;
         env.store(&record, Durable::WithNextSync)?;
     }
     Ok(())
+}
+
+/// Returns whether machines are led to an environment already, or were for the boot that is before the node.
+fn is_led_to(node: &Node, env: &Environment) -> bool {
+    let pending = Pending::of(&node.state);
+    let is_it = pending.boot().is_some_and(|boot| boot.env == env.name);
+    is_it || (env.active && pending.waiting().is_none())
 }
 
 /// Notes when the active environment stops being it: what rollback goes by.
@@ -198,6 +214,16 @@ fn mark_left(node: &Node, next: &Environment) -> Result<()> {
         return Ok(());
     };
     let now = Timestamp::now();
+    record.told = reports::told(node);
+    let now = match reports::of_pending(node, next) {
+        Some((came_up, boot_id)) => {
+            record.told.retain(|told| *told != boot_id);
+            came_up
+                .checked_sub(SignedDuration::from_nanos(1))
+                .unwrap_or(now)
+        }
+        None => now,
+    };
     // Later than when the next one left, also where the clock was set back between: twice is back again.
     let floor = next.record.as_ref().and_then(|r| r.left);
     record.left = Some(match floor {

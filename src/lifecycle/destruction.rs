@@ -12,7 +12,7 @@ use crate::pool::lock::Share;
 use crate::pool::pending::{Kind, Pending};
 use crate::pool::state;
 use crate::pool::{Environment, Node, NodeLock, NodeName, Operand, Pool, layout, stage};
-use crate::publish::evidence::Evidence;
+use crate::publish::evidence::{self, Evidence};
 use crate::publish::{self, Published, dnsmasq, tftp};
 use crate::storage::interrupt;
 
@@ -107,7 +107,7 @@ impl Known {
     pub(super) fn of(node: &Node) -> Self {
         Self {
             pending: Pending::of(&node.state),
-            evidence: Evidence::of(node),
+            evidence: Evidence::now(node),
         }
     }
 
@@ -122,9 +122,7 @@ impl Known {
     /// Refuses one that is protected, naming the reason.
     pub(super) fn refuse(&self, node: &Node, env: &Environment, scope: Scope) -> Result<()> {
         refuse_what_is(&self.pending, node, env)?;
-        if self.evidence.booted(env) != Some(false) {
-            return Err(maybe_booted(node, env, &self.evidence).into());
-        }
+        refuse_by(&self.evidence, node, env)?;
         if scope == Scope::Environment && env.active {
             return Err(
                 Failure::refused(format!("{env} is what {} boots next", node.name))
@@ -158,13 +156,19 @@ pub fn maybe_booted(node: &Node, env: &Environment, evidence: &Evidence) -> Fail
     match evidence.booted(env) {
         Some(true) => Failure::refused(format!("{} runs {env}", node.name))
             .hint(format!("boot {} into another environment first", node.name)),
+        _ if evidence.is_used(env) => Failure::refused(format!(
+            "{} may be running {env}: the NFS server has it in use{}",
+            node.name,
+            unread(node, env)
+        ))
+        .hint("the NFS server forgets what is not used any more within half an hour"),
         _ => Failure::refused(format!(
-            "{} may be running {env}: it was led to it, and nothing tells that it has left it{}",
+            "{} may be running {env}: it may have booted this environment and may still be running it{}",
             node.name,
             unread(node, env)
         ))
         .hint(format!(
-            "if {0} is off for good, take it off the network first: netbe set mac= serial= {0}",
+            "it has left it when it reports from another environment; if {0} is off for good: netbe set mac= serial= {0}",
             node.name
         )),
     }
@@ -180,9 +184,12 @@ fn unread(node: &Node, env: &Environment) -> String {
         .collect()
 }
 
-/// Takes environments off the network, before they go.
+/// Takes environments off the network, before they go; refuses, as the last chance to, what has been booted meanwhile.
 pub(super) fn withdraw(pool: &Pool, envs: &[Environment], mode: Mode) -> Result<()> {
     let shared = pool.lock(mode.wait)?;
+    for env in envs {
+        refuse_booted(&pool.node(&env.node)?, env)?;
+    }
     let envs: Vec<&Environment> = envs.iter().collect();
     publish::withdraw(pool, &shared, &envs).map(drop)
 }
@@ -268,12 +275,20 @@ fn take_all(pool: &Pool, names: &[NodeName], mode: Mode) -> Result<Vec<NodeLock>
         .collect()
 }
 
-/// Refuses an environment that a machine runs, or may.
+/// Refuses an environment that a machine runs, or may, this moment.
 pub fn refuse_booted(node: &Node, env: &Environment) -> Result<()> {
-    let evidence = Evidence::of(node);
-    match evidence.booted(env) {
-        Some(false) => Ok(()),
-        _ => Err(maybe_booted(node, env, &evidence).into()),
+    refuse_by(&Evidence::now(node), node, env)
+}
+
+fn refuse_by(evidence: &Evidence, node: &Node, env: &Environment) -> Result<()> {
+    // What the NFS server has yet to forget is not in use: but only where there is proof that it was left.
+    let left = evidence.has_left(env)
+        && (!evidence.is_used(env)
+            || !evidence::is_used_still(env)
+                .with_context(|| format!("asking the NFS server whether {env} is in use"))?);
+    match left {
+        true => Ok(()),
+        false => Err(maybe_booted(node, env, evidence).into()),
     }
 }
 

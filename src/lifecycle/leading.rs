@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use crate::pool::pending::{self, Pending, PendingBoot};
 use crate::pool::{Environment, Node, NodeLock, NodeName, Pool, PoolLock};
-use crate::publish::{Published, tftp};
+use crate::publish::{Published, reports, tftp};
 use crate::storage::replace::Durable;
 
 /// Ends what is before a node, durably: first on disk, then for the machines that ask.
@@ -21,6 +21,7 @@ pub(super) fn end(
     node: &Node,
 ) -> Result<Vec<String>> {
     let pending = Pending::of(&node.state);
+    reports::keep_reports(node);
     if let Some(boot) = pending.boot() {
         mark_withdrawn(node, boot)?;
     }
@@ -46,6 +47,15 @@ pub(super) fn mark_withdrawn(node: &Node, boot: &PendingBoot) -> Result<()> {
     let Some(mut record) = env.record.clone() else {
         return Ok(());
     };
-    record.withdrawn = Some(boot.withdrawn.unwrap_or_else(Timestamp::now));
+    match boot.withdrawn {
+        Some(time) => {
+            record.withdrawn = Some(time);
+            record.told.clone_from(&boot.told);
+        }
+        None => {
+            record.withdrawn = Some(Timestamp::now());
+            record.told = reports::told(node);
+        }
+    }
     env.store(&record, Durable::WithNextSync)
 }

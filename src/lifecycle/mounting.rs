@@ -128,7 +128,7 @@ pub fn umount_env(pool: &Pool, what: &str, mode: Mode) -> Result<Outcome<Vec<Pat
 /// Returns why an environment must not be written, where that is so.
 fn running(pool: &Pool, env: &Environment) -> Result<Option<String>> {
     let node = pool.node(&env.node)?;
-    Ok(match Evidence::of(&node).booted(env) {
+    Ok(match Evidence::now(&node).booted(env) {
         Some(true) => Some(format!("{} runs it", node.name)),
         None => Some(format!("{} may be running it", node.name)),
         Some(false) if env.active && !env.template => Some(format!("{} boots it next", node.name)),

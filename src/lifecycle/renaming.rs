@@ -67,6 +67,8 @@ pub fn environment(
     }
     let stage = Staged::new(&node.dir, new.as_str())?;
     fill(pool, &node, &env, &node.name, &node, new, stage.path())?;
+    // It may have been booted since: nothing leads to the new one yet.
+    destruction::refuse_booted(&node, &env)?;
     let dir = layout::env(pool.root(), &node.name, new);
     stage.publish(&dir)?;
     if env.active {
@@ -75,6 +77,8 @@ pub fn environment(
             Environment::observe(&node, new)?.with_context(|| format!("finding {target} again"))?;
         let shared = pool.lock(mode.wait)?;
         activation::switch(pool, &lock, &shared, &node, &renamed)?;
+        // Or just before that; then it stays until the same is asked for again.
+        destruction::refuse_booted(&node, &env)?;
     }
     take_away(pool, &node, &env, mode)?;
     settle(pool, &dir)?;
@@ -143,6 +147,10 @@ fn make_node(pool: &Pool, node: &Node, envs: &[Environment], new: &NodeName) -> 
             stage.path().join(layout::ACTIVE),
         )
         .with_context(|| format!("activating {new}/{active}"))?;
+    }
+    // One may have been booted since: nothing leads to the new node yet.
+    for env in envs {
+        destruction::refuse_booted(node, env)?;
     }
     publish_node(pool, new, &renamed.record, stage)
 }

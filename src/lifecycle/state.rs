@@ -46,10 +46,12 @@ pub struct Booted {
     pub known: Option<String>,
     /// What it may be running, where it is not.
     pub possible: Vec<String>,
-    /// Since when at the latest, UTC.
+    /// Since when at the latest, UTC; where it is not known, when something was fetched last.
     pub since: Option<Timestamp>,
-    /// How it is known.
+    /// How it is known; `tftp` where it is not, and something was fetched.
     pub how: Option<How>,
+    /// The environment that was fetched from last, by anybody who may have been the node.
+    pub fetched: Option<String>,
     /// The kernel that runs, where the node said it.
     pub kernel: Option<String>,
     /// The kernel's number of that boot, where the node said it.
@@ -174,10 +176,14 @@ fn booted(node: &Node, envs: &[Environment]) -> Booted {
             how: Some(running.how),
             kernel: running.report.as_ref().and_then(|r| r.kernel.clone()),
             boot_id: running.report.as_ref().map(|r| r.boot_id.clone()),
+            fetched: evidence.fetched().map(|seen| seen.env.clone()),
             possible: Vec::new(),
         },
         _ => Booted {
             possible: named(None),
+            since: evidence.fetched().map(|seen| seen.time),
+            how: evidence.fetched().map(|seen| seen.how),
+            fetched: evidence.fetched().map(|seen| seen.env.clone()),
             ..Booted::default()
         },
     }

@@ -18,7 +18,7 @@ use crate::failure::Failure;
 use crate::pool::pending::{self, Kind, Pending, PendingBoot};
 use crate::pool::{Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock};
 use crate::publish::evidence::{self, Evidence};
-use crate::publish::{self, Published, reports, tftp};
+use crate::publish::{self, Published, client, fetching, reports, tftp};
 use crate::storage::beneath::Tree;
 use crate::storage::btrfs;
 use crate::storage::replace::Durable;
@@ -145,7 +145,8 @@ fn lead(
     let mut warnings = publish::export(pool, shared, node, env)
         .with_context(|| format!("nothing was changed: exporting {env}"))?;
     // Once it is marked as served it may have been booted, for all that is known.
-    let idle = Evidence::of(node).booted(env) == Some(false);
+    let idle = Evidence::now(node).booted(env) == Some(false);
+    reports::keep_reports(node);
     activation::mark_served(node, env)?;
     let env = node.environment(&env.name)?;
     if let Some(before) = Pending::of(&node.state).boot()
@@ -155,6 +156,7 @@ fn lead(
     }
     if let How::Try(_) = how {
         warnings.extend(prepare_for_trial(pool, node, &env, idle)?);
+        warnings.extend(power_stays(pool, node));
     }
     btrfs::sync(&env.root()).context("making the environment durable")?;
     let boot = PendingBoot {
@@ -166,11 +168,15 @@ fn lead(
             How::Once => None,
         },
         told_before: reports::reported(&env).map(|(_, report)| report.boot_id),
-        used_before: evidence::is_mounted(node, &env.name)
+        told: reports::told(node),
+        used_before: evidence::is_in_use(node, &env.name)
             .context("asking what the NFS server has in use")?,
         fetched: None,
+        its: false,
         withdrawn: None,
+        elsewhere: false,
     };
+    fetching::clear(&node.state);
     pending::write(&node.state, shared, &boot)?;
     let mut done = Published::default();
     tftp::bring_node_up_to_date(pool, Some(shared), node, &mut done)?;
@@ -210,6 +216,19 @@ fn prepare_for_trial(
         ));
     }
     Ok(warnings)
+}
+
+/// Returns the warning that a node's power may not be cut after a trial, where it is not known who fetches.
+fn power_stays(pool: &Pool, node: &Node) -> Option<String> {
+    node.property(pool, "power.cycle")?;
+    let known = client::firmware_address(pool, node).is_some();
+    (!known).then(|| {
+        format!(
+            "the address of {0} is not known, so anybody could fetch the trial in its name: power.cycle is called only once \
+             the NFS server has seen nothing else of {0} in use for some minutes; netbe set ip=dhcp,ADDR {0}",
+            node.name
+        )
+    })
 }
 
 /// Takes back what a node has before it for once or on trial; returns what that was, `NODE/ENV`.

@@ -102,7 +102,11 @@ fn known(state: &State) -> String {
     let (Some(known), Some(since), Some(how)) = (&booted.known, booted.since, booted.how) else {
         return match booted.possible.is_empty() {
             true => "-".to_string(),
-            false => format!("not known; it may run {}", booted.possible.join(", ")),
+            false => format!(
+                "not known; it may run {}{}",
+                booted.possible.join(", "),
+                fetched(state)
+            ),
         };
     };
     let kernel = booted
@@ -110,6 +114,13 @@ fn known(state: &State) -> String {
         .as_ref()
         .map_or(String::new(), |k| format!(", kernel {k}"));
     format!("{known}, since {}: {}{kernel}", local(since), how.words())
+}
+
+fn fetched(state: &State) -> String {
+    match (&state.booted.fetched, state.booted.since) {
+        (Some(env), Some(time)) => format!("; {env} was fetched from at {}", local(time)),
+        _ => String::new(),
+    }
 }
 
 fn pending_in_words(state: &State) -> String {

@@ -64,15 +64,25 @@ pub struct PendingBoot {
     /// The boot its report told of before, which says nothing of the one to come.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told_before: Option<String>,
+    /// The boots the node's environments had reported when machines were led to it, and then when they were led back:
+    /// none of those tells that the node has left it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<String>,
     /// Whether the NFS server already knew the environment in use before.
     #[serde(default)]
     pub used_before: bool,
     /// When it had been fetched, UTC: the names lead to the active one again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fetched: Option<Timestamp>,
+    /// Whether that was the node for certain, as far as its address tells.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub its: bool,
     /// Since when they do, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawn: Option<Timestamp>,
+    /// Whether the NFS server has seen another of the node's environments in use since then: the node runs, and not this.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub elsewhere: bool,
 }
 
 impl PendingBoot {

@@ -121,6 +121,13 @@ pub struct EnvRecord {
     /// Whether a machine could have booted it: it was active while the network was offered it.
     #[serde(default)]
     pub served: bool,
+    /// When machines were last begun to be led to it, and what it had reported by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub led: Option<Led>,
+    /// The boots that the node's environments had reported when machines were last led away from it, by the kernel's
+    /// numbers of them: none of those tells that the node has left it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<String>,
     /// When it last stopped being the active one, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<Timestamp>,
@@ -145,6 +152,16 @@ pub struct EnvRecord {
     /// What a newer netbe wrote.
     #[serde(flatten)]
     pub other: Map<String, Value>,
+}
+
+/// When machines were begun to be led to an environment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Led {
+    /// When, UTC.
+    pub since: Timestamp,
+    /// The boot its report told of then, which says nothing of those to come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<String>,
 }
 
 /// What an environment was made from.
@@ -252,6 +269,8 @@ impl EnvRecord {
             added: Vec::new(),
             stripped: Vec::new(),
             served: false,
+            led: None,
+            told: Vec::new(),
             left: None,
             withdrawn: None,
             failed: None,
@@ -279,6 +298,8 @@ impl EnvRecord {
             description: String::new(),
             pinned: false,
             served: false,
+            led: None,
+            told: Vec::new(),
             left: None,
             withdrawn: None,
             failed: None,

@@ -1,29 +1,42 @@
 //! What was seen of a node's boots: `boots.jsonl`, a line an event, oldest first.
 //!
-//! Written without waiting for anybody, because a TFTP server stands behind it; bounded. Reading is
-//! tolerant: a line cut short by a crash, or garbage, says nothing. Not for what follows from it: that is
+//! Written without waiting for anybody, because a TFTP server stands behind it. Bounded, and no number of transfers
+//! pushes out what other environments were seen for: of what grows old, the last line of each kind stays for each.
+//! Reading is tolerant: a line cut short by a crash, or garbage, says nothing. Not for what follows from it: that is
 //! [`super::evidence`].
 
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
-use nix::fcntl::OFlag;
+use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::sys::stat::Mode;
 use serde::{Deserialize, Serialize};
 
+use super::client::Whose;
 use crate::storage::opener;
 use crate::storage::replace::{self, Durable};
 
-/// How much of the end is read, and kept, in bytes: some twenty boots of a Raspberry Pi.
-const TAIL: u64 = 64 << 10;
+/// How much of the end is kept, in bytes: some ten boots of a Raspberry Pi.
+const TAIL: usize = 32 << 10;
 
-/// How large it may become, in bytes, before only its end is kept.
-const LIMIT: u64 = 2 * TAIL;
+/// How large it may become, in bytes, before what is old in it is put together.
+const LIMIT: u64 = 64 << 10;
+
+/// How many lines are kept of what is older than the end. Transfers alone cannot make so many: those of one
+/// environment are at most three.
+const KEPT: usize = 64;
+
+/// How often another that puts it together is waited for, a millisecond each.
+const TRIES: u32 = 50;
 
 /// How something was seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum How {
     /// A file was fetched.
@@ -71,23 +84,33 @@ pub struct Seen {
     /// Who fetched it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
+    /// Whether that was the node, where its address is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whose: Option<Whose>,
+    /// The boot it reported, by the kernel's number of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_id: Option<String>,
 }
 
 impl Seen {
-    /// Returns whether this is a boot, and not only a file looked at on the way to one.
-    pub fn is_boot(&self) -> bool {
-        self.kernel || self.file.is_none()
+    /// Returns whether it may have been the node's own doing.
+    pub fn may_be_its(&self) -> bool {
+        self.whose != Some(Whose::Others)
     }
 
-    /// Returns whether this and `other` are of one environment.
-    pub fn is_of_same(&self, other: &Self) -> bool {
-        self.env == other.env && self.uuid == other.uuid
+    /// Returns whether the two say the same kind of thing of one environment.
+    fn is_like(&self, other: &Self) -> bool {
+        self.kind() == other.kind()
+    }
+
+    fn kind(&self) -> (&str, Option<&str>, How, Option<Whose>) {
+        (&self.env, self.uuid.as_deref(), self.how, self.whose)
     }
 }
 
-/// Returns the last events of a node, oldest first.
+/// Returns the events of a node that are kept, oldest first.
 pub fn read(node_dir: &Path) -> Vec<Seen> {
-    let Ok(bytes) = tail(&path(node_dir)) else {
+    let Ok(bytes) = whole(&path(node_dir)) else {
         return Vec::new();
     };
     parse(&String::from_utf8_lossy(&bytes))
@@ -100,35 +123,120 @@ pub fn parse(text: &str) -> Vec<Seen> {
         .collect()
 }
 
-/// Adds an event at the end; not durable by itself: what a power cut takes away is unknown again, and
-/// unknown is safe.
+/// Adds an event at the end.
+///
+/// Durable only where nothing of the kind is known of the environment yet: the second tells nothing that the first
+/// does not, and a power cut must not make what was fetched into what was not.
 pub fn add(node_dir: &Path, seen: &Seen) -> Result<()> {
     let path = path(node_dir);
     let mut line = serde_json::to_string(seen)?;
     line.push('\n');
-    let flags = OFlag::O_WRONLY | OFlag::O_APPEND;
-    let mode = Mode::from_bits_truncate(0o644);
-    let mut file = opener::file_or_new(&path, flags, mode)
-        .with_context(|| format!("opening {}", path.display()))?;
+    let file = open(&path).with_context(|| format!("opening {}", path.display()))?;
+    let before = whole(&path)?;
+    if before.last().is_some_and(|last| *last != b'\n') {
+        // A power cut left half a line, which is not to spoil this one.
+        line.insert(0, '\n');
+    }
+    let news = !parse(&String::from_utf8_lossy(&before))
+        .iter()
+        .any(|known| known.is_like(seen));
     // One write: a reader, and another writer, never see half a line.
-    file.write_all(line.as_bytes())
+    (&*file)
+        .write_all(line.as_bytes())
         .with_context(|| format!("writing {}", path.display()))?;
-    if file.metadata()?.len() > LIMIT {
-        let bytes = tail(&path)?;
-        let whole = bytes.iter().position(|b| *b == b'\n').map_or(0, |i| i + 1);
-        replace::file(&path, &bytes[whole..], Durable::WithNextSync)?;
+    if news {
+        file.sync_data()
+            .and_then(|()| replace::directory(node_dir))
+            .with_context(|| format!("making {} durable", path.display()))?;
+    }
+    if file.metadata()?.len() > LIMIT && file.is_alone() {
+        let shorter = put_together(&whole(&path)?);
+        replace::file(&path, &shorter, Durable::WithNextSync)?;
     }
     Ok(())
 }
 
-fn tail(path: &Path) -> std::io::Result<Vec<u8>> {
-    let Some(mut file) = opener::file(path)? else {
+/// The file, with its lock where it could be had.
+enum Opened {
+    /// Nobody else adds to it.
+    Alone(Flock<File>),
+    /// Somebody holds it: a line is added all the same, for nothing here waits.
+    Shared(File),
+}
+
+impl Opened {
+    fn is_alone(&self) -> bool {
+        matches!(self, Self::Alone(_))
+    }
+}
+
+impl std::ops::Deref for Opened {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        match self {
+            Self::Alone(file) => file,
+            Self::Shared(file) => file,
+        }
+    }
+}
+
+/// Opens the file that stands at the path once it is locked: another may have put a shorter one in its place, and what
+/// is added to the old one would be lost.
+fn open(path: &Path) -> std::io::Result<Opened> {
+    let open = || {
+        let flags = OFlag::O_WRONLY | OFlag::O_APPEND;
+        opener::file_or_new(path, flags, Mode::from_bits_truncate(0o644))
+    };
+    for _ in 0..TRIES {
+        match Flock::lock(open()?, FlockArg::LockExclusiveNonblock) {
+            Ok(file) if is_at(&file, path) => return Ok(Opened::Alone(file)),
+            Ok(_) => {}
+            Err(_) => std::thread::sleep(Duration::from_millis(1)),
+        }
+    }
+    open().map(Opened::Shared)
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    let id = |m: std::fs::Metadata| (m.dev(), m.ino());
+    let ids = (file.metadata().map(id), path.symlink_metadata().map(id));
+    matches!(ids, (Ok(here), Ok(there)) if here == there)
+}
+
+/// Returns the end of a file's text, and before it the last line of each kind for each environment.
+fn put_together(bytes: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(bytes);
+    let cut = text.len().saturating_sub(TAIL);
+    let cut = text
+        .as_bytes()
+        .get(cut..)
+        .and_then(|end| end.iter().position(|b| *b == b'\n'))
+        .map_or(text.len(), |i| cut + i + 1);
+    let (old, end) = text.split_at(cut);
+    let events: Vec<Seen> = parse(old);
+    let mut known = HashSet::new();
+    let mut kept: Vec<&Seen> = events
+        .iter()
+        .rev()
+        .filter(|seen| known.insert(seen.kind()))
+        .take(KEPT)
+        .collect();
+    kept.reverse();
+    let lines = kept
+        .iter()
+        .filter_map(|seen| serde_json::to_string(seen).ok());
+    let mut shorter: String = lines.map(|line| line + "\n").collect();
+    shorter.push_str(end);
+    shorter.into_bytes()
+}
+
+fn whole(path: &Path) -> std::io::Result<Vec<u8>> {
+    let Some(file) = opener::file(path)? else {
         return Ok(Vec::new());
     };
-    let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
     let mut bytes = Vec::new();
-    file.take(TAIL).read_to_end(&mut bytes)?;
+    file.take(2 * LIMIT).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 
@@ -150,6 +258,8 @@ mod tests {
             size: Some(1),
             kernel: false,
             client: Some("10.0.0.5".to_string()),
+            whose: None,
+            boot_id: None,
         }
     }
 
@@ -164,16 +274,71 @@ mod tests {
     }
 
     #[test]
-    fn it_stays_bounded_and_keeps_its_end() {
+    fn it_stays_bounded_and_no_flood_pushes_out_what_another_was_seen_for() {
         let dir = tempfile::tempdir().unwrap();
-        for i in 0..2000 {
-            add(dir.path(), &seen("a", &format!("file{i}"))).unwrap();
+        add(dir.path(), &seen("a", "vmlinuz")).unwrap();
+        let report = Seen {
+            how: How::Report,
+            file: None,
+            boot_id: Some("1".to_string()),
+            ..seen("a", "")
+        };
+        add(dir.path(), &report).unwrap();
+        for whose in [Whose::Its, Whose::Others] {
+            for i in 0..1000 {
+                let flood = Seen {
+                    whose: Some(whose),
+                    ..seen("b", &format!("file{i}"))
+                };
+                add(dir.path(), &flood).unwrap();
+            }
         }
         let length = path(dir.path()).metadata().unwrap().len();
         assert!(length <= LIMIT, "{length}");
         let lines = read(dir.path());
-        assert!(lines.len() > 300);
-        assert_eq!(lines.last().unwrap().file.as_deref(), Some("file1999"));
-        assert_eq!(lines[0].env, "a");
+        assert!(lines.len() > 100);
+        assert_eq!(lines.last().unwrap().file.as_deref(), Some("file999"));
+        let kinds: HashSet<_> = lines.iter().map(Seen::kind).collect();
+        let kinds: Vec<_> = kinds
+            .into_iter()
+            .map(|(env, _, how, whose)| (env, how, whose))
+            .collect();
+        for kept in [
+            ("a", How::Tftp, None),
+            ("a", How::Report, None),
+            ("b", How::Tftp, Some(Whose::Its)),
+            ("b", How::Tftp, Some(Whose::Others)),
+        ] {
+            assert!(kinds.contains(&kept), "{kept:?} of {kinds:?}");
+        }
+    }
+
+    #[test]
+    fn many_that_add_at_once_lose_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for i in 0..8 {
+                let dir = dir.path();
+                scope.spawn(move || {
+                    for _ in 0..200 {
+                        add(dir, &seen("flood", "config.txt")).unwrap();
+                    }
+                    add(dir, &seen(&format!("env{i}"), "vmlinuz")).unwrap();
+                });
+            }
+        });
+        let lines = read(dir.path());
+        for i in 0..8 {
+            let env = format!("env{i}");
+            assert!(lines.iter().any(|seen| seen.env == env), "{env}");
+        }
+    }
+
+    #[test]
+    fn half_a_line_spoils_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(path(dir.path()), r#"{"time":"2026-11-20T1"#).unwrap();
+        add(dir.path(), &seen("a", "vmlinuz")).unwrap();
+        assert_eq!(read(dir.path()).len(), 1);
     }
 }

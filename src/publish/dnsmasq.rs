@@ -342,6 +342,11 @@ fn dhcp(pool: &Pool) -> Dhcp {
         .unwrap_or(Dhcp::Proxy)
 }
 
+/// Returns whether dnsmasq hands out the addresses, so that a machine has its own from the first packet on.
+pub fn hands_out(pool: &Pool) -> bool {
+    matches!(dhcp(pool), Dhcp::Range(..))
+}
+
 fn macs(node: &Node) -> Vec<&str> {
     let set = node.record.properties.get("mac");
     set.map_or_else(Vec::new, |m| {

@@ -1,38 +1,42 @@
 //! What is known of what a node runs.
 //!
 //! Three answers: it runs this, it does not, it cannot be told; and the last counts as the first wherever
-//! safety is at stake. Best evidence first: the node's own report in its root, the NFS server's tables,
-//! the last kernel fetched over TFTP. Reads only.
+//! safety is at stake. That it does not is only said where there is proof: see [`judgement`]. What the NFS server has
+//! in use is running, or may be, whatever else is known. Reads only.
+
+pub mod judgement;
 
 use std::io;
-use std::path::Path;
 
 use jiff::Timestamp;
 
 use super::boots::{self, How, Seen};
-use super::nfsd;
+use super::client::Whose;
+use super::nfsd::{self, Look};
 use super::reports;
+use super::transfer::is_of;
 use crate::boot::report::Report;
 use crate::pool::pending::{Pending, PendingBoot};
 use crate::pool::{EnvName, Environment, Node, layout};
+use judgement::{Facts, Proof, Until};
 
 /// What is known of one node.
 #[derive(Debug, Clone)]
 pub struct Evidence {
     offered: bool,
+    /// What the node was seen to run last, with proof of it.
     runs: Option<Running>,
-    /// Environments it may have booted, where something was seen that does not tell which, and when.
-    doubtful: Vec<(String, Timestamp)>,
-    /// Since when what was not seen did not happen, UTC.
-    last: Option<Timestamp>,
-    /// Whether transfers are seen at all: then one that was not seen was none.
-    watched: bool,
+    /// What was seen of it, oldest first.
+    seen: Vec<Seen>,
+    proofs: Vec<Proof>,
     /// The environments the NFS server has in use.
-    mounted: Vec<EnvName>,
+    in_use: Vec<EnvName>,
     /// Whether that could not be told.
     unread: bool,
     /// What is before the node for once or on trial.
     pending: Option<PendingBoot>,
+    /// Whether its root is on its own disk, and nothing of it is exported.
+    own_disk: bool,
 }
 
 /// What a node runs, and how that is known.
@@ -51,142 +55,134 @@ pub struct Running {
 }
 
 impl Evidence {
-    /// Reads what was recorded of a node.
+    /// Returns what is known of a node; what the NFS server says of it as of half a second ago at most.
     pub fn of(node: &Node) -> Self {
-        // Who asks for it is not known where its record is lost: somebody may.
-        let offered = node.is_offered() || node.lost;
-        let mut evidence = Self {
-            offered,
-            runs: None,
-            doubtful: Vec::new(),
-            last: None,
-            watched: false,
-            mounted: Vec::new(),
-            unread: false,
-            pending: None,
+        Self::with(node, Look::Recent)
+    }
+
+    /// Returns what is known of a node this moment, for who is about to change or take away what it may run.
+    pub fn now(node: &Node) -> Self {
+        Self::with(node, Look::Now)
+    }
+
+    fn with(node: &Node, look: Look) -> Self {
+        let (in_use, unread) = match in_use(node, look) {
+            Ok(names) => (names, false),
+            Err(_) => (Vec::new(), true),
         };
-        if !offered {
+        let mut evidence = Self {
+            // Who asks for it is not known where its record is lost: somebody may.
+            offered: node.is_offered() || node.lost,
+            runs: None,
+            seen: Vec::new(),
+            proofs: Vec::new(),
+            in_use,
+            unread,
+            pending: None,
+            own_disk: has_own_disk(node),
+        };
+        if !evidence.offered {
             return evidence;
         }
-        let seen = boots::read(&node.state);
-        evidence.judge_transfers(&seen);
+        evidence.seen = boots::read(&node.state);
         let pending = Pending::of(&node.state);
         evidence.pending = pending.boot().cloned();
+        evidence.take_proofs_seen();
         let mut names: Vec<EnvName> = node.active.iter().cloned().collect();
         names.extend(pending.boot().map(|b| b.env.clone()));
-        names.extend(evidence.runs.iter().filter_map(|r| r.env.parse().ok()));
-        names.sort();
         names.dedup();
         for name in names {
-            evidence.judge_report(node, &name);
+            evidence.take_report(node, &name);
         }
-        match mounted(node) {
-            Ok(mounted) => evidence.mounted = mounted,
-            Err(_) => evidence.unread = true,
-        }
-        evidence.judge_mounts(node);
+        evidence.take_sole_use(node);
         evidence
     }
 
-    /// Takes the last boot there was, and what is not certain about it.
-    ///
-    /// A transfer is told of at its end, and by then the names may lead elsewhere: to which environment a
-    /// file belonged is certain only where the one before it was of the same.
-    fn judge_transfers(&mut self, seen: &[Seen]) {
-        self.watched = seen.iter().any(|s| s.how == How::Tftp);
-        let Some(last) = seen.iter().rposition(Seen::is_boot) else {
-            self.doubt(seen.iter().map(|s| (s.env.clone(), s.time)));
-            return;
-        };
-        let boot = &seen[last];
-        self.last = Some(boot.time);
-        let before = last.checked_sub(1).map(|i| &seen[i]);
-        let certain = boot.file.is_none() || before.is_some_and(|b| b.is_of_same(boot));
-        if certain {
-            self.runs = Some(Running {
-                env: boot.env.clone(),
-                uuid: boot.uuid.clone(),
-                time: boot.time,
-                how: boot.how,
-                report: None,
+    /// Takes what was written down of reports, and of use over NFS that went on for long.
+    fn take_proofs_seen(&mut self) {
+        for seen in &self.seen {
+            let newer = self.runs.as_ref().is_none_or(|r| r.time <= seen.time);
+            if seen.how == How::Tftp {
+                continue;
+            }
+            self.proofs.push(Proof {
+                env: seen.env.clone(),
+                uuid: seen.uuid.clone(),
+                time: seen.time,
+                boot_id: seen.boot_id.clone(),
             });
-        } else {
-            let either = before.into_iter().chain([boot]);
-            self.doubt(either.map(|s| (s.env.clone(), boot.time)));
+            if newer {
+                self.runs = Some(Running {
+                    env: seen.env.clone(),
+                    uuid: seen.uuid.clone(),
+                    time: seen.time,
+                    how: seen.how,
+                    report: None,
+                });
+            }
         }
-        // It is on its way into something else, or was stopped there.
-        let later = seen[last..].iter().filter(|s| !s.is_of_same(boot));
-        self.doubt(later.map(|s| (s.env.clone(), s.time)));
     }
 
-    /// Takes a report that is as new as what was seen, or newer.
-    fn judge_report(&mut self, node: &Node, name: &EnvName) {
+    /// Takes what an environment reports of itself now.
+    fn take_report(&mut self, node: &Node, name: &EnvName) {
         let root = node.dir.join(layout::ENVS).join(name.as_str());
         let Some((time, report)) = reports::in_root(&root.join(layout::ROOT)) else {
             return;
         };
-        if self.last.is_some_and(|last| time < last) {
+        let Ok(Some(env)) = Environment::observe(node, name) else {
+            return;
+        };
+        if let Some(runs) = &mut self.runs
+            && is_in_same(runs, &env)
+            && self
+                .proofs
+                .iter()
+                .any(|p| p.boot_id.as_ref() == Some(&report.boot_id))
+        {
+            // It was written down when machines were led elsewhere.
+            runs.report = Some(report);
             return;
         }
-        self.doubtful.retain(|(_, seen)| *seen > time);
-        self.last = Some(time);
-        let env = Environment::observe(node, name).ok().flatten();
-        self.runs = Some(Running {
+        if !reports::is_of_a_boot(&env, time, &report) {
+            return;
+        }
+        self.proofs.push(Proof {
             env: name.to_string(),
-            uuid: env.and_then(|e| e.record).map(|r| r.uuid),
+            uuid: env.uuid().map(str::to_string),
             time,
-            how: How::Report,
-            report: Some(report),
+            boot_id: Some(report.boot_id.clone()),
         });
-    }
-
-    /// Takes what is mounted for what runs, where nothing that was seen says otherwise.
-    fn judge_mounts(&mut self, node: &Node) {
-        let last = self.last;
-        let runs = self.runs.as_ref().map(|r| r.env.clone());
-        let others = self
-            .mounted
-            .iter()
-            .filter(|name| runs.as_deref() != Some(name.as_str()));
-        // What had been left before the last boot that was seen is only an entry that has yet to expire.
-        let now = Timestamp::now();
-        let (mut newer, mut unread) = (Vec::new(), Vec::new());
-        for name in others {
-            match Environment::observe(node, name) {
-                Ok(env) => newer.extend(env.filter(|e| e.active || led_to_since(e, last))),
-                Err(_) => unread.push((name.to_string(), now)),
-            }
-        }
-        let seen_running = self.mounted.len() > newer.len() + unread.len()
-            && self
-                .mounted
-                .iter()
-                .any(|m| runs.as_deref() == Some(m.as_str()));
-        self.doubt(unread);
-        match (&mut self.runs, newer.as_slice()) {
-            (Some(running), _) if seen_running => {
-                if running.how == How::Tftp {
-                    running.how = How::Nfs;
-                }
-                self.doubt(newer.iter().map(|e| (e.name.to_string(), now)));
-            }
-            (_, [env]) => {
-                // It was booted unseen: what was seen last is not certain any more.
-                self.doubt(runs.into_iter().map(|name| (name, now)));
-                self.runs = Some(Running {
-                    env: env.name.to_string(),
-                    uuid: env.uuid().map(str::to_string),
-                    time: now,
-                    how: How::Nfs,
-                    report: None,
-                });
-            }
-            (_, several) => self.doubt(several.iter().map(|e| (e.name.to_string(), now))),
+        if self.runs.as_ref().is_none_or(|r| r.time <= time) {
+            self.runs = Some(Running {
+                env: name.to_string(),
+                uuid: env.uuid().map(str::to_string),
+                time,
+                how: How::Report,
+                report: Some(report),
+            });
         }
     }
 
-    fn doubt(&mut self, more: impl IntoIterator<Item = (String, Timestamp)>) {
-        self.doubtful.extend(more);
+    /// Takes the one environment that is in use over NFS for what runs, where no proof says that it was left.
+    fn take_sole_use(&mut self, node: &Node) {
+        let [name] = self.in_use.as_slice() else {
+            return;
+        };
+        if self.runs.as_ref().is_some_and(|r| r.env == name.as_str()) {
+            return;
+        }
+        let Ok(Some(env)) = Environment::observe(node, name) else {
+            return;
+        };
+        if !self.has_left(&env) {
+            self.runs = Some(Running {
+                env: name.to_string(),
+                uuid: env.uuid().map(str::to_string),
+                time: Timestamp::now(),
+                how: How::Nfs,
+                report: None,
+            });
+        }
     }
 
     /// Returns what the node runs, where that is known.
@@ -194,48 +190,138 @@ impl Evidence {
         self.runs.as_ref()
     }
 
-    /// Returns whether the node runs an environment; `None` where it cannot be told.
-    ///
-    /// Known not to: one that no machine was ever led to; one of a node that nobody can ask for (it has
-    /// no names and no exports); one that machines were not led to any more when another was seen to boot;
-    /// and the one they are led to now, where every transfer is seen and none of it was.
-    pub fn booted(&self, env: &Environment) -> Option<bool> {
-        let record = env.record.as_ref();
-        let pending = self.pending.as_ref().filter(|b| b.env == env.name);
-        let waiting = pending.is_some_and(PendingBoot::is_waiting);
-        if !self.offered || record.is_some_and(|r| !r.served && !env.active && pending.is_none()) {
-            return Some(false);
-        }
-        if let Some(runs) = &self.runs
-            && runs.env == env.name.as_str()
-            && same(runs.uuid.as_deref(), env.uuid())
-        {
-            return Some(true);
-        }
-        if self.unread || self.doubtful.iter().any(|(d, _)| d == env.name.as_str()) {
-            return None;
-        }
-        self.last?;
-        if env.active || waiting {
-            // Without that it may have been booted since, unseen.
-            return self.watched.then_some(false);
-        }
-        let withdrawn = pending.and_then(|b| b.withdrawn);
-        let led = match (withdrawn, self.last) {
-            (Some(until), Some(last)) => until >= last,
-            _ => led_to_since(env, self.last),
-        };
-        (!led || self.is_elsewhere(env)).then_some(false)
+    /// Returns the last transfer that may have been the node's: no proof of anything.
+    pub fn fetched(&self) -> Option<&Seen> {
+        let mut transfers = self.seen.iter().filter(|s| s.how == How::Tftp);
+        transfers.rfind(|s| s.may_be_its())
     }
 
-    /// Returns whether the NFS server knows the node to be in another environment than this.
-    ///
-    /// Entries expire, or are flushed, no later than younger ones: while that of what was seen running
-    /// lives, one of an environment mounted after it would.
-    fn is_elsewhere(&self, env: &Environment) -> bool {
-        let mounted = |name: &str| self.mounted.iter().any(|m| m.as_str() == name);
-        self.runs.as_ref().is_some_and(|r| mounted(&r.env)) && !mounted(env.name.as_str())
+    /// Returns whether the node runs an environment; `None` where it cannot be told.
+    pub fn booted(&self, env: &Environment) -> Option<bool> {
+        if !self.is_used(env) && self.has_left(env) {
+            return Some(false);
+        }
+        self.is_known_to_run(env).then_some(true)
     }
+
+    /// Returns whether the NFS server has an environment in use, or it cannot be told that it has not.
+    pub fn is_used(&self, env: &Environment) -> bool {
+        self.in_use.contains(&env.name) || (self.unread && self.offered)
+    }
+
+    /// Returns whether the node is known not to run an environment, but for what the NFS server may have in use.
+    ///
+    /// One that no machine was ever led to; one of a node that nobody can ask for (it has no names and no exports);
+    /// and one that the node has left, with proof of it.
+    pub fn has_left(&self, env: &Environment) -> bool {
+        if !self.offered {
+            return true;
+        }
+        let its = |seen: &&Seen| is_of(seen, env) && seen.may_be_its();
+        let seen = self.seen.iter().filter(its).map(|s| s.time).max();
+        let (own, elsewhere): (Vec<&Proof>, Vec<&Proof>) =
+            self.proofs.iter().partition(|proof| is_in(proof, env));
+        let facts = Facts {
+            until: self.until(env),
+            seen: seen.max(own.iter().map(|proof| proof.time).max()),
+            told: self.told(env),
+            watched: self.is_watched(),
+        };
+        // Of such a node nothing runs from here, once it has fetched its kernel.
+        let fetches = matches!(facts.until, Until::Now(_) | Until::Unknown);
+        (self.own_disk && !fetches) || !judgement::may_run(facts, elsewhere)
+    }
+
+    /// Returns the boots that do not tell that an environment was left.
+    fn told<'a>(&'a self, env: &'a Environment) -> &'a [String] {
+        let pending = self.pending.as_ref().filter(|b| b.env == env.name);
+        match (pending.filter(|b| !b.is_waiting()), &env.record) {
+            (Some(boot), _) => &boot.told,
+            (None, Some(record)) => &record.told,
+            (None, None) => &[],
+        }
+    }
+
+    fn until(&self, env: &Environment) -> Until {
+        let Some(record) = &env.record else {
+            return Until::Unknown;
+        };
+        let pending = self.pending.as_ref().filter(|b| b.env == env.name);
+        let past = record.left.max(record.withdrawn);
+        match pending {
+            _ if env.active => Until::Now(past),
+            Some(boot) if boot.is_waiting() => Until::Now(past),
+            Some(boot) => boot.withdrawn.map_or(Until::Unknown, |time| {
+                Until::Past(past.max(Some(time)).unwrap_or(time))
+            }),
+            // It may have been active while nobody could ask for the node.
+            None if !record.served => Until::Never,
+            None => past.map_or(Until::Unknown, Until::Past),
+        }
+    }
+
+    /// Returns whether there is proof that the node was in another environment than this after a time, by a boot that
+    /// is none of those `told`.
+    pub fn was_elsewhere(&self, env: &Environment, since: Timestamp, told: &[String]) -> bool {
+        let news = |p: &Proof| p.boot_id.as_ref().is_some_and(|id| !told.contains(id));
+        self.proofs
+            .iter()
+            .any(|p| !is_in(p, env) && p.time > since && news(p))
+    }
+
+    /// Returns whether the NFS server has an environment in use other than this.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub fn others_in_use(&self, env: &Environment) -> io::Result<bool> {
+        match self.unread {
+            true => Err(io::Error::other(
+                "what the NFS server has in use cannot be read",
+            )),
+            false => Ok(self.in_use.iter().any(|name| *name != env.name)),
+        }
+    }
+
+    /// Returns whether what the node fetches is seen: only where it was, from its own address. Somebody else's
+    /// transfers do not tell that the node fetches here too.
+    fn is_watched(&self) -> bool {
+        self.seen
+            .iter()
+            .any(|s| s.how == How::Tftp && s.whose == Some(Whose::Its))
+    }
+
+    /// Returns whether an environment is what runs: it was with proof, and nothing seen since lets it be another.
+    fn is_known_to_run(&self, env: &Environment) -> bool {
+        let Some(runs) = &self.runs else {
+            return false;
+        };
+        if !is_in_same(runs, env) {
+            return false;
+        }
+        match self.in_use.as_slice() {
+            [] => {
+                let later = |s: &Seen| s.time > runs.time && s.may_be_its() && !is_of(s, env);
+                !self.seen.iter().any(later)
+            }
+            [one] => *one == env.name,
+            _ => false,
+        }
+    }
+}
+
+/// Returns whether a node's root is on its own disk.
+fn has_own_disk(node: &Node) -> bool {
+    let root = node.record.properties.get("root");
+    root.is_some_and(|root| !root.is_empty() && root != "nfs")
+}
+
+fn is_in_same(runs: &Running, env: &Environment) -> bool {
+    runs.env == env.name.as_str() && same(runs.uuid.as_deref(), env.uuid())
+}
+
+/// Returns whether a proof is of an environment, and not of another that had its name.
+fn is_in(proof: &Proof, env: &Environment) -> bool {
+    proof.env == env.name.as_str() && same(proof.uuid.as_deref(), env.uuid())
 }
 
 /// Returns whether two identities are one, as far as both are known.
@@ -246,39 +332,35 @@ fn same(a: Option<&str>, b: Option<&str>) -> bool {
     }
 }
 
-/// Returns whether machines may have been led to an environment after a time; unknown is yes.
-fn led_to_since(env: &Environment, time: Option<Timestamp>) -> bool {
-    let Some(record) = &env.record else {
-        return true;
-    };
-    match (time, record.left.max(record.withdrawn)) {
-        (Some(time), Some(until)) => until >= time,
-        _ => record.served,
-    }
-}
-
-/// Returns whether the NFS server has an environment's root in use.
+/// Returns whether the NFS server has an environment in use, this moment.
 ///
 /// # Errors
 /// When that cannot be told.
-pub fn is_mounted(node: &Node, env: &EnvName) -> io::Result<bool> {
-    Ok(mounted(node)?.contains(env))
+pub fn is_in_use(node: &Node, env: &EnvName) -> io::Result<bool> {
+    Ok(in_use(node, Look::Now)?.contains(env))
 }
 
-/// Returns the environments of a node whose roots the NFS server has in use.
-fn mounted(node: &Node) -> io::Result<Vec<EnvName>> {
+/// Returns whether the NFS server has an environment in use that the node has left, with proof of it: or only had, and
+/// has yet to forget it. Takes seconds where it had.
+///
+/// # Errors
+/// When that cannot be told.
+pub fn is_used_still(env: &Environment) -> io::Result<bool> {
+    Ok(!nfsd::in_use_below(&env.dir, Look::Now)?.is_empty() && nfsd::comes_back(&env.dir)?)
+}
+
+/// Returns the environments of a node of which the NFS server has a half in use.
+///
+/// # Errors
+/// When that cannot be told.
+pub fn in_use(node: &Node, look: Look) -> io::Result<Vec<EnvName>> {
     let envs = node.dir.join(layout::ENVS);
-    let mut names: Vec<EnvName> = nfsd::in_use_below(&envs)?
+    let mut names: Vec<EnvName> = nfsd::in_use_below(&envs, look)?
         .iter()
-        .filter_map(|path| name_of_root(path.strip_prefix(&envs).ok()?))
+        .filter_map(|path| path.strip_prefix(&envs).ok()?.iter().next()?.to_str())
+        .filter_map(|name| name.parse().ok())
         .collect();
     names.sort();
     names.dedup();
     Ok(names)
-}
-
-fn name_of_root(path: &Path) -> Option<EnvName> {
-    let half = path.file_name()?;
-    let name = path.parent()?.to_str()?;
-    (half == layout::ROOT).then(|| name.parse().ok())?
 }

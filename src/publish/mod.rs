@@ -4,12 +4,15 @@
 //! and a name is taken away before what it leads to. Everything here can be written again from what the
 //! pool holds. Not for deciding what becomes active.
 
+pub mod attendance;
 pub mod boots;
+pub mod client;
 pub mod dnsmasq;
 pub mod evidence;
 pub mod exports;
+pub mod fetching;
 pub mod nfs;
-mod nfsd;
+pub mod nfsd;
 pub mod reports;
 pub mod server;
 pub mod tftp;

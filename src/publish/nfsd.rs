@@ -2,28 +2,44 @@
 //!
 //! `/proc/net/rpc/nfsd.export/content` has a line for each pair of an export and a client that was asked
 //! about: entries come from use and expire after half an hour without (fs/nfsd/export.c, mountd(8)
-//! `--ttl`). So an entry is evidence of use, and no entry is evidence of nothing. Reads only.
+//! `--ttl`). So an entry is evidence of use, and no entry is evidence of nothing. Changes nothing but what the kernel
+//! remembers.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 const TABLE: &str = "/proc/net/rpc/nfsd.export/content";
 
+/// A number written here makes the kernel forget all entries; what is in use is asked about again. That is what
+/// `exportfs -f` does, and `exportfs -ra` each time.
+const FLUSH: &str = "/proc/net/rpc/nfsd.export/flush";
+
 /// How long what was read is used again: a list asks for a thousand nodes within it.
 const FRESH: Duration = Duration::from_millis(500);
+
+/// How long after it was forgotten an entry that is in use may take to come back.
+const BACK: Duration = Duration::from_secs(5);
+
+/// How old what is told may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Look {
+    /// Half a second at most: for showing it.
+    Recent,
+    /// Read now: for what cannot be taken back.
+    Now,
+}
 
 /// The exports in use, sorted, and when they were read.
 static READ: Mutex<Option<(Instant, Arc<Vec<PathBuf>>)>> = Mutex::new(None);
 
-/// Returns the exports below a directory that are in use, as of half a second ago at most; none where no NFS server
-/// runs.
+/// Returns the exports below a directory that are in use; none where no NFS server runs.
 ///
 /// # Errors
 /// When the table is there and cannot be read: then nothing is known.
-pub(super) fn in_use_below(dir: &Path) -> io::Result<Vec<PathBuf>> {
-    let all = in_use()?;
+pub(super) fn in_use_below(dir: &Path, look: Look) -> io::Result<Vec<PathBuf>> {
+    let all = in_use(look)?;
     let first = all.partition_point(|path| path.as_path() < dir);
     Ok(all[first..]
         .iter()
@@ -32,15 +48,54 @@ pub(super) fn in_use_below(dir: &Path) -> io::Result<Vec<PathBuf>> {
         .collect())
 }
 
-fn in_use() -> io::Result<Arc<Vec<PathBuf>>> {
+/// Returns whether an NFS server runs here, which sees what is in use.
+pub fn is_there() -> bool {
+    table().exists()
+}
+
+/// Has the NFS server forget what was in use: what it then tells of is in use after that.
+///
+/// # Errors
+/// When it cannot be told to.
+pub fn forget() -> io::Result<()> {
+    if !is_there() {
+        return Ok(());
+    }
+    // Older kernels forget what was asked about up to this time, newer ones all.
+    let now = format!("{}\n", jiff::Timestamp::now().as_second());
+    let mut file = std::fs::OpenOptions::new().write(true).open(flush())?;
+    file.write_all(now.as_bytes())
+}
+
+/// Returns whether something that has an entry for below a directory is in use, or only was: has the entries forgotten,
+/// and waits for them to come back.
+///
+/// An idle machine's need not: no entry is evidence of nothing.
+///
+/// # Errors
+/// When that cannot be told.
+pub(super) fn comes_back(dir: &Path) -> io::Result<bool> {
+    forget()?;
+    let until = Instant::now() + BACK;
+    while Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(200));
+        if !in_use_below(dir, Look::Now)?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn in_use(look: Look) -> io::Result<Arc<Vec<PathBuf>>> {
     // What a thread that panicked left there is whole all the same.
     let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((when, paths)) = &*read
+        && look == Look::Recent
         && when.elapsed() < FRESH
     {
         return Ok(Arc::clone(paths));
     }
-    let mut paths = match std::fs::read_to_string(TABLE) {
+    let mut paths = match std::fs::read_to_string(table()) {
         Ok(text) => parse(&text),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
         // Only root may read it, and nobody else can change anything.
@@ -51,6 +106,22 @@ fn in_use() -> io::Result<Arc<Vec<PathBuf>>> {
     let paths = Arc::new(paths);
     *read = Some((Instant::now(), Arc::clone(&paths)));
     Ok(paths)
+}
+
+fn table() -> PathBuf {
+    stand_in("content").unwrap_or_else(|| PathBuf::from(TABLE))
+}
+
+fn flush() -> PathBuf {
+    stand_in("flush").unwrap_or_else(|| PathBuf::from(FLUSH))
+}
+
+/// Returns a file of a directory that stands in for the kernel's, which tests have no server for.
+fn stand_in(name: &str) -> Option<PathBuf> {
+    match cfg!(debug_assertions) {
+        true => std::env::var_os("NETBE_TEST_NFSD").map(|dir| PathBuf::from(dir).join(name)),
+        false => None,
+    }
 }
 
 /// Returns the paths a table has live entries for.

@@ -9,16 +9,18 @@ use anyhow::Result;
 use jiff::Timestamp;
 
 use super::boots::{self, How, Seen};
+use super::client::{self, Whose};
+use super::fetching::{self, First};
 use super::tftp;
-use crate::boot;
-use crate::pool::pending::Pending;
+use crate::boot::{self, Fetched};
+use crate::pool::pending::{Pending, PendingBoot};
 use crate::pool::{Environment, Node, NodeName, Pool, layout};
 use crate::storage::beneath::Tree;
 
 /// Notes that `client` fetched the file at `path`, of `size` bytes, whole.
 ///
 /// Returns the node where that was the last file it takes for a boot that is before it for once or on
-/// trial; `None` for everything else, such as what is no file of a node's.
+/// trial; `None` for everything else, such as what is no file of a node's, and what was fetched before.
 pub fn note(pool: &Pool, size: u64, client: &str, path: &Path) -> Result<Option<NodeName>> {
     let Some((node, env, file)) = find(pool, path) else {
         return Ok(None);
@@ -30,31 +32,51 @@ pub fn note(pool: &Pool, size: u64, client: &str, path: &Path) -> Result<Option<
     };
     let known = ways.iter().any(|way| way.kernel == file);
     let remembered = env.record.as_ref().and_then(|r| r.kernel.as_ref());
-    boots::add(
-        &node.state,
-        &Seen {
-            time: Timestamp::now(),
-            env: env.name.to_string(),
-            uuid: env.uuid().map(str::to_string),
-            how: How::Tftp,
-            kernel: known || remembered.is_some_and(|k| k.file == file),
-            file: Some(file),
-            size: Some(size),
-            client: Some(client.to_string()),
-        },
-    )?;
-    let pending = Pending::of(&node.state);
-    let Some(waiting) = pending.waiting().filter(|b| b.env == env.name) else {
-        return Ok(None);
+    let seen = Seen {
+        time: Timestamp::now(),
+        env: env.name.to_string(),
+        uuid: env.uuid().map(str::to_string),
+        how: How::Tftp,
+        kernel: known || remembered.is_some_and(|k| k.file == file),
+        file: Some(file.clone()),
+        size: Some(size),
+        client: Some(client.to_string()),
+        whose: client::whose(pool, &node, client),
+        boot_id: None,
     };
-    let seen = boots::read(&node.state);
-    let files: Vec<&str> = seen
-        .iter()
-        .filter(|s| is_of(s, &env) && waiting.since.is_none_or(|since| s.time >= since))
-        .filter_map(|s| s.file.as_deref())
-        .collect();
-    let complete = ways.iter().any(|way| way.is_among(&files));
-    Ok(complete.then_some(node.name))
+    boots::add(&node.state, &seen)?;
+    let pending = Pending::of(&node.state);
+    let waiting = pending.waiting().filter(|b| b.env == env.name);
+    match waiting.filter(|_| seen.may_be_its()) {
+        Some(boot) => Ok(ends_fetching(&node, boot, &ways, &seen, &file)?.then_some(node.name)),
+        None => Ok(None),
+    }
+}
+
+/// Takes note of a file's first fetch; returns whether with it all there is was fetched of one way to boot.
+fn ends_fetching(
+    node: &Node,
+    boot: &PendingBoot,
+    ways: &[Fetched],
+    seen: &Seen,
+    file: &str,
+) -> Result<bool> {
+    let firsts = fetching::read(&node.state, boot);
+    let is_known = firsts.iter().any(|first| first.file == file);
+    if is_known || !ways.iter().any(|way| way.takes(file)) {
+        return Ok(false);
+    }
+    let first = First {
+        since: boot.since,
+        env: seen.env.clone(),
+        time: seen.time,
+        file: file.to_string(),
+        its: seen.whose == Some(Whose::Its),
+    };
+    fetching::add(&node.state, &first)?;
+    let mut files: Vec<&str> = firsts.iter().map(|first| first.file.as_str()).collect();
+    files.push(file);
+    Ok(ways.iter().any(|way| way.is_among(&files)))
 }
 
 /// Returns whether something that was seen is of an environment.

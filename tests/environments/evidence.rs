@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::PathBuf;
+use std::time::Duration;
 
-use super::machine::{Machine, PC, with_b};
+use super::machine::{Machine, PC, STRANGER, with_b, with_b_of_no_address};
 use super::support::{Pool, TFTP_NAME};
 
 #[test]
@@ -15,9 +16,9 @@ fn nothing_is_out_of_date_by_what_a_machine_boots() {
     pool.netbe().ok("reconcile");
     pool.reports("nog/b", "this-boot");
     pool.netbe().ok("reconcile");
-    for env in ["a", "b", "a"] {
+    for (env, boot) in [("a", "1"), ("b", "2"), ("a", "3")] {
         pool.netbe().ok(&format!("activate nog/{env}"));
-        pool.fetches(&PC);
+        pool.boots(&format!("nog/{env}"), boot);
         pool.netbe().ok("check");
     }
     pool.netbe().ok("destroy -y nog/b");
@@ -38,6 +39,8 @@ fn invariant_6_a_switch_in_the_middle_of_a_fetching_leaves_both_possible() {
     );
     pool.refuses(3, "destroy -y nog/a", &["nog may be running nog/a"]);
     pool.fetches(&PC);
+    pool.refuses(3, "destroy -y nog/a", &["nog may be running nog/a"]);
+    pool.reports("nog/b", "second-boot");
     assert_eq!(
         (pool.flags("nog/a"), pool.flags("nog/b")),
         ("-".into(), "NR".into())
@@ -49,9 +52,9 @@ fn invariant_6_a_switch_in_the_middle_of_a_fetching_leaves_both_possible() {
 fn evidence_of_another_that_had_the_name_is_none() {
     let pool = with_b();
     pool.netbe().ok("activate nog/b");
-    pool.fetches(&PC);
+    pool.boots("nog/b", "second-boot");
     pool.netbe().ok("activate nog/a");
-    pool.fetches(&PC);
+    pool.boots("nog/a", "third-boot");
     pool.netbe().ok("destroy -y nog/b");
     pool.netbe().ok("create nog/b");
     assert_eq!(pool.flags("nog/b"), "-");
@@ -125,7 +128,8 @@ fn the_unit_that_reports_is_placed_and_left_out() {
 
 #[test]
 fn invariant_5_a_report_that_is_a_trap_is_none() {
-    let pool = with_b();
+    let pool = with_b_of_no_address();
+    pool.fetches(&PC);
     let dir = pool.half("nog/a", "root").join("var/lib/netbe");
     fs::create_dir_all(&dir).unwrap();
     let file = dir.join("booted");
@@ -142,9 +146,203 @@ fn invariant_5_a_report_that_is_a_trap_is_none() {
         plant();
         let status = pool.netbe().ok("status nog");
         assert!(
-            status.contains("fetched its kernel") && !status.contains("kernel x"),
+            status.contains("a was fetched from at") && !status.contains("kernel x"),
             "{status}"
         );
         fs::remove_file(&file).unwrap();
     }
+}
+
+#[test]
+fn invariant_6_no_transfer_takes_doubt_away() {
+    for of_known_address in [false, true] {
+        let pool = match of_known_address {
+            true => with_b(),
+            false => with_b_of_no_address(),
+        };
+        pool.reports("nog/a", "first-boot");
+        pool.netbe().ok("activate nog/b");
+        for client in [STRANGER, super::machine::ADDRESS] {
+            for files in [&PC[3..], &PC[3..4], &PC, &PC] {
+                pool.fetched_by(client, files);
+                for line in [
+                    "destroy -y nog/a",
+                    "rename nog/a c",
+                    "run nog/a -- true",
+                    "destroy -y -r nog",
+                ] {
+                    pool.refuses(3, line, &["nog/", "hint: "]);
+                }
+                pool.netbe().ok("prune --keep 1");
+                assert_eq!(pool.names("nog"), ["a", "b"]);
+            }
+        }
+        pool.reports("nog/b", "second-boot");
+        assert_eq!(pool.flags("nog/b"), "NR");
+        pool.netbe().ok("destroy -y nog/a");
+    }
+}
+
+#[test]
+fn a_transfer_by_another_than_the_node_is_not_its() {
+    let pool = with_b();
+    pool.netbe().ok("activate nog/b");
+    pool.fetched_by(STRANGER, &PC);
+    assert_eq!(
+        (pool.flags("nog/a"), pool.flags("nog/b")),
+        ("N".into(), "R".into())
+    );
+    assert!(pool.read("nodes/nog/boots.jsonl").contains(STRANGER));
+    pool.fetches(&PC[..1]);
+    assert_eq!(pool.flags("nog/b"), "?R");
+}
+
+#[test]
+fn invariant_6_a_stranger_does_not_tell_that_the_node_is_watched() {
+    // It may boot by another TFTP server, of which nothing is heard here.
+    let pool = with_b_of_no_address();
+    pool.fetched_by(STRANGER, &PC);
+    pool.reports("nog/a", "first-boot");
+    pool.netbe().ok("activate nog/b");
+    assert_eq!(pool.flags("nog/b"), "?R");
+    pool.refuses(3, "rename nog/b c", &["nog may be running nog/b"]);
+}
+
+#[test]
+fn invariant_6_what_the_nfs_server_has_in_use_is_refused_whatever_is_told() {
+    let pool = with_b();
+    pool.netbe().ok("activate nog/b");
+    pool.boots("nog/b", "second-boot");
+    for half in ["root", "boot"] {
+        pool.mounts(&["nodes/nog/envs/b/root", &format!("nodes/nog/envs/a/{half}")]);
+        assert_eq!(pool.flags("nog/a"), "?");
+        for line in [
+            "destroy -y nog/a",
+            "rename nog/a c",
+            "run nog/a -- true",
+            "destroy -y -r nog",
+        ] {
+            pool.refuses(3, line, &["nog", "in use"]);
+        }
+        pool.netbe().ok("prune --keep 1");
+        assert_eq!(pool.names("nog"), ["a", "b"]);
+    }
+    // Off the network, too.
+    pool.netbe().ok("set mac= nog");
+    pool.refuses(3, "destroy -y nog/a", &["the NFS server has it in use"]);
+    // What had been left long ago is forgotten when it is asked about.
+    pool.mounts(&["nodes/nog/envs/a/root"]);
+    let nfsd = pool.beside().join("nfsd");
+    let forgets = std::thread::spawn(move || {
+        while fs::read_to_string(nfsd.join("flush")).unwrap().is_empty() {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        fs::write(nfsd.join("content"), "").unwrap();
+    });
+    pool.netbe().ok("destroy -y nog/a");
+    forgets.join().unwrap();
+}
+
+#[test]
+fn invariant_6_a_table_of_the_nfs_server_that_cannot_be_read_protects() {
+    let pool = with_b();
+    pool.netbe().ok("activate nog/b");
+    pool.boots("nog/b", "second-boot");
+    fs::create_dir_all(pool.beside().join("nfsd/content")).unwrap();
+    assert_eq!(pool.flags("nog/a"), "?");
+    assert_ne!(pool.netbe().run("destroy -y nog/a").status, 0);
+    assert_eq!(pool.names("nog"), ["a", "b"]);
+}
+
+#[test]
+fn invariant_6_a_report_that_is_no_news_takes_no_doubt_away() {
+    let pool = with_b();
+    pool.netbe().ok("activate nog/b");
+    pool.boots("nog/b", "second-boot");
+    pool.netbe().ok("activate nog/a");
+    pool.netbe().ok("activate nog/b");
+    // It says again what it had said when it was led to a: by a copy put back, or a touch.
+    pool.reports("nog/b", "second-boot");
+    pool.refuses(3, "destroy -y nog/a", &["nog may be running nog/a"]);
+    // What a says, and what comes along with an environment, are no better.
+    pool.reports("nog/a", "first-boot");
+    pool.refuses(
+        3,
+        "destroy -y nog/a",
+        &["nog may be running nog/a", "hint: "],
+    );
+    pool.reports("nog/b", "third-boot");
+    pool.netbe().ok("destroy -y nog/a");
+}
+
+#[test]
+fn invariant_6_a_report_from_before_it_was_led_to_takes_no_doubt_away() {
+    let pool = with_b();
+    pool.netbe().ok("create nog/c");
+    pool.netbe().ok("activate nog/b");
+    // The package of an upgrade, or who made an archive, put it there.
+    pool.reports("nog/c", "forged");
+    pool.netbe().ok("activate nog/c");
+    for env in ["a", "b"] {
+        pool.refuses(3, &format!("destroy -y nog/{env}"), &["nog/", "hint: "]);
+    }
+    pool.reports("nog/c", "second-boot");
+    pool.netbe().ok("destroy -y nog/a nog/b");
+}
+
+#[test]
+fn invariant_6_a_clock_that_was_set_back_takes_no_doubt_away() {
+    let pool = with_b();
+    pool.netbe().ok("activate nog/b");
+    pool.boots("nog/b", "second-boot");
+    pool.netbe().ok("activate nog/a");
+    pool.netbe().ok("activate nog/b");
+    // As it stands where the clock was years behind meanwhile.
+    let path = "nodes/nog/envs/a/env.json";
+    let mut record: serde_json::Value = serde_json::from_str(&pool.read(path)).unwrap();
+    record["left"] = "2001-01-01T00:00:00Z".into();
+    pool.write(path, &record.to_string());
+    pool.refuses(3, "destroy -y nog/a", &["nog may be running nog/a"]);
+    pool.reports("nog/b", "third-boot");
+    pool.netbe().ok("destroy -y nog/a");
+}
+
+#[test]
+fn what_has_been_in_use_alone_for_long_proves_that_the_other_was_left() {
+    let pool = with_b();
+    pool.netbe().ok("activate nog/b");
+    pool.fetches(&PC);
+    pool.mounts(&["nodes/nog/envs/b/root"]);
+    pool.netbe().ok("reconcile");
+    let ago = |minutes: i64| {
+        (jiff::Timestamp::now() - jiff::SignedDuration::from_mins(minutes)).to_string()
+    };
+    let older = |since: i64| {
+        let mut known: serde_json::Value =
+            serde_json::from_str(&pool.read("nodes/nog/in-use.json")).unwrap();
+        (known["since"], known["until"]) = (ago(since).into(), ago(6).into());
+        pool.write("nodes/nog/in-use.json", &known.to_string());
+        let path = "nodes/nog/envs/a/env.json";
+        let mut record: serde_json::Value = serde_json::from_str(&pool.read(path)).unwrap();
+        record["left"] = ago(80).into();
+        pool.write(path, &record.to_string());
+        pool.netbe().ok("reconcile");
+    };
+    let boots = pool.read("nodes/nog/boots.jsonl");
+    let aged = boots.lines().map(|line| {
+        let mut seen: serde_json::Value = serde_json::from_str(line).unwrap();
+        seen["time"] = ago(90).into();
+        format!("{seen}\n")
+    });
+    pool.write("nodes/nog/boots.jsonl", &aged.collect::<String>());
+    older(60);
+    pool.refuses(3, "destroy -y nog/a", &["nog may be running nog/a"]);
+    // With the other, it is two that it may be.
+    pool.mounts(&["nodes/nog/envs/a/root", "nodes/nog/envs/b/root"]);
+    pool.netbe().ok("reconcile");
+    assert!(!pool.at("nodes/nog/in-use.json").exists());
+    pool.mounts(&["nodes/nog/envs/b/root"]);
+    pool.netbe().ok("reconcile");
+    older(70);
+    pool.netbe().ok("destroy -y nog/a");
 }

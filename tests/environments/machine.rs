@@ -1,15 +1,28 @@
-//! What a machine does, as the server sees it: it fetches files, and reports that it came up.
+//! What a machine does, as the server sees it: it fetches files, mounts its root, and reports that it came up.
 
 use std::fs;
 
 use super::support::{Pool, TFTP_NAME};
 
-/// A served node with `a` active and `b` beside it, booted into `a`.
+/// The machine's address, which is kept for it.
+pub(super) const ADDRESS: &str = "10.0.0.5";
+
+/// Another's.
+pub(super) const STRANGER: &str = "10.0.0.66";
+
+/// A served node of known address, with `a` active and `b` beside it, booted into `a`.
 pub(super) fn with_b() -> Pool {
+    let pool = with_b_of_no_address();
+    pool.netbe().ok(&format!("set ip=dhcp,{ADDRESS} nog"));
+    pool.boots("nog/a", "first-boot");
+    assert_eq!(pool.flags("nog/a"), "NR");
+    pool
+}
+
+/// The same, but that nobody knows its address, and nothing was seen of it.
+pub(super) fn with_b_of_no_address() -> Pool {
     let pool = Pool::with_served_node();
     pool.netbe().ok("create nog/b");
-    pool.fetches(&PC);
-    assert_eq!(pool.flags("nog/a"), "NR");
     pool
 }
 
@@ -24,6 +37,11 @@ pub(super) const PC: [&str; 5] = [
 
 pub(super) trait Machine {
     fn fetches(&self, files: &[&str]);
+    fn fetched_by(&self, client: &str, files: &[&str]);
+    /// Fetches all that what it is led to has, and reports from there.
+    fn boots(&self, env: &str, boot_id: &str);
+    /// Has these directories of the pool in use over NFS, and no others.
+    fn mounts(&self, halves: &[&str]);
     fn reports(&self, env: &str, boot_id: &str);
     fn led_to(&self) -> String;
     fn pending(&self) -> String;
@@ -33,11 +51,37 @@ pub(super) trait Machine {
 
 impl Machine for Pool {
     fn fetches(&self, files: &[&str]) {
+        self.fetched_by(ADDRESS, files);
+    }
+
+    fn boots(&self, env: &str, boot_id: &str) {
+        self.fetches(&PC);
+        self.reports(env, boot_id);
+    }
+
+    fn mounts(&self, halves: &[&str]) {
+        let dir = self.beside().join("nfsd");
+        fs::create_dir_all(&dir).unwrap();
+        let line = |half: &&str| {
+            format!(
+                "{}\t{ADDRESS}(rw,no_root_squash)\n",
+                self.at(half).display()
+            )
+        };
+        fs::write(
+            dir.join("content"),
+            halves.iter().map(line).collect::<String>(),
+        )
+        .unwrap();
+        fs::write(dir.join("flush"), "").unwrap();
+    }
+
+    fn fetched_by(&self, client: &str, files: &[&str]) {
         for file in files {
             let path = self.at(&format!("tftp/{TFTP_NAME}/{file}"));
             assert!(path.metadata().is_ok(), "{}", path.display());
             self.netbe()
-                .ok(&format!("transfer 1000 10.0.0.5 {}", path.display()));
+                .ok(&format!("transfer 1000 {client} {}", path.display()));
         }
     }
 
@@ -45,7 +89,8 @@ impl Machine for Pool {
         let dir = self.half(env, "root").join("var/lib/netbe");
         fs::create_dir_all(&dir).unwrap();
         let text = format!("boot_id={boot_id}\nkernel=6.1.0-50-amd64\ntime=1\n");
-        fs::write(dir.join("booted"), text).unwrap();
+        fs::write(dir.join(".booted.new"), text).unwrap();
+        fs::rename(dir.join(".booted.new"), dir.join("booted")).unwrap();
     }
 
     fn led_to(&self) -> String {
@@ -66,15 +111,21 @@ impl Machine for Pool {
             (now - jiff::SignedDuration::from_secs(seconds)).to_string()
         };
         pending["since"] = ago(seconds + 60).into();
-        if pending.get("fetched").is_some() {
-            pending["fetched"] = ago(seconds).into();
+        for key in ["fetched", "withdrawn"] {
+            if pending.get(key).is_some() {
+                pending[key] = ago(seconds).into();
+            }
         }
         self.write("nodes/nog/pending.json", &pending.to_string());
         // What was fetched is as old.
-        let boots = self.read("nodes/nog/boots.jsonl");
-        let older: String = boots
-            .lines()
-            .map(|line| {
+        for (file, keys) in [
+            ("boots.jsonl", ["time"].as_slice()),
+            ("fetching.jsonl", &["time", "since"]),
+        ] {
+            let Ok(text) = fs::read_to_string(self.at(&format!("nodes/nog/{file}"))) else {
+                continue;
+            };
+            let older = text.lines().filter(|line| !line.is_empty()).map(|line| {
                 let mut seen: serde_json::Value = serde_json::from_str(line).unwrap();
                 let before = if seen["env"] == pending["env"] {
                     0
@@ -82,9 +133,12 @@ impl Machine for Pool {
                     100
                 };
                 seen["time"] = ago(seconds + before).into();
+                if keys.contains(&"since") {
+                    seen["since"] = pending["since"].clone();
+                }
                 format!("{seen}\n")
-            })
-            .collect();
-        self.write("nodes/nog/boots.jsonl", &older);
+            });
+            self.write(&format!("nodes/nog/{file}"), &older.collect::<String>());
+        }
     }
 }

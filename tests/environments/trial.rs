@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use super::machine::{Machine, PC, with_b};
+use super::machine::{Machine, PC, STRANGER, with_b, with_b_of_no_address};
 use super::support::{Fingerprint, Pool, TFTP_NAME};
 
 #[test]
@@ -42,16 +42,25 @@ fn once_is_led_to_until_it_has_been_fetched() {
     }
     assert_eq!(
         (pool.flags("nog/a"), pool.flags("nog/b")),
-        ("R".into(), "N".into())
+        ("?R".into(), "?".into())
     );
     let status = pool.netbe().ok("status nog");
     assert!(
-        status.contains("b, since") && status.contains("fetched its kernel"),
+        status.contains("it may run a, b; b was fetched from at"),
         "{status}"
     );
-    assert!(status.contains("would change what it runs"), "{status}");
     pool.refuses(3, "destroy -y nog/b", &["nog/b was booted once"]);
+    pool.reports("nog/b", "once");
+    assert_eq!(
+        (pool.flags("nog/a"), pool.flags("nog/b")),
+        ("R".into(), "N".into())
+    );
+    let status = pool.netbe().ok("status nog");
+    assert!(status.contains("would change what it runs"), "{status}");
     pool.fetches(&PC);
+    pool.netbe().ok("reconcile");
+    assert_ne!(pool.pending(), "", "what is fetched ends nothing");
+    pool.reports("nog/a", "back-again");
     pool.netbe().ok("reconcile");
     assert_eq!(pool.pending(), "");
     assert_eq!(pool.flags("nog/a"), "NR");
@@ -98,6 +107,7 @@ fn a_trial_that_reports_becomes_permanent() {
         "{status}"
     );
     assert_eq!(pool.netbe().ok("reconcile"), "");
+    assert!(pool.plans("destroy nog/a").contains("destroy nog/a"));
     assert!(pool.netbe().ok("rollback nog").contains("Activated nog/a"));
 }
 
@@ -127,12 +137,12 @@ fn a_trial_that_says_nothing_is_flagged_and_its_machine_power_cycled() {
         (pool.active("nog").as_str(), pool.led_to().as_str()),
         ("a", "a")
     );
-    assert_eq!(pool.flags("nog/b"), "N!");
+    assert_eq!(pool.flags("nog/b"), "?!");
     pool.refuses(3, "activate nog/b", &["on trial it did not report"]);
     // A second look does nothing, and calls nobody.
     assert_eq!(pool.netbe().ok("reconcile"), "");
     assert_eq!(fs::read_to_string(&told).unwrap().lines().count(), 1);
-    pool.fetches(&PC);
+    pool.boots("nog/a", "after-the-power-cut");
     assert_eq!(pool.flags("nog/b"), "!");
     pool.netbe().ok("activate --try nog/b");
     assert_eq!(pool.flags("nog/b"), "T");
@@ -152,9 +162,14 @@ fn a_trial_that_ended_in_another_boot_is_over() {
     pool.age(20);
     pool.netbe().ok("reconcile");
     pool.fetches(&PC);
+    assert_eq!(pool.netbe().ok("reconcile"), "", "anybody may have");
+    // What it reported before is no news, however often it says so.
+    pool.reports("nog/a", "first-boot");
+    assert_eq!(pool.netbe().ok("reconcile"), "");
+    pool.reports("nog/a", "second-boot");
     let said = pool.netbe().ok("reconcile");
     assert!(
-        said.contains("booted something else before it reported"),
+        said.contains("came up in something else before it reported"),
         "{said}"
     );
     assert_eq!(
@@ -361,4 +376,105 @@ fn invariant_4_what_a_machine_is_led_to_is_mounted_read_only() {
     let error = fs::write(PathBuf::from(at.trim()).join("etc/new"), "").unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::ReadOnlyFilesystem);
     pool.netbe().ok("umount nog/b");
+}
+
+#[test]
+fn a_strangers_transfers_use_no_trial_up_where_the_address_is_known() {
+    let pool = with_b();
+    let told = with_power_cycle(&pool);
+    pool.netbe().ok("activate --try=30s nog/b");
+    pool.fetched_by(STRANGER, &PC);
+    pool.fetched_by("nobody", &PC);
+    pool.age(300);
+    assert_eq!(pool.netbe().ok("reconcile"), "");
+    assert_eq!(pool.led_to(), "b");
+    assert_eq!(pool.flags("nog/a"), "NR");
+    // Nor do half of them.
+    pool.fetches(&PC[..3]);
+    pool.age(300);
+    pool.netbe().ok("reconcile");
+    assert_eq!(pool.led_to(), "b");
+    assert!(!told.exists());
+    pool.fetches(&PC[3..]);
+    pool.age(20);
+    pool.netbe().ok("reconcile");
+    assert_eq!(pool.led_to(), "a");
+}
+
+#[test]
+fn the_power_is_not_cut_for_what_anybody_may_have_fetched() {
+    let pool = with_b_of_no_address();
+    pool.reports("nog/a", "first-boot");
+    let told = with_power_cycle(&pool);
+    let said = pool.netbe().run("activate --try=30s nog/b");
+    assert!(
+        said.stderr.contains("the address of nog is not known"),
+        "{said:?}"
+    );
+    pool.fetched_by(STRANGER, &PC);
+    pool.age(20);
+    pool.netbe().ok("reconcile");
+    assert_eq!(pool.led_to(), "a", "a stranger can have the trial over");
+    pool.age(3600);
+    let said = pool.netbe().run("reconcile");
+    assert!(
+        said.stdout.contains("The trial of nog/b is over"),
+        "{said:?}"
+    );
+    assert!(
+        said.stderr
+            .contains("nog may be running another environment"),
+        "{said:?}"
+    );
+    assert!(!told.exists());
+    pool.refuses(3, "destroy -y -r nog", &["nog may be running nog/"]);
+}
+
+#[test]
+fn the_power_of_what_the_nfs_server_sees_alive_elsewhere_is_not_cut() {
+    for again in [false, true] {
+        let pool = with_b();
+        let told = with_power_cycle(&pool);
+        pool.netbe().ok("activate --try=5m nog/b");
+        pool.fetches(&PC);
+        pool.age(20);
+        pool.netbe().ok("reconcile");
+        // A netbe of another node has the server forget it just before the last look.
+        pool.mounts(&["nodes/nog/envs/a/root"]);
+        pool.age(60);
+        pool.netbe().ok("reconcile");
+        if again {
+            pool.mounts(&[]);
+        }
+        pool.age(3600);
+        let said = pool.netbe().run("reconcile");
+        assert!(
+            said.stdout.contains("The trial of nog/b is over"),
+            "{said:?}"
+        );
+        assert!(!told.exists(), "{said:?}");
+    }
+}
+
+#[test]
+fn no_later_transfer_moves_the_end_of_a_fetching() {
+    let pool = with_b_of_no_address();
+    pool.netbe().ok("activate --once nog/b");
+    pool.fetches(&PC);
+    let since = Instant::now();
+    while since.elapsed() < Duration::from_secs(7) && pool.led_to() == "b" {
+        pool.fetched_by(STRANGER, &PC);
+        std::thread::sleep(Duration::from_secs(1));
+    }
+    pool.netbe().ok("reconcile");
+    assert_eq!(pool.led_to(), "a");
+}
+
+/// Has the node's power cut by a command, and returns the file that this writes.
+fn with_power_cycle(pool: &Pool) -> PathBuf {
+    let told = pool.beside().join("told");
+    let command = format!("power.cycle=echo $NETBE_NODE >>{}", told.display());
+    let set = pool.netbe().run_with(&["set", &command, "nog"]);
+    assert_eq!(set.status, 0, "{set:?}");
+    told
 }

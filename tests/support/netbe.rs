@@ -53,7 +53,7 @@ impl Netbe {
         command
     }
 
-    fn variables(&self) -> [(&'static str, OsString); 6] {
+    fn variables(&self) -> [(&'static str, OsString); 7] {
         [
             ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin".into()),
             ("HOME", self.home.clone().into()),
@@ -61,6 +61,8 @@ impl Netbe {
             ("COLUMNS", "100".into()),
             ("LANG", "C.UTF-8".into()),
             ("TZ", "UTC".into()),
+            // What it holds stands in for the tables of a kernel NFS server; nothing is no server.
+            ("NETBE_TEST_NFSD", self.home.join("nfsd").into()),
         ]
     }
 

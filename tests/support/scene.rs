@@ -98,9 +98,15 @@ impl Pool {
                 "publish" | "locks" | "pool.json" | ".pool.json.4194304.new",
                 ..,
             ] => true,
-            ["nodes", _, file] => ["node.json", "pending.json", "boots.jsonl"]
-                .iter()
-                .any(|own| file.trim_start_matches('.').starts_with(own)),
+            ["nodes", _, file] => [
+                "node.json",
+                "pending.json",
+                "boots.jsonl",
+                "fetching.jsonl",
+                "in-use.json",
+            ]
+            .iter()
+            .any(|own| file.trim_start_matches('.').starts_with(own)),
             _ => false,
         };
         match is_state {
@@ -159,14 +165,14 @@ impl Pool {
             .to_string()
     }
 
-    /// Notes that a node's machine was seen to boot an environment, now.
+    /// Notes that a node's machine reported to have booted an environment, now.
     pub fn saw_boot(&self, node: &str, env: &str) {
         let now = String::from_utf8(output(Command::new("date").args(["-u", "+%FT%T.%NZ"])))
             .expect("date prints text");
         self.write(
             &format!("nodes/{node}/boots.jsonl"),
             &format!(
-                "{{\"time\":\"{}\",\"env\":\"{env}\",\"how\":\"tftp\"}}\n",
+                "{{\"time\":\"{}\",\"env\":\"{env}\",\"how\":\"report\"}}\n",
                 now.trim()
             ),
         );

@@ -12,14 +12,14 @@ use jiff::Timestamp;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
-use super::judgement::{self, Facts, Verdict};
+use super::judgement::{self, Facts, Fetching, PowerFacts, Verdict};
 use crate::boot;
 use crate::failure::{Failure, Kind};
 use crate::lifecycle::{Mode, Outcome, activation, leading};
 use crate::pool::pending::{self, Pending, PendingBoot};
 use crate::pool::{Environment, Node, NodeName, Pool};
-use crate::publish::boots::{self, Seen};
-use crate::publish::{evidence, reports, tftp, transfer};
+use crate::publish::evidence::{self, Evidence};
+use crate::publish::{attendance, boots, client, fetching, has_nfs_root, nfsd, reports, tftp};
 use crate::storage::beneath::Tree;
 use crate::storage::replace::Durable;
 
@@ -47,11 +47,15 @@ pub fn reconcile(pool: &Pool, only: Option<&NodeName>, mode: Mode) -> Result<Out
     let mut result = Reconciled::default();
     let mut planned = Vec::new();
     for node in nodes {
+        if !mode.dry_run {
+            // Without it less is known, and that is safe.
+            let _ = attendance::note(pool, &node);
+        }
         if Pending::of(&node.state) == Pending::None && !astray.contains(&node.name) {
             continue;
         }
         if mode.dry_run {
-            planned.extend(plan(&node)?);
+            planned.extend(plan(pool, &node)?);
             continue;
         }
         match of_node(pool, &node.name, mode, &mut result) {
@@ -73,13 +77,13 @@ fn is_locked(error: &anyhow::Error) -> bool {
         .is_some_and(|f| f.kind == Kind::Locked)
 }
 
-fn plan(node: &Node) -> Result<Option<String>> {
+fn plan(pool: &Pool, node: &Node) -> Result<Option<String>> {
     let Pending::Boot(boot) = Pending::of(&node.state) else {
         return Ok(None);
     };
     let name = &node.name;
     let env = node.environment(&boot.env)?;
-    Ok(match verdict(node, &env, &boot)? {
+    Ok(match verdict(pool, node, &env, &boot)? {
         Verdict::Wait => None,
         Verdict::LeadBack(_) => Some(format!("lead {name} to its active environment again")),
         Verdict::Passed => Some(format!("make {env}, which came up, what {name} boots")),
@@ -106,7 +110,7 @@ fn of_node(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) ->
         ));
         return Ok(());
     };
-    match verdict(&node, &env, &boot)? {
+    match verdict(pool, &node, &env, &boot)? {
         Verdict::Wait | Verdict::LeadBack(_) => {}
         Verdict::Passed => {
             let warnings = activation::for_good(pool, &lock, &take_pool()?, &node, &env)?;
@@ -118,7 +122,7 @@ fn of_node(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) ->
             result.warnings.extend(warnings);
         }
         Verdict::LeftUnsaid => {
-            let why = "booted something else before it reported that it came up";
+            let why = "came up in something else before it reported that it came up";
             flag(&env, &format!("on trial, {name} {why}"))?;
             leading::end(pool, &lock, &take_pool()?, &node)?;
             result
@@ -129,10 +133,7 @@ fn of_node(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) ->
             let why = "did not report that it came up in its time";
             flag(&env, &format!("on trial it {why}"))?;
             // Without the pool's lock: others need not wait until the machine's power is back.
-            let failed = power_cycle(pool, &node).err();
-            result
-                .warnings
-                .extend(failed.map(|e| format!("{name}: {e:#}")));
+            result.warnings.extend(power(pool, &node, &env, &boot));
             leading::end(pool, &lock, &take_pool()?, &node)?;
             result
                 .done
@@ -159,12 +160,11 @@ fn lead_back(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) 
         Pending::Boot(mut boot) => {
             let env = Environment::observe(&node, &boot.env)?;
             let verdict = match &env {
-                Some(env) => Some(verdict(&node, env, &boot)?),
+                Some(env) => Some(verdict(pool, &node, env, &boot)?),
                 None => None,
             };
-            if let (Some(Verdict::LeadBack(fetched)), Some(env)) = (verdict, env) {
-                boot.fetched = Some(fetched);
-                boot.withdrawn = Some(Timestamp::now());
+            if let (Some(Verdict::LeadBack(fetching)), Some(env)) = (verdict, &env) {
+                withdraw(pool, &node, &mut boot, fetching);
                 // First on disk, then for the machines that ask.
                 pending::write(&node.state, &shared, &boot)?;
                 result.done.push(format!(
@@ -172,6 +172,12 @@ fn lead_back(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) 
                 ));
             } else {
                 to_do = verdict != Some(Verdict::Wait);
+                if let Some(env) = &env
+                    && is_elsewhere(&node, env, &boot)
+                {
+                    boot.elsewhere = true;
+                    pending::write(&node.state, &shared, &boot)?;
+                }
             }
         }
     }
@@ -181,36 +187,63 @@ fn lead_back(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) 
     Ok(!to_do)
 }
 
-fn verdict(node: &Node, env: &Environment, boot: &PendingBoot) -> Result<Verdict> {
-    let seen = boots::read(&node.state);
-    let since = |s: &&Seen| boot.since.is_none_or(|since| s.time >= since);
-    let fetched: Vec<(Timestamp, &str)> = seen
-        .iter()
-        .filter(since)
-        .filter(|s| transfer::is_of(s, env))
-        .filter_map(|s| Some((s.time, s.file.as_deref()?)))
-        .collect();
-    let others: Vec<Timestamp> = seen
-        .iter()
-        .filter(since)
-        .filter(|s| s.is_boot() && !transfer::is_of(s, env))
-        .map(|s| s.time)
-        .collect();
+/// Notes that a boot has been fetched, and what is known from then on.
+fn withdraw(pool: &Pool, node: &Node, boot: &mut PendingBoot, fetching: Fetching) {
+    boot.fetched = Some(fetching.time);
+    boot.its = fetching.its;
+    boot.told = reports::told(node);
+    boot.withdrawn = Some(Timestamp::now());
+    if boot.kind == pending::Kind::Try && node.property(pool, "power.cycle").is_some() {
+        // What is in use after that runs. Where the server does not forget, what was in use counts as that: no power is
+        // cut then.
+        let _ = nfsd::forget();
+    }
+}
+
+/// Returns whether the NFS server sees, for the first time, that a node runs something else than what it was to try.
+fn is_elsewhere(node: &Node, env: &Environment, boot: &PendingBoot) -> bool {
+    let is_tried = boot.kind == pending::Kind::Try && !boot.is_waiting() && !boot.elsewhere;
+    is_tried && Evidence::now(node).others_in_use(env).unwrap_or(false)
+}
+
+fn verdict(pool: &Pool, node: &Node, env: &Environment, boot: &PendingBoot) -> Result<Verdict> {
     let reported = reports::reported(env);
-    let mounted =
-        evidence::is_mounted(node, &env.name).context("asking what the NFS server has in use")?;
+    let left = |fetched| Evidence::of(node).was_elsewhere(env, fetched, &boot.told);
     Ok(judgement::judge(Facts {
         boot,
-        fetched: &fetched,
+        fetched: &fetching::read(&node.state, boot),
         ways: &Tree::open(&env.boot()).map_or(Vec::new(), |tree| boot::fetched(&tree)),
         reported: reported
             .as_ref()
             .map(|(time, r)| (*time, r.boot_id.as_str())),
-        mounted,
+        mounted: evidence::is_in_use(node, &env.name)
+            .context("asking what the NFS server has in use")?,
+        sole_client: client::sole_client(pool, node).is_some(),
         active: env.active,
-        others: &others,
+        left: boot.fetched.is_some_and(left),
         now: Timestamp::now(),
     }))
+}
+
+/// Cuts a node off from its power and back, where it may have come to a stop in what it tried; returns what is not as it
+/// should be.
+fn power(pool: &Pool, node: &Node, env: &Environment, boot: &PendingBoot) -> Option<String> {
+    node.property(pool, "power.cycle")?;
+    let evidence = Evidence::now(node);
+    let may = judgement::may_cut_power(PowerFacts {
+        boot,
+        others_in_use: evidence.others_in_use(env).ok(),
+        watched: nfsd::is_there() && has_nfs_root(pool, node),
+        now: Timestamp::now(),
+    });
+    if !may {
+        return Some(format!(
+            "power.cycle was not called for {0}: {0} may be running another environment",
+            node.name
+        ));
+    }
+    let failed = power_cycle(pool, node).err()?;
+    Some(format!("{}: {failed:#}", node.name))
 }
 
 fn flag(env: &Environment, why: &str) -> Result<()> {

@@ -1,0 +1,134 @@
+//! Whether a node may be running an environment, from what is known of both.
+//!
+//! Pure. Whatever is told, by anybody, adds doubt: an environment that machines were led to, or of which something was
+//! fetched, may be running from then on. Only a proof takes doubt away: that the node was in another environment after
+//! the last moment at which it can have begun this one. What a stranger can bring about is no proof. Not for what the
+//! NFS server sees in use: that is perhaps running whatever is said here.
+
+use jiff::Timestamp;
+
+/// That a node was in an environment, known from what no other machine can bring about: a boot it reported in its own
+/// root, or that root in use over NFS from its own address, and no other, for longer than the server remembers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proof {
+    /// The environment, by name.
+    pub env: String,
+    /// Its identity, where that was written down.
+    pub uuid: Option<String>,
+    /// When the node was in it, UTC.
+    pub time: Timestamp,
+    /// The boot it reported.
+    pub boot_id: Option<String>,
+}
+
+/// Until when machines were led to an environment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Until {
+    /// Never were any.
+    Never,
+    /// Until this time.
+    Past(Timestamp),
+    /// They are now; the last time before that ended then.
+    Now(Option<Timestamp>),
+    /// That is not known.
+    Unknown,
+}
+
+/// What is known of an environment.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// Until when machines were led to it.
+    pub until: Until,
+    /// When something of it was seen last: a file fetched, or the node in it.
+    pub seen: Option<Timestamp>,
+    /// The boots that had been reported when machines were led away from it: none of those came after it.
+    pub told: &'a [String],
+    /// Whether what the node fetches is seen, so that what was not seen was not fetched.
+    pub watched: bool,
+}
+
+/// Returns whether a node may be running an environment; `elsewhere` are proofs that it was in others.
+pub fn may_run<'a>(facts: Facts<'_>, elsewhere: impl IntoIterator<Item = &'a Proof>) -> bool {
+    let led = match facts.until {
+        Until::Unknown => return true,
+        Until::Now(_) if !facts.watched => return true,
+        Until::Never => None,
+        Until::Past(time) => Some(time),
+        Until::Now(before) => before,
+    };
+    if facts.until == Until::Never && facts.seen.is_none() {
+        return false;
+    }
+    let doubt = led.max(facts.seen);
+    let proves = |proof: &Proof| {
+        let known_before = proof
+            .boot_id
+            .as_ref()
+            .is_some_and(|id| facts.told.contains(id));
+        !known_before && doubt.is_none_or(|doubt| proof.time > doubt)
+    };
+    !elsewhere.into_iter().any(proves)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(1_000_000 + seconds).unwrap()
+    }
+
+    fn proof(seconds: i64, boot_id: &str) -> Proof {
+        Proof {
+            env: "other".to_string(),
+            uuid: None,
+            time: at(seconds),
+            boot_id: Some(boot_id.to_string()),
+        }
+    }
+
+    #[test]
+    fn only_a_proof_of_later_takes_doubt_away() {
+        use Until::*;
+        let told = ["before".to_string()];
+        // Until when led to, seen last, a proof elsewhere; whether it may run, and whether where all is watched.
+        let cases: [(_, Option<i64>, Option<Proof>, _); 16] = [
+            (Never, None, None, (false, false)),
+            // Fetched of what nobody was led to by netbe: by a link made by hand.
+            (Never, Some(5), None, (true, true)),
+            (Never, Some(5), Some(proof(6, "new")), (false, false)),
+            (Past(at(10)), None, None, (true, true)),
+            (Past(at(10)), None, Some(proof(9, "new")), (true, true)),
+            (Past(at(10)), None, Some(proof(10, "new")), (true, true)),
+            (Past(at(10)), None, Some(proof(11, "new")), (false, false)),
+            // The clock was set back since: that boot had been reported before.
+            (Past(at(10)), None, Some(proof(11, "before")), (true, true)),
+            // Fetched after that, by whomever.
+            (Past(at(10)), Some(20), Some(proof(11, "new")), (true, true)),
+            (
+                Past(at(10)),
+                Some(20),
+                Some(proof(21, "new")),
+                (false, false),
+            ),
+            (Unknown, None, Some(proof(99, "new")), (true, true)),
+            // Led to now: where not all is watched it may be booted at any moment.
+            (Now(None), None, None, (true, true)),
+            (Now(None), None, Some(proof(5, "new")), (true, false)),
+            (Now(None), Some(6), Some(proof(5, "new")), (true, true)),
+            (Now(Some(at(3))), None, Some(proof(5, "new")), (true, false)),
+            (Now(Some(at(7))), None, Some(proof(5, "new")), (true, true)),
+        ];
+        for (i, (until, seen, proof, (want, want_watched))) in cases.iter().enumerate() {
+            for (watched, want) in [(false, want), (true, want_watched)] {
+                let facts = Facts {
+                    until: *until,
+                    seen: seen.map(at),
+                    told: &told,
+                    watched,
+                };
+                assert_eq!(may_run(facts, proof), *want, "case {i}, watched: {watched}");
+            }
+        }
+    }
+}
