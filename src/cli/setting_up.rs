@@ -110,6 +110,13 @@ pub struct Import {
 /// Without NODE the value holds for every node that has none of its own. An empty value takes a setting
 /// away. What the network is offered follows at once; environments keep the command line they were made
 /// with, and new ones get the new.
+///
+/// nfs.subtree-check: the kernel's NFS server takes a handle for what it says, so the root user of a node can make handles
+/// of its own for any file of the pool's filesystem, those of other nodes too. With on, every call is checked to stay below
+/// the export. The price: a file that is renamed into another directory while a machine has it open is lost to it (Stale
+/// file handle), and each call on a file looks its parents up. It holds from a machine's next boot. What root runs or
+/// obeys on the server lies on no pool and needs no such check; nodes that do not trust one another can also have a pool
+/// each.
 #[derive(Debug, Args)]
 #[command(after_long_help = properties_help())]
 pub struct Set {

@@ -40,6 +40,11 @@ pub fn run(session: &Session, args: &Check) -> Result<u8> {
             .screen
             .answer(&findings.iter().map(line).collect::<String>())?;
     }
+    if node.is_none()
+        && let Some(told) = checking::one_domain(&pool)?
+    {
+        session.screen.notes(&[told]);
+    }
     if !nix::unistd::geteuid().is_root() {
         session
             .screen

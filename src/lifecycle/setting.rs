@@ -134,6 +134,7 @@ fn set_on_node(
         ));
     }
     warnings.extend(shut_out(pool, &node, &changed));
+    warnings.extend(loses_handles(pool, &node, &changed));
     // Before a name leads to it.
     if changed.is_offered()
         && let Some(active) = node.active_if_any()?
@@ -160,6 +161,18 @@ fn shut_out(pool: &Pool, before: &Node, after: &Node) -> Option<String> {
             "{} may mount its root from {} only: if it runs with another address, it has lost its root until it has that one",
             after.name,
             new.join(", ")
+        )
+    })
+}
+
+/// Returns the warning that the handles a running machine has are of another kind than the server takes now.
+fn loses_handles(pool: &Pool, before: &Node, after: &Node) -> Option<String> {
+    let checks = |node| publish::exports::checks_subtrees(pool, node);
+    let is_new = before.is_offered() && !checks(before) && checks(after);
+    is_new.then(|| {
+        format!(
+            "nfs.subtree-check holds for {} from its next boot: files that it has open now are lost to it (Stale file handle)",
+            after.name
         )
     })
 }

@@ -134,6 +134,14 @@ pub const ALL: &[Property] = &[
         normalise: value::one_line,
     },
     Property {
+        name: "nfs.subtree-check",
+        help: "whether the NFS server keeps a node's handles inside the node's own exports",
+        value: "on, off",
+        default: "off",
+        pool_wide: true,
+        normalise: value::on_off,
+    },
+    Property {
         name: "upgrade.sync",
         help: "whether an upgrade's fsync calls are made, not only answered; the whole is always synced before it is kept",
         value: "on, off",

@@ -15,10 +15,10 @@ use crate::storage::btrfs::{self, Uuid};
 
 /// What every export is offered with.
 ///
-/// `no_root_squash`: a node's root user owns its system. `no_subtree_check`: its opposite breaks with
-/// renames. `mp`: never the empty directory where the pool is not mounted (a subvolume counts as mount
+/// `no_root_squash`: a node's root user owns its system. `mp`: never the empty directory where the pool is not mounted (a subvolume counts as mount
 /// point).
-const OPTIONS: &str = "rw,sync,no_subtree_check,no_root_squash,mp";
+const OPTIONS: &str = "rw,sync";
+const MORE_OPTIONS: &str = "no_root_squash,mp";
 
 /// One half that is exported.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,11 +29,16 @@ pub struct Line {
     pub clients: Vec<String>,
     /// The subvolume's own UUID.
     pub fsid: Uuid,
+    /// Whether the server looks, at every call, whether the file that a handle names lies below the export. Without, a
+    /// handle that a node made up names any file of the filesystem; with it, a file that is renamed while it is open is
+    /// lost to who has it open (exports(5)).
+    pub subtree_check: bool,
 }
 
 /// Returns the lines of both halves of an environment.
 pub fn lines_for(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Line>> {
     let clients = clients(pool, node)?;
+    let subtree_check = checks_subtrees(pool, node);
     [env.root(), env.boot()]
         .into_iter()
         .map(|half| {
@@ -44,6 +49,7 @@ pub fn lines_for(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Line
                 path: half.to_string_lossy().into_owned(),
                 clients: clients.clone(),
                 fsid,
+                subtree_check,
             })
         })
         .collect()
@@ -60,6 +66,11 @@ pub fn clients(pool: &Pool, node: &Node) -> Result<Vec<String>> {
     }
     let server = server::address(Some(&node.record), pool.record())?;
     Ok(vec![server::network(server)])
+}
+
+/// Returns whether a node's handles are kept inside its exports: property `nfs.subtree-check`.
+pub fn checks_subtrees(pool: &Pool, node: &Node) -> bool {
+    node.property(pool, "nfs.subtree-check").as_deref() == Some("on")
 }
 
 /// Returns the address a node is known to have: fixed, or reserved for it by DHCP.
@@ -153,11 +164,15 @@ fn header(pool_uuid: &str) -> String {
 }
 
 fn print_line(line: &Line) -> String {
+    let check = match line.subtree_check {
+        true => "subtree_check",
+        false => "no_subtree_check",
+    };
     let clients: Vec<String> = line
         .clients
         // No blank before the parenthesis: with one, the path is exported to everybody.
         .iter()
-        .map(|c| format!("{c}({OPTIONS},fsid={})", line.fsid))
+        .map(|c| format!("{c}({OPTIONS},{check},{MORE_OPTIONS},fsid={})", line.fsid))
         .collect();
     format!("{} {}\n", quoted(&line.path), clients.join(" "))
 }
@@ -184,6 +199,7 @@ mod tests {
             path: path.to_string(),
             clients: vec!["10.0.0.0/24".to_string(), "nog.lan".to_string()],
             fsid: Uuid([fsid; 16]),
+            subtree_check: false,
         }
     }
 

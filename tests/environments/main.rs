@@ -42,6 +42,7 @@ mod repair;
 mod rollback;
 mod space;
 mod surroundings;
+mod taking_over;
 mod terminal;
 mod tftp;
 mod tree;

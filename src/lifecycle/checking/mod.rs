@@ -21,6 +21,7 @@ use crate::publish;
 use crate::storage::{btrfs, interrupt, removal};
 
 pub use repair::{Repaired, repair};
+pub use trust::one_domain;
 
 /// One thing that is not as it should be.
 #[derive(Debug, Clone, Serialize)]

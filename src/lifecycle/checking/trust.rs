@@ -12,6 +12,7 @@ use super::{Finding, Repair};
 use crate::lifecycle::initialisation::filesystem;
 use crate::pool::record::{self, NodeRecord, PoolRecord};
 use crate::pool::{Node, NodeName, Pool, layout, lock};
+use crate::publish;
 
 /// Finds what is not as it should be around the pool.
 pub(super) fn of_pool(pool: &Pool, nodes: &[Node]) -> Result<Vec<Finding>> {
@@ -36,6 +37,29 @@ pub(super) fn of_pool(pool: &Pool, nodes: &[Node]) -> Result<Vec<Finding>> {
         }
     }
     Ok(found)
+}
+
+/// Returns what to tell of nodes that trust one another whether they should or not; `None` where none do.
+pub fn one_domain(pool: &Pool) -> Result<Option<String>> {
+    let mut apart = pool.nodes()?;
+    apart.retain(|n| {
+        n.is_offered()
+            && publish::has_nfs_root(pool, n)
+            && !publish::exports::checks_subtrees(pool, n)
+    });
+    let [first, second, others @ ..] = apart.as_slice() else {
+        return Ok(None);
+    };
+    let more = match others.len() {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    Ok(Some(format!(
+        "the root user of {}, {}{more} can read and write the files of every node of this pool: the kernel's NFS server takes \
+         any handle of a filesystem for one that it gave. For nodes that do not trust one another: netbe set \
+         nfs.subtree-check=on (see netbe-set(8) for its price), or a pool for each",
+        first.name, second.name
+    )))
 }
 
 fn shared(pool: &Pool) -> Result<Vec<Finding>> {
