@@ -79,6 +79,14 @@ pub struct Init {
 /// it had: no machine can ask for it yet; a template where it was one. What is damaged, cut short or rests on
 /// something that is not here is refused, and leaves nothing (see netbe-export).
 ///
+/// A stream of what changed since another environment holds all of that one, once it has arrived: it rests on
+/// what NODE has, and on another node's only where --base names that.
+///
+/// The filesystems of a disk image are read by netbe itself, and never mounted: ext2, ext3 and ext4, with a
+/// journal that was not played back, and FAT. With --kernel-driver this machine's kernel mounts them, out of
+/// sight, which it can do with btrfs, xfs, f2fs, squashfs and erofs too: a kernel trusts what it mounts, and an
+/// image made for that can take the machine down, or over. What only the kernel can read is refused without.
+///
 /// The boot half is what the system's own fstab mounts at /boot/firmware or /boot, else the content of
 /// /boot.
 #[derive(Debug, Args)]
@@ -97,6 +105,12 @@ pub struct Import {
     /// Where the boot half is, if not in SOURCE
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub boot: Option<PathBuf>,
+    /// The node whose environments a stream of changes may rest on; NODE itself without it
+    #[arg(long, value_name = "NODE", add = ArgValueCompleter::new(candidates::nodes))]
+    pub base: Option<NodeName>,
+    /// Have this machine's kernel read a disk image; only for one whose author you trust
+    #[arg(long)]
+    pub kernel_driver: bool,
     /// What to say of it.
     #[command(flatten)]
     pub said: Said,

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::Session;
 use crate::cli::Import;
-use crate::lifecycle::bring_in::{Progress, Source};
+use crate::lifecycle::bring_in::{Driver, Progress, Source};
 use crate::lifecycle::importing::{self, NewNode, Request};
 use crate::output::progress::Line;
 
@@ -24,6 +24,11 @@ pub fn run(session: &Session, args: Import) -> Result<u8> {
         target: args.target,
         source: Source::from_operand(&args.source)?,
         boot: args.boot,
+        base: args.base,
+        driver: match args.kernel_driver {
+            true => Driver::Kernel,
+            false => Driver::Own,
+        },
         description: args.said.description,
     };
     let mut line = Line::new(session.screen.draws_progress());

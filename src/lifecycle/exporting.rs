@@ -168,12 +168,13 @@ impl Plan {
                 base.id.clone()
             }
             None => {
-                std::fs::create_dir(&sent).with_context(|| format!("making {}", sent.display()))?;
+                Base::make_directory(&sent)
+                    .with_context(|| format!("making {}", sent.display()))?;
                 notes = halves::snapshot(&self.env, &sent)?;
                 for half in [layout::ROOT, layout::BOOT] {
                     btrfs::make_read_only(&sent.join(half))?;
                 }
-                btrfs::info(&sent.join(layout::ROOT))?.uuid.to_string()
+                Base::new_id()?
             }
         };
         let origin = self.since.as_ref().map(|(env, base)| Origin {

@@ -103,14 +103,19 @@ impl Heading {
         Ok((self.node.parse()?, self.name.parse()?))
     }
 
-    /// Returns the environment here that has what the stream rests on.
+    /// Returns the environment of a node here that has what the stream rests on.
     ///
     /// # Errors
     /// A refusal where none has it that can be used, with why.
-    pub(super) fn base_in(&self, pool: &Pool, since: &Origin) -> Result<(Environment, Base)> {
-        let why = match Base::find(pool, &since.uuid) {
+    pub(super) fn base_in(
+        &self,
+        pool: &Pool,
+        node: &NodeName,
+        since: &Origin,
+    ) -> Result<(Environment, Base)> {
+        let why = match Base::find(pool, node, &since.uuid) {
             Ok(Some(found)) => return Ok(found),
-            Ok(None) => "no environment here has that".to_string(),
+            Ok(None) => format!("no environment of {node} has that"),
             Err(e) => format!("{e:#}"),
         };
         Err(Failure::refused(format!(
@@ -118,7 +123,8 @@ impl Heading {
             since.node, since.name, since.uuid
         ))
         .hint(format!(
-            "where it comes from, a whole one: netbe export {}/{}",
+            "where it comes from, a whole one: netbe export {}/{}; or, if another node has it and its content is \
+             nothing to be kept from {node}: netbe import --base NODE",
             self.node, self.name
         ))
         .into())

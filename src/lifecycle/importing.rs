@@ -18,7 +18,7 @@ use crate::failure::Failure;
 use crate::pool::publish_node;
 use crate::pool::record::{EnvRecord, NodeRecord};
 use crate::pool::stage::{self, Staged};
-use crate::pool::{EnvName, Node, Operand, Pool, layout};
+use crate::pool::{EnvName, Node, NodeName, Operand, Pool, layout};
 use crate::storage::replace::Durable;
 use crate::storage::{btrfs, interrupt};
 
@@ -31,8 +31,19 @@ pub struct Request {
     pub source: Source,
     /// Where the boot half is, if not in the source.
     pub boot: Option<PathBuf>,
+    /// Whose code reads the filesystems of a disk image.
+    pub driver: bring_in::Driver,
+    /// The node whose environments a stream of changes may rest on; without it the one that gets it.
+    pub base: Option<NodeName>,
     /// What to say of it.
     pub description: String,
+}
+
+impl Request {
+    /// Returns the node whose environments a stream of changes may rest on.
+    pub(super) fn base_node(&self) -> &NodeName {
+        self.base.as_ref().unwrap_or(&self.target.node)
+    }
 }
 
 /// What was brought in.
@@ -116,7 +127,17 @@ impl Arrived {
                     )
                     .into());
                 }
-                Self::Sent(Box::new(Sent::open(input)?))
+                let sent = Sent::open(input)?;
+                if request.base.is_some() && sent.heading.since.is_none() {
+                    return Err(Failure::usage(
+                        "the stream is whole: --base is for one of what changed since",
+                    )
+                    .into());
+                }
+                Self::Sent(Box::new(sent))
+            }
+            _ if request.base.is_some() => {
+                return Err(Failure::usage("--base is for a stream of what changed since").into());
             }
             opened => Self::System(opened),
         })
@@ -176,7 +197,7 @@ fn steps(
     match arrived {
         Arrived::System(_) => steps.push(format!("unpack the source as {name}")),
         Arrived::Sent(sent) => {
-            steps.push(sent.step(pool, name)?);
+            steps.push(sent.step(pool, request, name)?);
             if sent.heading.node != request.target.node.as_str() {
                 steps.push(format!("give {name} an identity of its own"));
             }
@@ -243,7 +264,8 @@ fn fill(
         boot: &boot,
         scratch: &scratch,
     };
-    let brought = bring_in::bring_in(opened, request.boot.as_deref(), &halves, progress)?;
+    let boot_dir = request.boot.as_deref();
+    let brought = bring_in::bring_in(opened, boot_dir, &halves, request.driver, progress)?;
     interrupt::check()?;
     stage::remove(&scratch)?;
     let uuid = btrfs::info(&root)?.uuid.to_string();

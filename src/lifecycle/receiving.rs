@@ -18,7 +18,7 @@ use super::identity;
 use super::importing::{Imported, Request};
 use crate::pool::base::Base;
 use crate::pool::record::{EnvRecord, NodeRecord};
-use crate::pool::{EnvName, Environment, Node, Pool, layout, stage};
+use crate::pool::{EnvName, Environment, Node, NodeName, Pool, layout, stage};
 use crate::storage::beneath::Tree;
 use crate::storage::btrfs;
 use crate::storage::receive::{Since, receive};
@@ -85,7 +85,7 @@ impl Sent {
     }
 
     /// Returns what a dry run says of it.
-    pub(super) fn step(&self, pool: &Pool, name: &str) -> Result<String> {
+    pub(super) fn step(&self, pool: &Pool, request: &Request, name: &str) -> Result<String> {
         let of = &self.heading;
         let from = format!(
             "{}/{} of {}",
@@ -96,7 +96,7 @@ impl Sent {
         Ok(match &of.since {
             None => format!("receive {from} as {name}"),
             Some(since) => {
-                let (env, _) = of.base_in(pool, since)?;
+                let (env, _) = of.base_in(pool, request.base_node(), since)?;
                 format!("receive what changed to {from} since {env} as {name}")
             }
         })
@@ -114,7 +114,7 @@ impl Sent {
     ) -> Result<Imported> {
         let heading = self.heading.clone();
         let base = dir.join(layout::BASE);
-        self.arrive(pool, dir, &base, progress)?;
+        self.arrive(pool, request.base_node(), dir, &base, progress)?;
         let (root, boot) = (dir.join(layout::ROOT), dir.join(layout::BOOT));
         for (from, to) in [(layout::ROOT, &root), (layout::BOOT, &boot)] {
             btrfs::snapshot(&base.join(from), to)?;
@@ -146,6 +146,7 @@ impl Sent {
     fn arrive(
         self,
         pool: &Pool,
+        base_node: &NodeName,
         dir: &Path,
         base: &Path,
         progress: &mut dyn Progress,
@@ -153,7 +154,7 @@ impl Sent {
         let heading = &self.heading;
         let since = dir.join("since");
         if let Some(origin) = &heading.since {
-            let (env, found) = heading.base_in(pool, origin)?;
+            let (env, found) = heading.base_in(pool, base_node, origin)?;
             found
                 .copy(&since)
                 .with_context(|| format!("copying what was last sent or received of {env}"))?;
@@ -162,7 +163,7 @@ impl Sent {
             base,
             since: heading.since.is_some().then_some(since.as_path()),
         };
-        std::fs::create_dir(base).with_context(|| format!("making {}", base.display()))?;
+        Base::make_directory(base).with_context(|| format!("making {}", base.display()))?;
         progress.phase("Receiving");
         let (meter, enough) = (self.meter, self.enough);
         unpack(self.frames, |arriving| {

@@ -6,15 +6,18 @@
 //! is sent or wanted.
 
 use std::collections::BTreeMap;
+use std::fs::{DirBuilder, Permissions};
 use std::io;
+use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
+use rand_core::{OsRng, RngCore};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Environment, Pool, layout, record};
+use super::{Environment, NodeName, Pool, layout, record};
 use crate::storage::beneath::is_of_the_machine;
 use crate::storage::{btrfs, opener, replace};
 
@@ -74,28 +77,49 @@ impl Base {
         Ok(Some(base))
     }
 
-    /// Finds the environment whose base has an identity, in the whole pool.
+    /// Finds the environment of a node whose base has an identity; none where there is no such node.
+    ///
+    /// Of one node: what rests on a base gets all that is in it, so who only knows its identity must not choose whose.
     ///
     /// # Errors
     /// When none can be used, and one that is it cannot, or one that may be it could not be looked at.
-    pub fn find(pool: &Pool, id: &str) -> Result<Option<(Environment, Self)>> {
+    pub fn find(pool: &Pool, node: &NodeName, id: &str) -> Result<Option<(Environment, Self)>> {
         let mut unusable = None;
-        for node in pool.nodes()? {
-            for env in note(node.environments(), &mut unusable).unwrap_or_default() {
-                let dir = env.dir.join(layout::BASE);
-                match note(read(&dir), &mut unusable).flatten() {
-                    Some(record) if record.id == id => {}
-                    _ => continue,
-                }
-                let why = || format!("what was last sent or received of {env} cannot be used");
-                match Self::of(&env).with_context(why) {
-                    Ok(Some(base)) => return Ok(Some((env, base))),
-                    Ok(None) => {}
-                    Err(e) => drop(unusable.get_or_insert(e)),
-                }
+        let nodes = pool.nodes()?;
+        let Some(node) = nodes.iter().find(|found| found.name == *node) else {
+            return Ok(None);
+        };
+        for env in note(node.environments(), &mut unusable).unwrap_or_default() {
+            let dir = env.dir.join(layout::BASE);
+            match note(read(&dir), &mut unusable).flatten() {
+                Some(record) if record.id == id => {}
+                _ => continue,
+            }
+            let why = || format!("what was last sent or received of {env} cannot be used");
+            match Self::of(&env).with_context(why) {
+                Ok(Some(base)) => return Ok(Some((env, base))),
+                Ok(None) => {}
+                Err(e) => drop(unusable.get_or_insert(e)),
             }
         }
         unusable.map_or(Ok(None), Err)
+    }
+
+    /// Returns an identity for a new one, which nobody can guess, nor read off a subvolume.
+    pub fn new_id() -> Result<String> {
+        let mut bytes = [0; 16];
+        OsRng
+            .try_fill_bytes(&mut bytes)
+            .context("making an identity")?;
+        // Version 4 of RFC 9562: random.
+        bytes[6] = (bytes[6] & 0x0f) | 0x40;
+        bytes[8] = (bytes[8] & 0x3f) | 0x80;
+        Ok(btrfs::Uuid(bytes).to_string())
+    }
+
+    /// Makes the directory of one: what is in it is root's alone.
+    pub fn make_directory(path: &Path) -> io::Result<()> {
+        DirBuilder::new().mode(0o700).create(path)
     }
 
     /// Writes the record of the two halves in a stage's directory, which nothing changes any more.
@@ -107,12 +131,17 @@ impl Base {
             changed: [changed(layout::ROOT)?, changed(layout::BOOT)?],
             other: BTreeMap::new(),
         };
-        record::write_before_sync(&dir.join(RECORD), &record)
+        let path = dir.join(RECORD);
+        record::write_before_sync(&path, &record)?;
+        // Its identity is a key to what is in it.
+        let only_root = Permissions::from_mode(0o600);
+        std::fs::set_permissions(&path, only_root)
+            .with_context(|| format!("closing '{}'", path.display()))
     }
 
     /// Copies it to a new directory, without its content taking space again.
     pub fn copy(&self, to: &Path) -> Result<()> {
-        std::fs::create_dir(to)?;
+        Self::make_directory(to)?;
         btrfs::snapshot_read_only(&self.root(), &to.join(layout::ROOT))?;
         btrfs::snapshot_read_only(&self.boot(), &to.join(layout::BOOT))?;
         Self::record(to, &self.id)

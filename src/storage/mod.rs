@@ -18,6 +18,7 @@ pub mod patient;
 pub mod receive;
 pub mod removal;
 pub mod replace;
+pub mod room;
 pub mod search;
 pub mod send;
 pub mod source;

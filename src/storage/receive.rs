@@ -8,14 +8,18 @@
 mod command;
 mod place;
 
+use std::fs::File;
 use std::io::{self, Read};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use nix::fcntl::OFlag;
 
 use self::command::Command;
 use self::place::Place;
 use super::beneath::Tree;
 use super::interrupt;
+use super::room::Room;
 
 /// How a send stream begins; then its protocol's version, 32 bits.
 const MAGIC: &[u8] = b"btrfs-stream\0";
@@ -54,9 +58,13 @@ pub fn receive(stream: &mut impl Read, target: &Tree, since: Since<'_>) -> Resul
         }
         _ => bail!("it begins with no subvolume"),
     }?;
+    let top =
+        target.open_path_without_links(Path::new("."), OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+    let mut room = Room::of(&File::from(top))?;
     loop {
         interrupt::check()?;
         let kind = next(stream, &mut body)?;
+        room.use_up(body.len() as u64)?;
         match Command::parse(kind, &body)? {
             Command::End => break,
             command => place.apply(&command).with_context(|| command.to_string())?,

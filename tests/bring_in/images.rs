@@ -2,6 +2,9 @@
 
 use std::path::Path;
 
+use netbe::failure::Failure;
+use netbe::lifecycle::bring_in::{Driver, Source};
+
 use crate::disks::{GPT, MBR, MIB, disk, ext, fat, place, raspberry};
 use crate::pool::{Pool, run, shell};
 use crate::{system, tree};
@@ -185,7 +188,17 @@ fn btrfs_roots_are_found_in_their_subvolumes() {
         std::fs::write(nested.join("file"), "in it").unwrap();
         let mut expected = tree::read(&system);
         run("umount", &[mounted]);
-        let brought = pool.bring_file(&image).unwrap();
+        // netbe itself does not read it, and has nobody else do that unasked.
+        let refused = pool.bring_file(&image).unwrap_err();
+        let hint = refused.chain().find_map(|e| e.downcast_ref::<Failure>());
+        let hint = hint.unwrap().hint.clone().unwrap();
+        assert!(
+            hint.contains("netbe import --kernel-driver NODE /"),
+            "{hint}"
+        );
+        pool.renew();
+        let source = Source::File(image.clone());
+        let brought = pool.bring_by(Driver::Kernel, &source, None).unwrap();
         assert_eq!(
             std::fs::read(pool.root.join("home/letter")).unwrap(),
             b"private"

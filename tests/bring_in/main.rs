@@ -12,5 +12,7 @@ mod disks;
 mod hostile;
 mod images;
 mod pool;
+mod readers;
+mod rigged;
 mod system;
 mod tree;

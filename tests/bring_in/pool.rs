@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use netbe::lifecycle::bring_in::{BroughtIn, Halves, Progress, Source, bring_in};
+use netbe::lifecycle::bring_in::{BroughtIn, Driver, Halves, Progress, Source, bring_in};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
@@ -101,6 +101,16 @@ impl Pool {
 
     /// Brings a source in, and insists that no mount and no loop device of it is left.
     pub(crate) fn bring(&self, source: &Source, boot: Option<&Path>) -> anyhow::Result<BroughtIn> {
+        self.bring_by(Driver::Own, source, boot)
+    }
+
+    /// The same, by netbe's own code or by the kernel's.
+    pub(crate) fn bring_by(
+        &self,
+        driver: Driver,
+        source: &Source,
+        boot: Option<&Path>,
+    ) -> anyhow::Result<BroughtIn> {
         let halves = Halves {
             root: &self.root,
             boot: &self.boot,
@@ -109,7 +119,7 @@ impl Pool {
         let mounts = std::fs::read("/proc/thread-self/mountinfo").unwrap();
         let loops = self.loops();
         let result = netbe::lifecycle::bring_in::open(source)
-            .and_then(|opened| bring_in(opened, boot, &halves, &mut Silent));
+            .and_then(|opened| bring_in(opened, boot, &halves, driver, &mut Silent));
         let after = std::fs::read("/proc/thread-self/mountinfo").unwrap();
         assert!(mounts == after, "a mount is left");
         // What made the image may have been let go of meanwhile: the kernel takes its time. So it does with what a

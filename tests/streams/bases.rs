@@ -2,10 +2,11 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::support::{Pool, run};
+use crate::support::{Pool, output, run};
 use crate::{tree, two};
 
 fn has_base(pool: &Pool, environment: &str) -> bool {
@@ -63,7 +64,7 @@ fn it_goes_along_and_goes_away_with_its_environment() {
     let said = there
         .netbe()
         .fails(3, &format!("import nog/d {}", changes.display()));
-    assert!(said.contains("no environment here has that"), "{said}");
+    assert!(said.contains("no environment of nog has that"), "{said}");
     there.netbe().ok("destroy -y nog/b");
     there.netbe().ok("destroy -r -y nog");
     assert_eq!(there.subvolumes(), [] as [&str; 0]);
@@ -95,6 +96,63 @@ fn it_is_left_as_it_is_where_nobody_wants_another() {
     here.assert_sound();
     here.netbe().ok("export nog/b -o /dev/null");
     here.netbe().ok("export nog/b --since nog/b -o /dev/null");
+}
+
+#[test]
+fn what_rests_on_another_nodes_needs_to_be_told_so() {
+    let (here, _) = two();
+    here.netbe().ok("create ordo/a --from base");
+    fs::write(here.half("ordo/a", "root").join("root/secret"), "of ordo").unwrap();
+    here.netbe().ok("export ordo/a -o /dev/null");
+    here.netbe().ok("clone ordo/a ordo/b");
+    let changes = here.exported("ordo/b --since ordo/a");
+    let whole = here.exported("ordo/b --no-base");
+    let before = here.skeleton();
+    // All that this takes is the identity of ordo's base: to who made the stream nothing of ordo belongs.
+    for target in ["mallory", "nog/x"] {
+        for line in ["import", "import -n"] {
+            let said = here
+                .netbe()
+                .fails(3, &format!("{line} {target} {}", changes.display()));
+            let node = target.split('/').next().unwrap();
+            assert!(
+                said.contains(&format!("no environment of {node} has that")),
+                "{said}"
+            );
+            assert!(said.contains("--base NODE"), "{said}");
+        }
+        let line = format!("import --base nog {target} {}", changes.display());
+        here.netbe().fails(3, &line);
+        let line = format!("import --base ordo {target} {}", whole.display());
+        here.netbe().fails(2, &line);
+    }
+    assert_eq!(here.skeleton(), before);
+    let line = format!("import --base ordo nog/x {}", changes.display());
+    here.netbe().ok(&line);
+    let secret = here.half("nog/x", "root").join("root/secret");
+    assert_eq!(fs::read_to_string(secret).unwrap(), "of ordo");
+    here.netbe()
+        .ok(&format!("import ordo/c {}", changes.display()));
+    here.assert_sound();
+}
+
+#[test]
+fn its_identity_is_nobody_elses_to_know() {
+    let (here, there) = two();
+    here.sends("nog/a", &there, "nog/a");
+    for pool in [&here, &there] {
+        let dir = pool.base("nog/a");
+        let mode = |path: &std::path::Path| path.metadata().unwrap().permissions().mode() & 0o7777;
+        assert_eq!((mode(&dir), mode(&dir.join("base.json"))), (0o700, 0o600));
+        // Anybody can ask the kernel for what a subvolume is called, and what it was made from.
+        let shown = output(
+            Command::new("btrfs")
+                .args(["subvolume", "list", "-u", "-q", "-R", "-a"])
+                .arg(pool.path()),
+        );
+        let shown = String::from_utf8(shown).unwrap();
+        assert!(!shown.contains(&pool.base_id("nog/a")), "{shown}");
+    }
 }
 
 /// Ends the writer whatever comes of the test.

@@ -6,43 +6,41 @@ use std::fs::File;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use nix::fcntl::OFlag;
-use nix::sys::stat::Mode;
 
 use super::find::{Root, find_boot, find_root, is_named};
-use super::{Progress, Target, boot_half, counting, directory};
+use super::view::{BTRFS_TOP, Reading, View};
+use super::{Driver, Progress, Target, boot_half, counting};
 use crate::boot::fstab::{self, Entry};
-use crate::storage::beneath::Tree;
-use crate::storage::copy::{self, Rules};
-use crate::storage::image::{
-    Access, Filesystem, Mounted, Partition, copy_fat, fat_names, partitions,
-};
-
-/// Mounts the top of a btrfs, whatever its default subvolume is.
-pub(super) const BTRFS_TOP: &str = "subvolid=5";
+use crate::storage::copy;
+use crate::storage::image::{Access, Filesystem, Partition, copy_fat, fat_names, partitions};
 
 /// A disk image, or a disk.
 #[derive(Debug)]
 pub(super) struct Disk {
     file: File,
-    access: Access,
+    reading: Reading,
     size: u64,
 }
 
 impl Disk {
     /// Takes an image that was written out here.
-    pub(super) fn own(file: File) -> Result<Self> {
-        Self::new(file, Access::Own)
+    pub(super) fn own(file: File, driver: Driver) -> Result<Self> {
+        Self::new(file, Access::Own, driver)
     }
 
     /// Takes an image or a block device that belongs to somebody else.
-    pub(super) fn foreign(file: File) -> Result<Self> {
-        Self::new(file, Access::Foreign)
+    pub(super) fn foreign(file: File, driver: Driver) -> Result<Self> {
+        Self::new(file, Access::Foreign, driver)
     }
 
-    fn new(mut file: File, access: Access) -> Result<Self> {
+    fn new(mut file: File, access: Access, driver: Driver) -> Result<Self> {
         let size = std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0))?;
-        Ok(Self { file, access, size })
+        let reading = Reading { access, driver };
+        Ok(Self {
+            file,
+            reading,
+            size,
+        })
     }
 
     /// Returns the names at the top of a FAT partition.
@@ -50,22 +48,14 @@ impl Disk {
         fat_names(&self.file, partition.start, partition.size)
     }
 
-    /// Mounts one of its filesystems, read-only and unseen.
-    pub(super) fn mount(
+    /// Opens one of its filesystems. `options` are the kernel's, where that is to read it.
+    pub(super) fn view(
         &self,
         partition: &Partition,
         options: &str,
         scratch: &Path,
-    ) -> Result<Mounted> {
-        let filesystem = partition.filesystem.context("no filesystem")?;
-        Mounted::open(
-            &self.file,
-            self.access,
-            partition,
-            filesystem,
-            options,
-            scratch,
-        )
+    ) -> Result<View<'_>> {
+        View::open(&self.file, self.reading, partition, options, scratch)
     }
 }
 
@@ -80,7 +70,8 @@ pub(super) fn bring(
     let all = partitions(&disk.file, disk.size)?;
     let root = find_root(disk, &all, &target.scratch)?;
     progress.phase("copying the root partition");
-    copy_out(disk, &root, &target.root, target, progress, notes)?;
+    disk.view(root.partition, root.options, &target.scratch)?
+        .copy(root.at, &target.root, progress, notes)?;
     let text = boot_half::fstab(&target.root_tree)?;
     let boot_mount = fstab::boot_mount(&text);
     let boot = if boot_given {
@@ -168,51 +159,8 @@ fn copy_partition(
         }
         _ => {
             let options = if subvolume.is_empty() { "" } else { BTRFS_TOP };
-            let mounted = disk.mount(partition, options, &target.scratch)?;
-            copy_from(&mounted, subvolume, to, progress, notes)
+            let view = disk.view(partition, options, &target.scratch)?;
+            view.copy(subvolume, to, progress, notes)
         }
     }
-}
-
-fn copy_out(
-    disk: &Disk,
-    root: &Root<'_>,
-    to: &File,
-    target: &Target,
-    progress: &mut dyn Progress,
-    notes: &mut Vec<String>,
-) -> Result<()> {
-    let mounted = disk.mount(root.partition, root.options, &target.scratch)?;
-    copy_from(&mounted, root.at, to, progress, notes)
-}
-
-fn copy_from(
-    mounted: &Mounted,
-    at: &str,
-    to: &File,
-    progress: &mut dyn Progress,
-    notes: &mut Vec<String>,
-) -> Result<()> {
-    let used = nix::sys::statfs::fstatfs(mounted.top()).ok().and_then(|s| {
-        let blocks = s.blocks().checked_sub(s.blocks_free())?;
-        blocks.checked_mul(u64::try_from(s.block_size()).ok()?)
-    });
-    let place = if at.is_empty() { "." } else { at };
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
-    let from = tree(mounted)?
-        .open_path(Path::new(place), flags, Mode::empty())
-        .with_context(|| format!("opening '{place}' of the image"))?;
-    let report = copy::tree(
-        &File::from(from),
-        to,
-        &Rules::default(),
-        &mut counting(progress, used),
-    )?;
-    directory::note(&report, notes);
-    Ok(())
-}
-
-/// Returns a mounted filesystem as a tree.
-pub(super) fn tree(mounted: &Mounted) -> Result<Tree> {
-    Ok(Tree::open_descriptor(mounted.top())?)
 }

@@ -8,8 +8,9 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::boot_half;
-use super::disk::{BTRFS_TOP, Disk, tree};
+use super::disk::Disk;
 use super::system::{Likeness, likeness};
+use super::view::BTRFS_TOP;
 use crate::boot::fstab::entries;
 use crate::failure::Failure;
 use crate::storage::image::{Filesystem, Partition};
@@ -70,19 +71,21 @@ fn look<'d>(
         Some((likeness, root))
     };
     {
-        let mounted = disk.mount(partition, "", scratch)?;
-        if let Some(likeness) = likeness(&tree(&mounted)?, "") {
+        let view = disk.view(partition, "", scratch)?;
+        if let Some(likeness) = likeness(&|path| view.has(path), "")? {
             return Ok(found("", "", likeness));
         }
     }
     if partition.filesystem != Some(Filesystem::Btrfs) {
         return Ok(None);
     }
-    let mounted = disk.mount(partition, BTRFS_TOP, scratch)?;
-    let tree = tree(&mounted)?;
-    Ok(ROOT_SUBVOLUMES
-        .into_iter()
-        .find_map(|at| found(BTRFS_TOP, at, likeness(&tree, at)?)))
+    let view = disk.view(partition, BTRFS_TOP, scratch)?;
+    for at in ROOT_SUBVOLUMES {
+        if let Some(likeness) = likeness(&|path| view.has(path), at)? {
+            return Ok(found(BTRFS_TOP, at, likeness));
+        }
+    }
+    Ok(None)
 }
 
 /// Finds the partition with the boot half: what fstab names, else the one that can only be it.

@@ -11,6 +11,7 @@ mod find;
 mod input;
 mod stream;
 mod system;
+mod view;
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -80,6 +81,16 @@ pub fn open(source: &Source) -> Result<Opened> {
     }
 }
 
+/// Whose code reads the filesystems of a disk image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Driver {
+    /// netbe's own, in user space.
+    #[default]
+    Own,
+    /// The server's kernel: it knows more of them, and trusts what is in them.
+    Kernel,
+}
+
 /// Is told how far the work is; calls are frequent, so an implementation limits what it shows.
 pub trait Progress {
     /// A new part of the work begins, such as `unpacking the archive`.
@@ -116,6 +127,7 @@ pub fn bring_in(
     opened: Opened,
     boot_dir: Option<&Path>,
     halves: &Halves<'_>,
+    driver: Driver,
     progress: &mut dyn Progress,
 ) -> Result<BroughtIn> {
     let target = Target::open(halves)?;
@@ -127,7 +139,11 @@ pub fn bring_in(
             None
         }
         Opened::Input(input) => {
-            stream::bring(input, boot_dir.is_some(), &target, progress, &mut notes)?
+            let how = stream::How {
+                boot_given: boot_dir.is_some(),
+                driver,
+            };
+            stream::bring(input, how, &target, progress, &mut notes)?
         }
     };
     system::require_system(&target.root_tree, &source)?;

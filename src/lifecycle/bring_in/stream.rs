@@ -6,19 +6,28 @@ use std::io::Read;
 
 use anyhow::{Context, Result};
 
-use super::{Input, Progress, Source, Target, disk};
+use super::{Driver, Input, Progress, Source, Target, disk};
 use crate::failure::Failure;
 use crate::storage::archive;
-use crate::storage::image::spool;
+use crate::storage::image::{Unread, spool};
 use crate::storage::source::{self, Kind};
 
 /// The decompressed image in the scratch directory.
 const SPOOLED: &str = "disk.img";
 
+/// How it is brought in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct How {
+    /// Whether the boot half comes from elsewhere.
+    pub(super) boot_given: bool,
+    /// Whose code reads a disk image's filesystems.
+    pub(super) driver: Driver,
+}
+
 /// Unpacks a file or stream, and returns where the boot half is mounted if that is in its place already.
 pub(super) fn bring(
     input: Input,
-    boot_given: bool,
+    how: How,
     target: &Target,
     progress: &mut dyn Progress,
     notes: &mut Vec<String>,
@@ -51,11 +60,28 @@ pub(super) fn bring(
         }
     };
     let disk = match own {
-        Some(own) => disk::Disk::own(own)?,
-        None => disk::Disk::foreign(file)?,
+        Some(own) => disk::Disk::own(own, how.driver)?,
+        None => disk::Disk::foreign(file, how.driver)?,
     };
-    disk::bring(&disk, boot_given, target, progress, notes)
+    disk::bring(&disk, how.boot_given, target, progress, notes)
+        .map_err(|e| with_remedy(e, &from))
         .with_context(|| format!("bringing in {shown}"))
+}
+
+/// Says what to do about a filesystem that only the kernel can read.
+fn with_remedy(error: anyhow::Error, from: &Source) -> anyhow::Error {
+    if !error.chain().any(<dyn std::error::Error>::is::<Unread>) {
+        return error;
+    }
+    let source = match from {
+        Source::Directory(path) | Source::File(path) => path.display().to_string(),
+        Source::Stdin => "-".to_string(),
+    };
+    Failure::refused(format!("{error:#}"))
+        .hint(format!(
+            "if you trust whoever made it: netbe import --kernel-driver NODE {source}"
+        ))
+        .into()
 }
 
 fn spooled(content: &mut dyn Read, target: &Target) -> Result<File> {

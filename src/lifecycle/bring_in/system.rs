@@ -30,36 +30,49 @@ pub(super) enum Likeness {
     Complete,
 }
 
-/// Returns how much what stands at a path beneath a tree (`""` is its top) looks like a system.
-pub(super) fn likeness(tree: &Tree, at: &str) -> Option<Likeness> {
+/// Returns how much what stands at a path (`""` is the top) looks like a system.
+///
+/// `is_there` tells whether something stands at a path, be it a link: it may lead to where another filesystem is mounted
+/// in a running system.
+pub(super) fn likeness(
+    is_there: &dyn Fn(&str) -> Result<bool>,
+    at: &str,
+) -> Result<Option<Likeness>> {
     let has = |names: &[&str]| {
-        names.iter().any(|name| {
-            let path = format!("{at}/{name}");
-            // A link may lead to where another filesystem is mounted in a running system.
-            matches!(tree.symlink_metadata(&path), Ok(Some(_)))
-        })
+        for name in names {
+            if is_there(&format!("{at}/{name}"))? {
+                return Ok(true);
+            }
+        }
+        Ok::<_, anyhow::Error>(false)
     };
-    match (has(&OS_RELEASE), has(&INITS)) {
+    Ok(match (has(&OS_RELEASE)?, has(&INITS)?) {
         (true, true) => Some(Likeness::Complete),
         (true, false) => Some(Likeness::Named),
-        _ if has(&PROGRAMS) => Some(Likeness::Programs),
+        _ if has(&PROGRAMS)? => Some(Likeness::Programs),
         _ => None,
-    }
+    })
+}
+
+/// Returns whether something stands at a path beneath a tree, as [`likeness`] asks.
+pub(super) fn is_there(tree: &Tree, path: &str) -> bool {
+    matches!(tree.symlink_metadata(path), Ok(Some(_)))
 }
 
 /// Fails unless a tree is an operating system's root.
 pub(super) fn require_system(root: &Tree, source: &Source) -> Result<()> {
-    if likeness(root, "").is_some() {
+    let is_there = |path: &str| Ok(is_there(root, path));
+    if likeness(&is_there, "")?.is_some() {
         return Ok(());
     }
     let shown = shown(source);
     let failure = Failure::failed(format!(
         "{shown} is not an operating system netbe can read: it has neither os-release nor a shell"
     ));
-    let inner = root
-        .names("")?
-        .into_iter()
-        .find(|name| likeness(root, name) > Some(Likeness::Programs));
+    let is_named = |name: &String| {
+        likeness(&is_there, name).is_ok_and(|found| found > Some(Likeness::Programs))
+    };
+    let inner = root.names("")?.into_iter().find(is_named);
     Err(match (inner, source) {
         (Some(inner), Source::Directory(path)) => failure.hint(format!(
             "there is one in it: netbe import NODE {}",

@@ -4,24 +4,20 @@
 //! 0644 and directories 0755, owned by root: TFTP servers read them as nobody. Times are taken as UTC. A damaged
 //! filesystem ends in an error, however its chains are knotted.
 
-use std::cell::Cell;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::fd::AsFd;
-use std::panic::AssertUnwindSafe;
-use std::sync::Once;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use fatfs::{DateTime, Dir, FileSystem, FsOptions};
 use jiff::civil;
 use jiff::tz::TimeZone;
 use nix::errno::Errno;
-use nix::fcntl::OFlag;
-use nix::sys::stat::{Mode, mkdirat};
 use nix::sys::time::TimeSpec;
 
 use super::Window;
+use super::place::{make_directory, make_file};
+use super::reader::guarded;
 use crate::storage::copy::attributes::Attributes;
 
 /// The deepest directory, and the most entries of one, that a FAT can sensibly have.
@@ -38,7 +34,7 @@ pub fn copy(
     to: &File,
     tick: &mut dyn FnMut(u64),
 ) -> Result<()> {
-    guarded(|| {
+    guarded("FAT", || {
         let fat = open(disk, start, size)?;
         let mut copying = Copying { left: size, tick };
         copying.directory(&fat.root_dir(), to, "", 0)?;
@@ -49,7 +45,7 @@ pub fn copy(
 
 /// Returns the names in the top directory of a FAT partition.
 pub fn names(disk: &File, start: u64, size: u64) -> Result<Vec<String>> {
-    guarded(|| {
+    guarded("FAT", || {
         let fat = open(disk, start, size)?;
         let top = fat.root_dir();
         top.iter()
@@ -92,29 +88,6 @@ fn has_room(sector: &[u8]) -> bool {
     fits() == Some(true)
 }
 
-thread_local! {
-    /// Whether a panic of this thread becomes an error.
-    static GUARDED: Cell<bool> = const { Cell::new(false) };
-}
-
-/// Turns a panic of the crate, which believes cluster numbers, into an error: an image is not trusted.
-fn guarded<T>(read: impl FnOnce() -> Result<T>) -> Result<T> {
-    static QUIET: Once = Once::new();
-    // What the crate says as it panics is nothing for the user; anybody else's panic is told as before.
-    QUIET.call_once(|| {
-        let told = std::panic::take_hook();
-        std::panic::set_hook(Box::new(move |info| {
-            if !GUARDED.get() {
-                told(info);
-            }
-        }));
-    });
-    let before = GUARDED.replace(true);
-    let result = std::panic::catch_unwind(AssertUnwindSafe(read));
-    GUARDED.set(before);
-    result.unwrap_or_else(|_| Err(anyhow!("the image's FAT is damaged: it makes no sense")))
-}
-
 struct Copying<'a> {
     /// Bytes that files may still have: more than the partition has means that chains cross.
     left: u64,
@@ -151,13 +124,17 @@ impl Copying<'_> {
             let reading = || format!("copying '{below}'");
             let modified = Some(entry.modified());
             if entry.is_dir() {
-                let directory = make_directory(to, &name).with_context(reading)?;
+                let directory = make_directory(to, OsStr::new(&name))
+                    .map_err(twice)
+                    .with_context(reading)?;
                 self.directory(&entry.to_dir(), &directory, &below, depth + 1)?;
                 attributes(0o755, modified)
                     .give(&directory)
                     .with_context(reading)?;
             } else {
-                let file = make_file(to, &name).with_context(reading)?;
+                let file = make_file(to, OsStr::new(&name))
+                    .map_err(twice)
+                    .with_context(reading)?;
                 self.content(&mut entry.to_file(), entry.len(), &file)
                     .with_context(reading)?;
                 attributes(0o644, modified)
@@ -192,21 +169,6 @@ impl Copying<'_> {
         }
         Ok(())
     }
-}
-
-fn make_directory(to: &File, name: &str) -> Result<File> {
-    mkdirat(to, name, Mode::from_bits_truncate(0o755)).map_err(twice)?;
-    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let opened = nix::fcntl::openat(to.as_fd(), OsStr::new(name), flags, Mode::empty())?;
-    Ok(File::from(opened))
-}
-
-fn make_file(to: &File, name: &str) -> Result<File> {
-    let flags =
-        OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-    let mode = Mode::from_bits_truncate(0o644);
-    let opened = nix::fcntl::openat(to.as_fd(), OsStr::new(name), flags, mode).map_err(twice)?;
-    Ok(File::from(opened))
 }
 
 fn twice(error: Errno) -> anyhow::Error {

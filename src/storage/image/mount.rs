@@ -105,6 +105,15 @@ fn mounted(
     Ok(Mounted { top })
 }
 
+/// Adds what keeps an image from saying what the kernel is to do when it finds it damaged.
+fn with_care(filesystem: Filesystem, options: &str) -> String {
+    match filesystem {
+        Filesystem::Ext if options.is_empty() => "errors=continue".to_string(),
+        Filesystem::Ext => format!("{options},errors=continue"),
+        _ => options.to_string(),
+    }
+}
+
 /// Runs in a thread of its own, whose namespace ends with it.
 fn mount_unseen(
     disk: &File,
@@ -128,6 +137,7 @@ fn mount_unseen(
     )
     .context("mounting a place for device nodes")?;
     let device = attach(disk, start, size, writing, scratch)?;
+    let options = with_care(filesystem, options);
     let place = scratch.join("top");
     std::fs::create_dir(&place)?;
     let flags = quiet | MsFlags::MS_NODEV | MsFlags::MS_RDONLY;
@@ -138,7 +148,7 @@ fn mount_unseen(
             &place,
             Some(*kind),
             flags,
-            Some(options),
+            Some(options.as_str()),
         );
         if result != Err(Errno::ENODEV) {
             break;

@@ -1,0 +1,138 @@
+//! Images whose filesystem was made to be read wrongly: each ends in an error, and soon.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use crate::disks::{MIB, ext};
+use crate::pool::{Pool, run, shell};
+use crate::system;
+
+/// Makes a filesystem with a small system in it.
+fn plain(pool: &Pool, options: &str) -> PathBuf {
+    let from = pool.work.join("system");
+    if !from.exists() {
+        std::fs::create_dir(&from).unwrap();
+        system::plain(&from);
+    }
+    let image = pool.work.join("rigged.img");
+    let _ = std::fs::remove_file(&image);
+    File::create(&image).unwrap().set_len(24 * MIB).unwrap();
+    shell(&format!(
+        "mkfs.ext4 -q -F {options} -d '{}' '{}'",
+        from.display(),
+        image.display()
+    ));
+    image
+}
+
+/// Brings it in, and returns what went wrong; nothing of the image is mounted for it.
+fn refused(pool: &Pool, image: &Path) -> String {
+    let begin = Instant::now();
+    let error = pool.bring_file(image).expect_err("it is rigged");
+    assert!(begin.elapsed() < Duration::from_secs(60));
+    pool.renew();
+    format!("{error:#}")
+}
+
+#[test]
+fn the_servers_kernel_is_not_asked() {
+    let pool = Pool::new();
+    let from = pool.work.join("system");
+    std::fs::create_dir(&from).unwrap();
+    system::plain(&from);
+    // Directories whose names make no sense, and an order to the kernel for that case.
+    let image = plain(&pool, "-b 4096 -O ^metadata_csum,^has_journal");
+    run("tune2fs", &["-e", "remount-ro", image.to_str().unwrap()]);
+    let block = shell(&format!(
+        "debugfs -R 'blocks /etc' '{}' 2>/dev/null",
+        image.display()
+    ));
+    let at = block.trim().parse::<u64>().unwrap() * 4096;
+    let file = File::options().write(true).open(&image).unwrap();
+    file.write_all_at(&[1, 0, 0, 0, 3, 0, 5, 0], at).unwrap();
+    let said = refused(&pool, &image);
+    assert!(said.contains("names make no sense"), "{said}");
+    // Blocks that are larger than pages are: no kernel mounts them.
+    let image = plain(&pool, "-b 65536");
+    pool.bring_file(&image).unwrap();
+    assert!(pool.root.join("usr/bin/dash").exists());
+}
+
+#[test]
+fn what_is_knotted_ends() {
+    let pool = Pool::new();
+    for (commands, word) in [
+        ("ln /etc /home/lars/again", "in two places"),
+        ("ln / /home/lars/top", "in two places"),
+        ("sif /etc/passwd mode 0170644", "no kind"),
+        ("sif /etc/passwd links_count 0", "no file"),
+        ("ln <8> /etc/journal", "no file of anybody's"),
+        ("sif /etc flags 0x80800", "--kernel-driver"),
+        ("sif /bin size 70000", "a target of"),
+        ("sif /etc size 81920", "has holes"),
+        ("sif /etc/passwd block[0] 0x1f30b", "make no sense"),
+        ("sif /etc/passwd block[5] 0x7ffffff", "beyond its end"),
+    ] {
+        let image = plain(&pool, "-b 1024");
+        shell(&format!(
+            "debugfs -w -R '{commands}' '{}' 2>/dev/null",
+            image.display()
+        ));
+        let error = pool.bring_file(&image).err();
+        pool.renew();
+        let error = error.unwrap_or_else(|| panic!("{commands}: it was taken"));
+        let failure = error
+            .chain()
+            .find_map(|e| e.downcast_ref::<netbe::failure::Failure>());
+        let hint = failure.and_then(|f| f.hint.clone()).unwrap_or_default();
+        let said = format!("{error:#} {hint}");
+        assert!(said.contains(word), "{commands}: {said}");
+    }
+}
+
+#[test]
+fn a_table_of_itself_is_no_file_without_end() {
+    let pool = Pool::new();
+    let image = plain(
+        &pool,
+        "-b 1024 -O ^extent,^64bit,^metadata_csum,^has_journal",
+    );
+    let debugfs = |command: &str| {
+        shell(&format!(
+            "debugfs -w -R '{command}' '{}' 2>/dev/null",
+            image.display()
+        ))
+    };
+    let free = debugfs("ffb 1 20000");
+    let block: u32 = free.split_whitespace().last().unwrap().parse().unwrap();
+    let file = File::options().write(true).open(&image).unwrap();
+    let table = block.to_le_bytes().repeat(256);
+    file.write_all_at(&table, u64::from(block) * 1024).unwrap();
+    for level in ["IND", "DIND", "TIND"] {
+        debugfs(&format!("sif /etc/passwd block[{level}] {block}"));
+    }
+    debugfs("sif /etc/passwd size 16000000000");
+    let said = refused(&pool, &image);
+    assert!(said.contains("more blocks than there are"), "{said}");
+}
+
+#[test]
+fn a_pool_is_not_filled_to_its_last_byte() {
+    let pool = Pool::new();
+    let from = pool.work.join("large");
+    std::fs::create_dir(&from).unwrap();
+    system::plain(&from);
+    shell(&format!(
+        "yes | head -c 60M > '{}/home/filled'",
+        from.display()
+    ));
+    let image = ext(&pool, &from, 100 * MIB, "ext4");
+    shell(&format!(
+        "fallocate -l 400M '{}/filler'",
+        pool.top.display()
+    ));
+    let said = refused(&pool, &image);
+    assert!(said.contains("are kept free"), "{said}");
+}
