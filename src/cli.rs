@@ -7,6 +7,7 @@ mod candidates;
 mod environments;
 mod keeping_house;
 mod looking;
+mod serving;
 mod setting_up;
 mod travelling;
 mod upgrading;
@@ -26,6 +27,7 @@ pub use keeping_house::{
     Check, Completions, Dedupe, Prune, Publish, Reconcile, ShellName, Status, Transfer,
 };
 pub use looking::{Diff, Mount, Umount};
+pub use serving::Serve;
 pub use setting_up::{Get, Import, Init, Set};
 pub use travelling::Export;
 pub use upgrading::{Run, Shell, Upgrade};
@@ -142,6 +144,7 @@ pub enum Command {
     Status(Status),
     Check(Check),
     Publish(Publish),
+    Serve(Serve),
     Reconcile(Reconcile),
     #[command(hide = true)]
     Transfer(Transfer),

@@ -2,7 +2,7 @@
 //!
 //! The program is thin: `main` parses, calls one command, prints one error. The rooms below it, from
 //! the top floor down, may use those under them and never those above: [`commands`], [`output`],
-//! [`lifecycle`], [`publish`], [`pool`], [`boot`], [`packages`], [`sandbox`], [`storage`]; the types of
+//! [`lifecycle`] and [`serve`], [`publish`], [`pool`], [`boot`], [`packages`], [`sandbox`], [`storage`]; the types of
 //! [`failure`] are everybody's, and so is what cleans all that is shown, [`terminal`].
 
 pub mod boot;
@@ -15,5 +15,6 @@ pub mod packages;
 pub mod pool;
 pub mod publish;
 pub mod sandbox;
+pub mod serve;
 pub mod storage;
 pub mod terminal;

@@ -155,7 +155,7 @@ pub enum SortField {
 ///
 /// With --once and --try the names a machine asks by lead to the environment until it has been fetched,
 /// and then back to what is active, before it is known whether it came up: power-cycling a machine that
-/// hangs boots what is active. This goes by what the TFTP server tells of its transfers (see netbe-init, --services); without that,
+/// hangs boots what is active. This goes by what netbe serve has handed out (see netbe-init, --services); without that,
 /// by the report and by the NFS server's tables. A tried environment starts again 10 s after a kernel
 /// panic (panic= on its command line), and is flagged ! when it did not report in its time.
 ///

@@ -185,7 +185,7 @@ pub struct Reconcile {
     pub changing: Changing,
 }
 
-/// Take note of a file that a machine fetched: for the TFTP server's script
+/// Take note of a file that a machine fetched: for the script of another TFTP server than netbe serve
 #[derive(Debug, Args)]
 pub struct Transfer {
     /// Its size in bytes

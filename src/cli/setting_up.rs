@@ -27,7 +27,8 @@ use crate::pool::{NodeName, Operand, properties};
 /// The property power.cycle does not come along, nor does what the pool says of past boots: each environment of its nodes
 /// counts as perhaps running until its node has been seen in another one.
 ///
-/// With --services, on a new pool or one there is, this machine serves it: dnsmasq is given the pool's
+/// With --services, on a new pool or one there is, this machine serves it: netbe serve hands out boot files by TFTP
+/// (netbe-tftp.service); dnsmasq, which answers DHCP, is given the pool's
 /// configuration by one line in /etc/dnsmasq.d/netbe.conf and restarted, if it would start with it; and a
 /// systemd timer ends trials whose time has come (netbe-reconcile.timer). Files that netbe did not write
 /// are left, and it refuses. What dnsmasq is to do about DHCP says the property dhcp.
@@ -51,7 +52,7 @@ pub struct Init {
     /// Address nodes reach this machine by; that on the default route without it
     #[arg(long, value_name = "IP")]
     pub server: Option<String>,
-    /// Have dnsmasq and systemd serve the pool
+    /// Have netbe, dnsmasq and systemd serve the pool
     #[arg(long)]
     pub services: bool,
     /// Believe what a pool says that this server knows nothing of

@@ -21,6 +21,7 @@ pub mod publish;
 pub mod reconcile;
 pub mod rename;
 pub mod run;
+pub mod serve;
 pub mod status;
 pub mod upgrade;
 
@@ -108,6 +109,7 @@ pub fn run(cli: Cli) -> Result<u8> {
         Command::List(a) => list::run(s, &a),
         Command::Activate(a) => activate::activate(s, &a),
         Command::Confirm(a) => activate::confirm(s, &a),
+        Command::Serve(a) => serve::run(s, &a),
         Command::Reconcile(a) => reconcile::run(s, &a),
         Command::Transfer(a) => reconcile::transfer(s, &a),
         Command::Rollback(a) => activate::rollback(s, &a),

@@ -1,4 +1,4 @@
-//! `netbe reconcile`, and what the TFTP server's script calls
+//! `netbe reconcile`, and what notes by hand that a machine fetched a file.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -10,7 +10,9 @@ use super::Session;
 use crate::cli::{Reconcile, Transfer};
 use crate::lifecycle::trial::{judgement, reconciling};
 use crate::pool::NodeName;
+use crate::publish::dnsmasq::this_program;
 use crate::publish::transfer;
+use crate::serve;
 
 /// Ends trials whose time has come.
 pub fn run(session: &Session, args: &Reconcile) -> Result<u8> {
@@ -41,12 +43,24 @@ pub fn transfer(session: &Session, args: &Transfer) -> Result<u8> {
 /// Starts a reconciliation for when the machine will have been quiet, and does not wait for it.
 ///
 /// Where it is killed before, with the TFTP server, the timer does the same later.
-fn reconcile_soon(session: &Session, node: &NodeName) -> Result<()> {
-    let program = std::env::current_exe().context("finding this program")?;
+pub(super) fn reconcile_soon(session: &Session, node: &NodeName) -> Result<()> {
     let seconds = judgement::QUIET.as_secs() + 1;
-    Command::new(program)
+    // A unit is shut off from what a reconciliation changes: systemd starts that for it, outside.
+    let mut command = match serve::is_unit() {
+        true => {
+            let mut command = Command::new("systemd-run");
+            command
+                .args(["--quiet", "--collect", "--no-block", "--"])
+                .arg(this_program()?);
+            command
+        }
+        false => Command::new(this_program()?),
+    };
+    let mut child = command
         .arg("--pool")
         .arg(&session.pool_dir)
+        .arg("--state")
+        .arg(&session.states)
         .args([
             "--quiet",
             "reconcile",
@@ -60,5 +74,7 @@ fn reconcile_soon(session: &Session, node: &NodeName) -> Result<()> {
         .process_group(0)
         .spawn()
         .context("starting netbe reconcile")?;
+    // Else each would be left to this process for as long as that runs.
+    std::thread::spawn(move || child.wait());
     Ok(())
 }

@@ -102,6 +102,11 @@ impl Node {
         })
     }
 
+    /// Returns where the record of a node of that name stands.
+    pub fn record_file(pool: &Pool, name: &NodeName) -> PathBuf {
+        layout::node_state(pool.state(), name).join(layout::NODE_RECORD)
+    }
+
     /// Returns whether no machine boots this node.
     pub fn is_template(&self) -> bool {
         self.record.template

@@ -1,4 +1,4 @@
-//! What dnsmasq offers: its configuration, a file a machine, and the script that tells what was fetched.
+//! What dnsmasq offers: its configuration, and a file a machine.
 //!
 //! Writes them into the pool's `publish`, and where this machine's dnsmasq reads them restarts it when they
 //! changed: that is when a machine comes, goes, or boots by another loader, not when an environment is
@@ -48,6 +48,7 @@ fn ours(path: &Path) -> Option<String> {
     record::read(path).ok().flatten()
 }
 
+/// Returns the place of what an older netbe had dnsmasq call, as root, for each file it handed out.
 fn script_file(state: &Path) -> PathBuf {
     layout::publish(state).join("dnsmasq-script")
 }
@@ -130,13 +131,17 @@ impl Scope<'_> {
             ));
             return Ok(());
         }
-        self.write_script(lock, done)?;
         let mut news = self.write_hosts(lock, done)?;
         if let Some(text) = self.config(done)
             && ours(&config).as_deref() != Some(text.as_str())
         {
             done.steps.push(format!("write {}", config.display()));
             news = true;
+            if ours(&config).is_some_and(|old| text::hands_out_files(&old)) {
+                done.warnings.push(
+                    "dnsmasq hands out no boot files any more, netbe does: netbe init --services sets that up".to_string(),
+                );
+            }
             if lock.is_some() {
                 replace::file(&config, text.as_bytes(), Durable::AtOnce)?;
             }
@@ -144,7 +149,8 @@ impl Scope<'_> {
         if daemon::installed(self.pool) == Installed::Ours {
             telling::tell(self.pool, lock, news, done);
         }
-        Ok(())
+        // After the restart: the dnsmasq from before may call it.
+        remove_script(&script_file(self.pool.state()), lock, done)
     }
 
     /// Returns the configuration; `None` where it cannot be told now, and the one there is stays.
@@ -179,7 +185,6 @@ impl Scope<'_> {
         let included = daemon::installed(self.pool) == Installed::Ours;
         Some(text::config(&Config {
             pool_uuid: &self.pool.record().uuid,
-            pool: self.pool.root(),
             state: self.pool.state(),
             server,
             dhcp,
@@ -189,22 +194,6 @@ impl Scope<'_> {
             router,
             name_servers: &name_servers,
         }))
-    }
-
-    fn write_script(&self, lock: Option<&PoolLock>, done: &mut Published) -> Result<()> {
-        let path = script_file(self.pool.state());
-        let text = text::script(&this_program()?, self.pool.root(), self.pool.states());
-        let executable = path
-            .metadata()
-            .is_ok_and(|m| m.permissions().mode() & 0o111 == 0o111);
-        if executable && ours(&path).as_deref() == Some(text.as_str()) {
-            return Ok(());
-        }
-        done.steps.push(format!("write {}", path.display()));
-        if lock.is_some() {
-            replace::program(&path, text.as_bytes(), Durable::AtOnce)?;
-        }
-        Ok(())
     }
 
     fn write_hosts(&self, lock: Option<&PoolLock>, done: &mut Published) -> Result<bool> {
@@ -332,6 +321,17 @@ impl Scope<'_> {
             }
         }
         found
+    }
+}
+
+fn remove_script(path: &Path, lock: Option<&PoolLock>, done: &mut Published) -> Result<()> {
+    if !path.symlink_metadata().is_ok_and(|m| !m.is_dir()) {
+        return Ok(());
+    }
+    done.steps.push(format!("remove {}", path.display()));
+    match lock {
+        Some(_) => fs::remove_file(path).with_context(|| format!("removing {}", path.display())),
+        None => Ok(()),
     }
 }
 

@@ -16,6 +16,7 @@ pub mod nfsd;
 pub mod reports;
 pub mod server;
 pub mod tftp;
+pub mod tftp_port;
 pub mod transfer;
 
 use std::collections::HashSet;

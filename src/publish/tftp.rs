@@ -176,13 +176,22 @@ pub fn links(dir: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
 /// Returns the text of a node's links.
 fn target(node: &Node) -> PathBuf {
     let dir = Path::new("../nodes").join(node.name.as_str());
+    let before = before_it(node).map(|env| layout::active_target(&env).join(layout::BOOT));
+    dir.join(before.unwrap_or_else(|| Path::new(layout::ACTIVE).join(layout::BOOT)))
+}
+
+/// Returns the environment that a node's names lead to for once or on trial, while it has a boot half.
+fn before_it(node: &Node) -> Option<EnvName> {
     let pending = Pending::of(&node.state);
-    let boot = pending.waiting().and_then(|b| {
-        let half = layout::active_target(&b.env).join(layout::BOOT);
-        let there = node.dir.join(&half).symlink_metadata();
-        there.is_ok_and(|m| m.is_dir()).then_some(half)
-    });
-    dir.join(boot.unwrap_or_else(|| Path::new(layout::ACTIVE).join(layout::BOOT)))
+    let env = &pending.waiting()?.env;
+    let half = node.dir.join(layout::active_target(env)).join(layout::BOOT);
+    let there = half.symlink_metadata();
+    there.is_ok_and(|m| m.is_dir()).then(|| env.clone())
+}
+
+/// Returns the environment that a machine gets which asks for a node now.
+pub fn boots(node: &Node) -> Option<EnvName> {
+    before_it(node).or_else(|| node.active.clone())
 }
 
 /// What one of our links leads to.

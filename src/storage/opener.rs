@@ -45,9 +45,24 @@ pub fn place_at(directory: &impl AsFd, name: &(impl NixPath + ?Sized)) -> nix::R
 /// # Errors
 /// `ENXIO` for a device, pipe or socket, `EISDIR`, `ELOOP` for a link; `EAGAIN` where somebody keeps a lease on it.
 pub fn reopened(place: &(impl AsFd + AsRawFd), flags: OFlag) -> nix::Result<OwnedFd> {
+    regular(place)?;
+    reopened_as_it_is(place, flags, LEASE)
+}
+
+/// The same for reading, where a lease is not waited for: others are.
+///
+/// # Errors
+/// As [`reopened`]; with `EAGAIN` who has the lease has been asked for it.
+pub fn reopened_at_once(place: &(impl AsFd + AsRawFd)) -> nix::Result<OwnedFd> {
+    regular(place)?;
+    reopened_as_it_is(place, OFlag::O_RDONLY, Duration::ZERO)
+}
+
+/// Refuses a place that is no regular file.
+fn regular(place: &impl AsFd) -> nix::Result<()> {
     let kind = SFlag::from_bits_truncate(fstat(place)?.st_mode & SFlag::S_IFMT.bits());
     match kind {
-        SFlag::S_IFREG => reopened_as_it_is(place, flags),
+        SFlag::S_IFREG => Ok(()),
         SFlag::S_IFDIR => Err(Errno::EISDIR),
         SFlag::S_IFLNK => Err(Errno::ELOOP),
         _ => Err(Errno::ENXIO),
@@ -55,7 +70,7 @@ pub fn reopened(place: &(impl AsFd + AsRawFd), flags: OFlag) -> nix::Result<Owne
 }
 
 /// Opens what a place is, which was looked at before.
-fn reopened_as_it_is(place: &impl AsRawFd, flags: OFlag) -> nix::Result<OwnedFd> {
+fn reopened_as_it_is(place: &impl AsRawFd, flags: OFlag, lease: Duration) -> nix::Result<OwnedFd> {
     let path = descriptor_path(place);
     let mut flags = flags | HARMLESS;
     if !flags.intersects(OFlag::O_WRONLY | OFlag::O_RDWR) {
@@ -69,7 +84,7 @@ fn reopened_as_it_is(place: &impl AsRawFd, flags: OFlag) -> nix::Result<OwnedFd>
                 flags.remove(OFlag::O_NOATIME);
             }
             // Somebody holds a lease, and was asked for it by this call.
-            Err(Errno::EAGAIN) if begun.elapsed() < LEASE && interrupt::asked().is_none() => {
+            Err(Errno::EAGAIN) if begun.elapsed() < lease && interrupt::asked().is_none() => {
                 std::thread::sleep(AGAIN);
             }
             Err(Errno::EINTR) if interrupt::asked().is_none() => {}
@@ -181,9 +196,11 @@ pub fn file_or_disk(path: &Path) -> io::Result<File> {
     let place = nix::fcntl::open(path, flags, Mode::empty())?;
     let kind = SFlag::from_bits_truncate(fstat(&place)?.st_mode & SFlag::S_IFMT.bits());
     match kind {
-        SFlag::S_IFREG | SFlag::S_IFBLK => {
-            Ok(File::from(reopened_as_it_is(&place, OFlag::O_RDONLY)?))
-        }
+        SFlag::S_IFREG | SFlag::S_IFBLK => Ok(File::from(reopened_as_it_is(
+            &place,
+            OFlag::O_RDONLY,
+            LEASE,
+        )?)),
         _ => Err(Errno::ENXIO.into()),
     }
 }

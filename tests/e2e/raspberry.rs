@@ -66,7 +66,7 @@ fn a_raspberry_pi_finds_its_files_by_serial_and_by_mac_and_boots() {
     assert!(by_serial.asked.iter().all(|(_, there)| *there));
 
     // By its MAC address: what is under that is all it sees.
-    server.ok(&format!("netbe set mac={MAC} nog"));
+    server.ok(&format!("netbe set mac={MAC} serial= nog"));
     server.restart_dnsmasq();
     let by_mac = firmware::run(SERIAL, MAC, "shared");
     let first = [

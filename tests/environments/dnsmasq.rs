@@ -3,14 +3,12 @@
 //! It is a real one, on a network of the test's own.
 
 mod machines;
-mod network;
 mod services;
 
 use std::fs;
-use std::process::Command;
 
-use super::support::{MAC, Pool, System, run};
-use network::{Asks, BIOS, Network, judge};
+use super::network::{Asks, BIOS, Network, judge};
+use super::support::{MAC, Pool, System};
 
 /// The MAC address of a Raspberry Pi, and of a machine that nobody knows.
 const PI: Asks<'static> = Asks {
@@ -44,15 +42,7 @@ fn include(pool: &Pool) {
     .unwrap();
 }
 
-/// Lets a TFTP server's user through to the boot files, as an administrator does.
-fn let_through(pool: &Pool) {
-    run(Command::new("setfacl")
-        .args(["-m", "u:65534:x"])
-        .arg(pool.at("nodes")));
-}
-
 fn served(pool: &Pool) -> Network {
-    let_through(pool);
     let mut network = Network::new(pool);
     include(pool);
     pool.netbe().ok("publish");

@@ -1,4 +1,4 @@
-//! Having this machine serve the pool: dnsmasq and systemd, as `init --services` sets them up.
+//! Having this machine serve the pool: netbe's TFTP server, dnsmasq and systemd, as `init --services` sets them up.
 //!
 //! Promises that nothing is overwritten that netbe did not write, that dnsmasq keeps running with what it
 //! had where the new would not do, and that the same again changes nothing. Not for what the services say
@@ -20,7 +20,7 @@ use crate::publish::dnsmasq::daemon::{self, Installed};
 use crate::publish::dnsmasq::surroundings;
 use crate::publish::{self, Published, dnsmasq, server};
 use crate::storage::replace::{self, Durable};
-use units::{SERVICE, TIMER, UNITS, WRITTEN, is_wanted, units};
+use units::{SERVICE, TFTP, TIMER, UNITS, WRITTEN, is_wanted, units};
 
 /// What installing them did, or would do.
 #[derive(Debug, Default)]
@@ -104,12 +104,13 @@ pub(super) fn install(dir: &Path, states: &Path, pool: Option<&Pool>, mode: Mode
             daemon::DIRECTORY
         ));
     }
-    install_units(dir, states, write, &mut done)?;
+    let renewed = install_units(dir, states, write, &mut done)?;
     if daemon::systemd_runs() {
-        start(wrote_line, write, &mut done)?;
+        start(wrote_line, renewed, write, &mut done)?;
     } else {
         done.notes.push(format!(
-            "systemd does not run here: have `netbe --pool {} reconcile` run twice a minute, and once before dnsmasq starts",
+            "systemd does not run here: have `netbe --pool {0} serve` run, and `netbe --pool {0} reconcile` run twice a minute, \
+             and once before both that and dnsmasq start",
             dir.display()
         ));
         if wrote_line {
@@ -147,7 +148,7 @@ fn publish_to_include(pool: &Pool, lock: Option<&PoolLock>, done: &mut Done) -> 
 fn include(dir: &Path, pool: Option<&Pool>, write: bool, done: &mut Done) -> Result<bool> {
     if daemon::program().is_none() {
         done.warnings.push(format!(
-            "dnsmasq is not installed, so nothing answers TFTP and DHCP: apt install dnsmasq, then netbe init {} --services",
+            "dnsmasq is not installed, so nothing answers DHCP: apt install dnsmasq, then netbe init {} --services",
             dir.display()
         ));
         return Ok(false);
@@ -188,22 +189,28 @@ fn remedy(pool: &Pool) -> String {
     "mend dnsmasq's own configuration: dnsmasq --test".to_string()
 }
 
-fn install_units(dir: &Path, states: &Path, write: bool, done: &mut Done) -> Result<()> {
+/// Writes and enables the units; returns whether that of the TFTP server is another than before.
+fn install_units(dir: &Path, states: &Path, write: bool, done: &mut Done) -> Result<bool> {
     if !daemon::systemd_runs() && !Path::new(UNITS).is_dir() {
-        return Ok(());
+        return Ok(false);
     }
-    let mut news = false;
+    let (mut news, mut renewed) = (false, false);
     for (path, text) in units(dir, states)? {
         if fs::read_to_string(&path).ok().as_deref() == Some(text.as_str()) {
             continue;
         }
         news = true;
+        renewed |= path.ends_with(TFTP);
         done.steps.push(format!("write {}", path.display()));
         if write {
             replace::file(&path, text.as_bytes(), Durable::AtOnce)?;
         }
     }
-    for (unit, target) in [(SERVICE, "multi-user.target"), (TIMER, "timers.target")] {
+    for (unit, target) in [
+        (SERVICE, "multi-user.target"),
+        (TFTP, "multi-user.target"),
+        (TIMER, "timers.target"),
+    ] {
         if is_wanted(unit) {
             continue;
         }
@@ -219,11 +226,11 @@ fn install_units(dir: &Path, states: &Path, write: bool, done: &mut Done) -> Res
     if news && write && daemon::systemd_runs() {
         daemon::systemctl(&["daemon-reload"])?;
     }
-    Ok(())
+    Ok(renewed)
 }
 
 /// Starts what is to run, and restarts dnsmasq where it is to read something new.
-fn start(wrote_line: bool, write: bool, done: &mut Done) -> Result<()> {
+fn start(wrote_line: bool, renewed: bool, write: bool, done: &mut Done) -> Result<()> {
     let mut calls: Vec<Vec<&str>> = Vec::new();
     if !daemon::unit_is("is-active", TIMER) {
         calls.push(vec!["start", TIMER]);
@@ -246,20 +253,25 @@ fn start(wrote_line: bool, write: bool, done: &mut Done) -> Result<()> {
             }
         }
     }
+    // After dnsmasq: an older configuration of it may have had the port.
+    match daemon::unit_is("is-active", TFTP) {
+        true if renewed => calls.push(vec!["restart", TFTP]),
+        true => {}
+        false => calls.push(vec!["start", TFTP]),
+    }
     for call in calls {
         done.steps.push(format!("run systemctl {}", call.join(" ")));
         if !write {
             continue;
         }
         let called = match call.as_slice() {
-            ["restart", ..] => daemon::restart(),
+            ["restart", daemon::UNIT] => daemon::restart(),
             call => daemon::systemctl(call),
         };
         if let Err(e) = called {
-            done.warnings.push(match call.contains(&daemon::UNIT) {
-                true => format!("{e:#}; journalctl -u {} says more", daemon::UNIT),
-                false => format!("{e:#}"),
-            });
+            let unit = call.last().copied().unwrap_or_default();
+            done.warnings
+                .push(format!("{e:#}; journalctl -u {unit} says more"));
         }
     }
     Ok(())

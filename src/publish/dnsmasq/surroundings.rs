@@ -41,10 +41,7 @@ pub fn is_confined() -> bool {
 
 /// Returns what a profile of dnsmasq's has to allow for a pool, on one line. Tried with Debian's profile.
 pub fn profile_rules(pool: &Pool) -> String {
-    let (state, pool) = (pool.state().display(), pool.root().display());
-    format!(
-        "{state}/publish/{{,**}} r, {pool}/tftp/{{,**}} r, {pool}/nodes/*/envs/*/boot/** r, {state}/publish/dnsmasq-script Ux,"
-    )
+    format!("{}/publish/{{,**}} r,", pool.state().display())
 }
 
 fn confines_dnsmasq(profiles: &str) -> bool {

@@ -1,4 +1,4 @@
-//! dnsmasq's files as text: its configuration, one machine's line, the script it calls.
+//! dnsmasq's files as text: its configuration, and one machine's line.
 //!
 //! Pure. What a value could break out of is quoted or left out here, whatever was checked before. Options
 //! and their formats: dnsmasq(8). Not for when they are written, nor for telling the daemon.
@@ -26,8 +26,6 @@ const EFI: [u8; 5] = [6, 7, 9, 10, 11];
 pub struct Config<'a> {
     /// The pool's UUID.
     pub pool_uuid: &'a str,
-    /// The pool's directory, one that can stand unquoted.
-    pub pool: &'a Path,
     /// Its state directory, one that can stand unquoted.
     pub state: &'a Path,
     /// This machine's address, as nodes see it.
@@ -46,7 +44,7 @@ pub struct Config<'a> {
 
 /// Returns the whole of `publish/dnsmasq.conf`.
 pub fn config(c: &Config<'_>) -> String {
-    let (pool, state) = (c.pool.display(), c.state.display());
+    let state = c.state.display();
     let mut text = format!(
         "# netbe pool {}\n\
          # Written by netbe publish; changes are lost. See netbe-publish(8).\n\
@@ -61,16 +59,13 @@ pub fn config(c: &Config<'_>) -> String {
     }
     let _ = write!(
         text,
-        "# Each machine finds its own files under its MAC address, or its serial. Closed directories are told of by\n\
-         # netbe check; they must not keep DHCP from starting.\n\
-         enable-tftp\ntftp-root={pool}/tftp\ntftp-unique-root=mac\ntftp-no-fail\n\n\
-         # Called for each file that was fetched: how netbe knows what booted.\ndhcp-script={state}/publish/dnsmasq-script\n\n\
+        "# Boot files are handed out by netbe serve, not from here.\n\n\
          # Who is a machine of netbe's, one file each.\nconf-dir={state}/publish/dnsmasq-hosts\n\n"
     );
     if c.by_serial {
         by_serial(&mut text);
     }
-    boot_part(&mut text, c.dhcp);
+    boot_part(&mut text, c);
     addresses(&mut text, c);
     text
 }
@@ -92,19 +87,20 @@ fn by_serial(text: &mut String) {
     );
 }
 
-fn boot_part(text: &mut String, dhcp: Dhcp) {
+fn boot_part(text: &mut String, c: &Config<'_>) {
+    let server = c.server;
     let (rpi, pxe) = (tag(Loader::Rpi), tag(Loader::Pxelinux));
     let _ = writeln!(
         text,
         "# A Raspberry Pi looks for these words, and takes the rest from its own folder.\n\
          pxe-service=tag:{rpi},0,\"Raspberry Pi Boot\"\n"
     );
-    if dhcp == Dhcp::Proxy {
+    if c.dhcp == Dhcp::Proxy {
         let _ = writeln!(
             text,
             "# The BIOS of a PC is sent to PXELINUX. U-Boot asks the DHCP server itself, never a proxy: that server has to\n\
              # name this machine as next-server.\n\
-             pxe-service=tag:{pxe},x86PC,\"netbe\",pxelinux.0\n"
+             pxe-service=tag:{pxe},x86PC,\"netbe\",pxelinux.0,{server}\n"
         );
         return;
     }
@@ -114,7 +110,20 @@ fn boot_part(text: &mut String, dhcp: Dhcp) {
     for arch in EFI {
         let _ = writeln!(text, "dhcp-match=set:{OURS}-efi,option:client-arch,{arch}");
     }
-    let _ = writeln!(text, "dhcp-boot=tag:{pxe},tag:!{OURS}-efi,pxelinux.0\n");
+    let _ = writeln!(
+        text,
+        "dhcp-boot=tag:{pxe},tag:!{OURS}-efi,pxelinux.0,,{server}"
+    );
+    let _ = writeln!(
+        text,
+        "# Files are fetched from this address, whichever of this machine's the question came to.\n\
+         dhcp-option=tag:{OURS},option:server-ip-address,{server}\n"
+    );
+}
+
+/// Returns whether a configuration has dnsmasq hand out files, as those of an older netbe do.
+pub fn hands_out_files(text: &str) -> bool {
+    text.lines().any(|l| l == "enable-tftp")
 }
 
 fn addresses(text: &mut String, c: &Config<'_>) {
@@ -245,23 +254,6 @@ fn is_a_name(word: &str) -> bool {
 
 fn tag(loader: Loader) -> String {
     format!("{OURS}-{loader}")
-}
-
-/// Returns the whole of `publish/dnsmasq-script`.
-pub fn script(netbe: &Path, pool: &Path, states: &Path) -> String {
-    format!(
-        "#!/bin/sh\n# Written by netbe publish; changes are lost. dnsmasq calls it: see --dhcp-script in dnsmasq(8).\n\
-         [ \"$1\" = tftp ] || exit 0\n\
-         exec {} --pool {} --state {} transfer \"$2\" \"$3\" \"$4\"\n",
-        quoted(netbe),
-        quoted(pool),
-        quoted(states)
-    )
-}
-
-/// Returns a path as one word of sh.
-fn quoted(path: &Path) -> String {
-    format!("'{}'", path.to_string_lossy().replace('\'', "'\\''"))
 }
 
 #[cfg(test)]

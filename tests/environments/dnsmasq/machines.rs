@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::net::Ipv4Addr;
-use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
 
-use super::network::{Asks, BIOS, CLIENT, Network, Offer, U_BOOT, UEFI, wait_for};
-use super::{PI, STRANGER, include, let_through, served, with_nodes};
-use crate::support::{MAC, Pool, SERVER, install, run};
+use super::super::network::{Asks, BIOS, Network, Offer, U_BOOT, UEFI};
+use super::super::serve::Serve;
+use super::{PI, STRANGER, include, served, with_nodes};
+use crate::support::{MAC, Pool, SERVER, run};
 
 /// What a Raspberry Pi boots by: without these words it takes no answer for its own.
 const PI_BOOT: &[u8] = b"Raspberry Pi Boot";
@@ -19,54 +19,27 @@ fn is_told(offer: &Offer, words: &[u8]) -> bool {
 }
 
 #[test]
-fn a_machine_gets_its_own_files_and_netbe_hears_of_each() {
+fn dnsmasq_hands_out_no_files_and_runs_nothing() {
     let pool = with_nodes();
-    // The script names the program that published: here one that notes how it is called.
-    let program = pool.beside().join("netbe");
-    install(assert_cmd::cargo::cargo_bin!("netbe"), &program);
-    let published = Command::new(&program)
-        .arg("--pool")
-        .arg(pool.path())
-        .arg("publish")
-        .output();
-    assert!(published.unwrap().status.success());
+    // As an older netbe left it.
     let script = pool.at("publish/dnsmasq-script");
-    assert_eq!(
-        script.metadata().unwrap().permissions().mode() & 0o777,
-        0o755
-    );
-    let heard = pool.beside().join("heard");
-    let text = pool.beside().join("text");
-    fs::write(
-        &text,
-        format!("#!/bin/sh\necho \"$@\" >> '{}'\n", heard.display()),
-    )
-    .unwrap();
-    install(&text, &program);
-
-    let mut network = Network::new(&pool);
-    let_through(&pool);
+    fs::write(&script, "#!/bin/sh\n").unwrap();
+    pool.write("publish/dnsmasq.conf", "enable-tftp\n");
     include(&pool);
+    let said = pool.netbe().run("publish");
+    assert!(said.stderr.contains("netbe init --services"), "{said:#?}");
+    assert!(script.symlink_metadata().is_err());
+    let mut network = Network::new(&pool);
     network.start_dnsmasq();
-    let boot = || String::from_utf8(network.fetch("pxelinux.cfg/default").unwrap()).unwrap();
-    assert!(boot().contains("/nodes/nog/envs/a/root"), "{}", boot());
-    assert_eq!(network.fetch("nonsense"), None);
-    // Not by the name of another machine's folder either.
-    assert_eq!(network.fetch("../../pool.json"), None);
-    pool.netbe().ok("create nog/b -a");
-    assert!(boot().contains("/nodes/nog/envs/b/root"), "{}", boot());
-    pool.netbe().ok("rollback nog");
-    let text = boot();
-    assert!(text.contains("/nodes/nog/envs/a/root"), "{text}");
-    let want = format!(
-        "--pool {} --state /var/lib/netbe transfer {} {CLIENT} {}/pxelinux.cfg/default\n",
-        pool.path().display(),
-        text.len(),
-        pool.at("tftp/dc-a6-32-01-02-03").display()
+    assert_eq!(network.fetch("pxelinux.cfg/default"), None);
+    let text = pool.read("publish/dnsmasq.conf");
+    let active: Vec<_> = text.lines().filter(|l| !l.starts_with('#')).collect();
+    assert!(
+        !active
+            .iter()
+            .any(|l| l.contains("tftp") || l.contains("script")),
+        "{text}"
     );
-    wait_for("the last of the calls", || {
-        fs::read_to_string(&heard).is_ok_and(|t| t.ends_with(&want))
-    });
 }
 
 #[test]
@@ -173,7 +146,8 @@ fn a_serial_alone_lets_raspberry_pis_in_and_no_other_machine() {
     };
     assert!(network.discover(by_id).is_some(), "{}", network.log());
     assert_eq!(network.discover(STRANGER), None);
-    // Its folder is found below the shared one.
+    // And its folder by its serial.
+    let _serve = Serve::start(&pool);
     let text = fs::read_to_string(pool.half("rom/a", "boot").join("cmdline.txt")).unwrap();
     pool.netbe().ok("set mac= nog");
     assert_eq!(

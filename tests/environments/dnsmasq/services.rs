@@ -3,11 +3,13 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use super::super::network::Network;
+use super::super::serve::Serve;
 use super::super::support::{Outcome, Pool, install};
-use super::network::Network;
 
 const LINE: &str = "/etc/dnsmasq.d/netbe.conf";
 const SERVICE: &str = "/etc/systemd/system/netbe-reconcile.service";
+const TFTP: &str = "/etc/systemd/system/netbe-tftp.service";
 const TIMER: &str = "/etc/systemd/system/netbe-reconcile.timer";
 const PRUNE_SERVICE: &str = "/etc/systemd/system/netbe-prune.service";
 const PRUNE_TIMER: &str = "/etc/systemd/system/netbe-prune.timer";
@@ -60,6 +62,8 @@ fn services_are_installed_once_and_started() {
         "would write /etc/dnsmasq.d/netbe.conf",
         "would write /etc/systemd/system/netbe-reconcile.timer",
         "would write /etc/systemd/system/netbe-prune.timer",
+        "would write /etc/systemd/system/netbe-tftp.service",
+        "would run systemctl start netbe-tftp.service",
         "would enable netbe-reconcile.timer",
         "would run systemctl start netbe-reconcile.timer",
         "would run systemctl start dnsmasq.service",
@@ -78,7 +82,8 @@ fn services_are_installed_once_and_started() {
     );
     assert_eq!(
         told(&bin),
-        "daemon-reload\nstart netbe-reconcile.timer\nenable dnsmasq.service\nstart dnsmasq.service\n"
+        "daemon-reload\nstart netbe-reconcile.timer\nenable dnsmasq.service\nstart dnsmasq.service\n\
+         start netbe-tftp.service\n"
     );
     let path = pool.path().display();
     assert_eq!(
@@ -91,7 +96,7 @@ fn services_are_installed_once_and_started() {
     let service = fs::read_to_string(SERVICE).unwrap();
     for line in [
         format!("RequiresMountsFor={path}"),
-        "Before=dnsmasq.service".to_string(),
+        "Before=netbe-tftp.service dnsmasq.service".to_string(),
         "Type=oneshot".to_string(),
     ] {
         assert!(service.lines().any(|l| l == line), "{line}: {service}");
@@ -99,6 +104,11 @@ fn services_are_installed_once_and_started() {
     assert!(
         service.contains(&format!("netbe --pool {path} reconcile\n")),
         "{service}"
+    );
+    let tftp = fs::read_to_string(TFTP).unwrap();
+    assert!(
+        tftp.contains(&format!("netbe --pool {path} serve\n")),
+        "{tftp}"
     );
     let timer = fs::read_to_string(TIMER).unwrap();
     assert!(
@@ -108,6 +118,7 @@ fn services_are_installed_once_and_started() {
     for wanted in [
         "timers.target.wants/netbe-reconcile.timer",
         "multi-user.target.wants/netbe-reconcile.service",
+        "multi-user.target.wants/netbe-tftp.service",
     ] {
         assert!(
             Path::new("/etc/systemd/system").join(wanted).exists(),
@@ -128,6 +139,7 @@ fn services_are_installed_once_and_started() {
             "--man=no",
             TIMER,
             SERVICE,
+            TFTP,
             PRUNE_TIMER,
             PRUNE_SERVICE,
         ])
@@ -225,7 +237,7 @@ fn what_is_not_netbes_is_not_overwritten() {
 fn a_line_that_dnsmasq_would_not_start_with_is_taken_back() {
     let pool = Pool::with_served_node();
     // An administrator's own: given twice, it is an error.
-    fs::write("/etc/dnsmasq.d/mine.conf", "dhcp-script=/bin/true\n").unwrap();
+    fs::write("/etc/dnsmasq.d/mine.conf", "dhcp-option-force=nonsense\n").unwrap();
     let said = pool.netbe().fails(1, "init --services");
     assert!(
         said.contains("would not start") && said.contains("was taken back"),
@@ -244,6 +256,12 @@ fn without_systemd_it_says_what_to_do_and_check_misses_nothing() {
         said.stderr.contains("reconcile` run twice a minute"),
         "{said:#?}"
     );
+    let silent = pool.netbe().run("check");
+    assert!(
+        silent.stdout.contains("nothing answers TFTP"),
+        "{silent:#?}"
+    );
+    let _serve = Serve::start(&pool);
     pool.assert_sound();
     fs::remove_file(TIMER).unwrap();
     fs::write(pool.at("publish/dnsmasq.conf"), "").unwrap();
@@ -276,4 +294,20 @@ fn where_its_address_cannot_be_told_nothing_is_included() {
         "{said}"
     );
     assert!(!Path::new(LINE).exists());
+}
+
+#[test]
+fn a_dnsmasq_that_still_answers_tftp_is_told_of() {
+    let pool = Pool::with_served_node();
+    let mut network = Network::new(&pool);
+    pool.netbe().run("init --services");
+    fs::write("/etc/dnsmasq.d/mine.conf", "enable-tftp\ntftp-root=/srv\n").unwrap();
+    network.start_dnsmasq();
+    let said = pool.netbe().run("check");
+    assert!(said.stdout.contains("dnsmasq answers TFTP"), "{said:#?}");
+    let said = pool.netbe().fails(1, "serve");
+    assert!(
+        said.contains("0.0.0.0:69 is taken by dnsmasq") && said.contains("hint: "),
+        "{said}"
+    );
 }

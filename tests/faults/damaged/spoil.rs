@@ -126,7 +126,6 @@ pub(super) fn damages() -> Vec<Damage> {
     for name in [
         "exports",
         "dnsmasq.conf",
-        "dnsmasq-script",
         "dnsmasq-hosts/nog",
         "dnsmasq-hosts",
     ] {

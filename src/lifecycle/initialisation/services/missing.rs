@@ -7,9 +7,11 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::units::{TIMER, WRITTEN, is_optional, is_wanted, units};
+use super::units::{TFTP, TIMER, WRITTEN, is_optional, is_wanted, units};
 use crate::pool::Pool;
 use crate::publish::dnsmasq::daemon::{self, Installed};
+use crate::publish::tftp_port::{self, Holder};
+use crate::serve;
 
 /// Returns what is missing of a pool's services that are installed in part, a sentence each; nothing where
 /// none is.
@@ -35,8 +37,8 @@ pub fn sentences(pool: &Pool) -> Result<Vec<String>> {
             }
             Some(_) if is_optional(&unit) => {}
             Some(_) if !is_wanted(&unit) => found.push(format!("{unit} is not enabled")),
-            Some(_) if unit == TIMER && stands_still(TIMER) => {
-                found.push(format!("{TIMER} does not run"));
+            Some(_) if [TIMER, TFTP].contains(&unit.as_str()) && stands_still(&unit) => {
+                found.push(format!("{unit} does not run, see journalctl -u {unit}"));
             }
             Some(_) => {}
         }
@@ -50,12 +52,24 @@ pub fn sentences(pool: &Pool) -> Result<Vec<String>> {
             daemon::UNIT
         ));
     }
+    found.extend(at_port());
     // On a machine that never had systemd there are no units to miss.
     let without_systemd = !daemon::systemd_runs() && !units_there;
     match (included, units_there) {
         (Installed::Ours, _) if !without_systemd => Ok(found),
         (_, true) => Ok(found),
         _ => Ok(Vec::new()),
+    }
+}
+
+/// Returns what is wrong with who answers TFTP; other servers than these two are somebody's choice.
+fn at_port() -> Option<String> {
+    match tftp_port::holder(serve::PORT) {
+        Holder::Nobody => Some(format!("nothing answers TFTP, at UDP port {}", serve::PORT)),
+        Holder::Program(name) if name == "dnsmasq" => Some(
+            "dnsmasq answers TFTP, by an older configuration or one that is not netbe's (enable-tftp)".to_string(),
+        ),
+        _ => None,
     }
 }
 

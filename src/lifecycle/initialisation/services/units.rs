@@ -1,4 +1,4 @@
-//! The systemd units that go with a pool, as text: what ends trials, what prunes, and how often.
+//! The systemd units that go with a pool, as text: what hands out boot files, what ends trials, what prunes.
 //!
 //! Pure but for the path of this program. Not for installing them.
 
@@ -14,6 +14,8 @@ pub(super) const UNITS: &str = "/etc/systemd/system";
 /// The service that ends trials, and what starts it.
 pub(super) const SERVICE: &str = "netbe-reconcile.service";
 pub(super) const TIMER: &str = "netbe-reconcile.timer";
+/// The service that hands out boot files.
+pub(super) const TFTP: &str = "netbe-tftp.service";
 /// The service that prunes, and what starts it where somebody turned that on.
 const PRUNE_SERVICE: &str = "netbe-prune.service";
 const PRUNE_TIMER: &str = "netbe-prune.timer";
@@ -29,11 +31,11 @@ pub(super) fn units(dir: &Path, states: &Path) -> Result<Vec<(PathBuf, String)>>
         false => format!("--pool {pool} --state {}", systemd_word(states)),
     };
     let head = format!("{WRITTEN}{pool}\n[Unit]\n");
-    // Before dnsmasq: what was booted for once while the server was off must not be handed out again.
+    // Before these: what was booted for once while the server was off must not be handed out again.
     // Its own log lines, twice a minute, are dropped; what netbe says is kept.
     let service = format!(
         "{head}Description=End netbe's trials whose time has come\nDocumentation=man:netbe-reconcile(8)\n\
-         RequiresMountsFor={pool}\nConditionPathExists={pool}/pool.json\nBefore=dnsmasq.service\n\n\
+         RequiresMountsFor={pool}\nConditionPathExists={pool}/pool.json\nBefore={TFTP} dnsmasq.service\n\n\
          [Service]\nType=oneshot\nExecStart={program} {of_pool} reconcile\nTimeoutStartSec=2min\n\
          SyslogLevel=notice\nLogLevelMax=notice\n\n\
          [Install]\nWantedBy=multi-user.target\n"
@@ -45,6 +47,7 @@ pub(super) fn units(dir: &Path, states: &Path) -> Result<Vec<(PathBuf, String)>>
          [Timer]\nOnBootSec=30s\nOnUnitActiveSec=30s\nAccuracySec=5s\n\n\
          [Install]\nWantedBy=timers.target\n"
     );
+    let tftp = tftp(&head, &format!("{program} {of_pool}"), dir, states);
     let pruning = format!(
         "{head}Description=Destroy the oldest of netbe's environments\nDocumentation=man:netbe-prune(8)\n"
     );
@@ -61,11 +64,35 @@ pub(super) fn units(dir: &Path, states: &Path) -> Result<Vec<(PathBuf, String)>>
     let all = [
         (SERVICE, service),
         (TIMER, timer),
+        (TFTP, tftp),
         (PRUNE_SERVICE, prune_service),
         (PRUNE_TIMER, prune_timer),
     ];
     let at = |(name, text)| (Path::new(UNITS).join(name), text);
     Ok(all.into_iter().map(at).collect())
+}
+
+/// Returns the service that hands out boot files.
+///
+/// Its own two processes shut themselves off, the one that faces the network from everything. This is for what opens
+/// the files, which is root: it reads the pool, notes what was fetched, and has systemd start what follows from that.
+fn tftp(head: &str, program: &str, pool: &Path, states: &Path) -> String {
+    let (pool, states) = (pool.display(), systemd_word(states));
+    format!(
+        "{head}Description=Hand out netbe's boot files\nDocumentation=man:netbe-serve(8)\n\
+         RequiresMountsFor={pool}\nConditionPathExists={pool}/pool.json\nAfter=network.target dnsmasq.service\n\
+         StartLimitIntervalSec=0\n\n\
+         [Service]\nType=notify\nExecStart={program} serve\nRestart=always\nRestartSec=1\n\
+         SyslogLevel=notice\nLimitNOFILE=4096\nTasksMax=64\nMemoryMax=512M\n\
+         NoNewPrivileges=yes\nProtectSystem=strict\nReadWritePaths={states}\nPrivateDevices=yes\n\
+         CapabilityBoundingSet=CAP_NET_BIND_SERVICE CAP_SETUID CAP_SETGID CAP_DAC_READ_SEARCH CAP_KILL\n\
+         ProtectKernelTunables=yes\nProtectKernelModules=yes\nProtectKernelLogs=yes\nProtectControlGroups=yes\n\
+         ProtectClock=yes\nProtectHostname=yes\nProtectProc=invisible\nLockPersonality=yes\nRestrictNamespaces=yes\n\
+         RestrictRealtime=yes\nRestrictSUIDSGID=yes\nMemoryDenyWriteExecute=yes\n\
+         RestrictAddressFamilies=AF_INET AF_UNIX\nSystemCallArchitectures=native\n\
+         SystemCallFilter=@system-service @setuid setfsuid setfsgid openat2 seccomp\nSystemCallErrorNumber=EPERM\n\n\
+         [Install]\nWantedBy=multi-user.target\n"
+    )
 }
 
 /// Returns whether a unit is there for an administrator to turn on, or to do without.

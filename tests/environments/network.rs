@@ -7,11 +7,12 @@ use std::fs::{self, File};
 use std::net::{Ipv4Addr, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use nix::sched::{CloneFlags, setns, unshare};
 
-use super::super::support::{MAC, Pool, SERVER, output, run};
+use super::support::{MAC, Pool, SERVER, output, run};
 
 /// The address the asking machine has before it asks.
 pub(super) const CLIENT: &str = "192.0.2.77";
@@ -173,6 +174,19 @@ impl Network {
         command
     }
 
+    /// Does something as the asking machine.
+    pub(super) fn on_client<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> JoinHandle<T> {
+        let namespace = File::open(format!("/proc/{}/ns/net", self.client.id())).unwrap();
+        // A thread of its own: from this one the server is run.
+        std::thread::spawn(move || {
+            setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();
+            work()
+        })
+    }
+
     /// Returns what the asking machine gets for a name over TFTP; `None` where the server has no such file.
     pub(super) fn fetch(&self, name: &str) -> Option<Vec<u8>> {
         let said = self
@@ -186,11 +200,8 @@ impl Network {
 
     /// Returns the server's answer to a machine that looks for one; `None` when there is none for a second.
     pub(super) fn discover(&self, asks: Asks<'_>) -> Option<Offer> {
-        let namespace = File::open(format!("/proc/{}/ns/net", self.client.id())).unwrap();
         let packet = discovery(asks);
-        // A thread of its own: from this one the server is run.
-        std::thread::spawn(move || {
-            setns(namespace, CloneFlags::CLONE_NEWNET).unwrap();
+        self.on_client(move || {
             let socket = dhcp_client();
             socket.set_broadcast(true).unwrap();
             // dnsmasq makes sure by a ping of up to three seconds that an address is free.

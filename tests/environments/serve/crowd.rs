@@ -1,0 +1,193 @@
+//! Strangers that ask for everything, of everything, and never listen: others are served all the same.
+
+use std::fs;
+use std::net::{Ipv4Addr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use super::super::machine::PC;
+use super::super::support::SERVER;
+use super::client::{Got, Wish, timed};
+use super::{Scene, mac_name, scene};
+
+/// The address nog's machine asks from beside a stranger on the same wire.
+const NOG: &str = "192.0.2.78";
+
+/// Gives the asking machine these addresses too.
+fn addresses(scene: &Scene, more: &[String]) {
+    for address in more {
+        let mut command = scene.network.client_runs("ip");
+        let done = command
+            .args(["address", "add", &format!("{address}/24"), "dev", "eth0"])
+            .status();
+        assert!(done.unwrap().success());
+    }
+}
+
+/// Boots: fetches what a PC does, and returns how long that took.
+fn boots(scene: &Scene) -> Duration {
+    let (got, took) = timed(|| {
+        PC.map(|file| {
+            let mut wish = Wish::new(&format!("{}/{file}", mac_name())).with("blksize", 1400);
+            wish.from = NOG;
+            scene.get_as(wish)
+        })
+    });
+    for (got, file) in got.iter().zip(PC) {
+        assert!(
+            matches!(got, Got::File(_)),
+            "{file}: {got:?}\n{}",
+            scene.serve.said()
+        );
+    }
+    took
+}
+
+fn memory(pid: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let line = status.lines().find(|l| l.starts_with("VmHWM")).unwrap();
+    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_thousand_requests_of_one_client_keep_no_other_waiting() {
+    let scene = scene();
+    addresses(&scene, &[NOG.to_string()]);
+    fs::write(scene.boot("large"), vec![1; 4 << 20]).unwrap();
+    let alone = boots(&scene);
+    let name = format!("{}/large", mac_name());
+    let flood = scene.network.on_client(move || {
+        let sockets: Vec<_> = (0..500)
+            .map(|_| UdpSocket::bind("192.0.2.77:0").unwrap())
+            .collect();
+        let until = Instant::now() + Duration::from_secs(6);
+        while Instant::now() < until {
+            for socket in &sockets {
+                let _ = socket.send_to(&Wish::new(&name).request(), (SERVER, 69));
+                let _ = socket.send_to(&Wish::new("nonsense").request(), (SERVER, 69));
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    });
+    std::thread::sleep(Duration::from_millis(500));
+    let meanwhile = boots(&scene);
+    assert!(
+        meanwhile < alone + Duration::from_secs(5),
+        "{alone:?}, {meanwhile:?}"
+    );
+    flood.join().unwrap();
+    let (back, front) = scene.serve.processes();
+    assert!(
+        memory(front) < 64 << 10 && memory(back) < 64 << 10,
+        "{} {}",
+        memory(front),
+        memory(back)
+    );
+    let lines = scene.serve.said().lines().count();
+    assert!(lines < 1000, "{lines}");
+}
+
+#[test]
+fn as_many_addresses_as_a_stranger_likes_hold_no_place_for_long() {
+    let scene = scene();
+    let strangers: Vec<String> = (100..250).map(|n| format!("192.0.2.{n}")).collect();
+    addresses(&scene, &strangers);
+    addresses(&scene, &[NOG.to_string()]);
+    fs::write(scene.boot("large"), vec![1; 4 << 20]).unwrap();
+    let name = format!("{}/large", mac_name());
+    let flood = scene.network.on_client(move || {
+        // Each holds sixteen places, and says just enough to keep them.
+        let sockets: Vec<_> = strangers
+            .iter()
+            .flat_map(|a| {
+                (0..12).map(move |_| UdpSocket::bind((a.parse::<Ipv4Addr>().unwrap(), 0)).unwrap())
+            })
+            .collect();
+        for socket in &sockets {
+            socket.set_nonblocking(true).unwrap();
+            let _ = socket.send_to(&Wish::new(&name).request(), (SERVER, 69));
+        }
+        let until = Instant::now() + Duration::from_secs(8);
+        let mut buffer = [0; 600];
+        while Instant::now() < until {
+            for socket in &sockets {
+                if let Ok((4.., from)) = socket.recv_from(&mut buffer) {
+                    let _ = socket.send_to(&[0, 4, buffer[2], buffer[3]], from);
+                }
+            }
+            std::thread::sleep(Duration::from_millis(200));
+        }
+    });
+    std::thread::sleep(Duration::from_secs(2));
+    let took = boots(&scene);
+    assert!(took < Duration::from_secs(6), "{took:?}");
+    flood.join().unwrap();
+}
+
+#[test]
+fn any_bytes_are_taken_at_any_port() {
+    let scene = scene();
+    let done = scene.network.on_client(|| {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_millis(200)))
+            .unwrap();
+        let mut state = 7_u32;
+        let mut next = || {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            (state >> 16) as usize
+        };
+        let mut transfer = None;
+        for round in 0..5000 {
+            let mut packet: Vec<u8> = (0..next() % 600).map(|_| next() as u8).collect();
+            if packet.len() > 1 && round % 2 == 0 {
+                (packet[0], packet[1]) = (0, (next() % 7) as u8);
+            }
+            let _ = socket.send_to(&packet, (SERVER, 69));
+            if let Some(transfer) = transfer {
+                let _ = socket.send_to(&packet, transfer);
+            }
+            if round % 500 == 0 {
+                socket
+                    .send_to(&Wish::new("pxelinux.0").request(), (SERVER, 69))
+                    .unwrap();
+                let mut buffer = [0; 600];
+                while let Ok((_, from)) = socket.recv_from(&mut buffer) {
+                    transfer = (from.port() != 69).then_some(from).or(transfer);
+                }
+            }
+        }
+    });
+    done.join().unwrap();
+    assert!(
+        matches!(scene.get("pxelinux.0"), Got::File(_)),
+        "{}",
+        scene.serve.said()
+    );
+}
+
+#[test]
+fn who_asks_in_the_name_of_others_gets_few_packets_sent_to_them() {
+    let scene = scene();
+    // Each knows the other's address from here on.
+    scene.get("pxelinux.0");
+    let name = format!("{}/pxelinux.0", mac_name());
+    let count = scene.network.on_client(move || {
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        socket
+            .set_read_timeout(Some(Duration::from_secs(3)))
+            .unwrap();
+        for _ in 0..100 {
+            socket
+                .send_to(&Wish::new(&name).request(), (SERVER, 69))
+                .unwrap();
+        }
+        let until = Instant::now() + Duration::from_secs(6);
+        let mut count = 0;
+        while Instant::now() < until && socket.recv(&mut [0; 600]).is_ok() {
+            count += 1;
+        }
+        count
+    });
+    let count = count.join().unwrap();
+    assert!((1..=5).contains(&count), "{count}");
+}
