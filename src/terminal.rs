@@ -103,7 +103,7 @@ pub fn say(kind: &str, message: &str) {
     show(all.as_bytes());
 }
 
-/// Prints to standard error what is clean: drawn here, or cleaned by [`line`], [`text`] or a [`Stream`].
+/// Prints to standard error what is clean: drawn here, or cleaned by [`line()`], [`text`] or a [`Stream`].
 pub fn show(clean: &[u8]) {
     // A closed standard error is nobody's problem but the reader's.
     let _ = stderr().write_all(clean);
