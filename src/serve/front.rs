@@ -358,6 +358,10 @@ impl Front {
                 flow.due = flow.moved + flow.patience;
             }
             self.take(id, &step);
+            // The client has something to acknowledge first; what it sent before is told of again.
+            if matches!(step, Step::Send(_)) {
+                return;
+            }
         }
     }
 

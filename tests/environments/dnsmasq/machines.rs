@@ -43,6 +43,31 @@ fn dnsmasq_hands_out_no_files_and_runs_nothing() {
 }
 
 #[test]
+fn another_tftp_server_serves_by_the_links_where_it_is_let_through() {
+    let pool = with_nodes();
+    let mut network = Network::new(&pool);
+    fs::write(
+        "/etc/dnsmasq.d/mine.conf",
+        format!(
+            "port=0\nenable-tftp\ntftp-root={}\n",
+            pool.at("tftp").display()
+        ),
+    )
+    .unwrap();
+    network.start_dnsmasq();
+    let name = format!("{}/pxelinux.cfg/default", MAC.replace(':', "-"));
+    assert_eq!(network.fetch(&name), None);
+    run(Command::new("setfacl")
+        .args(["-m", "u:nobody:x"])
+        .arg(pool.at("nodes")));
+    let text = pool.boot_text("nog/a");
+    assert_eq!(network.fetch(&name), Some(text.into_bytes()));
+    pool.netbe().ok("create nog/b -a");
+    let text = pool.boot_text("nog/b");
+    assert_eq!(network.fetch(&name), Some(text.into_bytes()));
+}
+
+#[test]
 fn a_proxy_tells_each_machine_its_own_and_strangers_nothing() {
     let pool = with_nodes();
     let network = served(&pool);
