@@ -1,5 +1,4 @@
-//! What there may be in a sandbox of processes and memory, and whose turn it is on a busy processor: cgroups of its own,
-//! where the server has such.
+//! What there may be in a sandbox of processes and memory: cgroups of its own, where the server has such.
 //!
 //! Without one (no such controller, a read-only `/sys/fs/cgroup`) there is no limit and no failure;
 //! [`unlimited`] tells. What a killed netbe has left is empty, and the next sandbox takes it away.
@@ -38,10 +37,6 @@ const CONTROLLERS: &[Controller] = &[
         name: "memory",
         what: "memory",
     },
-    Controller {
-        name: "cpu",
-        what: "",
-    },
 ];
 
 /// Cgroups, taken away when dropped; nobody may be in them any more then.
@@ -60,8 +55,8 @@ fn lacking(top: &Path) -> Vec<&'static str> {
         let tree = tree(top, controller);
         tree.is_none_or(|tree| access(&tree, AccessFlags::W_OK).is_err())
     };
-    let lacking = CONTROLLERS.iter().filter(|c| !c.what.is_empty());
-    lacking.filter(is_missing).map(|c| c.what).collect()
+    let lacking = CONTROLLERS.iter().filter(is_missing);
+    lacking.map(|c| c.what).collect()
 }
 
 /// Returns the tree that has a controller.
@@ -120,8 +115,10 @@ impl Limit {
     }
 }
 
-/// Returns what a controller is told: three quarters of memory, half of what there is to swap to, half a share of a
-/// busy processor.
+/// Returns what a controller is told: three quarters of memory, half of what there is to swap to.
+///
+/// Nothing of the processor: a cgroup counts as one among all the server's processes, and an upgrade on a busy
+/// server would take half as long again.
 fn settings(controller: &str, memory: &str) -> Vec<(&'static str, String)> {
     let most = kilobytes(memory, "MemTotal:") / 4 * 3;
     let swap = kilobytes(memory, "SwapTotal:") / 2;
@@ -132,10 +129,6 @@ fn settings(controller: &str, memory: &str) -> Vec<(&'static str, String)> {
             ("memory.swap.max", swap.to_string()),
             ("memory.limit_in_bytes", most.to_string()),
             ("memory.memsw.limit_in_bytes", (most + swap).to_string()),
-        ],
-        "cpu" => vec![
-            ("cpu.weight", "50".to_string()),
-            ("cpu.shares", "512".to_string()),
         ],
         _ => Vec::new(),
     }

@@ -115,7 +115,24 @@ pub(super) fn step(sandbox: &Sandbox<'_>, step: &Step, log: &File, echo: bool) -
         true => String::new(),
         false => last_lines(log),
     };
-    bail!("{} {how}{lines}", step.argv.join(" "));
+    bail!("{} {how}{lines}", in_short(&step.argv));
+}
+
+/// Returns a command as an error names it: of a script no more than its beginning; whoever gave it knows the rest.
+fn in_short(argv: &[String]) -> String {
+    const MOST: usize = 60;
+    let whole = argv.join(" ");
+    let mut short: String = whole
+        .lines()
+        .next()
+        .unwrap_or_default()
+        .chars()
+        .take(MOST)
+        .collect();
+    if short.len() < whole.len() {
+        short.push('…');
+    }
+    short
 }
 
 /// Says in the log what is done, among what the programs say; shown as that is.
@@ -182,4 +199,18 @@ pub(super) fn keep_end(from: &Path, to: &Path) -> io::Result<()> {
         text = format!("[the first {left_out} bytes are left out]\n{text}");
     }
     replace::file(to, text.as_bytes(), replace::Durable::WithNextSync)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::in_short;
+
+    #[test]
+    fn of_a_script_an_error_names_the_beginning() {
+        let short =
+            |words: &[&str]| in_short(&words.iter().map(ToString::to_string).collect::<Vec<_>>());
+        assert_eq!(short(&["touch", "/new"]), "touch /new");
+        assert_eq!(short(&["sh", "-c", "one\ntwo"]), "sh -c one…");
+        assert_eq!(short(&[&"x".repeat(100)]), format!("{}…", "x".repeat(60)));
+    }
 }
