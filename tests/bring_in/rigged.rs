@@ -119,6 +119,65 @@ fn a_table_of_itself_is_no_file_without_end() {
 }
 
 #[test]
+fn an_attributes_value_is_looked_for_in_no_tree_without_end() {
+    let pool = Pool::new();
+    let image = plain(&pool, "-b 1024 -O ea_inode,^metadata_csum,^has_journal");
+    let top = pool.work.join("mounted");
+    std::fs::create_dir(&top).unwrap();
+    run(
+        "mount",
+        &["-o", "loop", image.to_str().unwrap(), top.to_str().unwrap()],
+    );
+    xattr::set(top.join("etc/passwd"), "user.large", &[7; 5000]).unwrap();
+    run("umount", &[top.to_str().unwrap()]);
+    let debugfs = |command: &str| {
+        shell(&format!(
+            "debugfs -w -R '{command}' '{}' 2>/dev/null",
+            image.display()
+        ))
+    };
+    let holds_a_value = |n: &u32| debugfs(&format!("stat <{n}>")).contains("Flags: 0x280000");
+    let inode = (11..80).find(holds_a_value).unwrap();
+    // Five levels, each of which leads to the next one as often as it can, and nothing at the end: 84^5 ways.
+    let free = debugfs("ffb 5 18000");
+    let blocks: Vec<u32> = free
+        .split_whitespace()
+        .filter_map(|w| w.parse().ok())
+        .collect();
+    let file = File::options().write(true).open(&image).unwrap();
+    for (n, block) in blocks.iter().enumerate() {
+        let depth = 4 - n as u16;
+        let entries = if depth == 0 { 0 } else { 84 };
+        let head = [0xf30a, entries, 84, depth, 0, 0]
+            .map(u16::to_le_bytes)
+            .concat();
+        let next = blocks.get(n + 1).copied().unwrap_or_default();
+        let entry = [0, next, 0].map(u32::to_le_bytes).concat();
+        let node = [head, entry.repeat(entries.into())].concat();
+        file.write_all_at(&node, u64::from(*block) * 1024).unwrap();
+    }
+    let map = [
+        0x0003_f30a,
+        0x0005_0003,
+        0,
+        0,
+        blocks[0],
+        0,
+        0,
+        blocks[0],
+        0,
+        0,
+        blocks[0],
+        0,
+    ];
+    for (n, word) in map.iter().enumerate() {
+        debugfs(&format!("sif <{inode}> block[{n}] {word}"));
+    }
+    let said = refused(&pool, &image);
+    assert!(said.contains("more blocks than"), "{said}");
+}
+
+#[test]
 fn a_pool_is_not_filled_to_its_last_byte() {
     let pool = Pool::new();
     let from = pool.work.join("large");

@@ -1,8 +1,9 @@
-//! What ends up on a disk: archives and FATs unpacked, and transfers noted in a pool.
+//! What ends up on a disk: archives, FATs and ext filesystems unpacked, and transfers noted in a pool.
 //!
 //! All of it in memory, in a mount namespace of the test's own. Here is that ground, and what a case may leave on it.
 
 mod archive;
+mod ext;
 mod fat;
 mod transfer;
 
@@ -65,6 +66,9 @@ pub(super) fn targets() -> Vec<Target> {
         }),
         of("fat", 3_000, 4 << 20, fat::fats(), || {
             Box::new(fat::copy_fat())
+        }),
+        of("ext", 3_000, 16 << 20, ext::filesystems(), || {
+            Box::new(ext::copy_ext())
         }),
         of("transfer", 3_000, 4 << 20, transfer::transfers(), || {
             Box::new(transfer::note())

@@ -126,6 +126,7 @@ impl<'f> Ext<'f> {
 
     /// Takes note that blocks are part of a file.
     fn use_up(&self, blocks: u64) -> Result<()> {
+        crate::storage::interrupt::check()?;
         let left = self.left.get().checked_sub(blocks);
         let left = left.context("its files have more blocks than there are")?;
         self.left.set(left);

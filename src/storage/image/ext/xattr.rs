@@ -18,8 +18,11 @@ const HEADER: usize = 32;
 const ENTRY: usize = 16;
 /// The longest value that the kernel takes, in bytes.
 const LONGEST: usize = 64 << 10;
-/// The most attributes of one file.
+/// The most blocks that one has, those that only lead to others too: the smallest ones hold 1 KiB.
+const BLOCKS: u64 = 256;
+/// The most attributes of one file, and the most that their values have together, in bytes.
 const MANY: usize = 4096;
+const TOGETHER: usize = 1 << 20;
 /// The names whose beginning is kept as a number: `EXT4_XATTR_INDEX_*`.
 const PREFIXES: [(u8, &str); 5] = [
     (1, "user."),
@@ -43,7 +46,7 @@ pub(super) struct Found {
 
 /// Returns all of a file's attributes.
 pub(super) fn all(ext: &Ext<'_>, inode: &Inode) -> Result<Found> {
-    let mut found = Found::default();
+    let (mut found, mut together) = (Found::default(), 0_usize);
     each(ext, inode, &mut |entry| {
         let known = PREFIXES.iter().find(|(number, _)| *number == entry.prefix);
         let Some((number, prefix)) = known else {
@@ -54,6 +57,8 @@ pub(super) fn all(ext: &Ext<'_>, inode: &Inode) -> Result<Found> {
             return Ok(());
         };
         let value = entry.value(ext)?;
+        together += value.len();
+        ensure!(together <= TOGETHER, "they are too long");
         let (name, value) = match number {
             2 | 3 => (prefix.as_bytes().to_vec(), access_list(&value)?),
             _ => ([prefix.as_bytes(), entry.name].concat(), value),
@@ -102,8 +107,8 @@ impl Entry<'_> {
             inode.size == self.size as u64,
             "an attribute's value is not whole"
         );
-        // Files with the same value share it, so its blocks are nobody's own; its length is limited here.
-        let left = ext.left.replace(u64::MAX);
+        // Files with the same value share it, so its blocks are nobody's own; it has few.
+        let left = ext.left.replace(BLOCKS);
         let mut value = Vec::new();
         let read = ext.stretches(&inode, &mut |at, bytes| {
             value.resize(usize::try_from(at)?, 0);
