@@ -31,6 +31,8 @@ pub struct Evidence {
     proofs: Vec<Proof>,
     /// The environments the NFS server has in use.
     in_use: Vec<EnvName>,
+    /// Those of them that the node has not left, as far as there is proof.
+    not_left: Vec<EnvName>,
     /// Whether that could not be told.
     unread: bool,
     /// What is before the node for once or on trial.
@@ -79,6 +81,7 @@ impl Evidence {
             in_use,
             unread,
             pending: None,
+            not_left: Vec::new(),
             own_disk: has_own_disk(node),
         };
         if !evidence.offered {
@@ -94,8 +97,19 @@ impl Evidence {
         for name in names {
             evidence.take_report(node, &name);
         }
+        evidence.not_left = evidence.in_use_and_not_left(node);
         evidence.take_sole_use(node);
         evidence
+    }
+
+    /// Returns what the NFS server has in use but for what the node has left, with proof: the server remembers that for
+    /// half an hour after a reboot.
+    fn in_use_and_not_left(&self, node: &Node) -> Vec<EnvName> {
+        let stays = |name: &&EnvName| match Environment::observe(node, name) {
+            Ok(Some(env)) => !self.has_left(&env),
+            _ => true,
+        };
+        self.in_use.iter().filter(stays).cloned().collect()
     }
 
     /// Takes what was written down of reports, and of use over NFS that went on for long.
@@ -298,7 +312,7 @@ impl Evidence {
         if !is_in_same(runs, env) {
             return false;
         }
-        match self.in_use.as_slice() {
+        match self.not_left.as_slice() {
             [] => {
                 let later = |s: &Seen| s.time > runs.time && s.may_be_its() && !is_of(s, env);
                 !self.seen.iter().any(later)

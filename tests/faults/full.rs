@@ -158,6 +158,13 @@ fn rehearsed(place: &Place<'_>, scene: &Scene, start: &Disks) -> Judge {
     judge
 }
 
+/// Returns whether an error says that there is no space: by the kernel, or before the last of it.
+fn says_full(stderr: &str) -> bool {
+    ["No space left on device", "MiB are free", "are kept free"]
+        .iter()
+        .any(|words| stderr.contains(words))
+}
+
 /// Returns what is wrong with how a command ended, given what it left.
 fn of_outcome(place: &Place<'_>, judge: &Judge, said: &Outcome) -> Faults {
     let mut faults = Faults::new();
@@ -170,7 +177,7 @@ fn of_outcome(place: &Place<'_>, judge: &Judge, said: &Outcome) -> Faults {
         }
         0 => {}
         // `run` keeps 1 for what it ran.
-        1 | 125 if said.stderr.contains("No space left on device") && said.stderr.contains('/') => {
+        1 | 125 if says_full(&said.stderr) && said.stderr.contains('/') => {
             if which == Some(new) && old != new {
                 faults.push(against(
                     9,

@@ -38,7 +38,7 @@ pub(super) const VERBS: &[Verb] = &[
             "export nog/b -o /dev/null",
             "export nog/a --since nog/b -o stream",
         ],
-        line: "import ordo/c stream",
+        line: "import ordo/c stream --base nog",
         touched: &["ordo/c"],
         done: TAKEN,
         ..PLAIN
