@@ -240,9 +240,10 @@ impl Tally {
             start.elapsed()
         ));
         assert!(points > 0, "{harness}: there is no such point");
-        // Who finds the calls again no longer finds no fault either.
+        // Who finds the calls again no longer finds no fault either. Not all are: what a sandbox's network does, in a
+        // process beside, is not the same calls in every run.
         assert!(
-            missed * 20 <= points,
+            missed * 10 <= points,
             "{harness}: {missed} of {points} points were never reached"
         );
         assert_eq!(
