@@ -21,6 +21,20 @@ pub(crate) struct Pool {
     pub(crate) scratch: PathBuf,
 }
 
+/// Unmounts a filesystem, once nobody has a file of it open.
+///
+/// What another test is just starting has this process' open files until it has become another program.
+pub(crate) fn unmount(at: &str) {
+    for _ in 0..100 {
+        let said = Command::new("umount").arg(at).output();
+        if said.is_ok_and(|said| said.status.success()) {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    run("umount", &[at]);
+}
+
 /// Runs a program and insists that it succeeds.
 pub(crate) fn run(program: &str, arguments: &[&str]) -> String {
     let output = Command::new(program)

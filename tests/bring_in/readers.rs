@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use netbe::lifecycle::bring_in::{Driver, Source};
 
 use crate::disks::MIB;
-use crate::pool::{Pool, run, shell};
+use crate::pool::{Pool, run, shell, unmount};
 use crate::{system, tree};
 
 /// A pool whose images are in memory: what waits for a disk here waits for it often.
@@ -39,7 +39,7 @@ fn made(pool: &Pool, mkfs: &str, fill: impl Fn(&Path)) -> PathBuf {
         &["-o", "loop", image.to_str().unwrap(), top.to_str().unwrap()],
     );
     fill(&top);
-    run("umount", &[top.to_str().unwrap()]);
+    unmount(top.to_str().unwrap());
     image
 }
 
