@@ -35,6 +35,9 @@ pub struct Prune {
     /// Nodes; all but templates without one
     #[arg(value_name = "NODE", add = ArgValueCompleter::new(candidates::nodes))]
     pub nodes: Vec<NodeName>,
+    /// In every pool of this server, not in one
+    #[arg(long, conflicts_with = "nodes")]
+    pub all_pools: bool,
     /// How many environments to leave of each node: a number, or all
     #[arg(long, value_name = "N", value_parser = str::parse::<Keep>)]
     pub keep: Option<Keep>,
@@ -177,6 +180,9 @@ pub struct Reconcile {
     /// One node only
     #[arg(hide = true)]
     pub node: Option<NodeName>,
+    /// Of every pool of this server, not of one
+    #[arg(long, conflicts_with = "node")]
+    pub all_pools: bool,
     /// Wait this long first
     #[arg(long, value_name = "SECONDS", hide = true)]
     pub after: Option<u64>,

@@ -25,11 +25,15 @@ use clap::Args;
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe serve
+  netbe serve --all-pools
   netbe serve --listen 10.0.0.1")]
 pub struct Serve {
     /// Where to answer: an IPv4 address of this machine, with a port or without
     #[arg(long, value_name = "ADDR[:PORT]", default_value = "0.0.0.0:69", value_parser = at)]
     pub listen: SocketAddrV4,
+    /// Answer the machines of every pool of this server, not of one
+    #[arg(long)]
+    pub all_pools: bool,
     /// Be the process that faces the network
     #[arg(long, hide = true)]
     pub facing_the_network: bool,

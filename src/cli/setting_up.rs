@@ -32,11 +32,16 @@ use crate::pool::{NodeName, Operand, properties};
 /// configuration by one line in /etc/dnsmasq.d/netbe.conf and restarted, if it would start with it; and a
 /// systemd timer ends trials whose time has come (netbe-reconcile.timer). Files that netbe did not write
 /// are left, and it refuses. What dnsmasq is to do about DHCP says the property dhcp.
+///
+/// A server may have several pools: init makes each, and with --services each is served, by the same units (--all-pools) and
+/// the same dnsmasq. A MAC address or serial is in one of them only. What the first pool says of DHCP (dhcp, server) holds for
+/// all; a further one's line stands in a file of its own in /etc/dnsmasq.d. Commands take the pool with --pool.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe init --file 64G
   netbe init /srv/netbe --device /dev/sda1 --server 10.0.0.1
   netbe init --services
+  netbe init /srv/lab --file 64G --services
   netbe init /mnt/usb/netbe
   netbe init /mnt/usb/netbe --take-over -n")]
 pub struct Init {

@@ -54,6 +54,25 @@ impl Session {
         Pool::open(&self.pool_dir, &self.states)
     }
 
+    /// Does something with the pool, or with every pool of this server that is there; returns the worst exit status.
+    ///
+    /// What fails in one of several pools is told, and the next one's turn comes.
+    fn each_pool(&self, all: bool, work: impl Fn(&Pool) -> Result<u8>) -> Result<u8> {
+        if !all {
+            return work(&self.pool()?);
+        }
+        let mut worst = 0;
+        for (dir, pool) in Pool::all(&self.states)? {
+            let done = pool.and_then(|pool| work(&pool));
+            let failed = |e: anyhow::Error| {
+                let error = e.context(format!("the pool in {}", dir.display()));
+                self.failed(&[error])
+            };
+            worst = worst.max(done.unwrap_or_else(failed));
+        }
+        Ok(worst)
+    }
+
     /// Prints a dry run's steps, or gives back what was done.
     fn done<T>(&self, outcome: Outcome<T>) -> Result<Option<T>> {
         match outcome {

@@ -7,7 +7,7 @@ use crate::cli::Prune;
 use crate::lifecycle::Mode;
 use crate::lifecycle::pruning::{self, Request};
 use crate::lifecycle::space::Space;
-use crate::pool::{Operand, Pool};
+use crate::pool::{NodeName, Operand, Pool};
 
 /// Destroys the oldest environments of nodes.
 pub fn run(session: &Session, args: &Prune) -> Result<u8> {
@@ -16,13 +16,24 @@ pub fn run(session: &Session, args: &Prune) -> Result<u8> {
         keep: args.keep,
         older_than: args.older_than,
     };
-    let pool = session.pool()?;
-    let pruned = pruning::prune(&pool, &args.nodes, request, mode)?;
+    session.each_pool(args.all_pools, |pool| {
+        prune(session, pool, &args.nodes, request, mode)
+    })
+}
+
+fn prune(
+    session: &Session,
+    pool: &Pool,
+    nodes: &[NodeName],
+    request: Request,
+    mode: Mode,
+) -> Result<u8> {
+    let pruned = pruning::prune(pool, nodes, request, mode)?;
     // Before what was done, which may be hard to see among many: the last line is the answer.
     let worst = session.failed(&pruned.failures);
     if mode.dry_run {
         session.screen.notes(&pruned.stays);
-        session.screen.plan(&steps(session, &pool, &pruned.gone)?)?;
+        session.screen.plan(&steps(session, pool, &pruned.gone)?)?;
         return Ok(worst);
     }
     for why in &pruned.stays {

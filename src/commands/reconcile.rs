@@ -1,6 +1,7 @@
 //! `netbe reconcile`, and what notes by hand that a machine fetched a file.
 
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -8,6 +9,7 @@ use anyhow::{Context, Result};
 
 use super::Session;
 use crate::cli::{Reconcile, Transfer};
+use crate::lifecycle::Mode;
 use crate::lifecycle::trial::{judgement, reconciling};
 use crate::pool::NodeName;
 use crate::publish::dnsmasq::this_program;
@@ -19,23 +21,25 @@ pub fn run(session: &Session, args: &Reconcile) -> Result<u8> {
     if let Some(seconds) = args.after {
         std::thread::sleep(Duration::from_secs(seconds));
     }
-    let mode = args.changing.into();
-    let outcome = reconciling::reconcile(&session.pool()?, args.node.as_ref(), mode)?;
-    if let Some(result) = session.done(outcome)? {
+    let mode: Mode = args.changing.into();
+    session.each_pool(args.all_pools, |pool| {
+        let outcome = reconciling::reconcile(pool, args.node.as_ref(), mode)?;
+        let Some(result) = session.done(outcome)? else {
+            return Ok(0);
+        };
         for sentence in &result.done {
             session.screen.sentence(sentence)?;
         }
         session.screen.warnings(&result.warnings);
-        return Ok(u8::from(!result.warnings.is_empty()));
-    }
-    Ok(0)
+        Ok(u8::from(!result.warnings.is_empty()))
+    })
 }
 
 /// Takes note of a transfer.
 pub fn transfer(session: &Session, args: &Transfer) -> Result<u8> {
     let pool = session.pool()?;
     if let Some(node) = transfer::note(&pool, args.size, &args.client, &args.path)? {
-        reconcile_soon(session, &node)?;
+        reconcile_soon(session, pool.root(), &node)?;
     }
     Ok(0)
 }
@@ -43,7 +47,7 @@ pub fn transfer(session: &Session, args: &Transfer) -> Result<u8> {
 /// Starts a reconciliation for when the machine will have been quiet, and does not wait for it.
 ///
 /// Where it is killed before, with the TFTP server, the timer does the same later.
-pub(super) fn reconcile_soon(session: &Session, node: &NodeName) -> Result<()> {
+pub(super) fn reconcile_soon(session: &Session, pool: &Path, node: &NodeName) -> Result<()> {
     let seconds = judgement::QUIET.as_secs() + 1;
     // A unit is shut off from what a reconciliation changes: systemd starts that for it, outside.
     let mut command = match serve::is_unit() {
@@ -58,7 +62,7 @@ pub(super) fn reconcile_soon(session: &Session, node: &NodeName) -> Result<()> {
     };
     let mut child = command
         .arg("--pool")
-        .arg(&session.pool_dir)
+        .arg(pool)
         .arg("--state")
         .arg(&session.states)
         .args([

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use super::{Session, reconcile};
 use crate::cli::Serve;
 use crate::output::clean;
-use crate::serve::{self, Event};
+use crate::serve::{self, Event, Served};
 
 /// How many refusals and how many files are told of in [`A_WHILE`]: a stranger must not fill the log, and a fleet
 /// that boots is not a stranger.
@@ -21,7 +21,10 @@ pub fn run(session: &Session, args: &Serve) -> Result<u8> {
     if args.facing_the_network {
         return serve::face_network().map(|()| 0);
     }
-    let pool = session.pool()?;
+    let served = match args.all_pools {
+        true => Served::All(session.states.clone()),
+        false => Served::One(Box::new(session.pool()?)),
+    };
     let program = std::env::current_exe().context("finding this program")?;
     let mut front = Command::new(program);
     front.args(["serve", "--facing-the-network"]).env_clear();
@@ -29,7 +32,7 @@ pub fn run(session: &Session, args: &Serve) -> Result<u8> {
         refusals: AtMost::new(REFUSALS),
         files: AtMost::new(FILES),
     };
-    serve::serve(&pool, args.listen, front, &mut |event| {
+    serve::serve(served, args.listen, front, &mut |event| {
         told.tell(session, event)
     })?;
     Ok(0)
@@ -50,8 +53,8 @@ impl Told {
                 let _ = session.screen.sentence(&format!("Answering at {at}."));
                 return Ok(());
             }
-            Event::Fetched(node) => {
-                if let Err(e) = reconcile::reconcile_soon(session, &node) {
+            Event::Fetched(pool, node) => {
+                if let Err(e) = reconcile::reconcile_soon(session, &pool, &node) {
                     session.screen.failed(&e, None);
                 }
                 return Ok(());

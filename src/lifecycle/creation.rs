@@ -10,7 +10,7 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 
 use super::dressing::{self, Wanted};
-use super::{Mode, Outcome, halves, identity, setting, succession};
+use super::{Mode, Outcome, halves, identity, network_names, setting, succession};
 use crate::failure::Failure;
 use crate::pool::publish_node;
 use crate::pool::record::{EnvRecord, NodeRecord};
@@ -181,7 +181,7 @@ impl Plan {
         let (stage, notes) = staged_node(pool, &self.node, &self.env, |dir| self.fill(pool, dir))?;
         // Until it is there, nobody sees that its names are taken.
         let _shared = pool.lock(mode.wait)?;
-        setting::refuse_shared_names(pool, None, &self.record)?;
+        network_names::refuse_shared_names(pool, None, &self.record)?;
         publish_node(pool, &self.node, &self.record, stage)?;
         Ok(notes)
     }

@@ -145,6 +145,10 @@ pub fn init(request: &Request, mode: Mode) -> Result<Outcome<Made>> {
         };
         if request.services {
             steps.extend(services::install(&dir, &request.states, pool.as_ref(), mode)?.steps);
+        } else if !was_there {
+            let mut done = services::Done::default();
+            services::installed_units::renew(&dir, &request.states, false, &mut done)?;
+            steps.extend(done.steps);
         }
         return Ok(Outcome::Planned(steps));
     }
@@ -189,6 +193,17 @@ fn make(
         steps = Some(done.steps);
         notes.extend(done.notes);
         warnings.extend(done.warnings);
+    }
+    if steps.is_none() && !was_there {
+        // They wait for every pool's filesystem.
+        let mut done = services::Done::default();
+        services::installed_units::renew(dir, &request.states, true, &mut done)?;
+        if !done.steps.is_empty() {
+            notes.push(format!(
+                "the services' units wait for {} too now; to have its machines answered: netbe init {0} --services",
+                dir.display()
+            ));
+        }
     }
     Ok(Made {
         dir: pool.root().to_path_buf(),

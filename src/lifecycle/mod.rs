@@ -24,6 +24,7 @@ pub mod initialisation;
 mod leading;
 pub mod listing;
 pub mod mounting;
+mod network_names;
 pub mod pruning;
 mod receiving;
 pub mod renaming;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
 
+use super::network_names::refuse_shared_names;
 use super::{Mode, Outcome, activation};
 use crate::failure::Failure;
 use crate::pool::properties;
@@ -226,47 +227,4 @@ fn apply(properties: &mut BTreeMap<String, String>, values: &[(String, String)])
             false => properties.insert(key.clone(), value.clone()),
         };
     }
-}
-
-/// Refuses a MAC address or serial that another node answers to: one of the two would boot the other's
-/// system.
-pub(super) fn refuse_shared_names(
-    pool: &Pool,
-    own: Option<&NodeName>,
-    record: &NodeRecord,
-) -> Result<()> {
-    let values = |record: &NodeRecord, key: &str| -> Vec<String> {
-        let value = record.properties.get(key).cloned().unwrap_or_default();
-        value
-            .split(',')
-            .filter(|v| !v.is_empty())
-            .map(str::to_string)
-            .collect()
-    };
-    if ["mac", "serial"]
-        .iter()
-        .all(|k| values(record, k).is_empty())
-    {
-        return Ok(());
-    }
-    let others: Vec<Node> = pool
-        .nodes()?
-        .into_iter()
-        .filter(|n| Some(&n.name) != own)
-        .collect();
-    for key in ["mac", "serial"] {
-        for value in values(record, key) {
-            if let Some(other) = others
-                .iter()
-                .find(|n| values(&n.record, key).contains(&value))
-            {
-                return Err(
-                    Failure::refused(format!("{} has {key} {value} already", other.name))
-                        .hint(format!("netbe get {key} {}", other.name))
-                        .into(),
-                );
-            }
-        }
-    }
-    Ok(())
 }

@@ -78,6 +78,19 @@ impl Pool {
         })
     }
 
+    /// Opens every pool that this server has taken over and whose filesystem is where it was last, with its directory.
+    pub fn all(states: &Path) -> Result<Vec<(PathBuf, Result<Self>)>> {
+        let is_there = |of: &Place| {
+            let now = Place::of(&of.dir);
+            now.is_ok_and(|now| now.is_same(of))
+        };
+        let known = state::all(states).with_context(|| format!("reading {}", states.display()))?;
+        let there = known.into_iter().filter(|(_, of)| is_there(of));
+        Ok(there
+            .map(|(_, of)| (of.dir.clone(), Self::open(&of.dir, states)))
+            .collect())
+    }
+
     /// Opens it anew: its record may be another by now.
     ///
     /// # Errors

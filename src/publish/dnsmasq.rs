@@ -5,6 +5,8 @@
 //! activated. Not for including them in `/etc`: that is asked for.
 
 pub mod daemon;
+pub mod inclusion;
+mod reserved;
 pub mod surroundings;
 mod telling;
 pub mod text;
@@ -12,19 +14,18 @@ pub mod text;
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, Permissions};
 use std::io;
-use std::net::Ipv4Addr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::{Published, exports, server, tftp};
+use super::{Published, server, tftp};
 use crate::boot::{self, Loader};
 use crate::pool::properties::{self, Dhcp};
-use crate::pool::{Node, NodeName, Pool, PoolLock, layout, record};
+use crate::pool::{Node, NodeName, Pool, PoolLock, PoolRecord, layout, record};
 use crate::storage::beneath::{Tree, at_path};
 use crate::storage::replace::{self, Durable};
-use daemon::Installed;
+use inclusion::{Inclusion, Installed};
 use text::{Config, Host};
 use tftp::Behind;
 
@@ -65,7 +66,12 @@ pub fn bring_up_to_date(
         all: nodes,
         these: nodes,
     };
-    scope.bring_up_to_date(lock, daemon::installed(pool) == Installed::Ours, done)
+    scope.bring_up_to_date(lock, is_read(pool), done)
+}
+
+/// Returns whether dnsmasq reads a pool's files.
+pub fn is_read(pool: &Pool) -> bool {
+    inclusion::of(pool.state()).installed == Installed::Ours
 }
 
 /// Writes the files although no machine needs them yet, as before they are included.
@@ -99,7 +105,7 @@ pub fn bring_node_up_to_date(
         all: &all,
         these: std::slice::from_ref(node),
     };
-    scope.bring_up_to_date(lock, daemon::installed(pool) == Installed::Ours, done)
+    scope.bring_up_to_date(lock, is_read(pool), done)
 }
 
 struct Scope<'a> {
@@ -146,7 +152,7 @@ impl Scope<'_> {
                 replace::file(&config, text.as_bytes(), Durable::AtOnce)?;
             }
         }
-        if daemon::installed(self.pool) == Installed::Ours {
+        if is_read(self.pool) {
             telling::tell(self.pool, lock, news, done);
         }
         // After the restart: the dnsmasq from before may call it.
@@ -164,12 +170,18 @@ impl Scope<'_> {
                 return None;
             }
         };
+        let Inclusion {
+            first, installed, ..
+        } = inclusion::of(self.pool.state());
         let dhcp = dhcp(self.pool);
+        if first.is_some() {
+            self.say_what_holds(&dhcp, done);
+        }
         let (mut router, mut name_servers) = (None, Vec::new());
-        if let Dhcp::Range(first, last) = dhcp {
+        if let Dhcp::Range(low, high) = dhcp {
             router = server::router(server);
             name_servers = server::name_servers();
-            for end in [first, last] {
+            for end in [low, high] {
                 if server::is_on_network(end, server) == Some(false) {
                     done.warnings.push(format!(
                         "dhcp={dhcp} is answered to nobody: {end} is not on the network of {server}"
@@ -182,10 +194,11 @@ impl Scope<'_> {
         // Who asks for a lost node is not known: a serial may.
         let before = ours(&config_file(self.pool.state())).unwrap_or_default();
         let may_be = self.all.iter().any(|n| n.lost) && text::is_by_serial(&before);
-        let included = daemon::installed(self.pool) == Installed::Ours;
+        let included = installed == Installed::Ours;
         Some(text::config(&Config {
             pool_uuid: &self.pool.record().uuid,
             state: self.pool.state(),
+            first: first.is_none(),
             server,
             dhcp,
             by_serial: may_be || self.all.iter().any(by_serial),
@@ -261,7 +274,7 @@ impl Scope<'_> {
     /// Returns the text of each node's file, by the node's name; and the nodes of which it cannot be told.
     fn hosts(&self, done: &mut Published) -> (BTreeMap<String, String>, HashSet<&NodeName>) {
         let (mut wanted, mut unknown) = (BTreeMap::new(), HashSet::new());
-        let addresses = self.reserved(done);
+        let addresses = reserved::addresses(self.pool, self.all, done);
         let mut taken: HashSet<&str> = HashSet::new();
         for node in self.these.iter().filter(|n| n.is_offered()) {
             // Without one, nothing stands behind its name yet: the TFTP server would hand out what is shared.
@@ -289,38 +302,16 @@ impl Scope<'_> {
         (wanted, unknown)
     }
 
-    /// Returns the addresses dnsmasq is to keep, by node; it takes each for one machine only.
-    fn reserved(&self, done: &mut Published) -> BTreeMap<&str, Ipv4Addr> {
-        let mut found = BTreeMap::new();
-        // With an address on another network, or with one that is not its to give, it would not know the
-        // machine at all.
-        if !matches!(dhcp(self.pool), Dhcp::Range(..)) {
-            return found;
+    /// Warns where this pool says something of DHCP that another one decides.
+    fn say_what_holds(&self, holds: &Dhcp, done: &mut Published) {
+        let own = properties::effective("dhcp", None, self.pool.record());
+        if let Some(own) = own.and_then(|v| v.value.parse::<Dhcp>().ok())
+            && own != *holds
+        {
+            done.warnings.push(format!(
+                "dhcp={own} of this pool does not hold: one dnsmasq serves all pools here, by the first one's dhcp={holds}"
+            ));
         }
-        let server = server::address(None, self.pool.record()).ok();
-        let mut taken: BTreeMap<Ipv4Addr, &str> = BTreeMap::new();
-        for node in self.all.iter().filter(|n| !macs(n).is_empty()) {
-            let (name, Some(address)) = (node.name.as_str(), exports::address(self.pool, node))
-            else {
-                continue;
-            };
-            if let Some(first) = taken.get(&address) {
-                done.warnings.push(format!(
-                    "{first} and {name} have the address {address} both: it is kept for {first}"
-                ));
-            } else if server.is_some_and(|s| s == address) {
-                done.warnings
-                    .push(format!("{name} has this machine's own address {address}"));
-            } else if server.is_some_and(|s| server::is_on_network(address, s) == Some(false)) {
-                done.warnings.push(format!(
-                    "{name}: {address} is not on the network dnsmasq hands out addresses on, so it is not kept for it"
-                ));
-            } else {
-                taken.insert(address, name);
-                found.insert(name, address);
-            }
-        }
-        found
     }
 }
 
@@ -335,11 +326,19 @@ fn remove_script(path: &Path, lock: Option<&PoolLock>, done: &mut Published) -> 
     }
 }
 
-/// Returns what the pool says of DHCP.
+/// Returns what holds for a pool of DHCP: what the first pool says.
 fn dhcp(pool: &Pool) -> Dhcp {
-    properties::effective("dhcp", None, pool.record())
+    let first = first_record(pool);
+    properties::effective("dhcp", None, first.as_ref().unwrap_or(pool.record()))
         .and_then(|v| v.value.parse().ok())
         .unwrap_or(Dhcp::Proxy)
+}
+
+/// Returns the record of the first pool, where that is another one and can be read.
+fn first_record(pool: &Pool) -> Option<PoolRecord> {
+    let first = inclusion::of(pool.state()).first?;
+    let text = record::read(&first.join(layout::POOL_RECORD)).ok()??;
+    PoolRecord::parse(&text).ok()
 }
 
 /// Returns whether dnsmasq hands out the addresses, so that a machine has its own from the first packet on.

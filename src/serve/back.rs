@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -14,10 +15,11 @@ use nix::unistd::setgroups;
 
 use super::Event;
 use super::channel::{Ask, Opened};
-use super::names::{Names, Wanted};
+use super::names::Wanted;
 use super::notes::Notes;
 use super::open::{self, Found, Refused};
 use super::packet::Code;
+use super::pools::{Pools, Served};
 use crate::pool::Pool;
 use crate::publish::transfer::Fetched;
 use crate::storage::interrupt;
@@ -38,24 +40,21 @@ pub(super) enum End {
 /// What it knows.
 #[derive(Debug)]
 pub(super) struct Back {
-    pool: Pool,
     channel: OwnedFd,
-    names: Names,
-    open: HashMap<u64, Fetched>,
+    pools: Pools,
+    open: HashMap<u64, (Arc<Pool>, Fetched)>,
     notes: Notes,
 }
 
 impl Back {
-    pub(super) fn new(pool: Pool, channel: OwnedFd) -> Result<Self> {
+    pub(super) fn new(served: Served, channel: OwnedFd) -> Result<Self> {
         // Files are read by the rights of others, and root's groups may have more.
         setgroups(&[]).context("leaving all groups")?;
-        let notes = Notes::start(pool.clone());
         Ok(Self {
-            pool,
             channel,
-            names: Names::default(),
+            pools: Pools::new(served),
             open: HashMap::new(),
-            notes,
+            notes: Notes::start(),
         })
     }
 
@@ -88,18 +87,16 @@ impl Back {
         tell: &mut dyn FnMut(Event) -> Result<()>,
     ) -> Result<()> {
         let answer = match self.find(client, name) {
-            Ok((wanted, found)) if self.open.len() < OPEN && !self.open.contains_key(&id) => {
-                self.open.insert(
-                    id,
-                    Fetched {
-                        node: wanted.node,
-                        env: found.env,
-                        uuid: found.uuid,
-                        file: wanted.file,
-                        size: found.size,
-                        client: client.to_string(),
-                    },
-                );
+            Ok((pool, wanted, found)) if self.open.len() < OPEN && !self.open.contains_key(&id) => {
+                let fetched = Fetched {
+                    node: wanted.node,
+                    env: found.env,
+                    uuid: found.uuid,
+                    file: wanted.file,
+                    size: found.size,
+                    client: client.to_string(),
+                };
+                self.open.insert(id, (pool, fetched));
                 Opened::File {
                     id,
                     size: found.size,
@@ -123,30 +120,31 @@ impl Back {
         }
     }
 
-    fn find(&mut self, client: Ipv4Addr, name: &str) -> Result<(Wanted, Found), Refused> {
+    fn find(
+        &mut self,
+        client: Ipv4Addr,
+        name: &str,
+    ) -> Result<(Arc<Pool>, Wanted, Found), Refused> {
         let unknown = |e: anyhow::Error| Refused {
             code: Some(Code::Undefined),
             why: format!("{e:#}"),
         };
-        let wanted = self
-            .names
-            .wanted(&self.pool, client, name)
-            .map_err(unknown)?;
-        let wanted = wanted.ok_or_else(|| Refused {
+        let wanted = self.pools.wanted(client, name).map_err(unknown)?;
+        let (pool, wanted) = wanted.ok_or_else(|| Refused {
             code: Some(Code::NotFound),
             why: "no node's file".to_string(),
         })?;
-        let node = self.pool.node(&wanted.node).map_err(unknown)?;
+        let node = pool.node(&wanted.node).map_err(unknown)?;
         let found = open::open(&node, &wanted.file).map_err(|refused| Refused {
             why: format!("{}: {}", wanted.node, refused.why),
             ..refused
         })?;
-        Ok((wanted, found))
+        Ok((pool, wanted, found))
     }
 
     fn ended(&mut self, id: u64, whole: bool) {
-        if let Some(fetched) = self.open.remove(&id).filter(|_| whole) {
-            self.notes.add(fetched);
+        if let Some((pool, fetched)) = self.open.remove(&id).filter(|_| whole) {
+            self.notes.add(pool, fetched);
         }
     }
 }

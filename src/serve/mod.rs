@@ -15,20 +15,23 @@ mod names;
 mod notes;
 mod open;
 mod packet;
+mod pools;
 mod queue;
 mod systemd;
 mod transfer;
 
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
 use crate::failure::Failure;
-use crate::pool::{EnvName, NodeName, Pool};
+use crate::pool::{EnvName, NodeName};
 use crate::publish::tftp_port::{self, Holder};
 
+pub use pools::Served;
 pub use systemd::is_unit;
 
 /// The port machines ask at.
@@ -61,8 +64,8 @@ pub enum Event {
         /// Why it does not get it.
         why: String,
     },
-    /// The last file of a boot that is before a node was fetched: it is to be looked at soon.
-    Fetched(NodeName),
+    /// The last file of a boot that is before a node of the pool there was fetched: it is to be looked at soon.
+    Fetched(PathBuf, NodeName),
     /// Something that netbe should have done, and could not.
     Trouble(String),
 }
@@ -74,7 +77,7 @@ pub enum Event {
 /// # Errors
 /// When the port cannot be had, with who has it; and when the other process ends.
 pub fn serve(
-    pool: &Pool,
+    served: Served,
     at: SocketAddrV4,
     mut front: Command,
     tell: &mut dyn FnMut(Event) -> Result<()>,
@@ -94,8 +97,7 @@ pub fn serve(
         .context("starting the process that faces the network")?;
     drop(front);
     systemd::say_ready();
-    let served =
-        tell(Event::Ready(at)).and_then(|()| back::Back::new(pool.clone(), here)?.serve(tell));
+    let served = tell(Event::Ready(at)).and_then(|()| back::Back::new(served, here)?.serve(tell));
     // The channel is closed: it ends, and if it hangs it is made to.
     std::thread::sleep(std::time::Duration::from_millis(50));
     if !matches!(child.try_wait(), Ok(Some(_))) {

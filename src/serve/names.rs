@@ -35,31 +35,30 @@ pub(super) struct Wanted {
 }
 
 impl Names {
-    /// Returns what a client means by a name; `None` where that is no file of a node's.
-    pub(super) fn wanted(
-        &mut self,
+    /// Returns the file that is meant where the first part of a name is one of a node's.
+    pub(super) fn by_first(&self, pool: &Pool, parts: &[&str]) -> Option<Wanted> {
+        let [first, file @ ..] = parts else {
+            return None;
+        };
+        let node = self.node(pool, &first.to_ascii_lowercase());
+        node.filter(|_| !file.is_empty()).map(|node| Wanted {
+            node,
+            file: file.join("/"),
+        })
+    }
+
+    /// Returns the file that is meant where the client has the MAC address of a node.
+    pub(super) fn by_client(
+        &self,
         pool: &Pool,
         client: Ipv4Addr,
-        name: &str,
-    ) -> Result<Option<Wanted>> {
-        self.look_again(pool)?;
-        let Some(parts) = parts(name) else {
-            return Ok(None);
-        };
-        if let [first, file @ ..] = parts.as_slice()
-            && !file.is_empty()
-            && let Some(node) = self.node(pool, &first.to_ascii_lowercase())
-        {
-            return Ok(Some(Wanted {
-                node,
-                file: file.join("/"),
-            }));
-        }
+        parts: &[&str],
+    ) -> Option<Wanted> {
         let node = clients::mac(client).and_then(|mac| self.node(pool, &mac));
-        Ok(node.filter(|_| !parts.is_empty()).map(|node| Wanted {
+        node.filter(|_| !parts.is_empty()).map(|node| Wanted {
             node,
             file: parts.join("/"),
-        }))
+        })
     }
 
     fn node(&self, pool: &Pool, name: &str) -> Option<NodeName> {
@@ -72,7 +71,8 @@ impl Names {
         })
     }
 
-    fn look_again(&mut self, pool: &Pool) -> Result<()> {
+    /// Reads the records of a pool's nodes, where they changed.
+    pub(super) fn look_again(&mut self, pool: &Pool) -> Result<()> {
         let seen: Vec<_> = pool
             .node_names()?
             .into_iter()
@@ -108,7 +108,7 @@ impl Names {
 /// Returns the parts of a name; `None` where one leads up.
 ///
 /// Backslashes are the slashes of some firmware, and a slash in front means nothing here.
-fn parts(name: &str) -> Option<Vec<&str>> {
+pub(super) fn parts(name: &str) -> Option<Vec<&str>> {
     let parts: Vec<&str> = name
         .split(['/', '\\'])
         .filter(|p| !p.is_empty() && *p != ".")

@@ -5,6 +5,7 @@
 //! note says: that is `publish::transfer`.
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::JoinHandle;
 
@@ -19,18 +20,18 @@ const WAITING: usize = 1024;
 #[derive(Debug)]
 pub(super) struct Notes {
     /// Gone when no more is to come.
-    fetched: Option<SyncSender<Fetched>>,
+    fetched: Option<SyncSender<(Arc<Pool>, Fetched)>>,
     events: Receiver<Event>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Notes {
     /// Begins, in a thread of its own.
-    pub(super) fn start(pool: Pool) -> Self {
-        let (fetched, to_note) = sync_channel::<Fetched>(WAITING);
+    pub(super) fn start() -> Self {
+        let (fetched, to_note) = sync_channel::<(Arc<Pool>, Fetched)>(WAITING);
         let (tell, events) = channel();
         let thread = std::thread::spawn(move || {
-            for fetched in to_note {
+            for (pool, fetched) in to_note {
                 note(&pool, fetched, &tell);
             }
         });
@@ -42,10 +43,10 @@ impl Notes {
     }
 
     /// Has one noted.
-    pub(super) fn add(&self, fetched: Fetched) {
+    pub(super) fn add(&self, pool: Arc<Pool>, fetched: Fetched) {
         if let Some(to) = &self.fetched {
             // It ends only after this.
-            let _ = to.send(fetched);
+            let _ = to.send((pool, fetched));
         }
     }
 
@@ -67,7 +68,7 @@ impl Drop for Notes {
 
 fn note(pool: &Pool, fetched: Fetched, tell: &Sender<Event>) {
     let event = match transfer::note_fetched(pool, &fetched) {
-        Ok(node) => node.map(Event::Fetched),
+        Ok(node) => node.map(|node| Event::Fetched(pool.root().to_path_buf(), node)),
         Err(e) => Some(Event::Trouble(format!("{e:#}"))),
     };
     let sent = Event::Sent {

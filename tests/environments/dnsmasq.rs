@@ -3,6 +3,7 @@
 //! It is a real one, on a network of the test's own.
 
 mod machines;
+mod pools;
 mod services;
 
 use std::fs;

@@ -24,14 +24,21 @@ pub(super) struct Serve {
 impl Serve {
     /// Starts one for the calling thread's network.
     pub(super) fn start(pool: &Pool) -> Self {
+        Self::start_with(pool, &["--pool", &pool.path().to_string_lossy(), "serve"])
+    }
+
+    /// Starts one for all pools of the server.
+    pub(super) fn start_for_all(pool: &Pool) -> Self {
+        Self::start_with(pool, &["serve", "--all-pools"])
+    }
+
+    fn start_with(pool: &Pool, arguments: &[&str]) -> Self {
         let log = pool.beside().join("serve.log");
         let out = fs::File::create(&log).unwrap();
         let child = Command::new("setpriv")
             .args(["--pdeathsig", "KILL"])
             .arg(assert_cmd::cargo::cargo_bin!("netbe"))
-            .arg("--pool")
-            .arg(pool.path())
-            .arg("serve")
+            .args(arguments)
             .stdin(Stdio::null())
             .stdout(out.try_clone().unwrap())
             .stderr(out)

@@ -36,6 +36,17 @@ impl Pool {
     /// Makes a filesystem of the given size in bytes (at least 114 MiB) that no netbe has seen.
     pub fn bare(size: u64) -> Self {
         seclude();
+        Self::mounted(size)
+    }
+
+    /// Makes another pool of the same server, as [`Pool::new`] does.
+    pub fn another(&self) -> Self {
+        let pool = Self::mounted(SIZE);
+        pool.netbe().ok(&format!("init --server {SERVER}"));
+        pool
+    }
+
+    fn mounted(size: u64) -> Self {
         let directory = tempfile::Builder::new()
             .prefix("netbe-test-")
             .tempdir()

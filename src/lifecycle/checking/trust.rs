@@ -47,6 +47,17 @@ pub fn one_domain(pool: &Pool) -> Result<Option<String>> {
             && publish::has_nfs_root(pool, n)
             && !publish::exports::checks_subtrees(pool, n)
     });
+    let beside = filesystem::pools_beside(pool.root(), pool.states())?;
+    if let (Some(node), Some(other)) = (apart.first(), beside.first()) {
+        return Ok(Some(format!(
+            "the root user of {} can read and write the files of every node of this pool and of {}, on the same filesystem: \
+             the kernel's NFS server takes any handle of a filesystem for one that it gave. For nodes that do not trust one \
+             another: netbe set nfs.subtree-check=on (see netbe-set(8) for its price), or a pool on a filesystem of its own \
+             for each (netbe init DIR --file 64G)",
+            node.name,
+            other.display()
+        )));
+    }
     let [first, second, others @ ..] = apart.as_slice() else {
         return Ok(None);
     };
@@ -57,7 +68,7 @@ pub fn one_domain(pool: &Pool) -> Result<Option<String>> {
     Ok(Some(format!(
         "the root user of {}, {}{more} can read and write the files of every node of this pool: the kernel's NFS server takes \
          any handle of a filesystem for one that it gave. For nodes that do not trust one another: netbe set \
-         nfs.subtree-check=on (see netbe-set(8) for its price), or a pool for each",
+         nfs.subtree-check=on (see netbe-set(8) for its price), or a pool on a filesystem of its own for each (netbe init DIR --file 64G)",
         first.name, second.name
     )))
 }

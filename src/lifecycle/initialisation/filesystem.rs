@@ -12,6 +12,7 @@ use anyhow::{Context, Result};
 use nix::mount::{MsFlags, mount};
 use nix::sys::statvfs::{FsFlags, statvfs};
 
+use crate::pool::state::{self, Place};
 use crate::storage::beneath::at_path;
 use crate::storage::btrfs::identity;
 
@@ -29,6 +30,17 @@ pub fn shared_with(dir: &Path, states: &Path) -> Result<Vec<PathBuf>> {
         }
     }
     Ok(found)
+}
+
+/// Returns the directories of the other pools that lie on the filesystem of one.
+pub fn pools_beside(dir: &Path, states: &Path) -> Result<Vec<PathBuf>> {
+    let own = Place::of(dir)?;
+    let known = state::all(states).with_context(|| format!("reading {}", states.display()))?;
+    let others = known.into_iter().map(|(_, place)| place);
+    Ok(others
+        .filter(|of| of.filesystem == own.filesystem && !of.is_same(&own))
+        .map(|of| of.dir)
+        .collect())
 }
 
 /// Returns what is the same of all that lies on one filesystem, by the nearest directory that is there.

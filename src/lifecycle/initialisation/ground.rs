@@ -167,7 +167,7 @@ pub(super) fn image(dir: &Path) -> PathBuf {
 }
 
 /// Returns the name systemd wants a mount unit for a path to have, without `.mount`: systemd-escape(1).
-fn unit_name(dir: &Path) -> String {
+pub(super) fn unit_name(dir: &Path) -> String {
     let text = dir.to_string_lossy();
     let mut name = String::new();
     for (i, c) in text.trim_matches('/').chars().enumerate() {

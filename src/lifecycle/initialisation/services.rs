@@ -4,6 +4,7 @@
 //! had where the new would not do, and that the same again changes nothing. Not for what the services say
 //! and do: `publish` and `reconcile` do that.
 
+pub(super) mod installed_units;
 pub mod missing;
 mod units;
 
@@ -14,13 +15,11 @@ use anyhow::{Context, Result};
 
 use super::Mode;
 use crate::failure::Failure;
-use crate::pool::state::Place;
 use crate::pool::{Pool, PoolLock};
-use crate::publish::dnsmasq::daemon::{self, Installed};
-use crate::publish::dnsmasq::surroundings;
+use crate::publish::dnsmasq::inclusion::{self, Installed};
+use crate::publish::dnsmasq::{daemon, surroundings};
 use crate::publish::{self, Published, dnsmasq, server};
-use crate::storage::replace::{self, Durable};
-use units::{SERVICE, TFTP, TIMER, UNITS, WRITTEN, is_wanted, units};
+use units::{TFTP, TIMER, state_option};
 
 /// What installing them did, or would do.
 #[derive(Debug, Default)]
@@ -32,48 +31,12 @@ pub(super) struct Done {
 
 /// Refuses where files stand in the way that are not this pool's.
 pub(super) fn refuse(dir: &Path, states: &Path, pool: Option<&Pool>) -> Result<()> {
-    match daemon::installed_for(pool.map_or(dir, Pool::state)) {
+    let inclusion = inclusion::of(pool.map_or(dir, Pool::state));
+    match inclusion.installed {
         Installed::No | Installed::Ours => {}
-        // As an older netbe wrote it.
-        Installed::OtherPool(other) if other == dir => {}
-        Installed::OtherPool(other) => {
-            let other = Place::read(&other)
-                .ok()
-                .flatten()
-                .map_or(other, |place| place.dir);
-            return Err(Failure::refused(format!(
-                "dnsmasq serves the pool {} already, by {}",
-                other.display(),
-                daemon::LINE_FILE
-            ))
-            .hint(format!(
-                "one dnsmasq serves one pool; to have it serve this one: rm {}, and the same again",
-                daemon::LINE_FILE
-            ))
-            .into());
-        }
-        Installed::Foreign => return Err(not_ours(Path::new(daemon::LINE_FILE)).into()),
+        Installed::Foreign => return Err(not_ours(&inclusion.file).into()),
     }
-    for (path, _) in units(dir, states)? {
-        let Ok(text) = fs::read_to_string(&path) else {
-            match path.symlink_metadata() {
-                Ok(_) => return Err(not_ours(&path).into()),
-                Err(_) => continue,
-            }
-        };
-        match text.lines().next().and_then(|l| l.strip_prefix(WRITTEN)) {
-            Some(pool) if Path::new(pool) == dir => {}
-            Some(pool) => {
-                return Err(
-                    Failure::refused(format!("{} is of the pool {pool}", path.display()))
-                        .hint(format!("if that is no more: rm {}", path.display()))
-                        .into(),
-                );
-            }
-            None => return Err(not_ours(&path).into()),
-        }
-    }
-    Ok(())
+    installed_units::refuse(dir, states)
 }
 
 fn not_ours(path: &Path) -> Failure {
@@ -104,14 +67,14 @@ pub(super) fn install(dir: &Path, states: &Path, pool: Option<&Pool>, mode: Mode
             daemon::DIRECTORY
         ));
     }
-    let renewed = install_units(dir, states, write, &mut done)?;
+    let renewed = installed_units::install(dir, states, write, &mut done)?;
     if daemon::systemd_runs() {
         start(wrote_line, renewed, write, &mut done)?;
     } else {
         done.notes.push(format!(
-            "systemd does not run here: have `netbe --pool {0} serve` run, and `netbe --pool {0} reconcile` run twice a minute, \
-             and once before both that and dnsmasq start",
-            dir.display()
+            "systemd does not run here: have `netbe{0} serve --all-pools` run, and `netbe{0} reconcile --all-pools` run twice \
+             a minute, and once before both that and dnsmasq start",
+            state_option(states)
         ));
         if wrote_line {
             done.notes.push(
@@ -153,15 +116,16 @@ fn include(dir: &Path, pool: Option<&Pool>, write: bool, done: &mut Done) -> Res
         ));
         return Ok(false);
     }
-    let path = Path::new(daemon::LINE_FILE);
-    if pool.is_some_and(|pool| daemon::installed(pool) == Installed::Ours) {
+    let inclusion = inclusion::of(pool.map_or(dir, Pool::state));
+    if pool.is_some_and(dnsmasq::is_read) {
         return Ok(false);
     }
+    let path = inclusion.file.as_path();
     done.steps.push(format!("write {}", path.display()));
     let Some(pool) = pool.filter(|_| write) else {
         return Ok(true);
     };
-    daemon::include(pool.state())?;
+    inclusion::include(path, pool.state())?;
     if let Err(e) = daemon::test() {
         // Left there, it would keep dnsmasq from starting at the next boot.
         fs::remove_file(path).with_context(|| format!("taking {} back", path.display()))?;
@@ -187,46 +151,6 @@ fn remedy(pool: &Pool) -> String {
         );
     }
     "mend dnsmasq's own configuration: dnsmasq --test".to_string()
-}
-
-/// Writes and enables the units; returns whether that of the TFTP server is another than before.
-fn install_units(dir: &Path, states: &Path, write: bool, done: &mut Done) -> Result<bool> {
-    if !daemon::systemd_runs() && !Path::new(UNITS).is_dir() {
-        return Ok(false);
-    }
-    let (mut news, mut renewed) = (false, false);
-    for (path, text) in units(dir, states)? {
-        if fs::read_to_string(&path).ok().as_deref() == Some(text.as_str()) {
-            continue;
-        }
-        news = true;
-        renewed |= path.ends_with(TFTP);
-        done.steps.push(format!("write {}", path.display()));
-        if write {
-            replace::file(&path, text.as_bytes(), Durable::AtOnce)?;
-        }
-    }
-    for (unit, target) in [
-        (SERVICE, "multi-user.target"),
-        (TFTP, "multi-user.target"),
-        (TIMER, "timers.target"),
-    ] {
-        if is_wanted(unit) {
-            continue;
-        }
-        let wants = Path::new(UNITS).join(format!("{target}.wants"));
-        news = true;
-        done.steps.push(format!("enable {unit}"));
-        if write {
-            replace::directories(&wants)?;
-            // As `systemctl enable` does, which also works where systemd does not run now.
-            replace::link(&wants.join(unit), &Path::new(UNITS).join(unit))?;
-        }
-    }
-    if news && write && daemon::systemd_runs() {
-        daemon::systemctl(&["daemon-reload"])?;
-    }
-    Ok(renewed)
 }
 
 /// Starts what is to run, and restarts dnsmasq where it is to read something new.

@@ -16,6 +16,7 @@ use crate::pool::code::Key;
 use crate::pool::record::{self, EnvRecord, NodeRecord, PoolRecord};
 use crate::pool::state::{self, Place};
 use crate::pool::{EnvName, NodeName, Pool, PoolLock, claimed, known, layout};
+use crate::publish::dnsmasq::inclusion::{self, Installed};
 use crate::publish::{self, dnsmasq};
 use crate::storage::btrfs;
 use crate::storage::replace::Durable;
@@ -140,8 +141,7 @@ impl Offer {
             node.believe(&self.dir, &self.state, &key)?;
         }
         super::filesystem::close(&layout::nodes(&self.dir))?;
-        let included =
-            dnsmasq::daemon::installed_for(&self.dir) == dnsmasq::daemon::Installed::Ours;
+        let inclusion = inclusion::of(&self.dir);
         btrfs::sync(&self.dir).context("making the records durable")?;
         record::write(&self.state.join(layout::POOL_RECORD), &self.record)?;
         self.place.write(&self.state)?;
@@ -151,10 +151,10 @@ impl Offer {
         )?;
         let pool = Pool::open(&self.dir, states)?;
         let mut published = publish::everything(&pool, Some(&shared))?;
-        if included {
+        if inclusion.installed == Installed::Ours {
             // It was read from the pool itself until now.
             dnsmasq::prepare(&pool, Some(&shared), &pool.nodes()?, &mut published)?;
-            dnsmasq::daemon::include(pool.state())?;
+            inclusion::include(&inclusion.file, pool.state())?;
         }
         self.take_older_away()?;
         Ok(published.warnings)

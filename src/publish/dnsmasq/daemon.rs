@@ -1,7 +1,7 @@
-//! The dnsmasq of this machine: whether it reads the pool's files, and telling it that they changed.
+//! The dnsmasq of this machine: asking what it would read, and restarting it.
 //!
-//! Touches it only where its configuration includes this pool's. Promises that it is not restarted with a
-//! configuration it would not start with. Not for what the files say.
+//! Promises that it is not restarted with a configuration it would not start with. Not for which pools' files it
+//! reads, nor for what they say.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -10,13 +10,10 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 
-use crate::pool::Pool;
-use crate::storage::replace::{self, Durable};
+use super::inclusion;
 
 /// Where dnsmasq reads more configuration, as Debian sets it up.
 pub const DIRECTORY: &str = "/etc/dnsmasq.d";
-/// The one line by which it comes to read the pool's.
-pub const LINE_FILE: &str = "/etc/dnsmasq.d/netbe.conf";
 /// Its first configuration.
 const MAIN: &str = "/etc/dnsmasq.conf";
 /// The unit, in every distribution.
@@ -26,59 +23,6 @@ const PID_FILES: [&str; 2] = ["/run/dnsmasq/dnsmasq.pid", "/run/dnsmasq.pid"];
 /// What dpkg leaves in a configuration directory, which Debian's start script has dnsmasq skip.
 const SKIPPED: [&str; 3] = [".dpkg-dist", ".dpkg-old", ".dpkg-new"];
 
-/// Whose file it is that would make dnsmasq read a pool's.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Installed {
-    /// There is none.
-    No,
-    /// This pool's.
-    Ours,
-    /// Another pool's, by its state directory; of an older netbe's, by the pool's own.
-    OtherPool(PathBuf),
-    /// Something that netbe did not write.
-    Foreign,
-}
-
-/// Returns whose file it is.
-pub fn installed(pool: &Pool) -> Installed {
-    installed_for(pool.state())
-}
-
-/// Returns whose file it is, for the pool with that state directory.
-pub fn installed_for(state: &Path) -> Installed {
-    let text = match fs::read_to_string(LINE_FILE) {
-        Ok(text) => text,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Installed::No,
-        Err(_) => return Installed::Foreign,
-    };
-    let lines = active_lines(&text);
-    let included = match lines.as_slice() {
-        [line] => line.strip_prefix("conf-file="),
-        _ => None,
-    };
-    match included.and_then(|p| p.strip_suffix("/publish/dnsmasq.conf")) {
-        Some(root) if Path::new(root) == state => Installed::Ours,
-        Some(root) => Installed::OtherPool(PathBuf::from(root)),
-        None => Installed::Foreign,
-    }
-}
-
-/// Returns the content of the file that includes a pool's configuration.
-pub fn line(state: &Path) -> String {
-    format!("conf-file={}/publish/dnsmasq.conf\n", state.display())
-}
-
-/// Has dnsmasq read a pool's configuration, from its next start on.
-pub fn include(state: &Path) -> Result<()> {
-    fs::create_dir_all(DIRECTORY).with_context(|| format!("making {DIRECTORY}"))?;
-    let text = line(state);
-    Ok(replace::file(
-        Path::new(LINE_FILE),
-        text.as_bytes(),
-        Durable::AtOnce,
-    )?)
-}
-
 /// Returns whether nobody else configures this dnsmasq.
 pub fn is_alone() -> bool {
     let mut files = vec![PathBuf::from(MAIN)];
@@ -87,10 +31,11 @@ pub fn is_alone() -> bool {
     }
     files
         .iter()
-        .filter(|f| f.as_path() != Path::new(LINE_FILE) && is_read(f))
-        .all(|f| {
-            let text = fs::read_to_string(f).unwrap_or_default();
-            // That further files are read says nothing yet.
+        .filter(|f| is_read(f))
+        .map(|f| fs::read_to_string(f).unwrap_or_default())
+        .filter(|text| inclusion::included(text).is_none())
+        // That further files are read says nothing yet.
+        .all(|text| {
             active_lines(&text)
                 .iter()
                 .all(|l| l.starts_with("conf-dir="))

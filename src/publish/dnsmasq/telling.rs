@@ -2,11 +2,9 @@
 //!
 //! Not for finding it, nor for what it reads.
 
-use std::path::PathBuf;
-
 use anyhow::{Context, Result};
 
-use super::{Published, config_file, daemon, hosts_dir};
+use super::{Published, config_file, daemon, hosts_dir, inclusion};
 use crate::pool::{Pool, PoolLock};
 
 /// Restarts the running dnsmasq when it knows something older; what does not work becomes a warning, for
@@ -16,7 +14,7 @@ pub(super) fn tell(pool: &Pool, lock: Option<&PoolLock>, news: bool, done: &mut 
     let read = [
         config_file(pool.state()),
         hosts_dir(pool.state()),
-        PathBuf::from(daemon::LINE_FILE),
+        inclusion::of(pool.state()).file,
     ];
     let old = running.is_some_and(|r| read.iter().any(|file| r.is_older_than(file)));
     if (news || old)

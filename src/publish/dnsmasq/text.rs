@@ -28,6 +28,8 @@ pub struct Config<'a> {
     pub pool_uuid: &'a str,
     /// Its state directory, one that can stand unquoted.
     pub state: &'a Path,
+    /// Whether it is the first pool's, which says what is the server's: ports, addresses, what firmware is sent.
+    pub first: bool,
     /// This machine's address, as nodes see it.
     pub server: Ipv4Addr,
     /// What to do about DHCP.
@@ -51,7 +53,7 @@ pub fn config(c: &Config<'_>) -> String {
          # What is to differ goes into a file of your own in /etc/dnsmasq.d; netbe's machines have the tag {OURS}.\n\n",
         c.pool_uuid
     );
-    if c.alone {
+    if c.first && c.alone {
         text.push_str(
             "# Nothing else configures this dnsmasq: it need not answer DNS. A line of your own in /etc/dnsmasq.conf\n\
              # or /etc/dnsmasq.d, and what DNS it answers is yours to say.\nport=0\n\n",
@@ -65,8 +67,12 @@ pub fn config(c: &Config<'_>) -> String {
     if c.by_serial {
         by_serial(&mut text);
     }
-    boot_part(&mut text, c);
-    addresses(&mut text, c);
+    if c.first {
+        boot_part(&mut text, c);
+        addresses(&mut text, c);
+    } else {
+        text.push_str("# Addresses, and what firmware is sent, are in the configuration of this server's first pool.\n");
+    }
     text
 }
 
@@ -243,6 +249,14 @@ pub fn host(h: &Host<'_>) -> String {
         text.push('\n');
     }
     text
+}
+
+/// Returns the addresses that a node's file has dnsmasq keep.
+pub fn host_addresses(text: &str) -> impl Iterator<Item = Ipv4Addr> {
+    text.lines()
+        .filter_map(|line| line.strip_prefix("dhcp-host="))
+        .flat_map(|fields| fields.split(','))
+        .filter_map(|field| field.parse().ok())
 }
 
 /// Returns whether dnsmasq takes a word for a host name: a number is a lease time there, with or without

@@ -51,6 +51,23 @@ fn told(bin: &Path) -> String {
     said
 }
 
+/// Returns the mount units that may lead to a directory, as systemd names them.
+fn mounts_to(dir: &Path) -> Vec<String> {
+    let leading = dir.ancestors().filter(|d| d.parent().is_some());
+    let mut names: Vec<String> = leading
+        .map(|dir| {
+            let name = std::process::Command::new("systemd-escape")
+                .args(["--path", "--suffix=mount"])
+                .arg(dir)
+                .output()
+                .unwrap();
+            String::from_utf8(name.stdout).unwrap().trim().to_string()
+        })
+        .collect();
+    names.sort();
+    names
+}
+
 #[test]
 fn services_are_installed_once_and_started() {
     let pool = Pool::with_served_node();
@@ -85,7 +102,6 @@ fn services_are_installed_once_and_started() {
         "daemon-reload\nstart netbe-reconcile.timer\nenable dnsmasq.service\nstart dnsmasq.service\n\
          start netbe-tftp.service\n"
     );
-    let path = pool.path().display();
     assert_eq!(
         fs::read_to_string(LINE).unwrap(),
         format!(
@@ -94,22 +110,21 @@ fn services_are_installed_once_and_started() {
         )
     );
     let service = fs::read_to_string(SERVICE).unwrap();
+    let mounts = mounts_to(pool.path());
     for line in [
-        format!("RequiresMountsFor={path}"),
+        format!("Wants={}", mounts.join(" ")),
+        format!("After={}", mounts.join(" ")),
         "Before=netbe-tftp.service dnsmasq.service".to_string(),
         "Type=oneshot".to_string(),
     ] {
         assert!(service.lines().any(|l| l == line), "{line}: {service}");
     }
     assert!(
-        service.contains(&format!("netbe --pool {path} reconcile\n")),
+        service.contains("netbe reconcile --all-pools\n"),
         "{service}"
     );
     let tftp = fs::read_to_string(TFTP).unwrap();
-    assert!(
-        tftp.contains(&format!("netbe --pool {path} serve\n")),
-        "{tftp}"
-    );
+    assert!(tftp.contains("netbe serve --all-pools\n"), "{tftp}");
     let timer = fs::read_to_string(TIMER).unwrap();
     assert!(
         timer.contains("\nOnUnitActiveSec=30s\nAccuracySec="),
@@ -128,7 +143,7 @@ fn services_are_installed_once_and_started() {
     // It destroys: that is for somebody to turn on.
     let pruning = fs::read_to_string(PRUNE_SERVICE).unwrap();
     assert!(
-        pruning.contains(&format!("netbe --pool {path} prune --wait 600\n")),
+        pruning.contains("netbe prune --all-pools --wait 600\n"),
         "{pruning}"
     );
     let wants = Path::new("/etc/systemd/system/timers.target.wants/netbe-prune.timer");
@@ -210,16 +225,11 @@ fn what_is_not_netbes_is_not_overwritten() {
     let pool = Pool::with_served_node();
     for (file, text, words) in [
         (LINE, "port=53\n", "is there, and not netbe's"),
-        (
-            LINE,
-            "conf-file=/srv/other/publish/dnsmasq.conf\n",
-            "serves the pool /srv/other already",
-        ),
         (SERVICE, "[Service]\n", "is there, and not netbe's"),
         (
             TIMER,
             "# Written by netbe init for /srv/other\n[Timer]\n",
-            "is of the pool /srv/other",
+            "is of the pool in /srv/other, which is not in /var/lib/netbe",
         ),
     ] {
         fs::write(file, text).unwrap();
@@ -253,7 +263,8 @@ fn without_systemd_it_says_what_to_do_and_check_misses_nothing() {
     let said = pool.netbe().run("init --services");
     assert_eq!(said.status, 0, "{said:#?}");
     assert!(
-        said.stderr.contains("reconcile` run twice a minute"),
+        said.stderr
+            .contains("`netbe reconcile --all-pools` run twice a minute"),
         "{said:#?}"
     );
     let silent = pool.netbe().run("check");

@@ -3,13 +3,14 @@
 //! Looks, and changes nothing. Not for putting it right: the same `init --services` again does that.
 
 use std::fs;
-use std::path::Path;
 
 use anyhow::Result;
 
-use super::units::{TFTP, TIMER, WRITTEN, is_optional, is_wanted, units};
-use crate::pool::Pool;
-use crate::publish::dnsmasq::daemon::{self, Installed};
+use super::installed_units::served;
+use super::units::{TFTP, TIMER, is_optional, is_wanted, units, written_for};
+use crate::pool::{Node, Pool};
+use crate::publish::dnsmasq::daemon;
+use crate::publish::dnsmasq::inclusion::{self, Installed};
 use crate::publish::tftp_port::{self, Holder};
 use crate::serve;
 
@@ -17,18 +18,18 @@ use crate::serve;
 /// none is.
 pub fn sentences(pool: &Pool) -> Result<Vec<String>> {
     let dir = pool.root();
-    let included = daemon::installed(pool);
+    let inclusion = inclusion::of(pool.state());
+    let included = inclusion.installed;
     let mut found = Vec::new();
     let mut units_there = false;
-    for (path, text) in units(dir, pool.states())? {
+    for (path, text) in units(&served(dir, pool.states())?, pool.states())? {
         let unit = path
             .file_name()
             .unwrap_or_default()
             .to_string_lossy()
             .into_owned();
         let now = fs::read_to_string(&path).ok();
-        let first = now.as_deref().and_then(|t| t.lines().next());
-        units_there |= first.and_then(|l| l.strip_prefix(WRITTEN)).map(Path::new) == Some(dir);
+        units_there |= now.as_deref().is_some_and(|t| written_for(t).is_some());
         match now {
             None if is_optional(&unit) => {}
             None => found.push(format!("{unit} is missing")),
@@ -43,8 +44,15 @@ pub fn sentences(pool: &Pool) -> Result<Vec<String>> {
             Some(_) => {}
         }
     }
-    if included == Installed::No && daemon::program().is_some() {
-        found.push(format!("{} is missing", daemon::LINE_FILE));
+    // A further pool need not have machines.
+    let is_asked_for = || {
+        inclusion.first.is_none()
+            || pool
+                .nodes()
+                .is_ok_and(|all| all.iter().any(Node::is_offered))
+    };
+    if included == Installed::No && daemon::program().is_some() && is_asked_for() {
+        found.push(format!("{} is missing", inclusion.file.display()));
     }
     if included == Installed::Ours && stands_still(daemon::UNIT) {
         found.push(format!(

@@ -5,6 +5,7 @@ fn base() -> Config<'static> {
     Config {
         pool_uuid: "u-u",
         state: Path::new("/var/lib/netbe/u-u"),
+        first: true,
         server: Ipv4Addr::new(10, 0, 0, 1),
         dhcp: Dhcp::Proxy,
         by_serial: false,

@@ -1,0 +1,72 @@
+//! The names machines ask by: a MAC address or serial is one node's, over all pools of this server.
+//!
+//! Not for handing anything out by them.
+
+use anyhow::Result;
+
+use crate::failure::Failure;
+use crate::pool::record::NodeRecord;
+use crate::pool::{Node, NodeName, Pool};
+
+/// The properties that are such names.
+const KEYS: [&str; 2] = ["mac", "serial"];
+
+/// Refuses a MAC address or serial that another node answers to: one of the two would boot the other's
+/// system.
+pub(super) fn refuse_shared_names(
+    pool: &Pool,
+    own: Option<&NodeName>,
+    record: &NodeRecord,
+) -> Result<()> {
+    if KEYS.iter().all(|key| values(record, key).is_empty()) {
+        return Ok(());
+    }
+    for node in pool.nodes()?.iter().filter(|n| Some(&n.name) != own) {
+        refuse_shared(node, record, |key| {
+            (
+                node.name.to_string(),
+                format!("netbe get {key} {}", node.name),
+            )
+        })?;
+    }
+    // One that cannot be read keeps nobody from naming machines here.
+    let pools = Pool::all(pool.states())?.into_iter();
+    for other in pools.filter_map(|(_, pool)| pool.ok()) {
+        if other.state() == pool.state() {
+            continue;
+        }
+        let root = other.root().display();
+        for node in &other.nodes()? {
+            refuse_shared(node, record, |key| {
+                (
+                    format!("{}, in the pool {root},", node.name),
+                    format!("netbe --pool {root} get {key} {}", node.name),
+                )
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses where a node has a name of a record's; `tell` gives who that is and what shows it.
+fn refuse_shared(
+    node: &Node,
+    record: &NodeRecord,
+    tell: impl Fn(&str) -> (String, String),
+) -> Result<()> {
+    for key in KEYS {
+        let taken = values(&node.record, key);
+        if let Some(value) = values(record, key).into_iter().find(|v| taken.contains(v)) {
+            let (who, hint) = tell(key);
+            return Err(Failure::refused(format!("{who} has {key} {value} already"))
+                .hint(hint)
+                .into());
+        }
+    }
+    Ok(())
+}
+
+fn values<'a>(record: &'a NodeRecord, key: &str) -> Vec<&'a str> {
+    let value = record.properties.get(key).map_or("", String::as_str);
+    value.split(',').filter(|v| !v.is_empty()).collect()
+}

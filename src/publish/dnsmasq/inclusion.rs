@@ -1,0 +1,144 @@
+//! How dnsmasq comes to read a pool's files: one line in a file of its configuration directory.
+//!
+//! One dnsmasq serves all pools of a server. The first pool's configuration says what is one server's: ports,
+//! addresses, what firmware is sent. The others' add their machines. Not for the running dnsmasq.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::daemon::{DIRECTORY, active_lines};
+use crate::storage::replace::{self, Durable};
+
+/// The file that includes the first pool's.
+pub const FIRST: &str = "/etc/dnsmasq.d/netbe.conf";
+
+/// Whether dnsmasq reads a pool's files at its next start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Installed {
+    /// It does not.
+    No,
+    /// It does.
+    Ours,
+    /// Where the line would stand is something that netbe did not write.
+    Foreign,
+}
+
+/// How dnsmasq reads a pool's files, or would.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Inclusion {
+    /// The file with the line.
+    pub file: PathBuf,
+    /// Whether the line is there.
+    pub installed: Installed,
+    /// The state directory of the first pool, where that is another one.
+    pub first: Option<PathBuf>,
+}
+
+/// Returns how dnsmasq reads the files of the pool with that state directory.
+pub fn of(state: &Path) -> Inclusion {
+    let at_first = |installed| Inclusion {
+        file: PathBuf::from(FIRST),
+        installed,
+        first: None,
+    };
+    match line_in(Path::new(FIRST)) {
+        Line::None => at_first(Installed::No),
+        Line::Foreign => at_first(Installed::Foreign),
+        Line::Of(first) if first == state => at_first(Installed::Ours),
+        // Of a pool that is no more: dnsmasq would not start with it.
+        Line::Of(first) if !configuration(&first).exists() => at_first(Installed::No),
+        Line::Of(first) => {
+            let file = own_file(state);
+            let installed = match line_in(&file) {
+                Line::None => Installed::No,
+                Line::Of(found) if found == state => Installed::Ours,
+                _ => Installed::Foreign,
+            };
+            Inclusion {
+                file,
+                installed,
+                first: Some(first),
+            }
+        }
+    }
+}
+
+/// Has dnsmasq read a pool's files by a line in `file`, from its next start on.
+pub fn include(file: &Path, state: &Path) -> Result<()> {
+    fs::create_dir_all(DIRECTORY).with_context(|| format!("making {DIRECTORY}"))?;
+    let own = own_file(state);
+    // Read twice, an option that may be given once only would be an error.
+    if own != file && line_in(&own) == Line::Of(state.to_path_buf()) {
+        fs::remove_file(&own).with_context(|| format!("removing {}", own.display()))?;
+    }
+    let text = format!("conf-file={}\n", configuration(state).display());
+    Ok(replace::file(file, text.as_bytes(), Durable::AtOnce)?)
+}
+
+/// Returns the state directory of the pool that the text of a file includes; `None` where it says anything else.
+pub(super) fn included(text: &str) -> Option<PathBuf> {
+    let lines = active_lines(text);
+    let [line] = lines.as_slice() else {
+        return None;
+    };
+    let file = line.strip_prefix("conf-file=")?;
+    file.strip_suffix("/publish/dnsmasq.conf")
+        .map(PathBuf::from)
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Line {
+    None,
+    Of(PathBuf),
+    Foreign,
+}
+
+fn line_in(file: &Path) -> Line {
+    match fs::read_to_string(file) {
+        Ok(text) => included(&text).map_or(Line::Foreign, Line::Of),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Line::None,
+        Err(_) => Line::Foreign,
+    }
+}
+
+/// Returns the configuration in a state directory: as of `super::config_file`, also of an older netbe's pool.
+fn configuration(state: &Path) -> PathBuf {
+    state.join("publish/dnsmasq.conf")
+}
+
+/// Returns the file of a pool that is not the first.
+fn own_file(state: &Path) -> PathBuf {
+    let uuid = state.file_name().unwrap_or_default().to_string_lossy();
+    let short: String = uuid.chars().take(8).collect();
+    Path::new(DIRECTORY).join(format!("netbe-{short}.conf"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_includes_a_pool() {
+        let text = "# by netbe\nconf-file=/var/lib/netbe/u/publish/dnsmasq.conf\n";
+        assert_eq!(included(text), Some(PathBuf::from("/var/lib/netbe/u")));
+        for other in [
+            "",
+            "port=0\n",
+            "conf-file=/etc/x.conf\n",
+            "conf-file=/a/publish/dnsmasq.conf\nport=0\n",
+        ] {
+            assert_eq!(included(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn a_further_pool_has_a_file_of_its_own() {
+        assert_eq!(
+            own_file(Path::new("/var/lib/netbe/0123456789ab")),
+            Path::new("/etc/dnsmasq.d/netbe-01234567.conf")
+        );
+    }
+}

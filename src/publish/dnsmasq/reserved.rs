@@ -1,0 +1,75 @@
+//! Which addresses dnsmasq is to keep for machines: each for one machine only, over all pools that it reads.
+//!
+//! Given an address twice, dnsmasq does not start. Not for writing anything.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::path::PathBuf;
+
+use super::inclusion::{self, Installed};
+use super::{Published, dhcp, first_record, hosts_dir, macs, ours, text};
+use crate::pool::properties::Dhcp;
+use crate::pool::{Node, Pool, layout, state};
+use crate::publish::{exports, server};
+
+/// Returns the addresses dnsmasq is to keep, by node.
+pub(super) fn addresses<'a>(
+    pool: &Pool,
+    nodes: &'a [Node],
+    done: &mut Published,
+) -> BTreeMap<&'a str, Ipv4Addr> {
+    let mut found = BTreeMap::new();
+    // With an address on another network, or with one that is not its to give, it would not know the
+    // machine at all.
+    if !matches!(dhcp(pool), Dhcp::Range(..)) {
+        return found;
+    }
+    let first = first_record(pool);
+    let server = server::address(None, first.as_ref().unwrap_or(pool.record())).ok();
+    let elsewhere = of_other_pools(pool);
+    let mut taken: BTreeMap<Ipv4Addr, &str> = BTreeMap::new();
+    for node in nodes.iter().filter(|n| !macs(n).is_empty()) {
+        let (name, Some(address)) = (node.name.as_str(), exports::address(pool, node)) else {
+            continue;
+        };
+        if let Some(first) = taken.get(&address) {
+            done.warnings.push(format!(
+                "{first} and {name} have the address {address} both: it is kept for {first}"
+            ));
+        } else if let Some(file) = elsewhere.get(&address) {
+            done.warnings.push(format!(
+                "{name}: {address} is kept for a node of another pool, in {}",
+                file.display()
+            ));
+        } else if server.is_some_and(|s| s == address) {
+            done.warnings
+                .push(format!("{name} has this machine's own address {address}"));
+        } else if server.is_some_and(|s| server::is_on_network(address, s) == Some(false)) {
+            done.warnings.push(format!(
+                "{name}: {address} is not on the network dnsmasq hands out addresses on, so it is not kept for it"
+            ));
+        } else {
+            taken.insert(address, name);
+            found.insert(name, address);
+        }
+    }
+    found
+}
+
+/// Returns the addresses that are kept for machines of other pools, with the files that say so.
+fn of_other_pools(pool: &Pool) -> BTreeMap<Ipv4Addr, PathBuf> {
+    let mut found = BTreeMap::new();
+    let others = state::all(pool.states()).unwrap_or_default();
+    for (other, _) in others {
+        if other == pool.state() || inclusion::of(&other).installed != Installed::Ours {
+            continue;
+        }
+        let dir = hosts_dir(&other);
+        for name in layout::names_in(&dir).unwrap_or_default() {
+            let file = dir.join(name);
+            let text = ours(&file).unwrap_or_default();
+            found.extend(text::host_addresses(&text).map(|address| (address, file.clone())));
+        }
+    }
+    found
+}
