@@ -76,6 +76,8 @@ fn the_same_node_stays_the_machine_it_is() {
     assert_ne!(twin["uuid"], sent["uuid"]);
     assert_eq!(twin["origin"]["uuid"], sent["uuid"]);
     assert_eq!(twin["description"], "second");
+    // A machine boots from one pool.
+    here.netbe().ok("set mac= nog");
     there.netbe().ok(&format!("set mac={MAC} nog"));
     there.assert_sound();
 }
