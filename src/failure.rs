@@ -99,6 +99,15 @@ impl Failure {
     }
 }
 
+/// Adds a remedy to a failure that has none.
+pub fn hinted(error: anyhow::Error, hint: impl FnOnce() -> String) -> anyhow::Error {
+    match error.downcast::<Failure>() {
+        Ok(failure) if failure.hint.is_none() => failure.hint(hint()).into(),
+        Ok(failure) => failure.into(),
+        Err(error) => error,
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.message)

@@ -65,6 +65,32 @@ impl BootFiles for BTreeMap<String, Vec<u8>> {
     }
 }
 
+/// A half as it would be with these files written into it, by their paths.
+#[derive(Debug)]
+pub struct Overlay<'a, F> {
+    /// What is there.
+    pub files: &'a F,
+    /// What is written.
+    pub written: &'a BTreeMap<String, Vec<u8>>,
+}
+
+impl<F: BootFiles> BootFiles for Overlay<'_, F> {
+    fn names(&self, dir: &str) -> io::Result<Vec<String>> {
+        let mut names = self.files.names(dir)?;
+        names.extend(self.written.names(dir)?);
+        names.sort();
+        names.dedup();
+        Ok(names)
+    }
+
+    fn head(&self, path: &str, limit: usize) -> io::Result<Option<Vec<u8>>> {
+        match self.written.head(path, limit)? {
+            Some(bytes) => Ok(Some(bytes)),
+            None => self.files.head(path, limit),
+        }
+    }
+}
+
 /// A half that is looked at by who takes what cannot be read for what is not there: whether anything could not.
 ///
 /// Rules go on without a file they can do without. Where the disk failed that would be wrong: an environment

@@ -27,7 +27,7 @@ mod want;
 
 pub use arch::Arch;
 pub use fetched::{Fetched, fetched};
-pub use files::{BootFiles, Watched};
+pub use files::{BootFiles, Overlay, Watched};
 pub use ip::Ip;
 pub use plan::{plan, recognise};
 pub use summary::{Summary, summary};

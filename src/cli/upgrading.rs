@@ -20,6 +20,8 @@ use crate::pool::{EnvName, NodeName, Operand};
 /// Debian and its like, Arch, Fedora and its like, openSUSE and Alpine are known; for any other the
 /// property upgrade.command says what to run. Packages that are downloaded are kept in the pool, so that the
 /// next node has them. What was written anew and is the same as before shares its space with the origin.
+/// A result that would not boot is kept with a warning and the flag !, and never with -a, --once or --try.
+///
 /// Everything the commands said is in upgrade.log beside the environment, or failed-upgrade.log with the
 /// node; of what is very long, its beginning and its end. What is shown of it has no control characters in it,
 /// and lines drawn over themselves are several.

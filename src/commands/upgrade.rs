@@ -45,6 +45,7 @@ pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
             changes: changed,
             shared,
             active,
+            would_boot,
             log,
             notes,
             warnings,
@@ -55,10 +56,11 @@ pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
                     .answer(&changes::draw(changed, session.screen.colour))?;
             }
             let node = name.split('/').next().unwrap_or_default();
-            let next = match active {
-                true => format!(" {node} boots it next."),
-                false if how.is_some() => String::new(),
-                false => format!(" To boot it next: netbe activate {name}"),
+            let next = match (active, would_boot) {
+                (true, _) => format!(" {node} boots it next."),
+                (false, false) => " It would not boot as it is.".to_string(),
+                (false, true) if how.is_some() => String::new(),
+                (false, true) => format!(" To boot it next: netbe activate {name}"),
             };
             let space = shared.map_or(String::new(), |shared| {
                 format!(
@@ -92,7 +94,8 @@ pub(super) fn perform(
     source: Operand,
     echo: bool,
 ) -> Result<Outcome<Upgraded>> {
-    if How::asked(args.once, args.trial).is_some() {
+    let how = How::asked(args.once, args.trial);
+    if how.is_some() {
         trial::refuse_nobody(&pool.node(&source.node)?)?;
     }
     let request = Request {
@@ -100,6 +103,7 @@ pub(super) fn perform(
         name: args.name.clone(),
         command: args.program.clone(),
         activate: args.activate,
+        boots_next: args.activate || how.is_some(),
         keep: args.keep,
         description: args.said.description.clone(),
         echo,

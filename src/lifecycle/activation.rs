@@ -6,7 +6,8 @@
 use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
 
-use super::{Mode, Outcome, dressing, leading, verification};
+use super::staged::Verified;
+use super::{Mode, Outcome, leading};
 use crate::failure::Failure;
 use crate::pool::pending::Pending;
 use crate::pool::record::Led;
@@ -55,7 +56,7 @@ fn perform(
     let chosen = choice(&node)?;
     // Again by name: under the lock it is what it is now.
     let env = node.environment(&chosen.name)?;
-    let mut warnings = refuse_unsound(pool, &node, &env, force)?;
+    let verified = Verified::new(pool, &node, &env, force)?;
     let before = node
         .active
         .as_ref()
@@ -65,7 +66,7 @@ fn perform(
         return Ok(Outcome::Planned(steps(&node, &env, before.as_deref())));
     };
     let shared = pool.lock(mode.wait)?;
-    warnings.extend(for_good(pool, &lock, &shared, &node, &env)?);
+    let warnings = for_good(pool, &lock, &shared, &node, &verified)?;
     Ok(Outcome::Done(Activated {
         name: env.to_string(),
         before,
@@ -85,45 +86,13 @@ fn steps(node: &Node, env: &Environment, before: Option<&str>) -> Vec<String> {
     steps
 }
 
-pub(super) fn refuse_unsound(
-    pool: &Pool,
-    node: &Node,
-    env: &Environment,
-    force: bool,
-) -> Result<Vec<String>> {
-    // A template is booted by nobody; what is made from it is verified.
-    if node.is_template() && env.problems.is_empty() {
-        return Ok(Vec::new());
-    }
-    let reasons = verification::reasons(pool, node, env)?;
-    if reasons.is_empty() {
-        return Ok(Vec::new());
-    }
-    let whole = env.root().is_dir() && env.boot().is_dir();
-    if force && whole {
-        return Ok(reasons
-            .iter()
-            .map(|r| format!("{env} may not boot: {r}"))
-            .collect());
-    }
-    let failure = dressing::would_not_boot(&env.to_string(), &reasons);
-    Err(if whole {
-        failure.hint(format!(
-            "mend it, or all the same: netbe activate {env} --force"
-        ))
-    } else {
-        failure.hint(format!("netbe check {}", node.name))
-    }
-    .into())
-}
-
-/// Makes `env` what the node boots next, durably, and ends what was before the node for once or on trial.
+/// Makes an environment what the node boots next, durably, and ends what was before the node for once or on trial.
 pub fn for_good(
     pool: &Pool,
     lock: &NodeLock,
     shared: &PoolLock,
     node: &Node,
-    env: &Environment,
+    env: &Verified<'_>,
 ) -> Result<Vec<String>> {
     let mut warnings = switch(pool, lock, shared, node, env)?;
     // After the switch: a trial that passed must not be forgotten before it is what boots next.
@@ -131,7 +100,7 @@ pub fn for_good(
     Ok(warnings)
 }
 
-/// Makes `env` what the node boots next, durably; it has been verified.
+/// Makes an environment what the node boots next, durably.
 ///
 /// Activating what is active brings everything around it up to date.
 pub fn switch(
@@ -139,12 +108,15 @@ pub fn switch(
     _lock: &NodeLock,
     shared: &PoolLock,
     node: &Node,
-    env: &Environment,
+    verified: &Verified<'_>,
 ) -> Result<Vec<String>> {
-    let mut warnings = publish::export(pool, shared, node, env)
+    let env = verified.env();
+    let mut warnings = verified.warnings();
+    let exported = publish::export(pool, shared, node, env)
         .with_context(|| format!("nothing was changed: exporting {env}"))?;
+    warnings.extend(exported);
     reports::keep_reports(node);
-    mark_served(node, env)?;
+    mark_served(node, env, verified.reasons())?;
     let changes = node.active.as_ref() != Some(&env.name);
     if changes {
         mark_left(node, env)?;
@@ -175,15 +147,17 @@ pub fn switch(
 }
 
 /// Notes, before it is true, that a machine can come to run an environment, and what it has reported by then; a trial
-/// it did not pass is forgotten with that.
-pub fn mark_served(node: &Node, env: &Environment) -> Result<()> {
+/// it did not pass is forgotten with that, and what `reasons` say against booting it, where it was verified, is noted.
+pub fn mark_served(node: &Node, env: &Environment, reasons: Option<&[String]>) -> Result<()> {
     if env.unread {
         // Its record may be there, and would go on saying that no machine was ever led to it.
         env.record_for_change()?;
     }
     let news = !is_led_to(node, env) || env.record.as_ref().is_some_and(|r| r.led.is_none());
     if let Some(mut record) = env.record.clone()
-        && ((node.is_offered() && (news || !record.served)) || record.unproven.is_some())
+        && ((node.is_offered() && (news || !record.served))
+            || record.unproven.is_some()
+            || reasons.is_some_and(|found| found != record.would_not_boot))
     {
         if node.is_offered() && news {
             record.led = Some(Led {
@@ -193,6 +167,9 @@ pub fn mark_served(node: &Node, env: &Environment) -> Result<()> {
         }
         record.served |= node.is_offered();
         record.unproven = None;
+        if let Some(found) = reasons {
+            record.would_not_boot = found.to_vec();
+        }
         env.store(&record, Durable::WithNextSync)?;
     }
     Ok(())

@@ -4,20 +4,14 @@
 //! read; for another node it has an identity of its own. A new node arrives with its first environment, by
 //! one rename. Not for systems from outside.
 
-use std::path::Path;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use jiff::Timestamp;
 
-use super::dressing::{self, Wanted};
-use super::{Mode, Outcome, halves, identity, network_names, setting, succession};
-use crate::failure::Failure;
-use crate::pool::publish_node;
+use super::staged::{Complete, Content, Identity, Made, StagedEnvironment, Target};
+use super::{Mode, Outcome, network_names, setting, succession};
+use crate::failure::{Failure, hinted};
 use crate::pool::record::{EnvRecord, NodeRecord};
-use crate::pool::stage::Staged;
 use crate::pool::{EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool, layout};
-use crate::storage::replace::Durable;
-use crate::storage::{btrfs, replace};
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -55,6 +49,7 @@ pub struct Created {
 pub fn create(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Created>> {
     let plan = Plan::new(pool, request)?;
     if mode.dry_run {
+        plan.explained(plan.target(pool).foresee(&plan.source, &plan.origin))?;
         return Ok(Outcome::Planned(plan.steps()));
     }
     let (lock, _source_stays) = pool.lock_both(&plan.node, &plan.source.node, mode.wait)?;
@@ -152,17 +147,19 @@ impl Plan {
         let name = format!("{}/{}", self.node, self.env);
         let made = match &self.existing {
             Some(node) => {
-                let stage = Staged::new(&node.dir, self.env.as_str())?;
-                let notes = self.fill(pool, stage.path())?;
-                stage.publish(&layout::env(pool.root(), &self.node, &self.env))?;
-                notes
+                let staged = StagedEnvironment::in_node(self.target(pool), node)?;
+                let (complete, notes) = self.fill(&staged)?;
+                (staged.publish(complete)?, notes)
             }
             None => self.make_node(pool, mode)?,
         };
-        let mut warnings = match self.activate {
-            true => succession::activate(pool, lock, &self.node, &self.env, mode)?,
-            false => Vec::new(),
-        };
+        let (mut made, mut notes) = made;
+        notes.append(&mut made.notes);
+        let mut warnings = std::mem::take(&mut made.warnings);
+        if self.activate {
+            let activated = succession::activate(pool, lock, &self.node, &self.env, &made, mode)?;
+            warnings.extend(activated);
+        }
         let node = pool.node(&self.node)?;
         if !node.is_offered() && !node.is_template() {
             warnings.push(not_asked_for(&self.node));
@@ -172,69 +169,56 @@ impl Plan {
             origin: self.source.to_string(),
             new_node: self.existing.is_none(),
             active: self.activate,
-            notes: made,
+            notes,
             warnings,
         })
     }
 
-    fn make_node(&self, pool: &Pool, mode: Mode) -> Result<Vec<String>> {
-        let (stage, notes) = staged_node(pool, &self.node, &self.env, |dir| self.fill(pool, dir))?;
+    fn target<'a>(&'a self, pool: &'a Pool) -> Target<'a> {
+        Target {
+            pool,
+            node: &self.node,
+            record: &self.record,
+            env: &self.env,
+            boots_next: self.activate,
+        }
+    }
+
+    fn make_node(&self, pool: &Pool, mode: Mode) -> Result<(Made, Vec<String>)> {
+        let staged = StagedEnvironment::with_node(self.target(pool))?;
+        let (complete, notes) = self.fill(&staged)?;
         // Until it is there, nobody sees that its names are taken.
         let _shared = pool.lock(mode.wait)?;
         network_names::refuse_shared_names(pool, None, &self.record)?;
-        publish_node(pool, &self.node, &self.record, stage)?;
-        Ok(notes)
+        Ok((staged.publish(complete)?, notes))
     }
 
-    /// Makes the halves and the record in a directory of a stage.
-    fn fill(&self, pool: &Pool, dir: &Path) -> Result<Vec<String>> {
-        let mut notes = halves::snapshot(&self.source, dir)?;
-        let (root, boot) = (dir.join(layout::ROOT), dir.join(layout::BOOT));
-        if self.other_node() {
-            notes.extend(identity::reset(&root, &boot, &self.node)?);
-        }
-        let uuid = btrfs::info(&root)?.uuid.to_string();
+    /// Makes the halves what they are to be; returns what is to be known of them besides.
+    fn fill(&self, staged: &StagedEnvironment<'_>) -> Result<(Complete, Vec<String>)> {
+        let notes = staged.snapshot(&self.source)?;
         let (node, name) = (&self.source.node, &self.source.name);
-        let mut record = self.origin.derived(uuid, node, name);
+        let mut record = self.origin.derived(staged.uuid()?, node, name);
         record.description.clone_from(&self.description);
-        let wanted = Wanted::new(pool, &self.node, &self.record, &self.env, &self.origin)?;
-        notes.extend(dressing::dress(&wanted, &root, &boot, &mut record)?);
-        if self.activate && !self.record.template {
-            let reasons = wanted.reasons_against(&root, &boot)?;
-            if !reasons.is_empty() {
-                let name = format!("{}/{}", self.node, self.env);
-                return Err(dressing::would_not_boot(&name, &reasons)
-                    .hint(format!(
-                        "nothing was made; mend {} or what it was made from",
-                        self.source
-                    ))
-                    .into());
-            }
-        }
-        record.store(dir, pool.key(), Durable::WithNextSync)?;
-        Ok(notes)
+        let content = Content {
+            record,
+            before: self.origin.clone(),
+            identity: match self.other_node() {
+                true => Identity::Other,
+                false => Identity::Same,
+            },
+        };
+        Ok((self.explained(staged.complete(content))?, notes))
     }
-}
 
-/// Makes a node with its first environment, which is its active one, in a stage.
-///
-/// `fill` makes the environment in the directory it is given; its answer is returned.
-pub fn staged_node<T>(
-    pool: &Pool,
-    node: &NodeName,
-    env: &EnvName,
-    fill: impl FnOnce(&Path) -> Result<T>,
-) -> Result<(Staged, T)> {
-    let stage = Staged::new(&layout::nodes(pool.root()), node.as_str())?;
-    let dir = stage.path().join(layout::ENVS).join(env.as_str());
-    replace::directories(&dir)?;
-    let made = fill(&dir)?;
-    std::os::unix::fs::symlink(
-        layout::active_target(env),
-        stage.path().join(layout::ACTIVE),
-    )
-    .with_context(|| format!("activating {node}/{env}"))?;
-    Ok((stage, made))
+    fn explained<T>(&self, result: Result<T>) -> Result<T> {
+        let hint = || {
+            format!(
+                "nothing was made; mend {} or what it was made from",
+                self.source
+            )
+        };
+        result.map_err(|e| hinted(e, hint))
+    }
 }
 
 /// Returns the only template's active environment.

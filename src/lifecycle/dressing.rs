@@ -4,6 +4,7 @@
 //! The one place where properties become what `boot` is asked to write and to verify. Works on halves in
 //! an unpublished stage, and on those of an environment nobody runs where it is told so.
 
+use std::collections::BTreeMap;
 use std::fs::{File, Permissions};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -13,12 +14,17 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
 use super::reporting;
-use crate::boot::{self, Loader, NfsVersion, PxeBinaries, RootPlace, Want, Watched, fstab};
+use crate::boot::{
+    self, BootFiles, Loader, NfsVersion, Overlay, PxeBinaries, RootPlace, Want, Watched, fstab,
+};
 use crate::failure::Failure;
 use crate::pool::record::{EnvRecord, NodeRecord};
 use crate::pool::{EnvName, NodeName, Pool, environment, layout, properties};
 use crate::publish::server;
 use crate::storage::beneath::Tree;
+
+/// Where a root half's mounts are written down.
+const FSTAB: &str = "etc/fstab";
 
 /// What one environment must say, from the properties that hold for its node.
 #[derive(Debug, Clone)]
@@ -122,10 +128,43 @@ impl Wanted {
     /// Returns the reasons why these halves would not boot as wanted, a sentence each.
     pub fn reasons_against(&self, root: &Path, boot: &Path) -> Result<Vec<String>> {
         let (root, boot) = (Tree::open(root)?, Tree::open(boot)?);
-        let (root, boot) = (Watched::new(&root), Watched::new(&boot));
+        self.verify(&Watched::new(&root), &Watched::new(&boot))
+    }
+
+    /// Returns the reasons why these halves would not boot once they say what is wanted, a sentence each; nothing is
+    /// written.
+    ///
+    /// # Errors
+    /// Where they cannot be made to say it.
+    pub fn reasons_once_written(&self, root: &Path, boot: &Path) -> Result<Vec<String>> {
+        let (root, boot) = (Tree::open(root)?, Tree::open(boot)?);
+        let edits = Edits::of(self, &root, &boot)?;
+        let boot_files: BTreeMap<_, _> = edits.boot.writes.into_iter().collect();
+        let fstab = edits
+            .fstab
+            .map(|text| (FSTAB.to_string(), text.into_bytes()));
+        let root_files: BTreeMap<_, _> = fstab.into_iter().collect();
+        let (root, boot) = (
+            Overlay {
+                files: &root,
+                written: &root_files,
+            },
+            Overlay {
+                files: &boot,
+                written: &boot_files,
+            },
+        );
+        self.verify(&Watched::new(&root), &Watched::new(&boot))
+    }
+
+    fn verify<F: BootFiles>(
+        &self,
+        root: &Watched<'_, F>,
+        boot: &Watched<'_, F>,
+    ) -> Result<Vec<String>> {
         let mut reasons = boot::verify(
-            &boot,
-            &root,
+            boot,
+            root,
             &self.for_boot(None),
             &self.boot_mount,
             &self.boot_spec,
@@ -162,6 +201,36 @@ where
         .map_err(|e| anyhow::anyhow!("the property's value {value:?} cannot be used: {e}"))
 }
 
+/// What has to be written so that two halves say what is wanted.
+struct Edits {
+    boot: boot::Plan,
+    fstab: Option<String>,
+}
+
+impl Edits {
+    fn of(wanted: &Wanted, root: &Tree, boot: &Tree) -> Result<Self> {
+        let (root_seen, boot_seen) = (Watched::new(root), Watched::new(boot));
+        let what = || format!("writing the boot files of {}", wanted.name);
+        let pxe = match wanted.loader.or_else(|| boot::recognise(&boot_seen)) {
+            Some(Loader::Rpi) => None,
+            _ if boot.metadata("pxelinux.0")?.is_some() => None,
+            _ => pxe_binaries().with_context(what)?,
+        };
+        let planned = boot::plan(&boot_seen, &root_seen, &wanted.for_boot(pxe));
+        // What could not be read explains what then seems to be missing.
+        boot_seen
+            .ended()
+            .and(root_seen.ended())
+            .with_context(what)?;
+        let fstab =
+            fstab_of(wanted, root).with_context(|| format!("writing the fstab of {}", wanted.name));
+        Ok(Self {
+            boot: planned.with_context(what)?,
+            fstab: fstab?,
+        })
+    }
+}
+
 /// Edits the halves at `root` and `boot` to say what is wanted, and brings `record` up to date with it.
 ///
 /// Returns notes for the person, a sentence each. The same again changes nothing.
@@ -175,28 +244,20 @@ pub fn dress(
     if wanted.in_place {
         (root_tree, boot_tree) = (root_tree.durable(), boot_tree.durable());
     }
-    let (root_seen, boot_seen) = (Watched::new(&root_tree), Watched::new(&boot_tree));
     let what = || format!("writing the boot files of {}", wanted.name);
-    let pxe = match wanted.loader.or_else(|| boot::recognise(&boot_seen)) {
-        Some(Loader::Rpi) => None,
-        _ if boot_tree.metadata("pxelinux.0")?.is_some() => None,
-        _ => pxe_binaries().with_context(what)?,
-    };
-    let planned = boot::plan(&boot_seen, &root_seen, &wanted.for_boot(pxe));
-    // What could not be read explains what then seems to be missing.
-    boot_seen
-        .ended()
-        .and(root_seen.ended())
-        .with_context(what)?;
-    let plan = planned.with_context(what)?;
+    let Edits { boot: plan, fstab } = Edits::of(wanted, &root_tree, &boot_tree)?;
     for (path, bytes) in &plan.writes {
         if let Some((dir, _)) = path.rsplit_once('/') {
             boot_tree.make_dirs(dir)?;
         }
         boot_tree.write(path, bytes)?;
     }
-    write_fstab(wanted, &root_tree)
-        .with_context(|| format!("writing the fstab of {}", wanted.name))?;
+    if let Some(text) = fstab {
+        root_tree
+            .make_dirs("etc")
+            .and_then(|()| root_tree.write(FSTAB, text.as_bytes()))
+            .with_context(|| format!("writing the fstab of {}", wanted.name))?;
+    }
     reporting::furnish(&root_tree, wanted.report)
         .with_context(|| format!("placing the unit by which {} reports", wanted.name))?;
     record.added.clone_from(&wanted.add);
@@ -212,6 +273,7 @@ pub fn dress(
                 .to_string(),
         );
     }
+    let (root_seen, boot_seen) = (Watched::new(&root_tree), Watched::new(&boot_tree));
     let summary = boot::summary(&boot_seen, &root_seen);
     boot_seen
         .ended()
@@ -245,18 +307,15 @@ fn make_readable(boot: &Tree, summary: &boot::Summary) -> Result<()> {
     Ok(())
 }
 
-fn write_fstab(wanted: &Wanted, root: &Tree) -> Result<()> {
-    let text = root.read_text("etc/fstab")?.unwrap_or_default();
+/// Returns the fstab that a root is to have; `None` where it has it.
+fn fstab_of(wanted: &Wanted, root: &Tree) -> Result<Option<String>> {
+    let text = root.read_text(FSTAB)?.unwrap_or_default();
     let want = fstab::Want {
         boot_spec: matches!(wanted.root, RootPlace::Nfs { .. }).then_some(&wanted.boot_spec),
         boot_mount: &wanted.boot_mount,
         version: wanted.version,
     };
-    if let Some(new) = fstab::edit(&text, &want)? {
-        root.make_dirs("etc")?;
-        root.write("etc/fstab", new.as_bytes())?;
-    }
-    Ok(())
+    fstab::edit(&text, &want)
 }
 
 /// Returns the PXELINUX programs of this machine's packages; `None` where they are not installed.
@@ -284,9 +343,4 @@ fn first_of(paths: &[&str]) -> Result<Option<Vec<u8>>> {
         }
     }
     Ok(None)
-}
-
-/// Returns the failure for halves that would not boot.
-pub fn would_not_boot(name: &str, reasons: &[String]) -> Failure {
-    Failure::refused(format!("{name} would not boot: {}", reasons.join("; ")))
 }

@@ -5,21 +5,18 @@
 //! is what it brings; what is made from it for another node gets one of its own. What another netbe has
 //! sent goes by the same way (`receiving`), save that it knows which node it is of.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 
 use super::bring_in::{self, Halves, Opened, Progress, Source};
-use super::dressing::{self, Wanted};
 use super::receiving::Sent;
+use super::staged::{Content, Identity, StagedEnvironment, Target};
 use super::{Mode, Outcome, creation};
-use crate::failure::Failure;
-use crate::pool::publish_node;
+use crate::failure::{Failure, hinted};
 use crate::pool::record::{EnvRecord, NodeRecord};
-use crate::pool::stage::{self, Staged};
-use crate::pool::{EnvName, Node, NodeName, Operand, Pool, layout};
-use crate::storage::replace::Durable;
+use crate::pool::{EnvName, Node, NodeName, Operand, Pool, stage};
 use crate::storage::{btrfs, interrupt};
 
 /// What is asked for.
@@ -98,10 +95,22 @@ pub fn import(
         let steps = steps(pool, request, &arrived, new_node, &name)?;
         return Ok(Outcome::Planned(steps));
     }
-    let made = match &existing {
-        Some(node) => into_node(pool, request, arrived, node, &env, progress)?,
-        None => as_node(pool, request, arrived, &env, progress)?,
+    let record = match &existing {
+        Some(node) => node.record.clone(),
+        None => NodeRecord::new(new_node == Some(NewNode::Template)),
     };
+    let target = Target {
+        pool,
+        node: &request.target.node,
+        record: &record,
+        env: &env,
+        boots_next: existing.is_none(),
+    };
+    let mut made = make(request, arrived, target, existing.as_ref(), progress)?;
+    if new_node == Some(NewNode::Booted) {
+        made.warnings
+            .push(creation::not_asked_for(&request.target.node));
+    }
     Ok(Outcome::Done(Imported {
         name,
         new_node,
@@ -165,18 +174,17 @@ impl Arrived {
         }
     }
 
+    /// Makes the halves what arrives; returns what they are, and what is to be known of them besides.
     fn fill(
         self,
         pool: &Pool,
         request: &Request,
-        node: &NodeRecord,
-        env: &EnvName,
-        dir: &Path,
+        staged: &StagedEnvironment<'_>,
         progress: &mut dyn Progress,
-    ) -> Result<Imported> {
+    ) -> Result<(Content, Vec<String>)> {
         match self {
-            Self::System(opened) => fill(pool, request, opened, node, env, dir, progress),
-            Self::Sent(sent) => sent.fill(pool, request, node, env, dir, progress),
+            Self::System(opened) => fill(request, opened, staged, progress),
+            Self::Sent(sent) => Ok((sent.fill(pool, request, staged, progress)?, Vec::new())),
         }
     }
 }
@@ -207,55 +215,47 @@ fn steps(
     Ok(steps)
 }
 
-fn into_node(
-    pool: &Pool,
+fn make(
     request: &Request,
     arrived: Arrived,
-    node: &Node,
-    env: &EnvName,
+    target: Target<'_>,
+    node: Option<&Node>,
     progress: &mut dyn Progress,
 ) -> Result<Imported> {
-    let stage = Staged::new(&node.dir, env.as_str())?;
-    let made = arrived.fill(pool, request, &node.record, env, stage.path(), progress)?;
-    stage.publish(&layout::env(pool.root(), &node.name, env))?;
-    Ok(made)
-}
-
-fn as_node(
-    pool: &Pool,
-    request: &Request,
-    arrived: Arrived,
-    env: &EnvName,
-    progress: &mut dyn Progress,
-) -> Result<Imported> {
-    let node = &request.target.node;
-    let booted = arrived.new_node() == NewNode::Booted;
-    let record = NodeRecord::new(!booted);
-    let (stage, mut made) = creation::staged_node(pool, node, env, |dir| {
-        arrived.fill(pool, request, &record, env, dir, progress)
+    let staged = match node {
+        Some(node) => StagedEnvironment::in_node(target, node)?,
+        None => StagedEnvironment::with_node(target)?,
+    };
+    let (content, mut notes) = arrived.fill(target.pool, request, &staged, progress)?;
+    progress.phase("Writing boot files");
+    let complete = staged.complete(content).map_err(|e| {
+        hinted(e, || {
+            format!(
+                "nothing was made; beside what another environment of {0} boots it may be there: netbe create {0}, then import {0}/ENV",
+                target.node
+            )
+        })
     })?;
-    publish_node(pool, node, &record, stage)?;
-    if booted {
-        made.warnings.push(creation::not_asked_for(node));
-    }
-    Ok(made)
+    let kernel = complete.record.kernel.as_ref().map(|k| k.version.clone());
+    progress.phase("Making it durable");
+    let made = staged.publish(complete)?;
+    notes.extend(made.notes);
+    Ok(Imported {
+        kernel,
+        notes,
+        warnings: made.warnings,
+        ..Imported::default()
+    })
 }
 
-/// Makes the halves and the record in a directory of a stage.
+/// Makes the halves what an operating system brings.
 fn fill(
-    pool: &Pool,
     request: &Request,
     opened: Opened,
-    node: &NodeRecord,
-    env: &EnvName,
-    dir: &Path,
+    staged: &StagedEnvironment<'_>,
     progress: &mut dyn Progress,
-) -> Result<Imported> {
-    let (root, boot, scratch) = (
-        dir.join(layout::ROOT),
-        dir.join(layout::BOOT),
-        dir.join("scratch"),
-    );
+) -> Result<(Content, Vec<String>)> {
+    let (root, boot, scratch) = (staged.root(), staged.boot(), staged.dir().join("scratch"));
     btrfs::create(&root)?;
     btrfs::create(&boot)?;
     std::fs::create_dir(&scratch).with_context(|| format!("making {}", scratch.display()))?;
@@ -268,29 +268,12 @@ fn fill(
     let brought = bring_in::bring_in(opened, boot_dir, &halves, request.driver, progress)?;
     interrupt::check()?;
     stage::remove(&scratch)?;
-    let uuid = btrfs::info(&root)?.uuid.to_string();
-    let mut record = EnvRecord::new(uuid, Timestamp::now(), brought.boot_mount);
+    let mut record = EnvRecord::new(staged.uuid()?, Timestamp::now(), brought.boot_mount);
     record.description.clone_from(&request.description);
-    progress.phase("Writing boot files");
-    let wanted = Wanted::new(pool, &request.target.node, node, env, &record)?;
-    let mut notes = brought.notes;
-    notes.extend(dressing::dress(&wanted, &root, &boot, &mut record)?);
-    let warnings = reasons(&wanted, &root, &boot)?;
-    record.store(dir, pool.key(), Durable::WithNextSync)?;
-    progress.phase("Making it durable");
-    Ok(Imported {
-        kernel: record.kernel.map(|k| k.version),
-        notes,
-        warnings,
-        ..Imported::default()
-    })
-}
-
-/// Returns why it would not boot, a warning each.
-pub(super) fn reasons(wanted: &Wanted, root: &Path, boot: &Path) -> Result<Vec<String>> {
-    let reasons = wanted.reasons_against(root, boot)?;
-    Ok(reasons
-        .into_iter()
-        .map(|r| format!("it would not boot as it is: {r}"))
-        .collect())
+    let content = Content {
+        before: record.clone(),
+        record,
+        identity: Identity::Same,
+    };
+    Ok((content, brought.notes))
 }

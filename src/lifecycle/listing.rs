@@ -25,7 +25,9 @@ pub struct Listed {
     pub name: String,
     /// Its identity, where it is known.
     pub uuid: Option<String>,
-    /// What is wrong with it, a sentence each.
+    /// Whether it is whole, and all of it can be read.
+    pub complete: bool,
+    /// What is wrong with it, a sentence each; also of one that is complete and would not boot.
     pub problems: Vec<String>,
     /// Whether the node boots it next.
     pub active: bool,
@@ -86,6 +88,7 @@ impl Listed {
             node: String::new(),
             name: String::new(),
             uuid: None,
+            complete: true,
             problems: Vec::new(),
             active: false,
             booted: Some(false),
@@ -287,6 +290,10 @@ impl View {
             return None;
         }
         let record = env.record;
+        let complete = env.problems.is_empty();
+        let mut problems = env.problems;
+        let unbootable = record.iter().flat_map(|r| &r.would_not_boot);
+        problems.extend(unbootable.map(|reason| format!("it would not boot: {reason}")));
         let said = record.map(|r| {
             (
                 (r.arch, r.description, r.pinned),
@@ -299,7 +306,8 @@ impl View {
             node: env.node.to_string(),
             name: env.name.to_string(),
             uuid,
-            problems: env.problems,
+            complete,
+            problems,
             active: env.active,
             booted,
             pending,

@@ -32,12 +32,12 @@ mod reporting;
 pub mod running;
 pub mod setting;
 pub mod space;
+pub mod staged;
 pub mod state;
 mod succession;
 pub mod trial;
 pub mod upgrade;
 pub mod usage;
-pub mod verification;
 
 use std::time::Duration;
 

@@ -12,17 +12,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use anyhow::{Context, Result};
 
 use super::bring_in::{Input, Progress};
-use super::dressing::{self, Wanted};
 use super::heading::Heading;
-use super::identity;
-use super::importing::{Imported, Request};
+use super::importing::Request;
+use super::staged::{Content, Identity, StagedEnvironment};
 use crate::pool::base::Base;
-use crate::pool::record::{EnvRecord, NodeRecord};
-use crate::pool::{EnvName, Environment, Node, NodeName, Pool, layout, stage};
+use crate::pool::record::EnvRecord;
+use crate::pool::{Environment, Node, NodeName, Pool, layout, stage};
 use crate::storage::beneath::Tree;
 use crate::storage::btrfs;
 use crate::storage::receive::{Since, receive};
-use crate::storage::replace::Durable;
 use crate::storage::stream::{Arriving, Half, Part, Reader, unpack};
 
 /// How much of a stream is read at once, in bytes.
@@ -102,43 +100,32 @@ impl Sent {
         })
     }
 
-    /// Makes the halves and the record in a directory of a stage.
+    /// Makes the halves what arrives; returns what they are.
     pub(super) fn fill(
         self,
         pool: &Pool,
         request: &Request,
-        node: &NodeRecord,
-        env: &EnvName,
-        dir: &Path,
+        staged: &StagedEnvironment<'_>,
         progress: &mut dyn Progress,
-    ) -> Result<Imported> {
+    ) -> Result<Content> {
         let heading = self.heading.clone();
-        let base = dir.join(layout::BASE);
-        self.arrive(pool, request.base_node(), dir, &base, progress)?;
-        let (root, boot) = (dir.join(layout::ROOT), dir.join(layout::BOOT));
-        for (from, to) in [(layout::ROOT, &root), (layout::BOOT, &boot)] {
-            btrfs::snapshot(&base.join(from), to)?;
+        let base = staged.dir().join(layout::BASE);
+        self.arrive(pool, request.base_node(), staged.dir(), &base, progress)?;
+        for (from, to) in [(layout::ROOT, staged.root()), (layout::BOOT, staged.boot())] {
+            btrfs::snapshot(&base.join(from), &to)?;
         }
-        progress.phase("Writing boot files");
-        let mut notes = Vec::new();
         let own = heading.node == request.target.node.as_str();
-        if !own {
-            notes.extend(identity::reset(&root, &boot, &request.target.node)?);
-        }
-        let mut record = identified(pool, &heading, own, &root)?;
+        let mut record = identified(pool, &heading, own, staged)?;
         if !request.description.is_empty() {
             record.description.clone_from(&request.description);
         }
-        let wanted = Wanted::new(pool, &request.target.node, node, env, &heading.record)?;
-        notes.extend(dressing::dress(&wanted, &root, &boot, &mut record)?);
-        let warnings = super::importing::reasons(&wanted, &root, &boot)?;
-        record.store(dir, pool.key(), Durable::WithNextSync)?;
-        progress.phase("Making it durable");
-        Ok(Imported {
-            kernel: record.kernel.map(|k| k.version),
-            notes,
-            warnings,
-            ..Imported::default()
+        Ok(Content {
+            record,
+            before: heading.record,
+            identity: match own {
+                true => Identity::Same,
+                false => Identity::Other,
+            },
         })
     }
 
@@ -228,11 +215,16 @@ impl Places<'_> {
 }
 
 /// Returns the record of what arrived: its own where it is the same machine's and here only once, else a copy's.
-fn identified(pool: &Pool, heading: &Heading, own: bool, root: &Path) -> Result<EnvRecord> {
+fn identified(
+    pool: &Pool,
+    heading: &Heading,
+    own: bool,
+    staged: &StagedEnvironment<'_>,
+) -> Result<EnvRecord> {
     if own && !may_be_here(pool, &heading.record.uuid)? {
         return Ok(heading.record.clone());
     }
-    let uuid = btrfs::info(root)?.uuid.to_string();
+    let uuid = staged.uuid()?;
     let (node, name) = heading.names()?;
     let mut record = heading.record.derived(uuid, &node, &name);
     record.description.clone_from(&heading.record.description);

@@ -9,20 +9,18 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::dressing::{self, Wanted};
-use super::{Mode, Outcome, activation, creation, destruction, halves, identity, usage};
+use super::staged::{Complete, Content, Identity, StagedEnvironment, StagedNode, Target};
+use super::{Mode, Outcome, activation, creation, destruction, usage};
 use crate::failure::Failure;
 use crate::pool::base::Base;
 use crate::pool::lock::Share;
-use crate::pool::publish_node;
 use crate::pool::record;
 use crate::pool::record::EnvRecord;
-use crate::pool::stage::{self, Staged};
+use crate::pool::stage;
 use crate::pool::state;
 use crate::pool::{EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool, layout};
 use crate::publish::{self, Published, dnsmasq, tftp};
 use crate::storage::btrfs;
-use crate::storage::replace;
 use crate::storage::replace::Durable;
 
 /// Gives an environment another name; returns the new `NODE/ENV`.
@@ -47,7 +45,15 @@ pub fn environment(
     if half_done.is_none() {
         creation::free_name(Some(&node), &target)?;
     }
+    let becomes = Target {
+        pool,
+        node: &node.name,
+        record: &node.record,
+        env: new,
+        boots_next: env.active,
+    };
     let Some(lock) = lock else {
+        becomes.foresee(&env, &env.record_for_change()?)?;
         return Ok(Outcome::Planned(vec![
             format!("snapshot both halves of {env} as {target}"),
             format!("write the boot files and fstab of {target}"),
@@ -65,18 +71,18 @@ pub fn environment(
         }
         None => {}
     }
-    let stage = Staged::new(&node.dir, new.as_str())?;
-    fill(pool, &node, &env, &node.name, &node, new, stage.path())?;
+    let staged = StagedEnvironment::in_node(becomes, &node)?;
+    let complete = fill(&staged, &env, Identity::Same)?;
     // It may have been booted since: nothing leads to the new one yet.
     destruction::refuse_booted(&node, &env)?;
     let dir = layout::env(pool.root(), &node.name, new);
-    stage.publish(&dir)?;
+    let made = staged.publish(complete)?;
     if env.active {
         // By the path: the list shows only one of the two.
         let renamed =
             Environment::observe(&node, new)?.with_context(|| format!("finding {target} again"))?;
         let shared = pool.lock(mode.wait)?;
-        activation::switch(pool, &lock, &shared, &node, &renamed)?;
+        activation::switch(pool, &lock, &shared, &node, &made.verified(&renamed)?)?;
         // Or just before that; then it stays until the same is asked for again.
         destruction::refuse_booted(&node, &env)?;
     }
@@ -102,6 +108,16 @@ pub fn node(pool: &Pool, old: &NodeName, new: &NodeName, mode: Mode) -> Result<O
     }
     refuse_taken(pool, old, new)?;
     if locks.is_none() {
+        for env in &envs {
+            let becomes = Target {
+                pool,
+                node: new,
+                record: &node.record,
+                env: &env.name,
+                boots_next: env.active,
+            };
+            becomes.foresee(env, &env.record_for_change()?)?;
+        }
         return Ok(Outcome::Planned(vec![
             format!("make {new} with the {} environments of {old}", envs.len()),
             format!("lead the names of {old} to {new}"),
@@ -130,29 +146,20 @@ pub fn node(pool: &Pool, old: &NodeName, new: &NodeName, mode: Mode) -> Result<O
 
 /// Makes a node under its new name, with copies of all its environments.
 fn make_node(pool: &Pool, node: &Node, envs: &[Environment], new: &NodeName) -> Result<()> {
-    let stage = Staged::new(&layout::nodes(pool.root()), new.as_str())?;
-    let mut renamed = node.clone();
-    renamed.record.replaces = Some(node.name.to_string());
+    let mut renamed = node.record.clone();
+    renamed.replaces = Some(node.name.to_string());
+    let staged = StagedNode::new(pool, new, &renamed)?;
     for env in envs {
-        let dir = stage.path().join(layout::ENVS).join(env.name.as_str());
-        replace::directories(&dir)?;
-        fill(pool, node, env, new, &renamed, &env.name, &dir)?;
-        let mut record = record_in(pool, &dir)?;
-        record.replaces = None;
-        record.store(&dir, pool.key(), Durable::WithNextSync)?;
-    }
-    if let Some(active) = &node.active {
-        std::os::unix::fs::symlink(
-            layout::active_target(active),
-            stage.path().join(layout::ACTIVE),
-        )
-        .with_context(|| format!("activating {new}/{active}"))?;
+        let copy = staged.environment(&env.name, env.active)?;
+        let mut complete = fill(&copy, env, Identity::OldName)?;
+        complete.record.replaces = None;
+        staged.add(&copy, &complete)?;
     }
     // One may have been booted since: nothing leads to the new node yet.
     for env in envs {
         destruction::refuse_booted(node, env)?;
     }
-    publish_node(pool, new, &renamed.record, stage)
+    staged.publish(node.active.as_ref())
 }
 
 /// Returns whether the same rename of a node has made the new one already, before it was interrupted: of the two only
@@ -208,32 +215,22 @@ fn refuse(node: &Node, env: &Environment) -> Result<()> {
     usage::refuse_used(env)
 }
 
-/// Makes in `dir` what an environment is under its new name.
-fn fill(
-    pool: &Pool,
-    old_node: &Node,
-    env: &Environment,
-    new_node: &NodeName,
-    as_node: &Node,
-    new: &EnvName,
-    dir: &Path,
-) -> Result<()> {
+/// Makes the halves what an environment is under its new name.
+fn fill(staged: &StagedEnvironment<'_>, env: &Environment, identity: Identity) -> Result<Complete> {
     let before = env.record_for_change()?;
-    halves::snapshot(env, dir)?;
+    staged.snapshot(env)?;
     // One that cannot be used is left behind: it costs a full stream, and is no reason not to rename.
     if let Ok(Some(base)) = Base::of(env) {
-        base.copy(&dir.join(layout::BASE))
+        base.copy(&staged.dir().join(layout::BASE))
             .with_context(|| format!("copying what was last sent of {env}"))?;
-    }
-    let (root, boot) = (dir.join(layout::ROOT), dir.join(layout::BOOT));
-    if *new_node != old_node.name {
-        identity::rename_host(&root, new_node)?;
     }
     let mut record = before.clone();
     record.replaces = Some(env.name.to_string());
-    let wanted = Wanted::new(pool, new_node, &as_node.record, new, &before)?;
-    dressing::dress(&wanted, &root, &boot, &mut record)?;
-    record.store(dir, pool.key(), Durable::WithNextSync)
+    staged.complete(Content {
+        record,
+        before,
+        identity,
+    })
 }
 
 /// Takes the mark of an unfinished rename off an environment.

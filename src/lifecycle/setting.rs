@@ -140,7 +140,7 @@ fn set_on_node(
     if changed.is_offered()
         && let Some(active) = node.active_if_any()?
     {
-        activation::mark_served(&changed, &active)?;
+        activation::mark_served(&changed, &active, None)?;
         btrfs::sync(pool.root()).context("making durable what is about to be offered")?;
     }
     node.store(&changed.record)?;

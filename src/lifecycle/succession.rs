@@ -5,6 +5,7 @@
 
 use anyhow::{Error, Result};
 
+use super::staged::Made;
 use super::{Mode, activation};
 use crate::failure::Failure;
 use crate::pool::{EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool};
@@ -35,13 +36,14 @@ pub(super) fn activate(
     lock: &NodeLock,
     node: &NodeName,
     env: &EnvName,
+    made: &Made,
     mode: Mode,
 ) -> Result<Vec<String>> {
     let activated = || {
         let node = pool.node(node)?;
         let env = node.environment(env)?;
         let shared = pool.lock(mode.wait)?;
-        activation::for_good(pool, lock, &shared, &node, &env)
+        activation::for_good(pool, lock, &shared, &node, &made.verified(&env)?)
     };
     activated().map_err(|error| only_made(&format!("{node}/{env}"), &error))
 }

@@ -13,6 +13,7 @@ use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
 
 use super::dressing::{self, Wanted};
+use super::staged::Verified;
 use super::{Mode, Outcome, activation, leading, reporting};
 use crate::failure::Failure;
 use crate::pool::pending::{self, Kind, Pending, PendingBoot};
@@ -81,7 +82,7 @@ pub fn begin(
     let mut env = node.environment(&chosen.name)?;
     let back_to = refuse_pointless(&node, &env)?;
     forgive(&mut env);
-    let mut warnings = activation::refuse_unsound(pool, &node, &env, force)?;
+    let verified = Verified::new(pool, &node, &env, force)?;
     let Some(lock) = lock else {
         return Ok(Outcome::Planned(vec![
             format!("export {env}"),
@@ -92,7 +93,7 @@ pub fn begin(
         ]));
     };
     let shared = pool.lock(mode.wait)?;
-    warnings.extend(lead(pool, &lock, &shared, &node, &env, how)?);
+    let warnings = lead(pool, &lock, &shared, &node, &verified, how)?;
     Ok(Outcome::Done(Begun {
         name: env.to_string(),
         node: node.name.to_string(),
@@ -139,15 +140,18 @@ fn lead(
     _lock: &NodeLock,
     shared: &PoolLock,
     node: &Node,
-    env: &Environment,
+    verified: &Verified<'_>,
     how: How,
 ) -> Result<Vec<String>> {
-    let mut warnings = publish::export(pool, shared, node, env)
+    let env = verified.env();
+    let mut warnings = verified.warnings();
+    let exported = publish::export(pool, shared, node, env)
         .with_context(|| format!("nothing was changed: exporting {env}"))?;
+    warnings.extend(exported);
     // Once it is marked as served it may have been booted, for all that is known.
     let idle = Evidence::now(node).booted(env) == Some(false);
     reports::keep_reports(node);
-    activation::mark_served(node, env)?;
+    activation::mark_served(node, env, verified.reasons())?;
     let env = node.environment(&env.name)?;
     if let Some(before) = Pending::of(&node.state).boot()
         && before.env != env.name
@@ -279,7 +283,8 @@ fn confirmed(
         )]));
     };
     let shared = pool.lock(mode.wait)?;
-    let warnings = activation::for_good(pool, &lock, &shared, node, &env)?;
+    let booted = Verified::by_its_boot(&env);
+    let warnings = activation::for_good(pool, &lock, &shared, node, &booted)?;
     Ok(Outcome::Done(activation::Activated {
         name: env.to_string(),
         before,

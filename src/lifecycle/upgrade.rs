@@ -16,16 +16,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use self::downloads::Packages;
-use super::dressing;
+use super::staged::{StagedEnvironment, Target};
 use super::{Mode, Outcome, creation, halves, succession};
 use crate::packages::{self, Changes, Downloads, Step};
 use crate::pool::record::{EnvRecord, Shared};
-use crate::pool::stage::Staged;
 use crate::pool::{EnvName, Environment, Node, NodeLock, Operand, Pool, layout};
 use crate::sandbox::{Durable, Network, Sandbox, emulation, unlimited};
 use crate::storage::beneath::Tree;
 use crate::storage::interrupt;
-use crate::storage::replace;
 
 /// The name of the log kept with an environment, and of that of a node's last failed upgrade.
 const LOG: &str = "upgrade.log";
@@ -41,6 +39,8 @@ pub struct Request {
     pub command: Vec<String>,
     /// Whether to make the new one what the node boots next.
     pub activate: bool,
+    /// Whether the node is to boot it next, for good, once or on trial: then it is not kept where it would not boot.
+    pub boots_next: bool,
     /// Whether to keep the copy when the command fails.
     pub keep: bool,
     /// What to say of it.
@@ -72,6 +72,8 @@ pub enum Upgraded {
         shared: Option<Shared>,
         /// Whether the node boots it next.
         active: bool,
+        /// Whether it would boot, as far as that can be verified.
+        would_boot: bool,
         /// Where everything the command said is.
         log: PathBuf,
         /// What else a person should know, a sentence each.
@@ -155,6 +157,16 @@ impl<'a> Run<'a> {
         })
     }
 
+    fn target_in<'t>(&'t self, pool: &'t Pool) -> Target<'t> {
+        Target {
+            pool,
+            node: &self.node.name,
+            record: &self.node.record,
+            env: &self.name,
+            boots_next: self.request.boots_next,
+        }
+    }
+
     fn target(&self) -> String {
         format!("{}/{}", self.node.name, self.name)
     }
@@ -180,17 +192,14 @@ impl<'a> Run<'a> {
     }
 
     fn perform(&self, pool: &Pool, lock: &NodeLock, mode: Mode) -> Result<Upgraded> {
-        let stage = Staged::new(&self.node.dir, self.name.as_str())?;
-        let mut notes = halves::snapshot(self.source, stage.path())?;
-        let (root, boot) = (
-            stage.path().join(layout::ROOT),
-            stage.path().join(layout::BOOT),
-        );
+        let staged = StagedEnvironment::in_node(self.target_in(pool), self.node)?;
+        let mut notes = staged.snapshot(self.source)?;
+        let (root, boot) = (staged.root(), staged.boot());
         let installed = |at: &Path| -> Result<_> { Ok(packages::installed(&Tree::open(at)?)) };
         let old = installed(&root)?;
-        match self.run_commands(pool, stage.path(), &root, &boot) {
+        match self.run_commands(pool, staged.dir(), &root, &boot) {
             Ok(more) => notes.extend(more),
-            Err(failed) => return Err(self.failed(pool, stage, &failed)?.into()),
+            Err(failed) => return Err(self.failed(staged, &failed)?.into()),
         }
         interrupt::check()?;
         let changes = match (old, installed(&root)?) {
@@ -206,29 +215,22 @@ impl<'a> Run<'a> {
             return Ok(Upgraded::NothingToDo(self.source.to_string()));
         }
         notes.extend(halves::flatten_within(&root)?);
-        let mut record = self.record(&root, changes.clone())?;
-        let wanted = match self.dress(pool, &root, &boot, &mut record) {
-            Ok((wanted, more)) => {
-                notes.extend(more);
-                wanted
-            }
+        let mut complete = match self.complete(&staged, changes.clone()) {
+            Ok(complete) => complete,
             // Such as a kernel that is gone: what the command said tells why.
-            Err(failed) => return Err(self.failed(pool, stage, &failed)?.into()),
+            Err(failed) => return Err(self.failed(staged, &failed)?.into()),
         };
-        let reasons = wanted.reasons_against(&root, &boot)?;
-        if !reasons.is_empty() {
-            let failed = dressing::would_not_boot("what came of the upgrade", &reasons);
-            return Err(self.failed(pool, stage, &failed.into())?.into());
-        }
         // Last before it is kept: what is thrown away need not be compared.
-        let (shared, mut warnings) = sharing::share_again(self.source, stage.path())?;
-        record.shared = shared;
-        record.store(stage.path(), pool.key(), replace::Durable::WithNextSync)?;
+        let (shared, mut warnings) = sharing::share_again(self.source, staged.dir())?;
+        complete.record.shared = shared;
         let dir = layout::env(pool.root(), &self.node.name, &self.name);
-        stage.publish(&dir)?;
+        let would_boot = complete.record.would_not_boot.is_empty();
+        let mut made = staged.publish(complete)?;
+        notes.append(&mut made.notes);
+        warnings.append(&mut made.warnings);
         if self.request.activate {
-            let node = &self.node.name;
-            warnings.extend(succession::activate(pool, lock, node, &self.name, mode)?);
+            let (node, env) = (&self.node.name, &self.name);
+            warnings.extend(succession::activate(pool, lock, node, env, &made, mode)?);
         }
         Ok(Upgraded::New {
             name: self.target(),
@@ -236,6 +238,7 @@ impl<'a> Run<'a> {
             changes,
             shared,
             active: self.request.activate,
+            would_boot,
             log: dir.join(LOG),
             notes,
             warnings,

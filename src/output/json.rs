@@ -52,7 +52,7 @@ pub fn environments(listed: &[Listed]) -> Result<String> {
             node: &e.node,
             name: &e.name,
             uuid: e.uuid.as_deref(),
-            complete: e.problems.is_empty(),
+            complete: e.complete,
             active: e.active,
             booted: e.booted,
             pending: e.pending.map(crate::pool::pending::Kind::word),

@@ -35,9 +35,15 @@ pub fn in_words(news: &News) -> String {
 
 fn result(report: &Report) -> String {
     match report {
-        Report::Created { name, active, .. } => match active {
-            true => format!("created {name}, which it boots next"),
-            false => format!("created {name}"),
+        Report::Created {
+            name,
+            active,
+            would_boot,
+            ..
+        } => match (active, would_boot) {
+            (true, _) => format!("created {name}, which it boots next"),
+            (false, true) => format!("created {name}"),
+            (false, false) => format!("created {name}, which would not boot"),
         },
         Report::Nothing => "nothing to upgrade".to_string(),
         Report::Failed { why, .. } => {
@@ -64,14 +70,16 @@ fn row((node, report): (&NodeName, &Report)) -> Vec<String> {
             removed,
             shared,
             active,
+            would_boot,
             ..
         } => (
             name.split('/').nth(1).unwrap_or(name),
             [*upgraded, *added, *removed],
             *shared,
-            match active {
-                true => "boots next",
-                false => "created",
+            match (active, would_boot) {
+                (true, _) => "boots next",
+                (false, true) => "created",
+                (false, false) => "would not boot",
             },
         ),
         Report::Nothing => ("-", [0; 3], None, "nothing to upgrade"),

@@ -140,6 +140,9 @@ pub struct EnvRecord {
     /// Why it is not to be booted unasked: the trial it did not pass.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unproven: Option<String>,
+    /// Why it would not boot, a sentence each, as it was last verified.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub would_not_boot: Vec<String>,
     /// What the upgrade that made it changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upgrade: Option<Changes>,
@@ -275,6 +278,7 @@ impl EnvRecord {
             withdrawn: None,
             failed: None,
             unproven: None,
+            would_not_boot: Vec::new(),
             upgrade: None,
             shared: None,
             replaces: None,
@@ -304,6 +308,7 @@ impl EnvRecord {
             withdrawn: None,
             failed: None,
             unproven: None,
+            would_not_boot: Vec::new(),
             upgrade: None,
             shared: None,
             replaces: None,

@@ -168,3 +168,83 @@ fn version_3_without_protocols_is_told_of() {
     let said = pool.netbe().run("create nog/c");
     assert!(!said.stderr.contains("/etc/protocols"), "{said:?}");
 }
+
+/// Takes the modules of `nog/b` away.
+fn spoil(pool: &Pool) {
+    remove(pool, "root", "usr/lib/modules");
+}
+
+#[test]
+fn what_is_to_be_booted_next_is_not_made_where_it_would_not_boot_and_anything_else_says_so() {
+    let pool = with_b(&System::debian());
+    spoil(&pool);
+    for line in [
+        "create nog/c --from nog/b -a",
+        "clone nog/b nog/c -a",
+        "create ordo/c --from nog/b --mac 02:00:00:00:00:07",
+    ] {
+        pool.refuses(
+            3,
+            &format!("{line} -n"),
+            &["would not boot: ", "modules", "hint: "],
+        );
+        pool.refuses(3, line, &["would not boot: ", "modules", "hint: "]);
+    }
+    let said = pool.netbe().run("create nog/c --from nog/b");
+    assert_eq!(said.status, 0, "{said:#?}");
+    let told =
+        |words: &str| words.contains("would not boot as it is: ") && words.contains("modules");
+    assert!(told(&said.stderr), "{said:#?}");
+    assert_eq!(pool.flags("nog/c"), "!");
+    let list = pool.netbe().run("list nog/c");
+    assert!(
+        list.stderr.contains("nog/c: it would not boot: "),
+        "{list:#?}"
+    );
+    let json: serde_json::Value =
+        serde_json::from_str(&pool.netbe().ok("list --json nog/c")).unwrap();
+    assert_eq!(json["environments"][0]["complete"], true);
+    // Another name changes nothing of it.
+    pool.netbe().ok("rename nog/c d");
+    assert_eq!(pool.flags("nog/d"), "!");
+    pool.refuses(3, "activate nog/d", &["would not boot: "]);
+    // What is put right in it is seen.
+    let modules = pool.half("nog/a", "root").join("usr/lib/modules");
+    let status = std::process::Command::new("cp")
+        .arg("-a")
+        .args([modules, pool.half("nog/d", "root").join("usr/lib")])
+        .status()
+        .unwrap();
+    assert!(status.success());
+    pool.netbe().ok("activate nog/d");
+    assert_eq!(pool.flags("nog/d"), "?R");
+}
+
+#[test]
+fn rename_keeps_to_what_would_boot_too() {
+    let pool = with_b(&System::debian());
+    spoil(&pool);
+    pool.netbe().run("activate nog/b --force");
+    pool.netbe().ok("set mac= serial= nog");
+    for line in ["rename nog/b c", "rename nog ordo"] {
+        pool.refuses(3, &format!("{line} -n"), &["would not boot: ", "modules"]);
+        pool.refuses(3, line, &["would not boot: ", "modules"]);
+    }
+    assert_eq!(pool.active("nog"), "b");
+}
+
+#[test]
+fn repair_activates_nothing_that_would_not_boot() {
+    let pool = Pool::with_template_of(&System::debian());
+    pool.netbe().ok("create nog/a");
+    let link = pool.at("nodes/nog/active");
+    fs::remove_file(&link).unwrap();
+    fs::remove_dir_all(pool.half("nog/a", "root").join("usr/lib/modules")).unwrap();
+    let said = pool.netbe().run("check --repair");
+    assert!(
+        said.stderr
+            .contains("to activate nog/a: nog/a would not boot: "),
+        "{said:#?}"
+    );
+    assert!(link.symlink_metadata().is_err());
+}

@@ -196,3 +196,26 @@ fn refusals_come_before_anything_is_done() {
     fs::remove_file(here.at("nodes/nog/envs/b/env.json")).unwrap();
     here.refuses(3, "export nog/b -o /dev/null", &["damaged"]);
 }
+
+#[test]
+fn what_would_not_boot_comes_beside_what_a_node_boots_and_not_as_that() {
+    let (here, there) = two();
+    here.netbe().ok("create nog/b");
+    let modules = here.half("nog/b", "root").join("usr/lib/modules");
+    fs::remove_dir_all(modules).unwrap();
+    let stream = here.exported("nog/b");
+    let said = there
+        .netbe()
+        .fails(3, &format!("import nog {}", stream.display()));
+    assert!(said.contains("nog/b would not boot: "), "{said}");
+    assert!(!there.at("nodes/nog").exists());
+    there
+        .netbe()
+        .ok(&format!("import nog {}", here.exported("nog/a").display()));
+    let said = there
+        .netbe()
+        .run(&format!("import nog {}", stream.display()));
+    assert_eq!(said.status, 0, "{said:?}");
+    assert!(said.stderr.contains("would not boot as it is"), "{said:?}");
+    assert_eq!(there.flags("nog/b"), "!");
+}

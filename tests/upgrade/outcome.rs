@@ -103,34 +103,52 @@ fn boot_files_and_fstab_that_it_wrote_anew_are_put_right() {
 }
 
 #[test]
-fn one_that_took_the_kernel_away_is_not_kept() {
+fn one_that_took_the_kernel_away_is_not_booted_next() {
     let pool = debian();
     let netbe = pool.netbe();
     let before = state(&pool);
-    for (script, status, reason) in [
-        ("rm -r /usr/lib/modules/*", 3, "would not boot: "),
-        (
-            "rm /boot/vmlinuz-*",
-            1,
-            "there is no kernel in the boot folder",
-        ),
-        ("rm /boot/initrd.img-*", 3, "would not boot: "),
-        (
-            "mv /usr/lib/modules/6.1.0-50-amd64 /usr/lib/modules/6.1.0-51-amd64",
-            3,
-            "would not boot: ",
-        ),
-    ] {
-        let outcome = upgrade(&netbe, "", script);
-        assert_eq!(outcome.status, status, "{script}: {outcome:#?}");
-        for text in [
-            "nothing was kept: ",
-            reason,
-            "hint: everything it said: less ",
-        ] {
-            assert!(outcome.stderr.contains(text), "{text}: {outcome:#?}");
+    let unbootable = [
+        "rm -r /usr/lib/modules/*",
+        "rm /boot/initrd.img-*",
+        "mv /usr/lib/modules/6.1.0-50-amd64 /usr/lib/modules/6.1.0-51-amd64",
+    ];
+    let refused = unbootable.map(|script| (script, 3, "would not boot: "));
+    let no_kernel = (
+        "rm /boot/vmlinuz-*",
+        1,
+        "there is no kernel in the boot folder",
+    );
+    for options in ["-a", "--once", "--try"] {
+        for (script, status, reason) in refused.iter().chain([&no_kernel]) {
+            let outcome = upgrade(&netbe, options, script);
+            assert_eq!(outcome.status, *status, "{script}: {outcome:#?}");
+            for text in [
+                "nothing was kept: ",
+                reason,
+                "hint: everything it said: less ",
+            ] {
+                assert!(outcome.stderr.contains(text), "{text}: {outcome:#?}");
+            }
+            before.assert_unchanged(&state(&pool));
         }
-        before.assert_unchanged(&state(&pool));
+    }
+    // Nothing leads a machine to it: it is kept, and says so.
+    for (number, script) in unbootable.iter().enumerate() {
+        let outcome = upgrade(&netbe, &format!("--name u{number}"), script);
+        assert_eq!(outcome.status, 0, "{outcome:#?}");
+        assert!(
+            outcome.stdout.contains("It would not boot as it is."),
+            "{outcome:#?}"
+        );
+        assert!(
+            outcome
+                .stderr
+                .contains("warning: it would not boot as it is: "),
+            "{outcome:#?}"
+        );
+        assert_eq!(pool.flags(&format!("nog/u{number}")), "!");
+        netbe.fails(3, &format!("activate nog/u{number}"));
+        netbe.ok(&format!("destroy --yes nog/u{number}"));
     }
     let outcome = upgrade(&netbe, "--keep --name bare", "rm /boot/vmlinuz-*");
     assert_eq!(outcome.status, 1, "{outcome:#?}");

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::{initialisation, verification};
+use super::{initialisation, staged};
 use crate::failure::Failure;
 use crate::pool::lock::Watch;
 use crate::pool::{EnvName, Environment, Node, NodeName, Pool, layout};
@@ -219,7 +219,7 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
     let reasons = match node.lost {
         // By which properties it would have to boot is not known.
         true => Ok(Vec::new()),
-        false => verification::reasons(pool, node, env),
+        false => staged::reasons(pool, node, env),
     };
     let mut found: Vec<Finding> = match reasons {
         Ok(reasons) => reasons

@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::{Finding, Repair, check};
 use crate::boot::{self, fstab};
+use crate::lifecycle::staged::Verified;
 use crate::lifecycle::{Mode, activation, renaming};
 use crate::pool::record::EnvRecord;
 use crate::pool::state;
@@ -122,7 +123,8 @@ fn mend(pool: &Pool, repair: &Repair, mode: Mode) -> Result<()> {
                 return Ok(());
             }
             let shared = pool.lock(mode.wait)?;
-            activation::switch(pool, &lock, &shared, &node, &env).map(drop)
+            let verified = Verified::new(pool, &node, &env, false)?;
+            activation::switch(pool, &lock, &shared, &node, &verified).map(drop)
         }
         Repair::Forget(node) => {
             let _lock = mode.lock_to_change(pool, node)?;

@@ -15,6 +15,7 @@ use nix::unistd::Pid;
 use super::judgement::{self, Facts, Fetching, PowerFacts, Verdict};
 use crate::boot;
 use crate::failure::{Failure, Kind};
+use crate::lifecycle::staged::Verified;
 use crate::lifecycle::{Mode, Outcome, activation, leading};
 use crate::pool::pending::{self, Pending, PendingBoot};
 use crate::pool::{Environment, Node, NodeName, Pool};
@@ -113,7 +114,8 @@ fn of_node(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) ->
     match verdict(pool, &node, &env, &boot)? {
         Verdict::Wait | Verdict::LeadBack(_) => {}
         Verdict::Passed => {
-            let warnings = activation::for_good(pool, &lock, &take_pool()?, &node, &env)?;
+            let booted = Verified::by_its_boot(&env);
+            let warnings = activation::for_good(pool, &lock, &take_pool()?, &node, &booted)?;
             result.warnings.extend(warnings);
             result.done.push(format!("{env} came up: it is active."));
         }

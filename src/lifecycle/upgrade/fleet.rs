@@ -44,6 +44,8 @@ pub enum Report {
         shared: Option<Shared>,
         /// Whether the node boots it next.
         active: bool,
+        /// Whether it would boot, as far as that can be verified.
+        would_boot: bool,
         /// What is not as it should be, a sentence each.
         warnings: Vec<String>,
     },
@@ -70,6 +72,7 @@ impl Report {
                 changes,
                 shared,
                 active,
+                would_boot,
                 warnings,
                 ..
             }) => {
@@ -82,6 +85,7 @@ impl Report {
                     removed: count(|c| c.removed.len() + c.downgraded.len()),
                     shared: *shared,
                     active: *active,
+                    would_boot: *would_boot,
                     warnings: warnings.clone(),
                 }
             }

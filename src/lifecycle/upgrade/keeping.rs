@@ -8,55 +8,44 @@ use anyhow::Result;
 
 use super::{LOG, Run, program};
 use crate::failure::Failure;
-use crate::lifecycle::dressing::{self, Wanted};
+use crate::lifecycle::staged::{Complete, Content, Identity, StagedEnvironment};
 use crate::packages::Changes;
-use crate::pool::record::EnvRecord;
-use crate::pool::stage::Staged;
-use crate::pool::{Environment, Pool, layout};
+use crate::pool::Environment;
 use crate::storage::beneath::Tree;
-use crate::storage::replace::Durable;
-use crate::storage::{btrfs, interrupt};
+use crate::storage::interrupt;
 
 impl Run<'_> {
-    /// Returns the new environment's record.
-    pub(super) fn record(&self, root: &Path, changes: Option<Changes>) -> Result<EnvRecord> {
-        let uuid = btrfs::info(root)?.uuid.to_string();
+    /// Returns what came of the run.
+    fn content(&self, staged: &StagedEnvironment<'_>, changes: Option<Changes>) -> Result<Content> {
         let (node, name) = (&self.source.node, &self.source.name);
-        let mut record = self.before.derived(uuid, node, name);
+        let mut record = self.before.derived(staged.uuid()?, node, name);
         record.description.clone_from(&self.request.description);
         record.upgrade = changes;
-        Ok(record)
+        Ok(Content {
+            record,
+            before: self.before.clone(),
+            identity: Identity::Same,
+        })
     }
 
-    /// Makes the halves say what netbe wants of them, and brings the record up to date with it.
-    pub(super) fn dress(
+    /// Makes the halves say what netbe wants of them.
+    pub(super) fn complete(
         &self,
-        pool: &Pool,
-        root: &Path,
-        boot: &Path,
-        record: &mut EnvRecord,
-    ) -> Result<(Wanted, Vec<String>)> {
-        restore_command_line(self.source, boot)?;
-        let wanted = Wanted::new(
-            pool,
-            &self.node.name,
-            &self.node.record,
-            &self.name,
-            &self.before,
-        )?;
-        let notes = dressing::dress(&wanted, root, boot, record)?;
-        Ok((wanted, notes))
+        staged: &StagedEnvironment<'_>,
+        changes: Option<Changes>,
+    ) -> Result<Complete> {
+        restore_command_line(self.source, &staged.boot())?;
+        staged.complete(self.content(staged, changes)?)
     }
 
     /// Keeps the log of a failed run, and the copy where that was asked for; returns the error to end with.
     pub(super) fn failed(
         &self,
-        pool: &Pool,
-        stage: Staged,
+        staged: StagedEnvironment<'_>,
         error: &anyhow::Error,
     ) -> Result<Failure> {
         let log = self.node.dir.join(format!("failed-{LOG}"));
-        let said = program::keep_end(&stage.path().join(LOG), &log).is_ok();
+        let said = program::keep_end(&staged.dir().join(LOG), &log).is_ok();
         let ended = |outcome: &str| {
             let mut failure =
                 Failure::failed(format!("upgrading {}: {outcome}: {error:#}", self.source));
@@ -69,25 +58,14 @@ impl Run<'_> {
             }
         };
         if !self.request.keep || interrupt::asked().is_some() {
-            drop(stage);
+            drop(staged);
             return Ok(ended("nothing was kept"));
         }
-        let (root, boot) = (
-            stage.path().join(layout::ROOT),
-            stage.path().join(layout::BOOT),
-        );
-        let mut record = self.record(&root, None)?;
-        // What cannot be put right is still what was to be kept.
-        let _ = self.dress(pool, &root, &boot, &mut record);
-        record.failed = Some(
-            format!("its upgrade failed: {error:#}")
-                .lines()
-                .next()
-                .unwrap_or_default()
-                .to_string(),
-        );
-        record.store(stage.path(), pool.key(), Durable::WithNextSync)?;
-        stage.publish(&layout::env(pool.root(), &self.node.name, &self.name))?;
+        let why = format!("its upgrade failed: {error:#}");
+        let why = why.lines().next().unwrap_or_default().to_string();
+        let _ = restore_command_line(self.source, &staged.boot());
+        let complete = staged.complete_failed(self.content(&staged, None)?, why)?;
+        staged.publish(complete)?;
         Ok(ended(&format!("the copy is kept as {}", self.target())))
     }
 }

@@ -1,0 +1,10 @@
+//! How an environment comes to be, and what may be booted.
+//!
+//! Everything that makes an environment goes through [`StagedEnvironment`]; everything that has a node boot one goes
+//! through [`Verified`]. Not for where the halves come from.
+
+mod transaction;
+mod verified;
+
+pub use transaction::{Complete, Content, Identity, Made, StagedEnvironment, StagedNode, Target};
+pub use verified::{Verified, reasons, would_not_boot};

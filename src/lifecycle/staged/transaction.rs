@@ -1,0 +1,347 @@
+//! Making an environment, in one order whoever makes it: halves, identity, boot files and fstab, verification, record,
+//! one rename.
+//!
+//! The maker says where the halves come from and what they were; the rest is done here. Promises that an environment is
+//! whole or not there; that what a node boots next would boot; and that anything else that would not says so in its
+//! record. Not for leading a node to it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use super::verified::{Verified, would_not_boot};
+use crate::lifecycle::dressing::{self, Wanted};
+use crate::lifecycle::{halves, identity};
+use crate::pool::record::{EnvRecord, NodeRecord};
+use crate::pool::stage::Staged;
+use crate::pool::{EnvName, Environment, Node, NodeName, Pool, layout, publish_node};
+use crate::storage::replace::Durable;
+use crate::storage::{btrfs, replace};
+
+/// What an environment is to be.
+#[derive(Debug, Clone, Copy)]
+pub struct Target<'a> {
+    /// Its pool.
+    pub pool: &'a Pool,
+    /// Its node, which need not be there yet.
+    pub node: &'a NodeName,
+    /// That node's record.
+    pub record: &'a NodeRecord,
+    /// Its name.
+    pub env: &'a EnvName,
+    /// Whether its node is to boot it next: then it must verify.
+    pub boots_next: bool,
+}
+
+impl Target<'_> {
+    fn name(&self) -> String {
+        format!("{}/{}", self.node, self.env)
+    }
+
+    /// Refuses what [`StagedEnvironment::complete`] would refuse of copies of these halves, without making any: for a dry
+    /// run.
+    pub fn foresee(&self, source: &Environment, before: &EnvRecord) -> Result<()> {
+        let wanted = Wanted::new(self.pool, self.node, self.record, self.env, before)?;
+        let reasons = wanted.reasons_once_written(&source.root(), &source.boot())?;
+        self.refuse(&reasons)
+    }
+
+    fn refuse(&self, reasons: &[String]) -> Result<()> {
+        match self.boots_next && !self.record.template && !reasons.is_empty() {
+            true => Err(would_not_boot(&self.name(), reasons).into()),
+            false => Ok(()),
+        }
+    }
+}
+
+/// Which machine the halves are of, once they are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Identity {
+    /// The target's.
+    Same,
+    /// The target's, by the host name it had before.
+    OldName,
+    /// Another one's.
+    Other,
+}
+
+/// What the halves are.
+#[derive(Debug)]
+pub struct Content {
+    /// The record, but for what is written here: boot files, kernel, what speaks against booting it.
+    pub record: EnvRecord,
+    /// The record of what they were made from, by which their boot files are told; its own where there is none.
+    pub before: EnvRecord,
+    /// Which machine's they are.
+    pub identity: Identity,
+}
+
+/// An environment whose halves are being filled, under a hidden name; gone when it is dropped.
+#[derive(Debug)]
+pub struct StagedEnvironment<'a> {
+    target: Target<'a>,
+    dir: PathBuf,
+    home: Home,
+}
+
+/// What holds the directory.
+#[derive(Debug)]
+enum Home {
+    /// A stage in its node's directory.
+    Node(Staged),
+    /// A node that is made with it.
+    NewNode(Staged),
+    /// A node that is made with several: [`StagedNode`].
+    Shared,
+}
+
+/// What is complete but for its name.
+#[derive(Debug)]
+pub struct Complete {
+    dir: PathBuf,
+    verified: bool,
+    /// Its record, which is written as it gets its name.
+    pub record: EnvRecord,
+    /// What a person should know, a sentence each.
+    pub notes: Vec<String>,
+    /// What is not as it should be, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// What has got its name.
+#[derive(Debug)]
+pub struct Made {
+    node: NodeName,
+    env: EnvName,
+    verified: bool,
+    /// What a person should know, a sentence each.
+    pub notes: Vec<String>,
+    /// What is not as it should be, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+impl<'a> StagedEnvironment<'a> {
+    /// Begins one of a node that is there.
+    pub fn in_node(target: Target<'a>, node: &Node) -> Result<Self> {
+        let stage = Staged::new(&node.dir, target.env.as_str())?;
+        Ok(Self {
+            target,
+            dir: stage.path().to_path_buf(),
+            home: Home::Node(stage),
+        })
+    }
+
+    /// Begins one that is left alone without its node's lock too: somebody else's programs run in it.
+    pub fn guarded_in_node(target: Target<'a>, node: &Node) -> Result<Self> {
+        let stage = Staged::guarded(&node.dir, target.env.as_str())?;
+        Ok(Self {
+            target,
+            dir: stage.path().to_path_buf(),
+            home: Home::Node(stage),
+        })
+    }
+
+    /// Begins the first one of a new node, which is its active one.
+    pub fn with_node(target: Target<'a>) -> Result<Self> {
+        let stage = Staged::new(&layout::nodes(target.pool.root()), target.node.as_str())?;
+        Ok(Self {
+            target,
+            dir: directory_in(&stage, target.env)?,
+            home: Home::NewNode(stage),
+        })
+    }
+
+    /// Returns the directory that the halves go into.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Returns where the root half goes.
+    pub fn root(&self) -> PathBuf {
+        self.dir.join(layout::ROOT)
+    }
+
+    /// Returns where the boot half goes.
+    pub fn boot(&self) -> PathBuf {
+        self.dir.join(layout::BOOT)
+    }
+
+    /// Fills the halves with those of an environment; returns notes, a sentence each.
+    pub fn snapshot(&self, source: &Environment) -> Result<Vec<String>> {
+        halves::snapshot(source, &self.dir)
+    }
+
+    /// Returns the identity that an environment with these halves has, unless it is one that had it elsewhere.
+    pub fn uuid(&self) -> Result<String> {
+        Ok(btrfs::info(&self.root())?.uuid.to_string())
+    }
+
+    /// Makes the halves those of the target, and verifies them.
+    ///
+    /// # Errors
+    /// A refusal where they would not boot and are to be booted next.
+    pub fn complete(&self, content: Content) -> Result<Complete> {
+        let Target {
+            pool, node, record, ..
+        } = self.target;
+        let (root, boot) = (self.root(), self.boot());
+        let mut notes = Vec::new();
+        match content.identity {
+            Identity::Same => {}
+            Identity::OldName => identity::rename_host(&root, node)?,
+            Identity::Other => notes.extend(identity::reset(&root, &boot, node)?),
+        }
+        let mut own = content.record;
+        let wanted = Wanted::new(pool, node, record, self.target.env, &content.before)?;
+        notes.extend(dressing::dress(&wanted, &root, &boot, &mut own)?);
+        let reasons = wanted.reasons_against(&root, &boot)?;
+        self.target.refuse(&reasons)?;
+        let warnings = reasons
+            .iter()
+            .map(|reason| format!("it would not boot as it is: {reason}"))
+            .collect();
+        // A template's is booted by nobody.
+        let verified = reasons.is_empty() || record.template;
+        own.would_not_boot = reasons;
+        Ok(Complete {
+            dir: self.dir.clone(),
+            verified,
+            record: own,
+            notes,
+            warnings,
+        })
+    }
+
+    /// Keeps halves in which something failed, to be looked at: never to be booted unasked, whatever could be put right.
+    pub fn complete_failed(&self, content: Content, why: String) -> Result<Complete> {
+        let Target {
+            pool, node, record, ..
+        } = self.target;
+        let mut own = content.record;
+        // What cannot be put right is still what was to be kept.
+        let _ = Wanted::new(pool, node, record, self.target.env, &content.before)
+            .and_then(|wanted| dressing::dress(&wanted, &self.root(), &self.boot(), &mut own));
+        own.failed = Some(why);
+        Ok(Complete {
+            dir: self.dir.clone(),
+            verified: false,
+            record: own,
+            notes: Vec::new(),
+            warnings: Vec::new(),
+        })
+    }
+
+    /// Writes the record and gives it its name, by one rename; durable when it returns.
+    pub fn publish(self, complete: Complete) -> Result<Made> {
+        complete.write(&self)?;
+        let Target {
+            pool, node, env, ..
+        } = self.target;
+        match self.home {
+            Home::Node(stage) => stage.publish(&layout::env(pool.root(), node, env))?,
+            Home::NewNode(stage) => {
+                point_to(&stage, node, env)?;
+                publish_node(pool, node, self.target.record, stage)?;
+            }
+            Home::Shared => anyhow::bail!("{node}/{env} comes with its node"),
+        }
+        Ok(Made {
+            node: node.clone(),
+            env: env.clone(),
+            verified: complete.verified,
+            notes: complete.notes,
+            warnings: complete.warnings,
+        })
+    }
+}
+
+impl Complete {
+    fn write(&self, of: &StagedEnvironment<'_>) -> Result<()> {
+        ensure!(self.dir == of.dir, "another environment was completed");
+        let key = of.target.pool.key();
+        self.record.store(&self.dir, key, Durable::WithNextSync)
+    }
+}
+
+impl Made {
+    /// Returns the environment, as one that its node may be led to.
+    ///
+    /// # Errors
+    /// Where it was not made to be: [`Target::boots_next`].
+    pub fn verified<'e>(&self, env: &'e Environment) -> Result<Verified<'e>> {
+        ensure!(
+            self.verified && (&self.node, &self.env) == (&env.node, &env.name),
+            "{env} was not verified"
+        );
+        Ok(Verified::just_made(env))
+    }
+}
+
+/// A node that is made with all its environments.
+#[derive(Debug)]
+pub struct StagedNode<'a> {
+    pool: &'a Pool,
+    node: &'a NodeName,
+    record: &'a NodeRecord,
+    stage: Staged,
+}
+
+impl<'a> StagedNode<'a> {
+    /// Begins one.
+    pub fn new(pool: &'a Pool, node: &'a NodeName, record: &'a NodeRecord) -> Result<Self> {
+        let stage = Staged::new(&layout::nodes(pool.root()), node.as_str())?;
+        Ok(Self {
+            pool,
+            node,
+            record,
+            stage,
+        })
+    }
+
+    /// Begins an environment of it.
+    pub fn environment<'e>(
+        &self,
+        env: &'e EnvName,
+        boots_next: bool,
+    ) -> Result<StagedEnvironment<'e>>
+    where
+        'a: 'e,
+    {
+        Ok(StagedEnvironment {
+            target: Target {
+                pool: self.pool,
+                node: self.node,
+                record: self.record,
+                env,
+                boots_next,
+            },
+            dir: directory_in(&self.stage, env)?,
+            home: Home::Shared,
+        })
+    }
+
+    /// Adds one that is complete.
+    pub fn add(&self, env: &StagedEnvironment<'_>, complete: &Complete) -> Result<()> {
+        complete.write(env)
+    }
+
+    /// Gives the node its name, with what it boots next; by one rename, durable when it returns.
+    pub fn publish(self, active: Option<&EnvName>) -> Result<()> {
+        if let Some(env) = active {
+            point_to(&self.stage, self.node, env)?;
+        }
+        publish_node(self.pool, self.node, self.record, self.stage)
+    }
+}
+
+fn directory_in(stage: &Staged, env: &EnvName) -> Result<PathBuf> {
+    let dir = stage.path().join(layout::ENVS).join(env.as_str());
+    replace::directories(&dir)?;
+    Ok(dir)
+}
+
+fn point_to(stage: &Staged, node: &NodeName, env: &EnvName) -> Result<()> {
+    let link = stage.path().join(layout::ACTIVE);
+    std::os::unix::fs::symlink(layout::active_target(env), link)
+        .with_context(|| format!("activating {node}/{env}"))
+}

@@ -1,0 +1,97 @@
+//! Would it boot? What is checked before a machine is led to an environment.
+//!
+//! Kernel, initramfs and modules belong together; boot files and fstab name this environment; the command
+//! line fits. Reads only. Not for whether the network offers it.
+
+use anyhow::Result;
+
+use crate::failure::Failure;
+use crate::lifecycle::dressing::Wanted;
+use crate::pool::{Environment, Node, Pool};
+
+/// An environment that its node may be led to: it would boot, or somebody insists.
+///
+/// What switches takes one, so that nothing is booted next that was not looked at.
+#[derive(Debug)]
+pub struct Verified<'a> {
+    env: &'a Environment,
+    /// What was found, a sentence each; `None` where nobody looked, as nobody boots it.
+    reasons: Option<Vec<String>>,
+}
+
+impl<'a> Verified<'a> {
+    /// Verifies an environment; with `force` what speaks against it becomes warnings, where both its halves are there.
+    ///
+    /// A template's is booted by nobody; what is made from it is verified.
+    ///
+    /// # Errors
+    /// A refusal that says why it would not boot.
+    pub fn new(pool: &Pool, node: &Node, env: &'a Environment, force: bool) -> Result<Self> {
+        if node.is_template() && env.problems.is_empty() {
+            return Ok(Self { env, reasons: None });
+        }
+        let reasons = reasons(pool, node, env)?;
+        let whole = env.root().is_dir() && env.boot().is_dir();
+        let insisted = force && whole;
+        if !reasons.is_empty() && !insisted {
+            let failure = would_not_boot(&env.to_string(), &reasons);
+            return Err(match whole {
+                true => failure.hint(format!(
+                    "mend it, or all the same: netbe activate {env} --force"
+                )),
+                false => failure.hint(format!("netbe check {}", node.name)),
+            }
+            .into());
+        }
+        Ok(Self {
+            env,
+            reasons: Some(reasons),
+        })
+    }
+
+    /// Takes one that was verified as it was made, a moment ago.
+    pub(super) fn just_made(env: &'a Environment) -> Self {
+        Self { env, reasons: None }
+    }
+
+    /// Takes one that its node has booted: it reported so, or a person says it did.
+    pub fn by_its_boot(env: &'a Environment) -> Self {
+        Self {
+            env,
+            reasons: Some(Vec::new()),
+        }
+    }
+
+    /// Returns the environment.
+    pub fn env(&self) -> &'a Environment {
+        self.env
+    }
+
+    /// Returns why it may not boot all the same, a sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let reasons = self.reasons.iter().flatten();
+        let warning = |reason| format!("{} may not boot: {reason}", self.env);
+        reasons.map(warning).collect()
+    }
+
+    /// Returns what its record is to say of why it would not boot; `None` where it goes on saying what it does.
+    pub fn reasons(&self) -> Option<&[String]> {
+        self.reasons.as_deref()
+    }
+}
+
+/// Returns the reasons why an environment would not boot on its node, a sentence each; none when it is
+/// sound.
+pub fn reasons(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<String>> {
+    if !env.problems.is_empty() {
+        return Ok(env.problems.clone());
+    }
+    let record = env.record_for_change()?;
+    let wanted = Wanted::new(pool, &node.name, &node.record, &env.name, &record)?;
+    wanted.reasons_against(&env.root(), &env.boot())
+}
+
+/// Returns the failure for halves that would not boot.
+pub fn would_not_boot(name: &str, reasons: &[String]) -> Failure {
+    Failure::refused(format!("{name} would not boot: {}", reasons.join("; ")))
+}
