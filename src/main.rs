@@ -14,7 +14,7 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     // A TFTP server that is not root has to get through to what is made here, whatever root's umask is.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
-    netbe::storage::interrupt::install();
+    netbe::fs::interrupt::install();
     match netbe::commands::run(cli) {
         Ok(status) => ExitCode::from(status),
         // A reader that has seen enough, such as head(1), is no error.

@@ -49,7 +49,7 @@ fn drive(words: &[String]) -> ! {
         env: Vec::new(),
         io,
     };
-    let tree = netbe::storage::beneath::Tree::open(sandbox.root).unwrap();
+    let tree = netbe::fs::rooted::Tree::open(sandbox.root).unwrap();
     let ended = netbe::sandbox::emulation::check(&tree).and_then(|()| sandbox.run(program));
     match ended {
         Ok(ended) => {

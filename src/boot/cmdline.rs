@@ -7,10 +7,10 @@
 
 use anyhow::{Result, bail};
 
+use super::cmdline_tokens::{Line, is_one_token, name_of, same_name, same_token, value_of};
 use super::initramfs::Mounting;
-use super::line::{Line, is_one_token, name_of, same_name, same_token, value_of};
 use super::nfs;
-use super::want::{RootPlace, Want};
+use super::spec::{RootPlace, Want};
 use crate::failure::Failure;
 
 /// Arguments that are netbe's to set, by other properties than `cmdline`.

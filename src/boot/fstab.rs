@@ -16,7 +16,7 @@ use anyhow::Result;
 
 pub use entry::{Entry, entries};
 
-use super::want::NfsVersion;
+use super::spec::NfsVersion;
 use crate::failure::Failure;
 use entry::{escape, parse};
 use lines::{Text, insert_after, remove};

@@ -12,7 +12,7 @@ pub(crate) use archive::{foreign_modules, version_in_initramfs_name};
 use std::io::{self, Read};
 
 use super::files::{BootFiles, is_there, text};
-use crate::storage::interrupt;
+use crate::fs::interrupt;
 
 /// The largest image looked at, in bytes.
 pub(crate) const IMAGE_LIMIT: usize = 128 << 20;

@@ -7,32 +7,32 @@
 
 mod arch;
 mod cmdline;
-mod fetched;
+mod cmdline_tokens;
 mod files;
 pub mod fstab;
 pub mod identity;
 mod initramfs;
 mod ip;
 pub mod kernel;
-mod line;
 mod nfs;
-pub mod own;
+pub mod normalize;
 mod plan;
 mod pxelinux;
 pub mod report;
 mod rpi;
+mod spec;
 mod summary;
+mod tftp_files;
 mod verify;
-mod want;
 
 pub use arch::Arch;
-pub use fetched::{Fetched, fetched};
 pub use files::{BootFiles, Overlay, Watched};
 pub use ip::Ip;
 pub use plan::{plan, recognise};
+pub use spec::{Loader, NfsVersion, Plan, PxeBinaries, RootPlace, Want};
 pub use summary::{Summary, summary};
+pub use tftp_files::{Fetched, fetched};
 pub use verify::verify;
-pub use want::{Loader, NfsVersion, Plan, PxeBinaries, RootPlace, Want};
 
 #[cfg(test)]
 mod tests;

@@ -9,9 +9,9 @@ use std::net::Ipv4Addr;
 
 use anyhow::{Result, anyhow};
 
+use super::cmdline_tokens::{Line, value_of};
 use super::initramfs::{Mounter, Mounting};
-use super::line::{Line, value_of};
-use super::want::NfsVersion;
+use super::spec::NfsVersion;
 use crate::failure::Failure;
 
 /// Options of klibc's `nfsmount` that take a number (`usr/kinit/nfsmount/main.c`, klibc 2.0.12).

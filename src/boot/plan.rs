@@ -12,7 +12,7 @@ use super::initramfs::{Mounter, Mounting, mounting};
 use super::kernel;
 use super::pxelinux::{self, menu::Menu};
 use super::rpi;
-use super::want::{Loader, Plan, RootPlace, Want};
+use super::spec::{Loader, Plan, RootPlace, Want};
 use crate::failure::Failure;
 
 /// How many bytes a Raspberry Pi's firmware takes from `cmdline.txt`.

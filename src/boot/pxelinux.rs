@@ -10,7 +10,7 @@ use anyhow::{Context, Result, anyhow};
 
 use super::arch::{self, Arch};
 use super::files::{BootFiles, is_there, text};
-use super::want::Want;
+use super::spec::Want;
 use crate::failure::Failure;
 use kernels::Pair;
 use menu::Menu;

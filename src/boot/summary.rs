@@ -9,7 +9,7 @@ use super::kernel;
 use super::plan::recognise;
 use super::pxelinux;
 use super::rpi;
-use super::want::Loader;
+use super::spec::Loader;
 
 /// How much of a kernel is read to find an x86 header.
 const HEADER: usize = 32 << 10;

@@ -15,7 +15,7 @@ use super::initramfs::mounting;
 use super::plan::{PXE_LIMIT, RPI_LIMIT, recognise};
 use super::pxelinux;
 use super::rpi;
-use super::want::{Loader, RootPlace, Want};
+use super::spec::{Loader, RootPlace, Want};
 
 /// Where the node's own mounts are written down, in the root half.
 const FSTAB: &str = "etc/fstab";

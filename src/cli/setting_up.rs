@@ -49,7 +49,7 @@ pub struct Init {
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub dir: Option<PathBuf>,
     /// Make an image of this size beside it: 64G, 500M
-    #[arg(long, value_name = "SIZE", conflicts_with = "device", value_parser = crate::lifecycle::initialisation::size)]
+    #[arg(long, value_name = "SIZE", conflicts_with = "device", value_parser = crate::lifecycle::init::size)]
     pub file: Option<u64>,
     /// Format this block device
     #[arg(long, value_name = "DEV", value_hint = ValueHint::FilePath)]

@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::Session;
 use crate::cli::{Activate, Confirm, Rollback};
 use crate::failure::Failure;
-use crate::lifecycle::activation::{self, Activated};
+use crate::lifecycle::activate::{self, Activated};
 use crate::lifecycle::trial::{self, Begun, How};
 use crate::lifecycle::{Mode, Outcome};
 use crate::pool::{Operand, Pool};
@@ -26,7 +26,7 @@ pub fn activate(session: &Session, args: &Activate) -> Result<u8> {
         ),
         None => tell(
             session,
-            activation::activate(&pool, operand, args.force, mode)?,
+            activate::activate(&pool, operand, args.force, mode)?,
         ),
     }
 }
@@ -75,7 +75,7 @@ pub fn begun(session: &Session, outcome: Outcome<Begun>, how: How) -> Result<u8>
 
 /// Activates what was active before.
 pub fn rollback(session: &Session, args: &Rollback) -> Result<u8> {
-    let outcome = activation::rollback(&session.pool()?, &args.node, args.changing.into())?;
+    let outcome = activate::rollback(&session.pool()?, &args.node, args.changing.into())?;
     tell(session, outcome)
 }
 

@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::Session;
 use crate::cli::Check;
-use crate::lifecycle::checking::{self, Finding, Repaired};
+use crate::lifecycle::check::{self, Finding, Repaired};
 use crate::output::{clean, json};
 
 /// Looks for what is wrong, and mends it where that is asked for.
@@ -18,7 +18,7 @@ pub fn run(session: &Session, args: &Check) -> Result<u8> {
                 done,
                 findings,
                 failures,
-            } = checking::repair(&pool, node, args.changing.into())?;
+            } = check::repair(&pool, node, args.changing.into())?;
             if args.changing.dry_run {
                 session.screen.plan(&done)?;
             } else if !done.is_empty() {
@@ -29,7 +29,7 @@ pub fn run(session: &Session, args: &Check) -> Result<u8> {
             session.failed(&failures);
             findings
         }
-        false => checking::check(&pool, node)?,
+        false => check::check(&pool, node)?,
     };
     if args.json {
         session.screen.answer(&json::list("findings", &findings)?)?;
@@ -41,7 +41,7 @@ pub fn run(session: &Session, args: &Check) -> Result<u8> {
             .answer(&findings.iter().map(line).collect::<String>())?;
     }
     if node.is_none()
-        && let Some(told) = checking::one_domain(&pool)?
+        && let Some(told) = check::one_domain(&pool)?
     {
         session.screen.notes(&[told]);
     }

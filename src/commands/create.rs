@@ -6,7 +6,7 @@ use super::Session;
 use crate::cli::{CloneEnv, Create};
 use crate::failure::Failure;
 use crate::lifecycle::Mode;
-use crate::lifecycle::creation::{self, Request};
+use crate::lifecycle::create::{self, Request};
 
 /// Makes an environment, and its node where there is none.
 pub fn create(session: &Session, args: Create) -> Result<u8> {
@@ -30,7 +30,7 @@ pub fn create(session: &Session, args: Create) -> Result<u8> {
 /// Makes an environment from another.
 pub fn clone(session: &Session, args: CloneEnv) -> Result<u8> {
     if let Err(e) = session.pool()?.node(&args.target.node) {
-        return Err(match creation::is_not_found(&e) {
+        return Err(match create::is_not_found(&e) {
             true => Failure::not_found(e.to_string())
                 .hint(format!(
                     "netbe create {} --from {}",
@@ -51,7 +51,7 @@ pub fn clone(session: &Session, args: CloneEnv) -> Result<u8> {
 }
 
 fn make(session: &Session, request: &Request, mode: Mode) -> Result<u8> {
-    let outcome = creation::create(&session.pool()?, request, mode)?;
+    let outcome = create::create(&session.pool()?, request, mode)?;
     if let Some(made) = session.done(outcome)? {
         let active = if made.active { ", active" } else { "" };
         session.screen.sentence(&format!(

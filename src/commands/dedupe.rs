@@ -5,15 +5,15 @@ use anyhow::Result;
 use super::Session;
 use crate::cli::Dedupe;
 use crate::failure::Failure;
-use crate::lifecycle::deduping::{self, Shared};
+use crate::fs::interrupt;
+use crate::lifecycle::dedupe::{self, Shared};
 use crate::output::progress::{Line, bytes};
-use crate::storage::interrupt;
 
 /// Lets identical files share their space.
 pub fn run(session: &Session, args: &Dedupe) -> Result<u8> {
     let pool = session.pool()?;
     let mut line = Line::new(session.screen.draws_progress());
-    let shared = deduping::dedupe(&pool, &args.nodes, &mut line, args.changing.into());
+    let shared = dedupe::dedupe(&pool, &args.nodes, &mut line, args.changing.into());
     drop(line);
     let shared = shared?;
     // Before what was done: the last line is the answer.

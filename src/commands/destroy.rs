@@ -8,7 +8,7 @@ use super::{Session, confirm};
 use crate::cli::Destroy;
 use crate::failure::Failure;
 use crate::lifecycle::space::Space;
-use crate::lifecycle::{Mode, Outcome, destruction};
+use crate::lifecycle::{Mode, Outcome, destroy};
 use crate::output::progress;
 use crate::pool::{NodeName, Pool};
 
@@ -47,7 +47,7 @@ pub fn run(session: &Session, args: &Destroy) -> Result<u8> {
 
 fn destroy(pool: &Pool, args: &Destroy, mode: Mode) -> Result<Outcome<Vec<String>>> {
     if !args.recursive {
-        return destruction::environments(pool, &args.operands, mode);
+        return destroy::environments(pool, &args.operands, mode);
     }
     let mut nodes: Vec<NodeName> = Vec::new();
     for operand in &args.operands {
@@ -60,7 +60,7 @@ fn destroy(pool: &Pool, args: &Destroy, mode: Mode) -> Result<Outcome<Vec<String
         }
         nodes.push(operand.node.clone());
     }
-    destruction::nodes(pool, &nodes, mode)
+    destroy::nodes(pool, &nodes, mode)
 }
 
 fn of(space: &Space, args: &Destroy) -> u64 {

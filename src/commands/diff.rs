@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::Session;
 use crate::cli::Diff;
-use crate::lifecycle::difference::{self, Difference, KnownBy, Wanted};
+use crate::lifecycle::diff::{self, Difference, KnownBy, Wanted};
 use crate::output;
 
 /// Shows how an environment differs from another; without a choice in everything that is compared.
@@ -16,10 +16,10 @@ pub fn run(session: &Session, args: &Diff) -> Result<u8> {
         files: args.files || all,
         boot: args.boot || all,
     };
-    let found = difference::between(&pool, &args.first, args.second.as_ref(), wanted)?;
+    let found = diff::between(&pool, &args.first, args.second.as_ref(), wanted)?;
     let answer = match args.json {
-        true => output::difference::document(&found)?,
-        false => output::difference::draw(&found, all, &session.screen),
+        true => output::diff::document(&found)?,
+        false => output::diff::draw(&found, all, &session.screen),
     };
     if found.known_by == KnownBy::Report {
         session.screen.notes(&[format!(

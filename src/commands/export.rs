@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use super::Session;
 use crate::cli::Export;
-use crate::lifecycle::exporting::{self, Request, Target};
+use crate::lifecycle::export::{self, Request, Target};
 use crate::output::progress::{Line, bytes};
 
 /// The status where whoever read the stream did not want all of it: that one says why.
@@ -30,7 +30,7 @@ pub fn run(session: &Session, args: Export) -> Result<u8> {
         keep: !args.no_base,
     };
     let mut line = Line::new(session.screen.draws_progress());
-    let outcome = exporting::export(&session.pool()?, &request, &mut line, args.changing.into());
+    let outcome = export::export(&session.pool()?, &request, &mut line, args.changing.into());
     drop(line);
     let outcome = match outcome {
         Err(e) if is_not_taken(&e) => return Ok(NOT_TAKEN),

@@ -4,8 +4,8 @@ use anyhow::Result;
 
 use super::Session;
 use crate::cli::Import;
-use crate::lifecycle::bring_in::{Driver, Progress, Source};
-use crate::lifecycle::importing::{self, NewNode, Request};
+use crate::lifecycle::import::unpack::{Driver, Progress, Source};
+use crate::lifecycle::import::{self, NewNode, Request};
 use crate::output::progress::Line;
 
 impl Progress for Line {
@@ -32,7 +32,7 @@ pub fn run(session: &Session, args: Import) -> Result<u8> {
         description: args.said.description,
     };
     let mut line = Line::new(session.screen.draws_progress());
-    let outcome = importing::import(&session.pool()?, &request, &mut line, args.changing.into());
+    let outcome = import::import(&session.pool()?, &request, &mut line, args.changing.into());
     drop(line);
     if let Some(made) = session.done(outcome?)? {
         let kernel = made

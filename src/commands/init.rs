@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use super::{Session, confirm};
 use crate::cli::Init;
-use crate::lifecycle::initialisation::{self, Ground, Request, TakeOver};
+use crate::lifecycle::init::{self, Ground, Request, TakeOver};
 use crate::lifecycle::{Mode, Outcome};
 
 /// Makes a pool, or takes one over.
@@ -27,7 +27,7 @@ pub fn run(session: &Session, args: Init) -> Result<u8> {
     };
     let mode: Mode = args.changing.into();
     if request.take_over == TakeOver::Show && !mode.dry_run {
-        let shown = initialisation::init(
+        let shown = init::init(
             &request,
             Mode {
                 dry_run: true,
@@ -40,7 +40,7 @@ pub fn run(session: &Session, args: Init) -> Result<u8> {
             request.take_over = TakeOver::Believe;
         }
     }
-    let outcome = initialisation::init(&request, mode)?;
+    let outcome = init::init(&request, mode)?;
     if let Some(made) = session.done(outcome)? {
         let dir = made.dir.display();
         session

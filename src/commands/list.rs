@@ -4,9 +4,9 @@ use anyhow::Result;
 
 use super::Session;
 use crate::cli::{List, SortField};
-use crate::lifecycle::listing::{self, Listed, Unread};
-use crate::lifecycle::{ancestry, space};
-use crate::output::{environments, json};
+use crate::lifecycle::list::{self, Listed, Unread};
+use crate::lifecycle::{origin_tree, space};
+use crate::output::{self, json};
 
 /// How many damaged environments are told of one by one.
 const TOLD: usize = 10;
@@ -14,9 +14,9 @@ const TOLD: usize = 10;
 /// Lists environments.
 pub fn run(session: &Session, args: &List) -> Result<u8> {
     let pool = session.pool()?;
-    let (mut listed, unread) = listing::list(&pool, &args.operands)?;
+    let (mut listed, unread) = list::list(&pool, &args.operands)?;
     if args.tree && !args.operands.is_empty() {
-        listed = ancestry::with_ancestors(&pool, listed)?;
+        listed = origin_tree::with_ancestors(&pool, listed)?;
     }
     let mut notes = Vec::new();
     let with_space = args.space || fields(args).0 == SortField::Unique;
@@ -28,11 +28,11 @@ pub fn run(session: &Session, args: &List) -> Result<u8> {
     let text = if args.json {
         json::environments(&listed)?
     } else if args.machine {
-        environments::tabbed(&listed)
+        output::list::tabbed(&listed)
     } else if args.tree {
-        environments::draw_tree(&listed, &unread, with_space, colour)
+        output::list::draw_tree(&listed, &unread, with_space, colour)
     } else {
-        environments::draw(&listed, &unread, with_space, colour)
+        output::list::draw(&listed, &unread, with_space, colour)
     };
     session.screen.answer(&text)?;
     let is_wrong = |one: &Unread| format!("{}: {}", one.node, one.why);

@@ -6,15 +6,14 @@ pub mod completions;
 mod confirm;
 pub mod create;
 pub mod dedupe;
+pub mod describe;
 pub mod destroy;
 pub mod diff;
 pub mod export;
-mod fleet;
 pub mod import;
 pub mod init;
 pub mod list;
 pub mod mount;
-pub mod notes;
 pub mod properties;
 pub mod prune;
 pub mod publish;
@@ -24,6 +23,7 @@ pub mod run;
 pub mod serve;
 pub mod status;
 pub mod upgrade;
+mod upgrade_many;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -138,9 +138,9 @@ pub fn run(cli: Cli) -> Result<u8> {
         Command::Destroy(a) => destroy::run(s, &a),
         Command::Prune(a) => prune::run(s, &a),
         Command::Rename(a) => rename::run(s, &a),
-        Command::Describe(a) => notes::describe(s, &a),
-        Command::Pin(a) => notes::pin(s, &a.operands, true, a.changing),
-        Command::Unpin(a) => notes::pin(s, &a.operands, false, a.changing),
+        Command::Describe(a) => describe::describe(s, &a),
+        Command::Pin(a) => describe::pin(s, &a.operands, true, a.changing),
+        Command::Unpin(a) => describe::pin(s, &a.operands, false, a.changing),
         Command::Mount(a) => mount::mount(s, &a),
         Command::Umount(a) => mount::umount(s, &a),
         Command::Dedupe(a) => dedupe::run(s, &a),

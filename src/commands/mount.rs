@@ -4,11 +4,11 @@ use anyhow::Result;
 
 use super::Session;
 use crate::cli::{Mount, Umount};
-use crate::lifecycle::mounting;
+use crate::lifecycle::mount;
 
 /// Mounts an environment and prints where.
 pub fn mount(session: &Session, args: &Mount) -> Result<u8> {
-    let outcome = mounting::mount_env(
+    let outcome = mount::mount_env(
         &session.pool()?,
         &args.operand,
         args.dir.as_deref(),
@@ -29,7 +29,7 @@ pub fn mount(session: &Session, args: &Mount) -> Result<u8> {
 
 /// Unmounts an environment.
 pub fn umount(session: &Session, args: &Umount) -> Result<u8> {
-    let outcome = mounting::umount_env(&session.pool()?, &args.what, args.changing.into())?;
+    let outcome = mount::umount_env(&session.pool()?, &args.what, args.changing.into())?;
     if session.done(outcome)?.is_some() {
         session
             .screen

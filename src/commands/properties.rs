@@ -5,14 +5,14 @@ use anyhow::Result;
 use super::Session;
 use crate::cli::{Get, Set};
 use crate::failure::Failure;
-use crate::lifecycle::{getting, setting};
-use crate::output::{json, properties};
+use crate::lifecycle::{getting, properties};
+use crate::output::{self, json};
 use crate::pool::NodeName;
 
 /// Sets properties.
 pub fn set(session: &Session, args: &Set) -> Result<u8> {
     let (assignments, node) = assignments(&args.words)?;
-    let outcome = setting::set(
+    let outcome = properties::set(
         &session.pool()?,
         node.as_ref(),
         &assignments,
@@ -70,8 +70,8 @@ pub fn get(session: &Session, args: &Get) -> Result<u8> {
     let all = getting::get(&session.pool()?, &args.property, args.node.as_ref())?;
     let text = match (args.json, args.machine) {
         (true, _) => json::list("properties", &all)?,
-        (_, true) => properties::tabbed(&all),
-        _ => properties::draw(&all, session.screen.colour),
+        (_, true) => output::properties::tabbed(&all),
+        _ => output::properties::draw(&all, session.screen.colour),
     };
     session.screen.answer(&text)?;
     Ok(0)

@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::{Session, destroy};
 use crate::cli::Prune;
 use crate::lifecycle::Mode;
-use crate::lifecycle::pruning::{self, Request};
+use crate::lifecycle::prune::{self, Request};
 use crate::lifecycle::space::Space;
 use crate::pool::{NodeName, Operand, Pool};
 
@@ -28,7 +28,7 @@ fn prune(
     request: Request,
     mode: Mode,
 ) -> Result<u8> {
-    let pruned = pruning::prune(pool, nodes, request, mode)?;
+    let pruned = prune::prune(pool, nodes, request, mode)?;
     // Before what was done, which may be hard to see among many: the last line is the answer.
     let worst = session.failed(&pruned.failures);
     if mode.dry_run {

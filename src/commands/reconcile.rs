@@ -10,10 +10,11 @@ use anyhow::{Context, Result};
 use super::Session;
 use crate::cli::{Reconcile, Transfer};
 use crate::lifecycle::Mode;
-use crate::lifecycle::trial::{judgement, reconciling};
+use crate::lifecycle::reconcile;
+use crate::lifecycle::trial::judgement;
 use crate::pool::NodeName;
 use crate::publish::dnsmasq::this_program;
-use crate::publish::transfer;
+use crate::publish::tftp_transfer;
 use crate::serve;
 
 /// Ends trials whose time has come.
@@ -23,7 +24,7 @@ pub fn run(session: &Session, args: &Reconcile) -> Result<u8> {
     }
     let mode: Mode = args.changing.into();
     session.each_pool(args.all_pools, |pool| {
-        let outcome = reconciling::reconcile(pool, args.node.as_ref(), mode)?;
+        let outcome = reconcile::reconcile(pool, args.node.as_ref(), mode)?;
         let Some(result) = session.done(outcome)? else {
             return Ok(0);
         };
@@ -38,7 +39,7 @@ pub fn run(session: &Session, args: &Reconcile) -> Result<u8> {
 /// Takes note of a transfer.
 pub fn transfer(session: &Session, args: &Transfer) -> Result<u8> {
     let pool = session.pool()?;
-    if let Some(node) = transfer::note(&pool, args.size, &args.client, &args.path)? {
+    if let Some(node) = tftp_transfer::note(&pool, args.size, &args.client, &args.path)? {
         reconcile_soon(session, pool.root(), &node)?;
     }
     Ok(0)

@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::Session;
 use crate::cli::Rename;
 use crate::failure::Failure;
-use crate::lifecycle::renaming;
+use crate::lifecycle::rename;
 use crate::pool::{EnvName, NodeName};
 
 /// Gives an environment or a node another name.
@@ -17,11 +17,11 @@ pub fn run(session: &Session, args: &Rename) -> Result<u8> {
             let own = format!("{}/", args.old.node);
             let new = args.new.strip_prefix(&own).unwrap_or(&args.new);
             let new: EnvName = new.parse().map_err(usage)?;
-            renaming::environment(&pool, &args.old.node, old, &new, args.changing.into())?
+            rename::environment(&pool, &args.old.node, old, &new, args.changing.into())?
         }
         None => {
             let new: NodeName = args.new.parse().map_err(usage)?;
-            renaming::node(&pool, &args.old.node, &new, args.changing.into())?
+            rename::node(&pool, &args.old.node, &new, args.changing.into())?
         }
     };
     if let Some(new) = session.done(outcome)? {

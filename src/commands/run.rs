@@ -5,7 +5,7 @@ use anyhow::Result;
 use super::Session;
 use crate::cli::{Changing, Run, Shell};
 use crate::failure::{Failure, Kind};
-use crate::lifecycle::running::{self, What};
+use crate::lifecycle::run::{self, What};
 use crate::pool::Operand;
 use crate::sandbox::Ended;
 
@@ -30,7 +30,7 @@ pub fn shell(session: &Session, args: &Shell) -> Result<u8> {
 fn inside(session: &Session, operand: &Operand, what: &What, changing: Changing) -> Result<u8> {
     let outcome = session
         .pool()
-        .and_then(|pool| running::run(&pool, operand, what, changing.into()))
+        .and_then(|pool| run::run(&pool, operand, what, changing.into()))
         .map_err(unlike_the_command)?;
     let Some(ended) = session.done(outcome)? else {
         return Ok(0);

@@ -4,18 +4,18 @@ use anyhow::Result;
 
 use super::Session;
 use crate::cli::Status;
-use crate::lifecycle::state;
-use crate::output::{json, nodes};
+use crate::lifecycle::status;
+use crate::output::{self, json};
 
 /// Shows what nodes boot and run, and what is wrong.
 pub fn run(session: &Session, args: &Status) -> Result<u8> {
-    let states = state::status(&session.pool()?, &args.nodes)?;
+    let states = status::status(&session.pool()?, &args.nodes)?;
     let text = if args.json {
         json::list("nodes", &states)?
     } else if args.nodes.is_empty() {
-        nodes::draw(&states, session.screen.colour)
+        output::status::draw(&states, session.screen.colour)
     } else {
-        nodes::draw_each(&states)
+        output::status::draw_each(&states)
     };
     session.screen.answer(&text)?;
     for state in &states {

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{Session, activate, fleet};
+use super::{Session, activate, upgrade_many};
 use crate::cli::Upgrade;
 use crate::lifecycle::trial::{self, How};
 use crate::lifecycle::upgrade::{self, Request, Upgraded};
@@ -13,7 +13,7 @@ use crate::pool::{Operand, Pool};
 /// Upgrades copies of environments: one, or several side by side.
 pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
     if args.all || args.node.len() > 1 {
-        return fleet::run(session, args);
+        return upgrade_many::run(session, args);
     }
     let source = match (&args.source, args.node.first()) {
         (Some(source), _) => source.clone(),
@@ -25,7 +25,7 @@ pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
         (None, None) => return Ok(2),
     };
     if args.worker {
-        return fleet::worker(session, args, source);
+        return upgrade_many::worker(session, args, source);
     }
     let pool = session.pool()?;
     let mode: Mode = args.changing.into();

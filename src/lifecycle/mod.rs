@@ -3,41 +3,35 @@
 //! Every verb goes one way: observe, refuse or plan, apply. Observing and planning touch nothing, so a dry
 //! run is the plan, printed. Not for arguments, nor for how an answer looks.
 
-mod abreast;
-pub mod activation;
-pub mod ancestry;
-pub mod bring_in;
-pub mod checking;
-pub mod creation;
-pub mod deduping;
-pub mod description;
-pub mod destruction;
-pub mod difference;
-pub mod dressing;
-pub mod exporting;
+pub mod activate;
+mod activate_new;
+pub mod check;
+pub mod create;
+pub mod dedupe;
+pub mod describe;
+pub mod destroy;
+pub mod diff;
+pub mod export;
 pub mod getting;
-pub mod halves;
-mod heading;
-pub mod identity;
-pub mod importing;
-pub mod initialisation;
-mod leading;
-pub mod listing;
-pub mod mounting;
+pub mod import;
+pub mod in_use;
+pub mod init;
+pub mod list;
+pub mod mount;
 mod network_names;
-pub mod pruning;
-mod receiving;
-pub mod renaming;
-mod reporting;
-pub mod running;
-pub mod setting;
+pub mod origin_tree;
+mod parallel;
+mod pending;
+pub mod properties;
+pub mod prune;
+pub mod reconcile;
+pub mod rename;
+pub mod run;
 pub mod space;
 pub mod staged;
-pub mod state;
-mod succession;
+pub mod status;
 pub mod trial;
 pub mod upgrade;
-pub mod usage;
 
 use std::time::Duration;
 

@@ -10,13 +10,13 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::abreast;
-use super::listing::Listed;
+use super::list::Listed;
+use super::parallel;
+use crate::btrfs::space::{Content, Held, Sum, Trees};
+use crate::btrfs::subvolume;
 use crate::failure::Failure;
+use crate::fs::opener;
 use crate::pool::{Operand, Pool, layout};
-use crate::storage::btrfs;
-use crate::storage::opener;
-use crate::storage::space::{Content, Held, Sum, Trees};
 
 /// How often the filesystem is looked at again when it changed meanwhile.
 const TRIES: usize = 3;
@@ -86,7 +86,7 @@ impl Space {
     pub fn of(pool: &Pool) -> Result<Self> {
         // Whoever may not look is told so before the disk is kept busy for it.
         Trees::of(&opener::directory(pool.root())?).map_err(explained)?;
-        btrfs::sync(pool.root()).context("writing what waits in memory")?;
+        subvolume::sync(pool.root()).context("writing what waits in memory")?;
         for _ in 0..TRIES {
             match Self::read(pool, Reading::Differences) {
                 Err(e) if !is_denied(&e) => {}
@@ -107,7 +107,7 @@ impl Space {
             trees = trees.apart();
         }
         let places: Vec<usize> = (0..trees.subvolumes().len()).collect();
-        let read = abreast::all(&places, places.len() > 2, |i| trees.read(&top, *i));
+        let read = parallel::all(&places, places.len() > 2, |i| trees.read(&top, *i));
         let (mut contents, mut failed) = (Vec::new(), Vec::new());
         for (place, content) in read.into_iter().enumerate() {
             match content {

@@ -4,25 +4,26 @@
 //! environment until it has been fetched, and then back to the active one, before it is known whether it
 //! came up. `active` never moves for it; it moves when the trial is passed. Each step is on disk before
 //! the next, so that a server that is restarted goes on where it was. What is to be done when is
-//! [`judgement`]; doing it is [`reconciling`].
+//! [`judgement`]; doing it is [`super::reconcile`].
 
 pub mod judgement;
-pub mod reconciling;
 
 use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
 
-use super::dressing::{self, Wanted};
 use super::staged::Verified;
-use super::{Mode, Outcome, activation, leading, reporting};
+use super::staged::boot_config::{self, Wanted};
+use super::staged::report_unit;
+use super::{Mode, Outcome, activate, pending};
+use crate::btrfs::subvolume;
+use crate::evidence::{self, Evidence};
+use crate::evidence::{client, first_fetches, reports};
 use crate::failure::Failure;
-use crate::pool::pending::{self, Kind, Pending, PendingBoot};
+use crate::fs::atomic::Durable;
+use crate::fs::rooted::Tree;
+use crate::pool::pending::{Kind, Pending, PendingBoot};
 use crate::pool::{Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock};
-use crate::publish::evidence::{self, Evidence};
-use crate::publish::{self, Published, client, fetching, reports, tftp};
-use crate::storage::beneath::Tree;
-use crate::storage::btrfs;
-use crate::storage::replace::Durable;
+use crate::publish::{self, Published, tftp};
 
 /// How long after a kernel panic a tried environment starts again, in seconds: long enough that the
 /// server has seen the end of the fetching, and leads the machine back.
@@ -75,7 +76,7 @@ pub fn begin(
     force: bool,
     mode: Mode,
 ) -> Result<Outcome<Begun>> {
-    let chosen = activation::choose(pool, operand)?;
+    let chosen = activate::choose(pool, operand)?;
     let lock = mode.lock(pool, &chosen.node)?;
     let node = pool.node(&chosen.node)?;
     node.refuse_lost()?;
@@ -151,18 +152,18 @@ fn lead(
     // Once it is marked as served it may have been booted, for all that is known.
     let idle = Evidence::now(node).booted(env) == Some(false);
     reports::keep_reports(node);
-    activation::mark_served(node, env, verified.reasons())?;
+    activate::mark_served(node, env, verified.reasons())?;
     let env = node.environment(&env.name)?;
     if let Some(before) = Pending::of(&node.state).boot()
         && before.env != env.name
     {
-        leading::mark_withdrawn(node, before)?;
+        pending::mark_withdrawn(node, before)?;
     }
     if let How::Try(_) = how {
         warnings.extend(prepare_for_trial(pool, node, &env, idle)?);
         warnings.extend(power_stays(pool, node));
     }
-    btrfs::sync(&env.root()).context("making the environment durable")?;
+    subvolume::sync(&env.root()).context("making the environment durable")?;
     let boot = PendingBoot {
         env: env.name.clone(),
         kind: how.kind(),
@@ -180,8 +181,8 @@ fn lead(
         withdrawn: None,
         elsewhere: false,
     };
-    fetching::clear(&node.state);
-    pending::write(&node.state, shared, &boot)?;
+    first_fetches::clear(&node.state);
+    crate::pool::pending::write(&node.state, shared, &boot)?;
     let mut done = Published::default();
     tftp::bring_node_up_to_date(pool, Some(shared), node, &mut done)?;
     warnings.extend(done.warnings);
@@ -204,7 +205,7 @@ fn prepare_for_trial(
         let wanted = Wanted::new(pool, &node.name, &node.record, &env.name, &record)?
             .with_argument("panic", PANIC, &boot, &root)?
             .in_place();
-        dressing::dress(&wanted, &root, &boot, &mut record)
+        boot_config::dress(&wanted, &root, &boot, &mut record)
             .context("nothing was changed: letting it start again after a panic")?;
         env.store(&record, Durable::WithNextSync)?;
     } else {
@@ -213,7 +214,7 @@ fn prepare_for_trial(
              does not start again after a kernel panic by itself"
         ));
     }
-    if !reporting::reports(&Tree::open(&root)?) {
+    if !report_unit::reports(&Tree::open(&root)?) {
         warnings.push(format!(
             "nothing in {env} reports that it came up: when it has, netbe confirm {}",
             node.name
@@ -249,12 +250,12 @@ pub fn cancel(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<Option
         return Ok(Outcome::Planned(steps.into_iter().collect()));
     };
     let shared = pool.lock(mode.wait)?;
-    leading::end(pool, &lock, &shared, &node)?;
+    pending::end(pool, &lock, &shared, &node)?;
     Ok(Outcome::Done(what))
 }
 
 /// Makes what a node boots once or on trial the active one.
-pub fn confirm(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<activation::Activated>> {
+pub fn confirm(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<activate::Activated>> {
     let lock = mode.lock(pool, node)?;
     let node = pool.node(node)?;
     let why = match Pending::of(&node.state) {
@@ -273,7 +274,7 @@ fn confirmed(
     boot: &PendingBoot,
     lock: Option<NodeLock>,
     mode: Mode,
-) -> Result<Outcome<activation::Activated>> {
+) -> Result<Outcome<activate::Activated>> {
     let env = node.environment(&boot.env)?;
     let before = node.active.as_ref().map(|a| format!("{}/{a}", node.name));
     let Some(lock) = lock else {
@@ -284,8 +285,8 @@ fn confirmed(
     };
     let shared = pool.lock(mode.wait)?;
     let booted = Verified::by_its_boot(&env);
-    let warnings = activation::for_good(pool, &lock, &shared, node, &booted)?;
-    Ok(Outcome::Done(activation::Activated {
+    let warnings = activate::for_good(pool, &lock, &shared, node, &booted)?;
+    Ok(Outcome::Done(activate::Activated {
         name: env.to_string(),
         before,
         warnings,

@@ -7,23 +7,24 @@
 
 mod downloads;
 pub mod fleet;
-mod keeping;
 pub(super) mod program;
-mod sharing;
+mod reshare;
+mod result;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use self::downloads::Packages;
+use super::staged::snapshot;
 use super::staged::{StagedEnvironment, Target};
-use super::{Mode, Outcome, creation, halves, succession};
+use super::{Mode, Outcome, activate_new, create};
+use crate::fs::interrupt;
+use crate::fs::rooted::Tree;
 use crate::packages::{self, Changes, Downloads, Step};
 use crate::pool::record::{EnvRecord, Shared};
 use crate::pool::{EnvName, Environment, Node, NodeLock, Operand, Pool, layout};
 use crate::sandbox::{Durable, Network, Sandbox, emulation, unlimited};
-use crate::storage::beneath::Tree;
-use crate::storage::interrupt;
 
 /// The name of the log kept with an environment, and of that of a node's last failed upgrade.
 const LOG: &str = "upgrade.log";
@@ -132,11 +133,10 @@ impl<'a> Run<'a> {
             node: node.name.clone(),
             env: request.name.clone(),
         };
-        let name =
-            creation::free_name(Some(node), &target).map_err(|e| match request.activate {
-                true => succession::to_activate(e, Some(node), &target),
-                false => e,
-            })?;
+        let name = create::free_name(Some(node), &target).map_err(|e| match request.activate {
+            true => activate_new::to_activate(e, Some(node), &target),
+            false => e,
+        })?;
         let root = Tree::open(&source.root())?;
         // Before anything is made: it names the package that is missing.
         emulation::check(&root)?;
@@ -214,14 +214,14 @@ impl<'a> Run<'a> {
         if self.own_upgrade && changes.as_ref().is_some_and(Changes::is_empty) {
             return Ok(Upgraded::NothingToDo(self.source.to_string()));
         }
-        notes.extend(halves::flatten_within(&root)?);
+        notes.extend(snapshot::flatten_within(&root)?);
         let mut complete = match self.complete(&staged, changes.clone()) {
             Ok(complete) => complete,
             // Such as a kernel that is gone: what the command said tells why.
             Err(failed) => return Err(self.failed(staged, &failed)?.into()),
         };
         // Last before it is kept: what is thrown away need not be compared.
-        let (shared, mut warnings) = sharing::share_again(self.source, staged.dir())?;
+        let (shared, mut warnings) = reshare::share_again(self.source, staged.dir())?;
         complete.record.shared = shared;
         let dir = layout::env(pool.root(), &self.node.name, &self.name);
         let would_boot = complete.record.would_not_boot.is_empty();
@@ -230,7 +230,7 @@ impl<'a> Run<'a> {
         warnings.append(&mut made.warnings);
         if self.request.activate {
             let (node, env) = (&self.node.name, &self.name);
-            warnings.extend(succession::activate(pool, lock, node, env, &made, mode)?);
+            warnings.extend(activate_new::activate(pool, lock, node, env, &made, mode)?);
         }
         Ok(Upgraded::New {
             name: self.target(),

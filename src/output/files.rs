@@ -8,8 +8,8 @@ use serde_json::{Value, json};
 
 use super::clean;
 use super::progress::bytes;
-use crate::lifecycle::difference::files::Changed;
-use crate::storage::compare::{Aspect, Kind, Node};
+use crate::btrfs::compare::{Aspect, Kind, Node};
+use crate::lifecycle::diff::files::Changed;
 
 /// Returns a line for each that differs; for a directory that came or went with all in it, one for all, unless `each`.
 pub fn draw<'a>(

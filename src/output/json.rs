@@ -6,7 +6,7 @@ use anyhow::Result;
 use jiff::{Timestamp, Unit};
 use serde::Serialize;
 
-use crate::lifecycle::listing::Listed;
+use crate::lifecycle::list::Listed;
 use crate::pool::Origin;
 
 const VERSION: u64 = 1;

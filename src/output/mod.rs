@@ -3,19 +3,19 @@
 //! Everything writes to an `io::Write` or returns text. Nothing here decides anything.
 
 pub mod changes;
-pub mod difference;
-pub mod environments;
+pub mod diff;
 pub mod files;
 pub mod json;
 pub mod lines;
-pub mod nodes;
+pub mod list;
 pub mod progress;
 pub mod properties;
 pub mod screen;
+pub mod status;
 pub mod table;
 pub mod tree;
 pub mod unified;
-pub mod upgrades;
+pub mod upgrade;
 
 pub use crate::terminal::line as clean;
 pub use screen::Screen;

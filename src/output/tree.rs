@@ -1,6 +1,6 @@
 //! What was made from what, drawn.
 
-use crate::lifecycle::ancestry::{Ancestry, Who};
+use crate::lifecycle::origin_tree::{Ancestry, Who};
 
 /// Returns a line for each, in the order they are to stand in: who it is, and its name with the branch it
 /// stands at.

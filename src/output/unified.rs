@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use similar::TextDiff;
 
 use super::clean;
-use crate::lifecycle::difference::boot::{Part, Text};
+use crate::lifecycle::diff::boot::{Part, Text};
 
 /// How long the smallest difference of two texts is looked for; behind it any will do. Texts are a node's, and may be long.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -63,7 +63,7 @@ fn unified(text: &Text, names: [&str; 2]) -> String {
         Some(_) => format!("{name} {what}"),
         None => format!("{name} (none)"),
     };
-    let rest = |side: &Option<crate::boot::own::Parted>| {
+    let rest = |side: &Option<crate::boot::normalize::Parted>| {
         side.as_ref().map_or(String::new(), |p| p.rest.clone())
     };
     let (old, new) = (rest(&text.before), rest(&text.after));

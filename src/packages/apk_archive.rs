@@ -14,8 +14,8 @@ use flate2::bufread::GzDecoder;
 use sha1::{Digest, Sha1};
 use sha2::Sha256;
 
-use super::archives::sha256;
-use crate::storage::interrupt;
+use super::apt::sha256;
+use crate::fs::interrupt;
 
 /// How much a member before the data may hold, unpacked, in bytes: scripts, and what it depends on.
 const CONTROL_LIMIT: u64 = 4 << 20;

@@ -11,9 +11,9 @@ use std::time::{Duration, SystemTime};
 
 use base64ct::{Base64, Encoding};
 
-use super::offers;
-use crate::storage::beneath::Tree;
-use crate::storage::interrupt;
+use super::repo_index;
+use crate::fs::interrupt;
+use crate::fs::rooted::Tree;
 
 /// A package in a repository of Alpine's.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -115,10 +115,10 @@ pub(super) fn wanted(
     let names: HashSet<String> = told.iter().map(|(name, _)| name.clone()).collect();
     let mut found: HashMap<_, Vec<Apk>> = told.into_iter().map(|t| (t, Vec::new())).collect();
     let mut several = HashSet::new();
-    let ration = offers::Ration::new();
+    let ration = repo_index::Ration::new();
     for path in indexes(root, since)? {
         interrupt::check_io()?;
-        let Ok(Some(index)) = offers::open(root, &path, &ration) else {
+        let Ok(Some(index)) = repo_index::open(root, &path, &ration) else {
             continue;
         };
         // Of one that is damaged apk says what is to be said.

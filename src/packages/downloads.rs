@@ -6,11 +6,11 @@ use std::io;
 use std::time::SystemTime;
 
 use super::apk_index::{self, Apk};
-use super::archives::{self, Archive};
+use super::apt::{self, Archive};
+use super::distribution::{Distribution, Family};
 use super::full_upgrade::{self as commands, Step};
-use super::offers;
-use super::release::{Distribution, Family};
-use crate::storage::beneath::Tree;
+use super::repo_index;
+use crate::fs::rooted::Tree;
 
 /// How the packages of the last step of a full upgrade can be had before it.
 #[derive(Debug, Clone)]
@@ -55,7 +55,7 @@ impl Downloads {
         packages: &Tree,
         wanted: &dyn Fn(&[u8; 32]) -> bool,
     ) -> io::Result<Vec<Archive>> {
-        offers::offered(self.family, root, packages, wanted)
+        repo_index::offered(self.family, root, packages, wanted)
     }
 
     /// Returns the packages that are to be installed, by what the package manager said and what the indexes in the
@@ -110,7 +110,7 @@ impl Distribution {
                 ];
                 let told = Known::Told {
                     list: commands::apt(FINDING, &list),
-                    read: archives::of_apt,
+                    read: apt::of_apt,
                 };
                 let fetch = ["-y", "--download-only", "dist-upgrade"];
                 (told, commands::apt(FETCHING, &fetch))

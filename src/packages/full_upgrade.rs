@@ -3,8 +3,8 @@
 //! They ask nothing, keep configuration that was changed, and wait for a lock where the package manager
 //! can. Not for running them.
 
-use super::offers;
-use super::release::{Distribution, Family};
+use super::distribution::{Distribution, Family};
+use super::repo_index;
 
 /// One command of a full upgrade.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -186,7 +186,7 @@ fn fedora() -> Vec<Step> {
 }
 
 pub(super) fn dnf(what: &'static str, arguments: &[&str]) -> Step {
-    let cache = format!("{CACHE}/{}", offers::DNF);
+    let cache = format!("{CACHE}/{}", repo_index::DNF);
     // Version 5 has another name for root's. Packages are kept as long as the upgrade runs; lists come in a form
     // that can be read by others, too.
     let settings = [
@@ -213,7 +213,7 @@ fn suse() -> Vec<Step> {
 }
 
 fn zypper(what: &'static str, arguments: &[&str]) -> Step {
-    let cache = format!("{CACHE}/{}", offers::ZYPP);
+    let cache = format!("{CACHE}/{}", repo_index::ZYPP);
     let words = ["zypper", "--non-interactive", "--pkg-cache-dir", &cache];
     Step::new(what, &[&words[..], arguments].concat(), SUSE_ENV)
 }

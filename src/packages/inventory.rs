@@ -5,11 +5,11 @@
 
 use std::io::Read;
 
-use super::release::{Distribution, Family};
+use super::distribution::{Distribution, Family};
 use super::version::Order;
 use super::{apk, dpkg, pacman, rpm};
-use crate::storage::beneath::Tree;
-use crate::storage::interrupt;
+use crate::fs::interrupt;
+use crate::fs::rooted::Tree;
 
 /// Where dpkg keeps what is installed.
 const DPKG_STATUS: &str = "var/lib/dpkg/status";

@@ -6,15 +6,16 @@
 mod apk;
 mod apk_archive;
 mod apk_index;
-mod archives;
+mod apt;
+pub mod cache;
 mod changes;
+mod distribution;
 mod downloads;
 mod dpkg;
 mod full_upgrade;
 mod inventory;
-mod offers;
 mod pacman;
-mod release;
+mod repo_index;
 mod rpm;
 mod version;
 
@@ -22,10 +23,10 @@ pub use apk_archive::ApkHead;
 #[cfg(test)]
 pub(crate) use apk_archive::tests::Parts;
 pub use apk_index::Apk;
-pub use archives::{Archive, sha256};
+pub use apt::{Archive, sha256};
 pub use changes::{Changes, changes};
+pub use distribution::{Distribution, Family, recognise};
 pub use downloads::{Downloads, Known};
 pub use full_upgrade::Step;
 pub use inventory::{Inventory, Package, Unread, installed};
-pub use release::{Distribution, Family, recognise};
 pub use version::Order;

@@ -2,7 +2,7 @@
 
 use super::Package;
 use super::inventory::{Unread, text};
-use crate::storage::beneath::Tree;
+use crate::fs::rooted::Tree;
 
 /// Where it is.
 const LOCAL: &str = "var/lib/pacman/local";

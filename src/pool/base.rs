@@ -18,8 +18,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{Environment, NodeName, Pool, layout, record};
-use crate::storage::beneath::is_of_the_machine;
-use crate::storage::{btrfs, opener, replace};
+use crate::btrfs::subvolume;
+use crate::fs::rooted::is_of_the_machine;
+use crate::fs::{atomic, opener};
 
 /// The record of a base, in its directory.
 const RECORD: &str = "base.json";
@@ -64,10 +65,10 @@ impl Base {
             dir: dir.to_path_buf(),
         };
         for (half, changed) in [base.root(), base.boot()].iter().zip(record.changed) {
-            let is_there = btrfs::is_subvolume(half)
+            let is_there = subvolume::is_subvolume(half)
                 .with_context(|| format!("looking at {}", half.display()))?;
             ensure!(is_there, "{} is not there", half.display());
-            let info = btrfs::info(half)?;
+            let info = subvolume::info(half)?;
             ensure!(
                 info.read_only && info.changed == changed,
                 "{} was changed",
@@ -114,7 +115,7 @@ impl Base {
         // Version 4 of RFC 9562: random.
         bytes[6] = (bytes[6] & 0x0f) | 0x40;
         bytes[8] = (bytes[8] & 0x3f) | 0x80;
-        Ok(btrfs::Uuid(bytes).to_string())
+        Ok(subvolume::Uuid(bytes).to_string())
     }
 
     /// Makes the directory of one: what is in it is root's alone.
@@ -124,7 +125,7 @@ impl Base {
 
     /// Writes the record of the two halves in a stage's directory, which nothing changes any more.
     pub fn record(dir: &Path, id: &str) -> Result<()> {
-        let changed = |half: &str| btrfs::info(&dir.join(half)).map(|i| i.changed);
+        let changed = |half: &str| subvolume::info(&dir.join(half)).map(|i| i.changed);
         let record = Record {
             version: record::VERSION,
             id: id.to_string(),
@@ -142,8 +143,8 @@ impl Base {
     /// Copies it to a new directory, without its content taking space again.
     pub fn copy(&self, to: &Path) -> Result<()> {
         Self::make_directory(to)?;
-        btrfs::snapshot_read_only(&self.root(), &to.join(layout::ROOT))?;
-        btrfs::snapshot_read_only(&self.boot(), &to.join(layout::BOOT))?;
+        subvolume::snapshot_read_only(&self.root(), &to.join(layout::ROOT))?;
+        subvolume::snapshot_read_only(&self.boot(), &to.join(layout::BOOT))?;
         Self::record(to, &self.id)
     }
 
@@ -160,11 +161,11 @@ impl Base {
     /// Returns whether an environment, whose base this is, is still what it was when the base was made.
     pub fn is_current(&self, env: &Environment) -> Result<bool> {
         for (half, base) in [(env.root(), self.root()), (env.boot(), self.boot())] {
-            let (half_info, base) = (btrfs::info(&half)?, btrfs::info(&base)?);
+            let (half_info, base) = (subvolume::info(&half)?, subvolume::info(&base)?);
             // What is written into a subvolume nested in it is not seen in it.
             if base.parent_uuid != Some(half_info.uuid)
                 || half_info.changed > base.made
-                || !btrfs::nested(&half)?.is_empty()
+                || !subvolume::nested(&half)?.is_empty()
             {
                 return Ok(false);
             }
@@ -186,7 +187,7 @@ pub fn keep(dir: &Path, env: &Environment) -> Result<()> {
         exchanged => exchanged,
     }
     .map_err(io::Error::from)?;
-    Ok(replace::directory(&env.dir)?)
+    Ok(atomic::directory(&env.dir)?)
 }
 
 /// Returns what was found, and notes where the disk did not give it.

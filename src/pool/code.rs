@@ -17,8 +17,8 @@ use serde_json::Value;
 use sha2::Sha256;
 
 use super::record;
-use crate::storage::btrfs::Uuid;
-use crate::storage::replace::{self, Durable};
+use crate::btrfs::subvolume::Uuid;
+use crate::fs::atomic::{self, Durable};
 
 /// The member of a record that holds its code.
 pub(super) const MEMBER: &str = "code";
@@ -42,7 +42,7 @@ impl Key {
         File::open("/dev/urandom")
             .and_then(|mut random| random.read_exact(&mut bytes))
             .context("making a key")?;
-        replace::private(file, hex(&bytes).as_bytes(), Durable::AtOnce)?;
+        atomic::private(file, hex(&bytes).as_bytes(), Durable::AtOnce)?;
         Ok(Self(Arc::new(bytes)))
     }
 

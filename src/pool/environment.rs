@@ -3,7 +3,7 @@
 //! Observing never fails for what is damaged: it says so in `problems`, and `list` shows `!`. Not for
 //! whether it would boot: that is `lifecycle::verification`.
 
-mod envs;
+mod dir;
 mod replaced;
 mod seen;
 
@@ -16,17 +16,17 @@ use jiff::Timestamp;
 
 use super::code::Key;
 use super::layout;
-use super::moment::LOOKS;
+use super::lookup::LOOKS;
 use super::name::{EnvName, NodeName};
 use super::node::Node;
 use super::record::EnvRecord;
 use crate::boot;
 use crate::failure::Failure;
-use crate::storage::beneath::{Tree, is_of_the_machine};
-use crate::storage::replace::Durable;
+use crate::fs::atomic::Durable;
+use crate::fs::rooted::{Tree, is_of_the_machine};
 
-pub use envs::Envs;
-use envs::is_dir;
+pub use dir::Envs;
+use dir::is_dir;
 pub use replaced::{Claim, without_replaced};
 pub use seen::kernel_seen;
 

@@ -5,9 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use super::moment::LOOKS;
+use super::lookup::LOOKS;
 use super::name::{EnvName, NodeName};
-use crate::storage::beneath::at_path;
+use crate::fs::rooted::at_path;
 
 /// The name of the link that says what a node boots next.
 pub const ACTIVE: &str = "active";

@@ -21,7 +21,7 @@ use nix::sys::stat::Mode;
 use super::layout;
 use super::name::NodeName;
 use crate::failure::Failure;
-use crate::storage::{opener, replace};
+use crate::fs::{atomic, opener};
 
 /// How often a lock that is held is tried again.
 const RETRY: Duration = Duration::from_millis(20);
@@ -235,12 +235,12 @@ fn acquire(state: &Path, name: &str, what: &str, share: Share, wait: Duration) -
         match tried {
             Ok(()) => break,
             Err(TryLockError::WouldBlock) if Instant::now() < until => {
-                crate::storage::interrupt::check()?;
+                crate::fs::interrupt::check()?;
                 std::thread::sleep(RETRY);
             }
             Err(TryLockError::WouldBlock) => return Err(held(&mut file, what, wait).into()),
             Err(TryLockError::Error(e)) if e.kind() == std::io::ErrorKind::Interrupted => {
-                crate::storage::interrupt::check()?;
+                crate::fs::interrupt::check()?;
             }
             Err(TryLockError::Error(e)) => {
                 return Err(e).with_context(|| format!("locking {}", path.display()));
@@ -269,7 +269,7 @@ fn open(path: &Path) -> Result<File> {
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
             // A pool made by hand or restored from a backup without its hidden directory.
             if let Some(dir) = path.parent() {
-                replace::directories(dir)?;
+                atomic::directories(dir)?;
             }
             open().with_context(|| format!("opening {}", path.display()))
         }

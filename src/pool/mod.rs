@@ -9,11 +9,10 @@ pub mod code;
 pub mod environment;
 pub mod layout;
 pub mod lock;
-mod moment;
+mod lookup;
 pub mod name;
 mod new_node;
 pub mod node;
-pub mod package_cache;
 pub mod pending;
 pub mod properties;
 pub mod record;
@@ -34,9 +33,9 @@ pub use new_node::publish_node;
 pub use node::Node;
 pub use record::{EnvRecord, NodeRecord, Origin, PoolRecord};
 
+use crate::btrfs::subvolume;
 use crate::failure::Failure;
-use crate::storage::beneath::at_path;
-use crate::storage::btrfs;
+use crate::fs::rooted::at_path;
 use code::Key;
 use lock::Share;
 use state::Place;
@@ -235,7 +234,7 @@ pub(crate) fn known(root: &Path, states: &Path) -> Result<Option<(PathBuf, PathB
     let Ok(root) = root.canonicalize() else {
         return Ok(None);
     };
-    if !btrfs::lies_on_btrfs(&root).unwrap_or(false) {
+    if !subvolume::lies_on_btrfs(&root).unwrap_or(false) {
         return Ok(None);
     }
     let place = Place::of(&root)?;
@@ -268,7 +267,7 @@ pub(crate) fn claimed(root: &Path) -> Result<(PathBuf, PoolRecord)> {
     let root = root
         .canonicalize()
         .with_context(|| format!("finding {}", root.display()))?;
-    let on_btrfs = btrfs::lies_on_btrfs(&root)
+    let on_btrfs = subvolume::lies_on_btrfs(&root)
         .with_context(|| format!("finding which filesystem {} is on", root.display()))?;
     if !on_btrfs {
         return Err(Failure::failed(format!(

@@ -30,7 +30,7 @@ pub fn publish_node(
     state::forget_node(&known)?;
     state::private_directory(&known)?;
     record::write(&known.join(layout::NODE_RECORD), record)?;
-    crate::storage::replace::directory(&layout::node_states(pool.state()))?;
+    crate::fs::atomic::directory(&layout::node_states(pool.state()))?;
     let copy = stage.path().join(layout::NODE_RECORD);
     let published = record::write_before_sync(&copy, &record.without_secrets())
         .and_then(|()| stage.publish(&dir));

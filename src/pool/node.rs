@@ -14,7 +14,7 @@ use super::name::{EnvName, NodeName};
 use super::record::{self, NodeRecord};
 use super::{Pool, properties};
 use crate::failure::Failure;
-use crate::storage::beneath::{at_path, is_of_the_machine};
+use crate::fs::rooted::{at_path, is_of_the_machine};
 
 /// One node.
 #[derive(Debug, Clone)]

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::lock::PoolLock;
 use super::name::EnvName;
 use super::record;
-use crate::storage::replace;
+use crate::fs::atomic;
 
 /// How an environment is to be booted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,9 +142,7 @@ pub fn write(node_dir: &Path, _lock: &PoolLock, boot: &PendingBoot) -> Result<()
 pub fn clear(node_dir: &Path, _lock: &PoolLock) -> Result<()> {
     let path = path(node_dir);
     match std::fs::remove_file(&path) {
-        Ok(()) => {
-            replace::directory(node_dir).context("making the end of the pending boot durable")
-        }
+        Ok(()) => atomic::directory(node_dir).context("making the end of the pending boot durable"),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(e) => Err(e).with_context(|| format!("removing {}", path.display())),
     }

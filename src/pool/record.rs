@@ -20,9 +20,9 @@ use serde_json::{Map, Value};
 use super::code::{Key, MEMBER};
 use super::name::{EnvName, NodeName};
 use super::{layout, properties};
+use crate::btrfs::subvolume::{self, Uuid};
+use crate::fs::atomic::Durable;
 use crate::packages::Changes;
-use crate::storage::btrfs::{self, Uuid};
-use crate::storage::replace::Durable;
 
 pub use file::{LIMIT, read, write, write_before_sync};
 
@@ -356,14 +356,10 @@ impl EnvRecord {
 
     /// Writes the record of the environment, or stage of one, in a directory in which its root half is; in one step.
     pub fn store(&self, dir: &Path, key: &Key, durable: Durable) -> Result<()> {
-        let root = btrfs::info(&dir.join(layout::ROOT))?.uuid;
+        let root = subvolume::info(&dir.join(layout::ROOT))?.uuid;
         let text = self.signed(key, root)?;
         let file = dir.join(layout::ENV_RECORD);
-        Ok(crate::storage::replace::private(
-            &file,
-            text.as_bytes(),
-            durable,
-        )?)
+        Ok(crate::fs::atomic::private(&file, text.as_bytes(), durable)?)
     }
 }
 

@@ -13,8 +13,10 @@ use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use nix::unistd::UnlinkatFlags;
 
 use super::layout;
+use crate::btrfs::removal;
+use crate::btrfs::subvolume;
 use crate::failure::Failure;
-use crate::storage::{btrfs, interrupt, opener, removal, replace};
+use crate::fs::{atomic, interrupt, opener};
 use crate::terminal;
 
 /// A directory being made under a hidden name.
@@ -58,7 +60,7 @@ impl Staged {
     /// A refusal when the name is taken, and when netbe was asked to stop; the stage removes itself then.
     pub fn publish(mut self, to: &Path) -> Result<()> {
         interrupt::check()?;
-        btrfs::sync(self.path()).context("making the new files durable")?;
+        subvolume::sync(self.path()).context("making the new files durable")?;
         let renamed = renameat2(
             AT_FDCWD,
             self.path(),
@@ -119,7 +121,7 @@ pub fn discard(path: &Path, trash_in: &Path) -> Result<()> {
         Err(e) => return Err(e).with_context(|| format!("taking away {}", path.display())),
     };
     // Also of what stays some has gone.
-    let durable = btrfs::sync(trash_in).context("making the deletion durable");
+    let durable = subvolume::sync(trash_in).context("making the deletion durable");
     removed.and(durable)
 }
 
@@ -150,7 +152,7 @@ fn lock(dir: File) -> io::Result<File> {
 
 fn make_durable(published: &Path) -> Result<()> {
     let parent = published.parent().unwrap_or(Path::new("/"));
-    replace::directory(parent).context("making the new name durable")
+    atomic::directory(parent).context("making the new name durable")
 }
 
 /// Returns a hidden name: what is being done, to what, by which process, so that two never collide.

@@ -16,9 +16,9 @@ use serde::{Deserialize, Serialize};
 use super::code::Key;
 use super::layout;
 use super::record;
-use crate::storage::beneath::is_of_the_machine;
-use crate::storage::btrfs::identity;
-use crate::storage::replace;
+use crate::btrfs::subvolume::identity;
+use crate::fs::atomic;
+use crate::fs::rooted::is_of_the_machine;
 
 /// Where state directories stand where nobody says otherwise.
 pub const DEFAULT: &str = "/var/lib/netbe";
@@ -90,9 +90,9 @@ pub fn make(state: &Path) -> Result<Key> {
         Ok(_) => Key::read(&file)?,
         Err(_) => Key::make(&file)?,
     };
-    replace::directory(state)?;
+    atomic::directory(state)?;
     if let Some(states) = state.parent() {
-        replace::directory(states)?;
+        atomic::directory(states)?;
     }
     Ok(key)
 }
@@ -134,7 +134,7 @@ pub fn forget_node(dir: &Path) -> Result<()> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
         gone => gone.with_context(|| format!("removing {}", dir.display()))?,
     }
-    Ok(replace::directory(dir.parent().unwrap_or(dir))?)
+    Ok(atomic::directory(dir.parent().unwrap_or(dir))?)
 }
 
 fn key_file(state: &Path) -> PathBuf {

@@ -7,8 +7,8 @@
 pub mod daemon;
 pub mod inclusion;
 mod reserved;
+mod restart;
 pub mod surroundings;
-mod telling;
 pub mod text;
 
 use std::collections::{BTreeMap, HashSet};
@@ -21,10 +21,10 @@ use anyhow::{Context, Result};
 
 use super::{Published, server, tftp};
 use crate::boot::{self, Loader};
+use crate::fs::atomic::{self, Durable};
+use crate::fs::rooted::{Tree, at_path};
 use crate::pool::properties::{self, Dhcp};
 use crate::pool::{Node, NodeName, Pool, PoolLock, PoolRecord, layout, record};
-use crate::storage::beneath::{Tree, at_path};
-use crate::storage::replace::{self, Durable};
 use inclusion::{Inclusion, Installed};
 use text::{Config, Host};
 use tftp::Behind;
@@ -149,11 +149,11 @@ impl Scope<'_> {
                 );
             }
             if lock.is_some() {
-                replace::file(&config, text.as_bytes(), Durable::AtOnce)?;
+                atomic::file(&config, text.as_bytes(), Durable::AtOnce)?;
             }
         }
         if is_read(self.pool) {
-            telling::tell(self.pool, lock, news, done);
+            restart::tell(self.pool, lock, news, done);
         }
         // After the restart: the dnsmasq from before may call it.
         remove_script(&script_file(self.pool.state()), lock, done)
@@ -238,7 +238,7 @@ impl Scope<'_> {
             news = true;
             done.steps.push(format!("write {}", path.display()));
             if lock.is_some() {
-                replace::file(&path, text.as_bytes(), Durable::AtOnce)?;
+                atomic::file(&path, text.as_bytes(), Durable::AtOnce)?;
             }
         }
         if !is_dir && lock.is_none() {
@@ -266,7 +266,7 @@ impl Scope<'_> {
         }
         if news && lock.is_some() {
             // A machine that was reported as served is answered after a power cut too.
-            replace::directory(&dir)?;
+            atomic::directory(&dir)?;
         }
         Ok(news)
     }

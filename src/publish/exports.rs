@@ -10,8 +10,8 @@ use anyhow::{Context, Result};
 
 use super::server;
 use crate::boot::Ip;
+use crate::btrfs::subvolume::{self, Uuid};
 use crate::pool::{Environment, Node, Pool};
-use crate::storage::btrfs::{self, Uuid};
 
 /// What every export is offered with.
 ///
@@ -42,7 +42,7 @@ pub fn lines_for(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Line
     [env.root(), env.boot()]
         .into_iter()
         .map(|half| {
-            let fsid = btrfs::info(&half)
+            let fsid = subvolume::info(&half)
                 .with_context(|| format!("exporting {env}"))?
                 .uuid;
             Ok(Line {

@@ -4,29 +4,22 @@
 //! and a name is taken away before what it leads to. Everything here can be written again from what the
 //! pool holds. Not for deciding what becomes active.
 
-pub mod attendance;
-pub mod boots;
-pub mod client;
 pub mod dnsmasq;
-pub mod evidence;
 pub mod exports;
-pub mod fetching;
 pub mod nfs;
-pub mod nfsd;
-pub mod reports;
 pub mod server;
 pub mod tftp;
 pub mod tftp_port;
-pub mod transfer;
+pub mod tftp_transfer;
 
 use std::collections::HashSet;
 
 use anyhow::Result;
 
+use crate::evidence::Evidence;
 use crate::failure::Failure;
 use crate::pool::pending::Pending;
 use crate::pool::{Environment, Node, Pool, PoolLock};
-use evidence::Evidence;
 
 /// What a full publication changed and found.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 //! Writes `publish/exports` in the pool and its copy under `/etc/exports.d`, and runs `exportfs -ra` when
 //! that changed. A file there that another pool wrote is left alone. Not for what the file says.
 
-mod said;
+mod exportfs;
 
 use std::collections::HashSet;
 use std::io;
@@ -15,9 +15,9 @@ use anyhow::{Context, Result, bail};
 use super::dnsmasq::daemon;
 use super::{Published, exports};
 use crate::failure::Failure;
+use crate::fs::atomic::{self, Durable};
+use crate::fs::rooted::is_of_the_machine;
 use crate::pool::{Pool, PoolLock, layout, record};
-use crate::storage::beneath::is_of_the_machine;
-use crate::storage::replace::{self, Durable};
 
 /// Where exportfs(8) reads every `*.exports` file.
 const EXPORTS_D: &str = "/etc/exports.d";
@@ -59,7 +59,7 @@ pub fn bring_up_to_date(
     if old.as_deref() != Some(text) {
         done.steps.push(format!("write {}", path.display()));
         if lock.is_some() {
-            replace::file(&path, text.as_bytes(), Durable::AtOnce)?;
+            atomic::file(&path, text.as_bytes(), Durable::AtOnce)?;
         }
     }
     let Some(exportfs) = exportfs() else {
@@ -84,9 +84,9 @@ pub fn bring_up_to_date(
     }
     done.steps.push("run exportfs -ra".to_string());
     if lock.is_some() {
-        replace::directories(Path::new(EXPORTS_D))?;
+        atomic::directories(Path::new(EXPORTS_D))?;
         if installed_is_old {
-            replace::file(&installed, text.as_bytes(), Durable::AtOnce)?;
+            atomic::file(&installed, text.as_bytes(), Durable::AtOnce)?;
         }
         tell(exportfs, text, done)?;
     }
@@ -128,7 +128,7 @@ fn tell(exportfs: &Path, ours: &str, done: &mut Published) -> Result<()> {
         .output()
         .context("running exportfs -ra")?;
     let said = String::from_utf8_lossy(&output.stderr);
-    done.warnings.extend(said::sentences(&said, ours));
+    done.warnings.extend(exportfs::sentences(&said, ours));
     // It does not mind that nobody listens.
     if daemon::systemd_runs() && !daemon::unit_is("is-active", UNIT) {
         done.warnings.push(format!(

@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 
 use super::Published;
+use crate::fs::atomic;
+use crate::fs::rooted::{at_path, is_of_the_machine};
 use crate::pool::pending::Pending;
 use crate::pool::{EnvName, Environment, Node, NodeName, Pool, PoolLock, layout};
-use crate::storage::beneath::{at_path, is_of_the_machine};
-use crate::storage::replace;
 
 /// Returns the names a node asks by: MAC addresses in lower case with dashes, as dnsmasq and Raspberry Pi
 /// firmware spell them (`tftp-unique-root=mac`, `TFTP_PREFIX=2`), then the serial.
@@ -98,7 +98,7 @@ pub fn bring_up_to_date(
         done.steps
             .push(format!("link {} -> {}", path.display(), target.display()));
         if lock.is_some() {
-            replace::link(&path, target)?;
+            atomic::link(&path, target)?;
         }
     }
     for (path, target) in links(&dir)? {
@@ -117,7 +117,7 @@ pub fn bring_up_to_date(
         }
     }
     if lock.is_some() && !done.steps.is_empty() {
-        replace::directory(&dir)?;
+        atomic::directory(&dir)?;
     }
     Ok(())
 }

@@ -14,8 +14,8 @@ use nix::sys::stat::Mode;
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, close, getpid, getppid};
 
+use super::init::split;
 use super::privileges;
-use super::stage::split;
 
 /// One of them; ended when dropped.
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use std::path::Path;
 
 use anyhow::Context;
 
-use super::mounts::{Detached, Forbids};
-use crate::storage::beneath::Tree;
+use crate::fs::mounts::{Detached, Forbids};
+use crate::fs::rooted::Tree;
 
 /// Where the kernel shows its handlers.
 const HANDLERS: &str = "/proc/sys/fs/binfmt_misc";

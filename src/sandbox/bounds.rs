@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::statvfs::statvfs;
 
-use crate::storage::btrfs;
+use crate::btrfs::subvolume;
 
 /// How long a run may take whose output goes to a log: an emulated system of a thousand packages takes hours.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
@@ -70,7 +70,7 @@ impl Bounds {
             return None;
         }
         // What waits in memory, of everybody, is not all this filesystem's: only what is on disk can be told.
-        let _ = btrfs::sync(&self.root);
+        let _ = subvolume::sync(&self.root);
         let (free, _) = space(&self.root)?;
         (free < reserve).then(|| {
             format!(

@@ -7,8 +7,8 @@ use std::fs::read_to_string;
 
 use super::binfmt::{Registered, handler_for, registered};
 use crate::failure::Failure;
-use crate::storage::beneath::Tree;
-use crate::storage::threads;
+use crate::fs::rooted::Tree;
+use crate::fs::threads;
 
 /// Programs every system has one of, the one that package scripts need first.
 const PROGRAMS: &[&str] = &[

@@ -12,23 +12,22 @@
 mod attendant;
 mod binfmt;
 mod bounds;
-mod channel;
+mod cgroup;
 pub mod emulation;
-mod filter;
-mod furnish;
-mod limit;
+mod init;
+mod landlock;
 mod log;
-mod mounts;
+mod mountpoints;
 mod network;
-mod placeholder;
 mod privileges;
 mod program;
+mod protocol;
 mod relay;
-mod scope;
+mod rootfs;
+mod seccomp;
 mod services;
 mod signals;
 mod sockets;
-mod stage;
 mod start;
 mod terminal;
 
@@ -38,7 +37,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
 
-pub use limit::unlimited;
+pub use cgroup::unlimited;
 pub use network::Network;
 
 /// The name the first stage is started under, instead of netbe's.
@@ -154,7 +153,7 @@ pub fn become_first_stage_if_asked() {
     }
     let channel = words.next().and_then(|word| word.to_str()?.parse().ok());
     match channel {
-        Some(channel) if channel > 2 => stage::run(channel),
+        Some(channel) if channel > 2 => init::run(channel),
         // Somebody has called it by that name by hand; there is nothing to do for them.
         _ => std::process::exit(125),
     }

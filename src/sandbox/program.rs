@@ -9,10 +9,10 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::unistd::{chdir, execve, setsid};
 
-use super::channel::{Input, Request};
+use super::init::forget_signals;
+use super::protocol::{Input, Request};
 use super::sockets::Sockets;
-use super::stage::forget_signals;
-use super::{Ended, filter, scope};
+use super::{Ended, landlock, seccomp};
 
 /// Becomes the program; comes back only with the reason why not.
 pub(super) fn start(
@@ -88,9 +88,9 @@ fn prepare(request: &Request, terminal: Option<&str>, sockets: Option<&Sockets>)
         nix::unistd::dup2_stdin(&null)?;
     }
     forget_signals()?;
-    scope::keep_to_own_sockets()?;
+    landlock::keep_to_own_sockets()?;
     // Last: nothing after this but `execve`, and a report where that fails.
-    let listener = filter::install(request.durable)?;
+    let listener = seccomp::install(request.durable)?;
     match (listener, sockets) {
         (Some(listener), Some(sockets)) => sockets.hand(&listener),
         // Nobody answers: the call does not exist then.

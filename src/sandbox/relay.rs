@@ -17,12 +17,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::bounds::Bounds;
-use super::channel::{Report, Reports};
 use super::log::Log;
+use super::protocol::{Report, Reports};
 use super::signals::Watch;
 use super::terminal::{Raw, follow_size};
-use super::{Ended, stage};
-use crate::storage::interrupt;
+use super::{Ended, init};
+use crate::fs::interrupt;
 
 /// How long a program that was told to stop may take, before it is ended.
 const GRACE: Duration = Duration::from_secs(10);
@@ -96,12 +96,12 @@ impl Relay {
             if state.exceeded.is_none() {
                 state.exceeded = self.bounds.exceeded(self.said());
                 if state.exceeded.is_some() {
-                    self.tell(stage::END_NOW);
+                    self.tell(init::END_NOW);
                 }
             }
             if state.deadline.is_some_and(|at| at <= Instant::now()) {
                 state.deadline = None;
-                self.tell(stage::END_NOW);
+                self.tell(init::END_NOW);
             }
         }
         drop(state.terminal);
@@ -299,7 +299,7 @@ impl Relay {
         }
         let again = state.stopped_by.replace(signal).is_some();
         if again && self.stop_means_stop {
-            self.tell(stage::END_NOW);
+            self.tell(init::END_NOW);
             return;
         }
         self.tell(signal);
@@ -321,7 +321,7 @@ impl Drop for Relay {
     /// Leaves nothing running, also when netbe itself has failed half way.
     fn drop(&mut self) {
         if let Ok(None) = self.first_stage.try_wait() {
-            self.tell(stage::END_NOW);
+            self.tell(init::END_NOW);
             let _ = self.first_stage.wait();
         }
     }

@@ -5,9 +5,9 @@
 //! that replaces one of those by a rename would fail. Whatever is started all the same ends with the
 //! sandbox, and without the ports below 1024.
 
-use super::channel::StandIn;
-use super::placeholder::{Place, Placeholders};
-use crate::storage::beneath::Tree;
+use super::mountpoints::{Place, Placeholders};
+use super::protocol::StandIn;
+use crate::fs::rooted::Tree;
 
 /// Debian's `invoke-rc.d` asks this before it starts or stops a service; 101 is "not allowed".
 const POLICY: &str = "usr/sbin/policy-rc.d";

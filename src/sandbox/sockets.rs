@@ -15,9 +15,9 @@ use nix::libc;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 
 use super::attendant::Attendant;
-use super::filter;
 use super::network::Connection;
 use super::privileges::{self, SYS_ADMIN, SYS_PTRACE};
+use super::seccomp;
 use super::signals::whatever_comes;
 
 /// Of linux/net.h: what `socketcall` is called for.
@@ -43,7 +43,7 @@ impl Sockets {
         connection: Option<&Connection>,
         channel: RawFd,
     ) -> anyhow::Result<Option<Self>> {
-        if !filter::has_old_door() {
+        if !seccomp::has_old_door() {
             return Ok(None);
         }
         let (ours, theirs) = UnixStream::pair()?;
@@ -149,7 +149,7 @@ fn made(listener: &OwnedFd, question: &libc::seccomp_notif) -> io::Result<i64> {
     } else {
         "socket"
     };
-    if filter::has_no_family(name, asked.map(u64::from)) {
+    if seccomp::has_no_family(name, asked.map(u64::from)) {
         return Err(io::Error::from_raw_os_error(libc::EAFNOSUPPORT));
     }
     if call != SOCKETPAIR {

@@ -15,13 +15,13 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::stat::fstat;
 
 use super::bounds::Bounds;
-use super::channel::{Input, Request, StandIn};
 use super::log::Log;
+use super::mountpoints::Placeholders;
 use super::network::Range;
-use super::placeholder::Placeholders;
+use super::protocol::{Input, Request, StandIn};
 use super::relay::{Output, Relay, Sink};
 use super::{ASKED, FIRST_STAGE, Io, Network, Program, Sandbox, emulation, services};
-use crate::storage::beneath::Tree;
+use crate::fs::rooted::Tree;
 
 /// Where programs are looked for, as Debian's root has it.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -20,9 +20,9 @@ use super::notes::Notes;
 use super::open::{self, Found, Refused};
 use super::packet::Code;
 use super::pools::{Pools, Served};
+use crate::fs::interrupt;
 use crate::pool::Pool;
-use crate::publish::transfer::Fetched;
-use crate::storage::interrupt;
+use crate::publish::tftp_transfer::Fetched;
 
 /// How many files may be open on the other side, as far as that tells; it has fewer.
 const OPEN: usize = 4096;

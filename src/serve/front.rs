@@ -24,7 +24,7 @@ use super::confinement;
 use super::packet::{self, Answer, Code, First, Options};
 use super::queue::Queue;
 use super::transfer::{Step, Transfer};
-use crate::storage::interrupt;
+use crate::fs::interrupt;
 use sockets::{Arrival, Listener};
 
 /// How many requests the other process is asked at once.

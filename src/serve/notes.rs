@@ -2,7 +2,7 @@
 //!
 //! Noting reads what a node wrote, and a file that an NFS client has for itself is waited for: that keeps no
 //! machine from its files. Promises that nothing that was fetched is left out, and the order. Not for what a
-//! note says: that is `publish::transfer`.
+//! note says: that is `publish::tftp_transfer`.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use std::thread::JoinHandle;
 
 use super::Event;
 use crate::pool::Pool;
-use crate::publish::transfer::{self, Fetched};
+use crate::publish::tftp_transfer::{self, Fetched};
 
 /// How many wait to be noted before requests do.
 const WAITING: usize = 1024;
@@ -67,7 +67,7 @@ impl Drop for Notes {
 }
 
 fn note(pool: &Pool, fetched: Fetched, tell: &Sender<Event>) {
-    let event = match transfer::note_fetched(pool, &fetched) {
+    let event = match tftp_transfer::note_fetched(pool, &fetched) {
         Ok(node) => node.map(|node| Event::Fetched(pool.root().to_path_buf(), node)),
         Err(e) => Some(Event::Trouble(format!("{e:#}"))),
     };

@@ -14,10 +14,10 @@ use nix::unistd::{Gid, Uid, setfsgid, setfsuid};
 use super::confinement;
 use super::packet::Code;
 use crate::boot;
+use crate::fs::opener;
+use crate::fs::rooted::Tree;
 use crate::pool::{EnvName, Environment, Node, layout};
 use crate::publish::tftp;
-use crate::storage::beneath::Tree;
-use crate::storage::opener;
 
 /// The largest file that is handed out, in bytes: no machine boots by a larger one, and a sparse one costs its
 /// node nothing.

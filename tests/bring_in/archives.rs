@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use netbe::lifecycle::bring_in::Source;
+use netbe::lifecycle::import::unpack::Source;
 
 use crate::pool::{Pool, shell};
 use crate::tree::{self, Tree};

@@ -194,7 +194,7 @@ fn the_boot_half_comes_from_where_it_is_said() {
     let boot = pool.work.join("tftpboot");
     std::fs::create_dir(&boot).unwrap();
     std::fs::write(boot.join("kernel8.img"), "kernel").unwrap();
-    let source = netbe::lifecycle::bring_in::Source::Directory(from.clone());
+    let source = netbe::lifecycle::import::unpack::Source::Directory(from.clone());
     let brought = pool.bring(&source, Some(&boot)).unwrap();
     assert_eq!(brought.boot_mount, "/boot/firmware");
     assert!(pool.boot.join("kernel8.img").is_file());

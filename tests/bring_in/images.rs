@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use netbe::failure::Failure;
-use netbe::lifecycle::bring_in::{Driver, Source};
+use netbe::lifecycle::import::unpack::{Driver, Source};
 
 use crate::disks::{GPT, MBR, MIB, disk, ext, fat, place, raspberry};
 use crate::pool::{Pool, run, shell, unmount};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use netbe::lifecycle::bring_in::{BroughtIn, Driver, Halves, Progress, Source, bring_in};
+use netbe::lifecycle::import::unpack::{BroughtIn, Driver, Halves, Progress, Source, bring_in};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
@@ -132,7 +132,7 @@ impl Pool {
         };
         let mounts = std::fs::read("/proc/thread-self/mountinfo").unwrap();
         let loops = self.loops();
-        let result = netbe::lifecycle::bring_in::open(source)
+        let result = netbe::lifecycle::import::unpack::open(source)
             .and_then(|opened| bring_in(opened, boot, &halves, driver, &mut Silent));
         let after = std::fs::read("/proc/thread-self/mountinfo").unwrap();
         assert!(mounts == after, "a mount is left");

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use netbe::lifecycle::bring_in::{Driver, Source};
+use netbe::lifecycle::import::unpack::{Driver, Source};
 
 use crate::disks::MIB;
 use crate::pool::{Pool, run, shell, unmount};

@@ -7,8 +7,8 @@ use std::os::unix::fs::{FileExt, PermissionsExt, chown, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use netbe::storage::btrfs;
-use netbe::storage::compare::{self, Compared, How};
+use netbe::btrfs::compare::{self, Compared, How};
+use netbe::btrfs::subvolume;
 
 use super::support::{Pool, run};
 use super::{Numbers, noise};
@@ -151,8 +151,8 @@ fn generations_tell_what_a_walk_of_everything_does() {
             (0..steps).for_each(|_| garden.step());
         };
         let at = |name: &str| pool.at(&format!("{name}{seed}"));
-        let snapshot = |from: &str, to: &str| btrfs::snapshot(&at(from), &at(to)).unwrap();
-        btrfs::create(&at("a")).unwrap();
+        let snapshot = |from: &str, to: &str| subvolume::snapshot(&at(from), &at(to)).unwrap();
+        subvolume::create(&at("a")).unwrap();
         grow(&at("a"), 150);
         snapshot("a", "b");
         grow(&at("a"), 25);
@@ -162,8 +162,8 @@ fn generations_tell_what_a_walk_of_everything_does() {
         }
         snapshot("b", "d");
         grow(&at("d"), 25);
-        btrfs::sync(pool.path()).unwrap();
-        let made = |name: &str| btrfs::info(&at(name)).unwrap().made;
+        subvolume::sync(pool.path()).unwrap();
+        let made = |name: &str| subvolume::info(&at(name)).unwrap().made;
         for (one, other, since) in [
             ("a", "b", made("b")),
             ("c", "a", made("c")),

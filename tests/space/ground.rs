@@ -5,8 +5,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::Command;
 
+use netbe::btrfs::space::{Content, Piece, Trees};
 use netbe::lifecycle::space::{Reading, Space};
-use netbe::storage::space::{Content, Piece, Trees};
 
 use super::support::{Pool, run};
 use super::truth::{Truth, quota_groups, settle};
@@ -35,7 +35,7 @@ pub(crate) fn snapshot(pool: &Pool, from: &str, to: &str) {
 
 /// Deletes a subvolume and those in it.
 pub(crate) fn delete(path: &std::path::Path) {
-    netbe::storage::btrfs::delete(path).unwrap();
+    netbe::btrfs::subvolume::delete(path).unwrap();
 }
 
 /// Returns the environments there are, as `NODE/ENV`.

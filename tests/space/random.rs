@@ -7,7 +7,7 @@ use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use netbe::storage::dedupe;
+use netbe::btrfs::dedupe;
 use nix::fcntl::{FallocateFlags, copy_file_range, fallocate};
 
 use super::ground::{self, environments, judge};

@@ -1,6 +1,6 @@
 //! Streams that no netbe has written, with checksums that are right.
 
-use netbe::storage::stream::{Part, Writer, pack};
+use netbe::stream::{Part, Writer, pack};
 use serde_json::{Value, json};
 
 pub(crate) const UUID: &str = "01234567-89ab-cdef-0123-456789abcdef";

@@ -118,11 +118,7 @@ impl Pool {
         let dir = self.half(environment, "");
         match netbe::pool::EnvRecord::parse(text) {
             Ok(record) => record
-                .store(
-                    &dir,
-                    self.open().key(),
-                    netbe::storage::replace::Durable::AtOnce,
-                )
+                .store(&dir, self.open().key(), netbe::fs::atomic::Durable::AtOnce)
                 .expect("the record can be written"),
             Err(_) => {
                 std::fs::write(dir.join("env.json"), text).expect("the record can be written");

@@ -8,8 +8,8 @@ use std::os::unix::fs::{FileExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use netbe::storage::btrfs;
-use netbe::storage::written::{Paths, Written};
+use netbe::btrfs::changed_since::{Paths, Written};
+use netbe::btrfs::subvolume;
 
 use super::support::{Fingerprint, Netbe, Outcome, Pool, run};
 use super::{assert_ok, debian, upgrade};
@@ -57,7 +57,7 @@ impl Scene {
 
     /// Upgrades nog to `nog/next`, by a script that runs in `/data`; the first environment must not notice.
     fn upgrade(&self, script: &str) -> Outcome {
-        btrfs::sync(self.pool.path()).unwrap();
+        subvolume::sync(self.pool.path()).unwrap();
         let first = self.pool.path().join("nodes/nog/envs/first");
         let before = Fingerprint::of(&first);
         let times = times(&self.data);
@@ -253,7 +253,7 @@ fn inside_stays_inside() {
     scene.file("elsewhere", &content);
     nix::unistd::mkfifo(&scene.data.join("pipe"), nix::sys::stat::Mode::S_IRWXU).unwrap();
     fs::create_dir(scene.data.join("folder")).unwrap();
-    btrfs::sync(scene.pool.path()).unwrap();
+    subvolume::sync(scene.pool.path()).unwrap();
     let before = Fingerprint::of(&canary);
     let links = scene.upgrade(&format!(
         "rm -r directory file inner pipe folder; mkdir directory; \
@@ -289,11 +289,11 @@ fn what_is_written_in_the_boot_half_is_shared_too() {
 fn all_that_was_written_is_found_and_nothing_else() {
     let pool = Pool::bare(1 << 30);
     let (old, new) = (pool.path().join("old"), pool.path().join("new"));
-    btrfs::create(&old).unwrap();
+    subvolume::create(&old).unwrap();
     fs::write(old.join("untouched"), noise(MIB, 1)).unwrap();
     fs::write(old.join("touched"), noise(MIB, 2)).unwrap();
-    btrfs::sync(pool.path()).unwrap();
-    btrfs::snapshot(&old, &new).unwrap();
+    subvolume::sync(pool.path()).unwrap();
+    subvolume::snapshot(&old, &new).unwrap();
     // Not of the copy, and as new.
     fs::write(old.join("origin's own"), noise(MIB, 3)).unwrap();
 
@@ -325,10 +325,10 @@ fn all_that_was_written_is_found_and_nothing_else() {
     removed.write_all_at(&noise(MIB, 4), 0).unwrap();
     fs::remove_file(new.join("removed")).unwrap();
     fs::rename(new.join("untouched"), new.join("renamed")).unwrap();
-    btrfs::sync(pool.path()).unwrap();
+    subvolume::sync(pool.path()).unwrap();
 
     let top = File::open(&new).unwrap();
-    let written = Written::after(&top, btrfs::info(&new).unwrap().made).unwrap();
+    let written = Written::after(&top, subvolume::info(&new).unwrap().made).unwrap();
     let mut paths = Paths::new(&top);
     let mut found = BTreeSet::new();
     for file in &written.files {
@@ -345,6 +345,6 @@ fn all_that_was_written_is_found_and_nothing_else() {
     let touched = written.files.iter().find(|f| f.inode == number).unwrap();
     let block = 499_712..503_808;
     assert_eq!(touched.ranges, std::slice::from_ref(&block));
-    let nothing = Written::after(&top, btrfs::info(&new).unwrap().generation).unwrap();
+    let nothing = Written::after(&top, subvolume::info(&new).unwrap().generation).unwrap();
     assert!(nothing.files.is_empty() && nothing.extents.is_empty());
 }

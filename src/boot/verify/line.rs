@@ -2,10 +2,10 @@
 //!
 //! Not for anything else on it: what a person added is theirs.
 
+use crate::boot::cmdline_tokens::Line;
 use crate::boot::initramfs::{Mounter, Mounting};
-use crate::boot::line::Line;
 use crate::boot::nfs;
-use crate::boot::want::{RootPlace, Want};
+use crate::boot::spec::{RootPlace, Want};
 
 /// Returns what is wrong with a line, a sentence each.
 pub(super) fn check(

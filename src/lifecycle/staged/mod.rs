@@ -3,6 +3,10 @@
 //! Everything that makes an environment goes through [`StagedEnvironment`]; everything that has a node boot one goes
 //! through [`Verified`]. Not for where the halves come from.
 
+pub mod boot_config;
+pub mod identity;
+pub(super) mod report_unit;
+pub mod snapshot;
 mod transaction;
 mod verified;
 

@@ -10,13 +10,14 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use super::verified::{Verified, would_not_boot};
-use crate::lifecycle::dressing::{self, Wanted};
-use crate::lifecycle::{halves, identity};
+use crate::btrfs::subvolume;
+use crate::fs::atomic;
+use crate::fs::atomic::Durable;
+use crate::lifecycle::staged::boot_config::{self, Wanted};
+use crate::lifecycle::staged::{identity, snapshot};
 use crate::pool::record::{EnvRecord, NodeRecord};
 use crate::pool::stage::Staged;
 use crate::pool::{EnvName, Environment, Node, NodeName, Pool, layout, publish_node};
-use crate::storage::replace::Durable;
-use crate::storage::{btrfs, replace};
 
 /// What an environment is to be.
 #[derive(Debug, Clone, Copy)]
@@ -168,12 +169,12 @@ impl<'a> StagedEnvironment<'a> {
 
     /// Fills the halves with those of an environment; returns notes, a sentence each.
     pub fn snapshot(&self, source: &Environment) -> Result<Vec<String>> {
-        halves::snapshot(source, &self.dir)
+        snapshot::snapshot(source, &self.dir)
     }
 
     /// Returns the identity that an environment with these halves has, unless it is one that had it elsewhere.
     pub fn uuid(&self) -> Result<String> {
-        Ok(btrfs::info(&self.root())?.uuid.to_string())
+        Ok(subvolume::info(&self.root())?.uuid.to_string())
     }
 
     /// Makes the halves those of the target, and verifies them.
@@ -193,7 +194,7 @@ impl<'a> StagedEnvironment<'a> {
         }
         let mut own = content.record;
         let wanted = Wanted::new(pool, node, record, self.target.env, &content.before)?;
-        notes.extend(dressing::dress(&wanted, &root, &boot, &mut own)?);
+        notes.extend(boot_config::dress(&wanted, &root, &boot, &mut own)?);
         let reasons = wanted.reasons_against(&root, &boot)?;
         self.target.refuse(&reasons)?;
         let warnings = reasons
@@ -220,7 +221,7 @@ impl<'a> StagedEnvironment<'a> {
         let mut own = content.record;
         // What cannot be put right is still what was to be kept.
         let _ = Wanted::new(pool, node, record, self.target.env, &content.before)
-            .and_then(|wanted| dressing::dress(&wanted, &self.root(), &self.boot(), &mut own));
+            .and_then(|wanted| boot_config::dress(&wanted, &self.root(), &self.boot(), &mut own));
         own.failed = Some(why);
         Ok(Complete {
             dir: self.dir.clone(),
@@ -336,7 +337,7 @@ impl<'a> StagedNode<'a> {
 
 fn directory_in(stage: &Staged, env: &EnvName) -> Result<PathBuf> {
     let dir = stage.path().join(layout::ENVS).join(env.as_str());
-    replace::directories(&dir)?;
+    atomic::directories(&dir)?;
     Ok(dir)
 }
 

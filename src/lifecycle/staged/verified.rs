@@ -6,7 +6,7 @@
 use anyhow::Result;
 
 use crate::failure::Failure;
-use crate::lifecycle::dressing::Wanted;
+use crate::lifecycle::staged::boot_config::Wanted;
 use crate::pool::{Environment, Node, Pool};
 
 /// An environment that its node may be led to: it would boot, or somebody insists.

@@ -6,8 +6,8 @@
 use jiff::{SignedDuration, Timestamp};
 
 use crate::boot::Fetched;
+use crate::evidence::first_fetches::First;
 use crate::pool::pending::{Kind, PendingBoot};
-use crate::publish::fetching::First;
 
 /// How long after the last of its files a boot is taken to have begun: longer than firmware thinks between two files,
 /// shorter than any machine takes from there to asking again. No later transfer moves it.

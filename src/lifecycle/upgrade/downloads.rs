@@ -15,15 +15,15 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
 use super::program;
+use crate::fs::copy::Contents;
+use crate::fs::interrupt;
+use crate::fs::rooted::Tree;
+use crate::packages::cache::PackageCache;
 use crate::packages::{Apk, Archive, Downloads, Known};
 use crate::pool::lock::DownloadLock;
-use crate::pool::package_cache::PackageCache;
 use crate::pool::stage::Staged;
 use crate::pool::{Node, Pool};
 use crate::sandbox::Sandbox;
-use crate::storage::beneath::Tree;
-use crate::storage::copy::Contents;
-use crate::storage::interrupt;
 
 /// How long another upgrade's downloads are waited for before it is done without them.
 const PATIENCE: Duration = Duration::from_secs(3600);

@@ -20,9 +20,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Upgraded;
 use crate::failure::Failure;
+use crate::fs::{interrupt, threads};
 use crate::pool::NodeName;
 use crate::pool::record::Shared;
-use crate::storage::{interrupt, threads};
 
 /// How often is looked whether somebody wants it all to stop.
 const LOOK: Duration = Duration::from_millis(100);

@@ -11,11 +11,11 @@ use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 
 use crate::failure::Failure;
+use crate::fs::rooted::Tree;
+use crate::fs::{atomic, interrupt, opener};
 use crate::packages::{Distribution, Downloads, Step};
 use crate::pool::{Node, Pool};
 use crate::sandbox::{Durable, Ended, Io, Network, Program, Sandbox};
-use crate::storage::beneath::Tree;
-use crate::storage::{interrupt, opener, replace};
 use crate::terminal;
 
 /// How much is kept of the log of an upgrade that failed, in bytes: its end.
@@ -198,7 +198,7 @@ pub(super) fn keep_end(from: &Path, to: &Path) -> io::Result<()> {
         let left_out = length - FAILED_LOG;
         text = format!("[the first {left_out} bytes are left out]\n{text}");
     }
-    replace::file(to, text.as_bytes(), replace::Durable::WithNextSync)
+    atomic::file(to, text.as_bytes(), atomic::Durable::WithNextSync)
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use super::{Database, word};
-use crate::storage::interrupt;
+use crate::fs::interrupt;
 
 /// The number that says it is a hash, and the versions of it since rpm 4.
 const MAGIC: u32 = 0x0006_1561;

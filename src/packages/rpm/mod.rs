@@ -9,8 +9,8 @@ use std::fs::File;
 
 use super::Package;
 use super::inventory::{MOST, Unread};
-use crate::storage::beneath::Tree;
-use crate::storage::interrupt;
+use crate::fs::interrupt;
+use crate::fs::rooted::Tree;
 
 /// Where the database is, the newer place first; often the one is a link to the other.
 const PLACES: &[&str] = &["usr/lib/sysimage/rpm", "var/lib/rpm"];

@@ -12,7 +12,7 @@ use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{Database, LIMIT};
-use crate::storage::interrupt;
+use crate::fs::interrupt;
 
 /// The largest header of a package, in bytes; a kernel's modules and their signatures make some MiB.
 const HEADER: i32 = 64 << 20;

@@ -7,9 +7,9 @@ use std::path::Path;
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::storage::beneath::at_path;
-use crate::storage::opener;
-use crate::storage::replace::{self, Durable};
+use crate::fs::atomic::{self, Durable};
+use crate::fs::opener;
+use crate::fs::rooted::at_path;
 
 /// The largest record that is read, in bytes.
 pub const LIMIT: u64 = 16 << 20;
@@ -61,5 +61,5 @@ pub fn write_before_sync(path: &Path, record: &impl Serialize) -> Result<()> {
 fn put(path: &Path, record: &impl Serialize, durable: Durable) -> Result<()> {
     let mut text = serde_json::to_string_pretty(record)?;
     text.push('\n');
-    Ok(replace::private(path, text.as_bytes(), durable)?)
+    Ok(atomic::private(path, text.as_bytes(), durable)?)
 }

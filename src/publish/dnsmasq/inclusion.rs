@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::daemon::{DIRECTORY, active_lines};
-use crate::storage::replace::{self, Durable};
+use crate::fs::atomic::{self, Durable};
 
 /// The file that includes the first pool's.
 pub const FIRST: &str = "/etc/dnsmasq.d/netbe.conf";
@@ -75,7 +75,7 @@ pub fn include(file: &Path, state: &Path) -> Result<()> {
         fs::remove_file(&own).with_context(|| format!("removing {}", own.display()))?;
     }
     let text = format!("conf-file={}\n", configuration(state).display());
-    Ok(replace::file(file, text.as_bytes(), Durable::AtOnce)?)
+    Ok(atomic::file(file, text.as_bytes(), Durable::AtOnce)?)
 }
 
 /// Returns the state directory of the pool that the text of a file includes; `None` where it says anything else.

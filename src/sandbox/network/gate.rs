@@ -16,7 +16,7 @@ use anyhow::Context;
 use super::super::attendant::Attendant;
 use super::super::privileges::NET_ADMIN;
 use super::netlink::{Policy, Route};
-use crate::storage::threads;
+use crate::fs::threads;
 
 /// How many connections and questions at a time; what is more waits, or is lost as questions may be.
 const MOST: usize = 128;

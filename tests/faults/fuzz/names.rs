@@ -4,9 +4,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use netbe::boot::Ip;
+use netbe::btrfs::subvolume::Uuid;
 use netbe::pool::{EnvName, NodeName, Operand, properties};
 use netbe::publish::{exports, tftp};
-use netbe::storage::btrfs::Uuid;
 
 use super::Target;
 use super::mutation::Seeds;

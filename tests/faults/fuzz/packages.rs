@@ -4,8 +4,8 @@ use std::fs;
 use std::io::Write;
 use std::time::{Duration, SystemTime};
 
+use netbe::fs::rooted::Tree;
 use netbe::packages::{self, ApkHead, Inventory, Known};
-use netbe::storage::beneath::Tree;
 
 use super::Target;
 use super::mutation::Seeds;

@@ -3,11 +3,11 @@
 use std::sync::LazyLock;
 use std::time::Duration;
 
+use netbe::btrfs::subvolume::Uuid;
+use netbe::evidence::boots::{self, Seen};
 use netbe::pool::code::Key;
 use netbe::pool::pending::PendingBoot;
 use netbe::pool::record::{EnvRecord, NodeRecord, PoolRecord};
-use netbe::publish::boots::{self, Seen};
-use netbe::storage::btrfs::Uuid;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;

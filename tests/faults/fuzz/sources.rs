@@ -6,10 +6,10 @@ use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
 use std::time::Duration;
 
-use netbe::storage::image::{self, Filesystem};
-use netbe::storage::search::items::{self, INODE_EXTREF, INODE_REF};
-use netbe::storage::search::{Item, Key};
-use netbe::storage::source;
+use netbe::btrfs::tree_search::items::{self, INODE_EXTREF, INODE_REF};
+use netbe::btrfs::tree_search::{Item, Key};
+use netbe::formats::detect;
+use netbe::formats::disk_image::{self, Filesystem};
 
 use super::Target;
 use super::boot::gzip;
@@ -67,7 +67,7 @@ fn stream(bytes: &[u8]) {
     const LOOKED_AT: u64 = 1 << 20;
     let mut taken = 0;
     let mut tick = |count| taken += count;
-    if let Ok(mut opened) = source::open(bytes, &mut tick) {
+    if let Ok(mut opened) = detect::open(bytes, &mut tick) {
         let _ = std::io::copy(
             &mut opened.content.by_ref().take(LOOKED_AT),
             &mut std::io::sink(),
@@ -187,8 +187,8 @@ fn disk() -> impl FnMut(&[u8]) {
     let file = memory_file();
     move |bytes| {
         let size = fill(&file, bytes);
-        let _ = image::has_partitions(bytes);
-        if let Ok(found) = image::partitions(&file, size) {
+        let _ = disk_image::has_partitions(bytes);
+        if let Ok(found) = disk_image::partitions(&file, size) {
             assert!(
                 found.len() <= 4 + 60
                     || bytes[512..].starts_with(b"EFI PART")
@@ -253,7 +253,7 @@ fn superblock() -> impl FnMut(&[u8]) {
         }
         // As much of it as the case was long, too: a short image is no image.
         for head in [&head[..], &head[..bytes.len().min(head.len())]] {
-            let _ = image::has_partitions(head);
+            let _ = disk_image::has_partitions(head);
             if let Some(found) = Filesystem::of(head) {
                 let (uuid, label) = (found.uuid(head), found.label(head));
                 assert!(uuid.is_none_or(|u| u.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')));

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use netbe::storage::stream::{Part, Reader, unpack};
+use netbe::stream::{Part, Reader, unpack};
 
 use crate::forging::{
     OWN, PARENT, attribute, begin, clone, command, directory, file, hard_link, head, link, mode,

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use netbe::storage::archive;
-use netbe::storage::beneath::Tree;
+use netbe::formats::tar;
+use netbe::fs::rooted::Tree;
 
 use super::{Place, on};
 use crate::fuzz::mutation::Seeds;
@@ -13,7 +13,7 @@ use crate::fuzz::timed;
 pub(in crate::fuzz) fn archive() -> Vec<u8> {
     let mut out = Vec::new();
     let mut add = |name: &str, kind: u8, target: &str, content: &[u8]| {
-        let mut header = tar::Header::new_gnu();
+        let mut header = ::tar::Header::new_gnu();
         header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
         header.as_old_mut().linkname[..target.len()].copy_from_slice(target.as_bytes());
         header.set_mode(0o644);
@@ -21,7 +21,7 @@ pub(in crate::fuzz) fn archive() -> Vec<u8> {
         header.set_gid(0);
         header.set_mtime(1_700_000_000);
         header.set_size(content.len() as u64);
-        header.set_entry_type(tar::EntryType::new(kind));
+        header.set_entry_type(::tar::EntryType::new(kind));
         if kind == b'S' {
             let sparse = &mut header.as_gnu_mut().expect("it is one").sparse[0];
             sparse.offset[..4].copy_from_slice(b"1000");
@@ -115,8 +115,8 @@ pub(super) fn unpack() -> impl FnMut(&[u8]) {
     move |bytes| {
         on(&place, |directory| {
             let tree = Tree::open(directory).expect("it is there");
-            let _ = archive::is_tar(bytes);
-            let _ = archive::unpack(&mut { bytes }, &tree);
+            let _ = tar::is_tar(bytes);
+            let _ = tar::unpack(&mut { bytes }, &tree);
         });
     }
 }
@@ -124,14 +124,14 @@ pub(super) fn unpack() -> impl FnMut(&[u8]) {
 /// Unpacks long archives.
 pub(in crate::fuzz) fn long() -> Vec<(String, Duration)> {
     let member = |name: &str, kind: u8, content: &[u8]| {
-        let mut header = tar::Header::new_ustar();
+        let mut header = ::tar::Header::new_ustar();
         header.as_old_mut().name[..name.len()].copy_from_slice(name.as_bytes());
         header.set_mode(0o644);
         header.set_uid(0);
         header.set_gid(0);
         header.set_mtime(0);
         header.set_size(content.len() as u64);
-        header.set_entry_type(tar::EntryType::new(kind));
+        header.set_entry_type(::tar::EntryType::new(kind));
         header.set_cksum();
         let mut out = header.as_bytes().to_vec();
         out.extend(content);

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
-use netbe::storage::image::{Filesystem, Partition, Readable};
+use netbe::formats::disk_image::{Filesystem, Partition, Readable};
 
 use super::{Place, on};
 use crate::fuzz::mutation::Seeds;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use netbe::storage::image;
+use netbe::formats::disk_image;
 
 use super::{Place, on};
 use crate::fuzz::mutation::Seeds;
@@ -52,10 +52,10 @@ pub(super) fn copy_fat() -> impl FnMut(&[u8]) {
         fill(&file, bytes);
         let size = 96 << 10;
         file.set_len(size).expect("memory takes everything");
-        let _ = image::fat_names(&file, 0, size);
+        let _ = disk_image::fat_names(&file, 0, size);
         on(&place, |directory| {
             let to = fs::File::open(directory).expect("it is there");
-            let _ = image::copy_fat(&file, 0, size, &to, &mut |_| {});
+            let _ = disk_image::copy_fat(&file, 0, size, &to, &mut |_| {});
         });
     }
 }

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use netbe::publish::{boots, transfer};
+use netbe::evidence::boots;
+use netbe::publish::tftp_transfer;
 
 use super::ground;
 use crate::fuzz::mutation::Seeds;
@@ -45,7 +46,8 @@ pub(super) fn note() -> impl FnMut(&[u8]) {
             path => path.to_vec(),
         };
         let path = Path::new(OsStr::from_bytes(&path)).to_path_buf();
-        let done = transfer::note(&pool, size, &client, &path).expect("a transfer can be noted");
+        let done =
+            tftp_transfer::note(&pool, size, &client, &path).expect("a transfer can be noted");
         assert_eq!(done, None, "no boot is before this node");
         let file = node.join("boots.jsonl");
         let length = file.metadata().map_or(0, |m| m.len());

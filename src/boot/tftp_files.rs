@@ -1,0 +1,58 @@
+//! Which files a machine has to fetch to boot a boot half: what tells a boot from a look around.
+//!
+//! Reads the loader's configuration only, because it is asked at every transfer. What makes no sense is
+//! nothing. Not for deciding whether something boots.
+
+use super::files::BootFiles;
+use super::plan::recognise;
+use super::pxelinux;
+use super::rpi;
+use super::spec::Loader;
+
+/// What one way to boot fetches: paths in the boot half.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// The kernel.
+    pub kernel: String,
+    /// The initramfs files loaded with it.
+    pub initramfs: Vec<String>,
+}
+
+impl Fetched {
+    /// Returns whether a file is part of it.
+    pub fn takes(&self, file: &str) -> bool {
+        self.kernel == file || self.initramfs.iter().any(|f| f == file)
+    }
+
+    /// Returns whether all of it is among these files.
+    pub fn is_among(&self, files: &[&str]) -> bool {
+        files.contains(&self.kernel.as_str())
+            && self.initramfs.iter().all(|f| files.contains(&f.as_str()))
+    }
+}
+
+/// Returns the ways a boot half is booted: one, or one for each model of Raspberry Pi it is for.
+pub fn fetched(boot: &dyn BootFiles) -> Vec<Fetched> {
+    match recognise(boot) {
+        Some(Loader::Rpi) => rpi::config(boot)
+            .and_then(|config| rpi::loads(boot, &config))
+            .unwrap_or_default()
+            .into_iter()
+            .map(|l| Fetched {
+                kernel: l.kernel,
+                initramfs: l.initramfs,
+            })
+            .collect(),
+        Some(Loader::Pxelinux) => pxelinux::read(boot, pxelinux::DEFAULT)
+            .ok()
+            .flatten()
+            .and_then(|(menu, _)| pxelinux::loads(&menu, pxelinux::DEFAULT).ok())
+            .map(|l| Fetched {
+                kernel: l.kernel,
+                initramfs: l.initramfs,
+            })
+            .into_iter()
+            .collect(),
+        None => Vec::new(),
+    }
+}

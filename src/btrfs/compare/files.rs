@@ -1,0 +1,143 @@
+//! One of two trees, by its files: what who has no privileges can see.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, readlinkat};
+use nix::sys::stat::{Mode, major, minor};
+
+use super::super::changed_since::TOP;
+use super::node::{Content, kind_of, subvolume};
+use super::{Changed, Kind, Node, Side};
+use crate::fs::rooted::{Tree, descriptor_path};
+
+/// The inode number of the stub that a snapshot has of a nested subvolume (`BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`,
+/// btrfs_tree.h).
+const STUB: u64 = 2;
+
+/// A directory, and all below it on the same filesystem.
+#[derive(Debug)]
+pub(super) struct Files {
+    tree: Tree,
+    device: u64,
+}
+
+impl Files {
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        Ok(Self {
+            tree: Tree::open(path)?,
+            device: path.metadata()?.dev(),
+        })
+    }
+
+    /// Opens what stands at a path; `None` where there is nothing.
+    fn find(&self, path: &Path, flags: OFlag) -> io::Result<Option<OwnedFd>> {
+        let path = if path.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            path
+        };
+        match self
+            .tree
+            .open_path(path, flags | OFlag::O_NOFOLLOW, Mode::empty())
+        {
+            Ok(found) => Ok(Some(found)),
+            Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => Ok(None),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn is_nested(&self, path: &Path, found: &Metadata) -> bool {
+        let is_top = path.as_os_str().is_empty();
+        !is_top
+            && found.is_dir()
+            && (found.dev() != self.device || matches!(found.ino(), TOP | STUB))
+    }
+}
+
+impl Side for Files {
+    fn look(&mut self, path: &Path) -> io::Result<Option<Node>> {
+        let Some(fd) = self.find(path, OFlag::O_PATH)? else {
+            return Ok(None);
+        };
+        let file = File::from(fd);
+        let found = file.metadata()?;
+        if self.is_nested(path, &found) {
+            return Ok(Some(subvolume()));
+        }
+        let kind = kind_of(found.mode());
+        let is_device = matches!(kind, Kind::CharacterDevice | Kind::BlockDevice);
+        let target = match kind {
+            Kind::Link => Some(readlinkat(&file, "")?),
+            _ => None,
+        };
+        Ok(Some(Node {
+            kind,
+            mode: found.mode() & 0o7777,
+            owner: (found.uid(), found.gid()),
+            size: if kind == Kind::File { found.len() } else { 0 },
+            device: is_device.then(|| numbers(found.rdev())),
+            target,
+            attributes: attributes(&file)?,
+            content: Content::Unknown,
+        }))
+    }
+
+    fn names(&mut self, path: &Path) -> io::Result<BTreeMap<OsString, u64>> {
+        let mut names = BTreeMap::new();
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
+        let unnoticed = match self.find(path, flags | OFlag::O_NOATIME) {
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => self.find(path, flags)?,
+            other => other?,
+        };
+        let Some(fd) = unnoticed else {
+            return Ok(names);
+        };
+        if self.is_nested(path, &File::from(fd.try_clone()?).metadata()?) {
+            return Ok(names);
+        }
+        for entry in Dir::from_fd(fd)?.iter() {
+            let entry = entry?;
+            super::refuse_many(names.len())?;
+            let name = entry.file_name().to_bytes();
+            if name != b"." && name != b".." {
+                let name = std::ffi::OsStr::from_bytes(name).to_os_string();
+                names.insert(name, entry.ino());
+            }
+        }
+        Ok(names)
+    }
+
+    fn open(&mut self, path: &Path) -> io::Result<Option<File>> {
+        self.tree.plain_file(path)
+    }
+
+    fn changed(&mut self, _: u64) -> io::Result<Changed> {
+        Err(io::Error::other("files do not tell when they were changed"))
+    }
+}
+
+fn numbers(device: u64) -> (u32, u32) {
+    let number = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+    (number(major(device)), number(minor(device)))
+}
+
+/// Returns the extended attributes that may be seen; those of the trusted namespace only root may.
+fn attributes(file: &File) -> io::Result<BTreeMap<OsString, Vec<u8>>> {
+    let path = descriptor_path(file);
+    let mut found = BTreeMap::new();
+    for name in xattr::list_deref(&path)? {
+        if let Some(value) = xattr::get_deref(&path, &name)? {
+            found.insert(name, value);
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,219 @@
+//! One of two trees, by the items of its subvolume: needs `CAP_SYS_ADMIN`, touches no file.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ffi::OsString;
+use std::fs::File;
+use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+
+use super::super::changed_since::{Paths, TOP};
+use super::super::extents::{self, Layout};
+use super::super::tree_search::inodes::{self, DIR_INDEX, DIR_ITEM, INODE_ITEM, Inode, XATTR_ITEM};
+use super::super::tree_search::items::{self, EXTENT_DATA, FileExtent};
+use super::super::tree_search::{Key, OWN_TREE, Search, Wanted};
+use super::node::{Content, kind_of, subvolume};
+use super::{Changed, Kind, NAMES, Node, Side};
+use crate::fs::rooted::Tree;
+
+/// What stands under a name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Inode(u64),
+    Subvolume,
+}
+
+/// A subvolume.
+#[derive(Debug)]
+pub(super) struct Trees {
+    tree: Tree,
+    top: File,
+    /// What was found at directories' paths.
+    known: HashMap<PathBuf, Option<Place>>,
+}
+
+impl Trees {
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        let tree = Tree::open(path)?;
+        let top = tree.open_without_links("", OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+        Ok(Self {
+            tree,
+            top: File::from(top),
+            known: HashMap::from([(PathBuf::new(), Some(Place::Inode(TOP)))]),
+        })
+    }
+
+    /// Returns the items of an inode of some kinds, which follow each other.
+    fn items(&self, inode: u64, kinds: &'static [u8]) -> Search<'_> {
+        let key = |kind, offset| Key {
+            objectid: inode,
+            kind,
+            offset,
+        };
+        let (first, last) = (kinds[0], kinds[kinds.len() - 1]);
+        self.search(key(first, 0), key(last, u64::MAX), kinds, 0)
+    }
+
+    fn search(&self, from: Key, to: Key, kinds: &'static [u8], after: u64) -> Search<'_> {
+        let wanted = Wanted {
+            tree: OWN_TREE,
+            from,
+            to,
+            after,
+            kinds,
+        };
+        Search::new(&self.top, wanted)
+    }
+
+    /// Returns what stands at a path.
+    fn find(&mut self, path: &Path) -> io::Result<Option<Place>> {
+        if let Some(known) = self.known.get(path) {
+            return Ok(*known);
+        }
+        let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
+            return Ok(None);
+        };
+        let found = match self.find(above)? {
+            Some(Place::Inode(directory)) => self.entry(directory, name.as_bytes())?,
+            _ => None,
+        };
+        self.known.insert(path.to_path_buf(), found);
+        Ok(found)
+    }
+
+    fn entry(&self, directory: u64, name: &[u8]) -> io::Result<Option<Place>> {
+        let key = Key {
+            objectid: directory,
+            kind: DIR_ITEM,
+            offset: inodes::name_hash(name),
+        };
+        for item in self.search(key, key, &[DIR_ITEM], 0) {
+            for entry in inodes::entries(&item?.bytes).ok_or_else(garbled)? {
+                if entry.name.as_bytes() == name {
+                    return Ok(Some(entry.inode.map_or(Place::Subvolume, Place::Inode)));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn node(&self, number: u64) -> io::Result<Option<Node>> {
+        let mut inode = None;
+        let mut attributes = BTreeMap::new();
+        for item in self.items(number, &[INODE_ITEM, XATTR_ITEM]) {
+            let item = item?;
+            match item.key.kind {
+                INODE_ITEM => inode = Some(inodes::inode(&item.bytes).ok_or_else(garbled)?),
+                _ => attributes.extend(inodes::attributes(&item.bytes).ok_or_else(garbled)?),
+            }
+        }
+        let Some(inode) = inode else {
+            return Ok(None);
+        };
+        let kind = kind_of(inode.mode);
+        let is_device = matches!(kind, Kind::CharacterDevice | Kind::BlockDevice);
+        let content = match kind {
+            Kind::File | Kind::Link => self.content(number, &inode)?,
+            _ => Content::Unknown,
+        };
+        let (target, content) = match (kind, content) {
+            (Kind::Link, Content::Inline(text)) => {
+                (Some(OsString::from_vec(text)), Content::Unknown)
+            }
+            (_, content) => (None, content),
+        };
+        Ok(Some(Node {
+            kind,
+            mode: inode.mode & 0o7777,
+            owner: (inode.uid, inode.gid),
+            size: if kind == Kind::File { inode.size } else { 0 },
+            device: is_device.then_some(inode.device),
+            target,
+            attributes,
+            content,
+        }))
+    }
+
+    fn content(&self, number: u64, inode: &Inode) -> io::Result<Content> {
+        let mut layout = Layout::default();
+        for item in self.items(number, &[EXTENT_DATA]) {
+            let item = item?;
+            match items::file_extent(&item.bytes).ok_or_else(garbled)? {
+                FileExtent::Inline => {
+                    return Ok(inodes::inline(&item.bytes)
+                        .map_or(Content::Unknown, |text| Content::Inline(text.to_vec())));
+                }
+                FileExtent::Hole => {}
+                FileExtent::Disk(extent) => {
+                    extents::check(item.key.offset, &extent)?;
+                    layout.push(item.key.offset, extent, inode.size);
+                }
+            }
+        }
+        Ok(Content::Stored(layout))
+    }
+}
+
+impl Side for Trees {
+    fn look(&mut self, path: &Path) -> io::Result<Option<Node>> {
+        match self.find(path)? {
+            None => Ok(None),
+            Some(Place::Subvolume) => Ok(Some(subvolume())),
+            Some(Place::Inode(inode)) => self.node(inode),
+        }
+    }
+
+    fn names(&mut self, path: &Path) -> io::Result<BTreeMap<OsString, u64>> {
+        let mut names = BTreeMap::new();
+        if let Some(Place::Inode(directory)) = self.find(path)? {
+            for item in self.items(directory, &[DIR_INDEX]) {
+                super::refuse_many(names.len())?;
+                for entry in inodes::entries(&item?.bytes).ok_or_else(garbled)? {
+                    // No inode has the number 0.
+                    names.insert(entry.name, entry.inode.unwrap_or(0));
+                }
+            }
+        }
+        Ok(names)
+    }
+
+    fn open(&mut self, path: &Path) -> io::Result<Option<File>> {
+        self.tree.plain_file(path)
+    }
+
+    fn changed(&mut self, after: u64) -> io::Result<Changed> {
+        let mut paths = Paths::new(&self.top);
+        let mut changed = Changed::default();
+        for item in self.search(Key::FIRST, Key::LAST, &[INODE_ITEM], after) {
+            let item = item?;
+            let number = item.key.objectid;
+            let inode = inodes::inode(&item.bytes).ok_or_else(garbled)?;
+            // Its leaf is new, it need not be. Numbers below the first are the tree's own.
+            if number < TOP || inode.transaction <= after {
+                continue;
+            }
+            if number == TOP {
+                changed.directories.insert(PathBuf::new());
+                continue;
+            }
+            let all = paths.of(number)?;
+            if all.is_empty() && inode.links > 0 {
+                changed.too_deep.insert(PathBuf::from("…"));
+            }
+            if changed.directories.len() + changed.others.len() > NAMES {
+                return Err(io::Error::other("more was changed than fits into memory"));
+            }
+            match kind_of(inode.mode) {
+                Kind::Directory => changed.directories.extend(all),
+                _ => changed.others.extend(all),
+            }
+        }
+        Ok(changed)
+    }
+}
+
+fn garbled() -> io::Error {
+    io::Error::other("a subvolume's tree holds an item that makes no sense")
+}

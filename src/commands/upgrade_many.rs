@@ -1,0 +1,136 @@
+//! `netbe upgrade` of several nodes
+
+use anyhow::Result;
+
+use super::{Session, upgrade};
+use crate::cli::Upgrade;
+use crate::failure::Failure;
+use crate::lifecycle::Outcome;
+use crate::lifecycle::trial::{self, How};
+use crate::lifecycle::upgrade::fleet::{self, News, Report};
+use crate::output;
+use crate::output::lines::Lines;
+use crate::pool::{Node, NodeName, Operand, Pool};
+
+/// Upgrades several nodes side by side.
+pub(super) fn run(session: &Session, args: &Upgrade) -> Result<u8> {
+    let pool = session.pool()?;
+    let nodes = nodes(&pool, args)?;
+    if args.changing.dry_run {
+        return dry_run(session, &pool, args, &nodes);
+    }
+    let names: Vec<&str> = nodes.iter().map(NodeName::as_str).collect();
+    let mut lines = Lines::new(&names, session.screen.draws_progress());
+    let jobs = args.jobs.map_or_else(processors, usize::from);
+    let reports = fleet::upgrade(
+        &nodes,
+        jobs,
+        &|node| args.of_worker(&session.pool_dir, &session.states, node),
+        |node, news| {
+            lines.say(
+                node.as_str(),
+                &output::upgrade::in_words(news),
+                matches!(news, News::Says(_)),
+            );
+        },
+    )?;
+    drop(lines);
+    session.screen.answer(&output::upgrade::draw(
+        nodes.iter().zip(&reports),
+        session.screen.colour,
+    ))?;
+    for (node, report) in nodes.iter().zip(&reports) {
+        tell(session, node, report);
+    }
+    Ok(reports.iter().map(Report::status).max().unwrap_or(0))
+}
+
+/// Says what is not in the table.
+fn tell(session: &Session, node: &NodeName, report: &Report) {
+    match report {
+        Report::Created { warnings, .. } => {
+            let named: Vec<String> = warnings.iter().map(|w| format!("{node}: {w}")).collect();
+            session.screen.warnings(&named);
+        }
+        Report::Failed { why, hint, .. } => {
+            session.screen.warnings(&[format!("{node}: {why}")]);
+            if let Some(hint) = hint {
+                session.screen.notes(&[format!("{node}: {hint}")]);
+            }
+        }
+        Report::Nothing => {}
+    }
+}
+
+/// Upgrades one node for the netbe that upgrades several: its answer is one line of JSON.
+pub(super) fn worker(session: &Session, args: &Upgrade, source: Operand) -> Result<u8> {
+    let done = fleet::stop_with_parent().and_then(|()| work(session, args, source));
+    let report = Report::of(&done);
+    session
+        .screen
+        .answer(&format!("{}\n", serde_json::to_string(&report)?))?;
+    Ok(report.status())
+}
+
+fn work(
+    session: &Session,
+    args: &Upgrade,
+    source: Operand,
+) -> Result<crate::lifecycle::upgrade::Upgraded> {
+    let pool = session.pool()?;
+    let Outcome::Done(done) = upgrade::perform(&pool, args, source, true)? else {
+        return Err(Failure::usage("a worker makes no dry run").into());
+    };
+    if let (Some(how), Some(name)) = (How::asked(args.once, args.trial), done.name()) {
+        trial::begin(
+            &pool,
+            Some(&name.parse()?),
+            how,
+            false,
+            args.changing.into(),
+        )?;
+    }
+    Ok(done)
+}
+
+fn nodes(pool: &Pool, args: &Upgrade) -> Result<Vec<NodeName>> {
+    if !args.all {
+        let mut names: Vec<NodeName> = Vec::new();
+        for name in &args.node {
+            // One that does not exist is found before anything is begun.
+            pool.node(name)?;
+            if !names.contains(name) {
+                names.push(name.clone());
+            }
+        }
+        return Ok(names);
+    }
+    let nodes: Vec<Node> = pool
+        .nodes()?
+        .into_iter()
+        .filter(|n| !n.is_template())
+        .collect();
+    if nodes.is_empty() {
+        return Err(Failure::refused("there is no node but templates")
+            .hint("netbe create NODE")
+            .into());
+    }
+    Ok(nodes.into_iter().map(|n| n.name).collect())
+}
+
+fn dry_run(session: &Session, pool: &Pool, args: &Upgrade, nodes: &[NodeName]) -> Result<u8> {
+    for node in nodes {
+        let source = Operand {
+            node: node.clone(),
+            env: None,
+        };
+        if let Outcome::Planned(steps) = upgrade::perform(pool, args, source, false)? {
+            session.screen.plan(&steps)?;
+        }
+    }
+    Ok(0)
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

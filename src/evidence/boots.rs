@@ -1,0 +1,344 @@
+//! What was seen of a node's boots: `boots.jsonl`, a line an event, oldest first.
+//!
+//! Written without waiting for anybody, because a TFTP server stands behind it. Bounded, and no number of transfers
+//! pushes out what other environments were seen for: of what grows old, the last line of each kind stays for each.
+//! Reading is tolerant: a line cut short by a crash, or garbage, says nothing. Not for what follows from it: that is
+//! [`super`].
+
+use std::collections::HashSet;
+use std::fs::File;
+use std::io::{Read, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use jiff::Timestamp;
+use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::sys::stat::Mode;
+use serde::{Deserialize, Serialize};
+
+use super::client::Whose;
+use crate::fs::atomic::{self, Durable};
+use crate::fs::opener;
+
+/// How much of the end is kept, in bytes: some ten boots of a Raspberry Pi.
+const TAIL: usize = 32 << 10;
+
+/// How large it may become, in bytes, before what is old in it is put together.
+const LIMIT: u64 = 64 << 10;
+
+/// How many lines are kept of what is older than the end. Transfers alone cannot make so many: those of one
+/// environment are at most three.
+const KEPT: usize = 64;
+
+/// How often another that puts it together is waited for, a millisecond each.
+const TRIES: u32 = 50;
+
+/// How something was seen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum How {
+    /// A file was fetched.
+    #[default]
+    Tftp,
+    /// The NFS server knows the environment in use.
+    Nfs,
+    /// The node itself reported that it came up.
+    Report,
+}
+
+impl How {
+    /// Returns how a person says it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Tftp => "it fetched its kernel",
+            Self::Nfs => "the NFS server has it in use",
+            Self::Report => "it reported that it came up",
+        }
+    }
+}
+
+/// One line: a file that was fetched, or a report that was seen.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Seen {
+    /// When, UTC.
+    pub time: Timestamp,
+    /// The environment, by name.
+    pub env: String,
+    /// The environment's identity, which tells it from another one that had its name before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uuid: Option<String>,
+    /// How it was seen.
+    #[serde(default)]
+    pub how: How,
+    /// The file, as a path in the boot half.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Its size in bytes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// Whether it is the kernel.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub kernel: bool,
+    /// Who fetched it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    /// Whether that was the node, where its address is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub whose: Option<Whose>,
+    /// The boot it reported, by the kernel's number of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub boot_id: Option<String>,
+}
+
+impl Seen {
+    /// Returns whether it may have been the node's own doing.
+    pub fn may_be_its(&self) -> bool {
+        self.whose != Some(Whose::Others)
+    }
+
+    /// Returns whether the two say the same kind of thing of one environment.
+    fn is_like(&self, other: &Self) -> bool {
+        self.kind() == other.kind()
+    }
+
+    fn kind(&self) -> (&str, Option<&str>, How, Option<Whose>) {
+        (&self.env, self.uuid.as_deref(), self.how, self.whose)
+    }
+}
+
+/// Returns the events of a node that are kept, oldest first.
+pub fn read(node_dir: &Path) -> Vec<Seen> {
+    let Ok(bytes) = whole(&path(node_dir)) else {
+        return Vec::new();
+    };
+    parse(&String::from_utf8_lossy(&bytes))
+}
+
+/// Returns the events a text holds; a line that holds none is passed over.
+pub fn parse(text: &str) -> Vec<Seen> {
+    text.lines()
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
+}
+
+/// Adds an event at the end.
+///
+/// Durable only where nothing of the kind is known of the environment yet: the second tells nothing that the first
+/// does not, and a power cut must not make what was fetched into what was not.
+pub fn add(node_dir: &Path, seen: &Seen) -> Result<()> {
+    let path = path(node_dir);
+    let mut line = serde_json::to_string(seen)?;
+    line.push('\n');
+    let file = open(&path).with_context(|| format!("opening {}", path.display()))?;
+    let before = whole(&path)?;
+    if before.last().is_some_and(|last| *last != b'\n') {
+        // A power cut left half a line, which is not to spoil this one.
+        line.insert(0, '\n');
+    }
+    let news = !parse(&String::from_utf8_lossy(&before))
+        .iter()
+        .any(|known| known.is_like(seen));
+    // One write: a reader, and another writer, never see half a line.
+    (&*file)
+        .write_all(line.as_bytes())
+        .with_context(|| format!("writing {}", path.display()))?;
+    if news {
+        file.sync_data()
+            .and_then(|()| atomic::directory(node_dir))
+            .with_context(|| format!("making {} durable", path.display()))?;
+    }
+    if file.metadata()?.len() > LIMIT && file.is_alone() {
+        let shorter = put_together(&whole(&path)?);
+        atomic::file(&path, &shorter, Durable::WithNextSync)?;
+    }
+    Ok(())
+}
+
+/// The file, with its lock where it could be had.
+enum Opened {
+    /// Nobody else adds to it.
+    Alone(Flock<File>),
+    /// Somebody holds it: a line is added all the same, for nothing here waits.
+    Shared(File),
+}
+
+impl Opened {
+    fn is_alone(&self) -> bool {
+        matches!(self, Self::Alone(_))
+    }
+}
+
+impl std::ops::Deref for Opened {
+    type Target = File;
+
+    fn deref(&self) -> &File {
+        match self {
+            Self::Alone(file) => file,
+            Self::Shared(file) => file,
+        }
+    }
+}
+
+/// Opens the file that stands at the path once it is locked: another may have put a shorter one in its place, and what
+/// is added to the old one would be lost.
+fn open(path: &Path) -> std::io::Result<Opened> {
+    let open = || {
+        let flags = OFlag::O_WRONLY | OFlag::O_APPEND;
+        opener::file_or_new(path, flags, Mode::from_bits_truncate(0o644))
+    };
+    for _ in 0..TRIES {
+        match Flock::lock(open()?, FlockArg::LockExclusiveNonblock) {
+            Ok(file) if is_at(&file, path) => return Ok(Opened::Alone(file)),
+            Ok(_) => {}
+            Err(_) => std::thread::sleep(Duration::from_millis(1)),
+        }
+    }
+    open().map(Opened::Shared)
+}
+
+fn is_at(file: &File, path: &Path) -> bool {
+    let id = |m: std::fs::Metadata| (m.dev(), m.ino());
+    let ids = (file.metadata().map(id), path.symlink_metadata().map(id));
+    matches!(ids, (Ok(here), Ok(there)) if here == there)
+}
+
+/// Returns the end of a file's text, and before it the last line of each kind for each environment.
+fn put_together(bytes: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(bytes);
+    let cut = text.len().saturating_sub(TAIL);
+    let cut = text
+        .as_bytes()
+        .get(cut..)
+        .and_then(|end| end.iter().position(|b| *b == b'\n'))
+        .map_or(text.len(), |i| cut + i + 1);
+    let (old, end) = text.split_at(cut);
+    let events: Vec<Seen> = parse(old);
+    let mut known = HashSet::new();
+    let mut kept: Vec<&Seen> = events
+        .iter()
+        .rev()
+        .filter(|seen| known.insert(seen.kind()))
+        .take(KEPT)
+        .collect();
+    kept.reverse();
+    let lines = kept
+        .iter()
+        .filter_map(|seen| serde_json::to_string(seen).ok());
+    let mut shorter: String = lines.map(|line| line + "\n").collect();
+    shorter.push_str(end);
+    shorter.into_bytes()
+}
+
+fn whole(path: &Path) -> std::io::Result<Vec<u8>> {
+    let Some(file) = opener::file(path)? else {
+        return Ok(Vec::new());
+    };
+    let mut bytes = Vec::new();
+    file.take(2 * LIMIT).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+fn path(node_dir: &Path) -> PathBuf {
+    node_dir.join("boots.jsonl")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(env: &str, file: &str) -> Seen {
+        Seen {
+            time: Timestamp::UNIX_EPOCH,
+            env: env.to_string(),
+            uuid: Some("u".to_string()),
+            how: How::Tftp,
+            file: Some(file.to_string()),
+            size: Some(1),
+            kernel: false,
+            client: Some("10.0.0.5".to_string()),
+            whose: None,
+            boot_id: None,
+        }
+    }
+
+    #[test]
+    fn garbage_tells_nothing() {
+        let good = r#"{"time":"2026-11-20T10:15:00Z","env":"first","how":"tftp"}"#;
+        assert_eq!(parse(good)[0].env, "first");
+        assert_eq!(parse(&format!("{good}\n{{\"time\":\"2026")).len(), 1);
+        for text in ["", "\u{0}\u{0}", "[]", "{}", r#"{"time":"x","env":"a"}"#] {
+            assert_eq!(parse(text), [], "{text:?}");
+        }
+    }
+
+    #[test]
+    fn it_stays_bounded_and_no_flood_pushes_out_what_another_was_seen_for() {
+        let dir = tempfile::tempdir().unwrap();
+        add(dir.path(), &seen("a", "vmlinuz")).unwrap();
+        let report = Seen {
+            how: How::Report,
+            file: None,
+            boot_id: Some("1".to_string()),
+            ..seen("a", "")
+        };
+        add(dir.path(), &report).unwrap();
+        for whose in [Whose::Its, Whose::Others] {
+            for i in 0..1000 {
+                let flood = Seen {
+                    whose: Some(whose),
+                    ..seen("b", &format!("file{i}"))
+                };
+                add(dir.path(), &flood).unwrap();
+            }
+        }
+        let length = path(dir.path()).metadata().unwrap().len();
+        assert!(length <= LIMIT, "{length}");
+        let lines = read(dir.path());
+        assert!(lines.len() > 100);
+        assert_eq!(lines.last().unwrap().file.as_deref(), Some("file999"));
+        let kinds: HashSet<_> = lines.iter().map(Seen::kind).collect();
+        let kinds: Vec<_> = kinds
+            .into_iter()
+            .map(|(env, _, how, whose)| (env, how, whose))
+            .collect();
+        for kept in [
+            ("a", How::Tftp, None),
+            ("a", How::Report, None),
+            ("b", How::Tftp, Some(Whose::Its)),
+            ("b", How::Tftp, Some(Whose::Others)),
+        ] {
+            assert!(kinds.contains(&kept), "{kept:?} of {kinds:?}");
+        }
+    }
+
+    #[test]
+    fn many_that_add_at_once_lose_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        std::thread::scope(|scope| {
+            for i in 0..8 {
+                let dir = dir.path();
+                scope.spawn(move || {
+                    for _ in 0..200 {
+                        add(dir, &seen("flood", "config.txt")).unwrap();
+                    }
+                    add(dir, &seen(&format!("env{i}"), "vmlinuz")).unwrap();
+                });
+            }
+        });
+        let lines = read(dir.path());
+        for i in 0..8 {
+            let env = format!("env{i}");
+            assert!(lines.iter().any(|seen| seen.env == env), "{env}");
+        }
+    }
+
+    #[test]
+    fn half_a_line_spoils_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(path(dir.path()), r#"{"time":"2026-11-20T1"#).unwrap();
+        add(dir.path(), &seen("a", "vmlinuz")).unwrap();
+        assert_eq!(read(dir.path()).len(), 1);
+    }
+}

@@ -1,0 +1,150 @@
+//! Which one environment a node has had in use over NFS, and for how long: `in-use.json`.
+//!
+//! For machines that report nothing. That an environment is in use proves little: what was left has an entry for another
+//! half hour. But where it alone was in use for more than two of those, at every look, by the one address that may, the
+//! node is in it and has left the others; that is written down once, as of the first look. Not for what follows from it:
+//! that is [`super`].
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use super::boots::{self, How, Seen};
+use super::client;
+use super::nfsd::Look;
+use crate::fs::atomic::{self, Durable};
+use crate::pool::{EnvName, Environment, Node, Pool, record};
+
+/// For how long: twice the half hour that an entry lives without use, and some.
+const LONG: SignedDuration = SignedDuration::from_mins(65);
+
+/// How long between two looks at most, so that no use between them goes unseen.
+const GAP: SignedDuration = SignedDuration::from_mins(20);
+
+/// How often it is written down that it still is so.
+const OFTEN: SignedDuration = SignedDuration::from_mins(5);
+
+/// What was seen at every look since.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Attendance {
+    env: String,
+    #[serde(default)]
+    uuid: Option<String>,
+    since: Timestamp,
+    until: Timestamp,
+    /// Whether it has been written down among what was seen of the node.
+    #[serde(default)]
+    told: bool,
+}
+
+/// Looks at what a node has in use.
+pub fn note(pool: &Pool, node: &Node) -> Result<()> {
+    let in_use = super::in_use(node, Look::Recent).context("what the NFS server has in use")?;
+    let known = client::sole_client(pool, node).is_some() && node.is_offered();
+    let env = match in_use.as_slice() {
+        [one] if known => observed(node, one),
+        _ => None,
+    };
+    let path = path(&node.state);
+    let before = record::read(&path).ok().flatten();
+    let before: Option<Attendance> = before.and_then(|text| serde_json::from_str(&text).ok());
+    let Some((env, uuid)) = env else {
+        if path.symlink_metadata().is_ok() {
+            std::fs::remove_file(&path).with_context(|| format!("removing {}", path.display()))?;
+        }
+        return Ok(());
+    };
+    let Some(now) = next(before, env, uuid, Timestamp::now()) else {
+        return Ok(());
+    };
+    let mut now = now;
+    if now.until.duration_since(now.since) >= LONG && !now.told {
+        boots::add(&node.state, &seen(&now))?;
+        now.told = true;
+    }
+    atomic::file(&path, &serde_json::to_vec(&now)?, Durable::WithNextSync)
+        .with_context(|| format!("writing {}", path.display()))
+}
+
+fn observed(node: &Node, name: &EnvName) -> Option<(String, Option<String>)> {
+    let env = Environment::observe(node, name).ok()??;
+    Some((name.to_string(), env.uuid().map(str::to_string)))
+}
+
+/// Returns what is known after another look; nothing where that is not worth writing down yet.
+fn next(
+    before: Option<Attendance>,
+    env: String,
+    uuid: Option<String>,
+    now: Timestamp,
+) -> Option<Attendance> {
+    let goes_on = |known: &Attendance| {
+        let gap = now.duration_since(known.until);
+        known.env == env && known.uuid == uuid && !gap.is_negative() && gap <= GAP
+    };
+    match before.filter(goes_on) {
+        Some(known) if now.duration_since(known.until) < OFTEN => None,
+        Some(known) => Some(Attendance {
+            until: now,
+            ..known
+        }),
+        None => Some(Attendance {
+            env,
+            uuid,
+            since: now,
+            until: now,
+            told: false,
+        }),
+    }
+}
+
+fn seen(attendance: &Attendance) -> Seen {
+    Seen {
+        time: attendance.since,
+        env: attendance.env.clone(),
+        uuid: attendance.uuid.clone(),
+        how: How::Nfs,
+        file: None,
+        size: None,
+        kernel: false,
+        client: None,
+        whose: None,
+        boot_id: None,
+    }
+}
+
+fn path(node_dir: &Path) -> PathBuf {
+    node_dir.join("in-use.json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_seen_at_every_look_goes_on() {
+        let at = |minutes: i64| Timestamp::from_second(minutes * 60).unwrap();
+        let known = |until: i64| {
+            Some(Attendance {
+                env: "a".to_string(),
+                uuid: None,
+                since: at(0),
+                until: at(until),
+                told: false,
+            })
+        };
+        let look = |before, env: &str, now| {
+            next(before, env.to_string(), None, at(now)).map(|n| (n.since, n.until))
+        };
+        assert_eq!(look(None, "a", 5), Some((at(5), at(5))));
+        assert_eq!(look(known(0), "a", 4), None);
+        assert_eq!(look(known(0), "a", 5), Some((at(0), at(5))));
+        assert_eq!(look(known(0), "a", 20), Some((at(0), at(20))));
+        // Nobody looked for too long; another; the clock was set back.
+        assert_eq!(look(known(0), "a", 21), Some((at(21), at(21))));
+        assert_eq!(look(known(0), "b", 5), Some((at(5), at(5))));
+        assert_eq!(look(known(10), "a", 5), Some((at(5), at(5))));
+    }
+}

@@ -1,0 +1,78 @@
+//! An image written out sparsely: what is zero becomes a hole.
+
+use std::fs::File;
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::FileExt;
+
+use anyhow::{Context, Result, ensure};
+
+use super::Window;
+use crate::fs::free_space::Room;
+
+/// The unit that is looked at, in bytes.
+const CHUNK: usize = 64 << 10;
+static ZEROS: [u8; CHUNK] = [0; CHUNK];
+
+/// Writes a stream into an empty file, and returns its length in bytes.
+pub fn spool(content: &mut dyn Read, to: &File) -> Result<u64> {
+    let mut buffer = vec![0; CHUNK];
+    let mut at = 0;
+    let mut room = Room::of(to)?;
+    loop {
+        crate::fs::interrupt::check()?;
+        let count = fill(content, &mut buffer)?;
+        if count == 0 {
+            break;
+        }
+        if buffer[..count] != ZEROS[..count] {
+            room.use_up(count as u64)?;
+            to.write_all_at(&buffer[..count], at)
+                .context("writing the disk image out")?;
+        }
+        at += count as u64;
+    }
+    to.set_len(at).context("writing the disk image out")?;
+    Ok(at)
+}
+
+/// Writes part of an image into an empty file of its own.
+pub fn spool_range(from: &File, start: u64, size: u64, to: &File) -> Result<()> {
+    let written = spool(&mut Window::new(from, start, size), to)?;
+    ensure!(written == size, "the disk image is cut short");
+    Ok(())
+}
+
+fn fill(content: &mut dyn Read, buffer: &mut [u8]) -> Result<usize> {
+    let mut filled = 0;
+    while filled < buffer.len() {
+        match content.read(&mut buffer[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(e) if e.kind() == ErrorKind::Interrupted => {}
+            Err(e) => return Err(e).context("reading the disk image"),
+        }
+    }
+    Ok(filled)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::MetadataExt;
+
+    use super::*;
+
+    #[test]
+    fn zeros_become_holes() {
+        let mut content = vec![0; 40 * CHUNK + 100];
+        content[20 * CHUNK] = 7;
+        let file = tempfile::tempfile().unwrap();
+        assert_eq!(
+            spool(&mut &content[..], &file).unwrap(),
+            content.len() as u64
+        );
+        let mut back = Vec::new();
+        Read::read_to_end(&mut Window::new(&file, 0, content.len() as u64), &mut back).unwrap();
+        assert!(back == content);
+        assert!(file.metadata().unwrap().blocks() * 512 <= 2 * CHUNK as u64);
+    }
+}

@@ -1,0 +1,151 @@
+//! What is kept for the end of an archive: what directories get, and access lists.
+//!
+//! A directory's default access list would be inherited by what is put into it, every new entry would move its
+//! time, and the names in access lists are known only when the system's `passwd` is there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::AsFd;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use nix::fcntl::OFlag;
+use nix::libc::UTIME_OMIT;
+use nix::sys::stat::Mode;
+use nix::sys::time::TimeSpec;
+
+use super::acl::{self, Names};
+use super::entry::Member;
+use crate::fs::copy::attributes::{
+    ACL_ACCESS, ACL_DEFAULT, Attributes, descriptor, set_xattr, travels,
+};
+use crate::fs::rooted::Tree;
+
+/// What is given when everything is in its place.
+#[derive(Debug)]
+pub(super) struct Kept {
+    directories: BTreeMap<PathBuf, Attributes>,
+    acls: BTreeMap<PathBuf, Vec<(&'static str, String)>>,
+    users: Names,
+    groups: Names,
+    left_out: BTreeSet<String>,
+}
+
+impl Kept {
+    pub(super) fn new() -> Self {
+        // An archive need not say anything of the root itself.
+        let root = Attributes {
+            mode: 0o755,
+            uid: 0,
+            gid: 0,
+            accessed: TimeSpec::new(0, UTIME_OMIT),
+            modified: TimeSpec::new(0, UTIME_OMIT),
+            xattrs: Vec::new(),
+        };
+        Self {
+            directories: BTreeMap::from([(PathBuf::new(), root)]),
+            acls: BTreeMap::new(),
+            users: Names::default(),
+            groups: Names::default(),
+            left_out: BTreeSet::new(),
+        }
+    }
+
+    /// Keeps what a directory gets.
+    pub(super) fn directory(&mut self, path: PathBuf, attributes: Attributes) {
+        self.directories.insert(path, attributes);
+    }
+
+    /// Forgets a directory that was taken away.
+    pub(super) fn forget(&mut self, path: &Path) {
+        self.directories.remove(path);
+    }
+
+    /// Takes out of a member what cannot be given at once, or at all.
+    pub(super) fn sift(&mut self, member: &mut Member, path: &Path) {
+        self.acls.remove(path);
+        let (user, group) = &member.owner_names;
+        self.users.learn(user, member.attributes.uid);
+        self.groups.learn(group, member.attributes.gid);
+        for (attribute, text) in [
+            (ACL_ACCESS, member.acl_access.take()),
+            (ACL_DEFAULT, member.acl_default.take()),
+        ] {
+            if let Some(text) = text {
+                member.attributes.xattrs.retain(|(n, _)| n != attribute);
+                let acls = self.acls.entry(path.to_path_buf()).or_default();
+                acls.push((attribute, text));
+            }
+        }
+        let left_out = &mut self.left_out;
+        left_out.extend(member.left_out.iter().map(|what| (*what).to_string()));
+        member.attributes.xattrs.retain(|(name, _)| {
+            let kept = travels(name);
+            if !kept {
+                left_out.insert(format!("attributes {}", name.to_string_lossy()));
+            }
+            kept
+        });
+    }
+
+    /// Gives directories what was kept for the end, and returns what was left out.
+    pub(super) fn give(mut self, tree: &Tree) -> Result<Vec<String>> {
+        self.give_acls(tree)?;
+        for (path, attributes) in self.directories.iter().rev() {
+            let shown = if path.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                path
+            };
+            let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
+            let directory = tree.open_path(shown, flags, Mode::empty())?;
+            attributes
+                .give(&File::from(directory))
+                .with_context(|| format!("unpacking '{}'", shown.display()))?;
+        }
+        let mut notes = Vec::new();
+        if !self.left_out.is_empty() {
+            let names: Vec<String> = self.left_out.into_iter().collect();
+            notes.push(format!("left out of the archive: {}", names.join(", ")));
+        }
+        Ok(notes)
+    }
+
+    fn give_acls(&mut self, tree: &Tree) -> Result<()> {
+        if self.acls.is_empty() {
+            return Ok(());
+        }
+        for (names, file) in [
+            (&mut self.users, "etc/passwd"),
+            (&mut self.groups, "etc/group"),
+        ] {
+            let bytes = tree.read(file)?.unwrap_or_default();
+            names.read(String::from_utf8_lossy(&bytes).into_owned());
+        }
+        let acls = std::mem::take(&mut self.acls).into_iter();
+        let each =
+            acls.flat_map(|(path, acls)| acls.into_iter().map(move |(a, t)| (path.clone(), a, t)));
+        for (path, attribute, text) in each {
+            let Some(value) = acl::value(&text, &self.users, &self.groups) else {
+                let what = format!("the access list of {} ({text})", path.display());
+                self.left_out.insert(what);
+                continue;
+            };
+            // For a directory it goes the way of its other attributes, for its mode is set later.
+            if let Some(attributes) = self.directories.get_mut(&path) {
+                attributes.xattrs.push((attribute.into(), value));
+                continue;
+            }
+            let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
+            // What a later member replaced or took away has no list any more.
+            if let Ok(fd) = tree.open_path(&path, flags, Mode::empty())
+                && File::from(fd.try_clone()?).metadata()?.is_file()
+            {
+                set_xattr(&descriptor(fd.as_fd()), OsStr::new(attribute), &value)
+                    .with_context(|| format!("unpacking '{}'", path.display()))?;
+            }
+        }
+        Ok(())
+    }
+}

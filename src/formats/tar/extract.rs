@@ -1,0 +1,289 @@
+//! Puts archive members into a tree.
+//!
+//! Every parent is resolved by the kernel beneath the tree; the last part of a name is made anew, by bare name in
+//! its open parent. What directories get is kept for the end (`kept`).
+
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag};
+use nix::sys::stat::{Mode, SFlag, makedev, mkdirat, mknodat};
+use nix::unistd::{UnlinkatFlags, linkat, symlinkat, unlinkat};
+
+use super::deferred::Kept;
+use super::entry::{Kind, Member};
+use crate::fs::rooted::Tree;
+
+/// How much is copied at a time, in bytes.
+const CHUNK: usize = 256 << 10;
+
+/// A tree that members are put into.
+pub(super) struct Place<'t> {
+    tree: &'t Tree,
+    /// The parent opened last: the next member mostly stands in the same one.
+    parent: Option<(PathBuf, OwnedFd)>,
+    kept: Kept,
+    buffer: Vec<u8>,
+}
+
+impl<'t> Place<'t> {
+    pub(super) fn new(tree: &'t Tree) -> Self {
+        Self {
+            tree,
+            parent: None,
+            kept: Kept::new(),
+            buffer: vec![0; CHUNK],
+        }
+    }
+
+    /// Makes one member, replacing what an earlier one of the same name made.
+    pub(super) fn put(&mut self, mut member: Member, data: &mut impl Read) -> Result<()> {
+        let path = relative(&member.name)?;
+        self.kept.sift(&mut member, &path);
+        let Some((above, name)) = split(&path) else {
+            ensure!(
+                member.kind == Kind::Directory,
+                "stands where the root belongs"
+            );
+            self.kept.directory(path, member.attributes);
+            return Ok(());
+        };
+        let name = name.to_owned();
+        self.open_parent(above)?;
+        match &member.kind {
+            Kind::Directory => {
+                self.make_directory(&path, &name)?;
+                self.kept.directory(path, member.attributes);
+                return Ok(());
+            }
+            Kind::File(map) => {
+                let mut file = self.make_file(&path, &name)?;
+                match map {
+                    Some(map) => {
+                        for (offset, length) in &map.pieces {
+                            file.seek(SeekFrom::Start(*offset))?;
+                            self.copy(&mut data.by_ref().take(*length), &mut file)?;
+                        }
+                        file.set_len(map.size)?;
+                    }
+                    None => self.copy(data, &mut file)?,
+                }
+                return Ok(member.attributes.give(&file)?);
+            }
+            Kind::HardLink => return self.hard_link(&path, &name, &member.target),
+            Kind::Link => {
+                let target = OsStr::from_bytes(&member.target);
+                self.make(&path, &name, |dir| symlinkat(target, dir, name.as_os_str()))?;
+            }
+            Kind::CharacterDevice => self.make_node(&path, &name, SFlag::S_IFCHR, member.device)?,
+            Kind::BlockDevice => self.make_node(&path, &name, SFlag::S_IFBLK, member.device)?,
+            Kind::Pipe => self.make_node(&path, &name, SFlag::S_IFIFO, (0, 0))?,
+        }
+        let link = member.kind == Kind::Link;
+        let parent = self.parent()?;
+        Ok(member.attributes.give_named(parent.as_fd(), &name, link)?)
+    }
+
+    /// Gives what was kept for the end, and returns sentences about what was left out.
+    pub(super) fn finish(self) -> Result<Vec<String>> {
+        self.kept.give(self.tree)
+    }
+
+    fn open_parent(&mut self, above: &Path) -> Result<()> {
+        if self.parent.as_ref().is_some_and(|(path, _)| path == above) {
+            return Ok(());
+        }
+        let shown = if above.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            above
+        };
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+        let fd = match self.tree.open_path(shown, flags, Mode::empty()) {
+            Err(Errno::ENOENT) => {
+                self.make_parents(above)?;
+                self.tree.open_path(shown, flags, Mode::empty())
+            }
+            other => other,
+        };
+        let fd = fd.map_err(|e| match e {
+            Errno::ENOTDIR => anyhow::anyhow!("'{}' is not a directory", above.display()),
+            e => anyhow::Error::from(e).context(format!("opening '{}'", above.display())),
+        })?;
+        self.parent = Some((above.to_path_buf(), fd));
+        Ok(())
+    }
+
+    /// Makes the directories above a member that the archive did not bring itself.
+    fn make_parents(&mut self, above: &Path) -> Result<()> {
+        let mut made = PathBuf::new();
+        for part in above {
+            let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+            let parent = if made.as_os_str().is_empty() {
+                Path::new(".")
+            } else {
+                &made
+            };
+            let parent = self.tree.open_path(parent, flags, Mode::empty())?;
+            match mkdirat(&parent, part, Mode::from_bits_truncate(0o755)) {
+                Ok(()) | Err(Errno::EEXIST) => {}
+                Err(e) => return Err(e.into()),
+            }
+            made.push(part);
+        }
+        Ok(())
+    }
+
+    fn parent(&self) -> Result<&OwnedFd> {
+        let (_, fd) = self.parent.as_ref().context("no parent is open")?;
+        Ok(fd)
+    }
+
+    /// Makes something under a bare name, taking away what an earlier member made there.
+    fn make<T>(
+        &mut self,
+        path: &Path,
+        name: &OsStr,
+        mut make: impl FnMut(&OwnedFd) -> nix::Result<T>,
+    ) -> Result<T> {
+        match make(self.parent()?) {
+            Err(Errno::EEXIST) => {}
+            other => return Ok(other?),
+        }
+        match unlinkat(self.parent()?, name, UnlinkatFlags::NoRemoveDir) {
+            Ok(()) => {}
+            Err(Errno::EISDIR) => {
+                match unlinkat(self.parent()?, name, UnlinkatFlags::RemoveDir) {
+                    Err(Errno::ENOTEMPTY) => bail!("stands where a directory with content is"),
+                    other => other?,
+                }
+                self.kept.forget(path);
+            }
+            Err(e) => return Err(e.into()),
+        }
+        let made = make(self.parent()?)?;
+        // A kept parent may have led over what was just replaced.
+        let (above, _) = split(path).context("the root has no parent")?;
+        self.parent = None;
+        self.open_parent(above)?;
+        Ok(made)
+    }
+
+    fn make_directory(&mut self, path: &Path, name: &OsStr) -> Result<()> {
+        let mode = Mode::from_bits_truncate(0o700);
+        let there = self.parent()?.as_fd();
+        let kind = nix::sys::stat::fstatat(there, name, AtFlags::AT_SYMLINK_NOFOLLOW)
+            .map(|stat| SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits()));
+        if kind == Ok(SFlag::S_IFDIR) {
+            return Ok(());
+        }
+        self.make(path, name, |dir| mkdirat(dir, name, mode))
+    }
+
+    fn make_file(&mut self, path: &Path, name: &OsStr) -> Result<File> {
+        let flags =
+            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let mode = Mode::from_bits_truncate(0o600);
+        self.make(path, name, |dir| nix::fcntl::openat(dir, name, flags, mode))
+            .map(File::from)
+    }
+
+    fn make_node(
+        &mut self,
+        path: &Path,
+        name: &OsStr,
+        kind: SFlag,
+        (major, minor): (u32, u32),
+    ) -> Result<()> {
+        let device = makedev(major.into(), minor.into());
+        let mode = Mode::from_bits_truncate(0o600);
+        self.make(path, name, |dir| mknodat(dir, name, kind, mode, device))
+    }
+
+    fn hard_link(&mut self, path: &Path, name: &OsStr, target: &[u8]) -> Result<()> {
+        let shown = String::from_utf8_lossy(target).into_owned();
+        let target = relative(target).with_context(|| format!("hard link to '{shown}'"))?;
+        if target == path {
+            return Ok(());
+        }
+        let (above, target_name) = split(&target).context("is a hard link to the root")?;
+        let above = if above.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            above
+        };
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+        let missing = || format!("is a hard link to '{shown}', which the archive does not hold");
+        let from = self
+            .tree
+            .open_path(above, flags, Mode::empty())
+            .with_context(missing)?;
+        self.make(path, name, |dir| {
+            linkat(&from, target_name, dir, name, AtFlags::empty())
+        })
+        .with_context(missing)
+    }
+
+    fn copy(&mut self, data: &mut impl Read, file: &mut File) -> Result<()> {
+        loop {
+            let count = match data.read(&mut self.buffer) {
+                Ok(0) => return Ok(()),
+                Ok(count) => count,
+                Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(e.into()),
+            };
+            file.write_all(&self.buffer[..count])?;
+        }
+    }
+}
+
+/// Turns an archive's name into a path below the root; a name that climbs is refused.
+fn relative(name: &[u8]) -> Result<PathBuf> {
+    let mut path = OsString::from_vec(Vec::with_capacity(name.len()));
+    for part in name.split(|b| *b == b'/') {
+        match part {
+            b"" | b"." => continue,
+            b".." => bail!("names with '..' lead out of the system; nothing of it is taken"),
+            _ => {}
+        }
+        ensure!(!part.contains(&0), "a name with a NUL in it is none");
+        if !path.is_empty() {
+            path.push("/");
+        }
+        path.push(OsStr::from_bytes(part));
+    }
+    Ok(PathBuf::from(path))
+}
+
+fn split(path: &Path) -> Option<(&Path, &OsStr)> {
+    Some((path.parent()?, path.file_name()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_taken_beneath_the_root() {
+        for (name, path) in [
+            (&b"./"[..], ""),
+            (b"/", ""),
+            (b"", ""),
+            (b"./etc/fstab", "etc/fstab"),
+            (b"/etc//./fstab", "etc/fstab"),
+            (b"etc/dir/", "etc/dir"),
+            (b"a/..b/...", "a/..b/..."),
+        ] {
+            assert_eq!(relative(name).unwrap(), Path::new(path));
+        }
+        for name in [&b".."[..], b"../x", b"a/../b", b"a/..", b"/../x", b"a\0b"] {
+            assert!(relative(name).is_err(), "{name:?}");
+        }
+    }
+}

@@ -1,0 +1,135 @@
+//! The content of one file, copied to another: shared where the filesystem can, else its data only.
+//!
+//! Holes stay holes. On the same btrfs nothing is read or written at all (`FICLONE`). Not for attributes.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
+
+use nix::errno::Errno;
+use nix::unistd::{Whence, lseek};
+
+/// How much is copied at a time, in bytes.
+const CHUNK: usize = 1 << 20;
+
+mod call {
+    // FICLONE of linux/fs.h; its argument is the descriptor of the file to share with.
+    nix::ioctl_write_int!(ficlone, 0x94, 9);
+}
+
+/// Copies contents, and remembers what the filesystems at hand can do.
+#[derive(Debug)]
+pub struct Contents {
+    shares: bool,
+    buffer: Vec<u8>,
+}
+
+impl Default for Contents {
+    fn default() -> Self {
+        Self {
+            shares: true,
+            buffer: Vec::new(),
+        }
+    }
+}
+
+impl Contents {
+    /// Fills an empty file with another's first `size` bytes; `tick` is told of bytes as they are done.
+    ///
+    /// A file that shrinks meanwhile, as on a live system, ends in a hole.
+    pub fn copy(
+        &mut self,
+        from: &File,
+        to: &File,
+        size: u64,
+        tick: &mut dyn FnMut(u64),
+    ) -> io::Result<()> {
+        if size == 0 {
+            return Ok(());
+        }
+        if self.shared(from, to)? {
+            tick(size);
+            return Ok(());
+        }
+        let mut done = 0;
+        while let Some((start, end)) = data_after(from, done, size)? {
+            tick(start - done);
+            self.copy_range(from, to, start..end, tick)?;
+            done = end;
+        }
+        to.set_len(size)?;
+        tick(size - done);
+        Ok(())
+    }
+
+    /// Shares the whole content with the other file; false where that cannot be done.
+    #[allow(unsafe_code)]
+    fn shared(&mut self, from: &File, to: &File) -> io::Result<bool> {
+        if !self.shares {
+            return Ok(false);
+        }
+        // SAFETY: both descriptors are open for the whole call, which keeps neither, and the argument
+        // of FICLONE is a plain number, not an address.
+        let result = unsafe {
+            call::ficlone(
+                to.as_raw_fd(),
+                from.as_raw_fd() as nix::sys::ioctl::ioctl_param_type,
+            )
+        };
+        match result {
+            Ok(_) => Ok(true),
+            Err(Errno::EXDEV | Errno::EOPNOTSUPP | Errno::ENOTTY | Errno::ENOSYS) => {
+                self.shares = false;
+                Ok(false)
+            }
+            // One of the two is stored in a way the other is not (checksums off, a swap file).
+            Err(Errno::EINVAL | Errno::ETXTBSY | Errno::EPERM) => Ok(false),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn copy_range(
+        &mut self,
+        from: &File,
+        to: &File,
+        range: std::ops::Range<u64>,
+        tick: &mut dyn FnMut(u64),
+    ) -> io::Result<()> {
+        self.buffer.resize(CHUNK, 0);
+        let mut at = range.start;
+        while at < range.end {
+            crate::fs::interrupt::check_io()?;
+            let most = (range.end - at).min(CHUNK as u64) as usize;
+            let count = match from.read_at(&mut self.buffer[..most], at) {
+                Ok(0) => return Ok(()),
+                Ok(count) => count,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
+                Err(e) => return Err(e),
+            };
+            to.write_all_at(&self.buffer[..count], at)?;
+            at += count as u64;
+            tick(count as u64);
+        }
+        Ok(())
+    }
+}
+
+/// Returns the next stretch of data at or behind an offset; a filesystem without holes is all data.
+fn data_after(file: &File, offset: u64, size: u64) -> io::Result<Option<(u64, u64)>> {
+    if offset >= size {
+        return Ok(None);
+    }
+    let from = offset.cast_signed();
+    let start = match lseek(file, from, Whence::SeekData) {
+        Ok(start) => start.cast_unsigned(),
+        Err(Errno::ENXIO) => return Ok(None),
+        Err(Errno::EINVAL) => return Ok(Some((offset, size))),
+        Err(e) => return Err(e.into()),
+    };
+    if start >= size {
+        return Ok(None);
+    }
+    let end = lseek(file, start.cast_signed(), Whence::SeekHole)?.cast_unsigned();
+    Ok(Some((start, end.min(size))))
+}

@@ -1,0 +1,189 @@
+//! The kernel's descriptor-based mount calls, which `nix` does not have.
+//!
+//! A mount is made detached, as a descriptor, and attached to a place that is itself a descriptor: no
+//! path is looked up twice, so nothing in an untrusted root can move a mount elsewhere between the two.
+//! Needs Linux 5.12. Knows nothing of what is mounted where.
+
+use std::ffi::CString;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+use nix::libc;
+
+/// What a mount forbids.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Forbids(u64);
+
+impl Forbids {
+    /// Set-user-ID programs and file capabilities have no effect.
+    pub(crate) const SETUID: Self = Self(libc::MOUNT_ATTR_NOSUID);
+    /// Device nodes cannot be opened.
+    pub(crate) const DEVICES: Self = Self(libc::MOUNT_ATTR_NODEV);
+    /// Nothing can be executed.
+    pub(crate) const PROGRAMS: Self = Self(libc::MOUNT_ATTR_NOEXEC);
+    /// Nothing can be changed.
+    pub(crate) const WRITING: Self = Self(libc::MOUNT_ATTR_RDONLY);
+
+    /// Returns both restrictions together.
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+}
+
+/// A mount that is not attached anywhere yet; dropped, it is gone.
+pub(crate) struct Detached(OwnedFd);
+
+impl fmt::Debug for Detached {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Detached({})", self.0.as_raw_fd())
+    }
+}
+
+impl Detached {
+    /// Makes an instance of a file system, such as `tmpfs` with `[("mode", "755")]`.
+    pub(crate) fn new(kind: &str, options: &[(&str, &str)], forbids: Forbids) -> io::Result<Self> {
+        let context = open_file_system(kind)?;
+        configure(&context, SET_STRING, Some(("source", kind)))?;
+        for (key, value) in options {
+            configure(&context, SET_STRING, Some((key, value)))?;
+        }
+        configure(&context, CREATE, None)?;
+        mount_of(&context, forbids).map(Self)
+    }
+
+    /// Makes a second mount of what a descriptor leads to, without the mounts below it.
+    pub(crate) fn copy_of(place: &impl AsFd, forbids: Forbids) -> io::Result<Self> {
+        let copy = Self(open_tree(place.as_fd().as_raw_fd())?);
+        copy.restrict(forbids)?;
+        Ok(copy)
+    }
+
+    /// Puts the mount onto a directory or file and returns a descriptor of its top.
+    pub(crate) fn attach(self, place: &impl AsFd) -> io::Result<OwnedFd> {
+        move_mount(self.0.as_raw_fd(), place.as_fd().as_raw_fd())?;
+        Ok(self.0)
+    }
+
+    /// Returns a descriptor of the top, for reading what is in it without attaching it.
+    pub(crate) fn into_top(self) -> OwnedFd {
+        self.0
+    }
+
+    fn restrict(&self, forbids: Forbids) -> io::Result<()> {
+        set_attributes(self.0.as_raw_fd(), forbids.0)
+    }
+}
+
+/// `FSCONFIG_SET_STRING` and `FSCONFIG_CMD_CREATE` of linux/mount.h, which the libc crate does not name.
+const SET_STRING: libc::c_uint = 1;
+const CREATE: libc::c_uint = 6;
+
+#[allow(unsafe_code)]
+fn open_file_system(kind: &str) -> io::Result<OwnedFd> {
+    let kind = CString::new(kind)?;
+    // SAFETY: fsopen(2) reads a NUL-terminated string that outlives the call and returns a descriptor.
+    descriptor(unsafe { libc::syscall(libc::SYS_fsopen, kind.as_ptr(), libc::FSOPEN_CLOEXEC) })
+}
+
+#[allow(unsafe_code)]
+fn configure(
+    context: &OwnedFd,
+    command: libc::c_uint,
+    option: Option<(&str, &str)>,
+) -> io::Result<()> {
+    let (key, value) = option
+        .map(|(k, v)| Ok::<_, io::Error>((CString::new(k)?, CString::new(v)?)))
+        .transpose()?
+        .unzip();
+    let pointer = |s: &Option<CString>| s.as_ref().map_or(std::ptr::null(), |s| s.as_ptr());
+    // SAFETY: fsconfig(2) reads two NUL-terminated strings, or null where the command takes none; both
+    // are owned by this frame.
+    done(unsafe {
+        libc::syscall(
+            libc::SYS_fsconfig,
+            context.as_raw_fd(),
+            command,
+            pointer(&key),
+            pointer(&value),
+            0,
+        )
+    })
+}
+
+#[allow(unsafe_code)]
+fn mount_of(context: &OwnedFd, forbids: Forbids) -> io::Result<OwnedFd> {
+    // SAFETY: fsmount(2) takes three integers and returns a descriptor.
+    descriptor(unsafe {
+        libc::syscall(
+            libc::SYS_fsmount,
+            context.as_raw_fd(),
+            libc::FSMOUNT_CLOEXEC,
+            forbids.0,
+        )
+    })
+}
+
+#[allow(unsafe_code)]
+fn open_tree(place: RawFd) -> io::Result<OwnedFd> {
+    let flags = libc::OPEN_TREE_CLONE
+        | libc::O_CLOEXEC as libc::c_uint
+        | libc::AT_EMPTY_PATH as libc::c_uint;
+    // SAFETY: open_tree(2) reads an empty NUL-terminated string and returns a descriptor.
+    descriptor(unsafe { libc::syscall(libc::SYS_open_tree, place, c"".as_ptr(), flags) })
+}
+
+#[allow(unsafe_code)]
+fn move_mount(mount: RawFd, place: RawFd) -> io::Result<()> {
+    let flags = libc::MOVE_MOUNT_F_EMPTY_PATH | libc::MOVE_MOUNT_T_EMPTY_PATH;
+    // SAFETY: move_mount(2) reads two empty NUL-terminated strings; everything else is an integer.
+    done(unsafe {
+        libc::syscall(
+            libc::SYS_move_mount,
+            mount,
+            c"".as_ptr(),
+            place,
+            c"".as_ptr(),
+            flags,
+        )
+    })
+}
+
+#[allow(unsafe_code)]
+fn set_attributes(mount: RawFd, set: u64) -> io::Result<()> {
+    let attributes = libc::mount_attr {
+        attr_set: set,
+        attr_clr: 0,
+        propagation: 0,
+        userns_fd: 0,
+    };
+    // SAFETY: mount_setattr(2) reads an empty NUL-terminated string and one struct of the size given.
+    done(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            mount,
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            &raw const attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    })
+}
+
+#[allow(unsafe_code)]
+fn descriptor(result: libc::c_long) -> io::Result<OwnedFd> {
+    let raw = RawFd::try_from(result).unwrap_or(-1);
+    if raw < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just returned this descriptor to us, so nothing else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(raw) })
+}
+
+fn done(result: libc::c_long) -> io::Result<()> {
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}

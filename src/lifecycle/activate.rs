@@ -1,0 +1,306 @@
+//! What a node boots next: `activate` and `rollback`.
+//!
+//! One rename of one link is the commit. Before it, what it leads to is verified, exported and durable;
+//! after it, the rename is made durable before success is reported. Not for boots once or on trial.
+
+use anyhow::{Context, Result};
+use jiff::{SignedDuration, Timestamp};
+
+use super::staged::Verified;
+use super::{Mode, Outcome, pending};
+use crate::btrfs::subvolume;
+use crate::evidence::reports;
+use crate::failure::Failure;
+use crate::fs::atomic;
+use crate::fs::atomic::Durable;
+use crate::pool::pending::Pending;
+use crate::pool::record::Led;
+use crate::pool::{Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock, layout};
+use crate::publish::{self, Published, dnsmasq, tftp};
+
+/// What was activated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Activated {
+    /// Its name, `NODE/ENV`.
+    pub name: String,
+    /// What the node would have booted before, where that was another one.
+    pub before: Option<String>,
+    /// What is not as it should be, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Activates an environment: the one named, a node's newest, or the only candidate there is.
+pub fn activate(
+    pool: &Pool,
+    operand: Option<&Operand>,
+    force: bool,
+    mode: Mode,
+) -> Result<Outcome<Activated>> {
+    let chosen = choose(pool, operand)?;
+    perform(pool, &chosen.node.clone(), move |_| Ok(chosen), force, mode)
+}
+
+/// Activates what was active before.
+pub fn rollback(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<Activated>> {
+    perform(pool, node, to_roll_back_to, false, mode)
+}
+
+fn perform(
+    pool: &Pool,
+    node: &NodeName,
+    choice: impl FnOnce(&Node) -> Result<Environment>,
+    force: bool,
+    mode: Mode,
+) -> Result<Outcome<Activated>> {
+    let lock = mode.lock(pool, node)?;
+    let node = pool.node(node)?;
+    node.refuse_lost()?;
+    let chosen = choice(&node)?;
+    // Again by name: under the lock it is what it is now.
+    let env = node.environment(&chosen.name)?;
+    let verified = Verified::new(pool, &node, &env, force)?;
+    let before = node
+        .active
+        .as_ref()
+        .filter(|a| **a != env.name)
+        .map(|a| format!("{}/{a}", node.name));
+    let Some(lock) = lock else {
+        return Ok(Outcome::Planned(steps(&node, &env, before.as_deref())));
+    };
+    let shared = pool.lock(mode.wait)?;
+    let warnings = for_good(pool, &lock, &shared, &node, &verified)?;
+    Ok(Outcome::Done(Activated {
+        name: env.to_string(),
+        before,
+        warnings,
+    }))
+}
+
+fn steps(node: &Node, env: &Environment, before: Option<&str>) -> Vec<String> {
+    let mut steps = Vec::new();
+    if node.is_offered() {
+        steps.push(format!("export {env}"));
+    }
+    match before {
+        Some(before) => steps.push(format!("let {} boot {env} instead of {before}", node.name)),
+        None => steps.push(format!("let {} boot {env}, as before", node.name)),
+    }
+    steps
+}
+
+/// Makes an environment what the node boots next, durably, and ends what was before the node for once or on trial.
+pub fn for_good(
+    pool: &Pool,
+    lock: &NodeLock,
+    shared: &PoolLock,
+    node: &Node,
+    env: &Verified<'_>,
+) -> Result<Vec<String>> {
+    let mut warnings = switch(pool, lock, shared, node, env)?;
+    // After the switch: a trial that passed must not be forgotten before it is what boots next.
+    warnings.extend(pending::end(pool, lock, shared, node)?);
+    Ok(warnings)
+}
+
+/// Makes an environment what the node boots next, durably.
+///
+/// Activating what is active brings everything around it up to date.
+pub fn switch(
+    pool: &Pool,
+    _lock: &NodeLock,
+    shared: &PoolLock,
+    node: &Node,
+    verified: &Verified<'_>,
+) -> Result<Vec<String>> {
+    let env = verified.env();
+    let mut warnings = verified.warnings();
+    let exported = publish::export(pool, shared, node, env)
+        .with_context(|| format!("nothing was changed: exporting {env}"))?;
+    warnings.extend(exported);
+    reports::keep_reports(node);
+    mark_served(node, env, verified.reasons())?;
+    let changes = node.active.as_ref() != Some(&env.name);
+    if changes {
+        mark_left(node, env)?;
+    }
+    // What run, mount or a person has written into it must be there after a power cut too.
+    subvolume::sync(&env.root()).context("making the environment durable")?;
+    if changes {
+        let link = node.dir.join(layout::ACTIVE);
+        // Somebody's mistake, and nothing replaces a directory: an empty one goes, another is named.
+        if link.symlink_metadata().is_ok_and(|m| m.is_dir()) {
+            std::fs::remove_dir(&link)
+                .with_context(|| format!("activating {env}: {} is not a link", link.display()))?;
+        }
+        atomic::link(&link, &layout::active_target(&env.name))
+            .with_context(|| format!("activating {env}"))?;
+        atomic::directory(&node.dir).context("making the activation durable")?;
+    }
+    let now = pool.node(&node.name)?;
+    let mut done = Published::default();
+    tftp::bring_node_up_to_date(pool, Some(shared), &now, &mut done)?;
+    if let Err(e) = dnsmasq::bring_node_up_to_date(pool, Some(shared), &now, &mut done) {
+        // It is activated: what is left is to tell.
+        done.warnings
+            .push(format!("dnsmasq is not up to date: {e:#}; netbe publish"));
+    }
+    warnings.extend(done.warnings);
+    Ok(warnings)
+}
+
+/// Notes, before it is true, that a machine can come to run an environment, and what it has reported by then; a trial
+/// it did not pass is forgotten with that, and what `reasons` say against booting it, where it was verified, is noted.
+pub fn mark_served(node: &Node, env: &Environment, reasons: Option<&[String]>) -> Result<()> {
+    if env.unread {
+        // Its record may be there, and would go on saying that no machine was ever led to it.
+        env.record_for_change()?;
+    }
+    let news = !is_led_to(node, env) || env.record.as_ref().is_some_and(|r| r.led.is_none());
+    if let Some(mut record) = env.record.clone()
+        && ((node.is_offered() && (news || !record.served))
+            || record.unproven.is_some()
+            || reasons.is_some_and(|found| found != record.would_not_boot))
+    {
+        if node.is_offered() && news {
+            record.led = Some(Led {
+                since: Timestamp::now(),
+                told: reports::reported(env).map(|(_, report)| report.boot_id),
+            });
+        }
+        record.served |= node.is_offered();
+        record.unproven = None;
+        if let Some(found) = reasons {
+            record.would_not_boot = found.to_vec();
+        }
+        env.store(&record, Durable::WithNextSync)?;
+    }
+    Ok(())
+}
+
+/// Returns whether machines are led to an environment already, or were for the boot that is before the node.
+fn is_led_to(node: &Node, env: &Environment) -> bool {
+    let pending = Pending::of(&node.state);
+    let is_it = pending.boot().is_some_and(|boot| boot.env == env.name);
+    is_it || (env.active && pending.waiting().is_none())
+}
+
+/// Notes when the active environment stops being it: what rollback goes by.
+fn mark_left(node: &Node, next: &Environment) -> Result<()> {
+    let Ok(env) = node.active_environment() else {
+        return Ok(());
+    };
+    let Some(mut record) = env.record.clone() else {
+        return Ok(());
+    };
+    let now = Timestamp::now();
+    record.told = reports::told(node);
+    let now = match reports::of_pending(node, next) {
+        Some((came_up, boot_id)) => {
+            record.told.retain(|told| *told != boot_id);
+            came_up
+                .checked_sub(SignedDuration::from_nanos(1))
+                .unwrap_or(now)
+        }
+        None => now,
+    };
+    // Later than when the next one left, also where the clock was set back between: twice is back again.
+    let floor = next.record.as_ref().and_then(|r| r.left);
+    record.left = Some(match floor {
+        Some(floor) if floor >= now => floor
+            .checked_add(SignedDuration::from_nanos(1))
+            .unwrap_or(now),
+        _ => now,
+    });
+    env.store(&record, Durable::WithNextSync)
+}
+
+pub(super) fn choose(pool: &Pool, operand: Option<&Operand>) -> Result<Environment> {
+    match operand {
+        Some(Operand {
+            node,
+            env: Some(env),
+        }) => pool.environment(node, env),
+        Some(Operand { node, env: None }) => {
+            let node = pool.node(node)?;
+            match newer(&node)? {
+                Some(env) => Ok(env),
+                // Nothing newer: what is active stays, and everything around it is looked after.
+                None => node.active_environment(),
+            }
+        }
+        None => {
+            let nodes = pool.nodes()?;
+            let mut candidates = Vec::new();
+            for node in nodes.iter().filter(|n| !n.is_template()) {
+                candidates.extend(newer(node)?);
+            }
+            match candidates.len() {
+                1 => Ok(candidates.remove(0)),
+                0 => Err(
+                    Failure::refused("no node has an environment newer than its active one")
+                        .hint("netbe list; netbe activate NODE/ENV")
+                        .into(),
+                ),
+                _ => {
+                    let names: Vec<String> = candidates.iter().map(ToString::to_string).collect();
+                    Err(
+                        Failure::refused(format!("several could be meant: {}", names.join(", ")))
+                            .hint(format!("netbe activate {}", candidates[0].node))
+                            .into(),
+                    )
+                }
+            }
+        }
+    }
+}
+
+/// Returns a node's newest environment when that is newer than its active one.
+fn newer(node: &Node) -> Result<Option<Environment>> {
+    let envs = node.environments()?;
+    refuse_unread(&envs)?;
+    Ok(newer_of(&envs).cloned())
+}
+
+/// Refuses to choose among environments of which one cannot be read: it may be the one that is meant.
+fn refuse_unread(envs: &[Environment]) -> Result<()> {
+    let Some(env) = envs.iter().find(|e| e.unread) else {
+        return Ok(());
+    };
+    Err(Failure::refused(format!(
+        "{env} may be the one that is meant, and cannot be read: {}",
+        env.problems.join("; ")
+    ))
+    .hint(format!("netbe activate {}/ENV", env.node))
+    .into())
+}
+
+/// Returns the newest of a node's environments when that is newer than its active one.
+pub(super) fn newer_of(envs: &[Environment]) -> Option<&Environment> {
+    let active = envs.iter().find(|e| e.active).map(Environment::created);
+    envs.iter()
+        .filter(|e| !e.active && e.problems.is_empty())
+        .filter(|e| active.is_none_or(|a| e.created() > a))
+        .max_by_key(|e| e.created())
+}
+
+/// Returns which of a node's environments was active before: what `rollback` activates.
+pub(super) fn previous_of(envs: &[Environment]) -> Option<&Environment> {
+    envs.iter()
+        .filter(|e| !e.active)
+        .filter_map(|e| Some((e.record.as_ref()?.left?, e)))
+        .max_by_key(|(left, _)| *left)
+        .map(|(_, env)| env)
+}
+
+fn to_roll_back_to(node: &Node) -> Result<Environment> {
+    let envs = node.environments()?;
+    refuse_unread(&envs)?;
+    previous_of(&envs).cloned().ok_or_else(|| {
+        Failure::refused(format!(
+            "{} has no environment that was active before",
+            node.name
+        ))
+        .hint(format!("netbe list {0}; netbe activate {0}/ENV", node.name))
+        .into()
+    })
+}

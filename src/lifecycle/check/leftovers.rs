@@ -1,0 +1,122 @@
+//! What interrupted commands leave: hidden stages, trash, half-replaced files, the second name of a rename.
+//!
+//! Nothing here is an environment anybody sees. What a running command is making is left alone: its lock is
+//! held, or the stage itself is guarded.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::{FOREIGN, Finding, Repair};
+use crate::fs::atomic;
+use crate::fs::rooted::{at_path, is_of_the_machine};
+use crate::pool::{Environment, Node, NodeName, Pool, layout, lock, stage};
+use crate::publish;
+
+/// Finds what is left in the pool's own directories.
+pub(super) fn in_pool(pool: &Pool, nodes: &[Node]) -> Result<Vec<Finding>> {
+    let root = pool.root();
+    let mut found = Vec::new();
+    for dir in [
+        root.to_path_buf(),
+        pool.state().to_path_buf(),
+        layout::tftp(root),
+        layout::publish(pool.state()),
+        publish::dnsmasq::hosts_dir(pool.state()),
+    ] {
+        found.extend(half_replaced(&dir, None)?);
+    }
+    let dir = layout::nodes(root);
+    for name in layout::names_in(&dir)? {
+        let path = dir.join(&name);
+        if let Some(node) = made_for(&name) {
+            if !lock::is_held(pool.state(), &node) && !stage::is_guarded(&path) {
+                found.push(hidden(&path, Some(node)));
+            }
+        } else if let Ok(node) = name.parse::<NodeName>()
+            && is_directory(&path)?
+        {
+            if !nodes.iter().any(|n| n.name == node) && !lock::is_held(pool.state(), &node) {
+                found.push(second_name(&path, node));
+            }
+        } else {
+            found.push(foreign(&path));
+        }
+    }
+    Ok(found)
+}
+
+/// Finds what is left in a node's directory and in those of its environments.
+pub(super) fn in_node(pool: &Pool, node: &Node, envs: &[Environment]) -> Result<Vec<Finding>> {
+    if lock::is_held(pool.state(), &node.name) {
+        return Ok(Vec::new());
+    }
+    let own = Some(node.name.clone());
+    let mut found = half_replaced(&node.dir, own.as_ref())?;
+    found.extend(half_replaced(&node.state, own.as_ref())?);
+    for name in layout::names_in(&node.dir)? {
+        if layout::is_hidden_work(&name) {
+            found.push(hidden(&node.dir.join(name), own.clone()));
+        }
+    }
+    let dir = node.dir.join(layout::ENVS);
+    for name in layout::names_in(&dir)? {
+        let path = dir.join(&name);
+        match envs.iter().find(|e| e.name.as_str() == name) {
+            Some(_) => found.extend(half_replaced(&path, own.as_ref())?),
+            None if name.parse::<crate::pool::EnvName>().is_ok() && is_directory(&path)? => {
+                found.push(second_name(&path, node.name.clone()));
+            }
+            None => found.push(foreign(&path)),
+        }
+    }
+    Ok(found)
+}
+
+fn half_replaced(dir: &Path, node: Option<&NodeName>) -> Result<Vec<Finding>> {
+    // What stands in its place is told of by those who look for what should.
+    if dir.symlink_metadata().is_ok_and(|m| !m.is_dir()) {
+        return Ok(Vec::new());
+    }
+    Ok(layout::names_in(dir)?
+        .iter()
+        .filter(|n| atomic::is_leftover(n) && !atomic::is_being_made(n))
+        .map(|n| hidden(&dir.join(n), node.cloned()))
+        .collect())
+}
+
+/// Returns whether a directory stands there; not whether one may, where that cannot be told: a person would move it out.
+fn is_directory(path: &Path) -> Result<bool> {
+    match path.symlink_metadata() {
+        Err(e) if is_of_the_machine(&e) => Err(at_path(&e, path).into()),
+        found => Ok(found.is_ok_and(|m| m.is_dir())),
+    }
+}
+
+fn hidden(path: &Path, node: Option<NodeName>) -> Finding {
+    Finding::repairable(
+        path.display(),
+        "an interrupted command left it",
+        Repair::Remove(path.to_path_buf(), node),
+    )
+}
+
+fn second_name(path: &Path, node: NodeName) -> Finding {
+    Finding::repairable(
+        path.display(),
+        "an interrupted rename left it under its other name",
+        Repair::FinishRename(PathBuf::from(path), node),
+    )
+}
+
+fn foreign(path: &Path) -> Finding {
+    Finding::new(path.display(), "it is nothing of netbe's", FOREIGN)
+}
+
+/// Returns the node a hidden directory beside the nodes is made for.
+fn made_for(name: &str) -> Option<NodeName> {
+    let rest = name
+        .strip_prefix(layout::STAGED)
+        .or_else(|| name.strip_prefix(layout::TRASH))?;
+    rest.rsplit_once('-')?.0.parse().ok()
+}

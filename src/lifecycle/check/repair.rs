@@ -1,0 +1,238 @@
+//! Mending what has one safe answer. Each mend looks again under the lock before it acts.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+
+use super::{Finding, Repair, check};
+use crate::boot::{self, fstab};
+use crate::btrfs::subvolume;
+use crate::fs::atomic::Durable;
+use crate::fs::interrupt;
+use crate::fs::rooted::Tree;
+use crate::lifecycle::staged::Verified;
+use crate::lifecycle::{Mode, activate, rename};
+use crate::pool::record::EnvRecord;
+use crate::pool::state;
+use crate::pool::{Environment, Node, NodeName, Pool, environment, layout, stage};
+use crate::publish;
+
+/// How often it looks again after mending, at most: what could not be looked at before may be now.
+const LOOKS: usize = 3;
+
+/// What was mended, and what is left.
+#[derive(Debug, Default)]
+pub struct Repaired {
+    /// What was done, or in a dry run what would be, a sentence part each.
+    pub done: Vec<String>,
+    /// What was found last.
+    pub findings: Vec<Finding>,
+    /// What could not be mended, an error each.
+    pub failures: Vec<anyhow::Error>,
+}
+
+/// Mends what has one safe answer, at one node or in the whole pool, until nothing of it is found.
+///
+/// What cannot be mended keeps nothing else from it.
+///
+/// # Errors
+/// When looking fails, and when netbe was asked to stop.
+pub fn repair(pool: &Pool, only: Option<&NodeName>, mode: Mode) -> Result<Repaired> {
+    let mut repaired = Repaired {
+        findings: check(pool, only)?,
+        ..Repaired::default()
+    };
+    for _ in 0..LOOKS {
+        let (done, failures) = mend_all(pool, &repaired.findings, mode)?;
+        // Those of the last round: what failed in one before is tried again.
+        repaired.failures = failures;
+        let is_over = done.is_empty() || mode.dry_run;
+        for one in done {
+            if !repaired.done.contains(&one) {
+                repaired.done.push(one);
+            }
+        }
+        if is_over {
+            break;
+        }
+        repaired.findings = check(&pool.again()?, only)?;
+    }
+    Ok(repaired)
+}
+
+/// Returns what was done, and what failed.
+fn mend_all(
+    pool: &Pool,
+    findings: &[Finding],
+    mode: Mode,
+) -> Result<(Vec<String>, Vec<anyhow::Error>)> {
+    let (mut done, mut failures) = (Vec::new(), Vec::new());
+    let mut repairs: Vec<&Repair> = findings.iter().filter_map(|f| f.repair.as_ref()).collect();
+    // Publishing last: the others change what there is to publish.
+    repairs.sort_by_key(|r| matches!(r, Repair::Publish));
+    repairs.dedup();
+    for one in repairs {
+        let what = sentence(one);
+        if !mode.dry_run
+            && let Err(e) = mend(pool, one, mode).with_context(|| format!("to {what}"))
+        {
+            interrupt::check()?;
+            failures.push(e);
+            continue;
+        }
+        done.push(what);
+    }
+    Ok((done, failures))
+}
+
+fn sentence(repair: &Repair) -> String {
+    match repair {
+        Repair::Remove(path, _) | Repair::FinishRename(path, _) => {
+            format!("remove {}", path.display())
+        }
+        Repair::Describe(node, env) => format!("write the env.json of {node}/{env}"),
+        Repair::Activate(node, env) => format!("activate {node}/{env}"),
+        Repair::Forget(node) => format!("forget {node}, which is not there"),
+        Repair::Copy(Some(node)) => format!("write the copy of the record of {node}"),
+        Repair::Copy(None) => "write the copy of the pool's record".to_string(),
+        Repair::Publish => "publish".to_string(),
+    }
+}
+
+fn mend(pool: &Pool, repair: &Repair, mode: Mode) -> Result<()> {
+    match repair {
+        Repair::Remove(path, node) => {
+            let _lock = node
+                .as_ref()
+                .map(|n| mode.lock_to_change(pool, n))
+                .transpose()?;
+            remove(path)
+        }
+        Repair::FinishRename(path, node) => finish_rename(pool, path, node, mode),
+        Repair::Describe(node, env) => {
+            let _lock = mode.lock_to_change(pool, node)?;
+            let node = pool.node(node)?;
+            describe(&node, &node.environment(env)?)
+        }
+        Repair::Activate(name, env) => {
+            let lock = mode.lock_to_change(pool, name)?;
+            let node = pool.node(name)?;
+            let env = node.environment(env)?;
+            // Something leads to one again, or may.
+            if node.active_if_any()?.is_some() {
+                return Ok(());
+            }
+            let shared = pool.lock(mode.wait)?;
+            let verified = Verified::new(pool, &node, &env, false)?;
+            activate::switch(pool, &lock, &shared, &node, &verified).map(drop)
+        }
+        Repair::Forget(node) => {
+            let _lock = mode.lock_to_change(pool, node)?;
+            match layout::node(pool.root(), node).symlink_metadata() {
+                Ok(_) => Ok(()),
+                Err(_) => state::forget_node(&layout::node_state(pool.state(), node)),
+            }
+        }
+        Repair::Copy(Some(name)) => {
+            let _lock = mode.lock_to_change(pool, name)?;
+            let node = pool.node(name)?;
+            node.refuse_lost()?;
+            node.store(&node.record)
+        }
+        Repair::Copy(None) => {
+            let shared = pool.lock(mode.wait)?;
+            let pool = pool.again()?;
+            pool.store(&shared, pool.record())
+        }
+        Repair::Publish => {
+            let shared = pool.lock(mode.wait)?;
+            publish::everything(pool, Some(&shared)).map(drop)
+        }
+    }
+}
+
+fn remove(path: &Path) -> Result<()> {
+    match path.symlink_metadata() {
+        // Somebody has begun to use it since.
+        Ok(_) if stage::is_guarded(path) => {}
+        Ok(m) if m.is_dir() => stage::remove(path)?,
+        Ok(_) => fs::remove_file(path)?,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+        Err(e) => return Err(e.into()),
+    }
+    Ok(())
+}
+
+/// Takes away the name of two that is not shown, and the mark on the other.
+fn finish_rename(pool: &Pool, path: &Path, node: &NodeName, mode: Mode) -> Result<()> {
+    let _lock = mode.lock_to_change(pool, node)?;
+    let parent = path.parent().unwrap_or(path);
+    if parent == layout::nodes(pool.root()) {
+        let shared = pool.lock(mode.wait)?;
+        if pool.nodes()?.iter().any(|n| n.dir == path) {
+            return Ok(());
+        }
+        // What leads to the old name leads to the new before the old goes.
+        publish::everything(pool, Some(&shared))?;
+        let mut new = pool.nodes()?;
+        new.retain(|n| n.record.replaces.as_deref() == Some(node.as_str()));
+        for new in &new {
+            // Where that cannot be told, its names still lead to the old.
+            new.active_if_any()?;
+        }
+        stage::discard(path, parent)?;
+        state::forget_node(&layout::node_state(pool.state(), node))?;
+        for new in new {
+            let mut record = new.record.clone();
+            record.replaces = None;
+            new.store(&record)?;
+        }
+        return Ok(());
+    }
+    let node = pool.node(node)?;
+    let envs = node.environments()?;
+    // Which of the two names is the one to go depends on which is active, and on what both say.
+    node.active_if_any()?;
+    for env in &envs {
+        refuse_unread(env)?;
+    }
+    if envs.iter().any(|e| e.dir == path) {
+        return Ok(());
+    }
+    stage::discard(path, &node.dir)?;
+    for env in pool.node(&node.name)?.environments()? {
+        if env.record.as_ref().is_some_and(|r| r.replaces.is_some()) {
+            rename::settle(pool, &env.dir)?;
+        }
+    }
+    Ok(())
+}
+
+fn refuse_unread(env: &Environment) -> Result<()> {
+    let why = env.problems.join("; ");
+    ensure!(!env.unread, "{env} cannot be read: {why}");
+    Ok(())
+}
+
+/// Writes a lost record from what the disk says. What it cannot say is taken for the safe thing: that a
+/// machine may have booted it.
+fn describe(node: &Node, env: &Environment) -> Result<()> {
+    if env.record.is_some() {
+        return Ok(());
+    }
+    // What is written replaces what may be there, and knows less.
+    refuse_unread(env)?;
+    let info = subvolume::info(&env.root())?;
+    let (root, boot) = (Tree::open(&env.root())?, Tree::open(&env.boot())?);
+    let summary = boot::summary(&boot, &root);
+    let fstab = root.read_text("etc/fstab")?.unwrap_or_default();
+    let boot_mount = fstab::boot_mount(&fstab).unwrap_or_else(|| "/boot".to_string());
+    let record = EnvRecord {
+        arch: summary.arch.map(|a| a.name().to_string()),
+        kernel: environment::kernel_seen(&env.boot(), &summary),
+        served: node.is_offered() || node.lost,
+        ..EnvRecord::new(info.uuid.to_string(), info.created, boot_mount)
+    };
+    env.store(&record, Durable::AtOnce)
+}

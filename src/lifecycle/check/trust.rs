@@ -1,0 +1,167 @@
+//! What keeps the server from what lies in its pool: where that lies, how it is mounted, who may pass, and whether the
+//! copies another server could take over are up to date.
+//!
+//! Looks, and changes nothing. Not for what nodes are offered.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::{Finding, Repair};
+use crate::lifecycle::init::filesystem;
+use crate::pool::record::{self, NodeRecord, PoolRecord};
+use crate::pool::{Node, NodeName, Pool, layout, lock};
+use crate::publish;
+
+/// Finds what is not as it should be around the pool.
+pub(super) fn of_pool(pool: &Pool, nodes: &[Node]) -> Result<Vec<Finding>> {
+    let mut found = Vec::new();
+    found.extend(shared(pool)?);
+    found.extend(options(pool)?);
+    found.extend(open(pool));
+    found.extend(states_without_nodes(pool)?);
+    // As it is now: it may have been written since the pool was opened, and its copy with it.
+    let own = pool.again()?.record().without_secrets();
+    let copy = layout::pool_record(pool.root());
+    if !says(&copy, PoolRecord::parse, &own) {
+        found.push(old(&copy, None));
+    }
+    for node in nodes
+        .iter()
+        .filter(|n| !n.lost && !lock::is_held(pool.state(), &n.name))
+    {
+        let copy = node.dir.join(layout::NODE_RECORD);
+        if !says(&copy, NodeRecord::parse, &node.record.without_secrets()) {
+            found.push(old(&copy, Some(node.name.clone())));
+        }
+    }
+    Ok(found)
+}
+
+/// Returns what to tell of nodes that trust one another whether they should or not; `None` where none do.
+pub fn one_domain(pool: &Pool) -> Result<Option<String>> {
+    let mut apart = pool.nodes()?;
+    apart.retain(|n| {
+        n.is_offered()
+            && publish::has_nfs_root(pool, n)
+            && !publish::exports::checks_subtrees(pool, n)
+    });
+    let beside = filesystem::pools_beside(pool.root(), pool.states())?;
+    if let (Some(node), Some(other)) = (apart.first(), beside.first()) {
+        return Ok(Some(format!(
+            "the root user of {} can read and write the files of every node of this pool and of {}, on the same filesystem: \
+             the kernel's NFS server takes any handle of a filesystem for one that it gave. For nodes that do not trust one \
+             another: netbe set nfs.subtree-check=on (see netbe-set(8) for its price), or a pool on a filesystem of its own \
+             for each (netbe init DIR --file 64G)",
+            node.name,
+            other.display()
+        )));
+    }
+    let [first, second, others @ ..] = apart.as_slice() else {
+        return Ok(None);
+    };
+    let more = match others.len() {
+        0 => String::new(),
+        n => format!(" and {n} more"),
+    };
+    Ok(Some(format!(
+        "the root user of {}, {}{more} can read and write the files of every node of this pool: the kernel's NFS server takes \
+         any handle of a filesystem for one that it gave. For nodes that do not trust one another: netbe set \
+         nfs.subtree-check=on (see netbe-set(8) for its price), or a pool on a filesystem of its own for each (netbe init DIR --file 64G)",
+        first.name, second.name
+    )))
+}
+
+fn shared(pool: &Pool) -> Result<Vec<Finding>> {
+    let shared = filesystem::shared_with(pool.root(), pool.states())?;
+    let finding = |path: &std::path::PathBuf| {
+        Finding::new(
+            pool.root().display(),
+            format!(
+                "it lies on the filesystem of {}: over NFS a node can name every file of that, and write it as root",
+                path.display()
+            ),
+            "make a pool on a filesystem of its own (netbe init /srv/netbe-pool --file 64G), and bring the environments \
+             there: netbe export, netbe import",
+        )
+    };
+    Ok(shared.iter().map(finding).collect())
+}
+
+fn options(pool: &Pool) -> Result<Option<Finding>> {
+    let missing = filesystem::missing_options(pool.root())?;
+    Ok((!missing.is_empty()).then(|| {
+        Finding::new(
+            pool.root().display(),
+            format!(
+                "it is not mounted {}: a user of this server could run a node's set-user-ID program, or open its devices",
+                missing.join(",")
+            ),
+            format!("netbe init {}", pool.root().display()),
+        )
+    }))
+}
+
+fn open(pool: &Pool) -> Vec<Finding> {
+    let own = |dir: &Path| {
+        dir.metadata()
+            .is_ok_and(|m| m.permissions().mode() & 0o077 != 0)
+    };
+    let mut found = Vec::new();
+    let nodes = layout::nodes(pool.root());
+    if filesystem::is_open(&nodes) {
+        found.push(Finding::new(
+            nodes.display(),
+            "every user of this server may pass it to the nodes' files",
+            format!("netbe init {}", pool.root().display()),
+        ));
+    }
+    if own(pool.state()) {
+        found.push(Finding::new(
+            pool.state().display(),
+            "others than root may read what netbe keeps there",
+            format!("chmod 700 {}", pool.state().display()),
+        ));
+    }
+    found
+}
+
+/// Finds what the state directory holds of nodes that are not there.
+fn states_without_nodes(pool: &Pool) -> Result<Vec<Finding>> {
+    let dir = layout::node_states(pool.state());
+    let mut found = Vec::new();
+    for name in layout::names_in(&dir)? {
+        let path = dir.join(&name);
+        let Ok(node) = name.parse::<NodeName>() else {
+            continue;
+        };
+        let is_there = layout::node(pool.root(), &node).symlink_metadata().is_ok();
+        if !is_there && !lock::is_held(pool.state(), &node) {
+            found.push(Finding::repairable(
+                path.display(),
+                "an interrupted command left it: there is no node of that name",
+                Repair::Forget(node),
+            ));
+        }
+    }
+    Ok(found)
+}
+
+/// Returns whether a copy says the same as the record it is of.
+fn says<T: serde::Serialize>(copy: &Path, parse: impl Fn(&str) -> Result<T>, own: &T) -> bool {
+    let read = record::read(copy)
+        .ok()
+        .flatten()
+        .and_then(|text| parse(&text).ok());
+    let value = |record: &T| serde_json::to_value(record).ok();
+    read.is_some_and(|read| value(&read) == value(own))
+}
+
+fn old(copy: &Path, node: Option<NodeName>) -> Finding {
+    Finding::repairable(
+        copy.display(),
+        "it is not what another server should take over",
+        Repair::Copy(node),
+    )
+}

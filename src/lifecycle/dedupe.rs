@@ -1,0 +1,104 @@
+//! Letting identical files of different environments share their space again: `dedupe`.
+//!
+//! What was made from one environment and then upgraded by itself holds the same new files over and over. Files of the
+//! same path and size, in the same half, are candidates; those that share all their space already are known by the
+//! trees and not read. The others are read, each content once, and where they are the same the kernel compares them
+//! again, with both locked, and lets them share. So the content and times of no file change, also not of one that a
+//! machine uses or writes meanwhile, and every environment takes part: active, booted, pinned. Large files that differ in
+//! a few blocks share all but these, by the same means.
+//!
+//! Locks: nothing netbe knows is changed, and what is stopped half-way is as good as finished, so nobody has to be kept
+//! out for that. But an environment with an open file is in use, and `destroy` would refuse it. So files are open only
+//! under the lock of their node, beside others who need it to stay, and that is let go of every second for longer than
+//! a waiting netbe takes to try again. Nodes that are being changed are left for the end. Not for copies within one
+//! environment.
+
+mod candidates;
+mod node_locks;
+mod share;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use anyhow::Result;
+
+use self::candidates::{Candidates, Group};
+use self::node_locks::Turns;
+use self::share::Work;
+use super::Mode;
+use super::import::unpack::Progress;
+use crate::btrfs::subvolume;
+use crate::failure::Failure;
+use crate::pool::lock::DedupeLock;
+use crate::pool::{Environment, NodeName, Pool};
+
+/// What came of it, or in a dry run what would.
+#[derive(Debug, Default)]
+pub struct Shared {
+    /// How many environments took part.
+    pub environments: usize,
+    /// How many files of each environment share anew, by `NODE/ENV`.
+    pub files: BTreeMap<String, usize>,
+    /// What came back, or would, in bytes on disk.
+    pub gained: u64,
+    /// What could not be looked at or shared; `Locked` where another netbe changed a node for longer than was waited.
+    pub failures: Vec<anyhow::Error>,
+    /// Whether it was stopped.
+    pub stopped: bool,
+}
+
+impl Shared {
+    /// Returns how many files share anew.
+    pub fn total(&self) -> usize {
+        self.files.values().sum()
+    }
+}
+
+/// Shares what is the same in the environments of these nodes, and those they came from; of all without one.
+///
+/// # Errors
+/// `NotFound` for a node that is not there; `Locked` while another one is at it.
+pub fn dedupe(
+    pool: &Pool,
+    nodes: &[NodeName],
+    progress: &mut dyn Progress,
+    mode: Mode,
+) -> Result<Shared> {
+    if !nix::unistd::geteuid().is_root() {
+        return Err(Failure::failed("only root may see where on disk files lie")
+            .hint("run it with sudo")
+            .into());
+    }
+    let envs = candidates::environments(pool, nodes)?;
+    let _lock = match mode.dry_run {
+        true => None,
+        false => Some(DedupeLock::take(pool.state(), mode.wait)?),
+    };
+    progress.phase("Waiting for the disk");
+    // What waits in memory is in no tree yet.
+    subvolume::sync(pool.root())?;
+    let mut work = Work {
+        turns: Turns::new(pool, mode),
+        dry_run: mode.dry_run,
+        done: Shared {
+            environments: envs.len(),
+            ..Shared::default()
+        },
+        busy: BTreeSet::new(),
+        left: HashMap::new(),
+        again: 0,
+        read: 0,
+        total: None,
+    };
+    let candidates = Candidates::find(pool, envs, &mut work.turns, progress, mode)?;
+    work.busy.extend(candidates.busy.iter().cloned());
+    work.total = Some(candidates.groups.iter().map(Group::bytes).sum());
+    progress.phase("Comparing");
+    let ended = work.all(&candidates, progress);
+    work.turns.end();
+    Ok(work.finish(pool, &candidates, ended))
+}
+
+/// The nodes of environments, each once, in the order locks are taken.
+fn nodes_of<'e>(envs: impl Iterator<Item = &'e Environment>) -> BTreeSet<NodeName> {
+    envs.map(|env| env.node.clone()).collect()
+}

@@ -1,0 +1,270 @@
+//! Which files may hold the same, and do not share their space yet.
+//!
+//! From the trees of all environments that take part; no file is read. What is kept of a file that is the same in a
+//! thousand snapshots is one entry and a thousand numbers.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use super::super::Mode;
+use super::super::import::unpack::Progress;
+use super::node_locks::{Entered, Turns};
+use super::nodes_of;
+use crate::btrfs::extents::{self, Stored};
+use crate::btrfs::subvolume;
+use crate::btrfs::tree_search::items::DiskExtent;
+use crate::fs::{interrupt, opener};
+use crate::pool::{Environment, NodeName, Pool};
+
+/// One half of an environment.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// Its environment, by number.
+    pub env: usize,
+    /// Its top.
+    pub path: PathBuf,
+}
+
+/// Files of one path and size.
+#[derive(Debug)]
+pub(super) struct Group {
+    /// How long each is, in bytes.
+    pub size: u64,
+    /// Those that lie at different places, the one to keep first.
+    pub versions: Vec<Version>,
+}
+
+/// Files of one path that lie at the same place, all under one inode number: snapshots of one.
+#[derive(Debug)]
+pub(super) struct Version {
+    /// What tells where they lie.
+    pub mark: u64,
+    /// Their inode number.
+    pub inode: u64,
+    /// In which halves, by number.
+    pub halves: Vec<u32>,
+    /// What they take on disk, in bytes.
+    disk: u64,
+}
+
+/// What may hold the same.
+#[derive(Debug, Default)]
+pub(super) struct Candidates {
+    /// The environments that take part.
+    pub envs: Vec<Environment>,
+    /// Their halves.
+    pub places: Vec<Place>,
+    /// The files.
+    pub groups: Vec<Group>,
+    /// A directory of the same filesystem.
+    pub beside: PathBuf,
+    /// Nodes that could not be looked at, because they are being changed.
+    pub busy: BTreeSet<NodeName>,
+    /// How often each extent is referred to; known in a dry run only.
+    references: HashMap<u64, u32>,
+}
+
+/// By path, half and size.
+type Found = HashMap<(u64, bool, u64), Vec<Version>>;
+
+/// Returns the environments that take part: those of the nodes, and what they were made from; all without a node.
+pub(super) fn environments(pool: &Pool, nodes: &[NodeName]) -> Result<Vec<Environment>> {
+    let mut all = Vec::new();
+    for node in pool.nodes()? {
+        all.extend(node.environments()?);
+    }
+    all.retain(|env| env.whole);
+    if nodes.is_empty() {
+        return Ok(all);
+    }
+    for node in nodes {
+        pool.node(node)?;
+    }
+    let mut wanted: HashSet<String> = HashSet::new();
+    let mut waiting: Vec<&Environment> = all.iter().filter(|e| nodes.contains(&e.node)).collect();
+    while let Some(env) = waiting.pop() {
+        if !wanted.insert(env.to_string()) {
+            continue;
+        }
+        let origin = env.record.as_ref().and_then(|r| r.origin.as_ref());
+        waiting.extend(
+            origin
+                .into_iter()
+                .flat_map(|o| all.iter().filter(|e| e.uuid() == Some(&o.uuid))),
+        );
+    }
+    all.retain(|env| wanted.contains(&env.to_string()));
+    Ok(all)
+}
+
+impl Candidates {
+    /// Looks through the trees.
+    pub(super) fn find(
+        pool: &Pool,
+        envs: Vec<Environment>,
+        turns: &mut Turns<'_>,
+        progress: &mut dyn Progress,
+        mode: Mode,
+    ) -> Result<Self> {
+        let mut found = Found::new();
+        let mut candidates = Self {
+            beside: pool.root().to_path_buf(),
+            ..Self::default()
+        };
+        let until = Instant::now() + mode.wait;
+        for (number, env) in envs.iter().enumerate() {
+            interrupt::check()?;
+            progress.phase(&format!(
+                "Looking at {env} ({} of {})",
+                number + 1,
+                envs.len()
+            ));
+            match turns.enter_until(&nodes_of(std::iter::once(env)), until)? {
+                Entered::Yes => candidates.look_at(number, env, &mut found, mode)?,
+                Entered::Busy(node) => {
+                    candidates.busy.insert(node);
+                }
+            }
+        }
+        if mode.dry_run {
+            candidates.count_others(pool, &envs)?;
+        }
+        candidates.envs = envs;
+        candidates.groups = groups(found);
+        Ok(candidates)
+    }
+
+    fn look_at(
+        &mut self,
+        number: usize,
+        env: &Environment,
+        found: &mut Found,
+        mode: Mode,
+    ) -> Result<()> {
+        for (path, boot) in [(env.root(), false), (env.boot(), true)] {
+            let half = u32::try_from(self.places.len()).context("too many environments")?;
+            let Some(files) = files_of(&path).with_context(|| format!("looking at {env}"))? else {
+                continue;
+            };
+            for file in files {
+                if mode.dry_run {
+                    self.count(&file);
+                }
+                note(found, &file, half, boot);
+            }
+            self.places.push(Place { env: number, path });
+        }
+        Ok(())
+    }
+
+    /// Counts what the environments refer to that do not take part: what they hold does not come back.
+    fn count_others(&mut self, pool: &Pool, envs: &[Environment]) -> Result<()> {
+        let taken: BTreeSet<&PathBuf> = envs.iter().map(|e| &e.dir).collect();
+        for env in environments(pool, &[])? {
+            interrupt::check()?;
+            if taken.contains(&env.dir) {
+                continue;
+            }
+            for path in [env.root(), env.boot()] {
+                let files = files_of(&path).with_context(|| format!("looking at {env}"))?;
+                files.iter().flatten().for_each(|file| self.count(file));
+            }
+        }
+        Ok(())
+    }
+
+    fn count(&mut self, file: &Stored) {
+        for extent in &file.references {
+            *self.references.entry(*extent).or_default() += 1;
+        }
+    }
+
+    /// Returns the environment a half is of.
+    pub(super) fn env(&self, place: &Place) -> &Environment {
+        &self.envs[place.env]
+    }
+
+    /// Returns the nodes that the files of a group are in.
+    pub(super) fn nodes(&self, group: &Group) -> BTreeSet<NodeName> {
+        let halves = group.versions.iter().flat_map(|v| &v.halves);
+        nodes_of(halves.map(|half| self.env(&self.places[*half as usize])))
+    }
+
+    /// Returns how many bytes on disk would come back if these extents were let go of as often as it says.
+    pub(super) fn would_go(&self, left: &HashMap<u64, (DiskExtent, u32)>) -> u64 {
+        left.values()
+            .filter(|(extent, times)| {
+                self.references
+                    .get(&extent.start)
+                    .is_none_or(|all| all <= times)
+            })
+            .map(|(extent, _)| extent.disk_length)
+            .sum()
+    }
+}
+
+/// Returns the files of a half; `None` where it is gone meanwhile.
+fn files_of(path: &Path) -> Result<Option<Vec<Stored>>> {
+    // What was put there by hand and is no subvolume is left out: its tree would be another's.
+    let opened = subvolume::is_subvolume(path).and_then(|is| match is {
+        true => opener::directory(path).map(Some),
+        false => Ok(None),
+    });
+    match opened {
+        Ok(Some(top)) => Ok(Some(extents::files(&top)?)),
+        Ok(None) => Ok(None),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(e).with_context(|| format!("opening {}", path.display())),
+    }
+}
+
+fn note(found: &mut Found, file: &Stored, half: u32, boot: bool) {
+    for path in &file.paths {
+        let versions = found.entry((*path, boot, file.size)).or_default();
+        let same = |v: &&mut Version| v.mark == file.mark && v.inode == file.inode;
+        match versions.iter_mut().find(same) {
+            Some(version) => version.halves.push(half),
+            None => versions.push(Version {
+                mark: file.mark,
+                inode: file.inode,
+                halves: vec![half],
+                disk: file.disk,
+            }),
+        }
+    }
+}
+
+/// Returns those where not all lie at the same place, in the order they lie in on the first's disk.
+fn groups(found: Found) -> Vec<Group> {
+    let mut groups: Vec<Group> = found
+        .into_iter()
+        .filter(|(_, versions)| versions.iter().any(|v| v.mark != versions[0].mark))
+        .map(|((_, _, size), mut versions)| {
+            // What takes least is kept, such as a compressed one; of equals the one with the most files.
+            versions.sort_by_key(|v| {
+                (
+                    v.disk,
+                    std::cmp::Reverse(v.halves.len()),
+                    v.halves[0],
+                    v.inode,
+                )
+            });
+            Group { size, versions }
+        })
+        .collect();
+    groups.sort_by_key(|g| {
+        let first = &g.versions[0];
+        (first.halves[0], first.inode)
+    });
+    groups
+}
+
+impl Group {
+    /// Returns how many bytes are compared where all are the same.
+    pub(super) fn bytes(&self) -> u64 {
+        self.size * (self.versions.len() as u64 - 1)
+    }
+}

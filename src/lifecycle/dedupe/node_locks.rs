@@ -1,0 +1,213 @@
+//! Taking turns with others: nodes are held for a second at a time, and files are open only while they are.
+//!
+//! A dry run holds them, too: it has files open as well. But it leaves no trace of that.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::File;
+use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use nix::fcntl::OFlag;
+
+use super::super::Mode;
+use super::candidates::Place;
+use crate::btrfs::changed_since::{Directories, Paths};
+use crate::btrfs::extents::{self, Layout};
+use crate::failure::{Failure, Kind};
+use crate::fs::interrupt;
+use crate::fs::rooted::Tree;
+use crate::pool::lock::Share;
+use crate::pool::{NodeLock, NodeName, Pool};
+
+/// How long nodes are held.
+const TURN: Duration = Duration::from_secs(1);
+/// How long they are let go of: whoever waits for one tries every 20 ms.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// How many files are open at most: a path of a thousand environments has as many.
+const FILES: usize = 64;
+
+/// Whether nodes are held.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Entered {
+    /// They are.
+    Yes,
+    /// Another netbe changes this one.
+    Busy(NodeName),
+}
+
+/// The nodes that are held, and what is open in them.
+#[derive(Debug)]
+pub(super) struct Turns<'a> {
+    pool: &'a Pool,
+    mode: Mode,
+    begun: Instant,
+    held: BTreeMap<NodeName, Option<NodeLock>>,
+    open: HashMap<PathBuf, Option<Half>>,
+    /// Files of the group in hand.
+    files: HashMap<(PathBuf, u64), Rc<File>>,
+}
+
+#[derive(Debug)]
+struct Half {
+    tree: Tree,
+    top: File,
+    known: Directories,
+}
+
+impl Half {
+    fn find(&mut self, inode: u64, size: u64) -> Result<Option<File>> {
+        let mut paths = Paths::knowing(&self.top, std::mem::take(&mut self.known));
+        let all = paths.of(inode)?;
+        self.known = paths.known();
+        for path in all {
+            if let Some(file) = self.tree.plain_file(&path)? {
+                let found = file
+                    .metadata()
+                    .with_context(|| path.display().to_string())?;
+                if (found.ino(), found.len()) == (inode, size) {
+                    return Ok(Some(file));
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl<'a> Turns<'a> {
+    pub(super) fn new(pool: &'a Pool, mode: Mode) -> Self {
+        Self {
+            pool,
+            mode,
+            begun: Instant::now(),
+            held: BTreeMap::new(),
+            open: HashMap::new(),
+            files: HashMap::new(),
+        }
+    }
+
+    /// Returns how long others may be waited for.
+    pub(super) fn wait(&self) -> Duration {
+        self.mode.wait
+    }
+
+    /// Holds these nodes, too, unless one is being changed.
+    pub(super) fn enter(&mut self, nodes: &BTreeSet<NodeName>) -> Result<Entered> {
+        self.files.clear();
+        if self.begun.elapsed() >= TURN {
+            self.end();
+            std::thread::sleep(PAUSE);
+            self.begun = Instant::now();
+        }
+        for node in nodes {
+            if self.held.contains_key(node) {
+                continue;
+            }
+            // At once or not at all: whoever waits holding some could wait for one who waits for those.
+            match self.take(node) {
+                Ok(lock) => drop(self.held.insert(node.clone(), lock)),
+                Err(e) if is_locked(&e) => {
+                    self.end();
+                    return Ok(Entered::Busy(node.clone()));
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(Entered::Yes)
+    }
+
+    fn take(&self, node: &NodeName) -> Result<Option<NodeLock>> {
+        match self.mode.dry_run {
+            true => self.pool.lock_node_unnoticed(node),
+            false => {
+                let lock = self.pool.lock_node(node, Share::Together, Duration::ZERO);
+                lock.map(Some)
+            }
+        }
+    }
+
+    /// Holds these nodes; waits for others until then.
+    pub(super) fn enter_until(
+        &mut self,
+        nodes: &BTreeSet<NodeName>,
+        until: Instant,
+    ) -> Result<Entered> {
+        loop {
+            interrupt::check()?;
+            match self.enter(nodes)? {
+                Entered::Busy(_) if Instant::now() < until => std::thread::sleep(PAUSE),
+                entered => return Ok(entered),
+            }
+        }
+    }
+
+    /// Closes what is open, and lets go of all nodes.
+    pub(super) fn end(&mut self) {
+        self.files.clear();
+        self.open.clear();
+        self.held.clear();
+    }
+
+    fn half(&mut self, place: &Place) -> Result<Option<&mut Half>> {
+        if !self.open.contains_key(&place.path) {
+            let half = match Tree::open(&place.path) {
+                Ok(tree) => {
+                    let top = tree.open_without_links("", OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+                    let top = File::from(top);
+                    Some(Half {
+                        tree,
+                        top,
+                        known: Directories::new(),
+                    })
+                }
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => None,
+                Err(e) => return Err(e.into()),
+            };
+            self.open.insert(place.path.clone(), half);
+        }
+        Ok(self.open.get_mut(&place.path).and_then(Option::as_mut))
+    }
+
+    /// Opens a file for reading; `None` where it is gone, or has another size now.
+    pub(super) fn open(
+        &mut self,
+        place: &Place,
+        inode: u64,
+        size: u64,
+    ) -> Result<Option<Rc<File>>> {
+        let key = (place.path.clone(), inode);
+        if let Some(file) = self.files.get(&key) {
+            return Ok(Some(Rc::clone(file)));
+        }
+        let at = || place.path.display().to_string();
+        let found = match self.half(place).with_context(at)? {
+            Some(half) => half.find(inode, size).with_context(at)?.map(Rc::new),
+            None => None,
+        };
+        if let Some(file) = &found {
+            if self.files.len() >= FILES {
+                self.files.clear();
+            }
+            self.files.insert(key, Rc::clone(file));
+        }
+        Ok(found)
+    }
+
+    /// Returns where a file lies now.
+    pub(super) fn layout(&mut self, place: &Place, inode: u64, size: u64) -> Result<Layout> {
+        let at = || place.path.display().to_string();
+        Ok(match self.half(place).with_context(at)? {
+            Some(half) => extents::layout(&half.top, inode, size).with_context(at)?,
+            None => Layout::default(),
+        })
+    }
+}
+
+fn is_locked(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<Failure>()
+        .is_some_and(|f| f.kind == Kind::Locked)
+}

@@ -1,0 +1,51 @@
+//! What people say of an environment: its description, and whether it is pinned.
+//!
+//! Changes `env.json` only; the environment itself may be running.
+
+use anyhow::Result;
+
+use super::{Mode, Outcome};
+use crate::failure::Failure;
+use crate::fs::atomic::Durable;
+use crate::pool::record::EnvRecord;
+use crate::pool::{Operand, Pool};
+
+/// Sets the description; returns the environment's name.
+pub fn describe(pool: &Pool, operand: &Operand, text: &str, mode: Mode) -> Result<Outcome<String>> {
+    if text.chars().any(char::is_control) {
+        return Err(Failure::usage("a description is one line, without control characters").into());
+    }
+    let step = match text.is_empty() {
+        true => "take the description away from".to_string(),
+        false => "describe".to_string(),
+    };
+    change(pool, operand, &step, mode, |r| {
+        r.description = text.to_string();
+    })
+}
+
+/// Pins or unpins; returns the environment's name.
+pub fn pin(pool: &Pool, operand: &Operand, pinned: bool, mode: Mode) -> Result<Outcome<String>> {
+    let step = if pinned { "pin" } else { "unpin" };
+    change(pool, operand, step, mode, |r| r.pinned = pinned)
+}
+
+fn change(
+    pool: &Pool,
+    operand: &Operand,
+    step: &str,
+    mode: Mode,
+    edit: impl FnOnce(&mut EnvRecord),
+) -> Result<Outcome<String>> {
+    let env = pool.resolve(operand)?;
+    if mode.dry_run {
+        env.record_for_change()?;
+        return Ok(Outcome::Planned(vec![format!("{step} {env}")]));
+    }
+    let _lock = mode.lock_to_change(pool, &env.node)?;
+    let env = pool.environment(&env.node, &env.name)?;
+    let mut record = env.record_for_change()?;
+    edit(&mut record);
+    env.store(&record, Durable::AtOnce)?;
+    Ok(Outcome::Done(env.to_string()))
+}

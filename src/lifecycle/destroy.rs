@@ -1,0 +1,321 @@
+//! Taking environments and nodes away: `destroy`.
+//!
+//! Refuses whatever may be needed: active, booted or perhaps booted, pending, pinned, in use on this
+//! machine. Nothing overrides "booted". It leaves by one rename, after nothing leads to it any more. Not
+//! for choosing what is old.
+
+use anyhow::{Context, Result};
+
+use super::{Mode, Outcome, in_use};
+use crate::evidence::{self, Evidence};
+use crate::failure::Failure;
+use crate::fs::interrupt;
+use crate::pool::lock::Share;
+use crate::pool::pending::{Kind, Pending};
+use crate::pool::state;
+use crate::pool::{Environment, Node, NodeLock, NodeName, Operand, Pool, layout, stage};
+use crate::publish::{self, Published, dnsmasq, tftp};
+
+/// Which protections a destruction goes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// One environment of a node that stays.
+    Environment,
+    /// The node with everything it has.
+    Node,
+}
+
+/// Destroys environments: all of them, or none where one is protected.
+pub fn environments(pool: &Pool, operands: &[Operand], mode: Mode) -> Result<Outcome<Vec<String>>> {
+    let names = sorted_nodes(operands.iter().map(|o| &o.node));
+    let locks = take_all(pool, &names, mode)?;
+    let mut found = Vec::new();
+    for operand in operands {
+        let Some(env) = &operand.env else {
+            return Err(
+                Failure::usage(format!("{operand} names a node, not an environment"))
+                    .hint(format!(
+                        "netbe destroy {operand}/ENV, or the whole node: netbe destroy -r {operand}"
+                    ))
+                    .into(),
+            );
+        };
+        let node = pool.node(&operand.node)?;
+        let env = node.environment(env)?;
+        if !found.iter().any(|e: &Environment| e.dir == env.dir) {
+            refuse(&node, std::slice::from_ref(&env), Scope::Environment)?;
+            found.push(env);
+        }
+    }
+    if mode.dry_run {
+        return Ok(Outcome::Planned(
+            found.iter().map(|e| format!("destroy {e}")).collect(),
+        ));
+    }
+    withdraw(pool, &found, mode)?;
+    all(&found, discard)?;
+    drop(locks);
+    Ok(Outcome::Done(
+        found.iter().map(ToString::to_string).collect(),
+    ))
+}
+
+/// Destroys nodes with all their environments: all of them, or none where one is protected.
+pub fn nodes(pool: &Pool, names: &[NodeName], mode: Mode) -> Result<Outcome<Vec<String>>> {
+    let names = sorted_nodes(names.iter());
+    let locks = take_all(pool, &names, mode)?;
+    let mut found = Vec::new();
+    for name in &names {
+        let node = pool.node(name)?;
+        let envs = node.environments()?;
+        refuse(&node, &envs, Scope::Node)?;
+        found.push((node, envs));
+    }
+    if mode.dry_run {
+        return Ok(Outcome::Planned(
+            found.iter().flat_map(|(n, e)| steps(n, e)).collect(),
+        ));
+    }
+    let found: Vec<Whole> = found.into_iter().map(Whole).collect();
+    all(&found, |Whole((node, envs))| {
+        forget_names(pool, node, mode)?;
+        withdraw(pool, envs, mode)?;
+        stage::discard(&node.dir, &layout::nodes(pool.root()))
+            .context("its names and exports are gone already")?;
+        state::forget_node(&node.state)
+    })?;
+    drop(locks);
+    Ok(Outcome::Done(
+        found.iter().map(ToString::to_string).collect(),
+    ))
+}
+
+fn steps(node: &Node, envs: &[Environment]) -> Vec<String> {
+    let mut steps: Vec<String> = envs.iter().map(|e| format!("destroy {e}")).collect();
+    steps.push(format!("destroy node {}", node.name));
+    steps
+}
+
+/// What is known of what a node boots and runs, which protects what it has.
+#[derive(Debug)]
+pub(super) struct Known {
+    pending: Pending,
+    evidence: Evidence,
+}
+
+impl Known {
+    pub(super) fn of(node: &Node) -> Self {
+        Self {
+            pending: Pending::of(&node.state),
+            evidence: Evidence::now(node),
+        }
+    }
+
+    /// Refuses where so little is known that any of the node's environments may be what it boots next.
+    pub(super) fn refuse_unknown(&self, node: &Node) -> Result<()> {
+        if let Pending::Unknown(why) = &self.pending {
+            return Err(unreadable_pending(node, why).into());
+        }
+        node.refuse_unknown_active()
+    }
+
+    /// Refuses one that is protected, naming the reason.
+    pub(super) fn refuse(&self, node: &Node, env: &Environment, scope: Scope) -> Result<()> {
+        refuse_what_is(&self.pending, node, env)?;
+        refuse_by(&self.evidence, node, env)?;
+        if scope == Scope::Environment && env.active {
+            return Err(
+                Failure::refused(format!("{env} is what {} boots next", node.name))
+                    .hint(format!(
+                        "activate another one first: netbe activate {}/ENV",
+                        node.name
+                    ))
+                    .into(),
+            );
+        }
+        if scope == Scope::Environment {
+            node.refuse_unknown_active()?;
+        }
+        if scope == Scope::Environment && env.pinned() {
+            return Err(Failure::refused(format!("{env} is pinned"))
+                .hint(format!("netbe unpin {env}"))
+                .into());
+        }
+        in_use::refuse_used(env)
+    }
+}
+
+fn refuse(node: &Node, envs: &[Environment], scope: Scope) -> Result<()> {
+    let known = Known::of(node);
+    envs.iter()
+        .try_for_each(|env| known.refuse(node, env, scope))
+}
+
+/// Returns the refusal for an environment a machine runs or may run.
+pub fn maybe_booted(node: &Node, env: &Environment, evidence: &Evidence) -> Failure {
+    match evidence.booted(env) {
+        Some(true) => Failure::refused(format!("{} runs {env}", node.name))
+            .hint(format!("boot {} into another environment first", node.name)),
+        _ if evidence.is_used(env) => Failure::refused(format!(
+            "{} may be running {env}: the NFS server has it in use{}",
+            node.name,
+            unread(node, env)
+        ))
+        .hint("the NFS server forgets what is not used any more within half an hour"),
+        _ => Failure::refused(format!(
+            "{} may be running {env}: it may have booted this environment and may still be running it{}",
+            node.name,
+            unread(node, env)
+        ))
+        .hint(format!(
+            "it has left it when it reports from another environment; if {0} is off for good: netbe set mac= serial= {0}",
+            node.name
+        )),
+    }
+}
+
+/// Returns what could not be read that might tell.
+fn unread(node: &Node, env: &Environment) -> String {
+    let of_node = node.problems.iter().filter(|_| node.lost);
+    let of_env = env.problems.iter().filter(|_| env.unread);
+    of_node
+        .chain(of_env)
+        .map(|why| format!("; {why}"))
+        .collect()
+}
+
+/// Takes environments off the network, before they go; refuses, as the last chance to, what has been booted meanwhile.
+pub(super) fn withdraw(pool: &Pool, envs: &[Environment], mode: Mode) -> Result<()> {
+    let shared = pool.lock(mode.wait)?;
+    for env in envs {
+        refuse_booted(&pool.node(&env.node)?, env)?;
+    }
+    let envs: Vec<&Environment> = envs.iter().collect();
+    publish::withdraw(pool, &shared, &envs).map(drop)
+}
+
+/// Takes an environment away that nothing leads to any more; durable when it returns.
+pub(super) fn discard(env: &Environment) -> Result<()> {
+    let node = env.dir.ancestors().nth(2).unwrap_or(&env.dir);
+    stage::discard(&env.dir, node)
+}
+
+fn forget_names(pool: &Pool, node: &Node, mode: Mode) -> Result<()> {
+    let shared = pool.lock(mode.wait)?;
+    let mut nameless = node.clone();
+    nameless.record.properties.clear();
+    nameless.lost = false;
+    let mut done = Published::default();
+    dnsmasq::bring_node_up_to_date(pool, Some(&shared), &nameless, &mut done)
+        .and_then(|()| tftp::bring_node_up_to_date(pool, Some(&shared), &nameless, &mut done))
+        .with_context(|| {
+            format!(
+                "nothing was destroyed: taking away the names of {}",
+                node.name
+            )
+        })
+}
+
+/// A node with its environments, as messages call it: by its name.
+struct Whole((Node, Vec<Environment>));
+
+impl std::fmt::Display for Whole {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.0.name.fmt(f)
+    }
+}
+
+/// Destroys one after another; what fails with one keeps none of the others.
+///
+/// # Errors
+/// With the first, told with all others that failed, and with those that are gone.
+fn all<T: std::fmt::Display>(these: &[T], destroy: impl Fn(&T) -> Result<()>) -> Result<()> {
+    let (mut gone, mut failed) = (Vec::new(), Vec::new());
+    for one in these {
+        match destroy(one).with_context(|| format!("destroying {one}")) {
+            Ok(()) => gone.push(one.to_string()),
+            Err(e) => failed.push(e),
+        }
+        interrupt::check()?;
+    }
+    let mut failed = failed.into_iter();
+    let Some(first) = failed.next() else {
+        return Ok(());
+    };
+    let more: Vec<String> = failed.map(|e| format!("; {e:#}")).collect();
+    Err(match (gone.is_empty(), more.is_empty()) {
+        (true, true) => first,
+        (true, false) => first.context(format!("several were not destroyed{}", more.concat())),
+        (false, _) => first.context(format!(
+            "destroyed {}, and not all{}",
+            gone.join(", "),
+            more.concat()
+        )),
+    })
+}
+
+fn sorted_nodes<'a>(names: impl Iterator<Item = &'a NodeName>) -> Vec<NodeName> {
+    let mut names: Vec<NodeName> = names.cloned().collect();
+    names.sort();
+    names.dedup();
+    names
+}
+
+fn take_all(pool: &Pool, names: &[NodeName], mode: Mode) -> Result<Vec<NodeLock>> {
+    if mode.dry_run {
+        return Ok(Vec::new());
+    }
+    names
+        .iter()
+        // A lock file for a name nobody has would be left behind by every typing error.
+        .map(|n| {
+            pool.node(n)
+                .and_then(|_| pool.lock_node(n, Share::Alone, mode.wait))
+        })
+        .collect()
+}
+
+/// Refuses an environment that a machine runs, or may, this moment.
+pub fn refuse_booted(node: &Node, env: &Environment) -> Result<()> {
+    refuse_by(&Evidence::now(node), node, env)
+}
+
+fn refuse_by(evidence: &Evidence, node: &Node, env: &Environment) -> Result<()> {
+    // What the NFS server has yet to forget is not in use: but only where there is proof that it was left.
+    let left = evidence.has_left(env)
+        && (!evidence.is_used(env)
+            || !evidence::is_used_still(env)
+                .with_context(|| format!("asking the NFS server whether {env} is in use"))?);
+    match left {
+        true => Ok(()),
+        false => Err(maybe_booted(node, env, evidence).into()),
+    }
+}
+
+/// Refuses an environment that is before its node for once or on trial.
+pub fn refuse_pending(node: &Node, env: &Environment) -> Result<()> {
+    refuse_what_is(&Pending::of(&node.state), node, env)
+}
+
+fn refuse_what_is(pending: &Pending, node: &Node, env: &Environment) -> Result<()> {
+    let boot = match pending {
+        Pending::Unknown(why) => return Err(unreadable_pending(node, why).into()),
+        Pending::Boot(boot) if boot.env == env.name => boot,
+        _ => return Ok(()),
+    };
+    let why = match (boot.kind, boot.is_waiting()) {
+        (Kind::Once, true) => format!("{env} is to be booted once"),
+        (Kind::Once, false) => format!("{env} was booted once, and may be running"),
+        (Kind::Try, _) => format!("{env} is on trial"),
+    };
+    Err(Failure::refused(why).hint(cancelling(node)).into())
+}
+
+fn unreadable_pending(node: &Node, why: &str) -> Failure {
+    let what = format!("what {} is to boot once cannot be read: {why}", node.name);
+    Failure::refused(what).hint(cancelling(node))
+}
+
+fn cancelling(node: &Node) -> String {
+    format!("netbe activate {} --cancel", node.name)
+}

@@ -1,0 +1,171 @@
+//! How two environments differ: `diff`.
+//!
+//! Takes no lock, changes nothing, and runs nothing of either. Not for how it looks.
+
+pub mod boot;
+pub mod files;
+
+use anyhow::{Context, Error, Result};
+use serde::Serialize;
+
+use crate::failure::Failure;
+use crate::fs::rooted::Tree;
+use crate::packages::{self, Changes, Inventory};
+use crate::pool::{Environment, Operand, Origin, Pool};
+
+/// What is compared.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wanted {
+    /// Packages.
+    pub packages: bool,
+    /// Files.
+    pub files: bool,
+    /// How they boot.
+    pub boot: bool,
+}
+
+/// How an environment differs from another.
+#[derive(Debug)]
+pub struct Difference {
+    /// The first; it need not exist any more.
+    pub from: Origin,
+    /// The second.
+    pub to: Origin,
+    /// How their packages differ; nothing where that was not asked for, or cannot be told.
+    pub packages: Option<Changes>,
+    /// How that is known.
+    pub known_by: KnownBy,
+    /// Which files differ; nothing as above.
+    pub files: Option<files::Files>,
+    /// How they boot; nothing as above.
+    pub boot: Option<Vec<boot::Text>>,
+    /// Why what was asked for cannot be told.
+    pub failures: Vec<Error>,
+}
+
+/// How it is known which packages differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KnownBy {
+    /// Both package databases were read, just now.
+    Databases,
+    /// The first is gone: it is what the upgrade of the second changed, when it was made.
+    Report,
+}
+
+/// Compares two environments; the second one alone with what it was made from.
+///
+/// # Errors
+/// `NotFound` for one that is not there, and where what it was made from is not known or gone.
+pub fn between(
+    pool: &Pool,
+    first: &Operand,
+    second: Option<&Operand>,
+    wanted: Wanted,
+) -> Result<Difference> {
+    let first = pool.resolve(first)?;
+    if let Some(second) = second {
+        return Ok(compare(pool, &first, &pool.resolve(second)?, wanted));
+    }
+    let to = first;
+    let Some(origin) = to.record.as_ref().and_then(|r| r.origin.clone()) else {
+        let why = match &to.record {
+            Some(_) => format!("{to} was made from no other environment"),
+            None => format!(
+                "what {to} was made from is not known: {}",
+                to.problems.join("; ")
+            ),
+        };
+        return Err(name_another(why, &to));
+    };
+    if let Some(from) = origin_of(pool, &origin)? {
+        return Ok(compare(pool, &from, &to, wanted));
+    }
+    match to.record.as_ref().and_then(|r| r.upgrade.clone()) {
+        Some(packages) if wanted.packages => Ok(Difference {
+            from: origin,
+            to: identity(&to),
+            packages: Some(packages),
+            known_by: KnownBy::Report,
+            files: None,
+            boot: None,
+            failures: Vec::new(),
+        }),
+        _ => {
+            let why = format!("{origin}, which {to} was made from, is gone");
+            Err(name_another(why, &to))
+        }
+    }
+}
+
+fn name_another(why: String, env: &Environment) -> anyhow::Error {
+    Failure::not_found(why)
+        .hint(format!("netbe diff NODE/ENV {env}"))
+        .into()
+}
+
+/// Returns the environment that others were made from, under whatever name it has now.
+fn origin_of(pool: &Pool, origin: &Origin) -> Result<Option<Environment>> {
+    let is = |env: &Environment| env.uuid() == Some(&origin.uuid);
+    // Mostly it has the name it had; only else everything is looked through.
+    if let (Ok(node), Ok(name)) = (origin.node.parse(), origin.name.parse())
+        && let Ok(env) = pool.environment(&node, &name)
+        && is(&env)
+    {
+        return Ok(Some(env));
+    }
+    for node in pool.nodes()? {
+        // A node that cannot be read does not hide the others.
+        let found = node.environments().unwrap_or_default().into_iter().find(is);
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+/// Compares what is there: what cannot be told of one thing does not hide the others.
+fn compare(pool: &Pool, from: &Environment, to: &Environment, wanted: Wanted) -> Difference {
+    let mut failures = Vec::new();
+    let mut told = Told(&mut failures);
+    let packages = told.of(wanted.packages, || {
+        Ok(packages::changes(&inventory(from)?, &inventory(to)?))
+    });
+    let boot = told.of(wanted.boot, || boot::between(from, to));
+    let files = told.of(wanted.files, || files::between(pool, from, to));
+    Difference {
+        from: identity(from),
+        to: identity(to),
+        packages,
+        known_by: KnownBy::Databases,
+        files,
+        boot,
+        failures,
+    }
+}
+
+/// Collects why what was asked for cannot be told.
+struct Told<'a>(&'a mut Vec<Error>);
+
+impl Told<'_> {
+    fn of<T>(&mut self, wanted: bool, find: impl FnOnce() -> Result<T>) -> Option<T> {
+        if !wanted {
+            return None;
+        }
+        find().map_err(|e| self.0.push(e)).ok()
+    }
+}
+
+fn inventory(env: &Environment) -> Result<Inventory> {
+    let what = || format!("reading the packages of {env}");
+    let root = Tree::open(&env.root()).with_context(what)?;
+    packages::installed(&root).with_context(what)
+}
+
+fn identity(env: &Environment) -> Origin {
+    Origin {
+        node: env.node.to_string(),
+        name: env.name.to_string(),
+        uuid: env.uuid().unwrap_or_default().to_string(),
+    }
+}

@@ -1,0 +1,112 @@
+//! How two environments boot differently: command line, what the loader is told, fstab; as texts.
+//!
+//! Each without what is its environment's own, and that beside it.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::files::FSTAB;
+use crate::boot::normalize::{self, Parted};
+use crate::fs::rooted::Tree;
+use crate::pool::Environment;
+
+/// One text that both, or one of them, have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text {
+    /// The file, by the path the node sees.
+    pub path: PathBuf,
+    /// What of it is meant.
+    pub part: Part,
+    /// What it says in the first; nothing where it is missing.
+    pub before: Option<Parted>,
+    /// What it says in the second.
+    pub after: Option<Parted>,
+}
+
+/// What of a file is meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// The kernel's command line, an argument a line.
+    Cmdline,
+    /// All of it but for the command line.
+    File,
+}
+
+impl Text {
+    /// Returns whether it differs in more than what is the environment's own.
+    pub fn differs(&self) -> bool {
+        let rest = |side: &Option<Parted>| side.as_ref().map(|p| p.rest.clone());
+        rest(&self.before) != rest(&self.after)
+    }
+
+    /// Returns what is each environment's own, where that differs.
+    pub fn identity(&self) -> Option<(&[String], &[String])> {
+        let own = |side| -> &[String] { Option::as_ref(side).map_or(&[], |p: &Parted| &p.own) };
+        let (before, after) = (own(&self.before), own(&self.after));
+        (before != after).then_some((before, after))
+    }
+}
+
+/// Compares how two environments boot.
+pub(super) fn between(from: &Environment, to: &Environment) -> Result<Vec<Text>> {
+    let (before, after) = (texts(from)?, texts(to)?);
+    let keys: BTreeSet<_> = before
+        .iter()
+        .chain(&after)
+        .map(|t| (t.part, &t.path))
+        .collect();
+    let find = |all: &[One], part: Part, path: &Path| -> Option<One> {
+        let found = all.iter().find(|t| t.part == part && t.path == path);
+        found.cloned()
+    };
+    let mut found = Vec::new();
+    for (part, path) in keys {
+        let (before, after) = (find(&before, part, path), find(&after, part, path));
+        found.push(Text {
+            path: path.clone(),
+            part,
+            before: before.map(|t| t.text),
+            after: after.map(|t| t.text),
+        });
+    }
+    Ok(found)
+}
+
+#[derive(Debug, Clone)]
+struct One {
+    path: PathBuf,
+    part: Part,
+    text: Parted,
+}
+
+fn texts(env: &Environment) -> Result<Vec<One>> {
+    let what = || format!("reading how {env} boots");
+    let place = Path::new("/").join(env.boot_mount());
+    let boot = Tree::open(&env.boot()).with_context(what)?;
+    let one = |part: Part| {
+        let place = place.clone();
+        move |(file, text): (String, Parted)| One {
+            path: place.join(file),
+            part,
+            text,
+        }
+    };
+    let mut all: Vec<One> = normalize::cmdlines(&boot)
+        .with_context(what)?
+        .into_iter()
+        .map(one(Part::Cmdline))
+        .collect();
+    let settings = normalize::settings(&boot).with_context(what)?;
+    all.extend(settings.into_iter().map(one(Part::File)));
+    let root = Tree::open(&env.root()).with_context(what)?;
+    if let Some(text) = root.read_text(FSTAB).with_context(what)? {
+        all.push(One {
+            path: Path::new("/").join(FSTAB),
+            part: Part::File,
+            text: normalize::part_fstab(&text),
+        });
+    }
+    Ok(all)
+}

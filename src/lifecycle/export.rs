@@ -1,0 +1,271 @@
+//! Sending an environment away: `export`.
+//!
+//! Both halves are snapshots, taken under the lock of the node in a stage of their own; so the environment may be
+//! active and running, and whatever becomes of it while the stream flows does not matter. What was sent becomes the
+//! environment's base when the stream has ended well. Not for the format of the stream, nor for reading one.
+
+use std::io::Write;
+
+use anyhow::{Context, Result};
+
+use super::import::unpack::Progress;
+use super::staged::snapshot;
+use super::{Mode, Outcome};
+use crate::btrfs::send::Sending;
+use crate::btrfs::subvolume;
+use crate::failure::Failure;
+use crate::pool::base::{self, Base};
+use crate::pool::record::EnvRecord;
+use crate::pool::stage::Staged;
+use crate::pool::{Environment, NodeLock, Operand, Origin, Pool, layout};
+use crate::stream::header::Heading;
+use crate::stream::{Part, Writer, pack};
+
+mod target;
+
+pub use target::Target;
+
+/// The directory of a stage that holds what the stream is since.
+const SINCE: &str = "since";
+/// The directory of a stage that holds what is sent, and becomes the base.
+const SENT: &str = "sent";
+
+/// What is asked for.
+#[derive(Debug)]
+pub struct Request {
+    /// The environment to send.
+    pub what: Operand,
+    /// The environment whose base the receiver has, where only what changed since is to be sent.
+    pub since: Option<Operand>,
+    /// Where to.
+    pub to: Target,
+    /// Whether what was sent is kept, for a later stream to be since it.
+    pub keep: bool,
+}
+
+/// What was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Exported {
+    /// The environment, `NODE/ENV`.
+    pub name: String,
+    /// What it was sent since, `NODE/ENV`.
+    pub since: Option<String>,
+    /// How long the stream is, in bytes.
+    pub bytes: u64,
+    /// What else a person should know, a sentence each.
+    pub notes: Vec<String>,
+    /// What is not as it should be, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Sends an environment away.
+pub fn export(
+    pool: &Pool,
+    request: &Request,
+    progress: &mut dyn Progress,
+    mode: Mode,
+) -> Result<Outcome<Exported>> {
+    let plan = Plan::new(pool, request)?;
+    if mode.dry_run {
+        return Ok(Outcome::Planned(plan.steps(request)));
+    }
+    request.to.require_ready(&plan.env)?;
+    progress.phase("Taking snapshots");
+    let locks = plan.lock(pool, mode)?;
+    // Again, now that nobody else changes what it rests on.
+    let plan = Plan::new(pool, request)?;
+    let ready = plan.snapshot(pool)?;
+    drop(locks);
+    progress.phase("Sending");
+    let bytes = ready
+        .send(&request.to, progress)
+        .with_context(|| format!("sending {}", plan.env))?;
+    let mut warnings = Vec::new();
+    if let Err(e) = settle(pool, &plan, &ready, request.keep, mode) {
+        warnings.push(format!(
+            "the stream is whole, but was not kept as the base of {} for a later --since: {e:#}",
+            plan.env
+        ));
+    }
+    let Ready { stage, notes, .. } = ready;
+    drop(stage);
+    subvolume::sync(&layout::nodes(pool.root())).context("making the end of its stage durable")?;
+    Ok(Outcome::Done(Exported {
+        name: plan.env.to_string(),
+        since: plan.since.map(|(env, _)| env.to_string()),
+        bytes,
+        notes,
+        warnings,
+    }))
+}
+
+struct Plan {
+    env: Environment,
+    record: EnvRecord,
+    since: Option<(Environment, Base)>,
+}
+
+impl Plan {
+    fn new(pool: &Pool, request: &Request) -> Result<Self> {
+        let env = pool.resolve(&request.what)?;
+        env.require_sound()?;
+        let since = match &request.since {
+            Some(operand) => {
+                let env = pool.resolve(operand)?;
+                let base = usable(&env, &request.what)?;
+                Some((env, base))
+            }
+            None => None,
+        };
+        Ok(Self {
+            record: env.record_for_change()?,
+            env,
+            since,
+        })
+    }
+
+    fn steps(&self, request: &Request) -> Vec<String> {
+        let env = &self.env;
+        let what = match &self.since {
+            Some((since, _)) => {
+                format!("send what changed in {env} since {since} was sent or received")
+            }
+            None => format!("send all of {env}"),
+        };
+        let mut steps = vec![format!("snapshot both halves of {env}"), what];
+        if request.keep {
+            steps.push(format!(
+                "keep the snapshots as the base of {env}, for a later --since"
+            ));
+        }
+        steps
+    }
+
+    fn lock(&self, pool: &Pool, mode: Mode) -> Result<(NodeLock, Option<NodeLock>)> {
+        let node = &self.env.node;
+        let other = self.since.as_ref().map_or(node, |(env, _)| &env.node);
+        pool.lock_both(node, other, mode.wait)
+    }
+
+    /// Puts what is to be sent, and what it is since, where nobody else changes or destroys it.
+    fn snapshot(&self, pool: &Pool) -> Result<Ready> {
+        // Beside the nodes: its own may be destroyed meanwhile.
+        let stage = Staged::guarded(&layout::nodes(pool.root()), self.env.node.as_str())?;
+        let (sent, since) = (stage.path().join(SENT), stage.path().join(SINCE));
+        if let Some((env, base)) = &self.since {
+            base.copy(&since)
+                .with_context(|| format!("copying what was last sent of {env}"))?;
+        }
+        let mut notes = Vec::new();
+        // What was sent before and is the same goes out under the same identity, to whoever gets it next.
+        let unchanged = match Base::of(&self.env) {
+            Ok(Some(base)) if base.is_current(&self.env)? => Some(base),
+            _ => None,
+        };
+        let id = match &unchanged {
+            Some(base) => {
+                base.copy(&sent)
+                    .with_context(|| format!("copying {}", self.env))?;
+                base.id.clone()
+            }
+            None => {
+                Base::make_directory(&sent)
+                    .with_context(|| format!("making {}", sent.display()))?;
+                notes = snapshot::snapshot(&self.env, &sent)?;
+                for half in [layout::ROOT, layout::BOOT] {
+                    subvolume::make_read_only(&sent.join(half))?;
+                }
+                Base::new_id()?
+            }
+        };
+        let origin = self.since.as_ref().map(|(env, base)| Origin {
+            node: env.node.to_string(),
+            name: env.name.to_string(),
+            uuid: base.id.clone(),
+        });
+        Ok(Ready {
+            heading: Heading::new(&self.env, &self.record, &id, origin),
+            fresh: unchanged.is_none(),
+            stage,
+            notes,
+        })
+    }
+}
+
+/// Returns the base that a stream can be since.
+fn usable(env: &Environment, what: &Operand) -> Result<Base> {
+    let why = match Base::of(env) {
+        Ok(Some(base)) => return Ok(base),
+        Ok(None) => format!(
+            "{env} was neither exported nor imported, so nothing is known to be on both sides"
+        ),
+        Err(e) => format!("what was last sent of {env} cannot be used: {e:#}"),
+    };
+    Err(Failure::refused(why)
+        .hint(format!("send it whole: netbe export {what}"))
+        .into())
+}
+
+/// What is about to be sent.
+struct Ready {
+    stage: Staged,
+    heading: Heading,
+    /// Whether it is not the base of its environment already.
+    fresh: bool,
+    notes: Vec<String>,
+}
+
+impl Ready {
+    fn send(&self, to: &Target, progress: &mut dyn Progress) -> Result<u64> {
+        let (out, landing) = to.open()?;
+        let mut writer = Writer::begin(out)?;
+        writer.frame(Part::Head, &self.heading.to_json()?)?;
+        let mut lengths = Vec::new();
+        let mut done = 0;
+        let mut tick = |bytes| {
+            done += bytes;
+            progress.advance(done, None);
+        };
+        for (part, half) in [(Part::Root, layout::ROOT), (Part::Boot, layout::BOOT)] {
+            let length = self.send_half(part, half, &mut writer, &mut tick)?;
+            lengths.extend(length.to_le_bytes());
+        }
+        writer.frame(Part::Done, &lengths)?;
+        let bytes = writer.written();
+        landing.finish(writer.into_inner())?;
+        Ok(bytes)
+    }
+
+    fn send_half<W: Write>(
+        &self,
+        part: Part,
+        half: &str,
+        writer: &mut Writer<W>,
+        tick: &mut dyn FnMut(u64),
+    ) -> Result<u64> {
+        let of = |dir: &str| self.stage.path().join(dir).join(half);
+        let since = self.heading.since.as_ref().map(|_| of(SINCE));
+        let (sending, stream) = Sending::begin(&of(SENT), since.as_deref())?;
+        let packed = pack(stream, part, writer, tick);
+        let sent = sending.finish();
+        // Where nobody took the stream, the kernel only says that nobody did.
+        let length = packed?;
+        sent?;
+        Ok(length)
+    }
+}
+
+/// Makes what was sent the base of the environment it is of, if that is still there.
+fn settle(pool: &Pool, plan: &Plan, ready: &Ready, keep: bool, mode: Mode) -> Result<()> {
+    if !keep || !ready.fresh {
+        return Ok(());
+    }
+    let _lock = mode.lock_to_change(pool, &plan.env.node)?;
+    let env = pool.environment(&plan.env.node, &plan.env.name)?;
+    if env.uuid() != plan.env.uuid() {
+        anyhow::bail!("{env} is another one now");
+    }
+    let sent = ready.stage.path().join(SENT);
+    Base::record(&sent, &ready.heading.id)?;
+    base::keep(&sent, &env)
+}

@@ -1,0 +1,270 @@
+//! Bringing in what another netbe has sent: `import` of a stream.
+//!
+//! The two halves arrive in a stage, as subvolumes that nobody ever sees; when the stream's end has proved all of it,
+//! they are closed and become the new environment's base, and the environment is a snapshot of them that is made to name
+//! itself. Whatever is wrong with the stream, nothing is left. Not for the format of the stream, nor for other sources.
+
+use std::io::{self, BufReader, Read};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use anyhow::{Context, Result};
+
+use super::Request;
+use super::unpack::{Input, Progress};
+use crate::btrfs::receive::{Since, receive};
+use crate::btrfs::subvolume;
+use crate::fs::rooted::Tree;
+use crate::lifecycle::staged::{Content, Identity, StagedEnvironment};
+use crate::pool::base::Base;
+use crate::pool::record::EnvRecord;
+use crate::pool::{Environment, Node, NodeName, Pool, layout, stage};
+use crate::stream::header::Heading;
+use crate::stream::{Arriving, Half, Part, Reader, unpack};
+
+/// How much of a stream is read at once, in bytes.
+const BUFFER: usize = 256 << 10;
+
+/// A stream whose head was read.
+pub(super) struct Sent {
+    pub(super) heading: Heading,
+    frames: Reader<Box<dyn Read + Send>>,
+    meter: Meter,
+    /// Raised when nobody wants more of it.
+    enough: Arc<AtomicBool>,
+    shown: String,
+}
+
+/// How much has come, of how much where that is known; in bytes.
+#[derive(Debug, Clone)]
+struct Meter {
+    come: Arc<AtomicU64>,
+    total: Option<u64>,
+}
+
+/// Where a stream's halves go, in the stage.
+struct Places<'a> {
+    /// The two subvolumes that arrive.
+    base: &'a Path,
+    /// Copies of those it is since.
+    since: Option<&'a Path>,
+}
+
+impl Sent {
+    /// Reads a stream's head.
+    ///
+    /// # Errors
+    /// When it is damaged already, or of a newer netbe.
+    pub(super) fn open(input: Input) -> Result<Self> {
+        let shown = input.shown();
+        let reading = || format!("importing {shown}");
+        let meter = Meter {
+            come: Arc::default(),
+            total: input.total,
+        };
+        let (content, enough) = input.into_patient();
+        let metered = Metered {
+            inner: content,
+            come: Arc::clone(&meter.come),
+        };
+        let content: Box<dyn Read + Send> = Box::new(BufReader::with_capacity(BUFFER, metered));
+        let mut frames = Reader::begin(content).with_context(reading)?;
+        let mut head = Vec::new();
+        frames.frame(&mut head).with_context(reading)?;
+        let heading = Heading::parse(&head).with_context(reading)?;
+        Ok(Self {
+            heading,
+            frames,
+            meter,
+            enough,
+            shown,
+        })
+    }
+
+    /// Returns what a dry run says of it.
+    pub(super) fn step(&self, pool: &Pool, request: &Request, name: &str) -> Result<String> {
+        let of = &self.heading;
+        let from = format!(
+            "{}/{} of {}",
+            of.node,
+            of.name,
+            of.exported.strftime("%F %R UTC")
+        );
+        Ok(match &of.since {
+            None => format!("receive {from} as {name}"),
+            Some(since) => {
+                let (env, _) = of.base_in(pool, request.base_node(), since)?;
+                format!("receive what changed to {from} since {env} as {name}")
+            }
+        })
+    }
+
+    /// Makes the halves what arrives; returns what they are.
+    pub(super) fn fill(
+        self,
+        pool: &Pool,
+        request: &Request,
+        staged: &StagedEnvironment<'_>,
+        progress: &mut dyn Progress,
+    ) -> Result<Content> {
+        let heading = self.heading.clone();
+        let base = staged.dir().join(layout::BASE);
+        self.arrive(pool, request.base_node(), staged.dir(), &base, progress)?;
+        for (from, to) in [(layout::ROOT, staged.root()), (layout::BOOT, staged.boot())] {
+            subvolume::snapshot(&base.join(from), &to)?;
+        }
+        let own = heading.node == request.target.node.as_str();
+        let mut record = identified(pool, &heading, own, staged)?;
+        if !request.description.is_empty() {
+            record.description.clone_from(&request.description);
+        }
+        Ok(Content {
+            record,
+            before: heading.record,
+            identity: match own {
+                true => Identity::Same,
+                false => Identity::Other,
+            },
+        })
+    }
+
+    /// Brings the stream's halves to `base`, unchangeable.
+    fn arrive(
+        self,
+        pool: &Pool,
+        base_node: &NodeName,
+        dir: &Path,
+        base: &Path,
+        progress: &mut dyn Progress,
+    ) -> Result<()> {
+        let heading = &self.heading;
+        let since = dir.join("since");
+        if let Some(origin) = &heading.since {
+            let (env, found) = heading.base_in(pool, base_node, origin)?;
+            found
+                .copy(&since)
+                .with_context(|| format!("copying what was last sent or received of {env}"))?;
+        }
+        let places = Places {
+            base,
+            since: heading.since.is_some().then_some(since.as_path()),
+        };
+        Base::make_directory(base).with_context(|| format!("making {}", base.display()))?;
+        progress.phase("Receiving");
+        let (meter, enough) = (self.meter, self.enough);
+        unpack(self.frames, |arriving| {
+            let received = places.receive_all(arriving, progress, &meter);
+            // Whatever came of it: who reads is not to wait for more.
+            enough.store(true, Ordering::Relaxed);
+            received
+        })
+        .with_context(|| format!("importing {}", self.shown))?;
+        if places.since.is_some() {
+            stage::remove(&since)?;
+        }
+        // What is still on its way to the disk would count as a change.
+        subvolume::sync(dir).context("making the new files durable")?;
+        for half in [layout::ROOT, layout::BOOT] {
+            subvolume::make_read_only(&base.join(half))?;
+        }
+        Base::record(base, &heading.id)
+    }
+}
+
+impl Places<'_> {
+    fn receive_all(
+        &self,
+        arriving: &mut Arriving,
+        progress: &mut dyn Progress,
+        meter: &Meter,
+    ) -> Result<()> {
+        self.receive_half(layout::ROOT, arriving.half(Part::Root), progress, meter)?;
+        self.receive_half(layout::BOOT, arriving.half(Part::Boot), progress, meter)?;
+        Ok(arriving.finish()?)
+    }
+
+    fn receive_half(
+        &self,
+        half: &str,
+        stream: Half<'_>,
+        progress: &mut dyn Progress,
+        meter: &Meter,
+    ) -> Result<()> {
+        let target = self.base.join(half);
+        let parent = match self.since {
+            Some(since) => {
+                let parent = since.join(half);
+                subvolume::snapshot(&parent, &target)?;
+                Some(Tree::open(&parent)?)
+            }
+            None => {
+                subvolume::create(&target)?;
+                None
+            }
+        };
+        let mut stream = Shown {
+            inner: stream,
+            progress,
+            meter,
+        };
+        let since = parent.as_ref().map_or(Since::Nothing, Since::Parent);
+        receive(&mut stream, &Tree::open(&target)?, since)
+            .with_context(|| format!("writing {}", target.display()))
+    }
+}
+
+/// Returns the record of what arrived: its own where it is the same machine's and here only once, else a copy's.
+fn identified(
+    pool: &Pool,
+    heading: &Heading,
+    own: bool,
+    staged: &StagedEnvironment<'_>,
+) -> Result<EnvRecord> {
+    if own && !may_be_here(pool, &heading.record.uuid)? {
+        return Ok(heading.record.clone());
+    }
+    let uuid = staged.uuid()?;
+    let (node, name) = heading.names()?;
+    let mut record = heading.record.derived(uuid, &node, &name);
+    record.description.clone_from(&heading.record.description);
+    Ok(record)
+}
+
+/// Returns whether an environment of the pool is the same one, or may be: one that could not be looked at.
+fn may_be_here(pool: &Pool, uuid: &str) -> Result<bool> {
+    let may_be = |env: &Environment| env.unread || env.uuid() == Some(uuid);
+    let is_in = |node: &Node| {
+        let envs = node.environments();
+        envs.map_or(true, |envs| envs.iter().any(may_be))
+    };
+    Ok(pool.nodes()?.iter().any(is_in))
+}
+
+struct Metered<R> {
+    inner: R,
+    come: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Metered<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buf)?;
+        self.come.fetch_add(count as u64, Ordering::Relaxed);
+        Ok(count)
+    }
+}
+
+/// Shows how much has come, as it is used.
+struct Shown<'a, R> {
+    inner: R,
+    progress: &'a mut dyn Progress,
+    meter: &'a Meter,
+}
+
+impl<R: Read> Read for Shown<'_, R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let come = self.meter.come.load(Ordering::Relaxed);
+        self.progress.advance(come, self.meter.total);
+        self.inner.read(buf)
+    }
+}

@@ -1,0 +1,170 @@
+//! Whether what was brought in is an operating system, and has a kernel.
+//!
+//! Looks only at names: what is inside the files is judged before activation.
+
+use anyhow::{Context, Result};
+
+use super::Source;
+use crate::failure::Failure;
+use crate::fs::rooted::{Tree, is_of_the_machine};
+
+const OS_RELEASE: [&str; 2] = ["etc/os-release", "usr/lib/os-release"];
+const PROGRAMS: [&str; 3] = ["bin/sh", "usr/bin/sh", "sbin/init"];
+const INITS: [&str; 4] = [
+    "sbin/init",
+    "usr/sbin/init",
+    "lib/systemd/systemd",
+    "bin/init",
+];
+/// How deep kernels are looked for: boot loader entries lie at `MACHINE-ID/VERSION/linux`.
+const KERNEL_DEPTH: usize = 3;
+
+/// How much a tree looks like a system, the better the greater.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Likeness {
+    /// It has a shell or an init.
+    Programs,
+    /// It says what it is.
+    Named,
+    /// It says what it is, and can be started.
+    Complete,
+}
+
+/// Returns how much what stands at a path (`""` is the top) looks like a system.
+///
+/// `is_there` tells whether something stands at a path, be it a link: it may lead to where another filesystem is mounted
+/// in a running system.
+pub(super) fn likeness(
+    is_there: &dyn Fn(&str) -> Result<bool>,
+    at: &str,
+) -> Result<Option<Likeness>> {
+    let has = |names: &[&str]| {
+        for name in names {
+            if is_there(&format!("{at}/{name}"))? {
+                return Ok(true);
+            }
+        }
+        Ok::<_, anyhow::Error>(false)
+    };
+    Ok(match (has(&OS_RELEASE)?, has(&INITS)?) {
+        (true, true) => Some(Likeness::Complete),
+        (true, false) => Some(Likeness::Named),
+        _ if has(&PROGRAMS)? => Some(Likeness::Programs),
+        _ => None,
+    })
+}
+
+/// Returns whether something stands at a path beneath a tree, as [`likeness`] asks.
+pub(super) fn is_there(tree: &Tree, path: &str) -> bool {
+    matches!(tree.symlink_metadata(path), Ok(Some(_)))
+}
+
+/// Fails unless a tree is an operating system's root.
+pub(super) fn require_system(root: &Tree, source: &Source) -> Result<()> {
+    let is_there = |path: &str| Ok(is_there(root, path));
+    if likeness(&is_there, "")?.is_some() {
+        return Ok(());
+    }
+    let shown = shown(source);
+    let failure = Failure::failed(format!(
+        "{shown} is not an operating system netbe can read: it has neither os-release nor a shell"
+    ));
+    let is_named = |name: &String| {
+        likeness(&is_there, name).is_ok_and(|found| found > Some(Likeness::Programs))
+    };
+    let inner = root.names("")?.into_iter().find(is_named);
+    Err(match (inner, source) {
+        (Some(inner), Source::Directory(path)) => failure.hint(format!(
+            "there is one in it: netbe import NODE {}",
+            path.join(inner).display()
+        )),
+        (Some(inner), _) => failure.hint(format!(
+            "there is one in its directory '{inner}': unpack it, then netbe import NODE {inner}"
+        )),
+        (None, _) => failure,
+    }
+    .into())
+}
+
+/// Fails unless a boot half holds something like a kernel.
+pub(super) fn require_kernel(boot: &Tree, boot_mount: &str) -> Result<()> {
+    if has_kernel(boot, "", KERNEL_DEPTH)? {
+        return Ok(());
+    }
+    Err(
+        Failure::failed(format!("the system has no kernel in {boot_mount}"))
+            .hint(
+                "install one in it (Debian: linux-image-amd64 or linux-image-arm64), \
+         or name the directory it is in: netbe import … --boot DIR",
+            )
+            .into(),
+    )
+}
+
+fn has_kernel(boot: &Tree, at: &str, depth: usize) -> Result<bool> {
+    for name in boot.names(at)? {
+        let path = format!("{at}/{name}");
+        let found = match boot.metadata(&path) {
+            Ok(Some(found)) => found,
+            Err(e) if is_of_the_machine(&e) => return Err(e).context(path),
+            _ => continue,
+        };
+        if found.is_file() && found.len() > 0 && is_kernel(at, &name) {
+            return Ok(true);
+        }
+        if found.is_dir() && depth > 1 && has_kernel(boot, &path, depth - 1)? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn is_kernel(directory: &str, name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    let begins = ["vmlinu", "image", "bzimage", "zimage", "uimage"]
+        .iter()
+        .any(|start| lower.starts_with(start));
+    begins
+        || (lower.starts_with("kernel") && lower.ends_with(".img"))
+        || lower == "linux"
+        // Other .efi files are boot loaders.
+        || (lower.ends_with(".efi") && directory.to_ascii_lowercase().ends_with("/efi/linux"))
+}
+
+/// Returns how a source is called in a sentence.
+pub(super) fn shown(source: &Source) -> String {
+    match source {
+        Source::Directory(path) | Source::File(path) => format!("'{}'", path.display()),
+        Source::Stdin => "what came on standard input".to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kernels_are_known_by_name() {
+        for (directory, name) in [
+            ("", "vmlinuz-6.1.0-18-amd64"),
+            ("", "vmlinux-6.1"),
+            ("", "kernel8.img"),
+            ("", "kernel_2712.img"),
+            ("", "Image.gz"),
+            ("", "bzImage"),
+            ("/EFI/Linux", "debian-6.1.efi"),
+            ("/0123456789abcdef/6.1", "linux"),
+        ] {
+            assert!(is_kernel(directory, name), "{directory}/{name}");
+        }
+        for (directory, name) in [
+            ("", "config-6.1"),
+            ("", "initrd.img-6.1"),
+            ("", "start4.elf"),
+            ("/EFI/BOOT", "BOOTX64.EFI"),
+            ("", "kernel8.txt"),
+        ] {
+            assert!(!is_kernel(directory, name), "{directory}/{name}");
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! A system brought in from one file or stream, whatever it turns out to be.
+
+use std::cell::RefCell;
+use std::fs::File;
+use std::io::Read;
+
+use anyhow::{Context, Result};
+
+use super::{Driver, Input, Progress, Source, Target, disk};
+use crate::failure::Failure;
+use crate::formats::detect::{self, Kind};
+use crate::formats::disk_image::{Unread, spool};
+use crate::formats::tar;
+
+/// The decompressed image in the scratch directory.
+const SPOOLED: &str = "disk.img";
+
+/// How it is brought in.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct How {
+    /// Whether the boot half comes from elsewhere.
+    pub(super) boot_given: bool,
+    /// Whose code reads a disk image's filesystems.
+    pub(super) driver: Driver,
+}
+
+/// Unpacks a file or stream, and returns where the boot half is mounted if that is in its place already.
+pub(super) fn bring(
+    input: Input,
+    how: How,
+    target: &Target,
+    progress: &mut dyn Progress,
+    notes: &mut Vec<String>,
+) -> Result<Option<String>> {
+    let (shown, total, from) = (input.shown(), input.total, input.source.clone());
+    let (file, stream) = input.into_parts()?;
+    let own = {
+        // The reader reports how far it is while what it reads turns out to be something.
+        let (progress, mut done) = (RefCell::new(&mut *progress), 0);
+        let mut tick = |bytes| {
+            done += bytes;
+            progress.borrow_mut().advance(done, total);
+        };
+        let mut opened =
+            detect::open(stream, &mut tick).with_context(|| format!("reading {shown}"))?;
+        let bringing = || format!("bringing in {shown}");
+        match opened.kind {
+            Kind::Tar => {
+                progress.borrow_mut().phase("unpacking the archive");
+                let unpacked = tar::unpack(&mut opened.content, &target.root_tree);
+                notes.extend(unpacked.with_context(bringing)?);
+                return Ok(None);
+            }
+            Kind::Disk if opened.compression.is_none() && total.is_some() => None,
+            Kind::Disk => {
+                progress.borrow_mut().phase("writing out the disk image");
+                Some(spooled(&mut opened.content, target).with_context(bringing)?)
+            }
+            other => return Err(refusal(other, &shown, &from).into()),
+        }
+    };
+    let disk = match own {
+        Some(own) => disk::Disk::own(own, how.driver)?,
+        None => disk::Disk::foreign(file, how.driver)?,
+    };
+    disk::bring(&disk, how.boot_given, target, progress, notes)
+        .map_err(|e| with_remedy(e, &from))
+        .with_context(|| format!("bringing in {shown}"))
+}
+
+/// Says what to do about a filesystem that only the kernel can read.
+fn with_remedy(error: anyhow::Error, from: &Source) -> anyhow::Error {
+    if !error.chain().any(<dyn std::error::Error>::is::<Unread>) {
+        return error;
+    }
+    let source = match from {
+        Source::Directory(path) | Source::File(path) => path.display().to_string(),
+        Source::Stdin => "-".to_string(),
+    };
+    Failure::refused(format!("{error:#}"))
+        .hint(format!(
+            "if you trust whoever made it: netbe import --kernel-driver NODE {source}"
+        ))
+        .into()
+}
+
+fn spooled(content: &mut dyn Read, target: &Target) -> Result<File> {
+    let file = File::options()
+        .read(true)
+        .write(true)
+        .create_new(true)
+        .open(target.scratch.join(SPOOLED))
+        .context("making room for the disk image")?;
+    spool(content, &file)?;
+    Ok(file)
+}
+
+fn refusal(kind: Kind, shown: &str, from: &Source) -> Failure {
+    let not = |why: &str| {
+        Failure::failed(format!(
+            "{shown} is not an operating system netbe can read: {why}"
+        ))
+    };
+    let named = |hint: &str| match from {
+        Source::File(path) => hint.replace("FILE", &path.display().to_string()),
+        _ => hint.to_string(),
+    };
+    match kind {
+        Kind::NetbeStream => not("it is a stream of netbe export, compressed once more")
+            .hint(named("zstd -dc FILE | netbe import NODE -")),
+        Kind::Zip => not("it is a zip archive").hint(named("unzip -p FILE | netbe import NODE -")),
+        Kind::Foreign(what, hint) => {
+            let failure = not(&format!("it is {what}"));
+            match hint {
+                Some(hint) => failure.hint(named(hint)),
+                None => failure,
+            }
+        }
+        Kind::Empty => not("it is empty"),
+        _ => not("it is neither a tar archive nor a disk image"),
+    }
+}

@@ -1,0 +1,104 @@
+//! A file, disk or pipe that something comes from, open, its first bytes looked at and not lost.
+
+use std::fs::File;
+use std::io::{self, Cursor, IsTerminal, Read, Seek};
+use std::os::fd::AsFd;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use anyhow::{Context, Result};
+
+use super::Source;
+use crate::failure::Failure;
+use crate::formats::detect::{self, NETBE_STREAM};
+use crate::fs::{interrupt, interruptible_io};
+
+/// What something comes from.
+#[derive(Debug)]
+pub struct Input {
+    pub(super) source: Source,
+    file: File,
+    /// What was read of it already.
+    head: Vec<u8>,
+    /// How long it is, in bytes, where that is known.
+    pub total: Option<u64>,
+}
+
+impl Input {
+    /// Opens a source; standard input that is a file has a size too, but not a start that could be gone back to.
+    pub(super) fn open(source: &Source) -> Result<Self> {
+        let (mut file, total) = match source {
+            Source::Directory(path) | Source::File(path) => {
+                let (file, size) = detect::open_file(path)?;
+                (file, Some(size))
+            }
+            Source::Stdin => {
+                let stdin = io::stdin();
+                if stdin.is_terminal() {
+                    return Err(Failure::usage("standard input is a terminal")
+                        .hint("zcat root.tar.gz | netbe import NODE -")
+                        .into());
+                }
+                let file = stdin.as_fd().try_clone_to_owned();
+                (File::from(file.context("reading standard input")?), None)
+            }
+        };
+        let mut head = first_bytes(&mut file)
+            .with_context(|| format!("reading {}", super::detect::shown(source)))?;
+        if total.is_some() {
+            file.rewind()?;
+            let is_stream = head == NETBE_STREAM;
+            head.clear();
+            if is_stream {
+                file.seek(io::SeekFrom::Start(NETBE_STREAM.len() as u64))?;
+                head.extend(NETBE_STREAM);
+            }
+        }
+        Ok(Self {
+            source: source.clone(),
+            file,
+            head,
+            total,
+        })
+    }
+
+    /// Returns whether it is a stream of `netbe export`.
+    pub fn is_stream(&self) -> bool {
+        self.head == NETBE_STREAM
+    }
+
+    /// Returns what to call it.
+    pub fn shown(&self) -> String {
+        super::detect::shown(&self.source)
+    }
+
+    /// Returns the file, and its content from the start.
+    pub(super) fn into_parts(self) -> Result<(File, impl Read)> {
+        let rest = self.file.try_clone();
+        let rest = rest.with_context(|| format!("reading {}", self.shown()))?;
+        Ok((self.file, Cursor::new(self.head).chain(rest)))
+    }
+
+    /// Returns its content from the start, and the flag that ends the reading of it.
+    pub fn into_patient(self) -> (impl Read + Send + 'static, Arc<AtomicBool>) {
+        let (rest, enough) = interruptible_io::Reader::new(self.file);
+        (Cursor::new(self.head).chain(rest), enough)
+    }
+}
+
+/// Reads as many bytes as tell a stream, or all there are.
+fn first_bytes(file: &mut File) -> io::Result<Vec<u8>> {
+    let mut head = vec![0; NETBE_STREAM.len()];
+    let mut length = 0;
+    while length < head.len() {
+        interrupt::check_io()?;
+        match file.read(&mut head[length..]) {
+            Ok(0) => break,
+            Ok(count) => length += count,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+    head.truncate(length);
+    Ok(head)
+}

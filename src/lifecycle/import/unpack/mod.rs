@@ -1,0 +1,213 @@
+//! Bringing an operating system in: from a directory, an archive or a disk image into two halves.
+//!
+//! Afterwards `root` holds the system's `/` with an empty directory where the boot half is mounted, and `boot` holds
+//! that half. What is not an operating system, is cut short or has no kernel is an error, and the halves are
+//! then to be thrown away. Not for editing what was brought in, and not for making or publishing the stage.
+
+mod boot_half;
+mod detect;
+mod directory;
+mod disk;
+mod file;
+mod filesystem;
+mod input;
+mod partitions;
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::fs::opener;
+use crate::fs::rooted::{Tree, is_of_the_machine};
+
+pub use input::Input;
+
+/// Where an operating system comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A directory of this machine that holds a system's `/`.
+    Directory(PathBuf),
+    /// An archive or a disk image, compressed or not, or a block device.
+    File(PathBuf),
+    /// The same as a stream on standard input.
+    Stdin,
+}
+
+impl Source {
+    /// Returns what an operand of the command line means; `-` is standard input.
+    ///
+    /// # Errors
+    /// When what is there cannot be told; nothing being there is found when it is opened.
+    pub fn from_operand(operand: &OsStr) -> Result<Self> {
+        let path = PathBuf::from(operand);
+        if operand == "-" {
+            return Ok(Self::Stdin);
+        }
+        Ok(match path.metadata() {
+            Ok(found) if found.is_dir() => Self::Directory(path),
+            Err(e) if is_of_the_machine(&e) => {
+                return Err(e).with_context(|| format!("looking at '{}'", path.display()));
+            }
+            _ => Self::File(path),
+        })
+    }
+}
+
+/// A source that is there, and can be read.
+#[derive(Debug)]
+pub enum Opened {
+    /// A directory of this machine.
+    Directory(PathBuf),
+    /// Anything else.
+    Input(Input),
+}
+
+impl Opened {
+    fn source(&self) -> Source {
+        match self {
+            Self::Directory(path) => Source::Directory(path.clone()),
+            Self::Input(input) => input.source.clone(),
+        }
+    }
+}
+
+/// Opens a source, and looks at its first bytes.
+pub fn open(source: &Source) -> Result<Opened> {
+    match source {
+        Source::Directory(path) => Ok(Opened::Directory(path.clone())),
+        Source::File(_) | Source::Stdin => Input::open(source).map(Opened::Input),
+    }
+}
+
+/// Whose code reads the filesystems of a disk image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Driver {
+    /// netbe's own, in user space.
+    #[default]
+    Own,
+    /// The server's kernel: it knows more of them, and trusts what is in them.
+    Kernel,
+}
+
+/// Is told how far the work is; calls are frequent, so an implementation limits what it shows.
+pub trait Progress {
+    /// A new part of the work begins, such as `unpacking the archive`.
+    fn phase(&mut self, what: &str);
+    /// So many bytes of it are done, of so many where that is known.
+    fn advance(&mut self, bytes_done: u64, bytes_total: Option<u64>);
+}
+
+/// Where a system is brought to.
+#[derive(Debug, Clone, Copy)]
+pub struct Halves<'a> {
+    /// An empty subvolume for the system's `/`.
+    pub root: &'a Path,
+    /// An empty subvolume for what TFTP hands out.
+    pub boot: &'a Path,
+    /// An empty directory for what is in the way of it; the caller removes it afterwards.
+    pub scratch: &'a Path,
+}
+
+/// What was brought in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BroughtIn {
+    /// Where the system mounts its boot half: `/boot/firmware` or `/boot`.
+    pub boot_mount: String,
+    /// Sentences about what was left out or is different.
+    pub notes: Vec<String>,
+}
+
+/// Unpacks an operating system into two halves.
+///
+/// `boot_dir` is where the boot half's content comes from, when not from the system itself. Needs root. Whatever ends
+/// it, no mount and no loop device is left.
+pub fn bring_in(
+    opened: Opened,
+    boot_dir: Option<&Path>,
+    halves: &Halves<'_>,
+    driver: Driver,
+    progress: &mut dyn Progress,
+) -> Result<BroughtIn> {
+    let target = Target::open(halves)?;
+    let mut notes = Vec::new();
+    let source = opened.source();
+    let placed = match opened {
+        Opened::Directory(path) => {
+            directory::bring(&path, &target, progress, &mut notes)?;
+            None
+        }
+        Opened::Input(input) => {
+            let how = file::How {
+                boot_given: boot_dir.is_some(),
+                driver,
+            };
+            file::bring(input, how, &target, progress, &mut notes)?
+        }
+    };
+    detect::require_system(&target.root_tree, &source)?;
+    let boot_mount = match (boot_dir, placed) {
+        (Some(dir), _) => boot_half::from_directory(dir, &target, progress, &mut notes)?,
+        (None, Some(boot_mount)) => boot_mount,
+        (None, None) => boot_half::from_root(&target, progress)?,
+    };
+    detect::require_kernel(&target.boot_tree, &boot_mount)?;
+    Ok(BroughtIn { boot_mount, notes })
+}
+
+/// The halves, opened.
+#[derive(Debug)]
+struct Target {
+    root: File,
+    boot: File,
+    root_tree: Tree,
+    boot_tree: Tree,
+    scratch: PathBuf,
+}
+
+impl Target {
+    fn open(halves: &Halves<'_>) -> Result<Self> {
+        let opening = |path: &Path| format!("opening '{}'", path.display());
+        Ok(Self {
+            root: opener::directory(halves.root).with_context(|| opening(halves.root))?,
+            boot: opener::directory(halves.boot).with_context(|| opening(halves.boot))?,
+            root_tree: Tree::open(halves.root)?,
+            boot_tree: Tree::open(halves.boot)?,
+            scratch: halves.scratch.to_path_buf(),
+        })
+    }
+}
+
+/// Turns single steps into a running sum for a [`Progress`].
+fn counting(progress: &mut dyn Progress, total: Option<u64>) -> impl FnMut(u64) {
+    let mut done = 0;
+    move |bytes| {
+        done += bytes;
+        progress.advance(done, total);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn operands_are_told_apart_by_what_they_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let operand = dir.path().as_os_str();
+        assert_eq!(
+            Source::from_operand(operand).unwrap(),
+            Source::Directory(dir.path().into())
+        );
+        assert_eq!(
+            Source::from_operand(OsStr::new("-")).unwrap(),
+            Source::Stdin
+        );
+        let missing = dir.path().join("system.tar");
+        assert_eq!(
+            Source::from_operand(missing.as_os_str()).unwrap(),
+            Source::File(missing)
+        );
+    }
+}

@@ -1,0 +1,155 @@
+//! Which partition of a disk is a system's root, and which its boot half.
+//!
+//! The root is the partition that looks most like a system; the boot half is the one its fstab names, else the one
+//! that can only be it.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::boot_half;
+use super::detect::{Likeness, likeness};
+use super::disk::Disk;
+use super::filesystem::BTRFS_TOP;
+use crate::boot::fstab::entries;
+use crate::failure::Failure;
+use crate::formats::disk_image::{Filesystem, Partition};
+
+/// Subvolumes that distributions keep their root in, tried after the one that is mounted by default.
+const ROOT_SUBVOLUMES: [&str; 4] = ["@", "@rootfs", "root", "@root"];
+/// Where a root was found: its partition, mount options, and the directory in it.
+#[derive(Debug)]
+pub(super) struct Root<'d> {
+    pub(super) partition: &'d Partition,
+    pub(super) options: &'static str,
+    pub(super) at: &'static str,
+}
+
+/// Finds the root, or says why there is none.
+pub(super) fn find_root<'d>(disk: &Disk, all: &'d [Partition], scratch: &Path) -> Result<Root<'d>> {
+    let mut best: Option<(Likeness, u64, Root<'d>)> = None;
+    let mut failed = None;
+    for partition in all {
+        if !partition.filesystem.is_some_and(Filesystem::can_be_root) {
+            continue;
+        }
+        match look(disk, partition, scratch) {
+            Ok(Some((found, root))) => {
+                let better = best
+                    .as_ref()
+                    .is_none_or(|(likeness, size, _)| (found, partition.size) > (*likeness, *size));
+                if better {
+                    best = Some((found, partition.size, root));
+                }
+            }
+            Ok(None) => {}
+            Err(e) => failed = Some(e.context(format!("partition {}", partition.number))),
+        }
+    }
+    match (best, failed) {
+        (Some((_, _, root)), _) => Ok(root),
+        (None, Some(error)) => Err(error),
+        (None, None) => Err(Failure::failed(
+            "it is a disk without an operating system netbe can read: \
+             none of its partitions has os-release or a shell",
+        )
+        .into()),
+    }
+}
+
+fn look<'d>(
+    disk: &Disk,
+    partition: &'d Partition,
+    scratch: &Path,
+) -> Result<Option<(Likeness, Root<'d>)>> {
+    let found = |options, at, likeness| {
+        let root = Root {
+            partition,
+            options,
+            at,
+        };
+        Some((likeness, root))
+    };
+    {
+        let view = disk.view(partition, "", scratch)?;
+        if let Some(likeness) = likeness(&|path| view.has(path), "")? {
+            return Ok(found("", "", likeness));
+        }
+    }
+    if partition.filesystem != Some(Filesystem::Btrfs) {
+        return Ok(None);
+    }
+    let view = disk.view(partition, BTRFS_TOP, scratch)?;
+    for at in ROOT_SUBVOLUMES {
+        if let Some(likeness) = likeness(&|path| view.has(path), at)? {
+            return Ok(found(BTRFS_TOP, at, likeness));
+        }
+    }
+    Ok(None)
+}
+
+/// Finds the partition with the boot half: what fstab names, else the one that can only be it.
+pub(super) fn find_boot<'d>(
+    disk: &Disk,
+    all: &'d [Partition],
+    root: &Partition,
+    fstab: &str,
+    boot_mount: Option<&str>,
+) -> Result<Option<&'d Partition>> {
+    let lines = entries(fstab);
+    if let Some(line) = lines
+        .iter()
+        .find(|line| Some(line.file.as_str()) == boot_mount)
+        && let Some(partition) = all.iter().find(|p| is_named(p, &line.spec))
+    {
+        return Ok(Some(partition));
+    }
+    let elsewhere = |p: &Partition| {
+        lines
+            .iter()
+            .any(|line| Some(line.file.as_str()) != boot_mount && is_named(p, &line.spec))
+    };
+    let fats: Vec<&Partition> = all
+        .iter()
+        .filter(|p| p.number != root.number && p.filesystem == Some(Filesystem::Fat))
+        .filter(|p| !elsewhere(p))
+        .collect();
+    if boot_mount.is_some()
+        && let [only] = fats[..]
+    {
+        return Ok(Some(only));
+    }
+    // Nothing names it: only firmware files tell it from an EFI system partition.
+    for fat in fats {
+        if disk
+            .fat_names(fat)?
+            .iter()
+            .any(|name| boot_half::is_firmware_file(name))
+        {
+            return Ok(Some(fat));
+        }
+    }
+    Ok(None)
+}
+
+/// Returns whether the first field of an fstab line means a partition.
+pub(super) fn is_named(partition: &Partition, what: &str) -> bool {
+    let Some((key, value)) = what.split_once('=') else {
+        return what
+            .strip_prefix("/dev/disk/by-")
+            .and_then(|rest| rest.split_once('/'))
+            .is_some_and(|(key, value)| {
+                is_named(partition, &format!("{}={value}", key.to_uppercase()))
+            });
+    };
+    let is = |name: &Option<String>| name.as_deref() == Some(value);
+    let is_nearly =
+        |name: &Option<String>| name.as_ref().is_some_and(|n| n.eq_ignore_ascii_case(value));
+    match key {
+        "PARTUUID" => is_nearly(&partition.part_uuid),
+        "UUID" => is_nearly(&partition.uuid),
+        "LABEL" => is(&partition.label),
+        "PARTLABEL" => is(&partition.part_label),
+        _ => false,
+    }
+}

@@ -1,0 +1,229 @@
+//! Who uses an environment on this machine now: mounts and processes.
+//!
+//! The kernel protects nothing: deleting a subvolume that is mounted, or is somebody's working directory,
+//! succeeds. So it is looked for before. Not for what other machines use: that is `evidence`.
+
+use std::collections::HashSet;
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::failure::Failure;
+use crate::fs::rooted::is_of_the_machine;
+use crate::pool::{Environment, layout};
+
+/// What is mounted, as this process sees it; proc_pid_mountinfo(5).
+const MOUNTS: &str = "/proc/self/mountinfo";
+
+/// One mount of something inside the pool.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// Where it is mounted.
+    pub at: PathBuf,
+    /// What of the pool is mounted there, by the path it has in the pool.
+    pub what: PathBuf,
+}
+
+/// Returns every mount of something that lies in `dir`, in this mount namespace, in mount order.
+///
+/// The pool's own mount is none of them.
+pub fn mounts_of(dir: &Path) -> Result<Vec<Mount>> {
+    let table = std::fs::read_to_string(MOUNTS).context(MOUNTS)?;
+    Ok(mounts_in(&table, dir))
+}
+
+/// Returns how an environment is in use on this machine, a sentence part each: mounts in any mount
+/// namespace, and processes that stand in it or have files of its halves open.
+fn users_of(dir: &Path) -> Result<Vec<String>> {
+    let table = std::fs::read_to_string(MOUNTS).context(MOUNTS)?;
+    let mut found: Vec<String> = mounts_in(&table, dir)
+        .iter()
+        .map(|m| format!("it is mounted at {}", m.at.display()))
+        .collect();
+    found.extend(
+        places_in(&table, dir).map(|at| format!("something is mounted at {}", at.display())),
+    );
+    let this = std::process::id();
+    let own = std::fs::read_link("/proc/self/ns/mnt").context("reading /proc/self/ns/mnt")?;
+    let mut seen = HashSet::from([own]);
+    for entry in std::fs::read_dir("/proc").context("reading /proc")? {
+        let entry = entry.context("reading /proc")?;
+        let Some(pid) = number(&entry.file_name()) else {
+            continue;
+        };
+        let proc = entry.path();
+        let looking = || format!("looking in /proc/{pid} at what that process uses");
+        if let Some(namespace) = told(proc.join("ns/mnt").read_link()).with_context(looking)?
+            && seen.insert(namespace)
+            && let table = std::fs::read_to_string(proc.join("mountinfo"))
+            && let Some(table) = told(table).with_context(looking)?
+            && let Some(mount) = mounts_in(&table, dir).first()
+        {
+            found.push(format!(
+                "process {pid} has it mounted at {}",
+                mount.at.display()
+            ));
+        }
+        if pid != this && stands_in(&proc, dir).with_context(looking)? {
+            found.push(format!("process {pid} ({}) is using it", command_of(&proc)));
+        }
+    }
+    Ok(found)
+}
+
+/// Returns what was read of a process; `None` of one that has ended meanwhile, and uses nothing, or that may not be
+/// looked at.
+///
+/// # Errors
+/// Where this machine failed: what could not be looked at may be in use.
+fn told<T>(read: io::Result<T>) -> io::Result<Option<T>> {
+    match read {
+        Ok(read) => Ok(Some(read)),
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied || !is_of_the_machine(&e) => Ok(None),
+        Err(e) => Err(e),
+    }
+}
+
+/// Refuses an environment that is in use on this machine.
+pub fn refuse_used(env: &Environment) -> Result<()> {
+    let users = users_of(&env.dir)?;
+    if users.is_empty() {
+        return Ok(());
+    }
+    Err(
+        Failure::refused(format!("{env} is in use: {}", users.join("; ")))
+            .hint(format!("netbe umount {env}"))
+            .into(),
+    )
+}
+
+fn number(name: &OsString) -> Option<u32> {
+    name.to_str()?.parse().ok()
+}
+
+fn command_of(proc: &Path) -> String {
+    std::fs::read_to_string(proc.join("comm")).map_or(String::new(), |c| c.trim().to_string())
+}
+
+/// Returns whether a process stands in an environment, or has a file of its halves open.
+///
+/// The record beside them is read by every `netbe list`, and that keeps nobody from a change.
+fn stands_in(proc: &Path, dir: &Path) -> io::Result<bool> {
+    let inside = |link: PathBuf, dirs: &[PathBuf]| -> io::Result<bool> {
+        let target = told(link.read_link())?;
+        Ok(target.is_some_and(|t| dirs.iter().any(|dir| t.starts_with(dir))))
+    };
+    for link in ["cwd", "root", "exe"] {
+        if inside(proc.join(link), &[dir.to_path_buf()])? {
+            return Ok(true);
+        }
+    }
+    let halves = [layout::ROOT, layout::BOOT].map(|half| dir.join(half));
+    for fd in told(std::fs::read_dir(proc.join("fd")))?
+        .into_iter()
+        .flatten()
+    {
+        if let Some(fd) = told(fd)?
+            && inside(fd.path(), &halves)?
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Returns where in `dir` something is mounted; deleting a subvolume would take such a mount away unasked.
+fn places_in(table: &str, dir: &Path) -> impl Iterator<Item = PathBuf> {
+    table
+        .lines()
+        .filter_map(parse)
+        .map(|line| line.at)
+        .filter(move |at| at.starts_with(dir))
+}
+
+/// Returns the mounts in the text of a mountinfo file that are of something in `dir`.
+///
+/// A mount names its filesystem by device and what of it by a path from that filesystem's top; the same
+/// two of the mount that `dir` itself lies on tell the path of `dir` there. Format: proc(5).
+fn mounts_in(table: &str, dir: &Path) -> Vec<Mount> {
+    let lines: Vec<Line> = table.lines().filter_map(parse).collect();
+    // The last that covers it is the one that shows it.
+    let Some(home) = lines
+        .iter()
+        .filter(|l| dir.starts_with(&l.at))
+        .max_by_key(|l| l.at.components().count())
+    else {
+        return Vec::new();
+    };
+    let Ok(below) = dir.strip_prefix(&home.at) else {
+        return Vec::new();
+    };
+    let inside = home.root.join(below);
+    lines
+        .iter()
+        .filter(|l| l.device == home.device)
+        .filter_map(|l| {
+            let rest = l.root.strip_prefix(&inside).ok()?;
+            Some(Mount {
+                at: l.at.clone(),
+                what: dir.join(rest),
+            })
+        })
+        .collect()
+}
+
+/// Returns where something is mounted, in the text of a mountinfo file.
+pub fn mount_points(table: &str) -> impl Iterator<Item = PathBuf> {
+    table.lines().filter_map(parse).map(|line| line.at)
+}
+
+struct Line {
+    device: String,
+    root: PathBuf,
+    at: PathBuf,
+}
+
+fn parse(line: &str) -> Option<Line> {
+    let mut fields = line.split(' ').skip(2);
+    Some(Line {
+        device: fields.next()?.to_string(),
+        root: unescaped(fields.next()?),
+        at: unescaped(fields.next()?),
+    })
+}
+
+/// Undoes the octal escapes of mountinfo: blank, tab, newline, backslash.
+fn unescaped(field: &str) -> PathBuf {
+    let text = field
+        .replace("\\040", " ")
+        .replace("\\011", "\t")
+        .replace("\\012", "\n")
+        .replace("\\134", "\\");
+    PathBuf::from(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &str = "\
+21 1 0:20 / / rw - ext4 /dev/vda rw
+30 21 0:40 /pool /srv/netbe rw - btrfs /dev/sda rw
+31 21 0:40 /pool/nodes/nog/envs/a/root /mnt/a\\040b rw - btrfs /dev/sda rw
+32 31 0:40 /pool/nodes/nog/envs/a/boot /mnt/a\\040b/boot rw - btrfs /dev/sda rw
+33 21 0:40 /pool/nodes/nog/envs/ab/root /mnt/ab rw - btrfs /dev/sda rw
+34 21 0:41 /pool/nodes/nog/envs/a/root /mnt/other rw - btrfs /dev/sdb rw
+garbage
+";
+
+    #[test]
+    fn mounts_are_found_by_what_they_are_of() {
+        let found = mounts_in(TABLE, Path::new("/srv/netbe/nodes/nog/envs/a"));
+        let at: Vec<_> = found.iter().map(|m| m.at.to_str().unwrap()).collect();
+        assert_eq!(at, ["/mnt/a b", "/mnt/a b/boot"]);
+        assert_eq!(found[1].what, Path::new("/srv/netbe/nodes/nog/envs/a/boot"));
+        assert!(mounts_in(TABLE, Path::new("/srv/netbe/nodes/nog/envs/b")).is_empty());
+    }
+}

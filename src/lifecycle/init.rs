@@ -1,0 +1,365 @@
+//! Making a pool: `init`.
+//!
+//! A directory on btrfs, a file beside it formatted and mounted there, or a device. Promises that a device
+//! that holds something is not formatted unasked, that a pool is never made anew, and that what a pool can reach is
+//! nothing of the server's own. The services that go
+//! with it are installed where that is asked for.
+
+mod backing;
+pub mod filesystem;
+pub mod services;
+mod take_over;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::{Mode, Outcome};
+use crate::btrfs::subvolume;
+use crate::failure::Failure;
+use crate::pool::record::{self, PoolRecord, VERSION};
+use crate::pool::state::{self, Place};
+use crate::pool::{self, Pool, claimed, layout, properties};
+use take_over::Offer;
+
+/// What the pool is to be made on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ground {
+    /// The directory as it is, on btrfs.
+    Directory,
+    /// A sparse file beside it, of this many bytes.
+    File(u64),
+    /// A block device; formatted although it holds something, when the flag says so.
+    Device(PathBuf, bool),
+}
+
+/// What came of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    /// The pool.
+    pub dir: PathBuf,
+    /// Whether it was one already.
+    pub was_there: bool,
+    /// Whether it was taken over.
+    pub taken_over: bool,
+    /// What was done to install the services; `None` where that was not asked for.
+    pub services: Option<Vec<String>>,
+    /// What else a person should know or do, a sentence each.
+    pub notes: Vec<String>,
+    /// What is not as it should be, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// The smallest file a pool is made in, in bytes: less than mkfs.btrfs takes helps nobody.
+const SMALLEST: u64 = 128 << 20;
+
+/// Returns a size in bytes from `64G`, `500M`, `1T`, as powers of 1024.
+///
+/// # Errors
+/// A sentence, for anything else and for less than 128M.
+pub fn size(text: &str) -> Result<u64, String> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = match text[digits.len()..].to_ascii_uppercase().as_str() {
+        "K" | "KIB" => 1_u64 << 10,
+        "M" | "MIB" => 1 << 20,
+        "G" | "GIB" => 1 << 30,
+        "T" | "TIB" => 1 << 40,
+        "" => 1,
+        _ => return Err(format!("{text:?} is no size: 64G, 500M, 1T")),
+    };
+    let bytes = digits
+        .parse::<u64>()
+        .ok()
+        .and_then(|n| n.checked_mul(unit))
+        .ok_or_else(|| format!("{text:?} is no size: 64G, 500M, 1T"))?;
+    if bytes < SMALLEST {
+        return Err(format!("{text} is too small for a pool: 128M at least"));
+    }
+    Ok(bytes)
+}
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The directory.
+    pub dir: PathBuf,
+    /// The directory of state directories.
+    pub states: PathBuf,
+    /// What the pool is to be made on.
+    pub ground: Ground,
+    /// The address nodes reach this machine by.
+    pub server: Option<String>,
+    /// Whether this machine is to serve it.
+    pub services: bool,
+    /// Whether to believe what a pool that this server knows nothing of says of itself.
+    pub take_over: TakeOver,
+}
+
+/// Whether a pool that this server knows nothing of is taken over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TakeOver {
+    /// It is refused.
+    No,
+    /// What it says is asked for, to be shown; it is refused.
+    Show,
+    /// It is believed.
+    Believe,
+}
+
+/// Makes a directory a pool, or takes the one there over, and has this machine serve it where that is asked for.
+pub fn init(request: &Request, mode: Mode) -> Result<Outcome<Made>> {
+    let dir = std::path::absolute(&request.dir)
+        .with_context(|| format!("finding {}", request.dir.display()))?;
+    refuse_path(&dir)?;
+    let server = request.server.as_deref();
+    let server = server
+        .map(|s| properties::find("server")?.normalise(s))
+        .transpose()?;
+    let was_there =
+        layout::pool_record(&dir).exists() || pool::known(&dir, &request.states)?.is_some();
+    let offer = match was_there && request.take_over != TakeOver::No {
+        true => Offer::look(&dir, &request.states)?,
+        false => None,
+    };
+    if request.take_over != TakeOver::No && !was_there {
+        claimed(&dir)?;
+    }
+    // One spelling, that of the pool once it is open.
+    let pool = match was_there && offer.is_none() {
+        true => Some(Pool::open(&dir, &request.states)?),
+        false => None,
+    };
+    let dir = pool.as_ref().map_or(dir, |pool| pool.root().to_path_buf());
+    if request.services {
+        services::refuse(&dir, &request.states, pool.as_ref())?;
+    }
+    if !was_there {
+        refuse_ground(&dir, &request.ground, &request.states)?;
+    }
+    if mode.dry_run && (request.services || pool.is_none()) {
+        let mut steps = match (&offer, was_there) {
+            (Some(offer), _) => offer.lines(),
+            (None, true) => Vec::new(),
+            (None, false) => steps(&dir, &request.ground),
+        };
+        if request.services {
+            steps.extend(services::install(&dir, &request.states, pool.as_ref(), mode)?.steps);
+        } else if !was_there {
+            let mut done = services::Done::default();
+            services::installed_units::renew(&dir, &request.states, false, &mut done)?;
+            steps.extend(done.steps);
+        }
+        return Ok(Outcome::Planned(steps));
+    }
+    if offer.is_some() && request.take_over != TakeOver::Believe {
+        return Err(take_over::not_confirmed(&dir));
+    }
+    make(&dir, request, server, offer, was_there, mode).map(Outcome::Done)
+}
+
+fn make(
+    dir: &Path,
+    request: &Request,
+    server: Option<String>,
+    offer: Option<Offer>,
+    was_there: bool,
+    mode: Mode,
+) -> Result<Made> {
+    let (mut notes, mut warnings) = (Vec::new(), Vec::new());
+    let taken_over = offer.is_some();
+    if let Some(offer) = offer {
+        notes.extend(backing::confine(dir)?);
+        warnings.extend(offer.apply(&request.states, mode)?);
+    } else if was_there {
+        // What an administrator's own mount, or an older netbe, left out.
+        notes.extend(backing::confine(dir)?);
+        filesystem::close(&layout::nodes(dir))?;
+    } else {
+        backing::prepare(dir, &request.ground, &mut notes)?;
+        lay_out(dir, &request.states, server)
+            .with_context(|| format!("laying out the pool in {}", dir.display()))?;
+    }
+    let pool = Pool::open(dir, &request.states)?;
+    let mut steps = None;
+    if request.services {
+        let done =
+            services::install(dir, &request.states, Some(&pool), mode).with_context(|| {
+                format!(
+                    "{} is a pool, but its services are not installed",
+                    dir.display()
+                )
+            })?;
+        steps = Some(done.steps);
+        notes.extend(done.notes);
+        warnings.extend(done.warnings);
+    }
+    if steps.is_none() && !was_there {
+        // They wait for every pool's filesystem.
+        let mut done = services::Done::default();
+        services::installed_units::renew(dir, &request.states, true, &mut done)?;
+        if !done.steps.is_empty() {
+            notes.push(format!(
+                "the services' units wait for {} too now; to have its machines answered: netbe init {0} --services",
+                dir.display()
+            ));
+        }
+    }
+    Ok(Made {
+        dir: pool.root().to_path_buf(),
+        was_there,
+        taken_over,
+        services: steps,
+        notes,
+        warnings,
+    })
+}
+
+/// Refuses a place whose path cannot stand unquoted where it will be read.
+fn refuse_path(dir: &Path) -> Result<()> {
+    if layout::is_plain(dir) && dir != Path::new("/") {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "{} cannot hold a pool: its path ends up on kernel command lines, so letters, digits and /._+- only",
+        dir.display()
+    ))
+    .into())
+}
+
+fn refuse_ground(dir: &Path, ground: &Ground, states: &Path) -> Result<()> {
+    let empty = || layout::names_in(dir).is_ok_and(|n| n.is_empty());
+    match ground {
+        Ground::Directory => {
+            let there = dir.ancestors().find(|a| a.exists()).unwrap_or(dir);
+            let is_btrfs = subvolume::lies_on_btrfs(there)
+                .with_context(|| format!("asking what {} lies on", there.display()))?;
+            if !is_btrfs {
+                return Err(Failure::refused(format!("{} is not on btrfs", dir.display()))
+                    .hint(format!(
+                        "on a file: netbe init {0} --file 64G; on a device: netbe init {0} --device DEV",
+                        dir.display()
+                    ))
+                    .into());
+            }
+            refuse_shared(dir, states)?;
+            let names = layout::names_in(dir)?;
+            if let Some(name) = names
+                .iter()
+                .find(|n| ["nodes", "tftp", "publish"].contains(&n.as_str()))
+            {
+                return Err(Failure::refused(format!(
+                    "{} holds {name} but no pool.json: half a pool, or something else",
+                    dir.display()
+                ))
+                .hint("restore pool.json, or choose another directory")
+                .into());
+            }
+        }
+        _ if !empty() => {
+            return Err(Failure::refused(format!("{} is not empty", dir.display())).into());
+        }
+        Ground::File(_) => {
+            let image = backing::image(dir);
+            if image.symlink_metadata().is_ok() {
+                return Err(
+                    Failure::refused(format!("{} is there already", image.display()))
+                        .hint(format!(
+                            "mount -o loop {} {}",
+                            image.display(),
+                            dir.display()
+                        ))
+                        .into(),
+                );
+            }
+        }
+        Ground::Device(device, yes) => backing::refuse_device(device, *yes)?,
+    }
+    Ok(())
+}
+
+/// Refuses a filesystem that is the server's own as well: over NFS a node could name every file of it.
+fn refuse_shared(dir: &Path, states: &Path) -> Result<()> {
+    let shared = filesystem::shared_with(dir, states)?;
+    let Some(first) = shared.first() else {
+        return Ok(());
+    };
+    Err(Failure::refused(format!(
+        "{} lies on the filesystem of {}: a node can name every file of the filesystem that its root is exported from",
+        dir.display(),
+        first.display()
+    ))
+    .hint(format!(
+        "one of its own, in a file: netbe init {} --file 64G",
+        dir.display()
+    ))
+    .into())
+}
+
+fn steps(dir: &Path, ground: &Ground) -> Vec<String> {
+    let on = match ground {
+        Ground::Directory => None,
+        Ground::File(bytes) => Some((
+            format!("make {} of {bytes} bytes", backing::image(dir).display()),
+            backing::image(dir),
+        )),
+        Ground::Device(device, _) => Some((format!("format {}", device.display()), device.clone())),
+    };
+    let mut steps = Vec::new();
+    if let Some((make, what)) = on {
+        steps.push(make);
+        steps.push(format!("mount {} at {}", what.display(), dir.display()));
+        steps.push("make the mount permanent".to_string());
+    }
+    steps.push(format!("lay out a pool in {}", dir.display()));
+    steps
+}
+
+fn lay_out(dir: &Path, states: &Path, server: Option<String>) -> Result<()> {
+    for part in [layout::nodes(dir), layout::tftp(dir)] {
+        match fs::create_dir(&part) {
+            Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
+                return Err(e).with_context(|| format!("making {}", part.display()));
+            }
+            _ => {}
+        }
+    }
+    filesystem::close(&layout::nodes(dir))?;
+    let mut record = PoolRecord {
+        version: VERSION,
+        uuid: new_uuid()?,
+        properties: std::collections::BTreeMap::new(),
+        other: serde_json::Map::new(),
+    };
+    record
+        .properties
+        .extend(server.map(|s| ("server".to_string(), s)));
+    let state = layout::state(states, &record.uuid);
+    state::make(&state)?;
+    record::write(&state.join(layout::POOL_RECORD), &record)?;
+    // With it, it is a pool.
+    Place::of(&dir.canonicalize()?)?.write(&state)?;
+    record::write(&layout::pool_record(dir), &record.without_secrets())?;
+    subvolume::sync(dir).context("making the pool durable")
+}
+
+/// Makes a UUID.
+fn new_uuid() -> Result<String> {
+    let uuid = fs::read_to_string("/proc/sys/kernel/random/uuid").context("making a UUID")?;
+    Ok(uuid.trim().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes() {
+        assert_eq!(size("64G"), Ok(64 << 30));
+        assert_eq!(size("500m"), Ok(500 << 20));
+        assert_eq!(size("1T"), Ok(1 << 40));
+        for bad in ["", "G", "64X", "-1G", "1.5G", "99999999999T", "1M"] {
+            assert!(size(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,112 @@
+//! The systemd units on disk: writing and enabling them, and whether others stand in their place.
+//!
+//! Promises that nothing is overwritten that netbe did not write. Not for what they say, nor for starting them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::units::{SERVICE, TFTP, TIMER, UNITS, WrittenFor, is_wanted, units, written_for};
+use super::{Done, not_ours};
+use crate::failure::Failure;
+use crate::fs::atomic::{self, Durable};
+use crate::pool::state;
+use crate::publish::dnsmasq::daemon;
+
+/// Returns the directories of all pools of this server, that of one that is only to be made among them.
+pub(super) fn served(dir: &Path, states: &Path) -> Result<Vec<PathBuf>> {
+    let known = state::all(states).with_context(|| format!("reading {}", states.display()))?;
+    let mut dirs: Vec<PathBuf> = known.into_iter().map(|(_, place)| place.dir).collect();
+    dirs.push(dir.to_path_buf());
+    dirs.sort();
+    dirs.dedup();
+    Ok(dirs)
+}
+
+/// Refuses where units stand in the way that are not netbe's, or are of pools with state directories elsewhere.
+pub(super) fn refuse(dir: &Path, states: &Path) -> Result<()> {
+    let dirs = served(dir, states)?;
+    for (path, _) in units(&dirs, states)? {
+        let Ok(text) = fs::read_to_string(&path) else {
+            match path.symlink_metadata() {
+                Ok(_) => return Err(not_ours(&path).into()),
+                Err(_) => continue,
+            }
+        };
+        match written_for(&text) {
+            Some(WrittenFor::Pools(other)) if other == states => {}
+            // As an older netbe wrote it.
+            Some(WrittenFor::Pool(pool)) if dirs.iter().any(|dir| dir == pool) => {}
+            Some(WrittenFor::Pools(other) | WrittenFor::Pool(other)) => {
+                return Err(Failure::refused(format!(
+                    "{} is of the pool in {}, which is not in {}",
+                    path.display(),
+                    other.display(),
+                    states.display()
+                ))
+                .hint(format!("if that is no more: rm {}", path.display()))
+                .into());
+            }
+            None => return Err(not_ours(&path).into()),
+        }
+    }
+    Ok(())
+}
+
+/// Brings the units up to date where this server has them, as after a further pool was made.
+pub(in super::super) fn renew(
+    dir: &Path,
+    states: &Path,
+    write: bool,
+    done: &mut Done,
+) -> Result<()> {
+    let text = fs::read_to_string(Path::new(UNITS).join(TFTP)).unwrap_or_default();
+    match written_for(&text) {
+        Some(WrittenFor::Pools(of)) if of == states => {
+            install(dir, states, write, done)?;
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes and enables the units; returns whether that of the TFTP server is another than before.
+pub(super) fn install(dir: &Path, states: &Path, write: bool, done: &mut Done) -> Result<bool> {
+    if !daemon::systemd_runs() && !Path::new(UNITS).is_dir() {
+        return Ok(false);
+    }
+    let (mut news, mut renewed) = (false, false);
+    for (path, text) in units(&served(dir, states)?, states)? {
+        if fs::read_to_string(&path).ok().as_deref() == Some(text.as_str()) {
+            continue;
+        }
+        news = true;
+        renewed |= path.ends_with(TFTP);
+        done.steps.push(format!("write {}", path.display()));
+        if write {
+            atomic::file(&path, text.as_bytes(), Durable::AtOnce)?;
+        }
+    }
+    for (unit, target) in [
+        (SERVICE, "multi-user.target"),
+        (TFTP, "multi-user.target"),
+        (TIMER, "timers.target"),
+    ] {
+        if is_wanted(unit) {
+            continue;
+        }
+        let wants = Path::new(UNITS).join(format!("{target}.wants"));
+        news = true;
+        done.steps.push(format!("enable {unit}"));
+        if write {
+            atomic::directories(&wants)?;
+            // As `systemctl enable` does, which also works where systemd does not run now.
+            atomic::link(&wants.join(unit), &Path::new(UNITS).join(unit))?;
+        }
+    }
+    if news && write && daemon::systemd_runs() {
+        daemon::systemctl(&["daemon-reload"])?;
+    }
+    Ok(renewed)
+}

@@ -1,0 +1,211 @@
+//! The systemd units that go with the pools of a server, as text: what hands out boot files, what ends trials, what prunes.
+//!
+//! Pure but for the path of this program. Not for installing them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::lifecycle::init::backing::unit_name;
+use crate::pool::{layout, state};
+use crate::publish::dnsmasq;
+
+/// Where an administrator's units stand.
+pub(super) const UNITS: &str = "/etc/systemd/system";
+/// The service that ends trials, and what starts it.
+pub(super) const SERVICE: &str = "netbe-reconcile.service";
+pub(super) const TIMER: &str = "netbe-reconcile.timer";
+/// The service that hands out boot files.
+pub(super) const TFTP: &str = "netbe-tftp.service";
+/// The service that prunes, and what starts it where somebody turned that on.
+const PRUNE_SERVICE: &str = "netbe-prune.service";
+const PRUNE_TIMER: &str = "netbe-prune.timer";
+/// How a unit of netbe's begins.
+const WRITTEN: &str = "# Written by netbe init for ";
+/// How one begins that is of all pools with a state directory below what follows.
+const ALL: &str = "# Written by netbe init for the pools of ";
+
+/// What a unit of netbe's is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WrittenFor<'a> {
+    /// All pools with a state directory in this one.
+    Pools(&'a Path),
+    /// One pool, by its directory, as older ones were.
+    Pool(&'a Path),
+}
+
+/// Returns what the unit with this text is for; `None` where it is not netbe's.
+pub(super) fn written_for(text: &str) -> Option<WrittenFor<'_>> {
+    let first = text.lines().next()?;
+    let all = first.strip_prefix(ALL).map(Path::new);
+    let one = || first.strip_prefix(WRITTEN).map(Path::new);
+    all.map(WrittenFor::Pools)
+        .or_else(|| one().map(WrittenFor::Pool))
+}
+
+/// Returns the files of the units, with what they are to say, for the pools in these directories.
+pub(super) fn units(dirs: &[PathBuf], states: &Path) -> Result<Vec<(PathBuf, String)>> {
+    let program = format!(
+        "{}{}",
+        systemd_word(&dnsmasq::this_program()?),
+        state_option(states)
+    );
+    let head = format!("{ALL}{}\n[Unit]\n", states.display());
+    let mounts = mounts(dirs);
+    // Before these: what was booted for once while the server was off must not be handed out again.
+    // Its own log lines, twice a minute, are dropped; what netbe says is kept.
+    let service = format!(
+        "{head}Description=End netbe's trials whose time has come\nDocumentation=man:netbe-reconcile(8)\n\
+         {mounts}Before={TFTP} dnsmasq.service\n\n\
+         [Service]\nType=oneshot\nExecStart={program} reconcile --all-pools\nTimeoutStartSec=2min\n\
+         SyslogLevel=notice\nLogLevelMax=notice\n\n\
+         [Install]\nWantedBy=multi-user.target\n"
+    );
+    // Half a minute: a machine that hangs in a tried system, and is switched off and on, takes longer to ask
+    // again. Without AccuracySec systemd may be a minute late.
+    let timer = format!(
+        "{head}Description=End netbe's trials whose time has come\nDocumentation=man:netbe-reconcile(8)\n\n\
+         [Timer]\nOnBootSec=30s\nOnUnitActiveSec=30s\nAccuracySec=5s\n\n\
+         [Install]\nWantedBy=timers.target\n"
+    );
+    let tftp = tftp(&head, &program, &mounts, states);
+    let pruning = format!(
+        "{head}Description=Destroy the oldest of netbe's environments\nDocumentation=man:netbe-prune(8)\n"
+    );
+    // At the machine's idle hours, and at most what others leave of the disk: nobody waits for it.
+    let prune_service = format!(
+        "{pruning}{mounts}\n\
+         [Service]\nType=oneshot\nExecStart={program} prune --all-pools --wait 600\nIOSchedulingClass=idle\n"
+    );
+    let prune_timer = format!(
+        "{pruning}\n\
+         [Timer]\nOnCalendar=daily\nRandomizedDelaySec=1h\nPersistent=true\n\n\
+         [Install]\nWantedBy=timers.target\n"
+    );
+    let all = [
+        (SERVICE, service),
+        (TIMER, timer),
+        (TFTP, tftp),
+        (PRUNE_SERVICE, prune_service),
+        (PRUNE_TIMER, prune_timer),
+    ];
+    let at = |(name, text)| (Path::new(UNITS).join(name), text);
+    Ok(all.into_iter().map(at).collect())
+}
+
+/// Returns the service that hands out boot files.
+///
+/// Its own two processes shut themselves off, the one that faces the network from everything. This is for what opens
+/// the files, which is root: it reads the pool, notes what was fetched, and has systemd start what follows from that.
+fn tftp(head: &str, program: &str, mounts: &str, states: &Path) -> String {
+    let states = systemd_word(states);
+    format!(
+        "{head}Description=Hand out netbe's boot files\nDocumentation=man:netbe-serve(8)\n\
+         {mounts}After=network.target dnsmasq.service\n\
+         StartLimitIntervalSec=0\n\n\
+         [Service]\nType=notify\nExecStart={program} serve --all-pools\nRestart=always\nRestartSec=1\n\
+         SyslogLevel=notice\nLimitNOFILE=4096\nTasksMax=64\nMemoryMax=512M\n\
+         NoNewPrivileges=yes\nProtectSystem=strict\nReadWritePaths={states}\nPrivateDevices=yes\n\
+         CapabilityBoundingSet=CAP_NET_BIND_SERVICE CAP_SETUID CAP_SETGID CAP_DAC_READ_SEARCH CAP_KILL\n\
+         ProtectKernelTunables=yes\nProtectKernelModules=yes\nProtectKernelLogs=yes\nProtectControlGroups=yes\n\
+         ProtectClock=yes\nProtectHostname=yes\nProtectProc=invisible\nLockPersonality=yes\nRestrictNamespaces=yes\n\
+         RestrictRealtime=yes\nRestrictSUIDSGID=yes\nMemoryDenyWriteExecute=yes\n\
+         RestrictAddressFamilies=AF_INET AF_UNIX\nSystemCallArchitectures=native\n\
+         SystemCallFilter=@system-service @setuid setfsuid setfsgid openat2 seccomp\nSystemCallErrorNumber=EPERM\n\n\
+         [Install]\nWantedBy=multi-user.target\n"
+    )
+}
+
+/// Returns the option by which netbe finds these state directories, with a space before it; nothing where it does so by
+/// itself.
+pub(super) fn state_option(states: &Path) -> String {
+    match states == Path::new(state::DEFAULT) {
+        true => String::new(),
+        false => format!(" --state {}", systemd_word(states)),
+    }
+}
+
+/// Returns the lines that have a unit start after the mounts that lead to these directories, if those come.
+///
+/// `RequiresMountsFor=` would keep one pool's machines from their files because another pool's disk is gone. A unit that
+/// there is none of is no error in `Wants=` (systemd.unit(5)).
+fn mounts(dirs: &[PathBuf]) -> String {
+    let leading = dirs.iter().flat_map(|dir| dir.ancestors());
+    let below_root = leading.filter(|dir| dir.parent().is_some());
+    let mut names: Vec<String> = below_root
+        .map(|dir| format!("{}.mount", unit_name(dir)))
+        .collect();
+    names.sort();
+    names.dedup();
+    let names = names.join(" ");
+    format!("Wants={names}\nAfter={names}\n")
+}
+
+/// Returns whether a unit is there for an administrator to turn on, or to do without.
+pub(super) fn is_optional(unit: &str) -> bool {
+    [PRUNE_SERVICE, PRUNE_TIMER].contains(&unit)
+}
+
+/// Returns whether a unit is started by its target, as `systemctl enable` has it.
+pub(super) fn is_wanted(unit: &str) -> bool {
+    let target = if unit == TIMER {
+        "timers"
+    } else {
+        "multi-user"
+    };
+    Path::new(UNITS)
+        .join(format!("{target}.target.wants"))
+        .join(unit)
+        .symlink_metadata()
+        .is_ok()
+}
+
+/// Returns a path as one word of `ExecStart=`: systemd.service(5), "Command lines".
+fn systemd_word(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    if layout::is_plain(path) {
+        return text.into_owned();
+    }
+    let mut word = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => word.extend(['\\', c]),
+            '%' | '$' => word.extend([c, c]),
+            _ => word.push(c),
+        }
+    }
+    word.push('"');
+    word
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_unit_waits_for_every_mount_on_the_way() {
+        let dirs = ["/srv/a", "/srv/b-c"].map(PathBuf::from);
+        let names = "srv-a.mount srv-b\\x2dc.mount srv.mount";
+        assert_eq!(mounts(&dirs), format!("Wants={names}\nAfter={names}\n"));
+    }
+
+    #[test]
+    fn what_a_unit_was_written_for() {
+        let at = Path::new("/var/lib/netbe");
+        let all = "# Written by netbe init for the pools of /var/lib/netbe\n[Unit]\n";
+        assert_eq!(written_for(all), Some(WrittenFor::Pools(at)));
+        let one = "# Written by netbe init for /srv/netbe\n";
+        let pool = Path::new("/srv/netbe");
+        assert_eq!(written_for(one), Some(WrittenFor::Pool(pool)));
+        assert_eq!(written_for("[Unit]\n"), None);
+    }
+
+    #[test]
+    fn words_as_systemd_reads_them() {
+        assert_eq!(systemd_word(Path::new("/usr/bin/netbe")), "/usr/bin/netbe");
+        assert_eq!(
+            systemd_word(Path::new("/opt/a b/100%/$x/\"n\"")),
+            "\"/opt/a b/100%%/$$x/\\\"n\\\"\""
+        );
+    }
+}

@@ -1,0 +1,261 @@
+//! Taking over a pool that this server knows nothing of: one made on another server, or by an older netbe.
+//!
+//! What such a pool says of itself was written by whoever could: so it is shown first, and believed only when that is
+//! asked for. From then on this server goes by copies on its own disk. What the pool says of past boots is not taken
+//! over: it could only take doubt away about what machines run. Not for the pool's content.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use crate::btrfs::subvolume;
+use crate::failure::Failure;
+use crate::fs::atomic::Durable;
+use crate::lifecycle::Mode;
+use crate::pool::code::Key;
+use crate::pool::record::{self, EnvRecord, NodeRecord, PoolRecord};
+use crate::pool::state::{self, Place};
+use crate::pool::{EnvName, NodeName, Pool, PoolLock, claimed, known, layout};
+use crate::publish::dnsmasq::inclusion::{self, Installed};
+use crate::publish::{self, dnsmasq};
+
+/// Properties whose values are commands that root runs.
+const COMMANDS: [&str; 2] = ["power.cycle", "upgrade.command"];
+/// What an older netbe kept on the pool and this one keeps on the server's own disk, or not at all.
+const OLDER: [&str; 2] = [".locks", "publish"];
+const OLDER_OF_NODE: [&str; 2] = ["pending.json", "boots.jsonl"];
+
+/// What there is to take over.
+#[derive(Debug)]
+pub(super) struct Offer {
+    dir: PathBuf,
+    place: Place,
+    state: PathBuf,
+    record: PoolRecord,
+    nodes: Vec<OfNode>,
+}
+
+/// What there is of one node.
+#[derive(Debug)]
+struct OfNode {
+    name: NodeName,
+    /// Its record, where this server has none; `None` where nothing that could be one is there.
+    record: Option<NodeRecord>,
+    /// The environments whose records this server has not written.
+    environments: Vec<EnvName>,
+}
+
+impl Offer {
+    /// Looks at a pool; `None` where there is nothing left to take over.
+    pub(super) fn look(dir: &Path, states: &Path) -> Result<Option<Self>> {
+        let known = known(dir, states)?;
+        let is_known = known.is_some();
+        let (dir, mut record, state) = match known {
+            Some((dir, state)) => (dir, None, state),
+            None => {
+                let (dir, mut record) = claimed(dir)?;
+                let mut state = layout::state(states, &record.uuid);
+                let other = Place::read(&state)?;
+                if other.is_some_and(|p| Place::of(&p.dir).is_ok_and(|now| now.is_same(&p))) {
+                    // The one it was copied from is there: they are two from now on.
+                    record.uuid = super::new_uuid()?;
+                    state = layout::state(states, &record.uuid);
+                }
+                (dir, Some(record), state)
+            }
+        };
+        let place = Place::of(&dir)?;
+        if let Some(own) = record::read(&state.join(layout::POOL_RECORD))? {
+            record = Some(PoolRecord::parse(&own)?);
+        }
+        let record = record.with_context(|| format!("reading {}", state.display()))?;
+        let key = state::key(&state).ok();
+        let mut nodes = Vec::new();
+        for name in layout::names_in(&layout::nodes(&dir))? {
+            if let Ok(name) = name.parse::<NodeName>() {
+                nodes.extend(OfNode::look(&dir, &state, name, key.as_ref())?);
+            }
+        }
+        let is_all = nodes.iter().all(OfNode::is_known);
+        Ok((!is_known || !is_all).then_some(Self {
+            dir,
+            place,
+            state,
+            record,
+            nodes,
+        }))
+    }
+
+    /// Returns what this server would go by, a line each; what root would run first.
+    pub(super) fn lines(&self) -> Vec<String> {
+        let mut all: Vec<(String, &str, &str)> = Vec::new();
+        let pool = self.record.properties.iter();
+        all.extend(
+            pool.map(|(name, value)| ("the pool".to_string(), name.as_str(), value.as_str())),
+        );
+        for node in &self.nodes {
+            let own = node.record.iter().flat_map(|r| &r.properties);
+            all.extend(
+                own.map(|(name, value)| (node.name.to_string(), name.as_str(), value.as_str())),
+            );
+        }
+        let (commands, others): (Vec<_>, Vec<_>) = all
+            .into_iter()
+            .partition(|(_, name, _)| COMMANDS.contains(name));
+        let mut lines = vec![format!(
+            "take over the pool {} at {}",
+            self.record.uuid,
+            self.dir.display()
+        )];
+        lines.extend(
+            commands
+                .iter()
+                .map(|(of, name, value)| format!("run as root, {name} of {of}: {value}")),
+        );
+        lines.extend(
+            others
+                .iter()
+                .map(|(of, name, value)| format!("go by {name}={value} of {of}")),
+        );
+        for node in self.nodes.iter().filter(|n| !n.is_known()) {
+            let what = match &node.record {
+                Some(record) if record.template => "template ",
+                _ => "",
+            };
+            lines.push(format!(
+                "believe the records of {what}{}: {} environments",
+                node.name,
+                node.environments.len()
+            ));
+        }
+        lines
+    }
+
+    /// Takes it over. Interrupted, the same again goes on; until its end the pool is not this server's.
+    pub(super) fn apply(&self, states: &Path, mode: Mode) -> Result<Vec<String>> {
+        let key = state::make(&self.state)?;
+        let shared = PoolLock::take(&self.state, mode.wait)?;
+        for node in &self.nodes {
+            node.believe(&self.dir, &self.state, &key)?;
+        }
+        super::filesystem::close(&layout::nodes(&self.dir))?;
+        let inclusion = inclusion::of(&self.dir);
+        subvolume::sync(&self.dir).context("making the records durable")?;
+        record::write(&self.state.join(layout::POOL_RECORD), &self.record)?;
+        self.place.write(&self.state)?;
+        record::write(
+            &layout::pool_record(&self.dir),
+            &self.record.without_secrets(),
+        )?;
+        let pool = Pool::open(&self.dir, states)?;
+        let mut published = publish::everything(&pool, Some(&shared))?;
+        if inclusion.installed == Installed::Ours {
+            // It was read from the pool itself until now.
+            dnsmasq::prepare(&pool, Some(&shared), &pool.nodes()?, &mut published)?;
+            inclusion::include(&inclusion.file, pool.state())?;
+        }
+        self.take_older_away()?;
+        Ok(published.warnings)
+    }
+
+    /// Takes away what an older netbe kept on the pool, after nothing reads it any more.
+    fn take_older_away(&self) -> Result<()> {
+        for name in OLDER {
+            removed(&self.dir.join(name), |path| fs::remove_dir_all(path))?;
+        }
+        for node in &self.nodes {
+            for name in OLDER_OF_NODE {
+                let dir = layout::node(&self.dir, &node.name);
+                removed(&dir.join(name), |path| fs::remove_file(path))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl OfNode {
+    fn look(pool: &Path, state: &Path, name: NodeName, key: Option<&Key>) -> Result<Option<Self>> {
+        let dir = layout::node(pool, &name);
+        if !dir.symlink_metadata().is_ok_and(|m| m.is_dir()) {
+            return Ok(None);
+        }
+        let own = layout::node_state(state, &name).join(layout::NODE_RECORD);
+        let record = match own.symlink_metadata() {
+            Ok(_) => None,
+            Err(_) => record::read(&dir.join(layout::NODE_RECORD))?
+                .and_then(|text| NodeRecord::parse(&text).ok()),
+        };
+        let envs = dir.join(layout::ENVS);
+        let mut environments = Vec::new();
+        if envs.symlink_metadata().is_ok_and(|m| m.is_dir()) {
+            for env in layout::names_in(&envs)? {
+                if let Ok(env) = env.parse::<EnvName>()
+                    && is_believable(&envs.join(env.as_str()), key)
+                {
+                    environments.push(env);
+                }
+            }
+        }
+        Ok(Some(Self {
+            name,
+            record,
+            environments,
+        }))
+    }
+
+    fn is_known(&self) -> bool {
+        self.record.is_none() && self.environments.is_empty()
+    }
+
+    fn believe(&self, pool: &Path, state: &Path, key: &Key) -> Result<()> {
+        let dir = layout::node_state(state, &self.name);
+        state::private_directory(&dir)?;
+        if let Some(record) = &self.record {
+            record::write(&dir.join(layout::NODE_RECORD), record)?;
+        }
+        for env in &self.environments {
+            let dir = layout::env(pool, &self.name, env);
+            let mut record = read_record(&dir)?;
+            // A machine may have booted it, whatever the record says: only this server knows of what it has seen itself.
+            record.served = true;
+            (record.left, record.withdrawn) = (None, None);
+            record.store(&dir, key, Durable::WithNextSync)?;
+        }
+        Ok(())
+    }
+}
+
+/// Returns whether an environment has a record that could be believed, and is not yet.
+fn is_believable(dir: &Path, key: Option<&Key>) -> bool {
+    let is_there = |half: &str| subvolume::is_subvolume(&dir.join(half)).is_ok_and(|is| is);
+    if !dir.symlink_metadata().is_ok_and(|m| m.is_dir()) || !is_there(layout::ROOT) {
+        return false;
+    }
+    let is_own = |key: &Key| -> Result<EnvRecord> {
+        let text = record::read(&dir.join(layout::ENV_RECORD))?.context("there is none")?;
+        EnvRecord::parse_own(&text, key, subvolume::info(&dir.join(layout::ROOT))?.uuid)
+    };
+    read_record(dir).is_ok() && key.is_none_or(|key| is_own(key).is_err())
+}
+
+fn read_record(dir: &Path) -> Result<EnvRecord> {
+    let file = dir.join(layout::ENV_RECORD);
+    let text = record::read(&file)?.with_context(|| format!("{} is not there", file.display()))?;
+    EnvRecord::parse(&text).with_context(|| format!("reading {}", file.display()))
+}
+
+fn removed(path: &Path, remove: impl FnOnce(&Path) -> io::Result<()>) -> Result<()> {
+    match remove(path) {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        gone => gone.with_context(|| format!("removing {}", path.display())),
+    }
+}
+
+/// Returns the refusal of what was not confirmed.
+pub(super) fn not_confirmed(dir: &Path) -> anyhow::Error {
+    Failure::refused(format!("{} was not taken over: that has to be confirmed", dir.display()))
+        .hint(format!("netbe init {0} --take-over -n shows what it says, netbe init {0} --take-over --yes believes it", dir.display()))
+        .into()
+}

@@ -1,0 +1,327 @@
+//! What `list` shows: every environment with what is known of it.
+//!
+//! Takes no lock, changes nothing, and shows what is damaged as such. Not for how it looks.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use jiff::Timestamp;
+
+use super::parallel;
+use crate::btrfs::space::Sum;
+use crate::evidence::Evidence;
+use crate::fs::interrupt;
+use crate::pool::environment::{self, Claim, Envs};
+use crate::pool::node;
+use crate::pool::pending::{Kind, Pending};
+use crate::pool::{EnvName, Environment, Node, NodeName, Operand, Origin, Pool};
+
+/// One environment, as listed.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// Its node.
+    pub node: String,
+    /// Its name.
+    pub name: String,
+    /// Its identity, where it is known.
+    pub uuid: Option<String>,
+    /// Whether it is whole, and all of it can be read.
+    pub complete: bool,
+    /// What is wrong with it, a sentence each; also of one that is complete and would not boot.
+    pub problems: Vec<String>,
+    /// Whether the node boots it next.
+    pub active: bool,
+    /// Whether the node runs it; `None` where it cannot be told.
+    pub booted: Option<bool>,
+    /// Whether it is to be booted once, or on trial.
+    pub pending: Option<Kind>,
+    /// Whether it is kept from being destroyed.
+    pub pinned: bool,
+    /// When it was made, UTC.
+    pub created: Timestamp,
+    /// What a person said of it.
+    pub description: String,
+    /// The processor it is for.
+    pub arch: Option<String>,
+    /// The kernel it boots.
+    pub kernel: Option<String>,
+    /// What it was made from.
+    pub origin: Option<Origin>,
+    /// What that was made from, and so on, the nearest first.
+    pub lineage: Vec<Origin>,
+    /// Its root half.
+    pub root: PathBuf,
+    /// Its boot half.
+    pub boot: PathBuf,
+    /// What it takes on disk, where that was asked for and could be read.
+    pub space: Option<Sum>,
+    /// The environment it is the new name of, while that may still be there.
+    replaces: Option<String>,
+}
+
+impl Listed {
+    /// Returns the flags of the contract: `N` or `?`, `R`, `T`, `P`, `!`.
+    pub fn flags(&self) -> String {
+        let mut flags = String::new();
+        match self.booted {
+            Some(true) => flags.push('N'),
+            None => flags.push('?'),
+            Some(false) => {}
+        }
+        for (holds, flag) in [
+            (self.active, 'R'),
+            (self.pending.is_some(), 'T'),
+            (self.pinned, 'P'),
+            (!self.problems.is_empty(), '!'),
+        ] {
+            if holds {
+                flags.push(flag);
+            }
+        }
+        flags
+    }
+
+    /// Returns one of which nothing is known, for tests to fill in.
+    #[cfg(test)]
+    pub(super) fn of_nobody() -> Self {
+        Self {
+            node: String::new(),
+            name: String::new(),
+            uuid: None,
+            complete: true,
+            problems: Vec::new(),
+            active: false,
+            booted: Some(false),
+            pending: None,
+            pinned: false,
+            created: Timestamp::UNIX_EPOCH,
+            description: String::new(),
+            arch: None,
+            kernel: None,
+            origin: None,
+            lineage: Vec::new(),
+            space: None,
+            root: PathBuf::new(),
+            boot: PathBuf::new(),
+            replaces: None,
+        }
+    }
+
+    fn claim(&self) -> Claim<'_> {
+        Claim {
+            node: &self.node,
+            name: &self.name,
+            uuid: self.uuid.as_deref(),
+            replaces: self.replaces.as_deref(),
+            active: self.active,
+        }
+    }
+}
+
+/// What stands in the place of a node and cannot be listed.
+#[derive(Debug, Clone)]
+pub struct Unread {
+    /// The node's name.
+    pub node: String,
+    /// Why, a sentence part.
+    pub why: String,
+}
+
+impl Unread {
+    fn new(node: &NodeName, why: String) -> Self {
+        Self {
+            node: node.to_string(),
+            why,
+        }
+    }
+}
+
+/// How many environments are looked at in one go: enough that handing out work costs nothing, few enough
+/// that no processor waits long for the last one.
+const LOT: usize = 64;
+
+/// How many things there must be to look at before a second thread is worth its start.
+const ENOUGH: usize = 32;
+
+/// A node with its environments, as listed.
+type Rows = (Node, Vec<Listed>);
+
+/// Returns what `operands` name: nodes with all they have, environments; everything without one.
+///
+/// With them, where all are listed, the nodes that cannot be read, and what is in a node's place and is none.
+///
+/// # Errors
+/// `NotFound` for an operand that names nothing; when netbe was asked to stop.
+pub fn list(pool: &Pool, operands: &[Operand]) -> Result<(Vec<Listed>, Vec<Unread>)> {
+    let (nodes, unread) = match operands.is_empty() {
+        true => all(pool)?,
+        false => {
+            let named = operands.iter().map(|operand| named(pool, operand));
+            (named.collect::<Result<_>>()?, Vec::new())
+        }
+    };
+    // What was not looked for any more is not there.
+    interrupt::check()?;
+    let listed = nodes.into_iter().flat_map(|(_, rows)| rows).collect();
+    Ok((environment::without_replaced(listed, Listed::claim), unread))
+}
+
+/// Returns every node, and those whose environments cannot be read.
+fn all(pool: &Pool) -> Result<(Vec<Rows>, Vec<Unread>)> {
+    let (mut nodes, mut unread) = (Vec::new(), Vec::new());
+    for one in pool.of_each_node(|names| of_nodes(pool, names))? {
+        match one {
+            Ok(rows) => nodes.push(rows),
+            Err(why) => unread.push(why),
+        }
+    }
+    Ok((node::without_replaced(nodes, |(node, _)| node), unread))
+}
+
+/// Returns what stands under the names of nodes; `None` for one that is gone by now.
+fn of_nodes(pool: &Pool, names: &[NodeName]) -> Vec<Option<Result<Rows, Unread>>> {
+    let views = parallel::all(names, names.len() > ENOUGH, |name| {
+        let Some(node) = Node::observe(pool, name) else {
+            return node::stranger(pool, name).map(|why| Err(Unread::new(name, why)));
+        };
+        Some(match node.environment_names() {
+            Ok(names) => Ok(View::of(node, names)),
+            Err(e) => Err(Unread::new(name, format!("{e:#}"))),
+        })
+    });
+    let readable: Vec<&View> = views.iter().flatten().flatten().collect();
+    let mut rows = rows_of(&readable).into_iter();
+    let settle = |view: Option<Result<View, Unread>>| match view? {
+        Ok(view) => view.settle(rows.next()?),
+        Err(why) => Some(Err(why)),
+    };
+    views.into_iter().map(settle).collect()
+}
+
+fn named(pool: &Pool, operand: &Operand) -> Result<Rows> {
+    let node = pool.node(&operand.node)?;
+    if let Some(env) = &operand.env {
+        let found = node.environment(env)?;
+        let view = View::of(node, Vec::new());
+        let row = view
+            .row(found)
+            .ok_or_else(|| view.node.no_environment(env))?;
+        return Ok((view.node, vec![row]));
+    }
+    let names = node.environment_names()?;
+    let view = View::of(node, names);
+    let rows = rows_of(&[&view]).into_iter().flatten().collect();
+    match view.settle(rows) {
+        Some(Ok(rows)) => Ok(rows),
+        Some(Err(unread)) => anyhow::bail!(unread.why),
+        None => Err(pool.no_node(&operand.node)),
+    }
+}
+
+/// Returns the environments of each view, a lot of them at once on each processor.
+fn rows_of(views: &[&View]) -> Vec<Vec<Listed>> {
+    let lots: Vec<(usize, &[EnvName])> = views
+        .iter()
+        .enumerate()
+        .flat_map(|(i, view)| view.names.chunks(LOT).map(move |lot| (i, lot)))
+        .collect();
+    let enough = views.iter().map(|v| v.names.len()).sum::<usize>() > ENOUGH;
+    let found = parallel::all(&lots, enough, |(i, lot)| views[*i].rows(lot));
+    let mut rows: Vec<Vec<Listed>> = views.iter().map(|_| Vec::new()).collect();
+    for ((i, _), found) in lots.iter().zip(found) {
+        rows[*i].extend(found);
+    }
+    rows
+}
+
+/// A node with what holds for all its environments.
+struct View {
+    node: Node,
+    names: Vec<EnvName>,
+    evidence: Evidence,
+    pending: Pending,
+}
+
+impl View {
+    fn of(node: Node, names: Vec<EnvName>) -> Self {
+        Self {
+            evidence: Evidence::of(&node),
+            pending: Pending::of(&node.state),
+            node,
+            names,
+        }
+    }
+
+    /// Returns the node with what was found of it, or, where that has changed meanwhile, with what is there by now;
+    /// `None` where the node is gone.
+    fn settle(self, found: Vec<Listed>) -> Option<Result<Rows, Unread>> {
+        let names = found.iter().map(|env| env.name.as_str());
+        if !self.node.has_moved(self.names.len(), names) {
+            return Some(Ok((self.node, found)));
+        }
+        let (node, envs) = self.node.look()?;
+        let view = Self::of(node, Vec::new());
+        Some(match envs {
+            Ok(envs) => {
+                let rows = envs.into_iter().filter_map(|env| view.row(env)).collect();
+                Ok((view.node, rows))
+            }
+            Err(e) => Err(Unread::new(&view.node.name, format!("{e:#}"))),
+        })
+    }
+
+    fn rows(&self, names: &[EnvName]) -> Vec<Listed> {
+        let envs = Envs::open(&self.node).map_err(|e| format!("{e:#}"));
+        let observe = |name| match &envs {
+            Ok(envs) => Environment::observe_in(envs.as_ref()?, &self.node, name),
+            Err(why) => Some(Environment::unread(&self.node, name, why)),
+        };
+        let rows = names.iter().filter_map(observe);
+        rows.filter_map(|env| self.row(env)).collect()
+    }
+
+    /// Returns an environment as listed; `None` where it is gone by now, and with it what its halves would tell.
+    fn row(&self, env: Environment) -> Option<Listed> {
+        let booted = self.evidence.booted(&env);
+        let (root, boot, created) = (env.root(), env.boot(), env.created());
+        let pending = self.pending.kind_for(&env.name);
+        let kernel = env.kernel();
+        if kernel.is_none() && env.whole && env.is_gone() {
+            return None;
+        }
+        let record = env.record;
+        let complete = env.problems.is_empty();
+        let mut problems = env.problems;
+        let unbootable = record.iter().flat_map(|r| &r.would_not_boot);
+        problems.extend(unbootable.map(|reason| format!("it would not boot: {reason}")));
+        let said = record.map(|r| {
+            (
+                (r.arch, r.description, r.pinned),
+                (Some(r.uuid), r.origin, r.lineage, r.replaces),
+            )
+        });
+        let ((arch, description, pinned), (uuid, origin, lineage, replaces)) =
+            said.unwrap_or_default();
+        Some(Listed {
+            node: env.node.to_string(),
+            name: env.name.to_string(),
+            uuid,
+            complete,
+            problems,
+            active: env.active,
+            booted,
+            pending,
+            pinned,
+            created,
+            description,
+            arch,
+            kernel,
+            origin,
+            lineage,
+            root,
+            boot,
+            space: None,
+            replaces,
+        })
+    }
+}

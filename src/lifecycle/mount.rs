@@ -1,0 +1,159 @@
+//! Looking into an environment from the server: `mount` and `umount`.
+//!
+//! Root with the boot half in its place. What is active or may be running is mounted read-only: no command
+//! writes into it. Devices and set-user-ID programs of an environment have no effect here. A mount lasts
+//! until `umount` or a reboot.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use nix::fcntl::OFlag;
+use nix::mount::{MntFlags, umount2};
+use nix::sys::stat::Mode as FileMode;
+
+use super::{Mode, Outcome, in_use};
+use crate::evidence::Evidence;
+use crate::failure::Failure;
+use crate::fs::bind::{self, Access};
+use crate::fs::rooted::Tree;
+use crate::fs::{atomic, opener};
+use crate::pool::pending::Pending;
+use crate::pool::{Environment, Operand, Pool};
+
+/// Where environments are mounted when no directory is named.
+const HOME: &str = "/run/netbe/mnt";
+
+/// An environment that is mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mounted {
+    /// Where.
+    pub dir: PathBuf,
+    /// Whether it cannot be written there, with the reason.
+    pub read_only: Option<String>,
+}
+
+/// Mounts an environment; where it is mounted already, and no other directory is named, says where.
+pub fn mount_env(
+    pool: &Pool,
+    operand: &Operand,
+    dir: Option<&Path>,
+    mode: Mode,
+) -> Result<Outcome<Mounted>> {
+    let env = pool.resolve(operand)?;
+    let root = env.root();
+    if let Some(there) = in_use::mounts_of(&root)?.first()
+        && dir.is_none_or(|d| d == there.at)
+    {
+        return Ok(Outcome::Done(Mounted {
+            dir: there.at.clone(),
+            read_only: None,
+        }));
+    }
+    let at = match dir {
+        Some(dir) => dir
+            .canonicalize()
+            .with_context(|| format!("finding {}", dir.display()))?,
+        None => Path::new(HOME).join(format!("{}-{}", env.node, env.name)),
+    };
+    let read_only = running(pool, &env)?;
+    if mode.dry_run {
+        return Ok(Outcome::Planned(vec![
+            format!("mount {} at {}", root.display(), at.display()),
+            format!(
+                "mount {} at {}{}",
+                env.boot().display(),
+                at.display(),
+                env.boot_mount()
+            ),
+        ]));
+    }
+    let _lock = mode.lock_to_change(pool, &env.node)?;
+    if dir.is_none() {
+        atomic::directories(&at)?;
+    }
+    let access = match read_only {
+        Some(_) => Access::ReadOnly,
+        None => Access::ReadWrite,
+    };
+    bind_root(&env, &at, access)?;
+    if let Err(e) = bind_boot(&env, &at, access) {
+        umount2(&at, MntFlags::MNT_DETACH).context("taking the mount back")?;
+        return Err(e);
+    }
+    Ok(Outcome::Done(Mounted { dir: at, read_only }))
+}
+
+/// Unmounts an environment, by its name or a directory it is mounted at; returns the directories.
+pub fn umount_env(pool: &Pool, what: &str, mode: Mode) -> Result<Outcome<Vec<PathBuf>>> {
+    let by_name = what.parse::<Operand>().ok().filter(|o| o.env.is_some());
+    let mounts = match &by_name {
+        Some(operand) => in_use::mounts_of(&pool.resolve(operand)?.dir)?,
+        None => {
+            let dir = Path::new(what)
+                .canonicalize()
+                .with_context(|| format!("finding {what}"))?;
+            in_use::mounts_of(&pool.root().join("nodes"))?
+                .into_iter()
+                .filter(|m| m.at.starts_with(&dir))
+                .collect()
+        }
+    };
+    let dirs: Vec<PathBuf> = mounts.iter().rev().map(|m| m.at.clone()).collect();
+    if dirs.is_empty() {
+        return Err(Failure::not_found(format!("{what} is not mounted")).into());
+    }
+    if mode.dry_run {
+        return Ok(Outcome::Planned(
+            dirs.iter()
+                .map(|d| format!("unmount {}", d.display()))
+                .collect(),
+        ));
+    }
+    for dir in &dirs {
+        umount2(dir, MntFlags::empty()).map_err(|e| match e {
+            nix::Error::EBUSY => Failure::failed(format!("{} is in use", dir.display()))
+                .hint(format!("fuser -vm {}", dir.display()))
+                .into(),
+            other => anyhow::Error::from(other).context(format!("unmounting {}", dir.display())),
+        })?;
+        if dir.parent() == Some(Path::new(HOME)) {
+            // Only ever an empty directory of ours: a failure costs nothing.
+            let _ = fs::remove_dir(dir);
+        }
+    }
+    Ok(Outcome::Done(dirs))
+}
+
+/// Returns why an environment must not be written, where that is so.
+fn running(pool: &Pool, env: &Environment) -> Result<Option<String>> {
+    let node = pool.node(&env.node)?;
+    Ok(match Evidence::now(&node).booted(env) {
+        Some(true) => Some(format!("{} runs it", node.name)),
+        None => Some(format!("{} may be running it", node.name)),
+        Some(false) if env.active && !env.template => Some(format!("{} boots it next", node.name)),
+        Some(false) if Pending::of(&node.state).protects(&env.name) => {
+            Some(format!("{} is to boot it once or on trial", node.name))
+        }
+        Some(false) => None,
+    })
+}
+
+fn bind_root(env: &Environment, at: &Path, access: Access) -> Result<()> {
+    let place = opener::directory(at)?;
+    bind::bind(&env.root(), &place, access)
+        .with_context(|| format!("mounting {env} at {}", at.display()))
+}
+
+fn bind_boot(env: &Environment, at: &Path, access: Access) -> Result<()> {
+    // Beneath the mount, so that a link at /boot in the environment leads nowhere outside it.
+    let place = Tree::open(at)?
+        .open_at(
+            env.boot_mount(),
+            OFlag::O_PATH | OFlag::O_DIRECTORY,
+            FileMode::empty(),
+        )
+        .with_context(|| format!("finding {} inside {env}", env.boot_mount()))?;
+    bind::bind(&env.boot(), &place, access)
+        .with_context(|| format!("mounting the boot half of {env}"))
+}

@@ -1,0 +1,230 @@
+//! Changing properties: `set`, and the properties a new node is given.
+//!
+//! Checks what concerns more than the one value (no two nodes answer to one name), stores it, and brings
+//! what the network is offered up to date. Environments keep the command line they were made with: the one
+//! a machine runs is never written.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+
+use super::network_names::refuse_shared_names;
+use super::{Mode, Outcome, activate};
+use crate::btrfs::subvolume;
+use crate::failure::Failure;
+use crate::pool::properties;
+use crate::pool::record::{NodeRecord, PoolRecord};
+use crate::pool::{Node, NodeName, Pool, PoolLock};
+use crate::publish::{self, Published};
+
+/// Properties that are read when an environment is made, not afterwards.
+const IN_BOOT_FILES: &[&str] = &[
+    "server",
+    "ip",
+    "loader",
+    "root",
+    "nfs.version",
+    "nfs.options",
+    "cmdline",
+];
+
+/// What a change of properties brought about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// `name=value`, as stored.
+    pub set: Vec<String>,
+    /// Whether environments that exist keep saying the old.
+    pub needs_new_environment: bool,
+    /// What is not as it should be, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Sets properties of a node, or without one of the pool; the empty value takes a setting away.
+pub fn set(
+    pool: &Pool,
+    node: Option<&NodeName>,
+    assignments: &[(String, String)],
+    mode: Mode,
+) -> Result<Outcome<Changed>> {
+    let values = normalised(assignments, node.is_none())?;
+    match node {
+        Some(name) => set_on_node(pool, name, &values, mode),
+        None => set_on_pool(pool, &values, mode),
+    }
+}
+
+/// Returns the record of a node that is to be made with these properties.
+pub fn new_node_record(pool: &Pool, assignments: &[(String, String)]) -> Result<NodeRecord> {
+    let mut record = NodeRecord::new(false);
+    let values = normalised(assignments, false)?;
+    apply(&mut record.properties, &values);
+    refuse_shared_names(pool, None, &record)?;
+    Ok(record)
+}
+
+fn normalised(assignments: &[(String, String)], for_pool: bool) -> Result<Vec<(String, String)>> {
+    let mut values: Vec<(String, String)> = Vec::new();
+    for (name, value) in assignments {
+        let property = properties::find(name)?;
+        if for_pool && !property.pool_wide {
+            return Err(
+                Failure::usage(format!("{name} is one node's, not the pool's"))
+                    .hint(format!("netbe set {name}={value} NODE"))
+                    .into(),
+            );
+        }
+        if !for_pool && !property.is_of_nodes() {
+            return Err(
+                Failure::usage(format!("{name} is the pool's, not one node's"))
+                    .hint(format!("netbe set {name}={value}"))
+                    .into(),
+            );
+        }
+        let value = property.normalise(value)?;
+        // Several --mac make one property.
+        match values.iter_mut().find(|(n, _)| n == name) {
+            Some((_, old)) if name == "mac" && !value.is_empty() => {
+                *old = property.normalise(&format!("{old},{value}"))?;
+            }
+            _ => values.push((name.clone(), value)),
+        }
+    }
+    Ok(values)
+}
+
+fn set_on_node(
+    pool: &Pool,
+    name: &NodeName,
+    values: &[(String, String)],
+    mode: Mode,
+) -> Result<Outcome<Changed>> {
+    let _lock = match mode.dry_run {
+        true => None,
+        false => {
+            pool.node(name)?;
+            Some(mode.lock_to_change(pool, name)?)
+        }
+    };
+    let node = pool.node(name)?;
+    // Written anew, it would lose its names, or what a newer netbe put there.
+    node.refuse_lost()?;
+    let mut changed = node.clone();
+    apply(&mut changed.record.properties, values);
+    if node.is_template()
+        && let Some((key, _)) = values
+            .iter()
+            .find(|(k, v)| ["mac", "serial"].contains(&k.as_str()) && !v.is_empty())
+    {
+        return Err(Failure::refused(format!(
+            "{name} is a template: no machine boots it, so it has no {key}"
+        ))
+        .hint(format!("netbe create NODE --from {name}"))
+        .into());
+    }
+    refuse_shared_names(pool, Some(name), &changed.record)?;
+    if mode.dry_run {
+        return Ok(Outcome::Planned(steps(values, name.as_str())));
+    }
+    let shared = pool.lock(mode.wait)?;
+    // Again, now that no other node can be given the same.
+    refuse_shared_names(pool, Some(name), &changed.record)?;
+    let mut warnings = Vec::new();
+    if node.is_offered() && !changed.is_offered() {
+        warnings.push(format!(
+            "{name} is off the network now: if it is running, it has lost its root until it has a name again"
+        ));
+    }
+    warnings.extend(shut_out(pool, &node, &changed));
+    warnings.extend(loses_handles(pool, &node, &changed));
+    // Before a name leads to it.
+    if changed.is_offered()
+        && let Some(active) = node.active_if_any()?
+    {
+        activate::mark_served(&changed, &active, None)?;
+        subvolume::sync(pool.root()).context("making durable what is about to be offered")?;
+    }
+    node.store(&changed.record)?;
+    warnings.extend(republish(pool, &shared)?);
+    Ok(Outcome::Done(told(values, warnings)))
+}
+
+/// Returns the warning that who may mount the node's environments is another now: a machine that runs with
+/// an address that is not among them has lost its root.
+fn shut_out(pool: &Pool, before: &Node, after: &Node) -> Option<String> {
+    if !before.is_offered() || !after.is_offered() || !publish::has_nfs_root(pool, after) {
+        return None;
+    }
+    let old = publish::exports::clients(pool, before).ok()?;
+    let new = publish::exports::clients(pool, after).ok()?;
+    let gone = old.iter().any(|c| !new.contains(c));
+    gone.then(|| {
+        format!(
+            "{} may mount its root from {} only: if it runs with another address, it has lost its root until it has that one",
+            after.name,
+            new.join(", ")
+        )
+    })
+}
+
+/// Returns the warning that the handles a running machine has are of another kind than the server takes now.
+fn loses_handles(pool: &Pool, before: &Node, after: &Node) -> Option<String> {
+    let checks = |node| publish::exports::checks_subtrees(pool, node);
+    let is_new = before.is_offered() && !checks(before) && checks(after);
+    is_new.then(|| {
+        format!(
+            "nfs.subtree-check holds for {} from its next boot: files that it has open now are lost to it (Stale file handle)",
+            after.name
+        )
+    })
+}
+
+fn set_on_pool(pool: &Pool, values: &[(String, String)], mode: Mode) -> Result<Outcome<Changed>> {
+    if mode.dry_run {
+        return Ok(Outcome::Planned(steps(values, "the pool")));
+    }
+    let shared = pool.lock(mode.wait)?;
+    let now = pool.again()?;
+    let mut record: PoolRecord = now.record().clone();
+    apply(&mut record.properties, values);
+    pool.store(&shared, &record)?;
+    let warnings = republish(&pool.again()?, &shared)?;
+    Ok(Outcome::Done(told(values, warnings)))
+}
+
+fn republish(pool: &Pool, shared: &PoolLock) -> Result<Vec<String>> {
+    let Published { warnings, .. } = publish::everything(pool, Some(shared)).context(
+        "the property is set, but what the network is offered is not up to date; netbe publish",
+    )?;
+    Ok(warnings)
+}
+
+fn told(values: &[(String, String)], warnings: Vec<String>) -> Changed {
+    Changed {
+        set: values.iter().map(|(k, v)| format!("{k}={v}")).collect(),
+        needs_new_environment: values
+            .iter()
+            .any(|(k, _)| IN_BOOT_FILES.contains(&k.as_str())),
+        warnings,
+    }
+}
+
+fn steps(values: &[(String, String)], of: &str) -> Vec<String> {
+    let mut steps: Vec<String> = values
+        .iter()
+        .map(|(key, value)| match value.is_empty() {
+            true => format!("take {key} away from {of}"),
+            false => format!("set {key}={value} on {of}"),
+        })
+        .collect();
+    steps.push("publish".to_string());
+    steps
+}
+
+fn apply(properties: &mut BTreeMap<String, String>, values: &[(String, String)]) {
+    for (key, value) in values {
+        match value.is_empty() {
+            true => properties.remove(key),
+            false => properties.insert(key.clone(), value.clone()),
+        };
+    }
+}

@@ -1,0 +1,104 @@
+//! Running programs in an environment that stays what it is: `run` and `shell`.
+//!
+//! Only in one that is neither active nor booted, or a template's. What a program changed of netbe's own is
+//! put right afterwards. Not for making new environments.
+
+use anyhow::{Context, Result};
+
+use super::staged::boot_config::{self, Wanted};
+use super::upgrade::program::network;
+use super::{Mode, Outcome, destroy};
+use crate::btrfs::subvolume;
+use crate::failure::Failure;
+use crate::fs::atomic;
+use crate::fs::rooted::Tree;
+use crate::pool::{Environment, Node, Operand, Pool};
+use crate::sandbox::{Durable, Ended, Io, Program, Sandbox, emulation};
+
+/// What is to be run.
+#[derive(Debug, Clone)]
+pub enum What {
+    /// A command with its arguments.
+    Command(Vec<String>),
+    /// The environment's shell.
+    Shell,
+}
+
+/// Runs a command, on this process' own standard input and outputs.
+pub fn run(pool: &Pool, operand: &Operand, what: &What, mode: Mode) -> Result<Outcome<Ended>> {
+    let env = pool.resolve(operand)?;
+    let lock = mode.lock(pool, &env.node)?;
+    let node = pool.node(&env.node)?;
+    let env = node.environment(&env.name)?;
+    node.refuse_lost()?;
+    refuse_in_use(&node, &env)?;
+    let root = Tree::open(&env.root())?;
+    emulation::check(&root)?;
+    let network = network(pool, &node)?;
+    network.check()?;
+    let argv = match what {
+        What::Command(argv) => argv.clone(),
+        What::Shell => vec![shell(&root)?],
+    };
+    if lock.is_none() {
+        return Ok(Outcome::Planned(vec![format!(
+            "run in {env}: {}",
+            argv.join(" ")
+        )]));
+    }
+    let record = env.record_for_change()?;
+    let ended = Sandbox {
+        root: &env.root(),
+        boot: &env.boot(),
+        boot_mount: &record.boot_mount,
+        hostname: node.name.as_str(),
+        // It works in what is an environment already.
+        durable: Durable::Always,
+        network: &network,
+        packages: None,
+    }
+    .run(Program {
+        argv,
+        env: Vec::new(),
+        io: Io::Terminal,
+    })?;
+    let mut after = record.clone();
+    let wanted = Wanted::new(pool, &node.name, &node.record, &env.name, &record)?.in_place();
+    boot_config::dress(&wanted, &env.root(), &env.boot(), &mut after)?;
+    after.would_not_boot = wanted.reasons_against(&env.root(), &env.boot())?;
+    // What it did is there after a power cut, not only what its programs asked for.
+    subvolume::sync(&env.root()).context("making what it changed durable")?;
+    env.store(&after, atomic::Durable::AtOnce)?;
+    Ok(Outcome::Done(ended))
+}
+
+fn refuse_in_use(node: &Node, env: &Environment) -> Result<()> {
+    let copy = format!(
+        "work in a copy: netbe clone {env} {0}/next; netbe run {0}/next -- …",
+        env.node
+    );
+    if let Err(error) = destroy::refuse_booted(node, env) {
+        return Err(match error.downcast::<Failure>() {
+            Ok(refusal) => refusal.hint(copy).into(),
+            Err(error) => error,
+        });
+    }
+    destroy::refuse_pending(node, env)?;
+    if env.active && !env.template {
+        let refusal = Failure::refused(format!("{env} is what {} boots next", env.node));
+        return Err(refusal.hint(copy).into());
+    }
+    if let Some(problem) = env.problems.iter().find(|_| !env.root().is_dir()) {
+        return Err(Failure::refused(format!("{env} is damaged: {problem}")).into());
+    }
+    Ok(())
+}
+
+fn shell(root: &Tree) -> Result<String> {
+    for path in ["/bin/bash", "/bin/sh"] {
+        if root.metadata(path)?.is_some() {
+            return Ok(path.to_string());
+        }
+    }
+    Err(Failure::failed("the environment has neither /bin/bash nor /bin/sh").into())
+}

@@ -1,0 +1,346 @@
+//! What an environment must say of itself: boot files that name its own root, an fstab that names its
+//! own boot half.
+//!
+//! The one place where properties become what `boot` is asked to write and to verify. Works on halves in
+//! an unpublished stage, and on those of an environment nobody runs where it is told so.
+
+use std::collections::BTreeMap;
+use std::fs::{File, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+
+use super::report_unit;
+use crate::boot::{
+    self, BootFiles, Loader, NfsVersion, Overlay, PxeBinaries, RootPlace, Want, Watched, fstab,
+};
+use crate::failure::Failure;
+use crate::fs::rooted::Tree;
+use crate::pool::record::{EnvRecord, NodeRecord};
+use crate::pool::{EnvName, NodeName, Pool, environment, layout, properties};
+use crate::publish::server;
+
+/// Where a root half's mounts are written down.
+const FSTAB: &str = "etc/fstab";
+
+/// What one environment must say, from the properties that hold for its node.
+#[derive(Debug, Clone)]
+pub struct Wanted {
+    name: String,
+    hostname: String,
+    loader: Option<Loader>,
+    root: RootPlace,
+    ip: boot::Ip,
+    version: NfsVersion,
+    add: Vec<String>,
+    remove: Vec<String>,
+    stash: Vec<String>,
+    boot_mount: String,
+    boot_spec: String,
+    report: bool,
+    in_place: bool,
+}
+
+impl Wanted {
+    /// Returns what the environment `env` of `node` must say; `before` is the record of what it is made
+    /// from, or its own.
+    pub fn new(
+        pool: &Pool,
+        node: &NodeName,
+        record: &NodeRecord,
+        env: &EnvName,
+        before: &EnvRecord,
+    ) -> Result<Self> {
+        let property =
+            |key| properties::effective(key, Some(record), pool.record()).map(|v| v.value);
+        let server = server::address(Some(record), pool.record())?;
+        if !layout::is_plain(pool.root()) {
+            // A pool can be mounted elsewhere than where it was made.
+            return Err(Failure::failed(format!(
+                "{} cannot stand on a kernel command line: letters, digits and /._+- only",
+                pool.root().display()
+            ))
+            .hint("mount the pool at a plain path")
+            .into());
+        }
+        let dir = layout::env(pool.root(), node, env);
+        let half = |name: &str| dir.join(name).to_string_lossy().into_owned();
+        let version = property("nfs.version").map(|v| parsed(&v)).transpose()?;
+        let root = match property("root") {
+            Some(local) if local != "nfs" => RootPlace::Local(local),
+            _ => RootPlace::Nfs {
+                server,
+                path: half(layout::ROOT),
+                version,
+                options: property("nfs.options"),
+            },
+        };
+        Ok(Self {
+            name: format!("{node}/{env}"),
+            hostname: node.to_string(),
+            loader: property("loader").map(|v| parsed(&v)).transpose()?,
+            root,
+            ip: property("ip").map_or(Ok(boot::Ip::Dhcp), |v| parsed(&v))?,
+            version: version.unwrap_or(NfsVersion::V4_2),
+            add: property("cmdline")
+                .map(|v| v.split_whitespace().map(str::to_string).collect())
+                .unwrap_or_default(),
+            remove: before.added.clone(),
+            stash: before.stripped.clone(),
+            boot_mount: before.boot_mount.clone(),
+            boot_spec: format!("{server}:{}", half(layout::BOOT)),
+            report: property("report").is_none_or(|v| v == "on"),
+            in_place: false,
+        })
+    }
+
+    /// Wants it of an environment as it stands, which a machine may be led to at any moment after.
+    #[must_use]
+    pub fn in_place(mut self) -> Self {
+        self.in_place = true;
+        self
+    }
+
+    /// Wants one more argument on the kernel command line, where none of its key is there yet.
+    pub fn with_argument(
+        mut self,
+        key: &str,
+        value: &str,
+        boot: &Path,
+        root: &Path,
+    ) -> Result<Self> {
+        let (boot, root) = (Tree::open(boot)?, Tree::open(root)?);
+        let line = boot::summary(&boot, &root).cmdline.unwrap_or_default();
+        let added = self.add.iter().map(String::as_str);
+        let mut keys = line
+            .split_whitespace()
+            .chain(added)
+            .filter_map(|token| token.split('=').next());
+        if !keys.any(|k| k == key) {
+            self.add.push(format!("{key}={value}"));
+        }
+        Ok(self)
+    }
+
+    /// Returns the reasons why these halves would not boot as wanted, a sentence each.
+    pub fn reasons_against(&self, root: &Path, boot: &Path) -> Result<Vec<String>> {
+        let (root, boot) = (Tree::open(root)?, Tree::open(boot)?);
+        self.verify(&Watched::new(&root), &Watched::new(&boot))
+    }
+
+    /// Returns the reasons why these halves would not boot once they say what is wanted, a sentence each; nothing is
+    /// written.
+    ///
+    /// # Errors
+    /// Where they cannot be made to say it.
+    pub fn reasons_once_written(&self, root: &Path, boot: &Path) -> Result<Vec<String>> {
+        let (root, boot) = (Tree::open(root)?, Tree::open(boot)?);
+        let edits = Edits::of(self, &root, &boot)?;
+        let boot_files: BTreeMap<_, _> = edits.boot.writes.into_iter().collect();
+        let fstab = edits
+            .fstab
+            .map(|text| (FSTAB.to_string(), text.into_bytes()));
+        let root_files: BTreeMap<_, _> = fstab.into_iter().collect();
+        let (root, boot) = (
+            Overlay {
+                files: &root,
+                written: &root_files,
+            },
+            Overlay {
+                files: &boot,
+                written: &boot_files,
+            },
+        );
+        self.verify(&Watched::new(&root), &Watched::new(&boot))
+    }
+
+    fn verify<F: BootFiles>(
+        &self,
+        root: &Watched<'_, F>,
+        boot: &Watched<'_, F>,
+    ) -> Result<Vec<String>> {
+        let mut reasons = boot::verify(
+            boot,
+            root,
+            &self.for_boot(None),
+            &self.boot_mount,
+            &self.boot_spec,
+        )?;
+        for failed in [boot.ended(), root.ended()] {
+            // Not that something is missing.
+            reasons.extend(failed.err().map(|e| e.to_string()));
+        }
+        Ok(reasons)
+    }
+
+    fn for_boot(&self, pxe: Option<PxeBinaries>) -> Want<'_> {
+        Want {
+            name: &self.name,
+            hostname: &self.hostname,
+            loader: self.loader,
+            root: self.root.clone(),
+            ip: self.ip.clone(),
+            add: &self.add,
+            remove: &self.remove,
+            stash: &self.stash,
+            pxe,
+        }
+    }
+}
+
+fn parsed<T>(value: &str) -> Result<T>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    value
+        .parse()
+        .map_err(|e| anyhow::anyhow!("the property's value {value:?} cannot be used: {e}"))
+}
+
+/// What has to be written so that two halves say what is wanted.
+struct Edits {
+    boot: boot::Plan,
+    fstab: Option<String>,
+}
+
+impl Edits {
+    fn of(wanted: &Wanted, root: &Tree, boot: &Tree) -> Result<Self> {
+        let (root_seen, boot_seen) = (Watched::new(root), Watched::new(boot));
+        let what = || format!("writing the boot files of {}", wanted.name);
+        let pxe = match wanted.loader.or_else(|| boot::recognise(&boot_seen)) {
+            Some(Loader::Rpi) => None,
+            _ if boot.metadata("pxelinux.0")?.is_some() => None,
+            _ => pxe_binaries().with_context(what)?,
+        };
+        let planned = boot::plan(&boot_seen, &root_seen, &wanted.for_boot(pxe));
+        // What could not be read explains what then seems to be missing.
+        boot_seen
+            .ended()
+            .and(root_seen.ended())
+            .with_context(what)?;
+        let fstab =
+            fstab_of(wanted, root).with_context(|| format!("writing the fstab of {}", wanted.name));
+        Ok(Self {
+            boot: planned.with_context(what)?,
+            fstab: fstab?,
+        })
+    }
+}
+
+/// Edits the halves at `root` and `boot` to say what is wanted, and brings `record` up to date with it.
+///
+/// Returns notes for the person, a sentence each. The same again changes nothing.
+pub fn dress(
+    wanted: &Wanted,
+    root: &Path,
+    boot: &Path,
+    record: &mut EnvRecord,
+) -> Result<Vec<String>> {
+    let (mut root_tree, mut boot_tree) = (Tree::open(root)?, Tree::open(boot)?);
+    if wanted.in_place {
+        (root_tree, boot_tree) = (root_tree.durable(), boot_tree.durable());
+    }
+    let what = || format!("writing the boot files of {}", wanted.name);
+    let Edits { boot: plan, fstab } = Edits::of(wanted, &root_tree, &boot_tree)?;
+    for (path, bytes) in &plan.writes {
+        if let Some((dir, _)) = path.rsplit_once('/') {
+            boot_tree.make_dirs(dir)?;
+        }
+        boot_tree.write(path, bytes)?;
+    }
+    if let Some(text) = fstab {
+        root_tree
+            .make_dirs("etc")
+            .and_then(|()| root_tree.write(FSTAB, text.as_bytes()))
+            .with_context(|| format!("writing the fstab of {}", wanted.name))?;
+    }
+    report_unit::furnish(&root_tree, wanted.report)
+        .with_context(|| format!("placing the unit by which {} reports", wanted.name))?;
+    record.added.clone_from(&wanted.add);
+    // Only what a system brought from its own disk; what a package's hook wrote since names this server's.
+    if record.stripped.is_empty() {
+        record.stripped = plan.stripped;
+    }
+    let mut notes = plan.notes;
+    if wanted.version == NfsVersion::V3 && root_tree.metadata("etc/protocols")?.is_none() {
+        notes.push(
+            "there is no /etc/protocols in the root: with NFS version 3 the node cannot mount its boot folder, and its \
+             own kernel upgrades would not reach it (package netbase)"
+                .to_string(),
+        );
+    }
+    let (root_seen, boot_seen) = (Watched::new(&root_tree), Watched::new(&boot_tree));
+    let summary = boot::summary(&boot_seen, &root_seen);
+    boot_seen
+        .ended()
+        .and(root_seen.ended())
+        .with_context(what)?;
+    make_readable(&boot_tree, &summary)?;
+    record.arch = summary.arch.map(|a| a.name().to_string());
+    record.kernel = environment::kernel_seen(boot, &summary);
+    Ok(notes)
+}
+
+/// Lets everybody read what TFTP hands out: dnsmasq serves nothing else, and some make their initramfs
+/// private.
+fn make_readable(boot: &Tree, summary: &boot::Summary) -> Result<()> {
+    let top = boot.open_at("/", OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
+    let top = File::from(top);
+    let mode = top.metadata()?.permissions().mode();
+    if mode & 0o055 != 0o055 {
+        top.set_permissions(Permissions::from_mode((mode | 0o055) & 0o7777))?;
+    }
+    let fixed = ["config.txt", "cmdline.txt", "pxelinux.cfg/default"];
+    let named = summary.kernel_file.iter().chain(&summary.initramfs);
+    for path in fixed.into_iter().chain(named.map(String::as_str)) {
+        if let Some(file) = boot.open_file(path)? {
+            let mode = file.metadata()?.permissions().mode();
+            if mode & 0o444 != 0o444 {
+                file.set_permissions(Permissions::from_mode((mode | 0o444) & 0o7777))?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Returns the fstab that a root is to have; `None` where it has it.
+fn fstab_of(wanted: &Wanted, root: &Tree) -> Result<Option<String>> {
+    let text = root.read_text(FSTAB)?.unwrap_or_default();
+    let want = fstab::Want {
+        boot_spec: matches!(wanted.root, RootPlace::Nfs { .. }).then_some(&wanted.boot_spec),
+        boot_mount: &wanted.boot_mount,
+        version: wanted.version,
+    };
+    fstab::edit(&text, &want)
+}
+
+/// Returns the PXELINUX programs of this machine's packages; `None` where they are not installed.
+fn pxe_binaries() -> Result<Option<PxeBinaries>> {
+    // Debian's packages pxelinux and syslinux-common, then Arch's syslinux.
+    let pxelinux = first_of(&[
+        "/usr/lib/PXELINUX/pxelinux.0",
+        "/usr/lib/syslinux/bios/pxelinux.0",
+    ])?;
+    let ldlinux = first_of(&[
+        "/usr/lib/syslinux/modules/bios/ldlinux.c32",
+        "/usr/lib/syslinux/bios/ldlinux.c32",
+    ])?;
+    Ok(pxelinux
+        .zip(ldlinux)
+        .map(|(pxelinux, ldlinux)| PxeBinaries { pxelinux, ldlinux }))
+}
+
+fn first_of(paths: &[&str]) -> Result<Option<Vec<u8>>> {
+    for path in paths {
+        match std::fs::read(path) {
+            Ok(bytes) => return Ok(Some(bytes)),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => return Err(e).context((*path).to_string()),
+        }
+    }
+    Ok(None)
+}

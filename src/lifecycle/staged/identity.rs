@@ -1,0 +1,127 @@
+//! Giving a copy an identity of its own.
+//!
+//! Two machines with one host name, machine-id or ssh host key are taken for one another: by DHCP servers,
+//! by NFS (an NFSv4 client's name is its lease), by people. So what is made for another node gets all of it
+//! anew, and what is made for the same node keeps it. Works on halves in an unpublished stage only.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use rand_core::{OsRng, RngCore};
+use ssh_key::private::{KeypairData, RsaKeypair};
+use ssh_key::{Algorithm, EcdsaCurve, LineEnding, PrivateKey};
+
+use crate::boot::identity::{self, HostKey, RESET};
+use crate::fs::rooted::Tree;
+use crate::pool::NodeName;
+
+/// How long an RSA host key is, in bits: as ssh-keygen(1) makes them.
+const RSA_BITS: usize = 3072;
+
+/// Makes the halves another machine's: `new` instead of what they say now.
+///
+/// Returns notes, a sentence each.
+pub fn reset(root: &Path, boot: &Path, new: &NodeName) -> Result<Vec<String>> {
+    let (root, boot) = (Tree::open(root)?, Tree::open(boot)?);
+    rename(&root, new).context("giving it a host name of its own")?;
+    for path in RESET.empty {
+        empty(&root, path).with_context(|| format!("emptying {path}"))?;
+    }
+    for path in RESET.remove_regular {
+        if root.symlink_metadata(path)?.is_some_and(|m| m.is_file()) {
+            root.remove_file(path)?;
+        }
+    }
+    for (half, patterns) in [(&root, RESET.remove), (&boot, RESET.remove_boot)] {
+        for path in identity::matching(half, patterns)? {
+            if half.symlink_metadata(&path)?.is_some_and(|m| !m.is_dir()) {
+                half.remove_file(&path)?;
+            }
+        }
+    }
+    rename_initiator(&root, new).context("giving it an iSCSI initiator name of its own")?;
+    host_keys(&root, new).context("giving it ssh host keys of its own")
+}
+
+/// Gives a machine that stays the same another host name.
+pub fn rename_host(root: &Path, new: &NodeName) -> Result<()> {
+    rename(&Tree::open(root)?, new).context("giving it its new host name")
+}
+
+fn rename(root: &Tree, new: &NodeName) -> Result<()> {
+    let old = root.read_text(identity::HOSTNAME)?;
+    let old = old.as_deref().map(str::trim).filter(|o| !o.is_empty());
+    let hosts = root.read_text(identity::HOSTS)?;
+    root.make_dirs("etc")?;
+    if let Some(text) = identity::hosts(hosts.as_deref(), old, new.as_str()) {
+        root.write(identity::HOSTS, text.as_bytes())?;
+    }
+    let text = identity::hostname_file(new.as_str());
+    Ok(root.write(identity::HOSTNAME, text.as_bytes())?)
+}
+
+/// Empties a file that says who the machine is; one that is missing, or says that nobody is yet, stays.
+///
+/// An empty machine-id is made anew at boot; a missing one, or the word `uninitialized`, would make it a
+/// first boot, which resets what services are enabled: machine-id(5).
+fn empty(root: &Tree, path: &str) -> Result<()> {
+    match root.read(path)? {
+        Some(text) if !text.is_empty() && !text.starts_with(b"uninitialized") => {
+            Ok(root.write(path, b"")?)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn rename_initiator(root: &Tree, new: &NodeName) -> Result<()> {
+    let Some(old) = root.read_text(identity::INITIATOR_NAME)? else {
+        return Ok(());
+    };
+    let mut random = [0_u8; 6];
+    OsRng.fill_bytes(&mut random);
+    let unique: String = random.iter().map(|b| format!("{b:02x}")).collect();
+    if let Some(text) = identity::initiator_name(&format!("{new}-{unique}"), &old) {
+        root.write(identity::INITIATOR_NAME, text.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Makes new host keys of the kinds there are; certificates of the old ones, and keys of kinds that are
+/// made no more, go.
+fn host_keys(root: &Tree, new: &NodeName) -> Result<Vec<String>> {
+    let keys = identity::host_keys(&root.names(identity::HOST_KEYS)?);
+    let mut kept = Vec::new();
+    for kind in keys.renew {
+        let path = kind.path();
+        let public = format!("{path}.pub");
+        write_key(root, kind, &public, new).with_context(|| format!("making a new /{path}"))?;
+        kept.extend([path.to_string(), public]);
+    }
+    let mut notes = Vec::new();
+    for path in keys.remove.iter().filter(|p| !kept.contains(p)) {
+        root.remove_file(path)?;
+        notes.push(format!(
+            "/{path} was removed: it belonged to the old host keys"
+        ));
+    }
+    Ok(notes)
+}
+
+fn write_key(root: &Tree, kind: HostKey, public: &str, new: &NodeName) -> Result<()> {
+    let mut key = match kind {
+        HostKey::Ed25519 => PrivateKey::random(&mut OsRng, Algorithm::Ed25519)?,
+        HostKey::Ecdsa => {
+            let curve = EcdsaCurve::NistP256;
+            PrivateKey::random(&mut OsRng, Algorithm::Ecdsa { curve })?
+        }
+        HostKey::Rsa => {
+            let pair = RsaKeypair::random(&mut OsRng, RSA_BITS)?;
+            PrivateKey::new(KeypairData::from(pair), "")?
+        }
+    };
+    key.set_comment(format!("root@{new}"));
+    // In the old one's place: it keeps the old one's mode, which lets root alone read it.
+    root.write(kind.path(), key.to_openssh(LineEnding::LF)?.as_bytes())?;
+    let line = format!("{}\n", key.public_key().to_openssh()?);
+    Ok(root.write(public, line.as_bytes())?)
+}

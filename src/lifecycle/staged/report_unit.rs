@@ -1,0 +1,73 @@
+//! The unit by which an environment reports that it came up, placed in it or taken out.
+//!
+//! Works on a root half in an unpublished stage, or on one that nothing runs from. A unit that a person
+//! masked stays masked. Not for reading reports: that is `evidence`.
+
+use std::io;
+
+use crate::boot::report;
+use crate::fs::rooted::Tree;
+
+/// Where systemd itself is, in roots with and without a merged /usr.
+const SYSTEMD: [&str; 2] = ["usr/lib/systemd/systemd", "lib/systemd/systemd"];
+
+/// Where its target for good boots is.
+const BOOT_COMPLETE: [&str; 2] = [
+    "usr/lib/systemd/system/boot-complete.target",
+    "lib/systemd/system/boot-complete.target",
+];
+
+/// Makes a root half report, or not; what it reported as something else goes.
+pub(in crate::lifecycle) fn furnish(root: &Tree, wanted: bool) -> io::Result<()> {
+    remove(root, report::FILE)?;
+    if !wanted || !any(root, &SYSTEMD)? {
+        remove(root, report::WANTED_BY)?;
+        return match is_masked(root)? {
+            true => Ok(()),
+            false => remove(root, report::UNIT),
+        };
+    }
+    if is_masked(root)? {
+        return Ok(());
+    }
+    let unit = report::unit(any(root, &BOOT_COMPLETE)?);
+    if root.read_text(report::UNIT)?.as_deref() != Some(unit.as_str()) {
+        root.make_dirs("etc/systemd/system")?;
+        root.write(report::UNIT, unit.as_bytes())?;
+    }
+    if root.symlink_metadata(report::WANTED_BY)?.is_none() {
+        root.make_dirs("etc/systemd/system/multi-user.target.wants")?;
+        root.symlink(report::WANTED_BY_TARGET, report::WANTED_BY)?;
+    }
+    Ok(())
+}
+
+/// Returns whether a root half reports that it came up.
+pub(in crate::lifecycle) fn reports(root: &Tree) -> bool {
+    root.symlink_metadata(report::WANTED_BY)
+        .is_ok_and(|m| m.is_some())
+        && root
+            .metadata(report::UNIT)
+            .is_ok_and(|m| m.is_some_and(|m| m.is_file()))
+}
+
+fn is_masked(root: &Tree) -> io::Result<bool> {
+    let unit = root.symlink_metadata(report::UNIT)?;
+    Ok(unit.is_some_and(|m| m.file_type().is_symlink()))
+}
+
+fn any(root: &Tree, paths: &[&str]) -> io::Result<bool> {
+    for path in paths {
+        if root.metadata(path)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn remove(root: &Tree, path: &str) -> io::Result<()> {
+    match root.symlink_metadata(path)? {
+        Some(m) if !m.is_dir() => root.remove_file(path),
+        _ => Ok(()),
+    }
+}

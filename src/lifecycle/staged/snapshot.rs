@@ -1,0 +1,143 @@
+//! Both halves of an environment, copied as a pair.
+//!
+//! Promises that a subvolume nested in a half arrives as an ordinary directory with its content, never as
+//! the empty stub a snapshot leaves of it. Each half is a snapshot of one instant; the two instants lie
+//! side by side, which is not the same one. Nothing goes by path inside a half: one may be longer than any call takes.
+
+use std::ffi::OsStr;
+use std::fs::File;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::fcntl::renameat;
+use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+
+use crate::btrfs::removal::shortened;
+use crate::btrfs::subvolume;
+use crate::btrfs::subvolume::Nested;
+use crate::failure::Failure;
+use crate::fs::{copy, interrupt, opener};
+use crate::pool::{Environment, layout};
+
+/// How many nested subvolumes are told one by one.
+const TOLD: usize = 20;
+
+/// Snapshots both halves of an environment into `dir`; returns notes, a sentence each.
+pub fn snapshot(source: &Environment, dir: &Path) -> Result<Vec<String>> {
+    let halves = [
+        (source.root(), dir.join(layout::ROOT)),
+        (source.boot(), dir.join(layout::BOOT)),
+    ];
+    for (from, to) in &halves {
+        subvolume::snapshot(from, to).map_err(|e| explained(e, source))?;
+    }
+    let mut notes = Vec::new();
+    for (from, to) in &halves {
+        notes.extend(flatten(from, to, source)?);
+    }
+    Ok(notes)
+}
+
+fn flatten(from: &Path, to: &Path, source: &Environment) -> Result<Vec<String>> {
+    let nested = subvolume::nested(from).with_context(|| format!("looking into {source}"))?;
+    let mut notes = Vec::new();
+    for inner in outermost(&nested, subvolume::info(from)?.id) {
+        let path = shortened(&inner.path);
+        flatten_one(from, to, inner)
+            .with_context(|| format!("carrying along the nested subvolume {path} of {source}"))?;
+        notes.push(format!(
+            "{path} was a subvolume inside {source}; here it is a directory with the same content"
+        ));
+    }
+    Ok(few(notes))
+}
+
+/// Turns the subvolumes that a run made inside a half into ordinary directories; returns notes.
+///
+/// systemd-tmpfiles makes them for lines of type v, q and Q where `/` is a subvolume: tmpfiles.d(5).
+pub fn flatten_within(half: &Path) -> Result<Vec<String>> {
+    let nested =
+        subvolume::nested(half).with_context(|| format!("looking into {}", half.display()))?;
+    let top = opener::directory(half)?;
+    let mut notes = Vec::new();
+    for inner in outermost(&nested, subvolume::info(half)?.id) {
+        let path = shortened(&inner.path);
+        let flattened = || format!("flattening the subvolume {path}");
+        let directory = subvolume::directory_in(&top, inner.parent, inner.directory)?;
+        let aside = aside(&directory).with_context(flattened)?;
+        fill(&directory, &inner.name, &directory, aside.as_ref()).with_context(flattened)?;
+        subvolume::delete_nested(&top, inner.id).with_context(flattened)?;
+        renameat(
+            &directory,
+            aside.as_str(),
+            &directory,
+            inner.name.as_os_str(),
+        )
+        .with_context(flattened)?;
+        notes.push(format!(
+            "{path} was made a subvolume; it is a directory now"
+        ));
+    }
+    Ok(few(notes))
+}
+
+/// Returns the first of many notes, and how many more there are.
+fn few(mut notes: Vec<String>) -> Vec<String> {
+    let more = notes.len().saturating_sub(TOLD);
+    notes.truncate(TOLD);
+    if more > 0 {
+        notes.push(format!("so it is with {more} more subvolumes"));
+    }
+    notes
+}
+
+/// Makes a directory in another, whatever the names that are taken already.
+fn aside(directory: &OwnedFd) -> Result<String> {
+    for number in 0u64.. {
+        let name = format!(".netbe-flat-{number}");
+        match mkdirat(directory, name.as_str(), Mode::S_IRWXU) {
+            Ok(()) => return Ok(name),
+            Err(Errno::EEXIST) => interrupt::check()?,
+            Err(e) => return Err(e.into()),
+        }
+    }
+    anyhow::bail!("no name is free")
+}
+
+fn flatten_one(from: &Path, to: &Path, inner: &Nested) -> Result<()> {
+    let (from, top) = (opener::directory(from)?, opener::directory(to)?);
+    let source = subvolume::directory_in(&from, inner.parent, inner.directory)?;
+    // In a snapshot everything has the number it has in its source.
+    let target = subvolume::directory_in(&top, subvolume::info(to)?.id, inner.directory)?;
+    // The stub that a snapshot leaves cannot be written into.
+    unlinkat(&target, inner.name.as_os_str(), UnlinkatFlags::RemoveDir)?;
+    mkdirat(&target, inner.name.as_os_str(), Mode::S_IRWXU)?;
+    fill(&source, &inner.name, &target, &inner.name)
+}
+
+/// Copies a directory to an empty one, sharing the space; both by their names in directories.
+fn fill(from: &OwnedFd, name: &OsStr, to: &OwnedFd, new: &OsStr) -> Result<()> {
+    let source = File::from(opener::directory_at(from, name)?);
+    let target = File::from(opener::directory_at(to, new)?);
+    copy::tree(&source, &target, &copy::Rules::default(), &mut |_| {})?;
+    Ok(())
+}
+
+/// Returns those that lie in no other of them: copying one takes along what is inside it.
+fn outermost(nested: &[Nested], half: u64) -> impl Iterator<Item = &Nested> {
+    nested.iter().filter(move |inner| inner.parent == half)
+}
+
+fn explained(error: std::io::Error, source: &Environment) -> anyhow::Error {
+    match error.kind() {
+        std::io::ErrorKind::ExecutableFileBusy => Failure::failed(format!(
+            "{source} holds a swap file that is in use, and btrfs cannot snapshot it: {error}"
+        ))
+        .hint("swapoff FILE where it is used, and keep swap files outside environments")
+        .into(),
+        _ => anyhow::Error::new(error).context(format!("copying {source}")),
+    }
+}

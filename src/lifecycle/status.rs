@@ -1,0 +1,224 @@
+//! What `status` shows: for each node what it boots, what it runs and how that is known, what is before it,
+//! what is wrong.
+//!
+//! Reads only. Not for looking into environments: that is `check`.
+
+use anyhow::Result;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+
+use crate::evidence::Evidence;
+use crate::evidence::boots::How;
+use crate::fs::interrupt;
+use crate::pool::pending::{Kind, Pending, PendingBoot};
+use crate::pool::{Environment, Node, NodeName, Pool, node};
+use crate::publish::tftp;
+
+/// One node, as `status` shows it.
+#[derive(Debug, Clone, Serialize)]
+pub struct State {
+    /// Its name.
+    pub node: String,
+    /// Whether no machine boots it.
+    pub template: bool,
+    /// The environment it boots next, unless one is pending.
+    pub active: Option<String>,
+    /// The environments it runs or may be running.
+    pub booted: Booted,
+    /// The environment it is to boot, or has booted, once or on trial.
+    pub pending: Option<String>,
+    /// What is known of that.
+    pub pending_boot: Option<PendingState>,
+    /// Whether a reboot would change what it runs; nothing where it cannot be told.
+    pub reboot_changes: Option<bool>,
+    /// The names machines ask for it by.
+    pub names: Vec<String>,
+    /// Its address: `dhcp` or a static one.
+    pub ip: String,
+    /// What is wrong, a sentence each.
+    pub problems: Vec<String>,
+}
+
+/// What is known of what a node runs.
+#[derive(Debug, Clone, Default, Serialize, PartialEq, Eq)]
+pub struct Booted {
+    /// What it runs, where that is known.
+    pub known: Option<String>,
+    /// What it may be running, where it is not.
+    pub possible: Vec<String>,
+    /// Since when at the latest, UTC; where it is not known, when something was fetched last.
+    pub since: Option<Timestamp>,
+    /// How it is known; `tftp` where it is not, and something was fetched.
+    pub how: Option<How>,
+    /// The environment that was fetched from last, by anybody who may have been the node.
+    pub fetched: Option<String>,
+    /// The kernel that runs, where the node said it.
+    pub kernel: Option<String>,
+    /// The kernel's number of that boot, where the node said it.
+    pub boot_id: Option<String>,
+}
+
+/// A boot for once, or a trial.
+#[derive(Debug, Clone, Serialize, PartialEq, Eq)]
+pub struct PendingState {
+    /// Once, or on trial.
+    pub kind: Kind,
+    /// Whether the node's names still lead to it: it has not been fetched.
+    pub waiting: bool,
+    /// Until when it must have reported, UTC; nothing before it was fetched.
+    pub until: Option<Timestamp>,
+}
+
+/// Returns the state of these nodes; of all without one.
+pub fn status(pool: &Pool, names: &[NodeName]) -> Result<Vec<State>> {
+    if names.is_empty() {
+        return all(pool);
+    }
+    let state = |name| match of(pool, pool.node(name)?) {
+        Some((_, state)) => Ok(state),
+        None => Err(pool.no_node(name)),
+    };
+    names.iter().map(state).collect()
+}
+
+fn all(pool: &Pool) -> Result<Vec<State>> {
+    let look = |name: &NodeName| match Node::observe(pool, name) {
+        Some(node) => of(pool, node).map(Ok),
+        None => node::stranger(pool, name).map(|why| Err((name.clone(), why))),
+    };
+    let (mut ours, mut states) = (Vec::new(), Vec::new());
+    for one in pool.of_each_node(|names| names.iter().map(look).collect())? {
+        match one {
+            Ok(of_node) => ours.push(of_node),
+            Err((name, why)) => states.push(of_stranger(&name, why)),
+        }
+    }
+    interrupt::check()?;
+    let ours = node::without_replaced(ours, |(node, _)| node);
+    states.extend(ours.into_iter().map(|(_, state)| state));
+    states.sort_by(|a, b| a.node.cmp(&b.node));
+    Ok(states)
+}
+
+/// Returns the state of what is in a node's place and is none: nothing but what is wrong.
+fn of_stranger(name: &NodeName, why: String) -> State {
+    State {
+        node: name.to_string(),
+        template: false,
+        active: None,
+        booted: Booted::default(),
+        pending: None,
+        pending_boot: None,
+        reboot_changes: None,
+        names: Vec::new(),
+        ip: "-".to_string(),
+        problems: vec![why],
+    }
+}
+
+/// Returns the state of a node, with that as it was then; `None` where it is gone by now.
+fn of(pool: &Pool, node: Node) -> Option<(Node, State)> {
+    let (node, envs) = node.look()?;
+    let mut problems = node.problems.clone();
+    let envs = envs.unwrap_or_else(|e| {
+        problems.push(format!("{e:#}"));
+        Vec::new()
+    });
+    problems.extend(wrong_with(&node, &envs));
+    let booted = booted(&node, &envs);
+    let pending = Pending::of(&node.state);
+    if let Pending::Unknown(_) = pending {
+        problems.push(format!(
+            "pending.json cannot be read, so that nothing of it can be destroyed; netbe activate {} --cancel",
+            node.name
+        ));
+    }
+    let active = node.active.as_ref().map(ToString::to_string);
+    let next = pending.waiting().map(|b| b.env.to_string());
+    let next = next.or_else(|| active.clone());
+    let boot = pending.boot();
+    let state = State {
+        node: node.name.to_string(),
+        template: node.is_template(),
+        reboot_changes: booted
+            .known
+            .as_ref()
+            .map(|known| Some(known) != next.as_ref()),
+        booted,
+        pending: boot.map(|b| b.env.to_string()),
+        pending_boot: boot.map(PendingState::of),
+        active,
+        names: match node.is_template() {
+            true => Vec::new(),
+            false => tftp::names(&node),
+        },
+        ip: node
+            .property(pool, "ip")
+            .unwrap_or_else(|| "dhcp".to_string()),
+        problems,
+    };
+    Some((node, state))
+}
+
+fn booted(node: &Node, envs: &[Environment]) -> Booted {
+    let evidence = Evidence::of(node);
+    let named = |want: Option<bool>| -> Vec<String> {
+        envs.iter()
+            .filter(|e| evidence.booted(e) == want)
+            .map(|e| e.name.to_string())
+            .collect()
+    };
+    let known = named(Some(true)).into_iter().next();
+    match (known, evidence.running()) {
+        (Some(known), Some(running)) => Booted {
+            known: Some(known),
+            since: Some(running.time),
+            how: Some(running.how),
+            kernel: running.report.as_ref().and_then(|r| r.kernel.clone()),
+            boot_id: running.report.as_ref().map(|r| r.boot_id.clone()),
+            fetched: evidence.fetched().map(|seen| seen.env.clone()),
+            possible: Vec::new(),
+        },
+        _ => Booted {
+            possible: named(None),
+            since: evidence.fetched().map(|seen| seen.time),
+            how: evidence.fetched().map(|seen| seen.how),
+            fetched: evidence.fetched().map(|seen| seen.env.clone()),
+            ..Booted::default()
+        },
+    }
+}
+
+impl PendingState {
+    fn of(boot: &PendingBoot) -> Self {
+        let within = boot.within.and_then(|s| i64::try_from(s).ok());
+        let until = boot.fetched.zip(within).and_then(|(fetched, seconds)| {
+            fetched.checked_add(SignedDuration::from_secs(seconds)).ok()
+        });
+        Self {
+            kind: boot.kind,
+            waiting: boot.is_waiting(),
+            until,
+        }
+    }
+}
+
+fn wrong_with(node: &Node, envs: &[Environment]) -> Vec<String> {
+    let mut problems = Vec::new();
+    for env in envs {
+        problems.extend(env.problems.iter().map(|p| format!("{env}: {p}")));
+    }
+    match &node.active {
+        None => problems.push("it has no active environment".to_string()),
+        Some(name) if !envs.iter().any(|e| e.name == *name) => {
+            problems.push(format!("its active environment {name} does not exist"));
+        }
+        Some(_) => {}
+    }
+    if !node.is_template() && !node.is_offered() && !node.lost {
+        problems.push(
+            "no machine can ask for it: it has neither a MAC address nor a serial".to_string(),
+        );
+    }
+    problems
+}

@@ -1,0 +1,91 @@
+//! What becomes of the copy: what is put right in it and written of it, and what is kept of one whose run failed.
+//!
+//! Not for the run itself.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::{LOG, Run, program};
+use crate::failure::Failure;
+use crate::fs::interrupt;
+use crate::fs::rooted::Tree;
+use crate::lifecycle::staged::{Complete, Content, Identity, StagedEnvironment};
+use crate::packages::Changes;
+use crate::pool::Environment;
+
+impl Run<'_> {
+    /// Returns what came of the run.
+    fn content(&self, staged: &StagedEnvironment<'_>, changes: Option<Changes>) -> Result<Content> {
+        let (node, name) = (&self.source.node, &self.source.name);
+        let mut record = self.before.derived(staged.uuid()?, node, name);
+        record.description.clone_from(&self.request.description);
+        record.upgrade = changes;
+        Ok(Content {
+            record,
+            before: self.before.clone(),
+            identity: Identity::Same,
+        })
+    }
+
+    /// Makes the halves say what netbe wants of them.
+    pub(super) fn complete(
+        &self,
+        staged: &StagedEnvironment<'_>,
+        changes: Option<Changes>,
+    ) -> Result<Complete> {
+        restore_command_line(self.source, &staged.boot())?;
+        staged.complete(self.content(staged, changes)?)
+    }
+
+    /// Keeps the log of a failed run, and the copy where that was asked for; returns the error to end with.
+    pub(super) fn failed(
+        &self,
+        staged: StagedEnvironment<'_>,
+        error: &anyhow::Error,
+    ) -> Result<Failure> {
+        let log = self.node.dir.join(format!("failed-{LOG}"));
+        let said = program::keep_end(&staged.dir().join(LOG), &log).is_ok();
+        let ended = |outcome: &str| {
+            let mut failure =
+                Failure::failed(format!("upgrading {}: {outcome}: {error:#}", self.source));
+            if let Some(refusal) = error.downcast_ref::<Failure>() {
+                failure.kind = refusal.kind;
+            }
+            match said {
+                true => failure.hint(format!("everything it said: less {}", log.display())),
+                false => failure,
+            }
+        };
+        if !self.request.keep || interrupt::asked().is_some() {
+            drop(staged);
+            return Ok(ended("nothing was kept"));
+        }
+        let why = format!("its upgrade failed: {error:#}");
+        let why = why.lines().next().unwrap_or_default().to_string();
+        let _ = restore_command_line(self.source, &staged.boot());
+        let complete = staged.complete_failed(self.content(&staged, None)?, why)?;
+        staged.publish(complete)?;
+        Ok(ended(&format!("the copy is kept as {}", self.target())))
+    }
+}
+
+/// Puts the source's `cmdline.txt` back where the run replaced it.
+///
+/// Debian's raspi-firmware hook writes the file anew after every new kernel or initramfs, with the
+/// server's own disk as root, and with it go all arguments the node had. A line that still names the
+/// source's root was merely edited, and stays.
+fn restore_command_line(source: &Environment, boot: &Path) -> Result<()> {
+    const FILE: &str = "cmdline.txt";
+    let before = Tree::open(&source.boot())?.read_text(FILE)?;
+    let tree = Tree::open(boot)?;
+    let root = source.root();
+    if let Some(before) = before
+        && let Some(root) = root.to_str()
+        && before.contains(root)
+        && !tree.read_text(FILE)?.is_some_and(|now| now.contains(root))
+    {
+        tree.write(FILE, before.as_bytes())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! Environments, one a line: the tables of `list` and `list --tree`, and the lines of `list -H`.
+
+use super::{clean, local, progress, table, tree};
+use crate::lifecycle::list::{Listed, Unread};
+use crate::lifecycle::origin_tree::{self, Who};
+
+/// Where the columns about space stand among the others.
+const SPACE_AT: usize = 5;
+
+/// Returns the table; what is in a node's place and cannot be read comes last.
+pub fn draw(listed: &[Listed], unread: &[Unread], with_space: bool, colour: bool) -> String {
+    let heads = heads(with_space);
+    let rows: Vec<_> = listed
+        .iter()
+        .map(|env| row(env, with_space))
+        .chain(unread.iter().map(|one| row_of_unread(one, heads.len())))
+        .collect();
+    table::table(&heads, &rows, colour)
+}
+
+/// Returns the table with node and environment in one column, drawn beneath what they were made from.
+pub fn draw_tree(listed: &[Listed], unread: &[Unread], with_space: bool, colour: bool) -> String {
+    if listed.is_empty() && unread.is_empty() {
+        return String::new();
+    }
+    let ancestry = origin_tree::of(listed);
+    let heads = heads(with_space);
+    let rows: Vec<Vec<String>> = tree::draw(&ancestry)
+        .into_iter()
+        .map(|(who, name)| {
+            let of_table = match who {
+                Who::There(env) => row(env, with_space),
+                Who::Gone(_) => vec![String::new(); heads.len()],
+            };
+            std::iter::once(name)
+                .chain(of_table.into_iter().skip(2))
+                .collect()
+        })
+        .chain(unread.iter().map(|one| {
+            let of_table = row_of_unread(one, heads.len()).into_iter().skip(2);
+            std::iter::once(one.node.clone()).chain(of_table).collect()
+        }))
+        .collect();
+    table::table(&heads[1..], &rows, colour)
+}
+
+/// Returns the lines for scripts: everything as it is, times in seconds and sizes in bytes.
+pub fn tabbed(listed: &[Listed]) -> String {
+    table::tabbed(&listed.iter().map(machine_row).collect::<Vec<_>>())
+}
+
+fn heads(with_space: bool) -> Vec<&'static str> {
+    let mut heads = vec![
+        "NODE",
+        "ENVIRONMENT",
+        "FLAGS",
+        "KERNEL",
+        "CREATED",
+        "DESCRIPTION",
+    ];
+    if with_space {
+        heads.splice(SPACE_AT..SPACE_AT, ["UNIQUE", "REFERENCED"]);
+    }
+    heads
+}
+
+/// Returns what comes back without it, and what it refers to; nothing where that is not known.
+fn sizes(env: &Listed) -> [Option<u64>; 2] {
+    [env.space.map(|s| s.unique), env.space.map(|s| s.referenced)]
+}
+
+fn row(env: &Listed, with_space: bool) -> Vec<String> {
+    let mut row = vec![
+        env.node.clone(),
+        env.name.clone(),
+        dash(env.flags()),
+        dash(clean(env.kernel.as_deref().unwrap_or_default())),
+        local(env.created),
+        clean(&env.description),
+    ];
+    if with_space {
+        let sizes = sizes(env).map(|s| s.map_or("-".into(), progress::bytes));
+        row.splice(SPACE_AT..SPACE_AT, sizes);
+    }
+    row
+}
+
+/// Returns the row of what is in a node's place: a flag, and what is wrong beside it.
+fn row_of_unread(one: &Unread, width: usize) -> Vec<String> {
+    let mut row = vec![dash(String::new()); width];
+    row[0].clone_from(&one.node);
+    row[2] = "!".to_string();
+    row
+}
+
+fn machine_row(env: &Listed) -> Vec<String> {
+    let [unique, referenced] = sizes(env).map(|s| s.map_or(String::new(), |s| s.to_string()));
+    vec![
+        env.node.clone(),
+        env.name.clone(),
+        env.flags(),
+        env.kernel.clone().unwrap_or_default(),
+        env.created.as_second().to_string(),
+        unique,
+        referenced,
+        env.origin
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default(),
+        env.description.clone(),
+    ]
+}
+
+fn dash(text: String) -> String {
+    match text.is_empty() {
+        true => "-".to_string(),
+        false => text,
+    }
+}

@@ -1,0 +1,139 @@
+//! Nodes: the table of `status`, and what it says of each that it was asked about.
+
+use super::{local, table};
+use crate::evidence::boots::How;
+use crate::lifecycle::status::State;
+use crate::pool::pending::Kind;
+
+/// Returns the table, a node a line.
+pub fn draw(states: &[State], colour: bool) -> String {
+    let heads = [
+        "NODE", "ACTIVE", "BOOTED", "SINCE", "KNOWN BY", "PENDING", "REBOOT", "ADDRESS",
+    ];
+    let rows: Vec<_> = states.iter().map(row).collect();
+    table::table(&heads, &rows, colour)
+}
+
+/// Returns some lines for each node, one a question.
+pub fn draw_each(states: &[State]) -> String {
+    states.iter().map(block).collect()
+}
+
+fn row(state: &State) -> Vec<String> {
+    let dash = || "-".to_string();
+    vec![
+        state.node.clone(),
+        state.active.clone().unwrap_or_else(dash),
+        booted(state),
+        state.booted.since.map_or_else(dash, local),
+        state.booted.how.map_or_else(dash, word),
+        pending(state),
+        match state.reboot_changes {
+            Some(true) => "changes".to_string(),
+            Some(false) => "same".to_string(),
+            None => dash(),
+        },
+        match state.template {
+            true => "(template)".to_string(),
+            false => state.ip.clone(),
+        },
+    ]
+}
+
+fn booted(state: &State) -> String {
+    match (&state.booted.known, state.booted.possible.as_slice()) {
+        (Some(known), _) => known.clone(),
+        (None, []) => "-".to_string(),
+        (None, possible) => format!("? {}", possible.join(", ")),
+    }
+}
+
+fn word(how: How) -> String {
+    match how {
+        How::Report => "report",
+        How::Nfs => "nfs",
+        How::Tftp => "tftp",
+    }
+    .to_string()
+}
+
+fn pending(state: &State) -> String {
+    match (&state.pending, &state.pending_boot) {
+        (Some(env), Some(boot)) if boot.waiting => format!("{env} ({})", boot.kind.word()),
+        (Some(env), Some(boot)) => match boot.kind {
+            Kind::Once => format!("{env} (was booted once)"),
+            Kind::Try => format!("{env} (on trial)"),
+        },
+        _ => "-".to_string(),
+    }
+}
+
+fn block(state: &State) -> String {
+    let mut text = format!("{}\n", state.node);
+    let mut line = |name: &str, value: &str| text.push_str(&format!("  {name:<9}{value}\n"));
+    line("active", state.active.as_deref().unwrap_or("-"));
+    if state.template {
+        line("booted", "by nobody: it is a template");
+        return text;
+    }
+    line("booted", &known(state));
+    line("pending", &pending_in_words(state));
+    line(
+        "reboot",
+        match state.reboot_changes {
+            Some(true) => "would change what it runs",
+            Some(false) => "would not change what it runs",
+            None => "not known whether it would change what it runs",
+        },
+    );
+    line("address", &state.ip);
+    line(
+        "asks as",
+        &match state.names.is_empty() {
+            true => "-".to_string(),
+            false => state.names.join(", "),
+        },
+    );
+    text
+}
+
+fn known(state: &State) -> String {
+    let booted = &state.booted;
+    let (Some(known), Some(since), Some(how)) = (&booted.known, booted.since, booted.how) else {
+        return match booted.possible.is_empty() {
+            true => "-".to_string(),
+            false => format!(
+                "not known; it may run {}{}",
+                booted.possible.join(", "),
+                fetched(state)
+            ),
+        };
+    };
+    let kernel = booted
+        .kernel
+        .as_ref()
+        .map_or(String::new(), |k| format!(", kernel {k}"));
+    format!("{known}, since {}: {}{kernel}", local(since), how.words())
+}
+
+fn fetched(state: &State) -> String {
+    match (&state.booted.fetched, state.booted.since) {
+        (Some(env), Some(time)) => format!("; {env} was fetched from at {}", local(time)),
+        _ => String::new(),
+    }
+}
+
+fn pending_in_words(state: &State) -> String {
+    let (Some(env), Some(boot)) = (&state.pending, &state.pending_boot) else {
+        return "-".to_string();
+    };
+    match (boot.kind, boot.waiting, boot.until) {
+        (Kind::Once, true, _) => format!("{env}, for the next boot only"),
+        (Kind::Once, false, _) => format!("{env} was fetched; the next boot is what is active"),
+        (Kind::Try, true, _) => format!("{env}, on trial with the next boot"),
+        (Kind::Try, false, Some(until)) => {
+            format!("{env} was fetched; it has until {} to report", local(until))
+        }
+        (Kind::Try, false, None) => format!("{env} was fetched; its report is awaited"),
+    }
+}

@@ -1,0 +1,386 @@
+//! Packages that were downloaded once, kept for the next node that wants them.
+//!
+//! Every file lies under the checksum of its content and is given out only to who asks for that checksum,
+//! and only after it was verified again. So what one node puts here another never gets unless its own,
+//! verified package index names exactly that content: apt itself believes a file in its archive of which
+//! only the size is right. apk's index names another checksum, from which the rest follows: see
+//! [`crate::packages::ApkHead`]. A cache: whatever is wrong with it, packages are downloaded instead.
+
+mod apk;
+
+use std::collections::HashSet;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+use sha2::{Digest, Sha256};
+
+use crate::fs::copy::Contents;
+use crate::fs::rooted::Tree;
+use crate::fs::{atomic, interrupt, opener};
+use crate::packages::{Archive, sha256};
+use crate::pool::layout;
+
+/// How long a package that nobody wants is kept.
+const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+/// The part of the filesystem's size that packages may take: one in so many.
+const SHARE: u64 = 20;
+
+/// How deep packages are looked for: repositories have directories of their own in them.
+const DEPTH: usize = 8;
+
+/// The most files that are looked at of one upgrade: ten times the packages of a large one.
+const NAMES: usize = 1 << 16;
+
+/// The pool's packages.
+#[derive(Debug)]
+pub struct PackageCache {
+    dir: PathBuf,
+}
+
+impl PackageCache {
+    /// Returns the pool's cache; nothing is made before there is something to keep.
+    pub fn of(pool: &Path) -> Self {
+        Self {
+            dir: layout::packages(pool),
+        }
+    }
+
+    /// Returns whether there is nothing in it.
+    pub fn is_empty(&self) -> bool {
+        layout::names_in(&self.dir).is_ok_and(|names| names.is_empty())
+    }
+
+    /// Returns the checksums of what is in it.
+    pub fn checksums(&self) -> io::Result<HashSet<[u8; 32]>> {
+        let names = layout::names_in(&self.dir)?;
+        Ok(names.iter().filter_map(|name| sha256(name)).collect())
+    }
+
+    /// Puts a package into a directory under its own name, sharing the space; false where it is not here.
+    ///
+    /// Verified byte for byte; one that is damaged is not here.
+    pub fn give(&self, archive: &Archive, to: &Tree) -> io::Result<bool> {
+        let path = self.dir.join(hex(&archive.sha256));
+        let Some(kept) = opener::file(&path)? else {
+            return Ok(false);
+        };
+        if kept.metadata()?.len() != archive.size {
+            return Ok(false);
+        }
+        if let Some((above, _)) = archive.file.rsplit_once('/') {
+            to.make_dirs(above)?;
+        }
+        to.remove_file(&archive.file)?;
+        let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL;
+        let copy = File::from(to.open_at(&archive.file, flags, Mode::from_bits_truncate(0o644))?);
+        Contents::default().copy(&kept, &copy, archive.size, &mut |_| {})?;
+        if checksum(&copy)? != archive.sha256 {
+            to.remove_file(&archive.file)?;
+            fs::remove_file(&path)?;
+            return Ok(false);
+        }
+        // When it was last wanted. One that cannot be marked is merely forgotten earlier.
+        let _ = kept.set_modified(SystemTime::now());
+        Ok(true)
+    }
+
+    /// Keeps the packages in a directory that are not here yet, and returns how many those were.
+    ///
+    /// Only regular files are looked at, whatever the directory holds; those whose path beneath it `wanted` says. None
+    /// with holes is kept: no package has any, and one of nothing else is as long as somebody likes. Nor more than there
+    /// is room for: what would be forgotten at once is not read.
+    ///
+    /// # Errors
+    /// Also where the directory holds more than any upgrade leaves.
+    pub fn keep(&self, from: &Tree, mut wanted: impl FnMut(&str) -> bool) -> io::Result<usize> {
+        let mut kept = 0;
+        let mut room = self.room(from.path())?;
+        let mut looked_at = 0;
+        let mut directories = vec![(String::new(), 0)];
+        while let Some((directory, depth)) = directories.pop() {
+            for name in from.names(&directory)? {
+                interrupt::check_io()?;
+                looked_at += 1;
+                if looked_at > NAMES {
+                    return Err(io::Error::other(format!(
+                        "there are more than {NAMES} files where packages are downloaded to"
+                    )));
+                }
+                let path = match directory.as_str() {
+                    "" => name,
+                    above => format!("{above}/{name}"),
+                };
+                let Ok(place) = from.open_without_links(&path, OFlag::O_PATH) else {
+                    continue;
+                };
+                let place = File::from(place);
+                let metadata = place.metadata()?;
+                if metadata.is_dir() && depth < DEPTH {
+                    directories.push((path, depth + 1));
+                    continue;
+                }
+                if !(metadata.is_file() && is_package(&path) && wanted(&path)) {
+                    continue;
+                }
+                let file = File::from(opener::reopened(&place, OFlag::O_RDONLY)?);
+                let size = file.metadata()?.len();
+                if size <= room && !has_holes(&file.metadata()?) {
+                    room -= size;
+                    atomic::directories(&self.dir)?;
+                    kept += usize::from(self.keep_one(&file, size)?);
+                }
+            }
+        }
+        if kept > 0 {
+            self.forget()?;
+        }
+        Ok(kept)
+    }
+
+    /// Returns how much the cache may hold on the filesystem of a directory, in bytes.
+    fn room(&self, at: &Path) -> io::Result<u64> {
+        let found = nix::sys::statvfs::statvfs(at)?;
+        Ok(found.blocks() * found.fragment_size() / SHARE)
+    }
+
+    fn keep_one(&self, file: &File, size: u64) -> io::Result<bool> {
+        let staged = tempfile::Builder::new()
+            .prefix(".new-")
+            .tempfile_in(&self.dir)?;
+        Contents::default().copy(file, staged.as_file(), size, &mut |_| {})?;
+        // Of the copy: nobody can change that.
+        let path = self.dir.join(hex(&checksum(staged.as_file())?));
+        // One of another length is damaged: after a power cut it can be there with nothing in it.
+        if path.metadata().is_ok_and(|there| there.len() == size) {
+            return Ok(false);
+        }
+        staged.persist(path).map_err(|e| e.error)?;
+        Ok(true)
+    }
+
+    /// Deletes what nobody has wanted for a month, then what was wanted longest ago while it is too much.
+    fn forget(&self) -> io::Result<()> {
+        let most = self.room(&self.dir)?;
+        let now = SystemTime::now();
+        let mut all = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            let entry = entry?;
+            let metadata = entry.metadata()?;
+            let age = now.duration_since(metadata.modified()?).unwrap_or_default();
+            all.push((age, metadata.len(), entry.path()));
+        }
+        all.sort();
+        let mut total = 0;
+        for (age, size, path) in all {
+            total += size;
+            if age > KEPT || total > most {
+                match fs::remove_file(path) {
+                    Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+                    _ => {}
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Returns whether less of a file is on the disk than it is long; compressed or not, which is not seen here.
+fn has_holes(found: &Metadata) -> bool {
+    found.blocks().saturating_mul(512) < found.len()
+}
+
+fn is_package(name: &str) -> bool {
+    name.ends_with(".deb")
+        || name.ends_with(".rpm")
+        || name.ends_with(".apk")
+        || (name.contains(".pkg.tar.") && !name.ends_with(".sig"))
+}
+
+fn checksum(file: &File) -> io::Result<[u8; 32]> {
+    use std::io::Seek;
+    let mut file = file;
+    file.rewind()?;
+    let mut sum = Sha256::new();
+    let mut buffer = vec![0; 1 << 18];
+    loop {
+        interrupt::check_io()?;
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(sum.finalize().into()),
+            Ok(length) => sum.update(&buffer[..length]),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => return Err(e),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        // Writing into a string never fails.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn archive(name: &str, content: &[u8]) -> Archive {
+        Archive {
+            file: name.to_string(),
+            size: content.len() as u64,
+            sha256: Sha256::digest(content).into(),
+        }
+    }
+
+    pub(super) struct Place {
+        pub(super) _dir: tempfile::TempDir,
+        pub(super) cache: PackageCache,
+        pub(super) at: PathBuf,
+        pub(super) tree: Tree,
+    }
+
+    pub(super) fn place() -> Place {
+        let dir = tempfile::tempdir().unwrap();
+        let at = dir.path().join("archives");
+        fs::create_dir(&at).unwrap();
+        Place {
+            cache: PackageCache::of(dir.path()),
+            tree: Tree::open(&at).unwrap(),
+            at,
+            _dir: dir,
+        }
+    }
+
+    #[test]
+    fn what_is_all_holes_or_nothing_to_be_opened_is_not_kept() {
+        let Place {
+            cache,
+            at,
+            tree,
+            _dir,
+        } = place();
+        let sparse = File::create(at.join("a.deb")).unwrap();
+        sparse.set_len(1 << 42).unwrap();
+        let mut holed = File::create(at.join("b.deb")).unwrap();
+        io::Write::write_all(&mut holed, b"begins well").unwrap();
+        holed.set_len(1 << 30).unwrap();
+        nix::unistd::mkfifo(&at.join("c.deb"), Mode::S_IRWXU).unwrap();
+        std::os::unix::fs::symlink("/etc/passwd", at.join("d.deb")).unwrap();
+        fs::write(at.join("e.deb"), b"content").unwrap();
+        assert_eq!(cache.keep(&tree, |_| true).unwrap(), 1);
+        assert_eq!(fs::read_dir(&cache.dir).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_was_kept_is_given_to_who_knows_its_checksum() {
+        let Place {
+            cache,
+            at,
+            tree,
+            _dir,
+        } = place();
+        assert!(cache.is_empty());
+        fs::write(at.join("a_1_all.deb"), b"content").unwrap();
+        fs::write(at.join("lock"), b"").unwrap();
+        assert_eq!(cache.keep(&tree, |_| true).unwrap(), 1);
+        assert_eq!(cache.keep(&tree, |_| true).unwrap(), 0);
+        assert!(!cache.is_empty());
+        fs::remove_file(at.join("a_1_all.deb")).unwrap();
+        assert!(
+            cache
+                .give(&archive("b_1_all.deb", b"content"), &tree)
+                .unwrap()
+        );
+        assert_eq!(fs::read(at.join("b_1_all.deb")).unwrap(), b"content");
+        // The same name and size, other content: what apt alone would take.
+        assert!(
+            !cache
+                .give(&archive("a_1_all.deb", b"CONTENT"), &tree)
+                .unwrap()
+        );
+        assert!(!at.join("a_1_all.deb").exists());
+    }
+
+    #[test]
+    fn a_damaged_package_is_not_given_and_goes() {
+        let Place {
+            cache,
+            at,
+            tree,
+            _dir,
+        } = place();
+        fs::write(at.join("a_1_all.deb"), b"content").unwrap();
+        cache.keep(&tree, |_| true).unwrap();
+        let wanted = archive("a_1_all.deb", b"content");
+        fs::write(cache.dir.join(hex(&wanted.sha256)), b"c0ntent").unwrap();
+        assert!(!cache.give(&wanted, &tree).unwrap());
+        assert!(!at.join("a_1_all.deb").exists());
+        assert!(cache.is_empty());
+    }
+
+    #[test]
+    fn one_that_a_power_cut_emptied_is_not_given_and_is_kept_anew() {
+        let Place {
+            cache,
+            at,
+            tree,
+            _dir,
+        } = place();
+        let wanted = archive("a_1_all.deb", b"content");
+        fs::create_dir(&cache.dir).unwrap();
+        fs::write(cache.dir.join(hex(&wanted.sha256)), b"").unwrap();
+        assert!(!cache.give(&wanted, &tree).unwrap());
+        fs::write(at.join("a_1_all.deb"), b"content").unwrap();
+        assert_eq!(cache.keep(&tree, |_| true).unwrap(), 1);
+        assert!(cache.give(&wanted, &tree).unwrap());
+    }
+
+    #[test]
+    fn only_plain_files_are_kept_and_only_wanted_ones() {
+        let Place {
+            cache,
+            at,
+            tree,
+            _dir,
+        } = place();
+        std::os::unix::fs::symlink("/etc/passwd", at.join("link.deb")).unwrap();
+        fs::create_dir(at.join("dir.deb")).unwrap();
+        nix::unistd::mkfifo(&at.join("pipe.deb"), Mode::S_IRWXU).unwrap();
+        fs::write(at.join("had.deb"), b"1").unwrap();
+        fs::write(at.join("no package"), b"2").unwrap();
+        assert_eq!(cache.keep(&tree, |name| name != "had.deb").unwrap(), 0);
+        assert!(cache.is_empty());
+    }
+
+    #[test]
+    fn what_nobody_wants_for_a_month_goes() {
+        let Place {
+            cache,
+            at,
+            tree,
+            _dir,
+        } = place();
+        for (name, content) in [("old.deb", b"1"), ("new.deb", b"2")] {
+            fs::write(at.join(name), content).unwrap();
+        }
+        cache.keep(&tree, |name| name == "old.deb").unwrap();
+        let old = cache.dir.join(hex(&Sha256::digest(b"1")));
+        let long_ago = SystemTime::now() - KEPT - Duration::from_secs(60);
+        File::options()
+            .write(true)
+            .open(&old)
+            .unwrap()
+            .set_modified(long_ago)
+            .unwrap();
+        cache.keep(&tree, |name| name == "new.deb").unwrap();
+        assert!(!old.exists());
+        assert_eq!(fs::read_dir(&cache.dir).unwrap().count(), 1);
+    }
+}

@@ -1,0 +1,153 @@
+//! The directory of a node's environments, open, and what is looked at from there.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
+
+use super::seen::stamp;
+use crate::btrfs::subvolume::{Uuid, identity};
+use crate::fs::opener;
+use crate::pool::code::Key;
+use crate::pool::layout;
+use crate::pool::name::EnvName;
+use crate::pool::node::Node;
+use crate::pool::record::{self, EnvRecord, KernelSeen};
+
+/// The inode number of every subvolume's top directory.
+const SUBVOLUME_INODE: u64 = 256;
+
+/// The directory of a node's environments, open: thousands of them are looked at from here, and the path
+/// to it is walked once.
+#[derive(Debug)]
+pub struct Envs {
+    top: OwnedFd,
+    pub(super) path: PathBuf,
+    key: Key,
+}
+
+impl Envs {
+    /// Opens a node's; `None` where there is none.
+    ///
+    /// # Errors
+    /// When whether there is one cannot be told: taking it for none would take its environments off the network.
+    pub fn open(node: &Node) -> Result<Option<Self>> {
+        Self::open_in(&node.dir, &node.key)
+    }
+
+    fn open_in(node_dir: &Path, key: &Key) -> Result<Option<Self>> {
+        let path = node_dir.join(layout::ENVS);
+        // A link here would show another node's environments as this one's, to be destroyed.
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        match nix::fcntl::open(&path, flags, Mode::empty()) {
+            Ok(top) => Ok(Some(Self {
+                top,
+                path,
+                key: key.clone(),
+            })),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(e) => {
+                Err(io::Error::from(e)).with_context(|| format!("reading {}", path.display()))
+            }
+        }
+    }
+
+    /// Returns what stands at a path below it, no link followed at its end; `None` where there is nothing.
+    pub(super) fn look(&self, path: &str) -> nix::Result<Option<FileStat>> {
+        match fstatat(&self.top, path, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(stat) => Ok(Some(stat)),
+            Err(Errno::ENOENT | Errno::ENOTDIR) => Ok(None),
+            Err(e) => Err(e),
+        }
+    }
+
+    /// Returns the device number of the subvolume at a path; `None` where there is none.
+    pub(super) fn subvolume(&self, path: &str) -> nix::Result<Option<u64>> {
+        let found = self.look(path)?;
+        Ok(found
+            .filter(|stat| stat.st_ino == SUBVOLUME_INODE && is_dir(stat))
+            .map(|stat| stat.st_dev))
+    }
+
+    /// Returns whether an environment still has the kernel that was last seen in it.
+    ///
+    /// Each subvolume has a device number of its own: two files of the boot half's are in it, and no link
+    /// planted there led away.
+    pub(super) fn still_has(&self, env: &EnvName, seen: &KernelSeen, boot: u64) -> bool {
+        let look = |path: &str| {
+            self.look(&format!("{env}/{}/{path}", layout::BOOT))
+                .ok()
+                .flatten()
+        };
+        let (Some(named_by), Some(kernel)) = (look(&seen.named_by), look(&seen.file)) else {
+            return false;
+        };
+        named_by.st_dev == boot && kernel.st_dev == boot && stamp(&named_by, &kernel) == seen.stamp
+    }
+
+    /// Returns the identity of an environment's root subvolume, which its record is bound to.
+    fn root_of(&self, env: &EnvName) -> Result<Uuid> {
+        let how = OpenHow::new()
+            .flags(OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
+            .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+        let path = format!("{env}/{}", layout::ROOT);
+        let root = openat2(&self.top, path.as_str(), how).map_err(io::Error::from)?;
+        Ok(identity::subvolume_uuid(&root)?)
+    }
+
+    pub(super) fn record(&self, env: &EnvName) -> Result<EnvRecord> {
+        // Looked at first: whatever was put there by hand, listing must neither hang on it nor wake it, nor follow a
+        // link, also not one in the environment's own place.
+        let how = OpenHow::new()
+            .flags(OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC)
+            .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
+        let file = match openat2(&self.top, format!("{env}/env.json").as_str(), how)
+            .and_then(|place| opener::reopened(&place, OFlag::O_RDONLY))
+        {
+            Ok(fd) => File::from(fd),
+            Err(nix::Error::ENOENT) => bail!("there is none"),
+            Err(e) => return Err(io::Error::from(e).into()),
+        };
+        let mut text = vec![0; 8192];
+        let mut length = loop {
+            match (&file).read(&mut text) {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                read => break read?,
+            }
+        };
+        if length == text.len() {
+            // Longer than records are: with the changes of a large upgrade in it.
+            length += file.take(record::LIMIT).read_to_end(&mut text)?;
+        }
+        EnvRecord::parse_own(
+            str::from_utf8(&text[..length])?,
+            &self.key,
+            self.root_of(env)?,
+        )
+    }
+}
+
+pub(super) fn is_dir(stat: &FileStat) -> bool {
+    stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFDIR.bits()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn invariant_6_what_cannot_be_looked_at_is_not_taken_for_absent() {
+        let node = tempfile::tempdir().unwrap();
+        let key = Key::make(&node.path().join("key")).unwrap();
+        let open = || Envs::open_in(node.path(), &key);
+        assert!(open().unwrap().is_none());
+        // Any error but "there is none" will do: here a link, which is not followed.
+        std::os::unix::fs::symlink(layout::ENVS, node.path().join(layout::ENVS)).unwrap();
+        assert!(open().is_err());
+    }
+}

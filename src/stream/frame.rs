@@ -1,0 +1,356 @@
+//! Frames: writing them, and reading back what can be proved to be what was written.
+
+use std::io::{self, Read, Write};
+
+use sha2::{Digest, Sha256};
+
+use super::{Part, VERSION};
+use crate::formats::detect::NETBE_STREAM;
+
+/// How much is asked for at once while a payload arrives, in bytes: what a frame claims costs nothing before it is there.
+const STEP: u64 = 64 << 10;
+
+/// The longest first line, in bytes.
+const LINE_LIMIT: usize = 32;
+
+/// Writes frames.
+#[derive(Debug)]
+pub struct Writer<W> {
+    out: W,
+    before: [u8; 32],
+    written: u64,
+}
+
+impl<W: Write> Writer<W> {
+    /// Begins a stream.
+    pub fn begin(mut out: W) -> io::Result<Self> {
+        let line = first_line(VERSION);
+        out.write_all(&line)?;
+        Ok(Self {
+            out,
+            before: Sha256::digest(&line).into(),
+            written: line.len() as u64,
+        })
+    }
+
+    /// Writes one frame.
+    ///
+    /// # Errors
+    /// When the payload is longer than its kind may be, too.
+    pub fn frame(&mut self, part: Part, payload: &[u8]) -> io::Result<()> {
+        let length = u32::try_from(payload.len())
+            .ok()
+            .filter(|_| payload.len() <= part.limit())
+            .ok_or_else(|| io::Error::other("more than fits into one frame of a stream"))?;
+        self.before = checksum(&self.before, part.tag(), length, payload);
+        let mut head = Vec::with_capacity(40);
+        head.extend(part.tag());
+        head.extend(length.to_le_bytes());
+        head.extend(self.before);
+        self.out.write_all(&head)?;
+        self.out.write_all(payload)?;
+        self.written += (head.len() + payload.len()) as u64;
+        Ok(())
+    }
+
+    /// Returns how many bytes were written.
+    pub fn written(&self) -> u64 {
+        self.written
+    }
+
+    /// Gives back what was written to.
+    pub fn into_inner(self) -> W {
+        self.out
+    }
+}
+
+/// Reads frames.
+#[derive(Debug)]
+pub struct Reader<R> {
+    stream: R,
+    before: [u8; 32],
+    /// The frame read last; before the first, nothing.
+    last: Option<Part>,
+}
+
+impl<R: Read> Reader<R> {
+    /// Begins to read a stream.
+    ///
+    /// # Errors
+    /// When it is none, or of another version of the format.
+    pub fn begin(mut stream: R) -> io::Result<Self> {
+        let mut line = Vec::new();
+        while line.last() != Some(&b'\n') && line.len() < LINE_LIMIT {
+            let mut byte = [0];
+            fill(&mut stream, &mut byte)?;
+            line.extend(byte);
+        }
+        let version = line
+            .strip_prefix(NETBE_STREAM)
+            .and_then(|rest| str::from_utf8(rest).ok())
+            .and_then(|rest| rest.strip_prefix(' ')?.strip_suffix('\n')?.parse().ok());
+        match version {
+            Some(VERSION) if line == first_line(VERSION) => {}
+            Some(newer) if newer > VERSION => {
+                return Err(invalid(format!(
+                    "the stream is of format {newer}, made by a newer netbe; this one knows format {VERSION}"
+                )));
+            }
+            _ => return Err(damaged()),
+        }
+        Ok(Self {
+            stream,
+            before: Sha256::digest(&line).into(),
+            last: None,
+        })
+    }
+
+    /// Reads the next frame's payload into `payload`, and returns what it is; `None` behind the last one.
+    ///
+    /// # Errors
+    /// When the frame is not whole, not what was written, or not in its place; `payload` is empty then.
+    pub fn frame(&mut self, payload: &mut Vec<u8>) -> io::Result<Option<Part>> {
+        payload.clear();
+        if self.last == Some(Part::Done) {
+            return self.at_end().map(|()| None);
+        }
+        let mut head = [0; 40];
+        fill(&mut self.stream, &mut head)?;
+        let (tag, length, sum) = taken_apart(&head);
+        let part = Part::of(tag).ok_or_else(damaged)?;
+        let in_place = match self.last {
+            None => part == Part::Head,
+            Some(last) => part != Part::Head && part >= last,
+        };
+        if !in_place || length as usize > part.limit() {
+            return Err(damaged());
+        }
+        let result = self.payload(length, payload);
+        let right = result.is_ok() && checksum(&self.before, tag, length, payload) == sum;
+        if !right {
+            payload.clear();
+            return Err(result.err().unwrap_or_else(damaged));
+        }
+        self.before = sum;
+        self.last = Some(part);
+        Ok(Some(part))
+    }
+
+    fn payload(&mut self, length: u32, payload: &mut Vec<u8>) -> io::Result<()> {
+        let mut left = u64::from(length);
+        while left > 0 {
+            let step = left.min(STEP);
+            let count = self.stream.by_ref().take(step).read_to_end(payload)? as u64;
+            if count < step {
+                return Err(cut_short());
+            }
+            left -= step;
+        }
+        Ok(())
+    }
+
+    fn at_end(&mut self) -> io::Result<()> {
+        loop {
+            match self.stream.read(&mut [0]) {
+                Ok(0) => return Ok(()),
+                Ok(_) => return Err(invalid("there is something behind the stream's end")),
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+}
+
+fn first_line(version: u64) -> Vec<u8> {
+    let mut line = NETBE_STREAM.to_vec();
+    line.extend(format!(" {version}\n").bytes());
+    line
+}
+
+fn taken_apart(head: &[u8; 40]) -> ([u8; 4], u32, [u8; 32]) {
+    let (mut tag, mut length, mut sum) = ([0; 4], [0; 4], [0; 32]);
+    tag.copy_from_slice(&head[..4]);
+    length.copy_from_slice(&head[4..8]);
+    sum.copy_from_slice(&head[8..]);
+    (tag, u32::from_le_bytes(length), sum)
+}
+
+fn checksum(before: &[u8; 32], tag: [u8; 4], length: u32, payload: &[u8]) -> [u8; 32] {
+    Sha256::new()
+        .chain_update(before)
+        .chain_update(tag)
+        .chain_update(length.to_le_bytes())
+        .chain_update(payload)
+        .finalize()
+        .into()
+}
+
+fn fill(stream: &mut impl Read, buffer: &mut [u8]) -> io::Result<()> {
+    stream.read_exact(buffer).map_err(|e| match e.kind() {
+        io::ErrorKind::UnexpectedEof => cut_short(),
+        _ => e,
+    })
+}
+
+fn cut_short() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::UnexpectedEof,
+        "the stream is cut short: its end is missing",
+    )
+}
+
+fn damaged() -> io::Error {
+    invalid("the stream is damaged: it is not what was written")
+}
+
+pub(super) fn invalid(why: impl Into<String>) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, why.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    type Frames = Vec<(Part, Vec<u8>)>;
+
+    fn written(frames: &Frames) -> Vec<u8> {
+        let mut writer = Writer::begin(Vec::new()).unwrap();
+        for (part, payload) in frames {
+            writer.frame(*part, payload).unwrap();
+        }
+        let length = writer.written();
+        let bytes = writer.into_inner();
+        assert_eq!(bytes.len() as u64, length);
+        bytes
+    }
+
+    fn read(bytes: &[u8]) -> io::Result<Frames> {
+        let mut reader = Reader::begin(bytes)?;
+        let (mut found, mut payload) = (Vec::new(), Vec::new());
+        while let Some(part) = reader.frame(&mut payload)? {
+            found.push((part, payload.clone()));
+        }
+        Ok(found)
+    }
+
+    prop_compose! {
+        fn frames()(head in vec(any::<u8>(), 0..60), root in vec(vec(any::<u8>(), 0..200), 0..3),
+                    boot in vec(vec(any::<u8>(), 0..200), 0..3), done in vec(any::<u8>(), 16)) -> Frames {
+            let mut all = vec![(Part::Head, head)];
+            all.extend(root.into_iter().map(|p| (Part::Root, p)));
+            all.extend(boot.into_iter().map(|p| (Part::Boot, p)));
+            all.push((Part::Done, done));
+            all
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_read_is_what_was_written(frames in frames()) {
+            prop_assert_eq!(read(&written(&frames)).unwrap(), frames);
+        }
+
+        #[test]
+        fn a_changed_byte_is_seen(frames in frames(), at in any::<prop::sample::Index>(), by in 1_u8..) {
+            let mut bytes = written(&frames);
+            let at = at.index(bytes.len());
+            bytes[at] ^= by;
+            prop_assert!(read(&bytes).is_err());
+        }
+
+        #[test]
+        fn garbage_is_an_error_and_no_panic(bytes in vec(any::<u8>(), 0..300)) {
+            prop_assert!(read(&bytes).is_err());
+            let mut begun = first_line(VERSION);
+            begun.extend(bytes);
+            prop_assert!(read(&begun).is_err());
+        }
+    }
+
+    fn some() -> Frames {
+        vec![
+            (Part::Head, b"{}".to_vec()),
+            (Part::Root, b"one".to_vec()),
+            (Part::Root, b"two".to_vec()),
+            (Part::Boot, b"six".to_vec()),
+            (Part::Done, vec![0; 16]),
+        ]
+    }
+
+    #[test]
+    fn every_cut_and_every_byte_more_is_an_error() {
+        let bytes = written(&some());
+        for length in 0..bytes.len() {
+            let error = read(&bytes[..length]).unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "at {length}");
+        }
+        let longer = [&bytes[..], b"x"].concat();
+        assert!(read(&longer).unwrap_err().to_string().contains("behind"));
+    }
+
+    #[test]
+    fn frames_stand_where_they_were_written() {
+        let whole = written(&some());
+        let frame = |i: usize| {
+            let before = written(&some()[..i].to_vec()).len();
+            before..before + 40 + some()[i].1.len()
+        };
+        let begin = &whole[..frame(0).start];
+        // Left out, repeated, exchanged, and taken from another stream.
+        for order in [
+            vec![0, 1, 3, 4],
+            vec![0, 1, 1, 2, 3, 4],
+            vec![0, 2, 1, 3, 4],
+            vec![1, 2, 3, 4],
+            vec![0, 0, 4],
+        ] {
+            let mut bytes = begin.to_vec();
+            for i in order.iter().copied() {
+                bytes.extend(&whole[frame(i)]);
+            }
+            assert!(read(&bytes).is_err(), "{order:?}");
+        }
+        let mut other = some();
+        other[0].1 = b"[]".to_vec();
+        let other = written(&other);
+        let spliced = [&whole[..frame(2).start], &other[frame(2).start..]].concat();
+        assert!(read(&spliced).is_err());
+    }
+
+    #[test]
+    fn kinds_have_their_order_and_their_size() {
+        for order in [
+            vec![Part::Root],
+            vec![Part::Head, Part::Boot, Part::Root],
+            vec![Part::Head, Part::Head],
+        ] {
+            let frames: Frames = order.iter().map(|p| (*p, Vec::new())).collect();
+            assert!(read(&written(&frames)).is_err(), "{order:?}");
+        }
+        let mut writer = Writer::begin(Vec::new()).unwrap();
+        assert!(writer.frame(Part::Done, &[0; 17]).is_err());
+        // A length that is not there is not allocated: this would be 4 GiB.
+        let mut bytes = first_line(VERSION);
+        bytes.extend(b"HEAD\xff\xff\xff\xff");
+        bytes.extend([0; 32]);
+        assert!(read(&bytes).is_err());
+    }
+
+    #[test]
+    fn a_newer_format_says_so() {
+        let error = read(&first_line(2)).unwrap_err().to_string();
+        assert!(error.contains("format 2"), "{error}");
+        for line in [
+            "NETBE-STREAM\n",
+            "NETBE-STREAM 01\n",
+            "NETBE-STREAM +1\n",
+            "NETBE-STREAM 0\n",
+        ] {
+            let error = read(line.as_bytes()).unwrap_err().to_string();
+            assert!(error.contains("damaged"), "{line:?}: {error}");
+        }
+    }
+}

@@ -1,0 +1,249 @@
+//! What a stream says of the environment in it: its head, as JSON.
+//!
+//! What an environment is goes along; what people and machines did with it on one server does not. Reading one believes
+//! nothing: names are names, text is one line, and fields that this netbe does not know are left out.
+
+use anyhow::{Context, Result, ensure};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::failure::Failure;
+use crate::pool::base::Base;
+use crate::pool::record::EnvRecord;
+use crate::pool::{EnvName, Environment, NodeName, Origin, Pool};
+
+/// Where a node can mount its boot half.
+const BOOT_MOUNTS: [&str; 2] = ["/boot", "/boot/firmware"];
+
+/// The head of a stream.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Heading {
+    /// The version of the netbe that wrote it.
+    pub(crate) netbe: String,
+    /// The node of the environment, by the name it had.
+    pub(crate) node: String,
+    /// The environment's name then.
+    pub(crate) name: String,
+    /// Whether its node is a template.
+    pub(crate) template: bool,
+    /// When it was written, UTC.
+    pub(crate) exported: Timestamp,
+    /// The identity of its content: of the base it becomes on both sides.
+    pub(crate) id: String,
+    /// What has to be there already, where the stream holds only what changed since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) since: Option<Origin>,
+    /// What is known of the environment.
+    pub(crate) record: EnvRecord,
+}
+
+impl Heading {
+    /// Returns the head for an environment whose content has an identity.
+    pub(crate) fn new(
+        env: &Environment,
+        record: &EnvRecord,
+        id: &str,
+        since: Option<Origin>,
+    ) -> Self {
+        Self {
+            netbe: env!("CARGO_PKG_VERSION").to_string(),
+            node: env.node.to_string(),
+            name: env.name.to_string(),
+            template: env.template,
+            exported: Timestamp::now(),
+            id: id.to_string(),
+            since,
+            record: travelling(record),
+        }
+    }
+
+    /// Returns it as it stands in a stream.
+    pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
+        Ok(serde_json::to_vec(self)?)
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    /// When it is none, or says what no netbe says.
+    pub(crate) fn parse(json: &[u8]) -> Result<Self> {
+        let value: Value = serde_json::from_slice(json).context("reading its head")?;
+        ensure!(is_plain(&value), "its head holds control characters");
+        let record = serde_json::to_string(&value["record"])?;
+        let mut heading: Self = serde_json::from_value(value).context("reading its head")?;
+        // Again by the reader of records, which knows what a newer one is.
+        heading.record = travelling(&EnvRecord::parse(&record).context("reading its head")?);
+        heading.names()?;
+        let origins = heading.since.iter().chain(&heading.record.origin);
+        let named = |o: &Origin| {
+            o.node.parse::<NodeName>().is_ok()
+                && o.name.parse::<EnvName>().is_ok()
+                && is_uuid(&o.uuid)
+        };
+        ensure!(
+            origins.clone().all(named) && is_uuid(&heading.id) && is_uuid(&heading.record.uuid),
+            "its head holds an identity that is none"
+        );
+        let mount = &heading.record.boot_mount;
+        ensure!(
+            BOOT_MOUNTS.contains(&mount.as_str()),
+            "its head says that it mounts its boot half at {mount:?}"
+        );
+        let arguments = heading.record.added.iter().chain(&heading.record.stripped);
+        ensure!(
+            arguments.clone().all(|a| !a.contains(char::is_whitespace)),
+            "its head holds a kernel argument that is none"
+        );
+        Ok(heading)
+    }
+
+    /// Returns the names it had.
+    pub(crate) fn names(&self) -> Result<(NodeName, EnvName)> {
+        Ok((self.node.parse()?, self.name.parse()?))
+    }
+
+    /// Returns the environment of a node here that has what the stream rests on.
+    ///
+    /// # Errors
+    /// A refusal where none has it that can be used, with why.
+    pub(crate) fn base_in(
+        &self,
+        pool: &Pool,
+        node: &NodeName,
+        since: &Origin,
+    ) -> Result<(Environment, Base)> {
+        let why = match Base::find(pool, node, &since.uuid) {
+            Ok(Some(found)) => return Ok(found),
+            Ok(None) => format!("no environment of {node} has that"),
+            Err(e) => format!("{e:#}"),
+        };
+        Err(Failure::refused(format!(
+            "the stream holds only what changed since {}/{} (base {}), and {why}",
+            since.node, since.name, since.uuid
+        ))
+        .hint(format!(
+            "where it comes from, a whole one: netbe export {}/{}; or, if another node has it and its content is \
+             nothing to be kept from {node}: netbe import --base NODE",
+            self.node, self.name
+        ))
+        .into())
+    }
+}
+
+/// Returns a record without what belongs to one server, and without what is not known here.
+fn travelling(record: &EnvRecord) -> EnvRecord {
+    let mut fresh = EnvRecord::new(
+        record.uuid.clone(),
+        record.created,
+        record.boot_mount.clone(),
+    );
+    fresh.origin.clone_from(&record.origin);
+    fresh.description.clone_from(&record.description);
+    fresh.arch.clone_from(&record.arch);
+    fresh.added.clone_from(&record.added);
+    fresh.stripped.clone_from(&record.stripped);
+    fresh.upgrade.clone_from(&record.upgrade);
+    fresh
+}
+
+/// Returns whether all text in a document is one line that a terminal shows as it is.
+fn is_plain(value: &Value) -> bool {
+    let plain = |text: &str| !text.chars().any(char::is_control);
+    match value {
+        Value::String(text) => plain(text),
+        Value::Array(values) => values.iter().all(is_plain),
+        Value::Object(fields) => object_is_plain(fields),
+        _ => true,
+    }
+}
+
+fn object_is_plain(fields: &Map<String, Value>) -> bool {
+    fields
+        .iter()
+        .all(|(key, value)| !key.chars().any(char::is_control) && is_plain(value))
+}
+
+/// Returns whether text is a UUID as netbe prints them.
+fn is_uuid(text: &str) -> bool {
+    text.len() == 36
+        && text.bytes().enumerate().all(|(i, b)| match i {
+            8 | 13 | 18 | 23 => b == b'-',
+            _ => b.is_ascii_digit() || (b'a'..=b'f').contains(&b),
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const UUID: &str = "01234567-89ab-cdef-0123-456789abcdef";
+
+    fn head() -> Value {
+        json!({
+            "netbe": "0.1.0", "node": "nog", "name": "first", "template": false,
+            "exported": "2026-11-20T10:15:00Z", "id": UUID,
+            "since": {"node": "nog", "name": "zero", "uuid": UUID},
+            "record": {
+                "version": 1, "uuid": UUID, "created": "2026-11-20T10:15:00Z", "boot_mount": "/boot/firmware",
+                "description": "as delivered", "pinned": true, "served": true, "added": ["quiet"], "arch": "aarch64",
+                "origin": {"node": "base", "name": "stock", "uuid": UUID}, "left": "2026-11-20T10:15:00Z",
+                "upgrade": {"added": [["jq", "1.6"]], "removed": [], "upgraded": [], "downgraded": []},
+                "colour": "blue"
+            }
+        })
+    }
+
+    fn parse(value: &Value) -> Result<Heading> {
+        Heading::parse(value.to_string().as_bytes())
+    }
+
+    #[test]
+    fn what_it_is_travels_and_what_was_done_with_it_does_not() {
+        let read = parse(&head()).unwrap();
+        let record = &read.record;
+        assert_eq!(record.description, "as delivered");
+        assert_eq!(record.upgrade.as_ref().unwrap().added[0].0, "jq");
+        assert_eq!(record.origin.as_ref().unwrap().name, "stock");
+        assert!(!record.pinned && !record.served && record.left.is_none());
+        assert!(record.other.is_empty());
+        let again = Heading::parse(&read.to_json().unwrap()).unwrap();
+        assert_eq!(again.to_json().unwrap(), read.to_json().unwrap());
+    }
+
+    #[test]
+    fn what_no_netbe_says_is_refused() {
+        for (pointer, value) in [
+            ("/node", json!("../nog")),
+            ("/node", json!(3)),
+            ("/name", json!(".staged")),
+            ("/id", json!("not-one")),
+            ("/id", json!("0123456789abcdef0123456789abcdef0123")),
+            ("/since/uuid", json!("")),
+            ("/since/node", json!("a/b")),
+            ("/record", json!(null)),
+            ("/record/version", json!(2)),
+            ("/record/uuid", json!("'; rm -rf /")),
+            ("/record/boot_mount", json!("/boot 0 0\nx")),
+            ("/record/boot_mount", json!("/etc")),
+            ("/record/description", json!("two\nlines")),
+            ("/record/description", json!("\u{1b}]0;title\u{7}")),
+            ("/record/added/0", json!("quiet init=/bin/sh")),
+            ("/record/upgrade/added/0/0", json!("\u{1b}[2J")),
+            ("/record/origin/name", json!("")),
+            ("/exported", json!("yesterday")),
+        ] {
+            let mut wrong = head();
+            *wrong.pointer_mut(pointer).unwrap() = value;
+            assert!(parse(&wrong).is_err(), "{pointer}: {wrong}");
+        }
+        for garbage in ["", "{", "[]", "null", "3"] {
+            assert!(Heading::parse(garbage.as_bytes()).is_err(), "{garbage}");
+        }
+        assert!(Heading::parse(&[0xff; 8]).is_err());
+        // Deep nesting is the parser's to refuse, and not the stack's.
+        assert!(Heading::parse(&vec![b'['; 1 << 20]).is_err());
+    }
+}

@@ -1,0 +1,224 @@
+//! A stream's halves, as send streams again: read, checked and decompressed on another thread.
+//!
+//! Nothing is handed on before the checksum of its frame held. Not for what a send stream says.
+
+use std::io::{self, Read};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use super::frame::invalid;
+use super::{CHUNK, Part, Reader};
+use crate::fs::threads;
+
+/// How many chunks wait at most.
+const AHEAD: usize = 2;
+
+type Message = io::Result<(Part, Vec<u8>)>;
+
+/// What is still to come of a stream, whose head was read.
+#[derive(Debug)]
+pub struct Arriving {
+    messages: Receiver<Message>,
+    ahead: Option<(Part, Vec<u8>)>,
+    lengths: [u64; 2],
+}
+
+/// One half's send stream.
+#[derive(Debug)]
+pub struct Half<'a> {
+    arriving: &'a mut Arriving,
+    part: Part,
+    chunk: io::Cursor<Vec<u8>>,
+    /// Which of the two lengths is its own.
+    index: usize,
+}
+
+/// Reads a stream from behind its head to its end, while `work` uses what comes out.
+///
+/// The frames are read on a thread of their own; when `work` ends early, that ends when its reader does. An error, too,
+/// where there is no such thread to be had.
+pub fn unpack<R: Read + Send, T, E: From<io::Error>>(
+    mut frames: Reader<R>,
+    work: impl FnOnce(&mut Arriving) -> Result<T, E>,
+) -> Result<T, E> {
+    thread::scope(|scope| {
+        let (messages, arriving) = sync_channel(AHEAD);
+        threads::start_in(scope, move || hand_on(&mut frames, &messages))?;
+        let mut arriving = Arriving {
+            messages: arriving,
+            ahead: None,
+            lengths: [0; 2],
+        };
+        work(&mut arriving)
+    })
+}
+
+impl Arriving {
+    /// Returns the send stream of a half; the root's is to be read to its end before the boot's.
+    pub fn half(&mut self, part: Part) -> Half<'_> {
+        Half {
+            index: usize::from(part == Part::Boot),
+            arriving: self,
+            part,
+            chunk: io::Cursor::new(Vec::new()),
+        }
+    }
+
+    /// Makes sure that this was all, and all that was written.
+    ///
+    /// # Errors
+    /// When the stream does not end here, or was not read as a whole.
+    pub fn finish(&mut self) -> io::Result<()> {
+        match self.next()? {
+            Some((Part::Done, payload)) => {
+                let mut wanted = [0; 16];
+                if payload.len() != wanted.len() {
+                    return Err(invalid("the stream does not say how long it is"));
+                }
+                wanted.copy_from_slice(&payload);
+                let [root, boot] = self.lengths.map(u64::to_le_bytes);
+                if wanted != *[root, boot].concat() {
+                    return Err(invalid("the stream is not as long as it says"));
+                }
+            }
+            _ => return Err(invalid("there is more in the stream than its two halves")),
+        }
+        // Behind the last frame is the end of the stream, or an error.
+        match self.messages.recv() {
+            Ok(Err(e)) => Err(e),
+            Ok(Ok(_)) => Err(invalid("there is something behind the stream's end")),
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn next(&mut self) -> io::Result<Option<(Part, Vec<u8>)>> {
+        match self.ahead.take() {
+            Some(ahead) => Ok(Some(ahead)),
+            None => self.messages.recv().ok().transpose(),
+        }
+    }
+}
+
+impl Read for Half<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let count = self.chunk.read(buf)?;
+            if count > 0 || buf.is_empty() {
+                return Ok(count);
+            }
+            match self.arriving.next()? {
+                Some((part, chunk)) if part == self.part => {
+                    self.arriving.lengths[self.index] += chunk.len() as u64;
+                    self.chunk = io::Cursor::new(chunk);
+                }
+                other => {
+                    self.arriving.ahead = other;
+                    return Ok(0);
+                }
+            }
+        }
+    }
+}
+
+fn hand_on<R: Read>(frames: &mut Reader<R>, messages: &SyncSender<Message>) {
+    let mut payload = Vec::new();
+    loop {
+        let message = match frames.frame(&mut payload) {
+            Ok(None) => return,
+            Ok(Some(part @ (Part::Root | Part::Boot))) => unpacked(&payload).map(|c| (part, c)),
+            Ok(Some(part)) => Ok((part, payload.clone())),
+            Err(e) => Err(e),
+        };
+        let last = message.is_err();
+        if messages.send(message).is_err() || last {
+            return;
+        }
+    }
+}
+
+fn unpacked(payload: &[u8]) -> io::Result<Vec<u8>> {
+    let wrong = || invalid("the stream holds what cannot be decompressed");
+    // What it claims to be is not believed, but can keep it from being tried; nothing beyond a chunk is made room for.
+    let chunk = zstd::bulk::decompress(payload, CHUNK).map_err(|_| wrong())?;
+    match chunk.is_empty() {
+        true => Err(wrong()),
+        false => Ok(chunk),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Writer, pack};
+    use super::*;
+
+    fn stream(root: &[u8], boot: &[u8], says: [u64; 2]) -> Vec<u8> {
+        let mut writer = Writer::begin(Vec::new()).unwrap();
+        writer.frame(Part::Head, b"head").unwrap();
+        let mut ticked = 0;
+        let mut tick = |n| ticked += n;
+        for (part, content) in [(Part::Root, root), (Part::Boot, boot)] {
+            let length = pack(content, part, &mut writer, &mut tick).unwrap();
+            assert_eq!(length, content.len() as u64);
+        }
+        assert_eq!(ticked, (root.len() + boot.len()) as u64);
+        let done = says.map(u64::to_le_bytes).concat();
+        writer.frame(Part::Done, &done).unwrap();
+        writer.into_inner()
+    }
+
+    fn halves(bytes: &[u8]) -> io::Result<(Vec<u8>, Vec<u8>)> {
+        let mut reader = Reader::begin(bytes)?;
+        reader.frame(&mut Vec::new())?;
+        unpack(reader, |arriving| {
+            let (mut root, mut boot) = (Vec::new(), Vec::new());
+            arriving.half(Part::Root).read_to_end(&mut root)?;
+            arriving.half(Part::Boot).read_to_end(&mut boot)?;
+            arriving.finish()?;
+            Ok((root, boot))
+        })
+    }
+
+    #[test]
+    fn halves_come_out_as_they_went_in() {
+        let long: Vec<u8> = (0..CHUNK as u32 * 5 + 17).map(|i| (i / 7) as u8).collect();
+        for (root, boot) in [
+            (&long[..], &b"short"[..]),
+            (b"", &long[..CHUNK]),
+            (&long[..CHUNK + 1], b""),
+            (b"", b""),
+        ] {
+            let says = [root.len() as u64, boot.len() as u64];
+            let bytes = stream(root, boot, says);
+            let (r, b) = halves(&bytes).unwrap();
+            assert!(r == root && b == boot);
+            for wrong in [[says[0] + 1, says[1]], [says[0], says[1] + 1]] {
+                assert!(halves(&stream(root, boot, wrong)).is_err());
+            }
+            assert!(halves(&bytes[..bytes.len() - 1]).is_err());
+            assert!(halves(&[&bytes[..], b"\0"].concat()).is_err());
+        }
+    }
+
+    #[test]
+    fn more_than_a_chunk_in_a_frame_is_refused() {
+        let bomb = zstd::encode_all(&vec![0; CHUNK + 1][..], 3).unwrap();
+        let empty = zstd::encode_all(&b""[..], 3).unwrap();
+        for payload in [&bomb[..], &empty, b"no zstd at all", b""] {
+            let mut writer = Writer::begin(Vec::new()).unwrap();
+            writer.frame(Part::Head, b"").unwrap();
+            writer.frame(Part::Root, payload).unwrap();
+            writer.frame(Part::Done, &[0; 16]).unwrap();
+            let error = halves(&writer.into_inner()).unwrap_err().to_string();
+            assert!(error.contains("decompressed"), "{error}");
+        }
+    }
+
+    #[test]
+    fn who_has_enough_ends_it() {
+        let bytes = stream(&vec![1; CHUNK * 9], b"", [0, 0]);
+        let mut reader = Reader::begin(&bytes[..]).unwrap();
+        reader.frame(&mut Vec::new()).unwrap();
+        let ended: io::Result<()> = unpack(reader, |_| Err(io::Error::other("enough")));
+        assert_eq!(ended.unwrap_err().to_string(), "enough");
+    }
+}
