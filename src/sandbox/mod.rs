@@ -30,6 +30,7 @@ mod signals;
 mod sockets;
 mod start;
 mod terminal;
+mod this_program;
 
 use std::fs::File;
 use std::path::Path;

@@ -20,8 +20,8 @@ use super::mountpoints::Placeholders;
 use super::network::Range;
 use super::protocol::{Input, Request, StandIn};
 use super::relay::{Output, Relay, Sink};
-use super::{ASKED, FIRST_STAGE, Io, Network, Program, Sandbox, emulation, services};
-use crate::fs::rooted::Tree;
+use super::{ASKED, FIRST_STAGE, Io, Network, Program, Sandbox, emulation, services, this_program};
+use crate::fs::rooted::{Tree, descriptor_path};
 
 /// Where programs are looked for, as Debian's root has it.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -188,7 +188,8 @@ impl Wiring {
         let (ours, theirs) = UnixStream::pair()?;
         let (stdin, input) = self.stdin.unzip();
         let or_null = |fd: Option<OwnedFd>| fd.map_or_else(Stdio::null, Stdio::from);
-        let mut command = Command::new("/proc/self/exe");
+        let program = this_program::open().context("keeping this program from being changed")?;
+        let mut command = Command::new(descriptor_path(&program));
         command
             .arg0(FIRST_STAGE)
             .env_clear()

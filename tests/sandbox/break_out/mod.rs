@@ -8,6 +8,7 @@ mod kernel;
 mod mounting;
 mod network;
 mod others;
+mod own_program;
 mod server;
 
 use std::io;
@@ -25,6 +26,10 @@ use server::{Prize, Server};
 
 pub(super) const TESTS: &[Test] = &[
     ("break_out::every_attempt_is_held", all),
+    (
+        "break_out::netbes_own_program_stays_as_it_is",
+        own_program::stays_as_it_is,
+    ),
     #[cfg(target_arch = "x86_64")]
     ("break_out::programs_of_i386_have_sockets", sockets_of_i386),
 ];
@@ -160,6 +165,7 @@ fn plainly(room: &Room, name: &str, prize: &str) -> String {
 /// Plays the attacker, if this process was started as that.
 pub(crate) fn attack_if_asked(words: &[String]) {
     match words {
+        [verb, ..] if verb == own_program::CHANGE => own_program::change(),
         [verb, name, prize] if verb == "attempt" => attack(name, prize),
         [verb, root, name, prize] if verb == "plainly" => {
             enter_plainly(root).unwrap();
