@@ -390,6 +390,7 @@ pub fn is_of_the_machine(error: &io::Error) -> bool {
                 | Errno::ENFILE
                 | Errno::EPERM
                 | Errno::EACCES
+                | Errno::ENOSYS
                 | Errno::ESHUTDOWN
         )
     })

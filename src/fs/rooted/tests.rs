@@ -106,3 +106,11 @@ fn invariant_15_a_link_in_the_place_of_a_tree_leads_nowhere() {
     assert!(Tree::open(&dir.path().join("there")).is_ok());
     assert!(Tree::open(&dir.path().join("root")).is_err());
 }
+
+/// A filter of system calls may answer for the kernel, as systemd's do.
+#[test]
+fn a_call_that_cannot_be_made_says_nothing_of_what_is_there() {
+    let is = |errno: Errno| is_of_the_machine(&io::Error::from(errno));
+    assert!(is(Errno::ENOSYS) && is(Errno::EPERM));
+    assert!(!is(Errno::ENOENT) && !is(Errno::ELOOP));
+}
