@@ -7,6 +7,7 @@ mod clock;
 mod space;
 #[path = "../support/mod.rs"]
 mod support;
+mod tftp;
 mod upgrades;
 
 use std::fs;
@@ -19,6 +20,8 @@ use support::{Netbe, Pool, System};
 
 /// How many nodes the environments of a pool are spread over.
 const NODES: usize = 50;
+/// The size of a filesystem, in bytes.
+const SIZE: u64 = 16 << 30;
 
 fn main() {
     // `cargo test --benches` and `cargo bench -- --list` call this program too.
@@ -31,15 +34,15 @@ fn main() {
     let ground = Ground::new();
 
     start(&ground, rounds * 4, &mut report);
-    let small = ground.pool("small");
+    let small = ground.pool("small", 0);
     small.grow(10);
     create(&ground, &small, rounds, &mut report);
     activate(&small, rounds, &mut report);
     transfer(&small, rounds * 4, &mut report);
 
     // On a filesystem of its own: btrfs lists all that is on one.
-    let apart = Ground::new();
-    let large = apart.pool("large");
+    let apart = Ground::on(ground.filesystem.another_bare(SIZE));
+    let large = apart.pool("large", 1);
     large.grow(100.min(many));
     let hundred = list(&large, rounds, &mut report);
     let begun = Instant::now();
@@ -56,6 +59,10 @@ fn main() {
     if grown > 0 {
         space::space(grown, rounds.div_ceil(8), &mut report);
     }
+    let rounds = setting("NETBE_BENCH_TFTP", 5);
+    if rounds > 0 {
+        tftp::tftp(rounds, &mut report);
+    }
     let rounds = setting("NETBE_BENCH_UPGRADES", 3);
     if rounds > 0 {
         upgrades::upgrades(rounds, &mut report);
@@ -70,19 +77,26 @@ struct Ground {
 
 impl Ground {
     fn new() -> Self {
-        let filesystem = Pool::bare(16 << 30);
+        Self::on(Pool::bare(SIZE))
+    }
+
+    fn on(filesystem: Pool) -> Self {
         let system = filesystem.beside().join("system");
         System::raspberry_pi().build(&system);
         Self { filesystem, system }
     }
 
     /// Makes a pool in a directory of its own with one template, `base`.
-    fn pool(&self, name: &str) -> Bench {
+    fn pool(&self, name: &str, number: u8) -> Bench {
         let path = self.filesystem.path().join(name);
         let netbe = Netbe::new(&path, self.filesystem.beside());
         netbe.ok(&format!("init {} --server 192.0.2.1", path.display()));
         netbe.ok(&format!("import base/base {}", self.system.display()));
-        Bench { netbe, path }
+        Bench {
+            netbe,
+            path,
+            number,
+        }
     }
 }
 
@@ -90,6 +104,8 @@ impl Ground {
 struct Bench {
     netbe: Netbe,
     path: PathBuf,
+    /// Its number on the server: a MAC address is in one pool only.
+    number: u8,
 }
 
 impl Bench {
@@ -108,7 +124,10 @@ impl Bench {
             let name = format!("n{node}/e{round}");
             let new = !self.path.join(format!("nodes/n{node}")).exists();
             let mac = if new {
-                format!(" --from base --mac 02:00:00:00:00:{node:02x}")
+                format!(
+                    " --from base --mac 02:00:00:00:{:02x}:{node:02x}",
+                    self.number
+                )
             } else {
                 String::new()
             };
@@ -133,6 +152,7 @@ fn start(ground: &Ground, rounds: usize, report: &mut Report) {
     let bench = Bench {
         netbe: Netbe::new(Path::new("/nowhere"), ground.filesystem.beside()),
         path: PathBuf::from("/nowhere"),
+        number: 0,
     };
     let [ours, theirs] = turns(
         rounds,

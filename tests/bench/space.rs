@@ -21,7 +21,7 @@ const SOME: usize = 36;
 /// Times it for some, for many, and for some that share nothing.
 pub(crate) fn space(many: usize, rounds: usize, report: &mut Report) {
     let ground = ground();
-    let bench = ground.pool("space");
+    let bench = ground.pool("space", 0);
     let base = bench.path.join("nodes/base/envs/base/root");
     for number in 0..DIRECTORIES {
         let directory = directory(&base, number);
@@ -38,7 +38,7 @@ pub(crate) fn space(many: usize, rounds: usize, report: &mut Report) {
     drop((bench, ground));
 
     let ground = self::ground();
-    let bench = ground.pool("apart");
+    let bench = ground.pool("apart", 1);
     bench.grow(SOME);
     for (_, root) in roots(&bench) {
         for number in 0..DIRECTORIES {

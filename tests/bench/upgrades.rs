@@ -22,6 +22,7 @@ pub(crate) fn upgrades(rounds: usize, report: &mut Report) {
     let bench = Bench {
         netbe: pool.netbe(),
         path: pool.path().to_path_buf(),
+        number: 0,
     };
     prepare(&bench);
     let install = format!("upgrade nog/ready -- apt-get install -y {PACKAGES}");

@@ -41,9 +41,14 @@ impl Pool {
 
     /// Makes another pool of the same server, as [`Pool::new`] does.
     pub fn another(&self) -> Self {
-        let pool = Self::mounted(SIZE);
+        let pool = self.another_bare(SIZE);
         pool.netbe().ok(&format!("init --server {SERVER}"));
         pool
+    }
+
+    /// Makes another filesystem of the same server, as [`Pool::bare`] does.
+    pub fn another_bare(&self, size: u64) -> Self {
+        Self::mounted(size)
     }
 
     fn mounted(size: u64) -> Self {
