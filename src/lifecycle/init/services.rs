@@ -69,7 +69,7 @@ pub(super) fn install(dir: &Path, states: &Path, pool: Option<&Pool>, mode: Mode
     }
     let renewed = installed_units::install(dir, states, write, &mut done)?;
     if daemon::systemd_runs() {
-        start(wrote_line, renewed, write, &mut done)?;
+        start(states, wrote_line, renewed, write, &mut done)?;
     } else {
         done.notes.push(format!(
             "systemd does not run here: have `netbe{0} serve --all-pools` run, and `netbe{0} reconcile --all-pools` run twice \
@@ -135,7 +135,7 @@ fn include(dir: &Path, pool: Option<&Pool>, write: bool, done: &mut Done) -> Res
         .hint(format!(
             "{} was taken back; {}",
             path.display(),
-            remedy(pool)
+            remedy(pool.states())
         ))
         .into());
     }
@@ -143,18 +143,24 @@ fn include(dir: &Path, pool: Option<&Pool>, write: bool, done: &mut Done) -> Res
 }
 
 /// Returns what to do where dnsmasq would not start.
-fn remedy(pool: &Pool) -> String {
+fn remedy(states: &Path) -> String {
     if surroundings::is_confined() {
         return format!(
             "AppArmor confines dnsmasq: add `{}` to /etc/apparmor.d/local/usr.sbin.dnsmasq, then apparmor_parser -r /etc/apparmor.d/usr.sbin.dnsmasq",
-            surroundings::profile_rules(pool)
+            surroundings::profile_rules(states)
         );
     }
     "mend dnsmasq's own configuration: dnsmasq --test".to_string()
 }
 
 /// Starts what is to run, and restarts dnsmasq where it is to read something new.
-fn start(wrote_line: bool, renewed: bool, write: bool, done: &mut Done) -> Result<()> {
+fn start(
+    states: &Path,
+    wrote_line: bool,
+    renewed: bool,
+    write: bool,
+    done: &mut Done,
+) -> Result<()> {
     let mut calls: Vec<Vec<&str>> = Vec::new();
     if !daemon::unit_is("is-active", TIMER) {
         calls.push(vec!["start", TIMER]);
@@ -194,8 +200,11 @@ fn start(wrote_line: bool, renewed: bool, write: bool, done: &mut Done) -> Resul
         };
         if let Err(e) = called {
             let unit = call.last().copied().unwrap_or_default();
-            done.warnings
-                .push(format!("{e:#}; journalctl -u {unit} says more"));
+            let mut warning = format!("{e:#}; journalctl -u {unit} says more");
+            if unit == daemon::UNIT && surroundings::is_confined() {
+                warning = format!("{warning}; {}", remedy(states));
+            }
+            done.warnings.push(warning);
         }
     }
     Ok(())

@@ -5,8 +5,6 @@
 use std::fs;
 use std::path::Path;
 
-use crate::pool::Pool;
-
 use super::daemon::{active_lines, running};
 
 /// Returns whether this machine asks its own dnsmasq for names, or will when that starts: it must then go on
@@ -39,9 +37,10 @@ pub fn is_confined() -> bool {
     confines_dnsmasq(&profiles)
 }
 
-/// Returns what a profile of dnsmasq's has to allow for a pool, on one line. Tried with Debian's profile.
-pub fn profile_rules(pool: &Pool) -> String {
-    format!("{}/publish/{{,**}} r,", pool.state().display())
+/// Returns what a profile of dnsmasq's has to allow, on one line: of all pools with a state directory in `states`, for
+/// one dnsmasq reads them all, and starts with none of which it may not read one. Tried with Debian's profile.
+pub fn profile_rules(states: &Path) -> String {
+    format!("{}/*/publish/{{,**}} r,", states.display())
 }
 
 fn confines_dnsmasq(profiles: &str) -> bool {
@@ -62,6 +61,12 @@ mod tests {
         assert!(!asks_itself(
             "nameserver 127.0.0.53\n#nameserver 127.0.0.1\n"
         ));
+    }
+
+    #[test]
+    fn a_profile_has_to_allow_what_every_pool_publishes() {
+        let rules = profile_rules(Path::new("/var/lib/netbe"));
+        assert_eq!(rules, "/var/lib/netbe/*/publish/{,**} r,");
     }
 
     #[test]
