@@ -3,10 +3,8 @@
 //! Every file lies under the checksum of its content and is given out only to who asks for that checksum,
 //! and only after it was verified again. So what one node puts here another never gets unless its own,
 //! verified package index names exactly that content: apt itself believes a file in its archive of which
-//! only the size is right. apk's index names another checksum, from which the rest follows: see
-//! [`crate::packages::ApkHead`]. A cache: whatever is wrong with it, packages are downloaded instead.
-
-mod apk;
+//! only the size is right. Not for apk's packages, which its index knows by another checksum. A cache: whatever is
+//! wrong with it, packages are downloaded instead.
 
 use std::collections::HashSet;
 use std::fs::{self, File, Metadata};
@@ -197,7 +195,6 @@ fn has_holes(found: &Metadata) -> bool {
 fn is_package(name: &str) -> bool {
     name.ends_with(".deb")
         || name.ends_with(".rpm")
-        || name.ends_with(".apk")
         || (name.contains(".pkg.tar.") && !name.ends_with(".sig"))
 }
 

@@ -4,7 +4,6 @@
 
 use std::io;
 
-use super::{apk_index, inventory};
 use crate::fs::rooted::Tree;
 
 /// A distribution, as its own `os-release` describes it.
@@ -16,8 +15,6 @@ pub struct Distribution {
     pub name: String,
     /// Which package manager it lives by.
     pub family: Family,
-    /// Whether its package manager can be told where packages lie, and be had to download them there.
-    pub has_cache: bool,
 }
 
 /// Distributions that are upgraded alike.
@@ -71,8 +68,6 @@ pub fn recognise(os_release: &str) -> Distribution {
         name: name.unwrap_or_else(|| id.clone()),
         id,
         family,
-        // apk's depends on its version.
-        has_cache: !matches!(family, Family::Alpine | Family::Unknown),
     }
 }
 
@@ -85,18 +80,6 @@ impl Distribution {
             }
         }
         Ok(recognise(""))
-    }
-
-    /// Recognises the distribution of an environment, and what its package manager, as it is installed there, can.
-    pub fn with_package_manager(root: &Tree) -> io::Result<Self> {
-        let mut distribution = Self::of(root)?;
-        if distribution.family == Family::Alpine
-            && let Ok(Some(packages)) = inventory::alpine(root)
-        {
-            let mut own = packages.iter().filter(|p| p.name == "apk-tools");
-            distribution.has_cache = own.any(|p| apk_index::has_cache(&p.version));
-        }
-        Ok(distribution)
     }
 }
 

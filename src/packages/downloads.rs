@@ -3,9 +3,7 @@
 //! Not for the upgrade itself, and not for where packages are kept.
 
 use std::io;
-use std::time::SystemTime;
 
-use super::apk_index::{self, Apk};
 use super::apt::{self, Archive};
 use super::distribution::{Distribution, Family};
 use super::full_upgrade::{self as commands, Step};
@@ -17,8 +15,8 @@ use crate::fs::rooted::Tree;
 pub struct Downloads {
     /// How it is known which they are.
     pub known: Known,
-    /// Downloads them, and no more; of [`Known::Named`] those whose names are put behind it.
-    fetch: Step,
+    /// Downloads them, and no more.
+    pub fetch: Step,
     /// Whether the package manager deletes what it has downloaded once that is installed.
     pub forgets: bool,
     family: Family,
@@ -36,11 +34,6 @@ pub enum Known {
     },
     /// What they are is not known, but which there are: see [`Downloads::offered`].
     Offered,
-    /// The package manager tells what they are called, and its indexes the rest: see [`Downloads::named`].
-    Named {
-        /// Tells what is to be installed, there already or not.
-        list: Step,
-    },
 }
 
 impl Downloads {
@@ -56,37 +49,6 @@ impl Downloads {
         wanted: &dyn Fn(&[u8; 32]) -> bool,
     ) -> io::Result<Vec<Archive>> {
         repo_index::offered(self.family, root, packages, wanted)
-    }
-
-    /// Returns the packages that are to be installed, by what the package manager said and what the indexes in the
-    /// environment say that it has fetched since some time; those that are in none, or in two and differ, are left out.
-    ///
-    /// # Errors
-    /// When what is there cannot be looked through.
-    pub fn named(&self, root: &Tree, said: &str, since: SystemTime) -> io::Result<Vec<Apk>> {
-        apk_index::wanted(root, apk_index::told(said), since)
-    }
-
-    /// Returns the files, from the environment's root, that the package manager looks for in the directory that
-    /// packages are downloaded into, and fetches where they are not; of those it has fetched since some time.
-    ///
-    /// # Errors
-    /// When what is there cannot be looked through.
-    pub fn indexes(&self, root: &Tree, since: SystemTime) -> io::Result<Vec<String>> {
-        match self.known {
-            Known::Named { .. } => apk_index::indexes(root, since),
-            Known::Told { .. } | Known::Offered => Ok(Vec::new()),
-        }
-    }
-
-    /// Returns what downloads packages into the directory for them, and no more: those with the names, where names
-    /// are what is known of them, else all that are wanted.
-    pub fn fetch(&self, names: impl IntoIterator<Item = String>) -> Step {
-        let mut fetch = self.fetch.clone();
-        if matches!(self.known, Known::Named { .. }) {
-            fetch.argv.extend(names);
-        }
-        fetch
     }
 }
 
@@ -124,12 +86,6 @@ impl Distribution {
                 Known::Offered,
                 commands::zypper_upgrade(FETCHING, &["--download-only"]),
             ),
-            Family::Alpine if self.has_cache => {
-                let list = Known::Named {
-                    list: commands::apk(FINDING, &["upgrade", "--available", "--simulate"]),
-                };
-                (list, commands::apk_fetch(FETCHING))
-            }
             Family::Alpine | Family::Unknown => return None,
         };
         Some(Downloads {

@@ -51,7 +51,7 @@ impl Distribution {
         match self.family {
             Family::Debian => Some(debian()),
             Family::Arch => Some(arch(&self.id)),
-            Family::Alpine => Some(alpine(self.has_cache)),
+            Family::Alpine => Some(alpine()),
             Family::Fedora => Some(fedora()),
             Family::Suse => Some(suse()),
             Family::Unknown => None,
@@ -155,25 +155,17 @@ pub(super) fn pacman(what: &'static str, arguments: &[&str]) -> Step {
 /// For every apk: wait for another one's lock, for so many seconds; no bar.
 const APK: &[&str] = &["apk", "--wait", "120", "--no-progress"];
 
-fn alpine(has_cache: bool) -> Vec<Step> {
-    // What the repositories have, also where that is older, or another build of the same version.
-    let upgrade = ["upgrade", "--available"];
-    let upgrade = match has_cache {
-        true => apk(PACKAGES, &[&["--cache-dir", CACHE], &upgrade[..]].concat()),
-        false => apk(PACKAGES, &upgrade),
-    };
-    // Ends with the number of indexes that could not be fetched. They go where the environment's own apk will look
-    // for them; the upgrade has copies.
-    vec![apk(LISTS, &["update"]), upgrade]
+fn alpine() -> Vec<Step> {
+    vec![
+        // Ends with the number of indexes that could not be fetched.
+        apk(LISTS, &["update"]),
+        // What the repositories have, also where that is older, or another build of the same version.
+        apk(PACKAGES, &["upgrade", "--available"]),
+    ]
 }
 
-pub(super) fn apk(what: &'static str, arguments: &[&str]) -> Step {
+fn apk(what: &'static str, arguments: &[&str]) -> Step {
     Step::new(what, &[APK, arguments].concat(), &[])
-}
-
-/// The packages whose names are put behind it, under the names they have in the repository.
-pub(super) fn apk_fetch(what: &'static str) -> Step {
-    apk(what, &["fetch", "--output", CACHE])
 }
 
 fn fedora() -> Vec<Step> {
@@ -308,29 +300,6 @@ mod tests {
         ] {
             assert_eq!(lines(os_release), want, "{os_release}");
         }
-    }
-
-    #[test]
-    fn an_apk_that_has_a_cache_is_told_where() {
-        let mut alpine = recognise("ID=alpine\n");
-        assert!(alpine.downloads().is_none());
-        alpine.has_cache = true;
-        let apk = "apk --wait 120 --no-progress";
-        let lines: Vec<String> = alpine
-            .full_upgrade()
-            .unwrap_or_default()
-            .iter()
-            .chain([&alpine.downloads().unwrap().fetch(["hello".to_string()])])
-            .map(|step| step.argv.join(" "))
-            .collect();
-        assert_eq!(
-            lines,
-            [
-                format!("{apk} update"),
-                format!("{apk} --cache-dir /run/netbe/packages upgrade --available"),
-                format!("{apk} fetch --output /run/netbe/packages hello"),
-            ]
-        );
     }
 
     #[test]

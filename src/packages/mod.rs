@@ -4,8 +4,6 @@
 //! indexes, in place. Nothing here runs anything.
 
 mod apk;
-mod apk_archive;
-mod apk_index;
 mod apt;
 pub mod cache;
 mod changes;
@@ -19,10 +17,6 @@ mod repo_index;
 mod rpm;
 mod version;
 
-pub use apk_archive::ApkHead;
-#[cfg(test)]
-pub(crate) use apk_archive::tests::Parts;
-pub use apk_index::Apk;
 pub use apt::{Archive, sha256};
 pub use changes::{Changes, changes};
 pub use distribution::{Distribution, Family, recognise};

@@ -96,10 +96,10 @@ fn is_inside(path: &str) -> bool {
 
 /// How much may still be read of the indexes that are looked through, in bytes.
 #[derive(Debug, Clone)]
-pub(super) struct Ration(Rc<Cell<u64>>);
+struct Ration(Rc<Cell<u64>>);
 
 impl Ration {
-    pub(super) fn new() -> Self {
+    fn new() -> Self {
         Self(Rc::new(Cell::new(LIMIT)))
     }
 }
@@ -127,11 +127,7 @@ impl<R: Read> Read for Rationed<R> {
 }
 
 /// Opens an index, packed or not, to read it unpacked; `None` where there is none.
-pub(super) fn open(
-    tree: &Tree,
-    path: &str,
-    ration: &Ration,
-) -> io::Result<Option<Box<dyn BufRead>>> {
+fn open(tree: &Tree, path: &str, ration: &Ration) -> io::Result<Option<Box<dyn BufRead>>> {
     let Some(file) = tree.open_file(path)? else {
         return Ok(None);
     };

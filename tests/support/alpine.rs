@@ -1,12 +1,13 @@
 //! Alpine's packages and indexes, small ones, packed as abuild and apk do: gzip members one behind another.
 
-use std::io::Write;
+use std::io::{Seek, Write};
+use std::process::Command;
 
-use base64ct::{Base64, Encoding};
 use flate2::Compression;
 use flate2::write::GzEncoder;
-use sha1::{Digest, Sha1};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
+
+use super::output;
 
 /// Signs the member that follows; what it returns counts only for an apk that knows the key.
 pub type Sign<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
@@ -31,7 +32,7 @@ impl Package {
         for directory in ["usr", "usr/share", &format!("usr/share/{name}")] {
             data.add(directory, tar::EntryType::Directory, b"");
         }
-        let sum = hex(&Sha1::digest(content));
+        let sum = sha1(content.as_bytes(), "od -An -v -tx1 | tr -d ' \\n'");
         // "LENGTH KEY=VALUE"; apk takes a header without a name for the end.
         let attribute = format!("68 APK-TOOLS.checksum.SHA1={sum}\n");
         data.add(
@@ -66,12 +67,6 @@ impl Package {
     pub fn file(&self) -> String {
         format!("{}-{}.apk", self.name, self.version)
     }
-
-    /// Returns its name in a cache.
-    pub fn cached(&self) -> String {
-        let sum = hex(&Sha1::digest(&self.control));
-        format!("{}-{}.{}.apk", self.name, self.version, &sum[..8])
-    }
 }
 
 /// Makes a repository's `APKINDEX.tar.gz`.
@@ -80,7 +75,7 @@ pub fn index(packages: &[Package], sign: Sign<'_>) -> Vec<u8> {
         format!(
             "C:Q1{}\nP:{}\nV:{}\nA:x86_64\nS:{}\nI:4096\nT:{1}\nU:http://example.org\nL:MIT\no:{1}\nm:nobody\n\
              t:1700000000\n\n",
-            Base64::encode_string(&Sha1::digest(&package.control)),
+            sha1(&package.control, "base64"),
             package.name,
             package.version,
             package.whole().len()
@@ -92,6 +87,20 @@ pub fn index(packages: &[Package], sign: Sign<'_>) -> Vec<u8> {
     tar.add("APKINDEX", tar::EntryType::Regular, list.as_bytes());
     let index = gzip(&tar.whole());
     [signature(&index, sign), index].concat()
+}
+
+/// Returns a SHA-1 as a program writes it.
+fn sha1(content: &[u8], written_by: &str) -> String {
+    let mut file = tempfile::tempfile().expect("it is writable");
+    file.write_all(content)
+        .and_then(|()| file.rewind())
+        .expect("it is writable");
+    let script = format!("openssl dgst -sha1 -binary | {written_by}");
+    let sum = output(Command::new("sh").args(["-c", &script]).stdin(file));
+    String::from_utf8(sum)
+        .expect("it is ASCII")
+        .trim()
+        .to_string()
 }
 
 fn signature(of: &[u8], sign: Sign<'_>) -> Vec<u8> {

@@ -6,20 +6,16 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::io;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context, Result};
-use nix::fcntl::OFlag;
-use nix::sys::stat::Mode;
 
 use super::program;
-use crate::fs::copy::Contents;
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 use crate::packages::cache::PackageCache;
-use crate::packages::{Apk, Archive, Downloads, Known};
+use crate::packages::{Archive, Downloads, Known};
 use crate::pool::lock::DownloadLock;
 use crate::pool::stage::Staged;
 use crate::pool::{Node, Pool};
@@ -31,15 +27,11 @@ const PATIENCE: Duration = Duration::from_secs(3600);
 /// How much of a list of packages is read, in bytes: some 50,000 of them.
 const LIST_LIMIT: u64 = 16 << 20;
 
-/// The largest index that is brought along, in bytes, packed: a hundred times Alpine's.
-const INDEX_LIMIT: u64 = 256 << 20;
-
 /// The packages of one run.
 pub(super) struct Packages<'a> {
     pool: &'a Pool,
     cache: PackageCache,
     private: Staged,
-    begun: SystemTime,
     /// What came from the cache.
     given: BTreeSet<String>,
     /// Whether others are upgraded at the same time, so that waiting for what they download is worth it.
@@ -52,7 +44,6 @@ impl<'a> Packages<'a> {
             pool,
             cache: PackageCache::of(pool.root()),
             private: Staged::new(&node.dir, "packages")?,
-            begun: SystemTime::now(),
             given: BTreeSet::new(),
             beside_others,
         })
@@ -71,14 +62,13 @@ impl<'a> Packages<'a> {
         log: &File,
         echo: bool,
     ) -> Result<()> {
-        self.take_along(sandbox.root, downloads)?;
         if !self.beside_others && self.cache.is_empty() {
             return match downloads.forgets {
-                true => self.fetch(sandbox, downloads, &Wanted::Unknown, log, echo),
+                true => self.fetch(sandbox, downloads, log, echo),
                 false => Ok(()),
             };
         }
-        if let Known::Told { list, .. } | Known::Named { list } = &downloads.known {
+        if let Known::Told { list, .. } = &downloads.known {
             program::say(log, echo, list.what)?;
         }
         let wanted = self.wanted(sandbox, downloads)?;
@@ -94,41 +84,12 @@ impl<'a> Packages<'a> {
                 return interrupt::check();
             };
             if !self.fill(sandbox.root, downloads, &wanted)? {
-                self.fetch(sandbox, downloads, &wanted, log, echo)?;
+                self.fetch(sandbox, downloads, log, echo)?;
             }
         } else if downloads.forgets {
-            self.fetch(sandbox, downloads, &wanted, log, echo)?;
+            self.fetch(sandbox, downloads, log, echo)?;
         }
         Ok(())
-    }
-
-    /// Puts the indexes that the package manager looks for there into the private directory.
-    ///
-    /// As old as they are: one that is too old it fetches again.
-    fn take_along(&self, root: &Path, downloads: &Downloads) -> Result<()> {
-        let root = Tree::open(root)?;
-        let private = Tree::open(self.dir())?;
-        let copied = || -> io::Result<()> {
-            for path in downloads.indexes(&root, self.begun)? {
-                interrupt::check_io()?;
-                let Some(index) = root.open_file(&path)? else {
-                    continue;
-                };
-                let name = path.rsplit('/').next().unwrap_or(&path);
-                private.remove_file(name)?;
-                let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL;
-                let mode = Mode::from_bits_truncate(0o644);
-                let copy = File::from(private.open_at(name, flags, mode)?);
-                let about = index.metadata()?;
-                if about.len() > INDEX_LIMIT {
-                    continue;
-                }
-                Contents::default().copy(&index, &copy, about.len(), &mut |_| {})?;
-                copy.set_modified(about.modified()?)?;
-            }
-            Ok(())
-        };
-        copied().context("copying the package lists")
     }
 
     /// Downloads what is not there yet, and keeps it for others.
@@ -136,28 +97,11 @@ impl<'a> Packages<'a> {
         &mut self,
         sandbox: &Sandbox<'_>,
         downloads: &Downloads,
-        wanted: &Wanted,
         log: &File,
         echo: bool,
     ) -> Result<()> {
-        let Wanted::Named(apks) = wanted else {
-            program::step(sandbox, &downloads.fetch([]), log, echo)?;
-            return self.harvest();
-        };
-        // By its name, an old apk fetches the newest there is, whatever the upgrade will take.
-        let missing = |apk: &&Apk| apk.alone && !self.given.contains(&apk.file);
-        let names: Vec<String> = apks
-            .iter()
-            .filter(missing)
-            .map(|a| a.name.clone())
-            .collect();
-        if names.is_empty() {
-            return Ok(());
-        }
-        program::step(sandbox, &downloads.fetch(names), log, echo)?;
-        self.harvest()?;
-        // They were downloaded under other names.
-        self.fill(sandbox.root, downloads, wanted).map(drop)
+        program::step(sandbox, &downloads.fetch, log, echo)?;
+        self.harvest()
     }
 
     /// Keeps what was downloaded for others.
@@ -171,20 +115,12 @@ impl<'a> Packages<'a> {
 
     /// Returns what the package manager says it is about to fetch.
     fn wanted(&self, sandbox: &Sandbox<'_>, downloads: &Downloads) -> Result<Wanted> {
-        let said = |list| -> Result<String> {
-            let said = tempfile::tempfile().context("making a temporary file")?;
-            program::step(sandbox, list, &said, false)?;
-            Ok(program::tail(&said, LIST_LIMIT)?)
+        let Known::Told { list, read } = &downloads.known else {
+            return Ok(Wanted::Unknown);
         };
-        Ok(match &downloads.known {
-            Known::Told { list, read } => Wanted::Told(read(&said(list)?)),
-            Known::Offered => Wanted::Unknown,
-            Known::Named { list } => {
-                let root = Tree::open(sandbox.root)?;
-                let named = downloads.named(&root, &said(list)?, self.begun);
-                Wanted::Named(named.context("reading what the repositories offer")?)
-            }
-        })
+        let output = tempfile::tempfile().context("making a temporary file")?;
+        program::step(sandbox, list, &output, false)?;
+        Ok(Wanted::Told(read(&program::tail(&output, LIST_LIMIT)?)))
     }
 
     /// Puts what is wanted, or may be, and in the cache into the private directory; returns whether that is all.
@@ -192,13 +128,6 @@ impl<'a> Packages<'a> {
         match wanted {
             Wanted::Told(archives) => self.give(archives),
             Wanted::Unknown => self.give_offered(root, downloads).map(|()| false),
-            Wanted::Named(apks) => {
-                let mut missing = apks.clone();
-                missing.retain(|apk| !self.given.contains(&apk.file));
-                let here = self.cache.holding(&missing);
-                self.give(&here.context("looking through the pool's cache")?)?;
-                Ok(apks.iter().all(|apk| self.given.contains(&apk.file)))
-            }
         }
     }
 
@@ -236,8 +165,6 @@ impl<'a> Packages<'a> {
 enum Wanted {
     /// These.
     Told(Vec<Archive>),
-    /// These, by what is in them.
-    Named(Vec<Apk>),
     /// That is not known.
     Unknown,
 }

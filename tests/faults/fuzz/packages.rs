@@ -1,11 +1,10 @@
 //! What a distribution says of itself and of its packages.
 
 use std::fs;
-use std::io::Write;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use netbe::fs::rooted::Tree;
-use netbe::packages::{self, ApkHead, Inventory, Known};
+use netbe::packages::{self, Inventory, Known};
 
 use super::Target;
 use super::mutation::Seeds;
@@ -36,12 +35,6 @@ pub(super) fn targets() -> Vec<Target> {
         of("sync.db", syncs(), || {
             Box::new(index("ID=arch", "var/lib/pacman/sync/core.db"))
         }),
-        of("APKINDEX", apk_indexes(), || Box::new(apk_index())),
-        Target {
-            // What is packed may be a thousand times as long.
-            memory: (16 << 20, 200),
-            ..of("apk package", apk_heads(), || Box::new(apk_head))
-        },
     ]
 }
 
@@ -193,81 +186,6 @@ fn syncs() -> Seeds {
         vec![tar("a-1-1/desc", text)],
         &["%FILENAME%\n", "../", "/desc", "%CSIZE%\n"],
     )
-}
-
-fn apk_indexes() -> Seeds {
-    let text = "C:Q1Uka+vENytwzifCY+lzVMztGiqKQ=\nP:hello\nV:1.1-r0\nA:x86_64\nS:868\n\nC:Q1GYk67M5Z7t0sh7xn5nP51I04AVY=\nP:world\nV:2.0_rc1-r3\nS:864\n\n";
-    Seeds::new(
-        vec![tar("APKINDEX", text)],
-        &[
-            "C:Q1",
-            "P:hello\n",
-            "V:1.1-r0\n",
-            "S:",
-            "\n\n",
-            "../",
-            "APKINDEX",
-        ],
-    )
-}
-
-/// Reads an index, unpacked as it may be, for packages of which apk has told.
-fn apk_index() -> impl FnMut(&[u8]) {
-    let top = super::trees::directory();
-    let file = top.join("var/cache/apk/APKINDEX.01234567.tar.gz");
-    fs::create_dir_all(file.parent().expect("it has one")).expect("it is writable");
-    let mut alpine = packages::recognise("ID=alpine");
-    alpine.has_cache = true;
-    let downloads = alpine.downloads().expect("it is known");
-    move |bytes| {
-        fs::write(&file, bytes).expect("it is writable");
-        let tree = Tree::open(&top).expect("it is there");
-        let said =
-            "(1/2) Upgrading hello (1.0-r0 -> 1.1-r0)\n(2/2) Installing world@edge (2.0_rc1-r3)\n";
-        let text = String::from_utf8_lossy(bytes);
-        for apk in [said, &text].map(|said| downloads.named(&tree, said, SystemTime::UNIX_EPOCH)) {
-            for apk in apk.unwrap_or_default() {
-                assert!(!apk.file.contains(['/', '\0', '\n']), "{:?}", apk.file);
-                assert!(!apk.name.starts_with(['-', '.']), "{:?}", apk.name);
-            }
-        }
-    }
-}
-
-fn apk_heads() -> Seeds {
-    let signature = tar(".SIGN.RSA.a.rsa.pub", "signed");
-    let control = tar(
-        ".PKGINFO",
-        "pkgname = a\ndatahash = 0123456789abcdefABCDEF0123456789abcdef0123456789abcdef0123456789\n",
-    );
-    let (signature, control) = (&signature[..1024], &control[..1024]);
-    Seeds::new(
-        vec![
-            [signature, control].concat(),
-            [gzip(signature), gzip(control)].concat(),
-        ],
-        &["datahash = ", ".PKGINFO", ".SIGN.", "ustar\0"],
-    )
-}
-
-fn gzip(plain: &[u8]) -> Vec<u8> {
-    let mut gz = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-    gz.write_all(plain)
-        .and_then(|()| gz.finish())
-        .expect("it is in memory")
-}
-
-/// Reads the beginning of a package: bytes as they are; and packed, half of them as a signature.
-fn apk_head(bytes: &[u8]) {
-    let (first, second) = bytes.split_at(bytes.len() / 2);
-    let packed = [gzip(first), gzip(second), b"data".to_vec()].concat();
-    for package in [bytes, &packed] {
-        let mut rest = package;
-        if let Some(head) = ApkHead::read(&mut rest) {
-            let holds = head.holds(&mut rest).expect("it is in memory");
-            assert!(!holds, "nobody finds what has that checksum");
-        }
-    }
 }
 
 /// Reads an index as what the repositories of a distribution offer.
