@@ -8,7 +8,6 @@
 
 pub mod boot;
 pub mod btrfs;
-pub mod cli;
 pub mod commands;
 pub mod evidence;
 pub mod failure;

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
-use netbe::cli::Cli;
+use netbe::commands::Cli;
 use netbe::failure::Failure;
 use netbe::terminal;
 

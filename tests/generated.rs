@@ -11,8 +11,9 @@ use std::path::{Path, PathBuf};
 use clap::{Command, CommandFactory};
 use clap_mangen::Man;
 use clap_mangen::roff::{Roff, bold, roman};
-use netbe::cli::{Cli, ShellName};
+use netbe::commands::Cli;
 use netbe::commands::completions;
+use netbe::commands::completions::ShellName;
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))

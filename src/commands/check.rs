@@ -1,11 +1,39 @@
 //! `netbe check`
 
 use anyhow::Result;
+use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 
-use super::Session;
-use crate::cli::Check;
+use super::args::Changing;
+use super::complete;
+use super::session::Session;
 use crate::lifecycle::check::{self, Finding, Repaired};
 use crate::output::{clean, json};
+use crate::pool::NodeName;
+
+/// Look for what is wrong, and mend it
+///
+/// Names each finding and its remedy; ends with 1 when there is one. --repair mends what has one safe
+/// answer: leftovers of an interrupted command, missing pointers, stale exports.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe check
+  netbe check nog --json
+  netbe check --repair")]
+pub struct Check {
+    /// The node; all and the pool without it
+    #[arg(value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
+    pub node: Option<NodeName>,
+    /// Mend what has one safe answer
+    #[arg(long)]
+    pub repair: bool,
+    /// For scripts: one JSON document
+    #[arg(long)]
+    pub json: bool,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
 
 /// Looks for what is wrong, and mends it where that is asked for.
 pub fn run(session: &Session, args: &Check) -> Result<u8> {

@@ -1,10 +1,35 @@
 //! `netbe completions`
 
 use anyhow::{Context, Result, ensure};
+use clap::{Args, ValueEnum};
 use clap_complete::env::Shells;
 
-use super::Session;
-use crate::cli::{Completions, ShellName};
+use super::session::Session;
+
+/// Print the completion script of a shell
+///
+/// Nodes, environments and properties complete from the pool.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe completions bash > /etc/bash_completion.d/netbe
+  netbe completions zsh > /usr/local/share/zsh/site-functions/_netbe
+  netbe completions fish > ~/.config/fish/completions/netbe.fish")]
+pub struct Completions {
+    /// The shell
+    pub shell: ShellName,
+}
+
+/// A shell that can complete.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum ShellName {
+    Bash,
+    Zsh,
+    Fish,
+    Elvish,
+    #[value(name = "powershell")]
+    PowerShell,
+}
 
 /// Prints the script that makes a shell ask netbe what completes a word.
 pub fn run(session: &Session, args: &Completions) -> Result<u8> {

@@ -1,12 +1,93 @@
 //! `netbe create`, `netbe clone`
 
 use anyhow::Result;
+use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 
-use super::Session;
-use crate::cli::{CloneEnv, Create};
+use super::args::{Changing, Making};
+use super::complete;
+use super::session::Session;
 use crate::failure::Failure;
 use crate::lifecycle::Mode;
 use crate::lifecycle::create::{self, Request};
+use crate::pool::Operand;
+
+/// Make an environment
+///
+/// For a node that exists it is made from the node's active environment; for a new one from --from, else
+/// from the only template there is, and it becomes active at once, with an identity of its own: host name,
+/// machine-id, ssh host keys. Without a name it gets one made of the time.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe create nog
+  netbe create nog --mac dc:a6:32:01:02:03 --serial 9ffefdef
+  netbe create web/first --from debian --ip 10.0.0.5/24,10.0.0.1
+  netbe create nog/before-the-party -d 'as it was'")]
+pub struct Create {
+    /// The environment to make
+    #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::nodes))]
+    pub target: Operand,
+    /// What to make it from
+    #[arg(long, value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::sources))]
+    pub from: Option<Operand>,
+    /// MAC address of a new node; several times for several
+    #[arg(long, value_name = "MAC")]
+    pub mac: Vec<String>,
+    /// Raspberry Pi serial of a new node
+    #[arg(long, value_name = "HEX")]
+    pub serial: Option<String>,
+    /// Address of a new node; in the help its brackets would be a link to rustdoc.
+    #[arg(
+        long,
+        value_name = "IP",
+        help = "Address of a new node: dhcp, dhcp,ADDR (reserved), or ADDR/LEN[,GATEWAY]"
+    )]
+    pub ip: Option<String>,
+    /// What to say of it.
+    #[command(flatten)]
+    pub making: Making,
+    /// Make it what the node boots next
+    #[arg(short, long)]
+    pub activate: bool,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+/// Make an environment from another, named one
+///
+/// To another node, which has to exist, the identity becomes that node's.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe clone nog/first nog/second
+  netbe clone nog ordo/from-nog -a")]
+pub struct CloneEnv {
+    /// What to make it from
+    #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::sources))]
+    pub source: Operand,
+    /// The environment to make
+    #[arg(value_name = "NODE/ENV", value_parser = whole_operand, add = ArgValueCompleter::new(complete::nodes))]
+    pub target: Operand,
+    /// What to say of it.
+    #[command(flatten)]
+    pub making: Making,
+    /// Make it what the node boots next
+    #[arg(short, long)]
+    pub activate: bool,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+fn whole_operand(text: &str) -> Result<Operand, String> {
+    let operand: Operand = text
+        .parse()
+        .map_err(|e: crate::pool::name::NotAName| e.to_string())?;
+    match operand.env {
+        Some(_) => Ok(operand),
+        None => Err(format!("{text:?} names a node; NODE/ENV is wanted")),
+    }
+}
 
 /// Makes an environment, and its node where there is none.
 pub fn create(session: &Session, args: Create) -> Result<u8> {
@@ -21,7 +102,7 @@ pub fn create(session: &Session, args: Create) -> Result<u8> {
         target: args.target,
         from: args.from,
         properties,
-        description: args.said.description,
+        description: args.making.description,
         activate: args.activate,
     };
     make(session, &request, args.changing.into())
@@ -44,7 +125,7 @@ pub fn clone(session: &Session, args: CloneEnv) -> Result<u8> {
         target: args.target,
         from: Some(args.source),
         properties: Vec::new(),
-        description: args.said.description,
+        description: args.making.description,
         activate: args.activate,
     };
     make(session, &request, args.changing.into())

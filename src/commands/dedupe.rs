@@ -1,13 +1,45 @@
 //! `netbe dedupe`
 
 use anyhow::Result;
+use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 
-use super::Session;
-use crate::cli::Dedupe;
+use super::args::Changing;
+use super::complete;
+use super::session::Session;
 use crate::failure::Failure;
 use crate::fs::interrupt;
 use crate::lifecycle::dedupe::{self, Shared};
 use crate::output::progress::{Line, bytes};
+use crate::pool::NodeName;
+
+/// Let identical files of different environments share their space again
+///
+/// Environments that were upgraded each by itself hold the same new files over and over. Files of the same
+/// path and size, in the same half, are compared; what is the same shares its space from then on, and large
+/// files that differ in a few blocks, such as apt's caches, share the rest. The content and times of no file
+/// change, so environments that are active or running take part, too. What shares its space already is not
+/// read, and so a second run has little to do.
+///
+/// All nodes and templates without one; with nodes, their environments and those they were made from, among
+/// each other. What came back is told: what a snapshot of somebody else's still holds does not. Files below
+/// 2 KiB stand in the filesystem's own trees, and are shared with nothing.
+///
+/// Stopped, what was done stays done. A node that another netbe is changing is waited for (--wait), then left
+/// out; the exit status is 5 then.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe dedupe -n
+  netbe dedupe
+  netbe dedupe nog ordo")]
+pub struct Dedupe {
+    /// Nodes; all without one
+    #[arg(value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
+    pub nodes: Vec<NodeName>,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
 
 /// Lets identical files share their space.
 pub fn run(session: &Session, args: &Dedupe) -> Result<u8> {

@@ -1,11 +1,57 @@
 //! `netbe describe`, `netbe pin`, `netbe unpin`
 
 use anyhow::Result;
+use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 
-use super::Session;
-use crate::cli::{Changing, Describe};
+use super::args::Changing;
+use super::complete;
+use super::session::Session;
 use crate::lifecycle::describe;
 use crate::pool::Operand;
+
+/// Say something of an environment
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe describe nog/first 'as delivered'
+  netbe describe nog/first ''")]
+pub struct Describe {
+    /// The environment
+    #[arg(value_name = "NODE/ENV", add = ArgValueCompleter::new(complete::environments))]
+    pub operand: Operand,
+    /// What to say; nothing takes it away
+    #[arg(value_name = "TEXT")]
+    pub text: String,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+/// Keep environments from being destroyed
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe pin nog/first")]
+pub struct Pin {
+    /// The environments
+    #[arg(required = true, value_name = "NODE/ENV", add = ArgValueCompleter::new(complete::environments))]
+    pub operands: Vec<Operand>,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+/// Let environments be destroyed again
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe unpin nog/first")]
+pub struct Unpin {
+    /// The environments
+    #[arg(required = true, value_name = "NODE/ENV", add = ArgValueCompleter::new(complete::environments))]
+    pub operands: Vec<Operand>,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
 
 /// Sets a description.
 pub fn describe(session: &Session, args: &Describe) -> Result<u8> {

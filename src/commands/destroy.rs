@@ -3,14 +3,51 @@
 use std::io::IsTerminal;
 
 use anyhow::Result;
+use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 
-use super::{Session, confirm};
-use crate::cli::Destroy;
+use super::args::Changing;
+use super::session::Session;
+use super::{complete, confirm};
 use crate::failure::Failure;
 use crate::lifecycle::space::Space;
 use crate::lifecycle::{Mode, Outcome, destroy};
 use crate::output::progress;
-use crate::pool::{NodeName, Pool};
+use crate::pool::{NodeName, Operand, Pool};
+
+/// Destroy environments, or a node with all of them
+///
+/// Refuses an environment that is active, booted or may be, pending, pinned, mounted or in use, and names
+/// the reason; then none of those named is destroyed. -r takes whole nodes, under the same rules, save that
+/// active and pinned are no reason when the node is not booted. It returns when the deletion is durable;
+/// space comes back in the background.
+///
+/// May be booted is what machines were led to, or of which something was fetched, by whomever, until the node is known to
+/// have left it: see netbe-status. What the NFS server has in use is refused whatever else is known; what the node left
+/// has an entry for up to half an hour, so where it is known to have left, the NFS server is made to forget, and what
+/// does not come back within five seconds is not in use. It is looked at again just before anything is destroyed.
+///
+/// With -n, and before it asks, it says how much that is: what nothing but the environments named
+/// refers to, counted as netbe list --space counts UNIQUE.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe destroy nog/old nog/older
+  netbe destroy -n nog/old nog/older
+  netbe destroy -r werda")]
+pub struct Destroy {
+    /// The environments; with -r the nodes
+    #[arg(required = true, value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::sources))]
+    pub operands: Vec<Operand>,
+    /// Destroy whole nodes
+    #[arg(short, long)]
+    pub recursive: bool,
+    /// Do not ask
+    #[arg(short, long)]
+    pub yes: bool,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
 
 /// Destroys environments, or whole nodes.
 pub fn run(session: &Session, args: &Destroy) -> Result<u8> {

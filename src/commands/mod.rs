@@ -1,7 +1,12 @@
-//! A file a command: arguments in, one call down, one sentence out. No rules here.
+//! A file a command: its arguments and its help, one call down, one sentence out. No rules here.
+//!
+//! Man pages and completions are made from the types. Parsing only: names are checked here, by their types, and nothing
+//! is looked up.
 
 pub mod activate;
+mod args;
 pub mod check;
+mod complete;
 pub mod completions;
 mod confirm;
 pub mod create;
@@ -21,6 +26,7 @@ pub mod reconcile;
 pub mod rename;
 pub mod run;
 pub mod serve;
+mod session;
 pub mod status;
 pub mod upgrade;
 mod upgrade_many;
@@ -29,81 +35,143 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use anyhow::Result;
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Parser, Subcommand, ValueHint};
 
-use crate::cli::{Changing, Cli, Color, Command};
-use crate::failure::Failure;
-use crate::lifecycle::{Mode, Outcome};
+pub use args::Color;
+pub use session::Session;
+
 use crate::output::Screen;
 use crate::output::screen::Talk;
-use crate::pool::Pool;
+use activate::{Activate, Confirm, Rollback};
+use check::Check;
+use completions::Completions;
+use create::{CloneEnv, Create};
+use dedupe::Dedupe;
+use describe::{Describe, Pin, Unpin};
+use destroy::Destroy;
+use diff::Diff;
+use export::Export;
+use import::Import;
+use init::Init;
+use list::List;
+use mount::{Mount, Umount};
+use properties::{Get, Set};
+use prune::Prune;
+use publish::Publish;
+use reconcile::{Reconcile, Transfer};
+use rename::Rename;
+use run::{Run, Shell};
+use serve::Serve;
+use status::Status;
+use upgrade::Upgrade;
 
-/// What every command has at hand.
-#[derive(Debug)]
-pub struct Session {
-    /// The pool's directory, as given.
-    pub pool_dir: PathBuf,
-    /// The directory of state directories, as given.
-    pub states: PathBuf,
-    /// Where answers go.
-    pub screen: Screen,
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+const FIRST_STEPS: &str = "\
+First steps:
+  netbe init --file 64G                    a pool in a file, at /srv/netbe
+  netbe import debian debian.tar.zst       a template, to make nodes from
+  netbe create nog --mac dc:a6:32:01:02:03
+  netbe upgrade --node nog                 in a copy; nog goes on working
+  netbe activate nog                       its next reboot is the new system
+  netbe rollback nog                       or the old one again
+
+NODE/ENV is one environment of a node; NODE alone is its active one. Every command that changes something takes -n, to say what it would do.
+Exit status: 0 done, 1 failed, 2 usage, 3 refused by a safety rule, 4 no such pool, node or environment, 5 locked.";
+
+/// Boot environments for machines that boot over the network
+///
+/// One server holds, on one btrfs filesystem, every system its nodes can boot: kernel and root together,
+/// as one named environment that is made in a moment, upgraded without touching what runs, switched in one
+/// step, and gone back to.
+#[derive(Debug, Parser)]
+#[command(name = "netbe", version, styles = STYLES, help_expected = true, arg_required_else_help = true)]
+#[command(after_help = FIRST_STEPS, max_term_width = 100, disable_help_subcommand = true)]
+pub struct Cli {
+    /// The pool
+    #[arg(long, global = true, help_heading = "Options of every command", display_order = 100, value_name = "DIR", env = "NETBE_POOL", default_value = "/srv/netbe", hide_env_values = true, value_hint = ValueHint::DirPath)]
+    pub pool: PathBuf,
+    /// Where what must not lie on the pool stands
+    #[arg(long, global = true, help_heading = "Options of every command", display_order = 100, value_name = "DIR", env = "NETBE_STATE", default_value = crate::pool::state::DEFAULT, hide_env_values = true, value_hint = ValueHint::DirPath)]
+    pub state: PathBuf,
+    /// Say only what is wrong
+    #[arg(
+        short,
+        long,
+        global = true,
+        help_heading = "Options of every command",
+        display_order = 100,
+        conflicts_with = "verbose"
+    )]
+    pub quiet: bool,
+    /// Say more
+    #[arg(
+        short,
+        long,
+        global = true,
+        help_heading = "Options of every command",
+        display_order = 100
+    )]
+    pub verbose: bool,
+    /// When to use colour
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Options of every command",
+        display_order = 100,
+        value_name = "WHEN",
+        default_value = "auto"
+    )]
+    pub color: Color,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
 }
 
-impl Session {
-    /// Opens the pool.
-    pub fn pool(&self) -> Result<Pool> {
-        Pool::open(&self.pool_dir, &self.states)
-    }
-
-    /// Does something with the pool, or with every pool of this server that is there; returns the worst exit status.
-    ///
-    /// What fails in one of several pools is told, and the next one's turn comes.
-    fn each_pool(&self, all: bool, work: impl Fn(&Pool) -> Result<u8>) -> Result<u8> {
-        if !all {
-            return work(&self.pool()?);
-        }
-        let mut worst = 0;
-        for (dir, pool) in Pool::all(&self.states)? {
-            let done = pool.and_then(|pool| work(&pool));
-            let failed = |e: anyhow::Error| {
-                let error = e.context(format!("the pool in {}", dir.display()));
-                self.failed(&[error])
-            };
-            worst = worst.max(done.unwrap_or_else(failed));
-        }
-        Ok(worst)
-    }
-
-    /// Prints a dry run's steps, or gives back what was done.
-    fn done<T>(&self, outcome: Outcome<T>) -> Result<Option<T>> {
-        match outcome {
-            Outcome::Done(done) => Ok(Some(done)),
-            Outcome::Planned(steps) => {
-                self.screen.plan(&steps)?;
-                Ok(None)
-            }
-        }
-    }
-
-    /// Tells of what failed beside what was done; returns the exit status of the worst.
-    fn failed(&self, failures: &[anyhow::Error]) -> u8 {
-        let mut worst = 0;
-        for error in failures {
-            let failure = error.downcast_ref::<Failure>();
-            self.screen
-                .failed(error, failure.and_then(|f| f.hint.as_deref()));
-            worst = worst.max(failure.map_or(1, Failure::status));
-        }
-        worst
-    }
-}
-
-impl From<Changing> for Mode {
-    fn from(c: Changing) -> Self {
-        Self {
-            dry_run: c.dry_run,
-            wait: c.wait,
-        }
-    }
+/// The commands.
+#[derive(Debug, Subcommand)]
+#[allow(missing_docs)]
+pub enum Command {
+    Init(Init),
+    Import(Import),
+    Create(Create),
+    Clone(CloneEnv),
+    #[command(visible_alias = "ls")]
+    List(List),
+    Activate(Activate),
+    Rollback(Rollback),
+    Confirm(Confirm),
+    Upgrade(Upgrade),
+    Run(Run),
+    Shell(Shell),
+    #[command(visible_alias = "rm")]
+    Destroy(Destroy),
+    Prune(Prune),
+    Rename(Rename),
+    Describe(Describe),
+    Pin(Pin),
+    Unpin(Unpin),
+    Mount(Mount),
+    #[command(visible_alias = "unmount")]
+    Umount(Umount),
+    Diff(Diff),
+    Dedupe(Dedupe),
+    Export(Export),
+    Set(Set),
+    Get(Get),
+    Status(Status),
+    Check(Check),
+    Publish(Publish),
+    Serve(Serve),
+    Reconcile(Reconcile),
+    #[command(hide = true)]
+    Transfer(Transfer),
+    Completions(Completions),
 }
 
 /// Runs the command that was asked for; returns the exit status.

@@ -1,10 +1,51 @@
 //! `netbe mount`, `netbe umount`
 
-use anyhow::Result;
+use std::path::PathBuf;
 
-use super::Session;
-use crate::cli::{Mount, Umount};
+use anyhow::Result;
+use clap::{Args, ValueHint};
+use clap_complete::engine::ArgValueCompleter;
+
+use super::args::Changing;
+use super::complete;
+use super::session::Session;
 use crate::lifecycle::mount;
+use crate::pool::Operand;
+
+/// Mount an environment, root with boot in its place
+///
+/// Prints the directory. What is active or may be running is mounted read-only. Devices and set-user-ID
+/// programs in it have no effect there.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe mount nog/first
+  netbe mount nog/first /mnt
+  vi \"$(netbe mount nog/next)/etc/fstab\"; netbe umount nog/next")]
+pub struct Mount {
+    /// The environment
+    #[arg(value_name = "NODE/ENV", add = ArgValueCompleter::new(complete::environments))]
+    pub operand: Operand,
+    /// Where; a directory under /run/netbe without it
+    #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub dir: Option<PathBuf>,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+/// Unmount an environment
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe umount nog/first
+  netbe umount /mnt")]
+pub struct Umount {
+    /// The environment, or where it is mounted
+    #[arg(value_name = "NODE/ENV|DIR", add = ArgValueCompleter::new(complete::environments))]
+    pub what: String,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
 
 /// Mounts an environment and prints where.
 pub fn mount(session: &Session, args: &Mount) -> Result<u8> {

@@ -1,13 +1,76 @@
 //! `netbe set`, `netbe get`
 
 use anyhow::Result;
+use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 
-use super::Session;
-use crate::cli::{Get, Set};
+use super::args::Changing;
+use super::complete;
+use super::session::Session;
 use crate::failure::Failure;
 use crate::lifecycle::{getting, properties};
 use crate::output::{self, json};
 use crate::pool::NodeName;
+
+/// Set properties of a node, or of the pool
+///
+/// Without NODE the value holds for every node that has none of its own. An empty value takes a setting
+/// away. What the network is offered follows at once; environments keep the command line they were made
+/// with, and new ones get the new.
+///
+/// nfs.subtree-check: the kernel's NFS server takes a handle for what it says, so the root user of a node can make handles
+/// of its own for any file of the pool's filesystem, those of other nodes too. With on, every call is checked to stay below
+/// the export. The price: a file that is renamed into another directory while a machine has it open is lost to it (Stale
+/// file handle), and each call on a file looks its parents up. It holds from a machine's next boot. What root runs or
+/// obeys on the server lies on no pool and needs no such check; nodes that do not trust one another can also have a pool
+/// each.
+#[derive(Debug, Args)]
+#[command(after_long_help = properties_help())]
+pub struct Set {
+    /// PROPERTY=VALUE, several; then the node
+    #[arg(required = true, value_name = "PROPERTY=VALUE… [NODE]", add = ArgValueCompleter::new(complete::assignments))]
+    pub words: Vec<String>,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+/// Print properties
+///
+/// NODE PROPERTY VALUE SOURCE: local, pool or default.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe get
+  netbe get all nog
+  netbe get -H mac nog | cut -f3")]
+pub struct Get {
+    /// The property, or all
+    #[arg(value_name = "PROPERTY|all", default_value = "all", add = ArgValueCompleter::new(complete::properties))]
+    pub property: String,
+    /// The node; the pool and every node without it
+    #[arg(value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
+    pub node: Option<NodeName>,
+    /// For scripts: no header, tabs between fields
+    #[arg(short = 'H', conflicts_with = "json")]
+    pub machine: bool,
+    /// For scripts: one JSON document
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Returns what stands below the options of `set`: examples, and every property.
+fn properties_help() -> String {
+    let mut text = String::from(
+        "Examples:\n  netbe set mac=dc:a6:32:01:02:03 nog\n  netbe set ip=10.0.0.5/24,10.0.0.1 nog\n  netbe set server=10.0.0.1\n  netbe set mac= nog\n\nProperties:\n",
+    );
+    for p in crate::pool::properties::ALL {
+        text.push_str(&format!(
+            "  {:<16}{}: {}; default: {}\n",
+            p.name, p.help, p.value, p.default
+        ));
+    }
+    text.trim_end().to_string()
+}
 
 /// Sets properties.
 pub fn set(session: &Session, args: &Set) -> Result<u8> {

@@ -1,13 +1,56 @@
 //! `netbe prune`
 
 use anyhow::Result;
+use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
+use jiff::SignedDuration;
 
-use super::{Session, destroy};
-use crate::cli::Prune;
+use super::args::{self, Changing};
+use super::session::Session;
+use super::{complete, destroy};
 use crate::lifecycle::Mode;
 use crate::lifecycle::prune::{self, Request};
 use crate::lifecycle::space::Space;
+use crate::pool::properties::Keep;
 use crate::pool::{NodeName, Operand, Pool};
+
+/// Destroy the oldest environments of nodes
+///
+/// Of each node the oldest environments go until as many are left as --keep says, or its property keep (5
+/// where nobody set it; all leaves a node alone). Without NODE that is every node but templates, which only go by name.
+///
+/// Never what destroy would refuse: what is active, booted or may be, pending, pinned, mounted or in use. Nor
+/// what netbe rollback NODE or netbe activate NODE would take next. These stay whatever their age, and count
+/// among those kept: keep is how many are left. -v and -n name them with the reason.
+///
+/// With --older-than only those go that are both: beyond keep, and older. One that cannot go, or whose age is not
+/// known because its record is lost, is reported, the others go all the same, and the exit status is that of the worst.
+///
+/// netbe init --services installs netbe-prune.timer, which runs it once a day, and leaves it off:
+/// systemctl enable --now netbe-prune.timer
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe prune -n
+  netbe prune nog --keep 3
+  netbe prune --older-than 30d
+  netbe set keep=10; netbe set keep=all nog")]
+pub struct Prune {
+    /// Nodes; all but templates without one
+    #[arg(value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
+    pub nodes: Vec<NodeName>,
+    /// In every pool of this server, not in one
+    #[arg(long, conflicts_with = "nodes")]
+    pub all_pools: bool,
+    /// How many environments to leave of each node: a number, or all
+    #[arg(long, value_name = "N", value_parser = str::parse::<Keep>)]
+    pub keep: Option<Keep>,
+    /// Only those older than this: 30d, 2w, 36h
+    #[arg(long, value_name = "DURATION", value_parser = args::age)]
+    pub older_than: Option<SignedDuration>,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
 
 /// Destroys the oldest environments of nodes.
 pub fn run(session: &Session, args: &Prune) -> Result<u8> {

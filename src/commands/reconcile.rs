@@ -1,21 +1,55 @@
 //! `netbe reconcile`, and what notes by hand that a machine fetched a file.
 
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use clap::Args;
 
-use super::Session;
-use crate::cli::{Reconcile, Transfer};
-use crate::lifecycle::Mode;
-use crate::lifecycle::reconcile;
+use super::args::Changing;
+use super::session::Session;
 use crate::lifecycle::trial::judgement;
+use crate::lifecycle::{Mode, reconcile};
 use crate::pool::NodeName;
 use crate::publish::dnsmasq::this_program;
 use crate::publish::tftp_transfer;
 use crate::serve;
+
+/// End trials whose time has come
+///
+/// Leads nodes back that have fetched what they were to boot once or on trial, makes permanent what
+/// reported that it came up, and flags what did not in its time. Run by netbe-reconcile.timer; harmless at
+/// any time.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe reconcile -n")]
+pub struct Reconcile {
+    /// One node only
+    #[arg(hide = true)]
+    pub node: Option<NodeName>,
+    /// Of every pool of this server, not of one
+    #[arg(long, conflicts_with = "node")]
+    pub all_pools: bool,
+    /// Wait this long first
+    #[arg(long, value_name = "SECONDS", hide = true)]
+    pub after: Option<u64>,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+/// Take note of a file that a machine fetched: for the script of another TFTP server than netbe serve
+#[derive(Debug, Args)]
+pub struct Transfer {
+    /// Its size in bytes
+    pub size: u64,
+    /// Who fetched it
+    pub client: String,
+    /// The file, as the TFTP server names it
+    pub path: PathBuf,
+}
 
 /// Ends trials whose time has come.
 pub fn run(session: &Session, args: &Reconcile) -> Result<u8> {

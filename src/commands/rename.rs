@@ -1,12 +1,34 @@
 //! `netbe rename`
 
 use anyhow::Result;
+use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 
-use super::Session;
-use crate::cli::Rename;
+use super::args::Changing;
+use super::complete;
+use super::session::Session;
 use crate::failure::Failure;
 use crate::lifecycle::rename;
-use crate::pool::{EnvName, NodeName};
+use crate::pool::{EnvName, NodeName, Operand};
+
+/// Give an environment or a node another name
+///
+/// Boot files, fstab, exports and pointers follow. Refused while booted or possibly booted.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe rename nog/20261120T101500Z first
+  netbe rename nog ordo")]
+pub struct Rename {
+    /// What is renamed
+    #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::sources))]
+    pub old: Operand,
+    /// Its new name
+    #[arg(value_name = "NEW")]
+    pub new: String,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
 
 /// Gives an environment or a node another name.
 pub fn run(session: &Session, args: &Rename) -> Result<u8> {

@@ -1,13 +1,59 @@
 //! `netbe run`, `netbe shell`
 
 use anyhow::Result;
+use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
 
-use super::Session;
-use crate::cli::{Changing, Run, Shell};
+use super::args::Changing;
+use super::complete;
+use super::session::Session;
 use crate::failure::{Failure, Kind};
 use crate::lifecycle::run::{self, What};
 use crate::pool::Operand;
 use crate::sandbox::Ended;
+
+/// Run a command inside an environment
+///
+/// In an environment that is neither active nor booted; a template's may be active. It ends with the
+/// command's status; 125: netbe itself failed, 126: the command cannot be run, 127: there is none. Its network
+/// and what it may take of the disk are as for upgrade (137: it was ended for that).
+///
+/// What the command says is shown as it is: your terminal does what the environment's programs tell it to,
+/// like with ssh to a machine that is not yours. Send it through cat -v where you do not trust the node.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe run nog/next -- apt-get install -y vim
+  netbe run debian -- passwd -d root")]
+pub struct Run {
+    /// The environment
+    #[arg(value_name = "NODE/ENV", add = ArgValueCompleter::new(complete::environments))]
+    pub operand: Operand,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+    /// What to run
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub program: Vec<String>,
+}
+
+/// Open a shell inside an environment
+///
+/// In an environment that is neither active nor booted; a template's may be active. It ends with the
+/// shell's status.
+///
+/// Your terminal does what the environment's programs tell it to, like with ssh to a machine that is not
+/// yours.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe shell nog/next")]
+pub struct Shell {
+    /// The environment
+    #[arg(value_name = "NODE/ENV", add = ArgValueCompleter::new(complete::environments))]
+    pub operand: Operand,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
 
 /// The status that says netbe itself failed, as chroot(1) has it.
 const NETBE_FAILED: u8 = 125;

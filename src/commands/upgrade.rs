@@ -1,14 +1,129 @@
 //! `netbe upgrade`
 
-use anyhow::Result;
+use std::ffi::OsString;
+use std::path::Path;
 
-use super::{Session, activate, upgrade_many};
-use crate::cli::Upgrade;
+use anyhow::Result;
+use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
+use jiff::SignedDuration;
+
+use super::args::{self, Changing, Making};
+use super::{Session, activate, complete, upgrade_many};
 use crate::lifecycle::trial::{self, How};
 use crate::lifecycle::upgrade::{self, Request, Upgraded};
 use crate::lifecycle::{Mode, Outcome};
-use crate::output::{changes, progress::bytes};
-use crate::pool::{Operand, Pool};
+use crate::output::changes;
+use crate::output::progress::bytes;
+use crate::pool::{EnvName, NodeName, Operand, Pool};
+
+/// Upgrade a copy of what a node runs
+///
+/// Snapshots the node's active environment (or the one named), runs the distribution's full upgrade inside
+/// the copy, or COMMAND, and keeps it as a new environment. What runs is never touched. A failing command
+/// leaves nothing behind, and neither does one that is stopped. Nothing to upgrade: no new environment.
+///
+/// Debian and its like, Arch, Fedora and its like, openSUSE and Alpine are known; for any other the
+/// property upgrade.command says what to run. Packages that are downloaded are kept in the pool, so that the
+/// next node has them. What was written anew and is the same as before shares its space with the origin.
+/// A result that would not boot is kept with a warning and the flag !, and never with -a, --once or --try.
+///
+/// Everything the commands said is in upgrade.log beside the environment, or failed-upgrade.log with the
+/// node; of what is very long, its beginning and its end. What is shown of it has no control characters in it,
+/// and lines drawn over themselves are several.
+///
+/// What runs has a network of its own: packages come from anywhere but this machine, of which the property
+/// upgrade.network admits a mirror or a resolver by address and port. It is ended when it would leave the pool
+/// less than a reserve of 5 % (at most 1 GiB), and after a day.
+///
+/// Several nodes are upgraded side by side, each by itself: one that fails does not stop the others, and
+/// the exit status is the worst. ^C stops them all, and leaves nothing.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe upgrade --node ordo
+  netbe upgrade --node ordo -a
+  netbe upgrade --all -j 4
+  netbe upgrade --node ordo --try
+  netbe upgrade nog/first --name with-vim -- apt-get install -y vim")]
+pub struct Upgrade {
+    /// The node whose active environment is upgraded; several times for several, side by side
+    #[arg(long, value_name = "NODE", conflicts_with = "source", add = ArgValueCompleter::new(complete::nodes))]
+    pub node: Vec<NodeName>,
+    /// Every node but the templates
+    #[arg(long, conflicts_with_all = ["node", "source"])]
+    pub all: bool,
+    /// The environment to upgrade from
+    #[arg(value_name = "NODE/ENV", required_unless_present_any = ["node", "all"], add = ArgValueCompleter::new(complete::environments))]
+    pub source: Option<Operand>,
+    /// How many nodes at a time; as many as there are processors without it
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
+    /// What to call the new one; made of the time without it
+    #[arg(long, value_name = "ENV")]
+    pub name: Option<EnvName>,
+    /// Make it what the node boots next
+    #[arg(short, long, group = "how")]
+    pub activate: bool,
+    /// Let the node boot it once
+    #[arg(long, group = "how")]
+    pub once: bool,
+    /// Let the node boot it, for good when it reports within DURATION (10m) that it came up
+    #[arg(long = "try", value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "10m", value_parser = args::duration, group = "how")]
+    pub trial: Option<SignedDuration>,
+    /// Keep the copy when the command fails, flagged !
+    #[arg(long)]
+    pub keep: bool,
+    /// What to say of it.
+    #[command(flatten)]
+    pub making: Making,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+    /// Report for the netbe that upgrades several nodes
+    #[arg(long, hide = true)]
+    pub worker: bool,
+    /// Run this instead of the distribution's full upgrade
+    #[arg(last = true, value_name = "COMMAND")]
+    pub program: Vec<String>,
+}
+
+impl Upgrade {
+    /// Returns the command line by which another netbe upgrades one of the nodes, and reports; without the program.
+    pub fn of_worker(&self, pool: &Path, states: &Path, node: &NodeName) -> Vec<OsString> {
+        let mut line: Vec<OsString> = vec![
+            "--pool".into(),
+            pool.into(),
+            "--state".into(),
+            states.into(),
+        ];
+        line.extend(["upgrade", "--worker", "--node", node.as_str(), "--wait"].map(OsString::from));
+        line.push(self.changing.wait.as_secs().to_string().into());
+        for (flag, is_set) in [
+            ("--activate", self.activate),
+            ("--once", self.once),
+            ("--keep", self.keep),
+        ] {
+            if is_set {
+                line.push(flag.into());
+            }
+        }
+        if let Some(within) = self.trial {
+            line.push(format!("--try={}", within.as_secs()).into());
+        }
+        if let Some(name) = &self.name {
+            line.extend(["--name".into(), name.as_str().into()]);
+        }
+        line.extend([
+            "--description".into(),
+            self.making.description.clone().into(),
+        ]);
+        if !self.program.is_empty() {
+            line.push("--".into());
+            line.extend(self.program.iter().map(OsString::from));
+        }
+        line
+    }
+}
 
 /// Upgrades copies of environments: one, or several side by side.
 pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
@@ -105,9 +220,50 @@ pub(super) fn perform(
         activate: args.activate,
         boots_next: args.activate || how.is_some(),
         keep: args.keep,
-        description: args.said.description.clone(),
+        description: args.making.description.clone(),
         echo,
         beside_others: args.worker,
     };
     upgrade::upgrade(pool, &request, args.changing.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::commands::{Cli, Command};
+
+    fn parsed(line: impl IntoIterator<Item = OsString>) -> Upgrade {
+        let line = [OsString::from("netbe")].into_iter().chain(line);
+        match Cli::try_parse_from(line).map(|cli| cli.command) {
+            Ok(Command::Upgrade(upgrade)) => upgrade,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_worker_is_asked_for_the_same() {
+        for line in [
+            "upgrade --node nog --node ordo",
+            "upgrade --all --wait 3 --name x --activate",
+            "upgrade --all --once --keep --description said",
+            "upgrade --all --try=90s -- apt-get -y upgrade",
+        ] {
+            let asked = parsed(line.split(' ').map(OsString::from));
+            let node: NodeName = "nog".parse().unwrap();
+            let worker = parsed(asked.of_worker(
+                Path::new("/srv/netbe"),
+                Path::new("/var/lib/netbe"),
+                &node,
+            ));
+            let wanted = Upgrade {
+                node: vec![node],
+                all: false,
+                worker: true,
+                ..asked
+            };
+            assert_eq!(format!("{worker:?}"), format!("{wanted:?}"));
+        }
+    }
 }

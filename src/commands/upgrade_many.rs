@@ -2,8 +2,8 @@
 
 use anyhow::Result;
 
-use super::{Session, upgrade};
-use crate::cli::Upgrade;
+use super::session::Session;
+use super::upgrade::{self, Upgrade};
 use crate::failure::Failure;
 use crate::lifecycle::Outcome;
 use crate::lifecycle::trial::{self, How};

@@ -9,8 +9,7 @@ use std::path::PathBuf;
 
 use clap_complete::engine::CompletionCandidate;
 
-use crate::pool::state;
-use crate::pool::{Node, Pool, properties};
+use crate::pool::{Node, Pool, properties, state};
 
 /// Returns the nodes.
 pub(super) fn nodes(current: &OsStr) -> Vec<CompletionCandidate> {

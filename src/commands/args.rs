@@ -1,0 +1,88 @@
+//! Arguments that several commands take, and what durations look like on the command line.
+//!
+//! Parsing only: nothing is looked up.
+
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use jiff::{SignedDuration, Span, SpanRelativeTo};
+
+use crate::lifecycle::Mode;
+
+/// When to use colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    /// Always
+    Always,
+    /// Never
+    Never,
+}
+
+/// What every command that changes something takes.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct Changing {
+    /// Say what would be done, and refuse what would be refused; change nothing
+    #[arg(short = 'n', long)]
+    pub dry_run: bool,
+    /// How long to wait for another netbe to end
+    #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
+    pub wait: Duration,
+}
+
+impl From<Changing> for Mode {
+    fn from(c: Changing) -> Self {
+        Self {
+            dry_run: c.dry_run,
+            wait: c.wait,
+        }
+    }
+}
+
+/// What every command that makes an environment takes.
+#[derive(Debug, Clone, Args)]
+pub struct Making {
+    /// What to say of it
+    #[arg(
+        short,
+        long,
+        value_name = "TEXT",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub description: String,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    text.parse()
+        .map(Duration::from_secs)
+        .map_err(|_| "a number of seconds".to_string())
+}
+
+/// Reads a duration such as `10m`, `90s`, `1h 30m`; a number alone is seconds.
+pub(super) fn duration(text: &str) -> Result<SignedDuration, String> {
+    let seconds = text.parse().map(SignedDuration::from_secs);
+    match seconds.ok().or_else(|| span(text)) {
+        Some(duration) if duration >= SignedDuration::from_secs(1) => Ok(duration),
+        _ => Err("a duration such as 90s, 10m or 1h".to_string()),
+    }
+}
+
+/// Reads an age such as `30d`, `2w`, `36h`; a number alone is none: who writes 30 means days.
+pub(super) fn age(text: &str) -> Result<SignedDuration, String> {
+    let is_number = text.bytes().all(|b| b.is_ascii_digit());
+    match span(text).filter(|_| !is_number) {
+        Some(age) if !age.is_negative() => Ok(age),
+        _ => Err("a duration such as 30d, 2w or 36h".to_string()),
+    }
+}
+
+/// Reads a duration; a day has 24 hours, and months and years are none.
+fn span(text: &str) -> Option<SignedDuration> {
+    let span: Span = text.parse().ok()?;
+    if span.get_years() != 0 || span.get_months() != 0 {
+        return None;
+    }
+    span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()
+}

@@ -1,0 +1,70 @@
+//! What every command has at hand: the pool it works on, and where its answers go.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use crate::failure::Failure;
+use crate::lifecycle::Outcome;
+use crate::output::Screen;
+use crate::pool::Pool;
+
+/// What every command has at hand.
+#[derive(Debug)]
+pub struct Session {
+    /// The pool's directory, as given.
+    pub pool_dir: PathBuf,
+    /// The directory of state directories, as given.
+    pub states: PathBuf,
+    /// Where answers go.
+    pub screen: Screen,
+}
+
+impl Session {
+    /// Opens the pool.
+    pub fn pool(&self) -> Result<Pool> {
+        Pool::open(&self.pool_dir, &self.states)
+    }
+
+    /// Does something with the pool, or with every pool of this server that is there; returns the worst exit status.
+    ///
+    /// What fails in one of several pools is told, and the next one's turn comes.
+    pub(super) fn each_pool(&self, all: bool, work: impl Fn(&Pool) -> Result<u8>) -> Result<u8> {
+        if !all {
+            return work(&self.pool()?);
+        }
+        let mut worst = 0;
+        for (dir, pool) in Pool::all(&self.states)? {
+            let done = pool.and_then(|pool| work(&pool));
+            let failed = |e: anyhow::Error| {
+                let error = e.context(format!("the pool in {}", dir.display()));
+                self.failed(&[error])
+            };
+            worst = worst.max(done.unwrap_or_else(failed));
+        }
+        Ok(worst)
+    }
+
+    /// Prints a dry run's steps, or gives back what was done.
+    pub(super) fn done<T>(&self, outcome: Outcome<T>) -> Result<Option<T>> {
+        match outcome {
+            Outcome::Done(done) => Ok(Some(done)),
+            Outcome::Planned(steps) => {
+                self.screen.plan(&steps)?;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Tells of what failed beside what was done; returns the exit status of the worst.
+    pub(super) fn failed(&self, failures: &[anyhow::Error]) -> u8 {
+        let mut worst = 0;
+        for error in failures {
+            let failure = error.downcast_ref::<Failure>();
+            self.screen
+                .failed(error, failure.and_then(|f| f.hint.as_deref()));
+            worst = worst.max(failure.map_or(1, Failure::status));
+        }
+        worst
+    }
+}
