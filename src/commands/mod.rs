@@ -200,6 +200,8 @@ pub fn run(cli: Cli) -> Result<u8> {
         Command::Reconcile(a) => reconcile::run(s, &a),
         Command::Transfer(a) => reconcile::transfer(s, &a),
         Command::Rollback(a) => activate::rollback(s, &a),
+        Command::Upgrade(a) if a.names_several() => upgrade_many::run(s, &a),
+        Command::Upgrade(a) if a.worker => upgrade_many::worker(s, &a),
         Command::Upgrade(a) => upgrade::run(s, &a),
         Command::Run(a) => run::run(s, a),
         Command::Shell(a) => run::shell(s, &a),

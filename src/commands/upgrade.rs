@@ -9,7 +9,7 @@ use clap_complete::engine::ArgValueCompleter;
 use jiff::SignedDuration;
 
 use super::args::{self, Changing, Making};
-use super::{Session, activate, complete, upgrade_many};
+use super::{Session, activate, complete};
 use crate::lifecycle::trial::{self, How};
 use crate::lifecycle::upgrade::{self, Request, Upgraded};
 use crate::lifecycle::{Mode, Outcome};
@@ -88,6 +88,20 @@ pub struct Upgrade {
 }
 
 impl Upgrade {
+    /// Returns whether several nodes are to be upgraded.
+    pub(super) fn names_several(&self) -> bool {
+        self.all || self.node.len() > 1
+    }
+
+    /// Returns the environment that is upgraded, or the node whose active one is; the command line asks for one of the two.
+    pub(super) fn source(&self) -> Option<Operand> {
+        let node = |node: &NodeName| Operand {
+            node: node.clone(),
+            env: None,
+        };
+        self.source.clone().or_else(|| self.node.first().map(node))
+    }
+
     /// Returns the command line by which another netbe upgrades one of the nodes, and reports; without the program.
     pub fn of_worker(&self, pool: &Path, states: &Path, node: &NodeName) -> Vec<OsString> {
         let mut line: Vec<OsString> = vec![
@@ -125,23 +139,11 @@ impl Upgrade {
     }
 }
 
-/// Upgrades copies of environments: one, or several side by side.
+/// Upgrades a copy of one environment.
 pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
-    if args.all || args.node.len() > 1 {
-        return upgrade_many::run(session, args);
-    }
-    let source = match (&args.source, args.node.first()) {
-        (Some(source), _) => source.clone(),
-        (None, Some(node)) => Operand {
-            node: node.clone(),
-            env: None,
-        },
-        // The command line asks for one of the two.
-        (None, None) => return Ok(2),
+    let Some(source) = args.source() else {
+        return Ok(2);
     };
-    if args.worker {
-        return upgrade_many::worker(session, args, source);
-    }
     let pool = session.pool()?;
     let mode: Mode = args.changing.into();
     let how = How::asked(args.once, args.trial);

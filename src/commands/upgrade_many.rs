@@ -63,7 +63,10 @@ fn tell(session: &Session, node: &NodeName, report: &Report) {
 }
 
 /// Upgrades one node for the netbe that upgrades several: its answer is one line of JSON.
-pub(super) fn worker(session: &Session, args: &Upgrade, source: Operand) -> Result<u8> {
+pub(super) fn worker(session: &Session, args: &Upgrade) -> Result<u8> {
+    let Some(source) = args.source() else {
+        return Ok(2);
+    };
     let done = fleet::stop_with_parent().and_then(|()| work(session, args, source));
     let report = Report::of(&done);
     session
