@@ -112,7 +112,7 @@ const ALLOWED: &[(&str, &str, usize, &str)] = &[
     ("pool/code.rs", "File::open(", 1, SERVERS),
     ("pool/environment/dir.rs", "openat2(", 2, DIRECTORY),
     ("pool/state.rs", "File::open(", 1, DIRECTORY_ASKED),
-    ("pool/layout.rs", "read_dir(", 1, POOLS),
+    ("fs/dir_names.rs", "read_dir(", 1, POOLS),
     ("pool/lock.rs", "read_dir(", 1, POOLS),
     ("packages/cache.rs", "read_dir(", 1, POOLS),
     ("packages/cache.rs", "tempfile_in(", 1, NEW),

@@ -7,12 +7,11 @@
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
-use std::fmt;
-use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use std::{fmt, io};
 
 use nix::dir::Dir;
 use nix::errno::Errno;
@@ -21,6 +20,7 @@ use nix::sys::stat::fstat;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::subvolume;
+use crate::fs::shown_path::shortened;
 use crate::fs::{interrupt, opener};
 
 /// How many names of one directory are held in memory, and of all that it is on its way through.
@@ -34,8 +34,6 @@ const TOLD: usize = 5;
 const RESTARTS: u32 = 100;
 /// How long it goes on after netbe was asked to stop.
 const GRACE: Duration = Duration::from_millis(700);
-/// How long a path is shown, in bytes.
-const SHOWN: usize = 300;
 
 /// What could not be removed.
 #[derive(Debug, Default)]
@@ -83,25 +81,6 @@ impl fmt::Display for Stayed {
 }
 
 impl std::error::Error for Stayed {}
-
-/// Returns a path as a message shows it: both ends, where it is too long to read.
-pub fn shortened(path: &Path) -> String {
-    let text = path.display().to_string();
-    if text.len() <= SHOWN {
-        return text;
-    }
-    let half = |mut at: usize, step: fn(usize) -> usize| {
-        while !text.is_char_boundary(at) {
-            at = step(at);
-        }
-        at
-    };
-    let (start, end) = (
-        half(SHOWN / 2, |at| at - 1),
-        half(text.len() - SHOWN / 2, |at| at + 1),
-    );
-    format!("{}…{}", &text[..start], &text[end..])
-}
 
 /// Removes everything in an open directory, which itself stays.
 ///
@@ -337,13 +316,5 @@ mod tests {
         }
         empty(&top).unwrap();
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
-    }
-
-    #[test]
-    fn a_long_path_is_shown_with_both_ends() {
-        let path = PathBuf::from(format!("begin{}end", "ä".repeat(4000)));
-        let shown = shortened(&path);
-        assert!(shown.starts_with("begin") && shown.ends_with("end") && shown.len() < 400);
-        assert_eq!(shortened(Path::new("a/b")), "a/b");
     }
 }

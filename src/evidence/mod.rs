@@ -19,7 +19,6 @@ use jiff::Timestamp;
 use crate::boot::report::Report;
 use crate::pool::pending::{Pending, PendingBoot};
 use crate::pool::{EnvName, Environment, Node, layout};
-use crate::publish::tftp_transfer::is_of;
 use boots::{How, Seen};
 use client::Whose;
 use judgement::{Facts, Proof, Until};
@@ -382,4 +381,13 @@ pub fn in_use(node: &Node, look: Look) -> io::Result<Vec<EnvName>> {
     names.sort();
     names.dedup();
     Ok(names)
+}
+
+/// Returns whether something that was seen is of an environment.
+pub fn is_of(seen: &Seen, env: &Environment) -> bool {
+    seen.env == env.name.as_str()
+        && match (seen.uuid.as_deref(), env.uuid()) {
+            (Some(seen), Some(env)) => seen == env,
+            _ => true,
+        }
 }

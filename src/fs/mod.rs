@@ -5,6 +5,7 @@
 pub mod atomic;
 pub mod bind;
 pub mod copy;
+pub mod dir_names;
 pub mod free_space;
 pub mod interrupt;
 pub mod interruptible_io;
@@ -12,4 +13,5 @@ pub(crate) mod mounts;
 pub mod opener;
 pub mod rooted;
 pub mod same_content;
+pub mod shown_path;
 pub mod threads;

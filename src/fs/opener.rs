@@ -18,7 +18,6 @@ use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2};
 use nix::sys::stat::{Mode, SFlag, fstat};
 
 use super::interrupt;
-use super::rooted::descriptor_path;
 
 /// How long another's lease on a file is waited for, such as an NFS client's delegation that is being called back.
 const LEASE: Duration = Duration::from_secs(1);
@@ -203,6 +202,11 @@ pub fn file_or_disk(path: &Path) -> io::Result<File> {
         )?)),
         _ => Err(Errno::ENXIO.into()),
     }
+}
+
+/// Returns the path an open descriptor can be reached by for calls that take no descriptor.
+pub fn descriptor_path(fd: &impl AsRawFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
 }
 
 #[cfg(test)]

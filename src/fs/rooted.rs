@@ -19,7 +19,8 @@ use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat2, readlinkat};
 use nix::sys::stat::Mode;
 
-use super::{interrupt, opener};
+use super::interrupt;
+use super::opener::{self, descriptor_path};
 
 /// The largest file that is read whole, in bytes: no text that netbe edits comes near it.
 const TEXT_LIMIT: u64 = 4 << 20;
@@ -330,11 +331,6 @@ impl Tree {
 
 /// What leads over no link and no mount.
 const HERE: ResolveFlag = ResolveFlag::RESOLVE_NO_SYMLINKS.union(ResolveFlag::RESOLVE_NO_XDEV);
-
-/// Returns the path an open descriptor can be reached by for calls that take no descriptor.
-pub fn descriptor_path(fd: &impl AsRawFd) -> PathBuf {
-    PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
-}
 
 fn relative(path: &str) -> &str {
     let trimmed = path.trim_start_matches('/');

@@ -15,6 +15,7 @@
 
 mod candidates;
 mod node_locks;
+mod place;
 mod share;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};

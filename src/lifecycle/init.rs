@@ -18,6 +18,7 @@ use anyhow::{Context, Result};
 use super::{Mode, Outcome};
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
+use crate::fs::dir_names::names_in;
 use crate::pool::record::{self, PoolRecord, VERSION};
 use crate::pool::state::{self, Place};
 use crate::pool::{self, Pool, claimed, layout, properties};
@@ -228,7 +229,7 @@ fn refuse_path(dir: &Path) -> Result<()> {
 }
 
 fn refuse_ground(dir: &Path, ground: &Ground, states: &Path) -> Result<()> {
-    let empty = || layout::names_in(dir).is_ok_and(|n| n.is_empty());
+    let empty = || names_in(dir).is_ok_and(|n| n.is_empty());
     match ground {
         Ground::Directory => {
             let there = dir.ancestors().find(|a| a.exists()).unwrap_or(dir);
@@ -243,7 +244,7 @@ fn refuse_ground(dir: &Path, ground: &Ground, states: &Path) -> Result<()> {
                     .into());
             }
             refuse_shared(dir, states)?;
-            let names = layout::names_in(dir)?;
+            let names = names_in(dir)?;
             if let Some(name) = names
                 .iter()
                 .find(|n| ["nodes", "tftp", "publish"].contains(&n.as_str()))

@@ -11,19 +11,17 @@ pub mod judgement;
 use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
 
-use super::staged::Verified;
 use super::staged::boot_config::{self, Wanted};
-use super::staged::report_unit;
+use super::staged::{Verified, report_unit};
 use super::{Mode, Outcome, activate, pending};
 use crate::btrfs::subvolume;
-use crate::evidence::{self, Evidence};
-use crate::evidence::{client, first_fetches, reports};
+use crate::evidence::{self, Evidence, first_fetches, reports};
 use crate::failure::Failure;
 use crate::fs::atomic::Durable;
 use crate::fs::rooted::Tree;
 use crate::pool::pending::{Kind, Pending, PendingBoot};
 use crate::pool::{Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock};
-use crate::publish::{self, Published, tftp};
+use crate::publish::{self, Published, firmware_address, tftp};
 
 /// How long after a kernel panic a tried environment starts again, in seconds: long enough that the
 /// server has seen the end of the fetching, and leads the machine back.
@@ -226,7 +224,7 @@ fn prepare_for_trial(
 /// Returns the warning that a node's power may not be cut after a trial, where it is not known who fetches.
 fn power_stays(pool: &Pool, node: &Node) -> Option<String> {
     node.property(pool, "power.cycle")?;
-    let known = client::firmware_address(pool, node).is_some();
+    let known = firmware_address::firmware_address(pool, node).is_some();
     (!known).then(|| {
         format!(
             "the address of {0} is not known, so anybody could fetch the trial in its name: power.cycle is called only once \

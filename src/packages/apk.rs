@@ -1,7 +1,7 @@
 //! apk's list of what is installed.
 
 use super::Package;
-use super::inventory::MOST;
+use super::package::MOST;
 
 /// Where it is, the older place first.
 pub(super) const DATABASES: &[&str] = &["lib/apk/db/installed", "usr/lib/apk/db/installed"];

@@ -18,10 +18,10 @@ use nix::sys::stat::Mode;
 use sha2::{Digest, Sha256};
 
 use crate::fs::copy::Contents;
+use crate::fs::dir_names::names_in;
 use crate::fs::rooted::Tree;
 use crate::fs::{atomic, interrupt, opener};
 use crate::packages::{Archive, sha256};
-use crate::pool::layout;
 
 /// How long a package that nobody wants is kept.
 const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -41,21 +41,19 @@ pub struct PackageCache {
 }
 
 impl PackageCache {
-    /// Returns the pool's cache; nothing is made before there is something to keep.
-    pub fn of(pool: &Path) -> Self {
-        Self {
-            dir: layout::packages(pool),
-        }
+    /// Returns the cache in a directory; nothing is made before there is something to keep.
+    pub fn new(dir: PathBuf) -> Self {
+        Self { dir }
     }
 
     /// Returns whether there is nothing in it.
     pub fn is_empty(&self) -> bool {
-        layout::names_in(&self.dir).is_ok_and(|names| names.is_empty())
+        names_in(&self.dir).is_ok_and(|names| names.is_empty())
     }
 
     /// Returns the checksums of what is in it.
     pub fn checksums(&self) -> io::Result<HashSet<[u8; 32]>> {
-        let names = layout::names_in(&self.dir)?;
+        let names = names_in(&self.dir)?;
         Ok(names.iter().filter_map(|name| sha256(name)).collect())
     }
 
@@ -248,7 +246,7 @@ mod tests {
         let at = dir.path().join("archives");
         fs::create_dir(&at).unwrap();
         Place {
-            cache: PackageCache::of(dir.path()),
+            cache: PackageCache::new(dir.path().join("packages")),
             tree: Tree::open(&at).unwrap(),
             at,
             _dir: dir,

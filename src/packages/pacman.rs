@@ -1,7 +1,7 @@
 //! pacman's list of what is installed: a directory a package, and in it a file `desc`.
 
 use super::Package;
-use super::inventory::{Unread, text};
+use super::package::{Unread, text};
 use crate::fs::rooted::Tree;
 
 /// Where it is.

@@ -16,7 +16,7 @@ use hmac::{Hmac, Mac};
 use serde_json::Value;
 use sha2::Sha256;
 
-use super::record;
+use super::record_file;
 use crate::btrfs::subvolume::Uuid;
 use crate::fs::atomic::{self, Durable};
 
@@ -48,7 +48,7 @@ impl Key {
 
     /// Reads a key.
     pub fn read(file: &Path) -> Result<Self> {
-        let text = record::read(file)?
+        let text = record_file::read(file)?
             .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
             .with_context(|| format!("reading {}", file.display()))?;
         let bytes = unhex(text.trim()).and_then(|b| b.try_into().ok());

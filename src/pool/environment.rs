@@ -16,13 +16,13 @@ use jiff::Timestamp;
 
 use super::code::Key;
 use super::layout;
-use super::lookup::LOOKS;
 use super::name::{EnvName, NodeName};
 use super::node::Node;
 use super::record::EnvRecord;
 use crate::boot;
 use crate::failure::Failure;
 use crate::fs::atomic::Durable;
+use crate::fs::dir_names::LOOKS;
 use crate::fs::rooted::{Tree, is_of_the_machine};
 
 pub use dir::Envs;

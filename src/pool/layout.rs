@@ -1,13 +1,9 @@
 //! Where everything stands: in a pool, and in its state directory on the server's own disk. Paths only: nothing here
 //! reads or writes, but for listing names.
 
-use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime};
 
-use super::lookup::LOOKS;
 use super::name::{EnvName, NodeName};
-use crate::fs::rooted::at_path;
 
 /// The name of the link that says what a node boots next.
 pub const ACTIVE: &str = "active";
@@ -25,10 +21,6 @@ pub const BASE: &str = ".base";
 pub const STAGED: &str = ".staged-";
 /// What the name of everything begins with that is being deleted.
 pub const TRASH: &str = ".trash-";
-
-/// By how much a change is dated too early, at most: the kernel's clock goes by ticks, a hundred a second or more
-/// (`CONFIG_HZ`).
-const TICK: Duration = Duration::from_millis(10);
 
 /// The name of the pool's own record: in the pool, where it makes a directory one, and in its state directory.
 pub const POOL_RECORD: &str = "pool.json";
@@ -101,48 +93,6 @@ pub fn packages(pool: &Path) -> PathBuf {
 pub fn is_plain(path: &Path) -> bool {
     let plain = |c: &u8| c.is_ascii_alphanumeric() || b"/._+-".contains(c);
     path.as_os_str().as_encoded_bytes().iter().all(plain)
-}
-
-/// Returns the names in a directory, sorted; empty where there is none. Names that are not UTF-8 are
-/// left out: none of ours is.
-///
-/// What is renamed while they are read is among them under one of its names: readdir(3) leaves open whether it shows
-/// either, so where the directory was changed meanwhile, or might have been, it is read again.
-///
-/// # Errors
-/// Names the directory.
-pub fn names_in(dir: &Path) -> io::Result<Vec<String>> {
-    let mut began = SystemTime::now();
-    let mut names = names_now(dir)?;
-    for _ in 1..LOOKS {
-        match dir.metadata().and_then(|m| m.modified()) {
-            Ok(changed)
-                if changed
-                    .checked_add(TICK)
-                    .is_none_or(|latest| latest >= began) => {}
-            _ => break,
-        }
-        began = SystemTime::now();
-        names = names_now(dir)?;
-    }
-    Ok(names)
-}
-
-fn names_now(dir: &Path) -> io::Result<Vec<String>> {
-    let entries = match dir.read_dir() {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(at_path(&e, dir)),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(|e| at_path(&e, dir))?;
-        if let Ok(name) = entry.file_name().into_string() {
-            names.push(name);
-        }
-    }
-    names.sort();
-    Ok(names)
 }
 
 /// Returns whether a name is of something being made or being deleted.

@@ -2,21 +2,19 @@
 //!
 //! Promises that what is there the whole time under one name or another is shown, and so is the environment that a
 //! node boots: where something went between the look at its name and the look at itself, it is looked for again.
-//! Where others go on changing the same thing, the last of [`LOOKS`] looks counts. Not for changing anything: what
+//! Where others go on changing the same thing, the last of [`LOOKS`] counts. Not for changing anything: what
 //! changes looks under a lock, where nothing goes.
 
 use std::collections::HashSet;
 
 use anyhow::Result;
 
-use super::Pool;
 use super::environment::{Environment, Envs};
 use super::name::{EnvName, NodeName};
 use super::node::{self, Node};
-
-/// How often the same thing is looked at, at most. One look takes milliseconds, and a command that makes something
-/// go takes longer.
-pub(super) const LOOKS: usize = 8;
+use super::{Pool, layout};
+use crate::failure::Failure;
+use crate::fs::dir_names::{LOOKS, names_in};
 
 impl Pool {
     /// Returns every node, sorted by name; directories that are no nodes of ours are left out.
@@ -100,6 +98,67 @@ impl Node {
         }
         number < names
             || !has_active && node::read_active(&self.dir).is_ok_and(|now| now != self.active)
+    }
+
+    /// Returns the names there are in the place of environments, sorted; not all need be environments.
+    pub fn environment_names(&self) -> Result<Vec<EnvName>> {
+        let dir = self.dir.join(layout::ENVS);
+        if dir.symlink_metadata().is_ok_and(|m| !m.is_dir()) {
+            anyhow::bail!("{} is no directory", dir.display());
+        }
+        let names = names_in(&dir)?;
+        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
+    }
+
+    /// Returns an environment by name.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none.
+    pub fn environment(&self, name: &EnvName) -> Result<Environment> {
+        Environment::observe(self, name)?.ok_or_else(|| self.no_environment(name))
+    }
+
+    /// Returns what there is to say where there is no environment of that name: `NotFound`.
+    pub fn no_environment(&self, name: &EnvName) -> anyhow::Error {
+        Failure::not_found(format!("no environment {}/{name}", self.name))
+            .hint(format!("netbe list {}", self.name))
+            .into()
+    }
+
+    /// Returns the environment the node boots next; `None` where there is none.
+    ///
+    /// # Errors
+    /// When that cannot be told.
+    pub fn active_if_any(&self) -> Result<Option<Environment>> {
+        match &self.active {
+            Some(active) => Environment::observe(self, active),
+            None if self.unread => anyhow::bail!(
+                "what {} boots cannot be told: {}",
+                self.name,
+                self.problems.join("; ")
+            ),
+            None => Ok(None),
+        }
+    }
+
+    /// Returns the environment the node boots next.
+    ///
+    /// # Errors
+    /// `NotFound` when there is none, or the link leads nowhere.
+    pub fn active_environment(&self) -> Result<Environment> {
+        let Some(active) = &self.active else {
+            let why = self
+                .problems
+                .last()
+                .map_or(String::new(), |p| format!(": {p}"));
+            return Err(Failure::not_found(format!(
+                "{} has no active environment{why}",
+                self.name
+            ))
+            .hint(format!("netbe activate {}/ENV", self.name))
+            .into());
+        };
+        self.environment(active)
     }
 
     fn look_once(&self) -> Result<(Vec<EnvName>, Vec<Environment>)> {

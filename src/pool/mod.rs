@@ -16,6 +16,7 @@ pub mod node;
 pub mod pending;
 pub mod properties;
 pub mod record;
+mod record_file;
 pub mod stage;
 pub mod state;
 
@@ -25,6 +26,8 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use nix::sys::statvfs::FsFlags;
+
+use crate::fs::dir_names::names_in;
 
 pub use environment::Environment;
 pub use lock::{NodeLock, PoolLock};
@@ -187,7 +190,7 @@ impl Pool {
     /// Returns the names there are in the place of nodes, sorted; not all need be nodes.
     pub fn node_names(&self) -> Result<Vec<NodeName>> {
         let dir = layout::nodes(&self.root);
-        let names = layout::names_in(&dir)?;
+        let names = names_in(&dir)?;
         Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
     }
 

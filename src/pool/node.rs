@@ -3,16 +3,16 @@
 //! Observing never fails for what is damaged: it says so in `problems`. Not for changing anything.
 
 use std::io;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
 use super::code::Key;
-use super::environment::Environment;
-use super::layout;
 use super::name::{EnvName, NodeName};
 use super::record::{self, NodeRecord};
-use super::{Pool, properties};
+use super::{Pool, layout, properties};
+use crate::boot::Ip;
 use crate::failure::Failure;
 use crate::fs::rooted::{at_path, is_of_the_machine};
 
@@ -178,70 +178,14 @@ impl Node {
         Ok(())
     }
 
+    /// Returns the address a node is known to have: fixed, or reserved for it by DHCP.
+    pub fn address(&self, pool: &Pool) -> Option<Ipv4Addr> {
+        self.property(pool, "ip")?.parse::<Ip>().ok()?.address()
+    }
+
     /// Returns a property's value with its inheritance: the node's own, the pool's, the default.
     pub fn property(&self, pool: &Pool, key: &str) -> Option<String> {
         properties::effective(key, Some(&self.record), pool.record()).map(|v| v.value)
-    }
-
-    /// Returns the names there are in the place of environments, sorted; not all need be environments.
-    pub fn environment_names(&self) -> Result<Vec<EnvName>> {
-        let dir = self.dir.join(layout::ENVS);
-        if dir.symlink_metadata().is_ok_and(|m| !m.is_dir()) {
-            anyhow::bail!("{} is no directory", dir.display());
-        }
-        let names = layout::names_in(&dir)?;
-        Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
-    }
-
-    /// Returns an environment by name.
-    ///
-    /// # Errors
-    /// `NotFound` when there is none.
-    pub fn environment(&self, name: &EnvName) -> Result<Environment> {
-        Environment::observe(self, name)?.ok_or_else(|| self.no_environment(name))
-    }
-
-    /// Returns what there is to say where there is no environment of that name: `NotFound`.
-    pub fn no_environment(&self, name: &EnvName) -> anyhow::Error {
-        Failure::not_found(format!("no environment {}/{name}", self.name))
-            .hint(format!("netbe list {}", self.name))
-            .into()
-    }
-
-    /// Returns the environment the node boots next; `None` where there is none.
-    ///
-    /// # Errors
-    /// When that cannot be told.
-    pub fn active_if_any(&self) -> Result<Option<Environment>> {
-        match &self.active {
-            Some(active) => Environment::observe(self, active),
-            None if self.unread => anyhow::bail!(
-                "what {} boots cannot be told: {}",
-                self.name,
-                self.problems.join("; ")
-            ),
-            None => Ok(None),
-        }
-    }
-
-    /// Returns the environment the node boots next.
-    ///
-    /// # Errors
-    /// `NotFound` when there is none, or the link leads nowhere.
-    pub fn active_environment(&self) -> Result<Environment> {
-        let Some(active) = &self.active else {
-            let why = self
-                .problems
-                .last()
-                .map_or(String::new(), |p| format!(": {p}"));
-            return Err(Failure::not_found(format!(
-                "{} has no active environment{why}",
-                self.name
-            ))
-            .hint(format!("netbe activate {}/ENV", self.name))
-            .into());
-        };
-        self.environment(active)
     }
 }
 

@@ -10,9 +10,8 @@ mod value;
 pub use dhcp::Dhcp;
 pub use keep::{Keep, keep};
 
-use crate::failure::Failure;
-
 use super::record::{NodeRecord, PoolRecord};
+use crate::failure::Failure;
 
 /// One property there is.
 #[derive(Debug, Clone, Copy)]
@@ -28,11 +27,6 @@ pub struct Property {
     /// Whether the pool can have it, for every node.
     pub pool_wide: bool,
     normalise: fn(&str) -> Result<String, String>,
-}
-
-/// Returns whether a property's value may hold a secret.
-pub fn is_secret(name: &str) -> bool {
-    name == "power.cycle"
 }
 
 /// Every property, in the order `get` prints them.

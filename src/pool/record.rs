@@ -5,8 +5,6 @@
 //! that an older netbe does not lose what a newer one wrote within one format version; a record of a newer
 //! version is refused. Not for state: losing `env.json` costs a description, never a boot.
 
-mod file;
-
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
@@ -18,13 +16,13 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::code::{Key, MEMBER};
+use super::layout;
 use super::name::{EnvName, NodeName};
-use super::{layout, properties};
 use crate::btrfs::subvolume::{self, Uuid};
 use crate::fs::atomic::Durable;
 use crate::packages::Changes;
 
-pub use file::{LIMIT, read, write, write_before_sync};
+pub use super::record_file::{LIMIT, read, write, write_before_sync};
 
 /// How many generations before its origin an environment remembers.
 pub const LINEAGE: usize = 16;
@@ -383,7 +381,7 @@ impl Record for EnvRecord {
 
 fn without_secrets(properties: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let mut public = properties.clone();
-    public.retain(|name, _| !properties::is_secret(name));
+    public.retain(|name, _| !is_secret(name));
     public
 }
 
@@ -406,6 +404,11 @@ fn parse<T: DeserializeOwned + Record>(text: &str) -> Result<T> {
         bail!("it is of format {version}, made by a newer netbe; this one knows format {VERSION}");
     }
     Ok(parsed?)
+}
+
+/// Returns whether a property's value may hold a secret.
+fn is_secret(name: &str) -> bool {
+    name == "power.cycle"
 }
 
 #[cfg(test)]

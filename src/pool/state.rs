@@ -14,10 +14,10 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::code::Key;
-use super::layout;
-use super::record;
+use super::{layout, record};
 use crate::btrfs::subvolume::identity;
 use crate::fs::atomic;
+use crate::fs::dir_names::names_in;
 use crate::fs::rooted::is_of_the_machine;
 
 /// Where state directories stand where nobody says otherwise.
@@ -114,7 +114,7 @@ pub fn key(state: &Path) -> Result<Key> {
 /// Returns the state directories there are, with the places they are of; one whose place is lost is left out.
 pub fn all(states: &Path) -> io::Result<Vec<(PathBuf, Place)>> {
     let mut found = Vec::new();
-    for name in layout::names_in(states)? {
+    for name in names_in(states)? {
         let dir = states.join(name);
         match Place::read(&dir) {
             Ok(Some(place)) => found.push((dir, place)),

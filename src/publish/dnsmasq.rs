@@ -22,6 +22,7 @@ use anyhow::{Context, Result};
 use super::{Published, server, tftp};
 use crate::boot::{self, Loader};
 use crate::fs::atomic::{self, Durable};
+use crate::fs::dir_names::names_in;
 use crate::fs::rooted::{Tree, at_path};
 use crate::pool::properties::{self, Dhcp};
 use crate::pool::{Node, NodeName, Pool, PoolLock, PoolRecord, layout, record};
@@ -244,7 +245,7 @@ impl Scope<'_> {
         if !is_dir && lock.is_none() {
             return Ok(true);
         }
-        for name in layout::names_in(&dir)? {
+        for name in names_in(&dir)? {
             let of = |nodes: &[Node]| nodes.iter().find(|n| n.name.as_str() == name).cloned();
             let stays = match of(self.these) {
                 // Who it is is not known: what dnsmasq is told of it stays.

@@ -3,13 +3,11 @@
 //! One line an exported half, each with its subvolume's own UUID as `fsid=`, so that a handle a machine
 //! holds never comes to mean another environment's file. Format: exports(5). Not for installing it.
 
-use std::net::Ipv4Addr;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
 use super::server;
-use crate::boot::Ip;
 use crate::btrfs::subvolume::{self, Uuid};
 use crate::pool::{Environment, Node, Pool};
 
@@ -61,7 +59,7 @@ pub fn clients(pool: &Pool, node: &Node) -> Result<Vec<String>> {
     if let Some(set) = node.property(pool, "clients") {
         return Ok(set.split(',').map(str::to_string).collect());
     }
-    if let Some(address) = address(pool, node) {
+    if let Some(address) = node.address(pool) {
         return Ok(vec![address.to_string()]);
     }
     let server = server::address(Some(&node.record), pool.record())?;
@@ -71,11 +69,6 @@ pub fn clients(pool: &Pool, node: &Node) -> Result<Vec<String>> {
 /// Returns whether a node's handles are kept inside its exports: property `nfs.subtree-check`.
 pub fn checks_subtrees(pool: &Pool, node: &Node) -> bool {
     node.property(pool, "nfs.subtree-check").as_deref() == Some("on")
-}
-
-/// Returns the address a node is known to have: fixed, or reserved for it by DHCP.
-pub fn address(pool: &Pool, node: &Node) -> Option<Ipv4Addr> {
-    node.property(pool, "ip")?.parse::<Ip>().ok()?.address()
 }
 
 /// Returns the whole file for these lines, and those of an older one that stay.

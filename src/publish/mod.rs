@@ -6,6 +6,7 @@
 
 pub mod dnsmasq;
 pub mod exports;
+pub mod firmware_address;
 pub mod nfs;
 pub mod server;
 pub mod tftp;

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 
 use super::Published;
 use crate::fs::atomic;
+use crate::fs::dir_names::names_in;
 use crate::fs::rooted::{at_path, is_of_the_machine};
 use crate::pool::pending::Pending;
 use crate::pool::{EnvName, Environment, Node, NodeName, Pool, PoolLock, layout};
@@ -165,7 +166,7 @@ fn is_no_directory(path: &Path) -> bool {
 
 /// Returns the links in the TFTP directory, with where they lead.
 pub fn links(dir: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
-    let names = layout::names_in(dir)?;
+    let names = names_in(dir)?;
     Ok(names
         .iter()
         .map(|n| dir.join(n))

@@ -8,10 +8,10 @@ use std::path::Path;
 use anyhow::Result;
 use jiff::Timestamp;
 
-use super::tftp;
+use super::{firmware_address, tftp};
 use crate::boot;
 use crate::evidence::boots::{self, How, Seen};
-use crate::evidence::client::{self, Whose};
+use crate::evidence::client::Whose;
 use crate::evidence::first_fetches::{self, First};
 use crate::fs::rooted::Tree;
 use crate::pool::pending::{Pending, PendingBoot};
@@ -81,7 +81,7 @@ pub fn note_fetched(pool: &Pool, fetched: &Fetched) -> Result<Option<NodeName>> 
         file: Some(fetched.file.clone()),
         size: Some(fetched.size),
         client: Some(fetched.client.clone()),
-        whose: client::whose(pool, &node, &fetched.client),
+        whose: firmware_address::whose(pool, &node, &fetched.client),
         boot_id: None,
     };
     boots::add(&node.state, &seen)?;
@@ -131,15 +131,6 @@ fn now(node: &Node, fetched: &Fetched) -> Option<Environment> {
             .into_iter()
             .find(|env| fetched.uuid.is_some() && is_it(env))
     })
-}
-
-/// Returns whether something that was seen is of an environment.
-pub fn is_of(seen: &Seen, env: &Environment) -> bool {
-    seen.env == env.name.as_str()
-        && match (seen.uuid.as_deref(), env.uuid()) {
-            (Some(seen), Some(env)) => seen == env,
-            _ => true,
-        }
 }
 
 /// Returns whose file it is that stands at a path below the TFTP directory, and its path in the boot half.

@@ -14,7 +14,7 @@ use nix::sys::stat::Mode;
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, close, getpid, getppid};
 
-use super::init::split;
+use super::fork::split;
 use super::privileges;
 
 /// One of them; ended when dropped.

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use nix::sys::statvfs::statvfs;
+use nix::unistd::syncfs;
 
-use crate::btrfs::subvolume;
+use crate::fs::opener;
 
 /// How long a run may take whose output goes to a log: an emulated system of a thousand packages takes hours.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
@@ -70,7 +71,7 @@ impl Bounds {
             return None;
         }
         // What waits in memory, of everybody, is not all this filesystem's: only what is on disk can be told.
-        let _ = subvolume::sync(&self.root);
+        let _ = opener::directory(&self.root).map(|root| syncfs(&root));
         let (free, _) = space(&self.root)?;
         (free < reserve).then(|| {
             format!(

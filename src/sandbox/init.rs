@@ -18,15 +18,16 @@ use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, unshare};
 use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::{SigHandler, SigSet, SigmaskHow, Signal, kill, killpg, sigprocmask};
+use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::sys::stat::{Mode, umask};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Pid, fork, setsid};
+use nix::unistd::{ForkResult, Pid, setsid};
 
 use super::cgroup::Limit;
+use super::fork::split;
 use super::network::Connection;
 use super::protocol::{Input, Report, Request, receive_request, send_report};
-use super::signals::whatever_comes;
+use super::signals::{forget_signals, whatever_comes};
 use super::sockets::Sockets;
 use super::{Ended, privileges, program, rootfs};
 
@@ -238,22 +239,6 @@ fn unlock_terminal(master: &OwnedFd) -> io::Result<u32> {
     Ok(number)
 }
 
-/// A program starts with every signal at its default; ignored ones would stay so for all it starts.
-#[allow(unsafe_code)]
-pub(super) fn forget_signals() -> io::Result<()> {
-    for signal in Signal::iterator() {
-        if !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP) {
-            // SAFETY: sets a default disposition; no handler of ours is involved.
-            unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) }?;
-        }
-    }
-    Ok(sigprocmask(
-        SigmaskHow::SIG_SETMASK,
-        Some(&SigSet::empty()),
-        None,
-    )?)
-}
-
 fn listen_for(signals: &[Signal]) -> io::Result<SigSet> {
     let set: SigSet = signals.iter().copied().collect();
     set.thread_block()?;
@@ -266,11 +251,4 @@ fn closed(pipe: &OwnedFd) -> io::Result<bool> {
     Ok(fds[0]
         .revents()
         .is_some_and(|r| r.contains(PollFlags::POLLHUP)))
-}
-
-#[allow(unsafe_code)]
-pub(super) fn split() -> io::Result<ForkResult> {
-    // SAFETY: this process was started as the first stage, or forked from it, and has no second thread (the
-    // gate has, and never comes here), so the child finds every lock free.
-    Ok(unsafe { fork() }?)
 }

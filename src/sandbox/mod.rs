@@ -14,6 +14,7 @@ mod binfmt;
 mod bounds;
 mod cgroup;
 pub mod emulation;
+mod fork;
 mod init;
 mod landlock;
 mod log;

@@ -9,8 +9,8 @@ use nix::fcntl::{OFlag, open};
 use nix::sys::stat::Mode;
 use nix::unistd::{chdir, execve, setsid};
 
-use super::init::forget_signals;
 use super::protocol::{Input, Request};
+use super::signals::forget_signals;
 use super::sockets::Sockets;
 use super::{Ended, landlock, seccomp};
 

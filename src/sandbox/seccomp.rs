@@ -19,8 +19,11 @@ use seccompiler::{
 use syscalls::{aarch64, arm, riscv64, x86, x86_64};
 
 use super::Durable;
-use super::sockets::{SOCKET, SOCKETPAIR};
 use rules::{Answer, Look, Shapes};
+
+/// Of linux/net.h: what `socketcall` is called for.
+pub(super) const SOCKET: u64 = 1;
+pub(super) const SOCKETPAIR: u64 = 8;
 
 /// Puts this thread, and all it will start, under the filter, for good.
 ///

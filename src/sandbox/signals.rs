@@ -3,12 +3,15 @@
 //! Several sandboxes may run at once, on threads; all of them learn of a signal. What was set up before
 //! the first began is back after the last has ended. A signal that was ignored stays so (`nohup`).
 
+use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use nix::errno::Errno;
 use nix::libc::c_int;
-use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
+use nix::sys::signal::{
+    SaFlags, SigAction, SigHandler, SigSet, SigmaskHow, Signal, sigaction, sigprocmask,
+};
 
 const WATCHED: [Signal; 4] = [
     Signal::SIGINT,
@@ -96,4 +99,20 @@ fn install(signal: Signal) -> Option<(Signal, SigAction)> {
 fn restore(signal: Signal, before: &SigAction) {
     // SAFETY: puts back what the kernel has told us was installed before.
     let _ = unsafe { sigaction(signal, before) };
+}
+
+/// A program starts with every signal at its default; ignored ones would stay so for all it starts.
+#[allow(unsafe_code)]
+pub(super) fn forget_signals() -> io::Result<()> {
+    for signal in Signal::iterator() {
+        if !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP) {
+            // SAFETY: sets a default disposition; no handler of ours is involved.
+            unsafe { nix::sys::signal::signal(signal, SigHandler::SigDfl) }?;
+        }
+    }
+    Ok(sigprocmask(
+        SigmaskHow::SIG_SETMASK,
+        Some(&SigSet::empty()),
+        None,
+    )?)
 }

@@ -17,12 +17,8 @@ use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, s
 use super::attendant::Attendant;
 use super::network::Connection;
 use super::privileges::{self, SYS_ADMIN, SYS_PTRACE};
-use super::seccomp;
+use super::seccomp::{self, SOCKETPAIR};
 use super::signals::whatever_comes;
-
-/// Of linux/net.h: what `socketcall` is called for.
-pub(super) const SOCKET: u64 = 1;
-pub(super) const SOCKETPAIR: u64 = 8;
 
 /// `SECCOMP_IOCTL_NOTIF_…` of linux/seccomp.h.
 const RECEIVE: libc::c_ulong = 0xc050_2100;

@@ -21,7 +21,8 @@ use super::network::Range;
 use super::protocol::{Input, Request, StandIn};
 use super::relay::{Output, Relay, Sink};
 use super::{ASKED, FIRST_STAGE, Io, Network, Program, Sandbox, emulation, services, this_program};
-use crate::fs::rooted::{Tree, descriptor_path};
+use crate::fs::opener::descriptor_path;
+use crate::fs::rooted::Tree;
 
 /// Where programs are looked for, as Debian's root has it.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";

@@ -17,7 +17,8 @@ use nix::sys::stat::{Mode, major, minor};
 use super::super::changed_since::TOP;
 use super::node::{Content, kind_of, subvolume};
 use super::{Changed, Kind, Node, Side};
-use crate::fs::rooted::{Tree, descriptor_path};
+use crate::fs::opener::descriptor_path;
+use crate::fs::rooted::Tree;
 
 /// The inode number of the stub that a snapshot has of a nested subvolume (`BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`,
 /// btrfs_tree.h).

@@ -18,8 +18,8 @@ use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, ftruncate, linkat, symlinkat, unlinkat};
 
 use super::command::{Clone, Command, Identity, Made, Time};
-use crate::fs::opener;
-use crate::fs::rooted::{Tree, descriptor_path};
+use crate::fs::opener::{self, descriptor_path};
+use crate::fs::rooted::Tree;
 
 /// The name of a directory in itself, for what is to be done to the top.
 const ITSELF: &str = ".";

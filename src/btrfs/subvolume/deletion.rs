@@ -18,7 +18,7 @@ use nix::fcntl::OFlag;
 use super::nested::{self, Nested, directory_in};
 use super::{SUBVOLUME_INODE, failed, opener};
 use crate::btrfs::removal::Stayed;
-use crate::fs::rooted::descriptor_path;
+use crate::fs::opener::descriptor_path;
 
 /// Deletes a subvolume and the subvolumes in it; space comes back in the background.
 ///

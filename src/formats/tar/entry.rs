@@ -9,13 +9,11 @@ use std::io::{self, Read};
 use anyhow::{Context, Result, bail, ensure};
 use tar::Header;
 
-use super::header::{attributes, device, is_header, number, size_of};
+use super::header::{BLOCK, attributes, device, is_header, number, size_of};
 use super::pax::Extended;
 use super::sparse::{self, Map};
 use crate::fs::copy::attributes::Attributes;
 
-/// The unit of a tar archive, in bytes.
-pub(super) const BLOCK: usize = 512;
 /// The longest name or extended header that is read, in bytes: it is held in memory.
 const HEADER_LIMIT: u64 = 8 << 20;
 

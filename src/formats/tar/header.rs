@@ -8,9 +8,11 @@ use nix::libc::UTIME_OMIT;
 use nix::sys::time::TimeSpec;
 use tar::Header;
 
-use super::entry::BLOCK;
 use super::pax::Extended;
 use crate::fs::copy::attributes::Attributes;
+
+/// The unit of a tar archive, in bytes.
+pub(super) const BLOCK: usize = 512;
 
 /// Returns whether a block is a tar header: its checksum, which random data does not have.
 pub(super) fn is_header(block: &[u8]) -> bool {

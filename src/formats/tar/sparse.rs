@@ -8,7 +8,7 @@ use std::io::Read;
 use anyhow::{Context, Result, ensure};
 use tar::GnuSparseHeader;
 
-use super::entry::BLOCK;
+use super::header::BLOCK;
 use super::pax;
 
 /// The most pieces a file may have: the map is held in memory.

@@ -24,11 +24,10 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat, mknodat};
 use nix::sys::statfs::{BTRFS_SUPER_MAGIC, fstatfs};
 use nix::unistd::{linkat, symlinkat};
 
+use super::shown_path::shortened;
+use super::{interrupt, opener};
 use attributes::{Attributes, descriptor, travels};
 use look::{Listing, is_pseudo, open_directory, open_here};
-
-use super::{interrupt, opener};
-use crate::btrfs::removal;
 
 /// The deepest tree that is walked: each level holds two descriptors open.
 const DEPTH: usize = 400;
@@ -75,11 +74,6 @@ pub fn tree(from: &File, to: &File, rules: &Rules, tick: &mut dyn FnMut(u64)) ->
     let top = File::from(opener::directory_at(from, ".")?);
     walk.directory(top, to, &fstat(from)?, 0)?;
     Ok(walk.report)
-}
-
-/// Removes everything in a directory, which itself stays; mount points in it are an error.
-pub fn clear(directory: &File) -> Result<()> {
-    Ok(removal::empty(directory)?)
 }
 
 struct Walk<'a> {
@@ -170,7 +164,7 @@ impl Walk<'_> {
         *rest -= 1;
         let last = *rest == 0;
         let (first, copying) = (first.clone(), || {
-            format!("copying '{}'", removal::shortened(&self.path))
+            format!("copying '{}'", shortened(&self.path))
         });
         let parent = first.parent().unwrap_or(Path::new(""));
         let parent = opener::beneath(self.top, parent).with_context(copying)?;
@@ -307,7 +301,7 @@ impl Walk<'_> {
     fn place(&self) -> String {
         match self.path.as_os_str().is_empty() {
             true => ".".to_string(),
-            false => removal::shortened(&self.path),
+            false => shortened(&self.path),
         }
     }
 }

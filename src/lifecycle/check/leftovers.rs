@@ -9,6 +9,7 @@ use anyhow::Result;
 
 use super::{FOREIGN, Finding, Repair};
 use crate::fs::atomic;
+use crate::fs::dir_names::names_in;
 use crate::fs::rooted::{at_path, is_of_the_machine};
 use crate::pool::{Environment, Node, NodeName, Pool, layout, lock, stage};
 use crate::publish;
@@ -27,7 +28,7 @@ pub(super) fn in_pool(pool: &Pool, nodes: &[Node]) -> Result<Vec<Finding>> {
         found.extend(half_replaced(&dir, None)?);
     }
     let dir = layout::nodes(root);
-    for name in layout::names_in(&dir)? {
+    for name in names_in(&dir)? {
         let path = dir.join(&name);
         if let Some(node) = made_for(&name) {
             if !lock::is_held(pool.state(), &node) && !stage::is_guarded(&path) {
@@ -54,13 +55,13 @@ pub(super) fn in_node(pool: &Pool, node: &Node, envs: &[Environment]) -> Result<
     let own = Some(node.name.clone());
     let mut found = half_replaced(&node.dir, own.as_ref())?;
     found.extend(half_replaced(&node.state, own.as_ref())?);
-    for name in layout::names_in(&node.dir)? {
+    for name in names_in(&node.dir)? {
         if layout::is_hidden_work(&name) {
             found.push(hidden(&node.dir.join(name), own.clone()));
         }
     }
     let dir = node.dir.join(layout::ENVS);
-    for name in layout::names_in(&dir)? {
+    for name in names_in(&dir)? {
         let path = dir.join(&name);
         match envs.iter().find(|e| e.name.as_str() == name) {
             Some(_) => found.extend(half_replaced(&path, own.as_ref())?),
@@ -78,7 +79,7 @@ fn half_replaced(dir: &Path, node: Option<&NodeName>) -> Result<Vec<Finding>> {
     if dir.symlink_metadata().is_ok_and(|m| !m.is_dir()) {
         return Ok(Vec::new());
     }
-    Ok(layout::names_in(dir)?
+    Ok(names_in(dir)?
         .iter()
         .filter(|n| atomic::is_leftover(n) && !atomic::is_being_made(n))
         .map(|n| hidden(&dir.join(n), node.cloned()))

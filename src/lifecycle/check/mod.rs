@@ -14,10 +14,10 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::{init, staged};
-use crate::btrfs::removal;
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
 use crate::fs::interrupt;
+use crate::fs::shown_path::shortened;
 use crate::pool::lock::Watch;
 use crate::pool::{EnvName, Environment, Node, NodeName, Pool, layout};
 use crate::publish;
@@ -250,7 +250,7 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
                     env,
                     format!(
                         "its {half} half holds the nested subvolume {}, which a plain snapshot leaves out",
-                        removal::shortened(&inner.path)
+                        shortened(&inner.path)
                     ),
                     format!("netbe clone {env} {}/NEW carries it along as a directory", node.name),
                 )

@@ -9,6 +9,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::{Finding, Repair};
+use crate::fs::dir_names::names_in;
 use crate::lifecycle::init::filesystem;
 use crate::pool::record::{self, NodeRecord, PoolRecord};
 use crate::pool::{Node, NodeName, Pool, layout, lock};
@@ -131,7 +132,7 @@ fn open(pool: &Pool) -> Vec<Finding> {
 fn states_without_nodes(pool: &Pool) -> Result<Vec<Finding>> {
     let dir = layout::node_states(pool.state());
     let mut found = Vec::new();
-    for name in layout::names_in(&dir)? {
+    for name in names_in(&dir)? {
         let path = dir.join(&name);
         let Ok(node) = name.parse::<NodeName>() else {
             continue;

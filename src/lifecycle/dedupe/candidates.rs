@@ -13,20 +13,12 @@ use super::super::Mode;
 use super::super::import::unpack::Progress;
 use super::node_locks::{Entered, Turns};
 use super::nodes_of;
+use super::place::Place;
 use crate::btrfs::extents::{self, Stored};
 use crate::btrfs::subvolume;
 use crate::btrfs::tree_search::items::DiskExtent;
 use crate::fs::{interrupt, opener};
 use crate::pool::{Environment, NodeName, Pool};
-
-/// One half of an environment.
-#[derive(Debug)]
-pub(super) struct Place {
-    /// Its environment, by number.
-    pub env: usize,
-    /// Its top.
-    pub path: PathBuf,
-}
 
 /// Files of one path and size.
 #[derive(Debug)]

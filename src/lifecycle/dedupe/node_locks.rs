@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use nix::fcntl::OFlag;
 
 use super::super::Mode;
-use super::candidates::Place;
+use super::place::Place;
 use crate::btrfs::changed_since::{Directories, Paths};
 use crate::btrfs::extents::{self, Layout};
 use crate::failure::{Failure, Kind};

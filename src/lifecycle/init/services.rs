@@ -17,8 +17,8 @@ use super::Mode;
 use crate::failure::Failure;
 use crate::pool::{Pool, PoolLock};
 use crate::publish::dnsmasq::inclusion::{self, Installed};
-use crate::publish::dnsmasq::{daemon, surroundings};
-use crate::publish::{self, Published, dnsmasq, server};
+use crate::publish::dnsmasq::{self, daemon, surroundings};
+use crate::publish::{self, Published, server};
 use units::{TFTP, TIMER, state_option};
 
 /// What installing them did, or would do.
@@ -64,7 +64,7 @@ pub(super) fn install(dir: &Path, states: &Path, pool: Option<&Pool>, mode: Mode
         done.notes.push(format!(
             "nothing configures dnsmasq but netbe, so it answers no DNS any more; if machines ask it: \
              echo domain-needed >{}/dns.conf, then netbe publish",
-            daemon::DIRECTORY
+            inclusion::DIRECTORY
         ));
     }
     let renewed = installed_units::install(dir, states, write, &mut done)?;
@@ -215,7 +215,7 @@ fn look_around(done: &mut Done) {
     if daemon::program().is_some() && !daemon::reads_directory() {
         done.warnings.push(format!(
             "dnsmasq does not seem to read {0}: add conf-dir={0} to /etc/dnsmasq.conf",
-            daemon::DIRECTORY
+            inclusion::DIRECTORY
         ));
     }
     if !publish::nfs::is_installed() {

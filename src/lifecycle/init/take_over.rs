@@ -4,15 +4,15 @@
 //! asked for. From then on this server goes by copies on its own disk. What the pool says of past boots is not taken
 //! over: it could only take doubt away about what machines run. Not for the pool's content.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use anyhow::{Context, Result};
 
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
 use crate::fs::atomic::Durable;
+use crate::fs::dir_names::names_in;
 use crate::lifecycle::Mode;
 use crate::pool::code::Key;
 use crate::pool::record::{self, EnvRecord, NodeRecord, PoolRecord};
@@ -73,7 +73,7 @@ impl Offer {
         let record = record.with_context(|| format!("reading {}", state.display()))?;
         let key = state::key(&state).ok();
         let mut nodes = Vec::new();
-        for name in layout::names_in(&layout::nodes(&dir))? {
+        for name in names_in(&layout::nodes(&dir))? {
             if let Ok(name) = name.parse::<NodeName>() {
                 nodes.extend(OfNode::look(&dir, &state, name, key.as_ref())?);
             }
@@ -190,7 +190,7 @@ impl OfNode {
         let envs = dir.join(layout::ENVS);
         let mut environments = Vec::new();
         if envs.symlink_metadata().is_ok_and(|m| m.is_dir()) {
-            for env in layout::names_in(&envs)? {
+            for env in names_in(&envs)? {
                 if let Ok(env) = env.parse::<EnvName>()
                     && is_believable(&envs.join(env.as_str()), key)
                 {

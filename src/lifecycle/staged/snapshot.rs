@@ -15,10 +15,9 @@ use nix::fcntl::renameat;
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-use crate::btrfs::removal::shortened;
-use crate::btrfs::subvolume;
-use crate::btrfs::subvolume::Nested;
+use crate::btrfs::subvolume::{self, Nested};
 use crate::failure::Failure;
+use crate::fs::shown_path::shortened;
 use crate::fs::{copy, interrupt, opener};
 use crate::pool::{Environment, layout};
 

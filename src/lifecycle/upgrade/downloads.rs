@@ -18,7 +18,7 @@ use crate::packages::cache::PackageCache;
 use crate::packages::{Archive, Downloads, Known};
 use crate::pool::lock::DownloadLock;
 use crate::pool::stage::Staged;
-use crate::pool::{Node, Pool};
+use crate::pool::{Node, Pool, layout};
 use crate::sandbox::Sandbox;
 
 /// How long another upgrade's downloads are waited for before it is done without them.
@@ -42,7 +42,7 @@ impl<'a> Packages<'a> {
     pub(super) fn begin(pool: &'a Pool, node: &Node, beside_others: bool) -> Result<Self> {
         Ok(Self {
             pool,
-            cache: PackageCache::of(pool.root()),
+            cache: PackageCache::new(layout::packages(pool.root())),
             private: Staged::new(&node.dir, "packages")?,
             given: BTreeSet::new(),
             beside_others,

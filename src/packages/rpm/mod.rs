@@ -8,7 +8,7 @@ mod sqlite;
 use std::fs::File;
 
 use super::Package;
-use super::inventory::{MOST, Unread};
+use super::package::{MOST, Unread};
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 

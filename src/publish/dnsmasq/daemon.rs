@@ -10,10 +10,8 @@ use std::time::SystemTime;
 
 use anyhow::{Context, Result, bail};
 
-use super::inclusion;
+use super::inclusion::{self, DIRECTORY, active_lines};
 
-/// Where dnsmasq reads more configuration, as Debian sets it up.
-pub const DIRECTORY: &str = "/etc/dnsmasq.d";
 /// Its first configuration.
 const MAIN: &str = "/etc/dnsmasq.conf";
 /// The unit, in every distribution.
@@ -48,13 +46,6 @@ fn is_read(file: &Path) -> bool {
         || name.ends_with('~')
         || (name.starts_with('#') && name.ends_with('#'))
         || SKIPPED.iter().any(|s| name.ends_with(s)))
-}
-
-pub(super) fn active_lines(text: &str) -> Vec<&str> {
-    text.lines()
-        .map(str::trim)
-        .filter(|l| !l.is_empty() && !l.starts_with('#'))
-        .collect()
 }
 
 /// Returns whether dnsmasq reads [`DIRECTORY`]: by its own configuration, or by the defaults of Debian's

@@ -3,14 +3,15 @@
 //! One dnsmasq serves all pools of a server. The first pool's configuration says what is one server's: ports,
 //! addresses, what firmware is sent. The others' add their machines. Not for the running dnsmasq.
 
-use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use anyhow::{Context, Result};
 
-use super::daemon::{DIRECTORY, active_lines};
 use crate::fs::atomic::{self, Durable};
+
+/// Where dnsmasq reads more configuration, as Debian sets it up.
+pub const DIRECTORY: &str = "/etc/dnsmasq.d";
 
 /// The file that includes the first pool's.
 pub const FIRST: &str = "/etc/dnsmasq.d/netbe.conf";
@@ -114,6 +115,13 @@ fn own_file(state: &Path) -> PathBuf {
     let uuid = state.file_name().unwrap_or_default().to_string_lossy();
     let short: String = uuid.chars().take(8).collect();
     Path::new(DIRECTORY).join(format!("netbe-{short}.conf"))
+}
+
+pub(super) fn active_lines(text: &str) -> Vec<&str> {
+    text.lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty() && !l.starts_with('#'))
+        .collect()
 }
 
 #[cfg(test)]

@@ -8,9 +8,10 @@ use std::path::PathBuf;
 
 use super::inclusion::{self, Installed};
 use super::{Published, dhcp, first_record, hosts_dir, macs, ours, text};
+use crate::fs::dir_names::names_in;
 use crate::pool::properties::Dhcp;
-use crate::pool::{Node, Pool, layout, state};
-use crate::publish::{exports, server};
+use crate::pool::{Node, Pool, state};
+use crate::publish::server;
 
 /// Returns the addresses dnsmasq is to keep, by node.
 pub(super) fn addresses<'a>(
@@ -29,7 +30,7 @@ pub(super) fn addresses<'a>(
     let elsewhere = of_other_pools(pool);
     let mut taken: BTreeMap<Ipv4Addr, &str> = BTreeMap::new();
     for node in nodes.iter().filter(|n| !macs(n).is_empty()) {
-        let (name, Some(address)) = (node.name.as_str(), exports::address(pool, node)) else {
+        let (name, Some(address)) = (node.name.as_str(), node.address(pool)) else {
             continue;
         };
         if let Some(first) = taken.get(&address) {
@@ -65,7 +66,7 @@ fn of_other_pools(pool: &Pool) -> BTreeMap<Ipv4Addr, PathBuf> {
             continue;
         }
         let dir = hosts_dir(&other);
-        for name in layout::names_in(&dir).unwrap_or_default() {
+        for name in names_in(&dir).unwrap_or_default() {
             let file = dir.join(name);
             let text = ours(&file).unwrap_or_default();
             found.extend(text::host_addresses(&text).map(|address| (address, file.clone())));

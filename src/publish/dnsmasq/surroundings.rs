@@ -5,7 +5,8 @@
 use std::fs;
 use std::path::Path;
 
-use super::daemon::{active_lines, running};
+use super::daemon::running;
+use super::inclusion::active_lines;
 
 /// Returns whether this machine asks its own dnsmasq for names, or will when that starts: it must then go on
 /// answering. `ours` is what the pool has it read so far, if it does.

@@ -8,7 +8,7 @@ use std::os::unix::ffi::OsStrExt;
 use anyhow::{Context, Result, ensure};
 
 use super::inode::Inode;
-use super::{Ext, extents, id};
+use super::{Ext, extents, id, xattr};
 use crate::formats::disk_image::fields::{Fields, crc32c};
 use crate::formats::disk_image::reader::OnName;
 
@@ -25,7 +25,7 @@ pub(super) fn names(ext: &Ext<'_>, directory: &Inode, on_name: OnName<'_>) -> Re
     let damaged = || format!("reading the directory {}", directory.number);
     if directory.has_inline_data() {
         let size = usize::try_from(directory.size).unwrap_or(usize::MAX);
-        let data = directory.inline_data(ext).with_context(damaged)?;
+        let data = xattr::inline_data(ext, directory).with_context(damaged)?;
         let map = directory.map().len();
         in_block(ext, &data[INLINE..map.min(size).max(INLINE)], on_name)?;
         let rest = data.get(map..size).unwrap_or_default();

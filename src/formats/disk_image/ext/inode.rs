@@ -1,11 +1,12 @@
 //! One inode: what is known of a file, and where its content is.
 
-use anyhow::{Result, bail, ensure};
+use std::ffi::OsString;
+
+use anyhow::{Result, ensure};
 use nix::sys::stat::{SFlag, makedev};
 use nix::sys::time::TimeSpec;
 
 use super::superblock::Superblock;
-use super::{Ext, xattr};
 use crate::formats::disk_image::Unread;
 use crate::formats::disk_image::fields::{Fields, crc32c};
 use crate::formats::disk_image::reader::Node;
@@ -126,7 +127,11 @@ impl Inode {
     }
 
     /// Returns what is known of the file.
-    pub(super) fn node(&self, attributes: xattr::Found) -> Result<Node> {
+    pub(super) fn node(
+        &self,
+        xattrs: Vec<(OsString, Vec<u8>)>,
+        left_out: Vec<OsString>,
+    ) -> Result<Node> {
         let fields = Fields(&self.raw);
         let kind = self.kind();
         let known = [
@@ -156,9 +161,9 @@ impl Inode {
                 gid: id(24, 122)?,
                 accessed: self.time(8, 140)?,
                 modified: self.time(16, 136)?,
-                xattrs: attributes.travelling,
+                xattrs,
             },
-            left_out: attributes.left_out,
+            left_out,
             size: self.size,
             links: fields.u16(26)?.into(),
             device: match kind {
@@ -216,16 +221,6 @@ impl Inode {
     /// Returns the map of its blocks, or what is there in its place.
     pub(super) fn map(&self) -> &[u8] {
         &self.raw[MAP..MAP + MAP_SIZE]
-    }
-
-    /// Returns what is in it as content: in the place of the map, and behind that in an attribute.
-    pub(super) fn inline_data(&self, ext: &Ext<'_>) -> Result<Vec<u8>> {
-        let mut data = self.map().to_vec();
-        data.extend(xattr::inline_data(ext, self)?);
-        if self.size > data.len() as u64 {
-            bail!("{} says that it has more in it than it has", self.number);
-        }
-        Ok(data)
     }
 
     /// Returns the place in it for attributes, where there is one.

@@ -201,7 +201,7 @@ impl Reader for Ext<'_> {
     fn node(&self, id: Id) -> Result<Node> {
         let inode = self.file(id)?;
         let found = xattr::all(self, &inode)?;
-        inode.node(found)
+        inode.node(found.travelling, found.left_out)
     }
 
     fn names(&self, id: Id, on_name: OnName<'_>) -> Result<()> {
@@ -218,7 +218,7 @@ impl Reader for Ext<'_> {
         );
         let size = usize::try_from(inode.size)?;
         if inode.has_inline_data() {
-            target = inode.inline_data(self)?;
+            target = xattr::inline_data(self, &inode)?;
             target.truncate(size);
         } else if size < inode.map().len() {
             target.extend(&inode.map()[..size]);
@@ -238,7 +238,7 @@ impl Reader for Ext<'_> {
     fn content(&self, id: Id, _: &Node, on_data: OnData<'_>) -> Result<()> {
         let inode = self.file(id)?;
         if inode.has_inline_data() {
-            let data = inode.inline_data(self)?;
+            let data = xattr::inline_data(self, &inode)?;
             let size = usize::try_from(inode.size).unwrap_or(usize::MAX);
             return on_data(0, &data[..size.min(data.len())]);
         }

@@ -71,8 +71,17 @@ pub(super) fn all(ext: &Ext<'_>, inode: &Inode) -> Result<Found> {
     Ok(found)
 }
 
-/// Returns what a file has in it as content, as far as that is an attribute.
+/// Returns what is in an inode as content: in the place of the map, and behind that in an attribute.
 pub(super) fn inline_data(ext: &Ext<'_>, inode: &Inode) -> Result<Vec<u8>> {
+    let mut data = inode.map().to_vec();
+    data.extend(inline_attribute(ext, inode)?);
+    if inode.size > data.len() as u64 {
+        bail!("{} says that it has more in it than it has", inode.number);
+    }
+    Ok(data)
+}
+
+fn inline_attribute(ext: &Ext<'_>, inode: &Inode) -> Result<Vec<u8>> {
     let mut found = None;
     each(ext, inode, &mut |entry| {
         if (entry.prefix, entry.name) == (SYSTEM, DATA) {

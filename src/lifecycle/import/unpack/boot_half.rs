@@ -10,6 +10,7 @@ use nix::sys::stat::Mode;
 
 use super::{Progress, Target, counting, directory};
 use crate::boot::fstab::boot_mount;
+use crate::btrfs::removal;
 use crate::fs::copy::attributes::Attributes;
 use crate::fs::copy::{self, Rules};
 use crate::fs::opener;
@@ -72,7 +73,7 @@ pub(super) fn from_directory(
 pub(super) fn empty(place: &File, boot_mount: &str) -> Result<()> {
     let what = || format!("emptying {boot_mount} of the root half");
     let stat = nix::sys::stat::fstat(place).with_context(what)?;
-    copy::clear(place).with_context(what)?;
+    removal::empty(place).with_context(what)?;
     Attributes::of(&stat).give(place).with_context(what)
 }
 

@@ -3,61 +3,16 @@
 //! The root is the partition that looks most like a system; what the others are is what its own fstab says.
 
 use std::fs::File;
-use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::filesystem::{BTRFS_TOP, Reading, View};
+use super::disk_file::Disk;
+use super::filesystem::BTRFS_TOP;
 use super::partitions::{Root, find_boot, find_root, is_named};
-use super::{Driver, Progress, Target, boot_half, counting};
+use super::{Progress, Target, boot_half, counting};
 use crate::boot::fstab::{self, Entry};
-use crate::formats::disk_image::{Access, Filesystem, Partition, copy_fat, fat_names, partitions};
-use crate::fs::copy;
-
-/// A disk image, or a disk.
-#[derive(Debug)]
-pub(super) struct Disk {
-    file: File,
-    reading: Reading,
-    size: u64,
-}
-
-impl Disk {
-    /// Takes an image that was written out here.
-    pub(super) fn own(file: File, driver: Driver) -> Result<Self> {
-        Self::new(file, Access::Own, driver)
-    }
-
-    /// Takes an image or a block device that belongs to somebody else.
-    pub(super) fn foreign(file: File, driver: Driver) -> Result<Self> {
-        Self::new(file, Access::Foreign, driver)
-    }
-
-    fn new(mut file: File, access: Access, driver: Driver) -> Result<Self> {
-        let size = std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0))?;
-        let reading = Reading { access, driver };
-        Ok(Self {
-            file,
-            reading,
-            size,
-        })
-    }
-
-    /// Returns the names at the top of a FAT partition.
-    pub(super) fn fat_names(&self, partition: &Partition) -> Result<Vec<String>> {
-        fat_names(&self.file, partition.start, partition.size)
-    }
-
-    /// Opens one of its filesystems. `options` are the kernel's, where that is to read it.
-    pub(super) fn view(
-        &self,
-        partition: &Partition,
-        options: &str,
-        scratch: &Path,
-    ) -> Result<View<'_>> {
-        View::open(&self.file, self.reading, partition, options, scratch)
-    }
-}
+use crate::btrfs::removal;
+use crate::formats::disk_image::{Filesystem, Partition, copy_fat, partitions};
 
 /// Copies a system out of its partitions, and returns where the boot half is mounted if it has one of its own.
 pub(super) fn bring(
@@ -133,7 +88,7 @@ fn carry_others(
         }
         progress.phase(&format!("copying {}", line.file));
         let place = boot_half::directory_for(&target.root_tree, &line.file)?;
-        copy::clear(&place).with_context(|| format!("emptying {}", line.file))?;
+        removal::empty(&place).with_context(|| format!("emptying {}", line.file))?;
         copy_partition(disk, partition, &subvolume, &place, target, progress, notes)?;
         notes.push(format!(
             "{}, a filesystem of its own in the image, carried along as a directory",

@@ -6,6 +6,7 @@ use std::io::Read;
 
 use anyhow::{Context, Result};
 
+use super::disk_file::Disk;
 use super::{Driver, Input, Progress, Source, Target, disk};
 use crate::failure::Failure;
 use crate::formats::detect::{self, Kind};
@@ -60,8 +61,8 @@ pub(super) fn bring(
         }
     };
     let disk = match own {
-        Some(own) => disk::Disk::own(own, how.driver)?,
-        None => disk::Disk::foreign(file, how.driver)?,
+        Some(own) => Disk::own(own, how.driver)?,
+        None => Disk::foreign(file, how.driver)?,
     };
     disk::bring(&disk, how.boot_given, target, progress, notes)
         .map_err(|e| with_remedy(e, &from))

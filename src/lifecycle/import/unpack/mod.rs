@@ -8,6 +8,7 @@ mod boot_half;
 mod detect;
 mod directory;
 mod disk;
+mod disk_file;
 mod file;
 mod filesystem;
 mod input;

@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use super::boot_half;
 use super::detect::{Likeness, likeness};
-use super::disk::Disk;
+use super::disk_file::Disk;
 use super::filesystem::BTRFS_TOP;
 use crate::boot::fstab::entries;
 use crate::failure::Failure;

@@ -1,0 +1,40 @@
+//! A path as a message shows it.
+
+use std::path::Path;
+
+/// How long a path is shown, in bytes.
+const SHOWN: usize = 300;
+
+/// Returns a path as a message shows it: both ends, where it is too long to read.
+pub fn shortened(path: &Path) -> String {
+    let text = path.display().to_string();
+    if text.len() <= SHOWN {
+        return text;
+    }
+    let half = |mut at: usize, step: fn(usize) -> usize| {
+        while !text.is_char_boundary(at) {
+            at = step(at);
+        }
+        at
+    };
+    let (start, end) = (
+        half(SHOWN / 2, |at| at - 1),
+        half(text.len() - SHOWN / 2, |at| at + 1),
+    );
+    format!("{}…{}", &text[..start], &text[end..])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    #[test]
+    fn a_long_path_is_shown_with_both_ends() {
+        let path = PathBuf::from(format!("begin{}end", "ä".repeat(4000)));
+        let shown = shortened(&path);
+        assert!(shown.starts_with("begin") && shown.ends_with("end") && shown.len() < 400);
+        assert_eq!(shortened(Path::new("a/b")), "a/b");
+    }
+}
