@@ -3,6 +3,8 @@
 //! One rename of one link is the commit. Before it, what it leads to is verified, exported and durable;
 //! after it, the rename is made durable before success is reported. Not for boots once or on trial.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
 
@@ -58,6 +60,7 @@ fn perform(
     let chosen = choice(&node)?;
     // Again by name: under the lock it is what it is now.
     let env = node.environment(&chosen.name)?;
+    pool.refuse_work(&node.name, &env.name, Duration::ZERO)?;
     let verified = Verified::new(pool, &node, &env, force)?;
     let before = node
         .active
@@ -107,21 +110,22 @@ pub fn for_good(
 /// Activating what is active brings everything around it up to date.
 pub fn switch(
     pool: &Pool,
-    _lock: &NodeLock,
+    lock: &NodeLock,
     shared: &PoolLock,
     node: &Node,
     verified: &Verified<'_>,
 ) -> Result<Vec<String>> {
     let env = verified.env();
+    lock.ensure_protects(&env.node)?;
     let mut warnings = verified.warnings();
     let exported = publish::export(pool, shared, node, env)
         .with_context(|| format!("nothing was changed: exporting {env}"))?;
     warnings.extend(exported);
     reports::keep_reports(node);
-    mark_served(node, env, verified.reasons())?;
+    mark_served(lock, node, env, verified.reasons())?;
     let changes = node.active.as_ref() != Some(&env.name);
     if changes {
-        mark_left(node, env)?;
+        mark_left(lock, node, env)?;
     }
     // What run, mount or a person has written into it must be there after a power cut too.
     subvolume::sync(&env.root()).context("making the environment durable")?;
@@ -150,7 +154,12 @@ pub fn switch(
 
 /// Notes, before it is true, that a machine can come to run an environment, and what it has reported by then; a trial
 /// it did not pass is forgotten with that, and what `reasons` say against booting it, where it was verified, is noted.
-pub fn mark_served(node: &Node, env: &Environment, reasons: Option<&[String]>) -> Result<()> {
+pub fn mark_served(
+    lock: &NodeLock,
+    node: &Node,
+    env: &Environment,
+    reasons: Option<&[String]>,
+) -> Result<()> {
     if env.unread {
         // Its record may be there, and would go on saying that no machine was ever led to it.
         env.record_for_change()?;
@@ -172,7 +181,7 @@ pub fn mark_served(node: &Node, env: &Environment, reasons: Option<&[String]>) -
         if let Some(found) = reasons {
             record.would_not_boot = found.to_vec();
         }
-        env.store(&record, Durable::WithNextSync)?;
+        env.store(lock, &record, Durable::WithNextSync)?;
     }
     Ok(())
 }
@@ -185,7 +194,7 @@ fn is_led_to(node: &Node, env: &Environment) -> bool {
 }
 
 /// Notes when the active environment stops being it: what rollback goes by.
-fn mark_left(node: &Node, next: &Environment) -> Result<()> {
+fn mark_left(lock: &NodeLock, node: &Node, next: &Environment) -> Result<()> {
     let Ok(env) = node.active_environment() else {
         return Ok(());
     };
@@ -211,7 +220,7 @@ fn mark_left(node: &Node, next: &Environment) -> Result<()> {
             .unwrap_or(now),
         _ => now,
     });
-    env.store(&record, Durable::WithNextSync)
+    env.store(lock, &record, Durable::WithNextSync)
 }
 
 pub(super) fn choose(pool: &Pool, operand: Option<&Operand>) -> Result<Environment> {

@@ -4,6 +4,8 @@
 //! read; for another node it has an identity of its own. A new node arrives with its first environment, by
 //! one rename. Not for systems from outside.
 
+use std::time::Duration;
+
 use anyhow::Result;
 use jiff::Timestamp;
 
@@ -52,6 +54,7 @@ pub fn create(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Crea
         plan.explained(plan.target(pool).foresee(&plan.source, &plan.origin))?;
         return Ok(Outcome::Planned(plan.steps()));
     }
+    pool.refuse_work(&plan.source.node, &plan.source.name, mode.wait)?;
     let (lock, _source_stays) = pool.lock_both(&plan.node, &plan.source.node, mode.wait)?;
     // Again, now that nobody else changes what it rests on.
     let again = Plan::new(pool, request)?;
@@ -104,11 +107,17 @@ impl Plan {
             (None, None) => only_template(pool, &request.target)?,
         };
         source.require_sound()?;
-        let env =
-            free_name(existing.as_ref(), &request.target).map_err(|e| match request.activate {
-                true => activate_new::to_activate(e, existing.as_ref(), &request.target),
-                false => e,
-            })?;
+        // Half of what a program does in it is no system.
+        pool.refuse_work(&source.node, &source.name, Duration::ZERO)?;
+        if existing.is_none() {
+            pool.refuse_work_in(&request.target.node, Duration::ZERO)?;
+        }
+        let env = free_name(pool, existing.as_ref(), &request.target).map_err(|e| match request
+            .activate
+        {
+            true => activate_new::to_activate(e, existing.as_ref(), &request.target),
+            false => e,
+        })?;
         let origin = source.record_for_change()?;
         Ok(Self {
             node: request.target.node.clone(),
@@ -149,9 +158,9 @@ impl Plan {
             Some(node) => {
                 let staged = StagedEnvironment::in_node(self.target(pool), node)?;
                 let (complete, notes) = self.fill(&staged)?;
-                (staged.publish(complete)?, notes)
+                (staged.publish(lock, complete)?, notes)
             }
-            None => self.make_node(pool, mode)?,
+            None => self.make_node(pool, lock, mode)?,
         };
         let (mut made, mut notes) = made;
         notes.append(&mut made.notes);
@@ -184,17 +193,17 @@ impl Plan {
         }
     }
 
-    fn make_node(&self, pool: &Pool, mode: Mode) -> Result<(Made, Vec<String>)> {
+    fn make_node(&self, pool: &Pool, lock: &NodeLock, mode: Mode) -> Result<(Made, Vec<String>)> {
         let staged = StagedEnvironment::with_node(self.target(pool))?;
         let (complete, notes) = self.fill(&staged)?;
         // Until it is there, nobody sees that its names are taken.
         let _shared = pool.lock(mode.wait)?;
         network_names::refuse_shared_names(pool, None, &self.record)?;
-        Ok((staged.publish(complete)?, notes))
+        Ok((staged.publish(lock, complete)?, notes))
     }
 
     /// Makes the halves what they are to be; returns what is to be known of them besides.
-    fn fill(&self, staged: &StagedEnvironment<'_>) -> Result<(Complete, Vec<String>)> {
+    fn fill(&self, staged: &StagedEnvironment) -> Result<(Complete, Vec<String>)> {
         let notes = staged.snapshot(&self.source)?;
         let (node, name) = (&self.source.node, &self.source.name);
         let mut record = self.origin.derived(staged.uuid()?, node, name);
@@ -250,8 +259,9 @@ fn only_template(pool: &Pool, target: &Operand) -> Result<Environment> {
 /// Returns the name the new environment gets.
 ///
 /// # Errors
-/// A refusal when something stands under it, be it an environment or not.
-pub fn free_name(node: Option<&Node>, target: &Operand) -> Result<EnvName> {
+/// A refusal when something stands under it, be it an environment or not; `Locked` when one of that name is being made.
+pub fn free_name(pool: &Pool, node: Option<&Node>, target: &Operand) -> Result<EnvName> {
+    let is_being_made = |name: &EnvName| pool.refuse_work(&target.node, name, Duration::ZERO);
     let taken = |name: &EnvName| {
         node.is_some_and(|n| {
             n.dir
@@ -268,8 +278,13 @@ pub fn free_name(node: Option<&Node>, target: &Operand) -> Result<EnvName> {
         ))
         .hint(format!("netbe list {}", target.node))
         .into()),
-        Some(name) => Ok(name.clone()),
-        None => Ok(EnvName::made_at(Timestamp::now(), taken)),
+        Some(name) => {
+            is_being_made(name)?;
+            Ok(name.clone())
+        }
+        None => Ok(EnvName::made_at(Timestamp::now(), |name| {
+            taken(name) || is_being_made(name).is_err()
+        })),
     }
 }
 

@@ -42,10 +42,10 @@ fn change(
         env.record_for_change()?;
         return Ok(Outcome::Planned(vec![format!("{step} {env}")]));
     }
-    let _lock = mode.lock_to_change(pool, &env.node)?;
+    let lock = mode.lock_to_change(pool, &env.node)?;
     let env = pool.environment(&env.node, &env.name)?;
     let mut record = env.record_for_change()?;
     edit(&mut record);
-    env.store(&record, Durable::AtOnce)?;
+    env.store(&lock, &record, Durable::AtOnce)?;
     Ok(Outcome::Done(env.to_string()))
 }

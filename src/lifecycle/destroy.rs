@@ -4,6 +4,8 @@
 //! machine. Nothing overrides "booted". It leaves by one rename, after nothing leads to it any more. Not
 //! for choosing what is old.
 
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 
 use super::{Mode, Outcome, in_use};
@@ -28,6 +30,12 @@ pub(super) enum Scope {
 /// Destroys environments: all of them, or none where one is protected.
 pub fn environments(pool: &Pool, operands: &[Operand], mode: Mode) -> Result<Outcome<Vec<String>>> {
     let names = sorted_nodes(operands.iter().map(|o| &o.node));
+    if !mode.dry_run {
+        for Operand { node, env } in operands {
+            let waited = |env| pool.refuse_work(node, env, mode.wait);
+            env.as_ref().map_or(Ok(()), waited)?;
+        }
+    }
     let locks = take_all(pool, &names, mode)?;
     let mut found = Vec::new();
     for operand in operands {
@@ -43,7 +51,7 @@ pub fn environments(pool: &Pool, operands: &[Operand], mode: Mode) -> Result<Out
         let node = pool.node(&operand.node)?;
         let env = node.environment(env)?;
         if !found.iter().any(|e: &Environment| e.dir == env.dir) {
-            refuse(&node, std::slice::from_ref(&env), Scope::Environment)?;
+            refuse(pool, &node, std::slice::from_ref(&env), Scope::Environment)?;
             found.push(env);
         }
     }
@@ -63,12 +71,18 @@ pub fn environments(pool: &Pool, operands: &[Operand], mode: Mode) -> Result<Out
 /// Destroys nodes with all their environments: all of them, or none where one is protected.
 pub fn nodes(pool: &Pool, names: &[NodeName], mode: Mode) -> Result<Outcome<Vec<String>>> {
     let names = sorted_nodes(names.iter());
+    if !mode.dry_run {
+        for name in &names {
+            pool.refuse_work_in(name, mode.wait)?;
+        }
+    }
     let locks = take_all(pool, &names, mode)?;
     let mut found = Vec::new();
     for name in &names {
+        pool.refuse_work_in(name, Duration::ZERO)?;
         let node = pool.node(name)?;
         let envs = node.environments()?;
-        refuse(&node, &envs, Scope::Node)?;
+        refuse(pool, &node, &envs, Scope::Node)?;
         found.push((node, envs));
     }
     if mode.dry_run {
@@ -98,14 +112,16 @@ fn steps(node: &Node, envs: &[Environment]) -> Vec<String> {
 
 /// What is known of what a node boots and runs, which protects what it has.
 #[derive(Debug)]
-pub(super) struct Known {
+pub(super) struct Known<'a> {
+    pool: &'a Pool,
     pending: Pending,
     evidence: Evidence,
 }
 
-impl Known {
-    pub(super) fn of(node: &Node) -> Self {
+impl<'a> Known<'a> {
+    pub(super) fn of(pool: &'a Pool, node: &Node) -> Self {
         Self {
+            pool,
             pending: Pending::of(&node.state),
             evidence: Evidence::now(node),
         }
@@ -121,6 +137,8 @@ impl Known {
 
     /// Refuses one that is protected, naming the reason.
     pub(super) fn refuse(&self, node: &Node, env: &Environment, scope: Scope) -> Result<()> {
+        self.pool
+            .refuse_work(&env.node, &env.name, Duration::ZERO)?;
         refuse_what_is(&self.pending, node, env)?;
         refuse_by(&self.evidence, node, env)?;
         if scope == Scope::Environment && env.active {
@@ -145,8 +163,8 @@ impl Known {
     }
 }
 
-fn refuse(node: &Node, envs: &[Environment], scope: Scope) -> Result<()> {
-    let known = Known::of(node);
+fn refuse(pool: &Pool, node: &Node, envs: &[Environment], scope: Scope) -> Result<()> {
+    let known = Known::of(pool, node);
     envs.iter()
         .try_for_each(|env| known.refuse(node, env, scope))
 }

@@ -5,6 +5,7 @@
 //! environment's base when the stream has ended well. Not for the format of the stream, nor for reading one.
 
 use std::io::Write;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -71,7 +72,9 @@ pub fn export(
     }
     request.to.require_ready(&plan.env)?;
     progress.phase("Taking snapshots");
+    pool.refuse_work(&plan.env.node, &plan.env.name, mode.wait)?;
     let locks = plan.lock(pool, mode)?;
+    pool.refuse_work(&plan.env.node, &plan.env.name, Duration::ZERO)?;
     // Again, now that nobody else changes what it rests on.
     let plan = Plan::new(pool, request)?;
     let ready = plan.snapshot(pool)?;
@@ -150,7 +153,7 @@ impl Plan {
     /// Puts what is to be sent, and what it is since, where nobody else changes or destroys it.
     fn snapshot(&self, pool: &Pool) -> Result<Ready> {
         // Beside the nodes: its own may be destroyed meanwhile.
-        let stage = Staged::guarded(&layout::nodes(pool.root()), self.env.node.as_str())?;
+        let stage = Staged::new(&layout::nodes(pool.root()), self.env.node.as_str())?;
         let (sent, since) = (stage.path().join(SENT), stage.path().join(SINCE));
         if let Some((env, base)) = &self.since {
             base.copy(&since)

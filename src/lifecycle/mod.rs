@@ -38,7 +38,10 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::pool::lock::Share;
-use crate::pool::{NodeLock, NodeName, Pool};
+use crate::pool::{EnvName, NodeLock, NodeName, Pool};
+
+/// How long a lock is waited for by what has been at work for longer.
+const AFTERWARDS: Duration = Duration::from_secs(3600);
 
 /// How a command is to go about its work.
 #[derive(Debug, Clone, Copy)]
@@ -59,6 +62,37 @@ impl Mode {
             true => Ok(None),
             false => self.lock_to_change(pool, node).map(Some),
         }
+    }
+
+    /// Takes the lock of a node alone, for a command that changes one of its environments, in which nobody works then; none
+    /// in a dry run, which refuses the same.
+    ///
+    /// # Errors
+    /// `Locked`, naming the holder.
+    pub fn lock_idle(
+        self,
+        pool: &Pool,
+        node: &NodeName,
+        env: &EnvName,
+    ) -> Result<Option<NodeLock>> {
+        let wait = match self.dry_run {
+            true => Duration::ZERO,
+            false => self.wait,
+        };
+        // Without the node's lock: who works in it needs that to end.
+        pool.refuse_work(node, env, wait)?;
+        let lock = self.lock(pool, node)?;
+        pool.refuse_work(node, env, Duration::ZERO)?;
+        Ok(lock)
+    }
+
+    /// Takes the lock of a node again after somebody else's program has run, however long that takes: what it did must not
+    /// be lost, and nobody holds the lock for long.
+    ///
+    /// # Errors
+    /// When netbe is asked to stop.
+    pub fn lock_again(self, pool: &Pool, node: &NodeName) -> Result<NodeLock> {
+        pool.lock_node(node, Share::Alone, self.wait.max(AFTERWARDS))
     }
 
     /// Takes the lock of a node alone.

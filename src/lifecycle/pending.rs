@@ -17,14 +17,14 @@ use crate::publish::{Published, tftp};
 /// Nothing before it is no error, and what a crash left of a name is put right.
 pub(super) fn end(
     pool: &Pool,
-    _lock: &NodeLock,
+    lock: &NodeLock,
     shared: &PoolLock,
     node: &Node,
 ) -> Result<Vec<String>> {
     let pending = Pending::of(&node.state);
     reports::keep_reports(node);
     if let Some(boot) = pending.boot() {
-        mark_withdrawn(node, boot)?;
+        mark_withdrawn(lock, node, boot)?;
     }
     if pending != Pending::None {
         pending::clear(&node.state, shared)?;
@@ -41,7 +41,7 @@ pub(super) fn lead_back(pool: &Pool, shared: &PoolLock, node: &NodeName) -> Resu
 
 /// Notes that machines are not led to an environment any more; before they are not, so that a crash
 /// between leaves too late a time and never too early a one.
-pub(super) fn mark_withdrawn(node: &Node, boot: &PendingBoot) -> Result<()> {
+pub(super) fn mark_withdrawn(lock: &NodeLock, node: &Node, boot: &PendingBoot) -> Result<()> {
     let Some(env) = Environment::observe(node, &boot.env)? else {
         return Ok(());
     };
@@ -58,5 +58,5 @@ pub(super) fn mark_withdrawn(node: &Node, boot: &PendingBoot) -> Result<()> {
             record.told = reports::told(node);
         }
     }
-    env.store(&record, Durable::WithNextSync)
+    env.store(lock, &record, Durable::WithNextSync)
 }

@@ -98,7 +98,7 @@ fn set_on_node(
     values: &[(String, String)],
     mode: Mode,
 ) -> Result<Outcome<Changed>> {
-    let _lock = match mode.dry_run {
+    let lock = match mode.dry_run {
         true => None,
         false => {
             pool.node(name)?;
@@ -122,9 +122,9 @@ fn set_on_node(
         .into());
     }
     refuse_shared_names(pool, Some(name), &changed.record)?;
-    if mode.dry_run {
+    let Some(lock) = lock else {
         return Ok(Outcome::Planned(steps(values, name.as_str())));
-    }
+    };
     let shared = pool.lock(mode.wait)?;
     // Again, now that no other node can be given the same.
     refuse_shared_names(pool, Some(name), &changed.record)?;
@@ -140,10 +140,10 @@ fn set_on_node(
     if changed.is_offered()
         && let Some(active) = node.active_if_any()?
     {
-        activate::mark_served(&changed, &active, None)?;
+        activate::mark_served(&lock, &changed, &active, None)?;
         subvolume::sync(pool.root()).context("making durable what is about to be offered")?;
     }
-    node.store(&changed.record)?;
+    node.store(&lock, &changed.record)?;
     warnings.extend(republish(pool, &shared)?);
     Ok(Outcome::Done(told(values, warnings)))
 }

@@ -119,7 +119,7 @@ fn choose(
     // Before all time there was nothing.
     let moment = |age| Timestamp::now().checked_sub(age).unwrap_or(Timestamp::MIN);
     let youngest = request.older_than.map(moment);
-    let known = Known::of(node);
+    let known = Known::of(pool, node);
     known.refuse_unknown(node)?;
     envs.sort_by(|a, b| (a.created(), &a.name).cmp(&(b.created(), &b.name)));
     // Of the same look at them: what cannot be read at one moment must not free what it hides.
@@ -191,7 +191,9 @@ fn reason_to_stay(
     match known.refuse(node, env, Scope::Environment) {
         Ok(()) => Ok(None),
         Err(e) => match e.downcast::<Failure>() {
-            Ok(refusal) if refusal.kind == Kind::Refused => Ok(Some(refusal.message)),
+            Ok(refusal) if [Kind::Refused, Kind::Locked].contains(&refusal.kind) => {
+                Ok(Some(refusal.message))
+            }
             Ok(failure) => Err(failure.into()),
             Err(e) => Err(e),
         },

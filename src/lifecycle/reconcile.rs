@@ -22,7 +22,7 @@ use crate::fs::rooted::Tree;
 use crate::lifecycle::staged::Verified;
 use crate::lifecycle::{Mode, Outcome, activate, pending};
 use crate::pool::pending::{Pending, PendingBoot};
-use crate::pool::{Environment, Node, NodeName, Pool};
+use crate::pool::{Environment, Node, NodeLock, NodeName, Pool};
 use crate::publish::{has_nfs_root, tftp};
 
 /// How long a command that power-cycles a node may take.
@@ -126,7 +126,7 @@ fn of_node(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) ->
         }
         Verdict::LeftUnsaid => {
             let why = "came up in something else before it reported that it came up";
-            flag(&env, &format!("on trial, {name} {why}"))?;
+            flag(&lock, &env, &format!("on trial, {name} {why}"))?;
             pending::end(pool, &lock, &take_pool()?, &node)?;
             result
                 .done
@@ -134,9 +134,25 @@ fn of_node(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) ->
         }
         Verdict::NotInTime => {
             let why = "did not report that it came up in its time";
-            flag(&env, &format!("on trial it {why}"))?;
-            // Without the pool's lock: others need not wait until the machine's power is back.
-            result.warnings.extend(power(pool, &node, &env, &boot));
+            flag(&lock, &env, &format!("on trial it {why}"))?;
+            let (lock, node) = match node.property(pool, "power.cycle") {
+                None => (lock, node),
+                // Without the node's lock: others need not wait until the machine's power is back. Once only: another
+                // reconciliation finds the environment's lock taken.
+                Some(_) => {
+                    let _env_stays = pool.lock_env(&lock, &env.name)?;
+                    drop(lock);
+                    result.warnings.extend(power(pool, &node, &env, &boot));
+                    (mode.lock_again(pool, name)?, pool.node(name)?)
+                }
+            };
+            // It may have been taken back meanwhile, or have begun anew.
+            if Pending::of(&node.state)
+                .boot()
+                .is_none_or(|now| now.since != boot.since)
+            {
+                return Ok(());
+            }
             pending::end(pool, &lock, &take_pool()?, &node)?;
             result
                 .done
@@ -251,10 +267,10 @@ fn power(pool: &Pool, node: &Node, env: &Environment, boot: &PendingBoot) -> Opt
     Some(format!("{}: {failed:#}", node.name))
 }
 
-fn flag(env: &Environment, why: &str) -> Result<()> {
+fn flag(lock: &NodeLock, env: &Environment, why: &str) -> Result<()> {
     let mut record = env.record_for_change()?;
     record.unproven = Some(why.to_string());
-    env.store(&record, Durable::AtOnce)
+    env.store(lock, &record, Durable::AtOnce)
 }
 
 /// Calls the property `power.cycle` of a node; nothing where it has none.

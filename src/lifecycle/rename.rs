@@ -6,6 +6,7 @@
 //! says whose place it takes, and only one of the two is shown. Refused while booted or perhaps booted.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 
@@ -32,7 +33,7 @@ pub fn environment(
     mode: Mode,
 ) -> Result<Outcome<String>> {
     pool.environment(node, old)?;
-    let lock = mode.lock(pool, node)?;
+    let lock = mode.lock_idle(pool, node, old)?;
     let node = pool.node(node)?;
     node.refuse_unknown_active()?;
     let env = node.environment(old)?;
@@ -43,7 +44,7 @@ pub fn environment(
     };
     let half_done = half_done(&node, &env, new)?;
     if half_done.is_none() {
-        create::free_name(Some(&node), &target)?;
+        create::free_name(pool, Some(&node), &target)?;
     }
     let becomes = Target {
         pool,
@@ -76,7 +77,7 @@ pub fn environment(
     // It may have been booted since: nothing leads to the new one yet.
     destroy::refuse_booted(&node, &env)?;
     let dir = layout::env(pool.root(), &node.name, new);
-    let made = staged.publish(complete)?;
+    let made = staged.publish(&lock, complete)?;
     if env.active {
         // By the path: the list shows only one of the two.
         let renamed =
@@ -98,8 +99,12 @@ pub fn node(pool: &Pool, old: &NodeName, new: &NodeName, mode: Mode) -> Result<O
     refuse_taken(pool, old, new)?;
     let locks = match mode.dry_run {
         true => None,
-        false => Some(lock_both(pool, old, new, mode)?),
+        false => {
+            pool.refuse_work_in(old, mode.wait)?;
+            Some(lock_both(pool, old, new, mode)?)
+        }
     };
+    pool.refuse_work_in(old, Duration::ZERO)?;
     let node = pool.node(old)?;
     node.refuse_unknown_active()?;
     let envs = node.environments()?;
@@ -107,7 +112,7 @@ pub fn node(pool: &Pool, old: &NodeName, new: &NodeName, mode: Mode) -> Result<O
         refuse(&node, env)?;
     }
     refuse_taken(pool, old, new)?;
-    if locks.is_none() {
+    let Some((_old_stays, lock)) = locks else {
         for env in &envs {
             let becomes = Target {
                 pool,
@@ -123,9 +128,9 @@ pub fn node(pool: &Pool, old: &NodeName, new: &NodeName, mode: Mode) -> Result<O
             format!("lead the names of {old} to {new}"),
             format!("destroy {old}"),
         ]));
-    }
+    };
     if !is_begun(pool, old, new) {
-        make_node(pool, &node, &envs, new)?;
+        make_node(pool, &lock, &node, &envs, new)?;
     }
     let shared = pool.lock(mode.wait)?;
     let now = pool.node(new)?;
@@ -140,12 +145,18 @@ pub fn node(pool: &Pool, old: &NodeName, new: &NodeName, mode: Mode) -> Result<O
     state::forget_node(&node.state)?;
     let mut record = now.record.clone();
     record.replaces = None;
-    now.store(&record)?;
+    now.store(&lock, &record)?;
     Ok(Outcome::Done(new.to_string()))
 }
 
 /// Makes a node under its new name, with copies of all its environments.
-fn make_node(pool: &Pool, node: &Node, envs: &[Environment], new: &NodeName) -> Result<()> {
+fn make_node(
+    pool: &Pool,
+    lock: &NodeLock,
+    node: &Node,
+    envs: &[Environment],
+    new: &NodeName,
+) -> Result<()> {
     let mut renamed = node.record.clone();
     renamed.replaces = Some(node.name.to_string());
     let staged = StagedNode::new(pool, new, &renamed)?;
@@ -159,7 +170,7 @@ fn make_node(pool: &Pool, node: &Node, envs: &[Environment], new: &NodeName) -> 
     for env in envs {
         destroy::refuse_booted(node, env)?;
     }
-    staged.publish(node.active.as_ref())
+    staged.publish(lock, node.active.as_ref())
 }
 
 /// Returns whether the same rename of a node has made the new one already, before it was interrupted: of the two only
@@ -216,7 +227,7 @@ fn refuse(node: &Node, env: &Environment) -> Result<()> {
 }
 
 /// Makes the halves what an environment is under its new name.
-fn fill(staged: &StagedEnvironment<'_>, env: &Environment, identity: Identity) -> Result<Complete> {
+fn fill(staged: &StagedEnvironment, env: &Environment, identity: Identity) -> Result<Complete> {
     let before = env.record_for_change()?;
     staged.snapshot(env)?;
     // One that cannot be used is left behind: it costs a full stream, and is no reason not to rename.
@@ -249,6 +260,7 @@ fn record_in(pool: &Pool, dir: &Path) -> Result<EnvRecord> {
         .with_context(|| format!("reading {}", file.display()))
 }
 
+/// Takes the locks of both names, of the old one first in what is returned.
 fn lock_both(
     pool: &Pool,
     old: &NodeName,
@@ -256,6 +268,9 @@ fn lock_both(
     mode: Mode,
 ) -> Result<(NodeLock, NodeLock)> {
     let take = |name| pool.lock_node(name, Share::Alone, mode.wait);
-    let (first, second) = if old < new { (old, new) } else { (new, old) };
-    Ok((take(first)?, take(second)?))
+    if old < new {
+        return Ok((take(old)?, take(new)?));
+    }
+    let second = take(new)?;
+    Ok((take(old)?, second))
 }

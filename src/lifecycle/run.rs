@@ -27,7 +27,7 @@ pub enum What {
 /// Runs a command, on this process' own standard input and outputs.
 pub fn run(pool: &Pool, operand: &Operand, what: &What, mode: Mode) -> Result<Outcome<Ended>> {
     let env = pool.resolve(operand)?;
-    let lock = mode.lock(pool, &env.node)?;
+    let lock = mode.lock_idle(pool, &env.node, &env.name)?;
     let node = pool.node(&env.node)?;
     let env = node.environment(&env.name)?;
     node.refuse_lost()?;
@@ -40,13 +40,16 @@ pub fn run(pool: &Pool, operand: &Operand, what: &What, mode: Mode) -> Result<Ou
         What::Command(argv) => argv.clone(),
         What::Shell => vec![shell(&root)?],
     };
-    if lock.is_none() {
+    let Some(lock) = lock else {
         return Ok(Outcome::Planned(vec![format!(
             "run in {env}: {}",
             argv.join(" ")
         )]));
-    }
+    };
     let record = env.record_for_change()?;
+    // However long it runs: its node is not kept from others, only what it works in.
+    let _env_stays = pool.lock_env(&lock, &env.name)?;
+    drop(lock);
     let ended = Sandbox {
         root: &env.root(),
         boot: &env.boot(),
@@ -62,13 +65,18 @@ pub fn run(pool: &Pool, operand: &Operand, what: &What, mode: Mode) -> Result<Ou
         env: Vec::new(),
         io: Io::Terminal,
     })?;
+    let lock = mode.lock_again(pool, &node.name)?;
+    let pool = pool.again()?;
+    let node = pool.node(&node.name)?;
+    let env = node.environment(&env.name)?;
+    let record = env.record_for_change()?;
     let mut after = record.clone();
-    let wanted = Wanted::new(pool, &node.name, &node.record, &env.name, &record)?.in_place();
+    let wanted = Wanted::new(&pool, &node.name, &node.record, &env.name, &record)?.in_place();
     boot_config::dress(&wanted, &env.root(), &env.boot(), &mut after)?;
     after.would_not_boot = wanted.reasons_against(&env.root(), &env.boot())?;
     // What it did is there after a power cut, not only what its programs asked for.
     subvolume::sync(&env.root()).context("making what it changed durable")?;
-    env.store(&after, atomic::Durable::AtOnce)?;
+    env.store(&lock, &after, atomic::Durable::AtOnce)?;
     Ok(Outcome::Done(ended))
 }
 

@@ -75,7 +75,7 @@ pub fn begin(
     mode: Mode,
 ) -> Result<Outcome<Begun>> {
     let chosen = activate::choose(pool, operand)?;
-    let lock = mode.lock(pool, &chosen.node)?;
+    let lock = mode.lock_idle(pool, &chosen.node, &chosen.name)?;
     let node = pool.node(&chosen.node)?;
     node.refuse_lost()?;
     let mut env = node.environment(&chosen.name)?;
@@ -136,7 +136,7 @@ fn forgive(env: &mut Environment) {
 
 fn lead(
     pool: &Pool,
-    _lock: &NodeLock,
+    lock: &NodeLock,
     shared: &PoolLock,
     node: &Node,
     verified: &Verified<'_>,
@@ -150,15 +150,15 @@ fn lead(
     // Once it is marked as served it may have been booted, for all that is known.
     let idle = Evidence::now(node).booted(env) == Some(false);
     reports::keep_reports(node);
-    activate::mark_served(node, env, verified.reasons())?;
+    activate::mark_served(lock, node, env, verified.reasons())?;
     let env = node.environment(&env.name)?;
     if let Some(before) = Pending::of(&node.state).boot()
         && before.env != env.name
     {
-        pending::mark_withdrawn(node, before)?;
+        pending::mark_withdrawn(lock, node, before)?;
     }
     if let How::Try(_) = how {
-        warnings.extend(prepare_for_trial(pool, node, &env, idle)?);
+        warnings.extend(prepare_for_trial(pool, lock, node, &env, idle)?);
         warnings.extend(power_stays(pool, node));
     }
     subvolume::sync(&env.root()).context("making the environment durable")?;
@@ -192,6 +192,7 @@ fn lead(
 /// One that is not `idle` may be running, and is not touched.
 fn prepare_for_trial(
     pool: &Pool,
+    lock: &NodeLock,
     node: &Node,
     env: &Environment,
     idle: bool,
@@ -205,7 +206,7 @@ fn prepare_for_trial(
             .in_place();
         boot_config::dress(&wanted, &root, &boot, &mut record)
             .context("nothing was changed: letting it start again after a panic")?;
-        env.store(&record, Durable::WithNextSync)?;
+        env.store(lock, &record, Durable::WithNextSync)?;
     } else {
         warnings.push(format!(
             "{env} may be running, so its boot files stay as they are: without panic= on its command line it \

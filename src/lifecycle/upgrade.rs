@@ -97,14 +97,14 @@ impl Upgraded {
 /// Upgrades a copy of an environment and keeps it as a new one.
 pub fn upgrade(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Upgraded>> {
     let source = pool.resolve(&request.source)?;
-    let lock = mode.lock(pool, &source.node)?;
+    let lock = mode.lock_idle(pool, &source.node, &source.name)?;
     let node = pool.node(&source.node)?;
     node.refuse_lost()?;
     let source = node.environment(&source.name)?;
     let run = Run::plan(pool, &node, &source, request)?;
     match lock {
         None => Ok(Outcome::Planned(run.steps())),
-        Some(lock) => run.perform(pool, &lock, mode).map(Outcome::Done),
+        Some(lock) => run.perform(pool, lock, mode).map(Outcome::Done),
     }
 }
 
@@ -112,6 +112,8 @@ struct Run<'a> {
     node: &'a Node,
     source: &'a Environment,
     before: EnvRecord,
+    /// Its source's `cmdline.txt`, which is gone with it if that is destroyed meanwhile.
+    command_line: Option<String>,
     name: EnvName,
     steps: Vec<Step>,
     downloads: Option<Downloads>,
@@ -133,10 +135,11 @@ impl<'a> Run<'a> {
             node: node.name.clone(),
             env: request.name.clone(),
         };
-        let name = create::free_name(Some(node), &target).map_err(|e| match request.activate {
-            true => activate_new::to_activate(e, Some(node), &target),
-            false => e,
-        })?;
+        let name =
+            create::free_name(pool, Some(node), &target).map_err(|e| match request.activate {
+                true => activate_new::to_activate(e, Some(node), &target),
+                false => e,
+            })?;
         let root = Tree::open(&source.root())?;
         // Before anything is made: it names the package that is missing.
         emulation::check(&root)?;
@@ -147,6 +150,7 @@ impl<'a> Run<'a> {
             node,
             source,
             before: source.record_for_change()?,
+            command_line: result::command_line(source)?,
             name,
             own_upgrade: program::is_distributions(pool, node, &request.command),
             durable: program::durable(pool, node),
@@ -191,15 +195,18 @@ impl<'a> Run<'a> {
         steps
     }
 
-    fn perform(&self, pool: &Pool, lock: &NodeLock, mode: Mode) -> Result<Upgraded> {
-        let staged = StagedEnvironment::in_node(self.target_in(pool), self.node)?;
+    fn perform(&self, pool: &Pool, lock: NodeLock, mode: Mode) -> Result<Upgraded> {
+        let mut staged = StagedEnvironment::in_node(self.target_in(pool), self.node)?;
         let mut notes = staged.snapshot(self.source)?;
+        // What runs may take an hour, and the node is not kept from others meanwhile.
+        let _name_stays = pool.lock_env(&lock, &self.name)?;
+        drop(lock);
         let (root, boot) = (staged.root(), staged.boot());
         let installed = |at: &Path| -> Result<_> { Ok(packages::installed(&Tree::open(at)?)) };
         let old = installed(&root)?;
         match self.run_commands(pool, staged.dir(), &root, &boot) {
             Ok(more) => notes.extend(more),
-            Err(failed) => return Err(self.failed(staged, &failed)?.into()),
+            Err(failed) => return Err(self.failed(pool, staged, &failed, mode)?.into()),
         }
         interrupt::check()?;
         let changes = match (old, installed(&root)?) {
@@ -215,22 +222,27 @@ impl<'a> Run<'a> {
             return Ok(Upgraded::NothingToDo(self.source.to_string()));
         }
         notes.extend(snapshot::flatten_within(&root)?);
+        // Before the lock: it may take long. What is refused then was compared for nothing, which is rare.
+        let (shared, mut warnings) = reshare::share_again(self.source, staged.dir())?;
+        let lock = mode.lock_again(pool, &self.node.name)?;
+        staged.look_again(&lock)?;
         let mut complete = match self.complete(&staged, changes.clone()) {
             Ok(complete) => complete,
             // Such as a kernel that is gone: what the command said tells why.
-            Err(failed) => return Err(self.failed(staged, &failed)?.into()),
+            Err(failed) => {
+                drop(lock);
+                return Err(self.failed(pool, staged, &failed, mode)?.into());
+            }
         };
-        // Last before it is kept: what is thrown away need not be compared.
-        let (shared, mut warnings) = reshare::share_again(self.source, staged.dir())?;
         complete.record.shared = shared;
         let dir = layout::env(pool.root(), &self.node.name, &self.name);
         let would_boot = complete.record.would_not_boot.is_empty();
-        let mut made = staged.publish(complete)?;
+        let mut made = staged.publish(&lock, complete)?;
         notes.append(&mut made.notes);
         warnings.append(&mut made.warnings);
         if self.request.activate {
             let (node, env) = (&self.node.name, &self.name);
-            warnings.extend(activate_new::activate(pool, lock, node, env, &made, mode)?);
+            warnings.extend(activate_new::activate(pool, &lock, node, env, &made, mode)?);
         }
         Ok(Upgraded::New {
             name: self.target(),

@@ -16,6 +16,7 @@ use jiff::Timestamp;
 
 use super::code::Key;
 use super::layout;
+use super::lock::NodeLock;
 use super::name::{EnvName, NodeName};
 use super::node::Node;
 use super::record::EnvRecord;
@@ -267,8 +268,9 @@ impl Environment {
             .into())
     }
 
-    /// Writes its record.
-    pub fn store(&self, record: &EnvRecord, durable: Durable) -> Result<()> {
+    /// Writes its record, by the lock of its node.
+    pub fn store(&self, lock: &NodeLock, record: &EnvRecord, durable: Durable) -> Result<()> {
+        lock.ensure_protects(&self.node)?;
         record.store(&self.dir, &self.key, durable)
     }
 

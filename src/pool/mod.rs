@@ -30,7 +30,7 @@ use nix::sys::statvfs::FsFlags;
 use crate::fs::dir_names::names_in;
 
 pub use environment::Environment;
-pub use lock::{NodeLock, PoolLock};
+pub use lock::{EnvLock, NodeLock, PoolLock};
 pub use name::{EnvName, NodeName, Operand};
 pub use new_node::publish_node;
 pub use node::Node;
@@ -135,6 +135,31 @@ impl Pool {
         NodeLock::take(&self.state, node, share, wait)
     }
 
+    /// Takes the lock of an environment that somebody else's program is to run in, or that is to be made beside the lock of
+    /// its node; at once, while that is held.
+    ///
+    /// # Errors
+    /// `Locked`, naming the holder.
+    pub fn lock_env(&self, lock: &NodeLock, env: &EnvName) -> Result<EnvLock> {
+        EnvLock::take(&self.state, lock.node(), env)
+    }
+
+    /// Refuses where somebody works in an environment or makes one of that name, after waiting up to `wait`.
+    ///
+    /// # Errors
+    /// `Locked`, naming the holder.
+    pub fn refuse_work(&self, node: &NodeName, env: &EnvName, wait: Duration) -> Result<()> {
+        lock::refuse_work(&self.state, node, env, wait)
+    }
+
+    /// Refuses where somebody works in any environment of a node, after waiting up to `wait`.
+    ///
+    /// # Errors
+    /// `Locked`, naming the holder.
+    pub fn refuse_work_in(&self, node: &NodeName, wait: Duration) -> Result<()> {
+        lock::refuse_work_in(&self.state, node, wait)
+    }
+
     /// Takes a node's lock beside others, at once or not at all, without leaving a trace.
     ///
     /// # Errors
@@ -169,7 +194,8 @@ impl Pool {
     }
 
     /// Writes the pool's record, durably, and the copy that another server could take over.
-    pub fn store(&self, _lock: &PoolLock, record: &PoolRecord) -> Result<()> {
+    pub fn store(&self, lock: &PoolLock, record: &PoolRecord) -> Result<()> {
+        lock.ensure_protects(&self.state)?;
         record::write(&self.state.join(layout::POOL_RECORD), record)?;
         let copy = record.without_secrets();
         // Believed by nobody; `check` tells where it is old.

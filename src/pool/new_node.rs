@@ -6,22 +6,25 @@
 use anyhow::Result;
 
 use super::layout;
+use super::lock::NodeLock;
 use super::name::NodeName;
 use super::record::{self, NodeRecord};
 use super::stage::Staged;
 use super::{Pool, state};
 use crate::failure::Failure;
 
-/// Publishes the stage of a node, with its record; the caller has the lock of that name.
+/// Publishes the stage of a node, with its record, by the lock of that name.
 ///
 /// # Errors
 /// A refusal when the name is taken. Nothing is left of it then.
 pub fn publish_node(
     pool: &Pool,
+    lock: &NodeLock,
     node: &NodeName,
     record: &NodeRecord,
     stage: Staged,
 ) -> Result<()> {
+    lock.ensure_protects(node)?;
     let dir = layout::node(pool.root(), node);
     if dir.symlink_metadata().is_ok() {
         return Err(Failure::refused(format!("{} is there already", dir.display())).into());

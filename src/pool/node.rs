@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::code::Key;
+use super::lock::NodeLock;
 use super::name::{EnvName, NodeName};
 use super::record::{self, NodeRecord};
 use super::{Pool, layout, properties};
@@ -168,10 +169,11 @@ impl Node {
         )
     }
 
-    /// Writes its record, durably, and the copy that another server could take over.
+    /// Writes its record by the lock of the node, durably, and the copy that another server could take over.
     ///
     /// The copy is believed by nobody, so that it cannot be written is no failure; `check` tells of it.
-    pub fn store(&self, record: &NodeRecord) -> Result<()> {
+    pub fn store(&self, lock: &NodeLock, record: &NodeRecord) -> Result<()> {
+        lock.ensure_protects(&self.name)?;
         record::write(&self.state.join(layout::NODE_RECORD), record)?;
         let copy = record.without_secrets();
         let _ = record::write_before_sync(&self.dir.join(layout::NODE_RECORD), &copy);

@@ -23,26 +23,23 @@ use crate::terminal;
 #[derive(Debug)]
 pub struct Staged {
     dir: Option<PathBuf>,
-    /// What tells that it is being used, where the lock of its node does not.
-    _guard: Option<File>,
+    /// What tells that it is being used.
+    #[allow(dead_code, reason = "held for as long as the stage is")]
+    guard: Option<File>,
 }
 
 impl Staged {
-    /// Makes an empty stage in `parent`, for the thing that is to be called `name`.
+    /// Makes an empty stage in `parent`, for the thing that is to be called `name`; it is left alone as long as this value
+    /// lives, also without the lock it was made under.
     pub fn new(parent: &Path, name: &str) -> Result<Self> {
         let dir = parent.join(hidden(layout::STAGED, name));
         fs::create_dir(&dir).with_context(|| format!("making {}", dir.display()))?;
-        Ok(Self {
+        let mut stage = Self {
             dir: Some(dir),
-            _guard: None,
-        })
-    }
-
-    /// Makes an empty stage that is left alone as long as this value lives, also without the lock it was made under.
-    pub fn guarded(parent: &Path, name: &str) -> Result<Self> {
-        let mut stage = Self::new(parent, name)?;
+            guard: None,
+        };
         let guard = opener::directory(stage.path()).and_then(lock);
-        stage._guard = Some(guard.with_context(|| format!("guarding {}", stage.path().display()))?);
+        stage.guard = Some(guard.with_context(|| format!("guarding {}", stage.path().display()))?);
         Ok(stage)
     }
 

@@ -7,6 +7,7 @@
 
 mod activating;
 mod alpine;
+mod beside;
 mod inside;
 mod many;
 mod outcome;

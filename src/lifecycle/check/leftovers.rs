@@ -56,8 +56,9 @@ pub(super) fn in_node(pool: &Pool, node: &Node, envs: &[Environment]) -> Result<
     let mut found = half_replaced(&node.dir, own.as_ref())?;
     found.extend(half_replaced(&node.state, own.as_ref())?);
     for name in names_in(&node.dir)? {
-        if layout::is_hidden_work(&name) {
-            found.push(hidden(&node.dir.join(name), own.clone()));
+        let path = node.dir.join(&name);
+        if layout::is_hidden_work(&name) && !stage::is_guarded(&path) {
+            found.push(hidden(&path, own.clone()));
         }
     }
     let dir = node.dir.join(layout::ENVS);

@@ -15,7 +15,7 @@ use crate::lifecycle::staged::Verified;
 use crate::lifecycle::{Mode, activate, rename};
 use crate::pool::record::EnvRecord;
 use crate::pool::state;
-use crate::pool::{Environment, Node, NodeName, Pool, environment, layout, stage};
+use crate::pool::{Environment, Node, NodeLock, NodeName, Pool, environment, layout, stage};
 use crate::publish;
 
 /// How often it looks again after mending, at most: what could not be looked at before may be now.
@@ -111,9 +111,9 @@ fn mend(pool: &Pool, repair: &Repair, mode: Mode) -> Result<()> {
         }
         Repair::FinishRename(path, node) => finish_rename(pool, path, node, mode),
         Repair::Describe(node, env) => {
-            let _lock = mode.lock_to_change(pool, node)?;
+            let lock = mode.lock_to_change(pool, node)?;
             let node = pool.node(node)?;
-            describe(&node, &node.environment(env)?)
+            describe(&lock, &node, &node.environment(env)?)
         }
         Repair::Activate(name, env) => {
             let lock = mode.lock_to_change(pool, name)?;
@@ -135,10 +135,10 @@ fn mend(pool: &Pool, repair: &Repair, mode: Mode) -> Result<()> {
             }
         }
         Repair::Copy(Some(name)) => {
-            let _lock = mode.lock_to_change(pool, name)?;
+            let lock = mode.lock_to_change(pool, name)?;
             let node = pool.node(name)?;
             node.refuse_lost()?;
-            node.store(&node.record)
+            node.store(&lock, &node.record)
         }
         Repair::Copy(None) => {
             let shared = pool.lock(mode.wait)?;
@@ -166,9 +166,9 @@ fn remove(path: &Path) -> Result<()> {
 
 /// Takes away the name of two that is not shown, and the mark on the other.
 fn finish_rename(pool: &Pool, path: &Path, node: &NodeName, mode: Mode) -> Result<()> {
-    let _lock = mode.lock_to_change(pool, node)?;
     let parent = path.parent().unwrap_or(path);
     if parent == layout::nodes(pool.root()) {
+        let locks = lock_names(pool, node, mode)?;
         let shared = pool.lock(mode.wait)?;
         if pool.nodes()?.iter().any(|n| n.dir == path) {
             return Ok(());
@@ -186,10 +186,14 @@ fn finish_rename(pool: &Pool, path: &Path, node: &NodeName, mode: Mode) -> Resul
         for new in new {
             let mut record = new.record.clone();
             record.replaces = None;
-            new.store(&record)?;
+            // One that has come since is for the next time.
+            if let Some(lock) = locks.iter().find(|l| *l.node() == new.name) {
+                new.store(lock, &record)?;
+            }
         }
         return Ok(());
     }
+    let _lock = mode.lock_to_change(pool, node)?;
     let node = pool.node(node)?;
     let envs = node.environments()?;
     // Which of the two names is the one to go depends on which is active, and on what both say.
@@ -209,6 +213,19 @@ fn finish_rename(pool: &Pool, path: &Path, node: &NodeName, mode: Mode) -> Resul
     Ok(())
 }
 
+/// Takes the locks of a node's old name, and of the new ones that say they take its place, in order.
+fn lock_names(pool: &Pool, old: &NodeName, mode: Mode) -> Result<Vec<NodeLock>> {
+    let all = pool.nodes()?.into_iter();
+    let takes_its_place = |n: &Node| n.record.replaces.as_deref() == Some(old.as_str());
+    let mut names: Vec<NodeName> = all.filter(takes_its_place).map(|n| n.name).collect();
+    names.push(old.clone());
+    names.sort();
+    names
+        .iter()
+        .map(|name| mode.lock_to_change(pool, name))
+        .collect()
+}
+
 fn refuse_unread(env: &Environment) -> Result<()> {
     let why = env.problems.join("; ");
     ensure!(!env.unread, "{env} cannot be read: {why}");
@@ -217,7 +234,7 @@ fn refuse_unread(env: &Environment) -> Result<()> {
 
 /// Writes a lost record from what the disk says. What it cannot say is taken for the safe thing: that a
 /// machine may have booted it.
-fn describe(node: &Node, env: &Environment) -> Result<()> {
+fn describe(lock: &NodeLock, node: &Node, env: &Environment) -> Result<()> {
     if env.record.is_some() {
         return Ok(());
     }
@@ -234,5 +251,5 @@ fn describe(node: &Node, env: &Environment) -> Result<()> {
         served: node.is_offered() || node.lost,
         ..EnvRecord::new(info.uuid.to_string(), info.created, boot_mount)
     };
-    env.store(&record, Durable::AtOnce)
+    env.store(lock, &record, Durable::AtOnce)
 }

@@ -9,6 +9,7 @@ mod stream;
 pub mod unpack;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
@@ -19,7 +20,7 @@ use crate::btrfs::subvolume;
 use crate::failure::{Failure, hinted};
 use crate::fs::interrupt;
 use crate::pool::record::{EnvRecord, NodeRecord};
-use crate::pool::{EnvName, Node, NodeName, Operand, Pool, stage};
+use crate::pool::{EnvName, Node, NodeLock, NodeName, Operand, Pool, stage};
 use stream::Sent;
 use unpack::{Halves, Opened, Progress, Source};
 
@@ -78,27 +79,33 @@ pub fn import(
     progress: &mut dyn Progress,
     mode: Mode,
 ) -> Result<Outcome<Imported>> {
-    let _lock = mode.lock(pool, &request.target.node)?;
-    let existing = match pool.node(&request.target.node) {
+    let node_now = || match pool.node(&request.target.node) {
         Ok(node) => {
             node.refuse_lost()?;
-            Some(node)
+            Ok(Some(node))
         }
-        Err(e) if create::is_not_found(&e) => None,
-        Err(e) => return Err(e),
+        Err(e) if create::is_not_found(&e) => Ok(None),
+        Err(e) => Err(e),
     };
+    let existing = node_now()?;
     if request.target.env.is_some() {
         // Before anything is waited for on a pipe.
-        create::free_name(existing.as_ref(), &request.target)?;
+        create::free_name(pool, existing.as_ref(), &request.target)?;
     }
+    // Without a lock: somebody else's program may be at the other end.
     let arrived = Arrived::open(request)?;
-    let env = arrived.name(existing.as_ref(), &request.target)?;
+    let lock = mode.lock(pool, &request.target.node)?;
+    let existing = node_now()?;
+    if existing.is_none() {
+        pool.refuse_work_in(&request.target.node, Duration::ZERO)?;
+    }
+    let env = arrived.name(pool, existing.as_ref(), &request.target)?;
     let name = format!("{}/{env}", request.target.node);
     let new_node = existing.is_none().then(|| arrived.new_node());
-    if mode.dry_run {
+    let Some(lock) = lock else {
         let steps = steps(pool, request, &arrived, new_node, &name)?;
         return Ok(Outcome::Planned(steps));
-    }
+    };
     let record = match &existing {
         Some(node) => node.record.clone(),
         None => NodeRecord::new(new_node == Some(NewNode::Template)),
@@ -110,7 +117,14 @@ pub fn import(
         env: &env,
         boots_next: existing.is_none(),
     };
-    let mut made = make(request, arrived, target, existing.as_ref(), progress)?;
+    let mut made = make(
+        request,
+        arrived,
+        target,
+        existing.as_ref(),
+        (lock, mode),
+        progress,
+    )?;
     if new_node == Some(NewNode::Booted) {
         made.warnings
             .push(create::not_asked_for(&request.target.node));
@@ -157,17 +171,17 @@ impl Arrived {
     }
 
     /// Returns the name the environment gets: a stream's is the one it had, where that is free.
-    fn name(&self, node: Option<&Node>, target: &Operand) -> Result<EnvName> {
+    fn name(&self, pool: &Pool, node: Option<&Node>, target: &Operand) -> Result<EnvName> {
         if let (Self::Sent(sent), None) = (self, &target.env) {
             let named = Operand {
                 node: target.node.clone(),
                 env: Some(sent.heading.names()?.1),
             };
-            if let Ok(name) = create::free_name(node, &named) {
+            if let Ok(name) = create::free_name(pool, node, &named) {
                 return Ok(name);
             }
         }
-        create::free_name(node, target)
+        create::free_name(pool, node, target)
     }
 
     /// Returns what a node is that is made for it.
@@ -183,7 +197,7 @@ impl Arrived {
         self,
         pool: &Pool,
         request: &Request,
-        staged: &StagedEnvironment<'_>,
+        staged: &StagedEnvironment,
         progress: &mut dyn Progress,
     ) -> Result<(Content, Vec<String>)> {
         match self {
@@ -224,13 +238,19 @@ fn make(
     arrived: Arrived,
     target: Target<'_>,
     node: Option<&Node>,
+    (lock, mode): (NodeLock, Mode),
     progress: &mut dyn Progress,
 ) -> Result<Imported> {
-    let staged = match node {
+    let mut staged = match node {
         Some(node) => StagedEnvironment::in_node(target, node)?,
         None => StagedEnvironment::with_node(target)?,
     };
+    // It takes as long as what sends it: the node is not kept from others.
+    let _name_stays = target.pool.lock_env(&lock, target.env)?;
+    drop(lock);
     let (content, mut notes) = arrived.fill(target.pool, request, &staged, progress)?;
+    let lock = mode.lock_again(target.pool, target.node)?;
+    staged.look_again(&lock)?;
     progress.phase("Writing boot files");
     let complete = staged.complete(content).map_err(|e| {
         hinted(e, || {
@@ -242,7 +262,7 @@ fn make(
     })?;
     let kernel = complete.record.kernel.as_ref().map(|k| k.version.clone());
     progress.phase("Making it durable");
-    let made = staged.publish(complete)?;
+    let made = staged.publish(&lock, complete)?;
     notes.extend(made.notes);
     Ok(Imported {
         kernel,
@@ -256,7 +276,7 @@ fn make(
 fn fill(
     request: &Request,
     opened: Opened,
-    staged: &StagedEnvironment<'_>,
+    staged: &StagedEnvironment,
     progress: &mut dyn Progress,
 ) -> Result<(Content, Vec<String>)> {
     let (root, boot, scratch) = (staged.root(), staged.boot(), staged.dir().join("scratch"));

@@ -105,7 +105,7 @@ impl Sent {
         self,
         pool: &Pool,
         request: &Request,
-        staged: &StagedEnvironment<'_>,
+        staged: &StagedEnvironment,
         progress: &mut dyn Progress,
     ) -> Result<Content> {
         let heading = self.heading.clone();
@@ -219,7 +219,7 @@ fn identified(
     pool: &Pool,
     heading: &Heading,
     own: bool,
-    staged: &StagedEnvironment<'_>,
+    staged: &StagedEnvironment,
 ) -> Result<EnvRecord> {
     if own && !may_be_here(pool, &heading.record.uuid)? {
         return Ok(heading.record.clone());

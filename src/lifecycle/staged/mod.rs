@@ -5,10 +5,12 @@
 
 pub mod boot_config;
 pub mod identity;
+mod node;
 pub(super) mod report_unit;
 pub mod snapshot;
 mod transaction;
 mod verified;
 
-pub use transaction::{Complete, Content, Identity, Made, StagedEnvironment, StagedNode, Target};
+pub use node::StagedNode;
+pub use transaction::{Complete, Content, Identity, Made, StagedEnvironment, Target};
 pub use verified::{Verified, reasons, would_not_boot};

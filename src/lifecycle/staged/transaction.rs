@@ -17,7 +17,7 @@ use crate::lifecycle::staged::boot_config::{self, Wanted};
 use crate::lifecycle::staged::{identity, snapshot};
 use crate::pool::record::{EnvRecord, NodeRecord};
 use crate::pool::stage::Staged;
-use crate::pool::{EnvName, Environment, Node, NodeName, Pool, layout, publish_node};
+use crate::pool::{EnvName, Environment, Node, NodeLock, NodeName, Pool, layout, publish_node};
 
 /// What an environment is to be.
 #[derive(Debug, Clone, Copy)]
@@ -79,15 +79,20 @@ pub struct Content {
 
 /// An environment whose halves are being filled, under a hidden name; gone when it is dropped.
 #[derive(Debug)]
-pub struct StagedEnvironment<'a> {
-    target: Target<'a>,
+pub struct StagedEnvironment {
+    pool: Pool,
+    node: NodeName,
+    /// The node's record, as it was last looked at.
+    record: NodeRecord,
+    env: EnvName,
+    boots_next: bool,
     dir: PathBuf,
     home: Home,
 }
 
 /// What holds the directory.
 #[derive(Debug)]
-enum Home {
+pub(super) enum Home {
     /// A stage in its node's directory.
     Node(Staged),
     /// A node that is made with it.
@@ -121,35 +126,53 @@ pub struct Made {
     pub warnings: Vec<String>,
 }
 
-impl<'a> StagedEnvironment<'a> {
+impl StagedEnvironment {
     /// Begins one of a node that is there.
-    pub fn in_node(target: Target<'a>, node: &Node) -> Result<Self> {
+    pub fn in_node(target: Target<'_>, node: &Node) -> Result<Self> {
         let stage = Staged::new(&node.dir, target.env.as_str())?;
-        Ok(Self {
-            target,
-            dir: stage.path().to_path_buf(),
-            home: Home::Node(stage),
-        })
-    }
-
-    /// Begins one that is left alone without its node's lock too: somebody else's programs run in it.
-    pub fn guarded_in_node(target: Target<'a>, node: &Node) -> Result<Self> {
-        let stage = Staged::guarded(&node.dir, target.env.as_str())?;
-        Ok(Self {
-            target,
-            dir: stage.path().to_path_buf(),
-            home: Home::Node(stage),
-        })
+        let dir = stage.path().to_path_buf();
+        Ok(Self::new(target, dir, Home::Node(stage)))
     }
 
     /// Begins the first one of a new node, which is its active one.
-    pub fn with_node(target: Target<'a>) -> Result<Self> {
+    pub fn with_node(target: Target<'_>) -> Result<Self> {
         let stage = Staged::new(&layout::nodes(target.pool.root()), target.node.as_str())?;
-        Ok(Self {
-            target,
-            dir: directory_in(&stage, target.env)?,
-            home: Home::NewNode(stage),
-        })
+        let dir = directory_in(&stage, target.env)?;
+        Ok(Self::new(target, dir, Home::NewNode(stage)))
+    }
+
+    pub(super) fn new(target: Target<'_>, dir: PathBuf, home: Home) -> Self {
+        Self {
+            pool: target.pool.clone(),
+            node: target.node.clone(),
+            record: target.record.clone(),
+            env: target.env.clone(),
+            boots_next: target.boots_next,
+            dir,
+            home,
+        }
+    }
+
+    fn target(&self) -> Target<'_> {
+        Target {
+            pool: &self.pool,
+            node: &self.node,
+            record: &self.record,
+            env: &self.env,
+            boots_next: self.boots_next,
+        }
+    }
+
+    /// Looks at the properties again that the halves are to go by: the node may have been changed since it was begun.
+    pub fn look_again(&mut self, lock: &NodeLock) -> Result<()> {
+        lock.ensure_protects(&self.node)?;
+        self.pool = self.pool.again()?;
+        if matches!(self.home, Home::Node(_)) {
+            let node = self.pool.node(&self.node)?;
+            node.refuse_lost()?;
+            self.record = node.record;
+        }
+        Ok(())
     }
 
     /// Returns the directory that the halves go into.
@@ -182,9 +205,7 @@ impl<'a> StagedEnvironment<'a> {
     /// # Errors
     /// A refusal where they would not boot and are to be booted next.
     pub fn complete(&self, content: Content) -> Result<Complete> {
-        let Target {
-            pool, node, record, ..
-        } = self.target;
+        let (pool, node, record) = (&self.pool, &self.node, &self.record);
         let (root, boot) = (self.root(), self.boot());
         let mut notes = Vec::new();
         match content.identity {
@@ -193,10 +214,10 @@ impl<'a> StagedEnvironment<'a> {
             Identity::Other => notes.extend(identity::reset(&root, &boot, node)?),
         }
         let mut own = content.record;
-        let wanted = Wanted::new(pool, node, record, self.target.env, &content.before)?;
+        let wanted = Wanted::new(pool, node, record, &self.env, &content.before)?;
         notes.extend(boot_config::dress(&wanted, &root, &boot, &mut own)?);
         let reasons = wanted.reasons_against(&root, &boot)?;
-        self.target.refuse(&reasons)?;
+        self.target().refuse(&reasons)?;
         let warnings = reasons
             .iter()
             .map(|reason| format!("it would not boot as it is: {reason}"))
@@ -215,12 +236,10 @@ impl<'a> StagedEnvironment<'a> {
 
     /// Keeps halves in which something failed, to be looked at: never to be booted unasked, whatever could be put right.
     pub fn complete_failed(&self, content: Content, why: String) -> Result<Complete> {
-        let Target {
-            pool, node, record, ..
-        } = self.target;
+        let (pool, node, record) = (&self.pool, &self.node, &self.record);
         let mut own = content.record;
         // What cannot be put right is still what was to be kept.
-        let _ = Wanted::new(pool, node, record, self.target.env, &content.before)
+        let _ = Wanted::new(pool, node, record, &self.env, &content.before)
             .and_then(|wanted| boot_config::dress(&wanted, &self.root(), &self.boot(), &mut own));
         own.failed = Some(why);
         Ok(Complete {
@@ -233,22 +252,21 @@ impl<'a> StagedEnvironment<'a> {
     }
 
     /// Writes the record and gives it its name, by one rename; durable when it returns.
-    pub fn publish(self, complete: Complete) -> Result<Made> {
+    pub fn publish(self, lock: &NodeLock, complete: Complete) -> Result<Made> {
+        lock.ensure_protects(&self.node)?;
         complete.write(&self)?;
-        let Target {
-            pool, node, env, ..
-        } = self.target;
+        let (pool, node, env) = (&self.pool, &self.node, &self.env);
         match self.home {
             Home::Node(stage) => stage.publish(&layout::env(pool.root(), node, env))?,
             Home::NewNode(stage) => {
                 point_to(&stage, node, env)?;
-                publish_node(pool, node, self.target.record, stage)?;
+                publish_node(pool, lock, node, &self.record, stage)?;
             }
             Home::Shared => anyhow::bail!("{node}/{env} comes with its node"),
         }
         Ok(Made {
-            node: node.clone(),
-            env: env.clone(),
+            node: self.node,
+            env: self.env,
             verified: complete.verified,
             notes: complete.notes,
             warnings: complete.warnings,
@@ -257,9 +275,10 @@ impl<'a> StagedEnvironment<'a> {
 }
 
 impl Complete {
-    fn write(&self, of: &StagedEnvironment<'_>) -> Result<()> {
+    /// Writes its record into its directory.
+    pub(super) fn write(&self, of: &StagedEnvironment) -> Result<()> {
         ensure!(self.dir == of.dir, "another environment was completed");
-        let key = of.target.pool.key();
+        let key = of.pool.key();
         self.record.store(&self.dir, key, Durable::WithNextSync)
     }
 }
@@ -278,70 +297,15 @@ impl Made {
     }
 }
 
-/// A node that is made with all its environments.
-#[derive(Debug)]
-pub struct StagedNode<'a> {
-    pool: &'a Pool,
-    node: &'a NodeName,
-    record: &'a NodeRecord,
-    stage: Staged,
-}
-
-impl<'a> StagedNode<'a> {
-    /// Begins one.
-    pub fn new(pool: &'a Pool, node: &'a NodeName, record: &'a NodeRecord) -> Result<Self> {
-        let stage = Staged::new(&layout::nodes(pool.root()), node.as_str())?;
-        Ok(Self {
-            pool,
-            node,
-            record,
-            stage,
-        })
-    }
-
-    /// Begins an environment of it.
-    pub fn environment<'e>(
-        &self,
-        env: &'e EnvName,
-        boots_next: bool,
-    ) -> Result<StagedEnvironment<'e>>
-    where
-        'a: 'e,
-    {
-        Ok(StagedEnvironment {
-            target: Target {
-                pool: self.pool,
-                node: self.node,
-                record: self.record,
-                env,
-                boots_next,
-            },
-            dir: directory_in(&self.stage, env)?,
-            home: Home::Shared,
-        })
-    }
-
-    /// Adds one that is complete.
-    pub fn add(&self, env: &StagedEnvironment<'_>, complete: &Complete) -> Result<()> {
-        complete.write(env)
-    }
-
-    /// Gives the node its name, with what it boots next; by one rename, durable when it returns.
-    pub fn publish(self, active: Option<&EnvName>) -> Result<()> {
-        if let Some(env) = active {
-            point_to(&self.stage, self.node, env)?;
-        }
-        publish_node(self.pool, self.node, self.record, self.stage)
-    }
-}
-
-fn directory_in(stage: &Staged, env: &EnvName) -> Result<PathBuf> {
+/// Makes the directory of an environment in the stage of its node.
+pub(super) fn directory_in(stage: &Staged, env: &EnvName) -> Result<PathBuf> {
     let dir = stage.path().join(layout::ENVS).join(env.as_str());
     atomic::directories(&dir)?;
     Ok(dir)
 }
 
-fn point_to(stage: &Staged, node: &NodeName, env: &EnvName) -> Result<()> {
+/// Makes the link of a node in a stage to what it boots next.
+pub(super) fn point_to(stage: &Staged, node: &NodeName, env: &EnvName) -> Result<()> {
     let link = stage.path().join(layout::ACTIVE);
     std::os::unix::fs::symlink(layout::active_target(env), link)
         .with_context(|| format!("activating {node}/{env}"))

@@ -10,13 +10,14 @@ use super::{LOG, Run, program};
 use crate::failure::Failure;
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
+use crate::lifecycle::Mode;
 use crate::lifecycle::staged::{Complete, Content, Identity, StagedEnvironment};
 use crate::packages::Changes;
-use crate::pool::Environment;
+use crate::pool::{Environment, Pool};
 
 impl Run<'_> {
     /// Returns what came of the run.
-    fn content(&self, staged: &StagedEnvironment<'_>, changes: Option<Changes>) -> Result<Content> {
+    fn content(&self, staged: &StagedEnvironment, changes: Option<Changes>) -> Result<Content> {
         let (node, name) = (&self.source.node, &self.source.name);
         let mut record = self.before.derived(staged.uuid()?, node, name);
         record.description.clone_from(&self.request.description);
@@ -31,18 +32,20 @@ impl Run<'_> {
     /// Makes the halves say what netbe wants of them.
     pub(super) fn complete(
         &self,
-        staged: &StagedEnvironment<'_>,
+        staged: &StagedEnvironment,
         changes: Option<Changes>,
     ) -> Result<Complete> {
-        restore_command_line(self.source, &staged.boot())?;
+        self.restore_command_line(&staged.boot())?;
         staged.complete(self.content(staged, changes)?)
     }
 
     /// Keeps the log of a failed run, and the copy where that was asked for; returns the error to end with.
     pub(super) fn failed(
         &self,
-        staged: StagedEnvironment<'_>,
+        pool: &Pool,
+        mut staged: StagedEnvironment,
         error: &anyhow::Error,
+        mode: Mode,
     ) -> Result<Failure> {
         let log = self.node.dir.join(format!("failed-{LOG}"));
         let said = program::keep_end(&staged.dir().join(LOG), &log).is_ok();
@@ -63,29 +66,45 @@ impl Run<'_> {
         }
         let why = format!("its upgrade failed: {error:#}");
         let why = why.lines().next().unwrap_or_default().to_string();
-        let _ = restore_command_line(self.source, &staged.boot());
+        let _ = self.restore_command_line(&staged.boot());
+        let lock = mode.lock_again(pool, &self.node.name)?;
+        staged.look_again(&lock)?;
         let complete = staged.complete_failed(self.content(&staged, None)?, why)?;
-        staged.publish(complete)?;
+        staged.publish(&lock, complete)?;
         Ok(ended(&format!("the copy is kept as {}", self.target())))
     }
 }
 
-/// Puts the source's `cmdline.txt` back where the run replaced it.
-///
-/// Debian's raspi-firmware hook writes the file anew after every new kernel or initramfs, with the
-/// server's own disk as root, and with it go all arguments the node had. A line that still names the
-/// source's root was merely edited, and stays.
-fn restore_command_line(source: &Environment, boot: &Path) -> Result<()> {
-    const FILE: &str = "cmdline.txt";
-    let before = Tree::open(&source.boot())?.read_text(FILE)?;
-    let tree = Tree::open(boot)?;
+/// The file that holds a Raspberry Pi's command line.
+const CMDLINE: &str = "cmdline.txt";
+
+/// Returns the command line that a source has before a run, where it names its own root.
+pub(super) fn command_line(source: &Environment) -> Result<Option<String>> {
+    let text = Tree::open(&source.boot())?.read_text(CMDLINE)?;
     let root = source.root();
-    if let Some(before) = before
-        && let Some(root) = root.to_str()
-        && before.contains(root)
-        && !tree.read_text(FILE)?.is_some_and(|now| now.contains(root))
-    {
-        tree.write(FILE, before.as_bytes())?;
+    Ok(text.filter(|text| root.to_str().is_some_and(|root| text.contains(root))))
+}
+
+impl Run<'_> {
+    /// Puts the source's `cmdline.txt` back where the run replaced it.
+    ///
+    /// Debian's raspi-firmware hook writes the file anew after every new kernel or initramfs, with the
+    /// server's own disk as root, and with it go all arguments the node had. A line that still names the
+    /// source's root was merely edited, and stays.
+    fn restore_command_line(&self, boot: &Path) -> Result<()> {
+        let (Some(before), Some(root)) = (
+            &self.command_line,
+            self.source.root().to_str().map(str::to_string),
+        ) else {
+            return Ok(());
+        };
+        let tree = Tree::open(boot)?;
+        if !tree
+            .read_text(CMDLINE)?
+            .is_some_and(|now| now.contains(&root))
+        {
+            tree.write(CMDLINE, before.as_bytes())?;
+        }
+        Ok(())
     }
-    Ok(())
 }

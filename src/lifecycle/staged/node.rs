@@ -1,0 +1,58 @@
+//! A node that arrives with several environments at once, by one rename.
+//!
+//! Not for how one of them is made: that is [`StagedEnvironment`].
+
+use anyhow::Result;
+
+use super::transaction::{Complete, Home, StagedEnvironment, Target, directory_in, point_to};
+use crate::pool::record::NodeRecord;
+use crate::pool::stage::Staged;
+use crate::pool::{EnvName, NodeLock, NodeName, Pool, layout, publish_node};
+
+/// A node that is made with all its environments.
+#[derive(Debug)]
+pub struct StagedNode<'a> {
+    pool: &'a Pool,
+    node: &'a NodeName,
+    record: &'a NodeRecord,
+    stage: Staged,
+}
+
+impl<'a> StagedNode<'a> {
+    /// Begins one.
+    pub fn new(pool: &'a Pool, node: &'a NodeName, record: &'a NodeRecord) -> Result<Self> {
+        let stage = Staged::new(&layout::nodes(pool.root()), node.as_str())?;
+        Ok(Self {
+            pool,
+            node,
+            record,
+            stage,
+        })
+    }
+
+    /// Begins an environment of it.
+    pub fn environment(&self, env: &EnvName, boots_next: bool) -> Result<StagedEnvironment> {
+        let target = Target {
+            pool: self.pool,
+            node: self.node,
+            record: self.record,
+            env,
+            boots_next,
+        };
+        let dir = directory_in(&self.stage, env)?;
+        Ok(StagedEnvironment::new(target, dir, Home::Shared))
+    }
+
+    /// Adds one that is complete.
+    pub fn add(&self, env: &StagedEnvironment, complete: &Complete) -> Result<()> {
+        complete.write(env)
+    }
+
+    /// Gives the node its name, with what it boots next; by one rename, durable when it returns.
+    pub fn publish(self, lock: &NodeLock, active: Option<&EnvName>) -> Result<()> {
+        if let Some(env) = active {
+            point_to(&self.stage, self.node, env)?;
+        }
+        publish_node(self.pool, lock, self.node, self.record, self.stage)
+    }
+}

@@ -1,0 +1,187 @@
+//! A lock as the kernel has it: `flock(2)` on a file, with a mark that readers can ask for.
+//!
+//! The mark is a lock of the other kind on the open file (fcntl(2), "Open file description locks"), so asking whether a
+//! lock is held takes nothing. Not for what a lock protects.
+
+use std::fs::{File, TryLockError};
+use std::io::{Read, Seek, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::sys::stat::Mode;
+
+use super::Share;
+use crate::failure::Failure;
+use crate::fs::{atomic, interrupt, opener};
+use crate::pool::layout;
+
+/// How often a lock that is held is tried again.
+const RETRY: Duration = Duration::from_millis(20);
+
+/// Returns whether somebody holds a lock alone; false where it cannot be told.
+pub(super) fn is_marked(path: &Path) -> bool {
+    let Ok(Some(file)) = opener::file(path) else {
+        return false;
+    };
+    let mut asked = mark(nix::libc::F_RDLCK);
+    let answered = fcntl(&file, FcntlArg::F_OFD_GETLK(&mut asked)).is_ok();
+    answered && i32::from(asked.l_type) == nix::libc::F_WRLCK
+}
+
+/// Returns the mark of the whole file; asked for with `F_RDLCK` it shows who holds it alone.
+fn mark(kind: i32) -> nix::libc::flock {
+    // Its fields are in another order on other processors.
+    let mut mark = nix::libc::flock {
+        l_type: 0,
+        l_whence: 0,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    mark.l_type = i16::try_from(kind).unwrap_or_default();
+    mark
+}
+
+/// Takes the lock with this file name, waiting up to `wait`; `what` is what it protects, for people.
+pub(super) fn acquire(
+    state: &Path,
+    name: &str,
+    what: &str,
+    share: Share,
+    wait: Duration,
+) -> Result<File> {
+    let path = layout::locks(state).join(name);
+    let until = Instant::now() + wait;
+    loop {
+        let file = acquire_file(&path, what, share, until, wait)?;
+        // Whoever held it may have taken its file away, and then it locks nothing.
+        let (own, now) = (file.metadata(), path.symlink_metadata());
+        if own.is_ok_and(|own| now.is_ok_and(|now| own.ino() == now.ino())) {
+            return Ok(file);
+        }
+        interrupt::check()?;
+    }
+}
+
+fn acquire_file(
+    path: &Path,
+    what: &str,
+    share: Share,
+    until: Instant,
+    wait: Duration,
+) -> Result<File> {
+    let mut file = open(path)?;
+    loop {
+        let tried = match share {
+            Share::Alone => file.try_lock(),
+            Share::Together => file.try_lock_shared(),
+        };
+        match tried {
+            Ok(()) => break,
+            Err(TryLockError::WouldBlock) if Instant::now() < until => {
+                interrupt::check()?;
+                std::thread::sleep(RETRY);
+            }
+            Err(TryLockError::WouldBlock) => return Err(held(&mut file, what, wait).into()),
+            Err(TryLockError::Error(e)) if e.kind() == std::io::ErrorKind::Interrupted => {
+                interrupt::check()?;
+            }
+            Err(TryLockError::Error(e)) => {
+                return Err(e).with_context(|| format!("locking {}", path.display()));
+            }
+        }
+    }
+    if share == Share::Alone {
+        // For those who only ask; nobody else marks it meanwhile.
+        let _ = fcntl(&file, FcntlArg::F_OFD_SETLK(&mark(nix::libc::F_WRLCK)));
+    }
+    // For the message others print; not what makes the lock. So a full disk, which `destroy` has to be
+    // able to free, must not end it here.
+    let note = format!("{}\n{}\n", std::process::id(), command_line());
+    let _ = file
+        .set_len(0)
+        .and_then(|()| file.rewind())
+        .and_then(|()| file.write_all(note.as_bytes()));
+    Ok(file)
+}
+
+fn open(path: &Path) -> Result<File> {
+    // Whatever was put there by hand: a pipe must not hang us, nor a link lead out of the pool.
+    let open = || opener::file_or_new(path, OFlag::O_RDWR, Mode::from_bits_truncate(0o644));
+    match open() {
+        Ok(file) => Ok(file),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            // A pool made by hand or restored from a backup without its hidden directory.
+            if let Some(dir) = path.parent() {
+                atomic::directories(dir)?;
+            }
+            open().with_context(|| format!("opening {}", path.display()))
+        }
+        Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
+            let failure = Failure::failed(format!("opening the lock {}: {e}", path.display()));
+            Err(match nix::unistd::geteuid().is_root() {
+                true => failure.hint(format!(
+                    "lsattr {0}; if it is immutable: chattr -i {0}",
+                    path.display()
+                )),
+                false => failure.hint("changing a pool needs root: run it with sudo"),
+            }
+            .into())
+        }
+        Err(e) => Err(e).with_context(|| format!("opening {}", path.display())),
+    }
+}
+
+/// Refuses where a lock is held alone, after waiting up to `wait` for its end.
+///
+/// # Errors
+/// `Locked`, naming the holder.
+pub(super) fn refuse_marked(path: &Path, what: &str, wait: Duration) -> Result<()> {
+    let until = Instant::now() + wait;
+    while is_marked(path) {
+        if Instant::now() >= until {
+            return match opener::file(path) {
+                Ok(Some(mut file)) => Err(held(&mut file, what, wait).into()),
+                _ => continue,
+            };
+        }
+        interrupt::check()?;
+        std::thread::sleep(RETRY);
+    }
+    Ok(())
+}
+
+/// Returns what to tell of who holds a lock.
+pub(super) fn held(file: &mut File, what: &str, wait: Duration) -> Failure {
+    let mut note = String::new();
+    // Best effort: without it the message just names nobody.
+    let _ = file
+        .rewind()
+        .and_then(|()| file.take(4096).read_to_string(&mut note));
+    let mut lines = note.lines();
+    let who = match (lines.next(), lines.next()) {
+        (Some(pid), Some(command)) => format!("pid {pid}, {command}"),
+        _ => "another netbe".to_string(),
+    };
+    Failure::locked(format!(
+        "{what} is being changed by another netbe ({who}); waited {} s",
+        wait.as_secs()
+    ))
+    .hint("try again when it has ended, or wait longer with --wait SECONDS")
+}
+
+/// Returns this process' command line in one line of at most 200 characters, for people.
+fn command_line() -> String {
+    let mut words: Vec<String> = std::env::args_os()
+        .map(|a| a.to_string_lossy().replace(|c: char| c.is_control(), " "))
+        .collect();
+    if let Some(first) = words.first_mut()
+        && let Some((_, base)) = first.rsplit_once('/')
+    {
+        *first = base.to_string();
+    }
+    words.join(" ").chars().take(200).collect()
+}

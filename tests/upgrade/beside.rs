@@ -1,0 +1,167 @@
+//! What goes on beside a program that runs in an environment: everything but that environment.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::support::Pool;
+use crate::{debian, environments};
+
+/// A program in the sandbox that ends once it is told to.
+const UNTIL_TOLD: &str = "until test -e /go; do sleep 0.05; done";
+
+struct Running {
+    child: Child,
+    root: PathBuf,
+}
+
+impl Running {
+    /// Starts netbe with a program that is to wait in `root`.
+    fn start(pool: &Pool, arguments: &[&str], root: impl Fn() -> Option<PathBuf>) -> Self {
+        #[allow(clippy::zombie_processes, reason = "tell waits for it")]
+        let child = pool
+            .netbe()
+            .plain()
+            .args(arguments)
+            .args(["--", "sh", "-c", UNTIL_TOLD])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let until = Instant::now() + Duration::from_secs(60);
+        loop {
+            let locked = fs::read_dir(pool.at("locks")).unwrap().flatten();
+            let works = locked
+                .map(|e| e.file_name().into_string().unwrap())
+                .any(|name| name.contains(','));
+            if let Some(root) = root().filter(|r| works && r.is_dir()) {
+                return Self { child, root };
+            }
+            assert!(Instant::now() < until, "it never began");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    fn tell(self) -> std::process::Output {
+        fs::write(self.root.join("go"), "").unwrap();
+        self.child.wait_with_output().unwrap()
+    }
+}
+
+fn stage(pool: &Pool, name: &str) -> Option<PathBuf> {
+    let prefix = format!(".staged-{name}-");
+    let entries = fs::read_dir(pool.at("nodes/nog")).unwrap().flatten();
+    let mut found = entries.filter(|e| e.file_name().to_string_lossy().starts_with(&prefix));
+    found.next().map(|e| e.path().join("root"))
+}
+
+#[test]
+fn a_node_goes_on_beside_its_upgrade_and_what_changed_meanwhile_holds() {
+    let pool = debian();
+    let netbe = pool.netbe();
+    netbe.ok("set mac= nog");
+    netbe.ok("create nog/b");
+    let upgrade = Running::start(
+        &pool,
+        &["upgrade", "--node", "nog", "--name", "next"],
+        || stage(&pool, "next"),
+    );
+    for line in [
+        "create nog/c",
+        "activate nog/b",
+        "rollback nog",
+        "activate nog/b",
+        "pin nog/c",
+        "describe nog/c text",
+        "rename nog/c d",
+        "status nog",
+        "list nog",
+        "run nog/d -- true",
+        "set cmdline=panic=7 nog",
+        "destroy -y nog/first",
+        "check",
+        "check --repair",
+    ] {
+        netbe.ok(line);
+    }
+    for line in [
+        "create nog/next --wait 0",
+        "rename nog/d next --wait 0",
+        "rename nog ordo --wait 0",
+        "destroy -y -r nog --wait 0",
+    ] {
+        let said = netbe.fails(5, line);
+        assert!(
+            said.contains("nog/next") && said.contains("netbe upgrade"),
+            "{said}"
+        );
+    }
+    let ended = upgrade.tell();
+    assert!(ended.status.success(), "{ended:?}");
+    assert_eq!(environments(&netbe), ["b", "d", "next"]);
+    let line = netbe.ok("list -H nog/next");
+    assert!(line.contains("\tnog/first\t"), "{line}");
+    // The properties of now, not those of when it began.
+    let boot = pool.half("nog/next", "boot").join("pxelinux.cfg/default");
+    assert!(fs::read_to_string(boot).unwrap().contains("panic=7"));
+    netbe.ok("activate nog/next");
+    netbe.ok("check");
+}
+
+#[test]
+fn two_upgrades_of_a_node_go_on_side_by_side() {
+    let pool = debian();
+    let begin = |name: &'static str| {
+        let arguments = ["upgrade", "--node", "nog", "--name", name];
+        Running::start(&pool, &arguments, || stage(&pool, name))
+    };
+    let (first, second) = (begin("one"), begin("two"));
+    for upgrade in [second, first] {
+        let ended = upgrade.tell();
+        assert!(ended.status.success(), "{ended:?}");
+    }
+    assert_eq!(environments(&pool.netbe()), ["first", "one", "two"]);
+}
+
+#[test]
+fn an_environment_in_which_a_program_runs_is_left_alone_and_its_node_goes_on() {
+    let pool = debian();
+    let netbe = pool.netbe();
+    netbe.ok("create nog/b");
+    let root = pool.half("nog/b", "root");
+    let run = Running::start(&pool, &["run", "nog/b"], || Some(root.clone()));
+    for line in [
+        "activate nog/b",
+        "activate --once nog/b",
+        "destroy -y nog/b",
+        "rename nog/b c",
+        "create nog/c --from nog/b",
+        "clone nog/b nog/c",
+        "upgrade nog/b -- true",
+        "run nog/b -- true",
+        "export nog/b -o /dev/null",
+    ] {
+        let (command, rest) = line.split_once(' ').unwrap();
+        let said = netbe.fails(5, &format!("{command} --wait 0 {rest}"));
+        assert!(
+            said.contains("nog/b is being changed by another netbe"),
+            "{line}: {said}"
+        );
+    }
+    for line in [
+        "create nog/d",
+        "activate nog/d",
+        "describe nog/b text",
+        "pin nog/b",
+    ] {
+        netbe.ok(line);
+    }
+    assert!(run.tell().status.success());
+    // What was said of it meanwhile stays said.
+    let line = netbe.ok("list -H nog/b");
+    assert!(line.ends_with("\ttext\n"), "{line}");
+    netbe.ok("unpin nog/b");
+    netbe.ok("activate nog/b");
+}
