@@ -175,12 +175,6 @@ const ALLOWED: &[(&str, &str, usize, &str)] = &[
     ("fs/rooted.rs", "fcntl::open(", 1, OPENER),
     ("fs/rooted.rs", "openat2(", 2, OPENER),
     ("fs/rooted/change.rs", "openat(", 1, NEW),
-    (
-        "fs/bind.rs",
-        "SYS_open",
-        1,
-        "a copy of a mount, with O_PATH",
-    ),
     ("btrfs/subvolume/nested.rs", "libc::open", 1, DIRECTORY),
     (
         "btrfs/subvolume/nested.rs",

@@ -7,7 +7,8 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 
-use crate::fs::rooted::{Tree, is_of_the_machine};
+use crate::fs::path_error::is_of_the_machine;
+use crate::fs::rooted::Tree;
 
 /// The largest text read here, in bytes: no command line, fstab or loader configuration comes near it.
 const TEXT_LIMIT: usize = 1 << 20;

@@ -9,7 +9,6 @@
 mod descent;
 mod difference;
 mod held;
-mod inodes;
 mod places;
 mod roots;
 
@@ -23,10 +22,10 @@ pub use descent::Relative;
 pub use held::{Held, Sum};
 pub use roots::{Place, Subvolume};
 
+use super::tree_search::inodes::{self, Inode};
 use super::tree_search::items::{self, EXTENT_DATA, FileExtent, INODE_ITEM};
 use super::tree_search::{Key, Search, Seen, Wanted};
 use descent::Ages;
-use inodes::Inode;
 
 /// What is on disk once, however often files refer to it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -226,7 +225,7 @@ impl<'a> Tree<'a> {
     /// Notes what is to be remembered of an item of kind [`INODE_ITEM`], and returns what it says.
     fn note(&self, item: Seen<'_>, notes: &mut Notes) -> io::Result<Inode> {
         let inode = inodes::inode(item.bytes).ok_or_else(garbled)?;
-        let wrote = (self.ages.writer(inode.changed), inode.changed);
+        let wrote = (self.ages.writer(inode.transaction), inode.transaction);
         notes.wrote.insert(wrote);
         if self.of.level == 0 {
             // Its one leaf is nobody else's, moved or not.

@@ -5,15 +5,15 @@
 //! waits in memory is in no tree: `btrfs::sync` comes first where that matters. Nothing is changed by it.
 
 pub mod inodes;
+mod ioctl;
 pub mod items;
 
 use std::cell::Cell;
 use std::io;
 use std::ops::{Deref, DerefMut};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, BorrowedFd};
 
-/// How many bytes of items one call may bring: more than twice the largest node, so that any item fits.
-const ROOM: usize = 192 << 10;
+use ioctl::{Arguments, ROOM, SearchKey, search};
 
 /// The tree of the subvolume that the descriptor of a search lies in.
 pub const OWN_TREE: u64 = 0;
@@ -305,57 +305,6 @@ impl Iterator for Search<'_> {
 
 fn garbled() -> io::Error {
     io::Error::other("the kernel's answer to a tree search makes no sense")
-}
-
-/// `struct btrfs_ioctl_search_key` of linux/btrfs.h.
-#[repr(C)]
-#[derive(Debug, Default)]
-struct SearchKey {
-    tree_id: u64,
-    min_objectid: u64,
-    max_objectid: u64,
-    min_offset: u64,
-    max_offset: u64,
-    min_transid: u64,
-    max_transid: u64,
-    min_type: u32,
-    max_type: u32,
-    nr_items: u32,
-    unused: u32,
-    more_unused: [u64; 4],
-}
-
-/// `struct btrfs_ioctl_search_args_v2` of linux/btrfs.h, with the buffer that follows it.
-#[repr(C)]
-#[derive(Debug)]
-struct Arguments {
-    key: SearchKey,
-    buf_size: u64,
-    buf: [u8; ROOM],
-}
-
-/// How large the kernel takes the arguments to be: the buffer does not count.
-const HEAD: usize = 112;
-
-const _: () = assert!(size_of::<Arguments>() == HEAD + ROOM && size_of::<SearchKey>() == HEAD - 8);
-
-mod call {
-    use super::{Arguments, HEAD};
-
-    // BTRFS_IOC_TREE_SEARCH_V2 of linux/btrfs.h.
-    nix::ioctl_readwrite_bad!(
-        tree_search_v2,
-        nix::request_code_readwrite!(0x94, 17, HEAD),
-        Arguments
-    );
-}
-
-#[allow(unsafe_code)]
-fn search(top: BorrowedFd<'_>, arguments: &mut Arguments) -> nix::Result<()> {
-    // SAFETY: the descriptor is borrowed for the call's time. Arguments has the layout and size (asserted
-    // above) of the kernel's structure, followed by as many bytes as its buf_size says, which `fill` sets to
-    // the buffer's length before every call; the kernel writes no further, and keeps no pointer.
-    unsafe { call::tree_search_v2(top.as_raw_fd(), arguments) }.map(drop)
 }
 
 #[cfg(test)]

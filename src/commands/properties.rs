@@ -8,7 +8,7 @@ use super::args::Changing;
 use super::complete;
 use super::session::Session;
 use crate::failure::Failure;
-use crate::lifecycle::{getting, properties};
+use crate::lifecycle::properties;
 use crate::output::{self, json};
 use crate::pool::NodeName;
 
@@ -130,7 +130,7 @@ fn assignments(words: &[String]) -> Result<(Assignments, Option<NodeName>)> {
 
 /// Prints properties.
 pub fn get(session: &Session, args: &Get) -> Result<u8> {
-    let all = getting::get(&session.pool()?, &args.property, args.node.as_ref())?;
+    let all = properties::get(&session.pool()?, &args.property, args.node.as_ref())?;
     let text = match (args.json, args.machine) {
         (true, _) => json::list("properties", &all)?,
         (_, true) => output::properties::tabbed(&all),

@@ -10,10 +10,10 @@ use clap::Args;
 
 use super::args::Changing;
 use super::session::Session;
+use crate::fs::own_program::own_program;
 use crate::lifecycle::trial::judgement;
 use crate::lifecycle::{Mode, reconcile};
 use crate::pool::NodeName;
-use crate::publish::dnsmasq::this_program;
 use crate::publish::tftp_transfer;
 use crate::serve;
 
@@ -90,10 +90,10 @@ pub(super) fn reconcile_soon(session: &Session, pool: &Path, node: &NodeName) ->
             let mut command = Command::new("systemd-run");
             command
                 .args(["--quiet", "--collect", "--no-block", "--"])
-                .arg(this_program()?);
+                .arg(own_program()?);
             command
         }
-        false => Command::new(this_program()?),
+        false => Command::new(own_program()?),
     };
     let mut child = command
         .arg("--pool")

@@ -10,7 +10,7 @@ use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
-use super::rooted::at_path;
+use crate::fs::path_error::at_path;
 
 /// When a new content is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

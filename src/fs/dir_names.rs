@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::rooted::at_path;
+use crate::fs::path_error::at_path;
 
 /// How often the same thing is looked at, at most. One look takes milliseconds, and a command that makes something
 /// go takes longer.

@@ -4,12 +4,39 @@
 //! path is looked up twice, so nothing in an untrusted root can move a mount elsewhere between the two.
 //! Needs Linux 5.12. Knows nothing of what is mounted where.
 
-use std::ffi::CString;
-use std::fmt;
-use std::io;
+use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::{fmt, io};
 
 use nix::libc;
+
+/// Whether what is mounted can be written through the mount.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Access {
+    /// It can.
+    ReadWrite,
+    /// It cannot.
+    ReadOnly,
+}
+
+/// Mounts the directory `what` on the directory `place` is open on; devices and set-user-ID programs in
+/// it have no effect there.
+///
+/// The place is a descriptor, so that a link swapped in at its path meanwhile cannot move the mount elsewhere, and the
+/// mount is never there without its restrictions.
+pub fn bind(what: &Path, place: &impl AsFd, access: Access) -> io::Result<()> {
+    let forbids = Forbids::SETUID.and(Forbids::DEVICES);
+    let forbids = match access {
+        Access::ReadOnly => forbids.and(Forbids::WRITING),
+        Access::ReadWrite => forbids,
+    };
+    let what = CString::new(what.as_os_str().as_bytes())?;
+    let mount = Detached(open_tree(libc::AT_FDCWD, &what)?);
+    mount.restrict(forbids)?;
+    mount.attach(place).map(drop)
+}
 
 /// What a mount forbids.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,7 +81,7 @@ impl Detached {
 
     /// Makes a second mount of what a descriptor leads to, without the mounts below it.
     pub(crate) fn copy_of(place: &impl AsFd, forbids: Forbids) -> io::Result<Self> {
-        let copy = Self(open_tree(place.as_fd().as_raw_fd())?);
+        let copy = Self(open_tree(place.as_fd().as_raw_fd(), c"")?);
         copy.restrict(forbids)?;
         Ok(copy)
     }
@@ -125,12 +152,12 @@ fn mount_of(context: &OwnedFd, forbids: Forbids) -> io::Result<OwnedFd> {
 }
 
 #[allow(unsafe_code)]
-fn open_tree(place: RawFd) -> io::Result<OwnedFd> {
+fn open_tree(place: RawFd, path: &CStr) -> io::Result<OwnedFd> {
     let flags = libc::OPEN_TREE_CLONE
         | libc::O_CLOEXEC as libc::c_uint
         | libc::AT_EMPTY_PATH as libc::c_uint;
-    // SAFETY: open_tree(2) reads an empty NUL-terminated string and returns a descriptor.
-    descriptor(unsafe { libc::syscall(libc::SYS_open_tree, place, c"".as_ptr(), flags) })
+    // SAFETY: open_tree(2) reads a NUL-terminated string that outlives the call and returns a descriptor.
+    descriptor(unsafe { libc::syscall(libc::SYS_open_tree, place, path.as_ptr(), flags) })
 }
 
 #[allow(unsafe_code)]

@@ -7,7 +7,6 @@
 
 mod change;
 
-use std::fmt;
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -21,6 +20,7 @@ use nix::sys::stat::Mode;
 
 use super::interrupt;
 use super::opener::{self, descriptor_path};
+use super::path_error::named;
 
 /// The largest file that is read whole, in bytes: no text that netbe edits comes near it.
 const TEXT_LIMIT: u64 = 4 << 20;
@@ -335,61 +335,6 @@ const HERE: ResolveFlag = ResolveFlag::RESOLVE_NO_SYMLINKS.union(ResolveFlag::RE
 fn relative(path: &str) -> &str {
     let trimmed = path.trim_start_matches('/');
     if trimmed.is_empty() { "." } else { trimmed }
-}
-
-/// What failed, with its path.
-#[derive(Debug)]
-struct Named {
-    errno: Errno,
-    path: PathBuf,
-}
-
-impl fmt::Display for Named {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "{}: {}",
-            self.path.display(),
-            io::Error::from(self.errno)
-        )
-    }
-}
-
-impl std::error::Error for Named {}
-
-fn named(errno: Errno, path: &Path) -> io::Error {
-    let path = path.to_path_buf();
-    io::Error::new(io::Error::from(errno).kind(), Named { errno, path })
-}
-
-/// Returns an error with the path it is about.
-pub fn at_path(error: &io::Error, path: &Path) -> io::Error {
-    match error.raw_os_error() {
-        Some(errno) => named(Errno::from_raw(errno), path),
-        None => io::Error::new(error.kind(), format!("{}: {error}", path.display())),
-    }
-}
-
-/// Returns whether it is the machine that failed, and not that something else stands there than was looked for.
-pub fn is_of_the_machine(error: &io::Error) -> bool {
-    let inner = error.get_ref().and_then(|e| e.downcast_ref::<Named>());
-    let errno = inner.map(|named| named.errno);
-    let errno = errno.or_else(|| error.raw_os_error().map(Errno::from_raw));
-    errno.is_some_and(|errno| {
-        matches!(
-            errno,
-            Errno::EIO
-                | Errno::EUCLEAN
-                | Errno::EBADMSG
-                | Errno::ENOMEM
-                | Errno::EMFILE
-                | Errno::ENFILE
-                | Errno::EPERM
-                | Errno::EACCES
-                | Errno::ENOSYS
-                | Errno::ESHUTDOWN
-        )
-    })
 }
 
 #[cfg(test)]

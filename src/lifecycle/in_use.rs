@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::failure::Failure;
-use crate::fs::rooted::is_of_the_machine;
+use crate::fs::path_error::is_of_the_machine;
 use crate::pool::{Environment, layout};
 
 /// What is mounted, as this process sees it; proc_pid_mountinfo(5).

@@ -12,7 +12,6 @@ pub mod describe;
 pub mod destroy;
 pub mod diff;
 pub mod export;
-pub mod getting;
 pub mod import;
 pub mod in_use;
 pub mod init;

@@ -15,7 +15,7 @@ use nix::sys::stat::Mode as FileMode;
 use super::{Mode, Outcome, in_use};
 use crate::evidence::Evidence;
 use crate::failure::Failure;
-use crate::fs::bind::{self, Access};
+use crate::fs::mounts::{self, Access};
 use crate::fs::rooted::Tree;
 use crate::fs::{atomic, opener};
 use crate::pool::pending::Pending;
@@ -141,7 +141,7 @@ fn running(pool: &Pool, env: &Environment) -> Result<Option<String>> {
 
 fn bind_root(env: &Environment, at: &Path, access: Access) -> Result<()> {
     let place = opener::directory(at)?;
-    bind::bind(&env.root(), &place, access)
+    mounts::bind(&env.root(), &place, access)
         .with_context(|| format!("mounting {env} at {}", at.display()))
 }
 
@@ -154,6 +154,6 @@ fn bind_boot(env: &Environment, at: &Path, access: Access) -> Result<()> {
             FileMode::empty(),
         )
         .with_context(|| format!("finding {} inside {env}", env.boot_mount()))?;
-    bind::bind(&env.boot(), &place, access)
+    mounts::bind(&env.boot(), &place, access)
         .with_context(|| format!("mounting the boot half of {env}"))
 }

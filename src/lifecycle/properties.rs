@@ -7,15 +7,16 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
+use serde::Serialize;
 
 use super::network_names::refuse_shared_names;
 use super::{Mode, Outcome, activate};
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
-use crate::pool::properties;
+use crate::pool::properties::{self, Property, Source};
 use crate::pool::record::{NodeRecord, PoolRecord};
 use crate::pool::{Node, NodeName, Pool, PoolLock};
-use crate::publish::{self, Published};
+use crate::publish::{self, Published, exports, server};
 
 /// Properties that are read when an environment is made, not afterwards.
 const IN_BOOT_FILES: &[&str] = &[
@@ -226,5 +227,68 @@ fn apply(properties: &mut BTreeMap<String, String>, values: &[(String, String)])
             true => properties.remove(key),
             false => properties.insert(key.clone(), value.clone()),
         };
+    }
+}
+
+/// A property with its value in one place.
+#[derive(Debug, Clone, Serialize)]
+pub struct Got {
+    /// The node; nothing for the pool.
+    pub node: Option<String>,
+    /// The property.
+    pub property: &'static str,
+    /// Its value; nothing where none is set and the default is none.
+    pub value: Option<String>,
+    /// Where the value is from, in a word.
+    pub source: &'static str,
+}
+
+/// Returns a property, or `all`, of a node; without one of the pool and of all nodes.
+///
+/// # Errors
+/// `Usage` for a property that there is not, `NotFound` for a node.
+pub fn get(pool: &Pool, property: &str, node: Option<&NodeName>) -> Result<Vec<Got>> {
+    let wanted: Vec<&Property> = match property {
+        "all" => properties::ALL.iter().collect(),
+        name => vec![properties::find(name)?],
+    };
+    let nodes = match node {
+        Some(name) => vec![Some(pool.node(name)?)],
+        None => std::iter::once(None)
+            .chain(pool.nodes()?.into_iter().map(Some))
+            .collect(),
+    };
+    Ok(nodes
+        .iter()
+        .flat_map(|node| wanted.iter().filter_map(|p| one(pool, node.as_ref(), p)))
+        .collect())
+}
+
+fn one(pool: &Pool, node: Option<&Node>, property: &Property) -> Option<Got> {
+    if (node.is_none() && !property.pool_wide) || (node.is_some() && !property.is_of_nodes()) {
+        return None;
+    }
+    let set = properties::effective(property.name, node.map(|n| &n.record), pool.record());
+    Some(Got {
+        node: node.map(|n| n.name.to_string()),
+        property: property.name,
+        source: set.as_ref().map_or(Source::Default, |v| v.source).word(),
+        value: set
+            .map(|v| v.value)
+            .or_else(|| default_value(pool, node, property)),
+    })
+}
+
+/// Returns the default as it works out here, where that is more than a phrase.
+fn default_value(pool: &Pool, node: Option<&Node>, property: &Property) -> Option<String> {
+    match property.name {
+        "server" => server::address(node.map(|n| &n.record), pool.record())
+            .ok()
+            .map(|a| a.to_string()),
+        "clients" => node
+            .and_then(|n| exports::clients(pool, n).ok())
+            .map(|c| c.join(",")),
+        "dhcp" | "ip" | "root" | "keep" => Some(property.default.to_string()),
+        _ => None,
     }
 }

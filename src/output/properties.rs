@@ -1,7 +1,7 @@
 //! Properties: the table of `get`, and the lines of `get -H`.
 
 use super::{clean, table};
-use crate::lifecycle::getting::Got;
+use crate::lifecycle::properties::Got;
 
 /// Returns the table.
 pub fn draw(all: &[Got], colour: bool) -> String {

@@ -15,6 +15,7 @@ mod package;
 mod pacman;
 mod repo_index;
 mod rpm;
+mod rpm_md;
 mod version;
 
 pub use apt::{Archive, sha256};

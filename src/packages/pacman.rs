@@ -1,8 +1,14 @@
-//! pacman's list of what is installed: a directory a package, and in it a file `desc`.
+//! pacman: what is installed, a directory a package, and in it a file `desc`; and its sync databases.
+
+use std::io::{self, Read};
 
 use super::Package;
+use super::apt::{Archive, sha256};
 use super::package::{Unread, text};
 use crate::fs::rooted::Tree;
+
+/// How much of one package's description is read at once, in bytes.
+const DESCRIPTION_LIMIT: u64 = 1 << 20;
 
 /// Where it is.
 const LOCAL: &str = "var/lib/pacman/local";
@@ -44,6 +50,37 @@ fn package(desc: &str) -> Option<Package> {
         lines.next().filter(|value| !value.is_empty())
     };
     Some(Package::new(value("%NAME%")?, "", value("%VERSION%")?))
+}
+
+/// Reads a sync database: an archive with a file `NAME-VERSION/desc` for each package.
+pub(super) fn offered(index: impl Read, offer: &mut dyn FnMut(Archive)) -> io::Result<()> {
+    // Raw: names are short, and a long one would be held in memory whatever its length.
+    for entry in tar::Archive::new(index).entries()?.raw(true) {
+        let entry = entry?;
+        if !entry.path_bytes().ends_with(b"/desc") {
+            continue;
+        }
+        let mut text = Vec::new();
+        entry.take(DESCRIPTION_LIMIT).read_to_end(&mut text)?;
+        if let Some(archive) = described(&String::from_utf8_lossy(&text)) {
+            offer(archive);
+        }
+    }
+    Ok(())
+}
+
+/// Reads one package's `desc`: a line `%NAME%`, the lines that it stands for, an empty line.
+fn described(text: &str) -> Option<Archive> {
+    let field = |name: &str| {
+        let mut lines = text.lines().skip_while(|line| *line != name);
+        lines.nth(1).map(str::trim)
+    };
+    let file = field("%FILENAME%")?;
+    (!file.contains('/')).then_some(Archive {
+        file: file.to_string(),
+        size: field("%CSIZE%")?.parse().ok()?,
+        sha256: sha256(field("%SHA256SUM%")?)?,
+    })
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use super::{Environment, NodeName, Pool, layout, record};
 use crate::btrfs::subvolume;
-use crate::fs::rooted::is_of_the_machine;
+use crate::fs::path_error::is_of_the_machine;
 use crate::fs::{atomic, opener};
 
 /// The record of a base, in its directory.

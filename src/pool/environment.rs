@@ -24,7 +24,8 @@ use crate::boot;
 use crate::failure::Failure;
 use crate::fs::atomic::Durable;
 use crate::fs::dir_names::LOOKS;
-use crate::fs::rooted::{Tree, is_of_the_machine};
+use crate::fs::path_error::is_of_the_machine;
+use crate::fs::rooted::Tree;
 
 pub use dir::Envs;
 use dir::is_dir;

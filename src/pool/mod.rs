@@ -38,7 +38,7 @@ pub use record::{EnvRecord, NodeRecord, Origin, PoolRecord};
 
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
-use crate::fs::rooted::at_path;
+use crate::fs::path_error::at_path;
 use code::Key;
 use lock::Share;
 use state::Place;

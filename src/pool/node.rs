@@ -15,7 +15,7 @@ use super::record::{self, NodeRecord};
 use super::{Pool, layout, properties};
 use crate::boot::Ip;
 use crate::failure::Failure;
-use crate::fs::rooted::{at_path, is_of_the_machine};
+use crate::fs::path_error::{at_path, is_of_the_machine};
 
 /// One node.
 #[derive(Debug, Clone)]

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::fs::atomic::{self, Durable};
 use crate::fs::opener;
-use crate::fs::rooted::at_path;
+use crate::fs::path_error::at_path;
 
 /// The largest record that is read, in bytes.
 pub const LIMIT: u64 = 16 << 20;

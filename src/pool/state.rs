@@ -18,7 +18,7 @@ use super::{layout, record};
 use crate::btrfs::subvolume::identity;
 use crate::fs::atomic;
 use crate::fs::dir_names::names_in;
-use crate::fs::rooted::is_of_the_machine;
+use crate::fs::path_error::is_of_the_machine;
 
 /// Where state directories stand where nobody says otherwise.
 pub const DEFAULT: &str = "/var/lib/netbe";

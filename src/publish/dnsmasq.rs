@@ -5,6 +5,7 @@
 //! activated. Not for including them in `/etc`: that is asked for.
 
 pub mod daemon;
+mod dhcp;
 pub mod inclusion;
 mod reserved;
 mod restart;
@@ -23,9 +24,12 @@ use super::{Published, server, tftp};
 use crate::boot::{self, Loader};
 use crate::fs::atomic::{self, Durable};
 use crate::fs::dir_names::names_in;
-use crate::fs::rooted::{Tree, at_path};
+use crate::fs::path_error::at_path;
+use crate::fs::rooted::Tree;
 use crate::pool::properties::{self, Dhcp};
-use crate::pool::{Node, NodeName, Pool, PoolLock, PoolRecord, layout, record};
+use crate::pool::{Node, NodeName, Pool, PoolLock, layout, record};
+pub use dhcp::hands_out;
+use dhcp::{dhcp, first_record};
 use inclusion::{Inclusion, Installed};
 use text::{Config, Host};
 use tftp::Behind;
@@ -327,26 +331,6 @@ fn remove_script(path: &Path, lock: Option<&PoolLock>, done: &mut Published) -> 
     }
 }
 
-/// Returns what holds for a pool of DHCP: what the first pool says.
-fn dhcp(pool: &Pool) -> Dhcp {
-    let first = first_record(pool);
-    properties::effective("dhcp", None, first.as_ref().unwrap_or(pool.record()))
-        .and_then(|v| v.value.parse().ok())
-        .unwrap_or(Dhcp::Proxy)
-}
-
-/// Returns the record of the first pool, where that is another one and can be read.
-fn first_record(pool: &Pool) -> Option<PoolRecord> {
-    let first = inclusion::of(pool.state()).first?;
-    let text = record::read(&first.join(layout::POOL_RECORD)).ok()??;
-    PoolRecord::parse(&text).ok()
-}
-
-/// Returns whether dnsmasq hands out the addresses, so that a machine has its own from the first packet on.
-pub fn hands_out(pool: &Pool) -> bool {
-    matches!(dhcp(pool), Dhcp::Range(..))
-}
-
 fn macs(node: &Node) -> Vec<&str> {
     let set = node.record.properties.get("mac");
     set.map_or_else(Vec::new, |m| {
@@ -359,14 +343,4 @@ fn loader(pool: &Pool, node: &Node, boot_half: &Path) -> Option<Loader> {
         Some(set) => set.parse().ok(),
         None => boot::recognise(&Tree::open(boot_half).ok()?),
     }
-}
-
-/// Returns this program as others can call it, also after a newer one took its place.
-pub fn this_program() -> Result<PathBuf> {
-    let path = std::env::current_exe().context("finding this program")?;
-    let text = path.to_string_lossy().into_owned();
-    Ok(match text.strip_suffix(" (deleted)") {
-        Some(replaced) if !path.exists() => PathBuf::from(replaced),
-        _ => path,
-    })
 }

@@ -12,11 +12,11 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use super::dnsmasq::daemon;
 use super::{Published, exports};
 use crate::failure::Failure;
 use crate::fs::atomic::{self, Durable};
-use crate::fs::rooted::is_of_the_machine;
+use crate::fs::path_error::is_of_the_machine;
+use crate::fs::systemd;
 use crate::pool::{Pool, PoolLock, layout, record};
 
 /// Where exportfs(8) reads every `*.exports` file.
@@ -130,7 +130,7 @@ fn tell(exportfs: &Path, ours: &str, done: &mut Published) -> Result<()> {
     let said = String::from_utf8_lossy(&output.stderr);
     done.warnings.extend(exportfs::sentences(&said, ours));
     // It does not mind that nobody listens.
-    if daemon::systemd_runs() && !daemon::unit_is("is-active", UNIT) {
+    if systemd::is_running() && !systemd::unit_is("is-active", UNIT) {
         done.warnings.push(format!(
             "the NFS server does not run: systemctl enable --now {UNIT}"
         ));

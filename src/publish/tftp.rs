@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use super::Published;
 use crate::fs::atomic;
 use crate::fs::dir_names::names_in;
-use crate::fs::rooted::{at_path, is_of_the_machine};
+use crate::fs::path_error::{at_path, is_of_the_machine};
 use crate::pool::pending::Pending;
 use crate::pool::{EnvName, Environment, Node, NodeName, Pool, PoolLock, layout};
 

@@ -10,8 +10,8 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 
-use super::inodes::{self, Child, Inode};
 use super::{Change, Notes, Piece, Tree, garbled};
+use crate::btrfs::tree_search::inodes::{self, Child, Inode};
 use crate::btrfs::tree_search::items::{DIR_INDEX, EXTENT_DATA, INODE_ITEM, ORPHAN_ITEM};
 use crate::btrfs::tree_search::{Key, Search, Wanted};
 
@@ -139,9 +139,9 @@ impl Pair<'_> {
                 }
             } else if item.key.kind == INODE_ITEM {
                 let inode = tree.note(item, notes)?;
-                if inode.changed >= *common {
+                if inode.transaction >= *common {
                     suspects.push(number);
-                    if inode.is_directory {
+                    if inode.is_directory() {
                         directories.insert(number);
                     }
                 }
@@ -191,7 +191,7 @@ impl Pair<'_> {
         let [these, those] = &mut self.sides;
         Ok(match (these.inode(number)?, those.inode(number)?) {
             (Some(this), Some(that)) => {
-                this.made == that.made && this.is_directory && that.is_directory
+                this.made == that.made && this.is_directory() && that.is_directory()
             }
             _ => false,
         })

@@ -24,6 +24,8 @@ pub const EXTENT_TREE: u64 = 2;
 /// What an inode is, as its item has it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Inode {
+    /// The transaction it was made in: tells it from another that had its number before.
+    pub made: u64,
     /// The transaction it was last changed in, whatever of it: content, attributes, a directory's entries.
     pub transaction: u64,
     /// How long the file is, in bytes.
@@ -38,6 +40,24 @@ pub struct Inode {
     pub mode: u32,
     /// What a device is: major and minor number.
     pub device: (u32, u32),
+}
+
+impl Inode {
+    /// Returns whether it is a directory.
+    pub fn is_directory(&self) -> bool {
+        const KIND: u32 = 0o170_000;
+        const DIRECTORY: u32 = 0o040_000;
+        self.mode & KIND == DIRECTORY
+    }
+}
+
+/// What a name in a directory leads to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Child {
+    /// The inode's number.
+    pub inode: u64,
+    /// Whether it is a directory.
+    pub is_directory: bool,
 }
 
 /// What a directory has under a name.
@@ -55,6 +75,7 @@ pub fn inode(bytes: &[u8]) -> Option<Inode> {
     // The kernel's own device number: 20 bits of minor, the major above them.
     let device = word(bytes, 56)?;
     Some(Inode {
+        made: word(bytes, 0)?,
         transaction: word(bytes, 8)?,
         size: word(bytes, 16)?,
         links: half(40)?,
@@ -81,6 +102,17 @@ pub fn entries(bytes: &[u8]) -> Option<Vec<Entry>> {
         Some(())
     })?;
     Some(found)
+}
+
+/// Returns what an item of kind `DIR_INDEX` says; an inner `None` where another subvolume stands.
+pub fn child(bytes: &[u8]) -> Option<Option<Child>> {
+    const INODE: u8 = 1;
+    const DIRECTORY: u8 = 2;
+    let child = Child {
+        inode: word(bytes, 0)?,
+        is_directory: *bytes.get(29)? == DIRECTORY,
+    };
+    Some((*bytes.get(8)? == INODE).then_some(child))
 }
 
 /// Returns what an item of kind [`XATTR_ITEM`] says: names and values.
@@ -184,5 +216,38 @@ mod tests {
         fn garbage_never_panics(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let _ = (inode(&bytes), entries(&bytes), attributes(&bytes), inline(&bytes), extent_made(&bytes));
         }
+    }
+
+    #[test]
+    fn an_inode_says_its_age_and_kind() {
+        let mut bytes = vec![0; 160];
+        bytes[0] = 7;
+        bytes[8] = 9;
+        bytes[52..56].copy_from_slice(&0o040_755_u32.to_le_bytes());
+        let read = inode(&bytes).unwrap();
+        assert_eq!(
+            (read.made, read.transaction, read.is_directory()),
+            (7, 9, true)
+        );
+        bytes[52..56].copy_from_slice(&0o100_644_u32.to_le_bytes());
+        assert!(!inode(&bytes).unwrap().is_directory());
+        assert_eq!(inode(&bytes[..50]), None);
+    }
+
+    #[test]
+    fn a_name_leads_to_an_inode_or_another_subvolume() {
+        let mut bytes = vec![0; 33];
+        (bytes[0], bytes[8], bytes[29]) = (44, 1, 2);
+        let child_of = |bytes: &[u8]| child(bytes);
+        assert_eq!(
+            child_of(&bytes),
+            Some(Some(Child {
+                inode: 44,
+                is_directory: true
+            }))
+        );
+        bytes[8] = 132;
+        assert_eq!(child_of(&bytes), Some(None));
+        assert_eq!(child_of(&bytes[..20]), None);
     }
 }

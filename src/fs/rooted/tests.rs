@@ -1,8 +1,7 @@
 //! Resolving while the machine is busy.
 
-use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
+use std::{fs, thread};
 
 use super::*;
 
@@ -110,7 +109,7 @@ fn invariant_15_a_link_in_the_place_of_a_tree_leads_nowhere() {
 /// A filter of system calls may answer for the kernel, as systemd's do.
 #[test]
 fn a_call_that_cannot_be_made_says_nothing_of_what_is_there() {
-    let is = |errno: Errno| is_of_the_machine(&io::Error::from(errno));
+    let is = |errno: Errno| super::super::path_error::is_of_the_machine(&io::Error::from(errno));
     assert!(is(Errno::ENOSYS) && is(Errno::EPERM));
     assert!(!is(Errno::ENOENT) && !is(Errno::ELOOP));
 }

@@ -10,7 +10,7 @@ use anyhow::Result;
 use super::{FOREIGN, Finding, Repair};
 use crate::fs::atomic;
 use crate::fs::dir_names::names_in;
-use crate::fs::rooted::{at_path, is_of_the_machine};
+use crate::fs::path_error::{at_path, is_of_the_machine};
 use crate::pool::{Environment, Node, NodeName, Pool, layout, lock, stage};
 use crate::publish;
 

@@ -13,7 +13,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::statvfs::{FsFlags, statvfs};
 
 use crate::btrfs::subvolume::identity;
-use crate::fs::rooted::at_path;
+use crate::fs::path_error::at_path;
 use crate::pool::state::{self, Place};
 
 /// What must never be reached from a pool, besides the state directory.

@@ -15,6 +15,7 @@ use anyhow::{Context, Result};
 
 use super::Mode;
 use crate::failure::Failure;
+use crate::fs::systemd;
 use crate::pool::{Pool, PoolLock};
 use crate::publish::dnsmasq::inclusion::{self, Installed};
 use crate::publish::dnsmasq::{self, daemon, surroundings};
@@ -68,7 +69,7 @@ pub(super) fn install(dir: &Path, states: &Path, pool: Option<&Pool>, mode: Mode
         ));
     }
     let renewed = installed_units::install(dir, states, write, &mut done)?;
-    if daemon::systemd_runs() {
+    if systemd::is_running() {
         start(states, wrote_line, renewed, write, &mut done)?;
     } else {
         done.notes.push(format!(
@@ -162,20 +163,20 @@ fn start(
     done: &mut Done,
 ) -> Result<()> {
     let mut calls: Vec<Vec<&str>> = Vec::new();
-    if !daemon::unit_is("is-active", TIMER) {
+    if !systemd::unit_is("is-active", TIMER) {
         calls.push(vec!["start", TIMER]);
     }
     if daemon::program().is_some() {
-        match daemon::systemctl(&["cat", daemon::UNIT]) {
+        match systemd::systemctl(&["cat", daemon::UNIT]) {
             Err(_) => done.warnings.push(format!(
                 "there is no {}, so dnsmasq is not started: apt install dnsmasq",
                 daemon::UNIT
             )),
             Ok(()) => {
-                if !daemon::unit_is("is-enabled", daemon::UNIT) {
+                if !systemd::unit_is("is-enabled", daemon::UNIT) {
                     calls.push(vec!["enable", daemon::UNIT]);
                 }
-                match daemon::unit_is("is-active", daemon::UNIT) {
+                match systemd::unit_is("is-active", daemon::UNIT) {
                     true if wrote_line => calls.push(vec!["restart", daemon::UNIT]),
                     true => {}
                     false => calls.push(vec!["start", daemon::UNIT]),
@@ -184,7 +185,7 @@ fn start(
         }
     }
     // After dnsmasq: an older configuration of it may have had the port.
-    match daemon::unit_is("is-active", TFTP) {
+    match systemd::unit_is("is-active", TFTP) {
         true if renewed => calls.push(vec!["restart", TFTP]),
         true => {}
         false => calls.push(vec!["start", TFTP]),
@@ -196,7 +197,7 @@ fn start(
         }
         let called = match call.as_slice() {
             ["restart", daemon::UNIT] => daemon::restart(),
-            call => daemon::systemctl(call),
+            call => systemd::systemctl(call),
         };
         if let Err(e) = called {
             let unit = call.last().copied().unwrap_or_default();
@@ -223,8 +224,8 @@ fn look_around(done: &mut Done) {
             "this machine has no NFS server, which nodes mount their roots from: apt install nfs-kernel-server"
                 .to_string(),
         );
-    } else if daemon::systemd_runs() {
-        let is = |state| daemon::unit_is(state, publish::nfs::UNIT);
+    } else if systemd::is_running() {
+        let is = |state| systemd::unit_is(state, publish::nfs::UNIT);
         // Where exports were written it has been said.
         let said = done
             .warnings

@@ -5,6 +5,7 @@
 use anyhow::{Context, Result};
 
 use super::{Published, config_file, daemon, hosts_dir, inclusion};
+use crate::fs::systemd;
 use crate::pool::{Pool, PoolLock};
 
 /// Restarts the running dnsmasq when it knows something older; what does not work becomes a warning, for
@@ -27,7 +28,7 @@ pub(super) fn tell(pool: &Pool, lock: Option<&PoolLock>, news: bool, done: &mut 
 }
 
 fn restart(lock: Option<&PoolLock>, runs: bool, done: &mut Published) -> Result<()> {
-    if !daemon::systemd_runs() {
+    if !systemd::is_running() {
         if lock.is_some() && daemon::program().is_some() {
             daemon::test().context("dnsmasq would not start with its new configuration")?;
         }
@@ -39,7 +40,7 @@ fn restart(lock: Option<&PoolLock>, runs: bool, done: &mut Published) -> Result<
         }
         return Ok(());
     }
-    if !daemon::unit_is("is-active", daemon::UNIT) {
+    if !systemd::unit_is("is-active", daemon::UNIT) {
         done.warnings.push(format!(
             "dnsmasq does not run: systemctl enable --now {}",
             daemon::UNIT

@@ -6,7 +6,8 @@ use anyhow::{Context, Result};
 
 use super::Source;
 use crate::failure::Failure;
-use crate::fs::rooted::{Tree, is_of_the_machine};
+use crate::fs::path_error::is_of_the_machine;
+use crate::fs::rooted::Tree;
 
 const OS_RELEASE: [&str; 2] = ["etc/os-release", "usr/lib/os-release"];
 const PROGRAMS: [&str; 3] = ["bin/sh", "usr/bin/sh", "sbin/init"];

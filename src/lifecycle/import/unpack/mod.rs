@@ -21,7 +21,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::fs::opener;
-use crate::fs::rooted::{Tree, is_of_the_machine};
+use crate::fs::path_error::is_of_the_machine;
+use crate::fs::rooted::Tree;
 
 pub use input::Input;
 

@@ -11,8 +11,8 @@ use super::units::{SERVICE, TFTP, TIMER, UNITS, WrittenFor, is_wanted, units, wr
 use super::{Done, not_ours};
 use crate::failure::Failure;
 use crate::fs::atomic::{self, Durable};
+use crate::fs::systemd;
 use crate::pool::state;
-use crate::publish::dnsmasq::daemon;
 
 /// Returns the directories of all pools of this server, that of one that is only to be made among them.
 pub(super) fn served(dir: &Path, states: &Path) -> Result<Vec<PathBuf>> {
@@ -73,7 +73,7 @@ pub(in super::super) fn renew(
 
 /// Writes and enables the units; returns whether that of the TFTP server is another than before.
 pub(super) fn install(dir: &Path, states: &Path, write: bool, done: &mut Done) -> Result<bool> {
-    if !daemon::systemd_runs() && !Path::new(UNITS).is_dir() {
+    if !systemd::is_running() && !Path::new(UNITS).is_dir() {
         return Ok(false);
     }
     let (mut news, mut renewed) = (false, false);
@@ -105,8 +105,8 @@ pub(super) fn install(dir: &Path, states: &Path, write: bool, done: &mut Done) -
             atomic::link(&wants.join(unit), &Path::new(UNITS).join(unit))?;
         }
     }
-    if news && write && daemon::systemd_runs() {
-        daemon::systemctl(&["daemon-reload"])?;
+    if news && write && systemd::is_running() {
+        systemd::systemctl(&["daemon-reload"])?;
     }
     Ok(renewed)
 }

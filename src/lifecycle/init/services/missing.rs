@@ -8,6 +8,7 @@ use anyhow::Result;
 
 use super::installed_units::served;
 use super::units::{TFTP, TIMER, is_optional, is_wanted, units, written_for};
+use crate::fs::systemd;
 use crate::pool::{Node, Pool};
 use crate::publish::dnsmasq::daemon;
 use crate::publish::dnsmasq::inclusion::{self, Installed};
@@ -62,7 +63,7 @@ pub fn sentences(pool: &Pool) -> Result<Vec<String>> {
     }
     found.extend(at_port());
     // On a machine that never had systemd there are no units to miss.
-    let without_systemd = !daemon::systemd_runs() && !units_there;
+    let without_systemd = !systemd::is_running() && !units_there;
     match (included, units_there) {
         (Installed::Ours, _) if !without_systemd => Ok(found),
         (_, true) => Ok(found),
@@ -82,5 +83,5 @@ fn at_port() -> Option<String> {
 }
 
 fn stands_still(unit: &str) -> bool {
-    daemon::systemd_runs() && !daemon::unit_is("is-active", unit)
+    systemd::is_running() && !systemd::unit_is("is-active", unit)
 }

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
+use crate::fs::own_program::own_program;
 use crate::lifecycle::init::backing::unit_name;
 use crate::pool::{layout, state};
-use crate::publish::dnsmasq;
 
 /// Where an administrator's units stand.
 pub(super) const UNITS: &str = "/etc/systemd/system";
@@ -45,11 +45,7 @@ pub(super) fn written_for(text: &str) -> Option<WrittenFor<'_>> {
 
 /// Returns the files of the units, with what they are to say, for the pools in these directories.
 pub(super) fn units(dirs: &[PathBuf], states: &Path) -> Result<Vec<(PathBuf, String)>> {
-    let program = format!(
-        "{}{}",
-        systemd_word(&dnsmasq::this_program()?),
-        state_option(states)
-    );
+    let program = format!("{}{}", systemd_word(&own_program()?), state_option(states));
     let head = format!("{ALL}{}\n[Unit]\n", states.display());
     let mounts = mounts(dirs);
     // Before these: what was booted for once while the server was off must not be handed out again.

@@ -1,0 +1,151 @@
+//! Gathering what is known of a node: what was seen of it, what it reports, what the NFS server has in use.
+
+use jiff::Timestamp;
+
+use super::boots::{self, How};
+use super::judgement::Proof;
+use super::nfsd::Look;
+use super::{Evidence, Running, in_use, is_in_same, reports};
+use crate::pool::pending::Pending;
+use crate::pool::{EnvName, Environment, Node, layout};
+
+impl Evidence {
+    /// Returns what is known of a node.
+    pub(super) fn with(node: &Node, look: Look) -> Self {
+        let (in_use, unread) = match in_use(node, look) {
+            Ok(names) => (names, false),
+            Err(_) => (Vec::new(), true),
+        };
+        let mut evidence = Self {
+            // Who asks for it is not known where its record is lost: somebody may.
+            offered: node.is_offered() || node.lost,
+            runs: None,
+            seen: Vec::new(),
+            proofs: Vec::new(),
+            in_use,
+            unread,
+            pending: None,
+            not_left: Vec::new(),
+            own_disk: has_own_disk(node),
+        };
+        if !evidence.offered {
+            return evidence;
+        }
+        evidence.seen = boots::read(&node.state);
+        let pending = Pending::of(&node.state);
+        evidence.pending = pending.boot().cloned();
+        evidence.take_proofs_seen();
+        let mut names: Vec<EnvName> = node.active.iter().cloned().collect();
+        names.extend(pending.boot().map(|b| b.env.clone()));
+        names.dedup();
+        for name in names {
+            evidence.take_report(node, &name);
+        }
+        evidence.not_left = evidence.in_use_and_not_left(node);
+        evidence.take_sole_use(node);
+        evidence
+    }
+
+    /// Returns what the NFS server has in use but for what the node has left, with proof: the server remembers that for
+    /// half an hour after a reboot.
+    fn in_use_and_not_left(&self, node: &Node) -> Vec<EnvName> {
+        let stays = |name: &&EnvName| match Environment::observe(node, name) {
+            Ok(Some(env)) => !self.has_left(&env),
+            _ => true,
+        };
+        self.in_use.iter().filter(stays).cloned().collect()
+    }
+
+    /// Takes what was written down of reports, and of use over NFS that went on for long.
+    fn take_proofs_seen(&mut self) {
+        for seen in &self.seen {
+            let newer = self.runs.as_ref().is_none_or(|r| r.time <= seen.time);
+            if seen.how == How::Tftp {
+                continue;
+            }
+            self.proofs.push(Proof {
+                env: seen.env.clone(),
+                uuid: seen.uuid.clone(),
+                time: seen.time,
+                boot_id: seen.boot_id.clone(),
+            });
+            if newer {
+                self.runs = Some(Running {
+                    env: seen.env.clone(),
+                    uuid: seen.uuid.clone(),
+                    time: seen.time,
+                    how: seen.how,
+                    report: None,
+                });
+            }
+        }
+    }
+
+    /// Takes what an environment reports of itself now.
+    fn take_report(&mut self, node: &Node, name: &EnvName) {
+        let root = node.dir.join(layout::ENVS).join(name.as_str());
+        let Some((time, report)) = reports::in_root(&root.join(layout::ROOT)) else {
+            return;
+        };
+        let Ok(Some(env)) = Environment::observe(node, name) else {
+            return;
+        };
+        if let Some(runs) = &mut self.runs
+            && is_in_same(runs, &env)
+            && self
+                .proofs
+                .iter()
+                .any(|p| p.boot_id.as_ref() == Some(&report.boot_id))
+        {
+            // It was written down when machines were led elsewhere.
+            runs.report = Some(report);
+            return;
+        }
+        if !reports::is_of_a_boot(&env, time, &report) {
+            return;
+        }
+        self.proofs.push(Proof {
+            env: name.to_string(),
+            uuid: env.uuid().map(str::to_string),
+            time,
+            boot_id: Some(report.boot_id.clone()),
+        });
+        if self.runs.as_ref().is_none_or(|r| r.time <= time) {
+            self.runs = Some(Running {
+                env: name.to_string(),
+                uuid: env.uuid().map(str::to_string),
+                time,
+                how: How::Report,
+                report: Some(report),
+            });
+        }
+    }
+
+    /// Takes the one environment that is in use over NFS for what runs, where no proof says that it was left.
+    fn take_sole_use(&mut self, node: &Node) {
+        let [name] = self.in_use.as_slice() else {
+            return;
+        };
+        if self.runs.as_ref().is_some_and(|r| r.env == name.as_str()) {
+            return;
+        }
+        let Ok(Some(env)) = Environment::observe(node, name) else {
+            return;
+        };
+        if !self.has_left(&env) {
+            self.runs = Some(Running {
+                env: name.to_string(),
+                uuid: env.uuid().map(str::to_string),
+                time: Timestamp::now(),
+                how: How::Nfs,
+                report: None,
+            });
+        }
+    }
+}
+
+/// Returns whether a node's root is on its own disk.
+fn has_own_disk(node: &Node) -> bool {
+    let root = node.record.properties.get("root");
+    root.is_some_and(|root| !root.is_empty() && root != "nfs")
+}

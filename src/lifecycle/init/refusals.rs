@@ -1,0 +1,92 @@
+//! Where no pool is made.
+
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::{Ground, backing, filesystem};
+use crate::btrfs::subvolume;
+use crate::failure::Failure;
+use crate::fs::dir_names::names_in;
+use crate::pool::layout;
+
+/// Refuses a place whose path cannot stand unquoted where it will be read.
+pub(super) fn refuse_path(dir: &Path) -> Result<()> {
+    if layout::is_plain(dir) && dir != Path::new("/") {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "{} cannot hold a pool: its path ends up on kernel command lines, so letters, digits and /._+- only",
+        dir.display()
+    ))
+    .into())
+}
+
+pub(super) fn refuse_ground(dir: &Path, ground: &Ground, states: &Path) -> Result<()> {
+    let empty = || names_in(dir).is_ok_and(|n| n.is_empty());
+    match ground {
+        Ground::Directory => {
+            let there = dir.ancestors().find(|a| a.exists()).unwrap_or(dir);
+            let is_btrfs = subvolume::lies_on_btrfs(there)
+                .with_context(|| format!("asking what {} lies on", there.display()))?;
+            if !is_btrfs {
+                return Err(Failure::refused(format!("{} is not on btrfs", dir.display()))
+                    .hint(format!(
+                        "on a file: netbe init {0} --file 64G; on a device: netbe init {0} --device DEV",
+                        dir.display()
+                    ))
+                    .into());
+            }
+            refuse_shared(dir, states)?;
+            let names = names_in(dir)?;
+            if let Some(name) = names
+                .iter()
+                .find(|n| ["nodes", "tftp", "publish"].contains(&n.as_str()))
+            {
+                return Err(Failure::refused(format!(
+                    "{} holds {name} but no pool.json: half a pool, or something else",
+                    dir.display()
+                ))
+                .hint("restore pool.json, or choose another directory")
+                .into());
+            }
+        }
+        _ if !empty() => {
+            return Err(Failure::refused(format!("{} is not empty", dir.display())).into());
+        }
+        Ground::File(_) => {
+            let image = backing::image(dir);
+            if image.symlink_metadata().is_ok() {
+                return Err(
+                    Failure::refused(format!("{} is there already", image.display()))
+                        .hint(format!(
+                            "mount -o loop {} {}",
+                            image.display(),
+                            dir.display()
+                        ))
+                        .into(),
+                );
+            }
+        }
+        Ground::Device(device, yes) => backing::refuse_device(device, *yes)?,
+    }
+    Ok(())
+}
+
+/// Refuses a filesystem that is the server's own as well: over NFS a node could name every file of it.
+pub(super) fn refuse_shared(dir: &Path, states: &Path) -> Result<()> {
+    let shared = filesystem::shared_with(dir, states)?;
+    let Some(first) = shared.first() else {
+        return Ok(());
+    };
+    Err(Failure::refused(format!(
+        "{} lies on the filesystem of {}: a node can name every file of the filesystem that its root is exported from",
+        dir.display(),
+        first.display()
+    ))
+    .hint(format!(
+        "one of its own, in a file: netbe init {} --file 64G",
+        dir.display()
+    ))
+    .into())
+}

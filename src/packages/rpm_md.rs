@@ -1,0 +1,84 @@
+//! rpm-md's `primary.xml`: what a repository of dnf's or zypper's offers.
+//!
+//! Read from a stream, bounded, a package at a time.
+
+use std::io::{self, BufRead};
+
+use quick_xml::events::{BytesStart, Event};
+use quick_xml::{Reader, XmlVersion};
+
+use super::apt::{Archive, sha256};
+
+/// How deep an index may nest its tags, which are remembered until they end; theirs go to five.
+const DEPTH: usize = 64;
+/// How much of one package's description is read at once, in bytes.
+const DESCRIPTION_LIMIT: u64 = 1 << 20;
+
+/// What is said of one package of a `primary.xml`.
+#[derive(Debug, Default)]
+struct Said {
+    path: Option<String>,
+    size: Option<u64>,
+    sha256: Option<[u8; 32]>,
+}
+
+/// Reads a `primary.xml`; each package comes with its path in the repository.
+pub(super) fn offered(index: impl BufRead, offer: &mut dyn FnMut(&str, Archive)) -> io::Result<()> {
+    let mut reader = Reader::from_reader(index.take(0));
+    let (mut buffer, mut said, mut in_checksum) = (Vec::new(), Said::default(), false);
+    let mut depth = 0usize;
+    loop {
+        buffer.clear();
+        // A tag or a text is held in memory.
+        reader.get_mut().set_limit(DESCRIPTION_LIMIT);
+        let event = reader.read_event_into(&mut buffer);
+        let event = event.map_err(io::Error::other)?;
+        match event {
+            Event::Start(_) => depth += 1,
+            Event::End(_) => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > DEPTH {
+            return Err(io::Error::other("its tags are nested too deep"));
+        }
+        match event {
+            Event::Start(tag) | Event::Empty(tag) => match tag.local_name().as_ref() {
+                "package" => said = Said::default(),
+                "checksum" => in_checksum = attribute(&tag, "type").as_deref() == Some("sha256"),
+                "size" => said.size = attribute(&tag, "package").and_then(|n| n.parse().ok()),
+                "location" => said.path = attribute(&tag, "href"),
+                _ => {}
+            },
+            Event::Text(text) if in_checksum => {
+                said.sha256 = sha256(text.trim());
+            }
+            Event::End(tag) => match tag.local_name().as_ref() {
+                "checksum" => in_checksum = false,
+                "package" => {
+                    if let Said {
+                        path: Some(path),
+                        size: Some(size),
+                        sha256: Some(sha256),
+                    } = std::mem::take(&mut said)
+                    {
+                        let archive = Archive {
+                            file: String::new(),
+                            size,
+                            sha256,
+                        };
+                        offer(&path, archive);
+                    }
+                }
+                _ => {}
+            },
+            Event::Eof => return Ok(()),
+            _ => {}
+        }
+    }
+}
+
+fn attribute(tag: &BytesStart<'_>, name: &str) -> Option<String> {
+    let found = tag.try_get_attribute(name).ok()??;
+    let value = found.normalized_value(XmlVersion::Implicit1_0).ok()?;
+    Some(value.into_owned())
+}
