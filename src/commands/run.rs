@@ -15,7 +15,7 @@ use crate::sandbox::Ended;
 /// Run a command inside an environment
 ///
 /// In an environment that is neither active nor booted; a template's may be active. It ends with the
-/// command's status; 125: netbe itself failed, 126: the command cannot be run, 127: there is none. Its network
+/// command's status; 125: netbe itself failed or refused, 126: the command cannot be run, 127: there is none. Its network
 /// and what it may take of the disk are as for upgrade (137: it was ended for that).
 ///
 /// What the command says is shown as it is: your terminal does what the environment's programs tell it to,
@@ -91,11 +91,10 @@ fn inside(session: &Session, operand: &Operand, what: &What, changing: Changing)
     Ok(ended.status())
 }
 
-/// Gives netbe's own failures, before the command or after it, a status that no command's 1 is taken for;
-/// what the contract has a status for (a refusal, not found, locked, usage) keeps it.
+/// Gives netbe's own failures and refusals a status that no command's is taken for; only a wrong command line keeps its own.
 fn unlike_the_command(error: anyhow::Error) -> anyhow::Error {
     let failure = error.downcast_ref::<Failure>();
-    if failure.is_some_and(|f| f.kind != Kind::Failed) {
+    if failure.is_some_and(|f| f.kind == Kind::Usage) {
         return error;
     }
     let told = Failure::with_status(NETBE_FAILED, format!("{error:#}"));

@@ -124,12 +124,8 @@ fn p22_invariant_11_what_is_being_changed_is_not_changed_by_another() {
             &[&who, "hint: ", "waited 0 s"],
         );
     }
-    for line in [
-        "upgrade --node nog --wait 0 -- true",
-        "run nog/b --wait 0 -- true",
-    ] {
-        pool.refuses(5, line, &[&who]);
-    }
+    pool.refuses(5, "upgrade --node nog --wait 0 -- true", &[&who]);
+    pool.refuses(125, "run nog/b --wait 0 -- true", &[&who]);
     // Reading waits for nobody.
     for line in ["list", "status", "get", "check nog", "create nog/c -n"] {
         assert_eq!(pool.netbe().run(line).status, 0, "{line}");

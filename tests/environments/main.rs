@@ -17,6 +17,7 @@ mod destroy;
 mod devices;
 mod diff;
 mod dnsmasq;
+mod dry_run;
 mod evidence;
 mod exports;
 mod hostile;

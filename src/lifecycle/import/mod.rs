@@ -221,7 +221,10 @@ fn steps(
         None => {}
     }
     match arrived {
-        Arrived::System(_) => steps.push(format!("unpack the source as {name}")),
+        Arrived::System(opened) => {
+            opened.foresee()?;
+            steps.push(format!("unpack the source as {name}"));
+        }
         Arrived::Sent(sent) => {
             steps.push(sent.step(pool, request, name)?);
             if sent.heading.node != request.target.node.as_str() {

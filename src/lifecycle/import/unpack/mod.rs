@@ -67,6 +67,14 @@ pub enum Opened {
 }
 
 impl Opened {
+    /// Refuses what can be told to be no system without unpacking anything: for a dry run.
+    pub fn foresee(&self) -> Result<()> {
+        match self {
+            Self::Directory(path) => detect::require_system(&Tree::open(path)?, &self.source()),
+            Self::Input(_) => Ok(()),
+        }
+    }
+
     fn source(&self) -> Source {
         match self {
             Self::Directory(path) => Source::Directory(path.clone()),
