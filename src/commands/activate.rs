@@ -145,7 +145,7 @@ fn cancel(session: &Session, pool: &Pool, operand: Option<&Operand>, mode: Mode)
 /// Tells what an outcome of beginning a boot for once or on trial is.
 pub fn begun(session: &Session, outcome: Outcome<Begun>, how: How) -> Result<u8> {
     if let Some(done) = session.done(outcome)? {
-        let (name, node, back) = (&done.name, &done.node, &done.back_to);
+        let (name, node, back) = (&done.id, &done.id.node, &done.back_to);
         session.screen.sentence(&match how {
             How::Once => format!("The next boot of {node} is {name}; after that it is {back} again."),
             How::Try(within) => format!(
@@ -166,8 +166,8 @@ pub fn rollback(session: &Session, args: &Rollback) -> Result<u8> {
 fn tell(session: &Session, outcome: Outcome<Activated>) -> Result<u8> {
     if let Some(done) = session.done(outcome)? {
         session.screen.sentence(&match &done.before {
-            Some(before) => format!("Activated {}; before it was {before}.", done.name),
-            None => format!("{} is active.", done.name),
+            Some(before) => format!("Activated {}; before it was {before}.", done.id),
+            None => format!("{} is active.", done.id),
         })?;
         session.screen.warnings(&done.warnings);
     }

@@ -137,7 +137,7 @@ fn make(session: &Session, request: &Request, mode: Mode) -> Result<u8> {
         let active = if made.active { ", active" } else { "" };
         session.screen.sentence(&format!(
             "Created {} from {}{active}.",
-            made.name, made.origin
+            made.id, made.origin
         ))?;
         session.screen.notes(&made.notes);
         session.screen.warnings(&made.warnings);

@@ -128,11 +128,11 @@ pub fn run(session: &Session, args: Export) -> Result<u8> {
     match (&request.to, shown) {
         (Target::File(_), Some(file)) => session
             .screen
-            .sentence(&format!("Exported {}{since} to {file}, {size}.", sent.name))?,
+            .sentence(&format!("Exported {}{since} to {file}, {size}.", sent.id))?,
         // Standard output is the stream's.
         _ => session
             .screen
-            .detail(&format!("exported {}{since}, {size}", sent.name)),
+            .detail(&format!("exported {}{since}, {size}", sent.id)),
     }
     session.screen.notes(&sent.notes);
     session.screen.warnings(&sent.warnings);

@@ -105,7 +105,7 @@ pub fn run(session: &Session, args: Import) -> Result<u8> {
         };
         session
             .screen
-            .sentence(&format!("Imported {}{node}{kernel}.", made.name))?;
+            .sentence(&format!("Imported {}{node}{kernel}.", made.id))?;
         session.screen.notes(&made.notes);
         session.screen.warnings(&made.warnings);
     }

@@ -157,7 +157,7 @@ pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
             ))?;
         }
         Some(Upgraded::New {
-            name,
+            id,
             origin,
             changes: changed,
             shared,
@@ -172,12 +172,12 @@ pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
                     .screen
                     .answer(&changes::draw(changed, session.screen.colour))?;
             }
-            let node = name.split('/').next().unwrap_or_default();
+            let node = &id.node;
             let next = match (active, would_boot) {
                 (true, _) => format!(" {node} boots it next."),
                 (false, false) => " It would not boot as it is.".to_string(),
                 (false, true) if how.is_some() => String::new(),
-                (false, true) => format!(" To boot it next: netbe activate {name}"),
+                (false, true) => format!(" To boot it next: netbe activate {id}"),
             };
             let space = shared.map_or(String::new(), |shared| {
                 format!(
@@ -187,7 +187,7 @@ pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
                 )
             });
             session.screen.sentence(&format!(
-                "Created {name}, upgraded from {origin}{space}.{next}"
+                "Created {id}, upgraded from {origin}{space}.{next}"
             ))?;
             session
                 .screen
@@ -195,7 +195,7 @@ pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
             session.screen.notes(&notes);
             session.screen.warnings(&warnings);
             if let Some(how) = how {
-                let new = name.parse()?;
+                let new = id.into();
                 let begun = trial::begin(&pool, Some(&new), how, false, mode)?;
                 activate::begun(session, begun, how)?;
             }

@@ -84,10 +84,10 @@ fn work(
     let Outcome::Done(done) = upgrade::perform(&pool, args, source, true)? else {
         return Err(Failure::usage("a worker makes no dry run").into());
     };
-    if let (Some(how), Some(name)) = (How::asked(args.once, args.trial), done.name()) {
+    if let (Some(how), Some(id)) = (How::asked(args.once, args.trial), done.id()) {
         trial::begin(
             &pool,
-            Some(&name.parse()?),
+            Some(&id.clone().into()),
             how,
             false,
             args.changing.into(),

@@ -13,20 +13,19 @@ use super::{Mode, Outcome, pending};
 use crate::btrfs::subvolume;
 use crate::evidence::reports;
 use crate::failure::Failure;
-use crate::fs::atomic;
-use crate::fs::atomic::Durable;
+use crate::fs::atomic::{self, Durable};
 use crate::pool::pending::Pending;
 use crate::pool::record::Led;
-use crate::pool::{Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock, layout};
+use crate::pool::{EnvId, Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock, layout};
 use crate::publish::{self, Published, dnsmasq, tftp};
 
 /// What was activated.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Activated {
-    /// Its name, `NODE/ENV`.
-    pub name: String,
+    /// Which it is.
+    pub id: EnvId,
     /// What the node would have booted before, where that was another one.
-    pub before: Option<String>,
+    pub before: Option<EnvId>,
     /// What is not as it should be, a sentence each.
     pub warnings: Vec<String>,
 }
@@ -66,20 +65,20 @@ fn perform(
         .active
         .as_ref()
         .filter(|a| **a != env.name)
-        .map(|a| format!("{}/{a}", node.name));
+        .map(|a| EnvId::new(&node.name, a));
     let Some(lock) = lock else {
-        return Ok(Outcome::Planned(steps(&node, &env, before.as_deref())));
+        return Ok(Outcome::Planned(steps(&node, &env, before.as_ref())));
     };
     let shared = pool.lock(mode.wait)?;
     let warnings = for_good(pool, &lock, &shared, &node, &verified)?;
     Ok(Outcome::Done(Activated {
-        name: env.to_string(),
+        id: env.id(),
         before,
         warnings,
     }))
 }
 
-fn steps(node: &Node, env: &Environment, before: Option<&str>) -> Vec<String> {
+fn steps(node: &Node, env: &Environment, before: Option<&EnvId>) -> Vec<String> {
     let mut steps = Vec::new();
     if node.is_offered() {
         steps.push(format!("export {env}"));

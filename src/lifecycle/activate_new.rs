@@ -8,7 +8,7 @@ use anyhow::{Error, Result};
 use super::staged::Made;
 use super::{Mode, activate};
 use crate::failure::Failure;
-use crate::pool::{EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool};
+use crate::pool::{EnvId, EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool};
 
 /// Adds, to the refusal of a name that a sound environment has, how to activate that: perhaps a command that was
 /// interrupted has made it, and was asked to activate it.
@@ -45,10 +45,10 @@ pub(super) fn activate(
         let shared = pool.lock(mode.wait)?;
         activate::for_good(pool, lock, &shared, &node, &made.verified(&env)?)
     };
-    activated().map_err(|error| only_made(&format!("{node}/{env}"), &error))
+    activated().map_err(|error| only_made(&EnvId::new(node, env), &error))
 }
 
-fn only_made(name: &str, error: &Error) -> Error {
+fn only_made(name: &EnvId, error: &Error) -> Error {
     let mut failure = Failure::failed(format!("created {name}; activating it: {error:#}"))
         .hint(format!("to boot it next: netbe activate {name}"));
     if let Some(why) = error.downcast_ref::<Failure>() {

@@ -13,7 +13,7 @@ use super::staged::{Complete, Content, Identity, Made, StagedEnvironment, Target
 use super::{Mode, Outcome, activate_new, network_names, properties};
 use crate::failure::{Failure, hinted};
 use crate::pool::record::{EnvRecord, NodeRecord};
-use crate::pool::{EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool, layout};
+use crate::pool::{EnvId, EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool, layout};
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -33,10 +33,10 @@ pub struct Request {
 /// What was made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Created {
-    /// Its name, `NODE/ENV`.
-    pub name: String,
-    /// What it was made from, `NODE/ENV`.
-    pub origin: String,
+    /// Which it is.
+    pub id: EnvId,
+    /// What it was made from.
+    pub origin: EnvId,
     /// Whether its node is new.
     pub new_node: bool,
     /// Whether the node boots it next.
@@ -136,7 +136,7 @@ impl Plan {
     }
 
     fn steps(&self) -> Vec<String> {
-        let name = format!("{}/{}", self.node, self.env);
+        let name = EnvId::new(&self.node, &self.env);
         let mut steps = Vec::new();
         if self.existing.is_none() {
             steps.push(format!("make node {}", self.node));
@@ -153,7 +153,7 @@ impl Plan {
     }
 
     fn apply(self, pool: &Pool, lock: &NodeLock, mode: Mode) -> Result<Created> {
-        let name = format!("{}/{}", self.node, self.env);
+        let name = EnvId::new(&self.node, &self.env);
         let made = match &self.existing {
             Some(node) => {
                 let staged = StagedEnvironment::in_node(self.target(pool), node)?;
@@ -174,8 +174,8 @@ impl Plan {
             warnings.push(not_asked_for(&self.node));
         }
         Ok(Created {
-            name,
-            origin: self.source.to_string(),
+            id: name,
+            origin: self.source.id(),
             new_node: self.existing.is_none(),
             active: self.activate,
             notes,

@@ -18,7 +18,7 @@ use crate::failure::Failure;
 use crate::pool::base::{self, Base};
 use crate::pool::record::EnvRecord;
 use crate::pool::stage::Staged;
-use crate::pool::{Environment, NodeLock, Operand, Origin, Pool, layout};
+use crate::pool::{EnvId, Environment, NodeLock, Operand, Origin, Pool, layout};
 use crate::stream::header::Heading;
 use crate::stream::{Part, Writer, pack};
 
@@ -47,10 +47,10 @@ pub struct Request {
 /// What was sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exported {
-    /// The environment, `NODE/ENV`.
-    pub name: String,
-    /// What it was sent since, `NODE/ENV`.
-    pub since: Option<String>,
+    /// The environment.
+    pub id: EnvId,
+    /// What it was sent since.
+    pub since: Option<EnvId>,
     /// How long the stream is, in bytes.
     pub bytes: u64,
     /// What else a person should know, a sentence each.
@@ -94,8 +94,8 @@ pub fn export(
     drop(stage);
     subvolume::sync(&layout::nodes(pool.root())).context("making the end of its stage durable")?;
     Ok(Outcome::Done(Exported {
-        name: plan.env.to_string(),
-        since: plan.since.map(|(env, _)| env.to_string()),
+        id: plan.env.id(),
+        since: plan.since.map(|(env, _)| env.id()),
         bytes,
         notes,
         warnings,

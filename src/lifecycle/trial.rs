@@ -20,7 +20,7 @@ use crate::failure::Failure;
 use crate::fs::atomic::Durable;
 use crate::fs::rooted::Tree;
 use crate::pool::pending::{Kind, Pending, PendingBoot};
-use crate::pool::{Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock};
+use crate::pool::{EnvId, Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock};
 use crate::publish::{self, Published, firmware_address, tftp};
 
 /// How long after a kernel panic a tried environment starts again, in seconds: long enough that the
@@ -56,12 +56,10 @@ impl How {
 /// What was begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Begun {
-    /// The environment, `NODE/ENV`.
-    pub name: String,
-    /// Its node.
-    pub node: String,
-    /// What the node boots after that, `NODE/ENV`.
-    pub back_to: String,
+    /// The environment.
+    pub id: EnvId,
+    /// What the node boots after that.
+    pub back_to: EnvId,
     /// What is not as it should be, a sentence each.
     pub warnings: Vec<String>,
 }
@@ -94,9 +92,8 @@ pub fn begin(
     let shared = pool.lock(mode.wait)?;
     let warnings = lead(pool, &lock, &shared, &node, &verified, how)?;
     Ok(Outcome::Done(Begun {
-        name: env.to_string(),
-        node: node.name.to_string(),
-        back_to: back_to.to_string(),
+        id: env.id(),
+        back_to: back_to.id(),
         warnings,
     }))
 }
@@ -275,7 +272,7 @@ fn confirmed(
     mode: Mode,
 ) -> Result<Outcome<activate::Activated>> {
     let env = node.environment(&boot.env)?;
-    let before = node.active.as_ref().map(|a| format!("{}/{a}", node.name));
+    let before = node.active.as_ref().map(|a| EnvId::new(&node.name, a));
     let Some(lock) = lock else {
         return Ok(Outcome::Planned(vec![format!(
             "let {} boot {env} for good",
@@ -286,7 +283,7 @@ fn confirmed(
     let booted = Verified::by_its_boot(&env);
     let warnings = activate::for_good(pool, &lock, &shared, node, &booted)?;
     Ok(Outcome::Done(activate::Activated {
-        name: env.to_string(),
+        id: env.id(),
         before,
         warnings,
     }))

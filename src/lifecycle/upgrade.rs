@@ -16,14 +16,13 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use self::downloads::Packages;
-use super::staged::snapshot;
-use super::staged::{StagedEnvironment, Target};
+use super::staged::{StagedEnvironment, Target, snapshot};
 use super::{Mode, Outcome, activate_new, create};
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 use crate::packages::{self, Changes, Downloads, Step};
 use crate::pool::record::{EnvRecord, Shared};
-use crate::pool::{EnvName, Environment, Node, NodeLock, Operand, Pool, layout};
+use crate::pool::{EnvId, EnvName, Environment, Node, NodeLock, Operand, Pool, layout};
 use crate::sandbox::{Durable, Network, Sandbox, emulation, unlimited};
 
 /// The name of the log kept with an environment, and of that of a node's last failed upgrade.
@@ -60,13 +59,13 @@ pub struct Request {
 )]
 pub enum Upgraded {
     /// There is nothing to upgrade: no new environment.
-    NothingToDo(String),
+    NothingToDo(EnvId),
     /// A new environment.
     New {
-        /// Its name, `NODE/ENV`.
-        name: String,
-        /// What it was made from, `NODE/ENV`.
-        origin: String,
+        /// Which it is.
+        id: EnvId,
+        /// What it was made from.
+        origin: EnvId,
         /// What changed, where the package database is one netbe reads.
         changes: Option<Changes>,
         /// What it took of the disk, where that is known.
@@ -85,11 +84,11 @@ pub enum Upgraded {
 }
 
 impl Upgraded {
-    /// Returns the new environment's name, where there is one.
-    pub fn name(&self) -> Option<&str> {
+    /// Returns the new environment, where there is one.
+    pub fn id(&self) -> Option<&EnvId> {
         match self {
             Self::NothingToDo(_) => None,
-            Self::New { name, .. } => Some(name),
+            Self::New { id, .. } => Some(id),
         }
     }
 }
@@ -171,8 +170,8 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn target(&self) -> String {
-        format!("{}/{}", self.node.name, self.name)
+    fn target(&self) -> EnvId {
+        EnvId::new(&self.node.name, &self.name)
     }
 
     fn steps(&self) -> Vec<String> {
@@ -219,7 +218,7 @@ impl<'a> Run<'a> {
         // Only of the distribution's own upgrade the package list tells everything: a command of somebody's
         // may have changed files alone, and that is not to be thrown away.
         if self.own_upgrade && changes.as_ref().is_some_and(Changes::is_empty) {
-            return Ok(Upgraded::NothingToDo(self.source.to_string()));
+            return Ok(Upgraded::NothingToDo(self.source.id()));
         }
         notes.extend(snapshot::flatten_within(&root)?);
         // Before the lock: it may take long. What is refused then was compared for nothing, which is rare.
@@ -245,8 +244,8 @@ impl<'a> Run<'a> {
             warnings.extend(activate_new::activate(pool, &lock, node, env, &made, mode)?);
         }
         Ok(Upgraded::New {
-            name: self.target(),
-            origin: self.source.to_string(),
+            id: self.target(),
+            origin: self.source.id(),
             changes,
             shared,
             active: self.request.activate,

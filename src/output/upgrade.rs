@@ -36,14 +36,14 @@ pub fn in_words(news: &News) -> String {
 fn result(report: &Report) -> String {
     match report {
         Report::Created {
-            name,
+            id,
             active,
             would_boot,
             ..
         } => match (active, would_boot) {
-            (true, _) => format!("created {name}, which it boots next"),
-            (false, true) => format!("created {name}"),
-            (false, false) => format!("created {name}, which would not boot"),
+            (true, _) => format!("created {id}, which it boots next"),
+            (false, true) => format!("created {id}"),
+            (false, false) => format!("created {id}, which would not boot"),
         },
         Report::Nothing => "nothing to upgrade".to_string(),
         Report::Failed { why, .. } => {
@@ -64,7 +64,7 @@ fn row((node, report): (&NodeName, &Report)) -> Vec<String> {
     };
     let (name, numbers, space, what) = match report {
         Report::Created {
-            name,
+            id,
             upgraded,
             added,
             removed,
@@ -73,7 +73,7 @@ fn row((node, report): (&NodeName, &Report)) -> Vec<String> {
             would_boot,
             ..
         } => (
-            name.split('/').nth(1).unwrap_or(name),
+            id.env.as_str(),
             [*upgraded, *added, *removed],
             *shared,
             match (active, would_boot) {

@@ -15,6 +15,7 @@ use anyhow::Result;
 use jiff::Timestamp;
 
 use super::code::Key;
+use super::env_id::EnvId;
 use super::layout;
 use super::lock::NodeLock;
 use super::name::{EnvName, NodeName};
@@ -187,6 +188,11 @@ impl Environment {
             kernel: None,
             key: node.key.clone(),
         }
+    }
+
+    /// Returns which it is.
+    pub fn id(&self) -> EnvId {
+        EnvId::new(&self.node, &self.name)
     }
 
     /// Returns the root half.

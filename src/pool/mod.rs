@@ -6,6 +6,7 @@
 
 pub mod base;
 pub mod code;
+mod env_id;
 pub mod environment;
 pub mod layout;
 pub mod lock;
@@ -29,6 +30,7 @@ use nix::sys::statvfs::FsFlags;
 
 use crate::fs::dir_names::names_in;
 
+pub use env_id::EnvId;
 pub use environment::Environment;
 pub use lock::{EnvLock, NodeLock, PoolLock};
 pub use name::{EnvName, NodeName, Operand};

@@ -20,7 +20,7 @@ use crate::btrfs::subvolume;
 use crate::failure::{Failure, hinted};
 use crate::fs::interrupt;
 use crate::pool::record::{EnvRecord, NodeRecord};
-use crate::pool::{EnvName, Node, NodeLock, NodeName, Operand, Pool, stage};
+use crate::pool::{EnvId, EnvName, Node, NodeLock, NodeName, Operand, Pool, stage};
 use stream::Sent;
 use unpack::{Halves, Opened, Progress, Source};
 
@@ -49,10 +49,10 @@ impl Request {
 }
 
 /// What was brought in.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Imported {
-    /// Its name, `NODE/ENV`.
-    pub name: String,
+    /// Which it is.
+    pub id: EnvId,
     /// What its node is, where it is new.
     pub new_node: Option<NewNode>,
     /// The kernel it brings, where its version is known.
@@ -100,10 +100,10 @@ pub fn import(
         pool.refuse_work_in(&request.target.node, Duration::ZERO)?;
     }
     let env = arrived.name(pool, existing.as_ref(), &request.target)?;
-    let name = format!("{}/{env}", request.target.node);
+    let id = EnvId::new(&request.target.node, &env);
     let new_node = existing.is_none().then(|| arrived.new_node());
     let Some(lock) = lock else {
-        let steps = steps(pool, request, &arrived, new_node, &name)?;
+        let steps = steps(pool, request, &arrived, new_node, &id)?;
         return Ok(Outcome::Planned(steps));
     };
     let record = match &existing {
@@ -129,11 +129,7 @@ pub fn import(
         made.warnings
             .push(create::not_asked_for(&request.target.node));
     }
-    Ok(Outcome::Done(Imported {
-        name,
-        new_node,
-        ..made
-    }))
+    Ok(Outcome::Done(Imported { new_node, ..made }))
 }
 
 /// What is to be brought in, as far as it was looked at.
@@ -212,7 +208,7 @@ fn steps(
     request: &Request,
     arrived: &Arrived,
     new_node: Option<NewNode>,
-    name: &str,
+    name: &EnvId,
 ) -> Result<Vec<String>> {
     let mut steps = Vec::new();
     match new_node {
@@ -268,10 +264,11 @@ fn make(
     let made = staged.publish(&lock, complete)?;
     notes.extend(made.notes);
     Ok(Imported {
+        id: EnvId::new(target.node, target.env),
+        new_node: None,
         kernel,
         notes,
         warnings: made.warnings,
-        ..Imported::default()
     })
 }
 

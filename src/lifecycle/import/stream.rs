@@ -19,7 +19,7 @@ use crate::fs::rooted::Tree;
 use crate::lifecycle::staged::{Content, Identity, StagedEnvironment};
 use crate::pool::base::Base;
 use crate::pool::record::EnvRecord;
-use crate::pool::{Environment, Node, NodeName, Pool, layout, stage};
+use crate::pool::{EnvId, Environment, Node, NodeName, Pool, layout, stage};
 use crate::stream::header::Heading;
 use crate::stream::{Arriving, Half, Part, Reader, unpack};
 
@@ -83,7 +83,7 @@ impl Sent {
     }
 
     /// Returns what a dry run says of it.
-    pub(super) fn step(&self, pool: &Pool, request: &Request, name: &str) -> Result<String> {
+    pub(super) fn step(&self, pool: &Pool, request: &Request, name: &EnvId) -> Result<String> {
         let of = &self.heading;
         let from = format!(
             "{}/{} of {}",

@@ -11,13 +11,14 @@ use anyhow::{Context, Result, ensure};
 
 use super::verified::{Verified, would_not_boot};
 use crate::btrfs::subvolume;
-use crate::fs::atomic;
-use crate::fs::atomic::Durable;
+use crate::fs::atomic::{self, Durable};
 use crate::lifecycle::staged::boot_config::{self, Wanted};
 use crate::lifecycle::staged::{identity, snapshot};
 use crate::pool::record::{EnvRecord, NodeRecord};
 use crate::pool::stage::Staged;
-use crate::pool::{EnvName, Environment, Node, NodeLock, NodeName, Pool, layout, publish_node};
+use crate::pool::{
+    EnvId, EnvName, Environment, Node, NodeLock, NodeName, Pool, layout, publish_node,
+};
 
 /// What an environment is to be.
 #[derive(Debug, Clone, Copy)]
@@ -35,8 +36,8 @@ pub struct Target<'a> {
 }
 
 impl Target<'_> {
-    fn name(&self) -> String {
-        format!("{}/{}", self.node, self.env)
+    fn id(&self) -> EnvId {
+        EnvId::new(self.node, self.env)
     }
 
     /// Refuses what [`StagedEnvironment::complete`] would refuse of copies of these halves, without making any: for a dry
@@ -49,7 +50,7 @@ impl Target<'_> {
 
     fn refuse(&self, reasons: &[String]) -> Result<()> {
         match self.boots_next && !self.record.template && !reasons.is_empty() {
-            true => Err(would_not_boot(&self.name(), reasons).into()),
+            true => Err(would_not_boot(&self.id(), reasons).into()),
             false => Ok(()),
         }
     }

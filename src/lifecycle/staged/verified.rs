@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::failure::Failure;
 use crate::lifecycle::staged::boot_config::Wanted;
-use crate::pool::{Environment, Node, Pool};
+use crate::pool::{EnvId, Environment, Node, Pool};
 
 /// An environment that its node may be led to: it would boot, or somebody insists.
 ///
@@ -34,7 +34,7 @@ impl<'a> Verified<'a> {
         let whole = env.root().is_dir() && env.boot().is_dir();
         let insisted = force && whole;
         if !reasons.is_empty() && !insisted {
-            let failure = would_not_boot(&env.to_string(), &reasons);
+            let failure = would_not_boot(&env.id(), &reasons);
             return Err(match whole {
                 true => failure.hint(format!(
                     "mend it, or all the same: netbe activate {env} --force"
@@ -92,6 +92,6 @@ pub fn reasons(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<String
 }
 
 /// Returns the failure for halves that would not boot.
-pub fn would_not_boot(name: &str, reasons: &[String]) -> Failure {
+pub fn would_not_boot(name: &EnvId, reasons: &[String]) -> Failure {
     Failure::refused(format!("{name} would not boot: {}", reasons.join("; ")))
 }

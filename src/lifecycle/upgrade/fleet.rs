@@ -21,8 +21,8 @@ use serde::{Deserialize, Serialize};
 use super::Upgraded;
 use crate::failure::Failure;
 use crate::fs::{interrupt, threads};
-use crate::pool::NodeName;
 use crate::pool::record::Shared;
+use crate::pool::{EnvId, NodeName};
 
 /// How often is looked whether somebody wants it all to stop.
 const LOOK: Duration = Duration::from_millis(100);
@@ -32,8 +32,8 @@ const LOOK: Duration = Duration::from_millis(100);
 pub enum Report {
     /// A new environment.
     Created {
-        /// Its name, `NODE/ENV`.
-        name: String,
+        /// Which it is.
+        id: EnvId,
         /// Packages of a newer version.
         upgraded: usize,
         /// Packages there were not before.
@@ -68,7 +68,7 @@ impl Report {
         match result {
             Ok(Upgraded::NothingToDo(_)) => Self::Nothing,
             Ok(Upgraded::New {
-                name,
+                id,
                 changes,
                 shared,
                 active,
@@ -79,7 +79,7 @@ impl Report {
                 let count =
                     |f: fn(&crate::packages::Changes) -> usize| changes.as_ref().map_or(0, f);
                 Self::Created {
-                    name: name.clone(),
+                    id: id.clone(),
                     upgraded: count(|c| c.upgraded.len()),
                     added: count(|c| c.added.len()),
                     removed: count(|c| c.removed.len() + c.downgraded.len()),

@@ -1,0 +1,85 @@
+//! Which environment is meant, among those of all nodes: `NODE/ENV`.
+//!
+//! Not for what a person types, which may leave the environment out: that is [`Operand`].
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use super::name::{EnvName, NodeName, NotAName, Operand};
+
+/// An environment, by its node's name and its own.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct EnvId {
+    /// The node.
+    pub node: NodeName,
+    /// The environment.
+    pub env: EnvName,
+}
+
+impl EnvId {
+    /// Returns the environment of that name of a node.
+    pub fn new(node: &NodeName, env: &EnvName) -> Self {
+        Self {
+            node: node.clone(),
+            env: env.clone(),
+        }
+    }
+}
+
+impl fmt::Display for EnvId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.node, self.env)
+    }
+}
+
+impl FromStr for EnvId {
+    type Err = NotAName;
+
+    fn from_str(text: &str) -> Result<Self, NotAName> {
+        let (node, env) = text.split_once('/').unwrap_or((text, ""));
+        Ok(Self {
+            node: node.parse()?,
+            env: env.parse()?,
+        })
+    }
+}
+
+impl TryFrom<String> for EnvId {
+    type Error = NotAName;
+
+    fn try_from(text: String) -> Result<Self, NotAName> {
+        text.parse()
+    }
+}
+
+impl From<EnvId> for String {
+    fn from(id: EnvId) -> Self {
+        id.to_string()
+    }
+}
+
+impl From<EnvId> for Operand {
+    fn from(id: EnvId) -> Self {
+        Self {
+            node: id.node,
+            env: Some(id.env),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_alone_is_no_environment() {
+        let id: EnvId = "nog/first".parse().unwrap();
+        assert_eq!(id.to_string(), "nog/first");
+        for bad in ["nog", "nog/", "/first", "nog/a/b", ""] {
+            assert!(bad.parse::<EnvId>().is_err(), "{bad:?}");
+        }
+    }
+}
