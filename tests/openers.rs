@@ -109,6 +109,7 @@ const ALLOWED: &[(&str, &str, usize, &str)] = &[
         "a copy in a directory of netbe's own",
     ),
     ("pool/environment/dir.rs", "fcntl::open(", 1, DIRECTORY),
+    ("lifecycle/staged/identity.rs", "fs::read(", 1, NEW),
     ("pool/code.rs", "File::open(", 1, SERVERS),
     ("pool/environment/dir.rs", "openat2(", 2, DIRECTORY),
     ("pool/state.rs", "File::open(", 1, DIRECTORY_ASKED),

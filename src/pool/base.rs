@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
-use rand_core::{OsRng, RngCore};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -109,8 +108,8 @@ impl Base {
     /// Returns an identity for a new one, which nobody can guess, nor read off a subvolume.
     pub fn new_id() -> Result<String> {
         let mut bytes = [0; 16];
-        OsRng
-            .try_fill_bytes(&mut bytes)
+        getrandom::fill(&mut bytes)
+            .map_err(std::io::Error::from)
             .context("making an identity")?;
         // Version 4 of RFC 9562: random.
         bytes[6] = (bytes[6] & 0x0f) | 0x40;

@@ -4,19 +4,22 @@
 //! by NFS (an NFSv4 client's name is its lease), by people. So what is made for another node gets all of it
 //! anew, and what is made for the same node keeps it. Works on halves in an unpublished stage only.
 
+use std::fs;
+use std::io;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
-use rand_core::{OsRng, RngCore};
-use ssh_key::private::{KeypairData, RsaKeypair};
-use ssh_key::{Algorithm, EcdsaCurve, LineEnding, PrivateKey};
 
 use crate::boot::identity::{self, HostKey, RESET};
+use crate::failure::Failure;
 use crate::fs::rooted::Tree;
 use crate::pool::NodeName;
 
 /// How long an RSA host key is, in bits: as ssh-keygen(1) makes them.
-const RSA_BITS: usize = 3072;
+const RSA_BITS: &str = "3072";
+/// What makes host keys, in every distribution.
+const SSH_KEYGEN: &str = "/usr/bin/ssh-keygen";
 
 /// Makes the halves another machine's: `new` instead of what they say now.
 ///
@@ -78,7 +81,7 @@ fn rename_initiator(root: &Tree, new: &NodeName) -> Result<()> {
         return Ok(());
     };
     let mut random = [0_u8; 6];
-    OsRng.fill_bytes(&mut random);
+    getrandom::fill(&mut random).map_err(io::Error::from)?;
     let unique: String = random.iter().map(|b| format!("{b:02x}")).collect();
     if let Some(text) = identity::initiator_name(&format!("{new}-{unique}"), &old) {
         root.write(identity::INITIATOR_NAME, text.as_bytes())?;
@@ -108,20 +111,52 @@ fn host_keys(root: &Tree, new: &NodeName) -> Result<Vec<String>> {
 }
 
 fn write_key(root: &Tree, kind: HostKey, public: &str, new: &NodeName) -> Result<()> {
-    let mut key = match kind {
-        HostKey::Ed25519 => PrivateKey::random(&mut OsRng, Algorithm::Ed25519)?,
-        HostKey::Ecdsa => {
-            let curve = EcdsaCurve::NistP256;
-            PrivateKey::random(&mut OsRng, Algorithm::Ecdsa { curve })?
-        }
-        HostKey::Rsa => {
-            let pair = RsaKeypair::random(&mut OsRng, RSA_BITS)?;
-            PrivateKey::new(KeypairData::from(pair), "")?
-        }
-    };
-    key.set_comment(format!("root@{new}"));
+    let made = make_key(kind, new)?;
     // In the old one's place: it keeps the old one's mode, which lets root alone read it.
-    root.write(kind.path(), key.to_openssh(LineEnding::LF)?.as_bytes())?;
-    let line = format!("{}\n", key.public_key().to_openssh()?);
-    Ok(root.write(public, line.as_bytes())?)
+    root.write(kind.path(), &made.private)?;
+    Ok(root.write(public, &made.public)?)
+}
+
+/// A key pair, as the two files of it.
+struct KeyPair {
+    private: Vec<u8>,
+    public: Vec<u8>,
+}
+
+/// Makes a key pair by this machine's ssh-keygen(1), in a directory that is root's alone.
+fn make_key(kind: HostKey, new: &NodeName) -> Result<KeyPair> {
+    let dir = tempfile::tempdir().context("making a directory for a key")?;
+    let file = dir.path().join("key");
+    let (kind, bits) = match kind {
+        HostKey::Ed25519 => ("ed25519", "256"),
+        HostKey::Ecdsa => ("ecdsa", "256"),
+        HostKey::Rsa => ("rsa", RSA_BITS),
+    };
+    let made = Command::new(SSH_KEYGEN)
+        .args(["-q", "-t", kind, "-b", bits, "-N", "", "-C"])
+        .arg(format!("root@{new}"))
+        .arg("-f")
+        .arg(&file)
+        .env_clear()
+        .stdin(Stdio::null())
+        .output()
+        .map_err(|e| match e.kind() {
+            io::ErrorKind::NotFound => anyhow::Error::from(
+                Failure::failed(format!(
+                    "{SSH_KEYGEN} makes host keys, and is not installed"
+                ))
+                .hint("apt install openssh-client"),
+            ),
+            _ => anyhow::Error::new(e).context(format!("running {SSH_KEYGEN}")),
+        })?;
+    anyhow::ensure!(
+        made.status.success(),
+        "{SSH_KEYGEN}: {}",
+        String::from_utf8_lossy(&made.stderr).trim()
+    );
+    let read = |path: &Path| fs::read(path).with_context(|| format!("reading {}", path.display()));
+    Ok(KeyPair {
+        private: read(&file)?,
+        public: read(&file.with_extension("pub"))?,
+    })
 }
