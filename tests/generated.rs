@@ -1,4 +1,4 @@
-//! Man pages and completions are made from `cli.rs`, committed, and compared here.
+//! Man pages and completions are made from `commands/`, committed, and compared here.
 //!
 //! `NETBE_REGENERATE=1 cargo test --test generated` writes them anew.
 
@@ -29,7 +29,7 @@ fn hold(path: &Path, want: &str) {
     let have = fs::read_to_string(path).unwrap_or_default();
     assert!(
         have == want,
-        "{} is not what cli.rs makes; NETBE_REGENERATE=1 cargo test --test generated writes it",
+        "{} is not what commands/ makes; NETBE_REGENERATE=1 cargo test --test generated writes it",
         path.display()
     );
 }
