@@ -14,5 +14,6 @@ mod images;
 mod pool;
 mod readers;
 mod rigged;
+mod rigged_tables;
 mod system;
 mod tree;

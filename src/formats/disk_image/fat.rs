@@ -2,11 +2,11 @@
 //!
 //! Names are the long ones, else the short ones in the case they were written in, as Linux shows them. Files become
 //! 0644 and directories 0755, owned by root: TFTP servers read them as nobody. Times are taken as UTC. A damaged
-//! filesystem ends in an error, however its chains are knotted.
+//! filesystem ends in an error, however its chains are knotted: no more is read, made or copied than it has room for.
 
 use std::ffi::OsStr;
 use std::fs::File;
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use fatfs::{DateTime, Dir, FileSystem, FsOptions};
@@ -19,10 +19,14 @@ use super::Window;
 use super::place::{make_directory, make_file};
 use super::reader::guarded;
 use crate::fs::copy::attributes::Attributes;
+use crate::fs::free_space::Room;
+use crate::fs::interrupt;
 
 /// The deepest directory, and the most entries of one, that a FAT can sensibly have.
 const DEPTH: usize = 64;
 const ENTRIES: usize = 65536;
+/// What an entry of a directory takes, in bytes.
+const ENTRY: u64 = 32;
 
 /// Copies everything in a FAT partition into an empty directory.
 ///
@@ -36,7 +40,13 @@ pub fn copy(
 ) -> Result<()> {
     guarded("FAT", || {
         let fat = open(disk, start, size)?;
-        let mut copying = Copying { left: size, tick };
+        let mut copying = Copying {
+            left: size,
+            entries: size / ENTRY,
+            cluster: fat.cluster_size().into(),
+            room: Room::of(to)?,
+            tick,
+        };
         copying.directory(&fat.root_dir(), to, "", 0)?;
         attributes(0o755, None).give(to)?;
         Ok(())
@@ -55,13 +65,57 @@ pub fn names(disk: &File, start: u64, size: u64) -> Result<Vec<String>> {
     })
 }
 
-fn open(disk: &File, start: u64, size: u64) -> Result<FileSystem<Window<'_>>> {
+fn open(disk: &File, start: u64, size: u64) -> Result<FileSystem<Bounded<'_>>> {
     let window = Window::new(disk, start, size);
     ensure!(
         has_room(&window.head(512)?),
         "the image's FAT is damaged: its tables have no room in it"
     );
-    FileSystem::new(window, FsOptions::new()).map_err(|e| damaged(&e))
+    let bounded = Bounded {
+        window,
+        left: size.saturating_mul(2).saturating_add(TABLES),
+    };
+    FileSystem::new(bounded, FsOptions::new()).map_err(|e| damaged(&e))
+}
+
+/// What may be read besides twice the whole: the tables are read a few bytes at a time, for each cluster once.
+const TABLES: u64 = 1 << 20;
+
+/// A partition of which no more is read than somebody who reads everything once does.
+///
+/// The crate follows a chain of clusters that leads back into itself for as long as it has nothing to tell.
+#[derive(Debug)]
+struct Bounded<'f> {
+    window: Window<'f>,
+    left: u64,
+}
+
+impl Read for Bounded<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        interrupt::check_io()?;
+        let count = self.window.read(buf)?;
+        self.left = self
+            .left
+            .checked_sub(count as u64)
+            .ok_or_else(|| io::Error::other("its chains never end"))?;
+        Ok(count)
+    }
+}
+
+impl Seek for Bounded<'_> {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        self.window.seek(to)
+    }
+}
+
+impl Write for Bounded<'_> {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.window.write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.window.flush()
+    }
 }
 
 /// Returns whether the parts that a boot sector announces fit into what it says is there.
@@ -89,15 +143,20 @@ fn has_room(sector: &[u8]) -> bool {
 }
 
 struct Copying<'a> {
-    /// Bytes that files may still have: more than the partition has means that chains cross.
+    /// Bytes that files and directories may still have: more than the partition has means that chains cross.
     left: u64,
+    /// Entries that directories may still have, for the same reason.
+    entries: u64,
+    /// The size of a cluster in bytes, of which a directory has at least one.
+    cluster: u64,
+    room: Room,
     tick: &'a mut dyn FnMut(u64),
 }
 
 impl Copying<'_> {
     fn directory(
         &mut self,
-        from: &Dir<'_, Window<'_>>,
+        from: &Dir<'_, Bounded<'_>>,
         to: &File,
         path: &str,
         depth: usize,
@@ -122,8 +181,12 @@ impl Copying<'_> {
             );
             let below = format!("{path}/{name}");
             let reading = || format!("copying '{below}'");
+            interrupt::check()?;
+            self.entries = take(self.entries, 1)?;
+            self.room.use_up(0)?;
             let modified = Some(entry.modified());
             if entry.is_dir() {
+                self.left = take(self.left, self.cluster)?;
                 let directory = make_directory(to, OsStr::new(&name))
                     .map_err(twice)
                     .with_context(reading)?;
@@ -146,20 +209,18 @@ impl Copying<'_> {
     }
 
     fn content(&mut self, from: &mut impl Read, size: u64, mut to: &File) -> Result<()> {
-        self.left = self
-            .left
-            .checked_sub(size)
-            .context("the image's FAT is damaged: its files are larger than it")?;
+        self.left = take(self.left, size)?;
         let mut buffer = vec![0; 128 << 10];
         let mut done = 0;
         loop {
-            crate::fs::interrupt::check()?;
+            interrupt::check()?;
             let count = match from.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(count) => count,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) => return Err(damaged(&e)),
             };
+            self.room.use_up(count as u64)?;
             to.write_all(&buffer[..count])?;
             done += count as u64;
             (self.tick)(count as u64);
@@ -169,6 +230,12 @@ impl Copying<'_> {
         }
         Ok(())
     }
+}
+
+/// Takes what files and directories need off what there is.
+fn take(left: u64, need: u64) -> Result<u64> {
+    left.checked_sub(need)
+        .context("the image's FAT is damaged: its files are larger than it")
 }
 
 fn twice(error: Errno) -> anyhow::Error {

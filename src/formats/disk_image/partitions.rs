@@ -11,6 +11,7 @@ use gpt::GptConfig;
 use gpt::disk::LogicalBlockSize;
 use mbrman::MBRHeader;
 
+use super::reader::guarded;
 use super::{Filesystem, Window};
 
 /// The unit of an MBR, in bytes.
@@ -112,8 +113,8 @@ fn has_mbr(head: &[u8]) -> bool {
 
 fn gpt(disk: &File, size: u64, block: LogicalBlockSize) -> Result<Vec<Partition>> {
     let unit = u64::from(block);
-    // The crate asserts that an entry has 128 bytes, and believes any count.
-    for offset in [unit, size.saturating_sub(unit)] {
+    // The crate asserts that an entry has 128 bytes, and believes any count. The copy stands in the last whole block.
+    for offset in [unit, (size / unit).saturating_sub(1) * unit] {
         let header = Window::new(disk, offset, unit).head(unit)?;
         if header.len() >= 92 && header.starts_with(b"EFI PART") {
             let field = |at: usize| {
@@ -125,11 +126,11 @@ fn gpt(disk: &File, size: u64, block: LogicalBlockSize) -> Result<Vec<Partition>
             );
         }
     }
-    let table = GptConfig::new()
-        .writable(false)
-        .logical_block_size(block)
-        .open_from_device(Window::new(disk, 0, size))
-        .map_err(|e| anyhow!("the disk image's partition table (GPT) is damaged: {e}"))?;
+    let config = GptConfig::new().writable(false).logical_block_size(block);
+    let table = guarded("partition table (GPT)", || {
+        let opened = config.open_from_device(Window::new(disk, 0, size));
+        opened.map_err(|e| anyhow!("the disk image's partition table (GPT) is damaged: {e}"))
+    })?;
     let mut found = Vec::new();
     for (number, entry) in table.partitions() {
         let blocks = entry

@@ -13,6 +13,7 @@ use super::{Progress, Target, boot_half, counting};
 use crate::boot::fstab::{self, Entry};
 use crate::btrfs::removal;
 use crate::formats::disk_image::{Filesystem, Partition, copy_fat, partitions};
+use crate::fs::interrupt;
 
 /// Copies a system out of its partitions, and returns where the boot half is mounted if it has one of its own.
 pub(super) fn bring(
@@ -69,6 +70,7 @@ fn carry_others(
     notes: &mut Vec<String>,
 ) -> Result<()> {
     for line in lines {
+        interrupt::check()?;
         let boot = ["/", "/boot/firmware", "/boot", "/boot/efi", "/efi"];
         let swap = !line.file.starts_with('/');
         if swap || boot.contains(&line.file.as_str()) {

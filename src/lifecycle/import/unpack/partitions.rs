@@ -14,6 +14,7 @@ use super::filesystem::BTRFS_TOP;
 use crate::boot::fstab::entries;
 use crate::failure::Failure;
 use crate::formats::disk_image::{Filesystem, Partition};
+use crate::fs::interrupt;
 
 /// Subvolumes that distributions keep their root in, tried after the one that is mounted by default.
 const ROOT_SUBVOLUMES: [&str; 4] = ["@", "@rootfs", "root", "@root"];
@@ -109,11 +110,15 @@ pub(super) fn find_boot<'d>(
             .iter()
             .any(|line| Some(line.file.as_str()) != boot_mount && is_named(p, &line.spec))
     };
-    let fats: Vec<&Partition> = all
-        .iter()
-        .filter(|p| p.number != root.number && p.filesystem == Some(Filesystem::Fat))
-        .filter(|p| !elsewhere(p))
-        .collect();
+    let mut fats: Vec<&Partition> = Vec::new();
+    for fat in all {
+        // A table and an fstab can have thousands of lines each.
+        interrupt::check()?;
+        let is_fat = fat.number != root.number && fat.filesystem == Some(Filesystem::Fat);
+        if is_fat && !elsewhere(fat) {
+            fats.push(fat);
+        }
+    }
     if boot_mount.is_some()
         && let [only] = fats[..]
     {
