@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use super::compression::Compression;
 use super::disk_image::{Filesystem, has_partitions};
 use super::tar;
-use crate::fs::opener;
+use crate::fs::{interrupt, opener};
 
 /// How much of a stream is looked at, in bytes: the superblock of btrfs stands at 64 KiB.
 const HEAD: usize = 72 << 10;
@@ -167,7 +167,8 @@ pub fn open<'a>(stream: impl Read + 'a, tick: &'a mut dyn FnMut(u64)) -> Result<
     Ok(Opened {
         kind,
         compression: Some(compression),
-        content: Box::new(content),
+        // What little is taken from the stream may be a great deal here.
+        content: Box::new(interrupt::Reader::new(content)),
     })
 }
 
@@ -202,7 +203,7 @@ struct Counted<'a, R> {
 impl<R: Read> Read for Counted<'_, R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         loop {
-            crate::fs::interrupt::check_io()?;
+            interrupt::check_io()?;
             match self.inner.read(buf) {
                 // Decoders above take it for the end.
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}

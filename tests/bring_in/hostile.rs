@@ -199,3 +199,26 @@ fn links_of_all_kinds_are_ordinary_content() {
     });
     assert_eq!(error, "");
 }
+
+#[test]
+fn headers_without_end_are_not_kept() {
+    let comment = vec![b'x'; 1 << 20];
+    let error = refused(|archive, _| {
+        for _ in 0..17 {
+            let records = [("comment", &comment[..])];
+            archive.builder.append_pax_extensions(records).unwrap();
+        }
+        archive.file("etc/x", b"x");
+    });
+    assert!(error.contains("more extended headers"), "{error}");
+}
+
+#[test]
+fn an_archive_does_not_fill_a_pool_to_its_last_byte() {
+    let pool = Pool::new();
+    let mut archive = Archive::new();
+    archive.file("filled", &vec![b'x'; 600 << 20]);
+    let error = pool.bring_file(&archive.finish(&pool.work)).unwrap_err();
+    let error = format!("{error:#}");
+    assert!(error.contains("are kept free"), "{error}");
+}

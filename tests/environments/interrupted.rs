@@ -1,7 +1,9 @@
 //! Being asked to stop: whatever a node left to be read, or to be removed, it ends within a second or little more.
 
 use std::fs;
+use std::io::Write;
 use std::os::unix::fs::FileExt;
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
@@ -83,4 +85,33 @@ fn a_walk_through_many_files_ends() {
     assert!(!pool.at("nodes/other").exists());
     pool.netbe().run("check --repair");
     pool.assert_sound();
+}
+
+/// Writes an archive of one directory, two million times: some kilobytes, packed.
+fn of_the_same(path: &Path) {
+    let mut header = tar::Header::new_gnu();
+    header.set_path("etc").unwrap();
+    header.set_entry_type(tar::EntryType::Directory);
+    header.set_mode(0o755);
+    header.set_uid(0);
+    header.set_gid(0);
+    header.set_mtime(0);
+    header.set_size(0);
+    header.set_cksum();
+    let some = header.as_bytes().repeat(2_000);
+    let mut archive = zstd::Encoder::new(fs::File::create(path).unwrap(), 1).unwrap();
+    for _ in 0..1_000 {
+        archive.write_all(&some).unwrap();
+    }
+    archive.finish().unwrap();
+}
+
+#[test]
+fn what_unpacks_to_much_more_than_it_is_ends() {
+    let pool = Pool::with_node();
+    let archive = pool.beside().join("same.tar.zst");
+    of_the_same(&archive);
+    let line = format!("import other/x {}", archive.display());
+    stops(&pool, &line, Duration::from_millis(700));
+    assert!(!pool.at("nodes/other").exists());
 }

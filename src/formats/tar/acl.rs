@@ -11,14 +11,16 @@ const UNDEFINED: u32 = u32::MAX;
 
 /// The most names that are remembered of an archive.
 const NAMES: usize = 65536;
+/// The most entries of a list: a value has 64 KiB, its head four bytes and each entry eight.
+const ENTRIES: usize = 8191;
 
 /// Who is called what, users or groups.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     /// As owners of the archive's members.
     seen: HashMap<String, u32>,
-    /// The text of `etc/passwd` or `etc/group`.
-    file: String,
+    /// As `etc/passwd` or `etc/group` says.
+    file: HashMap<String, u32>,
 }
 
 impl Names {
@@ -34,19 +36,19 @@ impl Names {
     }
 
     /// Takes the text of the system's `etc/passwd` or `etc/group`.
-    pub(super) fn read(&mut self, file: String) {
-        self.file = file;
+    pub(super) fn read(&mut self, file: &str) {
+        for line in file.lines() {
+            let mut fields = line.split(':');
+            let name = fields.next().unwrap_or_default();
+            if let Some(id) = fields.nth(1).and_then(|id| id.trim().parse().ok()) {
+                self.file.entry(name.to_string()).or_insert(id);
+            }
+        }
     }
 
     fn id(&self, name: &str) -> Option<u32> {
-        let listed = || {
-            self.file.lines().find_map(|line| {
-                let mut fields = line.split(':');
-                (fields.next() == Some(name)).then_some(())?;
-                fields.nth(1)?.trim().parse().ok()
-            })
-        };
-        self.seen.get(name).copied().or_else(listed)
+        let known = self.seen.get(name).or_else(|| self.file.get(name));
+        known.copied()
     }
 }
 
@@ -59,6 +61,9 @@ pub(super) fn value(text: &str, users: &Names, groups: &Names) -> Option<Vec<u8>
         let entry = entry.split('#').next().unwrap_or_default().trim();
         if !entry.is_empty() {
             entries.push(parse(entry, users, groups)?);
+        }
+        if entries.len() > ENTRIES {
+            return None;
         }
     }
     entries.sort_unstable();
@@ -115,8 +120,8 @@ mod tests {
 
     fn parsed(text: &str) -> Option<Vec<u8>> {
         let (mut users, mut groups) = (Names::default(), Names::default());
-        users.read("root:x:0:0:root:/root:/bin/sh\nlars:x:1000:1001::/:/bin/sh\n".into());
-        groups.read("root:x:0:\nadm:x:4:lars\nstaff:x:50:\n".into());
+        users.read("root:x:0:0:root:/root:/bin/sh\nlars:x:1000:1001::/:/bin/sh\n");
+        groups.read("root:x:0:\nadm:x:4:lars\nadm:x:5:\nstaff:x:50:\n");
         groups.learn(b"staff", 20);
         value(text, &users, &groups)
     }
@@ -151,6 +156,18 @@ mod tests {
     #[test]
     fn what_the_archive_calls_its_owners_wins_over_the_system() {
         assert_eq!(parsed("group:staff:r--"), parsed("group:20:r--"));
+    }
+
+    #[test]
+    fn a_long_list_of_names_from_a_long_file_takes_no_time() {
+        let (mut users, groups) = (Names::default(), Names::default());
+        let lines = (0..100_000).map(|n| format!("user{n}:x:{n}:0::/home/of/user{n}:/bin/sh\n"));
+        users.read(&lines.collect::<String>());
+        let entry = "user:user99999:r--,";
+        let begun = std::time::Instant::now();
+        assert!(value(&entry.repeat(ENTRIES), &users, &groups).is_some());
+        assert!(value(&entry.repeat(ENTRIES + 1), &users, &groups).is_none());
+        assert!(begun.elapsed() < std::time::Duration::from_secs(5));
     }
 
     #[test]

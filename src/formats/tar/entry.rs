@@ -16,6 +16,9 @@ use crate::fs::copy::attributes::Attributes;
 
 /// The longest name or extended header that is read, in bytes: it is held in memory.
 const HEADER_LIMIT: u64 = 8 << 20;
+/// How long all names and extended headers of one member may be together, and all that are for every member, in bytes:
+/// they are held in memory, however many each has.
+const HEADERS_LIMIT: u64 = 16 << 20;
 
 /// What a member is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,6 +54,8 @@ pub(super) struct Members<R> {
     data: u64,
     padding: u64,
     global: Extended,
+    /// How long the headers for every member may still be.
+    global_left: u64,
 }
 
 impl<R: Read> Members<R> {
@@ -60,6 +65,7 @@ impl<R: Read> Members<R> {
             data: 0,
             padding: 0,
             global: Extended::default(),
+            global_left: HEADERS_LIMIT,
         }
     }
 
@@ -70,6 +76,7 @@ impl<R: Read> Members<R> {
         let mut extended = self.global.clone();
         let (mut long_name, mut long_target) = (None, None);
         let mut described = false;
+        let mut left = HEADERS_LIMIT;
         loop {
             self.skip_data()?;
             let Some(header) = self.header()? else {
@@ -81,6 +88,11 @@ impl<R: Read> Members<R> {
             let size = size_of(&header)?;
             self.expect(size)?;
             described = true;
+            match kind {
+                b'g' => self.global_left = take(self.global_left, size)?,
+                b'L' | b'K' | b'x' | b'X' => left = take(left, size)?,
+                _ => {}
+            }
             match kind {
                 b'L' => long_name = Some(self.long_text()?),
                 b'K' => long_target = Some(self.long_text()?),
@@ -296,6 +308,12 @@ impl<R: Read> Read for Members<R> {
         self.data -= count as u64;
         Ok(count)
     }
+}
+
+/// Takes a header's length off what there may be of them.
+fn take(left: u64, size: u64) -> Result<u64> {
+    left.checked_sub(size)
+        .context("the archive has more extended headers than anybody needs")
 }
 
 fn cut_short(error: &io::Error) -> io::Error {

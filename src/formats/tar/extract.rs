@@ -18,6 +18,8 @@ use nix::unistd::{UnlinkatFlags, linkat, symlinkat, unlinkat};
 
 use super::deferred::Kept;
 use super::entry::{Kind, Member};
+use crate::fs::free_space::Room;
+use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 
 /// How much is copied at a time, in bytes.
@@ -29,44 +31,48 @@ pub(super) struct Place<'t> {
     /// The parent opened last: the next member mostly stands in the same one.
     parent: Option<(PathBuf, OwnedFd)>,
     kept: Kept,
+    room: Room,
     buffer: Vec<u8>,
 }
 
 impl<'t> Place<'t> {
-    pub(super) fn new(tree: &'t Tree) -> Self {
-        Self {
+    pub(super) fn new(tree: &'t Tree) -> Result<Self> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
+        let top = tree.open_path(Path::new("."), flags, Mode::empty())?;
+        Ok(Self {
             tree,
             parent: None,
             kept: Kept::new(),
+            room: Room::of(&File::from(top))?,
             buffer: vec![0; CHUNK],
-        }
+        })
     }
 
     /// Makes one member, replacing what an earlier one of the same name made.
     pub(super) fn put(&mut self, mut member: Member, data: &mut impl Read) -> Result<()> {
         let path = relative(&member.name)?;
-        self.kept.sift(&mut member, &path);
+        self.room.use_up(0)?;
+        self.kept.sift(&mut member, &path)?;
         let Some((above, name)) = split(&path) else {
             ensure!(
                 member.kind == Kind::Directory,
                 "stands where the root belongs"
             );
-            self.kept.directory(path, member.attributes);
-            return Ok(());
+            return self.kept.directory(path, member.attributes);
         };
         let name = name.to_owned();
         self.open_parent(above)?;
         match &member.kind {
             Kind::Directory => {
                 self.make_directory(&path, &name)?;
-                self.kept.directory(path, member.attributes);
-                return Ok(());
+                return self.kept.directory(path, member.attributes);
             }
             Kind::File(map) => {
                 let mut file = self.make_file(&path, &name)?;
                 match map {
                     Some(map) => {
                         for (offset, length) in &map.pieces {
+                            interrupt::check()?;
                             file.seek(SeekFrom::Start(*offset))?;
                             self.copy(&mut data.by_ref().take(*length), &mut file)?;
                         }
@@ -131,6 +137,7 @@ impl<'t> Place<'t> {
                 &made
             };
             let parent = self.tree.open_path(parent, flags, Mode::empty())?;
+            self.room.use_up(0)?;
             match mkdirat(&parent, part, Mode::from_bits_truncate(0o755)) {
                 Ok(()) | Err(Errno::EEXIST) => {}
                 Err(e) => return Err(e.into()),
@@ -238,6 +245,7 @@ impl<'t> Place<'t> {
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
                 Err(e) => return Err(e.into()),
             };
+            self.room.use_up(count as u64)?;
             file.write_all(&self.buffer[..count])?;
         }
     }

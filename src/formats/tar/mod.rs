@@ -26,7 +26,7 @@ use extract::Place;
 /// checksum behind the archive has been looked at.
 pub fn unpack(archive: &mut dyn Read, root: &Tree) -> Result<Vec<String>> {
     let mut members = Members::new(archive);
-    let mut place = Place::new(root);
+    let mut place = Place::new(root)?;
     while let Some(member) = members.next()? {
         let name = String::from_utf8_lossy(&member.name).into_owned();
         place

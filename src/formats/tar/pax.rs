@@ -12,6 +12,10 @@ use nix::sys::time::TimeSpec;
 /// The most bytes that the names of a file's extended attributes may have, twice: bsdtar writes each in two
 /// records (`XATTR_LIST_MAX` of linux/limits.h).
 const XATTR_NAMES: usize = 2 << 16;
+/// The longest value of an extended attribute, in bytes (`XATTR_SIZE_MAX` of linux/limits.h).
+const XATTR_VALUE: usize = 64 << 10;
+/// The longest text of an access list, in bytes: its entries are held to what fits into a value of that length.
+const ACL_TEXT: usize = 1 << 20;
 
 /// What extended headers say about the member that follows.
 #[derive(Debug, Clone, Default)]
@@ -78,7 +82,7 @@ impl Extended {
             b"mtime" => self.mtime = optional(value, time)?,
             b"SCHILY.acl.access" => self.acl_access = optional(value, acl_text)?,
             b"SCHILY.acl.default" => self.acl_default = optional(value, acl_text)?,
-            b"SCHILY.acl.ace" => self.left_out.push("NFSv4 access lists"),
+            b"SCHILY.acl.ace" => self.leave_out("NFSv4 access lists"),
             _ => {
                 if let Some(name) = key.strip_prefix(b"SCHILY.xattr.") {
                     self.set_xattr(name.to_vec(), value.to_vec(), true)?;
@@ -93,9 +97,19 @@ impl Extended {
         Ok(())
     }
 
+    fn leave_out(&mut self, what: &'static str) {
+        if !self.left_out.contains(&what) {
+            self.left_out.push(what);
+        }
+    }
+
     /// bsdtar writes each attribute twice; the plain record is the one kept.
     fn set_xattr(&mut self, name: Vec<u8>, value: Vec<u8>, plain: bool) -> Result<()> {
         let name = OsString::from_vec(name);
+        ensure!(
+            value.len() <= XATTR_VALUE,
+            "an extended attribute longer than any can be"
+        );
         // The kernel lists no more; and each is compared with all others here.
         ensure!(
             self.names_length + name.len() < XATTR_NAMES,
@@ -183,6 +197,10 @@ fn owner(value: &[u8]) -> Result<u32> {
 }
 
 fn acl_text(value: &[u8]) -> Result<String> {
+    ensure!(
+        value.len() <= ACL_TEXT,
+        "an access list longer than any can be"
+    );
     String::from_utf8(value.to_vec()).context("not UTF-8")
 }
 
@@ -246,82 +264,4 @@ fn percent_decoded(text: &[u8]) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn line(key: &str, value: &[u8]) -> Vec<u8> {
-        let body = key.len() + value.len() + 3;
-        let mut length = body + 1;
-        while length != body + length.to_string().len() {
-            length = body + length.to_string().len();
-        }
-        [format!("{length} {key}=").as_bytes(), value, b"\n"].concat()
-    }
-
-    #[test]
-    fn values_may_hold_newlines_and_equals_signs() {
-        let mut text = line("SCHILY.xattr.user.a", b"x\ny=\n\0z");
-        text.extend(line("path", b"a\nb"));
-        text.extend(line("size", b"8589934592"));
-        let mut extended = Extended::default();
-        extended.add(&text).unwrap();
-        assert_eq!(extended.xattrs, [("user.a".into(), b"x\ny=\n\0z".to_vec())]);
-        assert_eq!(extended.path.as_deref(), Some(&b"a\nb"[..]));
-        assert_eq!(extended.size, Some(8_589_934_592));
-    }
-
-    #[test]
-    fn later_records_win_and_an_empty_one_takes_back() {
-        let mut extended = Extended::default();
-        extended.add(&line("uid", b"12")).unwrap();
-        extended.add(&line("uid", b"34")).unwrap();
-        assert_eq!(extended.uid, Some(34));
-        extended.add(&line("uid", b"")).unwrap();
-        assert_eq!(extended.uid, None);
-    }
-
-    #[test]
-    fn times_have_nanoseconds_and_may_lie_before_the_epoch() {
-        for (text, seconds, nanoseconds) in [
-            ("1700000000.123456789", 1_700_000_000, 123_456_789),
-            ("1700000000.5", 1_700_000_000, 500_000_000),
-            ("1.1234567891", 1, 123_456_789),
-            ("7", 7, 0),
-            ("-7", -7, 0),
-            ("-1.25", -2, 750_000_000),
-        ] {
-            let parsed = time(text.as_bytes()).unwrap();
-            assert_eq!(
-                (parsed.tv_sec(), parsed.tv_nsec()),
-                (seconds, nanoseconds),
-                "{text}"
-            );
-        }
-        for text in ["", "x", "1.x", "--1", "1e5"] {
-            assert!(time(text.as_bytes()).is_err(), "{text:?}");
-        }
-    }
-
-    #[test]
-    fn attributes_of_libarchive_are_decoded() {
-        let mut extended = Extended::default();
-        extended
-            .add(&line("LIBARCHIVE.xattr.user.a%3db", b"AAH/Cg"))
-            .unwrap();
-        assert_eq!(extended.xattrs, [("user.a=b".into(), vec![0, 1, 255, 10])]);
-    }
-
-    #[test]
-    fn garbage_is_an_error() {
-        for text in [
-            &b"12"[..],
-            b"99 path=x\n",
-            b"3 a\n",
-            b"-1 path=x\n",
-            b"10 path=xx!",
-            b"18446744073709551616 a=b\n",
-        ] {
-            assert!(Extended::default().add(text).is_err(), "{text:?}");
-        }
-    }
-}
+mod tests;
