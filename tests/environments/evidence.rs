@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::machine::{Machine, PC, STRANGER, with_b, with_b_of_no_address};
-use super::support::{Pool, TFTP_NAME};
+use super::support::{Pool, TFTP_NAME, refusal};
 
 #[test]
 fn nothing_is_out_of_date_by_what_a_machine_boots() {
@@ -171,7 +171,7 @@ fn invariant_6_no_transfer_takes_doubt_away() {
                     "run nog/a -- true",
                     "destroy -y -r nog",
                 ] {
-                    pool.refuses(3, line, &["nog/", "hint: "]);
+                    pool.refuses(refusal(line), line, &["nog/", "hint: "]);
                 }
                 pool.netbe().ok("prune --keep 1");
                 assert_eq!(pool.names("nog"), ["a", "b"]);
@@ -222,7 +222,7 @@ fn invariant_6_what_the_nfs_server_has_in_use_is_refused_whatever_is_told() {
             "run nog/a -- true",
             "destroy -y -r nog",
         ] {
-            pool.refuses(3, line, &["nog", "in use"]);
+            pool.refuses(refusal(line), line, &["nog", "in use"]);
         }
         pool.netbe().ok("prune --keep 1");
         assert_eq!(pool.names("nog"), ["a", "b"]);

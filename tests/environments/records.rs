@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::support::Pool;
+use super::support::{Pool, refusal};
 
 /// What a record may be found to be, besides missing; the last two are of a newer format.
 const BAD: [&str; 8] = [
@@ -121,7 +121,7 @@ fn p20_a_bad_node_json_leaves_the_rest_of_the_pool_alone() {
             "run nog/b -- true",
             "import nog/c /etc",
         ] {
-            pool.refuses(3, line, &["nog", "node.json", "hint: restore "]);
+            pool.refuses(refusal(line), line, &["nog", "node.json", "hint: restore "]);
         }
         pool.refuses(3, "destroy -y nog/a", &["nog may be running nog/a"]);
         pool.netbe().ok("pin ordo/x");

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::machine::{Machine, PC, STRANGER, with_b, with_b_of_no_address};
-use super::support::{Fingerprint, Pool, TFTP_NAME};
+use super::support::{Fingerprint, Pool, TFTP_NAME, refusal};
 
 #[test]
 fn once_is_led_to_until_it_has_been_fetched() {
@@ -24,7 +24,7 @@ fn once_is_led_to_until_it_has_been_fetched() {
         ("NR".into(), "T".into())
     );
     for line in ["destroy -y nog/b", "rename nog/b c", "run nog/b -- true"] {
-        pool.refuses(3, line, &["nog/b is to be booted once"]);
+        pool.refuses(refusal(line), line, &["nog/b is to be booted once"]);
     }
     pool.fetches(&PC[..4]);
     assert_eq!(pool.led_to(), "b", "its initramfs is still to come");

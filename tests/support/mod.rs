@@ -23,6 +23,6 @@ mod system;
 pub use fingerprint::Fingerprint;
 pub use netbe::{Netbe, Outcome};
 pub use pool::{Pool, SERVER, run, state_of};
-pub use scene::{MAC, TFTP_NAME, install, output};
+pub use scene::{MAC, TFTP_NAME, install, output, refusal};
 pub use seclusion::{require_root, seclude};
 pub use system::System;

@@ -238,6 +238,14 @@ impl Pool {
     }
 }
 
+/// Returns the status with which a command line is refused: what runs a program has one that is never the program's.
+pub fn refusal(line: &str) -> i32 {
+    match line.split(' ').next() {
+        Some("run" | "shell") => 125,
+        _ => 3,
+    }
+}
+
 /// Puts a program in place.
 ///
 /// By another process: where this one held it open for writing, so would whatever another test's thread has just
