@@ -4,7 +4,7 @@
 //! node's to write: whatever is in it, the worst that comes of it is a sentence.
 
 use super::distribution::{Distribution, Family};
-use super::package::{Inventory, MOST, Package, Unread, text};
+use super::package::{Inventory, LONGEST, MOST, Package, Unread, text};
 use super::version::Order;
 use super::{apk, apt, pacman, rpm};
 use crate::fs::rooted::Tree;
@@ -14,9 +14,6 @@ const DPKG_STATUS: &str = "var/lib/dpkg/status";
 
 /// The largest list of all packages that is read, in bytes: Alpine's names every file of each.
 const LIMIT: u64 = 256 << 20;
-
-/// The longest name, and the longest version, in bytes; what is longer is no package, and fills screens.
-const LONGEST: usize = 256;
 
 /// The kinds of databases there are, in the order they are looked for.
 const READERS: &[(Order, Reader)] = &[

@@ -11,6 +11,9 @@ use crate::fs::rooted::Tree;
 /// The most packages that are read of a database: more than three times all that Debian has.
 pub(super) const MOST: usize = 1 << 18;
 
+/// The longest name, and the longest version, in bytes; what is longer is no package, and fills screens.
+pub(super) const LONGEST: usize = 256;
+
 /// One installed package.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Package {

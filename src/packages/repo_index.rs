@@ -19,6 +19,8 @@ use crate::fs::rooted::Tree;
 const LIMIT: u64 = 4 << 30;
 /// How many indexes are read: more than anybody has repositories, and not as many as a directory may hold.
 const INDEXES: usize = 256;
+/// How many packages are told of: more than any upgrade has, and an index may name one as often as it likes.
+const OFFERS: usize = 1 << 16;
 
 /// Where dnf is told to keep what it fetches, beneath the directory for packages.
 pub(super) const DNF: &str = "dnf";
@@ -39,7 +41,7 @@ pub(super) fn offered(
     let ration = Ration::new();
     let mut found = Vec::new();
     let mut offer = |archive: Archive| {
-        if wanted(&archive.sha256) && is_inside(&archive.file) {
+        if found.len() < OFFERS && wanted(&archive.sha256) && is_inside(&archive.file) {
             found.push(archive);
         }
     };

@@ -52,6 +52,19 @@ fn of(family: Family, files: &[(&str, Vec<u8>)]) -> Vec<(String, u64)> {
 }
 
 #[test]
+fn no_index_tells_of_packages_without_end() {
+    let (head, rest) = PRIMARY.split_once("<package").unwrap();
+    let (one, _) = rest.split_once("</package>").unwrap();
+    let many = format!("<package{one}</package>").repeat(OFFERS + 1);
+    let many = format!("{head}{many}</metadata>").replace("HEX", HEX);
+    let found = of(
+        Family::Fedora,
+        &[("dnf/r-1/repodata/primary.xml", many.into_bytes())],
+    );
+    assert_eq!(found.len(), OFFERS);
+}
+
+#[test]
 fn what_dnf_and_zypper_are_offered() {
     let packed = zstd::encode_all(primary().as_bytes(), 1).unwrap();
     let dnf = "dnf/fedora-0a1b/repodata/ff-primary.xml.zst";

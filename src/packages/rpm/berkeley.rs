@@ -41,10 +41,9 @@ pub(super) fn each(
             continue;
         }
         for (key, value) in pages.pairs(&page) {
-            let blob = pages.value(value, &mut left)?;
             // The one of key 0 counts packages.
             if !key.iter().all(|byte| *byte == 0) {
-                hear(&blob)?;
+                hear(&pages.value(value, &mut left)?)?;
             }
         }
     }

@@ -4,6 +4,7 @@
 //! the highest byte first (rpm's manual, "Package format", "Header"). Nothing in it is believed.
 
 use super::super::Package;
+use super::super::package::LONGEST;
 use super::word;
 
 /// Tags, of rpm's `rpmtag.h`.
@@ -19,6 +20,9 @@ const STRING: u32 = 6;
 
 /// Bytes of an entry of the index.
 const ENTRY: usize = 16;
+
+/// The most of a text that is held, in bytes: one more than any that counts has.
+const TEXT: usize = LONGEST + 1;
 
 /// Returns the package a header is of; `None` where it is none.
 pub(super) fn package(blob: &[u8]) -> Option<Package> {
@@ -67,7 +71,8 @@ impl<'a> Header<'a> {
     /// Returns a text that is not empty.
     fn text(&self, tag: u32) -> Option<String> {
         let value = self.value(tag, STRING)?;
-        let end = value.iter().position(|byte| *byte == 0)?;
+        let end = value.iter().take(TEXT).position(|byte| *byte == 0);
+        let end = end.or((value.len() >= TEXT).then_some(TEXT))?;
         let text = String::from_utf8_lossy(&value[..end]).into_owned();
         (!text.is_empty()).then_some(text)
     }
@@ -122,6 +127,17 @@ pub(super) mod tests {
             (1004, "a summary"),
             (ARCH, "x86_64"),
         ])
+    }
+
+    #[test]
+    fn of_a_text_without_end_no_more_is_held_than_shows_it() {
+        let long = "x".repeat(10 << 20);
+        for tag in [NAME, VERSION, RELEASE, ARCH] {
+            let texts = [(tag, long.as_str()), (NAME, "a"), (VERSION, "1")];
+            let package = package(&header(&texts)).unwrap();
+            let held = package.name.len() + package.version.len() + package.architecture.len();
+            assert!((LONGEST..2 * LONGEST).contains(&held), "{tag}: {held}");
+        }
     }
 
     #[test]

@@ -6,10 +6,11 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
 use rusqlite::limits::Limit;
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::{Database, LIMIT};
 use crate::fs::interrupt;
@@ -21,6 +22,12 @@ const HEADER: i32 = 64 << 20;
 /// take some hundred thousand steps.
 const STEPS: i32 = 10_000;
 const TURNS: u32 = 10_000;
+
+/// How long that may take: of a million tables each is looked for among all others.
+const LONGEST: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 20 });
+
+/// How much memory SQLite may have, in bytes: the largest header, twice, and what it keeps of the file.
+const MEMORY: i64 = 192 << 20;
 
 /// Hands every package's header on.
 pub(super) fn each(
@@ -38,12 +45,25 @@ pub(super) fn each(
         copy_of(&file, &room.path().join("rpmdb.sqlite-wal")).map_err(copied)?;
     }
     let mut said = Ok(());
+    // Rows may be made to lie over one another; together they are no longer than the file.
+    let mut left = LIMIT;
     let read = read(&copy, &mut |blob| {
-        said = hear(blob);
+        said = within(&mut left, blob).and_then(|()| hear(blob));
         said.is_ok()
     });
     said?;
-    read.map_err(|e| e.to_string())
+    interrupt::check().map_err(|e| e.to_string())?;
+    read.map_err(|e| match e.sqlite_error_code() {
+        Some(ErrorCode::OperationInterrupted) => "it takes longer to read than any".to_string(),
+        _ => e.to_string(),
+    })
+}
+
+/// Takes a row off how long all may still be.
+fn within(left: &mut u64, blob: &[u8]) -> Result<(), String> {
+    let rest = left.checked_sub(blob.len() as u64);
+    *left = rest.ok_or("its packages lie over one another")?;
+    Ok(())
 }
 
 fn copy_of(file: &File, to: &Path) -> io::Result<()> {
@@ -80,14 +100,16 @@ fn read(path: &Path, hear: &mut dyn FnMut(&[u8]) -> bool) -> rusqlite::Result<()
     ] {
         connection.set_limit(what, most)?;
     }
-    let mut turns = 0;
+    let (mut turns, begun) = (0, Instant::now());
     connection.progress_handler(
         STEPS,
         Some(move || {
             turns += 1;
-            turns > TURNS || interrupt::asked().is_some()
+            turns > TURNS || begun.elapsed() > LONGEST || interrupt::asked().is_some()
         }),
     )?;
+    // Of the whole process, which has no other use for it.
+    connection.pragma_update(None, "hard_heap_limit", MEMORY)?;
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "mmap_size", 0)?;
     let mut statement = connection.prepare("SELECT blob FROM Packages")?;

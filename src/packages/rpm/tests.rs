@@ -113,6 +113,23 @@ fn what_is_no_database_or_not_rpms_is_a_sentence() {
 }
 
 #[test]
+fn a_database_of_a_great_many_tables_is_given_up() {
+    let root = tempfile::tempdir().unwrap();
+    drop(sqlite(
+        root.path(),
+        &format!(
+            "PRAGMA journal_mode=OFF; {SCHEMA} PRAGMA writable_schema=1;
+             WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c WHERE x < 600000)
+             INSERT INTO sqlite_master SELECT 'table', 't'||x, 't'||x, 2, 'CREATE TABLE t'||x||'(a)' FROM c;"
+        ),
+    ));
+    let begun = std::time::Instant::now();
+    let said = read(root.path()).unwrap_err().to_string();
+    assert!(said.contains("longer to read than any"), "{said}");
+    assert!(begun.elapsed() < std::time::Duration::from_secs(10));
+}
+
+#[test]
 fn the_log_beside_it_is_looked_for_inside_only() {
     let outside = tempfile::tempdir().unwrap();
     drop(sqlite(outside.path(), SCHEMA));
