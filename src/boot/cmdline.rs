@@ -20,7 +20,7 @@ const FIRST_BOOT: [&str; 2] = ["firstboot", "init_resize"];
 
 /// The longest text that is edited, in bytes: several times what any loader reads, and what its tokens are
 /// compared with each other takes no time.
-const LIMIT: usize = 16 << 10;
+pub(super) const LIMIT: usize = 16 << 10;
 
 /// What an edit came to.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@
 pub(crate) mod kernels;
 pub(crate) mod menu;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, ensure};
 
 use super::arch::{self, Arch};
 use super::files::{BootFiles, is_there, text};
@@ -27,6 +27,10 @@ const EXTLINUX: [&str; 3] = [
     "extlinux.conf",
     "boot/extlinux/extlinux.conf",
 ];
+/// How many files for single nodes are looked at: one boot half is one node's, and each may be as long as any text.
+const CONFIGURATIONS: usize = 32;
+/// How many files a label may have loaded as its initramfs: each is looked into.
+const INITRAMFS: usize = 16;
 /// How the first line of a file netbe made begins.
 pub(super) const MADE_BY: &str = "# made by netbe for ";
 
@@ -40,6 +44,9 @@ pub(crate) fn is_one(boot: &dyn BootFiles, names: &[String]) -> bool {
 
 /// Returns the files of `pxelinux.cfg` that some node would read: `default`, and those named for one
 /// address, which go before it.
+///
+/// # Errors
+/// Also where there are more than any node has.
 pub(crate) fn configurations(boot: &dyn BootFiles) -> std::io::Result<Vec<String>> {
     let mut found: Vec<String> = boot
         .names(DIR)?
@@ -47,6 +54,11 @@ pub(crate) fn configurations(boot: &dyn BootFiles) -> std::io::Result<Vec<String
         .filter(|name| name == "default" || is_for_one_node(name))
         .map(|name| format!("{DIR}/{name}"))
         .collect();
+    if found.len() > CONFIGURATIONS {
+        return Err(std::io::Error::other(format!(
+            "{DIR} holds more than {CONFIGURATIONS} files that a node would read"
+        )));
+    }
     found.sort();
     Ok(found)
 }
@@ -174,13 +186,15 @@ pub(crate) fn loads(menu: &Menu, path: &str) -> Result<Loads> {
         .or(in_append)
         .unwrap_or_default();
     let relative = |file: &str| file.trim().trim_start_matches("./").to_string();
+    let files = files.split(',').filter(|f| !f.trim().is_empty());
+    let initramfs: Vec<String> = files.map(relative).take(INITRAMFS + 1).collect();
+    ensure!(
+        initramfs.len() <= INITRAMFS,
+        "{path}: the label that boots names more than {INITRAMFS} initramfs files"
+    );
     Ok(Loads {
         kernel: relative(kernel),
-        initramfs: files
-            .split(',')
-            .filter(|f| !f.trim().is_empty())
-            .map(relative)
-            .collect(),
+        initramfs,
         append: append.to_string(),
     })
 }

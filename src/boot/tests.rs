@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 
+mod excess;
 mod pxelinux;
 mod rpi;
 

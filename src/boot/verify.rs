@@ -6,6 +6,8 @@
 mod files;
 mod line;
 
+use std::collections::HashSet;
+
 use anyhow::Result;
 
 use super::arch::{self, Arch};
@@ -16,6 +18,10 @@ use super::plan::{PXE_LIMIT, RPI_LIMIT, recognise};
 use super::pxelinux;
 use super::rpi;
 use super::spec::{Loader, RootPlace, Want};
+
+/// How many reasons are told, and how many characters of each.
+const MOST: usize = 50;
+const LONGEST: usize = 500;
 
 /// Where the node's own mounts are written down, in the root half.
 const FSTAB: &str = "etc/fstab";
@@ -76,13 +82,27 @@ pub fn verify(
     if is_nfs {
         check_fstab(root, boot_mount, boot_spec, &mut reasons);
     }
-    let mut seen = Vec::new();
-    reasons.retain(|reason| {
-        let is_new = !seen.contains(reason);
-        seen.push(reason.clone());
-        is_new
-    });
-    Ok(reasons)
+    Ok(few(reasons))
+}
+
+/// Returns the reasons once each, and no more of them than somebody reads: they are remembered with the environment, and
+/// a node can have its files give any number, as long as it likes.
+fn few(reasons: Vec<String>) -> Vec<String> {
+    let mut seen = HashSet::new();
+    let mut few: Vec<String> = Vec::new();
+    for reason in reasons {
+        let mut short: String = reason.chars().take(LONGEST).collect();
+        if short.len() < reason.len() {
+            short.push('…');
+        }
+        if seen.insert(reason) && few.len() < MOST {
+            few.push(short);
+        }
+    }
+    if seen.len() > MOST {
+        few.push(format!("and {} more of the kind", seen.len() - MOST));
+    }
+    few
 }
 
 fn rpi_ways(boot: &dyn BootFiles, reasons: &mut Vec<String>) -> Vec<Way> {

@@ -26,6 +26,8 @@ const NOT_KERNELS: [&str; 10] = [
     ".pacnew",
     ".tmp",
 ];
+/// How many kernels are looked into for a version that their name does not tell: each takes a second or so.
+const LOOKED_INTO: usize = 16;
 /// Where device trees are, `VERSION` standing for the kernel's; most exact first.
 const TREE_DIRS: [&str; 5] = ["dtbs/VERSION", "dtb-VERSION", "dtb/VERSION", "dtbs", "dtb"];
 
@@ -56,10 +58,14 @@ pub(crate) fn newest(boot: &dyn BootFiles, current: Option<&str>) -> std::io::Re
         found.retain(|name| version_part(name) != Some(""));
     }
     let mut pairs = Vec::new();
+    let mut looked_into = 0;
     for name in &found {
         let version = match kernel::version_in_name(name) {
             Some(version) => Some(version.to_string()),
-            None if found.len() > 1 => kernel::version_of(boot, name)?,
+            None if found.len() > 1 && looked_into < LOOKED_INTO => {
+                looked_into += 1;
+                kernel::version_of(boot, name)?
+            }
             None => None,
         };
         pairs.push(Pair {

@@ -2,6 +2,7 @@
 //!
 //! Not for anything else on it: what a person added is theirs.
 
+use crate::boot::cmdline::LIMIT;
 use crate::boot::cmdline_tokens::Line;
 use crate::boot::initramfs::{Mounter, Mounting};
 use crate::boot::nfs;
@@ -15,6 +16,13 @@ pub(super) fn check(
     how: Mounting,
     limit: usize,
 ) -> Vec<String> {
+    // What no loader reads is not looked through: each of its arguments could be a reason.
+    if text.len() > LIMIT {
+        return vec![format!(
+            "{file} holds {} bytes, and {limit} are read",
+            text.len()
+        )];
+    }
     let line = match Line::parse(text) {
         Ok(line) => line,
         Err(e) => return vec![format!("{file} holds no command line: {e}")],
