@@ -1,12 +1,18 @@
 //! The ways a kernel image can be packed, each as a reader of what comes out.
 //!
 //! Known by their first bytes, at the start of the image or, in a 32-bit ARM image that unpacks itself,
-//! anywhere near its start. Broken data ends early, and no reader holds more than its window. Not for
-//! anything that has to be unpacked whole.
+//! anywhere near its start. Broken data ends early, and no reader holds more than its window. What is read of the image
+//! by all of them is bounded: there is packed data of which nothing comes out. Not for anything that has to be unpacked
+//! whole.
 
-use std::io::{self, Cursor, Read};
+use std::cell::Cell;
+use std::io::{self, BufReader, Cursor, Read};
+use std::rc::Rc;
 
 use liblzma::stream::Stream;
+
+use super::IMAGE_LIMIT;
+use crate::fs::interrupt;
 
 /// The magic number of an ARM `zImage`, at 0x24.
 const ZIMAGE: &[u8] = b"\x18\x28\x6f\x01";
@@ -18,6 +24,10 @@ const LZMA_MEMORY: u64 = 128 << 20;
 const ZSTD_WINDOW: u32 = 27;
 /// The block size of lz4's legacy format, which is what the kernel's own tools write.
 const LZ4_BLOCK: usize = 8 << 20;
+/// How much is read of an image at once, in bytes.
+const PIECE: usize = 64 << 10;
+/// How much all readers of an image read of it together, in bytes: twice the largest.
+const READ_LIMIT: usize = 2 * IMAGE_LIMIT;
 
 const GZIP: &[u8] = b"\x1f\x8b\x08";
 const XZ: &[u8] = b"\xfd7zXZ\x00";
@@ -33,9 +43,10 @@ pub(super) fn candidates(image: &[u8]) -> impl Iterator<Item = Box<dyn Read + '_
     } else {
         vec![0]
     };
+    let left = Rc::new(Cell::new(READ_LIMIT));
     let packed = starts
         .into_iter()
-        .filter_map(move |at| unpacked(&image[at..]));
+        .filter_map(move |at| unpacked(&image[at..], &left));
     packed.chain(std::iter::once_with(move || {
         Box::new(Cursor::new(image)) as Box<dyn Read>
     }))
@@ -47,29 +58,62 @@ fn is_packed(bytes: &[u8]) -> bool {
         .any(|magic| bytes.starts_with(magic))
 }
 
-fn unpacked(bytes: &[u8]) -> Option<Box<dyn Read + '_>> {
+/// Part of an image as it is packed; ends when all together have read enough, or netbe is to stop.
+struct Packed<'a> {
+    bytes: &'a [u8],
+    left: Rc<Cell<usize>>,
+}
+
+impl<'a> Packed<'a> {
+    /// Takes so many bytes off; `None` where there are fewer, or enough were read.
+    fn next(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.bytes.split_at_checked(length)?;
+        self.left.set(self.left.get().checked_sub(length)?);
+        self.bytes = rest;
+        interrupt::asked().is_none().then_some(taken)
+    }
+}
+
+impl Read for Packed<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = buffer.len().min(self.bytes.len()).min(PIECE);
+        let taken = self.next(length);
+        let taken = taken.ok_or_else(|| io::Error::other("enough was read of it"))?;
+        buffer[..length].copy_from_slice(taken);
+        Ok(length)
+    }
+}
+
+fn unpacked<'a>(bytes: &'a [u8], left: &Rc<Cell<usize>>) -> Option<Box<dyn Read + 'a>> {
+    let packed = |bytes| Packed {
+        bytes,
+        left: Rc::clone(left),
+    };
     if bytes.starts_with(GZIP) {
-        return Some(Box::new(flate2::read::GzDecoder::new(bytes)));
+        return Some(Box::new(flate2::read::GzDecoder::new(packed(bytes))));
     }
     if bytes.starts_with(XZ) {
         let stream = Stream::new_stream_decoder(LZMA_MEMORY, 0).ok()?;
         return Some(Box::new(liblzma::read::XzDecoder::new_stream(
-            bytes, stream,
+            packed(bytes),
+            stream,
         )));
     }
     if bytes.starts_with(ZSTD) {
-        let mut decoder = zstd::stream::read::Decoder::with_buffer(bytes).ok()?;
+        let buffered = BufReader::with_capacity(PIECE, packed(bytes));
+        let mut decoder = zstd::stream::read::Decoder::with_buffer(buffered).ok()?;
         decoder.window_log_max(ZSTD_WINDOW).ok()?;
         return Some(Box::new(decoder.single_frame()));
     }
     if bytes.starts_with(LZ4) {
-        return Some(Box::new(Lz4::new(&bytes[LZ4.len()..])));
+        return Some(Box::new(Lz4::new(packed(&bytes[LZ4.len()..]))));
     }
     // Last: three bytes are little to go by, and the decoder is quick to see that it is none.
     if bytes.starts_with(LZMA) {
         let stream = Stream::new_lzma_decoder(LZMA_MEMORY).ok()?;
         return Some(Box::new(liblzma::read::XzDecoder::new_stream(
-            bytes, stream,
+            packed(bytes),
+            stream,
         )));
     }
     None
@@ -77,25 +121,23 @@ fn unpacked(bytes: &[u8]) -> Option<Box<dyn Read + '_>> {
 
 /// Reads lz4's legacy format: blocks that know nothing of each other, each behind its length.
 struct Lz4<'a> {
-    left: &'a [u8],
+    packed: Packed<'a>,
     block: Vec<u8>,
     given: usize,
 }
 
 impl<'a> Lz4<'a> {
-    fn new(left: &'a [u8]) -> Self {
+    fn new(packed: Packed<'a>) -> Self {
         Self {
-            left,
+            packed,
             block: Vec::new(),
             given: 0,
         }
     }
 
     fn next_block(&mut self) -> Option<()> {
-        let (length, rest) = self.left.split_first_chunk::<4>()?;
-        let length = u32::from_le_bytes(*length) as usize;
-        let packed = rest.get(..length)?;
-        self.left = &rest[length..];
+        let (length, _) = self.packed.next(4)?.split_first_chunk::<4>()?;
+        let packed = self.packed.next(u32::from_le_bytes(*length) as usize)?;
         self.given = 0;
         unpack_lz4_block(packed, &mut self.block)
     }
@@ -175,9 +217,30 @@ mod tests {
         let mut framed = (u32::try_from(block.len()).unwrap()).to_le_bytes().to_vec();
         framed.extend(block);
         let mut text = String::new();
-        Lz4::new(&framed.repeat(2))
-            .read_to_string(&mut text)
-            .unwrap();
+        let packed = Packed {
+            bytes: &framed.repeat(2),
+            left: Rc::new(Cell::new(READ_LIMIT)),
+        };
+        Lz4::new(packed).read_to_string(&mut text).unwrap();
         assert_eq!(text, "abcabcabcabcXabcabcabcabcX");
+    }
+
+    #[test]
+    fn packed_data_of_which_nothing_comes_is_read_so_often_and_no_more() {
+        // Many places where something packed begins; each one's name goes on to the end of all the others, and behind
+        // that there are blocks with nothing in them.
+        let mut image = vec![0; 0x28];
+        image[0x24..0x28].copy_from_slice(ZIMAGE);
+        image.extend(b"\x1f\x8b\x08\x08\x01\x01\x01\x01\x01\x01".repeat(400));
+        image.push(0);
+        image.extend(b"\0\0\0\xff\xff".repeat(4 << 20));
+        let begun = std::time::Instant::now();
+        let read = candidates(&image).take(400).map(|mut reader| {
+            let mut some = [0; 16];
+            reader.read(&mut some).unwrap_or(0)
+        });
+        assert_eq!(read.sum::<usize>(), 0);
+        let took = begun.elapsed();
+        assert!(took < std::time::Duration::from_secs(10), "{took:?}");
     }
 }
