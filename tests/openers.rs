@@ -201,7 +201,6 @@ const ALLOWED: &[(&str, &str, usize, &str)] = &[
         "a file in a directory of netbe's own",
     ),
     ("formats/disk_image/place.rs", "openat(", 2, NEW),
-    ("formats/disk_image/readable.rs", "openat2(", 1, DIRECTORY),
     ("fs/opener.rs", "fcntl::open(", 4, OPENER),
     ("fs/opener.rs", "openat(", 3, OPENER),
     ("fs/opener.rs", "openat2(", 2, OPENER),

@@ -178,6 +178,94 @@ fn an_attributes_value_is_looked_for_in_no_tree_without_end() {
 }
 
 #[test]
+fn a_journal_that_is_one_block_over_and_over_is_not_played_back() {
+    const BLOCK: u64 = 4096;
+    let pool = Pool::new();
+    let image = plain(&pool, "-b 4096 -O ^metadata_csum,^64bit -J size=4");
+    let debugfs = |command: &str| {
+        shell(&format!(
+            "debugfs -w -R '{command}' '{}' 2>/dev/null",
+            image.display()
+        ))
+    };
+    let file = File::options().write(true).open(&image).unwrap();
+    let write = |block: u32, bytes: &[u8]| {
+        file.write_all_at(bytes, u64::from(block) * BLOCK).unwrap();
+    };
+    let free = debugfs("ffb 16 1500");
+    let words = free.split_whitespace().filter_map(|w| w.parse().ok());
+    let blocks: Vec<u32> = words.collect();
+    let [head, revoke, index, leaves @ ..] = &blocks[..16] else {
+        panic!("{free}");
+    };
+    let big = |words: &[u32]| {
+        words
+            .iter()
+            .flat_map(|w| w.to_be_bytes())
+            .collect::<Vec<_>>()
+    };
+    let ring = 340 * leaves.len() as u32;
+    // Its superblock; then, wherever it is looked at, a thousand blocks that are something else since.
+    let mut superblock = big(&[0xc03b_3998, 4, 0, 4096, ring, 1, 7, 1, 0, 0, 1]);
+    superblock.resize(4096, 0);
+    write(*head, &superblock);
+    let mut revoked = big(&[0xc03b_3998, 5, 7, 4096]);
+    revoked.extend(big(&(100..1120).collect::<Vec<u32>>()));
+    write(*revoke, &revoked);
+    let node = |depth: u16, entries: &[[u32; 3]]| {
+        let count = entries.len() as u16;
+        let head = [0xf30a, count, 340, depth, 0, 0].map(u16::to_le_bytes);
+        let entries = entries.iter().flatten().flat_map(|w| w.to_le_bytes());
+        let mut bytes: Vec<u8> = head.concat();
+        bytes.extend(entries);
+        bytes
+    };
+    let mut indices = Vec::new();
+    for (n, leaf) in leaves.iter().enumerate() {
+        let first = 340 * n as u32;
+        let place = |at: u32| if at == 0 { *head } else { *revoke };
+        let entries = (first..first + 340).map(|at| [at, 1, place(at)]);
+        write(*leaf, &node(0, &entries.collect::<Vec<_>>()));
+        indices.push([first, *leaf, 0]);
+    }
+    write(*index, &node(1, &indices));
+    for (n, word) in [0x0001_f30a, 0x0002_0004, 0, 0, *index, 0]
+        .iter()
+        .enumerate()
+    {
+        debugfs(&format!("sif <8> block[{n}] {word}"));
+    }
+    debugfs("feature needs_recovery");
+    let said = refused(&pool, &image);
+    assert!(said.contains("larger than any"), "{said}");
+}
+
+#[test]
+fn a_file_with_two_names_is_one_however_deep_it_lies() {
+    let pool = Pool::new();
+    let image = plain(&pool, "-b 4096");
+    let name = "x".repeat(200);
+    let mut made = String::from("cd /home\n");
+    for _ in 0..30 {
+        made.push_str(&format!("mkdir {name}\ncd {name}\n"));
+    }
+    made.push_str("write /etc/hostname one\nln one two\nsif one links_count 2\n");
+    let commands = pool.work.join("commands");
+    std::fs::write(&commands, made).unwrap();
+    shell(&format!(
+        "debugfs -w -f '{}' '{}' 2>&1",
+        commands.display(),
+        image.display()
+    ));
+    pool.bring_file(&image).unwrap();
+    let found = shell(&format!(
+        "cd '{}'; find home -name two -links 2 | wc -l",
+        pool.root.display()
+    ));
+    assert_eq!(found.trim(), "1");
+}
+
+#[test]
 fn a_pool_is_not_filled_to_its_last_byte() {
     let pool = Pool::new();
     let from = pool.work.join("large");

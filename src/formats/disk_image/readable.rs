@@ -4,15 +4,16 @@
 //! What is damaged, knotted or endless ends in an error; the copy is then to be thrown away.
 
 use std::collections::{HashMap, HashSet};
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat2};
+use nix::fcntl::AtFlags;
 use nix::sys::stat::{Mode, SFlag, mknodat};
 use nix::unistd::{linkat, symlinkat};
 
@@ -22,6 +23,7 @@ use super::reader::{Id, Node, Reader, find, guarded};
 use super::{Filesystem, Partition};
 use crate::fs::copy::Report;
 use crate::fs::free_space::Room;
+use crate::fs::opener;
 
 /// The deepest tree that is walked: each level holds a descriptor open.
 const DEPTH: usize = 400;
@@ -110,6 +112,7 @@ impl<'f> Readable<'f> {
                 left: self.files,
                 room: Room::of(to)?,
                 path: PathBuf::new(),
+                here: Rc::default(),
                 report: Report::default(),
             };
             let node = reader.node(from)?;
@@ -133,18 +136,45 @@ fn damaged(error: anyhow::Error, what: &str) -> anyhow::Error {
     }
 }
 
+/// A directory that was copied. Each has its own name only: a path is long where it is deep.
+#[derive(Default)]
+struct Directory {
+    above: Option<Rc<Directory>>,
+    name: OsString,
+}
+
+impl Directory {
+    /// Returns its path from the top.
+    fn path(&self) -> PathBuf {
+        let up = std::iter::successors(Some(self), |at| at.above.as_deref());
+        let mut names: Vec<&OsString> = up.map(|at| &at.name).collect();
+        names.reverse();
+        names.into_iter().collect()
+    }
+}
+
+/// A file that was copied under the first of its names.
+struct Linked {
+    directory: Rc<Directory>,
+    name: OsString,
+    /// How many names are to come.
+    rest: u32,
+}
+
 struct Copying<'a> {
     reader: &'a dyn Reader,
     top: &'a File,
     tick: &'a mut dyn FnMut(u64),
-    /// Files with several names: where the first copy stands, and how many names are to come.
-    links: HashMap<Id, (PathBuf, u32)>,
+    /// Files with several names, of which more are to come.
+    links: HashMap<Id, Linked>,
     /// Directories that were copied: one is in one place only.
     directories: HashSet<Id>,
     /// How many files there may still be.
     left: u64,
     room: Room,
     path: PathBuf,
+    /// The directory that is being copied.
+    here: Rc<Directory>,
     report: Report,
 }
 
@@ -161,6 +191,13 @@ impl Copying<'_> {
             self.path.display()
         );
         let reader = self.reader;
+        let above = Rc::clone(&self.here);
+        if let Some(name) = self.path.file_name() {
+            self.here = Rc::new(Directory {
+                above: Some(Rc::clone(&above)),
+                name: name.to_os_string(),
+            });
+        }
         reader.names(from, &mut |name, id| {
             crate::fs::interrupt::check()?;
             self.path.push(name);
@@ -168,6 +205,7 @@ impl Copying<'_> {
             self.path.pop();
             Ok(())
         })?;
+        self.here = above;
         self.note(node);
         node.attributes.give(to).with_context(|| self.copying())
     }
@@ -203,7 +241,12 @@ impl Copying<'_> {
             }
         }
         if node.links > 1 {
-            self.links.insert(id, (self.path.clone(), node.links - 1));
+            let linked = Linked {
+                directory: Rc::clone(&self.here),
+                name: name.to_os_string(),
+                rest: node.links - 1,
+            };
+            self.links.insert(id, linked);
         }
         Ok(())
     }
@@ -239,21 +282,14 @@ impl Copying<'_> {
 
     /// Makes a second name for a file copied before; false when this is its first.
     fn linked(&mut self, id: Id, to: &File, name: &OsStr) -> Result<bool> {
-        let Some((first, rest)) = self.links.get_mut(&id) else {
+        let Some(first) = self.links.get_mut(&id) else {
             return Ok(false);
         };
-        *rest -= 1;
-        let (first, last) = (first.clone(), *rest == 0);
+        first.rest -= 1;
+        let last = first.rest == 0;
         let copying = || format!("copying '{}'", self.path.display());
-        let how = OpenHow::new()
-            .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
-            .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS);
-        let parent = match first.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let parent = openat2(self.top, parent, how).with_context(copying)?;
-        let first_name = first.file_name().unwrap_or_default();
+        let parent = opener::beneath(self.top, &first.directory.path()).with_context(copying)?;
+        let first_name = first.name.as_os_str();
         linkat(&parent, first_name, to, name, AtFlags::empty())
             .map_err(|e| match e {
                 Errno::EEXIST => anyhow!("a name is there twice"),

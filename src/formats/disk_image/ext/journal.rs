@@ -13,6 +13,11 @@ use super::extents::{self, Run};
 use crate::formats::disk_image::Unread;
 use crate::formats::disk_image::fields::{Fields, crc32c};
 
+/// The most stretches that it lies in, blocks that it holds, and blocks that it says are something else since: several
+/// times what the largest that is made has. It can be laid over one block again and again.
+const STRETCHES: usize = 1 << 16;
+const BLOCKS: usize = 4 << 20;
+
 /// What each of the journal's own blocks begins with, largest byte first.
 pub(super) const MAGIC: u32 = 0xc03b_3998;
 /// Kinds of blocks.
@@ -57,7 +62,7 @@ impl Journal {
         let mut runs = Vec::new();
         extents::runs(ext, &inode, &mut |run| {
             runs.push(run);
-            Ok(())
+            require_few(runs.len(), STRETCHES)
         })?;
         let Some(log) = Log::open(ext, runs)? else {
             return Ok(Self::default());
@@ -83,6 +88,20 @@ struct Transaction {
     copies: Vec<(u64, Copy)>,
     /// Blocks that are something else since: what older ones say of them no longer holds.
     revoked: Vec<u64>,
+}
+
+impl Transaction {
+    /// Returns how many blocks it names.
+    fn named(&self) -> usize {
+        self.copies.len() + self.revoked.len()
+    }
+}
+
+fn require_few(number: usize, most: usize) -> Result<()> {
+    match number > most {
+        true => Err(Unread::new("an ext journal that is larger than any").into()),
+        false => Ok(()),
+    }
 }
 
 fn in_order(transactions: Vec<Transaction>) -> BTreeMap<u64, Copy> {
@@ -175,8 +194,10 @@ impl<'e> Log<'e> {
         let mut at = self.start;
         // Once round, and no further: what is behind was there before.
         let mut left = self.end - self.first;
+        let mut before = 0;
         while left > 0 {
             crate::fs::interrupt::check()?;
+            require_few(before + current.named(), BLOCKS)?;
             let block = self.block(at)?;
             let fields = Fields(&block);
             if fields.big32(0)? != MAGIC || fields.big32(8)? != current.sequence {
@@ -192,6 +213,7 @@ impl<'e> Log<'e> {
                 REVOKE if self.has_sum(&block)? => self.revoked(fields, &mut current)?,
                 COMMIT if self.is_committed(&block)? => {
                     let next = current.sequence.wrapping_add(1);
+                    before += current.named();
                     whole.push(std::mem::take(&mut current));
                     current.sequence = next;
                 }
