@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use super::{LINEAGE, Origin, Record, VERSION, parse};
+use super::{LIMIT, LINEAGE, Origin, Record, VERSION, parse};
 use crate::btrfs::subvolume::{self, Uuid};
 use crate::fs::atomic::Durable;
 use crate::packages::Changes;
@@ -220,11 +220,20 @@ impl EnvRecord {
     }
 
     /// Returns the text of the record of the environment with that root subvolume, with its code.
+    ///
+    /// # Errors
+    /// Also where it is longer than any that is read: the environment would be without one.
     pub fn signed(&self, key: &Key, root: Uuid) -> Result<String> {
         // Once more from its own text: the code is over what a reader will have.
         let mut value: Value = serde_json::from_str(&serde_json::to_string(self)?)?;
         key.sign(&mut value, root);
-        Ok(serde_json::to_string_pretty(&value)? + "\n")
+        let text = serde_json::to_string_pretty(&value)? + "\n";
+        ensure!(
+            text.len() as u64 <= LIMIT,
+            "the environment's record is longer than {} MiB",
+            LIMIT >> 20
+        );
+        Ok(text)
     }
 
     /// Writes the record of the environment, or stage of one, in a directory in which its root half is; in one step.

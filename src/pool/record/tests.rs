@@ -1,4 +1,6 @@
 use super::*;
+use crate::btrfs::subvolume::Uuid;
+use crate::pool::code::Key;
 
 #[test]
 fn a_newer_version_is_refused_whatever_else_it_says() {
@@ -43,4 +45,25 @@ fn unknown_fields_survive_a_rewrite() {
     let record = NodeRecord::parse(text).unwrap();
     let again = serde_json::to_string(&record).unwrap();
     assert!(again.contains(r#""colour":"blue""#), "{again}");
+}
+
+#[test]
+fn no_record_is_made_that_is_longer_than_any_that_is_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let key = Key::make(&dir.path().join("key")).unwrap();
+    let text = r#"{"version":1,"uuid":"u","created":"2026-11-20T10:15:00Z","boot_mount":"/boot"}"#;
+    let mut record = EnvRecord::parse(text).unwrap();
+    // As it may stand in a stream, where all of it is on one line.
+    let some = ("a".to_string(), "1".to_string());
+    let changes = crate::packages::Changes {
+        added: vec![some; 500_000],
+        ..Default::default()
+    };
+    record.upgrade = Some(changes);
+    assert!((serde_json::to_string(&record).unwrap().len() as u64) < LIMIT / 2);
+    let signed = record.signed(&key, Uuid([1; 16])).map(|_| ());
+    let error = signed.unwrap_err().to_string();
+    assert!(error.contains("longer than"), "{error}");
+    record.upgrade = None;
+    assert!(record.signed(&key, Uuid([1; 16])).is_ok());
 }
