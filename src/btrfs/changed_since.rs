@@ -123,7 +123,7 @@ impl<'a> Paths<'a> {
     /// Returns every path of an inode, relative to the top; none for a file that was removed while open.
     ///
     /// They come from what an untrusted system wrote: to be opened beneath the subvolume only, and checked.
-    pub fn of(&mut self, inode: u64) -> io::Result<Vec<PathBuf>> {
+    pub fn paths(&mut self, inode: u64) -> io::Result<Vec<PathBuf>> {
         let mut paths = Vec::new();
         for (directory, name) in self.names(inode)? {
             if let Some(directory) = self.directory(directory)? {

@@ -300,7 +300,7 @@ impl Comparison<'_> {
         }
         let is_known = match (&before.content, &after.content) {
             (Content::Inline(one), Content::Inline(other)) => Some(one == other),
-            (Content::Stored(one), Content::Stored(other)) => {
+            (Content::Extents(one), Content::Extents(other)) => {
                 one.lies_as(other, before.size).then_some(true)
             }
             _ => None,

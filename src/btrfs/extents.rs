@@ -28,7 +28,7 @@ const REGULAR: u32 = 0o100_000;
 
 /// A regular file that has space on disk.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stored {
+pub struct StoredFile {
     /// Its inode number.
     pub inode: u64,
     /// Its size in bytes.
@@ -47,7 +47,7 @@ pub struct Stored {
 ///
 /// # Errors
 /// Where the trees cannot be searched, or hold what makes no sense.
-pub fn files(top: &impl AsFd) -> io::Result<Vec<Stored>> {
+pub fn files(top: &impl AsFd) -> io::Result<Vec<StoredFile>> {
     let wanted = Wanted {
         tree: OWN_TREE,
         from: Key::FIRST,
@@ -128,7 +128,7 @@ impl Reader {
         }
     }
 
-    fn files(mut self) -> Vec<Stored> {
+    fn files(mut self) -> Vec<StoredFile> {
         self.close();
         let mut known = HashMap::from([(TOP, Some(0))]);
         let mut files = Vec::with_capacity(self.found.len());
@@ -138,7 +138,7 @@ impl Reader {
                 let above = self.path(*at, &mut known)?;
                 Some(number(&(above, name)))
             });
-            files.push(Stored {
+            files.push(StoredFile {
                 paths: paths.collect(),
                 inode: found.inode,
                 size: found.size,

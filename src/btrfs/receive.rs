@@ -60,7 +60,7 @@ pub fn receive(stream: &mut impl Read, target: &Tree, since: Since<'_>) -> Resul
     }?;
     let top =
         target.open_path_without_links(Path::new("."), OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
-    let mut room = Room::of(&File::from(top))?;
+    let mut room = Room::measure(&File::from(top))?;
     loop {
         interrupt::check()?;
         let kind = next(stream, &mut body)?;

@@ -95,7 +95,7 @@ pub fn empty(top: &impl AsFd) -> io::Result<()> {
         until: None,
         restarts: 0,
     };
-    walk.levels.push(Level::of(&walk.here, OsString::new())?);
+    walk.levels.push(Level::new(&walk.here, OsString::new())?);
     walk.run(top)?;
     walk.stayed.end()
 }
@@ -111,7 +111,7 @@ struct Level {
 }
 
 impl Level {
-    fn of(directory: &OwnedFd, name: OsString) -> nix::Result<Self> {
+    fn new(directory: &OwnedFd, name: OsString) -> nix::Result<Self> {
         let found = fstat(directory)?;
         Ok(Self {
             identity: (found.st_dev, found.st_ino),
@@ -233,7 +233,7 @@ impl Walk {
             }
             return Ok(());
         }
-        let level = Level::of(&below, name.to_os_string())?;
+        let level = Level::new(&below, name.to_os_string())?;
         self.levels.push(level);
         self.here = below;
         Ok(())

@@ -121,7 +121,7 @@ impl Trees {
     ///
     /// # Errors
     /// `PermissionDenied` without `CAP_SYS_ADMIN`.
-    pub fn of(top: &File) -> io::Result<Self> {
+    pub fn find(top: &File) -> io::Result<Self> {
         let subvolumes = roots::all(top)?;
         Ok(Self {
             doubtful: descent::doubtful(&subvolumes),
@@ -148,7 +148,7 @@ impl Trees {
         self
     }
 
-    /// Returns them, in the order their contents have for [`Held::of`].
+    /// Returns them, in the order their contents have for [`Held::new`].
     pub fn subvolumes(&self) -> &[Subvolume] {
         &self.subvolumes
     }
@@ -171,7 +171,7 @@ impl Trees {
             let most = (self.most)(self.subvolumes[index].size);
             let from_tree = self.tree(top, from);
             if let Some((changes, notes)) =
-                difference::of(&tree, &from_tree, relative.common, most)?
+                difference::changes(&tree, &from_tree, relative.common, most)?
             {
                 return Ok(Content {
                     from: Some(from),

@@ -65,14 +65,14 @@ pub fn run(session: &Session, args: &Destroy) -> Result<u8> {
         )?;
         if let Outcome::Planned(mut steps) = plan {
             if std::io::stdin().is_terminal() {
-                steps.extend(freed(session, &pool, |space| of(space, args)));
+                steps.extend(freed(session, &pool, |space| bytes_freed(space, args)));
             }
             confirmed(&steps)?;
         }
     }
     let mut outcome = destroy(&pool, args, mode)?;
     if let Outcome::Planned(steps) = &mut outcome {
-        steps.extend(freed(session, &pool, |space| of(space, args)));
+        steps.extend(freed(session, &pool, |space| bytes_freed(space, args)));
     }
     if let Some(gone) = session.done(outcome)? {
         session
@@ -100,7 +100,7 @@ fn destroy(pool: &Pool, args: &Destroy, mode: Mode) -> Result<Outcome<Vec<String
     destroy::nodes(pool, &nodes, mode)
 }
 
-fn of(space: &Space, args: &Destroy) -> u64 {
+fn bytes_freed(space: &Space, args: &Destroy) -> u64 {
     match args.recursive {
         true => space.of_nodes(&args.operands),
         false => space.of_environments(&args.operands),
@@ -113,7 +113,7 @@ pub(super) fn freed(
     pool: &Pool,
     of: impl FnOnce(&Space) -> u64,
 ) -> Option<String> {
-    let space = match Space::of(pool) {
+    let space = match Space::measure(pool) {
         Ok(space) => space,
         Err(e) => {
             let why = format!("what comes back is not known: {e:#}");

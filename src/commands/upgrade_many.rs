@@ -68,7 +68,7 @@ pub(super) fn worker(session: &Session, args: &Upgrade) -> Result<u8> {
         return Ok(2);
     };
     let done = fleet::stop_with_parent().and_then(|()| work(session, args, source));
-    let report = Report::of(&done);
+    let report = Report::from_result(&done);
     session
         .screen
         .answer(&format!("{}\n", serde_json::to_string(&report)?))?;

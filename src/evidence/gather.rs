@@ -32,7 +32,7 @@ impl Evidence {
             return evidence;
         }
         evidence.seen = boots::read(&node.state);
-        let pending = Pending::of(&node.state);
+        let pending = Pending::read(&node.state);
         evidence.pending = pending.boot().cloned();
         evidence.take_proofs_seen();
         let mut names: Vec<EnvName> = node.active.iter().cloned().collect();

@@ -63,7 +63,7 @@ pub struct Running {
 
 impl Evidence {
     /// Returns what is known of a node; what the NFS server says of it as of half a second ago at most.
-    pub fn of(node: &Node) -> Self {
+    pub fn recent(node: &Node) -> Self {
         Self::with(node, Look::Recent)
     }
 

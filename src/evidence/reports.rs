@@ -65,7 +65,7 @@ pub(super) fn is_of_a_boot(env: &Environment, time: Timestamp, report: &Report) 
 ///
 /// Best effort: without it, what the node runs is not known, and that is safe.
 pub fn keep_reports(node: &Node) {
-    let pending = Pending::of(&node.state);
+    let pending = Pending::read(&node.state);
     let pending = pending.boot().map(|boot| &boot.env);
     let known = boots::read(&node.state);
     for name in node.active.iter().chain(pending) {
@@ -101,7 +101,7 @@ fn report_of(node: &Node, name: &EnvName) -> Option<Seen> {
 ///
 /// For a short time only: what is fetched from another server is not seen.
 pub fn of_pending(node: &Node, env: &Environment) -> Option<(Timestamp, String)> {
-    let pending = Pending::of(&node.state);
+    let pending = Pending::read(&node.state);
     let boot = pending.boot().filter(|boot| boot.env == env.name)?;
     let seen = report_of(node, &env.name)?;
     let age = Timestamp::now().duration_since(seen.time);

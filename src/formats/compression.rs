@@ -29,7 +29,7 @@ pub enum Compression {
 
 impl Compression {
     /// Recognises the first bytes of a stream.
-    pub fn of(head: &[u8]) -> Option<Self> {
+    pub fn detect(head: &[u8]) -> Option<Self> {
         match head {
             [0x1f, 0x8b, 8, ..] => Some(Self::Gzip),
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Self::Xz),
@@ -211,7 +211,7 @@ mod tests {
 
     fn unpacked(bytes: &[u8]) -> anyhow::Result<Vec<u8>> {
         let mut out = Vec::new();
-        Compression::of(bytes)
+        Compression::detect(bytes)
             .expect("recognised")
             .reader(bytes)?
             .read_to_end(&mut out)?;
@@ -222,7 +222,7 @@ mod tests {
     fn one_member_and_two_read_as_one_stream() {
         for format in [Compression::Gzip, Compression::Xz, Compression::Zstd] {
             let once = packed(format);
-            assert_eq!(Compression::of(&once), Some(format));
+            assert_eq!(Compression::detect(&once), Some(format));
             assert_eq!(unpacked(&once).unwrap(), TEXT, "{format:?}");
             let twice = [once.clone(), once].concat();
             assert_eq!(

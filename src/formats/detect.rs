@@ -40,7 +40,7 @@ pub enum Kind {
 
 impl Kind {
     /// Recognises content by its first bytes; short content is looked at as far as it goes.
-    pub fn of(head: &[u8]) -> Self {
+    pub fn detect(head: &[u8]) -> Self {
         let at =
             |offset: usize, magic: &[u8]| head.get(offset..).is_some_and(|b| b.starts_with(magic));
         if head.is_empty() {
@@ -67,7 +67,7 @@ impl Kind {
                 return Self::Foreign(what, Some(hint));
             }
         }
-        let bare = Filesystem::of(head).is_some_and(Filesystem::can_be_root);
+        let bare = Filesystem::detect(head).is_some_and(Filesystem::can_be_root);
         if has_partitions(head) || bare {
             return Self::Disk;
         }
@@ -152,17 +152,17 @@ pub fn open<'a>(stream: impl Read + 'a, tick: &'a mut dyn FnMut(u64)) -> Result<
     };
     let (head, stream) =
         peek(BufReader::with_capacity(256 << 10, counted)).context("reading the source")?;
-    let Some(compression) = Compression::of(&head) else {
+    let Some(compression) = Compression::detect(&head) else {
         return Ok(Opened {
-            kind: Kind::of(&head),
+            kind: Kind::detect(&head),
             compression: None,
             content: Box::new(stream),
         });
     };
     let (head, content) = peek(compression.reader(BufReader::with_capacity(256 << 10, stream))?)?;
-    let kind = match Compression::of(&head) {
+    let kind = match Compression::detect(&head) {
         Some(_) => Kind::Foreign("compressed twice", None),
-        None => Kind::of(&head),
+        None => Kind::detect(&head),
     };
     Ok(Opened {
         kind,
@@ -244,13 +244,13 @@ mod tests {
             (with(0x10040, b"_BHRfS_M"), Kind::Disk),
             (with(0, b"XFSB"), Kind::Disk),
         ] {
-            assert_eq!(Kind::of(&bytes), kind);
+            assert_eq!(Kind::detect(&bytes), kind);
         }
     }
 
     #[test]
     fn a_signature_without_partitions_is_no_disk() {
-        assert_eq!(Kind::of(&with(510, &[0x55, 0xaa])), Kind::Unknown);
+        assert_eq!(Kind::detect(&with(510, &[0x55, 0xaa])), Kind::Unknown);
     }
 
     #[test]

@@ -29,7 +29,7 @@ impl Room {
     ///
     /// # Errors
     /// When there is too little already.
-    pub fn of(on: &File) -> Result<Self> {
+    pub fn measure(on: &File) -> Result<Self> {
         let mut room = Self {
             on: on.try_clone()?,
             left: 0,

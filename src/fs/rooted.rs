@@ -49,7 +49,7 @@ impl Tree {
             .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
             .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
         let top = openat2(AT_FDCWD, path, how).map_err(|e| named(e, path))?;
-        Ok(Self::of(top, path))
+        Ok(Self::new(top, path))
     }
 
     /// Opens the directory that a descriptor is open on as a tree.
@@ -57,10 +57,10 @@ impl Tree {
         let path = descriptor_path(fd);
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
         let top = nix::fcntl::open(&path, flags, Mode::empty()).map_err(|e| named(e, &path))?;
-        Ok(Self::of(top, &path))
+        Ok(Self::new(top, &path))
     }
 
-    fn of(top: OwnedFd, path: &Path) -> Self {
+    fn new(top: OwnedFd, path: &Path) -> Self {
         Self {
             top,
             path: path.to_path_buf(),

@@ -187,7 +187,7 @@ pub fn mark_served(
 
 /// Returns whether machines are led to an environment already, or were for the boot that is before the node.
 fn is_led_to(node: &Node, env: &Environment) -> bool {
-    let pending = Pending::of(&node.state);
+    let pending = Pending::read(&node.state);
     let is_it = pending.boot().is_some_and(|boot| boot.env == env.name);
     is_it || (env.active && pending.waiting().is_none())
 }

@@ -119,10 +119,10 @@ pub(super) struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
-    pub(super) fn of(pool: &'a Pool, node: &Node) -> Self {
+    pub(super) fn new(pool: &'a Pool, node: &Node) -> Self {
         Self {
             pool,
-            pending: Pending::of(&node.state),
+            pending: Pending::read(&node.state),
             evidence: Evidence::now(node),
         }
     }
@@ -164,7 +164,7 @@ impl<'a> Known<'a> {
 }
 
 fn refuse(pool: &Pool, node: &Node, envs: &[Environment], scope: Scope) -> Result<()> {
-    let known = Known::of(pool, node);
+    let known = Known::new(pool, node);
     envs.iter()
         .try_for_each(|env| known.refuse(node, env, scope))
 }
@@ -312,7 +312,7 @@ fn refuse_by(evidence: &Evidence, node: &Node, env: &Environment) -> Result<()> 
 
 /// Refuses an environment that is before its node for once or on trial.
 pub fn refuse_pending(node: &Node, env: &Environment) -> Result<()> {
-    refuse_what_is(&Pending::of(&node.state), node, env)
+    refuse_what_is(&Pending::read(&node.state), node, env)
 }
 
 fn refuse_what_is(pending: &Pending, node: &Node, env: &Environment) -> Result<()> {

@@ -128,11 +128,11 @@ fn origin_of(pool: &Pool, origin: &Origin) -> Result<Option<Environment>> {
 fn compare(pool: &Pool, from: &Environment, to: &Environment, wanted: Wanted) -> Difference {
     let mut failures = Vec::new();
     let mut told = Told(&mut failures);
-    let packages = told.of(wanted.packages, || {
+    let packages = told.attempt(wanted.packages, || {
         Ok(packages::changes(&inventory(from)?, &inventory(to)?))
     });
-    let boot = told.of(wanted.boot, || boot::between(from, to));
-    let files = told.of(wanted.files, || files::between(pool, from, to));
+    let boot = told.attempt(wanted.boot, || boot::between(from, to));
+    let files = told.attempt(wanted.files, || files::between(pool, from, to));
     Difference {
         from: identity(from),
         to: identity(to),
@@ -148,7 +148,7 @@ fn compare(pool: &Pool, from: &Environment, to: &Environment, wanted: Wanted) ->
 struct Told<'a>(&'a mut Vec<Error>);
 
 impl Told<'_> {
-    fn of<T>(&mut self, wanted: bool, find: impl FnOnce() -> Result<T>) -> Option<T> {
+    fn attempt<T>(&mut self, wanted: bool, find: impl FnOnce() -> Result<T>) -> Option<T> {
         if !wanted {
             return None;
         }

@@ -19,7 +19,7 @@ use crate::pool::base::{self, Base};
 use crate::pool::record::EnvRecord;
 use crate::pool::stage::Staged;
 use crate::pool::{EnvId, Environment, NodeLock, Operand, Origin, Pool, layout};
-use crate::stream::header::Heading;
+use crate::stream::header::Header;
 use crate::stream::{Part, Writer, pack};
 
 mod target;
@@ -161,7 +161,7 @@ impl Plan {
         }
         let mut notes = Vec::new();
         // What was sent before and is the same goes out under the same identity, to whoever gets it next.
-        let unchanged = match Base::of(&self.env) {
+        let unchanged = match Base::read(&self.env) {
             Ok(Some(base)) if base.is_current(&self.env)? => Some(base),
             _ => None,
         };
@@ -187,7 +187,7 @@ impl Plan {
             uuid: base.id.clone(),
         });
         Ok(Ready {
-            heading: Heading::new(&self.env, &self.record, &id, origin),
+            header: Header::new(&self.env, &self.record, &id, origin),
             fresh: unchanged.is_none(),
             stage,
             notes,
@@ -197,7 +197,7 @@ impl Plan {
 
 /// Returns the base that a stream can be since.
 fn usable(env: &Environment, what: &Operand) -> Result<Base> {
-    let why = match Base::of(env) {
+    let why = match Base::read(env) {
         Ok(Some(base)) => return Ok(base),
         Ok(None) => format!(
             "{env} was neither exported nor imported, so nothing is known to be on both sides"
@@ -212,7 +212,7 @@ fn usable(env: &Environment, what: &Operand) -> Result<Base> {
 /// What is about to be sent.
 struct Ready {
     stage: Staged,
-    heading: Heading,
+    header: Header,
     /// Whether it is not the base of its environment already.
     fresh: bool,
     notes: Vec<String>,
@@ -222,7 +222,7 @@ impl Ready {
     fn send(&self, to: &Target, progress: &mut dyn Progress) -> Result<u64> {
         let (out, landing) = to.open()?;
         let mut writer = Writer::begin(out)?;
-        writer.frame(Part::Head, &self.heading.to_json()?)?;
+        writer.frame(Part::Head, &self.header.to_json()?)?;
         let mut lengths = Vec::new();
         let mut done = 0;
         let mut tick = |bytes| {
@@ -247,7 +247,7 @@ impl Ready {
         tick: &mut dyn FnMut(u64),
     ) -> Result<u64> {
         let of = |dir: &str| self.stage.path().join(dir).join(half);
-        let since = self.heading.since.as_ref().map(|_| of(SINCE));
+        let since = self.header.since.as_ref().map(|_| of(SINCE));
         let (sending, stream) = Sending::begin(&of(SENT), since.as_deref())?;
         let packed = pack(stream, part, writer, tick);
         let sent = sending.finish();
@@ -269,6 +269,6 @@ fn settle(pool: &Pool, plan: &Plan, ready: &Ready, keep: bool, mode: Mode) -> Re
         anyhow::bail!("{env} is another one now");
     }
     let sent = ready.stage.path().join(SENT);
-    Base::record(&sent, &ready.heading.id)?;
+    Base::record(&sent, &ready.header.id)?;
     base::keep(&sent, &env)
 }

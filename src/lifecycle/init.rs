@@ -258,7 +258,7 @@ fn lay_out(dir: &Path, states: &Path, server: Option<String>) -> Result<()> {
     state::make(&state)?;
     record::write(&state.join(layout::POOL_RECORD), &record)?;
     // With it, it is a pool.
-    Place::of(&dir.canonicalize()?)?.write(&state)?;
+    Place::locate(&dir.canonicalize()?)?.write(&state)?;
     record::write(&layout::pool_record(dir), &record.without_secrets())?;
     subvolume::sync(dir).context("making the pool durable")
 }

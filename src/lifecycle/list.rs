@@ -185,7 +185,7 @@ fn of_nodes(pool: &Pool, names: &[NodeName]) -> Vec<Option<Result<Rows, Unread>>
             return node::stranger(pool, name).map(|why| Err(Unread::new(name, why)));
         };
         Some(match node.environment_names() {
-            Ok(names) => Ok(View::of(node, names)),
+            Ok(names) => Ok(View::new(node, names)),
             Err(e) => Err(Unread::new(name, format!("{e:#}"))),
         })
     });
@@ -202,14 +202,14 @@ fn named(pool: &Pool, operand: &Operand) -> Result<Rows> {
     let node = pool.node(&operand.node)?;
     if let Some(env) = &operand.env {
         let found = node.environment(env)?;
-        let view = View::of(node, Vec::new());
+        let view = View::new(node, Vec::new());
         let row = view
             .row(found)
             .ok_or_else(|| view.node.no_environment(env))?;
         return Ok((view.node, vec![row]));
     }
     let names = node.environment_names()?;
-    let view = View::of(node, names);
+    let view = View::new(node, names);
     let rows = rows_of(&[&view]).into_iter().flatten().collect();
     match view.settle(rows) {
         Some(Ok(rows)) => Ok(rows),
@@ -243,10 +243,10 @@ struct View {
 }
 
 impl View {
-    fn of(node: Node, names: Vec<EnvName>) -> Self {
+    fn new(node: Node, names: Vec<EnvName>) -> Self {
         Self {
-            evidence: Evidence::of(&node),
-            pending: Pending::of(&node.state),
+            evidence: Evidence::recent(&node),
+            pending: Pending::read(&node.state),
             node,
             names,
         }
@@ -260,7 +260,7 @@ impl View {
             return Some(Ok((self.node, found)));
         }
         let (node, envs) = self.node.look()?;
-        let view = Self::of(node, Vec::new());
+        let view = Self::new(node, Vec::new());
         Some(match envs {
             Ok(envs) => {
                 let rows = envs.into_iter().filter_map(|env| view.row(env)).collect();

@@ -132,7 +132,7 @@ fn running(pool: &Pool, env: &Environment) -> Result<Option<String>> {
         Some(true) => Some(format!("{} runs it", node.name)),
         None => Some(format!("{} may be running it", node.name)),
         Some(false) if env.active && !env.template => Some(format!("{} boots it next", node.name)),
-        Some(false) if Pending::of(&node.state).protects(&env.name) => {
+        Some(false) if Pending::read(&node.state).protects(&env.name) => {
             Some(format!("{} is to boot it once or on trial", node.name))
         }
         Some(false) => None,

@@ -109,7 +109,7 @@ fn by_uuid(listed: &[Listed]) -> HashMap<String, usize> {
 }
 
 /// Returns the families of these, in their order.
-pub fn of(listed: &[Listed]) -> Ancestry<'_> {
+pub fn build(listed: &[Listed]) -> Ancestry<'_> {
     let places = by_uuid(listed);
     let (who, mut parents) = relations(listed, &places);
     leave_out_the_long_gone(listed.len(), &mut parents);

@@ -21,7 +21,7 @@ pub(super) fn end(
     shared: &PoolLock,
     node: &Node,
 ) -> Result<Vec<String>> {
-    let pending = Pending::of(&node.state);
+    let pending = Pending::read(&node.state);
     reports::keep_reports(node);
     if let Some(boot) = pending.boot() {
         mark_withdrawn(lock, node, boot)?;
@@ -29,11 +29,15 @@ pub(super) fn end(
     if pending != Pending::None {
         pending::clear(&node.state, shared)?;
     }
-    lead_back(pool, shared, &node.name)
+    restore_active(pool, shared, &node.name)
 }
 
 /// Leads a node's names where its records say.
-pub(super) fn lead_back(pool: &Pool, shared: &PoolLock, node: &NodeName) -> Result<Vec<String>> {
+pub(super) fn restore_active(
+    pool: &Pool,
+    shared: &PoolLock,
+    node: &NodeName,
+) -> Result<Vec<String>> {
     let mut done = Published::default();
     tftp::bring_node_up_to_date(pool, Some(shared), &pool.node(node)?, &mut done)?;
     Ok(done.warnings)

@@ -119,11 +119,11 @@ fn choose(
     // Before all time there was nothing.
     let moment = |age| Timestamp::now().checked_sub(age).unwrap_or(Timestamp::MIN);
     let youngest = request.older_than.map(moment);
-    let known = Known::of(pool, node);
+    let known = Known::new(pool, node);
     known.refuse_unknown(node)?;
     envs.sort_by(|a, b| (a.created(), &a.name).cmp(&(b.created(), &b.name)));
     // Of the same look at them: what cannot be read at one moment must not free what it hides.
-    let needed = Needed::of(&envs);
+    let needed = Needed::new(&envs);
     let mut going = Vec::new();
     for env in envs {
         if beyond == 0 {
@@ -165,7 +165,7 @@ struct Needed {
 }
 
 impl Needed {
-    fn of(envs: &[Environment]) -> Self {
+    fn new(envs: &[Environment]) -> Self {
         Self {
             rollback: activate::previous_of(envs).map(|e| e.name.clone()),
             newest: activate::newer_of(envs).map(|e| e.name.clone()),

@@ -53,7 +53,7 @@ pub fn reconcile(pool: &Pool, only: Option<&NodeName>, mode: Mode) -> Result<Out
             // Without it less is known, and that is safe.
             let _ = nfs_use::note(pool, &node);
         }
-        if Pending::of(&node.state) == Pending::None && !astray.contains(&node.name) {
+        if Pending::read(&node.state) == Pending::None && !astray.contains(&node.name) {
             continue;
         }
         if mode.dry_run {
@@ -80,7 +80,7 @@ fn is_locked(error: &anyhow::Error) -> bool {
 }
 
 fn plan(pool: &Pool, node: &Node) -> Result<Option<String>> {
-    let Pending::Boot(boot) = Pending::of(&node.state) else {
+    let Pending::Boot(boot) = Pending::read(&node.state) else {
         return Ok(None);
     };
     let name = &node.name;
@@ -95,12 +95,12 @@ fn plan(pool: &Pool, node: &Node) -> Result<Option<String>> {
 }
 
 fn of_node(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) -> Result<()> {
-    if lead_back(pool, name, mode, result)? {
+    if restore_active(pool, name, mode, result)? {
         return Ok(());
     }
     let lock = mode.lock_to_change(pool, name)?;
     let node = pool.node(name)?;
-    let Pending::Boot(boot) = Pending::of(&node.state) else {
+    let Pending::Boot(boot) = Pending::read(&node.state) else {
         return Ok(());
     };
     let take_pool = || pool.lock(mode.wait);
@@ -147,7 +147,7 @@ fn of_node(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) ->
                 }
             };
             // It may have been taken back meanwhile, or have begun anew.
-            if Pending::of(&node.state)
+            if Pending::read(&node.state)
                 .boot()
                 .is_none_or(|now| now.since != boot.since)
             {
@@ -167,11 +167,16 @@ fn of_node(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) ->
 ///
 /// With the pool's lock alone: a node that is being upgraded, which takes minutes, must not boot what
 /// hangs a second time meanwhile.
-fn lead_back(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) -> Result<bool> {
+fn restore_active(
+    pool: &Pool,
+    name: &NodeName,
+    mode: Mode,
+    result: &mut Reconciled,
+) -> Result<bool> {
     let shared = pool.lock(mode.wait)?;
     let node = pool.node(name)?;
     let mut to_do = false;
-    match Pending::of(&node.state) {
+    match Pending::read(&node.state) {
         Pending::None => {}
         Pending::Unknown(_) => result.warnings.push(format!(
             "{name}: pending.json cannot be read, so nothing of it can be destroyed; netbe activate {name} --cancel"
@@ -202,7 +207,7 @@ fn lead_back(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) 
     }
     result
         .warnings
-        .extend(pending::lead_back(pool, &shared, name)?);
+        .extend(pending::restore_active(pool, &shared, name)?);
     Ok(!to_do)
 }
 
@@ -229,7 +234,7 @@ fn is_elsewhere(node: &Node, env: &Environment, boot: &PendingBoot) -> bool {
 
 fn verdict(pool: &Pool, node: &Node, env: &Environment, boot: &PendingBoot) -> Result<Verdict> {
     let reported = reports::reported(env);
-    let left = |fetched| Evidence::of(node).was_elsewhere(env, fetched, &boot.told);
+    let left = |fetched| Evidence::recent(node).was_elsewhere(env, fetched, &boot.told);
     Ok(judgement::judge(Facts {
         boot,
         fetched: &first_fetches::read(&node.state, boot),

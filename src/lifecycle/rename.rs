@@ -231,7 +231,7 @@ fn fill(staged: &StagedEnvironment, env: &Environment, identity: Identity) -> Re
     let before = env.record_for_change()?;
     staged.snapshot(env)?;
     // One that cannot be used is left behind: it costs a full stream, and is no reason not to rename.
-    if let Ok(Some(base)) = Base::of(env) {
+    if let Ok(Some(base)) = Base::read(env) {
         base.copy(&staged.dir().join(layout::BASE))
             .with_context(|| format!("copying what was last sent of {env}"))?;
     }

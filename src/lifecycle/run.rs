@@ -72,7 +72,7 @@ pub fn run(pool: &Pool, operand: &Operand, what: &What, mode: Mode) -> Result<Ou
     let record = env.record_for_change()?;
     let mut after = record.clone();
     let wanted = Wanted::new(&pool, &node.name, &node.record, &env.name, &record)?.in_place();
-    boot_config::dress(&wanted, &env.root(), &env.boot(), &mut after)?;
+    boot_config::write(&wanted, &env.root(), &env.boot(), &mut after)?;
     after.would_not_boot = wanted.reasons_against(&env.root(), &env.boot())?;
     // What it did is there after a power cut, not only what its programs asked for.
     subvolume::sync(&env.root()).context("making what it changed durable")?;

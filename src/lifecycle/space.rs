@@ -34,7 +34,7 @@ enum Owner {
 
 impl Owner {
     /// Returns whose a subvolume is, by its path in the pool.
-    fn of(path: Option<&Path>) -> Self {
+    fn from_path(path: Option<&Path>) -> Self {
         let mut names = path.into_iter().flat_map(Path::iter);
         let mut name = || Some(names.next()?.to_str()?.to_string());
         if name().as_deref() != Some(layout::NODES) {
@@ -83,9 +83,9 @@ impl Space {
     ///
     /// # Errors
     /// Without `CAP_SYS_ADMIN`.
-    pub fn of(pool: &Pool) -> Result<Self> {
+    pub fn measure(pool: &Pool) -> Result<Self> {
         // Whoever may not look is told so before the disk is kept busy for it.
-        Trees::of(&opener::directory(pool.root())?).map_err(explained)?;
+        Trees::find(&opener::directory(pool.root())?).map_err(explained)?;
         subvolume::sync(pool.root()).context("writing what waits in memory")?;
         for _ in 0..TRIES {
             match Self::read(pool, Reading::Differences) {
@@ -102,7 +102,7 @@ impl Space {
     /// Without `CAP_SYS_ADMIN`; [`Reading::Differences`] also where the filesystem changed meanwhile.
     pub fn read(pool: &Pool, reading: Reading) -> io::Result<Self> {
         let top = opener::directory(pool.root())?;
-        let mut trees = Trees::of(&top)?;
+        let mut trees = Trees::find(&top)?;
         if reading == Reading::Wholes {
             trees = trees.apart();
         }
@@ -122,9 +122,9 @@ impl Space {
                 Ok(content) => contents.push(content),
             }
         }
-        let held = Held::of(&contents)?;
+        let held = Held::new(&contents)?;
         let below = trees.below(&top)?;
-        let whose = below.iter().map(|path| Owner::of(path.as_deref()));
+        let whose = below.iter().map(|path| Owner::from_path(path.as_deref()));
         Ok(Self::put_together(held, whose, &failed))
     }
 
@@ -210,7 +210,7 @@ impl Space {
 /// # Errors
 /// Without `CAP_SYS_ADMIN`.
 pub fn fill(pool: &Pool, listed: &mut [Listed]) -> Result<Vec<String>> {
-    let space = Space::of(pool)?;
+    let space = Space::measure(pool)?;
     let mut sums = HashMap::new();
     for (owner, sum) in &space.owners {
         if let Owner::Environment(node, name) = owner {
@@ -263,7 +263,7 @@ mod tests {
             (Some(""), Owner::Nobody),
             (None, Owner::Nobody),
         ] {
-            assert_eq!(Owner::of(path.map(Path::new)), want, "{path:?}");
+            assert_eq!(Owner::from_path(path.map(Path::new)), want, "{path:?}");
         }
     }
 }

@@ -74,7 +74,7 @@ pub fn status(pool: &Pool, names: &[NodeName]) -> Result<Vec<State>> {
     if names.is_empty() {
         return all(pool);
     }
-    let state = |name| match of(pool, pool.node(name)?) {
+    let state = |name| match state(pool, pool.node(name)?) {
         Some((_, state)) => Ok(state),
         None => Err(pool.no_node(name)),
     };
@@ -83,7 +83,7 @@ pub fn status(pool: &Pool, names: &[NodeName]) -> Result<Vec<State>> {
 
 fn all(pool: &Pool) -> Result<Vec<State>> {
     let look = |name: &NodeName| match Node::observe(pool, name) {
-        Some(node) => of(pool, node).map(Ok),
+        Some(node) => state(pool, node).map(Ok),
         None => node::stranger(pool, name).map(|why| Err((name.clone(), why))),
     };
     let (mut ours, mut states) = (Vec::new(), Vec::new());
@@ -117,7 +117,7 @@ fn of_stranger(name: &NodeName, why: String) -> State {
 }
 
 /// Returns the state of a node, with that as it was then; `None` where it is gone by now.
-fn of(pool: &Pool, node: Node) -> Option<(Node, State)> {
+fn state(pool: &Pool, node: Node) -> Option<(Node, State)> {
     let (node, envs) = node.look()?;
     let mut problems = node.problems.clone();
     let envs = envs.unwrap_or_else(|e| {
@@ -126,7 +126,7 @@ fn of(pool: &Pool, node: Node) -> Option<(Node, State)> {
     });
     problems.extend(wrong_with(&node, &envs));
     let booted = booted(&node, &envs);
-    let pending = Pending::of(&node.state);
+    let pending = Pending::read(&node.state);
     if let Pending::Unknown(_) = pending {
         problems.push(format!(
             "pending.json cannot be read, so that nothing of it can be destroyed; netbe activate {} --cancel",
@@ -146,7 +146,7 @@ fn of(pool: &Pool, node: Node) -> Option<(Node, State)> {
             .map(|known| Some(known) != next.as_ref()),
         booted,
         pending: boot.map(|b| b.env.to_string()),
-        pending_boot: boot.map(PendingState::of),
+        pending_boot: boot.map(PendingState::new),
         active,
         names: match node.is_template() {
             true => Vec::new(),
@@ -161,7 +161,7 @@ fn of(pool: &Pool, node: Node) -> Option<(Node, State)> {
 }
 
 fn booted(node: &Node, envs: &[Environment]) -> Booted {
-    let evidence = Evidence::of(node);
+    let evidence = Evidence::recent(node);
     let named = |want: Option<bool>| -> Vec<String> {
         envs.iter()
             .filter(|e| evidence.booted(e) == want)
@@ -190,7 +190,7 @@ fn booted(node: &Node, envs: &[Environment]) -> Booted {
 }
 
 impl PendingState {
-    fn of(boot: &PendingBoot) -> Self {
+    fn new(boot: &PendingBoot) -> Self {
         let within = boot.within.and_then(|s| i64::try_from(s).ok());
         let until = boot.fetched.zip(within).and_then(|(fetched, seconds)| {
             fetched.checked_add(SignedDuration::from_secs(seconds)).ok()

@@ -90,7 +90,7 @@ pub fn begin(
         ]));
     };
     let shared = pool.lock(mode.wait)?;
-    let warnings = lead(pool, &lock, &shared, &node, &verified, how)?;
+    let warnings = start(pool, &lock, &shared, &node, &verified, how)?;
     Ok(Outcome::Done(Begun {
         id: env.id(),
         back_to: back_to.id(),
@@ -131,7 +131,7 @@ fn forgive(env: &mut Environment) {
     }
 }
 
-fn lead(
+fn start(
     pool: &Pool,
     lock: &NodeLock,
     shared: &PoolLock,
@@ -149,7 +149,7 @@ fn lead(
     reports::keep_reports(node);
     activate::mark_served(lock, node, env, verified.reasons())?;
     let env = node.environment(&env.name)?;
-    if let Some(before) = Pending::of(&node.state).boot()
+    if let Some(before) = Pending::read(&node.state).boot()
         && before.env != env.name
     {
         pending::mark_withdrawn(lock, node, before)?;
@@ -201,7 +201,7 @@ fn prepare_for_trial(
         let wanted = Wanted::new(pool, &node.name, &node.record, &env.name, &record)?
             .with_argument("panic", PANIC, &boot, &root)?
             .in_place();
-        boot_config::dress(&wanted, &root, &boot, &mut record)
+        boot_config::write(&wanted, &root, &boot, &mut record)
             .context("nothing was changed: letting it start again after a panic")?;
         env.store(lock, &record, Durable::WithNextSync)?;
     } else {
@@ -236,7 +236,7 @@ fn power_stays(pool: &Pool, node: &Node) -> Option<String> {
 pub fn cancel(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<Option<String>>> {
     let lock = mode.lock(pool, node)?;
     let node = pool.node(node)?;
-    let what = match Pending::of(&node.state) {
+    let what = match Pending::read(&node.state) {
         Pending::None => None,
         Pending::Boot(boot) => Some(format!("{}/{}", node.name, boot.env)),
         Pending::Unknown(_) => Some(format!("{}/?", node.name)),
@@ -254,7 +254,7 @@ pub fn cancel(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<Option
 pub fn confirm(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<activate::Activated>> {
     let lock = mode.lock(pool, node)?;
     let node = pool.node(node)?;
-    let why = match Pending::of(&node.state) {
+    let why = match Pending::read(&node.state) {
         Pending::Boot(boot) => return confirmed(pool, &node, &boot, lock, mode),
         Pending::None => "has nothing before it for once or on trial".to_string(),
         Pending::Unknown(why) => format!("may have an environment before it: {why}"),

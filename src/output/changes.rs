@@ -49,7 +49,7 @@ struct Two<'a> {
 
 impl<'a> Named<'a> {
     /// Names the fields of these.
-    pub fn of(changes: &'a Changes) -> Self {
+    pub fn new(changes: &'a Changes) -> Self {
         let one = |list: &'a [(String, String)]| {
             let name = |(name, version): &'a (String, String)| One { name, version };
             list.iter().map(name).collect()

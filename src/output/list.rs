@@ -23,7 +23,7 @@ pub fn draw_tree(listed: &[Listed], unread: &[Unread], with_space: bool, colour:
     if listed.is_empty() && unread.is_empty() {
         return String::new();
     }
-    let ancestry = origin_tree::of(listed);
+    let ancestry = origin_tree::build(listed);
     let heads = heads(with_space);
     let rows: Vec<Vec<String>> = tree::draw(&ancestry)
         .into_iter()

@@ -24,7 +24,7 @@ use crate::fs::{atomic, interrupt, opener};
 use crate::packages::{Archive, sha256};
 
 /// How long a package that nobody wants is kept.
-const KEPT: Duration = Duration::from_secs(30 * 24 * 3600);
+const MAX_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
 /// The part of the filesystem's size that packages may take: one in so many.
 const SHARE: u64 = 20;
 
@@ -174,7 +174,7 @@ impl PackageCache {
         let mut total = 0;
         for (age, size, path) in all {
             total += size;
-            if age > KEPT || total > most {
+            if age > MAX_AGE || total > most {
                 match fs::remove_file(path) {
                     Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
                     _ => {}

@@ -73,7 +73,7 @@ pub fn recognise(os_release: &str) -> Distribution {
 
 impl Distribution {
     /// Recognises the distribution of an environment; one that does not say what it is has no name.
-    pub fn of(root: &Tree) -> io::Result<Self> {
+    pub fn read(root: &Tree) -> io::Result<Self> {
         for path in PLACES {
             if let Some(text) = root.read(path)? {
                 return Ok(recognise(&String::from_utf8_lossy(&text)));

@@ -34,7 +34,7 @@ type Reader = fn(&Tree) -> Result<Option<Vec<Package>>, Unread>;
 /// # Errors
 /// Why they are not known; never fatal to what asks.
 pub fn installed(root: &Tree) -> Result<Inventory, Unread> {
-    let own = match Distribution::of(root).map_or(Family::Unknown, |d| d.family) {
+    let own = match Distribution::read(root).map_or(Family::Unknown, |d| d.family) {
         Family::Debian => Some(Order::Debian),
         Family::Fedora | Family::Suse => Some(Order::Rpm),
         Family::Arch => Some(Order::Pacman),

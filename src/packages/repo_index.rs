@@ -128,7 +128,7 @@ fn open(tree: &Tree, path: &str, ration: &Ration) -> io::Result<Option<Box<dyn B
         return Ok(None);
     };
     let mut file = BufReader::new(interrupt::Reader::new(file));
-    let plain: Box<dyn Read> = match Compression::of(file.fill_buf()?) {
+    let plain: Box<dyn Read> = match Compression::detect(file.fill_buf()?) {
         Some(how) => how.reader(file).map_err(io::Error::other)?,
         None => Box::new(file),
     };

@@ -14,9 +14,9 @@ const DEPTH: usize = 64;
 /// How much of one package's description is read at once, in bytes.
 const DESCRIPTION_LIMIT: u64 = 1 << 20;
 
-/// What is said of one package of a `primary.xml`.
+/// What is entry of one package of a `primary.xml`.
 #[derive(Debug, Default)]
-struct Said {
+struct PackageEntry {
     path: Option<String>,
     size: Option<u64>,
     sha256: Option<[u8; 32]>,
@@ -25,7 +25,7 @@ struct Said {
 /// Reads a `primary.xml`; each package comes with its path in the repository.
 pub(super) fn offered(index: impl BufRead, offer: &mut dyn FnMut(&str, Archive)) -> io::Result<()> {
     let mut reader = Reader::from_reader(index.take(0));
-    let (mut buffer, mut said, mut in_checksum) = (Vec::new(), Said::default(), false);
+    let (mut buffer, mut entry, mut in_checksum) = (Vec::new(), PackageEntry::default(), false);
     let mut depth = 0usize;
     loop {
         buffer.clear();
@@ -43,23 +43,23 @@ pub(super) fn offered(index: impl BufRead, offer: &mut dyn FnMut(&str, Archive))
         }
         match event {
             Event::Start(tag) | Event::Empty(tag) => match tag.local_name().as_ref() {
-                "package" => said = Said::default(),
+                "package" => entry = PackageEntry::default(),
                 "checksum" => in_checksum = attribute(&tag, "type").as_deref() == Some("sha256"),
-                "size" => said.size = attribute(&tag, "package").and_then(|n| n.parse().ok()),
-                "location" => said.path = attribute(&tag, "href"),
+                "size" => entry.size = attribute(&tag, "package").and_then(|n| n.parse().ok()),
+                "location" => entry.path = attribute(&tag, "href"),
                 _ => {}
             },
             Event::Text(text) if in_checksum => {
-                said.sha256 = sha256(text.trim());
+                entry.sha256 = sha256(text.trim());
             }
             Event::End(tag) => match tag.local_name().as_ref() {
                 "checksum" => in_checksum = false,
                 "package" => {
-                    if let Said {
+                    if let PackageEntry {
                         path: Some(path),
                         size: Some(size),
                         sha256: Some(sha256),
-                    } = std::mem::take(&mut said)
+                    } = std::mem::take(&mut entry)
                     {
                         let archive = Archive {
                             file: String::new(),

@@ -51,7 +51,7 @@ impl Base {
     ///
     /// # Errors
     /// When it cannot be used: it is not whole, or was changed by hand.
-    pub fn of(env: &Environment) -> Result<Option<Self>> {
+    pub fn read(env: &Environment) -> Result<Option<Self>> {
         Self::in_dir(&env.dir.join(layout::BASE))
     }
 
@@ -96,7 +96,7 @@ impl Base {
                 _ => continue,
             }
             let why = || format!("what was last sent or received of {env} cannot be used");
-            match Self::of(&env).with_context(why) {
+            match Self::read(&env).with_context(why) {
                 Ok(Some(base)) => return Ok(Some((env, base))),
                 Ok(None) => {}
                 Err(e) => drop(unusable.get_or_insert(e)),

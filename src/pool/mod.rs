@@ -85,7 +85,7 @@ impl Pool {
     /// Opens every pool that this server has taken over and whose filesystem is where it was last, with its directory.
     pub fn all(states: &Path) -> Result<Vec<(PathBuf, Result<Self>)>> {
         let is_there = |of: &Place| {
-            let now = Place::of(&of.dir);
+            let now = Place::locate(&of.dir);
             now.is_ok_and(|now| now.is_same(of))
         };
         let known = state::all(states).with_context(|| format!("reading {}", states.display()))?;
@@ -268,7 +268,7 @@ pub(crate) fn known(root: &Path, states: &Path) -> Result<Option<(PathBuf, PathB
     if !subvolume::lies_on_btrfs(&root).unwrap_or(false) {
         return Ok(None);
     }
-    let place = Place::of(&root)?;
+    let place = Place::locate(&root)?;
     let found = state::all(states).map_err(|e| match e.kind() {
         io::ErrorKind::PermissionDenied => Failure::failed(e.to_string())
             .hint("what netbe knows of a pool is root's alone to read: run it with sudo")

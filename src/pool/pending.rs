@@ -94,7 +94,7 @@ impl PendingBoot {
 
 impl Pending {
     /// Reads what a node has before it.
-    pub fn of(node_dir: &Path) -> Self {
+    pub fn read(node_dir: &Path) -> Self {
         match record::read(&path(node_dir)) {
             Ok(None) => Self::None,
             Ok(Some(text)) => match serde_json::from_str(&text) {
@@ -160,7 +160,7 @@ mod tests {
     fn what_cannot_be_read_protects_everything() {
         let dir = tempfile::tempdir().unwrap();
         let (a, b): (EnvName, EnvName) = ("a".parse().unwrap(), "b".parse().unwrap());
-        assert_eq!(Pending::of(dir.path()), Pending::None);
+        assert_eq!(Pending::read(dir.path()), Pending::None);
         for text in [
             "",
             "{",
@@ -168,7 +168,7 @@ mod tests {
             r#"{"env":"a","kind":"twice"}"#,
         ] {
             std::fs::write(dir.path().join("pending.json"), text).unwrap();
-            let pending = Pending::of(dir.path());
+            let pending = Pending::read(dir.path());
             assert!(matches!(pending, Pending::Unknown(_)), "{text}");
             assert!(pending.protects(&a) && pending.protects(&b));
             assert_eq!(pending.kind_for(&a), None);
@@ -178,12 +178,12 @@ mod tests {
             r#"{"env":"a","kind":"once"}"#,
         )
         .unwrap();
-        let pending = Pending::of(dir.path());
+        let pending = Pending::read(dir.path());
         assert_eq!(pending.kind_for(&a), Some(Kind::Once));
         assert!(pending.protects(&a) && !pending.protects(&b));
         let fetched = r#"{"env":"a","kind":"try","fetched":"2026-11-20T10:15:00Z"}"#;
         std::fs::write(dir.path().join("pending.json"), fetched).unwrap();
-        let pending = Pending::of(dir.path());
+        let pending = Pending::read(dir.path());
         assert_eq!((pending.kind_for(&a), pending.protects(&a)), (None, true));
     }
 }

@@ -38,7 +38,7 @@ pub struct Place {
 
 impl Place {
     /// Returns where a directory lies.
-    pub fn of(dir: &Path) -> Result<Self> {
+    pub fn locate(dir: &Path) -> Result<Self> {
         let looked = || -> io::Result<Self> {
             let open = File::open(dir)?;
             Ok(Self {

@@ -76,7 +76,7 @@ pub fn bring_up_to_date(
 
 /// Returns whether dnsmasq reads a pool's files.
 pub fn is_read(pool: &Pool) -> bool {
-    inclusion::of(pool.state()).installed == Installed::Ours
+    inclusion::find(pool.state()).installed == Installed::Ours
 }
 
 /// Writes the files although no machine needs them yet, as before they are included.
@@ -158,7 +158,7 @@ impl Scope<'_> {
             }
         }
         if is_read(self.pool) {
-            restart::tell(self.pool, lock, news, done);
+            restart::restart_if_changed(self.pool, lock, news, done);
         }
         // After the restart: the dnsmasq from before may call it.
         remove_script(&script_file(self.pool.state()), lock, done)
@@ -177,7 +177,7 @@ impl Scope<'_> {
         };
         let Inclusion {
             first, installed, ..
-        } = inclusion::of(self.pool.state());
+        } = inclusion::find(self.pool.state());
         let dhcp = dhcp(self.pool);
         if first.is_some() {
             self.say_what_holds(&dhcp, done);

@@ -41,8 +41,8 @@ fn offered(pool: &Pool, node: &Node, exported: &HashSet<String>) -> Result<Vec<E
     if !node.is_offered() || !has_nfs_root(pool, node) {
         return Ok(Vec::new());
     }
-    let evidence = Evidence::of(node);
-    let pending = Pending::of(&node.state);
+    let evidence = Evidence::recent(node);
+    let pending = Pending::read(&node.state);
     Ok(node
         .environments()?
         .into_iter()

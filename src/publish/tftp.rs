@@ -183,7 +183,7 @@ fn target(node: &Node) -> PathBuf {
 
 /// Returns the environment that a node's names lead to for once or on trial, while it has a boot half.
 fn before_it(node: &Node) -> Option<EnvName> {
-    let pending = Pending::of(&node.state);
+    let pending = Pending::read(&node.state);
     let env = &pending.waiting()?.env;
     let half = node.dir.join(layout::active_target(env)).join(layout::BOOT);
     let there = half.symlink_metadata();
@@ -225,7 +225,7 @@ pub fn astray(pool: &Pool) -> Result<Vec<NodeName>> {
         .iter()
         .filter_map(|(_, target)| led(target))
         .filter(|l| {
-            let pending = Pending::of(&layout::node_state(pool.state(), &l.node));
+            let pending = Pending::read(&layout::node_state(pool.state(), &l.node));
             pending.waiting().map(|b| &b.env) != l.env.as_ref()
         })
         .map(|l| l.node)

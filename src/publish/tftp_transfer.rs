@@ -85,7 +85,7 @@ pub fn note_fetched(pool: &Pool, fetched: &Fetched) -> Result<Option<NodeName>> 
         boot_id: None,
     };
     boots::add(&node.state, &seen)?;
-    let pending = Pending::of(&node.state);
+    let pending = Pending::read(&node.state);
     let waiting = pending.waiting().filter(|b| b.env == *name);
     match waiting.filter(|_| seen.may_be_its()) {
         Some(boot) => {

@@ -13,7 +13,7 @@ use crate::fs::opener;
 /// How long a run may take whose output goes to a log: an emulated system of a thousand packages takes hours.
 const LONGEST: Duration = Duration::from_secs(24 * 3600);
 /// How much it may say, in bytes.
-const MOST_SAID: u64 = 1 << 30;
+const MOST_WRITTEN: u64 = 1 << 30;
 /// What stays free of the filesystem, for everybody else: one part of so many, and no more than this, in bytes.
 const PART: u64 = 20;
 const RESERVE: u64 = 1 << 30;
@@ -42,8 +42,8 @@ impl Bounds {
 
     /// Returns why the run has to end, in a sentence, if it has.
     pub(super) fn exceeded(&mut self, said: u64) -> Option<String> {
-        if !self.attended && said > MOST_SAID {
-            return Some(format!("it has said more than {} MiB", MOST_SAID >> 20));
+        if !self.attended && said > MOST_WRITTEN {
+            return Some(format!("it has said more than {} MiB", MOST_WRITTEN >> 20));
         }
         if self.looked.is_some_and(|at| at.elapsed() < LOOK) {
             return None;
@@ -111,8 +111,8 @@ mod tests {
     #[test]
     fn a_run_ends_when_it_has_said_too_much_unless_somebody_watches() {
         let said = |attended, bytes| Bounds::new(Path::new("/"), attended).exceeded(bytes);
-        assert!(said(false, MOST_SAID + 1).is_some());
-        assert!(said(true, MOST_SAID + 1).is_none());
+        assert!(said(false, MOST_WRITTEN + 1).is_some());
+        assert!(said(true, MOST_WRITTEN + 1).is_none());
         assert!(said(false, 1).is_none());
     }
 

@@ -163,7 +163,7 @@ fn init(
     .context("making namespaces")?;
     umask(Mode::empty());
     let core_pattern = privileges::core_pattern();
-    rootfs::furnish(request)?;
+    rootfs::build(request)?;
     umask(Mode::from_bits_truncate(0o022));
     let terminal = match request.input {
         Input::Terminal => Some(offer_terminal(channel)?),

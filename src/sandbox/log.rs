@@ -37,7 +37,7 @@ impl Log {
     }
 
     /// Returns how much has been said, in bytes.
-    pub(super) fn said(&self) -> u64 {
+    pub(super) fn written(&self) -> u64 {
         self.said
     }
 

@@ -32,7 +32,7 @@ const MOST_LINKS: usize = 40;
 
 /// The empty files made for one run; taken away when dropped.
 #[derive(Debug)]
-pub(super) struct Placeholders<'a> {
+pub(super) struct MountPoints<'a> {
     tree: &'a Tree,
     made: Vec<Made>,
 }
@@ -43,7 +43,7 @@ enum Made {
     Directory(String),
 }
 
-impl<'a> Placeholders<'a> {
+impl<'a> MountPoints<'a> {
     pub(super) fn new(tree: &'a Tree) -> Self {
         Self {
             tree,
@@ -118,7 +118,7 @@ impl<'a> Placeholders<'a> {
     }
 }
 
-impl Drop for Placeholders<'_> {
+impl Drop for MountPoints<'_> {
     /// Only what is still as it was made goes; a file that a package has put there meanwhile stays.
     fn drop(&mut self) {
         for made in self.made.drain(..).rev() {
@@ -199,7 +199,7 @@ mod tests {
     fn a_file_is_its_own_place() {
         let (dir, tree) = root();
         std::fs::write(dir.path().join("etc/resolv.conf"), "mine").unwrap();
-        let mut all = Placeholders::new(&tree);
+        let mut all = MountPoints::new(&tree);
         let place = all.place("etc/resolv.conf").unwrap();
         assert_eq!(place, Place::Over("etc/resolv.conf".into()));
         drop(all);
@@ -212,7 +212,7 @@ mod tests {
     #[test]
     fn nothing_becomes_an_empty_file_for_the_time_being() {
         let (dir, tree) = root();
-        let mut all = Placeholders::new(&tree);
+        let mut all = MountPoints::new(&tree);
         let place = all.place("etc/resolv.conf").unwrap();
         assert_eq!(place, Place::Over("etc/resolv.conf".into()));
         assert!(dir.path().join("etc/resolv.conf").exists());
@@ -223,7 +223,7 @@ mod tests {
     #[test]
     fn a_file_that_came_meanwhile_stays() {
         let (dir, tree) = root();
-        let mut all = Placeholders::new(&tree);
+        let mut all = MountPoints::new(&tree);
         all.place("etc/resolv.conf").unwrap();
         std::fs::write(dir.path().join("etc/resolv.conf"), "new").unwrap();
         drop(all);
@@ -240,7 +240,7 @@ mod tests {
         ] {
             let (dir, tree) = root();
             symlink(target, dir.path().join("etc/resolv.conf")).unwrap();
-            let place = Placeholders::new(&tree).place("etc/resolv.conf").unwrap();
+            let place = MountPoints::new(&tree).place("etc/resolv.conf").unwrap();
             assert_eq!(
                 place,
                 Place::Fresh("run/systemd/resolve/stub-resolv.conf".into()),
@@ -254,7 +254,7 @@ mod tests {
     fn a_dangling_link_is_mended_for_the_time_being() {
         let (dir, tree) = root();
         symlink("../opt/dns/resolv.conf", dir.path().join("etc/resolv.conf")).unwrap();
-        let mut all = Placeholders::new(&tree);
+        let mut all = MountPoints::new(&tree);
         all.place("etc/resolv.conf").unwrap();
         assert!(dir.path().join("opt/dns/resolv.conf").exists());
         drop(all);
@@ -274,7 +274,7 @@ mod tests {
         let canary = outside.path().join("canary");
         let (dir, tree) = root();
         symlink(&canary, dir.path().join("etc/resolv.conf")).unwrap();
-        let mut all = Placeholders::new(&tree);
+        let mut all = MountPoints::new(&tree);
         let _ = all.place("etc/resolv.conf");
         assert!(!canary.exists());
     }
@@ -283,13 +283,13 @@ mod tests {
     fn what_is_no_file_is_refused() {
         let (dir, tree) = root();
         std::fs::create_dir(dir.path().join("etc/resolv.conf")).unwrap();
-        let error = Placeholders::new(&tree)
+        let error = MountPoints::new(&tree)
             .place("etc/resolv.conf")
             .unwrap_err();
         assert!(error.to_string().contains("not a regular file"), "{error}");
         let (dir, tree) = root();
         symlink("/proc/self/mem", dir.path().join("etc/resolv.conf")).unwrap();
-        let error = Placeholders::new(&tree)
+        let error = MountPoints::new(&tree)
             .place("etc/resolv.conf")
             .unwrap_err();
         assert!(error.to_string().contains("/proc/"), "{error}");
@@ -299,6 +299,6 @@ mod tests {
     fn a_circle_of_links_is_an_error() {
         let (dir, tree) = root();
         symlink("resolv.conf", dir.path().join("etc/resolv.conf")).unwrap();
-        assert!(Placeholders::new(&tree).place("etc/resolv.conf").is_err());
+        assert!(MountPoints::new(&tree).place("etc/resolv.conf").is_err());
     }
 }

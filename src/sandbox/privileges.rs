@@ -15,7 +15,7 @@ use nix::sys::resource::{Resource, getrlimit, setrlimit};
 /// handle), `MKNOD`, `SYS_ADMIN` (mounting), `SYS_PTRACE`, `SYS_RAWIO`, `NET_ADMIN` (the network is
 /// the server's own) and `NET_BIND_SERVICE` (its DHCP and TFTP ports too), `LINUX_IMMUTABLE` (files that
 /// nobody can delete), `SYS_RESOURCE`.
-const KEPT: &[u32] = &[
+const RETAINED: &[u32] = &[
     0,  // CHOWN
     1,  // DAC_OVERRIDE
     3,  // FOWNER
@@ -52,7 +52,7 @@ pub(super) fn reduce(core_pattern: &str) -> io::Result<()> {
     if let Some(why) = reaches_a_handler(core_pattern, limit.0) {
         return Err(io::Error::other(why));
     }
-    keep_only(KEPT)
+    keep_only(RETAINED)
 }
 
 /// Keeps these capabilities, of those this process has, and makes it invisible as [`reduce`] does.

@@ -94,7 +94,7 @@ impl Relay {
                 self.pass_on(signal, &mut state);
             }
             if state.exceeded.is_none() {
-                state.exceeded = self.bounds.exceeded(self.said());
+                state.exceeded = self.bounds.exceeded(self.written());
                 if state.exceeded.is_some() {
                     self.tell(init::END_NOW);
                 }
@@ -127,9 +127,9 @@ impl Relay {
     }
 
     /// Returns how much has gone to the log, in bytes.
-    fn said(&self) -> u64 {
+    fn written(&self) -> u64 {
         let logs = self.outputs.iter().map(|output| match &output.to {
-            Sink::Log(log) => log.said(),
+            Sink::Log(log) => log.written(),
             Sink::Stdout | Sink::Stderr => 0,
         });
         logs.sum()

@@ -59,7 +59,7 @@ const DEVICE_LINKS: &[(&str, &str)] = &[
 const OWN: &str = "run/netbe";
 
 /// Makes the environment all this process can reach. Wants mount, PID, IPC and UTS namespaces of its own.
-pub(super) fn furnish(request: &Request) -> anyhow::Result<()> {
+pub(super) fn build(request: &Request) -> anyhow::Result<()> {
     sethostname(&request.hostname).context("setting the host name")?;
     let (boot, packages) = enter(request).context("making the environment the root")?;
     let tree = Tree::open(Path::new("/"))?;

@@ -5,7 +5,7 @@
 //! that replaces one of those by a rename would fail. Whatever is started all the same ends with the
 //! sandbox, and without the ports below 1024.
 
-use super::mountpoints::{Place, Placeholders};
+use super::mountpoints::{MountPoints, Place};
 use super::protocol::StandIn;
 use crate::fs::rooted::Tree;
 
@@ -39,7 +39,7 @@ pub(super) const VARIABLES: &[(&str, &str)] = &[
 /// Returns the files that stand in, for this environment.
 pub(super) fn stand_ins(
     tree: &Tree,
-    places: &mut Placeholders<'_>,
+    places: &mut MountPoints<'_>,
     packages_apart: bool,
 ) -> anyhow::Result<Vec<StandIn>> {
     let fresh = |path: &str, content: &str, mode| StandIn {

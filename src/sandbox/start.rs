@@ -16,7 +16,7 @@ use nix::sys::stat::fstat;
 
 use super::bounds::Bounds;
 use super::log::Log;
-use super::mountpoints::Placeholders;
+use super::mountpoints::MountPoints;
 use super::network::Range;
 use super::protocol::{Input, Request, StandIn};
 use super::relay::{Output, Relay, Sink};
@@ -36,7 +36,7 @@ pub(super) fn run(sandbox: &Sandbox<'_>, program: Program) -> anyhow::Result<sup
         bail!("this program cannot make a sandbox: it never asks whether it is its first stage");
     }
     let tree = Tree::open(sandbox.root)?;
-    let mut places = Placeholders::new(&tree);
+    let mut places = MountPoints::new(&tree);
     sandbox.network.check()?;
     let range = match sandbox.network {
         Network::Private(_) => Some(Range::choose().context("looking at this machine's routes")?),
@@ -76,7 +76,7 @@ pub(super) fn run(sandbox: &Sandbox<'_>, program: Program) -> anyhow::Result<sup
 
 fn stand_ins(
     tree: &Tree,
-    places: &mut Placeholders<'_>,
+    places: &mut MountPoints<'_>,
     packages_apart: bool,
 ) -> anyhow::Result<Vec<StandIn>> {
     let mut files = Vec::new();

@@ -117,7 +117,7 @@ impl<R: Read> Reader<R> {
         let mut head = [0; 40];
         fill(&mut self.stream, &mut head)?;
         let (tag, length, sum) = taken_apart(&head);
-        let part = Part::of(tag).ok_or_else(damaged)?;
+        let part = Part::from_tag(tag).ok_or_else(damaged)?;
         let in_place = match self.last {
             None => part == Part::Head,
             Some(last) => part != Part::Head && part >= last,

@@ -18,7 +18,7 @@ const BOOT_MOUNTS: [&str; 2] = ["/boot", "/boot/firmware"];
 
 /// The head of a stream.
 #[derive(Debug, Clone, Serialize, Deserialize)]
-pub(crate) struct Heading {
+pub(crate) struct Header {
     /// The version of the netbe that wrote it.
     pub(crate) netbe: String,
     /// The node of the environment, by the name it had.
@@ -38,7 +38,7 @@ pub(crate) struct Heading {
     pub(crate) record: EnvRecord,
 }
 
-impl Heading {
+impl Header {
     /// Returns the head for an environment whose content has an identity.
     pub(crate) fn new(
         env: &Environment,
@@ -71,31 +71,31 @@ impl Heading {
         let value: Value = serde_json::from_slice(json).context("reading its head")?;
         ensure!(is_plain(&value), "its head holds control characters");
         let record = serde_json::to_string(&value["record"])?;
-        let mut heading: Self = serde_json::from_value(value).context("reading its head")?;
+        let mut header: Self = serde_json::from_value(value).context("reading its head")?;
         // Again by the reader of records, which knows what a newer one is.
-        heading.record = travelling(&EnvRecord::parse(&record).context("reading its head")?);
-        heading.names()?;
-        let origins = heading.since.iter().chain(&heading.record.origin);
+        header.record = travelling(&EnvRecord::parse(&record).context("reading its head")?);
+        header.names()?;
+        let origins = header.since.iter().chain(&header.record.origin);
         let named = |o: &Origin| {
             o.node.parse::<NodeName>().is_ok()
                 && o.name.parse::<EnvName>().is_ok()
                 && is_uuid(&o.uuid)
         };
         ensure!(
-            origins.clone().all(named) && is_uuid(&heading.id) && is_uuid(&heading.record.uuid),
+            origins.clone().all(named) && is_uuid(&header.id) && is_uuid(&header.record.uuid),
             "its head holds an identity that is none"
         );
-        let mount = &heading.record.boot_mount;
+        let mount = &header.record.boot_mount;
         ensure!(
             BOOT_MOUNTS.contains(&mount.as_str()),
             "its head says that it mounts its boot half at {mount:?}"
         );
-        let arguments = heading.record.added.iter().chain(&heading.record.stripped);
+        let arguments = header.record.added.iter().chain(&header.record.stripped);
         ensure!(
             arguments.clone().all(|a| !a.contains(char::is_whitespace)),
             "its head holds a kernel argument that is none"
         );
-        Ok(heading)
+        Ok(header)
     }
 
     /// Returns the names it had.
@@ -196,8 +196,8 @@ mod tests {
         })
     }
 
-    fn parse(value: &Value) -> Result<Heading> {
-        Heading::parse(value.to_string().as_bytes())
+    fn parse(value: &Value) -> Result<Header> {
+        Header::parse(value.to_string().as_bytes())
     }
 
     #[test]
@@ -209,7 +209,7 @@ mod tests {
         assert_eq!(record.origin.as_ref().unwrap().name, "stock");
         assert!(!record.pinned && !record.served && record.left.is_none());
         assert!(record.other.is_empty());
-        let again = Heading::parse(&read.to_json().unwrap()).unwrap();
+        let again = Header::parse(&read.to_json().unwrap()).unwrap();
         assert_eq!(again.to_json().unwrap(), read.to_json().unwrap());
     }
 
@@ -240,10 +240,10 @@ mod tests {
             assert!(parse(&wrong).is_err(), "{pointer}: {wrong}");
         }
         for garbage in ["", "{", "[]", "null", "3"] {
-            assert!(Heading::parse(garbage.as_bytes()).is_err(), "{garbage}");
+            assert!(Header::parse(garbage.as_bytes()).is_err(), "{garbage}");
         }
-        assert!(Heading::parse(&[0xff; 8]).is_err());
+        assert!(Header::parse(&[0xff; 8]).is_err());
         // Deep nesting is the parser's to refuse, and not the stack's.
-        assert!(Heading::parse(&vec![b'['; 1 << 20]).is_err());
+        assert!(Header::parse(&vec![b'['; 1 << 20]).is_err());
     }
 }

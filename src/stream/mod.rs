@@ -66,7 +66,7 @@ impl Part {
         }
     }
 
-    fn of(tag: [u8; 4]) -> Option<Self> {
+    fn from_tag(tag: [u8; 4]) -> Option<Self> {
         Self::ALL.into_iter().find(|part| part.tag() == tag)
     }
 

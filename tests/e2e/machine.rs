@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use crate::child::{self, EndedChild};
 use crate::console::{Console, is_shown};
 use crate::firmware::Loaded;
-use crate::kept::{self, Kept};
 use crate::support::Outcome;
 
 /// How long a machine may take to come up; some ten times what it takes on an idle machine.
@@ -24,7 +24,7 @@ pub(crate) struct Machine {
 /// A machine that is on; dropping it takes the power away.
 #[derive(Debug)]
 pub(crate) struct Running {
-    _process: Kept,
+    _process: EndedChild,
     pub(crate) console: Console,
     /// How many commands it was given, for their markers.
     commands: usize,
@@ -43,7 +43,7 @@ impl Machine {
 
     /// Switches a PC on: its ROM asks the network.
     pub(crate) fn power_on(&self) -> Running {
-        let mut command = kept::command("qemu-system-x86_64");
+        let mut command = child::command("qemu-system-x86_64");
         // Without graphics the BIOS and its ROMs print on the serial port.
         command.args(["-machine", "pc,graphics=off", "-cpu", "max", "-boot", "n"]);
         self.start(command, ",bootindex=1")
@@ -51,7 +51,7 @@ impl Machine {
 
     /// Switches an arm64 board on, with what its firmware has loaded.
     pub(crate) fn power_on_with(&self, loaded: &Loaded) -> Running {
-        let mut command = kept::command("qemu-system-aarch64");
+        let mut command = child::command("qemu-system-aarch64");
         let place = |name: &str, bytes: &[u8]| {
             let path = self.directory.join(name);
             std::fs::write(&path, bytes).expect("the test's directory is writable");
@@ -101,7 +101,7 @@ impl Machine {
             .args(["-device", "virtio-rng-pci"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
-        let mut process = Kept::start(&mut command);
+        let mut process = EndedChild::start(&mut command);
         let child = process.child();
         let output = child.stdout.take().expect("it is piped");
         let keys = Box::new(child.stdin.take().expect("it is piped"));

@@ -10,11 +10,11 @@
 
 mod boots;
 // By its name the second to begin: it takes longest but one, and is what all would wait for.
+mod child;
 mod comes_back;
 mod confinement;
 mod console;
 mod firmware;
-mod kept;
 mod machine;
 mod measure;
 mod network;

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::child::{self, EndedChild};
 use crate::console::Console;
-use crate::kept::{self, Kept};
 use crate::support::{Outcome, run};
 use crate::systems;
 
@@ -32,7 +32,7 @@ pub(crate) struct Wish<'a> {
 pub(crate) struct Uml {
     address: String,
     // Before the console, which ends with it.
-    _process: Kept,
+    _process: EndedChild,
     _console: Console,
 }
 
@@ -42,7 +42,7 @@ impl Uml {
         let inside = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/e2e/server");
         let log = directory.join(format!("{}.log", wish.name));
         let mut links = Vec::new();
-        let mut command = kept::command("linux.uml");
+        let mut command = child::command("linux.uml");
         command
             .args([
                 "mem=1G",
@@ -70,7 +70,7 @@ impl Uml {
         if let Some(preload) = preload(directory) {
             command.env("LD_PRELOAD", preload);
         }
-        let mut process = Kept::start(
+        let mut process = EndedChild::start(
             command
                 // Its memory is a file there.
                 .env("TMPDIR", "/dev/shm")

@@ -19,8 +19,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::judge::{self, Faults};
+use crate::report::{against, figures};
 use crate::support::{MAC, Netbe, Pool};
-use crate::telling::{against, figures};
 use account::Account;
 use writer::{Deed, Names, Writer};
 

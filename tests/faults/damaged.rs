@@ -10,7 +10,7 @@ mod spoil;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::telling::figures;
+use crate::report::figures;
 use ground::Ground;
 use spoil::{Damage, damages};
 

@@ -11,8 +11,8 @@ use nix::errno::Errno;
 use crate::ground::Ground;
 use crate::judge::{Faults, Judge};
 use crate::points::{self, Point, Tally};
+use crate::report::against;
 use crate::support::Outcome;
-use crate::telling::against;
 use crate::tracer::{Break, Call};
 use crate::verbs::Verb;
 

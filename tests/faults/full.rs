@@ -17,9 +17,9 @@ use nix::fcntl::{FallocateFlags, fallocate};
 use crate::copies::{Ground, Place};
 use crate::disk::Disks;
 use crate::judge::{Faults, Judge, is_foreign, leftovers, view};
+use crate::report::{against, figures};
 use crate::scenes::{self, Scene};
 use crate::support::Outcome;
-use crate::telling::{against, figures};
 
 /// How large the pool is, in bytes.
 const SIZE: u64 = 192 << 20;

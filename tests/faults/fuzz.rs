@@ -25,7 +25,7 @@ use nix::time::{ClockId, clock_gettime};
 use proptest::strategy::Strategy;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-use crate::telling::figures;
+use crate::report::figures;
 use mutation::{Seeds, cases};
 
 /// How many cases of a target the full form tries.

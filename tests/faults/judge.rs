@@ -14,8 +14,8 @@ mod view;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use crate::report::against;
 use crate::support::{Fingerprint, Netbe};
-use crate::telling::against;
 use rules::{halves, offered};
 use view::SEPARATOR;
 

@@ -7,7 +7,7 @@
 use crate::ground::Ground;
 use crate::judge::{Faults, Judge};
 use crate::points::{self, Point, Tally};
-use crate::telling::against;
+use crate::report::against;
 use crate::tracer::{Break, Call};
 use crate::verbs::Verb;
 

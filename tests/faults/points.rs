@@ -11,9 +11,9 @@ use std::time::Instant;
 
 use crate::ground::Ground;
 use crate::judge::{Faults, Judge};
+use crate::report::figures;
 use crate::support::Outcome;
 use crate::surroundings::Surroundings;
-use crate::telling::figures;
 use crate::tracer::{Break, Call, trace};
 use crate::verbs::{self, Verb};
 

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::judge::Faults;
-use crate::telling::against;
+use crate::report::against;
 
 /// How long the kernel may take to end the processes of a killed sandbox.
 const PATIENCE: Duration = Duration::from_secs(5);

@@ -8,7 +8,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 #[allow(dead_code, reason = "the other program that has it uses more of it")]
-#[path = "../bring_in/tree.rs"]
+#[path = "../import/tree.rs"]
 mod tree;
 
 mod bases;

@@ -332,7 +332,7 @@ fn all_that_was_written_is_found_and_nothing_else() {
     let mut paths = Paths::new(&top);
     let mut found = BTreeSet::new();
     for file in &written.files {
-        let of = paths.of(file.inode).unwrap();
+        let of = paths.paths(file.inode).unwrap();
         if of.is_empty() {
             assert_eq!(file.inode, removed.metadata().unwrap().ino());
         }

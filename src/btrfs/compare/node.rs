@@ -49,7 +49,7 @@ pub(super) enum Content {
     /// It stands in the tree.
     Inline(Vec<u8>),
     /// It lies there.
-    Stored(Layout),
+    Extents(Layout),
 }
 
 /// In what a file differs.

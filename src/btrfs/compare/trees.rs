@@ -152,7 +152,7 @@ impl Trees {
                 }
             }
         }
-        Ok(Content::Stored(layout))
+        Ok(Content::Extents(layout))
     }
 }
 
@@ -198,7 +198,7 @@ impl Side for Trees {
                 changed.directories.insert(PathBuf::new());
                 continue;
             }
-            let all = paths.of(number)?;
+            let all = paths.paths(number)?;
             if all.is_empty() && inode.links > 0 {
                 changed.too_deep.insert(PathBuf::from("…"));
             }

@@ -94,12 +94,12 @@ enum Key {
 const KEYS: usize = 25;
 
 /// What a command says, by key.
-struct Said<'a>([Option<&'a [u8]>; KEYS]);
+struct Attributes<'a>([Option<&'a [u8]>; KEYS]);
 
 impl<'a> Command<'a> {
     /// Parses what a command of this number says.
     pub(super) fn parse(kind: u16, body: &'a [u8]) -> Result<Self> {
-        let said = Said::parse(body)?;
+        let said = Attributes::parse(body)?;
         let path = || said.path(Key::Path);
         Ok(match kind {
             1 => Self::Subvolume(said.identity(Key::Uuid)?),
@@ -146,7 +146,7 @@ impl<'a> Command<'a> {
     }
 }
 
-impl<'a> Said<'a> {
+impl<'a> Attributes<'a> {
     fn parse(mut body: &'a [u8]) -> Result<Self> {
         let mut said = [None; KEYS];
         while !body.is_empty() {

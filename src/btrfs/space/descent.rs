@@ -56,7 +56,7 @@ pub(super) fn relatives(subvolumes: &[Subvolume]) -> Vec<Option<Relative>> {
 pub(super) fn ages(subvolumes: &[Subvolume]) -> Vec<Ages> {
     let places = places(subvolumes);
     let all = 0..subvolumes.len();
-    all.map(|index| Ages::of(subvolumes, &places, index))
+    all.map(|index| Ages::new(subvolumes, &places, index))
         .collect()
 }
 
@@ -85,7 +85,7 @@ pub(super) struct Ages {
 }
 
 impl Ages {
-    fn of(subvolumes: &[Subvolume], places: &HashMap<Uuid, usize>, index: usize) -> Self {
+    fn new(subvolumes: &[Subvolume], places: &HashMap<Uuid, usize>, index: usize) -> Self {
         let one = &subvolumes[index];
         let mut spans = vec![(one.made, one.id)];
         // The node at the top of a tree is nobody else's, and in this one it is the only leaf, too.

@@ -27,7 +27,7 @@ const HEAD: u64 = 25;
 /// Returns what `tree` refers to more often, or less, than `from`, from which it parted in transaction `common`.
 ///
 /// With it, what is to be remembered of the newer leaves. `None` where more bytes of leaves than `most` are newer.
-pub(super) fn of(
+pub(super) fn changes(
     tree: &Tree<'_>,
     from: &Tree<'_>,
     common: u64,

@@ -56,12 +56,12 @@ impl Held {
     ///
     /// # Errors
     /// Where they cannot be of one moment.
-    pub fn of(contents: &[Content]) -> io::Result<Self> {
+    pub fn new(contents: &[Content]) -> io::Result<Self> {
         let mut held = Self {
             order: order(contents),
             ..Self::default()
         };
-        let moved = Moved::of(contents);
+        let moved = Moved::new(contents);
         let mut known: HashMap<Piece, u32> = HashMap::new();
         let mut above: Vec<(usize, Vec<(u32, i32)>)> = Vec::new();
         for at in 0..held.order.len() {
@@ -117,7 +117,7 @@ impl Held {
 
     /// Puts pieces together that are one leaf, written by somebody who is gone in one of the trees it is in.
     fn join(&mut self, known: &HashMap<Piece, u32>, contents: &[Content]) {
-        for (one, other) in Leaves::of(known, contents).same() {
+        for (one, other) in Leaves::new(known, contents).same() {
             self.merge(one, other);
         }
     }

@@ -44,7 +44,7 @@ pub fn copy(
             left: size,
             entries: size / ENTRY,
             cluster: fat.cluster_size().into(),
-            room: Room::of(to)?,
+            room: Room::measure(to)?,
             tick,
         };
         copying.directory(&fat.root_dir(), to, "", 0)?;

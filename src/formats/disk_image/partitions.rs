@@ -64,7 +64,7 @@ pub fn partitions(disk: &File, size: u64) -> Result<Vec<Partition>> {
             partition.number
         );
         let head = Window::new(disk, partition.start, partition.size).head(HEAD)?;
-        partition.filesystem = Filesystem::of(&head);
+        partition.filesystem = Filesystem::detect(&head);
         if let Some(filesystem) = partition.filesystem {
             partition.uuid = filesystem.uuid(&head);
             partition.label = filesystem.label(&head);

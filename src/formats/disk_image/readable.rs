@@ -110,7 +110,7 @@ impl<'f> Readable<'f> {
                 links: HashMap::new(),
                 directories: HashSet::new(),
                 left: self.files,
-                room: Room::of(to)?,
+                room: Room::measure(to)?,
                 path: PathBuf::new(),
                 here: Rc::default(),
                 report: Report::default(),

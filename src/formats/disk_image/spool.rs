@@ -17,7 +17,7 @@ static ZEROS: [u8; CHUNK] = [0; CHUNK];
 pub fn spool(content: &mut dyn Read, to: &File) -> Result<u64> {
     let mut buffer = vec![0; CHUNK];
     let mut at = 0;
-    let mut room = Room::of(to)?;
+    let mut room = Room::measure(to)?;
     loop {
         crate::fs::interrupt::check()?;
         let count = fill(content, &mut buffer)?;

@@ -23,7 +23,7 @@ pub enum Filesystem {
 
 impl Filesystem {
     /// Recognises the first bytes of a partition.
-    pub fn of(head: &[u8]) -> Option<Self> {
+    pub fn detect(head: &[u8]) -> Option<Self> {
         let at =
             |offset: usize, magic: &[u8]| head.get(offset..).is_some_and(|b| b.starts_with(magic));
         if at(0x10040, b"_BHRfS_M") {
@@ -136,9 +136,9 @@ mod tests {
 
     #[test]
     fn zeros_and_text_are_no_filesystem() {
-        assert_eq!(Filesystem::of(&[]), None);
-        assert_eq!(Filesystem::of(&[0; 73728]), None);
-        assert_eq!(Filesystem::of(&[b'x'; 73728]), None);
+        assert_eq!(Filesystem::detect(&[]), None);
+        assert_eq!(Filesystem::detect(&[0; 73728]), None);
+        assert_eq!(Filesystem::detect(&[b'x'; 73728]), None);
     }
 
     #[test]
@@ -153,11 +153,11 @@ mod tests {
         sector[67..71].copy_from_slice(&[0x78, 0x56, 0x34, 0x12]);
         sector[71..82].copy_from_slice(b"BOOTFS     ");
         sector[510..].copy_from_slice(&[0x55, 0xaa]);
-        let found = Filesystem::of(&sector);
+        let found = Filesystem::detect(&sector);
         assert_eq!(found, Some(Filesystem::Fat));
         assert_eq!(Filesystem::Fat.uuid(&sector).as_deref(), Some("1234-5678"));
         assert_eq!(Filesystem::Fat.label(&sector).as_deref(), Some("BOOTFS"));
         sector[13] = 3;
-        assert_eq!(Filesystem::of(&sector), None);
+        assert_eq!(Filesystem::detect(&sector), None);
     }
 }

@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 /// The size of a kept block, in bytes.
 const BLOCK: u64 = 16 << 10;
 /// How many blocks are kept.
-const KEPT: usize = 8;
+const CACHED_BLOCKS: usize = 8;
 
 /// Part of an image, positions counted from its start.
 #[derive(Debug)]
@@ -63,7 +63,7 @@ impl<'f> Window<'f> {
                     }
                 }
                 bytes.truncate(filled);
-                self.kept.truncate(KEPT - 1);
+                self.kept.truncate(CACHED_BLOCKS - 1);
                 (number, bytes)
             }
         };

@@ -35,7 +35,7 @@ const MORE: &str = "and more of the kind";
 
 /// What is given when everything is in its place.
 #[derive(Debug)]
-pub(super) struct Kept {
+pub(super) struct Deferred {
     directories: BTreeMap<PathBuf, Attributes>,
     acls: BTreeMap<PathBuf, Vec<(&'static str, String)>>,
     users: Names,
@@ -45,7 +45,7 @@ pub(super) struct Kept {
     left: usize,
 }
 
-impl Kept {
+impl Deferred {
     pub(super) fn new() -> Self {
         // An archive need not say anything of the root itself.
         let root = Attributes {
@@ -199,14 +199,14 @@ impl Kept {
 mod tests {
     use super::*;
 
-    fn directory(kept: &mut Kept, name: &str) -> Result<()> {
+    fn directory(kept: &mut Deferred, name: &str) -> Result<()> {
         let attributes = kept.directories[&PathBuf::new()].clone();
         kept.directory(PathBuf::from(name), attributes)
     }
 
     #[test]
     fn no_more_is_kept_than_there_is_room_for() {
-        let mut kept = Kept::new();
+        let mut kept = Deferred::new();
         directory(&mut kept, "etc").unwrap();
         assert_eq!(kept.left, MOST - EACH - 3);
         kept.left = 2 * EACH;
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn what_is_left_out_is_named_up_to_a_number() {
-        let mut kept = Kept::new();
+        let mut kept = Deferred::new();
         for n in 0..10_000 {
             kept.leave_out(&format!("attributes {n}{}", "x".repeat(NAME)));
         }

@@ -200,7 +200,7 @@ impl<R: Read> Members<R> {
     fn pax_map(&mut self, size: u64, extended: &Extended) -> Result<Option<Map>> {
         let said = &extended.sparse;
         let pieces = match said.version {
-            Some((1, 0)) => sparse::leading(self)?,
+            Some((1, 0)) => sparse::leading_map(self)?,
             None | Some((0, _)) if said.mapped || said.version.is_some() => said.pieces.clone(),
             None => return Ok(None),
             Some((major, minor)) => bail!("is sparse in a format ({major}.{minor}) not known"),

@@ -1,7 +1,7 @@
 //! Puts archive members into a tree.
 //!
 //! Every parent is resolved by the kernel beneath the tree; the last part of a name is made anew, by bare name in
-//! its open parent. What directories get is kept for the end (`kept`).
+//! its open parent. What directories get is deferred for the end (`deferred`).
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -16,7 +16,7 @@ use nix::fcntl::{AtFlags, OFlag};
 use nix::sys::stat::{Mode, SFlag, makedev, mkdirat, mknodat};
 use nix::unistd::{UnlinkatFlags, linkat, symlinkat, unlinkat};
 
-use super::deferred::Kept;
+use super::deferred::Deferred;
 use super::entry::{Kind, Member};
 use crate::fs::free_space::Room;
 use crate::fs::interrupt;
@@ -30,7 +30,7 @@ pub(super) struct Place<'t> {
     tree: &'t Tree,
     /// The parent opened last: the next member mostly stands in the same one.
     parent: Option<(PathBuf, OwnedFd)>,
-    kept: Kept,
+    deferred: Deferred,
     room: Room,
     buffer: Vec<u8>,
 }
@@ -42,8 +42,8 @@ impl<'t> Place<'t> {
         Ok(Self {
             tree,
             parent: None,
-            kept: Kept::new(),
-            room: Room::of(&File::from(top))?,
+            deferred: Deferred::new(),
+            room: Room::measure(&File::from(top))?,
             buffer: vec![0; CHUNK],
         })
     }
@@ -52,20 +52,20 @@ impl<'t> Place<'t> {
     pub(super) fn put(&mut self, mut member: Member, data: &mut impl Read) -> Result<()> {
         let path = relative(&member.name)?;
         self.room.use_up(0)?;
-        self.kept.sift(&mut member, &path)?;
+        self.deferred.sift(&mut member, &path)?;
         let Some((above, name)) = split(&path) else {
             ensure!(
                 member.kind == Kind::Directory,
                 "stands where the root belongs"
             );
-            return self.kept.directory(path, member.attributes);
+            return self.deferred.directory(path, member.attributes);
         };
         let name = name.to_owned();
         self.open_parent(above)?;
         match &member.kind {
             Kind::Directory => {
                 self.make_directory(&path, &name)?;
-                return self.kept.directory(path, member.attributes);
+                return self.deferred.directory(path, member.attributes);
             }
             Kind::File(map) => {
                 let mut file = self.make_file(&path, &name)?;
@@ -96,9 +96,9 @@ impl<'t> Place<'t> {
         Ok(member.attributes.give_named(parent.as_fd(), &name, link)?)
     }
 
-    /// Gives what was kept for the end, and returns sentences about what was left out.
+    /// Gives what was deferred for the end, and returns sentences about what was left out.
     pub(super) fn finish(self) -> Result<Vec<String>> {
-        self.kept.give(self.tree)
+        self.deferred.give(self.tree)
     }
 
     fn open_parent(&mut self, above: &Path) -> Result<()> {
@@ -170,12 +170,12 @@ impl<'t> Place<'t> {
                     Err(Errno::ENOTEMPTY) => bail!("stands where a directory with content is"),
                     other => other?,
                 }
-                self.kept.forget(path);
+                self.deferred.forget(path);
             }
             Err(e) => return Err(e.into()),
         }
         let made = make(self.parent()?)?;
-        // A kept parent may have led over what was just replaced.
+        // A deferred parent may have led over what was just replaced.
         let (above, _) = split(path).context("the root has no parent")?;
         self.parent = None;
         self.open_parent(above)?;

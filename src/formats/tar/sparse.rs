@@ -65,7 +65,7 @@ pub(super) fn pieces(headers: &[GnuSparseHeader]) -> Result<Vec<(u64, u64)>> {
 }
 
 /// Reads the map of format 1.0 from the head of the data: lines of decimal numbers, in whole blocks.
-pub(super) fn leading(data: &mut impl Read) -> Result<Vec<(u64, u64)>> {
+pub(super) fn leading_map(data: &mut impl Read) -> Result<Vec<(u64, u64)>> {
     let mut numbers = Lines {
         data,
         block: [0; BLOCK],
@@ -119,7 +119,7 @@ mod tests {
         text.resize(BLOCK, 0);
         text.extend(b"data");
         let mut data = &text[..];
-        assert_eq!(leading(&mut data).unwrap(), [(0, 5), (4096, 10)]);
+        assert_eq!(leading_map(&mut data).unwrap(), [(0, 5), (4096, 10)]);
         assert_eq!(data, b"data");
     }
 
@@ -144,7 +144,7 @@ mod tests {
         for text in [&b"x\n"[..], b"\n", b"99999999999999999999999\n", b"1\n2"] {
             let mut block = text.to_vec();
             block.resize(BLOCK, 0);
-            assert!(leading(&mut &block[..]).is_err(), "{text:?}");
+            assert!(leading_map(&mut &block[..]).is_err(), "{text:?}");
         }
     }
 }

@@ -41,7 +41,7 @@ pub struct Attributes {
 
 impl Attributes {
     /// Returns the attributes a status tells, without extended ones.
-    pub fn of(stat: &FileStat) -> Self {
+    pub fn from_stat(stat: &FileStat) -> Self {
         Self {
             mode: stat.st_mode & 0o7777,
             uid: stat.st_uid,

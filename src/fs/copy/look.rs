@@ -22,7 +22,7 @@ pub(super) struct Listing {
 }
 
 impl Listing {
-    pub(super) fn of(directory: File) -> nix::Result<Self> {
+    pub(super) fn new(directory: File) -> nix::Result<Self> {
         Ok(Self {
             stream: Dir::from_fd(directory.into())?.into_iter(),
         })

@@ -94,7 +94,7 @@ impl Walk<'_> {
             "'{}' lies more than {DEPTH} directories deep",
             self.place()
         );
-        let mut from = Listing::of(from).with_context(|| self.reading())?;
+        let mut from = Listing::new(from).with_context(|| self.reading())?;
         loop {
             let names = from.next_names().with_context(|| self.reading())?;
             if names.is_empty() {
@@ -220,14 +220,14 @@ impl Walk<'_> {
         let Some(source) = opened else {
             // A mount point that is left out: what is mounted there lends the place its mode and owner.
             let stat = fstatat(from, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
-            return Attributes::of(&stat)
+            return Attributes::from_stat(&stat)
                 .give(&copy)
                 .with_context(|| self.copying());
         };
         let stat = fstat(&source)?;
         if self.rules.skip.contains(&(stat.st_dev, stat.st_ino)) {
             self.report.skipped.push(self.path.clone());
-            return Attributes::of(&stat)
+            return Attributes::from_stat(&stat)
                 .give(&copy)
                 .with_context(|| self.copying());
         }
@@ -277,7 +277,7 @@ impl Walk<'_> {
     }
 
     fn attributes(&mut self, path: &Path, stat: &FileStat, bare: bool) -> Result<Attributes> {
-        let mut attributes = Attributes::of(stat);
+        let mut attributes = Attributes::from_stat(stat);
         let found = attributes::xattrs(path, bare).with_context(|| self.reading())?;
         for (name, value) in found {
             if travels(&name) {

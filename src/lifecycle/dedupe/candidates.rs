@@ -14,7 +14,7 @@ use super::super::import::unpack::Progress;
 use super::node_locks::{Entered, Turns};
 use super::nodes_of;
 use super::place::Place;
-use crate::btrfs::extents::{self, Stored};
+use crate::btrfs::extents::{self, StoredFile};
 use crate::btrfs::subvolume;
 use crate::btrfs::tree_search::items::DiskExtent;
 use crate::fs::{interrupt, opener};
@@ -168,7 +168,7 @@ impl Candidates {
         Ok(())
     }
 
-    fn count(&mut self, file: &Stored) {
+    fn count(&mut self, file: &StoredFile) {
         for extent in &file.references {
             *self.references.entry(*extent).or_default() += 1;
         }
@@ -199,7 +199,7 @@ impl Candidates {
 }
 
 /// Returns the files of a half; `None` where it is gone meanwhile.
-fn files_of(path: &Path) -> Result<Option<Vec<Stored>>> {
+fn files_of(path: &Path) -> Result<Option<Vec<StoredFile>>> {
     // What was put there by hand and is no subvolume is left out: its tree would be another's.
     let opened = subvolume::is_subvolume(path).and_then(|is| match is {
         true => opener::directory(path).map(Some),
@@ -213,7 +213,7 @@ fn files_of(path: &Path) -> Result<Option<Vec<Stored>>> {
     }
 }
 
-fn note(found: &mut Found, file: &Stored, half: u32, boot: bool) {
+fn note(found: &mut Found, file: &StoredFile, half: u32, boot: bool) {
     for path in &file.paths {
         let versions = found.entry((*path, boot, file.size)).or_default();
         let same = |v: &&mut Version| v.mark == file.mark && v.inode == file.inode;

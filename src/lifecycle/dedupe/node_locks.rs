@@ -61,7 +61,7 @@ struct Half {
 impl Half {
     fn find(&mut self, inode: u64, size: u64) -> Result<Option<File>> {
         let mut paths = Paths::knowing(&self.top, std::mem::take(&mut self.known));
-        let all = paths.of(inode)?;
+        let all = paths.paths(inode)?;
         self.known = paths.known();
         for path in all {
             if let Some(file) = self.tree.plain_file(&path)? {

@@ -48,7 +48,7 @@ impl Request {
     }
 }
 
-/// What was brought in.
+/// What was unpacked in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Imported {
     /// Which it is.
@@ -132,7 +132,7 @@ pub fn import(
     Ok(Outcome::Done(Imported { new_node, ..made }))
 }
 
-/// What is to be brought in, as far as it was looked at.
+/// What is to be unpacked in, as far as it was looked at.
 enum Arrived {
     /// A system.
     System(Opened),
@@ -151,7 +151,7 @@ impl Arrived {
                     .into());
                 }
                 let sent = Sent::open(input)?;
-                if request.base.is_some() && sent.heading.since.is_none() {
+                if request.base.is_some() && sent.header.since.is_none() {
                     return Err(Failure::usage(
                         "the stream is whole: --base is for one of what changed since",
                     )
@@ -171,7 +171,7 @@ impl Arrived {
         if let (Self::Sent(sent), None) = (self, &target.env) {
             let named = Operand {
                 node: target.node.clone(),
-                env: Some(sent.heading.names()?.1),
+                env: Some(sent.header.names()?.1),
             };
             if let Ok(name) = create::free_name(pool, node, &named) {
                 return Ok(name);
@@ -183,7 +183,7 @@ impl Arrived {
     /// Returns what a node is that is made for it.
     fn new_node(&self) -> NewNode {
         match self {
-            Self::Sent(sent) if !sent.heading.template => NewNode::Booted,
+            Self::Sent(sent) if !sent.header.template => NewNode::Booted,
             _ => NewNode::Template,
         }
     }
@@ -223,7 +223,7 @@ fn steps(
         }
         Arrived::Sent(sent) => {
             steps.push(sent.step(pool, request, name)?);
-            if sent.heading.node != request.target.node.as_str() {
+            if sent.header.node != request.target.node.as_str() {
                 steps.push(format!("give {name} an identity of its own"));
             }
         }
@@ -289,15 +289,15 @@ fn fill(
         scratch: &scratch,
     };
     let boot_dir = request.boot.as_deref();
-    let brought = unpack::bring_in(opened, boot_dir, &halves, request.driver, progress)?;
+    let unpacked = unpack::unpack(opened, boot_dir, &halves, request.driver, progress)?;
     interrupt::check()?;
     stage::remove(&scratch)?;
-    let mut record = EnvRecord::new(staged.uuid()?, Timestamp::now(), brought.boot_mount);
+    let mut record = EnvRecord::new(staged.uuid()?, Timestamp::now(), unpacked.boot_mount);
     record.description.clone_from(&request.description);
     let content = Content {
         before: record.clone(),
         record,
         identity: Identity::Same,
     };
-    Ok((content, brought.notes))
+    Ok((content, unpacked.notes))
 }

@@ -20,7 +20,7 @@ use crate::lifecycle::staged::{Content, Identity, StagedEnvironment};
 use crate::pool::base::Base;
 use crate::pool::record::EnvRecord;
 use crate::pool::{EnvId, Environment, Node, NodeName, Pool, layout, stage};
-use crate::stream::header::Heading;
+use crate::stream::header::Header;
 use crate::stream::{Arriving, Half, Part, Reader, unpack};
 
 /// How much of a stream is read at once, in bytes.
@@ -28,7 +28,7 @@ const BUFFER: usize = 256 << 10;
 
 /// A stream whose head was read.
 pub(super) struct Sent {
-    pub(super) heading: Heading,
+    pub(super) header: Header,
     frames: Reader<Box<dyn Read + Send>>,
     meter: Meter,
     /// Raised when nobody wants more of it.
@@ -72,9 +72,9 @@ impl Sent {
         let mut frames = Reader::begin(content).with_context(reading)?;
         let mut head = Vec::new();
         frames.frame(&mut head).with_context(reading)?;
-        let heading = Heading::parse(&head).with_context(reading)?;
+        let header = Header::parse(&head).with_context(reading)?;
         Ok(Self {
-            heading,
+            header,
             frames,
             meter,
             enough,
@@ -84,7 +84,7 @@ impl Sent {
 
     /// Returns what a dry run says of it.
     pub(super) fn step(&self, pool: &Pool, request: &Request, name: &EnvId) -> Result<String> {
-        let of = &self.heading;
+        let of = &self.header;
         let from = format!(
             "{}/{} of {}",
             of.node,
@@ -108,20 +108,20 @@ impl Sent {
         staged: &StagedEnvironment,
         progress: &mut dyn Progress,
     ) -> Result<Content> {
-        let heading = self.heading.clone();
+        let header = self.header.clone();
         let base = staged.dir().join(layout::BASE);
         self.arrive(pool, request.base_node(), staged.dir(), &base, progress)?;
         for (from, to) in [(layout::ROOT, staged.root()), (layout::BOOT, staged.boot())] {
             subvolume::snapshot(&base.join(from), &to)?;
         }
-        let own = heading.node == request.target.node.as_str();
-        let mut record = identified(pool, &heading, own, staged)?;
+        let own = header.node == request.target.node.as_str();
+        let mut record = identified(pool, &header, own, staged)?;
         if !request.description.is_empty() {
             record.description.clone_from(&request.description);
         }
         Ok(Content {
             record,
-            before: heading.record,
+            before: header.record,
             identity: match own {
                 true => Identity::Same,
                 false => Identity::Other,
@@ -138,17 +138,17 @@ impl Sent {
         base: &Path,
         progress: &mut dyn Progress,
     ) -> Result<()> {
-        let heading = &self.heading;
+        let header = &self.header;
         let since = dir.join("since");
-        if let Some(origin) = &heading.since {
-            let (env, found) = heading.base_in(pool, base_node, origin)?;
+        if let Some(origin) = &header.since {
+            let (env, found) = header.base_in(pool, base_node, origin)?;
             found
                 .copy(&since)
                 .with_context(|| format!("copying what was last sent or received of {env}"))?;
         }
         let places = Places {
             base,
-            since: heading.since.is_some().then_some(since.as_path()),
+            since: header.since.is_some().then_some(since.as_path()),
         };
         Base::make_directory(base).with_context(|| format!("making {}", base.display()))?;
         progress.phase("Receiving");
@@ -168,7 +168,7 @@ impl Sent {
         for half in [layout::ROOT, layout::BOOT] {
             subvolume::make_read_only(&base.join(half))?;
         }
-        Base::record(base, &heading.id)
+        Base::record(base, &header.id)
     }
 }
 
@@ -217,17 +217,17 @@ impl Places<'_> {
 /// Returns the record of what arrived: its own where it is the same machine's and here only once, else a copy's.
 fn identified(
     pool: &Pool,
-    heading: &Heading,
+    header: &Header,
     own: bool,
     staged: &StagedEnvironment,
 ) -> Result<EnvRecord> {
-    if own && !may_be_here(pool, &heading.record.uuid)? {
-        return Ok(heading.record.clone());
+    if own && !may_be_here(pool, &header.record.uuid)? {
+        return Ok(header.record.clone());
     }
     let uuid = staged.uuid()?;
-    let (node, name) = heading.names()?;
-    let mut record = heading.record.derived(uuid, &node, &name);
-    record.description.clone_from(&heading.record.description);
+    let (node, name) = header.names()?;
+    let mut record = header.record.derived(uuid, &node, &name);
+    record.description.clone_from(&header.record.description);
     Ok(record)
 }
 

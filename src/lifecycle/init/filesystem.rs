@@ -34,7 +34,7 @@ pub fn shared_with(dir: &Path, states: &Path) -> Result<Vec<PathBuf>> {
 
 /// Returns the directories of the other pools that lie on the filesystem of one.
 pub fn pools_beside(dir: &Path, states: &Path) -> Result<Vec<PathBuf>> {
-    let own = Place::of(dir)?;
+    let own = Place::locate(dir)?;
     let known = state::all(states).with_context(|| format!("reading {}", states.display()))?;
     let others = known.into_iter().map(|(_, place)| place);
     Ok(others

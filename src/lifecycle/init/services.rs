@@ -32,7 +32,7 @@ pub(super) struct Done {
 
 /// Refuses where files stand in the way that are not this pool's.
 pub(super) fn refuse(dir: &Path, states: &Path, pool: Option<&Pool>) -> Result<()> {
-    let inclusion = inclusion::of(pool.map_or(dir, Pool::state));
+    let inclusion = inclusion::find(pool.map_or(dir, Pool::state));
     match inclusion.installed {
         Installed::No | Installed::Ours => {}
         Installed::Foreign => return Err(not_ours(&inclusion.file).into()),
@@ -117,7 +117,7 @@ fn include(dir: &Path, pool: Option<&Pool>, write: bool, done: &mut Done) -> Res
         ));
         return Ok(false);
     }
-    let inclusion = inclusion::of(pool.map_or(dir, Pool::state));
+    let inclusion = inclusion::find(pool.map_or(dir, Pool::state));
     if pool.is_some_and(dnsmasq::is_read) {
         return Ok(false);
     }

@@ -58,7 +58,7 @@ impl Offer {
                 let (dir, mut record) = claimed(dir)?;
                 let mut state = layout::state(states, &record.uuid);
                 let other = Place::read(&state)?;
-                if other.is_some_and(|p| Place::of(&p.dir).is_ok_and(|now| now.is_same(&p))) {
+                if other.is_some_and(|p| Place::locate(&p.dir).is_ok_and(|now| now.is_same(&p))) {
                     // The one it was copied from is there: they are two from now on.
                     record.uuid = super::new_uuid()?;
                     state = layout::state(states, &record.uuid);
@@ -66,7 +66,7 @@ impl Offer {
                 (dir, Some(record), state)
             }
         };
-        let place = Place::of(&dir)?;
+        let place = Place::locate(&dir)?;
         if let Some(own) = record::read(&state.join(layout::POOL_RECORD))? {
             record = Some(PoolRecord::parse(&own)?);
         }
@@ -141,7 +141,7 @@ impl Offer {
             node.believe(&self.dir, &self.state, &key)?;
         }
         super::filesystem::close(&layout::nodes(&self.dir))?;
-        let inclusion = inclusion::of(&self.dir);
+        let inclusion = inclusion::find(&self.dir);
         subvolume::sync(&self.dir).context("making the records durable")?;
         record::write(&self.state.join(layout::POOL_RECORD), &self.record)?;
         self.place.write(&self.state)?;

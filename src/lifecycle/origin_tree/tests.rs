@@ -18,7 +18,7 @@ fn env(uuid: &str, line: &[&str]) -> Listed {
 }
 
 fn drawn(listed: &[Listed]) -> String {
-    let lines = tree::draw(&of(listed));
+    let lines = tree::draw(&build(listed));
     let lines: Vec<String> = lines.into_iter().map(|(_, name)| name).collect();
     lines.join("\n").replace("nog/", "")
 }

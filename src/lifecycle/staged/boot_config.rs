@@ -138,7 +138,7 @@ impl Wanted {
     /// Where they cannot be made to say it.
     pub fn reasons_once_written(&self, root: &Path, boot: &Path) -> Result<Vec<String>> {
         let (root, boot) = (Tree::open(root)?, Tree::open(boot)?);
-        let edits = Edits::of(self, &root, &boot)?;
+        let edits = Edits::new(self, &root, &boot)?;
         let boot_files: BTreeMap<_, _> = edits.boot.writes.into_iter().collect();
         let fstab = edits
             .fstab
@@ -208,7 +208,7 @@ struct Edits {
 }
 
 impl Edits {
-    fn of(wanted: &Wanted, root: &Tree, boot: &Tree) -> Result<Self> {
+    fn new(wanted: &Wanted, root: &Tree, boot: &Tree) -> Result<Self> {
         let (root_seen, boot_seen) = (Watched::new(root), Watched::new(boot));
         let what = || format!("writing the boot files of {}", wanted.name);
         let pxe = match wanted.loader.or_else(|| boot::recognise(&boot_seen)) {
@@ -234,7 +234,7 @@ impl Edits {
 /// Edits the halves at `root` and `boot` to say what is wanted, and brings `record` up to date with it.
 ///
 /// Returns notes for the person, a sentence each. The same again changes nothing.
-pub fn dress(
+pub fn write(
     wanted: &Wanted,
     root: &Path,
     boot: &Path,
@@ -245,7 +245,7 @@ pub fn dress(
         (root_tree, boot_tree) = (root_tree.durable(), boot_tree.durable());
     }
     let what = || format!("writing the boot files of {}", wanted.name);
-    let Edits { boot: plan, fstab } = Edits::of(wanted, &root_tree, &boot_tree)?;
+    let Edits { boot: plan, fstab } = Edits::new(wanted, &root_tree, &boot_tree)?;
     for (path, bytes) in &plan.writes {
         if let Some((dir, _)) = path.rsplit_once('/') {
             boot_tree.make_dirs(dir)?;
@@ -258,7 +258,7 @@ pub fn dress(
             .and_then(|()| root_tree.write(FSTAB, text.as_bytes()))
             .with_context(|| format!("writing the fstab of {}", wanted.name))?;
     }
-    report_unit::furnish(&root_tree, wanted.report)
+    report_unit::set(&root_tree, wanted.report)
         .with_context(|| format!("placing the unit by which {} reports", wanted.name))?;
     record.added.clone_from(&wanted.add);
     // Only what a system brought from its own disk; what a package's hook wrote since names this server's.

@@ -18,7 +18,7 @@ const BOOT_COMPLETE: [&str; 2] = [
 ];
 
 /// Makes a root half report, or not; what it reported as something else goes.
-pub(in crate::lifecycle) fn furnish(root: &Tree, wanted: bool) -> io::Result<()> {
+pub(in crate::lifecycle) fn set(root: &Tree, wanted: bool) -> io::Result<()> {
     remove(root, report::FILE)?;
     if !wanted || !any(root, &SYSTEMD)? {
         remove(root, report::WANTED_BY)?;

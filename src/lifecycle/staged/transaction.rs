@@ -216,7 +216,7 @@ impl StagedEnvironment {
         }
         let mut own = content.record;
         let wanted = Wanted::new(pool, node, record, &self.env, &content.before)?;
-        notes.extend(boot_config::dress(&wanted, &root, &boot, &mut own)?);
+        notes.extend(boot_config::write(&wanted, &root, &boot, &mut own)?);
         let reasons = wanted.reasons_against(&root, &boot)?;
         self.target().refuse(&reasons)?;
         let warnings = reasons
@@ -241,7 +241,7 @@ impl StagedEnvironment {
         let mut own = content.record;
         // What cannot be put right is still what was to be kept.
         let _ = Wanted::new(pool, node, record, &self.env, &content.before)
-            .and_then(|wanted| boot_config::dress(&wanted, &self.root(), &self.boot(), &mut own));
+            .and_then(|wanted| boot_config::write(&wanted, &self.root(), &self.boot(), &mut own));
         own.failed = Some(why);
         Ok(Complete {
             dir: self.dir.clone(),

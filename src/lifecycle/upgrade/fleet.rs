@@ -64,7 +64,7 @@ pub enum Report {
 
 impl Report {
     /// Returns the report of what an upgrade came to.
-    pub fn of(result: &Result<Upgraded>) -> Self {
+    pub fn from_result(result: &Result<Upgraded>) -> Self {
         match result {
             Ok(Upgraded::NothingToDo(_)) => Self::Nothing,
             Ok(Upgraded::New {
@@ -232,7 +232,7 @@ fn listen(
     let mut line = Vec::new();
     // Its answer is one short line at its very end, so it never waits for us to read it.
     while errors.by_ref().take(LINE).read_until(b'\n', &mut line)? > 0 {
-        if let Some(said) = last_said(&line) {
+        if let Some(said) = last_line(&line) {
             let _ = tell.send((number, News::Says(said)));
         }
         line.clear();
@@ -243,14 +243,14 @@ fn listen(
 }
 
 /// Returns what a terminal would show of a line in the end: programs draw their progress over itself.
-fn last_said(line: &[u8]) -> Option<String> {
+fn last_line(line: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(line);
     let shown = text.trim_end().rsplit('\r').next()?.trim();
     (!shown.is_empty()).then(|| shown.to_string())
 }
 
 fn failed(error: anyhow::Error) -> Report {
-    Report::of(&Err(error))
+    Report::from_result(&Err(error))
 }
 
 fn stopped() -> Report {
@@ -287,7 +287,7 @@ mod tests {
             ("  \n", None),
             ("", None),
         ] {
-            assert_eq!(last_said(line.as_bytes()).as_deref(), want, "{line:?}");
+            assert_eq!(last_line(line.as_bytes()).as_deref(), want, "{line:?}");
         }
     }
 }

@@ -72,7 +72,7 @@ pub(super) fn commands(
             None,
         ));
     }
-    let distribution = Distribution::of(root)?;
+    let distribution = Distribution::read(root)?;
     let steps = distribution.full_upgrade().ok_or_else(|| {
         Failure::refused(format!(
             "how {} is upgraded is not known to netbe",

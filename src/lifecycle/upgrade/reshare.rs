@@ -105,7 +105,7 @@ impl Half {
     /// Shares what is new in one file with the origin's file of the same path.
     fn share(&self, new: &NewData, paths: &mut Paths<'_>) -> Result<()> {
         // Of several names one may lead to another file in the origin.
-        for path in paths.of(new.inode)? {
+        for path in paths.paths(new.inode)? {
             let (Some(origin), Some(copy)) =
                 (self.origin.plain_file(&path)?, self.copy.plain_file(&path)?)
             else {

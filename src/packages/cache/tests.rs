@@ -141,7 +141,7 @@ fn what_nobody_wants_for_a_month_goes() {
     }
     cache.keep(&tree, |name| name == "old.deb").unwrap();
     let old = cache.dir.join(hex(&Sha256::digest(b"1")));
-    let long_ago = SystemTime::now() - KEPT - Duration::from_secs(60);
+    let long_ago = SystemTime::now() - MAX_AGE - Duration::from_secs(60);
     File::options()
         .write(true)
         .open(&old)

@@ -37,7 +37,7 @@ fn put(root: &Path, path: &str, content: &[u8]) {
 }
 
 /// What is offered where root and packages are one directory.
-fn of(family: Family, files: &[(&str, Vec<u8>)]) -> Vec<(String, u64)> {
+fn offers(family: Family, files: &[(&str, Vec<u8>)]) -> Vec<(String, u64)> {
     let dir = tempfile::tempdir().unwrap();
     for (path, content) in files {
         put(dir.path(), path, content);
@@ -57,7 +57,7 @@ fn no_index_tells_of_packages_without_end() {
     let (one, _) = rest.split_once("</package>").unwrap();
     let many = format!("<package{one}</package>").repeat(OFFERS + 1);
     let many = format!("{head}{many}</metadata>").replace("HEX", HEX);
-    let found = of(
+    let found = offers(
         Family::Fedora,
         &[("dnf/r-1/repodata/primary.xml", many.into_bytes())],
     );
@@ -69,7 +69,7 @@ fn what_dnf_and_zypper_are_offered() {
     let packed = zstd::encode_all(primary().as_bytes(), 1).unwrap();
     let dnf = "dnf/fedora-0a1b/repodata/ff-primary.xml.zst";
     assert_eq!(
-        of(Family::Fedora, &[(dnf, packed.clone())]),
+        offers(Family::Fedora, &[(dnf, packed.clone())]),
         [
             ("dnf/fedora-0a1b/packages/a-1&2-1.noarch.rpm".into(), 1234),
             ("dnf/fedora-0a1b/packages/x.rpm".into(), 1),
@@ -77,7 +77,7 @@ fn what_dnf_and_zypper_are_offered() {
     );
     let zypp = "var/cache/zypp/raw/repo-oss/repodata/ff-primary.xml.zst";
     assert_eq!(
-        of(Family::Suse, &[(zypp, packed)]),
+        offers(Family::Suse, &[(zypp, packed)]),
         [("zypp/repo-oss/Packages/a/a-1&2-1.noarch.rpm".into(), 1234)]
     );
 }
@@ -106,7 +106,7 @@ fn what_pacman_is_offered() {
     }
     let db = db.into_inner().unwrap();
     assert_eq!(
-        of(Family::Arch, &[("var/lib/pacman/sync/core.db", db)]),
+        offers(Family::Arch, &[("var/lib/pacman/sync/core.db", db)]),
         [("hello-1-1-any.pkg.tar.zst".into(), 77)]
     );
 }

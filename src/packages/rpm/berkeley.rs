@@ -31,7 +31,7 @@ pub(super) fn each(
     database: &Database<'_>,
     hear: &mut dyn FnMut(&[u8]) -> Result<(), String>,
 ) -> Result<(), String> {
-    let pages = Pages::of(&database.file)?;
+    let pages = Pages::open(&database.file)?;
     // Values do not overlap, so together they are no longer than the file.
     let mut left = pages.length;
     for number in 1..pages.count {
@@ -59,7 +59,7 @@ struct Pages<'a> {
 }
 
 impl<'a> Pages<'a> {
-    fn of(file: &'a File) -> Result<Self, String> {
+    fn open(file: &'a File) -> Result<Self, String> {
         let failed = |e: std::io::Error| format!("reading it: {e}");
         let length = file.metadata().map_err(failed)?.len();
         let mut head = [0; 72];

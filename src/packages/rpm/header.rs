@@ -26,7 +26,7 @@ const TEXT: usize = LONGEST + 1;
 
 /// Returns the package a header is of; `None` where it is none.
 pub(super) fn package(blob: &[u8]) -> Option<Package> {
-    let header = Header::of(blob)?;
+    let header = Header::parse(blob)?;
     let (name, version) = (header.text(NAME)?, header.text(VERSION)?);
     let mut full = match header.number(EPOCH) {
         None | Some(0) => version,
@@ -48,7 +48,7 @@ struct Header<'a> {
 }
 
 impl<'a> Header<'a> {
-    fn of(blob: &'a [u8]) -> Option<Self> {
+    fn parse(blob: &'a [u8]) -> Option<Self> {
         let entries = usize::try_from(number(blob, 0)?).ok()?;
         let length = usize::try_from(number(blob, 4)?).ok()?;
         let rest = blob.get(8..)?;
@@ -119,7 +119,7 @@ pub(super) mod tests {
     }
 
     /// Makes the header of a package.
-    pub(in super::super) fn of(name: &str, version: &str, release: &str) -> Vec<u8> {
+    pub(in super::super) fn package_header(name: &str, version: &str, release: &str) -> Vec<u8> {
         header(&[
             (NAME, name),
             (VERSION, version),
@@ -161,7 +161,7 @@ pub(super) mod tests {
 
     #[test]
     fn what_leads_out_of_it_is_no_header() {
-        let good = of("bash", "5.2", "1");
+        let good = package_header("bash", "5.2", "1");
         assert!(package(&good).is_some());
         for length in 0..good.len() {
             assert_eq!(package(&good[..length]), None, "{length}");
@@ -191,7 +191,7 @@ pub(super) mod tests {
 
         #[test]
         fn so_is_a_header_with_some_bytes_spoiled(spoiled in proptest::collection::vec((0usize..140, any::<u8>()), 1..8)) {
-            let mut blob = of("bash", "5.2", "1");
+            let mut blob = package_header("bash", "5.2", "1");
             for (at, byte) in spoiled {
                 if let Some(place) = blob.get_mut(at) {
                     *place = byte;

@@ -4,7 +4,7 @@ use std::path::Path;
 use proptest::prelude::*;
 use rusqlite::Connection;
 
-use super::header::tests::of;
+use super::header::tests::package_header;
 use super::*;
 
 const PACKAGES: &[(&str, &str, &str)] = &[
@@ -14,7 +14,10 @@ const PACKAGES: &[(&str, &str, &str)] = &[
 ];
 
 fn blobs() -> Vec<Vec<u8>> {
-    PACKAGES.iter().map(|(n, v, r)| of(n, v, r)).collect()
+    PACKAGES
+        .iter()
+        .map(|(n, v, r)| package_header(n, v, r))
+        .collect()
 }
 
 fn read(root: &Path) -> Result<Option<Vec<Package>>, Unread> {
@@ -38,7 +41,7 @@ fn put(root: &Path, path: &str, content: &[u8]) {
 }
 
 /// Returns the sentence about a database with this content.
-fn said(path: &str, content: &[u8]) -> String {
+fn error_text(path: &str, content: &[u8]) -> String {
     let root = tempfile::tempdir().unwrap();
     put(root.path(), path, content);
     read(root.path()).unwrap_err().to_string()
@@ -86,7 +89,7 @@ fn sqlites_database_is_read_with_what_is_still_in_its_log() {
 
 #[test]
 fn what_is_no_database_or_not_rpms_is_a_sentence() {
-    assert!(said(SQLITE, b"garbage").contains("rpmdb.sqlite cannot be read: "));
+    assert!(error_text(SQLITE, b"garbage").contains("rpmdb.sqlite cannot be read: "));
     for script in [
         "CREATE TABLE Other (a)",
         "CREATE TABLE Packages (blob); INSERT INTO Packages VALUES (1)",
@@ -105,8 +108,8 @@ fn what_is_no_database_or_not_rpms_is_a_sentence() {
         );
     }
     for content in [&b""[..], b"RpmP", &[0; 4096]] {
-        assert!(said(NDB, content).contains("Packages.db cannot be read: "));
-        assert!(said(BERKELEY, content).contains("Packages cannot be read: "));
+        assert!(error_text(NDB, content).contains("Packages.db cannot be read: "));
+        assert!(error_text(BERKELEY, content).contains("Packages cannot be read: "));
     }
     let root = tempfile::tempdir().unwrap();
     assert_eq!(read(root.path()).unwrap(), None);
@@ -252,14 +255,14 @@ fn chains_and_lists_that_lead_in_a_circle_end() {
         .position(|w| w[..8] == [3, 0, 0, 0, 2, 0, 0, 0])
         .unwrap();
     circle[length + 8..length + 12].copy_from_slice(&u32::MAX.to_le_bytes());
-    assert!(said(BERKELEY, &circle).contains("leads astray"));
+    assert!(error_text(BERKELEY, &circle).contains("leads astray"));
     // Every slot leads to the same package.
     let mut same = ndb(&blobs());
     let slot = same[48..64].to_vec();
     for other in same[64..4096].chunks_exact_mut(16) {
         other.copy_from_slice(&slot);
     }
-    assert!(said(NDB, &same).contains("lie over one another"));
+    assert!(error_text(NDB, &same).contains("lie over one another"));
 }
 
 /// A small database in SQLite, of several pages.

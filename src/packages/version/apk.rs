@@ -12,7 +12,7 @@ const AFTER: &[&str] = &["cvs", "svn", "git", "hg", "p"];
 
 /// Compares two versions.
 pub(super) fn compare(a: &str, b: &str) -> Ordering {
-    let (mut left, mut right) = (Tokens::of(a), Tokens::of(b));
+    let (mut left, mut right) = (Tokens::parse(a), Tokens::parse(b));
     loop {
         let (a, b) = (left.next(), right.next());
         if a.kind != b.kind {
@@ -79,7 +79,7 @@ struct Tokens<'a> {
 }
 
 impl<'a> Tokens<'a> {
-    fn of(version: &'a str) -> Self {
+    fn parse(version: &'a str) -> Self {
         Self {
             rest: version,
             last: None,

@@ -8,7 +8,7 @@ use super::{compare_numbers, split};
 ///
 /// Text that is no valid version is ordered by the same rules, so that there is always an answer.
 pub(super) fn compare(a: &str, b: &str) -> Ordering {
-    let (a, b) = (Parts::of(a), Parts::of(b));
+    let (a, b) = (Parts::parse(a), Parts::parse(b));
     compare_numbers(a.epoch, b.epoch)
         .then_with(|| compare_part(a.upstream, b.upstream))
         .then_with(|| compare_part(a.revision, b.revision))
@@ -21,7 +21,7 @@ struct Parts<'a> {
 }
 
 impl<'a> Parts<'a> {
-    fn of(version: &'a str) -> Self {
+    fn parse(version: &'a str) -> Self {
         let (epoch, rest) = version.split_once(':').unwrap_or(("", version));
         let (upstream, revision) = rest.rsplit_once('-').unwrap_or((rest, ""));
         Self {

@@ -6,7 +6,7 @@ use super::{Parts, compare_numbers, compare_segment};
 
 /// Compares two versions, `[epoch:]version[-release]`; a missing epoch is 0.
 pub(super) fn compare(a: &str, b: &str) -> Ordering {
-    let (a, b) = (Parts::of(a), Parts::of(b));
+    let (a, b) = (Parts::parse(a), Parts::parse(b));
     compare_numbers(a.epoch, b.epoch)
         .then_with(|| compare_part(a.version, b.version))
         .then_with(|| compare_part(a.release.unwrap_or_default(), b.release.unwrap_or_default()))

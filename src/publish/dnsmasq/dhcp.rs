@@ -15,7 +15,7 @@ pub(super) fn dhcp(pool: &Pool) -> Dhcp {
 
 /// Returns the record of the first pool, where that is another one and can be read.
 pub(super) fn first_record(pool: &Pool) -> Option<PoolRecord> {
-    let first = inclusion::of(pool.state()).first?;
+    let first = inclusion::find(pool.state()).first?;
     let text = record::read(&first.join(layout::POOL_RECORD)).ok()??;
     PoolRecord::parse(&text).ok()
 }

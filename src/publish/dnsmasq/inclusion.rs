@@ -39,7 +39,7 @@ pub struct Inclusion {
 }
 
 /// Returns how dnsmasq reads the files of the pool with that state directory.
-pub fn of(state: &Path) -> Inclusion {
+pub fn find(state: &Path) -> Inclusion {
     let at_first = |installed| Inclusion {
         file: PathBuf::from(FIRST),
         installed,

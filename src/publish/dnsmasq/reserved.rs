@@ -62,7 +62,7 @@ fn of_other_pools(pool: &Pool) -> BTreeMap<Ipv4Addr, PathBuf> {
     let mut found = BTreeMap::new();
     let others = state::all(pool.states()).unwrap_or_default();
     for (other, _) in others {
-        if other == pool.state() || inclusion::of(&other).installed != Installed::Ours {
+        if other == pool.state() || inclusion::find(&other).installed != Installed::Ours {
             continue;
         }
         let dir = hosts_dir(&other);

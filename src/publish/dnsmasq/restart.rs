@@ -10,12 +10,17 @@ use crate::pool::{Pool, PoolLock};
 
 /// Restarts the running dnsmasq when it knows something older; what does not work becomes a warning, for
 /// the files are right.
-pub(super) fn tell(pool: &Pool, lock: Option<&PoolLock>, news: bool, done: &mut Published) {
+pub(super) fn restart_if_changed(
+    pool: &Pool,
+    lock: Option<&PoolLock>,
+    news: bool,
+    done: &mut Published,
+) {
     let running = daemon::running();
     let read = [
         config_file(pool.state()),
         hosts_dir(pool.state()),
-        inclusion::of(pool.state()).file,
+        inclusion::find(pool.state()).file,
     ];
     let old = running.is_some_and(|r| read.iter().any(|file| r.is_older_than(file)));
     if (news || old)

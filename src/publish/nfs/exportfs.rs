@@ -109,11 +109,11 @@ fn meaning(ours: &Ours<'_>, line: &str) -> Option<String> {
 }
 
 /// Returns what two lines for one path and client mean, by what is said of the first.
-fn duplicated(ours: &Ours<'_>, heading: &str, first: &str) -> Option<String> {
+fn duplicated(ours: &Ours<'_>, message: &str, first: &str) -> Option<String> {
     let (client, path, flags) = entry(first)?;
     let (env, _) = ours.environment(path)?;
     let elsewhere = format!("grep -r {path} /etc/exports /etc/exports.d");
-    if !heading.starts_with("incompatible") {
+    if !message.starts_with("incompatible") {
         return Some(format!(
             "{env} is exported to {client} by a line of somebody else's too, which is not needed: {elsewhere}"
         ));
@@ -154,7 +154,7 @@ impl Ours<'_> {
         super::exports::paths(self.text)
             .iter()
             .any(|p| p == path)
-            .then(|| of(path))?
+            .then(|| environment_of(path))?
     }
 
     /// Returns the nodes that are exported to a client, for a sentence.
@@ -164,7 +164,7 @@ impl Ours<'_> {
             .text
             .lines()
             .filter(|l| l.contains(&wanted))
-            .filter_map(|l| of(l.strip_prefix('"')?.split_once('"')?.0))
+            .filter_map(|l| environment_of(l.strip_prefix('"')?.split_once('"')?.0))
             .map(|(_, node)| node)
             .collect();
         (!nodes.is_empty()).then(|| nodes.into_iter().collect::<Vec<_>>().join(", "))
@@ -172,7 +172,7 @@ impl Ours<'_> {
 }
 
 /// Returns the environment a half's path is of, and its node: `…/nodes/NODE/envs/ENV/HALF`.
-fn of(path: &str) -> Option<(String, String)> {
+fn environment_of(path: &str) -> Option<(String, String)> {
     let mut parts = Path::new(path).iter().rev().map(|p| p.to_str());
     let (_, env, envs, node) = (
         parts.next()??,

@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::NODES;
 use super::writer::{Deed, Intent, destroyed, node_of};
 use crate::judge::Faults;
+use crate::report::against;
 use crate::support::Pool;
-use crate::telling::against;
 
 /// Something that is set again and again, with all the values it was given.
 #[derive(Debug, Default)]

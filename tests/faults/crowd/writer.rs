@@ -4,8 +4,8 @@ use std::sync::Mutex;
 use std::time::Instant;
 
 use super::NODES;
+use crate::report::against;
 use crate::support::{Netbe, Outcome};
-use crate::telling::against;
 
 /// What a command was to do, in the terms the account is kept in. Environments and nodes by their names.
 #[derive(Debug, Clone)]

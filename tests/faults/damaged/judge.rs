@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::ground::{Ground, LIE, SECRET};
 use super::spoil::{Damage, Of, spoil};
+use crate::report::against;
 use crate::support::{Fingerprint, Outcome, Pool};
-use crate::telling::against;
 
 /// How long a command may take: none of these does anything that takes seconds.
 const HANG: Duration = Duration::from_secs(20);

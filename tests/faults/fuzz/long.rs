@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{boot, packages, trees};
-use crate::telling::figures;
+use crate::report::figures;
 
 /// How long any of them may take in a build that is not optimised, other things running beside it.
 const LIMIT: Duration = Duration::from_secs(15);

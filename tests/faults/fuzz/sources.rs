@@ -254,7 +254,7 @@ fn superblock() -> impl FnMut(&[u8]) {
         // As much of it as the case was long, too: a short image is no image.
         for head in [&head[..], &head[..bytes.len().min(head.len())]] {
             let _ = disk_image::has_partitions(head);
-            if let Some(found) = Filesystem::of(head) {
+            if let Some(found) = Filesystem::detect(head) {
                 let (uuid, label) = (found.uuid(head), found.label(head));
                 assert!(uuid.is_none_or(|u| u.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-')));
                 assert!(label.is_none_or(|l| l.len() <= 3 * 256));

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::{Faults, view};
+use crate::report::against;
 use crate::support::{Netbe, state_of};
-use crate::telling::against;
 
 /// The inode number of every subvolume's top directory.
 const SUBVOLUME: u64 = 256;

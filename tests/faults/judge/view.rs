@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
+use crate::report::against;
 use crate::support::{Netbe, state_of};
-use crate::telling::against;
 
 /// What scripts go by: each environment, `nog/a`, and all of it that does not differ from run to run; the properties
 /// of each node and of the pool.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::judge::Faults;
-use crate::telling::against;
+use crate::report::against;
 
 /// Which files of environments have something in them, where a command was not cut.
 #[derive(Debug)]

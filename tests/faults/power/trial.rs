@@ -8,8 +8,8 @@ use super::stops::{self, Stop};
 use super::{Cutting, Tally, Way};
 use crate::disk::{Disks, STATES, commit};
 use crate::judge::{self, Faults, Judge};
+use crate::report::against;
 use crate::support::{Fingerprint, MAC, TFTP_NAME, seclude, state_of};
-use crate::telling::against;
 
 /// One command, cut in one way.
 #[derive(Debug)]

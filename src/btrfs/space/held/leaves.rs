@@ -32,7 +32,7 @@ pub(super) struct Moved<'a> {
 }
 
 impl<'a> Moved<'a> {
-    pub(super) fn of(contents: &'a [Content]) -> Self {
+    pub(super) fn new(contents: &'a [Content]) -> Self {
         let wrote = contents.iter().flat_map(|content| &content.notes.wrote);
         let moved = contents.iter().flat_map(|content| &content.notes.moved);
         let moved = moved.filter(|(_, inodes)| **inodes >= MANY);
@@ -74,7 +74,7 @@ pub(super) struct Leaves {
 }
 
 impl Leaves {
-    pub(super) fn of(known: &HashMap<Piece, u32>, contents: &[Content]) -> Self {
+    pub(super) fn new(known: &HashMap<Piece, u32>, contents: &[Content]) -> Self {
         let mut places: HashMap<Place, Vec<(u64, u32)>> = HashMap::new();
         let leaves = || {
             known.iter().filter_map(|(piece, number)| match *piece {

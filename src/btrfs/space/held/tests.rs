@@ -41,7 +41,7 @@ fn content(from: Option<usize>, changes: &[(Piece, i32)]) -> Content {
 
 fn sums(contents: &[Content], owner: &[usize]) -> Vec<(u64, u64)> {
     let owners = owner.iter().max().map_or(0, |o| o + 1);
-    let sums = Held::of(contents).unwrap().sums(owner, owners);
+    let sums = Held::new(contents).unwrap().sums(owner, owners);
     sums.iter().map(|s| (s.unique, s.referenced)).collect()
 }
 
@@ -72,7 +72,7 @@ fn a_set_gives_back_what_only_it_holds() {
         content(Some(0), &[(extent(1), -1), (extent(2), 1)]),
         content(Some(1), &[(extent(3), 1)]),
     ];
-    let held = Held::of(&contents).unwrap();
+    let held = Held::new(&contents).unwrap();
     let back = |set: &[usize]| held.within(|i| set.contains(&i));
     assert_eq!(back(&[0]), 2);
     assert_eq!(back(&[1]), 0);
@@ -145,7 +145,7 @@ fn contents_that_do_not_fit_are_an_error() {
         content(None, &[(extent(0), 1)]),
         content(Some(0), &[(extent(0), -2)]),
     ];
-    assert!(Held::of(&contents).is_err());
+    assert!(Held::new(&contents).is_err());
 }
 
 /// Trees as what each refers to, with the one it is told as a difference from.
@@ -182,7 +182,7 @@ proptest! {
     #[test]
     fn differences_say_the_same_as_wholes(trees in trees(), owner in prop::collection::vec(0..5_usize, 12)) {
         let owner = &owner[..trees.len()];
-        let held = Held::of(&as_contents(&trees)).unwrap();
+        let held = Held::new(&as_contents(&trees)).unwrap();
         let of = |who: usize| -> HashSet<u64> {
             let own = trees.iter().zip(owner).filter(|(_, o)| **o == who);
             own.flat_map(|((_, references), _)| references.iter().copied()).collect()

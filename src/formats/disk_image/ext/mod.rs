@@ -29,7 +29,7 @@ use super::reader::{Id, Node, OnData, OnName, Reader};
 /// The number of the top directory.
 const TOP: u32 = 2;
 /// How many blocks are kept.
-const KEPT: usize = 16;
+const CACHED_BLOCKS: usize = 16;
 /// How much of a file is read at once, in bytes.
 const PIECE: u64 = 1 << 20;
 /// The longest target of a link, in bytes.
@@ -86,7 +86,7 @@ impl<'f> Ext<'f> {
             None => {
                 let mut bytes = vec![0; usize::try_from(self.superblock.block)?];
                 self.read(number, &mut bytes)?;
-                kept.truncate(KEPT - 1);
+                kept.truncate(CACHED_BLOCKS - 1);
                 (number, bytes.into())
             }
         };

@@ -185,12 +185,12 @@ fn require_sum(ext: &Ext<'_>, number: u64, block: &[u8]) -> Result<()> {
 
 /// Turns an access list as it is kept (`ext4_acl_header`) into the kernel's value (`posix_acl_xattr_header`).
 fn access_list(kept: &[u8]) -> Result<Vec<u8>> {
-    const KEPT_VERSION: u32 = 1;
+    const STORED_VERSION: u32 = 1;
     const VERSION: u32 = 2;
     const UNDEFINED: u32 = u32::MAX;
     let fields = Fields(kept);
     ensure!(
-        fields.u32(0)? == KEPT_VERSION,
+        fields.u32(0)? == STORED_VERSION,
         "an access list makes no sense"
     );
     let mut value = VERSION.to_le_bytes().to_vec();

@@ -22,7 +22,7 @@ const KERNEL_DEPTH: usize = 3;
 
 /// How much a tree looks like a system, the better the greater.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Likeness {
+pub(super) enum SystemMatch {
     /// It has a shell or an init.
     Programs,
     /// It says what it is.
@@ -35,10 +35,10 @@ pub(super) enum Likeness {
 ///
 /// `is_there` tells whether something stands at a path, be it a link: it may lead to where another filesystem is mounted
 /// in a running system.
-pub(super) fn likeness(
+pub(super) fn system_match(
     is_there: &dyn Fn(&str) -> Result<bool>,
     at: &str,
-) -> Result<Option<Likeness>> {
+) -> Result<Option<SystemMatch>> {
     let has = |names: &[&str]| {
         for name in names {
             if is_there(&format!("{at}/{name}"))? {
@@ -48,14 +48,14 @@ pub(super) fn likeness(
         Ok::<_, anyhow::Error>(false)
     };
     Ok(match (has(&OS_RELEASE)?, has(&INITS)?) {
-        (true, true) => Some(Likeness::Complete),
-        (true, false) => Some(Likeness::Named),
-        _ if has(&PROGRAMS)? => Some(Likeness::Programs),
+        (true, true) => Some(SystemMatch::Complete),
+        (true, false) => Some(SystemMatch::Named),
+        _ if has(&PROGRAMS)? => Some(SystemMatch::Programs),
         _ => None,
     })
 }
 
-/// Returns whether something stands at a path beneath a tree, as [`likeness`] asks.
+/// Returns whether something stands at a path beneath a tree, as [`system_match`] asks.
 pub(super) fn is_there(tree: &Tree, path: &str) -> bool {
     matches!(tree.symlink_metadata(path), Ok(Some(_)))
 }
@@ -63,7 +63,7 @@ pub(super) fn is_there(tree: &Tree, path: &str) -> bool {
 /// Fails unless a tree is an operating system's root.
 pub(super) fn require_system(root: &Tree, source: &Source) -> Result<()> {
     let is_there = |path: &str| Ok(is_there(root, path));
-    if likeness(&is_there, "")?.is_some() {
+    if system_match(&is_there, "")?.is_some() {
         return Ok(());
     }
     let shown = shown(source);
@@ -71,7 +71,7 @@ pub(super) fn require_system(root: &Tree, source: &Source) -> Result<()> {
         "{shown} is not an operating system netbe can read: it has neither os-release nor a shell"
     ));
     let is_named = |name: &String| {
-        likeness(&is_there, name).is_ok_and(|found| found > Some(Likeness::Programs))
+        system_match(&is_there, name).is_ok_and(|found| found > Some(SystemMatch::Programs))
     };
     let inner = root.names("")?.into_iter().find(is_named);
     Err(match (inner, source) {

@@ -15,7 +15,7 @@ use crate::fs::opener;
 const POOL_MARK: &str = "pool.json";
 
 /// Copies a directory into the root half.
-pub(super) fn bring(
+pub(super) fn unpack(
     path: &Path,
     target: &Target,
     progress: &mut dyn Progress,

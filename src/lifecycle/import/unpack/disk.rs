@@ -16,7 +16,7 @@ use crate::formats::disk_image::{Filesystem, Partition, copy_fat, partitions};
 use crate::fs::interrupt;
 
 /// Copies a system out of its partitions, and returns where the boot half is mounted if it has one of its own.
-pub(super) fn bring(
+pub(super) fn unpack(
     disk: &Disk,
     boot_given: bool,
     target: &Target,

@@ -26,7 +26,7 @@ pub(super) struct How {
 }
 
 /// Unpacks a file or stream, and returns where the boot half is mounted if that is in its place already.
-pub(super) fn bring(
+pub(super) fn unpack(
     input: Input,
     how: How,
     target: &Target,
@@ -64,7 +64,7 @@ pub(super) fn bring(
         Some(own) => Disk::own(own, how.driver)?,
         None => Disk::foreign(file, how.driver)?,
     };
-    disk::bring(&disk, how.boot_given, target, progress, notes)
+    disk::unpack(&disk, how.boot_given, target, progress, notes)
         .map_err(|e| with_remedy(e, &from))
         .with_context(|| format!("bringing in {shown}"))
 }

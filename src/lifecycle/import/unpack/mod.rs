@@ -122,7 +122,7 @@ pub struct Halves<'a> {
 
 /// What was brought in.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BroughtIn {
+pub struct Unpacked {
     /// Where the system mounts its boot half: `/boot/firmware` or `/boot`.
     pub boot_mount: String,
     /// Sentences about what was left out or is different.
@@ -133,19 +133,19 @@ pub struct BroughtIn {
 ///
 /// `boot_dir` is where the boot half's content comes from, when not from the system itself. Needs root. Whatever ends
 /// it, no mount and no loop device is left.
-pub fn bring_in(
+pub fn unpack(
     opened: Opened,
     boot_dir: Option<&Path>,
     halves: &Halves<'_>,
     driver: Driver,
     progress: &mut dyn Progress,
-) -> Result<BroughtIn> {
+) -> Result<Unpacked> {
     let target = Target::open(halves)?;
     let mut notes = Vec::new();
     let source = opened.source();
     let placed = match opened {
         Opened::Directory(path) => {
-            directory::bring(&path, &target, progress, &mut notes)?;
+            directory::unpack(&path, &target, progress, &mut notes)?;
             None
         }
         Opened::Input(input) => {
@@ -153,7 +153,7 @@ pub fn bring_in(
                 boot_given: boot_dir.is_some(),
                 driver,
             };
-            file::bring(input, how, &target, progress, &mut notes)?
+            file::unpack(input, how, &target, progress, &mut notes)?
         }
     };
     detect::require_system(&target.root_tree, &source)?;
@@ -163,7 +163,7 @@ pub fn bring_in(
         (None, None) => boot_half::from_root(&target, progress)?,
     };
     detect::require_kernel(&target.boot_tree, &boot_mount)?;
-    Ok(BroughtIn { boot_mount, notes })
+    Ok(Unpacked { boot_mount, notes })
 }
 
 /// The halves, opened.

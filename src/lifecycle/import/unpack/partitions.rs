@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::boot_half;
-use super::detect::{Likeness, likeness};
+use super::detect::{SystemMatch, system_match};
 use super::disk_file::Disk;
 use super::filesystem::BTRFS_TOP;
 use crate::boot::fstab::entries;
@@ -28,7 +28,7 @@ pub(super) struct Root<'d> {
 
 /// Finds the root, or says why there is none.
 pub(super) fn find_root<'d>(disk: &Disk, all: &'d [Partition], scratch: &Path) -> Result<Root<'d>> {
-    let mut best: Option<(Likeness, u64, Root<'d>)> = None;
+    let mut best: Option<(SystemMatch, u64, Root<'d>)> = None;
     let mut failed = None;
     for partition in all {
         if !partition.filesystem.is_some_and(Filesystem::can_be_root) {
@@ -36,9 +36,9 @@ pub(super) fn find_root<'d>(disk: &Disk, all: &'d [Partition], scratch: &Path) -
         }
         match look(disk, partition, scratch) {
             Ok(Some((found, root))) => {
-                let better = best
-                    .as_ref()
-                    .is_none_or(|(likeness, size, _)| (found, partition.size) > (*likeness, *size));
+                let better = best.as_ref().is_none_or(|(system_match, size, _)| {
+                    (found, partition.size) > (*system_match, *size)
+                });
                 if better {
                     best = Some((found, partition.size, root));
                 }
@@ -62,19 +62,19 @@ fn look<'d>(
     disk: &Disk,
     partition: &'d Partition,
     scratch: &Path,
-) -> Result<Option<(Likeness, Root<'d>)>> {
-    let found = |options, at, likeness| {
+) -> Result<Option<(SystemMatch, Root<'d>)>> {
+    let found = |options, at, system_match| {
         let root = Root {
             partition,
             options,
             at,
         };
-        Some((likeness, root))
+        Some((system_match, root))
     };
     {
         let view = disk.view(partition, "", scratch)?;
-        if let Some(likeness) = likeness(&|path| view.has(path), "")? {
-            return Ok(found("", "", likeness));
+        if let Some(system_match) = system_match(&|path| view.has(path), "")? {
+            return Ok(found("", "", system_match));
         }
     }
     if partition.filesystem != Some(Filesystem::Btrfs) {
@@ -82,8 +82,8 @@ fn look<'d>(
     }
     let view = disk.view(partition, BTRFS_TOP, scratch)?;
     for at in ROOT_SUBVOLUMES {
-        if let Some(likeness) = likeness(&|path| view.has(path), at)? {
-            return Ok(found(BTRFS_TOP, at, likeness));
+        if let Some(system_match) = system_match(&|path| view.has(path), at)? {
+            return Ok(found(BTRFS_TOP, at, system_match));
         }
     }
     Ok(None)

@@ -19,7 +19,7 @@ use crate::serve;
 /// none is.
 pub fn sentences(pool: &Pool) -> Result<Vec<String>> {
     let dir = pool.root();
-    let inclusion = inclusion::of(pool.state());
+    let inclusion = inclusion::find(pool.state());
     let included = inclusion.installed;
     let mut found = Vec::new();
     let mut units_there = false;

@@ -8,7 +8,7 @@ use std::process::{Child, Command};
 
 /// A running process and all it started; dropping it kills them.
 #[derive(Debug)]
-pub(crate) struct Kept(Child);
+pub(crate) struct EndedChild(Child);
 
 /// Returns a command line that runs a program so, to be given its arguments.
 pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
@@ -20,7 +20,7 @@ pub(crate) fn command(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-impl Kept {
+impl EndedChild {
     /// Starts what [`command`] returned.
     pub(crate) fn start(command: &mut Command) -> Self {
         let child = command.spawn();
@@ -33,7 +33,7 @@ impl Kept {
     }
 }
 
-impl Drop for Kept {
+impl Drop for EndedChild {
     fn drop(&mut self) {
         // Of the outermost; the kernel goes on from there.
         let _ = self.0.kill();

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use netbe::lifecycle::import::unpack::{BroughtIn, Driver, Halves, Progress, Source, bring_in};
+use netbe::lifecycle::import::unpack::{Driver, Halves, Progress, Source, Unpacked, unpack};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
@@ -114,7 +114,7 @@ impl Pool {
     }
 
     /// Brings a source in, and insists that no mount and no loop device of it is left.
-    pub(crate) fn bring(&self, source: &Source, boot: Option<&Path>) -> anyhow::Result<BroughtIn> {
+    pub(crate) fn bring(&self, source: &Source, boot: Option<&Path>) -> anyhow::Result<Unpacked> {
         self.bring_by(Driver::Own, source, boot)
     }
 
@@ -124,7 +124,7 @@ impl Pool {
         driver: Driver,
         source: &Source,
         boot: Option<&Path>,
-    ) -> anyhow::Result<BroughtIn> {
+    ) -> anyhow::Result<Unpacked> {
         let halves = Halves {
             root: &self.root,
             boot: &self.boot,
@@ -133,7 +133,7 @@ impl Pool {
         let mounts = std::fs::read("/proc/thread-self/mountinfo").unwrap();
         let loops = self.loops();
         let result = netbe::lifecycle::import::unpack::open(source)
-            .and_then(|opened| bring_in(opened, boot, &halves, driver, &mut Silent));
+            .and_then(|opened| unpack(opened, boot, &halves, driver, &mut Silent));
         let after = std::fs::read("/proc/thread-self/mountinfo").unwrap();
         assert!(mounts == after, "a mount is left");
         // What made the image may have been let go of meanwhile: the kernel takes its time. So it does with what a
@@ -158,11 +158,11 @@ impl Pool {
         all.lines().filter(own).map(str::to_string).collect()
     }
 
-    pub(crate) fn bring_file(&self, path: &Path) -> anyhow::Result<BroughtIn> {
+    pub(crate) fn bring_file(&self, path: &Path) -> anyhow::Result<Unpacked> {
         self.bring(&Source::File(path.into()), None)
     }
 
-    pub(crate) fn bring_directory(&self, path: &Path) -> anyhow::Result<BroughtIn> {
+    pub(crate) fn bring_directory(&self, path: &Path) -> anyhow::Result<Unpacked> {
         self.bring(&Source::Directory(path.into()), None)
     }
 }

@@ -1,8 +1,8 @@
 //! `diff`: files of every kind, how they boot, and what is theirs by nature.
 
+mod answer;
 mod boot;
 mod files;
-mod telling;
 
 use std::fs;
 use std::path::PathBuf;
