@@ -1,7 +1,8 @@
-//! apk's list of what is installed.
+//! apk: the full upgrade, and the list of what is installed.
 
 use super::Package;
 use super::package::MOST;
+use super::step::{LISTS, PACKAGES, Step};
 
 /// Where it is, the older place first.
 pub(super) const DATABASES: &[&str] = &["lib/apk/db/installed", "usr/lib/apk/db/installed"];
@@ -26,6 +27,23 @@ pub(super) fn installed(text: &str) -> Vec<Package> {
         }
     }
     packages
+}
+
+/// For every apk: wait for another one's lock, for so many seconds; no bar.
+const APK: &[&str] = &["apk", "--wait", "120", "--no-progress"];
+
+/// Returns the commands of the full upgrade.
+pub(super) fn full_upgrade() -> Vec<Step> {
+    vec![
+        // Ends with the number of indexes that could not be fetched.
+        apk(LISTS, &["update"]),
+        // What the repositories have, also where that is older, or another build of the same version.
+        apk(PACKAGES, &["upgrade", "--available"]),
+    ]
+}
+
+fn apk(what: &'static str, arguments: &[&str]) -> Step {
+    Step::new(what, &[APK, arguments].concat(), &[])
 }
 
 #[cfg(test)]

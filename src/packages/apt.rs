@@ -1,10 +1,11 @@
-//! apt and dpkg: the packages an upgrade is about to fetch, and those that are installed (`var/lib/dpkg/status`).
+//! apt and dpkg: the full upgrade, the packages an upgrade is about to fetch, and those that are installed (`var/lib/dpkg/status`).
 //!
 //! The checksums come from indexes whose signature apt has verified inside the environment. Text in,
 //! values out; fetches nothing.
 
 use super::Package;
 use super::package::MOST;
+use super::step::{FETCHING, FINDING, LISTS, PACKAGES, Step};
 
 /// One package file that is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,7 +21,7 @@ pub struct Archive {
 /// Reads what `apt-get --print-uris` prints with `Acquire::ForceHash=SHA256`: `'URI' FILE SIZE SHA256:HEX`.
 ///
 /// Left out is what apt reads in place (`file:`), what has no SHA-256, and every line of another form.
-pub(super) fn of_apt(text: &str) -> Vec<Archive> {
+pub(super) fn to_fetch(text: &str) -> Vec<Archive> {
     text.lines().filter_map(archive).collect()
 }
 
@@ -132,6 +133,70 @@ impl<'a> Stanza<'a> {
     }
 }
 
+/// Package scripts ask nothing, list no news, and restart nothing.
+const DEBIAN_ENV: &[(&str, &str)] = &[
+    ("DEBIAN_FRONTEND", "noninteractive"),
+    ("DEBIAN_PRIORITY", "critical"),
+    ("DEBCONF_NONINTERACTIVE_SEEN", "true"),
+    ("APT_LISTCHANGES_FRONTEND", "none"),
+    ("NEEDRESTART_SUSPEND", "1"),
+    // ucf keeps conffiles that dpkg knows nothing of.
+    ("UCF_FORCE_CONFFOLD", "1"),
+];
+
+/// For every apt-get: wait for another one's lock, and write plain lines.
+const APT: &[&str] = &[
+    "apt-get",
+    "-o",
+    "DPkg::Lock::Timeout=120",
+    "-o",
+    "Dpkg::Use-Pty=0",
+    "-o",
+    "quiet::NoProgress=1",
+];
+
+/// Returns the commands of the full upgrade.
+pub(super) fn full_upgrade() -> Vec<Step> {
+    let update = [
+        // Without it apt-get ends with 0 when an index could not be fetched, and an old one is used.
+        "-o",
+        "APT::Update::Error-Mode=any",
+        "update",
+    ];
+    let upgrade = [
+        "-y",
+        "-o",
+        "Dpkg::Options::=--force-confdef",
+        "-o",
+        "Dpkg::Options::=--force-confold",
+        "dist-upgrade",
+    ];
+    vec![apt(LISTS, &update), apt(PACKAGES, &upgrade)]
+}
+
+fn apt(what: &'static str, arguments: &[&str]) -> Step {
+    Step::new(what, &[APT, arguments].concat(), DEBIAN_ENV)
+}
+
+/// Returns what tells which packages a full upgrade is about to fetch: [`to_fetch`] reads it.
+pub(super) fn list() -> Step {
+    let arguments = [
+        "-qq",
+        "-y",
+        // Otherwise it prints MD5 sums, and none where the index has only better ones.
+        "-o",
+        "Acquire::ForceHash=SHA256",
+        "--print-uris",
+        "dist-upgrade",
+    ];
+    apt(FINDING, &arguments)
+}
+
+/// Returns what downloads the packages of a full upgrade, and no more.
+pub(super) fn fetch() -> Step {
+    apt(FETCHING, &["-y", "--download-only", "dist-upgrade"])
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -206,7 +271,7 @@ Status: install ok not-installed
              'http://deb.example/pool/v/vim/vim_9.0.1378-2%2bdeb12u2_amd64.deb' vim_2%3a9.0.1378-2+deb12u2_amd64.deb 1567724 SHA256:{HEX}\n\
              W: something else\n"
         );
-        let [vim] = of_apt(&text).try_into().unwrap();
+        let [vim] = to_fetch(&text).try_into().unwrap();
         assert_eq!(vim.file, "vim_2%3a9.0.1378-2+deb12u2_amd64.deb");
         assert_eq!(vim.size, 1_567_724);
         assert_eq!(vim.sha256[..4], [1, 0x23, 0x45, 0x67]);
@@ -228,14 +293,14 @@ Status: install ok not-installed
             "'http://d/a_1_all.deb".to_string(),
             "'".to_string(),
         ] {
-            assert_eq!(of_apt(&line), [], "{line}");
+            assert_eq!(to_fetch(&line), [], "{line}");
         }
     }
 
     proptest! {
         #[test]
         fn any_text_is_read_without_harm(text in "['a-z0-9:/ ._\n%\u{e9}]{0,200}") {
-            for archive in of_apt(&text) {
+            for archive in to_fetch(&text) {
                 prop_assert!(!archive.file.contains('/'));
             }
         }

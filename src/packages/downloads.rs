@@ -6,8 +6,8 @@ use std::io;
 
 use super::apt::{self, Archive};
 use super::distribution::{Distribution, Family};
-use super::full_upgrade::{self as commands, Step};
-use super::repo_index;
+use super::step::Step;
+use super::{dnf, pacman, repo_index, zypper};
 use crate::fs::rooted::Tree;
 
 /// How the packages of the last step of a full upgrade can be had before it.
@@ -52,40 +52,21 @@ impl Downloads {
     }
 }
 
-const FINDING: &str = "finding out what is wanted";
-const FETCHING: &str = "downloading packages";
-
 impl Distribution {
     /// Returns how the packages of the last step of the full upgrade can be had before it; `None` where
     /// that is not known.
     pub fn downloads(&self) -> Option<Downloads> {
         let (known, fetch) = match self.family {
             Family::Debian => {
-                let list = [
-                    "-qq",
-                    "-y",
-                    // Otherwise it prints MD5 sums, and none where the index has only better ones.
-                    "-o",
-                    "Acquire::ForceHash=SHA256",
-                    "--print-uris",
-                    "dist-upgrade",
-                ];
                 let told = Known::Told {
-                    list: commands::apt(FINDING, &list),
-                    read: apt::of_apt,
+                    list: apt::list(),
+                    read: apt::to_fetch,
                 };
-                let fetch = ["-y", "--download-only", "dist-upgrade"];
-                (told, commands::apt(FETCHING, &fetch))
+                (told, apt::fetch())
             }
-            Family::Arch => (Known::Offered, commands::pacman(FETCHING, &["-Suw"])),
-            Family::Fedora => {
-                let fetch = ["upgrade", "--downloadonly"];
-                (Known::Offered, commands::dnf(FETCHING, &fetch))
-            }
-            Family::Suse => (
-                Known::Offered,
-                commands::zypper_upgrade(FETCHING, &["--download-only"]),
-            ),
+            Family::Arch => (Known::Offered, pacman::fetch()),
+            Family::Fedora => (Known::Offered, dnf::fetch()),
+            Family::Suse => (Known::Offered, zypper::fetch()),
             Family::Alpine | Family::Unknown => return None,
         };
         Some(Downloads {

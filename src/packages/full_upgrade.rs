@@ -4,43 +4,8 @@
 //! can. Not for running them.
 
 use super::distribution::{Distribution, Family};
-use super::repo_index;
-
-/// One command of a full upgrade.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Step {
-    /// What it does, as progress is told: `updating package lists`; nothing of a command of somebody's.
-    pub what: &'static str,
-    /// The program and its arguments.
-    pub argv: Vec<String>,
-    /// Variables it wants.
-    pub env: Vec<(String, String)>,
-    /// Exit statuses besides 0 that mean it was done.
-    pub also_done: &'static [i32],
-}
-
-impl Step {
-    /// Returns whether an exit status means that it was done.
-    pub fn is_done(&self, status: i32) -> bool {
-        status == 0 || self.also_done.contains(&status)
-    }
-
-    fn new(what: &'static str, words: &[&str], env: &[(&str, &str)]) -> Self {
-        Self {
-            what,
-            argv: words.iter().map(|word| (*word).to_string()).collect(),
-            env: env
-                .iter()
-                .map(|(k, v)| ((*k).to_string(), (*v).to_string()))
-                .collect(),
-            also_done: &[],
-        }
-    }
-}
-
-const LISTS: &str = "updating package lists";
-const KEYS: &str = "updating the distribution's keys";
-const PACKAGES: &str = "upgrading packages";
+use super::step::Step;
+use super::{apk, apt, dnf, pacman, zypper};
 
 impl Distribution {
     /// Returns the commands of its full upgrade, in order; `None` where `upgrade.command` has to say.
@@ -49,172 +14,14 @@ impl Distribution {
     /// environment hold, and nothing is removed that the upgrade itself does not have to remove.
     pub fn full_upgrade(&self) -> Option<Vec<Step>> {
         match self.family {
-            Family::Debian => Some(debian()),
-            Family::Arch => Some(arch(&self.id)),
-            Family::Alpine => Some(alpine()),
-            Family::Fedora => Some(fedora()),
-            Family::Suse => Some(suse()),
+            Family::Debian => Some(apt::full_upgrade()),
+            Family::Arch => Some(pacman::full_upgrade(&self.id)),
+            Family::Alpine => Some(apk::full_upgrade()),
+            Family::Fedora => Some(dnf::full_upgrade()),
+            Family::Suse => Some(zypper::full_upgrade()),
             Family::Unknown => None,
         }
     }
-}
-
-/// Package scripts ask nothing, list no news, and restart nothing.
-const DEBIAN_ENV: &[(&str, &str)] = &[
-    ("DEBIAN_FRONTEND", "noninteractive"),
-    ("DEBIAN_PRIORITY", "critical"),
-    ("DEBCONF_NONINTERACTIVE_SEEN", "true"),
-    ("APT_LISTCHANGES_FRONTEND", "none"),
-    ("NEEDRESTART_SUSPEND", "1"),
-    // ucf keeps conffiles that dpkg knows nothing of.
-    ("UCF_FORCE_CONFFOLD", "1"),
-];
-
-/// For every apt-get: wait for another one's lock, and write plain lines.
-const APT: &[&str] = &[
-    "apt-get",
-    "-o",
-    "DPkg::Lock::Timeout=120",
-    "-o",
-    "Dpkg::Use-Pty=0",
-    "-o",
-    "quiet::NoProgress=1",
-];
-
-fn debian() -> Vec<Step> {
-    let update = [
-        // Without it apt-get ends with 0 when an index could not be fetched, and an old one is used.
-        "-o",
-        "APT::Update::Error-Mode=any",
-        "update",
-    ];
-    let upgrade = [
-        "-y",
-        "-o",
-        "Dpkg::Options::=--force-confdef",
-        "-o",
-        "Dpkg::Options::=--force-confold",
-        "dist-upgrade",
-    ];
-    vec![apt(LISTS, &update), apt(PACKAGES, &upgrade)]
-}
-
-pub(super) fn apt(what: &'static str, arguments: &[&str]) -> Step {
-    Step::new(what, &[APT, arguments].concat(), DEBIAN_ENV)
-}
-
-/// Where packages are downloaded to: a mount of its own, empty or with what the pool has of them.
-const CACHE: &str = "/run/netbe/packages";
-
-/// For every pacman: no question, no bar. It waits for no lock; in a copy nobody else holds one.
-const PACMAN: &[&str] = &[
-    "pacman",
-    "--noconfirm",
-    "--noprogressbar",
-    "--color",
-    "never",
-    "--cachedir",
-    CACHE,
-];
-
-/// The packages with the keys that others are signed with: after some months without an upgrade the new
-/// ones are not known yet, and everything signed with them would be refused.
-///
-/// Of others of Arch's family it is not known what theirs is called.
-fn keyrings(id: &str) -> &'static [&'static str] {
-    match id {
-        "arch" => &["archlinux-keyring"],
-        "archarm" => &["archlinuxarm-keyring"],
-        "endeavouros" => &["archlinux-keyring", "endeavouros-keyring"],
-        "manjaro" => &["archlinux-keyring", "manjaro-keyring"],
-        _ => &[],
-    }
-}
-
-fn arch(id: &str) -> Vec<Step> {
-    // The one package that is new for a moment stays no partial upgrade: everything else follows, or
-    // nothing of it is kept.
-    let (first, keys): (&str, &[&str]) = match keyrings(id) {
-        [] => (LISTS, &[]),
-        keys => (KEYS, keys),
-    };
-    let needed: &[&str] = match keys.is_empty() {
-        true => &[],
-        false => &["--needed"],
-    };
-    vec![
-        pacman(first, &[&["-Sy"], needed, keys].concat()),
-        pacman(PACKAGES, &["-Su"]),
-    ]
-}
-
-pub(super) fn pacman(what: &'static str, arguments: &[&str]) -> Step {
-    Step::new(what, &[PACMAN, arguments].concat(), &[])
-}
-
-/// For every apk: wait for another one's lock, for so many seconds; no bar.
-const APK: &[&str] = &["apk", "--wait", "120", "--no-progress"];
-
-fn alpine() -> Vec<Step> {
-    vec![
-        // Ends with the number of indexes that could not be fetched.
-        apk(LISTS, &["update"]),
-        // What the repositories have, also where that is older, or another build of the same version.
-        apk(PACKAGES, &["upgrade", "--available"]),
-    ]
-}
-
-fn apk(what: &'static str, arguments: &[&str]) -> Step {
-    Step::new(what, &[APK, arguments].concat(), &[])
-}
-
-fn fedora() -> Vec<Step> {
-    // It waits for locks by itself. Lists that cannot be fetched end it, unless their own
-    // `skip_if_unavailable` says otherwise.
-    vec![
-        dnf(LISTS, &["--refresh", "makecache"]),
-        dnf(PACKAGES, &["upgrade"]),
-    ]
-}
-
-pub(super) fn dnf(what: &'static str, arguments: &[&str]) -> Step {
-    let cache = format!("{CACHE}/{}", repo_index::DNF);
-    // Version 5 has another name for root's. Packages are kept as long as the upgrade runs; lists come in a form
-    // that can be read by others, too.
-    let settings = [
-        format!("--setopt=cachedir={cache}"),
-        format!("--setopt=system_cachedir={cache}"),
-        "--setopt=keepcache=1".to_string(),
-        "--setopt=zchunk=0".to_string(),
-    ];
-    let mut words = vec!["dnf", "-y"];
-    words.extend(settings.iter().map(String::as_str));
-    Step::new(what, &[&words[..], arguments].concat(), &[])
-}
-
-/// How many seconds to wait for another one's lock.
-const SUSE_ENV: &[(&str, &str)] = &[("ZYPP_LOCK_TIMEOUT", "120")];
-
-/// zypper(8), "EXIT CODES": to be restarted is the machine (102), or zypper itself (103); a script of a
-/// package failed (107), which dnf, too, only tells of. A repository that was left out (106) is none of
-/// them: nobody knows what did not come.
-const SUSE_DONE: &[i32] = &[102, 103, 107];
-
-fn suse() -> Vec<Step> {
-    vec![zypper(LISTS, &["refresh"]), zypper_upgrade(PACKAGES, &[])]
-}
-
-fn zypper(what: &'static str, arguments: &[&str]) -> Step {
-    let cache = format!("{CACHE}/{}", repo_index::ZYPP);
-    let words = ["zypper", "--non-interactive", "--pkg-cache-dir", &cache];
-    Step::new(what, &[&words[..], arguments].concat(), SUSE_ENV)
-}
-
-pub(super) fn zypper_upgrade(what: &'static str, more: &[&str]) -> Step {
-    let upgrade = ["--no-refresh", "dist-upgrade", "--auto-agree-with-licenses"];
-    let mut upgrade = zypper(what, &[&upgrade[..], more].concat());
-    upgrade.also_done = SUSE_DONE;
-    upgrade
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use std::io::{self, Read};
 use super::Package;
 use super::apt::{Archive, sha256};
 use super::package::{Unread, text};
+use super::step::{CACHE, FETCHING, KEYS, LISTS, PACKAGES, Step};
 use crate::fs::rooted::Tree;
 
 /// How much of one package's description is read at once, in bytes.
@@ -81,6 +82,58 @@ fn described(text: &str) -> Option<Archive> {
         size: field("%CSIZE%")?.parse().ok()?,
         sha256: sha256(field("%SHA256SUM%")?)?,
     })
+}
+
+/// For every pacman: no question, no bar. It waits for no lock; in a copy nobody else holds one.
+const PACMAN: &[&str] = &[
+    "pacman",
+    "--noconfirm",
+    "--noprogressbar",
+    "--color",
+    "never",
+    "--cachedir",
+    CACHE,
+];
+
+/// The packages with the keys that others are signed with: after some months without an upgrade the new
+/// ones are not known yet, and everything signed with them would be refused.
+///
+/// Of others of Arch's family it is not known what theirs is called.
+fn keyrings(id: &str) -> &'static [&'static str] {
+    match id {
+        "arch" => &["archlinux-keyring"],
+        "archarm" => &["archlinuxarm-keyring"],
+        "endeavouros" => &["archlinux-keyring", "endeavouros-keyring"],
+        "manjaro" => &["archlinux-keyring", "manjaro-keyring"],
+        _ => &[],
+    }
+}
+
+/// Returns the commands of the full upgrade of a distribution with that `ID`.
+pub(super) fn full_upgrade(id: &str) -> Vec<Step> {
+    // The one package that is new for a moment stays no partial upgrade: everything else follows, or
+    // nothing of it is kept.
+    let (first, keys): (&str, &[&str]) = match keyrings(id) {
+        [] => (LISTS, &[]),
+        keys => (KEYS, keys),
+    };
+    let needed: &[&str] = match keys.is_empty() {
+        true => &[],
+        false => &["--needed"],
+    };
+    vec![
+        pacman(first, &[&["-Sy"], needed, keys].concat()),
+        pacman(PACKAGES, &["-Su"]),
+    ]
+}
+
+fn pacman(what: &'static str, arguments: &[&str]) -> Step {
+    Step::new(what, &[PACMAN, arguments].concat(), &[])
+}
+
+/// Returns what downloads the packages of a full upgrade, and no more.
+pub(super) fn fetch() -> Step {
+    pacman(FETCHING, &["-Suw"])
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use std::rc::Rc;
 
 use super::apt::Archive;
 use super::distribution::Family;
-use super::{pacman, rpm_md};
+use super::{dnf, pacman, rpm_md, zypper};
 use crate::formats::compression::Compression;
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
@@ -21,11 +21,6 @@ const LIMIT: u64 = 4 << 30;
 const INDEXES: usize = 256;
 /// How many packages are told of: more than any upgrade has, and an index may name one as often as it likes.
 const OFFERS: usize = 1 << 16;
-
-/// Where dnf is told to keep what it fetches, beneath the directory for packages.
-pub(super) const DNF: &str = "dnf";
-/// Where zypper is told to keep packages, beneath the directory for packages.
-pub(super) const ZYPP: &str = "zypp";
 
 /// Returns which of the packages that the repositories offer are wanted, and where their package manager looks for
 /// each beneath the directory for packages.
@@ -57,11 +52,11 @@ pub(super) fn offered(
             }
         }
         Family::Fedora => {
-            for repository in packages.names(DNF)?.into_iter().take(INDEXES) {
-                let metadata = format!("{DNF}/{repository}/repodata");
+            for repository in packages.names(dnf::DIR)?.into_iter().take(INDEXES) {
+                let metadata = format!("{}/{repository}/repodata", dnf::DIR);
                 each_primary(packages, &metadata, &ration, &mut |path, mut archive| {
                     let (_, file) = path.rsplit_once('/').unwrap_or(("", path));
-                    archive.file = format!("{DNF}/{repository}/packages/{file}");
+                    archive.file = format!("{}/{repository}/packages/{file}", dnf::DIR);
                     offer(archive);
                 })?;
             }
@@ -71,7 +66,7 @@ pub(super) fn offered(
             for repository in root.names(RAW)?.into_iter().take(INDEXES) {
                 let metadata = format!("{RAW}/{repository}/repodata");
                 each_primary(root, &metadata, &ration, &mut |path, mut archive| {
-                    archive.file = format!("{ZYPP}/{repository}/{path}");
+                    archive.file = format!("{}/{repository}/{path}", zypper::DIR);
                     offer(archive);
                 })?;
             }
