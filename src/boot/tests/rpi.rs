@@ -1,3 +1,5 @@
+mod faults;
+
 use super::*;
 use crate::boot::initramfs::Mounter;
 use crate::boot::plan::mounting_of;
@@ -105,106 +107,6 @@ fn an_image_becomes_an_environment() {
     );
 }
 
-#[test]
-fn each_fault_has_its_reason() {
-    type Break = fn(&mut Half, &mut Half);
-    let cases: &[(Break, &str)] = &[
-        (
-            |boot, _| drop(boot.remove("config.txt")),
-            "config.txt is missing",
-        ),
-        (
-            |boot, _| drop(boot.remove("cmdline.txt")),
-            "cmdline.txt is missing",
-        ),
-        (
-            |boot, _| drop(boot.insert("kernel8.img".into(), vec![])),
-            "the kernel for a Raspberry Pi 4",
-        ),
-        (
-            |boot, _| drop(boot.insert("initramfs8".into(), vec![])),
-            "the initramfs initramfs8 (Raspberry Pi 4, Raspberry Pi 3) is empty",
-        ),
-        (
-            |boot, _| drop(boot.insert("kernel8.img".into(), kernel("6.12.48+rpt-rpi-v8"))),
-            "6.12.48+rpt-rpi-v8, and the root has no modules",
-        ),
-        (
-            |_, root| drop(root.remove("lib/modules/6.12.47+rpt-rpi-2712/modules.dep")),
-            "kernel_2712.img (Raspberry Pi 5) is version 6.12.47+rpt-rpi-2712",
-        ),
-        (
-            |boot, _| append(boot, "config.txt", "initramfs nothing followkernel\n"),
-            "initramfs nothing (Raspberry Pi 4, Raspberry Pi 3) is missing",
-        ),
-        (
-            |boot, _| append(boot, "config.txt", &format!("dtparam={}\n", "x".repeat(99))),
-            "longer than 98 characters",
-        ),
-        (
-            |boot, _| append(boot, "config.txt", "os_prefix=next/\n"),
-            "os_prefix=next/, under which",
-        ),
-        (
-            |boot, _| append(boot, "cmdline.txt", "quiet\n"),
-            "more than one line",
-        ),
-        (
-            |boot, _| replace(boot, "cmdline.txt", "first", "second"),
-            "cmdline.txt names the root 10.0.0.1:/srv/netbe/nodes/nog/envs/second/root, not",
-        ),
-        (
-            |boot, _| replace(boot, "cmdline.txt", "vers=3,tcp", "vers=4.1,proto=tcp"),
-            "mounts NFS version 3 only, not vers=4.1",
-        ),
-        (
-            |boot, _| replace(boot, "cmdline.txt", "vers=3,tcp", "vers=4.1,proto=tcp"),
-            "does not know the mount option proto=tcp",
-        ),
-        (
-            |boot, _| replace(boot, "cmdline.txt", " rw", ""),
-            "does not say rw",
-        ),
-        (
-            |boot, _| replace(boot, "cmdline.txt", " rw", " rw root=UUID=x"),
-            "has both root=/dev/nfs and root=UUID=x",
-        ),
-        (
-            |boot, _| {
-                replace(
-                    boot,
-                    "cmdline.txt",
-                    " rw",
-                    &format!(" rw {}", "x".repeat(1000)),
-                );
-            },
-            "and 1024 are read",
-        ),
-        (
-            |_, root| replace(root, "etc/fstab", "first/boot", "second/boot"),
-            "etc/fstab mounts 10.0.0.1:/srv/netbe/nodes/nog/envs/second/boot at /boot/firmware, not",
-        ),
-        (
-            |_, root| drop(root.remove("etc/fstab")),
-            "etc/fstab does not mount",
-        ),
-        (
-            |_, root| append(root, "etc/fstab", "/dev/mmcblk0p2 / ext4 defaults 0 1\n"),
-            "etc/fstab mounts /dev/mmcblk0p2 as /",
-        ),
-    ];
-    for (break_it, expected) in cases {
-        let (mut boot, mut root) = sound();
-        break_it(&mut boot, &mut root);
-        let reasons = reasons(&boot, &root, &want(Some(Loader::Rpi)), "/boot/firmware");
-        let found = reasons.iter().any(|r| r.contains(expected));
-        // A kernel that is gone for one model is one for fewer models, not a broken environment.
-        let fewer = *expected == "the kernel for a Raspberry Pi 4" && reasons.is_empty();
-        assert!(found || fewer, "{expected}: {reasons:?}");
-        assert!(reasons.iter().all(|r| !r.ends_with('.')));
-    }
-}
-
 fn append(half: &mut Half, path: &str, text: &str) {
     half.get_mut(path).unwrap().extend(text.bytes());
 }
@@ -212,19 +114,6 @@ fn append(half: &mut Half, path: &str, text: &str) {
 fn replace(half: &mut Half, path: &str, from: &str, to: &str) {
     let text = content(half, path).replace(from, to);
     half.insert(path.into(), text.into_bytes());
-}
-
-#[test]
-fn a_boot_half_for_nobody_tells_what_is_missing() {
-    let (mut boot, root) = sound();
-    for name in ["kernel8.img", "kernel_2712.img"] {
-        boot.remove(name);
-    }
-    let reasons = reasons(&boot, &root, &want(None), "/boot/firmware");
-    assert_eq!(
-        reasons,
-        ["kernel8.img, the kernel for a Raspberry Pi 4, is not in the boot folder"]
-    );
 }
 
 #[test]
@@ -330,22 +219,6 @@ fn the_configuration_is_no_command_line() {
         let refusal = crate::boot::plan(&boot, &root, &want(None)).unwrap_err();
         let told = format!("config.txt takes {file} for the command line");
         assert!(refusal.to_string().contains(&told), "{refusal}");
-    }
-}
-
-#[test]
-fn too_long_is_refused_and_long_is_told() {
-    let (boot, root) = rpios();
-    for (length, refused) in [(650, false), (900, true)] {
-        let add = ["x".repeat(length)];
-        let wanted = Want {
-            add: &add,
-            ..want(None)
-        };
-        match plan(&boot, &root, &wanted) {
-            Ok(plan) => assert!(!refused && plan.notes[0].contains("the firmware adds")),
-            Err(e) => assert!(refused && format!("{e:#}").contains("and 1024 are read")),
-        }
     }
 }
 
