@@ -32,8 +32,9 @@ const LIMIT: u64 = 64 << 10;
 /// environment are at most three.
 const KEPT: usize = 64;
 
-/// How often another that puts it together is waited for, a millisecond each.
-const TRIES: u32 = 50;
+/// How often another that adds or puts it together is waited for, a millisecond each: what is added beside it can be lost, and
+/// a flood on a slow disk holds it for long.
+const TRIES: u32 = 2000;
 
 /// How something was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
