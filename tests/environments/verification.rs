@@ -248,3 +248,19 @@ fn repair_activates_nothing_that_would_not_boot() {
     );
     assert!(link.symlink_metadata().is_err());
 }
+
+#[test]
+fn what_is_confirmed_is_verified_and_told_of() {
+    let pool = with_b(&System::debian());
+    pool.netbe().ok("activate --once nog/b");
+    spoil(&pool);
+    let confirmed = pool.netbe().run("confirm nog");
+    assert_eq!(confirmed.status, 0, "{confirmed:#?}");
+    let words = &confirmed.stderr;
+    assert!(
+        words.contains("nog/b may not boot: ") && words.contains("modules"),
+        "{words}"
+    );
+    assert_eq!(pool.active("nog"), "b");
+    assert!(pool.flags("nog/b").contains('!'));
+}

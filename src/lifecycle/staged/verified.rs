@@ -54,7 +54,7 @@ impl<'a> Verified<'a> {
         Self { env, reasons: None }
     }
 
-    /// Takes one that its node has booted: it reported so, or a person says it did.
+    /// Takes one that its node has booted on trial: it reported so.
     pub fn by_its_boot(env: &'a Environment) -> Self {
         Self {
             env,
