@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use nix::sys::statvfs::statvfs;
 use nix::unistd::syncfs;
 
+use super::quotas;
 use crate::fs::opener;
 
 /// How long a run may take whose output goes to a log: an emulated system of a thousand packages takes hours.
@@ -52,7 +53,7 @@ impl Bounds {
         if !self.attended && self.begun.elapsed() > LONGEST {
             return Some(format!("it has run for {} hours", LONGEST.as_secs() / 3600));
         }
-        self.is_full()
+        self.is_full().or_else(quotas::used_up)
     }
 
     /// Returns why what the run has come to cannot be kept, if so.

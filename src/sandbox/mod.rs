@@ -23,6 +23,7 @@ mod network;
 mod privileges;
 mod program;
 mod protocol;
+mod quotas;
 mod relay;
 mod rootfs;
 mod seccomp;

@@ -7,7 +7,7 @@ use std::io;
 
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 
 /// The capabilities that stay, by their number in linux/capability.h.
 ///
@@ -36,6 +36,20 @@ pub(super) const NET_ADMIN: u32 = 12;
 pub(super) const SYS_PTRACE: u32 = 19;
 pub(super) const SYS_ADMIN: u32 = 21;
 
+/// What the kernel counts for each user, together with the services of the server's root: queued signals and
+/// timers, and bytes of message queues. It holds the sum against the limit of the process that asks for more, so
+/// that a low limit inside leaves the rest to the services.
+const COUNTED_WITH_SERVICES: &[(Resource, rlim_t)] = &[
+    (Resource::RLIMIT_SIGPENDING, 1024),
+    (Resource::RLIMIT_MSGQUEUE, 64 << 10),
+];
+
+/// Lowers a limit of this process, for good; one that is lower already stays.
+pub(super) fn lower_limit(resource: Resource, most: rlim_t) -> nix::Result<()> {
+    let (soft, hard) = getrlimit(resource)?;
+    setrlimit(resource, soft.min(most), hard.min(most))
+}
+
 /// Takes away from this process, and all it will start, what an upgrade has no need of.
 ///
 /// Also makes it invisible to those it starts: no reading of its memory, descriptors or program file.
@@ -51,6 +65,9 @@ pub(super) fn reduce(core_pattern: &str) -> io::Result<()> {
     let limit = getrlimit(Resource::RLIMIT_CORE)?;
     if let Some(why) = reaches_a_handler(core_pattern, limit.0) {
         return Err(io::Error::other(why));
+    }
+    for (resource, most) in COUNTED_WITH_SERVICES {
+        lower_limit(*resource, *most)?;
     }
     keep_only(RETAINED)
 }

@@ -15,10 +15,12 @@ use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns, unshare};
 use nix::sys::prctl::set_pdeathsig;
+use nix::sys::resource::Resource;
 use nix::sys::signal::Signal;
 use nix::sys::stat::Mode;
 
 use super::super::attendant::Attendant;
+use super::super::privileges;
 use super::super::signals::whatever_comes;
 use super::gate::{self, Gate};
 use super::netlink::{Known, Policy, Prefix, Route};
@@ -183,12 +185,17 @@ fn connect(namespace: &OwnedFd, range: Range) -> anyhow::Result<(Child, OwnedFd,
     Ok((tool, exit, said))
 }
 
+/// How many connections there may be at a time, nearly: each is a file of the tool, which no control group bounds.
+const MOST_OPEN: u64 = 1024;
+
 #[allow(unsafe_code)]
 fn start_with(command: &mut Command, handed: [RawFd; 3]) -> io::Result<Child> {
-    // SAFETY: between fork and exec only prctl(2) and fcntl(2) are called, which need no lock and no memory.
+    // SAFETY: between fork and exec only prctl(2), prlimit(2) and fcntl(2) are called, which need no lock and no
+    // memory.
     unsafe {
         command.pre_exec(move || {
             set_pdeathsig(Signal::SIGKILL)?;
+            privileges::lower_limit(Resource::RLIMIT_NOFILE, MOST_OPEN)?;
             for descriptor in handed {
                 nix::errno::Errno::result(libc::fcntl(descriptor, libc::F_SETFD, 0))?;
             }

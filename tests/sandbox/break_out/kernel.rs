@@ -22,6 +22,9 @@ pub(super) const ALL: &[Attempt] = &[
     Attempt { name: "userfaultfd", plain: Either, go: |_| made(libc::SYS_userfaultfd, [0]) },
     Attempt { name: "io_uring", plain: Either, go: io_uring },
     Attempt { name: "fanotify", plain: Either, go: |_| made(libc::SYS_fanotify_init, [0, 0]) },
+    Attempt { name: "inotify instances", plain: Succeeds, go: |_| made(libc::SYS_inotify_init1, [0]) },
+    Attempt { name: "requests in the background", plain: Either, go: requests },
+    Attempt { name: "thousands of signals", plain: Succeeds, go: signals },
     Attempt { name: "dmesg", plain: Succeeds, go: |_| made(libc::SYS_syslog, [10, 0, 0]) },
     Attempt { name: "reboot", plain: Succeeds, go: |_| probe(libc::SYS_reboot) },
     Attempt { name: "accounting", plain: Either, go: accounting },
@@ -90,6 +93,31 @@ fn perf(_: &Prize) -> io::Result<()> {
 fn io_uring(_: &Prize) -> io::Result<()> {
     let parameters = [0u32; 30];
     made(libc::SYS_io_uring_setup, [1, address(&parameters)])
+}
+
+fn requests(_: &Prize) -> io::Result<()> {
+    let context = [0u64];
+    made(libc::SYS_io_setup, [1, address(&context)])
+}
+
+/// More than 1024 that wait, of those that the kernel counts for each user.
+#[allow(unsafe_code)]
+fn signals(_: &Prize) -> io::Result<()> {
+    let signal = libc::SIGRTMIN();
+    // SAFETY: a set that these calls alone fill, of a signal that exists.
+    unsafe {
+        let mut set = std::mem::zeroed();
+        libc::sigemptyset(&raw mut set);
+        libc::sigaddset(&raw mut set, signal);
+        libc::sigprocmask(libc::SIG_BLOCK, &raw const set, std::ptr::null_mut());
+    }
+    for _ in 0..2000 {
+        let sival_ptr = std::ptr::null_mut();
+        // SAFETY: takes numbers, and a pointer that nothing follows.
+        let sent = unsafe { libc::sigqueue(libc::getpid(), signal, libc::sigval { sival_ptr }) };
+        Errno::result(sent)?;
+    }
+    Ok(())
 }
 
 fn accounting(_: &Prize) -> io::Result<()> {
