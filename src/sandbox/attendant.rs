@@ -1,7 +1,7 @@
-//! Processes of netbe's own beside a sandbox, outside of it: they do for it what nobody inside may.
+//! Helper processes of netbe outside a sandbox, for what processes inside have no privilege to do.
 //!
-//! Each has a few privileges, no descriptor of its parent's standard ones, and dies with the first stage, whose
-//! child it is. Not for what they do.
+//! Each keeps a few capabilities and none of its parent's standard descriptors, and dies with its parent, the
+//! first stage. What they do is defined by their callers.
 
 use std::os::fd::RawFd;
 use std::process::exit;
@@ -14,25 +14,25 @@ use nix::sys::stat::Mode;
 use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, close, getpid, getppid};
 
-use super::fork::split;
+use super::fork::fork_single_threaded;
 use super::privileges;
 
-/// One of them; ended when dropped.
+/// A helper process; killed when dropped.
 #[derive(Debug)]
 pub(super) struct Attendant(Pid);
 
 impl Attendant {
-    /// Starts one that keeps these capabilities and does this work; `channel` is not for it.
+    /// Forks a process that closes `channel`, keeps only these capabilities and runs `work`.
     pub(super) fn start(
         channel: RawFd,
         capabilities: &[u32],
         work: impl FnOnce() -> anyhow::Result<()>,
     ) -> anyhow::Result<Self> {
         let parent = getpid();
-        match split()? {
+        match fork_single_threaded()? {
             ForkResult::Parent { child } => Ok(Self(child)),
             ForkResult::Child => {
-                let ready = leave(channel, parent, capabilities);
+                let ready = detach(channel, parent, capabilities);
                 let done = ready.and_then(|()| work());
                 exit(i32::from(done.is_err()))
             }
@@ -47,12 +47,12 @@ impl Drop for Attendant {
     }
 }
 
-fn leave(channel: RawFd, parent: Pid, capabilities: &[u32]) -> anyhow::Result<()> {
+fn detach(channel: RawFd, parent: Pid, capabilities: &[u32]) -> anyhow::Result<()> {
     set_pdeathsig(Signal::SIGKILL)?;
     if getppid() != parent {
-        bail!("the first stage has gone");
+        bail!("the sandbox's first stage has exited");
     }
-    // Whoever waits for the other ends of these must not wait for this process.
+    // A reader of the other end would not see its end while this process had it open.
     close(channel)?;
     let flags = OFlag::O_RDWR | OFlag::O_CLOEXEC;
     let null = open("/dev/null", flags, Mode::empty())?;

@@ -1,7 +1,7 @@
-//! The kernel's table of interpreters for programs of other machines, `binfmt_misc`.
+//! Reads the kernel's handlers for programs of other architectures, `binfmt_misc`.
 //!
-//! Read as the kernel matches it, by the bytes of a program's header: whatever package registered a
-//! handler, and under whatever name. Registers and changes nothing.
+//! Matches as the kernel does, by magic bytes of the program's header, not by the handler's name or package.
+//! Registers and changes nothing.
 
 use std::path::Path;
 
@@ -10,10 +10,10 @@ use anyhow::Context;
 use crate::fs::mounts::{Detached, Forbids};
 use crate::fs::rooted::Tree;
 
-/// Where the kernel shows its handlers.
+/// Mount point of `binfmt_misc`.
 const HANDLERS: &str = "/proc/sys/fs/binfmt_misc";
 
-/// What the kernel has registered.
+/// The state of `binfmt_misc`.
 pub(super) enum Registered {
     Some(Vec<Handler>),
     Disabled,
@@ -33,7 +33,7 @@ pub(super) struct Handler {
 }
 
 impl Handler {
-    /// Parses an entry; one that goes by file name ending is none for us.
+    /// Parses an entry; `None` for one that matches by file extension.
     fn parse(name: &str, text: &str) -> Option<Self> {
         let field = |key: &str| {
             text.lines()
@@ -55,7 +55,7 @@ impl Handler {
         })
     }
 
-    fn takes(&self, header: &[u8]) -> bool {
+    fn matches(&self, header: &[u8]) -> bool {
         let Some(found) = header.get(self.offset..self.offset + self.magic.len()) else {
             return false;
         };
@@ -67,17 +67,17 @@ impl Handler {
     }
 }
 
-/// Returns why no handler would run this program from inside another root, if none would.
+/// Checks that a handler would run this program inside another root; the error says why none would.
 pub(super) fn handler_for(header: &[u8], handlers: &[Handler]) -> Result<(), String> {
-    let taking: Vec<&Handler> = handlers.iter().filter(|h| h.takes(header)).collect();
-    if taking.iter().any(|h| h.enabled && h.fixed) {
+    let matching: Vec<&Handler> = handlers.iter().filter(|h| h.matches(header)).collect();
+    if matching.iter().any(|h| h.enabled && h.fixed) {
         return Ok(());
     }
-    Err(match taking.first() {
-        None => "no binfmt_misc handler takes it".to_string(),
-        Some(h) if !h.enabled => format!("its binfmt_misc handler {:?} is switched off", h.name),
+    Err(match matching.first() {
+        None => "no binfmt_misc handler matches it".to_string(),
+        Some(h) if !h.enabled => format!("its binfmt_misc handler {:?} is disabled", h.name),
         Some(h) => format!(
-            "its binfmt_misc handler {:?} lacks the flag F, so its interpreter is not found from inside",
+            "its binfmt_misc handler {:?} lacks the flag F, so its interpreter is not found inside the sandbox",
             h.name
         ),
     })
@@ -101,7 +101,7 @@ pub(super) fn registered() -> Registered {
         .unwrap_or(Registered::Unknown)
 }
 
-/// Handlers stay registered while nobody has their file system mounted: a look without mounting it.
+/// Handlers work also where `binfmt_misc` is not mounted: reads them from a detached mount.
 fn read_unmounted() -> anyhow::Result<Registered> {
     let forbids = Forbids::SETUID.and(Forbids::DEVICES).and(Forbids::PROGRAMS);
     let top = Detached::new("binfmt_misc", &[], forbids)?.into_top();
@@ -118,7 +118,7 @@ fn read_handlers(tree: &Tree) -> anyhow::Result<Registered> {
         if name == "status" || name == "register" {
             continue;
         }
-        // One that is taken away while we look is not there.
+        // Skip a handler that was unregistered meanwhile.
         if let Ok(Some(text)) = tree.read_text(&name) {
             handlers.extend(Handler::parse(&name, &text));
         }
@@ -139,24 +139,24 @@ mod tests {
         mask ffffffffffffff00fffffffffffffffffeffffff\n";
 
     #[test]
-    fn a_handler_takes_what_the_kernel_would_give_it() {
+    fn a_handler_matches_as_in_the_kernel() {
         let handler = Handler::parse("qemu-aarch64", AARCH64).unwrap();
         assert!(handler.enabled && handler.fixed);
-        assert!(handler.takes(&header(2, 1, 183)));
-        assert!(!handler.takes(&header(2, 1, 62)));
-        assert!(!handler.takes(b"\x7fELF"));
+        assert!(handler.matches(&header(2, 1, 183)));
+        assert!(!handler.matches(&header(2, 1, 62)));
+        assert!(!handler.matches(b"\x7fELF"));
         assert_eq!(handler_for(&header(2, 1, 183), &[handler]), Ok(()));
     }
 
     #[test]
-    fn what_keeps_a_handler_from_working_is_named() {
+    fn the_reason_why_a_handler_does_not_work_is_named() {
         let program = header(2, 1, 183);
         let refusal = |text: String| {
             let handler = Handler::parse("qemu-aarch64", &text).unwrap();
             handler_for(&program, &[handler]).unwrap_err()
         };
         assert!(refusal(AARCH64.replace("POF", "PO")).contains("flag F"));
-        assert!(refusal(AARCH64.replace("enabled", "disabled")).contains("switched off"));
+        assert!(refusal(AARCH64.replace("enabled", "disabled")).contains("is disabled"));
         assert!(
             handler_for(&program, &[])
                 .unwrap_err()
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn entries_of_another_kind_are_passed_over() {
+    fn entries_of_another_kind_are_skipped() {
         let java = "enabled\ninterpreter /usr/bin/jexec\nflags: \nextension .jar\n";
         assert_eq!(Handler::parse("jar", java), None);
         assert_eq!(

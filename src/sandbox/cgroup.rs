@@ -1,7 +1,7 @@
-//! What there may be in a sandbox of processes and memory: cgroups of its own, where the server has such.
+//! Limits a sandbox's processes and memory by cgroups of its own.
 //!
-//! Without one (no such controller, a read-only `/sys/fs/cgroup`) there is no limit and no failure;
-//! [`unlimited`] tells. What a killed netbe has left is empty, and the next sandbox takes it away.
+//! Without the controller, or with a read-only `/sys/fs/cgroup`, there is no limit and no error; [`unlimited`]
+//! reports it. The empty cgroup of a killed netbe is removed by the next sandbox.
 
 use std::fs;
 use std::io;
@@ -12,17 +12,17 @@ use nix::unistd::{AccessFlags, access};
 
 use super::bounds::kilobytes;
 
-/// Where control groups are, below which v1 has a tree for each controller and v2 is one.
+/// The cgroup mount point: one tree in v2, a directory for each controller in v1.
 ///
-/// At the top: below the caller's own cgroup, v2 allows no limits as long as the caller is in it.
+/// At the top: below the caller's own cgroup, v2 allows no limits while the caller is a member of it.
 const TREE: &str = "/sys/fs/cgroup";
-/// Followed by the number of the process that takes it away.
+/// Followed by the process ID of the owner, which removes it.
 const NAME: &str = "netbe-sandbox-";
-/// A big package with hooks that work on all cores has some hundred; the kernel of a small server takes
-/// 32768 in all. What systemd gives a service is about as much.
-const MOST: &str = "4096";
+/// A big package with hooks on all cores needs some hundred; the kernel of a small server allows 32768.
+/// systemd's default for a service is about the same.
+const MAX_PROCESSES: &str = "4096";
 
-/// A controller, and what it is that goes without a limit where there is none.
+/// A controller, and the name of what it limits.
 struct Controller {
     name: &'static str,
     what: &'static str,
@@ -39,13 +39,13 @@ const CONTROLLERS: &[Controller] = &[
     },
 ];
 
-/// Cgroups, taken away when dropped; nobody may be in them any more then.
+/// Cgroups, removed when dropped; all their processes must have ended by then.
 #[derive(Debug, Default)]
 pub(super) struct Limit {
     dirs: Vec<PathBuf>,
 }
 
-/// Returns what programs have no limit of on this machine.
+/// Returns what is not limited on this machine: processes, memory.
 pub fn unlimited() -> Vec<&'static str> {
     lacking(Path::new(TREE))
 }
@@ -59,7 +59,7 @@ fn lacking(top: &Path) -> Vec<&'static str> {
     lacking.map(|c| c.what).collect()
 }
 
-/// Returns the tree that has a controller.
+/// Returns the directory in which a controller's cgroups are made.
 fn tree(top: &Path, controller: &Controller) -> Option<PathBuf> {
     let own = top.join(controller.name);
     if own.join("cgroup.procs").exists() {
@@ -71,7 +71,7 @@ fn tree(top: &Path, controller: &Controller) -> Option<PathBuf> {
 }
 
 impl Limit {
-    /// Makes those that can be had here.
+    /// Creates a cgroup for each controller that this machine has.
     pub(super) fn make() -> Self {
         let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
         Self::make_in(Path::new(TREE), &memory)
@@ -91,13 +91,13 @@ impl Limit {
                 }
                 limit.dirs.push(dir.clone());
             }
-            // Where the top hands it down already, as systemd has it, this changes nothing.
+            // A failure is fine: systemd has enabled the controller at the top already.
             let _ = fs::write(
                 tree.join("cgroup.subtree_control"),
                 format!("+{}", controller.name),
             );
             for (file, value) in settings(controller.name, memory) {
-                // By the names of v2 and of v1; one of the two is there.
+                // The names of v2 and of v1; one of them exists.
                 if dir.join(file).exists() {
                     let _ = fs::write(dir.join(file), value);
                 }
@@ -106,24 +106,24 @@ impl Limit {
         limit
     }
 
-    /// Puts this process, and all it will start, into them.
+    /// Moves this process into them; its children inherit that.
     pub(super) fn enter(&self) {
         for dir in &self.dirs {
-            // One that cannot be entered is one that cannot be had.
+            // Without the controller there is no limit; see the module's comment.
             let _ = fs::write(dir.join("cgroup.procs"), "0");
         }
     }
 }
 
-/// Returns what a controller is told: three quarters of memory, half of what there is to swap to.
+/// Returns a controller's settings: three quarters of the memory, half of the swap.
 ///
-/// Nothing of the processor: a cgroup counts as one among all the server's processes, and an upgrade on a busy
+/// The processor is not limited: all of a cgroup's processes share the weight of one, and an upgrade on a busy
 /// server would take half as long again.
 fn settings(controller: &str, memory: &str) -> Vec<(&'static str, String)> {
     let most = kilobytes(memory, "MemTotal:") / 4 * 3;
     let swap = kilobytes(memory, "SwapTotal:") / 2;
     match controller {
-        "pids" => vec![("pids.max", MOST.to_string())],
+        "pids" => vec![("pids.max", MAX_PROCESSES.to_string())],
         "memory" if most > 0 => vec![
             ("memory.max", most.to_string()),
             ("memory.swap.max", swap.to_string()),
@@ -137,7 +137,7 @@ fn settings(controller: &str, memory: &str) -> Vec<(&'static str, String)> {
 impl Drop for Limit {
     fn drop(&mut self) {
         for dir in &self.dirs {
-            // The last one inside may be reaped and yet be counted for a moment.
+            // The last process may be counted for a short time after it was reaped.
             for _ in 0..50 {
                 match fs::remove_dir(dir) {
                     Err(e) if e.kind() == io::ErrorKind::ResourceBusy => {
@@ -150,7 +150,7 @@ impl Drop for Limit {
     }
 }
 
-/// Takes away what processes that are gone have left; one that somebody is in stays, the kernel sees to it.
+/// Removes cgroups whose owner has ended; the kernel refuses to remove one with processes in it.
 fn remove_stale(tree: &Path) {
     let Ok(entries) = fs::read_dir(tree) else {
         return;
@@ -169,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn where_there_is_no_such_tree_there_is_no_limit_and_nothing_is_made() {
+    fn without_a_cgroup_tree_there_is_no_limit_and_nothing_is_made() {
         let dir = tempfile::tempdir().unwrap();
         assert!(Limit::make_in(dir.path(), "").dirs.is_empty());
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
@@ -192,17 +192,17 @@ mod tests {
     }
 
     #[test]
-    fn memory_is_limited_by_what_there_is() {
-        let told = settings("memory", "MemTotal: 4096 kB\nSwapTotal: 1024 kB\n");
-        assert_eq!(told[0], ("memory.max", (3 << 20).to_string()));
-        assert_eq!(told[1], ("memory.swap.max", (512 << 10).to_string()));
+    fn memory_is_limited_to_a_share_of_the_machines() {
+        let limits = settings("memory", "MemTotal: 4096 kB\nSwapTotal: 1024 kB\n");
+        assert_eq!(limits[0], ("memory.max", (3 << 20).to_string()));
+        assert_eq!(limits[1], ("memory.swap.max", (512 << 10).to_string()));
         assert!(settings("memory", "").is_empty());
     }
 
     #[test]
-    fn only_what_gone_processes_have_left_is_taken_away() {
+    fn only_cgroups_of_ended_owners_are_removed() {
         let dir = tempfile::tempdir().unwrap();
-        // Beyond the largest there can be (PID_MAX_LIMIT); process 1 is always there.
+        // Above the largest process ID (PID_MAX_LIMIT); process 1 always exists.
         let names = ["netbe-sandbox-4194305", "netbe-sandbox-1", "system.slice"];
         for name in names {
             fs::create_dir(dir.path().join(name)).unwrap();

@@ -1,7 +1,7 @@
-//! Whether this machine can run the programs of an environment, by itself or through an emulator.
+//! Checks whether this machine can run an environment's programs, natively or by an emulator.
 //!
-//! Looks at a program's own header and at the handlers the kernel has registered (`binfmt_misc`), and
-//! compares as the kernel does; package names only appear in the hint. Runs nothing.
+//! Compares a program's ELF header with the machine and with the kernel's `binfmt_misc` handlers, as the kernel
+//! does. Package names appear in the hint only. Runs nothing.
 
 use std::fs::read_to_string;
 
@@ -10,7 +10,7 @@ use crate::failure::Failure;
 use crate::fs::rooted::Tree;
 use crate::fs::threads;
 
-/// Programs every system has one of, the one that package scripts need first.
+/// Programs of which every system has one; the shell, which package scripts need, comes first.
 const PROGRAMS: &[&str] = &[
     "bin/sh",
     "usr/bin/sh",
@@ -19,14 +19,14 @@ const PROGRAMS: &[&str] = &[
     "bin/busybox",
     "sbin/init",
 ];
-/// What the kernel looks at, from a file's beginning (`BINPRM_BUF_SIZE`).
+/// How many bytes of a file the kernel matches (`BINPRM_BUF_SIZE`).
 const HEADER: usize = 256;
 
 /// Refuses an environment whose programs cannot run here, naming what to install.
 pub fn check(root: &Tree) -> anyhow::Result<()> {
     let Some((path, header)) = program(root)? else {
         return Err(Failure::refused(format!(
-            "{} has no program to run: bin/sh is missing, or none of its own",
+            "{} has no program to run: bin/sh is missing, or is a link out of the environment",
             root.path().display()
         ))
         .into());
@@ -37,8 +37,8 @@ pub fn check(root: &Tree) -> anyhow::Result<()> {
     let handlers = registered();
     let refused = match &handlers {
         Registered::Some(handlers) => handler_for(&header, handlers).err(),
-        Registered::Disabled => Some("binfmt_misc is switched off".to_string()),
-        Registered::Unknown => Some("binfmt_misc is not to be had".to_string()),
+        Registered::Disabled => Some("binfmt_misc is disabled".to_string()),
+        Registered::Unknown => Some("binfmt_misc is not available".to_string()),
     };
     let Some(reason) = refused else {
         return Ok(());
@@ -57,14 +57,14 @@ pub(super) fn is_needed(root: &Tree) -> anyhow::Result<bool> {
     Ok(program(root)?.is_some_and(|(_, header)| !runs_natively(&header)))
 }
 
-/// Returns the first program that is one, and the beginning of its file.
+/// Returns the first of `PROGRAMS` that is an ELF file, and its header.
 fn program(root: &Tree) -> anyhow::Result<Option<(&'static str, Vec<u8>)>> {
     for path in PROGRAMS {
         if !root.metadata(path)?.is_some_and(|m| m.is_file()) {
             continue;
         }
         let header = root.head(path, HEADER)?;
-        // A script in its place says nothing of the machine.
+        // A script does not tell the architecture.
         if let Some(header) = header.filter(|h| elf_machine(h).is_some()) {
             return Ok(Some((path, header)));
         }
@@ -89,7 +89,7 @@ const MACHINES: &[(u16, &str)] = &[
 /// Returns a program's machine number; `None` for anything that is not an ELF file.
 fn elf_machine(header: &[u8]) -> Option<u16> {
     let rest = header.strip_prefix(b"\x7fELF")?;
-    // Byte 5 tells the order of the others.
+    // Byte 5 of the file: the byte order.
     let big = *rest.get(1)? == 2;
     let field: [u8; 2] = header.get(18..20)?.try_into().ok()?;
     Some(if big {
@@ -125,13 +125,13 @@ const PER_LINUX32: nix::libc::c_ulong = 0x0008;
 /// Returns whether this 64-bit ARM machine also runs 32-bit programs: a Pi 4 does, many servers do not.
 #[allow(unsafe_code)]
 fn has_aarch32() -> bool {
-    // A thread of its own: the setting is the thread's, and goes with it.
-    let asked = threads::start(|| {
+    // In a thread of its own: the setting belongs to the thread and ends with it.
+    let thread = threads::start(|| {
         // SAFETY: personality(2) takes an integer and changes only the calling thread, which ends here.
         unsafe { nix::libc::personality(PER_LINUX32) }
     });
     // arm64 refuses PER_LINUX32 exactly where the processor or the kernel has no 32-bit mode.
-    asked.is_ok_and(|thread| thread.join().is_ok_and(|result| result >= 0))
+    thread.is_ok_and(|thread| thread.join().is_ok_and(|result| result >= 0))
 }
 
 /// Returns the command that installs emulators on a server with this os-release.
@@ -168,11 +168,11 @@ fn remedy(release: &str) -> String {
 pub(super) mod tests {
     use super::*;
 
-    /// The beginning of a program of this class, byte order and machine.
+    /// An ELF header of this class, byte order and machine.
     pub(in super::super) fn header(class: u8, order: u8, machine: u16) -> Vec<u8> {
         let mut header = vec![0x7f, b'E', b'L', b'F', class, order, 1, 0];
         header.resize(16, 0);
-        // Type 3 is what position-independent programs are; the mask above lets it through.
+        // Type 3: a position-independent program, which the mask above matches too.
         let words: [u16; 2] = [3, machine];
         for word in words {
             header.extend(if order == 2 {
@@ -196,10 +196,10 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_foreign_root_is_refused_with_a_remedy_where_nothing_runs_it() {
+    fn a_foreign_root_without_a_handler_is_refused_with_a_hint() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("bin")).unwrap();
-        // A machine nobody has: no test machine has a handler for it.
+        // An unassigned machine number: no test machine has a handler for it.
         std::fs::write(dir.path().join("bin/sh"), header(2, 1, 0xfee1)).unwrap();
         let error = check(&Tree::open(dir.path()).unwrap()).unwrap_err();
         let failure = error.downcast_ref::<Failure>().unwrap();
@@ -215,7 +215,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_remedy_is_the_servers_own() {
+    fn the_hint_is_for_the_servers_distribution() {
         let old = "ID=debian\nVERSION_ID=\"12\"\n";
         assert_eq!(
             remedy(old),

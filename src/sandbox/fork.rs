@@ -4,9 +4,9 @@ use std::io;
 
 use nix::unistd::{ForkResult, fork};
 
-/// Splits the first stage, or what was forked from it, in two.
+/// Forks the first stage, or a process forked from it.
 #[allow(unsafe_code)]
-pub(super) fn split() -> io::Result<ForkResult> {
+pub(super) fn fork_single_threaded() -> io::Result<ForkResult> {
     // SAFETY: this process was started as the first stage, or forked from it, and has no second thread (the
     // gate has, and never comes here), so the child finds every lock free.
     Ok(unsafe { fork() }?)

@@ -1,9 +1,9 @@
 //! The processes between netbe and a program of an environment.
 //!
-//! netbe starts itself again as the *first stage*: one thread, no descriptors but one socket. That makes
-//! the namespaces and starts *init*, process 1 of the new PID namespace, which furnishes it, gives up its
-//! privileges, starts the program and reaps. Each dies with the one before it, and with init the kernel
-//! ends everything inside, so nothing is left of a sandbox whatever happens to netbe.
+//! netbe starts itself again as the *first stage*: one thread, no descriptors but one socket. The first stage
+//! makes the namespaces and forks *init*, process 1 of the new PID namespace. Init mounts the root, drops its
+//! privileges, starts the program and reaps. Each dies with its parent, and with init the kernel kills every
+//! process inside: whatever happens to netbe, none is left.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -24,16 +24,16 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Pid, setsid};
 
 use super::cgroup::Limit;
-use super::fork::split;
+use super::fork::fork_single_threaded;
 use super::network::Connection;
 use super::protocol::{Input, Report, Request, receive_request, send_report};
-use super::signals::{forget_signals, whatever_comes};
+use super::signals::{reset_signals, retry_interrupted};
 use super::sockets::Sockets;
 use super::{Ended, privileges, program, rootfs};
 
-/// The first descriptor behind stdin, stdout and stderr.
+/// The first descriptor after stdin, stdout and stderr.
 const FIRST_FREE: RawFd = 3;
-/// Tells the first stage to end the sandbox at once; nothing inside can withstand that.
+/// Makes the first stage kill the sandbox at once; no process inside can prevent that.
 pub(super) const END_NOW: Signal = Signal::SIGUSR1;
 
 /// Runs the first stage, on the socket with this number, and ends with it.
@@ -52,8 +52,8 @@ pub(super) fn run(channel: RawFd) -> ! {
 #[allow(unsafe_code)]
 fn take_channel(number: RawFd) -> UnixStream {
     let close = |first: RawFd, last: libc::c_uint| {
-        // SAFETY: closes descriptors that nothing in this new, single-threaded process has opened:
-        // whatever netbe's caller had left open for it. No program inside may ever see those.
+        // SAFETY: closes descriptors that nothing in this new, single-threaded process has opened: those that
+        // netbe's caller had left open. No program inside may inherit those.
         unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
     };
     if number > FIRST_FREE {
@@ -67,7 +67,7 @@ fn take_channel(number: RawFd) -> UnixStream {
 }
 
 fn report_failure(channel: &UnixStream, error: &anyhow::Error) {
-    // Nobody to tell when netbe is gone: then the sandbox is, too.
+    // Fails only where netbe has exited; the sandbox ends then too.
     let _ = send_report(channel, &Report::Failed(format!("{error:#}")), None);
 }
 
@@ -77,16 +77,16 @@ fn first_stage(channel: &UnixStream) -> anyhow::Result<()> {
     if parent_id() != request.parent {
         bail!("netbe has gone");
     }
-    // A caller that ignores SIGCHLD would have the kernel reap init behind our back.
-    forget_signals()?;
-    // Keys typed at the server's terminal are netbe's to pass on, once.
+    // If a caller ignores SIGCHLD, the kernel reaps init before this process can.
+    reset_signals()?;
+    // netbe alone forwards the signals of the server's terminal; otherwise they would arrive twice.
     setsid()?;
-    // Its helpers belong to this PID namespace, and to nobody's signals.
+    // Before the new PID namespace: the helpers must be out of reach of signals from inside.
     let connection = Connection::make(&request.network, request.range, channel.as_raw_fd())
-        .context("making a network apart")?;
+        .context("making a private network")?;
     let sockets = Sockets::start(connection.as_ref(), channel.as_raw_fd())
-        .context("starting what makes sockets")?;
-    let signals = listen_for(&[
+        .context("starting the process that makes sockets")?;
+    let signals = block_signals(&[
         Signal::SIGCHLD,
         Signal::SIGINT,
         Signal::SIGTERM,
@@ -94,26 +94,26 @@ fn first_stage(channel: &UnixStream) -> anyhow::Result<()> {
         END_NOW,
     ])?;
     unshare(CloneFlags::CLONE_NEWPID).context("making a PID namespace")?;
-    // Goes when this function ends, after init and with it everybody inside.
+    // Removed at the end of this function, when init and all processes inside have ended.
     let limit = Limit::make();
     let (alive, held) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
-    let init = match split()? {
+    let init = match fork_single_threaded()? {
         ForkResult::Parent { child } => child,
         ForkResult::Child => {
             drop(held);
             limit.enter();
-            let beside = Beside {
+            let attendants = Attendants {
                 connection: connection.as_ref(),
                 sockets: sockets.as_ref(),
             };
-            become_init(channel, &request, &beside, &alive)
+            become_init(channel, &request, &attendants, &alive)
         }
     };
     drop(alive);
     loop {
         match signals.wait()? {
             Signal::SIGCHLD => {
-                if !matches!(ended(Some(init))?, WaitStatus::StillAlive) {
+                if !matches!(try_wait(Some(init))?, WaitStatus::StillAlive) {
                     return Ok(());
                 }
             }
@@ -123,14 +123,19 @@ fn first_stage(channel: &UnixStream) -> anyhow::Result<()> {
     }
 }
 
-/// What there is beside the sandbox, for it.
-struct Beside<'a> {
+/// The helper processes outside the sandbox.
+struct Attendants<'a> {
     connection: Option<&'a Connection>,
     sockets: Option<&'a Sockets>,
 }
 
-fn become_init(channel: &UnixStream, request: &Request, beside: &Beside<'_>, alive: &OwnedFd) -> ! {
-    let status = match init(channel, request, beside, alive) {
+fn become_init(
+    channel: &UnixStream,
+    request: &Request,
+    attendants: &Attendants<'_>,
+    alive: &OwnedFd,
+) -> ! {
+    let status = match init(channel, request, attendants, alive) {
         Ok(()) => 0,
         Err(error) => {
             report_failure(channel, &error);
@@ -143,15 +148,15 @@ fn become_init(channel: &UnixStream, request: &Request, beside: &Beside<'_>, ali
 fn init(
     channel: &UnixStream,
     request: &Request,
-    beside: &Beside<'_>,
+    attendants: &Attendants<'_>,
     alive: &OwnedFd,
 ) -> anyhow::Result<()> {
     set_pdeathsig(Signal::SIGKILL)?;
-    if closed(alive)? {
+    if is_closed(alive)? {
         bail!("netbe has gone");
     }
-    // Before /proc and /sys are made: they show the network of whoever makes them.
-    if let Some(connection) = beside.connection {
+    // Before /proc and /sys are mounted: they show the network of the process that mounts them.
+    if let Some(connection) = attendants.connection {
         connection.enter().context("entering the network")?;
     }
     unshare(
@@ -170,11 +175,11 @@ fn init(
         Input::Null | Input::Pipe => None,
     };
     privileges::reduce(&core_pattern).context("giving up privileges")?;
-    let program = match split()? {
+    let program = match fork_single_threaded()? {
         ForkResult::Parent { child } => child,
         ForkResult::Child => {
-            let Err(ended) = program::start(request, terminal.as_deref(), beside.sockets);
-            let _ = send_report(channel, &Report::Ended(ended), None);
+            let Err(try_wait) = program::start(request, terminal.as_deref(), attendants.sockets);
+            let _ = send_report(channel, &Report::Ended(try_wait), None);
             exit(127)
         }
     };
@@ -182,15 +187,15 @@ fn init(
     Ok(())
 }
 
-/// Returns what has ended: a certain process, or any.
-fn ended(process: Option<Pid>) -> io::Result<WaitStatus> {
-    let look = || waitpid(process, Some(WaitPidFlag::WNOHANG));
-    Ok(whatever_comes(look)?)
+/// Returns the state of a child process, of any one without `process`, without waiting.
+fn try_wait(process: Option<Pid>) -> io::Result<WaitStatus> {
+    let wait = || waitpid(process, Some(WaitPidFlag::WNOHANG));
+    Ok(retry_interrupted(wait)?)
 }
 
-/// Reaps what ends, passes signals on to the program, and returns how it ended.
+/// Reaps children, forwards signals to the program, and returns how it ended.
 fn reap(program: Pid) -> anyhow::Result<Ended> {
-    let signals = listen_for(&[
+    let signals = block_signals(&[
         Signal::SIGCHLD,
         Signal::SIGINT,
         Signal::SIGTERM,
@@ -198,7 +203,7 @@ fn reap(program: Pid) -> anyhow::Result<Ended> {
     ])?;
     loop {
         loop {
-            match ended(None)? {
+            match try_wait(None)? {
                 WaitStatus::StillAlive => break,
                 WaitStatus::Exited(pid, status) if pid == program => {
                     return Ok(Ended::Exited(status));
@@ -211,7 +216,7 @@ fn reap(program: Pid) -> anyhow::Result<Ended> {
         }
         match signals.wait()? {
             Signal::SIGCHLD => {}
-            // The program may be ending just now, or not lead its group yet.
+            // The program may be exiting, or not be a process group leader yet.
             signal => match killpg(program, signal) {
                 Ok(()) => {}
                 Err(_) => drop(kill(program, signal)),
@@ -220,7 +225,7 @@ fn reap(program: Pid) -> anyhow::Result<Ended> {
     }
 }
 
-/// Makes a terminal in the sandbox's own `/dev/pts` and hands its controlling end to netbe.
+/// Opens a terminal in the sandbox's own `/dev/pts` and sends its master end to netbe.
 fn offer_terminal(channel: &UnixStream) -> anyhow::Result<String> {
     let flags = OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
     let master = open("/dev/pts/ptmx", flags, Mode::empty()).context("making a terminal")?;
@@ -239,15 +244,15 @@ fn unlock_terminal(master: &OwnedFd) -> io::Result<u32> {
     Ok(number)
 }
 
-fn listen_for(signals: &[Signal]) -> io::Result<SigSet> {
+fn block_signals(signals: &[Signal]) -> io::Result<SigSet> {
     let set: SigSet = signals.iter().copied().collect();
     set.thread_block()?;
     Ok(set)
 }
 
-fn closed(pipe: &OwnedFd) -> io::Result<bool> {
+fn is_closed(pipe: &OwnedFd) -> io::Result<bool> {
     let mut fds = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
-    whatever_comes(|| poll(&mut fds, PollTimeout::ZERO))?;
+    retry_interrupted(|| poll(&mut fds, PollTimeout::ZERO))?;
     Ok(fds[0]
         .revents()
         .is_some_and(|r| r.contains(PollFlags::POLLHUP)))

@@ -1,8 +1,8 @@
-//! Sockets of the server that have no file: the abstract ones, which belong to the network.
+//! Denies access to abstract Unix sockets of the server, which have no file.
 //!
-//! Where the network is the server's, they would be within reach, and what listens on them trusts root
-//! (containerd's shims did, CVE-2020-15257). Landlock draws the line, from Linux 6.12 on; before that
-//! there is none but a network of the sandbox's own. Not for files.
+//! They belong to the network namespace, so a sandbox on the host's network could reach them, and servers on
+//! them trust root (containerd's shims did, CVE-2020-15257). Landlock restricts them from Linux 6.12 on; before
+//! that only a private network does. Files are not restricted here.
 
 use std::io;
 
@@ -20,7 +20,7 @@ struct Ruleset {
 /// `LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET`.
 const ABSTRACT_SOCKETS: u64 = 1;
 
-/// Keeps this thread, and all it will start, to abstract sockets of their own. Wants `no_new_privs`.
+/// Restricts this thread and its children to abstract sockets of their own. Requires `no_new_privs`.
 #[allow(unsafe_code)]
 pub(super) fn keep_to_own_sockets() -> io::Result<()> {
     let ruleset = Ruleset {
@@ -30,7 +30,7 @@ pub(super) fn keep_to_own_sockets() -> io::Result<()> {
     };
     let size = size_of::<Ruleset>();
     // SAFETY: reads one struct of the size given and returns a descriptor.
-    let made = unsafe {
+    let created = unsafe {
         libc::syscall(
             libc::SYS_landlock_create_ruleset,
             &raw const ruleset,
@@ -38,15 +38,15 @@ pub(super) fn keep_to_own_sockets() -> io::Result<()> {
             0,
         )
     };
-    let ruleset = match Errno::result(made) {
-        // Not built in, switched off, too old to know the third word or the bit in it.
+    let ruleset = match Errno::result(created) {
+        // Not built in, disabled, or without the third field or its flag.
         Err(Errno::ENOSYS | Errno::EOPNOTSUPP | Errno::E2BIG | Errno::EINVAL) => return Ok(()),
-        made => made?,
+        created => created?,
     };
     // SAFETY: takes integers only.
-    let kept = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset, 0) };
-    let kept = Errno::result(kept);
-    // SAFETY: the descriptor was made above, and nothing else knows of it.
+    let restricted = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, ruleset, 0) };
+    let restricted = Errno::result(restricted);
+    // SAFETY: the descriptor was created above, and nothing else knows of it.
     unsafe { libc::syscall(libc::SYS_close, ruleset) };
-    Ok(kept.map(drop)?)
+    Ok(restricted.map(drop)?)
 }

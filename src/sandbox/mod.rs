@@ -1,13 +1,12 @@
-//! Where an environment's own programs run: as root, yet with nothing of the server within reach.
+//! Runs an environment's own programs: as root inside, isolated from the server.
 //!
-//! A [`Sandbox`] is one environment being worked in; [`Sandbox::run`] runs one program in it and leaves
-//! nothing mounted, running or changed behind but what the program did to the environment. Which
-//! environments may be worked in is not decided here.
+//! A [`Sandbox`] is an environment to run programs in. [`Sandbox::run`] runs one program and leaves no mount
+//! and no process behind; what the program changed in the environment stays. The caller decides which
+//! environments may be used.
 //!
-//! What is left to it: the network that packages come from, but for this machine's own addresses; where the
-//! network is the server's own, all of that, and before Linux 6.12 abstract sockets. Without control
-//! groups, any number of processes and all memory. And the processor and the disk, but for the pool's reserve, for a
-//! day at most.
+//! Still reachable from inside: the network except this machine's own addresses; with the host's network all of
+//! it, and before Linux 6.12 abstract sockets too. Without cgroups the number of processes and the memory are
+//! unlimited. Processor time is not limited; disk space only by the pool's reserve, run time by a day.
 
 mod attendant;
 mod binfmt;
@@ -43,11 +42,11 @@ use serde::{Deserialize, Serialize};
 pub use cgroup::unlimited;
 pub use network::Network;
 
-/// The name the first stage is started under, instead of netbe's.
+/// `argv[0]` of the first stage.
 const FIRST_STAGE: &str = "netbe-sandbox";
 
-/// Whether this program has asked the question that makes starting it again safe.
-static ASKED: AtomicBool = AtomicBool::new(false);
+/// Whether `main` has called [`become_first_stage_if_asked`]; without that, the program must not start itself.
+static FIRST_STAGE_CHECKED: AtomicBool = AtomicBool::new(false);
 
 /// An environment to run programs in.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +57,7 @@ pub struct Sandbox<'a> {
     pub boot: &'a Path,
     /// Where the boot half belongs in the root: `/boot/firmware` or `/boot`.
     pub boot_mount: &'a str,
-    /// What programs take the machine's name to be.
+    /// The host name that programs see.
     pub hostname: &'a str,
     /// When what programs write is made durable.
     pub durable: Durable,
@@ -73,19 +72,20 @@ pub struct Sandbox<'a> {
 pub enum Durable {
     /// Whenever they ask for it.
     Always,
-    /// By the caller, afterwards: `fsync` and its kin only say that all is well.
+    /// By the caller, at the end: `fsync` and similar calls return success and do nothing.
     ///
-    /// For what is thrown away unless it is finished, and then made durable as a whole before anybody
-    /// relies on it; a package manager asks thousands of times.
+    /// For a result that is discarded unless it is complete, and synced as a whole before anything relies on
+    /// it: a package manager syncs thousands of times.
     AtTheEnd,
 }
 
 /// Where a program reads and writes.
 #[derive(Debug)]
 pub enum Io {
-    /// What netbe itself reads and writes; a terminal of the program's own where that is one.
+    /// netbe's own stdin, stdout and stderr; a terminal of the program's own where those are a terminal.
     Terminal,
-    /// Reads nothing; both kinds of output go into a file, in order; of what is very long, its beginning and end.
+    /// Empty stdin; stdout and stderr go into one file, in order. Of a very long output only the beginning and
+    /// the end are written.
     Log {
         /// The file, written at its current position.
         log: File,
@@ -99,7 +99,7 @@ pub enum Io {
 pub struct Program {
     /// The program, looked up in a fixed `PATH` unless it contains a slash, and its arguments.
     pub argv: Vec<String>,
-    /// Variables besides the few that are always set; the last of one name counts.
+    /// Variables in addition to those always set; the last of one name counts.
     pub env: Vec<(String, String)>,
     /// Where it reads and writes.
     pub io: Io,
@@ -108,15 +108,15 @@ pub struct Program {
 /// How a program ended.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ended {
-    /// By itself, with this status.
+    /// Exited with this status.
     Exited(i32),
-    /// By this signal; also when netbe was told to stop while the output went to a log.
+    /// Killed by this signal; also where netbe received a stop signal while the output went to a log.
     Signalled(i32),
-    /// By netbe, which had to end it, in a sentence why (status 137).
+    /// Killed by netbe because it exceeded a limit, named in this sentence (status 137).
     Stopped(String),
-    /// It is there and cannot be run, in a sentence (status 126).
+    /// The program exists and cannot be executed, for this reason (status 126).
     CannotRun(String),
-    /// The environment has no such program, in a sentence (status 127).
+    /// The environment has no such program (status 127); a sentence.
     NotFound(String),
 }
 
@@ -124,7 +124,7 @@ impl Ended {
     /// Returns the exit status a shell would give this, as `netbe run` ends with it.
     pub fn status(&self) -> u8 {
         match self {
-            // A status is 0 to 255, a signal below 127: what is cut off is always nothing.
+            // An exit status fits 8 bits, a signal 7: the masks lose nothing.
             Self::Exited(status) => (status & 0xff) as u8,
             Self::Signalled(signal) => 128u8.saturating_add((signal & 0x7f) as u8),
             Self::Stopped(_) => 137,
@@ -137,27 +137,26 @@ impl Ended {
 impl Sandbox<'_> {
     /// Runs a program and returns how it ended; an error means the sandbox could not be made (125).
     ///
-    /// Blocks its thread until everything inside has ended. SIGINT, SIGTERM and SIGHUP to netbe are
-    /// passed on meanwhile; the program gets ten seconds, or until the next one. Wants root, and Linux
-    /// 5.12.
+    /// Blocks the calling thread until every process inside has ended. SIGINT, SIGTERM and SIGHUP to netbe are
+    /// forwarded; the program is killed after ten seconds, or at the next signal. Requires root and Linux 5.12.
     pub fn run(&self, program: Program) -> anyhow::Result<Ended> {
         start::run(self, program)
     }
 }
 
-/// Becomes the sandbox's first stage, and never returns, if this process was started as that.
+/// Runs the sandbox's first stage and never returns, if this process was started as that.
 ///
-/// `main` calls it before anything else: before threads, before arguments are looked at.
+/// `main` calls it first, before it starts threads or parses arguments.
 pub fn become_first_stage_if_asked() {
-    ASKED.store(true, Ordering::Relaxed);
-    let mut words = std::env::args_os();
-    if words.next().is_none_or(|name| name != FIRST_STAGE) {
+    FIRST_STAGE_CHECKED.store(true, Ordering::Relaxed);
+    let mut args = std::env::args_os();
+    if args.next().is_none_or(|name| name != FIRST_STAGE) {
         return;
     }
-    let channel = words.next().and_then(|word| word.to_str()?.parse().ok());
+    let channel = args.next().and_then(|word| word.to_str()?.parse().ok());
     match channel {
         Some(channel) if channel > 2 => init::run(channel),
-        // Somebody has called it by that name by hand; there is nothing to do for them.
+        // Not started by netbe: there is no channel to serve.
         _ => std::process::exit(125),
     }
 }

@@ -1,10 +1,9 @@
-//! Where the sandbox's stand-in files go, and the empty files that are their mount points meanwhile.
+//! Mount points for the files that replace an environment's own in a sandbox.
 //!
-//! A file can only be mounted over a file. Where an environment has none (no `resolv.conf`, no
-//! `policy-rc.d`), an empty one is made and taken away again; after SIGKILL it stays behind, empty and
-//! not executable, which means the same as no file. Nothing that exists is ever changed.
+//! A file can only be mounted over a file. Where the environment has none (no `resolv.conf`, no `policy-rc.d`),
+//! an empty one is made and removed after the run. After SIGKILL it remains, empty and not executable, which
+//! means the same as no file. Existing files are never changed.
 
-use std::os::fd::AsRawFd;
 use std::os::unix::fs::MetadataExt;
 
 use anyhow::{Context, bail};
@@ -14,23 +13,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::fs::rooted::Tree;
 
-/// Where a stand-in goes.
+/// Where a replacement file goes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Place {
-    /// Over the regular file this leads to, links followed inside.
+    /// Mounted over the regular file at this path, symbolic links followed inside the root.
     Over(String),
-    /// Made under this name, which lies on one of the sandbox's own empty file systems.
+    /// Created at this path, on one of the sandbox's own file systems.
     Fresh(String),
 }
 
-/// Empty in every sandbox, unless one is a link: then it stays what it is.
+/// Directories with a file system of the sandbox's own, unless one is a symbolic link.
 const FRESH: &[&str] = &["run", "tmp", "var/tmp"];
-/// Those that are the kernel's: nothing of netbe's can stand there.
+/// The kernel's file systems: no file can be placed there.
 const KERNEL: &[&str] = &["proc/", "sys/", "dev/"];
-/// As many links as the kernel follows.
-const MOST_LINKS: usize = 40;
+/// As the kernel: `MAXSYMLINKS`.
+const MAX_LINKS: usize = 40;
 
-/// The empty files made for one run; taken away when dropped.
+/// The empty files and directories made for one run; removed when dropped.
 #[derive(Debug)]
 pub(super) struct MountPoints<'a> {
     tree: &'a Tree,
@@ -51,9 +50,9 @@ impl<'a> MountPoints<'a> {
         }
     }
 
-    /// Returns where a stand-in for a file goes, and makes its mount point if there is none.
+    /// Returns where the replacement of a file goes, and makes its mount point if there is none.
     ///
-    /// A device, directory or pipe at its place is an error that names it.
+    /// A device, directory or pipe at that path is an error that names it.
     pub(super) fn place(&mut self, path: &str) -> anyhow::Result<Place> {
         let end = end_of_links(self.tree, path)?;
         let plain = tidy(&end);
@@ -75,8 +74,8 @@ impl<'a> MountPoints<'a> {
         for place in FRESH {
             let beneath = plain.strip_prefix(place);
             if beneath.is_some_and(|rest| rest.starts_with('/')) {
-                let stands = self.tree.symlink_metadata(place)?;
-                return Ok(!stands.is_some_and(|m| m.file_type().is_symlink()));
+                let metadata = self.tree.symlink_metadata(place)?;
+                return Ok(!metadata.is_some_and(|m| m.file_type().is_symlink()));
             }
         }
         Ok(false)
@@ -90,9 +89,9 @@ impl<'a> MountPoints<'a> {
         let fd = self
             .tree
             .open_at(path, flags, Mode::from_bits_truncate(0o644))
-            .with_context(|| format!("making a place for /{path}"))?;
+            .with_context(|| format!("making the mount point /{path}"))?;
         let inode = nix::sys::stat::fstat(&fd)
-            .with_context(|| format!("looking at descriptor {}", fd.as_raw_fd()))?
+            .with_context(|| format!("reading the status of /{path}"))?
             .st_ino;
         self.made.push(Made::File {
             path: path.to_string(),
@@ -119,7 +118,7 @@ impl<'a> MountPoints<'a> {
 }
 
 impl Drop for MountPoints<'_> {
-    /// Only what is still as it was made goes; a file that a package has put there meanwhile stays.
+    /// Removes only empty files that are the ones made here; a file that a package has put there stays.
     fn drop(&mut self) {
         for made in self.made.drain(..).rev() {
             match made {
@@ -131,7 +130,7 @@ impl Drop for MountPoints<'_> {
                         let _ = self.tree.remove_file(&path);
                     }
                 }
-                // A directory somebody has put something into is no longer ours: that fails, rightly.
+                // A directory that is not empty any more stays: the call fails.
                 Made::Directory(path) => drop(self.tree.remove_dir(&path)),
             }
         }
@@ -141,7 +140,7 @@ impl Drop for MountPoints<'_> {
 /// Follows the links at the end of a path and returns the last one's target, which need not exist.
 fn end_of_links(tree: &Tree, path: &str) -> anyhow::Result<String> {
     let mut path = path.to_string();
-    for _ in 0..MOST_LINKS {
+    for _ in 0..MAX_LINKS {
         let linked = tree
             .symlink_metadata(&path)?
             .is_some_and(|m| m.file_type().is_symlink());
@@ -160,13 +159,13 @@ fn end_of_links(tree: &Tree, path: &str) -> anyhow::Result<String> {
             },
         };
     }
-    bail!("/{path} in the environment is one of too many links");
+    bail!("/{path} in the environment is a chain of more than {MAX_LINKS} symbolic links");
 }
 
 /// Returns a path without `.`, `..` and the old name of `/run`: `etc/../var/run/x` becomes `run/x`.
 ///
-/// Right only where no directory on the way is a link; so it decides which kind of place this is, and
-/// the kernel decides where.
+/// Correct only where no directory on the way is a symbolic link: it decides the kind of the place, and the
+/// kernel resolves the path itself.
 fn tidy(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
@@ -196,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_is_its_own_place() {
+    fn a_file_is_its_own_mount_point() {
         let (dir, tree) = root();
         std::fs::write(dir.path().join("etc/resolv.conf"), "mine").unwrap();
         let mut all = MountPoints::new(&tree);
@@ -210,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_becomes_an_empty_file_for_the_time_being() {
+    fn a_missing_file_is_an_empty_one_during_the_run() {
         let (dir, tree) = root();
         let mut all = MountPoints::new(&tree);
         let place = all.place("etc/resolv.conf").unwrap();
@@ -231,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn links_into_run_need_nothing_made() {
+    fn links_into_run_need_no_mount_point() {
         for target in [
             "/run/systemd/resolve/stub-resolv.conf",
             "../run/systemd/resolve/stub-resolv.conf",
@@ -251,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dangling_link_is_mended_for_the_time_being() {
+    fn the_target_of_a_dangling_link_exists_during_the_run() {
         let (dir, tree) = root();
         symlink("../opt/dns/resolv.conf", dir.path().join("etc/resolv.conf")).unwrap();
         let mut all = MountPoints::new(&tree);
@@ -280,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_file_is_refused() {
+    fn anything_but_a_regular_file_is_refused() {
         let (dir, tree) = root();
         std::fs::create_dir(dir.path().join("etc/resolv.conf")).unwrap();
         let error = MountPoints::new(&tree)
@@ -296,7 +295,7 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_of_links_is_an_error() {
+    fn a_loop_of_links_is_an_error() {
         let (dir, tree) = root();
         symlink("resolv.conf", dir.path().join("etc/resolv.conf")).unwrap();
         assert!(MountPoints::new(&tree).place("etc/resolv.conf").is_err());

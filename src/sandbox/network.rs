@@ -1,9 +1,9 @@
 //! The network that programs of an environment see.
 //!
-//! *Private*: a network namespace with a connection made in user space by slirp4netns. From there the rest of the
-//! network is reached, as anybody on this machine may; this machine itself is not, at none of its addresses, but for
-//! what is admitted by address and port. *Host*: this machine's own, as an ordinary user of it. Only IPv4 leads out of
-//! a private one. Not for which one an environment has.
+//! *Private*: a network namespace connected in user space by slirp4netns. Programs reach the rest of the
+//! network with this machine's addresses, and this machine itself only at the admitted addresses and ports.
+//! Only IPv4 is connected. *Host*: this machine's own network, used as an unprivileged user. The caller decides
+//! which one an environment gets.
 
 mod connection;
 mod gate;
@@ -25,15 +25,16 @@ use crate::failure::Failure;
 /// Which network programs see.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Network {
-    /// One of their own; of this machine nothing but these is reached from there, by TCP, and by UDP at port 53.
+    /// A network of their own; of this machine only these services are reachable, by TCP, and by UDP on port
+    /// 53.
     Private(Vec<SocketAddrV4>),
     /// This machine's.
     Host,
 }
 
-/// The one value that stands for this machine's own.
+/// The property value for this machine's network.
 const HOST: &str = "host";
-/// What every other value begins with.
+/// The first word of every other value.
 const PRIVATE: &str = "private";
 
 /// The port of name servers.
@@ -44,10 +45,10 @@ impl FromStr for Network {
 
     /// Takes `private`, `private,ADDR:PORT,…` and `host`.
     fn from_str(text: &str) -> Result<Self, String> {
-        let mut words = text.split(',').map(str::trim);
-        match words.next() {
-            Some(HOST) if words.next().is_none() => Ok(Self::Host),
-            Some(PRIVATE) => words
+        let mut parts = text.split(',').map(str::trim);
+        match parts.next() {
+            Some(HOST) if parts.next().is_none() => Ok(Self::Host),
+            Some(PRIVATE) => parts
                 .map(service)
                 .collect::<Result<_, _>>()
                 .map(Self::Private),
@@ -84,44 +85,50 @@ fn service(text: &str) -> Result<SocketAddrV4, String> {
     Ok(service)
 }
 
-/// Where distributions have it; not by `PATH`, which is the caller's.
-const TOOL: &[&str] = &[
+/// Where distributions install it; `PATH` is not used, because it is the caller's.
+const SLIRP_PATHS: &[&str] = &[
     "/usr/bin/slirp4netns",
     "/usr/local/bin/slirp4netns",
     "/bin/slirp4netns",
     "/run/current-system/sw/bin/slirp4netns",
 ];
-/// What it makes its end of the connection by.
+/// The device by which slirp4netns makes its end of the connection.
 const TUN: &str = "/dev/net/tun";
 
-fn tool() -> Option<PathBuf> {
-    let can_be_run = |path: &&Path| {
+fn slirp() -> Option<PathBuf> {
+    let is_executable = |path: &&Path| {
         fs::metadata(path).is_ok_and(|m| m.is_file() && m.permissions().mode() & 0o111 != 0)
     };
-    TOOL.iter().map(Path::new).find(can_be_run).map(Into::into)
+    SLIRP_PATHS
+        .iter()
+        .map(Path::new)
+        .find(is_executable)
+        .map(Into::into)
 }
 
 impl Network {
-    /// Refuses where it cannot be had here, naming what to install.
+    /// Refuses a network that this machine cannot provide, with a hint what to install.
     pub fn check(&self) -> anyhow::Result<()> {
         if *self == Self::Host {
             return Ok(());
         }
-        let instead = "netbe set upgrade.network=host lends this machine's own network";
-        if tool().is_none() {
-            let why = "a network apart needs slirp4netns, which is not installed";
-            let hint = format!("apt-get install slirp4netns (its name everywhere), or: {instead}");
+        let instead = "netbe set upgrade.network=host uses this machine's own network";
+        if slirp().is_none() {
+            let why = "a private network needs slirp4netns, which is not installed";
+            let hint = format!(
+                "apt-get install slirp4netns (the package's name everywhere), or: {instead}"
+            );
             return Err(Failure::refused(why).hint(hint).into());
         }
         if !Path::new(TUN).exists() {
-            let why = format!("a network apart needs {TUN}, which this machine has not");
+            let why = format!("a private network needs {TUN}, which this machine lacks");
             let hint = format!("modprobe tun, or: {instead}");
             return Err(Failure::refused(why).hint(hint).into());
         }
         Ok(())
     }
 
-    /// Returns what `/etc/resolv.conf` has to say inside, from what it says on this machine.
+    /// Returns the sandbox's `/etc/resolv.conf`, made from this machine's.
     pub(super) fn resolver(
         &self,
         servers: Option<&str>,
@@ -135,14 +142,14 @@ impl Network {
             text.push_str(&format!("nameserver {}\n", service.ip()));
         }
         if let Some(range) = connection {
-            // It asks whom this machine asks, also where that is this machine itself.
+            // slirp4netns forwards questions to this machine's name server, also where that is this machine.
             text.push_str(&format!("nameserver {}\n", range.resolver()));
         }
-        let about_names = |line: &&str| {
+        let is_about_names = |line: &&str| {
             let word = line.split_whitespace().next();
             matches!(word, Some("search" | "domain" | "options"))
         };
-        for line in servers.unwrap_or_default().lines().filter(about_names) {
+        for line in servers.unwrap_or_default().lines().filter(is_about_names) {
             text.push_str(line);
             text.push('\n');
         }
@@ -150,11 +157,11 @@ impl Network {
     }
 }
 
-/// The addresses of a connection: 256, of which the tool takes .2 and .3, and gives .100 to the namespace.
+/// The connection's 256 addresses: slirp4netns takes .2 and .3, the namespace .100.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Range([u8; 3]);
 
-/// The tool's own choice, and others for networks that have that one.
+/// slirp4netns' default, and alternatives for networks that use that one.
 const RANGES: &[Range] = &[
     Range([10, 0, 2]),
     Range([10, 213, 77]),
@@ -163,13 +170,13 @@ const RANGES: &[Range] = &[
 ];
 
 impl Range {
-    /// Returns one that this machine reaches nobody by.
+    /// Returns a range to which this machine has no route.
     pub(super) fn choose() -> anyhow::Result<Self> {
         let routes = netlink::Route::open()?.routes()?;
         Ok(Self::free(&routes).unwrap_or(RANGES[0]))
     }
 
-    fn free(routes: &[netlink::Known]) -> Option<Self> {
+    fn free(routes: &[netlink::RouteEntry]) -> Option<Self> {
         let taken = |range: &Self| {
             routes
                 .iter()
@@ -197,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_network_is_spelled_one_way() {
+    fn a_network_has_one_spelling() {
         for (text, spelled) in [
             ("private", Ok("private")),
             ("host", Ok("host")),
@@ -222,27 +229,27 @@ mod tests {
     }
 
     #[test]
-    fn names_are_asked_for_where_the_connection_answers() {
-        let servers = "nameserver 127.0.0.53\nsearch example.org\n# said\noptions edns0\n";
-        let told = |network: &str| {
+    fn the_name_server_is_the_connections() {
+        let servers = "nameserver 127.0.0.53\nsearch example.org\n# comment\noptions edns0\n";
+        let resolver = |network: &str| {
             let network: Network = network.parse().unwrap();
             network.resolver(Some(servers), Some(&RANGES[0])).unwrap()
         };
-        assert_eq!(told("host"), servers);
+        assert_eq!(resolver("host"), servers);
         let rest = "nameserver 10.0.2.3\nsearch example.org\noptions edns0\n";
-        assert_eq!(told("private,127.0.0.1:80"), rest);
+        assert_eq!(resolver("private,127.0.0.1:80"), rest);
         let first = format!("nameserver 10.0.0.1\n{rest}");
-        assert_eq!(told("private,10.0.0.1:53"), first);
+        assert_eq!(resolver("private,10.0.0.1:53"), first);
     }
 
     #[test]
-    fn a_connection_takes_addresses_that_nobody_is_reached_by() {
-        let route = |address: [u8; 4], length| netlink::Known {
+    fn a_connection_takes_a_range_without_a_route() {
+        let route = |address: [u8; 4], length| netlink::RouteEntry {
             prefix: netlink::Prefix {
                 address: address.into(),
                 length,
             },
-            is_own: false,
+            is_local: false,
         };
         assert_eq!(Range::free(&[]), Some(RANGES[0]));
         let all = route([0, 0, 0, 0], 0);

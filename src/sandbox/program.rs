@@ -1,4 +1,4 @@
-//! The last process before a program of the environment: it takes its place.
+//! Prepares a process and executes a program of the environment in it.
 
 use std::convert::Infallible;
 use std::ffi::CString;
@@ -10,11 +10,11 @@ use nix::sys::stat::Mode;
 use nix::unistd::{chdir, execve, setsid};
 
 use super::protocol::{Input, Request};
-use super::signals::forget_signals;
+use super::signals::reset_signals;
 use super::sockets::Sockets;
 use super::{Ended, landlock, seccomp};
 
-/// Becomes the program; comes back only with the reason why not.
+/// Executes the program; returns only where that failed, with the reason.
 pub(super) fn start(
     request: &Request,
     terminal: Option<&str>,
@@ -37,11 +37,11 @@ pub(super) fn start(
     let mut refused = None;
     for path in candidates(name, &request.env) {
         let Err(errno) = execve(&convert(&path)?, &argv, &env);
-        let there = std::fs::symlink_metadata(&path).is_ok();
+        let exists = std::fs::symlink_metadata(&path).is_ok();
         match errno {
-            Errno::ENOENT | Errno::ENOTDIR if !there => {}
+            Errno::ENOENT | Errno::ENOTDIR if !exists => {}
             Errno::ENOENT => {
-                refused.get_or_insert(format!("{path}: what it is to be run by is missing"));
+                refused.get_or_insert(format!("{path}: its interpreter is missing"));
             }
             errno => {
                 refused.get_or_insert(format!("{path}: {}", io::Error::from(errno)));
@@ -54,7 +54,7 @@ pub(super) fn start(
     })
 }
 
-/// Returns where a program may be: itself when it is a path, else in each directory of `PATH`.
+/// Returns the paths to try: the name itself if it has a slash, else one in each directory of `PATH`.
 fn candidates(name: &str, env: &[(String, String)]) -> Vec<String> {
     if name.contains('/') {
         return vec![name.to_string()];
@@ -71,7 +71,7 @@ fn prepare(request: &Request, terminal: Option<&str>, sockets: Option<&Sockets>)
     chdir("/")?;
     setsid()?;
     if let Some(path) = terminal {
-        // Without O_NOCTTY, and in a session without one: it becomes the controlling terminal.
+        // Without O_NOCTTY in a new session: it becomes the controlling terminal.
         let terminal = open(path, OFlag::O_RDWR | OFlag::O_CLOEXEC, Mode::empty())?;
         nix::unistd::dup2_stdin(&terminal)?;
         nix::unistd::dup2_stdout(&terminal)?;
@@ -87,13 +87,13 @@ fn prepare(request: &Request, terminal: Option<&str>, sockets: Option<&Sockets>)
         )?;
         nix::unistd::dup2_stdin(&null)?;
     }
-    forget_signals()?;
+    reset_signals()?;
     landlock::keep_to_own_sockets()?;
-    // Last: nothing after this but `execve`, and a report where that fails.
+    // Last: the filter forbids more than `execve` and the report of its failure need.
     let listener = seccomp::install(request.durable)?;
     match (listener, sockets) {
-        (Some(listener), Some(sockets)) => sockets.hand(&listener),
-        // Nobody answers: the call does not exist then.
+        (Some(listener), Some(sockets)) => sockets.send_listener(&listener),
+        // Without the process that makes sockets, `socketcall` fails with ENOSYS.
         _ => Ok(()),
     }
 }

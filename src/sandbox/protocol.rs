@@ -1,7 +1,7 @@
-//! What netbe and the sandbox's first stage say to each other: one request, then reports.
+//! The protocol between netbe and the sandbox's first stage: one request, then reports.
 //!
-//! Lines of JSON over one socket; a report may carry a descriptor. The programs inside never hold this
-//! socket, and netbe believes nothing on it but how a program ended.
+//! JSON lines over one socket; a report may carry a descriptor. Programs inside never hold the socket. netbe
+//! trusts a report for nothing but how the program ended.
 
 use std::io::{self, IoSlice, IoSliceMut, Read};
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -13,13 +13,13 @@ use serde::{Deserialize, Serialize};
 
 use super::mountpoints::Place;
 use super::network::Range;
-use super::signals::whatever_comes;
+use super::signals::retry_interrupted;
 use super::{Durable, Ended, Network};
 
-/// Everything the first stage has to know.
+/// What the first stage needs to make the sandbox and start the program.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Request {
-    /// The netbe that waits for this sandbox; it must still be the parent.
+    /// Process ID of netbe, which must still be the parent.
     pub(super) parent: u32,
     pub(super) root: PathBuf,
     pub(super) boot: PathBuf,
@@ -34,20 +34,20 @@ pub(super) struct Request {
     pub(super) network: Network,
     /// The addresses of its connection, where it has one.
     pub(super) range: Option<Range>,
-    /// What is mounted where packages are downloaded to.
+    /// The directory mounted where packages are downloaded to.
     pub(super) packages: Option<PathBuf>,
-    /// Files of netbe's that stand in for the environment's own while it runs.
+    /// Files that replace the environment's own while the program runs.
     pub(super) files: Vec<StandIn>,
 }
 
 /// What the program reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Input {
-    /// The sandbox's own `/dev/null`: the server's could be given another mode from inside.
+    /// The sandbox's own `/dev/null`: programs inside could change the mode of the server's.
     Null,
     /// The pipe the first stage was started with.
     Pipe,
-    /// A terminal of the sandbox's own, as controlling terminal; also what the program writes to.
+    /// A terminal of the sandbox's own, as the controlling terminal and the output.
     Terminal,
 }
 
@@ -59,18 +59,18 @@ pub(super) struct StandIn {
     pub(super) mode: u32,
 }
 
-/// What the first stage answers.
+/// A report of the first stage or of init.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Report {
-    /// The controlling end of the program's terminal comes with this line.
+    /// The master end of the program's terminal comes with this line.
     Terminal,
-    /// The sandbox could not be made; the whole cause in one line.
+    /// The sandbox could not be made: the error and its causes.
     Failed(String),
     /// The program ended, or could not be started.
     Ended(Ended),
 }
 
-/// Reads the one request, up to the end that the sender has marked by closing its side.
+/// Reads the request up to the end of the stream.
 pub(super) fn receive_request(channel: &UnixStream) -> io::Result<Request> {
     let mut text = Vec::new();
     let mut reader = channel;
@@ -78,7 +78,7 @@ pub(super) fn receive_request(channel: &UnixStream) -> io::Result<Request> {
     serde_json::from_slice(&text).map_err(io::Error::from)
 }
 
-/// Sends a report, and a descriptor with it where there is one.
+/// Sends a report, with a descriptor where there is one.
 pub(super) fn send_report(
     channel: &UnixStream,
     report: &Report,
@@ -89,14 +89,14 @@ pub(super) fn send_report(
     let raw: Vec<RawFd> = descriptor.iter().map(|fd| fd.as_raw_fd()).collect();
     let rights = [ControlMessage::ScmRights(&raw)];
     let control: &[ControlMessage<'_>] = if raw.is_empty() { &[] } else { &rights };
-    // A report is far smaller than a socket's buffer: it goes whole or not at all.
+    // A report is smaller than the socket's buffer: it is sent whole or not at all.
     let parts = [IoSlice::new(&line)];
     let flags = MsgFlags::MSG_NOSIGNAL;
-    whatever_comes(|| sendmsg::<()>(channel.as_raw_fd(), &parts, control, flags, None))?;
+    retry_interrupted(|| sendmsg::<()>(channel.as_raw_fd(), &parts, control, flags, None))?;
     Ok(())
 }
 
-/// Collects reports as they arrive, also in pieces.
+/// Collects reports, which may arrive in pieces.
 #[derive(Debug, Default)]
 pub(super) struct Reports {
     buffered: Vec<u8>,
@@ -104,7 +104,7 @@ pub(super) struct Reports {
 }
 
 impl Reports {
-    /// Takes in what has arrived; `None` once the sandbox is gone.
+    /// Reads what has arrived; `None` once the sandbox has closed its end.
     pub(super) fn receive(&mut self, channel: &UnixStream) -> io::Result<Option<Vec<Report>>> {
         let mut bytes = [0u8; 4096];
         let mut control = nix::cmsg_space!([RawFd; 1]);
@@ -113,7 +113,7 @@ impl Reports {
         let message = recvmsg::<()>(channel.as_raw_fd(), &mut slices, Some(&mut control), flags)?;
         for part in message.cmsgs()? {
             if let ControlMessageOwned::ScmRights(raw) = part {
-                self.descriptor = raw.into_iter().map(own).next_back();
+                self.descriptor = raw.into_iter().map(from_raw).next_back();
             }
         }
         let length = message.bytes;
@@ -129,14 +129,14 @@ impl Reports {
         Ok(Some(reports))
     }
 
-    /// Returns the descriptor that came last, once.
+    /// Takes the descriptor received last.
     pub(super) fn take_descriptor(&mut self) -> Option<OwnedFd> {
         self.descriptor.take()
     }
 }
 
 #[allow(unsafe_code)]
-fn own(raw: RawFd) -> OwnedFd {
-    // SAFETY: the kernel has just made this descriptor for us while receiving it; nothing else owns it.
+fn from_raw(raw: RawFd) -> OwnedFd {
+    // SAFETY: the kernel made this descriptor while receiving the message; nothing else owns it.
     unsafe { OwnedFd::from_raw_fd(raw) }
 }

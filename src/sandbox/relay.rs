@@ -1,8 +1,8 @@
-//! What netbe does while a program runs in a sandbox: carries bytes in and out, and passes signals on.
+//! Forwards input, output and signals between netbe and a program in a sandbox.
 //!
-//! Programs inside never hold one of the server's files or terminals, only pipes or a terminal of their
-//! own: through an inherited descriptor they could change the file's mode, cut it short, or type
-//! commands into the terminal that called netbe.
+//! Programs inside hold only pipes or a terminal of their own, never a file or terminal of the server. Through
+//! an inherited descriptor they could change a file's mode, truncate it, or type commands into the terminal
+//! that called netbe.
 
 use std::io::{self, Write, stderr, stdin, stdout};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -20,17 +20,17 @@ use super::bounds::Bounds;
 use super::log::Log;
 use super::protocol::{Report, Reports};
 use super::signals::Watch;
-use super::terminal::{Raw, follow_size};
+use super::terminal::{Raw, copy_size};
 use super::{Ended, init};
 use crate::fs::interrupt;
 
-/// How long a program that was told to stop may take, before it is ended.
+/// Time between a stop signal to the program and its kill.
 const GRACE: Duration = Duration::from_secs(10);
-/// A signal may be handled on any thread of netbe, so no call of this one is sure to be
-/// interrupted: a look every so many milliseconds.
-const LOOK_FOR_SIGNALS: u8 = 100;
+/// Poll timeout in milliseconds: a signal may be handled on any thread, so it does not always interrupt this
+/// one's poll.
+const POLL_TIMEOUT: u8 = 100;
 
-/// Where what a program writes goes.
+/// Destination of a program's output.
 #[derive(Debug)]
 pub(super) enum Sink {
     Stdout,
@@ -38,39 +38,39 @@ pub(super) enum Sink {
     Log(Log),
 }
 
-/// One descriptor the program writes into, and where that goes.
+/// The read end of an output pipe, and its destination.
 #[derive(Debug)]
 pub(super) struct Output {
     pub(super) from: OwnedFd,
     pub(super) to: Sink,
 }
 
-/// A running sandbox, as netbe holds it.
+/// netbe's side of a running sandbox.
 #[derive(Debug)]
 pub(super) struct Relay {
     pub(super) first_stage: Child,
     pub(super) channel: UnixStream,
     pub(super) outputs: Vec<Output>,
-    /// The pipe the program reads from, filled from our stdin.
+    /// Write end of the program's stdin, filled from netbe's.
     pub(super) input: Option<OwnedFd>,
-    /// Whether a stop asked of netbe is one of the program too, whatever it makes of it.
+    /// Whether a stop signal to netbe ends the program even if the program ignores it.
     pub(super) stop_means_stop: bool,
     pub(super) bounds: Bounds,
 }
 
-/// What is still to come, while it runs.
+/// State of the loop in [`Relay::run`].
 #[derive(Default)]
 struct State {
     reports: Reports,
     answer: Option<Report>,
     log_failure: Option<io::Error>,
-    unsent: Vec<u8>,
+    pending_input: Vec<u8>,
     terminal: Option<(OwnedFd, Raw)>,
     stopped_by: Option<Signal>,
     deadline: Option<Instant>,
-    /// Why it had to be ended.
+    /// The limit that was exceeded, as a sentence.
     exceeded: Option<String>,
-    gone: bool,
+    is_closed: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -82,26 +82,26 @@ enum Ready {
 }
 
 impl Relay {
-    /// Carries on until everything inside has ended.
+    /// Runs until every process inside has ended.
     pub(super) fn run(mut self) -> anyhow::Result<Ended> {
         let mut signals = Watch::begin();
         let mut state = State::default();
-        while !(state.gone && self.outputs.is_empty()) {
+        while !(state.is_closed && self.outputs.is_empty()) {
             for ready in self.wait(&state)? {
-                self.serve(ready, &mut state)?;
+                self.handle(ready, &mut state)?;
             }
             while let Some(signal) = signals.next() {
-                self.pass_on(signal, &mut state);
+                self.forward_signal(signal, &mut state);
             }
             if state.exceeded.is_none() {
                 state.exceeded = self.bounds.exceeded(self.written());
                 if state.exceeded.is_some() {
-                    self.tell(init::END_NOW);
+                    self.signal_first_stage(init::END_NOW);
                 }
             }
             if state.deadline.is_some_and(|at| at <= Instant::now()) {
                 state.deadline = None;
-                self.tell(init::END_NOW);
+                self.signal_first_stage(init::END_NOW);
             }
         }
         drop(state.terminal);
@@ -109,24 +109,24 @@ impl Relay {
         if let Some(error) = state.log_failure {
             return Err(error).context("writing the log");
         }
-        // Also what was quicker than the last look.
+        // A program may have exceeded a limit after the last check.
         let exceeded = state.exceeded.or_else(|| self.bounds.exceeded_at_last());
         match (state.answer.take(), state.stopped_by) {
-            // Before anything that comes of having been ended.
+            // Takes precedence over the errors that the kill caused.
             (_, None) if exceeded.is_some() => Ok(Ended::Stopped(exceeded.unwrap_or_default())),
             (Some(Report::Failed(cause)), _) => bail!("making the sandbox: {cause}"),
             (_, Some(signal)) if self.stop_means_stop => {
-                // So that netbe stops too, and does not go by what a program that was cut short left.
+                // netbe stops too: the interrupted program's result must not be used.
                 interrupt::ask(signal);
                 Ok(Ended::Signalled(signal as i32))
             }
             (Some(Report::Ended(ended)), _) => Ok(ended),
             (_, Some(signal)) => Ok(Ended::Signalled(signal as i32)),
-            _ => bail!("the sandbox was ended from outside"),
+            _ => bail!("the sandbox was killed by another process"),
         }
     }
 
-    /// Returns how much has gone to the log, in bytes.
+    /// Returns the number of bytes output to the log.
     fn written(&self) -> u64 {
         let logs = self.outputs.iter().map(|output| match &output.to {
             Sink::Log(log) => log.written(),
@@ -138,7 +138,7 @@ impl Relay {
     fn wait(&self, state: &State) -> anyhow::Result<Vec<Ready>> {
         let stdin = stdin();
         let mut waiting: Vec<(Ready, BorrowedFd<'_>, PollFlags)> = Vec::new();
-        if !state.gone {
+        if !state.is_closed {
             waiting.push((Ready::Channel, self.channel.as_fd(), PollFlags::POLLIN));
         }
         for (number, output) in self.outputs.iter().enumerate() {
@@ -150,9 +150,9 @@ impl Relay {
         }
         let program = state.terminal.as_ref().map(|(fd, _)| fd);
         if let Some(program) = program.or(self.input.as_ref()) {
-            if state.unsent.is_empty() {
+            if state.pending_input.is_empty() {
                 waiting.push((Ready::Stdin, stdin.as_fd(), PollFlags::POLLIN));
-                // Only for the error: a pipe that nobody reads any more.
+                // For POLLERR only: the program has closed the pipe.
                 waiting.push((Ready::ProgramReads, program.as_fd(), PollFlags::empty()));
             } else {
                 waiting.push((Ready::ProgramReads, program.as_fd(), PollFlags::POLLOUT));
@@ -162,7 +162,7 @@ impl Relay {
             .iter()
             .map(|(_, fd, flags)| PollFd::new(*fd, *flags))
             .collect();
-        match poll(&mut fds, PollTimeout::from(LOOK_FOR_SIGNALS)) {
+        match poll(&mut fds, PollTimeout::from(POLL_TIMEOUT)) {
             Ok(_) | Err(Errno::EINTR) => {}
             Err(e) => return Err(e.into()),
         }
@@ -175,33 +175,33 @@ impl Relay {
             .collect())
     }
 
-    fn serve(&mut self, ready: Ready, state: &mut State) -> anyhow::Result<()> {
+    fn handle(&mut self, ready: Ready, state: &mut State) -> anyhow::Result<()> {
         match ready {
-            Ready::Channel => self.hear(state)?,
+            Ready::Channel => self.read_reports(state)?,
             Ready::Stdin => self.read_input(state),
-            Ready::ProgramReads => self.feed(state),
-            Ready::Output(number) => self.drain(number, state),
+            Ready::ProgramReads => self.write_input(state),
+            Ready::Output(number) => self.forward_output(number, state),
         }
         Ok(())
     }
 
-    fn hear(&mut self, state: &mut State) -> anyhow::Result<()> {
+    fn read_reports(&mut self, state: &mut State) -> anyhow::Result<()> {
         let reports = match state.reports.receive(&self.channel) {
             Ok(reports) => reports,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => return Ok(()),
-            // Reset: it ended before it had read its request.
+            // Reset: the first stage ended before it had read its request.
             Err(e) if e.kind() == io::ErrorKind::ConnectionReset => None,
-            Err(e) => return Err(e).context("listening to the sandbox"),
+            Err(e) => return Err(e).context("reading from the sandbox"),
         };
         let Some(reports) = reports else {
-            state.gone = true;
+            state.is_closed = true;
             self.input = None;
             return Ok(());
         };
         for report in reports {
             match report {
                 Report::Terminal => self.open_terminal(state)?,
-                // The first word counts: a program that could not be started says so itself.
+                // The first report counts: init reports after a program that could not be started.
                 answer if state.answer.is_none() => state.answer = Some(answer),
                 _ => {}
             }
@@ -211,7 +211,7 @@ impl Relay {
 
     fn open_terminal(&mut self, state: &mut State) -> anyhow::Result<()> {
         let Some(master) = state.reports.take_descriptor() else {
-            bail!("the sandbox has sent no terminal");
+            bail!("the sandbox sent no terminal");
         };
         self.outputs.push(Output {
             from: master.try_clone()?,
@@ -227,10 +227,10 @@ impl Relay {
         match nix::unistd::read(stdin(), &mut bytes) {
             Err(Errno::EINTR | Errno::EAGAIN) => {}
             Ok(length) if length > 0 => {
-                state.unsent.extend_from_slice(&bytes[..length]);
-                self.feed(state);
+                state.pending_input.extend_from_slice(&bytes[..length]);
+                self.write_input(state);
             }
-            // The end, or a terminal that has gone: the program is told in its own way.
+            // End of input, or the terminal was closed.
             _ => self.end_input(state),
         }
     }
@@ -239,32 +239,32 @@ impl Relay {
         self.input = None;
         if state.terminal.is_some() {
             state.deadline = Some(Instant::now() + GRACE);
-            self.tell(Signal::SIGHUP);
+            self.signal_first_stage(Signal::SIGHUP);
         }
     }
 
-    fn feed(&mut self, state: &mut State) {
+    fn write_input(&mut self, state: &mut State) {
         let program = state.terminal.as_ref().map(|(fd, _)| fd);
         let Some(program) = program.or(self.input.as_ref()) else {
             return;
         };
-        match nix::unistd::write(program, &state.unsent) {
-            Ok(written) => drop(state.unsent.drain(..written)),
+        match nix::unistd::write(program, &state.pending_input) {
+            Ok(written) => drop(state.pending_input.drain(..written)),
             Err(Errno::EAGAIN | Errno::EINTR) => {}
-            // It does not read any more, which is its own affair.
+            // The program has closed its stdin, which is no error.
             Err(_) => {
-                state.unsent.clear();
+                state.pending_input.clear();
                 self.input = None;
             }
         }
     }
 
-    fn drain(&mut self, number: usize, state: &mut State) {
+    fn forward_output(&mut self, number: usize, state: &mut State) {
         let mut bytes = [0u8; 64 << 10];
         let output = &mut self.outputs[number];
         let length = match nix::unistd::read(&output.from, &mut bytes) {
             Err(Errno::EINTR | Errno::EAGAIN) => return,
-            // A terminal whose last program has gone answers EIO.
+            // A terminal without a program returns EIO.
             Ok(0) | Err(_) => 0,
             Ok(length) => length,
         };
@@ -275,42 +275,42 @@ impl Relay {
             Sink::Log(log) => {
                 let written = match bytes {
                     [] => log.finish(),
-                    bytes => log.take(bytes),
+                    bytes => log.write(bytes),
                 };
-                // A full disk must not stop the program half way: it is drained, and said afterwards.
+                // A full disk must not stop the program: output is read on, and the error returned at the end.
                 if let Err(e) = written {
                     state.log_failure.get_or_insert(e);
                 }
                 Ok(())
             }
         };
-        // Nobody listens to us any more: the program learns it by its own broken pipe.
+        // netbe's own output is closed: the program gets a broken pipe too.
         if length == 0 || written.is_err() {
             self.outputs.remove(number);
         }
     }
 
-    fn pass_on(&mut self, signal: Signal, state: &mut State) {
+    fn forward_signal(&mut self, signal: Signal, state: &mut State) {
         if signal == Signal::SIGWINCH {
             if let Some((program, _)) = &state.terminal {
-                let _ = follow_size(program);
+                let _ = copy_size(program);
             }
             return;
         }
-        let again = state.stopped_by.replace(signal).is_some();
-        if again && self.stop_means_stop {
-            self.tell(init::END_NOW);
+        let is_second = state.stopped_by.replace(signal).is_some();
+        if is_second && self.stop_means_stop {
+            self.signal_first_stage(init::END_NOW);
             return;
         }
-        self.tell(signal);
-        // A program on a terminal may live on after SIGINT, as an interpreter does.
+        self.signal_first_stage(signal);
+        // A program on a terminal may handle SIGINT and go on, as an interpreter does.
         if self.stop_means_stop || signal != Signal::SIGINT {
             state.deadline = Some(Instant::now() + GRACE);
         }
     }
 
-    fn tell(&self, signal: Signal) {
-        // The child is not waited for yet, so its number is still its own.
+    fn signal_first_stage(&self, signal: Signal) {
+        // The child is not reaped yet, so its process ID is not reused.
         if let Ok(number) = i32::try_from(self.first_stage.id()) {
             let _ = kill(Pid::from_raw(number), signal);
         }
@@ -318,10 +318,10 @@ impl Relay {
 }
 
 impl Drop for Relay {
-    /// Leaves nothing running, also when netbe itself has failed half way.
+    /// Kills the sandbox if it still runs, also after an error of netbe's own.
     fn drop(&mut self) {
         if let Ok(None) = self.first_stage.try_wait() {
-            self.tell(init::END_NOW);
+            self.signal_first_stage(init::END_NOW);
             let _ = self.first_stage.wait();
         }
     }

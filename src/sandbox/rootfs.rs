@@ -1,7 +1,8 @@
-//! What the programs of an environment see: its root, its boot half, and file systems of their own.
+//! Mounts the root that programs of an environment see: its root half, its boot half, and file systems of their
+//! own.
 //!
-//! First the root becomes `/` and everything else is let go of; only then is anything looked up in it,
-//! so whatever links and devices it has planted, there is no outside left to reach. Not for privileges.
+//! The environment becomes `/` and everything else is detached before any path in it is resolved, so no link or
+//! device in it leads outside. Privileges are dropped elsewhere.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -19,12 +20,12 @@ use super::services;
 use crate::fs::mounts::{Detached, Forbids};
 use crate::fs::rooted::Tree;
 
-/// The environment's own disk: nothing on it is a device, or gives more rights than its caller has.
+/// The environment's own files: no device nodes and no setuid.
 const DISK: Forbids = Forbids::SETUID.and(Forbids::DEVICES);
-/// What only tells about the kernel.
-const KNOWLEDGE: Forbids = DISK.and(Forbids::PROGRAMS);
+/// The kernel's own file systems.
+const DATA_ONLY: Forbids = DISK.and(Forbids::PROGRAMS);
 
-/// Parts of `/proc` that show the server's memory and secrets.
+/// Files in `/proc` that show the server's memory and secrets.
 const PROC_HIDDEN: &[&str] = &[
     "kcore",
     "kmsg",
@@ -37,7 +38,7 @@ const PROC_HIDDEN: &[&str] = &[
     "timer_list",
 ];
 
-/// The devices there are: name, major, minor (Documentation/admin-guide/devices.txt of Linux).
+/// The devices in `/dev`: name, major, minor (Documentation/admin-guide/devices.txt of Linux).
 const DEVICES: &[(&str, u64, u64)] = &[
     ("null", 1, 3),
     ("zero", 1, 5),
@@ -46,7 +47,7 @@ const DEVICES: &[(&str, u64, u64)] = &[
     ("urandom", 1, 9),
     ("tty", 5, 0),
 ];
-/// The links every `/dev` has.
+/// The symbolic links of every `/dev`.
 const DEVICE_LINKS: &[(&str, &str)] = &[
     ("fd", "/proc/self/fd"),
     ("stdin", "/proc/self/fd/0"),
@@ -55,35 +56,35 @@ const DEVICE_LINKS: &[(&str, &str)] = &[
     ("ptmx", "pts/ptmx"),
 ];
 
-/// Where netbe's stand-in files lie; mounted from here over the environment's own.
-const OWN: &str = "run/netbe";
+/// Directory of netbe's replacement files, which are bind-mounted over the environment's own.
+const NETBE_DIR: &str = "run/netbe";
 
-/// Makes the environment all this process can reach. Wants mount, PID, IPC and UTS namespaces of its own.
+/// Makes the environment this process's root. Requires mount, PID, IPC and UTS namespaces of its own.
 pub(super) fn build(request: &Request) -> anyhow::Result<()> {
     sethostname(&request.hostname).context("setting the host name")?;
     let (boot, packages) = enter(request).context("making the environment the root")?;
     let tree = Tree::open(Path::new("/"))?;
     proc(&tree).context("making /proc")?;
     let sysfs =
-        Detached::new("sysfs", &[], KNOWLEDGE.and(Forbids::WRITING)).context("making /sys")?;
+        Detached::new("sysfs", &[], DATA_ONLY.and(Forbids::WRITING)).context("making /sys")?;
     sysfs.attach(&directory(&tree, "sys")?)?;
     devices(&tree).context("making /dev")?;
-    temporary(&tree)?;
+    temporary_directories(&tree)?;
     boot.attach(&directory(&tree, &request.boot_mount)?)
         .with_context(|| format!("mounting the boot half at {}", request.boot_mount))?;
     if let Some(packages) = packages {
         packages
             .attach(&directory(&tree, services::PACKAGES)?)
-            .context("mounting the place for packages")?;
+            .context("mounting the package directory")?;
     }
     stand_ins(&tree, &request.files)?;
     hide(&tree).context("hiding parts of /proc")
 }
 
-/// Makes the root `/` and leaves everything else behind; returns the boot half and the place for packages,
-/// still to be put up.
+/// Makes the environment's root `/` and detaches everything else; returns the mounts of the boot half and of
+/// the package directory, not attached yet.
 fn enter(request: &Request) -> anyhow::Result<(Detached, Option<Detached>)> {
-    // Otherwise what is mounted here would appear in the server's own table too.
+    // Otherwise mounts made here would propagate to the server's namespace.
     let none = None::<&str>;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
     let boot = Detached::copy_of(&open_directory(&request.boot)?, DISK)
@@ -96,12 +97,12 @@ fn enter(request: &Request) -> anyhow::Result<(Detached, Option<Detached>)> {
         None => None,
     };
     let root = open_directory(&request.root)?;
-    // Bound onto itself: `findmnt /` and package hooks that ask it want a real mount point.
+    // Bound onto itself: `findmnt /` and package hooks need a mount point.
     let root = Detached::copy_of(&root, DISK)
         .and_then(|copy| copy.attach(&root))
         .with_context(|| request.root.display().to_string())?;
     fchdir(&root)?;
-    // The old root ends up on top of the new one, where it can be let go of without a place for it.
+    // The old root is now mounted on top of the new one, and can be detached without a mount point for it.
     pivot_root(".", ".")?;
     umount2(".", MntFlags::MNT_DETACH)?;
     chdir("/")?;
@@ -114,10 +115,10 @@ fn open_directory(path: &Path) -> anyhow::Result<OwnedFd> {
 }
 
 fn proc(tree: &Tree) -> anyhow::Result<()> {
-    // Whole: much of it is written by whoever is root, without a capability being asked for (/proc/sys, the caches of
-    // an NFS server), and what is there differs from kernel to kernel. A process cannot change its own name or its
-    // chance with the OOM killer by it, which no package manager minds.
-    Detached::new("proc", &[], KNOWLEDGE.and(Forbids::WRITING))?
+    // Read-only as a whole: root may write to much of it without a capability (/proc/sys, the caches of an NFS
+    // server), and its files differ between kernels. So processes cannot change their name or OOM score through
+    // it, which no package manager needs.
+    Detached::new("proc", &[], DATA_ONLY.and(Forbids::WRITING))?
         .attach(&directory(tree, "proc")?)?;
     Ok(())
 }
@@ -127,7 +128,7 @@ fn devices(tree: &Tree) -> anyhow::Result<()> {
     let dev = Detached::new("tmpfs", &options, Forbids::SETUID.and(Forbids::PROGRAMS))?
         .attach(&directory(tree, "dev")?)?;
     for (name, major, minor) in DEVICES {
-        // Nodes of our own: through the server's, its modes and owners could be changed from inside.
+        // Nodes of the sandbox's own: through the server's, programs could change their modes and owners.
         let mode = Mode::from_bits_truncate(0o666);
         mknodat(&dev, *name, SFlag::S_IFCHR, mode, makedev(*major, *minor))
             .with_context(|| format!("/dev/{name}"))?;
@@ -141,44 +142,44 @@ fn devices(tree: &Tree) -> anyhow::Result<()> {
     let options = [("mode", "620"), ("gid", "5"), ("ptmxmode", "666")];
     Detached::new("devpts", &options, Forbids::SETUID.and(Forbids::PROGRAMS))?
         .attach(&directory(tree, "dev/pts")?)?;
-    memory("1777", "10%", KNOWLEDGE)?.attach(&directory(tree, "dev/shm")?)?;
+    tmpfs("1777", "10%", DATA_ONLY)?.attach(&directory(tree, "dev/shm")?)?;
     Ok(())
 }
 
-fn temporary(tree: &Tree) -> anyhow::Result<()> {
-    memory("755", "10%", DISK)?.attach(&directory(tree, "run")?)?;
+fn temporary_directories(tree: &Tree) -> anyhow::Result<()> {
+    tmpfs("755", "10%", DISK)?.attach(&directory(tree, "run")?)?;
     tree.make_dirs("run/lock")?;
-    open_to_all(tree, "run/lock")?;
-    // Images of memory to boot from are put together in the second.
+    make_world_writable(tree, "run/lock")?;
+    // An initramfs is built in /var/tmp.
     for (path, size) in [("tmp", "25%"), ("var/tmp", "50%")] {
-        // Some systems have one as a link to the other: there is an empty one behind it already.
+        // On some systems one is a symbolic link to the other.
         let linked = tree
             .symlink_metadata(path)?
             .is_some_and(|m| m.file_type().is_symlink());
         if !linked {
             if tree.symlink_metadata(path)?.is_none() {
                 tree.make_dirs(path)?;
-                open_to_all(tree, path)?;
+                make_world_writable(tree, path)?;
             }
-            memory("1777", size, DISK)?.attach(&directory(tree, path)?)?;
+            tmpfs("1777", size, DISK)?.attach(&directory(tree, path)?)?;
         }
     }
     Ok(())
 }
 
-/// A file system in memory; all of them together take less than there is.
-fn memory(mode: &str, size: &str, forbids: Forbids) -> io::Result<Detached> {
+/// Returns a tmpfs; all of them together use less than the machine's memory.
+fn tmpfs(mode: &str, size: &str, forbids: Forbids) -> io::Result<Detached> {
     let options = [("mode", mode), ("size", size), ("nr_inodes", "100k")];
     Detached::new("tmpfs", &options, forbids)
 }
 
-fn open_to_all(tree: &Tree, path: &str) -> anyhow::Result<()> {
+fn make_world_writable(tree: &Tree, path: &str) -> anyhow::Result<()> {
     let directory = tree.open_at(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
     Ok(fchmod(&directory, Mode::from_bits_truncate(0o1777))?)
 }
 
 fn stand_ins(tree: &Tree, files: &[StandIn]) -> anyhow::Result<()> {
-    tree.make_dirs(OWN)?;
+    tree.make_dirs(NETBE_DIR)?;
     for (number, file) in files.iter().enumerate() {
         match &file.place {
             Place::Fresh(path) => {
@@ -189,16 +190,16 @@ fn stand_ins(tree: &Tree, files: &[StandIn]) -> anyhow::Result<()> {
                 set_mode(tree, path, file.mode)?;
             }
             Place::Over(path) => {
-                let own = format!("{OWN}/{number}");
-                tree.write(&own, file.content.as_bytes())?;
-                let own = set_mode(tree, &own, file.mode)?;
-                // From a file already looked at: whatever else stands there now is an error.
+                let source = format!("{NETBE_DIR}/{number}");
+                tree.write(&source, file.content.as_bytes())?;
+                let source = set_mode(tree, &source, file.mode)?;
+                // Resolved again: an error if it is not a regular file any more.
                 let place = tree
                     .open_file(path)?
-                    .with_context(|| format!("/{path} in the environment has gone"))?;
-                Detached::copy_of(&own, DISK)
+                    .with_context(|| format!("/{path} in the environment was removed"))?;
+                Detached::copy_of(&source, DISK)
                     .and_then(|copy| copy.attach(&place))
-                    .with_context(|| format!("putting a file in the place of /{path}"))?;
+                    .with_context(|| format!("mounting a file over /{path}"))?;
             }
         }
     }
@@ -212,12 +213,12 @@ fn set_mode(tree: &Tree, path: &str, mode: u32) -> anyhow::Result<OwnedFd> {
 }
 
 fn hide(tree: &Tree) -> anyhow::Result<()> {
-    let own = format!("{OWN}/nothing");
+    let source = format!("{NETBE_DIR}/empty");
     let flags = OFlag::O_CREAT | OFlag::O_RDONLY;
-    let nothing = tree.open_at(&own, flags, Mode::empty())?;
+    let empty = tree.open_at(&source, flags, Mode::empty())?;
     for name in PROC_HIDDEN {
-        if let Some(place) = there(tree, &format!("proc/{name}"))? {
-            Detached::copy_of(&nothing, KNOWLEDGE.and(Forbids::WRITING))
+        if let Some(place) = open_if_exists(tree, &format!("proc/{name}"))? {
+            Detached::copy_of(&empty, DATA_ONLY.and(Forbids::WRITING))
                 .and_then(|copy| copy.attach(&place))
                 .with_context(|| format!("/proc/{name}"))?;
         }
@@ -225,7 +226,7 @@ fn hide(tree: &Tree) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Opens a mount point, made if it is missing; a link, a file or a device there is an error.
+/// Opens a mount point and creates it if it is missing; anything but a directory is an error.
 fn directory(tree: &Tree, path: &str) -> anyhow::Result<OwnedFd> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
     let plain = path.trim_start_matches('/');
@@ -236,10 +237,12 @@ fn directory(tree: &Tree, path: &str) -> anyhow::Result<OwnedFd> {
         }
         opened => opened,
     }
-    .with_context(|| format!("/{plain} in the environment is no plain directory"))
+    .with_context(|| {
+        format!("/{plain} in the environment is not a directory, or behind a symbolic link")
+    })
 }
 
-fn there(tree: &Tree, path: &str) -> anyhow::Result<Option<OwnedFd>> {
+fn open_if_exists(tree: &Tree, path: &str) -> anyhow::Result<Option<OwnedFd>> {
     match tree.open_without_links(path, OFlag::O_PATH) {
         Ok(fd) => Ok(Some(fd)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),

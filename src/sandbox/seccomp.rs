@@ -1,8 +1,8 @@
-//! The filter of system calls that programs of an environment run under (seccomp).
+//! The system call filter (seccomp) for programs of an environment.
 //!
-//! Refuses what `rules` lists, for 64-bit and 32-bit programs of the machine alike, and kills what calls
-//! in any other way. An emulator's calls are the server's own, so emulated programs are held by it too.
-//! Not for what a call may do once it is made: that is for privileges, mounts and namespaces.
+//! Refuses what `rules` lists, for the machine's 64-bit and 32-bit programs alike, and kills a process that
+//! calls by another architecture's numbers. An emulator's calls are the server's, so the filter holds for
+//! emulated programs too. What a permitted call may do is limited by capabilities, mounts and namespaces.
 
 mod rules;
 
@@ -21,18 +21,17 @@ use syscalls::{aarch64, arm, riscv64, x86, x86_64};
 use super::Durable;
 use rules::{Answer, Look, Shapes};
 
-/// Of linux/net.h: what `socketcall` is called for.
+/// Numbers of `socketcall`'s functions (linux/net.h).
 pub(super) const SOCKET: u64 = 1;
 pub(super) const SOCKETPAIR: u64 = 8;
 
-/// Puts this thread, and all it will start, under the filter, for good.
+/// Installs the filter for this thread and its children, for good.
 ///
-/// Sets `no_new_privs`, without which the kernel takes no filter from a process without SYS_ADMIN.
-///
-/// Returns where the kernel asks about sockets that are asked for through memory, where there is such a call.
+/// Sets `no_new_privs`, which the kernel requires of a process without SYS_ADMIN. Where the architecture has
+/// `socketcall`, returns the listener by which the kernel asks about it.
 pub(super) fn install(durable: Durable) -> io::Result<Option<OwnedFd>> {
     let machine = std::env::consts::ARCH;
-    let listener = match old_door(abis(machine)?)? {
+    let listener = match socketcall_program(abis(machine)?)? {
         Some(program) => Some(listen(&program)?),
         None => None,
     };
@@ -42,16 +41,16 @@ pub(super) fn install(durable: Durable) -> io::Result<Option<OwnedFd>> {
     Ok(listener)
 }
 
-/// Returns whether programs here can ask for sockets through memory.
-pub(super) fn has_old_door() -> bool {
+/// Returns whether this architecture has `socketcall`.
+pub(super) fn has_socketcall() -> bool {
     let abis = abis(std::env::consts::ARCH).unwrap_or_default();
-    abis.iter().any(|abi| (abi.number)(OLD_DOOR).is_some())
+    abis.iter().any(|abi| (abi.number)(SOCKETCALL).is_some())
 }
 
-/// Returns whether what a call asks for is of a family there is not; for `socket` and `socketpair`.
+/// Returns whether the rules refuse the socket family that a call (`socket`, `socketpair`) asks for.
 pub(super) fn has_no_family(name: &str, arguments: [u64; 3]) -> bool {
     let argument = |at: u8| arguments.get(usize::from(at)).copied().unwrap_or(0);
-    let is_so = |look: &Look| match *look {
+    let holds = |look: &Look| match *look {
         Look::Is(at, value) => argument(at) == value,
         Look::IsNot(at, value) => argument(at) != value,
         Look::Has(at, bit) => argument(at) & bit == bit,
@@ -60,20 +59,20 @@ pub(super) fn has_no_family(name: &str, arguments: [u64; 3]) -> bool {
     };
     let rules = rules::NO_FAMILY.iter().filter(|(call, _)| *call == name);
     let mut shapes = rules.flat_map(|(_, shapes)| shapes.iter());
-    shapes.any(|looks| looks.iter().all(is_so))
+    shapes.any(|looks| looks.iter().all(holds))
 }
 
-/// How i386 asks for everything about sockets: by a number and a place in memory.
-const OLD_DOOR: &str = "socketcall";
+/// The one call by which i386 programs use sockets: a function number, and arguments in memory.
+const SOCKETCALL: &str = "socketcall";
 
-/// The program that has the kernel ask about sockets made through that, where there is such a call.
-fn old_door(abis: &[Abi]) -> io::Result<Option<BpfProgram>> {
-    if abis.iter().all(|abi| (abi.number)(OLD_DOOR).is_none()) {
+/// Returns the filter program that has the kernel notify a listener of it, where the architecture has the call.
+fn socketcall_program(abis: &[Abi]) -> io::Result<Option<BpfProgram>> {
+    if abis.iter().all(|abi| (abi.number)(SOCKETCALL).is_none()) {
         return Ok(None);
     }
     let shapes: Shapes = &[&[Look::Is(0, SOCKET)], &[Look::Is(0, SOCKETPAIR)]];
-    let mut program = program(abis, Answer::NoFamily, &[], &[(OLD_DOOR, shapes)])?;
-    // In place of an answer, somebody is asked for it.
+    let mut program = program(abis, Answer::NoFamily, &[], &[(SOCKETCALL, shapes)])?;
+    // The listener answers in place of a fixed error.
     let refused = libc::SECCOMP_RET_ERRNO | Answer::NoFamily.errno();
     for instruction in &mut program {
         if instruction.code == RETURN && instruction.k == refused {
@@ -93,7 +92,8 @@ fn listen(program: &BpfProgram) -> io::Result<OwnedFd> {
     };
     let mode = libc::SECCOMP_SET_MODE_FILTER;
     let flags = libc::SECCOMP_FILTER_FLAG_NEW_LISTENER;
-    // SAFETY: seccomp(2) reads the struct and as many instructions as it says, laid out as the kernel's own, all of
+    // SAFETY: seccomp(2) reads the struct and as many instructions as it says, laid out as the kernel's own,
+    // all of which outlive the call; it returns a descriptor.
     // which outlive the call; it returns a descriptor.
     let raw = unsafe { libc::syscall(libc::SYS_seccomp, mode, flags, &raw const filter) };
     let raw = i32::try_from(Errno::result(raw)?).map_err(io::Error::other)?;
@@ -101,14 +101,14 @@ fn listen(program: &BpfProgram) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
-/// One way of calling the kernel.
+/// A system call interface of an architecture.
 struct Abi {
     /// `AUDIT_ARCH_…` of linux/audit.h: ELF machine, 64-bit, little endian.
     audit: u32,
-    /// The number of a call's name; `None` where it has no such call.
+    /// Returns a call's number; `None` where the interface lacks it.
     number: fn(&str) -> Option<i32>,
-    /// Numbers beyond all others that belong to it: 32-bit ARM counts its own from 0x0f0000.
-    own: Option<(u32, u32)>,
+    /// A separate range of numbers: 32-bit ARM has private calls from 0x0f0000.
+    private: Option<(u32, u32)>,
 }
 
 const LITTLE_ENDIAN: u32 = 0x4000_0000;
@@ -117,37 +117,37 @@ const WIDE: u32 = 0x8000_0000;
 const X86_64: Abi = Abi {
     audit: 62 | LITTLE_ENDIAN | WIDE,
     number: |name| name.parse::<x86_64::Sysno>().ok().map(|n| n.id()),
-    // x32 calls are these with bit 30 set, so beyond the newest: unknown, as on most kernels.
-    own: None,
+    // x32 calls are these with bit 30 set, so newer than the list: unknown, as on most kernels.
+    private: None,
 };
 const X86: Abi = Abi {
     audit: 3 | LITTLE_ENDIAN,
     number: |name| name.parse::<x86::Sysno>().ok().map(|n| n.id()),
-    own: None,
+    private: None,
 };
 const AARCH64: Abi = Abi {
     audit: 183 | LITTLE_ENDIAN | WIDE,
     number: |name| name.parse::<aarch64::Sysno>().ok().map(|n| n.id()),
-    own: None,
+    private: None,
 };
 const ARM: Abi = Abi {
     audit: 40 | LITTLE_ENDIAN,
     number: |name| name.parse::<arm::Sysno>().ok().map(|n| n.id()),
-    // breakpoint, cacheflush, usr26, usr32, set_tls, get_tls: no program starts without them.
-    own: Some((0x000f_0000, 0x000f_0010)),
+    // breakpoint, cacheflush, usr26, usr32, set_tls, get_tls: programs need them to start.
+    private: Some((0x000f_0000, 0x000f_0010)),
 };
 const RISCV64: Abi = Abi {
     audit: 243 | LITTLE_ENDIAN | WIDE,
     number: |name| name.parse::<riscv64::Sysno>().ok().map(|n| n.id()),
-    own: None,
+    private: None,
 };
 
-/// Returns the ways of calling that a machine's kernel has, as `std::env::consts::ARCH` names it.
+/// Returns the system call interfaces of a machine, named as in `std::env::consts::ARCH`.
 fn abis(machine: &str) -> io::Result<&'static [Abi]> {
     match machine {
         "x86_64" => Ok(&[X86_64, X86]),
         "x86" => Ok(&[X86]),
-        // armhf systems run by themselves on many arm64 servers.
+        // armhf programs run natively on many arm64 servers.
         "aarch64" => Ok(&[AARCH64, ARM]),
         "arm" => Ok(&[ARM]),
         "riscv64" => Ok(&[RISCV64]),
@@ -158,7 +158,7 @@ fn abis(machine: &str) -> io::Result<&'static [Abi]> {
     }
 }
 
-/// One program for each answer: the kernel asks them all, and the strictest counts.
+/// Returns a filter program for each answer: the kernel runs all, and the strictest answer counts.
 fn programs(machine: &str, durable: Durable) -> io::Result<Vec<BpfProgram>> {
     let abis = abis(machine)?;
     let mut programs = vec![
@@ -233,16 +233,16 @@ fn rule(looks: &[Look]) -> Result<SeccompRule, seccompiler::BackendError> {
     SeccompRule::new(conditions?)
 }
 
-/// The instructions seccompiler begins with: a look at the architecture, for which it knows three only.
-const ITS_OWN_CHECK: usize = 3;
+/// Length of seccompiler's own architecture check, which knows three architectures only.
+const ARCHITECTURE_CHECK: usize = 3;
 
 fn chain(chains: BTreeMap<i64, Vec<SeccompRule>>, answer: Answer) -> io::Result<BpfProgram> {
     let answer = SeccompAction::Errno(answer.errno());
-    // Any of the three will do: what is different about it is cut off, and `dispatch` does it instead.
+    // Any architecture: its check is cut off, and `dispatch` checks instead.
     let filter = SeccompFilter::new(chains, SeccompAction::Allow, answer, TargetArch::x86_64)
         .map_err(io::Error::other)?;
     let mut program: BpfProgram = filter.try_into().map_err(io::Error::other)?;
-    program.drain(..ITS_OWN_CHECK);
+    program.drain(..ARCHITECTURE_CHECK);
     Ok(program)
 }
 
@@ -254,7 +254,7 @@ const JUMP_IF_GREATER: u16 = 0x25;
 const JUMP_IF_AT_LEAST: u16 = 0x35;
 const RETURN: u16 = 0x06;
 
-/// Where a call's number and its architecture stand in `struct seccomp_data`.
+/// Offsets of the number and the architecture in `struct seccomp_data`.
 const NUMBER: u32 = 0;
 const ARCHITECTURE: u32 = 4;
 
@@ -262,11 +262,11 @@ fn instruction(code: u16, k: u32, jt: u8, jf: u8) -> sock_filter {
     sock_filter { code, jt, jf, k }
 }
 
-/// Answers "unknown" to what is newer than the list, and goes on with what follows for the rest.
+/// Answers "unknown" to calls newer than the list; others go on to the next instruction.
 fn unknown_beyond_newest(abi: &Abi) -> BpfProgram {
     let unknown = libc::SECCOMP_RET_ERRNO | Answer::Unknown.errno();
     let mut program = vec![instruction(LOAD, NUMBER, 0, 0)];
-    match abi.own {
+    match abi.private {
         None => program.push(instruction(JUMP_IF_GREATER, rules::NEWEST, 0, 1)),
         Some((first, end)) => program.extend([
             instruction(JUMP_IF_GREATER, rules::NEWEST, 0, 3),
@@ -278,13 +278,13 @@ fn unknown_beyond_newest(abi: &Abi) -> BpfProgram {
     program
 }
 
-/// Joins the parts for several architectures; kills what calls by the rules of any other.
+/// Joins the programs of several architectures; kills a process that calls by another one.
 fn dispatch(parts: &[(u32, BpfProgram)]) -> BpfProgram {
     let mut program = vec![instruction(LOAD, ARCHITECTURE, 0, 0)];
     let mut start = 2 * parts.len() + 2;
     for (audit, part) in parts {
         program.push(instruction(JUMP_IF_EQUAL, *audit, 0, 1));
-        // Counted from the next instruction; a program has 4096 at most.
+        // Relative to the next instruction; a program has at most 4096.
         let distance = u32::try_from(start - program.len() - 1).unwrap_or(u32::MAX);
         program.push(instruction(JUMP, distance, 0, 0));
         start += part.len();

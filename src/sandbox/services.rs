@@ -1,46 +1,45 @@
-//! Keeping an upgrade from starting services: they would run on the server, and serve from there.
+//! Keeps an upgrade from starting services, which would run on the server.
 //!
-//! Asked politely by `policy-rc.d` and `SYSTEMD_OFFLINE`; for scripts that ask neither, the programs they
-//! call are masked by others of that name, earlier in `PATH`. Not mounted over the real ones: a package
-//! that replaces one of those by a rename would fail. Whatever is started all the same ends with the
-//! sandbox, and without the ports below 1024.
+//! `policy-rc.d` and `SYSTEMD_OFFLINE` tell package scripts so. For scripts that heed neither, programs of the
+//! same name come first in `PATH`; they are not mounted over the real ones, because a package that replaces one
+//! of those by a rename would fail. A service that starts anyway cannot use ports below 1024, and is killed
+//! with the sandbox.
 
 use super::mountpoints::{MountPoints, Place};
 use super::protocol::StandIn;
 use crate::fs::rooted::Tree;
 
-/// Debian's `invoke-rc.d` asks this before it starts or stops a service; 101 is "not allowed".
+/// Debian's `invoke-rc.d` calls this before it starts or stops a service; 101 is "not allowed".
 const POLICY: &str = "usr/sbin/policy-rc.d";
 const FORBID_ALL: &str = "#!/bin/sh\nexit 101\n";
 
-/// Where the masks are; `/run` is the sandbox's own.
+/// Directory of the masks; `/run` is the sandbox's own.
 pub(super) const MASKS: &str = "/run/netbe/bin";
-/// What starts services without asking anybody: init scripts by `service`, theirs and others' daemons,
-/// OpenRC's and Upstart's ways.
+/// Programs that start services without a check: of SysV init scripts, OpenRC and Upstart.
 const MASKED: &[&str] = &["initctl", "rc-service", "service", "start-stop-daemon"];
-/// As if it had been done: scripts of packages end with the status of this.
+/// Reports success: package scripts end with this status.
 const MASK: &str = "#!/bin/sh\nexit 0\n";
 
-/// apt gives dpkg a `PATH` of its own, in which the masks were missing; an empty one leaves it alone.
+/// apt sets a `PATH` for dpkg, without the masks; an empty value leaves `PATH` unchanged.
 const APT: &str = "/run/netbe/apt.conf";
 const KEEP_PATH: &str = "DPkg::Path \"\";\n";
 
-/// Where packages are downloaded to, where that is not left to the environment.
+/// Download directory of packages, where the caller supplies one.
 pub(super) const PACKAGES: &str = "run/netbe/packages";
 
-/// The variables that go with the files: those of systemd's tools, and those that find ours.
+/// Variables for systemd's tools, and to find the files above.
 pub(super) const VARIABLES: &[(&str, &str)] = &[
     // systemctl, systemd-sysusers and others: act on files only.
     ("SYSTEMD_OFFLINE", "1"),
-    // Read before the system's own configuration, which can still say otherwise.
+    // Read before the system's own configuration, which may override it.
     ("APT_CONFIG", APT),
 ];
 
-/// Returns the files that stand in, for this environment.
+/// Returns the replacement files for this environment.
 pub(super) fn stand_ins(
     tree: &Tree,
     places: &mut MountPoints<'_>,
-    packages_apart: bool,
+    has_package_dir: bool,
 ) -> anyhow::Result<Vec<StandIn>> {
     let fresh = |path: &str, content: &str, mode| StandIn {
         place: Place::Fresh(path.trim_start_matches('/').to_string()),
@@ -52,7 +51,7 @@ pub(super) fn stand_ins(
         .map(|name| fresh(&format!("{MASKS}/{name}"), MASK, 0o755))
         .collect();
     let archives = format!("Dir::Cache::Archives \"/{PACKAGES}/\";\n");
-    let apt = match packages_apart {
+    let apt = match has_package_dir {
         true => format!("{KEEP_PATH}{archives}"),
         false => KEEP_PATH.to_string(),
     };

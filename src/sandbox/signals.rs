@@ -1,7 +1,7 @@
-//! The signals that tell netbe to stop, seen while a sandbox runs.
+//! Counts the signals that tell netbe to stop while sandboxes run.
 //!
-//! Several sandboxes may run at once, on threads; all of them learn of a signal. What was set up before
-//! the first began is back after the last has ended. A signal that was ignored stays so (`nohup`).
+//! Several sandboxes may run at once, on threads; each sees every signal. The earlier handlers are restored
+//! after the last sandbox has ended. An ignored signal stays ignored (`nohup`).
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,10 +20,10 @@ const WATCHED: [Signal; 4] = [
     Signal::SIGWINCH,
 ];
 
-/// How often each watched signal has come, since this program began.
+/// How many times each watched signal was received.
 static RECEIVED: [AtomicUsize; 4] = [const { AtomicUsize::new(0) }; 4];
 
-/// How many watch, and what to put back after the last.
+/// The number of `Watch`es, and the actions to restore after the last.
 static WATCHING: Mutex<(usize, Vec<(Signal, SigAction)>)> = Mutex::new((0, Vec::new()));
 
 /// Watches until dropped.
@@ -42,7 +42,7 @@ impl Watch {
         Self { seen: received() }
     }
 
-    /// Returns a signal that has come since the last question; each is returned once.
+    /// Returns a signal received since the last call; several of one kind count once.
     pub(super) fn next(&mut self) -> Option<Signal> {
         let now = received();
         let number = (0..WATCHED.len()).find(|n| now[*n] != self.seen[*n])?;
@@ -67,12 +67,12 @@ fn received() -> [usize; 4] {
     std::array::from_fn(|n| RECEIVED[n].load(Ordering::SeqCst))
 }
 
-/// Makes a call again as long as a signal comes between.
-pub(super) fn whatever_comes<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
+/// Repeats a call that a signal has interrupted.
+pub(super) fn retry_interrupted<T>(mut call: impl FnMut() -> nix::Result<T>) -> nix::Result<T> {
     loop {
         match call() {
             Err(Errno::EINTR) => {}
-            answered => return answered,
+            result => return result,
         }
     }
 }
@@ -86,7 +86,7 @@ extern "C" fn note(signal: c_int) {
 #[allow(unsafe_code)]
 fn install(signal: Signal) -> Option<(Signal, SigAction)> {
     let action = SigAction::new(SigHandler::Handler(note), SaFlags::empty(), SigSet::empty());
-    // SAFETY: the handler only adds to an atomic counter, which is allowed at any moment.
+    // SAFETY: the handler only adds to an atomic counter, which is async-signal-safe.
     let before = unsafe { sigaction(signal, &action) }.ok()?;
     if matches!(before.handler(), SigHandler::SigIgn) {
         restore(signal, &before);
@@ -97,13 +97,13 @@ fn install(signal: Signal) -> Option<(Signal, SigAction)> {
 
 #[allow(unsafe_code)]
 fn restore(signal: Signal, before: &SigAction) {
-    // SAFETY: puts back what the kernel has told us was installed before.
+    // SAFETY: restores the action that the kernel returned.
     let _ = unsafe { sigaction(signal, before) };
 }
 
-/// A program starts with every signal at its default; ignored ones would stay so for all it starts.
+/// Sets every signal to its default; a program inherits ignored ones.
 #[allow(unsafe_code)]
-pub(super) fn forget_signals() -> io::Result<()> {
+pub(super) fn reset_signals() -> io::Result<()> {
     for signal in Signal::iterator() {
         if !matches!(signal, Signal::SIGKILL | Signal::SIGSTOP) {
             // SAFETY: sets a default disposition; no handler of ours is involved.

@@ -1,4 +1,4 @@
-//! Starting a program in a sandbox: what it is told, what stands in for the environment's own files.
+//! Starts a program in a sandbox: its request, its replacement files, its input and output.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
@@ -20,31 +20,36 @@ use super::mountpoints::MountPoints;
 use super::network::Range;
 use super::protocol::{Input, Request, StandIn};
 use super::relay::{Output, Relay, Sink};
-use super::{ASKED, FIRST_STAGE, Io, Network, Program, Sandbox, emulation, services, this_program};
+use super::{
+    FIRST_STAGE, FIRST_STAGE_CHECKED, Io, Network, Program, Sandbox, emulation, services,
+    this_program,
+};
 use crate::fs::opener::descriptor_path;
 use crate::fs::rooted::Tree;
 
-/// Where programs are looked for, as Debian's root has it.
+/// `PATH` of root on Debian.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The server's resolver, whose answers are right inside too.
+/// The server's resolver configuration.
 const RESOLVER: &str = "/etc/resolv.conf";
 
 pub(super) fn run(sandbox: &Sandbox<'_>, program: Program) -> anyhow::Result<super::Ended> {
-    if !ASKED.load(Ordering::Relaxed) {
-        // Started again it would do whatever it does when started, not make a sandbox.
-        bail!("this program cannot make a sandbox: it never asks whether it is its first stage");
+    if !FIRST_STAGE_CHECKED.load(Ordering::Relaxed) {
+        // Started again, it would run its own `main` instead of the first stage.
+        bail!(
+            "this program cannot make a sandbox: its `main` does not call become_first_stage_if_asked"
+        );
     }
     let tree = Tree::open(sandbox.root)?;
     let mut places = MountPoints::new(&tree);
     sandbox.network.check()?;
     let range = match sandbox.network {
-        Network::Private(_) => Some(Range::choose().context("looking at this machine's routes")?),
+        Network::Private(_) => Some(Range::choose().context("reading this machine's routes")?),
         Network::Host => None,
     };
     let mut files = Vec::new();
     let servers = std::fs::read_to_string(RESOLVER).ok();
-    // Without one the server resolves nothing either, and the environment's own is as good as any.
+    // If the server has none, the environment's own is used.
     if let Some(content) = sandbox.network.resolver(servers.as_deref(), range.as_ref()) {
         files.push(StandIn {
             place: places.place("etc/resolv.conf")?,
@@ -77,11 +82,11 @@ pub(super) fn run(sandbox: &Sandbox<'_>, program: Program) -> anyhow::Result<sup
 fn stand_ins(
     tree: &Tree,
     places: &mut MountPoints<'_>,
-    packages_apart: bool,
+    has_package_dir: bool,
 ) -> anyhow::Result<Vec<StandIn>> {
     let mut files = Vec::new();
-    files.extend(services::stand_ins(tree, places, packages_apart)?);
-    // Libraries made for the node's own processor features make every emulated program complain.
+    files.extend(services::stand_ins(tree, places, has_package_dir)?);
+    // Preloaded libraries for the node's processor features make every emulated program print an error.
     if emulation::is_needed(tree)? && tree.metadata("etc/ld.so.preload")?.is_some() {
         files.push(StandIn {
             place: places.place("etc/ld.so.preload")?,
@@ -105,7 +110,7 @@ fn environment(wiring: &Wiring, extra: Vec<(String, String)>) -> Vec<(String, St
         ("LOGNAME", "root"),
         ("LANG", "C.UTF-8"),
         ("TERM", &terminal),
-        // So that hooks can tell.
+        // For hooks that need to know.
         ("NETBE", "1"),
     ];
     let all: BTreeMap<String, String> = always
@@ -117,7 +122,7 @@ fn environment(wiring: &Wiring, extra: Vec<(String, String)>) -> Vec<(String, St
     all.into_iter().collect()
 }
 
-/// How the program is connected to the outside.
+/// The program's stdin, stdout and stderr.
 struct Wiring {
     input: Input,
     errors_to_terminal: bool,
@@ -132,7 +137,7 @@ impl Wiring {
     fn for_io(io: Io) -> anyhow::Result<Self> {
         match io {
             Io::Log { log, echo } => {
-                let mut wiring = Self::nothing(Input::Null);
+                let mut wiring = Self::unconnected(Input::Null);
                 let end = wiring.output(Sink::Log(Log::new(log, echo)))?;
                 wiring.stdout = Some(end.try_clone()?);
                 wiring.stderr = Some(end);
@@ -140,7 +145,7 @@ impl Wiring {
                 Ok(wiring)
             }
             Io::Terminal if stdin().is_terminal() && stdout().is_terminal() => {
-                let mut wiring = Self::nothing(Input::Terminal);
+                let mut wiring = Self::unconnected(Input::Terminal);
                 if stderr().is_terminal() {
                     wiring.errors_to_terminal = true;
                 } else {
@@ -149,13 +154,13 @@ impl Wiring {
                 Ok(wiring)
             }
             Io::Terminal => {
-                let mut wiring = Self::nothing(Input::Pipe);
+                let mut wiring = Self::unconnected(Input::Pipe);
                 let (theirs, ours) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
-                // A program that does not read must not keep netbe from hearing of its end.
+                // A program that does not read must not block netbe, which has to notice its end.
                 fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
                 wiring.stdin = Some((theirs, ours));
                 let end = wiring.output(Sink::Stdout)?;
-                // `2>&1`: through one pipe, or what was written in order would not arrive so.
+                // `2>&1`: one pipe, to keep the order of what is written.
                 wiring.stderr = Some(if same_file()? {
                     end.try_clone()?
                 } else {
@@ -167,7 +172,7 @@ impl Wiring {
         }
     }
 
-    fn nothing(input: Input) -> Self {
+    fn unconnected(input: Input) -> Self {
         Self {
             input,
             errors_to_terminal: false,
@@ -189,7 +194,7 @@ impl Wiring {
         let (ours, theirs) = UnixStream::pair()?;
         let (stdin, input) = self.stdin.unzip();
         let or_null = |fd: Option<OwnedFd>| fd.map_or_else(Stdio::null, Stdio::from);
-        let program = this_program::open().context("keeping this program from being changed")?;
+        let program = this_program::open().context("opening netbe's own file read-only")?;
         let mut command = Command::new(descriptor_path(&program));
         command
             .arg0(FIRST_STAGE)
@@ -208,7 +213,7 @@ impl Wiring {
             bounds: Bounds::new(&request.root, !self.stop_means_stop),
         };
         drop(theirs);
-        // Dropped, and with it our ends of the program's pipes: else they would never be at an end.
+        // Closes netbe's copies of the program's ends of the pipes: while open, reads would not see the end.
         drop(command);
         let mut channel = &relay.channel;
         channel.write_all(&serde_json::to_vec(request)?)?;

@@ -1,6 +1,6 @@
 //! The user's terminal while a program in a sandbox has one of its own.
 //!
-//! Raw, so that every key, `^C` included, reaches the program; as it was again when dropped.
+//! In raw mode, so that every key, `^C` included, reaches the program; restored when dropped.
 
 use std::io::{self, stdin};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -15,11 +15,11 @@ pub(super) struct Raw {
 }
 
 impl Raw {
-    /// Gives the program's terminal the settings and size of the user's, and makes the user's raw.
+    /// Copies the user's terminal settings and size to the program's terminal, and makes the user's raw.
     pub(super) fn begin(program: &OwnedFd) -> io::Result<Self> {
         let before = tcgetattr(stdin())?;
         tcsetattr(program, SetArg::TCSANOW, &before)?;
-        follow_size(program)?;
+        copy_size(program)?;
         let mut raw = before.clone();
         cfmakeraw(&mut raw);
         tcsetattr(stdin(), SetArg::TCSADRAIN, &raw)?;
@@ -33,9 +33,9 @@ impl Drop for Raw {
     }
 }
 
-/// Gives the program's terminal the size of the user's.
+/// Copies the size of the user's terminal to the program's.
 #[allow(unsafe_code)]
-pub(super) fn follow_size(program: &OwnedFd) -> io::Result<()> {
+pub(super) fn copy_size(program: &OwnedFd) -> io::Result<()> {
     let mut size = libc::winsize {
         ws_row: 0,
         ws_col: 0,

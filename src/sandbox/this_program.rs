@@ -1,9 +1,9 @@
-//! This program's own file, as the sandbox's first processes are started from it: nothing of it can be changed by that.
+//! Protects netbe's own file from changes by programs in a sandbox.
 //!
-//! A script whose first line names `/proc/self/exe` has the kernel run the program of whoever starts it: netbe's own,
-//! the server's file, inside and as an ordinary process there. By its `/proc/PID/exe` the file could be given another
-//! mode or owner (CVE-2019-5736 is of that kind). So the first stage, and all it forks, run from a second mount of the
-//! file that is read-only. Not for the emulators that this machine runs foreign programs by.
+//! A script whose first line names `/proc/self/exe` makes the kernel run the file of the process that starts
+//! it: netbe's, on the server. Through `/proc/PID/exe` the file's mode or owner could be changed (as in
+//! CVE-2019-5736). So the first stage and its children run from a second, read-only mount of the file.
+//! Emulators are not protected by this.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -15,22 +15,24 @@ use nix::sys::stat::{Mode, fstat};
 
 use crate::fs::mounts::{Detached, Forbids};
 
-/// Who runs here, by the file that the kernel has.
-const ITSELF: &str = "/proc/self/exe";
+/// The running program's file.
+const OWN_EXE: &str = "/proc/self/exe";
 
-/// Returns it, to be started by its descriptor.
+/// Opens the file on a read-only mount, to be executed by its descriptor.
 ///
 /// # Errors
-/// Where no second mount of it can be made, or another file stands in its place by now.
+/// Fails if the mount cannot be made, or the file was replaced since netbe was started.
 pub(super) fn open() -> io::Result<OwnedFd> {
-    let place = place(Path::new(ITSELF))?;
-    match read_only(&place) {
-        // Of another mount namespace, which this process has left since it was started: found in this one by its name.
+    let open_path = open_path(Path::new(OWN_EXE))?;
+    match read_only(&open_path) {
+        // The file is on a mount of another namespace, which this process has left: open it by its name.
         Err(e) if e.raw_os_error() == Some(Errno::EINVAL as i32) => {
-            let named = self::place(&std::fs::read_link(ITSELF)?)?;
-            let (one, other) = (fstat(&place)?, fstat(&named)?);
+            let named = self::open_path(&std::fs::read_link(OWN_EXE)?)?;
+            let (one, other) = (fstat(&open_path)?, fstat(&named)?);
             if (one.st_dev, one.st_ino) != (other.st_dev, other.st_ino) {
-                return Err(io::Error::other("its file has been replaced since"));
+                return Err(io::Error::other(
+                    "the file was replaced since netbe was started",
+                ));
             }
             read_only(&named)
         }
@@ -38,12 +40,12 @@ pub(super) fn open() -> io::Result<OwnedFd> {
     }
 }
 
-fn place(path: &Path) -> io::Result<OwnedFd> {
+fn open_path(path: &Path) -> io::Result<OwnedFd> {
     let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
     Ok(openat(AT_FDCWD, path, flags, Mode::empty())?)
 }
 
-fn read_only(place: &impl AsFd) -> io::Result<OwnedFd> {
+fn read_only(open_path: &impl AsFd) -> io::Result<OwnedFd> {
     let forbids = Forbids::WRITING.and(Forbids::SETUID).and(Forbids::DEVICES);
-    Ok(Detached::copy_of(place, forbids)?.into_top())
+    Ok(Detached::copy_of(open_path, forbids)?.into_top())
 }

@@ -21,9 +21,9 @@ use nix::sys::stat::Mode;
 
 use super::super::attendant::Attendant;
 use super::super::privileges;
-use super::super::signals::whatever_comes;
+use super::super::signals::retry_interrupted;
 use super::gate::{self, Gate};
-use super::netlink::{Known, Policy, Prefix, Route};
+use super::netlink::{Policy, Prefix, Route, RouteEntry};
 use super::{DNS, Network, Range};
 
 /// How long the tool may take; it needs some hundredths of a second.
@@ -116,7 +116,7 @@ fn prepare(admitted: &[std::net::SocketAddrV4]) -> anyhow::Result<Gate> {
         let address: Ipv4Addr = *service.ip();
         if !address.is_loopback() {
             gate.routes
-                .own(address)
+                .add_address(address)
                 .with_context(|| format!("admitting {address}"))?;
         }
         let refused = || format!("admitting {service}");
@@ -132,8 +132,8 @@ fn prepare(admitted: &[std::net::SocketAddrV4]) -> anyhow::Result<Gate> {
 
 impl Gate {
     /// Makes everything that leads to this machine lead nowhere.
-    pub(super) fn close_all(&self, routes: &[Known]) -> anyhow::Result<()> {
-        let own = routes.iter().filter(|r| r.is_own).map(|r| r.prefix);
+    pub(super) fn close_all(&self, routes: &[RouteEntry]) -> anyhow::Result<()> {
+        let own = routes.iter().filter(|r| r.is_local).map(|r| r.prefix);
         for prefix in NEVER.iter().copied().chain(own) {
             let refused = || format!("closing {}/{}", prefix.address, prefix.length);
             self.routes.forbid(prefix).with_context(refused)?;
@@ -146,7 +146,7 @@ impl Gate {
 
 /// Starts the tool, and waits until it says that the connection is there.
 fn connect(namespace: &OwnedFd, range: Range) -> anyhow::Result<(Child, OwnedFd, OwnedFd)> {
-    let program = super::tool().context("slirp4netns has gone")?;
+    let program = super::slirp().context("slirp4netns has gone")?;
     let pipe = || nix::unistd::pipe2(OFlag::O_CLOEXEC);
     let ((ended, exit), (ready, tell), (said, say)) = (pipe()?, pipe()?, pipe()?);
     // Whatever it has to say, it never waits for somebody to hear it.
@@ -207,9 +207,9 @@ fn start_with(command: &mut Command, handed: [RawFd; 3]) -> io::Result<Child> {
 
 fn says_ready(ready: &OwnedFd) -> io::Result<bool> {
     let mut fds = [PollFd::new(ready.as_fd(), PollFlags::POLLIN)];
-    whatever_comes(|| poll(&mut fds, PollTimeout::from(PATIENCE)))?;
+    retry_interrupted(|| poll(&mut fds, PollTimeout::from(PATIENCE)))?;
     let mut byte = [0];
     let flags = fds[0].revents().unwrap_or(PollFlags::empty());
     Ok(flags.contains(PollFlags::POLLIN)
-        && whatever_comes(|| nix::unistd::read(ready, &mut byte))? == 1)
+        && retry_interrupted(|| nix::unistd::read(ready, &mut byte))? == 1)
 }

@@ -1,8 +1,8 @@
-//! The process between a private network and this machine: it passes on what is admitted, and closes addresses that
-//! this machine gets meanwhile.
+//! The proxy between a private network and this machine's admitted services. Also blocks addresses that this
+//! machine gets later.
 //!
-//! Bytes go through it unread. It connects to what it was told to admit and to nothing else, whatever is asked inside.
-//! It has no privilege but that of closing more, and dies with the sandbox' first stage.
+//! Forwards bytes unread, to the admitted addresses and to no other. Its one capability is NET_ADMIN, to block
+//! addresses. Dies with the sandbox's first stage.
 
 use std::io::{self, ErrorKind};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket};
@@ -18,14 +18,14 @@ use super::super::privileges::NET_ADMIN;
 use super::netlink::{Policy, Route};
 use crate::fs::threads;
 
-/// How many connections and questions at a time; what is more waits, or is lost as questions may be.
-const MOST: usize = 128;
-/// How long a name server may think.
+/// Concurrent connections and questions; above that, connections wait and questions are dropped.
+const MAX_BUSY: usize = 128;
+/// Timeout of a name server.
 const ANSWER: Duration = Duration::from_secs(10);
-/// The longest datagram that is passed on.
+/// Size of the largest datagram that is forwarded.
 const DATAGRAM: usize = 64 << 10;
 
-/// What it holds: sockets of the private network.
+/// Its sockets in the private network.
 #[derive(Debug)]
 pub(super) struct Gate {
     pub(super) routes: Route,
@@ -45,14 +45,14 @@ impl Gate {
     }
 }
 
-/// Starts it; `channel` is not for it.
+/// Starts the proxy, which closes `channel`.
 pub(super) fn start(gate: &Gate, channel: RawFd) -> anyhow::Result<Attendant> {
-    // Before there is a process: nothing that happens from here on is missed.
+    // Subscribed before the process starts, so that no change is missed.
     let changes = Route::open_for_changes().context("watching addresses")?;
-    Attendant::start(channel, &[NET_ADMIN], || keep(gate, &changes))
+    Attendant::start(channel, &[NET_ADMIN], || run(gate, &changes))
 }
 
-fn keep(gate: &Gate, changes: &Route) -> anyhow::Result<()> {
+fn run(gate: &Gate, changes: &Route) -> anyhow::Result<()> {
     let busy = Arc::new(AtomicUsize::new(0));
     for service in &gate.services {
         let (service, busy) = (service.try_clone()?, Arc::clone(&busy));
@@ -69,17 +69,17 @@ fn keep(gate: &Gate, changes: &Route) -> anyhow::Result<()> {
     }
 }
 
-/// A place among those that are busy; given back when dropped.
-struct Place(Arc<AtomicUsize>);
+/// One of `MAX_BUSY` slots; released when dropped.
+struct Slot(Arc<AtomicUsize>);
 
-impl Place {
+impl Slot {
     fn take(busy: &Arc<AtomicUsize>) -> Option<Self> {
-        let place = Self(Arc::clone(busy));
-        (busy.fetch_add(1, Ordering::SeqCst) < MOST).then_some(place)
+        let slot = Self(Arc::clone(busy));
+        (busy.fetch_add(1, Ordering::SeqCst) < MAX_BUSY).then_some(slot)
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::SeqCst);
     }
@@ -90,34 +90,34 @@ fn admit(service: &TcpListener, busy: &Arc<AtomicUsize>) {
         return;
     };
     loop {
-        let place = loop {
-            match Place::take(busy) {
-                Some(place) => break place,
+        let slot = loop {
+            match Slot::take(busy) {
+                Some(slot) => break slot,
                 None => std::thread::sleep(Duration::from_millis(20)),
             }
         };
         match service.accept() {
-            // One that cannot be had ends at once, as where nobody listens.
+            // If the service refuses the connection, this one is closed at once.
             Ok((inside, _)) => drop(threads::start(move || {
-                let _ = join(&inside, address);
-                drop(place);
+                let _ = forward(&inside, address);
+                drop(slot);
             })),
             Err(_) => std::thread::sleep(Duration::from_millis(20)),
         }
     }
 }
 
-/// Carries bytes both ways until both sides have said all.
-fn join(inside: &TcpStream, address: SocketAddr) -> io::Result<()> {
+/// Copies bytes in both directions until both are at their end.
+fn forward(inside: &TcpStream, address: SocketAddr) -> io::Result<()> {
     let outside = TcpStream::connect(address)?;
     let (from, to) = (inside.try_clone()?, outside.try_clone()?);
-    let there = threads::start(move || carry(&from, &to))?;
-    carry(&outside, inside);
-    let _ = there.join();
+    let upload = threads::start(move || copy(&from, &to))?;
+    copy(&outside, inside);
+    let _ = upload.join();
     Ok(())
 }
 
-fn carry(mut from: &TcpStream, mut to: &TcpStream) {
+fn copy(mut from: &TcpStream, mut to: &TcpStream) {
     let end = match io::copy(&mut from, &mut to) {
         Ok(_) => Shutdown::Write,
         Err(_) => Shutdown::Both,
@@ -135,15 +135,15 @@ fn resolve(resolver: &Arc<UdpSocket>, busy: &Arc<AtomicUsize>) {
     };
     loop {
         let (length, asker) = match resolver.recv_from(&mut question) {
-            Ok(asked) => asked,
+            Ok(received) => received,
             Err(e) if e.kind() == ErrorKind::Interrupted => continue,
-            // Of an answer that nobody waited for.
+            // The error of an earlier answer that could not be delivered.
             Err(_) => {
                 std::thread::sleep(Duration::from_millis(5));
                 continue;
             }
         };
-        let Some(place) = Place::take(busy) else {
+        let Some(slot) = Slot::take(busy) else {
             continue;
         };
         let (text, back) = (question[..length].to_vec(), Arc::clone(resolver));
@@ -151,7 +151,7 @@ fn resolve(resolver: &Arc<UdpSocket>, busy: &Arc<AtomicUsize>) {
             if let Ok(answer) = ask(address, &text) {
                 let _ = back.send_to(&answer, asker);
             }
-            drop(place);
+            drop(slot);
         });
     }
 }

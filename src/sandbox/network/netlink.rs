@@ -1,6 +1,7 @@
-//! What the kernel is told and asked about addresses and routes, over netlink (rtnetlink(7)).
+//! Addresses and routes of the kernel, over netlink (rtnetlink(7)). IPv4 only.
 //!
-//! A socket belongs to the namespace it was made in, wherever its process has gone since. IPv4 only.
+//! A netlink socket belongs to the namespace in which it was opened, also after its process has entered
+//! another.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -10,9 +11,9 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::socket::{MsgFlags, recv, send};
 
-use super::super::signals::whatever_comes;
+use super::super::signals::retry_interrupted;
 
-/// Addresses that begin alike.
+/// An address prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Prefix {
     pub(super) address: Ipv4Addr,
@@ -28,7 +29,7 @@ impl Prefix {
         }
     }
 
-    /// Returns whether some address begins as both do; one that all do is nobody's in particular.
+    /// Returns whether an address has both prefixes; false for the default route, which has every address.
     pub(super) fn overlaps(self, other: Self) -> bool {
         let length = u32::from(self.length.min(other.length));
         let differ = self.address.to_bits() ^ other.address.to_bits();
@@ -36,15 +37,15 @@ impl Prefix {
     }
 }
 
-/// A route there is.
+/// A route of the kernel's tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Known {
+pub(super) struct RouteEntry {
     pub(super) prefix: Prefix,
-    /// Whether it leads to this machine itself.
-    pub(super) is_own: bool,
+    /// Whether it is for an address of this machine.
+    pub(super) is_local: bool,
 }
 
-/// A socket to ask and tell by.
+/// A netlink socket for addresses and routes.
 #[derive(Debug)]
 pub(super) struct Route(OwnedFd);
 
@@ -79,43 +80,43 @@ impl Route {
         open(libc::NETLINK_ROUTE, 0).map(Self)
     }
 
-    /// Opens one that is told whenever addresses or routes change.
+    /// Opens a socket that receives a message for each change of addresses or routes.
     pub(super) fn open_for_changes() -> io::Result<Self> {
         open(libc::NETLINK_ROUTE, CHANGES).map(Self)
     }
 
-    /// Waits until something has changed; what, is to be asked.
+    /// Waits for a change; [`Self::routes`] tells the new state.
     pub(super) fn wait_for_change(&self) -> io::Result<()> {
         let mut bytes = [0; 8192];
-        let heard = || recv(self.0.as_raw_fd(), &mut bytes, MsgFlags::empty());
-        match whatever_comes(heard) {
-            // So many that some were lost.
+        let receive = || recv(self.0.as_raw_fd(), &mut bytes, MsgFlags::empty());
+        match retry_interrupted(receive) {
+            // ENOBUFS: so many changes that messages were lost.
             Ok(_) | Err(Errno::ENOBUFS) => Ok(()),
             Err(e) => Err(e.into()),
         }
     }
 
-    /// Returns every route there is, those to this machine's own addresses among them.
-    pub(super) fn routes(&self) -> io::Result<Vec<Known>> {
+    /// Returns all routes, those for this machine's own addresses included.
+    pub(super) fn routes(&self) -> io::Result<Vec<RouteEntry>> {
         let body = [INET, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
-        self.tell(GET_ROUTE, DUMP, &body)?;
+        self.send_message(GET_ROUTE, DUMP, &body)?;
         let mut routes = Vec::new();
         let mut bytes = vec![0; 64 << 10];
         loop {
-            let heard = || recv(self.0.as_raw_fd(), &mut bytes, MsgFlags::empty());
-            let length = whatever_comes(heard)?;
+            let receive = || recv(self.0.as_raw_fd(), &mut bytes, MsgFlags::empty());
+            let length = retry_interrupted(receive)?;
             for (kind, body) in messages(&bytes[..length]) {
                 match kind {
                     DONE => return Ok(routes),
                     ERROR => answer(body)?,
-                    NEW_ROUTE => routes.extend(known(body)),
+                    NEW_ROUTE => routes.extend(parse_route(body)),
                     _ => {}
                 }
             }
         }
     }
 
-    /// Makes these addresses lead nowhere.
+    /// Makes these addresses unreachable.
     pub(super) fn forbid(&self, prefix: Prefix) -> io::Result<()> {
         let mut body = vec![
             INET,
@@ -132,55 +133,55 @@ impl Route {
             0,
         ];
         attribute(&mut body, DESTINATION, &prefix.address.octets());
-        self.ask(NEW_ROUTE, CREATE, &body)
+        self.request(NEW_ROUTE, CREATE, &body)
     }
 
     /// Brings the loopback device up.
     pub(super) fn loopback_up(&self) -> io::Result<()> {
         let mut body = vec![0; 4];
-        // Which one, and of its flags IFF_UP.
+        // The device, its flags and the mask of flags to change: IFF_UP.
         for word in [LOOPBACK, 1, 1] {
             body.extend(word.to_ne_bytes());
         }
-        self.ask(NEW_LINK, 0, &body)
+        self.request(NEW_LINK, 0, &body)
     }
 
-    /// Gives the loopback device an address.
-    pub(super) fn own(&self, address: Ipv4Addr) -> io::Result<()> {
+    /// Adds an address to the loopback device.
+    pub(super) fn add_address(&self, address: Ipv4Addr) -> io::Result<()> {
         let mut body = vec![INET, 32, 0, 0];
         body.extend(LOOPBACK.to_ne_bytes());
         attribute(&mut body, LOCAL_ADDRESS, &address.octets());
         attribute(&mut body, ADDRESS, &address.octets());
-        self.ask(NEW_ADDRESS, CREATE, &body)
+        self.request(NEW_ADDRESS, CREATE, &body)
     }
 
-    fn ask(&self, kind: u16, flags: u16, body: &[u8]) -> io::Result<()> {
-        self.tell(kind, flags | ACKNOWLEDGE, body)?;
+    fn request(&self, kind: u16, flags: u16, body: &[u8]) -> io::Result<()> {
+        self.send_message(kind, flags | ACKNOWLEDGE, body)?;
         let mut bytes = [0; 8192];
-        let heard = || recv(self.0.as_raw_fd(), &mut bytes, MsgFlags::empty());
-        let length = whatever_comes(heard)?;
-        let said = messages(&bytes[..length]).find(|(kind, _)| *kind == ERROR);
-        match said.map_or(Ok(()), |(_, body)| answer(body)) {
-            // It is so already.
+        let receive = || recv(self.0.as_raw_fd(), &mut bytes, MsgFlags::empty());
+        let length = retry_interrupted(receive)?;
+        let error = messages(&bytes[..length]).find(|(kind, _)| *kind == ERROR);
+        match error.map_or(Ok(()), |(_, body)| answer(body)) {
+            // Present already.
             Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
             answered => answered,
         }
     }
 
-    fn tell(&self, kind: u16, flags: u16, body: &[u8]) -> io::Result<()> {
+    fn send_message(&self, kind: u16, flags: u16, body: &[u8]) -> io::Result<()> {
         let length = u32::try_from(HEADER + body.len()).unwrap_or(u32::MAX);
         let mut message = length.to_ne_bytes().to_vec();
         message.extend(kind.to_ne_bytes());
         message.extend((flags | REQUEST).to_ne_bytes());
         message.extend([0; 8]);
         message.extend(body);
-        whatever_comes(|| send(self.0.as_raw_fd(), &message, MsgFlags::empty()))?;
+        retry_interrupted(|| send(self.0.as_raw_fd(), &message, MsgFlags::empty()))?;
         Ok(())
     }
 }
 
-/// A second lock on what leads nowhere, where the kernel has it: a socket that names the device to go by is sent past
-/// routes where it asks for many at once (multicast).
+/// A second block of unreachable addresses, where the kernel has XFRM: a socket bound to a device bypasses
+/// routes for multicast.
 #[derive(Debug)]
 pub(super) struct Policy(Route);
 
@@ -190,24 +191,24 @@ impl Policy {
         open(libc::NETLINK_XFRM, 0).map(|fd| Self(Route(fd)))
     }
 
-    /// Has everything refused that is sent to these addresses by another device than loopback.
+    /// Blocks packets to these addresses on every device but loopback.
     pub(super) fn forbid(&self, prefix: Prefix) -> io::Result<()> {
-        self.0.ask(NEW_POLICY, CREATE, &policy(prefix))
+        self.0.request(NEW_POLICY, CREATE, &policy(prefix))
     }
 }
 
 /// `struct xfrm_userpolicy_info`.
 fn policy(prefix: Prefix) -> Vec<u8> {
     let mut body = prefix.address.octets().to_vec();
-    // The rest of the address, the source's, ports and their masks: any.
+    // The rest of the destination, source, ports and their masks: any.
     body.resize(40, 0);
     body.extend(u16::from(INET).to_ne_bytes());
     body.extend([prefix.length, 0, 0, 0, 0, 0]);
     body.extend([0; 8]);
-    // Without an end by bytes or packets, and none by time; used by nobody yet.
+    // No limit by bytes, packets or time; no use so far.
     body.extend([0xff; 32]);
     body.extend([0; 32 + 32]);
-    // Priority, number; outwards, refused.
+    // Priority and index; direction out, action block.
     body.extend([0; 8]);
     body.extend([1, 1, 0, 0]);
     body.extend([0; 4]);
@@ -232,7 +233,7 @@ fn attribute(body: &mut Vec<u8>, kind: u16, value: &[u8; 4]) {
     body.extend(value);
 }
 
-/// Takes a datagram apart: the kind and body of each message; ends at one that makes no sense.
+/// Returns type and body of each message in a datagram; ends at a malformed one.
 fn messages(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
     std::iter::from_fn(move || {
         let length = usize::try_from(word(bytes, 0)?).ok()?;
@@ -247,7 +248,7 @@ fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_ne_bytes(bytes.get(at..at + 4)?.try_into().ok()?))
 }
 
-/// The answer of an error message; no number means none.
+/// Returns the error of an acknowledgement, if its number is not 0.
 fn answer(body: &[u8]) -> io::Result<()> {
     match word(body, 0).map(u32::cast_signed) {
         Some(0) | None => Ok(()),
@@ -255,12 +256,12 @@ fn answer(body: &[u8]) -> io::Result<()> {
     }
 }
 
-/// Returns the route a message tells of; `None` for what is no IPv4 route.
-fn known(body: &[u8]) -> Option<Known> {
+/// Parses a route message; `None` for what is not an IPv4 route.
+fn parse_route(body: &[u8]) -> Option<RouteEntry> {
     let [INET, length, ..] = *body else {
         return None;
     };
-    let is_own = *body.get(7)? == LOCAL;
+    let is_local = *body.get(7)? == LOCAL;
     let mut rest = body.get(12..)?;
     let mut address = Ipv4Addr::UNSPECIFIED;
     while let Some(size) = rest.get(..2) {
@@ -271,9 +272,9 @@ fn known(body: &[u8]) -> Option<Known> {
         }
         rest = rest.get(size.next_multiple_of(4)..).unwrap_or_default();
     }
-    Some(Known {
+    Some(RouteEntry {
         prefix: Prefix { address, length },
-        is_own,
+        is_local,
     })
 }
 
@@ -282,27 +283,32 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_policy_is_as_long_as_the_kernel_wants_it() {
+    fn a_policy_has_the_kernels_length() {
         assert_eq!(policy(Prefix::new([224, 0, 0, 0], 4)).len(), 168);
     }
 
     #[test]
-    fn this_machine_has_itself_among_its_routes() {
+    fn routes_include_this_machines_own_addresses() {
         let routes = Route::open().unwrap().routes().unwrap();
         let itself = Prefix::new([127, 0, 0, 1], 32);
         assert!(
-            routes.iter().any(|r| r.is_own && r.prefix.overlaps(itself)),
+            routes
+                .iter()
+                .any(|r| r.is_local && r.prefix.overlaps(itself)),
             "{routes:?}"
         );
     }
 
     #[test]
-    fn what_is_cut_short_tells_nothing() {
+    fn a_truncated_message_is_not_parsed() {
         let mut body = vec![INET, 24, 0, 0, MAIN, 4, 0, LOCAL, 0, 0, 0, 0];
         attribute(&mut body, DESTINATION, &[10, 0, 0, 1]);
-        assert_eq!(known(&body).unwrap().prefix, Prefix::new([10, 0, 0, 1], 24));
+        assert_eq!(
+            parse_route(&body).unwrap().prefix,
+            Prefix::new([10, 0, 0, 1], 24)
+        );
         for length in 0..body.len() {
-            let _ = known(&body[..length]);
+            let _ = parse_route(&body[..length]);
         }
         assert_eq!(messages(&[9, 0, 0]).count(), 0);
         assert_eq!(messages(&[255; 40]).count(), 0);
