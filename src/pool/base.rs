@@ -159,6 +159,8 @@ impl Base {
 
     /// Returns whether an environment, whose base this is, is still what it was when the base was made.
     pub fn is_current(&self, env: &Environment) -> Result<bool> {
+        // What was written a moment ago has no transaction yet: it would pass for unchanged.
+        subvolume::sync(&env.dir)?;
         for (half, base) in [(env.root(), self.root()), (env.boot(), self.boot())] {
             let (half_info, base) = (subvolume::info(&half)?, subvolume::info(&base)?);
             // What is written into a subvolume nested in it is not seen in it.

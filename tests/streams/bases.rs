@@ -42,6 +42,27 @@ fn it_is_the_same_as_long_as_nothing_changes() {
 }
 
 #[test]
+fn what_was_written_a_moment_before_is_sent() {
+    let (here, there) = two();
+    let file = here.half("nog/a", "root").join("srv/v");
+    fs::write(&file, "one").unwrap();
+    here.sends("nog/a", &there, "nog/one");
+    for (number, options) in [" --since nog/a", "", " --since nog/a", ""]
+        .iter()
+        .enumerate()
+    {
+        // Nothing of the base waits in memory any more; what is written now does.
+        run(&mut Command::new("sync"));
+        let content = format!("{number}");
+        fs::write(&file, &content).unwrap();
+        let name = format!("nog/b{number}");
+        here.sends(&format!("nog/a{options}"), &there, &name);
+        let arrived = there.half(&name, "root").join("srv/v");
+        assert_eq!(fs::read_to_string(arrived).unwrap(), content, "{options}");
+    }
+}
+
+#[test]
 fn it_goes_along_and_goes_away_with_its_environment() {
     let (here, there) = two();
     here.sends("nog/a", &there, "nog/a");
