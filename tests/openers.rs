@@ -114,6 +114,7 @@ const ALLOWED: &[(&str, &str, usize, &str)] = &[
     ("pool/environment/dir.rs", "openat2(", 2, DIRECTORY),
     ("pool/state.rs", "File::open(", 1, DIRECTORY_ASKED),
     ("fs/dir_names.rs", "read_dir(", 1, POOLS),
+    ("pool/foreign.rs", "read_dir(", 1, POOLS),
     ("pool/lock/watch.rs", "read_dir(", 1, POOLS),
     ("packages/cache.rs", "read_dir(", 1, POOLS),
     ("packages/cache.rs", "tempfile_in(", 1, NEW),

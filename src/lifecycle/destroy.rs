@@ -12,6 +12,7 @@ use super::{Mode, Outcome, in_use};
 use crate::evidence::{self, Evidence};
 use crate::failure::Failure;
 use crate::fs::interrupt;
+use crate::pool::foreign;
 use crate::pool::lock::Share;
 use crate::pool::pending::{Kind, Pending};
 use crate::pool::state;
@@ -82,6 +83,7 @@ pub fn nodes(pool: &Pool, names: &[NodeName], mode: Mode) -> Result<Outcome<Vec<
         pool.refuse_work_in(name, Duration::ZERO)?;
         let node = pool.node(name)?;
         let envs = node.environments()?;
+        foreign::refuse(&node.name, &foreign::in_node(&node.dir)?)?;
         refuse(pool, &node, &envs, Scope::Node)?;
         found.push((node, envs));
     }
@@ -159,6 +161,7 @@ impl<'a> Known<'a> {
                 .hint(format!("netbe unpin {env}"))
                 .into());
         }
+        foreign::refuse(env, &foreign::in_env(&env.dir)?)?;
         in_use::refuse_used(env)
     }
 }

@@ -5,6 +5,7 @@
 //! rename; then what led to the old leads to the new, and the old goes. In between, the new one's record
 //! says whose place it takes, and only one of the two is shown. Refused while booted or perhaps booted.
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::btrfs::subvolume;
 use crate::failure::Failure;
 use crate::fs::atomic::Durable;
 use crate::pool::base::Base;
+use crate::pool::foreign;
 use crate::pool::lock::Share;
 use crate::pool::record;
 use crate::pool::record::EnvRecord;
@@ -107,6 +109,7 @@ pub fn node(pool: &Pool, old: &NodeName, new: &NodeName, mode: Mode) -> Result<O
     pool.refuse_work_in(old, Duration::ZERO)?;
     let node = pool.node(old)?;
     node.refuse_unknown_active()?;
+    foreign::refuse(&node.name, &foreign::in_node(&node.dir)?)?;
     let envs = node.environments()?;
     for env in &envs {
         refuse(&node, env)?;
@@ -223,6 +226,7 @@ fn refuse(node: &Node, env: &Environment) -> Result<()> {
     destroy::refuse_booted(node, env)?;
     env.require_sound()?;
     destroy::refuse_pending(node, env)?;
+    foreign::refuse(env, &foreign::in_env(&env.dir)?)?;
     in_use::refuse_used(env)
 }
 
@@ -234,6 +238,14 @@ fn fill(staged: &StagedEnvironment, env: &Environment, identity: Identity) -> Re
     if let Ok(Some(base)) = Base::read(env) {
         base.copy(&staged.dir().join(layout::BASE))
             .with_context(|| format!("copying what was last sent of {env}"))?;
+    }
+    // The same file under another name; there may be none.
+    let log = |dir: &Path| dir.join(layout::UPGRADE_LOG);
+    match std::fs::hard_link(log(&env.dir), log(staged.dir())) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => {
+            return Err(e).with_context(|| format!("keeping the log of {env}"));
+        }
+        _ => {}
     }
     let mut record = before.clone();
     record.replaces = Some(env.name.to_string());

@@ -21,12 +21,10 @@ use super::{Mode, Outcome, activate_new, create};
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 use crate::packages::{self, Changes, Downloads, Step};
+use crate::pool::layout::UPGRADE_LOG as LOG;
 use crate::pool::record::{EnvRecord, Shared};
 use crate::pool::{EnvId, EnvName, Environment, Node, NodeLock, Operand, Pool, layout};
 use crate::sandbox::{Durable, Network, Sandbox, emulation, unlimited};
-
-/// The name of the log kept with an environment, and of that of a node's last failed upgrade.
-const LOG: &str = "upgrade.log";
 
 /// What is asked for.
 #[derive(Debug, Clone)]

@@ -17,6 +17,10 @@ pub const ROOT: &str = "root";
 pub const BOOT: &str = "boot";
 /// The directory of an environment that holds what was last sent or received of it.
 pub const BASE: &str = ".base";
+/// The file of an environment with what was said in the upgrade that made it.
+pub const UPGRADE_LOG: &str = "upgrade.log";
+/// The file of a node with what was said in the last upgrade that failed.
+pub const FAILED_UPGRADE_LOG: &str = "failed-upgrade.log";
 /// What the name of everything begins with that is being made.
 pub const STAGED: &str = ".staged-";
 /// What the name of everything begins with that is being deleted.

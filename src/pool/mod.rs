@@ -8,6 +8,7 @@ pub mod base;
 pub mod code;
 mod env_id;
 pub mod environment;
+pub mod foreign;
 pub mod layout;
 pub mod lock;
 mod lookup;

@@ -20,6 +20,7 @@ mod dnsmasq;
 mod dry_run;
 mod evidence;
 mod exports;
+mod foreign;
 mod hostile;
 mod identity;
 mod init;

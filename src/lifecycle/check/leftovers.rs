@@ -11,7 +11,7 @@ use super::{FOREIGN, Finding, Repair};
 use crate::fs::atomic;
 use crate::fs::dir_names::names_in;
 use crate::fs::path_error::{at_path, is_of_the_machine};
-use crate::pool::{Environment, Node, NodeName, Pool, layout, lock, stage};
+use crate::pool::{self, Environment, Node, NodeName, Pool, layout, lock, stage};
 use crate::publish;
 
 /// Finds what is left in the pool's own directories.
@@ -61,15 +61,23 @@ pub(super) fn in_node(pool: &Pool, node: &Node, envs: &[Environment]) -> Result<
             found.push(hidden(&path, own.clone()));
         }
     }
+    let others = pool::foreign::in_node(&node.dir)?;
+    found.extend(others.iter().map(|path| foreign(path)));
     let dir = node.dir.join(layout::ENVS);
     for name in names_in(&dir)? {
         let path = dir.join(&name);
         match envs.iter().find(|e| e.name.as_str() == name) {
-            Some(_) => found.extend(half_replaced(&path, own.as_ref())?),
+            Some(_) => {
+                found.extend(half_replaced(&path, own.as_ref())?);
+                if is_directory(&path)? {
+                    let others = pool::foreign::in_env(&path)?;
+                    found.extend(others.iter().map(|path| foreign(path)));
+                }
+            }
             None if name.parse::<crate::pool::EnvName>().is_ok() && is_directory(&path)? => {
                 found.push(second_name(&path, node.name.clone()));
             }
-            None => found.push(foreign(&path)),
+            None => {}
         }
     }
     Ok(found)

@@ -13,6 +13,7 @@ use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 use crate::lifecycle::staged::Verified;
 use crate::lifecycle::{Mode, activate, rename};
+use crate::pool::foreign;
 use crate::pool::record::EnvRecord;
 use crate::pool::state;
 use crate::pool::{Environment, Node, NodeLock, NodeName, Pool, environment, layout, stage};
@@ -181,6 +182,7 @@ fn finish_rename(pool: &Pool, path: &Path, node: &NodeName, mode: Mode) -> Resul
             // Where that cannot be told, its names still lead to the old.
             new.active_if_any()?;
         }
+        foreign::refuse(node, &foreign::in_whole_node(path)?)?;
         stage::discard(path, parent)?;
         state::forget_node(&layout::node_state(pool.state(), node))?;
         for new in new {
@@ -204,6 +206,7 @@ fn finish_rename(pool: &Pool, path: &Path, node: &NodeName, mode: Mode) -> Resul
     if envs.iter().any(|e| e.dir == path) {
         return Ok(());
     }
+    foreign::refuse(&path.display(), &foreign::in_env(path)?)?;
     stage::discard(path, &node.dir)?;
     for env in pool.node(&node.name)?.environments()? {
         if env.record.as_ref().is_some_and(|r| r.replaces.is_some()) {

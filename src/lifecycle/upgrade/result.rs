@@ -13,7 +13,7 @@ use crate::fs::rooted::Tree;
 use crate::lifecycle::Mode;
 use crate::lifecycle::staged::{Complete, Content, Identity, StagedEnvironment};
 use crate::packages::Changes;
-use crate::pool::{Environment, Pool};
+use crate::pool::{Environment, Pool, layout};
 
 impl Run<'_> {
     /// Returns what came of the run.
@@ -47,7 +47,7 @@ impl Run<'_> {
         error: &anyhow::Error,
         mode: Mode,
     ) -> Result<Failure> {
-        let log = self.node.dir.join(format!("failed-{LOG}"));
+        let log = self.node.dir.join(layout::FAILED_UPGRADE_LOG);
         let said = program::keep_end(&staged.dir().join(LOG), &log).is_ok();
         let ended = |outcome: &str| {
             let mut failure =

@@ -1,0 +1,98 @@
+//! What stands in a pool's directories and is not netbe's: snapshots and files that a person put beside the halves.
+//!
+//! Whatever removes a directory of an environment or a node asks here first, so that nothing goes which nobody named.
+//! What is inside the halves belongs to the environment. Reads only.
+
+use std::ffi::OsStr;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{EnvName, layout};
+use crate::failure::Failure;
+use crate::fs::atomic;
+use crate::fs::path_error::at_path;
+
+/// Returns what is not netbe's in an environment's directory; itself, where it is none.
+pub fn in_env(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    if dir.symlink_metadata().is_ok_and(|m| !m.is_dir()) {
+        return Ok(vec![dir.to_path_buf()]);
+    }
+    others(dir, |name| {
+        is_one_of(name, &[layout::ROOT, layout::BOOT, layout::BASE])
+            || is_one_of(name, &[layout::ENV_RECORD, layout::UPGRADE_LOG])
+    })
+}
+
+/// Returns what is not netbe's in a node's directory, apart from what is in its environments.
+pub fn in_node(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = others(dir, |name| {
+        is_one_of(name, &[layout::ENVS, layout::ACTIVE])
+            || is_one_of(name, &[layout::NODE_RECORD, layout::FAILED_UPGRADE_LOG])
+    })?;
+    let envs = dir.join(layout::ENVS);
+    found.extend(others(&envs, is_environment)?);
+    Ok(found)
+}
+
+/// Returns what is not netbe's in a node's directory and in those of all its environments.
+pub fn in_whole_node(dir: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut found = in_node(dir)?;
+    let envs = dir.join(layout::ENVS);
+    for env in names(&envs)? {
+        if is_environment(&env) {
+            found.extend(in_env(&envs.join(env))?);
+        }
+    }
+    Ok(found)
+}
+
+/// Refuses to remove what holds something that is not netbe's.
+pub fn refuse(what: &dyn std::fmt::Display, found: &[PathBuf]) -> Result<(), Failure> {
+    let Some(first) = found.first() else {
+        return Ok(());
+    };
+    let names: Vec<String> = found.iter().map(|p| p.display().to_string()).collect();
+    let beside = first.parent().unwrap_or(first);
+    Err(Failure::refused(format!(
+        "{what} would go with something that is not netbe's: {}",
+        names.join(", ")
+    ))
+    .hint(format!(
+        "move it out of the pool, or delete it: ls -lA {}",
+        beside.display()
+    )))
+}
+
+fn is_one_of(name: &OsStr, these: &[&str]) -> bool {
+    these.iter().any(|this| name == *this)
+}
+
+/// Returns whether it is the name of an environment, or of what may have been one.
+fn is_environment(name: &OsStr) -> bool {
+    name.to_str().is_some_and(|n| n.parse::<EnvName>().is_ok())
+}
+
+fn others(dir: &Path, is_netbes: impl Fn(&OsStr) -> bool) -> io::Result<Vec<PathBuf>> {
+    let is_work = |name: &OsStr| {
+        let name = name.to_str().unwrap_or_default();
+        layout::is_hidden_work(name) || atomic::is_leftover(name)
+    };
+    let mut names = names(dir)?;
+    names.retain(|name| !is_netbes(name) && !is_work(name));
+    Ok(names.iter().map(|name| dir.join(name)).collect())
+}
+
+/// Returns all names in a directory, sorted, also those that are not UTF-8; empty where there is none.
+fn names(dir: &Path) -> io::Result<Vec<std::ffi::OsString>> {
+    let entries = match dir.read_dir() {
+        Ok(entries) => entries,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(at_path(&e, dir)),
+    };
+    let mut names = entries
+        .map(|entry| entry.map(|e| e.file_name()))
+        .collect::<io::Result<Vec<_>>>()
+        .map_err(|e| at_path(&e, dir))?;
+    names.sort();
+    Ok(names)
+}
