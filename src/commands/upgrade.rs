@@ -21,12 +21,24 @@ use crate::pool::{EnvName, NodeName, Operand, Pool};
 ///
 /// Snapshots the node's active environment (or the one named), runs the distribution's full upgrade inside
 /// the copy, or COMMAND, and keeps it as a new environment. What runs is never touched. A failing command
-/// leaves nothing behind, and neither does one that is stopped. Nothing to upgrade: no new environment.
+/// leaves nothing behind, and neither does one that is stopped. A run that changed nothing: no new environment.
 ///
 /// Debian and its like, Arch, Fedora and its like, openSUSE and Alpine are known; for any other the
 /// property upgrade.command says what to run. Packages that are downloaded are kept in the pool, so that the
 /// next node has them. What was written anew and is the same as before shares its space with the origin.
 /// A result that would not boot is kept with a warning and the flag !, and never with -a, --once or --try.
+///
+/// Whether there was anything to upgrade is told by what the run changed on disk, not by versions: a package that was
+/// configured at last, or built anew, is an upgrade, and so is any file upgrade.command wrote. These do not count:
+/// /dev, /proc, /run, /sys, /tmp, /var/lock, /var/run, /var/tmp, /root/.cache, /var/cache, /var/log,
+/// /var/lib/apt/daily_lock, /var/lib/apt/lists, /var/lib/apt/periodic, /var/lib/dpkg/*-old, /var/lib/dpkg/lock*,
+/// /var/lib/dpkg/triggers/Lock, /var/lib/app-info, /var/lib/apt-xapian-index, /var/lib/command-not-found,
+/// /var/lib/PackageKit, /var/lib/swcatalog, /var/lib/ubuntu-advantage, /var/lib/update-notifier, /lib/apk/db/lock,
+/// /usr/lib/apk/db/lock, /usr/lib/sysimage/libdnf5, /usr/lib/sysimage/rpm/*-shm, /usr/lib/sysimage/rpm/*-wal,
+/// /usr/lib/sysimage/rpm/.rpm.lock, /usr/lib/sysimage/rpm/__db.*, /var/lib/dnf, /var/lib/pacman/sync,
+/// /var/lib/rpm/*-shm, /var/lib/rpm/*-wal, /var/lib/rpm/.rpm.lock, /var/lib/rpm/__db.*,
+/// /var/lib/zypp/AnonymousUniqueId, /var/lib/zypp/LastDistributionFlavor, and __pycache__ anywhere. What comes of
+/// COMMAND is kept, whatever it changed.
 ///
 /// Everything the commands said is in upgrade.log beside the environment, or failed-upgrade.log with the
 /// node; of what is very long, its beginning and its end. What is shown of it has no control characters in it,
@@ -151,10 +163,11 @@ pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
     let outcome = perform(&pool, args, source, echo)?;
     match session.done(outcome)? {
         None => {}
-        Some(Upgraded::NothingToDo(source)) => {
+        Some(Upgraded::NothingToDo { source, told }) => {
             session.screen.sentence(&format!(
                 "Nothing to upgrade in {source}; no new environment."
             ))?;
+            session.screen.notes(&told);
         }
         Some(Upgraded::New {
             id,
@@ -164,6 +177,7 @@ pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
             active,
             would_boot,
             log,
+            told,
             notes,
             warnings,
         }) => {
@@ -192,6 +206,7 @@ pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
             session
                 .screen
                 .notes(&[format!("everything it said: {}", log.display())]);
+            session.screen.notes(&told);
             session.screen.notes(&notes);
             session.screen.warnings(&warnings);
             if let Some(how) = how {
@@ -235,6 +250,7 @@ mod tests {
 
     use super::*;
     use crate::commands::{Cli, Command};
+    use crate::packages::left_out::{LEFT_OUT, OF_PYTHON};
 
     fn parsed(line: impl IntoIterator<Item = OsString>) -> Upgrade {
         let line = [OsString::from("netbe")].into_iter().chain(line);
@@ -242,6 +258,19 @@ mod tests {
             Ok(Command::Upgrade(upgrade)) => upgrade,
             other => panic!("{other:?}"),
         }
+    }
+
+    #[test]
+    fn the_help_lists_what_does_not_count() {
+        use clap::CommandFactory;
+        let mut cli = Cli::command();
+        let upgrade = cli.find_subcommand_mut("upgrade").unwrap();
+        let help = upgrade.get_long_about().unwrap().to_string();
+        let words: Vec<&str> = help.split([' ', ',', '\n']).collect();
+        for path in LEFT_OUT {
+            assert!(words.contains(&format!("/{path}").as_str()), "{path}");
+        }
+        assert!(words.contains(&OF_PYTHON), "{help}");
     }
 
     #[test]

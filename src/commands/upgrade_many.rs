@@ -47,10 +47,13 @@ pub(super) fn run(session: &Session, args: &Upgrade) -> Result<u8> {
 
 /// Says what is not in the table.
 fn tell(session: &Session, node: &NodeName, report: &Report) {
+    let named = |all: &[String]| -> Vec<String> {
+        all.iter().map(|one| format!("{node}: {one}")).collect()
+    };
     match report {
-        Report::Created { warnings, .. } => {
-            let named: Vec<String> = warnings.iter().map(|w| format!("{node}: {w}")).collect();
-            session.screen.warnings(&named);
+        Report::Created { told, warnings, .. } => {
+            session.screen.notes(&named(told));
+            session.screen.warnings(&named(warnings));
         }
         Report::Failed { why, hint, .. } => {
             session.screen.warnings(&[format!("{node}: {why}")]);
@@ -58,7 +61,7 @@ fn tell(session: &Session, node: &NodeName, report: &Report) {
                 session.screen.notes(&[format!("{node}: {hint}")]);
             }
         }
-        Report::Nothing => {}
+        Report::Nothing { told } => session.screen.notes(&named(told)),
     }
 }
 

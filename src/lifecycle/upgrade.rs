@@ -5,6 +5,8 @@
 //! become an environment. A command that fails, or is stopped, leaves nothing but its log, unless the copy
 //! is to be kept. Several at once: [`fleet`].
 
+mod changed;
+mod commands;
 mod downloads;
 pub mod fleet;
 pub(super) mod program;
@@ -15,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use self::downloads::Packages;
+use self::changed::Before;
 use super::staged::{StagedEnvironment, Target, snapshot};
 use super::{Mode, Outcome, activate_new, create};
 use crate::fs::interrupt;
@@ -24,7 +26,7 @@ use crate::packages::{self, Changes, Downloads, Step};
 use crate::pool::layout::UPGRADE_LOG as LOG;
 use crate::pool::record::{EnvRecord, Shared};
 use crate::pool::{EnvId, EnvName, Environment, Node, NodeLock, Operand, Pool, layout};
-use crate::sandbox::{Durable, Network, Sandbox, emulation, unlimited};
+use crate::sandbox::{Durable, Network, emulation};
 
 /// What is asked for.
 #[derive(Debug, Clone)]
@@ -57,7 +59,12 @@ pub struct Request {
 )]
 pub enum Upgraded {
     /// There is nothing to upgrade: no new environment.
-    NothingToDo(EnvId),
+    NothingToDo {
+        /// What is as it should be.
+        source: EnvId,
+        /// What the package manager leaves a person to know, a sentence each.
+        told: Vec<String>,
+    },
     /// A new environment.
     New {
         /// Which it is.
@@ -74,6 +81,9 @@ pub enum Upgraded {
         would_boot: bool,
         /// Where everything the command said is.
         log: PathBuf,
+        /// What the package manager leaves a person to know, a sentence each: that packages were kept back, or that it
+        /// wants to be run once more.
+        told: Vec<String>,
         /// What else a person should know, a sentence each.
         notes: Vec<String>,
         /// What is not as it should be, a sentence each.
@@ -85,7 +95,7 @@ impl Upgraded {
     /// Returns the new environment, where there is one.
     pub fn id(&self) -> Option<&EnvId> {
         match self {
-            Self::NothingToDo(_) => None,
+            Self::NothingToDo { .. } => None,
             Self::New { id, .. } => Some(id),
         }
     }
@@ -114,7 +124,8 @@ struct Run<'a> {
     name: EnvName,
     steps: Vec<Step>,
     downloads: Option<Downloads>,
-    own_upgrade: bool,
+    /// Whether it is a command that somebody gave for this once: what comes of that is kept, whatever it is.
+    commanded: bool,
     durable: Durable,
     network: Network,
     request: &'a Request,
@@ -149,7 +160,7 @@ impl<'a> Run<'a> {
             before: source.record_for_change()?,
             command_line: result::command_line(source)?,
             name,
-            own_upgrade: program::is_distributions(pool, node, &request.command),
+            commanded: !request.command.is_empty(),
             durable: program::durable(pool, node),
             network,
             steps,
@@ -198,13 +209,20 @@ impl<'a> Run<'a> {
         // What runs may take an hour, and the node is not kept from others meanwhile.
         let _name_stays = pool.lock_env(&lock, &self.name)?;
         drop(lock);
+        let before = match self.commanded {
+            true => None,
+            false => Some(Before::keep(self.node, &staged, self.name.as_str())?),
+        };
         let (root, boot) = (staged.root(), staged.boot());
         let installed = |at: &Path| -> Result<_> { Ok(packages::installed(&Tree::open(at)?)) };
         let old = installed(&root)?;
-        match self.run_commands(pool, staged.dir(), &root, &boot) {
-            Ok(more) => notes.extend(more),
+        let told = match self.run_commands(pool, staged.dir(), &root, &boot) {
+            Ok(ran) => {
+                notes.extend(ran.notes);
+                ran.told
+            }
             Err(failed) => return Err(self.failed(pool, staged, &failed, mode)?.into()),
-        }
+        };
         interrupt::check()?;
         let changes = match (old, installed(&root)?) {
             (Ok(old), Ok(new)) => Some(packages::changes(&old, &new)),
@@ -213,10 +231,17 @@ impl<'a> Run<'a> {
                 None
             }
         };
-        // Only of the distribution's own upgrade the package list tells everything: a command of somebody's
-        // may have changed files alone, and that is not to be thrown away.
-        if self.own_upgrade && changes.as_ref().is_some_and(Changes::is_empty) {
-            return Ok(Upgraded::NothingToDo(self.source.id()));
+        if let Some(before) = before
+            && changes.as_ref().is_none_or(Changes::is_empty)
+        {
+            let changed = before.changed(&staged, &self.before.boot_mount)?;
+            if changed.is_empty() {
+                let source = self.source.id();
+                return Ok(Upgraded::NothingToDo { source, told });
+            }
+            if changes.is_some() {
+                notes.push(changed::files_alone(&changed));
+            }
         }
         notes.extend(snapshot::flatten_within(&root)?);
         // Before the lock: it may take long. What is refused then was compared for nothing, which is rare.
@@ -249,64 +274,9 @@ impl<'a> Run<'a> {
             active: self.request.activate,
             would_boot,
             log: dir.join(LOG),
+            told,
             notes,
             warnings,
         })
-    }
-
-    /// Runs everything there is to run; returns notes, a sentence each.
-    fn run_commands(
-        &self,
-        pool: &Pool,
-        stage: &Path,
-        root: &Path,
-        boot: &Path,
-    ) -> Result<Vec<String>> {
-        let log = program::new_log(&stage.join(LOG))?;
-        let mut packages = Packages::begin(pool, self.node, self.request.beside_others)?;
-        let dir = packages.dir().to_path_buf();
-        let sandbox = Sandbox {
-            root,
-            boot,
-            boot_mount: &self.before.boot_mount,
-            hostname: self.node.name.as_str(),
-            // Whatever becomes an environment of this passes `Staged::publish`, which makes it durable
-            // whole before it has a name; anything else is thrown away.
-            durable: self.durable,
-            network: &self.network,
-            packages: Some(&dir),
-        };
-        let mut notes: Vec<String> = unlimited()
-            .iter()
-            .map(|what| {
-                format!(
-                    "what it ran had no limit on {what}: this machine has no control group for it"
-                )
-            })
-            .collect();
-        let mut without_cache = |result: Result<()>| match result {
-            Err(error) if interrupt::asked().is_none() => notes.push(format!(
-                "packages may have been downloaded although the pool has them: {error:#}"
-            )),
-            _ => {}
-        };
-        let echo = self.request.echo;
-        let mut ended = Ok(());
-        for (number, step) in self.steps.iter().enumerate() {
-            if let Some(downloads) = &self.downloads
-                && number + 1 == self.steps.len()
-            {
-                without_cache(packages.make_ready(&sandbox, downloads, &log, echo));
-                interrupt::check()?;
-            }
-            ended = program::step(&sandbox, step, &log, echo);
-            if ended.is_err() {
-                break;
-            }
-        }
-        interrupt::check()?;
-        // Also of one that failed: it need not be downloaded again.
-        without_cache(packages.harvest());
-        ended.map(|()| notes)
     }
 }

@@ -45,7 +45,7 @@ fn result(report: &Report) -> String {
             (false, true) => format!("created {id}"),
             (false, false) => format!("created {id}, which would not boot"),
         },
-        Report::Nothing => "nothing to upgrade".to_string(),
+        Report::Nothing { .. } => "nothing to upgrade".to_string(),
         Report::Failed { why, .. } => {
             let first = why.lines().next().unwrap_or_default();
             format!("failed: {}", clean(first))
@@ -82,7 +82,7 @@ fn row((node, report): (&NodeName, &Report)) -> Vec<String> {
                 (false, false) => "would not boot",
             },
         ),
-        Report::Nothing => ("-", [0; 3], None, "nothing to upgrade"),
+        Report::Nothing { .. } => ("-", [0; 3], None, "nothing to upgrade"),
         Report::Failed { .. } => ("-", [0; 3], None, "failed"),
     };
     let mut row = vec![node.to_string(), name.to_string()];

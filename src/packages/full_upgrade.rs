@@ -123,5 +123,9 @@ mod tests {
             assert_eq!(steps[0].is_done(status), refreshed, "{status}");
             assert_eq!(steps[1].is_done(status), upgraded, "{status}");
         }
+        assert_eq!(steps[1].asks(0), None);
+        assert_eq!(steps[1].asks(102), None);
+        assert!(steps[1].asks(103).unwrap().contains("once more"));
+        assert!(steps[1].asks(107).unwrap().contains("script"));
     }
 }

@@ -11,14 +11,20 @@ pub struct Step {
     pub argv: Vec<String>,
     /// Variables it wants.
     pub env: Vec<(String, String)>,
-    /// Exit statuses besides 0 that mean it was done.
-    pub also_done: &'static [i32],
+    /// Exit statuses besides 0 that mean it was done, each with what it asks of people, in words; nothing where that is nothing.
+    pub also_done: &'static [(i32, &'static str)],
 }
 
 impl Step {
     /// Returns whether an exit status means that it was done.
     pub fn is_done(&self, status: i32) -> bool {
-        status == 0 || self.also_done.contains(&status)
+        status == 0 || self.also_done.iter().any(|(also, _)| *also == status)
+    }
+
+    /// Returns what a status asks of people, in words, where it does.
+    pub fn asks(&self, status: i32) -> Option<&'static str> {
+        let asks = self.also_done.iter().find(|(also, _)| *also == status)?.1;
+        (!asks.is_empty()).then_some(asks)
     }
 
     pub(super) fn new(what: &'static str, words: &[&str], env: &[(&str, &str)]) -> Self {

@@ -13,7 +13,18 @@ const SUSE_ENV: &[(&str, &str)] = &[("ZYPP_LOCK_TIMEOUT", "120")];
 /// zypper(8), "EXIT CODES": to be restarted is the machine (102), or zypper itself (103); a script of a
 /// package failed (107), which dnf, too, only tells of. A repository that was left out (106) is none of
 /// them: nobody knows what did not come.
-const SUSE_DONE: &[i32] = &[102, 103, 107];
+const SUSE_DONE: &[(i32, &str)] = &[
+    // What is upgraded is booted anyway.
+    (102, ""),
+    (
+        103,
+        "zypper was upgraded itself, and asks to be run once more: upgrade the new environment again",
+    ),
+    (
+        107,
+        "the script of a package failed; which, is in what it said",
+    ),
+];
 
 /// Returns the commands of the full upgrade.
 pub(super) fn full_upgrade() -> Vec<Step> {

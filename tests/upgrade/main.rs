@@ -9,6 +9,7 @@ mod activating;
 mod alpine;
 mod beside;
 mod inside;
+mod kept;
 mod many;
 mod outcome;
 mod running;

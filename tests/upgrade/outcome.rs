@@ -191,7 +191,7 @@ fn name_activation_and_dry_run_are_as_asked() {
 }
 
 /// What stands in for apt-get: it logs how it was called, and does to the package database what is asked of it.
-fn with_apt(pool: &Pool, upgrade: &str) {
+pub(super) fn with_apt(pool: &Pool, upgrade: &str) {
     let root = pool.half("nog/first", "root");
     let script = format!(
         "#!/bin/sh\necho \"$DEBIAN_FRONTEND $*\" >> /var/log/apt-calls\ncase \" $* \" in\n*' update '*) exit 0 ;;\nesac\n{upgrade}\n"
@@ -293,7 +293,7 @@ fn a_command_by_property_keeps_what_it_changed_although_no_package_did() {
 fn that_a_restart_is_due_is_no_failure_and_a_repository_left_out_is_one() {
     let zypper = |status: u8| {
         let script = format!(
-            "#!/bin/sh\necho \"$*\" >> /var/log/calls\ncase \" $* \" in *' refresh '*) ;; *) exit {status} ;; esac\n"
+            "#!/bin/sh\necho \"$*\" >> /var/log/calls\ncase \" $* \" in *' refresh '*) ;; *) touch /etc/upgraded; exit {status} ;; esac\n"
         );
         System::debian()
             .file("usr/lib/os-release", "ID=opensuse-tumbleweed\n")

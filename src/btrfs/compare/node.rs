@@ -99,14 +99,21 @@ pub(super) fn kind_of(mode: u32) -> Kind {
 
 /// Returns what is told of a nested subvolume: that it is one.
 pub(super) fn subvolume() -> Node {
-    Node {
-        kind: Kind::Subvolume,
-        mode: 0,
-        owner: (0, 0),
-        size: 0,
-        device: None,
-        target: None,
-        attributes: BTreeMap::new(),
-        content: Content::Unknown,
+    Node::of(Kind::Subvolume)
+}
+
+impl Node {
+    /// Returns one of this type of which nothing else is known.
+    pub(crate) fn of(kind: Kind) -> Self {
+        Self {
+            kind,
+            mode: 0,
+            owner: (0, 0),
+            size: 0,
+            device: None,
+            target: None,
+            attributes: BTreeMap::new(),
+            content: Content::Unknown,
+        }
     }
 }

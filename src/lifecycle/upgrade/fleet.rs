@@ -46,11 +46,16 @@ pub enum Report {
         active: bool,
         /// Whether it would boot, as far as that can be verified.
         would_boot: bool,
+        /// What its package manager leaves a person to know, a sentence each.
+        told: Vec<String>,
         /// What is not as it should be, a sentence each.
         warnings: Vec<String>,
     },
     /// Nothing was to be upgraded.
-    Nothing,
+    Nothing {
+        /// What its package manager leaves a person to know, a sentence each.
+        told: Vec<String>,
+    },
     /// It failed.
     Failed {
         /// Why, a sentence.
@@ -66,13 +71,14 @@ impl Report {
     /// Returns the report of what an upgrade came to.
     pub fn from_result(result: &Result<Upgraded>) -> Self {
         match result {
-            Ok(Upgraded::NothingToDo(_)) => Self::Nothing,
+            Ok(Upgraded::NothingToDo { told, .. }) => Self::Nothing { told: told.clone() },
             Ok(Upgraded::New {
                 id,
                 changes,
                 shared,
                 active,
                 would_boot,
+                told,
                 warnings,
                 ..
             }) => {
@@ -86,6 +92,7 @@ impl Report {
                     shared: *shared,
                     active: *active,
                     would_boot: *would_boot,
+                    told: told.clone(),
                     warnings: warnings.clone(),
                 }
             }

@@ -45,11 +45,6 @@ pub(in crate::lifecycle) fn network(pool: &Pool, node: &Node) -> Result<Network>
     network.map_err(|why: String| anyhow::anyhow!("the property {NETWORK}: {why}"))
 }
 
-/// Returns whether what is run is the distribution's full upgrade, not a command of somebody's.
-pub(super) fn is_distributions(pool: &Pool, node: &Node, asked: &[String]) -> bool {
-    asked.is_empty() && node.property(pool, COMMAND).is_none()
-}
-
 /// Returns what to run: what was asked for, the property's command, or the distribution's full upgrade.
 pub(super) fn commands(
     pool: &Pool,
@@ -86,11 +81,11 @@ pub(super) fn commands(
     Ok((steps, distribution.downloads()))
 }
 
-/// Runs one step, what it says going to the end of a log; shown as it comes where `echo` says so.
+/// Runs one step and returns its status, what it says going to the end of a log; shown as it comes where `echo` says so.
 ///
 /// # Errors
 /// When it does not end well, with its last lines; when netbe was asked to stop.
-pub(super) fn step(sandbox: &Sandbox<'_>, step: &Step, log: &File, echo: bool) -> Result<()> {
+pub(super) fn step(sandbox: &Sandbox<'_>, step: &Step, log: &File, echo: bool) -> Result<i32> {
     if !step.what.is_empty() {
         say(log, echo, step.what)?;
     }
@@ -104,7 +99,7 @@ pub(super) fn step(sandbox: &Sandbox<'_>, step: &Step, log: &File, echo: bool) -
     })?;
     interrupt::check()?;
     let how = match ended {
-        Ended::Exited(status) if step.is_done(status) => return Ok(()),
+        Ended::Exited(status) if step.is_done(status) => return Ok(status),
         Ended::Exited(status) => format!("ended with status {status}"),
         Ended::Signalled(signal) => format!("was ended by {}", name_of(signal)),
         Ended::Stopped(why) => format!("was ended: {why}"),
@@ -185,6 +180,14 @@ pub(super) fn tail(log: &File, most: u64) -> io::Result<String> {
     let length = log.metadata()?.len();
     let from = length.saturating_sub(most);
     let mut bytes = vec![0; usize::try_from(length - from).unwrap_or(0)];
+    log.read_exact_at(&mut bytes, from)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Returns what a log says from a place on, as text, at most so many bytes.
+pub(super) fn from(log: &File, from: u64, most: u64) -> io::Result<String> {
+    let length = log.metadata()?.len().saturating_sub(from).min(most);
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
     log.read_exact_at(&mut bytes, from)?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

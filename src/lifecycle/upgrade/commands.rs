@@ -1,0 +1,84 @@
+//! Running all that an upgrade runs, with the pool's packages at hand.
+//!
+//! Not for one command, and not for what becomes of the copy.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use super::downloads::Packages;
+use super::{LOG, Run, changed, program};
+use crate::fs::interrupt;
+use crate::pool::Pool;
+use crate::sandbox::{Sandbox, unlimited};
+
+/// What came of what was run, sentences each.
+pub(super) struct Ran {
+    /// What else a person should know.
+    pub(super) notes: Vec<String>,
+    /// What the package manager leaves a person to know.
+    pub(super) told: Vec<String>,
+}
+
+impl Run<'_> {
+    /// Runs everything there is to run.
+    pub(super) fn run_commands(
+        &self,
+        pool: &Pool,
+        stage: &Path,
+        root: &Path,
+        boot: &Path,
+    ) -> Result<Ran> {
+        let log = program::new_log(&stage.join(LOG))?;
+        let mut packages = Packages::begin(pool, self.node, self.request.beside_others)?;
+        let dir = packages.dir().to_path_buf();
+        let sandbox = Sandbox {
+            root,
+            boot,
+            boot_mount: &self.before.boot_mount,
+            hostname: self.node.name.as_str(),
+            // Whatever becomes an environment of this passes `Staged::publish`, which makes it durable
+            // whole before it has a name; anything else is thrown away.
+            durable: self.durable,
+            network: &self.network,
+            packages: Some(&dir),
+        };
+        let mut notes: Vec<String> = unlimited()
+            .iter()
+            .map(|what| {
+                format!(
+                    "what it ran had no limit on {what}: this machine has no control group for it"
+                )
+            })
+            .collect();
+        let mut without_cache = |result: Result<()>| match result {
+            Err(error) if interrupt::asked().is_none() => notes.push(format!(
+                "packages may have been downloaded although the pool has them: {error:#}"
+            )),
+            _ => {}
+        };
+        let echo = self.request.echo;
+        let mut told = Vec::new();
+        let mut ended = Ok(());
+        for (number, step) in self.steps.iter().enumerate() {
+            if let Some(downloads) = &self.downloads
+                && number + 1 == self.steps.len()
+            {
+                without_cache(packages.make_ready(&sandbox, downloads, &log, echo));
+                interrupt::check()?;
+            }
+            let from = log.metadata()?.len();
+            match program::step(&sandbox, step, &log, echo) {
+                Ok(status) => told.extend(changed::told(step, status, &log, from)),
+                Err(failed) => {
+                    ended = Err(failed);
+                    break;
+                }
+            }
+        }
+        interrupt::check()?;
+        // Also of one that failed: it need not be downloaded again.
+        without_cache(packages.harvest());
+        ended.map(|()| Ran { notes, told })
+    }
+}

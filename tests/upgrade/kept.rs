@@ -1,0 +1,126 @@
+//! Whether a run is kept: by what it changed on disk, not by a table of versions.
+
+use std::fs;
+
+use super::outcome::with_apt;
+use super::{assert_ok, debian, environments, pool_of, state};
+use crate::support::System;
+
+#[test]
+fn a_run_is_kept_for_what_it_changed_and_for_nothing_else() {
+    let pool = debian();
+    let netbe = pool.netbe();
+    let root = pool.half("nog/first", "root");
+    for (number, (script, changed)) in [
+        // A package that is configured at last, at the version it had.
+        (
+            "echo >> /var/lib/dpkg/status",
+            Some("/var/lib/dpkg/status"),
+        ),
+        // The same version built anew.
+        ("echo rebuilt > /usr/lib/rebuilt.so", Some("/usr/lib/rebuilt.so")),
+        ("rm /etc/hostname; echo nog > /etc/hostname; chmod 600 /etc/hostname", Some("/etc/hostname")),
+        ("rm /usr/lib/old.so", Some("/usr/lib/old.so")),
+        ("ln -s /dev/null /etc/masked", Some("/etc/masked")),
+        ("echo x > /boot/extra", Some("/boot/extra")),
+        ("mkdir -p /etc/new.d", Some("/etc/new.d")),
+        // Written again as it was, read, touched: nothing has changed.
+        (
+            "cp /var/lib/dpkg/status /tmp/s; cat /tmp/s > /var/lib/dpkg/status; touch /etc/fstab",
+            None,
+        ),
+        (
+            "mkdir -p /var/lib/apt/lists/partial /var/cache/apt; echo x > /var/lib/apt/lists/l; echo x > /var/cache/apt/c; \
+             echo x > /var/log/l; cp /var/lib/dpkg/status /var/lib/dpkg/status-old; echo x > /var/lib/dpkg/lock; echo x > /tmp/x",
+            None,
+        ),
+        ("", None),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        fs::write(root.join("usr/lib/old.so"), "old").unwrap();
+        with_apt(&pool, script);
+        let name = format!("u{number}");
+        let said = netbe.run(&format!("upgrade --node nog --name {name}"));
+        assert_ok(&said);
+        let is_made = environments(&netbe).contains(&name);
+        assert_eq!(is_made, changed.is_some(), "{script}: {said:#?}");
+        match changed {
+            Some(path) => {
+                let note = format!("what the run changed: {path}\n");
+                assert!(said.stderr.contains(&note), "{script}: {said:#?}");
+                netbe.ok(&format!("destroy --yes nog/{name}"));
+            }
+            None => assert!(said.stdout.contains("Nothing to upgrade"), "{said:#?}"),
+        }
+    }
+    netbe.ok("check");
+}
+
+#[test]
+fn what_the_source_writes_meanwhile_is_nothing_the_run_changed() {
+    let pool = debian();
+    let netbe = pool.netbe();
+    let root = pool.half("nog/first", "root");
+    with_apt(&pool, "sleep 3");
+    let writer = std::thread::spawn(move || {
+        std::thread::sleep(std::time::Duration::from_millis(1500));
+        fs::write(root.join("etc/written-by-the-node"), "x").unwrap();
+        fs::write(root.join("etc/hostname"), "other").unwrap();
+    });
+    let said = netbe.ok("upgrade --node nog");
+    writer.join().unwrap();
+    assert!(said.contains("Nothing to upgrade in nog/first"), "{said}");
+}
+
+#[test]
+fn a_command_by_property_that_changed_nothing_makes_nothing() {
+    let pool = debian();
+    let netbe = pool.netbe();
+    assert_ok(&netbe.run_with(&["set", "upgrade.command=true", "nog"]));
+    let before = state(&pool);
+    let said = netbe.ok("upgrade --node nog");
+    assert!(said.contains("Nothing to upgrade in nog/first"), "{said}");
+    before.assert_unchanged(&state(&pool));
+    // One that somebody gives is kept all the same: they asked for an environment.
+    netbe.ok("upgrade --node nog --name asked -- true");
+    assert_eq!(environments(&netbe), ["asked", "first"]);
+}
+
+#[test]
+fn packages_kept_back_are_told_whether_anything_came_of_it_or_not() {
+    let pool = debian();
+    let netbe = pool.netbe();
+    let kept = "printf 'The following packages have been kept back:\\n  linux-image-amd64 vim\\n0 upgraded\\n'";
+    let note = "note: there are newer packages that were kept back: linux-image-amd64, vim\n";
+    for more in ["", "; touch /etc/new"] {
+        with_apt(&pool, &format!("{kept}{more}"));
+        let said = netbe.run("upgrade --node nog --name next");
+        assert_ok(&said);
+        assert!(said.stderr.contains(note), "{said:#?}");
+    }
+    let said = netbe.run("upgrade --all");
+    assert_ok(&said);
+    assert!(
+        said.stderr.contains(&note.replace("note: ", "note: nog: ")),
+        "{said:#?}"
+    );
+}
+
+#[test]
+fn a_package_manager_that_asks_for_a_second_run_is_told() {
+    for (status, word) in [(103, "once more"), (107, "script of a package failed")] {
+        let script = format!(
+            "#!/bin/sh\ncase \" $* \" in *' refresh '*) ;; *) touch /etc/new; exit {status} ;; esac\n"
+        );
+        let pool = pool_of(
+            &System::debian()
+                .file("usr/lib/os-release", "ID=opensuse-tumbleweed\n")
+                .program("usr/bin/zypper", script.as_bytes()),
+        );
+        let said = pool.netbe().run("upgrade --node nog");
+        assert_ok(&said);
+        assert!(said.stderr.contains(word), "{said:#?}");
+    }
+}
