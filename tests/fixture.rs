@@ -41,6 +41,33 @@ fn what_is_written_outside_a_pool_stays_in_the_test() {
 }
 
 #[test]
+fn what_another_thread_is_starting_has_nothing_open_that_is_closed_here() {
+    let pool = Pool::with_node();
+    pool.netbe().ok("create nog/b");
+    let file = fs::File::open(pool.half("nog/b", "root").join("etc/hostname")).unwrap();
+    let (mut begun, begins) = std::io::pipe().unwrap();
+    let slow = std::thread::spawn(move || start_slowly(begins));
+    std::io::Read::read_exact(&mut begun, &mut [0]).unwrap();
+    drop(file);
+    pool.netbe().ok("destroy -y nog/b");
+    slow.join().unwrap();
+}
+
+/// Runs a program that begins a second after its fork, which says that it is there.
+#[allow(unsafe_code)]
+fn start_slowly(mut begins: std::io::PipeWriter) {
+    let mut command = Command::new("true");
+    let slowly = move || {
+        std::io::Write::write_all(&mut begins, b".")?;
+        std::thread::sleep(std::time::Duration::from_secs(1));
+        Ok(())
+    };
+    // SAFETY: what runs in the fork writes to a pipe and sleeps, by one system call each, and allocates nothing.
+    unsafe { std::os::unix::process::CommandExt::pre_exec(&mut command, slowly) };
+    assert!(command.status().unwrap().success());
+}
+
+#[test]
 fn the_name_server_is_still_known() {
     let before = fs::read("/etc/resolv.conf").ok();
     seclude();

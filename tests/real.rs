@@ -16,7 +16,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use support::{Fingerprint, Netbe, Pool};
+use support::{Fingerprint, Netbe, Pool, mounts};
 
 /// Returns a real system's file, making it where it is not there yet.
 fn real(arguments: &[&str]) -> PathBuf {
@@ -52,7 +52,7 @@ fn a_debian_is_upgraded_in_a_copy_activated_and_rolled_back() {
     let pool = Pool::new();
     let netbe = pool.netbe();
     let system = real(&[]);
-    let mounts = fs::read_to_string("/proc/self/mounts").unwrap();
+    let mounted = mounts();
     let resolver = fs::read("/etc/resolv.conf").ok();
 
     netbe.ok(&format!("import debian {}", system.display()));
@@ -93,7 +93,7 @@ fn a_debian_is_upgraded_in_a_copy_activated_and_rolled_back() {
     netbe.ok("check");
 
     // The machine itself noticed nothing.
-    assert_eq!(fs::read_to_string("/proc/self/mounts").unwrap(), mounts);
+    assert_eq!(mounts(), mounted);
     assert_eq!(fs::read("/etc/resolv.conf").ok(), resolver);
 }
 

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use support::{Pool, System};
 
 /// Nothing a shell does here takes that long.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The key that makes the shell say what its line holds, between marks. No shell here has a use for it.
 const SAY_LINE: &str = "\x18";

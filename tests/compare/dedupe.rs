@@ -262,7 +262,7 @@ fn stopped_it_leaves_everything_as_it_was_and_says_what_it_did() {
     }
     let content = Fingerprint::of(&pool.at("nodes"));
     let child = pool.netbe().spawn("dedupe", Stdio::null());
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + Duration::from_secs(60);
     let first = pool.half("n2/a", "root").join("data/9");
     let extents = || output(Command::new("filefrag").arg("-v").arg(&first));
     let before = extents();

@@ -16,7 +16,7 @@ fn wins(ended: &[Outcome]) -> usize {
 }
 
 #[test]
-fn p6_of_twenty_creates_of_one_name_one_wins() {
+fn of_twenty_creates_of_one_name_one_wins() {
     let pool = Pool::with_node();
     let ended = pool.at_once(&vec!["create nog/x --wait 60".to_string(); 20]);
     assert_eq!(wins(&ended), 1, "{ended:#?}");
@@ -30,7 +30,7 @@ fn p6_of_twenty_creates_of_one_name_one_wins() {
 }
 
 #[test]
-fn p6_of_ten_creates_of_one_new_node_one_wins() {
+fn of_ten_creates_of_one_new_node_one_wins() {
     let pool = Pool::with_template();
     let ended = pool.at_once(&vec!["create nog/x --wait 60".to_string(); 10]);
     assert_eq!(wins(&ended), 1, "{ended:#?}");
@@ -40,7 +40,7 @@ fn p6_of_ten_creates_of_one_new_node_one_wins() {
 }
 
 #[test]
-fn p6_creates_of_different_names_all_win() {
+fn creates_of_different_names_all_win() {
     let pool = Pool::with_node();
     let lines: Vec<_> = (0..6)
         .map(|i| format!("create nog/e{i} --wait 60"))
@@ -53,7 +53,7 @@ fn p6_creates_of_different_names_all_win() {
 }
 
 #[test]
-fn p6_create_and_destroy_of_one_name() {
+fn create_and_destroy_of_one_name() {
     let pool = Pool::with_node();
     for _ in 0..3 {
         pool.netbe().ok("create nog/x");
@@ -77,7 +77,7 @@ fn p6_create_and_destroy_of_one_name() {
 }
 
 #[test]
-fn p6_activations_of_two_end_with_one_of_them() {
+fn activations_of_two_end_with_one_of_them() {
     let pool = Pool::with_served_node();
     pool.netbe().ok("create nog/b");
     for _ in 0..3 {
@@ -91,7 +91,7 @@ fn p6_activations_of_two_end_with_one_of_them() {
 }
 
 #[test]
-fn p6_two_machines_are_given_one_mac_once() {
+fn two_machines_are_given_one_mac_once() {
     let pool = Pool::with_node();
     pool.netbe().ok("create ordo/x");
     let ended =
@@ -101,7 +101,7 @@ fn p6_two_machines_are_given_one_mac_once() {
 }
 
 #[test]
-fn p6_two_new_machines_are_given_one_mac_once() {
+fn two_new_machines_are_given_one_mac_once() {
     let pool = Pool::with_template();
     let ended = pool.at_once(
         &["a", "b", "c", "d"].map(|node| format!("create {node} --mac dc:a6:32:01:02:03")),
@@ -113,7 +113,7 @@ fn p6_two_new_machines_are_given_one_mac_once() {
 }
 
 #[test]
-fn p6_a_list_is_valid_whatever_happens_meanwhile() {
+fn a_list_is_valid_whatever_happens_meanwhile() {
     let pool = Pool::with_served_node();
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::support::{Fingerprint, Pool, run};
 
 #[test]
-fn p14_a_nested_subvolume_arrives_as_a_directory_with_its_content() {
+fn a_nested_subvolume_arrives_as_a_directory_with_its_content() {
     let pool = Pool::with_node();
     let inner = "nodes/nog/envs/a/root/srv/inner";
     pool.subvolume(inner);
@@ -52,7 +52,7 @@ fn p14_a_nested_subvolume_arrives_as_a_directory_with_its_content() {
 }
 
 #[test]
-fn p14_a_renamed_environment_carries_its_nested_subvolumes() {
+fn a_renamed_environment_carries_its_nested_subvolumes() {
     let pool = Pool::with_node();
     pool.subvolume("nodes/nog/envs/a/boot/inner");
     fs::write(pool.at("nodes/nog/envs/a/boot/inner/file"), "x").unwrap();
@@ -63,7 +63,7 @@ fn p14_a_renamed_environment_carries_its_nested_subvolumes() {
 }
 
 #[test]
-fn p14_snapshots_inside_are_not_left_as_empty_stubs() {
+fn snapshots_inside_are_not_left_as_empty_stubs() {
     // As snapper leaves them: read-only, each with all of the root in it.
     let pool = Pool::with_node();
     let root = pool.half("nog/a", "root");
@@ -84,7 +84,7 @@ fn p14_snapshots_inside_are_not_left_as_empty_stubs() {
 }
 
 #[test]
-fn p14_a_read_only_half_is_copied_writable_and_can_be_destroyed() {
+fn a_read_only_half_is_copied_writable_and_can_be_destroyed() {
     let pool = Pool::with_node();
     pool.netbe().ok("create nog/b");
     for half in ["root", "boot"] {
@@ -109,7 +109,7 @@ fn p14_a_read_only_half_is_copied_writable_and_can_be_destroyed() {
 }
 
 #[test]
-fn p14_a_swap_file_in_use_is_named() {
+fn a_swap_file_in_use_is_named() {
     let pool = Pool::with_node();
     let file = pool.half("nog/a", "root").join("swapfile");
     let made = Command::new("btrfs")
@@ -128,14 +128,8 @@ fn p14_a_swap_file_in_use_is_named() {
     // One that is not in use is a file like any other.
     pool.netbe().ok("create nog/b");
     assert!(pool.half("nog/b", "root").join("swapfile").exists());
-    let on = Command::new("swapon").arg(&file).output().unwrap();
-    if !on.status.success() {
-        eprintln!(
-            "SKIPPED in part: this machine takes no swap file on btrfs: {}",
-            String::from_utf8_lossy(&on.stderr)
-        );
-        return;
-    }
+    // A machine that takes no swap file on btrfs (Linux 5.0 does) cannot run this test.
+    run(Command::new("swapon").arg(&file));
     let before = pool.names("nog");
     let said = pool.netbe().run("create nog/c");
     let destroyed = pool.netbe().run("destroy -y -r nog");
@@ -154,7 +148,7 @@ fn p14_a_swap_file_in_use_is_named() {
 }
 
 #[test]
-fn p14_a_default_subvolume_inside_is_named() {
+fn a_default_subvolume_inside_is_named() {
     let pool = Pool::with_node();
     pool.netbe().ok("create nog/b");
     run(Command::new("btrfs")
@@ -174,7 +168,7 @@ fn p14_a_default_subvolume_inside_is_named() {
 }
 
 #[test]
-fn p26_a_source_that_is_written_and_mounted_gives_whole_copies() {
+fn a_source_that_is_written_and_mounted_gives_whole_copies() {
     let pool = Pool::with_served_node();
     pool.saw_boot("nog", "a");
     let at = pool.netbe().ok("mount nog/a");

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::support::{Pool, run};
+use super::support::{Pool, run, wait_until};
 
 /// A process that holds the lock of `nog`, as a netbe does that changes it.
 struct Holder(Child);
@@ -87,16 +87,8 @@ impl Drop for Importer {
     }
 }
 
-fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let until = Instant::now() + Duration::from_secs(60);
-    while !is_so() {
-        assert!(Instant::now() < until, "never: {what}");
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
 #[test]
-fn p22_invariant_11_what_is_being_changed_is_not_changed_by_another() {
+fn invariant_11_what_is_being_changed_is_not_changed_by_another() {
     let pool = Pool::with_node();
     pool.netbe().ok("create nog/b");
     let holder = Holder::new(&pool);
@@ -134,7 +126,7 @@ fn p22_invariant_11_what_is_being_changed_is_not_changed_by_another() {
 }
 
 #[test]
-fn p22_a_dead_holder_holds_nothing() {
+fn a_dead_holder_holds_nothing() {
     let pool = Pool::with_node();
     let mut holder = Holder::new(&pool);
     holder.kill();
@@ -147,7 +139,7 @@ fn p22_a_dead_holder_holds_nothing() {
 }
 
 #[test]
-fn p22_wait_is_how_long_it_waits() {
+fn wait_is_how_long_it_waits() {
     let pool = Pool::with_node();
     let mut holder = Holder::new(&pool);
     let start = Instant::now();
@@ -161,7 +153,7 @@ fn p22_wait_is_how_long_it_waits() {
 }
 
 #[test]
-fn p22_the_lock_is_not_inherited() {
+fn the_lock_is_not_inherited() {
     const CLOSE_ON_EXEC: u32 = 0o2_000_000;
     let pool = Pool::with_node();
     let holder = Importer::new(&pool);

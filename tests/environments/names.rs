@@ -46,7 +46,7 @@ fn is_usage(pool: &Pool, arguments: &[&str]) {
 }
 
 #[test]
-fn p7_invariant_12_no_operand_takes_a_bad_environment_name() {
+fn invariant_12_no_operand_takes_a_bad_environment_name() {
     let pool = Pool::with_node();
     let before = pool.fingerprint();
     let long = too_long();
@@ -78,7 +78,7 @@ fn p7_invariant_12_no_operand_takes_a_bad_environment_name() {
 }
 
 #[test]
-fn p7_invariant_12_no_operand_takes_a_bad_node_name() {
+fn invariant_12_no_operand_takes_a_bad_node_name() {
     let pool = Pool::with_node();
     let before = pool.fingerprint();
     let long = "x".repeat(64);
@@ -111,7 +111,7 @@ fn p7_invariant_12_no_operand_takes_a_bad_node_name() {
 }
 
 #[test]
-fn p7_names_match_exactly() {
+fn names_match_exactly() {
     let pool = Pool::with_node();
     let netbe = pool.netbe();
     for name in ["a.b", "axb", "1234", "A", "x-1+2_3"] {
@@ -126,7 +126,7 @@ fn p7_names_match_exactly() {
 }
 
 #[test]
-fn p7_what_was_placed_by_hand_under_no_name_is_left_out_and_found_by_check() {
+fn what_was_placed_by_hand_under_no_name_is_left_out_and_found_by_check() {
     let pool = Pool::with_node();
     for name in ["a b", "-x", ".hidden", "ä"] {
         fs::create_dir(pool.at(&format!("nodes/nog/envs/{name}"))).unwrap();
@@ -145,7 +145,7 @@ fn p7_what_was_placed_by_hand_under_no_name_is_left_out_and_found_by_check() {
 }
 
 #[test]
-fn p7_a_bad_name_in_node_json_harms_nothing() {
+fn a_bad_name_in_node_json_harms_nothing() {
     let pool = Pool::with_node();
     pool.write(
         "nodes/nog/node.json",
@@ -167,7 +167,7 @@ fn p7_a_bad_name_in_node_json_harms_nothing() {
 }
 
 #[test]
-fn p8_what_stands_under_the_name_is_neither_entered_nor_replaced() {
+fn what_stands_under_the_name_is_neither_entered_nor_replaced() {
     let pool = Pool::with_node();
     fs::create_dir(pool.at("nodes/ordo")).unwrap();
     fs::write(pool.at("nodes/werda"), "").unwrap();
@@ -197,7 +197,7 @@ fn p8_what_stands_under_the_name_is_neither_entered_nor_replaced() {
 }
 
 #[test]
-fn p27_names_made_of_the_time_are_distinct() {
+fn names_made_of_the_time_are_distinct() {
     let pool = Pool::with_node();
     let lines = vec!["create nog".to_string(); 3];
     for ended in pool.at_once(&lines) {

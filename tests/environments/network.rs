@@ -8,11 +8,11 @@ use std::net::{Ipv4Addr, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns, unshare};
 
-use super::support::{MAC, Pool, SERVER, output, run};
+use super::support::{MAC, Pool, SERVER, output, run, wait_for_forks, wait_until};
 
 /// The address the asking machine has before it asks.
 pub(super) const CLIENT: &str = "192.0.2.77";
@@ -94,7 +94,7 @@ impl Network {
         };
         let pid = network.client.id().to_string();
         let own = fs::read_link("/proc/thread-self/ns/net").unwrap();
-        wait_for("the other machine", || {
+        wait_until("the other machine is there", || {
             fs::read_link(format!("/proc/{pid}/ns/net")).is_ok_and(|n| n != own)
                 && fs::read_to_string(format!("/proc/{pid}/comm"))
                     .is_ok_and(|c| c.trim() == "sleep")
@@ -154,16 +154,9 @@ impl Network {
     }
 
     pub(super) fn wait_for_log(&self, words: &str) {
-        let seen = || self.log().contains(words);
-        let end = Instant::now() + Duration::from_secs(10);
-        while !seen() {
-            assert!(
-                Instant::now() < end,
-                "dnsmasq never said {words:?}:\n{}",
-                self.log()
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait_until(&format!("dnsmasq says {words:?}"), || {
+            self.log().contains(words)
+        });
     }
 
     /// Returns a command that the asking machine runs.
@@ -191,14 +184,24 @@ impl Network {
     pub(super) fn fetch(&self, name: &str) -> Option<Vec<u8>> {
         let said = self
             .client_runs("curl")
-            .args(["--silent", "--max-time", "10"])
+            .args(["--silent", "--max-time", "60"])
             .arg(format!("tftp://{SERVER}/{name}"))
             .output()
             .unwrap();
         said.status.success().then_some(said.stdout)
     }
 
-    /// Returns the server's answer to a machine that looks for one; `None` when there is none for a second.
+    /// Returns the server's answer to a machine that looks for one and asks again until there is one.
+    pub(super) fn offered(&self, asks: Asks<'_>) -> Offer {
+        let mut offer = None;
+        wait_until(&format!("a machine is answered:\n{}", self.log()), || {
+            offer = self.discover(asks);
+            offer.is_some()
+        });
+        offer.unwrap()
+    }
+
+    /// Returns the server's answer to a machine that asks once; `None` when there is none for some seconds.
     pub(super) fn discover(&self, asks: Asks<'_>) -> Option<Offer> {
         let packet = discovery(asks);
         self.on_client(move || {
@@ -220,14 +223,10 @@ impl Network {
 
 /// Returns the socket that a machine asks from.
 ///
-/// The one before is held open by what another test was just starting then, until that runs a program of its own.
+/// The one before is closed once what other tests were just starting then runs.
 fn dhcp_client() -> UdpSocket {
-    let mut socket = None;
-    wait_for("port 68", || {
-        socket = UdpSocket::bind("0.0.0.0:68").ok();
-        socket.is_some()
-    });
-    socket.unwrap()
+    wait_for_forks();
+    UdpSocket::bind("0.0.0.0:68").unwrap()
 }
 
 impl Drop for Network {
@@ -240,14 +239,6 @@ impl Drop for Network {
 
 fn ip(line: &str) {
     run(Command::new("ip").args(line.split(' ')));
-}
-
-pub(super) fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(10);
-    while !there() {
-        assert!(Instant::now() < end, "{what} did not come");
-        std::thread::sleep(Duration::from_millis(20));
-    }
 }
 
 /// Returns a DHCPDISCOVER: RFC 2131, with what PXE adds to it, RFC 4578.

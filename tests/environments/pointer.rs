@@ -36,38 +36,38 @@ fn pointer_is_mended(spoil: impl FnOnce(&std::path::Path)) {
 }
 
 #[test]
-fn p10_a_missing_pointer_is_mended() {
+fn a_missing_pointer_is_mended() {
     pointer_is_mended(|_| {});
 }
 
 #[test]
-fn p10_a_dangling_pointer_is_mended() {
+fn a_dangling_pointer_is_mended() {
     pointer_is_mended(|link| symlink("envs/gone", link).unwrap());
 }
 
 #[test]
-fn p10_a_looped_pointer_is_mended() {
+fn a_looped_pointer_is_mended() {
     pointer_is_mended(|link| symlink("active", link).unwrap());
 }
 
 #[test]
-fn p10_a_pointer_out_of_the_node_is_mended() {
+fn a_pointer_out_of_the_node_is_mended() {
     pointer_is_mended(|link| symlink("../base/envs/stock", link).unwrap());
     pointer_is_mended(|link| symlink("/etc", link).unwrap());
 }
 
 #[test]
-fn p10_a_file_for_a_pointer_is_mended() {
+fn a_file_for_a_pointer_is_mended() {
     pointer_is_mended(|link| fs::write(link, "envs/a\n").unwrap());
 }
 
 #[test]
-fn p10_a_directory_for_a_pointer_is_mended() {
+fn a_directory_for_a_pointer_is_mended() {
     pointer_is_mended(|link| fs::create_dir(link).unwrap());
 }
 
 #[test]
-fn p10_a_directory_with_something_in_it_is_kept_and_named() {
+fn a_directory_with_something_in_it_is_kept_and_named() {
     let pool = Pool::with_node();
     let link = pool.at("nodes/nog/active");
     fs::remove_file(&link).unwrap();

@@ -17,7 +17,7 @@ fn with_b(served: bool) -> Pool {
 }
 
 #[test]
-fn p9_invariant_7_active_is_not_destroyed() {
+fn invariant_7_active_is_not_destroyed() {
     let pool = with_b(false);
     pool.refuses(
         3,
@@ -32,7 +32,7 @@ fn p9_invariant_7_active_is_not_destroyed() {
 }
 
 #[test]
-fn p9_invariant_7_booted_is_not_destroyed_by_any_flag() {
+fn invariant_7_booted_is_not_destroyed_by_any_flag() {
     let pool = with_b(true);
     pool.saw_boot("nog", "a");
     pool.netbe().ok("activate nog/b");
@@ -49,7 +49,7 @@ fn p9_invariant_7_booted_is_not_destroyed_by_any_flag() {
 }
 
 #[test]
-fn p9_invariant_6_perhaps_booted_is_booted() {
+fn invariant_6_perhaps_booted_is_booted() {
     let pool = with_b(true);
     pool.netbe().ok("activate nog/b");
     for line in ["destroy -y nog/a", "destroy -y -r nog", "rename nog/a c"] {
@@ -111,7 +111,7 @@ fn invariant_6_a_lost_record_protects() {
 }
 
 #[test]
-fn p9_invariant_7_pinned_is_not_destroyed_until_unpinned() {
+fn invariant_7_pinned_is_not_destroyed_until_unpinned() {
     let pool = with_b(false);
     pool.netbe().ok("pin nog/b");
     pool.refuses(
@@ -124,7 +124,7 @@ fn p9_invariant_7_pinned_is_not_destroyed_until_unpinned() {
 }
 
 #[test]
-fn p9_invariant_7_pending_is_not_destroyed() {
+fn invariant_7_pending_is_not_destroyed() {
     let pool = with_b(false);
     pool.netbe().ok("create nog/c");
     pool.write("nodes/nog/pending.json", r#"{"env":"b","kind":"once"}"#);
@@ -141,7 +141,7 @@ fn p9_invariant_7_pending_is_not_destroyed() {
 }
 
 #[test]
-fn p9_invariant_7_mounted_is_not_destroyed() {
+fn invariant_7_mounted_is_not_destroyed() {
     let pool = with_b(false);
     let at = pool.netbe().ok("mount nog/b");
     pool.refuses(
@@ -155,7 +155,7 @@ fn p9_invariant_7_mounted_is_not_destroyed() {
 }
 
 #[test]
-fn p9_invariant_7_what_something_is_mounted_in_is_not_destroyed() {
+fn invariant_7_what_something_is_mounted_in_is_not_destroyed() {
     let pool = with_b(false);
     let inside = pool.half("nog/b", "root").join("proc");
     run(Command::new("mount")
@@ -171,7 +171,7 @@ fn p9_invariant_7_what_something_is_mounted_in_is_not_destroyed() {
 }
 
 #[test]
-fn p9_invariant_7_mounted_in_another_namespace_is_not_destroyed() {
+fn invariant_7_mounted_in_another_namespace_is_not_destroyed() {
     let pool = with_b(false);
     let mut other = Command::new("unshare")
         .args(["--mount", "--propagation", "private", "sh", "-c"])
@@ -196,7 +196,7 @@ fn p9_invariant_7_mounted_in_another_namespace_is_not_destroyed() {
 }
 
 #[test]
-fn p9_invariant_7_a_process_inside_protects() {
+fn invariant_7_a_process_inside_protects() {
     let pool = with_b(false);
     let mut inside = Command::new("sleep")
         .arg("60")
@@ -220,7 +220,7 @@ fn p9_invariant_7_a_process_inside_protects() {
         &["nog/b is in use", &std::process::id().to_string()],
     );
     drop(open);
-    pool.netbe().ok_once_closed("destroy -y nog/b");
+    pool.netbe().ok("destroy -y nog/b");
 }
 
 #[test]

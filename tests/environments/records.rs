@@ -38,7 +38,7 @@ fn looking_works(pool: &Pool) {
 }
 
 #[test]
-fn p20_invariant_10_a_bad_env_json_is_one_flagged_row() {
+fn invariant_10_a_bad_env_json_is_one_flagged_row() {
     let pool = Pool::with_served_node();
     pool.netbe().ok("create nog/b");
     let file = pool.at("nodes/nog/envs/b/env.json");
@@ -97,7 +97,7 @@ fn a_lost_env_json_costs_a_description_never_a_boot() {
 }
 
 #[test]
-fn p20_a_bad_node_json_leaves_the_rest_of_the_pool_alone() {
+fn a_bad_node_json_leaves_the_rest_of_the_pool_alone() {
     let pool = Pool::with_served_node();
     pool.netbe().ok("create nog/b");
     pool.netbe().ok("create ordo/x");
@@ -132,7 +132,7 @@ fn p20_a_bad_node_json_leaves_the_rest_of_the_pool_alone() {
 }
 
 #[test]
-fn p20_a_bad_pool_json_stops_everything_and_is_left_as_it_is() {
+fn a_bad_pool_json_stops_everything_and_is_left_as_it_is() {
     let pool = Pool::with_node();
     for bad in BAD {
         pool.write("pool.json", bad);
@@ -210,7 +210,7 @@ fn invariant_15_a_record_on_the_pool_is_believed_only_as_netbe_wrote_it() {
 }
 
 #[test]
-fn p20_a_bad_pending_json_or_boots_jsonl_is_read_past() {
+fn a_bad_pending_json_or_boots_jsonl_is_read_past() {
     let pool = Pool::with_served_node();
     for file in ["pending.json", "boots.jsonl"] {
         for bad in BAD {

@@ -12,8 +12,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use super::network::{Network, wait_for};
-use super::support::{MAC, Pool};
+use super::network::Network;
+use super::support::{MAC, Pool, wait_until};
 
 /// A running server.
 pub(super) struct Serve {
@@ -45,7 +45,9 @@ impl Serve {
             .spawn()
             .unwrap();
         let serve = Self { child, log };
-        wait_for("the TFTP server", || serve.said().contains("Answering at"));
+        wait_until("the TFTP server answers", || {
+            serve.said().contains("Answering at")
+        });
         serve
     }
 
@@ -116,7 +118,7 @@ impl Scene {
     /// Waits until a file was noted as fetched; returns the environment it was of.
     fn noted_of(&self, file: &str) -> String {
         let mut env = None;
-        wait_for(file, || {
+        wait_until(&format!("{file} is noted"), || {
             let noted = self.noted();
             let line = noted.iter().rev().find(|l| l["file"] == file);
             env = line.map(|l| l["env"].as_str().unwrap().to_string());

@@ -45,7 +45,7 @@ fn sync(pool: &Pool) {
 }
 
 #[test]
-fn p5_invariant_9_on_a_full_disk_create_leaves_nothing_and_destroy_works() {
+fn invariant_9_on_a_full_disk_create_leaves_nothing_and_destroy_works() {
     let pool = small();
     fill(&pool);
     let mut failed = 0;
@@ -83,7 +83,7 @@ fn p5_invariant_9_on_a_full_disk_create_leaves_nothing_and_destroy_works() {
 }
 
 #[test]
-fn p5_on_a_full_disk_a_record_is_the_old_or_the_new() {
+fn on_a_full_disk_a_record_is_the_old_or_the_new() {
     let pool = small();
     pool.netbe().ok("describe nog/b old");
     fill(&pool);
@@ -106,7 +106,7 @@ fn p5_on_a_full_disk_a_record_is_the_old_or_the_new() {
 }
 
 #[test]
-fn p5_an_import_that_does_not_fit_leaves_nothing() {
+fn an_import_that_does_not_fit_leaves_nothing() {
     let pool = small();
     fill(&pool);
     let before = pool.fingerprint();
@@ -124,7 +124,7 @@ fn p5_an_import_that_does_not_fit_leaves_nothing() {
 }
 
 #[test]
-fn p23_a_read_only_filesystem_can_be_read() {
+fn a_read_only_filesystem_can_be_read() {
     let pool = Pool::with_served_node();
     pool.netbe().ok("create nog/b");
     pool.remount(true);

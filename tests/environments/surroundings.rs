@@ -24,7 +24,7 @@ fn as_nobody(pool: &Pool, line: &str) -> Outcome {
 }
 
 #[test]
-fn p23_what_netbe_knows_is_roots_alone_and_it_says_so() {
+fn what_netbe_knows_is_roots_alone_and_it_says_so() {
     let pool = Pool::with_served_node();
     for line in ["list", "list --json", "status", "get", "check"] {
         let said = as_nobody(&pool, line);
@@ -39,7 +39,7 @@ fn p23_what_netbe_knows_is_roots_alone_and_it_says_so() {
 }
 
 #[test]
-fn p23_changing_needs_root_and_says_so() {
+fn changing_needs_root_and_says_so() {
     let pool = Pool::with_served_node();
     pool.netbe().ok("create nog/b");
     let before = pool.fingerprint();
@@ -75,7 +75,7 @@ fn p23_changing_needs_root_and_says_so() {
 }
 
 #[test]
-fn p23_what_is_not_btrfs_is_no_pool() {
+fn what_is_not_btrfs_is_no_pool() {
     let pool = Pool::bare(128 << 20);
     let plain = pool.beside().join("plain");
     fs::create_dir(&plain).unwrap();

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use super::support::Pool;
 
 #[test]
-fn p25_a_closed_pipe_is_no_error() {
+fn a_closed_pipe_is_no_error() {
     let pool = Pool::with_served_node();
     for i in 0..5 {
         pool.netbe().ok(&format!("create nog/e{i}"));
@@ -56,7 +56,7 @@ fn p25_a_closed_pipe_is_no_error() {
 }
 
 #[test]
-fn p25_answers_do_not_depend_on_locale_or_terminal() {
+fn answers_do_not_depend_on_locale_or_terminal() {
     let pool = Pool::with_node();
     assert_eq!(
         pool.netbe()

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use super::machine::{Machine, PC, STRANGER, with_b, with_b_of_no_address};
-use super::support::{Fingerprint, Pool, TFTP_NAME, refusal};
+use super::support::{Fingerprint, Pool, TFTP_NAME, refusal, wait_until};
 
 #[test]
 fn once_is_led_to_until_it_has_been_fetched() {
@@ -31,15 +31,7 @@ fn once_is_led_to_until_it_has_been_fetched() {
     pool.fetches(&PC[4..]);
     assert_eq!(pool.led_to(), "b", "it may ask for more");
     // The last transfer started what leads it back; nobody else does here.
-    let until = Instant::now() + Duration::from_secs(30);
-    while pool.led_to() == "b" {
-        assert!(
-            Instant::now() < until,
-            "it was not led back: {}",
-            pool.pending()
-        );
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    wait_until("it is led back", || pool.led_to() == "a");
     assert_eq!(
         (pool.flags("nog/a"), pool.flags("nog/b")),
         ("?R".into(), "?".into())
@@ -199,10 +191,9 @@ fn a_node_is_led_back_also_while_it_is_upgraded() {
         "upgrade --node nog -- sleep 60",
         std::process::Stdio::null(),
     );
-    let until = Instant::now() + Duration::from_secs(60);
-    while pool.netbe().run("rename nog ordo -n").status != 5 {
-        assert!(Instant::now() < until, "the upgrade did not begin");
-    }
+    wait_until("the upgrade has begun", || {
+        pool.netbe().run("rename nog ordo -n").status == 5
+    });
     pool.fetches(&PC);
     pool.age(20);
     pool.netbe().ok("reconcile --wait 1");

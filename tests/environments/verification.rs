@@ -42,7 +42,7 @@ fn remove(pool: &Pool, half: &str, path: &str) {
 }
 
 #[test]
-fn p13_a_missing_kernel_is_refused() {
+fn a_missing_kernel_is_refused() {
     let version = System::debian().version().to_string();
     let file = format!("vmlinuz-{version}");
     is_refused_and_can_be_forced(
@@ -58,7 +58,7 @@ fn p13_a_missing_kernel_is_refused() {
 }
 
 #[test]
-fn p13_a_missing_initramfs_is_refused() {
+fn a_missing_initramfs_is_refused() {
     let version = System::debian().version().to_string();
     let file = format!("initrd.img-{version}");
     is_refused_and_can_be_forced(
@@ -69,7 +69,7 @@ fn p13_a_missing_initramfs_is_refused() {
 }
 
 #[test]
-fn p13_an_empty_kernel_is_refused() {
+fn an_empty_kernel_is_refused() {
     is_refused_and_can_be_forced(
         &System::raspberry_pi(),
         |p| fs::write(p.half("nog/b", "boot").join("kernel8.img"), "").unwrap(),
@@ -78,7 +78,7 @@ fn p13_an_empty_kernel_is_refused() {
 }
 
 #[test]
-fn p13_missing_modules_are_refused() {
+fn missing_modules_are_refused() {
     for system in [System::debian(), System::raspberry_pi()] {
         let version = system.version().to_string();
         is_refused_and_can_be_forced(
@@ -90,7 +90,7 @@ fn p13_missing_modules_are_refused() {
 }
 
 #[test]
-fn p13_modules_of_another_kernel_are_refused() {
+fn modules_of_another_kernel_are_refused() {
     is_refused_and_can_be_forced(
         &System::raspberry_pi(),
         |p| {
@@ -105,7 +105,7 @@ fn p13_modules_of_another_kernel_are_refused() {
 }
 
 #[test]
-fn p13_boot_files_that_name_another_root_are_refused() {
+fn boot_files_that_name_another_root_are_refused() {
     is_refused_and_can_be_forced(
         &System::raspberry_pi(),
         |p| {
@@ -118,7 +118,7 @@ fn p13_boot_files_that_name_another_root_are_refused() {
 }
 
 #[test]
-fn p13_an_fstab_that_names_another_boot_half_is_refused() {
+fn an_fstab_that_names_another_boot_half_is_refused() {
     is_refused_and_can_be_forced(
         &System::debian(),
         |p| {
@@ -131,7 +131,7 @@ fn p13_an_fstab_that_names_another_boot_half_is_refused() {
 }
 
 #[test]
-fn p13_a_command_line_of_two_lines_is_refused() {
+fn a_command_line_of_two_lines_is_refused() {
     is_refused_and_can_be_forced(
         &System::raspberry_pi(),
         |p| {

@@ -5,6 +5,9 @@
 // Tests say with a panic what went wrong; clippy knows only functions marked as tests.
 #![allow(clippy::unwrap_used)]
 
+#[path = "../support/mod.rs"]
+mod support;
+
 mod archives;
 mod damaged;
 mod directories;

@@ -2,14 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use netbe::lifecycle::import::unpack::{Driver, Halves, Progress, Source, Unpacked, unpack};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
-/// How long the kernel may take to end a namespace and let go of what was mounted in it.
-const PATIENCE: Duration = Duration::from_secs(5);
+use super::support::{mounts, wait_for_forks, wait_until};
 
 /// A mounted pool with one stage in it.
 pub(crate) struct Pool {
@@ -21,22 +19,14 @@ pub(crate) struct Pool {
     pub(crate) scratch: PathBuf,
 }
 
-/// Unmounts a filesystem, once nobody has a file of it open.
-///
-/// What another test is just starting has this process' open files until it has become another program.
+/// Unmounts a filesystem.
 pub(crate) fn unmount(at: &str) {
-    for _ in 0..100 {
-        let said = Command::new("umount").arg(at).output();
-        if said.is_ok_and(|said| said.status.success()) {
-            return;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
     run("umount", &[at]);
 }
 
 /// Runs a program and insists that it succeeds.
 pub(crate) fn run(program: &str, arguments: &[&str]) -> String {
+    wait_for_forks();
     let output = Command::new(program)
         .args(arguments)
         .env("LC_ALL", "C")
@@ -130,23 +120,16 @@ impl Pool {
             boot: &self.boot,
             scratch: &self.scratch,
         };
-        let mounts = std::fs::read("/proc/thread-self/mountinfo").unwrap();
+        let mounted = mounts();
         let loops = self.loops();
         let result = netbe::lifecycle::import::unpack::open(source)
             .and_then(|opened| unpack(opened, boot, &halves, driver, &mut Silent));
-        let after = std::fs::read("/proc/thread-self/mountinfo").unwrap();
-        assert!(mounts == after, "a mount is left");
+        assert_eq!(mounts(), mounted, "a mount is left");
         // What made the image may have been let go of meanwhile: the kernel takes its time. So it does with what a
         // thread had mounted in a namespace of its own: that ends after the thread, and was joined before.
-        let end = Instant::now() + PATIENCE;
-        while !self.loops().iter().all(|device| loops.contains(device)) {
-            let left = self.loops();
-            assert!(
-                Instant::now() < end,
-                "a loop device is left: {left:?}, before {loops:?}"
-            );
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        wait_until("no loop device is left", || {
+            self.loops().iter().all(|device| loops.contains(device))
+        });
         result
     }
 

@@ -1,7 +1,7 @@
 //! However it ends, nothing is left: no process, no mount, no file.
 
 use std::os::unix::process::ExitStatusExt;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -27,13 +27,11 @@ fn send(child: &std::process::Child, signal: Signal) {
 
 fn daemons(room: &Room) {
     let before = mounts();
-    let begun = Instant::now();
     room.output(
         "setsid sleep 51111 & (setsid sh -c 'trap \"\" TERM HUP INT; sleep 51111' &) ; sleep 0.2",
     );
     assert!(!anyone_runs("51111"));
     assert_eq!(mounts(), before);
-    assert!(begun.elapsed() < Duration::from_secs(5));
     assert_no_cgroup_stays(room);
 }
 
@@ -55,13 +53,11 @@ fn stubborn(room: &Room) {
     let mut child = room.started("trap '' INT TERM HUP; sleep 53333; sleep 53333");
     // Before it has set its trap, it would heed.
     assert!(soon(|| anyone_runs("53333")));
-    let begun = Instant::now();
     send(&child, Signal::SIGINT);
     std::thread::sleep(Duration::from_millis(300));
     assert!(anyone_runs("53333"));
     send(&child, Signal::SIGINT);
     assert_eq!(child.wait().unwrap().code(), Some(130));
-    assert!(begun.elapsed() < Duration::from_secs(5));
     assert!(!anyone_runs("53333"));
 }
 

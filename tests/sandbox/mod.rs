@@ -56,6 +56,9 @@ pub(crate) fn main(words: &[String]) -> ! {
             failed += 1;
         }
     }
+    if missing.is_none() {
+        room::leave();
+    }
     if let Some(missing) = missing
         && failed > 0
     {

@@ -70,19 +70,32 @@ pub(crate) fn missing() -> Option<&'static str> {
     None
 }
 
-/// Gives this process a mount table that nobody else on the machine changes meanwhile.
+/// Where the rooms are: mounted where only this process, and what it starts, sees it.
+fn rooms() -> PathBuf {
+    std::env::temp_dir().join(format!("netbe-rooms-{}-", std::process::id()))
+}
+
+/// Gives this process a mount table that nobody else on the machine changes meanwhile, with a place for the rooms.
 pub(crate) fn seclude() {
     use nix::mount::{MsFlags, mount};
     nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).unwrap();
     let none = None::<&str>;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none).unwrap();
+    fs::create_dir_all(rooms()).unwrap();
+    mount(Some(&rooms()), &rooms(), none, MsFlags::MS_BIND, none).unwrap();
+}
+
+/// Takes the place for the rooms away.
+pub(crate) fn leave() {
+    let _ = nix::mount::umount2(&rooms(), nix::mount::MntFlags::MNT_DETACH);
+    let _ = fs::remove_dir_all(rooms());
 }
 
 impl Room {
     /// Builds the root.
     pub(crate) fn new() -> Self {
         let room = Self {
-            dir: tempfile::tempdir().unwrap(),
+            dir: tempfile::tempdir_in(rooms()).unwrap(),
         };
         for dir in ["bin", "etc", "usr/sbin", "root", "var/lib/dpkg"] {
             fs::create_dir_all(room.root().join(dir)).unwrap();
@@ -240,9 +253,9 @@ fn list(dir: &Path, all: &mut BTreeMap<PathBuf, String>) {
     }
 }
 
-/// Whether something becomes true within a few seconds.
+/// Whether something becomes true within a minute: the machine may have much to do.
 pub(crate) fn soon(mut is: impl FnMut() -> bool) -> bool {
-    let until = Instant::now() + Duration::from_secs(8);
+    let until = Instant::now() + Duration::from_secs(60);
     while Instant::now() < until {
         if is() {
             return true;
@@ -252,19 +265,31 @@ pub(crate) fn soon(mut is: impl FnMut() -> bool) -> bool {
     false
 }
 
-/// Whether some process of this machine has this word on its command line.
+/// Whether some process that this one has started, or that was started by such a one, has this word on its command line.
+///
+/// Others on this machine may run the same tests: theirs do not see these rooms.
 pub(crate) fn anyone_runs(word: &str) -> bool {
+    let rooms = rooms().file_name().unwrap().to_str().unwrap().to_string();
     fs::read_dir("/proc").unwrap().flatten().any(|entry| {
-        fs::read(entry.path().join("cmdline")).is_ok_and(|line| {
+        let has_word = fs::read(entry.path().join("cmdline")).is_ok_and(|line| {
             line.split(|b| *b == 0)
                 .any(|found| found == word.as_bytes())
-        })
+        });
+        has_word
+            && fs::read_to_string(entry.path().join("mountinfo"))
+                .is_ok_and(|table| table.contains(&rooms))
     })
 }
 
-/// This process's mount table: what a sandbox must not add to.
+/// The mounts of this process, by number and place: what a sandbox must not add to. The rest of a line changes by what
+/// others do to the same filesystem.
 pub(crate) fn mounts() -> String {
-    fs::read_to_string("/proc/self/mountinfo").unwrap()
+    let table = fs::read_to_string("/proc/self/mountinfo").unwrap();
+    let mount = |line: &str| {
+        let fields: Vec<&str> = line.split(' ').collect();
+        format!("{} {}\n", fields[0], fields[4])
+    };
+    table.lines().map(mount).collect()
 }
 
 pub(crate) fn set_mode(path: &Path, mode: u32) {

@@ -13,16 +13,20 @@
 
 pub mod alpine;
 mod fingerprint;
+mod forks;
 pub mod kernel;
 mod netbe;
 mod pool;
 mod scene;
 mod seclusion;
 mod system;
+mod wait;
 
 pub use fingerprint::Fingerprint;
+pub use forks::wait_for_forks;
 pub use netbe::{Netbe, Outcome};
 pub use pool::{Pool, SERVER, run, state_of};
 pub use scene::{MAC, TFTP_NAME, install, output, refusal};
-pub use seclusion::{require_root, seclude};
+pub use seclusion::{mounts, require_root, seclude};
 pub use system::System;
+pub use wait::{PATIENCE, wait_until};

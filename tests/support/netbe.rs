@@ -6,6 +6,8 @@ use std::process::{Child, Output, Stdio};
 
 use assert_cmd::Command;
 
+use super::wait_for_forks;
+
 /// The program, set to one pool.
 #[derive(Debug, Clone)]
 pub struct Netbe {
@@ -44,7 +46,10 @@ impl Netbe {
     }
 
     /// Returns a command without arguments, its environment cleared and set: 100 columns, UTC, no terminal.
+    ///
+    /// What this test has closed before, nothing has open.
     pub fn command(&self) -> Command {
+        wait_for_forks();
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("netbe"));
         command
             .env_clear()
@@ -84,6 +89,7 @@ impl Netbe {
 
     /// Returns [`Self::command`] as the standard library has it, for what needs more than an answer.
     pub fn plain(&self) -> std::process::Command {
+        wait_for_forks();
         let mut plain = std::process::Command::new(assert_cmd::cargo::cargo_bin!("netbe"));
         plain.env_clear().current_dir(&self.home);
         plain.envs(self.variables());
@@ -108,23 +114,6 @@ impl Netbe {
         let outcome = self.run(line);
         assert_eq!(outcome.status, 0, "netbe {line}\n{outcome:#?}");
         outcome.stdout
-    }
-
-    /// Runs a command line that must succeed soon, as the test has just closed a file that was in its way.
-    ///
-    /// What another test is just starting has this process' open files until it has become another program.
-    ///
-    /// # Panics
-    ///
-    /// When it does not within two seconds.
-    pub fn ok_once_closed(&self, line: &str) {
-        for _ in 0..100 {
-            if self.run(line).status == 0 {
-                return;
-            }
-            std::thread::sleep(std::time::Duration::from_millis(20));
-        }
-        self.ok(line);
     }
 
     /// Runs a command line that must end with a status, and returns what it said on stderr.

@@ -8,7 +8,7 @@ use std::process::Command;
 use nix::mount::{MntFlags, umount2};
 use tempfile::TempDir;
 
-use super::{Netbe, seclude};
+use super::{Netbe, seclude, wait_for_forks};
 
 /// How large a pool's filesystem is when a test does not say, in bytes; the file is sparse.
 const SIZE: u64 = 8 << 30;
@@ -186,7 +186,10 @@ pub fn state_of(pool: &Path) -> PathBuf {
 }
 
 /// Runs a program that a fixture needs, and fails the test with what it said.
+///
+/// What this test has closed before, nothing has open: it can be unmounted, and run.
 pub fn run(command: &mut Command) {
+    wait_for_forks();
     let output = command.output().unwrap_or_else(|error| {
         panic!("{command:?} cannot be run ({error}); `scripts/install-needs test` installs it")
     });

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::pool::run;
-use super::{Fingerprint, Outcome, Pool, System};
+use super::{Fingerprint, Outcome, Pool, System, wait_for_forks};
 
 /// The MAC address of the node `nog` where it is served.
 pub const MAC: &str = "dc:a6:32:01:02:03";
@@ -262,6 +262,7 @@ pub fn install(program: &Path, to: &Path) {
 ///
 /// When it failed.
 pub fn output(command: &mut Command) -> Vec<u8> {
+    wait_for_forks();
     let output = command
         .output()
         .unwrap_or_else(|error| panic!("{command:?} cannot be run: {error}"));

@@ -3,6 +3,7 @@
 //! Exports, the NFS server's tables and mount units written there are the test's own and vanish with it. Not a
 //! sandbox: everything else of the machine is within reach.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -72,4 +73,17 @@ pub fn seclude() {
         fs::create_dir_all(path.parent().expect("a file has a parent")).expect("tmpfs is writable");
         fs::write(path, content).expect("tmpfs is writable");
     }
+}
+
+/// Returns what is mounted for the calling thread: the number of each mount, and where it is.
+///
+/// The rest of a line of the table changes by what others do to the same filesystem, and the table of the process is
+/// that of another thread.
+pub fn mounts() -> BTreeSet<String> {
+    let table = fs::read_to_string("/proc/thread-self/mountinfo").expect("/proc is mounted");
+    let mount = |line: &str| {
+        let fields: Vec<&str> = line.split(' ').collect();
+        format!("{} {}", fields[0], fields[4])
+    };
+    table.lines().map(mount).collect()
 }

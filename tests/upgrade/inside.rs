@@ -5,8 +5,8 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::{assert_ok, debian, mounts, pool_of, processes_with, state, upgrade};
-use crate::support::{Fingerprint, Pool, System};
+use super::{assert_ok, debian, pool_of, processes_with, state, upgrade};
+use crate::support::{Fingerprint, Pool, System, mounts};
 
 #[test]
 fn a_daemon_it_started_is_gone_with_it() {

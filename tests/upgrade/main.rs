@@ -63,10 +63,6 @@ fn environments(netbe: &Netbe) -> Vec<String> {
     list.lines().map(field).collect()
 }
 
-fn mounts() -> String {
-    fs::read_to_string("/proc/self/mounts").expect("/proc is mounted")
-}
-
 /// Everything of a pool that counts: locks say who held them last, and a failed upgrade leaves its log.
 fn state(pool: &Pool) -> Fingerprint {
     pool.fingerprint()

@@ -2,14 +2,12 @@
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{debian, mounts, processes_with, state};
-use crate::support::Pool;
+use super::{debian, processes_with, state};
+use crate::support::{Pool, mounts, wait_until};
 
 /// A pool with the nodes nog, ordo, werda and a template.
 fn three() -> Pool {
@@ -32,14 +30,6 @@ fn started(pool: &Pool, mark: &str) -> Child {
         .unwrap();
     wait_until("all run", || processes_with(mark).len() == 3);
     child
-}
-
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(40);
-    while !holds() {
-        assert!(Instant::now() < end, "waited in vain until {what}");
-        thread::sleep(Duration::from_millis(20));
-    }
 }
 
 #[test]

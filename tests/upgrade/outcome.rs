@@ -5,8 +5,8 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::{assert_ok, debian, environments, mounts, pool_of, state, upgrade};
-use crate::support::{Pool, System};
+use super::{assert_ok, debian, environments, pool_of, state, upgrade};
+use crate::support::{Pool, System, mounts};
 
 #[test]
 fn a_failing_command_leaves_nothing_but_its_log() {

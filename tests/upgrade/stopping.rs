@@ -2,26 +2,12 @@
 
 use std::fs;
 use std::process::{Child, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::{debian, environments, mounts, processes_with, state};
-use crate::support::Pool;
-
-/// Nothing here takes that long.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Waits for something to become true.
-fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < end, "waited in vain until {what}");
-        thread::sleep(Duration::from_millis(20));
-    }
-}
+use super::{debian, environments, processes_with, state};
+use crate::support::{Pool, mounts, wait_until};
 
 /// Starts an upgrade that does not end by itself; returns netbe once the command runs.
 fn started(pool: &Pool, options: &[&str], mark: &str) -> Child {

@@ -71,13 +71,13 @@ fn another_tftp_server_serves_by_the_links_where_it_is_let_through() {
 fn a_proxy_tells_each_machine_its_own_and_strangers_nothing() {
     let pool = with_nodes();
     let network = served(&pool);
-    let pi = network.discover(PI).expect("a Raspberry Pi is answered");
+    let pi = network.offered(PI);
     assert!(is_told(&pi, PI_BOOT), "{pi:?}");
     assert_eq!(
         (pi.address, pi.option(60)),
         (Ipv4Addr::UNSPECIFIED, Some(&b"PXEClient"[..]))
     );
-    let pc = network.discover(BIOS).expect("a PC is answered");
+    let pc = network.offered(BIOS);
     assert!(!is_told(&pc, PI_BOOT), "{pc:?}");
     assert!(is_told(&pc, b"netbe"), "{pc:?}");
     assert_eq!(network.discover(STRANGER), None);
@@ -93,7 +93,7 @@ fn a_range_gives_addresses_and_boot_files() {
     pool.netbe().ok("set ip=192.0.2.51/24 rom");
     let network = served(&pool);
     let server: Ipv4Addr = SERVER.parse().unwrap();
-    let pc = network.discover(BIOS).unwrap();
+    let pc = network.offered(BIOS);
     assert_eq!(pc.address, Ipv4Addr::new(192, 0, 2, 50));
     assert_eq!(
         (pc.boot_file().as_str(), pc.next_server),
@@ -102,17 +102,17 @@ fn a_range_gives_addresses_and_boot_files() {
     assert_eq!(pc.option(12), Some(&b"nog"[..]));
     // The server is no router, and dnsmasq would say it is.
     assert_eq!(pc.option(3), None, "{pc:?}");
-    let u_boot = network.discover(U_BOOT).unwrap();
+    let u_boot = network.offered(U_BOOT);
     assert_eq!(
         (u_boot.boot_file().as_str(), u_boot.next_server),
         ("pxelinux.0", server)
     );
-    assert_eq!(network.discover(UEFI).unwrap().boot_file(), "");
-    let pi = network.discover(PI).unwrap();
+    assert_eq!(network.offered(UEFI).boot_file(), "");
+    let pi = network.offered(PI);
     assert_eq!(pi.address, Ipv4Addr::new(192, 0, 2, 51));
     assert!(is_told(&pi, PI_BOOT), "{pi:?}");
     assert_eq!(pi.boot_file(), "");
-    let other = network.discover(STRANGER).unwrap();
+    let other = network.offered(STRANGER);
     assert_eq!(other.boot_file(), "");
     assert!(
         (100..=110).contains(&other.address.octets()[3]),
@@ -137,7 +137,7 @@ fn machines_come_and_go_and_activating_needs_no_restart() {
         &mut network,
         &format!("create new/a --from base --mac {}", STRANGER.mac),
     );
-    assert!(network.discover(STRANGER).is_some(), "{}", network.log());
+    network.offered(STRANGER);
     for line in ["create nog/b -a", "rollback nog", "create rom/b"] {
         let said = pool.netbe().run(line);
         assert!(!said.stderr.contains("dnsmasq"), "{said:#?}");
@@ -148,12 +148,12 @@ fn machines_come_and_go_and_activating_needs_no_restart() {
     assert_eq!(network.discover(STRANGER), None);
     // By its loader a machine is told what to fetch.
     restarted(&mut network, "set loader=rpi nog");
-    let pc = network.discover(BIOS).unwrap();
+    let pc = network.offered(BIOS);
     assert!(is_told(&pc, PI_BOOT), "{pc:?}");
     // An administrator's SIGHUP does it no harm.
     let pid = fs::read_to_string("/run/dnsmasq/dnsmasq.pid").unwrap();
     run(Command::new("kill").args(["-HUP", pid.trim()]));
-    assert!(network.discover(BIOS).is_some(), "{}", network.log());
+    network.offered(BIOS);
     restarted(&mut network, "set loader= nog");
     pool.assert_sound();
 }
@@ -164,12 +164,12 @@ fn a_serial_alone_lets_raspberry_pis_in_and_no_other_machine() {
     pool.netbe().ok("set mac= serial=9ffefdef rom");
     assert!(!pool.at("publish/dnsmasq-hosts/rom").exists());
     let network = served(&pool);
-    assert!(network.discover(PI).is_some(), "{}", network.log());
+    network.offered(PI);
     let by_id = Asks {
         id: b"RPi5",
         ..STRANGER
     };
-    assert!(network.discover(by_id).is_some(), "{}", network.log());
+    network.offered(by_id);
     assert_eq!(network.discover(STRANGER), None);
     // And its folder by its serial.
     let _serve = Serve::start(&pool);

@@ -3,10 +3,10 @@
 use std::fs;
 use std::process::Command;
 
-use super::super::network::{BIOS, Network, judge, wait_for};
+use super::super::network::{BIOS, Network, judge};
 use super::super::serve::Serve;
 use super::{PI, with_nodes};
-use crate::support::{MAC, Pool, System, run};
+use crate::support::{MAC, Pool, System, run, wait_until};
 
 /// Returns another pool of the same server, with the node `rom` that is a Raspberry Pi.
 fn with_a_pi(first: &Pool) -> Pool {
@@ -39,7 +39,7 @@ fn two_pools_are_served_by_one_dnsmasq_and_one_tftp_server() {
     network.start_dnsmasq();
     let serve = Serve::start_for_all(&first);
     for (asks, words) in [(BIOS, "netbe"), (PI, "Raspberry Pi Boot")] {
-        let offer = network.discover(asks).unwrap();
+        let offer = network.offered(asks);
         let told = String::from_utf8_lossy(offer.option(43).unwrap()).into_owned();
         assert!(told.contains(words), "{told}");
     }
@@ -51,7 +51,7 @@ fn two_pools_are_served_by_one_dnsmasq_and_one_tftp_server() {
     assert!(network.fetch(&kernel(PI.mac, "config.txt")).is_some());
     for (pool, node) in [(&first, "nog"), (&second, "rom")] {
         let file = pool.of_node(node, "boots.jsonl");
-        wait_for("the note of a transfer", || file.exists());
+        wait_until("a transfer is noted", || file.exists());
         pool.assert_sound();
     }
     drop(serve);
@@ -92,7 +92,7 @@ fn an_address_is_kept_for_one_machine_over_all_pools() {
     second.netbe().run("set ip=dhcp,192.0.2.106 rom");
     network.start_dnsmasq();
     for (asks, address) in [(BIOS, "192.0.2.105"), (PI, "192.0.2.106")] {
-        assert_eq!(network.discover(asks).unwrap().address.to_string(), address);
+        assert_eq!(network.offered(asks).address.to_string(), address);
     }
     // What the first one says of addresses holds.
     let said = second.netbe().run("set dhcp=off");
@@ -118,7 +118,7 @@ fn a_pool_that_is_not_there_keeps_no_other_from_its_files_and_is_found_when_it_c
     run(Command::new("mount")
         .args(["-o", "loop,nosuid,nodev"])
         .args([&image, second.path()]));
-    wait_for("the pool's files", || {
+    wait_until("the pool's files are there", || {
         network.fetch(&kernel(PI.mac, "config.txt")).is_some()
     });
     drop(serve);

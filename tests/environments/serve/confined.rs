@@ -1,12 +1,11 @@
 //! The process that faces the network has nothing, and neither outlives the other.
 
 use std::fs;
-use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::super::network::wait_for;
+use super::super::support::wait_until;
 use super::client::Got;
 use super::scene;
 
@@ -57,7 +56,7 @@ fn the_process_that_faces_the_network_has_no_privileges_and_no_files() {
     let is_ours = |to: &String| {
         ["socket:", "anon_inode:"].iter().any(|s| to.starts_with(s)) || to.ends_with("serve.log")
     };
-    wait_for("the end of the transfer", || {
+    wait_until("the transfer has ended", || {
         let descriptors = fs::read_dir(format!("/proc/{front}/fd")).unwrap();
         let links = descriptors.filter_map(|e| fs::read_link(e.unwrap().path()).ok());
         open = links
@@ -72,19 +71,13 @@ fn the_process_that_faces_the_network_has_no_privileges_and_no_files() {
 }
 
 #[test]
-fn a_signal_ends_both_within_a_second() {
+fn a_signal_ends_both() {
     let mut scene = scene();
     let (back, front) = scene.serve.processes();
-    let began = Instant::now();
     kill(pid(back), Signal::SIGTERM).unwrap();
     let ended = scene.serve.child.wait().unwrap();
     assert!(ended.success(), "{ended:?}");
-    wait_for("the end of both", || !is_there(front));
-    assert!(
-        began.elapsed() < Duration::from_secs(1),
-        "{:?}",
-        began.elapsed()
-    );
+    wait_until("both have ended", || !is_there(front));
 }
 
 #[test]
@@ -92,7 +85,7 @@ fn neither_outlives_the_other() {
     let mut one = scene();
     let (back, front) = one.serve.processes();
     kill(pid(back), Signal::SIGKILL).unwrap();
-    wait_for("the end of the other", || !is_there(front));
+    wait_until("the other has ended", || !is_there(front));
     drop(one.serve.child.wait());
 
     one.serve = super::Serve::start(&one.pool);

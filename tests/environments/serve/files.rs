@@ -3,11 +3,9 @@
 use std::fs;
 use std::net::UdpSocket;
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::time::Duration;
 
 use super::super::machine::{Machine, PC};
-use super::super::network::wait_for;
-use super::super::support::SERVER;
+use super::super::support::{PATIENCE, SERVER, wait_until};
 use super::client::{Got, Wish};
 use super::{mac_name, scene};
 
@@ -78,9 +76,7 @@ fn what_is_active_is_what_the_next_request_gets_and_what_is_noted() {
     // One that goes on over the switch stays what it was, and is noted as that.
     let slow = scene.network.on_client(|| {
         let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
-        socket
-            .set_read_timeout(Some(Duration::from_secs(5)))
-            .unwrap();
+        socket.set_read_timeout(Some(PATIENCE)).unwrap();
         socket
             .send_to(&Wish::new("pxelinux.0").request(), (SERVER, 69))
             .unwrap();
@@ -157,15 +153,7 @@ fn a_boot_for_once_is_served_until_it_was_fetched() {
         assert_eq!(scene.noted_of(file), "b", "{file}");
     }
     // It is quiet from here on. The last of them has netbe look at the node, some seconds later.
-    let until = std::time::Instant::now() + Duration::from_secs(60);
-    while scene.pool.led_to() != "a" {
-        assert!(
-            until > std::time::Instant::now(),
-            "{}",
-            scene.pool.pending()
-        );
-        std::thread::sleep(Duration::from_millis(200));
-    }
+    wait_until("it is led back", || scene.pool.led_to() == "a");
 }
 
 #[test]
@@ -251,5 +239,5 @@ fn invariant_6_an_unreadable_record_takes_nobody_off_tftp() {
         "{}",
         scene.serve.said()
     );
-    wait_for("a note", || !scene.noted().is_empty());
+    wait_until("something is noted", || !scene.noted().is_empty());
 }
