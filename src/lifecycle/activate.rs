@@ -116,6 +116,8 @@ pub fn switch(
 ) -> Result<Vec<String>> {
     let env = verified.env();
     lock.ensure_protects(&env.node)?;
+    // Its link is written, too.
+    lock.ensure_protects(&node.name)?;
     let mut warnings = verified.warnings();
     let exported = publish::export(pool, shared, node, env)
         .with_context(|| format!("nothing was changed: exporting {env}"))?;

@@ -23,6 +23,7 @@ use crate::fs::dir_names::names_in;
 use crate::fs::opener;
 use flock::{acquire, held, is_marked, refuse_marked};
 
+pub(super) use flock::{has_mark, mark};
 pub use watch::Watch;
 
 /// Proof that nobody else changes what the nodes share: names, exports, the pool's properties.

@@ -206,6 +206,11 @@ impl Pool {
         Ok(())
     }
 
+    /// Fails where a guard is another pool's; without one nothing is written.
+    pub fn ensure_protected(&self, lock: Option<&PoolLock>) -> Result<()> {
+        lock.map_or(Ok(()), |lock| lock.ensure_protects(&self.state))
+    }
+
     /// Returns the pool's directory.
     pub fn root(&self) -> &Path {
         &self.root

@@ -133,13 +133,20 @@ impl Pending {
     }
 }
 
-/// Writes what a node has before it, durably.
-pub fn write(node_dir: &Path, _lock: &PoolLock, boot: &PendingBoot) -> Result<()> {
+/// Writes what a node has before it, durably, in its directory in the pool's state directory.
+pub fn write(node_dir: &Path, lock: &PoolLock, boot: &PendingBoot) -> Result<()> {
+    lock.ensure_protects(state_of(node_dir))?;
     record::write(&path(node_dir), boot).context("making the pending boot durable")
 }
 
+/// Returns the pool's state directory, by a node's in it: `nodes/NODE`.
+fn state_of(node_dir: &Path) -> &Path {
+    node_dir.ancestors().nth(2).unwrap_or(node_dir)
+}
+
 /// Takes away what a node had before it, durably; nothing there is no error.
-pub fn clear(node_dir: &Path, _lock: &PoolLock) -> Result<()> {
+pub fn clear(node_dir: &Path, lock: &PoolLock) -> Result<()> {
+    lock.ensure_protects(state_of(node_dir))?;
     let path = path(node_dir);
     match std::fs::remove_file(&path) {
         Ok(()) => atomic::directory(node_dir).context("making the end of the pending boot durable"),

@@ -4,7 +4,7 @@
 //! one rename. Deleting goes the other way: one rename out of sight, then the work. What a killed
 //! process leaves of either is found again by its name. Not for what goes into a stage.
 
-use std::fs::{self, File, TryLockError};
+use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -13,6 +13,7 @@ use nix::fcntl::{AT_FDCWD, RenameFlags, renameat2};
 use nix::unistd::UnlinkatFlags;
 
 use super::layout;
+use super::lock::{self, Share};
 use crate::btrfs::removal;
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
@@ -23,9 +24,8 @@ use crate::terminal;
 #[derive(Debug)]
 pub struct Staged {
     dir: Option<PathBuf>,
-    /// What tells that it is being used.
-    #[allow(dead_code, reason = "held for as long as the stage is")]
-    guard: Option<File>,
+    /// What tells that it is being used, for as long as this value lives.
+    _guard: Guard,
 }
 
 impl Staged {
@@ -34,13 +34,17 @@ impl Staged {
     pub fn new(parent: &Path, name: &str) -> Result<Self> {
         let dir = parent.join(hidden(layout::STAGED, name));
         fs::create_dir(&dir).with_context(|| format!("making {}", dir.display()))?;
-        let mut stage = Self {
-            dir: Some(dir),
-            guard: None,
-        };
-        let guard = opener::directory(stage.path()).and_then(lock);
-        stage.guard = Some(guard.with_context(|| format!("guarding {}", stage.path().display()))?);
-        Ok(stage)
+        match Guard::of(&dir) {
+            Ok(guard) => Ok(Self {
+                dir: Some(dir),
+                _guard: guard,
+            }),
+            Err(e) => {
+                // Best effort: check finds it by its name.
+                let _ = fs::remove_dir(&dir);
+                Err(e).with_context(|| format!("guarding {}", dir.display()))
+            }
+        }
     }
 
     /// Returns where it stands while it is being made.
@@ -96,12 +100,34 @@ impl Drop for Staged {
     }
 }
 
-/// Returns whether a process lives that made a stage to be left alone; false where it cannot be told.
+/// A stage's own lock: it says that a process lives that made the stage to be left alone, with the lock of its node or
+/// without.
+#[derive(Debug)]
+struct Guard {
+    _dir: File,
+}
+
+impl Guard {
+    /// Guards a directory that nobody else knows of yet.
+    fn of(dir: &Path) -> io::Result<Self> {
+        let dir = opener::directory(dir)?;
+        loop {
+            match dir.lock() {
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                locked => break locked?,
+            }
+        }
+        // For those who only look.
+        lock::mark(&dir, Share::Together);
+        Ok(Self { _dir: dir })
+    }
+}
+
+/// Returns whether a process lives that made a stage to be left alone; false where it cannot be told. It takes nothing.
 pub fn is_guarded(dir: &Path) -> bool {
-    // Only directories are locked so, and nothing else is opened.
+    // Only directories are marked so, and nothing else is opened.
     dir.symlink_metadata().is_ok_and(|m| m.is_dir())
-        && opener::directory(dir)
-            .is_ok_and(|d| matches!(d.try_lock_shared(), Err(TryLockError::WouldBlock)))
+        && opener::directory(dir).is_ok_and(|dir| lock::has_mark(&dir))
 }
 
 /// Takes something published out of sight, in one step, and deletes it; durable when it returns.
@@ -135,16 +161,6 @@ pub fn remove(dir: &Path) -> Result<()> {
     let top = opener::directory_at(&above, name).with_context(deleting)?;
     removal::empty(&top).with_context(deleting)?;
     nix::unistd::unlinkat(&above, name, UnlinkatFlags::RemoveDir).with_context(deleting)
-}
-
-/// Locks what nobody else knows of yet.
-fn lock(dir: File) -> io::Result<File> {
-    loop {
-        match dir.lock() {
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            locked => return locked.map(|()| dir),
-        }
-    }
 }
 
 fn make_durable(published: &Path) -> Result<()> {

@@ -127,6 +127,7 @@ impl Scope<'_> {
         wanted: bool,
         done: &mut Published,
     ) -> Result<()> {
+        self.pool.ensure_protected(lock)?;
         let root = self.pool.root();
         let config = config_file(self.pool.state());
         if !wanted && !config.exists() && !self.all.iter().any(Node::is_offered) {

@@ -50,6 +50,7 @@ pub fn bring_up_to_date(
     text: &str,
     done: &mut Published,
 ) -> Result<()> {
+    pool.ensure_protected(lock)?;
     let path = published(pool);
     // One that cannot be read is written anew.
     let old = read(pool).ok();

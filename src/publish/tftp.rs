@@ -54,6 +54,7 @@ pub fn bring_up_to_date(
     nodes: &[Node],
     done: &mut Published,
 ) -> Result<()> {
+    pool.ensure_protected(lock)?;
     let dir = layout::tftp(pool.root());
     let mut wanted: Vec<(String, PathBuf)> = Vec::new();
     let mut taken: HashMap<String, &NodeName> = HashMap::new();

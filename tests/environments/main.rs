@@ -1,7 +1,7 @@
 //! What netbe does, seen from outside: the program itself, on a pool of its own a test.
 //!
-//! A file a topic. A test is named by what it shows; `invariant_N_…` shows number N of what always holds,
-//! `pN_…` row N of the failures that other tools' users met.
+//! A file a verb, or a question that is asked of many. A test is named by what holds; `invariant_N_…` shows number N of
+//! what always holds, by the table in CONTRIBUTING.md.
 
 // clippy.toml allows this in tests, and takes their helpers for something else.
 #![allow(clippy::unwrap_used)]
@@ -21,6 +21,7 @@ mod dry_run;
 mod evidence;
 mod exports;
 mod foreign;
+mod guards;
 mod hostile;
 mod identity;
 mod init;

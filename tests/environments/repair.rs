@@ -75,6 +75,18 @@ fn invariant_9_leftovers_are_hidden_and_taken_away() {
     assert_eq!(pool.subvolumes().len(), 4, "{:?}", pool.subvolumes());
 }
 
+/// Marks an open file as a stage's maker does: fcntl(2), "Open file description locks".
+fn mark(file: &fs::File) {
+    let whole = nix::libc::flock {
+        l_type: nix::libc::F_RDLCK as i16,
+        l_whence: 0,
+        l_start: 0,
+        l_len: 0,
+        l_pid: 0,
+    };
+    nix::fcntl::fcntl(file, nix::fcntl::FcntlArg::F_OFD_SETLK(&whole)).unwrap();
+}
+
 #[test]
 fn what_a_running_command_makes_is_left_alone() {
     let pool = Pool::with_node();
@@ -83,6 +95,7 @@ fn what_a_running_command_makes_is_left_alone() {
     // As its maker guards it, with the lock of the node or without.
     let guard = fs::File::open(&stage).unwrap();
     guard.lock().unwrap();
+    mark(&guard);
     pool.assert_sound();
     assert_eq!(pool.netbe().ok("check --repair"), "Everything is sound.\n");
     assert!(stage.join("root/file").exists());

@@ -23,16 +23,28 @@ const RETRY: Duration = Duration::from_millis(20);
 
 /// Returns whether somebody holds a lock alone; false where it cannot be told.
 pub(super) fn is_marked(path: &Path) -> bool {
-    let Ok(Some(file)) = opener::file(path) else {
-        return false;
-    };
-    let mut asked = mark(nix::libc::F_RDLCK);
-    let answered = fcntl(&file, FcntlArg::F_OFD_GETLK(&mut asked)).is_ok();
-    answered && i32::from(asked.l_type) == nix::libc::F_WRLCK
+    matches!(opener::file(path), Ok(Some(file)) if has_mark(&file))
 }
 
-/// Returns the mark of the whole file; asked for with `F_RDLCK` it shows who holds it alone.
-fn mark(kind: i32) -> nix::libc::flock {
+/// Returns whether somebody has marked what is open here; false where it cannot be told.
+pub(in crate::pool) fn has_mark(file: &File) -> bool {
+    let mut asked = whole(nix::libc::F_WRLCK);
+    let answered = fcntl(file, FcntlArg::F_OFD_GETLK(&mut asked)).is_ok();
+    answered && i32::from(asked.l_type) != nix::libc::F_UNLCK
+}
+
+/// Marks what is open here and locked, for those who only ask; a directory can have the mark of several only.
+pub(in crate::pool) fn mark(file: &File, share: Share) {
+    let kind = match share {
+        Share::Alone => nix::libc::F_WRLCK,
+        Share::Together => nix::libc::F_RDLCK,
+    };
+    // Nobody else marks it meanwhile.
+    let _ = fcntl(file, FcntlArg::F_OFD_SETLK(&whole(kind)));
+}
+
+/// Returns a lock of the whole file.
+fn whole(kind: i32) -> nix::libc::flock {
     // Its fields are in another order on other processors.
     let mut mark = nix::libc::flock {
         l_type: 0,
@@ -95,8 +107,7 @@ fn acquire_file(
         }
     }
     if share == Share::Alone {
-        // For those who only ask; nobody else marks it meanwhile.
-        let _ = fcntl(&file, FcntlArg::F_OFD_SETLK(&mark(nix::libc::F_WRLCK)));
+        mark(&file, share);
     }
     // For the message others print; not what makes the lock. So a full disk, which `destroy` has to be
     // able to free, must not end it here.
