@@ -17,7 +17,6 @@ use std::path::{Path, PathBuf};
 use crate::report::against;
 use crate::support::{Fingerprint, Netbe};
 use rules::{halves, offered};
-use view::SEPARATOR;
 
 pub(crate) use leftovers::{leftovers, old_copies};
 pub(crate) use rules::{environment_behind, rules};
@@ -91,7 +90,7 @@ impl Judge {
             Err(fault) => return (vec![fault], None),
         };
         let which = self.views.iter().rposition(|view| *view == found);
-        if which.is_none() && !self.is_between(&found) {
+        if which.is_none() {
             faults.push(against(
                 9,
                 format!(
@@ -115,20 +114,6 @@ impl Judge {
             }
         }
         (faults, which)
-    }
-
-    /// Returns whether a view is one on the way: the environments of one that may be seen, and each thing about each
-    /// of them as one of those has it. Many commands have two steps, such as to lead to it and to forget a trial.
-    fn is_between(&self, found: &View) -> bool {
-        let has_same_names = |view: &View| view.keys().eq(found.keys());
-        let is_seen = |name: &str, thing: &str| {
-            let mut rows = self.views.iter().filter_map(|view| view.get(name));
-            rows.any(|row| row.split(SEPARATOR).any(|one| one == thing))
-        };
-        let is_mixed = |(name, row): (&String, &String)| {
-            row.split(SEPARATOR).all(|thing| is_seen(name, thing))
-        };
-        self.views.iter().any(has_same_names) && found.iter().all(is_mixed)
     }
 
     /// Runs `check --repair` and judges what it leaves: nothing hidden, nothing to find, nothing changed.

@@ -1,7 +1,46 @@
 //! What only looks takes no lock, not even for an instant: somebody who does not wait for one would be refused.
 
+use std::fs;
+
+use crate::ground::Ground;
+use crate::support::Pool;
 use crate::tracer::trace;
 use crate::verbs;
+
+/// Each kind of lock, by the end of the path that is locked, or a part of it, and a command that takes it.
+const KINDS: [(&str, &str); 5] = [
+    ("/locks/POOL", "set cmdline=quiet"),
+    ("/locks/nog", "pin nog/b"),
+    ("/locks/nog,b", "run nog/b -- true"),
+    ("/locks/DEDUPE", "dedupe"),
+    ("/.staged-k-", "create nog/k"),
+];
+
+/// Returns what a command locks, a path each; that it ends with one of these statuses is held.
+fn locked(ground: &Ground, line: &str, statuses: &[i32]) -> Vec<String> {
+    let mut command = ground.pool().netbe().plain();
+    command.args(line.split(' '));
+    let traced = trace(&command, None);
+    let outcome = &traced.outcome;
+    assert!(statuses.contains(&outcome.status), "{line}: {outcome:#?}");
+    let calls = traced.calls.into_iter();
+    calls
+        .filter_map(|call| call.locked().map(str::to_string))
+        .collect()
+}
+
+/// Makes what only looks meet every kind of lock: files of locks that were taken once, and what a killed command left.
+fn leave(pool: &Pool) {
+    for stage in [
+        "nodes/.staged-werda-64c0ffee1",
+        "nodes/nog/.staged-k-64c0ffee1",
+    ] {
+        fs::create_dir(pool.at(stage)).unwrap();
+    }
+    for name in ["nog,b", "DEDUPE", "PACKAGES"] {
+        fs::write(pool.at("locks").join(name), "4194304\nnetbe run nog/b\n").unwrap();
+    }
+}
 
 #[test]
 fn invariant_10_what_only_looks_takes_no_lock() {
@@ -9,10 +48,19 @@ fn invariant_10_what_only_looks_takes_no_lock() {
         return;
     }
     let ground = verbs::ground();
+    for (kind, line) in KINDS {
+        let found = locked(&ground, line, &[0]);
+        let is_seen = found
+            .iter()
+            .any(|path| path.ends_with(kind) || path.contains(".staged") && path.contains(kind));
+        assert!(is_seen, "{line} is not seen to lock {kind}: {found:#?}");
+    }
+    leave(ground.pool());
     for line in [
         "list",
         "list --tree nog",
         "list --json",
+        "list --space",
         "status",
         "get",
         "diff nog/b",
@@ -22,16 +70,13 @@ fn invariant_10_what_only_looks_takes_no_lock() {
         "prune -n --keep 1",
         "destroy -n nog/b",
     ] {
-        let mut command = ground.pool().netbe().plain();
-        command.args(line.split(' '));
-        let traced = trace(&command, None);
-        assert_eq!(traced.outcome.status, 0, "{line}: {:#?}", traced.outcome);
-        let is_lock = |what: &str| what.starts_with("flock");
-        let locks: Vec<_> = traced
-            .calls
-            .iter()
-            .filter(|call| is_lock(&call.what))
-            .collect();
-        assert!(locks.is_empty(), "{line}: {locks:#?}");
+        // What was left is found.
+        let statuses: &[i32] = if line.starts_with("check") {
+            &[1]
+        } else {
+            &[0]
+        };
+        let found = locked(&ground, line, statuses);
+        assert!(found.is_empty(), "{line} locks {found:#?}");
     }
 }

@@ -53,6 +53,12 @@ pub(crate) struct Call {
 }
 
 impl Call {
+    /// Returns the path of what it locks or unlocks, by flock(2) or fcntl(2).
+    pub(crate) fn locked(&self) -> Option<&str> {
+        let (name, path) = self.what.split_once(' ')?;
+        ["flock", call::SETLK].contains(&name).then_some(path)
+    }
+
     /// Returns whether it is the same call of another run.
     fn is(&self, other: &Self) -> bool {
         (self.task, self.same, &self.what) == (other.task, other.same, &other.what)

@@ -13,9 +13,6 @@ use crate::support::{Netbe, state_of};
 /// of each node and of the pool.
 pub(crate) type View = BTreeMap<String, String>;
 
-/// What stands between two things of a row of a view; none of them has it in it.
-pub(super) const SEPARATOR: &str = "\t";
-
 /// What a pool shows that this server knows nothing of.
 const FOREIGN: &str = "not taken over";
 
@@ -60,7 +57,7 @@ pub(crate) fn view(netbe: &Netbe, pool: &Path) -> Result<View, String> {
         .map(|key| format!("{key}={}", env[key]));
         (
             format!("{}/{}", text("node"), text("name")),
-            shown.join(SEPARATOR),
+            shown.join(" "),
         )
     };
     let mut view: View = environments.iter().map(row).collect();

@@ -4,12 +4,16 @@ use std::fs;
 use std::io::IoSliceMut;
 
 use nix::errno::Errno;
+use nix::libc;
 use nix::sys::ptrace;
 use nix::sys::uio::{RemoteIoVec, process_vm_readv};
 use nix::unistd::Pid;
 
 /// How much of memory is there or not at once, at least, in bytes.
 const PAGE: usize = 4096;
+
+/// What a call of fcntl(2) is named that takes a lock, of a process or of an open file.
+pub(super) const SETLK: &str = "fcntl-setlk";
 
 /// Returns the name of the call, with the path it is given or the file behind its descriptor.
 pub(super) fn describe(pid: Pid) -> String {
@@ -18,6 +22,22 @@ pub(super) fn describe(pid: Pid) -> String {
     };
     let Some(name) = syscalls::Sysno::new(number).map(|n| n.name()) else {
         return format!("call {number}");
+    };
+    let locks = [
+        libc::F_SETLK,
+        libc::F_SETLKW,
+        libc::F_OFD_SETLK,
+        libc::F_OFD_SETLKW,
+    ];
+    let name = match name {
+        "fcntl"
+            if locks
+                .iter()
+                .any(|lock| u64::try_from(*lock) == Ok(arguments[1])) =>
+        {
+            SETLK
+        }
+        name => name,
     };
     let path = match name {
         "openat" | "openat2" | "mkdirat" | "unlinkat" | "newfstatat" | "statx" | "readlinkat"
