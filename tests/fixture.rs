@@ -54,7 +54,7 @@ fn what_another_thread_is_starting_has_nothing_open_that_is_closed_here() {
 }
 
 /// Runs a program that begins a second after its fork, which says that it is there.
-#[allow(unsafe_code)]
+#[allow(unsafe_code, clippy::unwrap_used)]
 fn start_slowly(mut begins: std::io::PipeWriter) {
     let mut command = Command::new("true");
     let slowly = move || {

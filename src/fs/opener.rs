@@ -4,7 +4,7 @@
 //! name is opened as a place only (`O_PATH`), which wakes nothing; what stands there is looked at; and that very thing,
 //! whatever the name leads to by now, is opened by its descriptor where it is a regular file. Directories are opened
 //! with `O_DIRECTORY`, which the kernel answers before it opens anything else. Devices, pipes and sockets are never
-//! opened here. Every other way to open a file is on a list in `tests/openers.rs`, with the reason.
+//! opened here. Every other way to open a file is on a list in `tests/openers`, with the reason.
 
 use std::fs::File;
 use std::io;

@@ -17,6 +17,9 @@ use crate::pool::{Environment, layout};
 /// What is mounted, as this process sees it; proc_pid_mountinfo(5).
 const MOUNTS: &str = "/proc/self/mountinfo";
 
+/// The swap files and partitions in use; proc(5).
+const SWAPS: &str = "/proc/swaps";
+
 /// One mount of something inside the pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
@@ -86,8 +89,27 @@ fn told<T>(read: io::Result<T>) -> io::Result<Option<T>> {
     }
 }
 
+/// Returns a swap file in `dir` that is in use: the kernel deletes no subvolume that has one.
+fn swap_file_in(dir: &Path) -> Result<Option<PathBuf>> {
+    let table = match std::fs::read_to_string(SWAPS) {
+        Ok(table) => table,
+        // A kernel without swap.
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e).context(SWAPS),
+    };
+    let files = table
+        .lines()
+        .filter_map(|line| line.split_whitespace().next());
+    Ok(files.map(unescaped).find(|file| file.starts_with(dir)))
+}
+
 /// Refuses an environment that is in use on this machine.
 pub fn refuse_used(env: &Environment) -> Result<()> {
+    if let Some(file) = swap_file_in(&env.dir)? {
+        let why = format!("{env} holds a swap file that is in use: {}", file.display());
+        let hint = format!("swapoff {}", file.display());
+        return Err(Failure::refused(why).hint(hint).into());
+    }
     let users = users_of(&env.dir)?;
     if users.is_empty() {
         return Ok(());

@@ -1,8 +1,15 @@
 //! `activate`: the one commit point, what is checked before it, and pointers that are broken.
 
+mod once;
+mod pending;
+mod pointer;
+mod power;
+mod trial;
+mod verification;
+
 use std::fs;
 
-use super::support::Pool;
+use crate::support::Pool;
 
 #[test]
 fn an_environment_is_activated_and_activated_again() {
@@ -84,7 +91,7 @@ fn invariant_2_what_is_activated_is_exported_before_the_pointer_moves() {
     let pool = Pool::with_served_node();
     pool.netbe().ok("create nog/b");
     // The server cannot take it over: nothing may lead to it.
-    super::support::run(std::process::Command::new("mount").args([
+    crate::support::run(std::process::Command::new("mount").args([
         "-o",
         "remount,ro",
         "/etc/exports.d",
@@ -92,7 +99,7 @@ fn invariant_2_what_is_activated_is_exported_before_the_pointer_moves() {
     let said = pool.netbe().fails(1, "activate nog/b");
     assert!(said.contains("nothing was changed"), "{said}");
     assert_eq!(pool.active("nog"), "a");
-    super::support::run(std::process::Command::new("mount").args([
+    crate::support::run(std::process::Command::new("mount").args([
         "-o",
         "remount,rw",
         "/etc/exports.d",

@@ -1,11 +1,13 @@
 //! `check`: what it finds, and in which shape it says so.
 
+mod repair;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
 use serde_json::Value;
 
-use super::support::{Pool, System};
+use crate::support::{Pool, System};
 
 #[test]
 fn a_sound_pool_is_called_sound() {

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::support::{Outcome, Pool};
+use crate::support::{Outcome, Pool};
 
 /// Fails when a command did not end as one that lost a race may: refused or not found, saying why.
 fn lost_fairly(ended: &Outcome) {

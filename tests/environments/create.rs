@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use netbe::pool::PoolLock;
 
-use super::support::{MAC, Pool, SERVER, System};
+use crate::support::{MAC, Pool, SERVER, System};
 
 #[test]
 fn a_new_node_is_made_from_the_only_template_and_is_active_at_once() {

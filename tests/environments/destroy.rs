@@ -1,8 +1,10 @@
 //! `destroy`: what protects an environment, and what does not.
 
+mod protection;
+
 use std::fs::{self};
 
-use super::support::Pool;
+use crate::support::Pool;
 
 /// Returns a pool in which `nog` has `a`, active, and `b`; it is served where that is asked for.
 fn with_b(served: bool) -> Pool {

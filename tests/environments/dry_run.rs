@@ -7,7 +7,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use super::support::{MAC, Outcome, Pool, System};
+use crate::support::{MAC, Outcome, Pool, System};
 
 /// What a command line is run on, besides the pool that [`scene`] makes.
 type Prepare = fn(&Pool);

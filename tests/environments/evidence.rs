@@ -4,8 +4,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use super::machine::{Machine, PC, STRANGER, with_b, with_b_of_no_address};
-use super::support::{Pool, TFTP_NAME, refusal};
+use crate::machine::{Machine, PC, STRANGER, with_b, with_b_of_no_address};
+use crate::support::{Pool, TFTP_NAME, refusal};
 
 #[test]
 fn nothing_is_out_of_date_by_what_a_machine_boots() {
@@ -162,7 +162,7 @@ fn invariant_6_no_transfer_takes_doubt_away() {
         };
         pool.reports("nog/a", "first-boot");
         pool.netbe().ok("activate nog/b");
-        for client in [STRANGER, super::machine::ADDRESS] {
+        for client in [STRANGER, crate::machine::ADDRESS] {
             for files in [&PC[3..], &PC[3..4], &PC, &PC] {
                 pool.fetched_by(client, files);
                 for line in [

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 
-use super::support::Pool;
+use crate::support::Pool;
 
 /// A node with `b` beside `a`, with these in `b`: a snapshot, a file, and a name that is not UTF-8.
 fn with_foreign() -> Pool {

@@ -5,7 +5,7 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::support::{Fingerprint, PATIENCE, Pool, System, run};
+use crate::support::{Fingerprint, PATIENCE, Pool, System, run};
 
 /// What a node would like netbe to read or write for it: one file by each name that netbe looks for.
 fn bait(pool: &Pool) -> PathBuf {

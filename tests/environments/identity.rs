@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::support::{Fingerprint, Pool, System, output, run};
+use crate::support::{Fingerprint, Pool, System, output, run};
 
 const OLD_ID: &str = "0123456789abcdef0123456789abcdef\n";
 

@@ -1,10 +1,13 @@
 //! `init`: on what a pool is made, and on what it is not.
 
+mod devices;
+mod take_over;
+
 use std::fs::{self};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::support::{Fingerprint, Netbe, Pool, SERVER, install, output, run, seclude};
+use crate::support::{Fingerprint, Netbe, Pool, SERVER, install, output, run, seclude};
 
 /// A directory beside nothing, with what is mounted in it unmounted at the end.
 pub(super) struct Place(pub(super) tempfile::TempDir);

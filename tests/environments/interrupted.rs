@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::support::{Outcome, Pool, run, wait_until};
+use crate::support::{Outcome, Pool, run, wait_until};
 
 /// Begins a command, asks it to stop once it has something below a path open, and shows that it does.
 fn stops(pool: &Pool, line: &str, at: &Path) {

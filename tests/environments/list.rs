@@ -1,10 +1,12 @@
 //! `list` and `status`: the shapes scripts rely on.
 
+mod tree;
+
 use std::fs;
 
 use serde_json::Value;
 
-use super::support::{Pool, System, run};
+use crate::support::{Pool, System, run};
 
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap_or_else(|e| panic!("{e}: {text}"))
@@ -235,7 +237,7 @@ fn a_description_cannot_disturb_terminal_or_fields() {
 fn invariant_10_reading_changes_nothing_and_takes_no_lock() {
     let pool = Pool::with_served_node();
     fs::remove_dir_all(pool.at("locks")).unwrap();
-    let before = super::support::Fingerprint::of(pool.path());
+    let before = crate::support::Fingerprint::of(pool.path());
     for line in [
         "list",
         "list -H",
@@ -252,7 +254,7 @@ fn invariant_10_reading_changes_nothing_and_takes_no_lock() {
         let said = pool.netbe().run(line);
         assert_eq!(said.status, 0, "{line}: {said:#?}");
     }
-    before.assert_unchanged(&super::support::Fingerprint::of(pool.path()));
+    before.assert_unchanged(&crate::support::Fingerprint::of(pool.path()));
 }
 
 #[test]

@@ -1,11 +1,13 @@
 //! The lock: who holds it is named, and it goes with its holder.
 
+mod guards;
+
 use std::fs;
 use std::io::Write;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use super::support::{Pool, run, wait_until};
+use crate::support::{Pool, run, wait_until};
 
 /// A process that holds the lock of `nog`, as a netbe does that changes it.
 struct Holder(Child);
@@ -252,7 +254,7 @@ fn being_asked_to_stop_leaves_nothing() {
     let before = pool.fingerprint();
     for signal in ["INT", "TERM", "HUP"] {
         let mut holder = Importer::new(&pool);
-        super::support::run(std::process::Command::new("kill").args([
+        crate::support::run(std::process::Command::new("kill").args([
             "-s",
             signal,
             &holder.pid().to_string(),

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::support::{Pool, TFTP_NAME};
+use crate::support::{Pool, TFTP_NAME};
 
 /// The machine's address, which is kept for it.
 pub(super) const ADDRESS: &str = "10.0.0.5";

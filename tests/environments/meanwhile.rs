@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::support::{Outcome, Pool, run};
+use crate::support::{Outcome, Pool, run};
 
 /// What looks at all there is.
 const OF_ALL: [&str; 2] = ["list --json", "status --json"];

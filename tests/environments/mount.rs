@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use super::support::{Pool, System, mounts};
+use crate::support::{Pool, System, mounts};
 
 /// Mounts an environment, and returns where.
 fn mount(pool: &Pool, line: &str) -> PathBuf {
@@ -104,7 +104,7 @@ fn invariant_4_no_command_writes_into_what_is_active_or_runs() {
         ["nog/a", "nog/b"]
             .iter()
             .flat_map(|e| ["root", "boot"].map(|h| pool.half(e, h)))
-            .map(|path| super::support::Fingerprint::of(&path))
+            .map(|path| crate::support::Fingerprint::of(&path))
             .collect::<Vec<_>>()
     };
     let before = halves();

@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use super::support::Pool;
+use crate::support::Pool;
 
 /// What no name may be, wherever it comes from.
 const BAD: &[&str] = &[

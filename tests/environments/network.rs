@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use nix::sched::{CloneFlags, setns, unshare};
 
-use super::support::{MAC, Pool, SERVER, output, run, wait_for_forks, wait_until};
+use crate::support::{MAC, Pool, SERVER, output, run, wait_for_forks, wait_until};
 
 /// The address the asking machine has before it asks.
 pub(super) const CLIENT: &str = "192.0.2.77";

@@ -11,7 +11,7 @@ use nix::fcntl::{OFlag, openat};
 use nix::libc;
 use nix::sys::stat::{Mode, mkdirat};
 
-use super::support::{PATIENCE, Pool, System, run};
+use crate::support::{PATIENCE, Pool, System, run};
 
 /// What opened files tells, by the kernel's inotify(7).
 struct Opened(OwnedFd);

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::support::{Pool, SERVER};
+use crate::support::{Pool, SERVER};
 
 /// Returns value and source of a property of `nog`.
 fn get(pool: &Pool, property: &str) -> (String, String) {
@@ -161,7 +161,7 @@ fn new_environments_get_the_new_and_old_ones_keep_the_old() {
 
 #[test]
 fn server_ip_and_nfs_options_reach_the_command_line() {
-    let pool = Pool::with_template_of(&super::support::System::raspberry_pi());
+    let pool = Pool::with_template_of(&crate::support::System::raspberry_pi());
     pool.netbe().ok("create nog/a");
     pool.netbe().ok("set server=198.51.100.1");
     pool.netbe()
@@ -183,7 +183,7 @@ fn server_ip_and_nfs_options_reach_the_command_line() {
 
 #[test]
 fn a_root_on_its_own_disk_and_back() {
-    let pool = Pool::with_template_of(&super::support::System::raspberry_pi());
+    let pool = Pool::with_template_of(&crate::support::System::raspberry_pi());
     pool.netbe().ok("create nog/a");
     let nfs = pool.boot_text("nog/a");
     pool.netbe().ok("set root=PARTUUID=5c491eca-02 nog");

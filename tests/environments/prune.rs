@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::support::{Pool, run};
+use crate::support::{Pool, run};
 
 /// Makes environments of `nog`, the oldest first, `days` old.
 fn with(names: &[(&str, i64)]) -> Pool {

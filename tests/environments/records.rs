@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::support::{Pool, refusal};
+use crate::support::{Pool, refusal};
 
 /// What a record may be found to be, besides missing; the last two are of a newer format.
 const BAD: [&str; 8] = [

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::support::{MAC, Pool, SERVER, System, TFTP_NAME, output};
+use crate::support::{MAC, Pool, SERVER, System, TFTP_NAME, output};
 
 /// Shows that an environment names itself and nothing names another.
 fn names_itself(pool: &Pool, environment: &str) {

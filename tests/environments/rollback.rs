@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::support::{Pool, TFTP_NAME};
+use crate::support::{Pool, TFTP_NAME};
 
 #[test]
 fn twice_is_back_again() {

@@ -12,8 +12,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
-use super::network::Network;
-use super::support::{MAC, Pool, wait_until};
+use crate::network::Network;
+use crate::support::{MAC, Pool, wait_until};
 
 /// A running server.
 pub(super) struct Serve {

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::support::{MAC, Netbe, Outcome, Pool, SERVER, System, TFTP_NAME, install, run};
+use crate::support::{MAC, Netbe, Outcome, Pool, SERVER, System, TFTP_NAME, install, run};
 
 /// Runs a command line as nobody, whom a copy of the program is made readable for.
 fn as_nobody(pool: &Pool, line: &str) -> Outcome {
@@ -135,7 +135,7 @@ fn invariant_12_a_pool_at_a_path_that_cannot_stand_on_a_command_line_is_not_writ
     let pool = Pool::with_node();
     let odd = pool.beside().join("a b");
     fs::create_dir(&odd).unwrap();
-    super::support::run(
+    crate::support::run(
         Command::new("mount")
             .arg("--bind")
             .arg(pool.path())
@@ -149,7 +149,7 @@ fn invariant_12_a_pool_at_a_path_that_cannot_stand_on_a_command_line_is_not_writ
         assert!(said.stderr.contains("a b"), "{line}: {said:#?}");
     }
     before.assert_unchanged(&pool.fingerprint());
-    super::support::run(Command::new("umount").arg(&odd));
+    crate::support::run(Command::new("umount").arg(&odd));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use super::support::Pool;
+use crate::support::Pool;
 
 #[test]
 fn a_closed_pipe_is_no_error() {
@@ -208,7 +208,7 @@ fn plant_everywhere(pool: &Pool, env: &str) {
         "nodes/nog/envs/{}/root/sub{HARM}",
         env.split_once('/').unwrap().1
     ));
-    super::support::run(
+    crate::support::run(
         Command::new("btrfs")
             .args(["-q", "subvolume", "create"])
             .arg(path),

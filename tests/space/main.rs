@@ -11,6 +11,7 @@ mod support;
 
 mod given;
 mod ground;
+mod list;
 mod random;
 mod returns;
 mod truth;

@@ -3,7 +3,7 @@
 use std::net::{SocketAddr, UdpSocket};
 use std::time::Duration;
 
-use super::super::support::SERVER;
+use crate::support::SERVER;
 
 /// How often nothing may come before it gives up: for a minute.
 const TRIES: usize = 150;

@@ -5,9 +5,9 @@ use std::fs;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::super::support::wait_until;
 use super::client::Got;
 use super::scene;
+use crate::support::wait_until;
 
 fn status(pid: u32) -> impl Fn(&str) -> String {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use super::super::machine::PC;
-use super::super::support::{PATIENCE, SERVER, wait_until};
 use super::client::{Got, Wish};
 use super::{Scene, mac_name, scene};
+use crate::machine::PC;
+use crate::support::{PATIENCE, SERVER, wait_until};
 
 /// The address nog's machine asks from beside a stranger on the same wire.
 const NOG: &str = "192.0.2.78";

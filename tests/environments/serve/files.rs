@@ -4,10 +4,10 @@ use std::fs;
 use std::net::UdpSocket;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
-use super::super::machine::{Machine, PC};
-use super::super::support::{PATIENCE, SERVER, wait_until};
 use super::client::{Got, Wish};
 use super::{mac_name, scene};
+use crate::machine::{Machine, PC};
+use crate::support::{PATIENCE, SERVER, wait_until};
 
 const MENU: &str = "pxelinux.cfg/default";
 

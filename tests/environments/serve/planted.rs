@@ -5,9 +5,9 @@ use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
 use std::process::Command;
 
-use super::super::support::{run, wait_until};
 use super::client::{Got, Wish};
 use super::{Scene, mac_name, scene};
+use crate::support::{run, wait_until};
 
 /// Asks, and holds that there is an answer, and others are answered after.
 fn refused(scene: &Scene, name: &str) {

@@ -1,0 +1,170 @@
+//! Boots on trial, with the transfers and the report that a real machine makes.
+
+use std::fs;
+
+use crate::machine::{Machine, PC, with_b};
+use crate::support::{Fingerprint, Pool};
+
+#[test]
+fn a_trial_that_reports_becomes_permanent() {
+    let pool = with_b();
+    pool.reports("nog/b", "from-an-earlier-boot");
+    let said = pool.netbe().ok("activate --try nog");
+    assert!(
+        said.contains("The next boot of nog is nog/b") && said.contains("10m"),
+        "{said}"
+    );
+    pool.netbe().ok("reconcile");
+    assert_eq!(
+        (pool.active("nog").as_str(), pool.led_to().as_str()),
+        ("a", "b")
+    );
+    pool.fetches(&PC);
+    pool.age(20);
+    let said = pool.netbe().ok("reconcile");
+    assert!(said.contains("nog/b was fetched"), "{said}");
+    assert_eq!(
+        (pool.active("nog").as_str(), pool.led_to().as_str()),
+        ("a", "a")
+    );
+    pool.refuses(3, "destroy -y nog/b", &["nog/b is on trial"]);
+    assert_eq!(pool.netbe().ok("reconcile"), "");
+    pool.reports("nog/b", "this-boot");
+    let said = pool.netbe().ok("reconcile");
+    assert!(said.contains("nog/b came up: it is active."), "{said}");
+    assert_eq!(
+        (pool.active("nog").as_str(), pool.led_to().as_str()),
+        ("b", "b")
+    );
+    assert_eq!(pool.pending(), "");
+    assert_eq!(pool.flags("nog/b"), "NR");
+    let status = pool.netbe().ok("status nog");
+    assert!(
+        status.contains("it reported that it came up, kernel 6.1.0-50-amd64"),
+        "{status}"
+    );
+    assert_eq!(pool.netbe().ok("reconcile"), "");
+    assert!(pool.plans("destroy nog/a").contains("destroy nog/a"));
+    assert!(pool.netbe().ok("rollback nog").contains("Activated nog/a"));
+}
+
+#[test]
+fn a_trial_that_says_nothing_is_flagged_and_its_machine_power_cycled() {
+    let pool = with_b();
+    let told = pool.beside().join("told");
+    let command = format!("echo $NETBE_NODE $NETBE_MAC $NETBE_IP >>{}", told.display());
+    let set = pool
+        .netbe()
+        .run_with(&["set", &format!("power.cycle={command}"), "nog"]);
+    assert_eq!(set.status, 0, "{set:?}");
+    pool.netbe().ok("activate --try=5m nog/b");
+    pool.fetches(&PC);
+    pool.age(20);
+    pool.netbe().ok("reconcile");
+    pool.age(299);
+    assert_eq!(pool.netbe().ok("reconcile"), "");
+    pool.age(300);
+    let said = pool.netbe().ok("reconcile");
+    assert!(said.contains("The trial of nog/b is over"), "{said}");
+    assert_eq!(
+        fs::read_to_string(&told).unwrap(),
+        "nog dc:a6:32:01:02:03 10.0.0.5\n"
+    );
+    assert_eq!(
+        (pool.active("nog").as_str(), pool.led_to().as_str()),
+        ("a", "a")
+    );
+    assert_eq!(pool.flags("nog/b"), "?!");
+    pool.refuses(3, "activate nog/b", &["on trial it did not report"]);
+    // A second look does nothing, and calls nobody.
+    assert_eq!(pool.netbe().ok("reconcile"), "");
+    assert_eq!(fs::read_to_string(&told).unwrap().lines().count(), 1);
+    pool.boots("nog/a", "after-the-power-cut");
+    assert_eq!(pool.flags("nog/b"), "!");
+    pool.netbe().ok("activate --try nog/b");
+    assert_eq!(pool.flags("nog/b"), "T");
+    pool.netbe().ok("activate --cancel nog");
+    // It was led to, and nothing has been seen of the machine since.
+    assert_eq!(
+        (pool.flags("nog/b"), pool.led_to()),
+        ("?".to_string(), "a".to_string())
+    );
+}
+
+#[test]
+fn a_trial_that_ended_in_another_boot_is_over() {
+    let pool = with_b();
+    pool.netbe().ok("activate --try nog/b");
+    pool.fetches(&PC);
+    pool.age(20);
+    pool.netbe().ok("reconcile");
+    pool.fetches(&PC);
+    assert_eq!(pool.netbe().ok("reconcile"), "", "anybody may have");
+    // What it reported before is no news, however often it says so.
+    pool.reports("nog/a", "first-boot");
+    assert_eq!(pool.netbe().ok("reconcile"), "");
+    pool.reports("nog/a", "second-boot");
+    let said = pool.netbe().ok("reconcile");
+    assert!(
+        said.contains("came up in something else before it reported"),
+        "{said}"
+    );
+    assert_eq!(
+        (pool.flags("nog/a"), pool.flags("nog/b")),
+        ("NR".into(), "!".into())
+    );
+    pool.netbe().ok("destroy -y nog/b");
+}
+
+#[test]
+fn a_tried_environment_starts_again_after_a_panic() {
+    let pool = with_b();
+    let before = Fingerprint::of(&pool.at("nodes/nog/envs/a"));
+    pool.netbe().ok("activate --once nog/b");
+    assert!(!pool.boot_text("nog/b").contains("panic="));
+    pool.netbe().ok("activate --try nog/b");
+    assert!(
+        pool.boot_text("nog/b").contains(" panic=10"),
+        "{}",
+        pool.boot_text("nog/b")
+    );
+    // It is the trial's, and not handed down.
+    pool.netbe().ok("create nog/c --from nog/b");
+    assert!(
+        !pool.boot_text("nog/c").contains("panic="),
+        "{}",
+        pool.boot_text("nog/c")
+    );
+    pool.netbe().ok("check");
+    before.assert_unchanged(&Fingerprint::of(&pool.at("nodes/nog/envs/a")));
+}
+
+#[test]
+fn a_tried_environment_starts_again_after_a_panic_also_where_nothing_was_seen_yet() {
+    let pool = Pool::with_served_node();
+    pool.netbe().ok("create nog/b");
+    pool.netbe().ok("activate --try nog/b");
+    assert!(
+        pool.boot_text("nog/b").contains(" panic=10"),
+        "{}",
+        pool.boot_text("nog/b")
+    );
+}
+
+#[test]
+fn invariant_4_what_may_run_is_not_touched_by_a_trial() {
+    let pool = with_b();
+    pool.netbe().ok("activate nog/b");
+    let halves = [pool.half("nog/a", "root"), pool.half("nog/a", "boot")];
+    let before = halves.each_ref().map(|half| Fingerprint::of(half));
+    let said = pool.netbe().run("activate --try nog/a");
+    assert_eq!(said.status, 0, "{said:?}");
+    assert!(
+        said.stderr
+            .contains("nog/a may be running, so its boot files stay"),
+        "{said:?}"
+    );
+    for (half, before) in halves.iter().zip(before) {
+        before.assert_unchanged(&Fingerprint::of(half));
+    }
+}

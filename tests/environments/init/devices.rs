@@ -1,0 +1,128 @@
+//! `init` on a block device, and on what is no ground for a pool.
+
+use std::fs::{self, File};
+use std::process::Command;
+
+use super::{Place, is_mounted};
+use crate::support::{Netbe, Pool, SERVER, output, run};
+
+/// A loop device over a sparse file, detached at the end.
+struct Device {
+    path: String,
+    _file: tempfile::NamedTempFile,
+}
+
+impl Device {
+    fn new() -> Self {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        file.as_file().set_len(256 << 20).unwrap();
+        let path = output(
+            Command::new("losetup")
+                .args(["-f", "--show"])
+                .arg(file.path()),
+        );
+        Self {
+            path: String::from_utf8(path).unwrap().trim().to_string(),
+            _file: file,
+        }
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        let _ = Command::new("losetup").args(["-d", &self.path]).status();
+    }
+}
+
+#[test]
+fn a_device_is_formatted_and_one_that_holds_something_is_not() {
+    let device = Device::new();
+    let place = Place::new();
+    let line = format!("init --device {}", device.path);
+    run(Command::new("mkfs.ext4").args(["-q", &device.path]));
+    let before = fs::read(&device.path).unwrap();
+    let said = place.netbe().fails(3, &line);
+    assert!(
+        said.contains("holds something (ext4)") && said.contains("hint: "),
+        "{said}"
+    );
+    assert!(said.contains("--yes"), "{said}");
+    let said = place.netbe().fails(3, &format!("{line} -n"));
+    assert!(said.contains("holds something"), "{said}");
+    assert!(
+        fs::read(&device.path).unwrap() == before,
+        "it was written to"
+    );
+    assert!(!place.dir().exists());
+    let plan = place.netbe().ok(&format!("{line} --yes -n"));
+    assert!(
+        plan.starts_with(&format!("would format {}\n", device.path)),
+        "{plan}"
+    );
+    assert!(
+        fs::read(&device.path).unwrap() == before,
+        "it was written to"
+    );
+    place.netbe().ok(&format!("{line} --yes --server {SERVER}"));
+    assert!(is_mounted(&place.dir()));
+    assert_eq!(place.netbe().ok("list -H"), "");
+    // The same again on a pool changes nothing, whatever is on the device.
+    let again = place.netbe().ok(&line);
+    assert!(again.contains("is a pool already"), "{again}");
+    // Mounted, it is not formatted for another pool, by any flag.
+    let other = format!(
+        "init {} --device {} --yes",
+        place.0.path().join("other").display(),
+        device.path
+    );
+    let said = place.netbe().fails(3, &other);
+    assert!(said.contains("is mounted"), "{said}");
+}
+
+#[test]
+fn an_empty_device_needs_no_yes() {
+    let device = Device::new();
+    let place = Place::new();
+    place
+        .netbe()
+        .ok(&format!("init --device {} --server {SERVER}", device.path));
+    let line = format!("{} {} btrfs noatime", device.path, place.dir().display());
+    assert!(is_mounted(&place.dir()), "{line}");
+}
+
+#[test]
+fn what_cannot_be_a_pool_is_refused() {
+    let pool = Pool::bare(128 << 20);
+    let netbe = |name: &str| Netbe::new(&pool.at(name), pool.beside());
+    for name in [
+        "a b", "a:b", "a,b", "ä", "a\"b", "a'b", "a(b", "a\nb", "a#b",
+    ] {
+        let said = netbe(name).run("init");
+        assert_eq!(said.status, 2, "{name:?}: {said:#?}");
+        assert!(
+            said.stderr.contains("cannot hold a pool"),
+            "{name:?}: {said:#?}"
+        );
+        assert!(!pool.at(name).exists());
+    }
+    for size in ["1M", "0", "many", "64X", "-1G", "99999999999T"] {
+        let said = netbe("p").run_with(&["init", "--file", size]);
+        assert_eq!(said.status, 2, "{size}: {said:#?}");
+    }
+    let said = netbe("p").run("init --file 1G --device /dev/null");
+    assert_eq!(said.status, 2, "{said:#?}");
+    let said = netbe("p").fails(2, "init --device /dev/null");
+    assert!(said.contains("not a block device"), "{said}");
+    let said = netbe("p").fails(1, "init --device /dev/nothing");
+    assert!(said.contains("/dev/nothing"), "{said}");
+    let said = netbe("p").fails(2, "init --server nonsense");
+    assert!(said.contains("server=nonsense"), "{said}");
+    File::create(pool.at("file")).unwrap();
+    let said = netbe("file").run("init");
+    assert_ne!(said.status, 0, "{said:#?}");
+    fs::create_dir(pool.at("full")).unwrap();
+    fs::write(pool.at("full/x"), "").unwrap();
+    let said = netbe("full").fails(3, "init --file 256M");
+    assert!(said.contains("is not empty"), "{said}");
+    assert!(!pool.at("p").exists());
+}

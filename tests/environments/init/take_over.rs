@@ -1,0 +1,213 @@
+//! `init --take-over`: a pool that this server knows nothing of is believed only when that is asked for.
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::process::Command;
+
+use crate::support::{MAC, Netbe, Pool, run};
+
+/// Makes a pool of two nodes whose state directory has gone, as on another server.
+fn from_elsewhere() -> Pool {
+    let pool = Pool::with_template();
+    let netbe = pool.netbe();
+    netbe.ok(&format!("create nog/a --mac {MAC}"));
+    netbe.ok("create nog/b -d second");
+    netbe.ok("pin nog/b");
+    netbe.ok("set keep=7");
+    for line in [
+        ["set", "upgrade.command=apt-get moo", "nog"],
+        ["set", "power.cycle=cut it", "nog"],
+    ] {
+        assert_eq!(netbe.run_with(&line).status, 0);
+    }
+    fs::remove_dir_all(pool.state()).unwrap();
+    for entry in fs::read_dir("/etc/exports.d").unwrap() {
+        fs::remove_file(entry.unwrap().path()).unwrap();
+    }
+    pool
+}
+
+#[test]
+fn invariant_15_a_pool_from_elsewhere_is_believed_only_when_asked() {
+    let pool = from_elsewhere();
+    for line in [
+        "list",
+        "status",
+        "check",
+        "publish",
+        "create nog/c",
+        "destroy -y nog/b",
+        "init",
+        "reconcile",
+    ] {
+        pool.refuses(3, line, &["has not taken over", "--take-over -n"]);
+    }
+    assert!(!std::path::Path::new("/etc/exports.d/netbe.exports").exists());
+    // Not confirmed: standard input is no terminal.
+    pool.refuses(3, "init --take-over", &["has to be confirmed", "--yes"]);
+    let shown = pool.netbe().ok("init --take-over -n");
+    for words in [
+        "would run as root, upgrade.command of nog: apt-get moo",
+        "would go by keep=7 of the pool",
+        &format!("would go by mac={MAC} of nog"),
+        "would believe the records of nog: 2 environments",
+        "would believe the records of template base: 1 environments",
+    ] {
+        assert!(shown.contains(words), "{words}:\n{shown}");
+    }
+    assert_eq!(fs::read_dir("/var/lib/netbe").unwrap().count(), 0);
+    let said = pool.netbe().ok("init --take-over --yes");
+    assert!(said.starts_with("Took over the pool in "), "{said}");
+    assert_eq!(pool.names("nog"), ["a", "b"]);
+    assert!(pool.netbe().ok("list -H nog/b").ends_with("\tsecond\n"));
+    assert!(pool.flags("nog/b").contains('P'));
+    assert!(pool.netbe().ok("get keep nog").contains(" 7 "));
+    // What is secret stayed on the server it was set on.
+    assert!(!pool.netbe().ok("get power.cycle nog").contains("cut it"));
+    // Its machines may be running anything of it.
+    pool.refuses(3, "destroy -y nog/b", &["nog"]);
+    let exports = fs::read_to_string("/etc/exports.d/netbe.exports").unwrap();
+    assert!(exports.contains("/nog/envs/a/root"), "{exports}");
+    pool.assert_sound();
+    let again = pool.netbe().ok("init --take-over --yes");
+    assert!(again.contains("is a pool already"), "{again}");
+}
+
+#[test]
+fn an_older_netbes_pool_is_brought_along() {
+    let pool = from_elsewhere();
+    // As it was: no codes, locks and publications on the pool, readable to everybody.
+    for env in ["a", "b"] {
+        let file = pool.at(&format!("nodes/nog/envs/{env}/env.json"));
+        let text = fs::read_to_string(&file).unwrap();
+        let mut record: serde_json::Value = serde_json::from_str(&text).unwrap();
+        record.as_object_mut().unwrap().remove("code");
+        fs::write(&file, record.to_string()).unwrap();
+    }
+    let top = pool.path();
+    fs::create_dir(top.join(".locks")).unwrap();
+    fs::create_dir(top.join("publish")).unwrap();
+    fs::write(top.join("publish/dnsmasq-script"), "#!/bin/sh\n").unwrap();
+    fs::write(
+        top.join("nodes/nog/pending.json"),
+        r#"{"env":"b","kind":"once"}"#,
+    )
+    .unwrap();
+    fs::write(top.join("nodes/nog/boots.jsonl"), "").unwrap();
+    fs::set_permissions(top.join("nodes"), Permissions::from_mode(0o755)).unwrap();
+    fs::write(
+        "/etc/dnsmasq.d/netbe.conf",
+        format!("conf-file={}/publish/dnsmasq.conf\n", top.display()),
+    )
+    .unwrap();
+    pool.netbe().ok("init --take-over --yes");
+    for gone in [
+        ".locks",
+        "publish",
+        "nodes/nog/pending.json",
+        "nodes/nog/boots.jsonl",
+    ] {
+        assert!(!top.join(gone).exists(), "{gone}");
+    }
+    let line = fs::read_to_string("/etc/dnsmasq.d/netbe.conf").unwrap();
+    let of_state = format!(
+        "conf-file={}/publish/dnsmasq.conf\n",
+        pool.state().display()
+    );
+    assert_eq!(line, of_state);
+    assert!(pool.at("publish/dnsmasq.conf").exists());
+    let mode = top.join("nodes").metadata().unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o700);
+    assert_eq!(pool.names("nog"), ["a", "b"]);
+    fs::remove_file("/etc/dnsmasq.d/netbe.conf").unwrap();
+    pool.netbe().run("publish");
+    pool.assert_sound();
+}
+
+#[test]
+fn invariant_15_a_pool_cannot_say_that_it_is_another() {
+    let pool = Pool::with_node();
+    let other = pool.path().join("other");
+    let netbe = Netbe::new(&other, pool.beside());
+    netbe.ok("init --server 192.0.2.9");
+    fs::copy(pool.path().join("pool.json"), other.join("pool.json")).unwrap();
+    assert_eq!(netbe.ok("list -H"), "");
+    // One that is only a copy of another's directory.
+    let copy = pool.path().join("copy");
+    run(Command::new("cp").arg("-a").arg(&other).arg(&copy));
+    let copied = Netbe::new(&copy, pool.beside());
+    let said = copied.fails(3, "list");
+    assert!(said.contains("it says it is the pool at"), "{said}");
+    copied.ok("init --take-over --yes");
+    assert_eq!(copied.ok("list -H"), "");
+    assert_eq!(fs::read_dir("/var/lib/netbe").unwrap().count(), 3);
+}
+
+#[test]
+fn invariant_15_no_pool_lies_on_a_filesystem_of_the_servers_own() {
+    let pool = Pool::bare(256 << 20);
+    // What the state directory lies on stands for `/` and `/etc`, which no test can replace.
+    let states = pool.path().join("state");
+    let init = |netbe: Netbe| {
+        let mut command = netbe.plain();
+        command.env("NETBE_STATE", &states).arg("init");
+        command.output().unwrap()
+    };
+    let said = init(pool.netbe());
+    let words = String::from_utf8_lossy(&said.stderr).into_owned();
+    assert_eq!(said.status.code(), Some(3), "{words}");
+    assert!(words.contains("lies on the filesystem of"), "{words}");
+    assert!(words.contains("--file 64G"), "{words}");
+    assert!(!states.exists() && !pool.path().join("nodes").exists());
+}
+
+#[test]
+fn what_is_in_a_pool_is_out_of_reach_for_users_of_the_server() {
+    let pool = Pool::with_served_node();
+    run(Command::new("mount")
+        .args(["-o", "remount,suid,dev"])
+        .arg(pool.path()));
+    fs::set_permissions(pool.at("nodes"), Permissions::from_mode(0o755)).unwrap();
+    let said = pool.netbe().run("check");
+    for words in [
+        "not mounted nosuid,nodev",
+        "every user of this server may pass",
+    ] {
+        assert!(said.stdout.contains(words), "{words}: {said:#?}");
+    }
+    // The remedy, as printed.
+    assert!(
+        said.stdout
+            .contains(&format!("netbe init {}", pool.path().display()))
+    );
+    pool.netbe().ok("init");
+    pool.assert_sound();
+    let as_nobody = |line: &str| {
+        Command::new("setpriv")
+            .args([
+                "--reuid=65534",
+                "--regid=65534",
+                "--clear-groups",
+                "sh",
+                "-c",
+                line,
+            ])
+            .output()
+            .unwrap()
+            .status
+            .success()
+    };
+    for path in [
+        "nodes/nog/envs/a/root/etc/hostname",
+        "nodes/nog/node.json",
+        "locks/nog",
+    ] {
+        let path = pool.at(path);
+        assert!(path.exists(), "{}", path.display());
+        assert!(
+            !as_nobody(&format!("exec <{}", path.display())),
+            "{}",
+            path.display()
+        );
+    }
+}

@@ -1,0 +1,180 @@
+//! What a lock protects is written by its guard: with the guard of another node or another pool, or one that others share,
+//! nothing is written.
+
+use std::time::Duration;
+
+use netbe::fs::atomic::Durable;
+use netbe::lifecycle::activate;
+use netbe::lifecycle::staged::{
+    Content, Identity, StagedEnvironment, StagedNode, Target, Verified,
+};
+use netbe::pool::lock::Share;
+use netbe::pool::pending::{self, PendingBoot};
+use netbe::pool::{Environment, Node, NodeLock, PoolLock, publish_node};
+
+use crate::support::{MAC, Pool};
+
+type Opened = netbe::pool::Pool;
+
+/// A pool with nog/a, which is active, nog/b and ordo/x.
+fn pool() -> Pool {
+    let pool = Pool::with_served_node();
+    pool.netbe().ok("create nog/b");
+    pool.netbe().ok("create ordo/x --from base");
+    pool
+}
+
+fn guard_of(pool: &Opened, node: &str, share: Share) -> NodeLock {
+    let name = node.parse().unwrap();
+    pool.lock_node(&name, share, Duration::ZERO).unwrap()
+}
+
+fn node(pool: &Opened, name: &str) -> Node {
+    pool.node(&name.parse().unwrap()).unwrap()
+}
+
+fn env(pool: &Opened, node: &str, name: &str) -> Environment {
+    let (node, name) = (node.parse().unwrap(), name.parse().unwrap());
+    pool.environment(&node, &name).unwrap()
+}
+
+/// Holds that something fails because its guard is another one, and changes nothing.
+fn writes_nothing<T: std::fmt::Debug>(pool: &Pool, work: impl FnOnce() -> anyhow::Result<T>) {
+    let before = pool.fingerprint();
+    let error = work().unwrap_err();
+    let why = format!("{error:#}");
+    assert!(why.contains("does not protect"), "{why}");
+    before.assert_unchanged(&pool.fingerprint());
+}
+
+#[test]
+fn invariant_11_a_record_is_not_written_by_the_guard_of_another_node() {
+    let pool = pool();
+    let opened = pool.open();
+    let (nog, b) = (node(&opened, "nog"), env(&opened, "nog", "b"));
+    let mut of_env = b.record.clone().unwrap();
+    of_env.pinned = true;
+    let mut of_node = nog.record.clone();
+    of_node.properties.insert("keep".into(), "7".into());
+    for (name, share) in [("ordo", Share::Alone), ("nog", Share::Together)] {
+        let guard = guard_of(&opened, name, share);
+        writes_nothing(&pool, || b.store(&guard, &of_env, Durable::AtOnce));
+        writes_nothing(&pool, || nog.store(&guard, &of_node));
+    }
+    let guard = guard_of(&opened, "nog", Share::Alone);
+    b.store(&guard, &of_env, Durable::AtOnce).unwrap();
+    nog.store(&guard, &of_node).unwrap();
+    let written = env(&opened, "nog", "b").record.unwrap();
+    let kept = node(&opened, "nog").record.properties;
+    assert!(written.pinned && kept["keep"] == "7");
+}
+
+#[test]
+fn invariant_11_what_nodes_share_is_not_written_by_the_guard_of_another_pool() {
+    let pool = pool();
+    let other = pool.another();
+    let (opened, theirs) = (pool.open(), other.open().lock(Duration::ZERO).unwrap());
+    let (nog, b) = (node(&opened, "nog"), env(&opened, "nog", "b"));
+    let mut record = opened.record().clone();
+    record.properties.insert("keep".into(), "7".into());
+    writes_nothing(&pool, || opened.store(&theirs, &record));
+    let boot: PendingBoot = serde_json::from_str(r#"{"env":"b","kind":"once"}"#).unwrap();
+    writes_nothing(&pool, || pending::write(&nog.state, &theirs, &boot));
+    writes_nothing(&pool, || pending::clear(&nog.state, &theirs));
+    // The directories that machines mount, and the names they ask by.
+    writes_nothing(&pool, || netbe::publish::everything(&opened, Some(&theirs)));
+    std::fs::remove_file(pool.at(&format!("tftp/{}", MAC.replace(':', "-")))).unwrap();
+    writes_nothing(&pool, || {
+        let mut done = netbe::publish::Published::default();
+        netbe::publish::tftp::bring_node_up_to_date(&opened, Some(&theirs), &nog, &mut done)
+    });
+    let verified = Verified::new(&opened, &nog, &b, false).unwrap();
+    let guard = guard_of(&opened, "nog", Share::Alone);
+    writes_nothing(&pool, || {
+        activate::switch(&opened, &guard, &theirs, &nog, &verified)
+    });
+}
+
+#[test]
+fn invariant_11_a_node_is_not_led_by_the_guard_of_another_node() {
+    let pool = pool();
+    let opened = pool.open();
+    let (nog, ordo) = (node(&opened, "nog"), node(&opened, "ordo"));
+    let b = env(&opened, "nog", "b");
+    let verified = Verified::new(&opened, &nog, &b, false).unwrap();
+    let shared = opened.lock(Duration::ZERO).unwrap();
+    let guard = guard_of(&opened, "ordo", Share::Alone);
+    writes_nothing(&pool, || {
+        activate::switch(&opened, &guard, &shared, &nog, &verified)
+    });
+    let guard = guard_of(&opened, "nog", Share::Alone);
+    // Nor is another node led to what this guard protects.
+    writes_nothing(&pool, || {
+        activate::switch(&opened, &guard, &shared, &ordo, &verified)
+    });
+    activate::switch(&opened, &guard, &shared, &nog, &verified).unwrap();
+    assert_eq!(pool.active("nog"), "b");
+}
+
+#[test]
+fn invariant_11_nothing_gets_its_name_by_the_guard_of_another_node() {
+    let pool = pool();
+    let opened = pool.open();
+    let (nog, b) = (node(&opened, "nog"), env(&opened, "nog", "b"));
+    let name = "c".parse().unwrap();
+    let target = Target {
+        pool: &opened,
+        node: &nog.name,
+        record: &nog.record,
+        env: &name,
+        boots_next: false,
+    };
+    let guard = guard_of(&opened, "ordo", Share::Alone);
+    writes_nothing(&pool, || {
+        let mut staged = StagedEnvironment::in_node(target, &nog)?;
+        staged.look_again(&guard).unwrap_err();
+        staged.snapshot(&b)?;
+        let record = b.record_for_change()?;
+        let complete = staged.complete(Content {
+            record: record.clone(),
+            before: record,
+            identity: Identity::Same,
+        })?;
+        staged.publish(&guard, complete)
+    });
+    let new = "werda".parse().unwrap();
+    writes_nothing(&pool, || {
+        StagedNode::new(&opened, &new, &nog.record)?.publish(&guard, None)
+    });
+    writes_nothing(&pool, || {
+        let stage = netbe::pool::stage::Staged::new(&pool.at("nodes"), "werda")?;
+        publish_node(&opened, &guard, &new, &nog.record, stage)
+    });
+}
+
+/// What leads a node to an environment, as far as its arguments tell.
+type Switch =
+    fn(&Opened, &NodeLock, &PoolLock, &Node, &Verified<'_>) -> anyhow::Result<Vec<String>>;
+
+#[test]
+fn invariant_2_what_leads_a_node_wants_what_was_verified() {
+    // It does not compile where one of them takes an environment that nobody has looked at.
+    let _: [Switch; 2] = [activate::switch, activate::for_good];
+    let pool = pool();
+    let opened = pool.open();
+    let nog = node(&opened, "nog");
+    let modules = pool.half("nog/b", "root").join("usr/lib/modules");
+    std::fs::remove_dir_all(modules).unwrap();
+    let b = env(&opened, "nog", "b");
+    let refused = Verified::new(&opened, &nog, &b, false).unwrap_err();
+    assert!(
+        format!("{refused:#}").contains("would not boot"),
+        "{refused:#}"
+    );
+    let insisted = Verified::new(&opened, &nog, &b, true).unwrap();
+    assert_eq!(insisted.warnings().len(), 1, "{insisted:?}");
+    // Without one of its halves it is nothing to insist on.
+    std::fs::rename(pool.half("nog/b", "boot"), pool.half("nog/b", "gone")).unwrap();
+    let b = env(&opened, "nog", "b");
+    Verified::new(&opened, &nog, &b, true).unwrap_err();
+}

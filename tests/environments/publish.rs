@@ -1,0 +1,5 @@
+//! What is published: the directories that machines mount, the names they ask by, and what dnsmasq is given.
+
+mod dnsmasq;
+mod exports;
+mod tftp;

@@ -1,0 +1,324 @@
+//! `init --services`: what it installs, and what it leaves alone.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::network::Network;
+use crate::serve::Serve;
+use crate::support::{Outcome, Pool, install};
+
+const LINE: &str = "/etc/dnsmasq.d/netbe.conf";
+const SERVICE: &str = "/etc/systemd/system/netbe-reconcile.service";
+const TFTP: &str = "/etc/systemd/system/netbe-tftp.service";
+const TIMER: &str = "/etc/systemd/system/netbe-reconcile.timer";
+const PRUNE_SERVICE: &str = "/etc/systemd/system/netbe-prune.service";
+const PRUNE_TIMER: &str = "/etc/systemd/system/netbe-prune.timer";
+
+/// Makes systemd seem to run: a systemctl that notes how it is called, and says no to what `refuse` names.
+fn systemd(pool: &Pool, refuse: &str) -> PathBuf {
+    fs::create_dir_all("/run/systemd/system").unwrap();
+    let bin = pool.beside().join("bin");
+    let _ = fs::create_dir(&bin);
+    let text = pool.beside().join("systemctl");
+    fs::write(
+        &text,
+        format!(
+            "#!/bin/sh\ncase \"$1\" in is-*|cat|reset-failed) ;; *) echo \"$@\" >> \"${{0%/*}}/said\" ;; esac\n\
+             case \"$*\" in {refuse}) exit 1 ;; esac\n"
+        ),
+    )
+    .unwrap();
+    install(&text, &bin.join("systemctl"));
+    bin
+}
+
+fn init(pool: &Pool, bin: &Path, line: &str) -> Outcome {
+    pool.netbe()
+        .plain()
+        .args(line.split(' '))
+        .env(
+            "PATH",
+            format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", bin.display()),
+        )
+        .output()
+        .unwrap()
+        .into()
+}
+
+fn told(bin: &Path) -> String {
+    let said = fs::read_to_string(bin.join("said")).unwrap_or_default();
+    let _ = fs::remove_file(bin.join("said"));
+    said
+}
+
+/// Returns the mount units that may lead to a directory, as systemd names them.
+fn mounts_to(dir: &Path) -> Vec<String> {
+    let leading = dir.ancestors().filter(|d| d.parent().is_some());
+    let mut names: Vec<String> = leading
+        .map(|dir| {
+            let name = std::process::Command::new("systemd-escape")
+                .args(["--path", "--suffix=mount"])
+                .arg(dir)
+                .output()
+                .unwrap();
+            String::from_utf8(name.stdout).unwrap().trim().to_string()
+        })
+        .collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn services_are_installed_once_and_started() {
+    let pool = Pool::with_served_node();
+    let bin = systemd(&pool, "is-active*|is-enabled\\ *dnsmasq*");
+    let before = pool.fingerprint();
+    let plan = init(&pool, &bin, "init --services -n");
+    assert_eq!(plan.status, 0, "{plan:#?}");
+    for step in [
+        "would write /etc/dnsmasq.d/netbe.conf",
+        "would write /etc/systemd/system/netbe-reconcile.timer",
+        "would write /etc/systemd/system/netbe-prune.timer",
+        "would write /etc/systemd/system/netbe-tftp.service",
+        "would run systemctl start netbe-tftp.service",
+        "would enable netbe-reconcile.timer",
+        "would run systemctl start netbe-reconcile.timer",
+        "would run systemctl start dnsmasq.service",
+    ] {
+        assert!(plan.stdout.lines().any(|l| l == step), "{step}: {plan:#?}");
+    }
+    before.assert_unchanged(&pool.fingerprint());
+    assert!(!Path::new(LINE).exists() && !Path::new(SERVICE).exists());
+    assert_eq!(told(&bin), "");
+
+    let said = init(&pool, &bin, "init --services");
+    assert_eq!(said.status, 0, "{said:#?}");
+    assert!(
+        said.stdout.contains("Installed its services: "),
+        "{said:#?}"
+    );
+    assert_eq!(
+        told(&bin),
+        "daemon-reload\nstart netbe-reconcile.timer\nenable dnsmasq.service\nstart dnsmasq.service\n\
+         start netbe-tftp.service\n"
+    );
+    assert_eq!(
+        fs::read_to_string(LINE).unwrap(),
+        format!(
+            "conf-file={}/publish/dnsmasq.conf\n",
+            pool.state().display()
+        )
+    );
+    let service = fs::read_to_string(SERVICE).unwrap();
+    let mounts = mounts_to(pool.path());
+    for line in [
+        format!("Wants={}", mounts.join(" ")),
+        format!("After={}", mounts.join(" ")),
+        "Before=netbe-tftp.service dnsmasq.service".to_string(),
+        "Type=oneshot".to_string(),
+    ] {
+        assert!(service.lines().any(|l| l == line), "{line}: {service}");
+    }
+    assert!(
+        service.contains("netbe reconcile --all-pools\n"),
+        "{service}"
+    );
+    let tftp = fs::read_to_string(TFTP).unwrap();
+    assert!(tftp.contains("netbe serve --all-pools\n"), "{tftp}");
+    let timer = fs::read_to_string(TIMER).unwrap();
+    assert!(
+        timer.contains("\nOnUnitActiveSec=30s\nAccuracySec="),
+        "{timer}"
+    );
+    for wanted in [
+        "timers.target.wants/netbe-reconcile.timer",
+        "multi-user.target.wants/netbe-reconcile.service",
+        "multi-user.target.wants/netbe-tftp.service",
+    ] {
+        assert!(
+            Path::new("/etc/systemd/system").join(wanted).exists(),
+            "{wanted}"
+        );
+    }
+    // It destroys: that is for somebody to turn on.
+    let pruning = fs::read_to_string(PRUNE_SERVICE).unwrap();
+    assert!(
+        pruning.contains("netbe prune --all-pools --wait 600\n"),
+        "{pruning}"
+    );
+    let wants = Path::new("/etc/systemd/system/timers.target.wants/netbe-prune.timer");
+    assert!(Path::new(PRUNE_TIMER).exists() && wants.symlink_metadata().is_err());
+    let judged = std::process::Command::new("systemd-analyze")
+        .args([
+            "verify",
+            "--man=no",
+            TIMER,
+            SERVICE,
+            TFTP,
+            PRUNE_TIMER,
+            PRUNE_SERVICE,
+        ])
+        .output();
+    if let Ok(judged) = judged {
+        let words = String::from_utf8_lossy(&judged.stderr).into_owned();
+        assert!(
+            !words.contains("Unknown") && !words.contains("Invalid"),
+            "{words}"
+        );
+    }
+
+    // All of it runs now.
+    let bin = systemd(&pool, "nothing");
+    let again = init(&pool, &bin, "init --services");
+    assert!(
+        again
+            .stdout
+            .ends_with("Its services are installed already.\n"),
+        "{again:#?}"
+    );
+    assert_eq!(told(&bin), "");
+}
+
+#[test]
+fn with_systemd_a_machine_that_comes_restarts_dnsmasq_and_activating_does_not() {
+    let pool = Pool::with_served_node();
+    let bin = systemd(&pool, "nothing");
+    init(&pool, &bin, "init --services");
+    told(&bin);
+    let restart = "restart --job-mode=ignore-dependencies dnsmasq.service\n";
+    for (line, calls) in [
+        ("create ordo/x --mac 02:00:00:00:00:01", restart),
+        ("create ordo/y -a", ""),
+        ("rollback ordo", ""),
+        ("publish", ""),
+        ("set mac=02:00:00:00:00:02 ordo", restart),
+        ("set mac= ordo", restart),
+        ("destroy -y -r ordo", ""),
+    ] {
+        let said = init(&pool, &bin, line);
+        assert_eq!(
+            (said.status, told(&bin).as_str()),
+            (0, calls),
+            "{line}: {said:#?}"
+        );
+    }
+    let said = init(&pool, &bin, "set dhcp=off");
+    assert_eq!(
+        (said.status, told(&bin).as_str()),
+        (0, restart),
+        "{said:#?}"
+    );
+    // What dnsmasq would not start with is not given to it.
+    fs::write("/etc/dnsmasq.d/mine.conf", "nonsense\n").unwrap();
+    let said = init(&pool, &bin, "publish");
+    assert!(
+        said.stderr
+            .contains("would not start with its new configuration"),
+        "{said:#?}"
+    );
+    assert!(said.stderr.contains("mine.conf"), "{said:#?}");
+    assert_eq!(told(&bin), "");
+}
+
+#[test]
+fn what_is_not_netbes_is_not_overwritten() {
+    let pool = Pool::with_served_node();
+    for (file, text, words) in [
+        (LINE, "port=53\n", "is there, and not netbe's"),
+        (SERVICE, "[Service]\n", "is there, and not netbe's"),
+        (
+            TIMER,
+            "# Written by netbe init for /srv/other\n[Timer]\n",
+            "is of the pool in /srv/other, which is not in /var/lib/netbe",
+        ),
+    ] {
+        fs::write(file, text).unwrap();
+        for line in ["init --services", "init --services -n"] {
+            pool.refuses(3, line, &[file, words, "hint: "]);
+        }
+        assert_eq!(fs::read_to_string(file).unwrap(), text);
+        fs::remove_file(file).unwrap();
+    }
+    let names: Vec<_> = fs::read_dir("/etc/systemd/system").unwrap().collect();
+    assert!(names.is_empty(), "{names:?}");
+}
+
+#[test]
+fn a_line_that_dnsmasq_would_not_start_with_is_taken_back() {
+    let pool = Pool::with_served_node();
+    // An administrator's own: given twice, it is an error.
+    fs::write("/etc/dnsmasq.d/mine.conf", "dhcp-option-force=nonsense\n").unwrap();
+    let said = pool.netbe().fails(1, "init --services");
+    assert!(
+        said.contains("would not start") && said.contains("was taken back"),
+        "{said}"
+    );
+    assert!(!Path::new(LINE).exists());
+}
+
+#[test]
+fn without_systemd_it_says_what_to_do_and_check_misses_nothing() {
+    let pool = Pool::with_served_node();
+    let _network = Network::new(&pool);
+    let said = pool.netbe().run("init --services");
+    assert_eq!(said.status, 0, "{said:#?}");
+    assert!(
+        said.stderr
+            .contains("`netbe reconcile --all-pools` run twice a minute"),
+        "{said:#?}"
+    );
+    let silent = pool.netbe().run("check");
+    assert!(
+        silent.stdout.contains("nothing answers TFTP"),
+        "{silent:#?}"
+    );
+    let _serve = Serve::start(&pool);
+    pool.assert_sound();
+    fs::remove_file(TIMER).unwrap();
+    fs::write(pool.at("publish/dnsmasq.conf"), "").unwrap();
+    let said = pool.netbe().run("check");
+    assert_eq!(said.status, 1);
+    for words in [
+        "netbe-reconcile.timer is missing",
+        "--services",
+        "dnsmasq.conf",
+    ] {
+        assert!(said.stdout.contains(words), "{words}: {said:#?}");
+    }
+    pool.netbe().run("check --repair");
+    pool.netbe().ok("init --services");
+    pool.assert_sound();
+}
+
+#[test]
+fn where_its_address_cannot_be_told_nothing_is_included() {
+    let pool = Pool::with_template();
+    let _network = Network::new(&pool);
+    pool.netbe().ok("set server=");
+    std::process::Command::new("ip")
+        .args(["route", "flush", "table", "main"])
+        .status()
+        .unwrap();
+    let said = pool.netbe().fails(1, "init --services");
+    assert!(
+        said.contains("no default route") && said.contains("hint: netbe set server="),
+        "{said}"
+    );
+    assert!(!Path::new(LINE).exists());
+}
+
+#[test]
+fn a_dnsmasq_that_still_answers_tftp_is_told_of() {
+    let pool = Pool::with_served_node();
+    let mut network = Network::new(&pool);
+    pool.netbe().run("init --services");
+    fs::write("/etc/dnsmasq.d/mine.conf", "enable-tftp\ntftp-root=/srv\n").unwrap();
+    network.start_dnsmasq();
+    let said = pool.netbe().run("check");
+    assert!(said.stdout.contains("dnsmasq answers TFTP"), "{said:#?}");
+    let said = pool.netbe().fails(1, "serve");
+    assert!(
+        said.contains("0.0.0.0:69 is taken by dnsmasq") && said.contains("hint: "),
+        "{said}"
+    );
+}
