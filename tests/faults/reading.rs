@@ -10,7 +10,7 @@ use crate::verbs;
 /// Each kind of lock, by the end of the path that is locked, or a part of it, and a command that takes it.
 const KINDS: [(&str, &str); 5] = [
     ("/locks/POOL", "set cmdline=quiet"),
-    ("/locks/nog", "pin nog/b"),
+    ("/locks/nog", "describe nog/b text"),
     ("/locks/nog,b", "run nog/b -- true"),
     ("/locks/DEDUPE", "dedupe"),
     ("/.staged-k-", "create nog/k"),
