@@ -30,7 +30,7 @@ pub use files::{BootFiles, Overlay, Watched};
 pub use ip::Ip;
 pub use plan::{plan, recognise};
 pub use spec::{Loader, NfsVersion, Plan, PxeBinaries, RootPlace, Want};
-pub use summary::{Summary, summary};
+pub use summary::{Summary, summary, summary_for};
 pub use tftp_files::{Fetched, fetched};
 pub use verify::verify;
 

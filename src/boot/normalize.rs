@@ -11,6 +11,7 @@ use super::files::{BootFiles, text};
 use super::fstab;
 use super::identity::{self, HOST_KEYS, HOSTNAME, INITIATOR_NAME, RESET};
 use super::plan::recognise;
+use super::pxelinux::boots::{self, Reader};
 use super::pxelinux::{self, MADE_BY};
 use super::rpi;
 use super::spec::Loader;
@@ -61,16 +62,16 @@ pub fn part_fstab(text: &str) -> Parted {
 }
 
 /// Returns the menu of a loader without the command line, which is compared by itself, and without whom it was made for.
-fn part_menu(text: &str) -> Parted {
+fn part_menu(text: &str, reader: Reader) -> Parted {
     let (first, rest) = match text.strip_prefix(MADE_BY) {
         Some(rest) => rest.split_at(rest.find('\n').map_or(rest.len(), |end| end + 1)),
         None => ("", text),
     };
     let mut menu = pxelinux::menu::Menu::parse(rest);
-    if let Ok(label) = menu.default_label()
-        && menu.append(&label).is_some()
+    if let Ok(choice) = boots::choice(&menu, reader, &|_| false)
+        && menu.append(&choice.label).is_some()
     {
-        menu.set_append(&label, "…");
+        menu.set_append(&choice.label, "…");
     }
     let first = first.trim_end();
     Parted {
@@ -90,8 +91,10 @@ pub fn cmdlines(boot: &dyn BootFiles) -> io::Result<Vec<(String, Parted)>> {
     let mut found = Vec::new();
     match recognise(boot) {
         Some(Loader::Rpi) => {
-            let loads = rpi::loads(boot, &rpi::config(boot)?)?;
-            let mut files: Vec<String> = loads.into_iter().map(|l| l.cmdline).collect();
+            let mut files = Vec::new();
+            for config in rpi::configs(boot)? {
+                files.extend(rpi::loads(boot, &config)?.into_iter().map(|l| l.cmdline));
+            }
             files.sort();
             files.dedup();
             for file in files {
@@ -105,9 +108,9 @@ pub fn cmdlines(boot: &dyn BootFiles) -> io::Result<Vec<(String, Parted)>> {
                 let menu = pxelinux::read(boot, &file).map_err(io::Error::other)?;
                 let label = menu
                     .as_ref()
-                    .and_then(|(m, _)| Some((m, m.default_label().ok()?)));
-                if let Some((menu, label)) = label {
-                    let append = menu.append(&label).unwrap_or_default();
+                    .and_then(|(m, _)| Some((m, pxelinux::choice(m, boot, None).ok()?)));
+                if let Some((menu, choice)) = label {
+                    let append = menu.append(&choice.label).unwrap_or_default();
                     found.push((file, part_cmdline(append)));
                 }
             }
@@ -132,7 +135,7 @@ pub fn settings(boot: &dyn BootFiles) -> io::Result<Vec<(String, Parted)>> {
     }
     for file in pxelinux::configurations(boot)? {
         if let Some(text) = text(boot, &file)? {
-            found.push((file, part_menu(&text)));
+            found.push((file, part_menu(&text, Reader::of(boot, None))));
         }
     }
     Ok(found)
@@ -192,10 +195,10 @@ mod tests {
     fn a_menu_is_parted_from_its_command_line() {
         let text =
             "# made by netbe for nog/a\nDEFAULT l\nLABEL l\n  KERNEL k\n  APPEND root=x quiet\n";
-        let parted = part_menu(text);
+        let parted = part_menu(text, Reader::UBoot);
         assert_eq!(parted.rest, "DEFAULT l\nLABEL l\n  KERNEL k\n  APPEND …\n");
         assert_eq!(parted.own, ["# made by netbe for nog/a"]);
-        assert_eq!(part_menu("garbage").rest, "garbage");
+        assert_eq!(part_menu("garbage", Reader::UBoot).rest, "garbage");
     }
 
     #[test]

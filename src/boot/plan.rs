@@ -3,7 +3,7 @@
 //! [`plan`] names only files that change, so planning what was just written gives nothing. Not for
 //! writing, and not for judging the rest of the boot half: that is [`super::verify`].
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 
 use super::arch;
 use super::cmdline::{self, Edited};
@@ -69,13 +69,14 @@ pub(super) fn mounting_of(
     boot: &dyn BootFiles,
     root: &dyn BootFiles,
     loader: Option<Loader>,
+    serial: Option<&str>,
 ) -> Mounting {
     let has_initramfs = match loader.or_else(|| recognise(boot)) {
-        Some(Loader::Rpi) => rpi::config(boot)
+        Some(Loader::Rpi) => rpi::config(boot, serial)
             .and_then(|config| rpi::loads(boot, &config))
             .is_ok_and(|loads| loads.iter().any(|l| !l.initramfs.is_empty())),
         Some(Loader::Pxelinux) => match pxelinux::read(boot, pxelinux::DEFAULT) {
-            Ok(Some((menu, _))) => pxelinux::loads(&menu, pxelinux::DEFAULT)
+            Ok(Some((menu, _))) => pxelinux::loads(&menu, pxelinux::DEFAULT, boot, Some(root))
                 .is_ok_and(|loads| !loads.initramfs.is_empty()),
             _ => pxelinux::kernels::newest(boot, None)
                 .is_ok_and(|pair| pair.is_some_and(|p| p.initrd.is_some())),
@@ -91,9 +92,11 @@ fn plan_rpi(
     want: &Want<'_>,
     plan: &mut Plan,
 ) -> Result<()> {
-    let config = rpi::config(boot).context("reading config.txt")?;
+    let config = rpi::config(boot, want.serial).context("reading config.txt")?;
     let loads = rpi::loads(boot, &config).context("looking for what config.txt leads to")?;
-    let how = mounting_of(boot, root, Some(Loader::Rpi));
+    let how = mounting_of(boot, root, Some(Loader::Rpi), want.serial);
+    plan.notes
+        .extend(rpi::notes(boot, &config, &loads, want.hostname));
     let mut files: Vec<&str> = loads.iter().map(|l| l.cmdline.as_str()).collect();
     files.sort_unstable();
     files.dedup();
@@ -133,18 +136,28 @@ fn plan_pxelinux(
     for file in &files {
         let (old, menu) = match pxelinux::read(boot, file)? {
             Some((mut menu, is_made)) => {
-                let old = menu.to_string();
+                let old = menu.texts();
                 if is_made {
                     pxelinux::follow(&mut menu, boot, root, want)
                         .with_context(|| format!("editing {file}"))?;
                 }
-                (Some(old), menu)
+                (old, menu)
             }
-            None => (None, pxelinux::made(boot, root, want)?),
+            None => (Vec::new(), pxelinux::made(boot, root, want)?),
         };
-        let new = with_arguments(menu, file, root, want, plan)?;
-        if old.as_deref() != Some(new.as_str()) {
-            plan.writes.push((file.clone(), new.into_bytes()));
+        let new = with_arguments(menu, file, boot, root, want, plan)?;
+        for (path, text) in new.texts() {
+            if old.contains(&(path.clone(), text.clone())) {
+                continue;
+            }
+            // Several menus may include one file.
+            match plan.writes.iter().find(|(written, _)| *written == path) {
+                None => plan.writes.push((path, text.into_bytes())),
+                Some((_, same)) if *same == text.as_bytes() => {}
+                Some(_) => {
+                    bail!("{path} is included twice, and each time another label of it boots")
+                }
+            }
         }
     }
     programs(boot, root, want, plan)
@@ -153,20 +166,43 @@ fn plan_pxelinux(
 fn with_arguments(
     mut menu: Menu,
     file: &str,
+    boot: &dyn BootFiles,
     root: &dyn BootFiles,
     want: &Want<'_>,
     plan: &mut Plan,
-) -> Result<String> {
-    let loads = pxelinux::loads(&menu, file)?;
+) -> Result<Menu> {
+    let loads = pxelinux::loads(&menu, file, boot, Some(root))?;
+    plan.notes.extend(loads.notes.iter().cloned());
+    plan.notes.extend(trees_missing(boot, &loads));
+    let label = pxelinux::choice(&menu, boot, Some(root))?.label;
+    let append = menu.append(&label).unwrap_or_default();
     let how = mounting(root, !loads.initramfs.is_empty());
-    let edited = cmdline::edit(&loads.append, want, how)
-        .with_context(|| format!("editing APPEND in {file}"))?;
+    let edited =
+        cmdline::edit(append, want, how).with_context(|| format!("editing APPEND in {file}"))?;
     take(plan, file, &edited, how, PXE_LIMIT)?;
     if let Some(text) = &edited.text {
-        let label = menu.default_label()?;
         menu.set_append(&label, text);
     }
-    Ok(menu.to_string())
+    Ok(menu)
+}
+
+/// Returns notes of device trees that U-Boot looks for and goes on without.
+fn trees_missing(boot: &dyn BootFiles, loads: &pxelinux::Loads) -> Vec<String> {
+    let overlays = loads.overlays.iter().filter(|path| !is_there(boot, path));
+    let mut notes: Vec<String> = overlays
+        .map(|path| {
+            format!("the device tree overlay {path} is not in the boot folder: U-Boot goes on without it")
+        })
+        .collect();
+    let dir = loads.tree_dir.iter();
+    let dir = dir.filter(|dir| {
+        boot.names(dir.trim_matches('/'))
+            .is_ok_and(|n| n.is_empty())
+    });
+    notes.extend(dir.map(|dir| {
+        format!("the folder {dir} of device trees (FDTDIR) is not in the boot folder: U-Boot takes its own")
+    }));
+    notes
 }
 
 /// Takes over what an edit found out, and refuses a line that is too long.

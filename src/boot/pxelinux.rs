@@ -3,6 +3,7 @@
 //! A `pxelinux.cfg/default` that somebody wrote is theirs: only the APPEND of the label that boots is
 //! edited. One that netbe made follows the newest kernel besides. Not for menus, sounds and colours.
 
+pub(crate) mod boots;
 pub(crate) mod kernels;
 pub(crate) mod menu;
 
@@ -12,6 +13,7 @@ use super::arch::{self, Arch};
 use super::files::{BootFiles, is_there, text};
 use super::spec::Want;
 use crate::failure::Failure;
+use boots::Reader;
 use kernels::Pair;
 use menu::Menu;
 
@@ -31,6 +33,8 @@ const EXTLINUX: [&str; 3] = [
 const CONFIGURATIONS: usize = 32;
 /// How many files a label may have loaded as its initramfs: each is looked into.
 const INITRAMFS: usize = 16;
+/// How much of a menu program is looked at.
+const PROGRAM_LIMIT: usize = 1 << 20;
 /// How the first line of a file netbe made begins.
 pub(super) const MADE_BY: &str = "# made by netbe for ";
 
@@ -79,7 +83,28 @@ pub(crate) fn read(boot: &dyn BootFiles, path: &str) -> Result<Option<(Menu, boo
         return Ok(None);
     };
     let is_made = text.starts_with(MADE_BY);
-    Ok(Some((Menu::parse(&text), is_made)))
+    let include = |path: &str| self::text(boot, path).ok().flatten();
+    let mut menu = Menu::open(path, &text, &include);
+    // A menu program reads the files it is started with; `~` is the one it was started from.
+    let start = menu.setting(&["UI"]).or(menu.setting(&["DEFAULT"]));
+    let mut words = start.unwrap_or_default().split_whitespace();
+    let named: Vec<String> = match words.next().is_some_and(boots::is_menu) {
+        true => words.filter(|w| *w != "~").map(str::to_string).collect(),
+        false => Vec::new(),
+    };
+    for path in named {
+        menu.include(&path, &include);
+    }
+    Ok(Some((menu, is_made)))
+}
+
+/// Returns the label of a menu that boots; see [`boots::choice`].
+pub(crate) fn choice(
+    menu: &Menu,
+    boot: &dyn BootFiles,
+    root: Option<&dyn BootFiles>,
+) -> Result<boots::Choice> {
+    boots::choice(menu, Reader::of(boot, root), &|path| is_there(boot, path))
 }
 
 /// Returns a menu for a boot half without one, its APPEND taken over from what the system booted by.
@@ -96,7 +121,7 @@ pub(crate) fn made(boot: &dyn BootFiles, root: &dyn BootFiles, want: &Want<'_>) 
     ));
     text.truncate(text.trim_end().len());
     text.push('\n');
-    let mut menu = Menu::parse(&text);
+    let mut menu = Menu::open(DEFAULT, &text, &|_| None);
     follow(&mut menu, boot, root, want)?;
     Ok(menu)
 }
@@ -109,15 +134,13 @@ pub(crate) fn follow(
     want: &Want<'_>,
 ) -> Result<()> {
     menu.rename(MADE_BY, want.name);
-    let label = menu.default_label()?;
-    let pair = newest(boot, menu.value(&label, &menu::KERNEL))?;
-    menu.set(&label, &menu::KERNEL, Some(&pair.kernel));
-    let label = menu.default_label()?;
-    menu.set(&label, &menu::INITRD, pair.initrd.as_deref());
-    let label = menu.default_label()?;
+    let label = |menu: &Menu| choice(menu, boot, Some(root)).map(|choice| choice.label);
+    let pair = newest(boot, menu.value(&label(menu)?, &menu::KERNEL))?;
+    menu.set(&label(menu)?, &menu::KERNEL, Some(&pair.kernel));
+    menu.set(&label(menu)?, &menu::INITRD, pair.initrd.as_deref());
     let trees = kernels::tree_dir(boot, pair.version.as_deref());
     let trees = trees.filter(|_| !arch::of_root(root).is_some_and(Arch::is_x86));
-    menu.set(&label, &menu::TREES, trees.as_deref());
+    menu.set(&label(menu)?, &menu::TREES, trees.as_deref());
     Ok(())
 }
 
@@ -137,9 +160,9 @@ fn newest(boot: &dyn BootFiles, current: Option<&str>) -> Result<Pair> {
 fn seed(boot: &dyn BootFiles, root: &dyn BootFiles) -> String {
     for (files, path) in EXTLINUX.iter().map(|path| (boot, *path)) {
         if let Ok(Some((menu, _))) = read(files, path)
-            && let Ok(label) = menu.default_label()
+            && let Ok(choice) = boots::choice(&menu, Reader::UBoot, &|_| false)
         {
-            let append = menu.append(&label).unwrap_or_default();
+            let append = menu.append(&choice.label).unwrap_or_default();
             let is_initrd = |t: &&str| !t.starts_with("initrd=") && !t.contains("${");
             return append
                 .split_whitespace()
@@ -169,20 +192,34 @@ pub(crate) struct Loads {
     pub(crate) kernel: String,
     pub(crate) initramfs: Vec<String>,
     pub(crate) append: String,
+    /// The device tree and its overlays, where U-Boot is told them by name, and the folder it looks in for one.
+    pub(crate) tree: Option<String>,
+    pub(crate) overlays: Vec<String>,
+    pub(crate) tree_dir: Option<String>,
+    /// Why something else boots, and what is worth telling, a sentence each.
+    pub(crate) faults: Vec<String>,
+    pub(crate) notes: Vec<String>,
 }
 
 /// Returns what a menu's label that boots would load.
-pub(crate) fn loads(menu: &Menu, path: &str) -> Result<Loads> {
-    let label = menu.default_label().with_context(|| path.to_string())?;
+pub(crate) fn loads(
+    menu: &Menu,
+    path: &str,
+    boot: &dyn BootFiles,
+    root: Option<&dyn BootFiles>,
+) -> Result<Loads> {
+    let reader = Reader::of(boot, root);
+    let chosen = choice(menu, boot, root).with_context(|| path.to_string())?;
+    let label = &chosen.label;
     let kernel = menu
-        .value(&label, &menu::KERNEL)
+        .value(label, &menu::KERNEL)
         .ok_or_else(|| anyhow!("{path}: the label {} names no kernel", label.name))?;
-    let append = menu.append(&label).unwrap_or_default();
+    let append = menu.append(label).unwrap_or_default();
     let in_append = append
         .split_whitespace()
         .find_map(|t| t.strip_prefix("initrd="));
     let files = menu
-        .value(&label, &menu::INITRD)
+        .value(label, &menu::INITRD)
         .or(in_append)
         .unwrap_or_default();
     let relative = |file: &str| file.trim().trim_start_matches("./").to_string();
@@ -192,9 +229,72 @@ pub(crate) fn loads(menu: &Menu, path: &str) -> Result<Loads> {
         initramfs.len() <= INITRAMFS,
         "{path}: the label that boots names more than {INITRAMFS} initramfs files"
     );
+    // U-Boot takes what follows a # for a configuration in a FIT image.
+    let kernel = match (reader, kernel.split_once('#')) {
+        (Reader::UBoot, Some((file, _))) => file,
+        _ => kernel,
+    };
+    let for_u_boot = |names: &[&str]| match reader {
+        Reader::UBoot => menu.value(label, names),
+        Reader::Pxelinux => None,
+    };
+    let overlays = for_u_boot(&menu::OVERLAYS).unwrap_or_default();
+    let told = |why: Vec<String>| why.into_iter().map(|why| format!("{path}: {why}"));
     Ok(Loads {
         kernel: relative(kernel),
         initramfs,
-        append: append.to_string(),
+        append: match chosen.extra.as_str() {
+            "" => append.to_string(),
+            extra => format!("{append} {extra}"),
+        },
+        tree: for_u_boot(&menu::TREE).map(relative),
+        overlays: overlays.split_whitespace().map(relative).collect(),
+        tree_dir: for_u_boot(&menu::TREES).map(relative),
+        faults: told(chosen.faults).collect(),
+        notes: told(chosen.notes).collect(),
     })
+}
+
+/// Returns what of a menu program is missing, a sentence each: itself, or a library it is linked with.
+pub(crate) fn program_missing(menu: &Menu, path: &str, boot: &dyn BootFiles) -> Vec<String> {
+    let Some((directive, program)) = boots::program(menu) else {
+        return Vec::new();
+    };
+    let dirs = menu.setting(&["PATH"]).unwrap_or_default().split(':');
+    let places: Vec<String> = dirs
+        .map(|dir| dir.trim().trim_matches('/'))
+        .filter(|dir| !dir.is_empty())
+        .map(|dir| format!("{dir}/"))
+        .chain([String::new()])
+        .collect();
+    let place = |name: &str| {
+        let name = name.trim_start_matches("./");
+        places
+            .iter()
+            .map(|dir| format!("{dir}{name}"))
+            .find(|path| is_there(boot, path))
+    };
+    let remedy = "PXELINUX would stop at its prompt (package syslinux-common has it)";
+    let Some(found) = place(program) else {
+        return vec![format!(
+            "{path}: {directive} starts {program}, which is not in the boot folder: {remedy}"
+        )];
+    };
+    let Ok(Some(bytes)) = boot.head(&found, PROGRAM_LIMIT) else {
+        return Vec::new();
+    };
+    // Those of syslinux 4 and before are no ELF files, and need none.
+    if !bytes.starts_with(b"\x7fELF") {
+        return Vec::new();
+    }
+    let libraries = bytes
+        .split(|b| *b == 0)
+        .filter_map(|word| std::str::from_utf8(word).ok())
+        .filter(|word| word.starts_with("lib") && word.ends_with(".c32"));
+    libraries
+        .filter(|library| place(library).is_none())
+        .map(|library| {
+            format!("{path}: {program} needs {library}, which is not in the boot folder: {remedy}")
+        })
+        .collect()
 }

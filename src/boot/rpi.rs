@@ -5,35 +5,16 @@
 //! documentation of `config.txt`. Nothing here is written but the command line, and not here.
 
 pub(crate) mod config;
-
-use std::fmt;
+mod model;
+mod notes;
 
 use super::files::{BootFiles, is_there, text};
 use config::Config;
+pub(crate) use model::Model;
+pub(crate) use notes::notes;
 
 /// The file everything else is found through.
 pub(crate) const CONFIG: &str = "config.txt";
-
-/// A family of models that load the same files.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Model {
-    Pi3,
-    Pi4,
-    Pi5,
-}
-
-/// All of them, the one most often netbooted first.
-const MODELS: [Model; 3] = [Model::Pi4, Model::Pi5, Model::Pi3];
-
-impl fmt::Display for Model {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Pi3 => "Raspberry Pi 3",
-            Self::Pi4 => "Raspberry Pi 4",
-            Self::Pi5 => "Raspberry Pi 5",
-        })
-    }
-}
 
 /// What one model would load.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,10 +26,21 @@ pub(crate) struct Loads {
     pub(crate) initramfs: Vec<String>,
     /// The file with the command line.
     pub(crate) cmdline: String,
+    /// What goes before the names of the operating system's files.
+    prefix: String,
     /// What is missing for this model, a sentence each: firmware, kernel, device tree.
     pub(crate) missing: Vec<String>,
     /// The prefix that `config.txt` asks for and the firmware would pass over.
     pub(crate) ignored_prefix: Option<String>,
+}
+
+impl Loads {
+    fn loads_as(&self, other: &Self) -> bool {
+        self.kernel == other.kernel
+            && self.initramfs == other.initramfs
+            && self.cmdline == other.cmdline
+            && self.missing.is_empty() == other.missing.is_empty()
+    }
 }
 
 /// Returns whether a boot half is one for Raspberry Pi firmware.
@@ -64,11 +56,31 @@ pub(crate) fn is_one(names: &[String]) -> bool {
         || (has("cmdline.txt") && names.iter().any(is_firmware))
 }
 
-/// Reads `config.txt` with all it includes; without one, all settings are the firmware's own.
-pub(crate) fn config(boot: &dyn BootFiles) -> std::io::Result<Config> {
+/// Reads `config.txt` with all it includes, as a machine with this serial number does; without one, all
+/// settings are the firmware's own.
+pub(crate) fn config(boot: &dyn BootFiles, serial: Option<&str>) -> std::io::Result<Config> {
+    // A longer one is known by its end.
+    let serial = serial.and_then(|text| text.get(text.len().saturating_sub(8)..));
+    config_of(
+        boot,
+        serial.and_then(|text| u32::from_str_radix(text, 16).ok()),
+    )
+}
+
+/// Reads it as each machine does for which it says by a serial number what boots, and as any other.
+pub(crate) fn configs(boot: &dyn BootFiles) -> std::io::Result<Vec<Config>> {
+    let any = config_of(boot, None)?;
+    let mut configs = vec![any];
+    for serial in configs[0].serials.clone() {
+        configs.push(config_of(boot, Some(serial))?);
+    }
+    Ok(configs)
+}
+
+fn config_of(boot: &dyn BootFiles, serial: Option<u32>) -> std::io::Result<Config> {
     let content = text(boot, CONFIG)?.unwrap_or_default();
     let read = |name: &str| text(boot, name.trim_start_matches('/')).ok().flatten();
-    Ok(Config::parse(&content, &read))
+    Ok(Config::parse(&content, serial, &read))
 }
 
 /// Returns what the models would load that this boot half is made for.
@@ -76,10 +88,17 @@ pub(crate) fn config(boot: &dyn BootFiles) -> std::io::Result<Config> {
 /// Those that find firmware, kernel and device tree; where none does, the one that finds most.
 pub(crate) fn loads(boot: &dyn BootFiles, config: &Config) -> std::io::Result<Vec<Loads>> {
     let names = boot.names("")?;
-    let all: Vec<Loads> = MODELS
+    let mut all: Vec<Loads> = model::FAMILIES
         .iter()
         .map(|&model| loads_of(boot, config, &names, model))
         .collect();
+    for &model in &config.narrow {
+        let narrow = loads_of(boot, config, &names, model);
+        let family = all.iter().find(|l| l.model == model.family());
+        if family.is_none_or(|family| !family.loads_as(&narrow)) {
+            all.push(narrow);
+        }
+    }
     let complete: Vec<Loads> = all
         .iter()
         .filter(|l| l.missing.is_empty())
@@ -137,6 +156,7 @@ fn loads_of(boot: &dyn BootFiles, config: &Config, names: &[String], model: Mode
             .filter(|_| config.value(model, "os_prefix").is_some()),
         kernel,
         missing,
+        prefix,
     }
 }
 
@@ -163,13 +183,13 @@ fn kernel(boot: &dyn BootFiles, config: &Config, model: Model, prefix: &str) -> 
     }
     let is_wide = match config.value(model, "arm_64bit") {
         Some(value) => value != "0",
-        None => model != Model::Pi3,
+        None => model.family() != Model::Pi3,
     };
-    let names: &[&str] = match (model, is_wide) {
+    let names: &[&str] = match (model.family(), is_wide) {
         (Model::Pi5, _) => &["kernel_2712.img", "kernel8.img"],
         (_, true) => &["kernel8.img"],
         (Model::Pi4, false) => &["kernel7l.img"],
-        (Model::Pi3, false) => &["kernel7.img"],
+        _ => &["kernel7.img"],
     };
     let paths: Vec<String> = names.iter().map(|name| under(prefix, name)).collect();
     let found = paths.iter().find(|path| is_there(boot, path));
@@ -224,10 +244,10 @@ pub(crate) fn flavour(kernel: &str) -> Option<&'static str> {
 
 /// Returns how the device trees of a model are named: the Raspberry Pi kernel's way, then upstream's.
 fn tree_names(model: Model) -> [&'static str; 2] {
-    match model {
-        Model::Pi3 => ["bcm2710-rpi-*.dtb", "bcm2837-rpi-*.dtb"],
+    match model.family() {
         Model::Pi4 => ["bcm2711-rpi-*.dtb", "bcm2711-rpi-*.dtb"],
         Model::Pi5 => ["bcm2712-rpi-*.dtb", "bcm2712*.dtb"],
+        _ => ["bcm2710-rpi-*.dtb", "bcm2837-rpi-*.dtb"],
     }
 }
 
@@ -261,10 +281,10 @@ fn has_tree(
 /// Returns what of a model's own firmware is missing; that of a Raspberry Pi 5 is in its EEPROM.
 fn firmware_missing(config: &Config, names: &[String], model: Model) -> Vec<String> {
     let has = |name: &str| names.iter().any(|n| n == name);
-    let kind = match model {
+    let kind = match model.family() {
         Model::Pi5 => return Vec::new(),
         Model::Pi4 => "4",
-        Model::Pi3 => "",
+        _ => "",
     };
     let variant = if config.is_on(model, "start_x") {
         "x"

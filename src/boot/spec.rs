@@ -103,6 +103,8 @@ pub struct Want<'a> {
     pub name: &'a str,
     /// The node's name, for a static `ip=`.
     pub hostname: &'a str,
+    /// The serial number of a Raspberry Pi, 8 hexadecimal digits, where it is known.
+    pub serial: Option<&'a str>,
     /// The loader; `None`: recognised from the boot files.
     pub loader: Option<Loader>,
     /// Where the root is.

@@ -29,18 +29,25 @@ pub struct Summary {
     pub cmdline: Option<String>,
     /// What the programs in the root half are made for.
     pub arch: Option<Arch>,
+    /// The texts its loader reads besides, and the device trees they name.
+    pub texts: Vec<String>,
 }
 
 /// Returns what an environment's two halves hold.
 pub fn summary(boot: &dyn BootFiles, root: &dyn BootFiles) -> Summary {
+    summary_for(boot, root, None)
+}
+
+/// Returns what an environment's two halves hold for the machine with this serial number, where it is known.
+pub fn summary_for(boot: &dyn BootFiles, root: &dyn BootFiles, serial: Option<&str>) -> Summary {
     let mut summary = Summary {
         loader: recognise(boot),
         arch: arch::of_root(root),
         ..Summary::default()
     };
     match summary.loader {
-        Some(Loader::Rpi) => read_rpi(boot, &mut summary),
-        Some(Loader::Pxelinux) => read_pxelinux(boot, &mut summary),
+        Some(Loader::Rpi) => read_rpi(boot, serial, &mut summary),
+        Some(Loader::Pxelinux) => read_pxelinux(boot, root, &mut summary),
         None => {}
     }
     if let Some(file) = &summary.kernel_file {
@@ -49,9 +56,16 @@ pub fn summary(boot: &dyn BootFiles, root: &dyn BootFiles) -> Summary {
     summary
 }
 
-fn read_rpi(boot: &dyn BootFiles, summary: &mut Summary) {
-    let loads = rpi::config(boot).and_then(|config| rpi::loads(boot, &config));
-    let Some(load) = loads.ok().and_then(|loads| loads.into_iter().next()) else {
+fn read_rpi(boot: &dyn BootFiles, serial: Option<&str>, summary: &mut Summary) {
+    let Ok(config) = rpi::config(boot, serial) else {
+        return;
+    };
+    summary.texts = config.files().map(str::to_string).collect();
+    let loads = rpi::loads(boot, &config).unwrap_or_default();
+    summary
+        .texts
+        .extend(loads.iter().map(|l| l.cmdline.clone()));
+    let Some(load) = loads.into_iter().next() else {
         return;
     };
     let line = text(boot, &load.cmdline).ok().flatten();
@@ -60,10 +74,13 @@ fn read_rpi(boot: &dyn BootFiles, summary: &mut Summary) {
     summary.kernel_file = Some(load.kernel).filter(|k| super::files::is_there(boot, k));
 }
 
-fn read_pxelinux(boot: &dyn BootFiles, summary: &mut Summary) {
+fn read_pxelinux(boot: &dyn BootFiles, root: &dyn BootFiles, summary: &mut Summary) {
     let menu = pxelinux::read(boot, pxelinux::DEFAULT).ok().flatten();
-    if let Some(loads) = menu.and_then(|(menu, _)| pxelinux::loads(&menu, pxelinux::DEFAULT).ok()) {
+    let loads =
+        menu.and_then(|(menu, _)| pxelinux::loads(&menu, pxelinux::DEFAULT, boot, Some(root)).ok());
+    if let Some(loads) = loads {
         summary.cmdline = Some(loads.append);
+        summary.texts.extend(loads.tree);
         summary.initramfs = loads.initramfs;
         summary.kernel_file = Some(loads.kernel);
     } else if let Ok(Some(pair)) = pxelinux::kernels::newest(boot, None) {

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::*;
 
 mod excess;
+mod menus;
 mod pxelinux;
 mod rpi;
 
@@ -23,6 +24,7 @@ pub(crate) fn want(loader: Option<Loader>) -> Want<'static> {
     Want {
         name: "nog/first",
         hostname: "nog",
+        serial: None,
         loader,
         root: RootPlace::Nfs {
             server: [10, 0, 0, 1].into(),

@@ -31,22 +31,31 @@ impl Fetched {
     }
 }
 
-/// Returns the ways a boot half is booted: one, or one for each model of Raspberry Pi it is for.
+/// Returns the ways a boot half is booted: one, or one for each model of Raspberry Pi it is for,
+/// and for each machine that its `config.txt` names by a serial number.
 pub fn fetched(boot: &dyn BootFiles) -> Vec<Fetched> {
     match recognise(boot) {
-        Some(Loader::Rpi) => rpi::config(boot)
-            .and_then(|config| rpi::loads(boot, &config))
-            .unwrap_or_default()
-            .into_iter()
-            .map(|l| Fetched {
-                kernel: l.kernel,
-                initramfs: l.initramfs,
-            })
-            .collect(),
+        Some(Loader::Rpi) => {
+            let configs = rpi::configs(boot).unwrap_or_default();
+            let loads = configs
+                .iter()
+                .flat_map(|config| rpi::loads(boot, config).unwrap_or_default());
+            let mut ways: Vec<Fetched> = Vec::new();
+            for load in loads {
+                let way = Fetched {
+                    kernel: load.kernel,
+                    initramfs: load.initramfs,
+                };
+                if !ways.contains(&way) {
+                    ways.push(way);
+                }
+            }
+            ways
+        }
         Some(Loader::Pxelinux) => pxelinux::read(boot, pxelinux::DEFAULT)
             .ok()
             .flatten()
-            .and_then(|(menu, _)| pxelinux::loads(&menu, pxelinux::DEFAULT).ok())
+            .and_then(|(menu, _)| pxelinux::loads(&menu, pxelinux::DEFAULT, boot, None).ok())
             .map(|l| Fetched {
                 kernel: l.kernel,
                 initramfs: l.initramfs,

@@ -15,7 +15,7 @@ use super::files::{BootFiles, Presence, is_there, presence, text};
 use super::fstab;
 use super::initramfs::mounting;
 use super::plan::{PXE_LIMIT, RPI_LIMIT, recognise};
-use super::pxelinux;
+use super::pxelinux::{self, boots::Reader};
 use super::rpi;
 use super::spec::{Loader, RootPlace, Want};
 
@@ -68,7 +68,7 @@ pub fn verify(
                 .push("the boot folder holds the files of no loader that netbe knows".to_string());
             Vec::new()
         }
-        Some(Loader::Rpi) => rpi_ways(boot, &mut reasons),
+        Some(Loader::Rpi) => rpi_ways(boot, want.serial, &mut reasons),
         Some(Loader::Pxelinux) => pxe_ways(boot, root, &mut reasons),
     };
     for way in &ways {
@@ -105,14 +105,15 @@ fn few(reasons: Vec<String>) -> Vec<String> {
     few
 }
 
-fn rpi_ways(boot: &dyn BootFiles, reasons: &mut Vec<String>) -> Vec<Way> {
+fn rpi_ways(boot: &dyn BootFiles, serial: Option<&str>, reasons: &mut Vec<String>) -> Vec<Way> {
     match presence(boot, rpi::CONFIG) {
         // An empty one is as good as any: every setting has a default.
         Presence::There | Presence::Empty => {}
         Presence::Missing => reasons.push("config.txt is missing".to_string()),
         Presence::Unreadable(_) => {}
     }
-    let read = rpi::config(boot).and_then(|config| Ok((rpi::loads(boot, &config)?, config)));
+    let read =
+        rpi::config(boot, serial).and_then(|config| Ok((rpi::loads(boot, &config)?, config)));
     let (loads, config) = match read {
         Ok(read) => read,
         Err(e) => {
@@ -205,19 +206,31 @@ fn pxe_ways(boot: &dyn BootFiles, root: &dyn BootFiles, reasons: &mut Vec<String
     let mut ways = Vec::new();
     for file in files {
         let loads = pxelinux::read(boot, &file).and_then(|read| {
-            read.map(|(menu, _)| pxelinux::loads(&menu, &file))
-                .transpose()
+            read.map(|(menu, _)| {
+                if Reader::of(boot, Some(root)) == Reader::Pxelinux {
+                    reasons.extend(pxelinux::program_missing(&menu, &file, boot));
+                }
+                pxelinux::loads(&menu, &file, boot, Some(root))
+            })
+            .transpose()
         });
         match loads {
             Ok(None) => {}
-            Ok(Some(loads)) => ways.push(Way {
-                whom: String::new(),
-                kernel: Some(loads.kernel),
-                initramfs: loads.initramfs,
-                file,
-                line: Some(loads.append),
-                limit: PXE_LIMIT,
-            }),
+            Ok(Some(loads)) => {
+                reasons.extend(loads.faults);
+                let tree = loads.tree.filter(|path| !is_there(boot, path));
+                reasons.extend(tree.map(|path| {
+                    format!("{file} loads the device tree {path}, which is not in the boot folder")
+                }));
+                ways.push(Way {
+                    whom: String::new(),
+                    kernel: Some(loads.kernel),
+                    initramfs: loads.initramfs,
+                    file,
+                    line: Some(loads.append),
+                    limit: PXE_LIMIT,
+                });
+            }
             Err(e) => reasons.push(format!("{e:#}")),
         }
     }

@@ -20,6 +20,7 @@ fn nfs_root() -> RootPlace {
 fn want(root: RootPlace) -> Want<'static> {
     Want {
         name: "nog/first",
+        serial: None,
         hostname: "nog",
         loader: None,
         root,

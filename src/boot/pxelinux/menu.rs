@@ -1,23 +1,33 @@
 //! A file in the language of SYSLINUX, line by line, kept to the byte.
 //!
-//! Keywords in any case, one directive a line, those after a LABEL belong to it. Finding the label that
-//! boots is strict: where two could be meant, that is an error. Not for INCLUDE.
+//! Keywords in any case, one directive a line, those after a LABEL belong to it. What INCLUDE and MENU
+//! INCLUDE name is read where it is named, and each line remembers its file. Not for which label boots:
+//! that is [`super::boots`].
 
-use std::collections::HashSet;
 use std::fmt;
-
-use anyhow::{Result, bail};
 
 pub(crate) const KERNEL: [&str; 2] = ["KERNEL", "LINUX"];
 pub(crate) const INITRD: [&str; 1] = ["INITRD"];
 pub(crate) const TREES: [&str; 2] = ["FDTDIR", "DEVICETREEDIR"];
+pub(crate) const TREE: [&str; 2] = ["FDT", "DEVICETREE"];
+pub(crate) const OVERLAYS: [&str; 2] = ["FDTOVERLAYS", "DEVICETREE-OVERLAY"];
 const APPEND: [&str; 1] = ["APPEND"];
-const DEFAULT: [&str; 1] = ["DEFAULT"];
+/// How deep INCLUDE is followed: PXELINUX goes to 8 safely, U-Boot to 16.
+const INCLUDE_DEPTH: usize = 16;
+/// How many files are included in all, and how long they may be together: a file may include itself.
+const INCLUDES: usize = 64;
+const INCLUDED_LIMIT: usize = 1 << 20;
 
-/// The lines of a file.
+/// The lines of a file and of those it includes, in the order a loader sees them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Menu {
     lines: Vec<Directive>,
+    /// The files the lines are of; the first is the menu's own.
+    files: Vec<String>,
+    /// Files that are included and are not there.
+    pub(crate) missing: Vec<String>,
+    /// How much was included.
+    included: (usize, usize),
 }
 
 /// One line: `head` (blanks, keyword, blanks), the value, and `tail` (blanks and the line's end).
@@ -27,7 +37,12 @@ struct Directive {
     keyword: String,
     value: String,
     tail: String,
+    /// Which file it is a line of; `None` where the file stands there already.
+    file: Option<usize>,
 }
+
+/// What reads a file that is included, by its path in the boot half.
+type Read<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// A label, by the lines it takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,55 +53,116 @@ pub(crate) struct Label {
 }
 
 impl Menu {
+    /// Parses one file, and none that it includes.
     pub(crate) fn parse(text: &str) -> Self {
+        let mut menu = Self {
+            lines: Vec::new(),
+            files: vec![String::new()],
+            missing: Vec::new(),
+            included: (0, 0),
+        };
+        menu.take_in(Some(0), text, &|_| None, INCLUDE_DEPTH);
+        menu.missing.clear();
+        menu
+    }
+
+    /// Parses a file, by its path, and all it includes.
+    pub(crate) fn open(path: &str, text: &str, read: Read<'_>) -> Self {
+        let mut menu = Self {
+            lines: Vec::new(),
+            files: vec![path.to_string()],
+            missing: Vec::new(),
+            included: (0, 0),
+        };
+        menu.take_in(Some(0), text, read, 0);
+        menu
+    }
+
+    /// Takes in a file as if it were included at the end.
+    pub(crate) fn include(&mut self, path: &str, read: Read<'_>) {
+        self.include_at(path, read, 0);
+    }
+
+    /// Returns the whole text of each file, by its path.
+    pub(crate) fn texts(&self) -> Vec<(String, String)> {
+        let paths = self.files.iter().enumerate();
+        paths
+            .map(|(file, path)| (path.clone(), self.text_of(file)))
+            .collect()
+    }
+
+    fn text_of(&self, file: usize) -> String {
+        let lines = self.lines.iter().filter(|line| line.file == Some(file));
+        lines.map(Directive::to_string).collect()
+    }
+
+    fn take_in(&mut self, file: Option<usize>, text: &str, read: Read<'_>, depth: usize) {
         let mut is_help = false;
-        let lines = text.split_inclusive('\n').map(|line| {
+        for line in text.split_inclusive('\n') {
             let mut parsed = directive(line);
+            parsed.file = file;
             if is_help {
                 is_help = !parsed.keyword.eq_ignore_ascii_case("ENDTEXT");
                 parsed.keyword.clear();
             }
             is_help |= parsed.keyword.eq_ignore_ascii_case("TEXT");
-            parsed
-        });
-        Self {
-            lines: lines.collect(),
+            let included = parsed.included().map(str::to_string);
+            self.lines.push(parsed);
+            if let Some(path) = included {
+                self.include_at(&path, read, depth);
+            }
         }
     }
 
-    /// Returns the label that boots when nobody touches a key.
-    pub(crate) fn default_label(&self) -> Result<Label> {
-        let labels = self.labels();
-        let mut names = HashSet::new();
-        if let Some(twice) = labels.iter().find(|l| !names.insert(l.name.as_str())) {
-            bail!("the label {} is there twice", twice.name);
+    fn include_at(&mut self, path: &str, read: Read<'_>, depth: usize) {
+        let path = path.trim_start_matches("./");
+        let (count, length) = self.included;
+        if depth >= INCLUDE_DEPTH || count >= INCLUDES || length >= INCLUDED_LIMIT {
+            return;
         }
-        let named = self.directives(&DEFAULT, 0..self.lines.len()).last();
-        let named = named.and_then(|d| labels.iter().find(|l| l.name == d.value));
-        let marked: Vec<&Label> = labels.iter().filter(|l| self.is_marked(l)).collect();
-        match (named, marked.as_slice(), labels.as_slice()) {
-            (Some(label), [], _) | (None, [], [label]) => Ok(label.clone()),
-            (None, [label], _) => Ok((*label).clone()),
-            (Some(label), [marked], _) if label == *marked => Ok(label.clone()),
-            (Some(label), [marked, ..], _) => bail!(
-                "DEFAULT names the label {} and MENU DEFAULT the label {}",
-                label.name,
-                marked.name
-            ),
-            (None, [one, two, ..], _) => {
-                bail!(
-                    "MENU DEFAULT stands in the labels {} and {}",
-                    one.name,
-                    two.name
-                )
-            }
-            (None, [], []) => bail!("it has no LABEL"),
-            (None, [], [one, two, ..]) => bail!(
-                "no DEFAULT says which label boots: {}, {}, …",
-                one.name,
-                two.name
-            ),
+        let Some(text) = read(path) else {
+            self.missing.push(path.to_string());
+            return;
+        };
+        self.included = (count + 1, length + text.len());
+        // What is there twice is edited where it is first.
+        let file = (!self.files.iter().any(|f| f == path)).then_some(self.files.len());
+        if file.is_some() {
+            self.files.push(path.to_string());
         }
+        self.take_in(file, &text, read, depth + 1);
+    }
+
+    /// Returns the value of the last of these directives, wherever it stands.
+    pub(crate) fn setting(&self, names: &[&str]) -> Option<&str> {
+        let mut found = self.directives(names, 0..self.lines.len());
+        found.next_back().map(|d| d.value.as_str())
+    }
+
+    /// Returns a setting as a number; 0 where there is none.
+    pub(crate) fn number(&self, name: &str) -> u64 {
+        let value = self.setting(&[name]).unwrap_or_default();
+        value.trim().parse().unwrap_or(0)
+    }
+
+    /// Returns the last of a label's directives that has one of these names: the name, in capitals, and its value.
+    pub(crate) fn last_of(&self, label: &Label, names: &[&str]) -> Option<(String, &str)> {
+        let mut found = self.directives(names, label.start..label.end);
+        found
+            .next_back()
+            .map(|d| (d.keyword.to_ascii_uppercase(), d.value.as_str()))
+    }
+
+    /// Returns whether a label's MENU directives have this word.
+    pub(crate) fn has_menu_word(&self, label: &Label, word: &str) -> bool {
+        self.directives(&["MENU"], label.start..label.end)
+            .any(|d| d.value.trim().eq_ignore_ascii_case(word))
+    }
+
+    /// Returns whether there is a MENU directive before the first label.
+    pub(crate) fn begins_with_menu(&self) -> bool {
+        let first = self.labels().first().map_or(self.lines.len(), |l| l.start);
+        self.directives(&["MENU"], 0..first).next().is_some()
     }
 
     /// Returns the value of a label's directive by any of its names; the last one counts.
@@ -134,6 +210,7 @@ impl Menu {
             let text = line.to_string();
             if let Some(rest) = text.strip_prefix(before).and_then(|r| r.split_once(';')) {
                 *line = directive(&format!("{before}{name};{}", rest.1));
+                line.file = Some(0);
             }
         }
     }
@@ -157,11 +234,13 @@ impl Menu {
         if !self.lines[place].tail.ends_with('\n') {
             self.lines[place].tail.push_str(end);
         }
-        let line = directive(&format!("{indent}{keyword} {value}{end}"));
+        let mut line = directive(&format!("{indent}{keyword} {value}{end}"));
+        line.file = self.lines[place].file;
         self.lines.insert(place + 1, line);
     }
 
-    fn labels(&self) -> Vec<Label> {
+    /// Returns all labels, in order.
+    pub(crate) fn labels(&self) -> Vec<Label> {
         let starts: Vec<usize> = (0..self.lines.len())
             .filter(|&i| self.lines[i].is_any(&["LABEL"]))
             .collect();
@@ -175,11 +254,6 @@ impl Menu {
                 end,
             })
             .collect()
-    }
-
-    fn is_marked(&self, label: &Label) -> bool {
-        self.directives(&["MENU"], label.start..label.end)
-            .any(|d| d.value.trim().eq_ignore_ascii_case("DEFAULT"))
     }
 
     fn directives(
@@ -196,6 +270,16 @@ impl Directive {
         names
             .iter()
             .any(|name| self.keyword.eq_ignore_ascii_case(name))
+    }
+
+    /// Returns the file this line has read.
+    fn included(&self) -> Option<&str> {
+        let mut words = self.value.split_whitespace();
+        if self.is_any(&["INCLUDE"]) {
+            return words.next();
+        }
+        let is_include = self.is_any(&["MENU"]) && words.next()?.eq_ignore_ascii_case("INCLUDE");
+        words.next().filter(|_| is_include)
     }
 }
 
@@ -217,6 +301,7 @@ fn directive(line: &str) -> Directive {
         .to_string(),
         value: body[value..].to_string(),
         tail: line[body.len()..].to_string(),
+        file: None,
     }
 }
 
@@ -232,6 +317,6 @@ impl fmt::Display for Directive {
 
 impl fmt::Display for Menu {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.lines.iter().try_for_each(|line| line.fmt(f))
+        f.write_str(&self.text_of(0))
     }
 }

@@ -1,8 +1,8 @@
 //! `config.txt`, read as a Raspberry Pi's firmware reads it; never written.
 //!
-//! Settings apply in order, the last one wins, and `[pi4]` and its like say for which models. Conditions
-//! that cannot be known here (a screen, a pin, a serial number, a try boot) count as not met. Not for
-//! what devices and overlays a setting turns on.
+//! Settings apply in order, the last one wins, `[pi4]` and its like say for which models, `[0x1a2b3c4d]` for
+//! which machine. Conditions that cannot be known here (a screen, a pin) count as not met, and what was set
+//! under them is remembered. Not for what devices a setting turns on.
 
 use super::Model;
 
@@ -15,6 +15,24 @@ const INCLUDES: usize = 64;
 /// How long they may be together, in bytes.
 const INCLUDED_LIMIT: usize = 1 << 20;
 
+/// Settings by which a machine boots something else.
+const BOOT_SETTINGS: [&str; 12] = [
+    "kernel",
+    "cmdline",
+    "initramfs",
+    "ramfsfile",
+    "auto_initramfs",
+    "os_prefix",
+    "arm_64bit",
+    "device_tree",
+    "start_file",
+    "fixup_file",
+    "upstream_kernel",
+    "include",
+];
+/// How many undecided conditions, serial numbers and models are remembered.
+const REMEMBERED: usize = 16;
+
 /// The settings of a `config.txt` and what it includes, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Config {
@@ -23,6 +41,18 @@ pub(crate) struct Config {
     pub(crate) long_lines: Vec<(String, usize)>,
     /// The files it includes, whether they are there or not.
     includes: Vec<String>,
+    /// Those of them that are not there.
+    pub(crate) missing: Vec<String>,
+    /// Conditions nobody could decide here, each with a setting under it that says what boots.
+    pub(crate) undecided: Vec<(String, String)>,
+    /// The serial numbers for which it says what boots.
+    pub(crate) serials: Vec<u32>,
+    /// The models within a family for which it says what boots.
+    pub(crate) narrow: Vec<Model>,
+    /// The machine's own serial number.
+    serial: Option<u32>,
+    /// The condition that was read last and could not be decided.
+    condition: String,
     /// How long those were together, in bytes.
     included: usize,
 }
@@ -38,8 +68,10 @@ struct Setting {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Scope {
     models: Only,
+    /// The serial number that is asked for, and whether it is this machine's.
+    serial: (Option<u32>, Met),
     /// Whether every other condition is met.
-    met: bool,
+    other: Met,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,15 +81,30 @@ enum Only {
     Model(Model),
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Met {
+    Yes,
+    No,
+    Unknown,
+}
+
 const EVERYWHERE: Scope = Scope {
     models: Only::All,
-    met: true,
+    serial: (None, Met::Yes),
+    other: Met::Yes,
 };
 
 impl Config {
-    /// Parses a file's text; `read` gives the text of the files it includes.
-    pub(crate) fn parse(text: &str, read: &dyn Fn(&str) -> Option<String>) -> Self {
-        let mut config = Self::default();
+    /// Parses a file's text, for a machine with this serial number; `read` gives the text of the files it includes.
+    pub(crate) fn parse(
+        text: &str,
+        serial: Option<u32>,
+        read: &dyn Fn(&str) -> Option<String>,
+    ) -> Self {
+        let mut config = Self {
+            serial,
+            ..Self::default()
+        };
         let mut scope = EVERYWHERE;
         config.take_in("config.txt", text, read, &mut scope, 0);
         config
@@ -72,6 +119,25 @@ impl Config {
     pub(crate) fn value(&self, model: Model, name: &str) -> Option<&str> {
         let mut counts = self.settings.iter().rev().filter(|s| s.scope.holds(model));
         counts.find(|s| s.name == name).map(|s| s.value.as_str())
+    }
+
+    /// Returns all values a model sees, in order.
+    pub(crate) fn values<'a>(
+        &'a self,
+        model: Model,
+        name: &'a str,
+    ) -> impl Iterator<Item = &'a str> {
+        let counts = self.settings.iter().filter(move |s| s.scope.holds(model));
+        counts
+            .filter(move |s| s.name == name)
+            .map(|s| s.value.as_str())
+    }
+
+    /// Returns the files it is read from, itself first.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &str> {
+        ["config.txt"]
+            .into_iter()
+            .chain(self.includes.iter().map(String::as_str))
     }
 
     /// Returns whether a switch is on for a model.
@@ -98,12 +164,17 @@ impl Config {
             }
             let line: String = line.chars().take(LINE_LIMIT).collect();
             if let Some(condition) = line.strip_prefix('[').and_then(|l| l.split(']').next()) {
-                scope.narrow(condition.trim());
+                let condition = condition.trim();
+                scope.narrow(condition, self.serial);
+                if [scope.serial.1, scope.other].contains(&Met::Unknown) {
+                    self.condition = condition.to_string();
+                }
             } else if let Some(included) = line.strip_prefix("include ") {
                 let included = included.trim();
+                self.remember(*scope, "include");
                 if depth < INCLUDE_DEPTH
                     && self.includes.len() < INCLUDES
-                    && scope.met
+                    && scope.is_met()
                     && self.included < INCLUDED_LIMIT
                 {
                     // Also one that is not there: it would be, if anybody made it.
@@ -112,38 +183,88 @@ impl Config {
                     if let Some(text) = read(included) {
                         self.included += text.len();
                         self.take_in(included, &text, read, scope, depth + 1);
+                    } else {
+                        self.missing.push(included.to_string());
                     }
                 }
-            } else {
-                self.settings.extend(setting(&line, *scope));
+            } else if let Some(setting) = setting(&line, *scope) {
+                self.remember(*scope, &setting.name);
+                if scope.is_met() {
+                    self.settings.push(setting);
+                }
             }
+        }
+    }
+
+    /// Remembers for whom else it says what boots.
+    fn remember(&mut self, scope: Scope, name: &str) {
+        if !BOOT_SETTINGS.contains(&name) {
+            return;
+        }
+        if let (Some(serial), _) = scope.serial {
+            add(&mut self.serials, serial);
+        }
+        if [scope.serial.1, scope.other].contains(&Met::Unknown) {
+            add(
+                &mut self.undecided,
+                (self.condition.clone(), name.to_string()),
+            );
+        }
+        if let Only::Model(model) = scope.models
+            && model != model.family()
+        {
+            add(&mut self.narrow, model);
         }
     }
 }
 
+fn add<T: PartialEq>(list: &mut Vec<T>, item: T) {
+    if list.len() < REMEMBERED && !list.contains(&item) {
+        list.push(item);
+    }
+}
+
 impl Scope {
+    fn is_met(self) -> bool {
+        self.serial.1 == Met::Yes && self.other == Met::Yes
+    }
+
     fn holds(&self, model: Model) -> bool {
-        self.met
+        self.is_met()
             && match self.models {
                 Only::All => true,
                 Only::Nobody => false,
-                Only::Model(only) => only == model,
+                // `[pi4]` holds for a Raspberry Pi 400 too.
+                Only::Model(only) => only == model || only == model.family(),
             }
     }
 
-    fn narrow(&mut self, condition: &str) {
+    fn narrow(&mut self, condition: &str, serial: Option<u32>) {
         let condition = condition.to_ascii_lowercase();
+        if let Some(asked) = condition.strip_prefix("0x") {
+            let asked = u32::from_str_radix(asked, 16).ok();
+            let met = match (asked, serial) {
+                (None, _) => Met::No,
+                (Some(_), None) => Met::Unknown,
+                (Some(asked), Some(serial)) if asked == serial => Met::Yes,
+                (Some(_), Some(_)) => Met::No,
+            };
+            self.serial = (asked, met);
+            return;
+        }
         match condition.as_str() {
             "all" => *self = EVERYWHERE,
             "none" => self.models = Only::Nobody,
-            "pi3" => self.models = Only::Model(Model::Pi3),
-            "pi4" => self.models = Only::Model(Model::Pi4),
-            "pi5" => self.models = Only::Model(Model::Pi5),
-            // A narrower or another model: not one the environment is judged for.
-            c if c.starts_with("pi") || c.starts_with("cm") => self.models = Only::Nobody,
+            // Nobody asks for it here.
+            "tryboot" => self.other = Met::No,
             // Says to which output what follows belongs, not whether it counts.
             c if c.starts_with("hdmi:") => {}
-            _ => self.met = false,
+            c => match Model::of_filter(c) {
+                Some(model) => self.models = Only::Model(model),
+                // One that is not booted over a network.
+                None if c.starts_with("pi") || c.starts_with("cm") => self.models = Only::Nobody,
+                None => self.other = Met::Unknown,
+            },
         }
     }
 }
@@ -162,63 +283,4 @@ fn setting(line: &str, scope: Scope) -> Option<Setting> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn read(text: &str) -> Config {
-        Config::parse(text, &|name| {
-            (name == "more.txt").then(|| "arm_64bit=0\n[pi5]\nkernel=five\n".to_string())
-        })
-    }
-
-    #[test]
-    fn the_last_that_counts_wins() {
-        let config = read(
-            "kernel=a\n[pi4]\nkernel = b \n[pi5]\n#kernel=no\nkernel=c\n[pi400]\nkernel=d\n[all]\n\
-             arm_64bit=1\r\n[gpio4=1]\nkernel=e\n[pi4]\nkernel=f\n[all]\ninitramfs x,y followkernel\n",
-        );
-        assert_eq!(config.value(Model::Pi3, "kernel"), Some("a"));
-        assert_eq!(config.value(Model::Pi4, "kernel"), Some("b"));
-        assert_eq!(config.value(Model::Pi5, "kernel"), Some("c"));
-        assert_eq!(config.value(Model::Pi3, "initramfs"), Some("x,y"));
-        assert!(config.is_on(Model::Pi4, "arm_64bit"));
-        assert!(!config.is_on(Model::Pi4, "nothing"));
-    }
-
-    #[test]
-    fn included_files_count_where_they_stand() {
-        let config = read("arm_64bit=1\ninclude more.txt\n[all]\ninclude nowhere.txt\n");
-        assert!(!config.is_on(Model::Pi4, "arm_64bit"));
-        assert_eq!(config.value(Model::Pi5, "kernel"), Some("five"));
-        assert_eq!(config.value(Model::Pi4, "kernel"), None);
-    }
-
-    #[test]
-    fn a_file_that_includes_itself_ends() {
-        let config = Config::parse("include config.txt\na=1", &|_| {
-            Some("include config.txt\nb=1".into())
-        });
-        assert_eq!(config.value(Model::Pi3, "a"), Some("1"));
-    }
-
-    #[test]
-    fn a_file_that_includes_itself_often_ends_soon() {
-        let text = "include config.txt\n".repeat(100);
-        let reads = std::cell::Cell::new(0);
-        Config::parse(&text, &|_| {
-            reads.set(reads.get() + 1);
-            Some(text.clone())
-        });
-        assert_eq!(reads.get(), INCLUDES);
-    }
-
-    #[test]
-    fn long_lines_are_cut_and_told() {
-        let config = read(&format!("# {0}\nb=1\nkernel={0}\n", "x".repeat(200)));
-        assert_eq!(config.long_lines, [("config.txt".to_string(), 3)]);
-        assert_eq!(
-            config.value(Model::Pi4, "kernel").unwrap().len(),
-            98 - "kernel=".len()
-        );
-    }
-}
+mod tests;

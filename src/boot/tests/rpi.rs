@@ -1,4 +1,5 @@
 mod faults;
+mod filters;
 
 use super::*;
 use crate::boot::initramfs::Mounter;
@@ -32,6 +33,7 @@ fn rpios() -> (Half, Half) {
         ("bcm2710-rpi-3-b.dtb", "x"),
         ("bcm2711-rpi-4-b.dtb", "x"),
         ("bcm2712-rpi-5-b.dtb", "x"),
+        ("overlays/vc4-kms-v3d.dtbo", "x"),
         ("initramfs8", "x"),
         ("initramfs_2712", "x"),
     ]);
@@ -175,7 +177,10 @@ fn without_an_initramfs_the_kernel_mounts() {
     replace(&mut boot, "cmdline.txt", " ip=", " no=");
     let why = reasons(&boot, &root, &wanted, "/boot/firmware");
     assert!(why[0].contains("has no ip="), "{why:?}");
-    assert_eq!(mounting_of(&boot, &root, None).mounter, Mounter::Kernel);
+    assert_eq!(
+        mounting_of(&boot, &root, None, None).mounter,
+        Mounter::Kernel
+    );
 }
 
 #[test]

@@ -31,6 +31,7 @@ const FSTAB: &str = "etc/fstab";
 pub struct Wanted {
     name: String,
     hostname: String,
+    serial: Option<String>,
     loader: Option<Loader>,
     root: RootPlace,
     ip: boot::Ip,
@@ -81,6 +82,7 @@ impl Wanted {
         Ok(Self {
             name: format!("{node}/{env}"),
             hostname: node.to_string(),
+            serial: property("serial"),
             loader: property("loader").map(|v| parsed(&v)).transpose()?,
             root,
             ip: property("ip").map_or(Ok(boot::Ip::Dhcp), |v| parsed(&v))?,
@@ -113,7 +115,9 @@ impl Wanted {
         root: &Path,
     ) -> Result<Self> {
         let (boot, root) = (Tree::open(boot)?, Tree::open(root)?);
-        let line = boot::summary(&boot, &root).cmdline.unwrap_or_default();
+        let line = boot::summary_for(&boot, &root, self.serial.as_deref())
+            .cmdline
+            .unwrap_or_default();
         let added = self.add.iter().map(String::as_str);
         let mut keys = line
             .split_whitespace()
@@ -180,6 +184,7 @@ impl Wanted {
         Want {
             name: &self.name,
             hostname: &self.hostname,
+            serial: self.serial.as_deref(),
             loader: self.loader,
             root: self.root.clone(),
             ip: self.ip.clone(),
@@ -274,7 +279,7 @@ pub fn write(
         );
     }
     let (root_seen, boot_seen) = (Watched::new(&root_tree), Watched::new(&boot_tree));
-    let summary = boot::summary(&boot_seen, &root_seen);
+    let summary = boot::summary_for(&boot_seen, &root_seen, wanted.serial.as_deref());
     boot_seen
         .ended()
         .and(root_seen.ended())
@@ -296,6 +301,7 @@ fn make_readable(boot: &Tree, summary: &boot::Summary) -> Result<()> {
     }
     let fixed = ["config.txt", "cmdline.txt", "pxelinux.cfg/default"];
     let named = summary.kernel_file.iter().chain(&summary.initramfs);
+    let named = named.chain(&summary.texts);
     for path in fixed.into_iter().chain(named.map(String::as_str)) {
         if let Some(file) = boot.open_file(path)? {
             let mode = file.metadata()?.permissions().mode();

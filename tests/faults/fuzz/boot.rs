@@ -122,6 +122,7 @@ fn want(root: RootPlace, stash: &[String]) -> Want<'_> {
     Want {
         name: "nog/first",
         hostname: "nog",
+        serial: None,
         loader: None,
         root,
         ip: Ip::Dhcp,
