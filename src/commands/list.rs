@@ -120,7 +120,7 @@ fn sort(listed: &mut [Listed], args: &List) {
     let (field, down) = fields(args);
     match field {
         SortField::Name => listed.sort_by(|a, b| (&a.node, &a.name).cmp(&(&b.node, &b.name))),
-        SortField::Created => listed.sort_by_key(|e| e.created),
+        SortField::Created => listed.sort_by_key(|e| e.order),
         SortField::Unique => listed.sort_by_key(|e| e.space.map(|s| s.unique)),
     }
     if down {

@@ -123,8 +123,9 @@ pub fn switch(
         .with_context(|| format!("nothing was changed: exporting {env}"))?;
     warnings.extend(exported);
     reports::keep_reports(node);
-    mark_served(lock, node, env, verified.reasons())?;
     let changes = node.active.as_ref() != Some(&env.name);
+    let entered = changes.then(|| next_activation(node)).transpose()?;
+    mark_served(lock, node, env, verified.reasons(), entered)?;
     if changes {
         mark_left(lock, node, env)?;
     }
@@ -154,12 +155,14 @@ pub fn switch(
 }
 
 /// Notes, before it is true, that a machine can come to run an environment, and what it has reported by then; a trial
-/// it did not pass is forgotten with that, and what `reasons` say against booting it, where it was verified, is noted.
+/// it did not pass is forgotten with that, and what `reasons` say against booting it, where it was verified, is noted;
+/// where it becomes the active one, also the how-manyth it is to.
 pub fn mark_served(
     lock: &NodeLock,
     node: &Node,
     env: &Environment,
     reasons: Option<&[String]>,
+    entered: Option<u64>,
 ) -> Result<()> {
     if env.unread {
         // Its record may be there, and would go on saying that no machine was ever led to it.
@@ -169,6 +172,7 @@ pub fn mark_served(
     if let Some(mut record) = env.record.clone()
         && ((node.is_offered() && (news || !record.served))
             || record.unproven.is_some()
+            || entered.is_some()
             || reasons.is_some_and(|found| found != record.would_not_boot))
     {
         if node.is_offered() && news {
@@ -179,12 +183,24 @@ pub fn mark_served(
         }
         record.served |= node.is_offered();
         record.unproven = None;
+        record.entered = entered.or(record.entered);
         if let Some(found) = reasons {
             record.would_not_boot = found.to_vec();
         }
         env.store(lock, &record, Durable::WithNextSync)?;
     }
     Ok(())
+}
+
+/// Returns the how-manyth activation of a node the next one is: an order that no clock changes.
+fn next_activation(node: &Node) -> Result<u64> {
+    let entered = |env: &Environment| env.record.as_ref().and_then(|r| r.entered);
+    let last = match node.active_environment() {
+        Ok(active) if active.record.is_some() => entered(&active),
+        // What was active cannot be read, or is gone: one of the others knows.
+        _ => node.environments()?.iter().filter_map(entered).max(),
+    };
+    Ok(last.unwrap_or(0) + 1)
 }
 
 /// Returns whether machines are led to an environment already, or were for the boot that is before the node.
@@ -286,19 +302,22 @@ fn refuse_unread(envs: &[Environment]) -> Result<()> {
 
 /// Returns the newest of a node's environments when that is newer than its active one.
 pub(super) fn newer_of(envs: &[Environment]) -> Option<&Environment> {
-    let active = envs.iter().find(|e| e.active).map(Environment::created);
+    let active = envs.iter().find(|e| e.active).map(Environment::order);
     envs.iter()
         .filter(|e| !e.active && e.problems.is_empty())
-        .filter(|e| active.is_none_or(|a| e.created() > a))
-        .max_by_key(|e| e.created())
+        .filter(|e| active.is_none_or(|a| e.order() > a))
+        .max_by_key(|e| e.order())
 }
 
 /// Returns which of a node's environments was active before: what `rollback` activates.
 pub(super) fn previous_of(envs: &[Environment]) -> Option<&Environment> {
     envs.iter()
         .filter(|e| !e.active)
-        .filter_map(|e| Some((e.record.as_ref()?.left?, e)))
-        .max_by_key(|(left, _)| *left)
+        .filter_map(|e| {
+            let record = e.record.as_ref()?;
+            Some(((record.entered, record.left?), e))
+        })
+        .max_by_key(|(order, _)| *order)
         .map(|(_, env)| env)
 }
 

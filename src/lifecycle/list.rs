@@ -11,7 +11,7 @@ use super::parallel;
 use crate::btrfs::space::Sum;
 use crate::evidence::Evidence;
 use crate::fs::interrupt;
-use crate::pool::environment::{self, Claim, Envs};
+use crate::pool::environment::{self, Claim, Envs, Order};
 use crate::pool::node;
 use crate::pool::pending::{Kind, Pending};
 use crate::pool::{EnvName, Environment, Node, NodeName, Operand, Origin, Pool};
@@ -39,6 +39,8 @@ pub struct Listed {
     pub pinned: bool,
     /// When it was made, UTC.
     pub created: Timestamp,
+    /// Its place in the order in which they were made.
+    pub order: Order,
     /// What a person said of it.
     pub description: String,
     /// The processor it is for.
@@ -95,6 +97,7 @@ impl Listed {
             pending: None,
             pinned: false,
             created: Timestamp::UNIX_EPOCH,
+            order: Order(None, Timestamp::UNIX_EPOCH),
             description: String::new(),
             arch: None,
             kernel: None,
@@ -283,7 +286,8 @@ impl View {
     /// Returns an environment as listed; `None` where it is gone by now, and with it what its halves would tell.
     fn row(&self, env: Environment) -> Option<Listed> {
         let booted = self.evidence.booted(&env);
-        let (root, boot, created) = (env.root(), env.boot(), env.created());
+        let (root, boot) = (env.root(), env.boot());
+        let (created, order) = (env.created(), env.order());
         let pending = self.pending.kind_for(&env.name);
         let kernel = env.kernel();
         if kernel.is_none() && env.whole && env.is_gone() {
@@ -313,6 +317,7 @@ impl View {
             pending,
             pinned,
             created,
+            order,
             description,
             arch,
             kernel,

@@ -159,8 +159,8 @@ fn relations<'a>(
                 parents.push(None);
             }
             // What was made of it last knows its last name.
-            if *newest.entry(parent).or_insert(env.created) < env.created {
-                newest.insert(parent, env.created);
+            if *newest.entry(parent).or_insert(env.order) < env.order {
+                newest.insert(parent, env.order);
                 who[parent] = Who::Gone(origin);
             }
             if parents[child].is_none() && parent != child {

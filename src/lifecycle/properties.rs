@@ -141,7 +141,7 @@ fn set_on_node(
     if changed.is_offered()
         && let Some(active) = node.active_if_any()?
     {
-        activate::mark_served(&lock, &changed, &active, None)?;
+        activate::mark_served(&lock, &changed, &active, None, None)?;
         subvolume::sync(pool.root()).context("making durable what is about to be offered")?;
     }
     node.store(&lock, &changed.record)?;

@@ -13,7 +13,7 @@ use super::{Mode, activate};
 use crate::failure::{Failure, Kind};
 use crate::fs::interrupt;
 use crate::pool::properties::{self, Keep};
-use crate::pool::{EnvName, Environment, Node, NodeName, Pool};
+use crate::pool::{EnvId, EnvName, Environment, Node, NodeName, Pool};
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, Default)]
@@ -121,11 +121,15 @@ fn choose(
     let youngest = request.older_than.map(moment);
     let known = Known::new(pool, node);
     known.refuse_unknown(node)?;
-    envs.sort_by(|a, b| (a.created(), &a.name).cmp(&(b.created(), &b.name)));
+    envs.sort_by(|a, b| (a.order(), &a.name).cmp(&(b.order(), &b.name)));
     // Of the same look at them: what cannot be read at one moment must not free what it hides.
     let needed = Needed::new(&envs);
     let mut going = Vec::new();
+    let mut latest: Option<(Timestamp, EnvId)> = None;
     for env in envs {
+        if latest.as_ref().is_none_or(|(at, _)| *at <= env.created()) {
+            latest = Some((env.created(), env.id()));
+        }
         if beyond == 0 {
             break;
         }
@@ -133,6 +137,15 @@ fn choose(
             pruned
                 .stays
                 .push(format!("{env} stays: it is not old enough"));
+            continue;
+        }
+        // The clock was wrong when one of the two was made: this one is no older than the other.
+        if let (Some(youngest), Some((at, before))) = (youngest, &latest)
+            && *at > youngest
+        {
+            pruned.stays.push(format!(
+                "{env} stays: its age is not known, as it was made after {before}, which is of a later date"
+            ));
             continue;
         }
         match reason_to_stay(node, &env, &needed, &known) {

@@ -147,7 +147,7 @@ fn start(
     // Once it is marked as served it may have been booted, for all that is known.
     let idle = Evidence::now(node).booted(env) == Some(false);
     reports::keep_reports(node);
-    activate::mark_served(lock, node, env, verified.reasons())?;
+    activate::mark_served(lock, node, env, verified.reasons(), None)?;
     let env = node.environment(&env.name)?;
     if let Some(before) = Pending::read(&node.state).boot()
         && before.env != env.name

@@ -60,6 +60,11 @@ pub struct Environment {
     key: Key,
 }
 
+/// In which order environments were made: by the filesystem's numbers, and by the clock only where an older netbe noted
+/// none, all of which are older.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Order(pub Option<u64>, pub Timestamp);
+
 impl Environment {
     /// Returns what stands under an environment's name; `None` where there is nothing.
     ///
@@ -227,6 +232,11 @@ impl Environment {
                 .and_then(|m| Timestamp::from_second(m.mtime()).ok())
                 .unwrap_or(Timestamp::UNIX_EPOCH),
         }
+    }
+
+    /// Returns its place among those that were made before and after it.
+    pub fn order(&self) -> Order {
+        Order(self.record.as_ref().and_then(|r| r.number), self.created())
     }
 
     /// Returns what a person said of it.

@@ -11,6 +11,7 @@ mod support;
 
 mod activate;
 mod check;
+mod clock;
 mod concurrency;
 mod create;
 mod describe;

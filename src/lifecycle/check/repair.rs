@@ -249,6 +249,7 @@ fn describe(lock: &NodeLock, node: &Node, env: &Environment) -> Result<()> {
     let fstab = root.read_text("etc/fstab")?.unwrap_or_default();
     let boot_mount = fstab::boot_mount(&fstab).unwrap_or_else(|| "/boot".to_string());
     let record = EnvRecord {
+        number: Some(info.id),
         arch: summary.arch.map(|a| a.name().to_string()),
         kernel: environment::kernel_seen(&env.boot(), &summary),
         served: node.is_offered() || node.lost,

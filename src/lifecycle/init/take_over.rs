@@ -221,6 +221,8 @@ impl OfNode {
             // A machine may have booted it, whatever the record says: only this server knows of what it has seen itself.
             record.served = true;
             (record.left, record.withdrawn) = (None, None);
+            // Another filesystem's, perhaps, whose numbers are no order here.
+            record.number = None;
             record.store(&dir, key, Durable::WithNextSync)?;
         }
         Ok(())

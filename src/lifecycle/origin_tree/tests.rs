@@ -57,7 +57,7 @@ fn a_new_one_under_the_old_name_is_not_taken_for_it() {
 #[test]
 fn what_is_gone_has_the_name_it_had_last() {
     let mut young = env("y", &["g"]);
-    young.created = jiff::Timestamp::from_second(1000).unwrap();
+    young.order.0 = Some(1000);
     young.origin.as_mut().unwrap().name = "last".to_string();
     let old = env("o", &["g"]);
     assert_eq!(

@@ -201,6 +201,14 @@ impl StagedEnvironment {
         Ok(subvolume::info(&self.root())?.uuid.to_string())
     }
 
+    /// Notes its place in the order in which environments were made; one under a new name keeps its own.
+    fn number(&self, record: &mut EnvRecord) -> Result<()> {
+        if record.replaces.is_none() {
+            record.number = Some(subvolume::info(&self.root())?.id);
+        }
+        Ok(())
+    }
+
     /// Makes the halves those of the target, and verifies them.
     ///
     /// # Errors
@@ -219,13 +227,15 @@ impl StagedEnvironment {
         notes.extend(boot_config::write(&wanted, &root, &boot, &mut own)?);
         let reasons = wanted.reasons_against(&root, &boot)?;
         self.target().refuse(&reasons)?;
-        let warnings = reasons
+        let mut warnings: Vec<String> = reasons
             .iter()
             .map(|reason| format!("it would not boot as it is: {reason}"))
             .collect();
         // A template's is booted by nobody.
         let verified = reasons.is_empty() || record.template;
         own.would_not_boot = reasons;
+        self.number(&mut own)?;
+        warnings.extend(clock_behind(&own, &content.before));
         Ok(Complete {
             dir: self.dir.clone(),
             verified,
@@ -243,6 +253,7 @@ impl StagedEnvironment {
         let _ = Wanted::new(pool, node, record, &self.env, &content.before)
             .and_then(|wanted| boot_config::write(&wanted, &self.root(), &self.boot(), &mut own));
         own.failed = Some(why);
+        self.number(&mut own)?;
         Ok(Complete {
             dir: self.dir.clone(),
             verified: false,
@@ -296,6 +307,17 @@ impl Made {
         );
         Ok(Verified::just_made(env))
     }
+}
+
+/// Returns a warning where the server's clock contradicts the order in which two were made.
+fn clock_behind(made: &EnvRecord, before: &EnvRecord) -> Option<String> {
+    (made.created < before.created).then(|| {
+        format!(
+            "the clock of this server says {:.0}, and what it was made from says it was made at {:.0}: set the clock; \
+             what is newest goes by the order in which they were made",
+            made.created, before.created
+        )
+    })
 }
 
 /// Makes the directory of an environment in the stage of its node.

@@ -22,8 +22,12 @@ pub struct EnvRecord {
     pub version: u64,
     /// The environment's identity: the UUID its root subvolume was made with. A rename keeps it.
     pub uuid: String,
-    /// When it was made, UTC.
+    /// When it was made, UTC, by the server's clock: to be shown, and no order.
     pub created: Timestamp,
+    /// The number of the subvolume that its root half was made as: one that was made later has a higher one, whatever
+    /// the clock said. A rename keeps it. An older netbe noted none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
     /// What it was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
@@ -68,6 +72,9 @@ pub struct EnvRecord {
     /// When it last stopped being the active one, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<Timestamp>,
+    /// The how-manyth activation of its node last made it the active one; of an older netbe, or the node's first, none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub entered: Option<u64>,
     /// When a boot for once, or a trial, stopped leading machines to it, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawn: Option<Timestamp>,
@@ -135,6 +142,7 @@ impl EnvRecord {
             version: VERSION,
             uuid,
             created,
+            number: None,
             origin: None,
             lineage: Vec::new(),
             description: String::new(),
@@ -148,6 +156,7 @@ impl EnvRecord {
             led: None,
             told: Vec::new(),
             left: None,
+            entered: None,
             withdrawn: None,
             failed: None,
             unproven: None,
@@ -166,6 +175,7 @@ impl EnvRecord {
         Self {
             uuid,
             created: Timestamp::now(),
+            number: None,
             origin: Some(Origin {
                 node: node.to_string(),
                 name: name.to_string(),
@@ -178,6 +188,7 @@ impl EnvRecord {
             led: None,
             told: Vec::new(),
             left: None,
+            entered: None,
             withdrawn: None,
             failed: None,
             unproven: None,
