@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::io;
 
-use crate::fs::path_error::is_of_the_machine;
+use crate::fs::path_error::is_system_error;
 use crate::fs::rooted::Tree;
 
 /// The largest text read here, in bytes: no command line, fstab or loader configuration comes near it.
@@ -121,7 +121,7 @@ impl<'a, F: BootFiles> Watched<'a, F> {
 
     fn watch<T>(&self, path: &str, result: io::Result<T>) -> io::Result<T> {
         if let Err(e) = &result
-            && is_of_the_machine(e)
+            && is_system_error(e)
         {
             let said = e.to_string();
             let said = match said.contains(path) {

@@ -175,7 +175,7 @@ fn search<T>(
     let mut kept = 0;
     loop {
         // What is asked for here is not worth the seconds it takes once netbe is to stop; what goes by it ends then.
-        if interrupt::asked().is_some() {
+        if interrupt::requested().is_some() {
             return None;
         }
         let read = reader.read(&mut window[kept..]).unwrap_or(0);

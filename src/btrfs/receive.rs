@@ -17,7 +17,7 @@ use nix::fcntl::OFlag;
 
 use self::command::Command;
 use self::place::Place;
-use crate::fs::free_space::Room;
+use crate::fs::free_space::FreeSpace;
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 
@@ -60,11 +60,11 @@ pub fn receive(stream: &mut impl Read, target: &Tree, since: Since<'_>) -> Resul
     }?;
     let top =
         target.open_path_without_links(Path::new("."), OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
-    let mut room = Room::measure(&File::from(top))?;
+    let mut room = FreeSpace::measure(&File::from(top))?;
     loop {
         interrupt::check()?;
         let kind = next(stream, &mut body)?;
-        room.use_up(body.len() as u64)?;
+        room.reserve(body.len() as u64)?;
         match Command::parse(kind, &body)? {
             Command::End => break,
             command => place.apply(&command).with_context(|| command.to_string())?,

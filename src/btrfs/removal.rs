@@ -163,7 +163,7 @@ impl Walk {
     }
 
     fn stop_if_asked(&mut self) -> io::Result<()> {
-        if interrupt::asked().is_none() {
+        if interrupt::requested().is_none() {
             return Ok(());
         }
         let until = *self.until.get_or_insert_with(|| Instant::now() + GRACE);

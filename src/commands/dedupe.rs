@@ -52,7 +52,7 @@ pub fn run(session: &Session, args: &Dedupe) -> Result<u8> {
     let worst = session.failed(&shared.failures);
     if shared.stopped {
         // Where it was stopped before it shared anything there is nothing to tell.
-        let why = interrupt::asked().map_or(String::new(), |signal| format!(" by {signal}"));
+        let why = interrupt::requested().map_or(String::new(), |signal| format!(" by {signal}"));
         return Err(Failure::failed(match args.changing.dry_run {
             true => format!("stopped{why}"),
             false => format!(

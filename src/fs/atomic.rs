@@ -1,7 +1,7 @@
-//! Replacing one of netbe's own files or links in one step, and making its directories.
+//! Replaces one of netbe's own files or links in one step, and makes its directories.
 //!
-//! Promises that a reader, and the disk after a power cut, has the old content or the new, whole. For
-//! paths of the pool only; inside an environment it is `Tree::write`.
+//! A reader, and the disk after a power cut, has the old content or the new one, never a part. For paths of the
+//! pool only; files inside an environment are written by `Tree::write`.
 
 mod owner;
 
@@ -12,23 +12,23 @@ use std::path::{Path, PathBuf};
 
 use crate::fs::path_error::at_path;
 
-/// When a new content is durable.
+/// When new content is durable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Durable {
     /// When the call returns.
     AtOnce,
-    /// With the filesystem's next sync, which the caller does before anything rests on it. Until then it is the
-    /// old content or the new, as ever; one that replaces nothing may be empty after a crash.
+    /// With the filesystem's next sync, which the caller does before anything relies on it. Until then a reader
+    /// sees the old content or the new; a new file may be empty after a crash.
     WithNextSync,
 }
 
-/// Makes a directory, and those above it, where there is none.
+/// Creates a directory and its missing parents.
 ///
 /// # Errors
 /// Names the path.
 pub fn directories(path: &Path) -> io::Result<()> {
     match fs::create_dir_all(path) {
-        // One that is there and could not be looked at is told as being in the way of itself.
+        // `create_dir_all` reports a directory that cannot be examined as existing: report why it cannot.
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => match fs::metadata(path) {
             Ok(found) if found.is_dir() => Ok(()),
             Ok(_) => Err(e),
@@ -42,15 +42,15 @@ pub fn directories(path: &Path) -> io::Result<()> {
 /// Replaces a file's content; mode 0644.
 ///
 /// # Errors
-/// Names the path; the old file stands.
+/// Names the path; the old file is unchanged.
 pub fn file(path: &Path, content: &[u8], durable: Durable) -> io::Result<()> {
     with_mode(path, content, 0o644, durable)
 }
 
-/// Replaces the content of a file that is root's alone to read; mode 0600.
+/// Replaces the content of a file that only root can read; mode 0600.
 ///
 /// # Errors
-/// Names the path; the old file stands.
+/// Names the path; the old file is unchanged.
 pub fn private(path: &Path, content: &[u8], durable: Durable) -> io::Result<()> {
     with_mode(path, content, 0o600, durable)
 }
@@ -58,7 +58,7 @@ pub fn private(path: &Path, content: &[u8], durable: Durable) -> io::Result<()> 
 /// Replaces a program's content; mode 0755.
 ///
 /// # Errors
-/// Names the path; the old file stands.
+/// Names the path; the old file is unchanged.
 pub fn program(path: &Path, content: &[u8], durable: Durable) -> io::Result<()> {
     with_mode(path, content, 0o755, durable)
 }
@@ -70,23 +70,23 @@ fn with_mode(path: &Path, content: &[u8], mode: u32, durable: Durable) -> io::Re
             Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
             _ => {}
         }
-        // Anew: on the pool, a link that a node planted there would have another file written.
+        // Exclusively: a link that a node planted in the pool would redirect the write.
         let mut new = OpenOptions::new()
             .write(true)
             .create_new(true)
-            // Never more than in the end: what is in it may be secret.
+            // Never wider than the final mode: the content may be secret.
             .mode(mode)
             .open(&staged)?;
         new.set_permissions(fs::Permissions::from_mode(mode))?;
         new.write_all(content)?;
-        // Before the rename: the filesystem may commit at any moment, and does not wait for what is in a file of
-        // more than 2 KiB. What replaces a file must not be there with nothing in it.
+        // Before the rename: the filesystem may commit at any time, and does not wait for data of files over 2
+        // KiB, so an existing file could be replaced by an empty one.
         if durable == Durable::AtOnce || path.symlink_metadata().is_ok() {
             new.sync_all()?;
         }
         fs::rename(&staged, path)?;
         match (durable, path.parent()) {
-            // Until then the name leads to the old content after a crash.
+            // Otherwise the name has the old content again after a crash.
             (Durable::AtOnce, Some(parent)) => directory(parent),
             _ => Ok(()),
         }
@@ -94,9 +94,9 @@ fn with_mode(path: &Path, content: &[u8], mode: u32, durable: Durable) -> io::Re
     finish(path, &staged, written)
 }
 
-/// Makes `path` a link to `target`, replacing a link or file that is there, in one step.
+/// Makes `path` a symbolic link to `target`; replaces a link or file in one step.
 ///
-/// Not durable by itself: [`directory`] or a sync of the filesystem makes it so.
+/// Not durable: follow with [`directory`] or a sync of the filesystem.
 pub fn link(path: &Path, target: &Path) -> io::Result<()> {
     let staged = beside(path);
     match fs::remove_file(&staged) {
@@ -114,33 +114,33 @@ pub fn directory(path: &Path) -> io::Result<()> {
         .map_err(|e| at_path(&e, path))
 }
 
-/// Returns the hidden name beside `path` that a replacement is made under.
+/// Returns the hidden name beside `path` under which a replacement is written.
 ///
-/// Who makes it is in it, so that two writers of shared files never write one staged file, and what a dead one left
-/// is told from what is being made; a leading dot keeps servers that read whole directories away from it.
+/// It contains the writing process, so that two writers never share a staged file, and leftovers of dead ones
+/// are recognised. The leading dot hides it from servers that read whole directories.
 fn beside(path: &Path) -> PathBuf {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
-    path.with_file_name(format!(".{name}.{}.new", owner::own()))
+    path.with_file_name(format!(".{name}.{}.new", owner::current()))
 }
 
-/// Returns whether a name is one that a replacement is made under, now or once.
+/// Returns whether a name is of a staged file, in use or left over.
 pub fn is_leftover(name: &str) -> bool {
-    maker_of(name).is_some_and(owner::is_one)
+    owner_of(name).is_some_and(owner::is_valid)
 }
 
-/// Returns whether who makes the replacement of that name still lives.
+/// Returns whether the process that writes the staged file of that name is alive.
 pub fn is_being_made(name: &str) -> bool {
-    maker_of(name).is_some_and(owner::lives)
+    owner_of(name).is_some_and(owner::is_alive)
 }
 
-fn maker_of(name: &str) -> Option<&str> {
+fn owner_of(name: &str) -> Option<&str> {
     let name = name.strip_prefix('.')?.strip_suffix(".new")?;
     Some(name.rsplit_once('.')?.1)
 }
 
 fn finish(path: &Path, staged: &Path, result: io::Result<()>) -> io::Result<()> {
     result.map_err(|e| {
-        // Best effort: the error in hand is the one to tell.
+        // Best effort: the first error is the one to report.
         let _ = fs::remove_file(staged);
         at_path(&e, path)
     })

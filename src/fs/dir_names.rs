@@ -1,4 +1,4 @@
-//! The names in a directory that others change meanwhile.
+//! Lists directories that other processes change meanwhile.
 
 use std::io;
 use std::path::Path;
@@ -6,26 +6,26 @@ use std::time::{Duration, SystemTime};
 
 use crate::fs::path_error::at_path;
 
-/// How often the same thing is looked at, at most. One look takes milliseconds, and a command that makes something
-/// go takes longer.
-pub const LOOKS: usize = 8;
+/// How many times something that changes is read again. A read takes milliseconds; commands that remove
+/// something take longer.
+pub const MAX_READS: usize = 8;
 
-/// By how much a change is dated too early, at most: the kernel's clock goes by ticks, a hundred a second or more
+/// By how much a timestamp may be early: the kernel's clock advances by ticks, at least a hundred a second
 /// (`CONFIG_HZ`).
 const TICK: Duration = Duration::from_millis(10);
 
-/// Returns the names in a directory, sorted; empty where there is none. Names that are not UTF-8 are
-/// left out: none of ours is.
+/// Returns the names in a directory, sorted; empty if it does not exist. Names that are not UTF-8 are skipped:
+/// netbe uses none.
 ///
-/// What is renamed while they are read is among them under one of its names: readdir(3) leaves open whether it shows
-/// either, so where the directory was changed meanwhile, or might have been, it is read again.
+/// readdir(3) may return neither name of an entry that is renamed meanwhile, so the directory is read again if
+/// it was, or may have been, changed.
 ///
 /// # Errors
 /// Names the directory.
 pub fn names_in(dir: &Path) -> io::Result<Vec<String>> {
     let mut began = SystemTime::now();
-    let mut names = names_now(dir)?;
-    for _ in 1..LOOKS {
+    let mut names = read_names(dir)?;
+    for _ in 1..MAX_READS {
         match dir.metadata().and_then(|m| m.modified()) {
             Ok(changed)
                 if changed
@@ -34,12 +34,12 @@ pub fn names_in(dir: &Path) -> io::Result<Vec<String>> {
             _ => break,
         }
         began = SystemTime::now();
-        names = names_now(dir)?;
+        names = read_names(dir)?;
     }
     Ok(names)
 }
 
-fn names_now(dir: &Path) -> io::Result<Vec<String>> {
+fn read_names(dir: &Path) -> io::Result<Vec<String>> {
     let entries = match dir.read_dir() {
         Ok(entries) => entries,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

@@ -1,6 +1,6 @@
-//! Free space that somebody else's bytes do not get: a pool without any can no longer be tidied up.
+//! Reserves free space while foreign content is written: on a full pool nothing can be removed.
 //!
-//! Not for what netbe itself writes, which is little.
+//! netbe's own files are not counted: they are small.
 
 use std::fs::File;
 
@@ -10,58 +10,58 @@ use nix::unistd::syncfs;
 
 use crate::failure::Failure;
 
-/// What is kept free: this part of a filesystem, and no more than so many bytes.
-const PART: u64 = 50;
-const MOST: u64 = 1 << 30;
-/// What a file takes besides its content, in bytes: more than it does.
-const FILE: u64 = 4096;
+/// The reserve: this fraction of the filesystem, at most this many bytes.
+const RESERVE_FRACTION: u64 = 50;
+const RESERVE_MAX: u64 = 1 << 30;
+/// Upper estimate of a file's metadata, in bytes.
+const FILE_OVERHEAD: u64 = 4096;
 
 /// The free space of a filesystem that is being filled.
 #[derive(Debug)]
-pub struct Room {
+pub struct FreeSpace {
     on: File,
-    /// What was still to be had when it was last looked at, besides the reserve, in bytes.
+    /// Free bytes without the reserve, at the last measurement, less what was reserved since.
     left: u64,
 }
 
-impl Room {
-    /// Watches the filesystem that something lies on.
+impl FreeSpace {
+    /// Measures the filesystem of an open file.
     ///
     /// # Errors
-    /// When there is too little already.
+    /// If only the reserve is left.
     pub fn measure(on: &File) -> Result<Self> {
         let mut room = Self {
             on: on.try_clone()?,
             left: 0,
         };
-        room.look()?;
+        room.update()?;
         Ok(room)
     }
 
-    /// Takes note of one more step that takes so many bytes, before it is done.
+    /// Reserves space for a file of this many bytes, before it is written.
     ///
     /// # Errors
-    /// When only the reserve would be left.
-    pub fn use_up(&mut self, bytes: u64) -> Result<()> {
-        let bytes = bytes.saturating_add(FILE);
+    /// If only the reserve would be left.
+    pub fn reserve(&mut self, bytes: u64) -> Result<()> {
+        let bytes = bytes.saturating_add(FILE_OVERHEAD);
         if bytes > self.left {
-            // What is written takes its space when it is on disk, and may then take less of it.
+            // Delayed allocation: the free space is accurate only after a sync.
             syncfs(&self.on).context("writing to disk")?;
-            self.look()?;
+            self.update()?;
         }
         self.left = self.left.saturating_sub(bytes);
         Ok(())
     }
 
-    fn look(&mut self) -> Result<()> {
+    fn update(&mut self) -> Result<()> {
         let found = fstatvfs(&self.on)?;
         let unit = found.fragment_size();
         let total = found.blocks().saturating_mul(unit);
         let free = found.blocks_available().saturating_mul(unit);
-        let reserve = (total / PART).min(MOST);
+        let reserve = (total / RESERVE_FRACTION).min(RESERVE_MAX);
         if total > 0 && free <= reserve {
             return Err(Failure::failed(format!(
-                "there are only {} MiB left, and {} MiB are kept free",
+                "only {} MiB are left on the filesystem, and {} MiB are kept free",
                 free >> 20,
                 reserve >> 20
             ))
@@ -69,7 +69,7 @@ impl Room {
             .into());
         }
         self.left = match total {
-            // Some filesystems count nothing.
+            // Some filesystems do not report sizes.
             0 => u64::MAX,
             _ => free - reserve,
         };

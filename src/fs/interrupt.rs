@@ -1,7 +1,7 @@
-//! Being asked to stop: ^C, a hang-up, a polite kill.
+//! Stop requests: SIGINT, SIGTERM and SIGHUP.
 //!
-//! The signals only raise a flag; long work looks at it and ends with an error, so that stages remove
-//! themselves on the way out. Not for SIGKILL: what that leaves is hidden and `check --repair`'s.
+//! The signals only set a flag. Long work checks it and ends with an error, so that stages remove themselves.
+//! What SIGKILL leaves is hidden, and removed by `check --repair`.
 
 use std::io::{self, Read};
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -9,66 +9,70 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use anyhow::{Result, bail};
 use nix::sys::signal::{SaFlags, SigAction, SigHandler, SigSet, Signal, sigaction};
 
-static ASKED: AtomicI32 = AtomicI32::new(0);
+static REQUESTED: AtomicI32 = AtomicI32::new(0);
 
-extern "C" fn note(signal: i32) {
-    ASKED.store(signal, Ordering::Relaxed);
+extern "C" fn record(signal: i32) {
+    REQUESTED.store(signal, Ordering::Relaxed);
 }
 
-/// Turns SIGINT, SIGTERM and SIGHUP from sudden death into [`check`]'s error.
+/// Installs handlers: SIGINT, SIGTERM and SIGHUP cause [`check`]'s error instead of killing the process.
 #[allow(unsafe_code)]
 pub fn install() {
-    // Without SA_RESTART: a wait for a child or a lock must come back to look.
-    let action = SigAction::new(SigHandler::Handler(note), SaFlags::empty(), SigSet::empty());
+    // Without SA_RESTART: a wait for a child process or a lock must return to check the flag.
+    let action = SigAction::new(
+        SigHandler::Handler(record),
+        SaFlags::empty(),
+        SigSet::empty(),
+    );
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        // SAFETY: the handler does nothing but one atomic store, which is async-signal-safe, and it
-        // replaces the default action only.
+        // SAFETY: the handler does one atomic store, which is async-signal-safe, and replaces the default
+        // action only.
         let _ = unsafe { sigaction(signal, &action) };
     }
 }
 
-/// Takes note of a signal that somebody else has caught: a sandbox does while a program runs in it.
-pub fn ask(signal: Signal) {
-    note(signal as i32);
+/// Records a signal that a sandbox received while a program ran in it.
+pub fn request(signal: Signal) {
+    record(signal as i32);
 }
 
-/// Ends the work in hand when a signal has asked for it.
+/// Fails after a stop request.
 ///
 /// # Errors
 /// Names the signal.
 pub fn check() -> Result<()> {
-    match asked() {
+    match requested() {
         None => Ok(()),
         Some(signal) => bail!("stopped by {signal}"),
     }
 }
 
-/// Ends the work in hand when a signal has asked for it, where errors are of input and output.
+/// Fails after a stop request, with an I/O error.
 ///
-/// Not of kind `Interrupted`: readers take that for an invitation to try again.
+/// Not of kind `Interrupted`, which readers retry.
 pub fn check_io() -> std::io::Result<()> {
-    match asked() {
+    match requested() {
         None => Ok(()),
         Some(signal) => Err(std::io::Error::other(format!("stopped by {signal}"))),
     }
 }
 
-/// Returns the signal that asked this process to stop.
-pub fn asked() -> Option<Signal> {
-    match ASKED.load(Ordering::Relaxed) {
+/// Returns the signal by which a stop was requested.
+pub fn requested() -> Option<Signal> {
+    match REQUESTED.load(Ordering::Relaxed) {
         0 => None,
         number => Signal::try_from(number).ok(),
     }
 }
 
-/// Reads what is a node's to choose how long it is, and ends when netbe is asked to stop.
+/// A reader of content of any length that fails after a stop request.
 #[derive(Debug)]
 pub struct Reader<R> {
     inner: R,
 }
 
 impl<R: Read> Reader<R> {
-    /// Returns a reader of the same.
+    /// Wraps a reader.
     pub fn new(inner: R) -> Self {
         Self { inner }
     }

@@ -1,7 +1,7 @@
-//! Reading and writing that can take for ever, and ends when netbe is asked to stop.
+//! Reads and writes that may block for ever, ended by a stop request.
 //!
-//! A signal interrupts one thread's call, and not always the one that waits. So each wait is short, and whether to go
-//! on is asked between two. Not for files of the pool: a disk answers.
+//! A signal interrupts one thread's system call, not always the one that blocks. So each wait is short, and the
+//! stop request is checked in between. Files of the pool do not need this.
 
 use std::fs::File;
 use std::io::{self, Read, Write};
@@ -14,35 +14,35 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 use super::interrupt;
 
-/// How long one wait is, in milliseconds.
+/// Length of one wait, in milliseconds.
 const WAIT: u16 = 200;
-/// What a pipe that can be written to takes without waiting, in bytes: `PIPE_BUF`, pipe(7).
-const AT_ONCE: usize = 4096;
+/// Bytes that a pipe ready for writing takes without blocking: `PIPE_BUF`, pipe(7).
+const PIPE_BUF: usize = 4096;
 
 /// Reads a file, pipe or socket.
 #[derive(Debug)]
 pub struct Reader {
     file: File,
-    enough: Arc<AtomicBool>,
+    cancelled: Arc<AtomicBool>,
 }
 
 impl Reader {
-    /// Returns a reader of what is open, and the flag that ends it when somebody raises it.
+    /// Returns a reader, and a flag that makes it fail.
     pub fn new(file: File) -> (Self, Arc<AtomicBool>) {
-        let enough = Arc::new(AtomicBool::new(false));
+        let cancelled = Arc::new(AtomicBool::new(false));
         let reader = Self {
             file,
-            enough: Arc::clone(&enough),
+            cancelled: Arc::clone(&cancelled),
         };
-        (reader, enough)
+        (reader, cancelled)
     }
 }
 
 impl Read for Reader {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        await_one(self.file.as_fd(), PollFlags::POLLIN, || {
-            match self.enough.load(Ordering::Relaxed) {
-                true => Err(io::Error::other("nobody wants more of it")),
+        wait_ready(self.file.as_fd(), PollFlags::POLLIN, || {
+            match self.cancelled.load(Ordering::Relaxed) {
+                true => Err(io::Error::other("reading was cancelled")),
                 false => Ok(()),
             }
         })?;
@@ -57,7 +57,7 @@ pub struct Writer {
 }
 
 impl Writer {
-    /// Returns a writer to what is open.
+    /// Returns a writer.
     pub fn new(file: File) -> Self {
         Self { file }
     }
@@ -65,8 +65,8 @@ impl Writer {
 
 impl Write for Writer {
     fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
-        await_one(self.file.as_fd(), PollFlags::POLLOUT, || Ok(()))?;
-        self.file.write(&buf[..buf.len().min(AT_ONCE)])
+        wait_ready(self.file.as_fd(), PollFlags::POLLOUT, || Ok(()))?;
+        self.file.write(&buf[..buf.len().min(PIPE_BUF)])
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -74,16 +74,16 @@ impl Write for Writer {
     }
 }
 
-/// Waits until something can be done, or is closed, or nobody wants it done any more.
-fn await_one(
+/// Waits until the descriptor is ready or closed, a stop is requested, or `check` fails.
+fn wait_ready(
     fd: BorrowedFd<'_>,
-    what: PollFlags,
-    wanted: impl Fn() -> io::Result<()>,
+    events: PollFlags,
+    check: impl Fn() -> io::Result<()>,
 ) -> io::Result<()> {
     loop {
         interrupt::check_io()?;
-        wanted()?;
-        let mut fds = [PollFd::new(fd, what)];
+        check()?;
+        let mut fds = [PollFd::new(fd, events)];
         match poll(&mut fds, PollTimeout::from(WAIT)) {
             Ok(0) | Err(Errno::EINTR) => {}
             Ok(_) => return Ok(()),

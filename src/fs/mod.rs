@@ -1,6 +1,6 @@
 //! Files: rooted in a directory, replaced atomically, copied exactly, mounted.
 //!
-//! Not for what any of them means: nothing here knows a node, or a format.
+//! Knows nothing of nodes or formats.
 
 pub mod atomic;
 pub mod copy;

@@ -1,8 +1,7 @@
-//! The kernel's descriptor-based mount calls, which `nix` does not have.
+//! The kernel's descriptor-based mount calls, which `nix` lacks. Requires Linux 5.12.
 //!
-//! A mount is made detached, as a descriptor, and attached to a place that is itself a descriptor: no
-//! path is looked up twice, so nothing in an untrusted root can move a mount elsewhere between the two.
-//! Needs Linux 5.12. Knows nothing of what is mounted where.
+//! A mount is made detached, as a descriptor, and attached to a descriptor: no path is resolved twice, so
+//! nothing in an untrusted root can move the mount elsewhere in between.
 
 use std::ffi::{CStr, CString};
 use std::os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd};
@@ -12,20 +11,20 @@ use std::{fmt, io};
 
 use nix::libc;
 
-/// Whether what is mounted can be written through the mount.
+/// Whether a mount is writable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// It can.
+    /// Writable.
     ReadWrite,
-    /// It cannot.
+    /// Read-only.
     ReadOnly,
 }
 
-/// Mounts the directory `what` on the directory `place` is open on; devices and set-user-ID programs in
-/// it have no effect there.
+/// Bind-mounts the directory `what` on the open directory `place`, without effect of device nodes and
+/// set-user-ID programs.
 ///
-/// The place is a descriptor, so that a link swapped in at its path meanwhile cannot move the mount elsewhere, and the
-/// mount is never there without its restrictions.
+/// By descriptor: a link swapped in at the path cannot move the mount, and the mount never exists without its
+/// restrictions.
 pub fn bind(what: &Path, place: &impl AsFd, access: Access) -> io::Result<()> {
     let forbids = Forbids::SETUID.and(Forbids::DEVICES);
     let forbids = match access {
@@ -47,9 +46,9 @@ impl Forbids {
     pub(crate) const SETUID: Self = Self(libc::MOUNT_ATTR_NOSUID);
     /// Device nodes cannot be opened.
     pub(crate) const DEVICES: Self = Self(libc::MOUNT_ATTR_NODEV);
-    /// Nothing can be executed.
+    /// Programs cannot be executed.
     pub(crate) const PROGRAMS: Self = Self(libc::MOUNT_ATTR_NOEXEC);
-    /// Nothing can be changed.
+    /// Read-only.
     pub(crate) const WRITING: Self = Self(libc::MOUNT_ATTR_RDONLY);
 
     /// Returns both restrictions together.
@@ -58,7 +57,7 @@ impl Forbids {
     }
 }
 
-/// A mount that is not attached anywhere yet; dropped, it is gone.
+/// A detached mount; unmounted when dropped.
 pub(crate) struct Detached(OwnedFd);
 
 impl fmt::Debug for Detached {
@@ -68,7 +67,7 @@ impl fmt::Debug for Detached {
 }
 
 impl Detached {
-    /// Makes an instance of a file system, such as `tmpfs` with `[("mode", "755")]`.
+    /// Mounts a new filesystem, such as `tmpfs` with `[("mode", "755")]`.
     pub(crate) fn new(kind: &str, options: &[(&str, &str)], forbids: Forbids) -> io::Result<Self> {
         let context = open_file_system(kind)?;
         configure(&context, SET_STRING, Some(("source", kind)))?;
@@ -79,20 +78,20 @@ impl Detached {
         mount_of(&context, forbids).map(Self)
     }
 
-    /// Makes a second mount of what a descriptor leads to, without the mounts below it.
+    /// Makes a second mount of what a descriptor is open on, without the mounts below it.
     pub(crate) fn copy_of(place: &impl AsFd, forbids: Forbids) -> io::Result<Self> {
         let copy = Self(open_tree(place.as_fd().as_raw_fd(), c"")?);
         copy.restrict(forbids)?;
         Ok(copy)
     }
 
-    /// Puts the mount onto a directory or file and returns a descriptor of its top.
+    /// Attaches the mount to a directory or file and returns a descriptor of its root.
     pub(crate) fn attach(self, place: &impl AsFd) -> io::Result<OwnedFd> {
         move_mount(self.0.as_raw_fd(), place.as_fd().as_raw_fd())?;
         Ok(self.0)
     }
 
-    /// Returns a descriptor of the top, for reading what is in it without attaching it.
+    /// Returns a descriptor of its root, for reading without attaching it.
     pub(crate) fn into_top(self) -> OwnedFd {
         self.0
     }
@@ -126,7 +125,7 @@ fn configure(
     let pointer = |s: &Option<CString>| s.as_ref().map_or(std::ptr::null(), |s| s.as_ptr());
     // SAFETY: fsconfig(2) reads two NUL-terminated strings, or null where the command takes none; both
     // are owned by this frame.
-    done(unsafe {
+    check(unsafe {
         libc::syscall(
             libc::SYS_fsconfig,
             context.as_raw_fd(),
@@ -164,7 +163,7 @@ fn open_tree(place: RawFd, path: &CStr) -> io::Result<OwnedFd> {
 fn move_mount(mount: RawFd, place: RawFd) -> io::Result<()> {
     let flags = libc::MOVE_MOUNT_F_EMPTY_PATH | libc::MOVE_MOUNT_T_EMPTY_PATH;
     // SAFETY: move_mount(2) reads two empty NUL-terminated strings; everything else is an integer.
-    done(unsafe {
+    check(unsafe {
         libc::syscall(
             libc::SYS_move_mount,
             mount,
@@ -185,7 +184,7 @@ fn set_attributes(mount: RawFd, set: u64) -> io::Result<()> {
         userns_fd: 0,
     };
     // SAFETY: mount_setattr(2) reads an empty NUL-terminated string and one struct of the size given.
-    done(unsafe {
+    check(unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
             mount,
@@ -207,7 +206,7 @@ fn descriptor(result: libc::c_long) -> io::Result<OwnedFd> {
     Ok(unsafe { OwnedFd::from_raw_fd(raw) })
 }
 
-fn done(result: libc::c_long) -> io::Result<()> {
+fn check(result: libc::c_long) -> io::Result<()> {
     if result == 0 {
         Ok(())
     } else {

@@ -1,10 +1,10 @@
-//! Opening what a node, or whoever wrote an image or an archive, may have planted: looked at first, opened then.
+//! Opens files that a node, an image or an archive may have planted: checks the type first.
 //!
-//! Opening acts: a watchdog starts, a tape rewinds, a pipe waits for its other end, a terminal becomes one's own. So a
-//! name is opened as a place only (`O_PATH`), which wakes nothing; what stands there is looked at; and that very thing,
-//! whatever the name leads to by now, is opened by its descriptor where it is a regular file. Directories are opened
-//! with `O_DIRECTORY`, which the kernel answers before it opens anything else. Devices, pipes and sockets are never
-//! opened here. Every other way to open a file is on a list in `tests/openers`, with the reason.
+//! Opening has effects: a watchdog starts, a tape rewinds, a pipe blocks, a terminal becomes the controlling
+//! one. So a name is first opened with `O_PATH`, which has none. If it is a regular file, that descriptor is
+//! reopened, so that a swap in between has no effect. `O_DIRECTORY` opens nothing but directories. Devices,
+//! pipes and sockets are never opened here. `tests/openers` lists every other way to open a file, with the
+//! reason.
 
 use std::fs::File;
 use std::io;
@@ -19,18 +19,18 @@ use nix::sys::stat::{Mode, SFlag, fstat};
 
 use super::interrupt;
 
-/// How long another's lease on a file is waited for, such as an NFS client's delegation that is being called back.
+/// How long to wait for another process's lease, such as an NFS client's delegation that is being recalled.
 const LEASE: Duration = Duration::from_secs(1);
-/// How often it is tried again.
-const AGAIN: Duration = Duration::from_millis(10);
+/// Interval between attempts.
+const RETRY: Duration = Duration::from_millis(10);
 
-/// What a regular file is opened with besides how: nothing waits, and no terminal becomes one's own.
-const HARMLESS: OFlag = OFlag::O_NONBLOCK
+/// Flags for every regular file: no waiting, no controlling terminal.
+const SAFE_FLAGS: OFlag = OFlag::O_NONBLOCK
     .union(OFlag::O_NOCTTY)
     .union(OFlag::O_CLOEXEC);
 
-/// Looks at a bare name in a directory, a link not followed; nothing is opened by it but the place.
-pub fn place_at(directory: &impl AsFd, name: &(impl NixPath + ?Sized)) -> nix::Result<OwnedFd> {
+/// Opens a name in a directory with `O_PATH`; a symbolic link is not followed.
+pub fn o_path_at(directory: &impl AsFd, name: &(impl NixPath + ?Sized)) -> nix::Result<OwnedFd> {
     openat(
         directory,
         name,
@@ -39,26 +39,27 @@ pub fn place_at(directory: &impl AsFd, name: &(impl NixPath + ?Sized)) -> nix::R
     )
 }
 
-/// Opens the regular file that a place is; reading it leaves its time of access alone, where that is allowed.
+/// Reopens an `O_PATH` descriptor of a regular file, without changing its access time where allowed.
 ///
 /// # Errors
-/// `ENXIO` for a device, pipe or socket, `EISDIR`, `ELOOP` for a link; `EAGAIN` where somebody keeps a lease on it.
-pub fn reopened(place: &(impl AsFd + AsRawFd), flags: OFlag) -> nix::Result<OwnedFd> {
-    regular(place)?;
-    reopened_as_it_is(place, flags, LEASE)
+/// `ENXIO` for a device, pipe or socket, `EISDIR`, `ELOOP` for a symbolic link, `EAGAIN` if a lease is held too
+/// long.
+pub fn reopen(place: &(impl AsFd + AsRawFd), flags: OFlag) -> nix::Result<OwnedFd> {
+    check_regular(place)?;
+    reopen_checked(place, flags, LEASE)
 }
 
-/// The same for reading, where a lease is not waited for: others are.
+/// Reopens for reading, without waiting for a lease.
 ///
 /// # Errors
-/// As [`reopened`]; with `EAGAIN` who has the lease has been asked for it.
-pub fn reopened_at_once(place: &(impl AsFd + AsRawFd)) -> nix::Result<OwnedFd> {
-    regular(place)?;
-    reopened_as_it_is(place, OFlag::O_RDONLY, Duration::ZERO)
+/// As [`reopen`]; after `EAGAIN` the lease is being recalled.
+pub fn reopen_without_wait(place: &(impl AsFd + AsRawFd)) -> nix::Result<OwnedFd> {
+    check_regular(place)?;
+    reopen_checked(place, OFlag::O_RDONLY, Duration::ZERO)
 }
 
-/// Refuses a place that is no regular file.
-fn regular(place: &impl AsFd) -> nix::Result<()> {
+/// Fails unless the descriptor is of a regular file.
+fn check_regular(place: &impl AsFd) -> nix::Result<()> {
     let kind = SFlag::from_bits_truncate(fstat(place)?.st_mode & SFlag::S_IFMT.bits());
     match kind {
         SFlag::S_IFREG => Ok(()),
@@ -68,46 +69,46 @@ fn regular(place: &impl AsFd) -> nix::Result<()> {
     }
 }
 
-/// Opens what a place is, which was looked at before.
-fn reopened_as_it_is(place: &impl AsRawFd, flags: OFlag, lease: Duration) -> nix::Result<OwnedFd> {
+/// Reopens an `O_PATH` descriptor whose type was checked.
+fn reopen_checked(place: &impl AsRawFd, flags: OFlag, lease: Duration) -> nix::Result<OwnedFd> {
     let path = descriptor_path(place);
-    let mut flags = flags | HARMLESS;
+    let mut flags = flags | SAFE_FLAGS;
     if !flags.intersects(OFlag::O_WRONLY | OFlag::O_RDWR) {
         flags |= OFlag::O_NOATIME;
     }
     let begun = Instant::now();
     loop {
         match nix::fcntl::open(&path, flags, Mode::empty()) {
-            // Not one's own: open(2).
+            // Only the owner may use O_NOATIME: open(2).
             Err(Errno::EPERM) if flags.contains(OFlag::O_NOATIME) => {
                 flags.remove(OFlag::O_NOATIME);
             }
-            // Somebody holds a lease, and was asked for it by this call.
-            Err(Errno::EAGAIN) if begun.elapsed() < lease && interrupt::asked().is_none() => {
-                std::thread::sleep(AGAIN);
+            // A lease is held; this call has made the kernel recall it.
+            Err(Errno::EAGAIN) if begun.elapsed() < lease && interrupt::requested().is_none() => {
+                std::thread::sleep(RETRY);
             }
-            Err(Errno::EINTR) if interrupt::asked().is_none() => {}
+            Err(Errno::EINTR) if interrupt::requested().is_none() => {}
             opened => return opened,
         }
     }
 }
 
-/// Opens the regular file under a bare name in a directory for reading; `None` where there is nothing any more.
+/// Opens a regular file in a directory for reading; `None` if it does not exist.
 ///
 /// # Errors
-/// As [`reopened`].
+/// As [`reopen`].
 pub fn file_at(directory: &impl AsFd, name: &(impl NixPath + ?Sized)) -> nix::Result<Option<File>> {
-    match place_at(directory, name) {
+    match o_path_at(directory, name) {
         Err(Errno::ENOENT) => Ok(None),
         Err(e) => Err(e),
-        Ok(place) => reopened(&place, OFlag::O_RDONLY).map(|fd| Some(File::from(fd))),
+        Ok(place) => reopen(&place, OFlag::O_RDONLY).map(|fd| Some(File::from(fd))),
     }
 }
 
-/// Opens a regular file whose directory is trusted, for reading; `None` where there is nothing.
+/// Opens a regular file in a trusted directory for reading; `None` if it does not exist.
 ///
 /// # Errors
-/// Anything else that stands there, a link too.
+/// For any other type, a symbolic link included.
 pub fn file(path: &Path) -> io::Result<Option<File>> {
     let how = OpenHow::new()
         .flags(OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC)
@@ -115,14 +116,14 @@ pub fn file(path: &Path) -> io::Result<Option<File>> {
     match openat2(AT_FDCWD, path, how) {
         Err(Errno::ENOENT) => Ok(None),
         Err(e) => Err(e.into()),
-        Ok(place) => Ok(Some(File::from(reopened(&place, OFlag::O_RDONLY)?))),
+        Ok(place) => Ok(Some(File::from(reopen(&place, OFlag::O_RDONLY)?))),
     }
 }
 
-/// Opens a regular file whose directory is trusted, which is made where there is none; `flags` say how.
+/// Opens a regular file in a trusted directory with `flags`; creates it if it does not exist.
 ///
 /// # Errors
-/// Anything else that stands there, a link too.
+/// For any other type, a symbolic link included.
 pub fn file_or_new(path: &Path, flags: OFlag, mode: Mode) -> io::Result<File> {
     let new = flags | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     loop {
@@ -130,15 +131,15 @@ pub fn file_or_new(path: &Path, flags: OFlag, mode: Mode) -> io::Result<File> {
             Err(Errno::EEXIST) => {}
             made => return Ok(File::from(made?)),
         }
-        match place_at(&AT_FDCWD, path) {
-            // Gone again since.
+        match o_path_at(&AT_FDCWD, path) {
+            // Removed again meanwhile.
             Err(Errno::ENOENT) => interrupt::check_io()?,
-            place => return Ok(File::from(reopened(&place?, flags)?)),
+            place => return Ok(File::from(reopen(&place?, flags)?)),
         }
     }
 }
 
-/// Opens a directory for reading, over links.
+/// Opens a directory for reading; follows symbolic links.
 ///
 /// # Errors
 /// `ENOTDIR` for anything else.
@@ -147,11 +148,11 @@ pub fn directory(path: &Path) -> io::Result<File> {
     Ok(File::from(nix::fcntl::open(path, flags, Mode::empty())?))
 }
 
-/// The longest path that is handed to the kernel at once, in bytes: less than `PATH_MAX`.
+/// Longest path resolved in one call, in bytes: less than `PATH_MAX`.
 const PIECE: usize = 3072;
 
-/// Finds a directory beneath another, over no link and no mount, however long the path is; it is not opened.
-pub fn beneath(top: &impl AsFd, path: &Path) -> nix::Result<OwnedFd> {
+/// Opens a directory below another with `O_PATH`, over no symbolic link; the path may be of any length.
+pub fn directory_beneath(top: &impl AsFd, path: &Path) -> nix::Result<OwnedFd> {
     let step = |from: BorrowedFd<'_>, piece: &Path| {
         let how = OpenHow::new()
             .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
@@ -173,38 +174,36 @@ pub fn beneath(top: &impl AsFd, path: &Path) -> nix::Result<OwnedFd> {
     }
 }
 
-/// Opens a directory under a bare name in another for reading, a link not followed.
+/// Opens a directory in another for reading; a symbolic link is not followed.
 ///
 /// # Errors
 /// `ENOTDIR` for anything else, `ELOOP` or `ENOTDIR` for a link.
 pub fn directory_at(directory: &impl AsFd, name: &(impl NixPath + ?Sized)) -> nix::Result<OwnedFd> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
     match openat(directory, name, flags | OFlag::O_NOATIME, Mode::empty()) {
-        // Not one's own, or of a server that makes root nobody.
+        // Only the owner may use O_NOATIME; over NFS, root may be squashed.
         Err(Errno::EPERM) => openat(directory, name, flags, Mode::empty()),
         opened => opened,
     }
 }
 
-/// Opens what a person named on the command line, over links: a regular file, or a disk.
+/// Opens a regular file or disk named on the command line; follows symbolic links.
 ///
 /// # Errors
-/// `ENXIO` for anything else: neither a pipe without a writer nor a device that acts is opened.
+/// `ENXIO` for anything else: a pipe would block, a device may act.
 pub fn file_or_disk(path: &Path) -> io::Result<File> {
     let flags = OFlag::O_PATH | OFlag::O_CLOEXEC;
     let place = nix::fcntl::open(path, flags, Mode::empty())?;
     let kind = SFlag::from_bits_truncate(fstat(&place)?.st_mode & SFlag::S_IFMT.bits());
     match kind {
-        SFlag::S_IFREG | SFlag::S_IFBLK => Ok(File::from(reopened_as_it_is(
-            &place,
-            OFlag::O_RDONLY,
-            LEASE,
-        )?)),
+        SFlag::S_IFREG | SFlag::S_IFBLK => {
+            Ok(File::from(reopen_checked(&place, OFlag::O_RDONLY, LEASE)?))
+        }
         _ => Err(Errno::ENXIO.into()),
     }
 }
 
-/// Returns the path an open descriptor can be reached by for calls that take no descriptor.
+/// Returns a descriptor's path, for calls that take no descriptor.
 pub fn descriptor_path(fd: &impl AsRawFd) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
 }
@@ -240,7 +239,7 @@ mod tests {
             ("pipe", Errno::ENXIO),
             ("socket", Errno::ENXIO),
         ];
-        // Nobody but root makes devices; one that would act: a network tunnel.
+        // Only root can make devices; this one would act when opened: a network tunnel.
         let mode = Mode::S_IRUSR | Mode::S_IWUSR;
         if mknod(&at("device"), SFlag::S_IFCHR, mode, makedev(10, 200)).is_ok() {
             refused.push(("device", Errno::ENXIO));
@@ -262,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_new_file_is_made_and_an_old_one_kept() {
+    fn a_new_file_is_made_and_an_old_one_unchanged() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("file");
         let mode = Mode::S_IRUSR | Mode::S_IWUSR;

@@ -1,10 +1,10 @@
-//! Where netbe's own program lies.
+//! The path of netbe's own program.
 
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-/// Returns this program as others can call it, also after a newer one took its place.
+/// Returns the path by which other processes can start this program, also after it was replaced.
 pub fn own_program() -> Result<PathBuf> {
     let path = std::env::current_exe().context("finding this program")?;
     let text = path.to_string_lossy().into_owned();

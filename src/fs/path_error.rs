@@ -1,11 +1,11 @@
-//! What failed, with its path.
+//! I/O errors with the path they concern.
 
 use std::path::{Path, PathBuf};
 use std::{fmt, io};
 
 use nix::errno::Errno;
 
-/// What failed, with its path.
+/// An error number and its path.
 #[derive(Debug)]
 struct Named {
     errno: Errno,
@@ -25,21 +25,22 @@ impl fmt::Display for Named {
 
 impl std::error::Error for Named {}
 
-pub(super) fn named(errno: Errno, path: &Path) -> io::Error {
+pub(super) fn with_path(errno: Errno, path: &Path) -> io::Error {
     let path = path.to_path_buf();
     io::Error::new(io::Error::from(errno).kind(), Named { errno, path })
 }
 
-/// Returns an error with the path it is about.
+/// Returns the error with its path.
 pub fn at_path(error: &io::Error, path: &Path) -> io::Error {
     match error.raw_os_error() {
-        Some(errno) => named(Errno::from_raw(errno), path),
+        Some(errno) => with_path(Errno::from_raw(errno), path),
         None => io::Error::new(error.kind(), format!("{}: {error}", path.display())),
     }
 }
 
-/// Returns whether it is the machine that failed, and not that something else stands there than was looked for.
-pub fn is_of_the_machine(error: &io::Error) -> bool {
+/// Returns whether the system failed (I/O, memory, permission), rather than the path being of another type or
+/// missing.
+pub fn is_system_error(error: &io::Error) -> bool {
     let inner = error.get_ref().and_then(|e| e.downcast_ref::<Named>());
     let errno = inner.map(|named| named.errno);
     let errno = errno.or_else(|| error.raw_os_error().map(Errno::from_raw));

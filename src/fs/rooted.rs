@@ -1,9 +1,9 @@
-//! Files inside an environment, reached without ever leaving it.
+//! Files inside an environment, opened without ever leaving it.
 //!
-//! A node owns its root and can plant `etc -> /etc`, a device or a pipe anywhere in it. A [`Tree`]
-//! resolves every path with `openat2(2)` and `RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS`, so links end
-//! inside. What is opened was looked at before, by [`super::opener`]: regular files and directories only. What is read
-//! is bounded, and ends when netbe is asked to stop. Not for paths of the pool itself.
+//! A node owns its root and can plant `etc -> /etc`, a device or a pipe anywhere in it. A [`Tree`] resolves
+//! every path with `openat2(2)` and `RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS`, so symbolic links end inside.
+//! [`super::opener`] opens only regular files and directories. Reads are bounded, and end after a stop request.
+//! Not for paths of the pool itself.
 
 mod change;
 
@@ -20,19 +20,19 @@ use nix::sys::stat::Mode;
 
 use super::interrupt;
 use super::opener::{self, descriptor_path};
-use super::path_error::named;
+use super::path_error::with_path;
 
-/// The largest file that is read whole, in bytes: no text that netbe edits comes near it.
+/// The largest file that is read whole, in bytes: far larger than any text that netbe edits.
 const TEXT_LIMIT: u64 = 4 << 20;
 
-/// The most names that a directory may have which is looked at as a whole: nothing that netbe looks for stands in one with
-/// more, and each takes memory.
-pub const NAMES: usize = 1 << 17;
+/// The largest directory that is listed: larger ones hold nothing that netbe looks for, and each name takes
+/// memory.
+pub const NAMES_MAX: usize = 1 << 17;
 
-/// How often a path is resolved again before it is given up: seconds, where a few times do.
+/// How many times a path is resolved again: takes seconds, where a few times are enough.
 const ATTEMPTS: u32 = 10_000;
 
-/// A directory nothing is reached outside of.
+/// A directory outside of which no path is resolved.
 #[derive(Debug)]
 pub struct Tree {
     top: OwnedFd,
@@ -41,22 +41,22 @@ pub struct Tree {
 }
 
 impl Tree {
-    /// Opens a directory as a tree, by a path in which no part is a link.
+    /// Opens a directory by a path without symbolic links.
     ///
-    /// Who can name files of the pool over NFS can put a link to the server's own `/` in the place of a half.
+    /// A writer on the NFS exports could replace a half by a symbolic link to the server's `/`.
     pub fn open(path: &Path) -> io::Result<Self> {
         let how = OpenHow::new()
             .flags(OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
             .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
-        let top = openat2(AT_FDCWD, path, how).map_err(|e| named(e, path))?;
+        let top = openat2(AT_FDCWD, path, how).map_err(|e| with_path(e, path))?;
         Ok(Self::new(top, path))
     }
 
-    /// Opens the directory that a descriptor is open on as a tree.
+    /// Opens the directory of a descriptor as a tree.
     pub fn open_descriptor(fd: &impl AsRawFd) -> io::Result<Self> {
         let path = descriptor_path(fd);
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-        let top = nix::fcntl::open(&path, flags, Mode::empty()).map_err(|e| named(e, &path))?;
+        let top = nix::fcntl::open(&path, flags, Mode::empty()).map_err(|e| with_path(e, &path))?;
         Ok(Self::new(top, &path))
     }
 
@@ -68,54 +68,53 @@ impl Tree {
         }
     }
 
-    /// Has the content of what is written be on the disk before it takes the place of what was there.
+    /// Syncs content before it replaces a file.
     ///
-    /// For what machines may boot: the filesystem commits at any moment, and does not wait for the content of
-    /// files. A stage needs it not; it is made durable as a whole before it is published.
+    /// For files that machines may boot: the filesystem may commit at any time, without the data. A stage does
+    /// not need it: it is synced as a whole before it is published.
     #[must_use]
     pub fn durable(mut self) -> Self {
         self.durable = true;
         self
     }
 
-    /// Returns where the tree stands on this machine, for messages.
+    /// Returns the tree's path on this machine, for messages.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Opens a path beneath the tree; absolute paths and links start at the tree's top.
+    /// Opens a path in the tree; absolute paths and symbolic links start at its top.
     ///
-    /// `O_CLOEXEC` is added. `O_CREAT` works; a final link is followed, inside, unless `O_NOFOLLOW`. Without `O_PATH` it
-    /// is a regular file, or with `O_DIRECTORY` a directory; anything else is an error, and was not opened.
+    /// `O_CLOEXEC` is added. `O_CREAT` works. A final symbolic link is followed inside, unless `O_NOFOLLOW`.
+    /// Without `O_PATH`, anything but a regular file, or with `O_DIRECTORY` a directory, is an error and not
+    /// opened.
     pub fn open_at(&self, path: &str, flags: OFlag, mode: Mode) -> io::Result<OwnedFd> {
         self.open_path(Path::new(relative(path)), flags, mode)
-            .map_err(|e| self.failed(e, path))
+            .map_err(|e| self.error(e, path))
     }
 
-    /// Opens a path beneath the tree in which no part is a link; one that is ends in `ELOOP`.
+    /// Opens a path in the tree that has no symbolic link; one is `ELOOP`.
     pub fn open_without_links(&self, path: &str, flags: OFlag) -> io::Result<OwnedFd> {
         let resolve = ResolveFlag::RESOLVE_NO_SYMLINKS;
         let flags = flags | OFlag::O_NOFOLLOW;
-        self.opened(Path::new(relative(path)), flags, Mode::empty(), resolve)
-            .map_err(|e| self.failed(e, path))
+        self.open_resolved(Path::new(relative(path)), flags, Mode::empty(), resolve)
+            .map_err(|e| self.error(e, path))
     }
 
-    /// Opens a path that need not be UTF-8, with the plain error number for callers that branch on it.
-    ///
-    /// Otherwise as [`Self::open_at`].
+    /// As [`Self::open_at`], for a path that need not be UTF-8; returns the bare error number.
     pub fn open_path(&self, path: &Path, flags: OFlag, mode: Mode) -> nix::Result<OwnedFd> {
-        self.opened(path, flags, mode, ResolveFlag::empty())
+        self.open_resolved(path, flags, mode, ResolveFlag::empty())
     }
 
-    /// Opens a path that need not be UTF-8 and in which no part is a link, with the plain error number.
+    /// Opens a path without symbolic links that need not be UTF-8; returns the bare error number.
     ///
-    /// With `O_PATH` and `O_NOFOLLOW` the last part may be one, and is what is opened.
+    /// With `O_PATH` and `O_NOFOLLOW` the last component may be a symbolic link, which is opened itself.
     pub fn open_path_without_links(&self, path: &Path, flags: OFlag) -> nix::Result<OwnedFd> {
-        self.opened(path, flags, Mode::empty(), HERE)
+        self.open_resolved(path, flags, Mode::empty(), SAME_MOUNT)
     }
 
-    /// Opens what stands at a path; nothing but a directory is opened that was not looked at before.
-    fn opened(
+    /// Opens a path; anything but a directory only after a check of its type.
+    fn open_resolved(
         &self,
         path: &Path,
         flags: OFlag,
@@ -142,39 +141,40 @@ impl Tree {
         }
         let place = OFlag::O_PATH | flags.intersection(OFlag::O_NOFOLLOW);
         let place = self.resolve(path, how(place, Mode::empty()))?;
-        opener::reopened(&place, flags.difference(new | OFlag::O_NOFOLLOW))
+        opener::reopen(&place, flags.difference(new | OFlag::O_NOFOLLOW))
     }
 
-    /// Opens a regular file for reading whose path needs no link and crosses no mount; `None` for anything else.
+    /// Opens a regular file for reading by a path without symbolic links and mount points; `None` for anything
+    /// else.
     ///
-    /// What stands there is looked at before it is opened, so that no device is woken, and no swap can slip in between.
-    /// Reading it leaves its time of access alone, where that is allowed.
+    /// The type is checked on the descriptor that is reopened, so no device is opened and no swap has effect.
+    /// The access time is not changed where allowed.
     pub fn plain_file(&self, path: &Path) -> io::Result<Option<File>> {
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
-        let found = match self.opened(path, flags, Mode::empty(), HERE) {
+        let found = match self.open_resolved(path, flags, Mode::empty(), SAME_MOUNT) {
             Ok(found) => found,
             Err(
                 Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP | Errno::EXDEV | Errno::ENAMETOOLONG,
             ) => return Ok(None),
-            Err(e) => return Err(named(e, &self.path.join(path))),
+            Err(e) => return Err(with_path(e, &self.path.join(path))),
         };
-        match opener::reopened(&found, OFlag::O_RDONLY) {
+        match opener::reopen(&found, OFlag::O_RDONLY) {
             Ok(file) => Ok(Some(File::from(file))),
             Err(Errno::ENXIO | Errno::EISDIR | Errno::ELOOP) => Ok(None),
-            Err(e) => Err(named(e, &self.path.join(path))),
+            Err(e) => Err(with_path(e, &self.path.join(path))),
         }
     }
 
-    /// Resolves a path, again where a `..` in it met a rename or a mount somewhere on this machine.
+    /// Resolves a path, again while the kernel returns EAGAIN.
     ///
-    /// The kernel cannot tell then whether the path stayed inside, and leaves trying again to its caller:
-    /// openat2(2), EAGAIN.
+    /// With `..` in the path and a rename or mount anywhere on the machine, the kernel cannot tell whether the
+    /// path stayed inside: openat2(2).
     fn resolve<P: ?Sized + NixPath>(&self, path: &P, how: OpenHow) -> nix::Result<OwnedFd> {
-        let mut tries = 0;
+        let mut attempts = 0;
         loop {
             match openat2(self.top.as_fd(), path, how) {
-                Err(Errno::EAGAIN) if tries < ATTEMPTS => {
-                    tries += 1;
+                Err(Errno::EAGAIN) if attempts < ATTEMPTS => {
+                    attempts += 1;
                     std::thread::yield_now();
                 }
                 other => return other,
@@ -182,26 +182,26 @@ impl Tree {
         }
     }
 
-    /// Opens a regular file for reading; `None` where there is nothing.
+    /// Opens a regular file for reading; `None` if it does not exist.
     ///
-    /// Anything that is not a regular file (a pipe would hang, a device would act) is an error.
+    /// Any other type is an error (a pipe would block, a device may act).
     pub fn open_file(&self, path: &str) -> io::Result<Option<File>> {
         let place = match self.open_path(Path::new(relative(path)), OFlag::O_PATH, Mode::empty()) {
             Ok(place) => place,
             Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
-            Err(e) => return Err(self.failed(e, path)),
+            Err(e) => return Err(self.error(e, path)),
         };
-        match opener::reopened(&place, OFlag::O_RDONLY) {
+        match opener::reopen(&place, OFlag::O_RDONLY) {
             Ok(file) => Ok(Some(File::from(file))),
             Err(Errno::ENXIO | Errno::EISDIR | Errno::ELOOP) => Err(io::Error::other(format!(
                 "{} is not a regular file",
                 self.path.join(relative(path)).display()
             ))),
-            Err(e) => Err(self.failed(e, path)),
+            Err(e) => Err(self.error(e, path)),
         }
     }
 
-    /// Returns a regular file's content; `None` where there is nothing, an error past 4 MiB.
+    /// Returns a regular file's content; `None` if it does not exist, an error above 4 MiB.
     pub fn read(&self, path: &str) -> io::Result<Option<Vec<u8>>> {
         let Some(file) = self.open_file(path)? else {
             return Ok(None);
@@ -219,7 +219,7 @@ impl Tree {
         Ok(Some(bytes))
     }
 
-    /// Returns a text file's content; `None` where there is nothing, an error when it is not UTF-8.
+    /// Returns a text file's content; `None` if it does not exist, an error if it is not UTF-8.
     pub fn read_text(&self, path: &str) -> io::Result<Option<String>> {
         self.read(path)?
             .map(|bytes| {
@@ -233,7 +233,7 @@ impl Tree {
             .transpose()
     }
 
-    /// Returns the first `limit` bytes of a regular file; `None` where there is nothing.
+    /// Returns the first `limit` bytes of a regular file; `None` if it does not exist.
     pub fn head(&self, path: &str, limit: usize) -> io::Result<Option<Vec<u8>>> {
         let Some(file) = self.open_file(path)? else {
             return Ok(None);
@@ -245,34 +245,34 @@ impl Tree {
         Ok(Some(bytes))
     }
 
-    /// Returns what a path leads to, links followed inside; `None` where there is nothing.
+    /// Returns a path's status, symbolic links followed inside; `None` if it does not exist.
     pub fn metadata(&self, path: &str) -> io::Result<Option<Metadata>> {
-        self.look(path, OFlag::O_PATH)
+        self.status(path, OFlag::O_PATH)
     }
 
-    /// Returns what stands at a path, a final link not followed; `None` where there is nothing.
+    /// Returns a path's status, a final symbolic link not followed; `None` if it does not exist.
     pub fn symlink_metadata(&self, path: &str) -> io::Result<Option<Metadata>> {
-        self.look(path, OFlag::O_PATH | OFlag::O_NOFOLLOW)
+        self.status(path, OFlag::O_PATH | OFlag::O_NOFOLLOW)
     }
 
-    /// Returns the names in a directory, sorted; empty where there is none, an error past [`NAMES`].
+    /// Returns the names in a directory, sorted; empty if it does not exist, an error above [`NAMES_MAX`].
     pub fn names(&self, path: &str) -> io::Result<Vec<String>> {
         if !self.metadata(path)?.is_some_and(|m| m.is_dir()) {
             return Ok(Vec::new());
         }
         let fd = self.open_at(path, OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
-        let mut dir = Dir::from_fd(fd).map_err(|e| self.failed(e, path))?;
+        let mut dir = Dir::from_fd(fd).map_err(|e| self.error(e, path))?;
         let mut names = Vec::new();
         for (count, entry) in dir.iter().enumerate() {
             interrupt::check_io()?;
-            if count > NAMES {
+            if count > NAMES_MAX {
                 return Err(io::Error::other(format!(
-                    "{} holds more than {NAMES} names",
+                    "{} holds more than {NAMES_MAX} names",
                     self.path.join(relative(path)).display()
                 )));
             }
-            let entry = entry.map_err(|e| self.failed(e, path))?;
-            // A name that is not UTF-8 is none that firmware, kernel or netbe ever looks for.
+            let entry = entry.map_err(|e| self.error(e, path))?;
+            // Firmware, kernel and netbe use no names that are not UTF-8.
             if let Ok(name) = entry.file_name().to_str()
                 && name != "."
                 && name != ".."
@@ -284,18 +284,18 @@ impl Tree {
         Ok(names)
     }
 
-    /// Returns where a link points, as written.
+    /// Returns a symbolic link's text.
     pub fn link_target(&self, path: &str) -> io::Result<PathBuf> {
         let (parent, name) = self.parent(path)?;
         readlinkat(&parent, name.as_str())
             .map(PathBuf::from)
-            .map_err(|e| self.failed(e, path))
+            .map_err(|e| self.error(e, path))
     }
 
-    /// Opens the directory a path's last part stands in, and returns that part.
+    /// Opens the parent directory of a path, and returns the last component.
     ///
-    /// For calls that take a directory and a bare name (`mknodat`, `utimensat`, …). An empty last part,
-    /// `.` or `..` is an error.
+    /// For calls that take a directory and a name (`mknodat`, `utimensat`, …). An empty last component, `.` and
+    /// `..` are errors.
     pub fn parent(&self, path: &str) -> io::Result<(OwnedFd, String)> {
         let path = relative(path).trim_end_matches('/');
         let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
@@ -309,7 +309,7 @@ impl Tree {
         Ok((dir, name.to_string()))
     }
 
-    fn look(&self, path: &str, flags: OFlag) -> io::Result<Option<Metadata>> {
+    fn status(&self, path: &str, flags: OFlag) -> io::Result<Option<Metadata>> {
         match self.open_at(path, flags, Mode::empty()) {
             Ok(fd) => File::from(fd).metadata().map(Some),
             Err(e)
@@ -324,13 +324,14 @@ impl Tree {
         }
     }
 
-    fn failed(&self, errno: nix::Error, path: &str) -> io::Error {
-        named(errno, &self.path.join(relative(path)))
+    fn error(&self, errno: nix::Error, path: &str) -> io::Error {
+        with_path(errno, &self.path.join(relative(path)))
     }
 }
 
-/// What leads over no link and no mount.
-const HERE: ResolveFlag = ResolveFlag::RESOLVE_NO_SYMLINKS.union(ResolveFlag::RESOLVE_NO_XDEV);
+/// No symbolic link and no mount point.
+const SAME_MOUNT: ResolveFlag =
+    ResolveFlag::RESOLVE_NO_SYMLINKS.union(ResolveFlag::RESOLVE_NO_XDEV);
 
 fn relative(path: &str) -> &str {
     let trimmed = path.trim_start_matches('/');

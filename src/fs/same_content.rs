@@ -1,6 +1,6 @@
-//! Whether two open files hold the same, byte by byte, read so that neither's times change.
+//! Compares two open files byte by byte, without changing their times.
 //!
-//! For telling; what is to be shared the kernel compares itself, with both locked. Not for choosing what to compare.
+//! For reports only: before sharing extents the kernel compares again, with both files locked.
 
 use std::fs::File;
 use std::io;
@@ -12,17 +12,17 @@ use nix::unistd::{Whence, lseek};
 
 use super::interrupt;
 
-/// How much is read of each at a time, in bytes.
+/// Bytes read of each file at a time.
 const CHUNK: usize = 1 << 20;
-/// How much is read of each at first: most files that differ do so at the beginning.
+/// Bytes read first: most files that differ do so at the beginning.
 const FIRST: usize = 16 << 10;
-/// What is told apart, in bytes: the filesystem's block, or a part of it.
+/// Granularity of differences, in bytes: the filesystem's block, or a part of it.
 const BLOCK: usize = 4096;
 
-/// Returns whether both hold the same `size` bytes.
+/// Returns whether the first `size` bytes are equal.
 ///
 /// # Errors
-/// Where one cannot be read, and when netbe was asked to stop.
+/// If a file cannot be read, or a stop was requested.
 pub fn same(one: &File, other: &File, size: u64) -> io::Result<bool> {
     let differing = differing(
         one,
@@ -37,9 +37,9 @@ pub fn same(one: &File, other: &File, size: u64) -> io::Result<bool> {
     Ok(differing.is_some_and(|ranges| ranges.is_empty()))
 }
 
-/// Returns the blocks that are not the same in both, within these ranges; `None` where they are more than `limit` bytes.
+/// Returns the differing blocks within these ranges; `None` if they are more than `limit` bytes.
 ///
-/// Tells how many bytes were compared as it goes on.
+/// `tick` receives the number of bytes as they are compared.
 ///
 /// # Errors
 /// As [`same`].
@@ -48,7 +48,7 @@ pub fn differing(
     other: &File,
     ranges: &[Range<u64>],
     limit: u64,
-    told: &mut dyn FnMut(u64),
+    tick: &mut dyn FnMut(u64),
 ) -> io::Result<Option<Vec<Range<u64>>>> {
     let mut found: Vec<Range<u64>> = Vec::new();
     let mut bytes = 0;
@@ -57,10 +57,10 @@ pub fn differing(
         let mut at = range.start;
         while at < range.end {
             interrupt::check_io()?;
-            // A hole in both is the same, and as long as somebody likes.
+            // A range that is a hole in both is equal, and may be of any length.
             let data = data_from(one, at)?.min(data_from(other, at)?);
             if data > at {
-                told(data.min(range.end) - at);
+                tick(data.min(range.end) - at);
                 at = data;
                 continue;
             }
@@ -68,36 +68,37 @@ pub fn differing(
             let length = usize::try_from(range.end - at).map_or(chunk, |rest| rest.min(chunk));
             left.resize(length, 0);
             right.resize(length, 0);
-            let got = fill(one, &mut left, at)?;
-            if got != fill(other, &mut right, at)? {
-                // One was cut short meanwhile.
+            let read = fill(one, &mut left, at)?;
+            if read != fill(other, &mut right, at)? {
+                // One was truncated meanwhile.
                 return Ok(None);
             }
-            for (number, (l, r)) in left[..got]
+            for (number, (l, r)) in left[..read]
                 .chunks(BLOCK)
-                .zip(right[..got].chunks(BLOCK))
+                .zip(right[..read].chunks(BLOCK))
                 .enumerate()
             {
                 if l != r {
                     let start = at + (number * BLOCK) as u64;
-                    note(&mut found, start..start + l.len() as u64);
+                    add_range(&mut found, start..start + l.len() as u64);
                     bytes += l.len() as u64;
                 }
             }
             if bytes > limit {
                 return Ok(None);
             }
-            told(got as u64);
-            if got < length {
+            tick(read as u64);
+            if read < length {
                 break;
             }
-            at += got as u64;
+            at += read as u64;
         }
     }
     Ok(Some(found))
 }
 
-/// Returns where the next data of a file begins that is not before an offset; that itself where there is no telling.
+/// Returns where the next data at or after an offset begins; the offset itself where the filesystem cannot
+/// tell.
 fn data_from(file: &File, at: u64) -> io::Result<u64> {
     match lseek(file, at.cast_signed(), Whence::SeekData) {
         Ok(start) => Ok(start.cast_unsigned()),
@@ -108,7 +109,7 @@ fn data_from(file: &File, at: u64) -> io::Result<u64> {
     }
 }
 
-fn note(found: &mut Vec<Range<u64>>, range: Range<u64>) {
+fn add_range(found: &mut Vec<Range<u64>>, range: Range<u64>) {
     match found.last_mut() {
         Some(last) if last.end == range.start => last.end = range.end,
         _ => found.push(range),
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn one_byte_makes_the_difference_wherever_it_is() {
+    fn one_differing_byte_is_found_anywhere() {
         let length = FIRST + CHUNK + 5;
         let bytes = vec![7; length];
         let one = file(&bytes);

@@ -1,11 +1,11 @@
-//! A path as a message shows it.
+//! Paths in messages.
 
 use std::path::Path;
 
-/// How long a path is shown, in bytes.
+/// Longest path shown, in bytes.
 const SHOWN: usize = 300;
 
-/// Returns a path as a message shows it: both ends, where it is too long to read.
+/// Returns a path for a message; of a long one, both ends.
 pub fn shortened(path: &Path) -> String {
     let text = path.display().to_string();
     if text.len() <= SHOWN {

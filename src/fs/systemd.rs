@@ -1,18 +1,16 @@
-//! systemd, where it runs: asking about units, and changing them.
-//!
-//! Not for what a unit says.
+//! Asks systemd about units, and changes them. What a unit contains is not known here.
 
 use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-/// Returns whether systemd runs this machine: sd_booted(3).
+/// Returns whether systemd is the init system: sd_booted(3).
 pub fn is_running() -> bool {
     Path::new("/run/systemd/system").is_dir()
 }
 
-/// Returns whether a unit is in a state: `systemctl is-active`, `is-enabled`.
+/// Returns whether a unit has a state: `is-active`, `is-enabled`.
 pub fn unit_is(state: &str, unit: &str) -> bool {
     Command::new("systemctl")
         .args([state, "--quiet", unit])
@@ -22,14 +20,14 @@ pub fn unit_is(state: &str, unit: &str) -> bool {
 
 /// Runs systemctl(1).
 pub fn systemctl(arguments: &[&str]) -> Result<()> {
-    ran(Command::new("systemctl").args(arguments))
+    run(Command::new("systemctl").args(arguments))
 }
 
 /// Runs a program to its end.
 ///
 /// # Errors
-/// With what it says.
-pub fn ran(command: &mut Command) -> Result<()> {
+/// Contains the program's stderr.
+pub fn run(command: &mut Command) -> Result<()> {
     let name = command.get_program().to_string_lossy().into_owned();
     let output = command
         .output()
@@ -37,8 +35,8 @@ pub fn ran(command: &mut Command) -> Result<()> {
     if output.status.success() {
         return Ok(());
     }
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
-    let said: Vec<&str> = said
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let text: Vec<&str> = text
         .lines()
         .map(str::trim)
         .filter(|l| !l.is_empty())
@@ -47,8 +45,8 @@ pub fn ran(command: &mut Command) -> Result<()> {
         .file_name()
         .unwrap_or_default()
         .to_string_lossy();
-    // dnsmasq begins with its own name already.
-    let said = said.join("; ");
-    let said = said.strip_prefix(&format!("{name}: ")).unwrap_or(&said);
-    bail!("{name}: {said}")
+    // dnsmasq prefixes its messages with its name itself.
+    let text = text.join("; ");
+    let text = text.strip_prefix(&format!("{name}: ")).unwrap_or(&text);
+    bail!("{name}: {text}")
 }

@@ -1,6 +1,6 @@
-//! Starting threads, which the kernel may refuse: a control group's limit on processes is one on threads, too.
+//! Starts threads, which the kernel may refuse: a cgroup's limit on processes counts threads too.
 //!
-//! The standard library's shorter forms panic then, in the middle of whatever was being done.
+//! The standard library's shorter functions panic in that case.
 
 use std::io;
 use std::thread::{Builder, JoinHandle, Scope, ScopedJoinHandle};
@@ -8,7 +8,7 @@ use std::thread::{Builder, JoinHandle, Scope, ScopedJoinHandle};
 /// Starts a thread.
 ///
 /// # Errors
-/// When the kernel has none to give.
+/// If the kernel refuses.
 pub fn start<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<JoinHandle<T>> {
@@ -18,7 +18,7 @@ pub fn start<T: Send + 'static>(
 /// Starts a thread that ends within a scope.
 ///
 /// # Errors
-/// When the kernel has none to give.
+/// If the kernel refuses.
 pub fn start_in<'scope, T: Send + 'scope>(
     scope: &'scope Scope<'scope, '_>,
     work: impl FnOnce() -> T + Send + 'scope,

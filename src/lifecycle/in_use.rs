@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::failure::Failure;
-use crate::fs::path_error::is_of_the_machine;
+use crate::fs::path_error::is_system_error;
 use crate::pool::{Environment, layout};
 
 /// What is mounted, as this process sees it; proc_pid_mountinfo(5).
@@ -84,7 +84,7 @@ fn users_of(dir: &Path) -> Result<Vec<String>> {
 fn told<T>(read: io::Result<T>) -> io::Result<Option<T>> {
     match read {
         Ok(read) => Ok(Some(read)),
-        Err(e) if e.kind() == io::ErrorKind::PermissionDenied || !is_of_the_machine(&e) => Ok(None),
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied || !is_system_error(&e) => Ok(None),
         Err(e) => Err(e),
     }
 }

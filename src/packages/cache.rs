@@ -123,7 +123,7 @@ impl PackageCache {
                 if !(metadata.is_file() && is_package(&path) && wanted(&path)) {
                     continue;
                 }
-                let file = File::from(opener::reopened(&place, OFlag::O_RDONLY)?);
+                let file = File::from(opener::reopen(&place, OFlag::O_RDONLY)?);
                 let size = file.metadata()?.len();
                 if size <= room && !has_holes(&file.metadata()?) {
                     room -= size;

@@ -18,7 +18,7 @@ use serde_json::Value;
 
 use super::{Environment, NodeName, Pool, layout, record};
 use crate::btrfs::subvolume;
-use crate::fs::path_error::is_of_the_machine;
+use crate::fs::path_error::is_system_error;
 use crate::fs::{atomic, opener};
 
 /// The record of a base, in its directory.
@@ -195,7 +195,7 @@ pub fn keep(dir: &Path, env: &Environment) -> Result<()> {
 fn note<T>(found: Result<T>, unread: &mut Option<anyhow::Error>) -> Option<T> {
     let is_unread = |e: &anyhow::Error| {
         let mut causes = e.chain().filter_map(|cause| cause.downcast_ref());
-        causes.any(is_of_the_machine)
+        causes.any(is_system_error)
     };
     match found {
         Ok(found) => return Some(found),

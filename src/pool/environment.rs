@@ -24,8 +24,8 @@ use super::record::EnvRecord;
 use crate::boot;
 use crate::failure::Failure;
 use crate::fs::atomic::Durable;
-use crate::fs::dir_names::LOOKS;
-use crate::fs::path_error::is_of_the_machine;
+use crate::fs::dir_names::MAX_READS;
+use crate::fs::path_error::is_system_error;
 use crate::fs::rooted::Tree;
 
 pub use dir::Envs;
@@ -103,7 +103,7 @@ impl Environment {
             envs.look(name.as_str())
                 .map(|found| found.map(|stat| stat.st_ino))
         };
-        for _ in 1..LOOKS {
+        for _ in 1..MAX_READS {
             if seen.whole {
                 break;
             }
@@ -133,7 +133,7 @@ impl Environment {
                     _ => {}
                 }
                 let io = e.downcast_ref::<io::Error>();
-                unread = io.is_some_and(is_of_the_machine);
+                unread = io.is_some_and(is_system_error);
                 problems.push(format!("env.json cannot be used: {e:#}"));
                 None
             }
@@ -155,7 +155,7 @@ impl Environment {
                 }
                 Err(e) => {
                     let e = io::Error::from(e);
-                    unread |= is_of_the_machine(&e);
+                    unread |= is_system_error(&e);
                     problems.push(format!("its {half} half cannot be read: {e}"));
                 }
             }

@@ -2,7 +2,7 @@
 //!
 //! Promises that what is there the whole time under one name or another is shown, and so is the environment that a
 //! node boots: where something went between the look at its name and the look at itself, it is looked for again.
-//! Where others go on changing the same thing, the last of [`LOOKS`] counts. Not for changing anything: what
+//! Where others go on changing the same thing, the last of [`MAX_READS`] counts. Not for changing anything: what
 //! changes looks under a lock, where nothing goes.
 
 use std::collections::HashSet;
@@ -14,7 +14,7 @@ use super::name::{EnvName, NodeName};
 use super::node::{self, Node};
 use super::{Pool, layout};
 use crate::failure::Failure;
-use crate::fs::dir_names::{LOOKS, names_in};
+use crate::fs::dir_names::{MAX_READS, names_in};
 
 impl Pool {
     /// Returns every node, sorted by name; directories that are no nodes of ours are left out.
@@ -39,7 +39,7 @@ impl Pool {
     ) -> Result<Vec<T>> {
         let mut found: Vec<(NodeName, T)> = Vec::new();
         let mut looked_at = HashSet::new();
-        for _ in 0..LOOKS {
+        for _ in 0..MAX_READS {
             let mut names = self.node_names()?;
             names.retain(|name| !looked_at.contains(name));
             let seen = look(&names);
@@ -73,7 +73,7 @@ impl Node {
 
     /// Returns every environment, and the node as it was when they were looked at; `None` where it is gone by now.
     pub fn look(mut self) -> Option<(Self, Result<Vec<Environment>>)> {
-        for left in (0..LOOKS).rev() {
+        for left in (0..MAX_READS).rev() {
             let (names, found) = match self.look_once() {
                 Ok(seen) => seen,
                 Err(e) => return Some((self, Err(e))),

@@ -15,7 +15,7 @@ use super::record::{self, NodeRecord};
 use super::{Pool, layout, properties};
 use crate::boot::Ip;
 use crate::failure::Failure;
-use crate::fs::path_error::{at_path, is_of_the_machine};
+use crate::fs::path_error::{at_path, is_system_error};
 
 /// One node.
 #[derive(Debug, Clone)]
@@ -85,7 +85,7 @@ impl Node {
         let active = match read_active(&dir) {
             Ok(active) => active,
             Err(e) => {
-                unread = is_of_the_machine(&e);
+                unread = is_system_error(&e);
                 problems.push(e.to_string());
                 None
             }

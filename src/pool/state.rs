@@ -18,7 +18,7 @@ use super::{layout, record};
 use crate::btrfs::subvolume::identity;
 use crate::fs::atomic;
 use crate::fs::dir_names::names_in;
-use crate::fs::path_error::is_of_the_machine;
+use crate::fs::path_error::is_system_error;
 
 /// Where state directories stand where nobody says otherwise.
 pub const DEFAULT: &str = "/var/lib/netbe";
@@ -119,7 +119,7 @@ pub fn all(states: &Path) -> io::Result<Vec<(PathBuf, Place)>> {
         match Place::read(&dir) {
             Ok(Some(place)) => found.push((dir, place)),
             Err(e) => match e.downcast::<io::Error>() {
-                Ok(e) if is_of_the_machine(&e) => return Err(e),
+                Ok(e) if is_system_error(&e) => return Err(e),
                 _ => {}
             },
             Ok(None) => {}

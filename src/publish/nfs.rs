@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail};
 use super::{Published, exports};
 use crate::failure::Failure;
 use crate::fs::atomic::{self, Durable};
-use crate::fs::path_error::is_of_the_machine;
+use crate::fs::path_error::is_system_error;
 use crate::fs::systemd;
 use crate::pool::{Pool, PoolLock, layout, record};
 
@@ -34,7 +34,7 @@ pub const UNIT: &str = "nfs-server.service";
 pub fn read(pool: &Pool) -> Result<String> {
     match record::read(&published(pool)) {
         Ok(text) => Ok(text.unwrap_or_default()),
-        Err(e) if is_of_the_machine(&e) => Err(e).context("reading what is exported"),
+        Err(e) if is_system_error(&e) => Err(e).context("reading what is exported"),
         Err(e) => Err(
             Failure::failed(format!("what is exported cannot be read: {e}"))
                 .hint("netbe publish")

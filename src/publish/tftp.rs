@@ -12,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use super::Published;
 use crate::fs::atomic;
 use crate::fs::dir_names::names_in;
-use crate::fs::path_error::{at_path, is_of_the_machine};
+use crate::fs::path_error::{at_path, is_system_error};
 use crate::pool::pending::Pending;
 use crate::pool::{EnvName, Environment, Node, NodeName, Pool, PoolLock, layout};
 
@@ -144,7 +144,7 @@ pub(super) fn behind(node: &Node) -> Behind {
     };
     match env.boot().symlink_metadata() {
         Ok(found) if found.is_dir() => Behind::Environment(Box::new(env)),
-        Err(e) if is_of_the_machine(&e) => Behind::Unknown(at_path(&e, &env.boot()).to_string()),
+        Err(e) if is_system_error(&e) => Behind::Unknown(at_path(&e, &env.boot()).to_string()),
         _ => Behind::Nothing,
     }
 }
@@ -161,7 +161,7 @@ pub(super) fn stays(node: &Node, why: &str) -> String {
 fn is_no_directory(path: &Path) -> bool {
     match path.symlink_metadata() {
         Ok(found) => !found.is_dir(),
-        Err(e) => !is_of_the_machine(&e),
+        Err(e) => !is_system_error(&e),
     }
 }
 

@@ -117,7 +117,7 @@ impl Relay {
             (Some(Report::Failed(cause)), _) => bail!("making the sandbox: {cause}"),
             (_, Some(signal)) if self.stop_means_stop => {
                 // netbe stops too: the interrupted program's result must not be used.
-                interrupt::ask(signal);
+                interrupt::request(signal);
                 Ok(Ended::Signalled(signal as i32))
             }
             (Some(Report::Ended(ended)), _) => Ok(ended),

@@ -61,7 +61,7 @@ impl Back {
     pub(super) fn serve(mut self, tell: &mut dyn FnMut(Event) -> Result<()>) -> Result<End> {
         loop {
             self.notes.told().try_for_each(&mut *tell)?;
-            if interrupt::asked().is_some() {
+            if interrupt::requested().is_some() {
                 return Ok(End::Asked);
             }
             let mut ready = [PollFd::new(self.channel.as_fd(), PollFlags::POLLIN)];

@@ -99,7 +99,7 @@ pub(super) fn run(listener: UdpSocket, channel: OwnedFd) -> Result<()> {
 impl Front {
     fn serve(&mut self) -> Result<()> {
         let mut events = [EpollEvent::empty(); 64];
-        while interrupt::asked().is_none() {
+        while interrupt::requested().is_none() {
             let count = match self.epoll.wait(&mut events, self.sleep()) {
                 Ok(count) => count,
                 Err(Errno::EINTR) => continue,

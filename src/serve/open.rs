@@ -25,7 +25,7 @@ const LARGEST: u64 = 4 << 30;
 /// How often a path is resolved again that met a rename: openat2(2), `EAGAIN`. A node may rename for ever.
 const ATTEMPTS: u32 = 32;
 /// How often an environment is looked for again that was renamed meanwhile.
-const LOOKS: u32 = 4;
+const MAX_READS: u32 = 4;
 
 /// A file, and whose it is.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ fn refused(code: impl Into<Option<Code>>, why: impl Into<String>) -> Refused {
 
 /// Opens a file of the environment that a node boots now.
 pub(super) fn open(node: &Node, file: &str) -> Result<Found, Refused> {
-    for _ in 0..LOOKS {
+    for _ in 0..MAX_READS {
         let Some(name) = tftp::boots(node) else {
             return Err(refused(
                 Code::NotFound,
@@ -158,7 +158,7 @@ fn look_and_open(half: &OwnedFd, path: &str) -> nix::Result<(OwnedFd, u64)> {
         }
         place = openat2(half, path, how);
     }
-    let file = opener::reopened_at_once(&place?)?;
+    let file = opener::reopen_without_wait(&place?)?;
     let size = nix::sys::stat::fstat(&file)?.st_size;
     Ok((file, u64::try_from(size).unwrap_or(0)))
 }

@@ -70,7 +70,7 @@ impl<'a> Packed<'a> {
         let (taken, rest) = self.bytes.split_at_checked(length)?;
         self.left.set(self.left.get().checked_sub(length)?);
         self.bytes = rest;
-        interrupt::asked().is_none().then_some(taken)
+        interrupt::requested().is_none().then_some(taken)
     }
 }
 

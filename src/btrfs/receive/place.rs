@@ -287,7 +287,7 @@ fn look(tree: &Tree, path: &Path) -> nix::Result<File> {
 
 /// Opens a regular file; what else stands there is looked at and not woken.
 fn regular(tree: &Tree, path: &Path, flags: OFlag) -> Result<File> {
-    match opener::reopened(&look(tree, path)?, flags) {
+    match opener::reopen(&look(tree, path)?, flags) {
         Err(Errno::ENXIO | Errno::EISDIR | Errno::ELOOP) => bail!("it is no regular file"),
         opened => Ok(File::from(opened?)),
     }

@@ -118,8 +118,8 @@ pub fn make_changeable(directory: &impl AsFd, name: &OsStr) -> bool {
     let above = unlock(directory);
     let below = match opener::directory_at(directory, name) {
         Ok(below) => unlock(&below),
-        Err(_) => opener::place_at(directory, name)
-            .and_then(|place| opener::reopened(&place, OFlag::O_RDONLY))
+        Err(_) => opener::o_path_at(directory, name)
+            .and_then(|place| opener::reopen(&place, OFlag::O_RDONLY))
             .is_ok_and(|file| unlock(&file)),
     };
     above || below

@@ -19,7 +19,7 @@ use super::Window;
 use super::place::{make_directory, make_file};
 use super::reader::guarded;
 use crate::fs::copy::attributes::Attributes;
-use crate::fs::free_space::Room;
+use crate::fs::free_space::FreeSpace;
 use crate::fs::interrupt;
 
 /// The deepest directory, and the most entries of one, that a FAT can sensibly have.
@@ -44,11 +44,11 @@ pub fn copy(
             left: size,
             entries: size / ENTRY,
             cluster: fat.cluster_size().into(),
-            room: Room::measure(to)?,
+            room: FreeSpace::measure(to)?,
             tick,
         };
         copying.directory(&fat.root_dir(), to, "", 0)?;
-        attributes(0o755, None).give(to)?;
+        attributes(0o755, None).apply(to)?;
         Ok(())
     })
 }
@@ -149,7 +149,7 @@ struct Copying<'a> {
     entries: u64,
     /// The size of a cluster in bytes, of which a directory has at least one.
     cluster: u64,
-    room: Room,
+    room: FreeSpace,
     tick: &'a mut dyn FnMut(u64),
 }
 
@@ -183,7 +183,7 @@ impl Copying<'_> {
             let reading = || format!("copying '{below}'");
             interrupt::check()?;
             self.entries = take(self.entries, 1)?;
-            self.room.use_up(0)?;
+            self.room.reserve(0)?;
             let modified = Some(entry.modified());
             if entry.is_dir() {
                 self.left = take(self.left, self.cluster)?;
@@ -192,7 +192,7 @@ impl Copying<'_> {
                     .with_context(reading)?;
                 self.directory(&entry.to_dir(), &directory, &below, depth + 1)?;
                 attributes(0o755, modified)
-                    .give(&directory)
+                    .apply(&directory)
                     .with_context(reading)?;
             } else {
                 let file = make_file(to, OsStr::new(&name))
@@ -201,7 +201,7 @@ impl Copying<'_> {
                 self.content(&mut entry.to_file(), entry.len(), &file)
                     .with_context(reading)?;
                 attributes(0o644, modified)
-                    .give(&file)
+                    .apply(&file)
                     .with_context(reading)?;
             }
         }
@@ -220,7 +220,7 @@ impl Copying<'_> {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) => return Err(damaged(&e)),
             };
-            self.room.use_up(count as u64)?;
+            self.room.reserve(count as u64)?;
             to.write_all(&buffer[..count])?;
             done += count as u64;
             (self.tick)(count as u64);

@@ -22,7 +22,7 @@ use super::place::{make_directory, make_file};
 use super::reader::{Id, Node, Reader, find, guarded};
 use super::{Filesystem, Partition};
 use crate::fs::copy::Report;
-use crate::fs::free_space::Room;
+use crate::fs::free_space::FreeSpace;
 use crate::fs::opener;
 
 /// The deepest tree that is walked: each level holds a descriptor open.
@@ -110,7 +110,7 @@ impl<'f> Readable<'f> {
                 links: HashMap::new(),
                 directories: HashSet::new(),
                 left: self.files,
-                room: Room::measure(to)?,
+                room: FreeSpace::measure(to)?,
                 path: PathBuf::new(),
                 here: Rc::default(),
                 report: Report::default(),
@@ -129,7 +129,7 @@ fn damaged(error: anyhow::Error, what: &str) -> anyhow::Error {
     let ours = error
         .chain()
         .any(|cause| cause.is::<Unread>() || cause.is::<crate::failure::Failure>())
-        || crate::fs::interrupt::asked().is_some();
+        || crate::fs::interrupt::requested().is_some();
     match ours {
         true => error,
         false => error.context(format!("the image's {what}")),
@@ -171,7 +171,7 @@ struct Copying<'a> {
     directories: HashSet<Id>,
     /// How many files there may still be.
     left: u64,
-    room: Room,
+    room: FreeSpace,
     path: PathBuf,
     /// The directory that is being copied.
     here: Rc<Directory>,
@@ -207,11 +207,11 @@ impl Copying<'_> {
         })?;
         self.here = above;
         self.note(node);
-        node.attributes.give(to).with_context(|| self.copying())
+        node.attributes.apply(to).with_context(|| self.copying())
     }
 
     fn entry(&mut self, id: Id, to: &File, name: &OsStr, depth: usize) -> Result<()> {
-        self.room.use_up(0)?;
+        self.room.reserve(0)?;
         if self.linked(id, to, name)? {
             return Ok(());
         }
@@ -232,12 +232,12 @@ impl Copying<'_> {
                     .target(id, &node)
                     .with_context(|| self.reading())?;
                 symlinkat(target.as_os_str(), to, name).with_context(|| self.copying())?;
-                self.give_named(&node, to, name)?;
+                self.apply_at(&node, to, name)?;
             }
             kind => {
                 let mode = Mode::S_IRUSR | Mode::S_IWUSR;
                 mknodat(to, name, kind, mode, node.device).with_context(|| self.copying())?;
-                self.give_named(&node, to, name)?;
+                self.apply_at(&node, to, name)?;
             }
         }
         if node.links > 1 {
@@ -260,7 +260,7 @@ impl Copying<'_> {
         let mut written = 0;
         let (reader, tick, room) = (self.reader, &mut *self.tick, &mut self.room);
         let content = reader.content(id, node, &mut |at, bytes| {
-            room.use_up(bytes.len() as u64)?;
+            room.reserve(bytes.len() as u64)?;
             file.write_all_at(bytes, at)?;
             written += bytes.len() as u64;
             tick(bytes.len() as u64);
@@ -269,14 +269,14 @@ impl Copying<'_> {
         content.with_context(|| self.copying())?;
         file.set_len(size).with_context(|| self.copying())?;
         self.note(node);
-        node.attributes.give(&file).with_context(|| self.copying())
+        node.attributes.apply(&file).with_context(|| self.copying())
     }
 
-    fn give_named(&mut self, node: &Node, to: &File, name: &OsStr) -> Result<()> {
+    fn apply_at(&mut self, node: &Node, to: &File, name: &OsStr) -> Result<()> {
         self.note(node);
         let link = node.kind == SFlag::S_IFLNK;
         node.attributes
-            .give_named(to.as_fd(), name, link)
+            .apply_at(to.as_fd(), name, link)
             .with_context(|| self.copying())
     }
 
@@ -288,7 +288,8 @@ impl Copying<'_> {
         first.rest -= 1;
         let last = first.rest == 0;
         let copying = || format!("copying '{}'", self.path.display());
-        let parent = opener::beneath(self.top, &first.directory.path()).with_context(copying)?;
+        let parent =
+            opener::directory_beneath(self.top, &first.directory.path()).with_context(copying)?;
         let first_name = first.name.as_os_str();
         linkat(&parent, first_name, to, name, AtFlags::empty())
             .map_err(|e| match e {

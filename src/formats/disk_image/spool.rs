@@ -7,7 +7,7 @@ use std::os::unix::fs::FileExt;
 use anyhow::{Context, Result, ensure};
 
 use super::Window;
-use crate::fs::free_space::Room;
+use crate::fs::free_space::FreeSpace;
 
 /// The unit that is looked at, in bytes.
 const CHUNK: usize = 64 << 10;
@@ -17,7 +17,7 @@ static ZEROS: [u8; CHUNK] = [0; CHUNK];
 pub fn spool(content: &mut dyn Read, to: &File) -> Result<u64> {
     let mut buffer = vec![0; CHUNK];
     let mut at = 0;
-    let mut room = Room::measure(to)?;
+    let mut room = FreeSpace::measure(to)?;
     loop {
         crate::fs::interrupt::check()?;
         let count = fill(content, &mut buffer)?;
@@ -25,7 +25,7 @@ pub fn spool(content: &mut dyn Read, to: &File) -> Result<u64> {
             break;
         }
         if buffer[..count] != ZEROS[..count] {
-            room.use_up(count as u64)?;
+            room.reserve(count as u64)?;
             to.write_all_at(&buffer[..count], at)
                 .context("writing the disk image out")?;
         }

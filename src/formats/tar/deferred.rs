@@ -18,7 +18,7 @@ use nix::sys::time::TimeSpec;
 use super::acl::{self, Names};
 use super::entry::Member;
 use crate::fs::copy::attributes::{
-    ACL_ACCESS, ACL_DEFAULT, Attributes, descriptor, set_xattr, travels,
+    ACL_ACCESS, ACL_DEFAULT, Attributes, descriptor, is_portable, set_xattr,
 };
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
@@ -125,7 +125,7 @@ impl Deferred {
         }
         let xattrs = std::mem::take(&mut member.attributes.xattrs);
         for (name, value) in xattrs {
-            match travels(&name) {
+            match is_portable(&name) {
                 true => member.attributes.xattrs.push((name, value)),
                 false => self.leave_out(&format!("attributes {}", name.to_string_lossy())),
             }
@@ -134,7 +134,7 @@ impl Deferred {
     }
 
     /// Gives directories what was kept for the end, and returns what was left out.
-    pub(super) fn give(mut self, tree: &Tree) -> Result<Vec<String>> {
+    pub(super) fn apply(mut self, tree: &Tree) -> Result<Vec<String>> {
         self.give_acls(tree)?;
         for (path, attributes) in self.directories.iter().rev() {
             interrupt::check()?;
@@ -146,7 +146,7 @@ impl Deferred {
             let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
             let directory = tree.open_path(shown, flags, Mode::empty())?;
             attributes
-                .give(&File::from(directory))
+                .apply(&File::from(directory))
                 .with_context(|| format!("unpacking '{}'", shown.display()))?;
         }
         let mut notes = Vec::new();

@@ -18,7 +18,7 @@ use nix::unistd::{UnlinkatFlags, linkat, symlinkat, unlinkat};
 
 use super::deferred::Deferred;
 use super::entry::{Kind, Member};
-use crate::fs::free_space::Room;
+use crate::fs::free_space::FreeSpace;
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 
@@ -31,7 +31,7 @@ pub(super) struct Place<'t> {
     /// The parent opened last: the next member mostly stands in the same one.
     parent: Option<(PathBuf, OwnedFd)>,
     deferred: Deferred,
-    room: Room,
+    room: FreeSpace,
     buffer: Vec<u8>,
 }
 
@@ -43,7 +43,7 @@ impl<'t> Place<'t> {
             tree,
             parent: None,
             deferred: Deferred::new(),
-            room: Room::measure(&File::from(top))?,
+            room: FreeSpace::measure(&File::from(top))?,
             buffer: vec![0; CHUNK],
         })
     }
@@ -51,7 +51,7 @@ impl<'t> Place<'t> {
     /// Makes one member, replacing what an earlier one of the same name made.
     pub(super) fn put(&mut self, mut member: Member, data: &mut impl Read) -> Result<()> {
         let path = relative(&member.name)?;
-        self.room.use_up(0)?;
+        self.room.reserve(0)?;
         self.deferred.sift(&mut member, &path)?;
         let Some((above, name)) = split(&path) else {
             ensure!(
@@ -80,7 +80,7 @@ impl<'t> Place<'t> {
                     }
                     None => self.copy(data, &mut file)?,
                 }
-                return Ok(member.attributes.give(&file)?);
+                return Ok(member.attributes.apply(&file)?);
             }
             Kind::HardLink => return self.hard_link(&path, &name, &member.target),
             Kind::Link => {
@@ -93,12 +93,12 @@ impl<'t> Place<'t> {
         }
         let link = member.kind == Kind::Link;
         let parent = self.parent()?;
-        Ok(member.attributes.give_named(parent.as_fd(), &name, link)?)
+        Ok(member.attributes.apply_at(parent.as_fd(), &name, link)?)
     }
 
     /// Gives what was deferred for the end, and returns sentences about what was left out.
     pub(super) fn finish(self) -> Result<Vec<String>> {
-        self.deferred.give(self.tree)
+        self.deferred.apply(self.tree)
     }
 
     fn open_parent(&mut self, above: &Path) -> Result<()> {
@@ -137,7 +137,7 @@ impl<'t> Place<'t> {
                 &made
             };
             let parent = self.tree.open_path(parent, flags, Mode::empty())?;
-            self.room.use_up(0)?;
+            self.room.reserve(0)?;
             match mkdirat(&parent, part, Mode::from_bits_truncate(0o755)) {
                 Ok(()) | Err(Errno::EEXIST) => {}
                 Err(e) => return Err(e.into()),
@@ -245,7 +245,7 @@ impl<'t> Place<'t> {
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
                 Err(e) => return Err(e.into()),
             };
-            self.room.use_up(count as u64)?;
+            self.room.reserve(count as u64)?;
             file.write_all(&self.buffer[..count])?;
         }
     }

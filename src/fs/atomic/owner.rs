@@ -1,43 +1,43 @@
-//! Who is making something under a hidden name: this process, and whether another one that says so still lives.
+//! Identifies the process that writes a staged file, and tells whether it is still alive.
 //!
-//! A number alone is not enough: after a reboot, or a long time, another process has it. Written `PID-START-BOOT`: its
-//! number, when it started in clock ticks since the boot, in hex, and the beginning of the kernel's number of that
-//! boot. Older netbes wrote the number alone, and where /proc cannot be read this one does.
+//! A process ID alone is reused, after a reboot or a long time. The text is `PID-START-BOOT`: process ID, start
+//! time in clock ticks since boot (hex), the beginning of the kernel's boot ID. Older versions wrote the
+//! process ID alone, as this one does where /proc cannot be read.
 
 use std::fs;
 use std::sync::OnceLock;
 
-/// How much of the kernel's number of a boot is written.
+/// How many characters of the boot ID are written.
 const BOOT: usize = 8;
 
-/// Returns this process.
-pub(super) fn own() -> &'static str {
-    static OWN: OnceLock<String> = OnceLock::new();
-    OWN.get_or_init(|| {
+/// Returns the text for this process.
+pub(super) fn current() -> &'static str {
+    static CURRENT: OnceLock<String> = OnceLock::new();
+    CURRENT.get_or_init(|| {
         let pid = std::process::id();
-        match (started(pid), boot()) {
-            (Some(started), Some(boot)) => format!("{pid}-{started:x}-{boot}"),
+        match (start_time(pid), boot()) {
+            (Some(start_time), Some(boot)) => format!("{pid}-{start_time:x}-{boot}"),
             _ => pid.to_string(),
         }
     })
 }
 
-/// Returns whether a text can be such a one.
-pub(super) fn is_one(text: &str) -> bool {
+/// Returns whether a text has the format above.
+pub(super) fn is_valid(text: &str) -> bool {
     parse(text).is_some()
 }
 
-/// Returns whether that process lives now.
-pub(super) fn lives(text: &str) -> bool {
+/// Returns whether that process is alive.
+pub(super) fn is_alive(text: &str) -> bool {
     let Some((pid, Some((start, of_boot)))) = parse(text) else {
-        // All that is known is the number.
-        return parse(text).is_some_and(|(pid, _)| started(pid).is_some());
+        // Only the process ID is known.
+        return parse(text).is_some_and(|(pid, _)| start_time(pid).is_some());
     };
-    let is_of_now = boot().is_none_or(|now| now == of_boot);
-    is_of_now && started(pid) == Some(start)
+    let is_this_boot = boot().is_none_or(|now| now == of_boot);
+    is_this_boot && start_time(pid) == Some(start)
 }
 
-/// Returns the number, and when in which boot it started where that is there.
+/// Returns the process ID, and start time and boot ID where they are present.
 fn parse(text: &str) -> Option<(u32, Option<(u64, &str)>)> {
     let mut parts = text.split('-');
     let pid = parts.next()?;
@@ -55,15 +55,16 @@ fn parse(text: &str) -> Option<(u32, Option<(u64, &str)>)> {
     }
 }
 
-/// Returns when a process started, in clock ticks since the boot; `None` where there is none. Format: proc(5).
-fn started(pid: u32) -> Option<u64> {
+/// Returns a process's start time in clock ticks since boot; `None` if there is no such process. Format:
+/// proc(5).
+fn start_time(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name, in brackets, may hold anything.
+    // The command name, in parentheses, may contain anything.
     let (_, after_name) = stat.rsplit_once(')')?;
     after_name.split_whitespace().nth(19)?.parse().ok()
 }
 
-/// Returns the beginning of the kernel's number of this boot.
+/// Returns the beginning of this boot's ID.
 fn boot() -> Option<String> {
     let id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
     id.get(..BOOT).map(str::to_string)
@@ -74,18 +75,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_that_another_process_has_now_is_not_taken_for_it() {
-        let own = own();
-        assert!(is_one(own) && lives(own), "{own}");
-        let (pid, rest) = own.split_once('-').unwrap();
+    fn a_reused_process_id_is_another_process() {
+        let current = current();
+        assert!(is_valid(current) && is_alive(current), "{current}");
+        let (pid, rest) = current.split_once('-').unwrap();
         let (start, boot) = rest.split_once('-').unwrap();
-        // The same number after a reboot, and of one that started earlier in this boot.
-        assert!(!lives(&format!("{pid}-{start}-00000000")));
-        assert!(!lives(&format!("{pid}-1-{boot}")));
-        assert!(!lives(&format!("4194304-{start}-{boot}")));
-        // As older netbes wrote it.
-        assert!(is_one(pid) && lives(pid) && is_one("4194304") && !lives("4194304"));
-        for no in [
+        // After a reboot, and with an earlier start time in this boot.
+        assert!(!is_alive(&format!("{pid}-{start}-00000000")));
+        assert!(!is_alive(&format!("{pid}-1-{boot}")));
+        assert!(!is_alive(&format!("4194304-{start}-{boot}")));
+        // The format of older versions.
+        assert!(is_valid(pid) && is_alive(pid) && is_valid("4194304") && !is_alive("4194304"));
+        for invalid in [
             "",
             "x",
             "1-",
@@ -95,7 +96,7 @@ mod tests {
             "1-2-00000000-3",
             "-1",
         ] {
-            assert!(!is_one(no) && !lives(no), "{no}");
+            assert!(!is_valid(invalid) && !is_alive(invalid), "{invalid}");
         }
     }
 }

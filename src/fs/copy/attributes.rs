@@ -1,7 +1,7 @@
-//! What a file is besides its content: mode, owner, times, extended attributes.
+//! The attributes of a file: mode, owner, times, extended attributes.
 //!
-//! Given in the order the kernel needs: owner first, for `chown` takes set-user-ID bits and capabilities
-//! away; then mode; then attributes; times last. By descriptor, or by a bare name in an open directory.
+//! Applied in the order that the kernel needs: owner first, because `chown` clears set-user-ID bits and
+//! capabilities; then mode, extended attributes, times. By descriptor, or by a name in an open directory.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -17,12 +17,12 @@ use nix::sys::stat::{
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, fchown, fchownat};
 
-/// The attribute the kernel keeps an access list in.
+/// Extended attribute of a file's access control list.
 pub const ACL_ACCESS: &str = "system.posix_acl_access";
-/// The attribute the kernel keeps a directory's default access list in.
+/// Extended attribute of a directory's default access control list.
 pub const ACL_DEFAULT: &str = "system.posix_acl_default";
 
-/// Everything about a file but its kind, name and content.
+/// All attributes of a file, without its type, name and content.
 #[derive(Debug, Clone)]
 pub struct Attributes {
     /// Permission bits with set-ID and sticky bits: the low twelve.
@@ -31,16 +31,16 @@ pub struct Attributes {
     pub uid: u32,
     /// Group, as a number.
     pub gid: u32,
-    /// Time of the last access, where it is to be set.
+    /// Access time, where it is to be set.
     pub accessed: TimeSpec,
-    /// Time of the last change of content.
+    /// Modification time.
     pub modified: TimeSpec,
     /// Extended attributes, whole names and raw values.
     pub xattrs: Vec<(OsString, Vec<u8>)>,
 }
 
 impl Attributes {
-    /// Returns the attributes a status tells, without extended ones.
+    /// Returns the attributes in a status, without extended ones.
     pub fn from_stat(stat: &FileStat) -> Self {
         Self {
             mode: stat.st_mode & 0o7777,
@@ -52,8 +52,8 @@ impl Attributes {
         }
     }
 
-    /// Gives them to an open file or directory.
-    pub fn give(&self, file: &File) -> io::Result<()> {
+    /// Applies them to an open file or directory.
+    pub fn apply(&self, file: &File) -> io::Result<()> {
         fchown(
             file,
             Some(Uid::from_raw(self.uid)),
@@ -67,10 +67,10 @@ impl Attributes {
         Ok(())
     }
 
-    /// Gives them to what stands under a bare name in a directory: a link, a device, a pipe.
+    /// Applies them to a name in a directory: a symbolic link, device or pipe.
     ///
-    /// A link is never followed; its mode is the kernel's business.
-    pub fn give_named(&self, parent: BorrowedFd<'_>, name: &OsStr, link: bool) -> io::Result<()> {
+    /// A symbolic link is not followed; its mode is not set.
+    pub fn apply_at(&self, parent: BorrowedFd<'_>, name: &OsStr, link: bool) -> io::Result<()> {
         fchownat(
             parent,
             name,
@@ -84,7 +84,7 @@ impl Attributes {
         }
         let path = descriptor(parent).join(name);
         for (key, value) in &self.xattrs {
-            xattr::set(&path, key, value).map_err(|e| about(key, &e))?;
+            xattr::set(&path, key, value).map_err(|e| with_name(key, &e))?;
         }
         utimensat(
             parent,
@@ -97,9 +97,9 @@ impl Attributes {
     }
 }
 
-/// Returns the attributes of what a path leads to, or of the link itself; none where there can be none.
+/// Returns the extended attributes at a path, with `link` of the symbolic link itself; empty where unsupported.
 ///
-/// `path` is below `/proc/self/fd`: nothing but its last part may be a link.
+/// `path` is below `/proc/self/fd`: only its last component may be a symbolic link.
 pub(crate) fn xattrs(path: &std::path::Path, link: bool) -> io::Result<Vec<(OsString, Vec<u8>)>> {
     let list = if link {
         xattr::list(path)
@@ -108,7 +108,7 @@ pub(crate) fn xattrs(path: &std::path::Path, link: bool) -> io::Result<Vec<(OsSt
     };
     let names = match list {
         Ok(names) => names,
-        Err(e) if unsupported(&e) => return Ok(Vec::new()),
+        Err(e) if is_unsupported(&e) => return Ok(Vec::new()),
         Err(e) => return Err(e),
     };
     let mut found = Vec::new();
@@ -118,18 +118,18 @@ pub(crate) fn xattrs(path: &std::path::Path, link: bool) -> io::Result<Vec<(OsSt
         } else {
             xattr::get_deref(path, &name)
         };
-        // A name that went away between the two calls, as on a live system, is no longer an attribute.
-        if let Some(value) = value.map_err(|e| about(&name, &e))? {
+        // An attribute removed since it was listed is skipped.
+        if let Some(value) = value.map_err(|e| with_name(&name, &e))? {
             found.push((name, value));
         }
     }
     Ok(found)
 }
 
-/// Returns whether an attribute means the same on another filesystem and is brought along.
+/// Returns whether an attribute has the same meaning on another filesystem.
 ///
 /// Others, such as `system.nfs4_acl` or `btrfs.compression`, describe how a filesystem stores a file.
-pub(crate) fn travels(name: &OsStr) -> bool {
+pub(crate) fn is_portable(name: &OsStr) -> bool {
     let bytes = name.as_bytes();
     bytes == ACL_ACCESS.as_bytes()
         || bytes == ACL_DEFAULT.as_bytes()
@@ -138,21 +138,21 @@ pub(crate) fn travels(name: &OsStr) -> bool {
             .any(|prefix| bytes.len() > prefix.len() && bytes.starts_with(prefix))
 }
 
-/// Sets one attribute on what a descriptor's path leads to.
+/// Sets an extended attribute at a descriptor's path.
 pub(crate) fn set_xattr(path: &std::path::Path, name: &OsStr, value: &[u8]) -> io::Result<()> {
-    xattr::set_deref(path, name, value).map_err(|e| about(name, &e))
+    xattr::set_deref(path, name, value).map_err(|e| with_name(name, &e))
 }
 
-/// Returns the path of an open descriptor, for the calls that take only paths.
+/// Returns the path of a descriptor, for calls that take only paths.
 pub(crate) fn descriptor(fd: BorrowedFd<'_>) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
 }
 
-fn unsupported(error: &io::Error) -> bool {
+fn is_unsupported(error: &io::Error) -> bool {
     error.raw_os_error() == Some(nix::libc::EOPNOTSUPP)
 }
 
-fn about(name: &OsStr, error: &io::Error) -> io::Error {
+fn with_name(name: &OsStr, error: &io::Error) -> io::Error {
     let name = name.to_string_lossy();
     io::Error::new(error.kind(), format!("extended attribute {name}: {error}"))
 }

@@ -1,6 +1,6 @@
-//! The content of one file, copied to another: shared where the filesystem can, else its data only.
+//! Copies the content of a file: by sharing extents (`FICLONE`) where the filesystem can, else its data only.
 //!
-//! Holes stay holes. On the same btrfs nothing is read or written at all (`FICLONE`). Not for attributes.
+//! Holes stay holes. Attributes are not copied.
 
 use std::fs::File;
 use std::io;
@@ -10,7 +10,7 @@ use std::os::unix::fs::FileExt;
 use nix::errno::Errno;
 use nix::unistd::{Whence, lseek};
 
-/// How much is copied at a time, in bytes.
+/// Bytes copied at a time.
 const CHUNK: usize = 1 << 20;
 
 mod call {
@@ -18,7 +18,7 @@ mod call {
     nix::ioctl_write_int!(ficlone, 0x94, 9);
 }
 
-/// Copies contents, and remembers what the filesystems at hand can do.
+/// Copies contents; remembers whether the filesystems can share extents.
 #[derive(Debug)]
 pub struct Contents {
     shares: bool,
@@ -35,9 +35,9 @@ impl Default for Contents {
 }
 
 impl Contents {
-    /// Fills an empty file with another's first `size` bytes; `tick` is told of bytes as they are done.
+    /// Copies the first `size` bytes to an empty file; `tick` receives the number of bytes as they are copied.
     ///
-    /// A file that shrinks meanwhile, as on a live system, ends in a hole.
+    /// If the file shrinks meanwhile, the copy ends in a hole.
     pub fn copy(
         &mut self,
         from: &File,
@@ -48,7 +48,7 @@ impl Contents {
         if size == 0 {
             return Ok(());
         }
-        if self.shared(from, to)? {
+        if self.share(from, to)? {
             tick(size);
             return Ok(());
         }
@@ -63,9 +63,9 @@ impl Contents {
         Ok(())
     }
 
-    /// Shares the whole content with the other file; false where that cannot be done.
+    /// Shares all extents; false where that is not possible.
     #[allow(unsafe_code)]
-    fn shared(&mut self, from: &File, to: &File) -> io::Result<bool> {
+    fn share(&mut self, from: &File, to: &File) -> io::Result<bool> {
         if !self.shares {
             return Ok(false);
         }
@@ -83,7 +83,7 @@ impl Contents {
                 self.shares = false;
                 Ok(false)
             }
-            // One of the two is stored in a way the other is not (checksums off, a swap file).
+            // The files differ in storage (no checksums, a swap file).
             Err(Errno::EINVAL | Errno::ETXTBSY | Errno::EPERM) => Ok(false),
             Err(e) => Err(e.into()),
         }
@@ -100,8 +100,8 @@ impl Contents {
         let mut at = range.start;
         while at < range.end {
             crate::fs::interrupt::check_io()?;
-            let most = (range.end - at).min(CHUNK as u64) as usize;
-            let count = match from.read_at(&mut self.buffer[..most], at) {
+            let length = (range.end - at).min(CHUNK as u64) as usize;
+            let count = match from.read_at(&mut self.buffer[..length], at) {
                 Ok(0) => return Ok(()),
                 Ok(count) => count,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
@@ -115,7 +115,7 @@ impl Contents {
     }
 }
 
-/// Returns the next stretch of data at or behind an offset; a filesystem without holes is all data.
+/// Returns the next range of data from an offset on; without support for holes, all of the rest.
 fn data_after(file: &File, offset: u64, size: u64) -> io::Result<Option<(u64, u64)>> {
     if offset >= size {
         return Ok(None);

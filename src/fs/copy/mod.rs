@@ -1,8 +1,8 @@
-//! Directory trees, copied exactly: content, holes, hard links, devices, and everything in [`attributes`].
+//! Copies directory trees exactly: content, holes, hard links, devices, and all of [`attributes`].
 //!
-//! One filesystem is walked. What is mounted below is left out and reported, save where it is asked for; btrfs
-//! subvolumes below are part of the tree and become plain directories. The source may be alive: what vanishes
-//! meanwhile is not there. No link is followed on either side, and no device or pipe is opened.
+//! Stays on one filesystem: mount points below are left empty and reported, except those in [`Rules::enter`].
+//! Btrfs subvolumes become plain directories. The source may be in use: files removed meanwhile are skipped. No
+//! symbolic link is followed on either side, and no device or pipe is opened.
 
 pub mod attributes;
 mod content;
@@ -26,15 +26,15 @@ use nix::unistd::{linkat, symlinkat};
 
 use super::shown_path::shortened;
 use super::{interrupt, opener};
-use attributes::{Attributes, descriptor, travels};
-use look::{Listing, is_pseudo, open_directory, open_here};
+use attributes::{Attributes, descriptor, is_portable};
+use look::{Listing, is_pseudo, open_directory, open_on_same_mount};
 
-/// The deepest tree that is walked: each level holds two descriptors open.
+/// The deepest tree that is copied: each level has two open descriptors.
 const DEPTH: usize = 400;
-/// The inode number of every btrfs subvolume's top.
+/// Inode number of the top of a btrfs subvolume.
 const SUBVOLUME_INODE: u64 = 256;
 
-/// What is to be copied, besides what lies on the filesystem itself.
+/// What is copied besides the one filesystem, and what is not.
 #[derive(Debug, Default)]
 pub struct Rules {
     /// Mount points, relative to the top, whose filesystem is copied too.
@@ -46,7 +46,7 @@ pub struct Rules {
 /// What a copy left out or changed, paths relative to the top.
 #[derive(Debug, Default)]
 pub struct Report {
-    /// Mount points of `proc`, `sysfs`, `tmpfs` and their like: left empty.
+    /// Mount points of `proc`, `sysfs`, `tmpfs` and similar: left empty.
     pub pseudo: Vec<PathBuf>,
     /// Mount points of other real filesystems: left empty.
     pub mounts: Vec<PathBuf>,
@@ -54,13 +54,13 @@ pub struct Report {
     pub subvolumes: Vec<PathBuf>,
     /// Directories left empty because the rules say so.
     pub skipped: Vec<PathBuf>,
-    /// Names of extended attributes that mean nothing elsewhere.
+    /// Names of extended attributes that are not portable.
     pub xattrs: BTreeSet<OsString>,
 }
 
-/// Copies what is in one directory into another, empty one, and gives it the same attributes.
+/// Copies a directory's content and attributes to an empty directory.
 ///
-/// `tick` is told of bytes as they are done.
+/// `tick` receives the number of bytes as they are copied.
 pub fn tree(from: &File, to: &File, rules: &Rules, tick: &mut dyn FnMut(u64)) -> Result<Report> {
     let mut walk = Walk {
         rules,
@@ -80,7 +80,7 @@ struct Walk<'a> {
     rules: &'a Rules,
     tick: &'a mut dyn FnMut(u64),
     top: &'a File,
-    /// Files with several names: where the first copy stands, and how many names are to come.
+    /// Files with several names: path of the first copy, and number of names not seen yet.
     links: HashMap<(u64, u64), (PathBuf, u64)>,
     contents: Contents,
     report: Report,
@@ -91,8 +91,8 @@ impl Walk<'_> {
     fn directory(&mut self, from: File, to: &File, stat: &FileStat, depth: usize) -> Result<()> {
         ensure!(
             depth < DEPTH,
-            "'{}' lies more than {DEPTH} directories deep",
-            self.place()
+            "'{}' is more than {DEPTH} directories deep",
+            self.shown_path()
         );
         let mut from = Listing::new(from).with_context(|| self.reading())?;
         loop {
@@ -108,7 +108,7 @@ impl Walk<'_> {
             }
         }
         let attributes = self.attributes(&descriptor(from.as_fd()), stat, false)?;
-        attributes.give(to).with_context(|| self.copying())
+        attributes.apply(to).with_context(|| self.copying())
     }
 
     fn entry(
@@ -116,7 +116,7 @@ impl Walk<'_> {
         from: &Listing,
         to: &File,
         name: &OsStr,
-        above: &FileStat,
+        parent_stat: &FileStat,
         depth: usize,
     ) -> Result<()> {
         let stat = match fstatat(from, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
@@ -125,10 +125,10 @@ impl Walk<'_> {
         };
         let kind = SFlag::from_bits_truncate(stat.st_mode & SFlag::S_IFMT.bits());
         if kind == SFlag::S_IFDIR {
-            return self.below(from, to, name, above, depth);
+            return self.subdirectory(from, to, name, parent_stat, depth);
         }
         // A socket belongs to the process that listens on it.
-        if kind == SFlag::S_IFSOCK || self.linked(to, name, &stat)? {
+        if kind == SFlag::S_IFSOCK || self.link_if_copied(to, name, &stat)? {
             return Ok(());
         }
         match kind {
@@ -139,12 +139,12 @@ impl Walk<'_> {
                     other => other.with_context(|| self.reading())?,
                 };
                 symlinkat(target.as_os_str(), to, name).with_context(|| self.copying())?;
-                self.give_named(from, to, name, &stat, true)?;
+                self.apply_at(from, to, name, &stat, true)?;
             }
             _ => {
                 let mode = Mode::from_bits_truncate(0o600);
                 mknodat(to, name, kind, mode, stat.st_rdev).with_context(|| self.copying())?;
-                self.give_named(from, to, name, &stat, false)?;
+                self.apply_at(from, to, name, &stat, false)?;
             }
         }
         if stat.st_nlink > 1 {
@@ -155,8 +155,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Makes a second name for a file copied before; false when this is its first.
-    fn linked(&mut self, to: &File, name: &OsStr, stat: &FileStat) -> Result<bool> {
+    /// Makes a hard link to a file copied before; false for the first name.
+    fn link_if_copied(&mut self, to: &File, name: &OsStr, stat: &FileStat) -> Result<bool> {
         let key = (stat.st_dev, stat.st_ino);
         let Some((first, rest)) = self.links.get_mut(&key) else {
             return Ok(false);
@@ -167,7 +167,7 @@ impl Walk<'_> {
             format!("copying '{}'", shortened(&self.path))
         });
         let parent = first.parent().unwrap_or(Path::new(""));
-        let parent = opener::beneath(self.top, parent).with_context(copying)?;
+        let parent = opener::directory_beneath(self.top, parent).with_context(copying)?;
         let first_name = first.file_name().unwrap_or_default();
         linkat(&parent, first_name, to, name, AtFlags::empty()).with_context(copying)?;
         if last {
@@ -181,7 +181,7 @@ impl Walk<'_> {
             Ok(Some(source)) => source,
             Ok(None) => return Ok(()),
             Err(Errno::ENXIO | Errno::EISDIR | Errno::ELOOP) => {
-                anyhow::bail!("'{}' changed while it was read", self.place())
+                anyhow::bail!("'{}' changed while it was read", self.shown_path())
             }
             Err(e) => return Err(e).with_context(|| self.reading()),
         };
@@ -195,44 +195,44 @@ impl Walk<'_> {
         let size = stat.st_size.cast_unsigned();
         self.contents
             .copy(&source, &copy, size, self.tick)
-            .and_then(|()| attributes.give(&copy))
+            .and_then(|()| attributes.apply(&copy))
             .with_context(|| self.copying())
     }
 
-    fn below(
+    fn subdirectory(
         &mut self,
         from: &Listing,
         to: &File,
         name: &OsStr,
-        above: &FileStat,
+        parent_stat: &FileStat,
         depth: usize,
     ) -> Result<()> {
-        let opened = match open_here(from, name) {
-            Err(Errno::EXDEV) => self.mounted(from, name)?,
+        let opened = match open_on_same_mount(from, name) {
+            Err(Errno::EXDEV) => self.open_mounted(from, name)?,
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => return Ok(()),
             other => Some(other.with_context(|| self.reading())?),
         };
         let mode = Mode::from_bits_truncate(0o700);
         mkdirat(to, name, mode).with_context(|| self.copying())?;
         let Some(copy) = open_directory(to, name).with_context(|| self.copying())? else {
-            anyhow::bail!("'{}' vanished from the copy", self.place());
+            anyhow::bail!("'{}' vanished from the copy", self.shown_path());
         };
         let Some(source) = opened else {
-            // A mount point that is left out: what is mounted there lends the place its mode and owner.
+            // A skipped mount point: it gets mode and owner of the mounted directory.
             let stat = fstatat(from, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;
             return Attributes::from_stat(&stat)
-                .give(&copy)
+                .apply(&copy)
                 .with_context(|| self.copying());
         };
         let stat = fstat(&source)?;
         if self.rules.skip.contains(&(stat.st_dev, stat.st_ino)) {
             self.report.skipped.push(self.path.clone());
             return Attributes::from_stat(&stat)
-                .give(&copy)
+                .apply(&copy)
                 .with_context(|| self.copying());
         }
         if stat.st_ino == SUBVOLUME_INODE
-            && stat.st_dev != above.st_dev
+            && stat.st_dev != parent_stat.st_dev
             && fstatfs(&source)?.filesystem_type() == BTRFS_SUPER_MAGIC
             && !self.rules.enter.contains(&self.path)
         {
@@ -241,10 +241,10 @@ impl Walk<'_> {
         self.directory(source, &copy, &stat, depth + 1)
     }
 
-    /// Decides about a mount point: opens what is to be entered, else reports it.
-    fn mounted(&mut self, from: &Listing, name: &OsStr) -> Result<Option<File>> {
+    /// Opens a mount point that is to be copied; reports any other.
+    fn open_mounted(&mut self, from: &Listing, name: &OsStr) -> Result<Option<File>> {
         if self.rules.enter.contains(&self.path) {
-            // Opening it for reading also wakes an automount.
+            // Opening it for reading triggers an automount.
             let source = open_directory(from, name).with_context(|| self.reading())?;
             if let Some(source) = source
                 && !is_pseudo(fstatfs(&source)?.filesystem_type())
@@ -252,8 +252,8 @@ impl Walk<'_> {
                 return Ok(Some(source));
             }
         }
-        let place = opener::place_at(from, name).with_context(|| self.reading())?;
-        if is_pseudo(fstatfs(&place)?.filesystem_type()) {
+        let shown_path = opener::o_path_at(from, name).with_context(|| self.reading())?;
+        if is_pseudo(fstatfs(&shown_path)?.filesystem_type()) {
             self.report.pseudo.push(self.path.clone());
         } else {
             self.report.mounts.push(self.path.clone());
@@ -261,7 +261,7 @@ impl Walk<'_> {
         Ok(None)
     }
 
-    fn give_named(
+    fn apply_at(
         &mut self,
         from: &Listing,
         to: &File,
@@ -272,7 +272,7 @@ impl Walk<'_> {
         let path = descriptor(from.as_fd()).join(name);
         let attributes = self.attributes(&path, stat, true)?;
         attributes
-            .give_named(to.as_fd(), name, link)
+            .apply_at(to.as_fd(), name, link)
             .with_context(|| self.copying())
     }
 
@@ -280,7 +280,7 @@ impl Walk<'_> {
         let mut attributes = Attributes::from_stat(stat);
         let found = attributes::xattrs(path, bare).with_context(|| self.reading())?;
         for (name, value) in found {
-            if travels(&name) {
+            if is_portable(&name) {
                 attributes.xattrs.push((name, value));
             } else if !name.as_bytes().starts_with(b"btrfs.") {
                 self.report.xattrs.insert(name);
@@ -290,15 +290,15 @@ impl Walk<'_> {
     }
 
     fn reading(&self) -> String {
-        format!("reading '{}'", self.place())
+        format!("reading '{}'", self.shown_path())
     }
 
     fn copying(&self) -> String {
-        format!("copying '{}'", self.place())
+        format!("copying '{}'", self.shown_path())
     }
 
-    /// Returns where the copy is, relative to its top, which is `.`.
-    fn place(&self) -> String {
+    /// Returns the current path, relative to the top, for messages.
+    fn shown_path(&self) -> String {
         match self.path.as_os_str().is_empty() {
             true => ".".to_string(),
             false => shortened(&self.path),

@@ -1,4 +1,4 @@
-//! Changing files inside: writing, linking, removing, and making directories.
+//! Changes in a [`Tree`]: writes, links, removals, directories.
 
 use std::fs::File;
 use std::io::{self, Write};
@@ -11,15 +11,15 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::{Tree, relative};
 
-/// How many links that lead to links are followed, as the kernel does.
-const LINKS: u32 = 40;
+/// How many symbolic links in a row are followed, as in the kernel.
+const MAX_LINKS: u32 = 40;
 
 impl Tree {
     /// Replaces a file's content in one step, keeping mode and owner; a new file gets 0644.
     ///
-    /// A final link is followed, inside, and it is what it leads to that is replaced.
+    /// A final symbolic link is followed inside, and its target replaced.
     pub fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
-        self.write_through(path, bytes, LINKS)
+        self.write_through(path, bytes, MAX_LINKS)
     }
 
     fn write_through(&self, path: &str, bytes: &[u8], links: u32) -> io::Result<()> {
@@ -28,8 +28,8 @@ impl Tree {
         {
             let links = links
                 .checked_sub(1)
-                .ok_or_else(|| self.failed(Errno::ELOOP, path))?;
-            return self.write_through(&self.led_to(path)?, bytes, links);
+                .ok_or_else(|| self.error(Errno::ELOOP, path))?;
+            return self.write_through(&self.follow_link(path)?, bytes, links);
         }
         let (parent, name) = self.parent(path)?;
         let old = match self.metadata(path)? {
@@ -45,7 +45,7 @@ impl Tree {
         let staged = format!(".{name}.netbe-new");
         match unlinkat(&parent, staged.as_str(), UnlinkatFlags::NoRemoveDir) {
             Ok(()) | Err(nix::Error::ENOENT) => {}
-            Err(e) => return Err(self.failed(e, path)),
+            Err(e) => return Err(self.error(e, path)),
         }
         let flags =
             OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
@@ -55,7 +55,7 @@ impl Tree {
             flags,
             Mode::from_bits_truncate(0o600),
         )
-        .map_err(|e| self.failed(e, path))?;
+        .map_err(|e| self.error(e, path))?;
         let mut file = File::from(fd);
         let written = file.write_all(bytes).and_then(|()| {
             let (mode, owner) = old.map_or((0o644, None), |m| {
@@ -74,7 +74,7 @@ impl Tree {
             renameat(&parent, staged.as_str(), &parent, name.as_str()).map_err(io::Error::from)
         });
         renamed.map_err(|e| {
-            // Best effort: the error that matters is the one already in hand.
+            // Best effort: the first error is the one to report.
             let _ = unlinkat(&parent, staged.as_str(), UnlinkatFlags::NoRemoveDir);
             io::Error::new(
                 e.kind(),
@@ -83,12 +83,12 @@ impl Tree {
         })
     }
 
-    /// Returns the path a final link leads to, itself not followed further.
-    fn led_to(&self, path: &str) -> io::Result<String> {
+    /// Returns the target of a symbolic link as a path in the tree.
+    fn follow_link(&self, path: &str) -> io::Result<String> {
         let target = self.link_target(path)?;
         let target = target
             .to_str()
-            .ok_or_else(|| self.failed(Errno::EILSEQ, path))?;
+            .ok_or_else(|| self.error(Errno::EILSEQ, path))?;
         let directory = relative(path).rsplit_once('/').map_or("", |(dir, _)| dir);
         Ok(match target.starts_with('/') {
             true => target.to_string(),
@@ -96,29 +96,29 @@ impl Tree {
         })
     }
 
-    /// Makes a link with this text; something there already is an error.
+    /// Makes a symbolic link with this text; an existing name is an error.
     pub fn symlink(&self, target: &str, path: &str) -> io::Result<()> {
         let (parent, name) = self.parent(path)?;
-        nix::unistd::symlinkat(target, &parent, name.as_str()).map_err(|e| self.failed(e, path))
+        nix::unistd::symlinkat(target, &parent, name.as_str()).map_err(|e| self.error(e, path))
     }
 
-    /// Removes a file or link; nothing there is no error.
+    /// Removes a file or symbolic link; a missing one is no error.
     pub fn remove_file(&self, path: &str) -> io::Result<()> {
         if self.symlink_metadata(path)?.is_none() {
             return Ok(());
         }
         let (parent, name) = self.parent(path)?;
         unlinkat(&parent, name.as_str(), UnlinkatFlags::NoRemoveDir)
-            .map_err(|e| self.failed(e, path))
+            .map_err(|e| self.error(e, path))
     }
 
-    /// Removes an empty directory; one that is not empty is an error.
+    /// Removes an empty directory.
     pub fn remove_dir(&self, path: &str) -> io::Result<()> {
         let (parent, name) = self.parent(path)?;
-        unlinkat(&parent, name.as_str(), UnlinkatFlags::RemoveDir).map_err(|e| self.failed(e, path))
+        unlinkat(&parent, name.as_str(), UnlinkatFlags::RemoveDir).map_err(|e| self.error(e, path))
     }
 
-    /// Makes a directory and those above it, 0755 each; one that exists stays as it is.
+    /// Makes a directory and its missing parents, 0755 each.
     pub fn make_dirs(&self, path: &str) -> io::Result<()> {
         let mut made = String::new();
         for part in relative(path)
@@ -134,7 +134,7 @@ impl Tree {
             }
             let (parent, name) = self.parent(&made)?;
             mkdirat(&parent, name.as_str(), Mode::from_bits_truncate(0o755))
-                .map_err(|e| self.failed(e, path))?;
+                .map_err(|e| self.error(e, path))?;
         }
         Ok(())
     }

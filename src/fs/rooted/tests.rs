@@ -1,4 +1,4 @@
-//! Resolving while the machine is busy.
+//! Resolution while other processes rename, and behind links.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::{fs, thread};
@@ -70,7 +70,7 @@ fn a_plain_file_is_one_that_no_link_leads_to() {
 }
 
 #[test]
-fn what_is_durable_is_replaced_behind_links_too_and_never_in_place() {
+fn a_durable_write_replaces_the_target_of_a_link() {
     let dir = tempfile::tempdir().unwrap();
     let at = |path: &str| dir.path().join(path);
     std::fs::create_dir_all(at("etc/deep")).unwrap();
@@ -80,7 +80,7 @@ fn what_is_durable_is_replaced_behind_links_too_and_never_in_place() {
     std::os::unix::fs::symlink("round", at("etc/round")).unwrap();
     std::os::unix::fs::symlink("new", at("etc/dangling")).unwrap();
     let tree = Tree::open(dir.path()).unwrap().durable();
-    // Who has it open goes on reading the old: it was not written into.
+    // A reader keeps the old content: the file is not written in place.
     let mut open = std::fs::File::open(at("etc/real")).unwrap();
     tree.write("etc/absolute", b"new").unwrap();
     let mut read = String::new();
@@ -91,14 +91,14 @@ fn what_is_durable_is_replaced_behind_links_too_and_never_in_place() {
     assert!(tree.write("etc/round", b"x").is_err());
     tree.write("etc/dangling", b"made").unwrap();
     assert_eq!(std::fs::read_to_string(at("etc/new")).unwrap(), "made");
-    // A link cannot lead out: its target begins at the top of the tree.
+    // A link cannot lead outside: its target is resolved from the top of the tree.
     std::os::unix::fs::symlink("/../../outside", at("etc/out")).unwrap();
     tree.write("etc/out", b"x").unwrap();
     assert_eq!(std::fs::read_to_string(at("outside")).unwrap(), "x");
 }
 
 #[test]
-fn invariant_15_a_link_in_the_place_of_a_tree_leads_nowhere() {
+fn a_link_in_the_place_of_a_tree_is_not_opened() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::create_dir(dir.path().join("there")).unwrap();
     std::os::unix::fs::symlink("there", dir.path().join("root")).unwrap();
@@ -106,10 +106,10 @@ fn invariant_15_a_link_in_the_place_of_a_tree_leads_nowhere() {
     assert!(Tree::open(&dir.path().join("root")).is_err());
 }
 
-/// A filter of system calls may answer for the kernel, as systemd's do.
+/// A system call filter may answer for the kernel, as systemd's do.
 #[test]
-fn a_call_that_cannot_be_made_says_nothing_of_what_is_there() {
-    let is = |errno: Errno| super::super::path_error::is_of_the_machine(&io::Error::from(errno));
+fn a_failed_call_does_not_mean_a_missing_file() {
+    let is = |errno: Errno| super::super::path_error::is_system_error(&io::Error::from(errno));
     assert!(is(Errno::ENOSYS) && is(Errno::EPERM));
     assert!(!is(Errno::ENOENT) && !is(Errno::ELOOP));
 }

@@ -10,7 +10,7 @@ use anyhow::Result;
 use super::{FOREIGN, Finding, Repair};
 use crate::fs::atomic;
 use crate::fs::dir_names::names_in;
-use crate::fs::path_error::{at_path, is_of_the_machine};
+use crate::fs::path_error::{at_path, is_system_error};
 use crate::pool::{self, Environment, Node, NodeName, Pool, layout, lock, stage};
 use crate::publish;
 
@@ -98,7 +98,7 @@ fn half_replaced(dir: &Path, node: Option<&NodeName>) -> Result<Vec<Finding>> {
 /// Returns whether a directory stands there; not whether one may, where that cannot be told: a person would move it out.
 fn is_directory(path: &Path) -> Result<bool> {
     match path.symlink_metadata() {
-        Err(e) if is_of_the_machine(&e) => Err(at_path(&e, path).into()),
+        Err(e) if is_system_error(&e) => Err(at_path(&e, path).into()),
         found => Ok(found.is_ok_and(|m| m.is_dir())),
     }
 }

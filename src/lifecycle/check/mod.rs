@@ -88,7 +88,7 @@ impl Finding {
 }
 
 /// How often it looks again, at most, while others change what it looks at.
-const LOOKS: usize = 8;
+const MAX_READS: usize = 8;
 
 /// Looks at one node, or at the pool and all of them.
 ///
@@ -97,7 +97,7 @@ const LOOKS: usize = 8;
 pub fn check(pool: &Pool, only: Option<&NodeName>) -> Result<Vec<Finding>> {
     let mut watch = Watch::begin(pool.state());
     let mut found = look(pool, only)?;
-    for _ in 0..LOOKS {
+    for _ in 0..MAX_READS {
         if found.is_empty() || !watch.saw_a_change() {
             break;
         }

@@ -20,7 +20,7 @@ use crate::pool::{Environment, Node, NodeLock, NodeName, Pool, environment, layo
 use crate::publish;
 
 /// How often it looks again after mending, at most: what could not be looked at before may be now.
-const LOOKS: usize = 3;
+const MAX_READS: usize = 3;
 
 /// What was mended, and what is left.
 #[derive(Debug, Default)]
@@ -44,7 +44,7 @@ pub fn repair(pool: &Pool, only: Option<&NodeName>, mode: Mode) -> Result<Repair
         findings: check(pool, only)?,
         ..Repaired::default()
     };
-    for _ in 0..LOOKS {
+    for _ in 0..MAX_READS {
         let (done, failures) = mend_all(pool, &repaired.findings, mode)?;
         // Those of the last round: what failed in one before is tried again.
         repaired.failures = failures;

@@ -259,7 +259,7 @@ impl Work<'_> {
     ) -> Shared {
         match ended {
             Ok(()) => {}
-            Err(_) if interrupt::asked().is_some() => self.done.stopped = true,
+            Err(_) if interrupt::requested().is_some() => self.done.stopped = true,
             Err(e) => self.done.failures.push(e),
         }
         match self.gone(pool, candidates) {

@@ -52,7 +52,7 @@ impl Run<'_> {
             })
             .collect();
         let mut without_cache = |result: Result<()>| match result {
-            Err(error) if interrupt::asked().is_none() => notes.push(format!(
+            Err(error) if interrupt::requested().is_none() => notes.push(format!(
                 "packages may have been downloaded although the pool has them: {error:#}"
             )),
             _ => {}

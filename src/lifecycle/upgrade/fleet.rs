@@ -151,7 +151,7 @@ pub fn upgrade(
             let tell = tell.clone();
             let (waiting, running, program) = (&waiting, &running, &program);
             let work = move || {
-                while interrupt::asked().is_none() {
+                while interrupt::requested().is_none() {
                     let Some(next) = locked(waiting).pop_front() else {
                         return;
                     };
@@ -181,7 +181,7 @@ pub fn upgrade(
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
-            if interrupt::asked().is_some() && !told_to_stop {
+            if interrupt::requested().is_some() && !told_to_stop {
                 told_to_stop = true;
                 for pid in locked(&running).iter() {
                     let _ = kill(*pid, Signal::SIGTERM);
@@ -218,7 +218,7 @@ fn one(
     let pid = Pid::from_raw(i32::try_from(child.id()).context("the number of a process")?);
     locked(running).push(pid);
     let _ = tell.send((number, News::Begun));
-    if interrupt::asked().is_some() {
+    if interrupt::requested().is_some() {
         let _ = kill(pid, Signal::SIGTERM);
     }
     let report = listen(&mut child, number, tell);

@@ -60,7 +60,7 @@ impl Run<'_> {
                 false => failure,
             }
         };
-        if !self.request.keep || interrupt::asked().is_some() {
+        if !self.request.keep || interrupt::requested().is_some() {
             drop(staged);
             return Ok(ended("nothing was kept"));
         }

@@ -105,7 +105,7 @@ fn read(path: &Path, hear: &mut dyn FnMut(&[u8]) -> bool) -> rusqlite::Result<()
         STEPS,
         Some(move || {
             turns += 1;
-            turns > TURNS || begun.elapsed() > LONGEST || interrupt::asked().is_some()
+            turns > TURNS || begun.elapsed() > LONGEST || interrupt::requested().is_some()
         }),
     )?;
     // Of the whole process, which has no other use for it.

@@ -107,7 +107,7 @@ impl Envs {
             .flags(OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC)
             .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
         let file = match openat2(&self.top, format!("{env}/env.json").as_str(), how)
-            .and_then(|place| opener::reopened(&place, OFlag::O_RDONLY))
+            .and_then(|place| opener::reopen(&place, OFlag::O_RDONLY))
         {
             Ok(fd) => File::from(fd),
             Err(nix::Error::ENOENT) => bail!("there is none"),

@@ -11,7 +11,7 @@ use std::time::SystemTime;
 use anyhow::{Result, bail};
 
 use super::inclusion::{self, DIRECTORY, active_lines};
-use crate::fs::systemd::{ran, systemctl};
+use crate::fs::systemd::{run, systemctl};
 
 /// Its first configuration.
 const MAIN: &str = "/etc/dnsmasq.conf";
@@ -104,7 +104,7 @@ pub fn test() -> Result<()> {
         // Read twice, an option that may be given once only would be an error.
         command.arg(format!("--conf-dir={DIRECTORY},{}", SKIPPED.join(",")));
     }
-    ran(&mut command)
+    run(&mut command)
 }
 
 /// A running dnsmasq.

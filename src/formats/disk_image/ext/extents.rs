@@ -69,7 +69,7 @@ impl Extents<'_> {
             let logical = u64::from(fields.u32(at)?);
             if depth > 0 {
                 let below = u64::from(fields.u32(at + 4)?) | (u64::from(fields.u16(at + 8)?) << 32);
-                self.ext.use_up(1)?;
+                self.ext.reserve(1)?;
                 let block = self.ext.block(below)?;
                 self.require_sum(&block)?;
                 self.node(&block, depth - 1, on_run)?;
@@ -81,7 +81,7 @@ impl Extents<'_> {
             let count = u64::from(if written { length } else { length - LONGEST });
             ensure!(count > 0 && logical >= self.next, "they are out of order");
             self.next = logical + count;
-            self.ext.use_up(count)?;
+            self.ext.reserve(count)?;
             if written {
                 on_run(Run {
                     logical,
@@ -138,7 +138,7 @@ impl Tables<'_> {
             self.at = self.at.saturating_add(below);
             return Ok(());
         }
-        self.ext.use_up(1)?;
+        self.ext.reserve(1)?;
         let block = self.ext.block(table.into())?;
         for n in 0..usize::try_from(entries)? {
             if self.at >= end {
@@ -159,7 +159,7 @@ impl Tables<'_> {
         if block == 0 {
             return Ok(());
         }
-        self.ext.use_up(1)?;
+        self.ext.reserve(1)?;
         let physical = u64::from(block);
         match &mut self.run {
             Some(run)

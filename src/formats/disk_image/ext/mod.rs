@@ -125,7 +125,7 @@ impl<'f> Ext<'f> {
     }
 
     /// Takes note that blocks are part of a file.
-    fn use_up(&self, blocks: u64) -> Result<()> {
+    fn reserve(&self, blocks: u64) -> Result<()> {
         crate::fs::interrupt::check()?;
         let left = self.left.get().checked_sub(blocks);
         let left = left.context("its files have more blocks than there are")?;

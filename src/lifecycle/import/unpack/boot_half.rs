@@ -74,7 +74,7 @@ pub(super) fn empty(place: &File, boot_mount: &str) -> Result<()> {
     let what = || format!("emptying {boot_mount} of the root half");
     let stat = nix::sys::stat::fstat(place).with_context(what)?;
     removal::empty(place).with_context(what)?;
-    Attributes::from_stat(&stat).give(place).with_context(what)
+    Attributes::from_stat(&stat).apply(place).with_context(what)
 }
 
 /// Moves the boot half out of the root half, and returns where it is mounted.

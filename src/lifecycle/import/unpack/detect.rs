@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use super::Source;
 use crate::failure::Failure;
-use crate::fs::path_error::is_of_the_machine;
+use crate::fs::path_error::is_system_error;
 use crate::fs::rooted::Tree;
 
 const OS_RELEASE: [&str; 2] = ["etc/os-release", "usr/lib/os-release"];
@@ -107,7 +107,7 @@ fn has_kernel(boot: &Tree, at: &str, depth: usize) -> Result<bool> {
         let path = format!("{at}/{name}");
         let found = match boot.metadata(&path) {
             Ok(Some(found)) => found,
-            Err(e) if is_of_the_machine(&e) => return Err(e).context(path),
+            Err(e) if is_system_error(&e) => return Err(e).context(path),
             _ => continue,
         };
         if found.is_file() && found.len() > 0 && is_kernel(at, &name) {

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use crate::fs::opener;
-use crate::fs::path_error::is_of_the_machine;
+use crate::fs::path_error::is_system_error;
 use crate::fs::rooted::Tree;
 
 pub use input::Input;
@@ -49,7 +49,7 @@ impl Source {
         }
         Ok(match path.metadata() {
             Ok(found) if found.is_dir() => Self::Directory(path),
-            Err(e) if is_of_the_machine(&e) => {
+            Err(e) if is_system_error(&e) => {
                 return Err(e).with_context(|| format!("looking at '{}'", path.display()));
             }
             _ => Self::File(path),
