@@ -1,7 +1,7 @@
-//! What was written into a subvolume since a transaction, such as the one it was made a snapshot in.
+//! Finds the data written into a subvolume since a transaction, such as the one of its snapshot.
 //!
-//! Told by the trees, so only what changed costs anything, however large the rest is. Data that still waits in memory
-//! is not seen: `btrfs::sync` comes first. Not for what was removed, and not for names and attributes.
+//! Read from the trees: the cost is that of the changes, not of the subvolume. Data not yet written out is not
+//! seen; call `btrfs::sync` first. Removals, names and attributes are not reported.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
@@ -13,39 +13,39 @@ use std::path::PathBuf;
 use super::tree_search::items::{self, EXTENT_DATA, FileExtent, INODE_EXTREF, INODE_REF};
 use super::tree_search::{Key, OWN_TREE, Search, Wanted};
 
-/// The inode number of every subvolume's top directory (`BTRFS_FIRST_FREE_OBJECTID`, btrfs_tree.h).
+/// Inode number of the top directory of a subvolume (`BTRFS_FIRST_FREE_OBJECTID`, btrfs_tree.h).
 pub(super) const TOP: u64 = 256;
 
-/// The longest path that is made, in bytes: no longer one could be opened (`PATH_MAX`).
+/// The longest path that is built, in bytes: a longer one cannot be opened (`PATH_MAX`).
 pub(super) const PATH: usize = 4096;
 
-/// What was written.
+/// The data written since a transaction.
 #[derive(Debug, Default)]
 pub struct Written {
-    /// The files with something new in them, by inode number.
+    /// Files with new data, by inode number.
     pub files: Vec<NewData>,
-    /// The new extents, by where they begin in the filesystem: what each takes on disk, in bytes.
+    /// The new extents by start address, with their size on disk in bytes.
     ///
-    /// Small files that stand in the trees themselves are not among them.
+    /// Inline files are not included.
     pub extents: HashMap<u64, u64>,
 }
 
-/// The new parts of one file.
+/// The new ranges of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewData {
     /// The file's inode number.
     pub inode: u64,
-    /// Where in the file, in bytes and in order; one range for each extent.
+    /// Ranges in bytes, in order; one for each extent.
     ///
-    /// The last one can reach beyond the file's end: space comes in whole blocks.
+    /// The last one may end after the file: extents have whole blocks.
     pub ranges: Vec<Range<u64>>,
 }
 
 impl Written {
-    /// Returns what was written after a transaction into the subvolume that `top` is open on.
+    /// Returns what was written after a transaction into the subvolume of the descriptor `top`.
     ///
     /// # Errors
-    /// Where the trees cannot be searched, or hold what makes no sense.
+    /// If the trees cannot be searched or are malformed.
     pub fn after(top: &impl AsFd, transaction: u64) -> io::Result<Self> {
         let mut written = Self::default();
         let wanted = Wanted {
@@ -57,23 +57,23 @@ impl Written {
         };
         for item in Search::new(top, wanted) {
             let item = item?;
-            let FileExtent::Disk(extent) = items::file_extent(&item.bytes).ok_or_else(garbled)?
+            let FileExtent::Disk(extent) = items::file_extent(&item.bytes).ok_or_else(malformed)?
             else {
                 continue;
             };
-            // Its leaf is new, the data in it need not be: data that was cloned keeps its age, too.
+            // The leaf is newer than the transaction, its data need not be: cloned data keeps its age.
             if extent.generation <= transaction {
                 continue;
             }
             let start = item.key.offset;
-            let end = start.checked_add(extent.length).ok_or_else(garbled)?;
+            let end = start.checked_add(extent.length).ok_or_else(malformed)?;
             written.extents.insert(extent.start, extent.disk_length);
-            written.note(item.key.objectid, start..end);
+            written.add(item.key.objectid, start..end);
         }
         Ok(written)
     }
 
-    fn note(&mut self, inode: u64, range: Range<u64>) {
+    fn add(&mut self, inode: u64, range: Range<u64>) {
         match self.files.last_mut() {
             Some(last) if last.inode == inode => last.ranges.push(range),
             _ => self.files.push(NewData {
@@ -83,17 +83,17 @@ impl Written {
         }
     }
 
-    /// Returns what the new extents take on disk, in bytes.
+    /// Returns the size of the new extents on disk, in bytes.
     pub fn bytes(&self) -> u64 {
         self.extents.values().sum()
     }
 }
 
-/// Where directories of a subvolume stand, by inode number, as far as it was asked; `None` for one that hangs in no tree,
-/// or too deep in it.
+/// Paths of a subvolume's directories by inode number, as far as resolved; `None` for one without a path, or
+/// whose path is too long.
 pub type Directories = HashMap<u64, Option<PathBuf>>;
 
-/// Where the files of a subvolume stand, by inode number.
+/// Resolves inode numbers of a subvolume to paths.
 #[derive(Debug)]
 pub struct Paths<'a> {
     search: Search<'a>,
@@ -101,28 +101,28 @@ pub struct Paths<'a> {
 }
 
 impl<'a> Paths<'a> {
-    /// Returns the paths in the subvolume that `top` is open on.
+    /// Resolves in the subvolume of the descriptor `top`.
     pub fn new(top: &'a impl AsFd) -> Self {
-        Self::knowing(top, Directories::new())
+        Self::with_directories(top, Directories::new())
     }
 
-    /// Returns the same where some directories are known already.
-    pub fn knowing(top: &'a impl AsFd, mut directories: Directories) -> Self {
+    /// The same, with directories that are resolved already.
+    pub fn with_directories(top: &'a impl AsFd, mut directories: Directories) -> Self {
         directories.insert(TOP, Some(PathBuf::new()));
         Self {
-            search: Search::new(top, names_of(TOP)),
+            search: Search::new(top, search_names(TOP)),
             directories,
         }
     }
 
-    /// Returns the directories that are known now.
-    pub fn known(self) -> Directories {
+    /// Returns the resolved directories.
+    pub fn into_directories(self) -> Directories {
         self.directories
     }
 
-    /// Returns every path of an inode, relative to the top; none for a file that was removed while open.
+    /// Returns every path of an inode, relative to the top; none for an orphan.
     ///
-    /// They come from what an untrusted system wrote: to be opened beneath the subvolume only, and checked.
+    /// The names are from an untrusted system: open them inside the subvolume only, with checks.
     pub fn paths(&mut self, inode: u64) -> io::Result<Vec<PathBuf>> {
         let mut paths = Vec::new();
         for (directory, name) in self.names(inode)? {
@@ -135,25 +135,25 @@ impl<'a> Paths<'a> {
 
     /// Returns the path of a directory.
     fn directory(&mut self, inode: u64) -> io::Result<Option<PathBuf>> {
-        // Upwards to one that is known, then down again; a circle, which no sound tree has, ends in `None`.
-        let mut climbed: Vec<(u64, OsString)> = Vec::new();
+        // Up to a resolved directory, then down again; a loop, which only a damaged tree has, ends in `None`.
+        let mut ancestors: Vec<(u64, OsString)> = Vec::new();
         let mut seen = HashSet::new();
         let mut length = 0;
         let mut at = inode;
         let mut path = loop {
-            if let Some(known) = self.directories.get(&at) {
-                break known.clone();
+            if let Some(into_directories) = self.directories.get(&at) {
+                break into_directories.clone();
             }
             match self.names(at)?.into_iter().next() {
-                Some((above, name)) if seen.insert(at) && length < PATH => {
+                Some((parent, name)) if seen.insert(at) && length < PATH => {
                     length += name.len() + 1;
-                    climbed.push((at, name));
-                    at = above;
+                    ancestors.push((at, name));
+                    at = parent;
                 }
                 _ => break None,
             }
         };
-        for (inode, name) in climbed.into_iter().rev() {
+        for (inode, name) in ancestors.into_iter().rev() {
             path = path
                 .map(|p| p.join(name))
                 .filter(|p| p.as_os_str().len() < PATH);
@@ -163,16 +163,16 @@ impl<'a> Paths<'a> {
     }
 
     fn names(&mut self, inode: u64) -> io::Result<Vec<(u64, OsString)>> {
-        self.search.again(names_of(inode));
+        self.search.restart(search_names(inode));
         let mut names = Vec::new();
         for item in self.search.by_ref() {
-            names.extend(items::names(&item?).ok_or_else(garbled)?);
+            names.extend(items::names(&item?).ok_or_else(malformed)?);
         }
         Ok(names)
     }
 }
 
-fn names_of(inode: u64) -> Wanted {
+fn search_names(inode: u64) -> Wanted {
     let key = |kind, offset| Key {
         objectid: inode,
         kind,
@@ -187,6 +187,6 @@ fn names_of(inode: u64) -> Wanted {
     }
 }
 
-fn garbled() -> io::Error {
-    io::Error::other("a subvolume's tree holds an item that makes no sense")
+fn malformed() -> io::Error {
+    io::Error::other("a subvolume's tree has a malformed item")
 }

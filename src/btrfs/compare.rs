@@ -1,10 +1,9 @@
-//! How two directory trees differ, file by file.
+//! Compares two directory trees, file by file.
 //!
-//! Of two subvolumes that were one once, only what was written since is looked at: the trees tell which inodes
-//! ([`How::Since`]). Of others everything is ([`How::All`]), and who may not search trees walks the files
-//! ([`How::Files`]); the answer is the same. Content that lies at the same place on disk, or in the same words in the
-//! trees, is not read. Nothing is changed by it, not even a time of access where that is allowed. Times are no
-//! difference, and neither is where on disk something lies, which names are one file, or what a nested subvolume holds.
+//! Of subvolumes with a common ancestor, [`How::Since`] looks only at inodes changed since, which the trees tell;
+//! [`How::All`] looks at all inodes. [`How::Files`] walks the files, for callers without CAP_SYS_ADMIN; the result is
+//! the same. Files with the same extents, or the same inline data, are not read. Nothing is modified, not even access
+//! times where that is allowed. Ignored: times, location on disk, hard links, the content of nested subvolumes.
 
 mod files;
 mod node;
@@ -22,63 +21,63 @@ use crate::fs::{interrupt, same_content};
 use node::Content;
 pub use node::{Aspect, Change, Kind, Node};
 
-/// How many bytes the paths may take that are held in memory, and what each takes besides.
-const ROOM: usize = 1 << 30;
-const FIXED: usize = 64;
-/// How many names one directory may have.
+/// Limit of the memory used for paths, in bytes, and the overhead of each.
+const MEMORY_MAX: usize = 1 << 30;
+const PATH_OVERHEAD: usize = 64;
+/// The largest directory that is compared.
 const NAMES: usize = 4 << 20;
 
-/// Which of the two trees.
+/// The two trees: before, after.
 type Sides<'a> = [Box<dyn Side + 'a>; 2];
 
-/// How much is to be looked at.
+/// Which inodes are compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
-    /// What either has written after this transaction, until which they were one.
+    /// Those changed in either tree after this transaction, at which both were equal.
     Since(u64),
-    /// Everything, by the trees.
+    /// All, read from the trees.
     All,
-    /// Everything, file by file; no privilege needed but to read them.
+    /// All, read from the files; requires only read permission.
     Files,
 }
 
-/// What came of it.
+/// The result of a comparison.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Compared {
-    /// What differs, sorted by path.
+    /// The differences, sorted by path.
     pub changes: Vec<Change>,
-    /// What could not be read, for want of permission or because no path is long enough.
+    /// Paths that could not be read: no permission, or a path that is too long.
     pub unread: BTreeSet<PathBuf>,
 }
 
 /// One of the two trees.
 trait Side {
-    /// Returns what stands at a path.
-    fn look(&mut self, path: &Path) -> io::Result<Option<Node>>;
+    /// Returns the file at a path.
+    fn stat(&mut self, path: &Path) -> io::Result<Option<Node>>;
 
-    /// Returns the names in a directory, with a number that is the same for the same file; none where there is none.
+    /// Returns a directory's names with their inode numbers; empty if it does not exist.
     fn names(&mut self, path: &Path) -> io::Result<BTreeMap<OsString, u64>>;
 
     /// Opens a regular file for reading.
     fn open(&mut self, path: &Path) -> io::Result<Option<File>>;
 
-    /// Returns every path that leads to something changed after a transaction; directories first, told apart.
+    /// Returns every path to an inode changed after a transaction, directories apart.
     fn changed(&mut self, after: u64) -> io::Result<Changed>;
 }
 
-/// What was changed in a tree.
+/// The changed paths of a tree.
 #[derive(Debug, Default)]
 struct Changed {
     directories: BTreeSet<PathBuf>,
     others: BTreeSet<PathBuf>,
-    /// Above what lies so deep that no path leads there: the directory that is told instead of it.
+    /// Stands for changed files whose path is too long.
     too_deep: BTreeSet<PathBuf>,
 }
 
-/// Compares the trees at two paths, which are trusted themselves.
+/// Compares the trees at two trusted paths.
 ///
 /// # Errors
-/// Where one cannot be read, and when netbe was asked to stop.
+/// If a tree cannot be read, or a stop was requested.
 pub fn between(before: &Path, after: &Path, how: How) -> io::Result<Compared> {
     let sides: Sides<'_> = match how {
         How::Files => [
@@ -94,8 +93,8 @@ pub fn between(before: &Path, after: &Path, how: How) -> io::Result<Compared> {
         sides,
         descends: !matches!(how, How::Since(_)),
         found: BTreeMap::new(),
-        waiting: Vec::new(),
-        room: ROOM,
+        pending: Vec::new(),
+        memory_left: MEMORY_MAX,
         seen: BTreeSet::new(),
         walked: BTreeSet::new(),
         unread: BTreeSet::new(),
@@ -103,8 +102,8 @@ pub fn between(before: &Path, after: &Path, how: How) -> io::Result<Compared> {
     match how {
         How::Since(transaction) => comparison.since(transaction)?,
         How::All | How::Files => {
-            comparison.waiting.push(Step::At(PathBuf::new()));
-            comparison.go_on()?;
+            comparison.pending.push(Step::File(PathBuf::new()));
+            comparison.run()?;
         }
     }
     Ok(Compared {
@@ -113,7 +112,7 @@ pub fn between(before: &Path, after: &Path, how: How) -> io::Result<Compared> {
     })
 }
 
-/// Ends the reading of a directory that has more names than are held in memory.
+/// Fails for a directory with more than `NAMES` names.
 fn refuse_many(names: usize) -> io::Result<()> {
     interrupt::check_io()?;
     match names < NAMES {
@@ -126,32 +125,32 @@ fn refuse_many(names: usize) -> io::Result<()> {
 
 struct Comparison<'a> {
     sides: Sides<'a>,
-    /// Whether to look into directories that are the same inode in both.
+    /// Whether to descend into directories with the same inode in both.
     descends: bool,
     found: BTreeMap<PathBuf, Change>,
-    /// What is still to be done, last things first: a tree may be deeper than a stack.
-    waiting: Vec<Step>,
-    /// How many bytes the paths may still take that are held in memory.
-    room: usize,
+    /// Pending steps, last first: a tree may be deeper than the stack.
+    pending: Vec<Step>,
+    /// Bytes left of `MEMORY_MAX`.
+    memory_left: usize,
     seen: BTreeSet<PathBuf>,
     /// Directories whose entries were compared.
     walked: BTreeSet<PathBuf>,
     unread: BTreeSet<PathBuf>,
 }
 
-/// What is to be done at a path.
+/// A step of the comparison.
 enum Step {
-    /// Compare what stands there.
-    At(PathBuf),
-    /// Compare what a directory has.
+    /// Compare the files at this path.
+    File(PathBuf),
+    /// Compare the entries of this directory.
     Entries(PathBuf),
 }
 
 impl Comparison<'_> {
-    fn go_on(&mut self) -> io::Result<()> {
-        while let Some(step) = self.waiting.pop() {
+    fn run(&mut self) -> io::Result<()> {
+        while let Some(step) = self.pending.pop() {
             match step {
-                Step::At(path) => self.at(&path)?,
+                Step::File(path) => self.at(&path)?,
                 Step::Entries(path) => self.entries(&path)?,
             }
         }
@@ -167,36 +166,36 @@ impl Comparison<'_> {
             all.too_deep.extend(changed.too_deep);
         }
         for path in all.directories {
-            self.waiting.push(Step::Entries(path.clone()));
-            self.waiting.push(Step::At(path));
-            self.go_on()?;
+            self.pending.push(Step::Entries(path.clone()));
+            self.pending.push(Step::File(path));
+            self.run()?;
         }
         for path in all.others {
-            self.waiting.push(Step::At(path));
-            self.go_on()?;
+            self.pending.push(Step::File(path));
+            self.run()?;
         }
         self.unread.extend(all.too_deep);
         Ok(())
     }
 
-    /// Takes note that a path is held in memory.
-    fn hold(&mut self, path: &Path) -> io::Result<()> {
-        let taken = path.as_os_str().len() + FIXED;
-        self.room = self.room.checked_sub(taken).ok_or_else(|| {
+    /// Counts the memory that a path takes.
+    fn reserve(&mut self, path: &Path) -> io::Result<()> {
+        let taken = path.as_os_str().len() + PATH_OVERHEAD;
+        self.memory_left = self.memory_left.checked_sub(taken).ok_or_else(|| {
             io::Error::other("there are more files to compare than fit into memory")
         })?;
         Ok(())
     }
 
-    /// Compares what stands at a path in both, and what is below it where that is not the same directory.
+    /// Compares the files at a path, and their entries unless it is one and the same directory.
     fn at(&mut self, path: &Path) -> io::Result<()> {
         interrupt::check_io()?;
         if !self.seen.insert(path.to_path_buf()) {
             return Ok(());
         }
-        self.hold(path)?;
+        self.reserve(path)?;
         let [before, after] = &mut self.sides;
-        let (before, after) = (before.look(path)?, after.look(path)?);
+        let (before, after) = (before.stat(path)?, after.stat(path)?);
         let is_dir = |node: &Option<Node>| node.as_ref().is_some_and(|n| n.kind == Kind::Directory);
         let either = is_dir(&before) || is_dir(&after);
         let aspects = match (&before, &after) {
@@ -214,12 +213,12 @@ impl Comparison<'_> {
             self.found.insert(path.to_path_buf(), change);
         }
         if either && (self.descends || !both) {
-            self.waiting.push(Step::Entries(path.to_path_buf()));
+            self.pending.push(Step::Entries(path.to_path_buf()));
         }
         Ok(())
     }
 
-    /// Compares what a directory has in both.
+    /// Compares the entries of a directory.
     fn entries(&mut self, path: &Path) -> io::Result<()> {
         if !self.walked.insert(path.to_path_buf()) {
             return Ok(());
@@ -245,22 +244,22 @@ impl Comparison<'_> {
                 continue;
             }
             if below.as_os_str().len() >= PATH {
-                // Nothing could be opened there.
+                // A longer path cannot be opened.
                 self.unread.insert(path.to_path_buf());
                 continue;
             }
-            // Another directory under the same name: its own entries are no news in either tree.
+            // Another directory of the same name: its entries need not be changed in either tree.
             if !self.descends && before.is_some() && after.is_some() && self.is_dir(&below)? {
-                self.waiting.push(Step::Entries(below.clone()));
+                self.pending.push(Step::Entries(below.clone()));
             }
-            self.waiting.push(Step::At(below));
+            self.pending.push(Step::File(below));
         }
         Ok(())
     }
 
     fn is_dir(&mut self, path: &Path) -> io::Result<bool> {
         for side in &mut self.sides {
-            if side.look(path)?.is_some_and(|n| n.kind == Kind::Directory) {
+            if side.stat(path)?.is_some_and(|n| n.kind == Kind::Directory) {
                 return Ok(true);
             }
         }
@@ -298,14 +297,14 @@ impl Comparison<'_> {
         if before.size != after.size {
             return Ok(false);
         }
-        let is_known = match (&before.content, &after.content) {
+        let without_reading = match (&before.content, &after.content) {
             (Content::Inline(one), Content::Inline(other)) => Some(one == other),
             (Content::Extents(one), Content::Extents(other)) => {
-                one.lies_as(other, before.size).then_some(true)
+                one.has_same_extents(other, before.size).then_some(true)
             }
             _ => None,
         };
-        if let Some(same) = is_known {
+        if let Some(same) = without_reading {
             return Ok(same);
         }
         let [one, other] = &mut self.sides;
@@ -316,7 +315,7 @@ impl Comparison<'_> {
                 Ok(true)
             }
             (Err(e), _) | (_, Err(e)) => Err(e),
-            // One of them went while it was looked at.
+            // One was removed meanwhile.
             _ => Ok(false),
         }
     }

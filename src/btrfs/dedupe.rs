@@ -1,7 +1,7 @@
-//! Letting two files share what is byte for byte the same in both (`FIDEDUPERANGE`, ioctl_fideduperange(2)).
+//! Makes two files share equal ranges (`FIDEDUPERANGE`, ioctl_fideduperange(2)).
 //!
-//! The kernel compares, with both files locked against change, and only then lets the second refer to the space
-//! of the first: neither file's content or times can change by it. Not for choosing what to compare.
+//! The kernel locks and compares both files before it shares, so neither content nor times can change. The
+//! caller chooses what to compare.
 
 use std::fs::File;
 use std::io;
@@ -13,29 +13,28 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
-/// How much is compared at a time where extents lie side by side, in bytes: one call for many small ones.
+/// Longest run of adjacent extents that is compared in one call, in bytes.
 ///
-/// What the kernel, too, compares at a time, so that what differs somewhere stays as it was everywhere.
+/// The kernel compares as much at a time: a run that differs is not shared in part.
 const RUN: u64 = 16 << 20;
 
-/// What came of it.
+/// The result of sharing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Answer {
-    /// The range is the same in both, and shared.
+    /// The ranges are equal, and shared.
     Same,
-    /// It is not the same; part of what comes before the difference may be shared all the same.
+    /// The ranges differ; a part before the difference may be shared.
     Differs,
-    /// The two are stored so differently that they can share nothing: checksums off, a swap file, immutable.
+    /// The files cannot share extents: no checksums, a swap file, immutable.
     Unfit,
 }
 
-/// Shares a range of `to` with the same range of `from` where both hold the same there; bytes.
+/// Shares a range of `to` with the same range of `from`, in bytes, if both are equal there.
 ///
-/// Both must reach to the range's end, which is a multiple of the block size or the end of both. It is enough that
-/// both are open for reading, for root.
+/// Both files must contain the whole range, which ends at a block or at the end of both. Root needs only read access.
 ///
 /// # Errors
-/// Where one of them cannot be read, or the filesystem is full.
+/// If a file cannot be read, or the filesystem is full.
 pub fn share(from: &File, to: &File, range: Range<u64>) -> io::Result<Answer> {
     read_ahead(from, &range);
     read_ahead(to, &range);
@@ -49,11 +48,11 @@ pub fn share(from: &File, to: &File, range: Range<u64>) -> io::Result<Answer> {
             dest_offset: at,
             ..Arguments::default()
         };
-        let asked = dedupe(from, &mut arguments).and_then(|()| match arguments.status {
+        let result = dedupe(from, &mut arguments).and_then(|()| match arguments.status {
             status if status < 0 => Err(Errno::from_raw(status.saturating_neg())),
             status => Ok(status),
         });
-        match asked {
+        match result {
             Ok(SAME) if arguments.bytes_deduped > 0 => at += arguments.bytes_deduped,
             Ok(_) => return Ok(Answer::Differs),
             Err(Errno::EINVAL | Errno::EPERM | Errno::ETXTBSY | Errno::EOPNOTSUPP) => {
@@ -65,10 +64,10 @@ pub fn share(from: &File, to: &File, range: Range<u64>) -> io::Result<Answer> {
     Ok(Answer::Same)
 }
 
-/// Shares those extents of `to`, given as ranges of the file in order, that are the same in `from`; bytes.
+/// Shares those extents of `to`, given as ranges in order, that are equal in `from`; in bytes.
 ///
-/// What takes space is an extent, and it takes all of it as long as any file refers to any part of it. So extents are
-/// compared whole: sharing half of one would win nothing, and cost a fragment.
+/// An extent takes its whole space as long as any part of it is referred to. So extents are compared whole:
+/// sharing half of one frees nothing and adds a fragment.
 ///
 /// # Errors
 /// As [`share`].
@@ -98,13 +97,13 @@ pub fn share_extents(from: &File, to: &File, ranges: &[Range<u64>]) -> io::Resul
     })
 }
 
-/// Shares all of two files of this size but the blocks that differ; these get space of their own.
+/// Shares all of two files of this size except the differing blocks, which get new space.
 ///
-/// An extent of which a few blocks differ takes all its space for them. So they are copied into a file without a name, and
-/// the kernel compares, and lets `to` refer to that: its content and times change as little as by [`share`].
+/// Otherwise an extent with a few differing blocks keeps its whole space. The blocks are copied to an unnamed
+/// file, which the kernel compares and shares with `to`: its content and times do not change.
 ///
 /// # Errors
-/// As [`share`], and where no file can be made in `beside`, a directory of the same filesystem.
+/// As [`share`], and if no file can be created in `beside`, a directory on the same filesystem.
 pub fn share_all_but(
     from: &File,
     to: &File,
@@ -112,15 +111,15 @@ pub fn share_all_but(
     differing: &[Range<u64>],
     beside: &Path,
 ) -> io::Result<Answer> {
-    let own = tempfile::tempfile_in(beside)?;
-    own.set_len(size)?;
+    let copy = tempfile::tempfile_in(beside)?;
+    copy.set_len(size)?;
     let mut bytes = Vec::new();
     let mut at = 0;
     for range in differing {
         bytes.resize(usize::try_from(range.end - range.start).unwrap_or(0), 0);
         to.read_exact_at(&mut bytes, range.start)?;
-        own.write_all_at(&bytes, range.start)?;
-        at = match share_both(from, &own, to, at, range)? {
+        copy.write_all_at(&bytes, range.start)?;
+        at = match share_both(from, &copy, to, at, range)? {
             Answer::Same => range.end,
             other => return Ok(other),
         };
@@ -131,10 +130,10 @@ pub fn share_all_but(
     }
 }
 
-/// Shares what lies between `at` and a range with one file, and the range with the other.
+/// Shares `at` up to a range with one file, and the range with the other.
 fn share_both(
     from: &File,
-    own: &File,
+    copy: &File,
     to: &File,
     at: u64,
     range: &Range<u64>,
@@ -145,11 +144,11 @@ fn share_both(
             return Ok(before);
         }
     }
-    share(own, to, range.clone())
+    share(copy, to, range.clone())
 }
 
-/// Returns the part of an extent that is to be compared: all of it up to the file's end; `None` where the kernel would
-/// not share it, because the origin's file ends before it, or the last block is not the last one of both.
+/// Returns the part of an extent to compare: up to the end of `to`. `None` where the kernel would refuse: after
+/// the end of `from`, or with an incomplete block that is not the last of both.
 fn fit(range: &Range<u64>, from: u64, to: u64, block: u64) -> Option<Range<u64>> {
     let end = range.end.min(to);
     let at_both_ends = end == to && from == to;
@@ -157,7 +156,7 @@ fn fit(range: &Range<u64>, from: u64, to: u64, block: u64) -> Option<Range<u64>>
     fits.then_some(range.start..end)
 }
 
-/// Returns the ranges in groups that lie side by side, none longer than [`RUN`] but where a single range is.
+/// Groups adjacent ranges, up to [`RUN`] bytes each, or a single longer range.
 fn runs(ranges: &[Range<u64>]) -> Vec<&[Range<u64>]> {
     let mut runs = Vec::new();
     let mut first = 0;
@@ -173,10 +172,10 @@ fn runs(ranges: &[Range<u64>]) -> Vec<&[Range<u64>]> {
     runs
 }
 
-/// Has a range read in large pieces: comparing alone would wait for the disk page by page.
+/// Reads ahead: the kernel's comparison waits for the disk page by page.
 fn read_ahead(file: &File, range: &Range<u64>) {
     let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-    // Advice, and nothing is lost where it is not taken.
+    // Only an optimization: errors are ignored.
     let _ = posix_fadvise(
         file,
         number(range.start),
@@ -204,7 +203,7 @@ struct Arguments {
     reserved: u32,
 }
 
-/// How large the kernel takes the arguments to be: what follows the first structure does not count.
+/// Size of the arguments in the ioctl number: without the second structure.
 const HEAD: usize = 24;
 
 const _: () = assert!(size_of::<Arguments>() == HEAD + 32);
@@ -222,9 +221,9 @@ mod call {
 
 #[allow(unsafe_code)]
 fn dedupe(from: &File, arguments: &mut Arguments) -> nix::Result<()> {
-    // SAFETY: the descriptor is open for the call's time. Arguments has the layout and size (asserted above)
-    // of the kernel's structure with the one range that dest_count says, which `share` sets; the kernel
-    // writes no further, keeps no pointer, and checks the other descriptor itself.
+    // SAFETY: the descriptor is open during the call. Arguments has the layout and size (asserted above) of the
+    // kernel's structure with one range, as dest_count says; the kernel writes no further, keeps no pointer,
+    // and checks the other descriptor itself.
     unsafe { call::fideduperange(from.as_raw_fd(), arguments) }.map(drop)
 }
 
@@ -233,19 +232,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_kernel_would_not_share_is_not_asked_for() {
+    fn ranges_that_the_kernel_would_refuse_are_left_out() {
         for (range, from, to, want) in [
             // The last block of both, and whole blocks before it.
             (0..8192, 5000, 5000, Some(0..5000)),
             (0..4096, 5000, 5000, Some(0..4096)),
             (0..8192, 8192, 8192, Some(0..8192)),
-            // One of the two goes on.
+            // One file is longer.
             (0..8192, 6000, 5000, None),
             (0..8192, 5000, 6000, None),
             (0..4096, 6000, 5000, Some(0..4096)),
             (0..8192, 12_288, 8192, Some(0..8192)),
             (4096..8192, 4096, 8192, None),
-            // Space beyond the end.
+            // After the end.
             (8192..16_384, 5000, 5000, None),
             (0..4096, 0, 0, None),
         ] {
@@ -255,12 +254,12 @@ mod tests {
     }
 
     #[test]
-    fn neighbours_are_compared_in_one_go() {
+    fn adjacent_ranges_are_compared_in_one_call() {
         const MIB: u64 = 1 << 20;
         let ranges = [
             0..MIB,
             MIB..2 * MIB,
-            // A gap, and more than is compared at a time.
+            // A gap, and a run above the limit.
             3 * MIB..10 * MIB,
             10 * MIB..20 * MIB,
             20 * MIB..90 * MIB,

@@ -1,7 +1,7 @@
-//! Where on disk the files of a subvolume lie, and so which of two files share their space already.
+//! Finds the extents of a subvolume's files, and so which files share space.
 //!
-//! Told by the trees: not a byte of a file is read. Data that still waits in memory is not seen: `btrfs::sync` comes
-//! first. Small files that stand in the trees themselves can be shared with nothing, and are left out.
+//! Read from the trees, not from the files. Data not yet written out is not seen; call `btrfs::sync` first.
+//! Inline files cannot share space and are left out.
 
 mod layout;
 
@@ -19,34 +19,34 @@ use super::tree_search::{Item, Key, OWN_TREE, Search, Wanted};
 
 pub use layout::{Layout, Piece};
 
-/// The deepest directory a path is made for: no longer one could be opened (`PATH_MAX`).
+/// Maximum depth of a directory: a longer path cannot be opened (`PATH_MAX`).
 const DEPTH: usize = 2048;
 
-/// The type bits of `st_mode`, and those of a regular file.
+/// Mask and value of a regular file in `st_mode`.
 const TYPE: u32 = 0o170_000;
 const REGULAR: u32 = 0o100_000;
 
-/// A regular file that has space on disk.
+/// A regular file with extents.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredFile {
     /// Its inode number.
     pub inode: u64,
     /// Its size in bytes.
     pub size: u64,
-    /// Numbers of its paths, one for each: the same for the same path in whichever subvolume.
+    /// Hashes of its paths: equal for equal paths in different subvolumes.
     pub paths: Vec<u64>,
-    /// A number of where it lies: the same for files that share all they have.
+    /// Hash of its extents: equal for files that share all of them.
     pub mark: u64,
-    /// What its extents take on disk, in bytes, and each of them.
+    /// Size of its extents on disk, in bytes.
     pub disk: u64,
-    /// The extents, by where they begin, one for each time the file refers to it.
+    /// Start addresses of its extents, one for each reference.
     pub references: Vec<u64>,
 }
 
-/// Returns the files of the subvolume that `top` is open on.
+/// Returns the files of the subvolume of the descriptor `top`.
 ///
 /// # Errors
-/// Where the trees cannot be searched, or hold what makes no sense.
+/// If the trees cannot be searched or are malformed.
 pub fn files(top: &impl AsFd) -> io::Result<Vec<StoredFile>> {
     let wanted = Wanted {
         tree: OWN_TREE,
@@ -57,19 +57,19 @@ pub fn files(top: &impl AsFd) -> io::Result<Vec<StoredFile>> {
     };
     let mut reader = Reader::default();
     for item in Search::new(top, wanted) {
-        reader.take(&item?).ok_or_else(garbled)?;
+        reader.add(&item?).ok_or_else(malformed)?;
     }
     Ok(reader.files())
 }
 
-/// Puts a subvolume's items together to files.
+/// Collects a subvolume's items into files.
 #[derive(Debug, Default)]
 struct Reader {
-    /// For each inode the directory it stands in, with the number of its name there.
+    /// For each directory its parent and the hash of its name.
     directories: HashMap<u64, (u64, u64)>,
     found: Vec<Found>,
-    /// The inode whose items come now.
-    now: Option<Found>,
+    /// The inode whose items are being read.
+    current: Option<Found>,
 }
 
 #[derive(Debug)]
@@ -83,11 +83,11 @@ struct Found {
 }
 
 impl Reader {
-    fn take(&mut self, item: &Item) -> Option<()> {
+    fn add(&mut self, item: &Item) -> Option<()> {
         if item.key.kind == INODE_ITEM {
-            self.close();
+            self.finish_inode();
             let what = inodes::inode(&item.bytes)?;
-            self.now = Some(Found {
+            self.current = Some(Found {
                 inode: item.key.objectid,
                 mode: what.mode,
                 size: what.size,
@@ -97,26 +97,31 @@ impl Reader {
             });
             return Some(());
         }
-        // The tree has items of its own, too, that belong to no inode.
-        let Some(now) = self.now.as_mut().filter(|n| n.inode == item.key.objectid) else {
+        // The tree has items that belong to no inode.
+        let Some(current) = self
+            .current
+            .as_mut()
+            .filter(|n| n.inode == item.key.objectid)
+        else {
             return Some(());
         };
         if item.key.kind != EXTENT_DATA {
             let names = items::names(item)?;
-            now.names
-                .extend(names.into_iter().map(|(at, name)| (at, number(&name))));
+            current
+                .names
+                .extend(names.into_iter().map(|(at, name)| (at, hash(&name))));
             return Some(());
         }
         if let FileExtent::Disk(extent) = items::file_extent(&item.bytes)? {
             check(item.key.offset, &extent).ok()?;
-            now.references.push(extent.start);
-            now.layout.push(item.key.offset, extent, now.size);
+            current.references.push(extent.start);
+            current.layout.push(item.key.offset, extent, current.size);
         }
         Some(())
     }
 
-    fn close(&mut self) {
-        let Some(done) = self.now.take() else {
+    fn finish_inode(&mut self) {
+        let Some(done) = self.current.take() else {
             return;
         };
         if done.mode & TYPE == REGULAR {
@@ -129,20 +134,20 @@ impl Reader {
     }
 
     fn files(mut self) -> Vec<StoredFile> {
-        self.close();
+        self.finish_inode();
         let mut known = HashMap::from([(TOP, Some(0))]);
         let mut files = Vec::with_capacity(self.found.len());
         for found in std::mem::take(&mut self.found) {
             let paths = found.names.iter();
             let paths = paths.filter_map(|(at, name)| {
-                let above = self.path(*at, &mut known)?;
-                Some(number(&(above, name)))
+                let parent = self.path(*at, &mut known)?;
+                Some(hash(&(parent, name)))
             });
             files.push(StoredFile {
                 paths: paths.collect(),
                 inode: found.inode,
                 size: found.size,
-                mark: found.layout.mark(found.size),
+                mark: found.layout.hash_value(found.size),
                 disk: found.layout.disk(),
                 references: found.references,
             });
@@ -150,38 +155,38 @@ impl Reader {
         files
     }
 
-    /// Returns the number of a directory's path; `None` for one that hangs in no tree.
+    /// Returns the hash of a directory's path; `None` if it has none.
     fn path(&self, inode: u64, known: &mut HashMap<u64, Option<u64>>) -> Option<u64> {
-        let mut climbed = Vec::new();
+        let mut ancestors = Vec::new();
         let mut at = inode;
         let mut path = loop {
             if let Some(path) = known.get(&at) {
                 break *path;
             }
-            // A circle, which no sound tree has, ends at the depth.
+            // A loop, which only a damaged tree has, ends at the maximum depth.
             match self.directories.get(&at) {
-                Some((above, name)) if climbed.len() < DEPTH => {
-                    climbed.push((at, *name));
-                    at = *above;
+                Some((parent, name)) if ancestors.len() < DEPTH => {
+                    ancestors.push((at, *name));
+                    at = *parent;
                 }
                 _ => break None,
             }
         };
-        for (inode, name) in climbed.into_iter().rev() {
-            path = path.map(|above| number(&(above, &name)));
+        for (inode, name) in ancestors.into_iter().rev() {
+            path = path.map(|parent| hash(&(parent, &name)));
             known.insert(inode, path);
         }
         path
     }
 }
 
-fn number(what: &(impl Hash + ?Sized)) -> u64 {
+fn hash(what: &(impl Hash + ?Sized)) -> u64 {
     let mut hasher = DefaultHasher::new();
     what.hash(&mut hasher);
     hasher.finish()
 }
 
-/// Returns where one file of the subvolume lies that `top` is open on.
+/// Returns the extents of a file in the subvolume of the descriptor `top`.
 pub fn layout(top: &impl AsFd, inode: u64, size: u64) -> io::Result<Layout> {
     let key = |offset| Key {
         objectid: inode,
@@ -198,7 +203,7 @@ pub fn layout(top: &impl AsFd, inode: u64, size: u64) -> io::Result<Layout> {
     let mut layout = Layout::default();
     for item in Search::new(top, wanted) {
         let item = item?;
-        if let FileExtent::Disk(extent) = items::file_extent(&item.bytes).ok_or_else(garbled)? {
+        if let FileExtent::Disk(extent) = items::file_extent(&item.bytes).ok_or_else(malformed)? {
             check(item.key.offset, &extent)?;
             layout.push(item.key.offset, extent, size);
         }
@@ -206,10 +211,11 @@ pub fn layout(top: &impl AsFd, inode: u64, size: u64) -> io::Result<Layout> {
     Ok(layout)
 }
 
-/// Returns how many bytes on disk those of the extents took that are gone from the filesystem that `top` is open in.
+/// Returns how many bytes on disk were freed: the size of those extents that no longer exist in the filesystem
+/// of `top`.
 ///
-/// Extents go with the transaction in which the last file lets go of them: `btrfs::sync` comes first.
-pub fn gone<'a>(
+/// An extent is freed in the transaction in which its last reference goes: call `btrfs::sync` first.
+pub fn freed_bytes<'a>(
     top: &impl AsFd,
     extents: impl IntoIterator<Item = &'a DiskExtent>,
 ) -> io::Result<u64> {
@@ -230,12 +236,13 @@ pub fn gone<'a>(
     let mut search = None;
     let mut bytes = 0;
     for extent in extents {
-        // Also of work that was stopped it is said what it came to.
-        let search = search.get_or_insert_with(|| Search::new(top, wanted(extent)).regardless());
-        search.again(wanted(extent));
-        let there = search.next().transpose()?;
-        // A younger one has taken its place.
-        let made = there.and_then(|item| inodes::extent_made(&item.bytes));
+        // Also after a stop request: the result of interrupted work is reported.
+        let search =
+            search.get_or_insert_with(|| Search::new(top, wanted(extent)).uninterruptible());
+        search.restart(wanted(extent));
+        let item = search.next().transpose()?;
+        // A newer extent may have the same address.
+        let made = item.and_then(|item| inodes::extent_made(&item.bytes));
         if made.is_none_or(|made| made > extent.generation) {
             bytes += extent.disk_length;
         }
@@ -243,15 +250,15 @@ pub fn gone<'a>(
     Ok(bytes)
 }
 
-/// Refuses a part of a file that no file could have.
+/// Fails for an extent that no file can have.
 pub(super) fn check(at: u64, extent: &DiskExtent) -> io::Result<()> {
     let ends = [at, extent.offset].map(|start| start.checked_add(extent.length));
     match ends {
         [Some(_), Some(_)] => Ok(()),
-        _ => Err(garbled()),
+        _ => Err(malformed()),
     }
 }
 
-fn garbled() -> io::Error {
-    io::Error::other("a subvolume's tree holds an item that makes no sense")
+fn malformed() -> io::Error {
+    io::Error::other("a subvolume's tree has a malformed item")
 }

@@ -1,6 +1,6 @@
-//! btrfs: subvolumes, searches in its trees, space and extents, comparing, sending and receiving.
+//! btrfs: subvolumes, tree search, space and extents, comparing, sending and receiving.
 //!
-//! Nothing here knows what a node or an environment is.
+//! Knows nothing of nodes and environments.
 
 pub mod changed_since;
 pub mod compare;

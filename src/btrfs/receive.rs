@@ -1,9 +1,9 @@
-//! A btrfs send stream, applied: what the kernel of another machine said of a subvolume, done beneath one here.
+//! Applies a btrfs send stream from another machine to a subvolume.
 //!
-//! Its own instead of `btrfs receive`, because what it says may be made up: that follows links which the same stream
-//! has planted, opens devices it has made, and takes its parent from anywhere in the filesystem. Here every path is
-//! resolved beneath one tree and over no link at all, only regular files are ever opened, and data is shared from the
-//! one parent that was given and from nothing else. Not for checksums: what carries the stream has proved it whole.
+//! Not by `btrfs receive`, because the stream is untrusted: that program follows symbolic links and opens
+//! devices which the stream itself has made, and clones from any subvolume of the filesystem. Here every path
+//! is resolved inside one tree without following links, only regular files are opened, and data is cloned only
+//! from the given parent. Checksums are not verified: the enclosing stream has its own.
 
 mod command;
 mod place;
@@ -16,55 +16,55 @@ use anyhow::{Context, Result, bail, ensure};
 use nix::fcntl::OFlag;
 
 use self::command::Command;
-use self::place::Place;
+use self::place::Target;
 use crate::fs::free_space::FreeSpace;
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 
-/// How a send stream begins; then its protocol's version, 32 bits.
+/// Magic bytes of a send stream; a 32-bit protocol version follows.
 const MAGIC: &[u8] = b"btrfs-stream\0";
-/// The protocol that is understood.
+/// The supported protocol version.
 const PROTOCOL: u32 = 1;
 /// The longest command, in bytes: `BTRFS_SEND_BUF_SIZE_V1`, fs/btrfs/send.h.
-const LONGEST: usize = 64 << 10;
+const COMMAND_MAX: usize = 64 << 10;
 
-/// What a subvolume is made from.
+/// What the stream is applied to.
 #[derive(Debug, Clone, Copy)]
-pub enum Since<'a> {
-    /// Nothing: it is empty.
-    Nothing,
-    /// It is a writable snapshot of this one, which is what the sender's parent is.
+pub enum Origin<'a> {
+    /// An empty subvolume.
+    Empty,
+    /// A writable snapshot of this one, which is the sender's parent.
     Parent(&'a Tree),
 }
 
-/// Does to the subvolume at `target` what a send stream says, to the stream's end.
+/// Applies a send stream to the subvolume at `target`, to the stream's end.
 ///
 /// # Errors
-/// When the stream is not one, is not of this kind, or says what cannot be done. The subvolume is then to be thrown away.
-pub fn receive(stream: &mut impl Read, target: &Tree, since: Since<'_>) -> Result<()> {
+/// If the stream is malformed, of the other kind, or cannot be applied. The caller then deletes the subvolume.
+pub fn receive(stream: &mut impl Read, target: &Tree, origin: Origin<'_>) -> Result<()> {
     begin(stream)?;
-    let mut body = Vec::with_capacity(LONGEST);
+    let mut body = Vec::with_capacity(COMMAND_MAX);
     let kind = next(stream, &mut body)?;
-    let mut place = match (Command::parse(kind, &body)?, since) {
-        (Command::Subvolume(own), Since::Nothing) => Place::new(target, own, None),
-        (Command::Snapshot(own, parent), Since::Parent(tree)) => {
-            Place::new(target, own, Some((tree, parent)))
+    let mut place = match (Command::parse(kind, &body)?, origin) {
+        (Command::Subvolume(identity), Origin::Empty) => Target::new(target, identity, None),
+        (Command::Snapshot(identity, parent), Origin::Parent(tree)) => {
+            Target::new(target, identity, Some((tree, parent)))
         }
-        (Command::Subvolume(_), Since::Parent(_)) => {
-            bail!("it says that it is whole, and holds what changed")
+        (Command::Subvolume(_), Origin::Parent(_)) => {
+            bail!("the send stream is a full one, and what changed since the parent was expected")
         }
-        (Command::Snapshot(..), Since::Nothing) => {
-            bail!("it says that it holds what changed, and is whole")
+        (Command::Snapshot(..), Origin::Empty) => {
+            bail!("the send stream holds what changed since a parent, and a full one was expected")
         }
-        _ => bail!("it begins with no subvolume"),
+        _ => bail!("the send stream does not begin with a subvolume"),
     }?;
     let top =
         target.open_path_without_links(Path::new("."), OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
-    let mut room = FreeSpace::measure(&File::from(top))?;
+    let mut free_space = FreeSpace::measure(&File::from(top))?;
     loop {
         interrupt::check()?;
         let kind = next(stream, &mut body)?;
-        room.reserve(body.len() as u64)?;
+        free_space.reserve(body.len() as u64)?;
         match Command::parse(kind, &body)? {
             Command::End => break,
             command => place.apply(&command).with_context(|| command.to_string())?,
@@ -72,41 +72,44 @@ pub fn receive(stream: &mut impl Read, target: &Tree, since: Since<'_>) -> Resul
     }
     ensure!(
         stream.read(&mut [0])? == 0,
-        "there is something behind its end"
+        "the send stream has data behind its end"
     );
     place.finish()
 }
 
 fn begin(stream: &mut impl Read) -> Result<()> {
     let mut head = [0; MAGIC.len() + 4];
-    exactly(stream, &mut head)?;
+    read_exact(stream, &mut head)?;
     let (magic, version) = head.split_at(MAGIC.len());
-    ensure!(magic == MAGIC, "it is no btrfs send stream");
+    ensure!(magic == MAGIC, "this is no btrfs send stream");
     ensure!(
         version == PROTOCOL.to_le_bytes(),
-        "it is of a protocol that is not understood"
+        "the send stream is of a protocol version that is not understood"
     );
     Ok(())
 }
 
-/// Reads one command: its kind, and what it says into `body`.
+/// Reads one command: returns its type, and its attributes in `body`.
 ///
-/// The checksum of its own that each has is passed over: it is weaker than the one that was checked.
+/// Its CRC-32C is not verified: the enclosing stream's checksum is stronger.
 fn next(stream: &mut impl Read, body: &mut Vec<u8>) -> Result<u16> {
     let mut head = [0; 10];
-    exactly(stream, &mut head)?;
+    read_exact(stream, &mut head)?;
     let length = u32::from_le_bytes([head[0], head[1], head[2], head[3]]) as usize;
-    ensure!(length <= LONGEST, "it holds a command that is too long");
+    ensure!(
+        length <= COMMAND_MAX,
+        "the send stream has a command that is too long"
+    );
     body.resize(length, 0);
-    exactly(stream, body)?;
+    read_exact(stream, body)?;
     Ok(u16::from_le_bytes([head[4], head[5]]))
 }
 
-fn exactly(stream: &mut impl Read, buffer: &mut [u8]) -> Result<()> {
+fn read_exact(stream: &mut impl Read, buffer: &mut [u8]) -> Result<()> {
     match stream.read_exact(buffer) {
-        // A stream that knows why has words of its own.
+        // Other errors of the reader explain themselves.
         Err(e) if e.kind() == io::ErrorKind::UnexpectedEof && e.get_ref().is_none() => {
-            bail!("it ends too early")
+            bail!("the send stream ends too early")
         }
         read => Ok(read?),
     }

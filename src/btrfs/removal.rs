@@ -1,9 +1,9 @@
-//! Removing everything in a directory, however deep, wide or stubborn it is.
+//! Removes everything in a directory, however deep and large it is.
 //!
-//! Goes by descriptors, one open at a time, so no path is too long and no depth too deep; names are read some at a
-//! time, so none are too many. What cannot be removed is passed over, and told at the end: the rest goes all the same.
-//! A subvolume goes at once, with those in it. Links are not followed, mounts not entered. When netbe is asked to stop,
-//! it goes on for a moment, because a stage that removes itself on the way out is mostly quick, and stops then.
+//! By descriptors, one open at a time, so neither path length nor depth is limited; names are read in batches.
+//! What cannot be removed is skipped and reported at the end. A subvolume is deleted as a whole, with those in
+//! it. Symbolic links are not followed, mount points not entered. After a stop request it continues for a short
+//! time, because a stage's own removal is mostly quick.
 
 use std::collections::HashSet;
 use std::ffi::{OsStr, OsString};
@@ -23,46 +23,46 @@ use super::subvolume;
 use crate::fs::shown_path::shortened;
 use crate::fs::{interrupt, opener};
 
-/// How many names of one directory are held in memory, and of all that it is on its way through.
+/// Names held in memory of one directory, and of all directories on the current path.
 const NAMES: usize = 1024;
 const ALL_NAMES: usize = 1 << 17;
-/// How many that cannot be removed are remembered in one directory; behind as many it is given up.
-const STUBBORN: usize = 1 << 14;
-/// How many of what stayed are told by name.
-const TOLD: usize = 5;
-/// How often it begins again where somebody moves what is being removed.
+/// Failed names remembered in one directory; with more, the directory is given up.
+const FAILED_MAX: usize = 1 << 14;
+/// How many failures are listed by name.
+const SHOWN_MAX: usize = 5;
+/// How many times it starts again because a directory was moved meanwhile.
 const RESTARTS: u32 = 100;
-/// How long it goes on after netbe was asked to stop.
+/// Time limit after a stop request.
 const GRACE: Duration = Duration::from_millis(700);
 
-/// What could not be removed.
+/// Files that could not be removed.
 #[derive(Debug, Default)]
-pub struct Stayed {
+pub struct NotRemoved {
     count: u64,
-    told: Vec<String>,
+    shown: Vec<String>,
     kind: Option<io::ErrorKind>,
 }
 
-impl Stayed {
-    /// Notes one that stays.
-    pub fn note(&mut self, path: &Path, why: &io::Error) {
+impl NotRemoved {
+    /// Adds a file.
+    pub fn add(&mut self, path: &Path, why: &io::Error) {
         self.count += 1;
         self.kind.get_or_insert(why.kind());
-        if self.told.len() < TOLD {
-            self.told.push(match path.as_os_str().is_empty() {
+        if self.shown.len() < SHOWN_MAX {
+            self.shown.push(match path.as_os_str().is_empty() {
                 true => why.to_string(),
                 false => format!("{}: {why}", shortened(path)),
             });
         }
     }
 
-    /// Returns whether nothing stayed.
+    /// Returns whether everything was removed.
     pub fn is_empty(&self) -> bool {
         self.count == 0
     }
 
-    /// Ends in an error where anything stayed.
-    pub fn end(self) -> io::Result<()> {
+    /// Returns an error if anything was not removed.
+    pub fn into_result(self) -> io::Result<()> {
         match self.kind {
             None => Ok(()),
             Some(kind) => Err(io::Error::new(kind, self)),
@@ -70,44 +70,45 @@ impl Stayed {
     }
 }
 
-impl fmt::Display for Stayed {
+impl fmt::Display for NotRemoved {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.told.join("; "))?;
-        match self.count - self.told.len() as u64 {
+        f.write_str(&self.shown.join("; "))?;
+        match self.count - self.shown.len() as u64 {
             0 => Ok(()),
             more => write!(f, "; and {more} more"),
         }
     }
 }
 
-impl std::error::Error for Stayed {}
+impl std::error::Error for NotRemoved {}
 
-/// Removes everything in an open directory, which itself stays.
+/// Removes everything in an open directory, but not the directory itself.
 ///
 /// # Errors
-/// Names what stayed, after everything else has gone.
+/// Names what could not be removed; everything else is.
 pub fn empty(top: &impl AsFd) -> io::Result<()> {
     let mut walk = Walk {
-        here: opener::directory_at(top, ".")?,
+        current: opener::directory_at(top, ".")?,
         levels: Vec::new(),
-        held: 0,
-        stayed: Stayed::default(),
+        pending_count: 0,
+        not_removed: NotRemoved::default(),
         until: None,
         restarts: 0,
     };
-    walk.levels.push(Level::new(&walk.here, OsString::new())?);
+    walk.levels
+        .push(Level::new(&walk.current, OsString::new())?);
     walk.run(top)?;
-    walk.stayed.end()
+    walk.not_removed.into_result()
 }
 
-/// A directory on the way from the top to where it is.
+/// A directory on the current path.
 struct Level {
     identity: (u64, u64),
     name: OsString,
-    /// Names that are still to be looked at.
-    waiting: Vec<OsString>,
-    /// What stays in it.
-    stubborn: HashSet<OsString>,
+    /// Names not processed yet.
+    pending: Vec<OsString>,
+    /// Names that could not be removed.
+    failed: HashSet<OsString>,
 }
 
 impl Level {
@@ -116,53 +117,53 @@ impl Level {
         Ok(Self {
             identity: (found.st_dev, found.st_ino),
             name,
-            waiting: Vec::new(),
-            stubborn: HashSet::new(),
+            pending: Vec::new(),
+            failed: HashSet::new(),
         })
     }
 }
 
 struct Walk {
-    here: OwnedFd,
+    current: OwnedFd,
     levels: Vec<Level>,
-    /// How many names are waiting at all levels.
-    held: usize,
-    stayed: Stayed,
-    /// When it stops, once netbe was asked to.
+    /// Number of pending names in all directories.
+    pending_count: usize,
+    not_removed: NotRemoved,
+    /// The end of the time limit after a stop request.
     until: Option<Instant>,
-    /// How often it has begun again at the top.
+    /// How many times it started again.
     restarts: u32,
 }
 
 impl Walk {
     fn run(&mut self, top: &impl AsFd) -> io::Result<()> {
         loop {
-            self.stop_if_asked()?;
+            self.check_interrupt()?;
             if let Some(name) = self.next_name()? {
                 if let Err(e) = self.remove(&name) {
-                    self.note(&name, &e.into());
+                    self.add(&name, &e.into());
                 }
             } else if self.levels.len() < 2 {
                 return Ok(());
-            } else if !self.leave()? {
+            } else if !self.go_up()? {
                 self.restart(top)?;
             }
         }
     }
 
-    /// Begins again at the top: where it was is elsewhere now.
+    /// Starts again at the top: the current directory was moved.
     fn restart(&mut self, top: &impl AsFd) -> io::Result<()> {
         self.restarts += 1;
         if self.restarts > RESTARTS {
-            return Err(io::Error::other("it is changed again and again"));
+            return Err(io::Error::other("directories were moved again and again"));
         }
-        self.here = opener::directory_at(top, ".")?;
+        self.current = opener::directory_at(top, ".")?;
         self.levels.truncate(1);
-        self.held = self.levels[0].waiting.len();
+        self.pending_count = self.levels[0].pending.len();
         Ok(())
     }
 
-    fn stop_if_asked(&mut self) -> io::Result<()> {
+    fn check_interrupt(&mut self) -> io::Result<()> {
         if interrupt::requested().is_none() {
             return Ok(());
         }
@@ -179,39 +180,43 @@ impl Walk {
             .expect("the top is left last, and ends the walk")
     }
 
-    /// Returns a name in the directory at hand; `None` where nothing is left that can be removed.
+    /// Returns a name in the current directory; `None` if no removable one is left.
     fn next_name(&mut self) -> io::Result<Option<OsString>> {
-        if self.level().waiting.is_empty() {
-            if self.level().stubborn.len() >= STUBBORN {
+        if self.level().pending.is_empty() {
+            if self.level().failed.len() >= FAILED_MAX {
                 return Ok(None);
             }
-            let most = if self.held < ALL_NAMES { NAMES } else { 1 };
-            // Anew each time, from the start: what was removed is not there any more.
-            let mut stream = Dir::from_fd(opener::directory_at(&self.here, ".")?)?;
+            let limit = if self.pending_count < ALL_NAMES {
+                NAMES
+            } else {
+                1
+            };
+            // From the start each time: removed names are gone from the listing.
+            let mut stream = Dir::from_fd(opener::directory_at(&self.current, ".")?)?;
             let mut names = Vec::new();
             for entry in stream.iter() {
                 let entry = entry?;
                 let name = OsStr::from_bytes(entry.file_name().to_bytes());
-                if name != "." && name != ".." && !self.level().stubborn.contains(name) {
+                if name != "." && name != ".." && !self.level().failed.contains(name) {
                     names.push(name.to_os_string());
                 }
-                if names.len() >= most {
+                if names.len() >= limit {
                     break;
                 }
             }
-            self.held += names.len();
-            self.level().waiting = names;
+            self.pending_count += names.len();
+            self.level().pending = names;
         }
-        let name = self.level().waiting.pop();
-        self.held -= usize::from(name.is_some());
+        let name = self.level().pending.pop();
+        self.pending_count -= usize::from(name.is_some());
         Ok(name)
     }
 
-    /// Removes what a name is of, or goes into it.
+    /// Removes a file, or enters a directory.
     fn remove(&mut self, name: &OsStr) -> nix::Result<()> {
-        let mut removed = unlinkat(&self.here, name, UnlinkatFlags::NoRemoveDir);
-        if removed == Err(Errno::EPERM) && subvolume::make_changeable(&self.here, name) {
-            removed = unlinkat(&self.here, name, UnlinkatFlags::NoRemoveDir);
+        let mut removed = unlinkat(&self.current, name, UnlinkatFlags::NoRemoveDir);
+        if removed == Err(Errno::EPERM) && subvolume::make_changeable(&self.current, name) {
+            removed = unlinkat(&self.current, name, UnlinkatFlags::NoRemoveDir);
         }
         match removed {
             Err(Errno::EISDIR) => {}
@@ -221,57 +226,61 @@ impl Walk {
         let how = OpenHow::new()
             .flags(OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC)
             .resolve(ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_XDEV);
-        let below = match openat2(&self.here, name, how) {
+        let below = match openat2(&self.current, name, how) {
             Err(Errno::ENOENT) => return Ok(()),
-            // The kernel's own word for it is less clear.
+            // EXDEV would be shown as "cross-device link".
             Err(Errno::EXDEV) => return Err(Errno::EBUSY),
             opened => opened?,
         };
         if subvolume::is_top(&below)? {
             if let Err(e) = subvolume::delete_open(&below) {
-                self.note(name, &e);
+                self.add(name, &e);
             }
             return Ok(());
         }
         let level = Level::new(&below, name.to_os_string())?;
         self.levels.push(level);
-        self.here = below;
+        self.current = below;
         Ok(())
     }
 
-    /// Goes up from a directory that is done, and removes it; false where it is not where it was.
-    fn leave(&mut self) -> io::Result<bool> {
+    /// Returns to the parent of an emptied directory and removes that; false if it was moved.
+    fn go_up(&mut self) -> io::Result<bool> {
         let Some(done) = self.levels.pop() else {
             return Ok(false);
         };
-        self.held -= done.waiting.len();
-        let above = opener::directory_at(&self.here, "..")?;
+        self.pending_count -= done.pending.len();
+        let above = opener::directory_at(&self.current, "..")?;
         let found = fstat(&above)?;
-        // What was moved elsewhere meanwhile would lead elsewhere.
+        // A moved directory's `..` is another directory.
         if (found.st_dev, found.st_ino) != self.level().identity {
             return Ok(false);
         }
-        self.here = above;
-        match unlinkat(&self.here, done.name.as_os_str(), UnlinkatFlags::RemoveDir) {
+        self.current = above;
+        match unlinkat(
+            &self.current,
+            done.name.as_os_str(),
+            UnlinkatFlags::RemoveDir,
+        ) {
             Ok(()) | Err(Errno::ENOENT) => {}
-            // What stayed in it was told.
-            Err(Errno::ENOTEMPTY) if !done.stubborn.is_empty() => {
-                self.level().stubborn.insert(done.name);
+            // Its content was reported.
+            Err(Errno::ENOTEMPTY) if !done.failed.is_empty() => {
+                self.level().failed.insert(done.name);
             }
-            // Somebody has put something into it since: it is looked at again.
+            // New files were created in it: it will be entered again.
             Err(Errno::ENOTEMPTY) => {}
-            Err(e) => self.note(&done.name, &e.into()),
+            Err(e) => self.add(&done.name, &e.into()),
         }
         Ok(true)
     }
 
-    fn note(&mut self, name: &OsStr, why: &io::Error) {
-        let path = match self.stayed.told.len() < TOLD {
+    fn add(&mut self, name: &OsStr, why: &io::Error) {
+        let path = match self.not_removed.shown.len() < SHOWN_MAX {
             true => self.path(name),
             false => PathBuf::from(name),
         };
-        self.stayed.note(&path, why);
-        self.level().stubborn.insert(name.to_os_string());
+        self.not_removed.add(&path, why);
+        self.level().failed.insert(name.to_os_string());
     }
 
     fn path(&self, name: &OsStr) -> PathBuf {
@@ -289,7 +298,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn everything_goes_and_links_lead_nowhere() {
+    fn everything_is_removed_and_links_are_not_followed() {
         let dir = tempfile::tempdir().unwrap();
         let top = dir.path().join("top");
         std::fs::create_dir_all(top.join("a/b/c")).unwrap();
@@ -305,7 +314,7 @@ mod tests {
     }
 
     #[test]
-    fn a_tree_deeper_than_any_path_goes() {
+    fn a_tree_deeper_than_any_path_is_removed() {
         let dir = tempfile::tempdir().unwrap();
         let top = opener::directory(dir.path()).unwrap();
         let name = "d".repeat(250);

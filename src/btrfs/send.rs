@@ -1,7 +1,7 @@
-//! What is in a read-only subvolume, or what changed in it since another one, as the kernel's send stream.
+//! Sends a read-only subvolume, or the changes since another one, as a btrfs send stream.
 //!
-//! `BTRFS_IOC_SEND`, protocol 1, which every kernel and every receiver knows; needs `CAP_SYS_ADMIN`. Subvolumes nested
-//! in it are left out: it has to have none. Not for what is done with the stream.
+//! `BTRFS_IOC_SEND`, protocol 1, which every kernel and receiver supports; requires `CAP_SYS_ADMIN`. Nested
+//! subvolumes are not sent: the caller makes sure that there are none.
 
 use std::fs::File;
 use std::io::{self, PipeReader};
@@ -14,26 +14,26 @@ use nix::fcntl::{FcntlArg, fcntl};
 use super::subvolume;
 use crate::fs::{opener, threads};
 
-/// How much the pipe from the kernel holds, in bytes: the most an ordinary system lets anybody have.
+/// Size of the pipe from the kernel, in bytes: the default maximum for unprivileged users.
 const PIPE: i32 = 1 << 20;
 
-/// A send stream that is being made.
+/// A send operation in progress.
 #[derive(Debug)]
 pub struct Sending {
     kernel: JoinHandle<io::Result<()>>,
 }
 
 impl Sending {
-    /// Begins to send a subvolume, as what changed in it since `parent` where there is one; both are read-only.
+    /// Starts sending a subvolume, with `parent` only the changes since; both are read-only.
     ///
-    /// Gives the stream, too. It ends early when something fails: whether it is whole says [`Self::finish`].
+    /// Returns the stream, which ends early after an error: [`Self::finish`] tells.
     pub fn begin(subvolume: &Path, parent: Option<&Path>) -> io::Result<(Self, PipeReader)> {
         let top = opener::directory(subvolume)?;
         let parent = parent
             .map(|p| subvolume::info(p).map(|i| i.id))
             .transpose()?;
         let (reader, writer) = io::pipe()?;
-        // Where more is not allowed, less will do.
+        // If not allowed, the default size is enough.
         let _ = fcntl(&writer, FcntlArg::F_SETPIPE_SZ(PIPE));
         let shown = subvolume.display().to_string();
         let kernel = threads::start(move || {
@@ -43,10 +43,10 @@ impl Sending {
         Ok((Self { kernel }, reader))
     }
 
-    /// Waits for the kernel, once the stream was read to its end or dropped.
+    /// Waits for the kernel, after the stream was read to its end or dropped.
     ///
     /// # Errors
-    /// When the stream is not whole.
+    /// If the stream is incomplete.
     pub fn finish(self) -> io::Result<()> {
         self.kernel
             .join()
@@ -67,7 +67,7 @@ struct Arguments {
     reserved: [u8; 28],
 }
 
-/// How large the structure is where an address has 64 bits; the request's number has it in it.
+/// Size with 64-bit addresses; it is part of the ioctl number.
 const _: () = assert!(size_of::<Arguments>() == 64 + size_of::<*const u64>());
 
 mod call {
@@ -78,7 +78,7 @@ mod call {
 
 #[allow(unsafe_code)]
 fn send(top: &File, parent: Option<u64>, into: &OwnedFd) -> io::Result<()> {
-    // With the parent among the sources, what was copied from it by sharing is told as that.
+    // With the parent as a clone source, data cloned from it is sent as a reference.
     let sources: Vec<u64> = parent.into_iter().collect();
     let arguments = Arguments {
         send_fd: into.as_fd().as_raw_fd().into(),
@@ -89,9 +89,9 @@ fn send(top: &File, parent: Option<u64>, into: &OwnedFd) -> io::Result<()> {
         version: 0,
         reserved: [0; 28],
     };
-    // SAFETY: both descriptors are open for the call's time. Arguments has the layout and size (asserted above) of the
-    // kernel's structure, and `sources` outlives the call with as many numbers as are counted; the kernel only reads
-    // both, and keeps nothing.
+    // SAFETY: both descriptors are open during the call. Arguments has the layout and size (asserted above) of
+    // the kernel's structure, and `sources` outlives the call with as many numbers as counted; the kernel only
+    // reads both and keeps no pointer.
     unsafe { call::send(top.as_raw_fd(), &raw const arguments) }?;
     Ok(())
 }

@@ -1,10 +1,10 @@
-//! What subvolumes hold on disk, and what of it they hold alone: from the trees themselves, without quota groups.
+//! Space on disk that subvolumes refer to, and refer to exclusively: from the trees, without quota groups.
 //!
-//! A [`Piece`] is what comes back as one when nothing refers to it any more. [`Trees`] are all the subvolumes of a
-//! filesystem and how they descend from each other; the content of each is read whole, or as its difference from a
-//! relative's, which costs what differs; [`Held`] puts them together. Exact for what has been written and committed:
-//! `btrfs::sync` comes first. What names, attributes and the trees themselves take is not counted. Needs
-//! `CAP_SYS_ADMIN`. Nothing here is changed, and nothing knows whose a subvolume is.
+//! A [`Piece`] is freed when nothing refers to it any more. [`Trees`] are all subvolumes of a filesystem with
+//! their parents. A subvolume's references are read in full, or as the difference from a relative, at the cost
+//! of that difference; [`Held`] combines them. Exact for committed data: call `btrfs::sync` first. Metadata
+//! (names, attributes, the trees) is not counted. Requires `CAP_SYS_ADMIN`. Changes nothing; does not know what
+//! subvolumes are for.
 
 mod descent;
 mod difference;
@@ -20,84 +20,84 @@ use std::path::PathBuf;
 
 pub use descent::Relative;
 pub use held::{Held, Sum};
-pub use roots::{Place, Subvolume};
+pub use roots::{Location, Subvolume};
 
 use super::tree_search::inodes::{self, Inode};
 use super::tree_search::items::{self, EXTENT_DATA, FileExtent, INODE_ITEM};
-use super::tree_search::{Key, Search, Seen, Wanted};
+use super::tree_search::{ItemRef, Key, Search, Wanted};
 use descent::Ages;
 
-/// What is on disk once, however often files refer to it.
+/// Data stored once, whatever the number of references.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Piece {
-    /// An extent: it stays whole while any part of it is referred to.
+    /// An extent: not freed as long as any part of it is referred to.
     Extent {
-        /// Where it begins in the filesystem, in bytes.
+        /// Its start address, in bytes.
         start: u64,
     },
-    /// A small file in a leaf of a tree: on disk as often as there are such leaves.
+    /// An inline file: stored in each leaf that has it.
     Inline {
         /// The file's inode number.
         inode: u64,
-        /// The transaction the leaf was written in.
+        /// The transaction in which the leaf was written.
         transaction: u64,
-        /// The subvolume whose tree it was written for, by number; or one that is gone, see [`is_gone`].
+        /// ID of the subvolume for which the leaf was written, or of a deleted one, see [`is_deleted`].
         writer: u64,
-        /// What it takes, in bytes.
+        /// Its length, in bytes.
         length: u64,
     },
 }
 
-/// How many times more, or less, a piece is referred to.
+/// A difference in the number of references to a piece.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Change {
-    /// Which one.
+    /// The piece.
     pub piece: Piece,
-    /// What it takes on disk, in bytes.
+    /// Its size on disk, in bytes.
     pub length: u64,
-    /// How many references.
+    /// Number of references, positive or negative.
     pub by: i32,
 }
 
-/// What a subvolume refers to.
+/// The references of a subvolume.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Content {
-    /// Of which other subvolume this is the difference, by its place in [`Trees`]; `None` where it is all there is.
+    /// The subvolume, by index in [`Trees`], from which this is the difference; `None` if it is complete.
     pub from: Option<usize>,
-    /// The pieces; the same one can be there several times.
+    /// The pieces; one may occur several times.
     pub changes: Vec<Change>,
-    /// What its inodes tell of others.
+    /// Evidence about the writers of leaves.
     pub notes: Notes,
 }
 
-/// What inodes tell of who wrote a leaf.
+/// Evidence, from inodes, about which subvolume wrote a leaf.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Notes {
-    /// Inodes in leaves of the time when somebody who is gone may have written them.
+    /// Inodes in leaves that a deleted subvolume may have written.
     pub marks: Vec<Mark>,
-    /// Writers, and transactions they changed anything in.
+    /// Writers, and transactions in which they changed an inode.
     pub wrote: HashSet<(u64, u64)>,
-    /// Transactions that wrote leaves where nothing was changed, and how many inodes are in those.
+    /// Transactions whose leaves have unchanged inodes, and the number of those inodes.
     pub moved: HashMap<u64, u32>,
 }
 
-/// What an inode said in a leaf: the same leaf says the same.
+/// An inode as stored in a leaf: equal in equal leaves.
 ///
-/// Two that were changed in one transaction, each by itself, differ in their times, to the nanosecond.
+/// Inodes changed separately in one transaction differ in their times, in nanoseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Mark {
     /// The inode's number.
     pub inode: u64,
-    /// The transaction the leaf was written in.
+    /// The transaction in which the leaf was written.
     pub transaction: u64,
-    /// The subvolume the leaf was written for.
+    /// The subvolume for which the leaf was written.
     pub writer: u64,
-    /// What the inode said, hashed.
-    pub said: u64,
+    /// Hash of the inode item.
+    pub hash: u64,
 }
 
-/// Returns whether a writer is no subvolume, but one that is gone, or whoever that was made of.
-pub fn is_gone(writer: u64) -> bool {
+/// Returns whether a writer is a deleted subvolume, or one of its ancestors.
+pub fn is_deleted(writer: u64) -> bool {
     writer >> 63 == 1
 }
 
@@ -107,17 +107,17 @@ pub struct Trees {
     subvolumes: Vec<Subvolume>,
     relatives: Vec<Option<Relative>>,
     ages: Vec<Ages>,
-    /// How much of a tree of some size may be newer for it to be compared, in bytes.
-    most: fn(u64) -> u64,
-    /// The last transaction that somebody who is gone may have written anything in.
+    /// The limit of newer leaves, in bytes, for a tree of some size to be compared.
+    limit: fn(u64) -> u64,
+    /// The last transaction in which a deleted subvolume may have written a leaf that still exists.
     doubtful: u64,
 }
 
-/// Where more than this part of a tree is newer, reading the whole is quicker than comparing.
+/// Above this fraction of newer leaves, a full read is faster than a comparison.
 const PART: u64 = 3;
 
 impl Trees {
-    /// Finds the subvolumes of the filesystem that `top` lies in, those already deleted left out.
+    /// Finds the subvolumes of the filesystem of `top`, without deleted ones.
     ///
     /// # Errors
     /// `PermissionDenied` without `CAP_SYS_ADMIN`.
@@ -128,50 +128,50 @@ impl Trees {
             relatives: descent::relatives(&subvolumes),
             ages: descent::ages(&subvolumes),
             subvolumes,
-            most: |size| size / PART,
+            limit: |size| size / PART,
         })
     }
 
-    /// Has everything compared that can be, however much of it differs: to see that it makes no difference.
+    /// Compares all that can be compared, whatever the difference: for tests that both ways give the same result.
     #[must_use]
-    pub fn compared(mut self) -> Self {
-        self.most = |_| u64::MAX;
+    pub fn always_compared(mut self) -> Self {
+        self.limit = |_| u64::MAX;
         self
     }
 
-    /// Forgets who descends from whom, so that every content is read whole.
+    /// Reads every subvolume in full.
     ///
-    /// Slower, and leans on less: neither on what inodes say of themselves, nor on all being read at one moment.
+    /// Slower, but independent of what inodes tell and of changes while reading.
     #[must_use]
-    pub fn apart(mut self) -> Self {
+    pub fn without_relatives(mut self) -> Self {
         self.relatives.fill(None);
         self
     }
 
-    /// Returns them, in the order their contents have for [`Held::new`].
+    /// Returns the subvolumes, in the order of their contents for [`Held::new`].
     pub fn subvolumes(&self) -> &[Subvolume] {
         &self.subvolumes
     }
 
-    /// Returns the path of each below the directory `top` is open on; `None` for those that are not below it.
+    /// Returns each subvolume's path below the directory of `top`; `None` for those elsewhere.
     ///
-    /// Of one that stands in another one below, only the path of that other is sure.
+    /// Of nested subvolumes, only the path of the outermost is reliable.
     pub fn below(&self, top: &File) -> io::Result<Vec<Option<PathBuf>>> {
         places::below(top, &self.subvolumes)
     }
 
-    /// Reads what one of them refers to.
+    /// Reads the references of a subvolume.
     ///
     /// # Errors
-    /// `NotFound` where it, or the one it is compared with, has been deleted meanwhile.
+    /// `NotFound` if it, or its relative, was deleted meanwhile.
     pub fn read(&self, top: &File, index: usize) -> io::Result<Content> {
         let tree = self.tree(top, index);
         if let Some(relative) = self.relatives[index] {
             let from = relative.index;
-            let most = (self.most)(self.subvolumes[index].size);
+            let limit = (self.limit)(self.subvolumes[index].size);
             let from_tree = self.tree(top, from);
             if let Some((changes, notes)) =
-                difference::changes(&tree, &from_tree, relative.common, most)?
+                difference::changes(&tree, &from_tree, relative.common, limit)?
             {
                 return Ok(Content {
                     from: Some(from),
@@ -186,30 +186,30 @@ impl Trees {
     fn tree<'a>(&'a self, top: &'a File, index: usize) -> Tree<'a> {
         Tree {
             top,
-            of: &self.subvolumes[index],
+            subvolume: &self.subvolumes[index],
             ages: &self.ages[index],
             doubtful: self.doubtful,
         }
     }
 }
 
-/// One tree that is read.
+/// A tree to read.
 #[derive(Debug, Clone, Copy)]
 struct Tree<'a> {
     top: &'a File,
-    of: &'a Subvolume,
+    subvolume: &'a Subvolume,
     ages: &'a Ages,
     doubtful: u64,
 }
 
 impl<'a> Tree<'a> {
-    /// Reads all there is.
+    /// Reads all references.
     fn whole(&self) -> io::Result<Content> {
         let mut content = Content::default();
         let wanted = self.wanted(Key::FIRST, Key::LAST, &[INODE_ITEM, EXTENT_DATA]);
         self.search().each(wanted, |item| {
             if item.key.kind == INODE_ITEM {
-                self.note(item, &mut content.notes)?;
+                self.record(item, &mut content.notes)?;
             } else if let Some((piece, length)) = self.piece(item)? {
                 content.changes.push(Change {
                     piece,
@@ -222,15 +222,15 @@ impl<'a> Tree<'a> {
         Ok(content)
     }
 
-    /// Notes what is to be remembered of an item of kind [`INODE_ITEM`], and returns what it says.
-    fn note(&self, item: Seen<'_>, notes: &mut Notes) -> io::Result<Inode> {
-        let inode = inodes::inode(item.bytes).ok_or_else(garbled)?;
+    /// Records the evidence of an inode item, and returns the inode.
+    fn record(&self, item: ItemRef<'_>, notes: &mut Notes) -> io::Result<Inode> {
+        let inode = inodes::inode(item.bytes).ok_or_else(malformed)?;
         let wrote = (self.ages.writer(inode.transaction), inode.transaction);
         notes.wrote.insert(wrote);
-        if self.of.level == 0 {
-            // Its one leaf is nobody else's, moved or not.
-            notes.wrote.insert((self.of.id, item.transaction));
-        } else if item.transaction > self.of.changed.max(self.of.made) {
+        if self.subvolume.level == 0 {
+            // The only leaf of a tree is not shared, whether moved or not.
+            notes.wrote.insert((self.subvolume.id, item.transaction));
+        } else if item.transaction > self.subvolume.changed.max(self.subvolume.made) {
             *notes.moved.entry(item.transaction).or_default() += 1;
         }
         if item.transaction <= self.doubtful {
@@ -240,20 +240,20 @@ impl<'a> Tree<'a> {
                 inode: item.key.objectid,
                 transaction: item.transaction,
                 writer: self.ages.writer(item.transaction),
-                said: hasher.finish(),
+                hash: hasher.finish(),
             });
         }
         Ok(inode)
     }
 
-    /// Returns what is to be used for many searches, one after another.
+    /// Returns a search to be used several times.
     fn search(&self) -> Search<'a> {
         Search::new(self.top, self.wanted(Key::FIRST, Key::LAST, &[]))
     }
 
     fn wanted(&self, from: Key, to: Key, kinds: &'static [u8]) -> Wanted {
         Wanted {
-            tree: self.of.id,
+            tree: self.subvolume.id,
             from,
             to,
             after: 0,
@@ -261,7 +261,7 @@ impl<'a> Tree<'a> {
         }
     }
 
-    /// Shows every reference between two keys, and what its piece takes.
+    /// Passes every reference between two keys, with the piece's size, to `found`.
     fn pieces(
         &self,
         search: &mut Search<'_>,
@@ -277,11 +277,11 @@ impl<'a> Tree<'a> {
         })
     }
 
-    /// Returns the piece that an item of kind [`EXTENT_DATA`] refers to, and what it takes; `None` for a hole.
-    fn piece(&self, item: Seen<'_>) -> io::Result<Option<(Piece, u64)>> {
-        /// What precedes the data of a small file (`BTRFS_FILE_EXTENT_INLINE_DATA_START`, linux/btrfs_tree.h).
-        const BEFORE: u64 = 21;
-        let extent = items::file_extent(item.bytes).ok_or_else(garbled)?;
+    /// Returns the piece of an item of type [`EXTENT_DATA`] and its size; `None` for a hole.
+    fn piece(&self, item: ItemRef<'_>) -> io::Result<Option<(Piece, u64)>> {
+        /// Size of the header of inline data (`BTRFS_FILE_EXTENT_INLINE_DATA_START`, linux/btrfs_tree.h).
+        const INLINE_HEADER: u64 = 21;
+        let extent = items::file_extent(item.bytes).ok_or_else(malformed)?;
         Ok(match extent {
             FileExtent::Hole => None,
             FileExtent::Disk(extent) => Some((
@@ -291,7 +291,7 @@ impl<'a> Tree<'a> {
                 extent.disk_length,
             )),
             FileExtent::Inline => {
-                let length = (item.bytes.len() as u64).saturating_sub(BEFORE);
+                let length = (item.bytes.len() as u64).saturating_sub(INLINE_HEADER);
                 let piece = Piece::Inline {
                     inode: item.key.objectid,
                     transaction: item.transaction,
@@ -304,6 +304,6 @@ impl<'a> Tree<'a> {
     }
 }
 
-fn garbled() -> io::Error {
-    io::Error::other("a subvolume's tree holds an item that makes no sense")
+fn malformed() -> io::Error {
+    io::Error::other("a subvolume's tree has a malformed item")
 }

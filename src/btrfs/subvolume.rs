@@ -1,9 +1,8 @@
-//! Subvolumes: the one place that names the `btrfsutil` crate.
+//! Subvolumes: the only user of the `btrfsutil` crate.
 //!
-//! Promises errors with errno and path, and that a snapshot onto a name that exists is an error and
-//! never a nested snapshot. Uses of the crate that are known to be broken (its iterator, the default
-//! subvolume, quota groups, resolving ids) stay out, and so does all that goes by path into what a node owns: subvolumes in
-//! a subvolume are found and deleted by number. Not for space accounting.
+//! Errors have errno and path. A snapshot to an existing name is an error, never a nested snapshot. Parts of the crate
+//! that are known to be broken (iterator, default subvolume, quota groups, path lookup) are not used. Neither are
+//! paths inside what a node owns: nested subvolumes are found and deleted by ID. Space is computed elsewhere.
 
 mod deletion;
 mod nested;
@@ -23,30 +22,30 @@ use crate::fs::opener;
 pub use deletion::{delete, delete_nested, delete_open, make_changeable};
 pub use nested::{Nested, directory_in, nested};
 
-/// The inode number of every subvolume's top directory (`BTRFS_FIRST_FREE_OBJECTID`, btrfs_tree.h).
+/// Inode number of the top directory of a subvolume (`BTRFS_FIRST_FREE_OBJECTID`, btrfs_tree.h).
 const SUBVOLUME_INODE: u64 = 256;
 
 /// `BTRFS_ROOT_SUBVOL_RDONLY` of linux/btrfs_tree.h.
 const READ_ONLY: u64 = 1;
 
-/// What the kernel says of a subvolume.
+/// The kernel's data on a subvolume.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Info {
-    /// Number of the subvolume in its filesystem, never given twice.
+    /// ID in the filesystem, never reused.
     pub id: u64,
-    /// The subvolume's own identity, another one for every snapshot.
+    /// UUID.
     pub uuid: Uuid,
-    /// Of what this is a snapshot.
+    /// UUID of the subvolume it is a snapshot of.
     pub parent_uuid: Option<Uuid>,
-    /// When it was made, UTC.
+    /// Creation time, UTC.
     pub created: Timestamp,
-    /// Transaction it was made in: what is written into it later has a higher number.
+    /// Transaction of its creation: later writes have a higher one.
     pub made: u64,
     /// Transaction of the last change.
     pub generation: u64,
     /// Transaction of the last change of a file or name in it.
     pub changed: u64,
-    /// Whether nothing can be changed in it.
+    /// Whether it is read-only.
     pub read_only: bool,
 }
 
@@ -72,47 +71,47 @@ impl std::fmt::Debug for Uuid {
     }
 }
 
-/// Makes an empty subvolume; the name must be free.
+/// Creates an empty subvolume; the name must not exist.
 pub fn create(path: &Path) -> io::Result<()> {
-    answered(path, "cannot make subvolume", || {
+    with_errno(path, "cannot make subvolume", || {
         Subvolume::create(path, None)
     })
     .map(drop)
 }
 
-/// Makes `path` a writable snapshot of the subvolume `source`; the name must be free.
+/// Creates a writable snapshot of the subvolume `source` at `path`; the name must not exist.
 ///
-/// Nested subvolumes of the source arrive as empty directories: see [`nested`].
+/// Nested subvolumes of the source are empty directories in it: see [`nested`].
 ///
 /// # Errors
-/// `ETXTBSY` when the source holds an active swap file, `EEXIST`, `EROFS`, `ENOSPC`, `EXDEV`.
+/// `ETXTBSY` if the source has an active swap file, `EEXIST`, `EROFS`, `ENOSPC`, `EXDEV`.
 pub fn snapshot(source: &Path, path: &Path) -> io::Result<()> {
-    answered(path, "cannot make snapshot", || {
+    with_errno(path, "cannot make snapshot", || {
         Subvolume::get(source)?.snapshot(path, None, None)
     })
     .map(drop)
 }
 
-/// Makes `path` a snapshot of the subvolume `source` that nothing can be changed in; the name must be free.
+/// Creates a read-only snapshot of the subvolume `source` at `path`; the name must not exist.
 pub fn snapshot_read_only(source: &Path, path: &Path) -> io::Result<()> {
-    answered(path, "cannot make snapshot", || {
+    with_errno(path, "cannot make snapshot", || {
         Subvolume::get(source)?.snapshot(path, Some(SnapshotFlags::READ_ONLY), None)
     })
     .map(drop)
 }
 
-/// Lets nothing be changed in a subvolume from now on.
+/// Makes a subvolume read-only.
 ///
-/// What was written before may still be on its way to the disk: [`sync`] comes first.
+/// Earlier writes may not be on the disk yet: call [`sync`] first.
 pub fn make_read_only(path: &Path) -> io::Result<()> {
-    answered(path, "cannot make read-only", || {
+    with_errno(path, "cannot make read-only", || {
         Subvolume::get(path)?.set_ro(true)
     })
 }
 
-/// Returns what the kernel says of the subvolume at `path`; needs `CAP_SYS_ADMIN`.
+/// Returns the kernel's data on the subvolume at `path`; requires `CAP_SYS_ADMIN`.
 pub fn info(path: &Path) -> io::Result<Info> {
-    let info = answered(path, "cannot read subvolume", || {
+    let info = with_errno(path, "cannot read subvolume", || {
         Subvolume::get(path)?.info()
     })?;
     Ok(Info {
@@ -127,59 +126,59 @@ pub fn info(path: &Path) -> io::Result<Info> {
     })
 }
 
-/// Returns whether what is open is the top of a btrfs subvolume.
+/// Returns whether an open directory is the top of a btrfs subvolume.
 pub(crate) fn is_top(directory: &impl AsFd) -> nix::Result<bool> {
     Ok(nix::sys::stat::fstat(directory)?.st_ino == SUBVOLUME_INODE
         && nix::sys::statfs::fstatfs(directory)?.filesystem_type()
             == nix::sys::statfs::BTRFS_SUPER_MAGIC)
 }
 
-/// Returns whether `path` is the top of a btrfs subvolume; false where there is nothing.
+/// Returns whether `path` is the top of a btrfs subvolume; false if it does not exist.
 ///
 /// # Errors
-/// When the system does not say.
+/// If the status cannot be read.
 pub fn is_subvolume(path: &Path) -> io::Result<bool> {
     let found = match path.symlink_metadata() {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
         found => found?,
     };
-    // The inode number alone would also fit an ordinary file of another filesystem, so both are asked.
-    Ok(found.is_dir() && found.ino() == SUBVOLUME_INODE && lies_on_btrfs(path)?)
+    // The inode number alone could be of a file on another filesystem.
+    Ok(found.is_dir() && found.ino() == SUBVOLUME_INODE && is_on_btrfs(path)?)
 }
 
-/// Returns whether `path` lies on a btrfs filesystem.
+/// Returns whether `path` is on a btrfs filesystem.
 ///
 /// # Errors
-/// When the system does not say.
-pub fn lies_on_btrfs(path: &Path) -> io::Result<bool> {
+/// If the status cannot be read.
+pub fn is_on_btrfs(path: &Path) -> io::Result<bool> {
     let found = nix::sys::statfs::statfs(path)?;
     Ok(found.filesystem_type() == nix::sys::statfs::BTRFS_SUPER_MAGIC)
 }
 
-/// Makes everything written so far on the filesystem of `path` durable: data first, then one commit.
+/// Syncs the filesystem of `path`: data first, then one commit.
 ///
-/// `syncfs(2)`, not btrfs' own sync: that commits a transaction without flushing file data first, and a
-/// file written just before would be empty after a power cut.
+/// By `syncfs(2)`: btrfs' own ioctl commits without flushing file data, and a file just written would be empty
+/// after a power cut.
 pub fn sync(path: &Path) -> io::Result<()> {
-    let file = opener::directory(path).map_err(|e| failed("cannot open", path, e))?;
-    nix::unistd::syncfs(&file).map_err(|e| failed("cannot sync", path, e.into()))
+    let file = opener::directory(path).map_err(|e| call_error("cannot open", path, e))?;
+    nix::unistd::syncfs(&file).map_err(|e| call_error("cannot sync", path, e.into()))
 }
 
-/// Runs one call of the crate and gives its error the errno that the crate's own type loses.
-fn answered<T>(
+/// Calls the crate and returns its error with the errno, which the crate's type lacks.
+fn with_errno<T>(
     path: &Path,
     what: &str,
     call: impl FnOnce() -> Result<T, btrfsutil::BtrfsUtilError>,
 ) -> io::Result<T> {
     if path.as_os_str().as_encoded_bytes().contains(&0) {
-        // The crate panics on it.
+        // The crate would panic.
         return Err(io::Error::from(io::ErrorKind::InvalidInput));
     }
-    // Read at once: the next call of anything overwrites the thread's errno.
-    call().map_err(|_| failed(what, path, io::Error::last_os_error()))
+    // Read at once: the next call overwrites errno.
+    call().map_err(|_| call_error(what, path, io::Error::last_os_error()))
 }
 
-fn failed(what: &str, path: &Path, error: io::Error) -> io::Error {
+fn call_error(what: &str, path: &Path, error: io::Error) -> io::Error {
     let path: PathBuf = path.to_path_buf();
     let kind = error.kind();
     io::Error::new(
@@ -192,7 +191,7 @@ fn failed(what: &str, path: &Path, error: io::Error) -> io::Error {
     )
 }
 
-/// A failed call on a subvolume, the kernel's own error kept as the source.
+/// A failed call on a subvolume, with the kernel's error.
 #[derive(Debug)]
 struct Failed {
     what: String,

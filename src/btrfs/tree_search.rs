@@ -1,8 +1,8 @@
-//! Items of btrfs' own trees: which there are, by key, and their bytes.
+//! Searches items of btrfs trees by key.
 //!
-//! A [`Search`] walks part of one tree in the order of keys (`BTRFS_IOC_TREE_SEARCH_V2`; needs `CAP_SYS_ADMIN`), and
-//! [`items`] takes apart what it finds. It sees the trees as they are now, committed or not. File data that still
-//! waits in memory is in no tree: `btrfs::sync` comes first where that matters. Nothing is changed by it.
+//! A [`Search`] walks a range of one tree in key order (`BTRFS_IOC_TREE_SEARCH_V2`; requires `CAP_SYS_ADMIN`),
+//! and [`items`] parses what it finds. It sees the current trees, committed or not. File data not yet written
+//! out is in no tree: call `btrfs::sync` first where that matters. Changes nothing.
 
 pub mod inodes;
 mod ioctl;
@@ -13,31 +13,31 @@ use std::io;
 use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsFd, BorrowedFd};
 
-use ioctl::{Arguments, ROOM, SearchKey, search};
+use ioctl::{Arguments, BUFFER_SIZE, SearchKey, search};
 
-/// The tree of the subvolume that the descriptor of a search lies in.
+/// The tree of the subvolume of the search's descriptor.
 pub const OWN_TREE: u64 = 0;
 
-/// What an item is called: its place in the order of its tree.
+/// The key of an item, which orders a tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Key {
-    /// What it belongs to: in a subvolume's tree an inode number.
+    /// Object ID: in a subvolume's tree an inode number.
     pub objectid: u64,
-    /// What it is, such as [`items::EXTENT_DATA`].
+    /// Type, such as [`items::EXTENT_DATA`].
     pub kind: u8,
-    /// What that kind makes of it, such as where in the file an extent begins.
+    /// Offset; its meaning depends on the type, such as an extent's position in the file.
     pub offset: u64,
 }
 
 impl Key {
-    /// The first key there can be.
+    /// The lowest key.
     pub const FIRST: Self = Self {
         objectid: 0,
         kind: 0,
         offset: 0,
     };
 
-    /// The last key there can be.
+    /// The highest key.
     pub const LAST: Self = Self {
         objectid: u64::MAX,
         kind: u8::MAX,
@@ -69,66 +69,66 @@ impl Key {
     }
 }
 
-/// What is looked for.
+/// A search request.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted {
-    /// Number of the tree; [`OWN_TREE`] for that of the subvolume at hand.
+    /// ID of the tree; [`OWN_TREE`] for that of the descriptor's subvolume.
     pub tree: u64,
     /// The first key.
     pub from: Key,
-    /// The last key, itself included.
+    /// The last key, inclusive.
     pub to: Key,
-    /// Leaves written in no later a transaction than this are passed over unread.
+    /// Leaves not written after this transaction are skipped.
     ///
-    /// A leaf is written anew as a whole, so what is found can be older all the same.
+    /// A leaf is rewritten as a whole, so items found may be older.
     pub after: u64,
-    /// The kinds that are found.
+    /// The types to return.
     pub kinds: &'static [u8],
 }
 
-/// One item.
+/// An item.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Item {
     /// Its key.
     pub key: Key,
-    /// The transaction its leaf was last written in.
+    /// The transaction in which its leaf was last written.
     pub transaction: u64,
-    /// What is in it, as on disk: little-endian, packed.
+    /// Its bytes as on disk: little-endian, packed.
     pub bytes: Vec<u8>,
 }
 
-/// One item where the kernel put it.
+/// An item in the kernel's buffer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Seen<'a> {
+pub struct ItemRef<'a> {
     /// Its key.
     pub key: Key,
-    /// The transaction its leaf was last written in.
+    /// The transaction in which its leaf was last written.
     pub transaction: u64,
-    /// What is in it, as on disk: little-endian, packed.
+    /// Its bytes as on disk: little-endian, packed.
     pub bytes: &'a [u8],
 }
 
-/// The items of a tree that are looked for, in the order of their keys; ends after the first error.
+/// Iterates over matching items in key order; ends after the first error.
 #[derive(Debug)]
 pub struct Search<'a> {
     top: BorrowedFd<'a>,
     wanted: Wanted,
-    /// Where to go on; `None` at the end.
+    /// The key to continue with; `None` at the end.
     next: Option<Key>,
     found: Buffer,
-    /// How many items of the answer are still to be taken, and where the next one is.
+    /// Items left in the buffer, and the offset of the next.
     left: u32,
     at: usize,
-    /// Whether it ends when netbe is asked to stop.
-    stops: bool,
+    /// Whether a stop request ends it.
+    interruptible: bool,
 }
 
 thread_local! {
-    /// The buffer of a search that has ended: for many small ones a new one each would be most of the work.
+    /// The buffer of an earlier search: allocating one for each of many small searches would be most of the work.
     static SPARE: Cell<Option<Box<Arguments>>> = const { Cell::new(None) };
 }
 
-/// The buffer of a search, kept for the next one.
+/// A search's buffer, reused by the next search.
 #[derive(Debug)]
 struct Buffer(Option<Box<Arguments>>);
 
@@ -137,8 +137,8 @@ impl Buffer {
         Self(Some(SPARE.take().unwrap_or_else(|| {
             Box::new(Arguments {
                 key: SearchKey::default(),
-                buf_size: ROOM as u64,
-                buf: [0; ROOM],
+                buf_size: BUFFER_SIZE as u64,
+                buf: [0; BUFFER_SIZE],
             })
         })))
     }
@@ -167,7 +167,7 @@ impl DerefMut for Buffer {
 }
 
 impl<'a> Search<'a> {
-    /// Begins a search in the filesystem of an open file or directory; it ends when netbe is asked to stop.
+    /// Starts a search in the filesystem of an open file; a stop request ends it.
     pub fn new(top: &'a impl AsFd, wanted: Wanted) -> Self {
         Self {
             top: top.as_fd(),
@@ -176,45 +176,45 @@ impl<'a> Search<'a> {
             found: Buffer::new(),
             left: 0,
             at: 0,
-            stops: true,
+            interruptible: true,
         }
     }
 
-    /// Has it go on when netbe is asked to stop: for what takes away what was being made.
+    /// Continues after a stop request: for the removal of unfinished work.
     #[must_use]
-    pub fn regardless(mut self) -> Self {
-        self.stops = false;
+    pub fn uninterruptible(mut self) -> Self {
+        self.interruptible = false;
         self
     }
 
-    /// Begins another search in the same filesystem: for many small ones a buffer each would be most of the work.
-    pub fn again(&mut self, wanted: Wanted) {
+    /// Starts another search in the same filesystem with the same buffer.
+    pub fn restart(&mut self, wanted: Wanted) {
         self.wanted = wanted;
         self.next = Some(wanted.from);
         self.left = 0;
     }
 
-    /// Shows every item that is wanted to `look`, until that says false; copies none of them.
+    /// Passes every matching item to `visit`, without a copy, until that returns false.
     ///
     /// # Errors
-    /// `NotFound` where there is no such tree; what `look` fails with.
+    /// `NotFound` if the tree does not exist; errors of `visit`.
     pub fn each(
         &mut self,
         wanted: Wanted,
-        mut look: impl FnMut(Seen<'_>) -> io::Result<bool>,
+        mut visit: impl FnMut(ItemRef<'_>) -> io::Result<bool>,
     ) -> io::Result<()> {
-        self.again(wanted);
+        self.restart(wanted);
         while self.fill()? {
             let mut next = self.next;
             for _ in 0..self.left {
-                let rest = self.found.buf.get(self.at..).ok_or_else(garbled)?;
-                let (item, taken) = items::seen(rest).ok_or_else(garbled)?;
+                let rest = self.found.buf.get(self.at..).ok_or_else(malformed)?;
+                let (item, taken) = items::item_ref(rest).ok_or_else(malformed)?;
                 if next.is_none_or(|next| item.key < next) {
-                    return Err(garbled());
+                    return Err(malformed());
                 }
                 self.at += taken;
                 next = item.key.successor();
-                if wanted.kinds.contains(&item.key.kind) && !look(item)? {
+                if wanted.kinds.contains(&item.key.kind) && !visit(item)? {
                     return Ok(());
                 }
             }
@@ -223,13 +223,13 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Asks the kernel for more; false where there is none.
+    /// Requests the next items; false at the end.
     fn fill(&mut self) -> io::Result<bool> {
         let (from, to) = match self.next {
             Some(next) if next <= self.wanted.to => (next, self.wanted.to),
             _ => return Ok(false),
         };
-        if self.stops {
+        if self.interruptible {
             crate::fs::interrupt::check_io()?;
         }
         self.found.key = SearchKey {
@@ -245,20 +245,20 @@ impl<'a> Search<'a> {
             nr_items: u32::MAX,
             ..SearchKey::default()
         };
-        self.found.buf_size = ROOM as u64;
+        self.found.buf_size = BUFFER_SIZE as u64;
         search(self.top, &mut self.found)?;
         self.left = self.found.key.nr_items;
         self.at = 0;
         Ok(self.left > 0)
     }
 
-    /// Takes the next item of the answer, whatever its kind.
+    /// Takes the next item from the buffer, of any type.
     fn take(&mut self) -> io::Result<Item> {
-        let rest = self.found.buf.get(self.at..).ok_or_else(garbled)?;
-        let (item, taken) = items::item(rest).ok_or_else(garbled)?;
-        // An answer that does not go forward would be asked for again for ever.
+        let rest = self.found.buf.get(self.at..).ok_or_else(malformed)?;
+        let (item, taken) = items::item(rest).ok_or_else(malformed)?;
+        // A result that does not advance would be requested again for ever.
         if self.next.is_none_or(|next| item.key < next) {
-            return Err(garbled());
+            return Err(malformed());
         }
         self.at += taken;
         self.left -= 1;
@@ -291,7 +291,7 @@ impl Iterator for Search<'_> {
                 }
             }
             match self.take() {
-                // The kernel gives everything between two keys, and knows no filter of kinds.
+                // The kernel returns every item between two keys, of all types.
                 Ok(item) if !self.wanted.kinds.contains(&item.key.kind) => {}
                 Ok(item) => return Some(Ok(item)),
                 Err(e) => {
@@ -303,8 +303,8 @@ impl Iterator for Search<'_> {
     }
 }
 
-fn garbled() -> io::Error {
-    io::Error::other("the kernel's answer to a tree search makes no sense")
+fn malformed() -> io::Error {
+    io::Error::other("the kernel's answer to a tree search is malformed")
 }
 
 #[cfg(test)]
@@ -312,7 +312,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_follow_each_other_as_the_tree_orders_them() {
+    fn successors_are_in_the_order_of_keys() {
         let key = |objectid, kind, offset| Key {
             objectid,
             kind,

@@ -25,8 +25,7 @@ pub fn install() {
         SigSet::empty(),
     );
     for signal in [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP] {
-        // SAFETY: the handler does one atomic store, which is async-signal-safe, and replaces the default
-        // action only.
+        // SAFETY: the handler does one atomic store, which is async-signal-safe, and replaces the default action only.
         let _ = unsafe { sigaction(signal, &action) };
     }
 }

@@ -1,10 +1,9 @@
 //! Opens files that a node, an image or an archive may have planted: checks the type first.
 //!
-//! Opening has effects: a watchdog starts, a tape rewinds, a pipe blocks, a terminal becomes the controlling
-//! one. So a name is first opened with `O_PATH`, which has none. If it is a regular file, that descriptor is
-//! reopened, so that a swap in between has no effect. `O_DIRECTORY` opens nothing but directories. Devices,
-//! pipes and sockets are never opened here. `tests/openers` lists every other way to open a file, with the
-//! reason.
+//! Opening has effects: a watchdog starts, a tape rewinds, a pipe blocks, a terminal becomes the controlling one. So a
+//! name is first opened with `O_PATH`, which has none. If it is a regular file, that descriptor is reopened, so that a
+//! swap in between has no effect. `O_DIRECTORY` opens nothing but directories. Devices, pipes and sockets are never
+//! opened here. `tests/openers` lists every other way to open a file, with the reason.
 
 use std::fs::File;
 use std::io;

@@ -25,8 +25,7 @@ use super::path_error::with_path;
 /// The largest file that is read whole, in bytes: far larger than any text that netbe edits.
 const TEXT_LIMIT: u64 = 4 << 20;
 
-/// The largest directory that is listed: larger ones hold nothing that netbe looks for, and each name takes
-/// memory.
+/// The largest directory that is listed: larger ones hold nothing that netbe looks for, and each name takes memory.
 pub const NAMES_MAX: usize = 1 << 17;
 
 /// How many times a path is resolved again: takes seconds, where a few times are enough.
@@ -85,9 +84,8 @@ impl Tree {
 
     /// Opens a path in the tree; absolute paths and symbolic links start at its top.
     ///
-    /// `O_CLOEXEC` is added. `O_CREAT` works. A final symbolic link is followed inside, unless `O_NOFOLLOW`.
-    /// Without `O_PATH`, anything but a regular file, or with `O_DIRECTORY` a directory, is an error and not
-    /// opened.
+    /// `O_CLOEXEC` is added. `O_CREAT` works. A final symbolic link is followed inside, unless `O_NOFOLLOW`. Without
+    /// `O_PATH`, anything but a regular file, or with `O_DIRECTORY` a directory, is an error and not opened.
     pub fn open_at(&self, path: &str, flags: OFlag, mode: Mode) -> io::Result<OwnedFd> {
         self.open_path(Path::new(relative(path)), flags, mode)
             .map_err(|e| self.error(e, path))
@@ -144,8 +142,7 @@ impl Tree {
         opener::reopen(&place, flags.difference(new | OFlag::O_NOFOLLOW))
     }
 
-    /// Opens a regular file for reading by a path without symbolic links and mount points; `None` for anything
-    /// else.
+    /// Opens a regular file for reading by a path without symbolic links and mount points; `None` for anything else.
     ///
     /// The type is checked on the descriptor that is reopened, so no device is opened and no swap has effect.
     /// The access time is not changed where allowed.

@@ -97,8 +97,7 @@ pub fn differing(
     Ok(Some(found))
 }
 
-/// Returns where the next data at or after an offset begins; the offset itself where the filesystem cannot
-/// tell.
+/// Returns where the next data at or after an offset begins; the offset itself where the filesystem cannot tell.
 fn data_from(file: &File, at: u64) -> io::Result<u64> {
     match lseek(file, at.cast_signed(), Whence::SeekData) {
         Ok(start) => Ok(start.cast_unsigned()),

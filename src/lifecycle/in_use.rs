@@ -69,7 +69,7 @@ fn users_of(dir: &Path) -> Result<Vec<String>> {
                 mount.at.display()
             ));
         }
-        if pid != this && stands_in(&proc, dir).with_context(looking)? {
+        if pid != this && location(&proc, dir).with_context(looking)? {
             found.push(format!("process {pid} ({}) is using it", command_of(&proc)));
         }
     }
@@ -132,7 +132,7 @@ fn command_of(proc: &Path) -> String {
 /// Returns whether a process stands in an environment, or has a file of its halves open.
 ///
 /// The record beside them is read by every `netbe list`, and that keeps nobody from a change.
-fn stands_in(proc: &Path, dir: &Path) -> io::Result<bool> {
+fn location(proc: &Path, dir: &Path) -> io::Result<bool> {
     let inside = |link: PathBuf, dirs: &[PathBuf]| -> io::Result<bool> {
         let target = told(link.read_link())?;
         Ok(target.is_some_and(|t| dirs.iter().any(|dir| t.starts_with(dir))))

@@ -104,7 +104,7 @@ impl Space {
         let top = opener::directory(pool.root())?;
         let mut trees = Trees::find(&top)?;
         if reading == Reading::Wholes {
-            trees = trees.apart();
+            trees = trees.without_relatives();
         }
         let places: Vec<usize> = (0..trees.subvolumes().len()).collect();
         let read = parallel::all(&places, places.len() > 2, |i| trees.read(&top, *i));

@@ -271,7 +271,7 @@ pub(crate) fn known(root: &Path, states: &Path) -> Result<Option<(PathBuf, PathB
     let Ok(root) = root.canonicalize() else {
         return Ok(None);
     };
-    if !subvolume::lies_on_btrfs(&root).unwrap_or(false) {
+    if !subvolume::is_on_btrfs(&root).unwrap_or(false) {
         return Ok(None);
     }
     let place = Place::locate(&root)?;
@@ -304,7 +304,7 @@ pub(crate) fn claimed(root: &Path) -> Result<(PathBuf, PoolRecord)> {
     let root = root
         .canonicalize()
         .with_context(|| format!("finding {}", root.display()))?;
-    let on_btrfs = subvolume::lies_on_btrfs(&root)
+    let on_btrfs = subvolume::is_on_btrfs(&root)
         .with_context(|| format!("finding which filesystem {} is on", root.display()))?;
     if !on_btrfs {
         return Err(Failure::failed(format!(

@@ -25,8 +25,7 @@ use crate::failure::Failure;
 /// Which network programs see.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Network {
-    /// A network of their own; of this machine only these services are reachable, by TCP, and by UDP on port
-    /// 53.
+    /// A network of their own; of this machine only these services are reachable, by TCP, and by UDP on port 53.
     Private(Vec<SocketAddrV4>),
     /// This machine's.
     Host,

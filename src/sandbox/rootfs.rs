@@ -1,5 +1,4 @@
-//! Mounts the root that programs of an environment see: its root half, its boot half, and file systems of their
-//! own.
+//! Mounts the root that programs of an environment see: its root half, its boot half, and file systems of their own.
 //!
 //! The environment becomes `/` and everything else is detached before any path in it is resolved, so no link or
 //! device in it leads outside. Privileges are dropped elsewhere.

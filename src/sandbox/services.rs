@@ -1,9 +1,8 @@
 //! Keeps an upgrade from starting services, which would run on the server.
 //!
-//! `policy-rc.d` and `SYSTEMD_OFFLINE` tell package scripts so. For scripts that heed neither, programs of the
-//! same name come first in `PATH`; they are not mounted over the real ones, because a package that replaces one
-//! of those by a rename would fail. A service that starts anyway cannot use ports below 1024, and is killed
-//! with the sandbox.
+//! `policy-rc.d` and `SYSTEMD_OFFLINE` tell package scripts so. For scripts that heed neither, programs of the same
+//! name come first in `PATH`; they are not mounted over the real ones, because a package that replaces one of those by
+//! a rename would fail. A service that starts anyway cannot use ports below 1024, and is killed with the sandbox.
 
 use super::mountpoints::{MountPoints, Place};
 use super::protocol::StandIn;

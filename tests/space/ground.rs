@@ -58,8 +58,8 @@ pub(crate) fn environments(pool: &Pool) -> Vec<String> {
 fn differences(pool: &Pool) -> String {
     let top = fs::File::open(pool.path()).unwrap();
     let (fast, whole) = (
-        Trees::find(&top).unwrap().compared(),
-        Trees::find(&top).unwrap().apart(),
+        Trees::find(&top).unwrap().always_compared(),
+        Trees::find(&top).unwrap().without_relatives(),
     );
     let mut text = String::new();
     for (at, one) in fast.subvolumes().iter().enumerate() {

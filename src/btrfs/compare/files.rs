@@ -1,4 +1,4 @@
-//! One of two trees, by its files: what who has no privileges can see.
+//! A tree to compare, read from its files, without privileges.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -20,11 +20,11 @@ use super::{Changed, Kind, Node, Side};
 use crate::fs::opener::descriptor_path;
 use crate::fs::rooted::Tree;
 
-/// The inode number of the stub that a snapshot has of a nested subvolume (`BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`,
-/// btrfs_tree.h).
-const STUB: u64 = 2;
+/// Inode number of the placeholder that a snapshot has for a nested subvolume
+/// (`BTRFS_EMPTY_SUBVOL_DIR_OBJECTID`, btrfs_tree.h).
+const PLACEHOLDER: u64 = 2;
 
-/// A directory, and all below it on the same filesystem.
+/// A directory on one filesystem.
 #[derive(Debug)]
 pub(super) struct Files {
     tree: Tree,
@@ -39,7 +39,7 @@ impl Files {
         })
     }
 
-    /// Opens what stands at a path; `None` where there is nothing.
+    /// Opens the file at a path; `None` if it does not exist.
     fn find(&self, path: &Path, flags: OFlag) -> io::Result<Option<OwnedFd>> {
         let path = if path.as_os_str().is_empty() {
             Path::new(".")
@@ -60,12 +60,12 @@ impl Files {
         let is_top = path.as_os_str().is_empty();
         !is_top
             && found.is_dir()
-            && (found.dev() != self.device || matches!(found.ino(), TOP | STUB))
+            && (found.dev() != self.device || matches!(found.ino(), TOP | PLACEHOLDER))
     }
 }
 
 impl Side for Files {
-    fn look(&mut self, path: &Path) -> io::Result<Option<Node>> {
+    fn stat(&mut self, path: &Path) -> io::Result<Option<Node>> {
         let Some(fd) = self.find(path, OFlag::O_PATH)? else {
             return Ok(None);
         };
@@ -95,11 +95,11 @@ impl Side for Files {
     fn names(&mut self, path: &Path) -> io::Result<BTreeMap<OsString, u64>> {
         let mut names = BTreeMap::new();
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
-        let unnoticed = match self.find(path, flags | OFlag::O_NOATIME) {
+        let directory = match self.find(path, flags | OFlag::O_NOATIME) {
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied => self.find(path, flags)?,
             other => other?,
         };
-        let Some(fd) = unnoticed else {
+        let Some(fd) = directory else {
             return Ok(names);
         };
         if self.is_nested(path, &File::from(fd.try_clone()?).metadata()?) {
@@ -122,7 +122,9 @@ impl Side for Files {
     }
 
     fn changed(&mut self, _: u64) -> io::Result<Changed> {
-        Err(io::Error::other("files do not tell when they were changed"))
+        Err(io::Error::other(
+            "changes since a transaction are not readable from files",
+        ))
     }
 }
 
@@ -131,7 +133,7 @@ fn numbers(device: u64) -> (u32, u32) {
     (number(major(device)), number(minor(device)))
 }
 
-/// Returns the extended attributes that may be seen; those of the trusted namespace only root may.
+/// Returns the readable extended attributes; only root can read the trusted namespace.
 fn attributes(file: &File) -> io::Result<BTreeMap<OsString, Vec<u8>>> {
     let path = descriptor_path(file);
     let mut found = BTreeMap::new();

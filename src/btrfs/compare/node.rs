@@ -1,4 +1,4 @@
-//! What stands at a path, and in what two of it differ.
+//! A file in a comparison, and the aspects in which two differ.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::super::extents::Layout;
 
-/// What stands at a path.
+/// File type.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 #[allow(missing_docs)]
 pub enum Kind {
@@ -17,28 +17,28 @@ pub enum Kind {
     BlockDevice,
     Pipe,
     Socket,
-    /// A nested subvolume, or the stub a snapshot has of one.
+    /// A nested subvolume, or its placeholder in a snapshot.
     Subvolume,
 }
 
-/// One file, of whatever type.
+/// A file of any type.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Node {
     /// Its type.
     pub kind: Kind,
     /// Its permissions: the low twelve bits of `st_mode`.
     pub mode: u32,
-    /// Whose it is, and of which group.
+    /// User and group ID.
     pub owner: (u32, u32),
-    /// The size of a regular file in bytes; 0 for all else.
+    /// Size of a regular file in bytes; otherwise 0.
     pub size: u64,
     /// Major and minor number of a device.
     pub device: Option<(u32, u32)>,
-    /// What a link says.
+    /// The target of a symbolic link.
     pub target: Option<OsString>,
-    /// Its extended attributes, ACLs and capabilities among them.
+    /// Extended attributes, including ACLs and capabilities.
     pub attributes: BTreeMap<OsString, Vec<u8>>,
-    /// What is known of its content.
+    /// Content, as far as known without reading.
     pub(super) content: Content,
 }
 
@@ -46,45 +46,45 @@ pub struct Node {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Content {
     Unknown,
-    /// It stands in the tree.
+    /// Inline data in the tree.
     Inline(Vec<u8>),
-    /// It lies there.
+    /// The extents of the file.
     Extents(Layout),
 }
 
-/// In what a file differs.
+/// An aspect in which two files differ.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Aspect {
-    /// Its type; then nothing else is compared.
+    /// File type; if it differs, nothing else is compared.
     Type,
-    /// Its content, and so mostly its size.
+    /// Content.
     Content,
-    /// Its permissions.
+    /// Permissions.
     Mode,
-    /// User or group.
+    /// User or group ID.
     Owner,
-    /// Where the link leads.
+    /// Target of a symbolic link.
     Target,
-    /// The device's numbers.
+    /// Device number.
     Device,
-    /// This extended attribute.
+    /// An extended attribute.
     Attribute(OsString),
 }
 
-/// One path that differs.
+/// A path that differs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
     /// The path, relative to the top.
     pub path: PathBuf,
-    /// What stood there; nothing where it was added.
+    /// The file before; `None` if it was added.
     pub before: Option<Node>,
-    /// What stands there; nothing where it was removed.
+    /// The file after; `None` if it was removed.
     pub after: Option<Node>,
-    /// In what they differ, where both are there.
+    /// The differing aspects, where both exist.
     pub aspects: Vec<Aspect>,
 }
 
-/// Returns what a mode's type bits say.
+/// Returns the file type in a mode.
 pub(super) fn kind_of(mode: u32) -> Kind {
     match mode & 0o170_000 {
         0o040_000 => Kind::Directory,
@@ -97,7 +97,7 @@ pub(super) fn kind_of(mode: u32) -> Kind {
     }
 }
 
-/// Returns what is told of a nested subvolume: that it is one.
+/// Returns the entry for a nested subvolume, whose content is not compared.
 pub(super) fn subvolume() -> Node {
     Node::of(Kind::Subvolume)
 }

@@ -1,4 +1,4 @@
-//! One of two trees, by the items of its subvolume: needs `CAP_SYS_ADMIN`, touches no file.
+//! A tree to compare, read from a subvolume's tree items: requires `CAP_SYS_ADMIN`, opens no file.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsString;
@@ -18,9 +18,9 @@ use super::node::{Content, kind_of, subvolume};
 use super::{Changed, Kind, NAMES, Node, Side};
 use crate::fs::rooted::Tree;
 
-/// What stands under a name.
+/// The target of a directory entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Target {
     Inode(u64),
     Subvolume,
 }
@@ -30,8 +30,8 @@ enum Place {
 pub(super) struct Trees {
     tree: Tree,
     top: File,
-    /// What was found at directories' paths.
-    known: HashMap<PathBuf, Option<Place>>,
+    /// Resolved directory paths.
+    resolved: HashMap<PathBuf, Option<Target>>,
 }
 
 impl Trees {
@@ -41,11 +41,11 @@ impl Trees {
         Ok(Self {
             tree,
             top: File::from(top),
-            known: HashMap::from([(PathBuf::new(), Some(Place::Inode(TOP)))]),
+            resolved: HashMap::from([(PathBuf::new(), Some(Target::Inode(TOP)))]),
         })
     }
 
-    /// Returns the items of an inode of some kinds, which follow each other.
+    /// Searches an inode's items of these consecutive types.
     fn items(&self, inode: u64, kinds: &'static [u8]) -> Search<'_> {
         let key = |kind, offset| Key {
             objectid: inode,
@@ -67,32 +67,32 @@ impl Trees {
         Search::new(&self.top, wanted)
     }
 
-    /// Returns what stands at a path.
-    fn find(&mut self, path: &Path) -> io::Result<Option<Place>> {
-        if let Some(known) = self.known.get(path) {
-            return Ok(*known);
+    /// Resolves a path.
+    fn find(&mut self, path: &Path) -> io::Result<Option<Target>> {
+        if let Some(resolved) = self.resolved.get(path) {
+            return Ok(*resolved);
         }
-        let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
             return Ok(None);
         };
-        let found = match self.find(above)? {
-            Some(Place::Inode(directory)) => self.entry(directory, name.as_bytes())?,
+        let found = match self.find(parent)? {
+            Some(Target::Inode(directory)) => self.entry(directory, name.as_bytes())?,
             _ => None,
         };
-        self.known.insert(path.to_path_buf(), found);
+        self.resolved.insert(path.to_path_buf(), found);
         Ok(found)
     }
 
-    fn entry(&self, directory: u64, name: &[u8]) -> io::Result<Option<Place>> {
+    fn entry(&self, directory: u64, name: &[u8]) -> io::Result<Option<Target>> {
         let key = Key {
             objectid: directory,
             kind: DIR_ITEM,
             offset: inodes::name_hash(name),
         };
         for item in self.search(key, key, &[DIR_ITEM], 0) {
-            for entry in inodes::entries(&item?.bytes).ok_or_else(garbled)? {
+            for entry in inodes::entries(&item?.bytes).ok_or_else(malformed)? {
                 if entry.name.as_bytes() == name {
-                    return Ok(Some(entry.inode.map_or(Place::Subvolume, Place::Inode)));
+                    return Ok(Some(entry.inode.map_or(Target::Subvolume, Target::Inode)));
                 }
             }
         }
@@ -105,8 +105,8 @@ impl Trees {
         for item in self.items(number, &[INODE_ITEM, XATTR_ITEM]) {
             let item = item?;
             match item.key.kind {
-                INODE_ITEM => inode = Some(inodes::inode(&item.bytes).ok_or_else(garbled)?),
-                _ => attributes.extend(inodes::attributes(&item.bytes).ok_or_else(garbled)?),
+                INODE_ITEM => inode = Some(inodes::inode(&item.bytes).ok_or_else(malformed)?),
+                _ => attributes.extend(inodes::attributes(&item.bytes).ok_or_else(malformed)?),
             }
         }
         let Some(inode) = inode else {
@@ -140,7 +140,7 @@ impl Trees {
         let mut layout = Layout::default();
         for item in self.items(number, &[EXTENT_DATA]) {
             let item = item?;
-            match items::file_extent(&item.bytes).ok_or_else(garbled)? {
+            match items::file_extent(&item.bytes).ok_or_else(malformed)? {
                 FileExtent::Inline => {
                     return Ok(inodes::inline(&item.bytes)
                         .map_or(Content::Unknown, |text| Content::Inline(text.to_vec())));
@@ -157,21 +157,21 @@ impl Trees {
 }
 
 impl Side for Trees {
-    fn look(&mut self, path: &Path) -> io::Result<Option<Node>> {
+    fn stat(&mut self, path: &Path) -> io::Result<Option<Node>> {
         match self.find(path)? {
             None => Ok(None),
-            Some(Place::Subvolume) => Ok(Some(subvolume())),
-            Some(Place::Inode(inode)) => self.node(inode),
+            Some(Target::Subvolume) => Ok(Some(subvolume())),
+            Some(Target::Inode(inode)) => self.node(inode),
         }
     }
 
     fn names(&mut self, path: &Path) -> io::Result<BTreeMap<OsString, u64>> {
         let mut names = BTreeMap::new();
-        if let Some(Place::Inode(directory)) = self.find(path)? {
+        if let Some(Target::Inode(directory)) = self.find(path)? {
             for item in self.items(directory, &[DIR_INDEX]) {
                 super::refuse_many(names.len())?;
-                for entry in inodes::entries(&item?.bytes).ok_or_else(garbled)? {
-                    // No inode has the number 0.
+                for entry in inodes::entries(&item?.bytes).ok_or_else(malformed)? {
+                    // Number 0 is of no inode.
                     names.insert(entry.name, entry.inode.unwrap_or(0));
                 }
             }
@@ -189,8 +189,8 @@ impl Side for Trees {
         for item in self.search(Key::FIRST, Key::LAST, &[INODE_ITEM], after) {
             let item = item?;
             let number = item.key.objectid;
-            let inode = inodes::inode(&item.bytes).ok_or_else(garbled)?;
-            // Its leaf is new, it need not be. Numbers below the first are the tree's own.
+            let inode = inodes::inode(&item.bytes).ok_or_else(malformed)?;
+            // The leaf is newer, the inode need not be. Numbers below TOP belong to no file.
             if number < TOP || inode.transaction <= after {
                 continue;
             }
@@ -203,7 +203,9 @@ impl Side for Trees {
                 changed.too_deep.insert(PathBuf::from("…"));
             }
             if changed.directories.len() + changed.others.len() > NAMES {
-                return Err(io::Error::other("more was changed than fits into memory"));
+                return Err(io::Error::other(
+                    "more files were changed than fit into memory",
+                ));
             }
             match kind_of(inode.mode) {
                 Kind::Directory => changed.directories.extend(all),
@@ -214,6 +216,6 @@ impl Side for Trees {
     }
 }
 
-fn garbled() -> io::Error {
-    io::Error::other("a subvolume's tree holds an item that makes no sense")
+fn malformed() -> io::Error {
+    io::Error::other("a subvolume's tree has a malformed item")
 }

@@ -1,4 +1,4 @@
-//! Where one file lies.
+//! The extents of one file.
 
 use std::collections::HashSet;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -6,32 +6,32 @@ use std::ops::Range;
 
 use super::super::tree_search::items::DiskExtent;
 
-/// Part of a file that lies in one piece on disk; bytes.
+/// A contiguous part of a file on disk; in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Piece {
-    /// Where in the file it begins.
+    /// Offset in the file.
     pub at: u64,
-    /// How long it is there; the last one can reach beyond the file's end.
+    /// Length; the last piece may end after the file.
     pub length: u64,
-    /// Where the extent it is part of begins in the filesystem.
+    /// Start address of its extent.
     pub extent: u64,
-    /// Where in that extent it begins.
+    /// Offset in the extent.
     pub offset: u64,
 }
 
-/// Where a file lies: its pieces in order, as few as there can be; and the extents they are parts of.
+/// The extents of a file: contiguous pieces in order, merged where possible.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Layout {
     /// The pieces.
     pub pieces: Vec<Piece>,
-    /// The extents, and how often the file refers to it.
+    /// The extents, and how many times the file refers to each.
     pub extents: Vec<(DiskExtent, u32)>,
 }
 
 impl Layout {
-    /// Takes up one more extent item of a file that is `size` bytes long.
+    /// Adds an extent item of a file of `size` bytes.
     pub(in crate::btrfs) fn push(&mut self, at: u64, extent: DiskExtent, size: u64) {
-        // Space beyond the end belongs to no content: two files that differ in it alone hold the same.
+        // Space after the end has no content: files that differ in it alone are equal.
         if at >= size {
             return;
         }
@@ -41,7 +41,7 @@ impl Layout {
             extent: extent.start,
             offset: extent.offset,
         };
-        // Neighbours are what refers to the same; a search of all would take the square of a large file's extents.
+        // References to one extent are close together; a full search would be quadratic in the number of extents.
         match self
             .extents
             .iter_mut()
@@ -53,34 +53,35 @@ impl Layout {
             None => self.extents.push((extent, 1)),
         }
         match self.pieces.last_mut() {
-            Some(last) if last.goes_on_with(&piece) => last.length += piece.length,
+            Some(last) if last.continues_in(&piece) => last.length += piece.length,
             _ => self.pieces.push(piece),
         }
     }
 
-    /// Returns what the extents take on disk, in bytes.
+    /// Returns the size of the extents on disk, in bytes.
     pub fn disk(&self) -> u64 {
         self.extents.iter().map(|(e, _)| e.disk_length).sum()
     }
 
-    /// Returns the ranges of the file whose space another one does not have at the same place.
-    pub fn apart_from(&self, other: &Self) -> Vec<Range<u64>> {
-        let mut apart = Vec::new();
+    /// Returns the ranges of the file that do not share space with the same ranges of another.
+    pub fn unshared_ranges(&self, other: &Self) -> Vec<Range<u64>> {
+        let mut unshared = Vec::new();
         for piece in &self.pieces {
-            // In order, and none over another: only the last that begins before it can. A node's file has a million.
+            // The pieces are sorted and disjoint: only the last that starts before this one can cover it. A
+            // file may have a million.
             let before = other.pieces.partition_point(|o| o.at <= piece.at);
             let candidate = before.checked_sub(1).map(|at| &other.pieces[at]);
             if !candidate.is_some_and(|o| o.covers(piece)) {
-                apart.push(piece.at..piece.at + piece.length);
+                unshared.push(piece.at..piece.at + piece.length);
             }
         }
-        apart
+        unshared
     }
 
-    /// Returns where in a file of this size the two lie at different places, or one has something and the other nothing.
-    pub fn elsewhere(&self, other: &Self, size: u64) -> Vec<Range<u64>> {
-        let mut all = self.apart_from(other);
-        all.extend(other.apart_from(self));
+    /// Returns the ranges, up to `size`, in which the two files do not share space.
+    pub fn differing_ranges(&self, other: &Self, size: u64) -> Vec<Range<u64>> {
+        let mut all = self.unshared_ranges(other);
+        all.extend(other.unshared_ranges(self));
         all.sort_by_key(|range| (range.start, range.end));
         let mut merged: Vec<Range<u64>> = Vec::new();
         for range in all {
@@ -93,8 +94,8 @@ impl Layout {
         merged
     }
 
-    /// Returns what those extents take on disk, in bytes, that the other one has none of.
-    pub fn own(&self, other: &Self) -> u64 {
+    /// Returns the size on disk, in bytes, of the extents that the other file does not refer to.
+    pub fn exclusive_bytes(&self, other: &Self) -> u64 {
         let others: HashSet<u64> = other.extents.iter().map(|(o, _)| o.start).collect();
         self.extents
             .iter()
@@ -103,8 +104,8 @@ impl Layout {
             .sum()
     }
 
-    /// Returns whether a file of this size that lies as the other one does holds the same without being read.
-    pub fn lies_as(&self, other: &Self, size: u64) -> bool {
+    /// Returns whether two files of this size have the same extents, and so the same content.
+    pub fn has_same_extents(&self, other: &Self, size: u64) -> bool {
         let up_to_the_end = |piece: &Piece| Piece {
             length: piece.length.min(size - piece.at),
             ..*piece
@@ -113,8 +114,8 @@ impl Layout {
         one.map(up_to_the_end).eq(other.map(up_to_the_end))
     }
 
-    /// Returns a number that is the same for files of the same size that lie at the same place; as good as never for others.
-    pub(super) fn mark(&self, size: u64) -> u64 {
+    /// Returns a hash of the extents, equal for files of the same size with the same extents.
+    pub(super) fn hash_value(&self, size: u64) -> u64 {
         let mut hasher = DefaultHasher::new();
         for piece in &self.pieces {
             let length = piece.length.min(size - piece.at);
@@ -125,7 +126,7 @@ impl Layout {
 }
 
 impl Piece {
-    fn goes_on_with(&self, next: &Self) -> bool {
+    fn continues_in(&self, next: &Self) -> bool {
         self.extent == next.extent
             && self.at + self.length == next.at
             && self.offset + self.length == next.offset
@@ -162,24 +163,24 @@ mod tests {
     }
 
     #[test]
-    fn one_piece_in_several_items_is_one_piece() {
+    fn adjacent_items_are_one_piece() {
         let whole = layout(&[(0, extent(7, 0, 20_480))], 20_000);
         let parts = [
             (0, extent(7, 0, 8192)),
             (8192, extent(7, 8192, 12_288)),
-            // Beyond the end.
+            // After the end.
             (20_480, extent(9, 0, 4096)),
         ];
         let parts = layout(&parts, 20_000);
         assert_eq!(whole.pieces, parts.pieces);
-        assert_eq!(whole.mark(20_000), parts.mark(20_000));
+        assert_eq!(whole.hash_value(20_000), parts.hash_value(20_000));
         assert_eq!(whole.disk(), 1 << 20);
         let other = layout(&[(0, extent(8, 0, 20_480))], 20_000);
-        assert_ne!(whole.mark(20_000), other.mark(20_000));
+        assert_ne!(whole.hash_value(20_000), other.hash_value(20_000));
     }
 
     #[test]
-    fn files_in_very_many_pieces_are_compared_at_once() {
+    fn files_of_very_many_pieces_are_compared_quickly() {
         let pieces = 300_000_u64;
         let of = |first: u64| {
             let parts: Vec<_> = (0..pieces)
@@ -188,25 +189,25 @@ mod tests {
             layout(&parts, pieces * 4096)
         };
         let (one, other) = (of(0), of(1));
-        // Each compared with all others, these would be ninety thousand millions.
-        assert_eq!(one.apart_from(&other).len() as u64, pieces);
-        assert!(one.apart_from(&one).is_empty());
-        assert_eq!(one.own(&other), pieces << 20);
-        assert_eq!(one.own(&one), 0);
+        // A quadratic comparison would need 9e10 steps.
+        assert_eq!(one.unshared_ranges(&other).len() as u64, pieces);
+        assert!(one.unshared_ranges(&one).is_empty());
+        assert_eq!(one.exclusive_bytes(&other), pieces << 20);
+        assert_eq!(one.exclusive_bytes(&one), 0);
     }
 
-    // One range is what is meant.
+    // A list with one range is intended.
     #[allow(clippy::single_range_in_vec_init)]
     #[test]
-    fn only_what_lies_elsewhere_is_apart() {
+    fn only_pieces_at_other_addresses_are_unshared() {
         let size = 20_480;
         let one = layout(&[(0, extent(7, 0, 20_480))], size);
         let two = [(0, extent(7, 0, 4096)), (4096, extent(8, 0, 16_384))];
         let two = layout(&two, size);
-        assert_eq!(two.apart_from(&one), [4096..20_480]);
-        assert_eq!(one.apart_from(&two), [0..20_480]);
-        assert!(one.apart_from(&one).is_empty());
+        assert_eq!(two.unshared_ranges(&one), [4096..20_480]);
+        assert_eq!(one.unshared_ranges(&two), [0..20_480]);
+        assert!(one.unshared_ranges(&one).is_empty());
         let moved = layout(&[(0, extent(7, 4096, 20_480))], size);
-        assert_eq!(moved.apart_from(&one), [0..20_480]);
+        assert_eq!(moved.unshared_ranges(&one), [0..20_480]);
     }
 }

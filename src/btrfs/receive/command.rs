@@ -1,7 +1,7 @@
-//! One command of a send stream: what is to be done to which path.
+//! Parses one command of a send stream: an operation and its path.
 //!
-//! Parsing takes bytes and returns values; a path that leads out is none. Numbers of commands and attributes are those
-//! of fs/btrfs/send.h. Not for doing it.
+//! From bytes to values; a path that leads outside is an error. Command and attribute numbers: fs/btrfs/send.h.
+//! Applies nothing.
 
 use std::ffi::OsStr;
 use std::fmt;
@@ -10,18 +10,18 @@ use std::path::Path;
 
 use anyhow::{Result, bail, ensure};
 
-/// Which subvolume, as the sender's kernel knows it.
+/// A subvolume's UUID on the sender.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Identity(pub(super) [u8; 16]);
 
-/// What is made under a name.
+/// The type of file that is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Made<'a> {
     File,
     Directory,
     Pipe,
     Socket,
-    /// File type and permissions, then the number, as mknod(2) takes them.
+    /// Type and permissions, then device number, as for mknod(2).
     Device(u32, u64),
     Link(&'a OsStr),
 }
@@ -33,11 +33,11 @@ pub(super) type Time = (i64, u32);
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Command<'a> {
     Subvolume(Identity),
-    /// Itself, then what it is a snapshot of.
+    /// The subvolume, then its parent.
     Snapshot(Identity, Identity),
     Make(&'a Path, Made<'a>),
     Rename(&'a Path, &'a Path),
-    /// The new name, then the file that gets it.
+    /// The new name, then the existing file.
     HardLink(&'a Path, &'a Path),
     Unlink(&'a Path),
     RemoveDirectory(&'a Path),
@@ -48,12 +48,12 @@ pub(super) enum Command<'a> {
     Truncate(&'a Path, u64),
     Mode(&'a Path, u32),
     Owner(&'a Path, u32, u32),
-    /// Access, then change of content.
+    /// Access time, then modification time.
     Times(&'a Path, Time, Time),
     End,
 }
 
-/// Data that is shared with another file.
+/// A range of data shared with another file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Clone<'a> {
     pub(super) to: &'a Path,
@@ -65,7 +65,7 @@ pub(super) struct Clone<'a> {
     pub(super) from_at: u64,
 }
 
-/// The attributes that are looked at.
+/// The attributes that are used.
 #[derive(Debug, Clone, Copy)]
 #[repr(usize)]
 enum Key {
@@ -90,93 +90,115 @@ enum Key {
     CloneLength = 24,
 }
 
-/// How many kinds of attributes protocol 1 has, with none at 0.
+/// Number of attribute types in protocol 1, with type 0.
 const KEYS: usize = 25;
 
-/// What a command says, by key.
+/// A command's attributes, by type.
 struct Attributes<'a>([Option<&'a [u8]>; KEYS]);
 
 impl<'a> Command<'a> {
-    /// Parses what a command of this number says.
+    /// Parses a command of this type.
     pub(super) fn parse(kind: u16, body: &'a [u8]) -> Result<Self> {
-        let said = Attributes::parse(body)?;
-        let path = || said.path(Key::Path);
+        let attributes = Attributes::parse(body)?;
+        let path = || attributes.path(Key::Path);
         Ok(match kind {
-            1 => Self::Subvolume(said.identity(Key::Uuid)?),
-            2 => Self::Snapshot(said.identity(Key::Uuid)?, said.identity(Key::CloneUuid)?),
+            1 => Self::Subvolume(attributes.identity(Key::Uuid)?),
+            2 => Self::Snapshot(
+                attributes.identity(Key::Uuid)?,
+                attributes.identity(Key::CloneUuid)?,
+            ),
             3 => Self::Make(path()?, Made::File),
             4 => Self::Make(path()?, Made::Directory),
             5 => {
-                let mode = said.number32(Key::Mode)?;
-                Self::Make(path()?, Made::Device(mode, said.number(Key::Device)?))
+                let mode = attributes.number32(Key::Mode)?;
+                Self::Make(path()?, Made::Device(mode, attributes.number(Key::Device)?))
             }
             6 => Self::Make(path()?, Made::Pipe),
             7 => Self::Make(path()?, Made::Socket),
-            8 => Self::Make(path()?, Made::Link(said.text(Key::PathLink)?)),
-            9 => Self::Rename(path()?, said.path(Key::PathTo)?),
-            10 => Self::HardLink(path()?, said.path(Key::PathLink)?),
+            8 => Self::Make(path()?, Made::Link(attributes.text(Key::PathLink)?)),
+            9 => Self::Rename(path()?, attributes.path(Key::PathTo)?),
+            10 => Self::HardLink(path()?, attributes.path(Key::PathLink)?),
             11 => Self::Unlink(path()?),
             12 => Self::RemoveDirectory(path()?),
             13 => {
-                let value = said.bytes(Key::AttributeValue)?;
-                Self::SetAttribute(path()?, said.text(Key::AttributeName)?, value)
+                let value = attributes.bytes(Key::AttributeValue)?;
+                Self::SetAttribute(path()?, attributes.text(Key::AttributeName)?, value)
             }
-            14 => Self::RemoveAttribute(path()?, said.text(Key::AttributeName)?),
-            15 => Self::Write(path()?, said.number(Key::Offset)?, said.bytes(Key::Data)?),
+            14 => Self::RemoveAttribute(path()?, attributes.text(Key::AttributeName)?),
+            15 => Self::Write(
+                path()?,
+                attributes.number(Key::Offset)?,
+                attributes.bytes(Key::Data)?,
+            ),
             16 => Self::Clone(Clone {
                 to: path()?,
-                at: said.number(Key::Offset)?,
-                length: said.number(Key::CloneLength)?,
-                within: said.identity(Key::CloneUuid)?,
-                from: said.path(Key::ClonePath)?,
-                from_at: said.number(Key::CloneOffset)?,
+                at: attributes.number(Key::Offset)?,
+                length: attributes.number(Key::CloneLength)?,
+                within: attributes.identity(Key::CloneUuid)?,
+                from: attributes.path(Key::ClonePath)?,
+                from_at: attributes.number(Key::CloneOffset)?,
             }),
-            17 => Self::Truncate(path()?, said.number(Key::Size)?),
-            18 => Self::Mode(path()?, said.number32(Key::Mode)?),
-            19 => Self::Owner(path()?, said.number32(Key::Uid)?, said.number32(Key::Gid)?),
+            17 => Self::Truncate(path()?, attributes.number(Key::Size)?),
+            18 => Self::Mode(path()?, attributes.number32(Key::Mode)?),
+            19 => Self::Owner(
+                path()?,
+                attributes.number32(Key::Uid)?,
+                attributes.number32(Key::Gid)?,
+            ),
             20 => Self::Times(
                 path()?,
-                said.time(Key::Accessed)?,
-                said.time(Key::Modified)?,
+                attributes.time(Key::Accessed)?,
+                attributes.time(Key::Modified)?,
             ),
             21 => Self::End,
-            // 22 stands for data that is not there; what is beyond is of later protocols.
-            other => bail!("it holds the command {other}, which is not understood"),
+            // 22 is a write without data; higher numbers are of later protocols.
+            other => bail!("the send stream has the command {other}, which is not understood"),
         })
     }
 }
 
 impl<'a> Attributes<'a> {
     fn parse(mut body: &'a [u8]) -> Result<Self> {
-        let mut said = [None; KEYS];
+        let mut attributes = [None; KEYS];
         while !body.is_empty() {
             let Some((head, rest)) = body.split_first_chunk::<4>() else {
-                bail!("it holds a command that is not whole");
+                bail!("the send stream has a command that is not whole");
             };
             let key = usize::from(u16::from_le_bytes([head[0], head[1]]));
             let length = usize::from(u16::from_le_bytes([head[2], head[3]]));
-            ensure!(length <= rest.len(), "it holds a command that is not whole");
-            let (value, behind) = rest.split_at(length);
-            match said.get_mut(key) {
+            ensure!(
+                length <= rest.len(),
+                "the send stream has a command that is not whole"
+            );
+            let (value, following) = rest.split_at(length);
+            match attributes.get_mut(key) {
                 Some(place @ None) => *place = Some(value),
-                _ => bail!("it holds a command with the attribute {key}, twice or unknown"),
+                _ => bail!(
+                    "the send stream has a command with the attribute {key}, twice or unknown"
+                ),
             }
-            body = behind;
+            body = following;
         }
-        Ok(Self(said))
+        Ok(Self(attributes))
     }
 
     fn bytes(&self, key: Key) -> Result<&'a [u8]> {
         match self.0[key as usize] {
             Some(bytes) => Ok(bytes),
-            None => bail!("it holds a command without its attribute {}", key as usize),
+            None => bail!(
+                "the send stream has a command without its attribute {}",
+                key as usize
+            ),
         }
     }
 
     fn array<const N: usize>(&self, key: Key) -> Result<[u8; N]> {
         match self.bytes(key)?.try_into() {
             Ok(array) => Ok(array),
-            Err(_) => bail!("it holds a command with a bad attribute {}", key as usize),
+            Err(_) => bail!(
+                "the send stream has a command with a bad attribute {}",
+                key as usize
+            ),
         }
     }
 
@@ -184,12 +206,12 @@ impl<'a> Attributes<'a> {
         self.array(key).map(u64::from_le_bytes)
     }
 
-    /// Returns a number that the kernel sends with 64 bits and knows with 32.
+    /// Returns a number that is sent with 64 bits but used with 32.
     fn number32(&self, key: Key) -> Result<u32> {
         let number = self.number(key)?;
         ensure!(
             u32::try_from(number).is_ok(),
-            "it holds the number {number}, which is too large"
+            "the send stream has the number {number}, which is too large"
         );
         Ok(number as u32)
     }
@@ -204,8 +226,11 @@ impl<'a> Attributes<'a> {
         seconds.copy_from_slice(&bytes[..8]);
         nanoseconds.copy_from_slice(&bytes[8..]);
         let time = (i64::from_le_bytes(seconds), u32::from_le_bytes(nanoseconds));
-        // Numbers beyond have a meaning of their own: utimensat(2).
-        ensure!(time.1 < 1_000_000_000, "it holds a time that is none");
+        // Larger values have a special meaning: utimensat(2).
+        ensure!(
+            time.1 < 1_000_000_000,
+            "the send stream has an invalid time"
+        );
         Ok(time)
     }
 
@@ -213,28 +238,28 @@ impl<'a> Attributes<'a> {
         let bytes = self.bytes(key)?;
         ensure!(
             !bytes.contains(&0) && !bytes.is_empty(),
-            "it holds a name that is none"
+            "the send stream has an invalid name"
         );
         Ok(OsStr::from_bytes(bytes))
     }
 
-    /// Returns a path relative to the subvolume's top; empty for the top itself.
+    /// Returns a path relative to the subvolume; empty for its top.
     fn path(&self, key: Key) -> Result<&'a Path> {
         let bytes = self.bytes(key)?;
-        let leads_nowhere = |part: &[u8]| matches!(part, b"" | b"." | b"..") || part.contains(&0);
-        if !bytes.is_empty() && bytes.split(|b| *b == b'/').any(leads_nowhere) {
+        let is_invalid = |part: &[u8]| matches!(part, b"" | b"." | b"..") || part.contains(&0);
+        if !bytes.is_empty() && bytes.split(|b| *b == b'/').any(is_invalid) {
             let shown = String::from_utf8_lossy(bytes).escape_debug().to_string();
-            bail!("it names '{shown}', which is no path inside it");
+            bail!("the send stream has '{shown}', which is no path inside the subvolume");
         }
         Ok(Path::new(OsStr::from_bytes(bytes)))
     }
 }
 
 impl fmt::Display for Command<'_> {
-    /// Says what was being done, for what went wrong with it.
+    /// Describes the operation, for error messages.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (what, path) = match self {
-            Self::Subvolume(_) | Self::Snapshot(..) => return f.write_str("beginning anew"),
+            Self::Subvolume(_) | Self::Snapshot(..) => return f.write_str("beginning a subvolume"),
             Self::End => return f.write_str("ending"),
             Self::Make(path, _) => ("making", path),
             Self::Rename(path, _) => ("renaming", path),
@@ -249,7 +274,7 @@ impl fmt::Display for Command<'_> {
             Self::Owner(path, ..) => ("setting the owner of", path),
             Self::Times(path, ..) => ("setting the times of", path),
         };
-        // Escaped: it ends on somebody's terminal, and anybody can have written it.
+        // Escaped: it is shown on a terminal, and the stream is untrusted.
         write!(f, "{what} '{}'", path.to_string_lossy().escape_debug())
     }
 }

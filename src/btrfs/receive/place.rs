@@ -1,7 +1,7 @@
-//! Does what commands say, beneath one subvolume.
+//! Applies commands of a send stream to a subvolume.
 //!
-//! Every path is walked by the kernel beneath the subvolume, and over no link: the sender's kernel names none that
-//! needs one. What is opened is a regular file; a device that the same stream has made is not. Not for reading commands.
+//! The kernel resolves every path inside the subvolume without following links; a sender's kernel names none that
+//! needs one. Only regular files are opened: not a device that the stream has made. Commands are parsed elsewhere.
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
@@ -21,37 +21,37 @@ use super::command::{Clone, Command, Identity, Made, Time};
 use crate::fs::opener::{self, descriptor_path};
 use crate::fs::rooted::Tree;
 
-/// The name of a directory in itself, for what is to be done to the top.
-const ITSELF: &str = ".";
+/// The path of the top directory.
+const TOP_PATH: &str = ".";
 
-/// What everybody is made with, until its own mode comes.
+/// Mode of new files until their own is set.
 const PRIVATE: Mode = Mode::S_IRUSR.union(Mode::S_IWUSR);
 
-/// What a hole begins and ends at, in bytes: the least that btrfs has as a block.
+/// Granularity of holes, in bytes: the smallest block of btrfs.
 const BLOCK: u64 = 4096;
 
-/// A subvolume that a stream is applied to.
+/// The subvolume that a stream is applied to.
 #[derive(Debug)]
-pub(super) struct Place<'t> {
+pub(super) struct Target<'t> {
     tree: &'t Tree,
-    own: Identity,
+    identity: Identity,
     parent: Option<(&'t Tree, Identity)>,
-    /// The file that was written last: mostly the next command writes it on.
+    /// The file written last: most commands write the same file as the one before.
     open: Option<(PathBuf, File)>,
-    /// The files that the parent has not, by inode number.
+    /// Inode numbers of files that the parent does not have.
     new: HashSet<u64>,
-    /// The times of the top, as the sender has them: access, then change of content.
+    /// Access and modification time of the top on the sender.
     top: Option<(Time, Time)>,
 }
 
-impl<'t> Place<'t> {
+impl<'t> Target<'t> {
     pub(super) fn new(
         tree: &'t Tree,
-        own: Identity,
+        identity: Identity,
         parent: Option<(&'t Tree, Identity)>,
     ) -> Result<Self> {
         let times = |(tree, _)| -> Result<(Time, Time)> {
-            let found = look(tree, Path::new(""))?.metadata()?;
+            let found = open_path(tree, Path::new(""))?.metadata()?;
             let nanoseconds = |n: i64| u32::try_from(n).unwrap_or_default();
             Ok((
                 (found.atime(), nanoseconds(found.atime_nsec())),
@@ -60,7 +60,7 @@ impl<'t> Place<'t> {
         };
         Ok(Self {
             tree,
-            own,
+            identity,
             parent,
             open: None,
             new: HashSet::new(),
@@ -68,10 +68,10 @@ impl<'t> Place<'t> {
         })
     }
 
-    /// Gives the top its times again.
+    /// Restores the times of the top.
     ///
-    /// The sender's kernel makes what is new at the top first and moves it then, and says nothing of the top unless it
-    /// was changed there.
+    /// A sender's kernel creates new files in the top directory and then moves them; it sends times of the top
+    /// only where the top was changed itself.
     pub(super) fn finish(self) -> Result<()> {
         match self.top {
             Some((accessed, modified)) => self.times(Path::new(""), accessed, modified),
@@ -84,33 +84,35 @@ impl<'t> Place<'t> {
             Command::Write(path, at, data) => return self.write(path, at, data),
             Command::Clone(ref clone) => return self.share(clone),
             Command::Truncate(path, size) => {
-                return Ok(ftruncate(self.opened(path)?, i64::try_from(size)?)?);
+                return Ok(ftruncate(self.open_file(path)?, i64::try_from(size)?)?);
             }
             _ => {}
         }
-        // What it is called may be another file from now on.
+        // The command may give the path to another file.
         self.open = None;
         match *command {
             Command::Make(path, made) => self.make(path, made),
             Command::Rename(from, to) => {
-                let ((from_dir, from), (to_dir, to)) = (self.named(from)?, self.named(to)?);
+                let ((from_dir, from), (to_dir, to)) =
+                    (self.open_parent(from)?, self.open_parent(to)?);
                 Ok(renameat(&from_dir, from, &to_dir, to)?)
             }
             Command::HardLink(new, old) => {
-                let ((new_dir, new), (old_dir, old)) = (self.named(new)?, self.named(old)?);
+                let ((new_dir, new), (old_dir, old)) =
+                    (self.open_parent(new)?, self.open_parent(old)?);
                 Ok(linkat(&old_dir, old, &new_dir, new, AtFlags::empty())?)
             }
             Command::Unlink(path) => self.remove(path, UnlinkatFlags::NoRemoveDir),
             Command::RemoveDirectory(path) => self.remove(path, UnlinkatFlags::RemoveDir),
             Command::SetAttribute(path, name, value) => {
-                Ok(xattr::set(self.by_name(path)?.path(), name, value)?)
+                Ok(xattr::set(self.entry(path)?.path(), name, value)?)
             }
             Command::RemoveAttribute(path, name) => {
-                Ok(xattr::remove(self.by_name(path)?.path(), name)?)
+                Ok(xattr::remove(self.entry(path)?.path(), name)?)
             }
             Command::Mode(path, mode) => self.mode(path, mode),
             Command::Owner(path, uid, gid) => {
-                let at = self.by_name(path)?;
+                let at = self.entry(path)?;
                 let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
                 let flags = AtFlags::AT_SYMLINK_NOFOLLOW;
                 Ok(fchownat(
@@ -127,12 +129,12 @@ impl<'t> Place<'t> {
                 }
                 self.times(path, accessed, modified)
             }
-            _ => bail!("it says so in the wrong place"),
+            _ => bail!("the send stream has this command in the wrong place"),
         }
     }
 
     fn make(&mut self, path: &Path, made: Made<'_>) -> Result<()> {
-        let (dir, name) = self.named(path)?;
+        let (dir, name) = self.open_parent(path)?;
         let node = |kind, number| mknodat(&dir, name, kind, PRIVATE, number);
         match made {
             Made::File => {
@@ -154,7 +156,7 @@ impl<'t> Place<'t> {
                 let kind = SFlag::from_bits_truncate(mode & SFlag::S_IFMT.bits());
                 ensure!(
                     kind == SFlag::S_IFCHR || kind == SFlag::S_IFBLK,
-                    "it is no device"
+                    "the file to make is not a device"
                 );
                 node(kind, number)
             }
@@ -164,22 +166,22 @@ impl<'t> Place<'t> {
     }
 
     fn remove(&self, path: &Path, how: UnlinkatFlags) -> Result<()> {
-        let (dir, name) = self.named(path)?;
+        let (dir, name) = self.open_parent(path)?;
         Ok(unlinkat(&dir, name, how)?)
     }
 
     fn mode(&self, path: &Path, mode: u32) -> Result<()> {
-        let found = look(self.tree, path)?;
+        let found = open_path(self.tree, path)?;
         ensure!(
             !found.metadata()?.is_symlink(),
-            "a link has no mode of its own"
+            "a symbolic link has no mode"
         );
         let mode = std::os::unix::fs::PermissionsExt::from_mode(mode & 0o7777);
         Ok(std::fs::set_permissions(descriptor_path(&found), mode)?)
     }
 
     fn times(&self, path: &Path, accessed: Time, modified: Time) -> Result<()> {
-        let at = self.by_name(path)?;
+        let at = self.entry(path)?;
         let time = |(seconds, nanoseconds)| TimeSpec::new(seconds, i64::from(nanoseconds));
         let (accessed, modified) = (time(accessed), time(modified));
         let flags = UtimensatFlags::NoFollowSymlink;
@@ -188,11 +190,11 @@ impl<'t> Place<'t> {
     }
 
     fn write(&mut self, path: &Path, at: u64, data: &[u8]) -> Result<()> {
-        // What is a hole in a file that the parent has, too, is sent as zeros; in a new one somebody has written them.
+        // For a file that exists in the parent, zeros are a hole; in a new file they are written data.
         let hole = self.parent.is_some() && is_hole(at, data);
-        self.opened(path)?;
+        self.open_file(path)?;
         let Some((_, file)) = &self.open else {
-            bail!("it is not open");
+            bail!("the file is not open");
         };
         let end = at.checked_add(data.len() as u64).ok_or(Errno::EFBIG)?;
         let found = file.metadata()?;
@@ -210,44 +212,44 @@ impl<'t> Place<'t> {
 
     fn share(&mut self, clone: &Clone<'_>) -> Result<()> {
         let within = match &self.parent {
-            _ if clone.within == self.own => self.tree,
+            _ if clone.within == self.identity => self.tree,
             Some((tree, parent)) if clone.within == *parent => tree,
-            _ => bail!("the data is of a subvolume that it does not name"),
+            _ => bail!("the data to share is of a subvolume other than this one and its parent"),
         };
-        let from = regular(within, clone.from, OFlag::O_RDONLY)?;
-        let to = self.opened(clone.to)?;
+        let from = open_regular(within, clone.from, OFlag::O_RDONLY)?;
+        let to = self.open_file(clone.to)?;
         ficlonerange(to, clone.at, &from, clone.from_at, clone.length)?;
         Ok(())
     }
 
-    /// Opens a file to be written, or gives back the one that is open.
-    fn opened(&mut self, path: &Path) -> Result<&File> {
+    /// Opens a file for writing, or returns the one that is open.
+    fn open_file(&mut self, path: &Path) -> Result<&File> {
         let same = self.open.as_ref().is_some_and(|(open, _)| open == path);
         if !same {
-            let file = regular(self.tree, path, OFlag::O_WRONLY)?;
+            let file = open_regular(self.tree, path, OFlag::O_WRONLY)?;
             self.open = Some((path.to_path_buf(), file));
         }
         match &self.open {
             Some((_, file)) => Ok(file),
-            None => bail!("it is not open"),
+            None => bail!("the file is not open"),
         }
     }
 
-    /// Opens the directory a path's last part stands in.
-    fn named<'p>(&self, path: &'p Path) -> Result<(OwnedFd, &'p OsStr)> {
+    /// Opens the parent directory of a path; returns the last component too.
+    fn open_parent<'p>(&self, path: &'p Path) -> Result<(OwnedFd, &'p OsStr)> {
         match (path.parent(), path.file_name()) {
             (Some(above), Some(name)) => Ok((directory(self.tree, above)?, name)),
-            _ => bail!("it is the top"),
+            _ => bail!("the path is the top of the subvolume"),
         }
     }
 
-    /// Returns what a path names, be it the top.
-    fn by_name(&self, path: &Path) -> Result<Named> {
+    /// Returns a path as a name in a directory, also for the top.
+    fn entry(&self, path: &Path) -> Result<Entry> {
         let (directory, name) = match path.as_os_str().is_empty() {
-            true => (directory(self.tree, path)?, OsStr::new(ITSELF)),
-            false => self.named(path)?,
+            true => (directory(self.tree, path)?, OsStr::new(TOP_PATH)),
+            false => self.open_parent(path)?,
         };
-        Ok(Named {
+        Ok(Entry {
             directory,
             name: name.into(),
         })
@@ -255,13 +257,13 @@ impl<'t> Place<'t> {
 }
 
 /// A name in an open directory.
-struct Named {
+struct Entry {
     directory: OwnedFd,
     name: std::ffi::OsString,
 }
 
-impl Named {
-    /// Returns a path for calls that take nothing else; only its last part can be a link, which they do not follow.
+impl Entry {
+    /// Returns a path for calls that take only paths; they do not follow a link in its last component.
     fn path(&self) -> PathBuf {
         descriptor_path(&self.directory).join(&self.name)
     }
@@ -269,31 +271,31 @@ impl Named {
 
 fn directory(tree: &Tree, path: &Path) -> nix::Result<OwnedFd> {
     let path = match path.as_os_str().is_empty() {
-        true => Path::new(ITSELF),
+        true => Path::new(TOP_PATH),
         false => path,
     };
     tree.open_path_without_links(path, OFlag::O_PATH | OFlag::O_DIRECTORY)
 }
 
-/// Finds what stands at a path, and opens nothing.
-fn look(tree: &Tree, path: &Path) -> nix::Result<File> {
+/// Opens a path with `O_PATH`.
+fn open_path(tree: &Tree, path: &Path) -> nix::Result<File> {
     let path = match path.as_os_str().is_empty() {
-        true => Path::new(ITSELF),
+        true => Path::new(TOP_PATH),
         false => path,
     };
     tree.open_path_without_links(path, OFlag::O_PATH | OFlag::O_NOFOLLOW)
         .map(File::from)
 }
 
-/// Opens a regular file; what else stands there is looked at and not woken.
-fn regular(tree: &Tree, path: &Path, flags: OFlag) -> Result<File> {
-    match opener::reopen(&look(tree, path)?, flags) {
-        Err(Errno::ENXIO | Errno::EISDIR | Errno::ELOOP) => bail!("it is no regular file"),
-        opened => Ok(File::from(opened?)),
+/// Opens a regular file; the type is checked before it is opened.
+fn open_regular(tree: &Tree, path: &Path, flags: OFlag) -> Result<File> {
+    match opener::reopen(&open_path(tree, path)?, flags) {
+        Err(Errno::ENXIO | Errno::EISDIR | Errno::ELOOP) => bail!("it is not a regular file"),
+        open_file => Ok(File::from(open_file?)),
     }
 }
 
-/// Returns whether data is what a hole reads as, and stands where one can be.
+/// Returns whether data is all zeros and aligned like a hole.
 fn is_hole(at: u64, data: &[u8]) -> bool {
     at.is_multiple_of(BLOCK) && !data.is_empty() && data.iter().all(|b| *b == 0)
 }
@@ -317,7 +319,7 @@ mod call {
 
 #[allow(unsafe_code)]
 fn ficlonerange(to: &File, at: u64, from: &File, from_at: u64, length: u64) -> nix::Result<()> {
-    // To the kernel a length of nothing means all there is.
+    // For the kernel, length 0 means all of the file.
     if length == 0 {
         return Err(Errno::EINVAL);
     }
@@ -327,7 +329,7 @@ fn ficlonerange(to: &File, at: u64, from: &File, from_at: u64, length: u64) -> n
         src_length: length,
         dest_offset: at,
     };
-    // SAFETY: both descriptors are open for the call's time, and Range has the layout and size (asserted above) of the
-    // structure the kernel reads; it keeps nothing.
+    // SAFETY: both descriptors are open during the call, and Range has the layout and size (asserted above) of
+    // the structure the kernel reads; it keeps no pointer.
     unsafe { call::ficlonerange(to.as_raw_fd(), &raw const range) }.map(drop)
 }

@@ -18,8 +18,8 @@ fn time((seconds, nanoseconds): (i64, u32)) -> Vec<u8> {
     [&seconds.to_le_bytes()[..], &nanoseconds.to_le_bytes()].concat()
 }
 
-/// Prints a command as the kernel does: its number, and its attributes.
-fn printed(command: &Command<'_>) -> (u16, Attributes<'static>) {
+/// Serializes a command as the kernel does: its type and attributes.
+fn serialized(command: &Command<'_>) -> (u16, Attributes<'static>) {
     let path = |key, path: &Path| (key, path.as_os_str().as_bytes().to_vec());
     let inode = (3, number(257));
     match command {
@@ -100,7 +100,7 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn what_is_parsed_is_what_was_printed(
+    fn a_serialized_command_is_parsed_the_same(
         one in name(), other in name(), text in "[^\0]{1,20}", data in vec(any::<u8>(), 0..300),
         (a, b, c, n) in any::<(u64, u64, u64, i64)>(), (x, y) in any::<(u32, u32)>(), ns in 0_u32..1_000_000_000,
         ids in any::<([u8; 16], [u8; 16])>()
@@ -118,10 +118,10 @@ proptest! {
             Command::Truncate(p, a), Command::Mode(top, x), Command::Owner(p, x, y),
             Command::Times(p, (n, ns), (-1, 0)), Command::End,
         ] {
-            let (kind, attributes) = printed(&command);
+            let (kind, attributes) = serialized(&command);
             let bytes = body(&attributes);
             prop_assert_eq!(Command::parse(kind, &bytes).unwrap(), command);
-            // Nor does their order count; and what is not whole is none.
+            // The order of attributes has no effect; a truncated command is an error.
             let turned: Attributes<'_> = attributes.iter().rev().cloned().collect();
             let turned = body(&turned);
             prop_assert_eq!(Command::parse(kind, &turned).unwrap(), command);
@@ -138,18 +138,18 @@ proptest! {
         }
         let dir = tempfile::tempdir().unwrap();
         let tree = Tree::open(dir.path()).unwrap();
-        prop_assert!(receive(&mut &bytes[..], &tree, Since::Nothing).is_err());
+        prop_assert!(receive(&mut &bytes[..], &tree, Origin::Empty).is_err());
     }
 }
 
 #[test]
-fn paths_that_lead_out_are_none() {
+fn paths_that_lead_outside_are_errors() {
     for path in [
         "..", "../a", "a/../b", "a/..", "/a", "a/", "a//b", ".", "./a", "a\0b", "/",
     ] {
         let said = body(&vec![(15, path.as_bytes().to_vec())]);
         let error = Command::parse(3, &said).unwrap_err().to_string();
-        assert!(error.contains("no path inside it"), "{path}: {error}");
+        assert!(error.contains("no path inside"), "{path}: {error}");
     }
     for path in ["a", "...", "..a", "a/.b", "a/b..", "\u{1b}"] {
         let said = body(&vec![(15, path.as_bytes().to_vec())]);
@@ -158,16 +158,16 @@ fn paths_that_lead_out_are_none() {
 }
 
 #[test]
-fn what_is_shown_of_a_path_is_harmless() {
+fn a_shown_path_has_no_control_characters() {
     let shown = Command::Unlink(Path::new("a\u{1b}[2Jb\n")).to_string();
     assert_eq!(shown, "removing 'a\\u{1b}[2Jb\\n'");
 }
 
-/// Returns a send stream of commands that need no root.
+/// Returns a send stream of commands that do not need root.
 fn stream(commands: &[Command<'_>]) -> Vec<u8> {
     let mut bytes = [MAGIC, &PROTOCOL.to_le_bytes()].concat();
     for command in commands {
-        let (kind, attributes) = printed(command);
+        let (kind, attributes) = serialized(command);
         let body = body(&attributes);
         bytes.extend(u32::try_from(body.len()).unwrap().to_le_bytes());
         bytes.extend(kind.to_le_bytes());
@@ -178,7 +178,7 @@ fn stream(commands: &[Command<'_>]) -> Vec<u8> {
 }
 
 #[test]
-fn commands_are_done_beneath_the_tree() {
+fn commands_are_applied_inside_the_tree() {
     let dir = tempfile::tempdir().unwrap();
     let (inside, outside) = (dir.path().join("inside"), dir.path().join("outside"));
     for dir in [&inside, &outside] {
@@ -200,9 +200,9 @@ fn commands_are_done_beneath_the_tree() {
         Command::End,
     ]);
     let tree = Tree::open(&inside).unwrap();
-    receive(&mut &whole[..], &tree, Since::Nothing).unwrap();
+    receive(&mut &whole[..], &tree, Origin::Empty).unwrap();
     assert_eq!(std::fs::read(inside.join("d/g")).unwrap(), b"\0\0\0abcde");
-    // Over the link that is there now nothing goes.
+    // Nothing goes through the symbolic link that exists now.
     let out = Path::new("f/new");
     for command in [
         Command::Make(out, Made::File),
@@ -213,7 +213,7 @@ fn commands_are_done_beneath_the_tree() {
     ] {
         let bytes = stream(&[Command::Subvolume(own), command, Command::End]);
         assert!(
-            receive(&mut &bytes[..], &tree, Since::Nothing).is_err(),
+            receive(&mut &bytes[..], &tree, Origin::Empty).is_err(),
             "{command:?}"
         );
     }
@@ -221,15 +221,15 @@ fn commands_are_done_beneath_the_tree() {
 }
 
 #[test]
-fn a_stream_begins_and_ends_as_it_should() {
+fn the_beginning_and_the_end_of_a_stream_are_checked() {
     let dir = tempfile::tempdir().unwrap();
     let tree = Tree::open(dir.path()).unwrap();
     let own = Identity([1; 16]);
     let whole = stream(&[Command::Subvolume(own), Command::End]);
-    receive(&mut &whole[..], &tree, Since::Nothing).unwrap();
-    assert!(receive(&mut &whole[..], &tree, Since::Parent(&tree)).is_err());
+    receive(&mut &whole[..], &tree, Origin::Empty).unwrap();
+    assert!(receive(&mut &whole[..], &tree, Origin::Parent(&tree)).is_err());
     for length in 0..whole.len() {
-        assert!(receive(&mut &whole[..length], &tree, Since::Nothing).is_err());
+        assert!(receive(&mut &whole[..length], &tree, Origin::Empty).is_err());
     }
     for wrong in [
         stream(&[]),
@@ -242,6 +242,6 @@ fn a_stream_begins_and_ends_as_it_should() {
         stream(&[Command::Snapshot(own, own), Command::End]),
         [whole, vec![0]].concat(),
     ] {
-        assert!(receive(&mut &wrong[..], &tree, Since::Nothing).is_err());
+        assert!(receive(&mut &wrong[..], &tree, Origin::Empty).is_err());
     }
 }

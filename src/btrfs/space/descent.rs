@@ -1,36 +1,35 @@
-//! Which subvolume descends from which, and until when two of them were one.
+//! The ancestry of subvolumes, and the transaction at which two of them separated.
 //!
-//! A snapshot shares the leaves of what it was made of, and a leaf that is written anew is written for one of them
-//! alone: so what both have had since before they parted is the same leaf. A parent that is gone is still what its
-//! snapshots have in common.
+//! A snapshot shares the leaves of its parent. A leaf that is written later belongs to one of them alone, so a
+//! leaf from before the snapshot is the same in both. Snapshots of a deleted parent still share its leaves.
 
 use std::collections::HashMap;
 
 use super::Subvolume;
 use crate::btrfs::subvolume::Uuid;
 
-/// The subvolume that another is compared with.
+/// The subvolume with which another is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Relative {
-    /// Its place in the list.
+    /// Its index.
     pub index: usize,
-    /// Leaves older than this transaction that both have are the same; in it they parted.
+    /// The transaction in which they separated: older leaves are shared.
     pub common: u64,
 }
 
-/// Returns whom to compare each with: its parent, else the snapshot of the same parent made before it.
+/// Returns the relative of each subvolume: its parent, or else the previous snapshot of the same parent.
 ///
-/// Nobody stands above himself: a relative is always older, or of the same age with a lower number.
+/// There are no loops: a relative is older, or of the same transaction with a lower ID.
 pub(super) fn relatives(subvolumes: &[Subvolume]) -> Vec<Option<Relative>> {
-    let places = places(subvolumes);
+    let indexes = indexes(subvolumes);
     let mut orphans: HashMap<Uuid, Vec<usize>> = HashMap::new();
     let mut relatives = vec![None; subvolumes.len()];
     for (index, one) in subvolumes.iter().enumerate() {
-        let Some(uuid) = one.parent.filter(|_| shares(one)) else {
+        let Some(uuid) = one.parent.filter(|_| can_share(one)) else {
             continue;
         };
-        match parent(subvolumes, &places, index) {
-            Some(parent) if shares(&subvolumes[parent]) => {
+        match parent(subvolumes, &indexes, index) {
+            Some(parent) if can_share(&subvolumes[parent]) => {
                 relatives[index] = Some(Relative {
                     index: parent,
                     common: one.made,
@@ -52,55 +51,55 @@ pub(super) fn relatives(subvolumes: &[Subvolume]) -> Vec<Option<Relative>> {
     relatives
 }
 
-/// Returns for each whose leaves it has.
+/// Returns for each subvolume the writers of its leaves.
 pub(super) fn ages(subvolumes: &[Subvolume]) -> Vec<Ages> {
-    let places = places(subvolumes);
+    let indexes = indexes(subvolumes);
     let all = 0..subvolumes.len();
-    all.map(|index| Ages::new(subvolumes, &places, index))
+    all.map(|index| Ages::new(subvolumes, &indexes, index))
         .collect()
 }
 
-/// Returns the last transaction that somebody who is gone may have written a leaf in that there is still.
+/// Returns the last transaction in which a deleted subvolume may have written a leaf that still exists.
 pub(super) fn doubtful(subvolumes: &[Subvolume]) -> u64 {
-    let places = places(subvolumes);
+    let indexes = indexes(subvolumes);
     let orphan = |i: &usize| {
         let one = &subvolumes[*i];
-        one.parent.is_some() && shares(one) && parent(subvolumes, &places, *i).is_none()
+        one.parent.is_some() && can_share(one) && parent(subvolumes, &indexes, *i).is_none()
     };
     let orphans = (0..subvolumes.len()).filter(orphan);
     orphans.map(|i| subvolumes[i].made).max().unwrap_or(0)
 }
 
-/// Returns what stands for a subvolume that is gone, and whatever it was made of: no number of any.
-fn gone(uuid: Uuid) -> u64 {
+/// Returns an ID for a deleted subvolume and its ancestors, different from all subvolume IDs.
+fn deleted_id(uuid: Uuid) -> u64 {
     let [a, b, c, d, e, f, g, h, ..] = uuid.0;
     u64::from_be_bytes([a, b, c, d, e, f, g, h]) | 1 << 63
 }
 
-/// Whose leaves a tree has, by when they were written.
+/// The writers of a tree's leaves by transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Ages {
-    /// Since when and by whom, latest first; the last one wrote everything before, too.
+    /// Start transaction and writer, latest first; the last writer also wrote everything before.
     spans: Vec<(u64, u64)>,
 }
 
 impl Ages {
-    fn new(subvolumes: &[Subvolume], places: &HashMap<Uuid, usize>, index: usize) -> Self {
+    fn new(subvolumes: &[Subvolume], indexes: &HashMap<Uuid, usize>, index: usize) -> Self {
         let one = &subvolumes[index];
         let mut spans = vec![(one.made, one.id)];
-        // The node at the top of a tree is nobody else's, and in this one it is the only leaf, too.
-        if !shares(one) {
+        // A tree's root node is never shared, and here it is the only leaf.
+        if !can_share(one) {
             return Self { spans };
         }
         let mut at = index;
         while let Some(uuid) = subvolumes[at].parent {
-            match parent(subvolumes, places, at) {
-                Some(above) => {
-                    spans.push((subvolumes[above].made, subvolumes[above].id));
-                    at = above;
+            match parent(subvolumes, indexes, at) {
+                Some(parent_index) => {
+                    spans.push((subvolumes[parent_index].made, subvolumes[parent_index].id));
+                    at = parent_index;
                 }
                 None => {
-                    spans.push((0, gone(uuid)));
+                    spans.push((0, deleted_id(uuid)));
                     break;
                 }
             }
@@ -108,7 +107,7 @@ impl Ages {
         Self { spans }
     }
 
-    /// Returns the number of the subvolume that a leaf of a transaction was written for, or what stands for it.
+    /// Returns the ID of the subvolume for which a leaf of this transaction was written, or [`deleted_id`].
     pub(super) fn writer(&self, transaction: u64) -> u64 {
         let later = self.spans.partition_point(|(made, _)| *made >= transaction);
         let writer = self.spans.get(later).or(self.spans.last());
@@ -116,8 +115,8 @@ impl Ages {
     }
 }
 
-/// Returns whether its leaves can be another's, too.
-fn shares(one: &Subvolume) -> bool {
+/// Returns whether the subvolume can share leaves.
+fn can_share(one: &Subvolume) -> bool {
     one.level > 0
 }
 
@@ -125,15 +124,15 @@ fn age(one: &Subvolume) -> (u64, u64) {
     (one.made, one.id)
 }
 
-fn places(subvolumes: &[Subvolume]) -> HashMap<Uuid, usize> {
+fn indexes(subvolumes: &[Subvolume]) -> HashMap<Uuid, usize> {
     let named = subvolumes.iter().enumerate();
     named.map(|(i, one)| (one.uuid, i)).collect()
 }
 
-fn parent(subvolumes: &[Subvolume], places: &HashMap<Uuid, usize>, index: usize) -> Option<usize> {
+fn parent(subvolumes: &[Subvolume], indexes: &HashMap<Uuid, usize>, index: usize) -> Option<usize> {
     let one = &subvolumes[index];
-    let place = *places.get(&one.parent?)?;
-    // Only a tree that is damaged says anything else, and would be climbed for ever.
+    let place = *indexes.get(&one.parent?)?;
+    // Anything else is a damaged tree, and could be a loop.
     (age(&subvolumes[place]) < age(one)).then_some(place)
 }
 
@@ -154,7 +153,7 @@ mod tests {
             changed: made,
             level: 1,
             size: 1 << 20,
-            stands_in: None,
+            location: None,
         }
     }
 
@@ -164,20 +163,20 @@ mod tests {
     }
 
     #[test]
-    fn a_snapshot_is_compared_with_its_parent_since_it_was_made() {
+    fn a_snapshot_is_compared_with_its_parent() {
         let all = [one(1, 0, 10), one(2, 1, 20), one(3, 2, 30)];
         assert_eq!(found(&all), [None, Some((0, 20)), Some((1, 30))]);
     }
 
     #[test]
-    fn snapshots_of_one_that_is_gone_are_compared_with_each_other() {
-        // In another order than they were made in.
+    fn snapshots_of_a_deleted_parent_are_compared_with_each_other() {
+        // In another order than that of their creation.
         let all = [one(4, 9, 40), one(2, 9, 20), one(3, 9, 30)];
         assert_eq!(found(&all), [Some((2, 30)), None, Some((1, 20))]);
     }
 
     #[test]
-    fn one_leaf_is_never_shared() {
+    fn a_single_leaf_is_never_shared() {
         let mut all = [one(1, 0, 10), one(2, 1, 20), one(3, 1, 30)];
         all[1].level = 0;
         assert_eq!(found(&all), [None, None, Some((0, 30))]);
@@ -186,24 +185,24 @@ mod tests {
     }
 
     #[test]
-    fn a_circle_is_not_followed() {
+    fn a_loop_is_not_followed() {
         let all = [one(1, 2, 10), one(2, 1, 20), one(3, 3, 30)];
         assert_eq!(found(&all)[..2], [None, Some((0, 20))]);
         assert_eq!(found(&all)[2], None);
-        assert_eq!(ages(&all)[2].spans, [(30, 259), (0, gone(uuid(3)))]);
+        assert_eq!(ages(&all)[2].spans, [(30, 259), (0, deleted_id(uuid(3)))]);
     }
 
     #[test]
-    fn a_leaf_is_whose_tree_it_was_written_for() {
+    fn a_leaf_is_of_the_tree_that_it_was_written_for() {
         let all = [one(1, 0, 10), one(2, 1, 20), one(3, 2, 30), one(4, 9, 40)];
         let ages = ages(&all);
         let writers = |i: usize| [5, 10, 11, 20, 21, 30, 31, 41].map(|t| ages[i].writer(t));
         assert_eq!(writers(0), [257; 8]);
         assert_eq!(writers(1), [257, 257, 257, 257, 258, 258, 258, 258]);
         assert_eq!(writers(2), [257, 257, 257, 257, 258, 258, 259, 259]);
-        let gone = gone(uuid(9));
-        assert!(crate::btrfs::space::is_gone(gone));
-        assert_eq!(writers(3)[..7], [gone; 7]);
+        let deleted_id = deleted_id(uuid(9));
+        assert!(crate::btrfs::space::is_deleted(deleted_id));
+        assert_eq!(writers(3)[..7], [deleted_id; 7]);
         assert_eq!(writers(3)[7], 260);
         assert_eq!((doubtful(&all), doubtful(&all[..3])), (40, 0));
     }

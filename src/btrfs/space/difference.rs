@@ -1,37 +1,36 @@
-//! How what one tree refers to differs from what a relative's does, at the cost of what differs.
+//! The difference between the references of two related trees, at the cost of that difference.
 //!
-//! Leaves that both have since before they parted are the same. Every file with a part in a leaf that is newer, in
-//! either tree, is compared. What was taken away need not leave a newer leaf where it stood: whole leaves go, and their
-//! neighbours stay as they are. But a name that goes is a change of its directory, whose inode says when it was last
-//! changed; so the directories changed in either are compared by their names, and what one of them lacks, with all
-//! below it, is compared as well. Files without a name are looked at always. Comparing what is the same costs time and
-//! changes nothing, so whatever is in doubt is compared.
+//! Leaves from before they separated are equal. Every file with an item in a newer leaf of either tree is compared. A
+//! removal need not leave a newer leaf in place of the old, because whole leaves can go; but it changes the directory
+//! of the removed name, whose inode has the transaction. So the names of directories changed in either tree are
+//! compared, and what only one has is compared with everything below it. Orphans are always compared. To compare equal
+//! files costs time but does not change the result, so all doubtful ones are compared.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
 
-use super::{Change, Notes, Piece, Tree, garbled};
+use super::{Change, Notes, Piece, Tree, malformed};
 use crate::btrfs::tree_search::inodes::{self, Child, Inode};
 use crate::btrfs::tree_search::items::{DIR_INDEX, EXTENT_DATA, INODE_ITEM, ORPHAN_ITEM};
 use crate::btrfs::tree_search::{Key, Search, Wanted};
 
-/// Where files without a name are noted (`BTRFS_ORPHAN_OBJECTID`).
+/// Object ID of orphan items (`BTRFS_ORPHAN_OBJECTID`).
 const ORPHANS: u64 = u64::MAX - 4;
 
-/// Up to how many inodes between two that are compared are compared with them: as quick as asking twice.
+/// Unsuspected inodes between two suspects that are compared too: as fast as a second search.
 const GAP: u64 = 6;
 
-/// What precedes each item in a leaf, in bytes (`struct btrfs_item`).
+/// Size of an item's header in a leaf, in bytes (`struct btrfs_item`).
 const HEAD: u64 = 25;
 
-/// Returns what `tree` refers to more often, or less, than `from`, from which it parted in transaction `common`.
+/// Returns the references of `tree` minus those of `from`, from which it separated in transaction `common`.
 ///
-/// With it, what is to be remembered of the newer leaves. `None` where more bytes of leaves than `most` are newer.
+/// Also returns the evidence in the newer leaves. `None` if more than `limit` bytes of leaves are newer.
 pub(super) fn changes(
     tree: &Tree<'_>,
     from: &Tree<'_>,
     common: u64,
-    most: u64,
+    limit: u64,
 ) -> io::Result<Option<(Vec<Change>, Notes)>> {
     let mut pair = Pair {
         sides: [Side::new(tree), Side::new(from)],
@@ -40,23 +39,23 @@ pub(super) fn changes(
         notes: Notes::default(),
     };
     let mut directories = HashSet::new();
-    let mut left = most;
+    let mut left = limit;
     for side in 0..2 {
         if !pair.newer(side, &mut directories, &mut left)? {
             return Ok(None);
         }
-        pair.nameless(side)?;
+        pair.orphans(side)?;
     }
     pair.names(directories)?;
     let notes = std::mem::take(&mut pair.notes);
     Ok(Some((pair.compare()?, notes)))
 }
 
-/// Two trees, and what has to be compared in them.
+/// Two trees, and the inodes to compare.
 struct Pair<'a> {
     sides: [Side<'a>; 2],
     common: u64,
-    /// Inodes, in no order, some several times.
+    /// Inode numbers, unordered, with repetitions.
     suspects: Vec<u64>,
     notes: Notes,
 }
@@ -79,13 +78,13 @@ impl<'a> Side<'a> {
         let mut found = None;
         let wanted = self.tree.wanted(key, key, &[INODE_ITEM]);
         self.search.each(wanted, |item| {
-            found = Some(inodes::inode(item.bytes).ok_or_else(garbled)?);
+            found = Some(inodes::inode(item.bytes).ok_or_else(malformed)?);
             Ok(true)
         })?;
         Ok(found)
     }
 
-    /// Returns what the names in a directory lead to, sorted, each once; nothing for what is no directory.
+    /// Returns the targets of a directory's entries, sorted and unique; empty if it is not a directory.
     fn children(&mut self, directory: u64) -> io::Result<Vec<Child>> {
         let (from, to) = (
             key(directory, DIR_INDEX, 0),
@@ -94,7 +93,7 @@ impl<'a> Side<'a> {
         let mut found = Vec::new();
         let wanted = self.tree.wanted(from, to, &[DIR_INDEX]);
         self.search.each(wanted, |item| {
-            found.extend(inodes::child(item.bytes).ok_or_else(garbled)?);
+            found.extend(inodes::child(item.bytes).ok_or_else(malformed)?);
             Ok(true)
         })?;
         found.sort_unstable();
@@ -104,7 +103,7 @@ impl<'a> Side<'a> {
 }
 
 impl Pair<'_> {
-    /// Notes what stands in the newer leaves of one side; false where those are more than so many bytes.
+    /// Collects the inodes in newer leaves of one tree; false above the size limit.
     fn newer(
         &mut self,
         side: usize,
@@ -119,7 +118,7 @@ impl Pair<'_> {
         } = self;
         let Side { tree, search } = &mut sides[side];
         let wanted = Wanted {
-            // What was written in that transaction was so before they parted, nearly always.
+            // Nearly always, writes of that transaction itself were before the separation.
             after: common.saturating_sub(1),
             ..tree.wanted(
                 Key::FIRST,
@@ -127,10 +126,10 @@ impl Pair<'_> {
                 &[INODE_ITEM, EXTENT_DATA, DIR_INDEX],
             )
         };
-        let mut enough = true;
+        let mut within_limit = true;
         search.each(wanted, |item| {
             let rest = left.checked_sub(HEAD + item.bytes.len() as u64);
-            enough = rest.is_some();
+            within_limit = rest.is_some();
             *left = rest.unwrap_or_default();
             let number = item.key.objectid;
             if item.key.kind == EXTENT_DATA {
@@ -138,7 +137,7 @@ impl Pair<'_> {
                     suspects.push(number);
                 }
             } else if item.key.kind == INODE_ITEM {
-                let inode = tree.note(item, notes)?;
+                let inode = tree.record(item, notes)?;
                 if inode.transaction >= *common {
                     suspects.push(number);
                     if inode.is_directory() {
@@ -146,13 +145,13 @@ impl Pair<'_> {
                     }
                 }
             }
-            Ok(enough)
+            Ok(within_limit)
         })?;
-        Ok(enough)
+        Ok(within_limit)
     }
 
-    /// Notes the files of one side that have no name: they go without a trace.
-    fn nameless(&mut self, side: usize) -> io::Result<()> {
+    /// Collects the orphans of one tree, whose removal leaves no trace.
+    fn orphans(&mut self, side: usize) -> io::Result<()> {
         let (from, to) = (
             key(ORPHANS, ORPHAN_ITEM, 0),
             key(ORPHANS, ORPHAN_ITEM, u64::MAX),
@@ -165,11 +164,11 @@ impl Pair<'_> {
         })
     }
 
-    /// Notes what has a name in a directory of one side only, and all below it.
+    /// Collects the inodes with a name in a directory of one tree only, and all below them.
     fn names(&mut self, directories: HashSet<u64>) -> io::Result<()> {
-        let mut waiting: Vec<u64> = directories.iter().copied().collect();
+        let mut pending: Vec<u64> = directories.iter().copied().collect();
         let mut known = directories;
-        while let Some(directory) = waiting.pop() {
+        while let Some(directory) = pending.pop() {
             let [these, those] = &mut self.sides;
             let (these, those) = (these.children(directory)?, those.children(directory)?);
             for child in one_sided(&these, &those) {
@@ -179,14 +178,14 @@ impl Pair<'_> {
                     && !self.same_directory(child.inode)?
                 {
                     known.insert(child.inode);
-                    waiting.push(child.inode);
+                    pending.push(child.inode);
                 }
             }
         }
         Ok(())
     }
 
-    /// Returns whether an inode is the same directory in both, wherever it stands.
+    /// Returns whether an inode is the same directory in both trees, wherever it is.
     fn same_directory(&mut self, number: u64) -> io::Result<bool> {
         let [these, those] = &mut self.sides;
         Ok(match (these.inode(number)?, those.inode(number)?) {
@@ -197,7 +196,7 @@ impl Pair<'_> {
         })
     }
 
-    /// Compares all that is suspect.
+    /// Compares the references of all suspects.
     fn compare(mut self) -> io::Result<Vec<Change>> {
         self.suspects.sort_unstable();
         self.suspects.dedup();
@@ -220,7 +219,7 @@ impl Pair<'_> {
     }
 }
 
-/// Returns what is in one of two sorted lists only.
+/// Returns the elements of two sorted lists that are in one only.
 fn one_sided(these: &[Child], those: &[Child]) -> Vec<Child> {
     let lacks = |list: &[Child], child: &Child| list.binary_search(child).is_err();
     let more = these.iter().filter(|c| lacks(those, c));
@@ -241,7 +240,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_only_one_has_is_found_on_both_sides() {
+    fn what_only_one_list_has_is_found_on_both_sides() {
         let child = |inode| Child {
             inode,
             is_directory: false,

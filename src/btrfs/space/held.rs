@@ -1,8 +1,8 @@
-//! What is whose: the contents of all subvolumes put together.
+//! Combines the contents of all subvolumes: which subvolumes hold which pieces.
 //!
-//! The subvolumes are gone through once, each behind the one it was compared with, with the references of the one at
-//! hand counted: from one to the next only what differs is touched. A piece is held by the subvolumes at which its count
-//! is not nought; they are kept as spans of that order.
+//! Visits the subvolumes once, each after its relative, and counts the references of the current one: between
+//! two of them only the difference is applied. A subvolume holds a piece if its count is not zero. Holders are
+//! stored as spans of the visiting order.
 
 mod leaves;
 
@@ -12,50 +12,50 @@ use std::io;
 use super::{Change, Content, Piece};
 use leaves::{Leaves, Moved};
 
-/// What belongs to one owner, in bytes.
+/// The space of one owner, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Sum {
-    /// What nobody else holds.
+    /// Held by no other owner.
     pub unique: u64,
-    /// All that is held, shared or not, each piece once.
+    /// Held at all, each piece once.
     pub referenced: u64,
 }
 
-/// Which subvolumes hold which pieces.
+/// The holders of all pieces.
 #[derive(Debug, Default)]
 pub struct Held {
-    /// The subvolumes, by place, in the order gone through.
+    /// Indexes of the subvolumes, in visiting order.
     order: Vec<usize>,
     pieces: Vec<Counted>,
     spans: Vec<Span>,
 }
 
-/// A piece, and what holds it.
+/// A piece and its holders.
 #[derive(Debug)]
 struct Counted {
     length: u64,
-    /// References from the subvolume at hand.
+    /// References from the current subvolume.
     count: i64,
-    /// Since where in the order that is not nought.
+    /// Position in the order since which the count is not zero.
     since: u32,
-    /// The latest of its spans.
+    /// Its last span.
     last: Option<u32>,
 }
 
-/// Neighbours in the order that hold a piece.
+/// Consecutive subvolumes of the order that hold a piece.
 #[derive(Debug)]
 struct Span {
     from: u32,
     to: u32,
-    /// Another one of the same piece.
+    /// The previous span of the same piece.
     next: Option<u32>,
 }
 
 impl Held {
-    /// Puts contents together, one for each subvolume.
+    /// Combines contents, one for each subvolume.
     ///
     /// # Errors
-    /// Where they cannot be of one moment.
+    /// If they are inconsistent, because subvolumes changed meanwhile.
     pub fn new(contents: &[Content]) -> io::Result<Self> {
         let mut held = Self {
             order: order(contents),
@@ -63,31 +63,34 @@ impl Held {
         };
         let moved = Moved::new(contents);
         let mut known: HashMap<Piece, u32> = HashMap::new();
-        let mut above: Vec<(usize, Vec<(u32, i32)>)> = Vec::new();
+        let mut ancestors: Vec<(usize, Vec<(u32, i32)>)> = Vec::new();
         for at in 0..held.order.len() {
             let index = held.order[at];
             let content = &contents[index];
-            while above.last().is_some_and(|(i, _)| Some(*i) != content.from) {
-                held.leave(above.pop(), at)?;
+            while ancestors
+                .last()
+                .is_some_and(|(i, _)| Some(*i) != content.from)
+            {
+                held.undo(ancestors.pop(), at)?;
             }
             let mut done = Vec::with_capacity(content.changes.len());
             for change in &content.changes {
                 let piece = *known
-                    .entry(moved.rightly(change.piece))
+                    .entry(moved.normalize(change.piece))
                     .or_insert_with(|| held.pieces.add(change));
                 held.count(piece, change.by, at)?;
                 done.push((piece, change.by));
             }
-            above.push((index, done));
+            ancestors.push((index, done));
         }
-        while let Some(last) = above.pop() {
-            held.leave(Some(last), held.order.len())?;
+        while let Some(last) = ancestors.pop() {
+            held.undo(Some(last), held.order.len())?;
         }
         held.join(&known, contents);
         Ok(held)
     }
 
-    fn leave(&mut self, left: Option<(usize, Vec<(u32, i32)>)>, at: usize) -> io::Result<()> {
+    fn undo(&mut self, left: Option<(usize, Vec<(u32, i32)>)>, at: usize) -> io::Result<()> {
         for (piece, by) in left.into_iter().flat_map(|(_, done)| done).rev() {
             self.count(piece, -by, at)?;
         }
@@ -98,7 +101,9 @@ impl Held {
         let counted = &mut self.pieces[piece as usize];
         let (before, after) = (counted.count, counted.count + i64::from(by));
         if after < 0 {
-            return Err(io::Error::other("the subvolumes changed meanwhile"));
+            return Err(io::Error::other(
+                "subvolumes were changed while they were read",
+            ));
         }
         counted.count = after;
         let at = number(at);
@@ -115,7 +120,7 @@ impl Held {
         Ok(())
     }
 
-    /// Puts pieces together that are one leaf, written by somebody who is gone in one of the trees it is in.
+    /// Merges pieces of the same leaf whose writer, in one of its trees, is a deleted subvolume.
     fn join(&mut self, known: &HashMap<Piece, u32>, contents: &[Content]) {
         for (one, other) in Leaves::new(known, contents).same() {
             self.merge(one, other);
@@ -133,19 +138,19 @@ impl Held {
         self.spans[end as usize].next = self.pieces[to as usize].last.replace(first);
     }
 
-    /// Returns what belongs to each owner; `owner` says whose a subvolume is, by place and below `owners`.
+    /// Returns the space of each owner; `owner` has the owner, below `owners`, of each subvolume by index.
     pub fn sums(&self, owner: &[usize], owners: usize) -> Vec<Sum> {
         let mut sums = vec![Sum::default(); owners];
         let mut seen = vec![usize::MAX; owners];
-        for (mark, (length, spans)) in self.kinds().into_iter().enumerate() {
+        for (mark, (length, spans)) in self.by_holders().into_iter().enumerate() {
             let (mut holders, mut one) = (0_u32, 0);
             for at in spans.iter().flat_map(|(from, to)| *from..*to) {
-                let who = owner[self.order[at as usize]];
-                if seen[who] != mark {
-                    seen[who] = mark;
-                    sums[who].referenced += length;
+                let holder = owner[self.order[at as usize]];
+                if seen[holder] != mark {
+                    seen[holder] = mark;
+                    sums[holder].referenced += length;
                     holders += 1;
-                    one = who;
+                    one = holder;
                 }
             }
             if holders == 1 {
@@ -155,23 +160,23 @@ impl Held {
         sums
     }
 
-    /// Returns what comes back when all subvolumes go that are `inside`, by place, and no others; bytes.
+    /// Returns the bytes that deleting exactly the subvolumes `inside`, by index, would free.
     pub fn within(&self, inside: impl Fn(usize) -> bool) -> u64 {
         let held_inside = |spans: &[(u32, u32)]| {
             let mut places = spans.iter().flat_map(|(from, to)| *from..*to);
             places.all(|at| inside(self.order[at as usize]))
         };
-        let kinds = self.kinds().into_iter();
-        kinds
+        let by_holders = self.by_holders().into_iter();
+        by_holders
             .filter(|(_, spans)| held_inside(spans))
             .map(|(length, _)| length)
             .sum()
     }
 
-    /// Returns what is held by the same subvolumes, in bytes; by one neighbourhood, or piece by piece.
-    fn kinds(&self) -> Vec<(u64, Vec<(u32, u32)>)> {
+    /// Returns sizes and spans of pieces; pieces of the same single span are added up.
+    fn by_holders(&self) -> Vec<(u64, Vec<(u32, u32)>)> {
         let mut simple: HashMap<(u32, u32), u64> = HashMap::new();
-        let mut kinds = Vec::new();
+        let mut by_holders = Vec::new();
         for piece in &self.pieces {
             let mut spans = Vec::new();
             let mut next = piece.last;
@@ -183,19 +188,19 @@ impl Held {
             match spans.as_slice() {
                 [] => {}
                 [one] => *simple.entry(*one).or_default() += piece.length,
-                _ => kinds.push((piece.length, spans)),
+                _ => by_holders.push((piece.length, spans)),
             }
         }
-        kinds.extend(
+        by_holders.extend(
             simple
                 .into_iter()
                 .map(|(span, length)| (length, vec![span])),
         );
-        kinds
+        by_holders
     }
 }
 
-/// Adding to a list of pieces.
+/// Appends a piece.
 trait Add {
     fn add(&mut self, change: &Change) -> u32;
 }
@@ -212,24 +217,24 @@ impl Add for Vec<Counted> {
     }
 }
 
-fn number(of: usize) -> u32 {
-    u32::try_from(of).expect("four thousand million pieces would not fit into memory")
+fn number(count: usize) -> u32 {
+    u32::try_from(count).expect("more than 2^32 pieces do not fit into memory")
 }
 
-/// Returns the places of contents, each behind what it is the difference from, with all between made of that, too.
+/// Returns the visiting order: each subvolume after its relative, with all descendants of one in a row.
 fn order(contents: &[Content]) -> Vec<usize> {
-    let mut made_of: Vec<Vec<usize>> = vec![Vec::new(); contents.len()];
-    let mut waiting = Vec::new();
+    let mut descendants: Vec<Vec<usize>> = vec![Vec::new(); contents.len()];
+    let mut pending = Vec::new();
     for (index, content) in contents.iter().enumerate().rev() {
         match content.from {
-            Some(from) => made_of[from].push(index),
-            None => waiting.push(index),
+            Some(from) => descendants[from].push(index),
+            None => pending.push(index),
         }
     }
     let mut order = Vec::with_capacity(contents.len());
-    while let Some(index) = waiting.pop() {
+    while let Some(index) = pending.pop() {
         order.push(index);
-        waiting.append(&mut made_of[index]);
+        pending.append(&mut descendants[index]);
     }
     order
 }

@@ -1,4 +1,4 @@
-//! Where subvolumes stand.
+//! Paths of subvolumes.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -11,20 +11,20 @@ use std::path::PathBuf;
 
 use super::Subvolume;
 
-/// The inode number of every subvolume's top directory (`BTRFS_FIRST_FREE_OBJECTID`, linux/btrfs_tree.h).
+/// Inode number of the top directory of a subvolume (`BTRFS_FIRST_FREE_OBJECTID`, linux/btrfs_tree.h).
 const TOP: u64 = 256;
 
-/// How many subvolumes a path is followed through: no deeper one could be opened.
+/// Maximum nesting: a deeper path cannot be opened.
 const DEPTH: usize = 2048;
 
-/// Returns the path of each subvolume below the directory `top` is open on; `None` for those that are not below it.
+/// Returns each subvolume's path below the directory of `top`; `None` for those elsewhere.
 ///
-/// Of one that stands in another below, only the path of that other is sure.
+/// Of nested subvolumes, only the path of the outermost is reliable.
 pub(super) fn below(top: &File, subvolumes: &[Subvolume]) -> io::Result<Vec<Option<PathBuf>>> {
     let (tree, _) = lookup(top, 0, TOP)?;
     let (_, prefix) = lookup(top, tree, top.metadata()?.ino())?;
     let numbered = subvolumes.iter().enumerate();
-    let mut places = Places {
+    let mut paths = Paths {
         top,
         subvolumes,
         by_number: numbered.map(|(i, one)| (one.id, i)).collect(),
@@ -32,46 +32,46 @@ pub(super) fn below(top: &File, subvolumes: &[Subvolume]) -> io::Result<Vec<Opti
         known: HashMap::from([(tree, Some(PathBuf::new()))]),
     };
     let path = |one: &Subvolume| {
-        let path = places.path(one.id, DEPTH)?;
+        let path = paths.path(one.id, DEPTH)?;
         (one.id != tree).then_some(())?;
         Some(path.strip_prefix(&prefix).ok()?.to_path_buf())
     };
     Ok(subvolumes.iter().map(path).collect())
 }
 
-struct Places<'a> {
+struct Paths<'a> {
     top: &'a File,
     subvolumes: &'a [Subvolume],
     by_number: HashMap<u64, usize>,
-    /// Paths of directories in their subvolumes, by its number and theirs.
+    /// Paths of directories in their subvolumes, by subvolume ID and inode number.
     directories: HashMap<(u64, u64), PathBuf>,
-    /// Paths of subvolumes from the top of the one `top` lies in; `None` for those that stand elsewhere.
+    /// Paths of subvolumes from the top of that of `top`; `None` for those elsewhere.
     known: HashMap<u64, Option<PathBuf>>,
 }
 
-impl Places<'_> {
+impl Paths<'_> {
     fn path(&mut self, id: u64, depth: usize) -> Option<PathBuf> {
         if let Some(known) = self.known.get(&id) {
             return known.clone();
         }
         let path = match depth {
             0 => None,
-            _ => self.climb(id, depth - 1),
+            _ => self.resolve(id, depth - 1),
         };
         self.known.insert(id, path.clone());
         path
     }
 
-    fn climb(&mut self, id: u64, depth: usize) -> Option<PathBuf> {
+    fn resolve(&mut self, id: u64, depth: usize) -> Option<PathBuf> {
         let one = &self.subvolumes[*self.by_number.get(&id)?];
-        let place = one.stands_in.as_ref()?;
-        let above = self.path(place.subvolume, depth)?;
-        let (top, key) = (self.top, (place.subvolume, place.directory));
+        let location = one.location.as_ref()?;
+        let parent = self.path(location.subvolume, depth)?;
+        let (top, key) = (self.top, (location.subvolume, location.directory));
         let directory = self.directories.entry(key).or_insert_with(|| {
-            // Too long a path, in what an untrusted system has made; whose it is, the one it stands in says.
+            // The path may be too long, in an untrusted system; the parent still tells the owner.
             lookup(top, key.0, key.1).map_or_else(|_| PathBuf::new(), |(_, path)| path)
         });
-        Some(above.join(directory).join(&place.name))
+        Some(parent.join(directory).join(&location.name))
     }
 }
 
@@ -91,7 +91,7 @@ mod call {
     nix::ioctl_readwrite!(ino_lookup, 0x94, 18, Lookup);
 }
 
-/// Returns the path of a directory in a subvolume, and the subvolume's number; number 0 for that of `top`.
+/// Returns a directory's path in a subvolume, and the subvolume's ID; ID 0 is that of `top`.
 #[allow(unsafe_code)]
 fn lookup(top: &File, tree: u64, inode: u64) -> io::Result<(u64, PathBuf)> {
     let mut lookup = Box::new(Lookup {
@@ -99,7 +99,7 @@ fn lookup(top: &File, tree: u64, inode: u64) -> io::Result<(u64, PathBuf)> {
         inode,
         name: [0; 4080],
     });
-    // SAFETY: the descriptor is open for the call's time, and Lookup has the layout and size (asserted above) that
+    // SAFETY: the descriptor is open during the call, and Lookup has the layout and size (asserted above) that
     // the kernel reads and writes; it keeps no pointer.
     unsafe { call::ino_lookup(top.as_raw_fd(), &raw mut *lookup) }?;
     let end = lookup.name.iter().position(|b| *b == 0);

@@ -1,4 +1,4 @@
-//! Which subvolumes a filesystem has, from the tree of trees.
+//! Reads the subvolumes of a filesystem from the root tree.
 //!
 //! Layouts: `struct btrfs_root_item` and `struct btrfs_root_ref` of linux/btrfs_tree.h.
 
@@ -8,55 +8,55 @@ use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 
-use super::garbled;
+use super::malformed;
 use crate::btrfs::subvolume::Uuid;
 use crate::btrfs::tree_search::items::{array, word};
 use crate::btrfs::tree_search::{Key, Search, Wanted};
 
-/// The tree that says where the others are (`BTRFS_ROOT_TREE_OBJECTID`).
+/// The root tree (`BTRFS_ROOT_TREE_OBJECTID`).
 const ROOT_TREE: u64 = 1;
-/// The subvolume every filesystem begins with (`BTRFS_FS_TREE_OBJECTID`).
+/// The top-level subvolume (`BTRFS_FS_TREE_OBJECTID`).
 const FIRST_SUBVOLUME: u64 = 5;
-/// The numbers of the others (`BTRFS_FIRST_FREE_OBJECTID`, `BTRFS_LAST_FREE_OBJECTID`).
+/// IDs of other subvolumes (`BTRFS_FIRST_FREE_OBJECTID`, `BTRFS_LAST_FREE_OBJECTID`).
 const SUBVOLUMES: std::ops::RangeInclusive<u64> = 256..=u64::MAX - 255;
-/// A tree.
+/// Item of a tree.
 const ROOT_ITEM: u8 = 132;
-/// In which directory a subvolume stands; the key's offset is the subvolume of that directory.
+/// Item with a subvolume's directory; the key's offset is the parent subvolume.
 const ROOT_BACKREF: u8 = 144;
 
 /// A subvolume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subvolume {
-    /// Its number.
+    /// ID.
     pub id: u64,
-    /// Its identity; all zeros for the first one of an old filesystem.
+    /// UUID; all zeros for the top-level one of an old filesystem.
     pub uuid: Uuid,
-    /// Of what it was made a snapshot, there still or not.
+    /// UUID of the subvolume it is a snapshot of, existing or deleted.
     pub parent: Option<Uuid>,
-    /// The transaction it was made in.
+    /// The transaction in which it was created.
     pub made: u64,
-    /// The transaction any inode in it was last changed in.
+    /// The transaction of the last change of an inode.
     pub changed: u64,
-    /// How many levels of nodes are above its leaves.
+    /// Level of its root node; 0 is a leaf.
     pub level: u8,
-    /// What its tree takes, in bytes, shared or not.
+    /// Size of its tree in bytes, shared or not.
     pub size: u64,
-    /// Where it stands; the first one stands nowhere.
-    pub stands_in: Option<Place>,
+    /// Its parent directory; `None` for the top-level one.
+    pub location: Option<Location>,
 }
 
-/// Where a subvolume stands.
+/// The location of a subvolume.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Place {
-    /// In which other one, by number.
+pub struct Location {
+    /// ID of the parent subvolume.
     pub subvolume: u64,
-    /// In which directory there, by inode number.
+    /// Inode number of the directory.
     pub directory: u64,
-    /// Under which name.
+    /// Name.
     pub name: OsString,
 }
 
-/// Returns the subvolumes that are not deleted, by number.
+/// Returns the subvolumes that are not deleted, by ID.
 pub(super) fn all(top: &File) -> io::Result<Vec<Subvolume>> {
     let wanted = Wanted {
         tree: ROOT_TREE,
@@ -74,37 +74,37 @@ pub(super) fn all(top: &File) -> io::Result<Vec<Subvolume>> {
         kinds: &[ROOT_ITEM, ROOT_BACKREF],
     };
     let mut found = Vec::new();
-    let mut places = HashMap::new();
+    let mut locations = HashMap::new();
     Search::new(top, wanted).each(wanted, |item| {
         let id = item.key.objectid;
         if id != FIRST_SUBVOLUME && !SUBVOLUMES.contains(&id) {
             return Ok(true);
         }
         if item.key.kind == ROOT_ITEM {
-            found.extend(subvolume(id, item.bytes).ok_or_else(garbled)?);
+            found.extend(subvolume(id, item.bytes).ok_or_else(malformed)?);
         } else {
-            let place = place(item.key.offset, item.bytes).ok_or_else(garbled)?;
-            places.insert(id, place);
+            let location = location(item.key.offset, item.bytes).ok_or_else(malformed)?;
+            locations.insert(id, location);
         }
         Ok(true)
     })?;
     for one in &mut found {
-        one.stands_in = places.remove(&one.id);
+        one.location = locations.remove(&one.id);
     }
     Ok(found)
 }
 
-fn place(subvolume: u64, bytes: &[u8]) -> Option<Place> {
+fn location(subvolume: u64, bytes: &[u8]) -> Option<Location> {
     const NAME: usize = 18;
     let length = usize::from(u16::from_le_bytes(array(bytes, 16)?));
-    Some(Place {
+    Some(Location {
         subvolume,
         directory: word(bytes, 0)?,
         name: OsString::from_vec(bytes.get(NAME..NAME + length)?.to_vec()),
     })
 }
 
-/// Returns what the item of a tree says; an inner `None` for one that is deleted.
+/// Parses a root item; an inner `None` for a deleted subvolume.
 fn subvolume(id: u64, bytes: &[u8]) -> Option<Option<Subvolume>> {
     const REFERENCES: usize = 216;
     if u32::from_le_bytes(array(bytes, REFERENCES)?) == 0 {
@@ -120,7 +120,7 @@ fn subvolume(id: u64, bytes: &[u8]) -> Option<Option<Subvolume>> {
         changed: word(bytes, 295)?,
         level: *bytes.get(238)?,
         size: word(bytes, 192)?,
-        stands_in: None,
+        location: None,
     }))
 }
 
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_tree_says_whose_snapshot_it_is_and_since_when() {
+    fn a_root_item_has_parent_and_transaction() {
         let mut bytes = vec![0; 439];
         bytes[192] = 64;
         bytes[216] = 1;
@@ -151,13 +151,13 @@ mod tests {
     }
 
     #[test]
-    fn a_place_has_a_name() {
+    fn a_location_has_a_name() {
         let mut bytes = vec![0; 22];
         (bytes[0], bytes[16]) = (44, 4);
         bytes[18..].copy_from_slice(b"root");
-        let found = place(5, &bytes).unwrap();
+        let found = location(5, &bytes).unwrap();
         assert_eq!((found.subvolume, found.directory), (5, 44));
         assert_eq!(found.name, "root");
-        assert_eq!(place(5, &bytes[..20]), None);
+        assert_eq!(location(5, &bytes[..20]), None);
     }
 }

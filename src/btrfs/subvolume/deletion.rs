@@ -1,8 +1,8 @@
-//! Deleting subvolumes by number, wherever they stand, and with whatever was done to keep them.
+//! Deletes subvolumes by ID, at any path and whatever protects them.
 //!
-//! `BTRFS_IOC_SNAP_DESTROY_V2` takes a number; the kernel makes a path of it all the same, and fails where that is longer
-//! than paths are. There, and before Linux 5.7, the directory is opened by number instead, and its name deleted. What is in
-//! the way and was put there from inside (read-only, immutable) is taken out of it. Nothing is given up half-way: what
+//! `BTRFS_IOC_SNAP_DESTROY_V2` takes an ID, but the kernel builds a path from it and fails if that is too long. In
+//! that case, and before Linux 5.7, the parent directory is opened by inode number and the name deleted. Protection
+//! set from inside (read-only, immutable) is removed. A failure does not stop the rest; it is reported at the end.
 //! stays is told when all the rest has gone.
 
 use std::ffi::{OsStr, c_int, c_long};
@@ -16,33 +16,33 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
 use super::nested::{self, Nested, directory_in};
-use super::{SUBVOLUME_INODE, failed, opener};
-use crate::btrfs::removal::Stayed;
+use super::{SUBVOLUME_INODE, call_error, opener};
+use crate::btrfs::removal::NotRemoved;
 use crate::fs::opener::descriptor_path;
 
-/// Deletes a subvolume and the subvolumes in it; space comes back in the background.
+/// Deletes a subvolume and the subvolumes in it; the kernel frees the space in the background.
 ///
-/// Not durable by itself: a crash can bring the subvolume back until the next [`super::sync`].
+/// Not durable: until the next [`super::sync`] a crash can restore the subvolume.
 ///
 /// # Errors
-/// Names what stayed; all that could go has gone.
+/// Names what could not be deleted; everything else is.
 pub fn delete(path: &Path) -> io::Result<()> {
-    let (Some(above), Some(name)) = (path.parent(), path.file_name()) else {
+    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
         return Err(io::ErrorKind::InvalidInput.into());
     };
-    let cannot = |e: io::Error| failed("cannot delete subvolume", path, e);
-    let above = if above.as_os_str().is_empty() {
+    let context = |e: io::Error| call_error("cannot delete subvolume", path, e);
+    let parent = if parent.as_os_str().is_empty() {
         Path::new(".")
     } else {
-        above
+        parent
     };
-    let top = opener::directory(above)
-        .and_then(|above| Ok(opener::directory_at(&above, name)?))
-        .map_err(cannot)?;
-    delete_open(&top).map_err(cannot)
+    let top = opener::directory(parent)
+        .and_then(|parent| Ok(opener::directory_at(&parent, name)?))
+        .map_err(context)?;
+    delete_open(&top).map_err(context)
 }
 
-/// Deletes the subvolume whose top is open, and the subvolumes in it.
+/// Deletes the open subvolume and the subvolumes in it.
 ///
 /// # Errors
 /// As [`delete`].
@@ -51,95 +51,95 @@ pub fn delete_open(top: &(impl AsFd + AsRawFd)) -> io::Result<()> {
     delete_nested(top, id)
 }
 
-/// Deletes a subvolume of the filesystem that `on` is open on, by its number, and the subvolumes in it.
+/// Deletes a subvolume, by ID on the filesystem of `on`, and the subvolumes in it.
 ///
 /// # Errors
 /// As [`delete`].
 pub fn delete_nested(on: &impl AsFd, id: u64) -> io::Result<()> {
-    let itself = nested::standing(on, id)?.ok_or(io::ErrorKind::NotFound)?;
-    let mut stayed = Stayed::default();
+    let subvolume = nested::find(on, id)?.ok_or(io::ErrorKind::NotFound)?;
+    let mut not_removed = NotRemoved::default();
     for inner in nested::below(on, id)?.iter().rev() {
         if let Err(e) = destroy(on, inner) {
-            stayed.note(Path::new(&inner.name), &e);
+            not_removed.add(Path::new(&inner.name), &e);
         }
     }
-    // Where something in it stayed, that keeps it, and is told.
-    if let Err(e) = destroy(on, &itself)
-        && stayed.is_empty()
+    // If a nested subvolume could not be deleted, that is the reason, and reported already.
+    if let Err(e) = destroy(on, &subvolume)
+        && not_removed.is_empty()
     {
-        stayed.note(Path::new(""), &explained(e));
+        not_removed.add(Path::new(""), &explained(e));
     }
-    stayed.end()
+    not_removed.into_result()
 }
 
 fn explained(error: io::Error) -> io::Error {
     match error.raw_os_error().map(Errno::from_raw) {
-        // Root lacks no permission: the kernel keeps the one that is mounted where none is named.
+        // Not a missing permission: the kernel refuses to delete the default subvolume.
         Some(Errno::EPERM) => io::Error::new(
             error.kind(),
-            format!("{error}; is it the filesystem's default one? (btrfs subvolume get-default)"),
+            format!("{error}; is it the default subvolume? (btrfs subvolume get-default)"),
         ),
         _ => error,
     }
 }
 
-/// Deletes one that has no others in it any more.
+/// Deletes a subvolume without nested ones.
 fn destroy(on: &impl AsFd, one: &Nested) -> io::Result<()> {
-    match destroy_as_it_is(on, one) {
-        Err(e) if is(&e, Errno::EROFS) || is(&e, Errno::EPERM) => {}
+    match destroy_unprotected(on, one) {
+        Err(e) if has_errno(&e, Errno::EROFS) || has_errno(&e, Errno::EPERM) => {}
         done => return done,
     }
     let parent = directory_in(on, one.parent, SUBVOLUME_INODE)?;
     make_writable(&File::from(parent))?;
     let directory = directory_in(on, one.parent, one.directory)?;
-    unlock(&directory);
+    remove_protection(&directory);
     if let Ok(top) = directory_in(on, one.id, SUBVOLUME_INODE) {
-        unlock(&top);
+        remove_protection(&top);
     }
-    destroy_as_it_is(on, one)
+    destroy_unprotected(on, one)
 }
 
-fn destroy_as_it_is(on: &impl AsFd, one: &Nested) -> io::Result<()> {
-    match by_number(on, one.id) {
-        // EINVAL: a kernel that does not know the flag.
+fn destroy_unprotected(on: &impl AsFd, one: &Nested) -> io::Result<()> {
+    match destroy_by_id(on, one.id) {
+        // EINVAL: a kernel without the flag.
         Err(Errno::ENAMETOOLONG | Errno::ENOTTY | Errno::EOPNOTSUPP | Errno::EINVAL) => {}
         done => return Ok(done?),
     }
     let directory = directory_in(on, one.parent, one.directory)?;
-    Ok(by_name(&directory, &one.name)?)
+    Ok(destroy_by_name(&directory, &one.name)?)
 }
 
-fn is(error: &io::Error, errno: Errno) -> bool {
+fn has_errno(error: &io::Error, errno: Errno) -> bool {
     error.raw_os_error() == Some(errno as i32)
 }
 
-/// Lets what stands under a name, and the directory, be changed again; whether that was needed.
+/// Removes the protection of a file and its directory; returns whether there was any.
 pub fn make_changeable(directory: &impl AsFd, name: &OsStr) -> bool {
-    let above = unlock(directory);
-    let below = match opener::directory_at(directory, name) {
-        Ok(below) => unlock(&below),
+    let parent = remove_protection(directory);
+    let target = match opener::directory_at(directory, name) {
+        Ok(target) => remove_protection(&target),
         Err(_) => opener::o_path_at(directory, name)
             .and_then(|place| opener::reopen(&place, OFlag::O_RDONLY))
-            .is_ok_and(|file| unlock(&file)),
+            .is_ok_and(|file| remove_protection(&file)),
     };
-    above || below
+    parent || target
 }
 
-/// `FS_APPEND_FL` and `FS_IMMUTABLE_FL` of linux/fs.h.
-const LOCKED: c_int = 0x20 | 0x10;
+/// Protection flags: `FS_APPEND_FL` and `FS_IMMUTABLE_FL` of linux/fs.h.
+const PROTECTED: c_int = 0x20 | 0x10;
 
-/// Takes the flags away that keep a file or directory from being changed; whether there were any.
-fn unlock(file: &impl AsFd) -> bool {
+/// Removes the flags that protect a file or directory from changes; returns whether there were any.
+fn remove_protection(file: &impl AsFd) -> bool {
     let Ok(flags) = flags_of(file) else {
         return false;
     };
-    flags & LOCKED != 0 && set_flags(file, flags & !LOCKED).is_ok()
+    flags & PROTECTED != 0 && set_flags(file, flags & !PROTECTED).is_ok()
 }
 
 /// `BTRFS_SUBVOL_RDONLY` of linux/btrfs.h.
 const READ_ONLY: u64 = 1 << 1;
 
-/// Lets things be changed in a subvolume again.
+/// Makes a subvolume writable.
 fn make_writable(top: &File) -> io::Result<()> {
     let flags = subvolume_flags(top)?;
     match flags & READ_ONLY {
@@ -155,7 +155,7 @@ struct Named {
     name: [u8; 4088],
 }
 
-/// `struct btrfs_ioctl_vol_args_v2` of linux/btrfs.h, its union as the number of a subvolume.
+/// `struct btrfs_ioctl_vol_args_v2` of linux/btrfs.h, its union as a subvolume ID.
 #[repr(C)]
 struct Numbered {
     fd: i64,
@@ -178,7 +178,7 @@ mod call {
     nix::ioctl_write_ptr!(snap_destroy_v2, 0x94, 63, Numbered);
     nix::ioctl_read!(subvol_getflags, 0x94, 25, u64);
     nix::ioctl_write_ptr!(subvol_setflags, 0x94, 26, u64);
-    // Of linux/fs.h: named for a long, and an int all the same.
+    // Of linux/fs.h: the ioctl numbers have the size of a long, the kernel uses an int.
     nix::ioctl_read_bad!(
         getflags,
         nix::request_code_read!(b'f', 1, size_of::<c_long>()),
@@ -192,7 +192,7 @@ mod call {
 }
 
 #[allow(unsafe_code)]
-fn by_number(on: &impl AsFd, id: u64) -> nix::Result<()> {
+fn destroy_by_id(on: &impl AsFd, id: u64) -> nix::Result<()> {
     let numbered = Box::new(Numbered {
         fd: 0,
         transid: 0,
@@ -201,13 +201,13 @@ fn by_number(on: &impl AsFd, id: u64) -> nix::Result<()> {
         id,
         rest: [0; 504],
     });
-    // SAFETY: the descriptor is borrowed for the call's time, and Numbered has the layout and size (asserted above) of
-    // the structure the kernel reads; it keeps no pointer.
+    // SAFETY: the descriptor is borrowed during the call, and Numbered has the layout and size (asserted above)
+    // of the structure the kernel reads; it keeps no pointer.
     unsafe { call::snap_destroy_v2(on.as_fd().as_raw_fd(), &raw const *numbered) }.map(drop)
 }
 
 #[allow(unsafe_code)]
-fn by_name(directory: &impl AsFd, name: &OsStr) -> nix::Result<()> {
+fn destroy_by_name(directory: &impl AsFd, name: &OsStr) -> nix::Result<()> {
     let mut named = Box::new(Named {
         fd: 0,
         name: [0; 4088],
@@ -215,32 +215,32 @@ fn by_name(directory: &impl AsFd, name: &OsStr) -> nix::Result<()> {
     let bytes = name.as_bytes();
     let place = named.name.get_mut(..bytes.len());
     place.ok_or(Errno::ENAMETOOLONG)?.copy_from_slice(bytes);
-    // SAFETY: as above, for Named; the name ends with a zero, because it is no longer than 255 bytes.
+    // SAFETY: as above, for Named; the name ends with a zero, because it has at most 255 bytes.
     unsafe { call::snap_destroy(directory.as_fd().as_raw_fd(), &raw const *named) }.map(drop)
 }
 
 #[allow(unsafe_code)]
 fn subvolume_flags(top: &File) -> nix::Result<u64> {
     let mut flags = 0;
-    // SAFETY: the descriptor is open for the call's time; the kernel writes the one number it is given the place of.
+    // SAFETY: the descriptor is open during the call; the kernel writes one number.
     unsafe { call::subvol_getflags(top.as_raw_fd(), &raw mut flags) }.map(|_| flags)
 }
 
 #[allow(unsafe_code)]
 fn set_subvolume_flags(top: &File, flags: u64) -> nix::Result<()> {
-    // SAFETY: the descriptor is open for the call's time; the kernel reads the one number.
+    // SAFETY: the descriptor is open during the call; the kernel reads one number.
     unsafe { call::subvol_setflags(top.as_raw_fd(), &raw const flags) }.map(drop)
 }
 
 #[allow(unsafe_code)]
 fn flags_of(file: &impl AsFd) -> nix::Result<c_int> {
     let mut flags = 0;
-    // SAFETY: the descriptor is borrowed for the call's time; the kernel writes an int, whatever its request says.
+    // SAFETY: the descriptor is borrowed during the call; the kernel writes an int, despite the ioctl number.
     unsafe { call::getflags(file.as_fd().as_raw_fd(), &raw mut flags) }.map(|_| flags)
 }
 
 #[allow(unsafe_code)]
 fn set_flags(file: &impl AsFd, flags: c_int) -> nix::Result<()> {
-    // SAFETY: the descriptor is borrowed for the call's time; the kernel reads an int, whatever its request says.
+    // SAFETY: the descriptor is borrowed during the call; the kernel reads an int, despite the ioctl number.
     unsafe { call::setflags(file.as_fd().as_raw_fd(), &raw const flags) }.map(drop)
 }

@@ -1,7 +1,7 @@
-//! Which filesystem and which subvolume an open directory belongs to.
+//! The filesystem and subvolume of an open directory.
 //!
-//! Asked by descriptor: what stands at a path may be another thing a moment later. Structures and numbers are those of
-//! linux/btrfs.h; each call may be made by any user who has the directory open.
+//! By descriptor: another file may be at a path a moment later. Structures and numbers: linux/btrfs.h. The
+//! calls on subvolumes need no privilege.
 
 use std::fs::File;
 use std::io;
@@ -10,9 +10,9 @@ use std::path::Path;
 
 use super::Uuid;
 
-/// `BTRFS_FS_INFO_FLAG_METADATA_UUID`: the trees carry another UUID than the superblock.
+/// `BTRFS_FS_INFO_FLAG_METADATA_UUID`: the trees have another UUID than the superblock.
 const METADATA_UUID: u64 = 1 << 2;
-/// `BTRFS_FIRST_FREE_OBJECTID`: looked up, it answers with the subvolume alone.
+/// `BTRFS_FIRST_FREE_OBJECTID`: its lookup returns the subvolume ID alone.
 const FIRST_INODE: u64 = 256;
 
 /// `struct btrfs_ioctl_get_subvol_info_args`.
@@ -65,7 +65,7 @@ mod call {
     nix::ioctl_readwrite!(ino_lookup, 0x94, 18, InodeLookup);
 }
 
-/// Returns the UUID of the subvolume that a descriptor is open on the top of, or somewhere in.
+/// Returns the UUID of the subvolume in which a descriptor is open.
 #[allow(unsafe_code)]
 pub fn subvolume_uuid(open: &impl AsRawFd) -> io::Result<Uuid> {
     let mut info = SubvolumeInfo {
@@ -78,13 +78,13 @@ pub fn subvolume_uuid(open: &impl AsRawFd) -> io::Result<Uuid> {
         uuid: [0; 16],
         rest: [0; 24],
     };
-    // SAFETY: the descriptor is open for the call's time, and the structure has the layout and size (asserted above)
-    // the kernel writes; it keeps no pointer.
+    // SAFETY: the descriptor is open during the call, and the structure has the layout and size (asserted
+    // above) that the kernel writes; it keeps no pointer.
     unsafe { call::get_subvol_info(open.as_raw_fd(), &raw mut info) }?;
     Ok(Uuid(info.uuid))
 }
 
-/// Returns the number of the subvolume in its filesystem that a descriptor is open in.
+/// Returns the ID of the subvolume in which a descriptor is open.
 #[allow(unsafe_code)]
 pub fn subvolume_id(open: &impl AsRawFd) -> io::Result<u64> {
     let mut lookup = Box::new(InodeLookup {
@@ -97,11 +97,11 @@ pub fn subvolume_id(open: &impl AsRawFd) -> io::Result<u64> {
     Ok(lookup.treeid)
 }
 
-/// Returns the UUID of the filesystem at a path, as its trees carry it: `btrfstune -m` and a copy mounted beside the
-/// original change only the other one.
+/// Returns the filesystem UUID in the trees: `btrfstune -m`, or mounting a copy beside the original, changes
+/// only the one in the superblock.
 ///
 /// # Errors
-/// `ENOTTY` where it is not btrfs.
+/// `ENOTTY` if it is not btrfs.
 #[allow(unsafe_code)]
 pub fn filesystem(path: &Path) -> io::Result<Uuid> {
     let open = File::open(path)?;
@@ -114,7 +114,7 @@ pub fn filesystem(path: &Path) -> io::Result<Uuid> {
         clone_alignment: 0,
         csum_type: 0,
         csum_size: 0,
-        // Asked for: older kernels leave it, and the UUID, as they are.
+        // A request: older kernels leave flag and UUID unchanged.
         flags: METADATA_UUID,
         generation: 0,
         metadata_uuid: [0; 16],

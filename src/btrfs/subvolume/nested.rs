@@ -1,8 +1,7 @@
-//! Subvolumes inside subvolumes, found by number in the tree of trees, and the directories they stand in.
+//! Nested subvolumes, from the root tree, and their parent directories.
 //!
-//! Whoever may make a subvolume may make it at the end of a path that no call takes. So nothing here goes by path: a
-//! directory is opened by its inode number (`open_by_handle_at(2)`), and paths are made for people to read. Needs
-//! `CAP_SYS_ADMIN` and `CAP_DAC_READ_SEARCH`.
+//! A node can make a subvolume at a path longer than system calls accept. So directories are opened by inode number
+//! (`open_by_handle_at(2)`), and paths are for messages only. Requires `CAP_SYS_ADMIN` and `CAP_DAC_READ_SEARCH`.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
@@ -15,61 +14,61 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::libc;
 
-use super::{SUBVOLUME_INODE, failed, info, opener};
+use super::{SUBVOLUME_INODE, call_error, info, opener};
 use crate::btrfs::tree_search::items::{self, INODE_EXTREF, INODE_ITEM, INODE_REF, array, word};
 use crate::btrfs::tree_search::{Key, Search, Wanted};
 
-/// The tree that says where the others are (`BTRFS_ROOT_TREE_OBJECTID`).
+/// The root tree (`BTRFS_ROOT_TREE_OBJECTID`).
 const ROOT_TREE: u64 = 1;
-/// Where a subvolume in another stands, by the number of that one, and by its own.
+/// Location of a subvolume, under its own ID, and under its parent's.
 const ROOT_BACKREF: u8 = 144;
 const ROOT_REF: u8 = 156;
 
-/// The most subvolumes that may be in one, for the list to be held in memory.
-const MOST: usize = 1 << 20;
-/// The longest path that is made for people to read, in bytes.
-const SHOWN: usize = 16 << 10;
+/// The most nested subvolumes that are listed.
+const NESTED_MAX: usize = 1 << 20;
+/// Longest path for messages, in bytes.
+const PATH_SHOWN: usize = 16 << 10;
 
-/// A subvolume inside another.
+/// A nested subvolume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Nested {
-    /// Its number.
+    /// ID.
     pub id: u64,
-    /// The number of the subvolume it stands in.
+    /// ID of its parent subvolume.
     pub parent: u64,
-    /// The directory it stands in, by inode number.
+    /// Inode number of its parent directory.
     pub directory: u64,
-    /// Its name there.
+    /// Name.
     pub name: OsString,
-    /// Its path from the top of the outermost, for people to read: one that is very long begins with `…`.
+    /// Path from the outermost subvolume, for messages: a very long one begins with `…`.
     pub path: PathBuf,
 }
 
-/// Returns the subvolumes inside the one at `path`, sorted by path, each before those inside it.
+/// Returns the subvolumes nested in the one at `path`, sorted by path.
 pub fn nested(path: &Path) -> io::Result<Vec<Nested>> {
-    let cannot = |e| failed("cannot list subvolumes in", path, e);
-    let top = opener::directory(path).map_err(cannot)?;
-    let mut found = below(&top, info(path)?.id).map_err(cannot)?;
+    let context = |e| call_error("cannot list subvolumes in", path, e);
+    let top = opener::directory(path).map_err(context)?;
+    let mut found = below(&top, info(path)?.id).map_err(context)?;
     let mut paths: HashMap<u64, PathBuf> = HashMap::new();
     for one in &mut found {
-        let above = paths.get(&one.parent).cloned().unwrap_or_default();
-        let inside = path_of(&top, one.parent, one.directory).map_err(cannot)?;
-        one.path = joined(&above, &inside).join(&one.name);
+        let parent = paths.get(&one.parent).cloned().unwrap_or_default();
+        let directory = path_of(&top, one.parent, one.directory).map_err(context)?;
+        one.path = join(&parent, &directory).join(&one.name);
         paths.insert(one.id, one.path.clone());
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(found)
 }
 
-/// Joins two paths, unless that were too long to read.
-fn joined(above: &Path, inside: &Path) -> PathBuf {
-    match above.as_os_str().len() + inside.as_os_str().len() > SHOWN {
-        true => Path::new("…").join(inside.file_name().unwrap_or_default()),
-        false => above.join(inside),
+/// Joins two paths; of a very long one, only the end.
+fn join(parent: &Path, directory: &Path) -> PathBuf {
+    match parent.as_os_str().len() + directory.as_os_str().len() > PATH_SHOWN {
+        true => Path::new("…").join(directory.file_name().unwrap_or_default()),
+        false => parent.join(directory),
     }
 }
 
-/// Returns the subvolumes inside one, by its number, each before those inside it; without their paths.
+/// Returns the subvolumes nested in one, by ID, parents first; without paths.
 pub(super) fn below(on: &impl AsFd, id: u64) -> io::Result<Vec<Nested>> {
     let mut found: Vec<Nested> = Vec::new();
     let mut seen = HashSet::from([id]);
@@ -77,13 +76,15 @@ pub(super) fn below(on: &impl AsFd, id: u64) -> io::Result<Vec<Nested>> {
     let mut next = 0;
     loop {
         for inner in references(on, at, ROOT_REF)? {
-            // A circle, which no sound tree has.
+            // Skips loops, which only a damaged tree has.
             if seen.insert(inner.id) {
                 found.push(inner);
             }
         }
-        if found.len() > MOST {
-            return Err(io::Error::other(format!("there are more than {MOST}")));
+        if found.len() > NESTED_MAX {
+            return Err(io::Error::other(format!(
+                "there are more than {NESTED_MAX} subvolumes"
+            )));
         }
         let Some(inner) = found.get(next) else {
             return Ok(found);
@@ -93,8 +94,8 @@ pub(super) fn below(on: &impl AsFd, id: u64) -> io::Result<Vec<Nested>> {
     }
 }
 
-/// Returns where a subvolume stands; `None` where there is none of that number.
-pub(super) fn standing(on: &impl AsFd, id: u64) -> io::Result<Option<Nested>> {
+/// Returns a subvolume's location; `None` if the ID does not exist.
+pub(super) fn find(on: &impl AsFd, id: u64) -> io::Result<Option<Nested>> {
     Ok(references(on, id, ROOT_BACKREF)?.into_iter().next())
 }
 
@@ -112,19 +113,21 @@ fn references(on: &impl AsFd, id: u64, kind: u8) -> io::Result<Vec<Nested>> {
         kinds: &[ROOT_BACKREF, ROOT_REF],
     };
     let mut found = Vec::new();
-    Search::new(on, wanted).regardless().each(wanted, |item| {
-        let other = item.key.offset;
-        let (id, parent) = match kind {
-            ROOT_REF => (other, id),
-            _ => (id, other),
-        };
-        found.push(reference(id, parent, item.bytes).ok_or_else(garbled)?);
-        Ok(found.len() <= MOST)
-    })?;
+    Search::new(on, wanted)
+        .uninterruptible()
+        .each(wanted, |item| {
+            let other = item.key.offset;
+            let (id, parent) = match kind {
+                ROOT_REF => (other, id),
+                _ => (id, other),
+            };
+            found.push(reference(id, parent, item.bytes).ok_or_else(malformed)?);
+            Ok(found.len() <= NESTED_MAX)
+        })?;
     Ok(found)
 }
 
-/// Takes `struct btrfs_root_ref` of linux/btrfs_tree.h apart.
+/// Parses `struct btrfs_root_ref` of linux/btrfs_tree.h.
 fn reference(id: u64, parent: u64, bytes: &[u8]) -> Option<Nested> {
     const NAME: usize = 18;
     let length = usize::from(u16::from_le_bytes(array(bytes, 16)?));
@@ -139,18 +142,18 @@ fn reference(id: u64, parent: u64, bytes: &[u8]) -> Option<Nested> {
     })
 }
 
-/// Returns the path of a directory in a subvolume; one that is very long is cut off in front.
+/// Returns the path of a directory in a subvolume; a very long one without its beginning.
 fn path_of(on: &impl AsFd, subvolume: u64, directory: u64) -> io::Result<PathBuf> {
     let mut names: Vec<OsString> = Vec::new();
     let (mut at, mut length) = (directory, 0);
-    while at != SUBVOLUME_INODE && length < SHOWN {
+    while at != SUBVOLUME_INODE && length < PATH_SHOWN {
         crate::fs::interrupt::check_io()?;
-        let Some((above, name)) = name_of(on, subvolume, at)? else {
+        let Some((parent, name)) = name_of(on, subvolume, at)? else {
             break;
         };
         length += name.len() + 1;
         names.push(name);
-        at = above;
+        at = parent;
     }
     if at != SUBVOLUME_INODE {
         names.push("…".into());
@@ -158,7 +161,7 @@ fn path_of(on: &impl AsFd, subvolume: u64, directory: u64) -> io::Result<PathBuf
     Ok(names.iter().rev().collect())
 }
 
-/// Returns the directory that one stands in, and its name there.
+/// Returns the parent of a directory, and its name.
 fn name_of(on: &impl AsFd, tree: u64, inode: u64) -> io::Result<Option<(u64, OsString)>> {
     let key = |kind, offset| Key {
         objectid: inode,
@@ -175,14 +178,14 @@ fn name_of(on: &impl AsFd, tree: u64, inode: u64) -> io::Result<Option<(u64, OsS
     let Some(item) = Search::new(on, wanted).next() else {
         return Ok(None);
     };
-    let names = items::names(&item?).ok_or_else(garbled)?;
+    let names = items::names(&item?).ok_or_else(malformed)?;
     Ok(names.into_iter().next())
 }
 
-/// Opens a directory by its number, in the subvolume of a number, on the filesystem that `on` is open on.
+/// Opens a directory by inode number in a subvolume of the filesystem of `on`.
 ///
 /// # Errors
-/// `ESTALE` or `NotFound` where there is none of that number, `ENOTDIR` where it is none.
+/// `ESTALE` or `NotFound` if it does not exist, `ENOTDIR` if it is not a directory.
 pub fn directory_in(on: &impl AsFd, subvolume: u64, inode: u64) -> io::Result<OwnedFd> {
     let key = Key {
         objectid: inode,
@@ -196,14 +199,17 @@ pub fn directory_in(on: &impl AsFd, subvolume: u64, inode: u64) -> io::Result<Ow
         after: 0,
         kinds: &[INODE_ITEM],
     };
-    let item = Search::new(on, wanted).regardless().next().transpose()?;
-    // The item begins with it; before Linux 6.2 the kernel compares it.
+    let item = Search::new(on, wanted)
+        .uninterruptible()
+        .next()
+        .transpose()?;
+    // The item begins with the generation, which kernels before 6.2 compare.
     let generation = item.and_then(|item| word(&item.bytes, 0));
     let generation = generation.ok_or(io::ErrorKind::NotFound)?;
     Ok(by_handle(on, subvolume, inode, generation)?)
 }
 
-/// A file's handle as fs/btrfs/export.c has it: `struct file_handle` with `struct btrfs_fid`, which is packed.
+/// A file handle (fs/btrfs/export.c): `struct file_handle` with the packed `struct btrfs_fid`.
 #[repr(C)]
 struct Handle {
     bytes: u32,
@@ -227,17 +233,17 @@ fn by_handle(on: &impl AsFd, subvolume: u64, inode: u64, generation: u64) -> nix
     let ([a, b], [c, d]) = (halves(inode), halves(subvolume));
     #[allow(
         clippy::cast_possible_truncation,
-        reason = "the kernel's is of 32 bits, too"
+        reason = "the kernel's field has 32 bits too"
     )]
     let mut handle = Handle {
         bytes: (WORDS * size_of::<u32>()) as u32,
         kind: WITHOUT_PARENT,
         words: [a, b, c, d, generation as u32],
     };
-    // With O_DIRECTORY nothing but a directory is opened.
+    // O_DIRECTORY opens directories only.
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    // SAFETY: the descriptor is borrowed for the call's time. Handle has the layout (asserted above) of the kernel's
-    // structure with as many bytes behind it as its first field says; the kernel reads those only, and keeps no pointer.
+    // SAFETY: the descriptor is borrowed during the call. Handle has the layout (asserted above) of the kernel's
+    // structure with as many bytes as its first field says; the kernel only reads those and keeps no pointer.
     let opened = unsafe {
         libc::open_by_handle_at(
             on.as_fd().as_raw_fd(),
@@ -246,12 +252,12 @@ fn by_handle(on: &impl AsFd, subvolume: u64, inode: u64, generation: u64) -> nix
         )
     };
     let opened = Errno::result(opened)?;
-    // SAFETY: the call has just given this descriptor, and nobody else has it.
+    // SAFETY: the call has just returned this descriptor, so nothing else owns it.
     Ok(unsafe { OwnedFd::from_raw_fd(opened) })
 }
 
-fn garbled() -> io::Error {
-    io::Error::other("the tree of trees holds an item that makes no sense")
+fn malformed() -> io::Error {
+    io::Error::other("the root tree has a malformed item")
 }
 
 #[cfg(test)]
@@ -259,7 +265,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_reference_says_where_a_subvolume_stands() {
+    fn a_reference_has_a_subvolumes_location() {
         let bytes = |name: &[u8], length: u16| {
             let mut bytes = 300u64.to_le_bytes().to_vec();
             bytes.extend(7u64.to_le_bytes());

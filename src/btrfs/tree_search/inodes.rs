@@ -1,44 +1,44 @@
-//! What the items of an inode say, from their bytes: what it is, what a directory holds, its extended attributes.
+//! Parses the items of an inode: the inode itself, directory entries, extended attributes.
 //!
-//! As in [`items`](super::items) every length is checked, and what makes no sense is `None`. Pure.
+//! As in [`items`](super::items) every length is checked, and malformed bytes are `None`. Pure.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
 use super::items::{array, word};
 
-/// What an inode is.
+/// Item with an inode's fields.
 pub const INODE_ITEM: u8 = 1;
-/// Extended attributes of an inode; the key's offset is a hash of their names.
+/// Item with extended attributes; the key's offset is a hash of their names.
 pub const XATTR_ITEM: u8 = 24;
-/// Entries of a directory; the key's offset is [`name_hash`] of their names.
+/// Item with directory entries; the key's offset is [`name_hash`] of their names.
 pub const DIR_ITEM: u8 = 84;
-/// An entry of a directory; the key's offset is its place in it.
+/// Item with a directory entry; the key's offset is its position in the directory.
 pub const DIR_INDEX: u8 = 96;
-/// An extent; a key of the extent tree, its offset the length on disk.
+/// Item of an extent in the extent tree; the key's offset is the size on disk.
 pub const EXTENT_ITEM: u8 = 168;
 
-/// The tree of all extents (`BTRFS_EXTENT_TREE_OBJECTID`, btrfs_tree.h).
+/// The extent tree (`BTRFS_EXTENT_TREE_OBJECTID`, btrfs_tree.h).
 pub const EXTENT_TREE: u64 = 2;
 
-/// What an inode is, as its item has it.
+/// The fields of an inode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Inode {
-    /// The transaction it was made in: tells it from another that had its number before.
+    /// The transaction of its creation: distinguishes it from an earlier inode of the same number.
     pub made: u64,
-    /// The transaction it was last changed in, whatever of it: content, attributes, a directory's entries.
+    /// The transaction of its last change: content, attributes, or a directory's entries.
     pub transaction: u64,
-    /// How long the file is, in bytes.
+    /// Size in bytes.
     pub size: u64,
-    /// How many names it has.
+    /// Number of hard links.
     pub links: u32,
-    /// Whose it is.
+    /// User ID.
     pub uid: u32,
-    /// Of which group.
+    /// Group ID.
     pub gid: u32,
-    /// Type and permissions, as `st_mode` has them.
+    /// Type and permissions, as in `st_mode`.
     pub mode: u32,
-    /// What a device is: major and minor number.
+    /// Major and minor device number.
     pub device: (u32, u32),
 }
 
@@ -51,28 +51,28 @@ impl Inode {
     }
 }
 
-/// What a name in a directory leads to.
+/// The target of a directory entry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Child {
-    /// The inode's number.
+    /// Inode number.
     pub inode: u64,
     /// Whether it is a directory.
     pub is_directory: bool,
 }
 
-/// What a directory has under a name.
+/// A directory entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// The name.
     pub name: OsString,
-    /// The inode; `None` for another subvolume.
+    /// Inode number; `None` for a nested subvolume.
     pub inode: Option<u64>,
 }
 
-/// Returns what an item of kind [`INODE_ITEM`] says.
+/// Parses an item of type [`INODE_ITEM`].
 pub fn inode(bytes: &[u8]) -> Option<Inode> {
     let half = |at| Some(u32::from_le_bytes(array(bytes, at)?));
-    // The kernel's own device number: 20 bits of minor, the major above them.
+    // The kernel's encoding: 20 bits of minor number, the major above.
     let device = word(bytes, 56)?;
     Some(Inode {
         made: word(bytes, 0)?,
@@ -89,7 +89,7 @@ pub fn inode(bytes: &[u8]) -> Option<Inode> {
     })
 }
 
-/// Returns what an item of kind [`DIR_ITEM`] or [`DIR_INDEX`] says.
+/// Parses an item of type [`DIR_ITEM`] or [`DIR_INDEX`].
 pub fn entries(bytes: &[u8]) -> Option<Vec<Entry>> {
     const INODE: u8 = INODE_ITEM;
     let mut found = Vec::new();
@@ -104,7 +104,7 @@ pub fn entries(bytes: &[u8]) -> Option<Vec<Entry>> {
     Some(found)
 }
 
-/// Returns what an item of kind `DIR_INDEX` says; an inner `None` where another subvolume stands.
+/// Parses an item of type `DIR_INDEX`; an inner `None` for a nested subvolume.
 pub fn child(bytes: &[u8]) -> Option<Option<Child>> {
     const INODE: u8 = 1;
     const DIRECTORY: u8 = 2;
@@ -115,7 +115,7 @@ pub fn child(bytes: &[u8]) -> Option<Option<Child>> {
     Some((*bytes.get(8)? == INODE).then_some(child))
 }
 
-/// Returns what an item of kind [`XATTR_ITEM`] says: names and values.
+/// Parses an item of type [`XATTR_ITEM`] into names and values.
 pub fn attributes(bytes: &[u8]) -> Option<Vec<(OsString, Vec<u8>)>> {
     let mut found = Vec::new();
     each(bytes, |_, name, value| {
@@ -125,7 +125,7 @@ pub fn attributes(bytes: &[u8]) -> Option<Vec<(OsString, Vec<u8>)>> {
     Some(found)
 }
 
-/// Takes apart the `struct btrfs_dir_item` of an item, one behind another: head, name, value.
+/// Iterates over the `struct btrfs_dir_item`s of an item: header, name, value.
 fn each(mut rest: &[u8], mut one: impl FnMut(&[u8], &[u8], &[u8]) -> Option<()>) -> Option<()> {
     const HEAD: usize = 30;
     while !rest.is_empty() {
@@ -143,8 +143,8 @@ fn each(mut rest: &[u8], mut one: impl FnMut(&[u8], &[u8], &[u8]) -> Option<()>)
     Some(())
 }
 
-/// Returns the content of a small file, or what a link says, that stands in the tree itself; from an item of kind
-/// [`EXTENT_DATA`](super::items::EXTENT_DATA). `None` where it does not, or is compressed.
+/// Returns the inline data of a file or symbolic link from an item of type
+/// [`EXTENT_DATA`](super::items::EXTENT_DATA). `None` if it is not inline or compressed.
 pub fn inline(bytes: &[u8]) -> Option<&[u8]> {
     let (compressed, kind) = (*bytes.get(16)?, *bytes.get(20)?);
     (compressed == 0 && kind == 0)
@@ -152,12 +152,12 @@ pub fn inline(bytes: &[u8]) -> Option<&[u8]> {
         .flatten()
 }
 
-/// Returns the transaction an extent was made in, from an item of kind [`EXTENT_ITEM`].
+/// Returns the transaction of an extent's creation, from an item of type [`EXTENT_ITEM`].
 pub fn extent_made(bytes: &[u8]) -> Option<u64> {
     word(bytes, 8)
 }
 
-/// Returns where in a directory's items a name stands: CRC-32C, begun with all bits but the lowest.
+/// Returns the key offset of a name in a directory: CRC-32C with the initial value 0xfffffffe.
 pub fn name_hash(name: &[u8]) -> u64 {
     const POLYNOMIAL: u32 = 0x82f6_3b78;
     let hash = name.iter().fold(u32::MAX - 1, |hash, byte| {
@@ -187,13 +187,13 @@ mod tests {
     }
 
     #[test]
-    fn a_name_has_the_hash_the_kernel_gives_it() {
-        // As `btrfs inspect-internal dump-tree` shows it.
+    fn a_name_has_the_kernels_hash() {
+        // As shown by `btrfs inspect-internal dump-tree`.
         assert_eq!(name_hash(b"default"), 2_378_154_706);
     }
 
     #[test]
-    fn entries_stand_one_behind_another() {
+    fn an_item_may_have_several_entries() {
         let mut bytes = entry(INODE_ITEM, b"a\xff", b"");
         bytes.extend(entry(132, b"sub", b""));
         let found = entries(&bytes).unwrap();
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn an_inode_says_its_age_and_kind() {
+    fn an_inode_has_age_and_type() {
         let mut bytes = vec![0; 160];
         bytes[0] = 7;
         bytes[8] = 9;
@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_leads_to_an_inode_or_another_subvolume() {
+    fn an_entry_is_of_an_inode_or_a_subvolume() {
         let mut bytes = vec![0; 33];
         (bytes[0], bytes[8], bytes[29]) = (44, 1, 2);
         let child_of = |bytes: &[u8]| child(bytes);

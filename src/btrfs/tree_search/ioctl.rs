@@ -1,9 +1,9 @@
-//! The call that searches btrfs' trees, `BTRFS_IOC_TREE_SEARCH_V2`, and what it takes.
+//! The ioctl that searches btrfs trees, `BTRFS_IOC_TREE_SEARCH_V2`, and its arguments.
 
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-/// How many bytes of items one call may bring: more than twice the largest node, so that any item fits.
-pub(super) const ROOM: usize = 192 << 10;
+/// Size of the buffer for items: more than twice the largest node, so that any item fits.
+pub(super) const BUFFER_SIZE: usize = 192 << 10;
 
 /// `struct btrfs_ioctl_search_key` of linux/btrfs.h.
 #[repr(C)]
@@ -29,13 +29,14 @@ pub(super) struct SearchKey {
 pub(super) struct Arguments {
     pub(super) key: SearchKey,
     pub(super) buf_size: u64,
-    pub(super) buf: [u8; ROOM],
+    pub(super) buf: [u8; BUFFER_SIZE],
 }
 
-/// How large the kernel takes the arguments to be: the buffer does not count.
+/// Size of the arguments in the ioctl number: without the buffer.
 const HEAD: usize = 112;
 
-const _: () = assert!(size_of::<Arguments>() == HEAD + ROOM && size_of::<SearchKey>() == HEAD - 8);
+const _: () =
+    assert!(size_of::<Arguments>() == HEAD + BUFFER_SIZE && size_of::<SearchKey>() == HEAD - 8);
 
 mod call {
     use super::{Arguments, HEAD};
@@ -50,8 +51,8 @@ mod call {
 
 #[allow(unsafe_code)]
 pub(super) fn search(top: BorrowedFd<'_>, arguments: &mut Arguments) -> nix::Result<()> {
-    // SAFETY: the descriptor is borrowed for the call's time. Arguments has the layout and size (asserted
-    // above) of the kernel's structure, followed by as many bytes as its buf_size says, which `fill` sets to
-    // the buffer's length before every call; the kernel writes no further, and keeps no pointer.
+    // SAFETY: the descriptor is borrowed during the call. Arguments has the layout and size (asserted above) of
+    // the kernel's structure, followed by as many bytes as buf_size says, which `fill` sets to the buffer's
+    // length before every call; the kernel writes no further and keeps no pointer.
     unsafe { call::tree_search_v2(top.as_raw_fd(), arguments) }.map(drop)
 }

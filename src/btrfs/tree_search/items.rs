@@ -1,69 +1,69 @@
-//! What the items of a tree say, from their bytes.
+//! Parses items of trees.
 //!
-//! Every length is checked against what is there; bytes that are cut short, or say what cannot be, are `None`.
-//! Layouts: linux/btrfs_tree.h. Pure: nothing is read here.
+//! Every length is checked; truncated or impossible bytes are `None`. Layouts: linux/btrfs_tree.h. Pure: reads
+//! no file.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-use super::{Item, Key, Seen};
+use super::{Item, ItemRef, Key};
 
-/// A name of an inode; the key's offset is the directory it stands in.
+/// Item with a name of an inode; the key's offset is its parent directory.
 pub const INODE_REF: u8 = 12;
-/// The names of an inode that found no room in the other kind.
+/// Item with names of an inode that do not fit into the other type.
 pub const INODE_EXTREF: u8 = 13;
-/// What a file or directory is; the key's offset is 0.
+/// Item with an inode's fields; the key's offset is 0.
 pub const INODE_ITEM: u8 = 1;
-/// A file that has no name any more, or none yet; the key's offset is its inode number.
+/// Item of an orphan, an inode without a name; the key's offset is its inode number.
 pub const ORPHAN_ITEM: u8 = 48;
-/// A name in a directory; the key's offset is its place in the order they are listed in.
+/// Item with a directory entry; the key's offset is its position in the listing.
 pub const DIR_INDEX: u8 = 96;
-/// Part of a file; the key's offset is where in the file it begins, in bytes.
+/// Item with a file extent; the key's offset is its position in the file, in bytes.
 pub const EXTENT_DATA: u8 = 108;
 
 /// The size of `struct btrfs_ioctl_search_header`.
 const HEADER: usize = 32;
 
-/// Part of a file.
+/// A file extent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FileExtent {
-    /// In the tree itself: small, and shared with nobody.
+    /// Inline data in the tree: small, never shared between subvolumes.
     Inline,
-    /// Nothing: zeros.
+    /// A hole.
     Hole,
-    /// Space on disk.
+    /// An extent on disk.
     Disk(DiskExtent),
 }
 
-/// Part of a file that takes, or took, space on disk; all lengths in bytes.
+/// A reference to an extent on disk; all lengths in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskExtent {
-    /// The transaction the space was taken in.
+    /// The transaction of the extent's allocation.
     pub generation: u64,
-    /// Where the whole extent begins in the filesystem: what tells one from another.
+    /// The extent's start address, which identifies it.
     pub start: u64,
-    /// What the whole extent takes on disk, compressed or not.
+    /// The extent's size on disk, compressed or not.
     pub disk_length: u64,
-    /// Where in the whole extent, as it reads, this part begins.
+    /// Offset in the uncompressed extent.
     pub offset: u64,
-    /// How much of the file this part is.
+    /// Length in the file.
     pub length: u64,
 }
 
-/// Returns the item that an answer of the kernel begins with, and how long it is there.
+/// Returns the first item of the kernel's answer, and its length there.
 pub fn item(answer: &[u8]) -> Option<(Item, usize)> {
-    let (seen, end) = seen(answer)?;
+    let (item_ref, end) = item_ref(answer)?;
     let item = Item {
-        key: seen.key,
-        transaction: seen.transaction,
-        bytes: seen.bytes.to_vec(),
+        key: item_ref.key,
+        transaction: item_ref.transaction,
+        bytes: item_ref.bytes.to_vec(),
     };
     Some((item, end))
 }
 
-/// Returns the item that an answer of the kernel begins with, in its place, and how long it is there.
-pub fn seen(answer: &[u8]) -> Option<(Seen<'_>, usize)> {
-    // The header is the machine's own order, unlike all that comes from disk.
+/// The same, without a copy.
+pub fn item_ref(answer: &[u8]) -> Option<(ItemRef<'_>, usize)> {
+    // The header is in native byte order, all items in little-endian.
     let word = |at| Some(u64::from_ne_bytes(array(answer, at)?));
     let half = |at| Some(u32::from_ne_bytes(array(answer, at)?));
     let key = Key {
@@ -72,15 +72,15 @@ pub fn seen(answer: &[u8]) -> Option<(Seen<'_>, usize)> {
         offset: word(16)?,
     };
     let end = HEADER.checked_add(usize::try_from(half(28)?).ok()?)?;
-    let seen = Seen {
+    let item_ref = ItemRef {
         key,
         transaction: word(0)?,
         bytes: answer.get(HEADER..end)?,
     };
-    Some((seen, end))
+    Some((item_ref, end))
 }
 
-/// Returns what an item of kind [`EXTENT_DATA`] says.
+/// Parses an item of type [`EXTENT_DATA`].
 pub fn file_extent(bytes: &[u8]) -> Option<FileExtent> {
     const INLINE: u8 = 0;
     const REGULAR: u8 = 1;
@@ -105,13 +105,13 @@ pub fn file_extent(bytes: &[u8]) -> Option<FileExtent> {
     }
 }
 
-/// Returns the names that an item of kind [`INODE_REF`] or [`INODE_EXTREF`] gives an inode, each with the inode
-/// number of the directory it stands in.
+/// Returns the names in an item of type [`INODE_REF`] or [`INODE_EXTREF`], each with the inode number of the
+/// parent directory.
 pub fn names(item: &Item) -> Option<Vec<(u64, OsString)>> {
     let mut names = Vec::new();
     let mut rest = item.bytes.as_slice();
     while !rest.is_empty() {
-        // A directory where there can be several, a number that orders it there, the name's length, the name.
+        // The directory (in extrefs only), an index, the name's length, the name.
         let (directory, length_at) = match item.key.kind {
             INODE_REF => (item.key.offset, 8),
             INODE_EXTREF => (word(rest, 0)?, 16),
@@ -185,7 +185,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_is_taken_apart_item_by_item() {
+    fn an_answer_is_parsed_item_by_item() {
         let mut both = answer(KEY, b"first");
         both.extend(answer(
             Key {
@@ -204,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_cut_short_is_none() {
+    fn a_truncated_answer_is_none() {
         let whole = answer(KEY, b"bytes");
         for length in 0..whole.len() {
             assert_eq!(item(&whole[..length]), None, "{length}");
@@ -218,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn extents_are_told_apart() {
+    fn extent_types_are_distinguished() {
         let disk = DiskExtent {
             generation: 42,
             start: 1 << 30,
@@ -246,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn an_item_holds_several_names() {
+    fn an_item_may_have_several_names() {
         let mut refs = Vec::new();
         for name in [&b"perl"[..], b"perl\xff5"] {
             refs.extend(2_u64.to_le_bytes());

@@ -55,8 +55,7 @@ fn parse(text: &str) -> Option<(u32, Option<(u64, &str)>)> {
     }
 }
 
-/// Returns a process's start time in clock ticks since boot; `None` if there is no such process. Format:
-/// proc(5).
+/// Returns a process's start time in clock ticks since boot; `None` if there is no such process. Format: proc(5).
 fn start_time(pid: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     // The command name, in parentheses, may contain anything.

@@ -60,9 +60,9 @@ struct Half {
 
 impl Half {
     fn find(&mut self, inode: u64, size: u64) -> Result<Option<File>> {
-        let mut paths = Paths::knowing(&self.top, std::mem::take(&mut self.known));
+        let mut paths = Paths::with_directories(&self.top, std::mem::take(&mut self.known));
         let all = paths.paths(inode)?;
-        self.known = paths.known();
+        self.known = paths.into_directories();
         for path in all {
             if let Some(file) = self.tree.plain_file(&path)? {
                 let found = file

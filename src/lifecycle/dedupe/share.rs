@@ -160,10 +160,10 @@ impl Work<'_> {
                 read += bytes;
                 progress.advance(self.read + read.min(group.size), self.total);
             };
-            let ranges = lies.elsewhere(&other, group.size);
+            let ranges = lies.differing_ranges(&other, group.size);
             // Only where extents of its own would go; and who has found one like it looks for nothing but the same.
             let limit = match group.size {
-                NEARLY.. if nearly.is_none() => lies.own(&other) / 8,
+                NEARLY.. if nearly.is_none() => lies.exclusive_bytes(&other) / 8,
                 _ => 0,
             };
             match same_content::differing(&this, &that, &ranges, limit, &mut told)? {
@@ -215,7 +215,7 @@ impl Work<'_> {
                 continue;
             };
             let lies = self.turns.layout(place, version.inode, group.size)?;
-            let apart = lies.apart_from(&source.lies);
+            let apart = lies.unshared_ranges(&source.lies);
             let what = || format!("sharing a file of {}", candidates.env(place));
             let shared = !apart.is_empty()
                 && (self.dry_run
@@ -287,7 +287,7 @@ impl Work<'_> {
         subvolume::sync(pool.root())?;
         let at = || pool.root().display().to_string();
         let top = opener::directory(pool.root()).with_context(at)?;
-        extents::gone(&top, self.left.values().map(|(extent, _)| extent)).with_context(at)
+        extents::freed_bytes(&top, self.left.values().map(|(extent, _)| extent)).with_context(at)
     }
 }
 

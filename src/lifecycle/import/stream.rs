@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 
 use super::Request;
 use super::unpack::{Input, Progress};
-use crate::btrfs::receive::{Since, receive};
+use crate::btrfs::receive::{Origin, receive};
 use crate::btrfs::subvolume;
 use crate::fs::rooted::Tree;
 use crate::lifecycle::staged::{Content, Identity, StagedEnvironment};
@@ -208,7 +208,7 @@ impl Places<'_> {
             progress,
             meter,
         };
-        let since = parent.as_ref().map_or(Since::Nothing, Since::Parent);
+        let since = parent.as_ref().map_or(Origin::Empty, Origin::Parent);
         receive(&mut stream, &Tree::open(&target)?, since)
             .with_context(|| format!("writing {}", target.display()))
     }

@@ -27,7 +27,7 @@ pub(super) fn refuse_ground(dir: &Path, ground: &Ground, states: &Path) -> Resul
     match ground {
         Ground::Directory => {
             let there = dir.ancestors().find(|a| a.exists()).unwrap_or(dir);
-            let is_btrfs = subvolume::lies_on_btrfs(there)
+            let is_btrfs = subvolume::is_on_btrfs(there)
                 .with_context(|| format!("asking what {} lies on", there.display()))?;
             if !is_btrfs {
                 return Err(Failure::refused(format!("{} is not on btrfs", dir.display()))

@@ -1,7 +1,6 @@
 //! Addresses and routes of the kernel, over netlink (rtnetlink(7)). IPv4 only.
 //!
-//! A netlink socket belongs to the namespace in which it was opened, also after its process has entered
-//! another.
+//! A netlink socket belongs to the namespace in which it was opened, also after its process has entered another.
 
 use std::io;
 use std::net::Ipv4Addr;

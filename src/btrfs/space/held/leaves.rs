@@ -1,31 +1,31 @@
-//! Which leaves are the same, where it is not known who wrote them.
+//! Identifies equal leaves whose writer is not known.
 //!
-//! A balance moves leaves: they look newly written, in all the trees that share them, which they still do. It is known
-//! by a tree with many leaves newer than the last change in it; a few a file leaves that was removed while open. Where an inode was changed in that transaction, by chance,
-//! the leaf is taken for that tree's own; and two of the same place that are moved in one transaction are taken for
-//! one: so after a balance, and only then, a small file can be counted to one too many or too few.
+//! A balance moves leaves: they look newly written in all trees that share them, and are still shared. It is
+//! recognised by many leaves of a tree that are newer than the tree's last change; orphan items, left by files
+//! removed while open, cause only a few. If an inode was changed in the same transaction by chance, the leaf
+//! counts as the tree's own. Two leaves of the same position, moved in one transaction, count as one. So after
+//! a balance, and only then, the size of an inline file can be counted once too often or too rarely.
 //!
-//! A tree whose parent is gone has leaves of that parent, or of whatever that was made of, which may be there still
-//! and have them, too. They are of the same transaction then. But two can have written the same place in the same
-//! transaction, each its own leaf: where upgrades ran side by side, all do. What tells them apart are the inodes: what
-//! was changed in two trees has different times in each, and since the first transaction in which any inode of the two
-//! differs they have nothing in common.
+//! A tree whose parent is deleted has leaves of that parent, or of its ancestors, which may still exist and have the
+//! same leaves, with the same transaction. But two trees may have written leaves of the same position in the same
+//! transaction, as concurrent upgrades do. Inodes tell them apart: one changed in both trees has different times. From
+//! the first transaction with such an inode on, the two trees share nothing. differs they have nothing in common.
 
 use std::collections::{HashMap, HashSet};
 
 use super::{Content, Piece};
-use crate::btrfs::space::is_gone;
+use crate::btrfs::space::is_deleted;
 
-/// Where a small file is, and when its leaf was written: inode, transaction, length.
-type Place = (u64, u64, u64);
+/// Position and age of an inline file: inode, transaction, length.
+type Position = (u64, u64, u64);
 
-/// What stands for the writer of a leaf that was only moved; no number of a subvolume, nor of one that is gone.
-const NOBODY: u64 = 0;
+/// The writer of a moved leaf: different from all subvolume IDs and from [`super::super::is_deleted`] ones.
+const UNKNOWN_WRITER: u64 = 0;
 
-/// How many inodes are moved by nothing but a balance: some leaves full of them.
-const MANY: u32 = 200;
+/// Moved inodes from which on a balance is assumed: some full leaves.
+const BALANCED_MIN: u32 = 200;
 
-/// Leaves that were moved.
+/// Leaves moved by a balance.
 pub(super) struct Moved<'a> {
     wrote: HashSet<&'a (u64, u64)>,
     moved: HashSet<&'a u64>,
@@ -35,15 +35,15 @@ impl<'a> Moved<'a> {
     pub(super) fn new(contents: &'a [Content]) -> Self {
         let wrote = contents.iter().flat_map(|content| &content.notes.wrote);
         let moved = contents.iter().flat_map(|content| &content.notes.moved);
-        let moved = moved.filter(|(_, inodes)| **inodes >= MANY);
+        let moved = moved.filter(|(_, inodes)| **inodes >= BALANCED_MIN);
         Self {
             wrote: wrote.collect(),
             moved: moved.map(|(transaction, _)| transaction).collect(),
         }
     }
 
-    /// Returns a piece, with nobody for its writer where its leaf was moved.
-    pub(super) fn rightly(&self, piece: Piece) -> Piece {
+    /// Returns a piece, with an unknown writer if its leaf was moved.
+    pub(super) fn normalize(&self, piece: Piece) -> Piece {
         match piece {
             Piece::Inline {
                 inode,
@@ -56,7 +56,7 @@ impl<'a> Moved<'a> {
                 Piece::Inline {
                     inode,
                     transaction,
-                    writer: NOBODY,
+                    writer: UNKNOWN_WRITER,
                     length,
                 }
             }
@@ -65,17 +65,17 @@ impl<'a> Moved<'a> {
     }
 }
 
-/// Small files in leaves of somebody who is gone, with those at the same places.
+/// Inline files in leaves of deleted subvolumes, with those at the same positions.
 pub(super) struct Leaves {
-    /// Writers, and the numbers of the pieces.
-    places: HashMap<Place, Vec<(u64, u32)>>,
-    /// Since when two writers are known to be two, by the lower one and the higher.
+    /// Writers, and piece numbers.
+    positions: HashMap<Position, Vec<(u64, u32)>>,
+    /// The transaction since which two writers share nothing, by the lower and the higher ID.
     parted: HashMap<(u64, u64), u64>,
 }
 
 impl Leaves {
     pub(super) fn new(known: &HashMap<Piece, u32>, contents: &[Content]) -> Self {
-        let mut places: HashMap<Place, Vec<(u64, u32)>> = HashMap::new();
+        let mut positions: HashMap<Position, Vec<(u64, u32)>> = HashMap::new();
         let leaves = || {
             known.iter().filter_map(|(piece, number)| match *piece {
                 Piece::Inline {
@@ -87,39 +87,39 @@ impl Leaves {
                 Piece::Extent { .. } => None,
             })
         };
-        for (place, ..) in leaves().filter(|(_, writer, _)| is_gone(*writer)) {
-            places.entry(place).or_default();
+        for (position, ..) in leaves().filter(|(_, writer, _)| is_deleted(*writer)) {
+            positions.entry(position).or_default();
         }
-        if !places.is_empty() {
-            for (place, writer, number) in leaves() {
-                if let Some(there) = places.get_mut(&place) {
-                    there.push((writer, number));
+        if !positions.is_empty() {
+            for (position, writer, number) in leaves() {
+                if let Some(candidates) = positions.get_mut(&position) {
+                    candidates.push((writer, number));
                 }
             }
         }
-        places.retain(|_, there| there.len() > 1);
-        let parted = match places.is_empty() {
+        positions.retain(|_, candidates| candidates.len() > 1);
+        let parted = match positions.is_empty() {
             true => HashMap::new(),
             false => parted(contents),
         };
-        Self { places, parted }
+        Self { positions, parted }
     }
 
-    /// Returns the pieces that are another one, and which.
+    /// Returns pairs of pieces that are the same, the one to drop first.
     pub(super) fn same(self) -> Vec<(u32, u32)> {
         let mut same = Vec::new();
-        for ((_, transaction, _), mut there) in self.places {
-            // Those that are there come first: the lowest number is the oldest of them.
-            there.sort_unstable();
-            let mut apart: Vec<(u64, u32)> = Vec::new();
-            for (writer, number) in there {
+        for ((_, transaction, _), mut candidates) in self.positions {
+            // Existing subvolumes first: the lowest ID is the oldest.
+            candidates.sort_unstable();
+            let mut distinct: Vec<(u64, u32)> = Vec::new();
+            for (writer, number) in candidates {
                 let is_same = |(other, _): &&(u64, u32)| {
                     let parted = self.parted.get(&(*other, writer));
                     parted.is_none_or(|since| transaction < *since)
                 };
-                match apart.iter().find(is_same) {
-                    Some((_, other)) if is_gone(writer) => same.push((number, *other)),
-                    _ => apart.push((writer, number)),
+                match distinct.iter().find(is_same) {
+                    Some((_, other)) if is_deleted(writer) => same.push((number, *other)),
+                    _ => distinct.push((writer, number)),
                 }
             }
         }
@@ -127,24 +127,24 @@ impl Leaves {
     }
 }
 
-/// Returns for each two writers, one of them gone, the first transaction in which an inode of theirs differs.
+/// Returns, for each two writers with a deleted one, the first transaction in which an inode differs.
 fn parted(contents: &[Content]) -> HashMap<(u64, u64), u64> {
     let mut marks: Vec<_> = contents
         .iter()
         .flat_map(|content| &content.notes.marks)
-        .map(|m| (m.inode, m.transaction, m.writer, m.said))
+        .map(|m| (m.inode, m.transaction, m.writer, m.hash))
         .collect();
     marks.sort_unstable();
     marks.dedup();
     let mut parted = HashMap::new();
-    for there in marks.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
-        // A writer who is gone has the higher number, and so comes later.
-        for (i, (_, transaction, writer, said)) in there.iter().enumerate() {
-            if !is_gone(*writer) {
+    for candidates in marks.chunk_by(|a, b| (a.0, a.1) == (b.0, b.1)) {
+        // Deleted writers have higher IDs and are sorted last.
+        for (i, (_, transaction, writer, hash)) in candidates.iter().enumerate() {
+            if !is_deleted(*writer) {
                 continue;
             }
-            for (_, _, other, otherwise) in &there[..i] {
-                if other != writer && otherwise != said {
+            for (_, _, other, other_hash) in &candidates[..i] {
+                if other != writer && other_hash != hash {
                     let first = parted.entry((*other, *writer)).or_insert(*transaction);
                     *first = (*transaction).min(*first);
                 }

@@ -1,4 +1,4 @@
-//! Contents put together, against counting them one by one.
+//! Combined contents, compared with a direct count.
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::btrfs::space::{Mark, Notes};
 
-/// What stands for a subvolume that is gone.
+/// ID of a deleted subvolume.
 const GONE: u64 = 1 << 63;
 
 fn extent(start: u64) -> Piece {
@@ -46,10 +46,10 @@ fn sums(contents: &[Content], owner: &[usize]) -> Vec<(u64, u64)> {
 }
 
 #[test]
-fn what_two_hold_is_nobodys_alone() {
+fn what_two_hold_is_not_exclusive() {
     let contents = [
         content(None, &[(extent(0), 1), (extent(1), 2)]),
-        // The second lost one reference of two to the one, all to the other, and has a new one.
+        // The second lost one of two references to the one, all to the other, and has a new one.
         content(Some(0), &[(extent(0), -1), (extent(1), -1), (extent(2), 1)]),
     ];
     assert_eq!(sums(&contents, &[0, 1]), [(1, 3), (4, 6)]);
@@ -57,7 +57,7 @@ fn what_two_hold_is_nobodys_alone() {
 }
 
 #[test]
-fn what_is_shared_without_being_related_is_found() {
+fn space_shared_by_unrelated_subvolumes_is_found() {
     let contents = [
         content(None, &[(extent(0), 1), (extent(3), 1)]),
         content(None, &[(extent(0), 1)]),
@@ -66,7 +66,7 @@ fn what_is_shared_without_being_related_is_found() {
 }
 
 #[test]
-fn a_set_gives_back_what_only_it_holds() {
+fn a_set_frees_what_only_it_holds() {
     let contents = [
         content(None, &[(extent(0), 1), (extent(1), 1)]),
         content(Some(0), &[(extent(1), -1), (extent(2), 1)]),
@@ -83,8 +83,8 @@ fn a_set_gives_back_what_only_it_holds() {
 }
 
 #[test]
-fn a_leaf_of_one_that_is_gone_is_the_same_leaf() {
-    // Whose it was is known of one of the holders only.
+fn a_leaf_of_a_deleted_subvolume_is_one_leaf() {
+    // The writer is known for one of the holders only.
     let contents = [
         content(None, &[(inline(GONE), 1)]),
         content(None, &[(inline(257), 1)]),
@@ -92,7 +92,7 @@ fn a_leaf_of_one_that_is_gone_is_the_same_leaf() {
     ];
     assert_eq!(sums(&contents, &[0, 1, 2]), [(0, 90), (0, 90), (90, 90)]);
     assert_eq!(sums(&contents[1..], &[0, 1]), [(90, 90), (90, 90)]);
-    // Two that are gone had it of the same third.
+    // Two deleted subvolumes have it from the same third.
     let contents = [
         content(None, &[(inline(GONE), 1)]),
         content(None, &[(inline(GONE + 1), 1)]),
@@ -101,18 +101,18 @@ fn a_leaf_of_one_that_is_gone_is_the_same_leaf() {
 }
 
 #[test]
-fn leaves_written_side_by_side_are_two() {
-    let marked = |writer: u64, transaction: u64, said: u64| {
+fn leaves_of_concurrent_writes_are_two() {
+    let marked = |writer: u64, transaction: u64, hash: u64| {
         let mut content = content(None, &[(inline(writer), 1)]);
         content.notes.marks.push(Mark {
             inode: 299,
             transaction,
             writer,
-            said,
+            hash,
         });
         content
     };
-    // The leaf is of transaction 7; that another inode differs tells of its own transaction, and of those after it.
+    // The leaf is of transaction 7; another differing inode tells of its own transaction and later ones.
     for (transaction, apart) in [(6, true), (7, true), (8, false)] {
         for other in [257, GONE + 1] {
             let contents = [marked(GONE, transaction, 1), marked(other, transaction, 2)];
@@ -125,7 +125,7 @@ fn leaves_written_side_by_side_are_two() {
 }
 
 #[test]
-fn a_leaf_that_was_moved_is_still_the_same() {
+fn a_moved_leaf_is_still_the_same() {
     let mut contents = [
         content(None, &[(inline(257), 1)]),
         content(None, &[(inline(258), 1)]),
@@ -134,13 +134,13 @@ fn a_leaf_that_was_moved_is_still_the_same() {
     assert_eq!(sums(&contents[..2], &[0, 1]), [(90, 90), (90, 90)]);
     contents[0].notes.moved.insert(7, 1000);
     assert_eq!(sums(&contents, &[0, 1, 2]), [(0, 90), (0, 90), (0, 90)]);
-    // One of them wrote then, too: it may be a leaf of its own.
+    // One of them wrote in that transaction too: it may be its own leaf.
     contents[1].notes.wrote.insert((258, 7));
     assert_eq!(sums(&contents, &[0, 1, 2]), [(0, 90), (90, 90), (0, 90)]);
 }
 
 #[test]
-fn contents_that_do_not_fit_are_an_error() {
+fn inconsistent_contents_are_an_error() {
     let contents = [
         content(None, &[(extent(0), 1)]),
         content(Some(0), &[(extent(0), -2)]),
@@ -148,7 +148,7 @@ fn contents_that_do_not_fit_are_an_error() {
     assert!(Held::new(&contents).is_err());
 }
 
-/// Trees as what each refers to, with the one it is told as a difference from.
+/// Trees as references, each with the index of the one it is the difference from.
 fn trees() -> impl Strategy<Value = Vec<(usize, Vec<u64>)>> {
     let references = prop::collection::vec(0..6_u64, 0..8);
     prop::collection::vec((0..20_usize, references), 1..12)
@@ -157,7 +157,7 @@ fn trees() -> impl Strategy<Value = Vec<(usize, Vec<u64>)>> {
 fn as_contents(trees: &[(usize, Vec<u64>)]) -> Vec<Content> {
     let each = trees.iter().enumerate();
     each.map(|(i, (choice, references))| {
-        // Any one before it, or none.
+        // Any earlier one, or none.
         let from = (choice % (i + 1)).checked_sub(1);
         let mut by: HashMap<u64, i32> = HashMap::new();
         for start in references {
@@ -180,7 +180,7 @@ fn as_contents(trees: &[(usize, Vec<u64>)]) -> Vec<Content> {
 
 proptest! {
     #[test]
-    fn differences_say_the_same_as_wholes(trees in trees(), owner in prop::collection::vec(0..5_usize, 12)) {
+    fn differences_give_the_same_as_full_contents(trees in trees(), owner in prop::collection::vec(0..5_usize, 12)) {
         let owner = &owner[..trees.len()];
         let held = Held::new(&as_contents(&trees)).unwrap();
         let of = |who: usize| -> HashSet<u64> {
