@@ -1,7 +1,7 @@
-//! Compressed input: gzip, xz and zstd, recognised by content and read as one stream.
+//! Reads gzip, xz and zstd streams, detected by content.
 //!
-//! Several members or frames behind each other read as one, as their own tools do. A stream that is cut
-//! short or damaged is an error, never a short read. Not for writing, and not for naming files.
+//! Consecutive members or frames read as one stream, as with gzip, xz and zstd themselves. A truncated or damaged
+//! stream is an error, never a short read. Does not compress.
 
 use std::io::{self, BufRead, Read};
 use std::marker::PhantomData;
@@ -12,11 +12,11 @@ use liblzma::bufread::XzDecoder;
 use liblzma::stream::MtStreamBuilder;
 use nix::unistd::{SysconfVar, sysconf};
 
-/// Memory an xz stream may ask for, in bytes: `xz -9` needs 65 MiB, a hostile header asks for 4 GiB.
-/// Several threads at once are an offer beyond that, declined where memory is short.
+/// Memory limit of an xz stream, in bytes: `xz -9` needs 65 MiB, a hostile header may ask for 4 GiB. Multi-threaded
+/// decoding is used only within [`threads_memory`].
 const XZ_MEMORY: u64 = 512 << 20;
 
-/// A way of compressing that netbe reads.
+/// A supported compression format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
     /// RFC 1952.
@@ -28,18 +28,18 @@ pub enum Compression {
 }
 
 impl Compression {
-    /// Recognises the first bytes of a stream.
+    /// Detects the format by the first bytes of a stream.
     pub fn detect(head: &[u8]) -> Option<Self> {
         match head {
             [0x1f, 0x8b, 8, ..] => Some(Self::Gzip),
             [0xfd, b'7', b'z', b'X', b'Z', 0, ..] => Some(Self::Xz),
-            // Parallel and seekable writers begin with a skippable frame.
+            // Parallel and seekable encoders begin with a skippable frame.
             [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Some(Self::Zstd),
             _ => None,
         }
     }
 
-    /// Returns the name people know it by.
+    /// Returns the format's usual name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Gzip => "gzip",
@@ -48,7 +48,7 @@ impl Compression {
         }
     }
 
-    /// Returns a reader of what was compressed.
+    /// Returns a reader of the decompressed data.
     pub fn reader<'a>(self, compressed: impl BufRead + 'a) -> anyhow::Result<Box<dyn Read + 'a>> {
         let opening = || format!("starting to read {} data", self.name());
         let inner: Box<dyn Read + 'a> = match self {
@@ -60,22 +60,22 @@ impl Compression {
             }
             Self::Zstd => Box::new(zstd::Decoder::with_buffer(compressed).with_context(opening)?),
         };
-        Ok(Box::new(Explained {
+        Ok(Box::new(WithFormat {
             inner,
             name: self.name(),
         }))
     }
 }
 
-/// What packs one member or stream of several.
-trait Packed<R>: Read + Sized {
+/// A decoder of one member.
+trait Decoder<R>: Read + Sized {
     /// The first byte of a member.
     const FIRST: u8;
     fn begin(compressed: R) -> io::Result<Self>;
     fn into_compressed(self) -> R;
 }
 
-impl<R: BufRead> Packed<R> for GzDecoder<R> {
+impl<R: BufRead> Decoder<R> for GzDecoder<R> {
     const FIRST: u8 = 0x1f;
 
     fn begin(compressed: R) -> io::Result<Self> {
@@ -87,7 +87,7 @@ impl<R: BufRead> Packed<R> for GzDecoder<R> {
     }
 }
 
-impl<R: BufRead> Packed<R> for XzDecoder<R> {
+impl<R: BufRead> Decoder<R> for XzDecoder<R> {
     const FIRST: u8 = 0xfd;
 
     fn begin(compressed: R) -> io::Result<Self> {
@@ -105,25 +105,25 @@ impl<R: BufRead> Packed<R> for XzDecoder<R> {
     }
 }
 
-/// Returns how much memory unpacking with several threads may take, in bytes: a quarter, as `xz` itself.
+/// Returns the memory limit for multi-threaded xz decoding, in bytes: a quarter of the memory, as in `xz`.
 fn threads_memory() -> u64 {
-    let ask = |what| {
+    let value = |what| {
         sysconf(what)
             .ok()
             .flatten()
             .and_then(|n| u64::try_from(n).ok())
     };
-    let pages = ask(SysconfVar::_PHYS_PAGES).unwrap_or_default();
-    pages * ask(SysconfVar::PAGE_SIZE).unwrap_or_default() / 4
+    let pages = value(SysconfVar::_PHYS_PAGES).unwrap_or_default();
+    pages * value(SysconfVar::PAGE_SIZE).unwrap_or_default() / 4
 }
 
-/// Reads members one behind the other; zeros behind one are padding, as for the tools themselves.
+/// Reads consecutive members; zeros after one are padding, as for gzip and xz.
 struct Members<R, D> {
     member: Option<D>,
     compressed: PhantomData<R>,
 }
 
-impl<R: BufRead, D: Packed<R>> Members<R, D> {
+impl<R: BufRead, D: Decoder<R>> Members<R, D> {
     fn begin(compressed: R) -> io::Result<Self> {
         Ok(Self {
             member: Some(D::begin(compressed)?),
@@ -143,14 +143,14 @@ impl<R: BufRead, D: Packed<R>> Members<R, D> {
             }
             let zeros = ahead.iter().take_while(|b| **b == 0).count();
             if zeros == 0 {
-                return Err(io::Error::other("there is garbage behind its end"));
+                return Err(io::Error::other("there is other data after its end"));
             }
             compressed.consume(zeros);
         }
     }
 }
 
-impl<R: BufRead, D: Packed<R>> Read for Members<R, D> {
+impl<R: BufRead, D: Decoder<R>> Read for Members<R, D> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         while let Some(mut member) = self.member.take() {
             let count = member.read(buf)?;
@@ -164,13 +164,13 @@ impl<R: BufRead, D: Packed<R>> Read for Members<R, D> {
     }
 }
 
-/// Says in its errors what was being read: "unexpected end of file" alone helps nobody.
-struct Explained<'a> {
+/// Adds the format to errors: "unexpected end of file" alone does not tell what was read.
+struct WithFormat<'a> {
     inner: Box<dyn Read + 'a>,
     name: &'static str,
 }
 
-impl Read for Explained<'_> {
+impl Read for WithFormat<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         self.inner.read(buf).map_err(|e| {
             if e.kind() == io::ErrorKind::Interrupted {
@@ -193,7 +193,7 @@ mod tests {
 
     const TEXT: &[u8] = b"one line that is long enough to be compressed, compressed, compressed\n";
 
-    fn packed(format: Compression) -> Vec<u8> {
+    fn compressed(format: Compression) -> Vec<u8> {
         match format {
             Compression::Gzip => {
                 let mut w = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn one_member_and_two_read_as_one_stream() {
         for format in [Compression::Gzip, Compression::Xz, Compression::Zstd] {
-            let once = packed(format);
+            let once = compressed(format);
             assert_eq!(Compression::detect(&once), Some(format));
             assert_eq!(unpacked(&once).unwrap(), TEXT, "{format:?}");
             let twice = [once.clone(), once].concat();
@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn every_cut_is_an_error() {
         for format in [Compression::Gzip, Compression::Xz, Compression::Zstd] {
-            let whole = packed(format);
+            let whole = compressed(format);
             for length in 6..whole.len() {
                 assert!(
                     unpacked(&whole[..length]).is_err(),
@@ -247,14 +247,14 @@ mod tests {
     }
 
     #[test]
-    fn padding_is_no_garbage_and_garbage_is_an_error() {
+    fn padding_is_skipped_and_other_data_is_an_error() {
         for format in [Compression::Gzip, Compression::Xz, Compression::Zstd] {
-            let mut bytes = packed(format);
+            let mut bytes = compressed(format);
             bytes.extend(b"garbage behind it");
             assert!(unpacked(&bytes).is_err(), "{format:?}");
         }
         for format in [Compression::Gzip, Compression::Xz] {
-            let mut bytes = packed(format);
+            let mut bytes = compressed(format);
             bytes.extend([0; 512]);
             assert_eq!(unpacked(&bytes).unwrap(), TEXT, "{format:?}");
         }
@@ -263,7 +263,7 @@ mod tests {
     #[test]
     fn a_skippable_frame_in_front_is_zstd() {
         let mut bytes = vec![0x5e, 0x2a, 0x4d, 0x18, 4, 0, 0, 0, 1, 2, 3, 4];
-        bytes.extend(packed(Compression::Zstd));
+        bytes.extend(compressed(Compression::Zstd));
         assert_eq!(unpacked(&bytes).unwrap(), TEXT);
     }
 }

@@ -1,6 +1,6 @@
-//! What a file or stream holds, told by its content and never by its name, and reading it from the start.
+//! Detects what a file or stream contains, by content and never by name, and reads it from the start.
 //!
-//! [`open`] looks through one layer of compression. Not for directories.
+//! [`open`] detects content inside one layer of compression. Not for directories.
 
 use std::fs::File;
 use std::io::{self, BufReader, Cursor, Read};
@@ -13,40 +13,40 @@ use super::disk_image::{Filesystem, has_partitions};
 use super::tar;
 use crate::fs::{interrupt, opener};
 
-/// How much of a stream is looked at, in bytes: the superblock of btrfs stands at 64 KiB.
+/// How many bytes are examined: btrfs has its superblock at 64 KiB.
 const HEAD: usize = 72 << 10;
 
 /// The first bytes of a stream made by `netbe export`.
 pub const NETBE_STREAM: &[u8] = b"NETBE-STREAM";
 
-/// What content is, as far as netbe can do something with it or say something about it.
+/// The type of content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// A tar archive.
     Tar,
-    /// A disk with a partition table, or one filesystem without.
+    /// A disk with a partition table, or a single filesystem.
     Disk,
     /// A stream made by `netbe export`.
     NetbeStream,
     /// A zip archive.
     Zip,
-    /// Something known that is not read, and how to turn it into something that is.
+    /// A known type that netbe cannot read, and a command that converts it.
     Foreign(&'static str, Option<&'static str>),
-    /// No bytes at all.
+    /// No content.
     Empty,
     /// Anything else.
     Unknown,
 }
 
 impl Kind {
-    /// Recognises content by its first bytes; short content is looked at as far as it goes.
+    /// Detects the type by the first bytes, which may be fewer than needed for some types.
     pub fn detect(head: &[u8]) -> Self {
         let at =
             |offset: usize, magic: &[u8]| head.get(offset..).is_some_and(|b| b.starts_with(magic));
         if head.is_empty() {
             return Self::Empty;
         }
-        // A tar header has a checksum: nothing else looks like one. Its data may look like anything.
+        // First: a tar header has a checksum, so nothing else matches, while a tar member may look like anything.
         if tar::is_tar(head) {
             return Self::Tar;
         }
@@ -123,11 +123,11 @@ const FOREIGN: [(&[u8], &str, &str); 9] = [
     ),
 ];
 
-/// What was opened: its kind, and a reader of its content from the first byte, decompressed.
+/// A stream that was opened: its type, and its decompressed content from the first byte.
 pub struct Opened<'a> {
-    /// What it is, under the compression.
+    /// Type of the decompressed content.
     pub kind: Kind,
-    /// How it was compressed.
+    /// Compression format, if compressed.
     pub compression: Option<Compression>,
     /// Its content.
     pub content: Box<dyn Read + 'a>,
@@ -142,9 +142,9 @@ impl std::fmt::Debug for Opened<'_> {
     }
 }
 
-/// Tells what a stream holds.
+/// Detects what a stream contains.
 ///
-/// `tick` is told of bytes taken from the stream as it is read. Content compressed twice is not looked into.
+/// `tick` receives the number of bytes read from the stream. Content compressed twice is not examined.
 pub fn open<'a>(stream: impl Read + 'a, tick: &'a mut dyn FnMut(u64)) -> Result<Opened<'a>> {
     let counted = Counted {
         inner: stream,
@@ -167,14 +167,14 @@ pub fn open<'a>(stream: impl Read + 'a, tick: &'a mut dyn FnMut(u64)) -> Result<
     Ok(Opened {
         kind,
         compression: Some(compression),
-        // What little is taken from the stream may be a great deal here.
+        // A short stream may decompress to any length.
         content: Box::new(interrupt::Reader::new(content)),
     })
 }
 
 /// Opens a file or block device for reading, and returns its size in bytes.
 ///
-/// A pipe, a character device, a socket is an error; a pipe without a writer must not hang.
+/// Pipes, sockets and character devices are errors: a pipe without a writer would block.
 pub fn open_file(path: &Path) -> Result<(File, u64)> {
     let mut file = match opener::file_or_disk(path) {
         Err(e) if e.raw_os_error() == Some(nix::libc::ENXIO) => anyhow::bail!(
@@ -183,7 +183,7 @@ pub fn open_file(path: &Path) -> Result<(File, u64)> {
         ),
         opened => opened.with_context(|| format!("opening '{}'", path.display()))?,
     };
-    // The size of a block device is where it ends.
+    // Seeking to the end is the only way for a block device.
     let size = io::Seek::seek(&mut file, io::SeekFrom::End(0))?;
     io::Seek::rewind(&mut file)?;
     Ok((file, size))
@@ -205,7 +205,7 @@ impl<R: Read> Read for Counted<'_, R> {
         loop {
             interrupt::check_io()?;
             match self.inner.read(buf) {
-                // Decoders above take it for the end.
+                // Decoders would take Interrupted for the end.
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Err(e),
                 Ok(count) => {
@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn content_tells_its_kind() {
+    fn content_has_a_type() {
         let mut header = ::tar::Header::new_gnu();
         header.set_path("a").unwrap();
         header.set_size(0);
@@ -249,12 +249,12 @@ mod tests {
     }
 
     #[test]
-    fn a_signature_without_partitions_is_no_disk() {
+    fn a_boot_signature_without_partitions_is_not_a_disk() {
         assert_eq!(Kind::detect(&with(510, &[0x55, 0xaa])), Kind::Unknown);
     }
 
     #[test]
-    fn compression_is_looked_through_once() {
+    fn one_layer_of_compression_is_decoded() {
         let text = b"NETBE-STREAM 1".to_vec();
         let once = zstd::encode_all(&text[..], 1).unwrap();
         let mut tick = |_| {};

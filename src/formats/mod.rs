@@ -1,6 +1,6 @@
-//! What files hold that others made: archives, their compressions, images of disks.
+//! File formats of foreign content: archives, compression, disk images.
 //!
-//! Not for where what is in them is to stand.
+//! Where the content goes is decided elsewhere.
 
 pub mod compression;
 pub mod detect;

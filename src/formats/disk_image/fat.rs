@@ -1,8 +1,8 @@
-//! FAT filesystems, read in user space and copied out.
+//! Reads FAT filesystems in user space and copies their files.
 //!
-//! Names are the long ones, else the short ones in the case they were written in, as Linux shows them. Files become
-//! 0644 and directories 0755, owned by root: TFTP servers read them as nobody. Times are taken as UTC. A damaged
-//! filesystem ends in an error, however its chains are knotted: no more is read, made or copied than it has room for.
+//! Names are the long ones, or the short ones in their stored case, as in Linux. Files get mode 0644, directories
+//! 0755, owner root: TFTP servers read them as nobody. Times are taken as UTC. A damaged filesystem ends in an error:
+//! cluster loops are bounded by its size.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -22,15 +22,15 @@ use crate::fs::copy::attributes::Attributes;
 use crate::fs::free_space::FreeSpace;
 use crate::fs::interrupt;
 
-/// The deepest directory, and the most entries of one, that a FAT can sensibly have.
-const DEPTH: usize = 64;
-const ENTRIES: usize = 65536;
-/// What an entry of a directory takes, in bytes.
+/// The deepest and the largest directory that is copied.
+const DEPTH_MAX: usize = 64;
+const ENTRIES_MAX: usize = 65536;
+/// Size of a directory entry, in bytes.
 const ENTRY: u64 = 32;
 
-/// Copies everything in a FAT partition into an empty directory.
+/// Copies all files of a FAT partition into an empty directory.
 ///
-/// `tick` is told of bytes as they are done.
+/// `tick` receives the number of bytes as they are copied.
 pub fn copy(
     disk: &File,
     start: u64,
@@ -41,10 +41,10 @@ pub fn copy(
     guarded("FAT", || {
         let fat = open(disk, start, size)?;
         let mut copying = Copying {
-            left: size,
+            remaining: size,
             entries: size / ENTRY,
             cluster: fat.cluster_size().into(),
-            room: FreeSpace::measure(to)?,
+            free_space: FreeSpace::measure(to)?,
             tick,
         };
         copying.directory(&fat.root_dir(), to, "", 0)?;
@@ -53,13 +53,13 @@ pub fn copy(
     })
 }
 
-/// Returns the names in the top directory of a FAT partition.
+/// Returns the names in the root directory of a FAT partition.
 pub fn names(disk: &File, start: u64, size: u64) -> Result<Vec<String>> {
     guarded("FAT", || {
         let fat = open(disk, start, size)?;
         let top = fat.root_dir();
         top.iter()
-            .take(ENTRIES)
+            .take(ENTRIES_MAX)
             .map(|entry| entry.map(|e| e.file_name()).map_err(|e| damaged(&e)))
             .collect()
     })
@@ -68,36 +68,36 @@ pub fn names(disk: &File, start: u64, size: u64) -> Result<Vec<String>> {
 fn open(disk: &File, start: u64, size: u64) -> Result<FileSystem<Bounded<'_>>> {
     let window = Window::new(disk, start, size);
     ensure!(
-        has_room(&window.head(512)?),
-        "the image's FAT is damaged: its tables have no room in it"
+        tables_fit(&window.head(512)?),
+        "the image's FAT is damaged: its tables are larger than the filesystem"
     );
     let bounded = Bounded {
         window,
-        left: size.saturating_mul(2).saturating_add(TABLES),
+        remaining: size.saturating_mul(2).saturating_add(TABLES),
     };
     FileSystem::new(bounded, FsOptions::new()).map_err(|e| damaged(&e))
 }
 
-/// What may be read besides twice the whole: the tables are read a few bytes at a time, for each cluster once.
+/// Bytes that may be read besides twice the partition: the tables are read in small pieces, once for each cluster.
 const TABLES: u64 = 1 << 20;
 
-/// A partition of which no more is read than somebody who reads everything once does.
+/// A partition with a limit on the bytes read.
 ///
-/// The crate follows a chain of clusters that leads back into itself for as long as it has nothing to tell.
+/// The crate follows a loop of clusters for ever.
 #[derive(Debug)]
 struct Bounded<'f> {
     window: Window<'f>,
-    left: u64,
+    remaining: u64,
 }
 
 impl Read for Bounded<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         interrupt::check_io()?;
         let count = self.window.read(buf)?;
-        self.left = self
-            .left
+        self.remaining = self
+            .remaining
             .checked_sub(count as u64)
-            .ok_or_else(|| io::Error::other("its chains never end"))?;
+            .ok_or_else(|| io::Error::other("a chain of clusters is a loop"))?;
         Ok(count)
     }
 }
@@ -118,10 +118,10 @@ impl Write for Bounded<'_> {
     }
 }
 
-/// Returns whether the parts that a boot sector announces fit into what it says is there.
+/// Returns whether the tables of a boot sector fit into the filesystem.
 ///
-/// The crate adds these numbers up in 32 bits.
-fn has_room(sector: &[u8]) -> bool {
+/// The crate adds these numbers with 32 bits.
+fn tables_fit(sector: &[u8]) -> bool {
     let short = |at: usize| {
         let bytes = sector.get(at..at + 2)?;
         Some(u64::from(u16::from_le_bytes([bytes[0], bytes[1]])))
@@ -143,13 +143,13 @@ fn has_room(sector: &[u8]) -> bool {
 }
 
 struct Copying<'a> {
-    /// Bytes that files and directories may still have: more than the partition has means that chains cross.
-    left: u64,
-    /// Entries that directories may still have, for the same reason.
+    /// Bytes that files may still have: with more than the partition has, clusters are in two files.
+    remaining: u64,
+    /// Directory entries that there may still be, for the same reason.
     entries: u64,
-    /// The size of a cluster in bytes, of which a directory has at least one.
+    /// Size of a cluster in bytes, of which a directory has at least one.
     cluster: u64,
-    room: FreeSpace,
+    free_space: FreeSpace,
     tick: &'a mut dyn FnMut(u64),
 }
 
@@ -162,12 +162,12 @@ impl Copying<'_> {
         depth: usize,
     ) -> Result<()> {
         ensure!(
-            depth < DEPTH,
+            depth < DEPTH_MAX,
             "the image's FAT is damaged: {path} never ends"
         );
         for (count, entry) in from.iter().enumerate() {
             ensure!(
-                count < ENTRIES,
+                count < ENTRIES_MAX,
                 "the image's FAT is damaged: the directory '{path}' never ends"
             );
             let entry = entry.map_err(|e| damaged(&e))?;
@@ -179,24 +179,24 @@ impl Copying<'_> {
                 !name.is_empty() && !name.contains(['/', '\0']),
                 "the image's FAT is damaged: it has a file called {name:?} in '{path}'"
             );
-            let below = format!("{path}/{name}");
-            let reading = || format!("copying '{below}'");
+            let child = format!("{path}/{name}");
+            let reading = || format!("copying '{child}'");
             interrupt::check()?;
             self.entries = take(self.entries, 1)?;
-            self.room.reserve(0)?;
+            self.free_space.reserve(0)?;
             let modified = Some(entry.modified());
             if entry.is_dir() {
-                self.left = take(self.left, self.cluster)?;
+                self.remaining = take(self.remaining, self.cluster)?;
                 let directory = make_directory(to, OsStr::new(&name))
-                    .map_err(twice)
+                    .map_err(duplicate)
                     .with_context(reading)?;
-                self.directory(&entry.to_dir(), &directory, &below, depth + 1)?;
+                self.directory(&entry.to_dir(), &directory, &child, depth + 1)?;
                 attributes(0o755, modified)
                     .apply(&directory)
                     .with_context(reading)?;
             } else {
                 let file = make_file(to, OsStr::new(&name))
-                    .map_err(twice)
+                    .map_err(duplicate)
                     .with_context(reading)?;
                 self.content(&mut entry.to_file(), entry.len(), &file)
                     .with_context(reading)?;
@@ -209,7 +209,7 @@ impl Copying<'_> {
     }
 
     fn content(&mut self, from: &mut impl Read, size: u64, mut to: &File) -> Result<()> {
-        self.left = take(self.left, size)?;
+        self.remaining = take(self.remaining, size)?;
         let mut buffer = vec![0; 128 << 10];
         let mut done = 0;
         loop {
@@ -220,7 +220,7 @@ impl Copying<'_> {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) => return Err(damaged(&e)),
             };
-            self.room.reserve(count as u64)?;
+            self.free_space.reserve(count as u64)?;
             to.write_all(&buffer[..count])?;
             done += count as u64;
             (self.tick)(count as u64);
@@ -232,15 +232,16 @@ impl Copying<'_> {
     }
 }
 
-/// Takes what files and directories need off what there is.
-fn take(left: u64, need: u64) -> Result<u64> {
-    left.checked_sub(need)
-        .context("the image's FAT is damaged: its files are larger than it")
+/// Subtracts what a file needs from what remains.
+fn take(remaining: u64, need: u64) -> Result<u64> {
+    remaining
+        .checked_sub(need)
+        .context("the image's FAT is damaged: its files are larger than the partition")
 }
 
-fn twice(error: Errno) -> anyhow::Error {
+fn duplicate(error: Errno) -> anyhow::Error {
     match error {
-        Errno::EEXIST => anyhow!("the image's FAT is damaged: a name is there twice"),
+        Errno::EEXIST => anyhow!("the image's FAT is damaged: a name occurs twice"),
         e => e.into(),
     }
 }
@@ -264,7 +265,7 @@ fn attributes(mode: u32, modified: Option<DateTime>) -> Attributes {
     }
 }
 
-/// Returns a time as seconds since the epoch; `None` for one that was never written.
+/// Returns a time as seconds since the epoch; `None` if it was never set.
 fn seconds(time: DateTime) -> Option<i64> {
     let small = |n: u16| i8::try_from(n).ok();
     let date = civil::Date::new(

@@ -1,10 +1,8 @@
-//! Numbers in bytes that nobody has vouched for: what is not there is damage, and no panic.
-//!
-//! Not for what the numbers mean.
+//! Reads numbers from untrusted bytes: out of range is an error, not a panic.
 
 use anyhow::{Result, anyhow};
 
-/// A stretch of an image that holds numbers.
+/// Bytes of an image with numbers.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Fields<'a>(pub(super) &'a [u8]);
 
@@ -13,7 +11,7 @@ impl<'a> Fields<'a> {
     pub(super) fn bytes(&self, at: usize, length: usize) -> Result<&'a [u8]> {
         at.checked_add(length)
             .and_then(|end| self.0.get(at..end))
-            .ok_or_else(|| anyhow!("something in it leads past its own end"))
+            .ok_or_else(|| anyhow!("a structure in it is cut short"))
     }
 
     fn array<const N: usize>(&self, at: usize) -> Result<[u8; N]> {
@@ -34,18 +32,18 @@ impl<'a> Fields<'a> {
         self.array(at).map(u32::from_le_bytes)
     }
 
-    /// Returns a number of 32 bits whose largest byte comes first.
+    /// Returns a big-endian number of 32 bits.
     pub(super) fn big32(&self, at: usize) -> Result<u32> {
         self.array(at).map(u32::from_be_bytes)
     }
 
-    /// Returns a number whose two halves stand apart, the lower one first.
+    /// Returns a number of 64 bits whose halves are at two offsets.
     pub(super) fn split(&self, low: usize, high: usize) -> Result<u64> {
         Ok(u64::from(self.u32(low)?) | (u64::from(self.u32(high)?) << 32))
     }
 }
 
-/// The checksum of most filesystems' own structures (Castagnoli), carried on from `before`; nothing is inverted.
+/// CRC-32C with the initial value `before`, without inversion.
 pub(super) fn crc32c(before: u32, bytes: &[u8]) -> u32 {
     const TABLE: [u32; 256] = table();
     bytes.iter().fold(before, |crc, byte| {
@@ -74,7 +72,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_there_is_an_error() {
+    fn out_of_range_is_an_error() {
         let fields = Fields(&[1, 2, 3, 4]);
         assert_eq!(fields.u32(0).unwrap(), 0x0403_0201);
         assert_eq!(fields.big32(0).unwrap(), 0x0102_0304);
@@ -83,8 +81,8 @@ mod tests {
     }
 
     #[test]
-    fn the_checksum_is_the_known_one() {
-        // RFC 3720, B.4, and the check value of every catalogue of checksums.
+    fn the_checksum_is_crc_32c() {
+        // RFC 3720, B.4, and the usual check value.
         assert_eq!(!crc32c(!0, &[0; 32]), 0x8a91_36aa);
         assert_eq!(!crc32c(!0, b"123456789"), 0xe306_9283);
     }

@@ -1,6 +1,6 @@
-//! Loop devices: part of a file as a block device, for as long as somebody holds it.
+//! Loop devices: part of a file as a block device, while it is in use.
 //!
-//! Each is set to detach itself from the file when the last user goes, so that a killed process leaves none.
+//! With autoclear, so that a killed process leaves none attached.
 
 use std::fs::File;
 use std::os::fd::AsRawFd;
@@ -13,8 +13,8 @@ use nix::sys::stat::{Mode, SFlag, makedev, mknod};
 /// The major number of loop devices, and the minor number of their control device (linux/major.h).
 const MAJOR: u64 = 7;
 const CONTROL: (u64, u64) = (10, 237);
-/// How often another process may snatch the device we were offered.
-const TRIES: usize = 64;
+/// How many times another process may take the free device first.
+const ATTEMPTS: usize = 64;
 
 const READ_ONLY: u32 = 1;
 const AUTOCLEAR: u32 = 4;
@@ -52,35 +52,35 @@ mod call {
     use super::Config;
     use nix::libc::c_ulong;
 
-    // LOOP_CTL_GET_FREE and LOOP_CONFIGURE (Linux 5.8) of linux/loop.h; older than the numbering scheme.
+    // LOOP_CTL_GET_FREE and LOOP_CONFIGURE (Linux 5.8) of linux/loop.h; not in the usual ioctl numbering.
     nix::ioctl_none_bad!(get_free, 0x4c82 as c_ulong);
     nix::ioctl_write_ptr_bad!(configure, 0x4c0a as c_ulong, Config);
 }
 
-/// Whether a loop device lets itself be written to.
+/// Whether a loop device is writable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Writing {
-    /// It does not.
-    Refused,
-    /// It does, as a journal that is played back needs.
-    Allowed,
+pub(super) enum Access {
+    /// Read-only.
+    ReadOnly,
+    /// Writable, as the recovery of a journal needs.
+    ReadWrite,
 }
 
-/// A loop device with its node.
+/// A loop device.
 #[derive(Debug)]
 pub(super) struct LoopDevice {
-    /// Where its node stands.
+    /// Path of its device node.
     pub(super) path: PathBuf,
-    /// Keeps it until it is mounted.
+    /// Keeps it attached until it is mounted.
     _open: File,
 }
 
-/// Makes part of a file a block device; `nodes` is a directory that device nodes can be made in.
+/// Attaches part of a file to a loop device; `nodes` is a directory for device nodes.
 pub(super) fn attach(
     file: &File,
     start: u64,
     size: u64,
-    mode: Writing,
+    mode: Access,
     nodes: &Path,
 ) -> Result<LoopDevice> {
     let control = open_node(
@@ -88,16 +88,16 @@ pub(super) fn attach(
         &nodes.join("loop-control"),
         SFlag::S_IFCHR,
         CONTROL,
-        Writing::Allowed,
+        Access::ReadWrite,
     )
-    .context("loop devices are not to be had here")?;
-    for _ in 0..TRIES {
+    .context("loop devices are not available")?;
+    for _ in 0..ATTEMPTS {
         let number = free_number(&control).context("finding a free loop device")?;
         let name = format!("loop{number}");
-        let own = nodes.join(&name);
+        let node = nodes.join(&name);
         let device = open_node(
             &Path::new("/dev").join(&name),
-            &own,
+            &node,
             SFlag::S_IFBLK,
             (MAJOR, number),
             mode,
@@ -105,8 +105,8 @@ pub(super) fn attach(
         .with_context(|| format!("opening {name}"))?;
         match configure(&device, file, start, size, mode) {
             Ok(()) => {
-                let path = if own.exists() {
-                    own
+                let path = if node.exists() {
+                    node
                 } else {
                     Path::new("/dev").join(&name)
                 };
@@ -122,25 +122,25 @@ pub(super) fn attach(
     bail!("no loop device is free")
 }
 
-/// Opens a device by its usual node, else by one made here: in a container `/dev` has none.
+/// Opens a device by its node in `/dev`, or by a new node: containers have none.
 fn open_node(
     usual: &Path,
-    own: &Path,
+    node: &Path,
     kind: SFlag,
     (major, minor): (u64, u64),
-    mode: Writing,
+    mode: Access,
 ) -> Result<File> {
     let open = |path: &Path| {
         File::options()
             .read(true)
-            .write(mode == Writing::Allowed)
+            .write(mode == Access::ReadWrite)
             .open(path)
     };
     if let Ok(file) = open(usual) {
         return Ok(file);
     }
     match mknod(
-        own,
+        node,
         kind,
         Mode::from_bits_truncate(0o600),
         makedev(major, minor),
@@ -148,7 +148,7 @@ fn open_node(
         Ok(()) | Err(Errno::EEXIST) => {}
         Err(e) => return Err(e.into()),
     }
-    Ok(open(own)?)
+    Ok(open(node)?)
 }
 
 #[allow(unsafe_code)]
@@ -159,7 +159,7 @@ fn free_number(control: &File) -> nix::Result<u64> {
 }
 
 #[allow(unsafe_code)]
-fn configure(device: &File, file: &File, start: u64, size: u64, mode: Writing) -> nix::Result<()> {
+fn configure(device: &File, file: &File, start: u64, size: u64, mode: Access) -> nix::Result<()> {
     let config = Config {
         fd: file.as_raw_fd().cast_unsigned(),
         block_size: 0,
@@ -173,8 +173,8 @@ fn configure(device: &File, file: &File, start: u64, size: u64, mode: Writing) -
             encrypt_type: 0,
             encrypt_key_size: 0,
             flags: match mode {
-                Writing::Refused => READ_ONLY | AUTOCLEAR,
-                Writing::Allowed => AUTOCLEAR,
+                Access::ReadOnly => READ_ONLY | AUTOCLEAR,
+                Access::ReadWrite => AUTOCLEAR,
             },
             file_name: [0; 64],
             crypt_name: [0; 64],

@@ -1,8 +1,8 @@
-//! Disk images: their partitions, and the filesystems in them.
+//! Disk images: their partitions and filesystems.
 //!
-//! Read only, and here in user space: what an image holds meets this code, and not the server's kernel. Where that is
-//! asked for, or nothing else will do, the kernel's own drivers mount it, out of everybody's sight. Not for knowing which
-//! of the partitions is whose root.
+//! Read-only, and in user space: untrusted images do not reach the server's kernel. On request, and for other
+//! filesystems, the kernel mounts them, invisible to other processes. Which partition is the root is decided
+//! elsewhere.
 
 mod ext;
 mod fat;

@@ -1,7 +1,7 @@
-//! Filesystems in images, mounted where nobody else sees them.
+//! Mounts filesystems of images, invisible to other processes.
 //!
-//! A thread enters a mount namespace of its own, mounts, opens the top, and lets go of the mount at once: from
-//! then on it lives as long as the open descriptor does. Whatever ends the process, nothing is left to unmount.
+//! A thread enters a new mount namespace, mounts, opens the root directory, and detaches the mount: it exists as long
+//! as the descriptor. Nothing is left to unmount after a crash.
 
 use std::fs::File;
 use std::path::Path;
@@ -11,24 +11,24 @@ use nix::errno::Errno;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sched::{CloneFlags, unshare};
 
-use super::loop_device::{Writing, attach};
+use super::loop_device::{self, attach};
 use super::{Filesystem, Partition, spool_range};
 use crate::failure::Failure;
 use crate::fs::{opener, threads};
 
-/// A copy of a partition whose journal has to be played back.
-const REPLAYED: &str = "replayed.img";
+/// A copy of a partition whose journal needs recovery.
+const RECOVERED: &str = "replayed.img";
 
-/// Whose file an image is.
+/// Who owns the image file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
-    /// Somebody else's: not a byte of it changes.
+    /// Not netbe: the file is not modified.
     Foreign,
-    /// Ours, to be thrown away: a journal may be played back in it.
+    /// netbe, a temporary copy: a journal may be recovered in it.
     Own,
 }
 
-/// The top directory of a mounted filesystem; it is unmounted when this goes.
+/// The root directory of a mounted filesystem; unmounted when dropped.
 #[derive(Debug)]
 pub struct Mounted {
     top: File,
@@ -37,8 +37,8 @@ pub struct Mounted {
 impl Mounted {
     /// Mounts a partition's filesystem read-only.
     ///
-    /// `scratch` is a directory that is mounted over, unseen, and that a copy is put into when an interrupted
-    /// journal has to be played back first. `options` are the filesystem's own.
+    /// `scratch` is a directory that is used as a mount point, and for a copy of the partition if its journal needs
+    /// recovery. `options` are those of the filesystem.
     pub fn open(
         disk: &File,
         access: Access,
@@ -47,16 +47,16 @@ impl Mounted {
         options: &str,
         scratch: &Path,
     ) -> Result<Self> {
-        let stretch = (partition.start, partition.size);
-        let writing = match access {
-            Access::Foreign => Writing::Refused,
-            Access::Own => Writing::Allowed,
+        let range = (partition.start, partition.size);
+        let device_access = match access {
+            Access::Foreign => loop_device::Access::ReadOnly,
+            Access::Own => loop_device::Access::ReadWrite,
         };
-        match mounted(disk, stretch, writing, filesystem, options, scratch) {
-            Err(e) if needs_replay(&e) && access == Access::Foreign => {}
+        match mount_in_thread(disk, range, device_access, filesystem, options, scratch) {
+            Err(e) if needs_recovery(&e) && access == Access::Foreign => {}
             other => return other,
         }
-        let path = scratch.join(format!("{}-{REPLAYED}", partition.number));
+        let path = scratch.join(format!("{}-{RECOVERED}", partition.number));
         let copy = match File::options().read(true).write(true).open(&path) {
             Ok(copy) => copy,
             Err(_) => {
@@ -65,13 +65,20 @@ impl Mounted {
                     .write(true)
                     .create_new(true)
                     .open(&path)
-                    .context("making room for a copy of the partition")?;
+                    .context("creating a copy of the partition")?;
                 spool_range(disk, partition.start, partition.size, &copy)?;
                 copy
             }
         };
         let whole = (0, partition.size);
-        mounted(&copy, whole, Writing::Allowed, filesystem, options, scratch)
+        mount_in_thread(
+            &copy,
+            whole,
+            loop_device::Access::ReadWrite,
+            filesystem,
+            options,
+            scratch,
+        )
     }
 
     /// Returns its top directory, opened for reading.
@@ -80,24 +87,24 @@ impl Mounted {
     }
 }
 
-/// A journal that cannot be played back because the device is read-only is `EROFS` in every filesystem.
-fn needs_replay(error: &anyhow::Error) -> bool {
+/// If a journal cannot be recovered on a read-only device, every filesystem fails with `EROFS`.
+fn needs_recovery(error: &anyhow::Error) -> bool {
     matches!(
         error.downcast_ref::<Errno>(),
         Some(Errno::EROFS | Errno::EACCES)
     )
 }
 
-fn mounted(
+fn mount_in_thread(
     disk: &File,
-    stretch: (u64, u64),
-    writing: Writing,
+    range: (u64, u64),
+    device_access: loop_device::Access,
     filesystem: Filesystem,
     options: &str,
     scratch: &Path,
 ) -> Result<Mounted> {
     let top = std::thread::scope(|scope| {
-        let work = || mount_unseen(disk, stretch, writing, filesystem, options, scratch);
+        let work = || mount_in_namespace(disk, range, device_access, filesystem, options, scratch);
         threads::start_in(scope, work)?
             .join()
             .map_err(|_| anyhow!("the thread that mounts ended early"))?
@@ -105,8 +112,8 @@ fn mounted(
     Ok(Mounted { top })
 }
 
-/// Adds what keeps an image from saying what the kernel is to do when it finds it damaged.
-fn with_care(filesystem: Filesystem, options: &str) -> String {
+/// Overrides what the image tells the kernel to do on an error.
+fn safe_options(filesystem: Filesystem, options: &str) -> String {
     match filesystem {
         Filesystem::Ext if options.is_empty() => "errors=continue".to_string(),
         Filesystem::Ext => format!("{options},errors=continue"),
@@ -114,11 +121,11 @@ fn with_care(filesystem: Filesystem, options: &str) -> String {
     }
 }
 
-/// Runs in a thread of its own, whose namespace ends with it.
-fn mount_unseen(
+/// Runs in a thread of its own, with whose end the namespace ends.
+fn mount_in_namespace(
     disk: &File,
     (start, size): (u64, u64),
-    writing: Writing,
+    device_access: loop_device::Access,
     filesystem: Filesystem,
     options: &str,
     scratch: &Path,
@@ -127,20 +134,20 @@ fn mount_unseen(
     unshare(CloneFlags::CLONE_NEWNS).context("making a mount namespace")?;
     mount(NONE, "/", NONE, MsFlags::MS_REC | MsFlags::MS_PRIVATE, NONE)
         .context("making a mount namespace private")?;
-    let quiet = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
+    let restricted = MsFlags::MS_NOSUID | MsFlags::MS_NOEXEC;
     mount(
         Some("none"),
         scratch,
         Some("tmpfs"),
-        quiet,
+        restricted,
         Some("mode=0700"),
     )
-    .context("mounting a place for device nodes")?;
-    let device = attach(disk, start, size, writing, scratch)?;
-    let options = with_care(filesystem, options);
+    .context("mounting a directory for device nodes")?;
+    let device = attach(disk, start, size, device_access, scratch)?;
+    let options = safe_options(filesystem, options);
     let place = scratch.join("top");
     std::fs::create_dir(&place)?;
-    let flags = quiet | MsFlags::MS_NODEV | MsFlags::MS_RDONLY;
+    let flags = restricted | MsFlags::MS_NODEV | MsFlags::MS_RDONLY;
     let mut result = Err(Errno::ENODEV);
     for kind in filesystem.mount_types() {
         result = mount(
@@ -172,9 +179,9 @@ fn mount_unseen(
         Err(e) => return Err(e).with_context(|| format!("mounting the image's {name}")),
     }
     let top = opener::directory(&place).context("opening the image's filesystem")?;
-    // Detached, the mount lives as long as descriptors into it do.
-    umount2(&place, MntFlags::MNT_DETACH).context("letting go of the image's filesystem")?;
+    // A detached mount exists as long as descriptors in it are open.
+    umount2(&place, MntFlags::MNT_DETACH).context("detaching the image's filesystem")?;
     drop(device);
-    umount2(scratch, MntFlags::MNT_DETACH).context("letting go of a place for device nodes")?;
+    umount2(scratch, MntFlags::MNT_DETACH).context("detaching the directory for device nodes")?;
     Ok(top)
 }

@@ -1,7 +1,7 @@
-//! The partitions of a disk: MBR with logical ones, GPT, or one filesystem without a table.
+//! The partitions of a disk: MBR with logical ones, GPT, or a single filesystem without a table.
 //!
-//! A table that leads past the end of the image is an error: it is cut short. The crates that know the layouts
-//! are asked only what they can answer without a panic, for an image is not trusted.
+//! A partition beyond the end of the image is an error: the image is cut short. The crates are called only where
+//! untrusted tables cannot make them panic.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -14,27 +14,27 @@ use mbrman::MBRHeader;
 use super::reader::guarded;
 use super::{Filesystem, Window};
 
-/// The unit of an MBR, in bytes.
+/// Sector size of an MBR, in bytes.
 const SECTOR: u64 = 512;
-/// The most logical partitions that are followed: Linux itself stops at sixty.
+/// The most logical partitions: as in Linux.
 const LOGICAL: u32 = 60;
-/// How much of a partition is looked at, in bytes.
+/// Bytes of a partition that are examined.
 const HEAD: u64 = 72 << 10;
 
-/// A stretch of a disk that holds something.
+/// A partition.
 #[derive(Debug, Clone)]
 pub struct Partition {
-    /// Its number as Linux counts, from 1; 0 for a disk without a table.
+    /// Number as in Linux, from 1; 0 for a disk without a table.
     pub number: u32,
-    /// Where it begins, in bytes.
+    /// Start, in bytes.
     pub start: u64,
-    /// How long it is, in bytes.
+    /// Size, in bytes.
     pub size: u64,
     /// Its `PARTUUID=`, in lower case.
     pub part_uuid: Option<String>,
     /// Its `PARTLABEL=`.
     pub part_label: Option<String>,
-    /// The filesystem in it, where it is one netbe knows.
+    /// Its filesystem, if netbe knows it.
     pub filesystem: Option<Filesystem>,
     /// Its filesystem's `UUID=`.
     pub uuid: Option<String>,
@@ -42,12 +42,12 @@ pub struct Partition {
     pub label: Option<String>,
 }
 
-/// Returns whether a disk that begins so has a partition table that makes sense.
+/// Returns whether a disk with these first bytes has a valid partition table.
 pub fn has_partitions(head: &[u8]) -> bool {
     gpt_at(head).is_some() || has_mbr(head)
 }
 
-/// Returns the partitions of a disk in order; one, with number 0, when it has no table.
+/// Returns the partitions of a disk in order; one with number 0 if there is no table.
 pub fn partitions(disk: &File, size: u64) -> Result<Vec<Partition>> {
     let whole = Window::new(disk, 0, size);
     let head = whole.head(HEAD)?;
@@ -86,7 +86,7 @@ fn empty(number: u32, start: u64, size: u64) -> Partition {
     }
 }
 
-/// Returns the block size of the disk whose GPT stands in its second block.
+/// Returns the block size of a disk with a GPT, which is in the second block.
 fn gpt_at(head: &[u8]) -> Option<LogicalBlockSize> {
     let at = |offset: usize| {
         head.get(offset..)
@@ -101,7 +101,7 @@ fn gpt_at(head: &[u8]) -> Option<LogicalBlockSize> {
     }
 }
 
-/// A boot sector of FAT ends in the same two bytes, and has code where the table would be.
+/// A FAT boot sector has the same signature, and code in place of the table.
 fn has_mbr(head: &[u8]) -> bool {
     if head.get(510..512) != Some(&[0x55, 0xaa]) {
         return false;
@@ -113,7 +113,7 @@ fn has_mbr(head: &[u8]) -> bool {
 
 fn gpt(disk: &File, size: u64, block: LogicalBlockSize) -> Result<Vec<Partition>> {
     let unit = u64::from(block);
-    // The crate asserts that an entry has 128 bytes, and believes any count. The copy stands in the last whole block.
+    // The crate requires entries of 128 bytes, and trusts any count. The backup is in the last whole block.
     for offset in [unit, (size / unit).saturating_sub(1) * unit] {
         let header = Window::new(disk, offset, unit).head(unit)?;
         if header.len() >= 92 && header.starts_with(b"EFI PART") {
@@ -122,7 +122,7 @@ fn gpt(disk: &File, size: u64, block: LogicalBlockSize) -> Result<Vec<Partition>
             };
             ensure!(
                 field(84) == 128 && field(80) <= 4096,
-                "the disk image has a partition table (GPT) that is not read"
+                "the disk image has a partition table (GPT) of a form that netbe cannot read"
             );
         }
     }
@@ -141,7 +141,7 @@ fn gpt(disk: &File, size: u64, block: LogicalBlockSize) -> Result<Vec<Partition>
             entry.first_lba.checked_mul(unit),
             blocks.and_then(|n| n.checked_mul(unit)),
         ) else {
-            bail!("partition {number} of the disk image makes no sense");
+            bail!("partition {number} of the disk image is malformed");
         };
         let mut partition = empty(*number, start, size);
         partition.part_uuid = Some(entry.part_guid.to_string().to_lowercase());
@@ -171,11 +171,11 @@ fn mbr(disk: &File, size: u64) -> Result<Vec<Partition>> {
     let Some(extended) = extended else {
         return Ok(found);
     };
-    // A chain: each link has the next partition relative to itself, and the next link relative to the first.
+    // Logical partitions are a chain: a partition is relative to its link, a link to the first one.
     let mut link = extended;
     for number in 5..5 + LOGICAL {
         let Ok(header) = header_at(disk, size, link * SECTOR) else {
-            // An extended partition that was never filled has no first link.
+            // An extended partition without logical ones may have no link.
             break;
         };
         let entries: Vec<_> = header.iter().map(|(_, entry)| entry).collect();

@@ -1,7 +1,7 @@
-//! Filesystems in images, read in user space and copied out exactly as they are.
+//! Copies filesystems of images, read in user space.
 //!
-//! Content, holes, hard links, devices, and everything in [`Attributes`](crate::fs::copy::attributes::Attributes).
-//! What is damaged, knotted or endless ends in an error; the copy is then to be thrown away.
+//! Exactly: content, holes, hard links, devices, and all of [`Attributes`](crate::fs::copy::attributes::Attributes).
+//! Damage and loops end in an error; the caller then discards the copy.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
@@ -25,12 +25,12 @@ use crate::fs::copy::Report;
 use crate::fs::free_space::FreeSpace;
 use crate::fs::opener;
 
-/// The deepest tree that is walked: each level holds a descriptor open.
-const DEPTH: usize = 400;
+/// The deepest tree that is copied: each level has an open descriptor.
+const DEPTH_MAX: usize = 400;
 
-/// What is not read in user space.
+/// A filesystem that netbe cannot read in user space.
 #[derive(Debug, thiserror::Error)]
-#[error("{what} is not read without the kernel's driver")]
+#[error("{what} cannot be read without the kernel's driver")]
 pub struct Unread {
     what: String,
 }
@@ -41,11 +41,11 @@ impl Unread {
     }
 }
 
-/// A filesystem in an image that can be read in user space.
+/// A filesystem of an image, readable in user space.
 pub struct Readable<'f> {
     reader: Box<dyn Reader + 'f>,
     name: &'static str,
-    /// The most files it can have room for.
+    /// The most files it can have.
     files: u64,
 }
 
@@ -61,7 +61,7 @@ impl<'f> Readable<'f> {
     /// Opens a partition's filesystem.
     ///
     /// # Errors
-    /// [`Unread`] where only the kernel's driver can read it.
+    /// [`Unread`] if only the kernel's driver can read it.
     pub fn open(disk: &'f File, partition: &Partition) -> Result<Self> {
         let (start, size) = (partition.start, partition.size);
         match partition.filesystem {
@@ -77,27 +77,27 @@ impl<'f> Readable<'f> {
             }
             Some(other) => {
                 let name = other.mount_types().first().copied().unwrap_or("FAT");
-                Err(Unread::new(format!("a filesystem of the kind {name}")).into())
+                Err(Unread::new(format!("a filesystem of type {name}")).into())
             }
             None => Err(anyhow!("there is no filesystem")),
         }
     }
 
-    /// Returns whether something stands at a path, the last part's link not followed.
+    /// Returns whether a path exists; a final symbolic link is not followed.
     pub fn has(&self, path: &str) -> Result<bool> {
         guarded(self.name, || find(self.reader.as_ref(), path))
             .map(|found| found.is_some())
             .map_err(|e| damaged(e, self.name))
     }
 
-    /// Returns how many bytes are in use, where it says so.
+    /// Returns the number of bytes used, if known.
     pub fn used(&self) -> Option<u64> {
         self.reader.used()
     }
 
-    /// Copies everything in a directory into an empty one; `at` is relative to the top, and empty for it.
+    /// Copies a directory's content into an empty one; `at` is relative to the root, and empty for it.
     ///
-    /// `tick` is told of bytes as they are done.
+    /// `tick` receives the number of bytes as they are copied.
     pub fn copy(&self, at: &str, to: &File, tick: &mut dyn FnMut(u64)) -> Result<Report> {
         let copied = guarded(self.name, || {
             let reader = self.reader.as_ref();
@@ -109,10 +109,10 @@ impl<'f> Readable<'f> {
                 tick,
                 links: HashMap::new(),
                 directories: HashSet::new(),
-                left: self.files,
-                room: FreeSpace::measure(to)?,
+                remaining: self.files,
+                free_space: FreeSpace::measure(to)?,
                 path: PathBuf::new(),
-                here: Rc::default(),
+                current: Rc::default(),
                 report: Report::default(),
             };
             let node = reader.node(from)?;
@@ -124,40 +124,40 @@ impl<'f> Readable<'f> {
     }
 }
 
-/// Says what is wrong with what, save where it is not the image.
+/// Adds which filesystem is damaged, unless the error has another cause.
 fn damaged(error: anyhow::Error, what: &str) -> anyhow::Error {
-    let ours = error
+    let is_other = error
         .chain()
         .any(|cause| cause.is::<Unread>() || cause.is::<crate::failure::Failure>())
         || crate::fs::interrupt::requested().is_some();
-    match ours {
+    match is_other {
         true => error,
         false => error.context(format!("the image's {what}")),
     }
 }
 
-/// A directory that was copied. Each has its own name only: a path is long where it is deep.
+/// A copied directory. Has only its own name: paths in deep trees are long.
 #[derive(Default)]
 struct Directory {
-    above: Option<Rc<Directory>>,
+    parent: Option<Rc<Directory>>,
     name: OsString,
 }
 
 impl Directory {
-    /// Returns its path from the top.
+    /// Returns its path from the root.
     fn path(&self) -> PathBuf {
-        let up = std::iter::successors(Some(self), |at| at.above.as_deref());
+        let up = std::iter::successors(Some(self), |at| at.parent.as_deref());
         let mut names: Vec<&OsString> = up.map(|at| &at.name).collect();
         names.reverse();
         names.into_iter().collect()
     }
 }
 
-/// A file that was copied under the first of its names.
+/// The first name of a copied file.
 struct Linked {
     directory: Rc<Directory>,
     name: OsString,
-    /// How many names are to come.
+    /// Names not seen yet.
     rest: u32,
 }
 
@@ -165,24 +165,24 @@ struct Copying<'a> {
     reader: &'a dyn Reader,
     top: &'a File,
     tick: &'a mut dyn FnMut(u64),
-    /// Files with several names, of which more are to come.
+    /// Copied files with names not seen yet.
     links: HashMap<Id, Linked>,
-    /// Directories that were copied: one is in one place only.
+    /// Copied directories: a second one is an error.
     directories: HashSet<Id>,
-    /// How many files there may still be.
-    left: u64,
-    room: FreeSpace,
+    /// Files that there may still be.
+    remaining: u64,
+    free_space: FreeSpace,
     path: PathBuf,
-    /// The directory that is being copied.
-    here: Rc<Directory>,
+    /// The current directory.
+    current: Rc<Directory>,
     report: Report,
 }
 
 impl Copying<'_> {
     fn directory(&mut self, from: Id, node: &Node, to: &File, depth: usize) -> Result<()> {
         ensure!(
-            depth < DEPTH,
-            "'{}' lies more than {DEPTH} directories deep",
+            depth < DEPTH_MAX,
+            "'{}' is more than {DEPTH_MAX} directories deep",
             self.path.display()
         );
         ensure!(
@@ -191,10 +191,10 @@ impl Copying<'_> {
             self.path.display()
         );
         let reader = self.reader;
-        let above = Rc::clone(&self.here);
+        let parent = Rc::clone(&self.current);
         if let Some(name) = self.path.file_name() {
-            self.here = Rc::new(Directory {
-                above: Some(Rc::clone(&above)),
+            self.current = Rc::new(Directory {
+                parent: Some(Rc::clone(&parent)),
                 name: name.to_os_string(),
             });
         }
@@ -205,23 +205,23 @@ impl Copying<'_> {
             self.path.pop();
             Ok(())
         })?;
-        self.here = above;
-        self.note(node);
+        self.current = parent;
+        self.report_left_out(node);
         node.attributes.apply(to).with_context(|| self.copying())
     }
 
     fn entry(&mut self, id: Id, to: &File, name: &OsStr, depth: usize) -> Result<()> {
-        self.room.reserve(0)?;
-        if self.linked(id, to, name)? {
+        self.free_space.reserve(0)?;
+        if self.link_if_copied(id, to, name)? {
             return Ok(());
         }
-        let left = self.left.checked_sub(1);
-        self.left = left.context("it has more files than it has room for")?;
+        let remaining = self.remaining.checked_sub(1);
+        self.remaining = remaining.context("it has more files than fit into it")?;
         let node = self.reader.node(id).with_context(|| self.reading())?;
         match node.kind {
             SFlag::S_IFDIR => {
-                let below = make_directory(to, name).with_context(|| self.copying())?;
-                return self.directory(id, &node, &below, depth + 1);
+                let child = make_directory(to, name).with_context(|| self.copying())?;
+                return self.directory(id, &node, &child, depth + 1);
             }
             // A socket belongs to the process that listens on it.
             SFlag::S_IFSOCK => return Ok(()),
@@ -241,12 +241,12 @@ impl Copying<'_> {
             }
         }
         if node.links > 1 {
-            let linked = Linked {
-                directory: Rc::clone(&self.here),
+            let link_if_copied = Linked {
+                directory: Rc::clone(&self.current),
                 name: name.to_os_string(),
                 rest: node.links - 1,
             };
-            self.links.insert(id, linked);
+            self.links.insert(id, link_if_copied);
         }
         Ok(())
     }
@@ -255,12 +255,12 @@ impl Copying<'_> {
         let file = make_file(to, name).with_context(|| self.copying())?;
         let size = i64::try_from(node.size)
             .ok()
-            .context("a file is larger than any can be");
+            .context("a file is larger than the maximum");
         let size = size.with_context(|| self.reading())?.cast_unsigned();
         let mut written = 0;
-        let (reader, tick, room) = (self.reader, &mut *self.tick, &mut self.room);
+        let (reader, tick, free_space) = (self.reader, &mut *self.tick, &mut self.free_space);
         let content = reader.content(id, node, &mut |at, bytes| {
-            room.reserve(bytes.len() as u64)?;
+            free_space.reserve(bytes.len() as u64)?;
             file.write_all_at(bytes, at)?;
             written += bytes.len() as u64;
             tick(bytes.len() as u64);
@@ -268,20 +268,20 @@ impl Copying<'_> {
         });
         content.with_context(|| self.copying())?;
         file.set_len(size).with_context(|| self.copying())?;
-        self.note(node);
+        self.report_left_out(node);
         node.attributes.apply(&file).with_context(|| self.copying())
     }
 
     fn apply_at(&mut self, node: &Node, to: &File, name: &OsStr) -> Result<()> {
-        self.note(node);
+        self.report_left_out(node);
         let link = node.kind == SFlag::S_IFLNK;
         node.attributes
             .apply_at(to.as_fd(), name, link)
             .with_context(|| self.copying())
     }
 
-    /// Makes a second name for a file copied before; false when this is its first.
-    fn linked(&mut self, id: Id, to: &File, name: &OsStr) -> Result<bool> {
+    /// Makes a hard link to a file copied before; false for the first name.
+    fn link_if_copied(&mut self, id: Id, to: &File, name: &OsStr) -> Result<bool> {
         let Some(first) = self.links.get_mut(&id) else {
             return Ok(false);
         };
@@ -293,7 +293,7 @@ impl Copying<'_> {
         let first_name = first.name.as_os_str();
         linkat(&parent, first_name, to, name, AtFlags::empty())
             .map_err(|e| match e {
-                Errno::EEXIST => anyhow!("a name is there twice"),
+                Errno::EEXIST => anyhow!("a name occurs twice"),
                 e => e.into(),
             })
             .with_context(copying)?;
@@ -303,7 +303,7 @@ impl Copying<'_> {
         Ok(true)
     }
 
-    fn note(&mut self, node: &Node) {
+    fn report_left_out(&mut self, node: &Node) {
         self.report.xattrs.extend(node.left_out.iter().cloned());
     }
 

@@ -1,7 +1,7 @@
-//! A filesystem in an image, read here and not by the server's kernel: what any of them is to those who copy it.
+//! Interface of filesystems that are read in user space.
 //!
-//! Whoever made the image has chosen every byte. A reader believes nothing: what makes no sense is an error, and what
-//! it gives out for one look or one copy is bounded by the size of the image. Not for where things are copied to.
+//! The image is untrusted: readers check everything, and bound their output by the size of the image. Copies are made
+//! elsewhere.
 
 use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
@@ -14,61 +14,61 @@ use nix::sys::stat::SFlag;
 
 use crate::fs::copy::attributes::Attributes;
 
-/// How many links one path may go over, as in the kernel.
-const LINKS: usize = 40;
+/// How many symbolic links are followed in a path, as in the kernel.
+const MAX_LINKS: usize = 40;
 
-/// Which file: the tree it is in, where there are several, and its number there.
+/// Identifies a file: its tree, where there are several, and its number there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Id {
     pub(super) tree: u64,
     pub(super) number: u64,
 }
 
-/// What is known of a file besides its content.
+/// A file's attributes.
 #[derive(Debug)]
 pub(super) struct Node {
     pub(super) kind: SFlag,
     pub(super) attributes: Attributes,
-    /// Names of attributes that mean nothing elsewhere.
+    /// Names of extended attributes that are not portable.
     pub(super) left_out: Vec<OsString>,
     pub(super) size: u64,
-    /// How many names it has.
+    /// Number of hard links.
     pub(super) links: u32,
-    /// What a device node stands for, as the kernel here writes it.
+    /// Device number, in the encoding of the running kernel.
     pub(super) device: u64,
 }
 
-/// Is told of each name in a directory, and what it names.
+/// Receives the names in a directory, and the files.
 pub(super) type OnName<'a> = &'a mut dyn FnMut(&OsStr, Id) -> Result<()>;
-/// Is told of each stretch of a file that is no hole, in order: where it stands, and its bytes.
+/// Receives the data of a file in order, without holes: offset and bytes.
 pub(super) type OnData<'a> = &'a mut dyn FnMut(u64, &[u8]) -> Result<()>;
 
-/// A filesystem that can be read.
+/// A filesystem that can be read in user space.
 pub(super) trait Reader {
-    /// Begins a new walk: from here on everything may be looked at once more.
+    /// Starts a new walk: resets the limits.
     fn begin(&self);
-    /// Returns the top directory.
+    /// Returns the root directory.
     fn top(&self) -> Result<Id>;
-    /// Looks at a file.
+    /// Returns a file's attributes.
     fn node(&self, id: Id) -> Result<Node>;
-    /// Goes through a directory, without `.` and `..`.
+    /// Iterates over a directory, without `.` and `..`.
     fn names(&self, id: Id, on_name: OnName<'_>) -> Result<()>;
-    /// Returns where a link leads.
+    /// Returns the target of a symbolic link.
     fn target(&self, id: Id, node: &Node) -> Result<OsString>;
-    /// Goes through a regular file's content.
+    /// Iterates over a regular file's data.
     fn content(&self, id: Id, node: &Node, on_data: OnData<'_>) -> Result<()>;
-    /// Returns how many bytes are in use, for showing how far a copy is.
+    /// Returns the number of bytes used, for progress.
     fn used(&self) -> Option<u64>;
 }
 
-/// Finds what stands at a path, the last part's link not followed; `None` where nothing does.
+/// Resolves a path, a final symbolic link not followed; `None` if it does not exist.
 ///
-/// Links in the middle are followed as the system itself would: an absolute one leads to the image's top.
+/// Other symbolic links are followed as on the system itself: absolute ones start at the image's root.
 pub(super) fn find(reader: &dyn Reader, path: &str) -> Result<Option<Id>> {
     let mut at = vec![reader.top()?];
-    let mut todo: Vec<OsString> = parts(OsStr::new(path));
+    let mut pending: Vec<OsString> = parts(OsStr::new(path));
     let mut links = 0;
-    while let Some(part) = todo.pop() {
+    while let Some(part) = pending.pop() {
         crate::fs::interrupt::check()?;
         if part == ".." {
             if at.len() > 1 {
@@ -76,24 +76,27 @@ pub(super) fn find(reader: &dyn Reader, path: &str) -> Result<Option<Id>> {
             }
             continue;
         }
-        let Some(here) = at.last().copied() else {
+        let Some(directory) = at.last().copied() else {
             return Ok(None);
         };
-        if reader.node(here)?.kind != SFlag::S_IFDIR {
+        if reader.node(directory)?.kind != SFlag::S_IFDIR {
             return Ok(None);
         }
-        let Some(found) = named(reader, here, &part)? else {
+        let Some(found) = lookup(reader, directory, &part)? else {
             return Ok(None);
         };
         let node = reader.node(found)?;
-        if node.kind == SFlag::S_IFLNK && !todo.is_empty() {
+        if node.kind == SFlag::S_IFLNK && !pending.is_empty() {
             links += 1;
-            ensure!(links <= LINKS, "too many links on the way to '{path}'");
+            ensure!(
+                links <= MAX_LINKS,
+                "too many symbolic links in the path '{path}'"
+            );
             let target = reader.target(found, &node)?;
             if target.as_bytes().starts_with(b"/") {
                 at.truncate(1);
             }
-            todo.extend(parts(&target));
+            pending.extend(parts(&target));
             continue;
         }
         at.push(found);
@@ -101,7 +104,7 @@ pub(super) fn find(reader: &dyn Reader, path: &str) -> Result<Option<Id>> {
     Ok(at.last().copied())
 }
 
-/// Returns the parts of a path, the first one last.
+/// Returns the components of a path in reverse.
 fn parts(path: &OsStr) -> Vec<OsString> {
     path.as_bytes()
         .split(|b| *b == b'/')
@@ -111,7 +114,7 @@ fn parts(path: &OsStr) -> Vec<OsString> {
         .collect()
 }
 
-fn named(reader: &dyn Reader, directory: Id, wanted: &OsStr) -> Result<Option<Id>> {
+fn lookup(reader: &dyn Reader, directory: Id, wanted: &OsStr) -> Result<Option<Id>> {
     reader.begin();
     let mut found = None;
     reader.names(directory, &mut |name, id| {
@@ -124,19 +127,19 @@ fn named(reader: &dyn Reader, directory: Id, wanted: &OsStr) -> Result<Option<Id
 }
 
 thread_local! {
-    /// Whether a panic of this thread becomes an error.
+    /// Whether a panic of this thread is turned into an error.
     static GUARDED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Turns a panic of what reads an image into an error: an image is not trusted, and one sum may have been missed.
+/// Turns a panic while reading an image into an error: a check may be missing in this code or a crate.
 pub(super) fn guarded<T>(what: &str, read: impl FnOnce() -> Result<T>) -> Result<T> {
     static QUIET: Once = Once::new();
-    // What is said along with the panic is nothing for the user; anybody else's panic is told as before.
+    // A panic message is of no use here; those of other threads are shown as before.
     QUIET.call_once(|| {
-        let told = std::panic::take_hook();
+        let previous = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
             if !GUARDED.get() {
-                told(info);
+                previous(info);
             }
         }));
     });

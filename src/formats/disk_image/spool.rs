@@ -1,4 +1,4 @@
-//! An image written out sparsely: what is zero becomes a hole.
+//! Writes an image as a sparse file: zeros become holes.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};
@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use super::Window;
 use crate::fs::free_space::FreeSpace;
 
-/// The unit that is looked at, in bytes.
+/// Unit that is checked for zeros, in bytes.
 const CHUNK: usize = 64 << 10;
 static ZEROS: [u8; CHUNK] = [0; CHUNK];
 
@@ -17,7 +17,7 @@ static ZEROS: [u8; CHUNK] = [0; CHUNK];
 pub fn spool(content: &mut dyn Read, to: &File) -> Result<u64> {
     let mut buffer = vec![0; CHUNK];
     let mut at = 0;
-    let mut room = FreeSpace::measure(to)?;
+    let mut free_space = FreeSpace::measure(to)?;
     loop {
         crate::fs::interrupt::check()?;
         let count = fill(content, &mut buffer)?;
@@ -25,17 +25,17 @@ pub fn spool(content: &mut dyn Read, to: &File) -> Result<u64> {
             break;
         }
         if buffer[..count] != ZEROS[..count] {
-            room.reserve(count as u64)?;
+            free_space.reserve(count as u64)?;
             to.write_all_at(&buffer[..count], at)
-                .context("writing the disk image out")?;
+                .context("writing the disk image")?;
         }
         at += count as u64;
     }
-    to.set_len(at).context("writing the disk image out")?;
+    to.set_len(at).context("writing the disk image")?;
     Ok(at)
 }
 
-/// Writes part of an image into an empty file of its own.
+/// Writes part of an image into an empty file.
 pub fn spool_range(from: &File, start: u64, size: u64, to: &File) -> Result<()> {
     let written = spool(&mut Window::new(from, start, size), to)?;
     ensure!(written == size, "the disk image is cut short");

@@ -1,8 +1,8 @@
-//! What filesystem a partition holds, by its superblock, and what it is called there.
+//! Detects a partition's filesystem by its superblock, with UUID and label.
 //!
-//! Pure: takes a partition's first bytes (72 KiB are enough). Offsets are those of the kernel's own headers.
+//! Pure: takes a partition's first bytes (72 KiB are enough). Offsets: the kernel's headers.
 
-/// A filesystem netbe can read, or let the kernel read.
+/// A filesystem that netbe can read, or have the kernel read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Filesystem {
     /// FAT12, FAT16 or FAT32.
@@ -22,7 +22,7 @@ pub enum Filesystem {
 }
 
 impl Filesystem {
-    /// Recognises the first bytes of a partition.
+    /// Detects the filesystem by the first bytes of a partition.
     pub fn detect(head: &[u8]) -> Option<Self> {
         let at =
             |offset: usize, magic: &[u8]| head.get(offset..).is_some_and(|b| b.starts_with(magic));
@@ -45,16 +45,16 @@ impl Filesystem {
         }
     }
 
-    /// Returns whether an operating system can have it as its root.
+    /// Returns whether an operating system can use it as its root.
     pub fn can_be_root(self) -> bool {
         self != Self::Fat
     }
 
-    /// Returns the names to mount it by, the likeliest first; none for what the kernel is not asked to read.
+    /// Returns the types to mount it as, the likeliest first; empty if the kernel is not to read it.
     pub fn mount_types(self) -> &'static [&'static str] {
         match self {
             Self::Fat => &[],
-            // The ext4 driver reads all three, but not every kernel lets it.
+            // The ext4 driver reads all three, but may be configured not to.
             Self::Ext => &["ext4", "ext3", "ext2"],
             Self::Btrfs => &["btrfs"],
             Self::Xfs => &["xfs"],
@@ -64,7 +64,7 @@ impl Filesystem {
         }
     }
 
-    /// Returns the filesystem's `UUID=` as fstab writes it, where that is known.
+    /// Returns the filesystem's `UUID=` as in fstab, where known.
     pub fn uuid(self, head: &[u8]) -> Option<String> {
         let offset = match self {
             Self::Fat => return fat_serial(head),
@@ -86,7 +86,7 @@ impl Filesystem {
         Some(text)
     }
 
-    /// Returns the filesystem's `LABEL=`, where it has one in its superblock.
+    /// Returns the filesystem's `LABEL=`, if it has one in its superblock.
     pub fn label(self, head: &[u8]) -> Option<String> {
         let (offset, length) = match self {
             Self::Fat if is_fat32(head) => (71, 11),
@@ -103,7 +103,7 @@ impl Filesystem {
     }
 }
 
-/// FAT has no magic number of its own: its parameters must make sense.
+/// FAT has no magic number: its parameters must be valid.
 fn is_fat(head: &[u8]) -> bool {
     let Some(sector) = head.get(..512) else {
         return false;
@@ -135,14 +135,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn zeros_and_text_are_no_filesystem() {
+    fn zeros_and_text_are_not_a_filesystem() {
         assert_eq!(Filesystem::detect(&[]), None);
         assert_eq!(Filesystem::detect(&[0; 73728]), None);
         assert_eq!(Filesystem::detect(&[b'x'; 73728]), None);
     }
 
     #[test]
-    fn fat_is_known_by_its_parameters() {
+    fn fat_is_detected_by_its_parameters() {
         let mut sector = vec![0; 512];
         sector[0] = 0xeb;
         sector[11..13].copy_from_slice(&512u16.to_le_bytes());

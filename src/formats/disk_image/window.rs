@@ -1,41 +1,41 @@
-//! A stretch of a file, read as if it were a file of its own.
+//! A range of a file as a file of its own, read-only.
 //!
-//! Small reads are served from a few kept blocks: a FAT is read two bytes at a time, in two places at once.
-//! Writing is refused; the trait is only there because the readers of partitions ask for it.
+//! Small reads are served from a cache: a FAT is read two bytes at a time, in two places. Write is implemented only
+//! because readers of partitions require it.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 
-/// The size of a kept block, in bytes.
+/// Size of a cached block, in bytes.
 const BLOCK: u64 = 16 << 10;
-/// How many blocks are kept.
+/// Number of cached blocks.
 const CACHED_BLOCKS: usize = 8;
 
-/// Part of an image, positions counted from its start.
+/// Part of an image; positions are relative to its start.
 #[derive(Debug)]
 pub struct Window<'f> {
     file: &'f File,
     start: u64,
     size: u64,
     at: u64,
-    /// Blocks with their number, the one used last in front.
-    kept: Vec<(u64, Vec<u8>)>,
+    /// Cached blocks by number, the last used first.
+    cache: Vec<(u64, Vec<u8>)>,
 }
 
 impl<'f> Window<'f> {
-    /// Returns `size` bytes of a file from `start` on.
+    /// Returns a window of `size` bytes from `start` on.
     pub fn new(file: &'f File, start: u64, size: u64) -> Self {
         Self {
             file,
             start,
             size,
             at: 0,
-            kept: Vec::new(),
+            cache: Vec::new(),
         }
     }
 
-    /// Returns the first bytes, fewer where the stretch or the file is shorter.
+    /// Returns the first bytes, fewer if the window or the file is shorter.
     pub fn head(&self, length: u64) -> io::Result<Vec<u8>> {
         let mut bytes = Vec::new();
         let fresh = Self::new(self.file, self.start, self.size);
@@ -44,9 +44,9 @@ impl<'f> Window<'f> {
     }
 
     fn block(&mut self, number: u64) -> io::Result<&[u8]> {
-        let found = self.kept.iter().position(|(n, _)| *n == number);
+        let found = self.cache.iter().position(|(n, _)| *n == number);
         let block = match found {
-            Some(place) => self.kept.remove(place),
+            Some(place) => self.cache.remove(place),
             None => {
                 let mut bytes = vec![0; BLOCK as usize];
                 let offset = self.start + number * BLOCK;
@@ -63,28 +63,29 @@ impl<'f> Window<'f> {
                     }
                 }
                 bytes.truncate(filled);
-                self.kept.truncate(CACHED_BLOCKS - 1);
+                self.cache.truncate(CACHED_BLOCKS - 1);
                 (number, bytes)
             }
         };
-        self.kept.insert(0, block);
-        Ok(&self.kept[0].1)
+        self.cache.insert(0, block);
+        Ok(&self.cache[0].1)
     }
 }
 
 impl Read for Window<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let left = self.size.saturating_sub(self.at);
-        let most = usize::try_from(left).map_or(buf.len(), |left| left.min(buf.len()));
-        if most == 0 {
+        let length = usize::try_from(left).map_or(buf.len(), |left| left.min(buf.len()));
+        if length == 0 {
             return Ok(0);
         }
-        let count = if most as u64 >= BLOCK {
-            self.file.read_at(&mut buf[..most], self.start + self.at)?
+        let count = if length as u64 >= BLOCK {
+            self.file
+                .read_at(&mut buf[..length], self.start + self.at)?
         } else {
             let (number, offset) = (self.at / BLOCK, (self.at % BLOCK) as usize);
             let block = self.block(number)?;
-            let count = block.len().saturating_sub(offset).min(most);
+            let count = block.len().saturating_sub(offset).min(length);
             if count > 0 {
                 buf[..count].copy_from_slice(&block[offset..offset + count]);
             }
@@ -122,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_window_shows_its_stretch_and_no_more() {
+    fn a_window_is_limited_to_its_range() {
         let mut file = tempfile::tempfile().unwrap();
         let bytes: Vec<u8> = (0..100_000u32).map(|n| (n % 251) as u8).collect();
         file.write_all(&bytes).unwrap();

@@ -1,41 +1,41 @@
-//! POSIX access lists: from the text an archive holds to the value the kernel takes.
+//! POSIX ACLs: converts an archive's text to the kernel's value.
 //!
-//! Pure. A name means the number it stands beside elsewhere in the archive, else what the unpacked system's own
-//! `passwd` and `group` say, never what this machine's do. Numbers that an archive brings along win over names.
+//! Pure. A name gets the number that it has elsewhere in the archive, or in the unpacked system's `passwd` and
+//! `group`; never this machine's. Numbers in the text take precedence.
 
 use std::collections::HashMap;
 
-/// The version at the head of the kernel's value (`POSIX_ACL_XATTR_VERSION`).
+/// Version in the kernel's value (`POSIX_ACL_XATTR_VERSION`).
 const VERSION: u32 = 2;
 const UNDEFINED: u32 = u32::MAX;
 
-/// The most names that are remembered of an archive.
+/// The most names of an archive that are recorded.
 const NAMES: usize = 65536;
-/// The most entries of a list: a value has 64 KiB, its head four bytes and each entry eight.
+/// The most entries of an ACL: a value has 64 KiB, its header four bytes, an entry eight.
 const ENTRIES: usize = 8191;
 
-/// Who is called what, users or groups.
+/// IDs of user or group names.
 #[derive(Debug, Default)]
 pub(super) struct Names {
-    /// As owners of the archive's members.
-    seen: HashMap<String, u32>,
-    /// As `etc/passwd` or `etc/group` says.
+    /// Owners of the archive's members.
+    members: HashMap<String, u32>,
+    /// From `etc/passwd` or `etc/group`.
     file: HashMap<String, u32>,
 }
 
 impl Names {
-    /// Remembers a name that stands beside a number.
+    /// Records a member's owner.
     pub(super) fn learn(&mut self, name: &[u8], id: u32) {
         if let Ok(name) = std::str::from_utf8(name)
             && !name.is_empty()
-            && self.seen.len() < NAMES
-            && !self.seen.contains_key(name)
+            && self.members.len() < NAMES
+            && !self.members.contains_key(name)
         {
-            self.seen.insert(name.to_string(), id);
+            self.members.insert(name.to_string(), id);
         }
     }
 
-    /// Takes the text of the system's `etc/passwd` or `etc/group`.
+    /// Adds the system's `etc/passwd` or `etc/group`.
     pub(super) fn read(&mut self, file: &str) {
         for line in file.lines() {
             let mut fields = line.split(':');
@@ -47,14 +47,14 @@ impl Names {
     }
 
     fn id(&self, name: &str) -> Option<u32> {
-        let known = self.seen.get(name).or_else(|| self.file.get(name));
+        let known = self.members.get(name).or_else(|| self.file.get(name));
         known.copied()
     }
 }
 
-/// Turns `"user::rw-,user:lars:r--,group::r--,mask::r--,other::---"` into the kernel's value.
+/// Converts `"user::rw-,user:lars:r--,group::r--,mask::r--,other::---"` to the kernel's value.
 ///
-/// `None` when an entry makes no sense or names somebody the system does not know.
+/// `None` if an entry is malformed or has an unknown name.
 pub(super) fn value(text: &str, users: &Names, groups: &Names) -> Option<Vec<u8>> {
     let mut entries = Vec::new();
     for entry in text.split([',', '\n']) {
@@ -76,27 +76,27 @@ pub(super) fn value(text: &str, users: &Names, groups: &Names) -> Option<Vec<u8>
     Some(value)
 }
 
-/// Parses `KIND:NAME:PERMISSIONS[:NUMBER]` into tag, id, permissions.
+/// Parses `TYPE:NAME:PERMISSIONS[:NUMBER]` into tag, ID, permissions.
 fn parse(entry: &str, users: &Names, groups: &Names) -> Option<(u16, u32, u16)> {
     let mut fields = entry.split(':');
     let (kind, name) = (fields.next()?, fields.next()?);
-    // "other" and "mask" are also written without the empty name, as in "other:r--".
+    // "other" and "mask" may lack the empty name, as in "other:r--".
     let permissions = match fields.next() {
         Some(permissions) => permissions,
         None if matches!(kind, "other" | "o" | "mask" | "m") => name,
         None => return None,
     };
     let number = fields.next().and_then(|n| n.parse().ok());
-    let who = |names: &Names| {
+    let id = |names: &Names| {
         number
             .or_else(|| name.parse().ok())
             .or_else(|| names.id(name))
     };
     let (tag, id) = match kind {
         "user" | "u" if name.is_empty() => (0x01, UNDEFINED),
-        "user" | "u" => (0x02, who(users)?),
+        "user" | "u" => (0x02, id(users)?),
         "group" | "g" if name.is_empty() => (0x04, UNDEFINED),
-        "group" | "g" => (0x08, who(groups)?),
+        "group" | "g" => (0x08, id(groups)?),
         "mask" | "m" => (0x10, UNDEFINED),
         "other" | "o" => (0x20, UNDEFINED),
         _ => return None,
@@ -148,13 +148,13 @@ mod tests {
     }
 
     #[test]
-    fn a_number_wins_over_a_name() {
+    fn a_number_takes_precedence_over_a_name() {
         let with = parsed("user:lars:r--:77").unwrap();
         assert_eq!(with, parsed("user:77:r--").unwrap());
     }
 
     #[test]
-    fn what_the_archive_calls_its_owners_wins_over_the_system() {
+    fn owners_of_the_archive_take_precedence_over_the_system() {
         assert_eq!(parsed("group:staff:r--"), parsed("group:20:r--"));
     }
 
@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_and_strangers_are_none() {
+    fn malformed_entries_and_unknown_names_are_none() {
         for text in ["user:nobody-here:r--", "user", "world::r--", "user::rq-"] {
             assert_eq!(parsed(text), None, "{text}");
         }

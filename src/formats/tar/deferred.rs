@@ -1,7 +1,7 @@
-//! What is kept for the end of an archive: what directories get, and access lists.
+//! What is applied at the end of an archive: attributes of directories, and ACLs.
 //!
-//! A directory's default access list would be inherited by what is put into it, every new entry would move its
-//! time, and the names in access lists are known only when the system's `passwd` is there.
+//! New files would inherit a directory's default ACL and change its time, and names in ACLs need the system's
+//! `passwd`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
@@ -23,17 +23,17 @@ use crate::fs::copy::attributes::{
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 
-/// How much is kept at most, in bytes: a system with a hundred thousand directories and lists takes a tenth of it.
-const MOST: usize = 512 << 20;
-/// What each thing that is kept takes besides its content, in bytes: about that.
-const EACH: usize = 256;
-/// How many kinds of what is left out are named, and how many characters of each.
-const NAMED: usize = 64;
-const NAME: usize = 512;
-/// What stands for all others.
+/// Memory limit, in bytes: ten times what a system with a hundred thousand directories and ACLs needs.
+const MEMORY_MAX: usize = 512 << 20;
+/// Approximate overhead of an entry, in bytes.
+const OVERHEAD: usize = 256;
+/// How many kinds of omitted attributes are listed, and how many characters of each.
+const LISTED_MAX: usize = 64;
+const LISTED_LENGTH: usize = 512;
+/// Stands for all further ones.
 const MORE: &str = "and more of the kind";
 
-/// What is given when everything is in its place.
+/// Attributes to be applied at the end.
 #[derive(Debug)]
 pub(super) struct Deferred {
     directories: BTreeMap<PathBuf, Attributes>,
@@ -41,13 +41,13 @@ pub(super) struct Deferred {
     users: Names,
     groups: Names,
     left_out: BTreeSet<String>,
-    /// How much more may be kept, in bytes.
-    left: usize,
+    /// Bytes left of the memory limit.
+    memory_left: usize,
 }
 
 impl Deferred {
     pub(super) fn new() -> Self {
-        // An archive need not say anything of the root itself.
+        // An archive need not have an entry for the root directory.
         let root = Attributes {
             mode: 0o755,
             uid: 0,
@@ -62,48 +62,50 @@ impl Deferred {
             users: Names::default(),
             groups: Names::default(),
             left_out: BTreeSet::new(),
-            left: MOST,
+            memory_left: MEMORY_MAX,
         }
     }
 
-    /// Keeps what a directory gets.
+    /// Records the attributes of a directory.
     ///
     /// # Errors
-    /// When that is too much.
+    /// Above the memory limit.
     pub(super) fn directory(&mut self, path: PathBuf, attributes: Attributes) -> Result<()> {
         let xattrs = attributes.xattrs.iter();
-        let xattrs: usize = xattrs.map(|(n, value)| EACH + n.len() + value.len()).sum();
-        self.take(path.as_os_str().len() + xattrs)?;
+        let xattrs: usize = xattrs
+            .map(|(n, value)| OVERHEAD + n.len() + value.len())
+            .sum();
+        self.reserve(path.as_os_str().len() + xattrs)?;
         self.directories.insert(path, attributes);
         Ok(())
     }
 
-    /// Takes note of something that is kept.
-    fn take(&mut self, length: usize) -> Result<()> {
-        let left = self.left.checked_sub(EACH + length);
-        self.left =
-            left.context("the archive has more directories and access lists than can be kept")?;
+    /// Counts the memory of an entry.
+    fn reserve(&mut self, length: usize) -> Result<()> {
+        let memory_left = self.memory_left.checked_sub(OVERHEAD + length);
+        self.memory_left = memory_left
+            .context("the archive has more directories and access lists than can be kept")?;
         Ok(())
     }
 
-    /// Takes note of what cannot be given: of some kinds by name, for an archive can make up any number.
+    /// Records something that is omitted; the number is limited, for an archive may have any.
     fn leave_out(&mut self, what: &str) {
-        let short: String = what.chars().take(NAME).collect();
-        match self.left_out.len() < NAMED || self.left_out.contains(&short) {
+        let short: String = what.chars().take(LISTED_LENGTH).collect();
+        match self.left_out.len() < LISTED_MAX || self.left_out.contains(&short) {
             true => self.left_out.insert(short),
             false => self.left_out.insert(MORE.to_string()),
         };
     }
 
-    /// Forgets a directory that was taken away.
-    pub(super) fn forget(&mut self, path: &Path) {
+    /// Drops a removed directory.
+    pub(super) fn remove(&mut self, path: &Path) {
         self.directories.remove(path);
     }
 
-    /// Takes out of a member what cannot be given at once, or at all.
+    /// Takes from a member what is applied later, or omitted.
     ///
     /// # Errors
-    /// When that is too much to keep.
+    /// Above the memory limit.
     pub(super) fn sift(&mut self, member: &mut Member, path: &Path) -> Result<()> {
         self.acls.remove(path);
         let (user, group) = &member.owner_names;
@@ -115,7 +117,7 @@ impl Deferred {
         ] {
             if let Some(text) = text {
                 member.attributes.xattrs.retain(|(n, _)| n != attribute);
-                self.take(path.as_os_str().len() + text.len())?;
+                self.reserve(path.as_os_str().len() + text.len())?;
                 let acls = self.acls.entry(path.to_path_buf()).or_default();
                 acls.push((attribute, text));
             }
@@ -133,9 +135,9 @@ impl Deferred {
         Ok(())
     }
 
-    /// Gives directories what was kept for the end, and returns what was left out.
+    /// Applies everything, and returns what was omitted.
     pub(super) fn apply(mut self, tree: &Tree) -> Result<Vec<String>> {
-        self.give_acls(tree)?;
+        self.apply_acls(tree)?;
         for (path, attributes) in self.directories.iter().rev() {
             interrupt::check()?;
             let shown = if path.as_os_str().is_empty() {
@@ -157,7 +159,7 @@ impl Deferred {
         Ok(notes)
     }
 
-    fn give_acls(&mut self, tree: &Tree) -> Result<()> {
+    fn apply_acls(&mut self, tree: &Tree) -> Result<()> {
         if self.acls.is_empty() {
             return Ok(());
         }
@@ -177,13 +179,13 @@ impl Deferred {
                 self.leave_out(&format!("the access list of {} ({text})", path.display()));
                 continue;
             };
-            // For a directory it goes the way of its other attributes, for its mode is set later.
+            // A directory gets it with its other attributes, after its mode.
             if let Some(attributes) = self.directories.get_mut(&path) {
                 attributes.xattrs.push((attribute.into(), value));
                 continue;
             }
             let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
-            // What a later member replaced or took away has no list any more.
+            // A later member may have replaced or removed the file.
             if let Ok(fd) = tree.open_path(&path, flags, Mode::empty())
                 && File::from(fd.try_clone()?).metadata()?.is_file()
             {
@@ -199,30 +201,30 @@ impl Deferred {
 mod tests {
     use super::*;
 
-    fn directory(kept: &mut Deferred, name: &str) -> Result<()> {
-        let attributes = kept.directories[&PathBuf::new()].clone();
-        kept.directory(PathBuf::from(name), attributes)
+    fn directory(deferred: &mut Deferred, name: &str) -> Result<()> {
+        let attributes = deferred.directories[&PathBuf::new()].clone();
+        deferred.directory(PathBuf::from(name), attributes)
     }
 
     #[test]
-    fn no_more_is_kept_than_there_is_room_for() {
-        let mut kept = Deferred::new();
-        directory(&mut kept, "etc").unwrap();
-        assert_eq!(kept.left, MOST - EACH - 3);
-        kept.left = 2 * EACH;
-        directory(&mut kept, "usr").unwrap();
-        assert!(directory(&mut kept, "var").is_err());
+    fn the_memory_is_limited() {
+        let mut deferred = Deferred::new();
+        directory(&mut deferred, "etc").unwrap();
+        assert_eq!(deferred.memory_left, MEMORY_MAX - OVERHEAD - 3);
+        deferred.memory_left = 2 * OVERHEAD;
+        directory(&mut deferred, "usr").unwrap();
+        assert!(directory(&mut deferred, "var").is_err());
     }
 
     #[test]
-    fn what_is_left_out_is_named_up_to_a_number() {
-        let mut kept = Deferred::new();
+    fn a_limited_number_of_omissions_is_listed() {
+        let mut deferred = Deferred::new();
         for n in 0..10_000 {
-            kept.leave_out(&format!("attributes {n}{}", "x".repeat(NAME)));
+            deferred.leave_out(&format!("attributes {n}{}", "x".repeat(LISTED_LENGTH)));
         }
-        assert_eq!(kept.left_out.len(), NAMED + 1);
-        let longest = kept.left_out.iter().map(String::len).max();
-        assert_eq!(longest, Some(NAME));
-        assert!(kept.left_out.contains(MORE));
+        assert_eq!(deferred.left_out.len(), LISTED_MAX + 1);
+        let longest = deferred.left_out.iter().map(String::len).max();
+        assert_eq!(longest, Some(LISTED_LENGTH));
+        assert!(deferred.left_out.contains(MORE));
     }
 }

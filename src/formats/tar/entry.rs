@@ -1,7 +1,8 @@
-//! The members of a tar archive, one after the other, from a stream.
+//! Reads the members of a tar archive from a stream.
 //!
-//! Reads what v7, ustar, GNU tar, star and POSIX (pax) writers write, extended headers applied and numbers
-//! checked. The `tar` crate supplies the header layouts; its own iterator splits extended records at
+//! Reads v7, ustar, GNU tar, star and POSIX (pax) archives, with extended headers, and checks all numbers. Header
+//! layouts are those of the `tar` crate; its iterator is not used, because it splits extended records at newlines,
+//! which breaks capabilities and ACLs. Names are not checked here.
 //! newlines, which tears capabilities and access lists. Writes nothing, and believes no name.
 
 use std::io::{self, Read};
@@ -14,13 +15,12 @@ use super::pax::Extended;
 use super::sparse::{self, Map};
 use crate::fs::copy::attributes::Attributes;
 
-/// The longest name or extended header that is read, in bytes: it is held in memory.
+/// The longest name or extended header, in bytes: it is held in memory.
 const HEADER_LIMIT: u64 = 8 << 20;
-/// How long all names and extended headers of one member may be together, and all that are for every member, in bytes:
-/// they are held in memory, however many each has.
+/// Limit of all names and extended headers of one member, and of all global ones, in bytes: they are held in memory.
 const HEADERS_LIMIT: u64 = 16 << 20;
 
-/// What a member is.
+/// The type of a member.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Kind {
     File(Option<Map>),
@@ -32,7 +32,7 @@ pub(super) enum Kind {
     Pipe,
 }
 
-/// One member of an archive, its data still in the stream.
+/// A member of an archive, its data not read yet.
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) name: Vec<u8>,
@@ -40,21 +40,21 @@ pub(super) struct Member {
     pub(super) kind: Kind,
     pub(super) attributes: Attributes,
     pub(super) device: (u32, u32),
-    /// What the archive calls owner and group; empty where it does not say.
+    /// Names of owner and group; empty if the archive has none.
     pub(super) owner_names: (Vec<u8>, Vec<u8>),
     pub(super) acl_access: Option<String>,
     pub(super) acl_default: Option<String>,
     pub(super) left_out: Vec<&'static str>,
 }
 
-/// Reads an archive's members; between two calls of [`Members::next`] it is the data of the last one.
+/// Iterates over an archive's members; between two calls of [`Members::next`] it reads the last one's data.
 #[derive(Debug)]
 pub(super) struct Members<R> {
     inner: R,
     data: u64,
     padding: u64,
     global: Extended,
-    /// How long the headers for every member may still be.
+    /// Bytes left of the limit of global headers.
     global_left: u64,
 }
 
@@ -69,47 +69,47 @@ impl<R: Read> Members<R> {
         }
     }
 
-    /// Returns the next member; `None` at the end mark, behind which everything is read and ignored.
+    /// Returns the next member; `None` at the end mark, after which the rest is read and ignored.
     ///
-    /// An archive that ends without its mark is cut short: a broken connection looks like that.
+    /// An archive without an end mark is cut short, as by a broken connection.
     pub(super) fn next(&mut self) -> Result<Option<Member>> {
         let mut extended = self.global.clone();
         let (mut long_name, mut long_target) = (None, None);
-        let mut described = false;
-        let mut left = HEADERS_LIMIT;
+        let mut has_header = false;
+        let mut headers_left = HEADERS_LIMIT;
         loop {
             self.skip_data()?;
             let Some(header) = self.header()? else {
-                ensure!(!described, "the archive ends behind an extended header");
+                ensure!(!has_header, "the archive ends behind an extended header");
                 io::copy(&mut self.inner, &mut io::sink()).context("reading the archive's end")?;
                 return Ok(None);
             };
             let kind = header.as_old().linkflag[0];
             let size = size_of(&header)?;
-            self.expect(size)?;
-            described = true;
+            self.set_size(size)?;
+            has_header = true;
             match kind {
                 b'g' => self.global_left = take(self.global_left, size)?,
-                b'L' | b'K' | b'x' | b'X' => left = take(left, size)?,
+                b'L' | b'K' | b'x' | b'X' => headers_left = take(headers_left, size)?,
                 _ => {}
             }
             match kind {
                 b'L' => long_name = Some(self.long_text()?),
                 b'K' => long_target = Some(self.long_text()?),
-                b'x' | b'X' => extended.add(&self.whole()?)?,
+                b'x' | b'X' => extended.add(&self.read_header_data()?)?,
                 b'g' => {
-                    let records = self.whole()?;
+                    let records = self.read_header_data()?;
                     self.global.add(&records)?;
-                    // Every member would get a copy of them; no writer does this.
+                    // Each member would copy them; no known program writes this.
                     ensure!(
                         self.global.has_no_attributes(),
                         "the archive has one set of extended attributes for all members, which netbe cannot read"
                     );
                     extended.add(&records)?;
-                    described = false;
+                    has_header = false;
                 }
-                // A label of the volume, nothing of the system.
-                b'V' => described = false,
+                // A volume label.
+                b'V' => has_header = false,
                 _ => {
                     return self
                         .member(&header, extended, long_name, long_target)
@@ -139,7 +139,7 @@ impl<R: Read> Members<R> {
             .or_else(|| header.link_name_bytes().map(std::borrow::Cow::into_owned))
             .unwrap_or_default();
         let size = extended.size.map_or_else(|| size_of(header), Ok)?;
-        self.expect(size)?;
+        self.set_size(size)?;
         let kind = self
             .kind(header, &name, size, &extended)
             .with_context(|| format!("archive member '{shown}'"))?;
@@ -161,7 +161,7 @@ impl<R: Read> Members<R> {
         })
     }
 
-    /// Decides what a member is and how much data of it follows.
+    /// Returns a member's type, and sets the size of its data.
     fn kind(
         &mut self,
         header: &Header,
@@ -170,13 +170,13 @@ impl<R: Read> Members<R> {
         extended: &Extended,
     ) -> Result<Kind> {
         let kind = match header.as_old().linkflag[0] {
-            // Before POSIX a directory was a file whose name ends so.
+            // Before POSIX, a directory was a file whose name ends in a slash.
             0 | b'0' | b'7' if name.ends_with(b"/") => Kind::Directory,
             0 | b'0' | b'7' => Kind::File(self.pax_map(size, extended)?),
             b'1' => {
-                // Only POSIX archives repeat the data with a link; others leave the size of the file there.
-                let repeated = extended.size.is_some();
-                self.expect(if repeated { size } else { 0 })?;
+                // Only POSIX archives may store data with a hard link; others have the file's size there.
+                let has_data = extended.size.is_some();
+                self.set_size(if has_data { size } else { 0 })?;
                 return Ok(Kind::HardLink);
             }
             b'2' => Kind::Link,
@@ -187,32 +187,34 @@ impl<R: Read> Members<R> {
             b'S' => Kind::File(Some(self.gnu_map(header, size)?)),
             b'M' => bail!("the archive is one of several volumes; join them first"),
             other => bail!(
-                "is of the kind {:?}, which netbe cannot read",
+                "is of type {:?}, which netbe cannot read",
                 char::from(other)
             ),
         };
         if !matches!(kind, Kind::File(_) | Kind::Directory) {
-            self.expect(0)?;
+            self.set_size(0)?;
         }
         Ok(kind)
     }
 
     fn pax_map(&mut self, size: u64, extended: &Extended) -> Result<Option<Map>> {
-        let said = &extended.sparse;
-        let pieces = match said.version {
+        let sparse = &extended.sparse;
+        let pieces = match sparse.version {
             Some((1, 0)) => sparse::leading_map(self)?,
-            None | Some((0, _)) if said.mapped || said.version.is_some() => said.pieces.clone(),
+            None | Some((0, _)) if sparse.mapped || sparse.version.is_some() => {
+                sparse.pieces.clone()
+            }
             None => return Ok(None),
-            Some((major, minor)) => bail!("is sparse in a format ({major}.{minor}) not known"),
+            Some((major, minor)) => bail!("is sparse in an unknown format ({major}.{minor})"),
         };
-        let whole = said.size.context("is sparse, but its size is not said")?;
-        // The map itself stands in front of the data it describes.
-        let stored = if said.version == Some((1, 0)) {
+        let file_size = sparse.size.context("is sparse without a size")?;
+        // Format 1.0 has the map before the data.
+        let stored = if sparse.version == Some((1, 0)) {
             self.data
         } else {
             size
         };
-        Map::checked(pieces, whole, stored).map(Some)
+        Map::checked(pieces, file_size, stored).map(Some)
     }
 
     fn gnu_map(&mut self, header: &Header, size: u64) -> Result<Map> {
@@ -227,14 +229,14 @@ impl<R: Read> Members<R> {
                 .read_exact(block.as_mut_bytes())
                 .map_err(|e| cut_short(&e))?;
             pieces.extend(sparse::pieces(block.sparse())?);
-            sparse::bounded(&pieces)?;
+            sparse::check_count(&pieces)?;
             more = block.is_extended();
         }
-        let whole = number(&gnu.realsize).and_then(|n| u64::try_from(n).ok());
-        Map::checked(pieces, whole.context("has no size")?, size)
+        let file_size = number(&gnu.realsize).and_then(|n| u64::try_from(n).ok());
+        Map::checked(pieces, file_size.context("has no size")?, size)
     }
 
-    /// Reads one header block; `None` at the end mark.
+    /// Reads a header block; `None` at the end mark.
     fn header(&mut self) -> Result<Option<Header>> {
         let mut header = Header::new_old();
         let block = header.as_mut_bytes();
@@ -257,24 +259,27 @@ impl<R: Read> Members<R> {
         Ok(Some(header))
     }
 
-    /// Says how much data follows, before any of it was read.
-    fn expect(&mut self, size: u64) -> Result<()> {
+    /// Sets the size of the data that follows, before any of it is read.
+    fn set_size(&mut self, size: u64) -> Result<()> {
         let blocks = size.checked_next_multiple_of(BLOCK as u64);
-        self.padding = blocks.context("a member's size makes no sense")? - size;
+        self.padding = blocks.context("a member's size is invalid")? - size;
         self.data = size;
         Ok(())
     }
 
     fn skip_data(&mut self) -> Result<()> {
-        let left = self.data.saturating_add(self.padding);
-        let skipped = io::copy(&mut self.inner.by_ref().take(left), &mut io::sink())
+        let headers_left = self.data.saturating_add(self.padding);
+        let skipped = io::copy(&mut self.inner.by_ref().take(headers_left), &mut io::sink())
             .context("reading the archive")?;
-        ensure!(skipped == left, "the archive is cut short inside a member");
+        ensure!(
+            skipped == headers_left,
+            "the archive is cut short inside a member"
+        );
         (self.data, self.padding) = (0, 0);
         Ok(())
     }
 
-    fn whole(&mut self) -> Result<Vec<u8>> {
+    fn read_header_data(&mut self) -> Result<Vec<u8>> {
         ensure!(
             self.data <= HEADER_LIMIT,
             "an extended header of the archive is longer than 8 MiB"
@@ -286,7 +291,7 @@ impl<R: Read> Members<R> {
     }
 
     fn long_text(&mut self) -> Result<Vec<u8>> {
-        let mut bytes = self.whole()?;
+        let mut bytes = self.read_header_data()?;
         if let Some(end) = bytes.iter().position(|b| *b == 0) {
             bytes.truncate(end);
         }
@@ -294,14 +299,15 @@ impl<R: Read> Members<R> {
     }
 }
 
-/// The data of the member last returned; an early end is an error, not an end.
+/// Reads the data of the last member; an early end is an error.
 impl<R: Read> Read for Members<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let most = usize::try_from(self.data).map_or(buf.len(), |left| left.min(buf.len()));
-        if most == 0 {
+        let length = usize::try_from(self.data)
+            .map_or(buf.len(), |headers_left| headers_left.min(buf.len()));
+        if length == 0 {
             return Ok(0);
         }
-        let count = self.inner.read(&mut buf[..most])?;
+        let count = self.inner.read(&mut buf[..length])?;
         if count == 0 {
             return Err(cut_short(&io::ErrorKind::UnexpectedEof.into()));
         }
@@ -310,10 +316,11 @@ impl<R: Read> Read for Members<R> {
     }
 }
 
-/// Takes a header's length off what there may be of them.
-fn take(left: u64, size: u64) -> Result<u64> {
-    left.checked_sub(size)
-        .context("the archive has more extended headers than anybody needs")
+/// Subtracts a header's length from the limit.
+fn take(headers_left: u64, size: u64) -> Result<u64> {
+    headers_left
+        .checked_sub(size)
+        .context("the archive has too many extended headers")
 }
 
 fn cut_short(error: &io::Error) -> io::Error {

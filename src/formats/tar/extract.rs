@@ -1,7 +1,7 @@
-//! Puts archive members into a tree.
+//! Extracts archive members into a tree.
 //!
-//! Every parent is resolved by the kernel beneath the tree; the last part of a name is made anew, by bare name in
-//! its open parent. What directories get is deferred for the end (`deferred`).
+//! The kernel resolves parents inside the tree; the last component is always created, by name in its open parent.
+//! Attributes of directories are applied at the end (`deferred`).
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -22,20 +22,20 @@ use crate::fs::free_space::FreeSpace;
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 
-/// How much is copied at a time, in bytes.
+/// Bytes copied at a time.
 const CHUNK: usize = 256 << 10;
 
-/// A tree that members are put into.
-pub(super) struct Place<'t> {
+/// Extracts members into a tree.
+pub(super) struct Extractor<'t> {
     tree: &'t Tree,
-    /// The parent opened last: the next member mostly stands in the same one.
+    /// The parent opened last: the next member is mostly in the same one.
     parent: Option<(PathBuf, OwnedFd)>,
     deferred: Deferred,
-    room: FreeSpace,
+    free_space: FreeSpace,
     buffer: Vec<u8>,
 }
 
-impl<'t> Place<'t> {
+impl<'t> Extractor<'t> {
     pub(super) fn new(tree: &'t Tree) -> Result<Self> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
         let top = tree.open_path(Path::new("."), flags, Mode::empty())?;
@@ -43,25 +43,25 @@ impl<'t> Place<'t> {
             tree,
             parent: None,
             deferred: Deferred::new(),
-            room: FreeSpace::measure(&File::from(top))?,
+            free_space: FreeSpace::measure(&File::from(top))?,
             buffer: vec![0; CHUNK],
         })
     }
 
-    /// Makes one member, replacing what an earlier one of the same name made.
-    pub(super) fn put(&mut self, mut member: Member, data: &mut impl Read) -> Result<()> {
+    /// Creates one member, replacing an earlier one of the same name.
+    pub(super) fn extract(&mut self, mut member: Member, data: &mut impl Read) -> Result<()> {
         let path = relative(&member.name)?;
-        self.room.reserve(0)?;
+        self.free_space.reserve(0)?;
         self.deferred.sift(&mut member, &path)?;
-        let Some((above, name)) = split(&path) else {
+        let Some((parent, name)) = split(&path) else {
             ensure!(
                 member.kind == Kind::Directory,
-                "stands where the root belongs"
+                "is not a directory, in the place of the root"
             );
             return self.deferred.directory(path, member.attributes);
         };
         let name = name.to_owned();
-        self.open_parent(above)?;
+        self.open_parent(parent)?;
         match &member.kind {
             Kind::Directory => {
                 self.make_directory(&path, &name)?;
@@ -96,40 +96,40 @@ impl<'t> Place<'t> {
         Ok(member.attributes.apply_at(parent.as_fd(), &name, link)?)
     }
 
-    /// Gives what was deferred for the end, and returns sentences about what was left out.
+    /// Applies what was deferred, and returns sentences about omissions.
     pub(super) fn finish(self) -> Result<Vec<String>> {
         self.deferred.apply(self.tree)
     }
 
-    fn open_parent(&mut self, above: &Path) -> Result<()> {
-        if self.parent.as_ref().is_some_and(|(path, _)| path == above) {
+    fn open_parent(&mut self, parent: &Path) -> Result<()> {
+        if self.parent.as_ref().is_some_and(|(path, _)| path == parent) {
             return Ok(());
         }
-        let shown = if above.as_os_str().is_empty() {
+        let shown = if parent.as_os_str().is_empty() {
             Path::new(".")
         } else {
-            above
+            parent
         };
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
         let fd = match self.tree.open_path(shown, flags, Mode::empty()) {
             Err(Errno::ENOENT) => {
-                self.make_parents(above)?;
+                self.make_parents(parent)?;
                 self.tree.open_path(shown, flags, Mode::empty())
             }
             other => other,
         };
         let fd = fd.map_err(|e| match e {
-            Errno::ENOTDIR => anyhow::anyhow!("'{}' is not a directory", above.display()),
-            e => anyhow::Error::from(e).context(format!("opening '{}'", above.display())),
+            Errno::ENOTDIR => anyhow::anyhow!("'{}' is not a directory", parent.display()),
+            e => anyhow::Error::from(e).context(format!("opening '{}'", parent.display())),
         })?;
-        self.parent = Some((above.to_path_buf(), fd));
+        self.parent = Some((parent.to_path_buf(), fd));
         Ok(())
     }
 
-    /// Makes the directories above a member that the archive did not bring itself.
-    fn make_parents(&mut self, above: &Path) -> Result<()> {
+    /// Creates parents of a member for which the archive has no entry.
+    fn make_parents(&mut self, parent: &Path) -> Result<()> {
         let mut made = PathBuf::new();
-        for part in above {
+        for part in parent {
             let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
             let parent = if made.as_os_str().is_empty() {
                 Path::new(".")
@@ -137,7 +137,7 @@ impl<'t> Place<'t> {
                 &made
             };
             let parent = self.tree.open_path(parent, flags, Mode::empty())?;
-            self.room.reserve(0)?;
+            self.free_space.reserve(0)?;
             match mkdirat(&parent, part, Mode::from_bits_truncate(0o755)) {
                 Ok(()) | Err(Errno::EEXIST) => {}
                 Err(e) => return Err(e.into()),
@@ -152,7 +152,7 @@ impl<'t> Place<'t> {
         Ok(fd)
     }
 
-    /// Makes something under a bare name, taking away what an earlier member made there.
+    /// Creates a file, replacing one of an earlier member.
     fn make<T>(
         &mut self,
         path: &Path,
@@ -167,18 +167,18 @@ impl<'t> Place<'t> {
             Ok(()) => {}
             Err(Errno::EISDIR) => {
                 match unlinkat(self.parent()?, name, UnlinkatFlags::RemoveDir) {
-                    Err(Errno::ENOTEMPTY) => bail!("stands where a directory with content is"),
+                    Err(Errno::ENOTEMPTY) => bail!("is in the place of a directory with content"),
                     other => other?,
                 }
-                self.deferred.forget(path);
+                self.deferred.remove(path);
             }
             Err(e) => return Err(e.into()),
         }
         let made = make(self.parent()?)?;
-        // A deferred parent may have led over what was just replaced.
-        let (above, _) = split(path).context("the root has no parent")?;
+        // The open parent's path may have a component that was just replaced.
+        let (parent, _) = split(path).context("the root has no parent")?;
         self.parent = None;
-        self.open_parent(above)?;
+        self.open_parent(parent)?;
         Ok(made)
     }
 
@@ -219,17 +219,17 @@ impl<'t> Place<'t> {
         if target == path {
             return Ok(());
         }
-        let (above, target_name) = split(&target).context("is a hard link to the root")?;
-        let above = if above.as_os_str().is_empty() {
+        let (parent, target_name) = split(&target).context("is a hard link to the root")?;
+        let parent = if parent.as_os_str().is_empty() {
             Path::new(".")
         } else {
-            above
+            parent
         };
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
         let missing = || format!("is a hard link to '{shown}', which the archive does not hold");
         let from = self
             .tree
-            .open_path(above, flags, Mode::empty())
+            .open_path(parent, flags, Mode::empty())
             .with_context(missing)?;
         self.make(path, name, |dir| {
             linkat(&from, target_name, dir, name, AtFlags::empty())
@@ -245,22 +245,22 @@ impl<'t> Place<'t> {
                 Err(e) if e.kind() == std::io::ErrorKind::Interrupted => continue,
                 Err(e) => return Err(e.into()),
             };
-            self.room.reserve(count as u64)?;
+            self.free_space.reserve(count as u64)?;
             file.write_all(&self.buffer[..count])?;
         }
     }
 }
 
-/// Turns an archive's name into a path below the root; a name that climbs is refused.
+/// Converts an archive's name to a path below the root; `..` is an error.
 fn relative(name: &[u8]) -> Result<PathBuf> {
     let mut path = OsString::from_vec(Vec::with_capacity(name.len()));
     for part in name.split(|b| *b == b'/') {
         match part {
             b"" | b"." => continue,
-            b".." => bail!("names with '..' lead out of the system; nothing of it is taken"),
+            b".." => bail!("the name has '..', which may lead outside; the archive is refused"),
             _ => {}
         }
-        ensure!(!part.contains(&0), "a name with a NUL in it is none");
+        ensure!(!part.contains(&0), "the name has a NUL byte");
         if !path.is_empty() {
             path.push("/");
         }
@@ -278,7 +278,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_taken_beneath_the_root() {
+    fn names_are_relative_to_the_root() {
         for (name, path) in [
             (&b"./"[..], ""),
             (b"/", ""),

@@ -1,7 +1,7 @@
-//! One header block of a tar archive: whether it is one, and the numbers in it.
+//! One header block of a tar archive: its checksum and numbers.
 //!
-//! Pure. The `tar` crate knows where the fields stand; what is in them is read here, for writers differ: blanks,
-//! binary numbers, negative times.
+//! Pure. Offsets are those of the `tar` crate; values are parsed here, because programs differ: blanks, binary
+//! numbers, negative times.
 
 use anyhow::{Context, Result};
 use nix::libc::UTIME_OMIT;
@@ -11,15 +11,15 @@ use tar::Header;
 use super::pax::Extended;
 use crate::fs::copy::attributes::Attributes;
 
-/// The unit of a tar archive, in bytes.
+/// Block size of a tar archive, in bytes.
 pub(super) const BLOCK: usize = 512;
 
-/// Returns whether a block is a tar header: its checksum, which random data does not have.
+/// Returns whether a block is a tar header, by its checksum.
 pub(super) fn is_header(block: &[u8]) -> bool {
     let Some(block) = block.get(..BLOCK) else {
         return false;
     };
-    // Some old writers added the bytes up as signed.
+    // Some old programs summed signed bytes.
     let (mut plain, mut signed) = (0i64, 0i64);
     for (at, byte) in block.iter().enumerate() {
         let byte = if (148..156).contains(&at) {
@@ -34,7 +34,7 @@ pub(super) fn is_header(block: &[u8]) -> bool {
     number(&block[148..156]).is_some_and(|sum| !empty && (sum == plain || sum == signed))
 }
 
-/// Returns what a header says of mode, owner and time; extended records win.
+/// Returns mode, owner and time of a header; extended records take precedence.
 pub(super) fn attributes(header: &Header, extended: &Extended) -> Result<Attributes> {
     let old = header.as_old();
     let owner = |field: &[u8]| number(field).and_then(|n| u32::try_from(n).ok());
@@ -58,10 +58,10 @@ pub(super) fn attributes(header: &Header, extended: &Extended) -> Result<Attribu
     })
 }
 
-/// Returns the major and minor number of a device; zeros for what is none.
+/// Returns a device number; zeros if there is none.
 pub(super) fn device(header: &Header) -> (u32, u32) {
     let bytes = header.as_bytes();
-    // Same place in ustar and GNU headers; a v7 archive has no devices.
+    // At the same offset in ustar and GNU headers; v7 has no devices.
     let field = |range| {
         number(&bytes[range])
             .and_then(|n| u32::try_from(n).ok())
@@ -73,14 +73,14 @@ pub(super) fn device(header: &Header) -> (u32, u32) {
     (field(329..337), field(337..345))
 }
 
-/// Returns how much data follows a header, in bytes.
+/// Returns the size of the data after a header, in bytes.
 pub(super) fn size_of(header: &Header) -> Result<u64> {
     number(&header.as_old().size)
         .and_then(|n| u64::try_from(n).ok())
         .context("the archive is damaged: a member has no readable size")
 }
 
-/// Reads a number as tar writers write it: octal text, or big-endian binary behind a set top bit.
+/// Parses a number: octal text, or big-endian binary with the top bit set.
 pub(super) fn number(field: &[u8]) -> Option<i64> {
     let first = *field.first()?;
     if first & 0x80 != 0 {

@@ -1,8 +1,8 @@
-//! Tar archives, unpacked beneath a directory exactly as they say and nowhere else.
+//! Unpacks tar archives below a directory, exactly and nowhere else.
 //!
-//! Owners by number, modes, times, hard links, devices, pipes, sparse files, extended attributes, access lists.
-//! A name with `..` fails the whole archive; a link in the middle of a name is followed, but the tree is its
-//! `/`, so it ends inside; a final link is replaced, never written through. Not for making archives.
+//! Numeric owners, modes, times, hard links, devices, pipes, sparse files, extended attributes, ACLs. A name with `..`
+//! fails the whole archive. A symbolic link inside a name is followed with the tree as `/`; a final one is replaced.
+//! Does not make archives.
 
 mod acl;
 mod deferred;
@@ -18,25 +18,25 @@ use anyhow::{Context, Result};
 
 use crate::fs::rooted::Tree;
 use entry::Members;
-use extract::Place;
+use extract::Extractor;
 
-/// Unpacks an archive into an empty tree and returns what a person should know of it.
+/// Unpacks an archive into an empty tree and returns notes for the user.
 ///
-/// On an error the tree holds part of it and is to be thrown away. The stream is read to its end, so that a
-/// checksum behind the archive has been looked at.
+/// After an error the caller removes the incomplete tree. The stream is read to its end, so that a final checksum is
+/// verified.
 pub fn unpack(archive: &mut dyn Read, root: &Tree) -> Result<Vec<String>> {
     let mut members = Members::new(archive);
-    let mut place = Place::new(root)?;
+    let mut extractor = Extractor::new(root)?;
     while let Some(member) = members.next()? {
         let name = String::from_utf8_lossy(&member.name).into_owned();
-        place
-            .put(member, &mut members)
+        extractor
+            .extract(member, &mut members)
             .with_context(|| format!("unpacking '{name}'"))?;
     }
-    place.finish()
+    extractor.finish()
 }
 
-/// Returns whether a stream that begins so is a tar archive, by its first header's checksum.
+/// Returns whether a stream with these first bytes is a tar archive, by the first header's checksum.
 pub fn is_tar(head: &[u8]) -> bool {
     header::is_header(head)
 }

@@ -1,7 +1,7 @@
-//! Extended headers of POSIX tar archives: the records that say what a plain header has no room for.
+//! Parses extended headers of POSIX tar archives.
 //!
-//! Text in, values out; values are bytes, since names, attributes and capabilities hold newlines and no
-//! UTF-8. Understands the records of GNU tar, star and libarchive. Not for sparse maps: `sparse`.
+//! Values are bytes: names, attributes and capabilities may have newlines and need not be UTF-8. Supports the records
+//! of GNU tar, star and libarchive. Sparse maps are checked in `sparse`.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -9,15 +9,15 @@ use std::os::unix::ffi::OsStringExt;
 use anyhow::{Context, Result, bail, ensure};
 use nix::sys::time::TimeSpec;
 
-/// The most bytes that the names of a file's extended attributes may have, twice: bsdtar writes each in two
-/// records (`XATTR_LIST_MAX` of linux/limits.h).
+/// Limit of the names of a file's extended attributes, doubled: bsdtar writes each in two records (`XATTR_LIST_MAX` of
+/// linux/limits.h).
 const XATTR_NAMES: usize = 2 << 16;
 /// The longest value of an extended attribute, in bytes (`XATTR_SIZE_MAX` of linux/limits.h).
 const XATTR_VALUE: usize = 64 << 10;
-/// The longest text of an access list, in bytes: its entries are held to what fits into a value of that length.
+/// The longest text of an ACL, in bytes; the number of entries is limited by the kernel's value.
 const ACL_TEXT: usize = 1 << 20;
 
-/// What extended headers say about the member that follows.
+/// The extended headers of the next member.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Extended {
     pub(super) path: Option<Vec<u8>>,
@@ -27,16 +27,16 @@ pub(super) struct Extended {
     pub(super) gid: Option<u32>,
     pub(super) mtime: Option<TimeSpec>,
     pub(super) xattrs: Vec<(OsString, Vec<u8>)>,
-    /// How long the names of all records for attributes were, with an end each.
+    /// Length of all attribute names, each with a terminator.
     names_length: usize,
     pub(super) acl_access: Option<String>,
     pub(super) acl_default: Option<String>,
     pub(super) sparse: Sparse,
-    /// Kinds of records that mean something netbe cannot bring along.
+    /// Kinds of records that netbe cannot apply.
     pub(super) left_out: Vec<&'static str>,
 }
 
-/// The `GNU.sparse.*` records, of all three generations.
+/// The `GNU.sparse.*` records of all three versions.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Sparse {
     pub(super) version: Option<(u64, u64)>,
@@ -47,25 +47,25 @@ pub(super) struct Sparse {
 }
 
 impl Extended {
-    /// Adds the records of one extended header; later records win, an empty value takes back.
+    /// Adds the records of an extended header; later ones replace earlier ones, an empty value removes.
     pub(super) fn add(&mut self, text: &[u8]) -> Result<()> {
         let mut rest = text;
         while !rest.is_empty() {
-            // Some writers pad with NULs instead of ending at the size they announced.
+            // Some programs pad with NULs.
             if rest.iter().all(|b| *b == 0) {
                 break;
             }
-            let (key, value, behind) =
+            let (key, value, rest_after) =
                 record(rest).context("an extended header of the archive is malformed")?;
             self.set(key, value).with_context(|| {
                 format!("extended header record {:?}", String::from_utf8_lossy(key))
             })?;
-            rest = behind;
+            rest = rest_after;
         }
         Ok(())
     }
 
-    /// Returns whether no records for attributes or access lists were among them.
+    /// Returns whether there are no attributes and ACLs.
     pub(super) fn has_no_attributes(&self) -> bool {
         self.xattrs.is_empty() && self.acl_access.is_none() && self.acl_default.is_none()
     }
@@ -73,7 +73,7 @@ impl Extended {
     fn set(&mut self, key: &[u8], value: &[u8]) -> Result<()> {
         match key {
             b"path" => self.path = some(value),
-            // GNU tar stores the real name here and invents one for tools that know no sparse files.
+            // The real name; `path` is a made-up one for programs without sparse files.
             b"GNU.sparse.name" => self.path = some(value),
             b"linkpath" => self.link = some(value),
             b"size" => self.size = optional(value, number)?,
@@ -103,14 +103,14 @@ impl Extended {
         }
     }
 
-    /// bsdtar writes each attribute twice; the plain record is the one kept.
+    /// bsdtar writes each attribute twice; the plain record takes precedence.
     fn set_xattr(&mut self, name: Vec<u8>, value: Vec<u8>, plain: bool) -> Result<()> {
         let name = OsString::from_vec(name);
         ensure!(
             value.len() <= XATTR_VALUE,
-            "an extended attribute longer than any can be"
+            "an extended attribute's value is too long"
         );
-        // The kernel lists no more; and each is compared with all others here.
+        // The kernel's limit; the search below is linear.
         ensure!(
             self.names_length + name.len() < XATTR_NAMES,
             "more extended attributes than a file can have"
@@ -157,17 +157,17 @@ impl Sparse {
     }
 }
 
-/// Splits `"LENGTH KEY=VALUE\n…"` into key, value and what follows; the length counts all of it.
+/// Splits `"LENGTH KEY=VALUE\n…"` into key, value and rest; the length is of the whole record.
 fn record(text: &[u8]) -> Result<(&[u8], &[u8], &[u8])> {
     let space = text.iter().position(|b| *b == b' ').context("no length")?;
     let length = usize::try_from(number(&text[..space])?)?;
     ensure!(length > space + 1 && length <= text.len(), "a wrong length");
-    let (whole, behind) = text.split_at(length);
-    let pair = whole[space + 1..]
+    let (record, rest_after) = text.split_at(length);
+    let pair = record[space + 1..]
         .strip_suffix(b"\n")
         .context("no newline at its end")?;
     let equals = pair.iter().position(|b| *b == b'=').context("no =")?;
-    Ok((&pair[..equals], &pair[equals + 1..], behind))
+    Ok((&pair[..equals], &pair[equals + 1..], rest_after))
 }
 
 fn some(value: &[u8]) -> Option<Vec<u8>> {
@@ -181,7 +181,7 @@ fn optional<T>(value: &[u8], parse: fn(&[u8]) -> Result<T>) -> Result<Option<T>>
     parse(value).map(Some)
 }
 
-/// Reads a decimal number.
+/// Parses a decimal number.
 pub(super) fn number(value: &[u8]) -> Result<u64> {
     let text = std::str::from_utf8(value).context("not a number")?;
     ensure!(
@@ -193,26 +193,23 @@ pub(super) fn number(value: &[u8]) -> Result<u64> {
 }
 
 fn owner(value: &[u8]) -> Result<u32> {
-    u32::try_from(number(value)?).context("an owner that no Linux system has")
+    u32::try_from(number(value)?).context("an owner beyond 32 bits")
 }
 
 fn acl_text(value: &[u8]) -> Result<String> {
-    ensure!(
-        value.len() <= ACL_TEXT,
-        "an access list longer than any can be"
-    );
+    ensure!(value.len() <= ACL_TEXT, "an ACL is too long");
     String::from_utf8(value.to_vec()).context("not UTF-8")
 }
 
-/// Reads seconds since the epoch with any number of decimals: `-1.25` is a quarter before second -1.
+/// Parses seconds since the epoch with any number of decimals: `-1.25` is a quarter before second -1.
 fn time(value: &[u8]) -> Result<TimeSpec> {
     let text = std::str::from_utf8(value).context("not a time")?;
     let (sign, digits) = match text.strip_prefix('-') {
         Some(digits) => (-1, digits),
         None => (1, text),
     };
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    let seconds = i64::try_from(number(whole.as_bytes())?)?;
+    let (record, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let seconds = i64::try_from(number(record.as_bytes())?)?;
     if !fraction.bytes().all(|b| b.is_ascii_digit()) {
         bail!("not a time: {text:?}");
     }
@@ -224,10 +221,10 @@ fn time(value: &[u8]) -> Result<TimeSpec> {
     })
 }
 
-/// Decodes base64 with or without padding; `None` when it is something else.
+/// Decodes base64 with or without padding; `None` for anything else.
 fn base64(text: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len() / 4 * 3);
-    let (mut bits, mut held) = (0u32, 0);
+    let (mut bits, mut bit_count) = (0u32, 0);
     for byte in text.iter().take_while(|b| **b != b'=') {
         let value = match byte {
             b'A'..=b'Z' => byte - b'A',
@@ -238,11 +235,11 @@ fn base64(text: &[u8]) -> Option<Vec<u8>> {
             _ => return None,
         };
         bits = (bits << 6) | u32::from(value);
-        held += 6;
-        if held >= 8 {
-            held -= 8;
-            out.push((bits >> held) as u8);
-            bits &= (1 << held) - 1;
+        bit_count += 6;
+        if bit_count >= 8 {
+            bit_count -= 8;
+            out.push((bits >> bit_count) as u8);
+            bits &= (1 << bit_count) - 1;
         }
     }
     Some(out)

@@ -1,7 +1,7 @@
-//! Where the data of a sparse archive member belongs: four formats, one map.
+//! Maps of sparse archive members, of four formats.
 //!
-//! GNU's own header (type `S`), and its three generations of pax records: 0.0, 0.1, and 1.0, which keeps the
-//! map in front of the data. A map is checked before anything is written by it.
+//! GNU's own header (type `S`), and the three versions of pax records: 0.0, 0.1, and 1.0, which has the map before the
+//! data. A map is checked before use.
 
 use std::io::Read;
 
@@ -11,10 +11,10 @@ use tar::GnuSparseHeader;
 use super::header::BLOCK;
 use super::pax;
 
-/// The most pieces a file may have: the map is held in memory.
-const PIECES: usize = 4 << 20;
+/// The most pieces of a file: the map is held in memory.
+const PIECES_MAX: usize = 4 << 20;
 
-/// Pieces of data, offset and length in bytes, in order, and the size of the whole file.
+/// Pieces of data in order, as offset and length in bytes, and the size of the file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Map {
     pub(super) pieces: Vec<(u64, u64)>,
@@ -22,15 +22,15 @@ pub(super) struct Map {
 }
 
 impl Map {
-    /// Returns the map if its pieces are in order, inside the file, and as long as what is stored.
+    /// Returns a map if its pieces are in order, inside the file, and as long as the stored data.
     pub(super) fn checked(pieces: Vec<(u64, u64)>, size: u64, stored: u64) -> Result<Self> {
-        bounded(&pieces)?;
+        check_count(&pieces)?;
         let (mut end, mut total) = (0u64, 0u64);
         for (offset, length) in &pieces {
             ensure!(*offset >= end, "has a sparse map out of order");
             end = offset
                 .checked_add(*length)
-                .context("has a sparse map that makes no sense")?;
+                .context("has an invalid sparse map")?;
             total += length;
         }
         ensure!(
@@ -45,16 +45,16 @@ impl Map {
     }
 }
 
-/// Refuses a map that would take more memory than any real file's.
-pub(super) fn bounded(pieces: &[(u64, u64)]) -> Result<()> {
+/// Limits the memory of a map.
+pub(super) fn check_count(pieces: &[(u64, u64)]) -> Result<()> {
     ensure!(
-        pieces.len() <= PIECES,
-        "has more than {PIECES} sparse pieces"
+        pieces.len() <= PIECES_MAX,
+        "has more than {PIECES_MAX} sparse pieces"
     );
     Ok(())
 }
 
-/// Reads the pieces of a GNU header; unused places are empty.
+/// Parses the pieces in a GNU header; unused ones are empty.
 pub(super) fn pieces(headers: &[GnuSparseHeader]) -> Result<Vec<(u64, u64)>> {
     headers
         .iter()
@@ -64,7 +64,7 @@ pub(super) fn pieces(headers: &[GnuSparseHeader]) -> Result<Vec<(u64, u64)>> {
         .context("has an unreadable sparse map")
 }
 
-/// Reads the map of format 1.0 from the head of the data: lines of decimal numbers, in whole blocks.
+/// Reads the map of format 1.0 at the start of the data: lines of decimal numbers, in whole blocks.
 pub(super) fn leading_map(data: &mut impl Read) -> Result<Vec<(u64, u64)>> {
     let mut numbers = Lines {
         data,
@@ -72,7 +72,10 @@ pub(super) fn leading_map(data: &mut impl Read) -> Result<Vec<(u64, u64)>> {
         at: BLOCK,
     };
     let count = usize::try_from(numbers.next()?)?;
-    ensure!(count <= PIECES, "has more than {PIECES} sparse pieces");
+    ensure!(
+        count <= PIECES_MAX,
+        "has more than {PIECES_MAX} sparse pieces"
+    );
     let mut pieces = Vec::new();
     for _ in 0..count {
         pieces.push((numbers.next()?, numbers.next()?));
@@ -114,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_map_in_front_takes_whole_blocks() {
+    fn a_map_before_the_data_takes_whole_blocks() {
         let mut text = b"2\n0\n5\n4096\n10\n".to_vec();
         text.resize(BLOCK, 0);
         text.extend(b"data");
@@ -124,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn a_map_that_lies_is_refused() {
+    fn an_inconsistent_map_is_refused() {
         assert!(Map::checked(vec![(0, 5), (4096, 10)], 8192, 15).is_ok());
         assert!(Map::checked(vec![(8192, 0)], 8192, 0).is_ok());
         for (pieces, size, stored) in [

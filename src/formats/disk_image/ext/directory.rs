@@ -1,6 +1,6 @@
-//! The names in a directory.
+//! Directory entries.
 //!
-//! Sorted ones are read like others: what only sorts looks like names that lead nowhere.
+//! Hash trees are read as linear directories: an index block looks like unused entries.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -12,15 +12,15 @@ use super::{Ext, extents, id, xattr};
 use crate::formats::disk_image::fields::{Fields, crc32c};
 use crate::formats::disk_image::reader::OnName;
 
-/// The size of what stands before a name, in bytes; it begins at a multiple of 4.
+/// Size of an entry's header, in bytes; entries are aligned to 4.
 const HEAD: usize = 8;
-/// What a block with a checksum ends in, in bytes, and its type.
+/// Size and type of a block's checksum entry.
 const TAIL: usize = 12;
 const TAIL_TYPE: u8 = 0xde;
-/// Where the names in an inode begin: before is the directory above.
+/// Offset of the entries in an inode; before it is the parent's number.
 const INLINE: usize = 4;
 
-/// Goes through the names of a directory.
+/// Iterates over a directory's entries.
 pub(super) fn names(ext: &Ext<'_>, directory: &Inode, on_name: OnName<'_>) -> Result<()> {
     let damaged = || format!("reading the directory {}", directory.number);
     if directory.has_inline_data() {
@@ -34,7 +34,7 @@ pub(super) fn names(ext: &Ext<'_>, directory: &Inode, on_name: OnName<'_>) -> Re
     let block = ext.superblock.block;
     ensure!(
         directory.size.is_multiple_of(block),
-        "the directory {} is not whole",
+        "the directory {} is truncated",
         directory.number
     );
     let mut next = 0;
@@ -53,9 +53,9 @@ pub(super) fn names(ext: &Ext<'_>, directory: &Inode, on_name: OnName<'_>) -> Re
             next += 1;
             crate::fs::interrupt::check()?;
             let bytes = ext.block(run.physical + n)?;
-            // What only sorts has its checksum elsewhere, and no name; what was there before may look like one.
-            if !(logical == 0 && directory.is_sorted()) {
-                require_sum(directory, &bytes).with_context(damaged)?;
+            // The index block has its checksum elsewhere; its unused part may look like a checksum entry.
+            if !(logical == 0 && directory.is_indexed()) {
+                verify_checksum(directory, &bytes).with_context(damaged)?;
             }
             in_block(ext, &bytes, on_name)?;
         }
@@ -69,26 +69,26 @@ pub(super) fn names(ext: &Ext<'_>, directory: &Inode, on_name: OnName<'_>) -> Re
     Ok(())
 }
 
-fn require_sum(directory: &Inode, block: &[u8]) -> Result<()> {
+fn verify_checksum(directory: &Inode, block: &[u8]) -> Result<()> {
     let Some(seed) = directory.seed else {
         return Ok(());
     };
     let at = block.len() - TAIL;
     let fields = Fields(block);
-    let only_sorts = fields.u32(0)? == 0 && usize::from(fields.u16(4)?) % block.len() == 0;
-    let is_tail = !only_sorts
+    let is_index = fields.u32(0)? == 0 && usize::from(fields.u16(4)?) % block.len() == 0;
+    let is_tail = !is_index
         && fields.u32(at)? == 0
         && usize::from(fields.u16(at + 4)?) == TAIL
         && fields.u8(at + 6)? == 0
         && fields.u8(at + 7)? == TAIL_TYPE;
     ensure!(
         !is_tail || crc32c(seed, &block[..at]) == fields.u32(at + 8)?,
-        "it is damaged"
+        "its checksum is wrong"
     );
     Ok(())
 }
 
-/// Goes through one block of names, or what is one in an inode.
+/// Iterates over the entries in one block, or in an inode.
 fn in_block(ext: &Ext<'_>, block: &[u8], on_name: OnName<'_>) -> Result<()> {
     let fields = Fields(block);
     let mut at = 0;
@@ -101,7 +101,7 @@ fn in_block(ext: &Ext<'_>, block: &[u8], on_name: OnName<'_>) -> Result<()> {
         };
         ensure!(
             length >= HEAD + name_length && length.is_multiple_of(4) && at + length <= block.len(),
-            "a directory's names make no sense"
+            "a directory entry is malformed"
         );
         if inode != 0 {
             let name = fields.bytes(at + HEAD, name_length)?;
@@ -111,7 +111,7 @@ fn in_block(ext: &Ext<'_>, block: &[u8], on_name: OnName<'_>) -> Result<()> {
                         && name.len() <= 255
                         && !name.contains(&b'/')
                         && !name.contains(&0),
-                    "a directory has a name that is none"
+                    "a directory has an invalid name"
                 );
                 on_name(OsStr::from_bytes(name), id(inode))?;
             }
@@ -121,11 +121,11 @@ fn in_block(ext: &Ext<'_>, block: &[u8], on_name: OnName<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Returns how far the next name is: in blocks of 64 KiB one number stands for what has no room.
-fn length(said: u16, block: usize) -> usize {
-    match usize::from(said) {
+/// Returns an entry's length; blocks of 64 KiB need a special encoding.
+fn length(stored: u16, block: usize) -> usize {
+    match usize::from(stored) {
         0 | 0xffff if block >= 1 << 16 => block,
-        said if block >= 1 << 16 => (said & 0xfffc) | ((said & 3) << 16),
-        said => said,
+        stored if block >= 1 << 16 => (stored & 0xfffc) | ((stored & 3) << 16),
+        stored => stored,
     }
 }

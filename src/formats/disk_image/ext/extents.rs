@@ -1,6 +1,6 @@
-//! Where a file's blocks are: by extents, or by the tables of old.
+//! The blocks of a file, by extents or by indirect blocks.
 //!
-//! Each block that a file has is counted, those that only lead to others too: what is knotted ends.
+//! All blocks are counted, metadata blocks too, so a loop ends with an error.
 
 use anyhow::{Context, Result, ensure};
 
@@ -9,17 +9,17 @@ use super::inode::Inode;
 use crate::formats::disk_image::fields::{Fields, crc32c};
 
 const MAGIC: u16 = 0xf30a;
-/// The size of what an extent block begins with, and of each entry, in bytes.
+/// Size of an extent block's header and of its entries, in bytes.
 const HEADER: usize = 12;
 const ENTRY: usize = 12;
-/// The most levels that there are.
-const LEVELS: u16 = 5;
-/// The longest extent, in blocks; a longer one is that much shorter and was never written.
-const LONGEST: u32 = 0x8000;
-/// How many blocks an inode names itself.
+/// Maximum depth of the tree.
+const DEPTH_MAX: u16 = 5;
+/// Longest extent, in blocks; a larger length is of an unwritten extent, with this as offset.
+const LENGTH_MAX: u32 = 0x8000;
+/// Number of direct blocks in an inode.
 const DIRECT: usize = 12;
 
-/// Blocks that follow each other, in the file and on the disk.
+/// Consecutive blocks in the file and on the disk.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Run {
     pub(super) logical: u64,
@@ -29,7 +29,7 @@ pub(super) struct Run {
 
 type OnRun<'a> = &'a mut dyn FnMut(Run) -> Result<()>;
 
-/// Goes through the blocks of a file in order; what is left out is a hole.
+/// Iterates over a file's blocks in order; missing ones are holes.
 pub(super) fn runs(ext: &Ext<'_>, inode: &Inode, on_run: OnRun<'_>) -> Result<()> {
     let walk = if inode.has_extents() {
         let mut walk = Extents {
@@ -53,7 +53,7 @@ pub(super) fn runs(ext: &Ext<'_>, inode: &Inode, on_run: OnRun<'_>) -> Result<()
 struct Extents<'e> {
     ext: &'e Ext<'e>,
     inode: &'e Inode,
-    /// The first block of the file that may come next.
+    /// The lowest file block that may come next.
     next: u64,
 }
 
@@ -62,24 +62,28 @@ impl Extents<'_> {
         let fields = Fields(node);
         let count = usize::from(fields.u16(2)?);
         ensure!(
-            fields.u16(0)? == MAGIC && fields.u16(6)? == depth && depth <= LEVELS,
-            "they make no sense"
+            fields.u16(0)? == MAGIC && fields.u16(6)? == depth && depth <= DEPTH_MAX,
+            "an extent block is malformed"
         );
         for at in (0..count).map(|n| HEADER + n * ENTRY) {
             let logical = u64::from(fields.u32(at)?);
             if depth > 0 {
-                let below = u64::from(fields.u32(at + 4)?) | (u64::from(fields.u16(at + 8)?) << 32);
+                let target =
+                    u64::from(fields.u32(at + 4)?) | (u64::from(fields.u16(at + 8)?) << 32);
                 self.ext.reserve(1)?;
-                let block = self.ext.block(below)?;
-                self.require_sum(&block)?;
+                let block = self.ext.block(target)?;
+                self.verify_checksum(&block)?;
                 self.node(&block, depth - 1, on_run)?;
                 continue;
             }
             let length = u32::from(fields.u16(at + 4)?);
             let physical = u64::from(fields.u32(at + 8)?) | (u64::from(fields.u16(at + 6)?) << 32);
-            let written = length <= LONGEST;
-            let count = u64::from(if written { length } else { length - LONGEST });
-            ensure!(count > 0 && logical >= self.next, "they are out of order");
+            let written = length <= LENGTH_MAX;
+            let count = u64::from(if written { length } else { length - LENGTH_MAX });
+            ensure!(
+                count > 0 && logical >= self.next,
+                "its extents are out of order"
+            );
             self.next = logical + count;
             self.ext.reserve(count)?;
             if written {
@@ -93,23 +97,26 @@ impl Extents<'_> {
         Ok(())
     }
 
-    fn require_sum(&self, block: &[u8]) -> Result<()> {
+    fn verify_checksum(&self, block: &[u8]) -> Result<()> {
         let Some(seed) = self.inode.seed else {
             return Ok(());
         };
         let fields = Fields(block);
         let end = HEADER + usize::from(fields.u16(4)?) * ENTRY;
         let sum = crc32c(seed, fields.bytes(0, end)?);
-        ensure!(sum == fields.u32(end)?, "they are damaged");
+        ensure!(
+            sum == fields.u32(end)?,
+            "an extent block's checksum is wrong"
+        );
         Ok(())
     }
 }
 
 struct Tables<'e> {
     ext: &'e Ext<'e>,
-    /// The block of the file that comes next.
+    /// The current file block.
     at: u64,
-    /// What was found last, as far as it goes on.
+    /// The last run, not reported yet.
     run: Option<Run>,
 }
 
@@ -130,12 +137,12 @@ impl Tables<'_> {
         self.run.take().map_or(Ok(()), on_run)
     }
 
-    /// Goes through what a table leads to, tables again where `level` is above 1.
+    /// Iterates over the targets of an indirect block; above `level` 1 those are indirect blocks too.
     fn table(&mut self, table: u32, level: usize, end: u64, on_run: OnRun<'_>) -> Result<()> {
         let entries = self.ext.superblock.block / 4;
         if table == 0 {
-            let below = entries.saturating_pow(u32::try_from(level)?);
-            self.at = self.at.saturating_add(below);
+            let target = entries.saturating_pow(u32::try_from(level)?);
+            self.at = self.at.saturating_add(target);
             return Ok(());
         }
         self.ext.reserve(1)?;
@@ -144,10 +151,10 @@ impl Tables<'_> {
             if self.at >= end {
                 break;
             }
-            let below = Fields(&block).u32(n * 4)?;
+            let target = Fields(&block).u32(n * 4)?;
             match level {
-                1 => self.block(below, on_run)?,
-                _ => self.table(below, level - 1, end, on_run)?,
+                1 => self.block(target, on_run)?,
+                _ => self.table(target, level - 1, end, on_run)?,
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! One inode: what is known of a file, and where its content is.
+//! An inode: a file's attributes, and the map of its blocks.
 
 use std::ffi::OsString;
 
@@ -14,25 +14,25 @@ use crate::fs::copy::attributes::Attributes;
 
 /// `EXT4_*_FL`.
 const ENCRYPTED: u32 = 0x800;
-const SORTED: u32 = 0x1000;
+const INDEXED: u32 = 0x1000;
 const EXTENTS: u32 = 0x8_0000;
-const OF_ATTRIBUTE: u32 = 0x20_0000;
+const ATTRIBUTE_VALUE: u32 = 0x20_0000;
 const INLINE_DATA: u32 = 0x1000_0000;
 
-/// How large an inode of old is, in bytes; what is behind was added later.
-const OLD: usize = 128;
-/// Where the map of blocks stands, or what is there in its place, and how long it is, in bytes.
+/// Size of the original inode, in bytes; later fields follow.
+const BASE_SIZE: usize = 128;
+/// Offset and size of the block map, or inline data, in bytes.
 const MAP: usize = 40;
 const MAP_SIZE: usize = 60;
 
-/// One inode.
+/// An inode.
 #[derive(Debug)]
 pub(super) struct Inode {
     pub(super) number: u32,
     pub(super) size: u64,
-    /// What checksums of its other structures begin with, where there are some.
+    /// Initial value of the checksums of its blocks, if the filesystem has checksums.
     pub(super) seed: Option<u32>,
-    /// The block with attributes that have no room in it; 0 for none.
+    /// Block of the extended attributes that do not fit into the inode; 0 for none.
     pub(super) attributes: u64,
     flags: u32,
     mode: u32,
@@ -53,13 +53,13 @@ impl Inode {
         let attributes = u64::from(fields.u32(104)?);
         let new = Self {
             number,
-            // Of others the upper half once meant something else.
+            // For other types the upper half had another meaning.
             size: match is_regular {
                 true => fields.split(4, 108)?,
                 false => fields.u32(4)?.into(),
             },
             seed: seed.transpose()?,
-            attributes: match superblock.wide {
+            attributes: match superblock.is_64bit {
                 true => attributes | (u64::from(fields.u16(118)?) << 32),
                 false => attributes,
             },
@@ -67,43 +67,46 @@ impl Inode {
             mode,
             raw: raw.to_vec(),
         };
-        // One that was never used may be zeros, sum and all; names do not lead to it.
+        // An unused inode may be all zeros, without a checksum; entries do not refer to it.
         if let Some(seed) = new.seed.filter(|_| new.mode != 0) {
-            new.require_sum(seed)?;
+            new.verify_checksum(seed)?;
         }
         Ok(new)
     }
 
-    fn require_sum(&self, seed: u32) -> Result<()> {
+    fn verify_checksum(&self, seed: u32) -> Result<()> {
         let fields = Fields(&self.raw);
         let mut clean = self.raw.clone();
         clean[124..126].fill(0);
-        let mut kept = u32::from(fields.u16(124)?);
-        let mut known = 0xffff;
+        let mut stored = u32::from(fields.u16(124)?);
+        let mut mask = 0xffff;
         if self.extra() >= 4 {
             clean[130..132].fill(0);
-            kept |= u32::from(fields.u16(130)?) << 16;
-            known = u32::MAX;
+            stored |= u32::from(fields.u16(130)?) << 16;
+            mask = u32::MAX;
         }
-        ensure!(crc32c(seed, &clean) & known == kept, "it is damaged");
+        ensure!(
+            crc32c(seed, &clean) & mask == stored,
+            "its checksum is wrong"
+        );
         Ok(())
     }
 
-    /// Returns how much of what was added later it has, in bytes.
+    /// Returns the size of its later fields, in bytes.
     fn extra(&self) -> usize {
-        let said = Fields(&self.raw).u16(OLD).map_or(0, usize::from);
-        match OLD + said <= self.raw.len() {
-            true => said,
+        let size = Fields(&self.raw).u16(BASE_SIZE).map_or(0, usize::from);
+        match BASE_SIZE + size <= self.raw.len() {
+            true => size,
             false => 0,
         }
     }
 
-    /// Fails unless names may lead to it.
+    /// Fails unless a directory entry may refer to it.
     pub(super) fn require_file(&self) -> Result<()> {
         let links = Fields(&self.raw).u16(26)?;
         ensure!(
-            self.mode != 0 && links != 0 && self.flags & OF_ATTRIBUTE == 0,
-            "a name leads to {}, which is no file",
+            self.mode != 0 && links != 0 && self.flags & ATTRIBUTE_VALUE == 0,
+            "a directory entry refers to inode {}, which is not a file",
             self.number
         );
         if self.flags & ENCRYPTED != 0 {
@@ -112,11 +115,11 @@ impl Inode {
         Ok(())
     }
 
-    /// Fails unless it is one that holds the value of an attribute.
+    /// Fails unless it holds the value of an extended attribute.
     pub(super) fn require_value(&self) -> Result<()> {
         ensure!(
-            self.flags & OF_ATTRIBUTE != 0 && self.kind() == SFlag::S_IFREG,
-            "an attribute's value is in {}, which holds none",
+            self.flags & ATTRIBUTE_VALUE != 0 && self.kind() == SFlag::S_IFREG,
+            "an extended attribute refers to inode {}, which holds no value",
             self.number
         );
         Ok(())
@@ -126,7 +129,7 @@ impl Inode {
         SFlag::from_bits_truncate(self.mode & SFlag::S_IFMT.bits())
     }
 
-    /// Returns what is known of the file.
+    /// Returns the file's attributes.
     pub(super) fn node(
         &self,
         xattrs: Vec<(OsString, Vec<u8>)>,
@@ -134,7 +137,7 @@ impl Inode {
     ) -> Result<Node> {
         let fields = Fields(&self.raw);
         let kind = self.kind();
-        let known = [
+        let mask = [
             SFlag::S_IFREG,
             SFlag::S_IFDIR,
             SFlag::S_IFLNK,
@@ -144,8 +147,8 @@ impl Inode {
             SFlag::S_IFSOCK,
         ];
         ensure!(
-            known.contains(&kind),
-            "{} is of no kind that there is",
+            mask.contains(&kind),
+            "inode {} has no valid file type",
             self.number
         );
         let id = |low, high| {
@@ -173,23 +176,23 @@ impl Inode {
         })
     }
 
-    /// Returns a time: 32 bits with a sign, and where there is room two bits beyond them, and nanoseconds.
+    /// Returns a time: 32 bits signed, and in later fields two more bits and nanoseconds.
     fn time(&self, at: usize, more: usize) -> Result<TimeSpec> {
         let fields = Fields(&self.raw);
         let seconds = i64::from(fields.u32(at)?.cast_signed());
-        if more + 4 > OLD + self.extra() {
+        if more + 4 > BASE_SIZE + self.extra() {
             return Ok(TimeSpec::new(seconds, 0));
         }
         let more = fields.u32(more)?;
         let nanoseconds = i64::from(more >> 2);
-        ensure!(nanoseconds < 1_000_000_000, "a time in it is none");
+        ensure!(nanoseconds < 1_000_000_000, "it has an invalid time");
         Ok(TimeSpec::new(
             seconds + (i64::from(more & 3) << 32),
             nanoseconds,
         ))
     }
 
-    /// Returns what a device stands for: an old and small number, or a new one behind it.
+    /// Returns a device number, in the old or the new encoding.
     fn device(&self) -> Result<u64> {
         let fields = Fields(&self.raw);
         let (old, new) = (fields.u32(MAP)?, fields.u32(MAP + 4)?);
@@ -203,31 +206,31 @@ impl Inode {
         Ok(makedev(major.into(), minor.into()))
     }
 
-    /// Returns whether its map is one of extents.
+    /// Returns whether its block map has extents.
     pub(super) fn has_extents(&self) -> bool {
         self.flags & EXTENTS != 0
     }
 
-    /// Returns whether the first block of a directory only leads to others, besides two names.
-    pub(super) fn is_sorted(&self) -> bool {
-        self.flags & SORTED != 0
+    /// Returns whether a directory's first block is an index block.
+    pub(super) fn is_indexed(&self) -> bool {
+        self.flags & INDEXED != 0
     }
 
-    /// Returns whether its content is in itself.
+    /// Returns whether it has inline data.
     pub(super) fn has_inline_data(&self) -> bool {
         self.flags & INLINE_DATA != 0
     }
 
-    /// Returns the map of its blocks, or what is there in its place.
+    /// Returns its block map, or inline data.
     pub(super) fn map(&self) -> &[u8] {
         &self.raw[MAP..MAP + MAP_SIZE]
     }
 
-    /// Returns the place in it for attributes, where there is one.
-    pub(super) fn room(&self) -> Option<&[u8]> {
+    /// Returns the space for extended attributes in the inode, if there is any.
+    pub(super) fn attribute_space(&self) -> Option<&[u8]> {
         match self.extra() {
             0 => None,
-            extra => self.raw.get(OLD + extra..),
+            extra => self.raw.get(BASE_SIZE + extra..),
         }
     }
 }

@@ -1,7 +1,7 @@
-//! The journal: blocks that were written down, and not yet in their place when the filesystem was last used.
+//! The journal: committed blocks that were not written to their place yet.
 //!
-//! Which ones a recovery would write, and where in the journal they are; nothing is written. A transaction counts when
-//! its end was written, and its checksum, where there is one, is right.
+//! Finds which blocks a recovery would write, and their copies; writes nothing. A transaction counts if it has a
+//! commit block, with the right checksum where there is one.
 
 use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
@@ -13,14 +13,14 @@ use super::extents::{self, Run};
 use crate::formats::disk_image::Unread;
 use crate::formats::disk_image::fields::{Fields, crc32c};
 
-/// The most stretches that it lies in, blocks that it holds, and blocks that it says are something else since: several
-/// times what the largest that is made has. It can be laid over one block again and again.
-const STRETCHES: usize = 1 << 16;
-const BLOCKS: usize = 4 << 20;
+/// Limits on extents, blocks and revocations of a journal: several times those of the largest that is made. A journal
+/// can map one block repeatedly.
+const RUNS_MAX: usize = 1 << 16;
+const BLOCKS_MAX: usize = 4 << 20;
 
-/// What each of the journal's own blocks begins with, largest byte first.
+/// Magic number of a journal block, big-endian.
 pub(super) const MAGIC: u32 = 0xc03b_3998;
-/// Kinds of blocks.
+/// Block types.
 const DESCRIPTOR: u32 = 1;
 const COMMIT: u32 = 2;
 const FIRST_SUPERBLOCK: u32 = 3;
@@ -28,31 +28,31 @@ const SECOND_SUPERBLOCK: u32 = 4;
 const REVOKE: u32 = 5;
 /// `JBD2_FEATURE_INCOMPAT_*`.
 const REVOKES: u32 = 1;
-const WIDE: u32 = 2;
-const SECOND_SUMS: u32 = 8;
-const THIRD_SUMS: u32 = 16;
-const UNDERSTOOD: u32 = REVOKES | WIDE | SECOND_SUMS | THIRD_SUMS;
-/// `JBD2_FLAG_*`: what begins like the journal's own blocks was changed; the same UUID as before; the last one.
+const BITS64: u32 = 2;
+const CHECKSUMS_V2: u32 = 8;
+const CHECKSUMS_V3: u32 = 16;
+const SUPPORTED: u32 = REVOKES | BITS64 | CHECKSUMS_V2 | CHECKSUMS_V3;
+/// `JBD2_FLAG_*`: the first bytes were escaped; the UUID is that of the tag before; the last tag.
 const ESCAPED: u32 = 1;
-const SAME: u32 = 2;
+const SAME_UUID: u32 = 2;
 const LAST: u32 = 8;
 
-/// Where the newest content of a block is.
+/// The newest copy of a block.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Copy {
     pub(super) block: u64,
-    /// Whether its first four bytes were [`MAGIC`], and are zeros there.
+    /// Whether the first four bytes were [`MAGIC`], and are zeros in the copy.
     pub(super) escaped: bool,
 }
 
-/// What a recovery would write.
+/// The blocks that a recovery would write.
 #[derive(Debug, Default)]
 pub(super) struct Journal {
     copies: BTreeMap<u64, Copy>,
 }
 
 impl Journal {
-    /// Reads the journal of a filesystem that needs its recovery.
+    /// Reads the journal of a filesystem that needs recovery.
     pub(super) fn read(ext: &Ext<'_>) -> Result<Self> {
         let number = ext.superblock.journal;
         if number == 0 {
@@ -62,17 +62,17 @@ impl Journal {
         let mut runs = Vec::new();
         extents::runs(ext, &inode, &mut |run| {
             runs.push(run);
-            require_few(runs.len(), STRETCHES)
+            limit(runs.len(), RUNS_MAX)
         })?;
         let Some(log) = Log::open(ext, runs)? else {
             return Ok(Self::default());
         };
         Ok(Self {
-            copies: in_order(log.transactions()?),
+            copies: newest_copies(log.transactions()?),
         })
     }
 
-    /// Returns the blocks from one up to another that are not in their place.
+    /// Returns the copies of blocks in a range.
     pub(super) fn between(&self, first: u64, end: u64) -> impl Iterator<Item = (u64, Copy)> {
         let range = first..end.max(first);
         self.copies
@@ -81,41 +81,41 @@ impl Journal {
     }
 }
 
-/// What was written together, or not at all.
+/// A transaction.
 #[derive(Debug, Default)]
 struct Transaction {
     sequence: u32,
     copies: Vec<(u64, Copy)>,
-    /// Blocks that are something else since: what older ones say of them no longer holds.
-    revoked: Vec<u64>,
+    /// Revoked blocks: copies of earlier transactions are void.
+    revocations: Vec<u64>,
 }
 
 impl Transaction {
-    /// Returns how many blocks it names.
-    fn named(&self) -> usize {
-        self.copies.len() + self.revoked.len()
+    /// Returns the number of blocks named.
+    fn block_count(&self) -> usize {
+        self.copies.len() + self.revocations.len()
     }
 }
 
-fn require_few(number: usize, most: usize) -> Result<()> {
+fn limit(number: usize, most: usize) -> Result<()> {
     match number > most {
         true => Err(Unread::new("an ext journal that is larger than any").into()),
         false => Ok(()),
     }
 }
 
-fn in_order(transactions: Vec<Transaction>) -> BTreeMap<u64, Copy> {
+fn newest_copies(transactions: Vec<Transaction>) -> BTreeMap<u64, Copy> {
     let is_later = |one: u32, other: u32| one.wrapping_sub(other).cast_signed() > 0;
-    let mut revoked: HashMap<u64, u32> = HashMap::new();
+    let mut revocations: HashMap<u64, u32> = HashMap::new();
     for transaction in &transactions {
-        for block in &transaction.revoked {
-            revoked.insert(*block, transaction.sequence);
+        for block in &transaction.revocations {
+            revocations.insert(*block, transaction.sequence);
         }
     }
     let mut copies = BTreeMap::new();
     for transaction in transactions {
         for (block, copy) in transaction.copies {
-            let since = revoked.get(&block);
+            let since = revocations.get(&block);
             if since.is_none_or(|since| is_later(transaction.sequence, *since)) {
                 copies.insert(block, copy);
             }
@@ -137,7 +137,7 @@ struct Log<'e> {
 }
 
 impl<'e> Log<'e> {
-    /// Opens it; `None` where there is nothing in it.
+    /// Opens it; `None` if it is empty.
     fn open(ext: &'e Ext<'e>, runs: Vec<Run>) -> Result<Option<Self>> {
         let mut log = Self {
             ext,
@@ -154,20 +154,20 @@ impl<'e> Log<'e> {
         let kind = fields.big32(4)?;
         ensure!(
             fields.big32(0)? == MAGIC && [FIRST_SUPERBLOCK, SECOND_SUPERBLOCK].contains(&kind),
-            "it has no superblock"
+            "the journal has no superblock"
         );
         ensure!(
             u64::from(fields.big32(12)?) == ext.superblock.block,
-            "its blocks have another size"
+            "the journal has another block size"
         );
         if kind == SECOND_SUPERBLOCK {
             log.features = fields.big32(40)?;
             log.seed = crc32c(!0, fields.bytes(48, 16)?);
         }
-        if log.features & !UNDERSTOOD != 0 {
+        if log.features & !SUPPORTED != 0 {
             return Err(Unread::new(format!(
                 "an ext journal that was not played back, with features it does not know ({:#x})",
-                log.features & !UNDERSTOOD
+                log.features & !SUPPORTED
             ))
             .into());
         }
@@ -180,75 +180,78 @@ impl<'e> Log<'e> {
         }
         ensure!(
             log.first >= 1 && log.first < log.end && (log.first..log.end).contains(&log.start),
-            "its superblock makes no sense"
+            "the journal's superblock is malformed"
         );
         Ok(Some(log))
     }
 
     fn transactions(&self) -> Result<Vec<Transaction>> {
-        let mut whole = Vec::new();
+        let mut committed = Vec::new();
         let mut current = Transaction {
             sequence: self.sequence,
             ..Transaction::default()
         };
         let mut at = self.start;
-        // Once round, and no further: what is behind was there before.
+        // Once around the ring: further blocks are older.
         let mut left = self.end - self.first;
         let mut before = 0;
         while left > 0 {
             crate::fs::interrupt::check()?;
-            require_few(before + current.named(), BLOCKS)?;
+            limit(before + current.block_count(), BLOCKS_MAX)?;
             let block = self.block(at)?;
             let fields = Fields(&block);
             if fields.big32(0)? != MAGIC || fields.big32(8)? != current.sequence {
                 break;
             }
-            at = self.behind(at);
+            at = self.after(at);
             left -= 1;
             match fields.big32(4)? {
-                DESCRIPTOR if self.has_sum(&block)? => {
+                DESCRIPTOR if self.verify(&block)? => {
                     let used = self.tags(&block, &mut at, &mut current)?;
                     left = left.saturating_sub(used);
                 }
-                REVOKE if self.has_sum(&block)? => self.revoked(fields, &mut current)?,
+                REVOKE if self.verify(&block)? => self.revocations(fields, &mut current)?,
                 COMMIT if self.is_committed(&block)? => {
                     let next = current.sequence.wrapping_add(1);
-                    before += current.named();
-                    whole.push(std::mem::take(&mut current));
+                    before += current.block_count();
+                    committed.push(std::mem::take(&mut current));
                     current.sequence = next;
                 }
                 _ => break,
             }
         }
-        Ok(whole)
+        Ok(committed)
     }
 
-    /// Takes note of the blocks that a descriptor names: they follow it. Returns how many they are.
+    /// Collects the blocks of a descriptor, whose copies follow it; returns their number.
     fn tags(&self, block: &[u8], next: &mut u64, current: &mut Transaction) -> Result<u64> {
         let fields = Fields(block);
-        let end = block.len() - self.tail();
+        let end = block.len() - self.tail_size();
         let size = self.tag_size();
         let (mut at, mut count) = (12, 0);
         while at + size <= end {
-            let third = self.features & THIRD_SUMS != 0;
+            let third = self.features & CHECKSUMS_V3 != 0;
             let flags = match third {
                 true => fields.big32(at + 4)?,
                 false => fields.big32(at + 4)? & 0xffff,
             };
-            let high = match (self.features & WIDE != 0, third) {
+            let high = match (self.features & BITS64 != 0, third) {
                 (false, _) => 0,
                 (true, _) => u64::from(fields.big32(at + 8)?) << 32,
             };
             let copy = Copy {
-                block: self.place(*next)?,
+                block: self.disk_block(*next)?,
                 escaped: flags & ESCAPED != 0,
             };
-            let of = u64::from(fields.big32(at)?) | high;
-            ensure!(of < self.ext.superblock.blocks, "it leads beyond the end");
-            current.copies.push((of, copy));
-            *next = self.behind(*next);
+            let target = u64::from(fields.big32(at)?) | high;
+            ensure!(
+                target < self.ext.superblock.blocks,
+                "the journal has a block beyond the filesystem's end"
+            );
+            current.copies.push((target, copy));
+            *next = self.after(*next);
             count += 1;
-            at += size + if flags & SAME == 0 { 16 } else { 0 };
+            at += size + if flags & SAME_UUID == 0 { 16 } else { 0 };
             if flags & LAST != 0 {
                 break;
             }
@@ -256,9 +259,9 @@ impl<'e> Log<'e> {
         Ok(count)
     }
 
-    fn revoked(&self, fields: Fields<'_>, current: &mut Transaction) -> Result<()> {
+    fn revocations(&self, fields: Fields<'_>, current: &mut Transaction) -> Result<()> {
         let end = usize::try_from(fields.big32(12)?)?;
-        let size = if self.features & WIDE != 0 { 8 } else { 4 };
+        let size = if self.features & BITS64 != 0 { 8 } else { 4 };
         let mut at = 16;
         while at + size <= end {
             let low = u64::from(fields.big32(at + size - 4)?);
@@ -266,73 +269,73 @@ impl<'e> Log<'e> {
                 8 => u64::from(fields.big32(at)?) << 32,
                 _ => 0,
             };
-            current.revoked.push(low | high);
+            current.revocations.push(low | high);
             at += size;
         }
         Ok(())
     }
 
-    /// The size of what names one block: `journal_tag_bytes`, fs/jbd2/journal.c.
+    /// Size of a tag: `journal_tag_bytes`, fs/jbd2/journal.c.
     fn tag_size(&self) -> usize {
-        if self.features & THIRD_SUMS != 0 {
+        if self.features & CHECKSUMS_V3 != 0 {
             return 16;
         }
-        let sums = if self.features & SECOND_SUMS != 0 {
+        let sums = if self.features & CHECKSUMS_V2 != 0 {
             2
         } else {
             0
         };
-        let wide = if self.features & WIDE != 0 { 12 } else { 8 };
+        let wide = if self.features & BITS64 != 0 { 12 } else { 8 };
         wide + sums
     }
 
-    fn has_sums(&self) -> bool {
-        self.features & (SECOND_SUMS | THIRD_SUMS) != 0
+    fn has_checksums(&self) -> bool {
+        self.features & (CHECKSUMS_V2 | CHECKSUMS_V3) != 0
     }
 
-    /// The size of what its own blocks end in.
-    fn tail(&self) -> usize {
-        if self.has_sums() { 4 } else { 0 }
+    /// Size of the checksum at the end of a block.
+    fn tail_size(&self) -> usize {
+        if self.has_checksums() { 4 } else { 0 }
     }
 
-    /// Returns whether one of its own blocks is what was written.
-    fn has_sum(&self, block: &[u8]) -> Result<bool> {
-        if !self.has_sums() {
+    /// Returns whether a descriptor or revocation block has the right checksum.
+    fn verify(&self, block: &[u8]) -> Result<bool> {
+        if !self.has_checksums() {
             return Ok(true);
         }
-        self.is_sum_at(block, block.len() - self.tail())
+        self.verify_at(block, block.len() - self.tail_size())
     }
 
-    /// Returns whether the end of a transaction is what was written.
+    /// Returns whether a commit block has the right checksum.
     fn is_committed(&self, block: &[u8]) -> Result<bool> {
-        Ok(!self.has_sums() || self.is_sum_at(block, 16)?)
+        Ok(!self.has_checksums() || self.verify_at(block, 16)?)
     }
 
-    fn is_sum_at(&self, block: &[u8], at: usize) -> Result<bool> {
-        let kept = Fields(block).big32(at)?;
+    fn verify_at(&self, block: &[u8], at: usize) -> Result<bool> {
+        let stored = Fields(block).big32(at)?;
         let mut clean = block.to_vec();
         clean[at..at + 4].fill(0);
-        Ok(crc32c(self.seed, &clean) == kept)
+        Ok(crc32c(self.seed, &clean) == stored)
     }
 
-    fn behind(&self, at: u64) -> u64 {
+    fn after(&self, at: u64) -> u64 {
         match at + 1 {
             next if next >= self.end => self.first,
             next => next,
         }
     }
 
-    /// Returns where a block of the journal is.
-    fn place(&self, at: u64) -> Result<u64> {
-        let behind = self.runs.partition_point(|run| run.logical <= at);
-        let run = behind.checked_sub(1).and_then(|n| self.runs.get(n));
+    /// Returns the disk block of a journal block.
+    fn disk_block(&self, at: u64) -> Result<u64> {
+        let after = self.runs.partition_point(|run| run.logical <= at);
+        let run = after.checked_sub(1).and_then(|n| self.runs.get(n));
         run.filter(|run| at - run.logical < run.count)
             .map(|run| run.physical + (at - run.logical))
-            .context("it is cut short")
+            .context("the journal is cut short")
     }
 
     fn block(&self, at: u64) -> Result<Rc<[u8]>> {
-        self.ext.block(self.place(at)?)
+        self.ext.block(self.disk_block(at)?)
     }
 }
 

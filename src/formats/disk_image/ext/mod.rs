@@ -1,9 +1,9 @@
-//! ext2, ext3 and ext4, read in user space.
+//! Reads ext2, ext3 and ext4 in user space.
 //!
-//! Everything that makes a file what it is comes out as the kernel's own driver would give it: both kinds of block maps,
-//! data inside of inodes, attributes wherever they are kept, a journal that was not played back. Checksums are held to
-//! where the filesystem has them. Nothing is written: what the journal holds is laid over what is read. Encrypted
-//! directories, and what the reader does not know, are refused. Offsets are those of fs/ext4/ext4.h and linux/jbd2.h.
+//! Results are those of the kernel's driver: extents and indirect blocks, inline data, extended attributes of all
+//! kinds, a journal that needs recovery. Checksums are verified where present. Nothing is written: the journal's
+//! copies override blocks as they are read. Encrypted directories and unknown features are refused. Offsets:
+//! fs/ext4/ext4.h and linux/jbd2.h.
 
 mod directory;
 mod extents;
@@ -26,30 +26,30 @@ use self::journal::Journal;
 use self::superblock::Superblock;
 use super::reader::{Id, Node, OnData, OnName, Reader};
 
-/// The number of the top directory.
+/// Inode number of the root directory.
 const TOP: u32 = 2;
-/// How many blocks are kept.
+/// Number of cached blocks.
 const CACHED_BLOCKS: usize = 16;
-/// How much of a file is read at once, in bytes.
-const PIECE: u64 = 1 << 20;
-/// The longest target of a link, in bytes.
-const LINK: u64 = 4096;
+/// Bytes of a file read at once.
+const READ_SIZE: u64 = 1 << 20;
+/// The longest symbolic link, in bytes.
+const LINK_MAX: u64 = 4096;
 
-/// One filesystem.
+/// An ext filesystem.
 #[derive(Debug)]
 pub(super) struct Ext<'f> {
     disk: &'f File,
     start: u64,
     superblock: Superblock,
     journal: Journal,
-    /// Blocks with their number, the one used last in front.
-    kept: RefCell<Vec<(u64, Rc<[u8]>)>>,
-    /// How many blocks may still be parts of files: more than there are means that some are in two.
-    left: Cell<u64>,
+    /// Cached blocks by number, the last used first.
+    cache: RefCell<Vec<(u64, Rc<[u8]>)>>,
+    /// Blocks not yet counted as parts of files: with more than there are, some are in two files.
+    unclaimed: Cell<u64>,
 }
 
 impl<'f> Ext<'f> {
-    /// Opens the filesystem in a stretch of a disk.
+    /// Opens the filesystem in a range of a disk.
     pub(super) fn open(disk: &'f File, start: u64, size: u64) -> Result<Self> {
         let mut head = [0; 1024];
         disk.read_exact_at(&mut head, start.saturating_add(1024))
@@ -60,14 +60,14 @@ impl<'f> Ext<'f> {
             start,
             superblock,
             journal: Journal::default(),
-            kept: RefCell::default(),
-            left: Cell::new(0),
+            cache: RefCell::default(),
+            unclaimed: Cell::new(0),
         };
         ext.begin();
         if ext.superblock.needs_replay {
             ext.journal = Journal::read(&ext).context("reading its journal")?;
-            ext.kept.take();
-            // What the journal holds may be a newer one of it.
+            ext.cache.take();
+            // The journal may have a newer superblock.
             let place = 1024 / ext.superblock.block;
             let block = ext.block(place)?;
             let within = usize::try_from(1024 % ext.superblock.block)?;
@@ -77,25 +77,25 @@ impl<'f> Ext<'f> {
         Ok(ext)
     }
 
-    /// Returns one block, as it is with the journal played back.
+    /// Returns a block, with the journal applied.
     fn block(&self, number: u64) -> Result<Rc<[u8]>> {
-        let mut kept = self.kept.borrow_mut();
-        let found = kept.iter().position(|(n, _)| *n == number);
+        let mut cache = self.cache.borrow_mut();
+        let found = cache.iter().position(|(n, _)| *n == number);
         let block = match found {
-            Some(place) => kept.remove(place),
+            Some(place) => cache.remove(place),
             None => {
                 let mut bytes = vec![0; usize::try_from(self.superblock.block)?];
                 self.read(number, &mut bytes)?;
-                kept.truncate(CACHED_BLOCKS - 1);
+                cache.truncate(CACHED_BLOCKS - 1);
                 (number, bytes.into())
             }
         };
         let bytes = Rc::clone(&block.1);
-        kept.insert(0, block);
+        cache.insert(0, block);
         Ok(bytes)
     }
 
-    /// Reads whole blocks, as they are with the journal played back.
+    /// Reads blocks, with the journal applied.
     fn read(&self, first: u64, into: &mut [u8]) -> Result<()> {
         let size = self.superblock.block;
         let count = into.len() as u64 / size;
@@ -111,36 +111,36 @@ impl<'f> Ext<'f> {
         Ok(())
     }
 
-    /// Reads whole blocks as they are on the disk.
+    /// Reads blocks from the disk.
     fn read_raw(&self, first: u64, into: &mut [u8]) -> Result<()> {
         let size = self.superblock.block;
         let end = first.checked_add(into.len() as u64 / size);
         ensure!(
             end.is_some_and(|end| end <= self.superblock.blocks),
-            "something in it leads to the block {first}, which is beyond its end"
+            "it refers to block {first}, which is beyond its end"
         );
         self.disk
             .read_exact_at(into, self.start + first * size)
             .with_context(|| format!("reading the block {first}"))
     }
 
-    /// Takes note that blocks are part of a file.
+    /// Counts blocks as parts of a file.
     fn reserve(&self, blocks: u64) -> Result<()> {
         crate::fs::interrupt::check()?;
-        let left = self.left.get().checked_sub(blocks);
-        let left = left.context("its files have more blocks than there are")?;
-        self.left.set(left);
+        let unclaimed = self.unclaimed.get().checked_sub(blocks);
+        let unclaimed = unclaimed.context("its files have more blocks than there are")?;
+        self.unclaimed.set(unclaimed);
         Ok(())
     }
 
-    /// Finds an inode, whatever it is.
+    /// Reads an inode.
     fn inode(&self, number: u32) -> Result<Inode> {
         let superblock = &self.superblock;
         ensure!(
             number >= 1 && number <= superblock.inodes,
-            "something in it names the file {number}, which is none"
+            "it refers to inode {number}, which does not exist"
         );
-        let (group, index) = superblock.place_of(number);
+        let (group, index) = superblock.group_of(number);
         let (block, at) = superblock.descriptor(group)?;
         let descriptor = self.block(block)?;
         let table = superblock.inode_table(&descriptor, at)?;
@@ -149,24 +149,24 @@ impl<'f> Ext<'f> {
         let block = self.block(block.context("an inode is beyond its end")?)?;
         let at = usize::try_from(offset % superblock.block)?;
         let raw = block.get(at..at + usize::try_from(superblock.inode_size)?);
-        Inode::parse(number, raw.context("an inode is not whole")?, superblock)
+        Inode::parse(number, raw.context("an inode is truncated")?, superblock)
             .with_context(|| format!("reading the file {number}"))
     }
 
-    /// Finds what a name leads to.
+    /// Reads the inode of a directory entry.
     fn file(&self, id: Id) -> Result<Inode> {
         let number = u32::try_from(id.number)?;
         ensure!(
             number == TOP || number >= self.superblock.first_inode,
-            "a name leads to {number}, which is no file of anybody's"
+            "a directory entry refers to inode {number}, which is reserved"
         );
         let inode = self.inode(number)?;
         inode.require_file()?;
         Ok(inode)
     }
 
-    /// Goes through a file's blocks as far as its size goes.
-    fn stretches(&self, inode: &Inode, on_data: OnData<'_>) -> Result<()> {
+    /// Iterates over a file's data, up to its size.
+    fn data(&self, inode: &Inode, on_data: OnData<'_>) -> Result<()> {
         let (block, size) = (self.superblock.block, inode.size);
         let mut buffer = Vec::new();
         extents::runs(self, inode, &mut |run| {
@@ -177,7 +177,7 @@ impl<'f> Ext<'f> {
                 if at >= size {
                     break;
                 }
-                let count = (run.count - done).min((PIECE / block).max(1));
+                let count = (run.count - done).min((READ_SIZE / block).max(1));
                 buffer.resize(usize::try_from(count * block)?, 0);
                 self.read(run.physical + done, &mut buffer)?;
                 let length = usize::try_from((size - at).min(count * block))?;
@@ -191,7 +191,7 @@ impl<'f> Ext<'f> {
 
 impl Reader for Ext<'_> {
     fn begin(&self) {
-        self.left.set(self.superblock.blocks);
+        self.unclaimed.set(self.superblock.blocks);
     }
 
     fn top(&self) -> Result<Id> {
@@ -201,7 +201,7 @@ impl Reader for Ext<'_> {
     fn node(&self, id: Id) -> Result<Node> {
         let inode = self.file(id)?;
         let found = xattr::all(self, &inode)?;
-        inode.node(found.travelling, found.left_out)
+        inode.node(found.portable, found.left_out)
     }
 
     fn names(&self, id: Id, on_name: OnName<'_>) -> Result<()> {
@@ -212,8 +212,8 @@ impl Reader for Ext<'_> {
         let inode = self.file(id)?;
         let mut target = Vec::new();
         ensure!(
-            inode.size > 0 && inode.size <= LINK,
-            "a link in it has a target of {} bytes",
+            inode.size > 0 && inode.size <= LINK_MAX,
+            "it has a symbolic link of {} bytes",
             inode.size
         );
         let size = usize::try_from(inode.size)?;
@@ -223,14 +223,14 @@ impl Reader for Ext<'_> {
         } else if size < inode.map().len() {
             target.extend(&inode.map()[..size]);
         } else {
-            self.stretches(&inode, &mut |at, bytes| {
+            self.data(&inode, &mut |at, bytes| {
                 target.resize(usize::try_from(at)?, 0);
                 target.extend(bytes);
                 Ok(())
             })?;
         }
         if target.len() != size || target.contains(&0) {
-            bail!("a link in it has no target");
+            bail!("it has a symbolic link without a target");
         }
         Ok(OsStr::from_bytes(&target).to_os_string())
     }
@@ -242,7 +242,7 @@ impl Reader for Ext<'_> {
             let size = usize::try_from(inode.size).unwrap_or(usize::MAX);
             return on_data(0, &data[..size.min(data.len())]);
         }
-        self.stretches(&inode, on_data)
+        self.data(&inode, on_data)
     }
 
     fn used(&self) -> Option<u64> {

@@ -1,6 +1,6 @@
-//! Extended attributes: in the inode, in a block of their own, large values in inodes of their own.
+//! Extended attributes: in the inode, in a block, large values in inodes.
 //!
-//! Access lists are kept shorter than the kernel hands them out; here they become what it takes.
+//! ACLs are converted from the disk format to the kernel's.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
@@ -13,17 +13,17 @@ use crate::formats::disk_image::fields::{Fields, crc32c};
 use crate::fs::copy::attributes::{ACL_ACCESS, ACL_DEFAULT};
 
 const MAGIC: u32 = 0xea02_0000;
-/// The size of what a block of attributes begins with, and of what stands before each name, in bytes.
+/// Size of the header of an attribute block, and of an entry without its name, in bytes.
 const HEADER: usize = 32;
 const ENTRY: usize = 16;
-/// The longest value that the kernel takes, in bytes.
-const LONGEST: usize = 64 << 10;
-/// The most blocks that one has, those that only lead to others too: the smallest ones hold 1 KiB.
-const BLOCKS: u64 = 256;
-/// The most attributes of one file, and the most that their values have together, in bytes.
-const MANY: usize = 4096;
-const TOGETHER: usize = 1 << 20;
-/// The names whose beginning is kept as a number: `EXT4_XATTR_INDEX_*`.
+/// The longest value that the kernel accepts, in bytes.
+const VALUE_MAX: usize = 64 << 10;
+/// The most blocks of a value, indirect ones included: the smallest have 1 KiB.
+const VALUE_BLOCKS: u64 = 256;
+/// Limits of one file: number of attributes, and size of all values in bytes.
+const ENTRIES_MAX: usize = 4096;
+const VALUES_MAX: usize = 1 << 20;
+/// Name prefixes, which are stored as numbers: `EXT4_XATTR_INDEX_*`.
 const PREFIXES: [(u8, &str); 5] = [
     (1, "user."),
     (2, ACL_ACCESS),
@@ -31,22 +31,22 @@ const PREFIXES: [(u8, &str); 5] = [
     (4, "trusted."),
     (6, "security."),
 ];
-/// The number of what is the filesystem's own, and the name of data that is in an inode.
+/// Prefix number of the filesystem's own attributes, and name of the inline data.
 const SYSTEM: u8 = 7;
 const DATA: &[u8] = b"data";
 
-/// What a file has.
+/// A file's extended attributes.
 #[derive(Debug, Default)]
 pub(super) struct Found {
-    /// Whole names and values, as the kernel takes them.
-    pub(super) travelling: Vec<(OsString, Vec<u8>)>,
-    /// Names of those that mean nothing elsewhere.
+    /// Names and values, as for the kernel.
+    pub(super) portable: Vec<(OsString, Vec<u8>)>,
+    /// Names of those that are not portable.
     pub(super) left_out: Vec<OsString>,
 }
 
-/// Returns all of a file's attributes.
+/// Returns all extended attributes of a file.
 pub(super) fn all(ext: &Ext<'_>, inode: &Inode) -> Result<Found> {
-    let (mut found, mut together) = (Found::default(), 0_usize);
+    let (mut found, mut total) = (Found::default(), 0_usize);
     each(ext, inode, &mut |entry| {
         let known = PREFIXES.iter().find(|(number, _)| *number == entry.prefix);
         let Some((number, prefix)) = known else {
@@ -57,26 +57,29 @@ pub(super) fn all(ext: &Ext<'_>, inode: &Inode) -> Result<Found> {
             return Ok(());
         };
         let value = entry.value(ext)?;
-        together += value.len();
-        ensure!(together <= TOGETHER, "they are too long");
+        total += value.len();
+        ensure!(total <= VALUES_MAX, "the values are too long");
         let (name, value) = match number {
-            2 | 3 => (prefix.as_bytes().to_vec(), access_list(&value)?),
+            2 | 3 => (prefix.as_bytes().to_vec(), acl(&value)?),
             _ => ([prefix.as_bytes(), entry.name].concat(), value),
         };
-        ensure!(!name.contains(&0), "an attribute has a name that is none");
-        found.travelling.push((OsString::from_vec(name), value));
+        ensure!(
+            !name.contains(&0),
+            "an extended attribute has an invalid name"
+        );
+        found.portable.push((OsString::from_vec(name), value));
         Ok(())
     })
     .with_context(|| format!("reading the attributes of the file {}", inode.number))?;
     Ok(found)
 }
 
-/// Returns what is in an inode as content: in the place of the map, and behind that in an attribute.
+/// Returns inline data: in the place of the block map, continued in an attribute.
 pub(super) fn inline_data(ext: &Ext<'_>, inode: &Inode) -> Result<Vec<u8>> {
     let mut data = inode.map().to_vec();
     data.extend(inline_attribute(ext, inode)?);
     if inode.size > data.len() as u64 {
-        bail!("{} says that it has more in it than it has", inode.number);
+        bail!("inode {} has less inline data than its size", inode.number);
     }
     Ok(data)
 }
@@ -92,21 +95,24 @@ fn inline_attribute(ext: &Ext<'_>, inode: &Inode) -> Result<Vec<u8>> {
     Ok(found.unwrap_or_default())
 }
 
-/// One attribute, where it is kept.
+/// An attribute as stored.
 struct Entry<'a> {
     prefix: u8,
     name: &'a [u8],
-    /// What its value's place is counted from.
+    /// The bytes that `offset` is relative to.
     values: &'a [u8],
     offset: usize,
     size: usize,
-    /// The inode that holds the value; 0 for none.
+    /// Inode with the value; 0 for none.
     inode: u32,
 }
 
 impl Entry<'_> {
     fn value(&self, ext: &Ext<'_>) -> Result<Vec<u8>> {
-        ensure!(self.size <= LONGEST, "an attribute's value is too long");
+        ensure!(
+            self.size <= VALUE_MAX,
+            "an extended attribute's value is too long"
+        );
         if self.inode == 0 {
             return Ok(Fields(self.values).bytes(self.offset, self.size)?.to_vec());
         }
@@ -114,17 +120,17 @@ impl Entry<'_> {
         inode.require_value()?;
         ensure!(
             inode.size == self.size as u64,
-            "an attribute's value is not whole"
+            "an extended attribute's value is truncated"
         );
-        // Files with the same value share it, so its blocks are nobody's own; it has few.
-        let left = ext.left.replace(BLOCKS);
+        // Files of the same value share its inode: its blocks are counted apart.
+        let unclaimed = ext.unclaimed.replace(VALUE_BLOCKS);
         let mut value = Vec::new();
-        let read = ext.stretches(&inode, &mut |at, bytes| {
+        let read = ext.data(&inode, &mut |at, bytes| {
             value.resize(usize::try_from(at)?, 0);
             value.extend(bytes);
             Ok(())
         });
-        ext.left.set(left);
+        ext.unclaimed.set(unclaimed);
         read?;
         value.resize(self.size, 0);
         Ok(value)
@@ -132,15 +138,18 @@ impl Entry<'_> {
 }
 
 fn each(ext: &Ext<'_>, inode: &Inode, on: &mut dyn FnMut(Entry<'_>) -> Result<()>) -> Result<()> {
-    if let Some(room) = inode.room()
-        && Fields(room).u32(0).is_ok_and(|magic| magic == MAGIC)
+    if let Some(space) = inode.attribute_space()
+        && Fields(space).u32(0).is_ok_and(|magic| magic == MAGIC)
     {
-        entries(&room[4..], &room[4..], on)?;
+        entries(&space[4..], &space[4..], on)?;
     }
     if inode.attributes != 0 {
         let block = ext.block(inode.attributes)?;
-        ensure!(Fields(&block).u32(0)? == MAGIC, "they make no sense");
-        require_sum(ext, inode.attributes, &block)?;
+        ensure!(
+            Fields(&block).u32(0)? == MAGIC,
+            "the attribute block is malformed"
+        );
+        verify_checksum(ext, inode.attributes, &block)?;
         entries(&block[HEADER..], &block, on)?;
     }
     Ok(())
@@ -151,9 +160,9 @@ fn entries(
     values: &[u8],
     on: &mut dyn FnMut(Entry<'_>) -> Result<()>,
 ) -> Result<()> {
-    for _ in 0..MANY {
+    for _ in 0..ENTRIES_MAX {
         let fields = Fields(list);
-        // Where there is no room for an end, the place itself ends.
+        // Without space for an end mark, the list ends with its space.
         if list.len() < 4 || fields.u32(0)? == 0 {
             return Ok(());
         }
@@ -169,39 +178,39 @@ fn entries(
         let next = (ENTRY + length).next_multiple_of(4);
         list = list.get(next..).unwrap_or_default();
     }
-    bail!("there are too many")
+    bail!("the file has too many");
 }
 
-fn require_sum(ext: &Ext<'_>, number: u64, block: &[u8]) -> Result<()> {
+fn verify_checksum(ext: &Ext<'_>, number: u64, block: &[u8]) -> Result<()> {
     let Some(seed) = ext.superblock.seed else {
         return Ok(());
     };
     let mut clean = block.to_vec();
     clean[16..20].fill(0);
     let sum = crc32c(crc32c(seed, &number.to_le_bytes()), &clean);
-    ensure!(sum == Fields(block).u32(16)?, "they are damaged");
+    ensure!(
+        sum == Fields(block).u32(16)?,
+        "the attribute block's checksum is wrong"
+    );
     Ok(())
 }
 
-/// Turns an access list as it is kept (`ext4_acl_header`) into the kernel's value (`posix_acl_xattr_header`).
-fn access_list(kept: &[u8]) -> Result<Vec<u8>> {
+/// Converts an ACL from the disk format (`ext4_acl_header`) to the kernel's (`posix_acl_xattr_header`).
+fn acl(stored: &[u8]) -> Result<Vec<u8>> {
     const STORED_VERSION: u32 = 1;
     const VERSION: u32 = 2;
     const UNDEFINED: u32 = u32::MAX;
-    let fields = Fields(kept);
-    ensure!(
-        fields.u32(0)? == STORED_VERSION,
-        "an access list makes no sense"
-    );
+    let fields = Fields(stored);
+    ensure!(fields.u32(0)? == STORED_VERSION, "an ACL is malformed");
     let mut value = VERSION.to_le_bytes().to_vec();
     let mut at = 4;
-    while at < kept.len() {
+    while at < stored.len() {
         let tag = fields.u16(at)?;
         let (id, length) = match tag {
-            // The owner, the group, the mask, and others are nobody in particular.
+            // Owner, group, mask and other have no ID.
             1 | 4 | 0x10 | 0x20 => (UNDEFINED, 4),
             2 | 8 => (fields.u32(at + 4)?, 8),
-            _ => bail!("an access list makes no sense"),
+            _ => bail!("an ACL is malformed"),
         };
         value.extend(fields.bytes(at, 4)?);
         value.extend(id.to_le_bytes());

@@ -8,26 +8,26 @@ fn copy(block: u64) -> Copy {
 }
 
 #[test]
-fn the_newest_copy_counts_and_what_was_revoked_does_not() {
+fn the_newest_copy_counts_unless_revoked() {
     let transactions = vec![
         Transaction {
             sequence: u32::MAX,
             copies: vec![(1, copy(101)), (2, copy(102)), (3, copy(103))],
-            revoked: vec![],
+            revocations: vec![],
         },
-        // Numbers go on from the beginning.
+        // Sequence numbers wrap around.
         Transaction {
             sequence: 0,
             copies: vec![(1, copy(111))],
-            revoked: vec![2, 3],
+            revocations: vec![2, 3],
         },
         Transaction {
             sequence: 1,
             copies: vec![(3, copy(123))],
-            revoked: vec![],
+            revocations: vec![],
         },
     ];
-    let copies = in_order(transactions);
+    let copies = newest_copies(transactions);
     let found: Vec<_> = copies
         .iter()
         .map(|(block, copy)| (*block, copy.block))
