@@ -29,6 +29,8 @@ pub(crate) struct Verb {
     touched: &'static [&'static str],
     /// Command lines that lead to what may be seen between the old and the new, each list to one.
     between: &'static [&'static [&'static str]],
+    /// What leads to such a state that no command leaves.
+    half_done: Option<fn(&Pool)>,
     /// What it may say, failing, when it has been done.
     pub(crate) done: &'static [&'static str],
     /// Whether what it does need not show in the pool: it is made outside, or changes only where files lie.
@@ -42,6 +44,7 @@ const PLAIN: Verb = Verb {
     line: "",
     touched: &[],
     between: &[],
+    half_done: None,
     done: &[],
     unseen: false,
 };
@@ -106,6 +109,11 @@ impl Verb {
     pub(crate) fn judge(&self, ground: &Ground) -> Judge {
         let pool = ground.pool();
         let mut judge = Judge::new(&pool.netbe(), pool.path(), self.touched);
+        if let Some(half_done) = self.half_done {
+            half_done(pool);
+            judge.allow();
+            ground.put_back();
+        }
         for lines in self.between.iter().copied().chain([&[self.line][..]]) {
             for line in lines {
                 let said = pool.netbe().run(line);

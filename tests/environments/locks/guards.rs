@@ -81,7 +81,12 @@ fn invariant_11_what_nodes_share_is_not_written_by_the_guard_of_another_pool() {
     let boot: PendingBoot = serde_json::from_str(r#"{"env":"b","kind":"once"}"#).unwrap();
     writes_nothing(&pool, || pending::write(&nog.state, &theirs, &boot));
     writes_nothing(&pool, || pending::clear(&nog.state, &theirs));
-    // The directories that machines mount, and the names they ask by.
+    // The directories that machines mount, the names they ask by, and what dnsmasq is given.
+    writes_nothing(&pool, || {
+        let mut done = netbe::publish::Published::default();
+        let nodes = [nog.clone()];
+        netbe::publish::dnsmasq::prepare(&opened, Some(&theirs), &nodes, &mut done)
+    });
     writes_nothing(&pool, || netbe::publish::everything(&opened, Some(&theirs)));
     std::fs::remove_file(pool.at(&format!("tftp/{}", MAC.replace(':', "-")))).unwrap();
     writes_nothing(&pool, || {
@@ -107,8 +112,15 @@ fn invariant_11_a_node_is_not_led_by_the_guard_of_another_node() {
     writes_nothing(&pool, || {
         activate::switch(&opened, &guard, &shared, &nog, &verified)
     });
+    // Nor to what is another's, by its own.
+    writes_nothing(&pool, || {
+        activate::switch(&opened, &guard, &shared, &ordo, &verified)
+    });
+    drop(guard);
     let guard = guard_of(&opened, "nog", Share::Alone);
-    // Nor is another node led to what this guard protects.
+    // Nor is another node led to what this guard protects; one that boots nothing, so that no record is written.
+    std::fs::remove_file(pool.at("nodes/ordo/active")).unwrap();
+    let ordo = node(&opened, &ordo.name.to_string());
     writes_nothing(&pool, || {
         activate::switch(&opened, &guard, &shared, &ordo, &verified)
     });
