@@ -106,9 +106,9 @@ impl Plan {
             (None, Some(node)) => node.active_environment()?,
             (None, None) => only_template(pool, &request.target)?,
         };
-        source.require_sound()?;
         // Half of what a program does in it is no system.
         pool.refuse_work(&source.node, &source.name, Duration::ZERO)?;
+        source.require_sound()?;
         if existing.is_none() {
             pool.refuse_work_in(&request.target.node, Duration::ZERO)?;
         }

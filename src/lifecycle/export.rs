@@ -111,6 +111,9 @@ struct Plan {
 impl Plan {
     fn new(pool: &Pool, request: &Request) -> Result<Self> {
         let env = pool.resolve(&request.what)?;
+        if env.require_own_files().is_err() {
+            pool.refuse_work(&env.node, &env.name, Duration::ZERO)?;
+        }
         env.require_sound()?;
         let since = match &request.since {
             Some(operand) => {

@@ -15,6 +15,7 @@ pub mod export;
 pub mod import;
 pub mod in_use;
 pub mod init;
+mod lent;
 pub mod list;
 pub mod mount;
 mod network_names;

@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::staged::boot_config::{self, Wanted};
 use super::upgrade::program::network;
-use super::{Mode, Outcome, destroy};
+use super::{Mode, Outcome, destroy, lent};
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
 use crate::fs::atomic;
@@ -46,29 +46,39 @@ pub fn run(pool: &Pool, operand: &Operand, what: &What, mode: Mode) -> Result<Ou
             argv.join(" ")
         )]));
     };
-    let record = env.record_for_change()?;
-    // However long it runs: its node is not kept from others, only what it works in.
-    let _env_stays = pool.lock_env(&lock, &env.name)?;
-    drop(lock);
-    let ended = Sandbox {
-        root: &env.root(),
-        boot: &env.boot(),
-        boot_mount: &record.boot_mount,
+    let env = lent::give_back(&lock, &node, env)?;
+    let mut record = env.record_for_change()?;
+    let (env_root, env_boot) = (env.root(), env.boot());
+    let sandbox = Sandbox {
+        root: &env_root,
+        boot: &env_boot,
+        boot_mount: &record.boot_mount.clone(),
         hostname: node.name.as_str(),
         // It works in what is an environment already.
         durable: Durable::Always,
         network: &network,
         packages: None,
+    };
+    let lending = sandbox.lend()?;
+    // Before anything stands in place of its own files: a killed netbe tells nobody what they were.
+    record.lent = lending.files().to_vec();
+    if !record.lent.is_empty() {
+        env.store(&lock, &record, atomic::Durable::AtOnce)?;
     }
-    .run(Program {
+    // However long it runs: its node is not kept from others, only what it works in.
+    let _env_stays = pool.lock_env(&lock, &env.name)?;
+    drop(lock);
+    let program = Program {
         argv,
         env: Vec::new(),
         io: Io::Terminal,
-    })?;
+    };
+    let ended = sandbox.run_lending(program, lending);
     let lock = mode.lock_again(pool, &node.name)?;
     let pool = pool.again()?;
     let node = pool.node(&node.name)?;
-    let env = node.environment(&env.name)?;
+    let env = lent::give_back(&lock, &node, node.environment(&env.name)?)?;
+    let ended = ended?;
     let record = env.record_for_change()?;
     let mut after = record.clone();
     let wanted = Wanted::new(&pool, &node.name, &node.record, &env.name, &record)?.in_place();

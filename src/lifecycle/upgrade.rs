@@ -19,7 +19,7 @@ use anyhow::Result;
 
 use self::changed::Before;
 use super::staged::{StagedEnvironment, Target, snapshot};
-use super::{Mode, Outcome, activate_new, create};
+use super::{Mode, Outcome, activate_new, create, lent};
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 use crate::packages::{self, Changes, Downloads, Step};
@@ -107,7 +107,10 @@ pub fn upgrade(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Upg
     let lock = mode.lock_idle(pool, &source.node, &source.name)?;
     let node = pool.node(&source.node)?;
     node.refuse_lost()?;
-    let source = node.environment(&source.name)?;
+    let mut source = node.environment(&source.name)?;
+    if let Some(lock) = &lock {
+        source = lent::give_back(lock, &node, source)?;
+    }
     let run = Run::plan(pool, &node, &source, request)?;
     match lock {
         None => Ok(Outcome::Planned(run.steps())),

@@ -274,8 +274,28 @@ impl Environment {
         boot::summary(&boot, &root).kernel_version
     }
 
+    /// Refuses where files of netbe's stand in place of its own, since a command in it was killed.
+    pub fn require_own_files(&self) -> Result<()> {
+        let lent: Vec<String> = self
+            .record
+            .iter()
+            .flat_map(|record| &record.lent)
+            .map(|lent| format!("/{}", lent.path))
+            .collect();
+        if lent.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::refused(format!(
+            "in {self} files of netbe's stand in place of its own, since a command in it was killed: {}",
+            lent.join(", ")
+        ))
+        .hint(format!("netbe check --repair {}", self.node))
+        .into())
+    }
+
     /// Refuses where something is wrong with it.
     pub fn require_sound(&self) -> Result<()> {
+        self.require_own_files()?;
         if self.problems.is_empty() {
             return Ok(());
         }

@@ -16,8 +16,9 @@ pub mod emulation;
 mod fork;
 mod init;
 mod landlock;
+mod lending;
+pub mod lent;
 mod log;
-mod mountpoints;
 mod network;
 mod privileges;
 mod program;
@@ -40,6 +41,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde::{Deserialize, Serialize};
 
 pub use cgroup::unlimited;
+pub use lending::Lending;
 pub use network::Network;
 
 /// `argv[0]` of the first stage.
@@ -135,12 +137,28 @@ impl Ended {
 }
 
 impl Sandbox<'_> {
-    /// Runs a program and returns how it ended; an error means the sandbox could not be made (125).
+    /// Makes what is lent to the environment ready: nothing of it is in its place yet.
+    ///
+    /// Whoever runs programs in what is kept records [`Lending::files`] first, durably.
+    pub fn lend(&self) -> anyhow::Result<Lending> {
+        Lending::prepare(self)
+    }
+
+    /// Runs a program with what is lent in its place, puts that back, and returns how it ended; an error means the sandbox
+    /// could not be made (125).
     ///
     /// Blocks the calling thread until every process inside has ended. SIGINT, SIGTERM and SIGHUP to netbe are
     /// forwarded; the program is killed after ten seconds, or at the next signal. Requires root and Linux 5.12.
+    pub fn run_lending(&self, program: Program, lending: Lending) -> anyhow::Result<Ended> {
+        start::run(self, program, lending)
+    }
+
+    /// Runs a program in what is thrown away if netbe is killed meanwhile: what is lent is recorded nowhere.
+    ///
+    /// # Errors
+    /// As of [`Self::run_lending`].
     pub fn run(&self, program: Program) -> anyhow::Result<Ended> {
-        start::run(self, program)
+        self.run_lending(program, self.lend()?)
     }
 }
 

@@ -11,7 +11,6 @@ use std::path::PathBuf;
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 use serde::{Deserialize, Serialize};
 
-use super::mountpoints::Place;
 use super::network::Range;
 use super::signals::retry_interrupted;
 use super::{Durable, Ended, Network};
@@ -36,7 +35,7 @@ pub(super) struct Request {
     pub(super) range: Option<Range>,
     /// The directory mounted where packages are downloaded to.
     pub(super) packages: Option<PathBuf>,
-    /// Files that replace the environment's own while the program runs.
+    /// Files on the sandbox's own file systems.
     pub(super) files: Vec<StandIn>,
 }
 
@@ -51,10 +50,11 @@ pub(super) enum Input {
     Terminal,
 }
 
-/// A file mounted over one of the environment's.
+/// A file on one of the sandbox's own file systems.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct StandIn {
-    pub(super) place: Place,
+    /// Relative to the root.
+    pub(super) path: String,
     pub(super) content: String,
     pub(super) mode: u32,
 }

@@ -13,7 +13,6 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, SFlag, fchmod, makedev, mknodat};
 use nix::unistd::{chdir, fchdir, pivot_root, sethostname};
 
-use super::mountpoints::Place;
 use super::protocol::{Request, StandIn};
 use super::services;
 use crate::fs::mounts::{Detached, Forbids};
@@ -55,7 +54,7 @@ const DEVICE_LINKS: &[(&str, &str)] = &[
     ("ptmx", "pts/ptmx"),
 ];
 
-/// Directory of netbe's replacement files, which are bind-mounted over the environment's own.
+/// Directory of netbe's own files.
 const NETBE_DIR: &str = "run/netbe";
 
 /// Makes the environment this process's root. Requires mount, PID, IPC and UTS namespaces of its own.
@@ -179,36 +178,19 @@ fn make_world_writable(tree: &Tree, path: &str) -> anyhow::Result<()> {
 
 fn stand_ins(tree: &Tree, files: &[StandIn]) -> anyhow::Result<()> {
     tree.make_dirs(NETBE_DIR)?;
-    for (number, file) in files.iter().enumerate() {
-        match &file.place {
-            Place::Fresh(path) => {
-                if let Some((parent, _)) = path.rsplit_once('/') {
-                    tree.make_dirs(parent)?;
-                }
-                tree.write(path, file.content.as_bytes())?;
-                set_mode(tree, path, file.mode)?;
-            }
-            Place::Over(path) => {
-                let source = format!("{NETBE_DIR}/{number}");
-                tree.write(&source, file.content.as_bytes())?;
-                let source = set_mode(tree, &source, file.mode)?;
-                // Resolved again: an error if it is not a regular file any more.
-                let place = tree
-                    .open_file(path)?
-                    .with_context(|| format!("/{path} in the environment was removed"))?;
-                Detached::copy_of(&source, DISK)
-                    .and_then(|copy| copy.attach(&place))
-                    .with_context(|| format!("mounting a file over /{path}"))?;
-            }
+    for file in files {
+        if let Some((parent, _)) = file.path.rsplit_once('/') {
+            tree.make_dirs(parent)?;
         }
+        tree.write(&file.path, file.content.as_bytes())?;
+        set_mode(tree, &file.path, file.mode)?;
     }
     Ok(())
 }
 
-fn set_mode(tree: &Tree, path: &str, mode: u32) -> anyhow::Result<OwnedFd> {
+fn set_mode(tree: &Tree, path: &str, mode: u32) -> anyhow::Result<()> {
     let file = tree.open_at(path, OFlag::O_RDONLY, Mode::empty())?;
-    fchmod(&file, Mode::from_bits_truncate(mode))?;
-    Ok(file)
+    Ok(fchmod(&file, Mode::from_bits_truncate(mode))?)
 }
 
 fn hide(tree: &Tree) -> anyhow::Result<()> {

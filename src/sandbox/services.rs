@@ -4,13 +4,13 @@
 //! name come first in `PATH`; they are not mounted over the real ones, because a package that replaces one of those by
 //! a rename would fail. A service that starts anyway cannot use ports below 1024, and is killed with the sandbox.
 
-use super::mountpoints::{MountPoints, Place};
 use super::protocol::StandIn;
-use crate::fs::rooted::Tree;
 
 /// Debian's `invoke-rc.d` calls this before it starts or stops a service; 101 is "not allowed".
-const POLICY: &str = "usr/sbin/policy-rc.d";
-const FORBID_ALL: &str = "#!/bin/sh\nexit 101\n";
+pub(super) const POLICY: &str = "usr/sbin/policy-rc.d";
+/// Has a line that no other has: told apart from one that a package script writes.
+pub(super) const FORBID_ALL: &str =
+    "#!/bin/sh\n# netbe's, for as long as a program runs in this environment\nexit 101\n";
 
 /// Directory of the masks; `/run` is the sandbox's own.
 pub(super) const MASKS: &str = "/run/netbe/bin";
@@ -34,14 +34,10 @@ pub(super) const VARIABLES: &[(&str, &str)] = &[
     ("APT_CONFIG", APT),
 ];
 
-/// Returns the replacement files for this environment.
-pub(super) fn stand_ins(
-    tree: &Tree,
-    places: &mut MountPoints<'_>,
-    has_package_dir: bool,
-) -> anyhow::Result<Vec<StandIn>> {
+/// Returns the files beneath `/run` of every sandbox.
+pub(super) fn files(has_package_dir: bool) -> Vec<StandIn> {
     let fresh = |path: &str, content: &str, mode| StandIn {
-        place: Place::Fresh(path.trim_start_matches('/').to_string()),
+        path: path.trim_start_matches('/').to_string(),
         content: content.to_string(),
         mode,
     };
@@ -55,12 +51,5 @@ pub(super) fn stand_ins(
         false => KEEP_PATH.to_string(),
     };
     files.push(fresh(APT, &apt, 0o644));
-    if tree.metadata("var/lib/dpkg")?.is_some() {
-        files.push(StandIn {
-            place: places.place(POLICY)?,
-            content: FORBID_ALL.to_string(),
-            mode: 0o755,
-        });
-    }
-    Ok(files)
+    files
 }

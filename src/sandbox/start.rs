@@ -1,4 +1,4 @@
-//! Starts a program in a sandbox: its request, its replacement files, its input and output.
+//! Starts a program in a sandbox: its request, its input and output.
 
 use std::collections::BTreeMap;
 use std::io::{IsTerminal, Write, stderr, stdin, stdout};
@@ -16,48 +16,27 @@ use nix::sys::stat::fstat;
 
 use super::bounds::Bounds;
 use super::log::Log;
-use super::mountpoints::MountPoints;
-use super::network::Range;
-use super::protocol::{Input, Request, StandIn};
+use super::protocol::{Input, Request};
 use super::relay::{Output, Relay, Sink};
 use super::{
-    FIRST_STAGE, FIRST_STAGE_CHECKED, Io, Network, Program, Sandbox, emulation, services,
-    this_program,
+    FIRST_STAGE, FIRST_STAGE_CHECKED, Io, Lending, Program, Sandbox, services, this_program,
 };
 use crate::fs::opener::descriptor_path;
-use crate::fs::rooted::Tree;
 
 /// `PATH` of root on Debian.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// The server's resolver configuration.
-const RESOLVER: &str = "/etc/resolv.conf";
-
-pub(super) fn run(sandbox: &Sandbox<'_>, program: Program) -> anyhow::Result<super::Ended> {
+pub(super) fn run(
+    sandbox: &Sandbox<'_>,
+    program: Program,
+    mut lending: Lending,
+) -> anyhow::Result<super::Ended> {
     if !FIRST_STAGE_CHECKED.load(Ordering::Relaxed) {
         // Started again, it would run its own `main` instead of the first stage.
         bail!(
             "this program cannot make a sandbox: its `main` does not call become_first_stage_if_asked"
         );
     }
-    let tree = Tree::open(sandbox.root)?;
-    let mut places = MountPoints::new(&tree);
-    sandbox.network.check()?;
-    let range = match sandbox.network {
-        Network::Private(_) => Some(Range::choose().context("reading this machine's routes")?),
-        Network::Host => None,
-    };
-    let mut files = Vec::new();
-    let servers = std::fs::read_to_string(RESOLVER).ok();
-    // If the server has none, the environment's own is used.
-    if let Some(content) = sandbox.network.resolver(servers.as_deref(), range.as_ref()) {
-        files.push(StandIn {
-            place: places.place("etc/resolv.conf")?,
-            content,
-            mode: 0o644,
-        });
-    }
-    files.extend(stand_ins(&tree, &mut places, sandbox.packages.is_some())?);
     let wiring = Wiring::for_io(program.io)?;
     let request = Request {
         parent: std::process::id(),
@@ -71,30 +50,15 @@ pub(super) fn run(sandbox: &Sandbox<'_>, program: Program) -> anyhow::Result<sup
         errors_to_terminal: wiring.errors_to_terminal,
         durable: sandbox.durable,
         network: sandbox.network.clone(),
-        range,
+        range: lending.range.take(),
         packages: sandbox.packages.map(Path::to_path_buf),
-        files,
+        files: std::mem::take(&mut lending.fresh),
     };
+    lending.put()?;
     let relay = wiring.start(&request).context("starting the sandbox")?;
-    relay.run()
-}
-
-fn stand_ins(
-    tree: &Tree,
-    places: &mut MountPoints<'_>,
-    has_package_dir: bool,
-) -> anyhow::Result<Vec<StandIn>> {
-    let mut files = Vec::new();
-    files.extend(services::stand_ins(tree, places, has_package_dir)?);
-    // Preloaded libraries for the node's processor features make every emulated program print an error.
-    if emulation::is_needed(tree)? && tree.metadata("etc/ld.so.preload")?.is_some() {
-        files.push(StandIn {
-            place: places.place("etc/ld.so.preload")?,
-            content: String::new(),
-            mode: 0o644,
-        });
-    }
-    Ok(files)
+    let ended = relay.run()?;
+    lending.give_back()?;
+    Ok(ended)
 }
 
 fn environment(wiring: &Wiring, extra: Vec<(String, String)>) -> Vec<(String, String)> {

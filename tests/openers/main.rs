@@ -163,7 +163,7 @@ const ALLOWED: &[(&str, &str, usize, &str)] = &[
         1,
         "a copy of a mount, of what is open already",
     ),
-    ("sandbox/start.rs", "fs::read_to_string", 1, SERVERS),
+    ("sandbox/lending.rs", "fs::read_to_string", 1, SERVERS),
     ("sandbox/this_program.rs", "openat(", 1, DIRECTORY),
     ("serve/clients.rs", "File::open(", 1, "the kernel's /proc"),
     (

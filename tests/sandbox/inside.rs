@@ -148,14 +148,26 @@ fn resolver(room: &Room) {
         let _ = fs::remove_file(&path);
         make();
         let before = room.listing();
-        let seen = room.output("cat /etc/resolv.conf; echo mine > /etc/resolv.conf");
+        let seen = room.output("cat /etc/resolv.conf");
         // Where its own connection answers.
         assert!(seen.starts_with("nameserver 10."), "{kind}: {seen}");
         assert!(seen.contains(".3\n"), "{kind}: {seen}");
         assert_eq!(room.listing(), before, "{kind}");
-        let seen = host("cat /etc/resolv.conf; echo mine > /etc/resolv.conf");
+        let seen = host("cat /etc/resolv.conf");
         assert_eq!(seen, servers, "{kind}");
         assert_eq!(room.listing(), before, "{kind}");
+        // What programs do to it counts: it is no mount point.
+        room.output("echo mine > /etc/resolv.conf");
+        // What a link leads to beneath /run and /tmp is the sandbox's own.
+        match kind.contains("/run") || kind.contains("out of the root") {
+            true => assert_eq!(room.listing(), before, "{kind}"),
+            false => assert_eq!(fs::read_to_string(&path).unwrap(), "mine\n", "{kind}"),
+        }
+        room.output("ln -sf ../run/x/resolv.conf /etc/resolv.conf");
+        let link = fs::read_link(&path).unwrap();
+        assert_eq!(link.to_str(), Some("../run/x/resolv.conf"), "{kind}");
+        let left = fs::read_dir(room.root().join("etc")).unwrap().count();
+        assert_eq!(left, 2, "{kind}: only passwd and the link");
     }
     room.assert_outside_is_untouched();
 }

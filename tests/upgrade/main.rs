@@ -10,6 +10,7 @@ mod alpine;
 mod beside;
 mod inside;
 mod kept;
+mod lent;
 mod many;
 mod outcome;
 mod running;

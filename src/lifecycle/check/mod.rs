@@ -9,6 +9,7 @@ mod trust;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Result;
 use serde::Serialize;
@@ -49,6 +50,8 @@ enum Repair {
     FinishRename(PathBuf, NodeName),
     /// Write a lost `env.json` from what the disk says.
     Describe(NodeName, EnvName),
+    /// Put back an environment's own files, which a killed command had lent others in place of.
+    GiveBack(NodeName, EnvName),
     /// Lead `active` to the only complete environment there is.
     Activate(NodeName, EnvName),
     /// Take away what the state directory holds of a node that is not there.
@@ -217,6 +220,17 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
                 )
             })
             .collect());
+    }
+    let is_worked_in = || {
+        pool.refuse_work(&node.name, &env.name, Duration::ZERO)
+            .is_err()
+    };
+    if env.require_own_files().is_err() && !is_worked_in() {
+        return Ok(vec![Finding::repairable(
+            env,
+            "a command in it was killed: files of netbe's stand in place of its own",
+            Repair::GiveBack(node.name.clone(), env.name.clone()),
+        )]);
     }
     let reasons = match node.lost {
         // By which properties it would have to boot is not known.

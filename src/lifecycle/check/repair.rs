@@ -12,7 +12,7 @@ use crate::fs::atomic::Durable;
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 use crate::lifecycle::staged::Verified;
-use crate::lifecycle::{Mode, activate, rename};
+use crate::lifecycle::{Mode, activate, lent, rename};
 use crate::pool::foreign;
 use crate::pool::record::EnvRecord;
 use crate::pool::state;
@@ -93,6 +93,7 @@ fn sentence(repair: &Repair) -> String {
             format!("remove {}", path.display())
         }
         Repair::Describe(node, env) => format!("write the env.json of {node}/{env}"),
+        Repair::GiveBack(node, env) => format!("put back the own files of {node}/{env}"),
         Repair::Activate(node, env) => format!("activate {node}/{env}"),
         Repair::Forget(node) => format!("forget {node}, which is not there"),
         Repair::Copy(Some(node)) => format!("write the copy of the record of {node}"),
@@ -115,6 +116,13 @@ fn mend(pool: &Pool, repair: &Repair, mode: Mode) -> Result<()> {
             let lock = mode.lock_to_change(pool, node)?;
             let node = pool.node(node)?;
             describe(&lock, &node, &node.environment(env)?)
+        }
+        Repair::GiveBack(name, env) => {
+            let Some(lock) = mode.lock_idle(pool, name, env)? else {
+                return Ok(());
+            };
+            let node = pool.node(name)?;
+            lent::give_back(&lock, &node, node.environment(env)?).map(drop)
         }
         Repair::Activate(name, env) => {
             let lock = mode.lock_to_change(pool, name)?;

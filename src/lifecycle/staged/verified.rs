@@ -27,6 +27,7 @@ impl<'a> Verified<'a> {
     /// # Errors
     /// A refusal that says why it would not boot.
     pub fn new(pool: &Pool, node: &Node, env: &'a Environment, force: bool) -> Result<Self> {
+        env.require_own_files()?;
         if node.is_template() && env.problems.is_empty() {
             return Ok(Self { env, reasons: None });
         }

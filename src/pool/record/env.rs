@@ -14,6 +14,7 @@ use crate::packages::Changes;
 use crate::pool::code::{Key, MEMBER};
 use crate::pool::layout;
 use crate::pool::name::{EnvName, NodeName};
+use crate::sandbox::lent::Lent;
 
 /// `env.json`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -87,6 +88,9 @@ pub struct EnvRecord {
     /// Why it would not boot, a sentence each, as it was last verified.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub would_not_boot: Vec<String>,
+    /// The files of netbe's that stand in place of its own while a program runs in it, or since netbe was killed meanwhile.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lent: Vec<Lent>,
     /// What the upgrade that made it changed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upgrade: Option<Changes>,
@@ -161,6 +165,7 @@ impl EnvRecord {
             failed: None,
             unproven: None,
             would_not_boot: Vec::new(),
+            lent: Vec::new(),
             upgrade: None,
             shared: None,
             replaces: None,
@@ -193,6 +198,7 @@ impl EnvRecord {
             failed: None,
             unproven: None,
             would_not_boot: Vec::new(),
+            lent: Vec::new(),
             upgrade: None,
             shared: None,
             replaces: None,

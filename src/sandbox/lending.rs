@@ -1,0 +1,105 @@
+//! What is lent to an environment for one run: made, put in its place, and put back, whatever comes of the run.
+//!
+//! Not for how one file is lent: [`super::lent`].
+
+use anyhow::Context;
+
+use super::lent::{self, Lent, Place};
+use super::network::Range;
+use super::protocol::StandIn;
+use super::{Network, Sandbox, emulation, services};
+use crate::fs::rooted::Tree;
+
+/// The server's resolver configuration.
+const RESOLVER: &str = "/etc/resolv.conf";
+
+/// What is lent to an environment; put back when dropped.
+#[derive(Debug)]
+pub struct Lending {
+    tree: Tree,
+    files: Vec<Lent>,
+    /// What lies on the sandbox's own file systems.
+    pub(super) fresh: Vec<StandIn>,
+    /// The addresses of the connection, where there is one.
+    pub(super) range: Option<Range>,
+    is_given_back: bool,
+}
+
+impl Lending {
+    pub(super) fn prepare(sandbox: &Sandbox<'_>) -> anyhow::Result<Self> {
+        sandbox.network.check()?;
+        let range = match sandbox.network {
+            Network::Private(_) => Some(Range::choose().context("reading this machine's routes")?),
+            Network::Host => None,
+        };
+        let servers = std::fs::read_to_string(RESOLVER).ok();
+        let resolver = sandbox.network.resolver(servers.as_deref(), range.as_ref());
+        let mut lending = Self {
+            tree: Tree::open(sandbox.root)?,
+            files: Vec::new(),
+            fresh: services::files(sandbox.packages.is_some()),
+            range,
+            is_given_back: false,
+        };
+        // If the server has none, the environment's own is used.
+        if let Some(content) = resolver {
+            lending.add("etc/resolv.conf", &content, 0o644)?;
+        }
+        if lending.tree.metadata("var/lib/dpkg")?.is_some() {
+            lending.add(services::POLICY, services::FORBID_ALL, 0o755)?;
+        }
+        // Preloaded libraries for the node's processor features make every emulated program print an error.
+        if emulation::is_needed(&lending.tree)?
+            && lending.tree.metadata("etc/ld.so.preload")?.is_some()
+        {
+            lending.add("etc/ld.so.preload", "\n", 0o644)?;
+        }
+        Ok(lending)
+    }
+
+    fn add(&mut self, path: &str, content: &str, mode: u32) -> anyhow::Result<()> {
+        match lent::find(&self.tree, path, content, mode)? {
+            Place::Lent(lent) => self.files.push(lent),
+            Place::Fresh(path) => self.fresh.push(StandIn {
+                path,
+                content: content.to_string(),
+                mode,
+            }),
+        }
+        Ok(())
+    }
+
+    /// Returns the files that are to stand in place of the environment's own.
+    pub fn files(&self) -> &[Lent] {
+        &self.files
+    }
+
+    /// Puts everything in its place.
+    pub(super) fn put(&self) -> anyhow::Result<()> {
+        self.files.iter().try_for_each(|lent| lent.put(&self.tree))
+    }
+
+    /// Puts back what stood there.
+    ///
+    /// # Errors
+    /// Names the first that could not be put back; the others were.
+    pub(super) fn give_back(mut self) -> anyhow::Result<()> {
+        self.all_back()
+    }
+
+    fn all_back(&mut self) -> anyhow::Result<()> {
+        self.is_given_back = true;
+        let files = self.files.iter().rev();
+        let results: Vec<_> = files.map(|lent| lent.give_back(&self.tree)).collect();
+        results.into_iter().collect()
+    }
+}
+
+impl Drop for Lending {
+    fn drop(&mut self) {
+        if !self.is_given_back {
+            // The error in hand is the one that matters; what is recorded is put back by the next command.
+            let _ = self.all_back();
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What a program wrote into a file that was lent to it, without what was lent. Text in, text out.
+
+/// Returns a text with what the environment's own file says in the place of what was lent; `None` where nothing of that is
+/// in it.
+///
+/// A program may add a line to the resolver's file, or write it anew with the lines that it found: the addresses that work
+/// in the sandbox work nowhere else.
+pub(super) fn merged(new: &str, lent: &str, own: Option<&str>) -> Option<String> {
+    let own = own.unwrap_or_default();
+    let at = match lent.trim().is_empty() {
+        true => new.starts_with(lent).then_some(0),
+        false => new.find(lent),
+    };
+    if let Some(at) = at {
+        let (before, after) = (&new[..at], &new[at + lent.len()..]);
+        let gap = match own.is_empty() || own.ends_with('\n') || after.is_empty() {
+            true => "",
+            false => "\n",
+        };
+        return Some(format!("{before}{own}{gap}{after}"));
+    }
+    let is_lent = |line: &str| {
+        line.starts_with("nameserver")
+            && lent.lines().any(|l| l == line)
+            && !own.lines().any(|l| l == line)
+    };
+    if !new.lines().any(is_lent) {
+        return None;
+    }
+    let kept = new.split_inclusive('\n');
+    Some(
+        kept.filter(|line| !is_lent(line.trim_end_matches('\n')))
+            .collect(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::merged;
+
+    #[test]
+    fn what_was_lent_is_not_kept() {
+        let lent = "nameserver 10.0.2.3\noptions edns0\n";
+        for (new, own, want) in [
+            // Added to, before and behind.
+            (
+                "nameserver 10.0.2.3\noptions edns0\nsearch x\n",
+                Some("nameserver 192.0.2.1\n"),
+                Some("nameserver 192.0.2.1\nsearch x\n"),
+            ),
+            (
+                "# head\nnameserver 10.0.2.3\noptions edns0\n",
+                Some("nameserver 192.0.2.1\n"),
+                Some("# head\nnameserver 192.0.2.1\n"),
+            ),
+            (
+                "nameserver 10.0.2.3\noptions edns0\nsearch x\n",
+                Some("nameserver 192.0.2.1"),
+                Some("nameserver 192.0.2.1\nsearch x\n"),
+            ),
+            (
+                "nameserver 10.0.2.3\noptions edns0\nsearch x\n",
+                None,
+                Some("search x\n"),
+            ),
+            // Written anew with a line of it.
+            (
+                "# made anew\nnameserver 10.0.2.3\nsearch x\n",
+                Some("a\n"),
+                Some("# made anew\nsearch x\n"),
+            ),
+            // Nothing of it.
+            ("nameserver 192.0.2.77\n", Some("a\n"), None),
+            ("", Some("a\n"), None),
+        ] {
+            assert_eq!(merged(new, lent, own).as_deref(), want, "{new}");
+        }
+    }
+
+    #[test]
+    fn of_an_empty_one_only_what_was_added_is_told() {
+        assert_eq!(
+            merged("\nb.so\n", "\n", Some("a.so\n")).as_deref(),
+            Some("a.so\nb.so\n")
+        );
+        assert_eq!(merged("b.so\n", "\n", Some("a.so\n")), None);
+    }
+}

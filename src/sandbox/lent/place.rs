@@ -1,0 +1,101 @@
+//! Where a file of netbe's goes: beneath `/run` and its like, which are the sandbox's own, or in the environment.
+//!
+//! Not for putting it there.
+
+use anyhow::bail;
+
+use super::Lent;
+use crate::fs::rooted::Tree;
+
+/// Where a file goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::sandbox) enum Place {
+    /// On one of the sandbox's own empty file systems, under this name.
+    Fresh(String),
+    /// In the environment, for as long as a program runs.
+    Lent(Lent),
+}
+
+/// Empty in every sandbox, unless one is a link: then it stays what it is.
+const FRESH: &[&str] = &["run", "tmp", "var/tmp"];
+/// As many links as the kernel follows.
+const MAX_LINKS: usize = 40;
+
+/// Returns where a file goes that programs are to find at a path; one that goes into the environment is made beside its
+/// place.
+///
+/// A link that leads to one of the sandbox's own file systems stays: what it leads to is fresh there. Any other link is as
+/// good as a file: it is what is set aside.
+///
+/// # Errors
+/// Where a directory, a device or a pipe stands there.
+pub(in crate::sandbox) fn find(
+    tree: &Tree,
+    path: &str,
+    content: &str,
+    mode: u32,
+) -> anyhow::Result<Place> {
+    if let Ok(end) = end_of_links(tree, path) {
+        let plain = tidy(&end);
+        if is_fresh(tree, &plain)? {
+            return Ok(Place::Fresh(plain));
+        }
+    }
+    Lent::prepare(tree, path, content, mode).map(Place::Lent)
+}
+
+fn is_fresh(tree: &Tree, plain: &str) -> anyhow::Result<bool> {
+    for place in FRESH {
+        let beneath = plain.strip_prefix(place);
+        if beneath.is_some_and(|rest| rest.starts_with('/')) {
+            let stands = tree.symlink_metadata(place)?;
+            return Ok(!stands.is_some_and(|m| m.file_type().is_symlink()));
+        }
+    }
+    Ok(false)
+}
+
+/// Follows the links at the end of a path and returns the last one's target, which need not exist.
+fn end_of_links(tree: &Tree, path: &str) -> anyhow::Result<String> {
+    let mut path = path.to_string();
+    for _ in 0..MAX_LINKS {
+        let linked = tree
+            .symlink_metadata(&path)?
+            .is_some_and(|m| m.file_type().is_symlink());
+        if !linked {
+            return Ok(path);
+        }
+        let target = tree.link_target(&path)?;
+        let Some(target) = target.to_str() else {
+            bail!("/{path} in the environment is a link whose target is not UTF-8");
+        };
+        path = match target.strip_prefix('/') {
+            Some(absolute) => absolute.trim_start_matches('/').to_string(),
+            None => match path.rsplit_once('/') {
+                Some((parent, _)) => format!("{parent}/{target}"),
+                None => target.to_string(),
+            },
+        };
+    }
+    bail!("/{path} in the environment is a chain of more than {MAX_LINKS} symbolic links");
+}
+
+/// Returns a path without `.`, `..` and the old name of `/run`: `etc/../var/run/x` becomes `run/x`.
+///
+/// Correct only where no directory on the way is a symbolic link: it decides the kind of the place, and the
+/// kernel resolves the path itself.
+fn tidy(path: &str) -> String {
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => drop(parts.pop()),
+            part => parts.push(part),
+        }
+    }
+    let plain = parts.join("/");
+    match plain.strip_prefix("var/run/") {
+        Some(rest) => format!("run/{rest}"),
+        None => plain,
+    }
+}

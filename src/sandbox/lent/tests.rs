@@ -1,0 +1,209 @@
+//! What is lent, what a program may make of it, and what a killed netbe leaves.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use super::*;
+
+const LENT: &str = "nameserver 10.0.2.3\n";
+const OWN: &str = "nameserver 192.0.2.1\n";
+const PATH: &str = "etc/resolv.conf";
+
+fn root() -> (tempfile::TempDir, Tree) {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("etc")).unwrap();
+    let tree = Tree::open(dir.path()).unwrap();
+    (dir, tree)
+}
+
+fn lend(tree: &Tree) -> Lent {
+    match find(tree, PATH, LENT, 0o644).unwrap() {
+        Place::Lent(lent) => lent,
+        Place::Fresh(path) => panic!("{path}"),
+    }
+}
+
+/// What stands before: a name, and how it is made.
+type Before = (&'static str, fn(&Path));
+
+const BEFORE: &[Before] = &[
+    ("nothing", |_| ()),
+    ("a file", |path| {
+        fs::write(path, OWN).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
+    }),
+    ("a link", |path| symlink("hostname", path).unwrap()),
+    ("a link to nothing", |path| {
+        symlink("/opt/none/resolv.conf", path).unwrap();
+    }),
+    ("a link into the kernel's", |path| {
+        symlink("/proc/net/pnp", path).unwrap();
+    }),
+    ("a circle", |path| symlink("resolv.conf", path).unwrap()),
+];
+
+/// What is told of a directory: names, types, rights, owners, inode numbers and what is in them.
+fn told(dir: &Path) -> Vec<String> {
+    let mut all: Vec<PathBuf> = fs::read_dir(dir)
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
+    all.sort();
+    let one = |path: &PathBuf| {
+        let m = path.symlink_metadata().unwrap();
+        let content = match m.is_file() {
+            true => fs::read_to_string(path).unwrap(),
+            false => format!("{:?}", fs::read_link(path)),
+        };
+        format!(
+            "{} {:o} {} {} {content}",
+            path.display(),
+            m.mode(),
+            m.uid(),
+            m.ino()
+        )
+    };
+    all.iter().map(one).collect()
+}
+
+#[test]
+fn what_no_program_touched_is_put_back_exactly_however_far_it_came() {
+    for (before, make) in BEFORE {
+        for stopped in ["made", "put", "given back", "twice"] {
+            let (dir, tree) = root();
+            fs::write(dir.path().join("etc/hostname"), "nog\n").unwrap();
+            make(&dir.path().join(PATH));
+            let was = told(&dir.path().join("etc"));
+            let lent = lend(&tree);
+            if stopped != "made" {
+                lent.put(&tree).unwrap();
+                assert_eq!(fs::read_to_string(dir.path().join(PATH)).unwrap(), LENT);
+            }
+            let times = if stopped == "twice" { 2 } else { 1 };
+            for _ in 0..times {
+                lent.give_back(&tree).unwrap();
+            }
+            assert_eq!(told(&dir.path().join("etc")), was, "{before}, {stopped}");
+        }
+    }
+}
+
+#[test]
+fn what_a_program_made_of_it_counts() {
+    let own = |before: &str| if before == "a file" { OWN } else { "" };
+    for (before, make) in BEFORE {
+        let begun = |act: &dyn Fn(&Path)| {
+            let (dir, tree) = root();
+            make(&dir.path().join(PATH));
+            let lent = lend(&tree);
+            lent.put(&tree).unwrap();
+            act(&dir.path().join(PATH));
+            // By what was recorded, as another netbe would do it later.
+            let recorded: Lent =
+                serde_json::from_str(&serde_json::to_string(&lent).unwrap()).unwrap();
+            recorded.give_back(&tree).unwrap();
+            recorded.give_back(&tree).unwrap();
+            let left = fs::read_dir(dir.path().join("etc")).unwrap().count();
+            (dir, left)
+        };
+        // A package's link.
+        let (dir, left) = begun(&|path| {
+            fs::remove_file(path).unwrap();
+            symlink("../run/x/resolv.conf", path).unwrap();
+        });
+        let link = fs::read_link(dir.path().join(PATH)).unwrap();
+        assert_eq!(
+            (link.to_str(), left),
+            (Some("../run/x/resolv.conf"), 1),
+            "{before}"
+        );
+        // A file in its place, by a rename.
+        let (dir, left) = begun(&|path| {
+            let new = path.with_extension("new");
+            fs::write(&new, format!("# new\n{LENT}")).unwrap();
+            fs::rename(&new, path).unwrap();
+        });
+        let text = fs::read_to_string(dir.path().join(PATH)).unwrap();
+        assert_eq!(
+            (text, left),
+            (format!("# new\n{}", own(before)), 1),
+            "{before}"
+        );
+        // It is taken away.
+        let (_dir, left) = begun(&|path| fs::remove_file(path).unwrap());
+        assert_eq!(left, 0, "{before}");
+        if before.starts_with("a circle") || before.contains("kernel") {
+            continue;
+        }
+        // It is written.
+        let (dir, _) = begun(&|path| fs::write(path, "nameserver 192.0.2.77\n").unwrap());
+        let text = fs::read_to_string(dir.path().join("etc/hostname"))
+            .or_else(|_| fs::read_to_string(dir.path().join(PATH)))
+            .unwrap();
+        assert_eq!(text, "nameserver 192.0.2.77\n", "{before}");
+        // Something is added.
+        let (dir, _) = begun(&|path| fs::write(path, format!("{LENT}search x\n")).unwrap());
+        let text = fs::read_to_string(dir.path().join("etc/hostname"))
+            .or_else(|_| fs::read_to_string(dir.path().join(PATH)))
+            .unwrap();
+        assert_eq!(text, format!("{}search x\n", own(before)), "{before}");
+    }
+}
+
+#[test]
+fn rights_that_were_changed_are_the_files_own() {
+    let (dir, tree) = root();
+    let path = dir.path().join(PATH);
+    fs::write(&path, OWN).unwrap();
+    let lent = lend(&tree);
+    lent.put(&tree).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    lent.give_back(&tree).unwrap();
+    assert_eq!(fs::read_to_string(&path).unwrap(), OWN);
+    assert_eq!(path.metadata().unwrap().mode() & 0o777, 0o640);
+}
+
+#[test]
+fn links_into_run_need_nothing_lent() {
+    for target in [
+        "/run/systemd/resolve/stub-resolv.conf",
+        "../run/systemd/resolve/stub-resolv.conf",
+        "/var/run/systemd/resolve/stub-resolv.conf",
+        "../../../../run/systemd/resolve/stub-resolv.conf",
+    ] {
+        let (dir, tree) = root();
+        symlink(target, dir.path().join(PATH)).unwrap();
+        let place = find(&tree, PATH, LENT, 0o644).unwrap();
+        let want = Place::Fresh("run/systemd/resolve/stub-resolv.conf".into());
+        assert_eq!(place, want, "{target}");
+        assert!(!dir.path().join("run").exists());
+    }
+}
+
+#[test]
+fn what_is_no_file_is_refused_and_names_of_somebodys_are_left_alone() {
+    let (dir, tree) = root();
+    fs::create_dir(dir.path().join(PATH)).unwrap();
+    let error = find(&tree, PATH, LENT, 0o644).unwrap_err();
+    assert!(error.to_string().contains("not a regular file"), "{error}");
+    let (dir, tree) = root();
+    fs::write(dir.path().join("etc/.resolv.conf.netbe-own"), "mine").unwrap();
+    let lent = lend(&tree);
+    lent.put(&tree).unwrap();
+    lent.give_back(&tree).unwrap();
+    let kept = fs::read_to_string(dir.path().join("etc/.resolv.conf.netbe-own")).unwrap();
+    assert_eq!(kept, "mine");
+}
+
+#[test]
+fn directories_that_were_made_for_it_go_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = Tree::open(dir.path()).unwrap();
+    let Place::Lent(lent) = find(&tree, "usr/sbin/policy-rc.d", "x", 0o755).unwrap() else {
+        panic!("it is in the environment");
+    };
+    lent.put(&tree).unwrap();
+    lent.give_back(&tree).unwrap();
+    assert!(!dir.path().join("usr").exists());
+}

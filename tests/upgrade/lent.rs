@@ -1,0 +1,159 @@
+//! What is lent to an environment for a run, where netbe is killed meanwhile: it is put back, and nothing boots before.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::{debian, processes_with};
+use crate::support::{Fingerprint, Pool};
+
+const OWN: &str = "nameserver 192.0.2.1\n";
+
+/// Runs a script in nog/work, kills netbe once the script has come to its end, and waits until all of it is gone.
+fn killed(pool: &Pool, script: &str, mark: &str) {
+    let script = format!("{script}; exec sleep {mark}");
+    let mut child: Child = Command::new(assert_cmd::cargo::cargo_bin!("netbe"))
+        .args(["run", "nog/work", "--", "sh", "-c", &script])
+        .env("NETBE_POOL", pool.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let runs = |wanted: bool| {
+        let end = Instant::now() + Duration::from_secs(60);
+        // `sleep` itself, not the shell that names it.
+        let is_there = || {
+            processes_with(mark).iter().any(|pid| {
+                fs::read_to_string(format!("/proc/{pid}/comm"))
+                    .is_ok_and(|c| c.starts_with("sleep") || c.starts_with("busybox"))
+            })
+        };
+        while is_there() != wanted {
+            assert!(Instant::now() < end, "waited in vain");
+            thread::sleep(Duration::from_millis(20));
+        }
+    };
+    runs(true);
+    kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL).unwrap();
+    child.wait().unwrap();
+    runs(false);
+}
+
+#[test]
+fn after_a_kill_the_next_command_puts_the_own_files_back_and_nothing_boots_before() {
+    let pool = debian();
+    let netbe = pool.netbe();
+    netbe.ok("clone nog/first nog/work");
+    let root = pool.half("nog/work", "root");
+    let resolver = root.join("etc/resolv.conf");
+    let policy = root.join("usr/sbin/policy-rc.d");
+    // It makes the mount points that are missing.
+    netbe.ok("run nog/work -- true");
+    for (number, link) in [false, true].into_iter().enumerate() {
+        let _ = fs::remove_file(&resolver);
+        match link {
+            true => symlink("/proc/net/pnp", &resolver).unwrap(),
+            false => fs::write(&resolver, OWN).unwrap(),
+        }
+        let before = Fingerprint::of(&root);
+        for (turn, next) in [
+            "check --repair nog",
+            "run nog/work -- true",
+            "upgrade nog/work --name up -- true",
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            killed(&pool, "true", &format!("51520{number}{turn}"));
+            assert!(
+                fs::read_to_string(&resolver)
+                    .unwrap()
+                    .starts_with("nameserver 10.")
+            );
+            assert!(policy.exists());
+            for command in [
+                "activate nog/work",
+                "clone nog/work nog/copy",
+                "activate --force nog/work",
+            ] {
+                let said = netbe.fails(3, command);
+                assert!(
+                    said.contains("stand in place of its own") && said.contains("/etc/resolv.conf"),
+                    "{said}"
+                );
+                assert!(said.contains("hint: netbe check --repair nog"), "{said}");
+            }
+            let found = netbe.run("check nog");
+            assert_eq!(found.status, 1, "{found:#?}");
+            assert!(
+                found.stdout.contains("stand in place of its own"),
+                "{found:#?}"
+            );
+            netbe.ok(next);
+            before.assert_unchanged(&Fingerprint::of(&root));
+            netbe.ok("check");
+        }
+        netbe.ok("destroy --yes nog/up");
+    }
+    netbe.ok("activate nog/work");
+}
+
+#[test]
+fn what_a_killed_command_made_of_a_lent_file_counts() {
+    let pool = debian();
+    let netbe = pool.netbe();
+    netbe.ok("clone nog/first nog/work");
+    let resolver = pool.half("nog/work", "root").join("etc/resolv.conf");
+    fs::remove_file(&resolver).unwrap();
+    fs::write(&resolver, OWN).unwrap();
+    killed(&pool, "echo search x >> /etc/resolv.conf", "515211");
+    netbe.ok("check --repair");
+    assert_eq!(
+        fs::read_to_string(&resolver).unwrap(),
+        format!("{OWN}search x\n")
+    );
+    killed(
+        &pool,
+        "ln -sf ../run/x/resolv.conf /etc/resolv.conf",
+        "515212",
+    );
+    netbe.ok("check --repair");
+    let link = fs::read_link(&resolver).unwrap();
+    assert_eq!(link.to_str(), Some("../run/x/resolv.conf"));
+    netbe.ok("check");
+}
+
+#[test]
+fn while_it_runs_nothing_is_to_be_mended() {
+    let pool = debian();
+    let netbe = pool.netbe();
+    netbe.ok("clone nog/first nog/work");
+    let mut child = Command::new(assert_cmd::cargo::cargo_bin!("netbe"))
+        .args([
+            "run",
+            "nog/work",
+            "--",
+            "sh",
+            "-c",
+            "echo 515221 > /begun; sleep 6",
+        ])
+        .env("NETBE_POOL", pool.path())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let begun = pool.half("nog/work", "root").join("begun");
+    while !begun.exists() {
+        thread::sleep(Duration::from_millis(20));
+    }
+    netbe.ok("check");
+    assert!(child.wait().unwrap().success());
+    netbe.ok("check");
+    netbe.ok("activate nog/work");
+}
