@@ -59,11 +59,9 @@ pub fn create(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Crea
     // Again, now that nobody else changes what it rests on.
     let again = Plan::new(pool, request)?;
     if again.source.node != plan.source.node {
-        return Err(
-            Failure::refused("what it would be made from changed meanwhile")
-                .hint("try again")
-                .into(),
-        );
+        return Err(Failure::refused("the source changed meanwhile")
+            .hint("try again")
+            .into());
     }
     again.apply(pool, &lock, mode).map(Outcome::Done)
 }
@@ -91,7 +89,7 @@ impl Plan {
                 node.refuse_lost()?;
                 if let Some((key, value)) = request.properties.first() {
                     return Err(Failure::usage(format!(
-                        "{} is there already; {key} is for a new node",
+                        "{} already exists; {key} is for a new node",
                         node.name
                     ))
                     .hint(format!("netbe set {key}={value} {}", node.name))
@@ -220,12 +218,7 @@ impl Plan {
     }
 
     fn explained<T>(&self, result: Result<T>) -> Result<T> {
-        let hint = || {
-            format!(
-                "nothing was made; mend {} or what it was made from",
-                self.source
-            )
-        };
+        let hint = || format!("nothing was made; fix {} or its origin", self.source);
         result.map_err(|e| hinted(e, hint))
     }
 }
@@ -242,16 +235,17 @@ fn only_template(pool: &Pool, target: &Operand) -> Result<Environment> {
         .collect();
     match templates.as_slice() {
         [one] => one.active_environment(),
-        [] => Err(Failure::refused("there is no template to make a node from")
+        [] => Err(Failure::refused("the pool has no template")
             .hint("netbe import TEMPLATE SOURCE, or: netbe create NODE --from NODE")
             .into()),
         several => {
             let names: Vec<&str> = several.iter().map(|n| n.name.as_str()).collect();
-            Err(
-                Failure::refused(format!("there are several templates: {}", names.join(", ")))
-                    .hint(format!("netbe create {target} --from {}", names[0]))
-                    .into(),
-            )
+            Err(Failure::refused(format!(
+                "the pool has several templates: {}",
+                names.join(", ")
+            ))
+            .hint(format!("netbe create {target} --from {}", names[0]))
+            .into())
         }
     }
 }
@@ -273,7 +267,7 @@ pub fn free_name(pool: &Pool, node: Option<&Node>, target: &Operand) -> Result<E
     };
     match &target.env {
         Some(name) if taken(name) => Err(Failure::refused(format!(
-            "{}/{name} is there already",
+            "{}/{name} already exists",
             target.node
         ))
         .hint(format!("netbe list {}", target.node))
