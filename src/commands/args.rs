@@ -1,4 +1,6 @@
-//! Arguments that several commands take, and the format of durations on the command line. Nothing is looked up.
+//! Arguments that several commands take, and what durations look like on the command line.
+//!
+//! Parsing only: nothing is looked up.
 
 use std::time::Duration;
 
@@ -18,13 +20,13 @@ pub enum Color {
     Never,
 }
 
-/// The arguments of every command that changes something.
+/// What every command that changes something takes.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Changing {
-    /// Print what would be done, with the same refusals; change nothing
+    /// Say what would be done, and refuse what would be refused; change nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
-    /// How long to wait for a lock that another netbe holds
+    /// How long to wait for another netbe to end
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub wait: Duration,
 }
@@ -38,10 +40,10 @@ impl From<Changing> for Mode {
     }
 }
 
-/// The arguments of every command that makes an environment.
+/// What every command that makes an environment takes.
 #[derive(Debug, Clone, Args)]
 pub struct Making {
-    /// Description of the new environment
+    /// What to say of it
     #[arg(
         short,
         long,
@@ -67,7 +69,7 @@ pub(super) fn duration(text: &str) -> Result<SignedDuration, String> {
     }
 }
 
-/// Reads an age such as `30d`, `2w`, `36h`; a number without a unit is refused, since 30 could mean days or seconds.
+/// Reads an age such as `30d`, `2w`, `36h`; a number alone is none: who writes 30 means days.
 pub(super) fn age(text: &str) -> Result<SignedDuration, String> {
     let is_number = text.bytes().all(|b| b.is_ascii_digit());
     match span(text).filter(|_| !is_number) {
@@ -76,7 +78,7 @@ pub(super) fn age(text: &str) -> Result<SignedDuration, String> {
     }
 }
 
-/// Reads a duration; a day has 24 hours, and months and years, which have no fixed length, are refused.
+/// Reads a duration; a day has 24 hours, and months and years are none.
 fn span(text: &str) -> Option<SignedDuration> {
     let span: Span = text.parse().ok()?;
     if span.get_years() != 0 || span.get_months() != 0 {

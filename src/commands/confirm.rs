@@ -1,4 +1,6 @@
-//! The confirmation question before what cannot be undone. Without a terminal on standard input the answer is no.
+//! Asking before what cannot be taken back.
+//!
+//! Nothing is asked unless standard input is a terminal: the answer is no then. Not for what is asked about.
 
 use std::io::{BufRead, IsTerminal};
 
@@ -6,17 +8,17 @@ use anyhow::Result;
 
 use crate::terminal;
 
-/// Prints the steps and asks; returns the reason if it is not confirmed.
+/// Shows what would be done, and asks; returns why it is not confirmed.
 pub(super) fn ask(steps: &[String]) -> Result<Result<(), &'static str>> {
     if !std::io::stdin().is_terminal() {
         return Ok(Err(
-            "it needs confirmation, and standard input is not a terminal",
+            "it has to be confirmed, and standard input is not a terminal",
         ));
     }
     for step in steps {
         terminal::show(format!("{}\n", terminal::line(step)).as_bytes());
     }
-    terminal::show(b"Continue? [y/N] ");
+    terminal::show(b"Go on? [y/N] ");
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
     Ok(match answer.trim() {

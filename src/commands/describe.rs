@@ -10,7 +10,7 @@ use super::session::Session;
 use crate::lifecycle::describe;
 use crate::pool::Operand;
 
-/// Set an environment's description
+/// Say something of an environment
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe describe nog/first 'as delivered'
@@ -19,7 +19,7 @@ pub struct Describe {
     /// The environment
     #[arg(value_name = "NODE/ENV", add = ArgValueCompleter::new(complete::environments))]
     pub operand: Operand,
-    /// The description; an empty one removes it
+    /// What to say; nothing takes it away
     #[arg(value_name = "TEXT")]
     pub text: String,
     /// Common options.
@@ -27,7 +27,7 @@ pub struct Describe {
     pub changing: Changing,
 }
 
-/// Protect environments from being destroyed
+/// Keep environments from being destroyed
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe pin nog/first")]
@@ -40,7 +40,7 @@ pub struct Pin {
     pub changing: Changing,
 }
 
-/// Remove the protection of pin
+/// Let environments be destroyed again
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe unpin nog/first")]

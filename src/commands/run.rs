@@ -14,12 +14,12 @@ use crate::sandbox::Ended;
 
 /// Run a command inside an environment
 ///
-/// The environment must be neither active nor booted; a template's may be active. The exit status is that of the
-/// command; 125: netbe itself failed or refused, 126: the command cannot be run, 127: it was not found. Network
-/// and disk limit are those of upgrade (137: it was killed at the limit).
+/// In an environment that is neither active nor booted; a template's may be active. It ends with the
+/// command's status; 125: netbe itself failed or refused, 126: the command cannot be run, 127: there is none. Its network
+/// and what it may take of the disk are as for upgrade (137: it was ended for that).
 ///
-/// The output is not filtered: the environment's programs can control your terminal, as with ssh to a foreign
-/// machine. Pipe it through cat -v if you do not trust the node.
+/// What the command says is shown as it is: your terminal does what the environment's programs tell it to,
+/// like with ssh to a machine that is not yours. Send it through cat -v where you do not trust the node.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe run nog/next -- apt-get install -y vim
@@ -31,17 +31,18 @@ pub struct Run {
     /// Common options.
     #[command(flatten)]
     pub changing: Changing,
-    /// The command
+    /// What to run
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub program: Vec<String>,
 }
 
 /// Open a shell inside an environment
 ///
-/// The environment must be neither active nor booted; a template's may be active. The exit status is that of the
-/// shell.
+/// In an environment that is neither active nor booted; a template's may be active. It ends with the
+/// shell's status.
 ///
-/// The environment's programs can control your terminal, as with ssh to a foreign machine.
+/// Your terminal does what the environment's programs tell it to, like with ssh to a machine that is not
+/// yours.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe shell nog/next")]
@@ -54,7 +55,7 @@ pub struct Shell {
     pub changing: Changing,
 }
 
-/// The status for a failure of netbe itself, the same as of chroot(1).
+/// The status that says netbe itself failed, as chroot(1) has it.
 const NETBE_FAILED: u8 = 125;
 
 /// Runs a command inside an environment.
@@ -76,7 +77,7 @@ fn inside(session: &Session, operand: &Operand, what: &What, changing: Changing)
     let outcome = session
         .pool()
         .and_then(|pool| run::run(&pool, operand, what, changing.into()))
-        .map_err(with_status_of_netbe)?;
+        .map_err(unlike_the_command)?;
     let Some(ended) = session.done(outcome)? else {
         return Ok(0);
     };
@@ -84,23 +85,21 @@ fn inside(session: &Session, operand: &Operand, what: &What, changing: Changing)
         Ended::CannotRun(why) | Ended::NotFound(why) => {
             session.screen.warnings(std::slice::from_ref(why));
         }
-        Ended::Stopped(why) => session
-            .screen
-            .warnings(&[format!("the command was killed: {why}")]),
+        Ended::Stopped(why) => session.screen.warnings(&[format!("it was ended: {why}")]),
         Ended::Exited(_) | Ended::Signalled(_) => {}
     }
     Ok(ended.status())
 }
 
-/// Gives netbe's own failures and refusals status 125, so that scripts can tell them from the command's; usage errors keep 2.
-fn with_status_of_netbe(error: anyhow::Error) -> anyhow::Error {
+/// Gives netbe's own failures and refusals a status that no command's is taken for; only a wrong command line keeps its own.
+fn unlike_the_command(error: anyhow::Error) -> anyhow::Error {
     let failure = error.downcast_ref::<Failure>();
     if failure.is_some_and(|f| f.kind == Kind::Usage) {
         return error;
     }
-    let changed = Failure::with_status(NETBE_FAILED, format!("{error:#}"));
+    let told = Failure::with_status(NETBE_FAILED, format!("{error:#}"));
     match failure.and_then(|f| f.hint.clone()) {
-        Some(hint) => changed.hint(hint).into(),
-        None => changed.into(),
+        Some(hint) => told.hint(hint).into(),
+        None => told.into(),
     }
 }

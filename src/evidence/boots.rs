@@ -1,8 +1,9 @@
-//! The recorded events of a node's boots: `boots.jsonl`, one line for each, oldest first.
+//! What was seen of a node's boots: `boots.jsonl`, a line an event, oldest first.
 //!
-//! Written without waiting, because a TFTP server waits for it. The size is bounded, and no number of transfers
-//! displaces the events of other environments: of old events, the last of each kind stays for each environment. A
-//! truncated or malformed line is skipped. Not for conclusions: [`super`].
+//! Written without waiting for anybody, because a TFTP server stands behind it. Bounded, and no number of transfers
+//! pushes out what other environments were seen for: of what grows old, the last line of each kind stays for each.
+//! Reading is tolerant: a line cut short by a crash, or garbage, says nothing. Not for what follows from it: that is
+//! [`super`].
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -21,54 +22,55 @@ use super::client::Whose;
 use crate::fs::atomic::{self, Durable};
 use crate::fs::opener;
 
-/// How much of the end is kept unchanged, in bytes: some ten boots of a Raspberry Pi.
+/// How much of the end is kept, in bytes: some ten boots of a Raspberry Pi.
 const TAIL: usize = 32 << 10;
 
-/// The size, in bytes, at which old events are condensed.
+/// How large it may become, in bytes, before what is old in it is put together.
 const LIMIT: u64 = 64 << 10;
 
-/// How many condensed lines are kept. Transfers alone cannot exceed it: they are at most three for each environment.
+/// How many lines are kept of what is older than the end. Transfers alone cannot make so many: those of one
+/// environment are at most three.
 const KEPT: usize = 64;
 
-/// How often the lock is tried, a millisecond apart: an event added without it can be lost, and a flood on a slow disk
-/// holds it for long.
+/// How often another that adds or puts it together is waited for, a millisecond each: what is added beside it can be lost, and
+/// a flood on a slow disk holds it for long.
 const TRIES: u32 = 2000;
 
-/// The kind of an event.
+/// How something was seen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum How {
     /// A file was fetched.
     #[default]
     Tftp,
-    /// The NFS server has the environment in use.
+    /// The NFS server knows the environment in use.
     Nfs,
-    /// The node reported a completed boot.
+    /// The node itself reported that it came up.
     Report,
 }
 
 impl How {
-    /// Returns it as text for `status`.
+    /// Returns how a person says it.
     pub fn words(self) -> &'static str {
         match self {
             Self::Tftp => "it fetched its kernel",
             Self::Nfs => "the NFS server has it in use",
-            Self::Report => "it reported a completed boot",
+            Self::Report => "it reported that it came up",
         }
     }
 }
 
-/// One event.
+/// One line: a file that was fetched, or a report that was seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
-    /// The time, UTC.
+    /// When, UTC.
     pub time: Timestamp,
     /// The environment, by name.
     pub env: String,
-    /// The environment's identity, since another one may have had its name before.
+    /// The environment's identity, which tells it from another one that had its name before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uuid: Option<String>,
-    /// The kind.
+    /// How it was seen.
     #[serde(default)]
     pub how: How,
     /// The file, as a path in the boot half.
@@ -80,24 +82,24 @@ pub struct Seen {
     /// Whether it is the kernel.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub kernel: bool,
-    /// The client's address.
+    /// Who fetched it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
-    /// Whether that is the node's address, if known.
+    /// Whether that was the node, where its address is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub whose: Option<Whose>,
-    /// The boot ID it reported.
+    /// The boot it reported, by the kernel's number of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot_id: Option<String>,
 }
 
 impl Seen {
-    /// Returns whether the node may have caused it.
+    /// Returns whether it may have been the node's own doing.
     pub fn may_be_its(&self) -> bool {
         self.whose != Some(Whose::Others)
     }
 
-    /// Returns whether the two are of the same kind and environment.
+    /// Returns whether the two say the same kind of thing of one environment.
     fn is_like(&self, other: &Self) -> bool {
         self.kind() == other.kind()
     }
@@ -107,7 +109,7 @@ impl Seen {
     }
 }
 
-/// Returns the events of a node, oldest first.
+/// Returns the events of a node that are kept, oldest first.
 pub fn read(node_dir: &Path) -> Vec<Seen> {
     let Ok(bytes) = whole(&path(node_dir)) else {
         return Vec::new();
@@ -115,7 +117,7 @@ pub fn read(node_dir: &Path) -> Vec<Seen> {
     parse(&String::from_utf8_lossy(&bytes))
 }
 
-/// Returns the events of a text; malformed lines are skipped.
+/// Returns the events a text holds; a line that holds none is passed over.
 pub fn parse(text: &str) -> Vec<Seen> {
     text.lines()
         .filter_map(|line| serde_json::from_str(line).ok())
@@ -124,8 +126,8 @@ pub fn parse(text: &str) -> Vec<Seen> {
 
 /// Adds an event at the end.
 ///
-/// Durable only if it is the first of its kind for the environment: a second adds no evidence, and a power cut must not
-/// lose the first.
+/// Durable only where nothing of the kind is known of the environment yet: the second tells nothing that the first
+/// does not, and a power cut must not make what was fetched into what was not.
 pub fn add(node_dir: &Path, seen: &Seen) -> Result<()> {
     let path = path(node_dir);
     let mut line = serde_json::to_string(seen)?;
@@ -133,13 +135,13 @@ pub fn add(node_dir: &Path, seen: &Seen) -> Result<()> {
     let file = open(&path).with_context(|| format!("opening {}", path.display()))?;
     let before = whole(&path)?;
     if before.last().is_some_and(|last| *last != b'\n') {
-        // A truncated line after a power cut must not spoil this one.
+        // A power cut left half a line, which is not to spoil this one.
         line.insert(0, '\n');
     }
     let news = !parse(&String::from_utf8_lossy(&before))
         .iter()
         .any(|known| known.is_like(seen));
-    // One write, so that readers and writers never see a partial line.
+    // One write: a reader, and another writer, never see half a line.
     (&*file)
         .write_all(line.as_bytes())
         .with_context(|| format!("writing {}", path.display()))?;
@@ -155,11 +157,11 @@ pub fn add(node_dir: &Path, seen: &Seen) -> Result<()> {
     Ok(())
 }
 
-/// The file, with its lock if it was free.
+/// The file, with its lock where it could be had.
 enum Opened {
-    /// It is locked.
+    /// Nobody else adds to it.
     Alone(Flock<File>),
-    /// Another process has the lock: the line is added without it.
+    /// Somebody holds it: a line is added all the same, for nothing here waits.
     Shared(File),
 }
 
@@ -180,8 +182,8 @@ impl std::ops::Deref for Opened {
     }
 }
 
-/// Opens the file at the path and locks it; opens it again if it was replaced meanwhile, else the line would be lost
-/// with the old file.
+/// Opens the file that stands at the path once it is locked: another may have put a shorter one in its place, and what
+/// is added to the old one would be lost.
 fn open(path: &Path) -> std::io::Result<Opened> {
     let open = || {
         let flags = OFlag::O_WRONLY | OFlag::O_APPEND;
@@ -203,7 +205,7 @@ fn is_at(file: &File, path: &Path) -> bool {
     matches!(ids, (Ok(here), Ok(there)) if here == there)
 }
 
-/// Returns the condensed text: the last line of each kind for each environment, then the end unchanged.
+/// Returns the end of a file's text, and before it the last line of each kind for each environment.
 fn put_together(bytes: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(bytes);
     let cut = text.len().saturating_sub(TAIL);

@@ -1,53 +1,53 @@
-//! Whether a node may be running an environment, by the evidence of both.
+//! Whether a node may be running an environment, from what is known of both.
 //!
-//! Pure. An environment that a node's names led to, or of which a file was fetched by any host, may be running from
-//! then on. It stops counting as maybe running only by proof that the node ran another environment after the last
-//! moment at which it can have started this one. What another host can cause is no proof. Not for environments that the
-//! NFS server has in use: these always may be running.
+//! Pure. Whatever is told, by anybody, adds doubt: an environment that machines were led to, or of which something was
+//! fetched, may be running from then on. Only a proof takes doubt away: that the node was in another environment after
+//! the last moment at which it can have begun this one. What a stranger can bring about is no proof. Not for what the
+//! NFS server sees in use: that is perhaps running whatever is said here.
 
 use jiff::Timestamp;
 
-/// Proof that a node ran an environment, which no other machine can cause: a boot that it reported in its own root, or
-/// only that root in use over NFS from its own address, for longer than the server keeps entries.
+/// That a node was in an environment, known from what no other machine can bring about: a boot it reported in its own
+/// root, or that root in use over NFS from its own address, and no other, for longer than the server remembers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proof {
     /// The environment, by name.
     pub env: String,
-    /// Its identity, if it was recorded.
+    /// Its identity, where that was written down.
     pub uuid: Option<String>,
-    /// When the node ran it, UTC.
+    /// When the node was in it, UTC.
     pub time: Timestamp,
-    /// The boot ID it reported.
+    /// The boot it reported.
     pub boot_id: Option<String>,
 }
 
-/// Until when the node's names led to an environment.
+/// Until when machines were led to an environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
-    /// They never did.
+    /// Never were any.
     Never,
     /// Until this time.
     Past(Timestamp),
-    /// They do now; the last time before ended then.
+    /// They are now; the last time before that ended then.
     Now(Option<Timestamp>),
     /// That is not known.
     Unknown,
 }
 
-/// The evidence of an environment.
+/// What is known of an environment.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
-    /// Until when the node's names led to it.
+    /// Until when machines were led to it.
     pub until: Until,
-    /// The last event of it: a file fetched, or the node running it.
+    /// When something of it was seen last: a file fetched, or the node in it.
     pub seen: Option<Timestamp>,
-    /// The boot IDs that were reported before the names were led away from it.
+    /// The boots that had been reported when machines were led away from it: none of those came after it.
     pub told: &'a [String],
-    /// Whether all fetches of the node are observed.
+    /// Whether what the node fetches is seen, so that what was not seen was not fetched.
     pub watched: bool,
 }
 
-/// Returns whether a node may be running an environment; `elsewhere` are proofs of other environments.
+/// Returns whether a node may be running an environment; `elsewhere` are proofs that it was in others.
 pub fn may_run<'a>(facts: Facts<'_>, elsewhere: impl IntoIterator<Item = &'a Proof>) -> bool {
     let led = match facts.until {
         Until::Unknown => return true,

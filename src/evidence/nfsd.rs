@@ -1,8 +1,9 @@
-//! The exports that the kernel NFS server has in use, by its tables.
+//! Which exports the kernel NFS server has in use, by its own tables.
 //!
-//! `/proc/net/rpc/nfsd.export/content` has a line for each pair of an export and a client: entries are made by use and
-//! expire after half an hour without (fs/nfsd/export.c, mountd(8) `--ttl`). So an entry is evidence of use, and a
-//! missing entry is no evidence. Changes only this cache.
+//! `/proc/net/rpc/nfsd.export/content` has a line for each pair of an export and a client that was asked
+//! about: entries come from use and expire after half an hour without (fs/nfsd/export.c, mountd(8)
+//! `--ttl`). So an entry is evidence of use, and no entry is evidence of nothing. Changes nothing but what the kernel
+//! remembers.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -11,32 +12,32 @@ use std::time::{Duration, Instant};
 
 const TABLE: &str = "/proc/net/rpc/nfsd.export/content";
 
-/// Writing a number here makes the kernel drop all entries; those in use come back. `exportfs -f` and `exportfs -ra` do
-/// so too.
+/// A number written here makes the kernel forget all entries; what is in use is asked about again. That is what
+/// `exportfs -f` does, and `exportfs -ra` each time.
 const FLUSH: &str = "/proc/net/rpc/nfsd.export/flush";
 
-/// How long the read table is cached: a list reads it for a thousand nodes.
+/// How long what was read is used again: a list asks for a thousand nodes within it.
 const FRESH: Duration = Duration::from_millis(500);
 
-/// How long an entry in use may take to come back after it was dropped.
+/// How long after it was forgotten an entry that is in use may take to come back.
 const BACK: Duration = Duration::from_secs(5);
 
-/// How old the table may be.
+/// How old what is told may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {
-    /// At most half a second: for showing it.
+    /// Half a second at most: for showing it.
     Recent,
-    /// Read now: for what cannot be undone.
+    /// Read now: for what cannot be taken back.
     Now,
 }
 
 /// The exports in use, sorted, and when they were read.
 static READ: Mutex<Option<(Instant, Arc<Vec<PathBuf>>)>> = Mutex::new(None);
 
-/// Returns the exports below a directory that are in use; none without an NFS server.
+/// Returns the exports below a directory that are in use; none where no NFS server runs.
 ///
 /// # Errors
-/// When the table exists and cannot be read.
+/// When the table is there and cannot be read: then nothing is known.
 pub(super) fn in_use_below(dir: &Path, look: Look) -> io::Result<Vec<PathBuf>> {
     let all = in_use(look)?;
     let first = all.partition_point(|path| path.as_path() < dir);
@@ -47,31 +48,32 @@ pub(super) fn in_use_below(dir: &Path, look: Look) -> io::Result<Vec<PathBuf>> {
         .collect())
 }
 
-/// Returns whether an NFS server runs on this machine.
+/// Returns whether an NFS server runs here, which sees what is in use.
 pub fn is_there() -> bool {
     table().exists()
 }
 
-/// Makes the NFS server drop its entries: later entries are evidence of use after this.
+/// Has the NFS server forget what was in use: what it then tells of is in use after that.
 ///
 /// # Errors
-/// When that fails.
+/// When it cannot be told to.
 pub fn forget() -> io::Result<()> {
     if !is_there() {
         return Ok(());
     }
-    // Older kernels drop the entries up to this time, newer ones all.
+    // Older kernels forget what was asked about up to this time, newer ones all.
     let now = format!("{}\n", jiff::Timestamp::now().as_second());
     let mut file = std::fs::OpenOptions::new().write(true).open(flush())?;
     file.write_all(now.as_bytes())
 }
 
-/// Returns whether an entry below a directory is of current use: drops the entries, and waits for them to come back.
+/// Returns whether something that has an entry for below a directory is in use, or only was: has the entries forgotten,
+/// and waits for them to come back.
 ///
-/// The entry of an idle machine need not come back: a missing entry is no evidence.
+/// An idle machine's need not: no entry is evidence of nothing.
 ///
 /// # Errors
-/// When it cannot be determined.
+/// When that cannot be told.
 pub(super) fn comes_back(dir: &Path) -> io::Result<bool> {
     forget()?;
     let until = Instant::now() + BACK;
@@ -85,7 +87,7 @@ pub(super) fn comes_back(dir: &Path) -> io::Result<bool> {
 }
 
 fn in_use(look: Look) -> io::Result<Arc<Vec<PathBuf>>> {
-    // The value is complete even if a thread panicked.
+    // What a thread that panicked left there is whole all the same.
     let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((when, paths)) = &*read
         && look == Look::Recent
@@ -96,7 +98,7 @@ fn in_use(look: Look) -> io::Result<Arc<Vec<PathBuf>>> {
     let mut paths = match std::fs::read_to_string(table()) {
         Ok(text) => parse(&text),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
-        // Only root can read it, and other users cannot change anything.
+        // Only root may read it, and nobody else can change anything.
         Err(_) if !nix::unistd::geteuid().is_root() => Vec::new(),
         Err(e) => return Err(e),
     };
@@ -114,7 +116,7 @@ fn flush() -> PathBuf {
     stand_in("flush").unwrap_or_else(|| PathBuf::from(FLUSH))
 }
 
-/// Returns a file of a directory that replaces the kernel's in tests.
+/// Returns a file of a directory that stands in for the kernel's, which tests have no server for.
 fn stand_in(name: &str) -> Option<PathBuf> {
     match cfg!(debug_assertions) {
         true => std::env::var_os("NETBE_TEST_NFSD").map(|dir| PathBuf::from(dir).join(name)),
@@ -122,7 +124,7 @@ fn stand_in(name: &str) -> Option<PathBuf> {
     }
 }
 
-/// Returns the paths with live entries in a table.
+/// Returns the paths a table has live entries for.
 ///
 /// The kernel comments out what has expired or was denied.
 fn parse(text: &str) -> Vec<PathBuf> {

@@ -269,12 +269,11 @@ pub(super) fn choose(pool: &Pool, operand: Option<&Operand>) -> Result<Environme
                 ),
                 _ => {
                     let names: Vec<String> = candidates.iter().map(ToString::to_string).collect();
-                    Err(Failure::refused(format!(
-                        "several nodes have a newer environment: {}",
-                        names.join(", ")
-                    ))
-                    .hint(format!("netbe activate {}", candidates[0].node))
-                    .into())
+                    Err(
+                        Failure::refused(format!("several could be meant: {}", names.join(", ")))
+                            .hint(format!("netbe activate {}", candidates[0].node))
+                            .into(),
+                    )
                 }
             }
         }
@@ -294,7 +293,7 @@ fn refuse_unread(envs: &[Environment]) -> Result<()> {
         return Ok(());
     };
     Err(Failure::refused(format!(
-        "{env} may be the newest environment, and cannot be read: {}",
+        "{env} may be the one that is meant, and cannot be read: {}",
         env.problems.join("; ")
     ))
     .hint(format!("netbe activate {}/ENV", env.node))
@@ -327,7 +326,7 @@ fn to_roll_back_to(node: &Node) -> Result<Environment> {
     refuse_unread(&envs)?;
     previous_of(&envs).cloned().ok_or_else(|| {
         Failure::refused(format!(
-            "{} has no previously active environment",
+            "{} has no environment that was active before",
             node.name
         ))
         .hint(format!("netbe list {0}; netbe activate {0}/ENV", node.name))

@@ -20,9 +20,7 @@ pub(super) fn to_activate(error: Error, node: Option<&Node>, target: &Operand) -
     };
     match (error.downcast::<Failure>(), there) {
         (Ok(refusal), Some(env)) => refusal
-            .hint(format!(
-                "to activate the existing one: netbe activate {env}"
-            ))
+            .hint(format!("if it is what is wanted: netbe activate {env}"))
             .into(),
         (Ok(refusal), None) => refusal.into(),
         (Err(error), _) => error,

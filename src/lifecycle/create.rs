@@ -59,9 +59,11 @@ pub fn create(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Crea
     // Again, now that nobody else changes what it rests on.
     let again = Plan::new(pool, request)?;
     if again.source.node != plan.source.node {
-        return Err(Failure::refused("the source changed meanwhile")
-            .hint("try again")
-            .into());
+        return Err(
+            Failure::refused("what it would be made from changed meanwhile")
+                .hint("try again")
+                .into(),
+        );
     }
     again.apply(pool, &lock, mode).map(Outcome::Done)
 }
@@ -89,7 +91,7 @@ impl Plan {
                 node.refuse_lost()?;
                 if let Some((key, value)) = request.properties.first() {
                     return Err(Failure::usage(format!(
-                        "{} already exists; {key} is for a new node",
+                        "{} is there already; {key} is for a new node",
                         node.name
                     ))
                     .hint(format!("netbe set {key}={value} {}", node.name))
@@ -218,7 +220,12 @@ impl Plan {
     }
 
     fn explained<T>(&self, result: Result<T>) -> Result<T> {
-        let hint = || format!("nothing was made; fix {} or its origin", self.source);
+        let hint = || {
+            format!(
+                "nothing was made; mend {} or what it was made from",
+                self.source
+            )
+        };
         result.map_err(|e| hinted(e, hint))
     }
 }
@@ -235,17 +242,16 @@ fn only_template(pool: &Pool, target: &Operand) -> Result<Environment> {
         .collect();
     match templates.as_slice() {
         [one] => one.active_environment(),
-        [] => Err(Failure::refused("the pool has no template")
+        [] => Err(Failure::refused("there is no template to make a node from")
             .hint("netbe import TEMPLATE SOURCE, or: netbe create NODE --from NODE")
             .into()),
         several => {
             let names: Vec<&str> = several.iter().map(|n| n.name.as_str()).collect();
-            Err(Failure::refused(format!(
-                "the pool has several templates: {}",
-                names.join(", ")
-            ))
-            .hint(format!("netbe create {target} --from {}", names[0]))
-            .into())
+            Err(
+                Failure::refused(format!("there are several templates: {}", names.join(", ")))
+                    .hint(format!("netbe create {target} --from {}", names[0]))
+                    .into(),
+            )
         }
     }
 }
@@ -267,7 +273,7 @@ pub fn free_name(pool: &Pool, node: Option<&Node>, target: &Operand) -> Result<E
     };
     match &target.env {
         Some(name) if taken(name) => Err(Failure::refused(format!(
-            "{}/{name} already exists",
+            "{}/{name} is there already",
             target.node
         ))
         .hint(format!("netbe list {}", target.node))

@@ -65,11 +65,9 @@ pub fn dedupe(
     mode: Mode,
 ) -> Result<Shared> {
     if !nix::unistd::geteuid().is_root() {
-        return Err(
-            Failure::failed("only root can read the places of extents on disk")
-                .hint("run it with sudo")
-                .into(),
-        );
+        return Err(Failure::failed("only root may see where on disk files lie")
+            .hint("run it with sudo")
+            .into());
     }
     let envs = candidates::environments(pool, nodes)?;
     let _lock = match mode.dry_run {

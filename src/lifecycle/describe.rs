@@ -13,7 +13,7 @@ use crate::pool::{Operand, Pool};
 /// Sets the description; returns the environment's name.
 pub fn describe(pool: &Pool, operand: &Operand, text: &str, mode: Mode) -> Result<Outcome<String>> {
     if text.chars().any(char::is_control) {
-        return Err(Failure::usage("a description is one line without control characters").into());
+        return Err(Failure::usage("a description is one line, without control characters").into());
     }
     let step = match text.is_empty() {
         true => "take the description away from".to_string(),

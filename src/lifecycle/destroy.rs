@@ -97,7 +97,7 @@ pub fn nodes(pool: &Pool, names: &[NodeName], mode: Mode) -> Result<Outcome<Vec<
         forget_names(pool, node, mode)?;
         withdraw(pool, envs, mode)?;
         stage::discard(&node.dir, &layout::nodes(pool.root()))
-            .context("its names and exports are already removed")?;
+            .context("its names and exports are gone already")?;
         state::forget_node(&node.state)
     })?;
     drop(locks);
@@ -145,7 +145,7 @@ impl<'a> Known<'a> {
         refuse_by(&self.evidence, node, env)?;
         if scope == Scope::Environment && env.active {
             return Err(
-                Failure::refused(format!("{env} is the active environment of {}", node.name))
+                Failure::refused(format!("{env} is what {} boots next", node.name))
                     .hint(format!(
                         "activate another one first: netbe activate {}/ENV",
                         node.name
@@ -182,15 +182,14 @@ pub fn maybe_booted(node: &Node, env: &Environment, evidence: &Evidence) -> Fail
             node.name,
             unread(node, env)
         ))
-        .hint("the NFS server drops unused entries within half an hour"),
+        .hint("the NFS server forgets what is not used any more within half an hour"),
         _ => Failure::refused(format!(
             "{} may be running {env}: it may have booted this environment and may still be running it{}",
             node.name,
             unread(node, env)
         ))
         .hint(format!(
-            "boot {0} into another environment, which reports that; if {0} is permanently off: netbe set mac= \
-             serial= {0}",
+            "it has left it when it reports from another environment; if {0} is off for good: netbe set mac= serial= {0}",
             node.name
         )),
     }
@@ -269,7 +268,7 @@ fn all<T: std::fmt::Display>(these: &[T], destroy: impl Fn(&T) -> Result<()>) ->
         (true, true) => first,
         (true, false) => first.context(format!("several were not destroyed{}", more.concat())),
         (false, _) => first.context(format!(
-            "destroyed {}, but not all{}",
+            "destroyed {}, and not all{}",
             gone.join(", "),
             more.concat()
         )),
@@ -307,7 +306,7 @@ fn refuse_by(evidence: &Evidence, node: &Node, env: &Environment) -> Result<()> 
     let left = evidence.has_left(env)
         && (!evidence.is_used(env)
             || !evidence::is_used_still(env)
-                .with_context(|| format!("reading the NFS server's tables for {env}"))?);
+                .with_context(|| format!("asking the NFS server whether {env} is in use"))?);
     match left {
         true => Ok(()),
         false => Err(maybe_booted(node, env, evidence).into()),
@@ -334,7 +333,7 @@ fn refuse_what_is(pending: &Pending, node: &Node, env: &Environment) -> Result<(
 }
 
 fn unreadable_pending(node: &Node, why: &str) -> Failure {
-    let what = format!("the pending boot of {} cannot be read: {why}", node.name);
+    let what = format!("what {} is to boot once cannot be read: {why}", node.name);
     Failure::refused(what).hint(cancelling(node))
 }
 

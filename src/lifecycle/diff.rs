@@ -70,9 +70,9 @@ pub fn between(
     let to = first;
     let Some(origin) = to.record.as_ref().and_then(|r| r.origin.clone()) else {
         let why = match &to.record {
-            Some(_) => format!("{to} has no origin"),
+            Some(_) => format!("{to} was made from no other environment"),
             None => format!(
-                "the origin of {to} is not known: {}",
+                "what {to} was made from is not known: {}",
                 to.problems.join("; ")
             ),
         };
@@ -92,7 +92,7 @@ pub fn between(
             failures: Vec::new(),
         }),
         _ => {
-            let why = format!("{origin}, the origin of {to}, does not exist any more");
+            let why = format!("{origin}, which {to} was made from, is gone");
             Err(name_another(why, &to))
         }
     }

@@ -86,7 +86,7 @@ pub fn export(
     let mut warnings = Vec::new();
     if let Err(e) = settle(pool, &plan, &ready, request.keep, mode) {
         warnings.push(format!(
-            "the stream is complete, but no base of {} was kept for a later --since: {e:#}",
+            "the stream is whole, but was not kept as the base of {} for a later --since: {e:#}",
             plan.env
         ));
     }
@@ -160,7 +160,7 @@ impl Plan {
         let (sent, since) = (stage.path().join(SENT), stage.path().join(SINCE));
         if let Some((env, base)) = &self.since {
             base.copy(&since)
-                .with_context(|| format!("copying the base of {env}"))?;
+                .with_context(|| format!("copying what was last sent of {env}"))?;
         }
         let mut notes = Vec::new();
         // What was sent before and is the same goes out under the same identity, to whoever gets it next.
@@ -202,11 +202,13 @@ impl Plan {
 fn usable(env: &Environment, what: &Operand) -> Result<Base> {
     let why = match Base::read(env) {
         Ok(Some(base)) => return Ok(base),
-        Ok(None) => format!("{env} was neither exported nor imported, so it has no base"),
-        Err(e) => format!("the base of {env} cannot be used: {e:#}"),
+        Ok(None) => format!(
+            "{env} was neither exported nor imported, so nothing is known to be on both sides"
+        ),
+        Err(e) => format!("what was last sent of {env} cannot be used: {e:#}"),
     };
     Err(Failure::refused(why)
-        .hint(format!("to export it in full: netbe export {what}"))
+        .hint(format!("send it whole: netbe export {what}"))
         .into())
 }
 
@@ -267,7 +269,7 @@ fn settle(pool: &Pool, plan: &Plan, ready: &Ready, keep: bool, mode: Mode) -> Re
     let _lock = mode.lock_to_change(pool, &plan.env.node)?;
     let env = pool.environment(&plan.env.node, &plan.env.name)?;
     if env.uuid() != plan.env.uuid() {
-        anyhow::bail!("{env} was replaced meanwhile");
+        anyhow::bail!("{env} is another one now");
     }
     let sent = ready.stage.path().join(SENT);
     Base::record(&sent, &ready.header.id)?;

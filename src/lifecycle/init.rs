@@ -67,13 +67,13 @@ pub fn size(text: &str) -> Result<u64, String> {
         "G" | "GIB" => 1 << 30,
         "T" | "TIB" => 1 << 40,
         "" => 1,
-        _ => return Err(format!("{text:?} is not a size: 64G, 500M, 1T")),
+        _ => return Err(format!("{text:?} is no size: 64G, 500M, 1T")),
     };
     let bytes = digits
         .parse::<u64>()
         .ok()
         .and_then(|n| n.checked_mul(unit))
-        .ok_or_else(|| format!("{text:?} is not a size: 64G, 500M, 1T"))?;
+        .ok_or_else(|| format!("{text:?} is no size: 64G, 500M, 1T"))?;
     if bytes < SMALLEST {
         return Err(format!("{text} is too small for a pool: 128M at least"));
     }
@@ -179,7 +179,7 @@ fn make(
     } else {
         backing::prepare(dir, &request.ground, &mut notes)?;
         lay_out(dir, &request.states, server)
-            .with_context(|| format!("making the pool in {}", dir.display()))?;
+            .with_context(|| format!("laying out the pool in {}", dir.display()))?;
     }
     let pool = Pool::open(dir, &request.states)?;
     let mut steps = None;
@@ -201,7 +201,7 @@ fn make(
         services::installed_units::renew(dir, &request.states, true, &mut done)?;
         if !done.steps.is_empty() {
             notes.push(format!(
-                "the services now also wait for the mount of {}; to serve its nodes: netbe init {0} --services",
+                "the services' units wait for {} too now; to have its machines answered: netbe init {0} --services",
                 dir.display()
             ));
         }

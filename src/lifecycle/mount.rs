@@ -78,7 +78,7 @@ pub fn mount_env(
     };
     bind_root(&env, &at, access)?;
     if let Err(e) = bind_boot(&env, &at, access) {
-        umount2(&at, MntFlags::MNT_DETACH).context("undoing the mount")?;
+        umount2(&at, MntFlags::MNT_DETACH).context("taking the mount back")?;
         return Err(e);
     }
     Ok(Outcome::Done(Mounted { dir: at, read_only }))
@@ -131,11 +131,9 @@ fn running(pool: &Pool, env: &Environment) -> Result<Option<String>> {
     Ok(match Evidence::now(&node).booted(env) {
         Some(true) => Some(format!("{} runs it", node.name)),
         None => Some(format!("{} may be running it", node.name)),
-        Some(false) if env.active && !env.template => {
-            Some(format!("it is the active environment of {}", node.name))
-        }
+        Some(false) if env.active && !env.template => Some(format!("{} boots it next", node.name)),
         Some(false) if Pending::read(&node.state).protects(&env.name) => {
-            Some(format!("it is the pending boot of {}", node.name))
+            Some(format!("{} is to boot it once or on trial", node.name))
         }
         Some(false) => None,
     })

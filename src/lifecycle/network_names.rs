@@ -58,7 +58,7 @@ fn refuse_shared(
         let taken = values(&node.record, key);
         if let Some(value) = values(record, key).into_iter().find(|v| taken.contains(v)) {
             let (who, hint) = tell(key);
-            return Err(Failure::refused(format!("{who} already has {key} {value}"))
+            return Err(Failure::refused(format!("{who} has {key} {value} already"))
                 .hint(hint)
                 .into());
         }

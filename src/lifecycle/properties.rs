@@ -69,14 +69,14 @@ fn normalised(assignments: &[(String, String)], for_pool: bool) -> Result<Vec<(S
         let property = properties::find(name)?;
         if for_pool && !property.pool_wide {
             return Err(
-                Failure::usage(format!("{name} is set on a node, not on the pool"))
+                Failure::usage(format!("{name} is one node's, not the pool's"))
                     .hint(format!("netbe set {name}={value} NODE"))
                     .into(),
             );
         }
         if !for_pool && !property.is_of_nodes() {
             return Err(
-                Failure::usage(format!("{name} is set on the pool, not on a node"))
+                Failure::usage(format!("{name} is the pool's, not one node's"))
                     .hint(format!("netbe set {name}={value}"))
                     .into(),
             );
@@ -132,8 +132,7 @@ fn set_on_node(
     let mut warnings = Vec::new();
     if node.is_offered() && !changed.is_offered() {
         warnings.push(format!(
-            "{name} has neither mac nor serial, so it is no longer exported: if it is running, it has lost its root \
-             until one is set"
+            "{name} is off the network now: if it is running, it has lost its root until it has a name again"
         ));
     }
     warnings.extend(shut_out(pool, &node, &changed));
@@ -143,7 +142,7 @@ fn set_on_node(
         && let Some(active) = node.active_if_any()?
     {
         activate::mark_served(&lock, &changed, &active, None, None)?;
-        subvolume::sync(pool.root()).context("making durable what will be exported")?;
+        subvolume::sync(pool.root()).context("making durable what is about to be offered")?;
     }
     node.store(&lock, &changed.record)?;
     warnings.extend(republish(pool, &shared)?);
@@ -161,8 +160,7 @@ fn shut_out(pool: &Pool, before: &Node, after: &Node) -> Option<String> {
     let gone = old.iter().any(|c| !new.contains(c));
     gone.then(|| {
         format!(
-            "the root of {} is now exported to {} only: if it runs with another address, it has lost its root until \
-             it gets that one",
+            "{} may mount its root from {} only: if it runs with another address, it has lost its root until it has that one",
             after.name,
             new.join(", ")
         )
@@ -175,8 +173,7 @@ fn loses_handles(pool: &Pool, before: &Node, after: &Node) -> Option<String> {
     let is_new = before.is_offered() && !checks(before) && checks(after);
     is_new.then(|| {
         format!(
-            "nfs.subtree-check takes full effect on {} at its next boot: files that it has open now fail with \
-             ESTALE",
+            "nfs.subtree-check holds for {} from its next boot: files that it has open now are lost to it (Stale file handle)",
             after.name
         )
     })
@@ -196,8 +193,9 @@ fn set_on_pool(pool: &Pool, values: &[(String, String)], mode: Mode) -> Result<O
 }
 
 fn republish(pool: &Pool, shared: &PoolLock) -> Result<Vec<String>> {
-    let Published { warnings, .. } = publish::everything(pool, Some(shared))
-        .context("the property is set, but not published; netbe publish")?;
+    let Published { warnings, .. } = publish::everything(pool, Some(shared)).context(
+        "the property is set, but what the network is offered is not up to date; netbe publish",
+    )?;
     Ok(warnings)
 }
 

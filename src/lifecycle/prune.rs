@@ -196,16 +196,10 @@ fn reason_to_stay(
     refuse_unclear(env)?;
     let is = |other: &Option<EnvName>| other.as_ref() == Some(&env.name);
     if is(&needed.rollback) {
-        return Ok(Some(format!(
-            "netbe rollback {} would activate it",
-            node.name
-        )));
+        return Ok(Some(format!("netbe rollback {} leads to it", node.name)));
     }
     if is(&needed.newest) {
-        return Ok(Some(format!(
-            "netbe activate {} would activate it",
-            node.name
-        )));
+        return Ok(Some(format!("netbe activate {} leads to it", node.name)));
     }
     match known.refuse(node, env, Scope::Environment) {
         Ok(()) => Ok(None),
@@ -241,6 +235,6 @@ fn refuse_unclear(env: &Environment) -> Result<()> {
         return Ok(());
     }
     Err(Failure::failed(damage.join("; "))
-        .hint(format!("netbe destroy {env}, if its content is not needed"))
+        .hint(format!("netbe destroy {env}, when nothing in it is needed"))
         .into())
 }

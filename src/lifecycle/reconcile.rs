@@ -107,7 +107,7 @@ fn of_node(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) ->
     let Some(env) = Environment::observe(&node, &boot.env)? else {
         pending::end(pool, &lock, &take_pool()?, &node)?;
         result.done.push(format!(
-            "{name}/{}, the pending boot, does not exist any more: {name} boots its active environment.",
+            "{name}/{} was to be booted and is gone: {name} boots its active environment.",
             boot.env
         ));
         return Ok(());
@@ -118,16 +118,14 @@ fn of_node(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) ->
             let booted = Verified::by_its_boot(&env);
             let warnings = activate::for_good(pool, &lock, &take_pool()?, &node, &booted)?;
             result.warnings.extend(warnings);
-            result
-                .done
-                .push(format!("{env} completed its boot: it is active."));
+            result.done.push(format!("{env} came up: it is active."));
         }
         Verdict::Over => {
             let warnings = pending::end(pool, &lock, &take_pool()?, &node)?;
             result.warnings.extend(warnings);
         }
         Verdict::LeftUnsaid => {
-            let why = "booted another environment before it reported";
+            let why = "came up in something else before it reported that it came up";
             flag(&lock, &env, &format!("on trial, {name} {why}"))?;
             pending::end(pool, &lock, &take_pool()?, &node)?;
             result
@@ -135,7 +133,7 @@ fn of_node(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) ->
                 .push(format!("The trial of {env} is over: {name} {why}."));
         }
         Verdict::NotInTime => {
-            let why = "did not report a completed boot in time";
+            let why = "did not report that it came up in its time";
             flag(&lock, &env, &format!("on trial it {why}"))?;
             let (lock, node) = match node.property(pool, "power.cycle") {
                 None => (lock, node),
@@ -181,8 +179,7 @@ fn restore_active(
     match Pending::read(&node.state) {
         Pending::None => {}
         Pending::Unknown(_) => result.warnings.push(format!(
-            "{name}: pending.json cannot be read, so its environments cannot be destroyed; netbe activate {name} \
-             --cancel"
+            "{name}: pending.json cannot be read, so nothing of it can be destroyed; netbe activate {name} --cancel"
         )),
         Pending::Boot(mut boot) => {
             let env = Environment::observe(&node, &boot.env)?;
@@ -245,7 +242,8 @@ fn verdict(pool: &Pool, node: &Node, env: &Environment, boot: &PendingBoot) -> R
         reported: reported
             .as_ref()
             .map(|(time, r)| (*time, r.boot_id.as_str())),
-        mounted: evidence::is_in_use(node, &env.name).context("reading the NFS server's tables")?,
+        mounted: evidence::is_in_use(node, &env.name)
+            .context("asking what the NFS server has in use")?,
         sole_client: client::sole_client(pool, node).is_some(),
         active: env.active,
         left: boot.fetched.is_some_and(left),
@@ -266,7 +264,7 @@ fn power(pool: &Pool, node: &Node, env: &Environment, boot: &PendingBoot) -> Opt
     });
     if !may {
         return Some(format!(
-            "power.cycle was not run for {0}: {0} may be running another environment",
+            "power.cycle was not called for {0}: {0} may be running another environment",
             node.name
         ));
     }

@@ -216,7 +216,7 @@ fn refuse_taken(pool: &Pool, old: &NodeName, new: &NodeName) -> Result<()> {
         return Ok(());
     }
     match layout::node(pool.root(), new).symlink_metadata() {
-        Ok(_) => Err(Failure::refused(format!("{new} already exists")).into()),
+        Ok(_) => Err(Failure::refused(format!("{new} is there already")).into()),
         Err(_) => Ok(()),
     }
 }
@@ -237,7 +237,7 @@ fn fill(staged: &StagedEnvironment, env: &Environment, identity: Identity) -> Re
     // One that cannot be used is left behind: it costs a full stream, and is no reason not to rename.
     if let Ok(Some(base)) = Base::read(env) {
         base.copy(&staged.dir().join(layout::BASE))
-            .with_context(|| format!("copying the base of {env}"))?;
+            .with_context(|| format!("copying what was last sent of {env}"))?;
     }
     // The same file under another name; there may be none.
     let log = |dir: &Path| dir.join(layout::UPGRADE_LOG);

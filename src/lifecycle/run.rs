@@ -85,7 +85,7 @@ pub fn run(pool: &Pool, operand: &Operand, what: &What, mode: Mode) -> Result<Ou
     boot_config::write(&wanted, &env.root(), &env.boot(), &mut after)?;
     after.would_not_boot = wanted.reasons_against(&env.root(), &env.boot())?;
     // What it did is there after a power cut, not only what its programs asked for.
-    subvolume::sync(&env.root()).context("making the changes durable")?;
+    subvolume::sync(&env.root()).context("making what it changed durable")?;
     env.store(&lock, &after, atomic::Durable::AtOnce)?;
     Ok(Outcome::Done(ended))
 }
@@ -103,7 +103,7 @@ fn refuse_in_use(node: &Node, env: &Environment) -> Result<()> {
     }
     destroy::refuse_pending(node, env)?;
     if env.active && !env.template {
-        let refusal = Failure::refused(format!("{env} is the active environment of {}", env.node));
+        let refusal = Failure::refused(format!("{env} is what {} boots next", env.node));
         return Err(refusal.hint(copy).into());
     }
     if let Some(problem) = env.problems.iter().find(|_| !env.root().is_dir()) {

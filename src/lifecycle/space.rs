@@ -86,7 +86,7 @@ impl Space {
     pub fn measure(pool: &Pool) -> Result<Self> {
         // Whoever may not look is told so before the disk is kept busy for it.
         Trees::find(&opener::directory(pool.root())?).map_err(explained)?;
-        subvolume::sync(pool.root()).context("writing dirty data")?;
+        subvolume::sync(pool.root()).context("writing what waits in memory")?;
         for _ in 0..TRIES {
             match Self::read(pool, Reading::Differences) {
                 Err(e) if !is_denied(&e) => {}
@@ -154,11 +154,10 @@ impl Space {
             sums[who] = None;
             unread.push(match &owners[who] {
                 Owner::Environment(node, name) => {
-                    format!("the space of {node}/{name} cannot be measured: {error}")
+                    format!("what {node}/{name} takes cannot be read: {error}")
                 }
                 _ => format!(
-                    "a subvolume cannot be read, so what it shares with one environment counts as that one's \
-                     UNIQUE: {error}"
+                    "a subvolume cannot be read, and what it shares counts to others alone: {error}"
                 ),
             });
         }
@@ -234,12 +233,12 @@ fn is_denied(error: &io::Error) -> bool {
 fn explained(error: io::Error) -> anyhow::Error {
     if is_denied(&error) {
         return Failure::failed(
-            "the space of environments is read from the filesystem's trees, which needs CAP_SYS_ADMIN",
+            "what environments take is read from the filesystem's own trees, which needs CAP_SYS_ADMIN",
         )
         .hint("run it as root: sudo netbe list --space")
         .into();
     }
-    anyhow::Error::from(error).context("measuring the space of environments")
+    anyhow::Error::from(error).context("reading what environments take")
 }
 
 #[cfg(test)]

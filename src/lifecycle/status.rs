@@ -129,7 +129,7 @@ fn state(pool: &Pool, node: Node) -> Option<(Node, State)> {
     let pending = Pending::read(&node.state);
     if let Pending::Unknown(_) = pending {
         problems.push(format!(
-            "pending.json cannot be read, so its environments cannot be destroyed; netbe activate {} --cancel",
+            "pending.json cannot be read, so that nothing of it can be destroyed; netbe activate {} --cancel",
             node.name
         ));
     }

@@ -115,13 +115,13 @@ fn refuse_pointless(node: &Node, env: &Environment) -> Result<Environment> {
     refuse_nobody(node)?;
     if env.active {
         return Err(
-            Failure::refused(format!("{env} is already the active environment of {}", node.name))
+            Failure::refused(format!("{env} is what {} boots next already", node.name))
                 .hint(format!("netbe list {}", node.name))
                 .into(),
         );
     }
     node.active_environment()
-        .context("no environment is active to boot after that")
+        .context("after that boot there would be nothing to go back to")
 }
 
 /// Lets what did not pass a trial be tried again.
@@ -170,7 +170,7 @@ fn start(
         told_before: reports::reported(&env).map(|(_, report)| report.boot_id),
         told: reports::told(node),
         used_before: evidence::is_in_use(node, &env.name)
-            .context("reading the NFS server's tables")?,
+            .context("asking what the NFS server has in use")?,
         fetched: None,
         its: false,
         withdrawn: None,
@@ -202,17 +202,17 @@ fn prepare_for_trial(
             .with_argument("panic", PANIC, &boot, &root)?
             .in_place();
         boot_config::write(&wanted, &root, &boot, &mut record)
-            .context("nothing was changed: adding panic= to its kernel command line")?;
+            .context("nothing was changed: letting it start again after a panic")?;
         env.store(lock, &record, Durable::WithNextSync)?;
     } else {
         warnings.push(format!(
-            "{env} may be running, so its boot files are unchanged: without panic= on its command line it does not \
-             reboot after a kernel panic"
+            "{env} may be running, so its boot files stay as they are: without panic= on its command line it \
+             does not start again after a kernel panic by itself"
         ));
     }
     if !report_unit::reports(&Tree::open(&root)?) {
         warnings.push(format!(
-            "{env} has no unit that reports a completed boot; after the boot: netbe confirm {}",
+            "nothing in {env} reports that it came up: when it has, netbe confirm {}",
             node.name
         ));
     }
@@ -225,9 +225,8 @@ fn power_stays(pool: &Pool, node: &Node) -> Option<String> {
     let known = firmware_address::firmware_address(pool, node).is_some();
     (!known).then(|| {
         format!(
-            "the address of {0} is not known, so any host could fetch the trial in its name: power.cycle is run \
-             only after the NFS server has had no other environment of {0} in use for some minutes; netbe set \
-             ip=dhcp,ADDR {0}",
+            "the address of {0} is not known, so anybody could fetch the trial in its name: power.cycle is called only once \
+             the NFS server has seen nothing else of {0} in use for some minutes; netbe set ip=dhcp,ADDR {0}",
             node.name
         )
     })
@@ -257,8 +256,8 @@ pub fn confirm(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<activ
     let node = pool.node(node)?;
     let why = match Pending::read(&node.state) {
         Pending::Boot(boot) => return confirmed(pool, &node, &boot, lock, mode),
-        Pending::None => "has no pending boot".to_string(),
-        Pending::Unknown(why) => format!("may have a pending boot: {why}"),
+        Pending::None => "has nothing before it for once or on trial".to_string(),
+        Pending::Unknown(why) => format!("may have an environment before it: {why}"),
     };
     Err(Failure::refused(format!("{} {why}", node.name))
         .hint(format!("netbe list {0}; netbe activate {0}/ENV", node.name))

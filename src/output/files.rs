@@ -1,4 +1,4 @@
-//! Differences of files: the lines of `diff`, and the JSON.
+//! Which files differ: the lines `diff` shows, and how JSON has them.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -11,8 +11,7 @@ use super::progress::bytes;
 use crate::btrfs::compare::{Aspect, Kind, Node};
 use crate::lifecycle::diff::files::Changed;
 
-/// Returns a line for each file that differs; one line for an added or removed directory with its content, unless
-/// `each`.
+/// Returns a line for each that differs; for a directory that came or went with all in it, one for all, unless `each`.
 pub fn draw<'a>(
     changes: impl IntoIterator<Item = &'a Changed>,
     each: bool,
@@ -32,7 +31,7 @@ pub fn draw<'a>(
     lines
 }
 
-/// The content of an added or removed directory.
+/// What is in a directory that came or went.
 #[derive(Debug, Default)]
 struct Inside {
     count: usize,
@@ -48,7 +47,7 @@ impl Inside {
     }
 }
 
-/// Returns whether a directory was added (true) or removed (false); `None` for any other difference.
+/// Returns whether a directory came (true) or went (false); `None` for all else.
 fn whole_directory(changed: &Changed) -> Option<bool> {
     match (&changed.change.before, &changed.change.after) {
         (None, Some(node)) if node.kind == Kind::Directory => Some(true),
@@ -134,7 +133,7 @@ fn differences(before: &Node, after: &Node, aspects: &[Aspect]) -> String {
     parts.collect::<Vec<_>>().join(", ")
 }
 
-/// Returns the common name of an extended attribute.
+/// Returns what an extended attribute is to people.
 fn attribute(name: &OsStr) -> String {
     match name.to_str() {
         Some("security.capability") => "capabilities".to_string(),
@@ -166,7 +165,7 @@ fn kind(node: &Node) -> &'static str {
     }
 }
 
-/// Returns type and permissions in the format of ls(1).
+/// Returns type and permissions as ls(1) has them.
 fn permissions(node: &Node) -> String {
     let kind = match node.kind {
         Kind::File => '-',
@@ -196,7 +195,7 @@ fn permissions(node: &Node) -> String {
     text
 }
 
-/// Returns how many were added, removed and changed, by the first two path components.
+/// Returns how many came, went and changed, by the two directories they are below.
 pub fn summary<'a>(changes: impl IntoIterator<Item = &'a Changed>, colour: bool) -> String {
     let mut places: BTreeMap<PathBuf, [usize; 3]> = BTreeMap::new();
     for changed in changes {
@@ -222,7 +221,7 @@ pub fn summary<'a>(changes: impl IntoIterator<Item = &'a Changed>, colour: bool)
     super::table::table(&["BELOW", "ADDED", "REMOVED", "CHANGED"], &rows, colour)
 }
 
-/// Returns the summary line.
+/// Returns the one line that says how many there are.
 pub fn totals<'a>(changes: impl IntoIterator<Item = &'a Changed>) -> String {
     let mut counts = [0; 3];
     for changed in changes {
@@ -242,7 +241,7 @@ fn number(changed: &Changed) -> usize {
     }
 }
 
-/// Returns the JSON.
+/// Returns how a document has them.
 pub fn document(changes: &[Changed]) -> Value {
     let one = |changed: &Changed| {
         let change = &changed.change;

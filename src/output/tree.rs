@@ -1,11 +1,12 @@
-//! The tree of origins.
+//! What was made from what, drawn.
 
 use crate::lifecycle::origin_tree::{Ancestry, Who};
 
-/// Returns a line for each, in the order of the tree: its index, and its name with the branch in front.
+/// Returns a line for each, in the order they are to stand in: who it is, and its name with the branch it
+/// stands at.
 pub fn draw<'a>(ancestry: &Ancestry<'a>) -> Vec<(Who<'a>, String)> {
     let mut lines = Vec::with_capacity(ancestry.kin.len());
-    // For each that is still to draw, its branch and the prefix of its children.
+    // The branch of each that is still to come, and what goes down beside what is beneath it.
     let mut waiting: Vec<(usize, String, String)> = Vec::new();
     for &top in ancestry.tops.iter().rev() {
         waiting.push((top, String::new(), String::new()));

@@ -1,7 +1,7 @@
-//! An environment as it is on disk, in any state.
+//! An environment as the disk has it, whatever state that is in.
 //!
-//! A damaged environment is no error: `problems` has the damage, and `list` shows `!`. Not for verifying that it would
-//! boot: `lifecycle::staged::verified`.
+//! Observing never fails for what is damaged: it says so in `problems`, and `list` shows `!`. Not for
+//! whether it would boot: that is `lifecycle::verification`.
 
 mod dir;
 mod replaced;
@@ -42,40 +42,40 @@ pub struct Environment {
     pub name: EnvName,
     /// Its directory.
     pub dir: PathBuf,
-    /// Its record; `None` if `env.json` cannot be read.
+    /// Its record, where `env.json` can be read.
     pub record: Option<EnvRecord>,
-    /// Whether it is the node's active environment.
+    /// Whether the node boots it next.
     pub active: bool,
     /// Whether the node is a template.
     pub template: bool,
-    /// Its problems, a sentence each; empty if it is complete.
+    /// What is wrong with it, a sentence each; empty when it is complete.
     pub problems: Vec<String>,
-    /// Whether both halves exist, which is all that a running machine needs.
+    /// Whether both halves are there, which is all a machine needs that runs from it.
     pub whole: bool,
-    /// Whether reading it failed: what seems missing may exist.
+    /// Whether the disk did not give what there is to know of it: what it lacks may be there.
     pub unread: bool,
-    /// The kernel it boots, if the record is still right.
+    /// The kernel it boots, where what was last read still holds.
     kernel: Option<String>,
     /// The key of its record.
     key: Key,
 }
 
-/// The order of creation: by subvolume ID; by the clock only for environments of an older netbe, which have no ID and sort
-/// first.
+/// In which order environments were made: by the filesystem's numbers, and by the clock only where an older netbe noted
+/// none, all of which are older.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Order(pub Option<u64>, pub Timestamp);
 
 impl Environment {
-    /// Returns the environment of a name; `None` if nothing has that name.
+    /// Returns what stands under an environment's name; `None` where there is nothing.
     ///
     /// # Errors
-    /// When its existence cannot be determined.
+    /// When whether there is one cannot be told.
     pub fn observe(node: &Node, name: &EnvName) -> Result<Option<Self>> {
         let envs = Envs::open(node)?;
         Ok(envs.and_then(|envs| Self::observe_in(&envs, node, name)))
     }
 
-    /// Returns an environment of which only the name is known, since its node's directory cannot be read.
+    /// Returns an environment of which only the name is known, because its node's directory cannot be read.
     pub fn unread(node: &Node, name: &EnvName, why: &str) -> Self {
         Self {
             node: node.name.clone(),
@@ -85,7 +85,7 @@ impl Environment {
             active: node.active.as_ref() == Some(name),
             template: node.is_template(),
             problems: vec![format!("it cannot be read: {why}")],
-            // It may be complete, and a machine may run it.
+            // Perhaps it is, and a machine runs from it.
             whole: true,
             unread: true,
             kernel: None,
@@ -93,10 +93,10 @@ impl Environment {
         }
     }
 
-    /// Returns the environment of a name in its node's open directory.
+    /// Returns what stands under an environment's name in its node's open directory.
     ///
-    /// Seven system calls for a sound one, since a list has thousands. A half is reported missing only if the
-    /// environment still exists afterwards: another netbe may delete it between the two checks.
+    /// Seven system calls where nothing is wrong: a list has thousands of these. A half is missing only where it is
+    /// missing while the environment stays: another netbe may take that away between the looks at the two.
     pub fn observe_in(envs: &Envs, node: &Node, name: &EnvName) -> Option<Self> {
         let mut seen = Self::observe_once(envs, node, name)?;
         let inode = || {
@@ -145,7 +145,7 @@ impl Environment {
             .filter(|seen| device.is_some_and(|boot| envs.still_has(name, seen, boot)))
             .map(|seen| seen.version.clone());
         let (root, boot) = (root.map(|r| r.is_some()), boot.map(|b| b.is_some()));
-        // A half that cannot be read may exist, and a machine may run it.
+        // What cannot be looked at may be there, and a machine may run from it.
         let whole = root.unwrap_or(true) && boot.unwrap_or(true);
         for (there, half) in [(root, layout::ROOT), (boot, layout::BOOT)] {
             match there {
@@ -178,7 +178,7 @@ impl Environment {
         })
     }
 
-    /// Returns a damaged environment for something that is not a directory; its content is not read.
+    /// Returns what stands in an environment's place and is none, to be told of; nothing in it is looked at.
     fn not_one(envs: &Envs, node: &Node, name: &EnvName) -> Self {
         Self {
             node: node.name.clone(),
@@ -187,7 +187,7 @@ impl Environment {
             record: None,
             active: node.active.as_ref() == Some(name),
             template: node.is_template(),
-            problems: vec!["it is not a directory, and was not made by netbe".to_string()],
+            problems: vec!["it is no directory, and nothing of netbe's".to_string()],
             whole: false,
             unread: false,
             kernel: None,
@@ -195,7 +195,7 @@ impl Environment {
         }
     }
 
-    /// Returns its node and name.
+    /// Returns which it is.
     pub fn id(&self) -> EnvId {
         EnvId::new(&self.node, &self.name)
     }
@@ -210,18 +210,18 @@ impl Environment {
         self.dir.join(layout::BOOT)
     }
 
-    /// Returns whether it was deleted since it was read.
+    /// Returns whether it has been taken away since it was looked at.
     pub fn is_gone(&self) -> bool {
         let found = self.dir.symlink_metadata();
         found.is_err_and(|e| e.kind() == io::ErrorKind::NotFound)
     }
 
-    /// Returns its identity; `None` if `env.json` is lost.
+    /// Returns its identity; `None` where `env.json` is lost.
     pub fn uuid(&self) -> Option<&str> {
         self.record.as_ref().map(|r| r.uuid.as_str())
     }
 
-    /// Returns the time of creation, UTC; if `env.json` is lost, the last change of its directory.
+    /// Returns when it was made, UTC; where `env.json` is lost, when its directory last changed.
     pub fn created(&self) -> Timestamp {
         match &self.record {
             Some(record) => record.created,
@@ -234,37 +234,37 @@ impl Environment {
         }
     }
 
-    /// Returns its position in the order of creation.
+    /// Returns its place among those that were made before and after it.
     pub fn order(&self) -> Order {
         Order(self.record.as_ref().and_then(|r| r.number), self.created())
     }
 
-    /// Returns its description.
+    /// Returns what a person said of it.
     pub fn description(&self) -> &str {
         self.record.as_ref().map_or("", |r| r.description.as_str())
     }
 
-    /// Returns whether it is pinned; true if that is unknown.
+    /// Returns whether it is kept from being destroyed; unknown is kept.
     pub fn pinned(&self) -> bool {
         self.record.as_ref().is_some_and(|r| r.pinned)
     }
 
-    /// Returns the mount point of the boot half.
+    /// Returns where the node mounts the boot half.
     pub fn boot_mount(&self) -> &str {
         self.record
             .as_ref()
             .map_or("/boot", |r| r.boot_mount.as_str())
     }
 
-    /// Returns the version of the kernel it boots, as in `uname -r`.
+    /// Returns the version of the kernel it boots, as `uname -r` says it.
     ///
-    /// The recorded version is used as long as the files it was read from are unchanged.
+    /// What was last read is believed as long as the files it was read from have not changed.
     pub fn kernel(&self) -> Option<String> {
         if self.kernel.is_some() {
             return self.kernel.clone();
         }
         if !self.whole {
-            // A half that is not a subvolume may be a link to anywhere.
+            // What stands in a half's place may lead anywhere.
             return None;
         }
         let (boot, root) = (
@@ -274,7 +274,6 @@ impl Environment {
         boot::summary(&boot, &root).kernel_version
     }
 
-<<<<<<< HEAD
     /// Refuses where files of netbe's stand in place of its own, since a command in it was killed.
     pub fn require_own_files(&self) -> Result<()> {
         let lent: Vec<String> = self
@@ -295,9 +294,6 @@ impl Environment {
     }
 
     /// Refuses where something is wrong with it.
-=======
-    /// Refuses an environment with problems.
->>>>>>> e7c1554 (words: plain English in help, messages, documents and comments)
     pub fn require_sound(&self) -> Result<()> {
         self.require_own_files()?;
         if self.problems.is_empty() {

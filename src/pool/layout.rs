@@ -1,38 +1,39 @@
-//! The paths in a pool and in its state directory. Nothing here reads or writes, except for listing names.
+//! Where everything stands: in a pool, and in its state directory on the server's own disk. Paths only: nothing here
+//! reads or writes, but for listing names.
 
 use std::path::{Path, PathBuf};
 
 use super::name::{EnvName, NodeName};
 
-/// The link to a node's active environment.
+/// The name of the link that says what a node boots next.
 pub const ACTIVE: &str = "active";
-/// The directory of nodes, in the pool.
+/// The directory of the pool that holds its nodes.
 pub const NODES: &str = "nodes";
-/// The directory of environments, in a node.
+/// The directory of a node that holds its environments.
 pub const ENVS: &str = "envs";
-/// The root half of an environment, a subvolume.
+/// The subvolume of an environment that is the node's `/`.
 pub const ROOT: &str = "root";
-/// The boot half of an environment, a subvolume.
+/// The subvolume of an environment that TFTP hands out.
 pub const BOOT: &str = "boot";
-/// The base of an environment, a directory.
+/// The directory of an environment that holds what was last sent or received of it.
 pub const BASE: &str = ".base";
-/// The log of the upgrade that made an environment, a file of the environment.
+/// The file of an environment with what was said in the upgrade that made it.
 pub const UPGRADE_LOG: &str = "upgrade.log";
-/// The log of the last failed upgrade, a file of the node.
+/// The file of a node with what was said in the last upgrade that failed.
 pub const FAILED_UPGRADE_LOG: &str = "failed-upgrade.log";
-/// The prefix of names of what is being made.
+/// What the name of everything begins with that is being made.
 pub const STAGED: &str = ".staged-";
-/// The prefix of names of what is being deleted.
+/// What the name of everything begins with that is being deleted.
 pub const TRASH: &str = ".trash-";
 
-/// The pool's record: in the state directory, and in the pool, where it marks the directory as one.
+/// The name of the pool's own record: in the pool, where it makes a directory one, and in its state directory.
 pub const POOL_RECORD: &str = "pool.json";
-/// A node's record: in the state directory, and a copy in the node's directory of the pool.
+/// The name of a node's record: in its state directory, and as a copy in its directory of the pool.
 pub const NODE_RECORD: &str = "node.json";
-/// An environment's record.
+/// The name of an environment's record.
 pub const ENV_RECORD: &str = "env.json";
 
-/// Returns the file that marks a directory as a pool. Only its UUID is used.
+/// Returns the file that makes a directory a pool. What it says is believed of no more than which pool it is.
 pub fn pool_record(pool: &Path) -> PathBuf {
     pool.join(POOL_RECORD)
 }
@@ -42,12 +43,12 @@ pub fn state(states: &Path, uuid: &str) -> PathBuf {
     states.join(uuid)
 }
 
-/// Returns a node's directory in a state directory.
+/// Returns what a state directory holds of a node.
 pub fn node_state(state: &Path, node: &NodeName) -> PathBuf {
     node_states(state).join(node.as_str())
 }
 
-/// Returns the directory of nodes in a state directory.
+/// Returns the directory of what a state directory holds of nodes.
 pub fn node_states(state: &Path) -> PathBuf {
     state.join(NODES)
 }
@@ -87,18 +88,18 @@ pub fn locks(state: &Path) -> PathBuf {
     state.join("locks")
 }
 
-/// Returns the directory of the package cache.
+/// Returns the directory of packages that were downloaded once.
 pub fn packages(pool: &Path) -> PathBuf {
     pool.join(".packages")
 }
 
-/// Returns whether a path can be written without quotes on a kernel command line, in an fstab and in an exports file.
+/// Returns whether a path can stand unquoted on a kernel command line, in an fstab and in an exports file.
 pub fn is_plain(path: &Path) -> bool {
     let plain = |c: &u8| c.is_ascii_alphanumeric() || b"/._+-".contains(c);
     path.as_os_str().as_encoded_bytes().iter().all(plain)
 }
 
-/// Returns whether a name is that of something being made or deleted.
+/// Returns whether a name is of something being made or being deleted.
 pub fn is_hidden_work(name: &str) -> bool {
     name.starts_with(STAGED) || name.starts_with(TRASH)
 }

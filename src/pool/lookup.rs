@@ -1,8 +1,9 @@
-//! Reading nodes and environments without a lock, while other processes change them.
+//! Looking, without a lock, at what others change meanwhile.
 //!
-//! Promises that whatever exists all the time, also if it is renamed, is found, and so is the active environment: if
-//! something was removed between reading its name and reading it, everything is read again, up to [`MAX_READS`] times. Not
-//! for changes: these read under a lock.
+//! Promises that what is there the whole time under one name or another is shown, and so is the environment that a
+//! node boots: where something went between the look at its name and the look at itself, it is looked for again.
+//! Where others go on changing the same thing, the last of [`MAX_READS`] counts. Not for changing anything: what
+//! changes looks under a lock, where nothing goes.
 
 use std::collections::HashSet;
 
@@ -16,7 +17,7 @@ use crate::failure::Failure;
 use crate::fs::dir_names::{MAX_READS, names_in};
 
 impl Pool {
-    /// Returns every node, sorted by name; other directories are omitted.
+    /// Returns every node, sorted by name; directories that are no nodes of ours are left out.
     pub fn nodes(&self) -> Result<Vec<Node>> {
         let observe = |name: &NodeName| match Node::observe(self, name) {
             None if node::stranger(self, name).is_none() => None,
@@ -29,9 +30,9 @@ impl Pool {
         ))
     }
 
-    /// Calls `look` with each node's name, sorted; it returns `None` for a node that was removed meanwhile.
+    /// Returns what `look` finds under the names of nodes, sorted by these; `None` is for one that is gone by then.
     ///
-    /// If one was, as by a rename, the new names are read too.
+    /// Where one is, as when it is renamed, what has come meanwhile is looked at, too.
     pub fn of_each_node<T>(
         &self,
         mut look: impl FnMut(&[NodeName]) -> Vec<Option<T>>,
@@ -62,7 +63,7 @@ impl Pool {
 }
 
 impl Node {
-    /// Returns every environment, sorted by name, including damaged ones.
+    /// Returns every environment, sorted by name; one that is damaged is among them and says so.
     pub fn environments(&self) -> Result<Vec<Environment>> {
         match self.clone().look() {
             Some((_, environments)) => environments,
@@ -70,7 +71,7 @@ impl Node {
         }
     }
 
-    /// Returns every environment, and the node as it was when they were read; `None` if it does not exist any more.
+    /// Returns every environment, and the node as it was when they were looked at; `None` where it is gone by now.
     pub fn look(mut self) -> Option<(Self, Result<Vec<Environment>>)> {
         for left in (0..MAX_READS).rev() {
             let (names, found) = match self.look_once() {
@@ -86,8 +87,8 @@ impl Node {
         None
     }
 
-    /// Returns whether the environments changed while they were read: one of the names was removed, or the node's
-    /// active environment is now another one, which was not `found`.
+    /// Returns whether what was `found` under so many names of environments is not of one moment: one had gone by then,
+    /// or what is active by now is another than was seen, and that was not found.
     pub fn has_moved<'a>(&self, names: usize, found: impl Iterator<Item = &'a str>) -> bool {
         let active = self.active.as_ref().map(EnvName::as_str);
         let (mut number, mut has_active) = (0, active.is_none());
@@ -99,11 +100,11 @@ impl Node {
             || !has_active && node::read_active(&self.dir).is_ok_and(|now| now != self.active)
     }
 
-    /// Returns the names in the directory of environments, sorted; not all need be environments.
+    /// Returns the names there are in the place of environments, sorted; not all need be environments.
     pub fn environment_names(&self) -> Result<Vec<EnvName>> {
         let dir = self.dir.join(layout::ENVS);
         if dir.symlink_metadata().is_ok_and(|m| !m.is_dir()) {
-            anyhow::bail!("{} is not a directory", dir.display());
+            anyhow::bail!("{} is no directory", dir.display());
         }
         let names = names_in(&dir)?;
         Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
@@ -112,27 +113,27 @@ impl Node {
     /// Returns an environment by name.
     ///
     /// # Errors
-    /// `NotFound` if it does not exist.
+    /// `NotFound` when there is none.
     pub fn environment(&self, name: &EnvName) -> Result<Environment> {
         Environment::observe(self, name)?.ok_or_else(|| self.no_environment(name))
     }
 
-    /// Returns the `NotFound` failure for an environment of that name.
+    /// Returns what there is to say where there is no environment of that name: `NotFound`.
     pub fn no_environment(&self, name: &EnvName) -> anyhow::Error {
         Failure::not_found(format!("no environment {}/{name}", self.name))
             .hint(format!("netbe list {}", self.name))
             .into()
     }
 
-    /// Returns the active environment; `None` if the node has none.
+    /// Returns the environment the node boots next; `None` where there is none.
     ///
     /// # Errors
-    /// When it cannot be determined.
+    /// When that cannot be told.
     pub fn active_if_any(&self) -> Result<Option<Environment>> {
         match &self.active {
             Some(active) => Environment::observe(self, active),
             None if self.unread => anyhow::bail!(
-                "the active environment of {} cannot be determined: {}",
+                "what {} boots cannot be told: {}",
                 self.name,
                 self.problems.join("; ")
             ),
@@ -140,10 +141,10 @@ impl Node {
         }
     }
 
-    /// Returns the active environment.
+    /// Returns the environment the node boots next.
     ///
     /// # Errors
-    /// `NotFound` if the node has none, or the link is dangling.
+    /// `NotFound` when there is none, or the link leads nowhere.
     pub fn active_environment(&self) -> Result<Environment> {
         let Some(active) = &self.active else {
             let why = self

@@ -1,7 +1,7 @@
-//! Properties: their names, their values, and which value is effective.
+//! Properties: which there are, what values they take, where a value comes from.
 //!
-//! A node's value overrides the pool's, and that overrides the default. Values are checked and normalised when they are
-//! set. Pure: not for storing them, nor for what a change requires.
+//! A node's own value goes before the pool's, and that before the default. Values are checked and
+//! brought to one spelling on the way in. Pure: not for storing them, nor for what follows a change.
 
 mod dhcp;
 mod keep;
@@ -13,18 +13,18 @@ pub use keep::{Keep, keep};
 use super::record::{NodeRecord, PoolRecord};
 use crate::failure::Failure;
 
-/// One property.
+/// One property there is.
 #[derive(Debug, Clone, Copy)]
 pub struct Property {
     /// Its name.
     pub name: &'static str,
-    /// What it sets, one line.
+    /// What it is, one line.
     pub help: &'static str,
-    /// The format of its values.
+    /// What its values look like.
     pub value: &'static str,
-    /// The default, in words; `-` for none.
+    /// What holds where nobody says anything, as a person reads it; `-` for nothing.
     pub default: &'static str,
-    /// Whether it can be set on the pool, for every node.
+    /// Whether the pool can have it, for every node.
     pub pool_wide: bool,
     normalise: fn(&str) -> Result<String, String>,
 }
@@ -33,7 +33,7 @@ pub struct Property {
 pub const ALL: &[Property] = &[
     Property {
         name: "server",
-        help: "address by which nodes reach this machine",
+        help: "address of this machine, as nodes see it",
         value: "IPv4 address",
         default: "address on the default route",
         pool_wide: true,
@@ -41,7 +41,7 @@ pub const ALL: &[Property] = &[
     },
     Property {
         name: "mac",
-        help: "MAC addresses of the node",
+        help: "MAC addresses the node asks by",
         value: "one or more, comma-separated, any common spelling",
         default: "-",
         pool_wide: false,
@@ -49,7 +49,7 @@ pub const ALL: &[Property] = &[
     },
     Property {
         name: "serial",
-        help: "Raspberry Pi serial of the node",
+        help: "Raspberry Pi serial the node asks by",
         value: "the low 8 hex digits",
         default: "-",
         pool_wide: false,
@@ -65,7 +65,7 @@ pub const ALL: &[Property] = &[
     },
     Property {
         name: "clients",
-        help: "NFS clients that may mount the node's environments",
+        help: "who may mount the node's environments",
         value: "addresses, networks or host names, comma-separated",
         default: "the node's ip, else the server's own network",
         pool_wide: true,
@@ -73,15 +73,15 @@ pub const ALL: &[Property] = &[
     },
     Property {
         name: "dhcp",
-        help: "DHCP by the server's dnsmasq",
-        value: "proxy (another server assigns addresses), FIRST-LAST (dnsmasq assigns them, to every client), off",
+        help: "what the server's dnsmasq does about DHCP",
+        value: "proxy (another server hands out addresses), FIRST-LAST (dnsmasq does, to everybody), off",
         default: "proxy",
         pool_wide: true,
         normalise: value::dhcp,
     },
     Property {
         name: "loader",
-        help: "the boot loader that reads the boot files",
+        help: "what reads the boot files",
         value: "rpi, pxelinux",
         default: "recognised from the boot files",
         pool_wide: true,
@@ -89,7 +89,7 @@ pub const ALL: &[Property] = &[
     },
     Property {
         name: "root",
-        help: "the node's root filesystem",
+        help: "where the node's root is",
         value: "nfs, PARTUUID=…, UUID=…, LABEL=…",
         default: "nfs",
         pool_wide: true,
@@ -99,13 +99,13 @@ pub const ALL: &[Property] = &[
         name: "nfs.version",
         help: "NFS version the root is mounted with",
         value: "3, 4.1, 4.2",
-        default: "what the environment's initramfs can mount",
+        default: "what the environment's own boot path can mount",
         pool_wide: true,
         normalise: value::nfs_version,
     },
     Property {
         name: "nfs.options",
-        help: "additional mount options of the root",
+        help: "more mount options for the root",
         value: "comma-separated, such as actimeo=120",
         default: "-",
         pool_wide: true,
@@ -113,7 +113,7 @@ pub const ALL: &[Property] = &[
     },
     Property {
         name: "cmdline",
-        help: "kernel arguments added to those of the boot files",
+        help: "kernel arguments added to those the boot files bring",
         value: "arguments, blank-separated",
         default: "-",
         pool_wide: true,
@@ -121,15 +121,15 @@ pub const ALL: &[Property] = &[
     },
     Property {
         name: "upgrade.command",
-        help: "command that replaces the distribution's full upgrade",
-        value: "a shell command, run by /bin/sh -c inside the environment",
+        help: "replaces the distribution's full upgrade",
+        value: "a shell command, run by /bin/sh -c inside",
         default: "by distribution",
         pool_wide: true,
         normalise: value::one_line,
     },
     Property {
         name: "nfs.subtree-check",
-        help: "whether the NFS server checks that a node's file handles are inside its exports",
+        help: "whether the NFS server keeps a node's handles inside the node's own exports",
         value: "on, off",
         default: "off",
         pool_wide: true,
@@ -137,7 +137,7 @@ pub const ALL: &[Property] = &[
     },
     Property {
         name: "upgrade.sync",
-        help: "whether fsync calls in an upgrade are executed; if not, they return at once, and all is synced at the end",
+        help: "whether an upgrade's fsync calls are made, not only answered; the whole is always synced before it is kept",
         value: "on, off",
         default: "off",
         pool_wide: true,
@@ -145,16 +145,16 @@ pub const ALL: &[Property] = &[
     },
     Property {
         name: "upgrade.network",
-        help: "network of upgrade, run and shell: private, from which only the listed ports of this machine can be \
-               reached, or this machine's own",
-        value: "private, private,ADDR:PORT[,ADDR:PORT…], host",
+        help: "the network of upgrade, run and shell: one apart, from where this machine is not reached but for what is \
+               admitted, or this machine's own",
+        value: "private, private,ADDR:PORT (of this machine, more comma-separated), host",
         default: "private",
         pool_wide: true,
         normalise: value::network,
     },
     Property {
         name: "keep",
-        help: "how many environments prune keeps",
+        help: "environments prune leaves",
         value: "a number, or all",
         default: "5",
         pool_wide: true,
@@ -170,7 +170,7 @@ pub const ALL: &[Property] = &[
     },
     Property {
         name: "power.cycle",
-        help: "command that power-cycles a node after a failed trial; gets NETBE_NODE, NETBE_MAC and NETBE_IP",
+        help: "power-cycles a node whose trial did not come up; NETBE_NODE, NETBE_MAC and NETBE_IP in its environment",
         value: "a shell command, run by /bin/sh -c on this machine",
         default: "-",
         pool_wide: true,
@@ -181,11 +181,11 @@ pub const ALL: &[Property] = &[
 /// Where a property's value comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// Set on the node.
+    /// The node's own.
     Local,
-    /// Set on the pool, for every node.
+    /// The pool's, for every node.
     Pool,
-    /// Not set.
+    /// Nobody said anything.
     Default,
 }
 
@@ -200,19 +200,19 @@ impl Source {
     }
 }
 
-/// A value that was set, with its source.
+/// A value that somebody set, with who it was.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Value {
-    /// The value, normalised.
+    /// The value, in its one spelling.
     pub value: String,
-    /// Where it is set.
+    /// Where it comes from.
     pub source: Source,
 }
 
 /// Returns the property of that name.
 ///
 /// # Errors
-/// A usage failure that lists all properties.
+/// A usage failure naming those there are.
 pub fn find(name: &str) -> Result<&'static Property, Failure> {
     ALL.iter().find(|p| p.name == name).ok_or_else(|| {
         let names: Vec<&str> = ALL.iter().map(|p| p.name).collect();
@@ -222,16 +222,16 @@ pub fn find(name: &str) -> Result<&'static Property, Failure> {
 }
 
 impl Property {
-    /// Returns whether it can be set on a node; else only on the pool.
+    /// Returns whether a node can have it; what is not of nodes is the pool's only.
     pub fn is_of_nodes(&self) -> bool {
-        // One dnsmasq serves all nodes.
+        // One dnsmasq serves them all.
         self.name != "dhcp"
     }
 
-    /// Returns the value normalised; an empty one removes the setting.
+    /// Returns a value in its one spelling; the empty value takes a setting away.
     ///
     /// # Errors
-    /// A usage failure with the format of the values.
+    /// A usage failure saying what values look like.
     pub fn normalise(&self, value: &str) -> Result<String, Failure> {
         if value.is_empty() {
             return Ok(String::new());
@@ -243,7 +243,7 @@ impl Property {
     }
 }
 
-/// Returns the value that was set; `None` if the default is effective.
+/// Returns the value somebody set; `None` where the default holds.
 pub fn effective(name: &str, node: Option<&NodeRecord>, pool: &PoolRecord) -> Option<Value> {
     let local = node
         .and_then(|n| n.properties.get(name))

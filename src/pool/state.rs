@@ -1,9 +1,9 @@
-//! The state directory of a pool, `STATE/POOL-UUID` on the server's own disk: what netbe trusts.
+//! What netbe believes of a pool: its state directory, `STATE/POOL-UUID` on the server's own disk.
 //!
-//! It has the records of the pool and of its nodes, pending boots, boot evidence, locks, the published configuration,
-//! and the key of the records on the pool. A client that may mount one export of the pool can address, and as root
-//! write, any file of its filesystem, so nothing that root runs or trusts unchecked is there. A state directory belongs
-//! to one place of a pool, whatever the pool's own record claims. Not for the content of records.
+//! In it are the records of the pool and of its nodes, what is pending and what was seen, the locks, what is published,
+//! and the key of the records that stay on the pool. Whoever may mount one export of a pool by kernel NFS can name, and
+//! as root write, any file of its filesystem, so nothing that root runs or believes unchecked lies there. A state
+//! directory is of one place: a pool that says it is another's is not believed. Not for what the records say.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -20,10 +20,10 @@ use crate::fs::atomic;
 use crate::fs::dir_names::names_in;
 use crate::fs::path_error::is_system_error;
 
-/// The default directory of state directories.
+/// Where state directories stand where nobody says otherwise.
 pub const DEFAULT: &str = "/var/lib/netbe";
 
-/// The place of a pool, in terms that no node can change: filesystem, subvolume, and directory.
+/// Where a pool lies, by what no node can change: the filesystem, the subvolume in it, and the directory in that.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// UUID of the filesystem.
@@ -32,12 +32,12 @@ pub struct Place {
     pub subvolume: u64,
     /// Inode number of the pool's directory.
     pub inode: u64,
-    /// The directory's path when it was last used, for messages.
+    /// The directory when it was last looked at, for people.
     pub dir: PathBuf,
 }
 
 impl Place {
-    /// Returns the place of a directory.
+    /// Returns where a directory lies.
     pub fn locate(dir: &Path) -> Result<Self> {
         let looked = || -> io::Result<Self> {
             let open = File::open(dir)?;
@@ -48,16 +48,16 @@ impl Place {
                 dir: dir.to_path_buf(),
             })
         };
-        looked().with_context(|| format!("finding the filesystem of {}", dir.display()))
+        looked().with_context(|| format!("asking what {} lies on", dir.display()))
     }
 
-    /// Returns whether both are the same place, at any path.
+    /// Returns whether both are one place, whatever it is called.
     pub fn is_same(&self, other: &Self) -> bool {
         (&self.filesystem, self.subvolume, self.inode)
             == (&other.filesystem, other.subvolume, other.inode)
     }
 
-    /// Reads the place that a state directory belongs to; `None` if it has none.
+    /// Reads which place a state directory is of; `None` where there is none.
     pub fn read(state: &Path) -> Result<Option<Self>> {
         let file = file(state);
         let Some(text) = record::read(&file)? else {
@@ -68,13 +68,13 @@ impl Place {
         Ok(Some(place))
     }
 
-    /// Writes it, durably: from then on the state directory belongs to the pool there.
+    /// Writes it, durably: from then on the state directory is that of the pool there.
     pub fn write(&self, state: &Path) -> Result<()> {
         record::write(&file(state), self)
     }
 }
 
-/// Makes a state directory with a key. [`Place::write`] then assigns it to a pool.
+/// Makes a state directory with a key; of no pool yet: that is [`Place::write`], last.
 pub fn make(state: &Path) -> Result<Key> {
     for dir in [
         state.to_path_buf(),
@@ -85,7 +85,7 @@ pub fn make(state: &Path) -> Result<Key> {
         private_directory(&dir)?;
     }
     let file = key_file(state);
-    // An existing key stays: an interrupted takeover has signed records with it.
+    // What an interrupted taking over has signed goes by the one that is there.
     let key = match file.symlink_metadata() {
         Ok(_) => Key::read(&file)?,
         Err(_) => Key::make(&file)?,
@@ -97,7 +97,7 @@ pub fn make(state: &Path) -> Result<Key> {
     Ok(key)
 }
 
-/// Makes a directory that only root can access, if it does not exist.
+/// Makes a directory that is root's alone, where there is none.
 pub fn private_directory(dir: &Path) -> Result<()> {
     DirBuilder::new()
         .recursive(true)
@@ -111,7 +111,7 @@ pub fn key(state: &Path) -> Result<Key> {
     Key::read(&key_file(state))
 }
 
-/// Returns the state directories with their places; one whose place is lost is omitted.
+/// Returns the state directories there are, with the places they are of; one whose place is lost is left out.
 pub fn all(states: &Path) -> io::Result<Vec<(PathBuf, Place)>> {
     let mut found = Vec::new();
     for name in names_in(states)? {
@@ -128,7 +128,7 @@ pub fn all(states: &Path) -> io::Result<Vec<(PathBuf, Place)>> {
     Ok(found)
 }
 
-/// Removes a node's state, durably; it need not exist.
+/// Takes away what a state directory holds of a node, durably; nothing there is no error.
 pub fn forget_node(dir: &Path) -> Result<()> {
     match fs::remove_dir_all(dir) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),

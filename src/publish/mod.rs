@@ -1,7 +1,8 @@
-//! Publishing to the network: TFTP names, exports, DHCP.
+//! What the network is offered: TFTP names, exports, DHCP; and the evidence of what machines run.
 //!
-//! Promises an order that never breaks a machine: an environment is exported before a name leads to it, and a name is
-//! removed before its target. All of it can be regenerated from the pool. Not for deciding what becomes active.
+//! Promises the order that keeps machines alive: an environment is exported before a name leads to it,
+//! and a name is taken away before what it leads to. Everything here can be written again from what the
+//! pool holds. Not for deciding what becomes active.
 
 pub mod dnsmasq;
 pub mod exports;
@@ -21,20 +22,21 @@ use crate::failure::Failure;
 use crate::pool::pending::Pending;
 use crate::pool::{Environment, Node, Pool, PoolLock};
 
-/// The result of publishing.
+/// What a full publication changed and found.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Published {
-    /// The steps that were done, or would be, one line each.
+    /// What was, or would be, done, one line a step.
     pub steps: Vec<String>,
-    /// The warnings, a sentence each.
+    /// What is not as it should be, a sentence each.
     pub warnings: Vec<String>,
 }
 
-/// Returns the environments of a node to export: the next boot, and those that may be running.
+/// Returns the environments of a node that a machine may mount: what it boots next, and what it may be
+/// running.
 ///
-/// None of a template, of a node without MAC address and serial, or of one whose root is on its own disk.
+/// None of a template, of a node nobody can ask for, or of one whose root is on its own disk.
 ///
-/// Those already `exported` stay as long as they exist.
+/// Those `exported` already are among them while they are there.
 fn offered(pool: &Pool, node: &Node, exported: &HashSet<String>) -> Result<Vec<Environment>> {
     if !node.is_offered() || !has_nfs_root(pool, node) {
         return Ok(Vec::new());
@@ -57,16 +59,17 @@ pub fn has_nfs_root(pool: &Pool, node: &Node) -> bool {
     node.property(pool, "root").is_none_or(|v| v == "nfs")
 }
 
-/// Publishes everything.
+/// Writes again everything the network is offered.
 ///
-/// Without `lock` nothing is written: the steps are those that would be done.
+/// With `lock` absent nothing is written: the steps say what would be.
 pub fn everything(pool: &Pool, lock: Option<&PoolLock>) -> Result<Published> {
     all(pool, lock, &HashSet::new())
 }
 
-/// Returns what is out of date, as the steps that would fix it.
+/// Returns what is wrong with what the network is offered, as the steps that would mend it.
 ///
-/// An export that no machine uses any more is not out of date: machines reboot without any command.
+/// That something is exported which no machine runs any more is not wrong: machines come to run something
+/// else without any command.
 pub fn out_of_date(pool: &Pool) -> Result<Published> {
     let exported = nfs::read(pool).map_or_else(|_| Vec::new(), |text| exports::paths(&text));
     let exported = exported.into_iter().collect();
@@ -79,12 +82,12 @@ fn all(pool: &Pool, lock: Option<&PoolLock>, exported: &HashSet<String>) -> Resu
     let text = exports_of_all(pool, &nodes, exported, &mut done)?;
     nfs::bring_up_to_date(pool, lock, &text, &mut done)?;
     tftp::bring_up_to_date(pool, lock, &nodes, &mut done)?;
-    // After the names: a machine that dnsmasq answers must find its files.
+    // After the names: a machine that dnsmasq knows finds its files.
     dnsmasq::bring_up_to_date(pool, lock, &nodes, &mut done)?;
     Ok(done)
 }
 
-/// Returns the exports file as generated from the pool.
+/// Returns the exports file as the pool says it should be.
 fn exports_of_all(
     pool: &Pool,
     nodes: &[Node],
@@ -95,18 +98,18 @@ fn exports_of_all(
     let mut kept = Vec::new();
     let old = match nfs::read(pool) {
         Ok(old) => old,
-        // Of a node whose record is lost, the published state is the only copy: it stays.
+        // What a node whose record is lost is offered stands nowhere else: not while the disk may give it yet.
         Err(e) if e.downcast_ref::<Failure>().is_none() && nodes.iter().any(|n| n.lost) => {
             return Err(e);
         }
         Err(e) => {
-            done.warnings.push(format!("{e:#}; it is rewritten"));
+            done.warnings.push(format!("{e:#}; it is written anew"));
             String::new()
         }
     };
     for node in nodes {
         if node.lost {
-            // Its MAC addresses are not known: what is published stays.
+            // Who asks for it is not known: what it is offered stays as it is.
             kept.extend(exports::below(&old, &node.dir));
             done.warnings
                 .push(tftp::stays(node, &node.problems.join("; ")));
@@ -114,10 +117,10 @@ fn exports_of_all(
         let offered = match offered(pool, node, exported) {
             Ok(offered) => offered,
             Err(e) => {
-                // One node that cannot be read must not remove the exports of all others.
+                // One node that cannot be looked into must not take their roots from all others.
                 kept.extend(exports::below(&old, &node.dir));
                 done.warnings.push(format!(
-                    "{}: {e:#}; its TFTP names, exports and DHCP settings are unchanged",
+                    "{}: {e:#}; what the network is offered of it stays as it was",
                     node.name
                 ));
                 continue;
@@ -130,8 +133,8 @@ fn exports_of_all(
     Ok(exports::print(&pool.record().uuid, &lines, kept))
 }
 
-/// Returns the exports file as last published; if that is damaged, as generated from the pool: running machines must
-/// not lose their exports because of a malformed line.
+/// Returns the exports file as last published; where that is damaged, as the pool says it should be: what
+/// machines run from must not go because a line cannot be read.
 fn exports_now(pool: &Pool, done: &mut Published) -> Result<String> {
     match nfs::read(pool) {
         Ok(text) if exports::is_whole(&text) => Ok(text),
@@ -139,12 +142,12 @@ fn exports_now(pool: &Pool, done: &mut Published) -> Result<String> {
     }
 }
 
-/// Exports an environment, before a name leads to it.
+/// Makes sure an environment is exported, before anything leads a machine to it.
 ///
-/// Returns warnings, such as a missing NFS server.
+/// Returns warnings, such as that this machine has no NFS server.
 ///
 /// # Errors
-/// When the server does not export it.
+/// When the server did not take it over.
 pub fn export(pool: &Pool, lock: &PoolLock, node: &Node, env: &Environment) -> Result<Vec<String>> {
     if !node.is_offered() || !has_nfs_root(pool, node) {
         return Ok(Vec::new());
@@ -158,7 +161,7 @@ pub fn export(pool: &Pool, lock: &PoolLock, node: &Node, env: &Environment) -> R
     Ok(done.warnings)
 }
 
-/// Removes environments from the exports; they need not be exported.
+/// Takes environments out of the exports; those that are not in it are no error.
 pub fn withdraw(pool: &Pool, lock: &PoolLock, envs: &[&Environment]) -> Result<Vec<String>> {
     let mut done = Published::default();
     let old = exports_now(pool, &mut done)?;

@@ -1,7 +1,7 @@
-//! Installing the exports into the kernel NFS server, and reading back its table.
+//! Installing the exports into the kernel NFS server, and reading back what it took.
 //!
-//! Writes `publish/exports` in the state directory and its copy under `/etc/exports.d`, and runs `exportfs -ra` after a
-//! change. The file of another pool is not touched. Not for the content of the file.
+//! Writes `publish/exports` in the pool and its copy under `/etc/exports.d`, and runs `exportfs -ra` when
+//! that changed. A file there that another pool wrote is left alone. Not for what the file says.
 
 mod exportfs;
 
@@ -19,29 +19,31 @@ use crate::fs::path_error::is_system_error;
 use crate::fs::systemd;
 use crate::pool::{Pool, PoolLock, layout, record};
 
-/// The directory whose `*.exports` files exportfs(8) reads.
+/// Where exportfs(8) reads every `*.exports` file.
 const EXPORTS_D: &str = "/etc/exports.d";
-/// The table of current exports that exportfs(8) writes.
+/// What the kernel server has been told, as exportfs(8) writes it.
 const ETAB: &str = "/var/lib/nfs/etab";
 
 /// The unit, in every distribution.
 pub const UNIT: &str = "nfs-server.service";
 
-/// Returns the pool's exports file as last published; empty if it does not exist.
+/// Returns the pool's exports file as last published; empty where there is none.
 ///
 /// # Errors
-/// When it cannot be read. A [`Failure`] if it is damaged: `netbe publish` rewrites it.
+/// When it cannot be read. A [`Failure`] where it is damaged: `netbe publish` writes it anew.
 pub fn read(pool: &Pool) -> Result<String> {
     match record::read(&published(pool)) {
         Ok(text) => Ok(text.unwrap_or_default()),
-        Err(e) if is_system_error(&e) => Err(e).context("reading the exports"),
-        Err(e) => Err(Failure::failed(format!("the exports cannot be read: {e}"))
-            .hint("netbe publish")
-            .into()),
+        Err(e) if is_system_error(&e) => Err(e).context("reading what is exported"),
+        Err(e) => Err(
+            Failure::failed(format!("what is exported cannot be read: {e}"))
+                .hint("netbe publish")
+                .into(),
+        ),
     }
 }
 
-/// Updates the pool's exports file, its installed copy and the server to `text`.
+/// Brings the pool's exports file, its installed copy and the server to `text`.
 pub fn bring_up_to_date(
     pool: &Pool,
     lock: Option<&PoolLock>,
@@ -50,7 +52,7 @@ pub fn bring_up_to_date(
 ) -> Result<()> {
     pool.ensure_protected(lock)?;
     let path = published(pool);
-    // One that cannot be read is rewritten.
+    // One that cannot be read is written anew.
     let old = read(pool).ok();
     if old.as_deref() == Some("") && exports::paths(text).is_empty() {
         return Ok(());
@@ -92,7 +94,7 @@ pub fn bring_up_to_date(
     Ok(())
 }
 
-/// Fails if the server does not export these lines; without a server nothing is missing.
+/// Fails when the server has not taken these lines over; where there is no server nothing is missing.
 pub fn ensure_known(lines: &[exports::Line], done: &Published) -> Result<()> {
     let paths: Vec<String> = lines.iter().map(|l| l.path.clone()).collect();
     if exportfs().is_none() {
@@ -101,13 +103,14 @@ pub fn ensure_known(lines: &[exports::Line], done: &Published) -> Result<()> {
     match unknown(&paths)? {
         None => Ok(()),
         Some(path) => bail!(
-            "the NFS server does not export {path}: it is not in {ETAB} after exportfs -ra; {}",
+            "the NFS server did not take over {path}: it is not in {ETAB} after exportfs -ra; {}",
             done.warnings.join("; ")
         ),
     }
 }
 
-/// Returns the first path that the server does not export; `exportfs -ua` and some restarts clear its table.
+/// Returns the first path that the server has not been told of; it forgets them with `exportfs -ua`, and
+/// at some restarts.
 fn unknown(paths: &[String]) -> Result<Option<&String>> {
     let etab = match std::fs::read_to_string(ETAB) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e).context(ETAB),
@@ -127,7 +130,7 @@ fn tell(exportfs: &Path, ours: &str, done: &mut Published) -> Result<()> {
         .context("running exportfs -ra")?;
     let said = String::from_utf8_lossy(&output.stderr);
     done.warnings.extend(exportfs::sentences(&said, ours));
-    // exportfs does not fail without a running server.
+    // It does not mind that nobody listens.
     if systemd::is_running() && !systemd::unit_is("is-active", UNIT) {
         done.warnings.push(format!(
             "the NFS server does not run: systemctl enable --now {UNIT}"
@@ -141,18 +144,18 @@ pub fn is_installed() -> bool {
     exportfs().is_some()
 }
 
-/// Returns the path of the pool's own copy.
+/// Returns the pool's own copy.
 fn published(pool: &Pool) -> PathBuf {
     layout::publish(pool.state()).join("exports")
 }
 
 /// Returns the file under `/etc/exports.d` that is this pool's.
 ///
-/// A second pool on one machine uses another name: overwriting the first pool's file would unexport the root of every
-/// machine that runs from it.
+/// A second pool on one machine takes a name of its own: overwriting the first's would take the root from
+/// every machine that runs from it.
 ///
 /// # Errors
-/// When the owner of a file cannot be determined.
+/// When it cannot be told whose it is.
 fn installed(pool: &Pool) -> Result<PathBuf> {
     let usual = Path::new(EXPORTS_D).join("netbe.exports");
     let theirs = match std::fs::read(&usual) {
@@ -167,7 +170,7 @@ fn installed(pool: &Pool) -> Result<PathBuf> {
     Ok(Path::new(EXPORTS_D).join(format!("netbe-{short}.exports")))
 }
 
-/// Returns the path of exportfs(8), from fixed directories: the caller's `PATH` is not trusted.
+/// Returns exportfs(8), by the paths it is installed at: `PATH` is the caller's, not ours to trust.
 fn exportfs() -> Option<&'static Path> {
     ["/usr/sbin/exportfs", "/sbin/exportfs"]
         .into_iter()

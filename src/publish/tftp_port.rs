@@ -1,21 +1,21 @@
-//! The program that listens on a UDP port of this machine, from the kernel's tables: nothing is sent.
+//! Who answers at a UDP port of this machine, as the kernel tells: nothing is sent.
 //!
-//! Not for its answers.
+//! Not for what it answers.
 
 use std::fs;
 
-/// The listener.
+/// Who answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Holder {
     /// Nobody.
     Nobody,
     /// This program, by the name the kernel has of it.
     Program(String),
-    /// A process that cannot be inspected: it is in another container, or netbe does not run as root.
+    /// Somebody that cannot be looked at: it is in another container, or this is not root.
     Unknown,
 }
 
-/// Returns the listener on a port.
+/// Returns who answers at a port.
 pub fn holder(port: u16) -> Holder {
     let sockets: Vec<u64> = ["/proc/net/udp", "/proc/net/udp6"]
         .iter()

@@ -25,12 +25,12 @@ fn eight_nodes_upgraded_each_by_itself_take_hardly_more_than_one() {
         .lines()
         .last()
         .unwrap()
-        .strip_prefix("would free ")
+        .strip_prefix("would gain ")
         .unwrap();
     let said = dedupe(&pool, "dedupe");
     assert_eq!(
         said,
-        format!("Shared 140 files in 7 of 9 environments: {gain} freed.\n")
+        format!("Shared the space of 140 files in 7 of 9 environments: {gain} came back.\n")
     );
     let eight = used(&pool);
     // Seven times twenty files of 257 blocks.
@@ -41,7 +41,7 @@ fn eight_nodes_upgraded_each_by_itself_take_hardly_more_than_one() {
     );
     assert_eq!(
         pool.netbe().ok("dedupe"),
-        "Nothing to share: compared 9 environments.\n"
+        "Nothing to share: looked through 9 environments.\n"
     );
     assert_eq!(pool.netbe().ok("dedupe -n"), "");
     assert_eq!(pool.netbe().ok("dedupe -q"), "");
@@ -95,7 +95,7 @@ fn what_is_not_quite_the_same_stays_as_it_is() {
     let said = dedupe(&pool, "dedupe");
     drop(writer);
     assert!(
-        said.starts_with("Shared 3 files in "),
+        said.starts_with("Shared the space of 3 files in "),
         "{said}"
     );
     let again = pool.netbe().ok("dedupe");
@@ -140,7 +140,7 @@ fn what_a_snapshot_of_somebody_elses_holds_does_not_come_back() {
     let said = dedupe(&pool, "dedupe");
     assert_eq!(
         said,
-        "Shared 1 file in 1 of 3 environments: 0 B freed.\n"
+        "Shared the space of 1 file in 1 of 3 environments: 0 B came back.\n"
     );
 }
 
@@ -164,13 +164,13 @@ fn large_files_that_nearly_are_the_same_share_the_rest() {
     let said = dedupe(&pool, "dedupe");
     assert_eq!(
         said,
-        "Shared 3 files in 3 of 5 environments: 60.0 MiB freed.\n"
+        "Shared the space of 3 files in 3 of 5 environments: 60.0 MiB came back.\n"
     );
-    assert!(plan.ends_with("would free 60.0 MiB\n"), "{plan}");
+    assert!(plan.ends_with("would gain 60.0 MiB\n"), "{plan}");
     let after = used(&pool);
     assert!(before - after > 59 * MIB as u64, "{before} {after}");
     assert_eq!(
         pool.netbe().ok("dedupe"),
-        "Nothing to share: compared 5 environments.\n"
+        "Nothing to share: looked through 5 environments.\n"
     );
 }

@@ -11,17 +11,17 @@ fn twice_is_back_again() {
     pool.refuses(
         3,
         "rollback nog",
-        &["no previously active environment", "hint: "],
+        &["no environment that was active before", "hint: "],
     );
     pool.netbe().ok("create nog/b -a");
     pool.netbe().ok("create nog/c -a");
     assert_eq!(
         pool.netbe().ok("rollback nog"),
-        "Activated nog/b; nog/c was active before.\n"
+        "Activated nog/b; before it was nog/c.\n"
     );
     assert_eq!(
         pool.netbe().ok("rollback nog"),
-        "Activated nog/c; nog/b was active before.\n"
+        "Activated nog/c; before it was nog/b.\n"
     );
     for want in ["b", "c", "b"] {
         pool.netbe().ok("rollback nog");

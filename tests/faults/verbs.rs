@@ -49,7 +49,7 @@ const PLAIN: Verb = Verb {
     unseen: false,
 };
 
-const TAKEN: &[&str] = &["already exists"];
+const TAKEN: &[&str] = &["is there already"];
 
 /// Returns all of them.
 pub(crate) fn all() -> impl Iterator<Item = &'static Verb> {

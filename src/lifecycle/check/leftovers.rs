@@ -120,7 +120,7 @@ fn second_name(path: &Path, node: NodeName) -> Finding {
 }
 
 fn foreign(path: &Path) -> Finding {
-    Finding::new(path.display(), "it was not made by netbe", FOREIGN)
+    Finding::new(path.display(), "it is nothing of netbe's", FOREIGN)
 }
 
 /// Returns the node a hidden directory beside the nodes is made for.

@@ -67,7 +67,7 @@ const NESTED: usize = 20;
 
 const REPAIR: &str = "netbe check --repair";
 /// What to do about what netbe did not make.
-const FOREIGN: &str = "inspect it, and move it out of the pool";
+const FOREIGN: &str = "look what it is, and move it out of the pool";
 
 impl Finding {
     #[allow(clippy::needless_pass_by_value)]
@@ -196,7 +196,7 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
             .collect());
     }
     if env.unread {
-        let remedy = "see the kernel's messages about the disk: dmesg";
+        let remedy = "look at what the kernel says of the disk: dmesg";
         let problems = env.problems.iter();
         return Ok(problems.map(|p| Finding::new(env, p, remedy)).collect());
     }
@@ -216,7 +216,7 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
                 Finding::new(
                     env,
                     p,
-                    format!("netbe destroy {env}, if its content is not needed"),
+                    format!("netbe destroy {env}, when nothing in it is needed"),
                 )
             })
             .collect());
@@ -252,7 +252,7 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
             let hint = e.downcast_ref::<Failure>().and_then(|f| f.hint.clone());
             vec![Finding::new(
                 env,
-                format!("it cannot be verified: {e:#}"),
+                format!("whether it would boot cannot be told: {e:#}"),
                 hint.unwrap_or_else(|| "run netbe check as root".to_string()),
             )]
         }
@@ -266,16 +266,13 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
                         "its {half} half holds the nested subvolume {}, which a plain snapshot leaves out",
                         shortened(&inner.path)
                     ),
-                    format!("netbe clone {env} {}/NEW copies it as a directory", node.name),
+                    format!("netbe clone {env} {}/NEW carries it along as a directory", node.name),
                 )
             }));
             if nested.len() > NESTED {
                 found.push(Finding::new(
                     env,
-                    format!(
-                        "its {half} half holds {} more nested subvolumes",
-                        nested.len() - NESTED
-                    ),
+                    format!("its {half} half holds {} more", nested.len() - NESTED),
                     format!("btrfs subvolume list -o {}", path.display()),
                 ));
             }
@@ -287,7 +284,7 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
 fn remedy_for(node: &Node, env: &Environment) -> String {
     match env.active || env.template {
         true => format!(
-            "netbe clone {env} {}/NEW rewrites the boot files",
+            "netbe clone {env} {}/NEW writes the boot files anew",
             node.name
         ),
         false => format!("netbe shell {env}, or netbe destroy {env}"),
@@ -327,7 +324,7 @@ fn publication(pool: &Pool) -> Result<Vec<Finding>> {
     let stale = state.steps.iter().map(|step| {
         Finding::repairable(
             "publish",
-            format!("the published configuration is not up to date: to {step}"),
+            format!("what the network is offered is not up to date: to {step}"),
             Repair::Publish,
         )
     });

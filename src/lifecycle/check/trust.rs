@@ -51,10 +51,10 @@ pub fn one_domain(pool: &Pool) -> Result<Option<String>> {
     let beside = filesystem::pools_beside(pool.root(), pool.states())?;
     if let (Some(node), Some(other)) = (apart.first(), beside.first()) {
         return Ok(Some(format!(
-            "the root user of {} can read and write the files of every node of this pool and of {}, on the same \
-             filesystem: the kernel's NFS server does not authenticate file handles. For nodes that do not trust \
-             one another: netbe set nfs.subtree-check=on (see netbe-set(8) for its price), or a pool on a separate \
-             filesystem for each (netbe init DIR --file 64G)",
+            "the root user of {} can read and write the files of every node of this pool and of {}, on the same filesystem: \
+             the kernel's NFS server takes any handle of a filesystem for one that it gave. For nodes that do not trust one \
+             another: netbe set nfs.subtree-check=on (see netbe-set(8) for its price), or a pool on a filesystem of its own \
+             for each (netbe init DIR --file 64G)",
             node.name,
             other.display()
         )));
@@ -67,10 +67,9 @@ pub fn one_domain(pool: &Pool) -> Result<Option<String>> {
         n => format!(" and {n} more"),
     };
     Ok(Some(format!(
-        "the root user of {}, {}{more} can read and write the files of every node of this pool: the kernel's NFS \
-         server does not authenticate file handles. For nodes that do not trust one another: netbe set \
-         nfs.subtree-check=on (see netbe-set(8) for its price), or a pool on a separate filesystem for each (netbe \
-         init DIR --file 64G)",
+        "the root user of {}, {}{more} can read and write the files of every node of this pool: the kernel's NFS server takes \
+         any handle of a filesystem for one that it gave. For nodes that do not trust one another: netbe set \
+         nfs.subtree-check=on (see netbe-set(8) for its price), or a pool on a filesystem of its own for each (netbe init DIR --file 64G)",
         first.name, second.name
     )))
 }
@@ -81,12 +80,11 @@ fn shared(pool: &Pool) -> Result<Vec<Finding>> {
         Finding::new(
             pool.root().display(),
             format!(
-                "it is on the filesystem of {}: over NFS a node can address every file of that, and write it as \
-                 root",
+                "it lies on the filesystem of {}: over NFS a node can name every file of that, and write it as root",
                 path.display()
             ),
-            "make a pool on a separate filesystem (netbe init /srv/netbe-pool --file 64G), and move the \
-             environments: netbe export, netbe import",
+            "make a pool on a filesystem of its own (netbe init /srv/netbe-pool --file 64G), and bring the environments \
+             there: netbe export, netbe import",
         )
     };
     Ok(shared.iter().map(finding).collect())
@@ -116,14 +114,14 @@ fn open(pool: &Pool) -> Vec<Finding> {
     if filesystem::is_open(&nodes) {
         found.push(Finding::new(
             nodes.display(),
-            "every user of this server can reach the nodes' files through it",
+            "every user of this server may pass it to the nodes' files",
             format!("netbe init {}", pool.root().display()),
         ));
     }
     if own(pool.state()) {
         found.push(Finding::new(
             pool.state().display(),
-            "users other than root can read netbe's records in it",
+            "others than root may read what netbe keeps there",
             format!("chmod 700 {}", pool.state().display()),
         ));
     }
@@ -164,7 +162,7 @@ fn says<T: serde::Serialize>(copy: &Path, parse: impl Fn(&str) -> Result<T>, own
 fn old(copy: &Path, node: Option<NodeName>) -> Finding {
     Finding::repairable(
         copy.display(),
-        "it differs from the record, and another server could take it over",
+        "it is not what another server should take over",
         Repair::Copy(node),
     )
 }

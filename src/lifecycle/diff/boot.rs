@@ -82,7 +82,7 @@ struct One {
 }
 
 fn texts(env: &Environment) -> Result<Vec<One>> {
-    let what = || format!("reading the boot settings of {env}");
+    let what = || format!("reading how {env} boots");
     let place = Path::new("/").join(env.boot_mount());
     let boot = Tree::open(&env.boot()).with_context(what)?;
     let one = |part: Part| {

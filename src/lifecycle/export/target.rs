@@ -37,7 +37,7 @@ impl Target {
     pub(super) fn require_ready(&self, env: &Environment) -> Result<()> {
         if *self == Self::Stdout && io::stdout().is_terminal() {
             return Err(Failure::usage(
-                "standard output is a terminal, and a stream is binary",
+                "a stream is nothing for a terminal, and standard output is one",
             )
             .hint(format!(
                 "netbe export {env} -o FILE, or: netbe export {env} | ssh HOST netbe import {}",

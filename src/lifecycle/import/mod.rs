@@ -146,21 +146,21 @@ impl Arrived {
             Opened::Input(input) if input.is_stream() => {
                 if request.boot.is_some() {
                     return Err(Failure::usage(
-                        "a stream has both halves: --boot is for other sources",
+                        "a stream holds both halves: --boot is for other sources",
                     )
                     .into());
                 }
                 let sent = Sent::open(input)?;
                 if request.base.is_some() && sent.header.since.is_none() {
                     return Err(Failure::usage(
-                        "the stream is full: --base is for an incremental stream",
+                        "the stream is whole: --base is for one of what changed since",
                     )
                     .into());
                 }
                 Self::Sent(Box::new(sent))
             }
             _ if request.base.is_some() => {
-                return Err(Failure::usage("--base is for an incremental stream").into());
+                return Err(Failure::usage("--base is for a stream of what changed since").into());
             }
             opened => Self::System(opened),
         })
@@ -254,8 +254,8 @@ fn make(
     let complete = staged.complete(content).map_err(|e| {
         hinted(e, || {
             format!(
-                "nothing was made; an existing node may have it as a further environment: netbe create {0}; netbe import {0}/{1} SOURCE",
-                target.node, target.env
+                "nothing was made; beside what another environment of {0} boots it may be there: netbe create {0}, then import {0}/ENV",
+                target.node
             )
         })
     })?;

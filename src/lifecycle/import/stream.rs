@@ -144,7 +144,7 @@ impl Sent {
             let (env, found) = header.base_in(pool, base_node, origin)?;
             found
                 .copy(&since)
-                .with_context(|| format!("copying the base of {env}"))?;
+                .with_context(|| format!("copying what was last sent or received of {env}"))?;
         }
         let places = Places {
             base,

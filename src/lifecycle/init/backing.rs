@@ -49,11 +49,11 @@ pub(super) fn refuse_device(device: &Path, yes: bool) -> Result<()> {
             })
             .collect();
         return Err(Failure::refused(format!(
-            "{} is not empty ({}); formatting destroys its content",
+            "{} holds something ({}); formatting it loses that",
             device.display(),
             kinds.join(", ")
         ))
-        .hint("to format it: the same with --yes")
+        .hint("if it may go: the same with --yes")
         .into());
     }
     Ok(())
@@ -86,7 +86,7 @@ pub(super) fn prepare(dir: &Path, ground: &Ground, notes: &mut Vec<String>) -> R
         })
         .with_context(|| format!("making a btrfs filesystem on {}", what.display()));
     if made.is_err() && is_file {
-        fs::remove_file(&what).with_context(|| format!("removing {}", what.display()))?;
+        fs::remove_file(&what).with_context(|| format!("taking {} back", what.display()))?;
     }
     made?;
     notes.extend(make_permanent(dir, &what, is_file)?);
@@ -121,7 +121,7 @@ pub(super) fn confine(dir: &Path) -> Result<Option<String>> {
         return keep_mounted(dir, dir, &how, &format!("none {options}")).map(Some);
     }
     Ok(Some(format!(
-        "{0} is now mounted nosuid,nodev; add both options to its line in /etc/fstab, or to its mount unit",
+        "{0} is mounted nosuid,nodev now; add both to its options where it is mounted from (/etc/fstab, or its mount unit)",
         dir.display()
     )))
 }
@@ -151,7 +151,7 @@ fn keep_mounted(dir: &Path, what: &Path, how: &str, line: &str) -> Result<String
     // As `systemctl enable` does, which also works where systemd does not run now.
     atomic::link(&wants.join(&name), &units.join(&name))?;
     ran(Command::new("systemctl").arg("daemon-reload")).context(
-        "the pool is mounted, also after a reboot, but systemd has not reloaded its units",
+        "the pool is mounted, and will be after a reboot; but systemd has not been told",
     )?;
     Ok(format!(
         "{} mounts it after a reboot",

@@ -61,7 +61,7 @@ impl Wanted {
         if !layout::is_plain(pool.root()) {
             // A pool can be mounted elsewhere than where it was made.
             return Err(Failure::failed(format!(
-                "{} cannot be written on a kernel command line: only letters, digits and /._+- can",
+                "{} cannot stand on a kernel command line: letters, digits and /._+- only",
                 pool.root().display()
             ))
             .hint("mount the pool at a plain path")
@@ -273,8 +273,8 @@ pub fn write(
     let mut notes = plan.notes;
     if wanted.version == NfsVersion::V3 && root_tree.metadata("etc/protocols")?.is_none() {
         notes.push(
-            "the root has no /etc/protocols (package netbase): with NFS version 3 the node cannot mount its boot \
-             directory, so its own kernel upgrades would have no effect"
+            "there is no /etc/protocols in the root: with NFS version 3 the node cannot mount its boot folder, and its \
+             own kernel upgrades would not reach it (package netbase)"
                 .to_string(),
         );
     }

@@ -1,22 +1,23 @@
-//! The values of the property `dhcp`.
+//! What dnsmasq does about DHCP: the values of the property `dhcp`.
 //!
-//! Pure. Not for dnsmasq's configuration.
+//! Text in, a type out. Not for what is written into dnsmasq's configuration.
 
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 
-/// How many addresses a range may have: more than any network in one room, and few enough to catch a typing error.
+/// How many addresses a range may have: more than any network of machines in one room, and few enough
+/// that a slip of the finger shows.
 const MOST: u32 = 1 << 16;
 
-/// The DHCP mode of dnsmasq.
+/// What dnsmasq does about DHCP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dhcp {
-    /// Another server assigns addresses; ours adds the boot settings.
+    /// Another server hands out addresses; ours adds what to boot.
     Proxy,
-    /// Ours assigns the addresses from the first to the last, to every client.
+    /// Ours hands out the addresses from the first to the last, to every machine that asks.
     Range(Ipv4Addr, Ipv4Addr),
-    /// No range: only the boot settings, for ranges that the administrator configures.
+    /// No range: TFTP only, and the boot part where the administrator's own ranges answer.
     Off,
 }
 
@@ -47,7 +48,9 @@ impl FromStr for Dhcp {
             return Err(format!("{first} comes after {last}"));
         };
         if more >= MOST {
-            return Err(format!("{first} to {last} is more than {MOST} addresses"));
+            return Err(format!(
+                "from {first} to {last} are more than {MOST} addresses"
+            ));
         }
         Ok(Self::Range(first, last))
     }
@@ -57,9 +60,9 @@ fn host(text: &str) -> Result<Ipv4Addr, String> {
     let address: Ipv4Addr = text
         .trim()
         .parse()
-        .map_err(|_| format!("\"{text}\" is not an IPv4 address"))?;
+        .map_err(|_| format!("\"{text}\" is no IPv4 address"))?;
     if address.octets()[0] == 0 || address.is_loopback() || address.octets()[0] >= 224 {
-        return Err(format!("{address} cannot be the address of a machine"));
+        return Err(format!("{address} is no address a machine can have"));
     }
     Ok(address)
 }

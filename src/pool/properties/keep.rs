@@ -1,25 +1,25 @@
-//! The values of the property `keep`.
+//! How many environments of a node `prune` leaves.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::pool::{Node, Pool};
 
-/// How many environments of a node `prune` keeps.
+/// How many environments of a node are left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
-    /// This many.
+    /// As many as this.
     Newest(usize),
-    /// All of them.
+    /// All: nothing ever grows too old.
     All,
 }
 
-/// The default.
+/// What is kept where nobody says anything.
 const DEFAULT: Keep = Keep::Newest(5);
 
-/// Returns how many environments of a node `prune` keeps.
+/// Returns how many environments of a node are left.
 ///
-/// A malformed value, written into a record by hand, keeps all.
+/// A value that somebody wrote into a record by hand and that is none keeps them all.
 pub fn keep(node: &Node, pool: &Pool) -> Keep {
     match node.property(pool, "keep") {
         Some(value) => value.parse().unwrap_or(Keep::All),

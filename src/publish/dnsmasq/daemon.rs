@@ -1,7 +1,7 @@
-//! The dnsmasq of this machine: its configuration directories, its process, and restarting it.
+//! The dnsmasq of this machine: asking what it would read, and restarting it.
 //!
-//! Promises that it is not restarted with a configuration it would not start with. Not for the pools' files and their
-//! content.
+//! Promises that it is not restarted with a configuration it would not start with. Not for which pools' files it
+//! reads, nor for what they say.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,12 +17,12 @@ use crate::fs::systemd::{run, systemctl};
 const MAIN: &str = "/etc/dnsmasq.conf";
 /// The unit, in every distribution.
 pub const UNIT: &str = "dnsmasq.service";
-/// Its pid file: Debian's path, then its own default.
+/// Where it notes its process: Debian's place, then its own default.
 const PID_FILES: [&str; 2] = ["/run/dnsmasq/dnsmasq.pid", "/run/dnsmasq.pid"];
-/// Leftovers of dpkg in a configuration directory, which Debian's start script tells dnsmasq to skip.
+/// What dpkg leaves in a configuration directory, which Debian's start script has dnsmasq skip.
 const SKIPPED: [&str; 3] = [".dpkg-dist", ".dpkg-old", ".dpkg-new"];
 
-/// Returns whether this dnsmasq has no configuration but netbe's.
+/// Returns whether nobody else configures this dnsmasq.
 pub fn is_alone() -> bool {
     let mut files = vec![PathBuf::from(MAIN)];
     if let Ok(entries) = fs::read_dir(DIRECTORY) {
@@ -33,7 +33,7 @@ pub fn is_alone() -> bool {
         .filter(|f| is_read(f))
         .map(|f| fs::read_to_string(f).unwrap_or_default())
         .filter(|text| inclusion::included(text).is_none())
-        // An option that includes further files is not a configuration itself.
+        // That further files are read says nothing yet.
         .all(|text| {
             active_lines(&text)
                 .iter()
@@ -49,7 +49,8 @@ fn is_read(file: &Path) -> bool {
         || SKIPPED.iter().any(|s| name.ends_with(s)))
 }
 
-/// Returns whether dnsmasq reads [`DIRECTORY`]: by its configuration, or by the defaults of Debian's start script.
+/// Returns whether dnsmasq reads [`DIRECTORY`]: by its own configuration, or by the defaults of Debian's
+/// start script.
 pub fn reads_directory() -> bool {
     let names = |file: &str, start: &str| {
         let text = fs::read_to_string(file).unwrap_or_default();
@@ -69,7 +70,7 @@ fn main_reads_directory() -> bool {
     })
 }
 
-/// Returns the path of dnsmasq(8), from fixed directories: the caller's `PATH` is not trusted.
+/// Returns dnsmasq(8), by the paths it is installed at: `PATH` is the caller's, not ours to trust.
 pub fn program() -> Option<&'static Path> {
     ["/usr/sbin/dnsmasq", "/usr/bin/dnsmasq"]
         .into_iter()
@@ -77,22 +78,22 @@ pub fn program() -> Option<&'static Path> {
         .find(|p| p.exists())
 }
 
-/// Restarts the running dnsmasq, and waits until it is done.
+/// Restarts the running dnsmasq, and waits for that.
 ///
 /// # Errors
-/// With systemctl's message.
+/// With what systemctl says.
 pub fn restart() -> Result<()> {
-    // systemd refuses the sixth start in ten seconds, and a script can make more nodes than that.
+    // systemd refuses the sixth start in ten seconds, and a script makes more nodes than that.
     let _ = systemctl(&["reset-failed", UNIT]);
-    // netbe-reconcile.service is ordered before dnsmasq. While it runs, dnsmasq would be stopped and not started again:
-    // as long as it waits for the caller's lock, or is the caller.
+    // netbe-reconcile.service is ordered before dnsmasq. While it runs, dnsmasq would be stopped and not
+    // started again: for as long as it waits for the lock that the caller holds, or is the caller.
     systemctl(&["restart", "--job-mode=ignore-dependencies", UNIT])
 }
 
-/// Tests with dnsmasq whether its configuration on disk is valid.
+/// Asks dnsmasq whether it would start with the configuration it has on disk.
 ///
 /// # Errors
-/// With dnsmasq's message.
+/// With what it says is wrong.
 pub fn test() -> Result<()> {
     let Some(program) = program() else {
         bail!("dnsmasq is not installed");
@@ -100,7 +101,7 @@ pub fn test() -> Result<()> {
     let mut command = Command::new(program);
     command.arg("--test");
     if !main_reads_directory() {
-        // Reading a file twice is an error for options that can be given only once.
+        // Read twice, an option that may be given once only would be an error.
         command.arg(format!("--conf-dir={DIRECTORY},{}", SKIPPED.join(",")));
     }
     run(&mut command)
@@ -109,12 +110,12 @@ pub fn test() -> Result<()> {
 /// A running dnsmasq.
 #[derive(Debug, Clone, Copy)]
 pub struct Running {
-    /// When it wrote its pid file, which it does once, at its start.
+    /// When it wrote its pid file, which it does once, as it starts.
     since: SystemTime,
 }
 
 impl Running {
-    /// Returns whether it was started before a file was last written, so that it has the older content.
+    /// Returns whether it was started before a file was last written, so that it knows the older one.
     pub fn is_older_than(&self, file: &Path) -> bool {
         file.metadata()
             .and_then(|m| m.modified())
@@ -122,7 +123,8 @@ impl Running {
     }
 }
 
-/// Returns the running dnsmasq by its pid file; a stale number that is now another program's is ignored.
+/// Returns the dnsmasq that runs by the place it notes its process in; a number left there by one that
+/// ended, and taken by another program since, is none.
 pub fn running() -> Option<Running> {
     PID_FILES.iter().find_map(|file| {
         let pid: i32 = fs::read_to_string(file).ok()?.trim().parse().ok()?;

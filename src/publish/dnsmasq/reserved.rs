@@ -1,6 +1,6 @@
-//! The addresses that dnsmasq reserves: each for one machine only, across all pools that it reads.
+//! Which addresses dnsmasq is to keep for machines: each for one machine only, over all pools that it reads.
 //!
-//! dnsmasq does not start with an address reserved twice. Not for writing the configuration.
+//! Given an address twice, dnsmasq does not start. Not for writing anything.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -13,14 +13,15 @@ use crate::pool::properties::Dhcp;
 use crate::pool::{Node, Pool, state};
 use crate::publish::server;
 
-/// Returns the addresses to reserve, by node.
+/// Returns the addresses dnsmasq is to keep, by node.
 pub(super) fn addresses<'a>(
     pool: &Pool,
     nodes: &'a [Node],
     done: &mut Published,
 ) -> BTreeMap<&'a str, Ipv4Addr> {
     let mut found = BTreeMap::new();
-    // With an address on another network, or one that it does not assign, dnsmasq would ignore the machine.
+    // With an address on another network, or with one that is not its to give, it would not know the
+    // machine at all.
     if !matches!(dhcp(pool), Dhcp::Range(..)) {
         return found;
     }
@@ -34,11 +35,11 @@ pub(super) fn addresses<'a>(
         };
         if let Some(first) = taken.get(&address) {
             done.warnings.push(format!(
-                "{first} and {name} both have the address {address}: it is reserved for {first}"
+                "{first} and {name} have the address {address} both: it is kept for {first}"
             ));
         } else if let Some(file) = elsewhere.get(&address) {
             done.warnings.push(format!(
-                "{name}: {address} is reserved for a node of another pool, in {}",
+                "{name}: {address} is kept for a node of another pool, in {}",
                 file.display()
             ));
         } else if server.is_some_and(|s| s == address) {
@@ -46,7 +47,7 @@ pub(super) fn addresses<'a>(
                 .push(format!("{name} has this machine's own address {address}"));
         } else if server.is_some_and(|s| server::is_on_network(address, s) == Some(false)) {
             done.warnings.push(format!(
-                "{name}: {address} is not on the network on which dnsmasq assigns addresses, so it is not reserved"
+                "{name}: {address} is not on the network dnsmasq hands out addresses on, so it is not kept for it"
             ));
         } else {
             taken.insert(address, name);
@@ -56,7 +57,7 @@ pub(super) fn addresses<'a>(
     found
 }
 
-/// Returns the addresses reserved for machines of other pools, with the files that reserve them.
+/// Returns the addresses that are kept for machines of other pools, with the files that say so.
 fn of_other_pools(pool: &Pool) -> BTreeMap<Ipv4Addr, PathBuf> {
     let mut found = BTreeMap::new();
     let others = state::all(pool.states()).unwrap_or_default();

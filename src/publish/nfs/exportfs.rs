@@ -1,26 +1,26 @@
-//! The messages of exportfs(8), as sentences about environments.
+//! What exportfs(8) says on stderr, as sentences about environments.
 //!
-//! Pure. A message about this pool's exports becomes a sentence with the remedy; all others together become one
-//! sentence. Not for running exportfs. Texts: nfs-utils 2.6, each provoked.
+//! Pure. Tells what concerns this pool's exports, each with what to do, from what concerns somebody else's,
+//! which becomes one sentence. Not for calling it. Texts: nfs-utils 2.6, each provoked.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-/// How many sentences about this pool are returned; an unmounted pool causes thousands.
+/// How many sentences of this pool's own are given; a pool that is not mounted makes thousands.
 const MOST: usize = 5;
 /// Bits of an export's flags that netbe's never have: read-only and root_squash (linux/nfsd/export.h).
 const NOT_OURS: u32 = 0x1 | 0x4;
 
-/// Returns the sentences about the messages `said`, for the exports in the text `ours`.
+/// Returns what `said` means for the exports in the text `ours`, a sentence each.
 pub(super) fn sentences(said: &str, ours: &str) -> Vec<String> {
     let ours = Ours { text: ours };
     let (mut found, mut others): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
     let mut lines = said
         .lines()
         .map(|l| l.strip_prefix("exportfs: ").unwrap_or(l))
-        // A note about defaults, of three lines.
+        // What the default is where nothing is said: two lines more of their own.
         .filter(|l| !l.trim().is_empty() && !l.starts_with("  ") && !l.contains("Neither 'subtree"))
-        // A consequence of an earlier message.
+        // What follows from what it said before.
         .filter(|l| !l.starts_with("can't lock "));
     while let Some(line) = lines.next() {
         let (meant, line) = if line.ends_with("duplicated export entries:") {
@@ -48,17 +48,16 @@ pub(super) fn sentences(said: &str, ours: &str) -> Vec<String> {
     }
     if let Some((first, more)) = others.split_first() {
         found.push(match more.len() {
-            0 => format!("exportfs reports a problem with exports that are not netbe's: {first}"),
+            0 => format!("the NFS server complains of what is not netbe's: {first}"),
             n => format!(
-                "exportfs reports a problem with exports that are not netbe's: {first}; and {n} more, which \
-                 exportfs -ra shows"
+                "the NFS server complains of what is not netbe's: {first}; and {n} more, which exportfs -ra shows"
             ),
         });
     }
     found
 }
 
-/// Returns the sentence for one line; `None` if it is not about this pool's exports.
+/// Returns what one line means; `None` where it is not about this pool's exports.
 fn meaning(ours: &Ours<'_>, line: &str) -> Option<String> {
     if let Some((path, why)) = line
         .strip_prefix("Failed to stat ")
@@ -66,21 +65,20 @@ fn meaning(ours: &Ours<'_>, line: &str) -> Option<String> {
     {
         let (env, node) = ours.environment(path)?;
         return Some(format!(
-            "{env} is not fully exported: {}; netbe check {node}",
+            "{env} is not exported whole: {}; netbe check {node} says what is left of it",
             why.to_lowercase()
         ));
     }
     if let Some(path) = line.strip_suffix(" does not support NFS export") {
         let (env, _) = ours.environment(path)?;
         return Some(format!(
-            "{env} cannot be mounted: the NFS server does not export the filesystem it is on; is the pool mounted? \
-             findmnt -T {path}"
+            "{env} cannot be mounted: the NFS server does not export the filesystem it is on; is the pool there? findmnt -T {path}"
         ));
     }
     if let Some(path) = line.strip_suffix(" is not a directory. Remote access will fail") {
         let (env, node) = ours.environment(path)?;
         return Some(format!(
-            "{env} cannot be mounted: {path} is not a directory; netbe check {node}"
+            "{env} cannot be mounted: {path} is not a directory; netbe check {node} says what is left of it"
         ));
     }
     if let Some(name) = line.strip_prefix("Failed to resolve ") {
@@ -96,7 +94,7 @@ fn meaning(ours: &Ours<'_>, line: &str) -> Option<String> {
     {
         let nodes = ours.nodes_of(client)?;
         return Some(format!(
-            "{nodes} cannot mount as {client}: it is not a network; netbe set clients=ADDRESS/LENGTH"
+            "{nodes} cannot mount as {client}: that is no network; netbe set clients=ADDRESS/LENGTH"
         ));
     }
     if let Some((file, why)) = line
@@ -104,34 +102,33 @@ fn meaning(ours: &Ours<'_>, line: &str) -> Option<String> {
         .and_then(|l| l.split_once(" for locking: "))
     {
         return Some(format!(
-            "the exports are not updated: {file} cannot be written, {why}; fix this, then netbe publish"
+            "the NFS server was told nothing: {file} cannot be written, {why}; then netbe publish"
         ));
     }
     None
 }
 
-/// Returns the sentence for two lines with the same path and client, by the entry of the first.
+/// Returns what two lines for one path and client mean, by what is said of the first.
 fn duplicated(ours: &Ours<'_>, message: &str, first: &str) -> Option<String> {
     let (client, path, flags) = entry(first)?;
     let (env, _) = ours.environment(path)?;
     let elsewhere = format!("grep -r {path} /etc/exports /etc/exports.d");
     if !message.starts_with("incompatible") {
         return Some(format!(
-            "{env} is exported to {client} by another line too, which is not needed: {elsewhere}"
+            "{env} is exported to {client} by a line of somebody else's too, which is not needed: {elsewhere}"
         ));
     }
     Some(match flags & NOT_OURS {
         0 => format!(
-            "{env} is exported to {client} with the options of another line, not netbe's: remove that line, then \
-             exportfs -ra; {elsewhere}"
+            "{env} is exported to {client} as a line of somebody else's has it, not as netbe's: take that out, then exportfs -ra; {elsewhere}"
         ),
         _ => format!(
-            "another line, which exports {env} to {client} with other options, is ignored: remove it; {elsewhere}"
+            "a line of somebody else's that exports {env} to {client} otherwise is ignored: take it out; {elsewhere}"
         ),
     })
 }
 
-/// Returns client, path and flags of `CLIENT:PATH (0x425) [IGNORED]`; the last two are optional.
+/// Returns client, path and flags of `CLIENT:PATH (0x425) [IGNORED]`; the latter two are not always there.
 fn entry(line: &str) -> Option<(&str, &str, u32)> {
     let line = line.trim().trim_end_matches(" [IGNORED]");
     let (line, flags) = match line.rsplit_once(" (0x") {
@@ -141,7 +138,7 @@ fn entry(line: &str) -> Option<(&str, &str, u32)> {
         ),
         None => (line, 0),
     };
-    // An IPv6 client contains colons; a path begins with a slash.
+    // An IPv6 client has colons of its own; a path begins with a slash.
     let at = line.find(":/")?;
     Some((&line[..at], &line[at + 1..], flags))
 }
@@ -152,7 +149,7 @@ struct Ours<'a> {
 }
 
 impl Ours<'_> {
-    /// Returns the environment at a path, and its node, if this pool exports it.
+    /// Returns the environment at a path, and its node, where it is this pool's to export.
     fn environment(&self, path: &str) -> Option<(String, String)> {
         super::exports::paths(self.text)
             .iter()
@@ -174,7 +171,7 @@ impl Ours<'_> {
     }
 }
 
-/// Returns the environment of a half's path, and its node: `…/nodes/NODE/envs/ENV/HALF`.
+/// Returns the environment a half's path is of, and its node: `…/nodes/NODE/envs/ENV/HALF`.
 fn environment_of(path: &str) -> Option<(String, String)> {
     let mut parts = Path::new(path).iter().rev().map(|p| p.to_str());
     let (_, env, envs, node) = (

@@ -213,8 +213,8 @@ fn what_exportfs_complains_of_is_said_in_sentences() {
     let said = pool.netbe().run("create nog/b -a");
     assert_eq!(said.status, 0, "{said:#?}");
     for words in [
-        "warning: nog/a is exported to 192.0.2.1 with the options of another line, not netbe's",
-        "warning: exportfs reports a problem with exports that are not netbe's: Failed to stat /srv/gone",
+        "warning: nog/a is exported to 192.0.2.1 as a line of somebody else's has it, not as netbe's",
+        "warning: the NFS server complains of what is not netbe's: Failed to stat /srv/gone",
     ] {
         assert!(said.stderr.contains(words), "{words}: {said:#?}");
     }

@@ -83,7 +83,7 @@ fn two_nodes_with_one_mac_or_serial_are_refused() {
     pool.refuses(
         3,
         "set mac=DCA632010203 ordo",
-        &["nog already has mac dc:a6:32:01:02:03", "hint: "],
+        &["nog has mac dc:a6:32:01:02:03 already", "hint: "],
     );
     pool.refuses(
         3,

@@ -56,7 +56,7 @@ pub(super) fn from_directory(
     progress.phase("copying the boot half");
     let rules = Rules::default();
     let report = copy::tree(&from, &target.boot, &rules, &mut counting(progress, None))
-        .with_context(|| format!("importing '{}'", dir.display()))?;
+        .with_context(|| format!("bringing in '{}'", dir.display()))?;
     directory::note(&report, notes);
     let place = directory_for(&target.root_tree, &boot_mount)?;
     if !is_empty(&target.root_tree, &boot_mount)? {
@@ -86,7 +86,7 @@ pub(super) fn from_root(target: &Target, progress: &mut dyn Progress) -> Result<
         None => BOOT.to_string(),
     };
     let place = directory_for(root, &boot_mount)?;
-    progress.phase("moving the boot half out of the root half");
+    progress.phase("setting the boot half apart");
     // Another subvolume is another device to rename(2); the content is shared, not copied.
     copy::tree(
         &place,
@@ -94,7 +94,7 @@ pub(super) fn from_root(target: &Target, progress: &mut dyn Progress) -> Result<
         &Rules::default(),
         &mut counting(progress, None),
     )
-    .context("moving the boot half out of the root half")?;
+    .context("setting the boot half apart")?;
     empty(&place, &boot_mount)?;
     Ok(boot_mount)
 }
@@ -108,7 +108,7 @@ pub(super) fn directory_for(root: &Tree, place: &str) -> Result<File> {
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
     match root.open_path(Path::new(relative), flags, Mode::empty()) {
         Err(Errno::ENOTDIR | Errno::ELOOP) => {
-            anyhow::bail!("{place} of the system is a link, not a directory")
+            anyhow::bail!("{place} is not a directory in the system, but a link")
         }
         other => {
             Ok(File::from(other.with_context(|| {

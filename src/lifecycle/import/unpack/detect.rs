@@ -76,11 +76,11 @@ pub(super) fn require_system(root: &Tree, source: &Source) -> Result<()> {
     let inner = root.names("")?.into_iter().find(is_named);
     Err(match (inner, source) {
         (Some(inner), Source::Directory(path)) => failure.hint(format!(
-            "it contains one: netbe import NODE {}",
+            "there is one in it: netbe import NODE {}",
             path.join(inner).display()
         )),
         (Some(inner), _) => failure.hint(format!(
-            "its directory '{inner}' contains one: unpack it, then netbe import NODE {inner}"
+            "there is one in its directory '{inner}': unpack it, then netbe import NODE {inner}"
         )),
         (None, _) => failure,
     }
@@ -136,7 +136,7 @@ fn is_kernel(directory: &str, name: &str) -> bool {
 pub(super) fn shown(source: &Source) -> String {
     match source {
         Source::Directory(path) | Source::File(path) => format!("'{}'", path.display()),
-        Source::Stdin => "the data on standard input".to_string(),
+        Source::Stdin => "what came on standard input".to_string(),
     }
 }
 

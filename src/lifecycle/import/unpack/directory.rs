@@ -33,7 +33,7 @@ pub(super) fn unpack(
     };
     progress.phase("copying the system");
     let report = copy::tree(&from, &target.root, &rules, &mut counting(progress, None))
-        .with_context(|| format!("importing '{}'", path.display()))?;
+        .with_context(|| format!("bringing in '{}'", path.display()))?;
     note(&report, notes);
     Ok(())
 }
@@ -46,25 +46,25 @@ pub(super) fn note(report: &Report, notes: &mut Vec<String>) {
     };
     if !report.pseudo.is_empty() {
         notes.push(format!(
-            "left empty, since the kernel fills them: {}",
+            "left empty, for the kernel fills them: {}",
             list(&report.pseudo)
         ));
     }
     if !report.mounts.is_empty() {
         notes.push(format!(
-            "left out, since they are separate filesystems: {}",
+            "left out, for they are filesystems of their own: {}",
             list(&report.mounts)
         ));
     }
     if !report.skipped.is_empty() {
         notes.push(format!(
-            "left out, since it is the pool itself: {}",
+            "left out, for it is the pool itself: {}",
             list(&report.skipped)
         ));
     }
     for subvolume in &report.subvolumes {
         notes.push(format!(
-            "nested subvolume {} copied as a directory",
+            "nested subvolume {} carried along as a directory",
             subvolume.display()
         ));
     }

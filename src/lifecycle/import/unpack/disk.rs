@@ -93,7 +93,7 @@ fn carry_others(
         removal::empty(&place).with_context(|| format!("emptying {}", line.file))?;
         copy_partition(disk, partition, &subvolume, &place, target, progress, notes)?;
         notes.push(format!(
-            "{}, a separate filesystem in the image, copied as a directory",
+            "{}, a filesystem of its own in the image, carried along as a directory",
             line.file
         ));
     }

@@ -22,15 +22,15 @@ fn what_is_ours_names_the_environment_or_the_node() {
         (
             "exportfs: Failed to stat /p/nodes/nog/envs/a/root: No such file or directory\n\
              exportfs: Failed to stat /p/nodes/nog/envs/a/boot: No such file or directory\n",
-            "nog/a is not fully exported: no such file or directory; netbe check nog",
+            "nog/a is not exported whole: no such file or directory; netbe check nog says what is left of it",
         ),
         (
             "exportfs: /p/nodes/nog/envs/a/root does not support NFS export\n",
-            "nog/a cannot be mounted: the NFS server does not export the filesystem it is on; is the pool mounted? findmnt -T /p/nodes/nog/envs/a/root",
+            "nog/a cannot be mounted: the NFS server does not export the filesystem it is on; is the pool there? findmnt -T /p/nodes/nog/envs/a/root",
         ),
         (
             "exportfs: /p/nodes/nog/envs/a/root is not a directory. Remote access will fail\n",
-            "nog/a cannot be mounted: /p/nodes/nog/envs/a/root is not a directory; netbe check nog",
+            "nog/a cannot be mounted: /p/nodes/nog/envs/a/root is not a directory; netbe check nog says what is left of it",
         ),
         (
             "exportfs: Failed to resolve ordo.lan\nexportfs: Failed to resolve ordo.lan\n",
@@ -38,24 +38,24 @@ fn what_is_ours_names_the_environment_or_the_node() {
         ),
         (
             "exportfs: Invalid prefix `99' for 10.0.0.8/99\n",
-            "ordo cannot mount as 10.0.0.8/99: it is not a network; netbe set clients=ADDRESS/LENGTH",
+            "ordo cannot mount as 10.0.0.8/99: that is no network; netbe set clients=ADDRESS/LENGTH",
         ),
         (
             "exportfs: duplicated export entries:\nexportfs: \t10.0.0.0/24:/p/nodes/nog/envs/a/root\n\
              exportfs: \t10.0.0.0/24:/p/nodes/nog/envs/a/root\n",
-            "nog/a is exported to 10.0.0.0/24 by another line too, which is not needed: grep -r /p/nodes/nog/envs/a/root /etc/exports /etc/exports.d",
+            "nog/a is exported to 10.0.0.0/24 by a line of somebody else's too, which is not needed: grep -r /p/nodes/nog/envs/a/root /etc/exports /etc/exports.d",
         ),
         (
             "exportfs: incompatible duplicated export entries:\n\
              exportfs: \t10.0.0.0/24:/p/nodes/nog/envs/a/root (0x425) [IGNORED]\n\
              exportfs: \t10.0.0.0/24:/p/nodes/nog/envs/a/root (0x420)\n",
-            "another line, which exports nog/a to 10.0.0.0/24 with other options, is ignored: remove it; grep -r /p/nodes/nog/envs/a/root /etc/exports /etc/exports.d",
+            "a line of somebody else's that exports nog/a to 10.0.0.0/24 otherwise is ignored: take it out; grep -r /p/nodes/nog/envs/a/root /etc/exports /etc/exports.d",
         ),
         (
             "exportfs: incompatible duplicated export entries:\n\
              exportfs: \t10.0.0.0/24:/p/nodes/nog/envs/a/root (0x420) [IGNORED]\n\
              exportfs: \t10.0.0.0/24:/p/nodes/nog/envs/a/root (0x425)\n",
-            "nog/a is exported to 10.0.0.0/24 with the options of another line, not netbe's: remove that line, then exportfs -ra; grep -r /p/nodes/nog/envs/a/root /etc/exports /etc/exports.d",
+            "nog/a is exported to 10.0.0.0/24 as a line of somebody else's has it, not as netbe's: take that out, then exportfs -ra; grep -r /p/nodes/nog/envs/a/root /etc/exports /etc/exports.d",
         ),
     ] {
         means(said, &[meant]);
@@ -68,14 +68,14 @@ fn a_table_that_cannot_be_written() {
         "exportfs: could not open /var/lib/nfs/.etab.lock for locking: errno 30 (Read-only file system)\n\
          exportfs: can't lock /var/lib/nfs/etab for writing\n",
         &[
-            "the exports are not updated: /var/lib/nfs/.etab.lock cannot be written, errno 30 (Read-only file system); fix this, then netbe publish",
+            "the NFS server was told nothing: /var/lib/nfs/.etab.lock cannot be written, errno 30 (Read-only file system); then netbe publish",
         ],
     );
 }
 
 #[test]
 fn what_is_somebody_elses_is_one_sentence() {
-    let complains = "exportfs reports a problem with exports that are not netbe's: ";
+    let complains = "the NFS server complains of what is not netbe's: ";
     for said in [
         "/etc/exports.d/other.exports:2: unknown keyword \"fancy\"",
         "/etc/exports.d/a.exports: 1: bad fsid \"fsid=zz\"",
