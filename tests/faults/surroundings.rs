@@ -16,7 +16,7 @@ use crate::judge::Faults;
 use crate::report::against;
 
 /// How long the kernel may take to end the processes of a killed sandbox.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the machine has that a command must not leave behind: mounts, loop devices, processes.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use crate::report::against;
 use crate::support::{Fingerprint, Outcome, Pool};
 
 /// How long a command may take: none of these does anything that takes seconds.
-const HANG: Duration = Duration::from_secs(20);
+const HANG: Duration = Duration::from_secs(60);
 
 /// Everything that only looks.
 const LOOKING: [&str; 11] = [
