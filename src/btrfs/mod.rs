@@ -6,6 +6,7 @@ pub mod changed_since;
 pub mod compare;
 pub mod dedupe;
 pub mod extents;
+pub mod health;
 pub mod receive;
 pub mod removal;
 pub mod send;

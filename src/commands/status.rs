@@ -6,7 +6,7 @@ use clap_complete::engine::ArgValueCompleter;
 
 use super::complete;
 use super::session::Session;
-use crate::lifecycle::status;
+use crate::lifecycle::{check, status};
 use crate::output::{self, json};
 use crate::pool::NodeName;
 
@@ -35,7 +35,8 @@ pub struct Status {
 
 /// Shows what nodes boot and run, and what is wrong.
 pub fn run(session: &Session, args: &Status) -> Result<u8> {
-    let states = status::status(&session.pool()?, &args.nodes)?;
+    let pool = session.pool()?;
+    let states = status::status(&pool, &args.nodes)?;
     let text = if args.json {
         json::list("nodes", &states)?
     } else if args.nodes.is_empty() {
@@ -44,6 +45,10 @@ pub fn run(session: &Session, args: &Status) -> Result<u8> {
         output::status::draw_each(&states)
     };
     session.screen.answer(&text)?;
+    for ailment in check::filesystem::of_filesystem(&pool)? {
+        let told = format!("{}: {}", ailment.about, ailment.problem);
+        session.screen.warnings(&[told]);
+    }
     for state in &states {
         for problem in &state.problems {
             session

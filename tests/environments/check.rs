@@ -1,5 +1,6 @@
 //! `check`: what it finds, and in which shape it says so.
 
+mod filesystem;
 mod repair;
 
 use std::fs;

@@ -102,8 +102,25 @@ pub fn subvolume_id(open: &impl AsRawFd) -> io::Result<u64> {
 ///
 /// # Errors
 /// `ENOTTY` if it is not btrfs.
-#[allow(unsafe_code)]
 pub fn filesystem(path: &Path) -> io::Result<Uuid> {
+    let info = filesystem_info(path)?;
+    let has_other = info.flags & METADATA_UUID != 0 && info.metadata_uuid != [0; 16];
+    Ok(Uuid(match has_other {
+        true => info.metadata_uuid,
+        false => info.fsid,
+    }))
+}
+
+/// Returns the UUID of the filesystem at a path as it is mounted: the name of its directory in `/sys/fs/btrfs`.
+///
+/// # Errors
+/// `ENOTTY` where it is not btrfs.
+pub fn mounted_filesystem(path: &Path) -> io::Result<Uuid> {
+    Ok(Uuid(filesystem_info(path)?.fsid))
+}
+
+#[allow(unsafe_code)]
+fn filesystem_info(path: &Path) -> io::Result<Box<FilesystemInfo>> {
     let open = File::open(path)?;
     let mut info = Box::new(FilesystemInfo {
         max_id: 0,
@@ -122,9 +139,5 @@ pub fn filesystem(path: &Path) -> io::Result<Uuid> {
     });
     // SAFETY: as above, for FilesystemInfo.
     unsafe { call::fs_info(open.as_raw_fd(), &raw mut *info) }?;
-    let has_other = info.flags & METADATA_UUID != 0 && info.metadata_uuid != [0; 16];
-    Ok(Uuid(match has_other {
-        true => info.metadata_uuid,
-        false => info.fsid,
-    }))
+    Ok(info)
 }

@@ -3,6 +3,7 @@
 //! Looking takes no lock and changes nothing; what a command that runs now is making is no finding. Each
 //! finding says what is wrong with which thing and what to do.
 
+pub mod filesystem;
 mod leftovers;
 mod repair;
 mod trust;
@@ -124,6 +125,7 @@ fn look(pool: &Pool, only: Option<&NodeName>) -> Result<Vec<Finding>> {
     if only.is_none() {
         found.extend(leftovers::in_pool(pool, &nodes)?);
         found.extend(trust::of_pool(pool, &nodes)?);
+        found.extend(filesystem::of_filesystem(pool)?);
     }
     for node in &nodes {
         found.extend(of_node(pool, node).unwrap_or_else(|e| {

@@ -1,0 +1,129 @@
+//! What ails a filesystem: mounted read-only, a device that is missing or fails, no space.
+//!
+//! Reads statvfs(2) and `/sys/fs/btrfs` (sysfs-fs-btrfs of the kernel's ABI documentation), which tells as much as the
+//! kernel is new: what it does not tell is no complaint. Not for what scrubbing would find.
+
+use std::io;
+use std::path::Path;
+
+use nix::sys::statvfs::{FsFlags, statvfs};
+
+use super::subvolume::identity;
+
+/// Space is short when this part of the filesystem is free, or less; where that is more than [`ENOUGH`] bytes, then.
+const PART: u64 = 50;
+const ENOUGH: u64 = 512 << 20;
+
+/// One thing that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ailment {
+    /// It is mounted read-only, or the kernel has made it so after an error.
+    ReadOnly,
+    /// A device of it is missing: its number.
+    Missing(u64),
+    /// A device has failed to read, to write, or gave back what was not written: its number, and how often what.
+    Fails(u64, String),
+    /// It is full, or nearly; free bytes. 0 where there is no room for metadata.
+    Full(u64),
+}
+
+/// Returns what ails the filesystem at a path.
+pub fn ailments(path: &Path) -> io::Result<Vec<Ailment>> {
+    let about = statvfs(path)?;
+    let mut found = Vec::new();
+    if about.flags().contains(FsFlags::ST_RDONLY) {
+        found.push(Ailment::ReadOnly);
+    }
+    let (free, total) = (
+        about.blocks_available() * about.fragment_size(),
+        about.blocks() * about.fragment_size(),
+    );
+    let uuid = identity::mounted_filesystem(path)?;
+    found.extend(of_devices(
+        &Path::new("/sys/fs/btrfs")
+            .join(uuid.to_string())
+            .join("devinfo"),
+    ));
+    if is_short(free, total) {
+        found.push(Ailment::Full(free));
+    }
+    Ok(found)
+}
+
+fn is_short(free: u64, total: u64) -> bool {
+    free < (total / PART).min(ENOUGH)
+}
+
+/// Reads what the kernel tells of each device, by its number.
+fn of_devices(devices: &Path) -> Vec<Ailment> {
+    let mut numbers: Vec<u64> = devices
+        .read_dir()
+        .into_iter()
+        .flatten()
+        .flatten()
+        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .collect();
+    numbers.sort_unstable();
+    let of_device = |number: u64| {
+        let read = |file: &str| {
+            std::fs::read_to_string(devices.join(number.to_string()).join(file)).unwrap_or_default()
+        };
+        if read("missing").trim() == "1" {
+            return Some(Ailment::Missing(number));
+        }
+        let errors = errors(&read("error_stats"));
+        (!errors.is_empty()).then(|| Ailment::Fails(number, errors.join(", ")))
+    };
+    numbers.into_iter().filter_map(of_device).collect()
+}
+
+/// Returns the counters of `error_stats` that are not zero, `write_errs 3`.
+fn errors(text: &str) -> Vec<String> {
+    let counters = text.lines().filter_map(|line| line.split_once(' '));
+    counters
+        .filter(|(_, count)| count.trim().parse::<u64>().is_ok_and(|count| count > 0))
+        .map(|(name, count)| format!("{name} {}", count.trim()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn devices_are_told_of_that_are_missing_or_fail() {
+        let dir = tempfile::tempdir().unwrap();
+        let zero =
+            "write_errs 0\nread_errs 0\nflush_errs 0\ncorruption_errs 0\ngeneration_errs 0\n";
+        for (number, missing, stats) in [
+            ("1", "0\n", "(null)\n"),
+            ("2", "1\n", zero),
+            (
+                "10",
+                "0\n",
+                "write_errs 3\nread_errs 0\ncorruption_errs 12\n",
+            ),
+            ("11", "0\n", zero),
+        ] {
+            std::fs::create_dir(dir.path().join(number)).unwrap();
+            std::fs::write(dir.path().join(number).join("missing"), missing).unwrap();
+            std::fs::write(dir.path().join(number).join("error_stats"), stats).unwrap();
+        }
+        assert_eq!(
+            of_devices(dir.path()),
+            [
+                Ailment::Missing(2),
+                Ailment::Fails(10, "write_errs 3, corruption_errs 12".into())
+            ]
+        );
+        // An older kernel tells nothing.
+        assert_eq!(of_devices(&dir.path().join("none")), []);
+    }
+
+    #[test]
+    fn space_is_short_before_there_is_none() {
+        let gib = 1 << 30;
+        assert!(is_short(0, gib) && is_short(20 << 20, gib) && !is_short(21 << 20, gib));
+        assert!(is_short(511 << 20, 4096 * gib) && !is_short(513 << 20, 4096 * gib));
+    }
+}
