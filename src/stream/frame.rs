@@ -1,4 +1,4 @@
-//! Frames: writing them, and reading back what can be proved to be what was written.
+//! Writes frames, and reads and verifies them.
 
 use std::io::{self, Read, Write};
 
@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 use super::{Part, VERSION};
 use crate::formats::detect::NETBE_STREAM;
 
-/// How much is asked for at once while a payload arrives, in bytes: what a frame claims costs nothing before it is there.
+/// How much is read at once, in bytes: a claimed length allocates nothing before the data arrives.
 const STEP: u64 = 64 << 10;
 
 /// The longest first line, in bytes.
@@ -17,18 +17,18 @@ const LINE_LIMIT: usize = 32;
 #[derive(Debug)]
 pub struct Writer<W> {
     out: W,
-    before: [u8; 32],
+    previous: [u8; 32],
     written: u64,
 }
 
 impl<W: Write> Writer<W> {
-    /// Begins a stream.
+    /// Starts a stream.
     pub fn begin(mut out: W) -> io::Result<Self> {
         let line = first_line(VERSION);
         out.write_all(&line)?;
         Ok(Self {
             out,
-            before: Sha256::digest(&line).into(),
+            previous: Sha256::digest(&line).into(),
             written: line.len() as u64,
         })
     }
@@ -36,17 +36,17 @@ impl<W: Write> Writer<W> {
     /// Writes one frame.
     ///
     /// # Errors
-    /// When the payload is longer than its kind may be, too.
+    /// Also if the payload is too long for its type.
     pub fn frame(&mut self, part: Part, payload: &[u8]) -> io::Result<()> {
         let length = u32::try_from(payload.len())
             .ok()
             .filter(|_| payload.len() <= part.limit())
             .ok_or_else(|| io::Error::other("more than fits into one frame of a stream"))?;
-        self.before = checksum(&self.before, part.tag(), length, payload);
+        self.previous = checksum(&self.previous, part.tag(), length, payload);
         let mut head = Vec::with_capacity(40);
         head.extend(part.tag());
         head.extend(length.to_le_bytes());
-        head.extend(self.before);
+        head.extend(self.previous);
         self.out.write_all(&head)?;
         self.out.write_all(payload)?;
         self.written += (head.len() + payload.len()) as u64;
@@ -58,7 +58,7 @@ impl<W: Write> Writer<W> {
         self.written
     }
 
-    /// Gives back what was written to.
+    /// Returns the underlying writer.
     pub fn into_inner(self) -> W {
         self.out
     }
@@ -68,16 +68,16 @@ impl<W: Write> Writer<W> {
 #[derive(Debug)]
 pub struct Reader<R> {
     stream: R,
-    before: [u8; 32],
-    /// The frame read last; before the first, nothing.
+    previous: [u8; 32],
+    /// The frame read last.
     last: Option<Part>,
 }
 
 impl<R: Read> Reader<R> {
-    /// Begins to read a stream.
+    /// Starts reading a stream.
     ///
     /// # Errors
-    /// When it is none, or of another version of the format.
+    /// If it is not a stream, or of another format version.
     pub fn begin(mut stream: R) -> io::Result<Self> {
         let mut line = Vec::new();
         while line.last() != Some(&b'\n') && line.len() < LINE_LIMIT {
@@ -100,15 +100,15 @@ impl<R: Read> Reader<R> {
         }
         Ok(Self {
             stream,
-            before: Sha256::digest(&line).into(),
+            previous: Sha256::digest(&line).into(),
             last: None,
         })
     }
 
-    /// Reads the next frame's payload into `payload`, and returns what it is; `None` behind the last one.
+    /// Reads the next frame's payload into `payload`, and returns its type; `None` after the last frame.
     ///
     /// # Errors
-    /// When the frame is not whole, not what was written, or not in its place; `payload` is empty then.
+    /// If the frame is incomplete, changed or out of order; `payload` is empty then.
     pub fn frame(&mut self, payload: &mut Vec<u8>) -> io::Result<Option<Part>> {
         payload.clear();
         if self.last == Some(Part::Done) {
@@ -116,7 +116,7 @@ impl<R: Read> Reader<R> {
         }
         let mut head = [0; 40];
         fill(&mut self.stream, &mut head)?;
-        let (tag, length, sum) = taken_apart(&head);
+        let (tag, length, sum) = split_header(&head);
         let part = Part::from_tag(tag).ok_or_else(damaged)?;
         let in_place = match self.last {
             None => part == Part::Head,
@@ -126,25 +126,25 @@ impl<R: Read> Reader<R> {
             return Err(damaged());
         }
         let result = self.payload(length, payload);
-        let right = result.is_ok() && checksum(&self.before, tag, length, payload) == sum;
-        if !right {
+        let is_valid = result.is_ok() && checksum(&self.previous, tag, length, payload) == sum;
+        if !is_valid {
             payload.clear();
             return Err(result.err().unwrap_or_else(damaged));
         }
-        self.before = sum;
+        self.previous = sum;
         self.last = Some(part);
         Ok(Some(part))
     }
 
     fn payload(&mut self, length: u32, payload: &mut Vec<u8>) -> io::Result<()> {
-        let mut left = u64::from(length);
-        while left > 0 {
-            let step = left.min(STEP);
+        let mut remaining = u64::from(length);
+        while remaining > 0 {
+            let step = remaining.min(STEP);
             let count = self.stream.by_ref().take(step).read_to_end(payload)? as u64;
             if count < step {
                 return Err(cut_short());
             }
-            left -= step;
+            remaining -= step;
         }
         Ok(())
     }
@@ -167,7 +167,7 @@ fn first_line(version: u64) -> Vec<u8> {
     line
 }
 
-fn taken_apart(head: &[u8; 40]) -> ([u8; 4], u32, [u8; 32]) {
+fn split_header(head: &[u8; 40]) -> ([u8; 4], u32, [u8; 32]) {
     let (mut tag, mut length, mut sum) = ([0; 4], [0; 4], [0; 32]);
     tag.copy_from_slice(&head[..4]);
     length.copy_from_slice(&head[4..8]);
@@ -175,9 +175,9 @@ fn taken_apart(head: &[u8; 40]) -> ([u8; 4], u32, [u8; 32]) {
     (tag, u32::from_le_bytes(length), sum)
 }
 
-fn checksum(before: &[u8; 32], tag: [u8; 4], length: u32, payload: &[u8]) -> [u8; 32] {
+fn checksum(previous: &[u8; 32], tag: [u8; 4], length: u32, payload: &[u8]) -> [u8; 32] {
     Sha256::new()
-        .chain_update(before)
+        .chain_update(previous)
         .chain_update(tag)
         .chain_update(length.to_le_bytes())
         .chain_update(payload)

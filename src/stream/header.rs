@@ -1,7 +1,7 @@
-//! What a stream says of the environment in it: its head, as JSON.
+//! The header of a stream: JSON about the environment in it.
 //!
-//! What an environment is goes along; what people and machines did with it on one server does not. Reading one believes
-//! nothing: names are names, text is one line, and fields that this netbe does not know are left out.
+//! Contains what belongs to the environment, not its history on one server. A header that is read is untrusted: names
+//! and text are checked, unknown fields dropped.
 
 use anyhow::{Context, Result, ensure};
 use jiff::Timestamp;
@@ -13,33 +13,33 @@ use crate::pool::base::Base;
 use crate::pool::record::EnvRecord;
 use crate::pool::{EnvName, Environment, NodeName, Origin, Pool};
 
-/// Where a node can mount its boot half.
+/// Possible mount points of the boot half.
 const BOOT_MOUNTS: [&str; 2] = ["/boot", "/boot/firmware"];
 
-/// The head of a stream.
+/// The header of a stream.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Header {
-    /// The version of the netbe that wrote it.
+    /// Version of the netbe that wrote it.
     pub(crate) netbe: String,
-    /// The node of the environment, by the name it had.
+    /// The environment's node there.
     pub(crate) node: String,
-    /// The environment's name then.
+    /// The environment's name there.
     pub(crate) name: String,
     /// Whether its node is a template.
     pub(crate) template: bool,
-    /// When it was written, UTC.
+    /// Time of the export, UTC.
     pub(crate) exported: Timestamp,
-    /// The identity of its content: of the base it becomes on both sides.
+    /// ID of the content: that of the base on both sides.
     pub(crate) id: String,
-    /// What has to be there already, where the stream holds only what changed since.
+    /// The base of a stream with only the changes since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) since: Option<Origin>,
-    /// What is known of the environment.
+    /// The environment's record.
     pub(crate) record: EnvRecord,
 }
 
 impl Header {
-    /// Returns the head for an environment whose content has an identity.
+    /// Returns the header of an environment with this content ID.
     pub(crate) fn new(
         env: &Environment,
         record: &EnvRecord,
@@ -54,35 +54,35 @@ impl Header {
             exported: Timestamp::now(),
             id: id.to_string(),
             since,
-            record: travelling(record),
+            record: portable(record),
         }
     }
 
-    /// Returns it as it stands in a stream.
+    /// Serializes it.
     pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
         Ok(serde_json::to_vec(self)?)
     }
 
-    /// Reads it.
+    /// Parses it.
     ///
     /// # Errors
-    /// When it is none, or says what no netbe says.
+    /// If it is malformed, or has values that netbe never writes.
     pub(crate) fn parse(json: &[u8]) -> Result<Self> {
         let value: Value = serde_json::from_slice(json).context("reading its head")?;
         ensure!(is_plain(&value), "its head holds control characters");
         let record = serde_json::to_string(&value["record"])?;
         let mut header: Self = serde_json::from_value(value).context("reading its head")?;
-        // Again by the reader of records, which knows what a newer one is.
-        header.record = travelling(&EnvRecord::parse(&record).context("reading its head")?);
+        // Parsed again as a record, which detects newer formats.
+        header.record = portable(&EnvRecord::parse(&record).context("reading its head")?);
         header.names()?;
         let origins = header.since.iter().chain(&header.record.origin);
-        let named = |o: &Origin| {
+        let is_valid = |o: &Origin| {
             o.node.parse::<NodeName>().is_ok()
                 && o.name.parse::<EnvName>().is_ok()
                 && is_uuid(&o.uuid)
         };
         ensure!(
-            origins.clone().all(named) && is_uuid(&header.id) && is_uuid(&header.record.uuid),
+            origins.clone().all(is_valid) && is_uuid(&header.id) && is_uuid(&header.record.uuid),
             "its head holds an identity that is none"
         );
         let mount = &header.record.boot_mount;
@@ -98,15 +98,15 @@ impl Header {
         Ok(header)
     }
 
-    /// Returns the names it had.
+    /// Returns node and name there.
     pub(crate) fn names(&self) -> Result<(NodeName, EnvName)> {
         Ok((self.node.parse()?, self.name.parse()?))
     }
 
-    /// Returns the environment of a node here that has what the stream rests on.
+    /// Finds the environment of a node here that has the stream's base.
     ///
     /// # Errors
-    /// A refusal where none has it that can be used, with why.
+    /// A refusal with the reason if there is none.
     pub(crate) fn base_in(
         &self,
         pool: &Pool,
@@ -131,8 +131,8 @@ impl Header {
     }
 }
 
-/// Returns a record without what belongs to one server, and without what is not known here.
-fn travelling(record: &EnvRecord) -> EnvRecord {
+/// Returns a record without what belongs to one server, and without unknown fields.
+fn portable(record: &EnvRecord) -> EnvRecord {
     let mut fresh = EnvRecord::new(
         record.uuid.clone(),
         record.created,
@@ -147,7 +147,7 @@ fn travelling(record: &EnvRecord) -> EnvRecord {
     fresh
 }
 
-/// Returns whether all text in a document is one line that a terminal shows as it is.
+/// Returns whether all text in a document is without control characters.
 fn is_plain(value: &Value) -> bool {
     let plain = |text: &str| !text.chars().any(char::is_control);
     match value {
@@ -164,7 +164,7 @@ fn object_is_plain(fields: &Map<String, Value>) -> bool {
         .all(|(key, value)| !key.chars().any(char::is_control) && is_plain(value))
 }
 
-/// Returns whether text is a UUID as netbe prints them.
+/// Returns whether a text is a UUID in netbe's format.
 fn is_uuid(text: &str) -> bool {
     text.len() == 36
         && text.bytes().enumerate().all(|(i, b)| match i {
@@ -201,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_it_is_travels_and_what_was_done_with_it_does_not() {
+    fn only_what_belongs_to_the_environment_is_exported() {
         let read = parse(&head()).unwrap();
         let record = &read.record;
         assert_eq!(record.description, "as delivered");
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_netbe_says_is_refused() {
+    fn values_that_netbe_never_writes_are_refused() {
         for (pointer, value) in [
             ("/node", json!("../nog")),
             ("/node", json!(3)),
@@ -243,7 +243,7 @@ mod tests {
             assert!(Header::parse(garbage.as_bytes()).is_err(), "{garbage}");
         }
         assert!(Header::parse(&[0xff; 8]).is_err());
-        // Deep nesting is the parser's to refuse, and not the stack's.
+        // Deep nesting is refused by the parser.
         assert!(Header::parse(&vec![b'['; 1 << 20]).is_err());
     }
 }

@@ -1,4 +1,4 @@
-//! The stream that `netbe export` writes and `netbe import` reads: frames, each proved whole before anything sees it.
+//! The stream format of `netbe export` and `netbe import`: frames, each verified before its payload is used.
 //!
 //! This is format 1. Numbers are little-endian.
 //!
@@ -18,10 +18,10 @@
 //! DONE    once, last:    8 + 8 bytes: how long the two send streams are; nothing follows it
 //! ```
 //!
-//! The checksums are a chain: a frame that is changed, missing, repeated, out of place or of another stream breaks it
-//! there, and the last one is of everything. They tell accidents, not authors: whoever can write a stream can write
-//! its checksums, so what comes out of one is still to be mistrusted ([`super::btrfs::receive`]). The send streams are the
-//! kernel's, of protocol 1, "BTRFS send stream format". What is in the JSON is not decided here.
+//! The checksums are a chain: a changed, missing, repeated, misplaced or foreign frame breaks it there, and the last
+//! one covers everything. They detect accidents, not forgery: an attacker can write checksums too, so the payload is
+//! untrusted ([`super::btrfs::receive`]). The send streams are the kernel's, protocol 1, "BTRFS send stream format".
+//! The JSON is defined in [`header`].
 
 mod frame;
 pub mod header;
@@ -32,25 +32,25 @@ pub use frame::{Reader, Writer};
 pub use pack::pack;
 pub use unpack::{Arriving, Half, unpack};
 
-/// The version of the format this netbe writes and reads.
+/// The format version.
 pub const VERSION: u64 = 1;
 
-/// How much of a send stream is in one frame at most, in bytes.
+/// The most bytes of a send stream in one frame.
 pub const CHUNK: usize = 4 << 20;
 
-/// The largest HEAD, in bytes: as long as the longest record.
+/// The largest HEAD, in bytes: that of the longest record.
 const HEAD_LIMIT: usize = 16 << 20;
 
-/// What is in a frame.
+/// The type of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
-    /// What the stream holds.
+    /// The header.
     Head,
     /// A piece of the root half.
     Root,
     /// A piece of the boot half.
     Boot,
-    /// That this was all.
+    /// The end.
     Done,
 }
 
@@ -70,11 +70,11 @@ impl Part {
         Self::ALL.into_iter().find(|part| part.tag() == tag)
     }
 
-    /// Returns how long a payload may be, in bytes.
+    /// Returns the limit of a payload, in bytes.
     fn limit(self) -> usize {
         match self {
             Self::Head => HEAD_LIMIT,
-            // What cannot be compressed gets a little longer.
+            // Incompressible data becomes a little longer.
             Self::Root | Self::Boot => CHUNK + (CHUNK >> 4),
             Self::Done => 16,
         }

@@ -1,6 +1,6 @@
-//! A stream's halves, as send streams again: read, checked and decompressed on another thread.
+//! Reads the send streams of a stream's halves: verified and decompressed on another thread.
 //!
-//! Nothing is handed on before the checksum of its frame held. Not for what a send stream says.
+//! Nothing is passed on before its frame's checksum is verified. The send streams are not parsed here.
 
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -10,12 +10,12 @@ use super::frame::invalid;
 use super::{CHUNK, Part, Reader};
 use crate::fs::threads;
 
-/// How many chunks wait at most.
+/// The most chunks in the queue.
 const AHEAD: usize = 2;
 
 type Message = io::Result<(Part, Vec<u8>)>;
 
-/// What is still to come of a stream, whose head was read.
+/// The rest of a stream, after its header.
 #[derive(Debug)]
 pub struct Arriving {
     messages: Receiver<Message>,
@@ -23,27 +23,26 @@ pub struct Arriving {
     lengths: [u64; 2],
 }
 
-/// One half's send stream.
+/// The send stream of one half.
 #[derive(Debug)]
 pub struct Half<'a> {
     arriving: &'a mut Arriving,
     part: Part,
     chunk: io::Cursor<Vec<u8>>,
-    /// Which of the two lengths is its own.
+    /// Index of its length.
     index: usize,
 }
 
-/// Reads a stream from behind its head to its end, while `work` uses what comes out.
+/// Reads a stream after its header to its end, while `work` uses the halves.
 ///
-/// The frames are read on a thread of their own; when `work` ends early, that ends when its reader does. An error, too,
-/// where there is no such thread to be had.
+/// Frames are read on another thread, which ends when `work` ends. Fails if that thread cannot be started.
 pub fn unpack<R: Read + Send, T, E: From<io::Error>>(
     mut frames: Reader<R>,
     work: impl FnOnce(&mut Arriving) -> Result<T, E>,
 ) -> Result<T, E> {
     thread::scope(|scope| {
         let (messages, arriving) = sync_channel(AHEAD);
-        threads::start_in(scope, move || hand_on(&mut frames, &messages))?;
+        threads::start_in(scope, move || read_frames(&mut frames, &messages))?;
         let mut arriving = Arriving {
             messages: arriving,
             ahead: None,
@@ -54,7 +53,7 @@ pub fn unpack<R: Read + Send, T, E: From<io::Error>>(
 }
 
 impl Arriving {
-    /// Returns the send stream of a half; the root's is to be read to its end before the boot's.
+    /// Returns the send stream of a half; the root's must be read to its end before the boot's.
     pub fn half(&mut self, part: Part) -> Half<'_> {
         Half {
             index: usize::from(part == Part::Boot),
@@ -64,10 +63,10 @@ impl Arriving {
         }
     }
 
-    /// Makes sure that this was all, and all that was written.
+    /// Verifies the end of the stream and the lengths.
     ///
     /// # Errors
-    /// When the stream does not end here, or was not read as a whole.
+    /// If the stream does not end here, or was not read in full.
     pub fn finish(&mut self) -> io::Result<()> {
         match self.next()? {
             Some((Part::Done, payload)) => {
@@ -83,7 +82,7 @@ impl Arriving {
             }
             _ => return Err(invalid("there is more in the stream than its two halves")),
         }
-        // Behind the last frame is the end of the stream, or an error.
+        // After the last frame: the end of the stream, or an error.
         match self.messages.recv() {
             Ok(Err(e)) => Err(e),
             Ok(Ok(_)) => Err(invalid("there is something behind the stream's end")),
@@ -120,12 +119,12 @@ impl Read for Half<'_> {
     }
 }
 
-fn hand_on<R: Read>(frames: &mut Reader<R>, messages: &SyncSender<Message>) {
+fn read_frames<R: Read>(frames: &mut Reader<R>, messages: &SyncSender<Message>) {
     let mut payload = Vec::new();
     loop {
         let message = match frames.frame(&mut payload) {
             Ok(None) => return,
-            Ok(Some(part @ (Part::Root | Part::Boot))) => unpacked(&payload).map(|c| (part, c)),
+            Ok(Some(part @ (Part::Root | Part::Boot))) => decompress(&payload).map(|c| (part, c)),
             Ok(Some(part)) => Ok((part, payload.clone())),
             Err(e) => Err(e),
         };
@@ -136,9 +135,9 @@ fn hand_on<R: Read>(frames: &mut Reader<R>, messages: &SyncSender<Message>) {
     }
 }
 
-fn unpacked(payload: &[u8]) -> io::Result<Vec<u8>> {
+fn decompress(payload: &[u8]) -> io::Result<Vec<u8>> {
     let wrong = || invalid("the stream holds what cannot be decompressed");
-    // What it claims to be is not believed, but can keep it from being tried; nothing beyond a chunk is made room for.
+    // A wrong claimed size only makes decompression fail; no more than a chunk is allocated.
     let chunk = zstd::bulk::decompress(payload, CHUNK).map_err(|_| wrong())?;
     match chunk.is_empty() {
         true => Err(wrong()),
@@ -179,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn halves_come_out_as_they_went_in() {
+    fn halves_round_trip() {
         let long: Vec<u8> = (0..CHUNK as u32 * 5 + 17).map(|i| (i / 7) as u8).collect();
         for (root, boot) in [
             (&long[..], &b"short"[..]),
@@ -200,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn more_than_a_chunk_in_a_frame_is_refused() {
+    fn a_frame_of_more_than_a_chunk_is_refused() {
         let bomb = zstd::encode_all(&vec![0; CHUNK + 1][..], 3).unwrap();
         let empty = zstd::encode_all(&b""[..], 3).unwrap();
         for payload in [&bomb[..], &empty, b"no zstd at all", b""] {
@@ -214,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn who_has_enough_ends_it() {
+    fn an_early_end_of_the_reader_ends_the_thread() {
         let bytes = stream(&vec![1; CHUNK * 9], b"", [0, 0]);
         let mut reader = Reader::begin(&bytes[..]).unwrap();
         reader.frame(&mut Vec::new()).unwrap();

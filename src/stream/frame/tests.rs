@@ -38,12 +38,12 @@ prop_compose! {
 
 proptest! {
     #[test]
-    fn what_is_read_is_what_was_written(frames in frames()) {
+    fn frames_round_trip(frames in frames()) {
         prop_assert_eq!(read(&written(&frames)).unwrap(), frames);
     }
 
     #[test]
-    fn a_changed_byte_is_seen(frames in frames(), at in any::<prop::sample::Index>(), by in 1_u8..) {
+    fn a_changed_byte_is_detected(frames in frames(), at in any::<prop::sample::Index>(), by in 1_u8..) {
         let mut bytes = written(&frames);
         let at = at.index(bytes.len());
         bytes[at] ^= by;
@@ -70,7 +70,7 @@ fn some() -> Frames {
 }
 
 #[test]
-fn every_cut_and_every_byte_more_is_an_error() {
+fn a_stream_cut_or_extended_anywhere_is_an_error() {
     let bytes = written(&some());
     for length in 0..bytes.len() {
         let error = read(&bytes[..length]).unwrap_err();
@@ -81,14 +81,14 @@ fn every_cut_and_every_byte_more_is_an_error() {
 }
 
 #[test]
-fn frames_stand_where_they_were_written() {
+fn frames_out_of_order_are_errors() {
     let whole = written(&some());
     let frame = |i: usize| {
         let before = written(&some()[..i].to_vec()).len();
         before..before + 40 + some()[i].1.len()
     };
     let begin = &whole[..frame(0).start];
-    // Left out, repeated, exchanged, and taken from another stream.
+    // Missing, repeated, swapped, and of another stream.
     for order in [
         vec![0, 1, 3, 4],
         vec![0, 1, 1, 2, 3, 4],
@@ -110,7 +110,7 @@ fn frames_stand_where_they_were_written() {
 }
 
 #[test]
-fn kinds_have_their_order_and_their_size() {
+fn types_have_an_order_and_a_size_limit() {
     for order in [
         vec![Part::Root],
         vec![Part::Head, Part::Boot, Part::Root],
@@ -121,7 +121,7 @@ fn kinds_have_their_order_and_their_size() {
     }
     let mut writer = Writer::begin(Vec::new()).unwrap();
     assert!(writer.frame(Part::Done, &[0; 17]).is_err());
-    // A length that is not there is not allocated: this would be 4 GiB.
+    // A claimed length is not allocated: this would be 4 GiB.
     let mut bytes = first_line(VERSION);
     bytes.extend(b"HEAD\xff\xff\xff\xff");
     bytes.extend([0; 32]);
@@ -129,7 +129,7 @@ fn kinds_have_their_order_and_their_size() {
 }
 
 #[test]
-fn a_newer_format_says_so() {
+fn a_newer_format_is_reported() {
     let error = read(&first_line(2)).unwrap_err().to_string();
     assert!(error.contains("format 2"), "{error}");
     for line in [
