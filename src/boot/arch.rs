@@ -1,13 +1,13 @@
-//! The processor an environment's programs are made for.
+//! The architecture of an environment's programs.
 //!
-//! Read from the first 64 bytes of one of them, so that a 32-bit system under a 64-bit kernel counts as
-//! what it is. Not for what the kernel is made for.
+//! Read from the header of a program, so a 32-bit system with a 64-bit kernel is 32-bit. The kernel's architecture is
+//! not considered.
 
 use std::fmt;
 
 use super::files::BootFiles;
 
-/// Programs every system has one of, best first; the answer is the first that is an ELF file.
+/// Programs of which every system has one; the first that is an ELF file decides.
 const PROGRAMS: [&str; 6] = [
     "bin/sh",
     "usr/bin/sh",
@@ -17,7 +17,7 @@ const PROGRAMS: [&str; 6] = [
     "usr/bin/env",
 ];
 
-/// A processor architecture, as ELF files name it.
+/// A processor architecture, as in ELF headers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Arch {
     /// 64-bit x86.
@@ -47,7 +47,7 @@ pub enum Arch {
 }
 
 impl Arch {
-    /// Returns the name `uname -m` has for it: `x86_64`, `aarch64`, `armv7l`.
+    /// Returns the name as in `uname -m`: `x86_64`, `aarch64`, `armv7l`.
     pub fn name(self) -> &'static str {
         match self {
             Self::X86_64 => "x86_64",
@@ -65,7 +65,7 @@ impl Arch {
         }
     }
 
-    /// Returns whether it is x86, 32 or 64 bits wide.
+    /// Returns whether it is x86, 32-bit or 64-bit.
     pub fn is_x86(self) -> bool {
         matches!(self, Self::X86_64 | Self::X86)
     }
@@ -77,9 +77,9 @@ impl fmt::Display for Arch {
     }
 }
 
-/// Returns what an ELF file is made for, from its first 64 bytes; `None` when it is none.
+/// Returns the architecture of an ELF file from its first 64 bytes; `None` for other files.
 ///
-/// Numbers are those of `<elf.h>`: class at byte 4, byte order at 5, machine at 18.
+/// Offsets in `<elf.h>`: class at byte 4, byte order at 5, machine at 18.
 pub(super) fn elf_arch(head: &[u8]) -> Option<Arch> {
     if head.len() < 20 || !head.starts_with(b"\x7fELF") {
         return None;
@@ -116,7 +116,7 @@ pub(super) fn elf_arch(head: &[u8]) -> Option<Arch> {
     })
 }
 
-/// Returns what a root half's programs are made for; `None` when none of the usual ones is there.
+/// Returns the architecture of a root half's programs; `None` if none is found.
 pub(crate) fn of_root(root: &dyn BootFiles) -> Option<Arch> {
     PROGRAMS.iter().find_map(|path| {
         let head = root.head(path, 64).ok().flatten()?;
@@ -138,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn machines_are_told_apart() {
+    fn machines_are_distinguished() {
         for (class, order, machine, name) in [
             (2, 1, [62, 0], "x86_64"),
             (1, 1, [62, 0], "x86_64"),

@@ -1,8 +1,8 @@
-//! The kernel command line of an environment: what netbe changes on it, and nothing else.
+//! Edits the kernel command line of an environment.
 //!
-//! `console=tty1 root=PARTUUID=…-02 rootfstype=ext4 fsck.repair=yes rootwait` becomes
-//! `console=tty1 root=/dev/nfs nfsroot=10.0.0.1:/srv/…,vers=3,tcp rw ip=dhcp rootwait`, and back. Every
-//! other byte stays, and the same edit twice changes nothing. Not for where the line is kept: a file of
+//! `console=tty1 root=PARTUUID=…-02 rootfstype=ext4 fsck.repair=yes rootwait` becomes `console=tty1 root=/dev/nfs
+//! nfsroot=10.0.0.1:/srv/…,vers=3,tcp rw ip=dhcp rootwait`, and back. All other bytes stay, and the same edit twice
+//! changes nothing. The file format around it, a file of its own or a loader's directive, is handled by the callers.
 //! its own, or one of a loader's directives.
 
 use anyhow::{Result, bail};
@@ -13,29 +13,29 @@ use super::nfs;
 use super::spec::{RootPlace, Want};
 use crate::failure::Failure;
 
-/// Arguments that are netbe's to set, by other properties than `cmdline`.
-pub(super) const OWN: [&str; 5] = ["root", "nfsroot", "netroot", "ip", "nfsaddrs"];
-/// Values of `init=` that prepare a fresh disk and then reboot: those of Raspberry Pi OS.
+/// Arguments that netbe sets from properties other than `cmdline`.
+pub(super) const MANAGED: [&str; 5] = ["root", "nfsroot", "netroot", "ip", "nfsaddrs"];
+/// Values of `init=` that prepare a new disk and reboot: those of Raspberry Pi OS.
 const FIRST_BOOT: [&str; 2] = ["firstboot", "init_resize"];
 
-/// The longest text that is edited, in bytes: several times what any loader reads, and what its tokens are
-/// compared with each other takes no time.
+/// The longest text that is edited, in bytes: several times what any loader reads; limits the quadratic comparison of
+/// tokens.
 pub(super) const LIMIT: usize = 16 << 10;
 
-/// What an edit came to.
+/// The result of an edit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Edited {
-    /// The new text; `None` when nothing had to change.
+    /// The new text; `None` if unchanged.
     pub(crate) text: Option<String>,
-    /// How many bytes the loader hands to the kernel.
+    /// Number of bytes that the loader passes to the kernel.
     pub(crate) width: usize,
-    /// Arguments taken out that only make sense for a root on a disk.
+    /// Removed arguments that apply to a root on a disk only.
     pub(crate) stripped: Vec<String>,
-    /// Arguments whose quotes protect a blank, which initramfs-tools splits all the same.
+    /// Arguments with quoted blanks, which initramfs-tools splits in spite of the quotes.
     pub(crate) quoted: Vec<String>,
 }
 
-/// Edits a text that holds one command line so that it says what is wanted.
+/// Edits the text of a command line according to `want`.
 pub(crate) fn edit(text: &str, want: &Want<'_>, how: Mounting) -> Result<Edited> {
     check_added(want.add)?;
     if text.len() > LIMIT {
@@ -47,9 +47,9 @@ pub(crate) fn edit(text: &str, want: &Want<'_>, how: Mounting) -> Result<Edited>
     let mut line = Line::parse(text)?;
     if let Some(token) = line
         .for_init()
-        .find(|t| OWN.iter().any(|own| same_name(name_of(t), own)))
+        .find(|t| MANAGED.iter().any(|managed| same_name(name_of(t), managed)))
     {
-        bail!("{token} stands after --, where the kernel leaves it to init");
+        bail!("{token} is after --, where the kernel passes it to init");
     }
     let stripped = match &want.root {
         RootPlace::Nfs {
@@ -86,7 +86,10 @@ fn check_added(add: &[String]) -> Result<()> {
         if !is_one_token(token) || token == "--" {
             return Err(Failure::failed(format!("\"{token}\" is not one kernel argument")).into());
         }
-        if OWN.iter().any(|own| same_name(name_of(token), own)) {
+        if MANAGED
+            .iter()
+            .any(|managed| same_name(name_of(token), managed))
+        {
             return Err(Failure::failed(format!(
                 "the property cmdline cannot hold {token}: netbe writes {}= itself",
                 name_of(token)
@@ -98,10 +101,10 @@ fn check_added(add: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Turns a line to NFS; returns what only made sense on it for a root on a disk.
+/// Changes a line to an NFS root; returns the arguments that apply to a disk only.
 fn to_nfs(line: &mut Line, tokens: &nfs::Tokens, want: &Want<'_>) -> Result<Vec<String>> {
     let root = sole_root(line, None)?;
-    // Only a line that named a disk tells what such a line of this environment looks like.
+    // Only a line with a disk as root has the environment's arguments for a disk.
     let was_local = root.is_some_and(|at| !nfs::is_nfs(line.get(at)));
     let read_only = want.add.iter().any(|t| t == "ro");
     let stripped = strip(line, was_local, read_only, want.add);
@@ -118,7 +121,7 @@ fn to_nfs(line: &mut Line, tokens: &nfs::Tokens, want: &Want<'_>) -> Result<Vec<
     Ok(stripped)
 }
 
-/// Takes out what has no place on a line for NFS, and returns what belongs to one for a disk.
+/// Removes what does not apply to an NFS root, and returns what belongs to a line for a disk.
 fn strip(line: &mut Line, was_local: bool, read_only: bool, keep: &[String]) -> Vec<String> {
     let mut stripped = Vec::new();
     let mut at = 0;
@@ -128,25 +131,25 @@ fn strip(line: &mut Line, was_local: bool, read_only: bool, keep: &[String]) -> 
             true => Fate::Keep,
             false => fate(&token, read_only),
         };
-        let (goes, belongs) = match fate {
+        let (is_removed, is_local) = match fate {
             Fate::Keep => (false, false),
             Fate::Gone => (true, false),
             Fate::Disk => (true, was_local || token != "rw"),
             Fate::Address | Fate::Writable => (false, was_local),
-            // Beside the root that is replaced only one of the other kind can stand: see `sole_root`.
+            // Besides the root to replace there can be only one of the other kind: see `sole_root`.
             Fate::Root => (nfs::is_nfs(&token) == was_local, !nfs::is_nfs(&token)),
         };
-        if goes {
+        if is_removed {
             line.remove(at);
         } else {
             at += 1;
         }
-        stripped.extend(belongs.then_some(token));
+        stripped.extend(is_local.then_some(token));
     }
     stripped
 }
 
-/// What becomes of a token when a line is turned to NFS.
+/// What happens to a token on a line for NFS.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fate {
     Keep,
@@ -154,11 +157,11 @@ enum Fate {
     Root,
     /// `ip=`: replaced.
     Address,
-    /// `rw`: stays, and belongs to what a local line had.
+    /// `rw`: kept, and recorded as part of a local line.
     Writable,
-    /// Only makes sense for a root on a disk.
+    /// Applies to a root on a disk only.
     Disk,
-    /// Only makes sense for another network root.
+    /// Applies to another network root only.
     Gone,
 }
 
@@ -188,11 +191,11 @@ fn fate(token: &str, read_only: bool) -> Fate {
     }
 }
 
-/// Turns a line to a root on a disk; one that is for a disk already is only told which.
+/// Changes a line to a root on a disk; on a line for a disk only `root=` is set.
 fn to_local(line: &mut Line, spec: &str, want: &Want<'_>) -> Result<()> {
     let root = format!("root={spec}");
     if !is_one_token(&root) {
-        return Err(Failure::failed(format!("\"{spec}\" cannot stand behind root=")).into());
+        return Err(Failure::failed(format!("\"{spec}\" is not a value for root=")).into());
     }
     let chosen = sole_root(line, Some(&root))?;
     let roots = line.find("root");
@@ -220,27 +223,27 @@ fn to_local(line: &mut Line, spec: &str, want: &Want<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Takes out what only makes sense for a root on a server.
+/// Removes what applies to an NFS root only.
 fn drop_nfs(line: &mut Line, want: &Want<'_>) {
     for at in (0..line.tokens().count()).rev() {
         let token = line.get(at);
-        let goes = match fate(token, false) {
+        let is_removed = match fate(token, false) {
             Fate::Gone | Fate::Address => true,
-            // What the stash holds is all a local line had; without one, nothing says `rw` was not its.
+            // The stash has all arguments of the local line; without a stash, `rw` may be one of them.
             Fate::Writable => !want.stash.is_empty(),
             _ => same_name(name_of(token), "nfsroot"),
         };
-        let mut staying = want.stash.iter().chain(want.add);
-        if goes && !staying.any(|t| same_token(t, token)) {
+        let mut retained = want.stash.iter().chain(want.add);
+        if is_removed && !retained.any(|t| same_token(t, token)) {
             line.remove(at);
         }
     }
 }
 
-/// Returns where the one `root=` stands that is to be replaced; repeated ones that say the same are one.
+/// Returns the position of the `root=` to replace; repeated equal ones count once.
 ///
-/// Two are no riddle where one means NFS and the other a disk (the one that means what is not wanted
-/// goes too), or one is `wanted` already. Any other two are an error that names them.
+/// Two are accepted if one is NFS and the other a disk (the one of the other kind is removed), or one is `wanted`.
+/// Otherwise two are an error that names them.
 fn sole_root(line: &mut Line, wanted: Option<&str>) -> Result<Option<usize>> {
     drop_repeated(line, "root");
     let all = line.find("root");
@@ -264,16 +267,16 @@ fn sole_root(line: &mut Line, wanted: Option<&str>) -> Result<Option<usize>> {
         ([], _) => Ok(None),
         (&[at], _) | (_, &[at]) => Ok(Some(at)),
         (&[first, second, ..], _) => bail!(
-            "it has both {} and {}, and which one is meant is not for netbe to guess",
+            "it has both {} and {}: remove one of them",
             line.get(first),
             line.get(second)
         ),
     }
 }
 
-/// Sets the one token of that name, or puts it behind the token at `after`, or at the end.
+/// Replaces the only token of a name, or inserts it after the token at `after`, or at the end; returns its position.
 ///
-/// Returns where it stands. With no token to be set, those of that name go.
+/// Without a token, those of the name are removed.
 fn replace_or_insert(
     line: &mut Line,
     name: &str,
@@ -299,7 +302,7 @@ fn replace_or_insert(
             Ok(Some(at))
         }
         &[first, second, ..] => bail!(
-            "it has both {} and {}, and which one is meant is not for netbe to guess",
+            "it has both {} and {}: remove one of them",
             line.get(first),
             line.get(second)
         ),

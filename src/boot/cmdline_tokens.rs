@@ -1,19 +1,18 @@
-//! A kernel command line, token by token, kept to the byte.
+//! Parses a kernel command line into tokens, without loss.
 //!
-//! A [`Line`] splits as the kernel does (`lib/cmdline.c`): blanks part tokens, a `"` protects them and
-//! cannot be escaped, `-` and `_` are the same in a name, what follows `--` is for init. Printing what
-//! was parsed gives the same bytes; changing one token leaves all others as they were. Not for what the
-//! tokens mean.
+//! A [`Line`] splits as the kernel (`lib/cmdline.c`): blanks separate tokens, `"` protects them and cannot be escaped,
+//! `-` and `_` are equal in names, tokens after `--` are for init. A parsed line prints the same bytes; a change of
+//! one token leaves all others as they were. Does not know what tokens mean.
 
 use std::fmt;
 
 use anyhow::{Result, bail};
 
-/// One line of kernel arguments.
+/// A kernel command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Line {
     parts: Vec<Part>,
-    /// What follows the last token: blanks, and the final newline where there is one.
+    /// Blanks after the last token, with the final newline.
     tail: String,
 }
 
@@ -25,7 +24,7 @@ struct Part {
 }
 
 impl Line {
-    /// Parses a text that holds one line; anything but blanks after its first newline is an error.
+    /// Parses a text of one line; anything but blanks after the first newline is an error.
     pub(crate) fn parse(text: &str) -> Result<Self> {
         let (first, rest) = text.split_at(text.find('\n').unwrap_or(text.len()));
         if !rest.trim_matches(is_blank).is_empty() {
@@ -52,7 +51,7 @@ impl Line {
         })
     }
 
-    /// Returns the kernel's tokens, as written, in order; those after `--` are init's and not among them.
+    /// Returns the kernel's tokens, as written, in order, without those after `--`.
     pub(crate) fn tokens(&self) -> impl Iterator<Item = &str> {
         self.parts
             .iter()
@@ -66,7 +65,7 @@ impl Line {
         self.parts.iter().skip(skip).map(|p| p.token.as_str())
     }
 
-    /// Returns where the kernel's tokens of that name stand.
+    /// Returns the positions of the kernel's tokens of a name.
     pub(crate) fn find(&self, name: &str) -> Vec<usize> {
         let found = self.tokens().enumerate();
         found
@@ -75,39 +74,39 @@ impl Line {
             .collect()
     }
 
-    /// Returns the value of the last token of that name, as the kernel has it.
+    /// Returns the value of the last token of a name, which the kernel uses.
     pub(crate) fn value(&self, name: &str) -> Option<&str> {
         self.find(name)
             .last()
             .and_then(|&i| value_of(&self.parts[i].token))
     }
 
-    /// Returns whether a token stands among the kernel's; `-` and `_` in its name are the same.
+    /// Returns whether the kernel's tokens include one; `-` and `_` are equal in its name.
     pub(crate) fn has(&self, token: &str) -> bool {
         self.tokens().any(|t| same_token(t, token))
     }
 
-    /// Returns the token at a place [`Self::find`] gave.
+    /// Returns the token at a position from [`Self::find`].
     pub(crate) fn get(&self, at: usize) -> &str {
         &self.parts[at].token
     }
 
-    /// Replaces the token at a place.
+    /// Replaces the token at a position.
     pub(crate) fn set(&mut self, at: usize, token: &str) {
         self.parts[at].token = token.to_string();
     }
 
-    /// Takes out the token at a place, with the blanks that parted it from its neighbour.
+    /// Removes the token at a position, with the blanks before it.
     pub(crate) fn remove(&mut self, at: usize) {
-        let gone = self.parts.remove(at);
+        let removed = self.parts.remove(at);
         if at == 0
             && let Some(first) = self.parts.first_mut()
         {
-            first.blank = gone.blank;
+            first.blank = removed.blank;
         }
     }
 
-    /// Puts a token before the one at a place, or at the end.
+    /// Inserts a token at a position.
     pub(crate) fn insert(&mut self, at: usize, token: &str) {
         let mut blank = " ".to_string();
         if at == 0 {
@@ -120,12 +119,12 @@ impl Line {
         self.parts.insert(at, Part { blank, token });
     }
 
-    /// Puts a token behind the kernel's last.
+    /// Appends a token to the kernel's.
     pub(crate) fn push(&mut self, token: &str) {
         self.insert(self.tokens().count(), token);
     }
 
-    /// Returns how many bytes a loader hands to the kernel.
+    /// Returns the number of bytes that a loader passes to the kernel.
     pub(crate) fn width(&self) -> usize {
         let parts = self.parts.iter();
         parts.map(|p| p.blank.len() + p.token.len()).sum()
@@ -142,14 +141,14 @@ impl fmt::Display for Line {
     }
 }
 
-/// Returns a token's name, without quotes: `root` of `"root=LABEL=my disk"`.
+/// Returns a token's name without quotes: `root` of `"root=LABEL=my disk"`.
 pub(crate) fn name_of(token: &str) -> &str {
     let token = token.strip_prefix('"').unwrap_or(token);
     let name = token.split('=').next().unwrap_or(token);
     name.trim_end_matches('"')
 }
 
-/// Returns a token's value, without quotes; `None` where there is no `=`.
+/// Returns a token's value without quotes; `None` without `=`.
 pub(crate) fn value_of(token: &str) -> Option<&str> {
     let whole = token.strip_prefix('"');
     let (_, value) = whole.unwrap_or(token).split_once('=')?;
@@ -163,18 +162,18 @@ pub(crate) fn value_of(token: &str) -> Option<&str> {
     })
 }
 
-/// Returns whether two names are one to the kernel.
+/// Returns whether two names are equal for the kernel.
 pub(crate) fn same_name(one: &str, other: &str) -> bool {
     let plain = |b: u8| if b == b'-' { b'_' } else { b };
     one.bytes().map(plain).eq(other.bytes().map(plain))
 }
 
-/// Returns whether two tokens are one to the kernel.
+/// Returns whether two tokens are equal for the kernel.
 pub(crate) fn same_token(one: &str, other: &str) -> bool {
     same_name(name_of(one), name_of(other)) && value_of(one) == value_of(other)
 }
 
-/// Returns whether a text is exactly one token, quotes closed.
+/// Returns whether a text is exactly one token, with its quotes closed.
 pub(crate) fn is_one_token(text: &str) -> bool {
     !text.is_empty() && !text.starts_with(is_blank) && token_end(text).ok() == Some(text.len())
 }
@@ -189,7 +188,7 @@ fn token_end(text: &str) -> Result<usize> {
         }
     }
     if quoted {
-        bail!("a quote is opened in it and not closed");
+        bail!("it has an opening quote without a closing one");
     }
     Ok(text.len())
 }
@@ -221,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn dashes_and_underscores_are_one_in_names_only() {
+    fn dashes_and_underscores_are_equal_in_names_only() {
         let line = Line::parse("a-b=c-d").unwrap();
         assert_eq!(line.find("a_b"), [0]);
         assert!(line.has("a_b=c-d"));
@@ -267,7 +266,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn printing_what_was_parsed_is_the_identity(text in "[a-c=\"\\- \t\r\n]{0,40}") {
+        fn a_parsed_line_prints_the_same(text in "[a-c=\"\\- \t\r\n]{0,40}") {
             if let Ok(line) = Line::parse(&text) {
                 prop_assert_eq!(line.to_string(), text);
             }

@@ -1,7 +1,7 @@
-//! The files of one half of an environment, as far as this room looks at them.
+//! Read access to the files of one half of an environment.
 //!
-//! [`BootFiles`] reads names and the beginnings of regular files, and nothing else, so that the rules
-//! about booting are tried on a map in memory and run on a [`Tree`]. Not for writing.
+//! [`BootFiles`] reads names and the beginnings of regular files only, so the boot rules are tested with a map in
+//! memory and run on a [`Tree`].
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -10,19 +10,19 @@ use std::io;
 use crate::fs::path_error::is_system_error;
 use crate::fs::rooted::Tree;
 
-/// The largest text read here, in bytes: no command line, fstab or loader configuration comes near it.
+/// The largest text that is read, in bytes: larger than any command line, fstab or loader configuration.
 const TEXT_LIMIT: usize = 1 << 20;
 
-/// The most names a directory may have that is looked at here: each of them may be looked into, and a node can have a link
-/// from each to the same thousands of others.
+/// The largest directory that is listed: each entry may be read in turn, and may be a link to a directory with
+/// thousands of others.
 const NAMES: usize = 4096;
 
-/// A read-only view of one half of an environment; paths are relative to its top.
+/// Read-only access to one half of an environment; paths are relative to its top.
 pub trait BootFiles {
-    /// Returns the names in a directory (`""` is the top), sorted; empty where there is none.
+    /// Returns the names in a directory (`""` is the top), sorted; empty if it does not exist.
     fn names(&self, dir: &str) -> io::Result<Vec<String>>;
 
-    /// Returns the first `limit` bytes of a regular file; `None` where there is nothing.
+    /// Returns the first `limit` bytes of a regular file; `None` if it does not exist.
     fn head(&self, path: &str, limit: usize) -> io::Result<Option<Vec<u8>>>;
 }
 
@@ -66,12 +66,12 @@ impl BootFiles for BTreeMap<String, Vec<u8>> {
     }
 }
 
-/// A half as it would be with these files written into it, by their paths.
+/// A half as it would be after these files are written.
 #[derive(Debug)]
 pub struct Overlay<'a, F> {
-    /// What is there.
+    /// The half.
     pub files: &'a F,
-    /// What is written.
+    /// The files, by path.
     pub written: &'a BTreeMap<String, Vec<u8>>,
 }
 
@@ -92,10 +92,10 @@ impl<F: BootFiles> BootFiles for Overlay<'_, F> {
     }
 }
 
-/// A half that is looked at by who takes what cannot be read for what is not there: whether anything could not.
+/// Records I/O errors of the system, for rules that treat an unreadable file as missing.
 ///
-/// Rules go on without a file they can do without. Where the disk failed that would be wrong: an environment
-/// whose initramfs could not be read for a moment would be made to boot without one.
+/// Otherwise an environment whose initramfs could not be read because the disk failed would be set up to boot without
+/// one.
 #[derive(Debug)]
 pub struct Watched<'a, F> {
     files: &'a F,
@@ -103,7 +103,7 @@ pub struct Watched<'a, F> {
 }
 
 impl<'a, F: BootFiles> Watched<'a, F> {
-    /// Begins to watch.
+    /// Wraps a half.
     pub fn new(files: &'a F) -> Self {
         Self {
             files,
@@ -111,10 +111,10 @@ impl<'a, F: BootFiles> Watched<'a, F> {
         }
     }
 
-    /// Returns the first failure of the machine since the last time it was asked.
+    /// Returns the first error recorded since the last call.
     ///
     /// # Errors
-    /// That one.
+    /// That error.
     pub fn ended(&self) -> io::Result<()> {
         self.failed.take().map_or(Ok(()), Err)
     }
@@ -123,13 +123,13 @@ impl<'a, F: BootFiles> Watched<'a, F> {
         if let Err(e) = &result
             && is_system_error(e)
         {
-            let said = e.to_string();
-            let said = match said.contains(path) {
-                true => said,
-                false => format!("{path}: {said}"),
+            let text = e.to_string();
+            let text = match text.contains(path) {
+                true => text,
+                false => format!("{path}: {text}"),
             };
-            let again = io::Error::new(e.kind(), said);
-            self.failed.borrow_mut().get_or_insert(again);
+            let with_path = io::Error::new(e.kind(), text);
+            self.failed.borrow_mut().get_or_insert(with_path);
         }
         result
     }
@@ -145,20 +145,20 @@ impl<F: BootFiles> BootFiles for Watched<'_, F> {
     }
 }
 
-/// What stands at a path.
+/// The state of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Presence {
-    /// Nothing.
+    /// Does not exist.
     Missing,
-    /// A regular file without a byte in it.
+    /// An empty regular file.
     Empty,
-    /// Something that cannot be read as a regular file, with the system's words.
+    /// Not readable as a regular file, with the system's error.
     Unreadable(String),
     /// A regular file with content.
     There,
 }
 
-/// Returns what stands at a path.
+/// Returns the state of a file.
 pub(crate) fn presence(files: &dyn BootFiles, path: &str) -> Presence {
     match files.head(path, 1) {
         Ok(None) => Presence::Missing,
@@ -168,12 +168,12 @@ pub(crate) fn presence(files: &dyn BootFiles, path: &str) -> Presence {
     }
 }
 
-/// Returns whether a regular file with content stands at a path.
+/// Returns whether a path is a regular file with content.
 pub(crate) fn is_there(files: &dyn BootFiles, path: &str) -> bool {
     presence(files, path) == Presence::There
 }
 
-/// Returns a text file's content; `None` where there is nothing, an error past 1 MiB or outside UTF-8.
+/// Returns a text file's content; `None` if it does not exist, an error above 1 MiB or if not UTF-8.
 pub(crate) fn text(files: &dyn BootFiles, path: &str) -> io::Result<Option<String>> {
     let Some(bytes) = files.head(path, TEXT_LIMIT + 1)? else {
         return Ok(None);
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_read_is_remembered() {
+    fn read_errors_are_recorded() {
         let watched = Watched::new(&Failing);
         assert!(watched.names("").is_err());
         watched.ended().unwrap();

@@ -1,13 +1,13 @@
-//! `/etc/fstab` of an environment: which lines are netbe's, which have to rest, and what is mounted where.
+//! Edits `/etc/fstab` of an environment.
 //!
-//! For a root on the server the lines for disks the node does not boot from any more become comments,
+//! For a root on the server, lines of disks that the node no longer boots from are commented out,
 //!
 //! ```text
 //! #netbe# PARTUUID=4e639091-02  /  ext4  defaults,noatime  0  1
 //! ```
 //!
-//! and one line mounts the boot half. For a root on a disk the comments become the lines they were, to
-//! the byte. Comments, order, tabs, escapes and line ends stay as they are. Not for mounting.
+//! and a line of netbe's mounts the boot half. For a root on a disk these lines are restored byte for byte. Comments,
+//! order, tabs, escapes and line ends are not changed. Mounts nothing.
 
 mod entry;
 mod lines;
@@ -21,35 +21,35 @@ use crate::failure::Failure;
 use entry::{escape, parse};
 use lines::{Text, insert_after, remove};
 
-/// The option that marks netbe's own line; programs other than netbe leave `x-` options alone.
+/// The option that marks netbe's line; other programs ignore `x-` options.
 pub const OWN_OPTION: &str = "x-netbe";
-/// What stands before a line that rests while the root is on the server.
-pub const RESTING: &str = "#netbe# ";
-/// Mount points that belong to what the loader reads.
+/// Prefix of a line that is commented out while the root is on the server.
+pub const DISABLED: &str = "#netbe# ";
+/// Mount points of boot files.
 const BOOT_PLACES: [&str; 4] = ["/boot", "/boot/firmware", "/boot/efi", "/efi"];
 
-/// What an environment's fstab must say.
+/// What an environment's fstab must contain.
 #[derive(Debug, Clone, Copy)]
 pub struct Want<'a> {
     /// The boot half on the server, `10.0.0.1:/srv/netbe/…/boot`; `None` for a root on a disk.
     pub boot_spec: Option<&'a str>,
-    /// Where the node mounts it: `/boot/firmware` or `/boot`.
+    /// Its mount point on the node: `/boot/firmware` or `/boot`.
     pub boot_mount: &'a str,
-    /// The NFS version of that mount; the node's own `mount.nfs` makes it, after the root is there.
+    /// The NFS version of that mount, made by the node's `mount.nfs` after the root is mounted.
     pub version: NfsVersion,
 }
 
-/// Edits an fstab so that it says what is wanted; `None`: it does already.
+/// Edits an fstab according to `want`; `None` if unchanged.
 ///
-/// Lines for `/` and for the boot mount always rest. Those for other boot places and for swap on local
-/// disks rest only when the file gets netbe's line for the first time: one that is added later is the
-/// node's own choice. More than one line of netbe's is an error.
+/// Lines for `/` and for the boot mount are always commented out. Lines for other boot directories and for swap on
+/// local disks only when netbe's line is added: later ones are the user's choice. More than one line of netbe's is an
+/// error.
 pub fn edit(text: &str, want: &Want<'_>) -> Result<Option<String>> {
     let mut lines = Text::split(text);
-    let own: Vec<usize> = (0..lines.len())
-        .filter(|&i| parse(lines[i].body()).is_some_and(|e| e.is_own()))
+    let managed: Vec<usize> = (0..lines.len())
+        .filter(|&i| parse(lines[i].body()).is_some_and(|e| e.is_managed()))
         .collect();
-    if let [first, second, ..] = own.as_slice() {
+    if let [first, second, ..] = managed.as_slice() {
         return Err(Failure::failed(format!(
             "lines {} and {} both have the option {OWN_OPTION}, and only one can be netbe's",
             first + 1,
@@ -59,70 +59,73 @@ pub fn edit(text: &str, want: &Want<'_>) -> Result<Option<String>> {
         .into());
     }
     match want.boot_spec {
-        Some(spec) => to_nfs(&mut lines, own.first().copied(), spec, want),
-        None => to_local(&mut lines, own.first().copied()),
+        Some(spec) => to_nfs(&mut lines, managed.first().copied(), spec, want),
+        None => to_local(&mut lines, managed.first().copied()),
     }
     let edited = lines.to_string();
     Ok((edited != text).then_some(edited))
 }
 
-/// Returns where an fstab mounts the boot files, `/boot/firmware` or `/boot`: netbe's own line, else the
-/// first of the two that something is mounted at.
+/// Returns where an fstab mounts the boot files, `/boot/firmware` or `/boot`: at netbe's line, else the first of the
+/// two with a mount.
 ///
-/// Resting lines count too: they say where the system that was brought in has its boot files.
+/// Lines that are commented out count too: they have the mount point of the imported system.
 pub fn boot_mount(text: &str) -> Option<String> {
-    let places = ["/boot/firmware", "/boot"];
+    let boot_dirs = ["/boot/firmware", "/boot"];
     let found = entries(text);
-    // Nowhere else, whatever a line with our option says: what is there becomes the boot half.
-    let own = |e: &&Entry| e.is_own() && places.contains(&e.file.as_str());
-    if let Some(own) = found.iter().find(own) {
-        return Some(own.file.clone());
+    // No other directory, whatever a line with the option says: it becomes the boot half.
+    let managed = |e: &&Entry| e.is_managed() && boot_dirs.contains(&e.file.as_str());
+    if let Some(managed) = found.iter().find(managed) {
+        return Some(managed.file.clone());
     }
-    let resting = text.lines().filter_map(|l| l.strip_prefix(RESTING));
-    let all: Vec<Entry> = found.into_iter().chain(resting.filter_map(parse)).collect();
-    let place = places.iter().find(|place| {
+    let disabled = text.lines().filter_map(|l| l.strip_prefix(DISABLED));
+    let all: Vec<Entry> = found
+        .into_iter()
+        .chain(disabled.filter_map(parse))
+        .collect();
+    let position = boot_dirs.iter().find(|position| {
         all.iter()
-            .any(|e| e.file == **place && e.holds_boot_files())
+            .any(|e| e.file == **position && e.holds_boot_files())
     });
-    place.map(ToString::to_string)
+    position.map(ToString::to_string)
 }
 
-fn to_nfs(lines: &mut Text, own: Option<usize>, spec: &str, want: &Want<'_>) {
-    let mut place = None;
+fn to_nfs(lines: &mut Text, managed: Option<usize>, spec: &str, want: &Want<'_>) {
+    let mut position = None;
     for i in 0..lines.len() {
         let Some(entry) = parse(lines[i].body()) else {
             continue;
         };
-        if Some(i) != own && rests(&entry, want, own.is_none()) {
-            let resting = format!("{RESTING}{}", lines[i].body());
-            lines[i].set_body(&resting);
+        if Some(i) != managed && is_disabled(&entry, want, managed.is_none()) {
+            let disabled = format!("{DISABLED}{}", lines[i].body());
+            lines[i].set_body(&disabled);
             if entry.file == want.boot_mount {
-                place = Some(i);
+                position = Some(i);
             }
         }
     }
-    match own {
+    match managed {
         Some(i) => {
             let updated = updated(lines[i].body(), spec, want);
             lines[i].set_body(&updated);
         }
-        None => insert_after(lines, place, &own_line(spec, want)),
+        None => insert_after(lines, position, &own_line(spec, want)),
     }
 }
 
-fn to_local(lines: &mut Text, own: Option<usize>) {
-    if let Some(i) = own {
+fn to_local(lines: &mut Text, managed: Option<usize>) {
+    if let Some(i) = managed {
         remove(lines, i);
     }
     for line in lines.iter_mut() {
-        if let Some(original) = line.body().strip_prefix(RESTING) {
+        if let Some(original) = line.body().strip_prefix(DISABLED) {
             let original = original.to_string();
             line.set_body(&original);
         }
     }
 }
 
-fn rests(entry: &Entry, want: &Want<'_>, first_time: bool) -> bool {
+fn is_disabled(entry: &Entry, want: &Want<'_>, first_time: bool) -> bool {
     entry.file == "/"
         || entry.file == want.boot_mount
         || (first_time
@@ -130,11 +133,11 @@ fn rests(entry: &Entry, want: &Want<'_>, first_time: bool) -> bool {
             && (entry.is_on_disk() || (entry.is_nfs() && entry.fstype != "swap")))
 }
 
-/// Returns netbe's own line.
+/// Returns netbe's line.
 ///
-/// `nofail`: a boot half that cannot be mounted costs a kernel upgrade, never the node's boot. `_netdev`:
-/// systemd knows it from the type, other inits do not. `nolock` with version 3: locking would need
-/// daemons, and nobody else writes there. No automount: package scripts look whether it is mounted.
+/// `nofail`: without the boot half the node still boots; only kernel upgrades fail. `_netdev`: for inits other than
+/// systemd, which knows it from the type. `nolock` with version 3: no locking daemons, and the node is the only
+/// writer. No automount: package scripts check that it is mounted.
 fn own_line(spec: &str, want: &Want<'_>) -> String {
     let lock = match want.version {
         NfsVersion::V3 => ",nolock",
@@ -148,7 +151,7 @@ fn own_line(spec: &str, want: &Want<'_>) -> String {
     )
 }
 
-/// Returns netbe's line brought up to date field by field: what was added to it by hand stays.
+/// Returns netbe's line with updated fields; what users added stays.
 fn updated(line: &str, spec: &str, want: &Want<'_>) -> String {
     let mut updated = String::new();
     let mut field = 0;

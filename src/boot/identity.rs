@@ -1,43 +1,43 @@
-//! What makes a copy of one machine another machine.
+//! The identity of a machine, which a copy for another node must not keep.
 //!
-//! Pure edits of the texts that carry a machine's name, and the table of what is emptied, removed and
-//! made anew. Not for doing it, and not for a new environment of the same node, which keeps all this.
+//! Pure edits of texts with the machine's name, and a table of files to empty, remove or renew. Applies nothing; not
+//! used for another environment of the same node, which keeps its identity.
 
 use std::io;
 
 use super::files::BootFiles;
 
-/// The file with the machine's name.
+/// The file with the host name.
 pub const HOSTNAME: &str = "etc/hostname";
-/// The file that gives the machine's name an address.
+/// The file with the address of the host name.
 pub const HOSTS: &str = "etc/hosts";
-/// The file with the name the machine has as an iSCSI initiator; its mode keeps others from reading it.
+/// The file with the iSCSI initiator name; its mode keeps it secret.
 pub const INITIATOR_NAME: &str = "etc/iscsi/initiatorname.iscsi";
-/// Where ssh host keys are.
+/// Directory of the ssh host keys.
 pub const HOST_KEYS: &str = "etc/ssh";
-/// The address Debian gives a machine's own name.
+/// The address of the host name on Debian.
 const OWN_ADDRESS: &str = "127.0.1.1";
 
-/// What is done to files when an environment becomes another node's.
+/// Changes to files when an environment is copied to another node.
 #[derive(Debug, Clone, Copy)]
 pub struct Reset {
-    /// Files of the root half that become empty, where they are.
+    /// Files of the root half to empty, if they exist.
     ///
-    /// An empty machine-id is made anew at boot; without the file, or with `uninitialized` in it, systemd
-    /// would take this for a first boot and set services up again.
+    /// An empty machine-id is generated at boot; without the file, or with `uninitialized` in it, systemd would assume
+    /// a first boot and preset all services.
     pub empty: &'static [&'static str],
-    /// Files of the root half that go.
+    /// Files of the root half to remove.
     pub remove: &'static [Pattern],
-    /// Files of the root half that go where they are regular files; as a link they lead to one that stays.
+    /// Files of the root half to remove if they are regular files; a symbolic link stays valid.
     pub remove_regular: &'static [&'static str],
-    /// Files of the boot half that go: firmware that one machine was about to write into its own flash.
+    /// Files of the boot half to remove: pending firmware updates of one machine.
     pub remove_boot: &'static [Pattern],
 }
 
-/// Files by folder and name; one `*` in the name stands for anything.
+/// Files by directory and name; one `*` in the name matches any text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pattern {
-    /// The folder, `""` for the top.
+    /// The directory, `""` for the top.
     pub dir: &'static str,
     /// The name.
     pub name: &'static str,
@@ -47,7 +47,7 @@ const fn files(dir: &'static str, name: &'static str) -> Pattern {
     Pattern { dir, name }
 }
 
-/// What is done when an environment becomes another node's.
+/// The changes when an environment is copied to another node.
 pub const RESET: Reset = Reset {
     empty: &["etc/machine-id"],
     remove_regular: &["var/lib/dbus/machine-id"],
@@ -87,7 +87,7 @@ pub const RESET: Reset = Reset {
 };
 
 impl Pattern {
-    /// Returns whether a name is meant.
+    /// Returns whether a name matches.
     pub fn matches(&self, name: &str) -> bool {
         match self.name.split_once('*') {
             Some((start, end)) => {
@@ -100,7 +100,7 @@ impl Pattern {
     }
 }
 
-/// Returns the paths in one half that patterns mean.
+/// Returns the paths in one half that match patterns.
 pub fn matching(half: &dyn BootFiles, patterns: &[Pattern]) -> io::Result<Vec<String>> {
     let mut found = Vec::new();
     for pattern in patterns {
@@ -116,7 +116,7 @@ pub fn matching(half: &dyn BootFiles, patterns: &[Pattern]) -> io::Result<Vec<St
     Ok(found)
 }
 
-/// A kind of ssh host key.
+/// A type of ssh host key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum HostKey {
     /// `ssh_host_ed25519_key`.
@@ -128,10 +128,10 @@ pub enum HostKey {
 }
 
 impl HostKey {
-    /// All kinds a server makes by itself.
+    /// All types that sshd generates by default.
     pub const ALL: [Self; 3] = [Self::Ed25519, Self::Ecdsa, Self::Rsa];
 
-    /// Returns the private key's path in a root half; the public one has `.pub` behind it.
+    /// Returns the private key's path in a root half; the public key has the suffix `.pub`.
     pub fn path(self) -> &'static str {
         match self {
             Self::Ed25519 => "etc/ssh/ssh_host_ed25519_key",
@@ -141,18 +141,18 @@ impl HostKey {
     }
 }
 
-/// What becomes of the ssh host keys in a root half.
+/// Changes to the ssh host keys of a root half.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct HostKeys {
-    /// Kinds that are there, to be made anew.
+    /// Types to generate again.
     pub renew: Vec<HostKey>,
-    /// Paths of all files that hold the old ones, certificates among them.
+    /// Paths of all key files to remove, certificates included.
     pub remove: Vec<String>,
 }
 
-/// Returns what becomes of the ssh host keys, from the names in `etc/ssh`.
+/// Returns the changes to ssh host keys, from the names in `etc/ssh`.
 ///
-/// Without any nothing is made: such a system makes its own at first boot.
+/// Without keys none are generated: such a system generates its own at first boot.
 pub fn host_keys(names: &[String]) -> HostKeys {
     let has = |key: &HostKey| names.iter().any(|n| key.path().ends_with(&format!("/{n}")));
     let is_key = |n: &&String| {
@@ -173,11 +173,11 @@ pub fn hostname_file(name: &str) -> String {
     format!("{name}\n")
 }
 
-/// Edits `etc/hosts` for a machine's new name; `None`: nothing to do.
+/// Edits `etc/hosts` for a new host name; `None` if unchanged.
 ///
-/// The line of 127.0.1.1 follows, whatever it named, and so does the old name as a whole word in other
-/// lines of this machine itself (127.…, ::1), with or without a domain. Lines of other addresses stay: in
-/// a cluster they name other machines, the old one among them. A missing file is made.
+/// Changes the name at 127.0.1.1, and the old name as a whole word in other lines of loopback addresses (127.…, ::1),
+/// with or without a domain. Lines of other addresses stay: in a cluster they name other machines. A missing file is
+/// created.
 pub fn hosts(text: Option<&str>, old: Option<&str>, new: &str) -> Option<String> {
     let Some(text) = text else {
         return Some(format!(
@@ -198,9 +198,10 @@ fn hosts_line(line: &str, old: Option<&str>, new: &str) -> String {
     if address != "::1" && !address.starts_with("127.") {
         return line.to_string();
     }
-    let here = words.next().filter(|_| address == OWN_ADDRESS);
-    let here = here.map(|name| name.split('.').next().unwrap_or(name));
-    let is_old = |name: &str| name != "localhost" && (Some(name) == old || Some(name) == here);
+    let local_name = words.next().filter(|_| address == OWN_ADDRESS);
+    let local_name = local_name.map(|name| name.split('.').next().unwrap_or(name));
+    let is_old =
+        |name: &str| name != "localhost" && (Some(name) == old || Some(name) == local_name);
     let mut edited = String::new();
     let mut is_first = true;
     for word in entry.split_inclusive(char::is_whitespace) {
@@ -216,9 +217,9 @@ fn hosts_line(line: &str, old: Option<&str>, new: &str) -> String {
     edited + comment
 }
 
-/// Edits the iSCSI initiator's name, what stands behind its last colon; `None`: nothing to do.
+/// Edits the iSCSI initiator name, after its last colon; `None` if unchanged.
 ///
-/// `text` is the file's content. A file that only asks for a name to be made (`GenerateName=yes`) is left.
+/// `text` is the file's content. A request to generate a name (`GenerateName=yes`) stays.
 pub fn initiator_name(unique: &str, text: &str) -> Option<String> {
     let edited: String = text
         .split_inclusive('\n')

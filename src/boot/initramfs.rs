@@ -1,51 +1,51 @@
-//! Who mounts the root: the kernel, or which kind of initramfs.
+//! What mounts the root: the kernel, or a type of initramfs.
 //!
-//! With an initramfs the kernel leaves the root to it, and each kind reads the command line its own way.
-//! Told from what is installed in the root half, which made the initramfs. Not for looking into one.
+//! With an initramfs the kernel leaves the root to it, and each type interprets the command line differently. Detected
+//! by the tools in the root half that build it; an initramfs is not opened here.
 
 use super::files::{BootFiles, is_there, text};
 
-/// Where initramfs-tools finds the scripts that put files into an initramfs.
+/// Directories of the hooks that add files to an initramfs.
 const HOOKS: [&str; 2] = [
     "etc/initramfs-tools/hooks",
     "usr/share/initramfs-tools/hooks",
 ];
 
-/// Who mounts the root.
+/// What mounts the root.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Mounter {
-    /// Debian's initramfs-tools, with klibc's `nfsmount`: NFS 3, and options it knows only.
+    /// Debian's initramfs-tools, with klibc's `nfsmount`: NFS 3 and a fixed set of options.
     InitramfsTools,
-    /// dracut, with a real `mount.nfs`.
+    /// dracut, with `mount.nfs`.
     Dracut,
-    /// mkinitcpio, with the `net` hook and a `nfsmount` that came from klibc's.
+    /// mkinitcpio, with the `net` hook and an `nfsmount` derived from klibc's.
     Mkinitcpio,
-    /// The kernel itself: there is no initramfs.
+    /// The kernel, without an initramfs.
     Kernel,
-    /// An initramfs made by nothing known.
+    /// An initramfs of unknown type.
     Unknown,
 }
 
-/// Who mounts the root, and whether it brings more than it comes with.
+/// What mounts the root, and whether the initramfs has `mount.nfs`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Mounting {
-    /// Who mounts.
+    /// What mounts the root.
     pub mounter: Mounter,
-    /// Whether a hook puts `mount.nfs` into the initramfs, which can do what klibc's `nfsmount` cannot.
+    /// Whether a hook adds `mount.nfs` to the initramfs, which supports what klibc's `nfsmount` does not.
     pub has_mount_nfs: bool,
 }
 
 impl Mounting {
-    /// Returns whether klibc's `nfsmount`, or its offspring, does the mounting.
+    /// Returns whether klibc's `nfsmount`, or one derived from it, mounts the root.
     pub(super) fn is_klibc(self) -> bool {
         !self.has_mount_nfs && matches!(self.mounter, Mounter::InitramfsTools | Mounter::Mkinitcpio)
     }
 }
 
-/// Returns who mounts the root of an environment whose loader is or is not told to load an initramfs.
+/// Returns what mounts the root of an environment with or without an initramfs.
 pub(super) fn mounting(root: &dyn BootFiles, has_initramfs: bool) -> Mounting {
     let mounter = if has_initramfs {
-        maker(root)
+        builder(root)
     } else {
         Mounter::Kernel
     };
@@ -55,11 +55,11 @@ pub(super) fn mounting(root: &dyn BootFiles, has_initramfs: bool) -> Mounting {
     }
 }
 
-/// Returns the tool that makes the initramfs in a root half.
+/// Returns the tool that builds the initramfs of a root half.
 ///
-/// Debian's `dracut-core` can stand beside initramfs-tools without being used, so initramfs-tools goes
-/// first where its program is there too; mkinitcpio is known by the presets its kernels bring.
-fn maker(root: &dyn BootFiles) -> Mounter {
+/// Debian's `dracut-core` may be installed beside initramfs-tools without being used, so initramfs-tools comes first;
+/// mkinitcpio is detected by the presets of its kernels.
+fn builder(root: &dyn BootFiles) -> Mounter {
     let installed = |dirs: &[&str], name: &str| {
         let mut paths = dirs.iter().map(|dir| format!("{dir}/{name}"));
         paths.any(|path| is_there(root, &path))
@@ -81,8 +81,7 @@ fn maker(root: &dyn BootFiles) -> Mounter {
     Mounter::Unknown
 }
 
-/// Returns whether a hook of initramfs-tools speaks of `mount.nfs`: what is in the initramfs cannot be
-/// seen cheaply, what put it there can.
+/// Returns whether a hook of initramfs-tools mentions `mount.nfs`: cheaper than reading the initramfs.
 fn has_mount_hook(root: &dyn BootFiles) -> bool {
     HOOKS.iter().any(|dir| {
         let names = root.names(dir).unwrap_or_default();
@@ -113,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn the_maker_is_recognised() {
+    fn the_builder_is_detected() {
         let tools = [
             ("usr/sbin/update-initramfs", "#!"),
             ("etc/initramfs-tools/modules", "#"),

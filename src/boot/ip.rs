@@ -1,8 +1,7 @@
-//! A node's address, as the property `ip` writes it and as the kernel wants it.
+//! A node's address: the property `ip`, and the kernel argument.
 //!
-//! `192.168.1.21/24,192.168.1.1,eth0` becomes `ip=192.168.1.21::192.168.1.1:255.255.255.0:nog:eth0:off`.
-//! Whatever the kernel would take and then not reach anything with is an error here. Not for IPv6: the
-//! kernel's NFS root knows none.
+//! `192.168.1.21/24,192.168.1.1,eth0` becomes `ip=192.168.1.21::192.168.1.1:255.255.255.0:nog:eth0:off`. Values that
+//! the kernel accepts but that reach nothing are errors. IPv4 only, as the kernel's NFS root.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -10,31 +9,31 @@ use std::str::FromStr;
 
 use crate::failure::Failure;
 
-/// Longest name the kernel has room for in an interface, `IFNAMSIZ` less the final NUL.
+/// Longest interface name: `IFNAMSIZ` less the final NUL.
 const DEVICE_LIMIT: usize = 15;
 
-/// Where a node's address comes from.
+/// The source of a node's address.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ip {
     /// From a DHCP server.
     Dhcp,
-    /// From a DHCP server, which keeps this address for the node.
+    /// From a DHCP server, which reserves this address for the node.
     Reserved(Ipv4Addr),
     /// Fixed.
     Static {
         /// The node's address.
         address: Ipv4Addr,
-        /// How many bits of it name the network, 1 to 32.
+        /// Prefix length, 1 to 32.
         prefix: u8,
         /// The default router, in the same network.
         gateway: Option<Ipv4Addr>,
-        /// The network interface; `None`: the first that works.
+        /// The network interface; `None` for the first that works.
         device: Option<String>,
     },
 }
 
 impl Ip {
-    /// Returns the address the node is known to have; `None` where a DHCP server chooses.
+    /// Returns the node's address; `None` if a DHCP server chooses it.
     pub fn address(&self) -> Option<Ipv4Addr> {
         match self {
             Self::Dhcp => None,
@@ -45,7 +44,7 @@ impl Ip {
     /// Returns the kernel argument, `ip=dhcp` or `ip=ADDR::GATEWAY:NETMASK:HOSTNAME:DEVICE:off`.
     pub fn argument(&self, hostname: &str) -> String {
         match self {
-            // Which address it gets is between the node and the DHCP server.
+            // The DHCP server knows a reserved address.
             Self::Dhcp | Self::Reserved(_) => "ip=dhcp".to_string(),
             Self::Static {
                 address,
@@ -120,13 +119,13 @@ fn parse_static(text: &str) -> Result<Ip, String> {
         .ok()
         .filter(|p| (1..=32).contains(p))
         .ok_or(format!("a prefix length is 1 to 32, not {prefix}"))?;
-    not_an_end(address, prefix)?;
+    check_host_part(address, prefix)?;
     let (gateway, device, rest) = (parts.next(), parts.next(), parts.next());
     if rest.is_some() {
         return Err("there is something after the device".to_string());
     }
     let gateway = match gateway {
-        // `ADDR/LEN,,DEVICE`: a device, and no router.
+        // `ADDR/LEN,,DEVICE`: without a router.
         Some("") if device.is_some() => None,
         Some(text) => Some(router(text, address, prefix)?),
         None => None,
@@ -153,7 +152,7 @@ fn host(text: &str) -> Result<Ipv4Addr, String> {
 fn router(text: &str, address: Ipv4Addr, prefix: u8) -> Result<Ipv4Addr, String> {
     let gateway = host(text)?;
     let mask = u32::from(netmask(prefix));
-    // The kernel drops the default route without a word when it cannot reach the router directly.
+    // The kernel silently drops a default route to a router that it cannot reach directly.
     if (u32::from(gateway) ^ u32::from(address)) & mask != 0 {
         return Err(format!(
             "{gateway} is not in the network of {address}/{prefix}"
@@ -162,11 +161,11 @@ fn router(text: &str, address: Ipv4Addr, prefix: u8) -> Result<Ipv4Addr, String>
     if gateway == address {
         return Err(format!("{gateway} is both the node and its router"));
     }
-    not_an_end(gateway, prefix)?;
+    check_host_part(gateway, prefix)?;
     Ok(gateway)
 }
 
-fn not_an_end(address: Ipv4Addr, prefix: u8) -> Result<(), String> {
+fn check_host_part(address: Ipv4Addr, prefix: u8) -> Result<(), String> {
     let host = u32::from(address) & !u32::from(netmask(prefix));
     if prefix < 31 && (host == 0 || host == !u32::from(netmask(prefix))) {
         return Err(format!(
@@ -177,8 +176,8 @@ fn not_an_end(address: Ipv4Addr, prefix: u8) -> Result<(), String> {
 }
 
 fn interface(text: &str) -> Result<String, String> {
-    let fine = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@');
-    if text.is_empty() || text.len() > DEVICE_LIMIT || !text.bytes().all(fine) {
+    let is_valid = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'@');
+    if text.is_empty() || text.len() > DEVICE_LIMIT || !text.bytes().all(is_valid) {
         return Err(format!("\"{text}\" is no network interface"));
     }
     Ok(text.to_string())
@@ -194,7 +193,7 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
-    fn arguments_are_the_kernels() {
+    fn arguments_have_the_kernels_format() {
         for (text, argument) in [
             ("dhcp", "ip=dhcp"),
             ("dhcp,192.168.1.21", "ip=dhcp"),
@@ -222,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn what_reaches_nothing_is_refused() {
+    fn addresses_that_reach_nothing_are_refused() {
         for text in [
             "",
             "DHCP",

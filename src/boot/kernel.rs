@@ -1,8 +1,8 @@
-//! Which version a kernel image is, from the image itself.
+//! The version of a kernel image, from the image itself.
 //!
-//! An x86 image says so in its header; in all others the banner `Linux version 6.12.47 (…` is looked for
-//! as the image is unpacked, piece by piece. Garbage gives `None`. Memory stays within `IMAGE_LIMIT`
-//! and a few buffers. Not for whether a kernel would start.
+//! An x86 image has it in its header; others are decompressed piece by piece and searched for the banner `Linux
+//! version 6.12.47 (…`. Anything else gives `None`. Memory is limited to `IMAGE_LIMIT` and some buffers. Does not tell
+//! whether a kernel would start.
 
 mod archive;
 mod unpack;
@@ -14,23 +14,23 @@ use std::io::{self, Read};
 use super::files::{BootFiles, is_there, text};
 use crate::fs::interrupt;
 
-/// The largest image looked at, in bytes.
+/// The largest image that is read, in bytes.
 pub(crate) const IMAGE_LIMIT: usize = 128 << 20;
-/// How much of an image is enough to see an x86 header and all it points to.
+/// Enough of an image for the x86 header and what it refers to.
 const HEAD: usize = 32 << 10;
-/// The most that is unpacked in search of the banner, in bytes.
+/// The most that is decompressed, in bytes.
 const UNPACKED_LIMIT: u64 = 256 << 20;
-/// How many places in an image are tried as the start of a packed kernel.
+/// How many positions in an image are tried as the start of a compressed kernel.
 const ATTEMPTS: usize = 64;
-/// What stands before the version in every kernel (`init/version.c`).
+/// The text before the version in every kernel (`init/version.c`).
 const BANNER: &[u8] = b"Linux version ";
-/// Longest version looked for; the kernel's `UTS_RELEASE` has 64 bytes with its end.
+/// Longest version; the kernel's `UTS_RELEASE` has 64 bytes with its end.
 const VERSION_LIMIT: usize = 64;
 
-/// Returns the version of the kernel at a path, reading no more of it than needed; `None` where it tells none.
+/// Returns the version of the kernel at a path; `None` if it has none. Reads no more than needed.
 ///
 /// # Errors
-/// When it cannot be read: then it cannot be booted either.
+/// If it cannot be read, and so not booted.
 pub(crate) fn version_of(boot: &dyn BootFiles, path: &str) -> io::Result<Option<String>> {
     let Some(head) = boot.head(path, HEAD)? else {
         return Ok(None);
@@ -42,25 +42,25 @@ pub(crate) fn version_of(boot: &dyn BootFiles, path: &str) -> io::Result<Option<
     Ok(whole.and_then(|image| version(&image)))
 }
 
-/// Returns the version a kernel image carries; `None` for what is none, or packed in an unknown way.
+/// Returns the version of a kernel image; `None` for other files and unknown compressions.
 pub fn version(image: &[u8]) -> Option<String> {
     if let Some(version) = x86_version(image) {
         return Some(version);
     }
     let payload = payload(image);
-    // One budget for all attempts: a node writes its own boot half, and this runs on the server.
-    let mut left = UNPACKED_LIMIT;
+    // One limit for all attempts: the image is untrusted, and decompressed on the server.
+    let mut remaining = UNPACKED_LIMIT;
     for reader in unpack::candidates(payload).take(ATTEMPTS) {
-        let mut reader = reader.take(left);
-        if let Some(version) = search(&mut reader, BANNER, &mut word) {
+        let mut reader = reader.take(remaining);
+        if let Some(version) = search(&mut reader, BANNER, &mut leading_version) {
             return Some(version);
         }
-        left = reader.limit();
+        remaining = reader.limit();
     }
     None
 }
 
-/// Returns the version a file name tells, `6.1.0-32-amd64` of `vmlinuz-6.1.0-32-amd64`.
+/// Returns the version in a file name, `6.1.0-32-amd64` of `vmlinuz-6.1.0-32-amd64`.
 pub(crate) fn version_in_name(path: &str) -> Option<&str> {
     let name = path.rsplit('/').next().unwrap_or(path);
     let stems = [
@@ -75,7 +75,7 @@ pub(crate) fn version_in_name(path: &str) -> Option<&str> {
     is_version(version).then_some(version)
 }
 
-/// Returns whether the modules of a version are in a root half.
+/// Returns whether a root half has the modules of a version.
 pub(crate) fn has_modules(root: &dyn BootFiles, version: &str) -> bool {
     module_dirs(version).iter().any(|dir| {
         is_there(root, &format!("{dir}/modules.dep"))
@@ -86,7 +86,7 @@ pub(crate) fn has_modules(root: &dyn BootFiles, version: &str) -> bool {
     })
 }
 
-/// Returns the versions a root half has modules of, sorted by name.
+/// Returns the versions of which a root half has modules, sorted by name.
 pub(crate) fn module_versions(root: &dyn BootFiles) -> Vec<String> {
     let mut versions: Vec<String> = ["usr/lib/modules", "lib/modules"]
         .iter()
@@ -98,7 +98,7 @@ pub(crate) fn module_versions(root: &dyn BootFiles) -> Vec<String> {
     versions
 }
 
-/// Returns whether a kernel was built with an option; `None` where its configuration is not at hand.
+/// Returns whether a kernel was built with an option; `None` if its configuration is not found.
 pub(crate) fn is_built_in(
     boot: &dyn BootFiles,
     root: &dyn BootFiles,
@@ -126,8 +126,8 @@ fn module_dirs(version: &str) -> [String; 2] {
     ]
 }
 
-/// Reads the boot protocol's header (`Documentation/arch/x86/boot.rst`): `HdrS` at 0x202, and at 0x20e
-/// where the version stands, less 0x200.
+/// Reads the x86 header (`Documentation/arch/x86/boot.rst`): `HdrS` at 0x202, and at 0x20e the offset of the version,
+/// less 0x200.
 pub(crate) fn x86_version(image: &[u8]) -> Option<String> {
     if image.get(0x202..0x206)? != b"HdrS" {
         return None;
@@ -137,10 +137,10 @@ pub(crate) fn x86_version(image: &[u8]) -> Option<String> {
         return None;
     }
     let text = image.get(usize::from(at) + 0x200..)?;
-    word(&text[..text.len().min(VERSION_LIMIT + 1)])
+    leading_version(&text[..text.len().min(VERSION_LIMIT + 1)])
 }
 
-/// Returns what is packed behind the headers that only boot loaders look at.
+/// Returns the part after the headers of boot loaders.
 fn payload(image: &[u8]) -> &[u8] {
     let number = |at: usize| {
         let bytes = image.get(at..at + 4)?;
@@ -150,7 +150,7 @@ fn payload(image: &[u8]) -> &[u8] {
     if image.starts_with(b"\x27\x05\x19\x56") {
         return image.get(64..).unwrap_or_default();
     }
-    // EFI zboot (`drivers/firmware/efi/libstub/zboot-header.S`): where and how long, at 8 and 12.
+    // EFI zboot (`drivers/firmware/efi/libstub/zboot-header.S`): offset and length of the payload, at 8 and 12.
     if image.starts_with(b"MZ") && image.get(4..8) == Some(b"zimg") {
         let (at, len) = (number(8).unwrap_or(0), number(12).unwrap_or(0));
         return at
@@ -161,10 +161,10 @@ fn payload(image: &[u8]) -> &[u8] {
     image
 }
 
-/// Looks for `marker` in what a reader unpacks from memory until `pick` takes what follows one; where that is
-/// broken, it ends.
+/// Searches a decompressed stream for `marker` until `pick` accepts the text after one; a damaged stream ends the
+/// search.
 ///
-/// `pick` sees up to [`VERSION_LIMIT`] bytes and one more, and may see the same place twice.
+/// `pick` gets up to [`VERSION_LIMIT`] bytes and one more, and may get the same text twice.
 fn search<T>(
     mut reader: impl Read,
     marker: &[u8],
@@ -172,19 +172,19 @@ fn search<T>(
 ) -> Option<T> {
     let overlap = marker.len() + VERSION_LIMIT + 2;
     let mut window = vec![0; 256 << 10];
-    let mut kept = 0;
+    let mut filled = 0;
     loop {
-        // What is asked for here is not worth the seconds it takes once netbe is to stop; what goes by it ends then.
+        // After a stop request the result is not used.
         if interrupt::requested().is_some() {
             return None;
         }
-        let read = reader.read(&mut window[kept..]).unwrap_or(0);
-        let end = kept + read;
+        let read = reader.read(&mut window[filled..]).unwrap_or(0);
+        let end = filled + read;
         let mut from = 0;
         while let Some(at) = find(&window[from..end], marker) {
             from += at + marker.len();
             let text = &window[from..end];
-            // What is cut off by the end of the window is seen whole with the next one.
+            // A text at the end of the window is complete in the next window.
             if (text.len() > VERSION_LIMIT || read == 0)
                 && let Some(found) = pick(&text[..text.len().min(VERSION_LIMIT + 1)])
             {
@@ -194,9 +194,9 @@ fn search<T>(
         if read == 0 {
             return None;
         }
-        let keep = end.min(overlap);
-        window.copy_within(end - keep..end, 0);
-        kept = keep;
+        let tail = end.min(overlap);
+        window.copy_within(end - tail..end, 0);
+        filled = tail;
     }
 }
 
@@ -212,20 +212,20 @@ fn find(bytes: &[u8], what: &[u8]) -> Option<usize> {
     None
 }
 
-/// Returns the version a text begins with: up to a blank, a slash or a NUL, which has to be there.
-fn word(text: &[u8]) -> Option<String> {
+/// Returns the version at the start of a text: up to a blank, slash or NUL, which is required.
+fn leading_version(text: &[u8]) -> Option<String> {
     let end = text.iter().position(|b| matches!(b, b' ' | b'/' | 0))?;
-    let word = std::str::from_utf8(&text[..end]).ok()?;
-    is_version(word).then(|| word.to_string())
+    let leading_version = std::str::from_utf8(&text[..end]).ok()?;
+    is_version(leading_version).then(|| leading_version.to_string())
 }
 
-fn is_version(word: &str) -> bool {
-    let fine = |b: u8| b.is_ascii_alphanumeric() || b"._+-~@".contains(&b);
-    let numbers = word.split(['.', '-']).next().unwrap_or_default();
+fn is_version(leading_version: &str) -> bool {
+    let is_valid = |b: u8| b.is_ascii_alphanumeric() || b"._+-~@".contains(&b);
+    let numbers = leading_version.split(['.', '-']).next().unwrap_or_default();
     !numbers.is_empty()
         && numbers.bytes().all(|b| b.is_ascii_digit())
-        && word.contains('.')
-        && word.bytes().all(fine)
+        && leading_version.contains('.')
+        && leading_version.bytes().all(is_valid)
 }
 
 #[cfg(test)]

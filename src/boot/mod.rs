@@ -1,9 +1,8 @@
-//! What firmware, kernel and initramfs read: text and bytes in, text out.
+//! Boot files: what firmware, loaders, kernels and initramfs read. Text and bytes in, text out.
 //!
-//! [`plan`] says what a boot half must say so that it boots an environment, [`verify`] why a pair of
-//! halves would not, [`summary`] what is in it, [`fstab`] and [`identity`] edit what the node reads after
-//! that. Nothing here writes a file or prints: the callers do, beneath an environment. Not for what the
-//! network is offered.
+//! [`plan`] returns what to write to a boot half so that it boots an environment, [`verify`] why a pair of halves
+//! would not boot, [`summary`] what is in it; [`fstab`] and [`identity`] edit what the node reads later. Callers write
+//! the files. What is offered on the network is not handled here.
 
 mod arch;
 mod cmdline;

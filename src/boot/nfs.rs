@@ -1,9 +1,8 @@
-//! An NFS root, as each of those who may mount it reads it from the command line.
+//! The NFS root on a command line, in the syntax of each mounter.
 //!
 //! `root=/dev/nfs nfsroot=10.0.0.1:/srv/x,vers=3,tcp` for the kernel, initramfs-tools and mkinitcpio,
-//! `root=nfs4:10.0.0.1:/srv/x:vers=4.2` for dracut. klibc's `nfsmount` gives up on the first option it
-//! does not know and is then tried again for ever, so what it knows is written down here. Not for the
-//! other arguments of the line.
+//! `root=nfs4:10.0.0.1:/srv/x:vers=4.2` for dracut. klibc's `nfsmount` fails at the first unknown option, and is
+//! retried for ever; so its options are listed here.
 
 use std::net::Ipv4Addr;
 
@@ -19,7 +18,7 @@ const KLIBC_NUMBERS: [&str; 11] = [
     "port", "nfsvers", "vers", "rsize", "wsize", "timeo", "retrans", "acregmin", "acregmax",
     "acdirmin", "acdirmax",
 ];
-/// Options of klibc's `nfsmount` that take nothing.
+/// Options of klibc's `nfsmount` without a value.
 const KLIBC_WORDS: [&str; 21] = [
     "soft",
     "hard",
@@ -43,19 +42,19 @@ const KLIBC_WORDS: [&str; 21] = [
     "ro",
     "rw",
 ];
-/// What `actimeo` stands for where it is not known.
+/// The options for which `actimeo` stands, where it is not supported.
 const ATTRIBUTE_TIMES: [&str; 4] = ["acregmin", "acregmax", "acdirmin", "acdirmax"];
 
-/// The tokens that name an NFS root.
+/// The tokens of an NFS root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Tokens {
     /// `root=…`.
     pub(crate) root: String,
-    /// `nfsroot=…`, where the mounter reads one.
+    /// `nfsroot=…`, if the mounter uses it.
     pub(crate) nfsroot: Option<String>,
 }
 
-/// Returns the tokens by which `how` mounts the root, or why it cannot.
+/// Returns the tokens by which `how` mounts the root, or an error why it cannot.
 pub(crate) fn tokens(
     how: Mounting,
     server: Ipv4Addr,
@@ -76,7 +75,7 @@ pub(crate) fn tokens(
     let options = mount_options(how, version, options)?;
     let v4 = options.split(',').any(is_version_4);
     Ok(match how.mounter {
-        // dracut mounts version 4 only under this name, whatever the options say.
+        // dracut mounts version 4 only under this name.
         Mounter::Dracut => Tokens {
             root: format!(
                 "root={}:{server}:{path}:{options}",
@@ -91,10 +90,10 @@ pub(crate) fn tokens(
     })
 }
 
-/// Returns the version `how` mounts when none is asked for.
+/// Returns the version that `how` mounts by default.
 ///
-/// The kernel does not negotiate, and an initramfs of unknown make is most likely to know version 3.
-pub(super) fn usual_version(how: Mounting) -> NfsVersion {
+/// The kernel does not negotiate; an unknown initramfs most likely supports version 3.
+pub(super) fn default_version(how: Mounting) -> NfsVersion {
     match how.mounter {
         Mounter::Kernel | Mounter::Dracut => NfsVersion::V4_2,
         Mounter::InitramfsTools | Mounter::Mkinitcpio | Mounter::Unknown => NfsVersion::V3,
@@ -105,7 +104,7 @@ fn mount_options(how: Mounting, version: Option<NfsVersion>, more: Option<&str>)
     let more = split_options(more.unwrap_or_default())?;
     let mut options = Vec::new();
     if version.is_some() || !more.iter().any(|o| is_version(o)) {
-        let version = version.unwrap_or_else(|| usual_version(how));
+        let version = version.unwrap_or_else(|| default_version(how));
         options.push(format!("vers={version}"));
     }
     if !more.iter().any(|o| is_transport(o)) {
@@ -120,7 +119,7 @@ fn mount_options(how: Mounting, version: Option<NfsVersion>, more: Option<&str>)
                         .map(|name| format!("{name}={seconds}")),
                 );
             }
-            // The one asked for by name stands already; two would let the last win.
+            // The property's version is in the list; of two the last would count.
             _ if version.is_some() && is_version(option) => {}
             _ => options.push(option.to_string()),
         }
@@ -149,12 +148,12 @@ fn split_options(text: &str) -> Result<Vec<&str>> {
     }
 }
 
-/// Returns why `how` cannot mount with these options, a sentence each; empty when it can.
+/// Returns why `how` cannot mount with these options, a sentence each.
 pub(crate) fn objections(how: Mounting, options: &str) -> Vec<String> {
     if !how.is_klibc() {
         return Vec::new();
     }
-    let who = match how.mounter {
+    let mounter = match how.mounter {
         Mounter::Mkinitcpio => "the nfsmount of mkinitcpio's net hook",
         _ => "the nfsmount of initramfs-tools",
     };
@@ -163,9 +162,9 @@ pub(crate) fn objections(how: Mounting, options: &str) -> Vec<String> {
         .filter(|option| !klibc_takes(option))
         .map(|option| {
             if is_version_4(option) {
-                format!("{who} mounts NFS version 3 only, not {option}")
+                format!("{mounter} mounts NFS version 3 only, not {option}")
             } else {
-                format!("{who} does not know the mount option {option}")
+                format!("{mounter} does not know the mount option {option}")
             }
         })
         .collect()
@@ -207,20 +206,20 @@ fn is_transport(option: &str) -> bool {
     matches!(option, "tcp" | "udp") || option.starts_with("proto=") || option.starts_with("rdma")
 }
 
-/// An NFS root found on a command line.
+/// An NFS root on a command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Found {
-    /// The server as written; empty where the address server is meant.
+    /// The server as written; empty for the address server.
     pub(crate) server: String,
     /// The path on the server.
     pub(crate) path: String,
     /// The mount options, comma-separated; empty for none.
     pub(crate) options: String,
-    /// Whether it is written the way of dracut, `root=nfs4:…`.
+    /// Whether it has dracut's syntax, `root=nfs4:…`.
     pub(crate) in_root: bool,
 }
 
-/// Returns whether a `root=` or `netroot=` token means NFS.
+/// Returns whether a `root=` or `netroot=` token is for NFS.
 pub(crate) fn is_nfs(token: &str) -> bool {
     value_of(token).is_some_and(|v| {
         v == "/dev/nfs"
@@ -231,7 +230,7 @@ pub(crate) fn is_nfs(token: &str) -> bool {
     })
 }
 
-/// Returns the NFS root a line names; an error when it names one that makes no sense.
+/// Returns the NFS root of a line; an error if it is incomplete.
 pub(crate) fn found(line: &Line) -> Result<Option<Found>> {
     let root = line.value("root").unwrap_or_default();
     if let Some(rest) = root.strip_prefix("nfs:").or(root.strip_prefix("nfs4:")) {
@@ -242,7 +241,7 @@ pub(crate) fn found(line: &Line) -> Result<Option<Found>> {
         } else {
             fields.next().unwrap_or_default()
         };
-        // dracut also takes the kernel's way, options behind a comma.
+        // dracut also accepts the kernel's syntax, with options after a comma.
         let (path, old_options) = path.split_once(',').unwrap_or((path, ""));
         return Ok(Some(Found {
             server: server.to_string(),
@@ -256,7 +255,7 @@ pub(crate) fn found(line: &Line) -> Result<Option<Found>> {
     }
     let value = line
         .value("nfsroot")
-        .ok_or_else(|| anyhow!("root=/dev/nfs stands there without nfsroot="))?;
+        .ok_or_else(|| anyhow!("it has root=/dev/nfs without nfsroot="))?;
     let (place, options) = value.split_once(',').unwrap_or((value, ""));
     let (server, path) = place.split_once(':').unwrap_or(("", place));
     Ok(Some(Found {

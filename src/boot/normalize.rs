@@ -1,11 +1,11 @@
-//! What in the texts of an environment is its own by nature, told apart from what else they say.
+//! Separates what is specific to an environment in its texts from the rest, to compare environments.
 //!
-//! Each environment names its own root and boot half, and each machine its own name, so no two say the same. Pure.
-//! Not for editing: what is left is for comparing and showing.
+//! Each environment has its own root and boot half, and each machine its own name, so the texts always differ. Pure;
+//! the result is for comparing and showing only.
 
 use std::io;
 
-use super::cmdline::OWN;
+use super::cmdline::MANAGED;
 use super::cmdline_tokens::{Line, name_of, same_name};
 use super::files::{BootFiles, text};
 use super::fstab;
@@ -16,53 +16,57 @@ use super::pxelinux::{self, MADE_BY};
 use super::rpi;
 use super::spec::Loader;
 
-/// A text without what is its environment's own.
+/// A text without what is specific to its environment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Parted {
-    /// What is left.
+pub struct Separated {
+    /// The rest.
     pub rest: String,
-    /// What was taken out, piece by piece.
-    pub own: Vec<String>,
+    /// The specific parts.
+    pub specific: Vec<String>,
 }
 
-/// Returns a kernel command line, an argument a line.
-pub fn part_cmdline(text: &str) -> Parted {
-    // What is no single line boots nothing, and is compared as it is.
+/// Returns a kernel command line with one argument a line.
+pub fn split_cmdline(text: &str) -> Separated {
+    // A text of several lines boots nothing, and is compared as it is.
     let Ok(line) = Line::parse(text) else {
-        return Parted {
+        return Separated {
             rest: text.to_string(),
-            own: Vec::new(),
+            specific: Vec::new(),
         };
     };
-    let is_own = |token: &&str| OWN.iter().any(|own| same_name(name_of(token), own));
-    let (own, rest): (Vec<&str>, Vec<&str>) = line.tokens().partition(is_own);
+    let is_specific = |token: &&str| {
+        MANAGED
+            .iter()
+            .any(|specific| same_name(name_of(token), specific))
+    };
+    let (specific, rest): (Vec<&str>, Vec<&str>) = line.tokens().partition(is_specific);
     let init: Vec<&str> = line.for_init().collect();
     let end = (!init.is_empty()).then_some("--");
-    Parted {
+    Separated {
         rest: rest
             .into_iter()
             .chain(end)
             .chain(init)
             .map(|token| format!("{token}\n"))
             .collect(),
-        own: own.into_iter().map(str::to_string).collect(),
+        specific: specific.into_iter().map(str::to_string).collect(),
     }
 }
 
-/// Returns an fstab without netbe's own line.
-pub fn part_fstab(text: &str) -> Parted {
-    let mut parted = Parted::default();
+/// Returns an fstab without netbe's line.
+pub fn split_fstab(text: &str) -> Separated {
+    let mut separated = Separated::default();
     for line in text.split_inclusive('\n') {
-        match fstab::entries(line).iter().any(fstab::Entry::is_own) {
-            true => parted.own.push(line.trim_end().to_string()),
-            false => parted.rest.push_str(line),
+        match fstab::entries(line).iter().any(fstab::Entry::is_managed) {
+            true => separated.specific.push(line.trim_end().to_string()),
+            false => separated.rest.push_str(line),
         }
     }
-    parted
+    separated
 }
 
 /// Returns the menu of a loader without the command line, which is compared by itself, and without whom it was made for.
-fn part_menu(text: &str, reader: Reader) -> Parted {
+fn split_menu(text: &str, reader: Reader) -> Separated {
     let (first, rest) = match text.strip_prefix(MADE_BY) {
         Some(rest) => rest.split_at(rest.find('\n').map_or(rest.len(), |end| end + 1)),
         None => ("", text),
@@ -74,20 +78,20 @@ fn part_menu(text: &str, reader: Reader) -> Parted {
         menu.set_append(&choice.label, "…");
     }
     let first = first.trim_end();
-    Parted {
+    Separated {
         rest: menu.to_string(),
-        own: match first.is_empty() {
+        specific: match first.is_empty() {
             true => Vec::new(),
             false => vec![format!("{MADE_BY}{first}")],
         },
     }
 }
 
-/// Returns the command lines of a boot half, each with the file it stands in.
+/// Returns the command lines of a boot half, each with its file.
 ///
 /// # Errors
-/// Where one cannot be read, or is no text.
-pub fn cmdlines(boot: &dyn BootFiles) -> io::Result<Vec<(String, Parted)>> {
+/// If a file cannot be read, or is not text.
+pub fn cmdlines(boot: &dyn BootFiles) -> io::Result<Vec<(String, Separated)>> {
     let mut found = Vec::new();
     match recognise(boot) {
         Some(Loader::Rpi) => {
@@ -99,7 +103,7 @@ pub fn cmdlines(boot: &dyn BootFiles) -> io::Result<Vec<(String, Parted)>> {
             files.dedup();
             for file in files {
                 if let Some(text) = text(boot, &file)? {
-                    found.push((file, part_cmdline(&text)));
+                    found.push((file, split_cmdline(&text)));
                 }
             }
         }
@@ -111,7 +115,7 @@ pub fn cmdlines(boot: &dyn BootFiles) -> io::Result<Vec<(String, Parted)>> {
                     .and_then(|(m, _)| Some((m, pxelinux::choice(m, boot, None).ok()?)));
                 if let Some((menu, choice)) = label {
                     let append = menu.append(&choice.label).unwrap_or_default();
-                    found.push((file, part_cmdline(append)));
+                    found.push((file, split_cmdline(append)));
                 }
             }
         }
@@ -120,28 +124,28 @@ pub fn cmdlines(boot: &dyn BootFiles) -> io::Result<Vec<(String, Parted)>> {
     Ok(found)
 }
 
-/// Returns the other texts that tell a loader what to do, each with its file.
+/// Returns the loader's other configuration files, each with its path.
 ///
 /// # Errors
-/// Where one cannot be read, or is no text.
-pub fn settings(boot: &dyn BootFiles) -> io::Result<Vec<(String, Parted)>> {
+/// If a file cannot be read, or is not text.
+pub fn settings(boot: &dyn BootFiles) -> io::Result<Vec<(String, Separated)>> {
     let mut found = Vec::new();
     if let Some(text) = text(boot, rpi::CONFIG)? {
-        let rest = Parted {
+        let rest = Separated {
             rest: text,
-            own: Vec::new(),
+            specific: Vec::new(),
         };
         found.push((rpi::CONFIG.to_string(), rest));
     }
     for file in pxelinux::configurations(boot)? {
         if let Some(text) = text(boot, &file)? {
-            found.push((file, part_menu(&text, Reader::of(boot, None))));
+            found.push((file, split_menu(&text, Reader::of(boot, None))));
         }
     }
     Ok(found)
 }
 
-/// Returns whether a file of the root half says who a machine is, and nothing else.
+/// Returns whether a file of the root half contains only the machine's identity.
 pub fn is_identity(path: &str) -> bool {
     let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
     RESET.empty.contains(&path)
@@ -151,7 +155,7 @@ pub fn is_identity(path: &str) -> bool {
         || (dir == HOST_KEYS && !identity::host_keys(&[name.to_string()]).remove.is_empty())
 }
 
-/// Returns whether a file of the boot half is one machine's own.
+/// Returns whether a file of the boot half is specific to a machine.
 pub fn is_identity_in_boot(path: &str) -> bool {
     let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
     RESET
@@ -160,7 +164,7 @@ pub fn is_identity_in_boot(path: &str) -> bool {
         .any(|p| p.dir == dir && p.matches(name))
 }
 
-/// Returns whether two `etc/hosts` differ in the machine's own name only.
+/// Returns whether two `etc/hosts` differ only in the host name.
 pub fn same_hosts(before: &str, old: &str, after: &str, new: &str) -> bool {
     let renamed = identity::hosts(Some(before), Some(old.trim()), new.trim());
     renamed.as_deref().unwrap_or(before) == after
@@ -171,38 +175,44 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_command_line_is_parted_from_where_its_root_is() {
-        let parted = part_cmdline(
+    fn a_command_line_is_separated_from_its_root() {
+        let separated = split_cmdline(
             "console=tty1 root=/dev/nfs nfsroot=10.0.0.1:/srv/a rw ip=dhcp quiet -- single\n",
         );
-        assert_eq!(parted.rest, "console=tty1\nrw\nquiet\n--\nsingle\n");
+        assert_eq!(separated.rest, "console=tty1\nrw\nquiet\n--\nsingle\n");
         assert_eq!(
-            parted.own,
+            separated.specific,
             ["root=/dev/nfs", "nfsroot=10.0.0.1:/srv/a", "ip=dhcp"]
         );
-        assert_eq!(part_cmdline("two\nlines\n").rest, "two\nlines\n");
+        assert_eq!(split_cmdline("two\nlines\n").rest, "two\nlines\n");
     }
 
     #[test]
-    fn an_fstab_is_parted_from_its_own_line() {
+    fn an_fstab_is_separated_from_netbes_line() {
         let text = "# disks\ntmpfs /tmp tmpfs\n10.0.0.1:/srv/b /boot nfs rw,x-netbe 0 0\n";
-        let parted = part_fstab(text);
-        assert_eq!(parted.rest, "# disks\ntmpfs /tmp tmpfs\n");
-        assert_eq!(parted.own, ["10.0.0.1:/srv/b /boot nfs rw,x-netbe 0 0"]);
+        let separated = split_fstab(text);
+        assert_eq!(separated.rest, "# disks\ntmpfs /tmp tmpfs\n");
+        assert_eq!(
+            separated.specific,
+            ["10.0.0.1:/srv/b /boot nfs rw,x-netbe 0 0"]
+        );
     }
 
     #[test]
-    fn a_menu_is_parted_from_its_command_line() {
+    fn a_menu_is_separated_from_its_command_line() {
         let text =
             "# made by netbe for nog/a\nDEFAULT l\nLABEL l\n  KERNEL k\n  APPEND root=x quiet\n";
-        let parted = part_menu(text, Reader::UBoot);
-        assert_eq!(parted.rest, "DEFAULT l\nLABEL l\n  KERNEL k\n  APPEND …\n");
-        assert_eq!(parted.own, ["# made by netbe for nog/a"]);
-        assert_eq!(part_menu("garbage", Reader::UBoot).rest, "garbage");
+        let separated = split_menu(text, Reader::UBoot);
+        assert_eq!(
+            separated.rest,
+            "DEFAULT l\nLABEL l\n  KERNEL k\n  APPEND …\n"
+        );
+        assert_eq!(separated.specific, ["# made by netbe for nog/a"]);
+        assert_eq!(split_menu("garbage", Reader::UBoot).rest, "garbage");
     }
 
     #[test]
-    fn what_says_who_a_machine_is_is_known() {
+    fn identity_files_are_known() {
         for path in [
             "etc/hostname",
             "etc/machine-id",

@@ -1,7 +1,7 @@
-//! What has to be written so that a boot half boots what is wanted.
+//! Plans the changes to a boot half so that it boots as wanted.
 //!
-//! [`plan`] names only files that change, so planning what was just written gives nothing. Not for
-//! writing, and not for judging the rest of the boot half: that is [`super::verify`].
+//! [`plan`] contains only files that change, so it is empty after it was applied. It does not check the rest of the
+//! boot half: that is [`super::verify`].
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -15,16 +15,16 @@ use super::rpi;
 use super::spec::{Loader, Plan, RootPlace, Want};
 use crate::failure::Failure;
 
-/// How many bytes a Raspberry Pi's firmware takes from `cmdline.txt`.
+/// Bytes of `cmdline.txt` that a Raspberry Pi's firmware reads.
 pub(crate) const RPI_LIMIT: usize = 1024;
-/// From here on what the firmware adds of its own may not fit any more.
+/// Length from which on the firmware's own arguments may not fit.
 const RPI_CROWDED: usize = 774;
-/// What the kernel takes on x86 and 64-bit ARM, less the final NUL.
+/// The kernel's limit on x86 and 64-bit ARM, less the final NUL.
 pub(crate) const PXE_LIMIT: usize = 2047;
-/// What `cmdline.txt` holds besides netbe's own where there was none: output on screen and serial port.
+/// Initial `cmdline.txt` if there is none: output on screen and serial port.
 const RPI_CONSOLES: &str = "console=serial0,115200 console=tty1\n";
 
-/// Returns what boots this boot half, from the files in it; `None` for nothing known.
+/// Detects the loader of a boot half by its files; `None` if unknown.
 pub fn recognise(boot: &dyn BootFiles) -> Option<Loader> {
     let names = boot.names("").ok()?;
     if rpi::is_one(&names) {
@@ -33,10 +33,10 @@ pub fn recognise(boot: &dyn BootFiles) -> Option<Loader> {
     pxelinux::is_one(boot, &names).then_some(Loader::Pxelinux)
 }
 
-/// Returns what must be written to the boot half so that it boots what is wanted.
+/// Returns what to write to the boot half so that it boots as wanted.
 ///
-/// The root half tells who mounts the root and for which processor it is. Errors name the file and what
-/// about it cannot be edited.
+/// The root half tells what mounts the root, and the architecture. Errors name the file and the reason why it cannot
+/// be edited.
 pub fn plan(boot: &dyn BootFiles, root: &dyn BootFiles, want: &Want<'_>) -> Result<Plan> {
     let loader = want.loader.or_else(|| recognise(boot)).ok_or_else(|| {
         Failure::failed("the boot folder holds the files of no loader that netbe knows")
@@ -62,9 +62,9 @@ pub fn plan(boot: &dyn BootFiles, root: &dyn BootFiles, want: &Want<'_>) -> Resu
     Ok(plan)
 }
 
-/// Returns who mounts the root of an environment, from both its halves.
+/// Returns what mounts the root of an environment.
 ///
-/// Where loaders or models differ, an initramfs anywhere counts: what it can mount the kernel can too.
+/// If loaders or models differ, an initramfs of any counts: the kernel can mount what it can.
 pub(super) fn mounting_of(
     boot: &dyn BootFiles,
     root: &dyn BootFiles,
@@ -101,7 +101,7 @@ fn plan_rpi(
     files.sort_unstable();
     files.dedup();
     for file in files {
-        // An edit of the one would change which file the other is.
+        // Otherwise an edit of the command line would change which file it is.
         ensure!(
             !config.is_read_from(file),
             "config.txt takes {file} for the command line, which is part of the configuration"
@@ -109,7 +109,7 @@ fn plan_rpi(
         let old = text(boot, file)?;
         let base = old.as_deref().unwrap_or(RPI_CONSOLES);
         let edited = cmdline::edit(base, want, how).with_context(|| format!("editing {file}"))?;
-        take(plan, file, &edited, how, RPI_LIMIT)?;
+        add_findings(plan, file, &edited, how, RPI_LIMIT)?;
         if edited.width > RPI_CROWDED {
             plan.notes.push(format!(
                 "{file} is {} bytes long, and the firmware adds up to 250 to it: past {RPI_LIMIT} they are lost",
@@ -179,7 +179,7 @@ fn with_arguments(
     let how = mounting(root, !loads.initramfs.is_empty());
     let edited =
         cmdline::edit(append, want, how).with_context(|| format!("editing APPEND in {file}"))?;
-    take(plan, file, &edited, how, PXE_LIMIT)?;
+    add_findings(plan, file, &edited, how, PXE_LIMIT)?;
     if let Some(text) = &edited.text {
         menu.set_append(&label, text);
     }
@@ -205,8 +205,14 @@ fn trees_missing(boot: &dyn BootFiles, loads: &pxelinux::Loads) -> Vec<String> {
     notes
 }
 
-/// Takes over what an edit found out, and refuses a line that is too long.
-fn take(plan: &mut Plan, file: &str, edited: &Edited, how: Mounting, limit: usize) -> Result<()> {
+/// Adds the notes of an edit to the plan; fails for a line that is too long.
+fn add_findings(
+    plan: &mut Plan,
+    file: &str,
+    edited: &Edited,
+    how: Mounting,
+    limit: usize,
+) -> Result<()> {
     if edited.width > limit {
         return Err(Failure::failed(format!(
             "{file} would hold a command line of {} bytes, and {limit} are read",
@@ -228,7 +234,7 @@ fn take(plan: &mut Plan, file: &str, edited: &Edited, how: Mounting, limit: usiz
     Ok(())
 }
 
-/// Places the programs PXELINUX consists of, on the machines that run them.
+/// Adds the programs of PXELINUX, for x86.
 fn programs(
     boot: &dyn BootFiles,
     root: &dyn BootFiles,
@@ -262,7 +268,7 @@ fn programs(
     Ok(())
 }
 
-/// Returns a note where a Debian kernel's device trees are in the root half, which TFTP does not reach.
+/// Returns a note if a Debian kernel's device trees are in the root half, which TFTP does not serve.
 fn trees_out_of_reach(boot: &dyn BootFiles, root: &dyn BootFiles) -> Option<String> {
     let pair = pxelinux::kernels::newest(boot, None).ok()??;
     let version = pair.version?;

@@ -1,7 +1,7 @@
-//! What PXELINUX, or U-Boot's `pxe` command, would load from a boot half, and the file that says so.
+//! What PXELINUX, or U-Boot's `pxe` command, loads from a boot half, and its configuration.
 //!
-//! A `pxelinux.cfg/default` that somebody wrote is theirs: only the APPEND of the label that boots is
-//! edited. One that netbe made follows the newest kernel besides. Not for menus, sounds and colours.
+//! Of a user's `pxelinux.cfg/default` only the APPEND of the default label is edited. One made by netbe is also
+//! updated to the newest kernel. Menus, sounds and colours are ignored.
 
 pub(crate) mod boots;
 pub(crate) mod kernels;
@@ -17,28 +17,28 @@ use boots::Reader;
 use kernels::Pair;
 use menu::Menu;
 
-/// Where PXELINUX and U-Boot look for their configuration.
+/// Directory of the configuration.
 pub(crate) const DIR: &str = "pxelinux.cfg";
-/// The last name they try in it, for any node.
+/// The file in it that is read for any node, after all others.
 pub(crate) const DEFAULT: &str = "pxelinux.cfg/default";
-/// The program a BIOS fetches, and what that loads first.
+/// The program a BIOS starts, and the one that it loads first.
 pub(crate) const PROGRAMS: [&str; 2] = ["pxelinux.0", "ldlinux.c32"];
-/// Where the same kind of file lies on a disk, for a system that is brought in.
+/// Paths of the same kind of file on a disk, for an imported system.
 const EXTLINUX: [&str; 3] = [
     "extlinux/extlinux.conf",
     "extlinux.conf",
     "boot/extlinux/extlinux.conf",
 ];
-/// How many files for single nodes are looked at: one boot half is one node's, and each may be as long as any text.
+/// The most configuration files for single nodes: each may be as long as any text.
 const CONFIGURATIONS: usize = 32;
-/// How many files a label may have loaded as its initramfs: each is looked into.
+/// The most initramfs files of a label: each is read.
 const INITRAMFS: usize = 16;
 /// How much of a menu program is looked at.
 const PROGRAM_LIMIT: usize = 1 << 20;
-/// How the first line of a file netbe made begins.
+/// Beginning of the first line of a file made by netbe.
 pub(super) const MADE_BY: &str = "# made by netbe for ";
 
-/// Returns whether a boot half is one for PXELINUX: its files are there, or a kernel by a usual name.
+/// Returns whether a boot half is for PXELINUX: it has its files, or a kernel with a usual name.
 pub(crate) fn is_one(boot: &dyn BootFiles, names: &[String]) -> bool {
     is_there(boot, DEFAULT)
         || names.iter().any(|n| n == PROGRAMS[0])
@@ -46,11 +46,11 @@ pub(crate) fn is_one(boot: &dyn BootFiles, names: &[String]) -> bool {
         || !kernels::kernels(names).is_empty()
 }
 
-/// Returns the files of `pxelinux.cfg` that some node would read: `default`, and those named for one
-/// address, which go before it.
+/// Returns the files of `pxelinux.cfg` that a node may read: `default`, and those for one address, which take
+/// precedence.
 ///
 /// # Errors
-/// Also where there are more than any node has.
+/// Also if there are more than a node can have.
 pub(crate) fn configurations(boot: &dyn BootFiles) -> std::io::Result<Vec<String>> {
     let mut found: Vec<String> = boot
         .names(DIR)?
@@ -77,7 +77,7 @@ fn is_for_one_node(name: &str) -> bool {
         || (name.len() <= 8 && name.bytes().all(hex))
 }
 
-/// Returns the menu a configuration holds, and whether netbe made it.
+/// Returns the menu in a configuration file, and whether netbe made it.
 pub(crate) fn read(boot: &dyn BootFiles, path: &str) -> Result<Option<(Menu, bool)>> {
     let Some(text) = text(boot, path)? else {
         return Ok(None);
@@ -107,12 +107,12 @@ pub(crate) fn choice(
     boots::choice(menu, Reader::of(boot, root), &|path| is_there(boot, path))
 }
 
-/// Returns a menu for a boot half without one, its APPEND taken over from what the system booted by.
+/// Returns a menu for a boot half without one, with the APPEND of the imported system.
 pub(crate) fn made(boot: &dyn BootFiles, root: &dyn BootFiles, want: &Want<'_>) -> Result<Menu> {
     let pair = newest(boot, None)?;
     let mut text = format!("{MADE_BY}{}", want.name);
     text.push_str("; KERNEL, INITRD and FDTDIR follow the newest kernel, APPEND is kept\n");
-    // IPAPPEND 2 tells an initramfs which of several network cards booted (BOOTIF).
+    // IPAPPEND 2 tells an initramfs which network card booted (BOOTIF).
     text.push_str("DEFAULT netbe\nPROMPT 0\nTIMEOUT 10\n\nLABEL netbe\n  KERNEL ");
     text.push_str(&format!(
         "{}\n  IPAPPEND 2\n  APPEND {}",
@@ -126,7 +126,7 @@ pub(crate) fn made(boot: &dyn BootFiles, root: &dyn BootFiles, want: &Want<'_>) 
     Ok(menu)
 }
 
-/// Brings a menu that netbe made up to the newest kernel, and to the environment's name.
+/// Updates a menu made by netbe to the newest kernel and the environment's name.
 pub(crate) fn follow(
     menu: &mut Menu,
     boot: &dyn BootFiles,
@@ -154,9 +154,9 @@ fn newest(boot: &dyn BootFiles, current: Option<&str>) -> Result<Pair> {
     })
 }
 
-/// Returns the arguments a system that is brought in booted with, where that can be known.
+/// Returns the kernel arguments of an imported system, where known.
 ///
-/// From an `extlinux.conf`, else from what GRUB adds to every entry: that is where a serial console is.
+/// From an `extlinux.conf`, or GRUB's arguments for all entries, such as a serial console.
 fn seed(boot: &dyn BootFiles, root: &dyn BootFiles) -> String {
     for (files, path) in EXTLINUX.iter().map(|path| (boot, *path)) {
         if let Ok(Some((menu, _))) = read(files, path)
@@ -186,7 +186,7 @@ fn seed(boot: &dyn BootFiles, root: &dyn BootFiles) -> String {
     }
 }
 
-/// What the label that boots would load.
+/// What the default label loads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Loads {
     pub(crate) kernel: String,
@@ -201,7 +201,7 @@ pub(crate) struct Loads {
     pub(crate) notes: Vec<String>,
 }
 
-/// Returns what a menu's label that boots would load.
+/// Returns what a menu's default label loads.
 pub(crate) fn loads(
     menu: &Menu,
     path: &str,

@@ -1,28 +1,26 @@
-//! How a system says that it came up: the unit that writes a report into its own root, and reading it.
+//! The boot report: the unit by which a system writes it into its own root, and its parser.
 //!
-//! Pure text. The node writes over the mount it booted from, so nothing listens on the server and no key
-//! is needed. What it says is the node's word: it is checked for form, and believed of nobody else. Not
-//! for when it counts.
+//! Pure text. The node writes to the root it booted from, so no server listens and no key is needed. The report is
+//! checked for form only, and trusted for that node only.
 
-/// The unit, in a root half.
+/// The unit's path in a root half.
 pub const UNIT: &str = "etc/systemd/system/netbe-report.service";
 
-/// The link that makes the unit a part of every start.
+/// The symbolic link that enables the unit.
 pub const WANTED_BY: &str = "etc/systemd/system/multi-user.target.wants/netbe-report.service";
 
-/// Where that link leads.
+/// The target of that link.
 pub const WANTED_BY_TARGET: &str = "../netbe-report.service";
 
-/// The report, in a root half.
+/// The report's path in a root half.
 pub const FILE: &str = "var/lib/netbe/booted";
 
 /// The largest report that is read, in bytes.
 pub const LIMIT: u64 = 4096;
 
-/// Returns the unit's text; `boot_complete` where this systemd has `boot-complete.target`.
+/// Returns the unit's text; `boot_complete` if this systemd has `boot-complete.target`.
 ///
-/// Where it has, what decides there whether a boot was good (systemd.special(7)) must have agreed before
-/// the report is written.
+/// In that case the report is written only after systemd's boot assessment (systemd.special(7)).
 pub fn unit(boot_complete: bool) -> String {
     let (requires, after) = match boot_complete {
         true => ("Requires=boot-complete.target\n", "boot-complete.target "),
@@ -46,24 +44,24 @@ pub fn unit(boot_complete: bool) -> String {
     )
 }
 
-/// What a node said of itself.
+/// A node's report.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
-    /// The kernel's number of that boot.
+    /// The kernel's boot ID.
     pub boot_id: String,
-    /// The kernel that runs, as `uname -r` says it.
+    /// The running kernel, as in `uname -r`.
     pub kernel: Option<String>,
 }
 
-/// Reads a report; `None` for what is none.
+/// Parses a report; `None` if it is invalid.
 pub fn parse(text: &str) -> Option<Report> {
     let value = |key: &str| {
         text.lines()
             .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
     };
     let plain = |v: &&str| {
-        let fine = |c: u8| c.is_ascii_alphanumeric() || b"._+~-".contains(&c);
-        !v.is_empty() && v.len() <= 128 && v.bytes().all(fine)
+        let is_valid = |c: u8| c.is_ascii_alphanumeric() || b"._+~-".contains(&c);
+        !v.is_empty() && v.len() <= 128 && v.bytes().all(is_valid)
     };
     Some(Report {
         boot_id: value("boot_id").filter(plain)?.to_string(),

@@ -1,8 +1,8 @@
-//! What a Raspberry Pi's firmware would load from a boot half.
+//! What a Raspberry Pi's firmware loads from a boot half.
 //!
-//! `config.txt` is read for each model that can boot over the network, and the files it leads to are
-//! looked for: firmware, kernel, device tree, initramfs, command line. Rules are those of the
-//! documentation of `config.txt`. Nothing here is written but the command line, and not here.
+//! `config.txt` is read for each model that can netboot, and the files it names are checked: firmware, kernel, device
+//! tree, initramfs, command line. The rules are those of its documentation. Only the command line is ever edited, and
+//! not here.
 
 pub(crate) mod config;
 mod model;
@@ -13,24 +13,24 @@ use config::Config;
 pub(crate) use model::Model;
 pub(crate) use notes::notes;
 
-/// The file everything else is found through.
+/// The firmware's configuration file.
 pub(crate) const CONFIG: &str = "config.txt";
 
-/// What one model would load.
+/// What a model loads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Loads {
     pub(crate) model: Model,
-    /// The kernel's path in the boot half, whether or not it is there.
+    /// The kernel's path in the boot half, whether or not it exists.
     pub(crate) kernel: String,
-    /// The initramfs files, there or not; those of `auto_initramfs` only where they are.
+    /// The initramfs files, whether or not they exist; that of `auto_initramfs` only if it exists.
     pub(crate) initramfs: Vec<String>,
     /// The file with the command line.
     pub(crate) cmdline: String,
     /// What goes before the names of the operating system's files.
     prefix: String,
-    /// What is missing for this model, a sentence each: firmware, kernel, device tree.
+    /// What this model lacks, a sentence each: firmware, kernel, device tree.
     pub(crate) missing: Vec<String>,
-    /// The prefix that `config.txt` asks for and the firmware would pass over.
+    /// The prefix in `config.txt` that the firmware would ignore.
     pub(crate) ignored_prefix: Option<String>,
 }
 
@@ -43,7 +43,7 @@ impl Loads {
     }
 }
 
-/// Returns whether a boot half is one for Raspberry Pi firmware.
+/// Returns whether a boot half is for Raspberry Pi firmware.
 pub(crate) fn is_one(names: &[String]) -> bool {
     let has = |name: &str| names.iter().any(|n| n == name);
     let is_firmware = |n: &String| {
@@ -83,9 +83,9 @@ fn config_of(boot: &dyn BootFiles, serial: Option<u32>) -> std::io::Result<Confi
     Ok(Config::parse(&content, serial, &read))
 }
 
-/// Returns what the models would load that this boot half is made for.
+/// Returns what the models load that this boot half is for.
 ///
-/// Those that find firmware, kernel and device tree; where none does, the one that finds most.
+/// Those with firmware, kernel and device tree; if none is complete, the one that lacks least.
 pub(crate) fn loads(boot: &dyn BootFiles, config: &Config) -> std::io::Result<Vec<Loads>> {
     let names = boot.names("")?;
     let mut all: Vec<Loads> = model::FAMILIES
@@ -118,7 +118,7 @@ fn loads_of(boot: &dyn BootFiles, config: &Config, names: &[String], model: Mode
     let wanted = prefix(config, model);
     let kernel = kernel(boot, config, model, &wanted);
     let tree = has_tree(boot, config, names, model, &wanted);
-    // The firmware passes over a prefix under which kernel or device tree are missing, without a word.
+    // The firmware silently ignores a prefix without kernel or device tree.
     let is_viable = is_there(boot, &kernel) && tree;
     let is_ignored = !wanted.is_empty() && !is_viable;
     let (prefix, kernel, tree) = if is_ignored {
@@ -150,7 +150,7 @@ fn loads_of(boot: &dyn BootFiles, config: &Config, names: &[String], model: Mode
             &prefix,
             config.value(model, "cmdline").unwrap_or("cmdline.txt"),
         ),
-        // `upstream_kernel=1` only offers a prefix; nobody asked for it by name.
+        // `upstream_kernel=1` only suggests a prefix.
         ignored_prefix: is_ignored
             .then_some(wanted)
             .filter(|_| config.value(model, "os_prefix").is_some()),
@@ -168,7 +168,7 @@ fn prefix(config: &Config, model: Model) -> String {
     }
 }
 
-/// Returns where a file is that the operating system brings: a leading slash passes over the prefix.
+/// Returns the path of a file of the operating system: a leading slash bypasses the prefix.
 fn under(prefix: &str, name: &str) -> String {
     match name.strip_prefix('/') {
         Some(absolute) => absolute.to_string(),
@@ -230,7 +230,7 @@ fn initramfs(
     }
 }
 
-/// Returns how the versions of the kernels end that Raspberry Pi OS puts under such a name.
+/// Returns the suffix of kernel versions that Raspberry Pi OS has under this file name.
 pub(crate) fn flavour(kernel: &str) -> Option<&'static str> {
     Some(match kernel.rsplit('/').next()? {
         "kernel8.img" => "-v8",
@@ -242,7 +242,7 @@ pub(crate) fn flavour(kernel: &str) -> Option<&'static str> {
     })
 }
 
-/// Returns how the device trees of a model are named: the Raspberry Pi kernel's way, then upstream's.
+/// Returns the names of a model's device trees: Raspberry Pi's kernel, then upstream's.
 fn tree_names(model: Model) -> [&'static str; 2] {
     match model.family() {
         Model::Pi4 => ["bcm2711-rpi-*.dtb", "bcm2711-rpi-*.dtb"],
@@ -259,7 +259,7 @@ fn has_tree(
     prefix: &str,
 ) -> bool {
     match config.value(model, "device_tree") {
-        // An empty value turns device trees off: what then boots, boots without.
+        // An empty value turns device trees off.
         Some("") => return true,
         Some(named) => return is_there(boot, &under(prefix, named)),
         None => {}
@@ -278,7 +278,7 @@ fn has_tree(
     })
 }
 
-/// Returns what of a model's own firmware is missing; that of a Raspberry Pi 5 is in its EEPROM.
+/// Returns which firmware files a model lacks; a Raspberry Pi 5 has its firmware in the EEPROM.
 fn firmware_missing(config: &Config, names: &[String], model: Model) -> Vec<String> {
     let has = |name: &str| names.iter().any(|n| n == name);
     let kind = match model.family() {

@@ -1,7 +1,6 @@
-//! What the boot files of one environment are to say.
+//! What the boot files of an environment are to contain.
 //!
-//! The words of the properties `loader`, `root`, `nfs.version` and `cmdline` as types, and the answer of
-//! planning. Not for reading what the files say now.
+//! The values of the properties `loader`, `root`, `nfs.version` and `cmdline` as types, and the plan.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -10,7 +9,7 @@ use std::str::FromStr;
 use super::ip::Ip;
 use crate::failure::Failure;
 
-/// What reads the boot files on the node.
+/// The program that reads the boot files on the node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Loader {
     /// Raspberry Pi firmware: `config.txt`, `cmdline.txt`.
@@ -78,7 +77,7 @@ impl FromStr for NfsVersion {
     }
 }
 
-/// Where a node's root is.
+/// The location of a node's root.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RootPlace {
     /// On the server.
@@ -87,7 +86,7 @@ pub enum RootPlace {
         server: Ipv4Addr,
         /// The root half's path on the server.
         path: String,
-        /// The version asked for; `None`: what the environment's own boot path can mount.
+        /// The requested version; `None` for what the environment's mounter supports.
         version: Option<NfsVersion>,
         /// More mount options, comma-separated.
         options: Option<String>,
@@ -96,7 +95,7 @@ pub enum RootPlace {
     Local(String),
 }
 
-/// What the boot files of one environment must say.
+/// What an environment's boot files must contain.
 #[derive(Debug, Clone)]
 pub struct Want<'a> {
     /// The environment, `nog/first`, for comments and labels in generated files.
@@ -105,23 +104,23 @@ pub struct Want<'a> {
     pub hostname: &'a str,
     /// The serial number of a Raspberry Pi, 8 hexadecimal digits, where it is known.
     pub serial: Option<&'a str>,
-    /// The loader; `None`: recognised from the boot files.
+    /// The loader; `None` to detect it from the boot files.
     pub loader: Option<Loader>,
-    /// Where the root is.
+    /// The location of the root.
     pub root: RootPlace,
     /// The node's address.
     pub ip: Ip,
-    /// Kernel arguments of the property `cmdline`, each to be present once.
+    /// Kernel arguments of the property `cmdline`.
     pub add: &'a [String],
-    /// Kernel arguments an earlier value of it added, to be taken out unless also in `add`.
+    /// Kernel arguments of its previous value, to be removed unless also in `add`.
     pub remove: &'a [String],
-    /// Kernel arguments taken out earlier for an NFS root, to come back for a local one.
+    /// Kernel arguments removed earlier for an NFS root, to be restored for a local one.
     pub stash: &'a [String],
-    /// Programs to be placed beside a `pxelinux.cfg`, where they are missing or differ.
+    /// Programs to add beside `pxelinux.cfg`, where they are missing or differ.
     pub pxe: Option<PxeBinaries>,
 }
 
-/// The programs PXELINUX consists of.
+/// The programs of PXELINUX.
 #[derive(Clone, PartialEq, Eq)]
 pub struct PxeBinaries {
     /// `pxelinux.0`.
@@ -139,19 +138,19 @@ impl fmt::Debug for PxeBinaries {
     }
 }
 
-/// What has to be written so that the boot half says what is wanted.
+/// The changes to a boot half.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Plan {
     /// The loader the files are for.
     pub loader: Loader,
-    /// Files of the boot half that change, path and whole new content; empty when nothing does.
+    /// Files that change, with path and new content.
     pub writes: Vec<(String, Vec<u8>)>,
-    /// Arguments taken out because they only make sense for a root on a disk, in their order.
+    /// Removed arguments that apply to a root on a disk only, in order.
     ///
-    /// `rw` and `ip=…` are among them when the line had them before it was turned to NFS, so that
-    /// [`Want::stash`] tells the whole of what a local line looked like.
+    /// `rw` and `ip=…` are included if the line had them before, so that [`Want::stash`] has all arguments of the
+    /// local line.
     pub stripped: Vec<String>,
-    /// Sentences worth telling a person; none of them stops the node from booting.
+    /// Warnings for the user; none of them keeps the node from booting.
     pub notes: Vec<String>,
 }
 
@@ -160,7 +159,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_round_trip() {
+    fn values_round_trip() {
         for word in ["rpi", "pxelinux"] {
             assert_eq!(word.parse::<Loader>().unwrap().to_string(), word);
         }

@@ -1,7 +1,7 @@
-//! What a boot half holds, at a glance: for lists of thousands.
+//! A quick summary of a boot half, for lists of thousands.
 //!
-//! Reads a few names and the beginnings of one or two files where it can, and never fails: what makes no
-//! sense is `None`. Not for deciding whether something boots.
+//! Reads some names and the beginnings of one or two files where possible, and never fails: unknown fields are `None`.
+//! Does not tell whether an environment boots.
 
 use super::arch::{self, Arch};
 use super::files::{BootFiles, text};
@@ -11,29 +11,29 @@ use super::pxelinux;
 use super::rpi;
 use super::spec::Loader;
 
-/// How much of a kernel is read to find an x86 header.
+/// Bytes of a kernel that contain an x86 header.
 const HEADER: usize = 32 << 10;
 
-/// What a boot half holds.
+/// Summary of a boot half.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Summary {
-    /// What would boot it.
+    /// The loader.
     pub loader: Option<Loader>,
     /// The kernel's file in the boot half.
     pub kernel_file: Option<String>,
     /// The kernel's version.
     pub kernel_version: Option<String>,
-    /// The initramfs files that are loaded with it.
+    /// The initramfs files.
     pub initramfs: Vec<String>,
-    /// The kernel's arguments, one line.
+    /// The kernel command line.
     pub cmdline: Option<String>,
-    /// What the programs in the root half are made for.
+    /// Architecture of the programs in the root half.
     pub arch: Option<Arch>,
     /// The texts its loader reads besides, and the device trees they name.
     pub texts: Vec<String>,
 }
 
-/// Returns what an environment's two halves hold.
+/// Returns the summary of an environment.
 pub fn summary(boot: &dyn BootFiles, root: &dyn BootFiles) -> Summary {
     summary_for(boot, root, None)
 }
@@ -89,10 +89,9 @@ fn read_pxelinux(boot: &dyn BootFiles, root: &dyn BootFiles, summary: &mut Summa
     }
 }
 
-/// Returns a kernel's version, unpacking it only when nothing cheaper tells.
+/// Returns a kernel's version; decompresses it only as a last resort.
 ///
-/// `kernel8.img` says nothing by its name, but the modules of its flavour are in the root half, mostly
-/// of one version only.
+/// The name `kernel8.img` has no version, but the root half mostly has modules of one version of its flavour.
 fn quick_version(boot: &dyn BootFiles, root: &dyn BootFiles, file: &str) -> Option<String> {
     if let Some(version) = kernel::version_in_name(file) {
         return Some(version.to_string());

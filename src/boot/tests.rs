@@ -1,4 +1,4 @@
-//! Whole environments in memory: planned, checked, broken one way at a time.
+//! Whole environments in memory: planned, verified, damaged in one way at a time.
 
 use std::collections::BTreeMap;
 
@@ -47,7 +47,7 @@ pub(crate) fn elf(machine: u8) -> Vec<u8> {
     head
 }
 
-/// Writes what is planned, and checks that planning again finds nothing to do.
+/// Applies the plan, and checks that a second plan is empty.
 pub(crate) fn apply(boot: &mut Half, root: &Half, want: &Want<'_>) -> Plan {
     let plan = plan(boot, root, want).unwrap();
     for (path, bytes) in &plan.writes {
@@ -67,7 +67,7 @@ pub(crate) fn content<'a>(half: &'a Half, path: &str) -> &'a str {
     std::str::from_utf8(&half[path]).unwrap()
 }
 
-/// Gives the root half the fstab it has to have.
+/// Adds the required fstab to the root half.
 pub(crate) fn mount_boot(root: &mut Half, mount: &str) {
     let want = fstab::Want {
         boot_spec: Some(BOOT_SPEC),
@@ -82,7 +82,7 @@ pub(crate) fn mount_boot(root: &mut Half, mount: &str) {
 }
 
 #[test]
-fn nothing_is_no_environment() {
+fn an_empty_half_is_no_environment() {
     let none = Half::new();
     assert_eq!(recognise(&none), None);
     assert_eq!(summary(&none, &none), Summary::default());
@@ -92,7 +92,7 @@ fn nothing_is_no_environment() {
 }
 
 #[test]
-fn garbage_is_survived() {
+fn garbage_is_not_a_panic() {
     let noise: Vec<u8> = (0..70_000u32)
         .map(|n| (n.wrapping_mul(2_654_435_761) >> 11) as u8)
         .collect();

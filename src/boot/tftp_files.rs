@@ -1,7 +1,6 @@
-//! Which files a machine has to fetch to boot a boot half: what tells a boot from a look around.
+//! The files that a machine must fetch to boot: tells a boot from other transfers.
 //!
-//! Reads the loader's configuration only, because it is asked at every transfer. What makes no sense is
-//! nothing. Not for deciding whether something boots.
+//! Reads only the loader's configuration, because it is called for every transfer. Anything invalid is skipped.
 
 use super::files::BootFiles;
 use super::plan::recognise;
@@ -9,22 +8,22 @@ use super::pxelinux;
 use super::rpi;
 use super::spec::Loader;
 
-/// What one way to boot fetches: paths in the boot half.
+/// The files of one way to boot: paths in the boot half.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {
     /// The kernel.
     pub kernel: String,
-    /// The initramfs files loaded with it.
+    /// The initramfs files.
     pub initramfs: Vec<String>,
 }
 
 impl Fetched {
-    /// Returns whether a file is part of it.
+    /// Returns whether a file is one of them.
     pub fn takes(&self, file: &str) -> bool {
         self.kernel == file || self.initramfs.iter().any(|f| f == file)
     }
 
-    /// Returns whether all of it is among these files.
+    /// Returns whether all of them are among these files.
     pub fn is_among(&self, files: &[&str]) -> bool {
         files.contains(&self.kernel.as_str())
             && self.initramfs.iter().all(|f| files.contains(&f.as_str()))

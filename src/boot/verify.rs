@@ -1,7 +1,7 @@
-//! Whether a pair of halves would boot what is wanted, and if not, why.
+//! Verifies that a pair of halves would boot as wanted.
 //!
-//! Each reason is a sentence that names a file. What is only unusual is none: a refusal that comes too
-//! easily gets forced out of habit. Not for what the server exports.
+//! Each reason is a sentence that names a file. Unusual settings are no reason: users would learn to force. What the
+//! server exports is not checked.
 
 mod files;
 mod line;
@@ -19,21 +19,21 @@ use super::pxelinux::{self, boots::Reader};
 use super::rpi;
 use super::spec::{Loader, RootPlace, Want};
 
-/// How many reasons are told, and how many characters of each.
+/// Limits: number of reasons, and characters of each.
 const MOST: usize = 50;
 const LONGEST: usize = 500;
 
-/// Where the node's own mounts are written down, in the root half.
+/// The node's fstab in the root half.
 const FSTAB: &str = "etc/fstab";
 
-/// One way this boot half may be booted: a model, or the one label.
+/// One way to boot a boot half: a model of Raspberry Pi, or a label.
 struct Way {
     /// For which machine, in brackets behind a file's name; empty where there is only one.
     whom: String,
     /// The kernel's path; `None` where its absence has been told.
     kernel: Option<String>,
     initramfs: Vec<String>,
-    /// The file the command line is in, and the line.
+    /// The command line and its file.
     file: String,
     line: Option<String>,
     limit: usize,
@@ -49,10 +49,10 @@ impl Way {
     }
 }
 
-/// Returns why this pair of halves would not boot as wanted, a sentence each; empty when it is sound.
+/// Returns why this pair of halves would not boot as wanted, a sentence each.
 ///
-/// `boot_mount` and `boot_spec` are what the root's fstab has to say: `/boot/firmware`, and
-/// `10.0.0.1:/srv/netbe/…/boot`. What cannot be read is a reason, not an error.
+/// `boot_mount` and `boot_spec` must be in the root's fstab: `/boot/firmware`, and `10.0.0.1:/srv/netbe/…/boot`. An
+/// unreadable file is a reason, not an error.
 pub fn verify(
     boot: &dyn BootFiles,
     root: &dyn BootFiles,
@@ -85,8 +85,8 @@ pub fn verify(
     Ok(few(reasons))
 }
 
-/// Returns the reasons once each, and no more of them than somebody reads: they are remembered with the environment, and
-/// a node can have its files give any number, as long as it likes.
+/// Returns the distinct reasons, limited in number and length: they are stored with the environment, and a node can
+/// cause any number.
 fn few(reasons: Vec<String>) -> Vec<String> {
     let mut seen = HashSet::new();
     let mut few: Vec<String> = Vec::new();
@@ -107,7 +107,7 @@ fn few(reasons: Vec<String>) -> Vec<String> {
 
 fn rpi_ways(boot: &dyn BootFiles, serial: Option<&str>, reasons: &mut Vec<String>) -> Vec<Way> {
     match presence(boot, rpi::CONFIG) {
-        // An empty one is as good as any: every setting has a default.
+        // All settings have defaults, so an empty file is valid.
         Presence::There | Presence::Empty => {}
         Presence::Missing => reasons.push("config.txt is missing".to_string()),
         Presence::Unreadable(_) => {}
@@ -134,7 +134,7 @@ fn rpi_ways(boot: &dyn BootFiles, serial: Option<&str>, reasons: &mut Vec<String
     merged(ways.collect())
 }
 
-/// Takes models that boot the same files together: a kernel is looked into once, and what is wrong told once.
+/// Merges models that boot the same files, so that a kernel is read, and a fault reported, once.
 fn merged(ways: Vec<Way>) -> Vec<Way> {
     let mut merged: Vec<Way> = Vec::new();
     for way in ways {

@@ -63,7 +63,7 @@ fn unified(text: &Text, names: [&str; 2]) -> String {
         Some(_) => format!("{name} {what}"),
         None => format!("{name} (none)"),
     };
-    let rest = |side: &Option<crate::boot::normalize::Parted>| {
+    let rest = |side: &Option<crate::boot::normalize::Separated>| {
         side.as_ref().map_or(String::new(), |p| p.rest.clone())
     };
     let (old, new) = (rest(&text.before), rest(&text.after));

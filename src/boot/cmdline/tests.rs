@@ -40,7 +40,7 @@ const NFS: &str =
     "root=/dev/nfs nfsroot=10.0.0.1:/srv/netbe/nodes/nog/envs/first/root,vers=3,tcp rw ip=dhcp";
 
 #[test]
-fn lines_are_turned_to_nfs() {
+fn lines_are_changed_to_nfs() {
     for (text, expected, stripped) in [
         (
             include_str!("../../../tests/fixtures/boot/rpios-bookworm/cmdline.txt"),
@@ -93,7 +93,7 @@ fn lines_are_turned_to_nfs() {
 }
 
 #[test]
-fn dracut_is_told_in_root_alone() {
+fn dracut_gets_everything_in_root() {
     let dracut = Mounting {
         mounter: Mounter::Dracut,
         has_mount_nfs: false,
@@ -114,7 +114,7 @@ fn dracut_is_told_in_root_alone() {
 }
 
 #[test]
-fn riddles_are_errors_that_name_both() {
+fn ambiguous_lines_are_errors_that_name_both() {
     for (text, words) in [
         ("root=UUID=x root=LABEL=y", ["root=UUID=x", "root=LABEL=y"]),
         (
@@ -138,7 +138,7 @@ fn riddles_are_errors_that_name_both() {
 }
 
 #[test]
-fn a_local_root_gets_back_what_it_had() {
+fn a_local_root_gets_its_arguments_back() {
     let stash = strings(&[
         "root=PARTUUID=x-02",
         "rootfstype=ext4",
@@ -154,13 +154,13 @@ fn a_local_root_gets_back_what_it_had() {
         "console=tty1 root=PARTUUID=x-02 rootfstype=ext4 fsck.repair=yes resize rootwait\n"
     );
     assert_eq!(edit(&back, &want, INITRAMFS).unwrap().text, None);
-    // A line that is local already is only told where its root is.
+    // On a local line only the root is set.
     let text = "root=PARTUUID=old rw ip=dhcp rootwait";
     assert_eq!(
         edit(text, &want, INITRAMFS).unwrap().text.unwrap(),
         "root=PARTUUID=x-02 rw ip=dhcp rootwait"
     );
-    // Without a stash nothing says that `rw` is not the line's own.
+    // Without a stash, `rw` may be the line's own.
     want.stash = &[];
     let text = format!("{NFS} quiet");
     assert_eq!(
@@ -170,7 +170,7 @@ fn a_local_root_gets_back_what_it_had() {
 }
 
 #[test]
-fn arguments_come_and_go() {
+fn arguments_are_added_and_removed() {
     let add = strings(&["elevator=none", "resize", "dyndbg=\"file a +p\""]);
     let mut wanted = want(nfs_root());
     wanted.add = &add;
@@ -206,7 +206,7 @@ fn a_read_only_root_is_granted() {
 }
 
 #[test]
-fn the_property_cannot_say_what_others_say() {
+fn the_property_cannot_set_what_others_set() {
     for bad in [
         "root=UUID=x",
         "nfsroot=a:/b",
@@ -232,7 +232,7 @@ fn sorted(text: &str) -> Vec<String> {
 
 proptest! {
     #[test]
-    fn foreign_tokens_stay_and_twice_is_once(
+    fn foreign_tokens_stay_and_an_edit_is_idempotent(
         before in proptest::collection::vec("(quiet|console=tty[0-9]|a\\.b=c-d|x=\"y z\")", 0..5),
         middle in "(root=UUID=x|root=/dev/sda2 ro|root=/dev/nfs nfsroot=1\\.2\\.3\\.4:/x rw|)",
         local in proptest::collection::vec("(rootfstype=ext4|fsck\\.mode=skip|resize|resume=UUID=[a-c])", 0..3),
@@ -262,7 +262,7 @@ proptest! {
             back.stash = &edited.stripped;
             let restored = edit(&new, &back, INITRAMFS).unwrap().text.unwrap();
             let (mut restored, mut original) = (sorted(&restored), sorted(&text));
-            // The same local argument twice comes back once.
+            // A repeated local argument is restored once.
             restored.dedup();
             original.dedup();
             prop_assert_eq!(restored, original);

@@ -1,39 +1,39 @@
-//! One line of an fstab as a reader sees it: fields apart, escapes undone.
+//! Parses one line of an fstab, with escapes decoded.
 //!
-//! Tolerant: a line that mount(8) would not take is none. Not for changing a line.
+//! A line that mount(8) would not accept is not an entry.
 
 use super::OWN_OPTION;
 
-/// Disks that are not the node's own hardware, or not disks at all.
+/// Devices that are not disks of the node.
 const NOT_DISKS: [&str; 4] = ["/dev/zram", "/dev/nbd", "/dev/ram", "/dev/shm"];
-/// How a disk is named without a path.
+/// Tags that name a disk.
 const TAGS: [&str; 5] = ["UUID=", "LABEL=", "PARTUUID=", "PARTLABEL=", "ID="];
 
-/// A line that mounts something.
+/// An entry of an fstab.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
-    /// What is mounted: a device, `UUID=…` without quotes, `server:/path`.
+    /// The device: a path, `UUID=…` without quotes, `server:/path`.
     pub spec: String,
-    /// Where, without a trailing slash; `none` for swap.
+    /// The mount point, without a trailing slash; `none` for swap.
     pub file: String,
-    /// The type of file system.
+    /// The filesystem type.
     pub fstype: String,
-    /// The mount options, comma-separated; `defaults` where the field is missing.
+    /// The mount options, comma-separated; `defaults` if the field is missing.
     pub options: String,
 }
 
 impl Entry {
-    /// Returns whether the line is netbe's own.
-    pub fn is_own(&self) -> bool {
+    /// Returns whether it is netbe's line.
+    pub fn is_managed(&self) -> bool {
         self.options.split(',').any(|o| o == OWN_OPTION)
     }
 
-    /// Returns whether it mounts over NFS.
+    /// Returns whether it is an NFS mount.
     pub fn is_nfs(&self) -> bool {
         matches!(self.fstype.as_str(), "nfs" | "nfs4")
     }
 
-    /// Returns whether it mounts a disk of the machine itself.
+    /// Returns whether it mounts a disk of the node.
     pub fn is_on_disk(&self) -> bool {
         let spec = self.spec.as_str();
         is_tag(spec)
@@ -47,7 +47,7 @@ impl Entry {
             .find_map(|o| o.strip_prefix(key)?.strip_prefix('='))
     }
 
-    /// Returns whether it mounts something that boot files live on, and not a bind of another place.
+    /// Returns whether it may hold boot files: not a bind mount.
     pub(super) fn holds_boot_files(&self) -> bool {
         self.is_nfs() || self.is_on_disk()
     }
@@ -58,7 +58,7 @@ pub fn entries(text: &str) -> Vec<Entry> {
     text.lines().filter_map(parse).collect()
 }
 
-/// Returns the entry a line holds; `None` for comments, blank lines and lines that are none.
+/// Parses a line; `None` for comments, blank and invalid lines.
 pub(super) fn parse(line: &str) -> Option<Entry> {
     let mut fields = line
         .trim_end_matches('\r')
@@ -79,7 +79,7 @@ fn is_tag(spec: &str) -> bool {
     TAGS.iter().any(|tag| spec.starts_with(tag))
 }
 
-/// Returns a tag as it is without the quotes that libblkid takes: `LABEL="my disk"`, `"LABEL=my disk"`.
+/// Removes the quotes of a tag that libblkid accepts: `LABEL="my disk"`, `"LABEL=my disk"`.
 fn unquoted(spec: String) -> String {
     match spec.replace('"', "") {
         plain if is_tag(&plain) => plain,
@@ -87,7 +87,7 @@ fn unquoted(spec: String) -> String {
     }
 }
 
-/// Returns the mount point a field names: `/boot/firmware/` and `/boot/firmware` are one.
+/// Returns the mount point in a field: `/boot/firmware/` and `/boot/firmware` are equal.
 pub(super) fn file_of(field: &str) -> String {
     let file = unescape(field);
     match file.trim_end_matches('/') {
@@ -96,7 +96,7 @@ pub(super) fn file_of(field: &str) -> String {
     }
 }
 
-/// Returns a field as written in the file: blanks and backslashes as three octal digits.
+/// Encodes a field: blanks and backslashes as three octal digits.
 pub(super) fn escape(value: &str) -> String {
     let mut escaped = String::new();
     for c in value.chars() {

@@ -1,6 +1,6 @@
-//! A text as lines that keep their ends: `\n`, `\r\n`, or none at all for the last.
+//! Splits a text into lines with their ends: `\n`, `\r\n`, or none for the last.
 //!
-//! Putting a line in and taking it out again gives the same bytes. Not for what lines say.
+//! Inserting a line and removing it restores the same bytes.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -9,7 +9,7 @@ use std::ops::{Deref, DerefMut};
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Text(Vec<TextLine>);
 
-/// A line and how it ends.
+/// A line and its end.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct TextLine {
     body: String,
@@ -45,37 +45,37 @@ impl Text {
     }
 }
 
-/// Puts a line behind another, or at the end, ended as its neighbours are.
+/// Inserts a line after another, or at the end, with the end of its neighbours.
 ///
-/// Where the last line has no end the new last one has none either, which [`remove`] knows.
-pub(super) fn insert_after(text: &mut Text, place: Option<usize>, body: &str) {
-    let place = place.or(text.0.len().checked_sub(1));
+/// If the last line has no end, a new last one has none either; [`remove`] relies on that.
+pub(super) fn insert_after(text: &mut Text, position: Option<usize>, body: &str) {
+    let position = position.or(text.0.len().checked_sub(1));
     let usual = text.0.first().map_or("\n", |l| l.end);
     let usual = if usual.is_empty() { "\n" } else { usual };
     let mut end = usual;
     let mut at = 0;
-    if let Some(place) = place {
-        end = text.0[place].end;
+    if let Some(position) = position {
+        end = text.0[position].end;
         if end.is_empty() {
-            text.0[place].end = usual;
+            text.0[position].end = usual;
         }
-        at = place + 1;
+        at = position + 1;
     }
     let body = body.to_string();
     text.0.insert(at, TextLine { body, end });
 }
 
-/// Takes a line out; where it was an unended last one, the line before it becomes that again.
+/// Removes a line; if it was the last and had no end, the line before it has none again.
 pub(super) fn remove(text: &mut Text, at: usize) {
-    let gone = text.0.remove(at);
+    let removed = text.0.remove(at);
     let usual = match text.0.as_slice() {
         [first, _, ..] => first.end,
         _ => "\n",
     };
-    if gone.end.is_empty()
+    if removed.end.is_empty()
         && let Some(last) = text.0.last_mut()
     {
-        // A lone carriage return at its end has become half of that end.
+        // A lone carriage return at the end of the line was merged into its end.
         if last.end == "\r\n" && usual == "\n" {
             last.body.push('\r');
         }

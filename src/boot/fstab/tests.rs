@@ -11,11 +11,11 @@ fn want(boot_mount: &str) -> Want<'_> {
     }
 }
 
-fn own(boot_mount: &str) -> String {
+fn managed(boot_mount: &str) -> String {
     format!("{SPEC} {boot_mount} nfs defaults,vers=4.2,_netdev,nofail,x-netbe 0 0")
 }
 
-/// Edits, checks that once is enough and that the way back gives the same bytes, returns the edit.
+/// Edits, checks that a second edit changes nothing and that the reverse restores the bytes; returns the edit.
 fn edited(text: &str, boot_mount: &str) -> String {
     let want = want(boot_mount);
     let new = edit(text, &want).unwrap().unwrap();
@@ -33,7 +33,7 @@ fn rested(text: &str, starts: &[&str]) -> String {
     let lines = text.split_inclusive('\n');
     lines
         .map(|l| match starts.iter().any(|s| l.starts_with(s)) {
-            true => format!("{RESTING}{l}"),
+            true => format!("{DISABLED}{l}"),
             false => l.to_string(),
         })
         .collect()
@@ -53,7 +53,7 @@ fn raspberry_pi_os() {
              #netbe# PARTUUID=4e639091-02  /               ext4    defaults,noatime  0       1\n\
              # a swapfile is not a swap partition, no line here\n\
              #   use  dphys-swapfile swap[on|off]  for that\n",
-            own("/boot/firmware")
+            managed("/boot/firmware")
         )
     );
     assert_eq!(boot_mount(&new).as_deref(), Some("/boot/firmware"));
@@ -66,7 +66,7 @@ fn debian_with_swap_and_esp() {
     let text = include_str!("../../../tests/fixtures/boot/debian-amd64/fstab");
     let new = edited(text, "/boot");
     assert_eq!(boot_mount(text), None);
-    let expected = rested(text, &["UUID="]) + &own("/boot") + "\n";
+    let expected = rested(text, &["UUID="]) + &managed("/boot") + "\n";
     assert_eq!(new, expected);
 }
 
@@ -86,28 +86,28 @@ fn a_setup_made_by_hand() {
     let new = edited(text, "/boot/firmware");
     assert_eq!(
         new,
-        rested(text, &["10.42"]) + "\n" + &own("/boot/firmware")
+        rested(text, &["10.42"]) + "\n" + &managed("/boot/firmware")
     );
 }
 
 #[test]
-fn ends_of_lines_stay() {
+fn line_ends_stay() {
     for (text, expected) in [
-        ("", format!("{}\n", own("/boot"))),
-        ("# a", format!("# a\n{}", own("/boot"))),
-        ("# a\r\n", format!("# a\r\n{}\r\n", own("/boot"))),
+        ("", format!("{}\n", managed("/boot"))),
+        ("# a", format!("# a\n{}", managed("/boot"))),
+        ("# a\r\n", format!("# a\r\n{}\r\n", managed("/boot"))),
         (
             "# a\r\n/dev/sda1 / ext4",
-            format!("# a\r\n#netbe# /dev/sda1 / ext4\r\n{}", own("/boot")),
+            format!("# a\r\n#netbe# /dev/sda1 / ext4\r\n{}", managed("/boot")),
         ),
-        ("\n\n", format!("\n\n{}\n", own("/boot"))),
+        ("\n\n", format!("\n\n{}\n", managed("/boot"))),
     ] {
         assert_eq!(edited(text, "/boot"), expected);
     }
 }
 
 #[test]
-fn what_is_not_meant_stays() {
+fn other_lines_stay() {
     for line in [
         "# UUID=x / ext4 defaults 0 1",
         "UUID=x /home ext4 defaults 0 2",
@@ -120,13 +120,13 @@ fn what_is_not_meant_stays() {
         "half a-line",
     ] {
         let text = format!("{line}\n");
-        let expected = format!("{text}{}\n", own("/boot/firmware"));
+        let expected = format!("{text}{}\n", managed("/boot/firmware"));
         assert_eq!(edited(&text, "/boot/firmware"), expected);
     }
 }
 
 #[test]
-fn what_comes_later_is_the_nodes_choice() {
+fn later_lines_are_the_users_choice() {
     let text = edited("UUID=a / ext4 defaults 0 1\n", "/boot") + "UUID=b none swap sw 0 0\n";
     assert_eq!(edit(&text, &want("/boot")).unwrap(), None);
     let text = text + "UUID=c / ext4 defaults 0 1\n";
@@ -135,7 +135,7 @@ fn what_comes_later_is_the_nodes_choice() {
 }
 
 #[test]
-fn netbes_own_line_is_brought_up_to_date() {
+fn netbes_line_is_updated() {
     let old = "a:/b\t/boot  nfs4 rw,vers=3,nolock,noatime,x-netbe  0\t0 # mine";
     let new = edit(old, &want("/boot/firmware")).unwrap().unwrap();
     assert_eq!(
@@ -155,7 +155,7 @@ fn netbes_own_line_is_brought_up_to_date() {
 
 #[test]
 fn two_lines_of_netbes_are_an_error() {
-    let twice = format!("{0}\n# x\n{0}\n", own("/boot"));
+    let twice = format!("{0}\n# x\n{0}\n", managed("/boot"));
     let error = edit(&twice, &want("/boot")).unwrap_err().to_string();
     assert!(error.contains("lines 1 and 3"), "{error}");
 }
@@ -239,7 +239,7 @@ fn entries_are_read_with_their_escapes() {
 
 proptest! {
     #[test]
-    fn there_and_back_is_the_identity(
+    fn the_reverse_edit_is_exact(
         lines in proptest::collection::vec(
             "(#[ a-z]{0,9}|[ \t]{0,3}|(UUID=[ab]|/dev/sda1|n:/x|proc|/swap)[ \t]{1,2}(/|/boot|/boot/firmware/|/home|none)[ \t](ext4|nfs|swap|vfat)( [a-z,]{1,6}( 0 [012])?)?)",
             0..8,

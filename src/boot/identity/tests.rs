@@ -3,7 +3,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 
 #[test]
-fn hosts_follow_the_name() {
+fn hosts_get_the_new_name() {
     for (text, old, expected) in [
         (
             "127.0.0.1\tlocalhost\n::1\t\tlocalhost ip6-localhost\n\n127.0.1.1\t\traspberrypi\n",
@@ -57,7 +57,7 @@ fn hosts_follow_the_name() {
 }
 
 #[test]
-fn the_initiator_gets_a_name_of_its_own() {
+fn the_initiator_gets_a_new_name() {
     let text = "## comment InitiatorName=no\nInitiatorName=iqn.1993-08.org.debian:01:abc \n";
     let new = initiator_name("123", text).unwrap();
     assert_eq!(
@@ -73,7 +73,7 @@ fn the_initiator_gets_a_name_of_its_own() {
 }
 
 #[test]
-fn the_table_finds_what_is_there() {
+fn the_table_finds_existing_files() {
     let names = [
         "var/lib/dhcp/dhclient.eth0.leases",
         "var/lib/dhcp/dhclient.conf",
@@ -101,7 +101,7 @@ fn the_table_finds_what_is_there() {
 }
 
 #[test]
-fn host_keys_of_the_same_kinds_are_made() {
+fn host_keys_of_the_same_types_are_generated() {
     let names = [
         "moduli",
         "ssh_host_dsa_key",

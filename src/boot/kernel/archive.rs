@@ -1,26 +1,26 @@
-//! For which kernel an initramfs was made: the modules in it stand in a folder named for the version.
+//! The kernel version of an initramfs, from the directory of its modules.
 //!
-//! An initramfs is one or more archives (cpio, `newc`) behind each other, the last one mostly packed. It
-//! is looked through, not unpacked; one without modules tells nothing. Not for who made it.
+//! An initramfs is one or more concatenated archives (cpio, `newc`), the last one mostly compressed. It is searched,
+//! not unpacked; without modules the version is unknown.
 
 use std::io::{self, Read};
 
-use super::{IMAGE_LIMIT, UNPACKED_LIMIT, search, unpack, word};
+use super::{IMAGE_LIMIT, UNPACKED_LIMIT, leading_version, search, unpack};
 use crate::boot::files::BootFiles;
 
-/// What the modules in an initramfs stand under.
+/// Parent directory of the modules in an initramfs.
 const MODULES: &[u8] = b"lib/modules/";
-/// How an archive's entries begin (`Documentation/driver-api/early-userspace/buffer-format.rst`).
+/// Magic of an archive entry (`Documentation/driver-api/early-userspace/buffer-format.rst`).
 const CPIO: [&[u8]; 2] = [b"070701", b"070702"];
-/// The length of an entry's header, before its name.
+/// Length of an entry's header, before its name.
 const CPIO_HEADER: usize = 110;
-/// The name of the entry that ends an archive.
+/// Name of the last entry of an archive.
 const CPIO_END: &[u8] = b"TRAILER!!!";
 
-/// Returns another version an initramfs has modules of; `None` when it has those of `version`, or none.
+/// Returns another version whose modules an initramfs has; `None` if it has those of `version`, or no modules.
 ///
 /// # Errors
-/// When it cannot be read.
+/// If it cannot be read.
 pub(crate) fn foreign_modules(
     boot: &dyn BootFiles,
     path: &str,
@@ -30,7 +30,7 @@ pub(crate) fn foreign_modules(
     Ok(image.and_then(|image| foreign(&image, version)))
 }
 
-/// Returns the version an initramfs' name tells: `6.1.0-32-amd64` of `initrd.img-6.1.0-32-amd64`.
+/// Returns the version in an initramfs' name: `6.1.0-32-amd64` of `initrd.img-6.1.0-32-amd64`.
 pub(crate) fn version_in_initramfs_name(path: &str) -> Option<&str> {
     let name = path.rsplit('/').next().unwrap_or(path);
     let stems = ["initrd.img-", "initramfs-", "initrd-"];
@@ -41,9 +41,9 @@ pub(crate) fn version_in_initramfs_name(path: &str) -> Option<&str> {
 
 fn foreign(image: &[u8], version: &str) -> Option<String> {
     let mut other = None;
-    // Ends the search with `Some` where the right version is found; another one is only remembered.
+    // Ends the search with `Some` for the right version; another one is recorded.
     let mut pick = |text: &[u8]| {
-        let found = word(text)?;
+        let found = leading_version(text)?;
         if found == version {
             return Some(());
         }
@@ -60,7 +60,7 @@ fn foreign(image: &[u8], version: &str) -> Option<String> {
         }
         rest = &rest[plain..];
     }
-    // All of them at once: there may be a million empty ones.
+    // All in one search: there may be a million empty archives.
     let plain = &image[..image.len() - rest.len()];
     if search(plain, MODULES, &mut pick).is_some() {
         return None;
@@ -72,7 +72,7 @@ fn foreign(image: &[u8], version: &str) -> Option<String> {
     }
 }
 
-/// Returns how long the archive is that bytes begin with; 0 when they begin with none, or a broken one.
+/// Returns the length of the archive at the start of the bytes; 0 if there is none, or a damaged one.
 fn archive_length(bytes: &[u8]) -> usize {
     let number = |at: usize| {
         let digits = std::str::from_utf8(bytes.get(at..at + 8)?).ok()?;
@@ -89,7 +89,7 @@ fn archive_length(bytes: &[u8]) -> usize {
         let is_end = bytes[at..]
             .get(CPIO_HEADER..)
             .is_some_and(|n| n.starts_with(CPIO_END));
-        // 32 bits wide, a sum of such numbers may lead back to where it began.
+        // On 32-bit machines the sum may overflow.
         let content = (at + CPIO_HEADER)
             .checked_add(name)
             .and_then(|n| n.checked_next_multiple_of(4));

@@ -1,9 +1,8 @@
-//! The ways a kernel image can be packed, each as a reader of what comes out.
+//! Decompresses kernel images.
 //!
-//! Known by their first bytes, at the start of the image or, in a 32-bit ARM image that unpacks itself,
-//! anywhere near its start. Broken data ends early, and no reader holds more than its window. What is read of the image
-//! by all of them is bounded: there is packed data of which nothing comes out. Not for anything that has to be unpacked
-//! whole.
+//! The format is detected by the first bytes, at the start of the image or, in a self-extracting 32-bit ARM image,
+//! anywhere near its start. Damaged data ends early, and memory is limited to a reader's window. The number of bytes
+//! read by all readers is limited, because compressed data may have no output.
 
 use std::cell::Cell;
 use std::io::{self, BufReader, Cursor, Read};
@@ -16,17 +15,17 @@ use crate::fs::interrupt;
 
 /// The magic number of an ARM `zImage`, at 0x24.
 const ZIMAGE: &[u8] = b"\x18\x28\x6f\x01";
-/// How far into an ARM `zImage` its packed kernel may begin; before it is only the code that unpacks it.
+/// How far into an ARM `zImage` its kernel may begin, after the decompressor's code.
 const ZIMAGE_CODE: usize = 256 << 10;
-/// The memory an xz or lzma stream may ask for, in bytes: kernels are made with a window of 32 MiB at most.
+/// Memory limit of an xz or lzma stream, in bytes: kernels use a window of at most 32 MiB.
 const LZMA_MEMORY: u64 = 128 << 20;
-/// The largest window of a zstd stream, as a power of two; kernels are made with up to 2^27.
+/// Window limit of a zstd stream, as a power of two; kernels use up to 2^27.
 const ZSTD_WINDOW: u32 = 27;
-/// The block size of lz4's legacy format, which is what the kernel's own tools write.
+/// Block size of lz4's legacy format, which the kernel's build uses.
 const LZ4_BLOCK: usize = 8 << 20;
-/// How much is read of an image at once, in bytes.
-const PIECE: usize = 64 << 10;
-/// How much all readers of an image read of it together, in bytes: twice the largest.
+/// Bytes of an image read at once.
+const READ_SIZE: usize = 64 << 10;
+/// Limit of the bytes read by all readers of an image: twice the largest image.
 const READ_LIMIT: usize = 2 * IMAGE_LIMIT;
 
 const GZIP: &[u8] = b"\x1f\x8b\x08";
@@ -35,7 +34,7 @@ const LZMA: &[u8] = b"\x5d\x00\x00";
 const ZSTD: &[u8] = b"\x28\xb5\x2f\xfd";
 const LZ4: &[u8] = b"\x02\x21\x4c\x18";
 
-/// Returns readers of what may be the kernel, the likeliest first; the bytes as they are come last.
+/// Returns readers of possible kernels, the likeliest first; the uncompressed bytes are last.
 pub(super) fn candidates(image: &[u8]) -> impl Iterator<Item = Box<dyn Read + '_>> {
     let starts: Vec<usize> = if image.get(0x24..0x28) == Some(ZIMAGE) {
         let near = image.len().min(ZIMAGE_CODE);
@@ -43,11 +42,11 @@ pub(super) fn candidates(image: &[u8]) -> impl Iterator<Item = Box<dyn Read + '_
     } else {
         vec![0]
     };
-    let left = Rc::new(Cell::new(READ_LIMIT));
-    let packed = starts
+    let remaining = Rc::new(Cell::new(READ_LIMIT));
+    let compressed = starts
         .into_iter()
-        .filter_map(move |at| unpacked(&image[at..], &left));
-    packed.chain(std::iter::once_with(move || {
+        .filter_map(move |at| unpacked(&image[at..], &remaining));
+    compressed.chain(std::iter::once_with(move || {
         Box::new(Cursor::new(image)) as Box<dyn Read>
     }))
 }
@@ -58,109 +57,110 @@ fn is_packed(bytes: &[u8]) -> bool {
         .any(|magic| bytes.starts_with(magic))
 }
 
-/// Part of an image as it is packed; ends when all together have read enough, or netbe is to stop.
-struct Packed<'a> {
+/// Compressed bytes of an image; ends at the common limit, or after a stop request.
+struct Compressed<'a> {
     bytes: &'a [u8],
-    left: Rc<Cell<usize>>,
+    remaining: Rc<Cell<usize>>,
 }
 
-impl<'a> Packed<'a> {
-    /// Takes so many bytes off; `None` where there are fewer, or enough were read.
+impl<'a> Compressed<'a> {
+    /// Takes bytes; `None` if there are fewer, or the limit is reached.
     fn next(&mut self, length: usize) -> Option<&'a [u8]> {
         let (taken, rest) = self.bytes.split_at_checked(length)?;
-        self.left.set(self.left.get().checked_sub(length)?);
+        self.remaining
+            .set(self.remaining.get().checked_sub(length)?);
         self.bytes = rest;
         interrupt::requested().is_none().then_some(taken)
     }
 }
 
-impl Read for Packed<'_> {
+impl Read for Compressed<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let length = buffer.len().min(self.bytes.len()).min(PIECE);
+        let length = buffer.len().min(self.bytes.len()).min(READ_SIZE);
         let taken = self.next(length);
-        let taken = taken.ok_or_else(|| io::Error::other("enough was read of it"))?;
+        let taken = taken.ok_or_else(|| io::Error::other("the read limit is reached"))?;
         buffer[..length].copy_from_slice(taken);
         Ok(length)
     }
 }
 
-fn unpacked<'a>(bytes: &'a [u8], left: &Rc<Cell<usize>>) -> Option<Box<dyn Read + 'a>> {
-    let packed = |bytes| Packed {
+fn unpacked<'a>(bytes: &'a [u8], remaining: &Rc<Cell<usize>>) -> Option<Box<dyn Read + 'a>> {
+    let compressed = |bytes| Compressed {
         bytes,
-        left: Rc::clone(left),
+        remaining: Rc::clone(remaining),
     };
     if bytes.starts_with(GZIP) {
-        return Some(Box::new(flate2::read::GzDecoder::new(packed(bytes))));
+        return Some(Box::new(flate2::read::GzDecoder::new(compressed(bytes))));
     }
     if bytes.starts_with(XZ) {
         let stream = Stream::new_stream_decoder(LZMA_MEMORY, 0).ok()?;
         return Some(Box::new(liblzma::read::XzDecoder::new_stream(
-            packed(bytes),
+            compressed(bytes),
             stream,
         )));
     }
     if bytes.starts_with(ZSTD) {
-        let buffered = BufReader::with_capacity(PIECE, packed(bytes));
+        let buffered = BufReader::with_capacity(READ_SIZE, compressed(bytes));
         let mut decoder = zstd::stream::read::Decoder::with_buffer(buffered).ok()?;
         decoder.window_log_max(ZSTD_WINDOW).ok()?;
         return Some(Box::new(decoder.single_frame()));
     }
     if bytes.starts_with(LZ4) {
-        return Some(Box::new(Lz4::new(packed(&bytes[LZ4.len()..]))));
+        return Some(Box::new(Lz4::new(compressed(&bytes[LZ4.len()..]))));
     }
-    // Last: three bytes are little to go by, and the decoder is quick to see that it is none.
+    // Last: its magic has only three bytes; the decoder fails early for other data.
     if bytes.starts_with(LZMA) {
         let stream = Stream::new_lzma_decoder(LZMA_MEMORY).ok()?;
         return Some(Box::new(liblzma::read::XzDecoder::new_stream(
-            packed(bytes),
+            compressed(bytes),
             stream,
         )));
     }
     None
 }
 
-/// Reads lz4's legacy format: blocks that know nothing of each other, each behind its length.
+/// Decompresses lz4's legacy format: independent blocks, each after its length.
 struct Lz4<'a> {
-    packed: Packed<'a>,
+    compressed: Compressed<'a>,
     block: Vec<u8>,
-    given: usize,
+    returned: usize,
 }
 
 impl<'a> Lz4<'a> {
-    fn new(packed: Packed<'a>) -> Self {
+    fn new(compressed: Compressed<'a>) -> Self {
         Self {
-            packed,
+            compressed,
             block: Vec::new(),
-            given: 0,
+            returned: 0,
         }
     }
 
     fn next_block(&mut self) -> Option<()> {
-        let (length, _) = self.packed.next(4)?.split_first_chunk::<4>()?;
-        let packed = self.packed.next(u32::from_le_bytes(*length) as usize)?;
-        self.given = 0;
-        unpack_lz4_block(packed, &mut self.block)
+        let (length, _) = self.compressed.next(4)?.split_first_chunk::<4>()?;
+        let compressed = self.compressed.next(u32::from_le_bytes(*length) as usize)?;
+        self.returned = 0;
+        unpack_lz4_block(compressed, &mut self.block)
     }
 }
 
 impl Read for Lz4<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        while self.given == self.block.len() {
+        while self.returned == self.block.len() {
             if self.next_block().is_none() {
                 return Ok(0);
             }
         }
-        let count = buffer.len().min(self.block.len() - self.given);
-        buffer[..count].copy_from_slice(&self.block[self.given..self.given + count]);
-        self.given += count;
+        let count = buffer.len().min(self.block.len() - self.returned);
+        buffer[..count].copy_from_slice(&self.block[self.returned..self.returned + count]);
+        self.returned += count;
         Ok(count)
     }
 }
 
-/// Unpacks one block (`lz4_Block_format.md`): literals, then a copy of what came out before, repeated.
-fn unpack_lz4_block(packed: &[u8], out: &mut Vec<u8>) -> Option<()> {
+/// Decompresses one block (`lz4_Block_format.md`): literals, then a copy of earlier output, repeated.
+fn unpack_lz4_block(compressed: &[u8], out: &mut Vec<u8>) -> Option<()> {
     out.clear();
-    let mut bytes = packed.iter().copied();
+    let mut bytes = compressed.iter().copied();
     while let Some(token) = bytes.next() {
         let literals = lz4_length(usize::from(token >> 4), &mut bytes)?;
         if out.len() + literals > LZ4_BLOCK {
@@ -206,7 +206,7 @@ mod tests {
 
     #[test]
     fn lz4_blocks_are_read() {
-        // "abcabcabcabcX": three literals, a copy of nine from three back, one literal.
+        // "abcabcabcabcX": three literals, a copy of nine from three before, one literal.
         let block = [0x35, b'a', b'b', b'c', 3, 0, 0x10, b'X'];
         let mut out = Vec::new();
         assert!(unpack_lz4_block(&block, &mut out).is_some());
@@ -217,18 +217,17 @@ mod tests {
         let mut framed = (u32::try_from(block.len()).unwrap()).to_le_bytes().to_vec();
         framed.extend(block);
         let mut text = String::new();
-        let packed = Packed {
+        let compressed = Compressed {
             bytes: &framed.repeat(2),
-            left: Rc::new(Cell::new(READ_LIMIT)),
+            remaining: Rc::new(Cell::new(READ_LIMIT)),
         };
-        Lz4::new(packed).read_to_string(&mut text).unwrap();
+        Lz4::new(compressed).read_to_string(&mut text).unwrap();
         assert_eq!(text, "abcabcabcabcXabcabcabcabcX");
     }
 
     #[test]
-    fn packed_data_of_which_nothing_comes_is_read_so_often_and_no_more() {
-        // Many places where something packed begins; each one's name goes on to the end of all the others, and behind
-        // that there are blocks with nothing in them.
+    fn the_bytes_read_of_data_without_output_are_limited() {
+        // Many starts of compressed data, each with a name up to the end of all others, followed by empty blocks.
         let mut image = vec![0; 0x28];
         image[0x24..0x28].copy_from_slice(ZIMAGE);
         image.extend(b"\x1f\x8b\x08\x08\x01\x01\x01\x01\x01\x01".repeat(400));

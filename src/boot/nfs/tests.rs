@@ -17,7 +17,7 @@ fn text(how: Mounting, version: Option<NfsVersion>, options: Option<&str>) -> St
 }
 
 #[test]
-fn each_mounter_is_spoken_to_in_its_way() {
+fn each_mounter_has_its_syntax() {
     for (mounter, version, options, expected) in [
         (
             Mounter::InitramfsTools,
@@ -91,7 +91,7 @@ fn each_mounter_is_spoken_to_in_its_way() {
 }
 
 #[test]
-fn what_klibc_cannot_mount_is_an_error_unless_a_hook_helps() {
+fn what_klibc_cannot_mount_is_an_error_without_a_hook() {
     for (version, options, word) in [
         (Some(NfsVersion::V4_1), None, "version 3 only, not vers=4.1"),
         (
@@ -117,7 +117,7 @@ fn what_klibc_cannot_mount_is_an_error_unless_a_hook_helps() {
 }
 
 #[test]
-fn paths_the_line_cannot_carry_are_refused() {
+fn paths_that_a_command_line_cannot_contain_are_refused() {
     for path in [
         "/srv/a b",
         "/srv/a,b",
@@ -131,7 +131,7 @@ fn paths_the_line_cannot_carry_are_refused() {
 }
 
 #[test]
-fn both_ways_of_writing_are_read_back() {
+fn both_syntaxes_are_parsed() {
     for mounter in [Mounter::Kernel, Mounter::Dracut, Mounter::InitramfsTools] {
         let line = Line::parse(&text(how(mounter), None, None)).unwrap();
         let back = found(&line).unwrap().unwrap();

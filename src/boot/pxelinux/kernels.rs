@@ -1,19 +1,19 @@
-//! The kernels in a boot half, their initramfs and device trees, and which kernel is the newest.
+//! Finds the kernels in a boot half, with initramfs and device trees, and the newest of them.
 //!
-//! By the names distributions give them: `vmlinuz-6.1.0-32-amd64` with `initrd.img-6.1.0-32-amd64`
-//! (Debian), `initramfs-6.11.4.img` (Fedora), `vmlinuz-linux` with `initramfs-linux.img` (Arch),
-//! `vmlinuz-lts` with `initramfs-lts` (Alpine). Not for what a kernel needs besides.
+//! By the names that distributions use: `vmlinuz-6.1.0-32-amd64` with `initrd.img-6.1.0-32-amd64` (Debian),
+//! `initramfs-6.11.4.img` (Fedora), `vmlinuz-linux` with `initramfs-linux.img` (Arch), `vmlinuz-lts` with
+//! `initramfs-lts` (Alpine).
 
 use std::cmp::Ordering;
 
 use crate::boot::files::{BootFiles, is_there};
 use crate::boot::kernel;
 
-/// What kernels are called, before the version.
+/// Names of kernels, before the version.
 const STEMS: [&str; 7] = [
     "vmlinuz", "vmlinux", "Image.gz", "Image", "zImage", "bzImage", "kernel",
 ];
-/// Ends of names that are no kernels: kept copies, signatures, half-written files.
+/// Suffixes of files that are not kernels: backups, signatures, temporary files.
 const NOT_KERNELS: [&str; 10] = [
     ".old",
     ".bak",
@@ -26,12 +26,12 @@ const NOT_KERNELS: [&str; 10] = [
     ".pacnew",
     ".tmp",
 ];
-/// How many kernels are looked into for a version that their name does not tell: each takes a second or so.
+/// How many kernels without a version in their name are read for it: each takes about a second.
 const LOOKED_INTO: usize = 16;
-/// Where device trees are, `VERSION` standing for the kernel's; most exact first.
+/// Directories of device trees, where `VERSION` stands for the kernel's; the most specific first.
 const TREE_DIRS: [&str; 5] = ["dtbs/VERSION", "dtb-VERSION", "dtb/VERSION", "dtbs", "dtb"];
 
-/// A kernel and what is loaded with it.
+/// A kernel and its initramfs.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Pair {
     pub(crate) kernel: String,
@@ -39,7 +39,7 @@ pub(crate) struct Pair {
     pub(crate) version: Option<String>,
 }
 
-/// Returns the names that are kernels'.
+/// Returns the names of kernels.
 pub(crate) fn kernels(names: &[String]) -> Vec<&String> {
     names
         .iter()
@@ -47,13 +47,13 @@ pub(crate) fn kernels(names: &[String]) -> Vec<&String> {
         .collect()
 }
 
-/// Returns the newest kernel; of the same version in several flavours the one `current` is of, else the
-/// plainest. `None` where there is no kernel.
+/// Returns the newest kernel; of one version in several flavours that of `current`, else the shortest. `None` without
+/// a kernel.
 pub(crate) fn newest(boot: &dyn BootFiles, current: Option<&str>) -> std::io::Result<Option<Pair>> {
     let names = boot.names("")?;
     let mut found: Vec<&String> = kernels(&names);
     found.retain(|name| is_there(boot, name));
-    // `vmlinuz` beside `vmlinuz-6.1.0` is a link to one of them, or a copy nobody keeps up.
+    // `vmlinuz` beside `vmlinuz-6.1.0` is a link to a kernel, or an outdated copy.
     if found.iter().any(|name| version_part(name) != Some("")) {
         found.retain(|name| version_part(name) != Some(""));
     }
@@ -74,14 +74,14 @@ pub(crate) fn newest(boot: &dyn BootFiles, current: Option<&str>) -> std::io::Re
             kernel: (*name).clone(),
         });
     }
-    let kept = current
+    let flavour = current
         .and_then(kernel::version_in_name)
         .map(|v| split(v).1.to_string());
-    pairs.sort_by(|a, b| order(a, b, kept.as_deref()));
+    pairs.sort_by(|a, b| order(a, b, flavour.as_deref()));
     Ok(pairs.pop())
 }
 
-/// Returns the folder with the device trees for a kernel, where there is one in the boot half.
+/// Returns the directory with a kernel's device trees in the boot half.
 pub(crate) fn tree_dir(boot: &dyn BootFiles, version: Option<&str>) -> Option<String> {
     let dirs = TREE_DIRS.iter().filter_map(|dir| match version {
         Some(version) => Some(dir.replace("VERSION", version)),
@@ -91,7 +91,7 @@ pub(crate) fn tree_dir(boot: &dyn BootFiles, version: Option<&str>) -> Option<St
         .find(|dir| boot.names(dir).is_ok_and(|names| !names.is_empty()))
 }
 
-/// Returns what follows `vmlinuz-` and its like; empty for a bare `vmlinuz`, `None` for no kernel.
+/// Returns the part after `vmlinuz-` and similar; empty for `vmlinuz`, `None` for other files.
 fn version_part(name: &str) -> Option<&str> {
     if NOT_KERNELS.iter().any(|end| name.ends_with(end)) || name.contains("rescue") {
         return None;
@@ -126,19 +126,19 @@ fn initrd(boot: &dyn BootFiles, part: &str) -> Option<String> {
     names.into_iter().find(|name| is_there(boot, name))
 }
 
-fn order(a: &Pair, b: &Pair, kept: Option<&str>) -> Ordering {
+fn order(a: &Pair, b: &Pair, current: Option<&str>) -> Ordering {
     let key = |p: &Pair| p.version.clone().unwrap_or_default();
     let (a_key, b_key) = (key(a), key(b));
     let ((a_number, a_flavour), (b_number, b_flavour)) = (split(&a_key), split(&b_key));
-    let is_kept = |flavour: &str| Some(flavour) == kept;
+    let is_current = |flavour: &str| Some(flavour) == current;
     compare(a_number, b_number)
-        .then(is_kept(a_flavour).cmp(&is_kept(b_flavour)))
+        .then(is_current(a_flavour).cmp(&is_current(b_flavour)))
         .then(b_flavour.len().cmp(&a_flavour.len()))
         .then(a_flavour.cmp(b_flavour))
         .then(b.kernel.len().cmp(&a.kernel.len()))
 }
 
-/// Parts a version into its numbers and its flavour: `6.1.0-32` and `-cloud-amd64`; `-rc1` is a number.
+/// Splits a version into numbers and flavour: `6.1.0-32` and `-cloud-amd64`; `-rc1` is a number.
 fn split(version: &str) -> (&str, &str) {
     let mut end = 0;
     for part in version.split_inclusive(['-', '.']) {
@@ -158,7 +158,7 @@ fn split(version: &str) -> (&str, &str) {
     (numbers, &version[numbers.len()..])
 }
 
-/// Compares numbers as numbers, part by part; a release candidate is older than its release.
+/// Compares numerically, part by part; a release candidate is older than its release.
 fn compare(a: &str, b: &str) -> Ordering {
     let parts = |text: &str| -> Vec<(u8, u64)> {
         let parts = text.split(['-', '.']).filter(|p| !p.is_empty());
@@ -166,7 +166,7 @@ fn compare(a: &str, b: &str) -> Ordering {
             Some(number) => (0, number.parse().unwrap_or(0)),
             None => (2, p.parse().unwrap_or(0)),
         });
-        // What ends is older than what goes on, and newer than a release candidate.
+        // A version that ends is older than one that continues, and newer than a release candidate.
         parts.chain([(1, 0)]).collect()
     };
     parts(a).cmp(&parts(b))
@@ -273,7 +273,7 @@ mod tests {
     }
 
     #[test]
-    fn a_flavour_is_kept() {
+    fn a_flavour_is_retained() {
         let files = boot(&["vmlinuz-6.1.0-32-rt-amd64", "vmlinuz-6.1.0-32-amd64"]);
         let pair = newest(&files, Some("vmlinuz-6.1.0-9-rt-amd64"))
             .unwrap()
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_exact_device_trees_win() {
+    fn the_most_specific_device_trees_are_used() {
         let files = boot(&["dtbs/6.6.8/a.dtb", "dtbs/b.dtb"]);
         assert_eq!(
             tree_dir(&files, Some("6.6.8")).as_deref(),

@@ -1,4 +1,4 @@
-//! A file in the language of SYSLINUX, line by line, kept to the byte.
+//! Parses a SYSLINUX configuration, without loss.
 //!
 //! Keywords in any case, one directive a line, those after a LABEL belong to it. What INCLUDE and MENU
 //! INCLUDE name is read where it is named, and each line remembers its file. Not for which label boots:
@@ -44,7 +44,7 @@ struct Directive {
 /// What reads a file that is included, by its path in the boot half.
 type Read<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// A label, by the lines it takes.
+/// A label and its lines.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Label {
     pub(crate) name: String,
@@ -171,7 +171,7 @@ impl Menu {
         found.next_back().map(|d| d.value.as_str())
     }
 
-    /// Returns the arguments of a label: its own, else those before the first label; `-` is none.
+    /// Returns a label's arguments, or those before the first label; `-` stands for none.
     pub(crate) fn append(&self, label: &Label) -> Option<&str> {
         let first = self.labels().first().map_or(0, |l| l.start);
         let everywhere = || {
@@ -183,12 +183,12 @@ impl Menu {
         value.filter(|v| *v != "-")
     }
 
-    /// Replaces a label's arguments, in a line of its own where it had none.
+    /// Replaces a label's arguments, or adds a line for them.
     pub(crate) fn set_append(&mut self, label: &Label, value: &str) {
         self.set(label, &APPEND, Some(value));
     }
 
-    /// Sets a label's directive, keeping the word used for it; `None` takes it out.
+    /// Sets a label's directive under its existing name; `None` removes it.
     pub(crate) fn set(&mut self, label: &Label, names: &[&str], value: Option<&str>) {
         let places: Vec<usize> = (label.start..label.end)
             .filter(|&i| self.lines[i].is_any(names))
@@ -204,7 +204,7 @@ impl Menu {
         }
     }
 
-    /// Renews the first line of a file netbe made: what stands between `before` and the next `;`.
+    /// Replaces the text between `before` and the next `;` in the first line of a file made by netbe.
     pub(crate) fn rename(&mut self, before: &str, name: &str) {
         if let Some(line) = self.lines.first_mut() {
             let text = line.to_string();
@@ -215,7 +215,7 @@ impl Menu {
         }
     }
 
-    /// Puts a directive behind the kernel's, or the label's own line, indented as its neighbours are.
+    /// Inserts a directive after the kernel's, or the label's own line, with the same indentation.
     fn insert(&mut self, label: &Label, keyword: &str, value: &str) {
         let kernel = (label.start..label.end).rfind(|&i| self.lines[i].is_any(&KERNEL));
         let place = kernel.unwrap_or(label.start);

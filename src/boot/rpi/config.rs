@@ -1,4 +1,4 @@
-//! `config.txt`, read as a Raspberry Pi's firmware reads it; never written.
+//! Parses `config.txt` as a Raspberry Pi's firmware does; never edits it.
 //!
 //! Settings apply in order, the last one wins, `[pi4]` and its like say for which models, `[0x1a2b3c4d]` for
 //! which machine. Conditions that cannot be known here (a screen, a pin) count as not met, and what was set
@@ -6,13 +6,13 @@
 
 use super::Model;
 
-/// Characters of a line that the firmware takes; the rest may even become a setting of its own.
+/// Characters of a line that the firmware reads; the rest may become a setting of its own.
 pub(crate) const LINE_LIMIT: usize = 98;
-/// How deep `include` is followed.
+/// Maximum nesting of `include`.
 const INCLUDE_DEPTH: usize = 8;
-/// How many files are included in all: one that includes itself twice would be read 2^8 times, and so on.
+/// Maximum number of included files: one that includes itself twice would be read 2^8 times.
 const INCLUDES: usize = 64;
-/// How long they may be together, in bytes.
+/// Maximum total size of included files, in bytes.
 const INCLUDED_LIMIT: usize = 1 << 20;
 
 /// Settings by which a machine boots something else.
@@ -33,13 +33,13 @@ const BOOT_SETTINGS: [&str; 12] = [
 /// How many undecided conditions, serial numbers and models are remembered.
 const REMEMBERED: usize = 16;
 
-/// The settings of a `config.txt` and what it includes, in order.
+/// The settings of a `config.txt` and its includes, in order.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Config {
     settings: Vec<Setting>,
-    /// Lines past the limit, with their file and number.
+    /// Lines over the limit, with file and number.
     pub(crate) long_lines: Vec<(String, usize)>,
-    /// The files it includes, whether they are there or not.
+    /// The files it includes, whether or not they exist.
     includes: Vec<String>,
     /// Those of them that are not there.
     pub(crate) missing: Vec<String>,
@@ -53,7 +53,7 @@ pub(crate) struct Config {
     serial: Option<u32>,
     /// The condition that was read last and could not be decided.
     condition: String,
-    /// How long those were together, in bytes.
+    /// Total size of the included files, in bytes.
     included: usize,
 }
 
@@ -64,13 +64,13 @@ struct Setting {
     value: String,
 }
 
-/// For which models a setting counts, as far as that can be known.
+/// The models for which a setting applies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Scope {
     models: Only,
     /// The serial number that is asked for, and whether it is this machine's.
     serial: (Option<u32>, Met),
-    /// Whether every other condition is met.
+    /// Whether all other conditions are met.
     other: Met,
 }
 
@@ -115,7 +115,7 @@ impl Config {
         file == "config.txt" || self.includes.iter().any(|included| included == file)
     }
 
-    /// Returns the value a model sees, without what surrounds it; the last one that counts.
+    /// Returns the trimmed value for a model; the last one counts.
     pub(crate) fn value(&self, model: Model, name: &str) -> Option<&str> {
         let mut counts = self.settings.iter().rev().filter(|s| s.scope.holds(model));
         counts.find(|s| s.name == name).map(|s| s.value.as_str())
@@ -177,7 +177,7 @@ impl Config {
                     && scope.is_met()
                     && self.included < INCLUDED_LIMIT
                 {
-                    // Also one that is not there: it would be, if anybody made it.
+                    // Also a file that does not exist: it may be created.
                     self.includes
                         .push(included.trim_start_matches('/').to_string());
                     if let Some(text) = read(included) {
@@ -269,7 +269,7 @@ impl Scope {
     }
 }
 
-/// Reads one setting; `initramfs FILE followkernel` is the only one without a `=`.
+/// Parses a setting; only `initramfs FILE followkernel` has no `=`.
 fn setting(line: &str, scope: Scope) -> Option<Setting> {
     let (name, value) = match line.strip_prefix("initramfs ") {
         Some(rest) => ("initramfs", rest.split_whitespace().next()?),

@@ -1,11 +1,11 @@
-//! Boot files of a node that has nothing better to do: as many of each as its disk holds.
+//! Boot files of a hostile node: as many of each as its disk holds.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use super::*;
 
-/// How long any of it may take, in a build that is not optimised.
+/// Time limit, for a build without optimization.
 const SOON: Duration = Duration::from_secs(5);
 
 const MENU: &str = "DEFAULT x\nLABEL x\n  KERNEL vmlinuz-6.1.0-32-amd64\n  APPEND rw\n";
@@ -27,7 +27,7 @@ fn found(boot: &Half, root: &Half) -> Vec<String> {
 }
 
 #[test]
-fn reasons_without_end_are_counted() {
+fn the_number_of_reasons_is_limited() {
     let lines = (0..90_000).map(|n| format!("{n:x} / x\n"));
     let root = half(&[("etc/fstab", &lines.collect::<String>())]);
     let found = found(&pxe(MENU), &root);
@@ -37,7 +37,7 @@ fn reasons_without_end_are_counted() {
 }
 
 #[test]
-fn a_reason_is_as_long_as_it_is_read() {
+fn the_length_of_a_reason_is_limited() {
     let long = "x".repeat(900 << 10);
     for menu in [
         format!("DEFAULT {long}\nLABEL {long}\nLABEL {long}\n"),
@@ -50,7 +50,7 @@ fn a_reason_is_as_long_as_it_is_read() {
 }
 
 #[test]
-fn a_label_loads_no_thousand_files() {
+fn the_number_of_files_of_a_label_is_limited() {
     let menu = MENU.replace(
         "APPEND",
         &format!("INITRD {}x\n  APPEND", "x,".repeat(100_000)),
@@ -63,7 +63,7 @@ fn a_label_loads_no_thousand_files() {
 }
 
 #[test]
-fn a_boot_half_has_no_thousand_menus() {
+fn the_number_of_menus_is_limited() {
     let mut boot = pxe(MENU);
     for n in 0..1_000 {
         boot.insert(format!("pxelinux.cfg/{n:08X}"), MENU.into());
@@ -76,7 +76,7 @@ fn a_boot_half_has_no_thousand_menus() {
     assert!(plan(&boot, &half(&[]), &want(Some(Loader::Pxelinux))).is_err());
 }
 
-/// A half in which whole images are counted that are read.
+/// A half that counts reads of whole images.
 struct Counted(Half, Cell<usize>);
 
 impl BootFiles for Counted {
@@ -92,7 +92,7 @@ impl BootFiles for Counted {
 }
 
 #[test]
-fn of_a_thousand_kernels_some_are_looked_into() {
+fn the_number_of_kernels_read_is_limited() {
     let names = (0..1_000).map(|n| (format!("vmlinuz-a{n}"), b"x".to_vec()));
     let boot = Counted(names.collect(), Cell::new(0));
     assert!(pxelinux_kernel(&boot));

@@ -61,7 +61,7 @@ fn a_system_without_a_menu_gets_one() {
         summary(&boot, &root).kernel_version.as_deref(),
         Some("6.1.0-32-amd64")
     );
-    // An upgrade brings a kernel: the menu follows, what was added by hand stays.
+    // After an upgrade the menu has the new kernel; the user's changes stay.
     let text = content(&boot, "pxelinux.cfg/default").replace("rw ip", "rw  panic=5 ip");
     boot.insert("pxelinux.cfg/default".into(), text.clone().into_bytes());
     boot.insert("vmlinuz-6.1.0-33-amd64".into(), b"x".to_vec());
@@ -81,7 +81,7 @@ fn a_system_without_a_menu_gets_one() {
             "the kernel vmlinuz-6.1.0-33-amd64 is version 6.1.0-33-amd64, and the root has no modules for it in lib/modules"
         ]
     );
-    // Without an initramfs the kernel mounts, and the line says so.
+    // Without an initramfs the kernel mounts the root.
     boot.remove("initrd.img-6.1.0-33-amd64");
     apply(&mut boot, &root, &renamed);
     assert!(!content(&boot, "pxelinux.cfg/default").contains("INITRD initrd"));
@@ -89,7 +89,7 @@ fn a_system_without_a_menu_gets_one() {
 }
 
 #[test]
-fn somebodys_menu_is_theirs() {
+fn a_users_menu_is_not_changed() {
     let menu = "# ours\r\nUI menu.c32\r\nDEFAULT two\r\nlabel one\r\n  kernel a\r\n  append root=UUID=x\r\nlabel two\r\n\
                 \tMENU LABEL Two\r\n\tTEXT HELP\r\n label not-one\r\n\tENDTEXT\r\n\tlinux   vmlinuz-6.1.0-32-amd64\r\n\
                 \tappend   initrd=initrd.img-6.1.0-32-amd64   root=UUID=y ro\tquiet \r\n\tIPAPPEND 2\r\n";
@@ -116,7 +116,7 @@ fn somebodys_menu_is_theirs() {
 }
 
 #[test]
-fn menus_that_are_riddles_are_errors() {
+fn ambiguous_menus_are_errors() {
     for (menu, word) in [
         (
             "label a\n kernel x\nlabel b\n kernel y\n",
@@ -146,7 +146,7 @@ fn menus_that_are_riddles_are_errors() {
 }
 
 #[test]
-fn arguments_of_all_labels_become_the_labels_own() {
+fn common_arguments_become_the_labels_own() {
     let (mut boot, root) = debian();
     let menu = "append quiet root=UUID=x\nlabel a\n  kernel vmlinuz-6.1.0-32-amd64";
     boot.insert("pxelinux.cfg/default".into(), menu.into());
@@ -206,7 +206,7 @@ fn arm_gets_its_device_trees_and_no_bios() {
         "{menu}"
     );
     assert_eq!(plan.stripped, ["root=UUID=x", "rw"]);
-    // Debian keeps them out of reach.
+    // Debian has them in the root half.
     let mut boot = half(&[("vmlinuz-6.1.0-32-amd64", "x")]);
     root.insert(
         "usr/lib/linux-image-6.1.0-32-amd64/rockchip/a.dtb".into(),
@@ -221,7 +221,7 @@ fn arm_gets_its_device_trees_and_no_bios() {
 }
 
 #[test]
-fn what_a_bios_needs_is_missed() {
+fn what_a_bios_needs_is_checked() {
     let (mut boot, mut root) = debian();
     let plan = apply(&mut boot, &root, &want(None));
     assert_eq!(plan.notes.len(), 2);
@@ -239,14 +239,14 @@ fn what_a_bios_needs_is_missed() {
         reasons(&boot, &root, &wanted, "/boot"),
         Vec::<String>::new()
     );
-    // A kernel from the top of what TFTP serves may be another node's.
+    // A kernel at an absolute path may be another node's.
     let menu = content(&boot, "pxelinux.cfg/default").replace("KERNEL vm", "KERNEL /vm");
     boot.insert("pxelinux.cfg/default".into(), menu.into());
     assert!(reasons(&boot, &root, &wanted, "/boot")[0].contains("not in this boot folder"));
 }
 
 #[test]
-fn no_kernel_is_an_error_with_a_remedy() {
+fn no_kernel_is_an_error_with_a_hint() {
     let (mut boot, root) = debian();
     boot.retain(|name, _| name.starts_with("config"));
     let error = plan(&boot, &root, &want(Some(Loader::Pxelinux))).unwrap_err();
@@ -255,7 +255,7 @@ fn no_kernel_is_an_error_with_a_remedy() {
 }
 
 #[test]
-fn what_does_not_belong_together_is_found() {
+fn mismatched_files_are_found() {
     let (mut boot, mut root) = debian();
     let wanted = Want {
         pxe: Some(binaries()),
@@ -274,7 +274,7 @@ fn what_does_not_belong_together_is_found() {
           vmlinuz-6.1.0-32-amd64 is version 6.1.0-32-amd64"
         ]
     );
-    // Debian's kernel leaves an NFS root to the initramfs.
+    // Debian's kernel cannot mount an NFS root without an initramfs.
     boot.remove("initrd.img-6.1.0-32-amd64");
     boot.remove("pxelinux.cfg/default");
     boot.insert(
@@ -297,7 +297,7 @@ fn what_does_not_belong_together_is_found() {
     );
 }
 
-/// Files of which only the beginnings can be read.
+/// Files of which only the beginnings are readable.
 struct Failing<'a>(&'a Half);
 
 impl BootFiles for Failing<'_> {
@@ -322,13 +322,13 @@ fn a_kernel_that_cannot_be_read_would_not_boot() {
     };
     apply(&mut boot, &root, &wanted);
     mount_boot(&mut root, "/boot");
-    // No x86 header in it, so all of it is looked through.
+    // Without an x86 header the whole file is read.
     let reasons = verify(&Failing(&boot), &root, &wanted, "/boot", BOOT_SPEC).unwrap();
     assert_eq!(
         reasons,
         ["the kernel vmlinuz-6.1.0-32-amd64 cannot be read: Input/output error (os error 5)"]
     );
-    // Which of two is the newer is not guessed either.
+    // The newer of the two is not guessed either.
     for name in ["vmlinux-a", "vmlinux-b"] {
         boot.insert(name.into(), b"x".to_vec());
     }

@@ -18,7 +18,7 @@ fn kernel(version: &str) -> Vec<u8> {
     encoder.finish().unwrap()
 }
 
-/// Raspberry Pi OS, 64 bits, as an image brings it.
+/// Raspberry Pi OS, 64-bit, as in its image.
 fn rpios() -> (Half, Half) {
     let config = include_str!("../../../tests/fixtures/boot/rpios-bookworm/config.txt");
     let cmdline = include_str!("../../../tests/fixtures/boot/rpios-bookworm/cmdline.txt");
@@ -97,7 +97,7 @@ fn an_image_becomes_an_environment() {
         reasons(&boot, &root, &want(None), "/boot/firmware"),
         Vec::<String>::new()
     );
-    // And on to the node's own disk.
+    // Back to the node's own disk.
     let mut local = want(None);
     local.root = RootPlace::Local("PARTUUID=4e639091-02".into());
     local.stash = &plan.stripped;
@@ -119,7 +119,7 @@ fn replace(half: &mut Half, path: &str, from: &str, to: &str) {
 }
 
 #[test]
-fn debians_own_way_is_understood() {
+fn debians_layout_is_supported() {
     let config = include_str!("../../../tests/fixtures/boot/raspi-firmware/config.txt");
     let cmdline = include_str!("../../../tests/fixtures/boot/raspi-firmware/cmdline.txt");
     let mut boot = half(&[
@@ -194,7 +194,7 @@ fn other_command_line_files_and_missing_ones() {
         content(&boot, "five.txt")
             .starts_with("console=serial0,115200 console=tty1 root=/dev/nfs ")
     );
-    // A prefix with kernel and device tree takes everything with it.
+    // A prefix with kernel and device tree applies to all files.
     for name in [
         "kernel8.img",
         "bcm2711-rpi-4-b.dtb",
@@ -212,7 +212,7 @@ fn other_command_line_files_and_missing_ones() {
 }
 
 #[test]
-fn the_configuration_is_no_command_line() {
+fn the_configuration_is_not_used_as_command_line() {
     for (line, file) in [
         ("cmdline=config.txt", "config.txt"),
         ("include more.txt\ncmdline=/more.txt", "more.txt"),
@@ -228,7 +228,7 @@ fn the_configuration_is_no_command_line() {
 }
 
 #[test]
-fn a_summary_is_cheap_and_true() {
+fn a_summary_is_cheap_and_correct() {
     let (boot, mut root) = rpios();
     let seen = summary(&boot, &root);
     assert_eq!(seen.loader, Some(Loader::Rpi));
@@ -237,7 +237,7 @@ fn a_summary_is_cheap_and_true() {
     assert_eq!(seen.kernel_version.as_deref(), Some(VERSION));
     assert_eq!(seen.initramfs, ["initramfs8"]);
     assert!(seen.cmdline.unwrap().starts_with("console=serial0"));
-    // Two versions of modules: the image has the last word.
+    // With modules of two versions the image decides.
     root.insert(
         "lib/modules/6.6.1+rpt-rpi-v8/modules.dep".into(),
         b"x".to_vec(),

@@ -1,6 +1,4 @@
-//! Whether kernel, initramfs and modules are there and belong together.
-//!
-//! Not for the command line they are started with.
+//! Verifies that kernel, initramfs and modules exist and match.
 
 use std::io;
 
@@ -8,7 +6,7 @@ use super::Way;
 use crate::boot::files::{BootFiles, Presence, presence};
 use crate::boot::kernel;
 
-/// Returns what is wrong with the files a loader would load, a sentence each.
+/// Returns the faults of the files that a loader would load, a sentence each.
 pub(super) fn check(
     boot: &dyn BootFiles,
     root: &dyn BootFiles,
@@ -31,19 +29,19 @@ pub(super) fn check(
         Err(e) => {
             reasons.push(format!(
                 "the kernel {kernel}{} cannot be read: {e}",
-                way.whom
+                way.model
             ));
             return reasons;
         }
     };
-    // An image of an unknown kind can be sound: nothing is held against what cannot be seen.
+    // An image without a readable version may be valid.
     let Some(version) = version else {
         return reasons;
     };
     if !kernel::has_modules(root, &version) {
         reasons.push(format!(
             "the kernel {kernel}{} is version {version}, and the root has no modules for it in lib/modules",
-            way.whom
+            way.model
         ));
     }
     for path in loadable {
@@ -51,9 +49,9 @@ pub(super) fn check(
             Ok(None) => {}
             Ok(Some(other)) => reasons.push(format!(
                 "the initramfs {path}{} is for version {other}, and the kernel {kernel} is version {version}",
-                way.whom
+                way.model
             )),
-            Err(e) => reasons.push(format!("the initramfs {path}{} cannot be read: {e}", way.whom)),
+            Err(e) => reasons.push(format!("the initramfs {path}{} cannot be read: {e}", way.model)),
         }
     }
     if way.initramfs.is_empty()
@@ -63,13 +61,13 @@ pub(super) fn check(
         reasons.push(format!(
             "the kernel {kernel}{} cannot mount an NFS root by itself (its configuration has no \
              CONFIG_ROOT_NFS=y), and no initramfs is loaded",
-            way.whom
+            way.model
         ));
     }
     reasons
 }
 
-/// Returns the version an initramfs is for, when it is another one.
+/// Returns the version of an initramfs, if it differs.
 fn other_version(boot: &dyn BootFiles, path: &str, version: &str) -> io::Result<Option<String>> {
     match kernel::version_in_initramfs_name(path) {
         Some(named) => Ok((named != version).then(|| named.to_string())),
@@ -84,7 +82,7 @@ fn is_loadable(
     path: &str,
     reasons: &mut Vec<String>,
 ) -> bool {
-    // Absolute in PXELINUX's files: from the top of what TFTP serves, where another node's may lie.
+    // An absolute path in PXELINUX's files starts at the TFTP root, where it may be another node's.
     if path.starts_with('/') || path.contains("::") || path.contains("://") {
         reasons.push(format!(
             "{} loads the {what} {path}, which is not in this boot folder",
@@ -98,6 +96,6 @@ fn is_loadable(
         Presence::Empty => "is empty".to_string(),
         Presence::Unreadable(why) => format!("cannot be read: {why}"),
     };
-    reasons.push(format!("the {what} {path}{} {fault}", way.whom));
+    reasons.push(format!("the {what} {path}{} {fault}", way.model));
     false
 }

@@ -1,6 +1,4 @@
-//! Whether a kernel command line leads to the root that is wanted.
-//!
-//! Not for anything else on it: what a person added is theirs.
+//! Verifies that a kernel command line leads to the wanted root. Its other arguments are the user's.
 
 use crate::boot::cmdline::LIMIT;
 use crate::boot::cmdline_tokens::Line;
@@ -8,7 +6,7 @@ use crate::boot::initramfs::{Mounter, Mounting};
 use crate::boot::nfs;
 use crate::boot::spec::{RootPlace, Want};
 
-/// Returns what is wrong with a line, a sentence each.
+/// Returns the faults of a line, a sentence each.
 pub(super) fn check(
     file: &str,
     text: &str,
@@ -16,7 +14,7 @@ pub(super) fn check(
     how: Mounting,
     limit: usize,
 ) -> Vec<String> {
-    // What no loader reads is not looked through: each of its arguments could be a reason.
+    // Not parsed: each of its arguments could be a reason.
     if text.len() > LIMIT {
         return vec![format!(
             "{file} holds {} bytes, and {limit} are read",

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::files::FSTAB;
-use crate::boot::normalize::{self, Parted};
+use crate::boot::normalize::{self, Separated};
 use crate::fs::rooted::Tree;
 use crate::pool::Environment;
 
@@ -20,9 +20,9 @@ pub struct Text {
     /// What of it is meant.
     pub part: Part,
     /// What it says in the first; nothing where it is missing.
-    pub before: Option<Parted>,
+    pub before: Option<Separated>,
     /// What it says in the second.
-    pub after: Option<Parted>,
+    pub after: Option<Separated>,
 }
 
 /// What of a file is meant.
@@ -37,13 +37,14 @@ pub enum Part {
 impl Text {
     /// Returns whether it differs in more than what is the environment's own.
     pub fn differs(&self) -> bool {
-        let rest = |side: &Option<Parted>| side.as_ref().map(|p| p.rest.clone());
+        let rest = |side: &Option<Separated>| side.as_ref().map(|p| p.rest.clone());
         rest(&self.before) != rest(&self.after)
     }
 
     /// Returns what is each environment's own, where that differs.
     pub fn identity(&self) -> Option<(&[String], &[String])> {
-        let own = |side| -> &[String] { Option::as_ref(side).map_or(&[], |p: &Parted| &p.own) };
+        let own =
+            |side| -> &[String] { Option::as_ref(side).map_or(&[], |p: &Separated| &p.specific) };
         let (before, after) = (own(&self.before), own(&self.after));
         (before != after).then_some((before, after))
     }
@@ -78,7 +79,7 @@ pub(super) fn between(from: &Environment, to: &Environment) -> Result<Vec<Text>>
 struct One {
     path: PathBuf,
     part: Part,
-    text: Parted,
+    text: Separated,
 }
 
 fn texts(env: &Environment) -> Result<Vec<One>> {
@@ -87,7 +88,7 @@ fn texts(env: &Environment) -> Result<Vec<One>> {
     let boot = Tree::open(&env.boot()).with_context(what)?;
     let one = |part: Part| {
         let place = place.clone();
-        move |(file, text): (String, Parted)| One {
+        move |(file, text): (String, Separated)| One {
             path: place.join(file),
             part,
             text,
@@ -105,7 +106,7 @@ fn texts(env: &Environment) -> Result<Vec<One>> {
         all.push(One {
             path: Path::new("/").join(FSTAB),
             part: Part::File,
-            text: normalize::part_fstab(&text),
+            text: normalize::split_fstab(&text),
         });
     }
     Ok(all)

@@ -180,7 +180,7 @@ impl Judge {
                 all
             };
             let (old, new) = (texts(&trees[0]), texts(&trees[1]));
-            let rest = |all: &[(String, normalize::Parted)], file: &str| -> Vec<String> {
+            let rest = |all: &[(String, normalize::Separated)], file: &str| -> Vec<String> {
                 let these = all.iter().filter(|(name, _)| name == file);
                 these.map(|(_, parted)| parted.rest.clone()).collect()
             };
@@ -212,7 +212,7 @@ impl Judge {
                         let is_made = |text: &str| text.contains(OWN_OPTION);
                         is_made(old)
                             && is_made(new)
-                            && normalize::part_fstab(old).rest == normalize::part_fstab(new).rest
+                            && normalize::split_fstab(old).rest == normalize::split_fstab(new).rest
                     })
             }
             HOSTS => self.two_nodes && only_content && self.same_hosts(),

@@ -1,4 +1,4 @@
-//! What a Raspberry Pi would not boot, and why.
+//! Faults that keep a Raspberry Pi from booting, with their reasons.
 
 use super::*;
 
@@ -95,7 +95,7 @@ fn each_fault_has_its_reason() {
         break_it(&mut boot, &mut root);
         let reasons = reasons(&boot, &root, &want(Some(Loader::Rpi)), "/boot/firmware");
         let found = reasons.iter().any(|r| r.contains(expected));
-        // A kernel that is gone for one model is one for fewer models, not a broken environment.
+        // A kernel missing for one model means fewer models, not a broken environment.
         let fewer = *expected == "the kernel for a Raspberry Pi 4" && reasons.is_empty();
         assert!(found || fewer, "{expected}: {reasons:?}");
         assert!(reasons.iter().all(|r| !r.ends_with('.')));
@@ -103,7 +103,7 @@ fn each_fault_has_its_reason() {
 }
 
 #[test]
-fn a_boot_half_for_nobody_tells_what_is_missing() {
+fn a_boot_half_for_no_model_reports_what_is_missing() {
     let (mut boot, root) = sound();
     for name in ["kernel8.img", "kernel_2712.img"] {
         boot.remove(name);
@@ -116,7 +116,7 @@ fn a_boot_half_for_nobody_tells_what_is_missing() {
 }
 
 #[test]
-fn too_long_is_refused_and_long_is_told() {
+fn too_long_lines_are_refused_and_long_ones_reported() {
     let (boot, root) = rpios();
     for (length, refused) in [(650, false), (900, true)] {
         let add = ["x".repeat(length)];

@@ -58,7 +58,7 @@ pub(super) fn fstab_text(bytes: &[u8]) {
     );
     let own: Vec<_> = fstab::entries(&first)
         .into_iter()
-        .filter(fstab::Entry::is_own)
+        .filter(fstab::Entry::is_managed)
         .collect();
     assert_eq!(own.len(), 1, "{first:?}");
     assert_eq!(
@@ -79,8 +79,8 @@ pub(super) fn fstab_text(bytes: &[u8]) {
     let back = fstab::edit(&second, &nfs)
         .expect("one line is netbe's")
         .unwrap_or(second);
-    let rested = before.lines().any(|l| l.starts_with(fstab::RESTING));
-    if !rested && !entries.iter().any(fstab::Entry::is_own) {
+    let rested = before.lines().any(|l| l.starts_with(fstab::DISABLED));
+    if !rested && !entries.iter().any(fstab::Entry::is_managed) {
         assert_eq!(back, before, "there and back is another file");
     }
 }
