@@ -1,13 +1,13 @@
-//! apk: the full upgrade, and the list of what is installed.
+//! apk: the full upgrade, and the list of installed packages.
 
 use super::Package;
-use super::package::MOST;
+use super::package::PACKAGES_MAX;
 use super::step::{LISTS, PACKAGES, Step};
 
-/// Where it is, the older place first.
+/// Paths of the list, the older first.
 pub(super) const DATABASES: &[&str] = &["lib/apk/db/installed", "usr/lib/apk/db/installed"];
 
-/// Returns the packages of the list: stanzas of `P:name`, `V:version` and much else, with empty lines between.
+/// Parses the list: stanzas of `P:name`, `V:version` and other fields, separated by empty lines.
 pub(super) fn installed(text: &str) -> Vec<Package> {
     let mut packages = Vec::new();
     let (mut name, mut version) = ("", "");
@@ -16,7 +16,7 @@ pub(super) fn installed(text: &str) -> Vec<Package> {
             if !name.is_empty() && !version.is_empty() {
                 packages.push(Package::new(name, "", version));
             }
-            if packages.len() > MOST {
+            if packages.len() > PACKAGES_MAX {
                 break;
             }
             (name, version) = ("", "");
@@ -29,15 +29,15 @@ pub(super) fn installed(text: &str) -> Vec<Package> {
     packages
 }
 
-/// For every apk: wait for another one's lock, for so many seconds; no bar.
+/// Common arguments: wait for the lock up to 120 seconds; no progress bar.
 const APK: &[&str] = &["apk", "--wait", "120", "--no-progress"];
 
 /// Returns the commands of the full upgrade.
 pub(super) fn full_upgrade() -> Vec<Step> {
     vec![
-        // Ends with the number of indexes that could not be fetched.
+        // Its exit status is the number of indexes that could not be fetched.
         apk(LISTS, &["update"]),
-        // What the repositories have, also where that is older, or another build of the same version.
+        // The repositories' versions, also if older, or another build of the same version.
         apk(PACKAGES, &["upgrade", "--available"]),
     ]
 }
@@ -52,7 +52,7 @@ mod tests {
 
     #[test]
     fn packages_have_a_name_and_a_version() {
-        // As Alpine 3.20 writes it, most files left out.
+        // As on Alpine 3.20, most files omitted.
         let text = "\
 C:Q1Ci6W8aMSNTu0ZHVGEUSvZvM5NDs=
 P:alpine-baselayout

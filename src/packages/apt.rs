@@ -1,26 +1,26 @@
-//! apt and dpkg: the full upgrade, the packages an upgrade is about to fetch, and those that are installed (`var/lib/dpkg/status`).
+//! apt and dpkg: the full upgrade, the packages it will fetch, and the installed ones (`var/lib/dpkg/status`).
 //!
-//! The checksums come from indexes whose signature apt has verified inside the environment. Text in,
-//! values out; fetches nothing.
+//! Checksums are from indexes whose signature apt has verified inside the environment. Text in, values out; fetches
+//! nothing.
 
 use super::Package;
-use super::package::MOST;
+use super::package::PACKAGES_MAX;
 use super::step::{FETCHING, FINDING, LISTS, PACKAGES, Step};
 
-/// One package file that is wanted.
+/// A package file to fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Archive {
-    /// Where its package manager looks for it, beneath the directory for packages.
+    /// Path in the download directory.
     pub file: String,
-    /// Bytes.
+    /// Size in bytes.
     pub size: u64,
     /// SHA-256 of the content.
     pub sha256: [u8; 32],
 }
 
-/// Reads what `apt-get --print-uris` prints with `Acquire::ForceHash=SHA256`: `'URI' FILE SIZE SHA256:HEX`.
+/// Parses the output of `apt-get --print-uris` with `Acquire::ForceHash=SHA256`: `'URI' FILE SIZE SHA256:HEX`.
 ///
-/// Left out is what apt reads in place (`file:`), what has no SHA-256, and every line of another form.
+/// Skips local files (`file:`), files without SHA-256, and other lines.
 pub(super) fn to_fetch(text: &str) -> Vec<Archive> {
     text.lines().filter_map(archive).collect()
 }
@@ -41,7 +41,7 @@ fn archive(line: &str) -> Option<Archive> {
     })
 }
 
-/// A Debian package's file name: `NAME_VERSION_ARCH.deb`, an epoch's colon escaped or not.
+/// Returns whether a text is a Debian package's file name: `NAME_VERSION_ARCH.deb`, an epoch's colon escaped or not.
 fn is_file_name(name: &str) -> bool {
     let allowed = |c: u8| c.is_ascii_alphanumeric() || b"._+~-%:".contains(&c);
     name.len() < 256
@@ -50,7 +50,7 @@ fn is_file_name(name: &str) -> bool {
         && name.bytes().all(allowed)
 }
 
-/// Reads a SHA-256 as people write it: 64 hexadecimal digits.
+/// Parses a SHA-256 of 64 hexadecimal digits.
 pub fn sha256(hex: &str) -> Option<[u8; 32]> {
     let digit = |c: u8| {
         char::from(c)
@@ -67,18 +67,17 @@ pub fn sha256(hex: &str) -> Option<[u8; 32]> {
     Some(all)
 }
 
-/// Returns the packages whose files are there.
+/// Parses the installed packages.
 ///
-/// A package of which several architectures may be installed at once (`Multi-Arch: same`) goes under
-/// `name:arch`, as dpkg itself shows it. Only configuration left over (`config-files`) is not installed;
-/// half-installed and unpacked packages are.
+/// A package that may be installed for several architectures (`Multi-Arch: same`) is named `name:arch`, as in dpkg.
+/// Packages with only configuration left (`config-files`) are not installed; half-installed and unpacked ones are.
 pub(super) fn installed(status: &str) -> Vec<Package> {
     let mut packages = Vec::new();
     let mut stanza = Stanza::default();
     for line in status.lines().chain([""]) {
         if line.trim().is_empty() {
             packages.extend(std::mem::take(&mut stanza).finish());
-            if packages.len() > MOST {
+            if packages.len() > PACKAGES_MAX {
                 break;
             }
             continue;
@@ -93,13 +92,13 @@ struct Stanza<'a> {
     name: &'a str,
     version: &'a str,
     architecture: &'a str,
-    several: bool,
-    there: bool,
+    is_multi_arch: bool,
+    is_installed: bool,
 }
 
 impl<'a> Stanza<'a> {
     fn read(&mut self, line: &'a str) {
-        // Lines that go on another begin with a blank, and none of ours has any.
+        // Continuation lines begin with a blank; none of these fields has any.
         let Some((key, value)) = line.split_once(':') else {
             return;
         };
@@ -112,19 +111,19 @@ impl<'a> Stanza<'a> {
         } else if is("Architecture") {
             self.architecture = value;
         } else if is("Multi-Arch") {
-            self.several = value == "same";
+            self.is_multi_arch = value == "same";
         } else if is("Status") {
-            // Three words: what is wanted, whether it is in order, what it is.
+            // Three words: wanted, error state, state.
             let state = value.split_whitespace().nth(2);
-            self.there = !matches!(state, None | Some("not-installed" | "config-files"));
+            self.is_installed = !matches!(state, None | Some("not-installed" | "config-files"));
         }
     }
 
     fn finish(self) -> Option<Package> {
-        if self.name.is_empty() || self.version.is_empty() || !self.there {
+        if self.name.is_empty() || self.version.is_empty() || !self.is_installed {
             return None;
         }
-        let name = if self.several {
+        let name = if self.is_multi_arch {
             format!("{}:{}", self.name, self.architecture)
         } else {
             self.name.to_string()
@@ -133,18 +132,18 @@ impl<'a> Stanza<'a> {
     }
 }
 
-/// Package scripts ask nothing, list no news, and restart nothing.
+/// Package scripts ask nothing, show no news, and restart nothing.
 const DEBIAN_ENV: &[(&str, &str)] = &[
     ("DEBIAN_FRONTEND", "noninteractive"),
     ("DEBIAN_PRIORITY", "critical"),
     ("DEBCONF_NONINTERACTIVE_SEEN", "true"),
     ("APT_LISTCHANGES_FRONTEND", "none"),
     ("NEEDRESTART_SUSPEND", "1"),
-    // ucf keeps conffiles that dpkg knows nothing of.
+    // ucf keeps changed configuration files that are not dpkg's.
     ("UCF_FORCE_CONFFOLD", "1"),
 ];
 
-/// For every apt-get: wait for another one's lock, and write plain lines.
+/// Common arguments: wait for the lock; plain output.
 const APT: &[&str] = &[
     "apt-get",
     "-o",
@@ -158,7 +157,7 @@ const APT: &[&str] = &[
 /// Returns the commands of the full upgrade.
 pub(super) fn full_upgrade() -> Vec<Step> {
     let update = [
-        // Without it apt-get ends with 0 when an index could not be fetched, and an old one is used.
+        // By default apt-get succeeds when an index could not be fetched, with an old one.
         "-o",
         "APT::Update::Error-Mode=any",
         "update",
@@ -178,12 +177,12 @@ fn apt(what: &'static str, arguments: &[&str]) -> Step {
     Step::new(what, &[APT, arguments].concat(), DEBIAN_ENV)
 }
 
-/// Returns what tells which packages a full upgrade is about to fetch: [`to_fetch`] reads it.
+/// Returns the command that lists the packages to fetch, for [`to_fetch`].
 pub(super) fn list() -> Step {
     let arguments = [
         "-qq",
         "-y",
-        // Otherwise it prints MD5 sums, and none where the index has only better ones.
+        // By default it prints MD5 sums, and none if the index has only better ones.
         "-o",
         "Acquire::ForceHash=SHA256",
         "--print-uris",
@@ -192,7 +191,7 @@ pub(super) fn list() -> Step {
     apt(FINDING, &arguments)
 }
 
-/// Returns what downloads the packages of a full upgrade, and no more.
+/// Returns the command that only downloads the packages of a full upgrade.
 pub(super) fn fetch() -> Step {
     apt(FETCHING, &["-y", "--download-only", "dist-upgrade"])
 }
@@ -265,7 +264,7 @@ Status: install ok not-installed
     const HEX: &str = "0123456789abcdefABCDEF0123456789abcdef0123456789abcdef0123456789";
 
     #[test]
-    fn what_apt_prints() {
+    fn apts_output_is_parsed() {
         let text = format!(
             "Reading package lists...\n\
              'http://deb.example/pool/v/vim/vim_9.0.1378-2%2bdeb12u2_amd64.deb' vim_2%3a9.0.1378-2+deb12u2_amd64.deb 1567724 SHA256:{HEX}\n\
@@ -279,7 +278,7 @@ Status: install ok not-installed
     }
 
     #[test]
-    fn what_is_no_package_to_fetch() {
+    fn other_lines_are_skipped() {
         for line in [
             format!("'file:/srv/debs/a_1_all.deb' a_1_all.deb 10 SHA256:{HEX}"),
             format!("'http://d/a_1_all.deb' ../a_1_all.deb 10 SHA256:{HEX}"),
@@ -299,7 +298,7 @@ Status: install ok not-installed
 
     proptest! {
         #[test]
-        fn any_text_is_read_without_harm(text in "['a-z0-9:/ ._\n%\u{e9}]{0,200}") {
+        fn any_text_is_parsed_without_panic(text in "['a-z0-9:/ ._\n%\u{e9}]{0,200}") {
             for archive in to_fetch(&text) {
                 prop_assert!(!archive.file.contains('/'));
             }

@@ -1,10 +1,8 @@
-//! Packages that were downloaded once, kept for the next node that wants them.
+//! The pool's cache of downloaded packages.
 //!
-//! Every file lies under the checksum of its content and is given out only to who asks for that checksum,
-//! and only after it was verified again. So what one node puts here another never gets unless its own,
-//! verified package index names exactly that content: apt itself believes a file in its archive of which
-//! only the size is right. Not for apk's packages, which its index knows by another checksum. A cache: whatever is
-//! wrong with it, packages are downloaded instead.
+//! A file is stored under the checksum of its content, returned only for that checksum, and verified again before. So
+//! a node cannot supply packages to others: apt itself would accept a file of the right size in its archive directory.
+//! apk's packages are not cached, because its index has another checksum. If the cache fails, packages are downloaded.
 
 use std::collections::HashSet;
 use std::fs::{self, File, Metadata};
@@ -23,93 +21,92 @@ use crate::fs::rooted::Tree;
 use crate::fs::{atomic, interrupt, opener};
 use crate::packages::{Archive, sha256};
 
-/// How long a package that nobody wants is kept.
+/// After this time an unused package is deleted.
 const MAX_AGE: Duration = Duration::from_secs(30 * 24 * 3600);
-/// The part of the filesystem's size that packages may take: one in so many.
+/// The share of the filesystem that packages may use: one part in so many.
 const SHARE: u64 = 20;
 
-/// How deep packages are looked for: repositories have directories of their own in them.
+/// Maximum depth of directories: repositories may have subdirectories.
 const DEPTH: usize = 8;
 
-/// The most files that are looked at of one upgrade: ten times the packages of a large one.
-const NAMES: usize = 1 << 16;
+/// The most files that are examined after an upgrade: ten times those of a large one.
+const FILES_MAX: usize = 1 << 16;
 
-/// The pool's packages.
+/// The cache of a pool.
 #[derive(Debug)]
 pub struct PackageCache {
     dir: PathBuf,
 }
 
 impl PackageCache {
-    /// Returns the cache in a directory; nothing is made before there is something to keep.
+    /// Returns the cache in a directory, which is created with the first package.
     pub fn new(dir: PathBuf) -> Self {
         Self { dir }
     }
 
-    /// Returns whether there is nothing in it.
+    /// Returns whether it is empty.
     pub fn is_empty(&self) -> bool {
         names_in(&self.dir).is_ok_and(|names| names.is_empty())
     }
 
-    /// Returns the checksums of what is in it.
+    /// Returns the checksums of its packages.
     pub fn checksums(&self) -> io::Result<HashSet<[u8; 32]>> {
         let names = names_in(&self.dir)?;
         Ok(names.iter().filter_map(|name| sha256(name)).collect())
     }
 
-    /// Puts a package into a directory under its own name, sharing the space; false where it is not here.
+    /// Copies a package to a directory under its own name, sharing extents; false if it is not cached.
     ///
-    /// Verified byte for byte; one that is damaged is not here.
-    pub fn give(&self, archive: &Archive, to: &Tree) -> io::Result<bool> {
+    /// Its checksum is verified; a damaged one is removed.
+    pub fn copy_to(&self, archive: &Archive, to: &Tree) -> io::Result<bool> {
         let path = self.dir.join(hex(&archive.sha256));
-        let Some(kept) = opener::file(&path)? else {
+        let Some(cached) = opener::file(&path)? else {
             return Ok(false);
         };
-        if kept.metadata()?.len() != archive.size {
+        if cached.metadata()?.len() != archive.size {
             return Ok(false);
         }
-        if let Some((above, _)) = archive.file.rsplit_once('/') {
-            to.make_dirs(above)?;
+        if let Some((parent, _)) = archive.file.rsplit_once('/') {
+            to.make_dirs(parent)?;
         }
         to.remove_file(&archive.file)?;
         let flags = OFlag::O_RDWR | OFlag::O_CREAT | OFlag::O_EXCL;
         let copy = File::from(to.open_at(&archive.file, flags, Mode::from_bits_truncate(0o644))?);
-        Contents::default().copy(&kept, &copy, archive.size, &mut |_| {})?;
+        Contents::default().copy(&cached, &copy, archive.size, &mut |_| {})?;
         if checksum(&copy)? != archive.sha256 {
             to.remove_file(&archive.file)?;
             fs::remove_file(&path)?;
             return Ok(false);
         }
-        // When it was last wanted. One that cannot be marked is merely forgotten earlier.
-        let _ = kept.set_modified(SystemTime::now());
+        // The time of its last use. A failure only makes it expire earlier.
+        let _ = cached.set_modified(SystemTime::now());
         Ok(true)
     }
 
-    /// Keeps the packages in a directory that are not here yet, and returns how many those were.
+    /// Adds the packages in a directory that are not cached yet, and returns their number.
     ///
-    /// Only regular files are looked at, whatever the directory holds; those whose path beneath it `wanted` says. None
-    /// with holes is kept: no package has any, and one of nothing else is as long as somebody likes. Nor more than there
-    /// is room for: what would be forgotten at once is not read.
+    /// Only regular files, of the paths that `wanted` accepts. Sparse files are skipped: no package is sparse, and an
+    /// empty one may be of any length. Files above the size limit are not read.
     ///
     /// # Errors
-    /// Also where the directory holds more than any upgrade leaves.
-    pub fn keep(&self, from: &Tree, mut wanted: impl FnMut(&str) -> bool) -> io::Result<usize> {
-        let mut kept = 0;
-        let mut room = self.room(from.path())?;
-        let mut looked_at = 0;
+    /// Also if the directory has more files than an upgrade leaves.
+    pub fn add(&self, from: &Tree, mut wanted: impl FnMut(&str) -> bool) -> io::Result<usize> {
+        let mut cached = 0;
+        let mut size_limit = self.size_limit(from.path())?;
+        let mut file_count = 0;
         let mut directories = vec![(String::new(), 0)];
         while let Some((directory, depth)) = directories.pop() {
             for name in from.names(&directory)? {
                 interrupt::check_io()?;
-                looked_at += 1;
-                if looked_at > NAMES {
+                file_count += 1;
+                if file_count > FILES_MAX {
                     return Err(io::Error::other(format!(
-                        "there are more than {NAMES} files where packages are downloaded to"
+                        "the download directory has more than {FILES_MAX} files"
                     )));
                 }
                 let path = match directory.as_str() {
                     "" => name,
-                    above => format!("{above}/{name}"),
+                    parent => format!("{parent}/{name}"),
                 };
                 let Ok(place) = from.open_without_links(&path, OFlag::O_PATH) else {
                     continue;
@@ -125,33 +122,33 @@ impl PackageCache {
                 }
                 let file = File::from(opener::reopen(&place, OFlag::O_RDONLY)?);
                 let size = file.metadata()?.len();
-                if size <= room && !has_holes(&file.metadata()?) {
-                    room -= size;
+                if size <= size_limit && !has_holes(&file.metadata()?) {
+                    size_limit -= size;
                     atomic::directories(&self.dir)?;
-                    kept += usize::from(self.keep_one(&file, size)?);
+                    cached += usize::from(self.add_file(&file, size)?);
                 }
             }
         }
-        if kept > 0 {
-            self.forget()?;
+        if cached > 0 {
+            self.expire()?;
         }
-        Ok(kept)
+        Ok(cached)
     }
 
-    /// Returns how much the cache may hold on the filesystem of a directory, in bytes.
-    fn room(&self, at: &Path) -> io::Result<u64> {
+    /// Returns the size limit on the filesystem of a directory, in bytes.
+    fn size_limit(&self, at: &Path) -> io::Result<u64> {
         let found = nix::sys::statvfs::statvfs(at)?;
         Ok(found.blocks() * found.fragment_size() / SHARE)
     }
 
-    fn keep_one(&self, file: &File, size: u64) -> io::Result<bool> {
+    fn add_file(&self, file: &File, size: u64) -> io::Result<bool> {
         let staged = tempfile::Builder::new()
             .prefix(".new-")
             .tempfile_in(&self.dir)?;
         Contents::default().copy(file, staged.as_file(), size, &mut |_| {})?;
-        // Of the copy: nobody can change that.
+        // Of the copy, which cannot be changed any more.
         let path = self.dir.join(hex(&checksum(staged.as_file())?));
-        // One of another length is damaged: after a power cut it can be there with nothing in it.
+        // One of another length is damaged, such as an empty one after a power cut.
         if path.metadata().is_ok_and(|there| there.len() == size) {
             return Ok(false);
         }
@@ -159,9 +156,9 @@ impl PackageCache {
         Ok(true)
     }
 
-    /// Deletes what nobody has wanted for a month, then what was wanted longest ago while it is too much.
-    fn forget(&self) -> io::Result<()> {
-        let most = self.room(&self.dir)?;
+    /// Deletes packages unused for a month, then the least recently used ones above the limit.
+    fn expire(&self) -> io::Result<()> {
+        let most = self.size_limit(&self.dir)?;
         let now = SystemTime::now();
         let mut all = Vec::new();
         for entry in fs::read_dir(&self.dir)? {
@@ -185,7 +182,7 @@ impl PackageCache {
     }
 }
 
-/// Returns whether less of a file is on the disk than it is long; compressed or not, which is not seen here.
+/// Returns whether a file uses less space than its length: sparse, or compressed.
 fn has_holes(found: &Metadata) -> bool {
     found.blocks().saturating_mul(512) < found.len()
 }
@@ -216,7 +213,7 @@ fn checksum(file: &File) -> io::Result<[u8; 32]> {
 fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing into a string never fails.
+        // Writing to a string never fails.
         let _ = write!(text, "{byte:02x}");
         text
     })

@@ -1,4 +1,4 @@
-//! How the packages of two states differ.
+//! Differences between two lists of packages.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -7,27 +7,27 @@ use serde::{Deserialize, Serialize};
 
 use super::{Inventory, Order, Package};
 
-/// Keys that are installed beside each other, with a number for a version: none is newer than another.
+/// Names of which several versions are installed, with a number as version: none is newer.
 const NEVER_UPGRADED: &str = "gpg-pubkey";
 
-/// How the packages of two states differ, each list sorted by name.
+/// Differences between two lists of packages, each sorted by name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Changes {
     /// Name and version.
     pub added: Vec<(String, String)>,
-    /// Name and the version there was.
+    /// Name and previous version.
     pub removed: Vec<(String, String)>,
-    /// Name, the version before, the version after.
+    /// Name, previous and new version.
     pub upgraded: Vec<(String, String, String)>,
-    /// Name, the version before, the older one after.
+    /// Name, previous and older new version.
     pub downgraded: Vec<(String, String, String)>,
 }
 
-/// How many versions of one package are compared each with each; of more, all are told as gone and come.
-const SIDE_BY_SIDE: usize = 256;
+/// How many versions of one package are compared; with more, all are listed as removed and added.
+const VERSIONS_MAX: usize = 256;
 
 impl Changes {
-    /// Returns whether nothing differs.
+    /// Returns whether there are no differences.
     pub fn is_empty(&self) -> bool {
         self.added.is_empty()
             && self.removed.is_empty()
@@ -36,11 +36,11 @@ impl Changes {
     }
 }
 
-/// Returns what changed from the first state to the second; versions are ordered as its package manager does.
+/// Returns the changes from one list to another; versions are ordered as by its package manager.
 ///
-/// Two spellings of one version are no change. Of what is installed in several versions side by side, such
-/// as Fedora's kernels, each is added or removed by itself. Of a name in several architectures each is
-/// shown by `name.arch`. Lists of two different package managers have nothing in common.
+/// Two spellings of one version are equal. Versions installed in parallel, such as Fedora's kernels, are added or
+/// removed individually. A name with several architectures is listed as `name.arch`. Lists of different package
+/// managers have nothing in common.
 pub fn changes(before: &Inventory, after: &Inventory) -> Changes {
     let mut changes = Changes::default();
     if before.order != after.order {
@@ -63,9 +63,9 @@ pub fn changes(before: &Inventory, after: &Inventory) -> Changes {
 }
 
 impl Changes {
-    /// Compares all there is of one name.
+    /// Compares all packages of one name.
     fn compare_name(&mut self, name: &str, old: &[&Package], new: &[&Package], order: Order) {
-        // One on each side is the same thing, also where its architecture changed: `noarch` comes and goes.
+        // One package in both is the same, even if its architecture changed (`noarch`).
         if let ([old], [new]) = (old, new)
             && name != NEVER_UPGRADED
         {
@@ -81,9 +81,9 @@ impl Changes {
             let kind = kinds.entry(&package.architecture).or_default();
             kind.1.push(&package.version);
         }
-        let several = kinds.len() > 1;
+        let has_several = kinds.len() > 1;
         for (architecture, (old, new)) in kinds {
-            let shown = match several {
+            let shown = match has_several {
                 true => format!("{name}.{architecture}"),
                 false => name.to_string(),
             };
@@ -98,8 +98,8 @@ impl Changes {
             self.compare_version(name, old, new, order);
             return;
         }
-        // Nobody has that many side by side but who wants it to take for ever.
-        let many = old.len().max(new.len()) > SIDE_BY_SIDE;
+        // Only a hostile list has that many in parallel.
+        let many = old.len().max(new.len()) > VERSIONS_MAX;
         let lacks = |list: &[&str], version: &str| {
             many || !list
                 .iter()
@@ -152,7 +152,7 @@ mod tests {
         }
     }
 
-    /// Returns the changes a line each: `+ name version`, `- name version`, `name old > new`.
+    /// Returns the changes, one a line: `+ name version`, `- name version`, `name old > new`.
     fn shown(changes: &Changes) -> Vec<String> {
         let one = |sign: &str, (n, v): &(String, String)| format!("{sign} {n} {v}");
         let two = |(n, a, b): &(String, String, String)| format!("{n} {a} > {b}");
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn each_difference_has_its_kind() {
+    fn each_change_is_of_one_kind() {
         for (order, before, after, want) in [
             (
                 Order::Debian,
@@ -190,7 +190,7 @@ mod tests {
                 ][..],
             ),
             (Order::Debian, &["a=1.0"], &["a=0:1.0-0"], &[]),
-            // A pre-release to one of them is none to the other.
+            // A pre-release in one order is not one in the other.
             (
                 Order::Rpm,
                 &["a=1.0-1"],
@@ -209,7 +209,7 @@ mod tests {
                 &["a=1.0-r0"],
                 &["a 1.0_rc1-r0 > 1.0-r0"],
             ),
-            // Kernels stand side by side, and the oldest goes when there are too many.
+            // Kernels are installed in parallel, and the oldest is removed.
             (
                 Order::Rpm,
                 &["kernel-core.x86_64=6.5-1"],
@@ -265,7 +265,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn there_and_back_is_the_same_the_other_way_round(
+        fn the_reverse_has_the_opposite_changes(
             before in proptest::collection::vec("[ab](\\.[xy])?=[12](\\.[0-3])?", 0..6),
             after in proptest::collection::vec("[ab](\\.[xy])?=[12](\\.[0-3])?", 0..6),
         ) {

@@ -1,23 +1,21 @@
-//! Recognising a distribution by its `os-release`.
-//!
-//! Not for what is run to upgrade it.
+//! Detects a distribution by its `os-release`.
 
 use std::io;
 
 use crate::fs::rooted::Tree;
 
-/// A distribution, as its own `os-release` describes it.
+/// A distribution, from its `os-release`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Distribution {
-    /// The name for programs, such as `debian`; `linux` where none is given, as os-release(5) says.
+    /// Identifier, such as `debian`; `linux` by default, as in os-release(5).
     pub id: String,
-    /// The name for people (`PRETTY_NAME`, else `NAME`), such as `Debian GNU/Linux 12 (bookworm)`.
+    /// Display name (`PRETTY_NAME`, else `NAME`), such as `Debian GNU/Linux 12 (bookworm)`.
     pub name: String,
-    /// Which package manager it lives by.
+    /// Its package manager.
     pub family: Family,
 }
 
-/// Distributions that are upgraded alike.
+/// Distributions with the same package manager.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Family {
     /// apt and dpkg: Debian, Raspberry Pi OS, Ubuntu.
@@ -34,10 +32,10 @@ pub enum Family {
     Unknown,
 }
 
-/// Where it says what it is; the first one there counts (os-release(5)).
-const PLACES: &[&str] = &["etc/os-release", "usr/lib/os-release"];
+/// Paths of os-release; the first that exists counts (os-release(5)).
+const OS_RELEASE: &[&str] = &["etc/os-release", "usr/lib/os-release"];
 
-/// Family names in `ID` and `ID_LIKE`.
+/// Families by words of `ID` and `ID_LIKE`.
 const FAMILIES: &[(&str, Family)] = &[
     ("debian", Family::Debian),
     ("raspbian", Family::Debian),
@@ -54,7 +52,7 @@ const FAMILIES: &[(&str, Family)] = &[
     ("opensuse-tumbleweed", Family::Suse),
 ];
 
-/// Recognises a distribution by the text of its `os-release`: its own `ID` first, then `ID_LIKE`.
+/// Detects a distribution by the text of its `os-release`: by `ID`, then `ID_LIKE`.
 pub fn recognise(os_release: &str) -> Distribution {
     let field = |key| assignment(os_release, key);
     let id = field("ID").unwrap_or_else(|| "linux".into());
@@ -72,9 +70,9 @@ pub fn recognise(os_release: &str) -> Distribution {
 }
 
 impl Distribution {
-    /// Recognises the distribution of an environment; one that does not say what it is has no name.
+    /// Detects the distribution of an environment; `linux` without an os-release.
     pub fn read(root: &Tree) -> io::Result<Self> {
-        for path in PLACES {
+        for path in OS_RELEASE {
             if let Some(text) = root.read(path)? {
                 return Ok(recognise(&String::from_utf8_lossy(&text)));
             }
@@ -83,7 +81,7 @@ impl Distribution {
     }
 }
 
-/// Returns the value of an assignment as a shell would read it; the last one of a key counts.
+/// Returns the value of a shell assignment; the last one of a key counts.
 fn assignment(text: &str, key: &str) -> Option<String> {
     text.lines()
         .filter_map(|line| line.trim().strip_prefix(key)?.strip_prefix('='))
@@ -105,7 +103,7 @@ fn unquote(value: &str) -> String {
             escaped = true;
             continue;
         }
-        // Shown to people, and this file is the node's to write: nothing that moves a cursor.
+        // The node's text is shown to users: no control characters.
         if !c.is_control() {
             plain.push(c);
         }
@@ -119,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn distributions_are_recognised_by_what_they_say_of_themselves() {
+    fn distributions_are_detected_by_os_release() {
         for (text, id, family) in [
             ("ID=debian\n", "debian", Family::Debian),
             ("ID=raspbian\nID_LIKE=debian\n", "raspbian", Family::Debian),
@@ -174,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_for_people_is_read_as_a_shell_reads_it() {
+    fn the_display_name_is_unquoted_as_by_a_shell() {
         let name = |text: &str| recognise(text).name;
         assert_eq!(
             name("PRETTY_NAME=\"Debian GNU/Linux 12 (bookworm)\"\nNAME=x\n"),

@@ -1,16 +1,16 @@
-//! dnf: the full upgrade, of Fedora and its like.
+//! dnf: the full upgrade of Fedora and similar.
 //!
-//! What is installed is rpm's to say, what is offered [`super::rpm_md`]'s.
+//! Installed packages are read from rpm's database, available ones by [`super::rpm_md`].
 
 use super::step::{CACHE, FETCHING, LISTS, PACKAGES, Step};
 
-/// Where dnf is told to keep what it fetches, beneath the directory for packages.
+/// dnf's cache in the download directory.
 pub(super) const DIR: &str = "dnf";
 
 /// Returns the commands of the full upgrade.
 pub(super) fn full_upgrade() -> Vec<Step> {
-    // It waits for locks by itself. Lists that cannot be fetched end it, unless their own
-    // `skip_if_unavailable` says otherwise.
+    // dnf waits for locks by itself, and fails if an index cannot be fetched, unless the repository has
+    // `skip_if_unavailable`.
     vec![
         dnf(LISTS, &["--refresh", "makecache"]),
         dnf(PACKAGES, &["upgrade"]),
@@ -19,8 +19,8 @@ pub(super) fn full_upgrade() -> Vec<Step> {
 
 fn dnf(what: &'static str, arguments: &[&str]) -> Step {
     let cache = format!("{CACHE}/{DIR}");
-    // Version 5 has another name for root's. Packages are kept as long as the upgrade runs; lists come in a form
-    // that can be read by others, too.
+    // Version 5 has another name for root's cache. Packages are kept during the upgrade, and indexes fetched in a
+    // format that netbe reads.
     let settings = [
         format!("--setopt=cachedir={cache}"),
         format!("--setopt=system_cachedir={cache}"),
@@ -32,7 +32,7 @@ fn dnf(what: &'static str, arguments: &[&str]) -> Step {
     Step::new(what, &[&words[..], arguments].concat(), &[])
 }
 
-/// Returns what downloads the packages of a full upgrade, and no more.
+/// Returns the command that only downloads the packages of a full upgrade.
 pub(super) fn fetch() -> Step {
     dnf(FETCHING, &["upgrade", "--downloadonly"])
 }

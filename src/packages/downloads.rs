@@ -1,6 +1,6 @@
-//! How the packages of a full upgrade are had before it: from elsewhere, by whoever knows them.
+//! How to supply the packages of a full upgrade in advance, from the pool's cache.
 //!
-//! Not for the upgrade itself, and not for where packages are kept.
+//! The upgrade and the cache are elsewhere.
 
 use std::io;
 
@@ -10,38 +10,38 @@ use super::step::Step;
 use super::{dnf, pacman, repo_index, zypper};
 use crate::fs::rooted::Tree;
 
-/// How the packages of the last step of a full upgrade can be had before it.
+/// How the packages of the last step of a full upgrade can be supplied in advance.
 #[derive(Debug, Clone)]
 pub struct Downloads {
-    /// How it is known which they are.
-    pub known: Known,
-    /// Downloads them, and no more.
+    /// How they are determined.
+    pub source: Source,
+    /// Downloads them only.
     pub fetch: Step,
-    /// Whether the package manager deletes what it has downloaded once that is installed.
-    pub forgets: bool,
+    /// Whether the package manager deletes packages once they are installed.
+    pub deletes_installed: bool,
     family: Family,
 }
 
-/// How it is known which packages an upgrade is about to fetch.
+/// How the packages of an upgrade are determined.
 #[derive(Debug, Clone)]
-pub enum Known {
-    /// The package manager tells.
-    Told {
-        /// Tells which are wanted and not there yet.
+pub enum Source {
+    /// The package manager lists them.
+    Listed {
+        /// Lists those that are needed and not downloaded yet.
         list: Step,
-        /// Reads what that says.
+        /// Parses the list.
         read: fn(&str) -> Vec<Archive>,
     },
-    /// What they are is not known, but which there are: see [`Downloads::offered`].
+    /// Not known; any package of the repositories may be one: see [`Downloads::offered`].
     Offered,
 }
 
 impl Downloads {
-    /// Returns those of the packages that the repositories offer which are wanted; `root` is the environment's, and
-    /// `packages` the directory that packages are downloaded into.
+    /// Returns the wanted ones of the repositories' packages; `root` is the environment's, `packages` the download
+    /// directory.
     ///
     /// # Errors
-    /// When an index cannot be read, or makes no sense.
+    /// If an index is unreadable or malformed.
     pub fn offered(
         &self,
         root: &Tree,
@@ -53,26 +53,25 @@ impl Downloads {
 }
 
 impl Distribution {
-    /// Returns how the packages of the last step of the full upgrade can be had before it; `None` where
-    /// that is not known.
+    /// Returns how the packages of the full upgrade's last step can be supplied in advance; `None` if not supported.
     pub fn downloads(&self) -> Option<Downloads> {
-        let (known, fetch) = match self.family {
+        let (source, fetch) = match self.family {
             Family::Debian => {
-                let told = Known::Told {
+                let listed = Source::Listed {
                     list: apt::list(),
                     read: apt::to_fetch,
                 };
-                (told, apt::fetch())
+                (listed, apt::fetch())
             }
-            Family::Arch => (Known::Offered, pacman::fetch()),
-            Family::Fedora => (Known::Offered, dnf::fetch()),
-            Family::Suse => (Known::Offered, zypper::fetch()),
+            Family::Arch => (Source::Offered, pacman::fetch()),
+            Family::Fedora => (Source::Offered, dnf::fetch()),
+            Family::Suse => (Source::Offered, zypper::fetch()),
             Family::Alpine | Family::Unknown => return None,
         };
         Some(Downloads {
-            known,
+            source,
             fetch,
-            forgets: self.family == Family::Suse,
+            deletes_installed: self.family == Family::Suse,
             family: self.family,
         })
     }

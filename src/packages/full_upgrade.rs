@@ -1,17 +1,17 @@
 //! The commands of a distribution's full upgrade.
 //!
-//! They ask nothing, keep configuration that was changed, and wait for a lock where the package manager
-//! can. Not for running them.
+//! They ask nothing, keep changed configuration files, and wait for locks where the package manager can. They are not
+//! run here.
 
 use super::distribution::{Distribution, Family};
 use super::step::Step;
 use super::{apk, apt, dnf, pacman, zypper};
 
 impl Distribution {
-    /// Returns the commands of its full upgrade, in order; `None` where `upgrade.command` has to say.
+    /// Returns the commands of the full upgrade, in order; `None` if `upgrade.command` must be set.
     ///
-    /// Files of configuration that were changed are kept, each package manager's own settings in the
-    /// environment hold, and nothing is removed that the upgrade itself does not have to remove.
+    /// Changed configuration files are kept, the package manager's own settings apply, and nothing is removed unless
+    /// the upgrade requires it.
     pub fn full_upgrade(&self) -> Option<Vec<Step>> {
         match self.family {
             Family::Debian => Some(apt::full_upgrade()),
@@ -51,7 +51,7 @@ mod tests {
     }
 
     #[test]
-    fn each_family_has_its_own() {
+    fn each_family_has_its_commands() {
         let pacman =
             "pacman --noconfirm --noprogressbar --color never --cachedir /run/netbe/packages";
         let dnf = "dnf -y --setopt=cachedir=/run/netbe/packages/dnf --setopt=system_cachedir=/run/netbe/packages/dnf --setopt=keepcache=1 --setopt=zchunk=0";
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn that_a_restart_is_due_is_no_failure() {
+    fn a_required_restart_is_not_a_failure() {
         let steps = recognise("ID=opensuse-leap\n").full_upgrade().unwrap();
         for (status, refreshed, upgraded) in [
             (0, true, true),

@@ -1,21 +1,21 @@
-//! What is installed in an environment, read from its own package database.
+//! Reads the installed packages of an environment from its package database.
 //!
-//! Nothing of the environment is run, and nothing outside of it is read because of it. The database is the
-//! node's to write: whatever is in it, the worst that comes of it is a sentence.
+//! Runs nothing of the environment, and reads nothing outside of it. The database is untrusted: at worst the result is
+//! an error.
 
 use super::distribution::{Distribution, Family};
-use super::package::{Inventory, LONGEST, MOST, Package, Unread, text};
+use super::package::{Inventory, PACKAGES_MAX, Package, TEXT_MAX, Unread, text};
 use super::version::Order;
 use super::{apk, apt, pacman, rpm};
 use crate::fs::rooted::Tree;
 
-/// Where dpkg keeps what is installed.
+/// dpkg's database.
 const DPKG_STATUS: &str = "var/lib/dpkg/status";
 
-/// The largest list of all packages that is read, in bytes: Alpine's names every file of each.
+/// The largest list that is read, in bytes: Alpine's has every file.
 const LIMIT: u64 = 256 << 20;
 
-/// The kinds of databases there are, in the order they are looked for.
+/// The types of databases, in the order they are tried.
 const READERS: &[(Order, Reader)] = &[
     (Order::Debian, debian),
     (Order::Rpm, rpm::installed),
@@ -23,16 +23,16 @@ const READERS: &[(Order, Reader)] = &[
     (Order::Apk, alpine),
 ];
 
-/// Reads one kind of database; `None` where there is none.
+/// Reads a database; `None` if it does not exist.
 type Reader = fn(&Tree) -> Result<Option<Vec<Package>>, Unread>;
 
-/// Returns the packages of an environment, by the database its distribution goes by.
+/// Returns the installed packages, from the distribution's own database.
 ///
-/// No other is asked where that is missing: an Arch may have the package `dpkg`, whose list says nothing of
-/// what an upgrade changes. Of a distribution that is not known, the first there is.
+/// No other one is tried if that is missing: Arch may have the package `dpkg`, whose database is irrelevant. For an
+/// unknown distribution, the first database found is used.
 ///
 /// # Errors
-/// Why they are not known; never fatal to what asks.
+/// Why they are not known; callers treat that as a warning.
 pub fn installed(root: &Tree) -> Result<Inventory, Unread> {
     let own = match Distribution::read(root).map_or(Family::Unknown, |d| d.family) {
         Family::Debian => Some(Order::Debian),
@@ -46,10 +46,10 @@ pub fn installed(root: &Tree) -> Result<Inventory, Unread> {
             continue;
         }
         if let Some(mut packages) = read(root)? {
-            if packages.len() > MOST {
+            if packages.len() > PACKAGES_MAX {
                 return Err(Unread::TooMany);
             }
-            packages.retain(|p| p.name.len().max(p.version.len()) <= LONGEST);
+            packages.retain(|p| p.name.len().max(p.version.len()) <= TEXT_MAX);
             packages.sort();
             return Ok(Inventory {
                 order: *order,
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn of_several_databases_the_distributions_own_counts() {
+    fn the_distributions_own_database_is_used() {
         let root = tempfile::tempdir().unwrap();
         put(root.path(), DPKG_STATUS, STATUS);
         put(
@@ -132,22 +132,22 @@ mod tests {
             assert_eq!((found.order, found.packages.len()), (order, 1), "{id}");
             assert_eq!(found.packages[0].name, name, "{id}");
         }
-        // What it has is none of its own.
+        // Its own database is missing.
         put(root.path(), "etc/os-release", "ID=fedora\n");
         assert_eq!(read(root.path()), Err(Unread::Absent));
     }
 
     #[test]
-    fn a_list_without_end_is_refused() {
+    fn an_endless_list_is_refused() {
         let root = tempfile::tempdir().unwrap();
-        let many = format!("{STATUS}\n").repeat(MOST + 2);
+        let many = format!("{STATUS}\n").repeat(PACKAGES_MAX + 2);
         put(root.path(), DPKG_STATUS, &many);
         assert_eq!(read(root.path()), Err(Unread::TooMany));
     }
 
     proptest! {
         #[test]
-        fn any_text_is_a_list_of_some_length(
+        fn any_text_is_parsed_without_panic(
             text in "((Package|Status|Version|P|V|%NAME%|%VERSION%)?[:\n ]{0,2}(install ok installed|\\PC{0,4}|\n)){0,12}",
         ) {
             let root = tempfile::tempdir().unwrap();
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn alpines_newer_place_is_looked_at_too() {
+    fn alpines_newer_path_is_tried_too() {
         let root = tempfile::tempdir().unwrap();
         put(root.path(), "usr/lib/apk/db/installed", "P:c\nV:3-r0\n\n");
         let found = read(root.path()).unwrap();

@@ -1,7 +1,7 @@
-//! What a distribution is: recognising it, its full upgrade, its package list and how two differ.
+//! Distributions: detection, full upgrade, installed packages, and differences between package lists.
 //!
-//! Text in, values out, but for [`installed`] and what [`Downloads`] reads of an environment's own databases and
-//! indexes, in place. Nothing here runs anything.
+//! Text in, values out, except that [`installed`] and [`Downloads`] read an environment's databases and indexes. Runs
+//! nothing.
 
 mod apk;
 mod apt;
@@ -26,7 +26,7 @@ mod zypper;
 pub use apt::{Archive, sha256};
 pub use changes::{Changes, changes};
 pub use distribution::{Distribution, Family, recognise};
-pub use downloads::{Downloads, Known};
+pub use downloads::{Downloads, Source};
 pub use inventory::installed;
 pub use kept_back::kept_back;
 pub use package::{Inventory, Package, Unread};

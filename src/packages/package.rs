@@ -1,6 +1,4 @@
-//! A package, what is installed, and reading the text of a package database.
-//!
-//! Not for any one database.
+//! Packages, lists of installed packages, and bounded reading of databases.
 
 use std::io::Read;
 
@@ -8,25 +6,25 @@ use super::version::Order;
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 
-/// The most packages that are read of a database: more than three times all that Debian has.
-pub(super) const MOST: usize = 1 << 18;
+/// The most packages in a database: three times all of Debian's.
+pub(super) const PACKAGES_MAX: usize = 1 << 18;
 
-/// The longest name, and the longest version, in bytes; what is longer is no package, and fills screens.
-pub(super) const LONGEST: usize = 256;
+/// The longest name or version, in bytes; longer ones are skipped.
+pub(super) const TEXT_MAX: usize = 256;
 
-/// One installed package.
+/// An installed package.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Package {
-    /// Its name; dpkg's with the architecture behind it where that belongs to it.
+    /// Name; dpkg's with the architecture where that is part of it.
     pub name: String,
-    /// Its architecture where one name may be installed in several, else nothing.
+    /// Architecture if a name may be installed for several, else empty.
     pub architecture: String,
-    /// Its version, as its package manager writes it.
+    /// Version, in the package manager's format.
     pub version: String,
 }
 
 impl Package {
-    /// Returns a package of these.
+    /// Returns a package.
     pub(super) fn new(
         name: impl Into<String>,
         architecture: impl Into<String>,
@@ -45,36 +43,36 @@ impl Package {
     }
 }
 
-/// What is installed.
+/// The installed packages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inventory {
-    /// How its versions are ordered.
+    /// The order of versions.
     pub order: Order,
-    /// The packages; one name may be there several times.
+    /// The packages; a name may occur several times.
     pub packages: Vec<Package>,
 }
 
-/// Why it is not known what is installed.
+/// Why the installed packages are not known.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Unread {
-    /// There is no database of a kind that is known.
+    /// No known database exists.
     #[error("there is no package database that netbe knows")]
     Absent,
-    /// There is one, and nobody has that many.
-    #[error("the package database lists more than {MOST} packages")]
+    /// The database has too many packages.
+    #[error("the package database lists more than {PACKAGES_MAX} packages")]
     TooMany,
-    /// There is one, and it cannot be read.
+    /// The database is unreadable.
     #[error("/{path} cannot be read: {why}")]
     Damaged {
-        /// Where, from the environment's root.
+        /// Path in the environment.
         path: String,
-        /// What is wrong with it.
+        /// The error.
         why: String,
     },
 }
 
 impl Unread {
-    /// Returns what is to be said of a database that cannot be read.
+    /// Returns the error of an unreadable database.
     pub(super) fn damaged(path: &str, why: &(impl ToString + ?Sized)) -> Self {
         Self::Damaged {
             path: path.to_string(),
@@ -83,9 +81,9 @@ impl Unread {
     }
 }
 
-/// Returns a database's text of at most so many bytes; `None` where there is none.
+/// Returns a database's text up to a limit; `None` if it does not exist.
 ///
-/// Descriptions may be in any encoding; names and versions are ASCII.
+/// Descriptions may have any encoding; names and versions are ASCII.
 pub(super) fn text(root: &Tree, path: &str, limit: u64) -> Result<Option<String>, Unread> {
     let failed = |why: std::io::Error| Unread::damaged(path, &why);
     let Some(file) = root.open_file(path).map_err(failed)? else {

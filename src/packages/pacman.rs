@@ -1,4 +1,4 @@
-//! pacman: what is installed, a directory a package, and in it a file `desc`; and its sync databases.
+//! pacman: the full upgrade, the installed packages (a directory with a file `desc` for each), and the sync databases.
 
 use std::io::{self, Read};
 
@@ -8,18 +8,18 @@ use super::package::{Unread, text};
 use super::step::{CACHE, FETCHING, KEYS, LISTS, PACKAGES, Step};
 use crate::fs::rooted::Tree;
 
-/// How much of one package's description is read at once, in bytes.
+/// Bytes of a package's description read at once.
 const DESCRIPTION_LIMIT: u64 = 1 << 20;
 
-/// Where it is.
+/// The database of installed packages.
 const LOCAL: &str = "var/lib/pacman/local";
 
-/// The largest description of a package that is read, in bytes; they have some hundred.
+/// The largest description of a package, in bytes; most have some hundred.
 const LIMIT: u64 = 1 << 20;
-/// The same for all of them together.
-const ALL: u64 = 256 << 20;
+/// The limit for all of them.
+const TOTAL_LIMIT: u64 = 256 << 20;
 
-/// Returns the packages of an environment; `None` where there is no such list.
+/// Returns the installed packages; `None` if there is no database.
 pub(super) fn installed(root: &Tree) -> Result<Option<Vec<Package>>, Unread> {
     let failed = |why: std::io::Error| Unread::damaged(LOCAL, &why);
     if !root
@@ -30,11 +30,11 @@ pub(super) fn installed(root: &Tree) -> Result<Option<Vec<Package>>, Unread> {
         return Ok(None);
     }
     let mut packages = Vec::new();
-    let mut left = ALL;
-    // One of the names is that of a file, with the list's own version.
+    let mut remaining = TOTAL_LIMIT;
+    // One name is that of a file with the database's version.
     for name in root.names(LOCAL).map_err(failed)? {
         if let Some(text) = text(root, &format!("{LOCAL}/{name}/desc"), LIMIT)? {
-            left = left
+            remaining = remaining
                 .checked_sub(text.len() as u64)
                 .ok_or_else(|| Unread::damaged(LOCAL, "it is larger than 256 MiB"))?;
             packages.extend(package(&text));
@@ -43,7 +43,7 @@ pub(super) fn installed(root: &Tree) -> Result<Option<Vec<Package>>, Unread> {
     Ok(Some(packages))
 }
 
-/// Returns the package a `desc` is of: `%NAME%` and `%VERSION%`, the value on the line after.
+/// Parses a `desc`: `%NAME%` and `%VERSION%`, with the value on the next line.
 fn package(desc: &str) -> Option<Package> {
     let value = |key: &str| {
         let mut lines = desc.lines();
@@ -55,7 +55,7 @@ fn package(desc: &str) -> Option<Package> {
 
 /// Reads a sync database: an archive with a file `NAME-VERSION/desc` for each package.
 pub(super) fn offered(index: impl Read, offer: &mut dyn FnMut(Archive)) -> io::Result<()> {
-    // Raw: names are short, and a long one would be held in memory whatever its length.
+    // Raw: extended names are not needed, and would be held in memory whatever their length.
     for entry in tar::Archive::new(index).entries()?.raw(true) {
         let entry = entry?;
         if !entry.path_bytes().ends_with(b"/desc") {
@@ -63,15 +63,15 @@ pub(super) fn offered(index: impl Read, offer: &mut dyn FnMut(Archive)) -> io::R
         }
         let mut text = Vec::new();
         entry.take(DESCRIPTION_LIMIT).read_to_end(&mut text)?;
-        if let Some(archive) = described(&String::from_utf8_lossy(&text)) {
+        if let Some(archive) = archive(&String::from_utf8_lossy(&text)) {
             offer(archive);
         }
     }
     Ok(())
 }
 
-/// Reads one package's `desc`: a line `%NAME%`, the lines that it stands for, an empty line.
-fn described(text: &str) -> Option<Archive> {
+/// Parses a `desc` of a sync database: a line `%NAME%`, its values, an empty line.
+fn archive(text: &str) -> Option<Archive> {
     let field = |name: &str| {
         let mut lines = text.lines().skip_while(|line| *line != name);
         lines.nth(1).map(str::trim)
@@ -84,7 +84,7 @@ fn described(text: &str) -> Option<Archive> {
     })
 }
 
-/// For every pacman: no question, no bar. It waits for no lock; in a copy nobody else holds one.
+/// Common arguments: no questions, no progress bar. pacman does not wait for locks; in a copy there are none.
 const PACMAN: &[&str] = &[
     "pacman",
     "--noconfirm",
@@ -95,10 +95,10 @@ const PACMAN: &[&str] = &[
     CACHE,
 ];
 
-/// The packages with the keys that others are signed with: after some months without an upgrade the new
-/// ones are not known yet, and everything signed with them would be refused.
+/// Returns the packages with signing keys. After months without an upgrade new keys are missing, and packages signed
+/// with them would be refused.
 ///
-/// Of others of Arch's family it is not known what theirs is called.
+/// Unknown for other distributions of the family.
 fn keyrings(id: &str) -> &'static [&'static str] {
     match id {
         "arch" => &["archlinux-keyring"],
@@ -111,8 +111,7 @@ fn keyrings(id: &str) -> &'static [&'static str] {
 
 /// Returns the commands of the full upgrade of a distribution with that `ID`.
 pub(super) fn full_upgrade(id: &str) -> Vec<Step> {
-    // The one package that is new for a moment stays no partial upgrade: everything else follows, or
-    // nothing of it is kept.
+    // Upgrading the keys first is not a partial upgrade: the rest follows, or the result is discarded.
     let (first, keys): (&str, &[&str]) = match keyrings(id) {
         [] => (LISTS, &[]),
         keys => (KEYS, keys),
@@ -131,7 +130,7 @@ fn pacman(what: &'static str, arguments: &[&str]) -> Step {
     Step::new(what, &[PACMAN, arguments].concat(), &[])
 }
 
-/// Returns what downloads the packages of a full upgrade, and no more.
+/// Returns the command that only downloads the packages of a full upgrade.
 pub(super) fn fetch() -> Step {
     pacman(FETCHING, &["-Suw"])
 }
@@ -154,7 +153,7 @@ mod tests {
                 "%NAME%\nbash\n\n%VERSION%\n5.2.021-1\n\n%DESC%\nThe GNU Bourne Again shell\n",
             ),
             ("vim-1:9.0-2", "%VERSION%\n1:9.0-2\n\n%NAME%\nvim\n"),
-            // What an interrupted transaction may leave.
+            // Left by an interrupted transaction.
             ("empty-1-1", ""),
             ("half-1-1", "%NAME%\n\n%VERSION%"),
         ] {
@@ -175,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_link_out_of_the_root_leads_nowhere() {
+    fn a_link_out_of_the_root_is_not_followed() {
         let outside = tempfile::tempdir().unwrap();
         fs::write(outside.path().join("desc"), "%NAME%\na\n%VERSION%\n1\n").unwrap();
         let root = tempfile::tempdir().unwrap();

@@ -1,8 +1,7 @@
-//! What a distribution's repositories offer, by the indexes that its package manager has fetched.
+//! The packages in a distribution's repositories, from the indexes that its package manager has fetched.
 //!
-//! pacman's sync databases and rpm-md's `primary.xml`: each names the file of a package, its size and its SHA-256.
-//! Read from a stream, bounded, a package at a time. What an index says holds for the environment it lies in and for
-//! nobody else. Fetches nothing.
+//! pacman's sync databases and rpm-md's `primary.xml` have file name, size and SHA-256 of each package. Read as a
+//! stream, with limits, a package at a time. An index is used for its own environment only. Fetches nothing.
 
 use std::cell::Cell;
 use std::io::{self, BufRead, BufReader, Read};
@@ -15,25 +14,24 @@ use crate::formats::compression::Compression;
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 
-/// How much is read of all indexes together, in bytes, unpacked: ten times what Fedora has.
+/// Limit of all indexes, decompressed, in bytes: ten times Fedora's.
 const LIMIT: u64 = 4 << 30;
-/// How many indexes are read: more than anybody has repositories, and not as many as a directory may hold.
+/// The most indexes that are read.
 const INDEXES: usize = 256;
-/// How many packages are told of: more than any upgrade has, and an index may name one as often as it likes.
+/// The most packages returned: more than any upgrade has; an index may repeat one any number of times.
 const OFFERS: usize = 1 << 16;
 
-/// Returns which of the packages that the repositories offer are wanted, and where their package manager looks for
-/// each beneath the directory for packages.
+/// Returns the wanted packages of the repositories, with their paths in the download directory.
 ///
 /// # Errors
-/// When an index cannot be read, or makes no sense.
+/// If an index is unreadable or malformed.
 pub(super) fn offered(
     family: Family,
     root: &Tree,
     packages: &Tree,
     wanted: &dyn Fn(&[u8; 32]) -> bool,
 ) -> io::Result<Vec<Archive>> {
-    let ration = Ration::new();
+    let budget = Budget::new();
     let mut found = Vec::new();
     let mut offer = |archive: Archive| {
         if found.len() < OFFERS && wanted(&archive.sha256) && is_inside(&archive.file) {
@@ -45,7 +43,7 @@ pub(super) fn offered(
             const SYNC: &str = "var/lib/pacman/sync";
             for name in root.names(SYNC)?.into_iter().take(INDEXES) {
                 if name.ends_with(".db")
-                    && let Some(index) = open(root, &format!("{SYNC}/{name}"), &ration)?
+                    && let Some(index) = open(root, &format!("{SYNC}/{name}"), &budget)?
                 {
                     pacman::offered(index, &mut offer)?;
                 }
@@ -54,7 +52,7 @@ pub(super) fn offered(
         Family::Fedora => {
             for repository in packages.names(dnf::DIR)?.into_iter().take(INDEXES) {
                 let metadata = format!("{}/{repository}/repodata", dnf::DIR);
-                each_primary(packages, &metadata, &ration, &mut |path, mut archive| {
+                each_primary(packages, &metadata, &budget, &mut |path, mut archive| {
                     let (_, file) = path.rsplit_once('/').unwrap_or(("", path));
                     archive.file = format!("{}/{repository}/packages/{file}", dnf::DIR);
                     offer(archive);
@@ -65,7 +63,7 @@ pub(super) fn offered(
             const RAW: &str = "var/cache/zypp/raw";
             for repository in root.names(RAW)?.into_iter().take(INDEXES) {
                 let metadata = format!("{RAW}/{repository}/repodata");
-                each_primary(root, &metadata, &ration, &mut |path, mut archive| {
+                each_primary(root, &metadata, &budget, &mut |path, mut archive| {
                     archive.file = format!("{}/{repository}/{path}", zypper::DIR);
                     offer(archive);
                 })?;
@@ -76,7 +74,7 @@ pub(super) fn offered(
     Ok(found)
 }
 
-/// An index is a node's own: a path in it can say anything.
+/// Returns whether a path stays inside: an index is untrusted.
 fn is_inside(path: &str) -> bool {
     path.len() < 1024
         && !path.contains('\0')
@@ -85,40 +83,40 @@ fn is_inside(path: &str) -> bool {
             .all(|part| !part.is_empty() && part != "." && part != "..")
 }
 
-/// How much may still be read of the indexes that are looked through, in bytes.
+/// Bytes that may still be read of all indexes.
 #[derive(Debug, Clone)]
-struct Ration(Rc<Cell<u64>>);
+struct Budget(Rc<Cell<u64>>);
 
-impl Ration {
+impl Budget {
     fn new() -> Self {
         Self(Rc::new(Cell::new(LIMIT)))
     }
 }
 
-/// Reads until a ration is used up.
-struct Rationed<R> {
+/// Reads until the budget is used up.
+struct Limited<R> {
     inner: R,
-    ration: Ration,
+    budget: Budget,
 }
 
-impl<R: Read> Read for Rationed<R> {
+impl<R: Read> Read for Limited<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         interrupt::check_io()?;
-        let left = self.ration.0.get();
-        let most = usize::try_from(left).map_or(buf.len(), |left| buf.len().min(left));
-        if most == 0 && !buf.is_empty() {
+        let left = self.budget.0.get();
+        let length = usize::try_from(left).map_or(buf.len(), |left| buf.len().min(left));
+        if length == 0 && !buf.is_empty() {
             return Err(io::Error::other(
                 "the indexes are larger than 4 GiB together",
             ));
         }
-        let count = self.inner.read(&mut buf[..most])?;
-        self.ration.0.set(left - count as u64);
+        let count = self.inner.read(&mut buf[..length])?;
+        self.budget.0.set(left - count as u64);
         Ok(count)
     }
 }
 
-/// Opens an index, packed or not, to read it unpacked; `None` where there is none.
-fn open(tree: &Tree, path: &str, ration: &Ration) -> io::Result<Option<Box<dyn BufRead>>> {
+/// Opens an index, compressed or not; `None` if it does not exist.
+fn open(tree: &Tree, path: &str, budget: &Budget) -> io::Result<Option<Box<dyn BufRead>>> {
     let Some(file) = tree.open_file(path)? else {
         return Ok(None);
     };
@@ -127,21 +125,21 @@ fn open(tree: &Tree, path: &str, ration: &Ration) -> io::Result<Option<Box<dyn B
         Some(how) => how.reader(file).map_err(io::Error::other)?,
         None => Box::new(file),
     };
-    Ok(Some(Box::new(BufReader::new(Rationed {
+    Ok(Some(Box::new(BufReader::new(Limited {
         inner: plain,
-        ration: ration.clone(),
+        budget: budget.clone(),
     }))))
 }
 
 fn each_primary(
     tree: &Tree,
     metadata: &str,
-    ration: &Ration,
+    budget: &Budget,
     offer: &mut dyn FnMut(&str, Archive),
 ) -> io::Result<()> {
     let is_one = |name: &String| name.contains("primary.xml");
     for name in tree.names(metadata)?.into_iter().filter(is_one).take(4) {
-        if let Some(index) = open(tree, &format!("{metadata}/{name}"), ration)? {
+        if let Some(index) = open(tree, &format!("{metadata}/{name}"), budget)? {
             rpm_md::offered(index, offer)?;
         }
     }

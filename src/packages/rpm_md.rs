@@ -1,6 +1,6 @@
-//! rpm-md's `primary.xml`: what a repository of dnf's or zypper's offers.
+//! Parses rpm-md's `primary.xml`: the packages in a repository of dnf or zypper.
 //!
-//! Read from a stream, bounded, a package at a time.
+//! Read as a stream, with limits, a package at a time.
 
 use std::io::{self, BufRead};
 
@@ -9,12 +9,12 @@ use quick_xml::{Reader, XmlVersion};
 
 use super::apt::{Archive, sha256};
 
-/// How deep an index may nest its tags, which are remembered until they end; theirs go to five.
+/// Maximum nesting of tags, which are held in memory until they end; five are used.
 const DEPTH: usize = 64;
-/// How much of one package's description is read at once, in bytes.
+/// Bytes of a package's description read at once.
 const DESCRIPTION_LIMIT: u64 = 1 << 20;
 
-/// What is entry of one package of a `primary.xml`.
+/// A package entry of a `primary.xml`.
 #[derive(Debug, Default)]
 struct PackageEntry {
     path: Option<String>,
@@ -22,7 +22,7 @@ struct PackageEntry {
     sha256: Option<[u8; 32]>,
 }
 
-/// Reads a `primary.xml`; each package comes with its path in the repository.
+/// Parses a `primary.xml`; each package has its path in the repository.
 pub(super) fn offered(index: impl BufRead, offer: &mut dyn FnMut(&str, Archive)) -> io::Result<()> {
     let mut reader = Reader::from_reader(index.take(0));
     let (mut buffer, mut entry, mut in_checksum) = (Vec::new(), PackageEntry::default(), false);

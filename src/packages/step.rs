@@ -1,27 +1,25 @@
-//! One command of a package manager's, and what it does in words.
-//!
-//! Not for running it.
+//! A command of a package manager, with a description for progress.
 
-/// One command of a full upgrade.
+/// A command of a full upgrade.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Step {
-    /// What it does, as progress is told: `updating package lists`; nothing of a command of somebody's.
+    /// Description for progress: `updating package lists`; empty for a user's command.
     pub what: &'static str,
     /// The program and its arguments.
     pub argv: Vec<String>,
-    /// Variables it wants.
+    /// Environment variables.
     pub env: Vec<(String, String)>,
-    /// Exit statuses besides 0 that mean it was done, each with what it asks of people, in words; nothing where that is nothing.
+    /// Exit statuses other than 0 that mean success, each with a request to the user, or empty.
     pub also_done: &'static [(i32, &'static str)],
 }
 
 impl Step {
-    /// Returns whether an exit status means that it was done.
+    /// Returns whether an exit status means success.
     pub fn is_done(&self, status: i32) -> bool {
         status == 0 || self.also_done.iter().any(|(also, _)| *also == status)
     }
 
-    /// Returns what a status asks of people, in words, where it does.
+    /// Returns the request to the user of an exit status, if there is one.
     pub fn asks(&self, status: i32) -> Option<&'static str> {
         let asks = self.also_done.iter().find(|(also, _)| *also == status)?.1;
         (!asks.is_empty()).then_some(asks)
@@ -40,19 +38,19 @@ impl Step {
     }
 }
 
-/// What a step does, in words.
+/// Description for progress.
 pub(super) const LISTS: &str = "updating package lists";
 
-/// What a step does, in words.
+/// Description for progress.
 pub(super) const KEYS: &str = "updating the distribution's keys";
 
-/// What a step does, in words.
+/// Description for progress.
 pub(super) const PACKAGES: &str = "upgrading packages";
 
-/// Where packages are downloaded to: a mount of its own, empty or with what the pool has of them.
+/// The download directory: a separate mount, with packages from the pool's cache.
 pub(super) const CACHE: &str = "/run/netbe/packages";
 
-/// What a step does, in words.
+/// Description for progress.
 pub(super) const FINDING: &str = "finding out what is wanted";
-/// What a step does, in words.
+/// Description for progress.
 pub(super) const FETCHING: &str = "downloading packages";

@@ -1,20 +1,19 @@
-//! zypper: the full upgrade, of openSUSE.
+//! zypper: the full upgrade of openSUSE.
 //!
-//! What is installed is rpm's to say, what is offered [`super::rpm_md`]'s.
+//! Installed packages are read from rpm's database, available ones by [`super::rpm_md`].
 
 use super::step::{CACHE, FETCHING, LISTS, PACKAGES, Step};
 
-/// Where zypper is told to keep packages, beneath the directory for packages.
+/// zypper's cache in the download directory.
 pub(super) const DIR: &str = "zypp";
 
-/// How many seconds to wait for another one's lock.
+/// Seconds to wait for the lock.
 const SUSE_ENV: &[(&str, &str)] = &[("ZYPP_LOCK_TIMEOUT", "120")];
 
-/// zypper(8), "EXIT CODES": to be restarted is the machine (102), or zypper itself (103); a script of a
-/// package failed (107), which dnf, too, only tells of. A repository that was left out (106) is none of
-/// them: nobody knows what did not come.
+/// zypper(8), "EXIT CODES": a restart of the machine (102) or of zypper (103) is needed; a package script failed
+/// (107), which dnf only reports too. A skipped repository (106) is an error: its packages are missing.
 const SUSE_DONE: &[(i32, &str)] = &[
-    // What is upgraded is booted anyway.
+    // The upgraded system is booted anyway.
     (102, ""),
     (
         103,
@@ -44,7 +43,7 @@ fn upgrade(what: &'static str, more: &[&str]) -> Step {
     upgrade
 }
 
-/// Returns what downloads the packages of a full upgrade, and no more.
+/// Returns the command that only downloads the packages of a full upgrade.
 pub(super) fn fetch() -> Step {
     upgrade(FETCHING, &["--download-only"])
 }

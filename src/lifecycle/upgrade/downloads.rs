@@ -15,7 +15,7 @@ use super::program;
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 use crate::packages::cache::PackageCache;
-use crate::packages::{Archive, Downloads, Known};
+use crate::packages::{Archive, Downloads, Source};
 use crate::pool::lock::DownloadLock;
 use crate::pool::stage::Staged;
 use crate::pool::{Node, Pool, layout};
@@ -63,12 +63,12 @@ impl<'a> Packages<'a> {
         echo: bool,
     ) -> Result<()> {
         if !self.beside_others && self.cache.is_empty() {
-            return match downloads.forgets {
+            return match downloads.deletes_installed {
                 true => self.fetch(sandbox, downloads, log, echo),
                 false => Ok(()),
             };
         }
-        if let Known::Told { list, .. } = &downloads.known {
+        if let Source::Listed { list, .. } = &downloads.source {
             program::say(log, echo, list.what)?;
         }
         let wanted = self.wanted(sandbox, downloads)?;
@@ -86,7 +86,7 @@ impl<'a> Packages<'a> {
             if !self.fill(sandbox.root, downloads, &wanted)? {
                 self.fetch(sandbox, downloads, log, echo)?;
             }
-        } else if downloads.forgets {
+        } else if downloads.deletes_installed {
             self.fetch(sandbox, downloads, log, echo)?;
         }
         Ok(())
@@ -108,14 +108,14 @@ impl<'a> Packages<'a> {
     pub(super) fn harvest(&self) -> Result<()> {
         let private = Tree::open(self.dir())?;
         self.cache
-            .keep(&private, |name| !self.given.contains(name))
+            .add(&private, |name| !self.given.contains(name))
             .context("keeping the downloaded packages")?;
         Ok(())
     }
 
     /// Returns what the package manager says it is about to fetch.
     fn wanted(&self, sandbox: &Sandbox<'_>, downloads: &Downloads) -> Result<Wanted> {
-        let Known::Told { list, read } = &downloads.known else {
+        let Source::Listed { list, read } = &downloads.source else {
             return Ok(Wanted::Unknown);
         };
         let output = tempfile::tempfile().context("making a temporary file")?;
@@ -151,7 +151,7 @@ impl<'a> Packages<'a> {
             if self.given.contains(&archive.file) {
                 continue;
             }
-            match self.cache.give(archive, &private) {
+            match self.cache.copy_to(archive, &private) {
                 Ok(true) => drop(self.given.insert(archive.file.clone())),
                 Ok(false) => all = false,
                 Err(e) => return Err(e).context("taking packages from the pool's cache"),

@@ -28,7 +28,7 @@ pub(super) fn place() -> Place {
 }
 
 #[test]
-fn what_is_all_holes_or_nothing_to_be_opened_is_not_kept() {
+fn sparse_and_special_files_are_not_cached() {
     let Place {
         cache,
         at,
@@ -43,12 +43,12 @@ fn what_is_all_holes_or_nothing_to_be_opened_is_not_kept() {
     nix::unistd::mkfifo(&at.join("c.deb"), Mode::S_IRWXU).unwrap();
     std::os::unix::fs::symlink("/etc/passwd", at.join("d.deb")).unwrap();
     fs::write(at.join("e.deb"), b"content").unwrap();
-    assert_eq!(cache.keep(&tree, |_| true).unwrap(), 1);
+    assert_eq!(cache.add(&tree, |_| true).unwrap(), 1);
     assert_eq!(fs::read_dir(&cache.dir).unwrap().count(), 1);
 }
 
 #[test]
-fn what_was_kept_is_given_to_who_knows_its_checksum() {
+fn a_package_is_returned_for_its_checksum() {
     let Place {
         cache,
         at,
@@ -58,27 +58,27 @@ fn what_was_kept_is_given_to_who_knows_its_checksum() {
     assert!(cache.is_empty());
     fs::write(at.join("a_1_all.deb"), b"content").unwrap();
     fs::write(at.join("lock"), b"").unwrap();
-    assert_eq!(cache.keep(&tree, |_| true).unwrap(), 1);
-    assert_eq!(cache.keep(&tree, |_| true).unwrap(), 0);
+    assert_eq!(cache.add(&tree, |_| true).unwrap(), 1);
+    assert_eq!(cache.add(&tree, |_| true).unwrap(), 0);
     assert!(!cache.is_empty());
     fs::remove_file(at.join("a_1_all.deb")).unwrap();
     assert!(
         cache
-            .give(&archive("b_1_all.deb", b"content"), &tree)
+            .copy_to(&archive("b_1_all.deb", b"content"), &tree)
             .unwrap()
     );
     assert_eq!(fs::read(at.join("b_1_all.deb")).unwrap(), b"content");
-    // The same name and size, other content: what apt alone would take.
+    // The same name and size with other content, which apt would accept.
     assert!(
         !cache
-            .give(&archive("a_1_all.deb", b"CONTENT"), &tree)
+            .copy_to(&archive("a_1_all.deb", b"CONTENT"), &tree)
             .unwrap()
     );
     assert!(!at.join("a_1_all.deb").exists());
 }
 
 #[test]
-fn a_damaged_package_is_not_given_and_goes() {
+fn a_damaged_package_is_removed() {
     let Place {
         cache,
         at,
@@ -86,16 +86,16 @@ fn a_damaged_package_is_not_given_and_goes() {
         _dir,
     } = place();
     fs::write(at.join("a_1_all.deb"), b"content").unwrap();
-    cache.keep(&tree, |_| true).unwrap();
+    cache.add(&tree, |_| true).unwrap();
     let wanted = archive("a_1_all.deb", b"content");
     fs::write(cache.dir.join(hex(&wanted.sha256)), b"c0ntent").unwrap();
-    assert!(!cache.give(&wanted, &tree).unwrap());
+    assert!(!cache.copy_to(&wanted, &tree).unwrap());
     assert!(!at.join("a_1_all.deb").exists());
     assert!(cache.is_empty());
 }
 
 #[test]
-fn one_that_a_power_cut_emptied_is_not_given_and_is_kept_anew() {
+fn a_package_emptied_by_a_power_cut_is_replaced() {
     let Place {
         cache,
         at,
@@ -105,14 +105,14 @@ fn one_that_a_power_cut_emptied_is_not_given_and_is_kept_anew() {
     let wanted = archive("a_1_all.deb", b"content");
     fs::create_dir(&cache.dir).unwrap();
     fs::write(cache.dir.join(hex(&wanted.sha256)), b"").unwrap();
-    assert!(!cache.give(&wanted, &tree).unwrap());
+    assert!(!cache.copy_to(&wanted, &tree).unwrap());
     fs::write(at.join("a_1_all.deb"), b"content").unwrap();
-    assert_eq!(cache.keep(&tree, |_| true).unwrap(), 1);
-    assert!(cache.give(&wanted, &tree).unwrap());
+    assert_eq!(cache.add(&tree, |_| true).unwrap(), 1);
+    assert!(cache.copy_to(&wanted, &tree).unwrap());
 }
 
 #[test]
-fn only_plain_files_are_kept_and_only_wanted_ones() {
+fn only_regular_and_wanted_files_are_cached() {
     let Place {
         cache,
         at,
@@ -124,12 +124,12 @@ fn only_plain_files_are_kept_and_only_wanted_ones() {
     nix::unistd::mkfifo(&at.join("pipe.deb"), Mode::S_IRWXU).unwrap();
     fs::write(at.join("had.deb"), b"1").unwrap();
     fs::write(at.join("no package"), b"2").unwrap();
-    assert_eq!(cache.keep(&tree, |name| name != "had.deb").unwrap(), 0);
+    assert_eq!(cache.add(&tree, |name| name != "had.deb").unwrap(), 0);
     assert!(cache.is_empty());
 }
 
 #[test]
-fn what_nobody_wants_for_a_month_goes() {
+fn a_package_unused_for_a_month_is_deleted() {
     let Place {
         cache,
         at,
@@ -139,7 +139,7 @@ fn what_nobody_wants_for_a_month_goes() {
     for (name, content) in [("old.deb", b"1"), ("new.deb", b"2")] {
         fs::write(at.join(name), content).unwrap();
     }
-    cache.keep(&tree, |name| name == "old.deb").unwrap();
+    cache.add(&tree, |name| name == "old.deb").unwrap();
     let old = cache.dir.join(hex(&Sha256::digest(b"1")));
     let long_ago = SystemTime::now() - MAX_AGE - Duration::from_secs(60);
     File::options()
@@ -148,7 +148,7 @@ fn what_nobody_wants_for_a_month_goes() {
         .unwrap()
         .set_modified(long_ago)
         .unwrap();
-    cache.keep(&tree, |name| name == "new.deb").unwrap();
+    cache.add(&tree, |name| name == "new.deb").unwrap();
     assert!(!old.exists());
     assert_eq!(fs::read_dir(&cache.dir).unwrap().count(), 1);
 }

@@ -36,7 +36,7 @@ fn put(root: &Path, path: &str, content: &[u8]) {
     fs::write(root.join(path), content).unwrap();
 }
 
-/// What is offered where root and packages are one directory.
+/// Returns the packages found with root and download directory in one.
 fn offers(family: Family, files: &[(&str, Vec<u8>)]) -> Vec<(String, u64)> {
     let dir = tempfile::tempdir().unwrap();
     for (path, content) in files {
@@ -52,7 +52,7 @@ fn offers(family: Family, files: &[(&str, Vec<u8>)]) -> Vec<(String, u64)> {
 }
 
 #[test]
-fn no_index_tells_of_packages_without_end() {
+fn the_number_of_packages_is_limited() {
     let (head, rest) = PRIMARY.split_once("<package").unwrap();
     let (one, _) = rest.split_once("</package>").unwrap();
     let many = format!("<package{one}</package>").repeat(OFFERS + 1);
@@ -65,7 +65,7 @@ fn no_index_tells_of_packages_without_end() {
 }
 
 #[test]
-fn what_dnf_and_zypper_are_offered() {
+fn indexes_of_dnf_and_zypper_are_parsed() {
     let packed = zstd::encode_all(primary().as_bytes(), 1).unwrap();
     let dnf = "dnf/fedora-0a1b/repodata/ff-primary.xml.zst";
     assert_eq!(
@@ -83,7 +83,7 @@ fn what_dnf_and_zypper_are_offered() {
 }
 
 #[test]
-fn what_pacman_is_offered() {
+fn indexes_of_pacman_are_parsed() {
     let mut db = tar::Builder::new(Vec::new());
     for (name, text) in [
         (
@@ -112,23 +112,23 @@ fn what_pacman_is_offered() {
 }
 
 #[test]
-fn what_nests_without_end_is_refused() {
+fn deep_nesting_is_refused() {
     let text = "<a>".repeat(1 << 20);
     let said = rpm_md::offered(text.as_bytes(), &mut |_, _| {}).unwrap_err();
     assert!(said.to_string().contains("nested too deep"), "{said}");
 }
 
 #[test]
-fn all_indexes_together_have_an_end() {
+fn the_size_of_all_indexes_is_limited() {
     let dir = tempfile::tempdir().unwrap();
     fs::File::create(dir.path().join("index"))
         .unwrap()
         .set_len(1 << 42)
         .unwrap();
     let tree = Tree::open(dir.path()).unwrap();
-    let ration = Ration(Rc::new(Cell::new(3 << 20)));
+    let budget = Budget(Rc::new(Cell::new(3 << 20)));
     for (want, ends) in [(2 << 20, false), (1 << 20, true)] {
-        let index = open(&tree, "index", &ration).unwrap().unwrap();
+        let index = open(&tree, "index", &budget).unwrap().unwrap();
         let mut index = index.take(2 << 20);
         let read = io::copy(&mut index, &mut io::sink());
         assert_eq!(read.is_err(), ends, "{want}");
@@ -137,7 +137,7 @@ fn all_indexes_together_have_an_end() {
 
 proptest! {
     #[test]
-    fn any_index_is_read_without_harm(at in 0..900_usize, what: Vec<u8>) {
+    fn any_index_is_parsed_without_panic(at in 0..900_usize, what: Vec<u8>) {
         let mut text = primary().into_bytes();
         let at = at.min(text.len());
         text.splice(at..(at + what.len()).min(text.len()), what);

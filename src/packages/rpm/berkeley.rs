@@ -1,8 +1,7 @@
-//! rpm's database in a hash of Berkeley DB, `Packages`: that of RHEL 8, and of all before.
+//! rpm's database as a Berkeley DB hash, `Packages`: of RHEL 8 and before.
 //!
-//! Read page by page as `dbinc/db_page.h` of Berkeley DB lays them out: what is put in last lies in its
-//! page as a pair of key and value, and a value longer than that on a chain of pages of its own. Numbers
-//! are of the order of the machine that wrote them.
+//! Pages have the layout of Berkeley DB's `dbinc/db_page.h`: a page has pairs of key and value, and a longer value is
+//! on a chain of overflow pages. Numbers are in the byte order of the machine that wrote them.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
@@ -10,30 +9,30 @@ use std::os::unix::fs::FileExt;
 use super::{Database, word};
 use crate::fs::interrupt;
 
-/// The number that says it is a hash, and the versions of it since rpm 4.
+/// Magic number of a hash, and its versions since rpm 4.
 const MAGIC: u32 = 0x0006_1561;
 const VERSIONS: std::ops::RangeInclusive<u32> = 7..=10;
 
-/// Kinds of pages: an old and a new one of pairs, and one of a long value.
+/// Page types: unsorted pairs, sorted pairs, overflow.
 const UNSORTED: u8 = 2;
 const SORTED: u8 = 13;
 const OVERFLOW: u8 = 7;
 
-/// Kinds of what lies in a page: by itself, and as the number of the first page of a chain.
-const HERE: u8 = 1;
-const ELSEWHERE: u8 = 3;
+/// Item types: inline, and on overflow pages.
+const INLINE: u8 = 1;
+const OFF_PAGE: u8 = 3;
 
-/// Bytes of a page's own head.
+/// Size of a page's header.
 const HEAD: usize = 26;
 
-/// Hands every package's header on.
+/// Passes every package's header to `visit`.
 pub(super) fn each(
     database: &Database<'_>,
-    hear: &mut dyn FnMut(&[u8]) -> Result<(), String>,
+    visit: &mut dyn FnMut(&[u8]) -> Result<(), String>,
 ) -> Result<(), String> {
     let pages = Pages::open(&database.file)?;
-    // Values do not overlap, so together they are no longer than the file.
-    let mut left = pages.length;
+    // Values do not overlap, so their total is limited by the file's length.
+    let mut remaining = pages.length;
     for number in 1..pages.count {
         interrupt::check().map_err(|e| e.to_string())?;
         let page = pages.read(number)?;
@@ -41,9 +40,9 @@ pub(super) fn each(
             continue;
         }
         for (key, value) in pages.pairs(&page) {
-            // The one of key 0 counts packages.
+            // Key 0 has the number of packages.
             if !key.iter().all(|byte| *byte == 0) {
-                hear(&pages.value(value, &mut left)?)?;
+                visit(&pages.value(value, &mut remaining)?)?;
             }
         }
     }
@@ -67,15 +66,15 @@ impl<'a> Pages<'a> {
         let order = [u32::from_le_bytes, u32::from_be_bytes]
             .into_iter()
             .find(|order| word(&head, 12, *order) == Some(MAGIC))
-            .ok_or("it is no hash of Berkeley DB")?;
+            .ok_or("it is no Berkeley DB hash")?;
         let number = |at| word(&head, at, order).unwrap_or_default();
         if !VERSIONS.contains(&number(16)) {
             return Err(format!(
-                "it is a hash of version {} of Berkeley DB's",
+                "it is a Berkeley DB hash of version {}",
                 number(16)
             ));
         }
-        // 0 says that it is not encrypted.
+        // 0: not encrypted.
         let size = number(20);
         if !(512..=65536).contains(&size) || !size.is_power_of_two() || head[24] != 0 {
             return Err("its first page is damaged".to_string());
@@ -91,7 +90,7 @@ impl<'a> Pages<'a> {
 
     fn read(&self, number: u32) -> Result<Vec<u8>, String> {
         if number >= self.count {
-            return Err("it is cut off".to_string());
+            return Err("it is cut short".to_string());
         }
         let mut page = vec![0; self.size];
         self.file
@@ -100,11 +99,11 @@ impl<'a> Pages<'a> {
         Ok(page)
     }
 
-    /// Returns the pairs of a page, key and value each with its kind in front; what leads out of it is none.
+    /// Returns the pairs of a page, each item with its type; invalid ones are skipped.
     fn pairs<'p>(&self, page: &'p [u8]) -> Vec<(&'p [u8], &'p [u8])> {
         let entries = self.half(page, 20).unwrap_or_default();
         let start = |entry: usize| self.half(page, HEAD + 2 * entry);
-        // They fill the page from its end, so each ends where the one before begins.
+        // Items fill the page from its end, so each ends where the previous one begins.
         let item = |entry: usize| {
             let end = match entry {
                 0 => self.size,
@@ -117,18 +116,20 @@ impl<'a> Pages<'a> {
             .collect()
     }
 
-    /// Returns a value, from where it is.
-    fn value(&self, item: &[u8], left: &mut u64) -> Result<Vec<u8>, String> {
-        let damaged = || "a value in it leads astray".to_string();
+    /// Returns a value, following overflow pages.
+    fn value(&self, item: &[u8], remaining: &mut u64) -> Result<Vec<u8>, String> {
+        let damaged = || "a value in it is damaged".to_string();
         match item.first() {
-            Some(&HERE) => Ok(item[1..].to_vec()),
-            Some(&ELSEWHERE) => {
+            Some(&INLINE) => Ok(item[1..].to_vec()),
+            Some(&OFF_PAGE) => {
                 let number = |at| word(item, at, self.order).ok_or_else(damaged);
                 let (mut next, length) = (number(4)?, number(8)? as usize);
                 let mut value = Vec::new();
                 while value.len() < length {
-                    // Also where a chain leads back into itself.
-                    *left = left.checked_sub(self.size as u64).ok_or_else(damaged)?;
+                    // Also ends a loop of pages.
+                    *remaining = remaining
+                        .checked_sub(self.size as u64)
+                        .ok_or_else(damaged)?;
                     let page = self.read(next)?;
                     let used = self.half(&page, 22).unwrap_or_default();
                     let part = page.get(HEAD..HEAD + used);
@@ -143,10 +144,10 @@ impl<'a> Pages<'a> {
         }
     }
 
-    /// Returns two bytes as a number.
+    /// Returns a number of two bytes.
     fn half(&self, bytes: &[u8], at: usize) -> Option<usize> {
         let two = bytes.get(at..at + 2)?;
-        // Widened to what the order is of, at the end that is high in it.
+        // Extended to four bytes, according to the byte order.
         let wide = match (self.order)([1, 0, 0, 0]) {
             1 => [two[0], two[1], 0, 0],
             _ => [0, 0, two[0], two[1]],

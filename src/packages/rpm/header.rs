@@ -1,10 +1,10 @@
-//! The header of an installed package, as rpm's databases keep it.
+//! Parses the header of an installed package in rpm's databases.
 //!
-//! Two numbers, an index of so many entries of sixteen bytes, and the data they lead to; all numbers with
-//! the highest byte first (rpm's manual, "Package format", "Header"). Nothing in it is believed.
+//! Two numbers, an index of entries of sixteen bytes, and their data; all numbers are big-endian (rpm's manual,
+//! "Package format", "Header"). Untrusted.
 
 use super::super::Package;
-use super::super::package::LONGEST;
+use super::super::package::TEXT_MAX;
 use super::word;
 
 /// Tags, of rpm's `rpmtag.h`.
@@ -14,17 +14,17 @@ const RELEASE: u32 = 1002;
 const EPOCH: u32 = 1003;
 const ARCH: u32 = 1022;
 
-/// Types of values, of the same.
+/// Types of values, of the same file.
 const INT32: u32 = 4;
 const STRING: u32 = 6;
 
-/// Bytes of an entry of the index.
+/// Size of an index entry.
 const ENTRY: usize = 16;
 
-/// The most of a text that is held, in bytes: one more than any that counts has.
-const TEXT: usize = LONGEST + 1;
+/// The most of a text that is read, in bytes: one more than is accepted.
+const READ_MAX: usize = TEXT_MAX + 1;
 
-/// Returns the package a header is of; `None` where it is none.
+/// Returns a header's package; `None` if it is malformed.
 pub(super) fn package(blob: &[u8]) -> Option<Package> {
     let header = Header::parse(blob)?;
     let (name, version) = (header.text(NAME)?, header.text(VERSION)?);
@@ -59,7 +59,7 @@ impl<'a> Header<'a> {
         })
     }
 
-    /// Returns the data a tag's value begins at, where it is of this type.
+    /// Returns the data from a tag's value on, if it has this type.
     fn value(&self, tag: u32, kind: u32) -> Option<&'a [u8]> {
         let entry = self
             .index
@@ -68,11 +68,11 @@ impl<'a> Header<'a> {
         self.data.get(usize::try_from(number(entry, 8)?).ok()?..)
     }
 
-    /// Returns a text that is not empty.
+    /// Returns a text, if not empty.
     fn text(&self, tag: u32) -> Option<String> {
         let value = self.value(tag, STRING)?;
-        let end = value.iter().take(TEXT).position(|byte| *byte == 0);
-        let end = end.or((value.len() >= TEXT).then_some(TEXT))?;
+        let end = value.iter().take(READ_MAX).position(|byte| *byte == 0);
+        let end = end.or((value.len() >= READ_MAX).then_some(READ_MAX))?;
         let text = String::from_utf8_lossy(&value[..end]).into_owned();
         (!text.is_empty()).then_some(text)
     }
@@ -130,13 +130,13 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn of_a_text_without_end_no_more_is_held_than_shows_it() {
+    fn no_more_of_a_text_is_read_than_needed() {
         let long = "x".repeat(10 << 20);
         for tag in [NAME, VERSION, RELEASE, ARCH] {
             let texts = [(tag, long.as_str()), (NAME, "a"), (VERSION, "1")];
             let package = package(&header(&texts)).unwrap();
             let held = package.name.len() + package.version.len() + package.architecture.len();
-            assert!((LONGEST..2 * LONGEST).contains(&held), "{tag}: {held}");
+            assert!((TEXT_MAX..2 * TEXT_MAX).contains(&held), "{tag}: {held}");
         }
     }
 
@@ -152,7 +152,7 @@ pub(super) mod tests {
             (&[(ARCH, "x86_64")], "x86_64", "5.2.15-5.fc39"),
             (&[(1004, "x"), (EPOCH, "#2")], "", "2:5.2.15-5.fc39"),
             (&[(EPOCH, "#0")], "", "5.2.15-5.fc39"),
-            // Of another type than it has to be, it is not what it says it is.
+            // A value of another type is not used.
             (&[(EPOCH, "2"), (ARCH, "#1")], "", "5.2.15-5.fc39"),
         ] {
             assert_eq!(with(more), Package::new("bash", architecture, version));
@@ -160,7 +160,7 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn what_leads_out_of_it_is_no_header() {
+    fn offsets_out_of_range_are_refused() {
         let good = package_header("bash", "5.2", "1");
         assert!(package(&good).is_some());
         for length in 0..good.len() {
@@ -171,7 +171,7 @@ pub(super) mod tests {
             bad[at..at + 4].copy_from_slice(&value.to_be_bytes());
             assert_eq!(package(&bad), None, "{value} at {at}");
         }
-        // A text without an end.
+        // A text without a terminator.
         let mut bad = good.clone();
         let end = bad.len();
         bad[8 + 8..8 + 12].copy_from_slice(
@@ -185,12 +185,12 @@ pub(super) mod tests {
 
     proptest! {
         #[test]
-        fn garbage_is_refused_and_nothing_worse(blob in proptest::collection::vec(any::<u8>(), 0..256)) {
+        fn garbage_is_not_a_panic(blob in proptest::collection::vec(any::<u8>(), 0..256)) {
             let _ = package(&blob);
         }
 
         #[test]
-        fn so_is_a_header_with_some_bytes_spoiled(spoiled in proptest::collection::vec((0usize..140, any::<u8>()), 1..8)) {
+        fn a_damaged_header_is_not_a_panic(spoiled in proptest::collection::vec((0usize..140, any::<u8>()), 1..8)) {
             let mut blob = package_header("bash", "5.2", "1");
             for (at, byte) in spoiled {
                 if let Some(place) = blob.get_mut(at) {

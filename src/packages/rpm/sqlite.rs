@@ -1,7 +1,7 @@
-//! rpm's database in SQLite, `rpmdb.sqlite`: Fedora's, and RHEL's since 9. The only module that names it.
+//! rpm's database in SQLite, `rpmdb.sqlite`: of Fedora, and RHEL since 9. The only user of SQLite.
 //!
-//! A copy is read, out of reach of the node, so that SQLite opens nothing in the environment by itself; with
-//! what its manual advises for files of others (sqlite.org/security.html), and bounded in work.
+//! A private copy is read, so SQLite opens nothing in the environment; with the settings that its manual recommends
+//! for untrusted files (sqlite.org/security.html), and limits.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -15,72 +15,72 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use super::{Database, LIMIT};
 use crate::fs::interrupt;
 
-/// The largest header of a package, in bytes; a kernel's modules and their signatures make some MiB.
+/// The largest header, in bytes: with a kernel's modules and signatures it has some MiB.
 const HEADER: i32 = 64 << 20;
 
-/// After how many of its own steps SQLite is asked to go on, and how often it may: ten thousand packages
-/// take some hundred thousand steps.
+/// Limits of SQLite's work: steps between two checks, and number of checks; ten thousand packages take some hundred
+/// thousand steps.
 const STEPS: i32 = 10_000;
-const TURNS: u32 = 10_000;
+const CHECKS_MAX: u32 = 10_000;
 
-/// How long that may take: of a million tables each is looked for among all others.
-const LONGEST: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 20 });
+/// Time limit: a schema of a million tables takes quadratic time.
+const TIME_MAX: Duration = Duration::from_secs(if cfg!(test) { 1 } else { 20 });
 
-/// How much memory SQLite may have, in bytes: the largest header, twice, and what it keeps of the file.
+/// SQLite's memory limit, in bytes: the largest header, twice, and its page cache.
 const MEMORY: i64 = 192 << 20;
 
-/// Hands every package's header on.
+/// Passes every package's header to `visit`.
 pub(super) fn each(
     database: &Database<'_>,
-    hear: &mut dyn FnMut(&[u8]) -> Result<(), String>,
+    visit: &mut dyn FnMut(&[u8]) -> Result<(), String>,
 ) -> Result<(), String> {
-    let room = tempfile::tempdir().map_err(|e| format!("making a copy of it: {e}"))?;
-    let copy = room.path().join("rpmdb.sqlite");
-    let copied = |e: io::Error| format!("making a copy of it: {e}");
-    copy_of(&database.file, &copy).map_err(copied)?;
-    // What was written last stands there until it is brought in. A rollback journal is left out: it may
-    // name other files, which SQLite would then take away.
+    let directory = tempfile::tempdir().map_err(|e| format!("making a copy of it: {e}"))?;
+    let copy = directory.path().join("rpmdb.sqlite");
+    let copy_error = |e: io::Error| format!("making a copy of it: {e}");
+    copy_of(&database.file, &copy).map_err(copy_error)?;
+    // The log has the latest changes. A rollback journal is not copied: it may name other files, which SQLite would
+    // delete.
     let log = format!("{}-wal", database.path);
-    if let Some(file) = database.root.open_file(&log).map_err(copied)? {
-        copy_of(&file, &room.path().join("rpmdb.sqlite-wal")).map_err(copied)?;
+    if let Some(file) = database.root.open_file(&log).map_err(copy_error)? {
+        copy_of(&file, &directory.path().join("rpmdb.sqlite-wal")).map_err(copy_error)?;
     }
-    let mut said = Ok(());
-    // Rows may be made to lie over one another; together they are no longer than the file.
-    let mut left = LIMIT;
+    let mut visited = Ok(());
+    // Rows may overlap in the file; their total is limited by the size limit.
+    let mut remaining = LIMIT;
     let read = read(&copy, &mut |blob| {
-        said = within(&mut left, blob).and_then(|()| hear(blob));
-        said.is_ok()
+        visited = within(&mut remaining, blob).and_then(|()| visit(blob));
+        visited.is_ok()
     });
-    said?;
+    visited?;
     interrupt::check().map_err(|e| e.to_string())?;
     read.map_err(|e| match e.sqlite_error_code() {
-        Some(ErrorCode::OperationInterrupted) => "it takes longer to read than any".to_string(),
+        Some(ErrorCode::OperationInterrupted) => "it takes too long to read".to_string(),
         _ => e.to_string(),
     })
 }
 
-/// Takes a row off how long all may still be.
-fn within(left: &mut u64, blob: &[u8]) -> Result<(), String> {
-    let rest = left.checked_sub(blob.len() as u64);
-    *left = rest.ok_or("its packages lie over one another")?;
+/// Subtracts a row from the total limit.
+fn within(remaining: &mut u64, blob: &[u8]) -> Result<(), String> {
+    let rest = remaining.checked_sub(blob.len() as u64);
+    *remaining = rest.ok_or("its packages overlap")?;
     Ok(())
 }
 
 fn copy_of(file: &File, to: &Path) -> io::Result<()> {
-    let copied = io::copy(
+    let copy_error = io::copy(
         &mut interrupt::Reader::new(file).take(LIMIT + 1),
         &mut File::create_new(to)?,
     )?;
-    match copied > LIMIT {
+    match copy_error > LIMIT {
         true => Err(io::Error::other("it is larger than 512 MiB")),
         false => Ok(()),
     }
 }
 
-fn read(path: &Path, hear: &mut dyn FnMut(&[u8]) -> bool) -> rusqlite::Result<()> {
+fn read(path: &Path, visit: &mut dyn FnMut(&[u8]) -> bool) -> rusqlite::Result<()> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
-    // Nothing the file itself says is run: no views, no triggers, no functions that do anything.
+    // Nothing in the file is executed: no views, triggers or functions with side effects.
     for (what, on) in [
         (DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true),
         (DbConfig::SQLITE_DBCONFIG_TRUSTED_SCHEMA, false),
@@ -89,7 +89,7 @@ fn read(path: &Path, hear: &mut dyn FnMut(&[u8]) -> bool) -> rusqlite::Result<()
     ] {
         connection.set_db_config(what, on)?;
     }
-    for (what, most) in [
+    for (what, max) in [
         (Limit::SQLITE_LIMIT_LENGTH, HEADER),
         (Limit::SQLITE_LIMIT_SQL_LENGTH, 1 << 16),
         (Limit::SQLITE_LIMIT_COLUMN, 64),
@@ -98,24 +98,24 @@ fn read(path: &Path, hear: &mut dyn FnMut(&[u8]) -> bool) -> rusqlite::Result<()
         (Limit::SQLITE_LIMIT_ATTACHED, 0),
         (Limit::SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 50),
     ] {
-        connection.set_limit(what, most)?;
+        connection.set_limit(what, max)?;
     }
-    let (mut turns, begun) = (0, Instant::now());
+    let (mut checks, begun) = (0, Instant::now());
     connection.progress_handler(
         STEPS,
         Some(move || {
-            turns += 1;
-            turns > TURNS || begun.elapsed() > LONGEST || interrupt::requested().is_some()
+            checks += 1;
+            checks > CHECKS_MAX || begun.elapsed() > TIME_MAX || interrupt::requested().is_some()
         }),
     )?;
-    // Of the whole process, which has no other use for it.
+    // For the whole process, which has no other use of SQLite.
     connection.pragma_update(None, "hard_heap_limit", MEMORY)?;
     connection.pragma_update(None, "cell_size_check", true)?;
     connection.pragma_update(None, "mmap_size", 0)?;
     let mut statement = connection.prepare("SELECT blob FROM Packages")?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
-        if !hear(row.get_ref(0)?.as_blob()?) {
+        if !visit(row.get_ref(0)?.as_blob()?) {
             break;
         }
     }

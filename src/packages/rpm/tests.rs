@@ -40,7 +40,7 @@ fn put(root: &Path, path: &str, content: &[u8]) {
     fs::write(path, content).unwrap();
 }
 
-/// Returns the sentence about a database with this content.
+/// Returns the error for a database with this content.
 fn error_text(path: &str, content: &[u8]) -> String {
     let root = tempfile::tempdir().unwrap();
     put(root.path(), path, content);
@@ -51,7 +51,7 @@ const SQLITE: &str = "usr/lib/sysimage/rpm/rpmdb.sqlite";
 const NDB: &str = "usr/lib/sysimage/rpm/Packages.db";
 const BERKELEY: &str = "var/lib/rpm/Packages";
 
-/// Runs this on a database in SQLite, and returns the connection, which holds its log open.
+/// Runs a script on a SQLite database, and returns the connection, which keeps its log open.
 fn sqlite(root: &Path, script: &str) -> Connection {
     put(root, SQLITE, b"");
     let connection = Connection::open(root.join(SQLITE)).unwrap();
@@ -69,7 +69,7 @@ fn insert(connection: &Connection, blob: &[u8]) {
 }
 
 #[test]
-fn sqlites_database_is_read_with_what_is_still_in_its_log() {
+fn the_log_of_sqlites_database_is_read_too() {
     let root = tempfile::tempdir().unwrap();
     let connection = sqlite(
         root.path(),
@@ -79,7 +79,7 @@ fn sqlites_database_is_read_with_what_is_still_in_its_log() {
     for blob in blobs() {
         insert(&connection, &blob);
     }
-    // Nothing of it has reached the file itself, nor does reading bring it there.
+    // The log was not written back, neither before nor by reading.
     assert_read(root.path());
     assert_eq!(fs::read(root.path().join(SQLITE)).unwrap(), before);
     drop(connection);
@@ -88,14 +88,14 @@ fn sqlites_database_is_read_with_what_is_still_in_its_log() {
 }
 
 #[test]
-fn what_is_no_database_or_not_rpms_is_a_sentence() {
+fn other_files_are_errors() {
     assert!(error_text(SQLITE, b"garbage").contains("rpmdb.sqlite cannot be read: "));
     for script in [
         "CREATE TABLE Other (a)",
         "CREATE TABLE Packages (blob); INSERT INTO Packages VALUES (1)",
         "CREATE TABLE Packages (blob); INSERT INTO Packages VALUES (x'00')",
         "CREATE TABLE Packages (blob); INSERT INTO Packages VALUES (zeroblob(70 << 20))",
-        // It has to be a table: a view could go on for ever.
+        // Only a table is read: a view could be endless.
         "CREATE VIEW Packages (blob) AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n)
          SELECT zeroblob(i) FROM n",
     ] {
@@ -116,7 +116,7 @@ fn what_is_no_database_or_not_rpms_is_a_sentence() {
 }
 
 #[test]
-fn a_database_of_a_great_many_tables_is_given_up() {
+fn a_database_of_very_many_tables_is_given_up() {
     let root = tempfile::tempdir().unwrap();
     drop(sqlite(
         root.path(),
@@ -128,12 +128,12 @@ fn a_database_of_a_great_many_tables_is_given_up() {
     ));
     let begun = std::time::Instant::now();
     let said = read(root.path()).unwrap_err().to_string();
-    assert!(said.contains("longer to read than any"), "{said}");
+    assert!(said.contains("too long to read"), "{said}");
     assert!(begun.elapsed() < std::time::Duration::from_secs(10));
 }
 
 #[test]
-fn the_log_beside_it_is_looked_for_inside_only() {
+fn the_log_is_opened_inside_the_root_only() {
     let outside = tempfile::tempdir().unwrap();
     drop(sqlite(outside.path(), SCHEMA));
     let root = tempfile::tempdir().unwrap();
@@ -149,14 +149,14 @@ fn the_log_beside_it_is_looked_for_inside_only() {
     assert!(said.contains("is not a regular file"), "{said}");
 }
 
-/// Makes a `Packages.db` of one page of slots.
+/// Returns a `Packages.db` with one page of slots.
 fn ndb(blobs: &[Vec<u8>]) -> Vec<u8> {
     let little =
         |words: &[u32]| -> Vec<u8> { words.iter().flat_map(|w| w.to_le_bytes()).collect() };
     let mut slots = b"RpmP".to_vec();
     slots.extend(little(&[0, 7, 1, 9, 0, 0, 0]));
     let mut data = Vec::new();
-    // One that was removed.
+    // A removed one.
     slots.extend(b"Slot");
     slots.extend(little(&[0, 0, 0]));
     for (i, blob) in blobs.iter().enumerate() {
@@ -189,7 +189,7 @@ fn opensuses_database_is_read() {
     assert_read(root.path());
 }
 
-/// Makes a hash of Berkeley DB: one page of pairs, the last value on a chain of two more.
+/// Returns a Berkeley DB hash with one page of pairs, the last value on two overflow pages.
 fn berkeley(blobs: &[Vec<u8>], big: bool) -> Vec<u8> {
     const SIZE: usize = 1024;
     let word = |number: u32| match big {
@@ -237,7 +237,7 @@ fn berkeley(blobs: &[Vec<u8>], big: bool) -> Vec<u8> {
 }
 
 #[test]
-fn the_old_database_is_read_of_either_byte_order() {
+fn the_old_database_is_read_in_either_byte_order() {
     for big in [false, true] {
         let root = tempfile::tempdir().unwrap();
         put(root.path(), BERKELEY, &berkeley(&blobs(), big));
@@ -246,26 +246,26 @@ fn the_old_database_is_read_of_either_byte_order() {
 }
 
 #[test]
-fn chains_and_lists_that_lead_in_a_circle_end() {
+fn loops_of_pages_and_slots_end() {
     let mut circle = berkeley(&blobs(), false);
-    // The second page of the value leads back to the first, and the value is as long as can be.
+    // The second overflow page refers to the first, and the value has the maximum length.
     circle[3 * 1024 + 16] = 2;
     let length = circle
         .windows(12)
         .position(|w| w[..8] == [3, 0, 0, 0, 2, 0, 0, 0])
         .unwrap();
     circle[length + 8..length + 12].copy_from_slice(&u32::MAX.to_le_bytes());
-    assert!(error_text(BERKELEY, &circle).contains("leads astray"));
-    // Every slot leads to the same package.
+    assert!(error_text(BERKELEY, &circle).contains("a value in it is damaged"));
+    // All slots refer to one package.
     let mut same = ndb(&blobs());
     let slot = same[48..64].to_vec();
     for other in same[64..4096].chunks_exact_mut(16) {
         other.copy_from_slice(&slot);
     }
-    assert!(error_text(NDB, &same).contains("lie over one another"));
+    assert!(error_text(NDB, &same).contains("packages overlap"));
 }
 
-/// A small database in SQLite, of several pages.
+/// A small SQLite database of several pages.
 static MADE: std::sync::LazyLock<Vec<u8>> = std::sync::LazyLock::new(|| {
     let made = tempfile::tempdir().unwrap();
     let connection = sqlite(made.path(), &format!("PRAGMA page_size=512; {SCHEMA}"));
@@ -278,7 +278,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]
-    fn spoiled_databases_end_in_an_answer_or_a_sentence(
+    fn damaged_databases_are_not_a_panic(
         spoiled in proptest::collection::vec((0usize..1 << 16, any::<u8>()), 1..12),
         length in 0usize..1 << 14,
     ) {

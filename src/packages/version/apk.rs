@@ -1,12 +1,12 @@
-//! The order of version numbers as apk defines it (apk-package(5)).
+//! apk's order of versions (apk-package(5)).
 //!
-//! `1.2.3b_rc1_p2~hash-r4`: numbers, a letter, suffixes each perhaps with a number, a commit, a revision.
+//! `1.2.3b_rc1_p2~hash-r4`: numbers, a letter, suffixes with optional numbers, a commit, a revision.
 
 use std::cmp::Ordering;
 
 use super::{compare_numbers, split};
 
-/// The suffixes, oldest first; those of the first list come before the version without one.
+/// Suffixes, oldest first; those of the first list sort before the version without one.
 const BEFORE: &[&str] = &["alpha", "beta", "pre", "rc"];
 const AFTER: &[&str] = &["cvs", "svn", "git", "hg", "p"];
 
@@ -16,7 +16,7 @@ pub(super) fn compare(a: &str, b: &str) -> Ordering {
     loop {
         let (a, b) = (left.next(), right.next());
         if a.kind != b.kind {
-            // Up to here they are alike: the one that goes on is newer, unless it goes on to `_rc` and such.
+            // Equal so far: the longer one is newer, unless it continues with `_rc` or similar.
             return match (a.is_before(), b.is_before()) {
                 (true, false) => Ordering::Less,
                 (false, true) => Ordering::Greater,
@@ -30,7 +30,7 @@ pub(super) fn compare(a: &str, b: &str) -> Ordering {
     }
 }
 
-/// What a version goes on with; the later in this list, the less there is still to come.
+/// Types of tokens, in the order in which they may occur.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Kind {
     First,
@@ -54,11 +54,11 @@ impl Token<'_> {
         self.kind == Kind::Suffix && BEFORE.contains(&self.text)
     }
 
-    /// Compares with one of the same kind.
+    /// Compares with a token of the same type.
     fn compare(&self, other: &Self) -> Ordering {
         let (a, b) = (self.text, other.text);
         match self.kind {
-            // Behind a point it is a fraction where a zero leads: 1.01 is older than 1.1.
+            // After a point, a number with a leading zero is a fraction: 1.01 is older than 1.1.
             Kind::Number if a.starts_with('0') || b.starts_with('0') => a.cmp(b),
             Kind::First | Kind::Number | Kind::SuffixNumber | Kind::Revision => {
                 compare_numbers(a, b)
@@ -95,7 +95,7 @@ impl<'a> Tokens<'a> {
         token
     }
 
-    /// Takes the next one off; `None` where what follows cannot stand there.
+    /// Takes the next token; `None` if it is not allowed here.
     fn read(&mut self) -> Option<Token<'a>> {
         let digit = |c: char| c.is_ascii_digit();
         let Some(last) = self.last else {
@@ -107,9 +107,9 @@ impl<'a> Tokens<'a> {
                 text: "",
             });
         };
-        let behind = self.rest.get(1..).unwrap_or_default();
+        let rest = self.rest.get(1..).unwrap_or_default();
         match first {
-            '.' if last <= Kind::Number => self.take(Kind::Number, behind, digit),
+            '.' if last <= Kind::Number => self.take(Kind::Number, rest, digit),
             'a'..='z' if last <= Kind::Number => {
                 let (text, rest) = self.rest.split_at(1);
                 self.rest = rest;
@@ -120,15 +120,15 @@ impl<'a> Tokens<'a> {
             }
             '_' if last <= Kind::SuffixNumber => {
                 let word = |c: char| c.is_ascii_lowercase();
-                rank(split(behind, word).0)?;
-                self.take(Kind::Suffix, behind, word)
+                rank(split(rest, word).0)?;
+                self.take(Kind::Suffix, rest, word)
             }
             '0'..='9' if last == Kind::Suffix => self.take(Kind::SuffixNumber, self.rest, digit),
             '~' if last < Kind::Commit => {
-                self.take(Kind::Commit, behind, |c| matches!(c, '0'..='9' | 'a'..='f'))
+                self.take(Kind::Commit, rest, |c| matches!(c, '0'..='9' | 'a'..='f'))
             }
             '-' if last < Kind::Revision => {
-                self.take(Kind::Revision, behind.strip_prefix('r')?, digit)
+                self.take(Kind::Revision, rest.strip_prefix('r')?, digit)
             }
             _ => None,
         }
@@ -154,7 +154,7 @@ mod tests {
     use super::super::{assert_ascending, assert_equal};
     use super::*;
 
-    /// Most of them as apk's own tests have them.
+    /// Mostly from apk's own tests.
     #[test]
     fn versions_are_ordered_as_apk_orders_them() {
         assert_ascending(

@@ -1,4 +1,4 @@
-//! The order of version numbers as Debian defines it (Debian Policy, section 5.6.12; deb-version(7)).
+//! Debian's order of versions (Debian Policy, section 5.6.12; deb-version(7)).
 
 use std::cmp::Ordering;
 
@@ -6,7 +6,7 @@ use super::{compare_numbers, split};
 
 /// Compares two versions, `[epoch:]upstream[-revision]`; a missing epoch or revision is 0.
 ///
-/// Text that is no valid version is ordered by the same rules, so that there is always an answer.
+/// Invalid versions are compared by the same rules.
 pub(super) fn compare(a: &str, b: &str) -> Ordering {
     let (a, b) = (Parts::parse(a), Parts::parse(b));
     compare_numbers(a.epoch, b.epoch)
@@ -32,7 +32,7 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Compares by turns the longest parts without and with digits, from the left.
+/// Compares the longest parts without and with digits alternately, from the left.
 fn compare_part(mut a: &str, mut b: &str) -> Ordering {
     while !a.is_empty() || !b.is_empty() {
         let (text_a, rest_a) = split(a, |c| !c.is_ascii_digit());
@@ -48,7 +48,7 @@ fn compare_part(mut a: &str, mut b: &str) -> Ordering {
     Ordering::Equal
 }
 
-/// A tilde sorts before everything, even the end; letters before all else.
+/// A tilde sorts before everything, even the end; letters before other characters.
 fn compare_text(a: &str, b: &str) -> Ordering {
     let rank = |c: Option<char>| match c {
         Some('~') => (0, 0),

@@ -1,7 +1,6 @@
-//! The order of version numbers, as each package manager defines its own.
+//! The orders of versions, as defined by each package manager.
 //!
-//! Every text has a place in it, valid or not, so that there is always an answer. Not for what a version
-//! may look like.
+//! Every text has a position, valid or not.
 
 mod apk;
 mod debian;
@@ -10,7 +9,7 @@ mod rpm;
 
 use std::cmp::Ordering;
 
-/// Whose order.
+/// An order of versions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
     /// dpkg's.
@@ -24,7 +23,7 @@ pub enum Order {
 }
 
 impl Order {
-    /// Compares two versions; equal may be spelled in several ways.
+    /// Compares two versions; equal ones may be spelled differently.
     pub fn compare(self, a: &str, b: &str) -> Ordering {
         match self {
             Self::Debian => debian::compare(a, b),
@@ -35,7 +34,7 @@ impl Order {
     }
 }
 
-/// `[epoch:]version[-release]`, as rpm and pacman write it.
+/// `[epoch:]version[-release]`, as in rpm and pacman.
 struct Parts<'a> {
     epoch: &'a str,
     version: &'a str,
@@ -45,7 +44,7 @@ struct Parts<'a> {
 impl<'a> Parts<'a> {
     fn parse(text: &'a str) -> Self {
         let (epoch, rest) = match text.split_once(':') {
-            // What stands there and is no number belongs to the version.
+            // Text before a colon that is not a number belongs to the version.
             Some((epoch, rest)) if epoch.bytes().all(|b| b.is_ascii_digit()) => (epoch, rest),
             _ => ("", text),
         };
@@ -61,9 +60,9 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Compares the parts of letters, or of digits, that two texts begin with, and returns what follows them.
+/// Compares the letters or digits at the start of two texts, and returns the rest.
 ///
-/// Both begin with either. A number is newer than a word.
+/// A number is newer than letters.
 fn compare_segment<'a>(a: &'a str, b: &'a str) -> (Ordering, &'a str, &'a str) {
     let number = a.starts_with(|c: char| c.is_ascii_digit());
     let belongs = |c: char| match number {
@@ -80,7 +79,7 @@ fn compare_segment<'a>(a: &'a str, b: &'a str) -> (Ordering, &'a str, &'a str) {
     (order, rest_a, rest_b)
 }
 
-/// Compares numbers of any length; none at all is zero.
+/// Compares numbers of any length; an empty one is zero.
 fn compare_numbers(a: &str, b: &str) -> Ordering {
     let (a, b) = (a.trim_start_matches('0'), b.trim_start_matches('0'));
     a.len().cmp(&b.len()).then_with(|| a.cmp(b))
@@ -90,7 +89,7 @@ fn split(text: &str, belongs: impl Fn(char) -> bool) -> (&str, &str) {
     text.split_at(text.find(|c| !belongs(c)).unwrap_or(text.len()))
 }
 
-/// Holds rows of versions, each older than the next, against an order.
+/// Checks rows of ascending versions.
 #[cfg(test)]
 fn assert_ascending(compare: fn(&str, &str) -> Ordering, rows: &[&[&str]]) {
     for row in rows {
@@ -102,7 +101,7 @@ fn assert_ascending(compare: fn(&str, &str) -> Ordering, rows: &[&[&str]]) {
     }
 }
 
-/// Holds pairs of spellings of one version against an order.
+/// Checks pairs of spellings of one version.
 #[cfg(test)]
 fn assert_equal(compare: fn(&str, &str) -> Ordering, pairs: &[(&str, &str)]) {
     for (a, b) in pairs {
@@ -119,12 +118,12 @@ mod tests {
 
     const ALL: [Order; 4] = [Order::Debian, Order::Rpm, Order::Pacman, Order::Apk];
 
-    /// What versions are made of, and some that no version is.
+    /// Characters of versions, and some others.
     const TEXT: &str = "[0-9a-c.:_~^+\\-rp é]{0,12}";
 
     proptest! {
         #[test]
-        fn every_text_has_its_place(a in TEXT, b in TEXT) {
+        fn every_text_has_a_position(a in TEXT, b in TEXT) {
             for order in ALL {
                 prop_assert_eq!(order.compare(&a, &a), Ordering::Equal);
                 prop_assert_eq!(order.compare(&a, &b), order.compare(&b, &a).reverse(), "{:?}", order);

@@ -1,11 +1,11 @@
-//! The order of version numbers as pacman defines it (vercmp(8)).
+//! pacman's order of versions (vercmp(8)).
 
 use std::cmp::Ordering;
 
 use super::{Parts, compare_numbers, compare_segment, split};
 
-/// Compares two versions, `[epoch:]version[-release]`; a missing epoch is 0, and releases count only where
-/// both have one.
+/// Compares two versions, `[epoch:]version[-release]`; a missing epoch is 0, releases are compared only if both have
+/// one.
 pub(super) fn compare(a: &str, b: &str) -> Ordering {
     let (a, b) = (Parts::parse(a), Parts::parse(b));
     compare_numbers(a.epoch, b.epoch)
@@ -16,7 +16,7 @@ pub(super) fn compare(a: &str, b: &str) -> Ordering {
         })
 }
 
-/// Compares segment by segment; of what separates them only the length counts.
+/// Compares segment by segment; of separators only the length counts.
 fn compare_part<'a>(mut a: &'a str, mut b: &'a str) -> Ordering {
     let separates = |c: char| !c.is_ascii_alphanumeric();
     while !a.is_empty() && !b.is_empty() {
@@ -34,7 +34,7 @@ fn compare_part<'a>(mut a: &'a str, mut b: &'a str) -> Ordering {
             return order;
         }
     }
-    // What is left of one is a later part, unless it is letters at once: `1.0rc` comes before `1.0`.
+    // The longer one is newer, unless it continues with letters: `1.0rc` comes before `1.0`.
     let letters = |text: &str| text.starts_with(|c: char| c.is_ascii_alphabetic());
     match (a.is_empty(), b.is_empty()) {
         (true, true) => Ordering::Equal,
@@ -50,7 +50,7 @@ mod tests {
     use super::super::{assert_ascending, assert_equal};
     use super::*;
 
-    /// The first two as vercmp(8) has them, most others as pacman's own tests do.
+    /// The first two are from vercmp(8), most others from pacman's own tests.
     #[test]
     fn versions_are_ordered_as_pacman_orders_them() {
         assert_ascending(

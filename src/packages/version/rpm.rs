@@ -1,4 +1,4 @@
-//! The order of version numbers as rpm defines it (rpm-version(7)).
+//! rpm's order of versions (rpm-version(7)).
 
 use std::cmp::Ordering;
 
@@ -12,10 +12,10 @@ pub(super) fn compare(a: &str, b: &str) -> Ordering {
         .then_with(|| compare_part(a.release.unwrap_or_default(), b.release.unwrap_or_default()))
 }
 
-/// Compares segment by segment; whatever separates them counts for nothing.
+/// Compares segment by segment; separators do not count.
 ///
-/// A tilde sorts before everything, even the end (`1.0~rc1`), a caret right after the end and before
-/// everything else (`1.0^git1`).
+/// A tilde sorts before everything, even the end (`1.0~rc1`), a caret after the end and before everything else
+/// (`1.0^git1`).
 fn compare_part<'a>(mut a: &'a str, mut b: &'a str) -> Ordering {
     let separates = |c: char| !(c.is_ascii_alphanumeric() || c == '~' || c == '^');
     loop {
@@ -59,7 +59,7 @@ mod tests {
     use super::super::{assert_ascending, assert_equal};
     use super::*;
 
-    /// Most of them as rpm's own tests have them.
+    /// Mostly from rpm's own tests.
     #[test]
     fn versions_are_ordered_as_rpm_orders_them() {
         assert_ascending(

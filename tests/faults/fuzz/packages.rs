@@ -4,7 +4,7 @@ use std::fs;
 use std::time::Duration;
 
 use netbe::fs::rooted::Tree;
-use netbe::packages::{self, Inventory, Known};
+use netbe::packages::{self, Inventory, Source};
 
 use super::Target;
 use super::mutation::Seeds;
@@ -137,7 +137,7 @@ fn apt(bytes: &[u8]) {
     let debian = packages::recognise("ID=debian")
         .downloads()
         .expect("Debian is known");
-    let Known::Told { read, .. } = debian.known else {
+    let Source::Listed { read, .. } = debian.source else {
         panic!("apt tells what it fetches");
     };
     for archive in read(&String::from_utf8_lossy(bytes)) {
