@@ -29,7 +29,7 @@ const FSTAB: &str = "etc/fstab";
 /// One way to boot a boot half: a model of Raspberry Pi, or a label.
 struct Way {
     /// For which machine, in brackets behind a file's name; empty where there is only one.
-    whom: String,
+    model: String,
     /// The kernel's path; `None` where its absence has been told.
     kernel: Option<String>,
     initramfs: Vec<String>,
@@ -140,17 +140,17 @@ fn merged(ways: Vec<Way>) -> Vec<Way> {
     for way in ways {
         match merged.iter_mut().find(|other| other.loads_as(&way)) {
             Some(same) => {
-                same.whom = format!(
+                same.model = format!(
                     "{},{}",
-                    same.whom.trim_end_matches(')'),
-                    way.whom.replace('(', "")
+                    same.model.trim_end_matches(')'),
+                    way.model.replace('(', "")
                 );
             }
             None => merged.push(way),
         }
     }
     if let [only] = merged.as_mut_slice() {
-        only.whom.clear();
+        only.model.clear();
     }
     merged
 }
@@ -167,7 +167,7 @@ fn rpi_way(boot: &dyn BootFiles, load: rpi::Loads, reasons: &mut Vec<String>) ->
     reasons.extend(load.missing);
     match text(boot, &load.cmdline) {
         Ok(line) => Some(Way {
-            whom: format!(" ({})", load.model),
+            model: format!(" ({})", load.model),
             // One that is missing has been told already.
             kernel: Some(load.kernel).filter(|_| !kernel_is_missing),
             initramfs: load.initramfs,
@@ -223,7 +223,7 @@ fn pxe_ways(boot: &dyn BootFiles, root: &dyn BootFiles, reasons: &mut Vec<String
                     format!("{file} loads the device tree {path}, which is not in the boot folder")
                 }));
                 ways.push(Way {
-                    whom: String::new(),
+                    model: String::new(),
                     kernel: Some(loads.kernel),
                     initramfs: loads.initramfs,
                     file,

@@ -1,7 +1,7 @@
-//! The process that opens files: what is asked for by the one that faces the network, and what was fetched.
+//! The process that opens files for requests, and records what was fetched.
 //!
-//! Promises that what that one says can make it open nothing but boot files, nor remember more than so many.
-//! Not for sockets.
+//! Whatever the network process sends, this one opens only boot files and holds a limited number. It has no socket to
+//! the network.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -24,20 +24,20 @@ use crate::fs::interrupt;
 use crate::pool::Pool;
 use crate::publish::tftp_transfer::Fetched;
 
-/// How many files may be open on the other side, as far as that tells; it has fewer.
-const OPEN: usize = 4096;
-/// How long is waited before a signal is looked for, in milliseconds.
-const NAP: u16 = 500;
+/// Limit of files that are open in the network process, as far as it reports; its own limit is lower.
+const OPEN_MAX: usize = 4096;
+/// Poll timeout in milliseconds, after which a stop request is noticed.
+const POLL_TIMEOUT: u16 = 500;
 
 /// Why it ended.
 pub(super) enum End {
-    /// A signal asked for it.
-    Asked,
-    /// The other process ended, or said what makes no sense.
-    Alone,
+    /// A stop request.
+    Requested,
+    /// The network process ended, or sent an invalid message.
+    PeerEnded,
 }
 
-/// What it knows.
+/// Its state.
 #[derive(Debug)]
 pub(super) struct Back {
     channel: OwnedFd,
@@ -48,7 +48,7 @@ pub(super) struct Back {
 
 impl Back {
     pub(super) fn new(served: Served, channel: OwnedFd) -> Result<Self> {
-        // Files are read by the rights of others, and root's groups may have more.
+        // Boot files are read with the rights of others; root's groups could have more.
         setgroups(&[]).context("leaving all groups")?;
         Ok(Self {
             channel,
@@ -58,21 +58,23 @@ impl Back {
         })
     }
 
-    pub(super) fn serve(mut self, tell: &mut dyn FnMut(Event) -> Result<()>) -> Result<End> {
+    pub(super) fn serve(mut self, report: &mut dyn FnMut(Event) -> Result<()>) -> Result<End> {
         loop {
-            self.notes.told().try_for_each(&mut *tell)?;
+            self.notes.events().try_for_each(&mut *report)?;
             if interrupt::requested().is_some() {
-                return Ok(End::Asked);
+                return Ok(End::Requested);
             }
             let mut ready = [PollFd::new(self.channel.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut ready, PollTimeout::from(NAP)) {
+            match poll(&mut ready, PollTimeout::from(POLL_TIMEOUT)) {
                 Ok(0) | Err(Errno::EINTR) => continue,
                 ready => ready.context("waiting for requests")?,
             };
             match Ask::receive(&self.channel) {
-                Ok(Some(Ask::Open { id, client, name })) => self.answer(id, client, &name, tell)?,
+                Ok(Some(Ask::Open { id, client, name })) => {
+                    self.answer(id, client, &name, report)?;
+                }
                 Ok(Some(Ask::Ended { id, whole })) => self.ended(id, whole),
-                Ok(None) | Err(Errno::ECONNRESET) => return Ok(End::Alone),
+                Ok(None) | Err(Errno::ECONNRESET) => return Ok(End::PeerEnded),
                 Err(Errno::EINTR | Errno::EAGAIN) => {}
                 Err(e) => return Err(e).context("taking a request"),
             }
@@ -84,10 +86,12 @@ impl Back {
         id: u64,
         client: Ipv4Addr,
         name: &str,
-        tell: &mut dyn FnMut(Event) -> Result<()>,
+        report: &mut dyn FnMut(Event) -> Result<()>,
     ) -> Result<()> {
         let answer = match self.find(client, name) {
-            Ok((pool, wanted, found)) if self.open.len() < OPEN && !self.open.contains_key(&id) => {
+            Ok((pool, wanted, found))
+                if self.open.len() < OPEN_MAX && !self.open.contains_key(&id) =>
+            {
                 let fetched = Fetched {
                     node: wanted.node,
                     env: found.env,
@@ -105,7 +109,7 @@ impl Back {
             }
             Ok(_) => Opened::Refused { id, code: None },
             Err(Refused { code, why }) => {
-                tell(Event::Refused {
+                report(Event::Refused {
                     client,
                     name: name.to_string(),
                     why,
@@ -114,9 +118,9 @@ impl Back {
             }
         };
         match answer.send(&self.channel) {
-            // The next look at it says so.
+            // The next read of the channel notices it.
             Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
-            sent => sent.context("answering the process that faces the network"),
+            sent => sent.context("answering the network process"),
         }
     }
 

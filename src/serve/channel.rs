@@ -1,7 +1,6 @@
-//! What the two processes say to each other: small messages over a socket, one of them with a file.
+//! Messages between the two processes: small, over a socket, one of them with a file descriptor.
 //!
-//! What comes from the process that faces the network is looked at like anything from the network. Promises
-//! messages of a bounded size. Not for what they lead to.
+//! Messages of the network process are as untrusted as packets. Their size is limited.
 
 use std::io::{IoSlice, IoSliceMut};
 use std::net::Ipv4Addr;
@@ -14,57 +13,57 @@ use nix::sys::socket::{
     recvmsg, sendmsg, socketpair,
 };
 
-use super::packet::{Code, LONGEST_REQUEST};
+use super::packet::{Code, REQUEST_MAX};
 
-/// How long a message may be.
-const LONGEST: usize = LONGEST_REQUEST + 64;
+/// Maximum size of a message.
+const MESSAGE_MAX: usize = REQUEST_MAX + 64;
 
-/// In place of a code, where there is none.
+/// Stands for no error code.
 const NO_CODE: u8 = u8::MAX;
 
-/// What the process that faces the network says.
+/// A message of the network process.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Ask {
-    /// A client asks for a file.
+    /// A client requests a file.
     Open {
-        /// The request, by number.
+        /// Number of the request.
         id: u64,
-        /// Who asks.
+        /// The client's address.
         client: Ipv4Addr,
-        /// By which name.
+        /// The requested name.
         name: String,
     },
-    /// A file that was opened is no longer sent.
+    /// The transfer of an opened file has ended.
     Ended {
-        /// The request it was opened for.
+        /// Number of its request.
         id: u64,
-        /// Whether the client has all of it.
+        /// Whether the client received all of it.
         whole: bool,
     },
 }
 
-/// What the process that opens files says.
+/// A message of the process that opens files.
 #[derive(Debug)]
 pub(super) enum Opened {
-    /// Here it is.
+    /// The file was opened.
     File {
-        /// The request.
+        /// Number of the request.
         id: u64,
-        /// How many bytes to send.
+        /// Number of bytes to send.
         size: u64,
         /// The file, open for reading.
         file: OwnedFd,
     },
-    /// It is not handed out.
+    /// The file is not served.
     Refused {
-        /// The request.
+        /// Number of the request.
         id: u64,
-        /// Why; `None` where the client is told nothing, and asks again.
+        /// Error code; `None` to send nothing, so that the client repeats its request.
         code: Option<Code>,
     },
 }
 
-/// Returns the two ends.
+/// Returns the two ends of a channel.
 pub(super) fn pair() -> nix::Result<(OwnedFd, OwnedFd)> {
     socketpair(
         AddressFamily::Unix,
@@ -90,7 +89,7 @@ impl Ask {
         }
     }
 
-    /// Reads one; `None` for what the other process would never say.
+    /// Parses a message; `None` if it is invalid.
     fn read(bytes: &[u8]) -> Option<Self> {
         let (kind, rest) = bytes.split_first()?;
         let (id, rest) = rest.split_first_chunk::<8>()?;
@@ -112,7 +111,7 @@ impl Ask {
         }
     }
 
-    /// Says it, without waiting: `EAGAIN` where there is no room.
+    /// Sends it without waiting: `EAGAIN` if the channel is full.
     pub(super) fn send(&self, channel: &OwnedFd) -> nix::Result<()> {
         let bytes = self.bytes();
         sendmsg::<UnixAddr>(
@@ -125,15 +124,15 @@ impl Ask {
         Ok(())
     }
 
-    /// Takes the next; `None` at the end, also of what makes no sense: there is nothing more to be had from it.
+    /// Receives the next message; `None` at the end, and after an invalid one, which ends the protocol.
     pub(super) fn receive(channel: &OwnedFd) -> nix::Result<Option<Self>> {
-        let mut buffer = [0; LONGEST];
-        // No room for descriptors: what is sent along is closed by the kernel.
+        let mut buffer = [0; MESSAGE_MAX];
+        // No space for descriptors: the kernel closes any that are attached.
         let (length, flags) = {
             let mut parts = [IoSliceMut::new(&mut buffer)];
-            let got =
+            let received =
                 recvmsg::<UnixAddr>(channel.as_raw_fd(), &mut parts, None, MsgFlags::empty())?;
-            (got.bytes, got.flags)
+            (received.bytes, received.flags)
         };
         match flags.contains(MsgFlags::MSG_TRUNC) {
             true => Ok(None),
@@ -143,7 +142,7 @@ impl Ask {
 }
 
 impl Opened {
-    /// Says it.
+    /// Sends it.
     pub(super) fn send(&self, channel: &OwnedFd) -> nix::Result<()> {
         let (bytes, file) = match self {
             Self::File { id, size, file } => (
@@ -161,17 +160,17 @@ impl Opened {
             ),
         };
         let descriptors: Vec<_> = file.iter().map(|f| f.as_raw_fd()).collect();
-        let along = [ControlMessage::ScmRights(&descriptors)];
-        let along = if descriptors.is_empty() {
+        let control = [ControlMessage::ScmRights(&descriptors)];
+        let control = if descriptors.is_empty() {
             &[][..]
         } else {
-            &along[..]
+            &control[..]
         };
         loop {
             match sendmsg::<UnixAddr>(
                 channel.as_raw_fd(),
                 &[IoSlice::new(&bytes)],
-                along,
+                control,
                 MsgFlags::MSG_NOSIGNAL,
                 None,
             ) {
@@ -181,20 +180,21 @@ impl Opened {
         }
     }
 
-    /// Takes the next; `None` at the end, `EAGAIN` where none is there.
+    /// Receives the next message; `None` at the end, `EAGAIN` if there is none.
     #[allow(unsafe_code)]
     pub(super) fn receive(channel: &OwnedFd) -> nix::Result<Option<Self>> {
         let mut buffer = [0; 32];
         let mut space = cmsg_space!([std::os::fd::RawFd; 1]);
         let mut parts = [IoSliceMut::new(&mut buffer)];
         let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_CMSG_CLOEXEC;
-        let got = recvmsg::<UnixAddr>(channel.as_raw_fd(), &mut parts, Some(&mut space), flags)?;
-        let length = got.bytes;
+        let received =
+            recvmsg::<UnixAddr>(channel.as_raw_fd(), &mut parts, Some(&mut space), flags)?;
+        let length = received.bytes;
         let mut file = None;
-        for message in got.cmsgs()? {
+        for message in received.cmsgs()? {
             if let ControlMessageOwned::ScmRights(descriptors) = message {
                 for descriptor in descriptors {
-                    // SAFETY: the kernel has just made it for this process, and nothing else knows of it.
+                    // SAFETY: the kernel has just made it for this process; nothing else owns it.
                     file = Some(unsafe { OwnedFd::from_raw_fd(descriptor) });
                 }
             }
@@ -233,7 +233,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_said_arrives() {
+    fn messages_round_trip() {
         let (here, there) = pair().unwrap();
         let asks = [
             Ask::Open {
@@ -258,10 +258,10 @@ mod tests {
         }
         .send(&there)
         .unwrap();
-        let got = Opened::receive(&here).unwrap();
+        let received = Opened::receive(&here).unwrap();
         assert!(
-            matches!(got, Some(Opened::File { id: 7, size: 3, .. })),
-            "{got:?}"
+            matches!(received, Some(Opened::File { id: 7, size: 3, .. })),
+            "{received:?}"
         );
         Opened::Refused {
             id: 8,
@@ -269,16 +269,16 @@ mod tests {
         }
         .send(&there)
         .unwrap();
-        let got = Opened::receive(&here).unwrap();
+        let received = Opened::receive(&here).unwrap();
         assert!(
             matches!(
-                got,
+                received,
                 Some(Opened::Refused {
                     id: 8,
                     code: Some(Code::Denied)
                 })
             ),
-            "{got:?}"
+            "{received:?}"
         );
         assert_eq!(Opened::receive(&here).unwrap_err(), Errno::EAGAIN);
         drop(here);
@@ -286,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_sent_to_the_process_that_opens_them_is_not_taken() {
+    fn a_descriptor_sent_to_the_opening_process_is_closed() {
         let (here, there) = pair().unwrap();
         let count = || std::fs::read_dir("/proc/self/fd").unwrap().count();
         let file = OwnedFd::from(std::fs::File::open("/proc/version").unwrap());
@@ -306,7 +306,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_taken(bytes in proptest::collection::vec(any::<u8>(), 0..1100)) {
+        fn any_bytes_are_parsed_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..1100)) {
             if let Some(ask) = Ask::read(&bytes) {
                 prop_assert_eq!(ask.bytes(), bytes);
             }

@@ -1,15 +1,15 @@
-//! Whose address it is: what this machine's own table of neighbours says.
+//! Finds a client's MAC address in the kernel's neighbour table.
 //!
-//! A machine that does not put its own name in front of a file's is known by its MAC address. Not for machines
-//! beyond a router, of which there is none.
+//! A machine whose requests have no prefix is identified by its MAC address. Machines behind a router are not in the
+//! table.
 
 use std::io::Read;
 use std::net::Ipv4Addr;
 
-/// How much of the table is read, in bytes; the kernel keeps a thousand lines.
+/// How much of the table is read, in bytes; by default it has at most a thousand lines.
 const TABLE: u64 = 1 << 20;
 
-/// Returns the MAC address of a client, as machines ask by it: in lower case, with dashes.
+/// Returns a client's MAC address in the format of requests: lower case, with dashes.
 pub(super) fn mac(client: Ipv4Addr) -> Option<String> {
     let mut text = String::new();
     let file = std::fs::File::open("/proc/net/arp").ok()?;

@@ -1,7 +1,7 @@
-//! What the process that faces the network cannot do: anything but answer.
+//! Confines the network process to answering requests.
 //!
-//! No privileges, a user that owns nothing, no file to be opened, no program to be started, no socket but UDP's
-//! of IPv4. Promises to fail where one of these cannot be had. Not for the process that opens files.
+//! No privileges, a user that owns nothing, no opening of files, no programs, no sockets except UDP over IPv4. Fails
+//! if any of these is not possible. The process that opens files is not confined.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -17,19 +17,19 @@ use seccompiler::{
     SeccompRule, TargetArch,
 };
 
-/// A user that owns nothing, and that nothing else runs as: of the numbers systemd says nobody gives out
+/// A user that owns nothing and has no other processes: in the range that systemd reserves as unused
 /// (systemd.io/UIDS-GIDS, "1879048192…2147483647").
-const NOBODYS: u32 = 1_996_488_704;
-/// Everybody's nobody, where that number means nothing: in a container.
+const UNUSED_UID: u32 = 1_996_488_704;
+/// The usual nobody, if that number is not mapped in a container.
 const NOBODY: u32 = 65534;
-/// How many descriptors it may have.
+/// Limit of open descriptors.
 const DESCRIPTORS: u64 = 4096;
 
-/// Returns the number of the user that boot files are read as, and the network is faced as.
+/// Returns the user ID of the network process, with whose rights boot files are opened.
 pub(super) fn user() -> u32 {
     let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-    match is_mapped(&map, NOBODYS) {
-        true => NOBODYS,
+    match is_mapped(&map, UNUSED_UID) {
+        true => UNUSED_UID,
         false => NOBODY,
     }
 }
@@ -41,20 +41,20 @@ fn is_mapped(map: &str, id: u32) -> bool {
     })
 }
 
-/// Raises how many descriptors this process may have; returns how many.
+/// Raises this process's limit of open descriptors; returns it.
 pub(super) fn raise_descriptors() -> Result<u64> {
-    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
-    let wanted = most.min(DESCRIPTORS);
-    setrlimit(Resource::RLIMIT_NOFILE, wanted, most)
+    let (_, hard_limit) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    let wanted = hard_limit.min(DESCRIPTORS);
+    setrlimit(Resource::RLIMIT_NOFILE, wanted, hard_limit)
         .context("raising the number of descriptors")?;
     Ok(wanted)
 }
 
-/// Keeps what this process was started with, beyond its first three, from those that it starts.
+/// Marks all descriptors but the first three close-on-exec.
 #[allow(unsafe_code)]
-pub(super) fn keep_descriptors() -> nix::Result<()> {
+pub(super) fn set_close_on_exec() -> nix::Result<()> {
     let (first, last) = (3_u32, u32::MAX);
-    // SAFETY: takes integers only, and closes nothing here: each is closed in a program that is started later.
+    // SAFETY: takes integers only, and closes nothing here: with this flag, descriptors are closed at an exec.
     let done = unsafe {
         libc::syscall(
             libc::SYS_close_range,
@@ -66,23 +66,23 @@ pub(super) fn keep_descriptors() -> nix::Result<()> {
     Errno::result(done).map(drop)
 }
 
-/// Gives everything up, for good.
+/// Drops all privileges, for good.
 pub(super) fn confine() -> Result<()> {
     let id = user();
     let (uid, gid) = (Uid::from_raw(id), Gid::from_raw(id));
     setgroups(&[]).context("leaving all groups")?;
     setresgid(gid, gid, gid).context("becoming a group that owns nothing")?;
-    // With it all capabilities go: capabilities(7), "Effect of user ID changes".
+    // This drops all capabilities too: capabilities(7), "Effect of user ID changes".
     setresuid(uid, uid, uid).context("becoming a user that owns nothing")?;
     prctl::set_no_new_privs().context("refusing new privileges")?;
-    prctl::set_dumpable(false).context("refusing to be looked into")?;
-    if let Some(program) = filter().context("making a filter of system calls")? {
-        seccompiler::apply_filter(&program).context("putting on a filter of system calls")?;
+    prctl::set_dumpable(false).context("forbidding to be traced")?;
+    if let Some(program) = filter().context("making the system call filter")? {
+        seccompiler::apply_filter(&program).context("installing the system call filter")?;
     }
     Ok(())
 }
 
-/// What it may call: to answer, to remember, and to end.
+/// System calls needed to answer, to allocate memory, and to exit.
 #[rustfmt::skip]
 const ALLOWED: &[libc::c_long] = &[
     libc::SYS_recvmsg, libc::SYS_recvfrom, libc::SYS_sendmsg, libc::SYS_sendto, libc::SYS_pread64, libc::SYS_read,
@@ -99,8 +99,8 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_poll,
 ];
 
-/// Returns the filter; `None` for a processor that none can be made for.
-// Numbers of calls are shorter on some machines.
+/// Returns the filter; `None` for an unsupported architecture.
+// Call numbers have another type on some architectures.
 #[allow(clippy::useless_conversion)]
 fn filter() -> Result<Option<BpfProgram>> {
     let Ok(machine) = TargetArch::try_from(std::env::consts::ARCH) else {
@@ -151,10 +151,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_that_mean_something_here() {
+    fn only_mapped_user_ids_are_used() {
         let whole = "         0          0 4294967295\n";
-        assert!(is_mapped(whole, NOBODYS) && is_mapped(whole, NOBODY));
+        assert!(is_mapped(whole, UNUSED_UID) && is_mapped(whole, NOBODY));
         let container = "0 100000 65536\n";
-        assert!(!is_mapped(container, NOBODYS) && is_mapped(container, NOBODY));
+        assert!(!is_mapped(container, UNUSED_UID) && is_mapped(container, NOBODY));
     }
 }

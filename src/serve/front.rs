@@ -1,8 +1,7 @@
-//! The process that faces the network: requests in, files out.
+//! The network process: receives requests and sends files.
 //!
-//! It opens nothing: it asks the other process by a request's client and name, and sends what it is handed.
-//! Promises that what one address asks for keeps no other waiting for long, that memory is bounded, and that
-//! each transfer ends. Not for which file a name means.
+//! It opens nothing: it passes client and name of a request to the other process, and sends the file it gets. No
+//! address can delay others for long, memory is limited, and every transfer ends.
 
 mod flows;
 mod sockets;
@@ -26,28 +25,28 @@ use crate::fs::interrupt;
 use flows::Flow;
 use sockets::{Arrival, Listener};
 
-/// How many requests the other process is asked at once.
-const ASKED_AT_ONCE: usize = 32;
-/// How many transfers there are at once, where descriptors allow it.
-const MOST_TRANSFERS: usize = 1024;
-/// After which time a transfer that its client never answered may make room for others.
-const UNHEARD: Duration = Duration::from_millis(200);
-/// After which time without progress any may.
-const STILL: Duration = Duration::from_secs(5);
-/// How many packets are taken from one socket before others have their turn.
-const A_TURN: usize = 64;
-/// How long is slept at most: a signal may come between the look for it and the sleep.
-const NAP: Duration = Duration::from_millis(500);
+/// Requests passed to the other process at once.
+const PENDING_MAX: usize = 32;
+/// Maximum number of transfers, if the descriptor limit allows it.
+const TRANSFERS_MAX: usize = 1024;
+/// Age from which a transfer without any answer may be dropped for others.
+const UNANSWERED_MAX: Duration = Duration::from_millis(200);
+/// Time without progress from which any transfer may be dropped.
+const STALLED_MAX: Duration = Duration::from_secs(5);
+/// Packets taken from one socket before the others.
+const BATCH: usize = 64;
+/// Maximum sleep: a signal may arrive between the check and the sleep.
+const SLEEP_MAX: Duration = Duration::from_millis(500);
 
 const LISTENER: u64 = 0;
 const CHANNEL: u64 = 1;
 const FIRST_ID: u64 = 2;
 
-/// A request that waits, or that the other process is asked for.
+/// A request that waits, or was passed to the other process.
 #[derive(Debug, Clone)]
 struct Request {
     client: SocketAddrV4,
-    /// Our own address it was sent to, and is answered from.
+    /// The local address it was sent to, and is answered from.
     local: Ipv4Addr,
     name: String,
     options: Options,
@@ -58,19 +57,19 @@ struct Front {
     listener: Listener,
     channel: OwnedFd,
     queue: Queue<Request>,
-    asked: HashMap<u64, Request>,
+    pending: HashMap<u64, Request>,
     flows: HashMap<u64, Flow>,
     by_client: HashMap<SocketAddrV4, u64>,
-    /// When to look at which flow; one entry a flow, which may come too early.
+    /// When to check which transfer; one entry each, which may be too early.
     timers: BinaryHeap<Reverse<(Instant, u64)>>,
-    /// What the other process has not been told yet.
-    untold: VecDeque<Ask>,
+    /// Messages to the other process that are not sent yet.
+    unsent: VecDeque<Ask>,
     next: u64,
-    most: usize,
+    max_flows: usize,
     buffer: Vec<u8>,
 }
 
-/// Serves until the other process ends, or a signal asks for the end.
+/// Serves until the other process ends or a stop is requested.
 pub(super) fn run(listener: UdpSocket, channel: OwnedFd) -> Result<()> {
     let descriptors = confinement::raise_descriptors()?;
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).context("watching sockets")?;
@@ -78,19 +77,19 @@ pub(super) fn run(listener: UdpSocket, channel: OwnedFd) -> Result<()> {
     epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
     epoll.add(&channel, EpollEvent::new(EpollFlags::EPOLLIN, CHANNEL))?;
     confinement::confine()?;
-    let most = usize::try_from(descriptors.saturating_sub(64) / 2).unwrap_or(MOST_TRANSFERS);
+    let max_flows = usize::try_from(descriptors.saturating_sub(64) / 2).unwrap_or(TRANSFERS_MAX);
     let mut front = Front {
         epoll,
         listener,
         channel,
         queue: Queue::default(),
-        asked: HashMap::new(),
+        pending: HashMap::new(),
         flows: HashMap::new(),
         by_client: HashMap::new(),
         timers: BinaryHeap::new(),
-        untold: VecDeque::new(),
+        unsent: VecDeque::new(),
         next: FIRST_ID,
-        most: most.clamp(16, MOST_TRANSFERS),
+        max_flows: max_flows.clamp(16, TRANSFERS_MAX),
         buffer: vec![0; 4 + usize::from(u16::MAX)],
     };
     front.serve()
@@ -116,26 +115,30 @@ impl Front {
                     id => self.take_answers(id),
                 }
             }
-            self.look_at_clock();
-            self.ask()?;
-            self.tell()?;
+            self.check_timers();
+            self.request_files()?;
+            self.send_reports()?;
         }
         Ok(())
     }
 
     fn sleep(&self) -> EpollTimeout {
-        // Something waits for its turn, or to be told: that is soon.
-        let soon = !self.untold.is_empty() || !self.queue.is_empty();
-        let most = if soon { Duration::from_millis(10) } else { NAP };
-        let until = self.timers.peek().map_or(most, |Reverse((due, _))| {
+        // Waiting requests and unsent messages are retried soon.
+        let soon = !self.unsent.is_empty() || !self.queue.is_empty();
+        let max_flows = if soon {
+            Duration::from_millis(10)
+        } else {
+            SLEEP_MAX
+        };
+        let until = self.timers.peek().map_or(max_flows, |Reverse((due, _))| {
             due.saturating_duration_since(Instant::now()) + Duration::from_millis(1)
         });
-        EpollTimeout::try_from(until.min(most)).unwrap_or(EpollTimeout::ZERO)
+        EpollTimeout::try_from(until.min(max_flows)).unwrap_or(EpollTimeout::ZERO)
     }
 
-    /// Takes the requests that are there.
+    /// Takes waiting requests from the socket.
     fn take_requests(&mut self) -> Result<()> {
-        for _ in 0..A_TURN {
+        for _ in 0..BATCH {
             let Some(Arrival {
                 client,
                 local,
@@ -150,7 +153,7 @@ impl Front {
                     self.listener
                         .answer(client, local, &packet::error(code, words));
                 }
-                First::Read(request) => self.queue_up(Request {
+                First::Read(request) => self.enqueue(Request {
                     client,
                     local,
                     name: request.name,
@@ -161,14 +164,15 @@ impl Front {
         Ok(())
     }
 
-    fn queue_up(&mut self, request: Request) {
+    fn enqueue(&mut self, request: Request) {
         let client = request.client;
-        // Its first answer was lost, or it is impatient; from another file on it is done with the one before.
+        // A repeated request: its first answer was lost, or is late. A request for another file ends the transfer
+        // before.
         if let Some(id) = self.by_client.get(&client).copied() {
             let same = self
                 .flows
                 .get(&id)
-                .is_some_and(|f| f.name == request.name && !f.transfer.is_heard());
+                .is_some_and(|f| f.name == request.name && !f.transfer.has_answered());
             match same {
                 true => return,
                 false => {
@@ -177,18 +181,18 @@ impl Front {
                 }
             }
         }
-        let asks_again = |other: &Request| other.client == client && other.name == request.name;
-        if self.asked.values().any(asks_again) || self.queue.any(*client.ip(), asks_again) {
+        let is_repeated = |other: &Request| other.client == client && other.name == request.name;
+        if self.pending.values().any(is_repeated) || self.queue.any(*client.ip(), is_repeated) {
             return;
         }
         self.queue.push(*client.ip(), request, Instant::now());
     }
 
-    /// Asks the other process for what has its turn.
-    fn ask(&mut self) -> Result<()> {
+    /// Passes the next requests to the other process.
+    fn request_files(&mut self) -> Result<()> {
         let now = Instant::now();
-        while self.asked.len() < ASKED_AT_ONCE && !self.queue.is_empty() {
-            if self.flows.len() + self.asked.len() >= self.most && !self.make_room(now) {
+        while self.pending.len() < PENDING_MAX && !self.queue.is_empty() {
+            if self.flows.len() + self.pending.len() >= self.max_flows && !self.make_room(now) {
                 break;
             }
             let Some(request) = self.queue.next(now) else {
@@ -196,16 +200,16 @@ impl Front {
             };
             let id = self.next;
             self.next += 1;
-            let ask = Ask::Open {
+            let request_files = Ask::Open {
                 id,
                 client: *request.client.ip(),
                 name: request.name.clone(),
             };
-            match ask.send(&self.channel) {
+            match request_files.send(&self.channel) {
                 Ok(()) => {
-                    self.asked.insert(id, request);
+                    self.pending.insert(id, request);
                 }
-                // It is busy; the client asks again.
+                // The other process is busy; the client repeats its request.
                 Err(Errno::EAGAIN | Errno::EINTR) => {
                     self.queue.done(*request.client.ip());
                     break;
@@ -216,16 +220,16 @@ impl Front {
         Ok(())
     }
 
-    /// Ends the transfer that others are kept waiting by with the least right; returns whether there is one.
+    /// Ends the transfer with the lowest priority, to make room; returns whether there is one.
     ///
-    /// That is one whose client never answered, as when a stranger asks in the name of others; then one of the
-    /// address that has the most; then one that stands still.
+    /// First one without any answer, as with a forged source address; then one of the address with the most; then one
+    /// without progress.
     fn make_room(&mut self, now: Instant) -> bool {
         let age = |f: &Flow| now.saturating_duration_since(f.moved);
         let unheard = self
             .flows
             .iter()
-            .filter(|(_, f)| !f.transfer.is_heard() && age(f) > UNHEARD);
+            .filter(|(_, f)| !f.transfer.has_answered() && age(f) > UNANSWERED_MAX);
         let oldest = unheard.max_by_key(|(_, f)| age(f)).map(|(id, _)| *id);
         let victim = oldest.or_else(|| {
             let (id, flow) = self
@@ -233,7 +237,7 @@ impl Front {
                 .iter()
                 .max_by_key(|(_, f)| (self.queue.busy(*f.client.ip()), age(f)))?;
             let many = self.queue.busy(*flow.client.ip()) > 1;
-            (many || age(flow) > STILL).then_some(*id)
+            (many || age(flow) > STALLED_MAX).then_some(*id)
         });
         match victim {
             Some(id) => {
@@ -244,7 +248,7 @@ impl Front {
         }
     }
 
-    /// Takes what the other process has opened; returns whether that is still there.
+    /// Takes opened files from the other process; false when that has ended.
     fn take_files(&mut self) -> Result<bool> {
         loop {
             match Opened::receive(&self.channel) {
@@ -259,22 +263,22 @@ impl Front {
     }
 
     fn refuse(&mut self, id: u64, code: Option<Code>) {
-        if let Some(request) = self.asked.remove(&id) {
+        if let Some(request) = self.pending.remove(&id) {
             self.queue.done(*request.client.ip());
             if let Some(code) = code {
-                let packet = packet::error(code, code.words());
+                let packet = packet::error(code, code.message());
                 self.listener.answer(request.client, request.local, &packet);
             }
         }
     }
 
-    /// Tells the other process of transfers that ended.
-    fn tell(&mut self) -> Result<()> {
-        while let Some(ask) = self.untold.front() {
-            match ask.send(&self.channel) {
-                Ok(()) => drop(self.untold.pop_front()),
+    /// Reports ended transfers to the other process.
+    fn send_reports(&mut self) -> Result<()> {
+        while let Some(request_files) = self.unsent.front() {
+            match request_files.send(&self.channel) {
+                Ok(()) => drop(self.unsent.pop_front()),
                 Err(Errno::EAGAIN | Errno::EINTR) => break,
-                Err(e) => return Err(e).context("telling of a transfer"),
+                Err(e) => return Err(e).context("reporting a transfer"),
             }
         }
         Ok(())

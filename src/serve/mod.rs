@@ -1,10 +1,9 @@
-//! netbe's own TFTP server: what machines fetch, handed out without trusting them, nor what nodes write.
+//! netbe's TFTP server.
 //!
-//! Two processes. One faces the network and has no privileges: it opens no file and knows no pool. The other is
-//! root, opens what a request names, beneath a node's boot half and nowhere else, and sees nothing of the
-//! network but a client's address and a name. Promises that each request is resolved when it comes, that what
-//! is noted as fetched is the environment that was opened, and that a stranger can delay others, not stop them.
-//! Which protocol asks is the first one's matter: HTTP would be another such process. Not for DHCP.
+//! Two processes. The network process has no privileges, opens no file and knows no pool. The other is root, opens
+//! requested files below a node's boot half only, and gets from the network only a client's address and a name. A
+//! request is resolved when it arrives, the environment recorded is the one opened, and a stranger can delay others
+//! but not stop them. TFTP is known to the network process only: HTTP would be another one. DHCP is not served.
 
 mod back;
 mod channel;
@@ -34,71 +33,72 @@ use crate::publish::tftp_port::{self, Holder};
 pub use pools::Served;
 pub use systemd::is_unit;
 
-/// The port machines ask at.
+/// The TFTP port.
 pub const PORT: u16 = 69;
 
-/// What happened, to be told and acted on.
+/// An event to report and act on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Event {
-    /// Requests are answered from now on.
+    /// The server is ready.
     Ready(SocketAddrV4),
-    /// A client has the whole of a file.
+    /// A client received a whole file.
     Sent {
-        /// Who.
+        /// The client.
         client: Ipv4Addr,
-        /// Of which node.
+        /// The node.
         node: NodeName,
-        /// Of which environment.
+        /// The environment.
         env: EnvName,
         /// Its path in the boot half.
         file: String,
         /// Its size in bytes.
         size: u64,
     },
-    /// A client asked for what it does not get.
+    /// A request was refused.
     Refused {
-        /// Who.
+        /// The client.
         client: Ipv4Addr,
-        /// What it asked for.
+        /// The requested name.
         name: String,
-        /// Why it does not get it.
+        /// The reason.
         why: String,
     },
-    /// The last file of a boot that is before a node of the pool there was fetched: it is to be looked at soon.
+    /// The last file of a node's pending boot was fetched: its state should be checked soon.
     Fetched(PathBuf, NodeName),
-    /// Something that netbe should have done, and could not.
+    /// An operation of netbe's failed.
     Trouble(String),
 }
 
-/// Answers requests until a signal asks for the end.
+/// Serves requests until a stop is requested.
 ///
-/// `front` is the command that becomes the process that faces the network: it has to call [`face_network`].
+/// `front` is the command that starts the network process: it must call [`face_network`].
 ///
 /// # Errors
-/// When the port cannot be had, with who has it; and when the other process ends.
+/// If the port is in use, with the program that uses it; if the network process ends.
 pub fn serve(
     served: Served,
     at: SocketAddrV4,
     mut front: Command,
-    tell: &mut dyn FnMut(Event) -> Result<()>,
+    report: &mut dyn FnMut(Event) -> Result<()>,
 ) -> Result<()> {
     let socket = listen(at)?;
     let at = match socket.local_addr() {
         Ok(std::net::SocketAddr::V4(at)) => at,
         _ => at,
     };
-    let (here, there) = channel::pair().context("making a socket between two processes")?;
-    confinement::keep_descriptors().context("keeping files to this process")?;
-    // Its two files are where every process has its first two: no number is handed over.
+    let (ours, theirs) = channel::pair().context("making a socket between two processes")?;
+    confinement::set_close_on_exec().context("marking files close-on-exec")?;
+    // Its two files are its stdin and stdout, so no descriptor numbers are passed.
     let mut child = front
         .stdin(Stdio::from(OwnedFd::from(socket)))
-        .stdout(Stdio::from(there))
+        .stdout(Stdio::from(theirs))
         .spawn()
         .context("starting the process that faces the network")?;
     drop(front);
-    systemd::say_ready();
-    let served = tell(Event::Ready(at)).and_then(|()| back::Back::new(served, here)?.serve(tell));
-    // The channel is closed: it ends, and if it hangs it is made to.
+    systemd::notify_ready();
+    let served =
+        report(Event::Ready(at)).and_then(|()| back::Back::new(served, ours)?.serve(report));
+    // The channel is closed, so it ends; it is killed if it hangs.
     std::thread::sleep(std::time::Duration::from_millis(50));
     if !matches!(child.try_wait(), Ok(Some(_))) {
         let _ = child.kill();
@@ -107,16 +107,15 @@ pub fn serve(
         .wait()
         .context("waiting for the process that faces the network")?;
     match served? {
-        back::End::Asked => Ok(()),
-        back::End::Alone => Err(Failure::failed(format!(
+        back::End::Requested => Ok(()),
+        back::End::PeerEnded => Err(Failure::failed(format!(
             "the process that faces the network ended: {ended}"
         ))
         .into()),
     }
 }
 
-/// Is the process that faces the network: its standard input is the socket of requests, its standard output
-/// the way to the other process.
+/// Runs the network process: stdin is the socket for requests, stdout the channel to the other process.
 pub fn face_network() -> Result<()> {
     let copy =
         |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned().context("taking over a socket");

@@ -1,7 +1,7 @@
-//! Which node's file a request is for: by the name in front, else by the address it comes from.
+//! Finds the node of a request: by the prefix of the name, else by the client's address.
 //!
-//! Goes by the nodes' records, which are looked at anew whenever they changed, and not by the links that other
-//! servers follow. Not for which environment that is, nor for opening anything.
+//! Uses the nodes' records, read again when they change, not the links that other servers follow. The environment is
+//! chosen, and the file opened, elsewhere.
 
 use std::collections::HashMap;
 use std::net::Ipv4Addr;
@@ -13,20 +13,20 @@ use super::clients;
 use crate::pool::{Node, NodeName, Pool, layout};
 use crate::publish::tftp;
 
-/// The names machines ask by.
+/// The names that machines request.
 #[derive(Debug, Default)]
 pub(super) struct Names {
     by_name: HashMap<String, NodeName>,
-    /// Nodes whose record cannot be read: of these only the links are left to go by.
+    /// Nodes with an unreadable record, for which the links are used.
     lost: Vec<NodeName>,
-    /// What the records were when they were last read: name, inode, time of change.
+    /// State of the records when last read: name, inode, change time.
     seen: Vec<(NodeName, Option<Stamp>)>,
 }
 
-/// A file's inode, and when that changed.
+/// A file's inode number and change time.
 type Stamp = (u64, i64, i64);
 
-/// What a request is for.
+/// The file of a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Wanted {
     pub(super) node: NodeName,
@@ -35,7 +35,7 @@ pub(super) struct Wanted {
 }
 
 impl Names {
-    /// Returns the file that is meant where the first part of a name is one of a node's.
+    /// Returns the requested file if the first component of the name is one of a node's.
     pub(super) fn by_first(&self, pool: &Pool, parts: &[&str]) -> Option<Wanted> {
         let [first, file @ ..] = parts else {
             return None;
@@ -47,7 +47,7 @@ impl Names {
         })
     }
 
-    /// Returns the file that is meant where the client has the MAC address of a node.
+    /// Returns the requested file if the client's MAC address is a node's.
     pub(super) fn by_client(
         &self,
         pool: &Pool,
@@ -63,7 +63,7 @@ impl Names {
 
     fn node(&self, pool: &Pool, name: &str) -> Option<NodeName> {
         self.by_name.get(name).cloned().or_else(|| {
-            // Nobody is taken off the network because a record cannot be read.
+            // An unreadable record must not keep a machine from booting.
             let link = layout::tftp(pool.root()).join(name).read_link().ok()?;
             tftp::led(&link)
                 .map(|led| led.node)
@@ -71,8 +71,8 @@ impl Names {
         })
     }
 
-    /// Reads the records of a pool's nodes, where they changed.
-    pub(super) fn look_again(&mut self, pool: &Pool) -> Result<()> {
+    /// Reads the records of a pool's nodes again, if they changed.
+    pub(super) fn refresh(&mut self, pool: &Pool) -> Result<()> {
         let seen: Vec<_> = pool
             .node_names()?
             .into_iter()
@@ -94,7 +94,7 @@ impl Names {
         self.by_name.clear();
         for node in nodes.iter().filter(|n| n.is_offered()) {
             for name in tftp::names(node) {
-                // Two records edited by hand; the first has it, as of the links.
+                // A duplicate in records edited by hand: the first counts, as for the links.
                 self.by_name
                     .entry(name)
                     .or_insert_with(|| node.name.clone());
@@ -105,9 +105,9 @@ impl Names {
     }
 }
 
-/// Returns the parts of a name; `None` where one leads up.
+/// Returns the components of a name; `None` if one is `..`.
 ///
-/// Backslashes are the slashes of some firmware, and a slash in front means nothing here.
+/// Some firmware uses backslashes; a leading slash has no meaning.
 pub(super) fn parts(name: &str) -> Option<Vec<&str>> {
     let parts: Vec<&str> = name
         .split(['/', '\\'])

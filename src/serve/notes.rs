@@ -1,8 +1,7 @@
-//! Taking note of what was fetched, beside the answering of requests.
+//! Records what was fetched, on a thread of its own.
 //!
-//! Noting reads what a node wrote, and a file that an NFS client has for itself is waited for: that keeps no
-//! machine from its files. Promises that nothing that was fetched is left out, and the order. Not for what a
-//! note says: that is `publish::tftp_transfer`.
+//! Recording reads files that a node wrote, and may wait for an NFS client's lease; requests must not wait for that.
+//! Nothing is omitted, and the order is kept. The content of a record is defined in `publish::tftp_transfer`.
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -13,22 +12,22 @@ use super::Event;
 use crate::pool::Pool;
 use crate::publish::tftp_transfer::{self, Fetched};
 
-/// How many wait to be noted before requests do.
-const WAITING: usize = 1024;
+/// Maximum number in the queue; above it, requests wait.
+const QUEUE_MAX: usize = 1024;
 
-/// What notes.
+/// The recording thread.
 #[derive(Debug)]
 pub(super) struct Notes {
-    /// Gone when no more is to come.
+    /// `None` once no more will be added.
     fetched: Option<SyncSender<(Arc<Pool>, Fetched)>>,
     events: Receiver<Event>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Notes {
-    /// Begins, in a thread of its own.
+    /// Starts the thread.
     pub(super) fn start() -> Self {
-        let (fetched, to_note) = sync_channel::<(Arc<Pool>, Fetched)>(WAITING);
+        let (fetched, to_note) = sync_channel::<(Arc<Pool>, Fetched)>(QUEUE_MAX);
         let (tell, events) = channel();
         let thread = std::thread::spawn(move || {
             for (pool, fetched) in to_note {
@@ -42,22 +41,22 @@ impl Notes {
         }
     }
 
-    /// Has one noted.
+    /// Adds a fetched file to the queue.
     pub(super) fn add(&self, pool: Arc<Pool>, fetched: Fetched) {
         if let Some(to) = &self.fetched {
-            // It ends only after this.
+            // The thread ends only after this sender.
             let _ = to.send((pool, fetched));
         }
     }
 
-    /// Returns what came of those that were noted since.
-    pub(super) fn told(&self) -> impl Iterator<Item = Event> + '_ {
+    /// Returns the events since the last call.
+    pub(super) fn events(&self) -> impl Iterator<Item = Event> + '_ {
         self.events.try_iter()
     }
 }
 
 impl Drop for Notes {
-    /// Notes what was fetched before it ends.
+    /// Records everything in the queue first.
     fn drop(&mut self) {
         self.fetched = None;
         if let Some(thread) = self.thread.take() {
@@ -79,7 +78,7 @@ fn note(pool: &Pool, fetched: Fetched, tell: &Sender<Event>) {
         size: fetched.size,
     };
     for event in event.into_iter().chain([sent]) {
-        // Nobody listens any more once the end was asked for.
+        // Nothing receives events after a stop request.
         let _ = tell.send(event);
     }
 }

@@ -1,7 +1,7 @@
-//! Opening a file that a request names: beneath a node's boot half, a regular file, by somebody who is nobody.
+//! Opens requested files: regular files below a node's boot half, with the rights of an unprivileged user.
 //!
-//! A node writes its boot half as it likes: links, pipes, devices, files of any size. Promises that nothing
-//! outside is reached, that nothing is waited for or woken, and which environment it was. Not for who asks.
+//! A node may write anything into its boot half: links, pipes, devices, huge files. Nothing outside is opened, and
+//! nothing blocks or has side effects; the environment of the file is returned.
 
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
@@ -19,15 +19,15 @@ use crate::fs::rooted::Tree;
 use crate::pool::{EnvName, Environment, Node, layout};
 use crate::publish::tftp;
 
-/// The largest file that is handed out, in bytes: no machine boots by a larger one, and a sparse one costs its
-/// node nothing.
-const LARGEST: u64 = 4 << 30;
-/// How often a path is resolved again that met a rename: openat2(2), `EAGAIN`. A node may rename for ever.
+/// The largest file served, in bytes: larger than any boot file; a sparse one costs its node nothing.
+const SIZE_MAX: u64 = 4 << 30;
+/// How many times a path is resolved again after a concurrent rename: openat2(2), `EAGAIN`. A node may rename for
+/// ever.
 const ATTEMPTS: u32 = 32;
-/// How often an environment is looked for again that was renamed meanwhile.
+/// How many times an environment is looked up again after a concurrent rename.
 const MAX_READS: u32 = 4;
 
-/// A file, and whose it is.
+/// An opened file and its environment.
 #[derive(Debug)]
 pub(super) struct Found {
     pub(super) env: EnvName,
@@ -36,11 +36,11 @@ pub(super) struct Found {
     pub(super) file: OwnedFd,
 }
 
-/// Why a file is not handed out.
+/// Why a file is not served.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refused {
-    /// What the client is told; nothing where it is to ask again: an NFS client has the file for itself, and has
-    /// just been asked for it, or the path met too many renames.
+    /// The error for the client; `None` to let it repeat the request: an NFS client's lease on the file is being
+    /// recalled, or the path was renamed too often.
     pub(super) code: Option<Code>,
     pub(super) why: String,
 }
@@ -63,7 +63,7 @@ pub(super) fn open(node: &Node, file: &str) -> Result<Found, Refused> {
         };
         let half = match boot_half(node, &name) {
             Ok(half) => half,
-            // Between the look at the link and this it was renamed: what boots now has another name.
+            // Renamed since its name was read: the current environment has another name.
             Err(Errno::ENOENT) => continue,
             Err(e) => {
                 return Err(refused(
@@ -80,7 +80,7 @@ pub(super) fn open(node: &Node, file: &str) -> Result<Found, Refused> {
         if !is_at(&half, &env) {
             continue;
         }
-        let (file, size) = regular(&half, file)?;
+        let (file, size) = open_regular(&half, file)?;
         return Ok(Found {
             uuid: env.uuid().map(str::to_string),
             env: name,
@@ -94,7 +94,7 @@ pub(super) fn open(node: &Node, file: &str) -> Result<Found, Refused> {
     ))
 }
 
-/// Opens the boot half of an environment: no part of the way below the node is a link.
+/// Opens the boot half of an environment, without following links below the node.
 fn boot_half(node: &Node, env: &EnvName) -> nix::Result<OwnedFd> {
     let path = node.dir.join(layout::active_target(env)).join(layout::BOOT);
     let how = OpenHow::new()
@@ -103,24 +103,24 @@ fn boot_half(node: &Node, env: &EnvName) -> nix::Result<OwnedFd> {
     openat2(nix::fcntl::AT_FDCWD, &path, how)
 }
 
-/// Returns whether an open boot half is the one that stands under the environment's name.
+/// Returns whether an open boot half is still that of the environment's name.
 fn is_at(half: &OwnedFd, env: &Environment) -> bool {
     let open = nix::sys::stat::fstat(half);
-    let there = env.boot().symlink_metadata();
-    matches!((open, there), (Ok(open), Ok(there)) if (open.st_dev, open.st_ino) == (there.dev(), there.ino()))
+    let current = env.boot().symlink_metadata();
+    matches!((open, current), (Ok(open), Ok(current)) if (open.st_dev, open.st_ino) == (current.dev(), current.ino()))
 }
 
-/// Opens a regular file beneath a directory, if others may read it.
+/// Opens a regular file below a directory, if others may read it.
 ///
-/// A kernel or initramfs that the boot files name is handed out whatever its mode is: netbe itself makes these
-/// readable, and a node that upgrades its own kernel does not (Ubuntu's kernels, and initramfs with secrets).
-fn regular(half: &OwnedFd, path: &str) -> Result<(OwnedFd, u64), Refused> {
-    let opened = match as_nobody(|| look_and_open(half, path)).and_then(|opened| opened) {
-        Err(Errno::EACCES) if is_booted(half, path) => look_and_open(half, path),
+/// Kernel and initramfs named by the boot files are served whatever their mode: netbe makes them readable, but a node
+/// that upgrades its own kernel does not (Ubuntu's kernels, and initramfs with secrets).
+fn open_regular(half: &OwnedFd, path: &str) -> Result<(OwnedFd, u64), Refused> {
+    let opened = match with_user_rights(|| open_beneath(half, path)).and_then(|opened| opened) {
+        Err(Errno::EACCES) if is_booted(half, path) => open_beneath(half, path),
         opened => opened,
     };
     match opened {
-        Ok((_, size)) if size > LARGEST => Err(refused(Code::Denied, "larger than 4 GiB")),
+        Ok((_, size)) if size > SIZE_MAX => Err(refused(Code::Denied, "larger than 4 GiB")),
         Ok(found) => Ok(found),
         Err(Errno::ENOENT | Errno::ENOTDIR) => Err(refused(Code::NotFound, "not there")),
         Err(Errno::ENXIO | Errno::EISDIR) => Err(refused(Code::Denied, "not a regular file")),
@@ -142,8 +142,8 @@ fn is_booted(half: &OwnedFd, path: &str) -> bool {
     ways.iter().any(named)
 }
 
-/// Opens what stands at a path beneath a directory if it is a regular file; nothing is waited for.
-fn look_and_open(half: &OwnedFd, path: &str) -> nix::Result<(OwnedFd, u64)> {
+/// Opens a regular file below a directory, without waiting.
+fn open_beneath(half: &OwnedFd, path: &str) -> nix::Result<(OwnedFd, u64)> {
     let how = OpenHow::new()
         .flags(OFlag::O_PATH | OFlag::O_CLOEXEC)
         .resolve(
@@ -163,14 +163,14 @@ fn look_and_open(half: &OwnedFd, path: &str) -> nix::Result<(OwnedFd, u64)> {
     Ok((file, u64::try_from(size).unwrap_or(0)))
 }
 
-/// Does something with the rights to files of somebody who owns nothing, and is in no group.
-fn as_nobody<T>(work: impl FnOnce() -> T) -> nix::Result<T> {
+/// Runs `work` with the file access rights of a user that owns nothing, and without groups.
+fn with_user_rights<T>(work: impl FnOnce() -> T) -> nix::Result<T> {
     let (user, group) = (
         Uid::from_raw(confinement::user()),
         Gid::from_raw(confinement::user()),
     );
     let (uid, gid) = (setfsuid(user), setfsgid(group));
-    // These calls tell of no failure; the same again returns what holds.
+    // These calls do not report failure; a second call returns the current value.
     let done = match (setfsuid(user), setfsgid(group)) {
         now if now == (user, group) => Ok(work()),
         _ => Err(Errno::EPERM),

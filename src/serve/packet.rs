@@ -1,63 +1,61 @@
-//! TFTP's packets: bytes in, values out, and back.
+//! Parses and builds TFTP packets.
 //!
-//! Pure. RFC 1350, with options by RFC 2347 to 2349 and 7440. Promises to take any bytes. Not for what a
-//! request is answered with.
+//! Pure; accepts any bytes. RFC 1350, with options of RFC 2347 to 2349 and 7440.
 
-/// How many bytes a request may have: RFC 2347 says 512, and some firmware sends a little more.
-pub(super) const LONGEST_REQUEST: usize = 1024;
-/// The size of a block that nobody negotiated.
+/// Maximum length of a request: RFC 2347 says 512, and some firmware sends a little more.
+pub(super) const REQUEST_MAX: usize = 1024;
+/// Default block size.
 pub(super) const BLOCK: u16 = 512;
-/// How many blocks are sent without waiting at most, whatever a client asks for: a burst that small switches
-/// and loaders still take.
-pub(super) const WIDEST_WINDOW: u16 = 32;
+/// Maximum window, whatever a client requests: a burst that small switches and loaders can handle.
+pub(super) const WINDOW_MAX: u16 = 32;
 /// The largest block of RFC 2348.
-const LARGEST_BLOCK: u16 = 65464;
+const BLOCK_MAX: u16 = 65464;
 /// The smallest block of RFC 2348.
-const SMALLEST_BLOCK: u16 = 8;
-/// How many options are looked at; there are four.
-const OPTIONS: usize = 16;
+const BLOCK_MIN: u16 = 8;
+/// How many options are parsed; four are known.
+const OPTIONS_MAX: usize = 16;
 
-/// What arrives at the server's own port.
+/// A packet to the server's port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum First {
-    /// A file is to be read.
+    /// A read request.
     Read(Request),
-    /// A request that is answered with an error, and which.
+    /// A request to be answered with this error.
     Refused(Code, &'static str),
-    /// Nothing that is answered: an answer to it might be answered, and so on.
+    /// Not to be answered: answers could be answered in turn.
     Nothing,
 }
 
-/// A request for a file.
+/// A read request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Request {
-    /// The file's name, as asked for.
+    /// The requested name.
     pub(super) name: String,
-    /// What the client would like.
+    /// The requested options.
     pub(super) options: Options,
 }
 
-/// What a client would like; `None` for what it did not speak of.
+/// Options of a request; `None` for those that it does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Options {
-    /// The size of a block in bytes.
+    /// Block size in bytes.
     pub(super) block: Option<u16>,
-    /// How many blocks to send without waiting.
+    /// Window size in blocks.
     pub(super) window: Option<u16>,
-    /// How long to wait before a block is sent again, in seconds.
+    /// Timeout in seconds.
     pub(super) timeout: Option<u8>,
-    /// Whether it would like to know the file's size.
+    /// Whether the file's size is requested.
     pub(super) size: bool,
 }
 
-/// What arrives at the port of a transfer.
+/// A packet to the port of a transfer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Answer {
-    /// The client has this block, and all before it.
+    /// Acknowledges this block, and all before it.
     Acknowledged(u16),
-    /// It wants no more.
+    /// Ends the transfer.
     Stop,
-    /// Nothing of TFTP.
+    /// Not a TFTP answer.
     Nothing,
 }
 
@@ -75,8 +73,8 @@ pub(super) enum Code {
 }
 
 impl Code {
-    /// Returns what a person at the machine's screen reads.
-    pub(super) fn words(self) -> &'static str {
+    /// Returns the message, which may be shown on the machine's screen.
+    pub(super) fn message(self) -> &'static str {
         match self {
             Self::Undefined => "the file cannot be read now",
             Self::NotFound => "file not found",
@@ -86,7 +84,7 @@ impl Code {
     }
 }
 
-/// Reads what arrived at the server's own port.
+/// Parses a packet to the server's port.
 pub(super) fn first(packet: &[u8]) -> First {
     match packet {
         [0, 1, rest @ ..] => read_request(rest),
@@ -96,13 +94,13 @@ pub(super) fn first(packet: &[u8]) -> First {
 }
 
 fn read_request(rest: &[u8]) -> First {
-    let malformed = First::Refused(Code::Illegal, Code::Illegal.words());
-    // A string that does not end is none.
+    let malformed = First::Refused(Code::Illegal, Code::Illegal.message());
+    // The last string must be terminated.
     let Some((0, rest)) = rest.split_last().map(|(last, rest)| (*last, rest)) else {
         return malformed;
     };
-    let mut words = rest.split(|b| *b == 0);
-    let (Some(name), Some(mode)) = (words.next(), words.next()) else {
+    let mut strings = rest.split(|b| *b == 0);
+    let (Some(name), Some(mode)) = (strings.next(), strings.next()) else {
         return malformed;
     };
     if !mode.eq_ignore_ascii_case(b"octet") {
@@ -111,34 +109,34 @@ fn read_request(rest: &[u8]) -> First {
             false => malformed,
         };
     }
-    // A name that nobody can write down is none that a boot file has.
+    // Names of boot files are printable.
     let name = match std::str::from_utf8(name) {
         Ok(name) if !name.is_empty() && !name.chars().any(char::is_control) => name.to_string(),
-        _ => return First::Refused(Code::NotFound, Code::NotFound.words()),
+        _ => return First::Refused(Code::NotFound, Code::NotFound.message()),
     };
     let mut options = Options::default();
-    for _ in 0..OPTIONS {
-        let (Some(key), Some(value)) = (words.next(), words.next()) else {
+    for _ in 0..OPTIONS_MAX {
+        let (Some(key), Some(value)) = (strings.next(), strings.next()) else {
             break;
         };
-        options.take(key, value);
+        options.set(key, value);
     }
     First::Read(Request { name, options })
 }
 
 impl Options {
-    /// Takes one option; one that is unknown, or whose value is none, is left out of the answer: RFC 2347.
-    fn take(&mut self, key: &[u8], value: &[u8]) {
+    /// Sets an option; unknown or invalid ones are not acknowledged: RFC 2347.
+    fn set(&mut self, key: &[u8], value: &[u8]) {
         let number = std::str::from_utf8(value)
             .ok()
             .filter(|v| !v.is_empty() && v.bytes().all(|b| b.is_ascii_digit()))
             .and_then(|v| v.parse::<u64>().ok());
         let Some(number) = number else { return };
-        let at_most = |most: u16| u16::try_from(number).unwrap_or(u16::MAX).min(most);
-        if key.eq_ignore_ascii_case(b"blksize") && number >= SMALLEST_BLOCK.into() {
-            self.block = Some(at_most(LARGEST_BLOCK));
+        let at_most = |max: u16| u16::try_from(number).unwrap_or(u16::MAX).min(max);
+        if key.eq_ignore_ascii_case(b"blksize") && number >= BLOCK_MIN.into() {
+            self.block = Some(at_most(BLOCK_MAX));
         } else if key.eq_ignore_ascii_case(b"windowsize") && number >= 1 {
-            self.window = Some(at_most(WIDEST_WINDOW));
+            self.window = Some(at_most(WINDOW_MAX));
         } else if key.eq_ignore_ascii_case(b"timeout") && number >= 1 {
             self.timeout = u8::try_from(number).ok();
         } else if key.eq_ignore_ascii_case(b"tsize") {
@@ -146,29 +144,29 @@ impl Options {
         }
     }
 
-    /// Returns these with blocks of at most so many bytes.
-    pub(super) fn with_blocks_of(mut self, most: u16) -> Self {
-        self.block = self.block.map(|b| b.min(most.max(SMALLEST_BLOCK)));
+    /// Limits the block size.
+    pub(super) fn with_blocks_of(mut self, max: u16) -> Self {
+        self.block = self.block.map(|b| b.min(max.max(BLOCK_MIN)));
         self
     }
 
-    /// Returns the packet that says what is granted, for a file of `size` bytes; `None` where nothing was asked for.
+    /// Returns the acknowledgement of the options for a file of `size` bytes; `None` without options.
     pub(super) fn acknowledged(&self, size: u64) -> Option<Vec<u8>> {
-        let said = [
+        let options = [
             self.block.map(|b| ("blksize", b.to_string())),
             self.window.map(|w| ("windowsize", w.to_string())),
             self.timeout.map(|t| ("timeout", t.to_string())),
             self.size.then(|| ("tsize", size.to_string())),
         ];
         let mut packet = vec![0, 6];
-        for (key, value) in said.into_iter().flatten() {
+        for (key, value) in options.into_iter().flatten() {
             packet.extend(key.bytes().chain([0]).chain(value.bytes()).chain([0]));
         }
         (packet.len() > 2).then_some(packet)
     }
 }
 
-/// Reads what arrived at the port of a transfer.
+/// Parses a packet to the port of a transfer.
 pub(super) fn answer(packet: &[u8]) -> Answer {
     match packet {
         [0, 4, high, low, ..] => Answer::Acknowledged(u16::from_be_bytes([*high, *low])),
@@ -177,17 +175,16 @@ pub(super) fn answer(packet: &[u8]) -> Answer {
     }
 }
 
-/// Returns what stands before a block's bytes; numbers go on with 0 after 65535, as every client that takes larger
-/// files has it.
+/// Returns the header of a data packet; numbers continue with 0 after 65535, as all clients for larger files expect.
 pub(super) fn data_head(block: u64) -> [u8; 4] {
     let [high, low] = u16::to_be_bytes((block & 0xffff) as u16);
     [0, 3, high, low]
 }
 
-/// Returns the packet that refuses a request, or ends a transfer.
-pub(super) fn error(code: Code, words: &str) -> Vec<u8> {
+/// Returns the packet that refuses a request or ends a transfer.
+pub(super) fn error(code: Code, message: &str) -> Vec<u8> {
     let mut packet = vec![0, 5, 0, code as u8];
-    packet.extend(words.bytes().filter(|b| *b != 0));
+    packet.extend(message.bytes().filter(|b| *b != 0));
     packet.push(0);
     packet
 }
@@ -198,13 +195,13 @@ mod tests {
 
     use super::*;
 
-    /// Reads a request for a file; a bar stands for what ends a string.
+    /// Parses a request; a bar stands for the end of a string.
     fn read(text: &str) -> First {
         first(&[&[0, 1], text.replace('|', "\0").as_bytes()].concat())
     }
 
     #[test]
-    fn requests_as_firmware_sends_them() {
+    fn requests_of_firmware_are_parsed() {
         let of = |text: &str| match read(text) {
             First::Read(request) => request,
             other => panic!("{text:?}: {other:?}"),
@@ -237,15 +234,12 @@ mod tests {
             assert_eq!(request.options, Options::default(), "{nonsense:?}");
         }
         let large = of("x|octet|blksize|999999999999|windowsize|65535|").options;
-        assert_eq!(
-            (large.block, large.window),
-            (Some(65464), Some(WIDEST_WINDOW))
-        );
+        assert_eq!((large.block, large.window), (Some(65464), Some(WINDOW_MAX)));
         assert_eq!(large.with_blocks_of(1468).block, Some(1468));
     }
 
     #[test]
-    fn what_is_no_request_for_a_boot_file() {
+    fn other_packets_are_refused_or_ignored() {
         for (text, code) in [
             ("", Code::Illegal),
             ("x", Code::Illegal),
@@ -265,7 +259,7 @@ mod tests {
             first(&[&[0, 2], &b"x\0octet\0"[..]].concat()),
             First::Refused(Code::Denied, _)
         ));
-        // An error is never answered, nor what answers errors.
+        // Errors are never answered, nor answers.
         for packet in [
             &b"\0\x05\0\x01x\0"[..],
             b"\0\x04\0\x01",
@@ -280,12 +274,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_bytes_are_taken(bytes in proptest::collection::vec(any::<u8>(), 0..1200), kind in 0_u8..8) {
+        fn any_bytes_are_parsed_without_panic(bytes in proptest::collection::vec(any::<u8>(), 0..1200), kind in 0_u8..8) {
             let packet = [&[0, kind], &bytes[..]].concat();
             if let First::Read(request) = first(&packet) {
                 prop_assert!(!request.name.chars().any(char::is_control));
-                let said = request.options.acknowledged(u64::MAX).unwrap_or_default();
-                prop_assert!(said.len() < 200);
+                let options = request.options.acknowledged(u64::MAX).unwrap_or_default();
+                prop_assert!(options.len() < 200);
             }
             answer(&packet);
         }

@@ -1,7 +1,6 @@
-//! Which pool a request is for: one, or any of those this server has.
+//! Finds the pool of a request: one, or any of this server's.
 //!
-//! A pool whose filesystem is mounted later is found then. Promises that one that cannot be read keeps no other's
-//! machines from their files. Not for which node of it, nor for opening anything.
+//! A pool whose filesystem is mounted later is found then. An unreadable pool does not affect the others.
 
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -13,25 +12,25 @@ use anyhow::Result;
 use super::names::{self, Names, Wanted};
 use crate::pool::Pool;
 
-/// How long the pools are believed to be those that they were.
-const WHILE: Duration = Duration::from_secs(2);
+/// How long the list of pools is cached.
+const CACHE_TIME: Duration = Duration::from_secs(2);
 
-/// Whose machines are answered.
+/// The pools whose machines are served.
 #[derive(Debug, Clone)]
 pub enum Served {
-    /// Those of one pool.
+    /// One pool.
     One(Box<Pool>),
-    /// Those of all pools with a state directory in this one.
+    /// All pools with a state directory in this directory.
     All(PathBuf),
 }
 
-/// The pools, and the names machines of each ask by.
+/// The pools, with the names that their machines request.
 #[derive(Debug)]
 pub(super) struct Pools {
-    /// Where they are found; `None` where it is one, for good.
+    /// Directory of the state directories; `None` for a fixed pool.
     states: Option<PathBuf>,
     pools: Vec<(Arc<Pool>, Names)>,
-    looked: Option<Instant>,
+    refreshed: Option<Instant>,
 }
 
 impl Pools {
@@ -43,27 +42,27 @@ impl Pools {
         Self {
             states,
             pools: one.into_iter().collect(),
-            looked: None,
+            refreshed: None,
         }
     }
 
-    /// Returns what a client means by a name, and in which pool; `None` where that is no file of a node's.
+    /// Returns the requested file and its pool; `None` if it is not a node's.
     ///
-    /// A name in front counts before the address that the client has.
+    /// A prefix of the name takes precedence over the client's address.
     ///
     /// # Errors
-    /// Where no pool knows it and one could not be read.
+    /// If no readable pool has it and one could not be read.
     pub(super) fn wanted(
         &mut self,
         client: Ipv4Addr,
         name: &str,
     ) -> Result<Option<(Arc<Pool>, Wanted)>> {
-        let mut unreadable = self.look_again(Instant::now()).err();
+        let mut unreadable = self.refresh(Instant::now()).err();
         let Some(parts) = names::parts(name) else {
             return Ok(None);
         };
         for (pool, names) in &mut self.pools {
-            if let Err(e) = names.look_again(pool) {
+            if let Err(e) = names.refresh(pool) {
                 unreadable = Some(e);
             }
             if let Some(wanted) = names.by_first(pool, &parts) {
@@ -78,21 +77,21 @@ impl Pools {
         unreadable.map_or(Ok(None), Err)
     }
 
-    fn look_again(&mut self, now: Instant) -> Result<()> {
+    fn refresh(&mut self, now: Instant) -> Result<()> {
         let Some(states) = &self.states else {
             return Ok(());
         };
-        if self.looked.is_some_and(|then| now - then < WHILE) {
+        if self.refreshed.is_some_and(|then| now - then < CACHE_TIME) {
             return Ok(());
         }
-        self.looked = Some(now);
+        self.refreshed = Some(now);
         let mut unreadable = None;
-        let mut before = std::mem::take(&mut self.pools);
+        let mut previous = std::mem::take(&mut self.pools);
         for (dir, pool) in Pool::all(states)? {
             match pool {
                 Ok(pool) => {
-                    let known = before.iter().position(|(b, _)| b.state() == pool.state());
-                    let names = known.map(|at| before.swap_remove(at).1);
+                    let known = previous.iter().position(|(b, _)| b.state() == pool.state());
+                    let names = known.map(|at| previous.swap_remove(at).1);
                     self.pools.push((Arc::new(pool), names.unwrap_or_default()));
                 }
                 Err(e) => {

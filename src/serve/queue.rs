@@ -1,46 +1,46 @@
-//! Whose turn it is: requests that wait, by who sent them.
+//! Queues requests by client address, and shares the server fairly.
 //!
-//! Pure but for the time it is told. Promises that each address gets its turn whatever others send, and that
-//! what it keeps is bounded. What it has no room for it drops: clients ask again. Not for what a request is.
+//! Pure, given the time. Every address gets its turn whatever others send, and memory is limited. Requests above the
+//! limits are dropped: clients repeat them.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
-/// How many of one address wait.
-const WAITING: usize = 32;
-/// How many of one address are answered or served at once: firmware has one, a loader a few.
-pub(super) const AT_ONCE: usize = 16;
-/// How many of one address are answered in a second, and how many more after a rest.
-const A_SECOND: u32 = 200;
-const AFTER_A_REST: u32 = 400;
-/// How many addresses are remembered.
+/// Maximum number in the queue for one address.
+const QUEUE_MAX: usize = 32;
+/// Requests of one address served at once: firmware has one, a loader a few.
+pub(super) const BUSY_MAX: usize = 16;
+/// Requests of one address served per second, and the burst after a pause.
+const RATE: u32 = 200;
+const BURST: u32 = 400;
+/// Maximum number of addresses.
 const ADDRESSES: usize = 4096;
 
-/// The requests that wait.
+/// The queued requests.
 #[derive(Debug)]
 pub(super) struct Queue<T> {
     clients: HashMap<Ipv4Addr, Client<T>>,
-    /// Those of whom a request waits, the next in front.
+    /// Addresses with queued requests, the next first.
     turns: VecDeque<Ipv4Addr>,
 }
 
 #[derive(Debug)]
 struct Client<T> {
     waiting: VecDeque<T>,
-    /// How many are answered or served now.
+    /// Requests being served.
     busy: usize,
-    /// What it may still be answered, and as of when.
-    left: u32,
+    /// Requests it may make now, and since when.
+    allowance: u32,
     since: Instant,
 }
 
 impl<T> Client<T> {
     fn refill(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.since);
-        let more = (passed.as_millis() * u128::from(A_SECOND) / 1000).min(AFTER_A_REST.into());
+        let more = (passed.as_millis() * u128::from(RATE) / 1000).min(BURST.into());
         if more > 0 {
-            self.left = (self.left + more as u32).min(AFTER_A_REST);
+            self.allowance = (self.allowance + more as u32).min(BURST);
             self.since = now;
         }
     }
@@ -61,7 +61,7 @@ impl<T> Default for Queue<T> {
 }
 
 impl<T> Queue<T> {
-    /// Adds a request at the end of its client's; returns whether there was room.
+    /// Adds a request to its client's queue; false if that is full.
     pub(super) fn push(&mut self, from: Ipv4Addr, request: T, now: Instant) -> bool {
         if !self.clients.contains_key(&from) && self.clients.len() >= ADDRESSES {
             self.clients.retain(|_, client| !client.is_idle(now));
@@ -72,10 +72,10 @@ impl<T> Queue<T> {
         let client = self.clients.entry(from).or_insert_with(|| Client {
             waiting: VecDeque::new(),
             busy: 0,
-            left: AFTER_A_REST,
+            allowance: BURST,
             since: now,
         });
-        if client.waiting.len() >= WAITING {
+        if client.waiting.len() >= QUEUE_MAX {
             return false;
         }
         client.waiting.push_back(request);
@@ -85,13 +85,13 @@ impl<T> Queue<T> {
         true
     }
 
-    /// Returns whether one that waits is as `same` says.
+    /// Returns whether a queued request of a client matches `same`.
     pub(super) fn any(&self, from: Ipv4Addr, same: impl FnMut(&T) -> bool) -> bool {
         let client = self.clients.get(&from);
         client.is_some_and(|c| c.waiting.iter().any(same))
     }
 
-    /// Returns the request whose turn it is, which is being answered from then on.
+    /// Returns the next request, which is being served from then on.
     pub(super) fn next(&mut self, now: Instant) -> Option<T> {
         for _ in 0..self.turns.len() {
             let from = self.turns.pop_front()?;
@@ -99,7 +99,7 @@ impl<T> Queue<T> {
                 continue;
             };
             client.refill(now);
-            let request = match client.left > 0 && client.busy < AT_ONCE {
+            let request = match client.allowance > 0 && client.busy < BUSY_MAX {
                 true => client.waiting.pop_front(),
                 false => None,
             };
@@ -107,7 +107,7 @@ impl<T> Queue<T> {
                 self.turns.push_back(from);
             }
             if request.is_some() {
-                client.left -= 1;
+                client.allowance -= 1;
                 client.busy += 1;
                 return request;
             }
@@ -115,19 +115,19 @@ impl<T> Queue<T> {
         None
     }
 
-    /// Takes note that one is no longer answered or served.
+    /// Ends the service of a request.
     pub(super) fn done(&mut self, from: Ipv4Addr) {
         if let Some(client) = self.clients.get_mut(&from) {
             client.busy = client.busy.saturating_sub(1);
         }
     }
 
-    /// Returns how many of an address are answered or served now.
+    /// Returns the number of an address's requests being served.
     pub(super) fn busy(&self, from: Ipv4Addr) -> usize {
         self.clients.get(&from).map_or(0, |c| c.busy)
     }
 
-    /// Returns whether any waits.
+    /// Returns whether no request is queued.
     pub(super) fn is_empty(&self) -> bool {
         self.turns.is_empty()
     }
@@ -142,13 +142,13 @@ mod tests {
     }
 
     #[test]
-    fn one_that_asks_for_everything_keeps_nobody_waiting() {
+    fn no_address_delays_the_others() {
         let mut queue = Queue::default();
         let now = Instant::now();
         let taken = (0..1000)
             .filter(|n| queue.push(address(1), (1, *n), now))
             .count();
-        assert_eq!(taken, WAITING);
+        assert_eq!(taken, QUEUE_MAX);
         assert!(queue.push(address(2), (2, 0), now));
         let first: Vec<_> = (0..2)
             .filter_map(|_| queue.next(now))
@@ -156,14 +156,14 @@ mod tests {
             .collect();
         assert_eq!(first, [1, 2]);
         let rest = std::iter::from_fn(|| queue.next(now)).count();
-        assert_eq!(rest, AT_ONCE - 1);
+        assert_eq!(rest, BUSY_MAX - 1);
         queue.done(address(1));
         assert!(queue.next(now).is_some() && queue.next(now).is_none());
         assert!(!queue.is_empty());
     }
 
     #[test]
-    fn so_many_a_second() {
+    fn the_rate_is_limited() {
         let mut queue = Queue::default();
         let mut now = Instant::now();
         let mut answered = 0;
@@ -174,15 +174,15 @@ mod tests {
                 queue.done(address(1));
             }
         }
-        assert_eq!(answered, AFTER_A_REST);
+        assert_eq!(answered, BURST);
         now += Duration::from_millis(500);
         let more =
             std::iter::from_fn(|| queue.next(now).inspect(|()| queue.done(address(1)))).count();
-        assert_eq!(more, WAITING);
+        assert_eq!(more, QUEUE_MAX);
     }
 
     #[test]
-    fn what_is_remembered_is_bounded() {
+    fn memory_is_limited() {
         let mut queue = Queue::default();
         let mut now = Instant::now();
         let count = 3 * ADDRESSES as u32;

@@ -1,19 +1,17 @@
-//! Being a service of systemd: telling it that requests are answered. sd_notify(3), as far as that goes.
-//!
-//! Not for the unit's text.
+//! Notifies systemd that the service is ready: sd_notify(3).
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
 const SOCKET: &str = "NOTIFY_SOCKET";
 
-/// Returns whether systemd runs this process as the main one of a unit of ours, `Type=notify`.
+/// Returns whether this process is the main one of a unit of `Type=notify`.
 pub fn is_unit() -> bool {
     std::env::var_os(SOCKET).is_some()
 }
 
-/// Tells systemd, where it runs this, that the service is up; it finds out by itself when not.
-pub(super) fn say_ready() {
+/// Notifies systemd, if it started this process; systemd detects a failure by itself.
+pub(super) fn notify_ready() {
     let Some(name) = std::env::var_os(SOCKET) else {
         return;
     };

@@ -1,95 +1,95 @@
-//! One transfer, block by block: what to send next when an acknowledgement arrives, or does not.
+//! The state of one transfer: what to send after an acknowledgement or a timeout.
 //!
-//! Pure: it knows numbers of blocks, and neither their bytes nor a clock. Promises that what a client sends
-//! makes it send at most one window again for each block acknowledged, and that it ends. Not for sockets.
+//! Pure: block numbers only, without bytes or clock. Each acknowledged block causes at most one window to be sent
+//! again, and every transfer ends.
 
 use std::ops::RangeInclusive;
 
 use super::packet::{BLOCK, Options};
 
-/// How often the same is sent again before the client is given up.
-const TRIES: u32 = 6;
+/// How many times blocks are sent again before the transfer is given up.
+const RETRIES: u32 = 6;
 
-/// Where a transfer stands.
+/// The state of a transfer.
 #[derive(Debug, Clone)]
 pub(super) struct Transfer {
     size: u64,
     block: u64,
     window: u64,
-    /// The options granted, until the client has acknowledged them.
-    greeting: Option<Vec<u8>>,
-    /// Blocks are counted from 1: so many are acknowledged.
+    /// The acknowledgement of options, until the client confirms it.
+    options_packet: Option<Vec<u8>>,
+    /// Number of blocks acknowledged; the first is 1.
     acknowledged: u64,
-    /// The last that was sent.
+    /// The last block sent.
     sent: u64,
-    /// How often what is out now was sent again because nothing came.
-    tries: u32,
-    /// Whether what is out now was sent again because the client asked for it.
-    again: bool,
-    /// Whether the client answered at all: only then is it one that there is.
-    heard: bool,
+    /// How many times the current blocks were sent again after a timeout.
+    retries: u32,
+    /// Whether the current blocks were sent again on the client's request.
+    is_resent: bool,
+    /// Whether the client has answered at all, and so exists.
+    has_answered: bool,
 }
 
-/// What is to be done next.
+/// What to do next.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Step {
-    /// Nothing: wait.
+    /// Wait.
     Wait,
-    /// Send the options granted.
-    Greet,
+    /// Send the acknowledgement of options.
+    SendOptions,
     /// Send these blocks.
     Send(RangeInclusive<u64>),
-    /// It is over; the client has the whole file, or has not.
+    /// The transfer has ended.
     End {
-        /// Whether it has.
+        /// Whether the client received the whole file.
         whole: bool,
     },
 }
 
 impl Transfer {
-    /// Begins one; the step to do first comes with it.
+    /// Starts a transfer; returns the first step too.
     pub(super) fn begin(size: u64, options: &Options) -> (Self, Step) {
         let mut transfer = Self {
             size,
             block: options.block.unwrap_or(BLOCK).into(),
             window: options.window.unwrap_or(1).max(1).into(),
-            greeting: options.acknowledged(size),
+            options_packet: options.acknowledged(size),
             acknowledged: 0,
             sent: 0,
-            tries: 0,
-            again: false,
-            heard: false,
+            retries: 0,
+            is_resent: false,
+            has_answered: false,
         };
-        let step = match transfer.greeting {
-            Some(_) => Step::Greet,
+        let step = match transfer.options_packet {
+            Some(_) => Step::SendOptions,
             None => transfer.next_window(),
         };
         (transfer, step)
     }
 
-    /// Returns the options granted, to be sent on [`Step::Greet`].
-    pub(super) fn greeting(&self) -> &[u8] {
-        self.greeting.as_deref().unwrap_or_default()
+    /// Returns the packet for [`Step::SendOptions`].
+    pub(super) fn options_packet(&self) -> &[u8] {
+        self.options_packet.as_deref().unwrap_or_default()
     }
 
-    /// Returns where a block's bytes stand in the file, and how many there are.
-    pub(super) fn place(&self, block: u64) -> (u64, usize) {
+    /// Returns a block's offset in the file and its length.
+    pub(super) fn range(&self, block: u64) -> (u64, usize) {
         let from = block.saturating_sub(1).saturating_mul(self.block);
         let length = self.block.min(self.size.saturating_sub(from));
         (from, usize::try_from(length).unwrap_or(0))
     }
 
     /// Returns whether the client has answered.
-    pub(super) fn is_heard(&self) -> bool {
-        self.heard
+    pub(super) fn has_answered(&self) -> bool {
+        self.has_answered
     }
 
-    /// Returns how often what is out now was sent again because nothing came.
-    pub(super) fn tries(&self) -> u32 {
-        self.tries
+    /// Returns how many times the current blocks were sent again after a timeout.
+    pub(super) fn retries(&self) -> u32 {
+        self.retries
     }
 
-    /// The last block, which is shorter than the others and may be empty.
+    /// Returns the last block, which is shorter than the others and may be empty.
     fn last(&self) -> u64 {
         self.size / self.block + 1
     }
@@ -100,29 +100,29 @@ impl Transfer {
         Step::Send(first..=self.sent)
     }
 
-    /// The client acknowledges a block.
+    /// Handles an acknowledgement.
     pub(super) fn acknowledge(&mut self, number: u16) -> Step {
-        if self.greeting.is_some() {
+        if self.options_packet.is_some() {
             if number != 0 {
                 return Step::Wait;
             }
-            self.greeting = None;
+            self.options_packet = None;
             self.progress();
             return self.next_window();
         }
-        // Numbers begin anew after 65535; what is out is far less than that.
+        // Numbers wrap around after 65535; the window is far smaller.
         let more = u64::from(number.wrapping_sub((self.acknowledged & 0xffff) as u16));
         if more > self.sent - self.acknowledged {
             return Step::Wait;
         }
         if more == 0 {
-            // One block at a time, a second acknowledgement is an echo: answered, each would be doubled for ever
-            // (RFC 1123, 4.2.3.1). With a window it says that the next one was lost (RFC 7440, 4).
-            if self.window == 1 || self.again || self.sent == self.acknowledged {
+            // With a window of one, a duplicate acknowledgement is ignored: answered, every packet would be doubled
+            // for ever (RFC 1123, 4.2.3.1). With a larger window it reports a lost block (RFC 7440, 4).
+            if self.window == 1 || self.is_resent || self.sent == self.acknowledged {
                 return Step::Wait;
             }
-            self.again = true;
-            self.heard = true;
+            self.is_resent = true;
+            self.has_answered = true;
             return self.next_window();
         }
         self.acknowledged += more;
@@ -134,30 +134,30 @@ impl Transfer {
     }
 
     fn progress(&mut self) {
-        self.tries = 0;
-        self.again = false;
-        self.heard = true;
+        self.retries = 0;
+        self.is_resent = false;
+        self.has_answered = true;
     }
 
-    /// Nothing came in time.
+    /// Handles a timeout.
     pub(super) fn time_out(&mut self) -> Step {
-        self.tries += 1;
-        if self.tries > TRIES {
+        self.retries += 1;
+        if self.retries > RETRIES {
             return self.lost();
         }
-        match self.greeting {
-            Some(_) => Step::Greet,
+        match self.options_packet {
+            Some(_) => Step::SendOptions,
             None => self.next_window(),
         }
     }
 
-    /// The client's port is closed, or it has been given up.
+    /// Ends the transfer, after an error or too many timeouts.
     ///
-    /// With everything but the last block acknowledged it has the file: some never acknowledge that.
+    /// If only the last block is not acknowledged, the client has the file: some never acknowledge that.
     pub(super) fn lost(&self) -> Step {
-        let all_sent = self.greeting.is_none() && self.sent == self.last();
+        let all_sent = self.options_packet.is_none() && self.sent == self.last();
         Step::End {
-            whole: self.heard && all_sent && self.acknowledged + 1 >= self.last(),
+            whole: self.has_answered && all_sent && self.acknowledged + 1 >= self.last(),
         }
     }
 }
@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(it.time_out(), Step::Send(2..=2));
         // It ends with an empty block.
         assert_eq!(it.acknowledge(2), Step::Send(3..=3));
-        assert_eq!(it.place(3), (1024, 0));
+        assert_eq!(it.range(3), (1024, 0));
         assert_eq!(it.acknowledge(3), Step::End { whole: true });
     }
 
@@ -196,11 +196,11 @@ mod tests {
             ..NONE
         };
         let (mut it, step) = Transfer::begin(10_000, &options);
-        assert_eq!(step, Step::Greet);
+        assert_eq!(step, Step::SendOptions);
         assert_eq!(it.acknowledge(1), Step::Wait);
-        assert_eq!(it.time_out(), Step::Greet);
+        assert_eq!(it.time_out(), Step::SendOptions);
         assert_eq!(it.acknowledge(0), Step::Send(1..=4));
-        // The third of the window was lost, then all of the next.
+        // The third block of the window is lost, then all of the next window.
         assert_eq!(it.acknowledge(2), Step::Send(3..=6));
         assert_eq!(it.acknowledge(2), Step::Send(3..=6));
         assert_eq!(it.acknowledge(2), Step::Wait);
@@ -210,9 +210,9 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_says_nothing_is_given_up_and_has_nothing() {
+    fn a_client_that_never_answers_is_given_up() {
         let (mut it, _) = Transfer::begin(1, &NONE);
-        let ends: Vec<_> = (0..=TRIES).map(|_| it.time_out()).collect();
+        let ends: Vec<_> = (0..=RETRIES).map(|_| it.time_out()).collect();
         assert_eq!(ends.last(), Some(&Step::End { whole: false }));
         assert!(
             ends[..ends.len() - 1]
@@ -230,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn block_numbers_begin_anew() {
+    fn block_numbers_wrap_around() {
         let blocks = 200_000_u64;
         let (mut it, mut step) = Transfer::begin(blocks * 512 - 1, &NONE);
         for block in 1..=blocks {
@@ -241,7 +241,7 @@ mod tests {
     }
 
     proptest! {
-        /// Over a wire that loses, doubles and reorders, the client gets exactly the file, and it ends.
+        /// With lost, duplicated and reordered packets, the client receives exactly the file, and the transfer ends.
         #[test]
         fn the_file_arrives(size in 0_u64..40_000, block in 8_u16..2000, window in 1_u16..40, options in any::<bool>(),
                 seed in any::<u64>()) {
@@ -265,11 +265,11 @@ mod tests {
                         prop_assert_eq!(got, size);
                         return Ok(());
                     }
-                    Step::Greet => if !lost() { answers.push(0) },
+                    Step::SendOptions => if !lost() { answers.push(0) },
                     Step::Send(blocks) => {
                         for b in blocks.clone() {
                             if lost() { continue; }
-                            let (from, length) = it.place(b);
+                            let (from, length) = it.range(b);
                             if b == have + 1 {
                                 prop_assert_eq!(from, got);
                                 got += length as u64;
@@ -290,9 +290,9 @@ mod tests {
             prop_assert!(false, "it does not end");
         }
 
-        /// Whatever a client says, nothing is sent beyond the file, nor more than a window at once.
+        /// Whatever a client sends, no block beyond the file is sent, and at most a window at once.
         #[test]
-        fn any_answers_are_taken(size in 0_u64..u64::MAX / 2, block in 8_u16..65465, window in 1_u16..40,
+        fn any_answers_are_handled(size in 0_u64..u64::MAX / 2, block in 8_u16..65465, window in 1_u16..40,
                                  said in proptest::collection::vec(any::<Option<u16>>(), 0..400)) {
             let options = Options { block: Some(block), window: Some(window), ..NONE };
             let (mut it, _) = Transfer::begin(size, &options);
@@ -304,7 +304,7 @@ mod tests {
                 if let Step::Send(blocks) = step {
                     let last = *blocks.end();
                     prop_assert!(last - blocks.start() < u64::from(window));
-                    let (from, length) = it.place(last);
+                    let (from, length) = it.range(last);
                     prop_assert!(from + length as u64 <= size && length <= usize::from(block));
                 }
             }

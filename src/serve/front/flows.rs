@@ -1,6 +1,4 @@
-//! The files that are being sent: a step for each acknowledgement, and for each that does not come in time.
-//!
-//! Not for whose turn it is.
+//! File transfers in progress: one step for each acknowledgement or timeout.
 
 use std::cmp::Reverse;
 use std::fs::File;
@@ -12,18 +10,18 @@ use std::time::{Duration, Instant};
 
 use nix::sys::epoll::{EpollEvent, EpollFlags};
 
-use super::{A_TURN, Front, Request, sockets};
+use super::{BATCH, Front, Request, sockets};
 use crate::serve::channel::Ask;
 use crate::serve::packet::{self, Answer, Code};
 use crate::serve::transfer::{Step, Transfer};
 
-/// How long a client has to acknowledge, unless it says otherwise; doubled each time it does not.
-const PATIENCE: Duration = Duration::from_secs(1);
-const LONGEST_PATIENCE: Duration = Duration::from_secs(8);
-/// How long a transfer may take: a minute, and a second for so many bytes.
-const SLOWEST: u64 = 4096;
+/// Default time to wait for an acknowledgement; doubled at each timeout, up to a maximum.
+const TIMEOUT: Duration = Duration::from_secs(1);
+const TIMEOUT_MAX: Duration = Duration::from_secs(8);
+/// Bytes for which a transfer may take a second, in addition to a minute.
+const MIN_RATE: u64 = 4096;
 
-/// A file that is being sent.
+/// A transfer.
 #[derive(Debug)]
 pub(super) struct Flow {
     pub(super) client: SocketAddrV4,
@@ -31,17 +29,17 @@ pub(super) struct Flow {
     socket: UdpSocket,
     file: File,
     pub(super) transfer: Transfer,
-    patience: Duration,
-    /// When what is out now is sent again.
+    timeout: Duration,
+    /// When unacknowledged blocks are sent again.
     due: Instant,
-    /// When it has to be over.
+    /// When the transfer is given up.
     end: Instant,
     pub(super) moved: Instant,
 }
 
 impl Front {
     pub(super) fn begin(&mut self, id: u64, size: u64, file: OwnedFd) {
-        let Some(request) = self.asked.remove(&id) else {
+        let Some(request) = self.pending.remove(&id) else {
             return;
         };
         match self.flow(&request, size, File::from(file), id) {
@@ -51,10 +49,10 @@ impl Front {
                 self.flows.insert(id, flow);
                 self.take(id, &step);
             }
-            // No port, or no way to the client: it asks again.
+            // No free port, or no route to the client, which repeats its request.
             Err(_) => {
                 self.queue.done(*request.client.ip());
-                self.untold.push_back(Ask::Ended { id, whole: false });
+                self.unsent.push_back(Ask::Ended { id, whole: false });
             }
         }
     }
@@ -68,26 +66,26 @@ impl Front {
             .with_blocks_of(sockets::largest_block(&socket));
         let (transfer, step) = Transfer::begin(size, &options);
         let now = Instant::now();
-        let patience = options
+        let timeout = options
             .timeout
-            .map_or(PATIENCE, |t| Duration::from_secs(t.into()));
+            .map_or(TIMEOUT, |t| Duration::from_secs(t.into()));
         let flow = Flow {
             client: request.client,
             name: request.name.clone(),
             socket,
             file,
             transfer,
-            patience,
-            due: now + patience,
-            end: now + Duration::from_secs(60) + Duration::from_secs(size / SLOWEST),
+            timeout,
+            due: now + timeout,
+            end: now + Duration::from_secs(60) + Duration::from_secs(size / MIN_RATE),
             moved: now,
         };
         Ok((flow, step))
     }
 
-    /// Takes what clients say in a transfer.
+    /// Takes a client's answers in a transfer.
     pub(super) fn take_answers(&mut self, id: u64) {
-        for _ in 0..A_TURN {
+        for _ in 0..BATCH {
             let Some(flow) = self.flows.get_mut(&id) else {
                 return;
             };
@@ -100,29 +98,29 @@ impl Front {
                 },
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                // Its port is closed.
+                // The client's port is closed.
                 Err(_) => flow.transfer.lost(),
             };
             if step != Step::Wait {
                 flow.moved = Instant::now();
-                flow.due = flow.moved + flow.patience;
+                flow.due = flow.moved + flow.timeout;
             }
             self.take(id, &step);
-            // The client has something to acknowledge first; what it sent before is told of again.
+            // Wait for its acknowledgement; further packets are reported again.
             if matches!(step, Step::Send(_)) {
                 return;
             }
         }
     }
 
-    /// Does a step; where that fails, nothing is sent, and the next time-out tries it again.
+    /// Performs a step; if sending fails, the next timeout retries it.
     fn take(&mut self, id: u64, step: &Step) {
         let Some(flow) = self.flows.get(&id) else {
             return;
         };
         let done = match step {
             Step::Wait => Ok(()),
-            Step::Greet => flow.socket.send(flow.transfer.greeting()).map(drop),
+            Step::SendOptions => flow.socket.send(flow.transfer.options_packet()).map(drop),
             Step::Send(blocks) => blocks
                 .clone()
                 .try_for_each(|b| flow.send(b, &mut self.buffer)),
@@ -131,10 +129,10 @@ impl Front {
         if let Err(e) = done
             && e.kind() == io::ErrorKind::UnexpectedEof
         {
-            // The rest of the file is gone: what was sent is not what was asked for.
+            // The file was truncated: what was sent is incomplete.
             let _ = flow
                 .socket
-                .send(&packet::error(Code::Undefined, Code::Undefined.words()));
+                .send(&packet::error(Code::Undefined, Code::Undefined.message()));
             self.end(id, false);
         }
     }
@@ -146,12 +144,12 @@ impl Front {
                 self.by_client.remove(&flow.client);
             }
             self.queue.done(*flow.client.ip());
-            self.untold.push_back(Ask::Ended { id, whole });
+            self.unsent.push_back(Ask::Ended { id, whole });
         }
     }
 
-    /// Sends again what was not acknowledged in time.
-    pub(super) fn look_at_clock(&mut self) {
+    /// Sends unacknowledged blocks again.
+    pub(super) fn check_timers(&mut self) {
         let now = Instant::now();
         while let Some(Reverse((due, id))) = self.timers.peek().copied()
             && due <= now
@@ -168,9 +166,9 @@ impl Front {
                 true => {
                     let step = flow.transfer.time_out();
                     let longer = flow
-                        .patience
-                        .saturating_mul(1 << flow.transfer.tries().min(8));
-                    flow.due = now + longer.min(LONGEST_PATIENCE.max(flow.patience));
+                        .timeout
+                        .saturating_mul(1 << flow.transfer.retries().min(8));
+                    flow.due = now + longer.min(TIMEOUT_MAX.max(flow.timeout));
                     step
                 }
                 false => Step::Wait,
@@ -183,7 +181,7 @@ impl Front {
 
 impl Flow {
     fn send(&self, block: u64, buffer: &mut [u8]) -> io::Result<()> {
-        let (from, length) = self.transfer.place(block);
+        let (from, length) = self.transfer.range(block);
         buffer[..4].copy_from_slice(&packet::data_head(block));
         let packet = &mut buffer[..4 + length];
         self.file.read_exact_at(&mut packet[4..], from)?;

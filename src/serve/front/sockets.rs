@@ -1,6 +1,6 @@
-//! The sockets of the process that faces the network.
+//! The sockets of the network process.
 //!
-//! A client is answered from the address it asked, whatever others this machine has. Not for what is said.
+//! A client is answered from the address that it sent its request to, whatever other addresses this machine has.
 
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
@@ -15,22 +15,22 @@ use nix::sys::socket::{
     setsockopt, sockopt,
 };
 
-use crate::serve::packet::{BLOCK, LONGEST_REQUEST};
+use crate::serve::packet::{BLOCK, REQUEST_MAX};
 
-/// What stands around a block in a packet: IPv4, UDP, TFTP.
-const AROUND: i32 = 20 + 8 + 4;
+/// Size of the headers of a data packet: IPv4, UDP, TFTP.
+const HEADERS: i32 = 20 + 8 + 4;
 
-/// The socket that requests come to.
+/// The socket for requests.
 #[derive(Debug)]
 pub(super) struct Listener(UdpSocket);
 
-/// A packet that came to it.
+/// A received packet.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Arrival {
     pub(super) client: SocketAddrV4,
-    /// Our own address.
+    /// The local address.
     pub(super) local: Ipv4Addr,
-    /// How many bytes it has.
+    /// Its length in bytes.
     pub(super) bytes: usize,
 }
 
@@ -49,52 +49,52 @@ impl Listener {
         Ok(Self(socket))
     }
 
-    /// Takes the next packet into a buffer; `None` where none is there.
+    /// Receives the next packet into a buffer; `None` if there is none.
     pub(super) fn next(&self, buffer: &mut [u8]) -> Result<Option<Arrival>> {
         loop {
-            let buffer = &mut buffer[..LONGEST_REQUEST];
+            let buffer = &mut buffer[..REQUEST_MAX];
             let mut parts = [IoSliceMut::new(buffer)];
             let mut space = cmsg_space!(libc::in_pktinfo);
-            let got = match recvmsg::<SockaddrIn>(
+            let received = match recvmsg::<SockaddrIn>(
                 self.0.as_raw_fd(),
                 &mut parts,
                 Some(&mut space),
                 MsgFlags::empty(),
             ) {
-                Ok(got) => got,
+                Ok(received) => received,
                 Err(Errno::EAGAIN) => return Ok(None),
-                // An answer to somebody who is gone.
+                // The error of an earlier answer that could not be delivered.
                 Err(
                     Errno::EINTR | Errno::ECONNREFUSED | Errno::EHOSTUNREACH | Errno::ENETUNREACH,
                 ) => continue,
                 Err(e) => return Err(e).context("taking a request"),
             };
-            let cut = got.flags.contains(MsgFlags::MSG_TRUNC);
+            let cut = received.flags.contains(MsgFlags::MSG_TRUNC);
             let mut to = None;
-            for message in got.cmsgs().context("taking a request")? {
+            for message in received.cmsgs().context("taking a request")? {
                 if let ControlMessageOwned::Ipv4PacketInfo(info) = message {
                     to = Some((address(info.ipi_addr), address(info.ipi_spec_dst)));
                 }
             }
-            let (Some((to, local)), Some(from)) = (to, got.address) else {
+            let (Some((to, local)), Some(from)) = (to, received.address) else {
                 continue;
             };
             let client = SocketAddrV4::new(from.ip(), from.port());
-            // To all of a network at once: RFC 1123, 4.2.3.4. From port 0, or from many, comes nothing that asks.
-            let one =
+            // Ignore broadcasts (RFC 1123, 4.2.3.4), and packets from port 0 or multicast addresses.
+            let is_unicast =
                 client.port() != 0 && !client.ip().is_multicast() && !client.ip().is_broadcast();
-            if cut || to != local || !one {
+            if cut || to != local || !is_unicast {
                 continue;
             }
             return Ok(Some(Arrival {
                 client,
                 local,
-                bytes: got.bytes,
+                bytes: received.bytes,
             }));
         }
     }
 
-    /// Answers from the port that was asked; whether it arrives is the client's to see.
+    /// Answers from the port of requests; delivery is not checked.
     pub(super) fn answer(&self, client: SocketAddrV4, local: Ipv4Addr, packet: &[u8]) {
         let info = libc::in_pktinfo {
             ipi_ifindex: 0,
@@ -117,7 +117,7 @@ fn address(address: libc::in_addr) -> Ipv4Addr {
     Ipv4Addr::from(address.s_addr.to_ne_bytes())
 }
 
-/// Returns a socket of a port of its own, which hears nobody but the client.
+/// Returns a socket with a port of its own that receives from the client only.
 pub(super) fn to_client(local: Ipv4Addr, client: SocketAddrV4) -> io::Result<UdpSocket> {
     let socket = UdpSocket::bind((local, 0))?;
     socket.connect(client)?;
@@ -125,10 +125,10 @@ pub(super) fn to_client(local: Ipv4Addr, client: SocketAddrV4) -> io::Result<Udp
     Ok(socket)
 }
 
-/// Returns the largest block that goes to the client in one piece: much firmware does not put pieces together.
+/// Returns the largest block without IP fragmentation: much firmware does not reassemble packets.
 pub(super) fn largest_block(socket: &UdpSocket) -> u16 {
     match getsockopt(socket, sockopt::IpMtu) {
-        Ok(mtu) => u16::try_from((mtu - AROUND).clamp(BLOCK.into(), 65464)).unwrap_or(BLOCK),
+        Ok(mtu) => u16::try_from((mtu - HEADERS).clamp(BLOCK.into(), 65464)).unwrap_or(BLOCK),
         Err(_) => 1468,
     }
 }
