@@ -1,6 +1,6 @@
-//! What a run may take of this machine before it is ended: room on the disk, time, words.
+//! Resource limits of a sandboxed run: free space, run time, output size.
 //!
-//! Generous: no upgrade comes near. Memory and processes are bounded by the kernel, see `limit`.
+//! Far above what any upgrade needs. Memory and processes are limited by cgroups, see `cgroup`.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -11,23 +11,23 @@ use nix::unistd::syncfs;
 use super::quotas;
 use crate::fs::opener;
 
-/// How long a run may take whose output goes to a log: an emulated system of a thousand packages takes hours.
-const LONGEST: Duration = Duration::from_secs(24 * 3600);
-/// How much it may say, in bytes.
-const MOST_WRITTEN: u64 = 1 << 30;
-/// What stays free of the filesystem, for everybody else: one part of so many, and no more than this, in bytes.
-const PART: u64 = 20;
-const RESERVE: u64 = 1 << 30;
-/// How often is looked.
-const LOOK: Duration = Duration::from_millis(250);
+/// Maximum run time with output to a log: an emulated system of a thousand packages takes hours.
+const RUN_TIME_MAX: Duration = Duration::from_secs(24 * 3600);
+/// Maximum output to a log, in bytes.
+const OUTPUT_MAX: u64 = 1 << 30;
+/// Free space reserved for others: this fraction of the filesystem, at most so many bytes.
+const RESERVE_FRACTION: u64 = 20;
+const RESERVE_MAX: u64 = 1 << 30;
+/// Interval of the checks.
+const INTERVAL: Duration = Duration::from_millis(250);
 
-/// Looks after one run.
+/// The limits of one run.
 #[derive(Debug)]
 pub(super) struct Bounds {
     root: PathBuf,
     begun: Instant,
-    looked: Option<Instant>,
-    /// Whether somebody at a terminal sees to the end of it.
+    checked: Option<Instant>,
+    /// Whether a user at a terminal can end it.
     attended: bool,
 }
 
@@ -36,27 +36,33 @@ impl Bounds {
         Self {
             root: root.to_path_buf(),
             begun: Instant::now(),
-            looked: None,
+            checked: None,
             attended,
         }
     }
 
-    /// Returns why the run has to end, in a sentence, if it has.
-    pub(super) fn exceeded(&mut self, said: u64) -> Option<String> {
-        if !self.attended && said > MOST_WRITTEN {
-            return Some(format!("it has said more than {} MiB", MOST_WRITTEN >> 20));
+    /// Returns the limit that the run has exceeded, as a sentence.
+    pub(super) fn exceeded(&mut self, output: u64) -> Option<String> {
+        if !self.attended && output > OUTPUT_MAX {
+            return Some(format!(
+                "its output is larger than {} MiB",
+                OUTPUT_MAX >> 20
+            ));
         }
-        if self.looked.is_some_and(|at| at.elapsed() < LOOK) {
+        if self.checked.is_some_and(|at| at.elapsed() < INTERVAL) {
             return None;
         }
-        self.looked = Some(Instant::now());
-        if !self.attended && self.begun.elapsed() > LONGEST {
-            return Some(format!("it has run for {} hours", LONGEST.as_secs() / 3600));
+        self.checked = Some(Instant::now());
+        if !self.attended && self.begun.elapsed() > RUN_TIME_MAX {
+            return Some(format!(
+                "it has run for {} hours",
+                RUN_TIME_MAX.as_secs() / 3600
+            ));
         }
         self.is_full().or_else(quotas::used_up)
     }
 
-    /// Returns why what the run has come to cannot be kept, if so.
+    /// Returns why the result of the run cannot be used, if so.
     pub(super) fn exceeded_at_last(&self) -> Option<String> {
         match self.attended {
             true => None,
@@ -65,18 +71,18 @@ impl Bounds {
     }
 
     fn is_full(&self) -> Option<String> {
-        // What cannot be asked now cannot be judged either; the next look may.
+        // Without an answer no limit applies until the next check.
         let (free, total) = space(&self.root)?;
-        let reserve = (total / PART).min(RESERVE);
+        let reserve = (total / RESERVE_FRACTION).min(RESERVE_MAX);
         if free.saturating_sub(unwritten()) >= reserve {
             return None;
         }
-        // What waits in memory, of everybody, is not all this filesystem's: only what is on disk can be told.
+        // Unwritten data may be of other filesystems: only a sync tells what this one lacks.
         let _ = opener::directory(&self.root).map(|root| syncfs(&root));
         let (free, _) = space(&self.root)?;
         (free < reserve).then(|| {
             format!(
-                "only {} MiB are free where {} lies, and {} MiB of that stay so",
+                "only {} MiB are free on the filesystem of {}, and {} MiB are kept free",
                 free >> 20,
                 self.root.display(),
                 reserve >> 20
@@ -85,14 +91,14 @@ impl Bounds {
     }
 }
 
-/// Returns what is free of a filesystem, and all there is, in bytes.
+/// Returns free and total space of a filesystem, in bytes.
 fn space(path: &Path) -> Option<(u64, u64)> {
     let about = statvfs(path).ok()?;
     let block = about.fragment_size();
     Some((about.blocks_available() * block, about.blocks() * block))
 }
 
-/// Returns what of all filesystems is still to be written, in bytes: a filesystem counts it when it is.
+/// Returns the size of unwritten data of all filesystems, in bytes.
 fn unwritten() -> u64 {
     let text = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     kilobytes(&text, "Dirty:") + kilobytes(&text, "Writeback:")
@@ -110,11 +116,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_run_ends_when_it_has_said_too_much_unless_somebody_watches() {
-        let said = |attended, bytes| Bounds::new(Path::new("/"), attended).exceeded(bytes);
-        assert!(said(false, MOST_WRITTEN + 1).is_some());
-        assert!(said(true, MOST_WRITTEN + 1).is_none());
-        assert!(said(false, 1).is_none());
+    fn a_run_with_too_much_output_ends_unless_attended() {
+        let output = |attended, bytes| Bounds::new(Path::new("/"), attended).exceeded(bytes);
+        assert!(output(false, OUTPUT_MAX + 1).is_some());
+        assert!(output(true, OUTPUT_MAX + 1).is_none());
+        assert!(output(false, 1).is_none());
     }
 
     #[test]

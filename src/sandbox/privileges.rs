@@ -1,7 +1,7 @@
-//! What the programs of an environment may ask of the kernel.
+//! Drops the privileges that programs of an environment do not need.
 //!
-//! Capabilities are cut down to those a package manager needs, for good: gone from the bounding set, and
-//! `no_new_privs` keeps programs from getting others. Not the place for namespaces and mounts.
+//! Keeps the capabilities that a package manager needs, for good: the others leave the bounding set, and
+//! `no_new_privs` keeps programs from gaining them. Namespaces and mounts are handled elsewhere.
 
 use std::io;
 
@@ -9,12 +9,11 @@ use nix::errno::Errno;
 use nix::libc;
 use nix::sys::resource::{Resource, getrlimit, rlim_t, setrlimit};
 
-/// The capabilities that stay, by their number in linux/capability.h.
+/// The retained capabilities, as numbered in linux/capability.h.
 ///
-/// Left out on purpose, next to the obvious: `DAC_READ_SEARCH` (opens any file of the whole pool by its
-/// handle), `MKNOD`, `SYS_ADMIN` (mounting), `SYS_PTRACE`, `SYS_RAWIO`, `NET_ADMIN` (the network is
-/// the server's own) and `NET_BIND_SERVICE` (its DHCP and TFTP ports too), `LINUX_IMMUTABLE` (files that
-/// nobody can delete), `SYS_RESOURCE`.
+/// Deliberately missing: `DAC_READ_SEARCH` (opens any file of the pool by its handle), `MKNOD`, `SYS_ADMIN`
+/// (mounting), `SYS_PTRACE`, `SYS_RAWIO`, `NET_ADMIN` (with the host's network), `NET_BIND_SERVICE` (its DHCP and TFTP
+/// ports), `LINUX_IMMUTABLE` (files that cannot be deleted), `SYS_RESOURCE`.
 const RETAINED: &[u32] = &[
     0,  // CHOWN
     1,  // DAC_OVERRIDE
@@ -25,42 +24,41 @@ const RETAINED: &[u32] = &[
     7,  // SETUID
     8,  // SETPCAP: setpriv, systemd tools dropping still more
     18, // SYS_CHROOT
-    29, // AUDIT_WRITE: i386's PAM refuses passwords without, others are told there is no auditing
+    29, // AUDIT_WRITE: i386's PAM refuses passwords without, others are is_refused there is no auditing
     31, // SETFCAP: files of iputils-ping, dumpcap and others
 ];
 
-/// Changes addresses and routes; for netbe's own gate, never for what runs inside.
+/// Changes addresses and routes; for netbe's proxy only, never for programs inside.
 pub(super) const NET_ADMIN: u32 = 12;
 
-/// Reads another process' memory, and enters its namespaces; for netbe's own, too.
+/// Reads another process's memory, and enters its namespaces; for netbe's helper processes only.
 pub(super) const SYS_PTRACE: u32 = 19;
 pub(super) const SYS_ADMIN: u32 = 21;
 
-/// What the kernel counts for each user, together with the services of the server's root: queued signals and
-/// timers, and bytes of message queues. It holds the sum against the limit of the process that asks for more, so
-/// that a low limit inside leaves the rest to the services.
+/// Resources that the kernel counts for each user, so together with the services of the server's root: queued signals
+/// and timers, bytes of message queues. It compares the sum with the limit of the requesting process, so a low limit
+/// inside leaves the rest to the services.
 const COUNTED_WITH_SERVICES: &[(Resource, rlim_t)] = &[
     (Resource::RLIMIT_SIGPENDING, 1024),
     (Resource::RLIMIT_MSGQUEUE, 64 << 10),
 ];
 
-/// Lowers a limit of this process, for good; one that is lower already stays.
+/// Lowers a limit of this process, for good; a lower one is not changed.
 pub(super) fn lower_limit(resource: Resource, most: rlim_t) -> nix::Result<()> {
     let (soft, hard) = getrlimit(resource)?;
     setrlimit(resource, soft.min(most), hard.min(most))
 }
 
-/// Takes away from this process, and all it will start, what an upgrade has no need of.
+/// Drops the privileges of this process and its children that an upgrade does not need.
 ///
-/// Also makes it invisible to those it starts: no reading of its memory, descriptors or program file.
-/// `core_pattern` is what the server does with core dumps.
+/// Also makes it undumpable: its children cannot read its memory, descriptors or program file. `core_pattern` is the
+/// server's setting for core dumps.
 ///
 /// # Errors
-/// Where that cannot be kept from being done to what crashes inside.
+/// If core dumps of programs inside would be passed to a process outside.
 pub(super) fn reduce(core_pattern: &str) -> io::Result<()> {
-    // One byte: no core file, and none of the server's `core_pattern` program either, which would be started
-    // outside, as root, for what crashes inside. With 0 it is started all the same (core(5)). The filter of
-    // system calls keeps it so.
+    // One byte: no core file, and the server's `core_pattern` program is not started, which would run outside, as
+    // root. With 0 it would be started (core(5)). The system call filter keeps the limit.
     let _ = setrlimit(Resource::RLIMIT_CORE, 1, 1);
     let limit = getrlimit(Resource::RLIMIT_CORE)?;
     if let Some(why) = reaches_a_handler(core_pattern, limit.0) {
@@ -72,7 +70,7 @@ pub(super) fn reduce(core_pattern: &str) -> io::Result<()> {
     keep_only(RETAINED)
 }
 
-/// Keeps these capabilities, of those this process has, and makes it invisible as [`reduce`] does.
+/// Keeps only these of this process's capabilities, and makes it undumpable as [`reduce`] does.
 pub(super) fn keep_only(capabilities: &[u32]) -> io::Result<()> {
     shrink_bounding_set(set_of(capabilities))?;
     hold_only(capabilities)?;
@@ -81,15 +79,15 @@ pub(super) fn keep_only(capabilities: &[u32]) -> io::Result<()> {
     Ok(())
 }
 
-/// What the server does with core dumps, as the kernel has it; its default where that is not told.
+/// Returns the server's setting for core dumps; the kernel's default if unreadable.
 pub(super) fn core_pattern() -> String {
     std::fs::read_to_string("/proc/sys/kernel/core_pattern").unwrap_or_else(|_| "core".into())
 }
 
-/// Returns why something outside would be handed what crashes, if it would.
+/// Returns why a process outside would receive core dumps, if so.
 fn reaches_a_handler(core_pattern: &str, limit: u64) -> Option<&'static str> {
     match core_pattern.trim_start().as_bytes().first() {
-        // Linux 6.16 and later: connected to before any limit is looked at.
+        // Linux 6.16 and later: the kernel connects before it checks the limit.
         Some(b'@') => Some(
             "this server hands core dumps to a socket (kernel.core_pattern begins with @), also of what crashes in \
              an environment; first: sysctl kernel.core_pattern=core",
@@ -103,7 +101,7 @@ fn reaches_a_handler(core_pattern: &str, limit: u64) -> Option<&'static str> {
     }
 }
 
-/// Keeps these capabilities, of those this process has, and can no longer take others.
+/// Keeps only these of this process's capabilities; the bounding set is not changed.
 pub(super) fn hold_only(capabilities: &[u32]) -> io::Result<()> {
     hold_capabilities(held_capabilities()? & set_of(capabilities))
 }
@@ -113,9 +111,9 @@ fn set_of(capabilities: &[u32]) -> u64 {
 }
 
 #[allow(unsafe_code)]
-fn shrink_bounding_set(kept: u64) -> io::Result<()> {
+fn shrink_bounding_set(retained: u64) -> io::Result<()> {
     for capability in 0..u64::BITS {
-        if kept & (1 << capability) != 0 {
+        if retained & (1 << capability) != 0 {
             continue;
         }
         // SAFETY: prctl(PR_CAPBSET_DROP) takes integers only.
@@ -130,7 +128,7 @@ fn shrink_bounding_set(kept: u64) -> io::Result<()> {
         };
         match Errno::result(result) {
             Ok(_) => {}
-            // The first number this kernel has no capability for.
+            // The first number without a capability.
             Err(Errno::EINVAL) => break,
             Err(e) => return Err(e.into()),
         }
@@ -194,10 +192,10 @@ mod tests {
 
     #[test]
     fn core_dumps_reach_nothing_outside() {
-        let told = |pattern, limit| reaches_a_handler(pattern, limit).is_some();
-        assert!(!told("core\n", 0) && !told("/var/cores/%e", 1) && !told("", 0));
-        assert!(told("|/usr/lib/systemd/systemd-coredump %P", 0));
-        assert!(!told("|/usr/lib/systemd/systemd-coredump %P", 1));
-        assert!(told("@/run/cores", 1) && told("@@/run/cores", 1));
+        let is_refused = |pattern, limit| reaches_a_handler(pattern, limit).is_some();
+        assert!(!is_refused("core\n", 0) && !is_refused("/var/cores/%e", 1) && !is_refused("", 0));
+        assert!(is_refused("|/usr/lib/systemd/systemd-coredump %P", 0));
+        assert!(!is_refused("|/usr/lib/systemd/systemd-coredump %P", 1));
+        assert!(is_refused("@/run/cores", 1) && is_refused("@@/run/cores", 1));
     }
 }

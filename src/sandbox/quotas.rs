@@ -1,38 +1,38 @@
-//! Limits of the kernel that a sandbox shares with the server: open files and epoll watches.
+//! Kernel limits that a sandbox shares with the server: open files and epoll watches.
 //!
-//! No control group bounds them, and no limit of a process does: they are counted for the whole machine, or for each
-//! user, and root in the sandbox is the user that services of the server run as. So the sandbox ends when they are
-//! used up. Only root's are looked at; other users of the server may lack watches until then.
+//! Cgroups and process limits do not apply: they are counted for the whole machine, or for each user, and root inside
+//! is the user of the server's services. So a sandbox is ended when they are used up. Only root's are checked; watches
+//! of other users may run out before.
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 use nix::sys::eventfd::EventFd;
 
-/// Returns which of these limits is used up, in a sentence, if one is; by whomever.
+/// Returns the limit that is used up, as a sentence, whatever process uses it.
 pub(super) fn used_up() -> Option<String> {
-    // What cannot be asked now cannot be judged either.
+    // If unreadable, no limit applies until the next check.
     let files = std::fs::read_to_string("/proc/sys/fs/file-nr").unwrap_or_default();
     if is_nearly_full(&files) {
-        return Some("nearly all files are open that this machine can have open".into());
+        return Some("nearly all of this machine's open files are in use".into());
     }
     is_out_of_watches(watch()).then(|| "root has no epoll watches left".into())
 }
 
-/// Judges proc(5)'s `file-nr`: files open, a zero, the most there can be. Root may open more, other services not.
+/// Parses proc(5)'s `file-nr`: open files, a zero, the maximum. Root may exceed it, other services not.
 fn is_nearly_full(file_nr: &str) -> bool {
     let mut fields = file_nr.split_whitespace().map(str::parse::<u64>);
     match (fields.next(), fields.nth(1)) {
-        (Some(Ok(open)), Some(Ok(most))) => open > most / 4 * 3,
+        (Some(Ok(open)), Some(Ok(max))) => open > max / 4 * 3,
         _ => false,
     }
 }
 
-/// Judges epoll_ctl(2): `ENOSPC` is `/proc/sys/fs/epoll/max_user_watches`, and nothing else.
-fn is_out_of_watches(watched: nix::Result<()>) -> bool {
-    watched == Err(Errno::ENOSPC)
+/// Returns whether epoll_ctl(2) failed with `ENOSPC`, which only `/proc/sys/fs/epoll/max_user_watches` causes.
+fn is_out_of_watches(result: nix::Result<()>) -> bool {
+    result == Err(Errno::ENOSPC)
 }
 
-/// Asks for a watch, as a service does that starts.
+/// Adds a watch, as a starting service does.
 fn watch() -> nix::Result<()> {
     let event = EventFd::new()?;
     let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC)?;

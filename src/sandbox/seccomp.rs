@@ -19,7 +19,7 @@ use seccompiler::{
 use syscalls::{aarch64, arm, riscv64, x86, x86_64};
 
 use super::Durable;
-use rules::{Answer, Look, Shapes};
+use rules::{Answer, Condition, Shapes};
 
 /// Numbers of `socketcall`'s functions (linux/net.h).
 pub(super) const SOCKET: u64 = 1;
@@ -50,16 +50,16 @@ pub(super) fn has_socketcall() -> bool {
 /// Returns whether the rules refuse the socket family that a call (`socket`, `socketpair`) asks for.
 pub(super) fn has_no_family(name: &str, arguments: [u64; 3]) -> bool {
     let argument = |at: u8| arguments.get(usize::from(at)).copied().unwrap_or(0);
-    let holds = |look: &Look| match *look {
-        Look::Is(at, value) => argument(at) == value,
-        Look::IsNot(at, value) => argument(at) != value,
-        Look::Has(at, bit) => argument(at) & bit == bit,
-        Look::Among(at, bits, value) => argument(at) & bits == value,
-        Look::Given(at) => argument(at) != 0,
+    let holds = |condition: &Condition| match *condition {
+        Condition::Is(at, value) => argument(at) == value,
+        Condition::IsNot(at, value) => argument(at) != value,
+        Condition::Has(at, bit) => argument(at) & bit == bit,
+        Condition::Among(at, bits, value) => argument(at) & bits == value,
+        Condition::Given(at) => argument(at) != 0,
     };
     let rules = rules::NO_FAMILY.iter().filter(|(call, _)| *call == name);
     let mut shapes = rules.flat_map(|(_, shapes)| shapes.iter());
-    shapes.any(|looks| looks.iter().all(holds))
+    shapes.any(|conditions| conditions.iter().all(holds))
 }
 
 /// The one call by which i386 programs use sockets: a function number, and arguments in memory.
@@ -70,7 +70,7 @@ fn socketcall_program(abis: &[Abi]) -> io::Result<Option<BpfProgram>> {
     if abis.iter().all(|abi| (abi.number)(SOCKETCALL).is_none()) {
         return Ok(None);
     }
-    let shapes: Shapes = &[&[Look::Is(0, SOCKET)], &[Look::Is(0, SOCKETPAIR)]];
+    let shapes: Shapes = &[&[Condition::Is(0, SOCKET)], &[Condition::Is(0, SOCKETPAIR)]];
     let mut program = program(abis, Answer::NoFamily, &[], &[(SOCKETCALL, shapes)])?;
     // The listener answers in place of a fixed error.
     let refused = libc::SECCOMP_RET_ERRNO | Answer::NoFamily.errno();
@@ -195,7 +195,8 @@ fn program(
         }
         for (name, shapes) in shapes {
             if let Some(number) = (abi.number)(name) {
-                let rules: Result<_, _> = shapes.iter().map(|looks| rule(looks)).collect();
+                let rules: Result<_, _> =
+                    shapes.iter().map(|conditions| rule(conditions)).collect();
                 chains.insert(number.into(), rules.map_err(io::Error::other)?);
             }
         }
@@ -209,21 +210,21 @@ fn program(
     Ok(dispatch(&parts))
 }
 
-fn rule(looks: &[Look]) -> Result<SeccompRule, seccompiler::BackendError> {
-    let conditions: Result<Vec<_>, _> = looks
+fn rule(conditions: &[Condition]) -> Result<SeccompRule, seccompiler::BackendError> {
+    let conditions: Result<Vec<_>, _> = conditions
         .iter()
-        .map(|look| {
-            let (argument, operator, value) = match *look {
-                Look::Is(argument, value) => (argument, SeccompCmpOp::Eq, value),
-                Look::IsNot(argument, value) => (argument, SeccompCmpOp::Ne, value),
-                Look::Has(argument, bit) => (argument, SeccompCmpOp::MaskedEq(bit), bit),
-                Look::Among(argument, bits, value) => {
+        .map(|condition| {
+            let (argument, operator, value) = match *condition {
+                Condition::Is(argument, value) => (argument, SeccompCmpOp::Eq, value),
+                Condition::IsNot(argument, value) => (argument, SeccompCmpOp::Ne, value),
+                Condition::Has(argument, bit) => (argument, SeccompCmpOp::MaskedEq(bit), bit),
+                Condition::Among(argument, bits, value) => {
                     (argument, SeccompCmpOp::MaskedEq(bits), value)
                 }
-                Look::Given(argument) => (argument, SeccompCmpOp::Ne, 0),
+                Condition::Given(argument) => (argument, SeccompCmpOp::Ne, 0),
             };
-            let length = match look {
-                Look::Given(_) => SeccompCmpArgLen::Qword,
+            let length = match condition {
+                Condition::Given(_) => SeccompCmpArgLen::Qword,
                 _ => SeccompCmpArgLen::Dword,
             };
             SeccompCondition::new(argument, length, operator, value)

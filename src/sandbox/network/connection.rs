@@ -1,7 +1,7 @@
-//! Making a private network and its connection, from the sandbox's first stage.
+//! Makes a private network and its connection, in the sandbox's first stage.
 //!
-//! Everything that leads to this machine is closed before the connection is there, and whoever runs inside lacks
-//! NET_ADMIN, so nothing of it can be undone. The tool and the gate die with the first stage.
+//! All routes to this machine are blocked before the network is connected. Programs inside lack NET_ADMIN, so they
+//! cannot undo that. slirp4netns and the proxy die with the first stage.
 
 use std::io::{self, Read};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
@@ -26,16 +26,16 @@ use super::gate::{self, Gate};
 use super::netlink::{Policy, Prefix, Route, RouteEntry};
 use super::{DNS, Network, Range};
 
-/// How long the tool may take; it needs some hundredths of a second.
-const PATIENCE: u16 = 20_000;
-/// The name of the connection's end inside.
+/// Start timeout of slirp4netns, in milliseconds; it needs some hundredths of a second.
+const START_TIMEOUT: u16 = 20_000;
+/// Name of the device inside.
 const DEVICE: &str = "tap0";
-/// As much as it takes at once: with less, downloads take half as long again.
+/// slirp4netns' maximum: with less, downloads take half as long again.
 const MTU: &str = "65520";
 
-/// What lies on this machine, or on the wire it stands on, whatever its addresses are: itself, by several names; what
-/// a cloud tells machines about themselves; many at once.
-const NEVER: &[Prefix] = &[
+/// Addresses of this machine or its link, whatever its configuration: loopback, link-local (with a cloud's metadata
+/// service), multicast, reserved.
+const ALWAYS_BLOCKED: &[Prefix] = &[
     Prefix::new([0, 0, 0, 0], 8),
     Prefix::new([127, 0, 0, 0], 8),
     Prefix::new([169, 254, 0, 0], 16),
@@ -43,20 +43,20 @@ const NEVER: &[Prefix] = &[
     Prefix::new([240, 0, 0, 0], 4),
 ];
 
-/// A private network that is connected; dropped, it is not any more.
+/// A connected private network; disconnected when dropped.
 #[derive(Debug)]
 pub(in super::super) struct Connection {
     namespace: OwnedFd,
     _gate: Attendant,
     tool: Child,
-    /// The tool ends when this is closed, whoever has held it.
+    /// slirp4netns exits when this is closed.
     _exit: OwnedFd,
-    /// What it says; it would die of nobody being there to listen.
-    _said: OwnedFd,
+    /// Its stderr; without a reader it would be killed by SIGPIPE.
+    _stderr: OwnedFd,
 }
 
 impl Connection {
-    /// Makes the network that is asked for; nothing where it is this machine's own. `channel` is not for others.
+    /// Makes the network; `None` for the host's. The helper processes close `channel`.
     pub(in super::super) fn make(
         network: &Network,
         range: Option<Range>,
@@ -69,19 +69,19 @@ impl Connection {
         unshare(CloneFlags::CLONE_NEWNET).context("making a network namespace")?;
         let inside = own_namespace()?;
         let prepared = prepare(admitted);
-        // The rest is done as a process of this machine, whatever has come of it.
+        // Back to this machine's namespace, also after an error.
         setns(&outside, CloneFlags::CLONE_NEWNET)?;
         let gate = prepared?;
         gate.close_all(&Route::open()?.routes()?)?;
-        // Before the tool is there: the gate must not hold what ends it.
+        // Before slirp4netns is started: the proxy must not inherit its exit descriptor.
         let gate = gate::start(&gate, channel)?;
-        let (tool, exit, said) = connect(&inside, range)?;
+        let (tool, exit, stderr) = connect(&inside, range)?;
         Ok(Some(Self {
             namespace: inside,
             _gate: gate,
             tool,
             _exit: exit,
-            _said: said,
+            _stderr: stderr,
         }))
     }
 
@@ -103,10 +103,10 @@ fn own_namespace() -> anyhow::Result<OwnedFd> {
     open("/proc/self/ns/net", flags, Mode::empty()).context("opening /proc/self/ns/net")
 }
 
-/// Makes what is to be had inside: loopback, and there the services that are admitted.
+/// Sets up loopback inside, and the admitted services on it.
 fn prepare(admitted: &[std::net::SocketAddrV4]) -> anyhow::Result<Gate> {
     for which in ["all", "default"] {
-        // Where there is no IPv6, or it cannot be told: the tool carries none either.
+        // Fails without IPv6; slirp4netns carries none either.
         let _ = std::fs::write(format!("/proc/sys/net/ipv6/conf/{which}/disable_ipv6"), "1");
     }
     let routes = Route::open().context("opening the new network")?;
@@ -131,26 +131,26 @@ fn prepare(admitted: &[std::net::SocketAddrV4]) -> anyhow::Result<Gate> {
 }
 
 impl Gate {
-    /// Makes everything that leads to this machine lead nowhere.
+    /// Blocks all routes to this machine.
     pub(super) fn close_all(&self, routes: &[RouteEntry]) -> anyhow::Result<()> {
         let own = routes.iter().filter(|r| r.is_local).map(|r| r.prefix);
-        for prefix in NEVER.iter().copied().chain(own) {
+        for prefix in ALWAYS_BLOCKED.iter().copied().chain(own) {
             let refused = || format!("closing {}/{}", prefix.address, prefix.length);
             self.routes.forbid(prefix).with_context(refused)?;
-            // The second lock; without it, many-at-once is left open.
+            // A second block, for multicast only; see [`Policy`].
             let _ = self.policy.as_ref().map(|policy| policy.forbid(prefix));
         }
         Ok(())
     }
 }
 
-/// Starts the tool, and waits until it says that the connection is there.
+/// Starts slirp4netns, and waits until it is ready.
 fn connect(namespace: &OwnedFd, range: Range) -> anyhow::Result<(Child, OwnedFd, OwnedFd)> {
-    let program = super::slirp().context("slirp4netns has gone")?;
+    let program = super::slirp().context("slirp4netns was removed")?;
     let pipe = || nix::unistd::pipe2(OFlag::O_CLOEXEC);
-    let ((ended, exit), (ready, tell), (said, say)) = (pipe()?, pipe()?, pipe()?);
-    // Whatever it has to say, it never waits for somebody to hear it.
-    fcntl(&say, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+    let ((ended, exit), (ready, ready_end), (stderr, stderr_end)) = (pipe()?, pipe()?, pipe()?);
+    // Its messages must not block it.
+    fcntl(&stderr_end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     let prefix = range.prefix();
     let mut command = Command::new(&program);
     command
@@ -158,23 +158,27 @@ fn connect(namespace: &OwnedFd, range: Range) -> anyhow::Result<(Child, OwnedFd,
         .args(["--enable-seccomp", "--mtu", MTU, "--netns-type=path"])
         .arg(format!("--cidr={}/{}", prefix.address, prefix.length))
         .args(["--exit-fd", &ended.as_raw_fd().to_string()])
-        .args(["--ready-fd", &tell.as_raw_fd().to_string()])
+        .args(["--ready-fd", &ready_end.as_raw_fd().to_string()])
         .arg(format!("/proc/self/fd/{}", namespace.as_raw_fd()))
         .arg(DEVICE)
         .env_clear()
         .current_dir("/")
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::from(say));
-    let handed = [ended.as_raw_fd(), tell.as_raw_fd(), namespace.as_raw_fd()];
+        .stderr(Stdio::from(stderr_end));
+    let handed = [
+        ended.as_raw_fd(),
+        ready_end.as_raw_fd(),
+        namespace.as_raw_fd(),
+    ];
     let mut tool = start_with(&mut command, handed)
         .with_context(|| format!("starting {}", program.display()))?;
-    drop((command, tell, ended));
-    if !says_ready(&ready)? {
+    drop((command, ready_end, ended));
+    if !wait_ready(&ready)? {
         let _ = tool.kill();
         let _ = tool.wait();
         let mut why = Vec::new();
-        let _ = std::fs::File::from(said).take(4096).read_to_end(&mut why);
+        let _ = std::fs::File::from(stderr).take(4096).read_to_end(&mut why);
         let why = String::from_utf8_lossy(&why);
         bail!(
             "{} made no connection: {}",
@@ -182,11 +186,11 @@ fn connect(namespace: &OwnedFd, range: Range) -> anyhow::Result<(Child, OwnedFd,
             why.trim().replace('\n', "; ")
         );
     }
-    Ok((tool, exit, said))
+    Ok((tool, exit, stderr))
 }
 
-/// How many connections there may be at a time, nearly: each is a file of the tool, which no control group bounds.
-const MOST_OPEN: u64 = 1024;
+/// Approximate limit of connections: each is an open file of slirp4netns, which no cgroup limits.
+const OPEN_MAX: u64 = 1024;
 
 #[allow(unsafe_code)]
 fn start_with(command: &mut Command, handed: [RawFd; 3]) -> io::Result<Child> {
@@ -195,7 +199,7 @@ fn start_with(command: &mut Command, handed: [RawFd; 3]) -> io::Result<Child> {
     unsafe {
         command.pre_exec(move || {
             set_pdeathsig(Signal::SIGKILL)?;
-            privileges::lower_limit(Resource::RLIMIT_NOFILE, MOST_OPEN)?;
+            privileges::lower_limit(Resource::RLIMIT_NOFILE, OPEN_MAX)?;
             for descriptor in handed {
                 nix::errno::Errno::result(libc::fcntl(descriptor, libc::F_SETFD, 0))?;
             }
@@ -205,9 +209,9 @@ fn start_with(command: &mut Command, handed: [RawFd; 3]) -> io::Result<Child> {
     command.spawn()
 }
 
-fn says_ready(ready: &OwnedFd) -> io::Result<bool> {
+fn wait_ready(ready: &OwnedFd) -> io::Result<bool> {
     let mut fds = [PollFd::new(ready.as_fd(), PollFlags::POLLIN)];
-    retry_interrupted(|| poll(&mut fds, PollTimeout::from(PATIENCE)))?;
+    retry_interrupted(|| poll(&mut fds, PollTimeout::from(START_TIMEOUT)))?;
     let mut byte = [0];
     let flags = fds[0].revents().unwrap_or(PollFlags::empty());
     Ok(flags.contains(PollFlags::POLLIN)
