@@ -143,7 +143,7 @@ fn an_upgrade_that_fills_the_pool_is_ended_while_its_reserve_is_free() {
     ] {
         let outcome = upgrade(&netbe, "", script);
         assert_eq!(outcome.status, 1, "{outcome:#?}");
-        assert!(outcome.stderr.contains("stay so"), "{outcome:#?}");
+        assert!(outcome.stderr.contains("kept free"), "{outcome:#?}");
         assert!(outcome.stderr.contains("nothing was kept"), "{outcome:#?}");
         before.assert_unchanged(&state(&pool));
     }

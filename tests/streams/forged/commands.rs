@@ -88,7 +88,7 @@ fn devices(device: u64) -> Vec<Hostile> {
 fn numbers() -> Vec<Hostile> {
     vec![
         case("too large", &[file(b"f"), owner(b"f", 1 << 40)]),
-        case("time that is none", &[file(b"f"), times(b"f", 0x3fff_ffff)]),
+        case("invalid time", &[file(b"f"), times(b"f", 0x3fff_ffff)]),
         case("", &[file(b"f"), write(b"f", u64::MAX - 1, b"xyz")]),
         case("", &[file(b"f"), truncate(b"f", u64::MAX)]),
     ]
