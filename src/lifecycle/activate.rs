@@ -8,15 +8,16 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
 
+use super::plan::Plan;
 use super::staged::Verified;
-use super::{Mode, Outcome, pending};
+use super::{Held, Mode, Outcome, pending};
 use crate::btrfs::subvolume;
 use crate::evidence::reports;
 use crate::failure::Failure;
 use crate::fs::atomic::{self, Durable};
 use crate::pool::pending::Pending;
 use crate::pool::record::Led;
-use crate::pool::{EnvId, Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock, layout};
+use crate::pool::{EnvId, Environment, Node, NodeLock, NodeName, Operand, Pool, layout};
 use crate::publish::{self, Published, dnsmasq, tftp};
 
 /// What was activated.
@@ -66,62 +67,73 @@ fn perform(
         .as_ref()
         .filter(|a| **a != env.name)
         .map(|a| EnvId::new(&node.name, a));
-    let Some(lock) = lock else {
-        return Ok(Outcome::Planned(steps(&node, &env, before.as_ref())));
+    let mut plan = Plan::new();
+    plan_export(&mut plan, pool, &node, &env);
+    let sentence = match &before {
+        Some(before) => format!("let {} boot {env} instead of {before}", node.name),
+        None => format!("let {} boot {env}, as before", node.name),
     };
-    let shared = pool.lock(mode.wait)?;
-    let warnings = for_good(pool, &lock, &shared, &node, &verified)?;
-    Ok(Outcome::Done(Activated {
+    plan.step(sentence, |held| lead_for_good(held, &node, &verified));
+    let done = plan.carry_out(Held::beside(pool, lock.as_ref(), mode)?)?;
+    Ok(done.map(|held| Activated {
         id: env.id(),
         before,
-        warnings,
+        warnings: held.warnings,
     }))
 }
 
-fn steps(node: &Node, env: &Environment, before: Option<&EnvId>) -> Vec<String> {
-    let mut steps = Vec::new();
-    if node.is_offered() {
-        steps.push(format!("export {env}"));
+/// Adds the step that exports an environment, where its node mounts its root from this server: before anything leads to it.
+pub(super) fn plan_export<'a>(
+    plan: &mut Plan<'a, Held<'_>>,
+    pool: &Pool,
+    node: &'a Node,
+    env: &'a Environment,
+) {
+    if node.is_offered() && publish::has_nfs_root(pool, node) {
+        plan.step(format!("export {env}"), |held| export(held, node, env));
     }
-    match before {
-        Some(before) => steps.push(format!("let {} boot {env} instead of {before}", node.name)),
-        None => steps.push(format!("let {} boot {env}, as before", node.name)),
-    }
-    steps
+}
+
+fn ensure_protects(lock: &NodeLock, node: &Node, env: &Environment) -> Result<()> {
+    lock.ensure_protects(&env.node)?;
+    // Its link is written, too.
+    lock.ensure_protects(&node.name)
+}
+
+fn export(held: &mut Held, node: &Node, env: &Environment) -> Result<()> {
+    ensure_protects(held.lock, node, env)?;
+    let exported = publish::export(held.pool, &held.shared, node, env)
+        .with_context(|| format!("nothing was changed: exporting {env}"))?;
+    held.warnings.extend(exported);
+    Ok(())
 }
 
 /// Makes an environment what the node boots next, durably, and ends what was before the node for once or on trial.
-pub fn for_good(
-    pool: &Pool,
-    lock: &NodeLock,
-    shared: &PoolLock,
-    node: &Node,
-    env: &Verified<'_>,
-) -> Result<Vec<String>> {
-    let mut warnings = switch(pool, lock, shared, node, env)?;
+pub fn for_good(held: &mut Held, node: &Node, env: &Verified<'_>) -> Result<()> {
+    export(held, node, env.env())?;
+    lead_for_good(held, node, env)
+}
+
+fn lead_for_good(held: &mut Held, node: &Node, env: &Verified<'_>) -> Result<()> {
+    lead(held, node, env)?;
     // After the switch: a trial that passed must not be forgotten before it is what boots next.
-    warnings.extend(pending::end(pool, lock, shared, node)?);
-    Ok(warnings)
+    pending::end(held, node)
 }
 
 /// Makes an environment what the node boots next, durably.
 ///
 /// Activating what is active brings everything around it up to date.
-pub fn switch(
-    pool: &Pool,
-    lock: &NodeLock,
-    shared: &PoolLock,
-    node: &Node,
-    verified: &Verified<'_>,
-) -> Result<Vec<String>> {
+pub fn switch(held: &mut Held, node: &Node, env: &Verified<'_>) -> Result<()> {
+    export(held, node, env.env())?;
+    lead(held, node, env)
+}
+
+/// Leads a node to an environment that is exported.
+fn lead(held: &mut Held, node: &Node, verified: &Verified<'_>) -> Result<()> {
+    let (pool, lock, shared) = (held.pool, held.lock, &held.shared);
     let env = verified.env();
-    lock.ensure_protects(&env.node)?;
-    // Its link is written, too.
-    lock.ensure_protects(&node.name)?;
-    let mut warnings = verified.warnings();
-    let exported = publish::export(pool, shared, node, env)
-        .with_context(|| format!("nothing was changed: exporting {env}"))?;
-    warnings.extend(exported);
+    ensure_protects(lock, node, env)?;
+    held.warnings.extend(verified.warnings());
     reports::keep_reports(node);
     let changes = node.active.as_ref() != Some(&env.name);
     let entered = changes.then(|| next_activation(node)).transpose()?;
@@ -150,8 +162,8 @@ pub fn switch(
         done.warnings
             .push(format!("dnsmasq is not up to date: {e:#}; netbe publish"));
     }
-    warnings.extend(done.warnings);
-    Ok(warnings)
+    held.warnings.extend(done.warnings);
+    Ok(())
 }
 
 /// Notes, before it is true, that a machine can come to run an environment, and what it has reported by then; a trial

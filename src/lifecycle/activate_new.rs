@@ -6,7 +6,7 @@
 use anyhow::{Error, Result};
 
 use super::staged::Made;
-use super::{Mode, activate};
+use super::{Held, Mode, activate};
 use crate::failure::Failure;
 use crate::pool::{EnvId, EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool};
 
@@ -42,8 +42,9 @@ pub(super) fn activate(
     let activated = || {
         let node = pool.node(node)?;
         let env = node.environment(env)?;
-        let shared = pool.lock(mode.wait)?;
-        activate::for_good(pool, lock, &shared, &node, &made.verified(&env)?)
+        let mut held = Held::take(pool, lock, mode)?;
+        activate::for_good(&mut held, &node, &made.verified(&env)?)?;
+        Ok(held.warnings)
     };
     activated().map_err(|error| only_made(&EnvId::new(node, env), &error))
 }

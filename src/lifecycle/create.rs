@@ -6,10 +6,11 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use jiff::Timestamp;
 
-use super::staged::{Complete, Content, Identity, Made, StagedEnvironment, Target};
+use super::plan::Plan;
+use super::staged::{Content, Identity, Made, StagedEnvironment, Target};
 use super::{Mode, Outcome, activate_new, network_names, properties};
 use crate::failure::{Failure, hinted};
 use crate::pool::record::{EnvRecord, NodeRecord};
@@ -49,26 +50,55 @@ pub struct Created {
 
 /// Makes an environment.
 pub fn create(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Created>> {
-    let plan = Plan::new(pool, request)?;
-    if mode.dry_run {
-        plan.explained(plan.target(pool).foresee(&plan.source, &plan.origin))?;
-        return Ok(Outcome::Planned(plan.steps()));
-    }
-    pool.refuse_work(&plan.source.node, &plan.source.name, mode.wait)?;
-    let (lock, _source_stays) = pool.lock_both(&plan.node, &plan.source.node, mode.wait)?;
+    let source = Chosen::new(pool, request)?.source;
+    pool.refuse_work(&source.node, &source.name, mode.patience())?;
+    let node = &request.target.node;
+    let locks = mode.unless_dry(|| pool.lock_both(node, &source.node, mode.wait))?;
     // Again, now that nobody else changes what it rests on.
-    let again = Plan::new(pool, request)?;
-    if again.source.node != plan.source.node {
+    let chosen = Chosen::new(pool, request)?;
+    if chosen.source.node != source.node {
         return Err(
             Failure::refused("what it would be made from changed meanwhile")
                 .hint("try again")
                 .into(),
         );
     }
-    again.apply(pool, &lock, mode).map(Outcome::Done)
+    let making = |locks| Making {
+        locks,
+        identity: Identity::Same,
+        staged: None,
+        made: None,
+        done: Created {
+            id: chosen.id(),
+            origin: chosen.source.id(),
+            new_node: chosen.existing.is_none(),
+            active: chosen.activate,
+            notes: Vec::new(),
+            warnings: Vec::new(),
+        },
+    };
+    let mut done = chosen.plan(pool, mode).carry_out(locks.map(making))?;
+    if let Outcome::Done(making) = &mut done {
+        let node = pool.node(node)?;
+        if !node.is_offered() && !node.is_template() {
+            making.done.warnings.push(not_asked_for(&node.name));
+        }
+    }
+    Ok(done.map(|making| making.done))
 }
 
-struct Plan {
+/// What the steps work with.
+struct Making {
+    identity: Identity,
+    staged: Option<StagedEnvironment>,
+    made: Option<Made>,
+    done: Created,
+    /// That of the node, and that of another one it is made from.
+    locks: (NodeLock, Option<NodeLock>),
+}
+
+/// What is to be made, of what.
+struct Chosen {
     node: NodeName,
     env: EnvName,
     existing: Option<Node>,
@@ -79,7 +109,7 @@ struct Plan {
     activate: bool,
 }
 
-impl Plan {
+impl Chosen {
     fn new(pool: &Pool, request: &Request) -> Result<Self> {
         let existing = match pool.node(&request.target.node) {
             Ok(node) => Some(node),
@@ -131,56 +161,8 @@ impl Plan {
         })
     }
 
-    fn other_node(&self) -> bool {
-        self.source.node != self.node
-    }
-
-    fn steps(&self) -> Vec<String> {
-        let name = EnvId::new(&self.node, &self.env);
-        let mut steps = Vec::new();
-        if self.existing.is_none() {
-            steps.push(format!("make node {}", self.node));
-        }
-        steps.push(format!("snapshot both halves of {} as {name}", self.source));
-        if self.other_node() {
-            steps.push(format!("give {name} an identity of its own"));
-        }
-        steps.push(format!("write the boot files and fstab of {name}"));
-        if self.activate {
-            steps.push(format!("activate {name}"));
-        }
-        steps
-    }
-
-    fn apply(self, pool: &Pool, lock: &NodeLock, mode: Mode) -> Result<Created> {
-        let name = EnvId::new(&self.node, &self.env);
-        let made = match &self.existing {
-            Some(node) => {
-                let staged = StagedEnvironment::in_node(self.target(pool), node)?;
-                let (complete, notes) = self.fill(&staged)?;
-                (staged.publish(lock, complete)?, notes)
-            }
-            None => self.make_node(pool, lock, mode)?,
-        };
-        let (mut made, mut notes) = made;
-        notes.append(&mut made.notes);
-        let mut warnings = std::mem::take(&mut made.warnings);
-        if self.activate {
-            let activated = activate_new::activate(pool, lock, &self.node, &self.env, &made, mode)?;
-            warnings.extend(activated);
-        }
-        let node = pool.node(&self.node)?;
-        if !node.is_offered() && !node.is_template() {
-            warnings.push(not_asked_for(&self.node));
-        }
-        Ok(Created {
-            id: name,
-            origin: self.source.id(),
-            new_node: self.existing.is_none(),
-            active: self.activate,
-            notes,
-            warnings,
-        })
+    fn id(&self) -> EnvId {
+        EnvId::new(&self.node, &self.env)
     }
 
     fn target<'a>(&'a self, pool: &'a Pool) -> Target<'a> {
@@ -193,30 +175,73 @@ impl Plan {
         }
     }
 
-    fn make_node(&self, pool: &Pool, lock: &NodeLock, mode: Mode) -> Result<(Made, Vec<String>)> {
-        let staged = StagedEnvironment::with_node(self.target(pool))?;
-        let (complete, notes) = self.fill(&staged)?;
-        // Until it is there, nobody sees that its names are taken.
-        let _shared = pool.lock(mode.wait)?;
-        network_names::refuse_shared_names(pool, None, &self.record)?;
-        Ok((staged.publish(lock, complete)?, notes))
+    fn plan<'a>(&'a self, pool: &'a Pool, mode: Mode) -> Plan<'a, Making> {
+        let (name, target) = (self.id(), self.target(pool));
+        let mut plan = Plan::new();
+        if self.existing.is_none() {
+            plan.step(
+                format!("make node {}", self.node),
+                move |making: &mut Making| {
+                    making.staged = Some(StagedEnvironment::with_node(target)?);
+                    Ok(())
+                },
+            );
+        }
+        let halves = format!("snapshot both halves of {} as {name}", self.source);
+        plan.step(halves, move |making| {
+            if let Some(node) = &self.existing {
+                making.staged = Some(StagedEnvironment::in_node(target, node)?);
+            }
+            let staged = making.staged.as_ref().context("it was not begun")?;
+            making.done.notes.extend(staged.snapshot(&self.source)?);
+            Ok(())
+        });
+        if self.source.node != self.node {
+            plan.step(format!("give {name} an identity of its own"), |making| {
+                making.identity = Identity::Other;
+                Ok(())
+            });
+        }
+        plan.step(
+            format!("write the boot files and fstab of {name}"),
+            move |making| self.complete(pool, making, mode),
+        );
+        plan.foresee(move || self.explained(target.foresee(&self.source, &self.origin)));
+        if self.activate {
+            plan.step(format!("activate {name}"), move |making| {
+                let (lock, made) = (&making.locks.0, making.made.as_ref());
+                let made = made.context("it was not made")?;
+                let activated =
+                    activate_new::activate(pool, lock, &self.node, &self.env, made, mode)?;
+                making.done.warnings.extend(activated);
+                Ok(())
+            });
+        }
+        plan
     }
 
-    /// Makes the halves what they are to be; returns what is to be known of them besides.
-    fn fill(&self, staged: &StagedEnvironment) -> Result<(Complete, Vec<String>)> {
-        let notes = staged.snapshot(&self.source)?;
+    /// Makes the halves what they are to be, and gives them their name.
+    fn complete(&self, pool: &Pool, making: &mut Making, mode: Mode) -> Result<()> {
+        let staged = making.staged.take().context("it was not snapshotted")?;
         let (node, name) = (&self.source.node, &self.source.name);
         let mut record = self.origin.derived(staged.uuid()?, node, name);
         record.description.clone_from(&self.description);
-        let content = Content {
+        let complete = self.explained(staged.complete(Content {
             record,
             before: self.origin.clone(),
-            identity: match self.other_node() {
-                true => Identity::Other,
-                false => Identity::Same,
-            },
-        };
-        Ok((self.explained(staged.complete(content))?, notes))
+            identity: making.identity,
+        }))?;
+        // Until it is there, nobody sees that a new node's names are taken.
+        let shared = self.existing.is_none().then(|| pool.lock(mode.wait));
+        let _shared = shared.transpose()?;
+        if self.existing.is_none() {
+            network_names::refuse_shared_names(pool, None, &self.record)?;
+        }
+        let mut made = staged.publish(&making.locks.0, complete)?;
+        making.done.notes.append(&mut made.notes);
+        making.done.warnings.append(&mut made.warnings);
+        making.made = Some(made);
+        Ok(())
     }
 
     fn explained<T>(&self, result: Result<T>) -> Result<T> {

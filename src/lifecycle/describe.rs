@@ -4,6 +4,7 @@
 
 use anyhow::Result;
 
+use super::plan::Plan;
 use super::{Mode, Outcome};
 use crate::failure::Failure;
 use crate::fs::atomic::Durable;
@@ -38,14 +39,13 @@ fn change(
     edit: impl FnOnce(&mut EnvRecord),
 ) -> Result<Outcome<String>> {
     let env = pool.resolve(operand)?;
-    if mode.dry_run {
-        env.record_for_change()?;
-        return Ok(Outcome::Planned(vec![format!("{step} {env}")]));
-    }
-    let lock = mode.lock_to_change(pool, &env.node)?;
+    let lock = mode.lock(pool, &env.node)?;
     let env = pool.environment(&env.node, &env.name)?;
     let mut record = env.record_for_change()?;
     edit(&mut record);
-    env.store(&lock, &record, Durable::AtOnce)?;
-    Ok(Outcome::Done(env.to_string()))
+    let mut plan = Plan::new();
+    plan.step(format!("{step} {env}"), |lock| {
+        env.store(lock, &record, Durable::AtOnce)
+    });
+    Ok(plan.carry_out(lock)?.map(|_lock| env.to_string()))
 }

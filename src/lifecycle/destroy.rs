@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::plan::Plan;
 use super::{Mode, Outcome, in_use};
 use crate::evidence::{self, Evidence};
 use crate::failure::Failure;
 use crate::fs::interrupt;
 use crate::pool::foreign;
-use crate::pool::lock::Share;
 use crate::pool::pending::{Kind, Pending};
 use crate::pool::state;
 use crate::pool::{Environment, Node, NodeLock, NodeName, Operand, Pool, layout, stage};
@@ -31,11 +31,9 @@ pub(super) enum Scope {
 /// Destroys environments: all of them, or none where one is protected.
 pub fn environments(pool: &Pool, operands: &[Operand], mode: Mode) -> Result<Outcome<Vec<String>>> {
     let names = sorted_nodes(operands.iter().map(|o| &o.node));
-    if !mode.dry_run {
-        for Operand { node, env } in operands {
-            let waited = |env| pool.refuse_work(node, env, mode.wait);
-            env.as_ref().map_or(Ok(()), waited)?;
-        }
+    for Operand { node, env } in operands {
+        let waited = |env| pool.refuse_work(node, env, mode.patience());
+        env.as_ref().map_or(Ok(()), waited)?;
     }
     let locks = take_all(pool, &names, mode)?;
     let mut found = Vec::new();
@@ -56,60 +54,47 @@ pub fn environments(pool: &Pool, operands: &[Operand], mode: Mode) -> Result<Out
             found.push(env);
         }
     }
-    if mode.dry_run {
-        return Ok(Outcome::Planned(
-            found.iter().map(|e| format!("destroy {e}")).collect(),
-        ));
-    }
-    withdraw(pool, &found, mode)?;
-    all(&found, discard)?;
-    drop(locks);
-    Ok(Outcome::Done(
-        found.iter().map(ToString::to_string).collect(),
-    ))
+    let mut plan = Plan::new();
+    let sentences = found.iter().map(|e| format!("destroy {e}")).collect();
+    // One step: they leave the network together, and what fails with one keeps none of the others.
+    plan.steps(sentences, |_| {
+        withdraw(pool, &found, mode)?;
+        all(&found, discard)
+    });
+    let done = plan.carry_out(locks)?;
+    Ok(done.map(|_locks| found.iter().map(ToString::to_string).collect()))
 }
 
 /// Destroys nodes with all their environments: all of them, or none where one is protected.
 pub fn nodes(pool: &Pool, names: &[NodeName], mode: Mode) -> Result<Outcome<Vec<String>>> {
     let names = sorted_nodes(names.iter());
-    if !mode.dry_run {
-        for name in &names {
-            pool.refuse_work_in(name, mode.wait)?;
-        }
+    for name in &names {
+        pool.refuse_work_in(name, mode.patience())?;
     }
     let locks = take_all(pool, &names, mode)?;
-    let mut found = Vec::new();
+    let (mut sentences, mut found) = (Vec::new(), Vec::new());
     for name in &names {
         pool.refuse_work_in(name, Duration::ZERO)?;
         let node = pool.node(name)?;
         let envs = node.environments()?;
         foreign::refuse(&node.name, &foreign::in_node(&node.dir)?)?;
         refuse(pool, &node, &envs, Scope::Node)?;
-        found.push((node, envs));
+        sentences.extend(envs.iter().map(|e| format!("destroy {e}")));
+        sentences.push(format!("destroy node {name}"));
+        found.push(Whole((node, envs)));
     }
-    if mode.dry_run {
-        return Ok(Outcome::Planned(
-            found.iter().flat_map(|(n, e)| steps(n, e)).collect(),
-        ));
-    }
-    let found: Vec<Whole> = found.into_iter().map(Whole).collect();
-    all(&found, |Whole((node, envs))| {
-        forget_names(pool, node, mode)?;
-        withdraw(pool, envs, mode)?;
-        stage::discard(&node.dir, &layout::nodes(pool.root()))
-            .context("its names and exports are gone already")?;
-        state::forget_node(&node.state)
-    })?;
-    drop(locks);
-    Ok(Outcome::Done(
-        found.iter().map(ToString::to_string).collect(),
-    ))
-}
-
-fn steps(node: &Node, envs: &[Environment]) -> Vec<String> {
-    let mut steps: Vec<String> = envs.iter().map(|e| format!("destroy {e}")).collect();
-    steps.push(format!("destroy node {}", node.name));
-    steps
+    let mut plan = Plan::new();
+    plan.steps(sentences, |_| {
+        all(&found, |Whole((node, envs))| {
+            forget_names(pool, node, mode)?;
+            withdraw(pool, envs, mode)?;
+            stage::discard(&node.dir, &layout::nodes(pool.root()))
+                .context("its names and exports are gone already")?;
+            state::forget_node(&node.state)
+        })
+    });
+    let done = plan.carry_out(locks)?;
+    Ok(done.map(|_locks| found.iter().map(ToString::to_string).collect()))
 }
 
 /// What is known of what a node boots and runs, which protects what it has.
@@ -282,18 +267,11 @@ fn sorted_nodes<'a>(names: impl Iterator<Item = &'a NodeName>) -> Vec<NodeName> 
     names
 }
 
-fn take_all(pool: &Pool, names: &[NodeName], mode: Mode) -> Result<Vec<NodeLock>> {
-    if mode.dry_run {
-        return Ok(Vec::new());
-    }
-    names
-        .iter()
-        // A lock file for a name nobody has would be left behind by every typing error.
-        .map(|n| {
-            pool.node(n)
-                .and_then(|_| pool.lock_node(n, Share::Alone, mode.wait))
-        })
-        .collect()
+/// Takes the locks of nodes, in order; none in a dry run.
+fn take_all(pool: &Pool, names: &[NodeName], mode: Mode) -> Result<Option<Vec<NodeLock>>> {
+    // A lock file for a name nobody has would be left behind by every typing error.
+    let take = |name| pool.node(name).and_then(|_| mode.lock(pool, name));
+    names.iter().map(take).collect()
 }
 
 /// Refuses an environment that a machine runs, or may, this moment.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::import::unpack::Progress;
+use super::plan::Plan;
 use super::staged::snapshot;
 use super::{Mode, Outcome};
 use crate::btrfs::send::Sending;
@@ -66,49 +67,54 @@ pub fn export(
     progress: &mut dyn Progress,
     mode: Mode,
 ) -> Result<Outcome<Exported>> {
-    let plan = Plan::new(pool, request)?;
-    if mode.dry_run {
-        return Ok(Outcome::Planned(plan.steps(request)));
-    }
-    request.to.require_ready(&plan.env)?;
-    progress.phase("Taking snapshots");
-    pool.refuse_work(&plan.env.node, &plan.env.name, mode.wait)?;
-    let locks = plan.lock(pool, mode)?;
-    pool.refuse_work(&plan.env.node, &plan.env.name, Duration::ZERO)?;
+    let chosen = Chosen::new(pool, request)?;
+    request.to.require_ready(&chosen.env)?;
+    let (node, name) = (&chosen.env.node, &chosen.env.name);
+    pool.refuse_work(node, name, mode.patience())?;
+    let locks = mode.unless_dry(|| {
+        progress.phase("Taking snapshots");
+        chosen.lock(pool, mode)
+    })?;
+    pool.refuse_work(node, name, Duration::ZERO)?;
     // Again, now that nobody else changes what it rests on.
-    let plan = Plan::new(pool, request)?;
-    let ready = plan.snapshot(pool)?;
-    drop(locks);
-    progress.phase("Sending");
-    let bytes = ready
-        .send(&request.to, progress)
-        .with_context(|| format!("sending {}", plan.env))?;
-    let mut warnings = Vec::new();
-    if let Err(e) = settle(pool, &plan, &ready, request.keep, mode) {
-        warnings.push(format!(
-            "the stream is whole, but was not kept as the base of {} for a later --since: {e:#}",
-            plan.env
-        ));
+    let chosen = Chosen::new(pool, request)?;
+    let with = locks.map(|locks| Exporting {
+        progress,
+        locks: Some(locks),
+        ready: None,
+        done: Exported {
+            id: chosen.env.id(),
+            since: chosen.since.as_ref().map(|(env, _)| env.id()),
+            bytes: 0,
+            notes: Vec::new(),
+            warnings: Vec::new(),
+        },
+    });
+    let mut done = chosen.plan(pool, request, mode).carry_out(with)?;
+    if let Outcome::Done(exporting) = &mut done {
+        drop(exporting.ready.take());
+        subvolume::sync(&layout::nodes(pool.root()))
+            .context("making the end of its stage durable")?;
     }
-    let Ready { stage, notes, .. } = ready;
-    drop(stage);
-    subvolume::sync(&layout::nodes(pool.root())).context("making the end of its stage durable")?;
-    Ok(Outcome::Done(Exported {
-        id: plan.env.id(),
-        since: plan.since.map(|(env, _)| env.id()),
-        bytes,
-        notes,
-        warnings,
-    }))
+    Ok(done.map(|exporting| exporting.done))
 }
 
-struct Plan {
+/// What the steps work with.
+struct Exporting<'p> {
+    progress: &'p mut dyn Progress,
+    /// Until the snapshots are there.
+    locks: Option<(NodeLock, Option<NodeLock>)>,
+    ready: Option<Ready>,
+    done: Exported,
+}
+
+struct Chosen {
     env: Environment,
     record: EnvRecord,
     since: Option<(Environment, Base)>,
 }
 
-impl Plan {
+impl Chosen {
     fn new(pool: &Pool, request: &Request) -> Result<Self> {
         let env = pool.resolve(&request.what)?;
         if env.require_own_files().is_err() {
@@ -130,21 +136,52 @@ impl Plan {
         })
     }
 
-    fn steps(&self, request: &Request) -> Vec<String> {
+    fn plan<'a>(
+        &'a self,
+        pool: &'a Pool,
+        request: &'a Request,
+        mode: Mode,
+    ) -> Plan<'a, Exporting<'a>> {
+        const NOT_READY: &str = "nothing was snapshotted";
         let env = &self.env;
+        let mut plan = Plan::new();
+        plan.step(
+            format!("snapshot both halves of {env}"),
+            |it: &mut Exporting| {
+                let mut ready = self.snapshot(pool)?;
+                it.done.notes.append(&mut ready.notes);
+                it.ready = Some(ready);
+                it.locks = None;
+                Ok(())
+            },
+        );
         let what = match &self.since {
             Some((since, _)) => {
                 format!("send what changed in {env} since {since} was sent or received")
             }
             None => format!("send all of {env}"),
         };
-        let mut steps = vec![format!("snapshot both halves of {env}"), what];
+        plan.step(what, move |it| {
+            it.progress.phase("Sending");
+            let ready = it.ready.as_ref().context(NOT_READY)?;
+            it.done.bytes = ready
+                .send(&request.to, it.progress)
+                .with_context(|| format!("sending {env}"))?;
+            Ok(())
+        });
         if request.keep {
-            steps.push(format!(
-                "keep the snapshots as the base of {env}, for a later --since"
-            ));
+            let what = format!("keep the snapshots as the base of {env}, for a later --since");
+            plan.step(what, move |it| {
+                let ready = it.ready.as_ref().context(NOT_READY)?;
+                if let Err(e) = keep(pool, env, ready, mode) {
+                    it.done.warnings.push(format!(
+                        "the stream is whole, but was not kept as the base of {env} for a later --since: {e:#}"
+                    ));
+                }
+                Ok(())
+            });
         }
-        steps
+        plan
     }
 
     fn lock(&self, pool: &Pool, mode: Mode) -> Result<(NodeLock, Option<NodeLock>)> {
@@ -262,13 +299,13 @@ impl Ready {
 }
 
 /// Makes what was sent the base of the environment it is of, if that is still there.
-fn settle(pool: &Pool, plan: &Plan, ready: &Ready, keep: bool, mode: Mode) -> Result<()> {
-    if !keep || !ready.fresh {
+fn keep(pool: &Pool, sent: &Environment, ready: &Ready, mode: Mode) -> Result<()> {
+    if !ready.fresh {
         return Ok(());
     }
-    let _lock = mode.lock_to_change(pool, &plan.env.node)?;
-    let env = pool.environment(&plan.env.node, &plan.env.name)?;
-    if env.uuid() != plan.env.uuid() {
+    let _lock = mode.lock_to_change(pool, &sent.node)?;
+    let env = pool.environment(&sent.node, &sent.name)?;
+    if env.uuid() != sent.uuid() {
         anyhow::bail!("{env} is another one now");
     }
     let sent = ready.stage.path().join(SENT);

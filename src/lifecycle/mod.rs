@@ -1,7 +1,7 @@
 //! The rules: what may be done to nodes and environments, and how each thing is done.
 //!
 //! Every verb goes one way: observe, refuse or plan, apply. Observing and planning touch nothing, so a dry
-//! run is the plan, printed. Not for arguments, nor for how an answer looks.
+//! run is the plan, printed ([`plan::Plan`]). Not for arguments, nor for how an answer looks.
 
 pub mod activate;
 mod activate_new;
@@ -22,6 +22,7 @@ mod network_names;
 pub mod origin_tree;
 mod parallel;
 mod pending;
+mod plan;
 pub mod properties;
 pub mod prune;
 pub mod reconcile;
@@ -38,7 +39,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::pool::lock::Share;
-use crate::pool::{EnvName, NodeLock, NodeName, Pool};
+use crate::pool::{EnvName, NodeLock, NodeName, Pool, PoolLock};
 
 /// How long a lock is waited for by what has been at work for longer.
 const AFTERWARDS: Duration = Duration::from_secs(3600);
@@ -58,10 +59,15 @@ impl Mode {
     /// # Errors
     /// `Locked`, naming the holder.
     pub fn lock(self, pool: &Pool, node: &NodeName) -> Result<Option<NodeLock>> {
-        match self.dry_run {
-            true => Ok(None),
-            false => self.lock_to_change(pool, node).map(Some),
-        }
+        self.unless_dry(|| self.lock_to_change(pool, node))
+    }
+
+    /// Returns what the steps of a plan work with; nothing in a dry run.
+    ///
+    /// # Errors
+    /// As of `make`.
+    pub fn unless_dry<C>(self, make: impl FnOnce() -> Result<C>) -> Result<Option<C>> {
+        (!self.dry_run).then(make).transpose()
     }
 
     /// Takes the lock of a node alone, for a command that changes one of its environments, in which nobody works then; none
@@ -75,15 +81,19 @@ impl Mode {
         node: &NodeName,
         env: &EnvName,
     ) -> Result<Option<NodeLock>> {
-        let wait = match self.dry_run {
-            true => Duration::ZERO,
-            false => self.wait,
-        };
         // Without the node's lock: who works in it needs that to end.
-        pool.refuse_work(node, env, wait)?;
+        pool.refuse_work(node, env, self.patience())?;
         let lock = self.lock(pool, node)?;
         pool.refuse_work(node, env, Duration::ZERO)?;
         Ok(lock)
+    }
+
+    /// Returns how long somebody else's work is waited for: a dry run refuses at once.
+    pub fn patience(self) -> Duration {
+        match self.dry_run {
+            true => Duration::ZERO,
+            false => self.wait,
+        }
     }
 
     /// Takes the lock of a node again after somebody else's program has run, however long that takes: what it did must not
@@ -104,6 +114,36 @@ impl Mode {
     }
 }
 
+/// What leading a node to an environment works with.
+#[derive(Debug)]
+pub struct Held<'a> {
+    /// The pool.
+    pub pool: &'a Pool,
+    /// The node's lock.
+    pub lock: &'a NodeLock,
+    /// The pool's lock.
+    pub shared: PoolLock,
+    /// What is not as it should be, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+impl<'a> Held<'a> {
+    /// Takes the pool's lock beside the node's.
+    fn take(pool: &'a Pool, lock: &'a NodeLock, mode: Mode) -> Result<Self> {
+        Ok(Self {
+            pool,
+            lock,
+            shared: pool.lock(mode.wait)?,
+            warnings: Vec::new(),
+        })
+    }
+
+    /// Takes it where the node's is; none in a dry run.
+    fn beside(pool: &'a Pool, lock: Option<&'a NodeLock>, mode: Mode) -> Result<Option<Self>> {
+        lock.map(|lock| Self::take(pool, lock, mode)).transpose()
+    }
+}
+
 /// What came of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome<T> {
@@ -111,4 +151,14 @@ pub enum Outcome<T> {
     Planned(Vec<String>),
     /// It was done.
     Done(T),
+}
+
+impl<T> Outcome<T> {
+    /// Makes what was done what is to be told of it.
+    fn map<U>(self, tell: impl FnOnce(T) -> U) -> Outcome<U> {
+        match self {
+            Self::Planned(steps) => Outcome::Planned(steps),
+            Self::Done(done) => Outcome::Done(tell(done)),
+        }
+    }
 }

@@ -12,6 +12,7 @@ use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, umount2};
 use nix::sys::stat::Mode as FileMode;
 
+use super::plan::Plan;
 use super::{Mode, Outcome, in_use};
 use crate::evidence::Evidence;
 use crate::failure::Failure;
@@ -56,32 +57,35 @@ pub fn mount_env(
             .with_context(|| format!("finding {}", dir.display()))?,
         None => Path::new(HOME).join(format!("{}-{}", env.node, env.name)),
     };
+    let lock = mode.lock(pool, &env.node)?;
     let read_only = running(pool, &env)?;
-    if mode.dry_run {
-        return Ok(Outcome::Planned(vec![
-            format!("mount {} at {}", root.display(), at.display()),
-            format!(
-                "mount {} at {}{}",
-                env.boot().display(),
-                at.display(),
-                env.boot_mount()
-            ),
-        ]));
-    }
-    let _lock = mode.lock_to_change(pool, &env.node)?;
-    if dir.is_none() {
-        atomic::directories(&at)?;
-    }
     let access = match read_only {
         Some(_) => Access::ReadOnly,
         None => Access::ReadWrite,
     };
-    bind_root(&env, &at, access)?;
-    if let Err(e) = bind_boot(&env, &at, access) {
-        umount2(&at, MntFlags::MNT_DETACH).context("taking the mount back")?;
-        return Err(e);
-    }
-    Ok(Outcome::Done(Mounted { dir: at, read_only }))
+    let mut plan = Plan::new();
+    plan.step(
+        format!("mount {} at {}", root.display(), at.display()),
+        |_| {
+            if dir.is_none() {
+                atomic::directories(&at)?;
+            }
+            bind_root(&env, &at, access)
+        },
+    );
+    let (boot, boot_mount) = (env.boot(), env.boot_mount());
+    plan.step(
+        format!("mount {} at {}{boot_mount}", boot.display(), at.display()),
+        |_| {
+            if let Err(e) = bind_boot(&env, &at, access) {
+                umount2(&at, MntFlags::MNT_DETACH).context("taking the mount back")?;
+                return Err(e);
+            }
+            Ok(())
+        },
+    );
+    let done = plan.carry_out(lock)?;
+    Ok(done.map(|_lock| Mounted { dir: at, read_only }))
 }
 
 /// Unmounts an environment, by its name or a directory it is mounted at; returns the directories.
@@ -103,26 +107,26 @@ pub fn umount_env(pool: &Pool, what: &str, mode: Mode) -> Result<Outcome<Vec<Pat
     if dirs.is_empty() {
         return Err(Failure::not_found(format!("{what} is not mounted")).into());
     }
-    if mode.dry_run {
-        return Ok(Outcome::Planned(
-            dirs.iter()
-                .map(|d| format!("unmount {}", d.display()))
-                .collect(),
-        ));
-    }
+    let mut plan = Plan::new();
     for dir in &dirs {
-        umount2(dir, MntFlags::empty()).map_err(|e| match e {
-            nix::Error::EBUSY => Failure::failed(format!("{} is in use", dir.display()))
-                .hint(format!("fuser -vm {}", dir.display()))
-                .into(),
-            other => anyhow::Error::from(other).context(format!("unmounting {}", dir.display())),
-        })?;
-        if dir.parent() == Some(Path::new(HOME)) {
-            // Only ever an empty directory of ours: a failure costs nothing.
-            let _ = fs::remove_dir(dir);
-        }
+        plan.step(format!("unmount {}", dir.display()), |()| unmount(dir));
     }
-    Ok(Outcome::Done(dirs))
+    let done = plan.carry_out(mode.unless_dry(|| Ok(()))?)?;
+    Ok(done.map(|()| dirs))
+}
+
+fn unmount(dir: &Path) -> Result<()> {
+    umount2(dir, MntFlags::empty()).map_err(|e| match e {
+        nix::Error::EBUSY => Failure::failed(format!("{} is in use", dir.display()))
+            .hint(format!("fuser -vm {}", dir.display()))
+            .into(),
+        other => anyhow::Error::from(other).context(format!("unmounting {}", dir.display())),
+    })?;
+    if dir.parent() == Some(Path::new(HOME)) {
+        // Only ever an empty directory of ours: a failure costs nothing.
+        let _ = fs::remove_dir(dir);
+    }
+    Ok(())
 }
 
 /// Returns why an environment must not be written, where that is so.

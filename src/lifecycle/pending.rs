@@ -6,6 +6,7 @@
 use anyhow::Result;
 use jiff::Timestamp;
 
+use super::Held;
 use crate::evidence::reports;
 use crate::fs::atomic::Durable;
 use crate::pool::pending::{self, Pending, PendingBoot};
@@ -15,32 +16,29 @@ use crate::publish::{Published, tftp};
 /// Ends what is before a node, durably: first on disk, then for the machines that ask.
 ///
 /// Nothing before it is no error, and what a crash left of a name is put right.
-pub(super) fn end(
-    pool: &Pool,
-    lock: &NodeLock,
-    shared: &PoolLock,
-    node: &Node,
-) -> Result<Vec<String>> {
+pub(super) fn end(held: &mut Held, node: &Node) -> Result<()> {
     let pending = Pending::read(&node.state);
     reports::keep_reports(node);
     if let Some(boot) = pending.boot() {
-        mark_withdrawn(lock, node, boot)?;
+        mark_withdrawn(held.lock, node, boot)?;
     }
     if pending != Pending::None {
-        pending::clear(&node.state, shared)?;
+        pending::clear(&node.state, &held.shared)?;
     }
-    restore_active(pool, shared, &node.name)
+    let restored = restore_active(held.pool, Some(&held.shared), &node.name)?;
+    held.warnings.extend(restored.warnings);
+    Ok(())
 }
 
-/// Leads a node's names where its records say.
+/// Leads a node's names where its records say; without the lock, for a dry run, says what that would take.
 pub(super) fn restore_active(
     pool: &Pool,
-    shared: &PoolLock,
+    shared: Option<&PoolLock>,
     node: &NodeName,
-) -> Result<Vec<String>> {
+) -> Result<Published> {
     let mut done = Published::default();
-    tftp::bring_node_up_to_date(pool, Some(shared), &pool.node(node)?, &mut done)?;
-    Ok(done.warnings)
+    tftp::bring_node_up_to_date(pool, shared, &pool.node(node)?, &mut done)?;
+    Ok(done)
 }
 
 /// Notes that machines are not led to an environment any more; before they are not, so that a crash

@@ -10,7 +10,8 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 
 use super::network_names::refuse_shared_names;
-use super::{Mode, Outcome, activate};
+use super::plan::Plan;
+use super::{Held, Mode, Outcome, activate};
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
 use crate::pool::properties::{self, Property, Source};
@@ -58,7 +59,7 @@ pub fn set(
 pub fn new_node_record(pool: &Pool, assignments: &[(String, String)]) -> Result<NodeRecord> {
     let mut record = NodeRecord::new(false);
     let values = normalised(assignments, false)?;
-    apply(&mut record.properties, &values);
+    apply(&mut record.properties, &values, "the node");
     refuse_shared_names(pool, None, &record)?;
     Ok(record)
 }
@@ -99,18 +100,13 @@ fn set_on_node(
     values: &[(String, String)],
     mode: Mode,
 ) -> Result<Outcome<Changed>> {
-    let lock = match mode.dry_run {
-        true => None,
-        false => {
-            pool.node(name)?;
-            Some(mode.lock_to_change(pool, name)?)
-        }
-    };
+    pool.node(name)?;
+    let lock = mode.lock(pool, name)?;
     let node = pool.node(name)?;
     // Written anew, it would lose its names, or what a newer netbe put there.
     node.refuse_lost()?;
     let mut changed = node.clone();
-    apply(&mut changed.record.properties, values);
+    let sentences = apply(&mut changed.record.properties, values, name.as_str());
     if node.is_template()
         && let Some((key, _)) = values
             .iter()
@@ -123,30 +119,32 @@ fn set_on_node(
         .into());
     }
     refuse_shared_names(pool, Some(name), &changed.record)?;
-    let Some(lock) = lock else {
-        return Ok(Outcome::Planned(steps(values, name.as_str())));
-    };
-    let shared = pool.lock(mode.wait)?;
-    // Again, now that no other node can be given the same.
-    refuse_shared_names(pool, Some(name), &changed.record)?;
-    let mut warnings = Vec::new();
-    if node.is_offered() && !changed.is_offered() {
-        warnings.push(format!(
-            "{name} is off the network now: if it is running, it has lost its root until it has a name again"
-        ));
-    }
-    warnings.extend(shut_out(pool, &node, &changed));
-    warnings.extend(loses_handles(pool, &node, &changed));
-    // Before a name leads to it.
-    if changed.is_offered()
-        && let Some(active) = node.active_if_any()?
-    {
-        activate::mark_served(&lock, &changed, &active, None, None)?;
-        subvolume::sync(pool.root()).context("making durable what is about to be offered")?;
-    }
-    node.store(&lock, &changed.record)?;
-    warnings.extend(republish(pool, &shared)?);
-    Ok(Outcome::Done(told(values, warnings)))
+    let mut plan = Plan::new();
+    plan.steps(sentences, |held: &mut Held| {
+        // Again, now that no other node can be given the same.
+        refuse_shared_names(pool, Some(name), &changed.record)?;
+        if node.is_offered() && !changed.is_offered() {
+            held.warnings.push(format!(
+                "{name} is off the network now: if it is running, it has lost its root until it has a name again"
+            ));
+        }
+        held.warnings.extend(shut_out(pool, &node, &changed));
+        held.warnings.extend(loses_handles(pool, &node, &changed));
+        // Before a name leads to it.
+        if changed.is_offered()
+            && let Some(active) = node.active_if_any()?
+        {
+            activate::mark_served(held.lock, &changed, &active, None, None)?;
+            subvolume::sync(pool.root()).context("making durable what is about to be offered")?;
+        }
+        node.store(held.lock, &changed.record)
+    });
+    plan.step("publish", |held| {
+        held.warnings.extend(republish(pool, &held.shared)?);
+        Ok(())
+    });
+    let done = plan.carry_out(Held::beside(pool, lock.as_ref(), mode)?)?;
+    Ok(done.map(|held| told(values, held.warnings)))
 }
 
 /// Returns the warning that who may mount the node's environments is another now: a machine that runs with
@@ -180,16 +178,19 @@ fn loses_handles(pool: &Pool, before: &Node, after: &Node) -> Option<String> {
 }
 
 fn set_on_pool(pool: &Pool, values: &[(String, String)], mode: Mode) -> Result<Outcome<Changed>> {
-    if mode.dry_run {
-        return Ok(Outcome::Planned(steps(values, "the pool")));
-    }
-    let shared = pool.lock(mode.wait)?;
-    let now = pool.again()?;
-    let mut record: PoolRecord = now.record().clone();
-    apply(&mut record.properties, values);
-    pool.store(&shared, &record)?;
-    let warnings = republish(&pool.again()?, &shared)?;
-    Ok(Outcome::Done(told(values, warnings)))
+    let shared = mode.unless_dry(|| pool.lock(mode.wait))?;
+    let mut record: PoolRecord = pool.again()?.record().clone();
+    let sentences = apply(&mut record.properties, values, "the pool");
+    let mut plan = Plan::new();
+    plan.steps(sentences, |(shared, _): &mut (PoolLock, Vec<String>)| {
+        pool.store(shared, &record)
+    });
+    plan.step("publish", |(shared, warnings)| {
+        *warnings = republish(&pool.again()?, shared)?;
+        Ok(())
+    });
+    let done = plan.carry_out(shared.map(|shared| (shared, Vec::new())))?;
+    Ok(done.map(|(_, warnings)| told(values, warnings)))
 }
 
 fn republish(pool: &Pool, shared: &PoolLock) -> Result<Vec<String>> {
@@ -209,25 +210,23 @@ fn told(values: &[(String, String)], warnings: Vec<String>) -> Changed {
     }
 }
 
-fn steps(values: &[(String, String)], of: &str) -> Vec<String> {
-    let mut steps: Vec<String> = values
-        .iter()
-        .map(|(key, value)| match value.is_empty() {
-            true => format!("take {key} away from {of}"),
-            false => format!("set {key}={value} on {of}"),
-        })
-        .collect();
-    steps.push("publish".to_string());
-    steps
-}
-
-fn apply(properties: &mut BTreeMap<String, String>, values: &[(String, String)]) {
-    for (key, value) in values {
-        match value.is_empty() {
-            true => properties.remove(key),
-            false => properties.insert(key.clone(), value.clone()),
-        };
-    }
+/// Changes properties; returns the steps that are.
+fn apply(
+    properties: &mut BTreeMap<String, String>,
+    values: &[(String, String)],
+    of: &str,
+) -> Vec<String> {
+    let change = |(key, value): &(String, String)| match value.is_empty() {
+        true => {
+            properties.remove(key);
+            format!("take {key} away from {of}")
+        }
+        false => {
+            properties.insert(key.clone(), value.clone());
+            format!("set {key}={value} on {of}")
+        }
+    };
+    values.iter().map(change).collect()
 }
 
 /// A property with its value in one place.

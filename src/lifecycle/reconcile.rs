@@ -12,6 +12,7 @@ use jiff::Timestamp;
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 
+use super::plan::Plan;
 use super::trial::judgement::{self, Facts, Fetching, PowerFacts, Verdict};
 use crate::boot;
 use crate::evidence::{self, Evidence};
@@ -20,9 +21,9 @@ use crate::failure::{Failure, Kind};
 use crate::fs::atomic::Durable;
 use crate::fs::rooted::Tree;
 use crate::lifecycle::staged::Verified;
-use crate::lifecycle::{Mode, Outcome, activate, pending};
+use crate::lifecycle::{Held, Mode, Outcome, activate, pending};
 use crate::pool::pending::{Pending, PendingBoot};
-use crate::pool::{Environment, Node, NodeLock, NodeName, Pool};
+use crate::pool::{Environment, Node, NodeLock, NodeName, Pool, PoolLock};
 use crate::publish::{has_nfs_root, tftp};
 
 /// How long a command that power-cycles a node may take.
@@ -56,15 +57,14 @@ pub fn reconcile(pool: &Pool, only: Option<&NodeName>, mode: Mode) -> Result<Out
         if Pending::read(&node.state) == Pending::None && !astray.contains(&node.name) {
             continue;
         }
-        if mode.dry_run {
-            planned.extend(plan(pool, &node)?);
-            continue;
-        }
         match of_node(pool, &node.name, mode, &mut result) {
+            Ok(steps) => planned.extend(steps),
+            Err(e) if mode.dry_run => return Err(e),
             // It comes by again.
-            Err(e) if is_locked(&e) => {}
+            Err(e)
+                if e.downcast_ref::<Failure>()
+                    .is_some_and(|f| f.kind == Kind::Locked) => {}
             Err(e) => result.warnings.push(format!("{}: {e:#}", node.name)),
-            Ok(()) => {}
         }
     }
     Ok(match mode.dry_run {
@@ -73,97 +73,98 @@ pub fn reconcile(pool: &Pool, only: Option<&NodeName>, mode: Mode) -> Result<Out
     })
 }
 
-fn is_locked(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<Failure>()
-        .is_some_and(|f| f.kind == Kind::Locked)
-}
-
-fn plan(pool: &Pool, node: &Node) -> Result<Option<String>> {
-    let Pending::Boot(boot) = Pending::read(&node.state) else {
-        return Ok(None);
-    };
-    let name = &node.name;
-    let env = node.environment(&boot.env)?;
-    Ok(match verdict(pool, node, &env, &boot)? {
-        Verdict::Wait => None,
-        Verdict::LeadBack(_) => Some(format!("lead {name} to its active environment again")),
-        Verdict::Passed => Some(format!("make {env}, which came up, what {name} boots")),
-        Verdict::NotInTime | Verdict::LeftUnsaid => Some(format!("end the trial of {env}")),
-        Verdict::Over => Some(format!("forget that {env} was to be booted")),
-    })
-}
-
-fn of_node(pool: &Pool, name: &NodeName, mode: Mode, result: &mut Reconciled) -> Result<()> {
-    if restore_active(pool, name, mode, result)? {
-        return Ok(());
+/// Does what is to be done for a node; returns the steps.
+fn of_node(
+    pool: &Pool,
+    name: &NodeName,
+    mode: Mode,
+    result: &mut Reconciled,
+) -> Result<Vec<String>> {
+    let (mut steps, to_do) = restore_active(pool, name, mode, result)?;
+    if !to_do {
+        return Ok(steps);
     }
-    let lock = mode.lock_to_change(pool, name)?;
+    let lock = mode.lock(pool, name)?;
     let node = pool.node(name)?;
     let Pending::Boot(boot) = Pending::read(&node.state) else {
-        return Ok(());
+        return Ok(steps);
     };
-    let take_pool = || pool.lock(mode.wait);
-    let Some(env) = Environment::observe(&node, &boot.env)? else {
-        pending::end(pool, &lock, &take_pool()?, &node)?;
-        result.done.push(format!(
-            "{name}/{} was to be booted and is gone: {name} boots its active environment.",
-            boot.env
-        ));
-        return Ok(());
+    let (node, boot) = (&node, &boot);
+    let end = |(lock, result): &mut Judging, done: Option<String>| {
+        let mut held = Held::take(pool, locked(lock)?, mode)?;
+        pending::end(&mut held, node)?;
+        result.warnings.extend(held.warnings);
+        result.done.extend(done);
+        Ok(())
     };
-    match verdict(pool, &node, &env, &boot)? {
-        Verdict::Wait | Verdict::LeadBack(_) => {}
-        Verdict::Passed => {
-            let booted = Verified::by_its_boot(&env);
-            let warnings = activate::for_good(pool, &lock, &take_pool()?, &node, &booted)?;
-            result.warnings.extend(warnings);
-            result.done.push(format!("{env} came up: it is active."));
+    let judged = judge(pool, node, boot)?;
+    let mut plan = Plan::new();
+    match &judged {
+        None => {
+            let gone = format!("{name}/{} was to be booted and is gone", boot.env);
+            let done = format!("{gone}: {name} boots its active environment.");
+            plan.step(format!("forget that {gone}"), move |it| end(it, Some(done)));
         }
-        Verdict::Over => {
-            let warnings = pending::end(pool, &lock, &take_pool()?, &node)?;
-            result.warnings.extend(warnings);
+        Some((_, Verdict::Wait | Verdict::LeadBack(_))) => {}
+        Some((env, Verdict::Passed)) => plan.step(
+            format!("make {env}, which came up, what {name} boots"),
+            move |(lock, result)| {
+                let mut held = Held::take(pool, locked(lock)?, mode)?;
+                activate::for_good(&mut held, node, &Verified::by_its_boot(env))?;
+                result.warnings.extend(held.warnings);
+                result.done.push(format!("{env} came up: it is active."));
+                Ok(())
+            },
+        ),
+        Some((env, Verdict::Over)) => {
+            let sentence = format!("forget that {env} was to be booted");
+            plan.step(sentence, move |it| end(it, None));
         }
-        Verdict::LeftUnsaid => {
-            let why = "came up in something else before it reported that it came up";
-            flag(&lock, &env, &format!("on trial, {name} {why}"))?;
-            pending::end(pool, &lock, &take_pool()?, &node)?;
-            result
-                .done
-                .push(format!("The trial of {env} is over: {name} {why}."));
+        Some((env, Verdict::LeftUnsaid)) => {
+            plan.step(format!("end the trial of {env}"), move |it| {
+                let why = "came up in something else before it reported that it came up";
+                flag(locked(&it.0)?, env, &format!("on trial, {name} {why}"))?;
+                let done = format!("The trial of {env} is over: {name} {why}.");
+                end(it, Some(done))
+            });
         }
-        Verdict::NotInTime => {
-            let why = "did not report that it came up in its time";
-            flag(&lock, &env, &format!("on trial it {why}"))?;
-            let (lock, node) = match node.property(pool, "power.cycle") {
-                None => (lock, node),
-                // Without the node's lock: others need not wait until the machine's power is back. Once only: another
-                // reconciliation finds the environment's lock taken.
-                Some(_) => {
-                    let _env_stays = pool.lock_env(&lock, &env.name)?;
-                    drop(lock);
-                    result.warnings.extend(power(pool, &node, &env, &boot));
-                    (mode.lock_again(pool, name)?, pool.node(name)?)
+        Some((env, Verdict::NotInTime)) => {
+            plan.step(format!("end the trial of {env}"), move |it| {
+                let why = "did not report that it came up in its time";
+                flag(locked(&it.0)?, env, &format!("on trial it {why}"))?;
+                if node.property(pool, "power.cycle").is_some() {
+                    // Without the node's lock: others need not wait until the machine's power is back. Once only: another
+                    // reconciliation finds the environment's lock taken.
+                    let _env_stays = pool.lock_env(locked(&it.0)?, &env.name)?;
+                    it.0 = None;
+                    it.1.warnings.extend(power(pool, node, env, boot));
+                    it.0 = Some(mode.lock_again(pool, name)?);
                 }
-            };
-            // It may have been taken back meanwhile, or have begun anew.
-            if Pending::read(&node.state)
-                .boot()
-                .is_none_or(|now| now.since != boot.since)
-            {
-                return Ok(());
-            }
-            pending::end(pool, &lock, &take_pool()?, &node)?;
-            result
-                .done
-                .push(format!("The trial of {env} is over: it {why}."));
+                // It may have been taken back meanwhile, or have begun anew.
+                let now = Pending::read(&node.state);
+                if now.boot().is_none_or(|now| now.since != boot.since) {
+                    return Ok(());
+                }
+                end(it, Some(format!("The trial of {env} is over: it {why}.")))
+            });
         }
     }
-    Ok(())
+    let with = lock.map(|lock| (Some(lock), result));
+    if let Outcome::Planned(planned) = plan.carry_out(with)? {
+        steps.extend(planned);
+    }
+    Ok(steps)
+}
+
+/// What the steps about a boot work with: the lock of its node, but while its power is cut.
+type Judging<'a> = (Option<NodeLock>, &'a mut Reconciled);
+
+fn locked(lock: &Option<NodeLock>) -> Result<&NodeLock> {
+    lock.as_ref().context("the node is not locked")
 }
 
 /// Leads a node's names where they belong, and back where what they lead to has been fetched; returns
-/// whether nothing else is to be done.
+/// the steps, and whether anything else is to be done.
 ///
 /// With the pool's lock alone: a node that is being upgraded, which takes minutes, must not boot what
 /// hangs a second time meanwhile.
@@ -172,43 +173,53 @@ fn restore_active(
     name: &NodeName,
     mode: Mode,
     result: &mut Reconciled,
-) -> Result<bool> {
-    let shared = pool.lock(mode.wait)?;
+) -> Result<(Vec<String>, bool)> {
+    let shared = mode.unless_dry(|| pool.lock(mode.wait))?;
     let node = pool.node(name)?;
     let mut to_do = false;
+    let mut plan = Plan::new();
     match Pending::read(&node.state) {
         Pending::None => {}
         Pending::Unknown(_) => result.warnings.push(format!(
             "{name}: pending.json cannot be read, so nothing of it can be destroyed; netbe activate {name} --cancel"
         )),
         Pending::Boot(mut boot) => {
-            let env = Environment::observe(&node, &boot.env)?;
-            let verdict = match &env {
-                Some(env) => Some(verdict(pool, &node, env, &boot)?),
-                None => None,
-            };
-            if let (Some(Verdict::LeadBack(fetching)), Some(env)) = (verdict, &env) {
-                withdraw(pool, &node, &mut boot, fetching);
-                // First on disk, then for the machines that ask.
-                crate::pool::pending::write(&node.state, &shared, &boot)?;
-                result.done.push(format!(
+            let judged = judge(pool, &node, &boot)?;
+            if let Some((env, Verdict::LeadBack(fetching))) = &judged {
+                let done = format!(
                     "{env} was fetched: the next boot of {name} is its active environment again."
-                ));
+                );
+                let (node, fetching) = (&node, *fetching);
+                plan.step(
+                    format!("lead {name} to its active environment again"),
+                    move |(shared, result): &mut (&PoolLock, &mut Reconciled)| {
+                        withdraw(pool, node, &mut boot, fetching);
+                        // First on disk, then for the machines that ask.
+                        crate::pool::pending::write(&node.state, shared, &boot)?;
+                        result.done.push(done);
+                        Ok(())
+                    },
+                );
             } else {
-                to_do = verdict != Some(Verdict::Wait);
-                if let Some(env) = &env
+                to_do = !matches!(judged, Some((_, Verdict::Wait)));
+                if let (Some((env, _)), Some(shared)) = (&judged, &shared)
                     && is_elsewhere(&node, env, &boot)
                 {
                     boot.elsewhere = true;
-                    crate::pool::pending::write(&node.state, &shared, &boot)?;
+                    crate::pool::pending::write(&node.state, shared, &boot)?;
                 }
             }
         }
     }
-    result
-        .warnings
-        .extend(pending::restore_active(pool, &shared, name)?);
-    Ok(!to_do)
+    let mut steps = Vec::new();
+    let with = shared.as_ref().map(|shared| (shared, &mut *result));
+    if let Outcome::Planned(planned) = plan.carry_out(with)? {
+        steps = planned;
+    }
+    let restored = pending::restore_active(pool, shared.as_ref(), name)?;
+    steps.extend(restored.steps);
+    result.warnings.extend(restored.warnings);
+    Ok((steps, to_do))
 }
 
 /// Notes that a boot has been fetched, and what is known from then on.
@@ -232,10 +243,14 @@ fn is_elsewhere(node: &Node, env: &Environment, boot: &PendingBoot) -> bool {
     is_tried && Evidence::now(node).others_in_use(env).unwrap_or(false)
 }
 
-fn verdict(pool: &Pool, node: &Node, env: &Environment, boot: &PendingBoot) -> Result<Verdict> {
-    let reported = reports::reported(env);
-    let left = |fetched| Evidence::recent(node).was_elsewhere(env, fetched, &boot.told);
-    Ok(judgement::judge(Facts {
+/// Returns what becomes of a boot, with its environment; nothing where that is gone.
+fn judge(pool: &Pool, node: &Node, boot: &PendingBoot) -> Result<Option<(Environment, Verdict)>> {
+    let Some(env) = Environment::observe(node, &boot.env)? else {
+        return Ok(None);
+    };
+    let reported = reports::reported(&env);
+    let left = |fetched| Evidence::recent(node).was_elsewhere(&env, fetched, &boot.told);
+    let verdict = judgement::judge(Facts {
         boot,
         fetched: &first_fetches::read(&node.state, boot),
         ways: &Tree::open(&env.boot()).map_or(Vec::new(), |tree| boot::fetched(&tree)),
@@ -248,7 +263,8 @@ fn verdict(pool: &Pool, node: &Node, env: &Environment, boot: &PendingBoot) -> R
         active: env.active,
         left: boot.fetched.is_some_and(left),
         now: Timestamp::now(),
-    }))
+    });
+    Ok(Some((env, verdict)))
 }
 
 /// Cuts a node off from its power and back, where it may have come to a stop in what it tried; returns what is not as it

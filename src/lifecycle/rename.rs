@@ -11,8 +11,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::staged::{Complete, Content, Identity, StagedEnvironment, StagedNode, Target};
-use super::{Mode, Outcome, activate, create, destroy, in_use};
+use super::plan::Plan;
+use super::staged::{Content, Identity, Made, StagedEnvironment, StagedNode, Target};
+use super::{Held, Mode, Outcome, activate, create, destroy, in_use};
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
 use crate::fs::atomic::Durable;
@@ -23,7 +24,7 @@ use crate::pool::record;
 use crate::pool::record::EnvRecord;
 use crate::pool::stage;
 use crate::pool::state;
-use crate::pool::{EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool, layout};
+use crate::pool::{EnvId, EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool, layout};
 use crate::publish::{self, Published, dnsmasq, tftp};
 
 /// Gives an environment another name; returns the new `NODE/ENV`.
@@ -55,43 +56,85 @@ pub fn environment(
         env: new,
         boots_next: env.active,
     };
-    let Some(lock) = lock else {
-        becomes.foresee(&env, &env.record_for_change()?)?;
-        return Ok(Outcome::Planned(vec![
-            format!("snapshot both halves of {env} as {target}"),
-            format!("write the boot files and fstab of {target}"),
-            format!("lead everything to {target} that led to {env}"),
-            format!("destroy {env}"),
-        ]));
-    };
+    let (node, env) = (&node, &env);
+    let mut plan = Plan::new();
     match half_done {
-        // Nothing leads to the new one yet, and what led to the old may have changed since: it is made anew.
-        Some(made) if env.active => take_away(pool, &node, &made, mode)?,
-        Some(made) => {
-            take_away(pool, &node, &env, mode)?;
-            settle(pool, &made.dir)?;
-            return Ok(Outcome::Done(target.to_string()));
-        }
-        None => {}
+        Some(made) if !env.active => plan.step(
+            format!("destroy {env}, whose copy {target} is there already"),
+            move |_| {
+                take_away(pool, node, env, mode)?;
+                settle(pool, &made.dir)
+            },
+        ),
+        half_done => plan_environment(&mut plan, (node, env), becomes, half_done, mode),
     }
-    let staged = StagedEnvironment::in_node(becomes, &node)?;
-    let complete = fill(&staged, &env, Identity::Same)?;
-    // It may have been booted since: nothing leads to the new one yet.
-    destroy::refuse_booted(&node, &env)?;
-    let dir = layout::env(pool.root(), &node.name, new);
-    let made = staged.publish(&lock, complete)?;
+    let making = |lock| Making {
+        lock,
+        staged: None,
+        made: None,
+    };
+    let done = plan.carry_out(lock.map(making))?;
+    Ok(done.map(|_| target.to_string()))
+}
+
+/// What the steps that give an environment another name work with.
+struct Making {
+    staged: Option<(StagedEnvironment, Content)>,
+    made: Option<Made>,
+    lock: NodeLock,
+}
+
+fn plan_environment<'a>(
+    plan: &mut Plan<'a, Making>,
+    (node, env): (&'a Node, &'a Environment),
+    becomes: Target<'a>,
+    half_done: Option<Environment>,
+    mode: Mode,
+) {
+    let (pool, new) = (becomes.pool, becomes.env);
+    let target = EnvId::new(&node.name, new);
+    plan.step(
+        format!("snapshot both halves of {env} as {target}"),
+        move |making| {
+            // Nothing leads to it yet, and what led to the old may have changed since: it is made anew.
+            if let Some(made) = &half_done {
+                take_away(pool, node, made, mode)?;
+            }
+            let staged = StagedEnvironment::in_node(becomes, node)?;
+            let content = fill(&staged, env, Identity::Same)?;
+            making.staged = Some((staged, content));
+            Ok(())
+        },
+    );
+    plan.foresee(move || becomes.foresee(env, &env.record_for_change()?));
+    plan.step(
+        format!("write the boot files and fstab of {target}"),
+        move |making| {
+            let (staged, content) = making.staged.take().context("it was not snapshotted")?;
+            let complete = staged.complete(content)?;
+            // It may have been booted since: nothing leads to the new one yet.
+            destroy::refuse_booted(node, env)?;
+            making.made = Some(staged.publish(&making.lock, complete)?);
+            Ok(())
+        },
+    );
     if env.active {
-        // By the path: the list shows only one of the two.
-        let renamed =
-            Environment::observe(&node, new)?.with_context(|| format!("finding {target} again"))?;
-        let shared = pool.lock(mode.wait)?;
-        activate::switch(pool, &lock, &shared, &node, &made.verified(&renamed)?)?;
-        // Or just before that; then it stays until the same is asked for again.
-        destroy::refuse_booted(&node, &env)?;
+        let sentence = format!("lead everything to {target} that led to {env}");
+        plan.step(sentence, move |making| {
+            // By the path: the list shows only one of the two.
+            let renamed = Environment::observe(node, new)?
+                .with_context(|| format!("finding {target} again"))?;
+            let made = making.made.as_ref().context("it was not made")?;
+            let mut held = Held::take(pool, &making.lock, mode)?;
+            activate::switch(&mut held, node, &made.verified(&renamed)?)?;
+            // Or just before that; then it stays until the same is asked for again.
+            destroy::refuse_booted(node, env)
+        });
     }
-    take_away(pool, &node, &env, mode)?;
-    settle(pool, &dir)?;
-    Ok(Outcome::Done(target.to_string()))
+    plan.step(format!("destroy {env}"), move |_| {
+        take_away(pool, node, env, mode)?;
+        settle(pool, &layout::env(pool.root(), &node.name, new))
+    });
 }
 
 /// Gives a node another name, with all its environments.
@@ -99,13 +142,8 @@ pub fn node(pool: &Pool, old: &NodeName, new: &NodeName, mode: Mode) -> Result<O
     pool.node(old)?;
     // Before the locks: its own name would wait for itself.
     refuse_taken(pool, old, new)?;
-    let locks = match mode.dry_run {
-        true => None,
-        false => {
-            pool.refuse_work_in(old, mode.wait)?;
-            Some(lock_both(pool, old, new, mode)?)
-        }
-    };
+    pool.refuse_work_in(old, mode.patience())?;
+    let locks = mode.unless_dry(|| lock_both(pool, old, new, mode))?;
     pool.refuse_work_in(old, Duration::ZERO)?;
     let node = pool.node(old)?;
     node.refuse_unknown_active()?;
@@ -115,41 +153,46 @@ pub fn node(pool: &Pool, old: &NodeName, new: &NodeName, mode: Mode) -> Result<O
         refuse(&node, env)?;
     }
     refuse_taken(pool, old, new)?;
-    let Some((_old_stays, lock)) = locks else {
-        for env in &envs {
-            let becomes = Target {
-                pool,
-                node: new,
-                record: &node.record,
-                env: &env.name,
-                boots_next: env.active,
-            };
-            becomes.foresee(env, &env.record_for_change()?)?;
-        }
-        return Ok(Outcome::Planned(vec![
+    let is_begun = is_begun(pool, old, new);
+    let mut plan = Plan::new();
+    if !is_begun {
+        plan.step(
             format!("make {new} with the {} environments of {old}", envs.len()),
-            format!("lead the names of {old} to {new}"),
-            format!("destroy {old}"),
-        ]));
-    };
-    if !is_begun(pool, old, new) {
-        make_node(pool, &lock, &node, &envs, new)?;
+            |(_, lock): &mut (NodeLock, NodeLock)| make_node(pool, lock, &node, &envs, new),
+        );
+        plan.foresee(|| {
+            envs.iter().try_for_each(|env| {
+                let becomes = Target {
+                    pool,
+                    node: new,
+                    record: &node.record,
+                    env: &env.name,
+                    boots_next: env.active,
+                };
+                becomes.foresee(env, &env.record_for_change()?)
+            })
+        });
     }
-    let shared = pool.lock(mode.wait)?;
-    let now = pool.node(new)?;
-    if let Some(active) = now.active_if_any()? {
-        publish::export(pool, &shared, &now, &active)?;
-    }
-    tftp::bring_node_up_to_date(pool, Some(&shared), &now, &mut Published::default())?;
-    dnsmasq::bring_node_up_to_date(pool, Some(&shared), &now, &mut Published::default())?;
-    publish::withdraw(pool, &shared, &envs.iter().collect::<Vec<_>>())?;
-    drop(shared);
-    stage::discard(&node.dir, &layout::nodes(pool.root()))?;
-    state::forget_node(&node.state)?;
-    let mut record = now.record.clone();
-    record.replaces = None;
-    now.store(&lock, &record)?;
-    Ok(Outcome::Done(new.to_string()))
+    plan.step(format!("lead the names of {old} to {new}"), |_| {
+        let shared = pool.lock(mode.wait)?;
+        let now = pool.node(new)?;
+        if let Some(active) = now.active_if_any()? {
+            publish::export(pool, &shared, &now, &active)?;
+        }
+        tftp::bring_node_up_to_date(pool, Some(&shared), &now, &mut Published::default())?;
+        dnsmasq::bring_node_up_to_date(pool, Some(&shared), &now, &mut Published::default())?;
+        publish::withdraw(pool, &shared, &envs.iter().collect::<Vec<_>>())?;
+        Ok(())
+    });
+    plan.step(format!("destroy {old}"), |(_, lock)| {
+        stage::discard(&node.dir, &layout::nodes(pool.root()))?;
+        state::forget_node(&node.state)?;
+        let now = pool.node(new)?;
+        let mut record = now.record.clone();
+        record.replaces = None;
+        now.store(lock, &record)
+    });
+    Ok(plan.carry_out(locks)?.map(|_locks| new.to_string()))
 }
 
 /// Makes a node under its new name, with copies of all its environments.
@@ -165,7 +208,7 @@ fn make_node(
     let staged = StagedNode::new(pool, new, &renamed)?;
     for env in envs {
         let copy = staged.environment(&env.name, env.active)?;
-        let mut complete = fill(&copy, env, Identity::OldName)?;
+        let mut complete = copy.complete(fill(&copy, env, Identity::OldName)?)?;
         complete.record.replaces = None;
         staged.add(&copy, &complete)?;
     }
@@ -230,8 +273,8 @@ fn refuse(node: &Node, env: &Environment) -> Result<()> {
     in_use::refuse_used(env)
 }
 
-/// Makes the halves what an environment is under its new name.
-fn fill(staged: &StagedEnvironment, env: &Environment, identity: Identity) -> Result<Complete> {
+/// Makes the halves those of an environment that gets a new name.
+fn fill(staged: &StagedEnvironment, env: &Environment, identity: Identity) -> Result<Content> {
     let before = env.record_for_change()?;
     staged.snapshot(env)?;
     // One that cannot be used is left behind: it costs a full stream, and is no reason not to rename.
@@ -249,7 +292,7 @@ fn fill(staged: &StagedEnvironment, env: &Environment, identity: Identity) -> Re
     }
     let mut record = before.clone();
     record.replaces = Some(env.name.to_string());
-    staged.complete(Content {
+    Ok(Content {
         record,
         before,
         identity,

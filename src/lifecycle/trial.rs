@@ -11,17 +11,18 @@ pub mod judgement;
 use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
 
+use super::plan::Plan;
 use super::staged::boot_config::{self, Wanted};
 use super::staged::{Verified, report_unit};
-use super::{Mode, Outcome, activate, pending};
+use super::{Held, Mode, Outcome, activate, pending};
 use crate::btrfs::subvolume;
 use crate::evidence::{self, Evidence, first_fetches, reports};
 use crate::failure::Failure;
 use crate::fs::atomic::Durable;
 use crate::fs::rooted::Tree;
 use crate::pool::pending::{Kind, Pending, PendingBoot};
-use crate::pool::{EnvId, Environment, Node, NodeLock, NodeName, Operand, Pool, PoolLock};
-use crate::publish::{self, Published, firmware_address, tftp};
+use crate::pool::{EnvId, Environment, Node, NodeLock, NodeName, Operand, Pool};
+use crate::publish::{Published, firmware_address, tftp};
 
 /// How long after a kernel panic a tried environment starts again, in seconds: long enough that the
 /// server has seen the end of the fetching, and leads the machine back.
@@ -80,21 +81,20 @@ pub fn begin(
     let back_to = refuse_pointless(&node, &env)?;
     forgive(&mut env);
     let verified = Verified::new(pool, &node, &env, force)?;
-    let Some(lock) = lock else {
-        return Ok(Outcome::Planned(vec![
-            format!("export {env}"),
-            format!(
-                "lead {} to {env} for its next boot, then to {back_to}",
-                node.name
-            ),
-        ]));
-    };
-    let shared = pool.lock(mode.wait)?;
-    let warnings = start(pool, &lock, &shared, &node, &verified, how)?;
-    Ok(Outcome::Done(Begun {
+    let mut plan = Plan::new();
+    activate::plan_export(&mut plan, pool, &node, &env);
+    plan.step(
+        format!(
+            "lead {} to {env} for its next boot, then to {back_to}",
+            node.name
+        ),
+        |held| start(held, &node, &verified, how),
+    );
+    let done = plan.carry_out(Held::beside(pool, lock.as_ref(), mode)?)?;
+    Ok(done.map(|held| Begun {
         id: env.id(),
         back_to: back_to.id(),
-        warnings,
+        warnings: held.warnings,
     }))
 }
 
@@ -131,19 +131,11 @@ fn forgive(env: &mut Environment) {
     }
 }
 
-fn start(
-    pool: &Pool,
-    lock: &NodeLock,
-    shared: &PoolLock,
-    node: &Node,
-    verified: &Verified<'_>,
-    how: How,
-) -> Result<Vec<String>> {
+fn start(held: &mut Held, node: &Node, verified: &Verified<'_>, how: How) -> Result<()> {
+    let (pool, lock, shared) = (held.pool, held.lock, &held.shared);
+    let warnings = &mut held.warnings;
     let env = verified.env();
-    let mut warnings = verified.warnings();
-    let exported = publish::export(pool, shared, node, env)
-        .with_context(|| format!("nothing was changed: exporting {env}"))?;
-    warnings.extend(exported);
+    warnings.extend(verified.warnings());
     // Once it is marked as served it may have been booted, for all that is known.
     let idle = Evidence::now(node).booted(env) == Some(false);
     reports::keep_reports(node);
@@ -181,7 +173,7 @@ fn start(
     let mut done = Published::default();
     tftp::bring_node_up_to_date(pool, Some(shared), node, &mut done)?;
     warnings.extend(done.warnings);
-    Ok(warnings)
+    Ok(())
 }
 
 /// Makes a tried environment start again after a kernel panic, and says what stands against its report.
@@ -241,13 +233,18 @@ pub fn cancel(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<Option
         Pending::Boot(boot) => Some(format!("{}/{}", node.name, boot.env)),
         Pending::Unknown(_) => Some(format!("{}/?", node.name)),
     };
-    let Some(lock) = lock else {
-        let steps = what.map(|w| format!("lead {} to its active environment, not {w}", node.name));
-        return Ok(Outcome::Planned(steps.into_iter().collect()));
-    };
-    let shared = pool.lock(mode.wait)?;
-    pending::end(pool, &lock, &shared, &node)?;
-    Ok(Outcome::Done(what))
+    let instead = what.iter().map(|w| format!(", not {w}"));
+    let mut plan = Plan::new();
+    plan.step(
+        format!(
+            "lead {} to its active environment{}",
+            node.name,
+            instead.collect::<String>()
+        ),
+        |held| pending::end(held, &node),
+    );
+    let done = plan.carry_out(Held::beside(pool, lock.as_ref(), mode)?)?;
+    Ok(done.map(|_held| what))
 }
 
 /// Makes what a node boots once or on trial the active one.
@@ -255,7 +252,7 @@ pub fn confirm(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<activ
     let lock = mode.lock(pool, node)?;
     let node = pool.node(node)?;
     let why = match Pending::read(&node.state) {
-        Pending::Boot(boot) => return confirmed(pool, &node, &boot, lock, mode),
+        Pending::Boot(boot) => return confirmed(pool, &node, &boot, lock.as_ref(), mode),
         Pending::None => "has nothing before it for once or on trial".to_string(),
         Pending::Unknown(why) => format!("may have an environment before it: {why}"),
     };
@@ -268,7 +265,7 @@ fn confirmed(
     pool: &Pool,
     node: &Node,
     boot: &PendingBoot,
-    lock: Option<NodeLock>,
+    lock: Option<&NodeLock>,
     mode: Mode,
 ) -> Result<Outcome<activate::Activated>> {
     let mut env = node.environment(&boot.env)?;
@@ -276,17 +273,14 @@ fn confirmed(
     // A person says that it came up, whatever speaks against it.
     let verified = Verified::new(pool, node, &env, true)?;
     let before = node.active.as_ref().map(|a| EnvId::new(&node.name, a));
-    let Some(lock) = lock else {
-        return Ok(Outcome::Planned(vec![format!(
-            "let {} boot {env} for good",
-            node.name
-        )]));
-    };
-    let shared = pool.lock(mode.wait)?;
-    let warnings = activate::for_good(pool, &lock, &shared, node, &verified)?;
-    Ok(Outcome::Done(activate::Activated {
+    let mut plan = Plan::new();
+    plan.step(format!("let {} boot {env} for good", node.name), |held| {
+        activate::for_good(held, node, &verified)
+    });
+    let done = plan.carry_out(Held::beside(pool, lock, mode)?)?;
+    Ok(done.map(|held| activate::Activated {
         id: env.id(),
         before,
-        warnings,
+        warnings: held.warnings,
     }))
 }

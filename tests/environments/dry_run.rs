@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use serde_json::Value;
 
@@ -84,7 +85,7 @@ fn names(step: &str, fact: &str) -> bool {
         "pool.json" => says(&["the pool"]),
         // What leads machines there goes with what they are led to.
         _ => says(&[
-            "boot", "activate", "make", "destroy", "lead", "publish", "set",
+            "boot", "activate", "make", "destroy", "lead", "link", "publish", "set",
         ]),
     }
 }
@@ -137,6 +138,13 @@ fn with_leftovers(pool: &Pool) {
     fs::create_dir(pool.at("nodes/nog/.staged-z-64c0ffee1")).unwrap();
 }
 
+/// Leads a machine to an environment that is not active, as a crash at the end of a trial does.
+fn astray(pool: &Pool) {
+    let name = pool.at(&format!("tftp/{}", MAC.replace(':', "-")));
+    fs::remove_file(&name).unwrap();
+    symlink("../nodes/nog/envs/b/boot", &name).unwrap();
+}
+
 fn nothing(_: &Pool) {}
 
 const DONE: &[(&str, Prepare)] = &[
@@ -158,6 +166,7 @@ const DONE: &[(&str, Prepare)] = &[
     ("activate --try nog/b", nothing),
     ("activate --try nog/b", with_trial),
     ("activate nog --cancel", with_trial),
+    ("activate nog --cancel", astray),
     ("confirm nog", with_trial),
     ("rollback nog", with_b_active),
     ("destroy -y nog/b", nothing),
@@ -186,6 +195,7 @@ const DONE: &[(&str, Prepare)] = &[
     ("dedupe", nothing),
     ("check --repair", with_leftovers),
     ("reconcile", with_trial),
+    ("reconcile", astray),
 ];
 
 const REFUSED: &[(&str, i32, Prepare)] = &[

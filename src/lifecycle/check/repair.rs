@@ -12,7 +12,7 @@ use crate::fs::atomic::Durable;
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 use crate::lifecycle::staged::Verified;
-use crate::lifecycle::{Mode, activate, lent, rename};
+use crate::lifecycle::{Held, Mode, activate, lent, rename};
 use crate::pool::foreign;
 use crate::pool::record::EnvRecord;
 use crate::pool::state;
@@ -132,9 +132,9 @@ fn mend(pool: &Pool, repair: &Repair, mode: Mode) -> Result<()> {
             if node.active_if_any()?.is_some() {
                 return Ok(());
             }
-            let shared = pool.lock(mode.wait)?;
+            let mut held = Held::take(pool, &lock, mode)?;
             let verified = Verified::new(pool, &node, &env, false)?;
-            activate::switch(pool, &lock, &shared, &node, &verified).map(drop)
+            activate::switch(&mut held, &node, &verified)
         }
         Repair::Forget(node) => {
             let _lock = mode.lock_to_change(pool, node)?;

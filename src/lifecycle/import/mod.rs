@@ -14,11 +14,13 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 
+use super::plan::Plan;
 use super::staged::{Content, Identity, StagedEnvironment, Target};
 use super::{Mode, Outcome, create};
 use crate::btrfs::subvolume;
 use crate::failure::{Failure, hinted};
 use crate::fs::interrupt;
+use crate::pool::lock::EnvLock;
 use crate::pool::record::{EnvRecord, NodeRecord};
 use crate::pool::{EnvId, EnvName, Node, NodeLock, NodeName, Operand, Pool, stage};
 use stream::Sent;
@@ -72,6 +74,15 @@ pub enum NewNode {
     Booted,
 }
 
+impl NewNode {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Template => "template",
+            Self::Booted => "node",
+        }
+    }
+}
+
 /// Brings a system in.
 pub fn import(
     pool: &Pool,
@@ -102,10 +113,6 @@ pub fn import(
     let env = arrived.name(pool, existing.as_ref(), &request.target)?;
     let id = EnvId::new(&request.target.node, &env);
     let new_node = existing.is_none().then(|| arrived.new_node());
-    let Some(lock) = lock else {
-        let steps = steps(pool, request, &arrived, new_node, &id)?;
-        return Ok(Outcome::Planned(steps));
-    };
     let record = match &existing {
         Some(node) => node.record.clone(),
         None => NodeRecord::new(new_node == Some(NewNode::Template)),
@@ -117,19 +124,46 @@ pub fn import(
         env: &env,
         boots_next: existing.is_none(),
     };
-    let mut made = make(
-        request,
-        arrived,
-        target,
-        existing.as_ref(),
-        (lock, mode),
-        progress,
-    )?;
-    if new_node == Some(NewNode::Booted) {
-        made.warnings
-            .push(create::not_asked_for(&request.target.node));
+    let mut plan = Plan::new();
+    if let Some(kind) = new_node {
+        plan.step(
+            format!("make {} {}", kind.word(), target.node),
+            |it: &mut Importing| {
+                it.staged = Some(StagedEnvironment::with_node(target)?);
+                Ok(())
+            },
+        );
     }
-    Ok(Outcome::Done(Imported { new_node, ..made }))
+    let is_another = arrived.is_another(target.node);
+    plan.step(arrived.step(pool, request, &id)?, |it| {
+        if let Some(node) = &existing {
+            it.staged = Some(StagedEnvironment::in_node(target, node)?);
+        }
+        it.fill(arrived, target, request)
+    });
+    if is_another {
+        plan.step(format!("give {id} an identity of its own"), |it| {
+            it.content.as_mut().context("it was not filled")?.identity = Identity::Other;
+            Ok(())
+        });
+    }
+    plan.step(format!("write the boot files and fstab of {id}"), |it| {
+        it.complete(target, mode)
+    });
+    let with = lock.map(|lock| Importing {
+        progress,
+        locks: (Some(lock), None),
+        staged: None,
+        content: None,
+        done: Imported {
+            id,
+            new_node,
+            kernel: None,
+            notes: Vec::new(),
+            warnings: Vec::new(),
+        },
+    });
+    Ok(plan.carry_out(with)?.map(|it| it.done))
 }
 
 /// What is to be unpacked in, as far as it was looked at.
@@ -180,6 +214,25 @@ impl Arrived {
         create::free_name(pool, node, target)
     }
 
+    /// Returns the step that brings it in.
+    ///
+    /// # Errors
+    /// When it can be told without unpacking that it is no system, or what it is since is not there.
+    fn step(&self, pool: &Pool, request: &Request, name: &EnvId) -> Result<String> {
+        match self {
+            Self::System(opened) => {
+                opened.foresee()?;
+                Ok(format!("unpack the source as {name}"))
+            }
+            Self::Sent(sent) => sent.step(pool, request, name),
+        }
+    }
+
+    /// Returns whether it was another machine's than its node is to be.
+    fn is_another(&self, node: &NodeName) -> bool {
+        matches!(self, Self::Sent(sent) if sent.header.node != node.as_str())
+    }
+
     /// Returns what a node is that is made for it.
     fn new_node(&self) -> NewNode {
         match self {
@@ -203,73 +256,54 @@ impl Arrived {
     }
 }
 
-fn steps(
-    pool: &Pool,
-    request: &Request,
-    arrived: &Arrived,
-    new_node: Option<NewNode>,
-    name: &EnvId,
-) -> Result<Vec<String>> {
-    let mut steps = Vec::new();
-    match new_node {
-        Some(NewNode::Template) => steps.push(format!("make template {}", request.target.node)),
-        Some(NewNode::Booted) => steps.push(format!("make node {}", request.target.node)),
-        None => {}
-    }
-    match arrived {
-        Arrived::System(opened) => {
-            opened.foresee()?;
-            steps.push(format!("unpack the source as {name}"));
-        }
-        Arrived::Sent(sent) => {
-            steps.push(sent.step(pool, request, name)?);
-            if sent.header.node != request.target.node.as_str() {
-                steps.push(format!("give {name} an identity of its own"));
-            }
-        }
-    }
-    steps.push(format!("write the boot files and fstab of {name}"));
-    Ok(steps)
+/// What the steps work with.
+struct Importing<'p> {
+    progress: &'p mut dyn Progress,
+    /// That of the node, and that of the name while the node is not kept from others.
+    locks: (Option<NodeLock>, Option<EnvLock>),
+    staged: Option<StagedEnvironment>,
+    content: Option<Content>,
+    done: Imported,
 }
 
-fn make(
-    request: &Request,
-    arrived: Arrived,
-    target: Target<'_>,
-    node: Option<&Node>,
-    (lock, mode): (NodeLock, Mode),
-    progress: &mut dyn Progress,
-) -> Result<Imported> {
-    let mut staged = match node {
-        Some(node) => StagedEnvironment::in_node(target, node)?,
-        None => StagedEnvironment::with_node(target)?,
-    };
-    // It takes as long as what sends it: the node is not kept from others.
-    let _name_stays = target.pool.lock_env(&lock, target.env)?;
-    drop(lock);
-    let (content, mut notes) = arrived.fill(target.pool, request, &staged, progress)?;
-    let lock = mode.lock_again(target.pool, target.node)?;
-    staged.look_again(&lock)?;
-    progress.phase("Writing boot files");
-    let complete = staged.complete(content).map_err(|e| {
-        hinted(e, || {
-            format!(
-                "nothing was made; beside what another environment of {0} boots it may be there: netbe create {0}, then import {0}/ENV",
-                target.node
-            )
-        })
-    })?;
-    let kernel = complete.record.kernel.as_ref().map(|k| k.version.clone());
-    progress.phase("Making it durable");
-    let made = staged.publish(&lock, complete)?;
-    notes.extend(made.notes);
-    Ok(Imported {
-        id: EnvId::new(target.node, target.env),
-        new_node: None,
-        kernel,
-        notes,
-        warnings: made.warnings,
-    })
+impl Importing<'_> {
+    fn fill(&mut self, arrived: Arrived, target: Target<'_>, request: &Request) -> Result<()> {
+        let staged = self.staged.as_ref().context("it was not begun")?;
+        // It takes as long as what sends it: the node is not kept from others.
+        let lock = self.locks.0.take().context("its node is not locked")?;
+        self.locks.1 = Some(target.pool.lock_env(&lock, target.env)?);
+        drop(lock);
+        let (content, notes) = arrived.fill(target.pool, request, staged, self.progress)?;
+        self.content = Some(content);
+        self.done.notes.extend(notes);
+        Ok(())
+    }
+
+    fn complete(&mut self, target: Target<'_>, mode: Mode) -> Result<()> {
+        let mut staged = self.staged.take().context("it was not begun")?;
+        let content = self.content.take().context("it was not filled")?;
+        let lock = mode.lock_again(target.pool, target.node)?;
+        staged.look_again(&lock)?;
+        self.progress.phase("Writing boot files");
+        let complete = staged.complete(content).map_err(|e| {
+            hinted(e, || {
+                format!(
+                    "nothing was made; beside what another environment of {0} boots it may be there: netbe create {0}, then import {0}/ENV",
+                    target.node
+                )
+            })
+        })?;
+        self.done.kernel = complete.record.kernel.as_ref().map(|k| k.version.clone());
+        self.progress.phase("Making it durable");
+        let made = staged.publish(&lock, complete)?;
+        self.done.notes.extend(made.notes);
+        self.done.warnings.extend(made.warnings);
+        if self.done.new_node == Some(NewNode::Booted) {
+            let warning = create::not_asked_for(target.node);
+            self.done.warnings.push(warning);
+        }
+        Ok(())
+    }
 }
 
 /// Makes the halves what an operating system brings.

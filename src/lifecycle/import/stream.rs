@@ -122,10 +122,7 @@ impl Sent {
         Ok(Content {
             record,
             before: header.record,
-            identity: match own {
-                true => Identity::Same,
-                false => Identity::Other,
-            },
+            identity: Identity::Same,
         })
     }
 

@@ -4,13 +4,13 @@
 use std::time::Duration;
 
 use netbe::fs::atomic::Durable;
-use netbe::lifecycle::activate;
 use netbe::lifecycle::staged::{
     Content, Identity, StagedEnvironment, StagedNode, Target, Verified,
 };
+use netbe::lifecycle::{Held, activate};
 use netbe::pool::lock::Share;
 use netbe::pool::pending::{self, PendingBoot};
-use netbe::pool::{Environment, Node, NodeLock, PoolLock, publish_node};
+use netbe::pool::{Environment, Node, NodeLock, publish_node};
 
 use crate::support::{MAC, Pool};
 
@@ -95,9 +95,13 @@ fn invariant_11_what_nodes_share_is_not_written_by_the_guard_of_another_pool() {
     });
     let verified = Verified::new(&opened, &nog, &b, false).unwrap();
     let guard = guard_of(&opened, "nog", Share::Alone);
-    writes_nothing(&pool, || {
-        activate::switch(&opened, &guard, &theirs, &nog, &verified)
-    });
+    let mut held = Held {
+        pool: &opened,
+        lock: &guard,
+        shared: theirs,
+        warnings: Vec::new(),
+    };
+    writes_nothing(&pool, || activate::switch(&mut held, &nog, &verified));
 }
 
 #[test]
@@ -107,24 +111,23 @@ fn invariant_11_a_node_is_not_led_by_the_guard_of_another_node() {
     let (nog, ordo) = (node(&opened, "nog"), node(&opened, "ordo"));
     let b = env(&opened, "nog", "b");
     let verified = Verified::new(&opened, &nog, &b, false).unwrap();
-    let shared = opened.lock(Duration::ZERO).unwrap();
-    let guard = guard_of(&opened, "ordo", Share::Alone);
-    writes_nothing(&pool, || {
-        activate::switch(&opened, &guard, &shared, &nog, &verified)
-    });
+    let of_ordo = guard_of(&opened, "ordo", Share::Alone);
+    let of_nog = guard_of(&opened, "nog", Share::Alone);
+    let mut held = Held {
+        pool: &opened,
+        lock: &of_ordo,
+        shared: opened.lock(Duration::ZERO).unwrap(),
+        warnings: Vec::new(),
+    };
+    writes_nothing(&pool, || activate::switch(&mut held, &nog, &verified));
     // Nor to what is another's, by its own.
-    writes_nothing(&pool, || {
-        activate::switch(&opened, &guard, &shared, &ordo, &verified)
-    });
-    drop(guard);
-    let guard = guard_of(&opened, "nog", Share::Alone);
+    writes_nothing(&pool, || activate::switch(&mut held, &ordo, &verified));
+    held.lock = &of_nog;
     // Nor is another node led to what this guard protects; one that boots nothing, so that no record is written.
     std::fs::remove_file(pool.at("nodes/ordo/active")).unwrap();
     let ordo = node(&opened, &ordo.name.to_string());
-    writes_nothing(&pool, || {
-        activate::switch(&opened, &guard, &shared, &ordo, &verified)
-    });
-    activate::switch(&opened, &guard, &shared, &nog, &verified).unwrap();
+    writes_nothing(&pool, || activate::switch(&mut held, &ordo, &verified));
+    activate::switch(&mut held, &nog, &verified).unwrap();
     assert_eq!(pool.active("nog"), "b");
 }
 
@@ -165,8 +168,7 @@ fn invariant_11_nothing_gets_its_name_by_the_guard_of_another_node() {
 }
 
 /// What leads a node to an environment, as far as its arguments tell.
-type Switch =
-    fn(&Opened, &NodeLock, &PoolLock, &Node, &Verified<'_>) -> anyhow::Result<Vec<String>>;
+type Switch = fn(&mut Held<'_>, &Node, &Verified<'_>) -> anyhow::Result<()>;
 
 #[test]
 fn invariant_2_what_leads_a_node_wants_what_was_verified() {

@@ -1,0 +1,74 @@
+//! The plan of a command: the steps it takes, each as the sentence that a dry run prints beside the code that takes it.
+//!
+//! Promises that no step is printed that would not be taken, nor taken without being printed. What is refused is found
+//! while the plan is made, by the same code in a dry run. Not for what only the work itself finds: that goes into what the
+//! steps work with.
+
+use anyhow::Result;
+
+use super::Outcome;
+
+/// The steps of a command, in their order. `C` is what they work with: locks, what one step leaves for the next, warnings.
+pub(super) struct Plan<'a, C> {
+    steps: Vec<Step<'a, C>>,
+}
+
+struct Step<'a, C> {
+    sentences: Vec<String>,
+    foresee: Box<dyn FnOnce() -> Result<()> + 'a>,
+    take: Take<'a, C>,
+}
+
+type Take<'a, C> = Box<dyn FnOnce(&mut C) -> Result<()> + 'a>;
+
+impl<'a, C> Plan<'a, C> {
+    /// Returns a plan without steps.
+    pub(super) fn new() -> Self {
+        Self { steps: Vec::new() }
+    }
+
+    /// Adds a step.
+    pub(super) fn step(
+        &mut self,
+        sentence: impl Into<String>,
+        take: impl FnOnce(&mut C) -> Result<()> + 'a,
+    ) {
+        self.steps(vec![sentence.into()], take);
+    }
+
+    /// Adds a step that several sentences tell of: what is done whole or not at all, or by somebody else's program.
+    pub(super) fn steps(
+        &mut self,
+        sentences: Vec<String>,
+        take: impl FnOnce(&mut C) -> Result<()> + 'a,
+    ) {
+        self.steps.push(Step {
+            sentences,
+            foresee: Box::new(|| Ok(())),
+            take: Box::new(take),
+        });
+    }
+
+    /// Has a dry run look for what the step added last would refuse half-way.
+    pub(super) fn foresee(&mut self, look: impl FnOnce() -> Result<()> + 'a) {
+        if let Some(step) = self.steps.last_mut() {
+            step.foresee = Box::new(look);
+        }
+    }
+
+    /// Takes the steps in order, until one fails; tells of them instead where there is nothing to work with, in a dry run.
+    pub(super) fn carry_out(self, with: Option<C>) -> Result<Outcome<C>> {
+        let Some(mut with) = with else {
+            let mut told = Vec::new();
+            for step in self.steps {
+                (step.foresee)()?;
+                told.extend(step.sentences);
+            }
+            return Ok(Outcome::Planned(told));
+        };
+        for step in self.steps {
+            (step.take)(&mut with)?;
+        }
+        Ok(Outcome::Done(with))
+    }
+}
