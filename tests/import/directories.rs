@@ -145,6 +145,37 @@ fn nested_subvolumes_become_directories() {
 }
 
 #[test]
+fn kernels_that_are_links_into_usr_come_into_the_boot_half() {
+    let pool = Pool::new();
+    let from = pool.work.join("system");
+    std::fs::create_dir(&from).unwrap();
+    system::plain(&from);
+    let modules = from.join("usr/lib/modules/6.12.9-1-default");
+    std::fs::create_dir_all(&modules).unwrap();
+    std::fs::rename(from.join("boot/vmlinuz-6.1"), modules.join("vmlinuz")).unwrap();
+    std::os::unix::fs::symlink(
+        "../usr/lib/modules/6.12.9-1-default/vmlinuz",
+        from.join("boot/vmlinuz-6.1"),
+    )
+    .unwrap();
+    let brought = pool.bring_directory(&from).unwrap();
+    let kernel = pool.boot.join("vmlinuz-6.1");
+    assert!(kernel.symlink_metadata().unwrap().is_file());
+    assert_eq!(std::fs::read(&kernel).unwrap(), b"a kernel");
+    assert!(brought.notes[0].contains("was a link to /usr/lib/modules/"));
+    pool.renew();
+    // Nothing in /boot leads there: it is told where the kernel is.
+    std::fs::remove_file(from.join("boot/vmlinuz-6.1")).unwrap();
+    std::fs::remove_file(from.join("boot/vmlinuz")).unwrap();
+    let refused = pool.bring_directory(&from).unwrap_err();
+    assert!(
+        format!("{refused:#}")
+            .contains("there is one at /usr/lib/modules/6.12.9-1-default/vmlinuz"),
+        "{refused:#}"
+    );
+}
+
+#[test]
 fn the_pool_itself_is_no_source() {
     let pool = Pool::new();
     system::plain(&pool.top);

@@ -102,6 +102,12 @@ impl Tree {
         nix::unistd::symlinkat(target, &parent, name.as_str()).map_err(|e| self.error(e, path))
     }
 
+    /// Renames an entry within its directory; an existing entry of that name is replaced.
+    pub fn rename(&self, path: &str, name: &str) -> io::Result<()> {
+        let (parent, old) = self.parent(path)?;
+        renameat(&parent, old.as_str(), &parent, name).map_err(|e| self.error(e, path))
+    }
+
     /// Removes a file or symbolic link; a missing one is no error.
     pub fn remove_file(&self, path: &str) -> io::Result<()> {
         if self.symlink_metadata(path)?.is_none() {

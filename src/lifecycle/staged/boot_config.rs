@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
-use super::report_unit;
+use super::{boot_links, report_unit};
 use crate::boot::{
     self, BootFiles, Loader, NfsVersion, Overlay, PxeBinaries, RootPlace, Want, Watched, fstab,
 };
@@ -250,6 +250,8 @@ pub fn write(
         (root_tree, boot_tree) = (root_tree.durable(), boot_tree.durable());
     }
     let what = || format!("writing the boot files of {}", wanted.name);
+    let mut notes =
+        boot_links::bring_in(&root_tree, &boot_tree, &wanted.boot_mount).with_context(what)?;
     let Edits { boot: plan, fstab } = Edits::new(wanted, &root_tree, &boot_tree)?;
     for (path, bytes) in &plan.writes {
         if let Some((dir, _)) = path.rsplit_once('/') {
@@ -270,7 +272,7 @@ pub fn write(
     if record.stripped.is_empty() {
         record.stripped = plan.stripped;
     }
-    let mut notes = plan.notes;
+    notes.extend(plan.notes);
     if wanted.version == NfsVersion::V3 && root_tree.metadata("etc/protocols")?.is_none() {
         notes.push(
             "there is no /etc/protocols in the root: with NFS version 3 the node cannot mount its boot folder, and its \

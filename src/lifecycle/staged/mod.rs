@@ -4,6 +4,7 @@
 //! through [`Verified`]. Not for where the halves come from.
 
 pub mod boot_config;
+pub mod boot_links;
 pub mod identity;
 mod node;
 pub(super) mod report_unit;

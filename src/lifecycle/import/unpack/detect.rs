@@ -17,6 +17,8 @@ const INITS: [&str; 4] = [
     "lib/systemd/systemd",
     "bin/init",
 ];
+/// Where each kernel has a directory of its own.
+const MODULES: &str = "usr/lib/modules";
 /// How deep kernels are looked for: boot loader entries lie at `MACHINE-ID/VERSION/linux`.
 const KERNEL_DEPTH: usize = 3;
 
@@ -88,18 +90,31 @@ pub(super) fn require_system(root: &Tree, source: &Source) -> Result<()> {
 }
 
 /// Fails unless a boot half holds something like a kernel.
-pub(super) fn require_kernel(boot: &Tree, boot_mount: &str) -> Result<()> {
+pub(super) fn require_kernel(root: &Tree, boot: &Tree, boot_mount: &str) -> Result<()> {
     if has_kernel(boot, "", KERNEL_DEPTH)? {
         return Ok(());
     }
-    Err(
-        Failure::failed(format!("the system has no kernel in {boot_mount}"))
-            .hint(
-                "install one in it (Debian: linux-image-amd64 or linux-image-arm64), \
-         or name the directory it is in: netbe import … --boot DIR",
-            )
-            .into(),
-    )
+    let missing = format!("the system has no kernel in {boot_mount}");
+    // Images of containers, and Fedora's of OSTree, have it where the package put it.
+    for version in root.names(MODULES)? {
+        let kernel = format!("{MODULES}/{version}/vmlinuz");
+        if root.metadata(&kernel)?.is_some_and(|m| m.is_file()) {
+            return Err(Failure::failed(format!(
+                "{missing}; there is one at /{kernel}, for which nothing was put into {boot_mount}"
+            ))
+            .hint(format!(
+                "in the system: kernel-install add {version} /{kernel}, or copy it to {boot_mount}/vmlinuz-{version} \
+                 and make an initramfs for it"
+            ))
+            .into());
+        }
+    }
+    Err(Failure::failed(missing)
+        .hint(
+            "install one in it (Debian: linux-image-amd64 or linux-image-arm64), \
+             or name the directory it is in: netbe import … --boot DIR",
+        )
+        .into())
 }
 
 fn has_kernel(boot: &Tree, at: &str, depth: usize) -> Result<bool> {

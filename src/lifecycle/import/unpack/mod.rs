@@ -23,6 +23,7 @@ use anyhow::{Context, Result};
 use crate::fs::opener;
 use crate::fs::path_error::is_system_error;
 use crate::fs::rooted::Tree;
+use crate::lifecycle::staged::boot_links;
 
 pub use input::Input;
 
@@ -162,7 +163,12 @@ pub fn unpack(
         (None, Some(boot_mount)) => boot_mount,
         (None, None) => boot_half::from_root(&target, progress)?,
     };
-    detect::require_kernel(&target.boot_tree, &boot_mount)?;
+    notes.extend(boot_links::bring_in(
+        &target.root_tree,
+        &target.boot_tree,
+        &boot_mount,
+    )?);
+    detect::require_kernel(&target.root_tree, &target.boot_tree, &boot_mount)?;
     Ok(Unpacked { boot_mount, notes })
 }
 
