@@ -18,6 +18,9 @@ pub(super) const MANAGED: [&str; 5] = ["root", "nfsroot", "netroot", "ip", "nfsa
 /// Values of `init=` that prepare a new disk and reboot: those of Raspberry Pi OS.
 const FIRST_BOOT: [&str; 2] = ["firstboot", "init_resize"];
 
+/// Prefixes of the arguments by which dracut, systemd and mkinitcpio wait for a local disk.
+const DISKS: &str = "rd.luks rd.lvm rd.md rd.dm luks. cryptdevice cryptkey cryptopts";
+
 /// The longest text that is edited, in bytes: several times what any loader reads; limits the quadratic comparison of
 /// tokens.
 pub(super) const LIMIT: usize = 16 << 10;
@@ -187,6 +190,7 @@ fn fate(token: &str, read_only: bool) -> Fate {
             Fate::Disk
         }
         name if name.starts_with("fsck.") => Fate::Disk,
+        name if DISKS.split(' ').any(|d| name.starts_with(d)) => Fate::Disk,
         _ => Fate::Keep,
     }
 }

@@ -9,11 +9,13 @@
 //! and a line of netbe's mounts the boot half. For a root on a disk these lines are restored byte for byte. Comments,
 //! order, tabs, escapes and line ends are not changed. Mounts nothing.
 
+mod crypttab;
 mod entry;
 mod lines;
 
 use anyhow::Result;
 
+pub use crypttab::edit_crypttab;
 pub use entry::{Entry, entries};
 
 use super::spec::NfsVersion;
@@ -41,8 +43,8 @@ pub struct Want<'a> {
 
 /// Edits an fstab according to `want`; `None` if unchanged.
 ///
-/// Lines for `/` and for the boot mount are always commented out. Lines for other boot directories and for swap on
-/// local disks only when netbe's line is added: later ones are the user's choice. More than one line of netbe's is an
+/// Lines for `/` and for the boot mount are always commented out. Lines for other local disks, which a node would wait for
+/// and may not have, only when netbe's line is added: later ones are the user's choice. More than one line of netbe's is an
 /// error.
 pub fn edit(text: &str, want: &Want<'_>) -> Result<Option<String>> {
     let mut lines = Text::split(text);
@@ -78,16 +80,23 @@ pub fn boot_mount(text: &str) -> Option<String> {
     if let Some(managed) = found.iter().find(managed) {
         return Some(managed.file.clone());
     }
-    let disabled = text.lines().filter_map(|l| l.strip_prefix(DISABLED));
-    let all: Vec<Entry> = found
-        .into_iter()
-        .chain(disabled.filter_map(parse))
-        .collect();
+    let all: Vec<Entry> = found.into_iter().chain(disabled(text)).collect();
     let position = boot_dirs.iter().find(|position| {
         all.iter()
             .any(|e| e.file == **position && e.holds_boot_files())
     });
     position.map(ToString::to_string)
+}
+
+/// Returns whether an fstab has netbe's line.
+pub fn has_managed_line(text: &str) -> bool {
+    entries(text).iter().any(Entry::is_managed)
+}
+
+/// Returns the entries of an fstab that are commented out by netbe, in order.
+pub fn disabled(text: &str) -> Vec<Entry> {
+    let disabled = text.lines().filter_map(|l| l.strip_prefix(DISABLED));
+    disabled.filter_map(parse).collect()
 }
 
 fn to_nfs(lines: &mut Text, managed: Option<usize>, spec: &str, want: &Want<'_>) {
@@ -128,6 +137,7 @@ fn to_local(lines: &mut Text, managed: Option<usize>) {
 fn is_disabled(entry: &Entry, want: &Want<'_>, first_time: bool) -> bool {
     entry.file == "/"
         || entry.file == want.boot_mount
+        || (first_time && entry.waits_for_disk())
         || (first_time
             && (BOOT_PLACES.contains(&entry.file.as_str()) || entry.fstype == "swap")
             && (entry.is_on_disk() || (entry.is_nfs() && entry.fstype != "swap")))

@@ -72,6 +72,11 @@ fn lines_are_changed_to_nfs() {
             format!("{} ip=dhcp", NFS.replace(" ip=dhcp", "")),
             "root=UUID=x resume=UUID=y ip=eth0:dhcp",
         ),
+        (
+            "rd.luks.uuid=luks-1 rd.lvm.lv=fedora/root root=/dev/mapper/fedora-root cryptdevice=UUID=z:c quiet",
+            format!("{NFS} quiet"),
+            "rd.luks.uuid=luks-1 rd.lvm.lv=fedora/root root=/dev/mapper/fedora-root cryptdevice=UUID=z:c",
+        ),
         ("", NFS.to_string(), ""),
         ("\n", format!("{NFS}\n"), ""),
         ("quiet -- single", format!("quiet {NFS} -- single"), ""),

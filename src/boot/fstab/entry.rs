@@ -40,6 +40,14 @@ impl Entry {
             || (spec.starts_with("/dev/") && !NOT_DISKS.iter().any(|d| spec.starts_with(d)))
     }
 
+    /// Returns whether it waits for a disk of the machine itself when that boots: one that is mounted on demand does not, nor
+    /// one that a network brings.
+    pub fn waits_for_disk(&self) -> bool {
+        let mut options = self.options.split(',');
+        let local = self.fstype == "zfs" || (self.is_on_disk() && !self.spec.contains("-iscsi-"));
+        local && !options.any(|o| matches!(o, "noauto" | "_netdev"))
+    }
+
     /// Returns an option's value: `@home` of `subvol=@home`.
     pub fn option(&self, key: &str) -> Option<&str> {
         self.options
@@ -75,12 +83,12 @@ pub(super) fn parse(line: &str) -> Option<Entry> {
     })
 }
 
-fn is_tag(spec: &str) -> bool {
+pub(super) fn is_tag(spec: &str) -> bool {
     TAGS.iter().any(|tag| spec.starts_with(tag))
 }
 
 /// Removes the quotes of a tag that libblkid accepts: `LABEL="my disk"`, `"LABEL=my disk"`.
-fn unquoted(spec: String) -> String {
+pub(super) fn unquoted(spec: String) -> String {
     match spec.replace('"', "") {
         plain if is_tag(&plain) => plain,
         _ => spec,
@@ -110,7 +118,7 @@ pub(super) fn escape(value: &str) -> String {
     escaped
 }
 
-fn unescape(field: &str) -> String {
+pub(super) fn unescape(field: &str) -> String {
     let bytes = field.as_bytes();
     let mut plain = Vec::with_capacity(bytes.len());
     let mut i = 0;

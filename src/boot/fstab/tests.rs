@@ -110,18 +110,47 @@ fn line_ends_stay() {
 fn other_lines_stay() {
     for line in [
         "# UUID=x / ext4 defaults 0 1",
-        "UUID=x /home ext4 defaults 0 2",
+        "UUID=x /mnt/stick ext4 noauto,user 0 0",
+        "/dev/sr0 /media/cdrom0 udf,iso9660 user,noauto 0 0",
+        "UUID=x /san ext4 _netdev 0 2",
+        "/dev/disk/by-path/ip-10.0.0.9:3260-iscsi-iqn.a-lun-0 /san xfs defaults 0 0",
+        "/dev/nbd0 /srv ext4 defaults 0 0",
         "/swapfile none swap sw 0 0",
         "/dev/zram0 none swap sw 0 0",
         "tmpfs /tmp tmpfs nosuid 0 0",
         "nas:/data\\040x /data nfs vers=3 0 0",
         "/boot/firmware /boot none bind 0 0",
-        "UUID=x /boot\\040two ext4 defaults 0 2",
         "half a-line",
     ] {
         let text = format!("{line}\n");
         let expected = format!("{text}{}\n", managed("/boot/firmware"));
         assert_eq!(edited(&text, "/boot/firmware"), expected);
+    }
+}
+
+#[test]
+fn local_disks_rest_however_they_are_named() {
+    for line in [
+        "UUID=x /home ext4 defaults 0 2",
+        "PARTUUID=aabbccdd-03 /home ext4 defaults,noatime 0 2",
+        "LABEL=\"my data\" /data xfs nofail 0 2",
+        "PARTLABEL=data /data ext4 defaults 0 2",
+        "/dev/mmcblk0p3 /home ext4 defaults 0 2",
+        "/dev/disk/by-path/pci-0000:00:1f.2-ata-1-part3 /var btrfs subvol=@var 0 0",
+        "/dev/disk/by-id/ata-X-part3 /var ext4",
+        "/dev/mapper/vg-home /home ext4 defaults 0 2",
+        "/dev/vg/home\t/home\text4\tx-systemd.automount 0 2",
+        "/dev/md0 /srv ext4 defaults 0 2",
+        "tank/home /home zfs defaults 0 0",
+        "UUID=x /boot\\040two ext4 defaults 0 2",
+        "UUID=x none swap sw 0 0",
+        "/dev/zvol/tank/swap none swap sw 0 0",
+    ] {
+        let text = format!("proc /proc proc defaults 0 0\n{line}\n");
+        let new = edited(&text, "/boot");
+        assert!(new.contains(&format!("\n{DISABLED}{line}\n")), "{new}");
+        assert_eq!(disabled(&new).len(), 1, "{new}");
+        assert!(has_managed_line(&new) && !has_managed_line(&text));
     }
 }
 

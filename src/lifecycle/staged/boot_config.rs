@@ -13,7 +13,8 @@ use anyhow::{Context, Result};
 use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
-use super::{boot_links, report_unit};
+use super::local_disks::FSTAB;
+use super::{boot_links, local_disks, report_unit};
 use crate::boot::{
     self, BootFiles, Loader, NfsVersion, Overlay, PxeBinaries, RootPlace, Want, Watched, fstab,
 };
@@ -22,9 +23,6 @@ use crate::fs::rooted::Tree;
 use crate::pool::record::{EnvRecord, NodeRecord};
 use crate::pool::{EnvName, NodeName, Pool, environment, layout, properties};
 use crate::publish::server;
-
-/// Where a root half's mounts are written down.
-const FSTAB: &str = "etc/fstab";
 
 /// What one environment must say, from the properties that hold for its node.
 #[derive(Debug, Clone)]
@@ -259,12 +257,9 @@ pub fn write(
         }
         boot_tree.write(path, bytes)?;
     }
-    if let Some(text) = fstab {
-        root_tree
-            .make_dirs("etc")
-            .and_then(|()| root_tree.write(FSTAB, text.as_bytes()))
-            .with_context(|| format!("writing the fstab of {}", wanted.name))?;
-    }
+    let rest = matches!(wanted.root, RootPlace::Nfs { .. }).then_some(wanted.boot_mount.as_str());
+    let rested = local_disks::write(&root_tree, rest, fstab.as_deref());
+    notes.extend(rested.with_context(|| format!("writing the fstab of {}", wanted.name))?);
     report_unit::set(&root_tree, wanted.report)
         .with_context(|| format!("placing the unit by which {} reports", wanted.name))?;
     record.added.clone_from(&wanted.add);

@@ -6,6 +6,7 @@
 pub mod boot_config;
 pub mod boot_links;
 pub mod identity;
+mod local_disks;
 mod node;
 pub(super) mod report_unit;
 pub mod snapshot;

@@ -7,8 +7,9 @@ use std::fs::File;
 use anyhow::{Context, Result};
 
 use super::disk_file::Disk;
+use super::disk_names::DiskNames;
 use super::filesystem::BTRFS_TOP;
-use super::partitions::{Root, find_boot, find_root, is_named};
+use super::partitions::{Root, find_boot, find_root};
 use super::{Progress, Target, boot_half, counting};
 use crate::boot::fstab::{self, Entry};
 use crate::btrfs::removal;
@@ -35,15 +36,14 @@ pub(super) fn unpack(
     } else {
         find_boot(disk, &all, root.partition, &text, boot_mount.as_deref())?
     };
-    carry_others(
+    let others = Others {
         disk,
-        &all,
-        &root,
-        &fstab::entries(&text),
+        all: &all,
+        root: &root,
+        boot: boot.map(|boot| boot.number),
         target,
-        progress,
-        notes,
-    )?;
+    };
+    others.carry(&fstab::entries(&text), progress, notes)?;
     let Some(boot) = boot else {
         return Ok(None);
     };
@@ -59,45 +59,81 @@ pub(super) fn unpack(
     Ok(Some(boot_mount))
 }
 
-/// Copies what else the system mounts from the same disk: `/home` on a partition or in a subvolume of its own.
-fn carry_others(
-    disk: &Disk,
-    all: &[Partition],
-    root: &Root<'_>,
-    lines: &[Entry],
-    target: &Target,
-    progress: &mut dyn Progress,
-    notes: &mut Vec<String>,
-) -> Result<()> {
-    for line in lines {
-        interrupt::check()?;
-        let boot = ["/", "/boot/firmware", "/boot", "/boot/efi", "/efi"];
-        let swap = !line.file.starts_with('/');
-        if swap || boot.contains(&line.file.as_str()) {
-            continue;
+/// What else the system mounts from the same disk: `/home` on a partition or in a subvolume of its own.
+struct Others<'d> {
+    disk: &'d Disk,
+    all: &'d [Partition],
+    root: &'d Root<'d>,
+    /// The number of the boot half's partition.
+    boot: Option<u32>,
+    target: &'d Target,
+}
+
+impl Others<'_> {
+    /// Copies it, or says of what is on no partition of the disk that it was not.
+    fn carry(
+        &self,
+        lines: &[Entry],
+        progress: &mut dyn Progress,
+        notes: &mut Vec<String>,
+    ) -> Result<()> {
+        let names = DiskNames::new(lines, self.root.partition.number);
+        for line in lines {
+            interrupt::check()?;
+            let boot = ["/", "/boot/firmware", "/boot", "/boot/efi", "/efi"];
+            let swap = !line.file.starts_with('/');
+            if swap || boot.contains(&line.file.as_str()) {
+                continue;
+            }
+            match names.partition(self.all, line) {
+                Some(partition) if Some(partition.number) == self.boot => {}
+                Some(partition) if partition.filesystem.is_some() => {
+                    self.carry_one(line, partition, progress, notes)?;
+                }
+                _ if line.waits_for_disk() => notes.push(format!(
+                    "what the system has in {} was not brought in: {} is no filesystem on a partition of the image",
+                    line.file, line.spec
+                )),
+                _ => {}
+            }
         }
-        let Some(partition) = all.iter().find(|p| is_named(p, &line.spec)) else {
-            continue;
-        };
+        Ok(())
+    }
+
+    fn carry_one(
+        &self,
+        line: &Entry,
+        partition: &Partition,
+        progress: &mut dyn Progress,
+        notes: &mut Vec<String>,
+    ) -> Result<()> {
         let subvolume = match partition.filesystem {
             Some(Filesystem::Btrfs) => line.option("subvol").unwrap_or_default(),
             _ => "",
         };
         let subvolume = subvolume.trim_matches('/').to_string();
-        let same = partition.number == root.partition.number;
-        if same && (subvolume.is_empty() || subvolume == root.at) {
-            continue;
+        let same = partition.number == self.root.partition.number;
+        if same && (subvolume.is_empty() || subvolume == self.root.at) {
+            return Ok(());
         }
         progress.phase(&format!("copying {}", line.file));
-        let place = boot_half::directory_for(&target.root_tree, &line.file)?;
+        let place = boot_half::directory_for(&self.target.root_tree, &line.file)?;
         removal::empty(&place).with_context(|| format!("emptying {}", line.file))?;
-        copy_partition(disk, partition, &subvolume, &place, target, progress, notes)?;
+        copy_partition(
+            self.disk,
+            partition,
+            &subvolume,
+            &place,
+            self.target,
+            progress,
+            notes,
+        )?;
         notes.push(format!(
             "{}, a filesystem of its own in the image, carried along as a directory",
             line.file
         ));
+        Ok(())
     }
-    Ok(())
 }
 
 fn copy_partition(

@@ -9,6 +9,7 @@ mod detect;
 mod directory;
 mod disk;
 mod disk_file;
+mod disk_names;
 mod file;
 mod filesystem;
 mod input;

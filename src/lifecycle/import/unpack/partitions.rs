@@ -10,6 +10,7 @@ use anyhow::Result;
 use super::boot_half;
 use super::detect::{SystemMatch, system_match};
 use super::disk_file::Disk;
+use super::disk_names::DiskNames;
 use super::filesystem::BTRFS_TOP;
 use crate::boot::fstab::entries;
 use crate::failure::Failure;
@@ -98,17 +99,21 @@ pub(super) fn find_boot<'d>(
     boot_mount: Option<&str>,
 ) -> Result<Option<&'d Partition>> {
     let lines = entries(fstab);
+    let names = DiskNames::new(&lines, root.number);
     if let Some(line) = lines
         .iter()
-        .find(|line| Some(line.file.as_str()) == boot_mount)
-        && let Some(partition) = all.iter().find(|p| is_named(p, &line.spec))
+        .find(|line| Some(line.file.as_str()) == boot_mount && line.is_on_disk())
+        && let Some(partition) = names.partition(all, line)
     {
         return Ok(Some(partition));
     }
     let elsewhere = |p: &Partition| {
-        lines
-            .iter()
-            .any(|line| Some(line.file.as_str()) != boot_mount && is_named(p, &line.spec))
+        lines.iter().any(|line| {
+            Some(line.file.as_str()) != boot_mount
+                // Alpine on a Raspberry Pi has the firmware's at /media/mmcblk0p1.
+                && !line.file.starts_with("/media/")
+                && names.partition(all, line).is_some_and(|named| named.number == p.number)
+        })
     };
     let mut fats: Vec<&Partition> = Vec::new();
     for fat in all {
@@ -135,26 +140,4 @@ pub(super) fn find_boot<'d>(
         }
     }
     Ok(None)
-}
-
-/// Returns whether the first field of an fstab line means a partition.
-pub(super) fn is_named(partition: &Partition, what: &str) -> bool {
-    let Some((key, value)) = what.split_once('=') else {
-        return what
-            .strip_prefix("/dev/disk/by-")
-            .and_then(|rest| rest.split_once('/'))
-            .is_some_and(|(key, value)| {
-                is_named(partition, &format!("{}={value}", key.to_uppercase()))
-            });
-    };
-    let is = |name: &Option<String>| name.as_deref() == Some(value);
-    let is_nearly =
-        |name: &Option<String>| name.as_ref().is_some_and(|n| n.eq_ignore_ascii_case(value));
-    match key {
-        "PARTUUID" => is_nearly(&partition.part_uuid),
-        "UUID" => is_nearly(&partition.uuid),
-        "LABEL" => is(&partition.label),
-        "PARTLABEL" => is(&partition.part_label),
-        _ => false,
-    }
 }
