@@ -3,8 +3,6 @@
 //! Writes `publish/exports` in the pool and its copy under `/etc/exports.d`, and runs `exportfs -ra` when
 //! that changed. A file there that another pool wrote is left alone. Not for what the file says.
 
-mod exportfs;
-
 use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -23,6 +21,9 @@ use crate::pool::{Pool, PoolLock, layout, record};
 const EXPORTS_D: &str = "/etc/exports.d";
 /// What the kernel server has been told, as exportfs(8) writes it.
 const ETAB: &str = "/var/lib/nfs/etab";
+
+/// How many lines of what exportfs(8) says are passed on: where a pool is not mounted it says thousands.
+const MOST_LINES: usize = 10;
 
 /// The unit, in every distribution.
 pub const UNIT: &str = "nfs-server.service";
@@ -89,7 +90,7 @@ pub fn bring_up_to_date(
         if installed_is_old {
             atomic::file(&installed, text.as_bytes(), Durable::AtOnce)?;
         }
-        tell(exportfs, text, done)?;
+        export(exportfs, done)?;
     }
     Ok(())
 }
@@ -123,13 +124,13 @@ fn unknown(paths: &[String]) -> Result<Option<&String>> {
     Ok(paths.iter().find(|path| !known.contains(path.as_str())))
 }
 
-fn tell(exportfs: &Path, ours: &str, done: &mut Published) -> Result<()> {
+fn export(exportfs: &Path, done: &mut Published) -> Result<()> {
     let output = Command::new(exportfs)
         .arg("-ra")
         .output()
         .context("running exportfs -ra")?;
-    let said = String::from_utf8_lossy(&output.stderr);
-    done.warnings.extend(exportfs::sentences(&said, ours));
+    done.warnings
+        .extend(messages(&String::from_utf8_lossy(&output.stderr)));
     // It does not mind that nobody listens.
     if systemd::is_running() && !systemd::unit_is("is-active", UNIT) {
         done.warnings.push(format!(
@@ -137,6 +138,24 @@ fn tell(exportfs: &Path, ours: &str, done: &mut Published) -> Result<()> {
         ));
     }
     Ok(())
+}
+
+/// Returns what exportfs(8) wrote on stderr, line by line, each once and as it stands.
+fn messages(stderr: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    let mut seen = HashSet::new();
+    for line in stderr.lines().map(str::trim_end) {
+        if !line.is_empty() && seen.insert(line) {
+            lines.push(line.to_string());
+        }
+    }
+    if lines.len() > MOST_LINES {
+        let more = lines.split_off(MOST_LINES).len();
+        lines.push(format!(
+            "exportfs: {more} lines more; exportfs -ra shows all"
+        ));
+    }
+    lines
 }
 
 /// Returns whether this machine has an NFS server.
@@ -176,4 +195,25 @@ fn exportfs() -> Option<&'static Path> {
         .into_iter()
         .map(Path::new)
         .find(|p| p.exists())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_exportfs_says_is_passed_on_as_it_stands_once_and_bounded() {
+        assert!(messages("\n\n").is_empty());
+        let gone = "exportfs: Failed to stat /srv/gone: No such file or directory";
+        assert_eq!(messages(&format!("{gone}\n{gone}\n\n")), [gone]);
+        let many: String = (0..1000)
+            .map(|n| format!("exportfs: Failed to stat /srv/{n}: No such file or directory\n"))
+            .collect();
+        let passed_on = messages(&many);
+        assert_eq!(passed_on.len(), MOST_LINES + 1);
+        assert_eq!(
+            passed_on[MOST_LINES],
+            "exportfs: 990 lines more; exportfs -ra shows all"
+        );
+    }
 }
