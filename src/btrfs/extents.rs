@@ -11,9 +11,9 @@ use std::io;
 use std::os::fd::AsFd;
 
 use super::changed_since::TOP;
-use super::tree_search::inodes::{self, EXTENT_ITEM, EXTENT_TREE, INODE_ITEM};
+use super::tree_search::inodes::{self, EXTENT_ITEM, EXTENT_TREE};
 use super::tree_search::items::{
-    self, DiskExtent, EXTENT_DATA, FileExtent, INODE_EXTREF, INODE_REF,
+    self, DiskExtent, EXTENT_DATA, FileExtent, INODE_EXTREF, INODE_ITEM, INODE_REF,
 };
 use super::tree_search::{Item, Key, OWN_TREE, Search, Wanted};
 

@@ -11,8 +11,8 @@ use nix::fcntl::OFlag;
 
 use super::super::changed_since::{Paths, TOP};
 use super::super::extents::{self, Layout};
-use super::super::tree_search::inodes::{self, DIR_INDEX, DIR_ITEM, INODE_ITEM, Inode, XATTR_ITEM};
-use super::super::tree_search::items::{self, EXTENT_DATA, FileExtent};
+use super::super::tree_search::inodes::{self, DIR_ITEM, Inode, XATTR_ITEM};
+use super::super::tree_search::items::{self, DIR_INDEX, EXTENT_DATA, FileExtent, INODE_ITEM};
 use super::super::tree_search::{Key, OWN_TREE, Search, Wanted};
 use super::node::{Content, kind_of, subvolume};
 use super::{Changed, Kind, NAMES, Node, Side};

@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::io;
 
 use super::{Change, Notes, Piece, Tree, malformed};
-use crate::btrfs::tree_search::inodes::{self, Child, Inode};
+use crate::btrfs::tree_search::inodes::{self, Inode};
 use crate::btrfs::tree_search::items::{DIR_INDEX, EXTENT_DATA, INODE_ITEM, ORPHAN_ITEM};
 use crate::btrfs::tree_search::{Key, Search, Wanted};
 
@@ -49,6 +49,13 @@ pub(super) fn changes(
     pair.names(directories)?;
     let notes = std::mem::take(&mut pair.notes);
     Ok(Some((pair.compare()?, notes)))
+}
+
+/// The target of a directory entry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Child {
+    inode: u64,
+    is_directory: bool,
 }
 
 /// Two trees, and the inodes to compare.
@@ -93,7 +100,12 @@ impl<'a> Side<'a> {
         let mut found = Vec::new();
         let wanted = self.tree.wanted(from, to, &[DIR_INDEX]);
         self.search.each(wanted, |item| {
-            found.extend(inodes::child(item.bytes).ok_or_else(malformed)?);
+            for entry in inodes::entries(item.bytes).ok_or_else(malformed)? {
+                found.extend(entry.inode.map(|inode| Child {
+                    inode,
+                    is_directory: entry.is_directory,
+                }));
+            }
             Ok(true)
         })?;
         found.sort_unstable();

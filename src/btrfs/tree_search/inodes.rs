@@ -5,16 +5,12 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
-use super::items::{array, word};
+use super::items::{INODE_ITEM, array, word};
 
-/// Item with an inode's fields.
-pub const INODE_ITEM: u8 = 1;
 /// Item with extended attributes; the key's offset is a hash of their names.
 pub const XATTR_ITEM: u8 = 24;
 /// Item with directory entries; the key's offset is [`name_hash`] of their names.
 pub const DIR_ITEM: u8 = 84;
-/// Item with a directory entry; the key's offset is its position in the directory.
-pub const DIR_INDEX: u8 = 96;
 /// Item of an extent in the extent tree; the key's offset is the size on disk.
 pub const EXTENT_ITEM: u8 = 168;
 
@@ -51,15 +47,6 @@ impl Inode {
     }
 }
 
-/// The target of a directory entry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Child {
-    /// Inode number.
-    pub inode: u64,
-    /// Whether it is a directory.
-    pub is_directory: bool,
-}
-
 /// A directory entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
@@ -67,6 +54,8 @@ pub struct Entry {
     pub name: OsString,
     /// Inode number; `None` for a nested subvolume.
     pub inode: Option<u64>,
+    /// Whether it is a directory; so is another subvolume.
+    pub is_directory: bool,
 }
 
 /// Parses an item of type [`INODE_ITEM`].
@@ -89,30 +78,21 @@ pub fn inode(bytes: &[u8]) -> Option<Inode> {
     })
 }
 
-/// Parses an item of type [`DIR_ITEM`] or [`DIR_INDEX`].
+/// Parses an item of type [`DIR_ITEM`] or [`DIR_INDEX`](super::items::DIR_INDEX).
 pub fn entries(bytes: &[u8]) -> Option<Vec<Entry>> {
-    const INODE: u8 = INODE_ITEM;
+    // `BTRFS_FT_DIR` of btrfs_tree.h.
+    const DIRECTORY: u8 = 2;
     let mut found = Vec::new();
     each(bytes, |head, name, _| {
         let inode = word(head, 0)?;
         found.push(Entry {
             name: OsString::from_vec(name.to_vec()),
-            inode: (*head.get(8)? == INODE).then_some(inode),
+            inode: (*head.get(8)? == INODE_ITEM).then_some(inode),
+            is_directory: *head.get(29)? == DIRECTORY,
         });
         Some(())
     })?;
     Some(found)
-}
-
-/// Parses an item of type `DIR_INDEX`; an inner `None` for a nested subvolume.
-pub fn child(bytes: &[u8]) -> Option<Option<Child>> {
-    const INODE: u8 = 1;
-    const DIRECTORY: u8 = 2;
-    let child = Child {
-        inode: word(bytes, 0)?,
-        is_directory: *bytes.get(29)? == DIRECTORY,
-    };
-    Some((*bytes.get(8)? == INODE).then_some(child))
 }
 
 /// Parses an item of type [`XATTR_ITEM`] into names and values.
@@ -199,6 +179,9 @@ mod tests {
         let found = entries(&bytes).unwrap();
         assert_eq!(found[0].name, OsString::from_vec(b"a\xff".to_vec()));
         assert_eq!((found[0].inode, found[1].inode), (Some(300), None));
+        assert!(!found[0].is_directory);
+        bytes[29] = 2;
+        assert!(entries(&bytes).unwrap()[0].is_directory);
         for length in 1..bytes.len() {
             assert_eq!(
                 entries(&bytes[..length]).is_some(),
@@ -232,22 +215,5 @@ mod tests {
         bytes[52..56].copy_from_slice(&0o100_644_u32.to_le_bytes());
         assert!(!inode(&bytes).unwrap().is_directory());
         assert_eq!(inode(&bytes[..50]), None);
-    }
-
-    #[test]
-    fn an_entry_is_of_an_inode_or_a_subvolume() {
-        let mut bytes = vec![0; 33];
-        (bytes[0], bytes[8], bytes[29]) = (44, 1, 2);
-        let child_of = |bytes: &[u8]| child(bytes);
-        assert_eq!(
-            child_of(&bytes),
-            Some(Some(Child {
-                inode: 44,
-                is_directory: true
-            }))
-        );
-        bytes[8] = 132;
-        assert_eq!(child_of(&bytes), Some(None));
-        assert_eq!(child_of(&bytes[..20]), None);
     }
 }
