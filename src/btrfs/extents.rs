@@ -17,7 +17,7 @@ use super::tree_search::items::{
 };
 use super::tree_search::{Item, Key, OWN_TREE, Search, Wanted};
 
-pub use layout::{Layout, Piece};
+pub use layout::Layout;
 
 /// Maximum depth of a directory: a longer path cannot be opened (`PATH_MAX`).
 const DEPTH: usize = 2048;

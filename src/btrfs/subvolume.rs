@@ -19,7 +19,7 @@ use jiff::Timestamp;
 
 use crate::fs::opener;
 
-pub use deletion::{delete, delete_nested, delete_open, make_changeable};
+pub use deletion::{delete_nested, delete_open, make_changeable};
 pub use nested::{Nested, directory_in, nested};
 
 /// Inode number of the top directory of a subvolume (`BTRFS_FIRST_FREE_OBJECTID`, btrfs_tree.h).

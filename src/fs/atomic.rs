@@ -55,14 +55,6 @@ pub fn private(path: &Path, content: &[u8], durable: Durable) -> io::Result<()> 
     with_mode(path, content, 0o600, durable)
 }
 
-/// Replaces a program's content; mode 0755.
-///
-/// # Errors
-/// Names the path; the old file is unchanged.
-pub fn program(path: &Path, content: &[u8], durable: Durable) -> io::Result<()> {
-    with_mode(path, content, 0o755, durable)
-}
-
 fn with_mode(path: &Path, content: &[u8], mode: u32, durable: Durable) -> io::Result<()> {
     let staged = beside(path);
     let written = (|| {

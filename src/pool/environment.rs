@@ -239,11 +239,6 @@ impl Environment {
         Order(self.record.as_ref().and_then(|r| r.number), self.created())
     }
 
-    /// Returns what a person said of it.
-    pub fn description(&self) -> &str {
-        self.record.as_ref().map_or("", |r| r.description.as_str())
-    }
-
     /// Returns whether it is kept from being destroyed; unknown is kept.
     pub fn pinned(&self) -> bool {
         self.record.as_ref().is_some_and(|r| r.pinned)

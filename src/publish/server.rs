@@ -22,8 +22,9 @@ pub fn address(node: Option<&NodeRecord>, pool: &PoolRecord) -> Result<Ipv4Addr>
         return Ok(set.value.parse()?);
     }
     let routes = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
-    default_interface(&routes)
-        .and_then(|name| address_of(&name))
+    default_routes(&routes)
+        .first()
+        .and_then(|(interface, _)| address_of(interface))
         .ok_or_else(|| {
             Failure::failed("this machine has no default route to tell its address by")
                 .hint("netbe set server=ADDRESS")
@@ -50,8 +51,10 @@ pub fn network(address: Ipv4Addr) -> String {
 /// is none.
 pub fn router(server: Ipv4Addr) -> Option<Ipv4Addr> {
     let routes = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
-    default_routers(&routes)
+    default_routes(&routes)
         .into_iter()
+        .map(|(_, router)| router)
+        .filter(|r| !r.is_unspecified())
         .find(|r| *r != server && is_on_network(*r, server) == Some(true))
 }
 
@@ -80,9 +83,12 @@ fn servers_in(text: &str) -> Vec<Ipv4Addr> {
         .collect()
 }
 
-/// Returns the routers of the default routes in the text of `/proc/net/route`, the lowest metric first.
-fn default_routers(routes: &str) -> Vec<Ipv4Addr> {
-    let mut found: Vec<(u32, Ipv4Addr)> = routes
+/// Returns interface and router of the default routes in the text of `/proc/net/route`, the lowest metric first; a router of
+/// zeros where a route has none.
+///
+/// Format: Linux Documentation/filesystems/proc.rst; destination and mask are hex words.
+fn default_routes(routes: &str) -> Vec<(&str, Ipv4Addr)> {
+    let mut found: Vec<(u32, &str, Ipv4Addr)> = routes
         .lines()
         .skip(1)
         .filter_map(|line| {
@@ -91,28 +97,14 @@ fn default_routers(routes: &str) -> Vec<Ipv4Addr> {
             let metric: u32 = fields.get(6)?.parse().ok()?;
             // As the kernel has it in memory: network byte order, printed as one number of this machine.
             let router = u32::from_str_radix(fields.get(2)?, 16).ok()?.to_ne_bytes();
-            (zero(1) && zero(7) && router != [0; 4]).then(|| (metric, Ipv4Addr::from(router)))
+            (zero(1) && zero(7)).then(|| (metric, fields[0], router.into()))
         })
         .collect();
     found.sort();
-    found.into_iter().map(|(_, router)| router).collect()
-}
-
-/// Returns the interface of the default route in the text of `/proc/net/route`, the lowest metric first.
-///
-/// Format: Linux Documentation/filesystems/proc.rst; destination and mask are hex words.
-fn default_interface(routes: &str) -> Option<String> {
-    routes
-        .lines()
-        .skip(1)
-        .filter_map(|line| {
-            let fields: Vec<&str> = line.split_whitespace().collect();
-            let zero = |i: usize| fields.get(i).is_some_and(|f| f.bytes().all(|b| b == b'0'));
-            let metric: u32 = fields.get(6)?.parse().ok()?;
-            (zero(1) && zero(7)).then(|| (metric, fields[0].to_string()))
-        })
-        .min()
-        .map(|(_, name)| name)
+    let found = found.into_iter();
+    found
+        .map(|(_, interface, router)| (interface, router))
+        .collect()
 }
 
 fn address_of(interface: &str) -> Option<Ipv4Addr> {
@@ -148,12 +140,13 @@ mod tests {
         let wifi = "wlan0\t00000000\t0100000A\t0003\t0\t0\t600\t00000000\t0\t0\t0\n";
         let wire = "eth0\t00000000\t0100000A\t0003\t0\t0\t100\t00000000\t0\t0\t0\n";
         let all = format!("{head}{net}{wifi}{wire}");
-        assert_eq!(default_interface(&all).as_deref(), Some("eth0"));
-        assert_eq!(default_interface(&format!("{head}{net}")), None);
-        assert_eq!(default_interface(""), None);
+        let interfaces: Vec<&str> = default_routes(&all).iter().map(|r| r.0).collect();
+        assert_eq!(interfaces, ["eth0", "wlan0"]);
+        assert_eq!(default_routes(&format!("{head}{net}")), []);
+        assert_eq!(default_routes(""), []);
         if cfg!(target_endian = "little") {
             let router = Ipv4Addr::new(10, 0, 0, 1);
-            assert_eq!(default_routers(&all), [router, router]);
+            assert!(default_routes(&all).iter().all(|r| r.1 == router));
         }
     }
 

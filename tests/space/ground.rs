@@ -35,7 +35,7 @@ pub(crate) fn snapshot(pool: &Pool, from: &str, to: &str) {
 
 /// Deletes a subvolume and those in it.
 pub(crate) fn delete(path: &std::path::Path) {
-    netbe::btrfs::subvolume::delete(path).unwrap();
+    netbe::btrfs::subvolume::delete_open(&fs::File::open(path).unwrap()).unwrap();
 }
 
 /// Returns the environments there are, as `NODE/ENV`.

@@ -16,36 +16,16 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
 use super::nested::{self, Nested, directory_in};
-use super::{SUBVOLUME_INODE, call_error, opener};
+use super::{SUBVOLUME_INODE, opener};
 use crate::btrfs::removal::NotRemoved;
 use crate::fs::opener::descriptor_path;
 
-/// Deletes a subvolume and the subvolumes in it; the kernel frees the space in the background.
+/// Deletes the open subvolume and the subvolumes in it; the kernel frees the space in the background.
 ///
 /// Not durable: until the next [`super::sync`] a crash can restore the subvolume.
 ///
 /// # Errors
 /// Names what could not be deleted; everything else is.
-pub fn delete(path: &Path) -> io::Result<()> {
-    let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
-        return Err(io::ErrorKind::InvalidInput.into());
-    };
-    let context = |e: io::Error| call_error("cannot delete subvolume", path, e);
-    let parent = if parent.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        parent
-    };
-    let top = opener::directory(parent)
-        .and_then(|parent| Ok(opener::directory_at(&parent, name)?))
-        .map_err(context)?;
-    delete_open(&top).map_err(context)
-}
-
-/// Deletes the open subvolume and the subvolumes in it.
-///
-/// # Errors
-/// As [`delete`].
 pub fn delete_open(top: &(impl AsFd + AsRawFd)) -> io::Result<()> {
     let id = super::info(&descriptor_path(top))?.id;
     delete_nested(top, id)
@@ -54,7 +34,7 @@ pub fn delete_open(top: &(impl AsFd + AsRawFd)) -> io::Result<()> {
 /// Deletes a subvolume, by ID on the filesystem of `on`, and the subvolumes in it.
 ///
 /// # Errors
-/// As [`delete`].
+/// As [`delete_open`].
 pub fn delete_nested(on: &impl AsFd, id: u64) -> io::Result<()> {
     let subvolume = nested::find(on, id)?.ok_or(io::ErrorKind::NotFound)?;
     let mut not_removed = NotRemoved::default();

@@ -12,6 +12,7 @@ use anyhow::{Context, Result, bail};
 use super::{Ground, filesystem};
 use crate::failure::Failure;
 use crate::fs::atomic::{self, Durable};
+use crate::fs::systemd;
 
 /// Refuses a device that is none, is mounted, or holds something that nobody gave up.
 pub(super) fn refuse_device(device: &Path, yes: bool) -> Result<()> {
@@ -76,13 +77,15 @@ pub(super) fn prepare(dir: &Path, ground: &Ground, notes: &mut Vec<String>) -> R
         }
         Ground::Device(device, _) => (device.canonicalize()?, false),
     };
-    let made = ran(Command::new("mkfs.btrfs").args(["-q", "-f"]).arg(&what))
+    let made = systemd::run(Command::new("mkfs.btrfs").args(["-q", "-f"]).arg(&what))
         .and_then(|()| {
             let options = options(is_file);
-            ran(Command::new("mount")
-                .args(["-t", "btrfs", "-o", options])
-                .arg(&what)
-                .arg(dir))
+            systemd::run(
+                Command::new("mount")
+                    .args(["-t", "btrfs", "-o", options])
+                    .arg(&what)
+                    .arg(dir),
+            )
         })
         .with_context(|| format!("making a btrfs filesystem on {}", what.display()));
     if made.is_err() && is_file {
@@ -150,7 +153,7 @@ fn keep_mounted(dir: &Path, what: &Path, how: &str, line: &str) -> Result<String
     atomic::directories(&wants)?;
     // As `systemctl enable` does, which also works where systemd does not run now.
     atomic::link(&wants.join(&name), &units.join(&name))?;
-    ran(Command::new("systemctl").arg("daemon-reload")).context(
+    systemd::run(Command::new("systemctl").arg("daemon-reload")).context(
         "the pool is mounted, and will be after a reboot; but systemd has not been told",
     )?;
     Ok(format!(
@@ -179,17 +182,6 @@ pub(super) fn unit_name(dir: &Path) -> String {
         }
     }
     name
-}
-
-fn ran(command: &mut Command) -> Result<()> {
-    let name = command.get_program().to_string_lossy().into_owned();
-    let output = command
-        .output()
-        .with_context(|| format!("running {name}"))?;
-    if output.status.success() {
-        return Ok(());
-    }
-    bail!("{name}: {}", String::from_utf8_lossy(&output.stderr).trim())
 }
 
 #[cfg(test)]

@@ -15,4 +15,4 @@ mod verified;
 
 pub use node::StagedNode;
 pub use transaction::{Complete, Content, Identity, Made, StagedEnvironment, Target};
-pub use verified::{Verified, reasons, would_not_boot};
+pub use verified::{Verified, reasons};

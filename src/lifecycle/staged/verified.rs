@@ -93,6 +93,6 @@ pub fn reasons(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<String
 }
 
 /// Returns the failure for halves that would not boot.
-pub fn would_not_boot(name: &EnvId, reasons: &[String]) -> Failure {
+pub(super) fn would_not_boot(name: &EnvId, reasons: &[String]) -> Failure {
     Failure::refused(format!("{name} would not boot: {}", reasons.join("; ")))
 }

@@ -205,15 +205,6 @@ pub fn is_by_serial(text: &str) -> bool {
         .any(|l| l.starts_with("dhcp-match=set:netbe-pi,"))
 }
 
-/// Returns the UUID of the pool a configuration was written for.
-pub fn pool_of(text: &str) -> Option<&str> {
-    text.lines()
-        .next()?
-        .strip_prefix("# netbe pool ")?
-        .split_whitespace()
-        .next()
-}
-
 /// One machine of a node, as dnsmasq is told of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Host<'a> {
