@@ -18,6 +18,11 @@ use crate::sandbox::Ended;
 /// command's status; 125: netbe itself failed or refused, 126: the command cannot be run, 127: there is none. Its network
 /// and what it may take of the disk are as for upgrade (137: it was ended for that).
 ///
+/// It is a container, and says so. While it runs, /etc/resolv.conf and /usr/sbin/policy-rc.d are netbe's, and so are settings
+/// of initramfs-tools and dracut that would make an initramfs for this server; each is put back at the end, but for what the
+/// command made of it. Where netbe is killed meanwhile, the next run or upgrade, or netbe check --repair, puts them back; nothing
+/// boots before that.
+///
 /// What the command says is shown as it is: your terminal does what the environment's programs tell it to,
 /// like with ssh to a machine that is not yours. Send it through cat -v where you do not trust the node.
 #[derive(Debug, Args)]

@@ -217,6 +217,7 @@ impl<'a> Run<'a> {
             false => Some(Before::keep(self.node, &staged, self.name.as_str())?),
         };
         let (root, boot) = (staged.root(), staged.boot());
+        let had_servers = changed::servers_modules(&root).is_some();
         let installed = |at: &Path| -> Result<_> { Ok(packages::installed(&Tree::open(at)?)) };
         let old = installed(&root)?;
         let told = match self.run_commands(pool, staged.dir(), &root, &boot) {
@@ -245,6 +246,11 @@ impl<'a> Run<'a> {
             if changes.is_some() {
                 notes.push(changed::files_alone(&changed));
             }
+        }
+        if !had_servers && let Some(path) = changed::servers_modules(&root) {
+            notes.push(format!(
+                "the run wrote {path}: modules for this server's kernel, which no machine boots by that"
+            ));
         }
         notes.extend(snapshot::flatten_within(&root)?);
         // Before the lock: it may take long. What is refused then was compared for nothing, which is rare.

@@ -7,7 +7,7 @@ use anyhow::Context;
 use super::lent::{self, Lent, Place};
 use super::network::Range;
 use super::protocol::StandIn;
-use super::{Network, Sandbox, emulation, services};
+use super::{Network, Sandbox, emulation, hooks, services};
 use crate::fs::rooted::Tree;
 
 /// The server's resolver configuration.
@@ -20,6 +20,8 @@ pub struct Lending {
     files: Vec<Lent>,
     /// What lies on the sandbox's own file systems.
     pub(super) fresh: Vec<StandIn>,
+    /// Variables that go with it.
+    pub(super) variables: Vec<(&'static str, String)>,
     /// The addresses of the connection, where there is one.
     pub(super) range: Option<Range>,
     is_given_back: bool,
@@ -34,10 +36,12 @@ impl Lending {
         };
         let servers = std::fs::read_to_string(RESOLVER).ok();
         let resolver = sandbox.network.resolver(servers.as_deref(), range.as_ref());
+        let tree = Tree::open(sandbox.root)?;
         let mut lending = Self {
-            tree: Tree::open(sandbox.root)?,
             files: Vec::new(),
-            fresh: services::files(sandbox.packages.is_some()),
+            fresh: services::files(&tree, sandbox.packages.is_some()),
+            variables: hooks::variables(&tree, &Tree::open(sandbox.boot)?),
+            tree,
             range,
             is_given_back: false,
         };
@@ -53,6 +57,9 @@ impl Lending {
             && lending.tree.metadata("etc/ld.so.preload")?.is_some()
         {
             lending.add("etc/ld.so.preload", "\n", 0o644)?;
+        }
+        for (path, content) in hooks::files(&lending.tree) {
+            lending.add(path, &content, 0o644)?;
         }
         Ok(lending)
     }

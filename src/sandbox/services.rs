@@ -4,7 +4,9 @@
 //! name come first in `PATH`; they are not mounted over the real ones, because a package that replaces one of those by
 //! a rename would fail. A service that starts anyway cannot use ports below 1024, and is killed with the sandbox.
 
+use super::masks::{self, PLACES};
 use super::protocol::StandIn;
+use crate::fs::rooted::Tree;
 
 /// Debian's `invoke-rc.d` calls this before it starts or stops a service; 101 is "not allowed".
 pub(super) const POLICY: &str = "usr/sbin/policy-rc.d";
@@ -14,11 +16,6 @@ pub(super) const FORBID_ALL: &str =
 
 /// Directory of the masks; `/run` is the sandbox's own.
 pub(super) const MASKS: &str = "/run/netbe/bin";
-/// Programs that start services without a check: of SysV init scripts, OpenRC and Upstart.
-const MASKED: &[&str] = &["initctl", "rc-service", "service", "start-stop-daemon"];
-/// Reports success: package scripts end with this status.
-const MASK: &str = "#!/bin/sh\nexit 0\n";
-
 /// apt sets a `PATH` for dpkg, without the masks; an empty value leaves `PATH` unchanged.
 const APT: &str = "/run/netbe/apt.conf";
 const KEEP_PATH: &str = "DPkg::Path \"\";\n";
@@ -26,8 +23,13 @@ const KEEP_PATH: &str = "DPkg::Path \"\";\n";
 /// Download directory of packages, where the caller supplies one.
 pub(super) const PACKAGES: &str = "run/netbe/packages";
 
+/// Where systemd's tools look which container this is; hooks of boot loaders stand aside in any.
+const CONTAINER: &[&str] = &["run/host/container-manager", "run/systemd/container"];
+
 /// Variables for systemd's tools, and to find the files above.
 pub(super) const VARIABLES: &[(&str, &str)] = &[
+    // What a container's manager sets, and programs ask (systemd.io, "Container Interface").
+    ("container", "netbe"),
     // systemctl, systemd-sysusers and others: act on files only.
     ("SYSTEMD_OFFLINE", "1"),
     // Read before the system's own configuration, which may override it.
@@ -35,16 +37,23 @@ pub(super) const VARIABLES: &[(&str, &str)] = &[
 ];
 
 /// Returns the files beneath `/run` of every sandbox.
-pub(super) fn files(has_package_dir: bool) -> Vec<StandIn> {
+pub(super) fn files(tree: &Tree, has_package_dir: bool) -> Vec<StandIn> {
     let fresh = |path: &str, content: &str, mode| StandIn {
         path: path.trim_start_matches('/').to_string(),
         content: content.to_string(),
         mode,
     };
-    let mut files: Vec<StandIn> = MASKED
+    let has = |name: &str| {
+        let is_there =
+            |place: &&str| matches!(tree.metadata(&format!("{place}/{name}")), Ok(Some(_)));
+        PLACES.iter().any(is_there)
+    };
+    let mut files: Vec<StandIn> = masks::MASKS
         .iter()
-        .map(|name| fresh(&format!("{MASKS}/{name}"), MASK, 0o755))
+        .filter(|mask| !mask.stands_before || has(mask.name))
+        .map(|mask| fresh(&format!("{MASKS}/{}", mask.name), &mask.text(), 0o755))
         .collect();
+    files.extend(CONTAINER.iter().map(|path| fresh(path, "netbe\n", 0o644)));
     let archives = format!("Dir::Cache::Archives \"/{PACKAGES}/\";\n");
     let apt = match has_package_dir {
         true => format!("{KEEP_PATH}{archives}"),

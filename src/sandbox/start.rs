@@ -45,7 +45,7 @@ pub(super) fn run(
         boot_mount: sandbox.boot_mount.to_string(),
         hostname: sandbox.hostname.to_string(),
         argv: program.argv,
-        env: environment(&wiring, program.env),
+        env: environment(&wiring, &lending.variables, program.env),
         input: wiring.input,
         errors_to_terminal: wiring.errors_to_terminal,
         durable: sandbox.durable,
@@ -61,7 +61,11 @@ pub(super) fn run(
     Ok(ended)
 }
 
-fn environment(wiring: &Wiring, extra: Vec<(String, String)>) -> Vec<(String, String)> {
+fn environment(
+    wiring: &Wiring,
+    variables: &[(&'static str, String)],
+    extra: Vec<(String, String)>,
+) -> Vec<(String, String)> {
     let terminal = match wiring.input {
         Input::Terminal => std::env::var("TERM").unwrap_or_else(|_| "dumb".into()),
         Input::Null | Input::Pipe => "dumb".into(),
@@ -80,6 +84,11 @@ fn environment(wiring: &Wiring, extra: Vec<(String, String)>) -> Vec<(String, St
     let all: BTreeMap<String, String> = always
         .into_iter()
         .chain(services::VARIABLES.iter().copied())
+        .chain(
+            variables
+                .iter()
+                .map(|(name, value)| (*name, value.as_str())),
+        )
         .map(|(k, v)| (k.to_string(), v.to_string()))
         .chain(extra)
         .collect();
@@ -163,6 +172,8 @@ impl Wiring {
         command
             .arg0(FIRST_STAGE)
             .env_clear()
+            // That of process 1 in there.
+            .env("container", "netbe")
             .current_dir("/")
             .stdin(or_null(stdin))
             .stdout(or_null(self.stdout))

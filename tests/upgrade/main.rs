@@ -8,6 +8,7 @@
 mod activating;
 mod alpine;
 mod beside;
+mod container;
 mod inside;
 mod kept;
 mod lent;

@@ -13,6 +13,7 @@ use anyhow::{Context, Result};
 use super::program;
 use crate::btrfs::compare::{self, Change, How, Kind};
 use crate::btrfs::subvolume;
+use crate::fs::rooted::Tree;
 use crate::fs::shown_path::shortened;
 use crate::lifecycle::staged::StagedEnvironment;
 use crate::packages::left_out::{is_left_out, leads_to_left_out};
@@ -104,6 +105,17 @@ fn counts(change: &Change, boot_mount: &Path) -> bool {
             .is_some_and(|node| node.kind == Kind::Directory)
         && (leads_to_left_out(&change.path) || boot_mount.starts_with(&change.path));
     !only_leads_there && !is_left_out(&change.path)
+}
+
+/// Returns where modules for this server's kernel would lie in a root half, where there are any.
+///
+/// No machine boots it by that: a build that asked `uname -r`, past netbe's answer, put them there.
+pub(super) fn servers_modules(root: &Path) -> Option<String> {
+    let release = nix::sys::utsname::uname().ok()?;
+    let path = format!("lib/modules/{}", release.release().to_str()?);
+    let tree = Tree::open(root).ok()?;
+    tree.metadata(&path).ok()??;
+    Some(format!("/{path}"))
 }
 
 /// Returns the sentence about what changed where no package did.

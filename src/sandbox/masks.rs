@@ -1,0 +1,254 @@
+//! Programs of netbe's that come before the environment's own of the same name in `PATH`.
+//!
+//! Some start services, which would run on the server. Others look for what only the server has here: its disks, its devices,
+//! its kernel's version. Those answer as on a machine that boots over the network, or do nothing, as they do in any
+//! container; for all else they run the environment's own. None takes the place of the real one, which a package may
+//! replace.
+
+/// One of them.
+pub(super) struct Mask {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// Whether it is there only where the environment has such a program.
+    pub(super) stands_before: bool,
+    /// What it does, after the beginning that all have.
+    script: &'static str,
+}
+
+/// The beginning of each: `own` runs the environment's own program.
+const BEGINNING: &str = r#"#!/bin/sh
+own() {
+	for d in /usr/local/sbin /usr/local/bin /usr/sbin /usr/bin /sbin /bin; do
+		[ -x "$d/$name" ] && exec "$d/$name" "$@"
+	done
+	exit 127
+}
+"#;
+
+/// As if it had been done: scripts of packages end with the status of this.
+const DONE: &str = "exit 0\n";
+
+/// There is no disk to boot from, and none to look for.
+const NO_LOADER: &str = r#"echo "netbe: $name is left out: a machine that boots over the network has no disk for a boot loader" >&2
+exit 0
+"#;
+
+/// Modules would be the server's; what only tells about the environment's is asked.
+const MODPROBE: &str = r#"for a; do
+	case $a in
+	--dry-run|--show*|--resolve-alias|--dump-modversions|--version|--help) own "$@" ;;
+	--*) ;;
+	-*[nDRcVh]*) own "$@" ;;
+	esac
+done
+exit 0
+"#;
+
+/// Without a version it would be for the server's kernel: it is for each that is here.
+const DEPMOD: &str = r#"for a; do
+	case $a in
+	[0-9]*|/*|-b*|--basedir*|-V|--version|-h|--help) own "$@" ;;
+	esac
+done
+for d in /lib/modules/[0-9]*; do
+	[ -d "$d/kernel" ] || continue
+	(own "$@" "${d##*/}") || exit
+done
+exit 0
+"#;
+
+/// The kernel's settings would be the server's.
+const SYSCTL: &str = r#"for a; do
+	case $a in
+	-w|--write|-p*|--load*|--system|*=*) exit 0 ;;
+	esac
+done
+own "$@"
+"#;
+
+/// No udev runs here, and the server's is not to be told anything.
+const UDEVADM: &str = r#"for a; do
+	case $a in
+	control|settle|trigger) exit 0 ;;
+	info|hwdb|monitor|test*|verify|wait|lock) break ;;
+	esac
+done
+own "$@"
+"#;
+
+/// The release of the newest kernel here in the place of the server's, of which there are no modules.
+const UNAME: &str = r#"case "$*" in
+*r*|*a*|*v*) ;;
+*) own "$@" ;;
+esac
+server=$(own -r)
+[ -d "/lib/modules/$server" ] && own "$@"
+newest=
+for v in $(ls /lib/modules 2>/dev/null | sort -V 2>/dev/null); do
+	[ -d "/lib/modules/$v/kernel" ] && newest=$v
+done
+[ "$newest" ] || own "$@"
+said=$(own "$@") || exit
+case $said in
+*"$server"*) said=${said%%"$server"*}$newest${said#*"$server"} ;;
+esac
+printf '%s\n' "$said"
+"#;
+
+const fn always(name: &'static str) -> Mask {
+    Mask {
+        name,
+        stands_before: false,
+        script: DONE,
+    }
+}
+
+const fn before(name: &'static str, script: &'static str) -> Mask {
+    Mask {
+        name,
+        stands_before: true,
+        script,
+    }
+}
+
+/// All there are.
+pub(super) const MASKS: &[Mask] = &[
+    // What starts services without a check: of SysV init scripts, OpenRC and Upstart.
+    always("initctl"),
+    always("rc-service"),
+    always("service"),
+    always("start-stop-daemon"),
+    before("depmod", DEPMOD),
+    before("grub-install", NO_LOADER),
+    before("grub-mkconfig", NO_LOADER),
+    before("grub2-install", NO_LOADER),
+    before("grub2-mkconfig", NO_LOADER),
+    before("insmod", DONE),
+    before("modprobe", MODPROBE),
+    before("rmmod", DONE),
+    before("sysctl", SYSCTL),
+    before("udevadm", UDEVADM),
+    before("uname", UNAME),
+    before("update-grub", NO_LOADER),
+    before("update-grub2", NO_LOADER),
+];
+
+/// Where an environment has programs.
+pub(super) const PLACES: &[&str] = &[
+    "usr/local/sbin",
+    "usr/local/bin",
+    "usr/sbin",
+    "usr/bin",
+    "sbin",
+    "bin",
+];
+
+impl Mask {
+    /// Returns the text of the program.
+    pub(super) fn text(&self) -> String {
+        let (head, rest) = BEGINNING.split_once('\n').unwrap_or((BEGINNING, ""));
+        format!("{head}\nname={}\n{rest}{}", self.name, self.script)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+    use std::path::Path;
+    use std::process::Command;
+
+    use super::*;
+
+    /// Runs a mask with a program that stands for the environment's own; returns its status and what both said.
+    fn run(dir: &Path, name: &str, arguments: &str) -> (i32, String) {
+        let own = dir.join("own");
+        fs::create_dir_all(&own).unwrap();
+        let put = |path: &Path, text: &str| {
+            fs::write(path, text).unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+        };
+        let says = match name {
+            "uname" => {
+                "#!/bin/sh\ncase $1 in -r) echo 9.9-server ;; -a) echo Linux nog 9.9-server x86_64 ;; *) echo other ;; esac\n"
+            }
+            _ => "#!/bin/sh\necho \"own $*\"\n",
+        };
+        put(&own.join(name), says);
+        let mask = MASKS.iter().find(|m| m.name == name).unwrap();
+        let path = dir.join("mask");
+        let text = mask
+            .text()
+            .replace("/usr/local/sbin", own.to_str().unwrap())
+            .replace("/lib/modules", dir.join("modules").to_str().unwrap());
+        put(&path, &text);
+        // A shell that reads it: another test may be forking while it was open for writing.
+        let out = Command::new("/bin/sh")
+            .arg(&path)
+            .args(arguments.split_whitespace())
+            .output()
+            .unwrap();
+        let said = String::from_utf8(out.stdout).unwrap();
+        (out.status.code().unwrap(), said.trim().replace('\n', "; "))
+    }
+
+    #[test]
+    fn each_answers_as_on_a_machine_that_boots_over_the_network() {
+        let dir = tempfile::tempdir().unwrap();
+        for version in ["6.1.0-9", "6.1.0-50", "left/over"] {
+            let path = dir.path().join("modules").join(version);
+            fs::create_dir_all(path).unwrap();
+        }
+        for version in ["6.1.0-9", "6.1.0-50"] {
+            fs::create_dir(dir.path().join("modules").join(version).join("kernel")).unwrap();
+        }
+        for (name, arguments, want) in [
+            ("update-grub", "", ""),
+            ("grub-install", "/dev/sda", ""),
+            ("service", "ssh start", ""),
+            ("modprobe", "nfs", ""),
+            ("modprobe", "-q nfs", ""),
+            ("modprobe", "--quiet nfs", ""),
+            (
+                "modprobe",
+                "--set-version=6.1 --show-depends nfs",
+                "own --set-version=6.1 --show-depends nfs",
+            ),
+            ("modprobe", "-nq nfs", "own -nq nfs"),
+            ("insmod", "x.ko", ""),
+            ("depmod", "", "own 6.1.0-50; own 6.1.0-9"),
+            ("depmod", "-a", "own -a 6.1.0-50; own -a 6.1.0-9"),
+            ("depmod", "-a 6.1.0-9", "own -a 6.1.0-9"),
+            (
+                "depmod",
+                "-a -F /boot/System.map 6.1.0-9",
+                "own -a -F /boot/System.map 6.1.0-9",
+            ),
+            ("sysctl", "-p", ""),
+            ("sysctl", "--system", ""),
+            ("sysctl", "-q kernel.x=1", ""),
+            ("sysctl", "-n kernel.osrelease", "own -n kernel.osrelease"),
+            ("udevadm", "trigger --action=add", ""),
+            ("udevadm", "--quiet settle", ""),
+            ("udevadm", "hwdb --update", "own hwdb --update"),
+            ("uname", "-r", "6.1.0-50"),
+            ("uname", "-a", "Linux nog 6.1.0-50 x86_64"),
+            ("uname", "-m", "other"),
+        ] {
+            assert_eq!(
+                run(dir.path(), name, arguments),
+                (0, want.to_string()),
+                "{name} {arguments}"
+            );
+        }
+        fs::create_dir_all(dir.path().join("modules/9.9-server")).unwrap();
+        assert_eq!(run(dir.path(), "uname", "-r").1, "9.9-server");
+    }
+
+    #[test]
+    fn without_modules_there_is_nothing_to_be_told_and_nothing_to_do() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(run(dir.path(), "uname", "-r"), (0, "9.9-server".into()));
+        assert_eq!(run(dir.path(), "depmod", "-a"), (0, String::new()));
+    }
+}
