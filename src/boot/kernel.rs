@@ -5,9 +5,13 @@
 //! whether a kernel would start.
 
 mod archive;
+mod contents;
+mod image;
 mod unpack;
 
 pub(crate) use archive::{foreign_modules, version_in_initramfs_name};
+pub(crate) use contents::{Contents, contents};
+pub(crate) use image::{Format, format_of, has_configuration};
 
 use std::io::{self, Read};
 
@@ -228,5 +232,7 @@ fn is_version(leading_version: &str) -> bool {
         && leading_version.bytes().all(is_valid)
 }
 
+#[cfg(test)]
+pub(crate) use contents::tests::cpio;
 #[cfg(test)]
 mod tests;

@@ -52,6 +52,9 @@ pub fn plan(boot: &dyn BootFiles, root: &dyn BootFiles, want: &Want<'_>) -> Resu
         Loader::Rpi => plan_rpi(boot, root, want, &mut plan)?,
         Loader::Pxelinux => plan_pxelinux(boot, root, want, &mut plan)?,
     }
+    if matches!(want.root, RootPlace::Nfs { .. }) {
+        plan.notes.extend(mounter_unknown(boot, root, want));
+    }
     if matches!(want.root, RootPlace::Nfs { .. }) && !has_mount_nfs(root) {
         plan.notes.push(
             "there is no mount.nfs in the root: the node cannot mount its boot folder, and its own kernel \
@@ -60,6 +63,24 @@ pub fn plan(boot: &dyn BootFiles, root: &dyn BootFiles, want: &Want<'_>) -> Resu
         );
     }
     Ok(plan)
+}
+
+/// Returns a note where nothing tells who made the initramfs, and whether it mounts an NFS root.
+fn mounter_unknown(boot: &dyn BootFiles, root: &dyn BootFiles, want: &Want<'_>) -> Option<String> {
+    let how = mounting_of(boot, root, want.loader, want.serial);
+    if how.mounter != Mounter::Unknown {
+        return None;
+    }
+    let files = super::summary_for(boot, root, want.serial).initramfs;
+    let found = kernel::contents(boot, &files).ok().flatten();
+    let is_told =
+        found.is_some_and(|found| found.mounts_nfs() || found.dracut_nfs || found.mkinitfs);
+    (!is_told && !files.is_empty()).then(|| {
+        format!(
+            "nothing known made the initramfs {}: whether it mounts an NFS root cannot be told here",
+            files.join(",")
+        )
+    })
 }
 
 /// Returns what mounts the root of an environment.

@@ -11,6 +11,7 @@ use anyhow::{Context, Result, anyhow, ensure};
 
 use super::arch::{self, Arch};
 use super::files::{BootFiles, is_there, text};
+use super::initramfs::{Mounter, mounting};
 use super::spec::Want;
 use crate::failure::Failure;
 use boots::Reader;
@@ -123,6 +124,12 @@ pub(crate) fn made(boot: &dyn BootFiles, root: &dyn BootFiles, want: &Want<'_>) 
     text.push('\n');
     let mut menu = Menu::open(DEFAULT, &text, &|_| None);
     follow(&mut menu, boot, root, want)?;
+    if !arch::of_root(root).is_some_and(Arch::is_x86) {
+        for (name, value) in named_trees(boot) {
+            let label = choice(&menu, boot, Some(root))?.label;
+            menu.set(&label, &[name], Some(&value));
+        }
+    }
     Ok(menu)
 }
 
@@ -138,6 +145,10 @@ pub(crate) fn follow(
     let pair = newest(boot, menu.value(&label(menu)?, &menu::KERNEL))?;
     menu.set(&label(menu)?, &menu::KERNEL, Some(&pair.kernel));
     menu.set(&label(menu)?, &menu::INITRD, pair.initrd.as_deref());
+    // Its net hook makes `ip=dhcp::eth0` of it, which its ipconfig does not take.
+    if mounting(root, pair.initrd.is_some()).mounter == Mounter::Mkinitcpio {
+        menu.set(&label(menu)?, &menu::ADDED, None);
+    }
     let trees = kernels::tree_dir(boot, pair.version.as_deref());
     let trees = trees.filter(|_| !arch::of_root(root).is_some_and(Arch::is_x86));
     menu.set(&label(menu)?, &menu::TREES, trees.as_deref());
@@ -154,22 +165,52 @@ fn newest(boot: &dyn BootFiles, current: Option<&str>) -> Result<Pair> {
     })
 }
 
+/// Returns the menu a system that is brought in booted by from its disk, and the label that booted.
+fn extlinux(boot: &dyn BootFiles) -> Option<(Menu, boots::Choice)> {
+    EXTLINUX.iter().find_map(|path| {
+        let (menu, _) = read(boot, path).ok().flatten()?;
+        let choice = boots::choice(&menu, Reader::UBoot, &|_| false).ok()?;
+        Some((menu, choice))
+    })
+}
+
+/// Returns the device tree and the overlays it named by name, as far as they are in the boot half.
+fn named_trees(boot: &dyn BootFiles) -> Vec<(&'static str, String)> {
+    let Some((menu, choice)) = extlinux(boot) else {
+        return Vec::new();
+    };
+    // From the top of the disk, or from where the file lies.
+    let here = |path: &str| {
+        let path = path.trim_start_matches("../").trim_start_matches('/');
+        let path = path.strip_prefix("boot/").unwrap_or(path);
+        is_there(boot, path).then(|| path.to_string())
+    };
+    let tree = menu.value(&choice.label, &menu::TREE).and_then(here);
+    let overlays = menu.value(&choice.label, &menu::OVERLAYS);
+    let overlays: Vec<String> = overlays
+        .unwrap_or_default()
+        .split_whitespace()
+        .filter_map(here)
+        .collect();
+    let overlays = (!overlays.is_empty()).then(|| overlays.join(" "));
+    tree.map(|tree| (menu::TREE[0], tree))
+        .into_iter()
+        .chain(overlays.map(|overlays| (menu::OVERLAYS[0], overlays)))
+        .collect()
+}
+
 /// Returns the kernel arguments of an imported system, where known.
 ///
 /// From an `extlinux.conf`, or GRUB's arguments for all entries, such as a serial console.
 fn seed(boot: &dyn BootFiles, root: &dyn BootFiles) -> String {
-    for (files, path) in EXTLINUX.iter().map(|path| (boot, *path)) {
-        if let Ok(Some((menu, _))) = read(files, path)
-            && let Ok(choice) = boots::choice(&menu, Reader::UBoot, &|_| false)
-        {
-            let append = menu.append(&choice.label).unwrap_or_default();
-            let is_initrd = |t: &&str| !t.starts_with("initrd=") && !t.contains("${");
-            return append
-                .split_whitespace()
-                .filter(is_initrd)
-                .collect::<Vec<_>>()
-                .join(" ");
-        }
+    if let Some((menu, choice)) = extlinux(boot) {
+        let append = menu.append(&choice.label).unwrap_or_default();
+        let is_initrd = |t: &&str| !t.starts_with("initrd=") && !t.contains("${");
+        return append
+            .split_whitespace()
+            .filter(is_initrd)
+            .collect::<Vec<_>>()
+            .join(" ");
     }
     let grub = text(root, "etc/default/grub")
         .ok()
@@ -192,6 +233,10 @@ pub(crate) struct Loads {
     pub(crate) kernel: String,
     pub(crate) initramfs: Vec<String>,
     pub(crate) append: String,
+    /// The configuration of a FIT image.
+    pub(crate) configuration: Option<String>,
+    /// What the loader adds to the arguments: 1 for `ip=`, 2 for `BOOTIF=`.
+    pub(crate) added: u64,
     /// The device tree and its overlays, where U-Boot is told them by name, and the folder it looks in for one.
     pub(crate) tree: Option<String>,
     pub(crate) overlays: Vec<String>,
@@ -230,9 +275,9 @@ pub(crate) fn loads(
         "{path}: the label that boots names more than {INITRAMFS} initramfs files"
     );
     // U-Boot takes what follows a # for a configuration in a FIT image.
-    let kernel = match (reader, kernel.split_once('#')) {
-        (Reader::UBoot, Some((file, _))) => file,
-        _ => kernel,
+    let (kernel, configuration) = match (reader, kernel.split_once('#')) {
+        (Reader::UBoot, Some((file, name))) => (file, Some(name)),
+        _ => (kernel, None),
     };
     let for_u_boot = |names: &[&str]| match reader {
         Reader::UBoot => menu.value(label, names),
@@ -247,6 +292,8 @@ pub(crate) fn loads(
             "" => append.to_string(),
             extra => format!("{append} {extra}"),
         },
+        configuration: configuration.map(str::to_string),
+        added: menu.added(label),
         tree: for_u_boot(&menu::TREE).map(relative),
         overlays: overlays.split_whitespace().map(relative).collect(),
         tree_dir: for_u_boot(&menu::TREES).map(relative),

@@ -26,6 +26,8 @@ pub(crate) struct Loads {
     pub(crate) initramfs: Vec<String>,
     /// The file with the command line.
     pub(crate) cmdline: String,
+    /// Whether the firmware starts the kernel in 64-bit mode; `None` where it depends on the firmware.
+    pub(crate) is_wide: Option<bool>,
     /// What goes before the names of the operating system's files.
     prefix: String,
     /// What this model lacks, a sentence each: firmware, kernel, device tree.
@@ -154,6 +156,7 @@ fn loads_of(boot: &dyn BootFiles, config: &Config, names: &[String], model: Mode
         ignored_prefix: is_ignored
             .then_some(wanted)
             .filter(|_| config.value(model, "os_prefix").is_some()),
+        is_wide: is_wide(config, model, &kernel),
         kernel,
         missing,
         prefix,
@@ -194,6 +197,21 @@ fn kernel(boot: &dyn BootFiles, config: &Config, model: Model, prefix: &str) -> 
     let paths: Vec<String> = names.iter().map(|name| under(prefix, name)).collect();
     let found = paths.iter().find(|path| is_there(boot, path));
     found.unwrap_or(&paths[0]).clone()
+}
+
+/// Returns in which mode the firmware starts a kernel: as told, else as the kernel's name says.
+fn is_wide(config: &Config, model: Model, kernel: &str) -> Option<bool> {
+    if model.family() == Model::Pi5 {
+        return Some(true);
+    }
+    if let Some(value) = config.value(model, "arm_64bit") {
+        return Some(value != "0");
+    }
+    match kernel.rsplit('/').next()? {
+        "kernel8.img" | "kernel_2712.img" => Some(true),
+        "kernel7l.img" | "kernel7.img" | "kernel.img" => Some(false),
+        _ => None,
+    }
 }
 
 fn initramfs(

@@ -6,8 +6,10 @@ use super::*;
 
 mod excess;
 mod menus;
+mod mounts;
 mod pxelinux;
 mod rpi;
+mod starts;
 
 pub(crate) type Half = BTreeMap<String, Vec<u8>>;
 

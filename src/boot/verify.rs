@@ -5,6 +5,8 @@
 
 mod files;
 mod line;
+mod mounts;
+mod starts;
 
 use std::collections::HashSet;
 
@@ -18,6 +20,7 @@ use super::plan::{PXE_LIMIT, RPI_LIMIT, recognise};
 use super::pxelinux::{self, boots::Reader};
 use super::rpi;
 use super::spec::{Loader, RootPlace, Want};
+use starts::Starter;
 
 /// Limits: number of reasons, and characters of each.
 const MOST: usize = 50;
@@ -37,6 +40,9 @@ struct Way {
     file: String,
     line: Option<String>,
     limit: usize,
+    starter: Starter,
+    /// What the loader adds to the line: IPAPPEND's bits.
+    added: u64,
 }
 
 impl Way {
@@ -46,6 +52,7 @@ impl Way {
             && self.file == other.file
             && self.line == other.line
             && self.limit == other.limit
+            && self.starter == other.starter
     }
 }
 
@@ -73,10 +80,15 @@ pub fn verify(
     };
     for way in &ways {
         reasons.extend(files::check(boot, root, way, is_nfs));
-        let how = mounting(root, !way.initramfs.is_empty());
+        let mut how = mounting(root, !way.initramfs.is_empty());
+        if is_nfs {
+            let seen = mounts::check(boot, root, way, want, how);
+            how = seen.how;
+            reasons.extend(seen.reasons);
+        }
         match &way.line {
             None => reasons.push(format!("{} is missing", way.file)),
-            Some(text) => reasons.extend(line::check(&way.file, text, want, how, way.limit)),
+            Some(text) => reasons.extend(line::check(way, text, want, how)),
         }
     }
     if is_nfs {
@@ -174,6 +186,8 @@ fn rpi_way(boot: &dyn BootFiles, load: rpi::Loads, reasons: &mut Vec<String>) ->
             file: load.cmdline,
             line,
             limit: RPI_LIMIT,
+            starter: Starter::Rpi(load.is_wide),
+            added: 0,
         }),
         Err(e) => {
             reasons.push(format!("{} cannot be read: {e}", load.cmdline));
@@ -203,11 +217,12 @@ fn pxe_ways(boot: &dyn BootFiles, root: &dyn BootFiles, reasons: &mut Vec<String
             Vec::new()
         }
     };
+    let reader = Reader::of(boot, Some(root));
     let mut ways = Vec::new();
     for file in files {
         let loads = pxelinux::read(boot, &file).and_then(|read| {
             read.map(|(menu, _)| {
-                if Reader::of(boot, Some(root)) == Reader::Pxelinux {
+                if reader == Reader::Pxelinux {
                     reasons.extend(pxelinux::program_missing(&menu, &file, boot));
                 }
                 pxelinux::loads(&menu, &file, boot, Some(root))
@@ -229,6 +244,11 @@ fn pxe_ways(boot: &dyn BootFiles, root: &dyn BootFiles, reasons: &mut Vec<String
                     file,
                     line: Some(loads.append),
                     limit: PXE_LIMIT,
+                    starter: match reader {
+                        Reader::Pxelinux => Starter::Pxelinux,
+                        Reader::UBoot => Starter::UBoot(loads.configuration),
+                    },
+                    added: loads.added,
                 });
             }
             Err(e) => reasons.push(format!("{e:#}")),

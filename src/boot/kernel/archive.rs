@@ -50,16 +50,7 @@ fn foreign(image: &[u8], version: &str) -> Option<String> {
         other.get_or_insert(found);
         None
     };
-    let mut rest = image;
-    loop {
-        let padding = rest.iter().take_while(|&&b| b == 0).count();
-        rest = &rest[padding..];
-        let plain = archive_length(rest);
-        if plain == 0 {
-            break;
-        }
-        rest = &rest[plain..];
-    }
+    let rest = after_plain(image);
     // All in one search: there may be a million empty archives.
     let plain = &image[..image.len() - rest.len()];
     if search(plain, MODULES, &mut pick).is_some() {
@@ -69,6 +60,20 @@ fn foreign(image: &[u8], version: &str) -> Option<String> {
     match search(packed.take(UNPACKED_LIMIT), MODULES, &mut pick) {
         Some(()) => None,
         None => other,
+    }
+}
+
+/// Returns what follows the plain archives that an initramfs begins with.
+pub(super) fn after_plain(image: &[u8]) -> &[u8] {
+    let mut rest = image;
+    loop {
+        let padding = rest.iter().take_while(|&&b| b == 0).count();
+        rest = &rest[padding..];
+        let plain = archive_length(rest);
+        if plain == 0 {
+            return rest;
+        }
+        rest = &rest[plain..];
     }
 }
 

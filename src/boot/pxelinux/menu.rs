@@ -11,6 +11,7 @@ pub(crate) const INITRD: [&str; 1] = ["INITRD"];
 pub(crate) const TREES: [&str; 2] = ["FDTDIR", "DEVICETREEDIR"];
 pub(crate) const TREE: [&str; 2] = ["FDT", "DEVICETREE"];
 pub(crate) const OVERLAYS: [&str; 2] = ["FDTOVERLAYS", "DEVICETREE-OVERLAY"];
+pub(crate) const ADDED: [&str; 2] = ["IPAPPEND", "SYSAPPEND"];
 const APPEND: [&str; 1] = ["APPEND"];
 /// How deep INCLUDE is followed: PXELINUX goes to 8 safely, U-Boot to 16.
 const INCLUDE_DEPTH: usize = 16;
@@ -169,6 +170,20 @@ impl Menu {
     pub(crate) fn value(&self, label: &Label, names: &[&str]) -> Option<&str> {
         let mut found = self.directives(names, label.start..label.end);
         found.next_back().map(|d| d.value.as_str())
+    }
+
+    /// Returns what the loader adds to a label's arguments, as bits: its own IPAPPEND, else the one before the first label.
+    pub(crate) fn added(&self, label: &Label) -> u64 {
+        let first = self.labels().first().map_or(0, |l| l.start);
+        let everywhere = self.directives(&ADDED, 0..first).last();
+        let value = self
+            .value(label, &ADDED)
+            .or(everywhere.map(|d| d.value.as_str()));
+        let value = value.unwrap_or_default().trim();
+        match value.strip_prefix("0x") {
+            Some(hex) => u64::from_str_radix(hex, 16).unwrap_or(0),
+            None => value.parse().unwrap_or(0),
+        }
     }
 
     /// Returns a label's arguments, or those before the first label; `-` stands for none.

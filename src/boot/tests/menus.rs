@@ -283,3 +283,36 @@ fn what_follows_a_hash_is_a_configuration() {
         Some("fitImage")
     );
 }
+
+#[test]
+fn device_trees_that_were_named_come_along() {
+    let (_, mut root) = debian();
+    root.insert("usr/bin/sh".into(), elf(183));
+    let mut boot = half(&[
+        ("vmlinuz-6.1.0-32-amd64", "x"),
+        ("dtbs/board.dtb", "x"),
+        ("dtbs/overlays/spi.dtbo", "x"),
+        (
+            "extlinux/extlinux.conf",
+            "LABEL a\n  LINUX /boot/vmlinuz-6.1.0-32-amd64\n  FDT /boot/dtbs/board.dtb\n  FDTOVERLAYS \
+             /boot/dtbs/overlays/spi.dtbo /boot/dtbs/overlays/gone.dtbo\n  APPEND root=UUID=1 console=ttyS2\n",
+        ),
+    ]);
+    apply(&mut boot, &root, &want(None));
+    let menu = content(&boot, DEFAULT);
+    for line in [
+        "  FDT dtbs/board.dtb\n",
+        "  FDTOVERLAYS dtbs/overlays/spi.dtbo\n",
+        "console=ttyS2",
+    ] {
+        assert!(menu.contains(line), "{menu}");
+    }
+    mount_boot(&mut root, "/boot");
+    assert_eq!(
+        reasons(&boot, &root, &want(None), "/boot"),
+        Vec::<String>::new()
+    );
+    boot.remove("dtbs/board.dtb");
+    let why = reasons(&boot, &root, &want(None), "/boot");
+    assert!(why[0].contains("the device tree dtbs/board.dtb"), "{why:?}");
+}

@@ -51,7 +51,7 @@ fn rpios() -> (Half, Half) {
     (boot, root)
 }
 
-fn sound() -> (Half, Half) {
+pub(super) fn sound() -> (Half, Half) {
     let (mut boot, mut root) = rpios();
     apply(&mut boot, &root, &want(None));
     mount_boot(&mut root, "/boot/firmware");

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::Way;
+use super::{Way, starts};
 use crate::boot::files::{BootFiles, Presence, presence};
 use crate::boot::kernel;
 
@@ -24,6 +24,7 @@ pub(super) fn check(
     if !is_loadable(boot, way, "kernel", kernel, &mut reasons) {
         return reasons;
     }
+    reasons.extend(starts::check(boot, root, way, kernel));
     let version = match kernel::version_of(boot, kernel) {
         Ok(version) => version.or_else(|| kernel::version_in_name(kernel).map(str::to_string)),
         Err(e) => {

@@ -1,5 +1,6 @@
 //! Verifies that a kernel command line leads to the wanted root. Its other arguments are the user's.
 
+use super::Way;
 use crate::boot::cmdline::LIMIT;
 use crate::boot::cmdline_tokens::Line;
 use crate::boot::initramfs::{Mounter, Mounting};
@@ -7,13 +8,8 @@ use crate::boot::nfs;
 use crate::boot::spec::{RootPlace, Want};
 
 /// Returns the faults of a line, a sentence each.
-pub(super) fn check(
-    file: &str,
-    text: &str,
-    want: &Want<'_>,
-    how: Mounting,
-    limit: usize,
-) -> Vec<String> {
+pub(super) fn check(way: &Way, text: &str, want: &Want<'_>, how: Mounting) -> Vec<String> {
+    let (file, limit) = (way.file.as_str(), way.limit);
     // Not parsed: each of its arguments could be a reason.
     if text.len() > LIMIT {
         return vec![format!(
@@ -50,6 +46,7 @@ pub(super) fn check(
         RootPlace::Nfs { server, path, .. } => {
             let server = server.to_string();
             reasons.extend(check_nfs(file, &line, &server, path, how));
+            reasons.extend(check_address(file, &line, way.added, how));
             let read_only = want.add.iter().any(|t| t == "ro");
             if !read_only && (!line.has("rw") || line.has("ro")) {
                 reasons.push(format!(
@@ -86,17 +83,37 @@ fn check_nfs(file: &str, line: &Line, server: &str, path: &str, how: Mounting) -
             "{file} names the root in a way only dracut reads, and the environment has none"
         ));
     }
-    if how.mounter == Mounter::Kernel {
-        if line.find("ip").is_empty() {
-            reasons.push(format!(
-                "{file} has no ip=, and without an initramfs the kernel would have no network"
-            ));
-        }
-        if !found.options.contains("vers=") {
-            reasons.push(format!(
-                "{file} names no NFS version, and the kernel does not negotiate one"
-            ));
-        }
+    if how.mounter == Mounter::Kernel && !found.options.contains("vers=") {
+        reasons.push(format!(
+            "{file} names no NFS version, and the kernel does not negotiate one"
+        ));
     }
     reasons
+}
+
+/// Returns what of the line's `ip=`, and of what the loader adds to it, nobody there could read.
+fn check_address(file: &str, line: &Line, added: u64, how: Mounting) -> Option<String> {
+    let has_ip = !line.find("ip").is_empty();
+    let adds_ip = added & 1 != 0;
+    let has_card = added & 2 != 0 || !line.find("BOOTIF").is_empty();
+    let remedy = "take IPAPPEND and SYSAPPEND out";
+    match how.mounter {
+        Mounter::Kernel if !has_ip && !adds_ip => Some(format!(
+            "{file} has no ip=, and without an initramfs the kernel would have no network"
+        )),
+        Mounter::Mkinitcpio if !has_ip && !adds_ip => Some(format!(
+            "{file} has no ip=, and without one mkinitcpio's net hook brings no network up"
+        )),
+        Mounter::Mkinitcpio if has_card && !adds_ip => {
+            let ip = line.value("ip").unwrap_or_default();
+            Some(format!(
+                "{file} has ip={ip} and a BOOTIF (IPAPPEND 2), of which mkinitcpio's net hook makes ip={ip}::CARD, which its \
+                 ipconfig does not take: {remedy}"
+            ))
+        }
+        Mounter::Dracut if has_ip && adds_ip && line.find("bootdev").is_empty() => Some(format!(
+            "{file} has an ip= and gets another one (IPAPPEND 1), and dracut takes two only with bootdev=: {remedy}"
+        )),
+        _ => None,
+    }
 }

@@ -1,0 +1,234 @@
+//! Initramfs files that could not mount the root they are loaded for.
+
+use super::pxelinux::debian;
+use super::*;
+use crate::boot::kernel::cpio;
+
+const INITRD: &str = "initrd.img-6.1.0-32-amd64";
+const MODULES: &str = "usr/lib/modules/6.1.0-32-amd64";
+
+/// Returns a machine whose initramfs has these entries and was made by this program.
+fn machine(maker: &str, id: &str, entries: &[&str]) -> (Half, Half) {
+    let (mut boot, mut root) = debian();
+    root.remove("usr/sbin/update-initramfs");
+    for (path, content) in [(maker, "x"), ("etc/os-release", id)] {
+        root.insert(path.into(), content.as_bytes().to_vec());
+    }
+    for name in ["pxelinux.0", "ldlinux.c32"] {
+        boot.insert(name.into(), b"x".to_vec());
+    }
+    boot.insert(
+        INITRD.into(),
+        zstd::encode_all(cpio(entries).as_slice(), 1).unwrap(),
+    );
+    mount_boot(&mut root, "/boot");
+    (boot, root)
+}
+
+const TOOLS: &str = "usr/sbin/update-initramfs";
+const DRACUT: &str = "usr/bin/dracut";
+const ARCH: &str = "usr/bin/mkinitcpio";
+const ALPINE: &str = "sbin/mkinitfs";
+
+#[test]
+fn what_is_in_the_initramfs_is_asked() {
+    for (maker, id, entries, word) in [
+        (
+            TOOLS,
+            "ID=debian",
+            &["init", "bin/nfsmount", "scripts/nfs", "scripts/local"][..],
+            "",
+        ),
+        (TOOLS, "ID=debian", &["init", "usr/bin/nfsmount"], ""),
+        (
+            TOOLS,
+            "ID=debian",
+            &["init", "scripts/local", "usr/bin/nfsmount"],
+            "script for an NFS root",
+        ),
+        (
+            TOOLS,
+            "ID=debian",
+            &["init", "scripts/nfs"],
+            "apt-get install -y initramfs-tools klibc-utils",
+        ),
+        (
+            TOOLS,
+            "ID=debian",
+            &["init", "bin/busybox"],
+            "has no nfsmount",
+        ),
+        (
+            DRACUT,
+            "ID=fedora",
+            &[
+                "init",
+                "usr/lib/dracut/modules.txt=base\nnfs\n",
+                "usr/sbin/mount.nfs",
+            ],
+            "",
+        ),
+        (DRACUT, "ID=fedora", &["init", "usr/bin/mount.nfs"], ""),
+        (
+            DRACUT,
+            "ID=fedora",
+            &["init", "usr/lib/dracut/modules.txt=base\nrootfs-block\n"],
+            "dnf install -y dracut-network",
+        ),
+        (
+            DRACUT,
+            "ID=opensuse-tumbleweed\nID_LIKE=\"opensuse suse\"",
+            &["init", "usr/lib/dracut/modules.txt=base\n"],
+            "zypper -n install nfs-client",
+        ),
+        (
+            DRACUT,
+            "ID=debian",
+            &["init", "usr/lib/systemd/systemd"],
+            "apt-get install -y dracut-network",
+        ),
+        (
+            ARCH,
+            "ID=arch",
+            &[
+                "init",
+                "init_functions",
+                "hooks/net",
+                "usr/bin/nfsmount",
+                "usr/bin/ipconfig",
+            ],
+            "",
+        ),
+        (
+            ARCH,
+            "ID=arch",
+            &["init", "init_functions", "hooks/udev"],
+            "pacman -S --needed --noconfirm mkinitcpio-nfs-utils",
+        ),
+        (
+            ARCH,
+            "ID=arch",
+            &["init", "usr/lib/systemd/systemd"],
+            "has no nfsmount",
+        ),
+        (
+            ALPINE,
+            "ID=alpine",
+            &["init", "sbin/nlplug-findfs"],
+            "mkinitfs, which mounts no NFS root",
+        ),
+        (
+            ALPINE,
+            "ID=alpine",
+            &["init"],
+            "mkinitfs, which mounts no NFS root",
+        ),
+        // Somebody's own: nothing is held against it.
+        ("usr/bin/booster", "ID=arch", &["init"], ""),
+        (
+            "usr/bin/booster",
+            "ID=arch",
+            &["init", "usr/bin/mount.nfs"],
+            "",
+        ),
+        // Without a program to start it is no initramfs that anything is known of.
+        (TOOLS, "ID=debian", &["etc/x"], ""),
+    ] {
+        let (mut boot, root) = machine(maker, id, entries);
+        apply(&mut boot, &root, &want(None));
+        let why = reasons(&boot, &root, &want(None), "/boot");
+        match word {
+            "" => assert_eq!(why, Vec::<String>::new(), "{maker} {entries:?}"),
+            word => assert!(
+                why.len() == 1 && why[0].contains(word),
+                "{maker} {entries:?} {why:?}"
+            ),
+        }
+    }
+}
+
+#[test]
+fn a_mounter_nobody_knows_is_told() {
+    for (entries, told) in [(&["init"][..], true), (&["init", "bin/mount.nfs"], false)] {
+        let (mut boot, root) = machine("usr/bin/booster", "ID=arch", entries);
+        let notes = apply(&mut boot, &root, &want(None)).notes;
+        assert_eq!(
+            notes.iter().any(|n| n.contains("cannot be told")),
+            told,
+            "{notes:?}"
+        );
+    }
+}
+
+#[test]
+fn the_module_of_nfs_has_to_be_in_it() {
+    let module = format!("{MODULES}/kernel/fs/nfs/nfs.ko.xz");
+    let other = format!("{MODULES}/kernel/drivers/net/tg3.ko");
+    let mounter = ["init", "scripts/nfs", "bin/nfsmount"];
+    for (modular, more, sound) in [
+        (true, vec![&other], false),
+        (true, vec![&other, &module], true),
+        (true, vec![], true),
+        (false, vec![&other], true),
+    ] {
+        let entries: Vec<&str> = mounter
+            .into_iter()
+            .chain(more.iter().map(|m| m.as_str()))
+            .collect();
+        let (mut boot, mut root) = machine(TOOLS, "ID=debian", &entries);
+        if modular {
+            root.insert(module.clone(), b"x".to_vec());
+        }
+        apply(&mut boot, &root, &want(None));
+        let why = reasons(&boot, &root, &want(None), "/boot");
+        assert_eq!(why.is_empty(), sound, "{entries:?} {why:?}");
+        assert!(
+            sound || why[0].contains("/etc/initramfs-tools/modules"),
+            "{why:?}"
+        );
+    }
+}
+
+#[test]
+fn the_version_asked_for_is_one_it_mounts() {
+    let v4 = |line: &str| line.replace("vers=3,tcp", "vers=4.2");
+    for (nfsmount, sound) in [("klibc", false), ("the program mount.nfs", true)] {
+        let program = format!("bin/nfsmount={nfsmount}");
+        let (mut boot, root) = machine(TOOLS, "ID=debian", &["init", "scripts/nfs", &program]);
+        apply(&mut boot, &root, &want(None));
+        let menu = v4(content(&boot, "pxelinux.cfg/default"));
+        boot.insert("pxelinux.cfg/default".into(), menu.into());
+        let why = reasons(&boot, &root, &want(None), "/boot");
+        assert_eq!(why.is_empty(), sound, "{nfsmount} {why:?}");
+    }
+    // A real mount.nfs wants to look up the protocol for version 3.
+    let (mut boot, root) = machine(
+        DRACUT,
+        "ID=fedora",
+        &["init", "usr/lib/dracut/modules.txt=nfs\n", "sbin/mount.nfs"],
+    );
+    let RootPlace::Nfs {
+        server,
+        path,
+        options,
+        ..
+    } = want(None).root
+    else {
+        return;
+    };
+    let wanted = Want {
+        root: RootPlace::Nfs {
+            server,
+            path,
+            options,
+            version: Some(NfsVersion::V3),
+        },
+        ..want(None)
+    };
+    apply(&mut boot, &root, &wanted);
+    let why = reasons(&boot, &root, &wanted, "/boot");
+    assert!(
+        why.len() == 1 && why[0].contains("/etc/protocols"),
+        "{why:?}"
+    );
+}

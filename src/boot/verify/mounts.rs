@@ -1,0 +1,180 @@
+//! Whether what is in an initramfs can mount an NFS root, and the commands that mend it where it cannot.
+//!
+//! A reason is only what the initramfs itself shows, gone through from beginning to end: where that cannot
+//! be done, or nobody knows who made it, there is none. Not for the arguments it is given.
+
+use super::Way;
+use crate::boot::files::{BootFiles, is_there, text};
+use crate::boot::initramfs::{Mounter, Mounting};
+use crate::boot::kernel::{self, Contents};
+use crate::boot::spec::Want;
+
+/// Who mounts, as the initramfs tells, and why it would not.
+pub(super) struct Seen {
+    pub(super) how: Mounting,
+    pub(super) reasons: Vec<String>,
+}
+
+/// Returns who mounts the root, from what is in the initramfs, and why it could not.
+///
+/// `how` is what the root half tells.
+pub(super) fn check(
+    boot: &dyn BootFiles,
+    root: &dyn BootFiles,
+    way: &Way,
+    want: &Want<'_>,
+    mut how: Mounting,
+) -> Seen {
+    let mut reasons = Vec::new();
+    // One that cannot be read is told with the other files.
+    let found = match way.initramfs.is_empty() {
+        true => None,
+        false => kernel::contents(boot, &way.initramfs).ok().flatten(),
+    };
+    let Some(found) = found.filter(|found| found.init) else {
+        return Seen { how, reasons };
+    };
+    how.mounter = match () {
+        () if found.dracut => Mounter::Dracut,
+        () if found.initramfs_tools => Mounter::InitramfsTools,
+        () if found.mkinitcpio => Mounter::Mkinitcpio,
+        () if found.mkinitfs => Mounter::Unknown,
+        () => how.mounter,
+    };
+    how.has_mount_nfs |= found.is_mount_nfs;
+    let names = way.initramfs.join(",");
+    let which = format!("the initramfs {names}{}", way.model);
+    if let Some(why) = missing(root, &found, how) {
+        reasons.push(format!("{which} {why}{}", remedy(root, want, how)));
+    } else if how.mounter != Mounter::Unknown && lacks_module(root, &found) {
+        reasons.push(format!(
+            "{which} has no module for NFS (nfs.ko), and its kernel has NFS as a module{}",
+            module_remedy(want, how)
+        ));
+    } else if how.mounter == Mounter::Dracut
+        && found.mount_nfs
+        && !found.protocols
+        && mounts_version_3(way)
+    {
+        reasons.push(format!(
+            "{which} has no /etc/protocols, without which its mount.nfs mounts no NFS version 3: netbe set nfs.version=4.2 {}",
+            want.hostname
+        ));
+    }
+    Seen { how, reasons }
+}
+
+/// Returns what it lacks to mount an NFS root.
+fn missing(root: &dyn BootFiles, found: &Contents, how: Mounting) -> Option<&'static str> {
+    match how.mounter {
+        Mounter::Dracut if !found.dracut_nfs && (found.dracut || !found.mounts_nfs()) => {
+            Some("was made without dracut's module nfs")
+        }
+        Mounter::InitramfsTools if found.initramfs_tools && !found.nfs_script => {
+            Some("was made without initramfs-tools' script for an NFS root")
+        }
+        Mounter::InitramfsTools if !found.mounts_nfs() => {
+            Some("has no nfsmount, by which initramfs-tools mounts an NFS root")
+        }
+        Mounter::Mkinitcpio if found.mkinitcpio && !found.net_hook => {
+            Some("was made without mkinitcpio's hook net")
+        }
+        Mounter::Mkinitcpio if !found.mounts_nfs() => {
+            Some("has no nfsmount, by which mkinitcpio's hook net mounts an NFS root")
+        }
+        Mounter::Unknown if !found.mounts_nfs() && (found.mkinitfs || has_mkinitfs(root)) => {
+            Some("was made by mkinitfs, which mounts no NFS root")
+        }
+        _ => None,
+    }
+}
+
+fn has_mkinitfs(root: &dyn BootFiles) -> bool {
+    ["sbin/mkinitfs", "usr/sbin/mkinitfs"]
+        .iter()
+        .any(|path| is_there(root, path))
+}
+
+/// Returns whether NFS is a module of every kernel in the root, and the initramfs has modules, but not that.
+fn lacks_module(root: &dyn BootFiles, found: &Contents) -> bool {
+    let versions = kernel::module_versions(root);
+    let is_module = |version: &String| {
+        let dirs = ["usr/lib/modules", "lib/modules"];
+        dirs.iter().any(|dir| {
+            let names = root.names(&format!("{dir}/{version}/kernel/fs/nfs"));
+            names.is_ok_and(|names| names.iter().any(|name| name.starts_with("nfs.ko")))
+        })
+    };
+    found.modules && !found.nfs_module && !versions.is_empty() && versions.iter().all(is_module)
+}
+
+fn mounts_version_3(way: &Way) -> bool {
+    let line = way.line.as_deref().unwrap_or_default();
+    ["vers=3", "nfsvers=3", "root=nfs:"]
+        .iter()
+        .any(|word| line.contains(word))
+}
+
+/// Returns the command that makes an initramfs which mounts NFS, for the distribution it is.
+fn remedy(root: &dyn BootFiles, want: &Want<'_>, how: Mounting) -> String {
+    let ids = ids(root);
+    let is = |names: &[&str]| names.iter().any(|name| ids.iter().any(|id| id == name));
+    let command = match how.mounter {
+        Mounter::InitramfsTools => {
+            "apt-get install -y initramfs-tools klibc-utils && update-initramfs -u -k all".to_string()
+        }
+        Mounter::Mkinitcpio => "pacman -S --needed --noconfirm mkinitcpio-nfs-utils && mkdir -p /etc/mkinitcpio.conf.d && echo \
+             \"HOOKS=(base udev modconf keyboard net block filesystems)\" > /etc/mkinitcpio.conf.d/nfs.conf && mkinitcpio -P"
+            .to_string(),
+        Mounter::Dracut => {
+            let install = match () {
+                () if is(&["debian", "ubuntu"]) => "apt-get install -y dracut-network nfs-common",
+                () if is(&["fedora", "rhel"]) => "dnf install -y dracut-network nfs-utils",
+                () if is(&["suse", "opensuse"]) => "zypper -n install nfs-client",
+                () if is(&["arch"]) => "pacman -S --needed --noconfirm nfs-utils",
+                () if is(&["void"]) => "xbps-install -y dracut-network nfs-utils",
+                () => "true",
+            };
+            format!(
+                "{install} && echo \"add_dracutmodules+=\\\" nfs \\\"; hostonly=no\" > /etc/dracut.conf.d/nfs.conf && dracut \
+                 --force --regenerate-all"
+            )
+        }
+        _ => {
+            return ": a kernel with CONFIG_ROOT_NFS=y needs none, and dracut makes one that does".to_string();
+        }
+    };
+    format!(": netbe run {} -- sh -c '{command}'", want.name)
+}
+
+fn module_remedy(want: &Want<'_>, how: Mounting) -> String {
+    let command = match how.mounter {
+        Mounter::InitramfsTools => {
+            "echo nfs >> /etc/initramfs-tools/modules && update-initramfs -u -k all"
+        }
+        Mounter::Mkinitcpio => {
+            "mkdir -p /etc/mkinitcpio.conf.d && echo \"MODULES+=(nfs nfsv3)\" > /etc/mkinitcpio.conf.d/nfs-module.conf && mkinitcpio -P"
+        }
+        _ => {
+            "echo \"add_drivers+=\\\" nfs nfsv3 nfsv4 \\\"; hostonly=no\" > /etc/dracut.conf.d/nfs-module.conf && dracut --force \
+             --regenerate-all"
+        }
+    };
+    format!(": netbe run {} -- sh -c '{command}'", want.name)
+}
+
+/// Returns what a system calls itself and what it is like, from its os-release.
+fn ids(root: &dyn BootFiles) -> Vec<String> {
+    let places = ["etc/os-release", "usr/lib/os-release"];
+    let release = places
+        .iter()
+        .find_map(|path| text(root, path).ok().flatten())
+        .unwrap_or_default();
+    let values = release
+        .lines()
+        .filter_map(|line| line.strip_prefix("ID=").or(line.strip_prefix("ID_LIKE=")));
+    values
+        .flat_map(|value| value.trim_matches(['"', '\'']).split_whitespace())
+        .map(str::to_string)
+        .collect()
+}

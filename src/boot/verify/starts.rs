@@ -1,0 +1,97 @@
+//! Whether the one that loads a kernel can start it, and whether the root's programs run under it.
+//!
+//! Only what is known for certain is a reason: a file of an unknown kind may be what somebody meant. Not
+//! for whether the kernel is there.
+
+use super::Way;
+use crate::boot::arch::{self, Arch};
+use crate::boot::files::BootFiles;
+use crate::boot::kernel::{self, Format};
+
+/// Who loads a kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Starter {
+    /// A Raspberry Pi's firmware, in 64-bit mode or not, where that can be told.
+    Rpi(Option<bool>),
+    /// PXELINUX.
+    Pxelinux,
+    /// U-Boot, with the configuration of a FIT image.
+    UBoot(Option<String>),
+}
+
+/// Returns why a kernel that is there would not run, a sentence each.
+pub(super) fn check(
+    boot: &dyn BootFiles,
+    root: &dyn BootFiles,
+    way: &Way,
+    path: &str,
+) -> Vec<String> {
+    // One that cannot be read is told with its version.
+    let Ok((format, arch)) = kernel::format_of(boot, path) else {
+        return Vec::new();
+    };
+    let mut reasons = Vec::new();
+    let what = format!("the kernel {path}{} is {}", way.model, format.name());
+    let refused = match &way.starter {
+        Starter::Rpi(_) => match format {
+            Format::BzImage
+            | Format::Zboot
+            | Format::Efi
+            | Format::Fit
+            | Format::UImage
+            | Format::Packed(_) => Some(
+                "a Raspberry Pi's firmware starts plain images and those packed by gzip only: put the Image it was made of in \
+                 its place",
+            ),
+            _ => None,
+        },
+        Starter::Pxelinux => match format {
+            Format::BzImage | Format::Unknown => None,
+            _ => Some("PXELINUX starts x86 kernels (bzImage) only"),
+        },
+        Starter::UBoot(_) => None,
+    };
+    if let Some(why) = refused {
+        reasons.push(format!("{what}, and {why}"));
+        return reasons;
+    }
+    if let Starter::Rpi(Some(is_wide)) = way.starter {
+        let mode = match (is_wide, arch) {
+            (true, Some(Arch::Arm)) => Some("64-bit"),
+            (false, Some(Arch::Aarch64)) => Some("32-bit"),
+            _ => None,
+        };
+        reasons.extend(mode.map(|mode| {
+            format!(
+                "the kernel {path}{} is for {}, and the firmware starts it in {mode} mode (arm_64bit= and kernel= of \
+                 config.txt say which)",
+                way.model,
+                arch.map_or("", Arch::name)
+            )
+        }));
+    }
+    if let (Some(kernel), Some(programs)) = (arch, arch::of_root(root))
+        && !runs(kernel, programs)
+    {
+        reasons.push(format!(
+            "the kernel {path}{} is for {kernel}, and the programs in the root are for {programs}",
+            way.model
+        ));
+    }
+    if let (Starter::UBoot(Some(name)), Format::Fit) = (&way.starter, format) {
+        let whole = boot.head(path, kernel::IMAGE_LIMIT).ok().flatten();
+        if whole.is_some_and(|fit| kernel::has_configuration(&fit, name) == Some(false)) {
+            reasons.push(format!("the FIT image {path} has no configuration {name}"));
+        }
+    }
+    reasons
+}
+
+/// Returns whether a kernel runs such programs; 64-bit ones run those of 32 bits too.
+fn runs(kernel: Arch, programs: Arch) -> bool {
+    kernel == programs
+        || matches!(
+            (kernel, programs),
+            (Arch::Aarch64, Arch::Arm) | (Arch::X86_64, Arch::X86) | (_, Arch::Other(_))
+        )
+}
