@@ -85,13 +85,10 @@ fn plain(head: &[u8]) -> (Format, Option<Arch>) {
     let at = |from: usize, what: &[u8]| head.get(from..from + what.len()) == Some(what);
     let word = |from: usize| Some(u16::from_le_bytes([*head.get(from)?, *head.get(from + 1)?]));
     if at(0x202, b"HdrS") {
-        // From protocol 2.12 on a bit says that it can be entered in 64-bit mode.
-        let tells = word(0x206).is_some_and(|version| version >= 0x20c);
-        let flags = word(0x236).filter(|_| tells);
-        let arch = flags.map(|flags| match flags & 1 {
-            0 => Arch::X86,
-            _ => Arch::X86_64,
-        });
+        // From protocol 2.12 on a bit says that it can be entered in 64-bit mode; without it nothing is certain.
+        let is_wide = word(0x206).is_some_and(|version| version >= 0x20c)
+            && word(0x236).is_some_and(|flags| flags & 1 != 0);
+        let arch = is_wide.then_some(Arch::X86_64);
         return (Format::BzImage, arch);
     }
     if at(0, b"MZ") && at(4, b"zimg") {
@@ -219,11 +216,7 @@ mod tests {
                 Format::BzImage,
                 Some(Arch::X86_64),
             ),
-            (
-                file(&[(0x202, b"HdrS\x0f\x02")]),
-                Format::BzImage,
-                Some(Arch::X86),
-            ),
+            (file(&[(0x202, b"HdrS\x0f\x02")]), Format::BzImage, None),
             (file(&[(0, b"MZ\0\0zimg")]), Format::Zboot, None),
             (
                 file(&[pe, &[(4, b"zimg")]].concat()),
