@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::compression::Compression;
-use super::disk_image::{Filesystem, has_partitions};
+use super::disk_image::{Container, Filesystem, has_partitions};
 use super::tar;
 use crate::fs::{interrupt, opener};
 
@@ -70,6 +70,9 @@ impl Kind {
         let bare = Filesystem::detect(head).is_some_and(Filesystem::can_be_root);
         if has_partitions(head) || bare {
             return Self::Disk;
+        }
+        if let Some(container) = Container::detect(head) {
+            return Self::Foreign(container.what, container.remedy);
         }
         Self::Unknown
     }
@@ -235,7 +238,11 @@ mod tests {
         header.set_cksum();
         for (bytes, kind) in [
             (vec![], Kind::Empty),
-            (vec![0; HEAD], Kind::Unknown),
+            (
+                vec![0; HEAD],
+                Kind::Foreign("nothing (zeros, as on an empty disk)", None),
+            ),
+            (vec![0; 10], Kind::Unknown),
             (b"#!/bin/sh\n".to_vec(), Kind::Unknown),
             (header.as_bytes().to_vec(), Kind::Tar),
             (b"NETBE-STREAM 1".to_vec(), Kind::NetbeStream),

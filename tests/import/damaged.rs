@@ -24,7 +24,7 @@ fn what_is_no_system_is_named() {
     for (content, said) in [
         (&b""[..], "it is empty"),
         (b"hello\n", "neither a tar archive nor a disk image"),
-        (&[0; 100_000], "neither a tar archive nor a disk image"),
+        (&[0; 100_000], "zeros, as on an empty disk"),
         (b"PK\x03\x04......", "zip"),
         (b"NETBE-STREAM 1\n", "a stream of netbe export"),
         (b"BZh91AY&SY", "bzip2"),

@@ -4,6 +4,7 @@
 //! filesystems, the kernel mounts them, invisible to other processes. Which partition is the root is decided
 //! elsewhere.
 
+mod containers;
 mod ext;
 mod fat;
 mod fields;
@@ -17,6 +18,7 @@ mod spool;
 mod superblock;
 mod window;
 
+pub use containers::Container;
 pub use fat::{copy as copy_fat, names as fat_names};
 pub use mount::{Access, Mounted};
 pub use partitions::{Partition, has_partitions, partitions};

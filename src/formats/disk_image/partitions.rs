@@ -12,7 +12,7 @@ use gpt::disk::LogicalBlockSize;
 use mbrman::MBRHeader;
 
 use super::reader::guarded;
-use super::{Filesystem, Window};
+use super::{Container, Filesystem, Window};
 
 /// Sector size of an MBR, in bytes.
 const SECTOR: u64 = 512;
@@ -36,6 +36,8 @@ pub struct Partition {
     pub part_label: Option<String>,
     /// Its filesystem, if netbe knows it.
     pub filesystem: Option<Filesystem>,
+    /// What it holds that is no filesystem, as far as that is known.
+    pub container: Option<Container>,
     /// Its filesystem's `UUID=`.
     pub uuid: Option<String>,
     /// Its filesystem's `LABEL=`.
@@ -68,6 +70,8 @@ pub fn partitions(disk: &File, size: u64) -> Result<Vec<Partition>> {
         if let Some(filesystem) = partition.filesystem {
             partition.uuid = filesystem.uuid(&head);
             partition.label = filesystem.label(&head);
+        } else {
+            partition.container = Container::detect(&head);
         }
     }
     Ok(found)
@@ -81,6 +85,7 @@ fn empty(number: u32, start: u64, size: u64) -> Partition {
         part_uuid: None,
         part_label: None,
         filesystem: None,
+        container: None,
         uuid: None,
         label: None,
     }

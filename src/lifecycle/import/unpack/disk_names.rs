@@ -133,6 +133,7 @@ mod tests {
             part_uuid: Some(format!("aabbccdd-{number:02x}")),
             part_label: Some(format!("part{number}")),
             filesystem: Some(filesystem),
+            container: None,
             uuid: Some(format!("ABCD-{number:04}")),
             label: Some(format!("label{number}")),
         }

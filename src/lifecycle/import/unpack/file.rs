@@ -71,13 +71,23 @@ pub(super) fn unpack(
 
 /// Says what to do about a filesystem that only the kernel can read.
 fn with_remedy(error: anyhow::Error, from: &Source) -> anyhow::Error {
-    if !error.chain().any(<dyn std::error::Error>::is::<Unread>) {
-        return error;
-    }
     let source = match from {
         Source::Directory(path) | Source::File(path) => path.display().to_string(),
         Source::Stdin => "-".to_string(),
     };
+    let hint = error.downcast_ref::<Failure>().and_then(|f| f.hint.clone());
+    if let Some(hint) = hint.filter(|hint| hint.contains(" FILE;")) {
+        let file = match from {
+            Source::Stdin => "DISK-IMAGE".to_string(),
+            _ => source,
+        };
+        return Failure::failed(error.to_string())
+            .hint(hint.replace("FILE", &file))
+            .into();
+    }
+    if !error.chain().any(<dyn std::error::Error>::is::<Unread>) {
+        return error;
+    }
     Failure::refused(format!("{error:#}"))
         .hint(format!(
             "if you trust whoever made it: netbe import --kernel-driver NODE {source}"

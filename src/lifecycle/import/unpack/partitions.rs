@@ -19,6 +19,9 @@ use crate::fs::interrupt;
 
 /// Subvolumes that distributions keep their root in, tried after the one that is mounted by default.
 const ROOT_SUBVOLUMES: [&str; 4] = ["@", "@rootfs", "root", "@root"];
+/// How many partitions are named of a disk without a system.
+const NAMED: usize = 16;
+
 /// Where a root was found: its partition, mount options, and the directory in it.
 #[derive(Debug)]
 pub(super) struct Root<'d> {
@@ -51,11 +54,38 @@ pub(super) fn find_root<'d>(disk: &Disk, all: &'d [Partition], scratch: &Path) -
     match (best, failed) {
         (Some((_, _, root)), _) => Ok(root),
         (None, Some(error)) => Err(error),
-        (None, None) => Err(Failure::failed(
-            "it is a disk without an operating system netbe can read: \
-             none of its partitions has os-release or a shell",
-        )
-        .into()),
+        (None, None) => Err(no_system(all)),
+    }
+}
+
+/// Says of a disk without a system what its partitions hold instead.
+fn no_system(all: &[Partition]) -> anyhow::Error {
+    let named: Vec<String> = all
+        .iter()
+        .filter_map(|partition| {
+            let what = match (partition.filesystem, partition.container) {
+                (Some(Filesystem::Fat), _) => "a FAT",
+                (None, Some(container)) => container.what,
+                _ => return None,
+            };
+            Some(match partition.number {
+                0 => format!("it holds {what}"),
+                number => format!("partition {number} holds {what}"),
+            })
+        })
+        .take(NAMED)
+        .collect();
+    let why = match named.is_empty() {
+        true => "none of its partitions has os-release or a shell".to_string(),
+        false => named.join(", "),
+    };
+    let failure = Failure::failed(format!(
+        "it is a disk without an operating system netbe can read: {why}"
+    ));
+    let mut held = all.iter().filter_map(|p| p.container?.remedy);
+    match held.next() {
+        Some(remedy) => failure.hint(remedy).into(),
+        None => failure.into(),
     }
 }
 

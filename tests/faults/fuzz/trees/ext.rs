@@ -54,6 +54,7 @@ pub(super) fn copy_ext() -> impl FnMut(&[u8]) {
         part_uuid: None,
         part_label: None,
         filesystem: Some(Filesystem::Ext),
+        container: None,
         uuid: None,
         label: None,
     };
