@@ -5,6 +5,7 @@
 pub mod atomic;
 pub mod copy;
 pub mod dir_names;
+pub mod file_flags;
 pub mod free_space;
 pub mod interrupt;
 pub mod interruptible_io;

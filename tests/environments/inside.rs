@@ -53,6 +53,45 @@ fn a_nested_subvolume_arrives_as_a_directory_with_its_content() {
 }
 
 #[test]
+fn a_nested_subvolume_keeps_the_flags_of_its_files() {
+    let pool = Pool::with_node();
+    let inner = "nodes/nog/envs/a/root/srv/inner";
+    pool.subvolume(inner);
+    let top = pool.at(inner);
+    let chattr = |flags: &str, path: &std::path::Path| {
+        run(Command::new("chattr").arg(flags).arg(path));
+    };
+    fs::create_dir(top.join("db")).unwrap();
+    chattr("+C", &top.join("db"));
+    fs::write(top.join("db/data"), [7; 100_000]).unwrap();
+    for (name, flag) in [("i", "+i"), ("a", "+a"), ("d", "+d"), ("A", "+A")] {
+        fs::write(top.join(name), name).unwrap();
+        if name == "i" {
+            fs::hard_link(top.join(name), top.join("linked")).unwrap();
+        }
+        chattr(flag, &top.join(name));
+    }
+    chattr("+i", &top.join("db"));
+    let flags = |environment: &str| {
+        let listed = Command::new("lsattr")
+            .current_dir(pool.half(environment, "root").join("srv/inner"))
+            .args(["-d", ".", "db", "db/data", "i", "a", "d", "A", "linked"])
+            .output()
+            .unwrap();
+        String::from_utf8(listed.stdout).unwrap()
+    };
+    let before = flags("nog/a");
+    assert_eq!(
+        before.lines().filter(|l| l[..20].contains('i')).count(),
+        3,
+        "{before}"
+    );
+    pool.netbe().ok("clone nog/a nog/b");
+    assert_eq!(before, flags("nog/b"));
+    pool.netbe().ok("destroy -y nog/b");
+}
+
+#[test]
 fn a_renamed_environment_carries_its_nested_subvolumes() {
     let pool = Pool::with_node();
     pool.subvolume("nodes/nog/envs/a/boot/inner");

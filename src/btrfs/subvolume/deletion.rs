@@ -5,7 +5,7 @@
 //! set from inside (read-only, immutable) is removed. A failure does not stop the rest; it is reported at the end.
 //! stays is told when all the rest has gone.
 
-use std::ffi::{OsStr, c_int, c_long};
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -18,6 +18,7 @@ use nix::fcntl::OFlag;
 use super::nested::{self, Nested, directory_in};
 use super::{SUBVOLUME_INODE, opener};
 use crate::btrfs::removal::NotRemoved;
+use crate::fs::file_flags;
 use crate::fs::opener::descriptor_path;
 
 /// Deletes the open subvolume and the subvolumes in it; the kernel frees the space in the background.
@@ -105,15 +106,13 @@ pub fn make_changeable(directory: &impl AsFd, name: &OsStr) -> bool {
     parent || target
 }
 
-/// Protection flags: `FS_APPEND_FL` and `FS_IMMUTABLE_FL` of linux/fs.h.
-const PROTECTED: c_int = 0x20 | 0x10;
-
 /// Removes the flags that protect a file or directory from changes; returns whether there were any.
 fn remove_protection(file: &impl AsFd) -> bool {
-    let Ok(flags) = flags_of(file) else {
+    let Ok(flags) = file_flags::get(file) else {
         return false;
     };
-    flags & PROTECTED != 0 && set_flags(file, flags & !PROTECTED).is_ok()
+    flags & file_flags::PROTECTED != 0
+        && file_flags::set(file, flags & !file_flags::PROTECTED).is_ok()
 }
 
 /// `BTRFS_SUBVOL_RDONLY` of linux/btrfs.h.
@@ -152,23 +151,12 @@ const BY_ID: u64 = 1 << 4;
 const _: () = assert!(size_of::<Named>() == 4096 && size_of::<Numbered>() == 4096);
 
 mod call {
-    use super::{Named, Numbered, c_int, c_long};
+    use super::{Named, Numbered};
 
     nix::ioctl_write_ptr!(snap_destroy, 0x94, 15, Named);
     nix::ioctl_write_ptr!(snap_destroy_v2, 0x94, 63, Numbered);
     nix::ioctl_read!(subvol_getflags, 0x94, 25, u64);
     nix::ioctl_write_ptr!(subvol_setflags, 0x94, 26, u64);
-    // Of linux/fs.h: the ioctl numbers have the size of a long, the kernel uses an int.
-    nix::ioctl_read_bad!(
-        getflags,
-        nix::request_code_read!(b'f', 1, size_of::<c_long>()),
-        c_int
-    );
-    nix::ioctl_write_ptr_bad!(
-        setflags,
-        nix::request_code_write!(b'f', 2, size_of::<c_long>()),
-        c_int
-    );
 }
 
 #[allow(unsafe_code)]
@@ -210,17 +198,4 @@ fn subvolume_flags(top: &File) -> nix::Result<u64> {
 fn set_subvolume_flags(top: &File, flags: u64) -> nix::Result<()> {
     // SAFETY: the descriptor is open during the call; the kernel reads one number.
     unsafe { call::subvol_setflags(top.as_raw_fd(), &raw const flags) }.map(drop)
-}
-
-#[allow(unsafe_code)]
-fn flags_of(file: &impl AsFd) -> nix::Result<c_int> {
-    let mut flags = 0;
-    // SAFETY: the descriptor is borrowed during the call; the kernel writes an int, despite the ioctl number.
-    unsafe { call::getflags(file.as_fd().as_raw_fd(), &raw mut flags) }.map(|_| flags)
-}
-
-#[allow(unsafe_code)]
-fn set_flags(file: &impl AsFd, flags: c_int) -> nix::Result<()> {
-    // SAFETY: the descriptor is borrowed during the call; the kernel reads an int, despite the ioctl number.
-    unsafe { call::setflags(file.as_fd().as_raw_fd(), &raw const flags) }.map(drop)
 }

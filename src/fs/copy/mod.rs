@@ -6,12 +6,13 @@
 
 pub mod attributes;
 mod content;
+mod flags;
 mod look;
 
 pub use content::Contents;
 
 use std::collections::{BTreeSet, HashMap};
-use std::ffi::{OsStr, OsString};
+use std::ffi::{OsStr, OsString, c_int};
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
@@ -25,7 +26,7 @@ use nix::sys::statfs::{BTRFS_SUPER_MAGIC, fstatfs};
 use nix::unistd::{linkat, symlinkat};
 
 use super::shown_path::shortened;
-use super::{interrupt, opener};
+use super::{file_flags, interrupt, opener};
 use attributes::{Attributes, descriptor, is_portable};
 use look::{Listing, is_pseudo, open_directory, open_on_same_mount};
 
@@ -41,6 +42,8 @@ pub struct Rules {
     pub enter: Vec<PathBuf>,
     /// Directories that are left empty, by device and inode number.
     pub skip: Vec<(u64, u64)>,
+    /// Whether the flags of chattr(1) are copied: for a copy within one btrfs.
+    pub flags: bool,
 }
 
 /// What a copy left out or changed, paths relative to the top.
@@ -56,6 +59,10 @@ pub struct Report {
     pub skipped: Vec<PathBuf>,
     /// Names of extended attributes that are not portable.
     pub xattrs: BTreeSet<OsString>,
+    /// What lost flags of chattr(1) that the rules ask for.
+    pub without_flags: Vec<PathBuf>,
+    /// The flags that are to protect the top itself, which its caller sets when it is in its place.
+    pub top_protection: c_int,
 }
 
 /// Copies a directory's content and attributes to an empty directory.
@@ -69,10 +76,12 @@ pub fn tree(from: &File, to: &File, rules: &Rules, tick: &mut dyn FnMut(u64)) ->
         links: HashMap::new(),
         contents: Contents::default(),
         report: Report::default(),
+        protected: Vec::new(),
         path: PathBuf::new(),
     };
     let top = File::from(opener::directory_at(from, ".")?);
     walk.directory(top, to, &fstat(from)?, 0)?;
+    walk.protect();
     Ok(walk.report)
 }
 
@@ -84,6 +93,8 @@ struct Walk<'a> {
     links: HashMap<(u64, u64), (PathBuf, u64)>,
     contents: Contents,
     report: Report,
+    /// What is to be protected from changes when all is copied: such a file takes no further name.
+    protected: Vec<(PathBuf, c_int)>,
     path: PathBuf,
 }
 
@@ -108,7 +119,10 @@ impl Walk<'_> {
             }
         }
         let attributes = self.attributes(&descriptor(from.as_fd()), stat, false)?;
-        attributes.apply(to).with_context(|| self.copying())
+        attributes.apply(to).with_context(|| self.copying())?;
+        let flags = self.flags_of(&from);
+        self.set_flags(to, flags);
+        Ok(())
     }
 
     fn entry(
@@ -192,11 +206,18 @@ impl Walk<'_> {
         let copy = nix::fcntl::openat(to, name, flags, Mode::from_bits_truncate(0o600))
             .map(File::from)
             .with_context(|| self.copying())?;
+        let flags = self.flags_of(&source);
+        if self.rules.flags {
+            // Only while it is empty; its directory may have lent it the flag, or not.
+            let _ = file_flags::set(&copy, flags & file_flags::NO_COPY_ON_WRITE);
+        }
         let size = stat.st_size.cast_unsigned();
         self.contents
             .copy(&source, &copy, size, self.tick)
             .and_then(|()| attributes.apply(&copy))
-            .with_context(|| self.copying())
+            .with_context(|| self.copying())?;
+        self.set_flags(&copy, flags);
+        Ok(())
     }
 
     fn subdirectory(

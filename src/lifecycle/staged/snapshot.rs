@@ -7,7 +7,7 @@
 use std::ffi::OsStr;
 use std::fs::File;
 use std::os::fd::OwnedFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use nix::errno::Errno;
@@ -18,7 +18,7 @@ use nix::unistd::{UnlinkatFlags, unlinkat};
 use crate::btrfs::subvolume::{self, Nested};
 use crate::failure::Failure;
 use crate::fs::shown_path::shortened;
-use crate::fs::{copy, interrupt, opener};
+use crate::fs::{copy, file_flags, interrupt, opener};
 use crate::pool::{Environment, layout};
 
 /// How many nested subvolumes are told one by one.
@@ -45,11 +45,12 @@ fn flatten(from: &Path, to: &Path, source: &Environment) -> Result<Vec<String>> 
     let mut notes = Vec::new();
     for inner in outermost(&nested, subvolume::info(from)?.id) {
         let path = shortened(&inner.path);
-        flatten_one(from, to, inner)
+        let lost = flatten_one(from, to, inner)
             .with_context(|| format!("carrying along the nested subvolume {path} of {source}"))?;
         notes.push(format!(
             "{path} was a subvolume inside {source}; here it is a directory with the same content"
         ));
+        notes.extend(lost);
     }
     Ok(few(notes))
 }
@@ -67,7 +68,8 @@ pub fn flatten_within(half: &Path) -> Result<Vec<String>> {
         let flattened = || format!("flattening the subvolume {path}");
         let directory = subvolume::directory_in(&top, inner.parent, inner.directory)?;
         let aside = aside(&directory).with_context(flattened)?;
-        fill(&directory, &inner.name, &directory, aside.as_ref()).with_context(flattened)?;
+        let report = fill(&directory, &inner.name, &directory, aside.as_ref());
+        let report = report.with_context(flattened)?;
         subvolume::delete_nested(&top, inner.id).with_context(flattened)?;
         renameat(
             &directory,
@@ -79,6 +81,7 @@ pub fn flatten_within(half: &Path) -> Result<Vec<String>> {
         notes.push(format!(
             "{path} was made a subvolume; it is a directory now"
         ));
+        notes.extend(finish(&directory, inner, report));
     }
     Ok(few(notes))
 }
@@ -106,7 +109,7 @@ fn aside(directory: &OwnedFd) -> Result<String> {
     anyhow::bail!("no name is free")
 }
 
-fn flatten_one(from: &Path, to: &Path, inner: &Nested) -> Result<()> {
+fn flatten_one(from: &Path, to: &Path, inner: &Nested) -> Result<Option<String>> {
     let (from, top) = (opener::directory(from)?, opener::directory(to)?);
     let source = subvolume::directory_in(&from, inner.parent, inner.directory)?;
     // In a snapshot everything has the number it has in its source.
@@ -114,15 +117,38 @@ fn flatten_one(from: &Path, to: &Path, inner: &Nested) -> Result<()> {
     // The stub that a snapshot leaves cannot be written into.
     unlinkat(&target, inner.name.as_os_str(), UnlinkatFlags::RemoveDir)?;
     mkdirat(&target, inner.name.as_os_str(), Mode::S_IRWXU)?;
-    fill(&source, &inner.name, &target, &inner.name)
+    let report = fill(&source, &inner.name, &target, &inner.name)?;
+    Ok(finish(&target, inner, report))
 }
 
 /// Copies a directory to an empty one, sharing the space; both by their names in directories.
-fn fill(from: &OwnedFd, name: &OsStr, to: &OwnedFd, new: &OsStr) -> Result<()> {
+fn fill(from: &OwnedFd, name: &OsStr, to: &OwnedFd, new: &OsStr) -> Result<copy::Report> {
     let source = File::from(opener::directory_at(from, name)?);
     let target = File::from(opener::directory_at(to, new)?);
-    copy::tree(&source, &target, &copy::Rules::default(), &mut |_| {})?;
-    Ok(())
+    let rules = copy::Rules {
+        flags: true,
+        ..copy::Rules::default()
+    };
+    copy::tree(&source, &target, &rules, &mut |_| {})
+}
+
+/// Protects a copied directory as its source is, when it is in its place; returns what lost flags of chattr(1).
+fn finish(directory: &OwnedFd, inner: &Nested, mut report: copy::Report) -> Option<String> {
+    let protection = report.top_protection;
+    if protection != 0 {
+        let top = opener::directory_at(directory, inner.name.as_os_str());
+        let set = top.and_then(|top| file_flags::set(&top, file_flags::get(&top)? | protection));
+        if set.is_err() {
+            report.without_flags.push(PathBuf::new());
+        }
+    }
+    let first = report.without_flags.first()?;
+    Some(format!(
+        "{} files of {} lost their attributes of chattr(1), {} first",
+        report.without_flags.len(),
+        shortened(&inner.path),
+        shortened(&inner.path.join(first)),
+    ))
 }
 
 /// Returns those that lie in no other of them: copying one takes along what is inside it.

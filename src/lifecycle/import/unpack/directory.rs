@@ -30,6 +30,7 @@ pub(super) fn unpack(
     let rules = Rules {
         enter: ["boot", "boot/firmware"].map(PathBuf::from).to_vec(),
         skip,
+        flags: false,
     };
     progress.phase("copying the system");
     let report = copy::tree(&from, &target.root, &rules, &mut counting(progress, None))

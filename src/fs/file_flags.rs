@@ -1,0 +1,45 @@
+//! The flags of a file that chattr(1) sets: no copy-on-write, append only, immutable and their like.
+//!
+//! By descriptor. Not for what a filesystem sets for itself.
+
+use std::ffi::{c_int, c_long};
+use std::os::fd::{AsFd, AsRawFd};
+
+/// `FS_APPEND_FL` and `FS_IMMUTABLE_FL` of linux/fs.h, which protect a file from changes.
+pub const PROTECTED: c_int = 0x20 | 0x10;
+/// `FS_NOCOW_FL`, which can be set only while a file is empty.
+pub const NO_COPY_ON_WRITE: c_int = 0x0080_0000;
+/// What a person sets, and btrfs keeps: `COMPR`, `SYNC`, `IMMUTABLE`, `APPEND`, `NODUMP`, `NOATIME`, `NOCOMP`, `DIRSYNC` and
+/// `NOCOW`.
+pub const KEPT: c_int = 0x4 | 0x8 | PROTECTED | 0x40 | 0x80 | 0x400 | 0x1_0000 | NO_COPY_ON_WRITE;
+
+mod call {
+    use super::{c_int, c_long};
+
+    // Of linux/fs.h: the ioctl numbers have the size of a long, the kernel uses an int.
+    nix::ioctl_read_bad!(
+        getflags,
+        nix::request_code_read!(b'f', 1, size_of::<c_long>()),
+        c_int
+    );
+    nix::ioctl_write_ptr_bad!(
+        setflags,
+        nix::request_code_write!(b'f', 2, size_of::<c_long>()),
+        c_int
+    );
+}
+
+/// Returns the flags of an open file or directory.
+#[allow(unsafe_code)]
+pub fn get(file: &impl AsFd) -> nix::Result<c_int> {
+    let mut flags = 0;
+    // SAFETY: the descriptor is borrowed during the call; the kernel writes an int, despite the ioctl number.
+    unsafe { call::getflags(file.as_fd().as_raw_fd(), &raw mut flags) }.map(|_| flags)
+}
+
+/// Sets the flags of an open file or directory, all at once.
+#[allow(unsafe_code)]
+pub fn set(file: &impl AsFd, flags: c_int) -> nix::Result<()> {
+    // SAFETY: the descriptor is borrowed during the call; the kernel reads an int, despite the ioctl number.
+    unsafe { call::setflags(file.as_fd().as_raw_fd(), &raw const flags) }.map(drop)
+}
