@@ -5,6 +5,7 @@
 //! the files. What is offered on the network is not handled here.
 
 mod arch;
+pub mod cloud_init;
 mod cmdline;
 mod cmdline_tokens;
 mod files;

@@ -246,3 +246,39 @@ fn a_system_that_was_nobody_yet_stays_so() {
         0
     );
 }
+
+#[test]
+fn cloud_init_leaves_a_new_node_its_name() {
+    let pool = Pool::new();
+    let system = System::debian()
+        .file("usr/bin/cloud-init", "#!ELF\n")
+        .file("etc/cloud/cloud.cfg", "preserve_hostname: false\n")
+        .file(
+            "boot/user-data",
+            "#cloud-config\nhostname: desk\nmanage_etc_hosts: true\n",
+        )
+        .file(
+            "var/lib/cloud/seed/nocloud/meta-data",
+            "instance-id: one\nlocal-hostname: desk\n",
+        );
+    system.build(&pool.beside().join("system"));
+    let imported = pool.netbe().run("import base/it system");
+    assert_eq!(imported.status, 0, "{imported:#?}");
+    assert!(imported.stderr.contains("cloud-init"), "{imported:#?}");
+    pool.netbe()
+        .ok("create nog/a --from base --mac 52:54:00:00:00:01");
+    let settings = "etc/cloud/cloud.cfg.d/99-netbe.cfg";
+    assert!(text(&pool, "nog/a", settings).contains("preserve_hostname: true"));
+    assert!(!root(&pool, "base/it", settings).exists());
+    let seed = text(&pool, "nog/a", "var/lib/cloud/seed/nocloud/meta-data");
+    assert_eq!(seed, "instance-id: one\nlocal-hostname: nog\n");
+    let data = fs::read_to_string(pool.half("nog/a", "boot").join("user-data")).unwrap();
+    assert_eq!(
+        data,
+        "#cloud-config\nhostname: nog\nmanage_etc_hosts: true\n"
+    );
+    // The same machine stays who it is.
+    fs::write(root(&pool, "nog/a", settings), "# mine\n").unwrap();
+    pool.netbe().ok("clone nog/a nog/b");
+    assert_eq!(text(&pool, "nog/b", settings), "# mine\n");
+}

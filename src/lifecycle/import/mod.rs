@@ -15,11 +15,12 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 
 use super::plan::Plan;
-use super::staged::{Content, Identity, StagedEnvironment, Target};
+use super::staged::{Content, Identity, StagedEnvironment, Target, first_boot};
 use super::{Mode, Outcome, create};
 use crate::btrfs::subvolume;
 use crate::failure::{Failure, hinted};
 use crate::fs::interrupt;
+use crate::fs::rooted::Tree;
 use crate::pool::lock::EnvLock;
 use crate::pool::record::{EnvRecord, NodeRecord};
 use crate::pool::{EnvId, EnvName, Node, NodeLock, NodeName, Operand, Pool, stage};
@@ -328,10 +329,16 @@ fn fill(
     stage::remove(&scratch)?;
     let mut record = EnvRecord::new(staged.uuid()?, Timestamp::now(), unpacked.boot_mount);
     record.description.clone_from(&request.description);
+    let mut notes = unpacked.notes;
+    notes.extend(first_boot::notes(
+        &Tree::open(&root)?,
+        &Tree::open(&boot)?,
+        &record.boot_mount,
+    )?);
     let content = Content {
         before: record.clone(),
         record,
         identity: Identity::Same,
     };
-    Ok((content, unpacked.notes))
+    Ok((content, notes))
 }

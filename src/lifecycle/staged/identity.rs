@@ -11,6 +11,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
+use super::first_boot::has_cloud_init;
+use crate::boot::cloud_init;
 use crate::boot::identity::{self, HostKey, RESET};
 use crate::failure::Failure;
 use crate::fs::rooted::Tree;
@@ -27,6 +29,9 @@ const SSH_KEYGEN: &str = "/usr/bin/ssh-keygen";
 pub fn reset(root: &Path, boot: &Path, new: &NodeName) -> Result<Vec<String>> {
     let (root, boot) = (Tree::open(root)?, Tree::open(boot)?);
     rename(&root, new).context("giving it a host name of its own")?;
+    if has_cloud_init(&root)? {
+        rename_in_seed(&boot, "", new).context("naming it in what cloud-init reads")?;
+    }
     for path in RESET.empty {
         empty(&root, path).with_context(|| format!("emptying {path}"))?;
     }
@@ -60,7 +65,34 @@ fn rename(root: &Tree, new: &NodeName) -> Result<()> {
         root.write(identity::HOSTS, text.as_bytes())?;
     }
     let text = identity::hostname_file(new.as_str());
-    Ok(root.write(identity::HOSTNAME, text.as_bytes())?)
+    root.write(identity::HOSTNAME, text.as_bytes())?;
+    if has_cloud_init(root)? {
+        root.make_dirs(cloud_init::SETTINGS)?;
+        root.write(cloud_init::OWN_SETTINGS, cloud_init::KEEP_NAME.as_bytes())?;
+    }
+    for seed in cloud_init::SEEDS {
+        rename_in_seed(root, seed, new)?;
+    }
+    Ok(())
+}
+
+/// Has the data that cloud-init reads in a directory name the machine.
+fn rename_in_seed(half: &Tree, directory: &str, new: &NodeName) -> Result<()> {
+    for name in ["user-data", "meta-data"] {
+        let path = format!("{directory}/{name}");
+        let path = path.trim_start_matches('/');
+        if !half.metadata(path)?.is_some_and(|m| m.is_file()) {
+            continue;
+        }
+        // A script, or packed: it is no text with a name in it.
+        let Ok(Some(text)) = half.read_text(path) else {
+            continue;
+        };
+        if let Some(edited) = cloud_init::renamed(&text, new.as_str()) {
+            half.write(path, edited.as_bytes())?;
+        }
+    }
+    Ok(())
 }
 
 /// Empties a file that says who the machine is; one that is missing, or says that nobody is yet, stays.

@@ -5,6 +5,7 @@
 
 pub mod boot_config;
 pub mod boot_links;
+pub mod first_boot;
 pub mod identity;
 mod local_disks;
 mod node;

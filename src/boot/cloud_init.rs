@@ -1,0 +1,81 @@
+//! What cloud-init goes by, and what of it says which machine this is.
+//!
+//! Its modules set_hostname and update_hostname put the name of the user-data back at each boot, whatever `/etc/hostname`
+//! says, unless `preserve_hostname` is on; update_etc_hosts writes the name of the user-data into `/etc/hosts`. Pure edits
+//! of its texts. Not for users, keys and packages, which are the same for every node of a template.
+
+/// What shows that a system has it.
+pub const PROGRAMS: [&str; 3] = [
+    "usr/bin/cloud-init",
+    "etc/cloud/cloud.cfg",
+    "bin/cloud-init",
+];
+/// Where its settings are; later names count more.
+pub const SETTINGS: &str = "etc/cloud/cloud.cfg.d";
+/// The file there that is netbe's.
+pub const OWN_SETTINGS: &str = "etc/cloud/cloud.cfg.d/99-netbe.cfg";
+/// What stands in it.
+pub const KEEP_NAME: &str =
+    "# made by netbe: the name of this machine is that of its node\npreserve_hostname: true\n";
+/// Where a root half has data of a machine's own for it.
+pub const SEEDS: [&str; 2] = [
+    "var/lib/cloud/seed/nocloud",
+    "var/lib/cloud/seed/nocloud-net",
+];
+
+/// Edits the texts that tell cloud-init a machine's name: `user-data` and `meta-data`; `None`: nothing to do.
+///
+/// Only keys of the top level, whose value stands in the same line; quotes and comments go with the value.
+pub fn renamed(text: &str, new: &str) -> Option<String> {
+    let edited: String = text
+        .split_inclusive('\n')
+        .map(|line| {
+            let body = line.trim_end_matches(['\n', '\r']);
+            let end = &line[body.len()..];
+            let Some((key, value)) = body.split_once(':') else {
+                return line.to_string();
+            };
+            let value = value.trim().trim_matches(['"', '\'']);
+            match key {
+                "hostname" | "local-hostname" | "local_hostname" if !value.is_empty() => {
+                    format!("{key}: {new}{end}")
+                }
+                "fqdn" if !value.is_empty() => {
+                    let domain = value.find('.').map_or("", |at| &value[at..]);
+                    format!("{key}: {new}{domain}{end}")
+                }
+                _ => line.to_string(),
+            }
+        })
+        .collect();
+    (edited != text).then_some(edited)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_in_user_data_follows() {
+        for (text, expected) in [
+            (
+                "#cloud-config\nhostname: desk\nmanage_etc_hosts: true\n",
+                Some("#cloud-config\nhostname: nog\nmanage_etc_hosts: true\n"),
+            ),
+            (
+                "fqdn: \"desk.example.org\"\r\n",
+                Some("fqdn: nog.example.org\r\n"),
+            ),
+            (
+                "instance-id: i\nlocal-hostname: 'desk'",
+                Some("instance-id: i\nlocal-hostname: nog"),
+            ),
+            ("hostname: nog\n", None),
+            ("write_files:\n  hostname: desk\n", None),
+            ("preserve_hostname: true\nhostname:\n", None),
+            ("#!/bin/sh\necho hostname\n", None),
+        ] {
+            assert_eq!(renamed(text, "nog").as_deref(), expected, "{text}");
+        }
+    }
+}

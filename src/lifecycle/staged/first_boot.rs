@@ -1,0 +1,198 @@
+//! What a system does at its first boot, and what of it would make nodes of one template the same machine.
+//!
+//! Told where netbe cannot know what is wanted: to a person who imports a system, or makes a node of it. Not for what is
+//! given anew to each node: that is [`super::identity`].
+
+use std::io;
+
+use crate::boot::{self, cloud_init};
+use crate::fs::rooted::Tree;
+
+/// Files that hold who a machine is to a service, and for which service.
+const MEMBERSHIPS: [(&str, &str); 9] = [
+    ("etc/salt/minion_id", "Salt"),
+    ("etc/salt/pki/minion/minion.pem", "Salt"),
+    ("var/lib/tailscale/tailscaled.state", "Tailscale"),
+    ("var/lib/zerotier-one/identity.secret", "ZeroTier"),
+    ("etc/rancher/node/password", "Kubernetes (k3s)"),
+    (
+        "var/lib/kubelet/pki/kubelet-client-current.pem",
+        "Kubernetes",
+    ),
+    ("var/lib/docker/engine-id", "Docker"),
+    ("etc/wireguard/wg0.conf", "WireGuard"),
+    ("etc/krb5.keytab", "Kerberos"),
+];
+
+/// The places of one interface's settings: a directory, how names in it end, and what in them is one machine's own.
+const NETWORKS: [(&str, &str, &[&str]); 5] = [
+    ("etc/netplan", ".yaml", &["addresses:", "macaddress:"]),
+    (
+        "etc/NetworkManager/system-connections",
+        ".nmconnection",
+        &["address1=", "mac-address="],
+    ),
+    (
+        "etc/systemd/network",
+        ".network",
+        &["Address=", "MACAddress="],
+    ),
+    ("etc/network/interfaces.d", "", &["address ", "hwaddress "]),
+    ("etc/sysconfig/network-scripts", "", &["IPADDR=", "HWADDR="]),
+];
+/// The same, in files of their own.
+const NETWORK_FILES: [(&str, &[&str]); 2] = [
+    ("etc/network/interfaces", &["address ", "hwaddress "]),
+    ("etc/dhcpcd.conf", &["static ip_address="]),
+];
+/// The most files of one place that are looked at.
+const FILES: usize = 64;
+
+/// Returns what a person should know of a system before nodes are made of it, a sentence each.
+pub fn notes(root: &Tree, boot: &Tree, boot_mount: &str) -> io::Result<Vec<String>> {
+    let mut notes = Vec::new();
+    let line = boot::summary(boot, root).cmdline.unwrap_or_default();
+    let value = |key: &str| line.split_whitespace().find_map(|t| t.strip_prefix(key));
+    if let Some(program) = value("systemd.run=") {
+        let program = program.trim_matches('"');
+        notes.push(format!(
+            "the kernel command line has systemd.run={program}, a first boot such as Raspberry Pi Imager's: each node would do it, and \
+             get the host name in it; do it once: netbe run NODE/ENV -- {program}, then take systemd.run… and systemd.unit… off the \
+             command line"
+        ));
+    }
+    if boot.metadata("custom.toml")?.is_some() {
+        notes.push(format!(
+            "{boot_mount}/custom.toml (user, password, keys, host name of Raspberry Pi Imager) is read at a first boot from a card only, \
+             which a node does not have: set them up with netbe run"
+        ));
+    }
+    if has_cloud_init(root)? {
+        notes.push(cloud_init_note(boot, boot_mount)?);
+    }
+    for (path, service) in MEMBERSHIPS {
+        if root.symlink_metadata(path)?.is_some() {
+            notes.push(format!(
+                "/{path} says which machine this is to {service}: every node of this system would be the same; remove it in the \
+                 template, and join each node by itself"
+            ));
+        }
+    }
+    notes.extend(networks(root)?);
+    Ok(notes)
+}
+
+/// Returns whether a system has cloud-init.
+pub fn has_cloud_init(root: &Tree) -> io::Result<bool> {
+    for path in cloud_init::PROGRAMS {
+        if root.symlink_metadata(path)?.is_some() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn cloud_init_note(boot: &Tree, boot_mount: &str) -> io::Result<String> {
+    let from = match boot.metadata("user-data")?.is_some() {
+        true => format!("what {boot_mount}/user-data and network-config say"),
+        false => "what its data source says".to_string(),
+    };
+    Ok(format!(
+        "the system has cloud-init: at its first boot each node does {from}; host names stay those of the nodes"
+    ))
+}
+
+fn networks(root: &Tree) -> io::Result<Vec<String>> {
+    let mut files: Vec<(String, &[&str])> = Vec::new();
+    for (directory, end, words) in NETWORKS {
+        let names = root.names(directory)?.into_iter();
+        let names = names.filter(|name| name.ends_with(end)).take(FILES);
+        files.extend(names.map(|name| (format!("{directory}/{name}"), words)));
+    }
+    files.extend(NETWORK_FILES.map(|(path, words)| (path.to_string(), words)));
+    let mut notes = Vec::new();
+    for (path, words) in files {
+        let is_file = root.metadata(&path)?.is_some_and(|m| m.is_file());
+        // One that is no text says nothing of a network.
+        let text = is_file
+            .then(|| root.read_text(&path).ok().flatten())
+            .flatten();
+        let Some(word) = own_word(&text.unwrap_or_default(), words) else {
+            continue;
+        };
+        notes.push(format!(
+            "/{path} has an address of one machine ({word}): nodes of this system would share it, or lose the root when it is \
+             set; the property ip is for addresses"
+        ));
+    }
+    Ok(notes)
+}
+
+/// Returns the first of some words that a line begins with that is no comment, but for loopback's.
+fn own_word<'w>(text: &str, words: &[&'w str]) -> Option<&'w str> {
+    let lines = text
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.starts_with(['#', ';']));
+    let mut lines = lines.filter(|l| !l.contains("127.0.0.1"));
+    lines.find_map(|line| {
+        let found = words.iter().find(|word| line.starts_with(**word));
+        found.map(|word| word.trim_end_matches([' ', '=', ':']))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn what_nodes_would_share_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let (r, b) = (dir.path().join("root"), dir.path().join("boot"));
+        fs::create_dir_all(&b).unwrap();
+        let write = |path: &str, text: &str| {
+            let path = r.join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        write(
+            "etc/network/interfaces",
+            "auto lo\niface lo inet loopback\n address 127.0.0.1\n",
+        );
+        let told = || {
+            let (root, boot) = (Tree::open(&r).unwrap(), Tree::open(&b).unwrap());
+            notes(&root, &boot, "/boot/firmware").unwrap().join("\n")
+        };
+        assert_eq!(told(), "");
+        write(
+            "etc/netplan/50-cloud-init.yaml",
+            "network:\n  ethernets:\n    eth0:\n      match:\n        macaddress: dc:a6\n",
+        );
+        write(
+            "etc/dhcpcd.conf",
+            "# static ip_address=1\ninterface eth0\nstatic ip_address=10.0.0.9/24\n",
+        );
+        write("usr/bin/cloud-init", "x");
+        write("var/lib/tailscale/tailscaled.state", "{}");
+        fs::write(b.join("config.txt"), "").unwrap();
+        fs::write(
+            b.join("cmdline.txt"),
+            "root=/dev/nfs systemd.run=/boot/firmware/firstrun.sh systemd.unit=kernel-command-line.target\n",
+        )
+        .unwrap();
+        fs::write(b.join("custom.toml"), "").unwrap();
+        let said = told();
+        for part in [
+            "systemd.run=/boot/firmware/firstrun.sh",
+            "/boot/firmware/custom.toml",
+            "cloud-init",
+            "Tailscale",
+            "/etc/netplan/50-cloud-init.yaml",
+            "/etc/dhcpcd.conf",
+        ] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        assert_eq!(said.lines().count(), 6, "{said}");
+    }
+}
