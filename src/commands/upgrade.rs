@@ -37,7 +37,7 @@ use crate::pool::{EnvName, NodeName, Operand, Pool};
 /// /usr/lib/apk/db/lock, /usr/lib/sysimage/libdnf5, /usr/lib/sysimage/rpm/*-shm, /usr/lib/sysimage/rpm/*-wal,
 /// /usr/lib/sysimage/rpm/.rpm.lock, /usr/lib/sysimage/rpm/__db.*, /var/lib/dnf, /var/lib/pacman/sync,
 /// /var/lib/rpm/*-shm, /var/lib/rpm/*-wal, /var/lib/rpm/.rpm.lock, /var/lib/rpm/__db.*,
-/// /var/lib/zypp/AnonymousUniqueId, /var/lib/zypp/LastDistributionFlavor, and __pycache__ anywhere. What comes of
+/// /var/lib/zypp/AnonymousUniqueId, /var/lib/zypp/AutoInstalled, /var/lib/zypp/LastDistributionFlavor, and __pycache__ anywhere. What comes of
 /// COMMAND is kept, whatever it changed.
 ///
 /// Everything the commands said is in upgrade.log beside the environment, or failed-upgrade.log with the

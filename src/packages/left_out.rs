@@ -50,6 +50,8 @@ pub const LEFT_OUT: &[&str] = &[
     "var/lib/rpm/.rpm.lock",
     "var/lib/rpm/__db.*",
     "var/lib/zypp/AnonymousUniqueId",
+    // Says when it was written, and what else is in it changes with the packages.
+    "var/lib/zypp/AutoInstalled",
     "var/lib/zypp/LastDistributionFlavor",
 ];
 
