@@ -154,11 +154,6 @@ fn each_loader_starts_its_own_kinds() {
         (183, zboot(V), ""),
         (183, uimage, ""),
         (183, arm32(V), "is for armv7l, and the programs"),
-        (
-            183,
-            image(&[(0x202, b"HdrS\x0f\x02"), (0x236, b"\x01")], V),
-            "is for x86_64, and the programs",
-        ),
     ] {
         let (mut boot, mut root) = debian();
         root.insert("usr/bin/sh".into(), elf(machine));

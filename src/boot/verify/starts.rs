@@ -87,11 +87,12 @@ pub(super) fn check(
     reasons
 }
 
-/// Returns whether a kernel runs such programs; 64-bit ones run those of 32 bits too.
+/// Returns whether a kernel runs such programs: one of 32 bits runs none of 64.
+///
+/// Of programs for another family of processors nothing is said: they may be run by an emulator.
 fn runs(kernel: Arch, programs: Arch) -> bool {
-    kernel == programs
-        || matches!(
-            (kernel, programs),
-            (Arch::Aarch64, Arch::Arm) | (Arch::X86_64, Arch::X86) | (_, Arch::Other(_))
-        )
+    !matches!(
+        (kernel, programs),
+        (Arch::Arm, Arch::Aarch64) | (Arch::X86, Arch::X86_64)
+    )
 }
