@@ -1,7 +1,6 @@
-//! The failures a caller branches on, each with its exit status and, where there is one, a remedy.
+//! The failures that callers branch on, with their exit status and an optional hint.
 //!
-//! Everything else is an [`anyhow::Error`] and ends with status 1. Not for printing: `main` does that,
-//! once.
+//! Any other error is an [`anyhow::Error`] and ends with status 1. Not for printing, which `main` does.
 
 use std::fmt;
 
@@ -12,31 +11,31 @@ pub const NOT_FOUND: u8 = 4;
 /// Exit status when another netbe holds the lock.
 pub const LOCKED: u8 = 5;
 
-/// Why a command ended without doing its work, as far as scripts tell kinds apart.
+/// The kind of a failure, as far as the exit status tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// The arguments make no sense together (status 2).
+    /// The arguments are invalid (status 2).
     Usage,
-    /// A safety rule said no, and nothing was changed (status 3).
+    /// A safety rule refused, and nothing was changed (status 3).
     Refused,
     /// No such pool, node or environment (status 4).
     NotFound,
     /// Another netbe holds the lock (status 5).
     Locked,
-    /// Anything else (status 1); used where only a hint is to be carried.
+    /// Anything else (status 1), to have a hint.
     Failed,
-    /// A status of the caller's own choosing.
+    /// A status chosen by the caller.
     Status(u8),
 }
 
-/// A failure with its kind, one sentence, and what to do about it.
+/// A failure with its kind, one sentence, and a hint.
 #[derive(Debug, Clone)]
 pub struct Failure {
     /// What kind of failure this is.
     pub kind: Kind,
     /// What happened to which thing, without a final period.
     pub message: String,
-    /// A command that can be pasted, or what to look at.
+    /// A command to paste, or what to check.
     pub hint: Option<String>,
 }
 
@@ -51,34 +50,34 @@ impl Failure {
         Self::new(Kind::NotFound, message)
     }
 
-    /// Returns the failure for a lock held by somebody else.
+    /// Returns the failure for a lock that another process holds.
     pub fn locked(message: impl Into<String>) -> Self {
         Self::new(Kind::Locked, message)
     }
 
-    /// Returns the failure for arguments that make no sense together.
+    /// Returns the failure for invalid arguments.
     pub fn usage(message: impl Into<String>) -> Self {
         Self::new(Kind::Usage, message)
     }
 
-    /// Returns an ordinary failure, to be given a hint.
+    /// Returns an ordinary failure, to add a hint.
     pub fn failed(message: impl Into<String>) -> Self {
         Self::new(Kind::Failed, message)
     }
 
-    /// Returns a failure with a status of its own, such as the 125 of `run`.
+    /// Returns a failure with a chosen status, such as the 125 of `run`.
     pub fn with_status(status: u8, message: impl Into<String>) -> Self {
         Self::new(Kind::Status(status), message)
     }
 
-    /// Adds the remedy, printed on a line of its own behind `hint:`.
+    /// Adds the hint, printed on a separate line after `hint:`.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
     }
 
-    /// Returns the exit status the contract gives this kind.
+    /// Returns the exit status of this kind.
     pub fn status(&self) -> u8 {
         match self.kind {
             Kind::Usage => 2,
@@ -99,7 +98,7 @@ impl Failure {
     }
 }
 
-/// Adds a remedy to a failure that has none.
+/// Adds a hint to a failure without one.
 pub fn hinted(error: anyhow::Error, hint: impl FnOnce() -> String) -> anyhow::Error {
     match error.downcast::<Failure>() {
         Ok(failure) if failure.hint.is_none() => failure.hint(hint()).into(),

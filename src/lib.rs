@@ -1,10 +1,8 @@
-//! netbe keeps boot environments for network-booted machines on one btrfs filesystem.
+//! netbe manages boot environments for network-booted machines on one btrfs filesystem.
 //!
-//! The program is thin: `main` parses, calls one command, prints one error. The rooms below it, from
-//! the top floor down, may use those under them and never those above: [`commands`], [`output`],
-//! [`lifecycle`] and [`serve`], [`publish`], [`evidence`], [`stream`], [`pool`], [`packages`], [`boot`], [`btrfs`],
-//! [`formats`], [`sandbox`], [`fs`]; the types of [`failure`] are everybody's, and so is what cleans all that is
-//! shown, [`terminal`].
+//! `main` parses, calls one command, prints one error. A module may use those after it in this list, never those
+//! before: [`commands`], [`output`], [`lifecycle`] and [`serve`], [`publish`], [`evidence`], [`stream`], [`pool`],
+//! [`packages`], [`boot`], [`btrfs`], [`formats`], [`sandbox`], [`fs`]. All may use [`failure`] and [`terminal`].
 
 pub mod boot;
 pub mod btrfs;

@@ -12,12 +12,12 @@ fn main() -> ExitCode {
     netbe::sandbox::become_first_stage_if_asked();
     clap_complete::CompleteEnv::with_factory(Cli::command).complete();
     let cli = Cli::parse();
-    // A TFTP server that is not root has to get through to what is made here, whatever root's umask is.
+    // A TFTP server without root privileges needs access to the directories that are made, whatever root's umask is.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     netbe::fs::interrupt::install();
     match netbe::commands::run(cli) {
         Ok(status) => ExitCode::from(status),
-        // A reader that has seen enough, such as head(1), is no error.
+        // A reader that closes the pipe early, such as head(1), is not an error.
         Err(e) if is_closed_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
             let failure = e.downcast_ref::<Failure>();

@@ -1,44 +1,44 @@
-//! What netbe shows goes through here, and nothing that disturbs a terminal goes out.
+//! All output to a terminal, cleaned of characters that it would interpret.
 //!
-//! Names, versions, descriptions, texts and messages come from nodes, images and repositories, and a terminal obeys what is
-//! in them: it moves its cursor, changes its title, types what it was told to, shows words in another order. So control
-//! characters (C0, DEL, C1), what turns the direction of text, and what cannot be seen are shown as `?`; line ends and
-//! tabs stay where a text has several lines. In JSON they are escaped instead, and nothing is lost. Not for what `run` and
-//! `shell` show, whose terminal is the program's, and not for logs, which keep what was said.
+//! Names, versions, descriptions and messages come from nodes, images and repositories. A terminal would interpret
+//! control sequences in them: move the cursor, change the title, simulate input, reorder text. So control characters
+//! (C0, DEL, C1), bidirectional overrides and invisible characters are shown as `?`; newlines and tabs stay in texts of
+//! several lines. In JSON they are escaped instead. Not for `run` and `shell`, which give the terminal to the program,
+//! nor for logs, which are unfiltered.
 
 use std::io::{self, Write, stderr, stdout};
 
-/// What stands for a character that is not shown.
+/// The replacement of a removed character.
 const HIDDEN: char = '?';
 
-/// The escape sequences of netbe's own: bold, colours, and their end.
+/// netbe's escape sequences: bold, colours, and reset.
 const OWN: [&str; 6] = [
     "\x1b[0m", "\x1b[1m", "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[36m",
 ];
 
-/// Returns whether a terminal would obey a character, or hide it, or show others in another order for it.
+/// Returns whether a terminal would interpret a character, hide it, or reorder others because of it.
 pub fn is_harmful(c: char) -> bool {
     c.is_control()
         || matches!(c,
-            // Soft hyphen, joiners and fillers that take no or empty space.
+            // Soft hyphen, joiners and fillers of no or blank width.
             '\u{ad}' | '\u{34f}' | '\u{115f}'..='\u{1160}' | '\u{17b4}'..='\u{17b5}'
             | '\u{180b}'..='\u{180f}' | '\u{3164}' | '\u{ffa0}'
-            // Directions, separators of lines, invisible operators, a byte order mark in the middle.
+            // Bidirectional overrides, line separators, invisible operators, byte order mark.
             | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff0}'..='\u{fffb}'
-            // Of hieroglyphs, shorthand and music; tags and more selectors.
+            // Format characters of hieroglyphs, shorthand and music; tags and variation selectors.
             | '\u{110bd}' | '\u{110cd}' | '\u{13430}'..='\u{1345f}'
             | '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
-/// Returns a text that is one line, and a cell of a table.
+/// Returns a text cleaned, as one line or table cell.
 pub fn line(text: &str) -> String {
     text.chars()
         .map(|c| if is_harmful(c) { HIDDEN } else { c })
         .collect()
 }
 
-/// Returns a text that may have several lines, and tabs in them.
+/// Returns a text cleaned, with newlines and tabs kept.
 pub fn text(text: &str) -> String {
     text.chars()
         .map(|c| match c {
@@ -49,7 +49,7 @@ pub fn text(text: &str) -> String {
         .collect()
 }
 
-/// Returns the same with netbe's own colours left in it: what was drawn of pieces that are clean.
+/// Returns the same with netbe's colours kept, for text that was drawn from clean pieces.
 fn painted(all: &str) -> String {
     let mut clean = String::with_capacity(all.len());
     let mut rest = all;
@@ -64,7 +64,7 @@ fn painted(all: &str) -> String {
     clean
 }
 
-/// Returns a JSON document in which such characters are escaped; they stand only inside its strings.
+/// Returns a JSON document with such characters escaped; they occur only inside its strings.
 pub fn json(document: &str) -> String {
     let mut escaped = String::with_capacity(document.len());
     for c in document.chars() {
@@ -79,10 +79,10 @@ pub fn json(document: &str) -> String {
     escaped
 }
 
-/// Prints an answer to standard output; `coloured` where it was drawn with netbe's colours.
+/// Prints an answer to standard output; `coloured` keeps netbe's colours.
 ///
 /// # Errors
-/// Of the kind the system has; a closed pipe is `BrokenPipe`.
+/// The system's; a closed pipe is `BrokenPipe`.
 pub fn answer(all: &str, coloured: bool) -> io::Result<()> {
     let clean = if coloured { painted(all) } else { text(all) };
     let mut out = stdout().lock();
@@ -91,7 +91,7 @@ pub fn answer(all: &str, coloured: bool) -> io::Result<()> {
 
 /// Prints a note, a warning, an error or a hint to standard error.
 ///
-/// Lines after the first are set in: none can pass for one of netbe's own.
+/// Lines after the first are indented, so that they cannot imitate a message of netbe.
 pub fn say(kind: &str, message: &str) {
     let mut lines = message.split('\n');
     let first = lines.next().unwrap_or_default();
@@ -103,26 +103,26 @@ pub fn say(kind: &str, message: &str) {
     show(all.as_bytes());
 }
 
-/// Prints to standard error what is clean: drawn here, or cleaned by [`line()`], [`text`] or a [`Stream`].
+/// Prints clean text to standard error: drawn by netbe, or cleaned by [`line()`], [`text`] or a [`Stream`].
 pub fn show(clean: &[u8]) {
-    // A closed standard error is nobody's problem but the reader's.
+    // A closed standard error is ignored.
     let _ = stderr().write_all(clean);
     let _ = stderr().flush();
 }
 
-/// Cleans what a program says while it says it.
+/// Cleans a program's output while it runs.
 ///
-/// A line that is drawn over itself becomes several.
+/// A line that is redrawn in place becomes several lines.
 #[derive(Debug, Default)]
 pub struct Stream {
-    /// The beginning of a character whose rest is still to come.
+    /// The beginning of an incomplete character.
     begun: Vec<u8>,
-    /// Whether the last byte was a carriage return, which a line end may follow.
+    /// Whether the last byte was a carriage return, which a newline may follow.
     returned: bool,
 }
 
 impl Stream {
-    /// Returns what is to be shown of the next bytes.
+    /// Returns the cleaned text of the next bytes.
     pub fn clean(&mut self, bytes: &[u8]) -> Vec<u8> {
         let mut all = std::mem::take(&mut self.begun);
         all.extend_from_slice(bytes);
@@ -141,7 +141,7 @@ impl Stream {
     }
 }
 
-/// Returns how many bytes at the end are a character that is not whole.
+/// Returns how many bytes at the end are an incomplete character.
 fn cut_off(bytes: &[u8]) -> usize {
     match std::str::from_utf8(&bytes[bytes.len().saturating_sub(3)..]) {
         Ok(_) => 0,

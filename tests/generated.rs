@@ -126,7 +126,7 @@ fn verbatim(heading: &str, body: &str) -> Roff {
 fn exit_status(name: &str) -> String {
     let mut text = String::from(
         "0  done, or there was nothing to do\n\
-         1  failed; the old state stands, or the message says what remains\n\
+         1  failed; nothing was changed, or the message says what was\n\
          2  usage\n\
          3  refused by a safety rule; nothing was changed\n\
          4  no such pool, node or environment\n\
@@ -134,9 +134,9 @@ fn exit_status(name: &str) -> String {
     );
     match name {
         "netbe run" | "netbe shell" => text.push_str(
-            "\nOtherwise the status of what was run; 125: netbe itself failed, 126: it cannot be run, 127: there is none.\n",
+            "\nOtherwise the status of the command; 125: netbe itself failed, 126: the command cannot be run, 127: it was not found.\n",
         ),
-        "netbe check" => text.push_str("\n0 when everything is sound, 1 when something was found.\n"),
+        "netbe check" => text.push_str("\n0 without findings, 1 with findings.\n"),
         _ => {}
     }
     text

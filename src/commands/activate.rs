@@ -16,24 +16,24 @@ use crate::pool::{NodeName, Operand, Pool};
 
 /// Choose what a node boots next
 ///
-/// NODE alone means its newest environment, where that is newer than the active one: what upgrade has just
-/// made. Without an operand the same, where exactly one node has such a one.
+/// NODE alone names its newest environment, if that is newer than the active one: the one that upgrade has just made.
+/// Without an operand, the only node that has a newer environment is meant.
 ///
-/// The environment is checked first: kernel, initramfs and modules belong together, and the boot files
-/// name its own root. One that would not boot is refused with the reasons.
+/// The environment is verified first: kernel, initramfs and modules have to belong together, and the boot files
+/// have to name its own root. An environment that would not boot is refused, with the reasons.
 ///
-/// With --once and --try the names a machine asks by lead to the environment until it has been fetched,
-/// and then back to what is active, before it is known whether it came up: power-cycling a machine that
-/// hangs boots what is active. This goes by what netbe serve has handed out (see netbe-init, --services); without that,
-/// by the report and by the NFS server's tables. A tried environment starts again 10 s after a kernel
-/// panic (panic= on its command line), and is flagged ! when it did not report in its time.
+/// With --once and --try, the node's TFTP names lead to the environment until it has been fetched, and then back to
+/// the active one, before the outcome of the boot is known: power-cycling a machine that hangs boots the
+/// active environment. The fetch is observed by netbe serve (see netbe-init, --services); without netbe serve, by the
+/// report and the NFS server's tables. An environment on trial reboots 10 s after a kernel panic (panic= on its
+/// command line), and gets the flag ! if it did not report in time.
 ///
-/// It is taken for fetched five seconds after its kernel and initramfs were fetched for the first time, and two minutes
-/// after a kernel alone; what is fetched later moves nothing. Anybody on the network can fetch. Where the node's address
-/// is known (see netbe-status) only its own transfers count; where it is not, a stranger can have the boot over before it
-/// began, and nothing worse. power.cycle is called for a trial that did not report, but never where the NFS server has had
-/// another environment of the node in use since the trial was fetched; where the address is not known, only eight minutes
-/// or more after that, while an NFS server was there to see it.
+/// An environment counts as fetched five seconds after the first fetch of its kernel and initramfs, or two minutes
+/// after the fetch of a kernel alone; later fetches change nothing. Any host on the network can fetch. Where the node's
+/// address is known (see netbe-status), only its own transfers count. Where it is not, the transfer of another host can
+/// end the pending boot before the node has used it, and do no other harm. power.cycle is run for a trial that did not
+/// report, unless the NFS server has had another environment of the node in use since the trial was fetched; where
+/// the address is not known, eight minutes or more after that, and only if an NFS server was there to observe.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe activate ordo
@@ -47,16 +47,16 @@ pub struct Activate {
     /// The environment, or a node
     #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::sources))]
     pub operand: Option<Operand>,
-    /// For the next boot only; then what is active boots again
+    /// For the next boot only; the boot after it is the active environment again
     #[arg(long, group = "how")]
     pub once: bool,
-    /// For the next boot, and for good when the node reports within DURATION (10m) that it came up
+    /// For the next boot; permanently if the node reports within DURATION (10m) that the boot completed
     #[arg(long = "try", value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "10m", value_parser = args::duration, group = "how")]
     pub trial: Option<SignedDuration>,
-    /// Take back a boot for once or on trial
+    /// Cancel the pending boot of --once or --try
     #[arg(long, group = "how", conflicts_with = "force")]
     pub cancel: bool,
-    /// Activate it although it may not boot
+    /// Activate it even if it would not boot
     #[arg(long)]
     pub force: bool,
     /// Common options.
@@ -64,9 +64,9 @@ pub struct Activate {
     pub changing: Changing,
 }
 
-/// Activate what was active before
+/// Activate the previously active environment
 ///
-/// Twice is back again. It is checked as activate does.
+/// A second rollback undoes the first. The environment is verified as by activate.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe rollback ordo")]
@@ -79,9 +79,9 @@ pub struct Rollback {
     pub changing: Changing,
 }
 
-/// Make what a node boots once or on trial the active one
+/// Make the environment of a pending boot or trial the active one
 ///
-/// By hand, where nothing in it reports that it came up, or nobody wants to wait for that.
+/// For an environment without the unit that reports a completed boot, or to end a trial before its time.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe confirm ordo")]
@@ -115,7 +115,7 @@ pub fn activate(session: &Session, args: &Activate) -> Result<u8> {
     }
 }
 
-/// Makes what a node boots once or on trial the active one.
+/// Makes the environment of a pending boot or trial the active one.
 pub fn confirm(session: &Session, args: &Confirm) -> Result<u8> {
     let outcome = trial::confirm(&session.pool()?, &args.node, args.changing.into())?;
     tell(session, outcome)
@@ -123,33 +123,30 @@ pub fn confirm(session: &Session, args: &Confirm) -> Result<u8> {
 
 fn cancel(session: &Session, pool: &Pool, operand: Option<&Operand>, mode: Mode) -> Result<u8> {
     let Some(operand) = operand else {
-        return Err(Failure::usage("--cancel wants a node")
+        return Err(Failure::usage("--cancel needs a node")
             .hint("netbe activate NODE --cancel")
             .into());
     };
     if let Some(what) = session.done(trial::cancel(pool, &operand.node, mode)?)? {
         session.screen.sentence(&match what {
             Some(what) => format!(
-                "{what} is not booted any more; {} boots what is active.",
+                "Cancelled the boot of {what}: {}'s next boot is its active environment.",
                 operand.node
             ),
-            None => format!(
-                "{} has nothing before it for once or on trial.",
-                operand.node
-            ),
+            None => format!("{} has no pending boot.", operand.node),
         })?;
     }
     Ok(0)
 }
 
-/// Tells what an outcome of beginning a boot for once or on trial is.
+/// Prints the outcome of setting a pending boot.
 pub fn begun(session: &Session, outcome: Outcome<Begun>, how: How) -> Result<u8> {
     if let Some(done) = session.done(outcome)? {
         let (name, node, back) = (&done.id, &done.id.node, &done.back_to);
         session.screen.sentence(&match how {
-            How::Once => format!("The next boot of {node} is {name}; after that it is {back} again."),
+            How::Once => format!("The next boot of {node} is {name}; the boot after that is {back}."),
             How::Try(within) => format!(
-                "The next boot of {node} is {name}; it stays when it reports within {within:#} that it came up, else {back} is back."
+                "The next boot of {node} is {name}; it becomes active if it reports a completed boot within {within:#}, else {back} stays active."
             ),
         })?;
         session.screen.warnings(&done.warnings);
@@ -157,7 +154,7 @@ pub fn begun(session: &Session, outcome: Outcome<Begun>, how: How) -> Result<u8>
     Ok(0)
 }
 
-/// Activates what was active before.
+/// Activates the previously active environment.
 pub fn rollback(session: &Session, args: &Rollback) -> Result<u8> {
     let outcome = activate::rollback(&session.pool()?, &args.node, args.changing.into())?;
     tell(session, outcome)
@@ -166,7 +163,7 @@ pub fn rollback(session: &Session, args: &Rollback) -> Result<u8> {
 fn tell(session: &Session, outcome: Outcome<Activated>) -> Result<u8> {
     if let Some(done) = session.done(outcome)? {
         session.screen.sentence(&match &done.before {
-            Some(before) => format!("Activated {}; before it was {before}.", done.id),
+            Some(before) => format!("Activated {}; {before} was active before.", done.id),
             None => format!("{} is active.", done.id),
         })?;
         session.screen.warnings(&done.warnings);

@@ -1,6 +1,4 @@
-//! Arguments that several commands take, and what durations look like on the command line.
-//!
-//! Parsing only: nothing is looked up.
+//! Arguments that several commands take, and the format of durations on the command line. Nothing is looked up.
 
 use std::time::Duration;
 
@@ -20,13 +18,13 @@ pub enum Color {
     Never,
 }
 
-/// What every command that changes something takes.
+/// The arguments of every command that changes something.
 #[derive(Debug, Clone, Copy, Args)]
 pub struct Changing {
-    /// Say what would be done, and refuse what would be refused; change nothing
+    /// Print what would be done, with the same refusals; change nothing
     #[arg(short = 'n', long)]
     pub dry_run: bool,
-    /// How long to wait for another netbe to end
+    /// How long to wait for a lock that another netbe holds
     #[arg(long, value_name = "SECONDS", default_value = "10", value_parser = seconds)]
     pub wait: Duration,
 }
@@ -40,10 +38,10 @@ impl From<Changing> for Mode {
     }
 }
 
-/// What every command that makes an environment takes.
+/// The arguments of every command that makes an environment.
 #[derive(Debug, Clone, Args)]
 pub struct Making {
-    /// What to say of it
+    /// Description of the new environment
     #[arg(
         short,
         long,
@@ -69,7 +67,7 @@ pub(super) fn duration(text: &str) -> Result<SignedDuration, String> {
     }
 }
 
-/// Reads an age such as `30d`, `2w`, `36h`; a number alone is none: who writes 30 means days.
+/// Reads an age such as `30d`, `2w`, `36h`; a number without a unit is refused, since 30 could mean days or seconds.
 pub(super) fn age(text: &str) -> Result<SignedDuration, String> {
     let is_number = text.bytes().all(|b| b.is_ascii_digit());
     match span(text).filter(|_| !is_number) {
@@ -78,7 +76,7 @@ pub(super) fn age(text: &str) -> Result<SignedDuration, String> {
     }
 }
 
-/// Reads a duration; a day has 24 hours, and months and years are none.
+/// Reads a duration; a day has 24 hours, and months and years, which have no fixed length, are refused.
 fn span(text: &str) -> Option<SignedDuration> {
     let span: Span = text.parse().ok()?;
     if span.get_years() != 0 || span.get_months() != 0 {

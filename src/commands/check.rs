@@ -11,20 +11,20 @@ use crate::lifecycle::check::{self, Finding, Repaired};
 use crate::output::{clean, json};
 use crate::pool::NodeName;
 
-/// Look for what is wrong, and mend it
+/// Check the pool and its nodes, and repair them
 ///
-/// Names each finding and its remedy; ends with 1 when there is one. --repair mends what has one safe
-/// answer: leftovers of an interrupted command, missing pointers, stale exports.
+/// Prints each finding with its remedy; the exit status is 1 if there is one. --repair fixes what has only one safe
+/// fix: leftovers of an interrupted command, missing links, stale exports.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe check
   netbe check nog --json
   netbe check --repair")]
 pub struct Check {
-    /// The node; all and the pool without it
+    /// The node [default: the pool and all nodes]
     #[arg(value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
     pub node: Option<NodeName>,
-    /// Mend what has one safe answer
+    /// Fix what has only one safe fix
     #[arg(long)]
     pub repair: bool,
     /// For scripts: one JSON document
@@ -35,7 +35,7 @@ pub struct Check {
     pub changing: Changing,
 }
 
-/// Looks for what is wrong, and mends it where that is asked for.
+/// Checks the pool, and repairs it with `--repair`.
 pub fn run(session: &Session, args: &Check) -> Result<u8> {
     let pool = session.pool()?;
     let node = args.node.as_ref();
@@ -69,14 +69,14 @@ pub fn run(session: &Session, args: &Check) -> Result<u8> {
             .answer(&findings.iter().map(line).collect::<String>())?;
     }
     if node.is_none()
-        && let Some(told) = check::one_domain(&pool)?
+        && let Some(note) = check::one_domain(&pool)?
     {
-        session.screen.notes(&[told]);
+        session.screen.notes(&[note]);
     }
     if !nix::unistd::geteuid().is_root() {
         session
             .screen
-            .warnings(&["not being root, netbe could not look at everything".to_string()]);
+            .warnings(&["netbe does not run as root, and could not check everything".to_string()]);
     }
     Ok(u8::from(failed || !findings.is_empty()))
 }

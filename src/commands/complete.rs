@@ -1,7 +1,7 @@
-//! What completes a word: nodes, environments, properties, from the pool.
+//! Completions from the pool: nodes, environments, properties.
 //!
-//! Called by the completion scripts, which run netbe; so it must be quick and must not fail: without a pool
-//! nothing completes.
+//! The completion scripts run netbe for each TAB, so this must be fast and must not fail: without a pool there are
+//! no completions.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;
@@ -22,7 +22,7 @@ pub(super) fn nodes(current: &OsStr) -> Vec<CompletionCandidate> {
     )
 }
 
-/// Returns what stands for an environment: the nodes, and the environments of the node before the slash.
+/// Returns `NODE` and `NODE/` of each node, or after `NODE/` its environments.
 pub(super) fn sources(current: &OsStr) -> Vec<CompletionCandidate> {
     let mut words = environments_of(current);
     if words.is_empty() {
@@ -33,7 +33,7 @@ pub(super) fn sources(current: &OsStr) -> Vec<CompletionCandidate> {
     starting(current, &words)
 }
 
-/// Returns environments by their full names: `NODE/` first, then those of the node before the slash.
+/// Returns `NODE/` of each node, or after `NODE/` its environments.
 pub(super) fn environments(current: &OsStr) -> Vec<CompletionCandidate> {
     let mut words = environments_of(current);
     if words.is_empty() {
@@ -63,7 +63,7 @@ pub(super) fn properties(current: &OsStr) -> Vec<CompletionCandidate> {
 
 /// Returns `PROPERTY=` for every property, and the nodes.
 pub(super) fn assignments(current: &OsStr) -> Vec<CompletionCandidate> {
-    // bash parts `mac=` into two words; what stands after them is a value, and no node.
+    // bash splits `mac=` into two words; the word after them is a value, not a node.
     if word_before().is_some_and(|w| w == "=" || w == ":") {
         return Vec::new();
     }
@@ -75,7 +75,7 @@ pub(super) fn assignments(current: &OsStr) -> Vec<CompletionCandidate> {
     starting(current, &words)
 }
 
-/// Returns the word before the one that is completed, where the shell says which that is, as bash does.
+/// Returns the word before the one that is completed; `None` if the shell does not pass its index, as bash does.
 fn word_before() -> Option<OsString> {
     let index: usize = std::env::var("_CLAP_COMPLETE_INDEX").ok()?.parse().ok()?;
     let mut words = std::env::args_os().skip_while(|a| a != "--").skip(1);
@@ -96,10 +96,10 @@ fn pool_nodes() -> Vec<Node> {
         .unwrap_or_default()
 }
 
-/// Returns the directory that the words typed so far give an option, the last where there are several.
+/// Returns the directory that an option has on the command line typed so far; the last one, if it is repeated.
 ///
-/// They are this process' own arguments, after a `--` that the shell's script puts before them. bash has
-/// parted `--pool=DIR` into three words. A `~` is still the shell's to expand, so it is done here.
+/// The script passes the typed words after a `--`. bash has split `--pool=DIR` into three words, and the shell has
+/// not expanded `~` yet.
 fn directory_typed(arguments: &[OsString], option: &str) -> Option<PathBuf> {
     let start = arguments.iter().position(|a| a == "--")? + 1;
     let words = &arguments[start..];
@@ -114,7 +114,7 @@ fn directory_typed(arguments: &[OsString], option: &str) -> Option<PathBuf> {
     let value = match words[at].as_bytes().strip_prefix(joined.as_bytes()) {
         Some(joined) => OsStr::from_bytes(joined),
         None => match words.get(at + 1)? {
-            parted if parted == "=" => words.get(at + 2)?,
+            split if split == "=" => words.get(at + 2)?,
             value => value,
         },
     };

@@ -8,7 +8,7 @@ use super::session::Session;
 
 /// Print the completion script of a shell
 ///
-/// Nodes, environments and properties complete from the pool.
+/// It completes the names of nodes, environments and properties from the pool.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe completions bash > /etc/bash_completion.d/netbe
@@ -19,7 +19,7 @@ pub struct Completions {
     pub shell: ShellName,
 }
 
-/// A shell that can complete.
+/// A shell with completions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[allow(missing_docs)]
 pub enum ShellName {
@@ -31,7 +31,7 @@ pub enum ShellName {
     PowerShell,
 }
 
-/// Prints the script that makes a shell ask netbe what completes a word.
+/// Prints the script by which a shell gets completions from netbe.
 pub fn run(session: &Session, args: &Completions) -> Result<u8> {
     session.screen.answer(&script(args.shell)?)?;
     Ok(0)
@@ -59,8 +59,8 @@ pub fn script(shell: ShellName) -> Result<String> {
     }
 }
 
-/// Mends what clap_complete's script for zsh lacks: no blank after `PROPERTY=`, and completing at the first
-/// TAB also where zsh loads the script by its name from `fpath`.
+/// Amends clap_complete's script for zsh: no space after `PROPERTY=`, and completions at the first TAB also if zsh
+/// autoloads the script from `fpath`.
 fn amend_zsh(script: &str) -> Result<String> {
     const AMENDMENTS: [(&str, &str); 4] = [
         (

@@ -1,6 +1,4 @@
-//! Asking before what cannot be taken back.
-//!
-//! Nothing is asked unless standard input is a terminal: the answer is no then. Not for what is asked about.
+//! The confirmation question before what cannot be undone. Without a terminal on standard input the answer is no.
 
 use std::io::{BufRead, IsTerminal};
 
@@ -8,17 +6,17 @@ use anyhow::Result;
 
 use crate::terminal;
 
-/// Shows what would be done, and asks; returns why it is not confirmed.
+/// Prints the steps and asks; returns the reason if it is not confirmed.
 pub(super) fn ask(steps: &[String]) -> Result<Result<(), &'static str>> {
     if !std::io::stdin().is_terminal() {
         return Ok(Err(
-            "it has to be confirmed, and standard input is not a terminal",
+            "it needs confirmation, and standard input is not a terminal",
         ));
     }
     for step in steps {
         terminal::show(format!("{}\n", terminal::line(step)).as_bytes());
     }
-    terminal::show(b"Go on? [y/N] ");
+    terminal::show(b"Continue? [y/N] ");
     let mut answer = String::new();
     std::io::stdin().lock().read_line(&mut answer)?;
     Ok(match answer.trim() {

@@ -14,9 +14,9 @@ use crate::pool::Operand;
 
 /// Make an environment
 ///
-/// For a node that exists it is made from the node's active environment; for a new one from --from, else
-/// from the only template there is, and it becomes active at once, with an identity of its own: host name,
-/// machine-id, ssh host keys. Without a name it gets one made of the time.
+/// For an existing node, the source is --from or the node's active environment. For a new node, it is --from or the only
+/// template; the new environment is active at once and has its own identity: host name, machine-id, ssh host
+/// keys. Without ENV, the name is the current time.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe create nog
@@ -27,10 +27,10 @@ pub struct Create {
     /// The environment to make
     #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::nodes))]
     pub target: Operand,
-    /// What to make it from
+    /// The source
     #[arg(long, value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::sources))]
     pub from: Option<Operand>,
-    /// MAC address of a new node; several times for several
+    /// MAC address of a new node; can be repeated
     #[arg(long, value_name = "MAC")]
     pub mac: Vec<String>,
     /// Raspberry Pi serial of a new node
@@ -43,10 +43,10 @@ pub struct Create {
         help = "Address of a new node: dhcp, dhcp,ADDR (reserved), or ADDR/LEN[,GATEWAY]"
     )]
     pub ip: Option<String>,
-    /// What to say of it.
+    /// The description.
     #[command(flatten)]
     pub making: Making,
-    /// Make it what the node boots next
+    /// Activate the new environment
     #[arg(short, long)]
     pub activate: bool,
     /// Common options.
@@ -54,24 +54,24 @@ pub struct Create {
     pub changing: Changing,
 }
 
-/// Make an environment from another, named one
+/// Make an environment from a named source
 ///
-/// To another node, which has to exist, the identity becomes that node's.
+/// The node has to exist. If it is not the source's node, the clone gets an identity of its own.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe clone nog/first nog/second
   netbe clone nog ordo/from-nog -a")]
 pub struct CloneEnv {
-    /// What to make it from
+    /// The source
     #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::sources))]
     pub source: Operand,
     /// The environment to make
     #[arg(value_name = "NODE/ENV", value_parser = whole_operand, add = ArgValueCompleter::new(complete::nodes))]
     pub target: Operand,
-    /// What to say of it.
+    /// The description.
     #[command(flatten)]
     pub making: Making,
-    /// Make it what the node boots next
+    /// Activate the new environment
     #[arg(short, long)]
     pub activate: bool,
     /// Common options.
@@ -85,11 +85,11 @@ fn whole_operand(text: &str) -> Result<Operand, String> {
         .map_err(|e: crate::pool::name::NotAName| e.to_string())?;
     match operand.env {
         Some(_) => Ok(operand),
-        None => Err(format!("{text:?} names a node; NODE/ENV is wanted")),
+        None => Err(format!("{text:?} names a node; expected NODE/ENV")),
     }
 }
 
-/// Makes an environment, and its node where there is none.
+/// Makes an environment, and its node if it does not exist.
 pub fn create(session: &Session, args: Create) -> Result<u8> {
     let mut properties: Vec<(String, String)> = args
         .mac

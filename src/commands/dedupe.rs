@@ -13,27 +13,26 @@ use crate::lifecycle::dedupe::{self, Shared};
 use crate::output::progress::{Line, bytes};
 use crate::pool::NodeName;
 
-/// Let identical files of different environments share their space again
+/// Share the extents of identical files in different environments
 ///
-/// Environments that were upgraded each by itself hold the same new files over and over. Files of the same
-/// path and size, in the same half, are compared; what is the same shares its space from then on, and large
-/// files that differ in a few blocks, such as apt's caches, share the rest. The content and times of no file
-/// change, so environments that are active or running take part, too. What shares its space already is not
-/// read, and so a second run has little to do.
+/// Upgrading several environments writes the same new files to each of them. dedupe compares files of the same path and
+/// size in the same half. Identical files share their extents afterwards; large files that differ in a few blocks, such as
+/// apt's caches, share the rest. No content and no timestamp changes, so active and running environments take part too.
+/// Extents that are shared already are not read, so a second run is fast.
 ///
-/// All nodes and templates without one; with nodes, their environments and those they were made from, among
-/// each other. What came back is told: what a snapshot of somebody else's still holds does not. Files below
-/// 2 KiB stand in the filesystem's own trees, and are shared with nothing.
+/// Without NODE, all nodes and templates are compared; with nodes, their environments and the origins of these. The
+/// command prints how much space was freed: extents that a snapshot elsewhere still refers to are not. Files below
+/// 2 KiB, which btrfs may store in its metadata, are not shared.
 ///
-/// Stopped, what was done stays done. A node that another netbe is changing is waited for (--wait), then left
-/// out; the exit status is 5 then.
+/// If the command is interrupted, what it has shared stays shared. If another netbe holds a node's lock for longer than
+/// --wait, that node is skipped, and the exit status is 5.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe dedupe -n
   netbe dedupe
   netbe dedupe nog ordo")]
 pub struct Dedupe {
-    /// Nodes; all without one
+    /// Nodes [default: all]
     #[arg(value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
     pub nodes: Vec<NodeName>,
     /// Common options.
@@ -41,7 +40,7 @@ pub struct Dedupe {
     pub changing: Changing,
 }
 
-/// Lets identical files share their space.
+/// Shares the extents of identical files.
 pub fn run(session: &Session, args: &Dedupe) -> Result<u8> {
     let pool = session.pool()?;
     let mut line = Line::new(session.screen.draws_progress());
@@ -51,12 +50,11 @@ pub fn run(session: &Session, args: &Dedupe) -> Result<u8> {
     // Before what was done: the last line is the answer.
     let worst = session.failed(&shared.failures);
     if shared.stopped {
-        // Where it was stopped before it shared anything there is nothing to tell.
         let why = interrupt::requested().map_or(String::new(), |signal| format!(" by {signal}"));
         return Err(Failure::failed(match args.changing.dry_run {
             true => format!("stopped{why}"),
             false => format!(
-                "stopped{why}; until then {} shared their space again, and {} came back",
+                "stopped{why} after sharing {} and freeing {}",
                 files(shared.total()),
                 bytes(shared.gained)
             ),
@@ -74,7 +72,7 @@ fn steps(shared: &Shared) -> Vec<String> {
     let one = |(env, count): (&String, &usize)| format!("share {} of {env}", files(*count));
     let mut steps: Vec<String> = shared.files.iter().map(one).collect();
     if !steps.is_empty() {
-        steps.push(format!("gain {}", bytes(shared.gained)));
+        steps.push(format!("free {}", bytes(shared.gained)));
     }
     steps
 }
@@ -85,9 +83,9 @@ fn sentence(shared: &Shared) -> String {
         n => format!("{n} environments"),
     };
     match shared.total() {
-        0 => format!("Nothing to share: looked through {all}."),
+        0 => format!("Nothing to share: compared {all}."),
         total => format!(
-            "Shared the space of {} in {} of {all}: {} came back.",
+            "Shared {} in {} of {all}: {} freed.",
             files(total),
             shared.files.len(),
             bytes(shared.gained)

@@ -10,7 +10,7 @@ use super::session::Session;
 use crate::lifecycle::describe;
 use crate::pool::Operand;
 
-/// Say something of an environment
+/// Set an environment's description
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe describe nog/first 'as delivered'
@@ -19,7 +19,7 @@ pub struct Describe {
     /// The environment
     #[arg(value_name = "NODE/ENV", add = ArgValueCompleter::new(complete::environments))]
     pub operand: Operand,
-    /// What to say; nothing takes it away
+    /// The description; an empty one removes it
     #[arg(value_name = "TEXT")]
     pub text: String,
     /// Common options.
@@ -27,7 +27,7 @@ pub struct Describe {
     pub changing: Changing,
 }
 
-/// Keep environments from being destroyed
+/// Protect environments from being destroyed
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe pin nog/first")]
@@ -40,7 +40,7 @@ pub struct Pin {
     pub changing: Changing,
 }
 
-/// Let environments be destroyed again
+/// Remove the protection of pin
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe unpin nog/first")]

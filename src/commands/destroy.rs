@@ -17,25 +17,26 @@ use crate::pool::{NodeName, Operand, Pool};
 
 /// Destroy environments, or a node with all of them
 ///
-/// Refuses an environment that is active, booted or may be, pending, pinned, mounted or in use, and names
-/// the reason; then none of those named is destroyed. -r takes whole nodes, under the same rules, save that
-/// active and pinned are no reason when the node is not booted. It returns when the deletion is durable;
-/// space comes back in the background.
+/// Refuses an environment that is active, booted or may be booted, pending, pinned, mounted or in use, and prints
+/// the reason; then nothing is destroyed. -r destroys whole nodes under the same rules, except that the active and the
+/// pinned environments of a node that is not booted go too. The command returns when the deletion is durable; btrfs frees
+/// the space in the background.
 ///
-/// May be booted is what machines were led to, or of which something was fetched, by whomever, until the node is known to
-/// have left it: see netbe-status. What the NFS server has in use is refused whatever else is known; what the node left
-/// has an entry for up to half an hour, so where it is known to have left, the NFS server is made to forget, and what
-/// does not come back within five seconds is not in use. It is looked at again just before anything is destroyed.
+/// An environment may be booted if a TFTP name of the node led to it, or any host fetched a file of it, until the node
+/// is known to run another one: see netbe-status. What the NFS server has in use is always refused. The NFS server keeps
+/// entries for up to half an hour after a node has left an environment; if the node is known to have left, netbe has the
+/// entries dropped, and the environment is unused if they do not come back within five seconds. This is checked again
+/// just before anything is destroyed.
 ///
-/// With -n, and before it asks, it says how much that is: what nothing but the environments named
-/// refers to, counted as netbe list --space counts UNIQUE.
+/// With -n, and before the question, the command prints how much space will be freed: what only the named
+/// environments refer to, counted as netbe list --space counts UNIQUE.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe destroy nog/old nog/older
   netbe destroy -n nog/old nog/older
   netbe destroy -r werda")]
 pub struct Destroy {
-    /// The environments; with -r the nodes
+    /// The environments; with -r, the nodes
     #[arg(required = true, value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::sources))]
     pub operands: Vec<Operand>,
     /// Destroy whole nodes
@@ -54,7 +55,7 @@ pub fn run(session: &Session, args: &Destroy) -> Result<u8> {
     let pool = session.pool()?;
     let mode: Mode = args.changing.into();
     if !mode.dry_run && !args.yes {
-        // The refusals first: nobody is asked about what is not going to be done.
+        // Refuse before asking: a question about what will be refused is useless.
         let plan = destroy(
             &pool,
             args,
@@ -89,11 +90,11 @@ fn destroy(pool: &Pool, args: &Destroy, mode: Mode) -> Result<Outcome<Vec<String
     let mut nodes: Vec<NodeName> = Vec::new();
     for operand in &args.operands {
         if operand.env.is_some() {
-            return Err(
-                Failure::usage(format!("-r takes nodes, and {operand} is an environment"))
-                    .hint(format!("netbe destroy {operand}"))
-                    .into(),
-            );
+            return Err(Failure::usage(format!(
+                "-r destroys nodes, and {operand} is an environment"
+            ))
+            .hint(format!("netbe destroy {operand}"))
+            .into());
         }
         nodes.push(operand.node.clone());
     }
@@ -107,7 +108,7 @@ fn bytes_freed(space: &Space, args: &Destroy) -> u64 {
     }
 }
 
-/// Returns the step that says what comes back; a warning instead where that cannot be told.
+/// Returns the step that names the space to be freed; prints a warning instead if it cannot be measured.
 pub(super) fn freed(
     session: &Session,
     pool: &Pool,
@@ -116,7 +117,7 @@ pub(super) fn freed(
     let space = match Space::measure(pool) {
         Ok(space) => space,
         Err(e) => {
-            let why = format!("what comes back is not known: {e:#}");
+            let why = format!("cannot measure how much space will be freed: {e:#}");
             session.screen.warnings(&[why]);
             return None;
         }
@@ -129,7 +130,7 @@ pub(super) fn freed(
 fn confirmed(steps: &[String]) -> Result<()> {
     let no = |why: &str| {
         Err(Failure::refused(format!("nothing was destroyed: {why}"))
-            .hint("-y answers yes")
+            .hint("-y destroys without asking")
             .into())
     };
     match confirm::ask(steps)? {

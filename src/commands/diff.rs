@@ -12,26 +12,24 @@ use crate::pool::Operand;
 
 /// Show how an environment differs from another
 ///
-/// From the first to the second; of one alone, from what it was made from to it. Packages, what it boots with,
-/// and files; of more than a few dozen files how many differ where, and --files shows each.
+/// Shows the changes from the first to the second; with one operand, from its origin to it: packages, boot
+/// settings and files. If more than a few dozen files differ, only counts are shown; --files shows each.
 ///
-/// Packages: added, removed, upgraded and downgraded, by the package databases of both (dpkg, rpm, pacman,
-/// apk), which are read without running anything. Where what it was made from is gone, what its upgrade
-/// changed when it made it.
+/// Packages: added, removed, upgraded and downgraded, read from the package databases of both (dpkg, rpm, pacman,
+/// apk) without running anything. If the origin is destroyed, the changes that its upgrade recorded are shown.
 ///
 /// Files: added (+), removed (-) and changed (M) in content, permissions, owner, type, link target, device
-/// numbers, ACLs, capabilities or other extended attributes, in both halves. Times are no difference, nor is
-/// which names are one file, nor what is in a nested subvolume. Where both come from one environment only what
-/// was written since is looked at, so it costs what changed; else all files are. A directory that was added or
-/// removed is one line with what is in it; -v shows every file. Without being root all files are walked, and
-/// what may not be read is told.
+/// numbers, ACLs, capabilities or other extended attributes, in both halves. Timestamps, hard links between files
+/// and nested subvolumes are not compared. If both have a common origin, only what was written since is compared;
+/// else all files are. An added or removed directory is one line with the number of files in it; -v shows every file.
+/// Without root privileges all files are compared, and unreadable ones are reported.
 ///
-/// Boot: the kernel command line, an argument a line, the loader's configuration (config.txt, pxelinux.cfg)
-/// and fstab, as unified text.
+/// Boot: the kernel command line, one argument on each line, the loader's configuration (config.txt, pxelinux.cfg)
+/// and fstab, as a unified diff.
 ///
-/// What says which environment or machine this is differs by nature, and is told apart: where root and boot
-/// half are (root=, nfsroot=, ip=, netbe's line in fstab), and between two nodes host name, machine-id, ssh
-/// host keys, leases and random seeds. In the document it has "identity": true.
+/// Differences of identity are shown separately: the paths of root and boot half (root=, nfsroot=, ip=, netbe's
+/// line in fstab), and between two nodes host name, machine-id, ssh host keys, leases and random seeds. The JSON
+/// document marks them with "identity": true.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe diff ordo/next
@@ -40,19 +38,19 @@ use crate::pool::Operand;
   netbe diff --json nog/first nog/next | jq -r '.packages.upgraded[].name'
   netbe diff --files --json nog | jq -r '.files[] | select(.identity | not) | .path'")]
 pub struct Diff {
-    /// The first; alone, the one that is compared with its origin
+    /// The first; alone, it is compared with its origin
     #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::sources))]
     pub first: Operand,
     /// The second
     #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::sources))]
     pub second: Option<Operand>,
-    /// Only which packages differ
+    /// Compare only packages
     #[arg(long, group = "what")]
     pub packages: bool,
-    /// Only which files differ
+    /// Compare only files
     #[arg(long, group = "what")]
     pub files: bool,
-    /// Only how they boot
+    /// Compare only boot settings
     #[arg(long, group = "what")]
     pub boot: bool,
     /// For scripts: one JSON document
@@ -60,7 +58,7 @@ pub struct Diff {
     pub json: bool,
 }
 
-/// Shows how an environment differs from another; without a choice in everything that is compared.
+/// Shows how an environment differs from another; without an option, in everything.
 pub fn run(session: &Session, args: &Diff) -> Result<u8> {
     let pool = session.pool()?;
     let all = !(args.packages || args.files || args.boot);
@@ -76,13 +74,13 @@ pub fn run(session: &Session, args: &Diff) -> Result<u8> {
     };
     if found.known_by == KnownBy::Report {
         session.screen.notes(&[format!(
-            "{} is gone; this is what the upgrade that made {} of it changed",
+            "{} is destroyed; these are the changes that the upgrade to {} recorded",
             found.from, found.to
         )]);
     }
     session.screen.answer(&answer)?;
     session.screen.warnings(&unread(&found));
-    // What could be told was told; the status says that it is not all.
+    // What could be compared was printed; the status says that something could not.
     match found.failures.into_iter().next() {
         Some(failure) => Err(failure),
         None => Ok(0),
@@ -94,10 +92,10 @@ fn unread(found: &Difference) -> Vec<String> {
     match unread {
         0 => Vec::new(),
         n if nix::unistd::geteuid().is_root() => vec![format!(
-            "what lies deeper than a path can be long was not compared: {n} directories or more"
+            "{n} directories or more were not compared: their paths are longer than PATH_MAX"
         )],
         n => vec![format!(
-            "not being root, netbe could not read {n} files and directories, and takes them for the same"
+            "netbe does not run as root: {n} files and directories were unreadable and are taken for identical"
         )],
     }
 }

@@ -22,31 +22,30 @@ Examples:
   netbe import nog/a /mnt/usb/nog-a.netbe
   netbe export nog/a --no-base | ssh elsewhere netbe import nog/a
 
-What stays behind:
-  A whole stream and the import of it leave the same thing on both sides, to
-  the byte: the base of the environment, two read-only snapshots in its
-  directory (.base). A later stream since that environment holds only what
-  changed after it; whether the other side has the base is found out there, and
-  refused where it has not.
+Base of incremental streams:
+  Export and import of a full stream keep the same content on both servers:
+  the base of the environment, two read-only snapshots in its directory
+  (.base). A later stream with --since that environment contains only the
+  changes. The import refuses it if its server does not have the base.
 
   A base takes the space of what the environment has changed since. It is
-  renamed and destroyed along with its environment. When that was changed and
-  is exported again, the new base takes the place of the old one, and what is
-  since the old one can no longer be made: where a second server gets a copy
-  between, --no-base leaves it as it is. To give one up alone, delete the two
-  subvolumes in .base: nothing else needs them.
+  renamed and destroyed with its environment. When a changed environment is
+  exported again, the new base replaces the old one, and streams since the old
+  base can no longer be made; with --no-base, an export to another server
+  leaves the base as it is. To remove a base, delete the two subvolumes in
+  .base: nothing else needs them.
 
-  Properties of the node do not travel: two servers that answer to one MAC
-  address would fight about it. Nor does whether it is pinned, active or
-  booted. What btrfs send leaves out stays behind too: file attributes such as
-  chattr +i or +C, times of birth, and space set aside (fallocate), which
-  becomes a hole.
+Not exported:
+  Properties of the node: two servers must not answer to the same MAC address.
+  The flags pinned, active and booted. What btrfs send omits: file attributes
+  such as chattr +i or +C, birth times, and preallocated space (fallocate),
+  which becomes a hole.
 
 Format:
   Version 1. Numbers are little-endian.
 
   NETBE-STREAM 1\\n     the first line; the number is the format's version
-  frame ...            one behind the other, to the end of the stream
+  frame ...            to the end of the stream
 
   Frame:
     kind      4 bytes  HEAD, ROOT, BOOT or DONE
@@ -61,19 +60,19 @@ Format:
   ROOT   any number    up to 4 MiB of the root half's btrfs send stream
                        (protocol 1), as one zstd frame
   BOOT   any number    the same of the boot half
-  DONE   once, last    8 + 8 bytes: how long the two send streams are
+  DONE   once, last    8 + 8 bytes: lengths of the two send streams
 
-  The checksums find accidents, not authors: a stream is as trustworthy as
-  whoever it comes from, and is read as if it were made up.";
+  The checksums detect damage, not forgery: a stream is as trustworthy as its
+  author, and import treats it as untrusted input.";
 
 /// Write an environment as a stream, for netbe import on another server
 ///
-/// Both halves and what is known of them, in one stream, to standard output or to FILE. The environment may
-/// be active and running: what is sent are snapshots. With --since only what changed in it since that
-/// environment was last exported or imported; the other side has to have it.
+/// The stream contains both halves and the environment's record. It goes to standard output or to FILE. The environment
+/// may be active and running: snapshots are sent. With --since, only the changes since that environment was last
+/// exported or imported are sent; the other server has to have it.
 ///
-/// A stream holds all that the environment does: host keys and password hashes too. A new FILE is its
-/// owner's alone, and is there when it is whole.
+/// A stream contains all secrets of the environment, such as host keys and password hashes. A new FILE is readable by
+/// its owner only, and appears when it is complete.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER)]
 pub struct Export {
@@ -83,10 +82,10 @@ pub struct Export {
     /// Send only what changed since this one was exported or imported
     #[arg(long, value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::sources))]
     pub since: Option<Operand>,
-    /// Where to; standard output without it
+    /// Write to FILE [default: standard output]
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
-    /// Keep nothing of it for a later --since; what was kept before stays
+    /// Do not keep a base for a later --since; an existing base stays
     #[arg(long)]
     pub no_base: bool,
     /// Common options.
@@ -94,10 +93,10 @@ pub struct Export {
     pub changing: Changing,
 }
 
-/// The status where whoever read the stream did not want all of it: that one says why.
-const NOT_TAKEN: u8 = 1;
+/// The status when the reader closed the pipe early: the reader prints the reason.
+const PIPE_CLOSED: u8 = 1;
 
-/// Sends an environment away.
+/// Exports an environment.
 pub fn run(session: &Session, args: Export) -> Result<u8> {
     let shown = args
         .output
@@ -117,7 +116,7 @@ pub fn run(session: &Session, args: Export) -> Result<u8> {
     let outcome = export::export(&session.pool()?, &request, &mut line, args.changing.into());
     drop(line);
     let outcome = match outcome {
-        Err(e) if is_not_taken(&e) => return Ok(NOT_TAKEN),
+        Err(e) if is_closed_pipe(&e) => return Ok(PIPE_CLOSED),
         outcome => outcome?,
     };
     let Some(sent) = session.done(outcome)? else {
@@ -129,7 +128,7 @@ pub fn run(session: &Session, args: Export) -> Result<u8> {
         (Target::File(_), Some(file)) => session
             .screen
             .sentence(&format!("Exported {}{since} to {file}, {size}.", sent.id))?,
-        // Standard output is the stream's.
+        // Standard output has the stream.
         _ => session
             .screen
             .detail(&format!("exported {}{since}, {size}", sent.id)),
@@ -139,7 +138,7 @@ pub fn run(session: &Session, args: Export) -> Result<u8> {
     Ok(0)
 }
 
-fn is_not_taken(error: &anyhow::Error) -> bool {
+fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error
         .downcast_ref::<io::Error>()
         .is_some_and(|e| e.kind() == ErrorKind::BrokenPipe)

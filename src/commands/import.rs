@@ -14,30 +14,28 @@ use crate::lifecycle::import::{self, NewNode, Request};
 use crate::output::progress::Line;
 use crate::pool::{NodeName, Operand};
 
-/// Bring an operating system in as an environment
+/// Import an operating system as an environment
 ///
-/// SOURCE is a directory, a tar archive (plain, gzip, xz, zstd), a disk image (raw or compressed so, such
-/// as Raspberry Pi OS), a stream of netbe export, or - for one of these on standard input; which it is is
-/// told by its content. A NODE that does not exist becomes a template: a node no machine boots, to make
-/// others from. Owners, modes, hard links, devices, sparse files, extended attributes and ACLs arrive as
-/// they were.
+/// SOURCE is a directory, a tar archive (plain, gzip, xz, zstd), a disk image (raw or compressed like an archive),
+/// a stream of netbe export, or - for one of these on standard input; the type is detected from the content. A NODE
+/// that does not exist becomes a template: a node that no machine boots, used as a source for others. Owners, modes, hard
+/// links, devices, sparse files, extended attributes and ACLs are preserved.
 ///
-/// A stream knows what it is of. Without ENV the environment is called what it was called there, where that
-/// is free. Into a node of the same name it comes as the machine it was, host keys and all; into another one
-/// it gets that node's identity, as by clone. A NODE that does not exist becomes one, without the properties
-/// it had: no machine can ask for it yet; a template where it was one. What is damaged, cut short or rests on
-/// something that is not here is refused, and leaves nothing (see netbe-export).
+/// A stream contains the name of its environment, which is used without ENV, if it is free. In a node of the same name the
+/// environment keeps its identity with the host keys; in another node it gets that node's identity, as by clone. A
+/// NODE that does not exist becomes a node without properties, which no machine can ask for yet, or a template
+/// if it was one. A stream that is damaged, cut short, or based on an environment that is missing here is
+/// refused and leaves nothing behind (see netbe-export).
 ///
-/// A stream of what changed since another environment holds all of that one, once it has arrived: it rests on
-/// what NODE has, and on another node's only where --base names that.
+/// An incremental stream needs the environment that it is based on, and the result contains all of its content. So the
+/// base is looked for in NODE, and in another node only if --base names it.
 ///
-/// The filesystems of a disk image are read by netbe itself, and never mounted: ext2, ext3 and ext4, with a
-/// journal that was not played back, and FAT. With --kernel-driver this machine's kernel mounts them, out of
-/// sight, which it can do with btrfs, xfs, f2fs, squashfs and erofs too: a kernel trusts what it mounts, and an
-/// image made for that can take the machine down, or over. What only the kernel can read is refused without.
+/// netbe reads the filesystems of a disk image itself, without mounting them: ext2, ext3 and ext4, also with a
+/// dirty journal, and FAT. With --kernel-driver this machine's kernel mounts them, in a private mount namespace; it can
+/// read btrfs, xfs, f2fs, squashfs and erofs too. A kernel trusts the filesystems that it mounts: a crafted image can crash
+/// the machine or take it over. Without --kernel-driver these filesystems are refused.
 ///
-/// The boot half is what the system's own fstab mounts at /boot/firmware or /boot, else the content of
-/// /boot.
+/// The boot half is the filesystem that the system's fstab mounts at /boot/firmware or /boot, else the content of /boot.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe import raspios 2026-10-01-raspios-lite-arm64.img.xz
@@ -48,19 +46,19 @@ pub struct Import {
     /// The environment to make
     #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::nodes))]
     pub target: Operand,
-    /// What to bring in; standard input without it
+    /// What to import [default: standard input]
     #[arg(value_name = "SOURCE", default_value = "-", hide_default_value = true, value_hint = ValueHint::AnyPath)]
     pub source: std::ffi::OsString,
-    /// Where the boot half is, if not in SOURCE
+    /// The directory of the boot half, if it is not in SOURCE
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub boot: Option<PathBuf>,
-    /// The node whose environments a stream of changes may rest on; NODE itself without it
+    /// The node with the environment that an incremental stream is based on [default: NODE]
     #[arg(long, value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
     pub base: Option<NodeName>,
-    /// Have this machine's kernel read a disk image; only for one whose author you trust
+    /// Mount the disk image with this machine's kernel; only for images whose author you trust
     #[arg(long)]
     pub kernel_driver: bool,
-    /// What to say of it.
+    /// The description.
     #[command(flatten)]
     pub making: Making,
     /// Common options.
@@ -78,7 +76,7 @@ impl Progress for Line {
     }
 }
 
-/// Brings a system in.
+/// Imports a system.
 pub fn run(session: &Session, args: Import) -> Result<u8> {
     let request = Request {
         target: args.target,

@@ -13,31 +13,30 @@ use crate::lifecycle::{Mode, Outcome};
 
 /// Make a pool
 ///
-/// Makes DIR (default: the pool) a pool. A directory on btrfs is used as it is. With --file, a sparse
-/// image beside it (DIR.btrfs) is formatted and mounted there: for a machine without a spare disk. With
-/// --device, a block device is. The mount is made permanent by a systemd mount unit; without systemd the
-/// line for fstab is printed. Again on a pool changes nothing.
+/// Makes DIR (default: the pool) a pool. A directory on btrfs is used as it is. --file formats a sparse image beside it
+/// (DIR.btrfs) and mounts it there, for a machine without a spare disk; --device does so with a block device. A
+/// systemd mount unit makes the mount permanent; without systemd, the line for fstab is printed. On an existing
+/// pool init changes nothing.
 ///
-/// Machines write a pool over NFS, and who may mount one of its exports can name every file of its filesystem. So it is
-/// mounted nosuid,nodev, a directory of a larger filesystem by a bind mount of its own; a directory on the filesystem of
-/// /, /etc or the state directory is refused; and what netbe believes of a pool (its records and properties, what was
-/// seen, what is published, locks) stands on the server's own disk, in /var/lib/netbe/UUID (--state). There also lies the
-/// key of the code that each environment's record on the pool carries.
+/// Nodes write to the pool over NFS, and a client that may mount one export can address every file of its filesystem. So
+/// the pool is mounted nosuid,nodev (a directory of a larger filesystem by a bind mount), and a directory on the filesystem of /,
+/// /etc or the state directory is refused. What netbe trusts (records, properties, boot evidence, published
+/// configuration, locks) is on the server's own disk, in /var/lib/netbe/UUID (--state), with the key that
+/// authenticates each environment's record on the pool.
 ///
-/// A pool that came from another server, from a backup, or from an older netbe is refused by every command until
-/// --take-over has it believed: that shows what this server would go by, commands that root would run first, and asks.
-/// The property power.cycle does not come along, nor does what the pool says of past boots: each environment of its nodes
-/// counts as perhaps running until its node has been seen in another one.
+/// A pool from another server, a backup or an older netbe is refused by every command until --take-over accepts it.
+/// --take-over first shows the settings that this server would use, commands that run as root first, and asks. The property
+/// power.cycle is not taken over, nor is the pool's evidence of past boots: every environment counts as maybe
+/// running until its node is known to run another one.
 ///
-/// With --services, on a new pool or one there is, this machine serves it: netbe serve hands out boot files by TFTP
-/// (netbe-tftp.service); dnsmasq, which answers DHCP, is given the pool's
-/// configuration by one line in /etc/dnsmasq.d/netbe.conf and restarted, if it would start with it; and a
-/// systemd timer ends trials whose time has come (netbe-reconcile.timer). Files that netbe did not write
-/// are left, and it refuses. What dnsmasq is to do about DHCP says the property dhcp.
+/// With --services, this machine serves the new or existing pool. netbe serve provides the boot files by TFTP
+/// (netbe-tftp.service). dnsmasq, for DHCP, reads the pool's configuration by one line in /etc/dnsmasq.d/netbe.conf, and is
+/// restarted if the configuration is valid. A systemd timer finishes trials (netbe-reconcile.timer). A file that
+/// netbe did not write is not overwritten; init refuses instead. The property dhcp selects what dnsmasq does.
 ///
-/// A server may have several pools: init makes each, and with --services each is served, by the same units (--all-pools) and
-/// the same dnsmasq. A MAC address or serial is in one of them only. What the first pool says of DHCP (dhcp, server) holds for
-/// all; a further one's line stands in a file of its own in /etc/dnsmasq.d. Commands take the pool with --pool.
+/// A server can have several pools: init makes each, and with --services all are served by the same units (--all-pools) and
+/// the same dnsmasq. A MAC address or serial belongs to one pool only. The properties dhcp and server of the first pool hold
+/// for all; each further pool has its own file in /etc/dnsmasq.d. --pool selects the pool of a command.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe init --file 64G
@@ -47,25 +46,25 @@ use crate::lifecycle::{Mode, Outcome};
   netbe init /mnt/usb/netbe
   netbe init /mnt/usb/netbe --take-over -n")]
 pub struct Init {
-    /// The directory; the pool without it
+    /// The directory [default: the pool]
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub dir: Option<PathBuf>,
-    /// Make an image of this size beside it: 64G, 500M
+    /// Make a sparse image of SIZE beside DIR: 64G, 500M
     #[arg(long, value_name = "SIZE", conflicts_with = "device", value_parser = crate::lifecycle::init::size)]
     pub file: Option<u64>,
     /// Format this block device
     #[arg(long, value_name = "DEV", value_hint = ValueHint::FilePath)]
     pub device: Option<PathBuf>,
-    /// Address nodes reach this machine by; that on the default route without it
+    /// Address by which nodes reach this machine [default: the one on the default route]
     #[arg(long, value_name = "IP")]
     pub server: Option<String>,
-    /// Have netbe, dnsmasq and systemd serve the pool
+    /// Set up netbe, dnsmasq and systemd to serve the pool
     #[arg(long)]
     pub services: bool,
-    /// Believe what a pool says that this server knows nothing of
+    /// Accept the records of a pool that is new to this server
     #[arg(long, conflicts_with_all = ["file", "device", "server"])]
     pub take_over: bool,
-    /// Format a device that holds something; take over without a question
+    /// Format a device that is not empty; take over without asking
     #[arg(short, long)]
     pub yes: bool,
     /// Common options.
@@ -113,14 +112,14 @@ pub fn run(session: &Session, args: Init) -> Result<u8> {
             .screen
             .sentence(&match (made.taken_over, made.was_there) {
                 (true, _) => format!("Took over the pool in {dir}."),
-                (false, true) => format!("{dir} is a pool already."),
+                (false, true) => format!("{dir} is already a pool."),
                 (false, false) => format!("Made a pool in {dir}."),
             })?;
         match made.services.as_deref() {
             None => {}
             Some([]) => session
                 .screen
-                .sentence("Its services are installed already.")?,
+                .sentence("Its services are already installed.")?,
             Some(steps) => session
                 .screen
                 .sentence(&format!("Installed its services: {}.", steps.join(", ")))?,

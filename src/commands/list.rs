@@ -13,22 +13,20 @@ use crate::pool::Operand;
 
 /// List environments
 ///
-/// FLAGS: N booted now, ? not known whether booted, R boots on the next reboot, T boots next time only, P
-/// pinned, ! damaged.
+/// FLAGS: N booted now, ? may be booted, R next boot, T next boot only (--once, --try), P pinned, ! damaged.
 ///
-/// With --space: REFERENCED is what an environment's files take on disk, whoever else has them, and UNIQUE what
-/// comes back when it, and it alone, is destroyed. Both count root and boot, and snapshots and other subvolumes
-/// in them; compressed files at their size on disk, and every extent whole while any part of it is in use. What is
-/// shared with anything else on the filesystem is nobody's UNIQUE: another environment, a snapshot made by
-/// hand, a file of the pool's. What netbe destroy -n says of several together can therefore be more than their
-/// sum. Names, attributes and checksums are not counted, nor the copies that RAID keeps; and files so small that they
-/// stand among those can be counted wrongly after a btrfs balance, until they are written again. It is read from the
-/// filesystem itself, in all environments at once; quota groups are not needed. What waits in memory is written first
-/// (syncfs), so a busy disk can keep it waiting. Needs CAP_SYS_ADMIN.
+/// With --space: REFERENCED is the space on disk of all extents that an environment refers to, shared or not. UNIQUE is
+/// the space that is freed if this environment alone is destroyed. Both count root and boot with all subvolumes in
+/// them, compressed extents at their size on disk, and each extent whole as long as any part of it is in use. An extent
+/// that anything else on the filesystem refers to (another environment, a snapshot made by hand, a file of the pool) is in
+/// no UNIQUE, so netbe destroy -n of several environments can free more than the sum of their UNIQUE. Metadata and RAID
+/// copies are not counted; files so small that btrfs stores them in the metadata can be counted wrongly after a btrfs
+/// balance, until they are rewritten. The numbers are read from the filesystem's trees, for all environments at once, without
+/// quota groups. Dirty data is written first (syncfs), which takes a while on a busy disk. Needs CAP_SYS_ADMIN.
 ///
-/// With -H: no header, tabs, - for nothing, and these fields: node, environment, flags, kernel, created
+/// With -H: no header, tabs between fields, - for an empty field: node, environment, flags, kernel, created
 /// (seconds since the epoch), unique bytes, referenced bytes (both - without --space), origin, description.
-/// Characters that a terminal would obey or hide are shown as ?; --json has all, escaped.
+/// Control and invisible characters are printed as ?; --json has them escaped.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe list
@@ -37,7 +35,7 @@ use crate::pool::Operand;
   netbe list -H nog | cut -f2
   netbe list --json | jq -r '.environments[] | select(.active) | .root'")]
 pub struct List {
-    /// Nodes or environments; all without one
+    /// Nodes or environments [default: all]
     #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::sources))]
     pub operands: Vec<Operand>,
     /// For scripts: no header, tabs between fields
@@ -46,33 +44,33 @@ pub struct List {
     /// For scripts: one JSON document
     #[arg(long, conflicts_with = "tree")]
     pub json: bool,
-    /// Show what each takes on disk, and what of it comes back when it is destroyed
+    /// Show the space each refers to, and the space that destroying it would free
     #[arg(long)]
     pub space: bool,
-    /// Draw what was made from what, across nodes; of those named, with what they came from
+    /// Draw the origins as a tree, across nodes; of those named, with their ancestors
     #[arg(long)]
     pub tree: bool,
-    /// Sort by this, upwards
+    /// Sort by FIELD, ascending
     #[arg(short = 's', value_name = "FIELD", conflicts_with = "descending")]
     pub ascending: Option<SortField>,
-    /// Sort by this, downwards
+    /// Sort by FIELD, descending
     #[arg(short = 'S', value_name = "FIELD")]
     pub descending: Option<SortField>,
 }
 
-/// What a list is sorted by.
+/// The field that a list is sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum SortField {
     /// Node, then environment
     Name,
-    /// When it was made
+    /// Time of creation
     Created,
-    /// What comes back when it is destroyed; with --space, asked for or not
+    /// Space that destroying it would free; implies --space
     Unique,
 }
 
-/// How many damaged environments are told of one by one.
-const TOLD: usize = 10;
+/// How many damaged environments get a warning each.
+const MAX_WARNINGS: usize = 10;
 
 /// Lists environments.
 pub fn run(session: &Session, args: &List) -> Result<u8> {
@@ -107,7 +105,7 @@ pub fn run(session: &Session, args: &List) -> Result<u8> {
     Ok(0)
 }
 
-/// Returns what is sorted by, and whether downwards.
+/// Returns the sort field, and whether the order is descending.
 fn fields(args: &List) -> (SortField, bool) {
     match (args.ascending, args.descending) {
         (_, Some(field)) => (field, true),
@@ -128,14 +126,14 @@ fn sort(listed: &mut [Listed], args: &List) {
     }
 }
 
-/// Returns what is wrong with the damaged ones, as far as they are told of one by one.
+/// Returns the warnings about damaged environments.
 fn damaged(listed: &[Listed]) -> Vec<String> {
     let damaged: Vec<&Listed> = listed.iter().filter(|e| !e.problems.is_empty()).collect();
-    let told = damaged
+    let warnings = damaged
         .iter()
-        .take(TOLD)
+        .take(MAX_WARNINGS)
         .map(|env| format!("{}/{}: {}", env.node, env.name, env.problems.join("; ")));
-    let rest = damaged.len().saturating_sub(TOLD);
-    let more = format!("{rest} more are damaged; netbe check names them all");
-    told.chain((rest > 0).then_some(more)).collect()
+    let rest = damaged.len().saturating_sub(MAX_WARNINGS);
+    let more = format!("{rest} more environments are damaged; netbe check lists all");
+    warnings.chain((rest > 0).then_some(more)).collect()
 }

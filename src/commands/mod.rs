@@ -1,7 +1,7 @@
-//! A file a command: its arguments and its help, one call down, one sentence out. No rules here.
+//! One file for each command: its arguments, its help, one call into `lifecycle`, one answer. No rules here.
 //!
-//! Man pages and completions are made from the types. Parsing only: names are checked here, by their types, and nothing
-//! is looked up.
+//! Man pages and completions are generated from these types. Names are checked by their types when they are parsed;
+//! nothing is looked up.
 
 pub mod activate;
 mod args;
@@ -77,18 +77,18 @@ First steps:
   netbe init --file 64G                    a pool in a file, at /srv/netbe
   netbe import debian debian.tar.zst       a template, to make nodes from
   netbe create nog --mac dc:a6:32:01:02:03
-  netbe upgrade --node nog                 in a copy; nog goes on working
-  netbe activate nog                       its next reboot is the new system
-  netbe rollback nog                       or the old one again
+  netbe upgrade --node nog                 in a copy; nog keeps running
+  netbe activate nog                       the next boot is the new system
+  netbe rollback nog                       the next boot is the old system
 
-NODE/ENV is one environment of a node; NODE alone is its active one. Every command that changes something takes -n, to say what it would do.
+NODE/ENV is one environment of a node; NODE alone is its active one. Every command that changes something takes -n, to print what it would do.
 Exit status: 0 done, 1 failed, 2 usage, 3 refused by a safety rule, 4 no such pool, node or environment, 5 locked.";
 
 /// Boot environments for machines that boot over the network
 ///
-/// One server holds, on one btrfs filesystem, every system its nodes can boot: kernel and root together,
-/// as one named environment that is made in a moment, upgraded without touching what runs, switched in one
-/// step, and gone back to.
+/// One server holds, on one btrfs filesystem, every system that its nodes can boot. An environment is one such system,
+/// kernel and root together, under one name. It is cloned in well under a second, upgraded in a copy while the node runs,
+/// activated in one atomic step, and rolled back to in the same way.
 #[derive(Debug, Parser)]
 #[command(name = "netbe", version, styles = STYLES, help_expected = true, arg_required_else_help = true)]
 #[command(after_help = FIRST_STEPS, max_term_width = 100, disable_help_subcommand = true)]
@@ -96,10 +96,10 @@ pub struct Cli {
     /// The pool
     #[arg(long, global = true, help_heading = "Options of every command", display_order = 100, value_name = "DIR", env = "NETBE_POOL", default_value = "/srv/netbe", hide_env_values = true, value_hint = ValueHint::DirPath)]
     pub pool: PathBuf,
-    /// Where what must not lie on the pool stands
+    /// Directory of what must not be on a pool: records, locks, boot evidence
     #[arg(long, global = true, help_heading = "Options of every command", display_order = 100, value_name = "DIR", env = "NETBE_STATE", default_value = crate::pool::state::DEFAULT, hide_env_values = true, value_hint = ValueHint::DirPath)]
     pub state: PathBuf,
-    /// Say only what is wrong
+    /// Print only errors and warnings
     #[arg(
         short,
         long,
@@ -109,7 +109,7 @@ pub struct Cli {
         conflicts_with = "verbose"
     )]
     pub quiet: bool,
-    /// Say more
+    /// Print more
     #[arg(
         short,
         long,
@@ -128,7 +128,7 @@ pub struct Cli {
         default_value = "auto"
     )]
     pub color: Color,
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
@@ -174,7 +174,7 @@ pub enum Command {
     Completions(Completions),
 }
 
-/// Runs the command that was asked for; returns the exit status.
+/// Runs the command; returns the exit status.
 pub fn run(cli: Cli) -> Result<u8> {
     let talk = match (cli.quiet, cli.verbose) {
         (true, _) => Talk::Quiet,

@@ -12,10 +12,10 @@ use super::session::Session;
 use crate::lifecycle::mount;
 use crate::pool::Operand;
 
-/// Mount an environment, root with boot in its place
+/// Mount an environment: root, and boot at its mount point
 ///
-/// Prints the directory. What is active or may be running is mounted read-only. Devices and set-user-ID
-/// programs in it have no effect there.
+/// Prints the directory. An environment that is active or may be running is mounted read-only. The mount has nosuid and
+/// nodev.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe mount nog/first
@@ -25,7 +25,7 @@ pub struct Mount {
     /// The environment
     #[arg(value_name = "NODE/ENV", add = ArgValueCompleter::new(complete::environments))]
     pub operand: Operand,
-    /// Where; a directory under /run/netbe without it
+    /// The mount point [default: a directory under /run/netbe]
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub dir: Option<PathBuf>,
     /// Common options.
@@ -39,7 +39,7 @@ pub struct Mount {
   netbe umount nog/first
   netbe umount /mnt")]
 pub struct Umount {
-    /// The environment, or where it is mounted
+    /// The environment, or its mount point
     #[arg(value_name = "NODE/ENV|DIR", add = ArgValueCompleter::new(complete::environments))]
     pub what: String,
     /// Common options.
@@ -47,7 +47,7 @@ pub struct Umount {
     pub changing: Changing,
 }
 
-/// Mounts an environment and prints where.
+/// Mounts an environment and prints the mount point.
 pub fn mount(session: &Session, args: &Mount) -> Result<u8> {
     let outcome = mount::mount_env(
         &session.pool()?,

@@ -14,20 +14,20 @@ use crate::pool::NodeName;
 
 /// Set properties of a node, or of the pool
 ///
-/// Without NODE the value holds for every node that has none of its own. An empty value takes a setting
-/// away. What the network is offered follows at once; environments keep the command line they were made
-/// with, and new ones get the new.
+/// Without NODE, the value holds for every node that has none itself. An empty value removes the setting. TFTP
+/// names, exports and DHCP configuration are updated at once; existing environments keep their kernel command line, new
+/// ones get the new settings.
 ///
-/// nfs.subtree-check: the kernel's NFS server takes a handle for what it says, so the root user of a node can make handles
-/// of its own for any file of the pool's filesystem, those of other nodes too. With on, every call is checked to stay below
-/// the export. The price: a file that is renamed into another directory while a machine has it open is lost to it (Stale
-/// file handle), and each call on a file looks its parents up. It holds from a machine's next boot. What root runs or
-/// obeys on the server lies on no pool and needs no such check; nodes that do not trust one another can also have a pool
-/// each.
+/// nfs.subtree-check: the kernel's NFS server does not authenticate file handles, so the root user of a node can forge
+/// handles for any file of the pool's filesystem, including those of other nodes. With on, the server checks on every
+/// call that the file is below the export. The price: a file that is renamed into another directory while it is open
+/// fails with ESTALE on the machine that has it open, and each call looks up the parent directories. It takes effect at a
+/// machine's next boot. What root runs on the server is on no pool and needs no such check. Nodes that do not trust one
+/// another can also have separate pools.
 #[derive(Debug, Args)]
 #[command(after_long_help = properties_help())]
 pub struct Set {
-    /// PROPERTY=VALUE, several; then the node
+    /// One or more PROPERTY=VALUE, then the node
     #[arg(required = true, value_name = "PROPERTY=VALUE… [NODE]", add = ArgValueCompleter::new(complete::assignments))]
     pub words: Vec<String>,
     /// Common options.
@@ -44,10 +44,10 @@ pub struct Set {
   netbe get all nog
   netbe get -H mac nog | cut -f3")]
 pub struct Get {
-    /// The property, or all
+    /// The property, or all of them
     #[arg(value_name = "PROPERTY|all", default_value = "all", add = ArgValueCompleter::new(complete::properties))]
     pub property: String,
-    /// The node; the pool and every node without it
+    /// The node [default: the pool and every node]
     #[arg(value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
     pub node: Option<NodeName>,
     /// For scripts: no header, tabs between fields
@@ -58,7 +58,7 @@ pub struct Get {
     pub json: bool,
 }
 
-/// Returns what stands below the options of `set`: examples, and every property.
+/// Returns the end of the help of `set`: examples, and every property.
 fn properties_help() -> String {
     let mut text = String::from(
         "Examples:\n  netbe set mac=dc:a6:32:01:02:03 nog\n  netbe set ip=10.0.0.5/24,10.0.0.1 nog\n  netbe set server=10.0.0.1\n  netbe set mac= nog\n\nProperties:\n",
@@ -82,13 +82,13 @@ pub fn set(session: &Session, args: &Set) -> Result<u8> {
         args.changing.into(),
     )?;
     if let Some(done) = session.done(outcome)? {
-        let of = node.as_ref().map_or("the pool", NodeName::as_str);
+        let target = node.as_ref().map_or("the pool", NodeName::as_str);
         session
             .screen
-            .sentence(&format!("Set {} on {of}.", done.set.join(" ")))?;
+            .sentence(&format!("Set {} on {target}.", done.set.join(" ")))?;
         if done.needs_new_environment {
             session.screen.notes(&[format!(
-                "environments keep the command line they were made with; with the new: netbe create {} -a",
+                "existing environments keep their kernel command line; to make one with the new: netbe create {} -a",
                 node.as_ref().map_or("NODE", NodeName::as_str)
             )]);
         }
@@ -111,21 +111,21 @@ fn assignments(words: &[String]) -> Result<(Assignments, Option<NodeName>)> {
                 .map_err(|e| Failure::usage(e.to_string()))
         })
         .transpose()?;
-    let mut found = Vec::new();
+    let mut assignments = Vec::new();
     for word in before {
         let Some((name, value)) = word.split_once('=') else {
-            return Err(Failure::usage(format!("{word:?} is no PROPERTY=VALUE"))
+            return Err(Failure::usage(format!("{word:?} is not PROPERTY=VALUE"))
                 .hint("netbe set PROPERTY=VALUE… [NODE]")
                 .into());
         };
-        found.push((name.to_string(), value.to_string()));
+        assignments.push((name.to_string(), value.to_string()));
     }
-    if found.is_empty() {
+    if assignments.is_empty() {
         return Err(Failure::usage("nothing to set")
             .hint("netbe set PROPERTY=VALUE… [NODE]")
             .into());
     }
-    Ok((found, node))
+    Ok((assignments, node))
 }
 
 /// Prints properties.

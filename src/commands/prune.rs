@@ -16,17 +16,18 @@ use crate::pool::{NodeName, Operand, Pool};
 
 /// Destroy the oldest environments of nodes
 ///
-/// Of each node the oldest environments go until as many are left as --keep says, or its property keep (5
-/// where nobody set it; all leaves a node alone). Without NODE that is every node but templates, which only go by name.
+/// Destroys the oldest environments of each node until --keep, or the node's property keep (default 5; all
+/// keeps everything), are left. Without NODE, all nodes are pruned except templates, which have to be named.
 ///
-/// Never what destroy would refuse: what is active, booted or may be, pending, pinned, mounted or in use. Nor
-/// what netbe rollback NODE or netbe activate NODE would take next. These stay whatever their age, and count
-/// among those kept: keep is how many are left. -v and -n name them with the reason.
+/// An environment that destroy would refuse stays: active, booted or maybe booted, pending, pinned, mounted or in use. So does
+/// the one that netbe rollback NODE or netbe activate NODE would choose. These stay at any age and count as kept.
+/// -v and -n print them with the reason.
 ///
-/// With --older-than only those go that are both: beyond keep, and older. One that cannot go, or whose age is not
-/// known because its record is lost, is reported, the others go all the same, and the exit status is that of the worst.
+/// With --older-than, an environment is destroyed only if it is older than that as well. One that cannot be destroyed, or
+/// whose record and thus age is lost, is reported; the others are still destroyed, and the exit status is that of the
+/// worst failure.
 ///
-/// netbe init --services installs netbe-prune.timer, which runs it once a day, and leaves it off:
+/// netbe init --services installs netbe-prune.timer, which prunes once a day, but does not enable it. To enable it:
 /// systemctl enable --now netbe-prune.timer
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
@@ -35,16 +36,16 @@ use crate::pool::{NodeName, Operand, Pool};
   netbe prune --older-than 30d
   netbe set keep=10; netbe set keep=all nog")]
 pub struct Prune {
-    /// Nodes; all but templates without one
+    /// Nodes [default: all but templates]
     #[arg(value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
     pub nodes: Vec<NodeName>,
-    /// In every pool of this server, not in one
+    /// Prune every pool of this server
     #[arg(long, conflicts_with = "nodes")]
     pub all_pools: bool,
-    /// How many environments to leave of each node: a number, or all
+    /// How many environments to keep of each node: a number, or all
     #[arg(long, value_name = "N", value_parser = str::parse::<Keep>)]
     pub keep: Option<Keep>,
-    /// Only those older than this: 30d, 2w, 36h
+    /// Only those older than DURATION: 30d, 2w, 36h
     #[arg(long, value_name = "DURATION", value_parser = args::age)]
     pub older_than: Option<SignedDuration>,
     /// Common options.
@@ -72,7 +73,7 @@ fn prune(
     mode: Mode,
 ) -> Result<u8> {
     let pruned = prune::prune(pool, nodes, request, mode)?;
-    // Before what was done, which may be hard to see among many: the last line is the answer.
+    // Failures first: the last line is the answer.
     let worst = session.failed(&pruned.failures);
     if mode.dry_run {
         session.screen.notes(&pruned.stays);
@@ -88,7 +89,7 @@ fn prune(
             .sentence(&match (pruned.gone.len(), pruned.stays.len()) {
                 (0, 0) => "Nothing to prune.".to_string(),
                 (0, stay) => {
-                    format!("Nothing to prune: {stay} beyond those to keep stay; -v says why.")
+                    format!("Nothing to prune: {stay} beyond the number to keep stay; -v prints the reasons.")
                 }
                 _ => format!("Destroyed {}.", pruned.gone.join(", ")),
             })?;
@@ -96,7 +97,7 @@ fn prune(
     Ok(worst)
 }
 
-/// Returns the steps of a dry run, and what comes back.
+/// Returns the steps of a dry run, with the space to be freed.
 fn steps(session: &Session, pool: &Pool, gone: &[String]) -> Result<Vec<String>> {
     let mut steps: Vec<String> = gone.iter().map(|env| format!("destroy {env}")).collect();
     let operands: Vec<Operand> = gone

@@ -8,15 +8,13 @@ use super::session::Session;
 use crate::lifecycle::Mode;
 use crate::publish;
 
-/// Write again what the network is offered
+/// Write the TFTP names, NFS exports and DHCP configuration
 ///
-/// From what the pool holds: the names machines ask for, the exports, and dnsmasq's configuration
-/// (publish/dnsmasq.conf) with a file a machine (publish/dnsmasq-hosts). Every command that needs it does
-/// it by itself.
+/// These are generated from the pool: the links in tftp/, the exports, dnsmasq's configuration (publish/dnsmasq.conf) and one file
+/// for each node (publish/dnsmasq-hosts). Every command that changes any of this publishes it itself.
 ///
-/// Where dnsmasq reads the pool's files (netbe init --services) it is restarted when they changed: when a
-/// machine comes or goes, not when an environment is activated.
-/// Where systemd does not run, a warning says what is left to do.
+/// If dnsmasq reads the pool's files (netbe init --services), it is restarted when they changed: when a node is
+/// added or removed, not when an environment is activated. Without systemd, a warning names what has to be done by hand.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe publish
@@ -27,7 +25,7 @@ pub struct Publish {
     pub changing: Changing,
 }
 
-/// Writes again what the network is offered.
+/// Writes the TFTP names, exports and DHCP configuration.
 pub fn run(session: &Session, args: &Publish) -> Result<u8> {
     let pool = session.pool()?;
     let mode: Mode = args.changing.into();

@@ -1,4 +1,4 @@
-//! `netbe reconcile`, and what notes by hand that a machine fetched a file.
+//! `netbe reconcile`, and the hidden `netbe transfer`, which records that a machine fetched a file.
 
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -17,11 +17,11 @@ use crate::pool::NodeName;
 use crate::publish::tftp_transfer;
 use crate::serve;
 
-/// End trials whose time has come
+/// Finish pending boots and trials
 ///
-/// Leads nodes back that have fetched what they were to boot once or on trial, makes permanent what
-/// reported that it came up, and flags what did not in its time. Run by netbe-reconcile.timer; harmless at
-/// any time.
+/// Leads a node back to its active environment once it has fetched the files of its pending boot. Activates a
+/// trial that reported a completed boot, and flags one that did not in time. Run by netbe-reconcile.timer; safe at any
+/// time.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe reconcile -n")]
@@ -29,7 +29,7 @@ pub struct Reconcile {
     /// One node only
     #[arg(hide = true)]
     pub node: Option<NodeName>,
-    /// Of every pool of this server, not of one
+    /// Reconcile every pool of this server
     #[arg(long, conflicts_with = "node")]
     pub all_pools: bool,
     /// Wait this long first
@@ -40,18 +40,18 @@ pub struct Reconcile {
     pub changing: Changing,
 }
 
-/// Take note of a file that a machine fetched: for the script of another TFTP server than netbe serve
+/// Record that a machine fetched a file: for the script of a TFTP server other than netbe serve
 #[derive(Debug, Args)]
 pub struct Transfer {
     /// Its size in bytes
     pub size: u64,
-    /// Who fetched it
+    /// The client's address
     pub client: String,
     /// The file, as the TFTP server names it
     pub path: PathBuf,
 }
 
-/// Ends trials whose time has come.
+/// Finishes pending boots and trials.
 pub fn run(session: &Session, args: &Reconcile) -> Result<u8> {
     if let Some(seconds) = args.after {
         std::thread::sleep(Duration::from_secs(seconds));
@@ -70,7 +70,7 @@ pub fn run(session: &Session, args: &Reconcile) -> Result<u8> {
     })
 }
 
-/// Takes note of a transfer.
+/// Records a transfer.
 pub fn transfer(session: &Session, args: &Transfer) -> Result<u8> {
     let pool = session.pool()?;
     if let Some(node) = tftp_transfer::note(&pool, args.size, &args.client, &args.path)? {
@@ -79,12 +79,12 @@ pub fn transfer(session: &Session, args: &Transfer) -> Result<u8> {
     Ok(0)
 }
 
-/// Starts a reconciliation for when the machine will have been quiet, and does not wait for it.
+/// Starts a process that reconciles when the machine has fetched nothing for `QUIET`; does not wait for it.
 ///
-/// Where it is killed before, with the TFTP server, the timer does the same later.
+/// If that process is killed with the TFTP server, the timer does the same later.
 pub(super) fn reconcile_soon(session: &Session, pool: &Path, node: &NodeName) -> Result<()> {
     let seconds = judgement::QUIET.as_secs() + 1;
-    // A unit is shut off from what a reconciliation changes: systemd starts that for it, outside.
+    // The unit's sandbox cannot write what a reconciliation changes, so systemd starts the process outside of it.
     let mut command = match serve::is_unit() {
         true => {
             let mut command = Command::new("systemd-run");
@@ -113,7 +113,7 @@ pub(super) fn reconcile_soon(session: &Session, pool: &Path, node: &NodeName) ->
         .process_group(0)
         .spawn()
         .context("starting netbe reconcile")?;
-    // Else each would be left to this process for as long as that runs.
+    // Without wait(2), each would stay a zombie as long as this process runs.
     std::thread::spawn(move || child.wait());
     Ok(())
 }

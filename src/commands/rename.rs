@@ -11,15 +11,15 @@ use crate::failure::Failure;
 use crate::lifecycle::rename;
 use crate::pool::{EnvName, NodeName, Operand};
 
-/// Give an environment or a node another name
+/// Rename an environment or a node
 ///
-/// Boot files, fstab, exports and pointers follow. Refused while booted or possibly booted.
+/// Boot files, fstab, exports and the links to it are updated. Refused for what is booted or may be booted.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe rename nog/20261120T101500Z first
   netbe rename nog ordo")]
 pub struct Rename {
-    /// What is renamed
+    /// The environment or node
     #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::sources))]
     pub old: Operand,
     /// Its new name
@@ -30,14 +30,14 @@ pub struct Rename {
     pub changing: Changing,
 }
 
-/// Gives an environment or a node another name.
+/// Renames an environment or a node.
 pub fn run(session: &Session, args: &Rename) -> Result<u8> {
     let pool = session.pool()?;
     let outcome = match &args.old.env {
         Some(old) => {
-            // NODE/NEW says the same, as long as it is the same node.
-            let own = format!("{}/", args.old.node);
-            let new = args.new.strip_prefix(&own).unwrap_or(&args.new);
+            // NODE/NEW is accepted too, if NODE is the same node.
+            let node_prefix = format!("{}/", args.old.node);
+            let new = args.new.strip_prefix(&node_prefix).unwrap_or(&args.new);
             let new: EnvName = new.parse().map_err(usage)?;
             rename::environment(&pool, &args.old.node, old, &new, args.changing.into())?
         }

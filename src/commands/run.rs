@@ -14,9 +14,9 @@ use crate::sandbox::Ended;
 
 /// Run a command inside an environment
 ///
-/// In an environment that is neither active nor booted; a template's may be active. It ends with the
-/// command's status; 125: netbe itself failed or refused, 126: the command cannot be run, 127: there is none. Its network
-/// and what it may take of the disk are as for upgrade (137: it was ended for that).
+/// The environment must be neither active nor booted; a template's may be active. The exit status is that of the
+/// command; 125: netbe itself failed or refused, 126: the command cannot be run, 127: it was not found. Network
+/// and disk limit are those of upgrade (137: it was killed at the limit).
 ///
 /// It is a container, and says so. While it runs, /etc/resolv.conf and /usr/sbin/policy-rc.d are netbe's, and so are settings
 /// of initramfs-tools and dracut that would make an initramfs for this server; each is put back at the end, but for what the
@@ -36,18 +36,17 @@ pub struct Run {
     /// Common options.
     #[command(flatten)]
     pub changing: Changing,
-    /// What to run
+    /// The command
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub program: Vec<String>,
 }
 
 /// Open a shell inside an environment
 ///
-/// In an environment that is neither active nor booted; a template's may be active. It ends with the
-/// shell's status.
+/// The environment must be neither active nor booted; a template's may be active. The exit status is that of the
+/// shell.
 ///
-/// Your terminal does what the environment's programs tell it to, like with ssh to a machine that is not
-/// yours.
+/// The environment's programs can control your terminal, as with ssh to a foreign machine.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe shell nog/next")]
@@ -60,7 +59,7 @@ pub struct Shell {
     pub changing: Changing,
 }
 
-/// The status that says netbe itself failed, as chroot(1) has it.
+/// The status for a failure of netbe itself, the same as of chroot(1).
 const NETBE_FAILED: u8 = 125;
 
 /// Runs a command inside an environment.
@@ -82,7 +81,7 @@ fn inside(session: &Session, operand: &Operand, what: &What, changing: Changing)
     let outcome = session
         .pool()
         .and_then(|pool| run::run(&pool, operand, what, changing.into()))
-        .map_err(unlike_the_command)?;
+        .map_err(with_status_of_netbe)?;
     let Some(ended) = session.done(outcome)? else {
         return Ok(0);
     };
@@ -90,21 +89,23 @@ fn inside(session: &Session, operand: &Operand, what: &What, changing: Changing)
         Ended::CannotRun(why) | Ended::NotFound(why) => {
             session.screen.warnings(std::slice::from_ref(why));
         }
-        Ended::Stopped(why) => session.screen.warnings(&[format!("it was ended: {why}")]),
+        Ended::Stopped(why) => session
+            .screen
+            .warnings(&[format!("the command was killed: {why}")]),
         Ended::Exited(_) | Ended::Signalled(_) => {}
     }
     Ok(ended.status())
 }
 
-/// Gives netbe's own failures and refusals a status that no command's is taken for; only a wrong command line keeps its own.
-fn unlike_the_command(error: anyhow::Error) -> anyhow::Error {
+/// Gives netbe's own failures and refusals status 125, so that scripts can tell them from the command's; usage errors keep 2.
+fn with_status_of_netbe(error: anyhow::Error) -> anyhow::Error {
     let failure = error.downcast_ref::<Failure>();
     if failure.is_some_and(|f| f.kind == Kind::Usage) {
         return error;
     }
-    let told = Failure::with_status(NETBE_FAILED, format!("{error:#}"));
+    let changed = Failure::with_status(NETBE_FAILED, format!("{error:#}"));
     match failure.and_then(|f| f.hint.clone()) {
-        Some(hint) => told.hint(hint).into(),
-        None => told.into(),
+        Some(hint) => changed.hint(hint).into(),
+        None => changed.into(),
     }
 }

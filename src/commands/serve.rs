@@ -12,34 +12,34 @@ use super::session::Session;
 use crate::output::clean;
 use crate::serve::{self, Event, Served};
 
-/// Hand out boot files by TFTP
+/// Serve boot files by TFTP
 ///
-/// Answers machines until it is stopped. netbe init --services has systemd run it as netbe-tftp.service; by hand it runs
-/// in the foreground, and tells what it sends.
+/// Runs until it is stopped. netbe init --services has systemd run it as netbe-tftp.service; run by hand, it stays in the
+/// foreground and prints what it sends.
 ///
-/// A name begins with a MAC address of a node, with dashes, or with its serial; else the MAC address is that of the
-/// machine that asks. The rest is a file in the boot half of the environment that the node boots now, or is to boot
-/// for once or on trial. Each request is looked up when it comes, so what was activated, or what a node has
-/// just put into its own boot folder, is what the next request gets.
+/// A file name begins with a MAC address of a node, with dashes, or with its serial; without either, the MAC address of
+/// the client is used. The rest is a path in the boot half of the node's active environment, or of its pending boot or
+/// trial. Each request is resolved when it arrives, so an activation, or a change by the node in its own boot directory,
+/// is effective with the next request.
 ///
-/// Only regular files below that boot half are handed out, up to 4 GiB, and only those that others may read; a kernel
-/// or initramfs that the boot files name is handed out whatever its mode. A link is followed that stays below the boot
-/// half. Nothing is written.
+/// Only regular files below that boot half are served, up to 4 GiB, and only if they are world-readable; a kernel or
+/// initramfs that the boot files name is served with any mode. A symbolic link is followed if it stays below
+/// the boot half. Writing is not supported.
 ///
-/// Two processes: one faces the network, without privileges, files of its own or the means to open any; the
-/// other opens what is asked for. A client gets 16 files at once and 200 a second; who asks for more waits.
+/// There are two processes: one faces the network, has no privileges and cannot open files; the other opens the requested
+/// files. A client gets at most 16 files at once and 200 a second; further requests wait.
 ///
-/// What a machine has fetched whole is noted with the environment it came from: that is how netbe knows what may be running.
+/// Each complete transfer is recorded with its environment, which from then on may be running.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe serve
   netbe serve --all-pools
   netbe serve --listen 10.0.0.1")]
 pub struct Serve {
-    /// Where to answer: an IPv4 address of this machine, with a port or without
+    /// Where to listen: an IPv4 address of this machine, with or without a port
     #[arg(long, value_name = "ADDR[:PORT]", default_value = "0.0.0.0:69", value_parser = at)]
     pub listen: SocketAddrV4,
-    /// Answer the machines of every pool of this server, not of one
+    /// Serve every pool of this server
     #[arg(long)]
     pub all_pools: bool,
     /// Be the process that faces the network
@@ -56,13 +56,13 @@ fn at(text: &str) -> Result<SocketAddrV4, String> {
         .map_err(|_| "an IPv4 address, or one with a port: 10.0.0.1, 10.0.0.1:69".to_string())
 }
 
-/// How many refusals and how many files are told of in [`A_WHILE`]: a stranger must not fill the log, and a fleet
-/// that boots is not a stranger.
+/// How many refusals and how many sent files are logged in each [`PERIOD`]: a stranger must not fill the log, while
+/// the boot of a fleet is logged whole.
 const REFUSALS: u32 = 200;
 const FILES: u32 = 5000;
-const A_WHILE: Duration = Duration::from_secs(60);
+const PERIOD: Duration = Duration::from_secs(60);
 
-/// Hands out boot files until it is stopped.
+/// Serves boot files until it is stopped.
 pub fn run(session: &Session, args: &Serve) -> Result<u8> {
     if args.facing_the_network {
         return serve::face_network().map(|()| 0);
@@ -74,29 +74,29 @@ pub fn run(session: &Session, args: &Serve) -> Result<u8> {
     let program = std::env::current_exe().context("finding this program")?;
     let mut front = Command::new(program);
     front.args(["serve", "--facing-the-network"]).env_clear();
-    let mut told = Told {
-        refusals: AtMost::new(REFUSALS),
-        files: AtMost::new(FILES),
+    let mut log = Log {
+        refusals: RateLimit::new(REFUSALS),
+        files: RateLimit::new(FILES),
     };
     serve::serve(served, args.listen, front, &mut |event| {
-        told.tell(session, event)
+        log.write(session, event)
     })?;
     Ok(0)
 }
 
-/// What was told lately.
+/// The log, with its rate limits.
 #[derive(Debug)]
-struct Told {
-    refusals: AtMost,
-    files: AtMost,
+struct Log {
+    refusals: RateLimit,
+    files: RateLimit,
 }
 
-impl Told {
-    /// Tells of what happened, and starts what follows from it; where nobody reads it any more, serving goes on.
-    fn tell(&mut self, session: &Session, event: Event) -> Result<()> {
-        let (line, budget) = match event {
+impl Log {
+    /// Logs an event, and reconciles after a fetch; errors of standard output are ignored, so that serving goes on.
+    fn write(&mut self, session: &Session, event: Event) -> Result<()> {
+        let (line, limit) = match event {
             Event::Ready(at) => {
-                let _ = session.screen.sentence(&format!("Answering at {at}."));
+                let _ = session.screen.sentence(&format!("Listening on {at}."));
                 return Ok(());
             }
             Event::Fetched(pool, node) => {
@@ -106,7 +106,7 @@ impl Told {
                 return Ok(());
             }
             Event::Trouble(why) => (
-                format!("cannot note a transfer: {}", clean(&why)),
+                format!("cannot record a transfer: {}", clean(&why)),
                 &mut self.refusals,
             ),
             Event::Sent {
@@ -124,22 +124,22 @@ impl Told {
                 &mut self.refusals,
             ),
         };
-        if let Some(more) = budget.count(Instant::now()) {
+        if let Some(more) = limit.count(Instant::now()) {
             let _ = session.screen.sentence(&format!("{line}{more}"));
         }
         Ok(())
     }
 }
 
-/// So many lines in [`A_WHILE`].
+/// At most so many lines in [`PERIOD`].
 #[derive(Debug)]
-struct AtMost {
+struct RateLimit {
     most: u32,
     count: u32,
     since: Instant,
 }
 
-impl AtMost {
+impl RateLimit {
     fn new(most: u32) -> Self {
         Self {
             most,
@@ -148,9 +148,9 @@ impl AtMost {
         }
     }
 
-    /// Counts one; returns what to say after it, and `None` where it is not said.
+    /// Counts a line; returns what to append to it, `None` if it is over the limit.
     fn count(&mut self, now: Instant) -> Option<&'static str> {
-        if now.duration_since(self.since) > A_WHILE {
+        if now.duration_since(self.since) > PERIOD {
             (self.since, self.count) = (now, 0);
         }
         self.count = self.count.saturating_add(1);
@@ -167,12 +167,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn so_many_lines_a_minute() {
-        let mut it = AtMost::new(3);
-        let now = it.since;
-        let said: Vec<_> = (0..1000).filter_map(|_| it.count(now)).collect();
-        assert_eq!(said.len(), 3);
-        assert!(said[2].contains("no more"));
-        assert_eq!(it.count(now + A_WHILE * 2), Some(""));
+    fn lines_are_limited_in_each_period() {
+        let mut limit = RateLimit::new(3);
+        let now = limit.since;
+        let lines: Vec<_> = (0..1000).filter_map(|_| limit.count(now)).collect();
+        assert_eq!(lines.len(), 3);
+        assert!(lines[2].contains("no more"));
+        assert_eq!(limit.count(now + PERIOD * 2), Some(""));
     }
 }

@@ -1,4 +1,4 @@
-//! What every command has at hand: the pool it works on, and where its answers go.
+//! The context of a command: its pool and its output.
 
 use std::path::PathBuf;
 
@@ -9,14 +9,14 @@ use crate::lifecycle::Outcome;
 use crate::output::Screen;
 use crate::pool::Pool;
 
-/// What every command has at hand.
+/// The context of a command.
 #[derive(Debug)]
 pub struct Session {
     /// The pool's directory, as given.
     pub pool_dir: PathBuf,
     /// The directory of state directories, as given.
     pub states: PathBuf,
-    /// Where answers go.
+    /// The output.
     pub screen: Screen,
 }
 
@@ -26,9 +26,9 @@ impl Session {
         Pool::open(&self.pool_dir, &self.states)
     }
 
-    /// Does something with the pool, or with every pool of this server that is there; returns the worst exit status.
+    /// Calls `work` with the pool, or with every mounted pool of this server; returns the worst exit status.
     ///
-    /// What fails in one of several pools is told, and the next one's turn comes.
+    /// A failure in one of several pools is printed, and the others follow.
     pub(super) fn each_pool(&self, all: bool, work: impl Fn(&Pool) -> Result<u8>) -> Result<u8> {
         if !all {
             return work(&self.pool()?);
@@ -45,7 +45,7 @@ impl Session {
         Ok(worst)
     }
 
-    /// Prints a dry run's steps, or gives back what was done.
+    /// Prints the steps of a dry run, or returns the result.
     pub(super) fn done<T>(&self, outcome: Outcome<T>) -> Result<Option<T>> {
         match outcome {
             Outcome::Done(done) => Ok(Some(done)),
@@ -56,7 +56,7 @@ impl Session {
         }
     }
 
-    /// Tells of what failed beside what was done; returns the exit status of the worst.
+    /// Prints failures of parts of a command; returns the worst exit status.
     pub(super) fn failed(&self, failures: &[anyhow::Error]) -> u8 {
         let mut worst = 0;
         for error in failures {

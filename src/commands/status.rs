@@ -10,22 +10,22 @@ use crate::lifecycle::{check, status};
 use crate::output::{self, json};
 use crate::pool::NodeName;
 
-/// Show what nodes boot, and what is wrong
+/// Show what nodes boot and run, and problems
 ///
-/// That a node runs an environment is known by its own report, written in that environment's root over NFS, or by the
-/// NFS server's table. A transfer proves nothing: anybody on the network can ask for boot files. What was fetched, or
-/// machines were led to, may be running from then on, until the node is known to have been in another environment after
-/// that: by a report of a boot that had not been reported before, or, where one address alone may mount its environments,
-/// by the NFS server having only that other one in use for more than an hour (netbe-reconcile looks).
+/// A node is known to run an environment by its own report, written to that environment's root over NFS, or by the NFS
+/// server's tables. A transfer proves nothing: any host on the network can fetch boot files. An environment that was
+/// fetched, or that a TFTP name led to, may be running until the node is known to have run another one afterwards: by the
+/// report of a new boot, or, if only one address may mount the node's environments, by the NFS server having had only that
+/// other one in use for more than an hour (netbe-reconcile checks this).
 ///
-/// Who fetches is the node where its address is known: ip=dhcp,ADDR, clients=ADDR, or, where this machine's dnsmasq hands
-/// out the addresses, a static one. Others' transfers are noted and count for nothing.
+/// A node's address is known with ip=dhcp,ADDR or clients=ADDR, or with a static ip if this machine's dnsmasq is the
+/// DHCP server. Then transfers from other addresses are recorded, but count for nothing.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe status
   netbe status nog --json")]
 pub struct Status {
-    /// Nodes; all without one
+    /// Nodes [default: all]
     #[arg(value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
     pub nodes: Vec<NodeName>,
     /// For scripts: one JSON document
@@ -33,7 +33,7 @@ pub struct Status {
     pub json: bool,
 }
 
-/// Shows what nodes boot and run, and what is wrong.
+/// Shows what nodes boot and run, and problems.
 pub fn run(session: &Session, args: &Status) -> Result<u8> {
     let pool = session.pool()?;
     let states = status::status(&pool, &args.nodes)?;

@@ -17,19 +17,19 @@ use crate::output::changes;
 use crate::output::progress::bytes;
 use crate::pool::{EnvName, NodeName, Operand, Pool};
 
-/// Upgrade a copy of what a node runs
+/// Upgrade a copy of a node's environment
 ///
-/// Snapshots the node's active environment (or the one named), runs the distribution's full upgrade inside
-/// the copy, or COMMAND, and keeps it as a new environment. What runs is never touched. A failing command
-/// leaves nothing behind, and neither does one that is stopped. A run that changed nothing: no new environment.
+/// Snapshots the node's active environment (or the one named), runs the distribution's full upgrade or COMMAND inside
+/// the snapshot, and keeps the result as a new environment. The running environment is never changed. If the command fails or
+/// is interrupted, or a full upgrade changes nothing, no environment is left.
 ///
-/// Debian and its like, Arch, Fedora and its like, openSUSE and Alpine are known; for any other the
-/// property upgrade.command says what to run. Packages that are downloaded are kept in the pool, so that the
-/// next node has them. What was written anew and is the same as before shares its space with the origin.
-/// A result that would not boot is kept with a warning and the flag !, and never with -a, --once or --try.
+/// The distributions of the Debian, Arch and Fedora families, openSUSE and Alpine are supported; for any other, set the property
+/// upgrade.command. The pool caches downloaded packages for the next node (of dpkg, rpm and pacman, not of apk). Rewritten
+/// files with unchanged content share their extents with the origin again. A result that would not boot is kept with a
+/// warning and the flag !; with -a, --once or --try it is not kept.
 ///
-/// Whether there was anything to upgrade is told by what the run changed on disk, not by versions: a package that was
-/// configured at last, or built anew, is an upgrade, and so is any file upgrade.command wrote. These do not count:
+/// A full upgrade is judged by what it changed on disk, not by versions: a package that was configured or rebuilt in the
+/// same version counts, and so does any file that upgrade.command wrote. These paths do not count:
 /// /dev, /proc, /run, /sys, /tmp, /var/lock, /var/run, /var/tmp, /root/.cache, /var/cache, /var/log,
 /// /var/lib/apt/daily_lock, /var/lib/apt/lists, /var/lib/apt/periodic, /var/lib/dpkg/*-old, /var/lib/dpkg/lock*,
 /// /var/lib/dpkg/triggers/Lock, /var/lib/app-info, /var/lib/apt-xapian-index, /var/lib/command-not-found,
@@ -40,16 +40,16 @@ use crate::pool::{EnvName, NodeName, Operand, Pool};
 /// /var/lib/zypp/AnonymousUniqueId, /var/lib/zypp/AutoInstalled, /var/lib/zypp/LastDistributionFlavor, and __pycache__ anywhere. What comes of
 /// COMMAND is kept, whatever it changed.
 ///
-/// Everything the commands said is in upgrade.log beside the environment, or failed-upgrade.log with the
-/// node; of what is very long, its beginning and its end. What is shown of it has no control characters in it,
-/// and lines drawn over themselves are several.
+/// The full output is in upgrade.log beside the environment, or in the node's failed-upgrade.log; of very long output,
+/// the beginning and the end. The terminal shows it without control characters, and progress lines one below the
+/// other.
 ///
-/// What runs has a network of its own: packages come from anywhere but this machine, of which the property
-/// upgrade.network admits a mirror or a resolver by address and port. It is ended when it would leave the pool
-/// less than a reserve of 5 % (at most 1 GiB), and after a day.
+/// The upgrade has a network of its own, from which this machine itself cannot be reached; the property upgrade.network
+/// admits a mirror or resolver on it by address and port. The upgrade is killed when it would leave less than a
+/// reserve of 5 % (at most 1 GiB) of the pool free, and after a day.
 ///
-/// Several nodes are upgraded side by side, each by itself: one that fails does not stop the others, and
-/// the exit status is the worst. ^C stops them all, and leaves nothing.
+/// Several nodes are upgraded in parallel and independently: a failure does not stop the others, and the exit
+/// status is the worst of all. ^C stops them all and leaves nothing behind.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe upgrade --node ordo
@@ -58,34 +58,34 @@ use crate::pool::{EnvName, NodeName, Operand, Pool};
   netbe upgrade --node ordo --try
   netbe upgrade nog/first --name with-vim -- apt-get install -y vim")]
 pub struct Upgrade {
-    /// The node whose active environment is upgraded; several times for several, side by side
+    /// The node whose active environment is upgraded; can be repeated, to upgrade in parallel
     #[arg(long, value_name = "NODE", conflicts_with = "source", add = ArgValueCompleter::new(complete::nodes))]
     pub node: Vec<NodeName>,
-    /// Every node but the templates
+    /// Upgrade every node except templates
     #[arg(long, conflicts_with_all = ["node", "source"])]
     pub all: bool,
     /// The environment to upgrade from
     #[arg(value_name = "NODE/ENV", required_unless_present_any = ["node", "all"], add = ArgValueCompleter::new(complete::environments))]
     pub source: Option<Operand>,
-    /// How many nodes at a time; as many as there are processors without it
+    /// How many nodes at a time [default: the number of processors]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
-    /// What to call the new one; made of the time without it
+    /// Name of the new environment [default: the current time]
     #[arg(long, value_name = "ENV")]
     pub name: Option<EnvName>,
-    /// Make it what the node boots next
+    /// Activate the new environment
     #[arg(short, long, group = "how")]
     pub activate: bool,
-    /// Let the node boot it once
+    /// Boot it once: the boot after it is the active environment again
     #[arg(long, group = "how")]
     pub once: bool,
-    /// Let the node boot it, for good when it reports within DURATION (10m) that it came up
+    /// Boot it next; permanently if the node reports within DURATION (10m) that the boot completed
     #[arg(long = "try", value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "10m", value_parser = args::duration, group = "how")]
     pub trial: Option<SignedDuration>,
-    /// Keep the copy when the command fails, flagged !
+    /// Keep the copy if the command fails, with the flag !
     #[arg(long)]
     pub keep: bool,
-    /// What to say of it.
+    /// The description.
     #[command(flatten)]
     pub making: Making,
     /// Common options.
@@ -105,7 +105,7 @@ impl Upgrade {
         self.all || self.node.len() > 1
     }
 
-    /// Returns the environment that is upgraded, or the node whose active one is; the command line asks for one of the two.
+    /// Returns the environment to upgrade, or the node whose active one is upgraded; clap requires one of the two.
     pub(super) fn source(&self) -> Option<Operand> {
         let node = |node: &NodeName| Operand {
             node: node.clone(),
@@ -114,8 +114,8 @@ impl Upgrade {
         self.source.clone().or_else(|| self.node.first().map(node))
     }
 
-    /// Returns the command line by which another netbe upgrades one of the nodes, and reports; without the program.
-    pub fn of_worker(&self, pool: &Path, states: &Path, node: &NodeName) -> Vec<OsString> {
+    /// Returns the arguments of the worker process that upgrades one of the nodes and reports; without the program.
+    pub fn worker_arguments(&self, pool: &Path, states: &Path, node: &NodeName) -> Vec<OsString> {
         let mut line: Vec<OsString> = vec![
             "--pool".into(),
             pool.into(),
@@ -188,8 +188,8 @@ pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
             }
             let node = &id.node;
             let next = match (active, would_boot) {
-                (true, _) => format!(" {node} boots it next."),
-                (false, false) => " It would not boot as it is.".to_string(),
+                (true, _) => format!(" It is {node}'s next boot."),
+                (false, false) => " It would not boot.".to_string(),
                 (false, true) if how.is_some() => String::new(),
                 (false, true) => format!(" To boot it next: netbe activate {id}"),
             };
@@ -205,7 +205,7 @@ pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
             ))?;
             session
                 .screen
-                .notes(&[format!("everything it said: {}", log.display())]);
+                .notes(&[format!("full output: {}", log.display())]);
             session.screen.notes(&told);
             session.screen.notes(&notes);
             session.screen.warnings(&warnings);
@@ -219,7 +219,7 @@ pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
     Ok(0)
 }
 
-/// Upgrades one environment as the command line says.
+/// Upgrades one environment with the options of the command line.
 pub(super) fn perform(
     pool: &Pool,
     args: &Upgrade,
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn the_help_lists_what_does_not_count() {
+    fn the_help_lists_the_paths_that_do_not_count() {
         use clap::CommandFactory;
         let mut cli = Cli::command();
         let upgrade = cli.find_subcommand_mut("upgrade").unwrap();
@@ -274,16 +274,16 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_is_asked_for_the_same() {
+    fn a_worker_gets_the_same_options() {
         for line in [
             "upgrade --node nog --node ordo",
             "upgrade --all --wait 3 --name x --activate",
             "upgrade --all --once --keep --description said",
             "upgrade --all --try=90s -- apt-get -y upgrade",
         ] {
-            let asked = parsed(line.split(' ').map(OsString::from));
+            let args = parsed(line.split(' ').map(OsString::from));
             let node: NodeName = "nog".parse().unwrap();
-            let worker = parsed(asked.of_worker(
+            let worker = parsed(args.worker_arguments(
                 Path::new("/srv/netbe"),
                 Path::new("/var/lib/netbe"),
                 &node,
@@ -292,7 +292,7 @@ mod tests {
                 node: vec![node],
                 all: false,
                 worker: true,
-                ..asked
+                ..args
             };
             assert_eq!(format!("{worker:?}"), format!("{wanted:?}"));
         }

@@ -12,7 +12,7 @@ use crate::output;
 use crate::output::lines::Lines;
 use crate::pool::{Node, NodeName, Operand, Pool};
 
-/// Upgrades several nodes side by side.
+/// Upgrades several nodes in parallel.
 pub(super) fn run(session: &Session, args: &Upgrade) -> Result<u8> {
     let pool = session.pool()?;
     let nodes = nodes(&pool, args)?;
@@ -25,7 +25,7 @@ pub(super) fn run(session: &Session, args: &Upgrade) -> Result<u8> {
     let reports = fleet::upgrade(
         &nodes,
         jobs,
-        &|node| args.of_worker(&session.pool_dir, &session.states, node),
+        &|node| args.worker_arguments(&session.pool_dir, &session.states, node),
         |node, news| {
             lines.say(
                 node.as_str(),
@@ -40,13 +40,13 @@ pub(super) fn run(session: &Session, args: &Upgrade) -> Result<u8> {
         session.screen.colour,
     ))?;
     for (node, report) in nodes.iter().zip(&reports) {
-        tell(session, node, report);
+        warn(session, node, report);
     }
     Ok(reports.iter().map(Report::status).max().unwrap_or(0))
 }
 
-/// Says what is not in the table.
-fn tell(session: &Session, node: &NodeName, report: &Report) {
+/// Prints the notes, warnings and hints, which are not in the table.
+fn warn(session: &Session, node: &NodeName, report: &Report) {
     let named = |all: &[String]| -> Vec<String> {
         all.iter().map(|one| format!("{node}: {one}")).collect()
     };
@@ -65,7 +65,7 @@ fn tell(session: &Session, node: &NodeName, report: &Report) {
     }
 }
 
-/// Upgrades one node for the netbe that upgrades several: its answer is one line of JSON.
+/// Upgrades one node as the worker of a netbe that upgrades several; prints the report as one line of JSON.
 pub(super) fn worker(session: &Session, args: &Upgrade) -> Result<u8> {
     let Some(source) = args.source() else {
         return Ok(2);
@@ -85,7 +85,7 @@ fn work(
 ) -> Result<crate::lifecycle::upgrade::Upgraded> {
     let pool = session.pool()?;
     let Outcome::Done(done) = upgrade::perform(&pool, args, source, true)? else {
-        return Err(Failure::usage("a worker makes no dry run").into());
+        return Err(Failure::usage("a worker cannot do a dry run").into());
     };
     if let (Some(how), Some(id)) = (How::asked(args.once, args.trial), done.id()) {
         trial::begin(
@@ -103,7 +103,7 @@ fn nodes(pool: &Pool, args: &Upgrade) -> Result<Vec<NodeName>> {
     if !args.all {
         let mut names: Vec<NodeName> = Vec::new();
         for name in &args.node {
-            // One that does not exist is found before anything is begun.
+            // A node that does not exist is an error before any upgrade begins.
             pool.node(name)?;
             if !names.contains(name) {
                 names.push(name.clone());
@@ -117,7 +117,7 @@ fn nodes(pool: &Pool, args: &Upgrade) -> Result<Vec<NodeName>> {
         .filter(|n| !n.is_template())
         .collect();
     if nodes.is_empty() {
-        return Err(Failure::refused("there is no node but templates")
+        return Err(Failure::refused("the pool has no node except templates")
             .hint("netbe create NODE")
             .into());
     }

@@ -1,9 +1,8 @@
-//! What was seen of a node's boots: `boots.jsonl`, a line an event, oldest first.
+//! The recorded events of a node's boots: `boots.jsonl`, one line for each, oldest first.
 //!
-//! Written without waiting for anybody, because a TFTP server stands behind it. Bounded, and no number of transfers
-//! pushes out what other environments were seen for: of what grows old, the last line of each kind stays for each.
-//! Reading is tolerant: a line cut short by a crash, or garbage, says nothing. Not for what follows from it: that is
-//! [`super`].
+//! Written without waiting, because a TFTP server waits for it. The size is bounded, and no number of transfers
+//! displaces the events of other environments: of old events, the last of each kind stays for each environment. A
+//! truncated or malformed line is skipped. Not for conclusions: [`super`].
 
 use std::collections::HashSet;
 use std::fs::File;
@@ -22,55 +21,54 @@ use super::client::Whose;
 use crate::fs::atomic::{self, Durable};
 use crate::fs::opener;
 
-/// How much of the end is kept, in bytes: some ten boots of a Raspberry Pi.
+/// How much of the end is kept unchanged, in bytes: some ten boots of a Raspberry Pi.
 const TAIL: usize = 32 << 10;
 
-/// How large it may become, in bytes, before what is old in it is put together.
+/// The size, in bytes, at which old events are condensed.
 const LIMIT: u64 = 64 << 10;
 
-/// How many lines are kept of what is older than the end. Transfers alone cannot make so many: those of one
-/// environment are at most three.
+/// How many condensed lines are kept. Transfers alone cannot exceed it: they are at most three for each environment.
 const KEPT: usize = 64;
 
-/// How often another that adds or puts it together is waited for, a millisecond each: what is added beside it can be lost, and
-/// a flood on a slow disk holds it for long.
+/// How often the lock is tried, a millisecond apart: an event added without it can be lost, and a flood on a slow disk
+/// holds it for long.
 const TRIES: u32 = 2000;
 
-/// How something was seen.
+/// The kind of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum How {
     /// A file was fetched.
     #[default]
     Tftp,
-    /// The NFS server knows the environment in use.
+    /// The NFS server has the environment in use.
     Nfs,
-    /// The node itself reported that it came up.
+    /// The node reported a completed boot.
     Report,
 }
 
 impl How {
-    /// Returns how a person says it.
+    /// Returns it as text for `status`.
     pub fn words(self) -> &'static str {
         match self {
             Self::Tftp => "it fetched its kernel",
             Self::Nfs => "the NFS server has it in use",
-            Self::Report => "it reported that it came up",
+            Self::Report => "it reported a completed boot",
         }
     }
 }
 
-/// One line: a file that was fetched, or a report that was seen.
+/// One event.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
-    /// When, UTC.
+    /// The time, UTC.
     pub time: Timestamp,
     /// The environment, by name.
     pub env: String,
-    /// The environment's identity, which tells it from another one that had its name before.
+    /// The environment's identity, since another one may have had its name before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uuid: Option<String>,
-    /// How it was seen.
+    /// The kind.
     #[serde(default)]
     pub how: How,
     /// The file, as a path in the boot half.
@@ -82,24 +80,24 @@ pub struct Seen {
     /// Whether it is the kernel.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub kernel: bool,
-    /// Who fetched it.
+    /// The client's address.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
-    /// Whether that was the node, where its address is known.
+    /// Whether that is the node's address, if known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub whose: Option<Whose>,
-    /// The boot it reported, by the kernel's number of it.
+    /// The boot ID it reported.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub boot_id: Option<String>,
 }
 
 impl Seen {
-    /// Returns whether it may have been the node's own doing.
+    /// Returns whether the node may have caused it.
     pub fn may_be_its(&self) -> bool {
         self.whose != Some(Whose::Others)
     }
 
-    /// Returns whether the two say the same kind of thing of one environment.
+    /// Returns whether the two are of the same kind and environment.
     fn is_like(&self, other: &Self) -> bool {
         self.kind() == other.kind()
     }
@@ -109,7 +107,7 @@ impl Seen {
     }
 }
 
-/// Returns the events of a node that are kept, oldest first.
+/// Returns the events of a node, oldest first.
 pub fn read(node_dir: &Path) -> Vec<Seen> {
     let Ok(bytes) = whole(&path(node_dir)) else {
         return Vec::new();
@@ -117,7 +115,7 @@ pub fn read(node_dir: &Path) -> Vec<Seen> {
     parse(&String::from_utf8_lossy(&bytes))
 }
 
-/// Returns the events a text holds; a line that holds none is passed over.
+/// Returns the events of a text; malformed lines are skipped.
 pub fn parse(text: &str) -> Vec<Seen> {
     text.lines()
         .filter_map(|line| serde_json::from_str(line).ok())
@@ -126,8 +124,8 @@ pub fn parse(text: &str) -> Vec<Seen> {
 
 /// Adds an event at the end.
 ///
-/// Durable only where nothing of the kind is known of the environment yet: the second tells nothing that the first
-/// does not, and a power cut must not make what was fetched into what was not.
+/// Durable only if it is the first of its kind for the environment: a second adds no evidence, and a power cut must not
+/// lose the first.
 pub fn add(node_dir: &Path, seen: &Seen) -> Result<()> {
     let path = path(node_dir);
     let mut line = serde_json::to_string(seen)?;
@@ -135,13 +133,13 @@ pub fn add(node_dir: &Path, seen: &Seen) -> Result<()> {
     let file = open(&path).with_context(|| format!("opening {}", path.display()))?;
     let before = whole(&path)?;
     if before.last().is_some_and(|last| *last != b'\n') {
-        // A power cut left half a line, which is not to spoil this one.
+        // A truncated line after a power cut must not spoil this one.
         line.insert(0, '\n');
     }
     let news = !parse(&String::from_utf8_lossy(&before))
         .iter()
         .any(|known| known.is_like(seen));
-    // One write: a reader, and another writer, never see half a line.
+    // One write, so that readers and writers never see a partial line.
     (&*file)
         .write_all(line.as_bytes())
         .with_context(|| format!("writing {}", path.display()))?;
@@ -157,11 +155,11 @@ pub fn add(node_dir: &Path, seen: &Seen) -> Result<()> {
     Ok(())
 }
 
-/// The file, with its lock where it could be had.
+/// The file, with its lock if it was free.
 enum Opened {
-    /// Nobody else adds to it.
+    /// It is locked.
     Alone(Flock<File>),
-    /// Somebody holds it: a line is added all the same, for nothing here waits.
+    /// Another process has the lock: the line is added without it.
     Shared(File),
 }
 
@@ -182,8 +180,8 @@ impl std::ops::Deref for Opened {
     }
 }
 
-/// Opens the file that stands at the path once it is locked: another may have put a shorter one in its place, and what
-/// is added to the old one would be lost.
+/// Opens the file at the path and locks it; opens it again if it was replaced meanwhile, else the line would be lost
+/// with the old file.
 fn open(path: &Path) -> std::io::Result<Opened> {
     let open = || {
         let flags = OFlag::O_WRONLY | OFlag::O_APPEND;
@@ -205,7 +203,7 @@ fn is_at(file: &File, path: &Path) -> bool {
     matches!(ids, (Ok(here), Ok(there)) if here == there)
 }
 
-/// Returns the end of a file's text, and before it the last line of each kind for each environment.
+/// Returns the condensed text: the last line of each kind for each environment, then the end unchanged.
 fn put_together(bytes: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(bytes);
     let cut = text.len().saturating_sub(TAIL);

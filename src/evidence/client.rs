@@ -1,6 +1,6 @@
-//! Whose a transfer or a use was, as far as addresses tell.
+//! Whether a transfer or an NFS use was the node's, by the client's address.
 //!
-//! Not for what follows from it.
+//! Not for conclusions from it.
 
 use std::net::Ipv4Addr;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::pool::{Node, Pool};
 
-/// Whose transfer it was, where that is known.
+/// The client of a transfer, if the node's address is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Whose {
@@ -18,9 +18,9 @@ pub enum Whose {
     Others,
 }
 
-/// Returns the one address a node's environments are exported to; `None` where there are several, or a network.
+/// Returns the only address that a node's environments are exported to; `None` for several, or a network.
 ///
-/// What the NFS server sees in use is then the node's own doing.
+/// Then only the node itself can use them over NFS.
 pub fn sole_client(pool: &Pool, node: &Node) -> Option<Ipv4Addr> {
     match node.property(pool, "clients") {
         Some(clients) => clients.parse().ok(),

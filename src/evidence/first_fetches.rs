@@ -1,7 +1,7 @@
-//! What was fetched first of a boot that is before a node: `fetching.jsonl`, a line a file.
+//! The first fetches of a node's pending boot: `fetching.jsonl`, one line for each file.
 //!
-//! The first fetch of each file that the boot takes, and no other: what is fetched again moves nothing, and no number
-//! of transfers pushes anything out. Not for what is fetched otherwise: that is [`super::boots`].
+//! Only the first fetch of each file that the boot needs is recorded: repeated transfers change nothing and displace
+//! nothing. Not for other transfers: [`super::boots`].
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -15,32 +15,32 @@ use serde::{Deserialize, Serialize};
 use crate::fs::opener;
 use crate::pool::pending::PendingBoot;
 
-/// More than the ways to boot any system have files, in bytes; what is beyond is not read and not written.
+/// Size limit in bytes, above what all boot files of any system need; nothing is read or written beyond it.
 const LIMIT: u64 = 64 << 10;
 
-/// A file, and when it was fetched first.
+/// A file and its first fetch.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct First {
-    /// Which boot: when it was put before the node. What an earlier one left here is of no other.
+    /// The boot, by the time it was set; entries of an earlier boot are ignored.
     pub since: Option<Timestamp>,
     /// The environment, by name.
     pub env: String,
-    /// When, UTC.
+    /// The time, UTC.
     pub time: Timestamp,
     /// The file, as a path in the boot half.
     pub file: String,
-    /// Whether by the node's own address.
+    /// Whether the client had the node's address.
     #[serde(default)]
     pub its: bool,
 }
 
-/// Returns what was fetched of a boot, oldest first.
+/// Returns the fetches of a boot, oldest first.
 pub fn read(node_dir: &Path, boot: &PendingBoot) -> Vec<First> {
     let mut text = String::new();
     let Ok(Some(file)) = opener::file(&path(node_dir)) else {
         return Vec::new();
     };
-    // Up to what is no text.
+    // Up to the first invalid UTF-8.
     let _ = file.take(LIMIT).read_to_string(&mut text);
     text.lines()
         .filter_map(|line| serde_json::from_str(line).ok())
@@ -48,13 +48,12 @@ pub fn read(node_dir: &Path, boot: &PendingBoot) -> Vec<First> {
         .collect()
 }
 
-/// Adds a file that was not fetched before; durable when it returns, so that a power cut makes no boot of what was
-/// fetched already.
+/// Adds the first fetch of a file; durable when it returns, so that after a power cut the boot counts as fetched.
 pub fn add(node_dir: &Path, first: &First) -> Result<()> {
     let path = path(node_dir);
     let adding = || format!("writing {}", path.display());
     let mut line = serde_json::to_string(first)?;
-    // After half a line, too.
+    // Also after a truncated line.
     line.insert(0, '\n');
     line.push('\n');
     let flags = OFlag::O_WRONLY | OFlag::O_APPEND;
@@ -67,7 +66,7 @@ pub fn add(node_dir: &Path, first: &First) -> Result<()> {
     Ok(())
 }
 
-/// Takes away what was fetched of earlier boots; best effort, for it is of no other.
+/// Removes the fetches of earlier boots; best effort, since they are ignored.
 pub fn clear(node_dir: &Path) {
     let _ = std::fs::remove_file(path(node_dir));
 }

@@ -1,4 +1,4 @@
-//! Gathering what is known of a node: what was seen of it, what it reports, what the NFS server has in use.
+//! Gathering a node's evidence: recorded events, reports, and the NFS server's tables.
 
 use jiff::Timestamp;
 
@@ -10,14 +10,14 @@ use crate::pool::pending::Pending;
 use crate::pool::{EnvName, Environment, Node, layout};
 
 impl Evidence {
-    /// Returns what is known of a node.
+    /// Returns the evidence of a node.
     pub(super) fn with(node: &Node, look: Look) -> Self {
         let (in_use, unread) = match in_use(node, look) {
             Ok(names) => (names, false),
             Err(_) => (Vec::new(), true),
         };
         let mut evidence = Self {
-            // Who asks for it is not known where its record is lost: somebody may.
+            // If its record is lost, its MAC addresses are not known: machines may boot it.
             offered: node.is_offered() || node.lost,
             runs: None,
             seen: Vec::new(),
@@ -46,7 +46,7 @@ impl Evidence {
         evidence
     }
 
-    /// Returns what the NFS server has in use but for what the node has left, with proof: the server remembers that for
+    /// Returns the environments in use, except those that the node has provably left: the NFS server keeps entries for
     /// half an hour after a reboot.
     fn in_use_and_not_left(&self, node: &Node) -> Vec<EnvName> {
         let stays = |name: &&EnvName| match Environment::observe(node, name) {
@@ -56,7 +56,7 @@ impl Evidence {
         self.in_use.iter().filter(stays).cloned().collect()
     }
 
-    /// Takes what was written down of reports, and of use over NFS that went on for long.
+    /// Adds the recorded reports and long-term NFS uses.
     fn take_proofs_seen(&mut self) {
         for seen in &self.seen {
             let newer = self.runs.as_ref().is_none_or(|r| r.time <= seen.time);
@@ -81,7 +81,7 @@ impl Evidence {
         }
     }
 
-    /// Takes what an environment reports of itself now.
+    /// Adds an environment's current report.
     fn take_report(&mut self, node: &Node, name: &EnvName) {
         let root = node.dir.join(layout::ENVS).join(name.as_str());
         let Some((time, report)) = reports::in_root(&root.join(layout::ROOT)) else {
@@ -97,7 +97,7 @@ impl Evidence {
                 .iter()
                 .any(|p| p.boot_id.as_ref() == Some(&report.boot_id))
         {
-            // It was written down when machines were led elsewhere.
+            // It was recorded when the names were led elsewhere.
             runs.report = Some(report);
             return;
         }
@@ -121,7 +121,7 @@ impl Evidence {
         }
     }
 
-    /// Takes the one environment that is in use over NFS for what runs, where no proof says that it was left.
+    /// Takes the only environment in use over NFS for the running one, unless there is proof that it was left.
     fn take_sole_use(&mut self, node: &Node) {
         let [name] = self.in_use.as_slice() else {
             return;

@@ -1,53 +1,53 @@
-//! Whether a node may be running an environment, from what is known of both.
+//! Whether a node may be running an environment, by the evidence of both.
 //!
-//! Pure. Whatever is told, by anybody, adds doubt: an environment that machines were led to, or of which something was
-//! fetched, may be running from then on. Only a proof takes doubt away: that the node was in another environment after
-//! the last moment at which it can have begun this one. What a stranger can bring about is no proof. Not for what the
-//! NFS server sees in use: that is perhaps running whatever is said here.
+//! Pure. An environment that a node's names led to, or of which a file was fetched by any host, may be running from
+//! then on. It stops counting as maybe running only by proof that the node ran another environment after the last
+//! moment at which it can have started this one. What another host can cause is no proof. Not for environments that the
+//! NFS server has in use: these always may be running.
 
 use jiff::Timestamp;
 
-/// That a node was in an environment, known from what no other machine can bring about: a boot it reported in its own
-/// root, or that root in use over NFS from its own address, and no other, for longer than the server remembers.
+/// Proof that a node ran an environment, which no other machine can cause: a boot that it reported in its own root, or
+/// only that root in use over NFS from its own address, for longer than the server keeps entries.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proof {
     /// The environment, by name.
     pub env: String,
-    /// Its identity, where that was written down.
+    /// Its identity, if it was recorded.
     pub uuid: Option<String>,
-    /// When the node was in it, UTC.
+    /// When the node ran it, UTC.
     pub time: Timestamp,
-    /// The boot it reported.
+    /// The boot ID it reported.
     pub boot_id: Option<String>,
 }
 
-/// Until when machines were led to an environment.
+/// Until when the node's names led to an environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Until {
-    /// Never were any.
+    /// They never did.
     Never,
     /// Until this time.
     Past(Timestamp),
-    /// They are now; the last time before that ended then.
+    /// They do now; the last time before ended then.
     Now(Option<Timestamp>),
     /// That is not known.
     Unknown,
 }
 
-/// What is known of an environment.
+/// The evidence of an environment.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
-    /// Until when machines were led to it.
+    /// Until when the node's names led to it.
     pub until: Until,
-    /// When something of it was seen last: a file fetched, or the node in it.
+    /// The last event of it: a file fetched, or the node running it.
     pub seen: Option<Timestamp>,
-    /// The boots that had been reported when machines were led away from it: none of those came after it.
+    /// The boot IDs that were reported before the names were led away from it.
     pub told: &'a [String],
-    /// Whether what the node fetches is seen, so that what was not seen was not fetched.
+    /// Whether all fetches of the node are observed.
     pub watched: bool,
 }
 
-/// Returns whether a node may be running an environment; `elsewhere` are proofs that it was in others.
+/// Returns whether a node may be running an environment; `elsewhere` are proofs of other environments.
 pub fn may_run<'a>(facts: Facts<'_>, elsewhere: impl IntoIterator<Item = &'a Proof>) -> bool {
     let led = match facts.until {
         Until::Unknown => return true,

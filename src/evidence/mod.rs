@@ -1,8 +1,8 @@
-//! What is known of what a node runs.
+//! The evidence of what a node runs.
 //!
-//! Three answers: it runs this, it does not, it cannot be told; and the last counts as the first wherever
-//! safety is at stake. That it does not is only said where there is proof: see [`judgement`]. What the NFS server has
-//! in use is running, or may be, whatever else is known. Reads only.
+//! An environment runs, does not run, or may be running, which counts as running wherever something could be lost. That
+//! it does not run needs proof: see [`judgement`]. An environment that the NFS server has in use always may be running.
+//! Reads only.
 
 pub mod boots;
 pub mod client;
@@ -25,65 +25,65 @@ use client::Whose;
 use judgement::{Facts, Proof, Until};
 use nfsd::Look;
 
-/// What is known of one node.
+/// The evidence of one node.
 #[derive(Debug, Clone)]
 pub struct Evidence {
     offered: bool,
-    /// What the node was seen to run last, with proof of it.
+    /// The environment that the node last ran, with proof.
     runs: Option<Running>,
-    /// What was seen of it, oldest first.
+    /// The recorded events, oldest first.
     seen: Vec<Seen>,
     proofs: Vec<Proof>,
     /// The environments the NFS server has in use.
     in_use: Vec<EnvName>,
-    /// Those of them that the node has not left, as far as there is proof.
+    /// Those of them that the node has not provably left.
     not_left: Vec<EnvName>,
-    /// Whether that could not be told.
+    /// Whether the table could not be read.
     unread: bool,
-    /// What is before the node for once or on trial.
+    /// The node's pending boot.
     pending: Option<PendingBoot>,
-    /// Whether its root is on its own disk, and nothing of it is exported.
+    /// Whether its root is on its own disk, so that it has no exports.
     own_disk: bool,
 }
 
-/// What a node runs, and how that is known.
+/// The environment that a node runs, and the evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Running {
     /// The environment, by name.
     pub env: String,
-    /// Its identity, where that was written down.
+    /// Its identity, if it was recorded.
     pub uuid: Option<String>,
-    /// Since when at the latest, UTC.
+    /// The latest possible start, UTC.
     pub time: Timestamp,
-    /// How it is known.
+    /// The evidence.
     pub how: How,
-    /// What the node said of itself.
+    /// The node's report.
     pub report: Option<Report>,
 }
 
 impl Evidence {
-    /// Returns what is known of a node; what the NFS server says of it as of half a second ago at most.
+    /// Returns the evidence of a node, with the NFS server's tables of at most half a second ago.
     pub fn recent(node: &Node) -> Self {
         Self::with(node, Look::Recent)
     }
 
-    /// Returns what is known of a node this moment, for who is about to change or take away what it may run.
+    /// Returns the evidence of a node as of now, for a change of what it may run.
     pub fn now(node: &Node) -> Self {
         Self::with(node, Look::Now)
     }
 
-    /// Returns what the node runs, where that is known.
+    /// Returns what the node runs, if that is known.
     pub fn running(&self) -> Option<&Running> {
         self.runs.as_ref()
     }
 
-    /// Returns the last transfer that may have been the node's: no proof of anything.
+    /// Returns the last transfer that may have been the node's, which proves nothing.
     pub fn fetched(&self) -> Option<&Seen> {
         let mut transfers = self.seen.iter().filter(|s| s.how == How::Tftp);
         transfers.rfind(|s| s.may_be_its())
     }
 
-    /// Returns whether the node runs an environment; `None` where it cannot be told.
+    /// Returns whether the node runs an environment; `None` if it may.
     pub fn booted(&self, env: &Environment) -> Option<bool> {
         if !self.is_used(env) && self.has_left(env) {
             return Some(false);
@@ -91,15 +91,14 @@ impl Evidence {
         self.is_known_to_run(env).then_some(true)
     }
 
-    /// Returns whether the NFS server has an environment in use, or it cannot be told that it has not.
+    /// Returns whether the NFS server has an environment in use, or its tables cannot be read.
     pub fn is_used(&self, env: &Environment) -> bool {
         self.in_use.contains(&env.name) || (self.unread && self.offered)
     }
 
-    /// Returns whether the node is known not to run an environment, but for what the NFS server may have in use.
+    /// Returns whether the node is known not to run an environment, apart from NFS use.
     ///
-    /// One that no machine was ever led to; one of a node that nobody can ask for (it has no names and no exports);
-    /// and one that the node has left, with proof of it.
+    /// The names never led to it; or its node has no names and no exports; or the node has provably left it.
     pub fn has_left(&self, env: &Environment) -> bool {
         if !self.offered {
             return true;
@@ -114,12 +113,12 @@ impl Evidence {
             told: self.told(env),
             watched: self.is_watched(),
         };
-        // Of such a node nothing runs from here, once it has fetched its kernel.
+        // After fetching its kernel, such a node uses nothing from this server.
         let fetches = matches!(facts.until, Until::Now(_) | Until::Unknown);
         (self.own_disk && !fetches) || !judgement::may_run(facts, elsewhere)
     }
 
-    /// Returns the boots that do not tell that an environment was left.
+    /// Returns the boot IDs that do not prove that an environment was left.
     fn told<'a>(&'a self, env: &'a Environment) -> &'a [String] {
         let pending = self.pending.as_ref().filter(|b| b.env == env.name);
         match (pending.filter(|b| !b.is_waiting()), &env.record) {
@@ -141,14 +140,13 @@ impl Evidence {
             Some(boot) => boot.withdrawn.map_or(Until::Unknown, |time| {
                 Until::Past(past.max(Some(time)).unwrap_or(time))
             }),
-            // It may have been active while nobody could ask for the node.
+            // It may have been active while the node had no names.
             None if !record.served => Until::Never,
             None => past.map_or(Until::Unknown, Until::Past),
         }
     }
 
-    /// Returns whether there is proof that the node was in another environment than this after a time, by a boot that
-    /// is none of those `told`.
+    /// Returns whether there is proof that the node ran another environment after a time, by a boot ID not in `told`.
     pub fn was_elsewhere(&self, env: &Environment, since: Timestamp, told: &[String]) -> bool {
         let news = |p: &Proof| p.boot_id.as_ref().is_some_and(|id| !told.contains(id));
         self.proofs
@@ -156,28 +154,26 @@ impl Evidence {
             .any(|p| !is_in(p, env) && p.time > since && news(p))
     }
 
-    /// Returns whether the NFS server has an environment in use other than this.
+    /// Returns whether the NFS server has another environment in use.
     ///
     /// # Errors
-    /// When that cannot be told.
+    /// When the tables cannot be read.
     pub fn others_in_use(&self, env: &Environment) -> io::Result<bool> {
         match self.unread {
-            true => Err(io::Error::other(
-                "what the NFS server has in use cannot be read",
-            )),
+            true => Err(io::Error::other("the NFS server's tables cannot be read")),
             false => Ok(self.in_use.iter().any(|name| *name != env.name)),
         }
     }
 
-    /// Returns whether what the node fetches is seen: only where it was, from its own address. Somebody else's
-    /// transfers do not tell that the node fetches here too.
+    /// Returns whether the node's fetches are observed: only if one from its own address was. Transfers of others do
+    /// not prove that the node fetches from this server.
     fn is_watched(&self) -> bool {
         self.seen
             .iter()
             .any(|s| s.how == How::Tftp && s.whose == Some(Whose::Its))
     }
 
-    /// Returns whether an environment is what runs: it was with proof, and nothing seen since lets it be another.
+    /// Returns whether an environment runs: there is proof, and no later event of another.
     fn is_known_to_run(&self, env: &Environment) -> bool {
         let Some(runs) = &self.runs else {
             return false;
@@ -200,12 +196,12 @@ fn is_in_same(runs: &Running, env: &Environment) -> bool {
     runs.env == env.name.as_str() && same(runs.uuid.as_deref(), env.uuid())
 }
 
-/// Returns whether a proof is of an environment, and not of another that had its name.
+/// Returns whether a proof is of this environment, and not of an earlier one of the same name.
 fn is_in(proof: &Proof, env: &Environment) -> bool {
     proof.env == env.name.as_str() && same(proof.uuid.as_deref(), env.uuid())
 }
 
-/// Returns whether two identities are one, as far as both are known.
+/// Returns whether two identities are equal, or one is unknown.
 fn same(a: Option<&str>, b: Option<&str>) -> bool {
     match (a, b) {
         (Some(a), Some(b)) => a == b,
@@ -213,19 +209,19 @@ fn same(a: Option<&str>, b: Option<&str>) -> bool {
     }
 }
 
-/// Returns whether the NFS server has an environment in use, this moment.
+/// Returns whether the NFS server has an environment in use now.
 ///
 /// # Errors
-/// When that cannot be told.
+/// When the tables cannot be read.
 pub fn is_in_use(node: &Node, env: &EnvName) -> io::Result<bool> {
     Ok(in_use(node, Look::Now)?.contains(env))
 }
 
-/// Returns whether the NFS server has an environment in use that the node has left, with proof of it: or only had, and
-/// has yet to forget it. Takes seconds where it had.
+/// Returns whether the NFS server still has an environment in use that the node has provably left, after dropping old
+/// entries. Takes seconds if it had an entry.
 ///
 /// # Errors
-/// When that cannot be told.
+/// When the tables cannot be read.
 pub fn is_used_still(env: &Environment) -> io::Result<bool> {
     Ok(!nfsd::in_use_below(&env.dir, Look::Now)?.is_empty() && nfsd::comes_back(&env.dir)?)
 }
@@ -233,7 +229,7 @@ pub fn is_used_still(env: &Environment) -> io::Result<bool> {
 /// Returns the environments of a node of which the NFS server has a half in use.
 ///
 /// # Errors
-/// When that cannot be told.
+/// When the tables cannot be read.
 pub fn in_use(node: &Node, look: Look) -> io::Result<Vec<EnvName>> {
     let envs = node.dir.join(layout::ENVS);
     let mut names: Vec<EnvName> = nfsd::in_use_below(&envs, look)?
@@ -246,7 +242,7 @@ pub fn in_use(node: &Node, look: Look) -> io::Result<Vec<EnvName>> {
     Ok(names)
 }
 
-/// Returns whether something that was seen is of an environment.
+/// Returns whether an event is of an environment.
 pub fn is_of(seen: &Seen, env: &Environment) -> bool {
     seen.env == env.name.as_str()
         && match (seen.uuid.as_deref(), env.uuid()) {

@@ -1,9 +1,9 @@
-//! Which one environment a node has had in use over NFS, and for how long: `in-use.json`.
+//! The only environment that a node has in use over NFS, and for how long: `in-use.json`.
 //!
-//! For machines that report nothing. That an environment is in use proves little: what was left has an entry for another
-//! half hour. But where it alone was in use for more than two of those, at every look, by the one address that may, the
-//! node is in it and has left the others; that is written down once, as of the first look. Not for what follows from it:
-//! that is [`super`].
+//! For machines without reports. An entry in the NFS server's tables proves little, since it stays for half an hour
+//! after the last use. But if only one environment was in use for more than an hour, at every check, and only one
+//! address may use it, then the node runs it and has left the others; this is recorded once, with the time of the first
+//! check. Not for conclusions: [`super`].
 
 use std::path::{Path, PathBuf};
 
@@ -17,16 +17,16 @@ use super::nfsd::Look;
 use crate::fs::atomic::{self, Durable};
 use crate::pool::{EnvName, Environment, Node, Pool, record};
 
-/// For how long: twice the half hour that an entry lives without use, and some.
+/// The required duration: twice the lifetime of an unused entry, and some.
 const LONG: SignedDuration = SignedDuration::from_mins(65);
 
-/// How long between two looks at most, so that no use between them goes unseen.
+/// The longest interval between two checks in which no use can go unobserved.
 const GAP: SignedDuration = SignedDuration::from_mins(20);
 
-/// How often it is written down that it still is so.
+/// How often the state is written.
 const OFTEN: SignedDuration = SignedDuration::from_mins(5);
 
-/// What was seen at every look since.
+/// The state since the first check.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Attendance {
     env: String,
@@ -34,14 +34,14 @@ struct Attendance {
     uuid: Option<String>,
     since: Timestamp,
     until: Timestamp,
-    /// Whether it has been written down among what was seen of the node.
+    /// Whether it was recorded as an event.
     #[serde(default)]
     told: bool,
 }
 
-/// Looks at what a node has in use.
+/// Checks what a node has in use.
 pub fn note(pool: &Pool, node: &Node) -> Result<()> {
-    let in_use = super::in_use(node, Look::Recent).context("what the NFS server has in use")?;
+    let in_use = super::in_use(node, Look::Recent).context("reading the NFS server's tables")?;
     let known = client::sole_client(pool, node).is_some() && node.is_offered();
     let env = match in_use.as_slice() {
         [one] if known => observed(node, one),
@@ -73,7 +73,7 @@ fn observed(node: &Node, name: &EnvName) -> Option<(String, Option<String>)> {
     Some((name.to_string(), env.uuid().map(str::to_string)))
 }
 
-/// Returns what is known after another look; nothing where that is not worth writing down yet.
+/// Returns the state after another check; `None` if it need not be written yet.
 fn next(
     before: Option<Attendance>,
     env: String,
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(look(known(0), "a", 4), None);
         assert_eq!(look(known(0), "a", 5), Some((at(0), at(5))));
         assert_eq!(look(known(0), "a", 20), Some((at(0), at(20))));
-        // Nobody looked for too long; another; the clock was set back.
+        // The interval was too long; another environment; the clock was set back.
         assert_eq!(look(known(0), "a", 21), Some((at(21), at(21))));
         assert_eq!(look(known(0), "b", 5), Some((at(5), at(5))));
         assert_eq!(look(known(10), "a", 5), Some((at(5), at(5))));

@@ -1,9 +1,8 @@
-//! Which exports the kernel NFS server has in use, by its own tables.
+//! The exports that the kernel NFS server has in use, by its tables.
 //!
-//! `/proc/net/rpc/nfsd.export/content` has a line for each pair of an export and a client that was asked
-//! about: entries come from use and expire after half an hour without (fs/nfsd/export.c, mountd(8)
-//! `--ttl`). So an entry is evidence of use, and no entry is evidence of nothing. Changes nothing but what the kernel
-//! remembers.
+//! `/proc/net/rpc/nfsd.export/content` has a line for each pair of an export and a client: entries are made by use and
+//! expire after half an hour without (fs/nfsd/export.c, mountd(8) `--ttl`). So an entry is evidence of use, and a
+//! missing entry is no evidence. Changes only this cache.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -12,32 +11,32 @@ use std::time::{Duration, Instant};
 
 const TABLE: &str = "/proc/net/rpc/nfsd.export/content";
 
-/// A number written here makes the kernel forget all entries; what is in use is asked about again. That is what
-/// `exportfs -f` does, and `exportfs -ra` each time.
+/// Writing a number here makes the kernel drop all entries; those in use come back. `exportfs -f` and `exportfs -ra` do
+/// so too.
 const FLUSH: &str = "/proc/net/rpc/nfsd.export/flush";
 
-/// How long what was read is used again: a list asks for a thousand nodes within it.
+/// How long the read table is cached: a list reads it for a thousand nodes.
 const FRESH: Duration = Duration::from_millis(500);
 
-/// How long after it was forgotten an entry that is in use may take to come back.
+/// How long an entry in use may take to come back after it was dropped.
 const BACK: Duration = Duration::from_secs(5);
 
-/// How old what is told may be.
+/// How old the table may be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Look {
-    /// Half a second at most: for showing it.
+    /// At most half a second: for showing it.
     Recent,
-    /// Read now: for what cannot be taken back.
+    /// Read now: for what cannot be undone.
     Now,
 }
 
 /// The exports in use, sorted, and when they were read.
 static READ: Mutex<Option<(Instant, Arc<Vec<PathBuf>>)>> = Mutex::new(None);
 
-/// Returns the exports below a directory that are in use; none where no NFS server runs.
+/// Returns the exports below a directory that are in use; none without an NFS server.
 ///
 /// # Errors
-/// When the table is there and cannot be read: then nothing is known.
+/// When the table exists and cannot be read.
 pub(super) fn in_use_below(dir: &Path, look: Look) -> io::Result<Vec<PathBuf>> {
     let all = in_use(look)?;
     let first = all.partition_point(|path| path.as_path() < dir);
@@ -48,32 +47,31 @@ pub(super) fn in_use_below(dir: &Path, look: Look) -> io::Result<Vec<PathBuf>> {
         .collect())
 }
 
-/// Returns whether an NFS server runs here, which sees what is in use.
+/// Returns whether an NFS server runs on this machine.
 pub fn is_there() -> bool {
     table().exists()
 }
 
-/// Has the NFS server forget what was in use: what it then tells of is in use after that.
+/// Makes the NFS server drop its entries: later entries are evidence of use after this.
 ///
 /// # Errors
-/// When it cannot be told to.
+/// When that fails.
 pub fn forget() -> io::Result<()> {
     if !is_there() {
         return Ok(());
     }
-    // Older kernels forget what was asked about up to this time, newer ones all.
+    // Older kernels drop the entries up to this time, newer ones all.
     let now = format!("{}\n", jiff::Timestamp::now().as_second());
     let mut file = std::fs::OpenOptions::new().write(true).open(flush())?;
     file.write_all(now.as_bytes())
 }
 
-/// Returns whether something that has an entry for below a directory is in use, or only was: has the entries forgotten,
-/// and waits for them to come back.
+/// Returns whether an entry below a directory is of current use: drops the entries, and waits for them to come back.
 ///
-/// An idle machine's need not: no entry is evidence of nothing.
+/// The entry of an idle machine need not come back: a missing entry is no evidence.
 ///
 /// # Errors
-/// When that cannot be told.
+/// When it cannot be determined.
 pub(super) fn comes_back(dir: &Path) -> io::Result<bool> {
     forget()?;
     let until = Instant::now() + BACK;
@@ -87,7 +85,7 @@ pub(super) fn comes_back(dir: &Path) -> io::Result<bool> {
 }
 
 fn in_use(look: Look) -> io::Result<Arc<Vec<PathBuf>>> {
-    // What a thread that panicked left there is whole all the same.
+    // The value is complete even if a thread panicked.
     let mut read = READ.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some((when, paths)) = &*read
         && look == Look::Recent
@@ -98,7 +96,7 @@ fn in_use(look: Look) -> io::Result<Arc<Vec<PathBuf>>> {
     let mut paths = match std::fs::read_to_string(table()) {
         Ok(text) => parse(&text),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
-        // Only root may read it, and nobody else can change anything.
+        // Only root can read it, and other users cannot change anything.
         Err(_) if !nix::unistd::geteuid().is_root() => Vec::new(),
         Err(e) => return Err(e),
     };
@@ -116,7 +114,7 @@ fn flush() -> PathBuf {
     stand_in("flush").unwrap_or_else(|| PathBuf::from(FLUSH))
 }
 
-/// Returns a file of a directory that stands in for the kernel's, which tests have no server for.
+/// Returns a file of a directory that replaces the kernel's in tests.
 fn stand_in(name: &str) -> Option<PathBuf> {
     match cfg!(debug_assertions) {
         true => std::env::var_os("NETBE_TEST_NFSD").map(|dir| PathBuf::from(dir).join(name)),
@@ -124,7 +122,7 @@ fn stand_in(name: &str) -> Option<PathBuf> {
     }
 }
 
-/// Returns the paths a table has live entries for.
+/// Returns the paths with live entries in a table.
 ///
 /// The kernel comments out what has expired or was denied.
 fn parse(text: &str) -> Vec<PathBuf> {

@@ -1,7 +1,7 @@
-//! What environments report of themselves: a file in their own root, by `boot::report`'s unit.
+//! The reports of environments: a file in their root, written by the unit of `boot::report`.
 //!
-//! The node's word, read beneath its root and bounded; that it was written, and when, is this machine's
-//! own knowledge. Not for what follows from it: that is [`super`].
+//! The content is the node's claim, and its reading is bounded; the time of writing is by this machine's clock. Not for
+//! conclusions: [`super`].
 
 use std::fs::{File, Metadata};
 use std::io::Read;
@@ -18,23 +18,22 @@ use crate::fs::rooted::Tree;
 use crate::pool::pending::Pending;
 use crate::pool::{EnvName, Environment, Node, layout};
 
-/// How old a report may be that says that the node is still where it came up: no machine is up, told to start again, and
-/// past its firmware sooner.
+/// The age up to which a report proves that the node still runs there: no machine can boot, get a reboot command and
+/// pass its firmware again in less.
 const FRESH: SignedDuration = SignedDuration::from_mins(2);
 
-/// How many boots are remembered as told of; a node has one for each environment, and some that are gone.
+/// How many boot IDs are recorded as reported; a node has one for each environment, and some of destroyed ones.
 const TOLD: usize = 1024;
 
-/// Returns an environment's report, with when it was written: the status change time, which is this
-/// machine's clock and not the node's to choose.
+/// Returns an environment's report, with its status change time, which is by this machine's clock and cannot be set by
+/// the node.
 pub fn reported(env: &Environment) -> Option<(Timestamp, Report)> {
     in_root(&env.root())
 }
 
-/// Returns the report in a root half; four system calls where there is none, for a list looks at every
-/// node's.
+/// Returns the report in a root half; four system calls without a report, since a list reads every node's.
 pub(super) fn in_root(root: &Path) -> Option<(Timestamp, Report)> {
-    // A link in its place leads to somebody else's report.
+    // A link in its place could lead to another environment's report.
     root.symlink_metadata().ok().filter(Metadata::is_dir)?;
     let root = Tree::open(root).ok()?;
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW;
@@ -47,23 +46,23 @@ pub(super) fn in_root(root: &Path) -> Option<(Timestamp, Report)> {
     Some((time, report::parse(std::str::from_utf8(&bytes).ok()?)?))
 }
 
-/// Returns whether a report tells of a boot since machines were last led to the environment: not of one before, nor
-/// what came along with its files.
+/// Returns whether a report is of a boot after the node's names were last led to the environment, and not copied with
+/// its files.
 pub(super) fn is_of_a_boot(env: &Environment, time: Timestamp, report: &Report) -> bool {
     let Some(record) = &env.record else {
         return false;
     };
     match &record.led {
         Some(led) => time >= led.since && led.told.as_ref() != Some(&report.boot_id),
-        // An older netbe led machines to it.
+        // An older netbe led the names to it.
         None => record.served,
     }
 }
 
-/// Writes down what the environments of a node report that machines are led to, before that becomes others: only there
-/// is it looked for.
+/// Records the reports of the environments that a node's names lead to, before the names change: reports are read only
+/// there.
 ///
-/// Best effort: without it, what the node runs is not known, and that is safe.
+/// Best effort: without it, more may be running, which is safe.
 pub fn keep_reports(node: &Node) {
     let pending = Pending::read(&node.state);
     let pending = pending.boot().map(|boot| &boot.env);
@@ -96,10 +95,10 @@ fn report_of(node: &Node, name: &EnvName) -> Option<Seen> {
     })
 }
 
-/// Returns when an environment that was tried came up, and the boot it reported, where nothing of another has been
-/// fetched since: then the node is in it, and left the others before that.
+/// Returns when an environment on trial completed its boot, and the boot ID, if no other environment was fetched since:
+/// then the node runs it, and has left the others before.
 ///
-/// For a short time only: what is fetched from another server is not seen.
+/// Only for a short time, since a fetch from another server is not observed.
 pub fn of_pending(node: &Node, env: &Environment) -> Option<(Timestamp, String)> {
     let pending = Pending::read(&node.state);
     let boot = pending.boot().filter(|boot| boot.env == env.name)?;
@@ -115,7 +114,7 @@ pub fn of_pending(node: &Node, env: &Environment) -> Option<(Timestamp, String)>
     (is_fresh && begun && !others && !told_before).then_some((seen.time, seen.boot_id?))
 }
 
-/// Returns the boots that a node's environments have reported, by the kernel's numbers of them.
+/// Returns the boot IDs that a node's environments have reported.
 pub fn told(node: &Node) -> Vec<String> {
     let seen = boots::read(&node.state);
     let mut told: Vec<String> = seen.into_iter().filter_map(|s| s.boot_id).collect();

@@ -1,7 +1,7 @@
-//! What a node boots next: `activate` and `rollback`.
+//! The active environment of a node: `activate` and `rollback`.
 //!
-//! One rename of one link is the commit. Before it, what it leads to is verified, exported and durable;
-//! after it, the rename is made durable before success is reported. Not for boots once or on trial.
+//! One rename of one link is the commit. Before it, the environment is verified, exported and durable; after it, the
+//! rename is made durable before success is reported. Not for pending boots and trials.
 
 use std::time::Duration;
 
@@ -20,18 +20,18 @@ use crate::pool::record::Led;
 use crate::pool::{EnvId, Environment, Node, NodeLock, NodeName, Operand, Pool, layout};
 use crate::publish::{self, Published, dnsmasq, tftp};
 
-/// What was activated.
+/// The result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Activated {
-    /// Which it is.
+    /// The environment.
     pub id: EnvId,
-    /// What the node would have booted before, where that was another one.
+    /// The environment that was active before, if it was another one.
     pub before: Option<EnvId>,
-    /// What is not as it should be, a sentence each.
+    /// Warnings, a sentence each.
     pub warnings: Vec<String>,
 }
 
-/// Activates an environment: the one named, a node's newest, or the only candidate there is.
+/// Activates an environment: the one named, a node's newest, or the only candidate.
 pub fn activate(
     pool: &Pool,
     operand: Option<&Operand>,
@@ -42,7 +42,7 @@ pub fn activate(
     perform(pool, &chosen.node.clone(), move |_| Ok(chosen), force, mode)
 }
 
-/// Activates what was active before.
+/// Activates the previously active environment.
 pub fn rollback(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<Activated>> {
     perform(pool, node, to_roll_back_to, false, mode)
 }
@@ -58,7 +58,7 @@ fn perform(
     let node = pool.node(node)?;
     node.refuse_lost()?;
     let chosen = choice(&node)?;
-    // Again by name: under the lock it is what it is now.
+    // Read again under the lock.
     let env = node.environment(&chosen.name)?;
     pool.refuse_work(&node.name, &env.name, Duration::ZERO)?;
     let verified = Verified::new(pool, &node, &env, force)?;
@@ -120,7 +120,7 @@ fn lead_for_good(held: &mut Held, node: &Node, env: &Verified<'_>) -> Result<()>
     pending::end(held, node)
 }
 
-/// Makes an environment what the node boots next, durably.
+/// Makes an environment the active one, durably.
 ///
 /// Activating what is active brings everything around it up to date.
 pub fn switch(held: &mut Held, node: &Node, env: &Verified<'_>) -> Result<()> {
@@ -141,11 +141,11 @@ fn lead(held: &mut Held, node: &Node, verified: &Verified<'_>) -> Result<()> {
     if changes {
         mark_left(lock, node, env)?;
     }
-    // What run, mount or a person has written into it must be there after a power cut too.
+    // Writes by run, by mount or by hand have to be durable too.
     subvolume::sync(&env.root()).context("making the environment durable")?;
     if changes {
         let link = node.dir.join(layout::ACTIVE);
-        // Somebody's mistake, and nothing replaces a directory: an empty one goes, another is named.
+        // A directory made by mistake cannot be replaced by rename: an empty one is removed, another is an error.
         if link.symlink_metadata().is_ok_and(|m| m.is_dir()) {
             std::fs::remove_dir(&link)
                 .with_context(|| format!("activating {env}: {} is not a link", link.display()))?;
@@ -158,7 +158,7 @@ fn lead(held: &mut Held, node: &Node, verified: &Verified<'_>) -> Result<()> {
     let mut done = Published::default();
     tftp::bring_node_up_to_date(pool, Some(shared), &now, &mut done)?;
     if let Err(e) = dnsmasq::bring_node_up_to_date(pool, Some(shared), &now, &mut done) {
-        // It is activated: what is left is to tell.
+        // It is activated: from here on only warnings.
         done.warnings
             .push(format!("dnsmasq is not up to date: {e:#}; netbe publish"));
     }
@@ -166,9 +166,9 @@ fn lead(held: &mut Held, node: &Node, verified: &Verified<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Notes, before it is true, that a machine can come to run an environment, and what it has reported by then; a trial
-/// it did not pass is forgotten with that, and what `reasons` say against booting it, where it was verified, is noted;
-/// where it becomes the active one, also the how-manyth it is to.
+/// Records, before the names change, that a machine may run an environment, and its last report; removes the record of
+/// a failed trial, and records the `reasons` of the verification, and
+/// the number of the activation.
 pub fn mark_served(
     lock: &NodeLock,
     node: &Node,
@@ -177,7 +177,7 @@ pub fn mark_served(
     entered: Option<u64>,
 ) -> Result<()> {
     if env.unread {
-        // Its record may be there, and would go on saying that no machine was ever led to it.
+        // Its record may exist, and would still say that no machine was ever led to it.
         env.record_for_change()?;
     }
     let news = !is_led_to(node, env) || env.record.as_ref().is_some_and(|r| r.led.is_none());
@@ -204,25 +204,25 @@ pub fn mark_served(
     Ok(())
 }
 
-/// Returns the how-manyth activation of a node the next one is: an order that no clock changes.
+/// Returns the number of a node's next activation, by which activations are ordered without a clock.
 fn next_activation(node: &Node) -> Result<u64> {
     let entered = |env: &Environment| env.record.as_ref().and_then(|r| r.entered);
     let last = match node.active_environment() {
         Ok(active) if active.record.is_some() => entered(&active),
-        // What was active cannot be read, or is gone: one of the others knows.
+        // The active one cannot be read, or does not exist: the maximum of all records.
         _ => node.environments()?.iter().filter_map(entered).max(),
     };
     Ok(last.unwrap_or(0) + 1)
 }
 
-/// Returns whether machines are led to an environment already, or were for the boot that is before the node.
+/// Returns whether the node's names lead to an environment, or did for the pending boot.
 fn is_led_to(node: &Node, env: &Environment) -> bool {
     let pending = Pending::read(&node.state);
     let is_it = pending.boot().is_some_and(|boot| boot.env == env.name);
     is_it || (env.active && pending.waiting().is_none())
 }
 
-/// Notes when the active environment stops being it: what rollback goes by.
+/// Records when the active environment stops being active, which rollback uses.
 fn mark_left(lock: &NodeLock, node: &Node, next: &Environment) -> Result<()> {
     let Ok(env) = node.active_environment() else {
         return Ok(());
@@ -241,7 +241,7 @@ fn mark_left(lock: &NodeLock, node: &Node, next: &Environment) -> Result<()> {
         }
         None => now,
     };
-    // Later than when the next one left, also where the clock was set back between: twice is back again.
+    // Later than the time of the next one, even if the clock was set back, so that a second rollback undoes the first.
     let floor = next.record.as_ref().and_then(|r| r.left);
     record.left = Some(match floor {
         Some(floor) if floor >= now => floor
@@ -262,7 +262,7 @@ pub(super) fn choose(pool: &Pool, operand: Option<&Operand>) -> Result<Environme
             let node = pool.node(node)?;
             match newer(&node)? {
                 Some(env) => Ok(env),
-                // Nothing newer: what is active stays, and everything around it is looked after.
+                // Nothing newer: the active one stays, and what is published is updated.
                 None => node.active_environment(),
             }
         }
@@ -281,38 +281,39 @@ pub(super) fn choose(pool: &Pool, operand: Option<&Operand>) -> Result<Environme
                 ),
                 _ => {
                     let names: Vec<String> = candidates.iter().map(ToString::to_string).collect();
-                    Err(
-                        Failure::refused(format!("several could be meant: {}", names.join(", ")))
-                            .hint(format!("netbe activate {}", candidates[0].node))
-                            .into(),
-                    )
+                    Err(Failure::refused(format!(
+                        "several nodes have a newer environment: {}",
+                        names.join(", ")
+                    ))
+                    .hint(format!("netbe activate {}", candidates[0].node))
+                    .into())
                 }
             }
         }
     }
 }
 
-/// Returns a node's newest environment when that is newer than its active one.
+/// Returns a node's newest environment if it is newer than its active one.
 fn newer(node: &Node) -> Result<Option<Environment>> {
     let envs = node.environments()?;
     refuse_unread(&envs)?;
     Ok(newer_of(&envs).cloned())
 }
 
-/// Refuses to choose among environments of which one cannot be read: it may be the one that is meant.
+/// Refuses to choose if an environment cannot be read: it may be the newest.
 fn refuse_unread(envs: &[Environment]) -> Result<()> {
     let Some(env) = envs.iter().find(|e| e.unread) else {
         return Ok(());
     };
     Err(Failure::refused(format!(
-        "{env} may be the one that is meant, and cannot be read: {}",
+        "{env} may be the newest environment, and cannot be read: {}",
         env.problems.join("; ")
     ))
     .hint(format!("netbe activate {}/ENV", env.node))
     .into())
 }
 
-/// Returns the newest of a node's environments when that is newer than its active one.
+/// Returns the newest of a node's environments if it is newer than its active one.
 pub(super) fn newer_of(envs: &[Environment]) -> Option<&Environment> {
     let active = envs.iter().find(|e| e.active).map(Environment::order);
     envs.iter()
@@ -321,7 +322,7 @@ pub(super) fn newer_of(envs: &[Environment]) -> Option<&Environment> {
         .max_by_key(|e| e.order())
 }
 
-/// Returns which of a node's environments was active before: what `rollback` activates.
+/// Returns the previously active environment, which `rollback` activates.
 pub(super) fn previous_of(envs: &[Environment]) -> Option<&Environment> {
     envs.iter()
         .filter(|e| !e.active)
@@ -338,7 +339,7 @@ fn to_roll_back_to(node: &Node) -> Result<Environment> {
     refuse_unread(&envs)?;
     previous_of(&envs).cloned().ok_or_else(|| {
         Failure::refused(format!(
-            "{} has no environment that was active before",
+            "{} has no previously active environment",
             node.name
         ))
         .hint(format!("netbe list {0}; netbe activate {0}/ENV", node.name))

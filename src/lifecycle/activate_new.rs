@@ -1,7 +1,7 @@
-//! A new environment that is to be what its node boots next: what `-a` means to `create`, `clone` and `upgrade`.
+//! Activating a new environment: `-a` of `create`, `clone` and `upgrade`.
 //!
-//! It is made first and activated then, so one can be done without the other. Promises that who asked is told
-//! then how to do the other: asking for both again is refused, as the name is taken. Not for activating itself.
+//! It is made first and then activated, so an interruption can leave it not activated. Promises a hint how to activate
+//! it then, since the same command again is refused: the name is taken. Not for activating itself.
 
 use anyhow::{Error, Result};
 
@@ -10,8 +10,8 @@ use super::{Held, Mode, activate};
 use crate::failure::Failure;
 use crate::pool::{EnvId, EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool};
 
-/// Adds, to the refusal of a name that a sound environment has, how to activate that: perhaps a command that was
-/// interrupted has made it, and was asked to activate it.
+/// Adds to the refusal of a name that is taken the hint to activate that environment: an interrupted command may have
+/// made it.
 pub(super) fn to_activate(error: Error, node: Option<&Node>, target: &Operand) -> Error {
     let may_be_it = |env: &Environment| !env.active && env.problems.is_empty();
     let there = match (node, &target.env) {
@@ -20,17 +20,19 @@ pub(super) fn to_activate(error: Error, node: Option<&Node>, target: &Operand) -
     };
     match (error.downcast::<Failure>(), there) {
         (Ok(refusal), Some(env)) => refusal
-            .hint(format!("if it is what is wanted: netbe activate {env}"))
+            .hint(format!(
+                "to activate the existing one: netbe activate {env}"
+            ))
             .into(),
         (Ok(refusal), None) => refusal.into(),
         (Err(error), _) => error,
     }
 }
 
-/// Activates the environment that was made; returns warnings, a sentence each.
+/// Activates the new environment; returns warnings, a sentence each.
 ///
 /// # Errors
-/// As [`activate::for_good`], saying that the environment is there, and how to activate it.
+/// Those of [`activate::for_good`], with the hint to activate the environment.
 pub(super) fn activate(
     pool: &Pool,
     lock: &NodeLock,

@@ -1,8 +1,7 @@
-//! Making an environment from another: `create` and `clone`.
+//! Making an environment from a source: `create` and `clone`.
 //!
-//! Promises that the new one is whole or not there, and names itself in everything firmware and kernel
-//! read; for another node it has an identity of its own. A new node arrives with its first environment, by
-//! one rename. Not for systems from outside.
+//! Promises that the new environment is complete or absent, and that its boot files and fstab name itself; for another
+//! node it has its own identity. A new node is published with its first environment, by one rename. Not for imports.
 
 use std::time::Duration;
 
@@ -16,35 +15,35 @@ use crate::failure::{Failure, hinted};
 use crate::pool::record::{EnvRecord, NodeRecord};
 use crate::pool::{EnvId, EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool, layout};
 
-/// What is asked for.
+/// The request.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// The environment to make; without a name it gets one made of the time.
+    /// The environment to make; without a name, the name is the current time.
     pub target: Operand,
-    /// What to make it from; else the node's active one, else the only template's.
+    /// The source; else the node's active environment, else the only template's.
     pub from: Option<Operand>,
     /// Properties of a node that does not exist yet, as `(name, value)`.
     pub properties: Vec<(String, String)>,
-    /// What to say of it.
+    /// The description.
     pub description: String,
-    /// Whether to make it what the node boots next.
+    /// Whether to activate it.
     pub activate: bool,
 }
 
-/// What was made.
+/// The result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Created {
-    /// Which it is.
+    /// The environment.
     pub id: EnvId,
-    /// What it was made from.
+    /// Its origin.
     pub origin: EnvId,
     /// Whether its node is new.
     pub new_node: bool,
-    /// Whether the node boots it next.
+    /// Whether it is active.
     pub active: bool,
-    /// What else a person should know, a sentence each.
+    /// Notes, a sentence each.
     pub notes: Vec<String>,
-    /// What is not as it should be, a sentence each.
+    /// Warnings, a sentence each.
     pub warnings: Vec<String>,
 }
 
@@ -57,11 +56,9 @@ pub fn create(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Crea
     // Again, now that nobody else changes what it rests on.
     let chosen = Chosen::new(pool, request)?;
     if chosen.source.node != source.node {
-        return Err(
-            Failure::refused("what it would be made from changed meanwhile")
-                .hint("try again")
-                .into(),
-        );
+        return Err(Failure::refused("the source changed meanwhile")
+            .hint("try again")
+            .into());
     }
     let making = |locks| Making {
         locks,
@@ -121,7 +118,7 @@ impl Chosen {
                 node.refuse_lost()?;
                 if let Some((key, value)) = request.properties.first() {
                     return Err(Failure::usage(format!(
-                        "{} is there already; {key} is for a new node",
+                        "{} already exists; {key} is for a new node",
                         node.name
                     ))
                     .hint(format!("netbe set {key}={value} {}", node.name))
@@ -136,7 +133,7 @@ impl Chosen {
             (None, Some(node)) => node.active_environment()?,
             (None, None) => only_template(pool, &request.target)?,
         };
-        // Half of what a program does in it is no system.
+        // A snapshot while a program works in it would be inconsistent.
         pool.refuse_work(&source.node, &source.name, Duration::ZERO)?;
         source.require_sound()?;
         if existing.is_none() {
@@ -245,12 +242,7 @@ impl Chosen {
     }
 
     fn explained<T>(&self, result: Result<T>) -> Result<T> {
-        let hint = || {
-            format!(
-                "nothing was made; mend {} or what it was made from",
-                self.source
-            )
-        };
+        let hint = || format!("nothing was made; fix {} or its origin", self.source);
         result.map_err(|e| hinted(e, hint))
     }
 }
@@ -258,7 +250,7 @@ impl Chosen {
 /// Returns the only template's active environment.
 ///
 /// # Errors
-/// A refusal naming the templates there are, or how to get one.
+/// A refusal that lists the templates, or has the hint to import one.
 fn only_template(pool: &Pool, target: &Operand) -> Result<Environment> {
     let templates: Vec<Node> = pool
         .nodes()?
@@ -267,24 +259,25 @@ fn only_template(pool: &Pool, target: &Operand) -> Result<Environment> {
         .collect();
     match templates.as_slice() {
         [one] => one.active_environment(),
-        [] => Err(Failure::refused("there is no template to make a node from")
+        [] => Err(Failure::refused("the pool has no template")
             .hint("netbe import TEMPLATE SOURCE, or: netbe create NODE --from NODE")
             .into()),
         several => {
             let names: Vec<&str> = several.iter().map(|n| n.name.as_str()).collect();
-            Err(
-                Failure::refused(format!("there are several templates: {}", names.join(", ")))
-                    .hint(format!("netbe create {target} --from {}", names[0]))
-                    .into(),
-            )
+            Err(Failure::refused(format!(
+                "the pool has several templates: {}",
+                names.join(", ")
+            ))
+            .hint(format!("netbe create {target} --from {}", names[0]))
+            .into())
         }
     }
 }
 
-/// Returns the name the new environment gets.
+/// Returns the name of the new environment.
 ///
 /// # Errors
-/// A refusal when something stands under it, be it an environment or not; `Locked` when one of that name is being made.
+/// A refusal if the name is taken; `Locked` if an environment of that name is being made.
 pub fn free_name(pool: &Pool, node: Option<&Node>, target: &Operand) -> Result<EnvName> {
     let is_being_made = |name: &EnvName| pool.refuse_work(&target.node, name, Duration::ZERO);
     let taken = |name: &EnvName| {
@@ -298,7 +291,7 @@ pub fn free_name(pool: &Pool, node: Option<&Node>, target: &Operand) -> Result<E
     };
     match &target.env {
         Some(name) if taken(name) => Err(Failure::refused(format!(
-            "{}/{name} is there already",
+            "{}/{name} already exists",
             target.node
         ))
         .hint(format!("netbe list {}", target.node))
@@ -313,7 +306,7 @@ pub fn free_name(pool: &Pool, node: Option<&Node>, target: &Operand) -> Result<E
     }
 }
 
-/// Returns what to tell of a node that has no name a machine asks by.
+/// Returns the note about a node without MAC address and serial.
 pub fn not_asked_for(node: &NodeName) -> String {
     format!(
         "no machine can ask for {node} yet: netbe set mac=MAC {node}, or serial=SERIAL for a Raspberry Pi"

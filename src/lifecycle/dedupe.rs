@@ -1,4 +1,4 @@
-//! Letting identical files of different environments share their space again: `dedupe`.
+//! Sharing the extents of identical files in different environments: `dedupe`.
 //!
 //! What was made from one environment and then upgraded by itself holds the same new files over and over. Files of the
 //! same path and size, in the same half, are candidates; those that share all their space already are known by the
@@ -32,23 +32,23 @@ use crate::failure::Failure;
 use crate::pool::lock::DedupeLock;
 use crate::pool::{Environment, NodeName, Pool};
 
-/// What came of it, or in a dry run what would.
+/// The result, or that of a dry run.
 #[derive(Debug, Default)]
 pub struct Shared {
     /// How many environments took part.
     pub environments: usize,
-    /// How many files of each environment share anew, by `NODE/ENV`.
+    /// How many files of each environment were shared, by `NODE/ENV`.
     pub files: BTreeMap<String, usize>,
-    /// What came back, or would, in bytes on disk.
+    /// The freed bytes on disk, or that would be.
     pub gained: u64,
-    /// What could not be looked at or shared; `Locked` where another netbe changed a node for longer than was waited.
+    /// The failures; `Locked` if another netbe held a node's lock for longer than the wait.
     pub failures: Vec<anyhow::Error>,
-    /// Whether it was stopped.
+    /// Whether it was interrupted.
     pub stopped: bool,
 }
 
 impl Shared {
-    /// Returns how many files share anew.
+    /// Returns how many files were shared.
     pub fn total(&self) -> usize {
         self.files.values().sum()
     }
@@ -65,9 +65,11 @@ pub fn dedupe(
     mode: Mode,
 ) -> Result<Shared> {
     if !nix::unistd::geteuid().is_root() {
-        return Err(Failure::failed("only root may see where on disk files lie")
-            .hint("run it with sudo")
-            .into());
+        return Err(
+            Failure::failed("only root can read the places of extents on disk")
+                .hint("run it with sudo")
+                .into(),
+        );
     }
     let envs = candidates::environments(pool, nodes)?;
     let _lock = match mode.dry_run {
@@ -75,7 +77,7 @@ pub fn dedupe(
         false => Some(DedupeLock::take(pool.state(), mode.wait)?),
     };
     progress.phase("Waiting for the disk");
-    // What waits in memory is in no tree yet.
+    // Dirty data is not in the trees yet.
     subvolume::sync(pool.root())?;
     let mut work = Work {
         turns: Turns::new(pool, mode),

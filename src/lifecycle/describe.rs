@@ -1,4 +1,4 @@
-//! What people say of an environment: its description, and whether it is pinned.
+//! The description of an environment, and whether it is pinned: `describe`, `pin`, `unpin`.
 //!
 //! Changes `env.json` only; the environment itself may be running.
 
@@ -14,7 +14,7 @@ use crate::pool::{Operand, Pool};
 /// Sets the description; returns the environment's name.
 pub fn describe(pool: &Pool, operand: &Operand, text: &str, mode: Mode) -> Result<Outcome<String>> {
     if text.chars().any(char::is_control) {
-        return Err(Failure::usage("a description is one line, without control characters").into());
+        return Err(Failure::usage("a description is one line without control characters").into());
     }
     let step = match text.is_empty() {
         true => "take the description away from".to_string(),

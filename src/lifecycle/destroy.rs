@@ -1,8 +1,8 @@
-//! Taking environments and nodes away: `destroy`.
+//! Destroying environments and nodes: `destroy`.
 //!
-//! Refuses whatever may be needed: active, booted or perhaps booted, pending, pinned, in use on this
-//! machine. Nothing overrides "booted". It leaves by one rename, after nothing leads to it any more. Not
-//! for choosing what is old.
+//! Refuses an environment that is active, booted or maybe booted, pending, pinned, or in use on this machine. No option
+//! overrides "booted". It is deleted by one rename first, after no name leads to it any more. Not for choosing old
+//! ones.
 
 use std::time::Duration;
 
@@ -19,12 +19,12 @@ use crate::pool::state;
 use crate::pool::{Environment, Node, NodeLock, NodeName, Operand, Pool, layout, stage};
 use crate::publish::{self, Published, dnsmasq, tftp};
 
-/// Which protections a destruction goes by.
+/// The protections that apply.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Scope {
-    /// One environment of a node that stays.
+    /// For an environment of a node that stays.
     Environment,
-    /// The node with everything it has.
+    /// For a whole node.
     Node,
 }
 
@@ -89,7 +89,7 @@ pub fn nodes(pool: &Pool, names: &[NodeName], mode: Mode) -> Result<Outcome<Vec<
             forget_names(pool, node, mode)?;
             withdraw(pool, envs, mode)?;
             stage::discard(&node.dir, &layout::nodes(pool.root()))
-                .context("its names and exports are gone already")?;
+                .context("its names and exports are already removed")?;
             state::forget_node(&node.state)
         })
     });
@@ -97,7 +97,7 @@ pub fn nodes(pool: &Pool, names: &[NodeName], mode: Mode) -> Result<Outcome<Vec<
     Ok(done.map(|_locks| found.iter().map(ToString::to_string).collect()))
 }
 
-/// What is known of what a node boots and runs, which protects what it has.
+/// The state of a node that protects its environments.
 #[derive(Debug)]
 pub(super) struct Known<'a> {
     pool: &'a Pool,
@@ -114,7 +114,7 @@ impl<'a> Known<'a> {
         }
     }
 
-    /// Refuses where so little is known that any of the node's environments may be what it boots next.
+    /// Refuses if the node's active environment or pending boot cannot be determined.
     pub(super) fn refuse_unknown(&self, node: &Node) -> Result<()> {
         if let Pending::Unknown(why) = &self.pending {
             return Err(unreadable_pending(node, why).into());
@@ -122,21 +122,22 @@ impl<'a> Known<'a> {
         node.refuse_unknown_active()
     }
 
-    /// Refuses one that is protected, naming the reason.
+    /// Refuses a protected environment, with the reason.
     pub(super) fn refuse(&self, node: &Node, env: &Environment, scope: Scope) -> Result<()> {
         self.pool
             .refuse_work(&env.node, &env.name, Duration::ZERO)?;
         refuse_what_is(&self.pending, node, env)?;
         refuse_by(&self.evidence, node, env)?;
         if scope == Scope::Environment && env.active {
-            return Err(
-                Failure::refused(format!("{env} is what {} boots next", node.name))
-                    .hint(format!(
-                        "activate another one first: netbe activate {}/ENV",
-                        node.name
-                    ))
-                    .into(),
-            );
+            return Err(Failure::refused(format!(
+                "{env} is the active environment of {}",
+                node.name
+            ))
+            .hint(format!(
+                "activate another one first: netbe activate {}/ENV",
+                node.name
+            ))
+            .into());
         }
         if scope == Scope::Environment {
             node.refuse_unknown_active()?;
@@ -157,7 +158,7 @@ fn refuse(pool: &Pool, node: &Node, envs: &[Environment], scope: Scope) -> Resul
         .try_for_each(|env| known.refuse(node, env, scope))
 }
 
-/// Returns the refusal for an environment a machine runs or may run.
+/// Returns the refusal for an environment that a machine runs or may run.
 pub fn maybe_booted(node: &Node, env: &Environment, evidence: &Evidence) -> Failure {
     match evidence.booted(env) {
         Some(true) => Failure::refused(format!("{} runs {env}", node.name))
@@ -167,14 +168,15 @@ pub fn maybe_booted(node: &Node, env: &Environment, evidence: &Evidence) -> Fail
             node.name,
             unread(node, env)
         ))
-        .hint("the NFS server forgets what is not used any more within half an hour"),
+        .hint("the NFS server drops unused entries within half an hour"),
         _ => Failure::refused(format!(
             "{} may be running {env}: it may have booted this environment and may still be running it{}",
             node.name,
             unread(node, env)
         ))
         .hint(format!(
-            "it has left it when it reports from another environment; if {0} is off for good: netbe set mac= serial= {0}",
+            "boot {0} into another environment, which reports that; if {0} is permanently off: netbe set mac= \
+             serial= {0}",
             node.name
         )),
     }
@@ -190,7 +192,7 @@ fn unread(node: &Node, env: &Environment) -> String {
         .collect()
 }
 
-/// Takes environments off the network, before they go; refuses, as the last chance to, what has been booted meanwhile.
+/// Unpublishes environments before they are deleted; the last check that refuses what was booted meanwhile.
 pub(super) fn withdraw(pool: &Pool, envs: &[Environment], mode: Mode) -> Result<()> {
     let shared = pool.lock(mode.wait)?;
     for env in envs {
@@ -200,7 +202,7 @@ pub(super) fn withdraw(pool: &Pool, envs: &[Environment], mode: Mode) -> Result<
     publish::withdraw(pool, &shared, &envs).map(drop)
 }
 
-/// Takes an environment away that nothing leads to any more; durable when it returns.
+/// Deletes an environment that no name leads to; durable when it returns.
 pub(super) fn discard(env: &Environment) -> Result<()> {
     let node = env.dir.ancestors().nth(2).unwrap_or(&env.dir);
     stage::discard(&env.dir, node)
@@ -222,7 +224,7 @@ fn forget_names(pool: &Pool, node: &Node, mode: Mode) -> Result<()> {
         })
 }
 
-/// A node with its environments, as messages call it: by its name.
+/// Displays a node by its name.
 struct Whole((Node, Vec<Environment>));
 
 impl std::fmt::Display for Whole {
@@ -231,10 +233,10 @@ impl std::fmt::Display for Whole {
     }
 }
 
-/// Destroys one after another; what fails with one keeps none of the others.
+/// Destroys one after another; a failure does not stop the others.
 ///
 /// # Errors
-/// With the first, told with all others that failed, and with those that are gone.
+/// The first failure, with all others and what was destroyed.
 fn all<T: std::fmt::Display>(these: &[T], destroy: impl Fn(&T) -> Result<()>) -> Result<()> {
     let (mut gone, mut failed) = (Vec::new(), Vec::new());
     for one in these {
@@ -253,7 +255,7 @@ fn all<T: std::fmt::Display>(these: &[T], destroy: impl Fn(&T) -> Result<()>) ->
         (true, true) => first,
         (true, false) => first.context(format!("several were not destroyed{}", more.concat())),
         (false, _) => first.context(format!(
-            "destroyed {}, and not all{}",
+            "destroyed {}, but not all{}",
             gone.join(", "),
             more.concat()
         )),
@@ -274,24 +276,24 @@ fn take_all(pool: &Pool, names: &[NodeName], mode: Mode) -> Result<Option<Vec<No
     names.iter().map(take).collect()
 }
 
-/// Refuses an environment that a machine runs, or may, this moment.
+/// Refuses an environment that a machine runs or may run now.
 pub fn refuse_booted(node: &Node, env: &Environment) -> Result<()> {
     refuse_by(&Evidence::now(node), node, env)
 }
 
 fn refuse_by(evidence: &Evidence, node: &Node, env: &Environment) -> Result<()> {
-    // What the NFS server has yet to forget is not in use: but only where there is proof that it was left.
+    // An old entry of the NFS server is not use, but only if there is proof that the node has left the environment.
     let left = evidence.has_left(env)
         && (!evidence.is_used(env)
             || !evidence::is_used_still(env)
-                .with_context(|| format!("asking the NFS server whether {env} is in use"))?);
+                .with_context(|| format!("reading the NFS server's tables for {env}"))?);
     match left {
         true => Ok(()),
         false => Err(maybe_booted(node, env, evidence).into()),
     }
 }
 
-/// Refuses an environment that is before its node for once or on trial.
+/// Refuses the environment of a pending boot.
 pub fn refuse_pending(node: &Node, env: &Environment) -> Result<()> {
     refuse_what_is(&Pending::read(&node.state), node, env)
 }
@@ -311,7 +313,7 @@ fn refuse_what_is(pending: &Pending, node: &Node, env: &Environment) -> Result<(
 }
 
 fn unreadable_pending(node: &Node, why: &str) -> Failure {
-    let what = format!("what {} is to boot once cannot be read: {why}", node.name);
+    let what = format!("the pending boot of {} cannot be read: {why}", node.name);
     Failure::refused(what).hint(cancelling(node))
 }
 

@@ -1,6 +1,6 @@
-//! How two environments differ: `diff`.
+//! The differences of two environments: `diff`.
 //!
-//! Takes no lock, changes nothing, and runs nothing of either. Not for how it looks.
+//! Takes no lock, changes nothing, and runs nothing of either. Not for the output format.
 
 pub mod boot;
 pub mod files;
@@ -20,43 +20,43 @@ pub struct Wanted {
     pub packages: bool,
     /// Files.
     pub files: bool,
-    /// How they boot.
+    /// Boot settings.
     pub boot: bool,
 }
 
-/// How an environment differs from another.
+/// The differences.
 #[derive(Debug)]
 pub struct Difference {
     /// The first; it need not exist any more.
     pub from: Origin,
     /// The second.
     pub to: Origin,
-    /// How their packages differ; nothing where that was not asked for, or cannot be told.
+    /// The differences of packages; `None` if not requested, or unknown.
     pub packages: Option<Changes>,
-    /// How that is known.
+    /// The source of these.
     pub known_by: KnownBy,
-    /// Which files differ; nothing as above.
+    /// The differences of files; likewise.
     pub files: Option<files::Files>,
-    /// How they boot; nothing as above.
+    /// The differences of boot settings; likewise.
     pub boot: Option<Vec<boot::Text>>,
-    /// Why what was asked for cannot be told.
+    /// The failures.
     pub failures: Vec<Error>,
 }
 
-/// How it is known which packages differ.
+/// The source of the differences of packages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum KnownBy {
-    /// Both package databases were read, just now.
+    /// Both package databases.
     Databases,
-    /// The first is gone: it is what the upgrade of the second changed, when it was made.
+    /// The record of the second's upgrade, since the first does not exist any more.
     Report,
 }
 
-/// Compares two environments; the second one alone with what it was made from.
+/// Compares two environments; one alone with its origin.
 ///
 /// # Errors
-/// `NotFound` for one that is not there, and where what it was made from is not known or gone.
+/// `NotFound` if one does not exist, or the origin is unknown or does not exist.
 pub fn between(
     pool: &Pool,
     first: &Operand,
@@ -70,9 +70,9 @@ pub fn between(
     let to = first;
     let Some(origin) = to.record.as_ref().and_then(|r| r.origin.clone()) else {
         let why = match &to.record {
-            Some(_) => format!("{to} was made from no other environment"),
+            Some(_) => format!("{to} has no origin"),
             None => format!(
-                "what {to} was made from is not known: {}",
+                "the origin of {to} is not known: {}",
                 to.problems.join("; ")
             ),
         };
@@ -92,7 +92,7 @@ pub fn between(
             failures: Vec::new(),
         }),
         _ => {
-            let why = format!("{origin}, which {to} was made from, is gone");
+            let why = format!("{origin}, the origin of {to}, does not exist any more");
             Err(name_another(why, &to))
         }
     }
@@ -104,10 +104,10 @@ fn name_another(why: String, env: &Environment) -> anyhow::Error {
         .into()
 }
 
-/// Returns the environment that others were made from, under whatever name it has now.
+/// Returns the environment of an origin, which may have been renamed.
 fn origin_of(pool: &Pool, origin: &Origin) -> Result<Option<Environment>> {
     let is = |env: &Environment| env.uuid() == Some(&origin.uuid);
-    // Mostly it has the name it had; only else everything is looked through.
+    // Usually it still has that name; all environments are read only if not.
     if let (Ok(node), Ok(name)) = (origin.node.parse(), origin.name.parse())
         && let Ok(env) = pool.environment(&node, &name)
         && is(&env)
@@ -115,7 +115,7 @@ fn origin_of(pool: &Pool, origin: &Origin) -> Result<Option<Environment>> {
         return Ok(Some(env));
     }
     for node in pool.nodes()? {
-        // A node that cannot be read does not hide the others.
+        // A node that cannot be read does not stop the search.
         let found = node.environments().unwrap_or_default().into_iter().find(is);
         if found.is_some() {
             return Ok(found);
@@ -124,7 +124,7 @@ fn origin_of(pool: &Pool, origin: &Origin) -> Result<Option<Environment>> {
     Ok(None)
 }
 
-/// Compares what is there: what cannot be told of one thing does not hide the others.
+/// Compares each part; a failure of one does not stop the others.
 fn compare(pool: &Pool, from: &Environment, to: &Environment, wanted: Wanted) -> Difference {
     let mut failures = Vec::new();
     let mut told = Told(&mut failures);
@@ -144,7 +144,7 @@ fn compare(pool: &Pool, from: &Environment, to: &Environment, wanted: Wanted) ->
     }
 }
 
-/// Collects why what was asked for cannot be told.
+/// Collects failures.
 struct Told<'a>(&'a mut Vec<Error>);
 
 impl Told<'_> {

@@ -1,8 +1,8 @@
-//! Sending an environment away: `export`.
+//! Exporting an environment: `export`.
 //!
-//! Both halves are snapshots, taken under the lock of the node in a stage of their own; so the environment may be
-//! active and running, and whatever becomes of it while the stream flows does not matter. What was sent becomes the
-//! environment's base when the stream has ended well. Not for the format of the stream, nor for reading one.
+//! Both halves are snapshotted in a stage under the node's lock; so the environment may be active and running, and
+//! changes during the export have no effect. The snapshots become the environment's base after a complete stream. Not
+//! for the format of the stream, nor for reading one.
 
 use std::io::Write;
 use std::time::Duration;
@@ -27,40 +27,40 @@ mod target;
 
 pub use target::Target;
 
-/// The directory of a stage that holds what the stream is since.
+/// The directory of a stage with the base of the stream.
 const SINCE: &str = "since";
-/// The directory of a stage that holds what is sent, and becomes the base.
+/// The directory of a stage with the snapshots that are sent and become the base.
 const SENT: &str = "sent";
 
-/// What is asked for.
+/// The request.
 #[derive(Debug)]
 pub struct Request {
-    /// The environment to send.
+    /// The environment.
     pub what: Operand,
-    /// The environment whose base the receiver has, where only what changed since is to be sent.
+    /// The environment whose base the receiver has, for an incremental stream.
     pub since: Option<Operand>,
-    /// Where to.
+    /// The target.
     pub to: Target,
-    /// Whether what was sent is kept, for a later stream to be since it.
+    /// Whether to keep a base.
     pub keep: bool,
 }
 
-/// What was sent.
+/// The result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exported {
     /// The environment.
     pub id: EnvId,
-    /// What it was sent since.
+    /// The base of an incremental stream.
     pub since: Option<EnvId>,
-    /// How long the stream is, in bytes.
+    /// The length of the stream, in bytes.
     pub bytes: u64,
-    /// What else a person should know, a sentence each.
+    /// Notes, a sentence each.
     pub notes: Vec<String>,
-    /// What is not as it should be, a sentence each.
+    /// Warnings, a sentence each.
     pub warnings: Vec<String>,
 }
 
-/// Sends an environment away.
+/// Exports an environment.
 pub fn export(
     pool: &Pool,
     request: &Request,
@@ -175,7 +175,7 @@ impl Chosen {
                 let ready = it.ready.as_ref().context(NOT_READY)?;
                 if let Err(e) = keep(pool, env, ready, mode) {
                     it.done.warnings.push(format!(
-                        "the stream is whole, but was not kept as the base of {env} for a later --since: {e:#}"
+                        "the stream is complete, but no base of {env} was kept for a later --since: {e:#}"
                     ));
                 }
                 Ok(())
@@ -190,17 +190,17 @@ impl Chosen {
         pool.lock_both(node, other, mode.wait)
     }
 
-    /// Puts what is to be sent, and what it is since, where nobody else changes or destroys it.
+    /// Snapshots the halves and the base into a stage, where no other process changes them.
     fn snapshot(&self, pool: &Pool) -> Result<Ready> {
-        // Beside the nodes: its own may be destroyed meanwhile.
+        // In the directory of nodes, since its node may be destroyed meanwhile.
         let stage = Staged::new(&layout::nodes(pool.root()), self.env.node.as_str())?;
         let (sent, since) = (stage.path().join(SENT), stage.path().join(SINCE));
         if let Some((env, base)) = &self.since {
             base.copy(&since)
-                .with_context(|| format!("copying what was last sent of {env}"))?;
+                .with_context(|| format!("copying the base of {env}"))?;
         }
         let mut notes = Vec::new();
-        // What was sent before and is the same goes out under the same identity, to whoever gets it next.
+        // An unchanged environment is exported with the identity of its existing base.
         let unchanged = match Base::read(&self.env) {
             Ok(Some(base)) if base.is_current(&self.env)? => Some(base),
             _ => None,
@@ -235,25 +235,23 @@ impl Chosen {
     }
 }
 
-/// Returns the base that a stream can be since.
+/// Returns the base of an incremental stream.
 fn usable(env: &Environment, what: &Operand) -> Result<Base> {
     let why = match Base::read(env) {
         Ok(Some(base)) => return Ok(base),
-        Ok(None) => format!(
-            "{env} was neither exported nor imported, so nothing is known to be on both sides"
-        ),
-        Err(e) => format!("what was last sent of {env} cannot be used: {e:#}"),
+        Ok(None) => format!("{env} was neither exported nor imported, so it has no base"),
+        Err(e) => format!("the base of {env} cannot be used: {e:#}"),
     };
     Err(Failure::refused(why)
-        .hint(format!("send it whole: netbe export {what}"))
+        .hint(format!("to export it in full: netbe export {what}"))
         .into())
 }
 
-/// What is about to be sent.
+/// The snapshots to send.
 struct Ready {
     stage: Staged,
     header: Header,
-    /// Whether it is not the base of its environment already.
+    /// Whether they are not the environment's base already.
     fresh: bool,
     notes: Vec<String>,
 }
@@ -291,7 +289,7 @@ impl Ready {
         let (sending, stream) = Sending::begin(&of(SENT), since.as_deref())?;
         let packed = pack(stream, part, writer, tick);
         let sent = sending.finish();
-        // Where nobody took the stream, the kernel only says that nobody did.
+        // If the reader closed the pipe, the kernel's error says only that.
         let length = packed?;
         sent?;
         Ok(length)
@@ -306,7 +304,7 @@ fn keep(pool: &Pool, sent: &Environment, ready: &Ready, mode: Mode) -> Result<()
     let _lock = mode.lock_to_change(pool, &sent.node)?;
     let env = pool.environment(&sent.node, &sent.name)?;
     if env.uuid() != sent.uuid() {
-        anyhow::bail!("{env} is another one now");
+        anyhow::bail!("{env} was replaced meanwhile");
     }
     let sent = ready.stage.path().join(SENT);
     Base::record(&sent, &ready.header.id)?;

@@ -1,9 +1,8 @@
 //! Making a pool: `init`.
 //!
-//! A directory on btrfs, a file beside it formatted and mounted there, or a device. Promises that a device
-//! that holds something is not formatted unasked, that a pool is never made anew, and that what a pool can reach is
-//! nothing of the server's own. The services that go
-//! with it are installed where that is asked for.
+//! In a directory on btrfs, a file beside it formatted and mounted there, or a device. Promises that a device that is
+//! not empty is not formatted without `--yes`, that a pool is never overwritten, and that it is not on a filesystem of
+//! the server itself. Installs the services with `--services`.
 
 mod backing;
 pub mod filesystem;
@@ -24,41 +23,41 @@ use crate::pool::{self, Pool, claimed, layout, properties};
 use refusals::{refuse_ground, refuse_path};
 use take_over::Offer;
 
-/// What the pool is to be made on.
+/// The backing of a pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Ground {
     /// The directory as it is, on btrfs.
     Directory,
     /// A sparse file beside it, of this many bytes.
     File(u64),
-    /// A block device; formatted although it holds something, when the flag says so.
+    /// A block device; with the flag, it is formatted even if it is not empty.
     Device(PathBuf, bool),
 }
 
-/// What came of it.
+/// The result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Made {
     /// The pool.
     pub dir: PathBuf,
-    /// Whether it was one already.
+    /// Whether it existed already.
     pub was_there: bool,
     /// Whether it was taken over.
     pub taken_over: bool,
-    /// What was done to install the services; `None` where that was not asked for.
+    /// The steps of installing the services; `None` without `--services`.
     pub services: Option<Vec<String>>,
-    /// What else a person should know or do, a sentence each.
+    /// Notes, a sentence each.
     pub notes: Vec<String>,
-    /// What is not as it should be, a sentence each.
+    /// Warnings, a sentence each.
     pub warnings: Vec<String>,
 }
 
-/// The smallest file a pool is made in, in bytes: less than mkfs.btrfs takes helps nobody.
+/// The smallest file for a pool, in bytes, which mkfs.btrfs accepts.
 const SMALLEST: u64 = 128 << 20;
 
 /// Returns a size in bytes from `64G`, `500M`, `1T`, as powers of 1024.
 ///
 /// # Errors
-/// A sentence, for anything else and for less than 128M.
+/// A sentence, for any other text and for less than 128M.
 pub fn size(text: &str) -> Result<u64, String> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = match text[digits.len()..].to_ascii_uppercase().as_str() {
@@ -67,48 +66,48 @@ pub fn size(text: &str) -> Result<u64, String> {
         "G" | "GIB" => 1 << 30,
         "T" | "TIB" => 1 << 40,
         "" => 1,
-        _ => return Err(format!("{text:?} is no size: 64G, 500M, 1T")),
+        _ => return Err(format!("{text:?} is not a size: 64G, 500M, 1T")),
     };
     let bytes = digits
         .parse::<u64>()
         .ok()
         .and_then(|n| n.checked_mul(unit))
-        .ok_or_else(|| format!("{text:?} is no size: 64G, 500M, 1T"))?;
+        .ok_or_else(|| format!("{text:?} is not a size: 64G, 500M, 1T"))?;
     if bytes < SMALLEST {
         return Err(format!("{text} is too small for a pool: 128M at least"));
     }
     Ok(bytes)
 }
 
-/// What is asked for.
+/// The request.
 #[derive(Debug, Clone)]
 pub struct Request {
     /// The directory.
     pub dir: PathBuf,
     /// The directory of state directories.
     pub states: PathBuf,
-    /// What the pool is to be made on.
+    /// The backing of a pool.
     pub ground: Ground,
-    /// The address nodes reach this machine by.
+    /// The address by which nodes reach this machine.
     pub server: Option<String>,
     /// Whether this machine is to serve it.
     pub services: bool,
-    /// Whether to believe what a pool that this server knows nothing of says of itself.
+    /// Whether to take over a pool that is new to this server.
     pub take_over: TakeOver,
 }
 
-/// Whether a pool that this server knows nothing of is taken over.
+/// Whether a pool that is new to this server is taken over.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TakeOver {
     /// It is refused.
     No,
-    /// What it says is asked for, to be shown; it is refused.
+    /// Its settings are returned as steps to be shown; else it is refused.
     Show,
-    /// It is believed.
+    /// It is taken over.
     Believe,
 }
 
-/// Makes a directory a pool, or takes the one there over, and has this machine serve it where that is asked for.
+/// Makes a pool, or takes one over, and installs the services if requested.
 pub fn init(request: &Request, mode: Mode) -> Result<Outcome<Made>> {
     let dir = std::path::absolute(&request.dir)
         .with_context(|| format!("finding {}", request.dir.display()))?;
@@ -126,7 +125,7 @@ pub fn init(request: &Request, mode: Mode) -> Result<Outcome<Made>> {
     if request.take_over != TakeOver::No && !was_there {
         claimed(&dir)?;
     }
-    // One spelling, that of the pool once it is open.
+    // The canonical path, as in the opened pool.
     let pool = match was_there && offer.is_none() {
         true => Some(Pool::open(&dir, &request.states)?),
         false => None,
@@ -173,13 +172,13 @@ fn make(
         notes.extend(backing::confine(dir)?);
         warnings.extend(offer.apply(&request.states, mode)?);
     } else if was_there {
-        // What an administrator's own mount, or an older netbe, left out.
+        // Options missing in an administrator's own mount, or one of an older netbe.
         notes.extend(backing::confine(dir)?);
         filesystem::close(&layout::nodes(dir))?;
     } else {
         backing::prepare(dir, &request.ground, &mut notes)?;
         lay_out(dir, &request.states, server)
-            .with_context(|| format!("laying out the pool in {}", dir.display()))?;
+            .with_context(|| format!("making the pool in {}", dir.display()))?;
     }
     let pool = Pool::open(dir, &request.states)?;
     let mut steps = None;
@@ -196,12 +195,12 @@ fn make(
         warnings.extend(done.warnings);
     }
     if steps.is_none() && !was_there {
-        // They wait for every pool's filesystem.
+        // The units wait for every pool's filesystem.
         let mut done = services::Done::default();
         services::installed_units::renew(dir, &request.states, true, &mut done)?;
         if !done.steps.is_empty() {
             notes.push(format!(
-                "the services' units wait for {} too now; to have its machines answered: netbe init {0} --services",
+                "the services now also wait for the mount of {}; to serve its nodes: netbe init {0} --services",
                 dir.display()
             ));
         }
@@ -257,7 +256,7 @@ fn lay_out(dir: &Path, states: &Path, server: Option<String>) -> Result<()> {
     let state = layout::state(states, &record.uuid);
     state::make(&state)?;
     record::write(&state.join(layout::POOL_RECORD), &record)?;
-    // With it, it is a pool.
+    // This file marks it as a pool.
     Place::locate(&dir.canonicalize()?)?.write(&state)?;
     record::write(&layout::pool_record(dir), &record.without_secrets())?;
     subvolume::sync(dir).context("making the pool durable")

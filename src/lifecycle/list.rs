@@ -1,6 +1,6 @@
-//! What `list` shows: every environment with what is known of it.
+//! The environments of `list`.
 //!
-//! Takes no lock, changes nothing, and shows what is damaged as such. Not for how it looks.
+//! Takes no lock, changes nothing, and includes damaged environments. Not for the output format.
 
 use std::path::PathBuf;
 
@@ -23,46 +23,46 @@ pub struct Listed {
     pub node: String,
     /// Its name.
     pub name: String,
-    /// Its identity, where it is known.
+    /// Its identity, if known.
     pub uuid: Option<String>,
-    /// Whether it is whole, and all of it can be read.
+    /// Whether it is complete, and all of it can be read.
     pub complete: bool,
-    /// What is wrong with it, a sentence each; also of one that is complete and would not boot.
+    /// Its problems, a sentence each; also why a complete one would not boot.
     pub problems: Vec<String>,
-    /// Whether the node boots it next.
+    /// Whether it is active.
     pub active: bool,
-    /// Whether the node runs it; `None` where it cannot be told.
+    /// Whether the node runs it; `None` if it may.
     pub booted: Option<bool>,
-    /// Whether it is to be booted once, or on trial.
+    /// The kind of its pending boot.
     pub pending: Option<Kind>,
-    /// Whether it is kept from being destroyed.
+    /// Whether it is pinned.
     pub pinned: bool,
-    /// When it was made, UTC.
+    /// Time of creation, UTC.
     pub created: Timestamp,
     /// Its place in the order in which they were made.
     pub order: Order,
-    /// What a person said of it.
+    /// Its description.
     pub description: String,
-    /// The processor it is for.
+    /// Its architecture.
     pub arch: Option<String>,
     /// The kernel it boots.
     pub kernel: Option<String>,
-    /// What it was made from.
+    /// Its origin.
     pub origin: Option<Origin>,
-    /// What that was made from, and so on, the nearest first.
+    /// The ancestors before its origin, the nearest first.
     pub lineage: Vec<Origin>,
     /// Its root half.
     pub root: PathBuf,
     /// Its boot half.
     pub boot: PathBuf,
-    /// What it takes on disk, where that was asked for and could be read.
+    /// Its space on disk, if requested and readable.
     pub space: Option<Sum>,
-    /// The environment it is the new name of, while that may still be there.
+    /// The environment it was renamed from, while that may still exist.
     replaces: Option<String>,
 }
 
 impl Listed {
-    /// Returns the flags of the contract: `N` or `?`, `R`, `T`, `P`, `!`.
+    /// Returns the flags: `N` or `?`, `R`, `T`, `P`, `!`.
     pub fn flags(&self) -> String {
         let mut flags = String::new();
         match self.booted {
@@ -121,12 +121,12 @@ impl Listed {
     }
 }
 
-/// What stands in the place of a node and cannot be listed.
+/// A node that cannot be read.
 #[derive(Debug, Clone)]
 pub struct Unread {
     /// The node's name.
     pub node: String,
-    /// Why, a sentence part.
+    /// The reason, a part of a sentence.
     pub why: String,
 }
 
@@ -139,22 +139,22 @@ impl Unread {
     }
 }
 
-/// How many environments are looked at in one go: enough that handing out work costs nothing, few enough
-/// that no processor waits long for the last one.
+/// How many environments a thread reads at a time: enough to make the overhead small, few enough to balance the
+/// threads.
 const LOT: usize = 64;
 
-/// How many things there must be to look at before a second thread is worth its start.
+/// How many items make starting a second thread worthwhile.
 const ENOUGH: usize = 32;
 
 /// A node with its environments, as listed.
 type Rows = (Node, Vec<Listed>);
 
-/// Returns what `operands` name: nodes with all they have, environments; everything without one.
+/// Returns the environments of `operands`: nodes with all of theirs, environments; all without operands.
 ///
-/// With them, where all are listed, the nodes that cannot be read, and what is in a node's place and is none.
+/// If all are listed, also the nodes that cannot be read.
 ///
 /// # Errors
-/// `NotFound` for an operand that names nothing; when netbe was asked to stop.
+/// `NotFound` for an operand that does not exist; when netbe was interrupted.
 pub fn list(pool: &Pool, operands: &[Operand]) -> Result<(Vec<Listed>, Vec<Unread>)> {
     let (nodes, unread) = match operands.is_empty() {
         true => all(pool)?,
@@ -163,7 +163,7 @@ pub fn list(pool: &Pool, operands: &[Operand]) -> Result<(Vec<Listed>, Vec<Unrea
             (named.collect::<Result<_>>()?, Vec::new())
         }
     };
-    // What was not looked for any more is not there.
+    // After an interrupt the list is incomplete.
     interrupt::check()?;
     let listed = nodes.into_iter().flat_map(|(_, rows)| rows).collect();
     Ok((environment::without_replaced(listed, Listed::claim), unread))
@@ -181,7 +181,7 @@ fn all(pool: &Pool) -> Result<(Vec<Rows>, Vec<Unread>)> {
     Ok((node::without_replaced(nodes, |(node, _)| node), unread))
 }
 
-/// Returns what stands under the names of nodes; `None` for one that is gone by now.
+/// Returns the nodes of these names; `None` for one that was removed meanwhile.
 fn of_nodes(pool: &Pool, names: &[NodeName]) -> Vec<Option<Result<Rows, Unread>>> {
     let views = parallel::all(names, names.len() > ENOUGH, |name| {
         let Some(node) = Node::observe(pool, name) else {
@@ -221,7 +221,7 @@ fn named(pool: &Pool, operand: &Operand) -> Result<Rows> {
     }
 }
 
-/// Returns the environments of each view, a lot of them at once on each processor.
+/// Returns the environments of each view, in batches on all processors.
 fn rows_of(views: &[&View]) -> Vec<Vec<Listed>> {
     let lots: Vec<(usize, &[EnvName])> = views
         .iter()
@@ -237,7 +237,7 @@ fn rows_of(views: &[&View]) -> Vec<Vec<Listed>> {
     rows
 }
 
-/// A node with what holds for all its environments.
+/// A node with the state that all its environments share.
 struct View {
     node: Node,
     names: Vec<EnvName>,
@@ -255,8 +255,8 @@ impl View {
         }
     }
 
-    /// Returns the node with what was found of it, or, where that has changed meanwhile, with what is there by now;
-    /// `None` where the node is gone.
+    /// Returns the node with its environments; reads them again if they changed meanwhile; `None` if the node does not
+    /// exist any more.
     fn settle(self, found: Vec<Listed>) -> Option<Result<Rows, Unread>> {
         let names = found.iter().map(|env| env.name.as_str());
         if !self.node.has_moved(self.names.len(), names) {
@@ -283,7 +283,7 @@ impl View {
         rows.filter_map(|env| self.row(env)).collect()
     }
 
-    /// Returns an environment as listed; `None` where it is gone by now, and with it what its halves would tell.
+    /// Returns an environment as listed; `None` if it was deleted meanwhile.
     fn row(&self, env: Environment) -> Option<Listed> {
         let booted = self.evidence.booted(&env);
         let (root, boot) = (env.root(), env.boot());

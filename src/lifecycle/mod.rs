@@ -41,10 +41,10 @@ use anyhow::Result;
 use crate::pool::lock::Share;
 use crate::pool::{EnvName, NodeLock, NodeName, Pool, PoolLock};
 
-/// How long a lock is waited for by what has been at work for longer.
+/// How long a command that has worked for long waits for a lock.
 const AFTERWARDS: Duration = Duration::from_secs(3600);
 
-/// How a command is to go about its work.
+/// The mode of a command.
 #[derive(Debug, Clone, Copy)]
 pub struct Mode {
     /// Refuse and plan only; change nothing.
@@ -54,7 +54,7 @@ pub struct Mode {
 }
 
 impl Mode {
-    /// Takes the lock of a node alone, for a command that changes it; none in a dry run.
+    /// Takes the exclusive lock of a node, for a command that changes it; none in a dry run.
     ///
     /// # Errors
     /// `Locked`, naming the holder.
@@ -70,8 +70,8 @@ impl Mode {
         (!self.dry_run).then(make).transpose()
     }
 
-    /// Takes the lock of a node alone, for a command that changes one of its environments, in which nobody works then; none
-    /// in a dry run, which refuses the same.
+    /// Takes the exclusive lock of a node for a change of an environment whose own lock must be free; none in a dry
+    /// run, which refuses the same.
     ///
     /// # Errors
     /// `Locked`, naming the holder.
@@ -100,12 +100,12 @@ impl Mode {
     /// be lost, and nobody holds the lock for long.
     ///
     /// # Errors
-    /// When netbe is asked to stop.
+    /// When netbe is interrupted.
     pub fn lock_again(self, pool: &Pool, node: &NodeName) -> Result<NodeLock> {
         pool.lock_node(node, Share::Alone, self.wait.max(AFTERWARDS))
     }
 
-    /// Takes the lock of a node alone.
+    /// Takes the exclusive lock of a node.
     ///
     /// # Errors
     /// `Locked`, naming the holder.
@@ -147,7 +147,7 @@ impl<'a> Held<'a> {
 /// What came of a command.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome<T> {
-    /// A dry run: what would be done, one line a step.
+    /// A dry run: the steps, one line each.
     Planned(Vec<String>),
     /// It was done.
     Done(T),

@@ -1,8 +1,7 @@
-//! Looking into an environment from the server: `mount` and `umount`.
+//! Mounting an environment on the server: `mount` and `umount`.
 //!
-//! Root with the boot half in its place. What is active or may be running is mounted read-only: no command
-//! writes into it. Devices and set-user-ID programs of an environment have no effect here. A mount lasts
-//! until `umount` or a reboot.
+//! Root, with the boot half at its mount point, `nosuid,nodev`. An environment that is active or may be running is
+//! mounted read-only. A mount lasts until `umount` or a reboot.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -22,19 +21,19 @@ use crate::fs::{atomic, opener};
 use crate::pool::pending::Pending;
 use crate::pool::{Environment, Operand, Pool};
 
-/// Where environments are mounted when no directory is named.
+/// The default directory of mount points.
 const HOME: &str = "/run/netbe/mnt";
 
-/// An environment that is mounted.
+/// A mounted environment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mounted {
-    /// Where.
+    /// The mount point.
     pub dir: PathBuf,
-    /// Whether it cannot be written there, with the reason.
+    /// The reason why it is read-only, if it is.
     pub read_only: Option<String>,
 }
 
-/// Mounts an environment; where it is mounted already, and no other directory is named, says where.
+/// Mounts an environment; if it is mounted already and no directory is named, returns that mount point.
 pub fn mount_env(
     pool: &Pool,
     operand: &Operand,
@@ -78,7 +77,7 @@ pub fn mount_env(
         format!("mount {} at {}{boot_mount}", boot.display(), at.display()),
         |_| {
             if let Err(e) = bind_boot(&env, &at, access) {
-                umount2(&at, MntFlags::MNT_DETACH).context("taking the mount back")?;
+                umount2(&at, MntFlags::MNT_DETACH).context("undoing the mount")?;
                 return Err(e);
             }
             Ok(())
@@ -88,7 +87,7 @@ pub fn mount_env(
     Ok(done.map(|_lock| Mounted { dir: at, read_only }))
 }
 
-/// Unmounts an environment, by its name or a directory it is mounted at; returns the directories.
+/// Unmounts an environment by its name or mount point; returns the directories.
 pub fn umount_env(pool: &Pool, what: &str, mode: Mode) -> Result<Outcome<Vec<PathBuf>>> {
     let by_name = what.parse::<Operand>().ok().filter(|o| o.env.is_some());
     let mounts = match &by_name {
@@ -129,15 +128,17 @@ fn unmount(dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Returns why an environment must not be written, where that is so.
+/// Returns why an environment must not be written; `None` if it may be.
 fn running(pool: &Pool, env: &Environment) -> Result<Option<String>> {
     let node = pool.node(&env.node)?;
     Ok(match Evidence::now(&node).booted(env) {
         Some(true) => Some(format!("{} runs it", node.name)),
         None => Some(format!("{} may be running it", node.name)),
-        Some(false) if env.active && !env.template => Some(format!("{} boots it next", node.name)),
+        Some(false) if env.active && !env.template => {
+            Some(format!("it is the active environment of {}", node.name))
+        }
         Some(false) if Pending::read(&node.state).protects(&env.name) => {
-            Some(format!("{} is to boot it once or on trial", node.name))
+            Some(format!("it is the pending boot of {}", node.name))
         }
         Some(false) => None,
     })
@@ -150,7 +151,7 @@ fn bind_root(env: &Environment, at: &Path, access: Access) -> Result<()> {
 }
 
 fn bind_boot(env: &Environment, at: &Path, access: Access) -> Result<()> {
-    // Beneath the mount, so that a link at /boot in the environment leads nowhere outside it.
+    // Beneath the mount, so that a link at /boot cannot lead out of the environment.
     let place = Tree::open(at)?
         .open_at(
             env.boot_mount(),

@@ -1,6 +1,6 @@
-//! The names machines ask by: a MAC address or serial is one node's, over all pools of this server.
+//! The uniqueness of MAC addresses and serials, across all pools of this server.
 //!
-//! Not for handing anything out by them.
+//! Not for publishing them.
 
 use anyhow::Result;
 
@@ -11,8 +11,7 @@ use crate::pool::{Node, NodeName, Pool};
 /// The properties that are such names.
 const KEYS: [&str; 2] = ["mac", "serial"];
 
-/// Refuses a MAC address or serial that another node answers to: one of the two would boot the other's
-/// system.
+/// Refuses a MAC address or serial of another node: one of the two would boot the other's system.
 pub(super) fn refuse_shared_names(
     pool: &Pool,
     own: Option<&NodeName>,
@@ -29,7 +28,7 @@ pub(super) fn refuse_shared_names(
             )
         })?;
     }
-    // One that cannot be read keeps nobody from naming machines here.
+    // A pool that cannot be read does not prevent changes in this one.
     let pools = Pool::all(pool.states())?.into_iter();
     for other in pools.filter_map(|(_, pool)| pool.ok()) {
         if other.state() == pool.state() {
@@ -58,7 +57,7 @@ fn refuse_shared(
         let taken = values(&node.record, key);
         if let Some(value) = values(record, key).into_iter().find(|v| taken.contains(v)) {
             let (who, hint) = tell(key);
-            return Err(Failure::refused(format!("{who} has {key} {value} already"))
+            return Err(Failure::refused(format!("{who} already has {key} {value}"))
                 .hint(hint)
                 .into());
         }

@@ -1,13 +1,12 @@
-//! Looking at many things at once, on as many processors as there are.
+//! Reading many items in parallel, on all processors.
 //!
-//! Gives back what was found in the order of what was looked at. Not for changing anything: what changes
-//! goes one after another, under a lock.
+//! Results are in the order of the items. Not for changes, which are made one after another under a lock.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::fs::threads;
 
-/// Returns what `look` finds for each item; on this thread alone where it is not `worth` starting others.
+/// Returns the result of `look` for each item; on this thread only if there are too few to be `worth` more threads.
 pub(super) fn all<T: Sync, R: Send>(
     items: &[T],
     worth: bool,
@@ -30,7 +29,7 @@ pub(super) fn all<T: Sync, R: Send>(
     };
     let mut done = std::thread::scope(|scope| {
         let others: Vec<_> = (1..workers.min(items.len()))
-            // Where there are no more to be had, these do.
+            // If no more threads can be started, fewer do the work.
             .map_while(|_| threads::start_in(scope, work).ok())
             .collect();
         let mut done = work();

@@ -1,7 +1,7 @@
-//! Where a node's names lead, when a boot for once or a trial of it is over.
+//! Ending a node's pending boot.
 //!
-//! First on disk, then for the machines that ask: what a crash leaves between the two is put right by the
-//! same again. Not for beginning one, nor for when it is over: that is `trial`.
+//! First the record, then the names; after a crash in between, the same call completes it. Not for setting one, nor for
+//! deciding when it is over: `trial`.
 
 use anyhow::Result;
 use jiff::Timestamp;
@@ -13,7 +13,7 @@ use crate::pool::pending::{self, Pending, PendingBoot};
 use crate::pool::{Environment, Node, NodeLock, NodeName, Pool, PoolLock};
 use crate::publish::{Published, tftp};
 
-/// Ends what is before a node, durably: first on disk, then for the machines that ask.
+/// Ends a node's pending boot, durably: first the record, then the names.
 ///
 /// Nothing before it is no error, and what a crash left of a name is put right.
 pub(super) fn end(held: &mut Held, node: &Node) -> Result<()> {
@@ -41,8 +41,8 @@ pub(super) fn restore_active(
     Ok(done)
 }
 
-/// Notes that machines are not led to an environment any more; before they are not, so that a crash
-/// between leaves too late a time and never too early a one.
+/// Records that the names do not lead to an environment any more; before changing them, so that after a crash the time
+/// is too late rather than too early.
 pub(super) fn mark_withdrawn(lock: &NodeLock, node: &Node, boot: &PendingBoot) -> Result<()> {
     let Some(env) = Environment::observe(node, &boot.env)? else {
         return Ok(());

@@ -1,8 +1,7 @@
-//! Changing properties: `set`, and the properties a new node is given.
+//! Changing properties: `set`, and the properties of a new node.
 //!
-//! Checks what concerns more than the one value (no two nodes answer to one name), stores it, and brings
-//! what the network is offered up to date. Environments keep the command line they were made with: the one
-//! a machine runs is never written.
+//! Checks conflicts with other nodes, stores the value, and publishes. Existing environments keep their kernel command
+//! line, since a running environment is never written.
 
 use std::collections::BTreeMap;
 
@@ -30,18 +29,18 @@ const IN_BOOT_FILES: &[&str] = &[
     "cmdline",
 ];
 
-/// What a change of properties brought about.
+/// The result of a change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Changed {
     /// `name=value`, as stored.
     pub set: Vec<String>,
-    /// Whether environments that exist keep saying the old.
+    /// Whether existing environments keep the old value.
     pub needs_new_environment: bool,
-    /// What is not as it should be, a sentence each.
+    /// Warnings, a sentence each.
     pub warnings: Vec<String>,
 }
 
-/// Sets properties of a node, or without one of the pool; the empty value takes a setting away.
+/// Sets properties of a node, or without one, of the pool; an empty value removes the setting.
 pub fn set(
     pool: &Pool,
     node: Option<&NodeName>,
@@ -55,7 +54,7 @@ pub fn set(
     }
 }
 
-/// Returns the record of a node that is to be made with these properties.
+/// Returns the record of a new node with these properties.
 pub fn new_node_record(pool: &Pool, assignments: &[(String, String)]) -> Result<NodeRecord> {
     let mut record = NodeRecord::new(false);
     let values = normalised(assignments, false)?;
@@ -70,14 +69,14 @@ fn normalised(assignments: &[(String, String)], for_pool: bool) -> Result<Vec<(S
         let property = properties::find(name)?;
         if for_pool && !property.pool_wide {
             return Err(
-                Failure::usage(format!("{name} is one node's, not the pool's"))
+                Failure::usage(format!("{name} is set on a node, not on the pool"))
                     .hint(format!("netbe set {name}={value} NODE"))
                     .into(),
             );
         }
         if !for_pool && !property.is_of_nodes() {
             return Err(
-                Failure::usage(format!("{name} is the pool's, not one node's"))
+                Failure::usage(format!("{name} is set on the pool, not on a node"))
                     .hint(format!("netbe set {name}={value}"))
                     .into(),
             );
@@ -103,7 +102,7 @@ fn set_on_node(
     pool.node(name)?;
     let lock = mode.lock(pool, name)?;
     let node = pool.node(name)?;
-    // Written anew, it would lose its names, or what a newer netbe put there.
+    // Rewriting it would lose its properties, or fields of a newer netbe.
     node.refuse_lost()?;
     let mut changed = node.clone();
     let sentences = apply(&mut changed.record.properties, values, name.as_str());
@@ -125,7 +124,8 @@ fn set_on_node(
         refuse_shared_names(pool, Some(name), &changed.record)?;
         if node.is_offered() && !changed.is_offered() {
             held.warnings.push(format!(
-                "{name} is off the network now: if it is running, it has lost its root until it has a name again"
+                "{name} has neither mac nor serial, so it is no longer exported: if it is running, it has lost its root \
+                 until one is set"
             ));
         }
         held.warnings.extend(shut_out(pool, &node, &changed));
@@ -135,7 +135,7 @@ fn set_on_node(
             && let Some(active) = node.active_if_any()?
         {
             activate::mark_served(held.lock, &changed, &active, None, None)?;
-            subvolume::sync(pool.root()).context("making durable what is about to be offered")?;
+            subvolume::sync(pool.root()).context("making durable what will be exported")?;
         }
         node.store(held.lock, &changed.record)
     });
@@ -147,8 +147,8 @@ fn set_on_node(
     Ok(done.map(|held| told(values, held.warnings)))
 }
 
-/// Returns the warning that who may mount the node's environments is another now: a machine that runs with
-/// an address that is not among them has lost its root.
+/// Returns the warning that the node's environments are exported to other clients now: a machine that runs with another
+/// address has lost its root.
 fn shut_out(pool: &Pool, before: &Node, after: &Node) -> Option<String> {
     if !before.is_offered() || !after.is_offered() || !publish::has_nfs_root(pool, after) {
         return None;
@@ -158,20 +158,22 @@ fn shut_out(pool: &Pool, before: &Node, after: &Node) -> Option<String> {
     let gone = old.iter().any(|c| !new.contains(c));
     gone.then(|| {
         format!(
-            "{} may mount its root from {} only: if it runs with another address, it has lost its root until it has that one",
+            "the root of {} is now exported to {} only: if it runs with another address, it has lost its root until \
+             it gets that one",
             after.name,
             new.join(", ")
         )
     })
 }
 
-/// Returns the warning that the handles a running machine has are of another kind than the server takes now.
+/// Returns the warning that the server does not accept the handles of a running machine any more.
 fn loses_handles(pool: &Pool, before: &Node, after: &Node) -> Option<String> {
     let checks = |node| publish::exports::checks_subtrees(pool, node);
     let is_new = before.is_offered() && !checks(before) && checks(after);
     is_new.then(|| {
         format!(
-            "nfs.subtree-check holds for {} from its next boot: files that it has open now are lost to it (Stale file handle)",
+            "nfs.subtree-check takes full effect on {} at its next boot: files that it has open now fail with \
+             ESTALE",
             after.name
         )
     })
@@ -194,9 +196,8 @@ fn set_on_pool(pool: &Pool, values: &[(String, String)], mode: Mode) -> Result<O
 }
 
 fn republish(pool: &Pool, shared: &PoolLock) -> Result<Vec<String>> {
-    let Published { warnings, .. } = publish::everything(pool, Some(shared)).context(
-        "the property is set, but what the network is offered is not up to date; netbe publish",
-    )?;
+    let Published { warnings, .. } = publish::everything(pool, Some(shared))
+        .context("the property is set, but not published; netbe publish")?;
     Ok(warnings)
 }
 
@@ -229,23 +230,23 @@ fn apply(
     values.iter().map(change).collect()
 }
 
-/// A property with its value in one place.
+/// A property with its value.
 #[derive(Debug, Clone, Serialize)]
 pub struct Got {
-    /// The node; nothing for the pool.
+    /// The node; `None` for the pool.
     pub node: Option<String>,
     /// The property.
     pub property: &'static str,
-    /// Its value; nothing where none is set and the default is none.
+    /// Its value; empty if it is not set and has no default.
     pub value: Option<String>,
-    /// Where the value is from, in a word.
+    /// The source of the value, in a word.
     pub source: &'static str,
 }
 
-/// Returns a property, or `all`, of a node; without one of the pool and of all nodes.
+/// Returns a property, or `all`, of a node; without one, of the pool and all nodes.
 ///
 /// # Errors
-/// `Usage` for a property that there is not, `NotFound` for a node.
+/// `Usage` for an unknown property, `NotFound` for a node.
 pub fn get(pool: &Pool, property: &str, node: Option<&NodeName>) -> Result<Vec<Got>> {
     let wanted: Vec<&Property> = match property {
         "all" => properties::ALL.iter().collect(),
@@ -278,7 +279,7 @@ fn one(pool: &Pool, node: Option<&Node>, property: &Property) -> Option<Got> {
     })
 }
 
-/// Returns the default as it works out here, where that is more than a phrase.
+/// Returns the computed default, if it can be computed.
 fn default_value(pool: &Pool, node: Option<&Node>, property: &Property) -> Option<String> {
     match property.name {
         "server" => server::address(node.map(|n| &n.record), pool.record())

@@ -1,9 +1,8 @@
-//! Taking away what has grown old: `prune`.
+//! Destroying old environments: `prune`.
 //!
-//! Of each node the oldest environments go until as many are left as its `keep` says; what stays whatever
-//! its age counts among those. Nothing goes that `destroy` refuses, nor what `rollback` or `activate` of the
-//! node would take next. One that cannot go ends nothing but itself. Not for how one is destroyed: that is
-//! `destruction`.
+//! The oldest environments of each node are destroyed until `keep` are left; protected ones count as kept. Protected
+//! are those that `destroy` refuses, and the one that `rollback` or `activate` would choose. A failure does not stop
+//! the others. Not for destroying itself: `destroy`.
 
 use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
@@ -15,35 +14,35 @@ use crate::fs::interrupt;
 use crate::pool::properties::{self, Keep};
 use crate::pool::{EnvId, EnvName, Environment, Node, NodeName, Pool};
 
-/// What is asked for.
+/// The request.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Request {
-    /// How many to leave of each node, in place of its property.
+    /// How many to keep of each node, instead of its property.
     pub keep: Option<Keep>,
-    /// The least age of what may go.
+    /// The minimum age.
     pub older_than: Option<SignedDuration>,
 }
 
-/// What came of it, or would.
+/// The result, or that of a dry run.
 #[derive(Debug, Default)]
 pub struct Pruned {
-    /// What was destroyed, or would be, the oldest of a node first.
+    /// The destroyed environments, the oldest of a node first.
     pub gone: Vec<String>,
-    /// What is beyond what is kept and stays all the same, with the reason, a sentence part each.
+    /// Those beyond `keep` that stay, with the reason, a part of a sentence each.
     pub stays: Vec<String>,
-    /// What failed.
+    /// The failures.
     pub failures: Vec<anyhow::Error>,
 }
 
-/// Prunes these nodes; all but templates without one.
+/// Prunes these nodes; without any, all except templates.
 ///
 /// # Errors
-/// `NotFound`, before anything is begun, for a node that does not exist. What fails later is in the result.
+/// `NotFound`, before any change, for a node that does not exist. Later failures are in the result.
 pub fn prune(pool: &Pool, names: &[NodeName], request: Request, mode: Mode) -> Result<Pruned> {
     let mut pruned = Pruned::default();
     for name in nodes(pool, names)? {
         if let Err(e) = interrupt::check() {
-            // What has been done is told all the same.
+            // The result has what was done until then.
             pruned.failures.push(e);
             break;
         }
@@ -54,10 +53,11 @@ pub fn prune(pool: &Pool, names: &[NodeName], request: Request, mode: Mode) -> R
     Ok(pruned)
 }
 
-/// Returns the nodes that are meant, sorted.
+/// Returns the nodes, sorted.
 fn nodes(pool: &Pool, names: &[NodeName]) -> Result<Vec<NodeName>> {
     if names.is_empty() {
-        // A template's were brought in one by one, and are not what upgrades leave: those are for somebody to name.
+        // The environments of a template were imported one by one, and are not leftovers of upgrades: it has to be
+        // named.
         let nodes = pool.nodes()?.into_iter().filter(|n| !n.is_template());
         return Ok(nodes.map(|n| n.name).collect());
     }
@@ -99,14 +99,14 @@ fn prune_node(
     Ok(())
 }
 
-/// Returns what is to go of a node, the oldest first, and notes what stays of what is beyond its `keep`.
+/// Returns the environments of a node to destroy, the oldest first, and adds those beyond its `keep` that stay.
 fn choose(
     pool: &Pool,
     node: &Node,
     request: Request,
     pruned: &mut Pruned,
 ) -> Result<Vec<Environment>> {
-    // How many to leave, and what is pending, is not known of such a one.
+    // Its `keep` and pending boot are not known.
     node.refuse_lost()?;
     let Keep::Newest(keep) = request.keep.unwrap_or_else(|| properties::keep(node, pool)) else {
         return Ok(Vec::new());
@@ -122,7 +122,7 @@ fn choose(
     let known = Known::new(pool, node);
     known.refuse_unknown(node)?;
     envs.sort_by(|a, b| (a.order(), &a.name).cmp(&(b.order(), &b.name)));
-    // Of the same look at them: what cannot be read at one moment must not free what it hides.
+    // From the same reading: an environment that cannot be read must not expose others.
     let needed = Needed::new(&envs);
     let mut going = Vec::new();
     let mut latest: Option<(Timestamp, EnvId)> = None;
@@ -160,7 +160,7 @@ fn choose(
     Ok(going)
 }
 
-/// Returns why one stays that could go, its remedy kept.
+/// Returns the failure for one that stays, with its hint.
 fn staying(env: &Environment, error: anyhow::Error) -> anyhow::Error {
     match error.downcast::<Failure>() {
         Ok(mut failure) => {
@@ -171,7 +171,7 @@ fn staying(env: &Environment, error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-/// What the commands that choose by themselves would take next.
+/// The environments that `rollback` and `activate` would choose.
 struct Needed {
     rollback: Option<EnvName>,
     newest: Option<EnvName>,
@@ -186,7 +186,7 @@ impl Needed {
     }
 }
 
-/// Returns why one stays, whatever its age; nothing where it may go.
+/// Returns why one is protected; `None` if it may be destroyed.
 fn reason_to_stay(
     node: &Node,
     env: &Environment,
@@ -196,10 +196,16 @@ fn reason_to_stay(
     refuse_unclear(env)?;
     let is = |other: &Option<EnvName>| other.as_ref() == Some(&env.name);
     if is(&needed.rollback) {
-        return Ok(Some(format!("netbe rollback {} leads to it", node.name)));
+        return Ok(Some(format!(
+            "netbe rollback {} would activate it",
+            node.name
+        )));
     }
     if is(&needed.newest) {
-        return Ok(Some(format!("netbe activate {} leads to it", node.name)));
+        return Ok(Some(format!(
+            "netbe activate {} would activate it",
+            node.name
+        )));
     }
     match known.refuse(node, env, Scope::Environment) {
         Ok(()) => Ok(None),
@@ -213,7 +219,7 @@ fn reason_to_stay(
     }
 }
 
-/// Refuses one of which too little can be seen to take it away unasked. No rule protects it, so it is told of.
+/// Refuses one with a lost record: its age and pin are unknown. This is reported as a failure.
 fn refuse_unclear(env: &Environment) -> Result<()> {
     let Some(record) = &env.record else {
         return Err(Failure::failed(format!(
@@ -223,7 +229,7 @@ fn refuse_unclear(env: &Environment) -> Result<()> {
         .hint("netbe check --repair")
         .into());
     };
-    // What is said in its record is no damage: an upgrade that failed, a trial that was not passed.
+    // A failed upgrade or trial in its record is no damage.
     let said: Vec<&String> = record.failed.iter().chain(&record.unproven).collect();
     let damage: Vec<&str> = env
         .problems
@@ -235,6 +241,6 @@ fn refuse_unclear(env: &Environment) -> Result<()> {
         return Ok(());
     }
     Err(Failure::failed(damage.join("; "))
-        .hint(format!("netbe destroy {env}, when nothing in it is needed"))
+        .hint(format!("netbe destroy {env}, if its content is not needed"))
         .into())
 }

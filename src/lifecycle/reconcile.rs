@@ -1,7 +1,7 @@
-//! Doing what is to be done about boots for once and on trial: `reconcile`.
+//! Finishing pending boots and trials: `reconcile`.
 //!
-//! Run by a timer, by a transfer that ends a fetching, and when the server starts; harmless at any time.
-//! Each step is on disk before the next, so that one that was interrupted is taken again.
+//! Run by a timer, after the last transfer of a boot, and at the server's start; safe at any time. Each step is durable
+//! before the next, so an interrupted one is repeated.
 
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
@@ -26,21 +26,21 @@ use crate::pool::pending::{Pending, PendingBoot};
 use crate::pool::{Environment, Node, NodeLock, NodeName, Pool, PoolLock};
 use crate::publish::{has_nfs_root, tftp};
 
-/// How long a command that power-cycles a node may take.
+/// The time limit of `power.cycle`.
 const POWER: Duration = Duration::from_secs(60);
 
-/// What was done.
+/// The result.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Reconciled {
-    /// A sentence each.
+    /// What was done, a sentence each.
     pub done: Vec<String>,
-    /// What is not as it should be, a sentence each.
+    /// Warnings, a sentence each.
     pub warnings: Vec<String>,
 }
 
-/// Does what is to be done, for one node or for all.
+/// Reconciles one node, or all.
 ///
-/// A node that somebody else is changing is left for the next time.
+/// A node that is locked is left for the next run.
 pub fn reconcile(pool: &Pool, only: Option<&NodeName>, mode: Mode) -> Result<Outcome<Reconciled>> {
     let nodes = match only {
         Some(name) => vec![pool.node(name)?],
@@ -51,7 +51,7 @@ pub fn reconcile(pool: &Pool, only: Option<&NodeName>, mode: Mode) -> Result<Out
     let mut planned = Vec::new();
     for node in nodes {
         if !mode.dry_run {
-            // Without it less is known, and that is safe.
+            // Without it there is less evidence, which is safe.
             let _ = nfs_use::note(pool, &node);
         }
         if Pending::read(&node.state) == Pending::None && !astray.contains(&node.name) {
@@ -101,9 +101,12 @@ fn of_node(
     let mut plan = Plan::new();
     match &judged {
         None => {
-            let gone = format!("{name}/{} was to be booted and is gone", boot.env);
+            let gone = format!(
+                "{name}/{}, the pending boot, does not exist any more",
+                boot.env
+            );
             let done = format!("{gone}: {name} boots its active environment.");
-            plan.step(format!("forget that {gone}"), move |it| end(it, Some(done)));
+            plan.step(format!("forget {gone}"), move |it| end(it, Some(done)));
         }
         Some((_, Verdict::Wait | Verdict::LeadBack(_))) => {}
         Some((env, Verdict::Passed)) => plan.step(
@@ -112,7 +115,9 @@ fn of_node(
                 let mut held = Held::take(pool, locked(lock)?, mode)?;
                 activate::for_good(&mut held, node, &Verified::by_its_boot(env))?;
                 result.warnings.extend(held.warnings);
-                result.done.push(format!("{env} came up: it is active."));
+                result
+                    .done
+                    .push(format!("{env} completed its boot: it is active."));
                 Ok(())
             },
         ),
@@ -122,7 +127,7 @@ fn of_node(
         }
         Some((env, Verdict::LeftUnsaid)) => {
             plan.step(format!("end the trial of {env}"), move |it| {
-                let why = "came up in something else before it reported that it came up";
+                let why = "booted another environment before it reported";
                 flag(locked(&it.0)?, env, &format!("on trial, {name} {why}"))?;
                 let done = format!("The trial of {env} is over: {name} {why}.");
                 end(it, Some(done))
@@ -130,7 +135,7 @@ fn of_node(
         }
         Some((env, Verdict::NotInTime)) => {
             plan.step(format!("end the trial of {env}"), move |it| {
-                let why = "did not report that it came up in its time";
+                let why = "did not report a completed boot in time";
                 flag(locked(&it.0)?, env, &format!("on trial it {why}"))?;
                 if node.property(pool, "power.cycle").is_some() {
                     // Without the node's lock: others need not wait until the machine's power is back. Once only: another
@@ -166,8 +171,7 @@ fn locked(lock: &Option<NodeLock>) -> Result<&NodeLock> {
 /// Leads a node's names where they belong, and back where what they lead to has been fetched; returns
 /// the steps, and whether anything else is to be done.
 ///
-/// With the pool's lock alone: a node that is being upgraded, which takes minutes, must not boot what
-/// hangs a second time meanwhile.
+/// With the pool's lock only: during an upgrade of the node, it must not boot a hanging environment a second time.
 fn restore_active(
     pool: &Pool,
     name: &NodeName,
@@ -181,7 +185,8 @@ fn restore_active(
     match Pending::read(&node.state) {
         Pending::None => {}
         Pending::Unknown(_) => result.warnings.push(format!(
-            "{name}: pending.json cannot be read, so nothing of it can be destroyed; netbe activate {name} --cancel"
+            "{name}: pending.json cannot be read, so its environments cannot be destroyed; netbe activate {name} \
+             --cancel"
         )),
         Pending::Boot(mut boot) => {
             let judged = judge(pool, &node, &boot)?;
@@ -222,7 +227,7 @@ fn restore_active(
     Ok((steps, to_do))
 }
 
-/// Notes that a boot has been fetched, and what is known from then on.
+/// Records that a boot was fetched, with the evidence at that time.
 fn withdraw(pool: &Pool, node: &Node, boot: &mut PendingBoot, fetching: Fetching) {
     boot.fetched = Some(fetching.time);
     boot.its = fetching.its;
@@ -230,13 +235,13 @@ fn withdraw(pool: &Pool, node: &Node, boot: &mut PendingBoot, fetching: Fetching
     boot.withdrawn = Some(Timestamp::now());
     if boot.kind == crate::pool::pending::Kind::Try && node.property(pool, "power.cycle").is_some()
     {
-        // What is in use after that runs. Where the server does not forget, what was in use counts as that: no power is
-        // cut then.
+        // Exports in use after that are of current use. If the server does not drop its entries, all count as in use,
+        // and the power is not cut.
         let _ = nfsd::forget();
     }
 }
 
-/// Returns whether the NFS server sees, for the first time, that a node runs something else than what it was to try.
+/// Returns whether the NFS server has, for the first time, another environment than the trial in use.
 fn is_elsewhere(node: &Node, env: &Environment, boot: &PendingBoot) -> bool {
     let is_tried =
         boot.kind == crate::pool::pending::Kind::Try && !boot.is_waiting() && !boot.elsewhere;
@@ -257,8 +262,7 @@ fn judge(pool: &Pool, node: &Node, boot: &PendingBoot) -> Result<Option<(Environ
         reported: reported
             .as_ref()
             .map(|(time, r)| (*time, r.boot_id.as_str())),
-        mounted: evidence::is_in_use(node, &env.name)
-            .context("asking what the NFS server has in use")?,
+        mounted: evidence::is_in_use(node, &env.name).context("reading the NFS server's tables")?,
         sole_client: client::sole_client(pool, node).is_some(),
         active: env.active,
         left: boot.fetched.is_some_and(left),
@@ -267,8 +271,7 @@ fn judge(pool: &Pool, node: &Node, boot: &PendingBoot) -> Result<Option<(Environ
     Ok(Some((env, verdict)))
 }
 
-/// Cuts a node off from its power and back, where it may have come to a stop in what it tried; returns what is not as it
-/// should be.
+/// Power-cycles a node if it may hang in the trial; returns warnings.
 fn power(pool: &Pool, node: &Node, env: &Environment, boot: &PendingBoot) -> Option<String> {
     node.property(pool, "power.cycle")?;
     let evidence = Evidence::now(node);
@@ -280,7 +283,7 @@ fn power(pool: &Pool, node: &Node, env: &Environment, boot: &PendingBoot) -> Opt
     });
     if !may {
         return Some(format!(
-            "power.cycle was not called for {0}: {0} may be running another environment",
+            "power.cycle was not run for {0}: {0} may be running another environment",
             node.name
         ));
     }
@@ -294,7 +297,7 @@ fn flag(lock: &NodeLock, env: &Environment, why: &str) -> Result<()> {
     env.store(lock, &record, Durable::AtOnce)
 }
 
-/// Calls the property `power.cycle` of a node; nothing where it has none.
+/// Runs the property `power.cycle` of a node, if it is set.
 fn power_cycle(pool: &Pool, node: &Node) -> Result<()> {
     let Some(command) = node.property(pool, "power.cycle") else {
         return Ok(());
@@ -334,7 +337,7 @@ fn power_cycle(pool: &Pool, node: &Node) -> Result<()> {
     }
 }
 
-/// Returns the address in a value of the property `ip`, static or reserved.
+/// Returns the address in the property `ip`, static or reserved.
 fn address_in(ip: &str) -> Option<String> {
     ip.split([',', '/'])
         .find(|part| part.parse::<std::net::Ipv4Addr>().is_ok())

@@ -1,9 +1,9 @@
-//! Another name for an environment or a node: `rename`.
+//! Renaming an environment or a node: `rename`.
 //!
-//! Boot files, fstab, exports and pointers name environments by path, and a path is never edited under
-//! what may be running. So the new name is a new pair of snapshots with its own text, published by one
-//! rename; then what led to the old leads to the new, and the old goes. In between, the new one's record
-//! says whose place it takes, and only one of the two is shown. Refused while booted or perhaps booted.
+//! Boot files, fstab, exports and links contain the environment's path, and files of a running environment are never
+//! edited. So the new environment is a new pair of snapshots with new boot files, published by one rename; then the
+//! links are changed, and the old one is deleted. In between, the new one's record names the old one, and only one of
+//! the two is shown. Refused while booted or maybe booted.
 
 use std::io;
 use std::path::Path;
@@ -27,7 +27,7 @@ use crate::pool::state;
 use crate::pool::{EnvId, EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool, layout};
 use crate::publish::{self, Published, dnsmasq, tftp};
 
-/// Gives an environment another name; returns the new `NODE/ENV`.
+/// Renames an environment; returns the new `NODE/ENV`.
 pub fn environment(
     pool: &Pool,
     node: &NodeName,
@@ -137,10 +137,10 @@ fn plan_environment<'a>(
     });
 }
 
-/// Gives a node another name, with all its environments.
+/// Renames a node, with all its environments.
 pub fn node(pool: &Pool, old: &NodeName, new: &NodeName, mode: Mode) -> Result<Outcome<String>> {
     pool.node(old)?;
-    // Before the locks: its own name would wait for itself.
+    // Before the locks: locking the same name twice would wait for itself.
     refuse_taken(pool, old, new)?;
     pool.refuse_work_in(old, mode.patience())?;
     let locks = mode.unless_dry(|| lock_both(pool, old, new, mode))?;
@@ -195,7 +195,7 @@ pub fn node(pool: &Pool, old: &NodeName, new: &NodeName, mode: Mode) -> Result<O
     Ok(plan.carry_out(locks)?.map(|_locks| new.to_string()))
 }
 
-/// Makes a node under its new name, with copies of all its environments.
+/// Makes the new node, with copies of all environments.
 fn make_node(
     pool: &Pool,
     lock: &NodeLock,
@@ -212,7 +212,7 @@ fn make_node(
         complete.record.replaces = None;
         staged.add(&copy, &complete)?;
     }
-    // One may have been booted since: nothing leads to the new node yet.
+    // One may have been booted since, while no link leads to the new node yet.
     for env in envs {
         destroy::refuse_booted(node, env)?;
     }
@@ -246,7 +246,7 @@ fn half_done(node: &Node, env: &Environment, new: &EnvName) -> Result<Option<Env
     }))
 }
 
-/// Takes away the one of two names that nothing leads to.
+/// Deletes the one of the two that no link leads to.
 fn take_away(pool: &Pool, node: &Node, env: &Environment, mode: Mode) -> Result<()> {
     let shared = pool.lock(mode.wait)?;
     publish::withdraw(pool, &shared, &[env])?;
@@ -259,7 +259,7 @@ fn refuse_taken(pool: &Pool, old: &NodeName, new: &NodeName) -> Result<()> {
         return Ok(());
     }
     match layout::node(pool.root(), new).symlink_metadata() {
-        Ok(_) => Err(Failure::refused(format!("{new} is there already")).into()),
+        Ok(_) => Err(Failure::refused(format!("{new} already exists")).into()),
         Err(_) => Ok(()),
     }
 }
@@ -280,7 +280,7 @@ fn fill(staged: &StagedEnvironment, env: &Environment, identity: Identity) -> Re
     // One that cannot be used is left behind: it costs a full stream, and is no reason not to rename.
     if let Ok(Some(base)) = Base::read(env) {
         base.copy(&staged.dir().join(layout::BASE))
-            .with_context(|| format!("copying what was last sent of {env}"))?;
+            .with_context(|| format!("copying the base of {env}"))?;
     }
     // The same file under another name; there may be none.
     let log = |dir: &Path| dir.join(layout::UPGRADE_LOG);
@@ -299,14 +299,14 @@ fn fill(staged: &StagedEnvironment, env: &Environment, identity: Identity) -> Re
     })
 }
 
-/// Takes the mark of an unfinished rename off an environment.
+/// Removes the mark of an unfinished rename from an environment's record.
 pub fn settle(pool: &Pool, dir: &Path) -> Result<()> {
     let mut record = record_in(pool, dir)?;
     record.replaces = None;
     record.store(dir, pool.key(), Durable::AtOnce)
 }
 
-/// Reads the record in an environment's directory, whatever name that has.
+/// Reads the record in an environment's directory of any name.
 fn record_in(pool: &Pool, dir: &Path) -> Result<EnvRecord> {
     let file = dir.join(layout::ENV_RECORD);
     let text = record::read(&file)?.with_context(|| format!("reading {}", file.display()))?;
@@ -315,7 +315,7 @@ fn record_in(pool: &Pool, dir: &Path) -> Result<EnvRecord> {
         .with_context(|| format!("reading {}", file.display()))
 }
 
-/// Takes the locks of both names, of the old one first in what is returned.
+/// Takes the locks of both names; returns the old one's first.
 fn lock_both(
     pool: &Pool,
     old: &NodeName,

@@ -1,7 +1,7 @@
-//! Running programs in an environment that stays what it is: `run` and `shell`.
+//! Running programs in an existing environment: `run` and `shell`.
 //!
-//! Only in one that is neither active nor booted, or a template's. What a program changed of netbe's own is
-//! put right afterwards. Not for making new environments.
+//! Only in one that is neither active nor booted, or a template's. Afterwards boot files and fstab are fixed if a
+//! program changed them. Not for making new environments.
 
 use anyhow::{Context, Result};
 
@@ -15,7 +15,7 @@ use crate::fs::rooted::Tree;
 use crate::pool::{Environment, Node, Operand, Pool};
 use crate::sandbox::{Durable, Ended, Io, Program, Sandbox, emulation};
 
-/// What is to be run.
+/// What to run.
 #[derive(Debug, Clone)]
 pub enum What {
     /// A command with its arguments.
@@ -24,7 +24,7 @@ pub enum What {
     Shell,
 }
 
-/// Runs a command, on this process' own standard input and outputs.
+/// Runs a command, with this process' standard input and outputs.
 pub fn run(pool: &Pool, operand: &Operand, what: &What, mode: Mode) -> Result<Outcome<Ended>> {
     let env = pool.resolve(operand)?;
     let lock = mode.lock_idle(pool, &env.node, &env.name)?;
@@ -84,8 +84,8 @@ pub fn run(pool: &Pool, operand: &Operand, what: &What, mode: Mode) -> Result<Ou
     let wanted = Wanted::new(&pool, &node.name, &node.record, &env.name, &record)?.in_place();
     boot_config::write(&wanted, &env.root(), &env.boot(), &mut after)?;
     after.would_not_boot = wanted.reasons_against(&env.root(), &env.boot())?;
-    // What it did is there after a power cut, not only what its programs asked for.
-    subvolume::sync(&env.root()).context("making what it changed durable")?;
+    // All its writes are durable, not only those it synced.
+    subvolume::sync(&env.root()).context("making the changes durable")?;
     env.store(&lock, &after, atomic::Durable::AtOnce)?;
     Ok(Outcome::Done(ended))
 }
@@ -103,7 +103,7 @@ fn refuse_in_use(node: &Node, env: &Environment) -> Result<()> {
     }
     destroy::refuse_pending(node, env)?;
     if env.active && !env.template {
-        let refusal = Failure::refused(format!("{env} is what {} boots next", env.node));
+        let refusal = Failure::refused(format!("{env} is the active environment of {}", env.node));
         return Err(refusal.hint(copy).into());
     }
     if let Some(problem) = env.problems.iter().find(|_| !env.root().is_dir()) {

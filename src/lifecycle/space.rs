@@ -1,8 +1,8 @@
-//! How much of the disk each environment takes, and what would come back without it.
+//! The disk space of each environment, and how much destroying it would free.
 //!
-//! Everything of the pool's filesystem that holds space is looked at, whosever it is: the environments, and what stands
-//! in them, what is being made or deleted, the pool's own files, snapshots somebody made by hand. Takes no lock; what
-//! waits in memory is written first, and nothing else happens. An environment that goes meanwhile is no failure.
+//! All of the pool's filesystem is measured: environments with the subvolumes in them, stages and trash, the pool's own
+//! files, snapshots made by hand. Takes no lock; dirty data is written first, and nothing else is changed. An
+//! environment that is deleted meanwhile is no failure.
 
 use std::collections::HashMap;
 use std::io;
@@ -18,22 +18,22 @@ use crate::failure::Failure;
 use crate::fs::opener;
 use crate::pool::{Operand, Pool, layout};
 
-/// How often the filesystem is looked at again when it changed meanwhile.
+/// How often the measurement is repeated if the filesystem changed meanwhile.
 const TRIES: usize = 3;
 
-/// What holds space.
+/// An owner of space.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Owner {
     /// An environment, by node and name.
     Environment(String, String),
-    /// A node, besides its environments: what is being made or deleted.
+    /// A node, besides its environments: stages and trash.
     Node(String),
-    /// All that is no node's.
+    /// Everything else.
     Nobody,
 }
 
 impl Owner {
-    /// Returns whose a subvolume is, by its path in the pool.
+    /// Returns the owner of a subvolume, by its path in the pool.
     fn from_path(path: Option<&Path>) -> Self {
         let mut names = path.into_iter().flat_map(Path::iter);
         let mut name = || Some(names.next()?.to_str()?.to_string());
@@ -57,16 +57,16 @@ impl Owner {
     }
 }
 
-/// How closely the contents of the subvolumes are looked at.
+/// How the contents of subvolumes are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reading {
-    /// What differs from what a subvolume was made of: at the cost of what differs.
+    /// The differences from the subvolume's parent: in time proportional to them.
     Differences,
-    /// Every one of them as a whole: at the cost of what there is, and what cannot be read is left out.
+    /// Each completely: in time proportional to the content; unreadable parts are omitted.
     Wholes,
 }
 
-/// What the environments of a pool take.
+/// The space of a pool's environments.
 #[derive(Debug)]
 pub struct Space {
     held: Held,
@@ -79,14 +79,14 @@ pub struct Space {
 }
 
 impl Space {
-    /// Looks at the filesystem of a pool.
+    /// Measures the filesystem of a pool.
     ///
     /// # Errors
     /// Without `CAP_SYS_ADMIN`.
     pub fn measure(pool: &Pool) -> Result<Self> {
-        // Whoever may not look is told so before the disk is kept busy for it.
+        // Without the privilege, fail before syncing the disk.
         Trees::find(&opener::directory(pool.root())?).map_err(explained)?;
-        subvolume::sync(pool.root()).context("writing what waits in memory")?;
+        subvolume::sync(pool.root()).context("writing dirty data")?;
         for _ in 0..TRIES {
             match Self::read(pool, Reading::Differences) {
                 Err(e) if !is_denied(&e) => {}
@@ -96,7 +96,7 @@ impl Space {
         Self::read(pool, Reading::Wholes).map_err(explained)
     }
 
-    /// Looks at it once, in one way; what waits in memory is not seen.
+    /// Measures it once; dirty data is not included.
     ///
     /// # Errors
     /// Without `CAP_SYS_ADMIN`; [`Reading::Differences`] also where the filesystem changed meanwhile.
@@ -114,7 +114,7 @@ impl Space {
                 Err(e) if reading == Reading::Differences => return Err(e),
                 Err(e) => {
                     contents.push(Content::default());
-                    // What is not there any more holds nothing.
+                    // A deleted one has no space.
                     if e.kind() != io::ErrorKind::NotFound {
                         failed.push((place, e));
                     }
@@ -154,10 +154,11 @@ impl Space {
             sums[who] = None;
             unread.push(match &owners[who] {
                 Owner::Environment(node, name) => {
-                    format!("what {node}/{name} takes cannot be read: {error}")
+                    format!("the space of {node}/{name} cannot be measured: {error}")
                 }
                 _ => format!(
-                    "a subvolume cannot be read, and what it shares counts to others alone: {error}"
+                    "a subvolume cannot be read, so what it shares with one environment counts as that one's \
+                     UNIQUE: {error}"
                 ),
             });
         }
@@ -169,7 +170,7 @@ impl Space {
         }
     }
 
-    /// Returns what an environment takes; `None` where that could not be read.
+    /// Returns the space of an environment; `None` if it could not be read.
     pub fn environment(&self, node: &str, name: &str) -> Option<Sum> {
         let found = self
             .owners
@@ -178,7 +179,7 @@ impl Space {
         found.and_then(|(_, sum)| *sum)
     }
 
-    /// Returns what comes back when these environments go, all of them and nothing else; bytes.
+    /// Returns how many bytes destroying these environments would free.
     pub fn of_environments(&self, gone: &[Operand]) -> u64 {
         let is = |operand: &Operand, node: &str, name: &str| {
             let env = operand.env.as_ref();
@@ -190,7 +191,7 @@ impl Space {
         })
     }
 
-    /// Returns what comes back when these nodes go, with all they have; bytes.
+    /// Returns how many bytes destroying these nodes would free.
     pub fn of_nodes(&self, gone: &[Operand]) -> u64 {
         let is = |operand: &Operand, node: &str| operand.node.as_str() == node;
         self.freed(|owner| {
@@ -205,7 +206,7 @@ impl Space {
     }
 }
 
-/// Puts what each environment takes into a list; returns sentences about what could not be read.
+/// Adds the space of each environment to a list; returns sentences about what could not be read.
 ///
 /// # Errors
 /// Without `CAP_SYS_ADMIN`.
@@ -233,12 +234,12 @@ fn is_denied(error: &io::Error) -> bool {
 fn explained(error: io::Error) -> anyhow::Error {
     if is_denied(&error) {
         return Failure::failed(
-            "what environments take is read from the filesystem's own trees, which needs CAP_SYS_ADMIN",
+            "the space of environments is read from the filesystem's trees, which needs CAP_SYS_ADMIN",
         )
         .hint("run it as root: sudo netbe list --space")
         .into();
     }
-    anyhow::Error::from(error).context("reading what environments take")
+    anyhow::Error::from(error).context("measuring the space of environments")
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
-//! What `status` shows: for each node what it boots, what it runs and how that is known, what is before it,
-//! what is wrong.
+//! The state of nodes for `status`: active environment, running environment with the evidence, pending boot, problems.
 //!
-//! Reads only. Not for looking into environments: that is `check`.
+//! Reads only. Not for verifying environments, which `check` does.
 
 use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
@@ -21,55 +20,55 @@ pub struct State {
     pub node: String,
     /// Whether no machine boots it.
     pub template: bool,
-    /// The environment it boots next, unless one is pending.
+    /// The active environment.
     pub active: Option<String>,
     /// The environments it runs or may be running.
     pub booted: Booted,
-    /// The environment it is to boot, or has booted, once or on trial.
+    /// The environment of a pending boot or trial.
     pub pending: Option<String>,
-    /// What is known of that.
+    /// The evidence.
     pub pending_boot: Option<PendingState>,
-    /// Whether a reboot would change what it runs; nothing where it cannot be told.
+    /// Whether a reboot would change what it runs; `None` if unknown.
     pub reboot_changes: Option<bool>,
-    /// The names machines ask for it by.
+    /// Its TFTP names.
     pub names: Vec<String>,
     /// Its address: `dhcp` or a static one.
     pub ip: String,
-    /// What is wrong, a sentence each.
+    /// Its problems, a sentence each.
     pub problems: Vec<String>,
 }
 
-/// What is known of what a node runs.
+/// What a node runs, with the evidence.
 #[derive(Debug, Clone, Default, Serialize, PartialEq, Eq)]
 pub struct Booted {
-    /// What it runs, where that is known.
+    /// The environment it runs, if known.
     pub known: Option<String>,
-    /// What it may be running, where it is not.
+    /// The environments it may be running, if not.
     pub possible: Vec<String>,
-    /// Since when at the latest, UTC; where it is not known, when something was fetched last.
+    /// The latest possible start, UTC; if unknown, the last transfer.
     pub since: Option<Timestamp>,
-    /// How it is known; `tftp` where it is not, and something was fetched.
+    /// The evidence; `tftp` if it is only a transfer.
     pub how: Option<How>,
-    /// The environment that was fetched from last, by anybody who may have been the node.
+    /// The environment of the last transfer that may have been the node's.
     pub fetched: Option<String>,
-    /// The kernel that runs, where the node said it.
+    /// The running kernel, if the node reported it.
     pub kernel: Option<String>,
-    /// The kernel's number of that boot, where the node said it.
+    /// The boot ID, if the node reported it.
     pub boot_id: Option<String>,
 }
 
-/// A boot for once, or a trial.
+/// A pending boot or trial.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]
 pub struct PendingState {
     /// Once, or on trial.
     pub kind: Kind,
-    /// Whether the node's names still lead to it: it has not been fetched.
+    /// Whether it was not fetched yet, so that the node's names lead to it.
     pub waiting: bool,
-    /// Until when it must have reported, UTC; nothing before it was fetched.
+    /// Until when it must have reported, UTC; `None` before it was fetched.
     pub until: Option<Timestamp>,
 }
 
-/// Returns the state of these nodes; of all without one.
+/// Returns the state of these nodes; without any, of all.
 pub fn status(pool: &Pool, names: &[NodeName]) -> Result<Vec<State>> {
     if names.is_empty() {
         return all(pool);
@@ -100,7 +99,7 @@ fn all(pool: &Pool) -> Result<Vec<State>> {
     Ok(states)
 }
 
-/// Returns the state of what is in a node's place and is none: nothing but what is wrong.
+/// Returns the state of something in a node's place: only problems.
 fn of_stranger(name: &NodeName, why: String) -> State {
     State {
         node: name.to_string(),
@@ -116,7 +115,7 @@ fn of_stranger(name: &NodeName, why: String) -> State {
     }
 }
 
-/// Returns the state of a node, with that as it was then; `None` where it is gone by now.
+/// Returns the state of a node; `None` if it was removed meanwhile.
 fn state(pool: &Pool, node: Node) -> Option<(Node, State)> {
     let (node, envs) = node.look()?;
     let mut problems = node.problems.clone();
@@ -129,7 +128,7 @@ fn state(pool: &Pool, node: Node) -> Option<(Node, State)> {
     let pending = Pending::read(&node.state);
     if let Pending::Unknown(_) = pending {
         problems.push(format!(
-            "pending.json cannot be read, so that nothing of it can be destroyed; netbe activate {} --cancel",
+            "pending.json cannot be read, so its environments cannot be destroyed; netbe activate {} --cancel",
             node.name
         ));
     }

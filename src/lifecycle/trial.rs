@@ -1,10 +1,9 @@
-//! Boots for once, and boots on trial: `activate --once`, `--try`, `--cancel`, `confirm`.
+//! Pending boots, for once and on trial: `activate --once`, `--try`, `--cancel`, `confirm`.
 //!
-//! The firmware of many machines cannot forget, so the server does: the node's names lead to the
-//! environment until it has been fetched, and then back to the active one, before it is known whether it
-//! came up. `active` never moves for it; it moves when the trial is passed. Each step is on disk before
-//! the next, so that a server that is restarted goes on where it was. What is to be done when is
-//! [`judgement`]; doing it is [`super::reconcile`].
+//! Many machines' firmware has no boot-once setting, so the server implements it: the node's names lead to the
+//! environment until it is fetched, and then back to the active one, before the outcome of the boot is known. `active`
+//! changes only when a trial passes. Each step is durable before the next, so a restarted server continues.
+//! [`judgement`] decides what to do; [`super::reconcile`] does it.
 
 pub mod judgement;
 
@@ -24,21 +23,21 @@ use crate::pool::pending::{Kind, Pending, PendingBoot};
 use crate::pool::{EnvId, Environment, Node, NodeLock, NodeName, Operand, Pool};
 use crate::publish::{Published, firmware_address, tftp};
 
-/// How long after a kernel panic a tried environment starts again, in seconds: long enough that the
-/// server has seen the end of the fetching, and leads the machine back.
+/// How long after a kernel panic an environment on trial reboots, in seconds: long enough for the server to lead the
+/// names back.
 const PANIC: &str = "10";
 
-/// How an environment is to be booted.
+/// The kind of a pending boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum How {
     /// For the next boot only.
     Once,
-    /// For the next boot, and for good when it reports within this time.
+    /// For the next boot, and active if it reports within this time.
     Try(SignedDuration),
 }
 
 impl How {
-    /// Returns how it is to be booted, from the two ways to ask for it.
+    /// Returns the kind, by the two options.
     pub fn asked(once: bool, within: Option<SignedDuration>) -> Option<Self> {
         match (once, within) {
             (true, _) => Some(Self::Once),
@@ -54,18 +53,18 @@ impl How {
     }
 }
 
-/// What was begun.
+/// The result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Begun {
     /// The environment.
     pub id: EnvId,
-    /// What the node boots after that.
+    /// The active environment, which the node boots after that.
     pub back_to: EnvId,
-    /// What is not as it should be, a sentence each.
+    /// Warnings, a sentence each.
     pub warnings: Vec<String>,
 }
 
-/// Lets a node boot an environment next: the one named, a node's newest, or the only candidate there is.
+/// Sets a pending boot: of the environment named, a node's newest, or the only candidate.
 pub fn begin(
     pool: &Pool,
     operand: Option<&Operand>,
@@ -98,7 +97,7 @@ pub fn begin(
     }))
 }
 
-/// Refuses where no boot for once or on trial can be, before anything is made for one.
+/// Refuses a node that no machine boots, before anything is made.
 pub fn refuse_nobody(node: &Node) -> Result<()> {
     if node.is_template() || !node.is_offered() {
         return Err(
@@ -110,21 +109,22 @@ pub fn refuse_nobody(node: &Node) -> Result<()> {
     Ok(())
 }
 
-/// Refuses where no machine would come, or none could go back; returns what it would go back to.
+/// Refuses a node that no machine boots, or without another active environment; returns the active one.
 fn refuse_pointless(node: &Node, env: &Environment) -> Result<Environment> {
     refuse_nobody(node)?;
     if env.active {
-        return Err(
-            Failure::refused(format!("{env} is what {} boots next already", node.name))
-                .hint(format!("netbe list {}", node.name))
-                .into(),
-        );
+        return Err(Failure::refused(format!(
+            "{env} is already the active environment of {}",
+            node.name
+        ))
+        .hint(format!("netbe list {}", node.name))
+        .into());
     }
     node.active_environment()
-        .context("after that boot there would be nothing to go back to")
+        .context("no environment is active to boot after that")
 }
 
-/// Lets what did not pass a trial be tried again.
+/// Ignores a former failed trial.
 fn forgive(env: &mut Environment) {
     if let Some(record) = &env.record {
         env.problems.retain(|p| Some(p) != record.unproven.as_ref());
@@ -162,7 +162,7 @@ fn start(held: &mut Held, node: &Node, verified: &Verified<'_>, how: How) -> Res
         told_before: reports::reported(&env).map(|(_, report)| report.boot_id),
         told: reports::told(node),
         used_before: evidence::is_in_use(node, &env.name)
-            .context("asking what the NFS server has in use")?,
+            .context("reading the NFS server's tables")?,
         fetched: None,
         its: false,
         withdrawn: None,
@@ -176,9 +176,9 @@ fn start(held: &mut Held, node: &Node, verified: &Verified<'_>, how: How) -> Res
     Ok(())
 }
 
-/// Makes a tried environment start again after a kernel panic, and says what stands against its report.
+/// Adds `panic=` to the kernel command line; returns warnings, also about a missing report unit.
 ///
-/// One that is not `idle` may be running, and is not touched.
+/// One that is not `idle` may be running, and is not changed.
 fn prepare_for_trial(
     pool: &Pool,
     lock: &NodeLock,
@@ -194,37 +194,38 @@ fn prepare_for_trial(
             .with_argument("panic", PANIC, &boot, &root)?
             .in_place();
         boot_config::write(&wanted, &root, &boot, &mut record)
-            .context("nothing was changed: letting it start again after a panic")?;
+            .context("nothing was changed: adding panic= to its kernel command line")?;
         env.store(lock, &record, Durable::WithNextSync)?;
     } else {
         warnings.push(format!(
-            "{env} may be running, so its boot files stay as they are: without panic= on its command line it \
-             does not start again after a kernel panic by itself"
+            "{env} may be running, so its boot files are unchanged: without panic= on its command line it does not \
+             reboot after a kernel panic"
         ));
     }
     if !report_unit::reports(&Tree::open(&root)?) {
         warnings.push(format!(
-            "nothing in {env} reports that it came up: when it has, netbe confirm {}",
+            "{env} has no unit that reports a completed boot; after the boot: netbe confirm {}",
             node.name
         ));
     }
     Ok(warnings)
 }
 
-/// Returns the warning that a node's power may not be cut after a trial, where it is not known who fetches.
+/// Returns the warning that `power.cycle` is restricted, if the node's address is not known.
 fn power_stays(pool: &Pool, node: &Node) -> Option<String> {
     node.property(pool, "power.cycle")?;
     let known = firmware_address::firmware_address(pool, node).is_some();
     (!known).then(|| {
         format!(
-            "the address of {0} is not known, so anybody could fetch the trial in its name: power.cycle is called only once \
-             the NFS server has seen nothing else of {0} in use for some minutes; netbe set ip=dhcp,ADDR {0}",
+            "the address of {0} is not known, so any host could fetch the trial in its name: power.cycle is run \
+             only after the NFS server has had no other environment of {0} in use for some minutes; netbe set \
+             ip=dhcp,ADDR {0}",
             node.name
         )
     })
 }
 
-/// Takes back what a node has before it for once or on trial; returns what that was, `NODE/ENV`.
+/// Cancels a node's pending boot; returns its `NODE/ENV`.
 pub fn cancel(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<Option<String>>> {
     let lock = mode.lock(pool, node)?;
     let node = pool.node(node)?;
@@ -247,14 +248,14 @@ pub fn cancel(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<Option
     Ok(done.map(|_held| what))
 }
 
-/// Makes what a node boots once or on trial the active one.
+/// Makes the environment of a pending boot or trial the active one.
 pub fn confirm(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<activate::Activated>> {
     let lock = mode.lock(pool, node)?;
     let node = pool.node(node)?;
     let why = match Pending::read(&node.state) {
         Pending::Boot(boot) => return confirmed(pool, &node, &boot, lock.as_ref(), mode),
-        Pending::None => "has nothing before it for once or on trial".to_string(),
-        Pending::Unknown(why) => format!("may have an environment before it: {why}"),
+        Pending::None => "has no pending boot".to_string(),
+        Pending::Unknown(why) => format!("may have a pending boot: {why}"),
     };
     Err(Failure::refused(format!("{} {why}", node.name))
         .hint(format!("netbe list {0}; netbe activate {0}/ENV", node.name))
@@ -270,7 +271,7 @@ fn confirmed(
 ) -> Result<Outcome<activate::Activated>> {
     let mut env = node.environment(&boot.env)?;
     forgive(&mut env);
-    // A person says that it came up, whatever speaks against it.
+    // Forced: the user confirms the boot.
     let verified = Verified::new(pool, node, &env, true)?;
     let before = node.active.as_ref().map(|a| EnvId::new(&node.name, a));
     let mut plan = Plan::new();

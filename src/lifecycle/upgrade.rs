@@ -231,7 +231,7 @@ impl<'a> Run<'a> {
         let changes = match (old, installed(&root)?) {
             (Ok(old), Ok(new)) => Some(packages::changes(&old, &new)),
             (_, Err(unread)) | (Err(unread), _) => {
-                notes.push(format!("what packages changed is not known: {unread}"));
+                notes.push(format!("the changed packages are not known: {unread}"));
                 None
             }
         };

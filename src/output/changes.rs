@@ -1,11 +1,11 @@
-//! What changed of packages: the table `upgrade` and `diff` show, and how JSON has it.
+//! Package changes: the table of `upgrade` and `diff`, and the JSON.
 
 use serde::Serialize;
 
 use super::{clean, table};
 use crate::packages::Changes;
 
-/// Returns the table; nothing where nothing changed.
+/// Returns the table; empty without changes.
 pub fn draw(changes: &Changes, colour: bool) -> String {
     let row = |package: &str, old: &str, new: &str| vec![clean(package), clean(old), clean(new)];
     let mut rows = Vec::new();
@@ -25,7 +25,7 @@ pub fn draw(changes: &Changes, colour: bool) -> String {
     }
 }
 
-/// What changed, as a document has it: each package with its fields named.
+/// The changes in JSON: each package with named fields.
 #[derive(Debug, Serialize)]
 pub struct Named<'a> {
     added: Vec<One<'a>>,

@@ -1,4 +1,4 @@
-//! How two environments differ, part by part: what `diff` shows, and how JSON has it.
+//! The differences of two environments, part by part: the text of `diff`, and the JSON.
 //!
 //! Not for the parts themselves: packages are [`changes`], boot settings [`unified`], files [`files`].
 
@@ -11,10 +11,10 @@ use crate::lifecycle::diff::Difference;
 use crate::lifecycle::diff::boot::Text;
 use crate::lifecycle::diff::files::{Changed, Files};
 
-/// How many lines of files are shown where not only they were asked for.
+/// How many lines of files are shown without `--files`.
 const FEW: usize = 40;
 
-/// Returns what is shown on this screen; with `all`, each part has a head, and many files are summed up.
+/// Returns the text for this screen; with `all`, each part has a head, and many files are summarised.
 pub fn draw(difference: &Difference, all: bool, screen: &Screen) -> String {
     let drawing = Drawing {
         screen,
@@ -47,7 +47,7 @@ struct Drawing<'a> {
 }
 
 impl Drawing<'_> {
-    /// Returns a part with its head, or the sentence that nothing differs.
+    /// Returns a part with its head, or the sentence for no differences.
     fn part(&self, what: &str, head: &str, text: String) -> String {
         let [from, to] = &self.names;
         let is_quiet = self.screen.talks() == Talk::Quiet;
@@ -72,7 +72,7 @@ impl Drawing<'_> {
         let mut part = self.part("boot setting", "Boot", text);
         let own = unified::draw_identity(texts);
         if !own.is_empty() {
-            part.push_str(&format!("Their own by nature:\n{own}"));
+            part.push_str(&format!("Differences of identity:\n{own}"));
         }
         part
     }
@@ -90,21 +90,21 @@ impl Drawing<'_> {
             text.push_str(&format!("{}.", files::totals(other.iter().copied())));
             let [from, to] = &self.names;
             text.push_str(&match self.all {
-                true => format!(" Each: netbe diff --files {from} {to}\n"),
+                true => format!(" To list them: netbe diff --files {from} {to}\n"),
                 false => "\n".to_string(),
             });
         }
         let mut part = self.part("file", "Files", text);
         let own = files::draw(own, each, colour);
         if !own.is_empty() {
-            part.push_str("Their own by nature:\n");
+            part.push_str("Differences of identity:\n");
             part.extend(own.lines().map(|line| format!("  {line}\n")));
         }
         part
     }
 }
 
-/// Returns the document `diff --json` prints.
+/// Returns the document of `diff --json`.
 pub fn document(difference: &Difference) -> Result<String> {
     let [from, to] = &names(difference);
     let mut fields = json!({

@@ -1,4 +1,4 @@
-//! Which files differ: the lines `diff` shows, and how JSON has them.
+//! Differences of files: the lines of `diff`, and the JSON.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -11,7 +11,8 @@ use super::progress::bytes;
 use crate::btrfs::compare::{Aspect, Kind, Node};
 use crate::lifecycle::diff::files::Changed;
 
-/// Returns a line for each that differs; for a directory that came or went with all in it, one for all, unless `each`.
+/// Returns a line for each file that differs; one line for an added or removed directory with its content, unless
+/// `each`.
 pub fn draw<'a>(
     changes: impl IntoIterator<Item = &'a Changed>,
     each: bool,
@@ -31,7 +32,7 @@ pub fn draw<'a>(
     lines
 }
 
-/// What is in a directory that came or went.
+/// The content of an added or removed directory.
 #[derive(Debug, Default)]
 struct Inside {
     count: usize,
@@ -47,7 +48,7 @@ impl Inside {
     }
 }
 
-/// Returns whether a directory came (true) or went (false); `None` for all else.
+/// Returns whether a directory was added (true) or removed (false); `None` for any other difference.
 fn whole_directory(changed: &Changed) -> Option<bool> {
     match (&changed.change.before, &changed.change.after) {
         (None, Some(node)) if node.kind == Kind::Directory => Some(true),
@@ -133,7 +134,7 @@ fn differences(before: &Node, after: &Node, aspects: &[Aspect]) -> String {
     parts.collect::<Vec<_>>().join(", ")
 }
 
-/// Returns what an extended attribute is to people.
+/// Returns the common name of an extended attribute.
 fn attribute(name: &OsStr) -> String {
     match name.to_str() {
         Some("security.capability") => "capabilities".to_string(),
@@ -165,7 +166,7 @@ fn kind(node: &Node) -> &'static str {
     }
 }
 
-/// Returns type and permissions as ls(1) has them.
+/// Returns type and permissions in the format of ls(1).
 fn permissions(node: &Node) -> String {
     let kind = match node.kind {
         Kind::File => '-',
@@ -195,7 +196,7 @@ fn permissions(node: &Node) -> String {
     text
 }
 
-/// Returns how many came, went and changed, by the two directories they are below.
+/// Returns how many were added, removed and changed, by the first two path components.
 pub fn summary<'a>(changes: impl IntoIterator<Item = &'a Changed>, colour: bool) -> String {
     let mut places: BTreeMap<PathBuf, [usize; 3]> = BTreeMap::new();
     for changed in changes {
@@ -221,7 +222,7 @@ pub fn summary<'a>(changes: impl IntoIterator<Item = &'a Changed>, colour: bool)
     super::table::table(&["BELOW", "ADDED", "REMOVED", "CHANGED"], &rows, colour)
 }
 
-/// Returns the one line that says how many there are.
+/// Returns the summary line.
 pub fn totals<'a>(changes: impl IntoIterator<Item = &'a Changed>) -> String {
     let mut counts = [0; 3];
     for changed in changes {
@@ -241,7 +242,7 @@ fn number(changed: &Changed) -> usize {
     }
 }
 
-/// Returns how a document has them.
+/// Returns the JSON.
 pub fn document(changes: &[Changed]) -> Value {
     let one = |changed: &Changed| {
         let change = &changed.change;

@@ -1,4 +1,4 @@
-//! The JSON documents of the contract. Fields are added, never renamed or taken away, within a version.
+//! The JSON documents. Within a version, fields are only added.
 
 use std::path::Path;
 
@@ -44,7 +44,7 @@ struct Space {
     referenced: u64,
 }
 
-/// Returns the document `list --json` prints.
+/// Returns the document of `list --json`.
 pub fn environments(listed: &[Listed]) -> Result<String> {
     let environments = listed
         .iter()
@@ -77,20 +77,20 @@ pub fn environments(listed: &[Listed]) -> Result<String> {
     })
 }
 
-/// Returns a document's text; what would disturb a terminal is escaped in it.
+/// Returns a document's text, with characters escaped that a terminal would interpret.
 pub fn document(value: &impl Serialize) -> Result<String> {
     let mut text = crate::terminal::json(&serde_json::to_string_pretty(value)?);
     text.push('\n');
     Ok(text)
 }
 
-/// Returns a document of these fields, with the version in front.
+/// Returns a document of these fields, after the version.
 pub fn object(mut fields: serde_json::Value) -> Result<String> {
     fields["version"] = VERSION.into();
     document(&fields)
 }
 
-/// Returns a document of one list, with the version in front.
+/// Returns a document of one list, after the version.
 pub fn list<T: Serialize>(name: &str, items: &[T]) -> Result<String> {
     document(&serde_json::json!({ "version": VERSION, name: items }))
 }

@@ -1,17 +1,17 @@
-//! One line each for things that go on side by side.
+//! Progress lines of parallel work.
 //!
-//! On a terminal each line is drawn over itself as it changes, and stays at the end; elsewhere what counts
-//! is printed once, a line each, and what is only news is not.
+//! On a terminal each line is redrawn in place as it changes, and stays at the end; elsewhere each result is printed
+//! once, and progress is not.
 
 use std::io::stderr;
 use std::time::{Duration, Instant};
 
 use crate::terminal;
 
-/// How often they are drawn at most.
+/// The shortest interval between two updates.
 const EVERY: Duration = Duration::from_millis(100);
 
-/// The lines of several things, by their names.
+/// The lines, by name.
 #[derive(Debug)]
 pub struct Lines {
     rows: Vec<(String, String)>,
@@ -21,7 +21,7 @@ pub struct Lines {
 }
 
 impl Lines {
-    /// Returns lines for these; drawn over themselves where `on` says so.
+    /// Returns lines for these names; with `on` they are redrawn in place.
     pub fn new(names: &[&str], on: bool) -> Self {
         let rows = names
             .iter()
@@ -35,7 +35,7 @@ impl Lines {
         }
     }
 
-    /// Says what one of them is doing; `passing` is what only somebody who watches wants to know.
+    /// Shows the state of one; a `passing` one is shown only on a terminal.
     pub fn say(&mut self, name: &str, what: &str, passing: bool) {
         if !self.on {
             if !passing {
@@ -60,7 +60,7 @@ impl Lines {
             text.push_str(&format!("\x1b[{}A", self.rows.len()));
         }
         for (name, what) in &self.rows {
-            // One less than there are: a full line would take two.
+            // One less than the width: a full line would take two.
             let line: String = format!("{name:<longest$}  {what}")
                 .chars()
                 .take(width.saturating_sub(1))

@@ -1,13 +1,13 @@
-//! Environments, one a line: the tables of `list` and `list --tree`, and the lines of `list -H`.
+//! Environments: the tables of `list` and `list --tree`, and the lines of `list -H`.
 
 use super::{clean, local, progress, table, tree};
 use crate::lifecycle::list::{Listed, Unread};
 use crate::lifecycle::origin_tree::{self, Who};
 
-/// Where the columns about space stand among the others.
+/// The position of the space columns.
 const SPACE_AT: usize = 5;
 
-/// Returns the table; what is in a node's place and cannot be read comes last.
+/// Returns the table; nodes that cannot be read are last.
 pub fn draw(listed: &[Listed], unread: &[Unread], with_space: bool, colour: bool) -> String {
     let heads = heads(with_space);
     let rows: Vec<_> = listed
@@ -18,7 +18,7 @@ pub fn draw(listed: &[Listed], unread: &[Unread], with_space: bool, colour: bool
     table::table(&heads, &rows, colour)
 }
 
-/// Returns the table with node and environment in one column, drawn beneath what they were made from.
+/// Returns the table with node and environment in one column, drawn as a tree of origins.
 pub fn draw_tree(listed: &[Listed], unread: &[Unread], with_space: bool, colour: bool) -> String {
     if listed.is_empty() && unread.is_empty() {
         return String::new();
@@ -44,7 +44,7 @@ pub fn draw_tree(listed: &[Listed], unread: &[Unread], with_space: bool, colour:
     table::table(&heads[1..], &rows, colour)
 }
 
-/// Returns the lines for scripts: everything as it is, times in seconds and sizes in bytes.
+/// Returns the lines for scripts, with times in seconds and sizes in bytes.
 pub fn tabbed(listed: &[Listed]) -> String {
     table::tabbed(&listed.iter().map(machine_row).collect::<Vec<_>>())
 }
@@ -64,7 +64,7 @@ fn heads(with_space: bool) -> Vec<&'static str> {
     heads
 }
 
-/// Returns what comes back without it, and what it refers to; nothing where that is not known.
+/// Returns unique and referenced bytes; empty if they are not known.
 fn sizes(env: &Listed) -> [Option<u64>; 2] {
     [env.space.map(|s| s.unique), env.space.map(|s| s.referenced)]
 }
@@ -85,7 +85,7 @@ fn row(env: &Listed, with_space: bool) -> Vec<String> {
     row
 }
 
-/// Returns the row of what is in a node's place: a flag, and what is wrong beside it.
+/// Returns the row of a node that cannot be read: the flag, and the reason.
 fn row_of_unread(one: &Unread, width: usize) -> Vec<String> {
     let mut row = vec![dash(String::new()); width];
     row[0].clone_from(&one.node);

@@ -1,6 +1,6 @@
-//! How answers look: tables, trees, tab-separated lines, JSON, progress.
+//! The format of answers: tables, trees, tab-separated lines, JSON, progress.
 //!
-//! Everything writes to an `io::Write` or returns text. Nothing here decides anything.
+//! Functions return text or write to an `io::Write`. No rules here.
 
 pub mod changes;
 pub mod diff;
@@ -23,7 +23,7 @@ pub use screen::Screen;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
 
-/// Returns a moment as people read it: local time, to the minute.
+/// Returns a time in human-readable form: local time, to the minute.
 pub fn local(moment: Timestamp) -> String {
     moment
         .to_zoned(TimeZone::system())

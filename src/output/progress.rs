@@ -1,13 +1,13 @@
-//! One line on a terminal that says how far long work is.
+//! A progress line on a terminal.
 
 use std::time::{Duration, Instant};
 
 use crate::terminal;
 
-/// How often the line is drawn at most.
+/// The shortest interval between two updates.
 const EVERY: Duration = Duration::from_millis(100);
 
-/// A line that is drawn over itself; takes itself away at the end.
+/// A line that is redrawn in place, and removed at the end.
 #[derive(Debug)]
 pub struct Line {
     on: bool,
@@ -17,7 +17,7 @@ pub struct Line {
 }
 
 impl Line {
-    /// Returns a line; one that draws nothing where `on` is false.
+    /// Returns a line; without `on` it draws nothing.
     pub fn new(on: bool) -> Self {
         Self {
             on,
@@ -27,7 +27,7 @@ impl Line {
         }
     }
 
-    /// Says what is being done now.
+    /// Shows the current phase.
     pub fn phase(&mut self, what: &str) {
         self.phase = terminal::line(what);
         self.begun = Instant::now();
@@ -35,7 +35,7 @@ impl Line {
         self.draw("");
     }
 
-    /// Says how much of it is done, in bytes.
+    /// Shows how much of it is done, in bytes.
     pub fn advance(&mut self, done: u64, total: Option<u64>) {
         if self.drawn.is_some_and(|d| d.elapsed() < EVERY) {
             return;
@@ -69,7 +69,7 @@ impl Drop for Line {
     }
 }
 
-/// Returns a size as people read it, in powers of 1024.
+/// Returns a human-readable size, in powers of 1024.
 pub fn bytes(count: u64) -> String {
     let units = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut value = count;

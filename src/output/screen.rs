@@ -1,19 +1,19 @@
-//! Where sentences go: answers to standard output, talk to standard error.
+//! Standard output, for answers, and standard error, for messages.
 //!
-//! Not for what they say.
+//! Not for their texts.
 
 use std::io::{self, IsTerminal};
 
 use crate::terminal;
 
-/// How much is said.
+/// How much is printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Talk {
-    /// Only what is wrong.
+    /// Only errors and warnings.
     Quiet,
-    /// The usual.
+    /// The default.
     Normal,
-    /// What else there is to know, too.
+    /// Details too.
     Verbose,
 }
 
@@ -21,7 +21,7 @@ pub enum Talk {
 #[derive(Debug)]
 pub struct Screen {
     talk: Talk,
-    /// Whether standard output takes colour.
+    /// Whether standard output is coloured.
     pub colour: bool,
 }
 
@@ -31,7 +31,7 @@ impl Screen {
         Self { talk, colour }
     }
 
-    /// Returns how much is said.
+    /// Returns how much is printed.
     pub fn talks(&self) -> Talk {
         self.talk
     }
@@ -39,12 +39,12 @@ impl Screen {
     /// Prints an answer; colours in it are netbe's own.
     ///
     /// # Errors
-    /// Of the kind the system has; a closed pipe is `BrokenPipe`.
+    /// The system's; a closed pipe is `BrokenPipe`.
     pub fn answer(&self, text: &str) -> io::Result<()> {
         print(text, self.colour)
     }
 
-    /// Prints the one sentence that says what was done.
+    /// Prints the one sentence with the result.
     pub fn sentence(&self, text: &str) -> io::Result<()> {
         match self.talk {
             Talk::Quiet => Ok(()),
@@ -52,7 +52,7 @@ impl Screen {
         }
     }
 
-    /// Prints the steps of a dry run; where there are none, says so beside the answer.
+    /// Prints the steps of a dry run; without steps, a message on standard error.
     pub fn plan(&self, steps: &[String]) -> io::Result<()> {
         if steps.is_empty() {
             self.notes(&["nothing would be done".to_string()]);
@@ -66,7 +66,7 @@ impl Screen {
         print(&text, false)
     }
 
-    /// Prints what else there is to know.
+    /// Prints notes.
     pub fn notes(&self, notes: &[String]) {
         if self.talk != Talk::Quiet {
             for note in notes {
@@ -75,21 +75,21 @@ impl Screen {
         }
     }
 
-    /// Prints what only those who asked for more want to know.
+    /// Prints a detail, with `--verbose` only.
     pub fn detail(&self, text: &str) {
         if self.talk == Talk::Verbose {
             terminal::say("note", text);
         }
     }
 
-    /// Prints what is not as it should be.
+    /// Prints warnings.
     pub fn warnings(&self, warnings: &[String]) {
         for warning in warnings {
             terminal::say("warning", warning);
         }
     }
 
-    /// Prints an error that did not end the command, with what to do about it.
+    /// Prints an error that did not end the command, with its hint.
     pub fn failed(&self, error: &anyhow::Error, hint: Option<&str>) {
         terminal::say("error", &format!("{error:#}"));
         if let Some(hint) = hint {
@@ -97,7 +97,7 @@ impl Screen {
         }
     }
 
-    /// Returns whether progress may be drawn.
+    /// Returns whether progress is drawn.
     pub fn draws_progress(&self) -> bool {
         self.talk != Talk::Quiet && io::stderr().is_terminal()
     }

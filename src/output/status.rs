@@ -1,11 +1,11 @@
-//! Nodes: the table of `status`, and what it says of each that it was asked about.
+//! Nodes: the table of `status`, and the lines of `status NODE`.
 
 use super::{local, table};
 use crate::evidence::boots::How;
 use crate::lifecycle::status::State;
 use crate::pool::pending::Kind;
 
-/// Returns the table, a node a line.
+/// Returns the table, one line for each node.
 pub fn draw(states: &[State], colour: bool) -> String {
     let heads = [
         "NODE", "ACTIVE", "BOOTED", "SINCE", "KNOWN BY", "PENDING", "REBOOT", "ADDRESS",
@@ -14,7 +14,7 @@ pub fn draw(states: &[State], colour: bool) -> String {
     table::table(&heads, &rows, colour)
 }
 
-/// Returns some lines for each node, one a question.
+/// Returns the lines of each node.
 pub fn draw_each(states: &[State]) -> String {
     states.iter().map(block).collect()
 }
@@ -73,7 +73,7 @@ fn block(state: &State) -> String {
     let mut line = |name: &str, value: &str| text.push_str(&format!("  {name:<9}{value}\n"));
     line("active", state.active.as_deref().unwrap_or("-"));
     if state.template {
-        line("booted", "by nobody: it is a template");
+        line("booted", "by no machine: it is a template");
         return text;
     }
     line("booted", &known(state));
@@ -129,11 +129,13 @@ fn pending_in_words(state: &State) -> String {
     };
     match (boot.kind, boot.waiting, boot.until) {
         (Kind::Once, true, _) => format!("{env}, for the next boot only"),
-        (Kind::Once, false, _) => format!("{env} was fetched; the next boot is what is active"),
+        (Kind::Once, false, _) => {
+            format!("{env} was fetched; the next boot is the active environment")
+        }
         (Kind::Try, true, _) => format!("{env}, on trial with the next boot"),
         (Kind::Try, false, Some(until)) => {
             format!("{env} was fetched; it has until {} to report", local(until))
         }
-        (Kind::Try, false, None) => format!("{env} was fetched; its report is awaited"),
+        (Kind::Try, false, None) => format!("{env} was fetched; waiting for its report"),
     }
 }

@@ -2,7 +2,7 @@
 
 use comfy_table::Table;
 
-/// Returns a table without lines; heads in bold where colour is wanted.
+/// Returns a table without borders; with `colour`, bold heads.
 pub fn table(heads: &[&str], rows: &[Vec<String>], colour: bool) -> String {
     let mut table = Table::new();
     table.load_style(comfy_table::presets::NOTHING);
@@ -12,13 +12,13 @@ pub fn table(heads: &[&str], rows: &[Vec<String>], colour: bool) -> String {
     for row in rows {
         table.add_row(row.iter().map(|cell| super::clean(cell)));
     }
-    // The first column at the margin, two blanks between, as ls and zfs do.
+    // The first column at the margin, two spaces between columns.
     for column in table.column_iter_mut() {
         column.set_padding((0, 2));
     }
     let mut text = String::new();
     for (i, line) in table.to_string().lines().enumerate() {
-        // Round the finished line: an escape sequence inside a cell would count as width.
+        // Around the finished line: an escape sequence inside a cell would count as width.
         match colour && i == 0 && !heads.is_empty() {
             true => text.push_str(&format!("\x1b[1m{}\x1b[0m", line.trim_end())),
             false => text.push_str(line.trim_end()),

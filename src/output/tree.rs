@@ -1,12 +1,11 @@
-//! What was made from what, drawn.
+//! The tree of origins.
 
 use crate::lifecycle::origin_tree::{Ancestry, Who};
 
-/// Returns a line for each, in the order they are to stand in: who it is, and its name with the branch it
-/// stands at.
+/// Returns a line for each, in the order of the tree: its index, and its name with the branch in front.
 pub fn draw<'a>(ancestry: &Ancestry<'a>) -> Vec<(Who<'a>, String)> {
     let mut lines = Vec::with_capacity(ancestry.kin.len());
-    // The branch of each that is still to come, and what goes down beside what is beneath it.
+    // For each that is still to draw, its branch and the prefix of its children.
     let mut waiting: Vec<(usize, String, String)> = Vec::new();
     for &top in ancestry.tops.iter().rev() {
         waiting.push((top, String::new(), String::new()));

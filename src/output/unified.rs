@@ -1,4 +1,4 @@
-//! How two environments boot differently: unified text, and how JSON has it.
+//! Differences of boot settings: a unified diff, and the JSON.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -9,10 +9,11 @@ use similar::TextDiff;
 use super::clean;
 use crate::lifecycle::diff::boot::{Part, Text};
 
-/// How long the smallest difference of two texts is looked for; behind it any will do. Texts are a node's, and may be long.
+/// The time limit for the smallest diff of two texts; after it any diff is used, since texts come from a node and may
+/// be long.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// Returns what differs as unified text, with what is their own below; nothing where nothing differs.
+/// Returns the unified diff, with the differences of identity below; empty without differences.
 pub fn draw(texts: &[Text], names: [&str; 2], colour: bool) -> String {
     let mut all = String::new();
     for text in texts.iter().filter(|t| t.differs()) {
@@ -25,7 +26,7 @@ pub fn draw(texts: &[Text], names: [&str; 2], colour: bool) -> String {
                 Some(b'@') => Some("36"),
                 _ => None,
             };
-            // A tab is what parts the fields of an fstab, and disturbs nothing.
+            // A tab separates the fields of an fstab, and is harmless.
             let line = line.split('\t').map(clean).collect::<Vec<_>>().join("\t");
             match code {
                 Some(code) => all.push_str(&format!("\x1b[{code}m{line}\x1b[0m\n")),
@@ -36,7 +37,7 @@ pub fn draw(texts: &[Text], names: [&str; 2], colour: bool) -> String {
     all
 }
 
-/// Returns what is each environment's own in these texts, a line each; nothing where that does not differ.
+/// Returns the differences of identity in these texts, one line each; empty without differences.
 pub fn draw_identity(texts: &[Text]) -> String {
     let mut all = String::new();
     for text in texts {
@@ -79,13 +80,13 @@ fn unified(text: &Text, names: [&str; 2]) -> String {
         .header(&heads.0, &heads.1)
         .to_string();
     if unified.is_empty() {
-        // An empty file where there was none.
+        // A missing file is an empty one.
         unified = format!("--- {}\n+++ {}\n", heads.0, heads.1);
     }
     unified
 }
 
-/// Returns how a document has it.
+/// Returns the JSON.
 pub fn document(texts: &[Text], names: [&str; 2]) -> Value {
     let one = |text: &Text| {
         let (before, after) = text.identity().unwrap_or_default();

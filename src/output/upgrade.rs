@@ -1,11 +1,11 @@
-//! What comes of upgrades side by side: a line for each while they go on, and the table at the end.
+//! Parallel upgrades: the progress line of each, and the table at the end.
 
 use super::progress::bytes;
 use super::{clean, table};
 use crate::lifecycle::upgrade::fleet::{News, Report};
 use crate::pool::NodeName;
 
-/// Returns the table, a node a line.
+/// Returns the table, one line for each node.
 pub fn draw<'a>(
     reports: impl IntoIterator<Item = (&'a NodeName, &'a Report)>,
     colour: bool,
@@ -24,7 +24,7 @@ pub fn draw<'a>(
     table::table(&heads, &rows, colour)
 }
 
-/// Returns the line that says what is going on with a node.
+/// Returns the progress line of a node.
 pub fn in_words(news: &News) -> String {
     match news {
         News::Begun => "begun".to_string(),
@@ -41,7 +41,7 @@ fn result(report: &Report) -> String {
             would_boot,
             ..
         } => match (active, would_boot) {
-            (true, _) => format!("created {id}, which it boots next"),
+            (true, _) => format!("created {id}, its next boot"),
             (false, true) => format!("created {id}"),
             (false, false) => format!("created {id}, which would not boot"),
         },

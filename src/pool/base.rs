@@ -1,9 +1,8 @@
-//! The base of an environment: both halves as they last were when they went to another pool or came from one.
+//! The base of an environment: read-only snapshots of both halves, as of its last export or import.
 //!
-//! What both sides hold to the byte is all that a stream of changes can rest on, and environments change. So a pair of
-//! read-only snapshots is kept in the environment's own directory, under a hidden name: it is renamed and destroyed along
-//! with it, arrives and leaves by one rename, and losing it costs a full stream, never an environment. Not for which one
-//! is sent or wanted.
+//! An incremental stream needs identical content on both servers, and environments change. So the snapshots are kept in
+//! the environment's directory under a hidden name: the base is renamed and destroyed with its environment, is made and
+//! removed by one rename, and without it the next stream is a full one. Not for choosing a base.
 
 use std::collections::BTreeMap;
 use std::fs::{DirBuilder, Permissions};
@@ -29,28 +28,28 @@ const RECORD: &str = "base.json";
 struct Record {
     /// Format version.
     version: u64,
-    /// The identity it has in every pool that holds it.
+    /// The identity, the same in every pool that has this base.
     id: String,
-    /// The last change of each half when it was made: nothing was changed since.
+    /// The transaction of each half when the base was made: a later one means that the half was changed.
     changed: [u64; 2],
-    /// What a newer netbe wrote.
+    /// Fields of a newer netbe.
     #[serde(flatten)]
     other: BTreeMap<String, Value>,
 }
 
-/// One base, found and unchanged.
+/// A base that was read and is unchanged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Base {
-    /// The identity it has in every pool that holds it.
+    /// The identity, the same in every pool that has this base.
     pub id: String,
     dir: PathBuf,
 }
 
 impl Base {
-    /// Returns what is kept of an environment; `None` where nothing is.
+    /// Returns the base of an environment; `None` if it has none.
     ///
     /// # Errors
-    /// When it cannot be used: it is not whole, or was changed by hand.
+    /// When it cannot be used: it is incomplete, or was changed by hand.
     pub fn read(env: &Environment) -> Result<Option<Self>> {
         Self::in_dir(&env.dir.join(layout::BASE))
     }
@@ -66,7 +65,7 @@ impl Base {
         for (half, changed) in [base.root(), base.boot()].iter().zip(record.changed) {
             let is_there = subvolume::is_subvolume(half)
                 .with_context(|| format!("looking at {}", half.display()))?;
-            ensure!(is_there, "{} is not there", half.display());
+            ensure!(is_there, "{} does not exist", half.display());
             let info = subvolume::info(half)?;
             ensure!(
                 info.read_only && info.changed == changed,
@@ -77,12 +76,13 @@ impl Base {
         Ok(Some(base))
     }
 
-    /// Finds the environment of a node whose base has an identity; none where there is no such node.
+    /// Finds the environment of a node by the identity of its base; `None` also if the node does not exist.
     ///
-    /// Of one node: what rests on a base gets all that is in it, so who only knows its identity must not choose whose.
+    /// Only in one node: an import gets all content of the base, so a stream must not select the base of another node
+    /// by its identity.
     ///
     /// # Errors
-    /// When none can be used, and one that is it cannot, or one that may be it could not be looked at.
+    /// When the base cannot be used, or one that could be it cannot be read.
     pub fn find(pool: &Pool, node: &NodeName, id: &str) -> Result<Option<(Environment, Self)>> {
         let mut unusable = None;
         let nodes = pool.nodes()?;
@@ -95,7 +95,7 @@ impl Base {
                 Some(record) if record.id == id => {}
                 _ => continue,
             }
-            let why = || format!("what was last sent or received of {env} cannot be used");
+            let why = || format!("the base of {env} cannot be used");
             match Self::read(&env).with_context(why) {
                 Ok(Some(base)) => return Ok(Some((env, base))),
                 Ok(None) => {}
@@ -105,7 +105,7 @@ impl Base {
         unusable.map_or(Ok(None), Err)
     }
 
-    /// Returns an identity for a new one, which nobody can guess, nor read off a subvolume.
+    /// Returns a random identity for a new base; that of a subvolume could be guessed or read.
     pub fn new_id() -> Result<String> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes)
@@ -117,12 +117,12 @@ impl Base {
         Ok(subvolume::Uuid(bytes).to_string())
     }
 
-    /// Makes the directory of one: what is in it is root's alone.
+    /// Makes the directory of a base, which only root can access.
     pub fn make_directory(path: &Path) -> io::Result<()> {
         DirBuilder::new().mode(0o700).create(path)
     }
 
-    /// Writes the record of the two halves in a stage's directory, which nothing changes any more.
+    /// Writes the record of the two halves, which must not change any more, in a stage's directory.
     pub fn record(dir: &Path, id: &str) -> Result<()> {
         let changed = |half: &str| subvolume::info(&dir.join(half)).map(|i| i.changed);
         let record = Record {
@@ -133,13 +133,13 @@ impl Base {
         };
         let path = dir.join(RECORD);
         record::write_before_sync(&path, &record)?;
-        // Its identity is a key to what is in it.
+        // Whoever knows the identity can have the content imported.
         let only_root = Permissions::from_mode(0o600);
         std::fs::set_permissions(&path, only_root)
             .with_context(|| format!("closing '{}'", path.display()))
     }
 
-    /// Copies it to a new directory, without its content taking space again.
+    /// Copies it to a new directory by snapshots.
     pub fn copy(&self, to: &Path) -> Result<()> {
         Self::make_directory(to)?;
         subvolume::snapshot_read_only(&self.root(), &to.join(layout::ROOT))?;
@@ -157,13 +157,13 @@ impl Base {
         self.dir.join(layout::BOOT)
     }
 
-    /// Returns whether an environment, whose base this is, is still what it was when the base was made.
+    /// Returns whether its environment is unchanged since the base was made.
     pub fn is_current(&self, env: &Environment) -> Result<bool> {
         // What was written a moment ago has no transaction yet: it would pass for unchanged.
         subvolume::sync(&env.dir)?;
         for (half, base) in [(env.root(), self.root()), (env.boot(), self.boot())] {
             let (half_info, base) = (subvolume::info(&half)?, subvolume::info(&base)?);
-            // What is written into a subvolume nested in it is not seen in it.
+            // A write to a nested subvolume does not change the transaction of the half.
             if base.parent_uuid != Some(half_info.uuid)
                 || half_info.changed > base.made
                 || !subvolume::nested(&half)?.is_empty()
@@ -175,9 +175,9 @@ impl Base {
     }
 }
 
-/// Makes a directory of a stage the base of an environment, in one step; its stage gets what was the base. Durable.
+/// Exchanges a directory of a stage with the base of an environment, in one durable step; the stage gets the old base.
 pub fn keep(dir: &Path, env: &Environment) -> Result<()> {
-    // The snapshots are on disk since they were made; its record has to be before it takes another's place.
+    // The snapshots are durable; the record has to be before the exchange.
     let record =
         opener::file(&dir.join(RECORD))?.ok_or(io::Error::from(io::ErrorKind::NotFound))?;
     record.sync_all()?;
@@ -191,7 +191,7 @@ pub fn keep(dir: &Path, env: &Environment) -> Result<()> {
     Ok(atomic::directory(&env.dir)?)
 }
 
-/// Returns what was found, and notes where the disk did not give it.
+/// Returns the result without its error, which is put into `unread`.
 fn note<T>(found: Result<T>, unread: &mut Option<anyhow::Error>) -> Option<T> {
     let is_unread = |e: &anyhow::Error| {
         let mut causes = e.chain().filter_map(|cause| cause.downcast_ref());
@@ -212,7 +212,7 @@ fn read(dir: &Path) -> Result<Option<Record>> {
     let record: Record = serde_json::from_str(&text)?;
     ensure!(
         record.version <= record::VERSION,
-        "it is of format {}, made by a newer netbe",
+        "it has format {}, of a newer netbe",
         record.version
     );
     Ok(Some(record))

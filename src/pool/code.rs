@@ -1,9 +1,9 @@
-//! The code by which a record on the pool is known to be this server's own.
+//! The code that authenticates an environment's record on the pool.
 //!
-//! `env.json` stays beside the halves it describes, so that an environment arrives and leaves by one rename. But with
-//! kernel NFS whoever may mount one export can write any file of that filesystem. So the record carries an HMAC-SHA256
-//! over its content and the UUID of the root subvolume it describes; the key lies in the state directory. A record that
-//! was changed, or belongs to another environment, is as good as none. Not for records that lie in the state directory.
+//! `env.json` is beside the halves, so that an environment is made and removed by one rename. But an NFS client that
+//! may mount one export can write any file of that filesystem. So the record has an HMAC-SHA256 over its content and
+//! the UUID of its root subvolume; the key is in the state directory. A record that was changed, or copied from another
+//! environment, is refused. Not for records in the state directory.
 
 use std::fmt;
 use std::fs::File;
@@ -52,11 +52,11 @@ impl Key {
             .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
             .with_context(|| format!("reading {}", file.display()))?;
         let bytes = unhex(text.trim()).and_then(|b| b.try_into().ok());
-        let bytes = bytes.with_context(|| format!("{} is no key", file.display()))?;
+        let bytes = bytes.with_context(|| format!("{} is not a key", file.display()))?;
         Ok(Self(Arc::new(bytes)))
     }
 
-    /// Puts the code of a record of the environment with that root subvolume into it.
+    /// Adds the code to the record of the environment with that root subvolume.
     pub(super) fn sign(&self, record: &mut Value, root: Uuid) {
         let Some(members) = record.as_object_mut() else {
             return;
@@ -68,19 +68,19 @@ impl Key {
         }
     }
 
-    /// Takes the code out of a record of the environment with that root subvolume.
+    /// Removes the code from the record of the environment with that root subvolume, and verifies it.
     ///
     /// # Errors
-    /// When it has none, or another one.
+    /// When the code is missing or wrong.
     pub(super) fn verify(&self, record: &mut Value, root: Uuid) -> Result<()> {
         let members = record.as_object_mut();
         let code = members.and_then(|members| members.remove(MEMBER));
         let code = code.as_ref().and_then(Value::as_str).and_then(unhex);
-        let code = code.context("it carries no code of this server's")?;
+        let code = code.context("it has no code of this server")?;
         let is_ours = self.mac(record, root).verify_slice(&code).is_ok();
         ensure!(
             is_ours,
-            "its code is not that of its content: something else than netbe on this server wrote it"
+            "its code does not match its content: it was not written by netbe on this server"
         );
         Ok(())
     }

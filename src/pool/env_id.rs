@@ -1,6 +1,6 @@
-//! Which environment is meant, among those of all nodes: `NODE/ENV`.
+//! The identifier of an environment: `NODE/ENV`.
 //!
-//! Not for what a person types, which may leave the environment out: that is [`Operand`].
+//! Not for the command line, where `/ENV` can be omitted: that is [`Operand`].
 
 use std::fmt;
 use std::str::FromStr;
@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::name::{EnvName, NodeName, NotAName, Operand};
 
-/// An environment, by its node's name and its own.
+/// The names of an environment and its node.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct EnvId {
@@ -20,7 +20,7 @@ pub struct EnvId {
 }
 
 impl EnvId {
-    /// Returns the environment of that name of a node.
+    /// Returns the identifier of a node's environment.
     pub fn new(node: &NodeName, env: &EnvName) -> Self {
         Self {
             node: node.clone(),

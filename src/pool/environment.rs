@@ -1,7 +1,7 @@
-//! An environment as the disk has it, whatever state that is in.
+//! An environment as it is on disk, in any state.
 //!
-//! Observing never fails for what is damaged: it says so in `problems`, and `list` shows `!`. Not for
-//! whether it would boot: that is `lifecycle::verification`.
+//! A damaged environment is no error: `problems` has the damage, and `list` shows `!`. Not for verifying that it would
+//! boot: `lifecycle::staged::verified`.
 
 mod dir;
 mod replaced;
@@ -42,40 +42,40 @@ pub struct Environment {
     pub name: EnvName,
     /// Its directory.
     pub dir: PathBuf,
-    /// Its record, where `env.json` can be read.
+    /// Its record; `None` if `env.json` cannot be read.
     pub record: Option<EnvRecord>,
-    /// Whether the node boots it next.
+    /// Whether it is the node's active environment.
     pub active: bool,
     /// Whether the node is a template.
     pub template: bool,
-    /// What is wrong with it, a sentence each; empty when it is complete.
+    /// Its problems, a sentence each; empty if it is complete.
     pub problems: Vec<String>,
-    /// Whether both halves are there, which is all a machine needs that runs from it.
+    /// Whether both halves exist, which is all that a running machine needs.
     pub whole: bool,
-    /// Whether the disk did not give what there is to know of it: what it lacks may be there.
+    /// Whether reading it failed: what seems missing may exist.
     pub unread: bool,
-    /// The kernel it boots, where what was last read still holds.
+    /// The kernel it boots, if the record is still right.
     kernel: Option<String>,
     /// The key of its record.
     key: Key,
 }
 
-/// In which order environments were made: by the filesystem's numbers, and by the clock only where an older netbe noted
-/// none, all of which are older.
+/// The order of creation: by subvolume ID; by the clock only for environments of an older netbe, which have no ID and sort
+/// first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Order(pub Option<u64>, pub Timestamp);
 
 impl Environment {
-    /// Returns what stands under an environment's name; `None` where there is nothing.
+    /// Returns the environment of a name; `None` if nothing has that name.
     ///
     /// # Errors
-    /// When whether there is one cannot be told.
+    /// When its existence cannot be determined.
     pub fn observe(node: &Node, name: &EnvName) -> Result<Option<Self>> {
         let envs = Envs::open(node)?;
         Ok(envs.and_then(|envs| Self::observe_in(&envs, node, name)))
     }
 
-    /// Returns an environment of which only the name is known, because its node's directory cannot be read.
+    /// Returns an environment of which only the name is known, since its node's directory cannot be read.
     pub fn unread(node: &Node, name: &EnvName, why: &str) -> Self {
         Self {
             node: node.name.clone(),
@@ -85,7 +85,7 @@ impl Environment {
             active: node.active.as_ref() == Some(name),
             template: node.is_template(),
             problems: vec![format!("it cannot be read: {why}")],
-            // Perhaps it is, and a machine runs from it.
+            // It may be complete, and a machine may run it.
             whole: true,
             unread: true,
             kernel: None,
@@ -93,10 +93,10 @@ impl Environment {
         }
     }
 
-    /// Returns what stands under an environment's name in its node's open directory.
+    /// Returns the environment of a name in its node's open directory.
     ///
-    /// Seven system calls where nothing is wrong: a list has thousands of these. A half is missing only where it is
-    /// missing while the environment stays: another netbe may take that away between the looks at the two.
+    /// Seven system calls for a sound one, since a list has thousands. A half is reported missing only if the
+    /// environment still exists afterwards: another netbe may delete it between the two checks.
     pub fn observe_in(envs: &Envs, node: &Node, name: &EnvName) -> Option<Self> {
         let mut seen = Self::observe_once(envs, node, name)?;
         let inode = || {
@@ -145,7 +145,7 @@ impl Environment {
             .filter(|seen| device.is_some_and(|boot| envs.still_has(name, seen, boot)))
             .map(|seen| seen.version.clone());
         let (root, boot) = (root.map(|r| r.is_some()), boot.map(|b| b.is_some()));
-        // What cannot be looked at may be there, and a machine may run from it.
+        // A half that cannot be read may exist, and a machine may run it.
         let whole = root.unwrap_or(true) && boot.unwrap_or(true);
         for (there, half) in [(root, layout::ROOT), (boot, layout::BOOT)] {
             match there {
@@ -178,7 +178,7 @@ impl Environment {
         })
     }
 
-    /// Returns what stands in an environment's place and is none, to be told of; nothing in it is looked at.
+    /// Returns a damaged environment for something that is not a directory; its content is not read.
     fn not_one(envs: &Envs, node: &Node, name: &EnvName) -> Self {
         Self {
             node: node.name.clone(),
@@ -187,7 +187,7 @@ impl Environment {
             record: None,
             active: node.active.as_ref() == Some(name),
             template: node.is_template(),
-            problems: vec!["it is no directory, and nothing of netbe's".to_string()],
+            problems: vec!["it is not a directory, and was not made by netbe".to_string()],
             whole: false,
             unread: false,
             kernel: None,
@@ -195,7 +195,7 @@ impl Environment {
         }
     }
 
-    /// Returns which it is.
+    /// Returns its node and name.
     pub fn id(&self) -> EnvId {
         EnvId::new(&self.node, &self.name)
     }
@@ -210,18 +210,18 @@ impl Environment {
         self.dir.join(layout::BOOT)
     }
 
-    /// Returns whether it has been taken away since it was looked at.
+    /// Returns whether it was deleted since it was read.
     pub fn is_gone(&self) -> bool {
         let found = self.dir.symlink_metadata();
         found.is_err_and(|e| e.kind() == io::ErrorKind::NotFound)
     }
 
-    /// Returns its identity; `None` where `env.json` is lost.
+    /// Returns its identity; `None` if `env.json` is lost.
     pub fn uuid(&self) -> Option<&str> {
         self.record.as_ref().map(|r| r.uuid.as_str())
     }
 
-    /// Returns when it was made, UTC; where `env.json` is lost, when its directory last changed.
+    /// Returns the time of creation, UTC; if `env.json` is lost, the last change of its directory.
     pub fn created(&self) -> Timestamp {
         match &self.record {
             Some(record) => record.created,
@@ -234,7 +234,7 @@ impl Environment {
         }
     }
 
-    /// Returns its place among those that were made before and after it.
+    /// Returns its position in the order of creation.
     pub fn order(&self) -> Order {
         Order(self.record.as_ref().and_then(|r| r.number), self.created())
     }
@@ -244,22 +244,22 @@ impl Environment {
         self.record.as_ref().is_some_and(|r| r.pinned)
     }
 
-    /// Returns where the node mounts the boot half.
+    /// Returns the mount point of the boot half.
     pub fn boot_mount(&self) -> &str {
         self.record
             .as_ref()
             .map_or("/boot", |r| r.boot_mount.as_str())
     }
 
-    /// Returns the version of the kernel it boots, as `uname -r` says it.
+    /// Returns the version of the kernel it boots, as in `uname -r`.
     ///
-    /// What was last read is believed as long as the files it was read from have not changed.
+    /// The recorded version is used as long as the files it was read from are unchanged.
     pub fn kernel(&self) -> Option<String> {
         if self.kernel.is_some() {
             return self.kernel.clone();
         }
         if !self.whole {
-            // What stands in a half's place may lead anywhere.
+            // A half that is not a subvolume may be a link to anywhere.
             return None;
         }
         let (boot, root) = (
@@ -269,7 +269,7 @@ impl Environment {
         boot::summary(&boot, &root).kernel_version
     }
 
-    /// Refuses where files of netbe's stand in place of its own, since a command in it was killed.
+    /// Refuses an environment in which a killed command left netbe's files in place of its own.
     pub fn require_own_files(&self) -> Result<()> {
         let lent: Vec<String> = self
             .record
@@ -288,7 +288,7 @@ impl Environment {
         .into())
     }
 
-    /// Refuses where something is wrong with it.
+    /// Refuses an environment with problems.
     pub fn require_sound(&self) -> Result<()> {
         self.require_own_files()?;
         if self.problems.is_empty() {

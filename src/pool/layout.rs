@@ -1,39 +1,38 @@
-//! Where everything stands: in a pool, and in its state directory on the server's own disk. Paths only: nothing here
-//! reads or writes, but for listing names.
+//! The paths in a pool and in its state directory. Nothing here reads or writes, except for listing names.
 
 use std::path::{Path, PathBuf};
 
 use super::name::{EnvName, NodeName};
 
-/// The name of the link that says what a node boots next.
+/// The link to a node's active environment.
 pub const ACTIVE: &str = "active";
-/// The directory of the pool that holds its nodes.
+/// The directory of nodes, in the pool.
 pub const NODES: &str = "nodes";
-/// The directory of a node that holds its environments.
+/// The directory of environments, in a node.
 pub const ENVS: &str = "envs";
-/// The subvolume of an environment that is the node's `/`.
+/// The root half of an environment, a subvolume.
 pub const ROOT: &str = "root";
-/// The subvolume of an environment that TFTP hands out.
+/// The boot half of an environment, a subvolume.
 pub const BOOT: &str = "boot";
-/// The directory of an environment that holds what was last sent or received of it.
+/// The base of an environment, a directory.
 pub const BASE: &str = ".base";
-/// The file of an environment with what was said in the upgrade that made it.
+/// The log of the upgrade that made an environment, a file of the environment.
 pub const UPGRADE_LOG: &str = "upgrade.log";
-/// The file of a node with what was said in the last upgrade that failed.
+/// The log of the last failed upgrade, a file of the node.
 pub const FAILED_UPGRADE_LOG: &str = "failed-upgrade.log";
-/// What the name of everything begins with that is being made.
+/// The prefix of names of what is being made.
 pub const STAGED: &str = ".staged-";
-/// What the name of everything begins with that is being deleted.
+/// The prefix of names of what is being deleted.
 pub const TRASH: &str = ".trash-";
 
-/// The name of the pool's own record: in the pool, where it makes a directory one, and in its state directory.
+/// The pool's record: in the state directory, and in the pool, where it marks the directory as one.
 pub const POOL_RECORD: &str = "pool.json";
-/// The name of a node's record: in its state directory, and as a copy in its directory of the pool.
+/// A node's record: in the state directory, and a copy in the node's directory of the pool.
 pub const NODE_RECORD: &str = "node.json";
-/// The name of an environment's record.
+/// An environment's record.
 pub const ENV_RECORD: &str = "env.json";
 
-/// Returns the file that makes a directory a pool. What it says is believed of no more than which pool it is.
+/// Returns the file that marks a directory as a pool. Only its UUID is used.
 pub fn pool_record(pool: &Path) -> PathBuf {
     pool.join(POOL_RECORD)
 }
@@ -43,12 +42,12 @@ pub fn state(states: &Path, uuid: &str) -> PathBuf {
     states.join(uuid)
 }
 
-/// Returns what a state directory holds of a node.
+/// Returns a node's directory in a state directory.
 pub fn node_state(state: &Path, node: &NodeName) -> PathBuf {
     node_states(state).join(node.as_str())
 }
 
-/// Returns the directory of what a state directory holds of nodes.
+/// Returns the directory of nodes in a state directory.
 pub fn node_states(state: &Path) -> PathBuf {
     state.join(NODES)
 }
@@ -88,18 +87,18 @@ pub fn locks(state: &Path) -> PathBuf {
     state.join("locks")
 }
 
-/// Returns the directory of packages that were downloaded once.
+/// Returns the directory of the package cache.
 pub fn packages(pool: &Path) -> PathBuf {
     pool.join(".packages")
 }
 
-/// Returns whether a path can stand unquoted on a kernel command line, in an fstab and in an exports file.
+/// Returns whether a path can be written without quotes on a kernel command line, in an fstab and in an exports file.
 pub fn is_plain(path: &Path) -> bool {
     let plain = |c: &u8| c.is_ascii_alphanumeric() || b"/._+-".contains(c);
     path.as_os_str().as_encoded_bytes().iter().all(plain)
 }
 
-/// Returns whether a name is of something being made or being deleted.
+/// Returns whether a name is that of something being made or deleted.
 pub fn is_hidden_work(name: &str) -> bool {
     name.starts_with(STAGED) || name.starts_with(TRASH)
 }

@@ -1,12 +1,11 @@
-//! Who may change what, now: one lock a node, one an environment, one for what all nodes share; two more for who
-//! downloads, and who shares files anew.
+//! The locks: one for each node, one for each environment, one for what all nodes share; one for downloads, one for
+//! deduplication.
 //!
-//! A lock is `flock(2)` on a file under `locks` of the state directory, where no node and no user of the server reaches it,
-//! so the kernel releases it when its holder dies, however it dies. What is written under a lock is written through it:
-//! it knows what it protects. A node's lock is held while its records and links are changed, never while somebody else's
-//! program runs; for that there is the lock of the one environment that it runs in, or is made of. Locks are taken in one
-//! order, nodes by name, then an environment at once or not at all, then the pool; the one for downloads is given back
-//! before the pool's. Reading takes none.
+//! A lock is `flock(2)` on a file under `locks` of the state directory, which only root can reach; the kernel releases
+//! it when the holder dies. Functions that write take the lock as an argument and check what it protects. A node's lock
+//! is held while its records and links are changed, never while an environment's program runs: then the lock of that
+//! one environment is held. Lock order: nodes by name, then an environment without waiting, then the pool; the lock for
+//! downloads is released before the pool's is taken. Reading takes no lock.
 
 mod flock;
 mod watch;
@@ -26,14 +25,14 @@ use flock::{acquire, held, is_marked, refuse_marked};
 pub(super) use flock::{has_mark, mark};
 pub use watch::Watch;
 
-/// Proof that nobody else changes what the nodes share: names, exports, the pool's properties.
+/// The lock on what all nodes share: names, exports, the pool's properties.
 #[derive(Debug)]
 pub struct PoolLock {
     state: PathBuf,
     _file: File,
 }
 
-/// Proof that nobody else changes one node or its environments; the node need not exist yet.
+/// The lock on one node and its environments; the node need not exist yet.
 #[derive(Debug)]
 pub struct NodeLock {
     node: NodeName,
@@ -41,16 +40,16 @@ pub struct NodeLock {
     _file: File,
 }
 
-/// Whether others may hold the same lock beside this one.
+/// Whether the lock is exclusive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Share {
-    /// Nobody else: for changing.
+    /// Exclusive: for a change.
     Alone,
-    /// Others who only need it to stay: for making something from it.
+    /// Shared: for a source that must not change.
     Together,
 }
 
-/// Proof that nobody else downloads packages that all nodes may want; nothing else is guarded by it.
+/// The lock on downloads into the package cache.
 #[derive(Debug)]
 pub struct DownloadLock {
     _file: File,
@@ -67,9 +66,9 @@ impl DownloadLock {
     }
 }
 
-/// Proof that nobody else shares files anew; nothing else is guarded by it.
+/// The lock on deduplication.
 ///
-/// Two at once could each let go of what the other one took up, and gain nothing.
+/// Two deduplications at once could each replace the extents that the other shares, and free nothing.
 #[derive(Debug)]
 pub struct DedupeLock {
     _file: File,
@@ -81,7 +80,13 @@ impl DedupeLock {
     /// # Errors
     /// `Locked`, naming the holder.
     pub fn take(state: &Path, wait: Duration) -> Result<Self> {
-        let file = acquire(state, "DEDUPE", "what files share", Share::Alone, wait)?;
+        let file = acquire(
+            state,
+            "DEDUPE",
+            "the extents of the pool",
+            Share::Alone,
+            wait,
+        )?;
         Ok(Self { _file: file })
     }
 }
@@ -100,7 +105,7 @@ impl PoolLock {
         })
     }
 
-    /// Fails where it is another pool's.
+    /// Fails if it is the lock of another pool.
     pub fn ensure_protects(&self, state: &Path) -> Result<()> {
         ensure!(
             self.state == state,
@@ -131,9 +136,10 @@ impl NodeLock {
         })
     }
 
-    /// Takes a node's lock beside others, at once or not at all, without leaving a trace: for a dry run that has files open.
+    /// Takes a node's lock as a shared one, without waiting and without making a file: for a dry run that has files
+    /// open.
     ///
-    /// `None` where nobody has ever taken it, or who looks may not: then nobody is kept out.
+    /// `None` if the lock file does not exist, or cannot be opened by this user: then nothing is locked.
     ///
     /// # Errors
     /// `Locked`, naming the holder.
@@ -153,7 +159,7 @@ impl NodeLock {
         }
     }
 
-    /// Takes the lock of the node that is changed and of the one something is made from.
+    /// Takes the locks of the node that is changed and of the source's node.
     pub(super) fn take_both(
         state: &Path,
         changed: &NodeName,
@@ -175,12 +181,12 @@ impl NodeLock {
         }
     }
 
-    /// Returns the node this is the lock of.
+    /// Returns the node that it protects.
     pub fn node(&self) -> &NodeName {
         &self.node
     }
 
-    /// Fails where it is another node's, or is shared with others.
+    /// Fails if it protects another node, or is shared.
     pub fn ensure_protects(&self, node: &NodeName) -> Result<()> {
         ensure!(
             &self.node == node && self.share == Share::Alone,
@@ -191,7 +197,7 @@ impl NodeLock {
     }
 }
 
-/// Proof that nobody else works in one environment, or makes one of its name; its node may be changed meanwhile.
+/// The lock on one environment, or its name: for programs that run in it. Its node may be changed meanwhile.
 #[derive(Debug)]
 pub struct EnvLock {
     path: PathBuf,
@@ -199,7 +205,7 @@ pub struct EnvLock {
 }
 
 impl EnvLock {
-    /// Takes the lock, at once or not at all: the lock of its node is held, and others wait for that.
+    /// Takes the lock without waiting, since others wait for the node's lock, which is held.
     ///
     /// # Errors
     /// `Locked`, naming the holder.
@@ -215,19 +221,19 @@ impl EnvLock {
 }
 
 impl Drop for EnvLock {
-    /// Takes the file away: there are as many names as there were environments. Who waits for it looks again.
+    /// Removes the file, else there would be one for each environment that ever existed. A waiting process opens the
+    /// path again.
     fn drop(&mut self) {
         let _ = std::fs::remove_file(&self.path);
     }
 }
 
-/// Returns the file of an environment's lock: no name has a comma.
+/// Returns the lock file of an environment; the comma cannot occur in a name.
 fn env_file(node: &NodeName, env: &EnvName) -> String {
     format!("{node},{env}")
 }
 
-/// Refuses where somebody works in an environment, or makes one of that name, and waits up to `wait` for the end of it;
-/// without taking anything.
+/// Refuses while an environment's lock is held, after waiting up to `wait`; takes no lock.
 ///
 /// # Errors
 /// `Locked`, naming the holder.
@@ -236,7 +242,7 @@ pub fn refuse_work(state: &Path, node: &NodeName, env: &EnvName, wait: Duration)
     refuse_marked(&path, &format!("{node}/{env}"), wait)
 }
 
-/// Refuses where somebody works in any environment of a node, as of one.
+/// Refuses while the lock of any environment of a node is held, likewise.
 ///
 /// # Errors
 /// `Locked`, naming the holder.
@@ -252,7 +258,7 @@ pub fn refuse_work_in(state: &Path, node: &NodeName, wait: Duration) -> Result<(
     Ok(())
 }
 
-/// Returns whether somebody holds a node's lock now; false where it cannot be told.
+/// Returns whether a node's lock is held now; false if that cannot be determined.
 pub fn is_held(state: &Path, node: &NodeName) -> bool {
     is_marked(&layout::locks(state).join(node.as_str()))
 }

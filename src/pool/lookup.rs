@@ -1,9 +1,8 @@
-//! Looking, without a lock, at what others change meanwhile.
+//! Reading nodes and environments without a lock, while other processes change them.
 //!
-//! Promises that what is there the whole time under one name or another is shown, and so is the environment that a
-//! node boots: where something went between the look at its name and the look at itself, it is looked for again.
-//! Where others go on changing the same thing, the last of [`MAX_READS`] counts. Not for changing anything: what
-//! changes looks under a lock, where nothing goes.
+//! Promises that whatever exists all the time, also if it is renamed, is found, and so is the active environment: if
+//! something was removed between reading its name and reading it, everything is read again, up to [`MAX_READS`] times. Not
+//! for changes: these read under a lock.
 
 use std::collections::HashSet;
 
@@ -17,7 +16,7 @@ use crate::failure::Failure;
 use crate::fs::dir_names::{MAX_READS, names_in};
 
 impl Pool {
-    /// Returns every node, sorted by name; directories that are no nodes of ours are left out.
+    /// Returns every node, sorted by name; other directories are omitted.
     pub fn nodes(&self) -> Result<Vec<Node>> {
         let observe = |name: &NodeName| match Node::observe(self, name) {
             None if node::stranger(self, name).is_none() => None,
@@ -30,9 +29,9 @@ impl Pool {
         ))
     }
 
-    /// Returns what `look` finds under the names of nodes, sorted by these; `None` is for one that is gone by then.
+    /// Calls `look` with each node's name, sorted; it returns `None` for a node that was removed meanwhile.
     ///
-    /// Where one is, as when it is renamed, what has come meanwhile is looked at, too.
+    /// If one was, as by a rename, the new names are read too.
     pub fn of_each_node<T>(
         &self,
         mut look: impl FnMut(&[NodeName]) -> Vec<Option<T>>,
@@ -63,7 +62,7 @@ impl Pool {
 }
 
 impl Node {
-    /// Returns every environment, sorted by name; one that is damaged is among them and says so.
+    /// Returns every environment, sorted by name, including damaged ones.
     pub fn environments(&self) -> Result<Vec<Environment>> {
         match self.clone().look() {
             Some((_, environments)) => environments,
@@ -71,7 +70,7 @@ impl Node {
         }
     }
 
-    /// Returns every environment, and the node as it was when they were looked at; `None` where it is gone by now.
+    /// Returns every environment, and the node as it was when they were read; `None` if it does not exist any more.
     pub fn look(mut self) -> Option<(Self, Result<Vec<Environment>>)> {
         for left in (0..MAX_READS).rev() {
             let (names, found) = match self.look_once() {
@@ -87,8 +86,8 @@ impl Node {
         None
     }
 
-    /// Returns whether what was `found` under so many names of environments is not of one moment: one had gone by then,
-    /// or what is active by now is another than was seen, and that was not found.
+    /// Returns whether the environments changed while they were read: one of the names was removed, or the node's
+    /// active environment is now another one, which was not `found`.
     pub fn has_moved<'a>(&self, names: usize, found: impl Iterator<Item = &'a str>) -> bool {
         let active = self.active.as_ref().map(EnvName::as_str);
         let (mut number, mut has_active) = (0, active.is_none());
@@ -100,11 +99,11 @@ impl Node {
             || !has_active && node::read_active(&self.dir).is_ok_and(|now| now != self.active)
     }
 
-    /// Returns the names there are in the place of environments, sorted; not all need be environments.
+    /// Returns the names in the directory of environments, sorted; not all need be environments.
     pub fn environment_names(&self) -> Result<Vec<EnvName>> {
         let dir = self.dir.join(layout::ENVS);
         if dir.symlink_metadata().is_ok_and(|m| !m.is_dir()) {
-            anyhow::bail!("{} is no directory", dir.display());
+            anyhow::bail!("{} is not a directory", dir.display());
         }
         let names = names_in(&dir)?;
         Ok(names.iter().filter_map(|name| name.parse().ok()).collect())
@@ -113,27 +112,27 @@ impl Node {
     /// Returns an environment by name.
     ///
     /// # Errors
-    /// `NotFound` when there is none.
+    /// `NotFound` if it does not exist.
     pub fn environment(&self, name: &EnvName) -> Result<Environment> {
         Environment::observe(self, name)?.ok_or_else(|| self.no_environment(name))
     }
 
-    /// Returns what there is to say where there is no environment of that name: `NotFound`.
+    /// Returns the `NotFound` failure for an environment of that name.
     pub fn no_environment(&self, name: &EnvName) -> anyhow::Error {
         Failure::not_found(format!("no environment {}/{name}", self.name))
             .hint(format!("netbe list {}", self.name))
             .into()
     }
 
-    /// Returns the environment the node boots next; `None` where there is none.
+    /// Returns the active environment; `None` if the node has none.
     ///
     /// # Errors
-    /// When that cannot be told.
+    /// When it cannot be determined.
     pub fn active_if_any(&self) -> Result<Option<Environment>> {
         match &self.active {
             Some(active) => Environment::observe(self, active),
             None if self.unread => anyhow::bail!(
-                "what {} boots cannot be told: {}",
+                "the active environment of {} cannot be determined: {}",
                 self.name,
                 self.problems.join("; ")
             ),
@@ -141,10 +140,10 @@ impl Node {
         }
     }
 
-    /// Returns the environment the node boots next.
+    /// Returns the active environment.
     ///
     /// # Errors
-    /// `NotFound` when there is none, or the link leads nowhere.
+    /// `NotFound` if the node has none, or the link is dangling.
     pub fn active_environment(&self) -> Result<Environment> {
         let Some(active) = &self.active else {
             let why = self

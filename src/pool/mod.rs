@@ -1,8 +1,8 @@
-//! What is on disk: layout, names, nodes, environments, properties, the lock, stages.
+//! What is on disk: layout, names, nodes, environments, properties, locks, stages.
 //!
-//! State is what the disk says. Reading takes no lock, changes nothing and survives garbage; changing
-//! takes the proof of a lock as an argument. Records that root obeys lie in the state directory. Not for what the network is offered, nor for the rules of
-//! what may be done to an environment.
+//! The state is what is on disk. Reading takes no lock, changes nothing and accepts any content; changing takes a lock
+//! as an argument. Records that root trusts are in the state directory. Not for what is published, nor for the rules of
+//! the commands.
 
 pub mod base;
 pub mod code;
@@ -46,7 +46,7 @@ use code::Key;
 use lock::Share;
 use state::Place;
 
-/// The pool a command works on, opened: it is there, on btrfs, and of a format this netbe knows.
+/// An opened pool: it exists, on btrfs, in a format that this netbe reads.
 #[derive(Debug, Clone)]
 pub struct Pool {
     root: PathBuf,
@@ -58,10 +58,10 @@ pub struct Pool {
 impl Pool {
     /// Opens the pool at `root`, whose state directory is one of those in `states`.
     ///
-    /// Which one is told by where the pool lies, not by what it says.
+    /// Which one is determined by the pool's place, not by its content.
     ///
     /// # Errors
-    /// `NotFound` when there is none; a refusal where this server has not taken it over; an ordinary failure when it is
+    /// `NotFound` if it does not exist; a refusal if this server has not taken it over; else an ordinary failure: it is
     /// not on btrfs, its records cannot be read, or a newer netbe made it.
     pub fn open(root: &Path, states: &Path) -> Result<Self> {
         let Some((root, state)) = known(root, states)? else {
@@ -70,7 +70,10 @@ impl Pool {
         };
         let file = state.join(layout::POOL_RECORD);
         let text = record::read(&file)?.with_context(|| {
-            format!("{} is not there: restore it from a backup", file.display())
+            format!(
+                "{} does not exist: restore it from a backup",
+                file.display()
+            )
         })?;
         let record =
             PoolRecord::parse(&text).with_context(|| format!("reading {}", file.display()))?;
@@ -83,7 +86,7 @@ impl Pool {
         })
     }
 
-    /// Opens every pool that this server has taken over and whose filesystem is where it was last, with its directory.
+    /// Opens every pool that this server has taken over and whose filesystem is mounted, with its directory.
     pub fn all(states: &Path) -> Result<Vec<(PathBuf, Result<Self>)>> {
         let is_there = |of: &Place| {
             let now = Place::locate(&of.dir);
@@ -96,10 +99,10 @@ impl Pool {
             .collect())
     }
 
-    /// Opens it anew: its record may be another by now.
+    /// Opens it again, since its record may have changed.
     ///
     /// # Errors
-    /// As of [`Pool::open`].
+    /// Those of [`Pool::open`].
     pub fn again(&self) -> Result<Self> {
         Self::open(&self.root, self.states())
     }
@@ -122,8 +125,7 @@ impl Pool {
     /// Takes the pool's lock, waiting up to `wait`.
     ///
     /// # Errors
-    /// `Locked`, naming the holder. Where the pool is read-only: what is published stands elsewhere, and must not run
-    /// ahead of it.
+    /// `Locked`, naming the holder. Also if the pool is read-only: what is published must not differ from it.
     pub fn lock(&self, wait: Duration) -> Result<PoolLock> {
         self.refuse_read_only()?;
         PoolLock::take(&self.state, wait)
@@ -132,14 +134,14 @@ impl Pool {
     /// Takes a node's lock, waiting up to `wait`; the node need not exist yet.
     ///
     /// # Errors
-    /// As of [`Pool::lock`].
+    /// Those of [`Pool::lock`].
     pub fn lock_node(&self, node: &NodeName, share: Share, wait: Duration) -> Result<NodeLock> {
         self.refuse_read_only()?;
         NodeLock::take(&self.state, node, share, wait)
     }
 
-    /// Takes the lock of an environment that somebody else's program is to run in, or that is to be made beside the lock of
-    /// its node; at once, while that is held.
+    /// Takes the lock of an environment, or of its name, for programs that run in it; without waiting, while the lock
+    /// of its node is held.
     ///
     /// # Errors
     /// `Locked`, naming the holder.
@@ -147,7 +149,7 @@ impl Pool {
         EnvLock::take(&self.state, lock.node(), env)
     }
 
-    /// Refuses where somebody works in an environment or makes one of that name, after waiting up to `wait`.
+    /// Refuses while an environment's lock is held, after waiting up to `wait`.
     ///
     /// # Errors
     /// `Locked`, naming the holder.
@@ -155,7 +157,7 @@ impl Pool {
         lock::refuse_work(&self.state, node, env, wait)
     }
 
-    /// Refuses where somebody works in any environment of a node, after waiting up to `wait`.
+    /// Refuses while the lock of any environment of a node is held, after waiting up to `wait`.
     ///
     /// # Errors
     /// `Locked`, naming the holder.
@@ -163,7 +165,7 @@ impl Pool {
         lock::refuse_work_in(&self.state, node, wait)
     }
 
-    /// Takes a node's lock beside others, at once or not at all, without leaving a trace.
+    /// Takes a node's lock as a shared one, without waiting and without making a file.
     ///
     /// # Errors
     /// `Locked`, naming the holder.
@@ -171,10 +173,10 @@ impl Pool {
         NodeLock::take_unnoticed(&self.state, node)
     }
 
-    /// Takes the lock of the node that is changed and of the one something is made from.
+    /// Takes the locks of the node that is changed and of the source's node.
     ///
     /// # Errors
-    /// As of [`Pool::lock`].
+    /// Those of [`Pool::lock`].
     pub fn lock_both(
         &self,
         changed: &NodeName,
@@ -196,12 +198,12 @@ impl Pool {
         Ok(())
     }
 
-    /// Writes the pool's record, durably, and the copy that another server could take over.
+    /// Writes the pool's record, durably, and the copy for a takeover.
     pub fn store(&self, lock: &PoolLock, record: &PoolRecord) -> Result<()> {
         lock.ensure_protects(&self.state)?;
         record::write(&self.state.join(layout::POOL_RECORD), record)?;
         let copy = record.without_secrets();
-        // Believed by nobody; `check` tells where it is old.
+        // No netbe trusts it; `check` reports an old one.
         let _ = record::write_before_sync(&layout::pool_record(&self.root), &copy);
         Ok(())
     }
@@ -221,7 +223,7 @@ impl Pool {
         &self.record
     }
 
-    /// Returns the names there are in the place of nodes, sorted; not all need be nodes.
+    /// Returns the names in the directory of nodes, sorted; not all need be nodes.
     pub fn node_names(&self) -> Result<Vec<NodeName>> {
         let dir = layout::nodes(&self.root);
         let names = names_in(&dir)?;
@@ -231,16 +233,16 @@ impl Pool {
     /// Returns a node by name.
     ///
     /// # Errors
-    /// `NotFound` when there is none.
+    /// `NotFound` if it does not exist.
     pub fn node(&self, name: &NodeName) -> Result<Node> {
         Node::observe(self, name).ok_or_else(|| self.no_node(name))
     }
 
-    /// Returns what there is to say where there is no node of that name: `NotFound`.
+    /// Returns the `NotFound` failure for a node of that name.
     pub fn no_node(&self, name: &NodeName) -> anyhow::Error {
         match node::stranger(self, name) {
             Some(why) => {
-                Failure::not_found(format!("{name} is no node: {why}")).hint("netbe check")
+                Failure::not_found(format!("{name} is not a node: {why}")).hint("netbe check")
             }
             None => Failure::not_found(format!("no node {name} in {}", self.root.display()))
                 .hint("netbe list"),
@@ -256,7 +258,7 @@ impl Pool {
         self.node(node)?.environment(name)
     }
 
-    /// Returns what an operand names; a node alone stands for its active environment.
+    /// Returns the environment of an operand; a node alone means its active environment.
     pub fn resolve(&self, operand: &Operand) -> Result<Environment> {
         let node = self.node(&operand.node)?;
         match &operand.env {
@@ -266,7 +268,7 @@ impl Pool {
     }
 }
 
-/// Returns the directory of a pool in its one spelling, and its state directory; `None` where this server has none of it.
+/// Returns the canonical path of a pool, and its state directory; `None` if this server has none for it.
 pub(crate) fn known(root: &Path, states: &Path) -> Result<Option<(PathBuf, PathBuf)>> {
     let Ok(root) = root.canonicalize() else {
         return Ok(None);
@@ -277,7 +279,7 @@ pub(crate) fn known(root: &Path, states: &Path) -> Result<Option<(PathBuf, PathB
     let place = Place::locate(&root)?;
     let found = state::all(states).map_err(|e| match e.kind() {
         io::ErrorKind::PermissionDenied => Failure::failed(e.to_string())
-            .hint("what netbe knows of a pool is root's alone to read: run it with sudo")
+            .hint("only root can read netbe's records: run it with sudo")
             .into(),
         _ => anyhow::Error::from(e),
     })?;
@@ -287,7 +289,7 @@ pub(crate) fn known(root: &Path, states: &Path) -> Result<Option<(PathBuf, PathB
         .map(|(state, _)| (root, state)))
 }
 
-/// Returns the directory of a pool in its one spelling, and what the pool says of itself, whoever wrote that.
+/// Returns the canonical path of a pool, and its own record, which is not trusted.
 pub(crate) fn claimed(root: &Path) -> Result<(PathBuf, PoolRecord)> {
     let file = layout::pool_record(root);
     let Some(text) = record::read(&file)? else {
@@ -300,7 +302,7 @@ pub(crate) fn claimed(root: &Path) -> Result<(PathBuf, PoolRecord)> {
     };
     let reading = || format!("reading {}", file.display());
     let record = PoolRecord::parse(&text).with_context(reading)?;
-    // One spelling: exports, command lines and links are compared as text.
+    // Canonical, since exports, command lines and links are compared as text.
     let root = root
         .canonicalize()
         .with_context(|| format!("finding {}", root.display()))?;
@@ -320,24 +322,29 @@ pub(crate) fn claimed(root: &Path) -> Result<(PathBuf, PoolRecord)> {
             .uuid
             .bytes()
             .all(|b| b == b'-' || b.is_ascii_hexdigit());
-    anyhow::ensure!(is_uuid, "{}: {:?} is no UUID", file.display(), record.uuid);
+    anyhow::ensure!(
+        is_uuid,
+        "{}: {:?} is not a UUID",
+        file.display(),
+        record.uuid
+    );
     Ok((root, record))
 }
 
 fn not_taken_over(root: &Path, claimed: &Path) -> anyhow::Error {
     let why = match Place::read(claimed) {
         Ok(Some(other)) => format!(
-            "it says it is the pool at {}, and is not: it was copied, or moved",
+            "its record is that of the pool at {}: it was copied or moved",
             other.dir.display()
         ),
-        _ => "it was made on another one, or by an older netbe".to_string(),
+        _ => "it was made on another server, or by an older netbe".to_string(),
     };
     let root = root.display();
     Failure::refused(format!(
         "this server has not taken over the pool at {root}: {why}"
     ))
     .hint(format!(
-        "see what it would be: netbe init {root} --take-over -n"
+        "to see its settings: netbe init {root} --take-over -n"
     ))
     .into()
 }

@@ -1,7 +1,7 @@
-//! The names of nodes and environments, and `NODE/ENV` as people write it.
+//! The names of nodes and environments, and `NODE/ENV` as on the command line.
 //!
-//! A value of these types is safe where names end up: unquoted on a kernel command line, in an exports
-//! line, in a path. The one place where names are checked, on every way in.
+//! A value of these types is safe without quotes on a kernel command line, in an exports line and in a path. Names are
+//! checked only here.
 
 use std::fmt;
 use std::str::FromStr;
@@ -24,7 +24,7 @@ pub struct EnvName(String);
 pub struct Operand {
     /// The node.
     pub node: NodeName,
-    /// The environment, where one was named.
+    /// The environment, if it is named.
     pub env: Option<EnvName>,
 }
 
@@ -46,8 +46,8 @@ impl EnvName {
         &self.0
     }
 
-    /// Returns the name made for an environment that was given none: UTC, `20261120T101500Z`, and
-    /// `…-2`, `…-3` where `taken` says so.
+    /// Returns the default name of an environment: the time in UTC, `20261120T101500Z`, with `-2`, `-3`, … appended
+    /// while it is `taken`.
     pub fn made_at(now: Timestamp, taken: impl Fn(&EnvName) -> bool) -> Self {
         let stem = now
             .to_zoned(TimeZone::UTC)

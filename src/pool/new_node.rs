@@ -1,7 +1,7 @@
-//! Giving a new node its name: its record on the server's own disk first, then its directory by one rename.
+//! Publishing a new node: first its record in the state directory, then its directory by one rename.
 //!
-//! Promises that a node that is there has a record, and that what a node of the same name had before it is not taken for
-//! its own. A record without a node is a leftover: `check` finds it. Not for what goes into the stage.
+//! Promises that every node has a record, and that it does not inherit the state of a former node of that name. A
+//! record without a node is a leftover that `check` finds. Not for the content of the stage.
 
 use anyhow::Result;
 
@@ -16,7 +16,7 @@ use crate::failure::Failure;
 /// Publishes the stage of a node, with its record, by the lock of that name.
 ///
 /// # Errors
-/// A refusal when the name is taken. Nothing is left of it then.
+/// A refusal if the name is taken. Nothing is left then.
 pub fn publish_node(
     pool: &Pool,
     lock: &NodeLock,
@@ -27,7 +27,7 @@ pub fn publish_node(
     lock.ensure_protects(node)?;
     let dir = layout::node(pool.root(), node);
     if dir.symlink_metadata().is_ok() {
-        return Err(Failure::refused(format!("{} is there already", dir.display())).into());
+        return Err(Failure::refused(format!("{} already exists", dir.display())).into());
     }
     let known = layout::node_state(pool.state(), node);
     state::forget_node(&known)?;
@@ -38,7 +38,7 @@ pub fn publish_node(
     let published = record::write_before_sync(&copy, &record.without_secrets())
         .and_then(|()| stage.publish(&dir));
     if published.is_err() && dir.symlink_metadata().is_err() {
-        // Best effort: the error in hand is the one to tell, and check finds what stays.
+        // Best effort: the first error is returned, and check finds leftovers.
         let _ = state::forget_node(&known);
     }
     published

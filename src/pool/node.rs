@@ -1,6 +1,6 @@
-//! A node as the disk has it, whatever state that is in.
+//! A node as it is on disk, in any state.
 //!
-//! Observing never fails for what is damaged: it says so in `problems`. Not for changing anything.
+//! A damaged node is no error: `problems` has the damage. Not for changes.
 
 use std::io;
 use std::net::Ipv4Addr;
@@ -24,24 +24,24 @@ pub struct Node {
     pub name: NodeName,
     /// Its directory on the pool.
     pub dir: PathBuf,
-    /// Its directory on the server's own disk, with its record and what is known of its boots.
+    /// Its directory in the state directory, with its record and boot evidence.
     pub state: PathBuf,
     /// The key of its environments' records.
     pub key: Key,
-    /// Its record; an empty one where `node.json` cannot be read.
+    /// Its record; an empty one if `node.json` cannot be read.
     pub record: NodeRecord,
-    /// Whether `node.json` cannot be read: which machines ask for the node is not known then.
+    /// Whether `node.json` cannot be read: then its MAC addresses are not known.
     pub lost: bool,
-    /// The environment it boots next, where the link says one; it need not exist.
+    /// The target of the link `active`; it need not exist.
     pub active: Option<EnvName>,
-    /// Whether the disk did not give what it boots next: none that is known is not none that there is.
+    /// Whether the link could not be read: it may exist.
     pub unread: bool,
-    /// What is wrong with it, a sentence each.
+    /// Its problems, a sentence each.
     pub problems: Vec<String>,
 }
 
 impl Node {
-    /// Returns what stands under a node's name; `None` where there is no directory.
+    /// Returns the node of a name; `None` if the directory does not exist.
     pub fn observe(pool: &Pool, name: &NodeName) -> Option<Self> {
         Self {
             name: name.clone(),
@@ -57,7 +57,7 @@ impl Node {
         .again()
     }
 
-    /// Returns what stands under its name by now; `None` where there is no directory.
+    /// Reads it again; `None` if the directory does not exist.
     pub(super) fn again(self) -> Option<Self> {
         let Self {
             name,
@@ -70,8 +70,8 @@ impl Node {
         match dir.symlink_metadata() {
             Ok(found) if !found.is_dir() => return None,
             Err(e) if e.kind() == io::ErrorKind::NotFound => return None,
-            // Perhaps it is there, and machines run from it.
-            Err(e) => problems.push(format!("its directory cannot be looked at: {e}")),
+            // It may exist, and machines may run from it.
+            Err(e) => problems.push(format!("its directory cannot be read: {e}")),
             Ok(_) => {}
         }
         let (record, lost) = match read_record(&state) {
@@ -103,17 +103,17 @@ impl Node {
         })
     }
 
-    /// Returns where the record of a node of that name stands.
+    /// Returns the path of the record of a node of that name.
     pub fn record_file(pool: &Pool, name: &NodeName) -> PathBuf {
         layout::node_state(pool.state(), name).join(layout::NODE_RECORD)
     }
 
-    /// Returns whether no machine boots this node.
+    /// Returns whether it is a template.
     pub fn is_template(&self) -> bool {
         self.record.template
     }
 
-    /// Returns whether the network is offered this node: a machine can ask for it by MAC or serial.
+    /// Returns whether it is published: a machine can ask for it by MAC or serial.
     pub fn is_offered(&self) -> bool {
         !self.record.template
             && ["mac", "serial"].iter().any(|key| {
@@ -124,30 +124,30 @@ impl Node {
             })
     }
 
-    /// Refuses a node of which it cannot be told what it boots next: then it may be any.
+    /// Refuses a node whose active environment cannot be determined: it may be any of them.
     ///
     /// # Errors
-    /// A refusal that says why, with the remedy.
+    /// A refusal with the reason and the remedy.
     pub fn refuse_unknown_active(&self) -> Result<()> {
         if self.active.is_some() || !self.problems.iter().any(|p| p.contains(layout::ACTIVE)) {
             return Ok(());
         }
         Err(Failure::refused(format!(
-            "what {} boots next is not known: {}",
+            "the next boot of {} is not known: {}",
             self.name,
             self.problems.join("; ")
         ))
         .hint(format!(
-            "say which it is first: netbe activate {}/ENV",
+            "activate one first: netbe activate {}/ENV",
             self.name
         ))
         .into())
     }
 
-    /// Refuses a node whose `node.json` cannot be read, for what goes by its properties.
+    /// Refuses a node whose `node.json` cannot be read, since its properties are not known.
     ///
     /// # Errors
-    /// A refusal that says why, with the remedy.
+    /// A refusal with the reason and the remedy.
     pub fn refuse_lost(&self) -> Result<()> {
         if !self.lost {
             return Ok(());
@@ -159,19 +159,19 @@ impl Node {
         )
     }
 
-    /// Returns how a record that is lost comes back.
+    /// Returns the hint to restore a lost record.
     pub fn how_to_restore(&self) -> String {
         let pool = self.dir.ancestors().nth(2).unwrap_or(&self.dir);
         format!(
-            "restore {} from a backup; or see what the pool says of it: netbe init {} --take-over -n",
+            "restore {} from a backup; or see the pool's copy: netbe init {} --take-over -n",
             self.state.join(layout::NODE_RECORD).display(),
             pool.display()
         )
     }
 
-    /// Writes its record by the lock of the node, durably, and the copy that another server could take over.
+    /// Writes its record, durably, and the copy for a takeover.
     ///
-    /// The copy is believed by nobody, so that it cannot be written is no failure; `check` tells of it.
+    /// No netbe trusts the copy, so a failure to write it is ignored; `check` reports an old copy.
     pub fn store(&self, lock: &NodeLock, record: &NodeRecord) -> Result<()> {
         lock.ensure_protects(&self.name)?;
         record::write(&self.state.join(layout::NODE_RECORD), record)?;
@@ -180,18 +180,18 @@ impl Node {
         Ok(())
     }
 
-    /// Returns the address a node is known to have: fixed, or reserved for it by DHCP.
+    /// Returns the node's address if it is known: static, or reserved by DHCP.
     pub fn address(&self, pool: &Pool) -> Option<Ipv4Addr> {
         self.property(pool, "ip")?.parse::<Ip>().ok()?.address()
     }
 
-    /// Returns a property's value with its inheritance: the node's own, the pool's, the default.
+    /// Returns the effective value of a property: the node's, else the pool's.
     pub fn property(&self, pool: &Pool, key: &str) -> Option<String> {
         properties::effective(key, Some(&self.record), pool.record()).map(|v| v.value)
     }
 }
 
-/// Returns what stands in a node's place and is none, to be told of; `None` where a node does, or nothing.
+/// Returns a damaged node for something that is not a directory; `None` for a directory or nothing.
 pub fn stranger(pool: &Pool, name: &NodeName) -> Option<String> {
     let dir = layout::node(pool.root(), name);
     let found = dir.symlink_metadata().ok().filter(|m| !m.is_dir())?;
@@ -201,14 +201,14 @@ pub fn stranger(pool: &Pool, name: &NodeName) -> Option<String> {
         _ => "no directory",
     };
     Some(format!(
-        "{} is {what}, and nothing of netbe's",
+        "{} is {what}, which was not made by netbe",
         dir.display()
     ))
 }
 
-/// Leaves out what an interrupted rename of a node left: of the old name and the new, the old.
+/// Omits the leftover of an interrupted rename of a node: the old one.
 ///
-/// The new node came whole, by one rename, and says in its record whose place it takes.
+/// The new node is published complete, by one rename, and its record names the old one.
 pub fn without_replaced<T>(mut found: Vec<T>, node: impl Fn(&T) -> &Node) -> Vec<T> {
     let replaced: Vec<String> = found
         .iter()
@@ -222,7 +222,7 @@ fn read_record(state: &Path) -> Result<NodeRecord> {
     let file = state.join(layout::NODE_RECORD);
     match record::read(&file)? {
         Some(text) => NodeRecord::parse(&text),
-        None => anyhow::bail!("there is none"),
+        None => anyhow::bail!("it does not exist"),
     }
 }
 
@@ -246,7 +246,7 @@ pub(super) fn read_active(dir: &Path) -> io::Result<Option<EnvName>> {
         .map(Some)
         .ok_or_else(|| {
             io::Error::other(format!(
-                "{} leads to {}, which is no environment of this node",
+                "{} leads to {}, which is not an environment of this node",
                 link.display(),
                 target.display()
             ))

@@ -1,10 +1,8 @@
-//! A boot for once, or on trial, that a node has before it or is in the middle of: `pending.json`.
+//! The pending boot of a node, for once or on trial: `pending.json`.
 //!
-//! While the environment has not been fetched, the node's names lead to it; once it has, they lead back to
-//! the active one, and what is left is the question whether it came up. Reading is tolerant: a file that
-//! cannot be read protects everything the node has. Writing takes the pool's lock and not the node's: a
-//! node is led back also while it is upgraded, which takes minutes. Not for what follows from it: that is
-//! `lifecycle::trial`.
+//! The node's names lead to the environment until it is fetched, and then back to the active one; a trial then waits
+//! for the report. A file that cannot be read protects all environments of the node. Writing takes the pool's lock, not
+//! the node's: names are led back also during an upgrade of the node. Not for the rules: `lifecycle::trial`.
 
 use std::path::{Path, PathBuf};
 
@@ -17,13 +15,13 @@ use super::name::EnvName;
 use super::record;
 use crate::fs::atomic;
 
-/// How an environment is to be booted.
+/// The kind of a pending boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Kind {
     /// For the next boot only.
     Once,
-    /// For the next boot, and for good when it reports that it came up.
+    /// For the next boot, and active if it reports a completed boot.
     Try,
 }
 
@@ -37,14 +35,14 @@ impl Kind {
     }
 }
 
-/// What a node has before it.
+/// The content of `pending.json`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Pending {
     /// Nothing.
     None,
     /// A boot for once, or a trial.
     Boot(PendingBoot),
-    /// Something that cannot be read, and why.
+    /// It cannot be read, with the reason.
     Unknown(String),
 }
 
@@ -53,34 +51,34 @@ pub enum Pending {
 pub struct PendingBoot {
     /// The environment.
     pub env: EnvName,
-    /// How it is to be booted.
+    /// The kind.
     pub kind: Kind,
-    /// Since when, UTC.
+    /// When it was set, UTC.
     #[serde(default)]
     pub since: Option<Timestamp>,
-    /// How long a trial may take from the fetching of its kernel to its report, in seconds.
+    /// The time limit of a trial from the fetch of its kernel to its report, in seconds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<u64>,
-    /// The boot its report told of before, which says nothing of the one to come.
+    /// The boot ID in its last report before, which is not evidence of this boot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told_before: Option<String>,
-    /// The boots the node's environments had reported when machines were led to it, and then when they were led back:
-    /// none of those tells that the node has left it.
+    /// The boot IDs that the node's environments had reported when its names were led to it, and then when they were
+    /// led back: these do not prove that the node has left it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub told: Vec<String>,
-    /// Whether the NFS server already knew the environment in use before.
+    /// Whether the NFS server had the environment in use before.
     #[serde(default)]
     pub used_before: bool,
-    /// When it had been fetched, UTC: the names lead to the active one again.
+    /// When it was fetched, UTC: then the names lead back to the active one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fetched: Option<Timestamp>,
-    /// Whether that was the node for certain, as far as its address tells.
+    /// Whether the node's own address fetched it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub its: bool,
-    /// Since when they do, UTC.
+    /// When the names were led back, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawn: Option<Timestamp>,
-    /// Whether the NFS server has seen another of the node's environments in use since then: the node runs, and not this.
+    /// Whether the NFS server has had another of the node's environments in use since then: the node runs that one.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub elsewhere: bool,
 }
@@ -93,7 +91,7 @@ impl PendingBoot {
 }
 
 impl Pending {
-    /// Reads what a node has before it.
+    /// Reads a node's pending boot.
     pub fn read(node_dir: &Path) -> Self {
         match record::read(&path(node_dir)) {
             Ok(None) => Self::None,
@@ -105,7 +103,7 @@ impl Pending {
         }
     }
 
-    /// Returns the boot it is, where there is one.
+    /// Returns the pending boot, if it can be read.
     pub fn boot(&self) -> Option<&PendingBoot> {
         match self {
             Self::Boot(boot) => Some(boot),
@@ -113,17 +111,17 @@ impl Pending {
         }
     }
 
-    /// Returns how an environment is to be booted next; `None` where it is not.
+    /// Returns the kind of an environment's pending boot; `None` if it has none.
     pub fn kind_for(&self, env: &EnvName) -> Option<Kind> {
         self.waiting().filter(|b| b.env == *env).map(|b| b.kind)
     }
 
-    /// Returns the boot the node's names lead to.
+    /// Returns the pending boot if the node's names lead to it.
     pub fn waiting(&self) -> Option<&PendingBoot> {
         self.boot().filter(|b| b.is_waiting())
     }
 
-    /// Returns whether an environment must be kept for it.
+    /// Returns whether it protects an environment.
     pub fn protects(&self, env: &EnvName) -> bool {
         match self {
             Self::None => false,
@@ -133,18 +131,18 @@ impl Pending {
     }
 }
 
-/// Writes what a node has before it, durably, in its directory in the pool's state directory.
+/// Writes a node's pending boot, durably, to its directory in the state directory.
 pub fn write(node_dir: &Path, lock: &PoolLock, boot: &PendingBoot) -> Result<()> {
     lock.ensure_protects(state_of(node_dir))?;
     record::write(&path(node_dir), boot).context("making the pending boot durable")
 }
 
-/// Returns the pool's state directory, by a node's in it: `nodes/NODE`.
+/// Returns the pool's state directory, from a node's directory in it: `nodes/NODE`.
 fn state_of(node_dir: &Path) -> &Path {
     node_dir.ancestors().nth(2).unwrap_or(node_dir)
 }
 
-/// Takes away what a node had before it, durably; nothing there is no error.
+/// Removes a node's pending boot, durably; it need not exist.
 pub fn clear(node_dir: &Path, lock: &PoolLock) -> Result<()> {
     lock.ensure_protects(state_of(node_dir))?;
     let path = path(node_dir);

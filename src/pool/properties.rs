@@ -1,7 +1,7 @@
-//! Properties: which there are, what values they take, where a value comes from.
+//! Properties: their names, their values, and which value is effective.
 //!
-//! A node's own value goes before the pool's, and that before the default. Values are checked and
-//! brought to one spelling on the way in. Pure: not for storing them, nor for what follows a change.
+//! A node's value overrides the pool's, and that overrides the default. Values are checked and normalised when they are
+//! set. Pure: not for storing them, nor for what a change requires.
 
 mod dhcp;
 mod keep;
@@ -13,18 +13,18 @@ pub use keep::{Keep, keep};
 use super::record::{NodeRecord, PoolRecord};
 use crate::failure::Failure;
 
-/// One property there is.
+/// One property.
 #[derive(Debug, Clone, Copy)]
 pub struct Property {
     /// Its name.
     pub name: &'static str,
-    /// What it is, one line.
+    /// What it sets, one line.
     pub help: &'static str,
-    /// What its values look like.
+    /// The format of its values.
     pub value: &'static str,
-    /// What holds where nobody says anything, as a person reads it; `-` for nothing.
+    /// The default, in words; `-` for none.
     pub default: &'static str,
-    /// Whether the pool can have it, for every node.
+    /// Whether it can be set on the pool, for every node.
     pub pool_wide: bool,
     normalise: fn(&str) -> Result<String, String>,
 }
@@ -33,7 +33,7 @@ pub struct Property {
 pub const ALL: &[Property] = &[
     Property {
         name: "server",
-        help: "address of this machine, as nodes see it",
+        help: "address by which nodes reach this machine",
         value: "IPv4 address",
         default: "address on the default route",
         pool_wide: true,
@@ -41,7 +41,7 @@ pub const ALL: &[Property] = &[
     },
     Property {
         name: "mac",
-        help: "MAC addresses the node asks by",
+        help: "MAC addresses of the node",
         value: "one or more, comma-separated, any common spelling",
         default: "-",
         pool_wide: false,
@@ -49,7 +49,7 @@ pub const ALL: &[Property] = &[
     },
     Property {
         name: "serial",
-        help: "Raspberry Pi serial the node asks by",
+        help: "Raspberry Pi serial of the node",
         value: "the low 8 hex digits",
         default: "-",
         pool_wide: false,
@@ -65,7 +65,7 @@ pub const ALL: &[Property] = &[
     },
     Property {
         name: "clients",
-        help: "who may mount the node's environments",
+        help: "NFS clients that may mount the node's environments",
         value: "addresses, networks or host names, comma-separated",
         default: "the node's ip, else the server's own network",
         pool_wide: true,
@@ -73,15 +73,15 @@ pub const ALL: &[Property] = &[
     },
     Property {
         name: "dhcp",
-        help: "what the server's dnsmasq does about DHCP",
-        value: "proxy (another server hands out addresses), FIRST-LAST (dnsmasq does, to everybody), off",
+        help: "DHCP by the server's dnsmasq",
+        value: "proxy (another server assigns addresses), FIRST-LAST (dnsmasq assigns them, to every client), off",
         default: "proxy",
         pool_wide: true,
         normalise: value::dhcp,
     },
     Property {
         name: "loader",
-        help: "what reads the boot files",
+        help: "the boot loader that reads the boot files",
         value: "rpi, pxelinux",
         default: "recognised from the boot files",
         pool_wide: true,
@@ -89,7 +89,7 @@ pub const ALL: &[Property] = &[
     },
     Property {
         name: "root",
-        help: "where the node's root is",
+        help: "the node's root filesystem",
         value: "nfs, PARTUUID=…, UUID=…, LABEL=…",
         default: "nfs",
         pool_wide: true,
@@ -99,13 +99,13 @@ pub const ALL: &[Property] = &[
         name: "nfs.version",
         help: "NFS version the root is mounted with",
         value: "3, 4.1, 4.2",
-        default: "what the environment's own boot path can mount",
+        default: "what the environment's initramfs can mount",
         pool_wide: true,
         normalise: value::nfs_version,
     },
     Property {
         name: "nfs.options",
-        help: "more mount options for the root",
+        help: "additional mount options of the root",
         value: "comma-separated, such as actimeo=120",
         default: "-",
         pool_wide: true,
@@ -113,7 +113,7 @@ pub const ALL: &[Property] = &[
     },
     Property {
         name: "cmdline",
-        help: "kernel arguments added to those the boot files bring",
+        help: "kernel arguments added to those of the boot files",
         value: "arguments, blank-separated",
         default: "-",
         pool_wide: true,
@@ -121,15 +121,15 @@ pub const ALL: &[Property] = &[
     },
     Property {
         name: "upgrade.command",
-        help: "replaces the distribution's full upgrade",
-        value: "a shell command, run by /bin/sh -c inside",
+        help: "command that replaces the distribution's full upgrade",
+        value: "a shell command, run by /bin/sh -c inside the environment",
         default: "by distribution",
         pool_wide: true,
         normalise: value::one_line,
     },
     Property {
         name: "nfs.subtree-check",
-        help: "whether the NFS server keeps a node's handles inside the node's own exports",
+        help: "whether the NFS server checks that a node's file handles are inside its exports",
         value: "on, off",
         default: "off",
         pool_wide: true,
@@ -137,7 +137,7 @@ pub const ALL: &[Property] = &[
     },
     Property {
         name: "upgrade.sync",
-        help: "whether an upgrade's fsync calls are made, not only answered; the whole is always synced before it is kept",
+        help: "whether fsync calls in an upgrade are executed; if not, they return at once, and all is synced at the end",
         value: "on, off",
         default: "off",
         pool_wide: true,
@@ -145,16 +145,16 @@ pub const ALL: &[Property] = &[
     },
     Property {
         name: "upgrade.network",
-        help: "the network of upgrade, run and shell: one apart, from where this machine is not reached but for what is \
-               admitted, or this machine's own",
-        value: "private, private,ADDR:PORT (of this machine, more comma-separated), host",
+        help: "network of upgrade, run and shell: private, from which only the listed ports of this machine can be \
+               reached, or this machine's own",
+        value: "private, private,ADDR:PORT[,ADDR:PORT…], host",
         default: "private",
         pool_wide: true,
         normalise: value::network,
     },
     Property {
         name: "keep",
-        help: "environments prune leaves",
+        help: "how many environments prune keeps",
         value: "a number, or all",
         default: "5",
         pool_wide: true,
@@ -170,7 +170,7 @@ pub const ALL: &[Property] = &[
     },
     Property {
         name: "power.cycle",
-        help: "power-cycles a node whose trial did not come up; NETBE_NODE, NETBE_MAC and NETBE_IP in its environment",
+        help: "command that power-cycles a node after a failed trial; gets NETBE_NODE, NETBE_MAC and NETBE_IP",
         value: "a shell command, run by /bin/sh -c on this machine",
         default: "-",
         pool_wide: true,
@@ -181,11 +181,11 @@ pub const ALL: &[Property] = &[
 /// Where a property's value comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Source {
-    /// The node's own.
+    /// Set on the node.
     Local,
-    /// The pool's, for every node.
+    /// Set on the pool, for every node.
     Pool,
-    /// Nobody said anything.
+    /// Not set.
     Default,
 }
 
@@ -200,19 +200,19 @@ impl Source {
     }
 }
 
-/// A value that somebody set, with who it was.
+/// A value that was set, with its source.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Value {
-    /// The value, in its one spelling.
+    /// The value, normalised.
     pub value: String,
-    /// Where it comes from.
+    /// Where it is set.
     pub source: Source,
 }
 
 /// Returns the property of that name.
 ///
 /// # Errors
-/// A usage failure naming those there are.
+/// A usage failure that lists all properties.
 pub fn find(name: &str) -> Result<&'static Property, Failure> {
     ALL.iter().find(|p| p.name == name).ok_or_else(|| {
         let names: Vec<&str> = ALL.iter().map(|p| p.name).collect();
@@ -222,16 +222,16 @@ pub fn find(name: &str) -> Result<&'static Property, Failure> {
 }
 
 impl Property {
-    /// Returns whether a node can have it; what is not of nodes is the pool's only.
+    /// Returns whether it can be set on a node; else only on the pool.
     pub fn is_of_nodes(&self) -> bool {
-        // One dnsmasq serves them all.
+        // One dnsmasq serves all nodes.
         self.name != "dhcp"
     }
 
-    /// Returns a value in its one spelling; the empty value takes a setting away.
+    /// Returns the value normalised; an empty one removes the setting.
     ///
     /// # Errors
-    /// A usage failure saying what values look like.
+    /// A usage failure with the format of the values.
     pub fn normalise(&self, value: &str) -> Result<String, Failure> {
         if value.is_empty() {
             return Ok(String::new());
@@ -243,7 +243,7 @@ impl Property {
     }
 }
 
-/// Returns the value somebody set; `None` where the default holds.
+/// Returns the value that was set; `None` if the default is effective.
 pub fn effective(name: &str, node: Option<&NodeRecord>, pool: &PoolRecord) -> Option<Value> {
     let local = node
         .and_then(|n| n.properties.get(name))

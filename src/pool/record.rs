@@ -1,9 +1,8 @@
-//! The records netbe keeps: `pool.json` and `node.json` in the state directory, with a copy on the pool for another
-//! server to take over; `env.json` beside the halves it describes, with a code ([`super::code`]).
+//! The records: `pool.json` and `node.json` in the state directory, with a copy on the pool for a takeover by another
+//! server; `env.json` beside the halves, with a code ([`super::code`]).
 //!
-//! Parsing is tolerant of fields it does not know and gives them back when the record is written, so
-//! that an older netbe does not lose what a newer one wrote within one format version; a record of a newer
-//! version is refused. Not for state: losing `env.json` costs a description, never a boot.
+//! Unknown fields are kept and written back, so that an older netbe does not lose what a newer one wrote within one
+//! format version; a newer version is refused. No boot depends on `env.json`.
 
 mod env;
 
@@ -19,18 +18,18 @@ pub use env::{EnvRecord, KernelSeen, Led, Shared};
 
 pub use super::record_file::{LIMIT, read, write, write_before_sync};
 
-/// How many generations before its origin an environment remembers.
+/// How many generations before its origin an environment records.
 pub const LINEAGE: usize = 16;
 
 /// The version of all records this netbe writes.
 pub const VERSION: u64 = 1;
 
-/// What every record says first.
+/// The field of every record that is read first.
 trait Record {
     fn version(&self) -> u64;
 }
 
-/// The one thing that is the same in all formats.
+/// It is the same in all formats.
 #[derive(Deserialize)]
 struct Versioned {
     version: u64,
@@ -41,13 +40,12 @@ struct Versioned {
 pub struct PoolRecord {
     /// Format version of the whole pool.
     pub version: u64,
-    /// The pool's identity, in its exports file, so that two pools on one machine do not overwrite
-    /// each other's.
+    /// The pool's identity; it is in the exports file, so that two pools on one machine do not overwrite each other's.
     pub uuid: String,
-    /// Properties every node has unless it has its own.
+    /// Properties of every node that does not set them itself.
     #[serde(default)]
     pub properties: BTreeMap<String, String>,
-    /// What a newer netbe wrote.
+    /// Fields of a newer netbe.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
@@ -57,24 +55,24 @@ pub struct PoolRecord {
 pub struct NodeRecord {
     /// Format version.
     pub version: u64,
-    /// Whether no machine boots this node: it is there to make others from.
+    /// Whether it is a template: no machine boots it.
     #[serde(default)]
     pub template: bool,
     /// The node's own properties.
     #[serde(default)]
     pub properties: BTreeMap<String, String>,
-    /// The node this one is the new name of, while the old one may still be there.
+    /// The node it was renamed from, while that one may still exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<String>,
-    /// What a newer netbe wrote.
+    /// Fields of a newer netbe.
     #[serde(flatten)]
     pub other: Map<String, Value>,
 }
 
-/// What an environment was made from.
+/// The origin of an environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Origin {
-    /// Its node, by the name it had.
+    /// The name of its node then.
     pub node: String,
     /// Its name then.
     pub name: String,
@@ -89,7 +87,7 @@ impl fmt::Display for Origin {
 }
 
 impl PoolRecord {
-    /// Returns what of it may lie on the pool, as of a node's.
+    /// Returns the part that may be written to the pool, without secrets.
     pub fn without_secrets(&self) -> Self {
         Self {
             properties: without_secrets(&self.properties),
@@ -100,7 +98,7 @@ impl PoolRecord {
     /// Parses a `pool.json`.
     ///
     /// # Errors
-    /// When it is not one, or of a newer format.
+    /// When it is malformed, or of a newer format.
     pub fn parse(text: &str) -> Result<Self> {
         parse(text)
     }
@@ -118,7 +116,7 @@ impl NodeRecord {
         }
     }
 
-    /// Returns what of it may lie on the pool: whoever mounts an export of it could read what is secret.
+    /// Returns the part that may be written to the pool, without secrets: every client of an export could read these.
     pub fn without_secrets(&self) -> Self {
         Self {
             properties: without_secrets(&self.properties),
@@ -129,7 +127,7 @@ impl NodeRecord {
     /// Parses a `node.json`.
     ///
     /// # Errors
-    /// When it is not one, or of a newer format.
+    /// When it is malformed, or of a newer format.
     pub fn parse(text: &str) -> Result<Self> {
         parse(text)
     }
@@ -155,13 +153,13 @@ fn without_secrets(properties: &BTreeMap<String, String>) -> BTreeMap<String, St
 
 fn parse<T: DeserializeOwned + Record>(text: &str) -> Result<T> {
     let parsed = serde_json::from_str::<T>(text);
-    // What cannot be parsed may be of a newer format, which may lack fields this one cannot do without.
+    // A parse error may be due to a newer format without required fields.
     let version = match &parsed {
         Ok(record) => record.version(),
         Err(_) => serde_json::from_str::<Versioned>(text).map_or(VERSION, |v| v.version),
     };
     if version > VERSION {
-        bail!("it is of format {version}, made by a newer netbe; this one knows format {VERSION}");
+        bail!("it has format {version}, of a newer netbe; this netbe reads format {VERSION}");
     }
     Ok(parsed?)
 }

@@ -1,4 +1,4 @@
-//! Records as files: read whatever stands there, replaced in one step.
+//! Record files: read safely whatever the path is, and replaced atomically.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -14,11 +14,11 @@ use crate::fs::path_error::at_path;
 /// The largest record that is read, in bytes.
 pub const LIMIT: u64 = 16 << 20;
 
-/// Returns a record's text; `None` where there is no file.
+/// Returns a record's text; `None` if the file does not exist.
 ///
-/// Anything but a regular file is an error, a link too, and so is one past 16 MiB.
+/// Anything but a regular file of at most 16 MiB is an error, symbolic links too.
 pub fn read(path: &Path) -> io::Result<Option<String>> {
-    // Whatever was put there by hand: a pipe must not hang the reader, nor a link lead it out of the pool.
+    // The path can be anything: a pipe must not block the reader, nor a link lead it out of the pool.
     let text = match opener::file(path) {
         Ok(Some(file)) => text_of(file),
         Ok(None) => return Ok(None),
@@ -28,7 +28,7 @@ pub fn read(path: &Path) -> io::Result<Option<String>> {
     text.map(Some).map_err(|e| at_path(&e, path))
 }
 
-/// Returns whether something else than a regular file stands there.
+/// Returns whether it is something other than a regular file.
 fn is_no_file(error: &io::Error) -> bool {
     use nix::libc::{EISDIR, ELOOP, ENXIO};
     matches!(error.raw_os_error(), Some(EISDIR | ELOOP | ENXIO))
@@ -53,7 +53,7 @@ pub fn write(path: &Path, record: &impl Serialize) -> Result<()> {
     put(path, record, Durable::AtOnce)
 }
 
-/// Writes a record in one step; the caller syncs the filesystem before anything rests on it.
+/// Writes a record in one step; the caller syncs the filesystem before anything depends on it.
 pub fn write_before_sync(path: &Path, record: &impl Serialize) -> Result<()> {
     put(path, record, Durable::WithNextSync)
 }

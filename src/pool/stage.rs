@@ -1,8 +1,8 @@
-//! Things being made, and things being deleted.
+//! Directories that are being made or deleted.
 //!
-//! A [`Staged`] is a hidden directory that removes itself, subvolumes and all, unless it is published by
-//! one rename. Deleting goes the other way: one rename out of sight, then the work. What a killed
-//! process leaves of either is found again by its name. Not for what goes into a stage.
+//! A [`Staged`] is a hidden directory that removes itself with its subvolumes unless it is published, by one rename.
+//! Deleting first renames to a hidden name. `check` finds the leftovers of a killed process by their names. Not for the
+//! content of a stage.
 
 use std::fs::{self, File};
 use std::io;
@@ -24,13 +24,13 @@ use crate::terminal;
 #[derive(Debug)]
 pub struct Staged {
     dir: Option<PathBuf>,
-    /// What tells that it is being used, for as long as this value lives.
+    /// The lock that shows that it is in use.
     _guard: Guard,
 }
 
 impl Staged {
-    /// Makes an empty stage in `parent`, for the thing that is to be called `name`; it is left alone as long as this value
-    /// lives, also without the lock it was made under.
+    /// Makes an empty stage in `parent` for `name`; as long as this value lives, `check --repair` does not remove it,
+    /// also after the node's lock is released.
     pub fn new(parent: &Path, name: &str) -> Result<Self> {
         let dir = parent.join(hidden(layout::STAGED, name));
         fs::create_dir(&dir).with_context(|| format!("making {}", dir.display()))?;
@@ -47,18 +47,17 @@ impl Staged {
         }
     }
 
-    /// Returns where it stands while it is being made.
+    /// Returns its hidden path.
     pub fn path(&self) -> &Path {
-        // Only publishing takes it away, and that consumes the value.
+        // Only `publish` takes it, and consumes the value.
         self.dir.as_deref().unwrap_or(Path::new(""))
     }
 
-    /// Makes everything in it durable, then gives it its name, in one step; replaces nothing.
+    /// Makes its content durable, then renames it to its name, which must be free.
     ///
-    /// Durable when it returns.
     ///
     /// # Errors
-    /// A refusal when the name is taken, and when netbe was asked to stop; the stage removes itself then.
+    /// A refusal if the name is taken, or netbe was interrupted; the stage removes itself then.
     pub fn publish(mut self, to: &Path) -> Result<()> {
         interrupt::check()?;
         subvolume::sync(self.path()).context("making the new files durable")?;
@@ -72,7 +71,7 @@ impl Staged {
         match renamed {
             Ok(()) => self.dir = None,
             Err(nix::Error::EEXIST) => {
-                return Err(Failure::refused(format!("{} is there already", to.display())).into());
+                return Err(Failure::refused(format!("{} already exists", to.display())).into());
             }
             Err(e) => {
                 return Err(io::Error::from(e))
@@ -88,7 +87,7 @@ impl Drop for Staged {
         if let Some(dir) = self.dir.take()
             && let Err(e) = remove(&dir)
         {
-            // Nobody above can be told from here, and check finds it by its name.
+            // Drop cannot return an error; `check` finds the leftover by its name.
             terminal::say(
                 "warning",
                 &format!(
@@ -100,15 +99,14 @@ impl Drop for Staged {
     }
 }
 
-/// A stage's own lock: it says that a process lives that made the stage to be left alone, with the lock of its node or
-/// without.
+/// A stage's lock: it shows that the process that made the stage still runs, also without the lock of its node.
 #[derive(Debug)]
 struct Guard {
     _dir: File,
 }
 
 impl Guard {
-    /// Guards a directory that nobody else knows of yet.
+    /// Locks a directory that was just made.
     fn of(dir: &Path) -> io::Result<Self> {
         let dir = opener::directory(dir)?;
         loop {
@@ -117,45 +115,43 @@ impl Guard {
                 locked => break locked?,
             }
         }
-        // For those who only look.
+        // For readers, which take no lock.
         lock::mark(&dir, Share::Together);
         Ok(Self { _dir: dir })
     }
 }
 
-/// Returns whether a process lives that made a stage to be left alone; false where it cannot be told. It takes nothing.
+/// Returns whether the process that made a stage still runs; false if that cannot be determined. Takes no lock.
 pub fn is_guarded(dir: &Path) -> bool {
-    // Only directories are marked so, and nothing else is opened.
+    // A stage is a directory; anything else is not opened.
     dir.symlink_metadata().is_ok_and(|m| m.is_dir())
         && opener::directory(dir).is_ok_and(|dir| lock::has_mark(&dir))
 }
 
-/// Takes something published out of sight, in one step, and deletes it; durable when it returns.
+/// Renames something published to a hidden name and deletes it; durable when it returns.
 ///
-/// On a disk so full that no name can be changed, it is deleted where it stands: the kernel has space set aside for
-/// deleting, none for renaming, and this is what frees space. Interrupted then, it is seen as damaged until it is
-/// destroyed again.
+/// On a disk too full for a rename, it is deleted in place: btrfs reserves space for deleting, not for renaming, and
+/// deleting frees space. If that is interrupted, the environment is damaged until it is destroyed again.
 pub fn discard(path: &Path, trash_in: &Path) -> Result<()> {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let trash = trash_in.join(hidden(layout::TRASH, &name));
     let removed = match fs::rename(path, &trash) {
         Ok(()) => remove(&trash),
         Err(e) if e.kind() == io::ErrorKind::StorageFull => remove(path),
-        Err(e) => return Err(e).with_context(|| format!("taking away {}", path.display())),
+        Err(e) => return Err(e).with_context(|| format!("removing {}", path.display())),
     };
-    // Also of what stays some has gone.
+    // Sync also after a failure: a part may be deleted.
     let durable = subvolume::sync(trash_in).context("making the deletion durable");
     removed.and(durable)
 }
 
-/// Deletes a stage or trash: whatever subvolumes, files and directories are in it.
+/// Deletes a stage or trash with all subvolumes, files and directories in it.
 ///
-/// Links are removed, never followed. A directory that something is mounted on is an error. All that can go has gone,
-/// whatever stays.
+/// Links are removed, never followed. A mount point is an error, after everything else is deleted.
 pub fn remove(dir: &Path) -> Result<()> {
     let deleting = || format!("deleting {}", dir.display());
     let (Some(above), Some(name)) = (dir.parent(), dir.file_name()) else {
-        anyhow::bail!("{} is no stage", dir.display());
+        anyhow::bail!("{} is not a stage", dir.display());
     };
     let above = opener::directory(above).with_context(deleting)?;
     let top = opener::directory_at(&above, name).with_context(deleting)?;
@@ -168,7 +164,7 @@ fn make_durable(published: &Path) -> Result<()> {
     atomic::directory(parent).context("making the new name durable")
 }
 
-/// Returns a hidden name: what is being done, to what, by which process, so that two never collide.
+/// Returns a hidden name: prefix, name and process ID, so that two never collide.
 fn hidden(prefix: &str, name: &str) -> String {
     use std::sync::atomic::{AtomicU32, Ordering};
     static COUNT: AtomicU32 = AtomicU32::new(0);

@@ -1,9 +1,9 @@
-//! What netbe believes of a pool: its state directory, `STATE/POOL-UUID` on the server's own disk.
+//! The state directory of a pool, `STATE/POOL-UUID` on the server's own disk: what netbe trusts.
 //!
-//! In it are the records of the pool and of its nodes, what is pending and what was seen, the locks, what is published,
-//! and the key of the records that stay on the pool. Whoever may mount one export of a pool by kernel NFS can name, and
-//! as root write, any file of its filesystem, so nothing that root runs or believes unchecked lies there. A state
-//! directory is of one place: a pool that says it is another's is not believed. Not for what the records say.
+//! It has the records of the pool and of its nodes, pending boots, boot evidence, locks, the published configuration,
+//! and the key of the records on the pool. A client that may mount one export of the pool can address, and as root
+//! write, any file of its filesystem, so nothing that root runs or trusts unchecked is there. A state directory belongs
+//! to one place of a pool, whatever the pool's own record claims. Not for the content of records.
 
 use std::fs::{self, DirBuilder, File};
 use std::io;
@@ -20,10 +20,10 @@ use crate::fs::atomic;
 use crate::fs::dir_names::names_in;
 use crate::fs::path_error::is_system_error;
 
-/// Where state directories stand where nobody says otherwise.
+/// The default directory of state directories.
 pub const DEFAULT: &str = "/var/lib/netbe";
 
-/// Where a pool lies, by what no node can change: the filesystem, the subvolume in it, and the directory in that.
+/// The place of a pool, in terms that no node can change: filesystem, subvolume, and directory.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
     /// UUID of the filesystem.
@@ -32,12 +32,12 @@ pub struct Place {
     pub subvolume: u64,
     /// Inode number of the pool's directory.
     pub inode: u64,
-    /// The directory when it was last looked at, for people.
+    /// The directory's path when it was last used, for messages.
     pub dir: PathBuf,
 }
 
 impl Place {
-    /// Returns where a directory lies.
+    /// Returns the place of a directory.
     pub fn locate(dir: &Path) -> Result<Self> {
         let looked = || -> io::Result<Self> {
             let open = File::open(dir)?;
@@ -48,16 +48,16 @@ impl Place {
                 dir: dir.to_path_buf(),
             })
         };
-        looked().with_context(|| format!("asking what {} lies on", dir.display()))
+        looked().with_context(|| format!("finding the filesystem of {}", dir.display()))
     }
 
-    /// Returns whether both are one place, whatever it is called.
+    /// Returns whether both are the same place, at any path.
     pub fn is_same(&self, other: &Self) -> bool {
         (&self.filesystem, self.subvolume, self.inode)
             == (&other.filesystem, other.subvolume, other.inode)
     }
 
-    /// Reads which place a state directory is of; `None` where there is none.
+    /// Reads the place that a state directory belongs to; `None` if it has none.
     pub fn read(state: &Path) -> Result<Option<Self>> {
         let file = file(state);
         let Some(text) = record::read(&file)? else {
@@ -68,13 +68,13 @@ impl Place {
         Ok(Some(place))
     }
 
-    /// Writes it, durably: from then on the state directory is that of the pool there.
+    /// Writes it, durably: from then on the state directory belongs to the pool there.
     pub fn write(&self, state: &Path) -> Result<()> {
         record::write(&file(state), self)
     }
 }
 
-/// Makes a state directory with a key; of no pool yet: that is [`Place::write`], last.
+/// Makes a state directory with a key. [`Place::write`] then assigns it to a pool.
 pub fn make(state: &Path) -> Result<Key> {
     for dir in [
         state.to_path_buf(),
@@ -85,7 +85,7 @@ pub fn make(state: &Path) -> Result<Key> {
         private_directory(&dir)?;
     }
     let file = key_file(state);
-    // What an interrupted taking over has signed goes by the one that is there.
+    // An existing key stays: an interrupted takeover has signed records with it.
     let key = match file.symlink_metadata() {
         Ok(_) => Key::read(&file)?,
         Err(_) => Key::make(&file)?,
@@ -97,7 +97,7 @@ pub fn make(state: &Path) -> Result<Key> {
     Ok(key)
 }
 
-/// Makes a directory that is root's alone, where there is none.
+/// Makes a directory that only root can access, if it does not exist.
 pub fn private_directory(dir: &Path) -> Result<()> {
     DirBuilder::new()
         .recursive(true)
@@ -111,7 +111,7 @@ pub fn key(state: &Path) -> Result<Key> {
     Key::read(&key_file(state))
 }
 
-/// Returns the state directories there are, with the places they are of; one whose place is lost is left out.
+/// Returns the state directories with their places; one whose place is lost is omitted.
 pub fn all(states: &Path) -> io::Result<Vec<(PathBuf, Place)>> {
     let mut found = Vec::new();
     for name in names_in(states)? {
@@ -128,7 +128,7 @@ pub fn all(states: &Path) -> io::Result<Vec<(PathBuf, Place)>> {
     Ok(found)
 }
 
-/// Takes away what a state directory holds of a node, durably; nothing there is no error.
+/// Removes a node's state, durably; it need not exist.
 pub fn forget_node(dir: &Path) -> Result<()> {
     match fs::remove_dir_all(dir) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),

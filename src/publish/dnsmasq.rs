@@ -1,8 +1,8 @@
-//! What dnsmasq offers: its configuration, and a file a machine.
+//! dnsmasq's files: its configuration, and one file for each node.
 //!
-//! Writes them into the pool's `publish`, and where this machine's dnsmasq reads them restarts it when they
-//! changed: that is when a machine comes, goes, or boots by another loader, not when an environment is
-//! activated. Not for including them in `/etc`: that is asked for.
+//! Writes them to `publish` in the state directory. If this machine's dnsmasq reads them, it is restarted when they
+//! changed: when a machine is added or removed or boots by another loader, not when an environment is activated. Not
+//! for including them in `/etc`, which `init --services` does.
 
 pub mod daemon;
 mod dhcp;
@@ -34,7 +34,7 @@ use inclusion::{Inclusion, Installed};
 use text::{Config, Host};
 use tftp::Behind;
 
-/// Returns the configuration's place.
+/// Returns the path of the configuration.
 pub fn config_file(state: &Path) -> PathBuf {
     layout::publish(state).join("dnsmasq.conf")
 }
@@ -44,17 +44,17 @@ pub fn hosts_dir(state: &Path) -> PathBuf {
     layout::publish(state).join("dnsmasq-hosts")
 }
 
-/// Returns whether what is written for a pool has dnsmasq answer no DNS.
+/// Returns whether a pool's configuration disables DNS.
 pub fn ends_dns(state: &Path) -> bool {
     ours(&config_file(state)).is_some_and(|text| text.lines().any(|l| l == "port=0"))
 }
 
-/// Returns the text of a file of ours; `None` where something else stands.
+/// Returns the text of a file that netbe wrote; `None` for any other file.
 fn ours(path: &Path) -> Option<String> {
     record::read(path).ok().flatten()
 }
 
-/// Returns the place of what an older netbe had dnsmasq call, as root, for each file it handed out.
+/// Returns the path of the script that an older netbe had dnsmasq run, as root, for each transfer.
 fn script_file(state: &Path) -> PathBuf {
     layout::publish(state).join("dnsmasq-script")
 }
@@ -79,7 +79,7 @@ pub fn is_read(pool: &Pool) -> bool {
     inclusion::find(pool.state()).installed == Installed::Ours
 }
 
-/// Writes the files although no machine needs them yet, as before they are included.
+/// Writes the files also if no machine needs them yet, before they are included.
 pub fn prepare(
     pool: &Pool,
     lock: Option<&PoolLock>,
@@ -94,7 +94,7 @@ pub fn prepare(
     scope.bring_up_to_date(lock, true, done)
 }
 
-/// Writes what concerns one node, as given: its record need not be stored as it is.
+/// Writes the files for one node as given: its record need not be stored yet.
 pub fn bring_node_up_to_date(
     pool: &Pool,
     lock: Option<&PoolLock>,
@@ -116,7 +116,7 @@ pub fn bring_node_up_to_date(
 struct Scope<'a> {
     pool: &'a Pool,
     all: &'a [Node],
-    /// Those whose files are looked at.
+    /// The nodes whose files are written.
     these: &'a [Node],
 }
 
@@ -138,7 +138,7 @@ impl Scope<'_> {
             .find(|p| !layout::is_plain(p))
         {
             done.warnings.push(format!(
-                "dnsmasq is offered nothing: {} cannot stand in its configuration",
+                "no dnsmasq configuration is written: the path {} has characters that its syntax does not allow",
                 path.display()
             ));
             return Ok(());
@@ -151,7 +151,7 @@ impl Scope<'_> {
             news = true;
             if ours(&config).is_some_and(|old| text::hands_out_files(&old)) {
                 done.warnings.push(
-                    "dnsmasq hands out no boot files any more, netbe does: netbe init --services sets that up".to_string(),
+                    "dnsmasq no longer serves boot files; to set up netbe's TFTP server: netbe init --services".to_string(),
                 );
             }
             if lock.is_some() {
@@ -161,17 +161,17 @@ impl Scope<'_> {
         if is_read(self.pool) {
             restart::restart_if_changed(self.pool, lock, news, done);
         }
-        // After the restart: the dnsmasq from before may call it.
+        // After the restart: the old dnsmasq may still run it.
         remove_script(&script_file(self.pool.state()), lock, done)
     }
 
-    /// Returns the configuration; `None` where it cannot be told now, and the one there is stays.
+    /// Returns the configuration; `None` if it cannot be generated now, so that the current one stays.
     fn config(&self, done: &mut Published) -> Option<String> {
         let server = match server::address(None, self.pool.record()) {
             Ok(server) => server,
             Err(e) => {
                 done.warnings.push(format!(
-                    "dnsmasq is not told what to offer: {e}; netbe set server=ADDRESS"
+                    "no dnsmasq configuration is written: {e}; netbe set server=ADDRESS"
                 ));
                 return None;
             }
@@ -190,14 +190,14 @@ impl Scope<'_> {
             for end in [low, high] {
                 if server::is_on_network(end, server) == Some(false) {
                     done.warnings.push(format!(
-                        "dhcp={dhcp} is answered to nobody: {end} is not on the network of {server}"
+                        "dnsmasq assigns no address of dhcp={dhcp}: {end} is not on the network of {server}"
                     ));
                     break;
                 }
             }
         }
         let by_serial = |n: &Node| n.is_offered() && macs(n).is_empty();
-        // Who asks for a lost node is not known: a serial may.
+        // The properties of a node with a lost record are not known: it may have a serial.
         let before = ours(&config_file(self.pool.state())).unwrap_or_default();
         let may_be = self.all.iter().any(|n| n.lost) && text::is_by_serial(&before);
         let included = installed == Installed::Ours;
@@ -226,7 +226,7 @@ impl Scope<'_> {
             done.steps.push(format!("make {}", dir.display()));
             if lock.is_some() {
                 if there.is_some() {
-                    // A link would have others' files taken for machines' that are gone.
+                    // A link would have files elsewhere removed as those of removed nodes.
                     fs::remove_file(&dir).with_context(|| format!("removing {}", dir.display()))?;
                 }
                 fs::create_dir(&dir).with_context(|| format!("making {}", dir.display()))?;
@@ -253,13 +253,13 @@ impl Scope<'_> {
         for name in names_in(&dir)? {
             let of = |nodes: &[Node]| nodes.iter().find(|n| n.name.as_str() == name).cloned();
             let stays = match of(self.these) {
-                // Who it is is not known: what dnsmasq is told of it stays.
+                // Its MAC addresses are not known: its file stays.
                 Some(node) => {
                     node.lost || unknown.contains(&node.name) || wanted.contains_key(&name)
                 }
                 None => of(self.all).is_some(),
             };
-            // Being written; what was left so is found by check.
+            // A temporary file; check finds leftovers.
             if stays || name.starts_with('.') {
                 continue;
             }
@@ -271,19 +271,19 @@ impl Scope<'_> {
             }
         }
         if news && lock.is_some() {
-            // A machine that was reported as served is answered after a power cut too.
+            // Durable: a machine that was reported as served must be answered after a power cut too.
             atomic::directory(&dir)?;
         }
         Ok(news)
     }
 
-    /// Returns the text of each node's file, by the node's name; and the nodes of which it cannot be told.
+    /// Returns the text of each node's file, by the node's name, and the nodes for which it cannot be generated.
     fn hosts(&self, done: &mut Published) -> (BTreeMap<String, String>, HashSet<&NodeName>) {
         let (mut wanted, mut unknown) = (BTreeMap::new(), HashSet::new());
         let addresses = reserved::addresses(self.pool, self.all, done);
         let mut taken: HashSet<&str> = HashSet::new();
         for node in self.these.iter().filter(|n| n.is_offered()) {
-            // Without one, nothing stands behind its name yet: the TFTP server would hand out what is shared.
+            // Without one, its TFTP name does not exist yet: a TFTP server could serve shared files instead.
             let active = match tftp::behind(node) {
                 Behind::Environment(active) => active,
                 Behind::Nothing => continue,
@@ -292,7 +292,7 @@ impl Scope<'_> {
                     continue;
                 }
             };
-            // Two records edited by hand; the first has it, as of the TFTP names.
+            // Two records edited by hand; the first node keeps it, as with the TFTP names.
             let macs: Vec<&str> = macs(node).into_iter().filter(|m| taken.insert(m)).collect();
             if macs.is_empty() {
                 continue;
@@ -308,14 +308,15 @@ impl Scope<'_> {
         (wanted, unknown)
     }
 
-    /// Warns where this pool says something of DHCP that another one decides.
+    /// Warns if this pool sets DHCP properties that only the first pool decides.
     fn say_what_holds(&self, holds: &Dhcp, done: &mut Published) {
         let own = properties::effective("dhcp", None, self.pool.record());
         if let Some(own) = own.and_then(|v| v.value.parse::<Dhcp>().ok())
             && own != *holds
         {
             done.warnings.push(format!(
-                "dhcp={own} of this pool does not hold: one dnsmasq serves all pools here, by the first one's dhcp={holds}"
+                "dhcp={own} of this pool has no effect: the one dnsmasq of this server uses dhcp={holds} of the \
+                 first pool"
             ));
         }
     }

@@ -1,7 +1,7 @@
 //! The exports file: pure text.
 //!
-//! One line an exported half, each with its subvolume's own UUID as `fsid=`, so that a handle a machine
-//! holds never comes to mean another environment's file. Format: exports(5). Not for installing it.
+//! One line for each exported half, with its subvolume's UUID as `fsid=`, so that a file handle never refers to another
+//! environment's file. Format: exports(5). Not for installing it.
 
 use std::path::Path;
 
@@ -11,25 +11,24 @@ use super::server;
 use crate::btrfs::subvolume::{self, Uuid};
 use crate::pool::{Environment, Node, Pool};
 
-/// What every export is offered with.
+/// The options of every export.
 ///
-/// `no_root_squash`: a node's root user owns its system. `mp`: never the empty directory where the pool is not mounted (a subvolume counts as mount
-/// point).
+/// `no_root_squash`: a node's root user owns its system. `mp`: never export the empty directory of an unmounted pool (a
+/// subvolume counts as mount point).
 const OPTIONS: &str = "rw,sync";
 const MORE_OPTIONS: &str = "no_root_squash,mp";
 
-/// One half that is exported.
+/// One exported half.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Line {
     /// Path of the subvolume.
     pub path: String,
-    /// Who may mount it.
+    /// The clients that may mount it.
     pub clients: Vec<String>,
-    /// The subvolume's own UUID.
+    /// The subvolume's UUID.
     pub fsid: Uuid,
-    /// Whether the server looks, at every call, whether the file that a handle names lies below the export. Without, a
-    /// handle that a node made up names any file of the filesystem; with it, a file that is renamed while it is open is
-    /// lost to who has it open (exports(5)).
+    /// Whether the server checks on every call that the file is below the export. Without it, a forged handle can refer
+    /// to any file of the filesystem; with it, a file that is renamed while it is open fails with ESTALE (exports(5)).
     pub subtree_check: bool,
 }
 
@@ -53,8 +52,8 @@ pub fn lines_for(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Line
         .collect()
 }
 
-/// Returns who may mount a node's environments: property `clients`, else the address its property `ip`
-/// names, else the server's own network.
+/// Returns the clients that may mount a node's environments: property `clients`, else the address in its property `ip`,
+/// else the server's network.
 pub fn clients(pool: &Pool, node: &Node) -> Result<Vec<String>> {
     if let Some(set) = node.property(pool, "clients") {
         return Ok(set.split(',').map(str::to_string).collect());
@@ -66,18 +65,18 @@ pub fn clients(pool: &Pool, node: &Node) -> Result<Vec<String>> {
     Ok(vec![server::network(server)])
 }
 
-/// Returns whether a node's handles are kept inside its exports: property `nfs.subtree-check`.
+/// Returns whether the server checks a node's handles: property `nfs.subtree-check`.
 pub fn checks_subtrees(pool: &Pool, node: &Node) -> bool {
     node.property(pool, "nfs.subtree-check").as_deref() == Some("on")
 }
 
-/// Returns the whole file for these lines, and those of an older one that stay.
+/// Returns the whole file with these lines, and the lines of an older file that stay.
 pub fn print(pool_uuid: &str, lines: &[Line], kept: Vec<String>) -> String {
     let printed = lines.iter().map(print_line).chain(kept).collect();
     in_order(pool_uuid, printed)
 }
 
-/// Returns the lines of a file for what lies in a directory.
+/// Returns the lines of a file for paths in a directory.
 pub fn below(text: &str, dir: &Path) -> Vec<String> {
     let start = start_of(dir);
     text.lines()
@@ -86,14 +85,14 @@ pub fn below(text: &str, dir: &Path) -> Vec<String> {
         .collect()
 }
 
-/// One order whatever came first, so that adding a line and writing all again give the same file.
+/// Sorted, so that adding a line and rewriting all give the same file.
 fn in_order(pool_uuid: &str, mut lines: Vec<String>) -> String {
     lines.sort();
     lines.dedup();
     header(pool_uuid) + &lines.concat()
 }
 
-/// Returns what the lines begin with for what lies in a directory.
+/// Returns the beginning of the lines for paths in a directory.
 fn start_of(dir: &Path) -> String {
     quoted(&dir.to_string_lossy())
         .trim_end_matches('"')
@@ -101,7 +100,7 @@ fn start_of(dir: &Path) -> String {
         + "/"
 }
 
-/// Returns the file with these lines in it, each in the place of an older one for the same path.
+/// Returns the file with these lines, each replacing an older one for the same path.
 pub fn with(text: &str, pool_uuid: &str, lines: &[Line]) -> String {
     let starts: Vec<String> = lines
         .iter()
@@ -110,13 +109,13 @@ pub fn with(text: &str, pool_uuid: &str, lines: &[Line]) -> String {
     let kept = text
         .lines()
         .filter(|old| old.starts_with('"') && !starts.iter().any(|s| old.starts_with(s)))
-        // What is not ours may end otherwise; the same twice is the same.
+        // A file not written by netbe may end without a newline; duplicates are removed.
         .map(|old| format!("{}\n", old.trim_end_matches('\r')))
         .collect();
     print(pool_uuid, lines, kept)
 }
 
-/// Returns the file without the halves of these environments' directories; `None` for nothing to do.
+/// Returns the file without the halves of these environments' directories; `None` if nothing changes.
 pub fn without(text: &str, dirs: &[&Path]) -> Option<String> {
     let starts: Vec<String> = dirs.iter().map(|d| start_of(d)).collect();
     let kept: String = text
@@ -127,7 +126,7 @@ pub fn without(text: &str, dirs: &[&Path]) -> Option<String> {
     (kept != text).then_some(kept)
 }
 
-/// Returns whether a file is one that netbe wrote to its end: a line cut short would end all exporting.
+/// Returns whether netbe wrote the file completely: exportfs would fail on a truncated line.
 pub fn is_whole(text: &str) -> bool {
     let ours = |line: &str| line.starts_with('#') || (line.starts_with('"') && line.ends_with(')'));
     pool_of(text).is_some() && text.ends_with('\n') && text.lines().all(ours)
@@ -163,14 +162,14 @@ fn print_line(line: &Line) -> String {
     };
     let clients: Vec<String> = line
         .clients
-        // No blank before the parenthesis: with one, the path is exported to everybody.
+        // No space before the parenthesis: with one, the path is exported to every host.
         .iter()
         .map(|c| format!("{c}({OPTIONS},{check},{MORE_OPTIONS},fsid={})", line.fsid))
         .collect();
     format!("{} {}\n", quoted(&line.path), clients.join(" "))
 }
 
-/// Returns a path in double quotes, with what the quotes do not protect as octal escapes.
+/// Returns a path in double quotes, with octal escapes where quotes do not protect.
 fn quoted(path: &str) -> String {
     let mut text = String::from("\"");
     for byte in path.bytes() {

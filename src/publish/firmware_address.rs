@@ -1,7 +1,7 @@
-//! Whose transfer it was, by the address that fetched.
+//! Whether a transfer was the node's, by the client's address.
 //!
-//! A transfer proves nothing: any host on the wire can fetch, and take an address. Where a node's own address is known,
-//! what others fetch is not its boot; where it is not, it may be. Not for what follows from it.
+//! A transfer proves nothing: any host on the network can fetch, and forge an address. If a node's address is known, a
+//! transfer to another address is not its boot; if it is not known, it may be. Not for conclusions from it.
 
 use std::net::{IpAddr, Ipv4Addr};
 
@@ -10,7 +10,7 @@ use crate::boot::Ip;
 use crate::evidence::client::{Whose, sole_client};
 use crate::pool::{Node, Pool};
 
-/// Returns whose transfer it was; `None` where the address of the node's firmware is not known.
+/// Returns whether a transfer was the node's; `None` if the address of the node's firmware is not known.
 pub fn whose(pool: &Pool, node: &Node, client: &str) -> Option<Whose> {
     let its = firmware_address(pool, node)?;
     Some(if is(client, its) {
@@ -26,9 +26,9 @@ fn is(client: &str, address: Ipv4Addr) -> bool {
         .is_ok_and(|ip| ip.to_canonical() == IpAddr::V4(address))
 }
 
-/// Returns the address that a node's firmware fetches from.
+/// Returns the address of a node's firmware.
 ///
-/// A static address is the kernel's: firmware has it only where this machine's dnsmasq hands out the addresses.
+/// A static address is that of the kernel: firmware has it only if this machine's dnsmasq assigns the addresses.
 pub fn firmware_address(pool: &Pool, node: &Node) -> Option<Ipv4Addr> {
     match ip(node) {
         Some(Ip::Static { address, .. }) => dnsmasq::hands_out(pool).then_some(address),

@@ -1,8 +1,7 @@
-//! What the network is offered: TFTP names, exports, DHCP; and the evidence of what machines run.
+//! Publishing to the network: TFTP names, exports, DHCP.
 //!
-//! Promises the order that keeps machines alive: an environment is exported before a name leads to it,
-//! and a name is taken away before what it leads to. Everything here can be written again from what the
-//! pool holds. Not for deciding what becomes active.
+//! Promises an order that never breaks a machine: an environment is exported before a name leads to it, and a name is
+//! removed before its target. All of it can be regenerated from the pool. Not for deciding what becomes active.
 
 pub mod dnsmasq;
 pub mod exports;
@@ -22,21 +21,20 @@ use crate::failure::Failure;
 use crate::pool::pending::Pending;
 use crate::pool::{Environment, Node, Pool, PoolLock};
 
-/// What a full publication changed and found.
+/// The result of publishing.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Published {
-    /// What was, or would be, done, one line a step.
+    /// The steps that were done, or would be, one line each.
     pub steps: Vec<String>,
-    /// What is not as it should be, a sentence each.
+    /// The warnings, a sentence each.
     pub warnings: Vec<String>,
 }
 
-/// Returns the environments of a node that a machine may mount: what it boots next, and what it may be
-/// running.
+/// Returns the environments of a node to export: the next boot, and those that may be running.
 ///
-/// None of a template, of a node nobody can ask for, or of one whose root is on its own disk.
+/// None of a template, of a node without MAC address and serial, or of one whose root is on its own disk.
 ///
-/// Those `exported` already are among them while they are there.
+/// Those already `exported` stay as long as they exist.
 fn offered(pool: &Pool, node: &Node, exported: &HashSet<String>) -> Result<Vec<Environment>> {
     if !node.is_offered() || !has_nfs_root(pool, node) {
         return Ok(Vec::new());
@@ -59,17 +57,16 @@ pub fn has_nfs_root(pool: &Pool, node: &Node) -> bool {
     node.property(pool, "root").is_none_or(|v| v == "nfs")
 }
 
-/// Writes again everything the network is offered.
+/// Publishes everything.
 ///
-/// With `lock` absent nothing is written: the steps say what would be.
+/// Without `lock` nothing is written: the steps are those that would be done.
 pub fn everything(pool: &Pool, lock: Option<&PoolLock>) -> Result<Published> {
     all(pool, lock, &HashSet::new())
 }
 
-/// Returns what is wrong with what the network is offered, as the steps that would mend it.
+/// Returns what is out of date, as the steps that would fix it.
 ///
-/// That something is exported which no machine runs any more is not wrong: machines come to run something
-/// else without any command.
+/// An export that no machine uses any more is not out of date: machines reboot without any command.
 pub fn out_of_date(pool: &Pool) -> Result<Published> {
     let exported = nfs::read(pool).map_or_else(|_| Vec::new(), |text| exports::paths(&text));
     let exported = exported.into_iter().collect();
@@ -82,12 +79,12 @@ fn all(pool: &Pool, lock: Option<&PoolLock>, exported: &HashSet<String>) -> Resu
     let text = exports_of_all(pool, &nodes, exported, &mut done)?;
     nfs::bring_up_to_date(pool, lock, &text, &mut done)?;
     tftp::bring_up_to_date(pool, lock, &nodes, &mut done)?;
-    // After the names: a machine that dnsmasq knows finds its files.
+    // After the names: a machine that dnsmasq answers must find its files.
     dnsmasq::bring_up_to_date(pool, lock, &nodes, &mut done)?;
     Ok(done)
 }
 
-/// Returns the exports file as the pool says it should be.
+/// Returns the exports file as generated from the pool.
 fn exports_of_all(
     pool: &Pool,
     nodes: &[Node],
@@ -98,18 +95,18 @@ fn exports_of_all(
     let mut kept = Vec::new();
     let old = match nfs::read(pool) {
         Ok(old) => old,
-        // What a node whose record is lost is offered stands nowhere else: not while the disk may give it yet.
+        // Of a node whose record is lost, the published state is the only copy: it stays.
         Err(e) if e.downcast_ref::<Failure>().is_none() && nodes.iter().any(|n| n.lost) => {
             return Err(e);
         }
         Err(e) => {
-            done.warnings.push(format!("{e:#}; it is written anew"));
+            done.warnings.push(format!("{e:#}; it is rewritten"));
             String::new()
         }
     };
     for node in nodes {
         if node.lost {
-            // Who asks for it is not known: what it is offered stays as it is.
+            // Its MAC addresses are not known: what is published stays.
             kept.extend(exports::below(&old, &node.dir));
             done.warnings
                 .push(tftp::stays(node, &node.problems.join("; ")));
@@ -117,10 +114,10 @@ fn exports_of_all(
         let offered = match offered(pool, node, exported) {
             Ok(offered) => offered,
             Err(e) => {
-                // One node that cannot be looked into must not take their roots from all others.
+                // One node that cannot be read must not remove the exports of all others.
                 kept.extend(exports::below(&old, &node.dir));
                 done.warnings.push(format!(
-                    "{}: {e:#}; what the network is offered of it stays as it was",
+                    "{}: {e:#}; its TFTP names, exports and DHCP settings are unchanged",
                     node.name
                 ));
                 continue;
@@ -133,8 +130,8 @@ fn exports_of_all(
     Ok(exports::print(&pool.record().uuid, &lines, kept))
 }
 
-/// Returns the exports file as last published; where that is damaged, as the pool says it should be: what
-/// machines run from must not go because a line cannot be read.
+/// Returns the exports file as last published; if that is damaged, as generated from the pool: running machines must
+/// not lose their exports because of a malformed line.
 fn exports_now(pool: &Pool, done: &mut Published) -> Result<String> {
     match nfs::read(pool) {
         Ok(text) if exports::is_whole(&text) => Ok(text),
@@ -142,12 +139,12 @@ fn exports_now(pool: &Pool, done: &mut Published) -> Result<String> {
     }
 }
 
-/// Makes sure an environment is exported, before anything leads a machine to it.
+/// Exports an environment, before a name leads to it.
 ///
-/// Returns warnings, such as that this machine has no NFS server.
+/// Returns warnings, such as a missing NFS server.
 ///
 /// # Errors
-/// When the server did not take it over.
+/// When the server does not export it.
 pub fn export(pool: &Pool, lock: &PoolLock, node: &Node, env: &Environment) -> Result<Vec<String>> {
     if !node.is_offered() || !has_nfs_root(pool, node) {
         return Ok(Vec::new());
@@ -161,7 +158,7 @@ pub fn export(pool: &Pool, lock: &PoolLock, node: &Node, env: &Environment) -> R
     Ok(done.warnings)
 }
 
-/// Takes environments out of the exports; those that are not in it are no error.
+/// Removes environments from the exports; they need not be exported.
 pub fn withdraw(pool: &Pool, lock: &PoolLock, envs: &[&Environment]) -> Result<Vec<String>> {
     let mut done = Published::default();
     let old = exports_now(pool, &mut done)?;

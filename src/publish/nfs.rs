@@ -1,7 +1,7 @@
-//! Installing the exports into the kernel NFS server, and reading back what it took.
+//! Installing the exports into the kernel NFS server, and reading back its table.
 //!
-//! Writes `publish/exports` in the pool and its copy under `/etc/exports.d`, and runs `exportfs -ra` when
-//! that changed. A file there that another pool wrote is left alone. Not for what the file says.
+//! Writes `publish/exports` in the state directory and its copy under `/etc/exports.d`, and runs `exportfs -ra` after a
+//! change. The file of another pool is not touched. Not for the content of the file.
 
 use std::collections::HashSet;
 use std::io;
@@ -17,9 +17,9 @@ use crate::fs::path_error::is_system_error;
 use crate::fs::systemd;
 use crate::pool::{Pool, PoolLock, layout, record};
 
-/// Where exportfs(8) reads every `*.exports` file.
+/// The directory whose `*.exports` files exportfs(8) reads.
 const EXPORTS_D: &str = "/etc/exports.d";
-/// What the kernel server has been told, as exportfs(8) writes it.
+/// The table of current exports that exportfs(8) writes.
 const ETAB: &str = "/var/lib/nfs/etab";
 
 /// How many lines of what exportfs(8) says are passed on: where a pool is not mounted it says thousands.
@@ -28,23 +28,21 @@ const MOST_LINES: usize = 10;
 /// The unit, in every distribution.
 pub const UNIT: &str = "nfs-server.service";
 
-/// Returns the pool's exports file as last published; empty where there is none.
+/// Returns the pool's exports file as last published; empty if it does not exist.
 ///
 /// # Errors
-/// When it cannot be read. A [`Failure`] where it is damaged: `netbe publish` writes it anew.
+/// When it cannot be read. A [`Failure`] if it is damaged: `netbe publish` rewrites it.
 pub fn read(pool: &Pool) -> Result<String> {
     match record::read(&published(pool)) {
         Ok(text) => Ok(text.unwrap_or_default()),
-        Err(e) if is_system_error(&e) => Err(e).context("reading what is exported"),
-        Err(e) => Err(
-            Failure::failed(format!("what is exported cannot be read: {e}"))
-                .hint("netbe publish")
-                .into(),
-        ),
+        Err(e) if is_system_error(&e) => Err(e).context("reading the exports"),
+        Err(e) => Err(Failure::failed(format!("the exports cannot be read: {e}"))
+            .hint("netbe publish")
+            .into()),
     }
 }
 
-/// Brings the pool's exports file, its installed copy and the server to `text`.
+/// Updates the pool's exports file, its installed copy and the server to `text`.
 pub fn bring_up_to_date(
     pool: &Pool,
     lock: Option<&PoolLock>,
@@ -53,7 +51,7 @@ pub fn bring_up_to_date(
 ) -> Result<()> {
     pool.ensure_protected(lock)?;
     let path = published(pool);
-    // One that cannot be read is written anew.
+    // One that cannot be read is rewritten.
     let old = read(pool).ok();
     if old.as_deref() == Some("") && exports::paths(text).is_empty() {
         return Ok(());
@@ -95,7 +93,7 @@ pub fn bring_up_to_date(
     Ok(())
 }
 
-/// Fails when the server has not taken these lines over; where there is no server nothing is missing.
+/// Fails if the server does not export these lines; without a server nothing is missing.
 pub fn ensure_known(lines: &[exports::Line], done: &Published) -> Result<()> {
     let paths: Vec<String> = lines.iter().map(|l| l.path.clone()).collect();
     if exportfs().is_none() {
@@ -104,14 +102,13 @@ pub fn ensure_known(lines: &[exports::Line], done: &Published) -> Result<()> {
     match unknown(&paths)? {
         None => Ok(()),
         Some(path) => bail!(
-            "the NFS server did not take over {path}: it is not in {ETAB} after exportfs -ra; {}",
+            "the NFS server does not export {path}: it is not in {ETAB} after exportfs -ra; {}",
             done.warnings.join("; ")
         ),
     }
 }
 
-/// Returns the first path that the server has not been told of; it forgets them with `exportfs -ua`, and
-/// at some restarts.
+/// Returns the first path that the server does not export; `exportfs -ua` and some restarts clear its table.
 fn unknown(paths: &[String]) -> Result<Option<&String>> {
     let etab = match std::fs::read_to_string(ETAB) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e).context(ETAB),
@@ -163,18 +160,18 @@ pub fn is_installed() -> bool {
     exportfs().is_some()
 }
 
-/// Returns the pool's own copy.
+/// Returns the path of the pool's own copy.
 fn published(pool: &Pool) -> PathBuf {
     layout::publish(pool.state()).join("exports")
 }
 
 /// Returns the file under `/etc/exports.d` that is this pool's.
 ///
-/// A second pool on one machine takes a name of its own: overwriting the first's would take the root from
-/// every machine that runs from it.
+/// A second pool on one machine uses another name: overwriting the first pool's file would unexport the root of every
+/// machine that runs from it.
 ///
 /// # Errors
-/// When it cannot be told whose it is.
+/// When the owner of a file cannot be determined.
 fn installed(pool: &Pool) -> Result<PathBuf> {
     let usual = Path::new(EXPORTS_D).join("netbe.exports");
     let theirs = match std::fs::read(&usual) {
@@ -189,7 +186,7 @@ fn installed(pool: &Pool) -> Result<PathBuf> {
     Ok(Path::new(EXPORTS_D).join(format!("netbe-{short}.exports")))
 }
 
-/// Returns exportfs(8), by the paths it is installed at: `PATH` is the caller's, not ours to trust.
+/// Returns the path of exportfs(8), from fixed directories: the caller's `PATH` is not trusted.
 fn exportfs() -> Option<&'static Path> {
     ["/usr/sbin/exportfs", "/sbin/exportfs"]
         .into_iter()

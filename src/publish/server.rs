@@ -1,6 +1,6 @@
-//! This machine as nodes see it: its address, and the network that is on.
+//! The network of this machine: its address, router and DNS servers.
 //!
-//! Not for changing either.
+//! Reads only.
 
 use std::net::Ipv4Addr;
 
@@ -12,11 +12,11 @@ use crate::failure::Failure;
 use crate::pool::properties;
 use crate::pool::record::{NodeRecord, PoolRecord};
 
-/// Returns the address nodes reach this machine by: the property `server`, else that of the interface
-/// with the default route.
+/// Returns the address by which nodes reach this machine: the property `server`, else that of the interface with the
+/// default route.
 ///
 /// # Errors
-/// When there is neither, with the command that sets it.
+/// If there is neither, with the command that sets it.
 pub fn address(node: Option<&NodeRecord>, pool: &PoolRecord) -> Result<Ipv4Addr> {
     if let Some(set) = properties::effective("server", node, pool) {
         return Ok(set.value.parse()?);
@@ -26,13 +26,13 @@ pub fn address(node: Option<&NodeRecord>, pool: &PoolRecord) -> Result<Ipv4Addr>
         .first()
         .and_then(|(interface, _)| address_of(interface))
         .ok_or_else(|| {
-            Failure::failed("this machine has no default route to tell its address by")
+            Failure::failed("this machine has no default route, so its address is not known")
                 .hint("netbe set server=ADDRESS")
                 .into()
         })
 }
 
-/// Returns the network the address is on, as `10.0.0.0/24`; the address alone where no interface has it.
+/// Returns the network of the address, as `10.0.0.0/24`; the address alone if no interface has it.
 pub fn network(address: Ipv4Addr) -> String {
     let mask = interfaces()
         .into_iter()
@@ -47,8 +47,7 @@ pub fn network(address: Ipv4Addr) -> String {
     }
 }
 
-/// Returns the router on the network of `server`; `None` where the default route leads elsewhere, or there
-/// is none.
+/// Returns the router on the network of `server`; `None` without a default route on it.
 pub fn router(server: Ipv4Addr) -> Option<Ipv4Addr> {
     let routes = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
     default_routes(&routes)
@@ -58,15 +57,15 @@ pub fn router(server: Ipv4Addr) -> Option<Ipv4Addr> {
         .find(|r| *r != server && is_on_network(*r, server) == Some(true))
 }
 
-/// Returns whether an address is on the network of `server`; `None` where no interface has that now.
+/// Returns whether an address is on the network of `server`; `None` if no interface has that now.
 pub fn is_on_network(address: Ipv4Addr, server: Ipv4Addr) -> Option<bool> {
     let (_, _, mask) = interfaces().into_iter().find(|(_, a, _)| *a == server)?;
     Some((address.to_bits() ^ server.to_bits()) & mask.to_bits() == 0)
 }
 
-/// Returns the DNS servers this machine asks, as far as other machines can ask them too.
+/// Returns the DNS servers of this machine that other machines can use too.
 ///
-/// Behind systemd-resolved's own address on the loopback are those it asks, in a file of its own.
+/// For systemd-resolved's address on the loopback, those in its own file.
 pub fn name_servers() -> Vec<Ipv4Addr> {
     ["/etc/resolv.conf", "/run/systemd/resolve/resolv.conf"]
         .iter()
@@ -95,7 +94,7 @@ fn default_routes(routes: &str) -> Vec<(&str, Ipv4Addr)> {
             let fields: Vec<&str> = line.split_whitespace().collect();
             let zero = |i: usize| fields.get(i).is_some_and(|f| f.bytes().all(|b| b == b'0'));
             let metric: u32 = fields.get(6)?.parse().ok()?;
-            // As the kernel has it in memory: network byte order, printed as one number of this machine.
+            // In network byte order, printed as a number in host byte order.
             let router = u32::from_str_radix(fields.get(2)?, 16).ok()?.to_ne_bytes();
             (zero(1) && zero(7)).then(|| (metric, fields[0], router.into()))
         })

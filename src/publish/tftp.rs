@@ -1,8 +1,7 @@
-//! The names machines ask for: one link a MAC address or serial, to the node's active boot half.
+//! The TFTP names: one link for each MAC address or serial, to the node's active boot half.
 //!
-//! The link goes over `active`, so switching environments changes nothing here; while a boot for once or
-//! a trial is before a node, it goes to that environment itself. Promises that a name of an activated node
-//! never dangles: it is made when there is something behind it. Not for serving them.
+//! The link leads through `active`, so an activation changes nothing here; during a pending boot it leads to that
+//! environment directly. Promises that a link never dangles: it is made after its target exists. Not for serving them.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -16,8 +15,8 @@ use crate::fs::path_error::{at_path, is_system_error};
 use crate::pool::pending::Pending;
 use crate::pool::{EnvName, Environment, Node, NodeName, Pool, PoolLock, layout};
 
-/// Returns the names a node asks by: MAC addresses in lower case with dashes, as dnsmasq and Raspberry Pi
-/// firmware spell them (`tftp-unique-root=mac`, `TFTP_PREFIX=2`), then the serial.
+/// Returns the TFTP names of a node: MAC addresses in lower case with dashes, as dnsmasq and Raspberry Pi firmware
+/// spell them (`tftp-unique-root=mac`, `TFTP_PREFIX=2`), then the serial.
 pub fn names(node: &Node) -> Vec<String> {
     let property = |key: &str| node.record.properties.get(key).filter(|v| !v.is_empty());
     let macs = property("mac").map(|m| m.replace(':', "-"));
@@ -28,9 +27,9 @@ pub fn names(node: &Node) -> Vec<String> {
         .collect()
 }
 
-/// Makes the links of one node as its properties say, and takes its others away.
+/// Makes the links of one node by its properties, and removes its other links.
 ///
-/// A node without an environment behind its active link gets none.
+/// A node without an active environment gets no links.
 pub fn bring_node_up_to_date(
     pool: &Pool,
     lock: Option<&PoolLock>,
@@ -40,14 +39,14 @@ pub fn bring_node_up_to_date(
     if node.is_offered()
         && let Behind::Unknown(why) = behind(node)
     {
-        bail!("leading the names of {}: {why}", node.name);
+        bail!("publishing the TFTP names of {}: {why}", node.name);
     }
     bring_up_to_date(pool, lock, std::slice::from_ref(node), done)
 }
 
-/// Makes the links of these nodes, and takes away links to nodes of the pool that should not be there.
+/// Makes the links of these nodes, and removes other links to nodes of the pool.
 ///
-/// Links that lead elsewhere, and files, are somebody else's and stay.
+/// Links to elsewhere, and files, are not netbe's and stay.
 pub fn bring_up_to_date(
     pool: &Pool,
     lock: Option<&PoolLock>,
@@ -75,11 +74,11 @@ pub fn bring_up_to_date(
         }
         let target = target(node);
         for name in names(node) {
-            // Two records edited by hand; the first has it, or the name would lead to each in turn.
+            // Two records edited by hand; the first node keeps the name, else it would alternate between the two.
             match taken.insert(name.clone(), &node.name) {
                 None => wanted.push((name, target.clone())),
                 Some(first) => done.warnings.push(format!(
-                    "{first} and {} have {name} both: a machine that asks by it boots one of the two",
+                    "{first} and {} both have {name}: a machine that asks by it boots one of the two",
                     node.name
                 )),
             }
@@ -92,7 +91,7 @@ pub fn bring_up_to_date(
         }
         if path.symlink_metadata().is_ok_and(|m| !m.is_symlink()) {
             done.warnings.push(format!(
-                "{} is not a link of netbe's: it is left, and machines asking for it get it",
+                "{} is not a link made by netbe: it stays, and machines that ask for it get it",
                 path.display()
             ));
             continue;
@@ -124,18 +123,18 @@ pub fn bring_up_to_date(
     Ok(())
 }
 
-/// What stands behind a node's names.
+/// The target of a node's names.
 #[derive(Debug)]
 pub(super) enum Behind {
-    /// Nothing that could be handed out; a link in the place of a half would hand out what it leads to.
+    /// No boot half; a link in its place would serve what it leads to.
     Nothing,
     /// Its active environment.
     Environment(Box<Environment>),
-    /// What the disk did not give, and why: a machine's names are not taken away for that.
+    /// It could not be read, with the reason: then the names stay.
     Unknown(String),
 }
 
-/// Returns what stands behind a node's names.
+/// Returns the target of a node's names.
 pub(super) fn behind(node: &Node) -> Behind {
     let env = match node.active_if_any() {
         Ok(Some(env)) => env,
@@ -149,15 +148,15 @@ pub(super) fn behind(node: &Node) -> Behind {
     }
 }
 
-/// Returns the warning that a node of which something cannot be told goes on being offered as it was.
+/// Returns the warning that a node that cannot be read stays published unchanged.
 pub(super) fn stays(node: &Node, why: &str) -> String {
     format!(
-        "{}: {why}; what the network is offered of it stays as it was",
+        "{}: {why}; its TFTP names, exports and DHCP settings are unchanged",
         node.name
     )
 }
 
-/// Returns whether there is certainly no directory.
+/// Returns whether a directory certainly does not exist.
 fn is_no_directory(path: &Path) -> bool {
     match path.symlink_metadata() {
         Ok(found) => !found.is_dir(),
@@ -165,7 +164,7 @@ fn is_no_directory(path: &Path) -> bool {
     }
 }
 
-/// Returns the links in the TFTP directory, with where they lead.
+/// Returns the links in the TFTP directory, with their targets.
 pub fn links(dir: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
     let names = names_in(dir)?;
     Ok(names
@@ -175,14 +174,14 @@ pub fn links(dir: &Path) -> Result<Vec<(PathBuf, PathBuf)>> {
         .collect())
 }
 
-/// Returns the text of a node's links.
+/// Returns the target of a node's links.
 fn target(node: &Node) -> PathBuf {
     let dir = Path::new("../nodes").join(node.name.as_str());
     let before = before_it(node).map(|env| layout::active_target(&env).join(layout::BOOT));
     dir.join(before.unwrap_or_else(|| Path::new(layout::ACTIVE).join(layout::BOOT)))
 }
 
-/// Returns the environment that a node's names lead to for once or on trial, while it has a boot half.
+/// Returns the environment of a pending boot that a node's names lead to, if it has a boot half.
 fn before_it(node: &Node) -> Option<EnvName> {
     let pending = Pending::read(&node.state);
     let env = &pending.waiting()?.env;
@@ -191,21 +190,21 @@ fn before_it(node: &Node) -> Option<EnvName> {
     there.is_ok_and(|m| m.is_dir()).then(|| env.clone())
 }
 
-/// Returns the environment that a machine gets which asks for a node now.
+/// Returns the environment that a machine of the node gets now.
 pub fn boots(node: &Node) -> Option<EnvName> {
     before_it(node).or_else(|| node.active.clone())
 }
 
-/// What one of our links leads to.
+/// The target of one of netbe's links.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Led {
     /// The node, by name.
     pub node: NodeName,
-    /// The environment that is named; `None` for the active one.
+    /// The environment in the link; `None` for the active one.
     pub env: Option<EnvName>,
 }
 
-/// Returns what a link of ours leads to; `None` for somebody else's link.
+/// Returns the target of a link of netbe's; `None` for any other link.
 pub fn led(target: &Path) -> Option<Led> {
     let rest = target.strip_prefix("../nodes").ok()?;
     let mut parts = rest.iter().map(|p| p.to_str().unwrap_or_default());
@@ -219,8 +218,8 @@ pub fn led(target: &Path) -> Option<Led> {
     Some(Led { node, env })
 }
 
-/// Returns the nodes whose names lead to one environment although no boot of it is before them: what a
-/// crash between two steps leaves.
+/// Returns the nodes whose names lead to an environment without a pending boot: the result of a crash between two
+/// steps.
 pub fn astray(pool: &Pool) -> Result<Vec<NodeName>> {
     let mut nodes: Vec<NodeName> = links(&layout::tftp(pool.root()))?
         .iter()

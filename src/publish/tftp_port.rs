@@ -1,21 +1,21 @@
-//! Who answers at a UDP port of this machine, as the kernel tells: nothing is sent.
+//! The program that listens on a UDP port of this machine, from the kernel's tables: nothing is sent.
 //!
-//! Not for what it answers.
+//! Not for its answers.
 
 use std::fs;
 
-/// Who answers.
+/// The listener.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Holder {
     /// Nobody.
     Nobody,
     /// This program, by the name the kernel has of it.
     Program(String),
-    /// Somebody that cannot be looked at: it is in another container, or this is not root.
+    /// A process that cannot be inspected: it is in another container, or netbe does not run as root.
     Unknown,
 }
 
-/// Returns who answers at a port.
+/// Returns the listener on a port.
 pub fn holder(port: u16) -> Holder {
     let sockets: Vec<u64> = ["/proc/net/udp", "/proc/net/udp6"]
         .iter()

@@ -1,7 +1,7 @@
-//! Taking note of a file that a machine fetched: what the TFTP server tells.
+//! Recording a file that a machine fetched.
 //!
-//! Answers in milliseconds, takes no lock and waits for nobody: a TFTP server stands behind it, and a
-//! whole fleet behind that. What it does not know it ignores. Not for what follows from it.
+//! Returns within milliseconds and takes no lock: a TFTP server waits for it, and a whole fleet for that. Unknown files
+//! are ignored. Not for conclusions from it.
 
 use std::path::Path;
 
@@ -17,12 +17,12 @@ use crate::fs::rooted::Tree;
 use crate::pool::pending::{Pending, PendingBoot};
 use crate::pool::{EnvName, Environment, Node, NodeName, Pool, layout};
 
-/// A file that a machine fetched, and of what it was when it was opened.
+/// A file that a machine fetched, with its environment as it was when the file was opened.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fetched {
     /// The node.
     pub node: NodeName,
-    /// The environment, by the name it had.
+    /// The name of the environment then.
     pub env: EnvName,
     /// The environment's identity.
     pub uuid: Option<String>,
@@ -30,13 +30,13 @@ pub struct Fetched {
     pub file: String,
     /// Its size in bytes.
     pub size: u64,
-    /// Who fetched it.
+    /// The client's address.
     pub client: String,
 }
 
-/// Notes that `client` fetched the file at `path`, of `size` bytes, whole: as of now, whatever stood there then.
+/// Records that `client` fetched the file at `path`, of `size` bytes, completely; `path` is resolved now.
 ///
-/// Returns what [`note_fetched`] does; `None` for what is no file of a node's.
+/// Returns the same as [`note_fetched`]; `None` for a path that is not a node's file.
 pub fn note(pool: &Pool, size: u64, client: &str, path: &Path) -> Result<Option<NodeName>> {
     let Some((env, file)) = find(pool, path) else {
         return Ok(None);
@@ -52,18 +52,18 @@ pub fn note(pool: &Pool, size: u64, client: &str, path: &Path) -> Result<Option<
     note_fetched(pool, &fetched)
 }
 
-/// Notes that a file was fetched whole.
+/// Records that a file was fetched completely.
 ///
-/// Returns the node where that was the last file it takes for a boot that is before it for once or on
-/// trial; `None` for everything else, such as what was fetched before.
+/// Returns the node if that was the last file of its pending boot; `None` for every other file, such as one that was
+/// fetched before.
 pub fn note_fetched(pool: &Pool, fetched: &Fetched) -> Result<Option<NodeName>> {
-    // Gone with its record meanwhile, or renamed.
+    // Deleted or renamed meanwhile.
     let Ok(node) = pool.node(&fetched.node) else {
         return Ok(None);
     };
     let env = now(&node, fetched);
     let half = env.as_ref().filter(|env| env.whole);
-    // What stands in a half's place may lead anywhere.
+    // A half that is not a subvolume may be a link to anywhere.
     let ways = half
         .and_then(|env| Tree::open(&env.boot()).ok())
         .map_or(Vec::new(), |tree| boot::fetched(&tree));
@@ -95,7 +95,7 @@ pub fn note_fetched(pool: &Pool, fetched: &Fetched) -> Result<Option<NodeName>> 
     }
 }
 
-/// Takes note of a file's first fetch; returns whether with it all there is was fetched of one way to boot.
+/// Records a file's first fetch; returns whether all files of one way to boot are fetched now.
 fn ends_fetching(
     node: &Node,
     boot: &PendingBoot,
@@ -121,7 +121,7 @@ fn ends_fetching(
     Ok(ways.iter().any(|way| way.is_among(&files)))
 }
 
-/// Returns the environment that a file was fetched from, as it is now: it may have been renamed meanwhile.
+/// Returns the environment that a file was fetched from; it may have been renamed meanwhile.
 fn now(node: &Node, fetched: &Fetched) -> Option<Environment> {
     let is_it = |env: &Environment| fetched.uuid.is_none() || env.uuid() == fetched.uuid.as_deref();
     let there = node.environment(&fetched.env).ok().filter(is_it);
@@ -133,7 +133,7 @@ fn now(node: &Node, fetched: &Fetched) -> Option<Environment> {
     })
 }
 
-/// Returns whose file it is that stands at a path below the TFTP directory, and its path in the boot half.
+/// Returns the node and environment of a path below the TFTP directory, and the path in the boot half.
 fn find(pool: &Pool, path: &Path) -> Option<(Environment, String)> {
     let top = layout::tftp(pool.root());
     let below = path.strip_prefix(&top).ok()?;

@@ -21,11 +21,11 @@ fn nodes_by_name_are_compared_with_each_other_and_their_origins() {
     fs::create_dir(&stock).unwrap();
     fs::write(stock.join("file"), noise(MIB, 1)).unwrap();
     let plan = pool.plans("dedupe n1");
-    assert_eq!(plan, "would share 1 file of n1/a\nwould gain 1.0 MiB\n");
+    assert_eq!(plan, "would share 1 file of n1/a\nwould free 1.0 MiB\n");
     let said = dedupe(&pool, "dedupe n1 n2");
     assert_eq!(
         said,
-        "Shared the space of 2 files in 2 of 3 environments: 2.0 MiB came back.\n"
+        "Shared 2 files in 2 of 3 environments: 2.0 MiB freed.\n"
     );
     pool.netbe().fails(4, "dedupe n1 none");
     assert!(!pool.at("locks/none").exists());
@@ -42,9 +42,7 @@ fn a_node_that_is_being_changed_is_left_out_and_told() {
     let outcome = pool.netbe().run("dedupe --wait 0");
     assert_eq!(outcome.status, 5, "{outcome:#?}");
     assert!(
-        outcome
-            .stdout
-            .starts_with("Shared the space of 1 file in 1 of"),
+        outcome.stdout.starts_with("Shared 1 file in 1 of"),
         "{outcome:#?}"
     );
     assert!(
@@ -53,10 +51,7 @@ fn a_node_that_is_being_changed_is_left_out_and_told() {
     );
     drop(held);
     let said = dedupe(&pool, "dedupe");
-    assert!(
-        said.starts_with("Shared the space of 1 file in 1 of"),
-        "{said}"
-    );
+    assert!(said.starts_with("Shared 1 file in 1 of"), "{said}");
     let busy = File::create(pool.at("locks/DEDUPE")).unwrap();
     busy.lock().unwrap();
     pool.netbe().fails(5, "dedupe --wait 0");
@@ -86,7 +81,7 @@ fn stopped_it_leaves_everything_as_it_was_and_says_what_it_did() {
     if output.status.code() != Some(0) {
         assert_eq!(output.status.code(), Some(1), "{said}");
         assert!(
-            said.starts_with("error: stopped by SIGINT; until then "),
+            said.starts_with("error: stopped by SIGINT after sharing "),
             "{said}"
         );
     }
@@ -139,6 +134,6 @@ fn what_a_node_plants_leads_nowhere() {
     fs::set_permissions(&one, fs::Permissions::from_mode(0o000)).unwrap();
     assert_eq!(
         dedupe(&pool, "dedupe"),
-        "Nothing to share: looked through 3 environments.\n"
+        "Nothing to share: compared 3 environments.\n"
     );
 }

@@ -25,12 +25,12 @@ fn eight_nodes_upgraded_each_by_itself_take_hardly_more_than_one() {
         .lines()
         .last()
         .unwrap()
-        .strip_prefix("would gain ")
+        .strip_prefix("would free ")
         .unwrap();
     let said = dedupe(&pool, "dedupe");
     assert_eq!(
         said,
-        format!("Shared the space of 140 files in 7 of 9 environments: {gain} came back.\n")
+        format!("Shared 140 files in 7 of 9 environments: {gain} freed.\n")
     );
     let eight = used(&pool);
     // Seven times twenty files of 257 blocks.
@@ -41,7 +41,7 @@ fn eight_nodes_upgraded_each_by_itself_take_hardly_more_than_one() {
     );
     assert_eq!(
         pool.netbe().ok("dedupe"),
-        "Nothing to share: looked through 9 environments.\n"
+        "Nothing to share: compared 9 environments.\n"
     );
     assert_eq!(pool.netbe().ok("dedupe -n"), "");
     assert_eq!(pool.netbe().ok("dedupe -q"), "");
@@ -94,10 +94,7 @@ fn what_is_not_quite_the_same_stays_as_it_is() {
     let writer = File::options().append(true).open(two.join("same")).unwrap();
     let said = dedupe(&pool, "dedupe");
     drop(writer);
-    assert!(
-        said.starts_with("Shared the space of 3 files in "),
-        "{said}"
-    );
+    assert!(said.starts_with("Shared 3 files in "), "{said}");
     let again = pool.netbe().ok("dedupe");
     assert!(again.starts_with("Nothing to share"), "{again}");
     for node in [&one, &two] {
@@ -138,10 +135,7 @@ fn what_a_snapshot_of_somebody_elses_holds_does_not_come_back() {
             .arg(pool.at(&format!("kept-{node}"))));
     }
     let said = dedupe(&pool, "dedupe");
-    assert_eq!(
-        said,
-        "Shared the space of 1 file in 1 of 3 environments: 0 B came back.\n"
-    );
+    assert_eq!(said, "Shared 1 file in 1 of 3 environments: 0 B freed.\n");
 }
 
 #[test]
@@ -164,13 +158,13 @@ fn large_files_that_nearly_are_the_same_share_the_rest() {
     let said = dedupe(&pool, "dedupe");
     assert_eq!(
         said,
-        "Shared the space of 3 files in 3 of 5 environments: 60.0 MiB came back.\n"
+        "Shared 3 files in 3 of 5 environments: 60.0 MiB freed.\n"
     );
-    assert!(plan.ends_with("would gain 60.0 MiB\n"), "{plan}");
+    assert!(plan.ends_with("would free 60.0 MiB\n"), "{plan}");
     let after = used(&pool);
     assert!(before - after > 59 * MIB as u64, "{before} {after}");
     assert_eq!(
         pool.netbe().ok("dedupe"),
-        "Nothing to share: looked through 5 environments.\n"
+        "Nothing to share: compared 5 environments.\n"
     );
 }

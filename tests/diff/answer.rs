@@ -22,7 +22,9 @@ fn many_files_are_summed_up_where_not_only_they_were_asked_for() {
         "{said}"
     );
     assert!(
-        said.contains("50 added, 0 removed, 0 changed. Each: netbe diff --files nog/a nog/b\n"),
+        said.contains(
+            "50 added, 0 removed, 0 changed. To list them: netbe diff --files nog/a nog/b\n"
+        ),
         "{said}"
     );
     assert_eq!(

@@ -40,8 +40,8 @@ fn identity_is_told_apart_from_difference() {
     let said = netbe.ok("diff nog ordo");
     for words in [
         "No package differs from nog/a to ordo/a.\n",
-        "No boot setting differs from nog/a to ordo/a.\nTheir own by nature:\n",
-        "No file differs from nog/a to ordo/a.\nTheir own by nature:\n",
+        "No boot setting differs from nog/a to ordo/a.\nDifferences of identity:\n",
+        "No file differs from nog/a to ordo/a.\nDifferences of identity:\n",
         "envs/a/root",
         "  M /etc/machine-id  content",
     ] {
@@ -100,7 +100,7 @@ fn how_they_boot_is_unified_text() {
         "\n+?[2Jgpu_mem=16\n",
         "+++ nog/b /etc/fstab\n",
         "\n+tmpfs\t/tmp\ttmpfs\n",
-        "Their own by nature:\n  - nfsroot=",
+        "Differences of identity:\n  - nfsroot=",
     ] {
         assert!(said.contains(words), "{words}\n{said}");
     }
@@ -125,7 +125,7 @@ fn how_they_boot_is_unified_text() {
     assert!(
         outcome
             .stderr
-            .contains("error: reading how nog/b boots: cmdline.txt is not UTF-8"),
+            .contains("error: reading the boot settings of nog/b: cmdline.txt is not UTF-8"),
         "{outcome:#?}"
     );
     assert!(

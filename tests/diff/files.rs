@@ -176,7 +176,7 @@ fn what_shares_its_space_since_is_no_difference() {
     let pool = pool(|data| fs::write(data.join("file"), noise(1 << 20, 1)).unwrap());
     fs::write(data(&pool, "nog/b").join("file"), noise(1 << 20, 1)).unwrap();
     let said = pool.netbe().ok("dedupe");
-    assert!(said.starts_with("Shared the space of 1 file"), "{said}");
+    assert!(said.starts_with("Shared 1 file"), "{said}");
     let all = document(&pool, "diff --files --json nog/b");
     assert_eq!(differs(&all, false), []);
 }

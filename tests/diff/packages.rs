@@ -113,13 +113,13 @@ fn an_origin_is_known_by_its_identity() {
     netbe.ok("destroy --yes nog/old");
     let said = netbe.fails(4, "diff nog/b");
     for text in [
-        "nog/a, which nog/b was made from, is gone",
+        "nog/a, the origin of nog/b, does not exist any more",
         "hint: netbe diff NODE/ENV nog/b",
     ] {
         assert!(said.contains(text), "{said}");
     }
     let said = netbe.fails(4, "diff base/stock");
-    assert!(said.contains("was made from no other"), "{said}");
+    assert!(said.contains("has no origin"), "{said}");
     netbe.fails(4, "diff nog/none");
     netbe.fails(4, "diff nog/a nog/none");
     netbe.fails(2, "diff");
@@ -139,7 +139,7 @@ fn where_the_origin_is_gone_the_upgrades_report_tells() {
     netbe.ok("destroy --yes nog/a");
     let outcome = netbe.run("diff --packages nog/b");
     assert_eq!((outcome.status, outcome.stdout), (0, table));
-    let note = "note: nog/a is gone; this is what the upgrade that made nog/b of it changed";
+    let note = "note: nog/a is destroyed; these are the changes that the upgrade to nog/b recorded";
     assert!(outcome.stderr.contains(note), "{}", outcome.stderr);
     let document: Value = serde_json::from_str(&netbe.ok("diff --json nog/b")).unwrap();
     assert_eq!(document["known_by"], "report");

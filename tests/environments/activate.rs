@@ -17,7 +17,7 @@ fn an_environment_is_activated_and_activated_again() {
     pool.netbe().ok("create nog/b");
     assert_eq!(
         pool.netbe().ok("activate nog/b"),
-        "Activated nog/b; before it was nog/a.\n"
+        "Activated nog/b; nog/a was active before.\n"
     );
     assert_eq!(pool.active("nog"), "b");
     let before = pool.fingerprint();
@@ -39,7 +39,7 @@ fn a_node_alone_means_its_newest_when_that_is_newer() {
     pool.netbe().ok("activate nog/b");
     assert_eq!(
         pool.netbe().ok("activate nog"),
-        "Activated nog/c; before it was nog/b.\n"
+        "Activated nog/c; nog/b was active before.\n"
     );
 }
 

@@ -80,7 +80,7 @@ fn what_a_person_broke_is_found() {
                 let open = fs::Permissions::from_mode(0o755);
                 fs::set_permissions(p.at("nodes"), open).unwrap();
             },
-            "every user of this server may pass",
+            "every user of this server can reach",
         ),
     ];
     for (spoil, words) in table {

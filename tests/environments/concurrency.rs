@@ -22,7 +22,7 @@ fn of_twenty_creates_of_one_name_one_wins() {
     assert_eq!(wins(&ended), 1, "{ended:#?}");
     for lost in ended.iter().filter(|e| e.status != 0) {
         assert_eq!(lost.status, 3, "{lost:#?}");
-        assert!(lost.stderr.contains("nog/x is there already"), "{lost:#?}");
+        assert!(lost.stderr.contains("nog/x already exists"), "{lost:#?}");
     }
     assert_eq!(pool.names("nog"), ["a", "x"]);
     assert_eq!(pool.subvolumes().len(), 6, "{:?}", pool.subvolumes());

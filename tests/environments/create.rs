@@ -126,9 +126,9 @@ fn a_new_node_gets_its_properties() {
 fn create_refuses_what_makes_no_sense_and_changes_nothing() {
     let pool = Pool::with_node();
     let table: &[(i32, &str, &[&str])] = &[
-        (3, "create nog/a", &["nog/a is there already", "hint: "]),
-        (3, "create nog/a -n", &["nog/a is there already"]),
-        (3, "clone nog/a nog/a", &["nog/a is there already"]),
+        (3, "create nog/a", &["nog/a already exists", "hint: "]),
+        (3, "create nog/a -n", &["nog/a already exists"]),
+        (3, "clone nog/a nog/a", &["nog/a already exists"]),
         (4, "create nog/b --from ordo", &["no node ordo", "hint: "]),
         (
             4,
@@ -145,7 +145,7 @@ fn create_refuses_what_makes_no_sense_and_changes_nothing() {
             2,
             "create nog/b --mac dc:a6:32:01:02:03",
             &[
-                "nog is there already",
+                "nog already exists",
                 "hint: netbe set mac=dc:a6:32:01:02:03 nog",
             ],
         ),
@@ -158,7 +158,7 @@ fn create_refuses_what_makes_no_sense_and_changes_nothing() {
     }
     let said = pool.netbe().run("clone nog ordo");
     assert_eq!(said.status, 2, "{said:#?}");
-    assert!(said.stderr.contains("NODE/ENV is wanted"), "{said:#?}");
+    assert!(said.stderr.contains("expected NODE/ENV"), "{said:#?}");
 }
 
 #[test]
@@ -261,7 +261,7 @@ fn a_second_node_with_the_same_mac_is_refused() {
     pool.refuses(
         3,
         &format!("create ordo --mac {}", MAC.to_uppercase()),
-        &["nog has mac dc:a6:32:01:02:03 already", "hint: "],
+        &["nog already has mac dc:a6:32:01:02:03", "hint: "],
     );
 }
 
@@ -273,7 +273,7 @@ fn what_an_interrupted_one_made_is_told_how_to_activate() {
     pool.refuses(
         3,
         "create nog/b -a",
-        &["nog/b is there already", "hint: ", "netbe activate nog/b\n"],
+        &["nog/b already exists", "hint: ", "netbe activate nog/b\n"],
     );
     pool.refuses(3, "create nog/b", &["hint: netbe list nog"]);
     pool.refuses(3, "clone nog nog/b -a", &["netbe activate nog/b"]);

@@ -55,7 +55,11 @@ fn without_a_terminal_the_answer_is_no() {
     assert_eq!(said.status.code(), Some(3));
     before.assert_unchanged(&pool.fingerprint());
     // A refusal goes before the question.
-    pool.refuses(3, "destroy nog/a", &["nog/a is what nog boots next"]);
+    pool.refuses(
+        3,
+        "destroy nog/a",
+        &["nog/a is the active environment of nog"],
+    );
 }
 
 #[test]
@@ -63,9 +67,7 @@ fn a_dry_run_says_the_steps() {
     let pool = with_b(false);
     let steps = |line: &str| {
         let plan = pool.plans(line);
-        let (steps, freed) = plan
-            .split_once("would free ")
-            .expect("it says what comes back");
+        let (steps, freed) = plan.split_once("would free ").expect("it prints the space");
         assert_eq!(freed.lines().count(), 1, "{plan}");
         steps.to_string()
     };
@@ -74,7 +76,7 @@ fn a_dry_run_says_the_steps() {
         steps("destroy -r nog"),
         "would destroy nog/a\nwould destroy nog/b\nwould destroy node nog\n"
     );
-    pool.refuses(3, "destroy -n nog/a", &["boots next"]);
+    pool.refuses(3, "destroy -n nog/a", &["active environment"]);
 }
 
 #[test]
@@ -88,7 +90,7 @@ fn what_is_asked_for_wrongly_is_refused() {
     pool.refuses(
         2,
         "destroy -y -r nog/b",
-        &["-r takes nodes", "hint: netbe destroy nog/b"],
+        &["-r destroys nodes", "hint: netbe destroy nog/b"],
     );
     pool.refuses(4, "destroy -y nog/zz", &["no environment nog/zz"]);
     pool.refuses(4, "destroy -y ordo/a", &["no node ordo"]);
@@ -105,7 +107,11 @@ fn one_protected_of_several_protects_them_all() {
     pool.refuses(3, "destroy -y nog/b nog/c", &["nog/c is pinned"]);
     pool.refuses(4, "destroy -y nog/b nog/zz", &["no environment nog/zz"]);
     pool.netbe().ok("create ordo/x");
-    pool.refuses(3, "destroy -y nog/b ordo/x", &["ordo/x is what ordo boots"]);
+    pool.refuses(
+        3,
+        "destroy -y nog/b ordo/x",
+        &["ordo/x is the active environment of ordo"],
+    );
 }
 
 #[test]
@@ -115,7 +121,7 @@ fn a_whole_node_goes_with_its_names_and_exports() {
     pool.refuses(3, "destroy -y -r nog", &["nog may be running nog/a"]);
     let said = pool.netbe().run("set mac= nog");
     assert_eq!(said.status, 0, "{said:#?}");
-    assert!(said.stderr.contains("off the network"), "{said:#?}");
+    assert!(said.stderr.contains("no longer exported"), "{said:#?}");
     // Active and pinned are no reason when the node is not booted.
     assert_eq!(pool.netbe().ok("destroy -y -r nog"), "Destroyed nog.\n");
     assert!(!pool.at("nodes/nog").exists());

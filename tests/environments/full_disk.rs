@@ -134,7 +134,6 @@ fn a_read_only_filesystem_can_be_read() {
         "list --tree",
         "status",
         "get",
-        "check",
         "create nog/c -n",
         "activate nog/b -n",
         "publish -n",

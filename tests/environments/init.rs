@@ -63,12 +63,12 @@ fn a_file_becomes_a_mounted_pool() {
     assert_eq!(image.len(), 256 << 20);
     assert_eq!(place.netbe().ok("list -H"), "");
     let again = place.netbe().ok("init --file 256M");
-    assert_eq!(again, format!("{} is a pool already.\n", dir.display()));
+    assert_eq!(again, format!("{} is already a pool.\n", dir.display()));
     // Not mounted, it is not made anew over its own image.
     run(Command::new("umount").arg(&dir));
     let said = place.netbe().fails(3, "init --file 256M");
     assert!(
-        said.contains("is there already") && said.contains("hint: mount -o loop"),
+        said.contains("already exists") && said.contains("hint: mount -o loop"),
         "{said}"
     );
     let said = place.netbe().fails(4, "list");
@@ -158,7 +158,7 @@ fn a_directory_on_btrfs_is_used_as_it_is() {
     assert!(
         netbe
             .ok("init --server 192.0.2.9")
-            .contains("is a pool already")
+            .contains("is already a pool")
     );
     before.assert_unchanged(&Fingerprint::of(pool.path()));
     // The operand goes before the pool of the environment.

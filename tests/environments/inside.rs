@@ -33,7 +33,7 @@ fn a_nested_subvolume_arrives_as_a_directory_with_its_content() {
         assert_eq!(said.status, 0, "{said:#?}");
         assert!(
             said.stderr
-                .contains("note: srv/inner was a subvolume inside nog/a"),
+                .contains("note: srv/inner is a nested subvolume of nog/a"),
             "{said:#?}"
         );
         let copied = pool.half(copy, "root").join("srv/inner");

@@ -209,7 +209,7 @@ fn what_is_in_a_nodes_place_and_is_none_is_shown_as_that() {
         pool.refuses(
             4,
             &format!("status {node}"),
-            &["is no node", what, "hint: netbe check"],
+            &["is not a node", what, "hint: netbe check"],
         );
     }
 }

@@ -89,7 +89,7 @@ fn invariant_4_what_boots_or_may_run_is_mounted_read_only() {
     pool.netbe().ok("activate nog/b");
     pool.saw_boot("nog", "b");
     pool.netbe().ok("create ordo/x");
-    read_only("ordo/x", "ordo boots it next");
+    read_only("ordo/x", "it is the active environment of ordo");
     // What nobody runs can be written.
     let at = mount(&pool, "nog/a");
     fs::write(at.join("etc/motd"), "x").unwrap();

@@ -173,7 +173,7 @@ fn what_stands_under_the_name_is_neither_entered_nor_replaced() {
     fs::write(pool.at("nodes/werda"), "").unwrap();
     pool.subvolume("nodes/third");
     for name in ["ordo", "werda", "third"] {
-        pool.refuses(3, &format!("rename nog {name}"), &["is there already"]);
+        pool.refuses(3, &format!("rename nog {name}"), &["already exists"]);
         let before = pool.fingerprint();
         let said = pool.netbe().run(&format!("create {name}/a"));
         assert_ne!(said.status, 0, "{said:#?}");
@@ -191,7 +191,7 @@ fn what_stands_under_the_name_is_neither_entered_nor_replaced() {
             format!("clone base/stock nog/{name}"),
             format!("rename nog/a {name}"),
         ] {
-            pool.refuses(3, &line, &[&format!("nog/{name} is there already")]);
+            pool.refuses(3, &line, &[&format!("nog/{name} already exists")]);
         }
     }
 }

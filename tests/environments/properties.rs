@@ -72,10 +72,10 @@ fn what_makes_no_sense_is_refused_and_changes_nothing() {
         (
             2,
             "set mac=dc:a6:32:01:02:03",
-            &["mac is one node's", "hint: netbe set mac="],
+            &["mac is set on a node", "hint: netbe set mac="],
         ),
         (2, "set nog", &["nothing to set", "hint: "]),
-        (2, "set quiet cmdline=x nog", &["no PROPERTY=VALUE"]),
+        (2, "set quiet cmdline=x nog", &["not PROPERTY=VALUE"]),
         (2, "set cmdline=x N_g", &["\"N_g\" is not a node name"]),
         (4, "set cmdline=x ordo", &["no node ordo"]),
         (4, "get all ordo", &["no node ordo"]),
@@ -87,12 +87,12 @@ fn what_makes_no_sense_is_refused_and_changes_nothing() {
         (2, "set loader=grub", &["loader=grub"]),
         (2, "set root=/dev/sda1 nog", &["root=/dev/sda1"]),
         (2, "set nfs.version=2", &["nfs.version=2"]),
-        (2, "set nfs.options=vers=3", &["vers is netbe's"]),
-        (2, "set cmdline=root=/dev/sda nog", &["root= is netbe's"]),
+        (2, "set nfs.options=vers=3", &["netbe sets vers"]),
+        (2, "set cmdline=root=/dev/sda nog", &["netbe sets root="]),
         (
             2,
             "set cmdline=nfsroot=1.2.3.4:/x nog",
-            &["nfsroot= is netbe's"],
+            &["netbe sets nfsroot="],
         ),
         // One bad one of several, and none is set.
         (2, "set cmdline=quiet colour=blue nog", &["colour"]),

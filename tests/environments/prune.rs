@@ -69,7 +69,7 @@ fn what_stays_counts_among_what_is_kept() {
     let said = pool.netbe().run("prune -v --keep 3");
     assert_eq!(said.stdout, "Destroyed nog/c, nog/d, nog/e.\n", "{said:#?}");
     for why in [
-        "note: nog/a stays: nog/a is what nog boots next\n",
+        "note: nog/a stays: nog/a is the active environment of nog\n",
         "note: nog/b stays: nog/b is pinned\n",
     ] {
         assert!(said.stderr.contains(why), "{said:#?}");
@@ -78,7 +78,7 @@ fn what_stays_counts_among_what_is_kept() {
     let said = pool.netbe().run("prune -n --keep 1");
     assert!(
         said.stderr
-            .contains("note: nog/f stays: netbe activate nog leads to it\n"),
+            .contains("note: nog/f stays: netbe activate nog would activate it\n"),
         "{said:#?}"
     );
     assert_eq!((said.status, said.stdout.as_str()), (0, ""));
@@ -95,7 +95,7 @@ fn rollback_goes_on_to_work() {
     assert_eq!(said.stdout, "Destroyed nog/a, nog/c, nog/d.\n");
     assert!(
         said.stderr
-            .contains("nog/b stays: netbe rollback nog leads to it"),
+            .contains("nog/b stays: netbe rollback nog would activate it"),
         "{said:#?}"
     );
     pool.netbe().ok("rollback nog");
@@ -140,7 +140,7 @@ fn invariant_7_what_destroy_would_refuse_stays() {
         "nog/d stays: nog/d is in use: process ",
         "error: nog/e stays: its age is not known, nor whether it is pinned: env.json",
         "\nhint: netbe check --repair\n",
-        "nog/g stays: netbe activate nog leads to it",
+        "nog/g stays: netbe activate nog would activate it",
     ] {
         assert!(said.stderr.contains(why), "{why}: {said:#?}");
     }
@@ -151,7 +151,7 @@ fn invariant_7_what_destroy_would_refuse_stays() {
         3,
         "prune --keep 0",
         &[
-            "what nog is to boot once cannot be read",
+            "the pending boot of nog cannot be read",
             "hint: netbe activate nog --cancel",
         ],
     );

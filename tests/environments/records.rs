@@ -155,7 +155,7 @@ fn a_bad_pool_json_stops_everything_and_is_left_as_it_is() {
         }
     }
     fs::remove_file(pool.at("pool.json")).unwrap();
-    pool.refuses(1, "list", &["pool.json is not there", "backup"]);
+    pool.refuses(1, "list", &["pool.json does not exist", "backup"]);
 }
 
 #[test]

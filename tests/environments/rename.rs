@@ -102,10 +102,10 @@ fn an_existing_name_is_not_taken() {
     let pool = Pool::with_node();
     pool.netbe().ok("create nog/b");
     pool.netbe().ok("create ordo/x");
-    pool.refuses(3, "rename nog/a b", &["nog/b is there already", "hint: "]);
-    pool.refuses(3, "rename nog/a a", &["nog/a is there already"]);
-    pool.refuses(3, "rename nog ordo", &["ordo is there already"]);
-    pool.refuses(3, "rename nog nog", &["nog is there already"]);
+    pool.refuses(3, "rename nog/a b", &["nog/b already exists", "hint: "]);
+    pool.refuses(3, "rename nog/a a", &["nog/a already exists"]);
+    pool.refuses(3, "rename nog ordo", &["ordo already exists"]);
+    pool.refuses(3, "rename nog nog", &["nog already exists"]);
     pool.refuses(4, "rename nog/zz c", &["no environment nog/zz"]);
     pool.refuses(4, "rename werda c", &["no node werda"]);
     pool.refuses(
@@ -224,7 +224,7 @@ fn invariant_9_a_node_made_later_under_the_old_name_is_not_taken_for_it() {
     fs::write(&record, text.replacen('{', "{\"replaces\": \"ordo\",", 1)).unwrap();
     let said = pool.netbe().run("rename ordo werda");
     assert_eq!(said.status, 3, "{said:#?}");
-    assert!(said.stderr.contains("werda is there already"), "{said:#?}");
+    assert!(said.stderr.contains("werda already exists"), "{said:#?}");
     let mark = pool.half("ordo/b", "root").join("mark");
     assert_eq!(fs::read_to_string(mark).unwrap(), "kept");
 }
@@ -245,7 +245,7 @@ fn invariant_8_a_path_and_an_fsid_are_not_given_to_other_content() {
     assert_ne!(uuid_of_a, uuid_of_b);
     // The path of what may run is given to nothing else while it may.
     pool.refuses(3, "rename nog/a old", &["may be running"]);
-    pool.refuses(3, "create nog/a", &["is there already"]);
+    pool.refuses(3, "create nog/a", &["already exists"]);
     pool.saw_boot("nog", "b");
     pool.netbe().ok("destroy -y nog/a");
     pool.netbe().ok("create nog/a -a");

@@ -11,17 +11,17 @@ fn twice_is_back_again() {
     pool.refuses(
         3,
         "rollback nog",
-        &["no environment that was active before", "hint: "],
+        &["no previously active environment", "hint: "],
     );
     pool.netbe().ok("create nog/b -a");
     pool.netbe().ok("create nog/c -a");
     assert_eq!(
         pool.netbe().ok("rollback nog"),
-        "Activated nog/b; before it was nog/c.\n"
+        "Activated nog/b; nog/c was active before.\n"
     );
     assert_eq!(
         pool.netbe().ok("rollback nog"),
-        "Activated nog/c; before it was nog/b.\n"
+        "Activated nog/c; nog/b was active before.\n"
     );
     for want in ["b", "c", "b"] {
         pool.netbe().ok("rollback nog");

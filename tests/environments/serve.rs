@@ -46,7 +46,7 @@ impl Serve {
             .unwrap();
         let serve = Self { child, log };
         wait_until("the TFTP server answers", || {
-            serve.said().contains("Answering at")
+            serve.said().contains("Listening on")
         });
         serve
     }

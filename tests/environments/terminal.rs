@@ -152,7 +152,7 @@ fn on_a_terminal_destroy_asks() {
     for answer in ["n\n", "\n", "nonsense\n"] {
         let shown = on_a_terminal(&pool, "destroy nog/b", answer, &[]);
         assert!(shown.contains("destroy nog/b"), "{shown}");
-        assert!(shown.contains("Go on? [y/N]"), "{shown}");
+        assert!(shown.contains("Continue? [y/N]"), "{shown}");
         assert!(shown.contains("nothing was destroyed"), "{shown}");
         before.assert_unchanged(&pool.fingerprint());
     }

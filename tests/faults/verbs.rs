@@ -49,7 +49,7 @@ const PLAIN: Verb = Verb {
     unseen: false,
 };
 
-const TAKEN: &[&str] = &["is there already"];
+const TAKEN: &[&str] = &["already exists"];
 
 /// Returns all of them.
 pub(crate) fn all() -> impl Iterator<Item = &'static Verb> {

@@ -109,7 +109,7 @@ fn a_separate_boot_filesystem_is_taken_and_others_are_left_out() {
         assert_eq!(names.count(), 0, "{empty}");
     }
     let mut notes = brought.notes.join("\n");
-    assert!(notes.contains("filesystems of their own: /home"), "{notes}");
+    assert!(notes.contains("separate filesystems: /home"), "{notes}");
     notes.retain(|c| c != '\n');
     for name in ["/proc", "/run", "/sys"] {
         assert!(notes.contains(name), "{notes}");
@@ -133,7 +133,7 @@ fn nested_subvolumes_become_directories() {
     let brought = pool.bring_directory(&from).unwrap();
     assert_eq!(
         brought.notes,
-        ["nested subvolume var/lib/machines carried along as a directory"]
+        ["nested subvolume var/lib/machines copied as a directory"]
     );
     let copy = pool.root.join("var/lib/machines");
     assert_eq!(std::fs::read(copy.join("file")).unwrap(), b"in it");
@@ -208,7 +208,7 @@ fn a_pool_below_the_source_is_left_out() {
     let brought = moved.bring_directory(&server).unwrap();
     assert_eq!(
         brought.notes,
-        ["left out, for it is the pool itself: /srv/netbe"]
+        ["left out, since it is the pool itself: /srv/netbe"]
     );
     let copy = moved.root.join("srv/netbe");
     assert_eq!(std::fs::read_dir(copy).unwrap().count(), 0);

@@ -209,7 +209,7 @@ fn btrfs_roots_are_found_in_their_subvolumes() {
         );
         let notes = brought.notes.join("\n");
         assert!(notes.contains("nested subvolume var/nested"), "{notes}");
-        assert!(notes.contains("/home, a filesystem of its own"), "{notes}");
+        assert!(notes.contains("/home, a separate filesystem"), "{notes}");
         let mut found = tree::read(&pool.root);
         for tree in [&mut expected, &mut found] {
             tree::take(tree, "boot");

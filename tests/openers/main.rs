@@ -42,7 +42,7 @@ const OPENER: &str = "it is the way: looked at first, opened then";
 /// A file or directory of the server's own.
 const SERVERS: &str = "a file of the server's own, which no node can reach";
 /// Something new.
-const NEW: &str = "made anew with O_EXCL: what is there already is not opened";
+const NEW: &str = "made anew with O_EXCL: what already exists is not opened";
 /// What the kernel answers without opening anything else.
 const DIRECTORY: &str = "with O_DIRECTORY or O_PATH only";
 /// The directory that a person named, to ask the kernel what it lies on.

@@ -252,7 +252,7 @@ impl Pool {
         let sent = sender.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&sent.stderr).into_owned();
         assert!(
-            sent.status.success() && said.contains("was a subvolume inside nog/a"),
+            sent.status.success() && said.contains("is a nested subvolume of nog/a"),
             "{said}"
         );
     }

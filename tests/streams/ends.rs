@@ -189,7 +189,7 @@ fn a_running_export_is_in_nobodys_way() {
     assert_eq!(said.status, 0);
     assert!(
         said.stderr
-            .contains("warning: the stream is whole, but was not kept"),
+            .contains("warning: the stream is complete, but no base"),
         "{said:?}"
     );
     assert_eq!(stages(&here), 0);

@@ -50,7 +50,7 @@ fn heads_are_not_believed() {
         (
             "gzip",
             output(Command::new("gzip").arg("-c").arg(&whole)),
-            "compressed once more",
+            "compressed again",
         ),
         (
             "zstd",

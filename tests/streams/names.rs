@@ -177,7 +177,7 @@ fn refusals_come_before_anything_is_done() {
     there.refuses(
         3,
         &format!("import nog/a {file}"),
-        &["nog/a is there already"],
+        &["nog/a already exists"],
     );
     there.refuses(2, &format!("import nog/x {file} --boot /boot"), &["--boot"]);
     there.refuses(4, "export nog/none -o /dev/null", &["none"]);
@@ -188,7 +188,7 @@ fn refusals_come_before_anything_is_done() {
         "export nog/a --since nog/b -o /dev/null",
         &[
             "neither exported nor imported",
-            "hint: send it whole: netbe export nog/a",
+            "hint: to export it in full: netbe export nog/a",
         ],
     );
     there.refuses(1, "import nog/x /nowhere", &["/nowhere"]);
@@ -216,6 +216,6 @@ fn what_would_not_boot_comes_beside_what_a_node_boots_and_not_as_that() {
         .netbe()
         .run(&format!("import nog {}", stream.display()));
     assert_eq!(said.status, 0, "{said:?}");
-    assert!(said.stderr.contains("would not boot as it is"), "{said:?}");
+    assert!(said.stderr.contains("would not boot"), "{said:?}");
     assert_eq!(there.flags("nog/b"), "!");
 }

@@ -16,7 +16,7 @@ fn what_an_interrupted_one_made_is_told_how_to_activate() {
         3,
         again,
         &[
-            "nog/next is there already",
+            "nog/next already exists",
             "hint: ",
             "netbe activate nog/next\n",
         ],
@@ -38,7 +38,7 @@ fn a_failed_copy_that_was_kept_is_not_what_is_wanted() {
     let said = pool.refuses(
         3,
         "upgrade --node nog --name next -a -- true",
-        &["nog/next is there already", "hint: netbe list nog"],
+        &["nog/next already exists", "hint: netbe list nog"],
     );
     assert!(!said.contains("netbe activate"), "{said}");
 }

@@ -61,8 +61,7 @@ fn one_that_fails_does_not_stop_the_others() {
         "{said:#?}"
     );
     assert!(
-        said.stderr
-            .contains("note: ordo: everything it said: less "),
+        said.stderr.contains("note: ordo: full output: less "),
         "{said:#?}"
     );
     let rows: Vec<Vec<&str>> = said
@@ -86,7 +85,7 @@ fn several_are_named_and_activated() {
         .netbe()
         .ok("upgrade --node nog --node werda --node nog --name next -a -- true");
     assert_eq!(said.lines().count(), 3, "{said}");
-    assert!(said.contains("boots next"), "{said}");
+    assert!(said.contains("its next boot"), "{said}");
     assert_eq!(
         (pool.active("nog"), pool.active("werda")),
         ("next".into(), "next".into())
@@ -116,7 +115,11 @@ fn what_cannot_be_is_found_before_anything_begins() {
     }
     assert!(!plan.contains("base/next"), "{plan}");
     let empty = Pool::with_template();
-    empty.refuses(3, "upgrade --all", &["there is no node but templates"]);
+    empty.refuses(
+        3,
+        "upgrade --all",
+        &["the pool has no node except templates"],
+    );
 }
 
 #[test]

@@ -63,7 +63,10 @@ fn run_is_for_what_nobody_boots() {
     // Off the network nothing runs it, but it is still what boots next.
     netbe.ok("set mac= nog");
     let said = netbe.fails(125, "run nog/first -- true");
-    assert!(said.contains("nog/first is what nog boots next"), "{said}");
+    assert!(
+        said.contains("nog/first is the active environment of nog"),
+        "{said}"
+    );
     netbe.ok("set mac=52:54:00:00:00:01 nog");
     netbe.fails(125, "run nog -- true");
     netbe.fails(125, "shell nog/first");

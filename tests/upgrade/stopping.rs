@@ -76,7 +76,7 @@ fn its_command_killed_it_leaves_nothing() {
     }
     let (status, said) = ended(child);
     assert_eq!(status, 1, "{said}");
-    assert!(said.contains("was ended by SIGKILL"), "{said}");
+    assert!(said.contains("was killed by SIGKILL"), "{said}");
     assert_eq!(processes_with("515104"), []);
     before.assert_unchanged(&state(&pool));
     assert_eq!(mounts(), table);

@@ -1,7 +1,7 @@
-//! What interrupted commands leave: hidden stages, trash, half-replaced files, the second name of a rename.
+//! The leftovers of interrupted commands: hidden stages, trash, temporary files, the second name of a rename.
 //!
-//! Nothing here is an environment anybody sees. What a running command is making is left alone: its lock is
-//! held, or the stage itself is guarded.
+//! None of these is shown as an environment. The stages of running commands are no leftovers: the node's lock is held,
+//! or the stage itself is locked.
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use crate::fs::path_error::{at_path, is_system_error};
 use crate::pool::{self, Environment, Node, NodeName, Pool, layout, lock, stage};
 use crate::publish;
 
-/// Finds what is left in the pool's own directories.
+/// Finds leftovers in the pool's directories.
 pub(super) fn in_pool(pool: &Pool, nodes: &[Node]) -> Result<Vec<Finding>> {
     let root = pool.root();
     let mut found = Vec::new();
@@ -47,7 +47,7 @@ pub(super) fn in_pool(pool: &Pool, nodes: &[Node]) -> Result<Vec<Finding>> {
     Ok(found)
 }
 
-/// Finds what is left in a node's directory and in those of its environments.
+/// Finds leftovers in a node's directory and in those of its environments.
 pub(super) fn in_node(pool: &Pool, node: &Node, envs: &[Environment]) -> Result<Vec<Finding>> {
     if lock::is_held(pool.state(), &node.name) {
         return Ok(Vec::new());
@@ -120,10 +120,10 @@ fn second_name(path: &Path, node: NodeName) -> Finding {
 }
 
 fn foreign(path: &Path) -> Finding {
-    Finding::new(path.display(), "it is nothing of netbe's", FOREIGN)
+    Finding::new(path.display(), "it was not made by netbe", FOREIGN)
 }
 
-/// Returns the node a hidden directory beside the nodes is made for.
+/// Returns the node that a hidden directory beside the nodes is for.
 fn made_for(name: &str) -> Option<NodeName> {
     let rest = name
         .strip_prefix(layout::STAGED)

@@ -1,7 +1,7 @@
-//! Looking at everything that should hold, and mending what has one safe answer: `check`.
+//! Checking the pool, and repairing what has only one safe repair: `check`.
 //!
-//! Looking takes no lock and changes nothing; what a command that runs now is making is no finding. Each
-//! finding says what is wrong with which thing and what to do.
+//! Checking takes no lock and changes nothing; the stages of running commands are no findings. Each finding names the
+//! object, the problem and the remedy.
 
 pub mod filesystem;
 mod leftovers;
@@ -27,48 +27,48 @@ use crate::publish;
 pub use repair::{Repaired, repair};
 pub use trust::one_domain;
 
-/// One thing that is not as it should be.
+/// A finding.
 #[derive(Debug, Clone, Serialize)]
 pub struct Finding {
-    /// The node, environment or file it is about.
+    /// The node, environment or file.
     pub about: String,
-    /// What is wrong, a sentence without its period.
+    /// The problem, a sentence without a period.
     pub problem: String,
-    /// What to do about it.
+    /// The remedy.
     pub remedy: String,
-    /// Whether `--repair` does it.
+    /// The repair, if `--repair` can do it.
     pub repairable: bool,
     #[serde(skip)]
     repair: Option<Repair>,
 }
 
-/// What has one safe answer.
+/// A repair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Repair {
-    /// Delete what an interrupted command left under a hidden name.
+    /// Delete a leftover with a hidden name.
     Remove(PathBuf, Option<NodeName>),
-    /// Delete the one of two names that an interrupted rename left.
+    /// Delete the second name that an interrupted rename left.
     FinishRename(PathBuf, NodeName),
-    /// Write a lost `env.json` from what the disk says.
+    /// Regenerate a lost `env.json` from the disk.
     Describe(NodeName, EnvName),
-    /// Put back an environment's own files, which a killed command had lent others in place of.
+    /// Restore an environment's files that a killed command had replaced.
     GiveBack(NodeName, EnvName),
-    /// Lead `active` to the only complete environment there is.
+    /// Lead `active` to the only complete environment.
     Activate(NodeName, EnvName),
-    /// Take away what the state directory holds of a node that is not there.
+    /// Remove the state of a node that does not exist.
     Forget(NodeName),
-    /// Write again the copy of a node's record, or of the pool's, that another server could take over.
+    /// Rewrite the copy of a node's record, or of the pool's, for a takeover.
     Copy(Option<NodeName>),
-    /// Write again what the network is offered.
+    /// Publish.
     Publish,
 }
 
-/// How many nested subvolumes of a half are told one by one.
+/// How many nested subvolumes of a half get a finding each.
 const NESTED: usize = 20;
 
 const REPAIR: &str = "netbe check --repair";
-/// What to do about what netbe did not make.
-const FOREIGN: &str = "look what it is, and move it out of the pool";
+/// The remedy for what netbe did not make.
+const FOREIGN: &str = "inspect it, and move it out of the pool";
 
 impl Finding {
     #[allow(clippy::needless_pass_by_value)]
@@ -91,12 +91,12 @@ impl Finding {
     }
 }
 
-/// How often it looks again, at most, while others change what it looks at.
+/// How often the check is repeated, at most, while other processes change the pool.
 const MAX_READS: usize = 8;
 
-/// Looks at one node, or at the pool and all of them.
+/// Checks one node, or the pool and all of them.
 ///
-/// Looking takes time, and no lock: where another netbe changed something meanwhile, only what is found again is a
+/// Checking takes time and no lock: if another netbe changed something meanwhile, only what is found again is a
 /// finding.
 pub fn check(pool: &Pool, only: Option<&NodeName>) -> Result<Vec<Finding>> {
     let mut watch = Watch::begin(pool.state());
@@ -155,7 +155,7 @@ fn of_node(pool: &Pool, node: &Node) -> Result<Vec<Finding>> {
     found.extend(leftovers::in_node(pool, node, &envs)?);
     found.extend(active_link(node, &envs));
     for env in &envs {
-        // Each takes a look into kernels and initramfs: thousands take minutes.
+        // Each verification reads kernels and initramfs: thousands take minutes.
         interrupt::check()?;
         found.extend(of_environment(pool, node, env)?);
     }
@@ -173,7 +173,7 @@ fn active_link(node: &Node, envs: &[Environment]) -> Option<Finding> {
     };
     let mut complete = envs.iter().filter(|e| e.problems.is_empty());
     Some(match (complete.next(), complete.next()) {
-        // What cannot be read may be the active one.
+        // One that cannot be read may be the active one.
         (Some(only), None) if !node.lost && !node.unread && !envs.iter().any(|e| e.unread) => {
             Finding::repairable(
                 &node.name,
@@ -198,7 +198,7 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
             .collect());
     }
     if env.unread {
-        let remedy = "look at what the kernel says of the disk: dmesg";
+        let remedy = "see the kernel's messages about the disk: dmesg";
         let problems = env.problems.iter();
         return Ok(problems.map(|p| Finding::new(env, p, remedy)).collect());
     }
@@ -218,7 +218,7 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
                 Finding::new(
                     env,
                     p,
-                    format!("netbe destroy {env}, when nothing in it is needed"),
+                    format!("netbe destroy {env}, if its content is not needed"),
                 )
             })
             .collect());
@@ -235,7 +235,7 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
         )]);
     }
     let reasons = match node.lost {
-        // By which properties it would have to boot is not known.
+        // The properties that it would boot with are not known.
         true => Ok(Vec::new()),
         false => staged::reasons(pool, node, env),
     };
@@ -254,7 +254,7 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
             let hint = e.downcast_ref::<Failure>().and_then(|f| f.hint.clone());
             vec![Finding::new(
                 env,
-                format!("whether it would boot cannot be told: {e:#}"),
+                format!("it cannot be verified: {e:#}"),
                 hint.unwrap_or_else(|| "run netbe check as root".to_string()),
             )]
         }
@@ -268,13 +268,16 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
                         "its {half} half holds the nested subvolume {}, which a plain snapshot leaves out",
                         shortened(&inner.path)
                     ),
-                    format!("netbe clone {env} {}/NEW carries it along as a directory", node.name),
+                    format!("netbe clone {env} {}/NEW copies it as a directory", node.name),
                 )
             }));
             if nested.len() > NESTED {
                 found.push(Finding::new(
                     env,
-                    format!("its {half} half holds {} more", nested.len() - NESTED),
+                    format!(
+                        "its {half} half holds {} more nested subvolumes",
+                        nested.len() - NESTED
+                    ),
                     format!("btrfs subvolume list -o {}", path.display()),
                 ));
             }
@@ -286,19 +289,19 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
 fn remedy_for(node: &Node, env: &Environment) -> String {
     match env.active || env.template {
         true => format!(
-            "netbe clone {env} {}/NEW writes the boot files anew",
+            "netbe clone {env} {}/NEW rewrites the boot files",
             node.name
         ),
         false => format!("netbe shell {env}, or netbe destroy {env}"),
     }
 }
 
-/// Finds environments that are the same one by their records: copied in by hand, one of the two lies.
+/// Finds environments with the same record: one was copied by hand.
 fn twins(nodes: &[Node]) -> Result<Vec<Finding>> {
     let mut seen: HashMap<String, String> = HashMap::new();
     let mut found = Vec::new();
     for node in nodes {
-        // One that cannot be read has been told of.
+        // One that cannot be read is a finding already.
         for env in node.environments().unwrap_or_default() {
             let Some(uuid) = env.uuid().map(str::to_string) else {
                 continue;
@@ -326,7 +329,7 @@ fn publication(pool: &Pool) -> Result<Vec<Finding>> {
     let stale = state.steps.iter().map(|step| {
         Finding::repairable(
             "publish",
-            format!("what the network is offered is not up to date: to {step}"),
+            format!("the published configuration is not up to date: to {step}"),
             Repair::Publish,
         )
     });

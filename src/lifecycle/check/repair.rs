@@ -1,4 +1,4 @@
-//! Mending what has one safe answer. Each mend looks again under the lock before it acts.
+//! Repairing. Each repair reads again under the lock before it changes anything.
 
 use std::fs;
 use std::path::Path;
@@ -19,26 +19,26 @@ use crate::pool::state;
 use crate::pool::{Environment, Node, NodeLock, NodeName, Pool, environment, layout, stage};
 use crate::publish;
 
-/// How often it looks again after mending, at most: what could not be looked at before may be now.
+/// How often the check is repeated after repairs, at most: a repair can make more readable.
 const MAX_READS: usize = 3;
 
-/// What was mended, and what is left.
+/// The result.
 #[derive(Debug, Default)]
 pub struct Repaired {
-    /// What was done, or in a dry run what would be, a sentence part each.
+    /// The repairs that were done, or in a dry run would be, a part of a sentence each.
     pub done: Vec<String>,
-    /// What was found last.
+    /// The findings that are left.
     pub findings: Vec<Finding>,
-    /// What could not be mended, an error each.
+    /// The failures.
     pub failures: Vec<anyhow::Error>,
 }
 
-/// Mends what has one safe answer, at one node or in the whole pool, until nothing of it is found.
+/// Repairs one node or the whole pool, until no repairable finding is left.
 ///
-/// What cannot be mended keeps nothing else from it.
+/// A failed repair does not stop the others.
 ///
 /// # Errors
-/// When looking fails, and when netbe was asked to stop.
+/// When checking fails, and when netbe was interrupted.
 pub fn repair(pool: &Pool, only: Option<&NodeName>, mode: Mode) -> Result<Repaired> {
     let mut repaired = Repaired {
         findings: check(pool, only)?,
@@ -46,7 +46,7 @@ pub fn repair(pool: &Pool, only: Option<&NodeName>, mode: Mode) -> Result<Repair
     };
     for _ in 0..MAX_READS {
         let (done, failures) = mend_all(pool, &repaired.findings, mode)?;
-        // Those of the last round: what failed in one before is tried again.
+        // Those of the last round: each round tries failed repairs again.
         repaired.failures = failures;
         let is_over = done.is_empty() || mode.dry_run;
         for one in done {
@@ -62,7 +62,7 @@ pub fn repair(pool: &Pool, only: Option<&NodeName>, mode: Mode) -> Result<Repair
     Ok(repaired)
 }
 
-/// Returns what was done, and what failed.
+/// Returns what was done, and the failures.
 fn mend_all(
     pool: &Pool,
     findings: &[Finding],
@@ -70,7 +70,7 @@ fn mend_all(
 ) -> Result<(Vec<String>, Vec<anyhow::Error>)> {
     let (mut done, mut failures) = (Vec::new(), Vec::new());
     let mut repairs: Vec<&Repair> = findings.iter().filter_map(|f| f.repair.as_ref()).collect();
-    // Publishing last: the others change what there is to publish.
+    // Publishing last, since the others change what is published.
     repairs.sort_by_key(|r| matches!(r, Repair::Publish));
     repairs.dedup();
     for one in repairs {
@@ -163,7 +163,7 @@ fn mend(pool: &Pool, repair: &Repair, mode: Mode) -> Result<()> {
 
 fn remove(path: &Path) -> Result<()> {
     match path.symlink_metadata() {
-        // Somebody has begun to use it since.
+        // It is in use since.
         Ok(_) if stage::is_guarded(path) => {}
         Ok(m) if m.is_dir() => stage::remove(path)?,
         Ok(_) => fs::remove_file(path)?,
@@ -173,7 +173,7 @@ fn remove(path: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Takes away the name of two that is not shown, and the mark on the other.
+/// Removes the name of two that is not shown, and the mark in the other's record.
 fn finish_rename(pool: &Pool, path: &Path, node: &NodeName, mode: Mode) -> Result<()> {
     let parent = path.parent().unwrap_or(path);
     if parent == layout::nodes(pool.root()) {
@@ -196,7 +196,7 @@ fn finish_rename(pool: &Pool, path: &Path, node: &NodeName, mode: Mode) -> Resul
         for new in new {
             let mut record = new.record.clone();
             record.replaces = None;
-            // One that has come since is for the next time.
+            // A new one is for the next round.
             if let Some(lock) = locks.iter().find(|l| *l.node() == new.name) {
                 new.store(lock, &record)?;
             }
@@ -206,7 +206,7 @@ fn finish_rename(pool: &Pool, path: &Path, node: &NodeName, mode: Mode) -> Resul
     let _lock = mode.lock_to_change(pool, node)?;
     let node = pool.node(node)?;
     let envs = node.environments()?;
-    // Which of the two names is the one to go depends on which is active, and on what both say.
+    // Which of the two is removed depends on which is active, and on both records.
     node.active_if_any()?;
     for env in &envs {
         refuse_unread(env)?;
@@ -224,7 +224,7 @@ fn finish_rename(pool: &Pool, path: &Path, node: &NodeName, mode: Mode) -> Resul
     Ok(())
 }
 
-/// Takes the locks of a node's old name, and of the new ones that say they take its place, in order.
+/// Takes the locks of a node's old name, and of the nodes renamed from it, in order.
 fn lock_names(pool: &Pool, old: &NodeName, mode: Mode) -> Result<Vec<NodeLock>> {
     let all = pool.nodes()?.into_iter();
     let takes_its_place = |n: &Node| n.record.replaces.as_deref() == Some(old.as_str());
@@ -243,13 +243,12 @@ fn refuse_unread(env: &Environment) -> Result<()> {
     Ok(())
 }
 
-/// Writes a lost record from what the disk says. What it cannot say is taken for the safe thing: that a
-/// machine may have booted it.
+/// Regenerates a lost record from the disk. Unknown fields get the safe value: a machine may have booted it.
 fn describe(lock: &NodeLock, node: &Node, env: &Environment) -> Result<()> {
     if env.record.is_some() {
         return Ok(());
     }
-    // What is written replaces what may be there, and knows less.
+    // An existing record, if it can be read, has more information and must stay.
     refuse_unread(env)?;
     let info = subvolume::info(&env.root())?;
     let (root, boot) = (Tree::open(&env.root())?, Tree::open(&env.boot())?);

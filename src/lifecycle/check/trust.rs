@@ -1,7 +1,7 @@
-//! What keeps the server from what lies in its pool: where that lies, how it is mounted, who may pass, and whether the
-//! copies another server could take over are up to date.
+//! Checks of what protects the server from the pool: its filesystem, mount options, directory modes, and the copies of
+//! records for a takeover.
 //!
-//! Looks, and changes nothing. Not for what nodes are offered.
+//! Reads only. Not for what is published.
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -15,14 +15,14 @@ use crate::pool::record::{self, NodeRecord, PoolRecord};
 use crate::pool::{Node, NodeName, Pool, layout, lock};
 use crate::publish;
 
-/// Finds what is not as it should be around the pool.
+/// Finds problems around the pool.
 pub(super) fn of_pool(pool: &Pool, nodes: &[Node]) -> Result<Vec<Finding>> {
     let mut found = Vec::new();
     found.extend(shared(pool)?);
     found.extend(options(pool)?);
     found.extend(open(pool));
     found.extend(states_without_nodes(pool)?);
-    // As it is now: it may have been written since the pool was opened, and its copy with it.
+    // Read now: it may have been written since the pool was opened, and its copy with it.
     let own = pool.again()?.record().without_secrets();
     let copy = layout::pool_record(pool.root());
     if !says(&copy, PoolRecord::parse, &own) {
@@ -40,7 +40,7 @@ pub(super) fn of_pool(pool: &Pool, nodes: &[Node]) -> Result<Vec<Finding>> {
     Ok(found)
 }
 
-/// Returns what to tell of nodes that trust one another whether they should or not; `None` where none do.
+/// Returns the note about nodes that can write each other's files; `None` if there are none.
 pub fn one_domain(pool: &Pool) -> Result<Option<String>> {
     let mut apart = pool.nodes()?;
     apart.retain(|n| {
@@ -51,10 +51,10 @@ pub fn one_domain(pool: &Pool) -> Result<Option<String>> {
     let beside = filesystem::pools_beside(pool.root(), pool.states())?;
     if let (Some(node), Some(other)) = (apart.first(), beside.first()) {
         return Ok(Some(format!(
-            "the root user of {} can read and write the files of every node of this pool and of {}, on the same filesystem: \
-             the kernel's NFS server takes any handle of a filesystem for one that it gave. For nodes that do not trust one \
-             another: netbe set nfs.subtree-check=on (see netbe-set(8) for its price), or a pool on a filesystem of its own \
-             for each (netbe init DIR --file 64G)",
+            "the root user of {} can read and write the files of every node of this pool and of {}, on the same \
+             filesystem: the kernel's NFS server does not authenticate file handles. For nodes that do not trust \
+             one another: netbe set nfs.subtree-check=on (see netbe-set(8) for its price), or a pool on a separate \
+             filesystem for each (netbe init DIR --file 64G)",
             node.name,
             other.display()
         )));
@@ -67,9 +67,10 @@ pub fn one_domain(pool: &Pool) -> Result<Option<String>> {
         n => format!(" and {n} more"),
     };
     Ok(Some(format!(
-        "the root user of {}, {}{more} can read and write the files of every node of this pool: the kernel's NFS server takes \
-         any handle of a filesystem for one that it gave. For nodes that do not trust one another: netbe set \
-         nfs.subtree-check=on (see netbe-set(8) for its price), or a pool on a filesystem of its own for each (netbe init DIR --file 64G)",
+        "the root user of {}, {}{more} can read and write the files of every node of this pool: the kernel's NFS \
+         server does not authenticate file handles. For nodes that do not trust one another: netbe set \
+         nfs.subtree-check=on (see netbe-set(8) for its price), or a pool on a separate filesystem for each (netbe \
+         init DIR --file 64G)",
         first.name, second.name
     )))
 }
@@ -80,11 +81,12 @@ fn shared(pool: &Pool) -> Result<Vec<Finding>> {
         Finding::new(
             pool.root().display(),
             format!(
-                "it lies on the filesystem of {}: over NFS a node can name every file of that, and write it as root",
+                "it is on the filesystem of {}: over NFS a node can address every file of that, and write it as \
+                 root",
                 path.display()
             ),
-            "make a pool on a filesystem of its own (netbe init /srv/netbe-pool --file 64G), and bring the environments \
-             there: netbe export, netbe import",
+            "make a pool on a separate filesystem (netbe init /srv/netbe-pool --file 64G), and move the \
+             environments: netbe export, netbe import",
         )
     };
     Ok(shared.iter().map(finding).collect())
@@ -114,21 +116,21 @@ fn open(pool: &Pool) -> Vec<Finding> {
     if filesystem::is_open(&nodes) {
         found.push(Finding::new(
             nodes.display(),
-            "every user of this server may pass it to the nodes' files",
+            "every user of this server can reach the nodes' files through it",
             format!("netbe init {}", pool.root().display()),
         ));
     }
     if own(pool.state()) {
         found.push(Finding::new(
             pool.state().display(),
-            "others than root may read what netbe keeps there",
+            "users other than root can read netbe's records in it",
             format!("chmod 700 {}", pool.state().display()),
         ));
     }
     found
 }
 
-/// Finds what the state directory holds of nodes that are not there.
+/// Finds the state of nodes that do not exist.
 fn states_without_nodes(pool: &Pool) -> Result<Vec<Finding>> {
     let dir = layout::node_states(pool.state());
     let mut found = Vec::new();
@@ -149,7 +151,7 @@ fn states_without_nodes(pool: &Pool) -> Result<Vec<Finding>> {
     Ok(found)
 }
 
-/// Returns whether a copy says the same as the record it is of.
+/// Returns whether a copy is equal to its record.
 fn says<T: serde::Serialize>(copy: &Path, parse: impl Fn(&str) -> Result<T>, own: &T) -> bool {
     let read = record::read(copy)
         .ok()
@@ -162,7 +164,7 @@ fn says<T: serde::Serialize>(copy: &Path, parse: impl Fn(&str) -> Result<T>, own
 fn old(copy: &Path, node: Option<NodeName>) -> Finding {
     Finding::repairable(
         copy.display(),
-        "it is not what another server should take over",
+        "it differs from the record, and another server could take it over",
         Repair::Copy(node),
     )
 }

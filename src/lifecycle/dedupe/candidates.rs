@@ -109,11 +109,7 @@ impl Candidates {
         let until = Instant::now() + mode.wait;
         for (number, env) in envs.iter().enumerate() {
             interrupt::check()?;
-            progress.phase(&format!(
-                "Looking at {env} ({} of {})",
-                number + 1,
-                envs.len()
-            ));
+            progress.phase(&format!("Reading {env} ({} of {})", number + 1, envs.len()));
             match turns.enter_until(&nodes_of(std::iter::once(env)), until)? {
                 Entered::Yes => candidates.look_at(number, env, &mut found, mode)?,
                 Entered::Busy(node) => {
@@ -138,7 +134,7 @@ impl Candidates {
     ) -> Result<()> {
         for (path, boot) in [(env.root(), false), (env.boot(), true)] {
             let half = u32::try_from(self.places.len()).context("too many environments")?;
-            let Some(files) = files_of(&path).with_context(|| format!("looking at {env}"))? else {
+            let Some(files) = files_of(&path).with_context(|| format!("reading {env}"))? else {
                 continue;
             };
             for file in files {
@@ -161,7 +157,7 @@ impl Candidates {
                 continue;
             }
             for path in [env.root(), env.boot()] {
-                let files = files_of(&path).with_context(|| format!("looking at {env}"))?;
+                let files = files_of(&path).with_context(|| format!("reading {env}"))?;
                 files.iter().flatten().for_each(|file| self.count(file));
             }
         }

@@ -86,7 +86,7 @@ impl Work<'_> {
             }
         }
         if !waiting.is_empty() {
-            progress.phase("Waiting for nodes that are being changed");
+            progress.phase("Waiting for the locks of nodes");
         }
         let until = Instant::now() + self.turns.wait();
         for group in waiting {
@@ -268,11 +268,11 @@ impl Work<'_> {
             Err(e) => self
                 .done
                 .failures
-                .push(e.context("finding out how much space came back")),
+                .push(e.context("measuring the freed space")),
         }
         self.done.failures.extend(self.busy.iter().map(|node| {
             let what =
-                format!("{node} is being changed by another netbe; not all of it was looked at");
+                format!("{node} is being changed by another netbe; not all of it was compared");
             Failure::locked(what).into()
         }));
         self.done

@@ -1,6 +1,6 @@
-//! How two environments boot differently: command line, what the loader is told, fstab; as texts.
+//! The boot settings of two environments: command line, loader configuration, fstab; as texts.
 //!
-//! Each without what is its environment's own, and that beside it.
+//! Each text without the environment's identity, which is separate.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -12,36 +12,36 @@ use crate::boot::normalize::{self, Separated};
 use crate::fs::rooted::Tree;
 use crate::pool::Environment;
 
-/// One text that both, or one of them, have.
+/// A text of both, or of one of them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Text {
     /// The file, by the path the node sees.
     pub path: PathBuf,
-    /// What of it is meant.
+    /// The part of the file.
     pub part: Part,
-    /// What it says in the first; nothing where it is missing.
+    /// The text in the first; `None` if it is missing.
     pub before: Option<Separated>,
-    /// What it says in the second.
+    /// The text in the second.
     pub after: Option<Separated>,
 }
 
-/// What of a file is meant.
+/// The part of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Part {
-    /// The kernel's command line, an argument a line.
+    /// The kernel command line, one argument on each line.
     Cmdline,
-    /// All of it but for the command line.
+    /// All but the command line.
     File,
 }
 
 impl Text {
-    /// Returns whether it differs in more than what is the environment's own.
+    /// Returns whether it differs in more than the identity.
     pub fn differs(&self) -> bool {
         let rest = |side: &Option<Separated>| side.as_ref().map(|p| p.rest.clone());
         rest(&self.before) != rest(&self.after)
     }
 
-    /// Returns what is each environment's own, where that differs.
+    /// Returns the identities, if they differ.
     pub fn identity(&self) -> Option<(&[String], &[String])> {
         let own =
             |side| -> &[String] { Option::as_ref(side).map_or(&[], |p: &Separated| &p.specific) };
@@ -50,7 +50,7 @@ impl Text {
     }
 }
 
-/// Compares how two environments boot.
+/// Compares the boot settings of two environments.
 pub(super) fn between(from: &Environment, to: &Environment) -> Result<Vec<Text>> {
     let (before, after) = (texts(from)?, texts(to)?);
     let keys: BTreeSet<_> = before
@@ -83,7 +83,7 @@ struct One {
 }
 
 fn texts(env: &Environment) -> Result<Vec<One>> {
-    let what = || format!("reading how {env} boots");
+    let what = || format!("reading the boot settings of {env}");
     let place = Path::new("/").join(env.boot_mount());
     let boot = Tree::open(&env.boot()).with_context(what)?;
     let one = |part: Part| {

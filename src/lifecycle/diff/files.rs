@@ -1,7 +1,7 @@
-//! Which files of two environments differ.
+//! The differences of the files of two environments.
 //!
-//! Two environments that were one once are compared by what either has written since; of others everything is looked
-//! at. What is a machine's or an environment's own by nature is marked.
+//! Two environments with a common origin are compared by what each has written since; others completely. Differences of
+//! identity are marked.
 
 use std::collections::HashMap;
 use std::io::ErrorKind;
@@ -17,15 +17,15 @@ use crate::btrfs::subvolume::{self, Info, Uuid};
 use crate::fs::rooted::Tree;
 use crate::pool::{Environment, Pool};
 
-/// The file of the root half that says what is mounted.
+/// The fstab in the root half.
 pub(super) const FSTAB: &str = "etc/fstab";
 
-/// How the files differ.
+/// The differences.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Files {
-    /// What differs, as sorted as the paths the node sees.
+    /// The files that differ, sorted by the path that the node sees.
     pub changes: Vec<Changed>,
-    /// What could not be read for want of permission, by the paths the node sees.
+    /// The paths that could not be read without permission, as the node sees them.
     pub unread: Vec<PathBuf>,
 }
 
@@ -36,16 +36,16 @@ pub struct Changed {
     pub path: PathBuf,
     /// Whether it is in the boot half.
     pub in_boot: bool,
-    /// How it differs.
+    /// The difference.
     pub change: Change,
-    /// Whether that is so by nature: it says which machine, or which environment, this is.
+    /// Whether it is a difference of identity of machine or environment.
     pub identity: bool,
 }
 
 /// Compares all files of two environments.
 pub(super) fn between(pool: &Pool, from: &Environment, to: &Environment) -> Result<Files> {
     let mut files = Files::default();
-    // What waits in memory is in no tree yet.
+    // Dirty data is not in the trees yet.
     subvolume::sync(pool.root())?;
     let mut known = Known::default();
     let halves = [
@@ -84,22 +84,22 @@ pub(super) fn between(pool: &Pool, from: &Environment, to: &Environment) -> Resu
     Ok(files)
 }
 
-/// What the kernel says of the pool's subvolumes, read when it is needed.
+/// The kernel's information about the pool's subvolumes, read when needed.
 #[derive(Debug, Default)]
 struct Known(Option<HashMap<Uuid, Info>>);
 
 impl Known {
-    /// Returns how much of two subvolumes has to be looked at.
+    /// Returns how much of two subvolumes has to be compared.
     fn how(&mut self, pool: &Pool, before: &Path, after: &Path) -> Result<How> {
         if !is_privileged() {
             return Ok(How::Files);
         }
-        // What is wrong with them is said by who looks into them.
+        // An error is reported by the comparison itself.
         let (Ok(before), Ok(after)) = (subvolume::info(before), subvolume::info(after)) else {
             return Ok(How::Files);
         };
         let (one, other) = (self.line(pool, before)?, self.line(pool, after)?);
-        // The first that both come from; each was one with it until the transaction beside it.
+        // The nearest common ancestor, with the transactions at which each was snapshotted.
         let shared = one.iter().find_map(|(uuid, until)| {
             let (_, also) = other.iter().find(|(u, _)| u == uuid)?;
             Some(*until.min(also))
@@ -107,7 +107,7 @@ impl Known {
         Ok(shared.map_or(How::All, How::Since))
     }
 
-    /// Returns what a subvolume comes from, itself first, and until which transaction they were one.
+    /// Returns the ancestors of a subvolume, itself first, with the transactions of the snapshots.
     fn line(&mut self, pool: &Pool, info: Info) -> Result<Vec<(Uuid, u64)>> {
         let mut line = vec![(info.uuid, u64::MAX)];
         let mut at = Some(info);
@@ -116,7 +116,7 @@ impl Known {
             let Some(parent) = info.parent_uuid else {
                 break;
             };
-            // No sound filesystem has a circle.
+            // A sound filesystem has no cycle.
             if line.iter().any(|(uuid, _)| *uuid == parent) {
                 break;
             }
@@ -132,7 +132,7 @@ impl Known {
             let mut all = HashMap::new();
             for node in pool.nodes()? {
                 for env in node.environments().unwrap_or_default() {
-                    // One that is damaged, or gone meanwhile, only makes more to look at.
+                    // One that is damaged, or deleted meanwhile, only makes the comparison longer.
                     for info in [env.root(), env.boot()]
                         .iter()
                         .flat_map(|h| subvolume::info(h))
@@ -152,13 +152,13 @@ fn is_privileged() -> bool {
     nix::unistd::geteuid().is_root()
 }
 
-/// Tells identity from difference.
+/// Recognises differences of identity.
 struct Judge {
     trees: [Tree; 2],
     in_boot: bool,
     /// Whether they are of two nodes.
     two_nodes: bool,
-    /// Files of the boot half that hold nothing but what is told elsewhere, and their environment's own.
+    /// Files of the boot half that contain only boot settings, and the environment's identity.
     same_texts: Vec<String>,
 }
 
@@ -173,7 +173,7 @@ impl Judge {
         let trees = [Tree::open(before)?, Tree::open(after)?];
         let mut same_texts = Vec::new();
         if in_boot {
-            // What cannot be read is a difference, and told as one.
+            // A file that cannot be read counts as a difference.
             let texts = |tree| {
                 let mut all = normalize::settings(tree).unwrap_or_default();
                 all.extend(normalize::cmdlines(tree).unwrap_or_default());

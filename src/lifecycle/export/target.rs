@@ -1,6 +1,6 @@
-//! Where a stream goes: standard output, or a file that is whole or not there.
+//! The target of a stream: standard output, or a file that is complete or absent.
 //!
-//! A stream holds all that its environment does, host keys and password hashes too: a new file is its owner's alone.
+//! A stream contains host keys and password hashes: a new file is accessible to its owner only.
 
 use std::fs::File;
 use std::io::{self, IsTerminal, Write};
@@ -14,21 +14,21 @@ use crate::failure::Failure;
 use crate::fs::{atomic, interruptible_io};
 use crate::pool::Environment;
 
-/// Where a stream goes.
+/// The target of a stream.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Target {
     /// Standard output.
     Stdout,
-    /// This file, replaced in one step; a device or pipe is written to.
+    /// A file, replaced atomically; a device or pipe is written to.
     File(PathBuf),
 }
 
-/// What is left to do when all of a stream was written.
+/// The last step after the whole stream was written.
 #[derive(Debug)]
 pub(super) enum Landing {
-    /// Nothing: whoever reads it has it.
+    /// None.
     There,
-    /// Giving it its name.
+    /// Renaming the file.
     Beside(NamedTempFile, PathBuf),
 }
 
@@ -37,7 +37,7 @@ impl Target {
     pub(super) fn require_ready(&self, env: &Environment) -> Result<()> {
         if *self == Self::Stdout && io::stdout().is_terminal() {
             return Err(Failure::usage(
-                "a stream is nothing for a terminal, and standard output is one",
+                "standard output is a terminal, and a stream is binary",
             )
             .hint(format!(
                 "netbe export {env} -o FILE, or: netbe export {env} | ssh HOST netbe import {}",
@@ -48,7 +48,7 @@ impl Target {
         Ok(())
     }
 
-    /// Opens it; nothing is seen of a new file before it has landed.
+    /// Opens it; a new file has no name before it is complete.
     pub(super) fn open(&self) -> Result<(Box<dyn Write>, Landing)> {
         let path = match self {
             Self::Stdout => {
@@ -67,7 +67,7 @@ impl Target {
                 Ok((written_to(out)?, Landing::There))
             }
             found => {
-                // What a link leads to is replaced, not the link.
+                // The file is replaced, not a link to it.
                 let path = match found {
                     Ok(_) => path.canonicalize().with_context(opening)?,
                     Err(_) => path.clone(),
@@ -85,7 +85,7 @@ impl Target {
 }
 
 impl Landing {
-    /// Gives a new file its name, durably.
+    /// Renames a new file to its name, durably.
     pub(super) fn finish(self, mut out: impl Write) -> Result<()> {
         out.flush()?;
         if let Self::Beside(file, path) = self {
@@ -100,7 +100,7 @@ impl Landing {
     }
 }
 
-/// Returns what writes to something open: a pipe that nobody empties must not keep netbe from being stopped.
+/// Returns an interruptible writer: writing to a full pipe must not block SIGINT.
 fn written_to(out: File) -> io::Result<Box<dyn Write>> {
     Ok(match out.metadata()?.is_file() {
         true => Box::new(out),

@@ -1,9 +1,8 @@
-//! Bringing a system in as an environment: `import`.
+//! Importing a system as an environment: `import`.
 //!
-//! Unpacked into a stage, found to be a system with a kernel, made to name itself, published by one
-//! rename. A node that does not exist becomes a template, and the environment its active one. Its identity
-//! is what it brings; what is made from it for another node gets one of its own. What another netbe has
-//! sent goes by the same way (`receiving`), save that it knows which node it is of.
+//! It is unpacked into a stage, checked for a system with a kernel, gets boot files and fstab, and is published by one
+//! rename. A node that does not exist becomes a template, with the environment active. The environment keeps the
+//! identity in the source. Streams of `export` (`stream`) are handled likewise, with the node that they contain.
 
 mod stream;
 pub mod unpack;
@@ -27,51 +26,51 @@ use crate::pool::{EnvId, EnvName, Node, NodeLock, NodeName, Operand, Pool, stage
 use stream::Sent;
 use unpack::{Halves, Opened, Progress, Source};
 
-/// What is asked for.
+/// The request.
 #[derive(Debug)]
 pub struct Request {
-    /// The environment to make; without a name it gets one made of the time.
+    /// The environment to make; without a name, the name is the current time.
     pub target: Operand,
-    /// What to bring in.
+    /// The source.
     pub source: Source,
-    /// Where the boot half is, if not in the source.
+    /// The directory of the boot half, if it is not in the source.
     pub boot: Option<PathBuf>,
-    /// Whose code reads the filesystems of a disk image.
+    /// The reader of the filesystems of a disk image.
     pub driver: unpack::Driver,
-    /// The node whose environments a stream of changes may rest on; without it the one that gets it.
+    /// The node with the base of an incremental stream; without it, the target's.
     pub base: Option<NodeName>,
-    /// What to say of it.
+    /// The description.
     pub description: String,
 }
 
 impl Request {
-    /// Returns the node whose environments a stream of changes may rest on.
+    /// Returns the node with the base of an incremental stream.
     pub(super) fn base_node(&self) -> &NodeName {
         self.base.as_ref().unwrap_or(&self.target.node)
     }
 }
 
-/// What was unpacked in.
+/// The result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Imported {
-    /// Which it is.
+    /// The environment.
     pub id: EnvId,
-    /// What its node is, where it is new.
+    /// The kind of its node, if it is new.
     pub new_node: Option<NewNode>,
-    /// The kernel it brings, where its version is known.
+    /// The version of its kernel, if known.
     pub kernel: Option<String>,
-    /// What else a person should know, a sentence each.
+    /// Notes, a sentence each.
     pub notes: Vec<String>,
-    /// What is not as it should be, a sentence each.
+    /// Warnings, a sentence each.
     pub warnings: Vec<String>,
 }
 
-/// What a node is that came with its first environment.
+/// The kind of a new node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NewNode {
-    /// There to make others from.
+    /// A template.
     Template,
-    /// One that machines boot, once it has a name they ask by.
+    /// One that machines boot, once it has a MAC address or serial.
     Booted,
 }
 
@@ -101,10 +100,10 @@ pub fn import(
     };
     let existing = node_now()?;
     if request.target.env.is_some() {
-        // Before anything is waited for on a pipe.
+        // Before waiting for data on a pipe.
         create::free_name(pool, existing.as_ref(), &request.target)?;
     }
-    // Without a lock: somebody else's program may be at the other end.
+    // Without a lock: the other end of the pipe may take any time.
     let arrived = Arrived::open(request)?;
     let lock = mode.lock(pool, &request.target.node)?;
     let existing = node_now()?;
@@ -167,11 +166,11 @@ pub fn import(
     Ok(plan.carry_out(with)?.map(|it| it.done))
 }
 
-/// What is to be unpacked in, as far as it was looked at.
+/// The opened source.
 enum Arrived {
     /// A system.
     System(Opened),
-    /// What another netbe has sent.
+    /// A stream of `export`.
     Sent(Box<Sent>),
 }
 
@@ -181,27 +180,27 @@ impl Arrived {
             Opened::Input(input) if input.is_stream() => {
                 if request.boot.is_some() {
                     return Err(Failure::usage(
-                        "a stream holds both halves: --boot is for other sources",
+                        "a stream has both halves: --boot is for other sources",
                     )
                     .into());
                 }
                 let sent = Sent::open(input)?;
                 if request.base.is_some() && sent.header.since.is_none() {
                     return Err(Failure::usage(
-                        "the stream is whole: --base is for one of what changed since",
+                        "the stream is full: --base is for an incremental stream",
                     )
                     .into());
                 }
                 Self::Sent(Box::new(sent))
             }
             _ if request.base.is_some() => {
-                return Err(Failure::usage("--base is for a stream of what changed since").into());
+                return Err(Failure::usage("--base is for an incremental stream").into());
             }
             opened => Self::System(opened),
         })
     }
 
-    /// Returns the name the environment gets: a stream's is the one it had, where that is free.
+    /// Returns the name of the environment: that in the stream, if it is free.
     fn name(&self, pool: &Pool, node: Option<&Node>, target: &Operand) -> Result<EnvName> {
         if let (Self::Sent(sent), None) = (self, &target.env) {
             let named = Operand {
@@ -242,7 +241,7 @@ impl Arrived {
         }
     }
 
-    /// Makes the halves what arrives; returns what they are, and what is to be known of them besides.
+    /// Fills the halves; returns their content, and notes.
     fn fill(
         self,
         pool: &Pool,
@@ -307,7 +306,7 @@ impl Importing<'_> {
     }
 }
 
-/// Makes the halves what an operating system brings.
+/// Fills the halves with an operating system.
 fn fill(
     request: &Request,
     opened: Opened,

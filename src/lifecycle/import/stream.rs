@@ -1,8 +1,8 @@
-//! Bringing in what another netbe has sent: `import` of a stream.
+//! Importing a stream of `export`.
 //!
-//! The two halves arrive in a stage, as subvolumes that nobody ever sees; when the stream's end has proved all of it,
-//! they are closed and become the new environment's base, and the environment is a snapshot of them that is made to name
-//! itself. Whatever is wrong with the stream, nothing is left. Not for the format of the stream, nor for other sources.
+//! The two halves are received into a stage; after the end of the stream is verified, they become read-only and the new
+//! environment's base, and the environment is a snapshot of them. A bad stream leaves nothing behind. Not for the
+//! format of the stream, nor for other sources.
 
 use std::io::{self, BufReader, Read};
 use std::path::Path;
@@ -26,36 +26,36 @@ use crate::stream::{Arriving, Half, Part, Reader, unpack};
 /// How much of a stream is read at once, in bytes.
 const BUFFER: usize = 256 << 10;
 
-/// A stream whose head was read.
+/// A stream with its header.
 pub(super) struct Sent {
     pub(super) header: Header,
     frames: Reader<Box<dyn Read + Send>>,
     meter: Meter,
-    /// Raised when nobody wants more of it.
+    /// Set when no more of it is read.
     enough: Arc<AtomicBool>,
     shown: String,
 }
 
-/// How much has come, of how much where that is known; in bytes.
+/// How much was read, of how much if known; in bytes.
 #[derive(Debug, Clone)]
 struct Meter {
     come: Arc<AtomicU64>,
     total: Option<u64>,
 }
 
-/// Where a stream's halves go, in the stage.
+/// The directories of the halves in the stage.
 struct Places<'a> {
-    /// The two subvolumes that arrive.
+    /// The two received subvolumes.
     base: &'a Path,
-    /// Copies of those it is since.
+    /// Copies of the base.
     since: Option<&'a Path>,
 }
 
 impl Sent {
-    /// Reads a stream's head.
+    /// Reads a stream's header.
     ///
     /// # Errors
-    /// When it is damaged already, or of a newer netbe.
+    /// When it is damaged, or of a newer netbe.
     pub(super) fn open(input: Input) -> Result<Self> {
         let shown = input.shown();
         let reading = || format!("importing {shown}");
@@ -82,7 +82,7 @@ impl Sent {
         })
     }
 
-    /// Returns what a dry run says of it.
+    /// Returns the step of a dry run.
     pub(super) fn step(&self, pool: &Pool, request: &Request, name: &EnvId) -> Result<String> {
         let of = &self.header;
         let from = format!(
@@ -100,7 +100,7 @@ impl Sent {
         })
     }
 
-    /// Makes the halves what arrives; returns what they are.
+    /// Fills the halves; returns their content.
     pub(super) fn fill(
         self,
         pool: &Pool,
@@ -126,7 +126,7 @@ impl Sent {
         })
     }
 
-    /// Brings the stream's halves to `base`, unchangeable.
+    /// Receives the stream's halves into `base`, read-only.
     fn arrive(
         self,
         pool: &Pool,
@@ -141,7 +141,7 @@ impl Sent {
             let (env, found) = header.base_in(pool, base_node, origin)?;
             found
                 .copy(&since)
-                .with_context(|| format!("copying what was last sent or received of {env}"))?;
+                .with_context(|| format!("copying the base of {env}"))?;
         }
         let places = Places {
             base,
@@ -152,7 +152,7 @@ impl Sent {
         let (meter, enough) = (self.meter, self.enough);
         unpack(self.frames, |arriving| {
             let received = places.receive_all(arriving, progress, &meter);
-            // Whatever came of it: who reads is not to wait for more.
+            // In any case: the reading thread must not wait for more.
             enough.store(true, Ordering::Relaxed);
             received
         })
@@ -160,7 +160,7 @@ impl Sent {
         if places.since.is_some() {
             stage::remove(&since)?;
         }
-        // What is still on its way to the disk would count as a change.
+        // Dirty data, written later, would count as a change.
         subvolume::sync(dir).context("making the new files durable")?;
         for half in [layout::ROOT, layout::BOOT] {
             subvolume::make_read_only(&base.join(half))?;
@@ -211,7 +211,8 @@ impl Places<'_> {
     }
 }
 
-/// Returns the record of what arrived: its own where it is the same machine's and here only once, else a copy's.
+/// Returns the record of the environment: that of the stream if it is for the same node and not in the pool already,
+/// else that of a copy.
 fn identified(
     pool: &Pool,
     header: &Header,
@@ -228,7 +229,7 @@ fn identified(
     Ok(record)
 }
 
-/// Returns whether an environment of the pool is the same one, or may be: one that could not be looked at.
+/// Returns whether an environment of the pool has the same identity, or cannot be read.
 fn may_be_here(pool: &Pool, uuid: &str) -> Result<bool> {
     let may_be = |env: &Environment| env.unread || env.uuid() == Some(uuid);
     let is_in = |node: &Node| {
@@ -251,7 +252,7 @@ impl<R: Read> Read for Metered<R> {
     }
 }
 
-/// Shows how much has come, as it is used.
+/// Shows progress while it is read.
 struct Shown<'a, R> {
     inner: R,
     progress: &'a mut dyn Progress,

@@ -50,11 +50,11 @@ pub(super) fn refuse_device(device: &Path, yes: bool) -> Result<()> {
             })
             .collect();
         return Err(Failure::refused(format!(
-            "{} holds something ({}); formatting it loses that",
+            "{} is not empty ({}); formatting destroys its content",
             device.display(),
             kinds.join(", ")
         ))
-        .hint("if it may go: the same with --yes")
+        .hint("to format it: the same with --yes")
         .into());
     }
     Ok(())
@@ -89,7 +89,7 @@ pub(super) fn prepare(dir: &Path, ground: &Ground, notes: &mut Vec<String>) -> R
         })
         .with_context(|| format!("making a btrfs filesystem on {}", what.display()));
     if made.is_err() && is_file {
-        fs::remove_file(&what).with_context(|| format!("taking {} back", what.display()))?;
+        fs::remove_file(&what).with_context(|| format!("removing {}", what.display()))?;
     }
     made?;
     notes.extend(make_permanent(dir, &what, is_file)?);
@@ -124,7 +124,7 @@ pub(super) fn confine(dir: &Path) -> Result<Option<String>> {
         return keep_mounted(dir, dir, &how, &format!("none {options}")).map(Some);
     }
     Ok(Some(format!(
-        "{0} is mounted nosuid,nodev now; add both to its options where it is mounted from (/etc/fstab, or its mount unit)",
+        "{0} is now mounted nosuid,nodev; add both options to its line in /etc/fstab, or to its mount unit",
         dir.display()
     )))
 }

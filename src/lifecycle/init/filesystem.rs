@@ -117,7 +117,8 @@ pub fn is_open(dir: &Path) -> bool {
 }
 
 fn flags(dir: &Path) -> Result<FsFlags> {
-    let found = statvfs(dir).with_context(|| format!("asking how {} is mounted", dir.display()))?;
+    let found =
+        statvfs(dir).with_context(|| format!("reading the mount options of {}", dir.display()))?;
     Ok(found.flags())
 }
 

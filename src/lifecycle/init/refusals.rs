@@ -16,7 +16,8 @@ pub(super) fn refuse_path(dir: &Path) -> Result<()> {
         return Ok(());
     }
     Err(Failure::usage(format!(
-        "{} cannot hold a pool: its path ends up on kernel command lines, so letters, digits and /._+- only",
+        "{} cannot be a pool: its path is written on kernel command lines, so it may have only letters, digits and \
+         /._+-",
         dir.display()
     ))
     .into())
@@ -28,11 +29,11 @@ pub(super) fn refuse_ground(dir: &Path, ground: &Ground, states: &Path) -> Resul
         Ground::Directory => {
             let there = dir.ancestors().find(|a| a.exists()).unwrap_or(dir);
             let is_btrfs = subvolume::is_on_btrfs(there)
-                .with_context(|| format!("asking what {} lies on", there.display()))?;
+                .with_context(|| format!("finding the filesystem of {}", there.display()))?;
             if !is_btrfs {
                 return Err(Failure::refused(format!("{} is not on btrfs", dir.display()))
                     .hint(format!(
-                        "on a file: netbe init {0} --file 64G; on a device: netbe init {0} --device DEV",
+                        "in a file: netbe init {0} --file 64G; on a device: netbe init {0} --device DEV",
                         dir.display()
                     ))
                     .into());
@@ -44,7 +45,7 @@ pub(super) fn refuse_ground(dir: &Path, ground: &Ground, states: &Path) -> Resul
                 .find(|n| ["nodes", "tftp", "publish"].contains(&n.as_str()))
             {
                 return Err(Failure::refused(format!(
-                    "{} holds {name} but no pool.json: half a pool, or something else",
+                    "{} has {name} but no pool.json: it is part of a pool, or something else",
                     dir.display()
                 ))
                 .hint("restore pool.json, or choose another directory")
@@ -58,7 +59,7 @@ pub(super) fn refuse_ground(dir: &Path, ground: &Ground, states: &Path) -> Resul
             let image = backing::image(dir);
             if image.symlink_metadata().is_ok() {
                 return Err(
-                    Failure::refused(format!("{} is there already", image.display()))
+                    Failure::refused(format!("{} already exists", image.display()))
                         .hint(format!(
                             "mount -o loop {} {}",
                             image.display(),
@@ -80,12 +81,13 @@ pub(super) fn refuse_shared(dir: &Path, states: &Path) -> Result<()> {
         return Ok(());
     };
     Err(Failure::refused(format!(
-        "{} lies on the filesystem of {}: a node can name every file of the filesystem that its root is exported from",
+        "{} is on the filesystem of {}: a node can address every file of the filesystem that its root is exported \
+         from",
         dir.display(),
         first.display()
     ))
     .hint(format!(
-        "one of its own, in a file: netbe init {} --file 64G",
+        "on a separate filesystem, in a file: netbe init {} --file 64G",
         dir.display()
     ))
     .into())

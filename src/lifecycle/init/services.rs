@@ -41,8 +41,11 @@ pub(super) fn refuse(dir: &Path, states: &Path, pool: Option<&Pool>) -> Result<(
 }
 
 fn not_ours(path: &Path) -> Failure {
-    Failure::refused(format!("{} is there, and not netbe's", path.display()))
-        .hint(format!("see what it says: cat {}", path.display()))
+    Failure::refused(format!(
+        "{} exists, and was not written by netbe",
+        path.display()
+    ))
+    .hint(format!("to see its content: cat {}", path.display()))
 }
 
 /// Installs the services of the pool at `dir`; in a dry run the pool need not be there yet.
@@ -63,8 +66,8 @@ pub(super) fn install(dir: &Path, states: &Path, pool: Option<&Pool>, mode: Mode
     let wrote_line = include(dir, pool, write, &mut done)?;
     if wrote_line && answered && pool.is_some_and(|pool| dnsmasq::ends_dns(pool.state())) {
         done.notes.push(format!(
-            "nothing configures dnsmasq but netbe, so it answers no DNS any more; if machines ask it: \
-             echo domain-needed >{}/dns.conf, then netbe publish",
+            "dnsmasq has no configuration but netbe's, so its DNS is now disabled; if machines use it for DNS: echo \
+             domain-needed >{}/dns.conf, then netbe publish",
             inclusion::DIRECTORY
         ));
     }
@@ -73,8 +76,8 @@ pub(super) fn install(dir: &Path, states: &Path, pool: Option<&Pool>, mode: Mode
         start(states, wrote_line, renewed, write, &mut done)?;
     } else {
         done.notes.push(format!(
-            "systemd does not run here: have `netbe{0} serve --all-pools` run, and `netbe{0} reconcile --all-pools` run twice \
-             a minute, and once before both that and dnsmasq start",
+            "systemd does not run here: run `netbe{0} serve --all-pools`, and run `netbe{0} reconcile --all-pools` \
+             twice a minute and once before serve and dnsmasq start",
             state_option(states)
         ));
         if wrote_line {
@@ -129,12 +132,12 @@ fn include(dir: &Path, pool: Option<&Pool>, write: bool, done: &mut Done) -> Res
     inclusion::include(path, pool.state())?;
     if let Err(e) = daemon::test() {
         // Left there, it would keep dnsmasq from starting at the next boot.
-        fs::remove_file(path).with_context(|| format!("taking {} back", path.display()))?;
+        fs::remove_file(path).with_context(|| format!("removing {}", path.display()))?;
         return Err(Failure::failed(format!(
             "dnsmasq would not start with the pool's configuration: {e:#}"
         ))
         .hint(format!(
-            "{} was taken back; {}",
+            "{} was removed again; {}",
             path.display(),
             remedy(pool.states())
         ))
@@ -151,7 +154,7 @@ fn remedy(states: &Path) -> String {
             surroundings::profile_rules(states)
         );
     }
-    "mend dnsmasq's own configuration: dnsmasq --test".to_string()
+    "fix dnsmasq's other configuration: dnsmasq --test".to_string()
 }
 
 /// Starts what is to run, and restarts dnsmasq where it is to read something new.
@@ -201,7 +204,7 @@ fn start(
         };
         if let Err(e) = called {
             let unit = call.last().copied().unwrap_or_default();
-            let mut warning = format!("{e:#}; journalctl -u {unit} says more");
+            let mut warning = format!("{e:#}; see journalctl -u {unit}");
             if unit == daemon::UNIT && surroundings::is_confined() {
                 warning = format!("{warning}; {}", remedy(states));
             }
@@ -221,7 +224,7 @@ fn look_around(done: &mut Done) {
     }
     if !publish::nfs::is_installed() {
         done.warnings.push(
-            "this machine has no NFS server, which nodes mount their roots from: apt install nfs-kernel-server"
+            "this machine has no NFS server, so nodes cannot mount their roots: apt install nfs-kernel-server"
                 .to_string(),
         );
     } else if systemd::is_running() {
@@ -234,7 +237,7 @@ fn look_around(done: &mut Done) {
         let runs = is("is-enabled") && is("is-active");
         if !said && !runs {
             done.warnings.push(format!(
-                "the NFS server does not run, or not by itself: systemctl enable --now {}",
+                "the NFS server does not run, or is not enabled: systemctl enable --now {}",
                 publish::nfs::UNIT
             ));
         }

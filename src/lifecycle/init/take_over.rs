@@ -117,7 +117,7 @@ impl Offer {
         lines.extend(
             others
                 .iter()
-                .map(|(of, name, value)| format!("go by {name}={value} of {of}")),
+                .map(|(of, name, value)| format!("use {name}={value} of {of}")),
         );
         for node in self.nodes.iter().filter(|n| !n.is_known()) {
             let what = match &node.record {
@@ -125,7 +125,7 @@ impl Offer {
                 _ => "",
             };
             lines.push(format!(
-                "believe the records of {what}{}: {} environments",
+                "accept the records of {what}{}: {} environments",
                 node.name,
                 node.environments.len()
             ));
@@ -236,7 +236,7 @@ fn is_believable(dir: &Path, key: Option<&Key>) -> bool {
         return false;
     }
     let is_own = |key: &Key| -> Result<EnvRecord> {
-        let text = record::read(&dir.join(layout::ENV_RECORD))?.context("there is none")?;
+        let text = record::read(&dir.join(layout::ENV_RECORD))?.context("it does not exist")?;
         EnvRecord::parse_own(&text, key, subvolume::info(&dir.join(layout::ROOT))?.uuid)
     };
     read_record(dir).is_ok() && key.is_none_or(|key| is_own(key).is_err())
@@ -244,7 +244,8 @@ fn is_believable(dir: &Path, key: Option<&Key>) -> bool {
 
 fn read_record(dir: &Path) -> Result<EnvRecord> {
     let file = dir.join(layout::ENV_RECORD);
-    let text = record::read(&file)?.with_context(|| format!("{} is not there", file.display()))?;
+    let text =
+        record::read(&file)?.with_context(|| format!("{} does not exist", file.display()))?;
     EnvRecord::parse(&text).with_context(|| format!("reading {}", file.display()))
 }
 
@@ -257,7 +258,14 @@ fn removed(path: &Path, remove: impl FnOnce(&Path) -> io::Result<()>) -> Result<
 
 /// Returns the refusal of what was not confirmed.
 pub(super) fn not_confirmed(dir: &Path) -> anyhow::Error {
-    Failure::refused(format!("{} was not taken over: that has to be confirmed", dir.display()))
-        .hint(format!("netbe init {0} --take-over -n shows what it says, netbe init {0} --take-over --yes believes it", dir.display()))
-        .into()
+    Failure::refused(format!(
+        "{} was not taken over: that needs confirmation",
+        dir.display()
+    ))
+    .hint(format!(
+        "to see its settings: netbe init {0} --take-over -n; to accept them: netbe init {0} \
+             --take-over --yes",
+        dir.display()
+    ))
+    .into()
 }

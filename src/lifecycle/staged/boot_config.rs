@@ -59,7 +59,7 @@ impl Wanted {
         if !layout::is_plain(pool.root()) {
             // A pool can be mounted elsewhere than where it was made.
             return Err(Failure::failed(format!(
-                "{} cannot stand on a kernel command line: letters, digits and /._+- only",
+                "{} cannot be written on a kernel command line: only letters, digits and /._+- can",
                 pool.root().display()
             ))
             .hint("mount the pool at a plain path")
@@ -270,8 +270,8 @@ pub fn write(
     notes.extend(plan.notes);
     if wanted.version == NfsVersion::V3 && root_tree.metadata("etc/protocols")?.is_none() {
         notes.push(
-            "there is no /etc/protocols in the root: with NFS version 3 the node cannot mount its boot folder, and its \
-             own kernel upgrades would not reach it (package netbase)"
+            "the root has no /etc/protocols (package netbase): with NFS version 3 the node cannot mount its boot \
+             directory, so its own kernel upgrades would have no effect"
                 .to_string(),
         );
     }

@@ -47,13 +47,13 @@ pub fn reset(root: &Path, boot: &Path, new: &NodeName) -> Result<Vec<String>> {
             }
         }
     }
-    rename_initiator(&root, new).context("giving it an iSCSI initiator name of its own")?;
-    host_keys(&root, new).context("giving it ssh host keys of its own")
+    rename_initiator(&root, new).context("setting its iSCSI initiator name")?;
+    host_keys(&root, new).context("making its ssh host keys")
 }
 
 /// Gives a machine that stays the same another host name.
 pub fn rename_host(root: &Path, new: &NodeName) -> Result<()> {
-    rename(&Tree::open(root)?, new).context("giving it its new host name")
+    rename(&Tree::open(root)?, new).context("setting its new host name")
 }
 
 fn rename(root: &Tree, new: &NodeName) -> Result<()> {
@@ -175,7 +175,7 @@ fn make_key(kind: HostKey, new: &NodeName) -> Result<KeyPair> {
         .map_err(|e| match e.kind() {
             io::ErrorKind::NotFound => anyhow::Error::from(
                 Failure::failed(format!(
-                    "{SSH_KEYGEN} makes host keys, and is not installed"
+                    "{SSH_KEYGEN}, which makes ssh host keys, is not installed"
                 ))
                 .hint("apt install openssh-client"),
             ),

@@ -41,14 +41,14 @@ pub fn snapshot(source: &Environment, dir: &Path) -> Result<Vec<String>> {
 }
 
 fn flatten(from: &Path, to: &Path, source: &Environment) -> Result<Vec<String>> {
-    let nested = subvolume::nested(from).with_context(|| format!("looking into {source}"))?;
+    let nested = subvolume::nested(from).with_context(|| format!("reading {source}"))?;
     let mut notes = Vec::new();
     for inner in outermost(&nested, subvolume::info(from)?.id) {
         let path = shortened(&inner.path);
         let lost = flatten_one(from, to, inner)
             .with_context(|| format!("carrying along the nested subvolume {path} of {source}"))?;
         notes.push(format!(
-            "{path} was a subvolume inside {source}; here it is a directory with the same content"
+            "{path} is a nested subvolume of {source}; here it is a directory with the same content"
         ));
         notes.extend(lost);
     }
@@ -59,8 +59,7 @@ fn flatten(from: &Path, to: &Path, source: &Environment) -> Result<Vec<String>> 
 ///
 /// systemd-tmpfiles makes them for lines of type v, q and Q where `/` is a subvolume: tmpfiles.d(5).
 pub fn flatten_within(half: &Path) -> Result<Vec<String>> {
-    let nested =
-        subvolume::nested(half).with_context(|| format!("looking into {}", half.display()))?;
+    let nested = subvolume::nested(half).with_context(|| format!("reading {}", half.display()))?;
     let top = opener::directory(half)?;
     let mut notes = Vec::new();
     for inner in outermost(&nested, subvolume::info(half)?.id) {
@@ -91,7 +90,7 @@ fn few(mut notes: Vec<String>) -> Vec<String> {
     let more = notes.len().saturating_sub(TOLD);
     notes.truncate(TOLD);
     if more > 0 {
-        notes.push(format!("so it is with {more} more subvolumes"));
+        notes.push(format!("{more} more nested subvolumes likewise"));
     }
     notes
 }
@@ -161,7 +160,7 @@ fn explained(error: std::io::Error, source: &Environment) -> anyhow::Error {
         std::io::ErrorKind::ExecutableFileBusy => Failure::failed(format!(
             "{source} holds a swap file that is in use, and btrfs cannot snapshot it: {error}"
         ))
-        .hint("swapoff FILE where it is used, and keep swap files outside environments")
+        .hint("swapoff FILE on the machine that uses it; keep swap files outside environments")
         .into(),
         _ => anyhow::Error::new(error).context(format!("copying {source}")),
     }

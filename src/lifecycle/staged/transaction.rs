@@ -229,7 +229,7 @@ impl StagedEnvironment {
         self.target().refuse(&reasons)?;
         let mut warnings: Vec<String> = reasons
             .iter()
-            .map(|reason| format!("it would not boot as it is: {reason}"))
+            .map(|reason| format!("it would not boot: {reason}"))
             .collect();
         // A template's is booted by nobody.
         let verified = reasons.is_empty() || record.template;

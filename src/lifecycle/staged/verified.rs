@@ -38,7 +38,7 @@ impl<'a> Verified<'a> {
             let failure = would_not_boot(&env.id(), &reasons);
             return Err(match whole {
                 true => failure.hint(format!(
-                    "mend it, or all the same: netbe activate {env} --force"
+                    "fix it, or activate it anyway: netbe activate {env} --force"
                 )),
                 false => failure.hint(format!("netbe check {}", node.name)),
             }

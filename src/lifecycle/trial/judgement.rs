@@ -1,7 +1,6 @@
-//! What becomes of a boot for once or on trial, from what has been seen of it.
+//! The decision about a pending boot or trial, by the evidence.
 //!
-//! Pure: what was seen goes in, with the time; one word comes out. The same again gives the same word, so
-//! it may be asked at any time and after any crash. Not for doing it.
+//! Pure: evidence and time in, a verdict out. It can be repeated at any time and after any crash. Not for applying it.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -9,68 +8,67 @@ use crate::boot::Fetched;
 use crate::evidence::first_fetches::First;
 use crate::pool::pending::{Kind, PendingBoot};
 
-/// How long after the last of its files a boot is taken to have begun: longer than firmware thinks between two files,
-/// shorter than any machine takes from there to asking again. No later transfer moves it.
+/// How long after the first fetch of its last file a boot counts as fetched: longer than firmware's pause between two
+/// files, shorter than any machine needs to ask again. Later transfers do not extend it.
 pub const QUIET: SignedDuration = SignedDuration::from_secs(5);
 
 /// How long after a kernel alone.
 const LONG_QUIET: SignedDuration = SignedDuration::from_mins(2);
 
-/// How long a machine that runs may leave its root alone: attributes are asked for again after a minute at most, and
-/// something looks at a file all the time.
+/// How long a running machine can leave its root unused: NFS attributes are revalidated after a minute at most, and
+/// some program accesses files all the time.
 const IDLE: SignedDuration = SignedDuration::from_mins(8);
 
-/// What there is to go by.
+/// The evidence.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
-    /// What is before the node.
+    /// The pending boot.
     pub boot: &'a PendingBoot,
-    /// What was fetched of the environment for it, each file the first time; not what others than the node fetched, where
-    /// its address is known.
+    /// The first fetch of each file of the environment for it; only the node's own if its address is known.
     pub fetched: &'a [First],
-    /// The ways the environment is booted.
+    /// The ways to boot the environment.
     pub ways: &'a [Fetched],
-    /// When the environment reported, and which boot that was.
+    /// The environment's report: time and boot ID.
     pub reported: Option<(Timestamp, &'a str)>,
     /// Whether the NFS server has the environment in use.
     pub mounted: bool,
-    /// Whether what the NFS server has in use is the node's own doing.
+    /// Whether only the node can cause NFS use.
     pub sole_client: bool,
-    /// Whether it is the active one already.
+    /// Whether it is active already.
     pub active: bool,
-    /// Whether another environment reported a boot of later than the fetching.
+    /// Whether another environment reported a boot after the fetch.
     pub left: bool,
     /// The time, UTC.
     pub now: Timestamp,
 }
 
-/// What is to be done.
+/// The verdict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nothing yet.
+    /// Wait.
     Wait,
-    /// It has been fetched: lead the names back to the active one.
+    /// It was fetched: lead the names back to the active one.
     LeadBack(Fetching),
-    /// It came up: make it the active one.
+    /// It completed its boot: make it active.
     Passed,
-    /// It did not come up in its time.
+    /// It did not report in time.
     NotInTime,
-    /// The node came up in something else without a word about it.
+    /// The node booted another environment without a report of this one.
     LeftUnsaid,
-    /// Nothing is left to be done about it.
+    /// It is over, and nothing is to do.
     Over,
 }
 
-/// That a boot has been fetched.
+/// The fetch of a boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fetching {
-    /// When it had been, UTC.
+    /// When it was complete, UTC.
     pub time: Timestamp,
-    /// Whether by the node, as far as its address tells.
+    /// Whether by the node's own address.
     pub its: bool,
 }
 
-/// Returns what is to be done.
+/// Returns the verdict.
 pub fn judge(facts: Facts<'_>) -> Verdict {
     let boot = facts.boot;
     if facts.active {
@@ -95,26 +93,26 @@ fn is_late(boot: &PendingBoot, fetched: Timestamp, now: Timestamp) -> bool {
     within.is_some_and(|s| has_passed(fetched, SignedDuration::from_secs(s), now))
 }
 
-/// Returns whether so much time has passed; where the clock was set back behind it, it has.
+/// Returns whether so much time has passed; true if the clock was set back before it.
 fn has_passed(since: Timestamp, duration: SignedDuration, now: Timestamp) -> bool {
     let passed = now.duration_since(since);
     passed >= duration || passed.is_negative()
 }
 
-/// What there is to go by before a node's power is cut.
+/// The evidence for cutting a node's power.
 #[derive(Debug, Clone, Copy)]
 pub struct PowerFacts<'a> {
-    /// The trial, which did not pass.
+    /// The failed trial.
     pub boot: &'a PendingBoot,
-    /// Whether the NFS server has another environment of the node in use; `None` where that cannot be told.
+    /// Whether the NFS server has another environment of the node in use; `None` if unknown.
     pub others_in_use: Option<bool>,
-    /// Whether there is an NFS server that would see it.
+    /// Whether an NFS server runs, which would observe it.
     pub watched: bool,
     /// The time, UTC.
     pub now: Timestamp,
 }
 
-/// Returns whether a node whose trial did not pass may be cut off from its power.
+/// Returns whether a node may be power-cycled after a failed trial.
 ///
 /// Never where the NFS server sees, or saw since the trial was fetched, that it runs another environment: then it never
 /// left it, or is back. Who fetched from the node's address is taken for the node; where that is not known, anybody may
@@ -131,7 +129,7 @@ pub fn may_cut_power(facts: PowerFacts<'_>) -> bool {
     boot.its || (facts.watched && idle)
 }
 
-/// Returns whether the environment reported a boot that is not the one it told of before.
+/// Returns whether the environment reported a new boot.
 fn came_up(facts: &Facts<'_>) -> bool {
     facts.reported.is_some_and(|(time, id)| {
         facts.boot.since.is_none_or(|since| time >= since)
@@ -139,7 +137,7 @@ fn came_up(facts: &Facts<'_>) -> bool {
     })
 }
 
-/// Returns what had been fetched when the boot had begun, so that nothing more of it will be.
+/// Returns the fetch of the boot, if it is complete.
 fn begun(facts: &Facts<'_>, came_up: bool) -> Option<Fetching> {
     if came_up || (facts.mounted && !facts.boot.used_before) {
         let last = facts.fetched.iter().map(|first| first.time).max();
@@ -162,7 +160,7 @@ fn begun(facts: &Facts<'_>, came_up: bool) -> Option<Fetching> {
     })
 }
 
-/// Returns when the last file of one way to boot was fetched for the first time, where all were.
+/// Returns the first fetch of the last file of one way to boot, if all were fetched.
 fn fetched_whole(facts: &Facts<'_>, way: &Fetched) -> Option<Timestamp> {
     let files = std::iter::once(&way.kernel).chain(&way.initramfs);
     let times: Option<Vec<Timestamp>> = files.map(|file| fetched(facts, file)).collect();

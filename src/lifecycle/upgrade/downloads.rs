@@ -79,7 +79,7 @@ impl<'a> Packages<'a> {
         }
         if self.beside_others {
             // Another may be downloading the same just now.
-            program::say(log, echo, "waiting for what others download")?;
+            program::say(log, echo, "waiting for other downloads")?;
             let Ok(_lock) = DownloadLock::take(self.pool.state(), PATIENCE) else {
                 return interrupt::check();
             };
@@ -138,7 +138,7 @@ impl<'a> Packages<'a> {
         let kept = self.cache.checksums()?;
         let offered = downloads
             .offered(&Tree::open(root)?, &private, &|sum| kept.contains(sum))
-            .context("reading what the repositories offer")?;
+            .context("reading the repository indexes")?;
         self.give(&offered).map(drop)
     }
 

@@ -224,7 +224,7 @@ fn one(
     let report = listen(&mut child, number, tell);
     locked(running).retain(|p| *p != pid);
     let status = child.wait().context("waiting for an upgrade")?;
-    report?.with_context(|| format!("the upgrade ended without a word: {status}"))
+    report?.with_context(|| format!("the upgrade ended without a report: {status}"))
 }
 
 fn listen(
@@ -278,7 +278,7 @@ pub fn stop_with_parent() -> Result<()> {
         let _ = kill(Pid::this(), Signal::SIGTERM);
     };
     threads::start(watch)
-        .context("watching who started this upgrade")
+        .context("watching the parent process")
         .map(drop)
 }
 

@@ -70,7 +70,7 @@ pub(super) fn commands(
     let distribution = Distribution::read(root)?;
     let steps = distribution.full_upgrade().ok_or_else(|| {
         Failure::refused(format!(
-            "how {} is upgraded is not known to netbe",
+            "netbe does not know how to upgrade {}",
             distribution.name
         ))
         .hint(format!(
@@ -101,8 +101,8 @@ pub(super) fn step(sandbox: &Sandbox<'_>, step: &Step, log: &File, echo: bool) -
     let how = match ended {
         Ended::Exited(status) if step.is_done(status) => return Ok(status),
         Ended::Exited(status) => format!("ended with status {status}"),
-        Ended::Signalled(signal) => format!("was ended by {}", name_of(signal)),
-        Ended::Stopped(why) => format!("was ended: {why}"),
+        Ended::Signalled(signal) => format!("was killed by {}", name_of(signal)),
+        Ended::Stopped(why) => format!("was killed: {why}"),
         Ended::CannotRun(why) | Ended::NotFound(why) => format!("cannot be run: {why}"),
     };
     // Whoever watches has them on the screen.

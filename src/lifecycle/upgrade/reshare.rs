@@ -37,7 +37,7 @@ pub(super) fn share_again(
     interrupt::check()?;
     let warning = |why: String| {
         vec![format!(
-            "what is still the same as in {source} takes its space once more: {why}"
+            "unchanged files do not share their extents with {source}: {why}"
         )]
     };
     Ok(match shared {

@@ -56,7 +56,7 @@ impl Run<'_> {
                 failure.kind = refusal.kind;
             }
             match said {
-                true => failure.hint(format!("everything it said: less {}", log.display())),
+                true => failure.hint(format!("full output: less {}", log.display())),
                 false => failure,
             }
         };

@@ -1,4 +1,4 @@
-//! The directory of a node's environments, open, and what is looked at from there.
+//! The open directory of a node's environments, and reading from it.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -22,8 +22,7 @@ use crate::pool::record::{self, EnvRecord, KernelSeen};
 /// The inode number of every subvolume's top directory.
 const SUBVOLUME_INODE: u64 = 256;
 
-/// The directory of a node's environments, open: thousands of them are looked at from here, and the path
-/// to it is walked once.
+/// The open directory of a node's environments: reading thousands of them resolves its path only once.
 #[derive(Debug)]
 pub struct Envs {
     top: OwnedFd,
@@ -32,17 +31,17 @@ pub struct Envs {
 }
 
 impl Envs {
-    /// Opens a node's; `None` where there is none.
+    /// Opens that of a node; `None` if it does not exist.
     ///
     /// # Errors
-    /// When whether there is one cannot be told: taking it for none would take its environments off the network.
+    /// When its existence cannot be determined: treating it as missing would unpublish its environments.
     pub fn open(node: &Node) -> Result<Option<Self>> {
         Self::open_in(&node.dir, &node.key)
     }
 
     fn open_in(node_dir: &Path, key: &Key) -> Result<Option<Self>> {
         let path = node_dir.join(layout::ENVS);
-        // A link here would show another node's environments as this one's, to be destroyed.
+        // Following a link would show another node's environments as this one's, to be destroyed.
         let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         match nix::fcntl::open(&path, flags, Mode::empty()) {
             Ok(top) => Ok(Some(Self {
@@ -57,7 +56,7 @@ impl Envs {
         }
     }
 
-    /// Returns what stands at a path below it, no link followed at its end; `None` where there is nothing.
+    /// Returns the status of a path below it, without following a link at its end; `None` if it does not exist.
     pub(super) fn look(&self, path: &str) -> nix::Result<Option<FileStat>> {
         match fstatat(&self.top, path, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(stat) => Ok(Some(stat)),
@@ -66,7 +65,7 @@ impl Envs {
         }
     }
 
-    /// Returns the device number of the subvolume at a path; `None` where there is none.
+    /// Returns the device number of the subvolume at a path; `None` if it is not a subvolume.
     pub(super) fn subvolume(&self, path: &str) -> nix::Result<Option<u64>> {
         let found = self.look(path)?;
         Ok(found
@@ -74,10 +73,9 @@ impl Envs {
             .map(|stat| stat.st_dev))
     }
 
-    /// Returns whether an environment still has the kernel that was last seen in it.
+    /// Returns whether an environment still has the recorded kernel.
     ///
-    /// Each subvolume has a device number of its own: two files of the boot half's are in it, and no link
-    /// planted there led away.
+    /// Each subvolume has its own device number, so equal ones prove that no link led out of the boot half.
     pub(super) fn still_has(&self, env: &EnvName, seen: &KernelSeen, boot: u64) -> bool {
         let look = |path: &str| {
             self.look(&format!("{env}/{}/{path}", layout::BOOT))
@@ -90,7 +88,7 @@ impl Envs {
         named_by.st_dev == boot && kernel.st_dev == boot && stamp(&named_by, &kernel) == seen.stamp
     }
 
-    /// Returns the identity of an environment's root subvolume, which its record is bound to.
+    /// Returns the UUID of an environment's root subvolume, which its record's code includes.
     fn root_of(&self, env: &EnvName) -> Result<Uuid> {
         let how = OpenHow::new()
             .flags(OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC)
@@ -101,8 +99,8 @@ impl Envs {
     }
 
     pub(super) fn record(&self, env: &EnvName) -> Result<EnvRecord> {
-        // Looked at first: whatever was put there by hand, listing must neither hang on it nor wake it, nor follow a
-        // link, also not one in the environment's own place.
+        // Checked first: the path can be anything, and reading must neither block nor have side effects nor follow a
+        // link, not even one in place of the environment.
         let how = OpenHow::new()
             .flags(OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC)
             .resolve(ResolveFlag::RESOLVE_NO_SYMLINKS);
@@ -110,7 +108,7 @@ impl Envs {
             .and_then(|place| opener::reopen(&place, OFlag::O_RDONLY))
         {
             Ok(fd) => File::from(fd),
-            Err(nix::Error::ENOENT) => bail!("there is none"),
+            Err(nix::Error::ENOENT) => bail!("it does not exist"),
             Err(e) => return Err(io::Error::from(e).into()),
         };
         let mut text = vec![0; 8192];
@@ -121,7 +119,7 @@ impl Envs {
             }
         };
         if length == text.len() {
-            // Longer than records are: with the changes of a large upgrade in it.
+            // Longer than this with the changes of a large upgrade.
             length += file.take(record::LIMIT).read_to_end(&mut text)?;
         }
         EnvRecord::parse_own(
@@ -146,7 +144,7 @@ mod tests {
         let key = Key::make(&node.path().join("key")).unwrap();
         let open = || Envs::open_in(node.path(), &key);
         assert!(open().unwrap().is_none());
-        // Any error but "there is none" will do: here a link, which is not followed.
+        // Any error is right, not the `None` of a missing directory: here a link, which is not followed.
         std::os::unix::fs::symlink(layout::ENVS, node.path().join(layout::ENVS)).unwrap();
         assert!(open().is_err());
     }

@@ -1,8 +1,8 @@
-//! Which of two names an interrupted rename left is the one that counts.
+//! Which of the two environments that an interrupted rename left is valid.
 
 use super::Environment;
 
-/// What an environment says of whose place it takes.
+/// The parts of an environment that tell which one it replaces.
 #[derive(Debug, Clone, Copy)]
 pub struct Claim<'a> {
     /// Its node.
@@ -11,9 +11,9 @@ pub struct Claim<'a> {
     pub name: &'a str,
     /// Its identity.
     pub uuid: Option<&'a str>,
-    /// The environment of the same node it is the new name of.
+    /// The environment of the same node that it was renamed from.
     pub replaces: Option<&'a str>,
-    /// Whether the node boots it next.
+    /// Whether it is active.
     pub active: bool,
 }
 
@@ -28,17 +28,17 @@ impl Environment {
         }
     }
 
-    /// Leaves out what an interrupted rename left.
+    /// Omits the leftovers of an interrupted rename.
     pub fn without_replaced(found: Vec<Self>) -> Vec<Self> {
         without_replaced(found, Self::claim)
     }
 }
 
-/// Leaves out what an interrupted rename left: of the old name and the new, the one that is not active,
-/// or the old one where neither is.
+/// Omits the leftovers of an interrupted rename: of old and new environment, the one that is not active, or the old one
+/// if neither is.
 ///
-/// The new one came whole, by one rename, and says in its record whose place it takes; the active link
-/// follows after that.
+/// The new one is published complete, by one rename, and its record names the old one; the active link is changed after
+/// that.
 pub fn without_replaced<T>(
     mut found: Vec<T>,
     claim: impl for<'a> Fn(&'a T) -> Claim<'a>,

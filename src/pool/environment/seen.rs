@@ -1,4 +1,4 @@
-//! The kernel that was last seen in an environment, and what tells whether it is still that.
+//! The kernel recorded for an environment, and whether it is still the same.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use nix::sys::stat::FileStat;
 use crate::boot::{self, Loader};
 use crate::pool::record::KernelSeen;
 
-/// Returns the kernel's version with the stamp of what it was read from; `None` where it has none.
+/// Returns the kernel's version with the stamp of the files it was read from; `None` without a kernel.
 pub fn kernel_seen(boot_half: &Path, summary: &boot::Summary) -> Option<KernelSeen> {
     let file = summary.kernel_file.clone()?;
     let named_by = match summary.loader? {
@@ -23,8 +23,7 @@ pub fn kernel_seen(boot_half: &Path, summary: &boot::Summary) -> Option<KernelSe
     })
 }
 
-/// Returns what changes when the kernel an environment boots changes: sizes and times of the file that
-/// names it and of itself.
+/// Returns the stamp of an environment's kernel: sizes and times of the file that names it and of the kernel file.
 pub(super) fn stamp(named_by: &FileStat, kernel: &FileStat) -> String {
     let one = |s: &FileStat| format!("{}:{}.{:09}", s.st_size, s.st_mtime, s.st_mtime_nsec);
     format!("{};{}", one(named_by), one(kernel))

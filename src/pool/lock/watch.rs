@@ -1,6 +1,6 @@
-//! Whether a pool was changed while it was read: reading takes no lock, and wants to know.
+//! Detects changes of a pool while it is read without a lock.
 //!
-//! Not for who changed what.
+//! Not for what was changed.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -10,7 +10,7 @@ use std::time::SystemTime;
 use super::flock::is_marked;
 use crate::pool::layout;
 
-/// Tells whether anybody changed the pool while something was read of it.
+/// Detects whether the pool was changed since it was made.
 #[derive(Debug)]
 pub struct Watch {
     locks: PathBuf,
@@ -22,15 +22,15 @@ impl Watch {
     /// Begins to watch.
     pub fn begin(state: &Path) -> Self {
         let locks = layout::locks(state);
-        // In this order: what is taken between the two is seen by the mark at the latest.
+        // In this order, a lock that is taken in between is detected by the mark.
         let marks = marks(&locks);
         let held = marks.keys().any(|name| is_marked(&locks.join(name)));
         Self { locks, held, marks }
     }
 
-    /// Returns whether a lock was held when it began, or has been taken since.
+    /// Returns whether a lock was held at the beginning, or was taken since.
     pub fn saw_a_change(&self) -> bool {
-        // Whoever takes a lock writes into its file.
+        // Taking a lock writes to its file.
         self.held || marks(&self.locks) != self.marks
     }
 }

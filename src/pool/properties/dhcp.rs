@@ -1,23 +1,22 @@
-//! What dnsmasq does about DHCP: the values of the property `dhcp`.
+//! The values of the property `dhcp`.
 //!
-//! Text in, a type out. Not for what is written into dnsmasq's configuration.
+//! Pure. Not for dnsmasq's configuration.
 
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 
-/// How many addresses a range may have: more than any network of machines in one room, and few enough
-/// that a slip of the finger shows.
+/// How many addresses a range may have: more than any network in one room, and few enough to catch a typing error.
 const MOST: u32 = 1 << 16;
 
-/// What dnsmasq does about DHCP.
+/// The DHCP mode of dnsmasq.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dhcp {
-    /// Another server hands out addresses; ours adds what to boot.
+    /// Another server assigns addresses; ours adds the boot settings.
     Proxy,
-    /// Ours hands out the addresses from the first to the last, to every machine that asks.
+    /// Ours assigns the addresses from the first to the last, to every client.
     Range(Ipv4Addr, Ipv4Addr),
-    /// No range: TFTP only, and the boot part where the administrator's own ranges answer.
+    /// No range: only the boot settings, for ranges that the administrator configures.
     Off,
 }
 
@@ -48,9 +47,7 @@ impl FromStr for Dhcp {
             return Err(format!("{first} comes after {last}"));
         };
         if more >= MOST {
-            return Err(format!(
-                "from {first} to {last} are more than {MOST} addresses"
-            ));
+            return Err(format!("{first} to {last} is more than {MOST} addresses"));
         }
         Ok(Self::Range(first, last))
     }
@@ -60,9 +57,9 @@ fn host(text: &str) -> Result<Ipv4Addr, String> {
     let address: Ipv4Addr = text
         .trim()
         .parse()
-        .map_err(|_| format!("\"{text}\" is no IPv4 address"))?;
+        .map_err(|_| format!("\"{text}\" is not an IPv4 address"))?;
     if address.octets()[0] == 0 || address.is_loopback() || address.octets()[0] >= 224 {
-        return Err(format!("{address} is no address a machine can have"));
+        return Err(format!("{address} cannot be the address of a machine"));
     }
     Ok(address)
 }

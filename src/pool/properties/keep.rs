@@ -1,25 +1,25 @@
-//! How many environments of a node `prune` leaves.
+//! The values of the property `keep`.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::pool::{Node, Pool};
 
-/// How many environments of a node are left.
+/// How many environments of a node `prune` keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Keep {
-    /// As many as this.
+    /// This many.
     Newest(usize),
-    /// All: nothing ever grows too old.
+    /// All of them.
     All,
 }
 
-/// What is kept where nobody says anything.
+/// The default.
 const DEFAULT: Keep = Keep::Newest(5);
 
-/// Returns how many environments of a node are left.
+/// Returns how many environments of a node `prune` keeps.
 ///
-/// A value that somebody wrote into a record by hand and that is none keeps them all.
+/// A malformed value, written into a record by hand, keeps all.
 pub fn keep(node: &Node, pool: &Pool) -> Keep {
     match node.property(pool, "keep") {
         Some(value) => value.parse().unwrap_or(Keep::All),

@@ -1,7 +1,7 @@
-//! What values properties take: each function checks one and returns it in its one spelling.
+//! The values of properties: each function checks one and normalises it.
 //!
-//! Values end up on kernel command lines, in exports and in paths, so what is not plainly one is refused.
-//! An error is a sentence.
+//! Values are written on kernel command lines, in exports and in paths, so anything doubtful is refused. An error is a
+//! sentence.
 
 use std::net::Ipv4Addr;
 
@@ -10,11 +10,12 @@ use crate::sandbox::Network;
 
 /// Returns a MAC address as `dc:a6:32:01:02:03` from any common spelling of it.
 ///
-/// Colons, dashes, Cisco's dots, none at all; an ARP type in front (`01-…`), as PXELINUX writes it, goes.
+/// With colons, dashes, Cisco's dots or no separators; an ARP type in front (`01-…`), as PXELINUX writes it, is
+/// removed.
 pub(super) fn mac(text: &str) -> Option<String> {
     let groups: Vec<&str> = text.split([':', '-', '.']).collect();
     let digits = match groups.len() {
-        // One-digit groups, as some systems print them, get their zero back.
+        // One-digit groups, as some systems print them, are padded with a zero.
         6 => groups
             .iter()
             .map(|g| format!("{g:0>2}"))
@@ -28,7 +29,7 @@ pub(super) fn mac(text: &str) -> Option<String> {
         return None;
     }
     let digits = digits.to_ascii_lowercase();
-    // A multicast address is nobody's own, and so are all zeroes.
+    // A multicast address, or all zeroes, is not the address of a machine.
     let first = u8::from_str_radix(&digits[..2], 16).ok()?;
     if first & 1 == 1 || digits == "000000000000" {
         return None;
@@ -54,7 +55,7 @@ pub(super) fn serial(text: &str) -> Result<String, String> {
     if !text.bytes().all(|b| b.is_ascii_hexdigit()) || !(8..=16).contains(&text.len()) {
         return Err("a serial is 8 hex digits, or the 16 of /proc/cpuinfo".to_string());
     }
-    // The firmware asks by the low half: cpuinfo's 16 digits lead with its other half or zeroes.
+    // The firmware uses the low half of cpuinfo's 16 digits.
     Ok(text[text.len() - 8..].to_string())
 }
 
@@ -116,13 +117,13 @@ pub(super) fn clients(text: &str) -> Result<String, String> {
     for part in text.split(',').map(str::trim) {
         let plain = |c: u8| c.is_ascii_alphanumeric() || b".-_/:*?@".contains(&c);
         if part.is_empty() || !part.bytes().all(plain) || part.starts_with('-') {
-            return Err(format!("{part:?} is no address, network or host name"));
+            return Err(format!("{part:?} is not an address, network or host name"));
         }
         // "**" and "*.*" are as wide.
         if !part.bytes().any(|c| c.is_ascii_alphanumeric()) {
-            // Anybody who reaches the server could write every system.
+            // Every host that reaches the server could write every system.
             return Err(format!(
-                "{part} lets anybody write the node's system; name a network"
+                "{part} would let every host write the node's system; name a network"
             ));
         }
         found.push(part);
@@ -138,7 +139,7 @@ pub(super) fn nfs_options(text: &str) -> Result<String, String> {
     for option in text.split(',') {
         let key = option.split('=').next().unwrap_or_default();
         if ["vers", "nfsvers", "proto", "addr", "tcp", "udp"].contains(&key) {
-            return Err(format!("{key} is netbe's to choose; see nfs.version"));
+            return Err(format!("netbe sets {key}; see nfs.version"));
         }
     }
     Ok(text.to_string())
@@ -159,11 +160,9 @@ pub(super) fn cmdline(text: &str) -> Result<String, String> {
         ]
         .contains(&key)
         {
-            return Err(format!(
-                "{key}= is netbe's to write; see the properties root and ip"
-            ));
+            return Err(format!("netbe sets {key}=; see the properties root and ip"));
         }
-        // initramfs-tools splits the line at blanks whatever is quoted.
+        // initramfs-tools splits the line at spaces, also within quotes.
         if word.contains('"') {
             return Err("quotes do not survive every initramfs".to_string());
         }

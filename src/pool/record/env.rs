@@ -1,4 +1,4 @@
-//! `env.json`: what is known of an environment.
+//! `env.json`: the record of an environment.
 
 use std::path::Path;
 
@@ -23,81 +23,81 @@ pub struct EnvRecord {
     pub version: u64,
     /// The environment's identity: the UUID its root subvolume was made with. A rename keeps it.
     pub uuid: String,
-    /// When it was made, UTC, by the server's clock: to be shown, and no order.
+    /// Time of creation, UTC, by the server's clock: for display, not for ordering.
     pub created: Timestamp,
-    /// The number of the subvolume that its root half was made as: one that was made later has a higher one, whatever
-    /// the clock said. A rename keeps it. An older netbe noted none.
+    /// The ID of the subvolume that its root half was made as: IDs ascend in order of creation, whatever the clock
+    /// said. A rename keeps it. `None` from an older netbe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub number: Option<u64>,
-    /// What it was made from.
+    /// Its origin.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<Origin>,
-    /// What that was made from, and so on, the nearest first; where there are more than [`LINEAGE`], the nearest
-    /// and the very first. So that the line is known when what stands in it is gone.
+    /// The ancestors before its origin, the nearest first; if there are more than [`LINEAGE`], the nearest ones and the
+    /// very first. So the lineage is known when ancestors are destroyed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lineage: Vec<Origin>,
-    /// What a person said of it.
+    /// Its description.
     #[serde(default)]
     pub description: String,
-    /// Whether it is kept from being destroyed.
+    /// Whether it is pinned.
     #[serde(default)]
     pub pinned: bool,
-    /// Where the node mounts the boot half: `/boot/firmware` or `/boot`.
+    /// The mount point of the boot half: `/boot/firmware` or `/boot`.
     pub boot_mount: String,
-    /// The processor it is for, as `uname -m` says it.
+    /// Its architecture, as in `uname -m`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arch: Option<String>,
-    /// The kernel it boots, as last read; one that cannot be understood is none: it is only remembered.
+    /// The kernel it boots, as last read; a malformed entry is ignored, since this is only a cache.
     #[serde(
         default,
         skip_serializing_if = "Option::is_none",
         deserialize_with = "remembered"
     )]
     pub kernel: Option<KernelSeen>,
-    /// Arguments on its kernel command line that came from the property `cmdline`.
+    /// The arguments on its kernel command line from the property `cmdline`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub added: Vec<String>,
-    /// Arguments for a local root that were taken off its command line.
+    /// The arguments for a local root that were removed from its command line.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stripped: Vec<String>,
-    /// Whether a machine could have booted it: it was active while the network was offered it.
+    /// Whether a machine could have booted it: it was active while its node was published.
     #[serde(default)]
     pub served: bool,
-    /// When machines were last begun to be led to it, and what it had reported by then.
+    /// When the node's names were last led to it, and its last report by then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub led: Option<Led>,
-    /// The boots that the node's environments had reported when machines were last led away from it, by the kernel's
-    /// numbers of them: none of those tells that the node has left it.
+    /// The boot IDs that the node's environments had reported when its names were last led away from it: these do not
+    /// prove that the node has left it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub told: Vec<String>,
     /// When it last stopped being the active one, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<Timestamp>,
-    /// The how-manyth activation of its node last made it the active one; of an older netbe, or the node's first, none.
+    /// The number of the activation, counted in its node, that last made it active; `None` for the first, and from an older netbe.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub entered: Option<u64>,
-    /// When a boot for once, or a trial, stopped leading machines to it, UTC.
+    /// When the names were led back after a pending boot of it, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub withdrawn: Option<Timestamp>,
-    /// Why it is not to be trusted: what failed in it, where `--keep` left it.
+    /// The failure in it, if `--keep` kept it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failed: Option<String>,
-    /// Why it is not to be booted unasked: the trial it did not pass.
+    /// The trial that it failed: then it is not activated without an explicit operand.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unproven: Option<String>,
-    /// Why it would not boot, a sentence each, as it was last verified.
+    /// Why it would not boot, a sentence each, by the last verification.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub would_not_boot: Vec<String>,
-    /// The files of netbe's that stand in place of its own while a program runs in it, or since netbe was killed meanwhile.
+    /// The files that netbe has replaced while a program runs in it, or that it left replaced when it was killed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lent: Vec<Lent>,
-    /// What the upgrade that made it changed.
+    /// The package changes of the upgrade that made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upgrade: Option<Changes>,
-    /// What that upgrade took of the disk.
+    /// The disk space of that upgrade.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared: Option<Shared>,
-    /// The environment of the same node this one is the new name of, while the old one may still be there.
+    /// The environment of the same node that it was renamed from, while that one may still exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<String>,
     /// What a newer netbe wrote.
@@ -105,28 +105,28 @@ pub struct EnvRecord {
     pub other: Map<String, Value>,
 }
 
-/// When machines were begun to be led to an environment.
+/// When a node's names were led to an environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Led {
     /// When, UTC.
     pub since: Timestamp,
-    /// The boot its report told of then, which says nothing of those to come.
+    /// The boot ID in its report then, which is not evidence of later boots.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub told: Option<String>,
 }
 
-/// What an upgrade took of the disk when it was made; bytes on disk of file data, compressed as it is there.
+/// The disk space of an upgrade when it was made; bytes of file data on disk, after compression.
 ///
-/// Small files that stand in the filesystem's trees are not counted, nor are the trees.
+/// Metadata is not counted, nor are small files stored inline in it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Shared {
-    /// What it wrote that its origin has not.
+    /// Data that its origin does not have.
     pub changed: u64,
-    /// What it wrote that was the same as in its origin, and shares the origin's space since.
+    /// Data that is the same as in its origin, and shares its extents again.
     pub shared_again: u64,
 }
 
-/// A kernel's version with what tells whether its file is still the one it was read from.
+/// A kernel's version, with the stamp of the files it was read from.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct KernelSeen {
     /// The file in the boot half.
@@ -140,7 +140,7 @@ pub struct KernelSeen {
 }
 
 impl EnvRecord {
-    /// Returns the record of an environment that was made from no other.
+    /// Returns the record of an environment without an origin.
     pub fn new(uuid: String, created: Timestamp, boot_mount: String) -> Self {
         Self {
             version: VERSION,
@@ -173,9 +173,9 @@ impl EnvRecord {
         }
     }
 
-    /// Returns the record of what is made now from the environment this one is of, known as `NODE/NAME`.
+    /// Returns the record of a new environment whose origin is this one, `NODE/NAME`.
     ///
-    /// What its files say goes along; what people and machines did with it does not.
+    /// It takes over what describes the files, not the history of this one.
     pub fn derived(&self, uuid: String, node: &NodeName, name: &EnvName) -> Self {
         Self {
             uuid,
@@ -206,7 +206,7 @@ impl EnvRecord {
         }
     }
 
-    /// Returns what it was made from, and what that was, as its children are to remember it.
+    /// Returns the lineage to record in its descendants.
     fn line(&self) -> Vec<Origin> {
         let mut line: Vec<Origin> = self.origin.iter().chain(&self.lineage).cloned().collect();
         if line.len() > LINEAGE {
@@ -215,7 +215,7 @@ impl EnvRecord {
         line
     }
 
-    /// Parses an `env.json`, whoever wrote it.
+    /// Parses an `env.json` without checking its code.
     ///
     /// # Errors
     /// When it is not one, or of a newer format.
@@ -228,7 +228,7 @@ impl EnvRecord {
     /// Parses the `env.json` of the environment with that root subvolume.
     ///
     /// # Errors
-    /// When it is not one, of a newer format, or not as netbe on this server wrote it for that environment.
+    /// When it is malformed, of a newer format, or its code is wrong.
     pub fn parse_own(text: &str, key: &Key, root: Uuid) -> Result<Self> {
         let record = Self::parse(text)?;
         let mut value: Value = serde_json::from_str(text)?;
@@ -239,9 +239,9 @@ impl EnvRecord {
     /// Returns the text of the record of the environment with that root subvolume, with its code.
     ///
     /// # Errors
-    /// Also where it is longer than any that is read: the environment would be without one.
+    /// Also if it is longer than the limit of reading.
     pub fn signed(&self, key: &Key, root: Uuid) -> Result<String> {
-        // Once more from its own text: the code is over what a reader will have.
+        // Parsed again from its text: the code is over what a reader will have.
         let mut value: Value = serde_json::from_str(&serde_json::to_string(self)?)?;
         key.sign(&mut value, root);
         let text = serde_json::to_string_pretty(&value)? + "\n";
@@ -253,7 +253,7 @@ impl EnvRecord {
         Ok(text)
     }
 
-    /// Writes the record of the environment, or stage of one, in a directory in which its root half is; in one step.
+    /// Writes the record of the environment or stage in a directory that has the root half, in one step.
     pub fn store(&self, dir: &Path, key: &Key, durable: Durable) -> Result<()> {
         let root = subvolume::info(&dir.join(layout::ROOT))?.uuid;
         let text = self.signed(key, root)?;

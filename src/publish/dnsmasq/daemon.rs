@@ -1,7 +1,7 @@
-//! The dnsmasq of this machine: asking what it would read, and restarting it.
+//! The dnsmasq of this machine: its configuration directories, its process, and restarting it.
 //!
-//! Promises that it is not restarted with a configuration it would not start with. Not for which pools' files it
-//! reads, nor for what they say.
+//! Promises that it is not restarted with a configuration it would not start with. Not for the pools' files and their
+//! content.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -17,12 +17,12 @@ use crate::fs::systemd::{run, systemctl};
 const MAIN: &str = "/etc/dnsmasq.conf";
 /// The unit, in every distribution.
 pub const UNIT: &str = "dnsmasq.service";
-/// Where it notes its process: Debian's place, then its own default.
+/// Its pid file: Debian's path, then its own default.
 const PID_FILES: [&str; 2] = ["/run/dnsmasq/dnsmasq.pid", "/run/dnsmasq.pid"];
-/// What dpkg leaves in a configuration directory, which Debian's start script has dnsmasq skip.
+/// Leftovers of dpkg in a configuration directory, which Debian's start script tells dnsmasq to skip.
 const SKIPPED: [&str; 3] = [".dpkg-dist", ".dpkg-old", ".dpkg-new"];
 
-/// Returns whether nobody else configures this dnsmasq.
+/// Returns whether this dnsmasq has no configuration but netbe's.
 pub fn is_alone() -> bool {
     let mut files = vec![PathBuf::from(MAIN)];
     if let Ok(entries) = fs::read_dir(DIRECTORY) {
@@ -33,7 +33,7 @@ pub fn is_alone() -> bool {
         .filter(|f| is_read(f))
         .map(|f| fs::read_to_string(f).unwrap_or_default())
         .filter(|text| inclusion::included(text).is_none())
-        // That further files are read says nothing yet.
+        // An option that includes further files is not a configuration itself.
         .all(|text| {
             active_lines(&text)
                 .iter()
@@ -49,8 +49,7 @@ fn is_read(file: &Path) -> bool {
         || SKIPPED.iter().any(|s| name.ends_with(s)))
 }
 
-/// Returns whether dnsmasq reads [`DIRECTORY`]: by its own configuration, or by the defaults of Debian's
-/// start script.
+/// Returns whether dnsmasq reads [`DIRECTORY`]: by its configuration, or by the defaults of Debian's start script.
 pub fn reads_directory() -> bool {
     let names = |file: &str, start: &str| {
         let text = fs::read_to_string(file).unwrap_or_default();
@@ -70,7 +69,7 @@ fn main_reads_directory() -> bool {
     })
 }
 
-/// Returns dnsmasq(8), by the paths it is installed at: `PATH` is the caller's, not ours to trust.
+/// Returns the path of dnsmasq(8), from fixed directories: the caller's `PATH` is not trusted.
 pub fn program() -> Option<&'static Path> {
     ["/usr/sbin/dnsmasq", "/usr/bin/dnsmasq"]
         .into_iter()
@@ -78,22 +77,22 @@ pub fn program() -> Option<&'static Path> {
         .find(|p| p.exists())
 }
 
-/// Restarts the running dnsmasq, and waits for that.
+/// Restarts the running dnsmasq, and waits until it is done.
 ///
 /// # Errors
-/// With what systemctl says.
+/// With systemctl's message.
 pub fn restart() -> Result<()> {
-    // systemd refuses the sixth start in ten seconds, and a script makes more nodes than that.
+    // systemd refuses the sixth start in ten seconds, and a script can make more nodes than that.
     let _ = systemctl(&["reset-failed", UNIT]);
-    // netbe-reconcile.service is ordered before dnsmasq. While it runs, dnsmasq would be stopped and not
-    // started again: for as long as it waits for the lock that the caller holds, or is the caller.
+    // netbe-reconcile.service is ordered before dnsmasq. While it runs, dnsmasq would be stopped and not started again:
+    // as long as it waits for the caller's lock, or is the caller.
     systemctl(&["restart", "--job-mode=ignore-dependencies", UNIT])
 }
 
-/// Asks dnsmasq whether it would start with the configuration it has on disk.
+/// Tests with dnsmasq whether its configuration on disk is valid.
 ///
 /// # Errors
-/// With what it says is wrong.
+/// With dnsmasq's message.
 pub fn test() -> Result<()> {
     let Some(program) = program() else {
         bail!("dnsmasq is not installed");
@@ -101,7 +100,7 @@ pub fn test() -> Result<()> {
     let mut command = Command::new(program);
     command.arg("--test");
     if !main_reads_directory() {
-        // Read twice, an option that may be given once only would be an error.
+        // Reading a file twice is an error for options that can be given only once.
         command.arg(format!("--conf-dir={DIRECTORY},{}", SKIPPED.join(",")));
     }
     run(&mut command)
@@ -110,12 +109,12 @@ pub fn test() -> Result<()> {
 /// A running dnsmasq.
 #[derive(Debug, Clone, Copy)]
 pub struct Running {
-    /// When it wrote its pid file, which it does once, as it starts.
+    /// When it wrote its pid file, which it does once, at its start.
     since: SystemTime,
 }
 
 impl Running {
-    /// Returns whether it was started before a file was last written, so that it knows the older one.
+    /// Returns whether it was started before a file was last written, so that it has the older content.
     pub fn is_older_than(&self, file: &Path) -> bool {
         file.metadata()
             .and_then(|m| m.modified())
@@ -123,8 +122,7 @@ impl Running {
     }
 }
 
-/// Returns the dnsmasq that runs by the place it notes its process in; a number left there by one that
-/// ended, and taken by another program since, is none.
+/// Returns the running dnsmasq by its pid file; a stale number that is now another program's is ignored.
 pub fn running() -> Option<Running> {
     PID_FILES.iter().find_map(|file| {
         let pid: i32 = fs::read_to_string(file).ok()?.trim().parse().ok()?;

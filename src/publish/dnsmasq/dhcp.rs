@@ -1,11 +1,11 @@
-//! What dnsmasq is to do about DHCP.
+//! The DHCP mode of dnsmasq.
 
 use super::inclusion;
 use crate::pool::properties::{self, Dhcp};
 use crate::pool::record::{self, PoolRecord};
 use crate::pool::{Pool, layout};
 
-/// Returns what holds for a pool of DHCP: what the first pool says.
+/// Returns the DHCP mode that is effective for a pool: that of the first pool.
 pub(super) fn dhcp(pool: &Pool) -> Dhcp {
     let first = first_record(pool);
     properties::effective("dhcp", None, first.as_ref().unwrap_or(pool.record()))
@@ -13,14 +13,14 @@ pub(super) fn dhcp(pool: &Pool) -> Dhcp {
         .unwrap_or(Dhcp::Proxy)
 }
 
-/// Returns the record of the first pool, where that is another one and can be read.
+/// Returns the record of the first pool, if that is another one and can be read.
 pub(super) fn first_record(pool: &Pool) -> Option<PoolRecord> {
     let first = inclusion::find(pool.state()).first?;
     let text = record::read(&first.join(layout::POOL_RECORD)).ok()??;
     PoolRecord::parse(&text).ok()
 }
 
-/// Returns whether dnsmasq hands out the addresses, so that a machine has its own from the first packet on.
+/// Returns whether dnsmasq assigns the addresses: then firmware has the node's address too.
 pub fn hands_out(pool: &Pool) -> bool {
     matches!(dhcp(pool), Dhcp::Range(..))
 }

@@ -1,7 +1,7 @@
-//! How dnsmasq comes to read a pool's files: one line in a file of its configuration directory.
+//! The inclusion of a pool's files: one line in a file of dnsmasq's configuration directory.
 //!
-//! One dnsmasq serves all pools of a server. The first pool's configuration says what is one server's: ports,
-//! addresses, what firmware is sent. The others' add their machines. Not for the running dnsmasq.
+//! One dnsmasq serves all pools of a server. The first pool's configuration has the settings of the server: ports,
+//! addresses, boot settings. Further pools add their machines. Not for the running dnsmasq.
 
 use std::path::{Path, PathBuf};
 use std::{fs, io};
@@ -10,35 +10,35 @@ use anyhow::{Context, Result};
 
 use crate::fs::atomic::{self, Durable};
 
-/// Where dnsmasq reads more configuration, as Debian sets it up.
+/// Debian's directory of further dnsmasq configuration.
 pub const DIRECTORY: &str = "/etc/dnsmasq.d";
 
 /// The file that includes the first pool's.
 pub const FIRST: &str = "/etc/dnsmasq.d/netbe.conf";
 
-/// Whether dnsmasq reads a pool's files at its next start.
+/// Whether dnsmasq will read a pool's files at its next start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Installed {
     /// It does not.
     No,
     /// It does.
     Ours,
-    /// Where the line would stand is something that netbe did not write.
+    /// The file exists, and was not written by netbe.
     Foreign,
 }
 
-/// How dnsmasq reads a pool's files, or would.
+/// How dnsmasq includes a pool's files, or would.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Inclusion {
     /// The file with the line.
     pub file: PathBuf,
-    /// Whether the line is there.
+    /// Whether the line exists.
     pub installed: Installed,
-    /// The state directory of the first pool, where that is another one.
+    /// The state directory of the first pool, if that is another one.
     pub first: Option<PathBuf>,
 }
 
-/// Returns how dnsmasq reads the files of the pool with that state directory.
+/// Returns how dnsmasq includes the files of the pool with that state directory.
 pub fn find(state: &Path) -> Inclusion {
     let at_first = |installed| Inclusion {
         file: PathBuf::from(FIRST),
@@ -49,7 +49,7 @@ pub fn find(state: &Path) -> Inclusion {
         Line::None => at_first(Installed::No),
         Line::Foreign => at_first(Installed::Foreign),
         Line::Of(first) if first == state => at_first(Installed::Ours),
-        // Of a pool that is no more: dnsmasq would not start with it.
+        // The pool does not exist any more: dnsmasq would not start with the line.
         Line::Of(first) if !configuration(&first).exists() => at_first(Installed::No),
         Line::Of(first) => {
             let file = own_file(state);
@@ -67,11 +67,11 @@ pub fn find(state: &Path) -> Inclusion {
     }
 }
 
-/// Has dnsmasq read a pool's files by a line in `file`, from its next start on.
+/// Includes a pool's files by a line in `file`, from dnsmasq's next start on.
 pub fn include(file: &Path, state: &Path) -> Result<()> {
     fs::create_dir_all(DIRECTORY).with_context(|| format!("making {DIRECTORY}"))?;
     let own = own_file(state);
-    // Read twice, an option that may be given once only would be an error.
+    // Reading a file twice is an error for options that can be given only once.
     if own != file && line_in(&own) == Line::Of(state.to_path_buf()) {
         fs::remove_file(&own).with_context(|| format!("removing {}", own.display()))?;
     }
@@ -79,7 +79,7 @@ pub fn include(file: &Path, state: &Path) -> Result<()> {
     Ok(atomic::file(file, text.as_bytes(), Durable::AtOnce)?)
 }
 
-/// Returns the state directory of the pool that the text of a file includes; `None` where it says anything else.
+/// Returns the state directory that the text of a file includes; `None` if it has any other content.
 pub(super) fn included(text: &str) -> Option<PathBuf> {
     let lines = active_lines(text);
     let [line] = lines.as_slice() else {
@@ -105,7 +105,7 @@ fn line_in(file: &Path) -> Line {
     }
 }
 
-/// Returns the configuration in a state directory: as of `super::config_file`, also of an older netbe's pool.
+/// Returns the path of the configuration in a state directory: that of `super::config_file`, or of an older netbe.
 fn configuration(state: &Path) -> PathBuf {
     state.join("publish/dnsmasq.conf")
 }

@@ -1,6 +1,6 @@
-//! Which addresses dnsmasq is to keep for machines: each for one machine only, over all pools that it reads.
+//! The addresses that dnsmasq reserves: each for one machine only, across all pools that it reads.
 //!
-//! Given an address twice, dnsmasq does not start. Not for writing anything.
+//! dnsmasq does not start with an address reserved twice. Not for writing the configuration.
 
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -13,15 +13,14 @@ use crate::pool::properties::Dhcp;
 use crate::pool::{Node, Pool, state};
 use crate::publish::server;
 
-/// Returns the addresses dnsmasq is to keep, by node.
+/// Returns the addresses to reserve, by node.
 pub(super) fn addresses<'a>(
     pool: &Pool,
     nodes: &'a [Node],
     done: &mut Published,
 ) -> BTreeMap<&'a str, Ipv4Addr> {
     let mut found = BTreeMap::new();
-    // With an address on another network, or with one that is not its to give, it would not know the
-    // machine at all.
+    // With an address on another network, or one that it does not assign, dnsmasq would ignore the machine.
     if !matches!(dhcp(pool), Dhcp::Range(..)) {
         return found;
     }
@@ -35,11 +34,11 @@ pub(super) fn addresses<'a>(
         };
         if let Some(first) = taken.get(&address) {
             done.warnings.push(format!(
-                "{first} and {name} have the address {address} both: it is kept for {first}"
+                "{first} and {name} both have the address {address}: it is reserved for {first}"
             ));
         } else if let Some(file) = elsewhere.get(&address) {
             done.warnings.push(format!(
-                "{name}: {address} is kept for a node of another pool, in {}",
+                "{name}: {address} is reserved for a node of another pool, in {}",
                 file.display()
             ));
         } else if server.is_some_and(|s| s == address) {
@@ -47,7 +46,7 @@ pub(super) fn addresses<'a>(
                 .push(format!("{name} has this machine's own address {address}"));
         } else if server.is_some_and(|s| server::is_on_network(address, s) == Some(false)) {
             done.warnings.push(format!(
-                "{name}: {address} is not on the network dnsmasq hands out addresses on, so it is not kept for it"
+                "{name}: {address} is not on the network on which dnsmasq assigns addresses, so it is not reserved"
             ));
         } else {
             taken.insert(address, name);
@@ -57,7 +56,7 @@ pub(super) fn addresses<'a>(
     found
 }
 
-/// Returns the addresses that are kept for machines of other pools, with the files that say so.
+/// Returns the addresses reserved for machines of other pools, with the files that reserve them.
 fn of_other_pools(pool: &Pool) -> BTreeMap<Ipv4Addr, PathBuf> {
     let mut found = BTreeMap::new();
     let others = state::all(pool.states()).unwrap_or_default();

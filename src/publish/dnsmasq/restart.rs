@@ -1,6 +1,6 @@
-//! When the running dnsmasq is restarted, and what is said where it cannot be.
+//! When the running dnsmasq is restarted, and the warning if it cannot be.
 //!
-//! Not for finding it, nor for what it reads.
+//! Not for finding it, nor for its configuration.
 
 use anyhow::{Context, Result};
 
@@ -8,8 +8,8 @@ use super::{Published, config_file, daemon, hosts_dir, inclusion};
 use crate::fs::systemd;
 use crate::pool::{Pool, PoolLock};
 
-/// Restarts the running dnsmasq when it knows something older; what does not work becomes a warning, for
-/// the files are right.
+/// Restarts the running dnsmasq if its configuration is older than the files; a failure is a warning, since the files
+/// are right.
 pub(super) fn restart_if_changed(
     pool: &Pool,
     lock: Option<&PoolLock>,
@@ -27,7 +27,7 @@ pub(super) fn restart_if_changed(
         && let Err(e) = restart(lock, running.is_some(), done)
     {
         done.warnings.push(format!(
-            "{e:#}; until that is mended dnsmasq goes on with what it knew"
+            "{e:#}; until this is fixed, dnsmasq keeps its old configuration"
         ));
     }
 }

@@ -1,6 +1,6 @@
-//! What else on this machine bears on dnsmasq: who asks it for names, and what AppArmor keeps it from.
+//! What else on this machine affects dnsmasq: resolv.conf and AppArmor.
 //!
-//! Looks, and changes nothing. Not for dnsmasq itself.
+//! Reads only. Not for dnsmasq itself.
 
 use std::fs;
 use std::path::Path;
@@ -8,16 +8,16 @@ use std::path::Path;
 use super::daemon::running;
 use super::inclusion::active_lines;
 
-/// Returns whether this machine asks its own dnsmasq for names, or will when that starts: it must then go on
-/// answering. `ours` is what the pool has it read so far, if it does.
+/// Returns whether this machine uses its own dnsmasq for DNS, or will when it starts: then its DNS must stay enabled.
+/// `ours` is the pool's configuration that it reads so far, if any.
 pub fn answers_this_machine(ours: Option<&str>) -> bool {
     let resolver = fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
     let answers = match ours {
         Some(text) => !text.lines().any(|l| l == "port=0"),
         None => running().is_some(),
     };
-    // Debian's start script has resolvconf name it, without a look at what it reads from its directory;
-    // systemd's program of that name does not take it.
+    // Debian's start script registers it with resolvconf, whatever the configuration directory contains; systemd's
+    // program of that name ignores that.
     let named = Path::new("/sbin/resolvconf")
         .canonicalize()
         .is_ok_and(|p| !p.ends_with("resolvectl"));
@@ -32,14 +32,14 @@ fn asks_itself(text: &str) -> bool {
         .any(|address| ["127.0.0.1", "::1"].contains(&address.trim()))
 }
 
-/// Returns whether AppArmor keeps dnsmasq to what its profile names: the kernel's list of profiles.
+/// Returns whether AppArmor confines dnsmasq, by the kernel's list of profiles.
 pub fn is_confined() -> bool {
     let profiles = fs::read_to_string("/sys/kernel/security/apparmor/profiles").unwrap_or_default();
     confines_dnsmasq(&profiles)
 }
 
-/// Returns what a profile of dnsmasq's has to allow, on one line: of all pools with a state directory in `states`, for
-/// one dnsmasq reads them all, and starts with none of which it may not read one. Tried with Debian's profile.
+/// Returns the rules that dnsmasq's profile needs, on one line, for all pools with a state directory in `states`: the
+/// one dnsmasq reads them all, and does not start if it cannot read one. Tested with Debian's profile.
 pub fn profile_rules(states: &Path) -> String {
     format!("{}/*/publish/{{,**}} r,", states.display())
 }

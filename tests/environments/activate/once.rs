@@ -10,7 +10,7 @@ fn once_is_led_to_until_it_has_been_fetched() {
     let pool = with_b();
     let said = pool.netbe().ok("activate --once nog/b");
     assert!(
-        said.contains("The next boot of nog is nog/b; after that it is nog/a again."),
+        said.contains("The next boot of nog is nog/b; the boot after that is nog/a."),
         "{said}"
     );
     assert_eq!(

@@ -9,7 +9,7 @@ use crate::support::TFTP_NAME;
 #[test]
 fn confirm_and_activate_end_what_is_pending() {
     let pool = with_b();
-    pool.refuses(3, "confirm nog", &["nog has nothing before it"]);
+    pool.refuses(3, "confirm nog", &["nog has no pending boot"]);
     pool.netbe().ok("activate --once nog/b");
     assert!(pool.plans("confirm nog").contains("nog/b for good"));
     pool.netbe().ok("confirm nog");
@@ -28,7 +28,7 @@ fn confirm_and_activate_end_what_is_pending() {
     assert!(
         pool.netbe()
             .ok("activate --cancel nog")
-            .contains("has nothing before it")
+            .contains("has no pending boot")
     );
 }
 
@@ -38,7 +38,7 @@ fn what_cannot_be_tried_is_refused() {
     pool.refuses(
         3,
         "activate --try nog/a",
-        &["nog/a is what nog boots next already"],
+        &["nog/a is already the active environment of nog"],
     );
     pool.refuses(
         3,
@@ -46,7 +46,7 @@ fn what_cannot_be_tried_is_refused() {
         &["no machine can ask for base"],
     );
     pool.refuses(4, "activate --try nog/none", &["no environment nog/none"]);
-    pool.refuses(2, "activate --cancel", &["--cancel wants a node"]);
+    pool.refuses(2, "activate --cancel", &["--cancel needs a node"]);
     for line in [
         "activate --try=0 nog/b",
         "activate --try=soon nog/b",
@@ -92,7 +92,7 @@ fn invariant_3_a_pending_environment_that_is_gone_leaves_no_name_dangling() {
     assert!(
         pool.netbe()
             .ok("reconcile")
-            .contains("nog/gone was to be booted and is gone")
+            .contains("nog/gone, the pending boot, does not exist any more")
     );
     assert_eq!(
         (pool.led_to(), pool.pending()),

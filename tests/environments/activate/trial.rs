@@ -31,7 +31,10 @@ fn a_trial_that_reports_becomes_permanent() {
     assert_eq!(pool.netbe().ok("reconcile"), "");
     pool.reports("nog/b", "this-boot");
     let said = pool.netbe().ok("reconcile");
-    assert!(said.contains("nog/b came up: it is active."), "{said}");
+    assert!(
+        said.contains("nog/b completed its boot: it is active."),
+        "{said}"
+    );
     assert_eq!(
         (pool.active("nog").as_str(), pool.led_to().as_str()),
         ("b", "b")
@@ -40,7 +43,7 @@ fn a_trial_that_reports_becomes_permanent() {
     assert_eq!(pool.flags("nog/b"), "NR");
     let status = pool.netbe().ok("status nog");
     assert!(
-        status.contains("it reported that it came up, kernel 6.1.0-50-amd64"),
+        status.contains("it reported a completed boot, kernel 6.1.0-50-amd64"),
         "{status}"
     );
     assert_eq!(pool.netbe().ok("reconcile"), "");
@@ -106,7 +109,7 @@ fn a_trial_that_ended_in_another_boot_is_over() {
     pool.reports("nog/a", "second-boot");
     let said = pool.netbe().ok("reconcile");
     assert!(
-        said.contains("came up in something else before it reported"),
+        said.contains("booted another environment before it reported"),
         "{said}"
     );
     assert_eq!(
@@ -161,7 +164,7 @@ fn invariant_4_what_may_run_is_not_touched_by_a_trial() {
     assert_eq!(said.status, 0, "{said:?}");
     assert!(
         said.stderr
-            .contains("nog/a may be running, so its boot files stay"),
+            .contains("nog/a may be running, so its boot files are unchanged"),
         "{said:?}"
     );
     for (half, before) in halves.iter().zip(before) {

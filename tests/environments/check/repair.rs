@@ -152,7 +152,7 @@ fn stale_names_and_exports_are_mended() {
     mends(
         &pool,
         &[
-            "publish: what the network is offered is not up to date",
+            "publish: the published configuration is not up to date",
             TFTP_NAME,
         ],
     );

@@ -23,12 +23,16 @@ fn invariant_7_active_is_not_destroyed() {
         3,
         "destroy -y nog/a",
         &[
-            "nog/a is what nog boots next",
+            "nog/a is the active environment of nog",
             "hint: ",
             "netbe activate nog/",
         ],
     );
-    pool.refuses(3, "destroy -y base/stock", &["base/stock is what"]);
+    pool.refuses(
+        3,
+        "destroy -y base/stock",
+        &["base/stock is the active environment"],
+    );
 }
 
 #[test]
@@ -136,7 +140,7 @@ fn invariant_7_pending_is_not_destroyed() {
     pool.refuses(
         3,
         "destroy -y nog/b",
-        &["what nog is to boot once cannot be read"],
+        &["the pending boot of nog cannot be read"],
     );
 }
 
@@ -237,12 +241,12 @@ fn invariant_7_what_may_be_active_is_not_destroyed() {
         3,
         "destroy -y nog/b",
         &[
-            "what nog boots next is not known",
+            "the next boot of nog is not known",
             "is not a link",
             "hint: ",
         ],
     );
-    pool.refuses(3, "prune --keep 1", &["what nog boots next is not known"]);
+    pool.refuses(3, "prune --keep 1", &["the next boot of nog is not known"]);
     assert_eq!(pool.names("nog"), ["a", "b", "c", "d"]);
     pool.netbe().ok("activate nog/a");
     pool.netbe().ok("destroy -y nog/b");

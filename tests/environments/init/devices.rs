@@ -43,12 +43,12 @@ fn a_device_is_formatted_and_one_that_holds_something_is_not() {
     let before = fs::read(&device.path).unwrap();
     let said = place.netbe().fails(3, &line);
     assert!(
-        said.contains("holds something (ext4)") && said.contains("hint: "),
+        said.contains("is not empty (ext4)") && said.contains("hint: "),
         "{said}"
     );
     assert!(said.contains("--yes"), "{said}");
     let said = place.netbe().fails(3, &format!("{line} -n"));
-    assert!(said.contains("holds something"), "{said}");
+    assert!(said.contains("is not empty"), "{said}");
     assert!(
         fs::read(&device.path).unwrap() == before,
         "it was written to"
@@ -68,7 +68,7 @@ fn a_device_is_formatted_and_one_that_holds_something_is_not() {
     assert_eq!(place.netbe().ok("list -H"), "");
     // The same again on a pool changes nothing, whatever is on the device.
     let again = place.netbe().ok(&line);
-    assert!(again.contains("is a pool already"), "{again}");
+    assert!(again.contains("is already a pool"), "{again}");
     // Mounted, it is not formatted for another pool, by any flag.
     let other = format!(
         "init {} --device {} --yes",
@@ -100,7 +100,7 @@ fn what_cannot_be_a_pool_is_refused() {
         let said = netbe(name).run("init");
         assert_eq!(said.status, 2, "{name:?}: {said:#?}");
         assert!(
-            said.stderr.contains("cannot hold a pool"),
+            said.stderr.contains("cannot be a pool"),
             "{name:?}: {said:#?}"
         );
         assert!(!pool.at(name).exists());

@@ -44,14 +44,14 @@ fn invariant_15_a_pool_from_elsewhere_is_believed_only_when_asked() {
     }
     assert!(!std::path::Path::new("/etc/exports.d/netbe.exports").exists());
     // Not confirmed: standard input is no terminal.
-    pool.refuses(3, "init --take-over", &["has to be confirmed", "--yes"]);
+    pool.refuses(3, "init --take-over", &["needs confirmation", "--yes"]);
     let shown = pool.netbe().ok("init --take-over -n");
     for words in [
         "would run as root, upgrade.command of nog: apt-get moo",
-        "would go by keep=7 of the pool",
-        &format!("would go by mac={MAC} of nog"),
-        "would believe the records of nog: 2 environments",
-        "would believe the records of template base: 1 environments",
+        "would use keep=7 of the pool",
+        &format!("would use mac={MAC} of nog"),
+        "would accept the records of nog: 2 environments",
+        "would accept the records of template base: 1 environments",
     ] {
         assert!(shown.contains(words), "{words}:\n{shown}");
     }
@@ -70,7 +70,7 @@ fn invariant_15_a_pool_from_elsewhere_is_believed_only_when_asked() {
     assert!(exports.contains("/nog/envs/a/root"), "{exports}");
     pool.assert_sound();
     let again = pool.netbe().ok("init --take-over --yes");
-    assert!(again.contains("is a pool already"), "{again}");
+    assert!(again.contains("is already a pool"), "{again}");
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn invariant_15_a_pool_cannot_say_that_it_is_another() {
     run(Command::new("cp").arg("-a").arg(&other).arg(&copy));
     let copied = Netbe::new(&copy, pool.beside());
     let said = copied.fails(3, "list");
-    assert!(said.contains("it says it is the pool at"), "{said}");
+    assert!(said.contains("its record is that of the pool at"), "{said}");
     copied.ok("init --take-over --yes");
     assert_eq!(copied.ok("list -H"), "");
     assert_eq!(fs::read_dir("/var/lib/netbe").unwrap().count(), 3);
@@ -156,7 +156,7 @@ fn invariant_15_no_pool_lies_on_a_filesystem_of_the_servers_own() {
     let said = init(pool.netbe());
     let words = String::from_utf8_lossy(&said.stderr).into_owned();
     assert_eq!(said.status.code(), Some(3), "{words}");
-    assert!(words.contains("lies on the filesystem of"), "{words}");
+    assert!(words.contains("is on the filesystem of"), "{words}");
     assert!(words.contains("--file 64G"), "{words}");
     assert!(!states.exists() && !pool.path().join("nodes").exists());
 }
@@ -171,7 +171,7 @@ fn what_is_in_a_pool_is_out_of_reach_for_users_of_the_server() {
     let said = pool.netbe().run("check");
     for words in [
         "not mounted nosuid,nodev",
-        "every user of this server may pass",
+        "every user of this server can reach",
     ] {
         assert!(said.stdout.contains(words), "{words}: {said:#?}");
     }

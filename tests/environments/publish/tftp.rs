@@ -83,16 +83,28 @@ fn two_nodes_with_one_mac_or_serial_are_refused() {
     pool.refuses(
         3,
         "set mac=DCA632010203 ordo",
-        &["nog has mac dc:a6:32:01:02:03 already", "hint: "],
+        &["nog already has mac dc:a6:32:01:02:03", "hint: "],
     );
     pool.refuses(
         3,
         "set mac=02:00:00:00:00:01,dc:a6:32:01:02:03 ordo",
-        &["nog has mac"],
+        &["nog already has mac"],
     );
-    pool.refuses(3, "set serial=9FFEFDEF nog", &["ordo has serial 9ffefdef"]);
-    pool.refuses(3, "create werda --serial 9ffefdef", &["ordo has serial"]);
-    pool.refuses(3, "set mac=dc:a6:32:01:02:03 ordo -n", &["nog has mac"]);
+    pool.refuses(
+        3,
+        "set serial=9FFEFDEF nog",
+        &["ordo already has serial 9ffefdef"],
+    );
+    pool.refuses(
+        3,
+        "create werda --serial 9ffefdef",
+        &["ordo already has serial"],
+    );
+    pool.refuses(
+        3,
+        "set mac=dc:a6:32:01:02:03 ordo -n",
+        &["nog already has mac"],
+    );
     // To itself, the same again is nothing.
     pool.netbe().ok("set mac=dc:a6:32:01:02:03 nog");
 }
@@ -219,7 +231,7 @@ fn two_nodes_given_one_mac_by_hand_are_found_and_the_name_leads_to_one() {
     assert_eq!(said.status, 1, "{said:#?}");
     assert!(
         said.stdout
-            .contains("arda and nog have dc-a6-32-01-02-03 both"),
+            .contains("arda and nog both have dc-a6-32-01-02-03"),
         "{said:#?}"
     );
     pool.netbe().ok("publish");

@@ -1,4 +1,4 @@
-//! The boot half: finding it in a system, and putting it where it belongs.
+//! The boot half: finding it in a system, and moving it to its subvolume.
 
 use std::fs::File;
 use std::path::Path;
@@ -19,24 +19,24 @@ use crate::fs::rooted::Tree;
 const FSTAB: &str = "etc/fstab";
 const FIRMWARE: &str = "/boot/firmware";
 const BOOT: &str = "/boot";
-/// What only the firmware's own directory has.
+/// Files that only the firmware's directory has.
 const FIRMWARE_FILES: [&str; 2] = ["config.txt", "cmdline.txt"];
 
 /// Returns a system's fstab; empty where there is none.
 ///
-/// One that is not UTF-8 is read as far as it goes: only comments ever are not.
+/// Invalid UTF-8 is replaced: it occurs only in comments.
 pub(super) fn fstab(root: &Tree) -> Result<String> {
     let bytes = root.read(FSTAB).context("reading the system's fstab")?;
     Ok(String::from_utf8_lossy(&bytes.unwrap_or_default()).into_owned())
 }
 
-/// Returns where a system without a line in fstab has its boot half, given whether that is elsewhere.
+/// Returns the mount point of the boot half for a system without a line in fstab.
 pub(super) fn usual_mount(root: &Tree) -> Result<&'static str> {
     let firmware = root.metadata(FIRMWARE)?.is_some_and(|m| m.is_dir());
     Ok(if firmware { FIRMWARE } else { BOOT })
 }
 
-/// Returns whether a name in a boot half is one that only the firmware of a Raspberry Pi reads.
+/// Returns whether a name in a boot half is a file of the Raspberry Pi firmware.
 pub(super) fn is_firmware_file(name: &str) -> bool {
     FIRMWARE_FILES.contains(&name)
 }
@@ -56,7 +56,7 @@ pub(super) fn from_directory(
     progress.phase("copying the boot half");
     let rules = Rules::default();
     let report = copy::tree(&from, &target.boot, &rules, &mut counting(progress, None))
-        .with_context(|| format!("bringing in '{}'", dir.display()))?;
+        .with_context(|| format!("importing '{}'", dir.display()))?;
     directory::note(&report, notes);
     let place = directory_for(&target.root_tree, &boot_mount)?;
     if !is_empty(&target.root_tree, &boot_mount)? {
@@ -69,7 +69,7 @@ pub(super) fn from_directory(
     Ok(boot_mount)
 }
 
-/// Empties the directory the boot half is mounted on; its own times stay.
+/// Empties the mount point of the boot half; its timestamps stay.
 pub(super) fn empty(place: &File, boot_mount: &str) -> Result<()> {
     let what = || format!("emptying {boot_mount} of the root half");
     let stat = nix::sys::stat::fstat(place).with_context(what)?;
@@ -86,29 +86,29 @@ pub(super) fn from_root(target: &Target, progress: &mut dyn Progress) -> Result<
         None => BOOT.to_string(),
     };
     let place = directory_for(root, &boot_mount)?;
-    progress.phase("setting the boot half apart");
-    // Another subvolume is another device to rename(2); the content is shared, not copied.
+    progress.phase("moving the boot half out of the root half");
+    // rename(2) does not work between subvolumes; the extents are shared, not copied.
     copy::tree(
         &place,
         &target.boot,
         &Rules::default(),
         &mut counting(progress, None),
     )
-    .context("setting the boot half apart")?;
+    .context("moving the boot half out of the root half")?;
     empty(&place, &boot_mount)?;
     Ok(boot_mount)
 }
 
-/// Opens the directory something is to be mounted on, making it where there is none.
+/// Opens a mount point, making the directory if it does not exist.
 ///
-/// A link there would be mounted over by the node somewhere else than where netbe looked: an error.
+/// A link is an error: the node would mount over another directory than netbe expects.
 pub(super) fn directory_for(root: &Tree, place: &str) -> Result<File> {
     root.make_dirs(place)?;
     let relative = place.trim_start_matches('/');
     let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW;
     match root.open_path(Path::new(relative), flags, Mode::empty()) {
         Err(Errno::ENOTDIR | Errno::ELOOP) => {
-            anyhow::bail!("{place} is not a directory in the system, but a link")
+            anyhow::bail!("{place} of the system is a link, not a directory")
         }
         other => {
             Ok(File::from(other.with_context(|| {

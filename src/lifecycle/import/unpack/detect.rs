@@ -1,6 +1,6 @@
-//! Whether what was brought in is an operating system, and has a kernel.
+//! Whether an imported tree is an operating system, and has a kernel.
 //!
-//! Looks only at names: what is inside the files is judged before activation.
+//! By file names only: the contents are verified before activation.
 
 use anyhow::{Context, Result};
 
@@ -22,21 +22,21 @@ const MODULES: &str = "usr/lib/modules";
 /// How deep kernels are looked for: boot loader entries lie at `MACHINE-ID/VERSION/linux`.
 const KERNEL_DEPTH: usize = 3;
 
-/// How much a tree looks like a system, the better the greater.
+/// How much a tree looks like a system, in ascending order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum SystemMatch {
     /// It has a shell or an init.
     Programs,
-    /// It says what it is.
+    /// It has an os-release.
     Named,
-    /// It says what it is, and can be started.
+    /// It has both.
     Complete,
 }
 
-/// Returns how much what stands at a path (`""` is the top) looks like a system.
+/// Returns how much the tree at a path (`""` is the top) looks like a system.
 ///
-/// `is_there` tells whether something stands at a path, be it a link: it may lead to where another filesystem is mounted
-/// in a running system.
+/// `is_there` returns whether a path exists, also as a dangling link: its target may be on another filesystem of a
+/// running system.
 pub(super) fn system_match(
     is_there: &dyn Fn(&str) -> Result<bool>,
     at: &str,
@@ -57,7 +57,7 @@ pub(super) fn system_match(
     })
 }
 
-/// Returns whether something stands at a path beneath a tree, as [`system_match`] asks.
+/// Returns whether a path exists in a tree, for [`system_match`].
 pub(super) fn is_there(tree: &Tree, path: &str) -> bool {
     matches!(tree.symlink_metadata(path), Ok(Some(_)))
 }
@@ -78,11 +78,11 @@ pub(super) fn require_system(root: &Tree, source: &Source) -> Result<()> {
     let inner = root.names("")?.into_iter().find(is_named);
     Err(match (inner, source) {
         (Some(inner), Source::Directory(path)) => failure.hint(format!(
-            "there is one in it: netbe import NODE {}",
+            "it contains one: netbe import NODE {}",
             path.join(inner).display()
         )),
         (Some(inner), _) => failure.hint(format!(
-            "there is one in its directory '{inner}': unpack it, then netbe import NODE {inner}"
+            "its directory '{inner}' contains one: unpack it, then netbe import NODE {inner}"
         )),
         (None, _) => failure,
     }
@@ -147,11 +147,11 @@ fn is_kernel(directory: &str, name: &str) -> bool {
         || (lower.ends_with(".efi") && directory.to_ascii_lowercase().ends_with("/efi/linux"))
 }
 
-/// Returns how a source is called in a sentence.
+/// Returns the name of a source in messages.
 pub(super) fn shown(source: &Source) -> String {
     match source {
         Source::Directory(path) | Source::File(path) => format!("'{}'", path.display()),
-        Source::Stdin => "what came on standard input".to_string(),
+        Source::Stdin => "the data on standard input".to_string(),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A system brought in from a directory of this machine: a mounted card, a debootstrap, or the live `/`.
+//! Importing a directory of this machine: a mounted card, a debootstrap, or the live `/`.
 
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
@@ -34,12 +34,12 @@ pub(super) fn unpack(
     };
     progress.phase("copying the system");
     let report = copy::tree(&from, &target.root, &rules, &mut counting(progress, None))
-        .with_context(|| format!("bringing in '{}'", path.display()))?;
+        .with_context(|| format!("importing '{}'", path.display()))?;
     note(&report, notes);
     Ok(())
 }
 
-/// Adds sentences about what a copy left out.
+/// Adds notes about what a copy omitted.
 pub(super) fn note(report: &Report, notes: &mut Vec<String>) {
     let list = |paths: &[PathBuf]| {
         let shown: Vec<String> = paths.iter().map(|p| format!("/{}", p.display())).collect();
@@ -47,25 +47,25 @@ pub(super) fn note(report: &Report, notes: &mut Vec<String>) {
     };
     if !report.pseudo.is_empty() {
         notes.push(format!(
-            "left empty, for the kernel fills them: {}",
+            "left empty, since the kernel fills them: {}",
             list(&report.pseudo)
         ));
     }
     if !report.mounts.is_empty() {
         notes.push(format!(
-            "left out, for they are filesystems of their own: {}",
+            "left out, since they are separate filesystems: {}",
             list(&report.mounts)
         ));
     }
     if !report.skipped.is_empty() {
         notes.push(format!(
-            "left out, for it is the pool itself: {}",
+            "left out, since it is the pool itself: {}",
             list(&report.skipped)
         ));
     }
     for subvolume in &report.subvolumes {
         notes.push(format!(
-            "nested subvolume {} carried along as a directory",
+            "nested subvolume {} copied as a directory",
             subvolume.display()
         ));
     }
@@ -75,7 +75,7 @@ pub(super) fn note(report: &Report, notes: &mut Vec<String>) {
     }
 }
 
-/// Returns what a source must not bring along: the pool that is being written to, else just the stage.
+/// Returns the directory to omit: the pool, or at least the stage.
 fn own_places(target: &Target) -> Result<Vec<(u64, u64)>> {
     let mut places = Vec::new();
     for half in [&target.root, &target.boot] {

@@ -1,6 +1,6 @@
-//! A system brought in from a disk image: which partition is its root, which its boot half, and what else it mounts.
+//! Importing a disk image: its root partition, its boot half, and other filesystems that it mounts.
 //!
-//! The root is the partition that looks most like a system; what the others are is what its own fstab says.
+//! The root is the partition that looks most like a system; its fstab determines the others.
 
 use std::fs::File;
 
@@ -16,7 +16,7 @@ use crate::btrfs::removal;
 use crate::formats::disk_image::{Filesystem, Partition, copy_fat, partitions};
 use crate::fs::interrupt;
 
-/// Copies a system out of its partitions, and returns where the boot half is mounted if it has one of its own.
+/// Copies a system out of its partitions; returns the mount point of the boot half if that is a partition.
 pub(super) fn unpack(
     disk: &Disk,
     boot_given: bool,
@@ -54,7 +54,7 @@ pub(super) fn unpack(
     progress.phase("copying the boot partition");
     copy_partition(disk, boot, "", &target.boot, target, progress, notes)?;
     let place = boot_half::directory_for(&target.root_tree, &boot_mount)?;
-    // What lies under a mount point is never seen by the system.
+    // The content below a mount point is hidden from the system.
     boot_half::empty(&place, &boot_mount)?;
     Ok(Some(boot_mount))
 }
@@ -129,7 +129,7 @@ impl Others<'_> {
             notes,
         )?;
         notes.push(format!(
-            "{}, a filesystem of its own in the image, carried along as a directory",
+            "{}, a separate filesystem in the image, copied as a directory",
             line.file
         ));
         Ok(())

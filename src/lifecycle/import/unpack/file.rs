@@ -44,7 +44,7 @@ pub(super) fn unpack(
         };
         let mut opened =
             detect::open(stream, &mut tick).with_context(|| format!("reading {shown}"))?;
-        let bringing = || format!("bringing in {shown}");
+        let bringing = || format!("importing {shown}");
         match opened.kind {
             Kind::Tar => {
                 progress.borrow_mut().phase("unpacking the archive");
@@ -66,7 +66,7 @@ pub(super) fn unpack(
     };
     disk::unpack(&disk, how.boot_given, target, progress, notes)
         .map_err(|e| with_remedy(e, &from))
-        .with_context(|| format!("bringing in {shown}"))
+        .with_context(|| format!("importing {shown}"))
 }
 
 /// Says what to do about a filesystem that only the kernel can read.
@@ -90,7 +90,7 @@ fn with_remedy(error: anyhow::Error, from: &Source) -> anyhow::Error {
     }
     Failure::refused(format!("{error:#}"))
         .hint(format!(
-            "if you trust whoever made it: netbe import --kernel-driver NODE {source}"
+            "if you trust its author: netbe import --kernel-driver NODE {source}"
         ))
         .into()
 }
@@ -101,7 +101,7 @@ fn spooled(content: &mut dyn Read, target: &Target) -> Result<File> {
         .write(true)
         .create_new(true)
         .open(target.scratch.join(SPOOLED))
-        .context("making room for the disk image")?;
+        .context("reserving space for the disk image")?;
     spool(content, &file)?;
     Ok(file)
 }
@@ -117,7 +117,7 @@ fn refusal(kind: Kind, shown: &str, from: &Source) -> Failure {
         _ => hint.to_string(),
     };
     match kind {
-        Kind::NetbeStream => not("it is a stream of netbe export, compressed once more")
+        Kind::NetbeStream => not("it is a stream of netbe export, compressed again")
             .hint(named("zstd -dc FILE | netbe import NODE -")),
         Kind::Zip => not("it is a zip archive").hint(named("unzip -p FILE | netbe import NODE -")),
         Kind::Foreign(what, hint) => {

@@ -52,7 +52,7 @@ impl Source {
         Ok(match path.metadata() {
             Ok(found) if found.is_dir() => Self::Directory(path),
             Err(e) if is_system_error(&e) => {
-                return Err(e).with_context(|| format!("looking at '{}'", path.display()));
+                return Err(e).with_context(|| format!("reading '{}'", path.display()));
             }
             _ => Self::File(path),
         })

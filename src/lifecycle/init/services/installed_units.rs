@@ -40,12 +40,15 @@ pub(super) fn refuse(dir: &Path, states: &Path) -> Result<()> {
             Some(WrittenFor::Pool(pool)) if dirs.iter().any(|dir| dir == pool) => {}
             Some(WrittenFor::Pools(other) | WrittenFor::Pool(other)) => {
                 return Err(Failure::refused(format!(
-                    "{} is of the pool in {}, which is not in {}",
+                    "{} is for the pool in {}, which is not in {}",
                     path.display(),
                     other.display(),
                     states.display()
                 ))
-                .hint(format!("if that is no more: rm {}", path.display()))
+                .hint(format!(
+                    "if that pool no longer exists: rm {}",
+                    path.display()
+                ))
                 .into());
             }
             None => return Err(not_ours(&path).into()),

@@ -35,7 +35,10 @@ pub fn sentences(pool: &Pool) -> Result<Vec<String>> {
             None if is_optional(&unit) => {}
             None => found.push(format!("{unit} is missing")),
             Some(now) if now != text => {
-                found.push(format!("{} is not as this netbe writes it", path.display()));
+                found.push(format!(
+                    "{} differs from what this netbe writes",
+                    path.display()
+                ));
             }
             Some(_) if is_optional(&unit) => {}
             Some(_) if !is_wanted(&unit) => found.push(format!("{unit} is not enabled")),
@@ -74,9 +77,9 @@ pub fn sentences(pool: &Pool) -> Result<Vec<String>> {
 /// Returns what is wrong with who answers TFTP; other servers than these two are somebody's choice.
 fn at_port() -> Option<String> {
     match tftp_port::holder(serve::PORT) {
-        Holder::Nobody => Some(format!("nothing answers TFTP, at UDP port {}", serve::PORT)),
+        Holder::Nobody => Some(format!("no TFTP server listens on UDP port {}", serve::PORT)),
         Holder::Program(name) if name == "dnsmasq" => Some(
-            "dnsmasq answers TFTP, by an older configuration or one that is not netbe's (enable-tftp)".to_string(),
+            "dnsmasq serves TFTP, by an older configuration or one that is not netbe's (enable-tftp)".to_string(),
         ),
         _ => None,
     }

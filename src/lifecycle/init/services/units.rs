@@ -51,18 +51,12 @@ pub(super) fn units(dirs: &[PathBuf], states: &Path) -> Result<Vec<(PathBuf, Str
     // Before these: what was booted for once while the server was off must not be handed out again.
     // Its own log lines, twice a minute, are dropped; what netbe says is kept.
     let service = format!(
-        "{head}Description=End netbe's trials whose time has come\nDocumentation=man:netbe-reconcile(8)\n\
-         {mounts}Before={TFTP} dnsmasq.service\n\n\
-         [Service]\nType=oneshot\nExecStart={program} reconcile --all-pools\nTimeoutStartSec=2min\n\
-         SyslogLevel=notice\nLogLevelMax=notice\n\n\
-         [Install]\nWantedBy=multi-user.target\n"
+        "{head}Description=Finish netbe's pending boots and trials\nDocumentation=man:netbe-reconcile(8)\n{mounts}Before={TFTP} dnsmasq.service\n\n[Service]\nType=oneshot\nExecStart={program} reconcile --all-pools\nTimeoutStartSec=2min\nSyslogLevel=notice\nLogLevelMax=notice\n\n[Install]\nWantedBy=multi-user.target\n"
     );
     // Half a minute: a machine that hangs in a tried system, and is switched off and on, takes longer to ask
     // again. Without AccuracySec systemd may be a minute late.
     let timer = format!(
-        "{head}Description=End netbe's trials whose time has come\nDocumentation=man:netbe-reconcile(8)\n\n\
-         [Timer]\nOnBootSec=30s\nOnUnitActiveSec=30s\nAccuracySec=5s\n\n\
-         [Install]\nWantedBy=timers.target\n"
+        "{head}Description=Finish netbe's pending boots and trials\nDocumentation=man:netbe-reconcile(8)\n\n[Timer]\nOnBootSec=30s\nOnUnitActiveSec=30s\nAccuracySec=5s\n\n[Install]\nWantedBy=timers.target\n"
     );
     let tftp = tftp(&head, &program, &mounts, states);
     let pruning = format!(
@@ -98,19 +92,7 @@ pub(super) fn units(dirs: &[PathBuf], states: &Path) -> Result<Vec<(PathBuf, Str
 fn tftp(head: &str, program: &str, mounts: &str, states: &Path) -> String {
     let states = systemd_word(states);
     format!(
-        "{head}Description=Hand out netbe's boot files\nDocumentation=man:netbe-serve(8)\n\
-         {mounts}After=network.target dnsmasq.service\n\
-         StartLimitIntervalSec=0\n\n\
-         [Service]\nType=notify\nExecStart={program} serve --all-pools\nRestart=always\nRestartSec=1\n\
-         SyslogLevel=notice\nLimitNOFILE=4096\nTasksMax=64\nMemoryMax=512M\n\
-         NoNewPrivileges=yes\nProtectSystem=strict\nReadWritePaths={states}\nPrivateDevices=yes\n\
-         CapabilityBoundingSet=CAP_NET_BIND_SERVICE CAP_SETUID CAP_SETGID CAP_DAC_READ_SEARCH CAP_KILL\n\
-         ProtectKernelTunables=yes\nProtectKernelModules=yes\nProtectKernelLogs=yes\nProtectControlGroups=yes\n\
-         ProtectClock=yes\nProtectHostname=yes\nProtectProc=invisible\nLockPersonality=yes\nRestrictNamespaces=yes\n\
-         RestrictRealtime=yes\nMemoryDenyWriteExecute=yes\n\
-         RestrictAddressFamilies=AF_INET AF_UNIX\nSystemCallArchitectures=native\n\
-         SystemCallFilter=@system-service @setuid setfsuid setfsgid openat2 seccomp\nSystemCallErrorNumber=EPERM\n\n\
-         [Install]\nWantedBy=multi-user.target\n"
+        "{head}Description=Serve netbe's boot files by TFTP\nDocumentation=man:netbe-serve(8)\n{mounts}After=network.target dnsmasq.service\nStartLimitIntervalSec=0\n\n[Service]\nType=notify\nExecStart={program} serve --all-pools\nRestart=always\nRestartSec=1\nSyslogLevel=notice\nLimitNOFILE=4096\nTasksMax=64\nMemoryMax=512M\nNoNewPrivileges=yes\nProtectSystem=strict\nReadWritePaths={states}\nPrivateDevices=yes\nCapabilityBoundingSet=CAP_NET_BIND_SERVICE CAP_SETUID CAP_SETGID CAP_DAC_READ_SEARCH CAP_KILL\nProtectKernelTunables=yes\nProtectKernelModules=yes\nProtectKernelLogs=yes\nProtectControlGroups=yes\nProtectClock=yes\nProtectHostname=yes\nProtectProc=invisible\nLockPersonality=yes\nRestrictNamespaces=yes\nRestrictRealtime=yes\nMemoryDenyWriteExecute=yes\nRestrictAddressFamilies=AF_INET AF_UNIX\nSystemCallArchitectures=native\nSystemCallFilter=@system-service @setuid setfsuid setfsgid openat2 seccomp\nSystemCallErrorNumber=EPERM\n\n[Install]\nWantedBy=multi-user.target\n"
     )
 }
 

@@ -198,7 +198,7 @@ fn a_renamed_machine_stays_known_and_a_second_address_is_told_of() {
     let said = pool.netbe().run("set ip=dhcp,192.0.2.50 rom");
     assert!(
         said.stderr
-            .contains("nog and rom have the address 192.0.2.50 both"),
+            .contains("nog and rom both have the address 192.0.2.50"),
         "{said:#?}"
     );
     assert!(!host("rom").contains("192.0.2.50"));
@@ -249,7 +249,7 @@ fn a_reserved_address_is_the_only_client_and_the_command_line_asks_dhcp() {
     pool.refuses(
         2,
         "set dhcp=off nog",
-        &["dhcp is the pool's", "hint: netbe set dhcp=off"],
+        &["dhcp is set on the pool", "hint: netbe set dhcp=off"],
     );
     pool.refuses(2, "set dhcp=192.0.2.9-192.0.2.1", &["comes after"]);
 }

@@ -173,7 +173,7 @@ fn services_are_installed_once_and_started() {
     assert!(
         again
             .stdout
-            .ends_with("Its services are installed already.\n"),
+            .ends_with("Its services are already installed.\n"),
         "{again:#?}"
     );
     assert_eq!(told(&bin), "");
@@ -224,12 +224,16 @@ fn with_systemd_a_machine_that_comes_restarts_dnsmasq_and_activating_does_not() 
 fn what_is_not_netbes_is_not_overwritten() {
     let pool = Pool::with_served_node();
     for (file, text, words) in [
-        (LINE, "port=53\n", "is there, and not netbe's"),
-        (SERVICE, "[Service]\n", "is there, and not netbe's"),
+        (LINE, "port=53\n", "exists, and was not written by netbe"),
+        (
+            SERVICE,
+            "[Service]\n",
+            "exists, and was not written by netbe",
+        ),
         (
             TIMER,
             "# Written by netbe init for /srv/other\n[Timer]\n",
-            "is of the pool in /srv/other, which is not in /var/lib/netbe",
+            "is for the pool in /srv/other, which is not in /var/lib/netbe",
         ),
     ] {
         fs::write(file, text).unwrap();
@@ -250,7 +254,7 @@ fn a_line_that_dnsmasq_would_not_start_with_is_taken_back() {
     fs::write("/etc/dnsmasq.d/mine.conf", "dhcp-option-force=nonsense\n").unwrap();
     let said = pool.netbe().fails(1, "init --services");
     assert!(
-        said.contains("would not start") && said.contains("was taken back"),
+        said.contains("would not start") && said.contains("was removed again"),
         "{said}"
     );
     assert!(!Path::new(LINE).exists());
@@ -264,12 +268,12 @@ fn without_systemd_it_says_what_to_do_and_check_misses_nothing() {
     assert_eq!(said.status, 0, "{said:#?}");
     assert!(
         said.stderr
-            .contains("`netbe reconcile --all-pools` run twice a minute"),
+            .contains("run `netbe reconcile --all-pools` twice a minute"),
         "{said:#?}"
     );
     let silent = pool.netbe().run("check");
     assert!(
-        silent.stdout.contains("nothing answers TFTP"),
+        silent.stdout.contains("no TFTP server listens"),
         "{silent:#?}"
     );
     let _serve = Serve::start(&pool);
@@ -315,7 +319,7 @@ fn a_dnsmasq_that_still_answers_tftp_is_told_of() {
     fs::write("/etc/dnsmasq.d/mine.conf", "enable-tftp\ntftp-root=/srv\n").unwrap();
     network.start_dnsmasq();
     let said = pool.netbe().run("check");
-    assert!(said.stdout.contains("dnsmasq answers TFTP"), "{said:#?}");
+    assert!(said.stdout.contains("dnsmasq serves TFTP"), "{said:#?}");
     let said = pool.netbe().fails(1, "serve");
     assert!(
         said.contains("0.0.0.0:69 is taken by dnsmasq") && said.contains("hint: "),
