@@ -57,8 +57,13 @@ pub(super) fn run(
     lending.put()?;
     let relay = wiring.start(&request).context("starting the sandbox")?;
     let ended = relay.run()?;
-    lending.give_back()?;
-    Ok(ended)
+    let given_back = lending.give_back();
+    match ended {
+        // Of the two that is the cause: on a full disk nothing can be put back either. What is recorded is put back by
+        // the next command.
+        super::Ended::Stopped(_) => Ok(ended),
+        _ => given_back.map(|()| ended),
+    }
 }
 
 fn environment(

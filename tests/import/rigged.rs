@@ -67,12 +67,12 @@ fn what_is_knotted_ends() {
         ("ln /etc /home/lars/again", "in two places"),
         ("ln / /home/lars/top", "in two places"),
         ("sif /etc/passwd mode 0170644", "no valid file type"),
-        ("sif /etc/passwd links_count 0", "no file"),
+        ("sif /etc/passwd links_count 0", "not a file"),
         ("ln <8> /etc/journal", "which is reserved"),
         ("sif /etc flags 0x80800", "--kernel-driver"),
         ("sif /bin size 70000", "a symbolic link of"),
         ("sif /etc size 81920", "has holes"),
-        ("sif /etc/passwd block[0] 0x1f30b", "make no sense"),
+        ("sif /etc/passwd block[0] 0x1f30b", "is malformed"),
         ("sif /etc/passwd block[5] 0x7ffffff", "beyond its end"),
     ] {
         let image = plain(&pool, "-b 1024");

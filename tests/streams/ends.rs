@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::support::{Outcome, Pool, SERVER, System};
+use crate::support::{Outcome, Pool, SERVER, System, run};
 use crate::two;
 
 /// Puts something into an environment that makes its stream many times what a pipe holds.
@@ -304,6 +304,10 @@ fn an_import_that_does_not_fit_leaves_nothing() {
         .fails(1, &format!("import nog/a {}", stream.display()));
     assert!(said.contains("are kept free"), "{said}");
     assert_eq!(small.skeleton(), before);
+    // Check tells of a pool that is nearly full.
+    drop(filler);
+    fs::remove_file(small.at("filler")).unwrap();
+    run(&mut Command::new("sync"));
     small.assert_sound();
 }
 

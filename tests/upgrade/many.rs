@@ -85,7 +85,7 @@ fn several_are_named_and_activated() {
         .netbe()
         .ok("upgrade --node nog --node werda --node nog --name next -a -- true");
     assert_eq!(said.lines().count(), 3, "{said}");
-    assert!(said.contains("its next boot"), "{said}");
+    assert!(said.contains("boots next"), "{said}");
     assert_eq!(
         (pool.active("nog"), pool.active("werda")),
         ("next".into(), "next".into())

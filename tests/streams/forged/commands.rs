@@ -65,7 +65,7 @@ fn through_links(outside: &[u8]) -> Vec<Hostile> {
         ),
         case("", &[file(b"f"), planted(), clone(&OWN, victim)]),
         case(
-            "does not name",
+            "other than this one and its parent",
             &[file(b"f"), clone(&PARENT, b"etc/passwd")],
         ),
     ]
@@ -80,7 +80,7 @@ fn devices(device: u64) -> Vec<Hostile> {
         case("regular file", &[dev(0o20600), write(b"dev", 0, b"x")]),
         case("regular file", &[pipe(b"p"), write(b"p", 0, b"x")]),
         case("regular file", &[file(b"f"), block(), clone(&OWN, b"dev")]),
-        case("no device", &[dev(0o100_600)]),
+        case("not a device", &[dev(0o100_600)]),
     ]
 }
 
