@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::{assert_ok, debian, pool_of, processes_with, state, upgrade};
-use crate::support::{Fingerprint, Pool, System, mounts};
+use crate::support::{Fingerprint, Pool, System, mounts, run};
 
 #[test]
 fn a_daemon_it_started_is_gone_with_it() {
