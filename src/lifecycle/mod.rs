@@ -1,7 +1,7 @@
 //! The rules: what may be done to nodes and environments, and how each thing is done.
 //!
 //! Every verb goes one way: observe, refuse or plan, apply. Observing and planning touch nothing, so a dry
-//! run is the plan, printed ([`plan::Plan`]). Not for arguments, nor for how an answer looks.
+//! run is the plan, printed (`plan::Plan`). Not for arguments, nor for how an answer looks.
 
 pub mod activate;
 mod activate_new;
