@@ -86,5 +86,7 @@ fn who_may_not_look_is_told_so_and_the_list_goes_on() {
     pool.netbe().ok("create nog/b");
     let planned = alone(&["destroy", "-n", "nog/b"]);
     assert_eq!(planned.stdout, b"would destroy nog/b\n");
-    assert!(String::from_utf8_lossy(&planned.stderr).contains("warning: cannot measure how much space"));
+    assert!(
+        String::from_utf8_lossy(&planned.stderr).contains("warning: cannot measure how much space")
+    );
 }
