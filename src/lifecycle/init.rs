@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use super::properties::{self as settings, Changed};
 use super::{Mode, Outcome};
 use crate::btrfs::subvolume;
 use crate::pool::record::{self, PoolRecord, VERSION};
@@ -137,12 +138,17 @@ pub fn init(request: &Request, mode: Mode) -> Result<Outcome<Made>> {
     if !was_there {
         refuse_ground(&dir, &request.ground, &request.states)?;
     }
-    if mode.dry_run && (request.services || pool.is_none()) {
+    if mode.dry_run {
         let mut steps = match (&offer, was_there) {
             (Some(offer), _) => offer.lines(),
-            (None, true) => Vec::new(),
+            (None, true) => closing(&dir)?,
             (None, false) => steps(&dir, &request.ground),
         };
+        if let (Some(pool), Some(server)) = (&pool, &server)
+            && let Some(Outcome::Planned(setting)) = set_server(pool, server, mode)?
+        {
+            steps.extend(setting);
+        }
         if request.services {
             steps.extend(services::install(&dir, &request.states, pool.as_ref(), mode)?.steps);
         } else if !was_there {
@@ -177,10 +183,17 @@ fn make(
         filesystem::close(&layout::nodes(dir))?;
     } else {
         backing::prepare(dir, &request.ground, &mut notes)?;
-        lay_out(dir, &request.states, server)
+        lay_out(dir, &request.states, server.clone())
             .with_context(|| format!("making the pool in {}", dir.display()))?;
     }
-    let pool = Pool::open(dir, &request.states)?;
+    let mut pool = Pool::open(dir, &request.states)?;
+    if let Some(server) = &server
+        && let Some(Outcome::Done(changed)) = set_server(&pool, server, mode)?
+    {
+        notes.push(format!("set {} on the pool", changed.set.join(", ")));
+        warnings.extend(changed.warnings);
+        pool = pool.again()?;
+    }
     let mut steps = None;
     if request.services {
         let done =
@@ -213,6 +226,29 @@ fn make(
         notes,
         warnings,
     })
+}
+
+/// Sets the server's address on a pool that has another one, or none.
+fn set_server(pool: &Pool, server: &str, mode: Mode) -> Result<Option<Outcome<Changed>>> {
+    let property = "server".to_string();
+    if pool.record().properties.get(&property).map(String::as_str) == Some(server) {
+        return Ok(None);
+    }
+    settings::set(pool, None, &[(property, server.to_string())], mode).map(Some)
+}
+
+/// Returns the steps that keep the users of this machine from the files of a pool's nodes, if there are any to take.
+fn closing(dir: &Path) -> Result<Vec<String>> {
+    let missing = filesystem::missing_options(dir)?;
+    let mut steps = Vec::new();
+    if !missing.is_empty() {
+        steps.push(format!("mount {} {}", dir.display(), missing.join(",")));
+    }
+    let nodes = layout::nodes(dir);
+    if filesystem::is_open(&nodes) {
+        steps.push(format!("close {} to other users", nodes.display()));
+    }
+    Ok(steps)
 }
 
 fn steps(dir: &Path, ground: &Ground) -> Vec<String> {

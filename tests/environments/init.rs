@@ -3,7 +3,8 @@
 mod devices;
 mod take_over;
 
-use std::fs::{self};
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -155,11 +156,7 @@ fn a_directory_on_btrfs_is_used_as_it_is() {
     assert_eq!(netbe.ok("check"), "Everything is sound.\n");
     assert!(pool.at("mine").exists());
     let before = Fingerprint::of(pool.path());
-    assert!(
-        netbe
-            .ok("init --server 192.0.2.9")
-            .contains("is already a pool")
-    );
+    assert!(netbe.ok("init").contains("is already a pool"));
     before.assert_unchanged(&Fingerprint::of(pool.path()));
     // The operand goes before the pool of the environment.
     let other = pool.at("other");
@@ -216,4 +213,26 @@ fn what_fails_half_way_is_taken_back() {
     place
         .netbe()
         .ok(&format!("init --file 256M --server {SERVER}"));
+}
+
+#[test]
+fn a_dry_run_on_a_pool_changes_nothing_of_it() {
+    let pool = Pool::with_template();
+    let nodes = pool.at("nodes");
+    fs::set_permissions(&nodes, Permissions::from_mode(0o755)).unwrap();
+    let line = format!("init --server 192.0.2.9 {}", pool.path().display());
+    let plan = pool.plans(&line);
+    assert!(plan.contains("would close "), "{plan}");
+    assert!(plan.contains("would set server=192.0.2.9"), "{plan}");
+    let done = pool.netbe().run(&line);
+    assert!(
+        done.stderr.contains("set server=192.0.2.9 on the pool"),
+        "{done:#?}"
+    );
+    assert_eq!(
+        pool.netbe().ok("get -H server").split('\t').nth(2),
+        Some("192.0.2.9")
+    );
+    assert_eq!(nodes.metadata().unwrap().permissions().mode() & 0o007, 0);
+    assert_eq!(pool.plans(&line), "");
 }

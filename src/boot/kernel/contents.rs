@@ -38,6 +38,9 @@ pub(crate) struct Contents {
     pub(crate) mkinitcpio: bool,
     pub(crate) net_hook: bool,
     pub(crate) mkinitfs: bool,
+    /// Whether the rest of it is in a squashfs of its own, as dracut's module squash makes it: what is in there is not
+    /// seen.
+    squashed: bool,
 }
 
 impl Contents {
@@ -69,6 +72,8 @@ impl Contents {
             }
             (_, "mount.nfs" | "mount.nfs4") if in_bin => self.mount_nfs = true,
             (_, "nlplug-findfs") if in_bin => self.mkinitfs = true,
+            (_, "squashfs-root.img" | "squash-root.img" | "erofs-root.img")
+            | ("squash", "root.img") => self.squashed = true,
             ("lib/dracut", "modules.txt") => {
                 self.dracut = true;
                 let mut lines = content.split(|b| *b == b'\n');
@@ -106,7 +111,7 @@ pub(crate) fn contents(boot: &dyn BootFiles, paths: &[String]) -> io::Result<Opt
             return Ok(None);
         }
     }
-    Ok(Some(found))
+    Ok(Some(found).filter(|found| !found.squashed))
 }
 
 /// Returns whether all of an initramfs was gone through.

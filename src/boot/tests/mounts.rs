@@ -81,6 +81,8 @@ fn what_is_in_the_initramfs_is_asked() {
             &["init", "usr/lib/dracut/modules.txt=base\n"],
             "zypper -n install nfs-client",
         ),
+        // What is in a squashfs in it is not seen.
+        (DRACUT, "ID=fedora", &["init", "squashfs-root.img"], ""),
         (
             DRACUT,
             "ID=debian",
