@@ -30,6 +30,9 @@ pub struct Set {
     /// One or more PROPERTY=VALUE, then the node
     #[arg(required = true, value_name = "PROPERTY=VALUE… [NODE]", add = ArgValueCompleter::new(complete::assignments))]
     pub words: Vec<String>,
+    /// Even if a machine that may be running loses its root or boot files
+    #[arg(long)]
+    pub force: bool,
     /// Common options.
     #[command(flatten)]
     pub changing: Changing,
@@ -79,6 +82,7 @@ pub fn set(session: &Session, args: &Set) -> Result<u8> {
         &session.pool()?,
         node.as_ref(),
         &assignments,
+        args.force,
         args.changing.into(),
     )?;
     if let Some(done) = session.done(outcome)? {

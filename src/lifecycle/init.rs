@@ -161,13 +161,13 @@ pub fn init(request: &Request, mode: Mode) -> Result<Outcome<Made>> {
     if offer.is_some() && request.take_over != TakeOver::Believe {
         return Err(take_over::not_confirmed(&dir));
     }
-    make(&dir, request, server, offer, was_there, mode).map(Outcome::Done)
+    make(&dir, request, server.as_deref(), offer, was_there, mode).map(Outcome::Done)
 }
 
 fn make(
     dir: &Path,
     request: &Request,
-    server: Option<String>,
+    server: Option<&str>,
     offer: Option<Offer>,
     was_there: bool,
     mode: Mode,
@@ -183,11 +183,11 @@ fn make(
         filesystem::close(&layout::nodes(dir))?;
     } else {
         backing::prepare(dir, &request.ground, &mut notes)?;
-        lay_out(dir, &request.states, server.clone())
+        lay_out(dir, &request.states, server)
             .with_context(|| format!("making the pool in {}", dir.display()))?;
     }
     let mut pool = Pool::open(dir, &request.states)?;
-    if let Some(server) = &server
+    if let Some(server) = server
         && let Some(Outcome::Done(changed)) = set_server(&pool, server, mode)?
     {
         notes.push(format!("set {} on the pool", changed.set.join(", ")));
@@ -234,7 +234,7 @@ fn set_server(pool: &Pool, server: &str, mode: Mode) -> Result<Option<Outcome<Ch
     if pool.record().properties.get(&property).map(String::as_str) == Some(server) {
         return Ok(None);
     }
-    settings::set(pool, None, &[(property, server.to_string())], mode).map(Some)
+    settings::set(pool, None, &[(property, server.to_string())], false, mode).map(Some)
 }
 
 /// Returns the steps that keep the users of this machine from the files of a pool's nodes, if there are any to take.
@@ -270,7 +270,7 @@ fn steps(dir: &Path, ground: &Ground) -> Vec<String> {
     steps
 }
 
-fn lay_out(dir: &Path, states: &Path, server: Option<String>) -> Result<()> {
+fn lay_out(dir: &Path, states: &Path, server: Option<&str>) -> Result<()> {
     for part in [layout::nodes(dir), layout::tftp(dir)] {
         match fs::create_dir(&part) {
             Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
@@ -288,7 +288,7 @@ fn lay_out(dir: &Path, states: &Path, server: Option<String>) -> Result<()> {
     };
     record
         .properties
-        .extend(server.map(|s| ("server".to_string(), s)));
+        .extend(server.map(|s| ("server".to_string(), s.to_string())));
     let state = layout::state(states, &record.uuid);
     state::make(&state)?;
     record::write(&state.join(layout::POOL_RECORD), &record)?;

@@ -3,6 +3,8 @@
 //! Checks conflicts with other nodes, stores the value, and publishes. Existing environments keep their kernel command
 //! line, since a running environment is never written.
 
+mod loss;
+
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
@@ -41,16 +43,20 @@ pub struct Changed {
 }
 
 /// Sets properties of a node, or without one, of the pool; an empty value removes the setting.
+///
+/// # Errors
+/// Without `force` also a refusal where a machine that may be running would lose its root.
 pub fn set(
     pool: &Pool,
     node: Option<&NodeName>,
     assignments: &[(String, String)],
+    force: bool,
     mode: Mode,
 ) -> Result<Outcome<Changed>> {
     let values = normalised(assignments, node.is_none())?;
     match node {
-        Some(name) => set_on_node(pool, name, &values, mode),
-        None => set_on_pool(pool, &values, mode),
+        Some(name) => set_on_node(pool, name, &values, force, mode),
+        None => set_on_pool(pool, &values, force, mode),
     }
 }
 
@@ -97,6 +103,7 @@ fn set_on_node(
     pool: &Pool,
     name: &NodeName,
     values: &[(String, String)],
+    force: bool,
     mode: Mode,
 ) -> Result<Outcome<Changed>> {
     pool.node(name)?;
@@ -118,17 +125,16 @@ fn set_on_node(
         .into());
     }
     refuse_shared_names(pool, Some(name), &changed.record)?;
+    if !force {
+        let anyway = anyway(values, Some(name));
+        loss::refuse((pool, &node), (pool, &changed), &anyway)?;
+    }
     let mut plan = Plan::new();
     plan.steps(sentences, |held: &mut Held| {
         // Again, now that no other node can be given the same.
         refuse_shared_names(pool, Some(name), &changed.record)?;
-        if node.is_offered() && !changed.is_offered() {
-            held.warnings.push(format!(
-                "{name} has neither mac nor serial, so it is no longer exported: if it is running, it has lost its root \
-                 until one is set"
-            ));
-        }
-        held.warnings.extend(shut_out(pool, &node, &changed));
+        held.warnings
+            .extend(loss::warning((pool, &node), (pool, &changed)));
         held.warnings.extend(loses_handles(pool, &node, &changed));
         // Before a name leads to it.
         if changed.is_offered()
@@ -147,25 +153,6 @@ fn set_on_node(
     Ok(done.map(|held| told(values, held.warnings)))
 }
 
-/// Returns the warning that the node's environments are exported to other clients now: a machine that runs with another
-/// address has lost its root.
-fn shut_out(pool: &Pool, before: &Node, after: &Node) -> Option<String> {
-    if !before.is_offered() || !after.is_offered() || !publish::has_nfs_root(pool, after) {
-        return None;
-    }
-    let old = publish::exports::clients(pool, before).ok()?;
-    let new = publish::exports::clients(pool, after).ok()?;
-    let gone = old.iter().any(|c| !new.contains(c));
-    gone.then(|| {
-        format!(
-            "the root of {} is now exported to {} only: if it runs with another address, it has lost its root until \
-             it gets that one",
-            after.name,
-            new.join(", ")
-        )
-    })
-}
-
 /// Returns the warning that the server does not accept the handles of a running machine any more.
 fn loses_handles(pool: &Pool, before: &Node, after: &Node) -> Option<String> {
     let checks = |node| publish::exports::checks_subtrees(pool, node);
@@ -179,16 +166,40 @@ fn loses_handles(pool: &Pool, before: &Node, after: &Node) -> Option<String> {
     })
 }
 
-fn set_on_pool(pool: &Pool, values: &[(String, String)], mode: Mode) -> Result<Outcome<Changed>> {
+/// Returns the command that makes a change whatever is lost.
+fn anyway(values: &[(String, String)], node: Option<&NodeName>) -> String {
+    let values = values.iter().map(|(key, value)| format!("{key}={value} "));
+    let node = node.map_or("", NodeName::as_str);
+    format!("netbe set --force {}{node}", values.collect::<String>())
+        .trim_end()
+        .to_string()
+}
+
+fn set_on_pool(
+    pool: &Pool,
+    values: &[(String, String)],
+    force: bool,
+    mode: Mode,
+) -> Result<Outcome<Changed>> {
     let shared = mode.unless_dry(|| pool.lock(mode.wait))?;
     let mut record: PoolRecord = pool.again()?.record().clone();
     let sentences = apply(&mut record.properties, values, "the pool");
+    let changed = pool.with_record(&record);
+    let mut lost = Vec::new();
+    for node in pool.nodes()? {
+        let (before, after) = ((pool, &node), (&changed, &node));
+        if !force {
+            loss::refuse(before, after, &anyway(values, None))?;
+        }
+        lost.extend(loss::warning(before, after));
+    }
     let mut plan = Plan::new();
     plan.steps(sentences, |(shared, _): &mut (PoolLock, Vec<String>)| {
         pool.store(shared, &record)
     });
     plan.step("publish", |(shared, warnings)| {
-        *warnings = republish(&pool.again()?, shared)?;
+        *warnings = lost;
+        warnings.extend(republish(&pool.again()?, shared)?);
         Ok(())
     });
     let done = plan.carry_out(shared.map(|shared| (shared, Vec::new())))?;

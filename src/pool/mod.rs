@@ -107,6 +107,14 @@ impl Pool {
         Self::open(&self.root, self.states())
     }
 
+    /// Returns the pool as it would be with another record.
+    pub fn with_record(&self, record: &PoolRecord) -> Self {
+        Self {
+            record: record.clone(),
+            ..self.clone()
+        }
+    }
+
     /// Returns the pool's state directory.
     pub fn state(&self) -> &Path {
         &self.state

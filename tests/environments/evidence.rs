@@ -228,7 +228,7 @@ fn invariant_6_what_the_nfs_server_has_in_use_is_refused_whatever_is_told() {
         assert_eq!(pool.names("nog"), ["a", "b"]);
     }
     // Off the network, too.
-    pool.netbe().ok("set mac= nog");
+    pool.netbe().ok("set --force mac= nog");
     pool.refuses(3, "destroy -y nog/a", &["the NFS server has it in use"]);
     // What had been left long ago is forgotten when it is asked about.
     pool.mounts(&["nodes/nog/envs/a/root"]);

@@ -148,7 +148,19 @@ fn a_template_and_a_nameless_node_are_never_exported() {
 #[test]
 fn a_root_on_the_nodes_own_disk_is_not_exported() {
     let pool = Pool::with_served_node();
-    pool.netbe().ok("set root=UUID=1234 nog");
+    for line in [
+        "set root=UUID=1234 nog",
+        "set root=UUID=1234",
+        "set -n root=UUID=1234 nog",
+    ] {
+        let words = [
+            "nog may be running nog/a, and would lose its root",
+            "netbe set --force root=UUID=1234",
+        ];
+        pool.refuses(3, line, &words);
+    }
+    assert_eq!(taken_over(), halves(&pool, &["nog/a"]));
+    pool.netbe().ok("set --force root=UUID=1234 nog");
     assert!(taken_over().is_empty());
     pool.netbe().ok("set root= nog");
     assert_eq!(taken_over(), halves(&pool, &["nog/a"]));
@@ -259,4 +271,31 @@ fn clients_that_are_not_in_the_mould_are_refused() {
     }
     let said = pool.netbe().run_with(&["set", "clients=a b", "nog"]);
     assert_eq!(said.status, 2, "{said:#?}");
+}
+
+#[test]
+fn what_a_running_machine_would_lose_is_refused() {
+    let pool = Pool::with_served_node();
+    // Nothing has shown yet that it was ever switched on.
+    pool.netbe().ok("set ip=dhcp,192.0.2.20 nog");
+    pool.saw_boot("nog", "a");
+    for line in [
+        "set mac= nog",
+        "set ip=dhcp,192.0.2.21 nog",
+        "set clients=192.0.2.22 nog",
+        "set -n clients=192.0.2.22",
+    ] {
+        let words = [
+            "nog runs nog/a, and would lose its root",
+            "netbe set --force ",
+        ];
+        pool.refuses(3, line, &words);
+    }
+    pool.netbe().ok("set power.cycle=true nog");
+    let done = pool.netbe().run("set --force clients=192.0.2.22 nog");
+    assert!(
+        done.stderr
+            .contains("if nog is running, it has lost its root"),
+        "{done:#?}"
+    );
 }

@@ -1,0 +1,92 @@
+//! What a change of properties takes from a machine that may be running: its root, its boot files.
+//!
+//! Reads only. Not for what the next environments get.
+
+use anyhow::Result;
+
+use crate::evidence::Evidence;
+use crate::failure::Failure;
+use crate::pool::{Node, Pool};
+use crate::publish::{self, exports};
+
+/// A node as it is, or as a change makes it, and the pool it is in.
+pub(super) type State<'a> = (&'a Pool, &'a Node);
+
+/// What a machine would lose.
+struct Loss {
+    what: String,
+    /// Whether it is enough that the machine may be running; else there has to be a sign that it is.
+    may_run: bool,
+}
+
+/// Refuses a change that takes its root or boot files from a machine that may be running.
+///
+/// A node that was only just made may be running, too, for all that is known: it can get a MAC or an address all the
+/// same. `anyway` is the command that insists.
+///
+/// # Errors
+/// A refusal that names the node, and what it would lose.
+pub(super) fn refuse(before: State<'_>, after: State<'_>, anyway: &str) -> Result<()> {
+    let Some(loss) = loss(before, after) else {
+        return Ok(());
+    };
+    let (_, node) = before;
+    let evidence = Evidence::now(node);
+    let envs = node.environments()?;
+    let runs = envs
+        .iter()
+        .find(|env| evidence.booted(env) == Some(true) || evidence.is_used(env));
+    let may_run = || {
+        let mut envs = envs.iter().filter(|_| loss.may_run);
+        envs.find(|env| evidence.booted(env) != Some(false))
+    };
+    let (how, env) = match (runs, may_run()) {
+        (Some(env), _) => ("runs", env),
+        (None, Some(env)) => ("may be running", env),
+        (None, None) => return Ok(()),
+    };
+    Err(Failure::refused(format!(
+        "{} {how} {env}, and would lose {}",
+        node.name, loss.what
+    ))
+    .hint(format!("shut it down first, or all the same: {anyway}"))
+    .into())
+}
+
+/// Returns the warning that a machine has lost its root.
+pub(super) fn warning(before: State<'_>, after: State<'_>) -> Option<String> {
+    let name = &before.1.name;
+    let loss = loss(before, after)?;
+    Some(format!("if {name} is running, it has lost {}", loss.what))
+}
+
+fn loss(before: State<'_>, after: State<'_>) -> Option<Loss> {
+    let is_exported = |(pool, node): State<'_>| publish::has_nfs_root(pool, node);
+    if !before.1.is_offered() {
+        return None;
+    }
+    if !after.1.is_offered() {
+        return Some(Loss {
+            what: "its root and boot files: it has neither mac nor serial then".into(),
+            may_run: false,
+        });
+    }
+    if !is_exported(before) {
+        return None;
+    }
+    if !is_exported(after) {
+        return Some(Loss {
+            what: "its root: what a node boots from a disk of its own is not exported".into(),
+            may_run: true,
+        });
+    }
+    let clients = |(pool, node): State<'_>| exports::clients(pool, node).ok();
+    let (old, new) = (clients(before)?, clients(after)?);
+    old.iter().any(|c| !new.contains(c)).then(|| Loss {
+        what: format!(
+            "its root, unless it has this address: {} is who can mount it then",
+            new.join(", ")
+        ),
+        may_run: false,
+    })
+}
