@@ -9,6 +9,7 @@ pub mod code;
 mod env_id;
 pub mod environment;
 pub mod foreign;
+mod identify;
 pub mod layout;
 pub mod lock;
 mod lookup;
@@ -33,16 +34,17 @@ use crate::fs::dir_names::names_in;
 
 pub use env_id::EnvId;
 pub use environment::Environment;
+pub(crate) use identify::{claimed, known};
 pub use lock::{EnvLock, NodeLock, PoolLock};
 pub use name::{EnvName, NodeName, Operand};
 pub use new_node::publish_node;
 pub use node::Node;
 pub use record::{EnvRecord, NodeRecord, Origin, PoolRecord};
 
-use crate::btrfs::subvolume;
 use crate::failure::Failure;
 use crate::fs::path_error::at_path;
 use code::Key;
+use identify::not_taken_over;
 use lock::Share;
 use state::Place;
 
@@ -274,85 +276,4 @@ impl Pool {
             None => node.active_environment(),
         }
     }
-}
-
-/// Returns the canonical path of a pool, and its state directory; `None` if this server has none for it.
-pub(crate) fn known(root: &Path, states: &Path) -> Result<Option<(PathBuf, PathBuf)>> {
-    let Ok(root) = root.canonicalize() else {
-        return Ok(None);
-    };
-    if !subvolume::is_on_btrfs(&root).unwrap_or(false) {
-        return Ok(None);
-    }
-    let place = Place::locate(&root)?;
-    let found = state::all(states).map_err(|e| match e.kind() {
-        io::ErrorKind::PermissionDenied => Failure::failed(e.to_string())
-            .hint("only root can read netbe's records: run it with sudo")
-            .into(),
-        _ => anyhow::Error::from(e),
-    })?;
-    let mut found = found.into_iter();
-    Ok(found
-        .find(|(_, of)| of.is_same(&place))
-        .map(|(state, _)| (root, state)))
-}
-
-/// Returns the canonical path of a pool, and its own record, which is not trusted.
-pub(crate) fn claimed(root: &Path) -> Result<(PathBuf, PoolRecord)> {
-    let file = layout::pool_record(root);
-    let Some(text) = record::read(&file)? else {
-        return Err(Failure::not_found(format!("no pool at {}", root.display()))
-            .hint(format!(
-                "if its filesystem should be mounted there, mount it; a new pool: netbe init {}",
-                root.display()
-            ))
-            .into());
-    };
-    let reading = || format!("reading {}", file.display());
-    let record = PoolRecord::parse(&text).with_context(reading)?;
-    // Canonical, since exports, command lines and links are compared as text.
-    let root = root
-        .canonicalize()
-        .with_context(|| format!("finding {}", root.display()))?;
-    let on_btrfs = subvolume::is_on_btrfs(&root)
-        .with_context(|| format!("finding which filesystem {} is on", root.display()))?;
-    if !on_btrfs {
-        return Err(Failure::failed(format!(
-            "{} holds a pool.json but is not on btrfs",
-            root.display()
-        ))
-        .hint("is the pool's filesystem mounted?")
-        .into());
-    }
-    // It becomes part of a path.
-    let is_uuid = record.uuid.len() == 36
-        && record
-            .uuid
-            .bytes()
-            .all(|b| b == b'-' || b.is_ascii_hexdigit());
-    anyhow::ensure!(
-        is_uuid,
-        "{}: {:?} is not a UUID",
-        file.display(),
-        record.uuid
-    );
-    Ok((root, record))
-}
-
-fn not_taken_over(root: &Path, claimed: &Path) -> anyhow::Error {
-    let why = match Place::read(claimed) {
-        Ok(Some(other)) => format!(
-            "its record is that of the pool at {}: it was copied or moved",
-            other.dir.display()
-        ),
-        _ => "it was made on another server, or by an older netbe".to_string(),
-    };
-    let root = root.display();
-    Failure::refused(format!(
-        "this server has not taken over the pool at {root}: {why}"
-    ))
-    .hint(format!(
-        "to see its settings: netbe init {root} --take-over -n"
-    ))
-    .into()
 }

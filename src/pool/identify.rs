@@ -1,0 +1,95 @@
+//! Which pool a directory is, and whether this server has taken it over.
+//!
+//! Goes by the directory's place (filesystem, subvolume, inode), not by what it says of itself. Reads only.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::layout;
+use super::record::{self, PoolRecord};
+use super::state::{self, Place};
+use crate::btrfs::subvolume;
+use crate::failure::Failure;
+
+/// Returns the canonical path of a pool, and its state directory; `None` if this server has none for it.
+pub(crate) fn known(root: &Path, states: &Path) -> Result<Option<(PathBuf, PathBuf)>> {
+    let Ok(root) = root.canonicalize() else {
+        return Ok(None);
+    };
+    if !subvolume::is_on_btrfs(&root).unwrap_or(false) {
+        return Ok(None);
+    }
+    let place = Place::locate(&root)?;
+    let found = state::all(states).map_err(|e| match e.kind() {
+        io::ErrorKind::PermissionDenied => Failure::failed(e.to_string())
+            .hint("only root can read netbe's records: run it with sudo")
+            .into(),
+        _ => anyhow::Error::from(e),
+    })?;
+    let mut found = found.into_iter();
+    Ok(found
+        .find(|(_, of)| of.is_same(&place))
+        .map(|(state, _)| (root, state)))
+}
+
+/// Returns the canonical path of a pool, and its own record, which is not trusted.
+pub(crate) fn claimed(root: &Path) -> Result<(PathBuf, PoolRecord)> {
+    let file = layout::pool_record(root);
+    let Some(text) = record::read(&file)? else {
+        return Err(Failure::not_found(format!("no pool at {}", root.display()))
+            .hint(format!(
+                "if its filesystem should be mounted there, mount it; a new pool: netbe init {}",
+                root.display()
+            ))
+            .into());
+    };
+    let reading = || format!("reading {}", file.display());
+    let record = PoolRecord::parse(&text).with_context(reading)?;
+    // Canonical, since exports, command lines and links are compared as text.
+    let root = root
+        .canonicalize()
+        .with_context(|| format!("finding {}", root.display()))?;
+    let on_btrfs = subvolume::is_on_btrfs(&root)
+        .with_context(|| format!("finding which filesystem {} is on", root.display()))?;
+    if !on_btrfs {
+        return Err(Failure::failed(format!(
+            "{} holds a pool.json but is not on btrfs",
+            root.display()
+        ))
+        .hint("is the pool's filesystem mounted?")
+        .into());
+    }
+    // It becomes part of a path.
+    let is_uuid = record.uuid.len() == 36
+        && record
+            .uuid
+            .bytes()
+            .all(|b| b == b'-' || b.is_ascii_hexdigit());
+    anyhow::ensure!(
+        is_uuid,
+        "{}: {:?} is not a UUID",
+        file.display(),
+        record.uuid
+    );
+    Ok((root, record))
+}
+
+pub(super) fn not_taken_over(root: &Path, claimed: &Path) -> anyhow::Error {
+    let why = match Place::read(claimed) {
+        Ok(Some(other)) => format!(
+            "its record is that of the pool at {}: it was copied or moved",
+            other.dir.display()
+        ),
+        _ => "it was made on another server, or by an older netbe".to_string(),
+    };
+    let root = root.display();
+    Failure::refused(format!(
+        "this server has not taken over the pool at {root}: {why}"
+    ))
+    .hint(format!(
+        "to see its settings: netbe init {root} --take-over -n"
+    ))
+    .into()
+}
