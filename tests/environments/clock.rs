@@ -8,7 +8,7 @@ fn set(pool: &Pool, environment: &str, field: &str, time: &str) {
 }
 
 #[test]
-fn what_was_made_last_is_the_newest_though_the_clock_was_behind() {
+fn invariant_7_what_was_made_last_is_the_newest_though_the_clock_was_behind() {
     let pool = Pool::with_node();
     pool.netbe().ok("create nog/b");
     pool.netbe().ok("create nog/c");
@@ -36,7 +36,7 @@ fn what_was_made_last_is_the_newest_though_the_clock_was_behind() {
 }
 
 #[test]
-fn what_was_active_before_is_so_though_the_clock_was_set_back() {
+fn invariant_7_what_was_active_before_is_so_though_the_clock_was_set_back() {
     let pool = Pool::with_node();
     for name in ["b", "c"] {
         pool.netbe().ok(&format!("create nog/{name} -a"));

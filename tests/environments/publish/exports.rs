@@ -146,7 +146,7 @@ fn a_template_and_a_nameless_node_are_never_exported() {
 }
 
 #[test]
-fn a_root_on_the_nodes_own_disk_is_not_exported() {
+fn invariant_6_a_root_on_the_nodes_own_disk_is_not_exported_once_that_is_insisted_on() {
     let pool = Pool::with_served_node();
     for line in [
         "set root=UUID=1234 nog",
@@ -274,7 +274,7 @@ fn clients_that_are_not_in_the_mould_are_refused() {
 }
 
 #[test]
-fn what_a_running_machine_would_lose_is_refused() {
+fn invariant_6_what_a_running_machine_would_lose_is_refused() {
     let pool = Pool::with_served_node();
     // Nothing has shown yet that it was ever switched on.
     pool.netbe().ok("set ip=dhcp,192.0.2.20 nog");
