@@ -1,4 +1,4 @@
-//! What ails a filesystem: mounted read-only, a device that is missing or fails, no space.
+//! Problems of a filesystem: mounted read-only, a device that is missing or fails, no space.
 //!
 //! Reads statvfs(2) and `/sys/fs/btrfs` (sysfs-fs-btrfs of the kernel's ABI documentation), which tells as much as the
 //! kernel is new: what it does not tell is no complaint. Not for what scrubbing would find.
@@ -16,7 +16,7 @@ const ENOUGH: u64 = 512 << 20;
 
 /// One thing that is wrong.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Ailment {
+pub enum Problem {
     /// It is mounted read-only, or the kernel has made it so after an error.
     ReadOnly,
     /// A device of it is missing: its number.
@@ -27,12 +27,12 @@ pub enum Ailment {
     Full(u64),
 }
 
-/// Returns what ails the filesystem at a path.
-pub fn ailments(path: &Path) -> io::Result<Vec<Ailment>> {
+/// Returns the problems of the filesystem at a path.
+pub fn problems(path: &Path) -> io::Result<Vec<Problem>> {
     let about = statvfs(path)?;
     let mut found = Vec::new();
     if about.flags().contains(FsFlags::ST_RDONLY) {
-        found.push(Ailment::ReadOnly);
+        found.push(Problem::ReadOnly);
     }
     let (free, total) = (
         about.blocks_available() * about.fragment_size(),
@@ -45,7 +45,7 @@ pub fn ailments(path: &Path) -> io::Result<Vec<Ailment>> {
             .join("devinfo"),
     ));
     if is_short(free, total) {
-        found.push(Ailment::Full(free));
+        found.push(Problem::Full(free));
     }
     Ok(found)
 }
@@ -55,7 +55,7 @@ fn is_short(free: u64, total: u64) -> bool {
 }
 
 /// Reads what the kernel tells of each device, by its number.
-fn of_devices(devices: &Path) -> Vec<Ailment> {
+fn of_devices(devices: &Path) -> Vec<Problem> {
     let mut numbers: Vec<u64> = devices
         .read_dir()
         .into_iter()
@@ -69,10 +69,10 @@ fn of_devices(devices: &Path) -> Vec<Ailment> {
             std::fs::read_to_string(devices.join(number.to_string()).join(file)).unwrap_or_default()
         };
         if read("missing").trim() == "1" {
-            return Some(Ailment::Missing(number));
+            return Some(Problem::Missing(number));
         }
         let errors = errors(&read("error_stats"));
-        (!errors.is_empty()).then(|| Ailment::Fails(number, errors.join(", ")))
+        (!errors.is_empty()).then(|| Problem::Fails(number, errors.join(", ")))
     };
     numbers.into_iter().filter_map(of_device).collect()
 }
@@ -112,8 +112,8 @@ mod tests {
         assert_eq!(
             of_devices(dir.path()),
             [
-                Ailment::Missing(2),
-                Ailment::Fails(10, "write_errs 3, corruption_errs 12".into())
+                Problem::Missing(2),
+                Problem::Fails(10, "write_errs 3, corruption_errs 12".into())
             ]
         );
         // An older kernel tells nothing.

@@ -45,9 +45,9 @@ pub fn run(session: &Session, args: &Status) -> Result<u8> {
         output::status::draw_each(&states)
     };
     session.screen.answer(&text)?;
-    for ailment in check::filesystem::of_filesystem(&pool)? {
-        let told = format!("{}: {}", ailment.about, ailment.problem);
-        session.screen.warnings(&[told]);
+    for finding in check::filesystem::of_filesystem(&pool)? {
+        let warning = format!("{}: {}", finding.about, finding.problem);
+        session.screen.warnings(&[warning]);
     }
     for state in &states {
         for problem in &state.problems {

@@ -1,7 +1,7 @@
-//! What stands in a pool's directories and is not netbe's: snapshots and files that a person put beside the halves.
+//! Snapshots and files in the pool's directories that netbe did not make.
 //!
-//! Whatever removes a directory of an environment or a node asks here first, so that nothing goes which nobody named.
-//! What is inside the halves belongs to the environment. Reads only.
+//! Commands that remove the directory of an environment or a node check it first, and refuse to delete them. The content
+//! of the halves belongs to the environment and is not looked at. Reads only.
 
 use std::ffi::OsStr;
 use std::io;
@@ -46,7 +46,7 @@ pub fn in_whole_node(dir: &Path) -> io::Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// Refuses to remove what holds something that is not netbe's.
+/// Refuses to remove a directory with files that netbe did not make.
 pub fn refuse(what: &dyn std::fmt::Display, found: &[PathBuf]) -> Result<(), Failure> {
     let Some(first) = found.first() else {
         return Ok(());
@@ -54,11 +54,11 @@ pub fn refuse(what: &dyn std::fmt::Display, found: &[PathBuf]) -> Result<(), Fai
     let names: Vec<String> = found.iter().map(|p| p.display().to_string()).collect();
     let beside = first.parent().unwrap_or(first);
     Err(Failure::refused(format!(
-        "{what} would go with something that is not netbe's: {}",
+        "the directory of {what} has files that netbe did not make: {}",
         names.join(", ")
     ))
     .hint(format!(
-        "move it out of the pool, or delete it: ls -lA {}",
+        "move them out of the pool, or delete them: ls -lA {}",
         beside.display()
     )))
 }

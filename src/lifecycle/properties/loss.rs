@@ -21,8 +21,8 @@ struct Loss {
 
 /// Refuses a change that takes its root or boot files from a machine that may be running.
 ///
-/// A node that was only just made may be running, too, for all that is known: it can get a MAC or an address all the
-/// same. `anyway` is the command that insists.
+/// A node that was only just made counts as perhaps running. Its address may be set all the same: only a report, or the
+/// NFS server's table, refuses that. `anyway` is the command with `--force`.
 ///
 /// # Errors
 /// A refusal that names the node, and what it would lose.
@@ -67,7 +67,7 @@ fn loss(before: State<'_>, after: State<'_>) -> Option<Loss> {
     }
     if !after.1.is_offered() {
         return Some(Loss {
-            what: "its root and boot files: it has neither mac nor serial then".into(),
+            what: "its root and boot files (neither mac nor serial is set)".into(),
             may_run: false,
         });
     }
@@ -83,10 +83,7 @@ fn loss(before: State<'_>, after: State<'_>) -> Option<Loss> {
     let clients = |(pool, node): State<'_>| exports::clients(pool, node).ok();
     let (old, new) = (clients(before)?, clients(after)?);
     old.iter().any(|c| !new.contains(c)).then(|| Loss {
-        what: format!(
-            "its root, unless it has this address: {} is who can mount it then",
-            new.join(", ")
-        ),
+        what: format!("its root, which {} alone may mount", new.join(", ")),
         may_run: false,
     })
 }

@@ -313,8 +313,8 @@ impl Made {
 fn clock_behind(made: &EnvRecord, before: &EnvRecord) -> Option<String> {
     (made.created < before.created).then(|| {
         format!(
-            "the clock of this server says {:.0}, and what it was made from says it was made at {:.0}: set the clock; \
-             what is newest goes by the order in which they were made",
+            "the clock of this server says {:.0}, earlier than the creation of the origin ({:.0}): check the clock; \
+             netbe takes for the newest environment the one that was made last",
             made.created, before.created
         )
     })
