@@ -10,7 +10,6 @@ use super::session::Session;
 use super::{complete, destroy};
 use crate::lifecycle::Mode;
 use crate::lifecycle::prune::{self, Request};
-use crate::lifecycle::space::Space;
 use crate::pool::properties::Keep;
 use crate::pool::{NodeName, Operand, Pool};
 
@@ -77,7 +76,14 @@ fn prune(
     let worst = session.failed(&pruned.failures);
     if mode.dry_run {
         session.screen.notes(&pruned.stays);
-        session.screen.plan(&steps(session, pool, &pruned.gone)?)?;
+        let mut steps = pruned.planned;
+        let chosen: Vec<Operand> = pruned.chosen.into_iter().map(Operand::from).collect();
+        if !chosen.is_empty() {
+            steps.extend(destroy::freed(session, pool, |space| {
+                space.of_environments(&chosen)
+            }));
+        }
+        session.screen.plan(&steps)?;
         return Ok(worst);
     }
     for why in &pruned.stays {
@@ -95,18 +101,4 @@ fn prune(
             })?;
     }
     Ok(worst)
-}
-
-/// Returns the steps of a dry run, with the space to be freed.
-fn steps(session: &Session, pool: &Pool, gone: &[String]) -> Result<Vec<String>> {
-    let mut steps: Vec<String> = gone.iter().map(|env| format!("destroy {env}")).collect();
-    let operands: Vec<Operand> = gone
-        .iter()
-        .map(|env| Ok(env.parse()?))
-        .collect::<Result<_>>()?;
-    if !operands.is_empty() {
-        let of = |space: &Space| space.of_environments(&operands);
-        steps.extend(destroy::freed(session, pool, of));
-    }
-    Ok(steps)
 }

@@ -10,9 +10,9 @@ use jiff::SignedDuration;
 
 use super::args::{self, Changing, Making};
 use super::{Session, activate, complete};
-use crate::lifecycle::trial::{self, How};
+use crate::lifecycle::Outcome;
+use crate::lifecycle::trial::How;
 use crate::lifecycle::upgrade::{self, Request, Upgraded};
-use crate::lifecycle::{Mode, Outcome};
 use crate::output::changes;
 use crate::output::progress::bytes;
 use crate::pool::{EnvName, NodeName, Operand, Pool};
@@ -157,8 +157,6 @@ pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
         return Ok(2);
     };
     let pool = session.pool()?;
-    let mode: Mode = args.changing.into();
-    let how = How::asked(args.once, args.trial);
     let echo = session.screen.draws_progress();
     let outcome = perform(&pool, args, source, echo)?;
     match session.done(outcome)? {
@@ -175,6 +173,7 @@ pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
             changes: changed,
             shared,
             active,
+            begun,
             would_boot,
             log,
             told,
@@ -190,7 +189,7 @@ pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
             let next = match (active, would_boot) {
                 (true, _) => format!(" It is {node}'s next boot."),
                 (false, false) => " It would not boot.".to_string(),
-                (false, true) if how.is_some() => String::new(),
+                (false, true) if begun.is_some() => String::new(),
                 (false, true) => format!(" To boot it next: netbe activate {id}"),
             };
             let space = shared.map_or(String::new(), |shared| {
@@ -209,10 +208,8 @@ pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
             session.screen.notes(&told);
             session.screen.notes(&notes);
             session.screen.warnings(&warnings);
-            if let Some(how) = how {
-                let new = id.into();
-                let begun = trial::begin(&pool, Some(&new), how, false, mode)?;
-                activate::begun(session, begun, how)?;
+            if let (Some(begun), Some(how)) = (begun, How::asked(args.once, args.trial)) {
+                activate::begun(session, Outcome::Done(begun), how)?;
             }
         }
     }
@@ -226,16 +223,12 @@ pub(super) fn perform(
     source: Operand,
     echo: bool,
 ) -> Result<Outcome<Upgraded>> {
-    let how = How::asked(args.once, args.trial);
-    if how.is_some() {
-        trial::refuse_nobody(&pool.node(&source.node)?)?;
-    }
     let request = Request {
         source,
         name: args.name.clone(),
         command: args.program.clone(),
         activate: args.activate,
-        boots_next: args.activate || how.is_some(),
+        how: How::asked(args.once, args.trial),
         keep: args.keep,
         description: args.making.description.clone(),
         echo,

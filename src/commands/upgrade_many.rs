@@ -6,7 +6,7 @@ use super::session::Session;
 use super::upgrade::{self, Upgrade};
 use crate::failure::Failure;
 use crate::lifecycle::Outcome;
-use crate::lifecycle::trial::{self, How};
+use crate::lifecycle::upgrade::Upgraded;
 use crate::lifecycle::upgrade::fleet::{self, News, Report};
 use crate::output;
 use crate::output::lines::Lines;
@@ -78,25 +78,11 @@ pub(super) fn worker(session: &Session, args: &Upgrade) -> Result<u8> {
     Ok(report.status())
 }
 
-fn work(
-    session: &Session,
-    args: &Upgrade,
-    source: Operand,
-) -> Result<crate::lifecycle::upgrade::Upgraded> {
-    let pool = session.pool()?;
-    let Outcome::Done(done) = upgrade::perform(&pool, args, source, true)? else {
-        return Err(Failure::usage("a worker cannot do a dry run").into());
-    };
-    if let (Some(how), Some(id)) = (How::asked(args.once, args.trial), done.id()) {
-        trial::begin(
-            &pool,
-            Some(&id.clone().into()),
-            how,
-            false,
-            args.changing.into(),
-        )?;
+fn work(session: &Session, args: &Upgrade, source: Operand) -> Result<Upgraded> {
+    match upgrade::perform(&session.pool()?, args, source, true)? {
+        Outcome::Done(done) => Ok(done),
+        Outcome::Planned(_) => Err(Failure::usage("a worker cannot do a dry run").into()),
     }
-    Ok(done)
 }
 
 fn nodes(pool: &Pool, args: &Upgrade) -> Result<Vec<NodeName>> {
@@ -125,16 +111,22 @@ fn nodes(pool: &Pool, args: &Upgrade) -> Result<Vec<NodeName>> {
 }
 
 fn dry_run(session: &Session, pool: &Pool, args: &Upgrade, nodes: &[NodeName]) -> Result<u8> {
+    let mut worst = 0;
     for node in nodes {
         let source = Operand {
             node: node.clone(),
             env: None,
         };
-        if let Outcome::Planned(steps) = upgrade::perform(pool, args, source, false)? {
-            session.screen.plan(&steps)?;
+        match upgrade::perform(pool, args, source, false) {
+            Ok(outcome) => drop(session.done(outcome)?),
+            Err(e) => {
+                let report = Report::failed(&e);
+                warn(session, node, &report);
+                worst = worst.max(report.status());
+            }
         }
     }
-    Ok(0)
+    Ok(worst)
 }
 
 fn processors() -> usize {

@@ -48,12 +48,14 @@ pub(super) fn activate(
         activate::for_good(&mut held, &node, &made.verified(&env)?)?;
         Ok(held.warnings)
     };
-    activated().map_err(|error| only_made(&EnvId::new(node, env), &error))
+    let new = EnvId::new(node, env);
+    activated().map_err(|error| only_made(&new, "", &error))
 }
 
-fn only_made(name: &EnvId, error: &Error) -> Error {
+/// Returns the error for a new environment that was to be booted next, by `activate` with these options.
+pub(super) fn only_made(name: &EnvId, options: &str, error: &Error) -> Error {
     let mut failure = Failure::failed(format!("created {name}; activating it: {error:#}"))
-        .hint(format!("to boot it next: netbe activate {name}"));
+        .hint(format!("to boot it next: netbe activate {options}{name}"));
     if let Some(why) = error.downcast_ref::<Failure>() {
         failure.kind = why.kind;
     }

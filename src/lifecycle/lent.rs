@@ -11,21 +11,27 @@ use crate::pool::{Environment, Node, NodeLock};
 
 /// Puts everything back that stands in place of an environment's own files, durably, and takes it out of the record.
 ///
-/// Nobody works in it meanwhile. Returns the environment as it is then.
+/// Nobody works in it meanwhile. Returns the environment as it is then; without the lock, in a dry run, nothing is written.
 ///
 /// # Errors
-/// Names the file that could not be put back; the record goes on telling of all.
-pub(super) fn give_back(lock: &NodeLock, node: &Node, env: Environment) -> Result<Environment> {
-    let Some(record) = env.record.as_ref().filter(|r| !r.lent.is_empty()) else {
+/// Names the file that could not be put back; the record on disk goes on telling of all.
+pub(super) fn give_back(
+    lock: Option<&NodeLock>,
+    node: &Node,
+    mut env: Environment,
+) -> Result<Environment> {
+    let Some(record) = env.record.as_mut().filter(|r| !r.lent.is_empty()) else {
+        return Ok(env);
+    };
+    let lent = std::mem::take(&mut record.lent);
+    let Some(lock) = lock else {
         return Ok(env);
     };
     let tree = Tree::open(&env.root())?.durable();
-    for lent in record.lent.iter().rev() {
+    for lent in lent.iter().rev() {
         lent.give_back(&tree)?;
     }
     subvolume::sync(&env.root()).context("making what was put back durable")?;
-    let mut record = record.clone();
-    record.lent.clear();
-    env.store(lock, &record, Durable::AtOnce)?;
+    env.store(lock, &env.record_for_change()?, Durable::AtOnce)?;
     node.environment(&env.name)
 }

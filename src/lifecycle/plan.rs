@@ -72,3 +72,16 @@ impl<'a, C> Plan<'a, C> {
         Ok(Outcome::Done(with))
     }
 }
+
+/// Carries out a plan of one step, which returns what comes of it; tells of it instead where there is nothing to work with,
+/// in a dry run, which alone looks for the sentences.
+pub(super) fn one_step<C, T>(
+    with: Option<C>,
+    sentences: impl FnOnce() -> Vec<String>,
+    take: impl FnOnce(C) -> Result<T>,
+) -> Result<Outcome<T>> {
+    match with {
+        None => Ok(Outcome::Planned(sentences())),
+        Some(with) => take(with).map(Outcome::Done),
+    }
+}

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
 
 use super::destroy::{self, Known, Scope};
-use super::{Mode, activate};
+use super::{Mode, Outcome, activate, plan};
 use crate::failure::{Failure, Kind};
 use crate::fs::interrupt;
 use crate::pool::properties::{self, Keep};
@@ -23,10 +23,14 @@ pub struct Request {
     pub older_than: Option<SignedDuration>,
 }
 
-/// The result, or that of a dry run.
+/// The result.
 #[derive(Debug, Default)]
 pub struct Pruned {
-    /// The destroyed environments, the oldest of a node first.
+    /// The steps of a dry run, one line each.
+    pub planned: Vec<String>,
+    /// The environments to destroy, the oldest of a node first.
+    pub chosen: Vec<EnvId>,
+    /// Those of them that were destroyed.
     pub gone: Vec<String>,
     /// Those beyond `keep` that stay, with the reason, a part of a sentence each.
     pub stays: Vec<String>,
@@ -83,18 +87,22 @@ fn prune_node(
     if going.is_empty() {
         return Ok(());
     }
-    let Some(_lock) = lock else {
-        pruned.gone.extend(going.iter().map(ToString::to_string));
-        return Ok(());
-    };
-    destroy::withdraw(pool, &going, mode)
-        .with_context(|| format!("nothing of {name} was destroyed"))?;
-    for env in &going {
-        interrupt::check()?;
-        match destroy::discard(env).with_context(|| format!("destroying {env}")) {
-            Ok(()) => pruned.gone.push(env.to_string()),
-            Err(e) => pruned.failures.push(e),
+    pruned.chosen.extend(going.iter().map(Environment::id));
+    let steps = || going.iter().map(|env| format!("destroy {env}")).collect();
+    let outcome = plan::one_step(lock, steps, |_lock| {
+        destroy::withdraw(pool, &going, mode)
+            .with_context(|| format!("nothing of {name} was destroyed"))?;
+        for env in &going {
+            interrupt::check()?;
+            match destroy::discard(env).with_context(|| format!("destroying {env}")) {
+                Ok(()) => pruned.gone.push(env.to_string()),
+                Err(e) => pruned.failures.push(e),
+            }
         }
+        Ok(())
+    })?;
+    if let Outcome::Planned(steps) = outcome {
+        pruned.planned.extend(steps);
     }
     Ok(())
 }

@@ -7,13 +7,13 @@ use anyhow::{Context, Result};
 
 use super::staged::boot_config::{self, Wanted};
 use super::upgrade::program::network;
-use super::{Mode, Outcome, destroy, lent};
+use super::{Mode, Outcome, destroy, lent, plan};
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
 use crate::fs::atomic;
 use crate::fs::rooted::Tree;
-use crate::pool::{Environment, Node, Operand, Pool};
-use crate::sandbox::{Durable, Ended, Io, Program, Sandbox, emulation};
+use crate::pool::{Environment, Node, NodeLock, Operand, Pool};
+use crate::sandbox::{Durable, Ended, Io, Network, Program, Sandbox, emulation};
 
 /// What to run.
 #[derive(Debug, Clone)]
@@ -32,6 +32,10 @@ pub fn run(pool: &Pool, operand: &Operand, what: &What, mode: Mode) -> Result<Ou
     let env = node.environment(&env.name)?;
     node.refuse_lost()?;
     refuse_in_use(&node, &env)?;
+    let env = lent::give_back(lock.as_ref(), &node, env)?;
+    let record = env.record_for_change()?;
+    // What would fail after the command, whatever that does.
+    Wanted::new(pool, &node.name, &node.record, &env.name, &record)?;
     let root = Tree::open(&env.root())?;
     emulation::check(&root)?;
     let network = network(pool, &node)?;
@@ -40,23 +44,30 @@ pub fn run(pool: &Pool, operand: &Operand, what: &What, mode: Mode) -> Result<Ou
         What::Command(argv) => argv.clone(),
         What::Shell => vec![shell(&root)?],
     };
-    let Some(lock) = lock else {
-        return Ok(Outcome::Planned(vec![format!(
-            "run in {env}: {}",
-            argv.join(" ")
-        )]));
-    };
-    let env = lent::give_back(&lock, &node, env)?;
+    let step = || vec![format!("run in {env}: {}", argv.join(" "))];
+    plan::one_step(lock, step, |lock| {
+        perform(pool, lock, &env, &network, argv.clone(), mode)
+    })
+}
+
+fn perform(
+    pool: &Pool,
+    lock: NodeLock,
+    env: &Environment,
+    network: &Network,
+    argv: Vec<String>,
+    mode: Mode,
+) -> Result<Ended> {
     let mut record = env.record_for_change()?;
     let (env_root, env_boot) = (env.root(), env.boot());
     let sandbox = Sandbox {
         root: &env_root,
         boot: &env_boot,
         boot_mount: &record.boot_mount.clone(),
-        hostname: node.name.as_str(),
+        hostname: env.node.as_str(),
         // It works in what is an environment already.
         durable: Durable::Always,
-        network: &network,
+        network,
         packages: None,
     };
     let lending = sandbox.lend()?;
@@ -74,10 +85,10 @@ pub fn run(pool: &Pool, operand: &Operand, what: &What, mode: Mode) -> Result<Ou
         io: Io::Terminal,
     };
     let ended = sandbox.run_lending(program, lending);
-    let lock = mode.lock_again(pool, &node.name)?;
+    let lock = mode.lock_again(pool, &env.node)?;
     let pool = pool.again()?;
-    let node = pool.node(&node.name)?;
-    let env = lent::give_back(&lock, &node, node.environment(&env.name)?)?;
+    let node = pool.node(&env.node)?;
+    let env = lent::give_back(Some(&lock), &node, node.environment(&env.name)?)?;
     let ended = ended?;
     let record = env.record_for_change()?;
     let mut after = record.clone();
@@ -87,7 +98,7 @@ pub fn run(pool: &Pool, operand: &Operand, what: &What, mode: Mode) -> Result<Ou
     // All its writes are durable, not only those it synced.
     subvolume::sync(&env.root()).context("making the changes durable")?;
     env.store(&lock, &after, atomic::Durable::AtOnce)?;
-    Ok(Outcome::Done(ended))
+    Ok(ended)
 }
 
 fn refuse_in_use(node: &Node, env: &Environment) -> Result<()> {

@@ -45,6 +45,14 @@ impl How {
         }
     }
 
+    /// Returns the option of `activate` for it, with a space after it.
+    pub(super) fn option(self) -> &'static str {
+        match self {
+            Self::Once => "--once ",
+            Self::Try(_) => "--try ",
+        }
+    }
+
     fn kind(self) -> Kind {
         match self {
             Self::Once => Kind::Once,
@@ -98,7 +106,7 @@ pub fn begin(
 }
 
 /// Refuses a node that no machine boots, before anything is made.
-pub fn refuse_nobody(node: &Node) -> Result<()> {
+fn refuse_nobody(node: &Node) -> Result<()> {
     if node.is_template() || !node.is_offered() {
         return Err(
             Failure::refused(format!("no machine can ask for {}", node.name))
@@ -111,7 +119,7 @@ pub fn refuse_nobody(node: &Node) -> Result<()> {
 
 /// Refuses a node that no machine boots, or without another active environment; returns the active one.
 fn refuse_pointless(node: &Node, env: &Environment) -> Result<Environment> {
-    refuse_nobody(node)?;
+    let back_to = back_to(node)?;
     if env.active {
         return Err(Failure::refused(format!(
             "{env} is already the active environment of {}",
@@ -120,6 +128,15 @@ fn refuse_pointless(node: &Node, env: &Environment) -> Result<Environment> {
         .hint(format!("netbe list {}", node.name))
         .into());
     }
+    Ok(back_to)
+}
+
+/// Returns what a node boots after a pending boot: its active environment.
+///
+/// # Errors
+/// A refusal where no machine boots it, or none is active.
+pub(super) fn back_to(node: &Node) -> Result<Environment> {
+    refuse_nobody(node)?;
     node.active_environment()
         .context("no environment is active to boot after that")
 }

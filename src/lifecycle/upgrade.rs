@@ -18,8 +18,10 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use self::changed::Before;
+use super::staged::boot_config::Wanted;
 use super::staged::{StagedEnvironment, Target, snapshot};
-use super::{Mode, Outcome, activate_new, create, lent};
+use super::trial::{self, Begun, How};
+use super::{Mode, Outcome, activate_new, create, lent, plan};
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 use crate::packages::{self, Changes, Downloads, Step};
@@ -39,8 +41,8 @@ pub struct Request {
     pub command: Vec<String>,
     /// Whether to make the new one what the node boots next.
     pub activate: bool,
-    /// Whether the node is to boot it next, for good, once or on trial: then it is not kept where it would not boot.
-    pub boots_next: bool,
+    /// Whether the node is to boot it next once, or on trial.
+    pub how: Option<How>,
     /// Whether to keep the copy when the command fails.
     pub keep: bool,
     /// What to say of it.
@@ -77,6 +79,8 @@ pub enum Upgraded {
         shared: Option<Shared>,
         /// Whether the node boots it next.
         active: bool,
+        /// What it is booted next for, where that is once or on trial.
+        begun: Option<Begun>,
         /// Whether it would boot, as far as that can be verified.
         would_boot: bool,
         /// Where everything the command said is.
@@ -107,14 +111,23 @@ pub fn upgrade(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Upg
     let lock = mode.lock_idle(pool, &source.node, &source.name)?;
     let node = pool.node(&source.node)?;
     node.refuse_lost()?;
-    let mut source = node.environment(&source.name)?;
-    if let Some(lock) = &lock {
-        source = lent::give_back(lock, &node, source)?;
-    }
+    let source = lent::give_back(lock.as_ref(), &node, node.environment(&source.name)?)?;
     let run = Run::plan(pool, &node, &source, request)?;
-    match lock {
-        None => Ok(Outcome::Planned(run.steps())),
-        Some(lock) => run.perform(pool, lock, mode).map(Outcome::Done),
+    plan::one_step(
+        lock,
+        || run.steps(),
+        |lock| {
+            let mut upgraded = run.perform(pool, lock, mode)?;
+            run.lead(pool, &mut upgraded, mode)?;
+            Ok(upgraded)
+        },
+    )
+}
+
+impl Request {
+    /// Returns whether the node is to boot it next, for good, once or on trial: then it is not kept where it would not boot.
+    fn boots_next(&self) -> bool {
+        self.activate || self.how.is_some()
     }
 }
 
@@ -122,6 +135,10 @@ struct Run<'a> {
     node: &'a Node,
     source: &'a Environment,
     before: EnvRecord,
+    /// What the new one is to say of itself, by the properties as they are now.
+    wanted: Wanted,
+    /// What the node boots after the new one, where that is for once or on trial.
+    back_to: Option<Environment>,
     /// Its source's `cmdline.txt`, which is gone with it if that is destroyed meanwhile.
     command_line: Option<String>,
     name: EnvName,
@@ -141,6 +158,7 @@ impl<'a> Run<'a> {
         source: &'a Environment,
         request: &'a Request,
     ) -> Result<Self> {
+        let back_to = request.how.map(|_| trial::back_to(node)).transpose()?;
         source.require_sound()?;
         let target = Operand {
             node: node.name.clone(),
@@ -157,10 +175,13 @@ impl<'a> Run<'a> {
         let network = program::network(pool, node)?;
         network.check()?;
         let (steps, downloads) = program::commands(pool, node, &root, &request.command)?;
+        let before = source.record_for_change()?;
         Ok(Self {
             node,
             source,
-            before: source.record_for_change()?,
+            wanted: Wanted::new(pool, &node.name, &node.record, &name, &before)?,
+            before,
+            back_to,
             command_line: result::command_line(source)?,
             name,
             commanded: !request.command.is_empty(),
@@ -178,7 +199,7 @@ impl<'a> Run<'a> {
             node: &self.node.name,
             record: &self.node.record,
             env: &self.name,
-            boots_next: self.request.boots_next,
+            boots_next: self.request.boots_next(),
         }
     }
 
@@ -200,8 +221,15 @@ impl<'a> Run<'a> {
         steps.push(format!(
             "put the boot files and fstab of {target} right, and verify it"
         ));
+        steps.extend(self.as_it_is());
         if self.request.activate {
             steps.push(format!("activate {target}"));
+        }
+        if let Some(back_to) = &self.back_to {
+            let node = &self.node.name;
+            steps.push(format!(
+                "lead {node} to {target} for its next boot, then to {back_to}"
+            ));
         }
         steps
     }
@@ -281,6 +309,7 @@ impl<'a> Run<'a> {
             changes,
             shared,
             active: self.request.activate,
+            begun: None,
             would_boot,
             log: dir.join(LOG),
             told,

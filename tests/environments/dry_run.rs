@@ -138,6 +138,24 @@ fn with_leftovers(pool: &Pool) {
     fs::create_dir(pool.at("nodes/nog/.staged-z-64c0ffee1")).unwrap();
 }
 
+/// Takes away the record of an environment that nothing else is told by.
+fn without_record(pool: &Pool) {
+    pool.netbe().ok("destroy -y nog/bare");
+    fs::remove_file(pool.at("nodes/ordo/envs/y/env.json")).unwrap();
+}
+
+/// Takes away the link of a node with one complete environment.
+fn without_active(pool: &Pool) {
+    pool.netbe().ok("destroy -y nog/bare ordo/y");
+    fs::remove_file(pool.at("nodes/ordo/active")).unwrap();
+}
+
+/// As [`astray`], where nothing else is to be found.
+fn stale(pool: &Pool) {
+    pool.netbe().ok("destroy -y nog/bare");
+    astray(pool);
+}
+
 /// Leads a machine to an environment that is not active, as a crash at the end of a trial does.
 fn astray(pool: &Pool) {
     let name = pool.at(&format!("tftp/{}", MAC.replace(':', "-")));
@@ -186,6 +204,9 @@ const DONE: &[(&str, Prepare)] = &[
     ("upgrade --node nog --name n -- touch /etc/new", nothing),
     ("upgrade --node nog --name n -a -- touch /etc/new", nothing),
     ("upgrade nog/b --name n --once -- touch /etc/new", nothing),
+    ("upgrade nog/b --name n --try -- touch /etc/new", nothing),
+    ("upgrade --all --name n -- touch /etc/new", nothing),
+    ("upgrade --all --name n -a -- touch /etc/new", nothing),
     ("run nog/b -- true", nothing),
     ("mount nog/b BESIDE/mnt", nothing),
     ("umount nog/b", mounted),
@@ -194,6 +215,9 @@ const DONE: &[(&str, Prepare)] = &[
     ("prune nog --keep 1", nothing),
     ("dedupe", nothing),
     ("check --repair", with_leftovers),
+    ("check --repair", stale),
+    ("check --repair", without_record),
+    ("check --repair", without_active),
     ("reconcile", with_trial),
     ("reconcile", astray),
 ];

@@ -61,3 +61,21 @@ fn one_that_could_only_be_made_is_told_how_to_activate() {
     pool.netbe().ok("activate nog/next");
     pool.assert_sound();
 }
+
+#[test]
+fn one_that_could_only_be_made_is_told_how_to_boot_it_once() {
+    let pool = debian();
+    let held = PoolLock::take(&pool.state(), Duration::ZERO).unwrap();
+    let said = pool
+        .netbe()
+        .fails(5, "upgrade --node nog --name next --once --wait 0 -- true");
+    for words in [
+        "error: created nog/next; activating it: the pool is being changed by another netbe",
+        "\nhint: to boot it next: netbe activate --once nog/next\n",
+    ] {
+        assert!(said.contains(words), "{words}\n{said}");
+    }
+    drop(held);
+    pool.netbe().ok("activate --once nog/next");
+    pool.assert_sound();
+}

@@ -95,6 +95,13 @@ fn after_a_kill_the_next_command_puts_the_own_files_back_and_nothing_boots_befor
                 found.stdout.contains("stand in place of its own"),
                 "{found:#?}"
             );
+            let planned = match next.split_once(" -- ") {
+                Some((netbe, program)) => format!("{netbe} -n -- {program}"),
+                None => format!("{next} -n"),
+            };
+            let planned = netbe.run(&planned);
+            // What is found is there until it is mended.
+            assert_eq!(planned.status, i32::from(turn == 0), "{planned:#?}");
             netbe.ok(next);
             before.assert_unchanged(&Fingerprint::of(&root));
             netbe.ok("check");

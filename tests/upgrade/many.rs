@@ -79,6 +79,25 @@ fn one_that_fails_does_not_stop_the_others() {
 }
 
 #[test]
+fn a_dry_run_goes_on_after_one_that_is_refused_and_says_the_same() {
+    let pool = three();
+    fs::remove_file(pool.at("nodes/ordo/active")).unwrap();
+    let planned = pool.netbe().run("upgrade -n --all --name next -- true");
+    assert!(planned.stdout.contains("werda/next"), "{planned:#?}");
+    let done = pool.netbe().run("upgrade --all --name next -- true");
+    assert_eq!((planned.status, done.status), (4, 4), "{planned:#?}");
+    let of_ordo = |text: &str| -> Vec<String> {
+        let lines = text.lines();
+        lines
+            .filter(|l| l.contains(": ordo: "))
+            .map(str::to_string)
+            .collect()
+    };
+    assert_eq!(of_ordo(&planned.stderr), of_ordo(&done.stderr));
+    assert!(!of_ordo(&done.stderr).is_empty(), "{done:#?}");
+}
+
+#[test]
 fn several_are_named_and_activated() {
     let pool = three();
     let said = pool

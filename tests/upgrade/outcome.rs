@@ -155,6 +155,29 @@ fn one_that_took_the_kernel_away_is_not_booted_next() {
 }
 
 #[test]
+fn a_dry_run_tells_that_the_source_would_not_boot() {
+    let pool = debian();
+    let netbe = pool.netbe();
+    netbe.ok("create nog/bare");
+    let modules = pool.half("nog/bare", "root").join("usr/lib/modules");
+    fs::remove_dir_all(modules).unwrap();
+    let plan = netbe.ok("upgrade -n nog/bare --name next -a -- true");
+    let step = "would not keep nog/next, which would not boot: ";
+    assert!(plan.contains(step), "{plan}");
+    netbe.fails(3, "upgrade nog/bare --name next -a -- true");
+    let plan = netbe.ok("upgrade -n nog/bare --name next -- true");
+    let step = "would mark nog/next with !, since it would not boot: ";
+    assert!(plan.contains(step), "{plan}");
+    netbe.ok("upgrade nog/bare --name next -- true");
+    assert_eq!(pool.flags("nog/next"), "!");
+    // What a run can fix is refused by neither.
+    let plan = netbe.ok("upgrade -n nog/first --name last --once -- true");
+    assert!(!plan.contains("would not"), "{plan}");
+    let step = "would lead nog to nog/last for its next boot, then to nog/first";
+    assert!(plan.contains(step), "{plan}");
+}
+
+#[test]
 fn name_activation_and_dry_run_are_as_asked() {
     let pool = debian();
     let netbe = pool.netbe();

@@ -12,7 +12,7 @@ use crate::fs::atomic::Durable;
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 use crate::lifecycle::staged::Verified;
-use crate::lifecycle::{Held, Mode, activate, lent, rename};
+use crate::lifecycle::{Held, Mode, Outcome, activate, lent, plan, rename};
 use crate::pool::foreign;
 use crate::pool::record::EnvRecord;
 use crate::pool::state;
@@ -75,14 +75,14 @@ fn mend_all(
     repairs.dedup();
     for one in repairs {
         let what = sentence(one);
-        if !mode.dry_run
-            && let Err(e) = mend(pool, one, mode).with_context(|| format!("to {what}"))
-        {
-            interrupt::check()?;
-            failures.push(e);
-            continue;
+        match mend(pool, one, &what, mode).with_context(|| format!("to {what}")) {
+            Ok(Outcome::Planned(steps)) => done.extend(steps),
+            Ok(Outcome::Done(())) => done.push(what),
+            Err(e) => {
+                interrupt::check()?;
+                failures.push(e);
+            }
         }
-        done.push(what);
     }
     Ok((done, failures))
 }
@@ -102,63 +102,74 @@ fn sentence(repair: &Repair) -> String {
     }
 }
 
-fn mend(pool: &Pool, repair: &Repair, mode: Mode) -> Result<()> {
+/// Repairs by one step, under the lock that it takes; refuses first, also in a dry run.
+fn mend(pool: &Pool, repair: &Repair, what: &str, mode: Mode) -> Result<Outcome<()>> {
     match repair {
         Repair::Remove(path, node) => {
-            let _lock = node
-                .as_ref()
-                .map(|n| mode.lock_to_change(pool, n))
-                .transpose()?;
-            remove(path)
+            let lock = |node| mode.lock_to_change(pool, node);
+            let lock = mode.unless_dry(|| node.as_ref().map(lock).transpose())?;
+            step(what, lock, |_lock| remove(path))
         }
-        Repair::FinishRename(path, node) => finish_rename(pool, path, node, mode),
+        Repair::FinishRename(path, node) => finish_rename(pool, path, node, what, mode),
         Repair::Describe(node, env) => {
-            let lock = mode.lock_to_change(pool, node)?;
+            let lock = mode.lock(pool, node)?;
             let node = pool.node(node)?;
-            describe(&lock, &node, &node.environment(env)?)
+            let env = node.environment(env)?;
+            // An existing record, if it can be read, has more information and must stay.
+            refuse_unread(&env)?;
+            step(what, lock, |lock| describe(&lock, &node, &env))
         }
         Repair::GiveBack(name, env) => {
-            let Some(lock) = mode.lock_idle(pool, name, env)? else {
-                return Ok(());
-            };
+            let lock = mode.lock_idle(pool, name, env)?;
             let node = pool.node(name)?;
-            lent::give_back(&lock, &node, node.environment(env)?).map(drop)
+            let env = node.environment(env)?;
+            step(what, lock, |lock| {
+                lent::give_back(Some(&lock), &node, env).map(drop)
+            })
         }
         Repair::Activate(name, env) => {
-            let lock = mode.lock_to_change(pool, name)?;
+            let lock = mode.lock(pool, name)?;
             let node = pool.node(name)?;
             let env = node.environment(env)?;
             // Something leads to one again, or may.
             if node.active_if_any()?.is_some() {
-                return Ok(());
+                return Ok(Outcome::Done(()));
             }
-            let mut held = Held::take(pool, &lock, mode)?;
             let verified = Verified::new(pool, &node, &env, false)?;
-            activate::switch(&mut held, &node, &verified)
+            step(what, lock, |lock| {
+                activate::switch(&mut Held::take(pool, &lock, mode)?, &node, &verified)
+            })
         }
-        Repair::Forget(node) => {
-            let _lock = mode.lock_to_change(pool, node)?;
+        Repair::Forget(node) => step(what, mode.lock(pool, node)?, |_lock| {
             match layout::node(pool.root(), node).symlink_metadata() {
                 Ok(_) => Ok(()),
                 Err(_) => state::forget_node(&layout::node_state(pool.state(), node)),
             }
-        }
+        }),
         Repair::Copy(Some(name)) => {
-            let lock = mode.lock_to_change(pool, name)?;
+            let lock = mode.lock(pool, name)?;
             let node = pool.node(name)?;
             node.refuse_lost()?;
-            node.store(&lock, &node.record)
+            step(what, lock, |lock| node.store(&lock, &node.record))
         }
         Repair::Copy(None) => {
-            let shared = pool.lock(mode.wait)?;
-            let pool = pool.again()?;
-            pool.store(&shared, pool.record())
+            let shared = mode.unless_dry(|| pool.lock(mode.wait))?;
+            step(what, shared, |shared| {
+                let pool = pool.again()?;
+                pool.store(&shared, pool.record())
+            })
         }
         Repair::Publish => {
-            let shared = pool.lock(mode.wait)?;
-            publish::everything(pool, Some(&shared)).map(drop)
+            let shared = mode.unless_dry(|| pool.lock(mode.wait))?;
+            step(what, shared, |shared| {
+                publish::everything(pool, Some(&shared)).map(drop)
+            })
         }
     }
+}
+
+fn step<C>(what: &str, with: Option<C>, take: impl FnOnce(C) -> Result<()>) -> Result<Outcome<()>> {
+    plan::one_step(with, || vec![what.to_string()], take)
 }
 
 fn remove(path: &Path) -> Result<()> {
@@ -174,36 +185,44 @@ fn remove(path: &Path) -> Result<()> {
 }
 
 /// Removes the name of two that is not shown, and the mark in the other's record.
-fn finish_rename(pool: &Pool, path: &Path, node: &NodeName, mode: Mode) -> Result<()> {
+fn finish_rename(
+    pool: &Pool,
+    path: &Path,
+    node: &NodeName,
+    what: &str,
+    mode: Mode,
+) -> Result<Outcome<()>> {
     let parent = path.parent().unwrap_or(path);
     if parent == layout::nodes(pool.root()) {
-        let locks = lock_names(pool, node, mode)?;
-        let shared = pool.lock(mode.wait)?;
-        if pool.nodes()?.iter().any(|n| n.dir == path) {
-            return Ok(());
-        }
-        // What leads to the old name leads to the new before the old goes.
-        publish::everything(pool, Some(&shared))?;
+        let locks = mode.unless_dry(|| lock_names(pool, node, mode))?;
         let mut new = pool.nodes()?;
+        if new.iter().any(|n| n.dir == path) {
+            return Ok(Outcome::Done(()));
+        }
         new.retain(|n| n.record.replaces.as_deref() == Some(node.as_str()));
         for new in &new {
             // Where that cannot be told, its names still lead to the old.
             new.active_if_any()?;
         }
         foreign::refuse(node, &foreign::in_whole_node(path)?)?;
-        stage::discard(path, parent)?;
-        state::forget_node(&layout::node_state(pool.state(), node))?;
-        for new in new {
-            let mut record = new.record.clone();
-            record.replaces = None;
-            // A new one is for the next round.
-            if let Some(lock) = locks.iter().find(|l| *l.node() == new.name) {
-                new.store(lock, &record)?;
+        return step(what, locks, |locks| {
+            let shared = pool.lock(mode.wait)?;
+            // What leads to the old name leads to the new before the old goes.
+            publish::everything(pool, Some(&shared))?;
+            stage::discard(path, parent)?;
+            state::forget_node(&layout::node_state(pool.state(), node))?;
+            for new in new {
+                let mut record = new.record.clone();
+                record.replaces = None;
+                // A new one is for the next round.
+                if let Some(lock) = locks.iter().find(|l| *l.node() == new.name) {
+                    new.store(lock, &record)?;
+                }
             }
-        }
-        return Ok(());
+            Ok(())
+        });
     }
-    let _lock = mode.lock_to_change(pool, node)?;
+    let lock = mode.lock(pool, node)?;
     let node = pool.node(node)?;
     let envs = node.environments()?;
     // Which of the two is removed depends on which is active, and on both records.
@@ -212,16 +231,18 @@ fn finish_rename(pool: &Pool, path: &Path, node: &NodeName, mode: Mode) -> Resul
         refuse_unread(env)?;
     }
     if envs.iter().any(|e| e.dir == path) {
-        return Ok(());
+        return Ok(Outcome::Done(()));
     }
     foreign::refuse(&path.display(), &foreign::in_env(path)?)?;
-    stage::discard(path, &node.dir)?;
-    for env in pool.node(&node.name)?.environments()? {
-        if env.record.as_ref().is_some_and(|r| r.replaces.is_some()) {
-            rename::settle(pool, &env.dir)?;
+    step(what, lock, |_lock| {
+        stage::discard(path, &node.dir)?;
+        for env in pool.node(&node.name)?.environments()? {
+            if env.record.as_ref().is_some_and(|r| r.replaces.is_some()) {
+                rename::settle(pool, &env.dir)?;
+            }
         }
-    }
-    Ok(())
+        Ok(())
+    })
 }
 
 /// Takes the locks of a node's old name, and of the nodes renamed from it, in order.
@@ -248,8 +269,6 @@ fn describe(lock: &NodeLock, node: &Node, env: &Environment) -> Result<()> {
     if env.record.is_some() {
         return Ok(());
     }
-    // An existing record, if it can be read, has more information and must stay.
-    refuse_unread(env)?;
     let info = subvolume::info(&env.root())?;
     let (root, boot) = (Tree::open(&env.root())?, Tree::open(&env.boot())?);
     let summary = boot::summary(&boot, &root);

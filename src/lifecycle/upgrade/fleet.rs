@@ -77,11 +77,13 @@ impl Report {
                 changes,
                 shared,
                 active,
+                begun,
                 would_boot,
                 told,
                 warnings,
                 ..
             }) => {
+                let begun = begun.iter().flat_map(|begun| &begun.warnings);
                 let count =
                     |f: fn(&crate::packages::Changes) -> usize| changes.as_ref().map_or(0, f);
                 Self::Created {
@@ -93,17 +95,20 @@ impl Report {
                     active: *active,
                     would_boot: *would_boot,
                     told: told.clone(),
-                    warnings: warnings.clone(),
+                    warnings: warnings.iter().chain(begun).cloned().collect(),
                 }
             }
-            Err(error) => {
-                let failure = error.downcast_ref::<Failure>();
-                Self::Failed {
-                    why: format!("{error:#}"),
-                    hint: failure.and_then(|f| f.hint.clone()),
-                    status: failure.map_or(1, Failure::status),
-                }
-            }
+            Err(error) => Self::failed(error),
+        }
+    }
+
+    /// Returns the report of an upgrade that failed.
+    pub fn failed(error: &anyhow::Error) -> Self {
+        let failure = error.downcast_ref::<Failure>();
+        Self::Failed {
+            why: format!("{error:#}"),
+            hint: failure.and_then(|f| f.hint.clone()),
+            status: failure.map_or(1, Failure::status),
         }
     }
 
@@ -157,7 +162,8 @@ pub fn upgrade(
                     };
                     let mut command = Command::new(program);
                     command.args(arguments(&nodes[next]));
-                    let report = one(&mut command, running, next, &tell).unwrap_or_else(failed);
+                    let report = one(&mut command, running, next, &tell)
+                        .unwrap_or_else(|e| Report::failed(&e));
                     let _ = tell.send((next, News::Ended(report)));
                 }
             };
@@ -254,10 +260,6 @@ fn last_line(line: &[u8]) -> Option<String> {
     let text = String::from_utf8_lossy(line);
     let shown = text.trim_end().rsplit('\r').next()?.trim();
     (!shown.is_empty()).then(|| shown.to_string())
-}
-
-fn failed(error: anyhow::Error) -> Report {
-    Report::from_result(&Err(error))
 }
 
 fn stopped() -> Report {

@@ -1,4 +1,5 @@
-//! What becomes of the copy: what is put right in it and written of it, and what is kept of one whose run failed.
+//! What becomes of the copy: what is put right in it and written of it, what is kept of one whose run failed, and what
+//! boots next.
 //!
 //! Not for the run itself.
 
@@ -6,16 +7,54 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::{LOG, Run, program};
+use super::{LOG, Run, Upgraded, program};
 use crate::failure::Failure;
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
-use crate::lifecycle::Mode;
 use crate::lifecycle::staged::{Complete, Content, Identity, StagedEnvironment};
+use crate::lifecycle::{Mode, Outcome, activate_new, trial};
 use crate::packages::Changes;
 use crate::pool::{Environment, Pool, layout};
 
 impl Run<'_> {
+    /// Returns what speaks against booting the result, unless what runs changes it: that nobody knows before.
+    pub(super) fn as_it_is(&self) -> Option<String> {
+        let (source, target) = (self.source, self.target());
+        let written = self
+            .wanted
+            .reasons_once_written(&source.root(), &source.boot());
+        let unless = match written {
+            Ok(reasons) if reasons.is_empty() => return None,
+            Ok(reasons) if self.request.boots_next() => {
+                format!(
+                    "not keep {target}, which would not boot: {}",
+                    reasons.join("; ")
+                )
+            }
+            Ok(reasons) => format!(
+                "mark {target} with !, since it would not boot: {}",
+                reasons.join("; ")
+            ),
+            Err(e) => format!("not keep {target}: {e:#}"),
+        };
+        Some(format!(
+            "{unless} (as in {source}, unless the run fixes it)"
+        ))
+    }
+
+    /// Has the node boot the result next, once or on trial.
+    pub(super) fn lead(&self, pool: &Pool, upgraded: &mut Upgraded, mode: Mode) -> Result<()> {
+        let (Some(how), Upgraded::New { id, begun, .. }) = (self.request.how, upgraded) else {
+            return Ok(());
+        };
+        let led = trial::begin(pool, Some(&id.clone().into()), how, false, mode)
+            .map_err(|e| activate_new::only_made(id, how.option(), &e))?;
+        if let Outcome::Done(done) = led {
+            *begun = Some(done);
+        }
+        Ok(())
+    }
+
     /// Returns what came of the run.
     fn content(&self, staged: &StagedEnvironment, changes: Option<Changes>) -> Result<Content> {
         let (node, name) = (&self.source.node, &self.source.name);
