@@ -88,14 +88,10 @@ pub fn run(session: &Session, args: &Diff) -> Result<u8> {
 }
 
 fn unread(found: &Difference) -> Vec<String> {
-    let unread = found.files.as_ref().map_or(0, |f| f.unread.len());
-    match unread {
+    match found.files.as_ref().map_or(0, |f| f.unread.len()) {
         0 => Vec::new(),
-        n if nix::unistd::geteuid().is_root() => vec![format!(
-            "{n} directories or more were not compared: their paths are longer than PATH_MAX"
-        )],
         n => vec![format!(
-            "netbe does not run as root: {n} files and directories were unreadable and are taken for identical"
+            "{n} directories or more were not compared: their paths are longer than PATH_MAX"
         )],
     }
 }

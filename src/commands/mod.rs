@@ -24,6 +24,7 @@ pub mod prune;
 pub mod publish;
 pub mod reconcile;
 pub mod rename;
+mod root;
 pub mod run;
 pub mod serve;
 mod session;
@@ -176,6 +177,7 @@ pub enum Command {
 
 /// Runs the command; returns the exit status.
 pub fn run(cli: Cli) -> Result<u8> {
+    root::require(&cli.command)?;
     let talk = match (cli.quiet, cli.verbose) {
         (true, _) => Talk::Quiet,
         (_, true) => Talk::Verbose,

@@ -98,7 +98,7 @@ fn inside(session: &Session, operand: &Operand, what: &What, changing: Changing)
 }
 
 /// Gives netbe's own failures and refusals status 125, so that scripts can tell them from the command's; usage errors keep 2.
-fn with_status_of_netbe(error: anyhow::Error) -> anyhow::Error {
+pub(super) fn with_status_of_netbe(error: anyhow::Error) -> anyhow::Error {
     let failure = error.downcast_ref::<Failure>();
     if failure.is_some_and(|f| f.kind == Kind::Usage) {
         return error;

@@ -28,7 +28,6 @@ use self::share::Work;
 use super::Mode;
 use super::import::unpack::Progress;
 use crate::btrfs::subvolume;
-use crate::failure::Failure;
 use crate::pool::lock::DedupeLock;
 use crate::pool::{Environment, NodeName, Pool};
 
@@ -64,18 +63,8 @@ pub fn dedupe(
     progress: &mut dyn Progress,
     mode: Mode,
 ) -> Result<Shared> {
-    if !nix::unistd::geteuid().is_root() {
-        return Err(
-            Failure::failed("only root can read the places of extents on disk")
-                .hint("run it with sudo")
-                .into(),
-        );
-    }
     let envs = candidates::environments(pool, nodes)?;
-    let _lock = match mode.dry_run {
-        true => None,
-        false => Some(DedupeLock::take(pool.state(), mode.wait)?),
-    };
+    let _lock = mode.unless_dry(|| DedupeLock::take(pool.state(), mode.wait))?;
     progress.phase("Waiting for the disk");
     // Dirty data is not in the trees yet.
     subvolume::sync(pool.root())?;

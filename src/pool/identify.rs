@@ -2,7 +2,6 @@
 //!
 //! Goes by the directory's place (filesystem, subvolume, inode), not by what it says of itself. Reads only.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -22,12 +21,7 @@ pub(crate) fn known(root: &Path, states: &Path) -> Result<Option<(PathBuf, PathB
         return Ok(None);
     }
     let place = Place::locate(&root)?;
-    let found = state::all(states).map_err(|e| match e.kind() {
-        io::ErrorKind::PermissionDenied => Failure::failed(e.to_string())
-            .hint("only root can read netbe's records: run it with sudo")
-            .into(),
-        _ => anyhow::Error::from(e),
-    })?;
+    let found = state::all(states)?;
     let mut found = found.into_iter();
     Ok(found
         .find(|(_, of)| of.is_same(&place))

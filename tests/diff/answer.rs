@@ -77,7 +77,7 @@ fn who_is_not_root_sees_nothing_and_is_told_to_use_sudo() {
             .unwrap();
         let err = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.code(), Some(1), "{err}");
-        assert!(err.contains("run it with sudo"), "{err}");
+        assert!(err.contains("hint: sudo "), "{err}");
         assert!(output.stdout.is_empty(), "{output:?}");
         assert!(!err.contains("secret"), "{err}");
     }

@@ -67,6 +67,8 @@ enum Repair {
 const NESTED: usize = 20;
 
 const REPAIR: &str = "netbe check --repair";
+/// The remedy for what cannot be read.
+const UNREAD: &str = "see the kernel's messages about the disk: dmesg";
 /// The remedy for what netbe did not make.
 const FOREIGN: &str = "inspect it, and move it out of the pool";
 
@@ -130,11 +132,7 @@ fn look(pool: &Pool, only: Option<&NodeName>) -> Result<Vec<Finding>> {
     for node in &nodes {
         found.extend(of_node(pool, node).unwrap_or_else(|e| {
             let problem = format!("it cannot be read: {e:#}");
-            let remedy = match nix::unistd::geteuid().is_root() {
-                true => FOREIGN,
-                false => "run netbe check as root",
-            };
-            vec![Finding::new(&node.name, problem, remedy)]
+            vec![Finding::new(&node.name, problem, FOREIGN)]
         }));
     }
     if only.is_none() {
@@ -198,9 +196,8 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
             .collect());
     }
     if env.unread {
-        let remedy = "see the kernel's messages about the disk: dmesg";
         let problems = env.problems.iter();
-        return Ok(problems.map(|p| Finding::new(env, p, remedy)).collect());
+        return Ok(problems.map(|p| Finding::new(env, p, UNREAD)).collect());
     }
     if env.record.is_none() && env.whole && env.problems.len() == 1 {
         let repair = Repair::Describe(node.name.clone(), env.name.clone());
@@ -255,7 +252,7 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
             vec![Finding::new(
                 env,
                 format!("it cannot be verified: {e:#}"),
-                hint.unwrap_or_else(|| "run netbe check as root".to_string()),
+                hint.unwrap_or_else(|| UNREAD.to_string()),
             )]
         }
     };
@@ -322,9 +319,6 @@ fn twins(nodes: &[Node]) -> Result<Vec<Finding>> {
 }
 
 fn publication(pool: &Pool) -> Result<Vec<Finding>> {
-    if !nix::unistd::geteuid().is_root() {
-        return Ok(Vec::new());
-    }
     let state = publish::out_of_date(pool)?;
     let stale = state.steps.iter().map(|step| {
         Finding::repairable(

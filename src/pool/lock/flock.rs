@@ -133,14 +133,11 @@ fn open(path: &Path) -> Result<File> {
         }
         Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
             let failure = Failure::failed(format!("opening the lock {}: {e}", path.display()));
-            Err(match nix::unistd::geteuid().is_root() {
-                true => failure.hint(format!(
-                    "lsattr {0}; if it is immutable: chattr -i {0}",
-                    path.display()
-                )),
-                false => failure.hint("changing a pool needs root: run it with sudo"),
-            }
-            .into())
+            let hint = format!(
+                "lsattr {0}; if it is immutable: chattr -i {0}",
+                path.display()
+            );
+            Err(failure.hint(hint).into())
         }
         Err(e) => Err(e).with_context(|| format!("opening {}", path.display())),
     }
