@@ -15,8 +15,14 @@ use crate::pool::NodeName;
 /// Set properties of a node, or of the pool
 ///
 /// Without NODE, the value holds for every node that has none itself. An empty value removes the setting. TFTP
-/// names, exports and DHCP configuration are updated at once; existing environments keep their kernel command line, new
-/// ones get the new settings.
+/// names, exports and DHCP configuration are updated at once; existing environments keep their boot files, new ones get
+/// the new settings.
+///
+/// With --existing every existing environment is brought along: all of the node, or without NODE of every node and
+/// template, active, pinned and older ones too. Their boot files and fstab are rewritten in place; a node that runs goes on
+/// with what it has, is exported to as before until it has booted again, and needs one reboot. An environment that fails
+/// keeps what it had, and does not stop the others. Without a property everything is brought along with what is set, as
+/// after the pool was mounted at another path.
 ///
 /// nfs.subtree-check: the kernel's NFS server does not authenticate file handles, so the root user of a node can forge
 /// handles for any file of the pool's filesystem, including those of other nodes. With on, the server checks on every
@@ -28,8 +34,11 @@ use crate::pool::NodeName;
 #[command(after_long_help = properties_help())]
 pub struct Set {
     /// One or more PROPERTY=VALUE, then the node
-    #[arg(required = true, value_name = "PROPERTY=VALUE… [NODE]", add = ArgValueCompleter::new(complete::assignments))]
+    #[arg(required_unless_present = "existing", value_name = "PROPERTY=VALUE… [NODE]", add = ArgValueCompleter::new(complete::assignments))]
     pub words: Vec<String>,
+    /// Bring the existing environments along, rollback targets too
+    #[arg(long)]
+    pub existing: bool,
     /// Even if a machine that may be running loses its root or boot files
     #[arg(long)]
     pub force: bool,
@@ -64,7 +73,7 @@ pub struct Get {
 /// Returns the end of the help of `set`: examples, and every property.
 fn properties_help() -> String {
     let mut text = String::from(
-        "Examples:\n  netbe set mac=dc:a6:32:01:02:03 nog\n  netbe set ip=10.0.0.5/24,10.0.0.1 nog\n  netbe set server=10.0.0.1\n  netbe set mac= nog\n\nProperties:\n",
+        "Examples:\n  netbe set mac=dc:a6:32:01:02:03 nog\n  netbe set ip=10.0.0.5/24,10.0.0.1 nog\n  netbe set server=10.0.0.1 --existing\n  netbe set mac= nog\n\nProperties:\n",
     );
     for p in crate::pool::properties::ALL {
         text.push_str(&format!(
@@ -77,34 +86,46 @@ fn properties_help() -> String {
 
 /// Sets properties.
 pub fn set(session: &Session, args: &Set) -> Result<u8> {
-    let (assignments, node) = assignments(&args.words)?;
+    let (assignments, node) = assignments(&args.words, args.existing)?;
+    let request = properties::Request {
+        assignments: &assignments,
+        force: args.force,
+        existing: args.existing,
+    };
     let outcome = properties::set(
         &session.pool()?,
         node.as_ref(),
-        &assignments,
-        args.force,
+        request,
         args.changing.into(),
     )?;
-    if let Some(done) = session.done(outcome)? {
-        let target = node.as_ref().map_or("the pool", NodeName::as_str);
-        session
-            .screen
-            .sentence(&format!("Set {} on {target}.", done.set.join(" ")))?;
-        if done.needs_new_environment {
-            session.screen.notes(&[format!(
-                "existing environments keep their kernel command line; to make one with the new: netbe create {} -a",
-                node.as_ref().map_or("NODE", NodeName::as_str)
-            )]);
-        }
-        session.screen.warnings(&done.warnings);
+    let Some(done) = session.done(outcome)? else {
+        return Ok(0);
+    };
+    let target = node.as_ref().map_or("the pool", NodeName::as_str);
+    if !done.set.is_empty() {
+        let sentence = format!("Set {} on {target}.", done.set.join(" "));
+        session.screen.sentence(&sentence)?;
     }
-    Ok(0)
+    if args.existing {
+        let number = match done.brought.len() {
+            1 => "1 environment is".to_string(),
+            number => format!("{number} environments are"),
+        };
+        let sentence = format!("{number} as set, and so is each node from its next boot on.");
+        session.screen.sentence(&sentence)?;
+    }
+    if done.is_for_new {
+        let note = properties::for_new(node.as_ref());
+        session.screen.notes(&[note]);
+    }
+    session.screen.warnings(&done.warnings);
+    Ok(session.failed(&done.failures))
 }
 
 /// Properties with their values, in the order given.
 type Assignments = Vec<(String, String)>;
 
-fn assignments(words: &[String]) -> Result<(Assignments, Option<NodeName>)> {
+fn assignments(words: &[String], existing: bool) -> Result<(Assignments, Option<NodeName>)> {
     let (last, before) = match words.split_last() {
         Some((last, before)) if !last.contains('=') => (Some(last), before),
         _ => (None, words),
@@ -124,7 +145,7 @@ fn assignments(words: &[String]) -> Result<(Assignments, Option<NodeName>)> {
         };
         assignments.push((name.to_string(), value.to_string()));
     }
-    if assignments.is_empty() {
+    if assignments.is_empty() && !existing {
         return Err(Failure::usage("nothing to set")
             .hint("netbe set PROPERTY=VALUE… [NODE]")
             .into());

@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::properties::{self as settings, Changed};
-use super::{Mode, Outcome};
+use super::{Mode, Outcome, addresses};
 use crate::btrfs::subvolume;
 use crate::pool::record::{self, PoolRecord, VERSION};
 use crate::pool::state::{self, Place};
@@ -192,7 +192,12 @@ fn make(
     {
         notes.push(format!("set {} on the pool", changed.set.join(", ")));
         warnings.extend(changed.warnings);
+        if changed.is_for_new && pool.nodes()?.iter().any(|n| n.active.is_some()) {
+            notes.push(settings::for_new(None));
+        }
         pool = pool.again()?;
+    } else if server.is_some() {
+        warnings.extend(addresses::of_server(&pool, None).map(|misfit| misfit.sentence()));
     }
     let mut steps = None;
     if request.services {
@@ -234,7 +239,12 @@ fn set_server(pool: &Pool, server: &str, mode: Mode) -> Result<Option<Outcome<Ch
     if pool.record().properties.get(&property).map(String::as_str) == Some(server) {
         return Ok(None);
     }
-    settings::set(pool, None, &[(property, server.to_string())], false, mode).map(Some)
+    let request = settings::Request {
+        assignments: &[(property, server.to_string())],
+        force: false,
+        existing: false,
+    };
+    settings::set(pool, None, request, mode).map(Some)
 }
 
 /// Returns the steps that keep the users of this machine from the files of a pool's nodes, if there are any to take.

@@ -5,6 +5,7 @@
 
 pub mod activate;
 mod activate_new;
+mod addresses;
 pub mod check;
 pub mod create;
 pub mod dedupe;

@@ -1,17 +1,18 @@
-//! The uniqueness of MAC addresses and serials, across all pools of this server.
+//! The uniqueness of MAC addresses, serials and IP addresses, across all pools of this server.
 //!
 //! Not for publishing them.
 
 use anyhow::Result;
 
+use crate::boot::Ip;
 use crate::failure::Failure;
 use crate::pool::record::NodeRecord;
 use crate::pool::{Node, NodeName, Pool};
 
 /// The properties that are such names.
-const KEYS: [&str; 2] = ["mac", "serial"];
+const KEYS: [&str; 3] = ["mac", "serial", "ip"];
 
-/// Refuses a MAC address or serial of another node: one of the two would boot the other's system.
+/// Refuses a name of another node on the network: one of the two would boot the other's system, or could mount its root.
 pub(super) fn refuse_shared_names(
     pool: &Pool,
     own: Option<&NodeName>,
@@ -65,7 +66,12 @@ fn refuse_shared(
     Ok(())
 }
 
-fn values<'a>(record: &'a NodeRecord, key: &str) -> Vec<&'a str> {
+fn values(record: &NodeRecord, key: &str) -> Vec<String> {
     let value = record.properties.get(key).map_or("", String::as_str);
-    value.split(',').filter(|v| !v.is_empty()).collect()
+    if key == "ip" {
+        let address = value.parse::<Ip>().ok().and_then(|ip| ip.address());
+        return address.iter().map(ToString::to_string).collect();
+    }
+    let values = value.split(',').filter(|v| !v.is_empty());
+    values.map(str::to_string).collect()
 }

@@ -1,24 +1,30 @@
 //! Changing properties: `set`, and the properties of a new node.
 //!
-//! Checks conflicts with other nodes, stores the value, and publishes. Existing environments keep their kernel command
-//! line, since a running environment is never written.
+//! Checks conflicts with other nodes, stores the value, and publishes. Existing environments keep their boot files, unless
+//! they are to be brought along.
 
+mod existing;
+mod get;
+pub mod kept;
 mod loss;
+mod on_node;
+mod on_pool;
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result};
-use serde::Serialize;
 
+use super::addresses::{self, Misfit};
 use super::network_names::refuse_shared_names;
-use super::plan::Plan;
-use super::{Held, Mode, Outcome, activate};
-use crate::btrfs::subvolume;
+use super::{Mode, Outcome};
+use crate::boot::Ip;
 use crate::failure::Failure;
-use crate::pool::properties::{self, Property, Source};
-use crate::pool::record::{NodeRecord, PoolRecord};
-use crate::pool::{Node, NodeName, Pool, PoolLock};
-use crate::publish::{self, Published, exports, server};
+use crate::pool::properties;
+use crate::pool::record::NodeRecord;
+use crate::pool::{EnvId, Node, NodeName, Pool, PoolLock};
+use crate::publish::{self, Published};
+
+pub use get::{Got, get};
 
 /// Properties that are read when an environment is made, not afterwards.
 const IN_BOOT_FILES: &[&str] = &[
@@ -29,35 +35,73 @@ const IN_BOOT_FILES: &[&str] = &[
     "nfs.version",
     "nfs.options",
     "cmdline",
+    "report",
 ];
 
+/// What is to be set.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// Properties with their values, an empty one to remove the setting.
+    pub assignments: &'a [(String, String)],
+    /// Whether to set it even if a machine that may be running loses its root or boot files.
+    pub force: bool,
+    /// Whether to bring the environments along that are there.
+    pub existing: bool,
+}
+
 /// The result of a change.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Default)]
 pub struct Changed {
     /// `name=value`, as stored.
     pub set: Vec<String>,
     /// Whether existing environments keep the old value.
-    pub needs_new_environment: bool,
+    pub is_for_new: bool,
+    /// The environments that were brought along.
+    pub brought: Vec<EnvId>,
     /// Warnings, a sentence each.
     pub warnings: Vec<String>,
+    /// The failures: environments that were not brought along.
+    pub failures: Vec<anyhow::Error>,
 }
 
-/// Sets properties of a node, or without one, of the pool; an empty value removes the setting.
+/// Sets properties of a node, or without one, of the pool.
 ///
 /// # Errors
 /// Without `force` also a refusal where a machine that may be running would lose its root.
 pub fn set(
     pool: &Pool,
     node: Option<&NodeName>,
-    assignments: &[(String, String)],
-    force: bool,
+    request: Request<'_>,
     mode: Mode,
 ) -> Result<Outcome<Changed>> {
-    let values = normalised(assignments, node.is_none())?;
-    match node {
-        Some(name) => set_on_node(pool, name, &values, force, mode),
-        None => set_on_pool(pool, &values, force, mode),
+    let values = normalised(request.assignments, node.is_none())?;
+    let set = match node {
+        Some(name) => on_node::set(pool, name, &values, request, mode)?,
+        None => on_pool::set(pool, &values, request, mode)?,
+    };
+    if !request.existing {
+        return Ok(set);
     }
+    // In a dry run the values are not stored, and the sentences do not depend on them.
+    let now = pool.again()?;
+    let nodes = match node {
+        Some(name) => vec![name.clone()],
+        None => now.nodes()?.into_iter().map(|node| node.name).collect(),
+    };
+    Ok(match (set, existing::bring_along(&now, &nodes, mode)?) {
+        (Outcome::Done(mut set), Outcome::Done(brought)) => {
+            set.is_for_new = false;
+            set.brought = brought.done;
+            set.warnings.extend(brought.warnings);
+            set.failures = brought.failures;
+            Outcome::Done(set)
+        }
+        (Outcome::Planned(mut steps), Outcome::Planned(more)) => {
+            steps.extend(more);
+            Outcome::Planned(steps)
+        }
+        (set, _) => set,
+    })
 }
 
 /// Returns the record of a new node with these properties.
@@ -99,71 +143,20 @@ fn normalised(assignments: &[(String, String)], for_pool: bool) -> Result<Vec<(S
     Ok(values)
 }
 
-fn set_on_node(
-    pool: &Pool,
-    name: &NodeName,
-    values: &[(String, String)],
-    force: bool,
-    mode: Mode,
-) -> Result<Outcome<Changed>> {
-    pool.node(name)?;
-    let lock = mode.lock(pool, name)?;
-    let node = pool.node(name)?;
-    // Rewriting it would lose its properties, or fields of a newer netbe.
-    node.refuse_lost()?;
-    let mut changed = node.clone();
-    let sentences = apply(&mut changed.record.properties, values, name.as_str());
-    if node.is_template()
-        && let Some((key, _)) = values
-            .iter()
-            .find(|(k, v)| ["mac", "serial"].contains(&k.as_str()) && !v.is_empty())
-    {
-        return Err(Failure::refused(format!(
-            "{name} is a template: no machine boots it, so it has no {key}"
-        ))
-        .hint(format!("netbe create NODE --from {name}"))
-        .into());
+/// Returns the warnings about addresses that do not fit once these values are set.
+fn misfits(pool: &Pool, node: Option<&Node>, values: &[(String, String)]) -> Result<Vec<String>> {
+    let sets = |key: &str| values.iter().any(|(set, _)| set == key);
+    let mut found = Vec::new();
+    if sets("server") {
+        found.extend(addresses::of_server(pool, node));
     }
-    refuse_shared_names(pool, Some(name), &changed.record)?;
-    if !force {
-        let anyway = anyway(values, Some(name));
-        loss::refuse((pool, &node), (pool, &changed), &anyway)?;
-    }
-    let mut plan = Plan::new();
-    plan.steps(sentences, |held: &mut Held| {
-        // Again, now that no other node can be given the same.
-        refuse_shared_names(pool, Some(name), &changed.record)?;
-        held.warnings
-            .extend(loss::warning((pool, &node), (pool, &changed)));
-        held.warnings.extend(loses_handles(pool, &node, &changed));
-        // Before a name leads to it.
-        if changed.is_offered()
-            && let Some(active) = node.active_if_any()?
-        {
-            activate::mark_served(held.lock, &changed, &active, None, None)?;
-            subvolume::sync(pool.root()).context("making durable what will be exported")?;
+    if sets("clients") || sets("ip") {
+        let all = pool.nodes()?;
+        for node in node.map_or(all.iter().collect(), |node| vec![node]) {
+            found.extend(addresses::of_clients(pool, node)?);
         }
-        node.store(held.lock, &changed.record)
-    });
-    plan.step("publish", |held| {
-        held.warnings.extend(republish(pool, &held.shared)?);
-        Ok(())
-    });
-    let done = plan.carry_out(Held::beside(pool, lock.as_ref(), mode)?)?;
-    Ok(done.map(|held| told(values, held.warnings)))
-}
-
-/// Returns the warning that the server does not accept the handles of a running machine any more.
-fn loses_handles(pool: &Pool, before: &Node, after: &Node) -> Option<String> {
-    let checks = |node| publish::exports::checks_subtrees(pool, node);
-    let is_new = before.is_offered() && !checks(before) && checks(after);
-    is_new.then(|| {
-        format!(
-            "nfs.subtree-check takes full effect on {} at its next boot: files that it has open now fail with \
-             ESTALE",
-            after.name
-        )
-    })
+    }
+    Ok(found.iter().map(Misfit::sentence).collect())
 }
 
 /// Returns the command that makes a change whatever is lost.
@@ -175,51 +168,43 @@ fn anyway(values: &[(String, String)], node: Option<&NodeName>) -> String {
         .to_string()
 }
 
-fn set_on_pool(
-    pool: &Pool,
-    values: &[(String, String)],
-    force: bool,
-    mode: Mode,
-) -> Result<Outcome<Changed>> {
-    let shared = mode.unless_dry(|| pool.lock(mode.wait))?;
-    let mut record: PoolRecord = pool.again()?.record().clone();
-    let sentences = apply(&mut record.properties, values, "the pool");
-    let changed = pool.with_record(&record);
-    let mut lost = Vec::new();
-    for node in pool.nodes()? {
-        let (before, after) = ((pool, &node), (&changed, &node));
-        if !force {
-            loss::refuse(before, after, &anyway(values, None))?;
-        }
-        lost.extend(loss::warning(before, after));
-    }
-    let mut plan = Plan::new();
-    plan.steps(sentences, |(shared, _): &mut (PoolLock, Vec<String>)| {
-        pool.store(shared, &record)
-    });
-    plan.step("publish", |(shared, warnings)| {
-        *warnings = lost;
-        warnings.extend(republish(&pool.again()?, shared)?);
-        Ok(())
-    });
-    let done = plan.carry_out(shared.map(|shared| (shared, Vec::new())))?;
-    Ok(done.map(|(_, warnings)| told(values, warnings)))
-}
-
 fn republish(pool: &Pool, shared: &PoolLock) -> Result<Vec<String>> {
     let Published { warnings, .. } = publish::everything(pool, Some(shared))
         .context("the property is set, but not published; netbe publish")?;
     Ok(warnings)
 }
 
-fn told(values: &[(String, String)], warnings: Vec<String>) -> Changed {
+fn told(values: &[(String, String)], is_for_new: bool, warnings: Vec<String>) -> Changed {
     Changed {
         set: values.iter().map(|(k, v)| format!("{k}={v}")).collect(),
-        needs_new_environment: values
-            .iter()
-            .any(|(k, _)| IN_BOOT_FILES.contains(&k.as_str())),
+        is_for_new,
         warnings,
+        ..Changed::default()
     }
+}
+
+/// Returns the note that existing environments of a node, or of the pool, keep what they have.
+pub fn for_new(node: Option<&NodeName>) -> String {
+    let node = node.map(|node| format!(" {node}"));
+    format!(
+        "existing environments keep the boot files they have; to bring all of them along, for the next boot: netbe set \
+         --existing{}",
+        node.unwrap_or_default()
+    )
+}
+
+/// Returns whether a change of properties changes what is in boot files.
+fn reaches_boot_files(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> bool {
+    let argument = |key: &str, value: Option<&String>| match (key, value) {
+        // An address that a DHCP server reserves is not in them.
+        ("ip", value) => {
+            let ip = value.map_or(Ok(Ip::Dhcp), |value| value.parse());
+            ip.ok().map(|ip| ip.argument(""))
+        }
+        (_, value) => value.cloned(),
+    };
+    let differs = |key: &&str| argument(key, before.get(*key)) != argument(key, after.get(*key));
+    IN_BOOT_FILES.iter().any(differs)
 }
 
 /// Changes properties; returns the steps that are.
@@ -239,67 +224,4 @@ fn apply(
         }
     };
     values.iter().map(change).collect()
-}
-
-/// A property with its value.
-#[derive(Debug, Clone, Serialize)]
-pub struct Got {
-    /// The node; `None` for the pool.
-    pub node: Option<String>,
-    /// The property.
-    pub property: &'static str,
-    /// Its value; empty if it is not set and has no default.
-    pub value: Option<String>,
-    /// The source of the value, in a word.
-    pub source: &'static str,
-}
-
-/// Returns a property, or `all`, of a node; without one, of the pool and all nodes.
-///
-/// # Errors
-/// `Usage` for an unknown property, `NotFound` for a node.
-pub fn get(pool: &Pool, property: &str, node: Option<&NodeName>) -> Result<Vec<Got>> {
-    let wanted: Vec<&Property> = match property {
-        "all" => properties::ALL.iter().collect(),
-        name => vec![properties::find(name)?],
-    };
-    let nodes = match node {
-        Some(name) => vec![Some(pool.node(name)?)],
-        None => std::iter::once(None)
-            .chain(pool.nodes()?.into_iter().map(Some))
-            .collect(),
-    };
-    Ok(nodes
-        .iter()
-        .flat_map(|node| wanted.iter().filter_map(|p| one(pool, node.as_ref(), p)))
-        .collect())
-}
-
-fn one(pool: &Pool, node: Option<&Node>, property: &Property) -> Option<Got> {
-    if (node.is_none() && !property.pool_wide) || (node.is_some() && !property.is_of_nodes()) {
-        return None;
-    }
-    let set = properties::effective(property.name, node.map(|n| &n.record), pool.record());
-    Some(Got {
-        node: node.map(|n| n.name.to_string()),
-        property: property.name,
-        source: set.as_ref().map_or(Source::Default, |v| v.source).word(),
-        value: set
-            .map(|v| v.value)
-            .or_else(|| default_value(pool, node, property)),
-    })
-}
-
-/// Returns the computed default, if it can be computed.
-fn default_value(pool: &Pool, node: Option<&Node>, property: &Property) -> Option<String> {
-    match property.name {
-        "server" => server::address(node.map(|n| &n.record), pool.record())
-            .ok()
-            .map(|a| a.to_string()),
-        "clients" => node
-            .and_then(|n| exports::clients(pool, n).ok())
-            .map(|c| c.join(",")),
-        "dhcp" | "ip" | "root" | "keep" => Some(property.default.to_string()),
-        _ => None,
-    }
 }

@@ -3,20 +3,17 @@
 //! Run by a timer, after the last transfer of a boot, and at the server's start; safe at any time. Each step is durable
 //! before the next, so an interrupted one is repeated.
 
-use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
-use std::time::{Duration, Instant};
+mod power_cycle;
 
 use anyhow::{Context, Result};
 use jiff::Timestamp;
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 
 use super::plan::Plan;
+use super::properties::kept;
 use super::trial::judgement::{self, Facts, Fetching, PowerFacts, Verdict};
 use crate::boot;
 use crate::evidence::{self, Evidence};
-use crate::evidence::{boots, client, first_fetches, nfs_use, nfsd, reports};
+use crate::evidence::{client, first_fetches, nfs_use, nfsd, reports};
 use crate::failure::{Failure, Kind};
 use crate::fs::atomic::Durable;
 use crate::fs::rooted::Tree;
@@ -25,9 +22,6 @@ use crate::lifecycle::{Held, Mode, Outcome, activate, pending};
 use crate::pool::pending::{Pending, PendingBoot};
 use crate::pool::{Environment, Node, NodeLock, NodeName, Pool, PoolLock};
 use crate::publish::{has_nfs_root, tftp};
-
-/// The time limit of `power.cycle`.
-const POWER: Duration = Duration::from_secs(60);
 
 /// The result.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -54,6 +48,14 @@ pub fn reconcile(pool: &Pool, only: Option<&NodeName>, mode: Mode) -> Result<Out
             // Without it there is less evidence, which is safe.
             let _ = nfs_use::note(pool, &node);
         }
+        if kept::is_over(&node) {
+            match kept::end(pool, &node, mode) {
+                Ok(Outcome::Planned(steps)) => planned.extend(steps),
+                Ok(Outcome::Done(done)) => result.done.push(done),
+                Err(e) if is_locked(&e) => {}
+                Err(e) => result.warnings.push(format!("{}: {e:#}", node.name)),
+            }
+        }
         if Pending::read(&node.state) == Pending::None && !astray.contains(&node.name) {
             continue;
         }
@@ -61,9 +63,7 @@ pub fn reconcile(pool: &Pool, only: Option<&NodeName>, mode: Mode) -> Result<Out
             Ok(steps) => planned.extend(steps),
             Err(e) if mode.dry_run => return Err(e),
             // It comes by again.
-            Err(e)
-                if e.downcast_ref::<Failure>()
-                    .is_some_and(|f| f.kind == Kind::Locked) => {}
+            Err(e) if is_locked(&e) => {}
             Err(e) => result.warnings.push(format!("{}: {e:#}", node.name)),
         }
     }
@@ -71,6 +71,12 @@ pub fn reconcile(pool: &Pool, only: Option<&NodeName>, mode: Mode) -> Result<Out
         true => Outcome::Planned(planned),
         false => Outcome::Done(result),
     })
+}
+
+fn is_locked(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<Failure>()
+        .is_some_and(|f| f.kind == Kind::Locked)
 }
 
 /// Does what is to be done for a node; returns the steps.
@@ -287,7 +293,7 @@ fn power(pool: &Pool, node: &Node, env: &Environment, boot: &PendingBoot) -> Opt
             node.name
         ));
     }
-    let failed = power_cycle(pool, node).err()?;
+    let failed = power_cycle::run(pool, node).err()?;
     Some(format!("{}: {failed:#}", node.name))
 }
 
@@ -295,51 +301,4 @@ fn flag(lock: &NodeLock, env: &Environment, why: &str) -> Result<()> {
     let mut record = env.record_for_change()?;
     record.unproven = Some(why.to_string());
     env.store(lock, &record, Durable::AtOnce)
-}
-
-/// Runs the property `power.cycle` of a node, if it is set.
-fn power_cycle(pool: &Pool, node: &Node) -> Result<()> {
-    let Some(command) = node.property(pool, "power.cycle") else {
-        return Ok(());
-    };
-    let property = |key: &str| node.property(pool, key).unwrap_or_default();
-    let mac = property("mac");
-    let seen = boots::read(&node.state);
-    let address = address_in(&property("ip"))
-        .or_else(|| seen.iter().rev().find_map(|s| s.client.clone()))
-        .unwrap_or_default();
-    let mut child = Command::new("/bin/sh")
-        .args(["-c", &command])
-        .env("NETBE_NODE", node.name.as_str())
-        .env("NETBE_MAC", mac.split(',').next().unwrap_or_default())
-        .env("NETBE_IP", address)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .process_group(0)
-        .spawn()
-        .context("power.cycle cannot be run")?;
-    let until = Instant::now() + POWER;
-    loop {
-        if let Some(status) = child.try_wait().context("waiting for power.cycle")? {
-            anyhow::ensure!(status.success(), "power.cycle failed: {status}");
-            return Ok(());
-        }
-        if Instant::now() >= until {
-            let group = i32::try_from(child.id()).context("the number of a process")?;
-            let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
-            let _ = child.wait();
-            anyhow::bail!(
-                "power.cycle had not ended after {} s and was killed",
-                POWER.as_secs()
-            );
-        }
-        std::thread::sleep(Duration::from_millis(50));
-    }
-}
-
-/// Returns the address in the property `ip`, static or reserved.
-fn address_in(ip: &str) -> Option<String> {
-    ip.split([',', '/'])
-        .find(|part| part.parse::<std::net::Ipv4Addr>().is_ok())
-        .map(str::to_string)
 }

@@ -64,9 +64,22 @@ pub struct NodeRecord {
     /// The node it was renamed from, while that one may still exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<String>,
+    /// Clients that lost their access by a change of the properties, until the node has booted again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<KeptClients>,
     /// Fields of a newer netbe.
     #[serde(flatten)]
     pub other: Map<String, Value>,
+}
+
+/// Clients that may go on mounting a node's environments.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptClients {
+    /// As in the property `clients`.
+    pub clients: Vec<String>,
+    /// The boot IDs that the node's environments had reported by then: another one is of a boot since.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<String>,
 }
 
 /// The origin of an environment.
@@ -112,6 +125,7 @@ impl NodeRecord {
             template,
             properties: BTreeMap::new(),
             replaces: None,
+            kept: None,
             other: Map::new(),
         }
     }

@@ -34,7 +34,7 @@ pub struct Line {
 
 /// Returns the lines of both halves of an environment.
 pub fn lines_for(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Line>> {
-    let clients = clients(pool, node)?;
+    let clients = allowed(pool, node)?;
     let subtree_check = checks_subtrees(pool, node);
     [env.root(), env.boot()]
         .into_iter()
@@ -50,6 +50,18 @@ pub fn lines_for(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Line
             })
         })
         .collect()
+}
+
+/// Returns the clients that a node's environments are exported to: those that may mount them, and those that may go on
+/// doing so until the node has booted again.
+pub fn allowed(pool: &Pool, node: &Node) -> Result<Vec<String>> {
+    let mut allowed = clients(pool, node)?;
+    for kept in node.record.kept.iter().flat_map(|kept| &kept.clients) {
+        if !allowed.contains(kept) {
+            allowed.push(kept.clone());
+        }
+    }
+    Ok(allowed)
 }
 
 /// Returns the clients that may mount a node's environments: property `clients`, else the address in its property `ip`,

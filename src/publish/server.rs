@@ -21,15 +21,36 @@ pub fn address(node: Option<&NodeRecord>, pool: &PoolRecord) -> Result<Ipv4Addr>
     if let Some(set) = properties::effective("server", node, pool) {
         return Ok(set.value.parse()?);
     }
+    by_default_route().ok_or_else(|| {
+        Failure::failed("this machine has no default route, so its address is not known")
+            .hint("netbe set server=ADDRESS")
+            .into()
+    })
+}
+
+/// Returns the address of the interface with the default route.
+pub fn by_default_route() -> Option<Ipv4Addr> {
     let routes = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
-    default_routes(&routes)
-        .first()
-        .and_then(|(interface, _)| address_of(interface))
-        .ok_or_else(|| {
-            Failure::failed("this machine has no default route, so its address is not known")
-                .hint("netbe set server=ADDRESS")
-                .into()
-        })
+    let (interface, _) = *default_routes(&routes).first()?;
+    address_of(interface)
+}
+
+/// Returns every IPv4 address of this machine with its interface, also of interfaces that are down.
+pub fn own_addresses() -> Vec<(String, Ipv4Addr)> {
+    let mut found: Vec<(String, Ipv4Addr)> = getifaddrs().map_or_else(
+        |_| Vec::new(),
+        |all| {
+            all.filter_map(|i| Some((i.interface_name, i.address?.as_sockaddr_in()?.ip())))
+                .collect()
+        },
+    );
+    if cfg!(debug_assertions) {
+        // Those that tests give their servers are no address of any machine.
+        let more = std::env::var("NETBE_TEST_ADDRESSES").unwrap_or_default();
+        let more = more.split(',').filter_map(|a| a.parse().ok());
+        found.extend(more.map(|address| ("test".to_string(), address)));
+    }
+    found
 }
 
 /// Returns the network of the address, as `10.0.0.0/24`; the address alone if no interface has it.

@@ -199,6 +199,7 @@ const DONE: &[(&str, Prepare)] = &[
     ("unpin nog/kept", nothing),
     ("set cmdline=quiet nog", nothing),
     ("set keep=3 cmdline=quiet", nothing),
+    ("set server=192.0.2.2 --existing", nothing),
     ("set mac= nog", nothing),
     ("set mac=02:00:00:00:00:08 ordo", nothing),
     ("upgrade --node nog --name n -- touch /etc/new", nothing),

@@ -10,6 +10,7 @@
 mod support;
 
 mod activate;
+mod addresses;
 mod check;
 mod clock;
 mod concurrency;
@@ -18,6 +19,7 @@ mod describe;
 mod destroy;
 mod dry_run;
 mod evidence;
+mod existing;
 mod foreign;
 mod full_disk;
 mod hostile;

@@ -144,7 +144,10 @@ fn new_environments_get_the_new_and_old_ones_keep_the_old() {
     let pool = Pool::with_node();
     let before = pool.boot_text("nog/a");
     let said = pool.netbe().run("set cmdline=one=1,two nog");
-    assert!(said.stderr.contains("netbe create nog -a"), "{said:#?}");
+    assert!(
+        said.stderr.contains("netbe set --existing nog"),
+        "{said:#?}"
+    );
     assert_eq!(pool.boot_text("nog/a"), before);
     pool.netbe().ok("create nog/b");
     assert!(pool.boot_text("nog/b").contains(" one=1,two"));

@@ -58,7 +58,7 @@ impl Netbe {
         command
     }
 
-    fn variables(&self) -> [(&'static str, OsString); 7] {
+    fn variables(&self) -> [(&'static str, OsString); 8] {
         [
             ("PATH", "/usr/sbin:/usr/bin:/sbin:/bin".into()),
             ("HOME", self.home.clone().into()),
@@ -67,6 +67,11 @@ impl Netbe {
             ("LANG", "C.UTF-8".into()),
             ("TZ", "UTC".into()),
             // What it holds stands in for the tables of a kernel NFS server; nothing is no server.
+            // Those that tests give their servers; no machine has them.
+            (
+                "NETBE_TEST_ADDRESSES",
+                "192.0.2.1,192.0.2.2,192.0.2.9,192.0.2.77,198.51.100.1".into(),
+            ),
             ("NETBE_TEST_NFSD", self.home.join("nfsd").into()),
         ]
     }

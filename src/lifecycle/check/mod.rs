@@ -5,7 +5,9 @@
 
 pub mod filesystem;
 mod leftovers;
+mod nested;
 mod repair;
+mod stale;
 mod trust;
 
 use std::collections::HashMap;
@@ -15,11 +17,10 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::Serialize;
 
+use super::addresses::{self, Misfit};
 use super::{init, staged};
-use crate::btrfs::subvolume;
 use crate::failure::Failure;
 use crate::fs::interrupt;
-use crate::fs::shown_path::shortened;
 use crate::pool::lock::Watch;
 use crate::pool::{EnvName, Environment, Node, NodeName, Pool, layout};
 use crate::publish;
@@ -40,6 +41,9 @@ pub struct Finding {
     pub repairable: bool,
     #[serde(skip)]
     repair: Option<Repair>,
+    /// Whether it is of an environment whose boot files only differ from what is set.
+    #[serde(skip)]
+    stale: bool,
 }
 
 /// A repair.
@@ -63,9 +67,6 @@ enum Repair {
     Publish,
 }
 
-/// How many nested subvolumes of a half get a finding each.
-const NESTED: usize = 20;
-
 const REPAIR: &str = "netbe check --repair";
 /// The remedy for what cannot be read.
 const UNREAD: &str = "see the kernel's messages about the disk: dmesg";
@@ -81,6 +82,7 @@ impl Finding {
             remedy: remedy.into(),
             repairable: false,
             repair: None,
+            stale: false,
         }
     }
 
@@ -90,6 +92,12 @@ impl Finding {
             repair: Some(repair),
             ..Self::new(about, problem, REPAIR)
         }
+    }
+}
+
+impl From<Misfit> for Finding {
+    fn from(misfit: Misfit) -> Self {
+        Self::new(misfit.about, misfit.problem, misfit.remedy)
     }
 }
 
@@ -128,6 +136,9 @@ fn look(pool: &Pool, only: Option<&NodeName>) -> Result<Vec<Finding>> {
         found.extend(leftovers::in_pool(pool, &nodes)?);
         found.extend(trust::of_pool(pool, &nodes)?);
         found.extend(filesystem::of_filesystem(pool)?);
+        let misfits = addresses::of_servers(pool, &nodes).into_iter();
+        let misfits = misfits.chain(addresses::of_nodes(pool, &nodes));
+        found.extend(misfits.map(Finding::from));
     }
     for node in &nodes {
         found.extend(of_node(pool, node).unwrap_or_else(|e| {
@@ -139,7 +150,7 @@ fn look(pool: &Pool, only: Option<&NodeName>) -> Result<Vec<Finding>> {
         found.extend(twins(&nodes)?);
         found.extend(publication(pool)?);
     }
-    Ok(found)
+    Ok(stale::gathered(found, only))
 }
 
 fn of_node(pool: &Pool, node: &Node) -> Result<Vec<Finding>> {
@@ -152,6 +163,7 @@ fn of_node(pool: &Pool, node: &Node) -> Result<Vec<Finding>> {
         .collect();
     found.extend(leftovers::in_node(pool, node, &envs)?);
     found.extend(active_link(node, &envs));
+    found.extend(addresses::of_clients(pool, node)?.map(Finding::from));
     for env in &envs {
         // Each verification reads kernels and initramfs: thousands take minutes.
         interrupt::check()?;
@@ -237,6 +249,9 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
         false => staged::reasons(pool, node, env),
     };
     let mut found: Vec<Finding> = match reasons {
+        Ok(reasons) if !reasons.is_empty() && staged::is_stale(pool, node, env) => {
+            vec![stale::finding(env, &reasons)]
+        }
         Ok(reasons) => reasons
             .iter()
             .map(|r| {
@@ -256,30 +271,7 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
             )]
         }
     };
-    for (half, path) in [("root", env.root()), ("boot", env.boot())] {
-        if let Ok(nested) = subvolume::nested(&path) {
-            found.extend(nested.iter().take(NESTED).map(|inner| {
-                Finding::new(
-                    env,
-                    format!(
-                        "its {half} half holds the nested subvolume {}, which a plain snapshot leaves out",
-                        shortened(&inner.path)
-                    ),
-                    format!("netbe clone {env} {}/NEW copies it as a directory", node.name),
-                )
-            }));
-            if nested.len() > NESTED {
-                found.push(Finding::new(
-                    env,
-                    format!(
-                        "its {half} half holds {} more nested subvolumes",
-                        nested.len() - NESTED
-                    ),
-                    format!("btrfs subvolume list -o {}", path.display()),
-                ));
-            }
-        }
-    }
+    found.extend(nested::of_environment(node, env));
     Ok(found)
 }
 

@@ -80,7 +80,7 @@ fn loss(before: State<'_>, after: State<'_>) -> Option<Loss> {
             may_run: true,
         });
     }
-    let clients = |(pool, node): State<'_>| exports::clients(pool, node).ok();
+    let clients = |(pool, node): State<'_>| exports::allowed(pool, node).ok();
     let (old, new) = (clients(before)?, clients(after)?);
     old.iter().any(|c| !new.contains(c)).then(|| Loss {
         what: format!("its root, which {} alone may mount", new.join(", ")),

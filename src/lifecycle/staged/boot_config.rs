@@ -2,7 +2,7 @@
 //! own boot half.
 //!
 //! The one place where properties become what `boot` is asked to write and to verify. Works on halves in
-//! an unpublished stage, and on those of an environment nobody runs where it is told so.
+//! an unpublished stage, and on those of an environment in place where it is told so.
 
 use std::collections::BTreeMap;
 use std::fs::{File, Permissions};
@@ -125,6 +125,17 @@ impl Wanted {
             self.add.push(format!("{key}={value}"));
         }
         Ok(self)
+    }
+
+    /// Wants those of an environment's own arguments to stay that the property `cmdline` did not give it, by their key.
+    #[must_use]
+    pub fn keeping(mut self, key: &str) -> Self {
+        let starts = format!("{key}=");
+        let own = self.remove.iter().find(|token| token.starts_with(&starts));
+        if let Some(own) = own.filter(|_| !self.add.iter().any(|t| t.starts_with(&starts))) {
+            self.add.push(own.clone());
+        }
+        self
     }
 
     /// Returns the reasons why these halves would not boot as wanted, a sentence each.

@@ -16,4 +16,4 @@ mod verified;
 
 pub use node::StagedNode;
 pub use transaction::{Complete, Content, Identity, Made, StagedEnvironment, Target};
-pub use verified::{Verified, reasons};
+pub use verified::{Verified, is_stale, reasons};

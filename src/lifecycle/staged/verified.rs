@@ -92,6 +92,16 @@ pub fn reasons(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<String
     wanted.reasons_against(&env.root(), &env.boot())
 }
 
+/// Returns whether an environment would boot once its boot files and fstab are written as its node's properties are set.
+pub fn is_stale(pool: &Pool, node: &Node, env: &Environment) -> bool {
+    let once_written = || -> Result<Vec<String>> {
+        let record = env.record_for_change()?;
+        let wanted = Wanted::new(pool, &node.name, &node.record, &env.name, &record)?;
+        wanted.reasons_once_written(&env.root(), &env.boot())
+    };
+    once_written().is_ok_and(|reasons| reasons.is_empty())
+}
+
 /// Returns the failure for halves that would not boot.
 pub(super) fn would_not_boot(name: &EnvId, reasons: &[String]) -> Failure {
     Failure::refused(format!("{name} would not boot: {}", reasons.join("; ")))

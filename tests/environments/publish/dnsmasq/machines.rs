@@ -195,7 +195,13 @@ fn a_renamed_machine_stays_known_and_a_second_address_is_told_of() {
         host("nog"),
         format!("dhcp-host={MAC},id:*,set:netbe,set:netbe-pxelinux,192.0.2.50,nog\n")
     );
-    let said = pool.netbe().run("set ip=dhcp,192.0.2.50 rom");
+    let line = "set ip=dhcp,192.0.2.50 rom";
+    pool.refuses(3, line, &["nog already has ip 192.0.2.50"]);
+    // As an older netbe allowed it.
+    let record = pool.read("nodes/rom/node.json");
+    let twice = record.replace("\"mac\"", "\"ip\": \"dhcp,192.0.2.50\", \"mac\"");
+    pool.write("nodes/rom/node.json", &twice);
+    let said = pool.netbe().run("publish");
     assert!(
         said.stderr
             .contains("nog and rom both have the address 192.0.2.50"),

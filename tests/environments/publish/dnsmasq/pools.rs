@@ -82,7 +82,13 @@ fn an_address_is_kept_for_one_machine_over_all_pools() {
     let (first, second, mut network) = two();
     first.netbe().ok("set dhcp=192.0.2.100-192.0.2.110");
     first.netbe().ok("set ip=dhcp,192.0.2.105 nog");
-    let said = second.netbe().run("set ip=dhcp,192.0.2.105 rom");
+    let line = "set ip=dhcp,192.0.2.105 rom";
+    second.refuses(3, line, &["nog, in the pool", "already has ip"]);
+    // As an older netbe allowed it.
+    let record = second.read("nodes/rom/node.json");
+    let twice = record.replace("\"mac\"", "\"ip\": \"dhcp,192.0.2.105\", \"mac\"");
+    second.write("nodes/rom/node.json", &twice);
+    let said = second.netbe().run("publish");
     assert!(
         said.stderr
             .contains("192.0.2.105 is reserved for a node of another pool"),

@@ -1,0 +1,43 @@
+//! Environments whose boot files differ from what is set: the server has another address, or the pool another path.
+//!
+//! One command brings all of them along, so they are one finding. Not for the properties themselves.
+
+use super::Finding;
+use crate::lifecycle::addresses::SERVER;
+use crate::pool::{Environment, NodeName};
+
+/// Returns the finding of an environment that only has to be written as its node's properties are set.
+pub(super) fn finding(env: &Environment, reasons: &[String]) -> Finding {
+    let problem = format!("it would not boot: {}", reasons.join("; "));
+    let remedy = format!("netbe set --existing {}", env.node);
+    Finding {
+        stale: true,
+        ..Finding::new(env, problem, remedy)
+    }
+}
+
+/// Makes one finding of those of several such environments.
+///
+/// None where the server itself is wrong: they would be written with a wrong address.
+pub(super) fn gathered(mut found: Vec<Finding>, only: Option<&NodeName>) -> Vec<Finding> {
+    let (stale, others): (Vec<Finding>, Vec<Finding>) =
+        found.drain(..).partition(|finding| finding.stale);
+    if others.iter().any(|finding| finding.about == SERVER) {
+        return others;
+    }
+    let [first, second, more @ ..] = stale.as_slice() else {
+        return others.into_iter().chain(stale).collect();
+    };
+    let more = match more.len() {
+        0 => String::new(),
+        number => format!(" and {number} more"),
+    };
+    let problem = format!(
+        "{}, {}{more} would not boot: their boot files and fstab are not as the properties are set ({})",
+        first.about, second.about, first.problem
+    );
+    let node = only.map(|node| format!(" {node}"));
+    let remedy = format!("netbe set --existing{}", node.unwrap_or_default());
+    let one = Finding::new("boot files", problem, remedy);
+    std::iter::once(one).chain(others).collect()
+}

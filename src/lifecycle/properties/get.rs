@@ -1,0 +1,73 @@
+//! Reading properties: `get`.
+//!
+//! Reads only.
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::pool::properties::{self, Property, Source};
+use crate::pool::{Node, NodeName, Pool};
+use crate::publish::{exports, server};
+
+/// A property with its value.
+#[derive(Debug, Clone, Serialize)]
+pub struct Got {
+    /// The node; `None` for the pool.
+    pub node: Option<String>,
+    /// The property.
+    pub property: &'static str,
+    /// Its value; empty if it is not set and has no default.
+    pub value: Option<String>,
+    /// The source of the value, in a word.
+    pub source: &'static str,
+}
+
+/// Returns a property, or `all`, of a node; without one, of the pool and all nodes.
+///
+/// # Errors
+/// `Usage` for an unknown property, `NotFound` for a node.
+pub fn get(pool: &Pool, property: &str, node: Option<&NodeName>) -> Result<Vec<Got>> {
+    let wanted: Vec<&Property> = match property {
+        "all" => properties::ALL.iter().collect(),
+        name => vec![properties::find(name)?],
+    };
+    let nodes = match node {
+        Some(name) => vec![Some(pool.node(name)?)],
+        None => std::iter::once(None)
+            .chain(pool.nodes()?.into_iter().map(Some))
+            .collect(),
+    };
+    Ok(nodes
+        .iter()
+        .flat_map(|node| wanted.iter().filter_map(|p| one(pool, node.as_ref(), p)))
+        .collect())
+}
+
+fn one(pool: &Pool, node: Option<&Node>, property: &Property) -> Option<Got> {
+    if (node.is_none() && !property.pool_wide) || (node.is_some() && !property.is_of_nodes()) {
+        return None;
+    }
+    let set = properties::effective(property.name, node.map(|n| &n.record), pool.record());
+    Some(Got {
+        node: node.map(|n| n.name.to_string()),
+        property: property.name,
+        source: set.as_ref().map_or(Source::Default, |v| v.source).word(),
+        value: set
+            .map(|v| v.value)
+            .or_else(|| default_value(pool, node, property)),
+    })
+}
+
+/// Returns the computed default, if it can be computed.
+fn default_value(pool: &Pool, node: Option<&Node>, property: &Property) -> Option<String> {
+    match property.name {
+        "server" => server::address(node.map(|n| &n.record), pool.record())
+            .ok()
+            .map(|a| a.to_string()),
+        "clients" => node
+            .and_then(|n| exports::clients(pool, n).ok())
+            .map(|c| c.join(",")),
+        "dhcp" | "ip" | "root" | "keep" => Some(property.default.to_string()),
+        _ => None,
+    }
+}

@@ -1,0 +1,88 @@
+//! Setting properties of a node.
+
+use anyhow::{Context, Result};
+
+use super::{Changed, anyway};
+use super::{Request, apply, kept, loss, misfits, reaches_boot_files, republish, told};
+use crate::btrfs::subvolume;
+use crate::failure::Failure;
+use crate::lifecycle::network_names::refuse_shared_names;
+use crate::lifecycle::plan::Plan;
+use crate::lifecycle::{Held, Mode, Outcome, activate};
+use crate::pool::{Node, NodeName, Pool};
+use crate::publish;
+
+/// Sets properties of a node.
+pub(super) fn set(
+    pool: &Pool,
+    name: &NodeName,
+    values: &[(String, String)],
+    request: Request<'_>,
+    mode: Mode,
+) -> Result<Outcome<Changed>> {
+    pool.node(name)?;
+    let lock = mode.lock(pool, name)?;
+    let node = pool.node(name)?;
+    // Rewriting it would lose its properties, or fields of a newer netbe.
+    node.refuse_lost()?;
+    let mut changed = node.clone();
+    let mut sentences = apply(&mut changed.record.properties, values, name.as_str());
+    if node.is_template()
+        && let Some((key, _)) = values
+            .iter()
+            .find(|(k, v)| ["mac", "serial"].contains(&k.as_str()) && !v.is_empty())
+    {
+        return Err(Failure::refused(format!(
+            "{name} is a template: no machine boots it, so it has no {key}"
+        ))
+        .hint(format!("netbe create NODE --from {name}"))
+        .into());
+    }
+    refuse_shared_names(pool, Some(name), &changed.record)?;
+    changed.record.kept = node.record.kept.clone().filter(|_| request.existing);
+    if request.existing {
+        changed = kept::keep((pool, &node), (pool, &changed));
+        sentences.extend(kept::sentence(&changed));
+    }
+    let is_for_new = reaches_boot_files(&node.record.properties, &changed.record.properties);
+    if !request.force {
+        let anyway = anyway(values, Some(name));
+        loss::refuse((pool, &node), (pool, &changed), &anyway)?;
+    }
+    let mut plan = Plan::new();
+    plan.steps(sentences, |held: &mut Held| {
+        // Again, now that no other node can be given the same.
+        refuse_shared_names(pool, Some(name), &changed.record)?;
+        held.warnings
+            .extend(loss::warning((pool, &node), (pool, &changed)));
+        held.warnings.extend(loses_handles(pool, &node, &changed));
+        held.warnings.extend(misfits(pool, Some(&changed), values)?);
+        // Before a name leads to it.
+        if changed.is_offered()
+            && let Some(active) = node.active_if_any()?
+        {
+            activate::mark_served(held.lock, &changed, &active, None, None)?;
+            subvolume::sync(pool.root()).context("making durable what will be exported")?;
+        }
+        node.store(held.lock, &changed.record)
+    });
+    plan.step("publish", |held| {
+        held.warnings.extend(republish(pool, &held.shared)?);
+        Ok(())
+    });
+    let done = plan.carry_out(Held::beside(pool, lock.as_ref(), mode)?)?;
+    Ok(done.map(|held| told(values, is_for_new, held.warnings)))
+}
+
+/// Returns the warning that the server does not accept the handles of a running machine any more.
+fn loses_handles(pool: &Pool, before: &Node, after: &Node) -> Option<String> {
+    let checks = |node| publish::exports::checks_subtrees(pool, node);
+    let is_new = before.is_offered() && !checks(before) && checks(after);
+    is_new.then(|| {
+        format!(
+            "nfs.subtree-check takes full effect on {} at its next boot: files that it has open now fail with \
+             ESTALE",
+            after.name
+        )
+    })
+}

@@ -1,0 +1,137 @@
+//! Addresses that do not fit together: told by `set`, `init` and `check`, each with a command that mends it.
+
+use crate::support::{MAC, Pool, SERVER};
+
+const SECOND_MAC: &str = "dc:a6:32:01:02:09";
+
+/// Returns the findings of `check`, each its line and its remedy.
+fn findings(pool: &Pool) -> Vec<(String, String)> {
+    let said = pool.netbe().run("check").stdout;
+    let lines: Vec<&str> = said.lines().collect();
+    let remedy = |line: &str| line.trim_start().strip_prefix("remedy: ").map(String::from);
+    lines
+        .windows(2)
+        .filter_map(|two| Some((two[0].to_string(), remedy(two[1])?)))
+        .collect()
+}
+
+/// Runs a remedy as it is printed.
+fn paste(pool: &Pool, command: &str) {
+    let arguments = command.strip_prefix("netbe ").expect("it is a command");
+    pool.netbe().ok(arguments);
+}
+
+#[test]
+fn a_server_that_this_machine_is_not_is_told_once_for_the_pool() {
+    let pool = Pool::with_served_node();
+    pool.netbe().ok(&format!("create rom --mac {SECOND_MAC}"));
+    pool.assert_sound();
+    let said = pool.netbe().run("set server=203.0.113.9");
+    assert_eq!(said.status, 0, "{said:#?}");
+    for words in ["none of its interfaces", SERVER, "netbe set server="] {
+        assert!(said.stderr.contains(words), "{words}: {said:#?}");
+    }
+    let found = findings(&pool);
+    let of_server: Vec<_> = found
+        .iter()
+        .filter(|(line, _)| line.starts_with("server: "))
+        .collect();
+    assert_eq!(of_server.len(), 1, "{found:#?}");
+    paste(&pool, &of_server[0].1);
+    let left = findings(&pool);
+    assert!(
+        !left.iter().any(|(line, _)| line.starts_with("server: ")),
+        "{left:#?}"
+    );
+    // Of one node only.
+    pool.netbe().ok(&format!("set server={SERVER}"));
+    let said = pool.netbe().run("set server=203.0.113.9 rom").stderr;
+    assert!(said.contains("rom: nodes are told"), "{said}");
+    let found = findings(&pool);
+    let remedy = &found
+        .iter()
+        .find(|(line, _)| line.contains("none of its interfaces"))
+        .expect("it is found")
+        .1;
+    assert!(remedy.ends_with(" rom --existing"), "{remedy}");
+}
+
+#[test]
+fn init_tells_a_server_that_this_machine_is_not() {
+    let pool = Pool::bare(1 << 30);
+    let said = pool.netbe().run("init --server 203.0.113.9");
+    assert_eq!(said.status, 0, "{said:#?}");
+    assert!(said.stderr.contains("none of its interfaces"), "{said:#?}");
+    // No node boots by it.
+    pool.assert_sound();
+    let said = pool.netbe().run("init --server 203.0.113.8");
+    assert!(said.stderr.contains("203.0.113.8, which none"), "{said:#?}");
+}
+
+#[test]
+fn one_address_is_of_one_node() {
+    let pool = Pool::with_served_node();
+    pool.netbe().ok("set ip=192.0.2.5/24 nog");
+    for line in [
+        "create rom --ip 192.0.2.5/24",
+        "create rom --ip dhcp,192.0.2.5",
+        "create rom --ip 192.0.2.5/16,192.0.0.1",
+    ] {
+        pool.refuses(
+            3,
+            line,
+            &["nog already has ip 192.0.2.5", "netbe get ip nog"],
+        );
+    }
+    pool.netbe().ok(&format!("create rom --mac {SECOND_MAC}"));
+    pool.refuses(3, "set ip=dhcp,192.0.2.5 rom", &["nog already has ip"]);
+    // Its own it may have in another form.
+    pool.netbe().ok("set ip=dhcp,192.0.2.5 nog");
+    // As an older netbe allowed it.
+    let file = "nodes/rom/node.json";
+    let text = pool.read(file);
+    let given = text.replace("\"mac\"", "\"ip\": \"dhcp,192.0.2.5\",\n    \"mac\"");
+    assert_ne!(given, text);
+    pool.write(file, &given);
+    let found = findings(&pool);
+    let (line, remedy) = found
+        .iter()
+        .find(|(line, _)| line.contains("and so has nog"))
+        .unwrap_or_else(|| panic!("{found:#?}"));
+    assert!(line.starts_with("rom: "), "{line}");
+    paste(&pool, remedy);
+    let left = findings(&pool);
+    assert!(
+        !left.iter().any(|(line, _)| line.contains("and so has")),
+        "{left:#?}"
+    );
+}
+
+#[test]
+fn clients_without_the_node_itself_are_told() {
+    let pool = Pool::with_template();
+    pool.netbe()
+        .ok(&format!("create nog/a --mac {MAC} --ip dhcp,192.0.2.5"));
+    for clients in ["192.0.2.0/24", "192.0.2.5", "192.0.2.7,nog.lan"] {
+        let said = pool.netbe().run(&format!("set clients={clients} nog"));
+        assert!(!said.stderr.contains("leaves that out"), "{said:#?}");
+        pool.assert_sound();
+    }
+    let said = pool
+        .netbe()
+        .run("set clients=192.0.2.7,198.51.100.0/24 nog");
+    assert_eq!(said.status, 0, "{said:#?}");
+    assert!(said.stderr.contains("leaves that out"), "{said:#?}");
+    let found = findings(&pool);
+    assert_eq!(found.len(), 1, "{found:#?}");
+    assert!(found[0].0.starts_with("nog: "), "{found:#?}");
+    paste(&pool, &found[0].1);
+    pool.assert_sound();
+    // Of the pool, for every node.
+    pool.netbe().ok("set clients= nog");
+    let said = pool.netbe().run("set clients=198.51.100.0/24");
+    assert!(
+        said.stderr.contains("nog: its address is 192.0.2.5"),
+        "{said:#?}"
+    );
+}
