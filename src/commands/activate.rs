@@ -25,7 +25,8 @@ use crate::pool::{NodeName, Operand, Pool};
 /// With --once and --try, the node's TFTP names lead to the environment until it has been fetched, and then back to
 /// the active one, before the outcome of the boot is known: power-cycling a machine that hangs boots the
 /// active environment. The fetch is observed by netbe serve (see netbe-init, --services); without netbe serve, by the
-/// report and the NFS server's tables. An environment on trial reboots 10 s after a kernel panic (panic= on its
+/// report and the NFS server's tables. Where neither tells, a trial ends DURATION after it was set, and a boot for once
+/// after a day, whether the machine was booted or not. An environment on trial reboots 10 s after a kernel panic (panic= on its
 /// command line), and gets the flag ! if it did not report in time.
 ///
 /// An environment counts as fetched five seconds after the first fetch of its kernel and initramfs, or two minutes

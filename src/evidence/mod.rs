@@ -12,6 +12,7 @@ pub mod judgement;
 pub mod nfs_use;
 pub mod nfsd;
 pub mod reports;
+mod transfers_told;
 
 use std::io;
 
@@ -24,6 +25,7 @@ use boots::{How, Seen};
 use client::Whose;
 use judgement::{Facts, Proof, Until};
 use nfsd::Look;
+pub use transfers_told::transfers_told;
 
 /// The evidence of one node.
 #[derive(Debug, Clone)]

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use super::plan::Plan;
 use super::properties::kept;
 use super::trial::judgement::{self, Facts, Fetching, PowerFacts, Verdict};
+use super::trial::told::transfers_are_told;
 use crate::boot;
 use crate::evidence::{self, Evidence};
 use crate::evidence::{client, first_fetches, nfs_use, nfsd, reports};
@@ -19,7 +20,7 @@ use crate::fs::atomic::Durable;
 use crate::fs::rooted::Tree;
 use crate::lifecycle::staged::Verified;
 use crate::lifecycle::{Held, Mode, Outcome, activate, pending};
-use crate::pool::pending::{Pending, PendingBoot};
+use crate::pool::pending::{Kind as BootKind, Pending, PendingBoot};
 use crate::pool::{Environment, Node, NodeLock, NodeName, Pool, PoolLock};
 use crate::publish::{has_nfs_root, tftp};
 
@@ -139,6 +140,18 @@ fn of_node(
                 end(it, Some(done))
             });
         }
+        Some((env, Verdict::Untold)) => {
+            plan.step(format!("end the pending boot of {env}"), move |it| {
+                let why = "did not report a completed boot in time";
+                if boot.kind == BootKind::Try {
+                    flag(locked(&it.0)?, env, &format!("on trial it {why}"))?;
+                }
+                let done = format!(
+                    "The pending boot of {env} is over: it {why}, and no TFTP server tells netbe what {name} fetches."
+                );
+                end(it, Some(done))
+            });
+        }
         Some((env, Verdict::NotInTime)) => {
             plan.step(format!("end the trial of {env}"), move |it| {
                 let why = "did not report a completed boot in time";
@@ -239,8 +252,7 @@ fn withdraw(pool: &Pool, node: &Node, boot: &mut PendingBoot, fetching: Fetching
     boot.its = fetching.its;
     boot.told = reports::told(node);
     boot.withdrawn = Some(Timestamp::now());
-    if boot.kind == crate::pool::pending::Kind::Try && node.property(pool, "power.cycle").is_some()
-    {
+    if boot.kind == BootKind::Try && node.property(pool, "power.cycle").is_some() {
         // Exports in use after that are of current use. If the server does not drop its entries, all count as in use,
         // and the power is not cut.
         let _ = nfsd::forget();
@@ -249,8 +261,7 @@ fn withdraw(pool: &Pool, node: &Node, boot: &mut PendingBoot, fetching: Fetching
 
 /// Returns whether the NFS server has, for the first time, another environment than the trial in use.
 fn is_elsewhere(node: &Node, env: &Environment, boot: &PendingBoot) -> bool {
-    let is_tried =
-        boot.kind == crate::pool::pending::Kind::Try && !boot.is_waiting() && !boot.elsewhere;
+    let is_tried = boot.kind == BootKind::Try && !boot.is_waiting() && !boot.elsewhere;
     is_tried && Evidence::now(node).others_in_use(env).unwrap_or(false)
 }
 
@@ -272,6 +283,7 @@ fn judge(pool: &Pool, node: &Node, boot: &PendingBoot) -> Result<Option<(Environ
         sole_client: client::sole_client(pool, node).is_some(),
         active: env.active,
         left: boot.fetched.is_some_and(left),
+        told: transfers_are_told(node),
         now: Timestamp::now(),
     });
     Ok(Some((env, verdict)))

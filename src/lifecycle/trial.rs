@@ -6,6 +6,7 @@
 //! [`judgement`] decides what to do; [`super::reconcile`] does it.
 
 pub mod judgement;
+pub(super) mod told;
 
 use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
@@ -153,6 +154,7 @@ fn start(held: &mut Held, node: &Node, verified: &Verified<'_>, how: How) -> Res
     let warnings = &mut held.warnings;
     let env = verified.env();
     warnings.extend(verified.warnings());
+    warnings.extend(told::warning(node, how));
     // Once it is marked as served it may have been booted, for all that is known.
     let idle = Evidence::now(node).booted(env) == Some(false);
     reports::keep_reports(node);

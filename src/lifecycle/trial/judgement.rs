@@ -15,6 +15,12 @@ pub const QUIET: SignedDuration = SignedDuration::from_secs(5);
 /// How long after a kernel alone.
 const LONG_QUIET: SignedDuration = SignedDuration::from_mins(2);
 
+/// The time limit of a trial whose record has none.
+const WITHIN: SignedDuration = SignedDuration::from_mins(10);
+
+/// How long a boot for once waits for its report where transfers are not told to this server.
+pub const ONCE_UNTOLD: SignedDuration = SignedDuration::from_hours(24);
+
 /// How long a running machine can leave its root unused: NFS attributes are revalidated after a minute at most, and
 /// some program accesses files all the time.
 const IDLE: SignedDuration = SignedDuration::from_mins(8);
@@ -38,6 +44,8 @@ pub struct Facts<'a> {
     pub active: bool,
     /// Whether another environment reported a boot after the fetch.
     pub left: bool,
+    /// Whether this server learns of what the node fetches.
+    pub told: bool,
     /// The time, UTC.
     pub now: Timestamp,
 }
@@ -55,6 +63,8 @@ pub enum Verdict {
     NotInTime,
     /// The node booted another environment without a report of this one.
     LeftUnsaid,
+    /// Its time is over, and this server does not learn of what the node fetches.
+    Untold,
     /// It is over, and nothing is to do.
     Over,
 }
@@ -79,6 +89,7 @@ pub fn judge(facts: Facts<'_>) -> Verdict {
         (_, Kind::Try) if came_up => Verdict::Passed,
         (None, _) => match begun(&facts, came_up) {
             Some(fetching) => Verdict::LeadBack(fetching),
+            None if !facts.told && is_over(boot, facts.now) => Verdict::Untold,
             None => Verdict::Wait,
         },
         (Some(_), Kind::Once) if facts.left => Verdict::Over,
@@ -89,8 +100,21 @@ pub fn judge(facts: Facts<'_>) -> Verdict {
 }
 
 fn is_late(boot: &PendingBoot, fetched: Timestamp, now: Timestamp) -> bool {
-    let within = boot.within.and_then(|s| i64::try_from(s).ok());
-    within.is_some_and(|s| has_passed(fetched, SignedDuration::from_secs(s), now))
+    has_passed(fetched, within(boot), now)
+}
+
+/// Returns whether a boot is over that nobody tells the fetch of: by the time since it was set.
+fn is_over(boot: &PendingBoot, now: Timestamp) -> bool {
+    let limit = match boot.kind {
+        Kind::Once => ONCE_UNTOLD,
+        Kind::Try => within(boot),
+    };
+    boot.since.is_none_or(|since| has_passed(since, limit, now))
+}
+
+fn within(boot: &PendingBoot) -> SignedDuration {
+    let seconds = boot.within.and_then(|s| i64::try_from(s).ok());
+    seconds.map_or(WITHIN, SignedDuration::from_secs)
 }
 
 /// Returns whether so much time has passed; true if the clock was set back before it.

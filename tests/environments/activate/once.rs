@@ -110,3 +110,33 @@ fn no_later_transfer_moves_the_end_of_a_fetching() {
     pool.netbe().ok("reconcile");
     assert_eq!(pool.led_to(), "a");
 }
+
+#[test]
+fn where_no_transfer_is_told_it_ends_by_its_time() {
+    for (option, seconds, limit) in [("--once", 86_400, "24h"), ("--try=20m", 1200, "20m")] {
+        let pool = with_b_of_no_address();
+        let said = pool.netbe().run(&format!("activate {option} nog/b"));
+        assert!(
+            said.stderr.contains(&format!("this ends {limit} from now")),
+            "{said:#?}"
+        );
+        assert_eq!(pool.led_to(), "b");
+        // It sets what it was begun at a minute earlier.
+        pool.age(seconds - 120);
+        pool.netbe().ok("reconcile");
+        assert_eq!(pool.led_to(), "b");
+        pool.age(seconds - 60);
+        let said = pool.netbe().ok("reconcile");
+        assert!(said.contains("The pending boot of nog/b is over"), "{said}");
+        assert_eq!(pool.led_to(), "a");
+        assert_eq!(pool.pending(), "");
+        pool.netbe().ok("reconcile");
+    }
+    // Where they are, however long the machine is off.
+    let pool = with_b();
+    let said = pool.netbe().run("activate --once nog/b");
+    assert!(!said.stderr.contains("from now"), "{said:#?}");
+    pool.age(1_000_000);
+    pool.netbe().ok("reconcile");
+    assert_eq!(pool.led_to(), "b");
+}

@@ -125,6 +125,7 @@ fn the_course_of_a_trial() {
             sole_client: false,
             active: false,
             left: case.left,
+            told: true,
             now: at(case.now),
         };
         assert_eq!(judge(facts), case.want, "case {i}");
@@ -133,6 +134,51 @@ fn the_course_of_a_trial() {
             ..facts
         };
         assert_eq!(judge(active), Over, "case {i}, active");
+    }
+}
+
+#[test]
+fn where_no_transfer_is_told_a_boot_ends_by_its_time() {
+    let day = ONCE_UNTOLD.as_secs();
+    for (kind, fetched, seconds, told, want) in [
+        (Kind::Try, None, 599, false, Verdict::Wait),
+        (Kind::Try, None, 600, false, Verdict::Untold),
+        (Kind::Try, None, 100_000, true, Verdict::Wait),
+        (Kind::Once, None, day - 1, false, Verdict::Wait),
+        (Kind::Once, None, day, false, Verdict::Untold),
+        (Kind::Once, None, day, true, Verdict::Wait),
+        // The clock was set back.
+        (Kind::Try, None, -1, false, Verdict::Untold),
+        (Kind::Try, Some(30), 629, false, Verdict::Wait),
+        (Kind::Try, Some(30), 630, false, Verdict::NotInTime),
+        (Kind::Once, Some(30), day, false, Verdict::Wait),
+    ] {
+        let boot = pending(kind, fetched);
+        let facts = Facts {
+            boot: &boot,
+            fetched: &[],
+            ways: &ways(),
+            reported: None,
+            mounted: false,
+            sole_client: false,
+            active: false,
+            left: false,
+            told,
+            now: at(seconds),
+        };
+        assert_eq!(judge(facts), want, "{kind:?} {fetched:?} {seconds} {told}");
+        // As of an older netbe.
+        let boot = PendingBoot {
+            within: None,
+            ..boot.clone()
+        };
+        assert_eq!(
+            judge(Facts {
+                boot: &boot,
+                ..facts
+            }),
+            want
+        );
     }
 }
 
@@ -148,6 +194,7 @@ fn a_mounted_root_is_a_boot_that_has_begun() {
             sole_client: true,
             active: false,
             left: false,
+            told: true,
             now: at(5),
         }
     }
