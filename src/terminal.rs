@@ -160,6 +160,23 @@ fn cut_off(bytes: &[u8]) -> usize {
     }
 }
 
+/// Returns a human-readable size, in powers of 1024.
+pub fn bytes(count: u64) -> String {
+    let units = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = count;
+    let mut unit = 0;
+    let mut rest = 0;
+    while value >= 1024 && unit + 1 < units.len() {
+        rest = value % 1024 * 10 / 1024;
+        value /= 1024;
+        unit += 1;
+    }
+    match unit {
+        0 => format!("{value} B"),
+        _ => format!("{value}.{rest} {}", units[unit]),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -222,6 +239,24 @@ mod tests {
             String::from_utf8(shown).unwrap(),
             "a?1mü\nb\nc\u{fffd}d\u{fffd}?"
         );
+    }
+
+    #[test]
+    fn sizes_are_read_with_one_digit_after_the_point() {
+        for (count, want) in [
+            (0, "0 B"),
+            (1023, "1023 B"),
+            (1024, "1.0 KiB"),
+            (1535, "1.4 KiB"),
+            (1536, "1.5 KiB"),
+            ((1 << 20) - 1, "1023.9 KiB"),
+            (12_949_914, "12.3 MiB"),
+            (88 << 20, "88.0 MiB"),
+            (3 << 40, "3.0 TiB"),
+            (u64::MAX, "16777215.9 TiB"),
+        ] {
+            assert_eq!(bytes(count), want, "{count}");
+        }
     }
 
     proptest! {

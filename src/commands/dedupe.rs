@@ -10,8 +10,9 @@ use super::session::Session;
 use crate::failure::Failure;
 use crate::fs::interrupt;
 use crate::lifecycle::dedupe::{self, Shared};
-use crate::output::progress::{Line, bytes};
+use crate::output::progress::Line;
 use crate::pool::NodeName;
+use crate::terminal::bytes;
 
 /// Share the extents of identical files in different environments
 ///

@@ -12,7 +12,6 @@ use super::{complete, confirm};
 use crate::failure::Failure;
 use crate::lifecycle::space::Space;
 use crate::lifecycle::{Mode, Outcome, destroy};
-use crate::output::progress;
 use crate::pool::{NodeName, Operand, Pool};
 
 /// Destroy environments, or a node with all of them
@@ -124,7 +123,10 @@ pub(super) fn freed(
     };
     session.screen.warnings(&space.unread);
     let bytes = of(&space);
-    Some(format!("free {} ({bytes} bytes)", progress::bytes(bytes)))
+    Some(format!(
+        "free {} ({bytes} bytes)",
+        crate::terminal::bytes(bytes)
+    ))
 }
 
 fn confirmed(steps: &[String]) -> Result<()> {

@@ -11,8 +11,9 @@ use super::args::Changing;
 use super::complete;
 use super::session::Session;
 use crate::lifecycle::export::{self, Request, Target};
-use crate::output::progress::{Line, bytes};
+use crate::output::progress::Line;
 use crate::pool::Operand;
+use crate::terminal::bytes;
 
 const AFTER: &str = "\
 Examples:

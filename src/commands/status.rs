@@ -18,6 +18,19 @@ use crate::pool::NodeName;
 /// report of a new boot, or, if only one address may mount the node's environments, by the NFS server having had only that
 /// other one in use for more than an hour (netbe-reconcile checks this).
 ///
+/// What a node has written in the environment it runs, and what the one it boots next does not have, is told, as of the
+/// filesystem's last commit, at most half a minute ago: outside caches, logs, temporary files and what every boot
+/// writes. After the reboot it is what was left behind in the environment before.
+///
+/// What every boot writes anew does not count: /var/lib/netbe/booted, /etc/.pwd.lock, /etc/adjtime,
+/// /etc/fake-hwclock.data, /etc/mtab, /var/backups/*.0, /var/backups/*.gz, /var/lib/NetworkManager/*.lease,
+/// /var/lib/NetworkManager/seen-bssids, /var/lib/NetworkManager/timestamps, /var/lib/chrony, /var/lib/dhclient,
+/// /var/lib/dhcp, /var/lib/dhcpcd, /var/lib/fake-hwclock, /var/lib/logrotate, /var/lib/mlocate, /var/lib/ntp,
+/// /var/lib/ntpsec, /var/lib/plocate, /var/lib/private/systemd/timesync, /var/lib/seedrng, /var/lib/systemd/backlight,
+/// /var/lib/systemd/coredump, /var/lib/systemd/credential.secret, /var/lib/systemd/random-seed,
+/// /var/lib/systemd/rfkill, /var/lib/systemd/timers, /var/lib/systemd/timesync, /var/lib/urandom, /var/spool/anacron.
+/// Neither does what netbe-upgrade lists, nor /home/NAME/.cache.
+///
 /// A node's address is known with ip=dhcp,ADDR or clients=ADDR, or with a static ip if this machine's dnsmasq is the
 /// DHCP server. Then transfers from other addresses are recorded, but count for nothing.
 #[derive(Debug, Args)]
@@ -45,6 +58,11 @@ pub fn run(session: &Session, args: &Status) -> Result<u8> {
         output::status::draw_each(&states)
     };
     session.screen.answer(&text)?;
+    if !args.json && args.nodes.is_empty() {
+        for behind in states.iter().flat_map(|state| &state.left_behind) {
+            session.screen.notes(&[behind.sentence()]);
+        }
+    }
     for finding in check::filesystem::of_filesystem(&pool)? {
         let warning = format!("{}: {}", finding.about, finding.problem);
         session.screen.warnings(&[warning]);
@@ -57,4 +75,27 @@ pub fn run(session: &Session, args: &Status) -> Result<u8> {
         }
     }
     Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use crate::commands::Cli;
+    use crate::lifecycle::left_behind::places::EVERY_BOOT;
+
+    #[test]
+    fn the_help_lists_what_every_boot_writes() {
+        let mut cli = Cli::command();
+        let status = cli.find_subcommand_mut("status").unwrap();
+        let help = status.get_long_about().unwrap().to_string();
+        let words: Vec<&str> = help.split([' ', ',', '\n']).collect();
+        for path in EVERY_BOOT {
+            let shown = format!("/{path}");
+            assert!(
+                words.iter().any(|word| word.trim_end_matches('.') == shown),
+                "{path}"
+            );
+        }
+    }
 }

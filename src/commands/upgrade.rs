@@ -14,8 +14,8 @@ use crate::lifecycle::Outcome;
 use crate::lifecycle::trial::How;
 use crate::lifecycle::upgrade::{self, Request, Upgraded};
 use crate::output::changes;
-use crate::output::progress::bytes;
 use crate::pool::{EnvName, NodeName, Operand, Pool};
+use crate::terminal::bytes;
 
 /// Upgrade a copy of a node's environment
 ///

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::plan::Plan;
 use super::staged::Verified;
-use super::{Held, Mode, Outcome, pending};
+use super::{Held, Mode, Outcome, left_behind, pending};
 use crate::btrfs::subvolume;
 use crate::evidence::reports;
 use crate::failure::Failure;
@@ -73,6 +73,7 @@ fn perform(
         Some(before) => format!("let {} boot {env} instead of {before}", node.name),
         None => format!("let {} boot {env}, as before", node.name),
     };
+    left_behind::plan(&mut plan, pool, &node, &env);
     plan.step(sentence, |held| lead_for_good(held, &node, &verified));
     let done = plan.carry_out(Held::beside(pool, lock.as_ref(), mode)?)?;
     Ok(done.map(|held| Activated {
@@ -192,6 +193,11 @@ pub fn mark_served(
                 since: Timestamp::now(),
                 told: reports::reported(env).map(|(_, report)| report.boot_id),
             });
+        }
+        if node.is_offered() && !record.served {
+            record.first_led = subvolume::info(&env.root())
+                .ok()
+                .map(|info| info.generation);
         }
         record.served |= node.is_offered();
         record.unproven = None;

@@ -6,7 +6,7 @@
 use anyhow::{Error, Result};
 
 use super::staged::Made;
-use super::{Held, Mode, activate};
+use super::{Held, Mode, activate, left_behind};
 use crate::failure::Failure;
 use crate::pool::{EnvId, EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool};
 
@@ -45,6 +45,8 @@ pub(super) fn activate(
         let node = pool.node(node)?;
         let env = node.environment(env)?;
         let mut held = Held::take(pool, lock, mode)?;
+        held.warnings
+            .extend(left_behind::warnings(pool, &node, &env));
         activate::for_good(&mut held, &node, &made.verified(&env)?)?;
         Ok(held.warnings)
     };

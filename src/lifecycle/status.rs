@@ -6,6 +6,8 @@ use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
+use super::activate;
+use super::left_behind::{self, AsOf, LeftBehind};
 use crate::evidence::Evidence;
 use crate::evidence::boots::How;
 use crate::fs::interrupt;
@@ -30,6 +32,9 @@ pub struct State {
     pub pending_boot: Option<PendingState>,
     /// Whether a reboot would change what it runs; `None` if unknown.
     pub reboot_changes: Option<bool>,
+    /// What it wrote in one environment and does not have in the one it boots next, or runs now; as of the filesystem's
+    /// last commit.
+    pub left_behind: Vec<LeftBehind>,
     /// Its TFTP names.
     pub names: Vec<String>,
     /// Its address: `dhcp` or a static one.
@@ -109,6 +114,7 @@ fn of_stranger(name: &NodeName, why: String) -> State {
         pending: None,
         pending_boot: None,
         reboot_changes: None,
+        left_behind: Vec::new(),
         names: Vec::new(),
         ip: "-".to_string(),
         problems: vec![why],
@@ -136,6 +142,10 @@ fn state(pool: &Pool, node: Node) -> Option<(Node, State)> {
     let next = pending.waiting().map(|b| b.env.to_string());
     let next = next.or_else(|| active.clone());
     let boot = pending.boot();
+    let left_behind = left_behind(pool, &node, &envs, next.as_deref()).unwrap_or_else(|e| {
+        problems.push(format!("what is left behind is not known: {e:#}"));
+        Vec::new()
+    });
     let state = State {
         node: node.name.to_string(),
         template: node.is_template(),
@@ -143,6 +153,7 @@ fn state(pool: &Pool, node: Node) -> Option<(Node, State)> {
             .known
             .as_ref()
             .map(|known| Some(known) != next.as_ref()),
+        left_behind,
         booted,
         pending: boot.map(|b| b.env.to_string()),
         pending_boot: boot.map(PendingState::new),
@@ -157,6 +168,28 @@ fn state(pool: &Pool, node: Node) -> Option<(Node, State)> {
         problems,
     };
     Some((node, state))
+}
+
+/// Returns what a node would leave behind by its next boot; where it runs what it boots next, what it has left behind in
+/// the one before.
+fn left_behind(
+    pool: &Pool,
+    node: &Node,
+    envs: &[Environment],
+    next: Option<&str>,
+) -> Result<Vec<LeftBehind>> {
+    let Some(next) = envs.iter().find(|e| Some(e.name.as_str()) == next) else {
+        return Ok(Vec::new());
+    };
+    let as_of = AsOf::LastCommit;
+    let found = left_behind::by_booting(pool, node, next, as_of)?;
+    match activate::previous_of(envs) {
+        Some(before) if found.iter().all(|one| one.wrote_in != before.id()) => {
+            let more = left_behind::between(pool, before, next, as_of)?;
+            Ok(found.into_iter().chain(more).collect())
+        }
+        _ => Ok(found),
+    }
 }
 
 fn booted(node: &Node, envs: &[Environment]) -> Booted {

@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::plan::Plan;
 use super::staged::boot_config::{self, Wanted};
 use super::staged::{Verified, report_unit};
-use super::{Held, Mode, Outcome, activate, pending};
+use super::{Held, Mode, Outcome, activate, left_behind, pending};
 use crate::btrfs::subvolume;
 use crate::evidence::{self, Evidence, first_fetches, reports};
 use crate::failure::Failure;
@@ -91,6 +91,7 @@ pub fn begin(
     let verified = Verified::new(pool, &node, &env, force)?;
     let mut plan = Plan::new();
     activate::plan_export(&mut plan, pool, &node, &env);
+    left_behind::plan(&mut plan, pool, &node, &env);
     plan.step(
         format!(
             "lead {} to {env} for its next boot, then to {back_to}",

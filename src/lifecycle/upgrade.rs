@@ -21,7 +21,7 @@ use self::changed::Before;
 use super::staged::boot_config::Wanted;
 use super::staged::{StagedEnvironment, Target, snapshot};
 use super::trial::{self, Begun, How};
-use super::{Mode, Outcome, activate_new, create, lent, plan};
+use super::{Mode, Outcome, activate_new, create, left_behind, lent, plan};
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 use crate::packages::{self, Changes, Downloads, Step};
@@ -302,6 +302,9 @@ impl<'a> Run<'a> {
         if self.request.activate {
             let (node, env) = (&self.node.name, &self.name);
             warnings.extend(activate_new::activate(pool, &lock, node, env, &made, mode)?);
+        } else if self.request.how.is_none() {
+            let env = self.node.environment(&self.name)?;
+            warnings.extend(left_behind::warnings(pool, self.node, &env));
         }
         Ok(Upgraded::New {
             id: self.target(),

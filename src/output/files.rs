@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use super::clean;
-use super::progress::bytes;
 use crate::btrfs::compare::{Aspect, Kind, Node};
 use crate::lifecycle::diff::files::Changed;
+use crate::terminal::bytes;
 
 /// Returns a line for each file that differs; one line for an added or removed directory with its content, unless
 /// `each`.

@@ -1,6 +1,6 @@
 //! Environments: the tables of `list` and `list --tree`, and the lines of `list -H`.
 
-use super::{clean, local, progress, table, tree};
+use super::{clean, local, table, tree};
 use crate::lifecycle::list::{Listed, Unread};
 use crate::lifecycle::origin_tree::{self, Who};
 
@@ -79,7 +79,7 @@ fn row(env: &Listed, with_space: bool) -> Vec<String> {
         clean(&env.description),
     ];
     if with_space {
-        let sizes = sizes(env).map(|s| s.map_or("-".into(), progress::bytes));
+        let sizes = sizes(env).map(|s| s.map_or("-".into(), crate::terminal::bytes));
         row.splice(SPACE_AT..SPACE_AT, sizes);
     }
     row

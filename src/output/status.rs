@@ -86,6 +86,14 @@ fn block(state: &State) -> String {
             None => "not known whether it would change what it runs",
         },
     );
+    for behind in &state.left_behind {
+        let (wrote_in, missing_in) = (&behind.wrote_in.env, &behind.missing_in.env);
+        let (amount, named) = (behind.amount(), behind.named());
+        line(
+            "behind",
+            &format!("{amount} in {wrote_in} that {missing_in} does not have: {named}"),
+        );
+    }
     line("address", &state.ip);
     line(
         "asks as",

@@ -1,9 +1,9 @@
 //! Parallel upgrades: the progress line of each, and the table at the end.
 
-use super::progress::bytes;
 use super::{clean, table};
 use crate::lifecycle::upgrade::fleet::{News, Report};
 use crate::pool::NodeName;
+use crate::terminal::bytes;
 
 /// Returns the table, one line for each node.
 pub fn draw<'a>(

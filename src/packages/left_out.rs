@@ -71,7 +71,8 @@ pub fn leads_to_left_out(path: &Path) -> bool {
         .any(|pattern| Path::new(pattern).starts_with(path))
 }
 
-fn is_beneath(path: &Path, pattern: &str) -> bool {
+/// Returns whether a path is one that a pattern stands for, or beneath it; `*` in its last name stands for anything.
+pub fn is_beneath(path: &Path, pattern: &str) -> bool {
     let (directory, name) = pattern.rsplit_once('/').unwrap_or(("", pattern));
     let Some((begins, ends)) = name.split_once('*') else {
         return path.starts_with(pattern);

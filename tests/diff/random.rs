@@ -188,3 +188,132 @@ fn generations_tell_what_a_walk_of_everything_does() {
         .args(["filesystem", "sync"])
         .arg(pool.path()));
 }
+
+/// The size up to which a file's data may be in the tree, in bytes (`max_inline`, btrfs(5)).
+const IN_THE_TREE: u64 = 2048;
+
+#[test]
+fn what_the_first_of_two_changed_is_all_told_and_what_only_the_second_did_is_not() {
+    let pool = Pool::bare(1 << 30);
+    let mut alone = 0;
+    for seed in 1..=12 {
+        let mut numbers = Numbers::new(seed * 104_729);
+        let at = |name: &str| pool.at(&format!("{name}{seed}"));
+        subvolume::create(&at("a")).unwrap();
+        let mut grow = |name: &str, steps: usize| {
+            let mut garden = Garden {
+                top: &at(name),
+                numbers: &mut numbers,
+            };
+            (0..steps).for_each(|_| garden.step());
+        };
+        grow("a", 150);
+        subvolume::snapshot_read_only(&at("a"), &at("base")).unwrap();
+        subvolume::snapshot(&at("a"), &at("b")).unwrap();
+        grow("a", 25);
+        grow("b", 25);
+        subvolume::sync(pool.path()).unwrap();
+        let after = subvolume::info(&at("base")).unwrap().made;
+        let made = subvolume::info(&at("b")).unwrap().made;
+        let compared = |one: &str, other: &str, how| {
+            let compared = compare::between(&at(one), &at(other), how).unwrap();
+            assert!(compared.unread.is_empty());
+            compared.changes
+        };
+        let how = How::SinceInFirst {
+            after,
+            parted: Some(made),
+        };
+        let told: Vec<PathBuf> = compared("a", "b", how)
+            .into_iter()
+            .map(|change| change.path)
+            .collect();
+        let of_first = compared("base", "a", How::All);
+        let was_cut_in_the_tree = |change: &compare::Change| match (&change.before, &change.after) {
+            (Some(before), Some(after)) => after.size < before.size && before.size <= IN_THE_TREE,
+            _ => false,
+        };
+        let of_second = compared("base", "b", How::All);
+        // What was replaced there by another file of that name is not known to have been here.
+        let was_replaced = |change: &compare::Change| {
+            change.after.is_none() && of_second.iter().any(|c| change.path.starts_with(&c.path))
+        };
+        for difference in compared("a", "b", How::All) {
+            let change = of_first.iter().find(|c| c.path == difference.path);
+            let is_told = told.contains(&difference.path);
+            match change {
+                Some(change) if !was_cut_in_the_tree(change) && !was_replaced(change) => {
+                    assert!(is_told, "{seed}: {change:?}");
+                }
+                Some(_) => {}
+                None => alone += u32::from(!is_told),
+            }
+        }
+    }
+    assert!(
+        alone > 30,
+        "only {alone} of the second's changes were left out"
+    );
+}
+
+#[test]
+fn a_new_time_the_same_content_and_shared_space_are_no_change_of_the_first() {
+    let pool = Pool::bare(1 << 30);
+    let at = |name: &str| pool.at(name);
+    subvolume::create(&at("a")).unwrap();
+    let files = [
+        "small", "large", "mode", "written", "same", "gone", "moved", "cut",
+    ];
+    for name in files {
+        let size = if name == "large" { 70_000 } else { 100 };
+        fs::write(at("a").join(name), noise(size, 1)).unwrap();
+    }
+    fs::write(at("a/cut"), noise(3 * 4096, 1)).unwrap();
+    subvolume::snapshot(&at("a"), &at("b")).unwrap();
+    let made = subvolume::info(&at("b")).unwrap().made;
+    // The second changes them all; one it does not.
+    for name in files.iter().filter(|name| **name != "same") {
+        fs::write(at("b").join(name), noise(200, 2)).unwrap();
+    }
+    fs::write(at("b/new"), "b").unwrap();
+    let path = |name: &str| at("a").join(name);
+    for name in ["small", "large"] {
+        let file = File::options().write(true).open(path(name)).unwrap();
+        file.set_modified(std::time::SystemTime::now()).unwrap();
+        fs::set_permissions(path(name), fs::Permissions::from_mode(0o600)).unwrap();
+        fs::set_permissions(path(name), fs::Permissions::from_mode(0o644)).unwrap();
+    }
+    fs::set_permissions(path("mode"), fs::Permissions::from_mode(0o600)).unwrap();
+    fs::write(path("written"), noise(300, 3)).unwrap();
+    fs::write(path("same"), noise(100, 1)).unwrap();
+    fs::remove_file(path("gone")).unwrap();
+    fs::rename(path("moved"), path("there")).unwrap();
+    File::options()
+        .write(true)
+        .open(path("cut"))
+        .unwrap()
+        .set_len(4096)
+        .unwrap();
+    subvolume::sync(pool.path()).unwrap();
+    let how = How::SinceInFirst {
+        after: made,
+        parted: Some(made),
+    };
+    let told: Vec<String> = compare::between(&at("a"), &at("b"), how)
+        .unwrap()
+        .changes
+        .iter()
+        .map(|c| format!("{} {:?}", c.path.display(), c.aspects))
+        .collect();
+    assert_eq!(
+        told,
+        [
+            "cut [Content]",
+            "gone []",
+            "mode [Mode]",
+            "moved []",
+            "there []",
+            "written [Content]"
+        ]
+    );
+}

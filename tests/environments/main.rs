@@ -27,6 +27,7 @@ mod identity;
 mod init;
 mod inside;
 mod interrupted;
+mod left_behind;
 mod list;
 mod locks;
 mod machine;

@@ -16,7 +16,7 @@ use nix::sys::stat::{Mode, major, minor};
 
 use super::super::changed_since::TOP;
 use super::node::{Content, kind_of, subvolume};
-use super::{Changed, Kind, Node, Side};
+use super::{Age, Changed, Kind, Node, Side};
 use crate::fs::opener::descriptor_path;
 use crate::fs::rooted::Tree;
 
@@ -122,10 +122,20 @@ impl Side for Files {
     }
 
     fn changed(&mut self, _: u64) -> io::Result<Changed> {
-        Err(io::Error::other(
-            "changes since a transaction are not readable from files",
-        ))
+        Err(no_transactions())
     }
+
+    fn age(&mut self, _: &Path, _: u64) -> io::Result<Age> {
+        Err(no_transactions())
+    }
+
+    fn has_new_data(&mut self, _: &Path, _: u64) -> io::Result<bool> {
+        Err(no_transactions())
+    }
+}
+
+fn no_transactions() -> io::Error {
+    io::Error::other("changes since a transaction are not readable from files")
 }
 
 fn numbers(device: u64) -> (u32, u32) {

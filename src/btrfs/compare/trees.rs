@@ -15,7 +15,7 @@ use super::super::tree_search::inodes::{self, DIR_ITEM, Inode, XATTR_ITEM};
 use super::super::tree_search::items::{self, DIR_INDEX, EXTENT_DATA, FileExtent, INODE_ITEM};
 use super::super::tree_search::{Key, OWN_TREE, Search, Wanted};
 use super::node::{Content, kind_of, subvolume};
-use super::{Changed, Kind, NAMES, Node, Side};
+use super::{Age, Changed, Kind, NAMES, Node, Side};
 use crate::fs::rooted::Tree;
 
 /// The target of a directory entry.
@@ -25,23 +25,35 @@ enum Target {
     Subvolume,
 }
 
+/// A resolved path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Found {
+    target: Target,
+    /// The transaction in which the last of the names on the path was given.
+    named: u64,
+}
+
 /// A subvolume.
 #[derive(Debug)]
 pub(super) struct Trees {
     tree: Tree,
     top: File,
-    /// Resolved directory paths.
-    resolved: HashMap<PathBuf, Option<Target>>,
+    /// Resolved paths.
+    resolved: HashMap<PathBuf, Option<Found>>,
 }
 
 impl Trees {
     pub(super) fn open(path: &Path) -> io::Result<Self> {
         let tree = Tree::open(path)?;
         let top = tree.open_without_links("", OFlag::O_RDONLY | OFlag::O_DIRECTORY)?;
+        let root = Found {
+            target: Target::Inode(TOP),
+            named: 0,
+        };
         Ok(Self {
             tree,
             top: File::from(top),
-            resolved: HashMap::from([(PathBuf::new(), Some(Target::Inode(TOP)))]),
+            resolved: HashMap::from([(PathBuf::new(), Some(root))]),
         })
     }
 
@@ -68,7 +80,7 @@ impl Trees {
     }
 
     /// Resolves a path.
-    fn find(&mut self, path: &Path) -> io::Result<Option<Target>> {
+    fn find(&mut self, path: &Path) -> io::Result<Option<Found>> {
         if let Some(resolved) = self.resolved.get(path) {
             return Ok(*resolved);
         }
@@ -76,14 +88,20 @@ impl Trees {
             return Ok(None);
         };
         let found = match self.find(parent)? {
-            Some(Target::Inode(directory)) => self.entry(directory, name.as_bytes())?,
+            Some(Found {
+                target: Target::Inode(directory),
+                named,
+            }) => self.entry(directory, name.as_bytes())?.map(|found| Found {
+                named: found.named.max(named),
+                ..found
+            }),
             _ => None,
         };
         self.resolved.insert(path.to_path_buf(), found);
         Ok(found)
     }
 
-    fn entry(&self, directory: u64, name: &[u8]) -> io::Result<Option<Target>> {
+    fn entry(&self, directory: u64, name: &[u8]) -> io::Result<Option<Found>> {
         let key = Key {
             objectid: directory,
             kind: DIR_ITEM,
@@ -92,7 +110,10 @@ impl Trees {
         for item in self.search(key, key, &[DIR_ITEM], 0) {
             for entry in inodes::entries(&item?.bytes).ok_or_else(malformed)? {
                 if entry.name.as_bytes() == name {
-                    return Ok(Some(entry.inode.map_or(Target::Subvolume, Target::Inode)));
+                    return Ok(Some(Found {
+                        target: entry.inode.map_or(Target::Subvolume, Target::Inode),
+                        named: entry.named,
+                    }));
                 }
             }
         }
@@ -158,7 +179,7 @@ impl Trees {
 
 impl Side for Trees {
     fn stat(&mut self, path: &Path) -> io::Result<Option<Node>> {
-        match self.find(path)? {
+        match self.find(path)?.map(|found| found.target) {
             None => Ok(None),
             Some(Target::Subvolume) => Ok(Some(subvolume())),
             Some(Target::Inode(inode)) => self.node(inode),
@@ -167,7 +188,7 @@ impl Side for Trees {
 
     fn names(&mut self, path: &Path) -> io::Result<BTreeMap<OsString, u64>> {
         let mut names = BTreeMap::new();
-        if let Some(Target::Inode(directory)) = self.find(path)? {
+        if let Some(Target::Inode(directory)) = self.find(path)?.map(|found| found.target) {
             for item in self.items(directory, &[DIR_INDEX]) {
                 super::refuse_many(names.len())?;
                 for entry in inodes::entries(&item?.bytes).ok_or_else(malformed)? {
@@ -213,6 +234,49 @@ impl Side for Trees {
             }
         }
         Ok(changed)
+    }
+
+    fn age(&mut self, path: &Path, after: u64) -> io::Result<Age> {
+        let Some(found) = self.find(path)? else {
+            return Ok(Age::Absent);
+        };
+        if found.named > after {
+            return Ok(Age::New);
+        }
+        let Target::Inode(number) = found.target else {
+            return Ok(Age::Older);
+        };
+        for item in self.items(number, &[INODE_ITEM]) {
+            let inode = inodes::inode(&item?.bytes).ok_or_else(malformed)?;
+            if inode.transaction > after {
+                return Ok(Age::Changed);
+            }
+        }
+        Ok(Age::Older)
+    }
+
+    fn has_new_data(&mut self, path: &Path, after: u64) -> io::Result<bool> {
+        // A file that was cut at the end of a block keeps whole old extents.
+        const BLOCK: u64 = 4096;
+        let Some(Target::Inode(number)) = self.find(path)?.map(|found| found.target) else {
+            return Ok(false);
+        };
+        let mut size = None;
+        let mut end = 0;
+        for item in self.items(number, &[INODE_ITEM, EXTENT_DATA]) {
+            let item = item?;
+            if item.key.kind == INODE_ITEM {
+                let inode = inodes::inode(&item.bytes).ok_or_else(malformed)?;
+                size = Some(inode.size).filter(|size| !inode.in_place && size % BLOCK != 0);
+                continue;
+            }
+            match items::old_data(&item.bytes, after).ok_or_else(malformed)? {
+                Some(length) if item.key.offset == end => end = end.saturating_add(length),
+                // A gap between two is a hole.
+                _ => return Ok(true),
+            }
+        }
+        Ok(size.is_none_or(|size| end < size))
     }
 }
 

@@ -36,6 +36,8 @@ pub struct Inode {
     pub mode: u32,
     /// Major and minor device number.
     pub device: (u32, u32),
+    /// Whether data is overwritten in place, so that its extents do not tell of it (`chattr +C`).
+    pub in_place: bool,
 }
 
 impl Inode {
@@ -56,11 +58,15 @@ pub struct Entry {
     pub inode: Option<u64>,
     /// Whether it is a directory; so is another subvolume.
     pub is_directory: bool,
+    /// The transaction in which the name was given.
+    pub named: u64,
 }
 
 /// Parses an item of type [`INODE_ITEM`].
 pub fn inode(bytes: &[u8]) -> Option<Inode> {
     let half = |at| Some(u32::from_le_bytes(array(bytes, at)?));
+    // `BTRFS_INODE_NODATACOW` of fs/btrfs/btrfs_inode.h.
+    const IN_PLACE: u64 = 1 << 1;
     // The kernel's encoding: 20 bits of minor number, the major above.
     let device = word(bytes, 56)?;
     Some(Inode {
@@ -75,6 +81,7 @@ pub fn inode(bytes: &[u8]) -> Option<Inode> {
             u32::try_from(device >> 20).ok()?,
             (device & 0xf_ffff) as u32,
         ),
+        in_place: word(bytes, 64)? & IN_PLACE != 0,
     })
 }
 
@@ -89,6 +96,7 @@ pub fn entries(bytes: &[u8]) -> Option<Vec<Entry>> {
             name: OsString::from_vec(name.to_vec()),
             inode: (*head.get(8)? == INODE_ITEM).then_some(inode),
             is_directory: *head.get(29)? == DIRECTORY,
+            named: word(head, 17)?,
         });
         Some(())
     })?;

@@ -105,6 +105,22 @@ pub fn file_extent(bytes: &[u8]) -> Option<FileExtent> {
     }
 }
 
+/// Returns the length in bytes of the data in an item of type [`EXTENT_DATA`] that is as old as a transaction, or older, and
+/// whole; `Some(None)` for newer data, a hole, and a part of an extent, which was cut at an unknown time.
+///
+/// A file that is small enough to be in the tree and was made shorter without being written anew keeps its age.
+pub fn old_data(bytes: &[u8], after: u64) -> Option<Option<u64>> {
+    let whole = word(bytes, 8)?;
+    let length = match file_extent(bytes)? {
+        FileExtent::Inline => (word(bytes, 0)? <= after).then_some(whole),
+        FileExtent::Hole => None,
+        FileExtent::Disk(extent) => {
+            (extent.generation <= after && extent.length == whole).then_some(whole)
+        }
+    };
+    Some(length)
+}
+
 /// Returns the names in an item of type [`INODE_REF`] or [`INODE_EXTREF`], each with the inode number of the
 /// parent directory.
 pub fn names(item: &Item) -> Option<Vec<(u64, OsString)>> {

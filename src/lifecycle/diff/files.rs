@@ -3,7 +3,6 @@
 //! Two environments with a common origin are compared by what each has written since; others completely. Differences of
 //! identity are marked.
 
-use std::collections::HashMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
@@ -13,8 +12,9 @@ use crate::boot::fstab::OWN_OPTION;
 use crate::boot::identity::{HOSTNAME, HOSTS};
 use crate::boot::{normalize, report};
 use crate::btrfs::compare::{self, Aspect, Change, How};
-use crate::btrfs::subvolume::{self, Info, Uuid};
+use crate::btrfs::subvolume;
 use crate::fs::rooted::Tree;
+use crate::lifecycle::parting::Known;
 use crate::pool::{Environment, Pool};
 
 /// The fstab in the root half.
@@ -47,7 +47,7 @@ pub(super) fn between(pool: &Pool, from: &Environment, to: &Environment) -> Resu
     let mut files = Files::default();
     // Dirty data is not in the trees yet.
     subvolume::sync(pool.root())?;
-    let mut known = Known::default();
+    let mut known = Known::new(pool);
     let halves = [
         (from.root(), to.root(), false, PathBuf::from("/")),
         (
@@ -58,7 +58,7 @@ pub(super) fn between(pool: &Pool, from: &Environment, to: &Environment) -> Resu
         ),
     ];
     for (before, after, in_boot, place) in halves {
-        let how = known.how(pool, &before, &after)?;
+        let how = how(&mut known, &before, &after)?;
         let what = || format!("comparing the files of {from} and {to}");
         let compared = match compare::between(&before, &after, how) {
             // Root, but not over this filesystem: in a container.
@@ -84,68 +84,19 @@ pub(super) fn between(pool: &Pool, from: &Environment, to: &Environment) -> Resu
     Ok(files)
 }
 
-/// The kernel's information about the pool's subvolumes, read when needed.
-#[derive(Debug, Default)]
-struct Known(Option<HashMap<Uuid, Info>>);
-
-impl Known {
-    /// Returns how much of two subvolumes has to be compared.
-    fn how(&mut self, pool: &Pool, before: &Path, after: &Path) -> Result<How> {
-        // An error is reported by the comparison itself.
-        let (Ok(before), Ok(after)) = (subvolume::info(before), subvolume::info(after)) else {
-            return Ok(How::Files);
-        };
-        let (one, other) = (self.line(pool, before)?, self.line(pool, after)?);
-        // The nearest common ancestor, with the transactions at which each was snapshotted.
-        let shared = one.iter().find_map(|(uuid, until)| {
-            let (_, also) = other.iter().find(|(u, _)| u == uuid)?;
-            Some(*until.min(also))
-        });
-        Ok(shared.map_or(How::All, How::Since))
-    }
-
-    /// Returns the ancestors of a subvolume, itself first, with the transactions of the snapshots.
-    fn line(&mut self, pool: &Pool, info: Info) -> Result<Vec<(Uuid, u64)>> {
-        let mut line = vec![(info.uuid, u64::MAX)];
-        let mut at = Some(info);
-        let mut until = u64::MAX;
-        while let Some(info) = at {
-            let Some(parent) = info.parent_uuid else {
-                break;
-            };
-            // A sound filesystem has no cycle.
-            if line.iter().any(|(uuid, _)| *uuid == parent) {
-                break;
-            }
-            until = until.min(info.made);
-            line.push((parent, until));
-            at = self.all(pool)?.get(&parent).copied();
-        }
-        Ok(line)
-    }
-
-    fn all(&mut self, pool: &Pool) -> Result<&HashMap<Uuid, Info>> {
-        if self.0.is_none() {
-            let mut all = HashMap::new();
-            for node in pool.nodes()? {
-                for env in node.environments().unwrap_or_default() {
-                    // One that is damaged, or deleted meanwhile, only makes the comparison longer.
-                    for info in [env.root(), env.boot()]
-                        .iter()
-                        .flat_map(|h| subvolume::info(h))
-                    {
-                        all.insert(info.uuid, info);
-                    }
-                }
-            }
-            self.0 = Some(all);
-        }
-        Ok(self.0.get_or_insert_with(HashMap::new))
-    }
+/// Returns how much of two subvolumes has to be compared.
+fn how(known: &mut Known<'_>, before: &Path, after: &Path) -> Result<How> {
+    // An error is reported by the comparison itself.
+    let (Ok(before), Ok(after)) = (subvolume::info(before), subvolume::info(after)) else {
+        return Ok(How::Files);
+    };
+    let parted = known.parted(before, after)?;
+    Ok(parted.map_or(How::All, How::Since))
 }
 
 /// Recognises differences of identity.
-struct Judge {
+#[derive(Debug)]
+pub(in crate::lifecycle) struct Judge {
     trees: [Tree; 2],
     in_boot: bool,
     /// Whether they are of two nodes.
@@ -155,7 +106,7 @@ struct Judge {
 }
 
 impl Judge {
-    fn new(
+    pub(in crate::lifecycle) fn new(
         from: &Environment,
         to: &Environment,
         before: &Path,
@@ -187,7 +138,8 @@ impl Judge {
         })
     }
 
-    fn is_identity(&self, change: &Change) -> bool {
+    /// Returns whether a change is a difference of identity of machine or environment.
+    pub(in crate::lifecycle) fn is_identity(&self, change: &Change) -> bool {
         let Some(path) = change.path.to_str() else {
             return false;
         };

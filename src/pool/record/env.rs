@@ -63,6 +63,10 @@ pub struct EnvRecord {
     /// Whether a machine could have booted it: it was active while its node was published.
     #[serde(default)]
     pub served: bool,
+    /// The transaction of its filesystem before the node could first write into it: what has a higher one, the node may
+    /// have written. `None` if it was not led to yet, and from an older netbe.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_led: Option<u64>,
     /// When the node's names were last led to it, and its last report by then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub led: Option<Led>,
@@ -157,6 +161,7 @@ impl EnvRecord {
             added: Vec::new(),
             stripped: Vec::new(),
             served: false,
+            first_led: None,
             led: None,
             told: Vec::new(),
             left: None,
@@ -190,6 +195,7 @@ impl EnvRecord {
             description: String::new(),
             pinned: false,
             served: false,
+            first_led: None,
             led: None,
             told: Vec::new(),
             left: None,

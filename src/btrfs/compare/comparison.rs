@@ -1,0 +1,284 @@
+//! The comparison itself: a walk over the paths that may differ.
+//!
+//! Goes by steps, not by recursion: a tree may be deeper than the stack. Not for how a tree is read.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::super::changed_since::PATH;
+use super::node::Content;
+use super::{Age, Aspect, Change, Changed, Compared, How, Kind, Node, Sides};
+use crate::fs::{interrupt, same_content};
+
+/// Limit of the memory used for paths, in bytes, and the overhead of each.
+const MEMORY_MAX: usize = 1 << 30;
+const PATH_OVERHEAD: usize = 64;
+
+pub(super) struct Comparison<'a> {
+    sides: Sides<'a>,
+    /// Whether to descend into directories with the same inode in both.
+    descends: bool,
+    /// The transactions of [`How::SinceInFirst`].
+    of_first: Option<(u64, Option<u64>)>,
+    found: BTreeMap<PathBuf, Change>,
+    /// Pending steps, last first: a tree may be deeper than the stack.
+    pending: Vec<Step>,
+    /// Bytes left of `MEMORY_MAX`.
+    memory_left: usize,
+    seen: BTreeSet<PathBuf>,
+    /// Directories whose entries were compared.
+    walked: BTreeSet<PathBuf>,
+    unread: BTreeSet<PathBuf>,
+}
+
+/// A step of the comparison.
+enum Step {
+    /// Compare the files at this path.
+    File(PathBuf),
+    /// Compare the entries of this directory.
+    Entries(PathBuf),
+}
+
+impl<'a> Comparison<'a> {
+    pub(super) fn new(sides: Sides<'a>, how: How) -> Self {
+        Self {
+            sides,
+            descends: matches!(how, How::All | How::Files),
+            of_first: match how {
+                How::SinceInFirst { after, parted } => Some((after, parted)),
+                _ => None,
+            },
+            found: BTreeMap::new(),
+            pending: Vec::new(),
+            memory_left: MEMORY_MAX,
+            seen: BTreeSet::new(),
+            walked: BTreeSet::new(),
+            unread: BTreeSet::new(),
+        }
+    }
+
+    /// Compares what `how` says.
+    pub(super) fn compare(mut self, how: How) -> io::Result<Compared> {
+        match how {
+            How::Since(after) | How::SinceInFirst { after, .. } => self.since(after)?,
+            How::All | How::Files => {
+                self.pending.push(Step::File(PathBuf::new()));
+                self.run()?;
+            }
+        }
+        Ok(Compared {
+            changes: self.found.into_values().collect(),
+            unread: self.unread,
+        })
+    }
+
+    fn run(&mut self) -> io::Result<()> {
+        while let Some(step) = self.pending.pop() {
+            match step {
+                Step::File(path) => self.at(&path)?,
+                Step::Entries(path) => self.entries(&path)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn since(&mut self, transaction: u64) -> io::Result<()> {
+        let mut all = Changed::default();
+        let sides = if self.of_first.is_some() { 1 } else { 2 };
+        for side in &mut self.sides[..sides] {
+            let changed = side.changed(transaction)?;
+            all.directories.extend(changed.directories);
+            all.others.extend(changed.others);
+            all.too_deep.extend(changed.too_deep);
+        }
+        for path in all.directories {
+            self.pending.push(Step::Entries(path.clone()));
+            self.pending.push(Step::File(path));
+            self.run()?;
+        }
+        for path in all.others {
+            self.pending.push(Step::File(path));
+            self.run()?;
+        }
+        self.unread.extend(all.too_deep);
+        Ok(())
+    }
+
+    /// Counts the memory that a path takes.
+    fn reserve(&mut self, path: &Path) -> io::Result<()> {
+        let taken = path.as_os_str().len() + PATH_OVERHEAD;
+        self.memory_left = self.memory_left.checked_sub(taken).ok_or_else(|| {
+            io::Error::other("there are more files to compare than fit into memory")
+        })?;
+        Ok(())
+    }
+
+    /// Compares the files at a path, and their entries unless it is one and the same directory.
+    fn at(&mut self, path: &Path) -> io::Result<()> {
+        interrupt::check_io()?;
+        if !self.seen.insert(path.to_path_buf()) {
+            return Ok(());
+        }
+        self.reserve(path)?;
+        let [before, after] = &mut self.sides;
+        let (before, after) = (before.stat(path)?, after.stat(path)?);
+        let is_dir = |node: &Option<Node>| node.as_ref().is_some_and(|n| n.kind == Kind::Directory);
+        let either = is_dir(&before) || is_dir(&after);
+        let mut aspects = match (&before, &after) {
+            (Some(before), Some(after)) => self.aspects(path, before, after)?,
+            _ => Vec::new(),
+        };
+        let both = before.is_some() && after.is_some();
+        let mut differs = !aspects.is_empty() || (!both && (before.is_some() || after.is_some()));
+        if differs && let Some((after, parted)) = self.of_first {
+            differs = self.is_of_first(path, &mut aspects, after, parted)?;
+        }
+        if differs {
+            let change = Change {
+                path: path.to_path_buf(),
+                before,
+                after,
+                aspects,
+            };
+            self.found.insert(path.to_path_buf(), change);
+        }
+        if either && (self.descends || !both) {
+            self.pending.push(Step::Entries(path.to_path_buf()));
+        }
+        Ok(())
+    }
+
+    /// Returns whether a difference is one that the first tree made, and leaves out of its aspects the content that it did
+    /// not write.
+    fn is_of_first(
+        &mut self,
+        path: &Path,
+        aspects: &mut Vec<Aspect>,
+        after: u64,
+        parted: Option<u64>,
+    ) -> io::Result<bool> {
+        let [first, second] = &mut self.sides;
+        match first.age(path, after)? {
+            Age::New => Ok(true),
+            Age::Older => Ok(false),
+            Age::Absent => match parted {
+                Some(parted) => Ok(matches!(
+                    second.age(path, parted)?,
+                    Age::Older | Age::Changed
+                )),
+                None => Ok(false),
+            },
+            Age::Changed => {
+                if aspects.contains(&Aspect::Content) && !first.has_new_data(path, after)? {
+                    aspects.retain(|aspect| *aspect != Aspect::Content);
+                    return Ok(!aspects.is_empty());
+                }
+                Ok(true)
+            }
+        }
+    }
+
+    /// Compares the entries of a directory.
+    fn entries(&mut self, path: &Path) -> io::Result<()> {
+        if !self.walked.insert(path.to_path_buf()) {
+            return Ok(());
+        }
+        let mut names: BTreeMap<OsString, [Option<u64>; 2]> = BTreeMap::new();
+        for (number, side) in self.sides.iter_mut().enumerate() {
+            match side.names(path) {
+                Ok(found) => {
+                    for (name, inode) in found {
+                        names.entry(name).or_default()[number] = Some(inode);
+                    }
+                }
+                Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
+                    self.unread.insert(path.to_path_buf());
+                    return Ok(());
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        for (name, [before, after]) in names {
+            let below = path.join(name);
+            if !self.descends && before == after {
+                continue;
+            }
+            if below.as_os_str().len() >= PATH {
+                // A longer path cannot be opened.
+                self.unread.insert(path.to_path_buf());
+                continue;
+            }
+            // Another directory of the same name: its entries need not be changed in either tree.
+            if !self.descends && before.is_some() && after.is_some() && self.is_dir(&below)? {
+                self.pending.push(Step::Entries(below.clone()));
+            }
+            self.pending.push(Step::File(below));
+        }
+        Ok(())
+    }
+
+    fn is_dir(&mut self, path: &Path) -> io::Result<bool> {
+        for side in &mut self.sides {
+            if side.stat(path)?.is_some_and(|n| n.kind == Kind::Directory) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn aspects(&mut self, path: &Path, before: &Node, after: &Node) -> io::Result<Vec<Aspect>> {
+        if before.kind != after.kind {
+            return Ok(vec![Aspect::Type]);
+        }
+        let mut aspects = Vec::new();
+        if before.kind == Kind::File && !self.same_content(path, before, after)? {
+            aspects.push(Aspect::Content);
+        }
+        let differences = [
+            (before.mode != after.mode, Aspect::Mode),
+            (before.owner != after.owner, Aspect::Owner),
+            (before.target != after.target, Aspect::Target),
+            (before.device != after.device, Aspect::Device),
+        ];
+        aspects.extend(differences.into_iter().filter(|d| d.0).map(|d| d.1));
+        let names: BTreeSet<_> = before
+            .attributes
+            .keys()
+            .chain(after.attributes.keys())
+            .collect();
+        let differing = names
+            .into_iter()
+            .filter(|name| before.attributes.get(*name) != after.attributes.get(*name));
+        aspects.extend(differing.map(|name| Aspect::Attribute(name.clone())));
+        Ok(aspects)
+    }
+
+    fn same_content(&mut self, path: &Path, before: &Node, after: &Node) -> io::Result<bool> {
+        if before.size != after.size {
+            return Ok(false);
+        }
+        let without_reading = match (&before.content, &after.content) {
+            (Content::Inline(one), Content::Inline(other)) => Some(one == other),
+            (Content::Extents(one), Content::Extents(other)) => {
+                one.has_same_extents(other, before.size).then_some(true)
+            }
+            _ => None,
+        };
+        if let Some(same) = without_reading {
+            return Ok(same);
+        }
+        let [one, other] = &mut self.sides;
+        match (one.open(path), other.open(path)) {
+            (Ok(Some(one)), Ok(Some(other))) => same_content::same(&one, &other, before.size),
+            (Err(e), _) | (_, Err(e)) if e.kind() == io::ErrorKind::PermissionDenied => {
+                self.unread.insert(path.to_path_buf());
+                Ok(true)
+            }
+            (Err(e), _) | (_, Err(e)) => Err(e),
+            // One was removed meanwhile.
+            _ => Ok(false),
+        }
+    }
+}

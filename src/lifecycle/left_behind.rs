@@ -1,0 +1,291 @@
+//! What a node has written in the environment it runs, and would leave behind there.
+//!
+//! An environment that is made while its node works has what the node had then; what the node writes until it reboots stays
+//! in the one it runs. Told by transactions, at the cost of what was written. Promises that nothing counts that is the
+//! same in both, nor caches, logs, temporary files and what every boot writes. Changes nothing. Not for bringing it along.
+
+pub mod places;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Error, Result};
+use serde::Serialize;
+
+use self::places::{is_passing, place_of};
+use super::Held;
+use super::diff::files::Judge;
+use super::parting::Known;
+use super::plan::Plan;
+use crate::btrfs::compare::{self, Change, How, Kind};
+use crate::btrfs::subvolume;
+use crate::evidence::Evidence;
+use crate::pool::{EnvId, Environment, Node, Pool};
+use crate::terminal::bytes;
+
+/// How many places are named.
+const NAMED: usize = 4;
+
+/// What a node wrote in one environment, and another does not have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct LeftBehind {
+    /// The environment it was written in.
+    pub wrote_in: EnvId,
+    /// The environment that does not have it.
+    pub missing_in: EnvId,
+    /// Since when it was written.
+    pub since: Since,
+    /// The number of files and links that were written or removed, and of directories that were changed.
+    pub files: u64,
+    /// Their size, in bytes.
+    pub bytes: u64,
+    /// Where they are, the largest first.
+    pub places: Vec<Place>,
+}
+
+/// Since when it counts what was written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Since {
+    /// Since the other one was made from it.
+    OtherMade,
+    /// Since its node was first led to it.
+    FirstLed,
+    /// Since both were one and the same, or, of another system, since it was made.
+    Made,
+}
+
+/// A directory, or a file, with what is in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Place {
+    /// Its path, as the node sees it.
+    pub path: PathBuf,
+    /// The number of files.
+    pub files: u64,
+    /// Their size, in bytes.
+    pub bytes: u64,
+}
+
+impl LeftBehind {
+    /// Returns the sentence about it.
+    pub fn sentence(&self) -> String {
+        let (wrote_in, missing_in) = (&self.wrote_in, &self.missing_in);
+        format!(
+            "{} wrote {} in {wrote_in} {}, and {missing_in} does not have them: {}; \
+             netbe diff --files {missing_in} {wrote_in} lists them",
+            wrote_in.node,
+            self.amount(),
+            self.since_when(),
+            self.named()
+        )
+    }
+
+    fn since_when(&self) -> String {
+        match self.since {
+            Since::OtherMade => format!("after {} was made", self.missing_in),
+            Since::FirstLed => "since it was first activated".to_string(),
+            Since::Made => "since it was made".to_string(),
+        }
+    }
+
+    /// Returns how much it is.
+    pub fn amount(&self) -> String {
+        let files = match self.files {
+            1 => "1 file".to_string(),
+            more => format!("{more} files"),
+        };
+        format!("{files} ({})", bytes(self.bytes))
+    }
+
+    /// Names the largest places.
+    pub fn named(&self) -> String {
+        let first = self.places.iter().take(NAMED);
+        let mut named: Vec<String> = first
+            .map(|place| {
+                let path = place.path.display();
+                match (place.files, place.bytes) {
+                    (1, size) => format!("{path} {}", bytes(size)),
+                    (files, size) => format!("{path} {files} files {}", bytes(size)),
+                }
+            })
+            .collect();
+        let more = self.places.len().saturating_sub(NAMED);
+        if more > 0 {
+            named.push(format!("{more} more places"));
+        }
+        named.join(", ")
+    }
+}
+
+/// Whether what waits in memory is written first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AsOf {
+    /// Now: it is written first.
+    Now,
+    /// The filesystem's last commit, at most half a minute ago.
+    LastCommit,
+}
+
+/// Adds to a plan, of leading a node to an environment, what the node would leave behind.
+///
+/// That it cannot be told is a warning: the plan is carried out.
+pub(super) fn plan(plan: &mut Plan<'_, Held<'_>>, pool: &Pool, node: &Node, next: &Environment) {
+    match by_booting(pool, node, next, AsOf::Now) {
+        Ok(found) => {
+            for one in found {
+                let step = format!(
+                    "leave {} in {} that {} wrote there {}: {}",
+                    one.amount(),
+                    one.wrote_in,
+                    node.name,
+                    one.since_when(),
+                    one.named()
+                );
+                plan.step(step, move |held| {
+                    held.warnings.push(one.sentence());
+                    Ok(())
+                });
+            }
+        }
+        Err(e) => plan.steps(Vec::new(), move |held| {
+            held.warnings.push(not_known(&e));
+            Ok(())
+        }),
+    }
+}
+
+/// Returns the warnings about what a node would leave behind by booting an environment next.
+pub(super) fn warnings(pool: &Pool, node: &Node, next: &Environment) -> Vec<String> {
+    match by_booting(pool, node, next, AsOf::Now) {
+        Ok(found) => found.iter().map(LeftBehind::sentence).collect(),
+        Err(e) => vec![not_known(&e)],
+    }
+}
+
+fn not_known(error: &Error) -> String {
+    format!("what is left behind is not known: {error:#}")
+}
+
+/// Returns what a node would leave behind by booting an environment next: of each other one that it runs, or may be
+/// running.
+///
+/// Empty without the privilege to search the trees.
+///
+/// # Errors
+/// If a tree cannot be read.
+pub fn by_booting(
+    pool: &Pool,
+    node: &Node,
+    next: &Environment,
+    as_of: AsOf,
+) -> Result<Vec<LeftBehind>> {
+    if node.is_template() {
+        return Ok(Vec::new());
+    }
+    let evidence = Evidence::recent(node);
+    let envs = node.environments()?;
+    let runs = |env: &&Environment| env.name != next.name && evidence.booted(env) != Some(false);
+    let mut found = Vec::new();
+    for env in envs.iter().filter(runs) {
+        found.extend(between(pool, env, next, as_of)?);
+    }
+    Ok(found)
+}
+
+/// Returns what was written in one environment by its node, and is not in another.
+///
+/// # Errors
+/// If a tree cannot be read.
+pub fn between(
+    pool: &Pool,
+    wrote_in: &Environment,
+    missing_in: &Environment,
+    as_of: AsOf,
+) -> Result<Option<LeftBehind>> {
+    if as_of == AsOf::Now {
+        subvolume::sync(&wrote_in.root())?;
+    }
+    let what = || format!("looking what {} wrote in {wrote_in}", wrote_in.node);
+    let mut since = Since::OtherMade;
+    let mut changes = Vec::new();
+    let halves = [
+        (wrote_in.root(), missing_in.root(), "/", false),
+        (
+            wrote_in.boot(),
+            missing_in.boot(),
+            wrote_in.boot_mount(),
+            true,
+        ),
+    ];
+    for (old, new, place, in_boot) in halves {
+        let how;
+        (how, since) = since_when(pool, wrote_in, &old, &new).with_context(what)?;
+        let compared = match compare::between(&old, &new, how) {
+            // Root, but not over this filesystem: in a container.
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
+            compared => compared.with_context(what)?,
+        };
+        let judge = Judge::new(wrote_in, missing_in, &old, &new, in_boot).with_context(what)?;
+        let counts =
+            |change: &&Change| !judge.is_identity(change) && (in_boot || !is_passing(&change.path));
+        let place = Path::new("/").join(place);
+        let counted = compared.changes.iter().filter(counts).filter_map(sized);
+        changes.extend(counted.map(|(path, size)| (place.join(path), size)));
+    }
+    Ok(summed(wrote_in, missing_in, since, &changes))
+}
+
+/// Returns from which transaction on what is in the first counts.
+fn since_when(pool: &Pool, wrote_in: &Environment, old: &Path, new: &Path) -> Result<(How, Since)> {
+    let (old, new) = (subvolume::info(old)?, subvolume::info(new)?);
+    let parted = Known::new(pool).parted(old, new)?;
+    let led = wrote_in.record.as_ref().and_then(|r| r.first_led);
+    let (after, since) = match (parted, led) {
+        (Some(parted), _) if new.parent_uuid == Some(old.uuid) => (parted, Since::OtherMade),
+        (parted, Some(led)) if parted.is_none_or(|parted| led > parted) => (led, Since::FirstLed),
+        (Some(parted), _) => (parted, Since::Made),
+        (None, _) => (old.made, Since::Made),
+    };
+    Ok((How::SinceInFirst { after, parted }, since))
+}
+
+/// Returns the path of a change that counts, with the size of what is there in bytes: a directory that came or went does not
+/// count, only what is in it.
+fn sized(change: &Change) -> Option<(&Path, u64)> {
+    let node = change.before.as_ref().or(change.after.as_ref())?;
+    let size = change.before.as_ref().map_or(0, |node| node.size);
+    let counts = node.kind != Kind::Directory || !change.aspects.is_empty();
+    counts.then_some((change.path.as_path(), size))
+}
+
+fn summed(
+    wrote_in: &Environment,
+    missing_in: &Environment,
+    since: Since,
+    changes: &[(PathBuf, u64)],
+) -> Option<LeftBehind> {
+    let mut places: Vec<Place> = Vec::new();
+    for (path, size) in changes {
+        let path = place_of(path);
+        match places.iter_mut().find(|place| place.path == path) {
+            Some(place) => {
+                place.files += 1;
+                place.bytes += size;
+            }
+            None => places.push(Place {
+                path,
+                files: 1,
+                bytes: *size,
+            }),
+        }
+    }
+    places.sort_by(|a, b| (b.bytes, b.files, &a.path).cmp(&(a.bytes, a.files, &b.path)));
+    (!changes.is_empty()).then(|| LeftBehind {
+        wrote_in: wrote_in.id(),
+        missing_in: missing_in.id(),
+        since,
+        files: changes.len() as u64,
+        bytes: changes.iter().map(|(_, size)| size).sum(),
+        places,
+    })
+}
