@@ -98,6 +98,12 @@ impl Failure {
     }
 }
 
+/// Returns whether an error is a failure of a kind.
+pub fn is(error: &anyhow::Error, kind: Kind) -> bool {
+    let failure = error.downcast_ref::<Failure>();
+    failure.is_some_and(|failure| failure.kind == kind)
+}
+
 /// Adds a hint to a failure without one.
 pub fn hinted(error: anyhow::Error, hint: impl FnOnce() -> String) -> anyhow::Error {
     match error.downcast::<Failure>() {

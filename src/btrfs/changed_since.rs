@@ -10,8 +10,10 @@ use std::ops::Range;
 use std::os::fd::AsFd;
 use std::path::PathBuf;
 
-use super::tree_search::items::{self, EXTENT_DATA, FileExtent, INODE_EXTREF, INODE_REF};
-use super::tree_search::{Key, OWN_TREE, Search, Wanted};
+use super::tree_search::items::{
+    self, EXTENT_DATA, FileExtent, INODE_EXTREF, INODE_REF, malformed,
+};
+use super::tree_search::{Search, Wanted};
 
 /// Inode number of the top directory of a subvolume (`BTRFS_FIRST_FREE_OBJECTID`, btrfs_tree.h).
 pub(super) const TOP: u64 = 256;
@@ -49,11 +51,8 @@ impl Written {
     pub fn after(top: &impl AsFd, transaction: u64) -> io::Result<Self> {
         let mut written = Self::default();
         let wanted = Wanted {
-            tree: OWN_TREE,
-            from: Key::FIRST,
-            to: Key::LAST,
             after: transaction,
-            kinds: &[EXTENT_DATA],
+            ..Wanted::all(&[EXTENT_DATA])
         };
         for item in Search::new(top, wanted) {
             let item = item?;
@@ -173,20 +172,5 @@ impl<'a> Paths<'a> {
 }
 
 fn search_names(inode: u64) -> Wanted {
-    let key = |kind, offset| Key {
-        objectid: inode,
-        kind,
-        offset,
-    };
-    Wanted {
-        tree: OWN_TREE,
-        from: key(INODE_REF, 0),
-        to: key(INODE_EXTREF, u64::MAX),
-        after: 0,
-        kinds: &[INODE_REF, INODE_EXTREF],
-    }
-}
-
-fn malformed() -> io::Error {
-    io::Error::other("a subvolume's tree has a malformed item")
+    Wanted::of(inode, &[INODE_REF, INODE_EXTREF])
 }

@@ -13,9 +13,9 @@ use std::os::fd::AsFd;
 use super::changed_since::TOP;
 use super::tree_search::inodes::{self, EXTENT_ITEM, EXTENT_TREE};
 use super::tree_search::items::{
-    self, DiskExtent, EXTENT_DATA, FileExtent, INODE_EXTREF, INODE_ITEM, INODE_REF,
+    self, DiskExtent, EXTENT_DATA, FileExtent, INODE_EXTREF, INODE_ITEM, INODE_REF, malformed,
 };
-use super::tree_search::{Item, Key, OWN_TREE, Search, Wanted};
+use super::tree_search::{Item, Key, Search, Wanted};
 
 pub use layout::Layout;
 
@@ -48,13 +48,7 @@ pub struct StoredFile {
 /// # Errors
 /// If the trees cannot be searched or are malformed.
 pub fn files(top: &impl AsFd) -> io::Result<Vec<StoredFile>> {
-    let wanted = Wanted {
-        tree: OWN_TREE,
-        from: Key::FIRST,
-        to: Key::LAST,
-        after: 0,
-        kinds: &[INODE_ITEM, INODE_REF, INODE_EXTREF, EXTENT_DATA],
-    };
+    let wanted = Wanted::all(&[INODE_ITEM, INODE_REF, INODE_EXTREF, EXTENT_DATA]);
     let mut reader = Reader::default();
     for item in Search::new(top, wanted) {
         reader.add(&item?).ok_or_else(malformed)?;
@@ -188,20 +182,8 @@ fn hash(what: &(impl Hash + ?Sized)) -> u64 {
 
 /// Returns the extents of a file in the subvolume of the descriptor `top`.
 pub fn layout(top: &impl AsFd, inode: u64, size: u64) -> io::Result<Layout> {
-    let key = |offset| Key {
-        objectid: inode,
-        kind: EXTENT_DATA,
-        offset,
-    };
-    let wanted = Wanted {
-        tree: OWN_TREE,
-        from: key(0),
-        to: key(u64::MAX),
-        after: 0,
-        kinds: &[EXTENT_DATA],
-    };
     let mut layout = Layout::default();
-    for item in Search::new(top, wanted) {
+    for item in Search::new(top, Wanted::of(inode, &[EXTENT_DATA])) {
         let item = item?;
         if let FileExtent::Disk(extent) = items::file_extent(&item.bytes).ok_or_else(malformed)? {
             check(item.key.offset, &extent)?;
@@ -220,17 +202,12 @@ pub fn freed_bytes<'a>(
     extents: impl IntoIterator<Item = &'a DiskExtent>,
 ) -> io::Result<u64> {
     let wanted = |extent: &DiskExtent| {
-        let key = Key {
-            objectid: extent.start,
-            kind: EXTENT_ITEM,
-            offset: extent.disk_length,
-        };
+        let key = Key::new(extent.start, EXTENT_ITEM, extent.disk_length);
         Wanted {
             tree: EXTENT_TREE,
             from: key,
             to: key,
-            after: 0,
-            kinds: &[EXTENT_ITEM],
+            ..Wanted::all(&[EXTENT_ITEM])
         }
     };
     let mut search = None;
@@ -257,8 +234,4 @@ pub(super) fn check(at: u64, extent: &DiskExtent) -> io::Result<()> {
         [Some(_), Some(_)] => Ok(()),
         _ => Err(malformed()),
     }
-}
-
-fn malformed() -> io::Error {
-    io::Error::other("a subvolume's tree has a malformed item")
 }

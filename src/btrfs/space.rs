@@ -23,7 +23,7 @@ pub use held::{Held, Sum};
 pub use roots::{Location, Subvolume};
 
 use super::tree_search::inodes::{self, Inode};
-use super::tree_search::items::{self, EXTENT_DATA, FileExtent, INODE_ITEM};
+use super::tree_search::items::{self, EXTENT_DATA, FileExtent, INODE_ITEM, malformed};
 use super::tree_search::{ItemRef, Key, Search, Wanted};
 use descent::Ages;
 
@@ -256,8 +256,7 @@ impl<'a> Tree<'a> {
             tree: self.subvolume.id,
             from,
             to,
-            after: 0,
-            kinds,
+            ..Wanted::all(kinds)
         }
     }
 
@@ -302,8 +301,4 @@ impl<'a> Tree<'a> {
             }
         })
     }
-}
-
-fn malformed() -> io::Error {
-    io::Error::other("a subvolume's tree has a malformed item")
 }

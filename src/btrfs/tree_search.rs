@@ -31,40 +31,27 @@ pub struct Key {
 
 impl Key {
     /// The lowest key.
-    pub const FIRST: Self = Self {
-        objectid: 0,
-        kind: 0,
-        offset: 0,
-    };
+    pub const FIRST: Self = Self::new(0, 0, 0);
 
     /// The highest key.
-    pub const LAST: Self = Self {
-        objectid: u64::MAX,
-        kind: u8::MAX,
-        offset: u64::MAX,
-    };
+    pub const LAST: Self = Self::new(u64::MAX, u8::MAX, u64::MAX);
+
+    /// Returns a key.
+    pub const fn new(objectid: u64, kind: u8, offset: u64) -> Self {
+        Self {
+            objectid,
+            kind,
+            offset,
+        }
+    }
 
     /// Returns the key after this one; `None` after the last.
     fn successor(self) -> Option<Self> {
-        let first = |objectid, kind| Self {
-            objectid,
-            kind,
-            offset: 0,
-        };
-        match self {
-            Self::LAST => None,
-            Self {
-                kind: u8::MAX,
-                offset: u64::MAX,
-                ..
-            } => Some(first(self.objectid + 1, 0)),
-            Self {
-                offset: u64::MAX, ..
-            } => Some(first(self.objectid, self.kind + 1)),
-            _ => Some(Self {
-                offset: self.offset + 1,
-                ..self
-            }),
+        match (self.objectid, self.kind, self.offset) {
+            (u64::MAX, u8::MAX, u64::MAX) => None,
+            (objectid, u8::MAX, u64::MAX) => Some(Self::new(objectid + 1, 0, 0)),
+            (objectid, kind, u64::MAX) => Some(Self::new(objectid, kind + 1, 0)),
+            (objectid, kind, offset) => Some(Self::new(objectid, kind, offset + 1)),
         }
     }
 }
@@ -84,6 +71,28 @@ pub struct Wanted {
     pub after: u64,
     /// The types to return.
     pub kinds: &'static [u8],
+}
+
+impl Wanted {
+    /// Searches all items of these types, in the subvolume of the descriptor.
+    pub fn all(kinds: &'static [u8]) -> Self {
+        Self {
+            tree: OWN_TREE,
+            from: Key::FIRST,
+            to: Key::LAST,
+            after: 0,
+            kinds,
+        }
+    }
+
+    /// Searches an inode's items of these consecutive types.
+    pub fn of(inode: u64, kinds: &'static [u8]) -> Self {
+        Self {
+            from: Key::new(inode, kinds[0], 0),
+            to: Key::new(inode, kinds[kinds.len() - 1], u64::MAX),
+            ..Self::all(kinds)
+        }
+    }
 }
 
 /// An item.
@@ -266,9 +275,15 @@ impl<'a> Search<'a> {
         Ok(item)
     }
 
-    fn stop(&mut self) {
-        self.next = None;
-        self.left = 0;
+    /// Takes the next item that is wanted: the kernel gives everything between two keys, and knows no filter of kinds.
+    fn one(&mut self) -> io::Result<Option<Item>> {
+        while self.left > 0 || self.fill()? {
+            let item = self.take()?;
+            if self.wanted.kinds.contains(&item.key.kind) {
+                return Ok(Some(item));
+            }
+        }
+        Ok(None)
     }
 }
 
@@ -276,30 +291,12 @@ impl Iterator for Search<'_> {
     type Item = io::Result<Item>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if self.left == 0 {
-                match self.fill() {
-                    Ok(true) => {}
-                    Ok(false) => {
-                        self.stop();
-                        return None;
-                    }
-                    Err(e) => {
-                        self.stop();
-                        return Some(Err(e));
-                    }
-                }
-            }
-            match self.take() {
-                // The kernel returns every item between two keys, of all types.
-                Ok(item) if !self.wanted.kinds.contains(&item.key.kind) => {}
-                Ok(item) => return Some(Ok(item)),
-                Err(e) => {
-                    self.stop();
-                    return Some(Err(e));
-                }
-            }
+        let found = self.one().transpose();
+        if !matches!(found, Some(Ok(_))) {
+            self.next = None;
+            self.left = 0;
         }
+        found
     }
 }
 
@@ -313,11 +310,7 @@ mod tests {
 
     #[test]
     fn successors_are_in_the_order_of_keys() {
-        let key = |objectid, kind, offset| Key {
-            objectid,
-            kind,
-            offset,
-        };
+        let key = Key::new;
         for (before, after) in [
             (Key::FIRST, Some(key(0, 0, 1))),
             (key(256, 108, 4096), Some(key(256, 108, 4097))),

@@ -129,7 +129,7 @@ fn cancel(session: &Session, pool: &Pool, operand: Option<&Operand>, mode: Mode)
             .into());
     };
     if let Some(what) = session.done(trial::cancel(pool, &operand.node, mode)?)? {
-        session.screen.sentence(&match what {
+        session.sentence(&match what {
             Some(what) => format!(
                 "Cancelled the boot of {what}: {}'s next boot is its active environment.",
                 operand.node
@@ -144,13 +144,13 @@ fn cancel(session: &Session, pool: &Pool, operand: Option<&Operand>, mode: Mode)
 pub fn begun(session: &Session, outcome: Outcome<Begun>, how: How) -> Result<u8> {
     if let Some(done) = session.done(outcome)? {
         let (name, node, back) = (&done.id, &done.id.node, &done.back_to);
-        session.screen.sentence(&match how {
+        session.sentence(&match how {
             How::Once => format!("The next boot of {node} is {name}; the boot after that is {back}."),
             How::Try(within) => format!(
                 "The next boot of {node} is {name}; it becomes active if it reports a completed boot within {within:#}, else {back} stays active."
             ),
         })?;
-        session.screen.warnings(&done.warnings);
+        session.warnings(&done.warnings);
     }
     Ok(0)
 }
@@ -163,11 +163,11 @@ pub fn rollback(session: &Session, args: &Rollback) -> Result<u8> {
 
 fn tell(session: &Session, outcome: Outcome<Activated>) -> Result<u8> {
     if let Some(done) = session.done(outcome)? {
-        session.screen.sentence(&match &done.before {
+        session.sentence(&match &done.before {
             Some(before) => format!("Activated {}; {before} was active before.", done.id),
             None => format!("{} is active.", done.id),
         })?;
-        session.screen.warnings(&done.warnings);
+        session.warnings(&done.warnings);
     }
     Ok(0)
 }

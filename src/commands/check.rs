@@ -48,10 +48,10 @@ pub fn run(session: &Session, args: &Check) -> Result<u8> {
                 failures,
             } = check::repair(&pool, node, args.changing.into())?;
             if args.changing.dry_run {
-                session.screen.plan(&done)?;
+                session.plan(&done)?;
             } else if !done.is_empty() {
                 let sentence = format!("Repaired: {}.", done.join(", "));
-                session.screen.sentence(&sentence)?;
+                session.sentence(&sentence)?;
             }
             failed = !failures.is_empty();
             session.failed(&failures);
@@ -60,18 +60,16 @@ pub fn run(session: &Session, args: &Check) -> Result<u8> {
         false => check::check(&pool, node)?,
     };
     if args.json {
-        session.screen.answer(&json::list("findings", &findings)?)?;
+        session.answer(&json::list("findings", &findings)?)?;
     } else if findings.is_empty() {
-        session.screen.sentence("Everything is sound.")?;
+        session.sentence("Everything is sound.")?;
     } else {
-        session
-            .screen
-            .answer(&findings.iter().map(line).collect::<String>())?;
+        session.answer(&findings.iter().map(line).collect::<String>())?;
     }
     if node.is_none()
         && let Some(note) = check::one_domain(&pool)?
     {
-        session.screen.notes(&[note]);
+        session.notes(&[note]);
     }
     Ok(u8::from(failed || !findings.is_empty()))
 }

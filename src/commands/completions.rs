@@ -33,7 +33,7 @@ pub enum ShellName {
 
 /// Prints the script by which a shell gets completions from netbe.
 pub fn run(session: &Session, args: &Completions) -> Result<u8> {
-    session.screen.answer(&script(args.shell)?)?;
+    session.answer(&script(args.shell)?)?;
     Ok(0)
 }
 

@@ -7,7 +7,7 @@ use clap_complete::engine::ArgValueCompleter;
 use super::args::{Changing, Making};
 use super::complete;
 use super::session::Session;
-use crate::failure::Failure;
+use crate::failure::{self, Failure, Kind};
 use crate::lifecycle::Mode;
 use crate::lifecycle::create::{self, Request};
 use crate::pool::Operand;
@@ -111,7 +111,7 @@ pub fn create(session: &Session, args: Create) -> Result<u8> {
 /// Makes an environment from another.
 pub fn clone(session: &Session, args: CloneEnv) -> Result<u8> {
     if let Err(e) = session.pool()?.node(&args.target.node) {
-        return Err(match create::is_not_found(&e) {
+        return Err(match failure::is(&e, Kind::NotFound) {
             true => Failure::not_found(e.to_string())
                 .hint(format!(
                     "netbe create {} --from {}",
@@ -135,12 +135,12 @@ fn make(session: &Session, request: &Request, mode: Mode) -> Result<u8> {
     let outcome = create::create(&session.pool()?, request, mode)?;
     if let Some(made) = session.done(outcome)? {
         let active = if made.active { ", active" } else { "" };
-        session.screen.sentence(&format!(
+        session.sentence(&format!(
             "Created {} from {}{active}.",
             made.id, made.origin
         ))?;
-        session.screen.notes(&made.notes);
-        session.screen.warnings(&made.warnings);
+        session.notes(&made.notes);
+        session.warnings(&made.warnings);
     }
     Ok(0)
 }

@@ -44,7 +44,7 @@ pub struct Dedupe {
 /// Shares the extents of identical files.
 pub fn run(session: &Session, args: &Dedupe) -> Result<u8> {
     let pool = session.pool()?;
-    let mut line = Line::new(session.screen.draws_progress());
+    let mut line = Line::new(session.draws_progress());
     let shared = dedupe::dedupe(&pool, &args.nodes, &mut line, args.changing.into());
     drop(line);
     let shared = shared?;
@@ -63,8 +63,8 @@ pub fn run(session: &Session, args: &Dedupe) -> Result<u8> {
         .into());
     }
     match args.changing.dry_run {
-        true => session.screen.plan(&steps(&shared))?,
-        false => session.screen.sentence(&sentence(&shared))?,
+        true => session.plan(&steps(&shared))?,
+        false => session.sentence(&sentence(&shared))?,
     }
     Ok(worst)
 }

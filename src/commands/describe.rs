@@ -62,7 +62,7 @@ pub fn describe(session: &Session, args: &Describe) -> Result<u8> {
         args.changing.into(),
     )?;
     if let Some(name) = session.done(outcome)? {
-        session.screen.sentence(&format!("Described {name}."))?;
+        session.sentence(&format!("Described {name}."))?;
     }
     Ok(0)
 }
@@ -79,7 +79,7 @@ pub fn pin(
     for operand in operands {
         let outcome = describe::pin(&pool, operand, pinned, changing.into())?;
         if let Some(name) = session.done(outcome)? {
-            session.screen.sentence(&format!("{verb} {name}."))?;
+            session.sentence(&format!("{verb} {name}."))?;
         }
     }
     Ok(0)

@@ -75,9 +75,7 @@ pub fn run(session: &Session, args: &Destroy) -> Result<u8> {
         steps.extend(freed(session, &pool, |space| bytes_freed(space, args)));
     }
     if let Some(gone) = session.done(outcome)? {
-        session
-            .screen
-            .sentence(&format!("Destroyed {}.", gone.join(", ")))?;
+        session.sentence(&format!("Destroyed {}.", gone.join(", ")))?;
     }
     Ok(0)
 }
@@ -117,11 +115,11 @@ pub(super) fn freed(
         Ok(space) => space,
         Err(e) => {
             let why = format!("cannot measure how much space will be freed: {e:#}");
-            session.screen.warnings(&[why]);
+            session.warnings(&[why]);
             return None;
         }
     };
-    session.screen.warnings(&space.unread);
+    session.warnings(&space.unread);
     let bytes = of(&space);
     Some(format!(
         "free {} ({bytes} bytes)",

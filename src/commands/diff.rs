@@ -73,13 +73,13 @@ pub fn run(session: &Session, args: &Diff) -> Result<u8> {
         false => output::diff::draw(&found, all, &session.screen),
     };
     if found.known_by == KnownBy::Report {
-        session.screen.notes(&[format!(
+        session.notes(&[format!(
             "{} is destroyed; these are the changes that the upgrade to {} recorded",
             found.from, found.to
         )]);
     }
-    session.screen.answer(&answer)?;
-    session.screen.warnings(&unread(&found));
+    session.answer(&answer)?;
+    session.warnings(&unread(&found));
     // What could be compared was printed; the status says that something could not.
     match found.failures.into_iter().next() {
         Some(failure) => Err(failure),

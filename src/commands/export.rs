@@ -113,7 +113,7 @@ pub fn run(session: &Session, args: Export) -> Result<u8> {
         },
         keep: !args.no_base,
     };
-    let mut line = Line::new(session.screen.draws_progress());
+    let mut line = Line::new(session.draws_progress());
     let outcome = export::export(&session.pool()?, &request, &mut line, args.changing.into());
     drop(line);
     let outcome = match outcome {
@@ -126,16 +126,14 @@ pub fn run(session: &Session, args: Export) -> Result<u8> {
     let since = sent.since.map_or(String::new(), |s| format!(" since {s}"));
     let size = bytes(sent.bytes);
     match (&request.to, shown) {
-        (Target::File(_), Some(file)) => session
-            .screen
-            .sentence(&format!("Exported {}{since} to {file}, {size}.", sent.id))?,
+        (Target::File(_), Some(file)) => {
+            session.sentence(&format!("Exported {}{since} to {file}, {size}.", sent.id))?;
+        }
         // Standard output has the stream.
-        _ => session
-            .screen
-            .detail(&format!("exported {}{since}, {size}", sent.id)),
+        _ => session.detail(&format!("exported {}{since}, {size}", sent.id)),
     }
-    session.screen.notes(&sent.notes);
-    session.screen.warnings(&sent.warnings);
+    session.notes(&sent.notes);
+    session.warnings(&sent.warnings);
     Ok(0)
 }
 

@@ -89,7 +89,7 @@ pub fn run(session: &Session, args: Import) -> Result<u8> {
         },
         description: args.making.description,
     };
-    let mut line = Line::new(session.screen.draws_progress());
+    let mut line = Line::new(session.draws_progress());
     let outcome = import::import(&session.pool()?, &request, &mut line, args.changing.into());
     drop(line);
     if let Some(made) = session.done(outcome?)? {
@@ -101,11 +101,9 @@ pub fn run(session: &Session, args: Import) -> Result<u8> {
             Some(NewNode::Booted) => " as a new node",
             None => "",
         };
-        session
-            .screen
-            .sentence(&format!("Imported {}{node}{kernel}.", made.id))?;
-        session.screen.notes(&made.notes);
-        session.screen.warnings(&made.warnings);
+        session.sentence(&format!("Imported {}{node}{kernel}.", made.id))?;
+        session.notes(&made.notes);
+        session.warnings(&made.warnings);
     }
     Ok(0)
 }

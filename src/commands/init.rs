@@ -108,24 +108,20 @@ pub fn run(session: &Session, args: Init) -> Result<u8> {
     let outcome = init::init(&request, mode)?;
     if let Some(made) = session.done(outcome)? {
         let dir = made.dir.display();
-        session
-            .screen
-            .sentence(&match (made.taken_over, made.was_there) {
-                (true, _) => format!("Took over the pool in {dir}."),
-                (false, true) => format!("{dir} is already a pool."),
-                (false, false) => format!("Made a pool in {dir}."),
-            })?;
+        session.sentence(&match (made.taken_over, made.was_there) {
+            (true, _) => format!("Took over the pool in {dir}."),
+            (false, true) => format!("{dir} is already a pool."),
+            (false, false) => format!("Made a pool in {dir}."),
+        })?;
         match made.services.as_deref() {
             None => {}
-            Some([]) => session
-                .screen
-                .sentence("Its services are already installed.")?,
-            Some(steps) => session
-                .screen
-                .sentence(&format!("Installed its services: {}.", steps.join(", ")))?,
+            Some([]) => session.sentence("Its services are already installed.")?,
+            Some(steps) => {
+                session.sentence(&format!("Installed its services: {}.", steps.join(", ")))?;
+            }
         }
-        session.screen.notes(&made.notes);
-        session.screen.warnings(&made.warnings);
+        session.notes(&made.notes);
+        session.warnings(&made.warnings);
     }
     Ok(0)
 }

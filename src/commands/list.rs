@@ -85,7 +85,7 @@ pub fn run(session: &Session, args: &List) -> Result<u8> {
         notes = space::fill(&pool, &mut listed)?;
     }
     sort(&mut listed, args);
-    let colour = session.screen.colour;
+    let colour = session.colour;
     let text = if args.json {
         json::environments(&listed)?
     } else if args.machine {
@@ -95,13 +95,11 @@ pub fn run(session: &Session, args: &List) -> Result<u8> {
     } else {
         output::list::draw(&listed, &unread, with_space, colour)
     };
-    session.screen.answer(&text)?;
+    session.answer(&text)?;
     let is_wrong = |one: &Unread| format!("{}: {}", one.node, one.why);
-    session
-        .screen
-        .warnings(&unread.iter().map(is_wrong).collect::<Vec<_>>());
-    session.screen.warnings(&notes);
-    session.screen.warnings(&damaged(&listed));
+    session.warnings(&unread.iter().map(is_wrong).collect::<Vec<_>>());
+    session.warnings(&notes);
+    session.warnings(&damaged(&listed));
     Ok(0)
 }
 

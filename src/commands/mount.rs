@@ -56,13 +56,9 @@ pub fn mount(session: &Session, args: &Mount) -> Result<u8> {
         args.changing.into(),
     )?;
     if let Some(done) = session.done(outcome)? {
-        session
-            .screen
-            .answer(&format!("{}\n", done.dir.display()))?;
+        session.answer(&format!("{}\n", done.dir.display()))?;
         if let Some(why) = done.read_only {
-            session
-                .screen
-                .warnings(&[format!("{} is mounted read-only: {why}", args.operand)]);
+            session.warnings(&[format!("{} is mounted read-only: {why}", args.operand)]);
         }
     }
     Ok(0)
@@ -72,9 +68,7 @@ pub fn mount(session: &Session, args: &Mount) -> Result<u8> {
 pub fn umount(session: &Session, args: &Umount) -> Result<u8> {
     let outcome = mount::umount_env(&session.pool()?, &args.what, args.changing.into())?;
     if session.done(outcome)?.is_some() {
-        session
-            .screen
-            .sentence(&format!("Unmounted {}.", args.what))?;
+        session.sentence(&format!("Unmounted {}.", args.what))?;
     }
     Ok(0)
 }

@@ -104,7 +104,7 @@ pub fn set(session: &Session, args: &Set) -> Result<u8> {
     let target = node.as_ref().map_or("the pool", NodeName::as_str);
     if !done.set.is_empty() {
         let sentence = format!("Set {} on {target}.", done.set.join(" "));
-        session.screen.sentence(&sentence)?;
+        session.sentence(&sentence)?;
     }
     if args.existing {
         let number = match done.brought.len() {
@@ -112,13 +112,13 @@ pub fn set(session: &Session, args: &Set) -> Result<u8> {
             number => format!("{number} environments are"),
         };
         let sentence = format!("{number} as set, and so is each node from its next boot on.");
-        session.screen.sentence(&sentence)?;
+        session.sentence(&sentence)?;
     }
     if done.is_for_new {
         let note = properties::for_new(node.as_ref());
-        session.screen.notes(&[note]);
+        session.notes(&[note]);
     }
-    session.screen.warnings(&done.warnings);
+    session.warnings(&done.warnings);
     Ok(session.failed(&done.failures))
 }
 
@@ -159,8 +159,8 @@ pub fn get(session: &Session, args: &Get) -> Result<u8> {
     let text = match (args.json, args.machine) {
         (true, _) => json::list("properties", &all)?,
         (_, true) => output::properties::tabbed(&all),
-        _ => output::properties::draw(&all, session.screen.colour),
+        _ => output::properties::draw(&all, session.colour),
     };
-    session.screen.answer(&text)?;
+    session.answer(&text)?;
     Ok(0)
 }

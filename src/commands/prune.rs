@@ -75,7 +75,7 @@ fn prune(
     // Failures first: the last line is the answer.
     let worst = session.failed(&pruned.failures);
     if mode.dry_run {
-        session.screen.notes(&pruned.stays);
+        session.notes(&pruned.stays);
         let mut steps = pruned.planned;
         let chosen: Vec<Operand> = pruned.chosen.into_iter().map(Operand::from).collect();
         if !chosen.is_empty() {
@@ -83,16 +83,14 @@ fn prune(
                 space.of_environments(&chosen)
             }));
         }
-        session.screen.plan(&steps)?;
+        session.plan(&steps)?;
         return Ok(worst);
     }
     for why in &pruned.stays {
-        session.screen.detail(why);
+        session.detail(why);
     }
     if !pruned.gone.is_empty() || pruned.failures.is_empty() {
-        session
-            .screen
-            .sentence(&match (pruned.gone.len(), pruned.stays.len()) {
+        session.sentence(&match (pruned.gone.len(), pruned.stays.len()) {
                 (0, 0) => "Nothing to prune.".to_string(),
                 (0, stay) => {
                     format!("Nothing to prune: {stay} beyond the number to keep stay; -v prints the reasons.")

@@ -32,16 +32,12 @@ pub fn run(session: &Session, args: &Publish) -> Result<u8> {
     let lock = mode.unless_dry(|| pool.lock(mode.wait))?;
     let done = publish::everything(&pool, lock.as_ref())?;
     if mode.dry_run {
-        session.screen.plan(&done.steps)?;
+        session.plan(&done.steps)?;
     } else if done.steps.is_empty() {
-        session
-            .screen
-            .sentence("Everything is published already.")?;
+        session.sentence("Everything is published already.")?;
     } else {
-        session
-            .screen
-            .sentence(&format!("Published: {}.", done.steps.join(", ")))?;
+        session.sentence(&format!("Published: {}.", done.steps.join(", ")))?;
     }
-    session.screen.warnings(&done.warnings);
+    session.warnings(&done.warnings);
     Ok(0)
 }

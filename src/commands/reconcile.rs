@@ -63,9 +63,9 @@ pub fn run(session: &Session, args: &Reconcile) -> Result<u8> {
             return Ok(0);
         };
         for sentence in &result.done {
-            session.screen.sentence(sentence)?;
+            session.sentence(sentence)?;
         }
-        session.screen.warnings(&result.warnings);
+        session.warnings(&result.warnings);
         Ok(u8::from(!result.warnings.is_empty()))
     })
 }

@@ -47,9 +47,7 @@ pub fn run(session: &Session, args: &Rename) -> Result<u8> {
         }
     };
     if let Some(new) = session.done(outcome)? {
-        session
-            .screen
-            .sentence(&format!("Renamed {} to {new}.", args.old))?;
+        session.sentence(&format!("Renamed {} to {new}.", args.old))?;
     }
     Ok(0)
 }

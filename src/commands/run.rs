@@ -87,11 +87,9 @@ fn inside(session: &Session, operand: &Operand, what: &What, changing: Changing)
     };
     match &ended {
         Ended::CannotRun(why) | Ended::NotFound(why) => {
-            session.screen.warnings(std::slice::from_ref(why));
+            session.warnings(std::slice::from_ref(why));
         }
-        Ended::Stopped(why) => session
-            .screen
-            .warnings(&[format!("the command was killed: {why}")]),
+        Ended::Stopped(why) => session.warnings(&[format!("the command was killed: {why}")]),
         Ended::Exited(_) | Ended::Signalled(_) => {}
     }
     Ok(ended.status())

@@ -96,7 +96,7 @@ impl Log {
     fn write(&mut self, session: &Session, event: Event) -> Result<()> {
         let (line, limit) = match event {
             Event::Ready(at) => {
-                let _ = session.screen.sentence(&format!("Listening on {at}."));
+                let _ = session.sentence(&format!("Listening on {at}."));
                 return Ok(());
             }
             Event::Fetched(pool, node) => {
@@ -125,7 +125,7 @@ impl Log {
             ),
         };
         if let Some(more) = limit.count(Instant::now()) {
-            let _ = session.screen.sentence(&format!("{line}{more}"));
+            let _ = session.sentence(&format!("{line}{more}"));
         }
         Ok(())
     }

@@ -20,6 +20,15 @@ pub struct Session {
     pub screen: Screen,
 }
 
+/// A command prints to the screen of its session.
+impl std::ops::Deref for Session {
+    type Target = Screen;
+
+    fn deref(&self) -> &Screen {
+        &self.screen
+    }
+}
+
 impl Session {
     /// Opens the pool.
     pub fn pool(&self) -> Result<Pool> {

@@ -53,25 +53,23 @@ pub fn run(session: &Session, args: &Status) -> Result<u8> {
     let text = if args.json {
         json::list("nodes", &states)?
     } else if args.nodes.is_empty() {
-        output::status::draw(&states, session.screen.colour)
+        output::status::draw(&states, session.colour)
     } else {
         output::status::draw_each(&states)
     };
-    session.screen.answer(&text)?;
+    session.answer(&text)?;
     if !args.json && args.nodes.is_empty() {
         for behind in states.iter().flat_map(|state| &state.left_behind) {
-            session.screen.notes(&[behind.sentence()]);
+            session.notes(&[behind.sentence()]);
         }
     }
     for finding in check::filesystem::of_filesystem(&pool)? {
         let warning = format!("{}: {}", finding.about, finding.problem);
-        session.screen.warnings(&[warning]);
+        session.warnings(&[warning]);
     }
     for state in &states {
         for problem in &state.problems {
-            session
-                .screen
-                .warnings(&[format!("{}: {problem}", state.node)]);
+            session.warnings(&[format!("{}: {problem}", state.node)]);
         }
     }
     Ok(0)

@@ -157,15 +157,15 @@ pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
         return Ok(2);
     };
     let pool = session.pool()?;
-    let echo = session.screen.draws_progress();
+    let echo = session.draws_progress();
     let outcome = perform(&pool, args, source, echo)?;
     match session.done(outcome)? {
         None => {}
         Some(Upgraded::NothingToDo { source, told }) => {
-            session.screen.sentence(&format!(
+            session.sentence(&format!(
                 "Nothing to upgrade in {source}; no new environment."
             ))?;
-            session.screen.notes(&told);
+            session.notes(&told);
         }
         Some(Upgraded::New {
             id,
@@ -181,9 +181,7 @@ pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
             warnings,
         }) => {
             if let Some(changed) = &changed {
-                session
-                    .screen
-                    .answer(&changes::draw(changed, session.screen.colour))?;
+                session.answer(&changes::draw(changed, session.colour))?;
             }
             let node = &id.node;
             let next = match (active, would_boot) {
@@ -199,15 +197,13 @@ pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
                     bytes(shared.shared_again)
                 )
             });
-            session.screen.sentence(&format!(
+            session.sentence(&format!(
                 "Created {id}, upgraded from {origin}{space}.{next}"
             ))?;
-            session
-                .screen
-                .notes(&[format!("full output: {}", log.display())]);
-            session.screen.notes(&told);
-            session.screen.notes(&notes);
-            session.screen.warnings(&warnings);
+            session.notes(&[format!("full output: {}", log.display())]);
+            session.notes(&told);
+            session.notes(&notes);
+            session.warnings(&warnings);
             if let (Some(begun), Some(how)) = (begun, How::asked(args.once, args.trial)) {
                 activate::begun(session, Outcome::Done(begun), how)?;
             }

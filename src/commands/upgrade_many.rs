@@ -20,7 +20,7 @@ pub(super) fn run(session: &Session, args: &Upgrade) -> Result<u8> {
         return dry_run(session, &pool, args, &nodes);
     }
     let names: Vec<&str> = nodes.iter().map(NodeName::as_str).collect();
-    let mut lines = Lines::new(&names, session.screen.draws_progress());
+    let mut lines = Lines::new(&names, session.draws_progress());
     let jobs = args.jobs.map_or_else(processors, usize::from);
     let reports = fleet::upgrade(
         &nodes,
@@ -35,9 +35,9 @@ pub(super) fn run(session: &Session, args: &Upgrade) -> Result<u8> {
         },
     )?;
     drop(lines);
-    session.screen.answer(&output::upgrade::draw(
+    session.answer(&output::upgrade::draw(
         nodes.iter().zip(&reports),
-        session.screen.colour,
+        session.colour,
     ))?;
     for (node, report) in nodes.iter().zip(&reports) {
         warn(session, node, report);
@@ -52,16 +52,16 @@ fn warn(session: &Session, node: &NodeName, report: &Report) {
     };
     match report {
         Report::Created { told, warnings, .. } => {
-            session.screen.notes(&named(told));
-            session.screen.warnings(&named(warnings));
+            session.notes(&named(told));
+            session.warnings(&named(warnings));
         }
         Report::Failed { why, hint, .. } => {
-            session.screen.warnings(&[format!("{node}: {why}")]);
+            session.warnings(&[format!("{node}: {why}")]);
             if let Some(hint) = hint {
-                session.screen.notes(&[format!("{node}: {hint}")]);
+                session.notes(&[format!("{node}: {hint}")]);
             }
         }
-        Report::Nothing { told } => session.screen.notes(&named(told)),
+        Report::Nothing { told } => session.notes(&named(told)),
     }
 }
 
@@ -72,9 +72,7 @@ pub(super) fn worker(session: &Session, args: &Upgrade) -> Result<u8> {
     };
     let done = fleet::stop_with_parent().and_then(|()| work(session, args, source));
     let report = Report::from_result(&done);
-    session
-        .screen
-        .answer(&format!("{}\n", serde_json::to_string(&report)?))?;
+    session.answer(&format!("{}\n", serde_json::to_string(&report)?))?;
     Ok(report.status())
 }
 

@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 use super::client::Whose;
 use crate::fs::atomic::{self, Durable};
 use crate::fs::opener;
+use crate::pool::Environment;
 
 /// How much of the end is kept unchanged, in bytes: some ten boots of a Raspberry Pi.
 const TAIL: usize = 32 << 10;
@@ -59,7 +60,7 @@ impl How {
 }
 
 /// One event.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Seen {
     /// The time, UTC.
     pub time: Timestamp,
@@ -92,14 +93,20 @@ pub struct Seen {
 }
 
 impl Seen {
+    /// An environment that a node ran.
+    pub(super) fn of(env: &Environment, how: How, time: Timestamp) -> Self {
+        Self {
+            time,
+            env: env.name.to_string(),
+            uuid: env.uuid().map(str::to_string),
+            how,
+            ..Self::default()
+        }
+    }
+
     /// Returns whether the node may have caused it.
     pub fn may_be_its(&self) -> bool {
         self.whose != Some(Whose::Others)
-    }
-
-    /// Returns whether the two are of the same kind and environment.
-    fn is_like(&self, other: &Self) -> bool {
-        self.kind() == other.kind()
     }
 
     fn kind(&self) -> (&str, Option<&str>, How, Option<Whose>) {
@@ -138,7 +145,7 @@ pub fn add(node_dir: &Path, seen: &Seen) -> Result<()> {
     }
     let news = !parse(&String::from_utf8_lossy(&before))
         .iter()
-        .any(|known| known.is_like(seen));
+        .any(|known| known.kind() == seen.kind());
     // One write, so that readers and writers never see a partial line.
     (&*file)
         .write_all(line.as_bytes())
@@ -255,10 +262,8 @@ mod tests {
             how: How::Tftp,
             file: Some(file.to_string()),
             size: Some(1),
-            kernel: false,
             client: Some("10.0.0.5".to_string()),
-            whose: None,
-            boot_id: None,
+            ..Seen::default()
         }
     }
 

@@ -2,10 +2,9 @@
 
 use jiff::Timestamp;
 
-use super::boots::{self, How};
-use super::judgement::Proof;
+use super::boots::{self, How, Seen};
 use super::nfsd::Look;
-use super::{Evidence, Running, in_use, is_in_same, reports};
+use super::{Evidence, Running, in_use, is_of, reports};
 use crate::pool::pending::Pending;
 use crate::pool::{EnvName, Environment, Node, layout};
 
@@ -58,23 +57,11 @@ impl Evidence {
 
     /// Adds the recorded reports and long-term NFS uses.
     fn take_proofs_seen(&mut self) {
-        for seen in &self.seen {
-            let newer = self.runs.as_ref().is_none_or(|r| r.time <= seen.time);
-            if seen.how == How::Tftp {
-                continue;
-            }
-            self.proofs.push(Proof {
-                env: seen.env.clone(),
-                uuid: seen.uuid.clone(),
-                time: seen.time,
-                boot_id: seen.boot_id.clone(),
-            });
-            if newer {
+        for seen in self.seen.iter().filter(|seen| seen.how != How::Tftp) {
+            self.proofs.push(seen.clone());
+            if self.runs.as_ref().is_none_or(|r| r.seen.time <= seen.time) {
                 self.runs = Some(Running {
-                    env: seen.env.clone(),
-                    uuid: seen.uuid.clone(),
-                    time: seen.time,
-                    how: seen.how,
+                    seen: seen.clone(),
                     report: None,
                 });
             }
@@ -91,7 +78,7 @@ impl Evidence {
             return;
         };
         if let Some(runs) = &mut self.runs
-            && is_in_same(runs, &env)
+            && is_of(&runs.seen, &env)
             && self
                 .proofs
                 .iter()
@@ -104,18 +91,14 @@ impl Evidence {
         if !reports::is_of_a_boot(&env, time, &report) {
             return;
         }
-        self.proofs.push(Proof {
-            env: name.to_string(),
-            uuid: env.uuid().map(str::to_string),
-            time,
+        let seen = Seen {
             boot_id: Some(report.boot_id.clone()),
-        });
-        if self.runs.as_ref().is_none_or(|r| r.time <= time) {
+            ..Seen::of(&env, How::Report, time)
+        };
+        self.proofs.push(seen.clone());
+        if self.runs.as_ref().is_none_or(|r| r.seen.time <= time) {
             self.runs = Some(Running {
-                env: name.to_string(),
-                uuid: env.uuid().map(str::to_string),
-                time,
-                how: How::Report,
+                seen,
                 report: Some(report),
             });
         }
@@ -126,7 +109,11 @@ impl Evidence {
         let [name] = self.in_use.as_slice() else {
             return;
         };
-        if self.runs.as_ref().is_some_and(|r| r.env == name.as_str()) {
+        if self
+            .runs
+            .as_ref()
+            .is_some_and(|r| r.seen.env == name.as_str())
+        {
             return;
         }
         let Ok(Some(env)) = Environment::observe(node, name) else {
@@ -134,10 +121,7 @@ impl Evidence {
         };
         if !self.has_left(&env) {
             self.runs = Some(Running {
-                env: name.to_string(),
-                uuid: env.uuid().map(str::to_string),
-                time: Timestamp::now(),
-                how: How::Nfs,
+                seen: Seen::of(&env, How::Nfs, Timestamp::now()),
                 report: None,
             });
         }

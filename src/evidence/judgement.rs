@@ -7,19 +7,7 @@
 
 use jiff::Timestamp;
 
-/// Proof that a node ran an environment, which no other machine can cause: a boot that it reported in its own root, or
-/// only that root in use over NFS from its own address, for longer than the server keeps entries.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Proof {
-    /// The environment, by name.
-    pub env: String,
-    /// Its identity, if it was recorded.
-    pub uuid: Option<String>,
-    /// When the node ran it, UTC.
-    pub time: Timestamp,
-    /// The boot ID it reported.
-    pub boot_id: Option<String>,
-}
+use super::boots::Seen;
 
 /// Until when the node's names led to an environment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,7 +36,10 @@ pub struct Facts<'a> {
 }
 
 /// Returns whether a node may be running an environment; `elsewhere` are proofs of other environments.
-pub fn may_run<'a>(facts: Facts<'_>, elsewhere: impl IntoIterator<Item = &'a Proof>) -> bool {
+///
+/// A proof is an event that no other machine can cause: a boot that the node reported in its own root, or only that root in
+/// use over NFS from its own address, for longer than the server keeps entries.
+pub fn may_run<'a>(facts: Facts<'_>, elsewhere: impl IntoIterator<Item = &'a Seen>) -> bool {
     let led = match facts.until {
         Until::Unknown => return true,
         Until::Now(_) if !facts.watched => return true,
@@ -60,7 +51,7 @@ pub fn may_run<'a>(facts: Facts<'_>, elsewhere: impl IntoIterator<Item = &'a Pro
         return false;
     }
     let doubt = led.max(facts.seen);
-    let proves = |proof: &Proof| {
+    let proves = |proof: &Seen| {
         let known_before = proof
             .boot_id
             .as_ref()
@@ -78,12 +69,12 @@ mod tests {
         Timestamp::from_second(1_000_000 + seconds).unwrap()
     }
 
-    fn proof(seconds: i64, boot_id: &str) -> Proof {
-        Proof {
+    fn proof(seconds: i64, boot_id: &str) -> Seen {
+        Seen {
             env: "other".to_string(),
-            uuid: None,
             time: at(seconds),
             boot_id: Some(boot_id.to_string()),
+            ..Seen::default()
         }
     }
 
@@ -92,7 +83,7 @@ mod tests {
         use Until::*;
         let told = ["before".to_string()];
         // Until when led to, seen last, a proof elsewhere; whether it may run, and whether where all is watched.
-        let cases: [(_, Option<i64>, Option<Proof>, _); 16] = [
+        let cases: [(_, Option<i64>, Option<Seen>, _); 16] = [
             (Never, None, None, (false, false)),
             // Fetched of what nobody was led to by netbe: by a link made by hand.
             (Never, Some(5), None, (true, true)),

@@ -23,7 +23,7 @@ use crate::pool::pending::PendingBoot;
 use crate::pool::{EnvName, Environment, Node, layout};
 use boots::{How, Seen};
 use client::Whose;
-use judgement::{Facts, Proof, Until};
+use judgement::{Facts, Until};
 use nfsd::Look;
 pub use transfers_told::transfers_told;
 
@@ -35,7 +35,7 @@ pub struct Evidence {
     runs: Option<Running>,
     /// The recorded events, oldest first.
     seen: Vec<Seen>,
-    proofs: Vec<Proof>,
+    proofs: Vec<Seen>,
     /// The environments the NFS server has in use.
     in_use: Vec<EnvName>,
     /// Those of them that the node has not provably left.
@@ -51,14 +51,8 @@ pub struct Evidence {
 /// The environment that a node runs, and the evidence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Running {
-    /// The environment, by name.
-    pub env: String,
-    /// Its identity, if it was recorded.
-    pub uuid: Option<String>,
-    /// The latest possible start, UTC.
-    pub time: Timestamp,
-    /// The evidence.
-    pub how: How,
+    /// The environment, the latest possible start, and the evidence.
+    pub seen: Seen,
     /// The node's report.
     pub report: Option<Report>,
 }
@@ -107,8 +101,8 @@ impl Evidence {
         }
         let its = |seen: &&Seen| is_of(seen, env) && seen.may_be_its();
         let seen = self.seen.iter().filter(its).map(|s| s.time).max();
-        let (own, elsewhere): (Vec<&Proof>, Vec<&Proof>) =
-            self.proofs.iter().partition(|proof| is_in(proof, env));
+        let (own, elsewhere): (Vec<&Seen>, Vec<&Seen>) =
+            self.proofs.iter().partition(|proof| is_of(proof, env));
         let facts = Facts {
             until: self.until(env),
             seen: seen.max(own.iter().map(|proof| proof.time).max()),
@@ -150,10 +144,10 @@ impl Evidence {
 
     /// Returns whether there is proof that the node ran another environment after a time, by a boot ID not in `told`.
     pub fn was_elsewhere(&self, env: &Environment, since: Timestamp, told: &[String]) -> bool {
-        let news = |p: &Proof| p.boot_id.as_ref().is_some_and(|id| !told.contains(id));
+        let news = |p: &Seen| p.boot_id.as_ref().is_some_and(|id| !told.contains(id));
         self.proofs
             .iter()
-            .any(|p| !is_in(p, env) && p.time > since && news(p))
+            .any(|p| !is_of(p, env) && p.time > since && news(p))
     }
 
     /// Returns whether the NFS server has another environment in use.
@@ -180,34 +174,17 @@ impl Evidence {
         let Some(runs) = &self.runs else {
             return false;
         };
-        if !is_in_same(runs, env) {
+        if !is_of(&runs.seen, env) {
             return false;
         }
         match self.not_left.as_slice() {
             [] => {
-                let later = |s: &Seen| s.time > runs.time && s.may_be_its() && !is_of(s, env);
+                let later = |s: &Seen| s.time > runs.seen.time && s.may_be_its() && !is_of(s, env);
                 !self.seen.iter().any(later)
             }
             [one] => *one == env.name,
             _ => false,
         }
-    }
-}
-
-fn is_in_same(runs: &Running, env: &Environment) -> bool {
-    runs.env == env.name.as_str() && same(runs.uuid.as_deref(), env.uuid())
-}
-
-/// Returns whether a proof is of this environment, and not of an earlier one of the same name.
-fn is_in(proof: &Proof, env: &Environment) -> bool {
-    proof.env == env.name.as_str() && same(proof.uuid.as_deref(), env.uuid())
-}
-
-/// Returns whether two identities are equal, or one is unknown.
-fn same(a: Option<&str>, b: Option<&str>) -> bool {
-    match (a, b) {
-        (Some(a), Some(b)) => a == b,
-        _ => true,
     }
 }
 

@@ -56,10 +56,9 @@ pub fn note(pool: &Pool, node: &Node) -> Result<()> {
         }
         return Ok(());
     };
-    let Some(now) = next(before, env, uuid, Timestamp::now()) else {
+    let Some(mut now) = next(before, env, uuid, Timestamp::now()) else {
         return Ok(());
     };
-    let mut now = now;
     if now.until.duration_since(now.since) >= LONG && !now.told {
         boots::add(&node.state, &seen(&now))?;
         now.told = true;
@@ -106,12 +105,7 @@ fn seen(attendance: &Attendance) -> Seen {
         env: attendance.env.clone(),
         uuid: attendance.uuid.clone(),
         how: How::Nfs,
-        file: None,
-        size: None,
-        kernel: false,
-        client: None,
-        whose: None,
-        boot_id: None,
+        ..Seen::default()
     }
 }
 

@@ -4,10 +4,14 @@
 //! expire after half an hour without (fs/nfsd/export.c, mountd(8) `--ttl`). So an entry is evidence of use, and a
 //! missing entry is no evidence. Changes only this cache.
 
+use std::ffi::OsString;
 use std::io::{self, Write};
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::fs::octal::unescaped;
 
 const TABLE: &str = "/proc/net/rpc/nfsd.export/content";
 
@@ -128,30 +132,11 @@ fn parse(text: &str) -> Vec<PathBuf> {
         .filter(|line| line.starts_with('/'))
         .filter_map(|line| {
             let (path, client) = line.split_once('\t')?;
-            client.contains('(').then(|| unescaped(path))
+            client
+                .contains('(')
+                .then(|| OsString::from_vec(unescaped(path)).into())
         })
         .collect()
-}
-
-/// Undoes the octal escapes of the kernel's `qword` form.
-fn unescaped(field: &str) -> PathBuf {
-    let mut bytes = Vec::new();
-    let mut rest = field.as_bytes();
-    while let Some((&first, tail)) = rest.split_first() {
-        let digits = tail.get(..3).and_then(|d| std::str::from_utf8(d).ok());
-        match digits.and_then(|d| u8::from_str_radix(d, 8).ok()) {
-            Some(byte) if first == b'\\' => {
-                bytes.push(byte);
-                rest = &tail[3..];
-            }
-            _ => {
-                bytes.push(first);
-                rest = tail;
-            }
-        }
-    }
-    use std::os::unix::ffi::OsStringExt;
-    std::ffi::OsString::from_vec(bytes).into()
 }
 
 #[cfg(test)]

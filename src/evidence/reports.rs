@@ -82,16 +82,8 @@ fn report_of(node: &Node, name: &EnvName) -> Option<Seen> {
     let env = Environment::observe(node, name).ok()??;
     let (time, report) = reported(&env)?;
     is_of_a_boot(&env, time, &report).then(|| Seen {
-        time,
-        env: env.name.to_string(),
-        uuid: env.uuid().map(str::to_string),
-        how: How::Report,
-        file: None,
-        size: None,
-        kernel: false,
-        client: None,
-        whose: None,
         boot_id: Some(report.boot_id),
+        ..Seen::of(&env, How::Report, time)
     })
 }
 

@@ -10,6 +10,7 @@ pub mod free_space;
 pub mod interrupt;
 pub mod interruptible_io;
 pub mod mounts;
+pub mod octal;
 pub mod opener;
 pub mod own_program;
 pub mod path_error;

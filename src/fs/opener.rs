@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use nix::NixPath;
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, OpenHow, ResolveFlag, openat, openat2};
-use nix::sys::stat::{Mode, SFlag, fstat};
+use nix::sys::stat::{Mode, SFlag, fstat, mkdirat};
 
 use super::interrupt;
 
@@ -136,6 +136,22 @@ pub fn file_or_new(path: &Path, flags: OFlag, mode: Mode) -> io::Result<File> {
             place => return Ok(File::from(reopen(&place?, flags)?)),
         }
     }
+}
+
+/// Creates an empty file of mode 0600 under a bare name in a directory, open for writing.
+///
+/// # Errors
+/// `EEXIST` if the name exists.
+pub fn new_file_at(directory: &impl AsFd, name: &(impl NixPath + ?Sized)) -> nix::Result<File> {
+    let new = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL;
+    let flags = new | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    openat(directory, name, flags, Mode::S_IRUSR | Mode::S_IWUSR).map(File::from)
+}
+
+/// Creates a directory of mode 0700 under a bare name in another, and opens it.
+pub fn new_directory_at(to: &impl AsFd, name: &(impl NixPath + ?Sized)) -> nix::Result<File> {
+    mkdirat(to, name, Mode::S_IRWXU)?;
+    directory_at(to, name).map(File::from)
 }
 
 /// Opens a directory for reading; follows symbolic links.

@@ -68,8 +68,8 @@ pub fn differing(
             let length = usize::try_from(range.end - at).map_or(chunk, |rest| rest.min(chunk));
             left.resize(length, 0);
             right.resize(length, 0);
-            let read = fill(one, &mut left, at)?;
-            if read != fill(other, &mut right, at)? {
+            let read = fill_at(one, &mut left, at)?;
+            if read != fill_at(other, &mut right, at)? {
                 // One was truncated meanwhile.
                 return Ok(None);
             }
@@ -116,7 +116,7 @@ fn add_range(found: &mut Vec<Range<u64>>, range: Range<u64>) {
 }
 
 /// Reads until the buffer is full or the file ends.
-fn fill(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+pub fn fill_at(file: &File, buffer: &mut [u8], at: u64) -> io::Result<usize> {
     let mut filled = 0;
     while filled < buffer.len() {
         match file.read_at(&mut buffer[filled..], at + filled as u64) {

@@ -6,14 +6,13 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use jiff::Timestamp;
 
 use super::plan::Plan;
-use super::staged::{Content, Identity, Made, StagedEnvironment, Target};
+use super::staged::{Content, Identity, Made, StagedEnvironment, Target, free_name};
 use super::{Mode, Outcome, activate_new, network_names, properties};
-use crate::failure::{Failure, hinted};
+use crate::failure::{self, Failure, Kind, hinted};
 use crate::pool::record::{EnvRecord, NodeRecord};
-use crate::pool::{EnvId, EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool, layout};
+use crate::pool::{EnvId, EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool};
 
 /// The request.
 #[derive(Debug, Clone)]
@@ -110,7 +109,7 @@ impl Chosen {
     fn new(pool: &Pool, request: &Request) -> Result<Self> {
         let existing = match pool.node(&request.target.node) {
             Ok(node) => Some(node),
-            Err(e) if is_not_found(&e) => None,
+            Err(e) if failure::is(&e, Kind::NotFound) => None,
             Err(e) => return Err(e),
         };
         let record = match &existing {
@@ -274,48 +273,9 @@ fn only_template(pool: &Pool, target: &Operand) -> Result<Environment> {
     }
 }
 
-/// Returns the name of the new environment.
-///
-/// # Errors
-/// A refusal if the name is taken; `Locked` if an environment of that name is being made.
-pub fn free_name(pool: &Pool, node: Option<&Node>, target: &Operand) -> Result<EnvName> {
-    let is_being_made = |name: &EnvName| pool.refuse_work(&target.node, name, Duration::ZERO);
-    let taken = |name: &EnvName| {
-        node.is_some_and(|n| {
-            n.dir
-                .join(layout::ENVS)
-                .join(name.as_str())
-                .symlink_metadata()
-                .is_ok()
-        })
-    };
-    match &target.env {
-        Some(name) if taken(name) => Err(Failure::refused(format!(
-            "{}/{name} already exists",
-            target.node
-        ))
-        .hint(format!("netbe list {}", target.node))
-        .into()),
-        Some(name) => {
-            is_being_made(name)?;
-            Ok(name.clone())
-        }
-        None => Ok(EnvName::made_at(Timestamp::now(), |name| {
-            taken(name) || is_being_made(name).is_err()
-        })),
-    }
-}
-
 /// Returns the note about a node without MAC address and serial.
 pub fn not_asked_for(node: &NodeName) -> String {
     format!(
         "no machine can ask for {node} yet: netbe set mac=MAC {node}, or serial=SERIAL for a Raspberry Pi"
     )
-}
-
-/// Returns whether an error says that something does not exist.
-pub fn is_not_found(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<Failure>()
-        .is_some_and(|f| f.kind == crate::failure::Kind::NotFound)
 }

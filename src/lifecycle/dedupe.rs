@@ -28,7 +28,7 @@ use self::share::Work;
 use super::Mode;
 use super::import::unpack::Progress;
 use crate::btrfs::subvolume;
-use crate::pool::lock::DedupeLock;
+use crate::pool::lock::WorkLock;
 use crate::pool::{Environment, NodeName, Pool};
 
 /// The result, or that of a dry run.
@@ -64,7 +64,7 @@ pub fn dedupe(
     mode: Mode,
 ) -> Result<Shared> {
     let envs = candidates::environments(pool, nodes)?;
-    let _lock = mode.unless_dry(|| DedupeLock::take(pool.state(), mode.wait))?;
+    let _lock = mode.unless_dry(|| WorkLock::to_share(pool.state(), mode.wait))?;
     progress.phase("Waiting for the disk");
     // Dirty data is not in the trees yet.
     subvolume::sync(pool.root())?;

@@ -6,11 +6,13 @@
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io;
+use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use crate::failure::Failure;
+use crate::fs::octal::unescaped;
 use crate::fs::path_error::is_system_error;
 use crate::pool::{Environment, layout};
 
@@ -100,7 +102,7 @@ fn swap_file_in(dir: &Path) -> Result<Option<PathBuf>> {
     let files = table
         .lines()
         .filter_map(|line| line.split_whitespace().next());
-    Ok(files.map(unescaped).find(|file| file.starts_with(dir)))
+    Ok(files.map(path_of).find(|file| file.starts_with(dir)))
 }
 
 /// Refuses an environment that is in use on this machine.
@@ -211,19 +213,13 @@ fn parse(line: &str) -> Option<Line> {
     let mut fields = line.split(' ').skip(2);
     Some(Line {
         device: fields.next()?.to_string(),
-        root: unescaped(fields.next()?),
-        at: unescaped(fields.next()?),
+        root: path_of(fields.next()?),
+        at: path_of(fields.next()?),
     })
 }
 
-/// Undoes the octal escapes of mountinfo: blank, tab, newline, backslash.
-fn unescaped(field: &str) -> PathBuf {
-    let text = field
-        .replace("\\040", " ")
-        .replace("\\011", "\t")
-        .replace("\\012", "\n")
-        .replace("\\134", "\\");
-    PathBuf::from(text)
+fn path_of(field: &str) -> PathBuf {
+    PathBuf::from(OsString::from_vec(unescaped(field)))
 }
 
 #[cfg(test)]

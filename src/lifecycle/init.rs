@@ -18,6 +18,7 @@ use anyhow::{Context, Result};
 use super::properties::{self as settings, Changed};
 use super::{Mode, Outcome, addresses};
 use crate::btrfs::subvolume;
+use crate::pool::base::Base;
 use crate::pool::record::{self, PoolRecord, VERSION};
 use crate::pool::state::{self, Place};
 use crate::pool::{self, Pool, claimed, layout, properties};
@@ -292,7 +293,7 @@ fn lay_out(dir: &Path, states: &Path, server: Option<&str>) -> Result<()> {
     filesystem::close(&layout::nodes(dir))?;
     let mut record = PoolRecord {
         version: VERSION,
-        uuid: new_uuid()?,
+        uuid: Base::new_id()?,
         properties: std::collections::BTreeMap::new(),
         other: serde_json::Map::new(),
     };
@@ -309,11 +310,6 @@ fn lay_out(dir: &Path, states: &Path, server: Option<&str>) -> Result<()> {
 }
 
 /// Makes a UUID.
-fn new_uuid() -> Result<String> {
-    let uuid = fs::read_to_string("/proc/sys/kernel/random/uuid").context("making a UUID")?;
-    Ok(uuid.trim().to_string())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

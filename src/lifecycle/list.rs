@@ -5,7 +5,8 @@
 use std::path::PathBuf;
 
 use anyhow::Result;
-use jiff::Timestamp;
+use jiff::{Timestamp, Unit};
+use serde::{Serialize, Serializer};
 
 use super::parallel;
 use crate::btrfs::space::Sum;
@@ -16,19 +17,17 @@ use crate::pool::node;
 use crate::pool::pending::{Kind, Pending};
 use crate::pool::{EnvName, Environment, Node, NodeName, Operand, Origin, Pool};
 
-/// One environment, as listed.
-#[derive(Debug, Clone)]
+/// One environment, as listed; in the order of the document that `list --json` prints.
+#[derive(Debug, Clone, Serialize)]
 pub struct Listed {
     /// Its node.
-    pub node: String,
+    pub node: NodeName,
     /// Its name.
-    pub name: String,
+    pub name: EnvName,
     /// Its identity, if known.
     pub uuid: Option<String>,
     /// Whether it is complete, and all of it can be read.
     pub complete: bool,
-    /// Its problems, a sentence each; also why a complete one would not boot.
-    pub problems: Vec<String>,
     /// Whether it is active.
     pub active: bool,
     /// Whether the node runs it; `None` if it may.
@@ -38,8 +37,10 @@ pub struct Listed {
     /// Whether it is pinned.
     pub pinned: bool,
     /// Time of creation, UTC.
+    #[serde(serialize_with = "to_the_second")]
     pub created: Timestamp,
     /// Its place in the order in which they were made.
+    #[serde(skip)]
     pub order: Order,
     /// Its description.
     pub description: String,
@@ -49,15 +50,19 @@ pub struct Listed {
     pub kernel: Option<String>,
     /// Its origin.
     pub origin: Option<Origin>,
-    /// The ancestors before its origin, the nearest first.
-    pub lineage: Vec<Origin>,
     /// Its root half.
     pub root: PathBuf,
     /// Its boot half.
     pub boot: PathBuf,
     /// Its space on disk, if requested and readable.
     pub space: Option<Sum>,
+    /// Its problems, a sentence each; also why a complete one would not boot.
+    pub problems: Vec<String>,
+    /// The ancestors before its origin, the nearest first.
+    #[serde(skip)]
+    pub lineage: Vec<Origin>,
     /// The environment it was renamed from, while that may still exist.
+    #[serde(skip)]
     replaces: Option<String>,
 }
 
@@ -87,8 +92,8 @@ impl Listed {
     #[cfg(test)]
     pub(super) fn of_nobody() -> Self {
         Self {
-            node: String::new(),
-            name: String::new(),
+            node: "nobody".parse().unwrap(),
+            name: "none".parse().unwrap(),
             uuid: None,
             complete: true,
             problems: Vec::new(),
@@ -112,13 +117,18 @@ impl Listed {
 
     fn claim(&self) -> Claim<'_> {
         Claim {
-            node: &self.node,
-            name: &self.name,
+            node: self.node.as_str(),
+            name: self.name.as_str(),
             uuid: self.uuid.as_deref(),
             replaces: self.replaces.as_deref(),
             active: self.active,
         }
     }
+}
+
+fn to_the_second<S: Serializer>(moment: &Timestamp, to: S) -> Result<S::Ok, S::Error> {
+    let rounded = moment.round(Unit::Second).unwrap_or(*moment);
+    rounded.serialize(to)
 }
 
 /// A node that cannot be read.
@@ -307,8 +317,8 @@ impl View {
         let ((arch, description, pinned), (uuid, origin, lineage, replaces)) =
             said.unwrap_or_default();
         Some(Listed {
-            node: env.node.to_string(),
-            name: env.name.to_string(),
+            node: env.node,
+            name: env.name,
             uuid,
             complete,
             problems,

@@ -68,11 +68,11 @@ pub fn with_ancestors(pool: &Pool, chosen: Vec<Listed>) -> Result<Vec<Listed>> {
             }
         }
     }
-    let is_chosen: HashSet<(&str, &str)> = chosen.iter().map(|e| (&*e.node, &*e.name)).collect();
+    let is_chosen: HashSet<_> = chosen.iter().map(|e| (&e.node, &e.name)).collect();
     let more: Vec<Listed> = all
         .iter()
         .zip(&is_needed)
-        .filter(|(env, needed)| **needed && !is_chosen.contains(&(&*env.node, &*env.name)))
+        .filter(|(env, needed)| **needed && !is_chosen.contains(&(&env.node, &env.name)))
         .map(|(env, _)| env.clone())
         .collect();
     Ok(chosen.into_iter().chain(more).collect())

@@ -15,7 +15,7 @@ use super::trial::told::transfers_are_told;
 use crate::boot;
 use crate::evidence::{self, Evidence};
 use crate::evidence::{client, first_fetches, nfs_use, nfsd, reports};
-use crate::failure::{Failure, Kind};
+use crate::failure::{self, Kind};
 use crate::fs::atomic::Durable;
 use crate::fs::rooted::Tree;
 use crate::lifecycle::staged::Verified;
@@ -53,7 +53,7 @@ pub fn reconcile(pool: &Pool, only: Option<&NodeName>, mode: Mode) -> Result<Out
             match kept::end(pool, &node, mode) {
                 Ok(Outcome::Planned(steps)) => planned.extend(steps),
                 Ok(Outcome::Done(done)) => result.done.push(done),
-                Err(e) if is_locked(&e) => {}
+                Err(e) if failure::is(&e, Kind::Locked) => {}
                 Err(e) => result.warnings.push(format!("{}: {e:#}", node.name)),
             }
         }
@@ -64,7 +64,7 @@ pub fn reconcile(pool: &Pool, only: Option<&NodeName>, mode: Mode) -> Result<Out
             Ok(steps) => planned.extend(steps),
             Err(e) if mode.dry_run => return Err(e),
             // It comes by again.
-            Err(e) if is_locked(&e) => {}
+            Err(e) if failure::is(&e, Kind::Locked) => {}
             Err(e) => result.warnings.push(format!("{}: {e:#}", node.name)),
         }
     }
@@ -72,12 +72,6 @@ pub fn reconcile(pool: &Pool, only: Option<&NodeName>, mode: Mode) -> Result<Out
         true => Outcome::Planned(planned),
         false => Outcome::Done(result),
     })
-}
-
-fn is_locked(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<Failure>()
-        .is_some_and(|f| f.kind == Kind::Locked)
 }
 
 /// Does what is to be done for a node; returns the steps.

@@ -12,8 +12,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::plan::Plan;
-use super::staged::{Content, Identity, Made, StagedEnvironment, StagedNode, Target};
-use super::{Held, Mode, Outcome, activate, create, destroy, in_use};
+use super::staged::{self, Content, Identity, Made, StagedEnvironment, StagedNode, Target};
+use super::{Held, Mode, Outcome, activate, destroy, in_use};
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
 use crate::fs::atomic::Durable;
@@ -47,7 +47,7 @@ pub fn environment(
     };
     let half_done = half_done(&node, &env, new)?;
     if half_done.is_none() {
-        create::free_name(pool, Some(&node), &target)?;
+        staged::free_name(pool, Some(&node), &target)?;
     }
     let becomes = Target {
         pool,

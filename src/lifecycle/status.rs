@@ -204,12 +204,12 @@ fn booted(node: &Node, envs: &[Environment]) -> Booted {
     match (known, evidence.running()) {
         (Some(known), Some(running)) => Booted {
             known: Some(known),
-            since: Some(running.time),
-            how: Some(running.how),
+            since: Some(running.seen.time),
+            how: Some(running.seen.how),
             kernel: running.report.as_ref().and_then(|r| r.kernel.clone()),
             boot_id: running.report.as_ref().map(|r| r.boot_id.clone()),
             fetched: evidence.fetched().map(|seen| seen.env.clone()),
-            possible: Vec::new(),
+            ..Booted::default()
         },
         _ => Booted {
             possible: named(None),

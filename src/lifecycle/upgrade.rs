@@ -21,7 +21,7 @@ use self::changed::Before;
 use super::staged::boot_config::Wanted;
 use super::staged::{StagedEnvironment, Target, snapshot};
 use super::trial::{self, Begun, How};
-use super::{Mode, Outcome, activate_new, create, left_behind, lent, plan};
+use super::{Mode, Outcome, activate_new, left_behind, lent, plan, staged};
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 use crate::packages::{self, Changes, Downloads, Step};
@@ -165,7 +165,7 @@ impl<'a> Run<'a> {
             env: request.name.clone(),
         };
         let name =
-            create::free_name(pool, Some(node), &target).map_err(|e| match request.activate {
+            staged::free_name(pool, Some(node), &target).map_err(|e| match request.activate {
                 true => activate_new::to_activate(e, Some(node), &target),
                 false => e,
             })?;

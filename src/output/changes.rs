@@ -1,6 +1,6 @@
 //! Package changes: the table of `upgrade` and `diff`, and the JSON.
 
-use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::{clean, table};
 use crate::packages::Changes;
@@ -13,60 +13,30 @@ pub fn draw(changes: &Changes, colour: bool) -> String {
         rows.push(row(name, old, new));
     }
     rows.extend(changes.added.iter().map(|(name, new)| row(name, "-", new)));
-    rows.extend(
-        changes
-            .removed
-            .iter()
-            .map(|(name, old)| row(name, old, "-")),
-    );
+    let removed = changes.removed.iter();
+    rows.extend(removed.map(|(name, old)| row(name, old, "-")));
     match rows.is_empty() {
         true => String::new(),
         false => table::table(&["PACKAGE", "BEFORE", "AFTER"], &rows, colour),
     }
 }
 
-/// The changes in JSON: each package with named fields.
-#[derive(Debug, Serialize)]
-pub struct Named<'a> {
-    added: Vec<One<'a>>,
-    removed: Vec<One<'a>>,
-    upgraded: Vec<Two<'a>>,
-    downgraded: Vec<Two<'a>>,
-}
-
-#[derive(Debug, Serialize)]
-struct One<'a> {
-    name: &'a str,
-    version: &'a str,
-}
-
-#[derive(Debug, Serialize)]
-struct Two<'a> {
-    name: &'a str,
-    before: &'a str,
-    after: &'a str,
-}
-
-impl<'a> Named<'a> {
-    /// Names the fields of these.
-    pub fn new(changes: &'a Changes) -> Self {
-        let one = |list: &'a [(String, String)]| {
-            let name = |(name, version): &'a (String, String)| One { name, version };
-            list.iter().map(name).collect()
-        };
-        let two = |list: &'a [(String, String, String)]| {
-            let name = |(name, before, after): &'a (String, String, String)| Two {
-                name,
-                before,
-                after,
-            };
-            list.iter().map(name).collect()
-        };
-        Self {
-            added: one(&changes.added),
-            removed: one(&changes.removed),
-            upgraded: two(&changes.upgraded),
-            downgraded: two(&changes.downgraded),
-        }
-    }
+/// Returns the changes in JSON: each package with named fields.
+pub fn named(changes: &Changes) -> Value {
+    let one = |list: &[(String, String)]| -> Value {
+        list.iter()
+            .map(|(name, version)| json!({ "name": name, "version": version }))
+            .collect()
+    };
+    let two = |list: &[(String, String, String)]| -> Value {
+        list.iter()
+            .map(|(name, before, after)| json!({ "name": name, "before": before, "after": after }))
+            .collect()
+    };
+    json!({
+        "added": one(&changes.added),
+        "removed": one(&changes.removed),
+        "upgraded": two(&changes.upgraded),
+        "downgraded": two(&changes.downgraded),
+    })
 }

@@ -113,7 +113,7 @@ pub fn document(difference: &Difference) -> Result<String> {
         "known_by": difference.known_by,
     });
     if let Some(packages) = &difference.packages {
-        fields["packages"] = json!(changes::Named::new(packages));
+        fields["packages"] = changes::named(packages);
     }
     if let Some(found) = &difference.files {
         fields["files"] = files::document(&found.changes);

@@ -71,8 +71,8 @@ fn sizes(env: &Listed) -> [Option<u64>; 2] {
 
 fn row(env: &Listed, with_space: bool) -> Vec<String> {
     let mut row = vec![
-        env.node.clone(),
-        env.name.clone(),
+        env.node.to_string(),
+        env.name.to_string(),
         dash(env.flags()),
         dash(clean(env.kernel.as_deref().unwrap_or_default())),
         local(env.created),
@@ -96,8 +96,8 @@ fn row_of_unread(one: &Unread, width: usize) -> Vec<String> {
 fn machine_row(env: &Listed) -> Vec<String> {
     let [unique, referenced] = sizes(env).map(|s| s.map_or(String::new(), |s| s.to_string()));
     vec![
-        env.node.clone(),
-        env.name.clone(),
+        env.node.to_string(),
+        env.name.to_string(),
         env.flags(),
         env.kernel.clone().unwrap_or_default(),
         env.created.as_second().to_string(),

@@ -6,8 +6,7 @@
 //! environment, is refused. Not for records in the state directory.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
+use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -39,8 +38,8 @@ impl Key {
     /// Makes a new key and writes it, durably.
     pub fn make(file: &Path) -> Result<Self> {
         let mut bytes = [0; LENGTH];
-        File::open("/dev/urandom")
-            .and_then(|mut random| random.read_exact(&mut bytes))
+        getrandom::fill(&mut bytes)
+            .map_err(io::Error::from)
             .context("making a key")?;
         atomic::private(file, hex(&bytes).as_bytes(), Durable::AtOnce)?;
         Ok(Self(Arc::new(bytes)))

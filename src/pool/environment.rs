@@ -78,18 +78,11 @@ impl Environment {
     /// Returns an environment of which only the name is known, since its node's directory cannot be read.
     pub fn unread(node: &Node, name: &EnvName, why: &str) -> Self {
         Self {
-            node: node.name.clone(),
-            name: name.clone(),
-            dir: node.dir.join(layout::ENVS).join(name.as_str()),
-            record: None,
-            active: node.active.as_ref() == Some(name),
-            template: node.is_template(),
             problems: vec![format!("it cannot be read: {why}")],
             // It may be complete, and a machine may run it.
             whole: true,
             unread: true,
-            kernel: None,
-            key: node.key.clone(),
+            ..Self::named(node, name)
         }
     }
 
@@ -127,7 +120,12 @@ impl Environment {
             Err(e) => {
                 match envs.look(name.as_str()) {
                     Ok(Some(stat)) if !is_dir(&stat) => {
-                        return Some(Self::not_one(envs, node, name));
+                        return Some(Self {
+                            problems: vec![
+                                "it is not a directory, and was not made by netbe".to_string(),
+                            ],
+                            ..Self::named(node, name)
+                        });
                     }
                     Ok(None) => return None,
                     _ => {}
@@ -164,30 +162,25 @@ impl Environment {
             problems.extend(record.failed.iter().chain(&record.unproven).cloned());
         }
         Some(Self {
-            node: node.name.clone(),
-            name: name.clone(),
-            dir: envs.path.join(name.as_str()),
             record,
-            active: node.active.as_ref() == Some(name),
-            template: node.is_template(),
             problems,
             whole,
             unread,
             kernel,
-            key: node.key.clone(),
+            ..Self::named(node, name)
         })
     }
 
-    /// Returns a damaged environment for something that is not a directory; its content is not read.
-    fn not_one(envs: &Envs, node: &Node, name: &EnvName) -> Self {
+    /// Returns an environment of which only the name is known.
+    fn named(node: &Node, name: &EnvName) -> Self {
         Self {
             node: node.name.clone(),
             name: name.clone(),
-            dir: envs.path.join(name.as_str()),
+            dir: node.dir.join(layout::ENVS).join(name.as_str()),
             record: None,
             active: node.active.as_ref() == Some(name),
             template: node.is_template(),
-            problems: vec!["it is not a directory, and was not made by netbe".to_string()],
+            problems: Vec::new(),
             whole: false,
             unread: false,
             kernel: None,

@@ -10,6 +10,7 @@
 mod flock;
 mod watch;
 
+use std::cmp::Ordering;
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -49,45 +50,30 @@ pub enum Share {
     Together,
 }
 
-/// The lock on downloads into the package cache.
+/// A lock on work that one netbe does at a time, for all nodes; it protects no record.
 #[derive(Debug)]
-pub struct DownloadLock {
+pub struct WorkLock {
     _file: File,
 }
 
-impl DownloadLock {
-    /// Takes the lock, waiting up to `wait`.
-    ///
-    /// # Errors
-    /// `Locked`, naming the holder.
-    pub fn take(state: &Path, wait: Duration) -> Result<Self> {
-        let file = acquire(state, "PACKAGES", "the package cache", Share::Alone, wait)?;
-        Ok(Self { _file: file })
+impl WorkLock {
+    /// Takes the lock on downloads into the package cache.
+    pub fn to_download(state: &Path, wait: Duration) -> Result<Self> {
+        Self::take(state, "PACKAGES", "the package cache", wait)
     }
-}
 
-/// The lock on deduplication.
-///
-/// Two deduplications at once could each replace the extents that the other shares, and free nothing.
-#[derive(Debug)]
-pub struct DedupeLock {
-    _file: File,
-}
+    /// Takes the lock on deduplication: two at once could each replace the extents that the other shares, and free nothing.
+    pub fn to_share(state: &Path, wait: Duration) -> Result<Self> {
+        Self::take(state, "DEDUPE", "the extents of the pool", wait)
+    }
 
-impl DedupeLock {
-    /// Takes the lock, waiting up to `wait`.
+    /// Takes one, waiting up to `wait`.
     ///
     /// # Errors
     /// `Locked`, naming the holder.
-    pub fn take(state: &Path, wait: Duration) -> Result<Self> {
-        let file = acquire(
-            state,
-            "DEDUPE",
-            "the extents of the pool",
-            Share::Alone,
-            wait,
-        )?;
-        Ok(Self { _file: file })
+    fn take(state: &Path, name: &str, what: &str, wait: Duration) -> Result<Self> {
+        let _file = acquire(state, name, what, Share::Alone, wait)?;
+        Ok(Self { _file })
     }
 }
 
@@ -166,18 +152,15 @@ impl NodeLock {
         source: &NodeName,
         wait: Duration,
     ) -> Result<(Self, Option<Self>)> {
-        if changed == source {
-            return Ok((Self::take(state, changed, Share::Alone, wait)?, None));
-        }
-        if changed < source {
-            let first = Self::take(state, changed, Share::Alone, wait)?;
-            Ok((
-                first,
-                Some(Self::take(state, source, Share::Together, wait)?),
-            ))
-        } else {
-            let first = Self::take(state, source, Share::Together, wait)?;
-            Ok((Self::take(state, changed, Share::Alone, wait)?, Some(first)))
+        let own = || Self::take(state, changed, Share::Alone, wait);
+        let other = || Self::take(state, source, Share::Together, wait).map(Some);
+        match changed.cmp(source) {
+            Ordering::Equal => Ok((own()?, None)),
+            Ordering::Less => Ok((own()?, other()?)),
+            Ordering::Greater => {
+                let other = other()?;
+                Ok((own()?, other))
+            }
         }
     }
 

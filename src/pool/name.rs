@@ -11,7 +11,8 @@ use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 /// A node's name: one host name label of RFC 1123, in lower case.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct NodeName(String);
 
 /// An environment's name: `[A-Za-z0-9][A-Za-z0-9._+-]{0,63}`.
@@ -33,19 +34,42 @@ pub struct Operand {
 #[error("{0}")]
 pub struct NotAName(String);
 
-impl NodeName {
-    /// Returns the name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+/// What both kinds of names have.
+macro_rules! name {
+    ($name:ident) => {
+        impl $name {
+            /// Returns the name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = NotAName;
+
+            fn try_from(text: String) -> Result<Self, NotAName> {
+                text.parse()
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(name: $name) -> Self {
+                name.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+    };
 }
 
-impl EnvName {
-    /// Returns the name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+name!(NodeName);
+name!(EnvName);
 
+impl EnvName {
     /// Returns the default name of an environment: the time in UTC, `20261120T101500Z`, with `-2`, `-3`, … appended
     /// while it is `taken`.
     pub fn made_at(now: Timestamp, taken: impl Fn(&EnvName) -> bool) -> Self {
@@ -53,18 +77,10 @@ impl EnvName {
             .to_zoned(TimeZone::UTC)
             .strftime("%Y%m%dT%H%M%SZ")
             .to_string();
-        let first = Self(stem.clone());
-        if !taken(&first) {
-            return first;
-        }
-        let mut number = 2_u64;
-        loop {
-            let next = Self(format!("{stem}-{number}"));
-            if !taken(&next) {
-                return next;
-            }
-            number += 1;
-        }
+        let numbered = (2_u64..).map(|number| format!("{stem}-{number}"));
+        let names = std::iter::once(stem.clone()).chain(numbered).map(Self);
+        let mut free = names.filter(|name| !taken(name));
+        free.next().expect("there is no end of numbers")
     }
 }
 
@@ -80,20 +96,6 @@ impl FromStr for NodeName {
         Err(NotAName(format!(
             "{text:?} is not a node name: 1 to 63 of a-z, 0-9 and -, not beginning or ending with -"
         )))
-    }
-}
-
-impl TryFrom<String> for EnvName {
-    type Error = NotAName;
-
-    fn try_from(text: String) -> Result<Self, NotAName> {
-        text.parse()
-    }
-}
-
-impl From<EnvName> for String {
-    fn from(name: EnvName) -> Self {
-        name.0
     }
 }
 
@@ -131,18 +133,6 @@ impl FromStr for Operand {
                 env: None,
             },
         })
-    }
-}
-
-impl fmt::Display for NodeName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
-    }
-}
-
-impl fmt::Display for EnvName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(&self.0)
     }
 }
 

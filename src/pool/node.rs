@@ -59,13 +59,7 @@ impl Node {
 
     /// Reads it again; `None` if the directory does not exist.
     pub(super) fn again(self) -> Option<Self> {
-        let Self {
-            name,
-            dir,
-            state,
-            key,
-            ..
-        } = self;
+        let (dir, state) = (&self.dir, &self.state);
         let mut problems = Vec::new();
         match dir.symlink_metadata() {
             Ok(found) if !found.is_dir() => return None,
@@ -74,7 +68,7 @@ impl Node {
             Err(e) => problems.push(format!("its directory cannot be read: {e}")),
             Ok(_) => {}
         }
-        let (record, lost) = match read_record(&state) {
+        let (record, lost) = match read_record(state) {
             Ok(record) => (record, false),
             Err(e) => {
                 problems.push(format!("node.json cannot be used: {e:#}"));
@@ -82,7 +76,7 @@ impl Node {
             }
         };
         let mut unread = false;
-        let active = match read_active(&dir) {
+        let active = match read_active(dir) {
             Ok(active) => active,
             Err(e) => {
                 unread = is_system_error(&e);
@@ -91,15 +85,12 @@ impl Node {
             }
         };
         Some(Self {
-            name,
-            dir,
-            state,
-            key,
             record,
             lost,
             active,
             unread,
             problems,
+            ..self
         })
     }
 

@@ -11,7 +11,9 @@ pub use dhcp::Dhcp;
 pub use keep::{Keep, keep};
 
 use super::record::{NodeRecord, PoolRecord};
+use crate::boot::{Ip, Loader, NfsVersion};
 use crate::failure::Failure;
+use crate::sandbox::Network;
 
 /// One property.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +63,7 @@ pub const ALL: &[Property] = &[
         value: "dhcp, dhcp,ADDR (that address reserved), or ADDR/LEN[,GATEWAY[,DEVICE]]",
         default: "dhcp",
         pool_wide: false,
-        normalise: value::ip,
+        normalise: value::of::<Ip>,
     },
     Property {
         name: "clients",
@@ -77,7 +79,7 @@ pub const ALL: &[Property] = &[
         value: "proxy (another server assigns addresses), FIRST-LAST (dnsmasq assigns them, to every client), off",
         default: "proxy",
         pool_wide: true,
-        normalise: value::dhcp,
+        normalise: value::of::<Dhcp>,
     },
     Property {
         name: "loader",
@@ -85,7 +87,7 @@ pub const ALL: &[Property] = &[
         value: "rpi, pxelinux",
         default: "recognised from the boot files",
         pool_wide: true,
-        normalise: value::loader,
+        normalise: value::of::<Loader>,
     },
     Property {
         name: "root",
@@ -101,7 +103,7 @@ pub const ALL: &[Property] = &[
         value: "3, 4.1, 4.2",
         default: "what the environment's initramfs can mount",
         pool_wide: true,
-        normalise: value::nfs_version,
+        normalise: value::of::<NfsVersion>,
     },
     Property {
         name: "nfs.options",
@@ -150,7 +152,7 @@ pub const ALL: &[Property] = &[
         value: "private, private,ADDR:PORT[,ADDR:PORT…], host",
         default: "private",
         pool_wide: true,
-        normalise: value::network,
+        normalise: value::of::<Network>,
     },
     Property {
         name: "keep",
@@ -158,7 +160,7 @@ pub const ALL: &[Property] = &[
         value: "a number, or all",
         default: "5",
         pool_wide: true,
-        normalise: value::keep,
+        normalise: value::of::<Keep>,
     },
     Property {
         name: "report",

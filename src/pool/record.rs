@@ -24,12 +24,7 @@ pub const LINEAGE: usize = 16;
 /// The version of all records this netbe writes.
 pub const VERSION: u64 = 1;
 
-/// The field of every record that is read first.
-trait Record {
-    fn version(&self) -> u64;
-}
-
-/// It is the same in all formats.
+/// The field that is the same in all formats.
 #[derive(Deserialize)]
 struct Versioned {
     version: u64,
@@ -51,7 +46,7 @@ pub struct PoolRecord {
 }
 
 /// `node.json`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct NodeRecord {
     /// Format version.
     pub version: u64,
@@ -113,7 +108,7 @@ impl PoolRecord {
     /// # Errors
     /// When it is malformed, or of a newer format.
     pub fn parse(text: &str) -> Result<Self> {
-        parse(text)
+        parse(text, |r: &Self| r.version)
     }
 }
 
@@ -123,10 +118,7 @@ impl NodeRecord {
         Self {
             version: VERSION,
             template,
-            properties: BTreeMap::new(),
-            replaces: None,
-            kept: None,
-            other: Map::new(),
+            ..Self::default()
         }
     }
 
@@ -143,19 +135,7 @@ impl NodeRecord {
     /// # Errors
     /// When it is malformed, or of a newer format.
     pub fn parse(text: &str) -> Result<Self> {
-        parse(text)
-    }
-}
-
-impl Record for PoolRecord {
-    fn version(&self) -> u64 {
-        self.version
-    }
-}
-
-impl Record for NodeRecord {
-    fn version(&self) -> u64 {
-        self.version
+        parse(text, |r: &Self| r.version)
     }
 }
 
@@ -165,11 +145,11 @@ fn without_secrets(properties: &BTreeMap<String, String>) -> BTreeMap<String, St
     public
 }
 
-fn parse<T: DeserializeOwned + Record>(text: &str) -> Result<T> {
+fn parse<T: DeserializeOwned>(text: &str, version: fn(&T) -> u64) -> Result<T> {
     let parsed = serde_json::from_str::<T>(text);
     // A parse error may be due to a newer format without required fields.
     let version = match &parsed {
-        Ok(record) => record.version(),
+        Ok(record) => version(record),
         Err(_) => serde_json::from_str::<Versioned>(text).map_or(VERSION, |v| v.version),
     };
     if version > VERSION {

@@ -59,11 +59,12 @@ fn script_file(state: &Path) -> PathBuf {
     layout::publish(state).join("dnsmasq-script")
 }
 
-/// Writes the files of all nodes.
+/// Writes the files of all nodes; if `wanted`, also before dnsmasq reads them.
 pub fn bring_up_to_date(
     pool: &Pool,
     lock: Option<&PoolLock>,
     nodes: &[Node],
+    wanted: bool,
     done: &mut Published,
 ) -> Result<()> {
     let scope = Scope {
@@ -71,27 +72,12 @@ pub fn bring_up_to_date(
         all: nodes,
         these: nodes,
     };
-    scope.bring_up_to_date(lock, is_read(pool), done)
+    scope.bring_up_to_date(lock, wanted || is_read(pool), done)
 }
 
 /// Returns whether dnsmasq reads a pool's files.
 pub fn is_read(pool: &Pool) -> bool {
     inclusion::find(pool.state()).installed == Installed::Ours
-}
-
-/// Writes the files also if no machine needs them yet, before they are included.
-pub fn prepare(
-    pool: &Pool,
-    lock: Option<&PoolLock>,
-    nodes: &[Node],
-    done: &mut Published,
-) -> Result<()> {
-    let scope = Scope {
-        pool,
-        all: nodes,
-        these: nodes,
-    };
-    scope.bring_up_to_date(lock, true, done)
 }
 
 /// Writes the files for one node as given: its record need not be stored yet.

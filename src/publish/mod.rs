@@ -80,7 +80,7 @@ fn all(pool: &Pool, lock: Option<&PoolLock>, exported: &HashSet<String>) -> Resu
     nfs::bring_up_to_date(pool, lock, &text, &mut done)?;
     tftp::bring_up_to_date(pool, lock, &nodes, &mut done)?;
     // After the names: a machine that dnsmasq answers must find its files.
-    dnsmasq::bring_up_to_date(pool, lock, &nodes, &mut done)?;
+    dnsmasq::bring_up_to_date(pool, lock, &nodes, false, &mut done)?;
     Ok(done)
 }
 

@@ -86,14 +86,42 @@ pub(super) fn send_report(
 ) -> io::Result<()> {
     let mut line = serde_json::to_vec(report)?;
     line.push(b'\n');
+    // A report is far smaller than a socket's buffer: it goes whole or not at all.
+    send_along(channel, &line, descriptor)
+}
+
+/// Sends bytes, and a descriptor with them where there is one.
+pub(super) fn send_along(
+    channel: &UnixStream,
+    bytes: &[u8],
+    descriptor: Option<&OwnedFd>,
+) -> io::Result<()> {
     let raw: Vec<RawFd> = descriptor.iter().map(|fd| fd.as_raw_fd()).collect();
     let rights = [ControlMessage::ScmRights(&raw)];
     let control: &[ControlMessage<'_>] = if raw.is_empty() { &[] } else { &rights };
-    // A report is smaller than the socket's buffer: it is sent whole or not at all.
-    let parts = [IoSlice::new(&line)];
+    // A message is smaller than the socket's buffer: it is sent whole or not at all.
+    let parts = [IoSlice::new(bytes)];
     let flags = MsgFlags::MSG_NOSIGNAL;
     retry_interrupted(|| sendmsg::<()>(channel.as_raw_fd(), &parts, control, flags, None))?;
     Ok(())
+}
+
+/// Receives bytes, and the descriptor sent with them.
+pub(super) fn receive_along(
+    channel: &UnixStream,
+    bytes: &mut [u8],
+) -> io::Result<(usize, Option<OwnedFd>)> {
+    let mut control = nix::cmsg_space!([RawFd; 1]);
+    let mut slices = [IoSliceMut::new(bytes)];
+    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+    let message = recvmsg::<()>(channel.as_raw_fd(), &mut slices, Some(&mut control), flags)?;
+    let mut descriptor = None;
+    for part in message.cmsgs()? {
+        if let ControlMessageOwned::ScmRights(raw) = part {
+            descriptor = raw.into_iter().map(from_raw).next_back();
+        }
+    }
+    Ok((message.bytes, descriptor))
 }
 
 /// Collects reports, which may arrive in pieces.
@@ -107,16 +135,8 @@ impl Reports {
     /// Reads what has arrived; `None` once the sandbox has closed its end.
     pub(super) fn receive(&mut self, channel: &UnixStream) -> io::Result<Option<Vec<Report>>> {
         let mut bytes = [0u8; 4096];
-        let mut control = nix::cmsg_space!([RawFd; 1]);
-        let mut slices = [IoSliceMut::new(&mut bytes)];
-        let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-        let message = recvmsg::<()>(channel.as_raw_fd(), &mut slices, Some(&mut control), flags)?;
-        for part in message.cmsgs()? {
-            if let ControlMessageOwned::ScmRights(raw) = part {
-                self.descriptor = raw.into_iter().map(from_raw).next_back();
-            }
-        }
-        let length = message.bytes;
+        let (length, descriptor) = receive_along(channel, &mut bytes)?;
+        self.descriptor = descriptor.or(self.descriptor.take());
         if length == 0 {
             return Ok(None);
         }

@@ -6,20 +6,20 @@
 //! Other calls are not handled here.
 
 use std::fs::File;
-use std::io::{self, IoSlice, IoSliceMut};
+use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::os::unix::net::UnixStream;
 
+use anyhow::Context;
 use nix::errno::Errno;
 use nix::libc;
-use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 
 use super::attendant::Attendant;
 use super::network::Connection;
 use super::privileges::{self, SYS_ADMIN, SYS_PTRACE};
+use super::protocol;
 use super::seccomp::{self, SOCKETPAIR};
-use super::signals::retry_interrupted;
 
 /// `SECCOMP_IOCTL_NOTIF_…` of linux/seccomp.h.
 const RECEIVE: libc::c_ulong = 0xc050_2100;
@@ -50,7 +50,8 @@ impl Sockets {
                 connection.enter()?;
             }
             privileges::hold_only(&[SYS_PTRACE])?;
-            let listener = receive(&theirs)?;
+            let listener = protocol::receive_along(&theirs, &mut [0])?.1;
+            let listener = listener.context("no listener was sent")?;
             loop {
                 answer_one(&listener)?;
             }
@@ -63,36 +64,8 @@ impl Sockets {
 
     /// Sends the listener to the process.
     pub(super) fn send_listener(&self, listener: &OwnedFd) -> io::Result<()> {
-        let raw = [listener.as_raw_fd()];
-        let rights = [ControlMessage::ScmRights(&raw)];
-        let parts = [IoSlice::new(b"l")];
-        let flags = MsgFlags::MSG_NOSIGNAL;
-        let channel_out = self.channel_out.as_raw_fd();
-        retry_interrupted(|| sendmsg::<()>(channel_out, &parts, &rights, flags, None))?;
-        Ok(())
+        protocol::send_along(&self.channel_out, b"l", Some(listener))
     }
-}
-
-#[allow(unsafe_code)]
-fn receive(channel_out: &UnixStream) -> anyhow::Result<OwnedFd> {
-    let (mut bytes, mut control) = ([0u8; 1], nix::cmsg_space!([RawFd; 1]));
-    let mut slices = [IoSliceMut::new(&mut bytes)];
-    let flags = MsgFlags::MSG_CMSG_CLOEXEC;
-    let message = recvmsg::<()>(
-        channel_out.as_raw_fd(),
-        &mut slices,
-        Some(&mut control),
-        flags,
-    )?;
-    for part in message.cmsgs()? {
-        if let ControlMessageOwned::ScmRights(raw) = part
-            && let Some(raw) = raw.first()
-        {
-            // SAFETY: the kernel has just made this descriptor; nothing else owns it.
-            return Ok(unsafe { OwnedFd::from_raw_fd(*raw) });
-        }
-    }
-    anyhow::bail!("no listener was sent")
 }
 
 /// Waits for a notification and answers it; fails when all users of the listener have ended.

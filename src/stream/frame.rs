@@ -150,13 +150,9 @@ impl<R: Read> Reader<R> {
     }
 
     fn at_end(&mut self) -> io::Result<()> {
-        loop {
-            match self.stream.read(&mut [0]) {
-                Ok(0) => return Ok(()),
-                Ok(_) => return Err(invalid("there is something behind the stream's end")),
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e),
-            }
+        match self.stream.by_ref().take(1).read_to_end(&mut Vec::new())? {
+            0 => Ok(()),
+            _ => Err(invalid("there is something behind the stream's end")),
         }
     }
 }

@@ -22,9 +22,9 @@ pub(crate) struct Header {
     /// Version of the netbe that wrote it.
     pub(crate) netbe: String,
     /// The environment's node there.
-    pub(crate) node: String,
+    pub(crate) node: NodeName,
     /// The environment's name there.
-    pub(crate) name: String,
+    pub(crate) name: EnvName,
     /// Whether its node is a template.
     pub(crate) template: bool,
     /// Time of the export, UTC.
@@ -48,8 +48,8 @@ impl Header {
     ) -> Self {
         Self {
             netbe: env!("CARGO_PKG_VERSION").to_string(),
-            node: env.node.to_string(),
-            name: env.name.to_string(),
+            node: env.node.clone(),
+            name: env.name.clone(),
             template: env.template,
             exported: Timestamp::now(),
             id: id.to_string(),
@@ -74,7 +74,6 @@ impl Header {
         let mut header: Self = serde_json::from_value(value).context("reading its head")?;
         // Parsed again as a record, which detects newer formats.
         header.record = portable(&EnvRecord::parse(&record).context("reading its head")?);
-        header.names()?;
         let origins = header.since.iter().chain(&header.record.origin);
         let is_valid = |o: &Origin| {
             o.node.parse::<NodeName>().is_ok()
@@ -96,11 +95,6 @@ impl Header {
             "its head holds a kernel argument that is none"
         );
         Ok(header)
-    }
-
-    /// Returns node and name there.
-    pub(crate) fn names(&self) -> Result<(NodeName, EnvName)> {
-        Ok((self.node.parse()?, self.name.parse()?))
     }
 
     /// Finds the environment of a node here that has the stream's base.
@@ -206,7 +200,7 @@ mod tests {
         let record = &read.record;
         assert_eq!(record.description, "as delivered");
         assert_eq!(record.upgrade.as_ref().unwrap().added[0].0, "jq");
-        assert_eq!(record.origin.as_ref().unwrap().name, "stock");
+        assert_eq!(record.origin.as_ref().unwrap().to_string(), "base/stock");
         assert!(!record.pinned && !record.served && record.left.is_none());
         assert!(record.other.is_empty());
         let again = Header::parse(&read.to_json().unwrap()).unwrap();

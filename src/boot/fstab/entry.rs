@@ -3,6 +3,7 @@
 //! A line that mount(8) would not accept is not an entry.
 
 use super::OWN_OPTION;
+use crate::fs::octal::unescaped;
 
 /// Devices that are not disks of the node.
 const NOT_DISKS: [&str; 4] = ["/dev/zram", "/dev/nbd", "/dev/ram", "/dev/shm"];
@@ -119,23 +120,5 @@ pub(super) fn escape(value: &str) -> String {
 }
 
 pub(super) fn unescape(field: &str) -> String {
-    let bytes = field.as_bytes();
-    let mut plain = Vec::with_capacity(bytes.len());
-    let mut i = 0;
-    while i < bytes.len() {
-        let digits = bytes.get(i + 1..i + 4);
-        let octal =
-            digits.filter(|d| bytes[i] == b'\\' && d.iter().all(|b| (b'0'..=b'7').contains(b)));
-        if let Some(digits) = octal {
-            let value = digits.iter().fold(0u16, |n, b| n * 8 + u16::from(b - b'0'));
-            if let Ok(byte) = u8::try_from(value) {
-                plain.push(byte);
-                i += 4;
-                continue;
-            }
-        }
-        plain.push(bytes[i]);
-        i += 1;
-    }
-    String::from_utf8_lossy(&plain).into_owned()
+    String::from_utf8_lossy(&unescaped(field)).into_owned()
 }

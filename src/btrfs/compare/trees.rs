@@ -12,8 +12,10 @@ use nix::fcntl::OFlag;
 use super::super::changed_since::{Paths, TOP};
 use super::super::extents::{self, Layout};
 use super::super::tree_search::inodes::{self, DIR_ITEM, Inode, XATTR_ITEM};
-use super::super::tree_search::items::{self, DIR_INDEX, EXTENT_DATA, FileExtent, INODE_ITEM};
-use super::super::tree_search::{Key, OWN_TREE, Search, Wanted};
+use super::super::tree_search::items::{
+    self, DIR_INDEX, EXTENT_DATA, FileExtent, INODE_ITEM, malformed,
+};
+use super::super::tree_search::{Key, Search, Wanted};
 use super::node::{Content, kind_of, subvolume};
 use super::{Age, Changed, Kind, NAMES, Node, Side};
 use crate::fs::rooted::Tree;
@@ -59,24 +61,7 @@ impl Trees {
 
     /// Searches an inode's items of these consecutive types.
     fn items(&self, inode: u64, kinds: &'static [u8]) -> Search<'_> {
-        let key = |kind, offset| Key {
-            objectid: inode,
-            kind,
-            offset,
-        };
-        let (first, last) = (kinds[0], kinds[kinds.len() - 1]);
-        self.search(key(first, 0), key(last, u64::MAX), kinds, 0)
-    }
-
-    fn search(&self, from: Key, to: Key, kinds: &'static [u8], after: u64) -> Search<'_> {
-        let wanted = Wanted {
-            tree: OWN_TREE,
-            from,
-            to,
-            after,
-            kinds,
-        };
-        Search::new(&self.top, wanted)
+        Search::new(&self.top, Wanted::of(inode, kinds))
     }
 
     /// Resolves a path.
@@ -102,12 +87,13 @@ impl Trees {
     }
 
     fn entry(&self, directory: u64, name: &[u8]) -> io::Result<Option<Found>> {
-        let key = Key {
-            objectid: directory,
-            kind: DIR_ITEM,
-            offset: inodes::name_hash(name),
+        let key = Key::new(directory, DIR_ITEM, inodes::name_hash(name));
+        let wanted = Wanted {
+            from: key,
+            to: key,
+            ..Wanted::all(&[DIR_ITEM])
         };
-        for item in self.search(key, key, &[DIR_ITEM], 0) {
+        for item in Search::new(&self.top, wanted) {
             for entry in inodes::entries(&item?.bytes).ok_or_else(malformed)? {
                 if entry.name.as_bytes() == name {
                     return Ok(Some(Found {
@@ -207,7 +193,11 @@ impl Side for Trees {
     fn changed(&mut self, after: u64) -> io::Result<Changed> {
         let mut paths = Paths::new(&self.top);
         let mut changed = Changed::default();
-        for item in self.search(Key::FIRST, Key::LAST, &[INODE_ITEM], after) {
+        let wanted = Wanted {
+            after,
+            ..Wanted::all(&[INODE_ITEM])
+        };
+        for item in Search::new(&self.top, wanted) {
             let item = item?;
             let number = item.key.objectid;
             let inode = inodes::inode(&item.bytes).ok_or_else(malformed)?;
@@ -278,8 +268,4 @@ impl Side for Trees {
         }
         Ok(size.is_none_or(|size| end < size))
     }
-}
-
-fn malformed() -> io::Error {
-    io::Error::other("a subvolume's tree has a malformed item")
 }

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail, ensure};
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, FallocateFlags, OFlag, fallocate, openat, renameat};
+use nix::fcntl::{AtFlags, FallocateFlags, OFlag, fallocate, renameat};
 use nix::sys::stat::{Mode, SFlag, UtimensatFlags, mkdirat, mknodat, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, ftruncate, linkat, symlinkat, unlinkat};
@@ -138,12 +138,7 @@ impl<'t> Target<'t> {
         let node = |kind, number| mknodat(&dir, name, kind, PRIVATE, number);
         match made {
             Made::File => {
-                let flags = OFlag::O_WRONLY
-                    | OFlag::O_CREAT
-                    | OFlag::O_EXCL
-                    | OFlag::O_NOFOLLOW
-                    | OFlag::O_CLOEXEC;
-                let file = File::from(openat(&dir, name, flags, PRIVATE)?);
+                let file = opener::new_file_at(&dir, name)?;
                 if self.parent.is_some() {
                     self.new.insert(file.metadata()?.ino());
                 }
@@ -270,21 +265,20 @@ impl Entry {
 }
 
 fn directory(tree: &Tree, path: &Path) -> nix::Result<OwnedFd> {
-    let path = match path.as_os_str().is_empty() {
-        true => Path::new(TOP_PATH),
-        false => path,
-    };
-    tree.open_path_without_links(path, OFlag::O_PATH | OFlag::O_DIRECTORY)
+    found(tree, path, OFlag::O_DIRECTORY)
 }
 
 /// Opens a path with `O_PATH`.
 fn open_path(tree: &Tree, path: &Path) -> nix::Result<File> {
+    found(tree, path, OFlag::O_NOFOLLOW).map(File::from)
+}
+
+fn found(tree: &Tree, path: &Path, how: OFlag) -> nix::Result<OwnedFd> {
     let path = match path.as_os_str().is_empty() {
         true => Path::new(TOP_PATH),
         false => path,
     };
-    tree.open_path_without_links(path, OFlag::O_PATH | OFlag::O_NOFOLLOW)
-        .map(File::from)
+    tree.open_path_without_links(path, OFlag::O_PATH | how)
 }
 
 /// Opens a regular file; the type is checked before it is opened.

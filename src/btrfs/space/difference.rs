@@ -9,9 +9,11 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 
-use super::{Change, Notes, Piece, Tree, malformed};
+use super::{Change, Notes, Piece, Tree};
 use crate::btrfs::tree_search::inodes::{self, Inode};
-use crate::btrfs::tree_search::items::{DIR_INDEX, EXTENT_DATA, INODE_ITEM, ORPHAN_ITEM};
+use crate::btrfs::tree_search::items::{
+    DIR_INDEX, EXTENT_DATA, INODE_ITEM, ORPHAN_ITEM, malformed,
+};
 use crate::btrfs::tree_search::{Key, Search, Wanted};
 
 /// Object ID of orphan items (`BTRFS_ORPHAN_OBJECTID`).
@@ -81,7 +83,7 @@ impl<'a> Side<'a> {
     }
 
     fn inode(&mut self, number: u64) -> io::Result<Option<Inode>> {
-        let key = key(number, INODE_ITEM, 0);
+        let key = Key::new(number, INODE_ITEM, 0);
         let mut found = None;
         let wanted = self.tree.wanted(key, key, &[INODE_ITEM]);
         self.search.each(wanted, |item| {
@@ -94,8 +96,8 @@ impl<'a> Side<'a> {
     /// Returns the targets of a directory's entries, sorted and unique; empty if it is not a directory.
     fn children(&mut self, directory: u64) -> io::Result<Vec<Child>> {
         let (from, to) = (
-            key(directory, DIR_INDEX, 0),
-            key(directory, DIR_INDEX, u64::MAX),
+            Key::new(directory, DIR_INDEX, 0),
+            Key::new(directory, DIR_INDEX, u64::MAX),
         );
         let mut found = Vec::new();
         let wanted = self.tree.wanted(from, to, &[DIR_INDEX]);
@@ -134,7 +136,7 @@ impl Pair<'_> {
             after: common.saturating_sub(1),
             ..tree.wanted(
                 Key::FIRST,
-                key(ORPHANS - 1, u8::MAX, u64::MAX),
+                Key::new(ORPHANS - 1, u8::MAX, u64::MAX),
                 &[INODE_ITEM, EXTENT_DATA, DIR_INDEX],
             )
         };
@@ -165,8 +167,8 @@ impl Pair<'_> {
     /// Collects the orphans of one tree, whose removal leaves no trace.
     fn orphans(&mut self, side: usize) -> io::Result<()> {
         let (from, to) = (
-            key(ORPHANS, ORPHAN_ITEM, 0),
-            key(ORPHANS, ORPHAN_ITEM, u64::MAX),
+            Key::new(ORPHANS, ORPHAN_ITEM, 0),
+            Key::new(ORPHANS, ORPHAN_ITEM, u64::MAX),
         );
         let Side { tree, search } = &mut self.sides[side];
         let wanted = tree.wanted(from, to, &[ORPHAN_ITEM]);
@@ -216,7 +218,10 @@ impl Pair<'_> {
         let near = |a: &u64, b: &u64| b - a <= GAP;
         for run in self.suspects.chunk_by(near) {
             let (first, last) = (run[0], run[run.len() - 1]);
-            let (from, to) = (key(first, EXTENT_DATA, 0), key(last, EXTENT_DATA, u64::MAX));
+            let (from, to) = (
+                Key::new(first, EXTENT_DATA, 0),
+                Key::new(last, EXTENT_DATA, u64::MAX),
+            );
             for (Side { tree, search }, by) in self.sides.iter_mut().zip([1, -1]) {
                 tree.pieces(search, from, to, |piece, length| {
                     let change = changes.entry(piece).or_insert((0, length));
@@ -237,14 +242,6 @@ fn one_sided(these: &[Child], those: &[Child]) -> Vec<Child> {
     let more = these.iter().filter(|c| lacks(those, c));
     let less = those.iter().filter(|c| lacks(these, c));
     more.chain(less).copied().collect()
-}
-
-fn key(objectid: u64, kind: u8, offset: u64) -> Key {
-    Key {
-        objectid,
-        kind,
-        offset,
-    }
 }
 
 #[cfg(test)]

@@ -9,11 +9,13 @@ mod leaves;
 use std::collections::HashMap;
 use std::io;
 
+use serde::Serialize;
+
 use super::{Change, Content, Piece};
 use leaves::{Leaves, Moved};
 
 /// The space of one owner, in bytes.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Sum {
     /// Held by no other owner.
     pub unique: u64,

@@ -8,9 +8,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 
-use super::malformed;
 use crate::btrfs::subvolume::Uuid;
-use crate::btrfs::tree_search::items::{array, word};
+use crate::btrfs::tree_search::items::{array, malformed, word};
 use crate::btrfs::tree_search::{Key, Search, Wanted};
 
 /// The root tree (`BTRFS_ROOT_TREE_OBJECTID`).
@@ -60,18 +59,9 @@ pub struct Location {
 pub(super) fn all(top: &File) -> io::Result<Vec<Subvolume>> {
     let wanted = Wanted {
         tree: ROOT_TREE,
-        from: Key {
-            objectid: FIRST_SUBVOLUME,
-            kind: ROOT_ITEM,
-            offset: 0,
-        },
-        to: Key {
-            objectid: *SUBVOLUMES.end(),
-            kind: u8::MAX,
-            offset: u64::MAX,
-        },
-        after: 0,
-        kinds: &[ROOT_ITEM, ROOT_BACKREF],
+        from: Key::new(FIRST_SUBVOLUME, ROOT_ITEM, 0),
+        to: Key::new(*SUBVOLUMES.end(), u8::MAX, u64::MAX),
+        ..Wanted::all(&[ROOT_ITEM, ROOT_BACKREF])
     };
     let mut found = Vec::new();
     let mut locations = HashMap::new();

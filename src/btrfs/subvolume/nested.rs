@@ -100,17 +100,11 @@ pub(super) fn find(on: &impl AsFd, id: u64) -> io::Result<Option<Nested>> {
 }
 
 fn references(on: &impl AsFd, id: u64, kind: u8) -> io::Result<Vec<Nested>> {
-    let key = |offset| Key {
-        objectid: id,
-        kind,
-        offset,
-    };
     let wanted = Wanted {
         tree: ROOT_TREE,
-        from: key(0),
-        to: key(u64::MAX),
-        after: 0,
-        kinds: &[ROOT_BACKREF, ROOT_REF],
+        from: Key::new(id, kind, 0),
+        to: Key::new(id, kind, u64::MAX),
+        ..Wanted::all(&[ROOT_BACKREF, ROOT_REF])
     };
     let mut found = Vec::new();
     Search::new(on, wanted)
@@ -163,17 +157,9 @@ fn path_of(on: &impl AsFd, subvolume: u64, directory: u64) -> io::Result<PathBuf
 
 /// Returns the parent of a directory, and its name.
 fn name_of(on: &impl AsFd, tree: u64, inode: u64) -> io::Result<Option<(u64, OsString)>> {
-    let key = |kind, offset| Key {
-        objectid: inode,
-        kind,
-        offset,
-    };
     let wanted = Wanted {
         tree,
-        from: key(INODE_REF, 0),
-        to: key(INODE_EXTREF, u64::MAX),
-        after: 0,
-        kinds: &[INODE_REF, INODE_EXTREF],
+        ..Wanted::of(inode, &[INODE_REF, INODE_EXTREF])
     };
     let Some(item) = Search::new(on, wanted).next() else {
         return Ok(None);
@@ -187,17 +173,9 @@ fn name_of(on: &impl AsFd, tree: u64, inode: u64) -> io::Result<Option<(u64, OsS
 /// # Errors
 /// `ESTALE` or `NotFound` if it does not exist, `ENOTDIR` if it is not a directory.
 pub fn directory_in(on: &impl AsFd, subvolume: u64, inode: u64) -> io::Result<OwnedFd> {
-    let key = Key {
-        objectid: inode,
-        kind: INODE_ITEM,
-        offset: 0,
-    };
     let wanted = Wanted {
         tree: subvolume,
-        from: key,
-        to: key,
-        after: 0,
-        kinds: &[INODE_ITEM],
+        ..Wanted::of(inode, &[INODE_ITEM])
     };
     let item = Search::new(on, wanted)
         .uninterruptible()

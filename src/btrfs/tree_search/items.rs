@@ -4,6 +4,7 @@
 //! no file.
 
 use std::ffi::OsString;
+use std::io;
 use std::os::unix::ffi::OsStringExt;
 
 use super::{Item, ItemRef, Key};
@@ -66,11 +67,7 @@ pub fn item_ref(answer: &[u8]) -> Option<(ItemRef<'_>, usize)> {
     // The header is in native byte order, all items in little-endian.
     let word = |at| Some(u64::from_ne_bytes(array(answer, at)?));
     let half = |at| Some(u32::from_ne_bytes(array(answer, at)?));
-    let key = Key {
-        objectid: word(8)?,
-        kind: u8::try_from(half(24)?).ok()?,
-        offset: word(16)?,
-    };
+    let key = Key::new(word(8)?, u8::try_from(half(24)?).ok()?, word(16)?);
     let end = HEADER.checked_add(usize::try_from(half(28)?).ok()?)?;
     let item_ref = ItemRef {
         key,
@@ -78,6 +75,11 @@ pub fn item_ref(answer: &[u8]) -> Option<(ItemRef<'_>, usize)> {
         bytes: answer.get(HEADER..end)?,
     };
     Some((item_ref, end))
+}
+
+/// Returns the error for a malformed item.
+pub fn malformed() -> io::Error {
+    io::Error::other("a subvolume's tree has a malformed item")
 }
 
 /// Parses an item of type [`EXTENT_DATA`].

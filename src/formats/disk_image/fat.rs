@@ -16,11 +16,11 @@ use nix::errno::Errno;
 use nix::sys::time::TimeSpec;
 
 use super::Window;
-use super::place::{make_directory, make_file};
 use super::reader::guarded;
 use crate::fs::copy::attributes::Attributes;
 use crate::fs::free_space::FreeSpace;
-use crate::fs::interrupt;
+
+use crate::fs::{interrupt, opener};
 
 /// The deepest and the largest directory that is copied.
 const DEPTH_MAX: usize = 64;
@@ -187,7 +187,7 @@ impl Copying<'_> {
             let modified = Some(entry.modified());
             if entry.is_dir() {
                 self.remaining = take(self.remaining, self.cluster)?;
-                let directory = make_directory(to, OsStr::new(&name))
+                let directory = opener::new_directory_at(to, OsStr::new(&name))
                     .map_err(duplicate)
                     .with_context(reading)?;
                 self.directory(&entry.to_dir(), &directory, &child, depth + 1)?;
@@ -195,7 +195,7 @@ impl Copying<'_> {
                     .apply(&directory)
                     .with_context(reading)?;
             } else {
-                let file = make_file(to, OsStr::new(&name))
+                let file = opener::new_file_at(to, OsStr::new(&name))
                     .map_err(duplicate)
                     .with_context(reading)?;
                 self.content(&mut entry.to_file(), entry.len(), &file)

@@ -11,7 +11,6 @@ mod fields;
 mod loop_device;
 mod mount;
 mod partitions;
-mod place;
 mod readable;
 mod reader;
 mod spool;

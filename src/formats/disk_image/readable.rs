@@ -18,7 +18,6 @@ use nix::sys::stat::{Mode, SFlag, mknodat};
 use nix::unistd::{linkat, symlinkat};
 
 use super::ext::Ext;
-use super::place::{make_directory, make_file};
 use super::reader::{Id, Node, Reader, find, guarded};
 use super::{Filesystem, Partition};
 use crate::fs::copy::Report;
@@ -220,7 +219,7 @@ impl Copying<'_> {
         let node = self.reader.node(id).with_context(|| self.reading())?;
         match node.kind {
             SFlag::S_IFDIR => {
-                let child = make_directory(to, name).with_context(|| self.copying())?;
+                let child = opener::new_directory_at(to, name).with_context(|| self.copying())?;
                 return self.directory(id, &node, &child, depth + 1);
             }
             // A socket belongs to the process that listens on it.
@@ -252,7 +251,7 @@ impl Copying<'_> {
     }
 
     fn file(&mut self, id: Id, node: &Node, to: &File, name: &OsStr) -> Result<()> {
-        let file = make_file(to, name).with_context(|| self.copying())?;
+        let file = opener::new_file_at(to, name).with_context(|| self.copying())?;
         let size = i64::try_from(node.size)
             .ok()
             .context("a file is larger than the maximum");

@@ -1,7 +1,7 @@
 //! Writes an image as a sparse file: zeros become holes.
 
 use std::fs::File;
-use std::io::{ErrorKind, Read};
+use std::io::Read;
 use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, Result, ensure};
@@ -15,18 +15,21 @@ static ZEROS: [u8; CHUNK] = [0; CHUNK];
 
 /// Writes a stream into an empty file, and returns its length in bytes.
 pub fn spool(content: &mut dyn Read, to: &File) -> Result<u64> {
-    let mut buffer = vec![0; CHUNK];
+    let mut buffer = Vec::with_capacity(CHUNK);
     let mut at = 0;
     let mut free_space = FreeSpace::measure(to)?;
     loop {
         crate::fs::interrupt::check()?;
-        let count = fill(content, &mut buffer)?;
+        buffer.clear();
+        let mut chunk = (&mut *content).take(CHUNK as u64);
+        let count = chunk.read_to_end(&mut buffer);
+        let count = count.context("reading the disk image")?;
         if count == 0 {
             break;
         }
-        if buffer[..count] != ZEROS[..count] {
+        if buffer[..] != ZEROS[..count] {
             free_space.reserve(count as u64)?;
-            to.write_all_at(&buffer[..count], at)
+            to.write_all_at(&buffer, at)
                 .context("writing the disk image")?;
         }
         at += count as u64;
@@ -40,19 +43,6 @@ pub fn spool_range(from: &File, start: u64, size: u64, to: &File) -> Result<()> 
     let written = spool(&mut Window::new(from, start, size), to)?;
     ensure!(written == size, "the disk image is cut short");
     Ok(())
-}
-
-fn fill(content: &mut dyn Read, buffer: &mut [u8]) -> Result<usize> {
-    let mut filled = 0;
-    while filled < buffer.len() {
-        match content.read(&mut buffer[filled..]) {
-            Ok(0) => break,
-            Ok(count) => filled += count,
-            Err(e) if e.kind() == ErrorKind::Interrupted => {}
-            Err(e) => return Err(e).context("reading the disk image"),
-        }
-    }
-    Ok(filled)
 }
 
 #[cfg(test)]

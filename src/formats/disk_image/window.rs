@@ -7,6 +7,8 @@ use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::FileExt;
 
+use crate::fs::same_content::fill_at;
+
 /// Size of a cached block, in bytes.
 const BLOCK: u64 = 16 << 10;
 /// Number of cached blocks.
@@ -50,18 +52,7 @@ impl<'f> Window<'f> {
             None => {
                 let mut bytes = vec![0; BLOCK as usize];
                 let offset = self.start + number * BLOCK;
-                let mut filled = 0;
-                while filled < bytes.len() {
-                    match self
-                        .file
-                        .read_at(&mut bytes[filled..], offset + filled as u64)
-                    {
-                        Ok(0) => break,
-                        Ok(count) => filled += count,
-                        Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                        Err(e) => return Err(e),
-                    }
-                }
+                let filled = fill_at(self.file, &mut bytes, offset)?;
                 bytes.truncate(filled);
                 self.cache.truncate(CACHED_BLOCKS - 1);
                 (number, bytes)

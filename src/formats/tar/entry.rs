@@ -239,23 +239,24 @@ impl<R: Read> Members<R> {
     /// Reads a header block; `None` at the end mark.
     fn header(&mut self) -> Result<Option<Header>> {
         let mut header = Header::new_old();
-        let block = header.as_mut_bytes();
-        let mut filled = 0;
-        while filled < BLOCK {
-            match self.inner.read(&mut block[filled..]) {
-                Ok(0) => bail!("the archive is cut short: its end mark is missing"),
-                Ok(count) => filled += count,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                Err(e) => return Err(e).context("reading the archive"),
-            }
-        }
+        let mut block = Vec::with_capacity(BLOCK);
+        let read = self
+            .inner
+            .by_ref()
+            .take(BLOCK as u64)
+            .read_to_end(&mut block);
+        ensure!(
+            read.context("reading the archive")? == BLOCK,
+            "the archive is cut short: its end mark is missing"
+        );
         if block.iter().all(|b| *b == 0) {
             return Ok(None);
         }
         ensure!(
-            is_header(block),
+            is_header(&block),
             "the archive is damaged: a header's checksum is wrong"
         );
+        header.as_mut_bytes().copy_from_slice(&block);
         Ok(Some(header))
     }
 

@@ -19,8 +19,8 @@ use nix::unistd::{UnlinkatFlags, linkat, symlinkat, unlinkat};
 use super::deferred::Deferred;
 use super::entry::{Kind, Member};
 use crate::fs::free_space::FreeSpace;
-use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
+use crate::fs::{interrupt, opener};
 
 /// Bytes copied at a time.
 const CHUNK: usize = 256 << 10;
@@ -194,11 +194,7 @@ impl<'t> Extractor<'t> {
     }
 
     fn make_file(&mut self, path: &Path, name: &OsStr) -> Result<File> {
-        let flags =
-            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let mode = Mode::from_bits_truncate(0o600);
-        self.make(path, name, |dir| nix::fcntl::openat(dir, name, flags, mode))
-            .map(File::from)
+        self.make(path, name, |dir| opener::new_file_at(&dir, name))
     }
 
     fn make_node(

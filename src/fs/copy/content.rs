@@ -10,6 +10,8 @@ use std::os::unix::fs::FileExt;
 use nix::errno::Errno;
 use nix::unistd::{Whence, lseek};
 
+use crate::fs::same_content::fill_at;
+
 /// Bytes copied at a time.
 const CHUNK: usize = 1 << 20;
 
@@ -100,13 +102,11 @@ impl Contents {
         let mut at = range.start;
         while at < range.end {
             crate::fs::interrupt::check_io()?;
-            let length = (range.end - at).min(CHUNK as u64) as usize;
-            let count = match from.read_at(&mut self.buffer[..length], at) {
-                Ok(0) => return Ok(()),
-                Ok(count) => count,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
-                Err(e) => return Err(e),
-            };
+            let most = (range.end - at).min(CHUNK as u64) as usize;
+            let count = fill_at(from, &mut self.buffer[..most], at)?;
+            if count == 0 {
+                return Ok(());
+            }
             to.write_all_at(&self.buffer[..count], at)?;
             at += count as u64;
             tick(count as u64);

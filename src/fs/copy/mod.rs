@@ -20,8 +20,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, readlinkat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat, mknodat};
+use nix::fcntl::{AtFlags, readlinkat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mknodat};
 use nix::sys::statfs::{BTRFS_SUPER_MAGIC, fstatfs};
 use nix::unistd::{linkat, symlinkat};
 
@@ -201,11 +201,7 @@ impl Walk<'_> {
         };
         let stat = fstat(&source)?;
         let attributes = self.attributes(&descriptor(source.as_fd()), &stat, false)?;
-        let flags =
-            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let copy = nix::fcntl::openat(to, name, flags, Mode::from_bits_truncate(0o600))
-            .map(File::from)
-            .with_context(|| self.copying())?;
+        let copy = opener::new_file_at(to, name).with_context(|| self.copying())?;
         let flags = self.flags_of(&source);
         if self.rules.flags {
             // Only while it is empty; its directory may have lent it the flag, or not.
@@ -233,11 +229,7 @@ impl Walk<'_> {
             Err(Errno::ENOENT | Errno::ENOTDIR | Errno::ELOOP) => return Ok(()),
             other => Some(other.with_context(|| self.reading())?),
         };
-        let mode = Mode::from_bits_truncate(0o700);
-        mkdirat(to, name, mode).with_context(|| self.copying())?;
-        let Some(copy) = open_directory(to, name).with_context(|| self.copying())? else {
-            anyhow::bail!("'{}' vanished from the copy", self.shown_path());
-        };
+        let copy = opener::new_directory_at(to, name).with_context(|| self.copying())?;
         let Some(source) = opened else {
             // A skipped mount point: it gets mode and owner of the mounted directory.
             let stat = fstatat(from, name, AtFlags::AT_SYMLINK_NOFOLLOW)?;

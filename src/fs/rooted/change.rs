@@ -1,15 +1,15 @@
 //! Changes in a [`Tree`]: writes, links, removals, directories.
 
-use std::fs::File;
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
 use nix::errno::Errno;
-use nix::fcntl::{OFlag, renameat};
+use nix::fcntl::renameat;
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::{Tree, relative};
+use crate::fs::opener;
 
 /// How many symbolic links in a row are followed, as in the kernel.
 const MAX_LINKS: u32 = 40;
@@ -47,16 +47,8 @@ impl Tree {
             Ok(()) | Err(nix::Error::ENOENT) => {}
             Err(e) => return Err(self.error(e, path)),
         }
-        let flags =
-            OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let fd = nix::fcntl::openat(
-            &parent,
-            staged.as_str(),
-            flags,
-            Mode::from_bits_truncate(0o600),
-        )
-        .map_err(|e| self.error(e, path))?;
-        let mut file = File::from(fd);
+        let mut file =
+            opener::new_file_at(&parent, staged.as_str()).map_err(|e| self.error(e, path))?;
         let written = file.write_all(bytes).and_then(|()| {
             let (mode, owner) = old.map_or((0o644, None), |m| {
                 (m.mode() & 0o7777, Some((m.uid(), m.gid())))

@@ -200,16 +200,13 @@ fn active_link(node: &Node, envs: &[Environment]) -> Option<Finding> {
 }
 
 fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Finding>> {
+    let problems = env.problems.iter();
+    let each = |remedy: &str| Ok(problems.map(|p| Finding::new(env, p, remedy)).collect());
     if !env.dir.symlink_metadata().is_ok_and(|m| m.is_dir()) {
-        return Ok(env
-            .problems
-            .iter()
-            .map(|p| Finding::new(env, p, FOREIGN))
-            .collect());
+        return each(FOREIGN);
     }
     if env.unread {
-        let problems = env.problems.iter();
-        return Ok(problems.map(|p| Finding::new(env, p, UNREAD)).collect());
+        return each(UNREAD);
     }
     if env.record.is_none() && env.whole && env.problems.len() == 1 {
         let repair = Repair::Describe(node.name.clone(), env.name.clone());
@@ -220,17 +217,9 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
         )]);
     }
     if !env.problems.is_empty() {
-        return Ok(env
-            .problems
-            .iter()
-            .map(|p| {
-                Finding::new(
-                    env,
-                    p,
-                    format!("netbe destroy {env}, if its content is not needed"),
-                )
-            })
-            .collect());
+        return each(&format!(
+            "netbe destroy {env}, if its content is not needed"
+        ));
     }
     let is_worked_in = || {
         pool.refuse_work(&node.name, &env.name, Duration::ZERO)
@@ -252,16 +241,12 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
         Ok(reasons) if !reasons.is_empty() && staged::is_stale(pool, node, env) => {
             vec![stale::finding(env, &reasons)]
         }
-        Ok(reasons) => reasons
-            .iter()
-            .map(|r| {
-                Finding::new(
-                    env,
-                    format!("it would not boot: {r}"),
-                    remedy_for(node, env),
-                )
-            })
-            .collect(),
+        Ok(reasons) => {
+            let problems = reasons.iter().map(|r| format!("it would not boot: {r}"));
+            problems
+                .map(|p| Finding::new(env, p, remedy_for(node, env)))
+                .collect()
+        }
         Err(e) => {
             let hint = e.downcast_ref::<Failure>().and_then(|f| f.hint.clone());
             vec![Finding::new(
@@ -319,17 +304,12 @@ fn publication(pool: &Pool) -> Result<Vec<Finding>> {
             Repair::Publish,
         )
     });
-    let wrong = state
-        .warnings
-        .iter()
-        .map(|w| Finding::new("publish", w, "see netbe-publish(8)"));
+    let wrong = state.warnings.iter();
+    let wrong = wrong.map(|w| Finding::new("publish", w, "see netbe-publish(8)"));
     let services = init::services::missing::sentences(pool)?;
-    let services = services.iter().map(|problem| {
-        Finding::new(
-            "services",
-            problem,
-            format!("netbe init {} --services", pool.root().display()),
-        )
-    });
+    let remedy = format!("netbe init {} --services", pool.root().display());
+    let services = services
+        .iter()
+        .map(|problem| Finding::new("services", problem, &remedy));
     Ok(stale.chain(wrong).chain(services).collect())
 }

@@ -16,7 +16,7 @@ use super::super::Mode;
 use super::place::Place;
 use crate::btrfs::changed_since::{Directories, Paths};
 use crate::btrfs::extents::{self, Layout};
-use crate::failure::{Failure, Kind};
+use crate::failure::{self, Kind};
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 use crate::pool::lock::Share;
@@ -109,7 +109,7 @@ impl<'a> Turns<'a> {
             // At once or not at all: whoever waits holding some could wait for one who waits for those.
             match self.take(node) {
                 Ok(lock) => drop(self.held.insert(node.clone(), lock)),
-                Err(e) if is_locked(&e) => {
+                Err(e) if failure::is(&e, Kind::Locked) => {
                     self.end();
                     return Ok(Entered::Busy(node.clone()));
                 }
@@ -204,10 +204,4 @@ impl<'a> Turns<'a> {
             None => Layout::default(),
         })
     }
-}
-
-fn is_locked(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<Failure>()
-        .is_some_and(|f| f.kind == Kind::Locked)
 }

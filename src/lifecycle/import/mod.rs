@@ -14,10 +14,10 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 
 use super::plan::Plan;
-use super::staged::{Content, Identity, StagedEnvironment, Target, first_boot};
+use super::staged::{self, Content, Identity, StagedEnvironment, Target, first_boot};
 use super::{Mode, Outcome, create};
 use crate::btrfs::subvolume;
-use crate::failure::{Failure, hinted};
+use crate::failure::{self, Failure, Kind, hinted};
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 use crate::pool::lock::EnvLock;
@@ -95,13 +95,13 @@ pub fn import(
             node.refuse_lost()?;
             Ok(Some(node))
         }
-        Err(e) if create::is_not_found(&e) => Ok(None),
+        Err(e) if failure::is(&e, Kind::NotFound) => Ok(None),
         Err(e) => Err(e),
     };
     let existing = node_now()?;
     if request.target.env.is_some() {
         // Before waiting for data on a pipe.
-        create::free_name(pool, existing.as_ref(), &request.target)?;
+        staged::free_name(pool, existing.as_ref(), &request.target)?;
     }
     // Without a lock: the other end of the pipe may take any time.
     let arrived = Arrived::open(request)?;
@@ -205,13 +205,13 @@ impl Arrived {
         if let (Self::Sent(sent), None) = (self, &target.env) {
             let named = Operand {
                 node: target.node.clone(),
-                env: Some(sent.header.names()?.1),
+                env: Some(sent.header.name.clone()),
             };
-            if let Ok(name) = create::free_name(pool, node, &named) {
+            if let Ok(name) = staged::free_name(pool, node, &named) {
                 return Ok(name);
             }
         }
-        create::free_name(pool, node, target)
+        staged::free_name(pool, node, target)
     }
 
     /// Returns the step that brings it in.
@@ -230,7 +230,7 @@ impl Arrived {
 
     /// Returns whether it was another machine's than its node is to be.
     fn is_another(&self, node: &NodeName) -> bool {
-        matches!(self, Self::Sent(sent) if sent.header.node != node.as_str())
+        matches!(self, Self::Sent(sent) if sent.header.node != *node)
     }
 
     /// Returns what a node is that is made for it.

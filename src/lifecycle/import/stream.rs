@@ -114,7 +114,7 @@ impl Sent {
         for (from, to) in [(layout::ROOT, staged.root()), (layout::BOOT, staged.boot())] {
             subvolume::snapshot(&base.join(from), &to)?;
         }
-        let own = header.node == request.target.node.as_str();
+        let own = header.node == request.target.node;
         let mut record = identified(pool, &header, own, staged)?;
         if !request.description.is_empty() {
             record.description.clone_from(&request.description);
@@ -223,8 +223,7 @@ fn identified(
         return Ok(header.record.clone());
     }
     let uuid = staged.uuid()?;
-    let (node, name) = header.names()?;
-    let mut record = header.record.derived(uuid, &node, &name);
+    let mut record = header.record.derived(uuid, &header.node, &header.name);
     record.description.clone_from(&header.record.description);
     Ok(record)
 }

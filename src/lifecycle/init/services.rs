@@ -98,7 +98,7 @@ fn publish_to_include(pool: &Pool, lock: Option<&PoolLock>, done: &mut Done) -> 
     let mut published = publish::everything(pool, lock)?;
     if lock.is_some() || !published.steps.iter().any(|s| s.contains("dnsmasq")) {
         let mut more = Published::default();
-        dnsmasq::prepare(pool, lock, &pool.nodes()?, &mut more)?;
+        dnsmasq::bring_up_to_date(pool, lock, &pool.nodes()?, true, &mut more)?;
         published.steps.extend(more.steps);
         for warning in more.warnings {
             if !published.warnings.contains(&warning) {

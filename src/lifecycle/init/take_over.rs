@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::fs::atomic::Durable;
 use crate::fs::dir_names::names_in;
 use crate::lifecycle::Mode;
+use crate::pool::base::Base;
 use crate::pool::code::Key;
 use crate::pool::record::{self, EnvRecord, NodeRecord, PoolRecord};
 use crate::pool::state::{self, Place};
@@ -60,7 +61,7 @@ impl Offer {
                 let other = Place::read(&state)?;
                 if other.is_some_and(|p| Place::locate(&p.dir).is_ok_and(|now| now.is_same(&p))) {
                     // The one it was copied from is there: they are two from now on.
-                    record.uuid = super::new_uuid()?;
+                    record.uuid = Base::new_id()?;
                     state = layout::state(states, &record.uuid);
                 }
                 (dir, Some(record), state)
@@ -153,7 +154,7 @@ impl Offer {
         let mut published = publish::everything(&pool, Some(&shared))?;
         if inclusion.installed == Installed::Ours {
             // It was read from the pool itself until now.
-            dnsmasq::prepare(&pool, Some(&shared), &pool.nodes()?, &mut published)?;
+            dnsmasq::bring_up_to_date(&pool, Some(&shared), &pool.nodes()?, true, &mut published)?;
             inclusion::include(&inclusion.file, pool.state())?;
         }
         self.take_older_away()?;

@@ -6,12 +6,12 @@ use crate::output::tree;
 /// Makes an environment of `nog`; `line` is what it was made from, and so on, by identity and name in one.
 fn env(uuid: &str, line: &[&str]) -> Listed {
     let mut line = line.iter().map(|of| Origin {
-        node: "nog".to_string(),
-        name: (*of).to_string(),
+        node: "nog".parse().unwrap(),
+        name: of.parse().unwrap(),
         uuid: (*of).to_string(),
     });
     let mut env = Listed::of_nobody();
-    (env.node, env.name) = ("nog".to_string(), uuid.to_string());
+    (env.node, env.name) = ("nog".parse().unwrap(), uuid.parse().unwrap());
     env.uuid = Some(uuid.to_string());
     (env.origin, env.lineage) = (line.next(), line.collect());
     env
@@ -44,13 +44,13 @@ fn what_is_gone_stands_where_it_was() {
 #[test]
 fn a_new_one_under_the_old_name_is_not_taken_for_it() {
     let mut new = env("new", &[]);
-    new.name = "b".to_string();
+    new.name = "b".parse().unwrap();
     let mut old = env("c", &["b"]);
     old.origin.as_mut().unwrap().uuid = "old".to_string();
     assert_eq!(drawn(&[new.clone(), old.clone()]), "b\nb (gone)\n└─ c");
     // Renamed, it is shown by its name of today.
     new.uuid = Some("old".to_string());
-    new.name = "today".to_string();
+    new.name = "today".parse().unwrap();
     assert_eq!(drawn(&[new, old]), "today\n└─ c");
 }
 
@@ -58,7 +58,7 @@ fn a_new_one_under_the_old_name_is_not_taken_for_it() {
 fn what_is_gone_has_the_name_it_had_last() {
     let mut young = env("y", &["g"]);
     young.order.0 = Some(1000);
-    young.origin.as_mut().unwrap().name = "last".to_string();
+    young.origin.as_mut().unwrap().name = "last".parse().unwrap();
     let old = env("o", &["g"]);
     assert_eq!(
         drawn(&[old.clone(), young.clone()]),

@@ -14,6 +14,46 @@ pub mod snapshot;
 mod transaction;
 mod verified;
 
+use std::time::Duration;
+
+use anyhow::Result;
+use jiff::Timestamp;
+
+use crate::failure::Failure;
+use crate::pool::{EnvName, Node, Operand, Pool, layout};
+
 pub use node::StagedNode;
 pub use transaction::{Complete, Content, Identity, Made, StagedEnvironment, Target};
 pub use verified::{Verified, is_stale, reasons};
+
+/// Returns the name of the new environment.
+///
+/// # Errors
+/// A refusal if the name is taken; `Locked` if an environment of that name is being made.
+pub fn free_name(pool: &Pool, node: Option<&Node>, target: &Operand) -> Result<EnvName> {
+    let is_being_made = |name: &EnvName| pool.refuse_work(&target.node, name, Duration::ZERO);
+    let taken = |name: &EnvName| {
+        node.is_some_and(|n| {
+            n.dir
+                .join(layout::ENVS)
+                .join(name.as_str())
+                .symlink_metadata()
+                .is_ok()
+        })
+    };
+    match &target.env {
+        Some(name) if taken(name) => Err(Failure::refused(format!(
+            "{}/{name} already exists",
+            target.node
+        ))
+        .hint(format!("netbe list {}", target.node))
+        .into()),
+        Some(name) => {
+            is_being_made(name)?;
+            Ok(name.clone())
+        }
+        None => Ok(EnvName::made_at(Timestamp::now(), |name| {
+            taken(name) || is_being_made(name).is_err()
+        })),
+    }
+}

@@ -16,7 +16,7 @@ use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 use crate::packages::cache::PackageCache;
 use crate::packages::{Archive, Downloads, Source};
-use crate::pool::lock::DownloadLock;
+use crate::pool::lock::WorkLock;
 use crate::pool::stage::Staged;
 use crate::pool::{Node, Pool, layout};
 use crate::sandbox::Sandbox;
@@ -80,7 +80,7 @@ impl<'a> Packages<'a> {
         if self.beside_others {
             // Another may be downloading the same just now.
             program::say(log, echo, "waiting for other downloads")?;
-            let Ok(_lock) = DownloadLock::take(self.pool.state(), PATIENCE) else {
+            let Ok(_lock) = WorkLock::to_download(self.pool.state(), PATIENCE) else {
                 return interrupt::check();
             };
             if !self.fill(sandbox.root, downloads, &wanted)? {

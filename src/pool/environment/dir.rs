@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::OwnedFd;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use nix::errno::Errno;
@@ -26,7 +26,6 @@ const SUBVOLUME_INODE: u64 = 256;
 #[derive(Debug)]
 pub struct Envs {
     top: OwnedFd,
-    pub(super) path: PathBuf,
     key: Key,
 }
 
@@ -46,7 +45,6 @@ impl Envs {
         match nix::fcntl::open(&path, flags, Mode::empty()) {
             Ok(top) => Ok(Some(Self {
                 top,
-                path,
                 key: key.clone(),
             })),
             Err(Errno::ENOENT) => Ok(None),

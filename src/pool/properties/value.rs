@@ -3,10 +3,9 @@
 //! Values are written on kernel command lines, in exports and in paths, so anything doubtful is refused. An error is a
 //! sentence.
 
+use std::fmt::Display;
 use std::net::Ipv4Addr;
-
-use crate::boot::{Ip, Loader, NfsVersion};
-use crate::sandbox::Network;
+use std::str::FromStr;
 
 /// Returns a MAC address as `dc:a6:32:01:02:03` from any common spelling of it.
 ///
@@ -69,34 +68,10 @@ pub(super) fn address(text: &str) -> Result<String, String> {
     Ok(address.to_string())
 }
 
-pub(super) fn ip(text: &str) -> Result<String, String> {
-    text.parse::<Ip>()
-        .map(|v| v.to_string())
-        .map_err(|e| e.to_string())
-}
-
-pub(super) fn network(text: &str) -> Result<String, String> {
-    text.parse::<Network>().map(|v| v.to_string())
-}
-
-pub(super) fn dhcp(text: &str) -> Result<String, String> {
-    text.parse::<super::Dhcp>().map(|v| v.to_string())
-}
-
-pub(super) fn keep(text: &str) -> Result<String, String> {
-    text.parse::<super::Keep>().map(|v| v.to_string())
-}
-
-pub(super) fn loader(text: &str) -> Result<String, String> {
-    text.parse::<Loader>()
-        .map(|v| v.to_string())
-        .map_err(|e| e.to_string())
-}
-
-pub(super) fn nfs_version(text: &str) -> Result<String, String> {
-    text.parse::<NfsVersion>()
-        .map(|v| v.to_string())
-        .map_err(|e| e.to_string())
+/// Returns a value that has a type of its own as that prints it.
+pub(super) fn of<T: FromStr<Err: Display> + Display>(text: &str) -> Result<String, String> {
+    let value = text.parse::<T>();
+    value.map(|v| v.to_string()).map_err(|e| e.to_string())
 }
 
 pub(super) fn root(text: &str) -> Result<String, String> {

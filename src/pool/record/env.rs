@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
-use super::{LIMIT, LINEAGE, Origin, Record, VERSION, parse};
+use super::{LIMIT, LINEAGE, Origin, VERSION, parse};
 use crate::btrfs::subvolume::{self, Uuid};
 use crate::fs::atomic::Durable;
 use crate::packages::Changes;
@@ -17,7 +17,7 @@ use crate::pool::name::{EnvName, NodeName};
 use crate::sandbox::lent::Lent;
 
 /// `env.json`.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub struct EnvRecord {
     /// Format version.
     pub version: u64,
@@ -156,25 +156,7 @@ impl EnvRecord {
             description: String::new(),
             pinned: false,
             boot_mount,
-            arch: None,
-            kernel: None,
-            added: Vec::new(),
-            stripped: Vec::new(),
-            served: false,
-            first_led: None,
-            led: None,
-            told: Vec::new(),
-            left: None,
-            entered: None,
-            withdrawn: None,
-            failed: None,
-            unproven: None,
-            would_not_boot: Vec::new(),
-            lent: Vec::new(),
-            upgrade: None,
-            shared: None,
-            replaces: None,
-            other: Map::new(),
+            ..Self::default()
         }
     }
 
@@ -182,33 +164,20 @@ impl EnvRecord {
     ///
     /// It takes over what describes the files, not the history of this one.
     pub fn derived(&self, uuid: String, node: &NodeName, name: &EnvName) -> Self {
+        let own = self.clone();
         Self {
-            uuid,
-            created: Timestamp::now(),
-            number: None,
             origin: Some(Origin {
                 node: node.to_string(),
                 name: name.to_string(),
-                uuid: self.uuid.clone(),
+                uuid: own.uuid,
             }),
             lineage: self.line(),
-            description: String::new(),
-            pinned: false,
-            served: false,
-            first_led: None,
-            led: None,
-            told: Vec::new(),
-            left: None,
-            entered: None,
-            withdrawn: None,
-            failed: None,
-            unproven: None,
-            would_not_boot: Vec::new(),
-            lent: Vec::new(),
-            upgrade: None,
-            shared: None,
-            replaces: None,
-            ..self.clone()
+            arch: own.arch,
+            kernel: own.kernel,
+            added: own.added,
+            stripped: own.stripped,
+            other: own.other,
+            ..Self::new(uuid, Timestamp::now(), own.boot_mount)
         }
     }
 
@@ -226,7 +195,7 @@ impl EnvRecord {
     /// # Errors
     /// When it is not one, or of a newer format.
     pub fn parse(text: &str) -> Result<Self> {
-        let mut record: Self = parse(text)?;
+        let mut record: Self = parse(text, |r: &Self| r.version)?;
         record.other.remove(MEMBER);
         Ok(record)
     }
@@ -265,12 +234,6 @@ impl EnvRecord {
         let text = self.signed(key, root)?;
         let file = dir.join(layout::ENV_RECORD);
         Ok(crate::fs::atomic::private(&file, text.as_bytes(), durable)?)
-    }
-}
-
-impl Record for EnvRecord {
-    fn version(&self) -> u64 {
-        self.version
     }
 }
 

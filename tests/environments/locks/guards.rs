@@ -85,7 +85,7 @@ fn invariant_11_what_nodes_share_is_not_written_by_the_guard_of_another_pool() {
     writes_nothing(&pool, || {
         let mut done = netbe::publish::Published::default();
         let nodes = [nog.clone()];
-        netbe::publish::dnsmasq::prepare(&opened, Some(&theirs), &nodes, &mut done)
+        netbe::publish::dnsmasq::bring_up_to_date(&opened, Some(&theirs), &nodes, true, &mut done)
     });
     writes_nothing(&pool, || netbe::publish::everything(&opened, Some(&theirs)));
     std::fs::remove_file(pool.at(&format!("tftp/{}", MAC.replace(':', "-")))).unwrap();
