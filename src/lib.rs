@@ -2,7 +2,7 @@
 //!
 //! `main` parses, calls one command, prints one error. A module may use those after it in this list, never those
 //! before: [`commands`], [`output`], [`lifecycle`] and [`serve`], [`publish`], [`evidence`], [`stream`], [`pool`],
-//! [`packages`], [`boot`], [`btrfs`], [`formats`], [`sandbox`], [`fs`]. All may use [`failure`] and [`terminal`].
+//! [`packages`], [`boot`], [`btrfs`], [`formats`], [`sandbox`], [`fs`]. All may use [`failure`], [`hex`] and [`terminal`].
 
 pub mod boot;
 pub mod btrfs;
@@ -11,6 +11,7 @@ pub mod evidence;
 pub mod failure;
 pub mod formats;
 pub mod fs;
+pub mod hex;
 pub mod lifecycle;
 pub mod output;
 pub mod packages;

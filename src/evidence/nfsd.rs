@@ -4,14 +4,12 @@
 //! expire after half an hour without (fs/nfsd/export.c, mountd(8) `--ttl`). So an entry is evidence of use, and a
 //! missing entry is no evidence. Changes only this cache.
 
-use std::ffi::OsString;
 use std::io::{self, Write};
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::fs::octal::unescaped;
+use crate::fs::octal;
 
 const TABLE: &str = "/proc/net/rpc/nfsd.export/content";
 
@@ -132,9 +130,7 @@ fn parse(text: &str) -> Vec<PathBuf> {
         .filter(|line| line.starts_with('/'))
         .filter_map(|line| {
             let (path, client) = line.split_once('\t')?;
-            client
-                .contains('(')
-                .then(|| OsString::from_vec(unescaped(path)).into())
+            client.contains('(').then(|| octal::path(path))
         })
         .collect()
 }

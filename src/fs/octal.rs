@@ -1,8 +1,17 @@
-//! The escapes of tables that the kernel and libc write: a backslash, then three octal digits.
+//! Decodes the escapes in tables of the kernel and libc: a backslash and three octal digits.
 //!
 //! Not for writing them: which bytes are escaped is each file's own rule.
 
-/// Returns a field with its escapes undone; what is no escape of a byte stays.
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt;
+use std::path::PathBuf;
+
+/// Decodes a field that is a path.
+pub fn path(field: &str) -> PathBuf {
+    OsString::from_vec(unescaped(field)).into()
+}
+
+/// Decodes a field; anything but the escape of a byte stays.
 pub fn unescaped(field: &str) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(field.len());
     let mut rest = field.as_bytes();

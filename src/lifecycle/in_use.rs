@@ -6,13 +6,12 @@
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io;
-use std::os::unix::ffi::OsStringExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
 use crate::failure::Failure;
-use crate::fs::octal::unescaped;
+use crate::fs::octal;
 use crate::fs::path_error::is_system_error;
 use crate::pool::{Environment, layout};
 
@@ -102,7 +101,7 @@ fn swap_file_in(dir: &Path) -> Result<Option<PathBuf>> {
     let files = table
         .lines()
         .filter_map(|line| line.split_whitespace().next());
-    Ok(files.map(path_of).find(|file| file.starts_with(dir)))
+    Ok(files.map(octal::path).find(|file| file.starts_with(dir)))
 }
 
 /// Refuses an environment that is in use on this machine.
@@ -213,13 +212,9 @@ fn parse(line: &str) -> Option<Line> {
     let mut fields = line.split(' ').skip(2);
     Some(Line {
         device: fields.next()?.to_string(),
-        root: path_of(fields.next()?),
-        at: path_of(fields.next()?),
+        root: octal::path(fields.next()?),
+        at: octal::path(fields.next()?),
     })
-}
-
-fn path_of(field: &str) -> PathBuf {
-    PathBuf::from(OsString::from_vec(unescaped(field)))
 }
 
 #[cfg(test)]

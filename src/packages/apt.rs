@@ -6,6 +6,7 @@
 use super::Package;
 use super::package::PACKAGES_MAX;
 use super::step::{FETCHING, FINDING, LISTS, PACKAGES, Step};
+use crate::hex;
 
 /// A package file to fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,20 +52,8 @@ fn is_file_name(name: &str) -> bool {
 }
 
 /// Parses a SHA-256 of 64 hexadecimal digits.
-pub fn sha256(hex: &str) -> Option<[u8; 32]> {
-    let digit = |c: u8| {
-        char::from(c)
-            .to_digit(16)
-            .and_then(|d| u8::try_from(d).ok())
-    };
-    let mut all = [0; 32];
-    if hex.len() != 64 {
-        return None;
-    }
-    for (byte, pair) in all.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
-        *byte = digit(pair[0])? << 4 | digit(pair[1])?;
-    }
-    Some(all)
+pub fn sha256(digits: &str) -> Option<[u8; 32]> {
+    hex::bytes(digits)?.try_into().ok()
 }
 
 /// Parses the installed packages.

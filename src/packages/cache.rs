@@ -6,7 +6,7 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File, Metadata};
-use std::io::{self, Read};
+use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -19,6 +19,7 @@ use crate::fs::copy::Contents;
 use crate::fs::dir_names::names_in;
 use crate::fs::rooted::Tree;
 use crate::fs::{atomic, interrupt, opener};
+use crate::hex;
 use crate::packages::{Archive, sha256};
 
 /// After this time an unused package is deleted.
@@ -59,7 +60,7 @@ impl PackageCache {
     ///
     /// Its checksum is verified; a damaged one is removed.
     pub fn copy_to(&self, archive: &Archive, to: &Tree) -> io::Result<bool> {
-        let path = self.dir.join(hex(&archive.sha256));
+        let path = self.dir.join(hex::digits(&archive.sha256));
         let Some(cached) = opener::file(&path)? else {
             return Ok(false);
         };
@@ -147,7 +148,7 @@ impl PackageCache {
             .tempfile_in(&self.dir)?;
         Contents::default().copy(file, staged.as_file(), size, &mut |_| {})?;
         // Of the copy, which cannot be changed any more.
-        let path = self.dir.join(hex(&checksum(staged.as_file())?));
+        let path = self.dir.join(hex::digits(&checksum(staged.as_file())?));
         // One of another length is damaged, such as an empty one after a power cut.
         if path.metadata().is_ok_and(|there| there.len() == size) {
             return Ok(false);
@@ -198,25 +199,8 @@ fn checksum(file: &File) -> io::Result<[u8; 32]> {
     let mut file = file;
     file.rewind()?;
     let mut sum = Sha256::new();
-    let mut buffer = vec![0; 1 << 18];
-    loop {
-        interrupt::check_io()?;
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(sum.finalize().into()),
-            Ok(length) => sum.update(&buffer[..length]),
-            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => return Err(e),
-        }
-    }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string never fails.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    io::copy(&mut interrupt::Reader::new(file), &mut sum)?;
+    Ok(sum.finalize().into())
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use sha2::Sha256;
 use super::record_file;
 use crate::btrfs::subvolume::Uuid;
 use crate::fs::atomic::{self, Durable};
+use crate::hex;
 
 /// The member of a record that holds its code.
 pub(super) const MEMBER: &str = "code";
@@ -41,7 +42,7 @@ impl Key {
         getrandom::fill(&mut bytes)
             .map_err(io::Error::from)
             .context("making a key")?;
-        atomic::private(file, hex(&bytes).as_bytes(), Durable::AtOnce)?;
+        atomic::private(file, hex::digits(&bytes).as_bytes(), Durable::AtOnce)?;
         Ok(Self(Arc::new(bytes)))
     }
 
@@ -50,7 +51,7 @@ impl Key {
         let text = record_file::read(file)?
             .ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))
             .with_context(|| format!("reading {}", file.display()))?;
-        let bytes = unhex(text.trim()).and_then(|b| b.try_into().ok());
+        let bytes = hex::bytes(text.trim()).and_then(|b| b.try_into().ok());
         let bytes = bytes.with_context(|| format!("{} is not a key", file.display()))?;
         Ok(Self(Arc::new(bytes)))
     }
@@ -61,7 +62,7 @@ impl Key {
             return;
         };
         members.remove(MEMBER);
-        let code = hex(&self.mac(record, root).finalize().into_bytes());
+        let code = hex::digits(&self.mac(record, root).finalize().into_bytes());
         if let Some(members) = record.as_object_mut() {
             members.insert(MEMBER.to_string(), Value::String(code));
         }
@@ -74,7 +75,7 @@ impl Key {
     pub(super) fn verify(&self, record: &mut Value, root: Uuid) -> Result<()> {
         let members = record.as_object_mut();
         let code = members.and_then(|members| members.remove(MEMBER));
-        let code = code.as_ref().and_then(Value::as_str).and_then(unhex);
+        let code = code.as_ref().and_then(Value::as_str).and_then(hex::bytes);
         let code = code.context("it has no code of this server")?;
         let is_ours = self.mac(record, root).verify_slice(&code).is_ok();
         ensure!(
@@ -92,20 +93,6 @@ impl Key {
         mac.update(record.to_string().as_bytes());
         mac
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<Vec<u8>> {
-    if !text.len().is_multiple_of(2) || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return None;
-    }
-    let pairs = (0..text.len()).step_by(2);
-    pairs
-        .map(|i| u8::from_str_radix(&text[i..i + 2], 16).ok())
-        .collect()
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use anyhow::Context;
 
 use crate::fs::mounts::{Detached, Forbids};
 use crate::fs::rooted::Tree;
+use crate::hex;
 
 /// Mount point of `binfmt_misc`.
 const HANDLERS: &str = "/proc/sys/fs/binfmt_misc";
@@ -40,9 +41,9 @@ impl Handler {
                 .find_map(|line| line.strip_prefix(key)?.strip_prefix([' ', ':']))
                 .map(str::trim)
         };
-        let magic = bytes(field("magic")?)?;
+        let magic = hex::bytes(field("magic")?)?;
         let mask = match field("mask") {
-            Some(mask) => bytes(mask)?,
+            Some(mask) => hex::bytes(mask)?,
             None => vec![0xff; magic.len()],
         };
         Some(Self {
@@ -81,16 +82,6 @@ pub(super) fn handler_for(header: &[u8], handlers: &[Handler]) -> Result<(), Str
             h.name
         ),
     })
-}
-
-fn bytes(hex: &str) -> Option<Vec<u8>> {
-    if !hex.is_ascii() || !hex.len().is_multiple_of(2) {
-        return None;
-    }
-    (0..hex.len())
-        .step_by(2)
-        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).ok())
-        .collect()
 }
 
 pub(super) fn registered() -> Registered {

@@ -22,22 +22,8 @@ const NAME: &str = "netbe-sandbox-";
 /// systemd's default for a service is about the same.
 const MAX_PROCESSES: &str = "4096";
 
-/// A controller, and the name of what it limits.
-struct Controller {
-    name: &'static str,
-    what: &'static str,
-}
-
-const CONTROLLERS: &[Controller] = &[
-    Controller {
-        name: "pids",
-        what: "processes",
-    },
-    Controller {
-        name: "memory",
-        what: "memory",
-    },
-];
+/// The controllers, and the name of what each limits.
+const CONTROLLERS: &[(&str, &str)] = &[("pids", "processes"), ("memory", "memory")];
 
 /// Cgroups, removed when dropped; all their processes must have ended by then.
 #[derive(Debug, Default)]
@@ -51,22 +37,22 @@ pub fn unlimited() -> Vec<&'static str> {
 }
 
 fn lacking(top: &Path) -> Vec<&'static str> {
-    let is_missing = |controller: &&Controller| {
+    let is_missing = |(controller, _): &&(&str, &str)| {
         let tree = tree(top, controller);
         tree.is_none_or(|tree| access(&tree, AccessFlags::W_OK).is_err())
     };
     let lacking = CONTROLLERS.iter().filter(is_missing);
-    lacking.map(|c| c.what).collect()
+    lacking.map(|(_, what)| *what).collect()
 }
 
 /// Returns the directory in which a controller's cgroups are made.
-fn tree(top: &Path, controller: &Controller) -> Option<PathBuf> {
-    let own = top.join(controller.name);
+fn tree(top: &Path, controller: &str) -> Option<PathBuf> {
+    let own = top.join(controller);
     if own.join("cgroup.procs").exists() {
         return Some(own);
     }
     let has = fs::read_to_string(top.join("cgroup.controllers")).ok()?;
-    let is_there = has.split_whitespace().any(|name| name == controller.name);
+    let is_there = has.split_whitespace().any(|name| name == controller);
     is_there.then(|| top.to_path_buf())
 }
 
@@ -79,7 +65,7 @@ impl Limit {
 
     fn make_in(top: &Path, memory: &str) -> Self {
         let mut limit = Self::default();
-        for controller in CONTROLLERS {
+        for (controller, _) in CONTROLLERS {
             let Some(tree) = tree(top, controller) else {
                 continue;
             };
@@ -94,9 +80,9 @@ impl Limit {
             // A failure is fine: systemd has enabled the controller at the top already.
             let _ = fs::write(
                 tree.join("cgroup.subtree_control"),
-                format!("+{}", controller.name),
+                format!("+{controller}"),
             );
-            for (file, value) in settings(controller.name, memory) {
+            for (file, value) in settings(controller, memory) {
                 // The names of v2 and of v1; one of them exists.
                 if dir.join(file).exists() {
                     let _ = fs::write(dir.join(file), value);

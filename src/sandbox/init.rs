@@ -39,14 +39,8 @@ pub(super) const END_NOW: Signal = Signal::SIGUSR1;
 /// Runs the first stage, on the socket with this number, and ends with it.
 pub(super) fn run(channel: RawFd) -> ! {
     let channel = take_channel(channel);
-    let status = match first_stage(&channel) {
-        Ok(()) => 0,
-        Err(error) => {
-            report_failure(&channel, &error);
-            1
-        }
-    };
-    exit(status)
+    let done = first_stage(&channel);
+    end(&channel, &done)
 }
 
 #[allow(unsafe_code)]
@@ -66,9 +60,13 @@ fn take_channel(number: RawFd) -> UnixStream {
     unsafe { UnixStream::from_raw_fd(number) }
 }
 
-fn report_failure(channel: &UnixStream, error: &anyhow::Error) {
-    // Fails only where netbe has exited; the sandbox ends then too.
-    let _ = send_report(channel, &Report::Failed(format!("{error:#}")), None);
+/// Reports a failure where there is one, and ends this process.
+fn end(channel: &UnixStream, done: &anyhow::Result<()>) -> ! {
+    if let Err(error) = done {
+        // Fails only where netbe has exited; the sandbox ends then too.
+        let _ = send_report(channel, &Report::Failed(format!("{error:#}")), None);
+    }
+    exit(i32::from(done.is_err()))
 }
 
 fn first_stage(channel: &UnixStream) -> anyhow::Result<()> {
@@ -135,14 +133,8 @@ fn become_init(
     attendants: &Attendants<'_>,
     alive: &OwnedFd,
 ) -> ! {
-    let status = match init(channel, request, attendants, alive) {
-        Ok(()) => 0,
-        Err(error) => {
-            report_failure(channel, &error);
-            1
-        }
-    };
-    exit(status)
+    let done = init(channel, request, attendants, alive);
+    end(channel, &done)
 }
 
 fn init(

@@ -40,9 +40,10 @@ pub(super) struct Request {
 }
 
 /// What the program reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Input {
     /// The sandbox's own `/dev/null`: programs inside could change the mode of the server's.
+    #[default]
     Null,
     /// The pipe the first stage was started with.
     Pipe,

@@ -87,13 +87,11 @@ fn enter(request: &Request) -> anyhow::Result<(Detached, Option<Detached>)> {
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
     let boot = Detached::copy_of(&open_directory(&request.boot)?, DISK)
         .with_context(|| request.boot.display().to_string())?;
-    let packages = match &request.packages {
-        Some(path) => Some(
-            Detached::copy_of(&open_directory(path)?, DISK.and(Forbids::PROGRAMS))
-                .with_context(|| path.display().to_string())?,
-        ),
-        None => None,
-    };
+    let packages = request.packages.as_deref().map(|path| {
+        Detached::copy_of(&open_directory(path)?, DISK.and(Forbids::PROGRAMS))
+            .with_context(|| path.display().to_string())
+    });
+    let packages = packages.transpose()?;
     let root = open_directory(&request.root)?;
     // Bound onto itself: `findmnt /` and package hooks need a mount point.
     let root = Detached::copy_of(&root, DISK)

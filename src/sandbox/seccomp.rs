@@ -113,33 +113,23 @@ struct Abi {
 const LITTLE_ENDIAN: u32 = 0x4000_0000;
 const WIDE: u32 = 0x8000_0000;
 
-const X86_64: Abi = Abi {
-    audit: 62 | LITTLE_ENDIAN | WIDE,
-    number: |name| name.parse::<x86_64::Sysno>().ok().map(|n| n.id()),
-    // x32 calls are these with bit 30 set, so newer than the list: unknown, as on most kernels.
-    private: None,
-};
-const X86: Abi = Abi {
-    audit: 3 | LITTLE_ENDIAN,
-    number: |name| name.parse::<x86::Sysno>().ok().map(|n| n.id()),
-    private: None,
-};
-const AARCH64: Abi = Abi {
-    audit: 183 | LITTLE_ENDIAN | WIDE,
-    number: |name| name.parse::<aarch64::Sysno>().ok().map(|n| n.id()),
-    private: None,
-};
-const ARM: Abi = Abi {
-    audit: 40 | LITTLE_ENDIAN,
-    number: |name| name.parse::<arm::Sysno>().ok().map(|n| n.id()),
-    // breakpoint, cacheflush, usr26, usr32, set_tls, get_tls: programs need them to start.
-    private: Some((0x000f_0000, 0x000f_0010)),
-};
-const RISCV64: Abi = Abi {
-    audit: 243 | LITTLE_ENDIAN | WIDE,
-    number: |name| name.parse::<riscv64::Sysno>().ok().map(|n| n.id()),
-    private: None,
-};
+/// Defines the interface with the numbers of a module of `syscalls`.
+macro_rules! abi {
+    ($name:ident, $module:ident, $audit:expr, $private:expr) => {
+        const $name: Abi = Abi {
+            audit: $audit | LITTLE_ENDIAN,
+            number: |name| name.parse::<$module::Sysno>().ok().map(|n| n.id()),
+            private: $private,
+        };
+    };
+}
+// x32 calls are these with bit 30 set, so newer than the list: unknown, as on most kernels.
+abi!(X86_64, x86_64, 62 | WIDE, None);
+abi!(X86, x86, 3, None);
+abi!(AARCH64, aarch64, 183 | WIDE, None);
+// breakpoint, cacheflush, usr26, usr32, set_tls, get_tls: programs need them to start.
+abi!(ARM, arm, 40, Some((0x000f_0000, 0x000f_0010)));
+abi!(RISCV64, riscv64, 243 | WIDE, None);
 
 /// Returns the system call interfaces of a machine, named as in `std::env::consts::ARCH`.
 fn abis(machine: &str) -> io::Result<&'static [Abi]> {

@@ -101,6 +101,7 @@ fn environment(
 }
 
 /// The program's stdin, stdout and stderr.
+#[derive(Default)]
 struct Wiring {
     input: Input,
     errors_to_terminal: bool,
@@ -113,26 +114,24 @@ struct Wiring {
 
 impl Wiring {
     fn for_io(io: Io) -> anyhow::Result<Self> {
+        let mut wiring = Self::default();
         match io {
             Io::Log { log, echo } => {
-                let mut wiring = Self::unconnected(Input::Null);
                 let end = wiring.output(Sink::Log(Log::new(log, echo)))?;
                 wiring.stdout = Some(end.try_clone()?);
                 wiring.stderr = Some(end);
                 wiring.stop_means_stop = true;
-                Ok(wiring)
             }
             Io::Terminal if stdin().is_terminal() && stdout().is_terminal() => {
-                let mut wiring = Self::unconnected(Input::Terminal);
+                wiring.input = Input::Terminal;
                 if stderr().is_terminal() {
                     wiring.errors_to_terminal = true;
                 } else {
                     wiring.stderr = Some(wiring.output(Sink::Stderr)?);
                 }
-                Ok(wiring)
             }
             Io::Terminal => {
-                let mut wiring = Self::unconnected(Input::Pipe);
+                wiring.input = Input::Pipe;
                 let (theirs, ours) = nix::unistd::pipe2(OFlag::O_CLOEXEC)?;
                 // A program that does not read must not block netbe, which has to notice its end.
                 fcntl(&ours, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
@@ -145,21 +144,9 @@ impl Wiring {
                     wiring.output(Sink::Stderr)?
                 });
                 wiring.stdout = Some(end);
-                Ok(wiring)
             }
         }
-    }
-
-    fn unconnected(input: Input) -> Self {
-        Self {
-            input,
-            errors_to_terminal: false,
-            stdin: None,
-            stdout: None,
-            stderr: None,
-            outputs: Vec::new(),
-            stop_means_stop: false,
-        }
+        Ok(wiring)
     }
 
     fn output(&mut self, to: Sink) -> anyhow::Result<OwnedFd> {

@@ -63,7 +63,6 @@ const ALLOWED: &[(&str, &str, usize, &str)] = &[
         "where a person said that the stream goes; a file is made anew",
     ),
     ("lifecycle/export/target.rs", "tempfile_in(", 1, NEW),
-    ("lifecycle/init.rs", "fs::read_to_string", 1, SERVERS),
     (
         "lifecycle/init/filesystem.rs",
         "fs::read_to_string",

@@ -6,8 +6,8 @@ use crate::output::tree;
 /// Makes an environment of `nog`; `line` is what it was made from, and so on, by identity and name in one.
 fn env(uuid: &str, line: &[&str]) -> Listed {
     let mut line = line.iter().map(|of| Origin {
-        node: "nog".parse().unwrap(),
-        name: of.parse().unwrap(),
+        node: "nog".to_string(),
+        name: (*of).to_string(),
         uuid: (*of).to_string(),
     });
     let mut env = Listed::of_nobody();
@@ -58,7 +58,7 @@ fn a_new_one_under_the_old_name_is_not_taken_for_it() {
 fn what_is_gone_has_the_name_it_had_last() {
     let mut young = env("y", &["g"]);
     young.order.0 = Some(1000);
-    young.origin.as_mut().unwrap().name = "last".parse().unwrap();
+    young.origin.as_mut().unwrap().name = "last".to_string();
     let old = env("o", &["g"]);
     assert_eq!(
         drawn(&[old.clone(), young.clone()]),

@@ -16,6 +16,7 @@ use crate::boot::cloud_init;
 use crate::boot::identity::{self, HostKey, RESET};
 use crate::failure::Failure;
 use crate::fs::rooted::Tree;
+use crate::hex;
 use crate::pool::NodeName;
 
 /// How long an RSA host key is, in bits: as ssh-keygen(1) makes them.
@@ -114,8 +115,8 @@ fn rename_initiator(root: &Tree, new: &NodeName) -> Result<()> {
     };
     let mut random = [0_u8; 6];
     getrandom::fill(&mut random).map_err(io::Error::from)?;
-    let unique: String = random.iter().map(|b| format!("{b:02x}")).collect();
-    if let Some(text) = identity::initiator_name(&format!("{new}-{unique}"), &old) {
+    let unique = format!("{new}-{}", hex::digits(&random));
+    if let Some(text) = identity::initiator_name(&unique, &old) {
         root.write(identity::INITIATOR_NAME, text.as_bytes())?;
     }
     Ok(())

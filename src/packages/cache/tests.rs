@@ -88,7 +88,7 @@ fn a_damaged_package_is_removed() {
     fs::write(at.join("a_1_all.deb"), b"content").unwrap();
     cache.add(&tree, |_| true).unwrap();
     let wanted = archive("a_1_all.deb", b"content");
-    fs::write(cache.dir.join(hex(&wanted.sha256)), b"c0ntent").unwrap();
+    fs::write(cache.dir.join(hex::digits(&wanted.sha256)), b"c0ntent").unwrap();
     assert!(!cache.copy_to(&wanted, &tree).unwrap());
     assert!(!at.join("a_1_all.deb").exists());
     assert!(cache.is_empty());
@@ -104,7 +104,7 @@ fn a_package_emptied_by_a_power_cut_is_replaced() {
     } = place();
     let wanted = archive("a_1_all.deb", b"content");
     fs::create_dir(&cache.dir).unwrap();
-    fs::write(cache.dir.join(hex(&wanted.sha256)), b"").unwrap();
+    fs::write(cache.dir.join(hex::digits(&wanted.sha256)), b"").unwrap();
     assert!(!cache.copy_to(&wanted, &tree).unwrap());
     fs::write(at.join("a_1_all.deb"), b"content").unwrap();
     assert_eq!(cache.add(&tree, |_| true).unwrap(), 1);
@@ -140,7 +140,7 @@ fn a_package_unused_for_a_month_is_deleted() {
         fs::write(at.join(name), content).unwrap();
     }
     cache.add(&tree, |name| name == "old.deb").unwrap();
-    let old = cache.dir.join(hex(&Sha256::digest(b"1")));
+    let old = cache.dir.join(hex::digits(&Sha256::digest(b"1")));
     let long_ago = SystemTime::now() - MAX_AGE - Duration::from_secs(60);
     File::options()
         .write(true)

@@ -150,11 +150,6 @@ impl EnvRecord {
             version: VERSION,
             uuid,
             created,
-            number: None,
-            origin: None,
-            lineage: Vec::new(),
-            description: String::new(),
-            pinned: false,
             boot_mount,
             ..Self::default()
         }

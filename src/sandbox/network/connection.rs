@@ -111,7 +111,12 @@ fn prepare(admitted: &[std::net::SocketAddrV4]) -> anyhow::Result<Gate> {
     }
     let routes = Route::open().context("opening the new network")?;
     routes.loopback_up().context("bringing up loopback")?;
-    let mut gate = Gate::new(routes, Policy::open().ok());
+    let mut gate = Gate {
+        routes,
+        policy: Policy::open().ok(),
+        services: Vec::new(),
+        resolvers: Vec::new(),
+    };
     for service in admitted {
         let address: Ipv4Addr = *service.ip();
         if !address.is_loopback() {

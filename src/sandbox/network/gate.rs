@@ -34,17 +34,6 @@ pub(super) struct Gate {
     pub(super) resolvers: Vec<UdpSocket>,
 }
 
-impl Gate {
-    pub(super) fn new(routes: Route, policy: Option<Policy>) -> Self {
-        Self {
-            routes,
-            policy,
-            services: Vec::new(),
-            resolvers: Vec::new(),
-        }
-    }
-}
-
 /// Starts the proxy, which closes `channel`.
 pub(super) fn start(gate: &Gate, channel: RawFd) -> anyhow::Result<Attendant> {
     // Subscribed before the process starts, so that no change is missed.
