@@ -17,13 +17,14 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::fs::interrupt;
-
 use comparison::Comparison;
 pub use node::{Aspect, Change, Kind, Node};
 
-/// The largest directory that is compared.
+/// The largest directory that is compared, and the most changed files.
 const NAMES: usize = 4 << 20;
+/// How many names and changed files are looked at for [`How::SinceInFirst`]: who wrote them does not decide how long that
+/// takes.
+const LOOKED_AT: usize = 50_000;
 
 /// The two trees: before, after.
 type Sides<'a> = [Box<dyn Side + 'a>; 2];
@@ -55,6 +56,8 @@ pub struct Compared {
     pub changes: Vec<Change>,
     /// Paths that could not be read: no permission, or a path that is too long.
     pub unread: BTreeSet<PathBuf>,
+    /// Whether there may be more differences: the first tree changed more files than are looked at.
+    pub more: bool,
 }
 
 /// One of the two trees.
@@ -62,14 +65,15 @@ trait Side {
     /// Returns the file at a path.
     fn stat(&mut self, path: &Path) -> io::Result<Option<Node>>;
 
-    /// Returns a directory's names with their inode numbers; empty if it does not exist.
-    fn names(&mut self, path: &Path) -> io::Result<BTreeMap<OsString, u64>>;
+    /// Returns a directory's names with their inode numbers; none if it does not exist, `None` if there are more than
+    /// `limit`.
+    fn names(&mut self, path: &Path, limit: usize) -> io::Result<Option<BTreeMap<OsString, u64>>>;
 
     /// Opens a regular file for reading.
     fn open(&mut self, path: &Path) -> io::Result<Option<File>>;
 
-    /// Returns every path to an inode changed after a transaction, directories apart.
-    fn changed(&mut self, after: u64) -> io::Result<Changed>;
+    /// Returns every path to an inode changed after a transaction, directories apart; at most `limit`.
+    fn changed(&mut self, after: u64, limit: usize) -> io::Result<Changed>;
 
     /// Returns what became of a path after a transaction.
     fn age(&mut self, path: &Path, after: u64) -> io::Result<Age>;
@@ -99,6 +103,8 @@ struct Changed {
     others: BTreeSet<PathBuf>,
     /// Stands for changed files whose path is too long.
     too_deep: BTreeSet<PathBuf>,
+    /// Whether there are more.
+    more: bool,
 }
 
 /// Compares the trees at two trusted paths.
@@ -117,15 +123,4 @@ pub fn between(before: &Path, after: &Path, how: How) -> io::Result<Compared> {
         ],
     };
     Comparison::new(sides, how).compare(how)
-}
-
-/// Fails for a directory with more than `NAMES` names.
-fn refuse_many(names: usize) -> io::Result<()> {
-    interrupt::check_io()?;
-    match names < NAMES {
-        true => Ok(()),
-        false => Err(io::Error::other(format!(
-            "a directory has more than {NAMES} names"
-        ))),
-    }
 }

@@ -39,6 +39,8 @@ pub struct LeftBehind {
     pub files: u64,
     /// Their size, in bytes.
     pub bytes: u64,
+    /// Whether there may be more: that many are not looked at.
+    pub more: bool,
     /// Where they are, the largest first.
     pub places: Vec<Place>,
 }
@@ -94,7 +96,8 @@ impl LeftBehind {
             1 => "1 file".to_string(),
             more => format!("{more} files"),
         };
-        format!("{files} ({})", bytes(self.bytes))
+        let least = if self.more { "at least " } else { "" };
+        format!("{least}{files} ({})", bytes(self.bytes))
     }
 
     /// Names the largest places.
@@ -208,6 +211,7 @@ pub fn between(
     let what = || format!("looking what {} wrote in {wrote_in}", wrote_in.node);
     let mut since = Since::OtherMade;
     let mut changes = Vec::new();
+    let mut more = false;
     let halves = [
         (wrote_in.root(), missing_in.root(), "/", false),
         (
@@ -225,6 +229,7 @@ pub fn between(
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
             compared => compared.with_context(what)?,
         };
+        more |= compared.more;
         let judge = Judge::new(wrote_in, missing_in, &old, &new, in_boot).with_context(what)?;
         let counts =
             |change: &&Change| !judge.is_identity(change) && (in_boot || !is_passing(&change.path));
@@ -232,7 +237,7 @@ pub fn between(
         let counted = compared.changes.iter().filter(counts).filter_map(sized);
         changes.extend(counted.map(|(path, size)| (place.join(path), size)));
     }
-    Ok(summed(wrote_in, missing_in, since, &changes))
+    Ok(summed(wrote_in, missing_in, since, &changes, more))
 }
 
 /// Returns from which transaction on what is in the first counts.
@@ -263,6 +268,7 @@ fn summed(
     missing_in: &Environment,
     since: Since,
     changes: &[(PathBuf, u64)],
+    more: bool,
 ) -> Option<LeftBehind> {
     let mut places: Vec<Place> = Vec::new();
     for (path, size) in changes {
@@ -280,12 +286,13 @@ fn summed(
         }
     }
     places.sort_by(|a, b| (b.bytes, b.files, &a.path).cmp(&(a.bytes, a.files, &b.path)));
-    (!changes.is_empty()).then(|| LeftBehind {
+    (more || !changes.is_empty()).then(|| LeftBehind {
         wrote_in: wrote_in.id(),
         missing_in: missing_in.id(),
         since,
         files: changes.len() as u64,
         bytes: changes.iter().map(|(_, size)| size).sum(),
+        more,
         places,
     })
 }

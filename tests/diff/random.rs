@@ -317,3 +317,24 @@ fn a_new_time_the_same_content_and_shared_space_are_no_change_of_the_first() {
         ]
     );
 }
+
+#[test]
+fn how_much_one_of_two_wrote_does_not_decide_how_long_it_takes() {
+    let pool = Pool::bare(1 << 30);
+    let (a, b) = (pool.at("a"), pool.at("b"));
+    subvolume::create(&a).unwrap();
+    subvolume::snapshot(&a, &b).unwrap();
+    let made = subvolume::info(&b).unwrap().made;
+    fs::create_dir(a.join("many")).unwrap();
+    for number in 0..=50_000 {
+        symlink("x", a.join(format!("many/{number}"))).unwrap();
+    }
+    fs::write(a.join("other"), "x").unwrap();
+    subvolume::sync(pool.path()).unwrap();
+    let how = How::SinceInFirst {
+        after: made,
+        parted: Some(made),
+    };
+    let compared = compare::between(&a, &b, how).unwrap();
+    assert!(compared.more);
+}

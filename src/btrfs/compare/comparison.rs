@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::super::changed_since::PATH;
 use super::node::Content;
-use super::{Age, Aspect, Change, Changed, Compared, How, Kind, Node, Sides};
+use super::{Age, Aspect, Change, Changed, Compared, How, Kind, LOOKED_AT, NAMES, Node, Sides};
 use crate::fs::{interrupt, same_content};
 
 /// Limit of the memory used for paths, in bytes, and the overhead of each.
@@ -31,6 +31,9 @@ pub(super) struct Comparison<'a> {
     /// Directories whose entries were compared.
     walked: BTreeSet<PathBuf>,
     unread: BTreeSet<PathBuf>,
+    /// How many names of a directory, and changed files, are looked at.
+    limit: usize,
+    more: bool,
 }
 
 /// A step of the comparison.
@@ -56,6 +59,11 @@ impl<'a> Comparison<'a> {
             seen: BTreeSet::new(),
             walked: BTreeSet::new(),
             unread: BTreeSet::new(),
+            limit: match how {
+                How::SinceInFirst { .. } => LOOKED_AT,
+                _ => NAMES,
+            },
+            more: false,
         }
     }
 
@@ -71,6 +79,7 @@ impl<'a> Comparison<'a> {
         Ok(Compared {
             changes: self.found.into_values().collect(),
             unread: self.unread,
+            more: self.more,
         })
     }
 
@@ -88,10 +97,14 @@ impl<'a> Comparison<'a> {
         let mut all = Changed::default();
         let sides = if self.of_first.is_some() { 1 } else { 2 };
         for side in &mut self.sides[..sides] {
-            let changed = side.changed(transaction)?;
+            let changed = side.changed(transaction, self.limit)?;
+            all.more |= changed.more;
             all.directories.extend(changed.directories);
             all.others.extend(changed.others);
             all.too_deep.extend(changed.too_deep);
+        }
+        if all.more {
+            self.leave_out_more("files were changed")?;
         }
         for path in all.directories {
             self.pending.push(Step::Entries(path.clone()));
@@ -180,6 +193,18 @@ impl<'a> Comparison<'a> {
         }
     }
 
+    /// Notes that there is more than is looked at.
+    ///
+    /// # Errors
+    /// Where everything is to be compared.
+    fn leave_out_more(&mut self, what: &str) -> io::Result<()> {
+        self.more = true;
+        match self.of_first {
+            Some(_) => Ok(()),
+            None => Err(io::Error::other(format!("more than {} {what}", self.limit))),
+        }
+    }
+
     /// Compares the entries of a directory.
     fn entries(&mut self, path: &Path) -> io::Result<()> {
         if !self.walked.insert(path.to_path_buf()) {
@@ -187,8 +212,9 @@ impl<'a> Comparison<'a> {
         }
         let mut names: BTreeMap<OsString, [Option<u64>; 2]> = BTreeMap::new();
         for (number, side) in self.sides.iter_mut().enumerate() {
-            match side.names(path) {
-                Ok(found) => {
+            match side.names(path, self.limit) {
+                Ok(None) => return self.leave_out_more("names are in a directory"),
+                Ok(Some(found)) => {
                     for (name, inode) in found {
                         names.entry(name).or_default()[number] = Some(inode);
                     }
@@ -199,6 +225,9 @@ impl<'a> Comparison<'a> {
                 }
                 Err(e) => return Err(e),
             }
+        }
+        if self.of_first.is_some() {
+            self.limit = self.limit.saturating_sub(names.len());
         }
         for (name, [before, after]) in names {
             let below = path.join(name);

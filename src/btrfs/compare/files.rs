@@ -17,6 +17,7 @@ use nix::sys::stat::{Mode, major, minor};
 use super::super::changed_since::TOP;
 use super::node::{Content, kind_of, subvolume};
 use super::{Age, Changed, Kind, Node, Side};
+use crate::fs::interrupt;
 use crate::fs::opener::descriptor_path;
 use crate::fs::rooted::Tree;
 
@@ -92,7 +93,7 @@ impl Side for Files {
         }))
     }
 
-    fn names(&mut self, path: &Path) -> io::Result<BTreeMap<OsString, u64>> {
+    fn names(&mut self, path: &Path, limit: usize) -> io::Result<Option<BTreeMap<OsString, u64>>> {
         let mut names = BTreeMap::new();
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
         let directory = match self.find(path, flags | OFlag::O_NOATIME) {
@@ -100,28 +101,31 @@ impl Side for Files {
             other => other?,
         };
         let Some(fd) = directory else {
-            return Ok(names);
+            return Ok(Some(names));
         };
         if self.is_nested(path, &File::from(fd.try_clone()?).metadata()?) {
-            return Ok(names);
+            return Ok(Some(names));
         }
         for entry in Dir::from_fd(fd)?.iter() {
             let entry = entry?;
-            super::refuse_many(names.len())?;
+            interrupt::check_io()?;
+            if names.len() >= limit {
+                return Ok(None);
+            }
             let name = entry.file_name().to_bytes();
             if name != b"." && name != b".." {
                 let name = std::ffi::OsStr::from_bytes(name).to_os_string();
                 names.insert(name, entry.ino());
             }
         }
-        Ok(names)
+        Ok(Some(names))
     }
 
     fn open(&mut self, path: &Path) -> io::Result<Option<File>> {
         self.tree.plain_file(path)
     }
 
-    fn changed(&mut self, _: u64) -> io::Result<Changed> {
+    fn changed(&mut self, _: u64, _: usize) -> io::Result<Changed> {
         Err(no_transactions())
     }
 

@@ -17,7 +17,8 @@ use super::super::tree_search::items::{
 };
 use super::super::tree_search::{Key, Search, Wanted};
 use super::node::{Content, kind_of, subvolume};
-use super::{Age, Changed, Kind, NAMES, Node, Side};
+use super::{Age, Changed, Kind, Node, Side};
+use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 
 /// The target of a directory entry.
@@ -172,25 +173,28 @@ impl Side for Trees {
         }
     }
 
-    fn names(&mut self, path: &Path) -> io::Result<BTreeMap<OsString, u64>> {
+    fn names(&mut self, path: &Path, limit: usize) -> io::Result<Option<BTreeMap<OsString, u64>>> {
         let mut names = BTreeMap::new();
         if let Some(Target::Inode(directory)) = self.find(path)?.map(|found| found.target) {
             for item in self.items(directory, &[DIR_INDEX]) {
-                super::refuse_many(names.len())?;
+                interrupt::check_io()?;
+                if names.len() >= limit {
+                    return Ok(None);
+                }
                 for entry in inodes::entries(&item?.bytes).ok_or_else(malformed)? {
                     // Number 0 is of no inode.
                     names.insert(entry.name, entry.inode.unwrap_or(0));
                 }
             }
         }
-        Ok(names)
+        Ok(Some(names))
     }
 
     fn open(&mut self, path: &Path) -> io::Result<Option<File>> {
         self.tree.plain_file(path)
     }
 
-    fn changed(&mut self, after: u64) -> io::Result<Changed> {
+    fn changed(&mut self, after: u64, limit: usize) -> io::Result<Changed> {
         let mut paths = Paths::new(&self.top);
         let mut changed = Changed::default();
         let wanted = Wanted {
@@ -213,10 +217,9 @@ impl Side for Trees {
             if all.is_empty() && inode.links > 0 {
                 changed.too_deep.insert(PathBuf::from("…"));
             }
-            if changed.directories.len() + changed.others.len() > NAMES {
-                return Err(io::Error::other(
-                    "more files were changed than fit into memory",
-                ));
+            if changed.directories.len() + changed.others.len() >= limit {
+                changed.more = true;
+                break;
             }
             match kind_of(inode.mode) {
                 Kind::Directory => changed.directories.extend(all),
