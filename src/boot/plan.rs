@@ -53,7 +53,7 @@ pub fn plan(boot: &dyn BootFiles, root: &dyn BootFiles, want: &Want<'_>) -> Resu
         Loader::Pxelinux => plan_pxelinux(boot, root, want, &mut plan)?,
     }
     if matches!(want.root, RootPlace::Nfs { .. }) {
-        plan.notes.extend(mounter_unknown(boot, root, want));
+        plan.notes.extend(initramfs_note(boot, root, want));
     }
     if matches!(want.root, RootPlace::Nfs { .. }) && !has_mount_nfs(root) {
         plan.notes.push(
@@ -65,14 +65,31 @@ pub fn plan(boot: &dyn BootFiles, root: &dyn BootFiles, want: &Want<'_>) -> Resu
     Ok(plan)
 }
 
-/// Returns a note where nothing tells who made the initramfs, and whether it mounts an NFS root.
-fn mounter_unknown(boot: &dyn BootFiles, root: &dyn BootFiles, want: &Want<'_>) -> Option<String> {
+/// Returns a note where nothing tells who made the initramfs, whether it mounts an NFS root, and on which machines.
+fn initramfs_note(boot: &dyn BootFiles, root: &dyn BootFiles, want: &Want<'_>) -> Option<String> {
     let how = mounting_of(boot, root, want.loader, want.serial);
-    if how.mounter != Mounter::Unknown {
+    if !matches!(how.mounter, Mounter::Unknown | Mounter::Dracut) {
         return None;
     }
     let files = super::summary_for(boot, root, want.serial).initramfs;
     let found = kernel::contents(boot, &files).ok().flatten();
+    if found.as_ref().is_some_and(|found| found.squashed) {
+        return Some(format!(
+            "the initramfs {} has its content in a squashfs, which netbe does not open: whether it mounts an NFS root, and has \
+             the node's network driver, cannot be told here",
+            files.join(",")
+        ));
+    }
+    if how.mounter == Mounter::Dracut {
+        return found.filter(|found| found.host_only).map(|_| {
+            format!(
+                "the initramfs {} was made by dracut for one machine: another may miss its drivers; for any machine: netbe run {} \
+                 -- sh -c 'echo hostonly=no > /etc/dracut.conf.d/zz-any.conf && dracut --force --regenerate-all'",
+                files.join(","),
+                want.name
+            )
+        });
+    }
     let is_told =
         found.is_some_and(|found| found.mounts_nfs() || found.dracut_nfs || found.mkinitfs);
     (!is_told && !files.is_empty()).then(|| {

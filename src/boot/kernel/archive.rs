@@ -1,7 +1,7 @@
 //! The kernel version of an initramfs, from the directory of its modules.
 //!
-//! An initramfs is one or more concatenated archives (cpio, `newc`), the last one mostly compressed. It is searched,
-//! not unpacked; without modules the version is unknown.
+//! An initramfs is one or more concatenated archives (cpio, `newc`), each plain or compressed, with NULs between them, as
+//! the kernel's init/initramfs.c reads it. It is searched, not unpacked; without modules the version is unknown.
 
 use std::io::{self, Read};
 
@@ -14,6 +14,8 @@ const MODULES: &[u8] = b"lib/modules/";
 const CPIO: [&[u8]; 2] = [b"070701", b"070702"];
 /// Length of an entry's header, before its name.
 const CPIO_HEADER: usize = 110;
+/// How many compressed archives an initramfs may have: each decoder takes memory and time.
+const COMPRESSED: usize = 64;
 /// Name of the last entry of an archive.
 const CPIO_END: &[u8] = b"TRAILER!!!";
 
@@ -50,21 +52,51 @@ fn foreign(image: &[u8], version: &str) -> Option<String> {
         other.get_or_insert(found);
         None
     };
-    let rest = after_plain(image);
-    // All in one search: there may be a million empty archives.
-    let plain = &image[..image.len() - rest.len()];
-    if search(plain, MODULES, &mut pick).is_some() {
-        return None;
-    }
-    let packed = unpack::candidates(rest).next()?;
-    match search(packed.take(UNPACKED_LIMIT), MODULES, &mut pick) {
-        Some(()) => None,
-        None => other,
-    }
+    let is_whole = each_part(image, &mut |part| {
+        search(part, MODULES, &mut pick).is_none()
+    });
+    // What the rest has cannot be told where that cannot be read; nor is it where the right ones were found.
+    other.filter(|_| is_whole)
 }
 
-/// Returns what follows the plain archives that an initramfs begins with.
-pub(super) fn after_plain(image: &[u8]) -> &[u8] {
+/// Goes through the parts of an initramfs, each with a reader of what it holds, as long as `see` wants to go on.
+///
+/// Returns whether it came to the end; plain archives behind each other are one part.
+pub(super) fn each_part(image: &[u8], see: &mut dyn FnMut(&mut dyn Read) -> bool) -> bool {
+    let mut rest = image;
+    // One limit for all parts: the image is untrusted, and unpacked on the server.
+    let mut left = UNPACKED_LIMIT;
+    for _ in 0..COMPRESSED {
+        let packed = after_plain(rest);
+        let mut plain = &rest[..rest.len() - packed.len()];
+        let padding = plain.iter().take_while(|&&b| b == 0).count();
+        let is_aligned = (image.len() - rest.len() + padding).is_multiple_of(4);
+        // The kernel takes a plain one for junk where it begins elsewhere.
+        if padding < plain.len() && !(is_aligned && see(&mut plain)) {
+            return false;
+        }
+        let begins = image.len() - packed.len();
+        if packed.is_empty() {
+            return true;
+        }
+        let Some(mut part) = unpack::part(packed, IMAGE_LIMIT) else {
+            return false;
+        };
+        let mut reader = part.reader.as_mut().take(left);
+        // It may have ended before its data does.
+        let went_on = see(&mut reader) && io::copy(&mut reader, &mut io::sink()).is_ok();
+        left = reader.limit();
+        let length = part.length();
+        if !went_on || left == 0 || length == 0 {
+            return false;
+        }
+        rest = &image[(begins + length).min(image.len())..];
+    }
+    false
+}
+
+/// Returns what follows the plain archives that bytes begin with.
+fn after_plain(image: &[u8]) -> &[u8] {
     let mut rest = image;
     loop {
         let padding = rest.iter().take_while(|&&b| b == 0).count();
@@ -155,6 +187,47 @@ mod tests {
         }
         assert_eq!(foreign(&early, "6.1.0"), None);
         assert_eq!(foreign(b"", "6.1.0"), None);
+    }
+
+    #[test]
+    fn archives_behind_a_compressed_one_count() {
+        let gzip = |bytes: &[u8]| {
+            let level = flate2::Compression::fast();
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level);
+            std::io::Write::write_all(&mut encoder, bytes).unwrap();
+            encoder.finish().unwrap()
+        };
+        let xz = |bytes: &[u8]| liblzma::encode_all(bytes, 1).unwrap();
+        let zstd = |bytes: &[u8]| zstd::encode_all(bytes, 1).unwrap();
+        let first = archive(&["init", "usr/lib/modules/6.1.0-old/x.ko"]);
+        let second = archive(&["usr/lib/modules/6.1.0-new/y.ko"]);
+        type Packer<'a> = &'a dyn Fn(&[u8]) -> Vec<u8>;
+        let packers: [Packer<'_>; 4] = [&gzip, &xz, &zstd, &<[u8]>::to_vec];
+        for (number, one) in packers.iter().enumerate() {
+            for other in packers {
+                for padding in [0, 4, 1000] {
+                    let mut image = one(&first);
+                    // A plain one is found at a multiple of four only.
+                    image.resize(image.len().next_multiple_of(4) + padding, 0);
+                    image.extend(other(&second));
+                    image.extend(gzip(&archive(&["z"])));
+                    image.resize(image.len() + 500, 0);
+                    assert_eq!(foreign(&image, "6.1.0-new"), None, "{number} {padding}");
+                    assert_eq!(
+                        foreign(&image, "6.1.0").as_deref(),
+                        Some("6.1.0-old"),
+                        "{number} {padding}"
+                    );
+                }
+            }
+        }
+        // What cannot be read may have the right ones.
+        let unknown = [zstd(&first), b"BZh91AY&SY".to_vec()].concat();
+        assert_eq!(foreign(&unknown, "6.1.0"), None);
+        let mut unaligned = zstd(&first);
+        unaligned.resize(unaligned.len().next_multiple_of(4) + 1, 0);
+        unaligned.extend(&second);
+        assert_eq!(foreign(&unaligned, "6.1.0"), None);
     }
 
     #[test]

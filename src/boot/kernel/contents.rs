@@ -6,7 +6,7 @@
 
 use std::io::{self, Read};
 
-use super::{IMAGE_LIMIT, UNPACKED_LIMIT, archive, unpack};
+use super::{IMAGE_LIMIT, archive};
 use crate::boot::files::BootFiles;
 use crate::fs::interrupt;
 
@@ -40,7 +40,11 @@ pub(crate) struct Contents {
     pub(crate) mkinitfs: bool,
     /// Whether the rest of it is in a squashfs of its own, as dracut's module squash makes it: what is in there is not
     /// seen.
-    squashed: bool,
+    pub(crate) squashed: bool,
+    /// Whether there is a module for a wired network, or for a virtual one.
+    pub(crate) net_module: bool,
+    /// Whether dracut made it for one machine.
+    pub(crate) host_only: bool,
 }
 
 impl Contents {
@@ -74,6 +78,7 @@ impl Contents {
             (_, "nlplug-findfs") if in_bin => self.mkinitfs = true,
             (_, "squashfs-root.img" | "squash-root.img" | "erofs-root.img")
             | ("squash", "root.img") => self.squashed = true,
+            ("lib/dracut", "hostonly-kernel-modules.txt") => self.host_only = true,
             ("lib/dracut", "modules.txt") => {
                 self.dracut = true;
                 let mut lines = content.split(|b| *b == b'\n');
@@ -86,12 +91,36 @@ impl Contents {
         if path.starts_with("lib/modules/") && name.contains(".ko") {
             self.modules = true;
             self.nfs_module |= name.starts_with("nfs.ko");
+            self.net_module |= is_network(dir, name);
         }
     }
 
     /// Returns whether more than a name is of interest.
     fn is_looked_at(path: &str) -> bool {
         path.ends_with("/nfsmount") || path.ends_with("/modules.txt")
+    }
+}
+
+/// Returns whether a module of the kernel drives a network that a root may come over.
+fn is_network(dir: &str, name: &str) -> bool {
+    // One that a person added may be anything.
+    if ["/updates", "/extra", "/weak-updates"]
+        .iter()
+        .any(|d| dir.contains(d))
+    {
+        return true;
+    }
+    let below = dir
+        .split_once("/drivers/net")
+        .map(|(_, below)| below.trim_start_matches('/'));
+    match below {
+        Some("") => ["virtio_net", "veth", "xen-netfront", "vmxnet"]
+            .iter()
+            .any(|driver| name.starts_with(driver)),
+        Some(below) => ["ethernet", "usb", "vmxnet3", "hyperv"]
+            .iter()
+            .any(|kind| below.starts_with(kind)),
+        None => false,
     }
 }
 
@@ -111,24 +140,12 @@ pub(crate) fn contents(boot: &dyn BootFiles, paths: &[String]) -> io::Result<Opt
             return Ok(None);
         }
     }
-    Ok(Some(found).filter(|found| !found.squashed))
+    Ok(Some(found))
 }
 
 /// Returns whether all of an initramfs was gone through.
 fn go_through(image: &[u8], found: &mut Contents) -> bool {
-    let packed = archive::after_plain(image);
-    let plain = &image[..image.len() - packed.len()];
-    if image.is_empty() || !walk(&mut &plain[..], found) {
-        return false;
-    }
-    if packed.is_empty() {
-        return true;
-    }
-    // The last of the candidates is the bytes as they are, which are no archive.
-    match unpack::candidates(packed).next() {
-        Some(reader) => walk(&mut reader.take(UNPACKED_LIMIT), found),
-        None => false,
-    }
+    !image.is_empty() && archive::each_part(image, &mut |part| walk(part, found))
 }
 
 /// Goes through archives behind each other; returns whether they end as such do.
@@ -246,6 +263,24 @@ pub(crate) mod tests {
         ] {
             assert_eq!(found(&image), Some(expected.clone()));
         }
+    }
+
+    #[test]
+    fn archives_of_all_kinds_behind_each_other_are_gone_through() {
+        let part = cpio(&["init", "usr/bin/nfsmount"]);
+        let more = cpio(&["usr/lib/modules/6/kernel/drivers/net/ethernet/realtek/r8169.ko.xz"]);
+        let packed = zstd::encode_all(part.as_slice(), 1).unwrap();
+        let mut image = packed.clone();
+        image.resize(image.len().next_multiple_of(4), 0);
+        image.extend(&more);
+        image.extend(liblzma::encode_all(cpio(&["scripts/nfs"]).as_slice(), 1).unwrap());
+        let all = found(&image).unwrap();
+        assert!(all.nfsmount && all.net_module && all.nfs_script, "{all:?}");
+        assert_eq!(found(&[&packed[..], b"more"].concat()), None);
+        // As many as fill memory.
+        assert_eq!(found(&packed.repeat(1000)), None);
+        let wireless = "usr/lib/modules/6/kernel/drivers/net/wireless/ath/x.ko";
+        assert!(!found(&cpio(&[wireless])).unwrap().net_module);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //! read by all readers is limited, because compressed data may have no output.
 
 use std::cell::Cell;
-use std::io::{self, BufReader, Cursor, Read};
+use std::io::{self, BufRead, Cursor, Read};
 use std::rc::Rc;
 
 use liblzma::stream::Stream;
@@ -57,6 +57,36 @@ fn is_packed(bytes: &[u8]) -> bool {
         .any(|magic| bytes.starts_with(magic))
 }
 
+/// One compressed part of an image that has several, which may be followed by more.
+pub(super) struct Part<'a> {
+    /// Reads what it holds.
+    pub(super) reader: Box<dyn Read + 'a>,
+    remaining: Rc<Cell<usize>>,
+    limit: usize,
+}
+
+impl Part<'_> {
+    /// Returns how many compressed bytes were read: once all is read, where the next part begins.
+    pub(super) fn length(&self) -> usize {
+        self.limit - self.remaining.get()
+    }
+}
+
+/// Returns the part that bytes begin with; `None` if that is not compressed in a known way.
+///
+/// `limit` is the most that is read of it.
+pub(super) fn part(bytes: &[u8], limit: usize) -> Option<Part<'_>> {
+    let remaining = Rc::new(Cell::new(limit));
+    let reader = unpacked(bytes, &remaining)?;
+    // lz4's magic number is no part of what its decoder reads.
+    let skipped = if bytes.starts_with(LZ4) { LZ4.len() } else { 0 };
+    Some(Part {
+        reader,
+        remaining,
+        limit: limit + skipped,
+    })
+}
+
 /// Compressed bytes of an image; ends at the common limit, or after a stop request.
 struct Compressed<'a> {
     bytes: &'a [u8],
@@ -84,24 +114,38 @@ impl Read for Compressed<'_> {
     }
 }
 
+/// No more is taken than a decoder uses, so that it is known where its data ends.
+impl BufRead for Compressed<'_> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let length = self.bytes.len().min(READ_SIZE).min(self.remaining.get());
+        if interrupt::requested().is_some() || (length == 0 && !self.bytes.is_empty()) {
+            return Err(io::Error::other("the read limit is reached"));
+        }
+        Ok(&self.bytes[..length])
+    }
+
+    fn consume(&mut self, length: usize) {
+        let _ = self.next(length);
+    }
+}
+
 fn unpacked<'a>(bytes: &'a [u8], remaining: &Rc<Cell<usize>>) -> Option<Box<dyn Read + 'a>> {
     let compressed = |bytes| Compressed {
         bytes,
         remaining: Rc::clone(remaining),
     };
     if bytes.starts_with(GZIP) {
-        return Some(Box::new(flate2::read::GzDecoder::new(compressed(bytes))));
+        return Some(Box::new(flate2::bufread::GzDecoder::new(compressed(bytes))));
     }
     if bytes.starts_with(XZ) {
         let stream = Stream::new_stream_decoder(LZMA_MEMORY, 0).ok()?;
-        return Some(Box::new(liblzma::read::XzDecoder::new_stream(
+        return Some(Box::new(liblzma::bufread::XzDecoder::new_stream(
             compressed(bytes),
             stream,
         )));
     }
     if bytes.starts_with(ZSTD) {
-        let buffered = BufReader::with_capacity(READ_SIZE, compressed(bytes));
-        let mut decoder = zstd::stream::read::Decoder::with_buffer(buffered).ok()?;
+        let mut decoder = zstd::stream::read::Decoder::with_buffer(compressed(bytes)).ok()?;
         decoder.window_log_max(ZSTD_WINDOW).ok()?;
         return Some(Box::new(decoder.single_frame()));
     }
@@ -111,7 +155,7 @@ fn unpacked<'a>(bytes: &'a [u8], remaining: &Rc<Cell<usize>>) -> Option<Box<dyn 
     // Last: its magic has only three bytes; the decoder fails early for other data.
     if bytes.starts_with(LZMA) {
         let stream = Stream::new_lzma_decoder(LZMA_MEMORY).ok()?;
-        return Some(Box::new(liblzma::read::XzDecoder::new_stream(
+        return Some(Box::new(liblzma::bufread::XzDecoder::new_stream(
             compressed(bytes),
             stream,
         )));
@@ -136,6 +180,13 @@ impl<'a> Lz4<'a> {
     }
 
     fn next_block(&mut self) -> Option<()> {
+        // Another stream may follow, and a length of zero ends one: the kernel's lib/decompress_unlz4.c.
+        let ahead = self.compressed.bytes;
+        if ahead.starts_with(LZ4) {
+            self.compressed.next(LZ4.len())?;
+        } else if ahead.starts_with(&[0; 4]) {
+            return None;
+        }
         let (length, _) = self.compressed.next(4)?.split_first_chunk::<4>()?;
         let compressed = self.compressed.next(u32::from_le_bytes(*length) as usize)?;
         self.returned = 0;

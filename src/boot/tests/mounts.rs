@@ -163,6 +163,96 @@ fn a_mounter_nobody_knows_is_told() {
 }
 
 #[test]
+fn what_netbe_cannot_see_in_it_or_is_for_one_machine_is_told() {
+    let dracut = ["init", "usr/lib/dracut/modules.txt=nfs\n", "sbin/mount.nfs"];
+    for (more, word) in [
+        ("squashfs-root.img", "in a squashfs"),
+        (
+            "usr/lib/dracut/hostonly-kernel-modules.txt",
+            "made by dracut for one machine",
+        ),
+        ("etc/x", ""),
+    ] {
+        let entries = [&dracut[..], &[more]].concat();
+        let (mut boot, root) = machine(DRACUT, "ID=fedora", &entries);
+        let notes = apply(&mut boot, &root, &want(None)).notes;
+        let told = notes.iter().filter(|n| n.contains("initramfs"));
+        match word {
+            "" => assert_eq!(told.count(), 0, "{notes:?}"),
+            word => assert!(
+                told.map(String::as_str).any(|n| n.contains(word)),
+                "{notes:?}"
+            ),
+        }
+        let why = reasons(&boot, &root, &want(None), "/boot");
+        assert_eq!(why, Vec::<String>::new(), "{more}");
+    }
+}
+
+#[test]
+fn the_driver_of_a_wired_network_has_to_be_in_it() {
+    let net = format!("{MODULES}/kernel/drivers/net");
+    let (wired, wireless) = (
+        format!("{net}/ethernet/r8169.ko"),
+        format!("{net}/wireless/ath.ko"),
+    );
+    let (disk, own) = (
+        format!("{MODULES}/kernel/drivers/ata/ahci.ko"),
+        format!("{MODULES}/updates/dkms/r8125.ko"),
+    );
+    let makers = [
+        (
+            TOOLS,
+            "ID=debian",
+            &["init", "scripts/nfs", "bin/nfsmount"][..],
+            "MODULES=most",
+        ),
+        (
+            ARCH,
+            "ID=arch",
+            &["init", "init_functions", "hooks/net", "usr/bin/nfsmount"],
+            "autodetect",
+        ),
+        (
+            DRACUT,
+            "ID=fedora",
+            &["init", "usr/lib/dracut/modules.txt=nfs\n", "sbin/mount.nfs"],
+            "hostonly=no",
+        ),
+    ];
+    for (maker, id, entries, remedy) in makers {
+        for (module, builtin, sound) in [
+            (Some(&disk), Some("kernel/fs/ext4/ext4.ko\n"), false),
+            (Some(&wireless), Some(""), false),
+            (Some(&wired), Some(""), true),
+            (Some(&own), Some(""), true),
+            (
+                Some(&disk),
+                Some("kernel/drivers/net/ethernet/genet.ko\n"),
+                true,
+            ),
+            (Some(&disk), None, true),
+            (None, Some(""), true),
+        ] {
+            let more: Vec<&str> = module.into_iter().map(String::as_str).collect();
+            let (mut boot, mut root) = machine(maker, id, &[entries, &more[..]].concat());
+            root.insert(wired.clone(), b"x".to_vec());
+            if let Some(builtin) = builtin {
+                root.insert(format!("{MODULES}/modules.builtin"), builtin.into());
+            }
+            apply(&mut boot, &root, &want(None));
+            let why = reasons(&boot, &root, &want(None), "/boot");
+            assert_eq!(
+                why.is_empty(),
+                sound,
+                "{maker} {module:?} {builtin:?} {why:?}"
+            );
+            assert!(sound || why[0].contains(remedy), "{why:?}");
+        }
+    }
+}
+
+#[test]
 fn the_module_of_nfs_has_to_be_in_it() {
     let module = format!("{MODULES}/kernel/fs/nfs/nfs.ko.xz");
     let other = format!("{MODULES}/kernel/drivers/net/tg3.ko");

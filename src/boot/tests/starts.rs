@@ -151,7 +151,7 @@ fn each_loader_starts_its_own_kinds() {
         (62, gzip(&arm64(V)), "PXELINUX starts x86 kernels"),
         (183, arm64(V), ""),
         (183, gzip(&arm64(V)), ""),
-        (183, zboot(V), ""),
+        (183, zboot(V), "U-Boot starts no EFI program"),
         (183, uimage, ""),
         (183, arm32(V), "is for armv7l, and the programs"),
     ] {

@@ -31,7 +31,7 @@ pub(super) fn check(
         true => None,
         false => kernel::contents(boot, &way.initramfs).ok().flatten(),
     };
-    let Some(found) = found.filter(|found| found.init) else {
+    let Some(found) = found.filter(|found| found.init && !found.squashed) else {
         return Seen { how, reasons };
     };
     how.mounter = match () {
@@ -50,6 +50,12 @@ pub(super) fn check(
         reasons.push(format!(
             "{which} has no module for NFS (nfs.ko), and its kernel has NFS as a module{}",
             module_remedy(want, how)
+        ));
+    } else if how.mounter != Mounter::Unknown && lacks_network(root, &found) {
+        reasons.push(format!(
+            "{which} has no driver of a wired network, and its kernel has them all as modules: it was made for a machine \
+             without, or for this server{}",
+            any_machine_remedy(want, how)
         ));
     } else if how.mounter == Mounter::Dracut
         && found.mount_nfs
@@ -106,6 +112,43 @@ fn lacks_module(root: &dyn BootFiles, found: &Contents) -> bool {
         })
     };
     found.modules && !found.nfs_module && !versions.is_empty() && versions.iter().all(is_module)
+}
+
+/// Returns whether the initramfs has modules, but none for a network, of which no kernel in the root has any built in.
+fn lacks_network(root: &dyn BootFiles, found: &Contents) -> bool {
+    let versions = kernel::module_versions(root);
+    let all_are_modules = |version: &String| {
+        ["usr/lib/modules", "lib/modules"].iter().any(|dir| {
+            let builtin = text(root, &format!("{dir}/{version}/modules.builtin"));
+            let drivers = root.names(&format!("{dir}/{version}/kernel/drivers/net/ethernet"));
+            let is_built_in = |text: &str| {
+                ["/net/ethernet/", "/net/usb/", "/net/virtio_net"]
+                    .iter()
+                    .any(|driver| text.contains(driver))
+            };
+            // Without that list it is not known what is built in.
+            matches!(builtin, Ok(Some(text)) if !is_built_in(&text))
+                && drivers.is_ok_and(|names| !names.is_empty())
+        })
+    };
+    found.modules
+        && !found.net_module
+        && !versions.is_empty()
+        && versions.iter().all(all_are_modules)
+}
+
+/// Returns the command that makes an initramfs for any machine.
+fn any_machine_remedy(want: &Want<'_>, how: Mounting) -> String {
+    let command = match how.mounter {
+        Mounter::InitramfsTools => {
+            "echo MODULES=most > /etc/initramfs-tools/conf.d/zz-most && update-initramfs -u -k all"
+        }
+        Mounter::Mkinitcpio => {
+            "sed -i \"/^HOOKS=/s/ autodetect//\" /etc/mkinitcpio.conf && mkinitcpio -P"
+        }
+        _ => "echo hostonly=no > /etc/dracut.conf.d/zz-any.conf && dracut --force --regenerate-all",
+    };
+    format!(": netbe run {} -- sh -c '{command}'", want.name)
 }
 
 fn mounts_version_3(way: &Way) -> bool {

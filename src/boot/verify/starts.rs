@@ -49,7 +49,13 @@ pub(super) fn check(
             Format::BzImage | Format::Unknown => None,
             _ => Some("PXELINUX starts x86 kernels (bzImage) only"),
         },
-        Starter::UBoot(_) => None,
+        // Its booti looks for the magic number of a plain image, which the EFI program around one has not.
+        Starter::UBoot(_) => match format {
+            Format::Zboot | Format::Efi => Some(
+                "U-Boot starts no EFI program from a menu: put the Image it was made of in its place, plain or packed by gzip",
+            ),
+            _ => None,
+        },
     };
     if let Some(why) = refused {
         reasons.push(format!("{what}, and {why}"));
