@@ -3,6 +3,7 @@
 //! Takes no lock, changes nothing, and includes damaged environments. Not for the output format.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Result;
 use jiff::{Timestamp, Unit};
@@ -198,13 +199,13 @@ fn of_nodes(pool: &Pool, names: &[NodeName]) -> Vec<Option<Result<Rows, Unread>>
             return node::stranger(pool, name).map(|why| Err(Unread::new(name, why)));
         };
         Some(match node.environment_names() {
-            Ok(names) => Ok(View::new(node, names)),
+            Ok(names) => Ok(View::new(pool, node, names)),
             Err(e) => Err(Unread::new(name, format!("{e:#}"))),
         })
     });
-    let readable: Vec<&View> = views.iter().flatten().flatten().collect();
+    let readable: Vec<&View<'_>> = views.iter().flatten().flatten().collect();
     let mut rows = rows_of(&readable).into_iter();
-    let settle = |view: Option<Result<View, Unread>>| match view? {
+    let settle = |view: Option<Result<View<'_>, Unread>>| match view? {
         Ok(view) => view.settle(rows.next()?),
         Err(why) => Some(Err(why)),
     };
@@ -215,14 +216,14 @@ fn named(pool: &Pool, operand: &Operand) -> Result<Rows> {
     let node = pool.node(&operand.node)?;
     if let Some(env) = &operand.env {
         let found = node.environment(env)?;
-        let view = View::new(node, Vec::new());
+        let view = View::new(pool, node, Vec::new());
         let row = view
             .row(found)
             .ok_or_else(|| view.node.no_environment(env))?;
         return Ok((view.node, vec![row]));
     }
     let names = node.environment_names()?;
-    let view = View::new(node, names);
+    let view = View::new(pool, node, names);
     let rows = rows_of(&[&view]).into_iter().flatten().collect();
     match view.settle(rows) {
         Some(Ok(rows)) => Ok(rows),
@@ -232,7 +233,7 @@ fn named(pool: &Pool, operand: &Operand) -> Result<Rows> {
 }
 
 /// Returns the environments of each view, in batches on all processors.
-fn rows_of(views: &[&View]) -> Vec<Vec<Listed>> {
+fn rows_of(views: &[&View<'_>]) -> Vec<Vec<Listed>> {
     let lots: Vec<(usize, &[EnvName])> = views
         .iter()
         .enumerate()
@@ -248,16 +249,18 @@ fn rows_of(views: &[&View]) -> Vec<Vec<Listed>> {
 }
 
 /// A node with the state that all its environments share.
-struct View {
+struct View<'a> {
+    pool: &'a Pool,
     node: Node,
     names: Vec<EnvName>,
     evidence: Evidence,
     pending: Pending,
 }
 
-impl View {
-    fn new(node: Node, names: Vec<EnvName>) -> Self {
+impl<'a> View<'a> {
+    fn new(pool: &'a Pool, node: Node, names: Vec<EnvName>) -> Self {
         Self {
+            pool,
             evidence: Evidence::recent(&node),
             pending: Pending::read(&node.state),
             node,
@@ -273,7 +276,7 @@ impl View {
             return Some(Ok((self.node, found)));
         }
         let (node, envs) = self.node.look()?;
-        let view = Self::new(node, Vec::new());
+        let view = Self::new(self.pool, node, Vec::new());
         Some(match envs {
             Ok(envs) => {
                 let rows = envs.into_iter().filter_map(|env| view.row(env)).collect();
@@ -303,11 +306,17 @@ impl View {
         if kernel.is_none() && env.whole && env.is_gone() {
             return None;
         }
+        let killed = env.require_own_files().err().filter(|_| {
+            // While a command works in it, that is how it is to be.
+            let (node, name) = (&self.node.name, &env.name);
+            self.pool.refuse_work(node, name, Duration::ZERO).is_ok()
+        });
         let record = env.record;
         let complete = env.problems.is_empty();
         let mut problems = env.problems;
         let unbootable = record.iter().flat_map(|r| &r.would_not_boot);
         problems.extend(unbootable.map(|reason| format!("it would not boot: {reason}")));
+        problems.extend(killed.map(|why| why.to_string()));
         let said = record.map(|r| {
             (
                 (r.arch, r.description, r.pinned),

@@ -2,6 +2,8 @@
 //!
 //! Not for how one file is lent: [`super::lent`].
 
+use std::fs::File;
+
 use anyhow::Context;
 
 use super::lent::{self, Lent, Place};
@@ -18,6 +20,8 @@ const RESOLVER: &str = "/etc/resolv.conf";
 pub struct Lending {
     tree: Tree,
     files: Vec<Lent>,
+    /// The same, open: they are found again wherever programs move them.
+    open: Vec<Option<File>>,
     /// What lies on the sandbox's own file systems.
     pub(super) fresh: Vec<StandIn>,
     /// Variables that go with it.
@@ -39,6 +43,7 @@ impl Lending {
         let tree = Tree::open(sandbox.root)?;
         let mut lending = Self {
             files: Vec::new(),
+            open: Vec::new(),
             fresh: services::files(&tree, sandbox.packages.is_some()),
             variables: hooks::variables(&tree, &Tree::open(sandbox.boot)?),
             tree,
@@ -66,7 +71,10 @@ impl Lending {
 
     fn add(&mut self, path: &str, content: &str, mode: u32) -> anyhow::Result<()> {
         match lent::find(&self.tree, path, content, mode)? {
-            Place::Lent(lent) => self.files.push(lent),
+            Place::Lent(lent) => {
+                self.open.push(lent.open(&self.tree));
+                self.files.push(lent);
+            }
             Place::Fresh(path) => self.fresh.push(StandIn {
                 path,
                 content: content.to_string(),
@@ -96,8 +104,10 @@ impl Lending {
 
     fn all_back(&mut self) -> anyhow::Result<()> {
         self.is_given_back = true;
-        let files = self.files.iter().rev();
-        let results: Vec<_> = files.map(|lent| lent.give_back(&self.tree)).collect();
+        let files = self.files.iter().zip(&self.open).rev();
+        let results: Vec<_> = files
+            .map(|(lent, open)| lent.give_back_from(&self.tree, open.as_ref()))
+            .collect();
         results.into_iter().collect()
     }
 }

@@ -7,6 +7,7 @@
 //! beneath its root, and no link is followed at the last part of a path.
 
 mod merge;
+mod moved;
 mod place;
 
 use std::fs::{File, Metadata, Permissions};
@@ -122,6 +123,13 @@ impl Lent {
         Err(io::Error::other("no name is free"))
     }
 
+    /// Opens it where it was made; `None` where that fails.
+    pub(super) fn open(&self, tree: &Tree) -> Option<File> {
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
+        let open = tree.open_at(&self.aside_path(), flags, Mode::empty());
+        open.ok().map(File::from)
+    }
+
     /// Puts it in its place, in one step.
     pub(super) fn put(&self, tree: &Tree) -> anyhow::Result<()> {
         let (parent, name) = tree.parent(&self.path)?;
@@ -138,13 +146,20 @@ impl Lent {
     /// # Errors
     /// Names the file that could not be put back.
     pub fn give_back(&self, tree: &Tree) -> anyhow::Result<()> {
-        self.settle(tree)
+        self.give_back_from(tree, None)
+    }
+
+    /// The same, where the lent file itself is known: it is found wherever it was moved to.
+    pub(super) fn give_back_from(&self, tree: &Tree, lent: Option<&File>) -> anyhow::Result<()> {
+        let moved = moved::find(self, tree, lent);
+        self.settle(tree, moved.as_deref())
             .with_context(|| format!("putting back /{} of the environment", self.path))?;
         self.remove_directories(tree);
         Ok(())
     }
 
-    fn settle(&self, tree: &Tree) -> io::Result<()> {
+    /// `moved` is where the lent file is instead, if programs moved it.
+    fn settle(&self, tree: &Tree, moved: Option<&str>) -> io::Result<()> {
         let (path, aside) = (self.path.as_str(), self.aside_path());
         let (now, own) = (tree.symlink_metadata(path)?, tree.symlink_metadata(&aside)?);
         let is_lent = |m: &Metadata| m.is_file() && m.ino() == self.inode;
@@ -168,11 +183,34 @@ impl Lent {
                 {
                     tree.write(path, text.as_bytes())?;
                 }
-                tree.remove_file(&aside)
+                self.follow(tree, moved)
             }
             // A link, or nothing: that, too, is what the programs wanted.
-            None => tree.remove_file(&aside),
+            None => self.follow(tree, moved),
         }
+    }
+
+    /// Puts what was set aside where the lent file was moved to, as it would have been moved; removes it if that was removed.
+    fn follow(&self, tree: &Tree, moved: Option<&str>) -> io::Result<()> {
+        let aside = self.aside_path();
+        let Some(moved) = moved else {
+            return tree.remove_file(&aside);
+        };
+        let text = tree.open_file(moved)?.map_or(Ok(None), text_of)?;
+        let is_unchanged = text.as_ref().is_none_or(|text| *text == self.content);
+        if is_unchanged && !self.had {
+            return tree.remove_file(moved);
+        }
+        if is_unchanged {
+            let (from, to) = (tree.parent(&aside)?, tree.parent(moved)?);
+            return nix::fcntl::renameat(&from.0, from.1.as_str(), &to.0, to.1.as_str())
+                .map_err(io::Error::from);
+        }
+        let own = self.own_text(tree)?;
+        let text = text.unwrap_or_default();
+        let text = merged(&text, &self.content, own.as_deref()).unwrap_or(text);
+        tree.write(moved, text.as_bytes())?;
+        tree.remove_file(&aside)
     }
 
     fn untouched(&self, tree: &Tree, now: &Metadata, own: Option<Metadata>) -> io::Result<()> {

@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::{debian, processes_with};
-use crate::support::{Fingerprint, Pool};
+use crate::support::{Fingerprint, Netbe, Pool};
 
 const OWN: &str = "nameserver 192.0.2.1\n";
 
@@ -43,6 +43,12 @@ fn killed(pool: &Pool, script: &str, mark: &str) {
     kill(Pid::from_raw(child.id().cast_signed()), Signal::SIGKILL).unwrap();
     child.wait().unwrap();
     runs(false);
+}
+
+/// Returns the flags that an environment has in the list.
+fn flags(netbe: &Netbe, env: &str) -> String {
+    let line = netbe.ok(&format!("list -H {env}"));
+    line.split('\t').nth(2).unwrap().to_string()
 }
 
 #[test]
@@ -89,6 +95,7 @@ fn after_a_kill_the_next_command_puts_the_own_files_back_and_nothing_boots_befor
                 );
                 assert!(said.contains("hint: netbe check --repair nog"), "{said}");
             }
+            assert!(flags(&netbe, "nog/work").contains('!'));
             let found = netbe.run("check nog");
             assert_eq!(found.status, 1, "{found:#?}");
             assert!(
@@ -105,6 +112,7 @@ fn after_a_kill_the_next_command_puts_the_own_files_back_and_nothing_boots_befor
             netbe.ok(next);
             before.assert_unchanged(&Fingerprint::of(&root));
             netbe.ok("check");
+            assert!(!flags(&netbe, "nog/work").contains('!'));
         }
         netbe.ok("destroy --yes nog/up");
     }
@@ -160,7 +168,29 @@ fn while_it_runs_nothing_is_to_be_mended() {
         thread::sleep(Duration::from_millis(20));
     }
     netbe.ok("check");
+    assert!(!flags(&netbe, "nog/work").contains('!'));
     assert!(child.wait().unwrap().success());
     netbe.ok("check");
     netbe.ok("activate nog/work");
+}
+
+#[test]
+fn what_a_command_moves_is_the_own_file() {
+    let pool = debian();
+    let netbe = pool.netbe();
+    netbe.ok("clone nog/first nog/work");
+    let etc = pool.half("nog/work", "root").join("etc");
+    fs::remove_file(etc.join("resolv.conf")).unwrap();
+    fs::write(etc.join("resolv.conf"), OWN).unwrap();
+    let script = "mv /etc/resolv.conf /home/kept; echo nameserver 192.0.2.77 > /etc/resolv.conf";
+    let said = netbe.run_with(&["run", "nog/work", "--", "sh", "-c", script]);
+    assert_eq!(said.status, 0, "{said:#?}");
+    let text = |path: &str| fs::read_to_string(etc.join(path)).unwrap();
+    assert_eq!(text("../home/kept"), OWN);
+    assert_eq!(text("resolv.conf"), "nameserver 192.0.2.77\n");
+    // Also where netbe was killed.
+    killed(&pool, "mv /etc/resolv.conf /etc/resolv.conf.old", "515231");
+    netbe.ok("check --repair");
+    assert_eq!(text("resolv.conf.old"), "nameserver 192.0.2.77\n");
+    assert!(!etc.join("resolv.conf").exists());
 }

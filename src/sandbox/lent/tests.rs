@@ -207,3 +207,47 @@ fn directories_that_were_made_for_it_go_with_it() {
     lent.give_back(&tree).unwrap();
     assert!(!dir.path().join("usr").exists());
 }
+
+#[test]
+fn what_a_program_moved_is_the_own_file_there() {
+    for (moved, is_open) in [
+        ("etc/resolv.conf.old", true),
+        ("etc/resolv.conf.old", false),
+        ("kept/old", true),
+    ] {
+        for (before, make) in BEFORE {
+            for then in ["nothing", "a file", "a copy"] {
+                let (dir, tree) = root();
+                fs::create_dir(dir.path().join("kept")).unwrap();
+                let (path, moved) = (dir.path().join(PATH), dir.path().join(moved));
+                make(&path);
+                let own = path.symlink_metadata().ok().map(|m| m.ino());
+                let lent = lend(&tree);
+                let open = lent.open(&tree).filter(|_| is_open);
+                lent.put(&tree).unwrap();
+                fs::rename(&path, &moved).unwrap();
+                match then {
+                    "a file" => fs::write(&path, "nameserver 192.0.2.77\n").unwrap(),
+                    "a copy" => drop(fs::copy(&moved, &path).unwrap()),
+                    _ => {}
+                }
+                lent.give_back_from(&tree, open.as_ref()).unwrap();
+                lent.give_back_from(&tree, open.as_ref()).unwrap();
+                let there = moved.symlink_metadata().ok().map(|m| m.ino());
+                assert_eq!(there, own, "{before}, {then}");
+                let now = fs::read_to_string(&path).ok();
+                let want = match then {
+                    "a file" => Some("nameserver 192.0.2.77\n"),
+                    "a copy" if *before == "a file" => Some(OWN),
+                    "a copy" => Some(""),
+                    _ => None,
+                };
+                assert_eq!(now.as_deref(), want, "{before}, {then}");
+                let left = fs::read_dir(dir.path().join("etc")).unwrap();
+                let is_aside = |name: &str| name.contains("netbe-own");
+                let names = left.map(|e| e.unwrap().file_name().into_string().unwrap());
+                assert!(!names.into_iter().any(|n| is_aside(&n)), "{before}, {then}");
+            }
+        }
+    }
+}
