@@ -17,6 +17,10 @@ pub const OWN_SETTINGS: &str = "etc/cloud/cloud.cfg.d/99-netbe.cfg";
 /// What stands in it.
 pub const KEEP_NAME: &str =
     "# made by netbe: the name of this machine is that of its node\npreserve_hostname: true\n";
+/// The file there by which the network is left to what holds the root.
+pub const OWN_NETWORK: &str = "etc/cloud/cloud.cfg.d/99-netbe-network.cfg";
+/// What stands in it. What the initramfs configured still comes first, which cloud-init leaves as it is.
+pub const KEEP_NETWORK: &str = "# made by netbe: the root is on the network, and no interface is to be set up anew\nnetwork: {config: disabled}\n";
 /// Where a root half has data of a machine's own for it.
 pub const SEEDS: [&str; 2] = [
     "var/lib/cloud/seed/nocloud",
@@ -25,8 +29,9 @@ pub const SEEDS: [&str; 2] = [
 
 /// Edits the texts that tell cloud-init a machine's name: `user-data` and `meta-data`; `None`: nothing to do.
 ///
-/// Only keys of the top level, whose value stands in the same line; quotes and comments go with the value.
-pub fn renamed(text: &str, new: &str) -> Option<String> {
+/// Only keys of the top level, whose value stands in the same line; quotes and comments go with the value. `instance` is
+/// the instance of another machine, which has everything still to do; `None` for the same one.
+pub fn renamed(text: &str, new: &str, instance: Option<&str>) -> Option<String> {
     let edited: String = text
         .split_inclusive('\n')
         .map(|line| {
@@ -40,6 +45,10 @@ pub fn renamed(text: &str, new: &str) -> Option<String> {
                 "hostname" | "local-hostname" | "local_hostname" if !value.is_empty() => {
                     format!("{key}: {new}{end}")
                 }
+                "instance-id" | "instance_id" if !value.is_empty() => match instance {
+                    Some(instance) => format!("{key}: {instance}{end}"),
+                    None => line.to_string(),
+                },
                 "fqdn" if !value.is_empty() => {
                     let domain = value.find('.').map_or("", |at| &value[at..]);
                     format!("{key}: {new}{domain}{end}")
@@ -75,7 +84,18 @@ mod tests {
             ("preserve_hostname: true\nhostname:\n", None),
             ("#!/bin/sh\necho hostname\n", None),
         ] {
-            assert_eq!(renamed(text, "nog").as_deref(), expected, "{text}");
+            assert_eq!(renamed(text, "nog", None).as_deref(), expected, "{text}");
+        }
+        for (text, expected) in [
+            (
+                "instance-id: i\nlocal-hostname: nog\n",
+                Some("instance-id: nog-1\nlocal-hostname: nog\n"),
+            ),
+            ("instance_id: \"i\"\r\n", Some("instance_id: nog-1\r\n")),
+            ("instance-id:\n", None),
+        ] {
+            let edited = renamed(text, "nog", Some("nog-1"));
+            assert_eq!(edited.as_deref(), expected, "{text}");
         }
     }
 }

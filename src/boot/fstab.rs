@@ -39,12 +39,14 @@ pub struct Want<'a> {
     pub boot_mount: &'a str,
     /// The NFS version of that mount, made by the node's `mount.nfs` after the root is mounted.
     pub version: NfsVersion,
+    /// Whether lines for local disks are commented out beside a line of netbe's: an older netbe let them stay.
+    pub rest: bool,
 }
 
 /// Edits an fstab according to `want`; `None` if unchanged.
 ///
 /// Lines for `/` and for the boot mount are always commented out. Lines for other local disks, which a node would wait for
-/// and may not have, only when netbe's line is added: later ones are the user's choice. More than one line of netbe's is an
+/// and may not have, only when netbe's line is added, or with [`Want::rest`]: later ones are the user's choice. More than one line of netbe's is an
 /// error.
 pub fn edit(text: &str, want: &Want<'_>) -> Result<Option<String>> {
     let mut lines = Text::split(text);
@@ -105,7 +107,8 @@ fn to_nfs(lines: &mut Text, managed: Option<usize>, spec: &str, want: &Want<'_>)
         let Some(entry) = parse(lines[i].body()) else {
             continue;
         };
-        if Some(i) != managed && is_disabled(&entry, want, managed.is_none()) {
+        let rests = managed.is_none() || want.rest;
+        if Some(i) != managed && is_disabled(&entry, want, rests) {
             let disabled = format!("{DISABLED}{}", lines[i].body());
             lines[i].set_body(&disabled);
             if entry.file == want.boot_mount {
@@ -134,11 +137,11 @@ fn to_local(lines: &mut Text, managed: Option<usize>) {
     }
 }
 
-fn is_disabled(entry: &Entry, want: &Want<'_>, first_time: bool) -> bool {
+fn is_disabled(entry: &Entry, want: &Want<'_>, rests: bool) -> bool {
     entry.file == "/"
         || entry.file == want.boot_mount
-        || (first_time && entry.waits_for_disk())
-        || (first_time
+        || (rests && entry.waits_for_disk())
+        || (rests
             && (BOOT_PLACES.contains(&entry.file.as_str()) || entry.fstype == "swap")
             && (entry.is_on_disk() || (entry.is_nfs() && entry.fstype != "swap")))
 }

@@ -3,9 +3,11 @@
 //! Pure edits of texts with the machine's name, and a table of files to empty, remove or renew. Applies nothing; not
 //! used for another environment of the same node, which keeps its identity.
 
-use std::io;
+mod names;
+mod reset;
 
-use super::files::BootFiles;
+pub use names::{host_id, nvme_name, pretty_name};
+pub use reset::{Pattern, RESET, Reset, matching};
 
 /// The file with the host name.
 pub const HOSTNAME: &str = "etc/hostname";
@@ -13,108 +15,16 @@ pub const HOSTNAME: &str = "etc/hostname";
 pub const HOSTS: &str = "etc/hosts";
 /// The file with the iSCSI initiator name; its mode keeps it secret.
 pub const INITIATOR_NAME: &str = "etc/iscsi/initiatorname.iscsi";
+/// The number by which ZFS tells machines apart.
+pub const HOST_ID: &str = "etc/hostid";
+/// The names by which an NVMe target tells machines apart.
+pub const NVME: [&str; 2] = ["etc/nvme/hostid", "etc/nvme/hostnqn"];
+/// The file with the machine's name for people.
+pub const MACHINE_INFO: &str = "etc/machine-info";
 /// Directory of the ssh host keys.
 pub const HOST_KEYS: &str = "etc/ssh";
 /// The address of the host name on Debian.
 const OWN_ADDRESS: &str = "127.0.1.1";
-
-/// Changes to files when an environment is copied to another node.
-#[derive(Debug, Clone, Copy)]
-pub struct Reset {
-    /// Files of the root half to empty, if they exist.
-    ///
-    /// An empty machine-id is generated at boot; without the file, or with `uninitialized` in it, systemd would assume
-    /// a first boot and preset all services.
-    pub empty: &'static [&'static str],
-    /// Files of the root half to remove.
-    pub remove: &'static [Pattern],
-    /// Files of the root half to remove if they are regular files; a symbolic link stays valid.
-    pub remove_regular: &'static [&'static str],
-    /// Files of the boot half to remove: pending firmware updates of one machine.
-    pub remove_boot: &'static [Pattern],
-}
-
-/// Files by directory and name; one `*` in the name matches any text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Pattern {
-    /// The directory, `""` for the top.
-    pub dir: &'static str,
-    /// The name.
-    pub name: &'static str,
-}
-
-const fn files(dir: &'static str, name: &'static str) -> Pattern {
-    Pattern { dir, name }
-}
-
-/// The changes when an environment is copied to another node.
-pub const RESET: Reset = Reset {
-    empty: &["etc/machine-id"],
-    remove_regular: &["var/lib/dbus/machine-id"],
-    remove: &[
-        files("var/lib/dhcp", "*.leases"),
-        files("var/lib/dhcp", "*.leases~"),
-        files("var/lib/dhclient", "*.leases"),
-        files("var/lib/dhcpcd", "*.lease"),
-        files("var/lib/dhcpcd", "*.lease6"),
-        files("var/lib/dhcpcd", "duid"),
-        files("var/lib/dhcpcd", "secret"),
-        files("var/lib/dhcpcd5", "*.lease"),
-        files("var/lib/dhcpcd5", "*.lease6"),
-        files("etc", "dhcpcd.duid"),
-        files("etc", "dhcpcd.secret"),
-        files("var/lib/NetworkManager", "secret_key"),
-        files("var/lib/NetworkManager", "*.lease"),
-        files("var/lib/NetworkManager", "*.leases"),
-        files("var/lib/NetworkManager", "timestamps"),
-        files("var/lib/systemd", "random-seed"),
-        files("var/lib/systemd", "credential.secret"),
-        files("var/lib/urandom", "random-seed"),
-        files("var/lib/misc", "random-seed"),
-        files("var/lib/seedrng", "seed.*"),
-        files("var/lib/nfs/sm", "*"),
-        files("var/lib/nfs/sm.bak", "*"),
-    ],
-    remove_boot: &[
-        files("", "pieeprom.upd"),
-        files("", "pieeprom.sig"),
-        files("", "pieeprom.bin"),
-        files("", "recovery.bin"),
-        files("", "recovery.000"),
-        files("", "vl805.*"),
-        files("loader", "random-seed"),
-    ],
-};
-
-impl Pattern {
-    /// Returns whether a name matches.
-    pub fn matches(&self, name: &str) -> bool {
-        match self.name.split_once('*') {
-            Some((start, end)) => {
-                name.len() >= start.len() + end.len()
-                    && name.starts_with(start)
-                    && name.ends_with(end)
-            }
-            None => name == self.name,
-        }
-    }
-}
-
-/// Returns the paths in one half that match patterns.
-pub fn matching(half: &dyn BootFiles, patterns: &[Pattern]) -> io::Result<Vec<String>> {
-    let mut found = Vec::new();
-    for pattern in patterns {
-        let names = half.names(pattern.dir)?;
-        let names = names.iter().filter(|name| pattern.matches(name));
-        found.extend(names.map(|name| match pattern.dir {
-            "" => name.clone(),
-            dir => format!("{dir}/{name}"),
-        }));
-    }
-    found.sort();
-    found.dedup();
-    Ok(found)
-}
 
 /// A type of ssh host key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -19,6 +19,7 @@ pub mod normalize;
 mod plan;
 mod pxelinux;
 pub mod report;
+pub mod root_network;
 mod rpi;
 mod spec;
 mod summary;

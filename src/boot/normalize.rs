@@ -9,7 +9,7 @@ use super::cmdline::MANAGED;
 use super::cmdline_tokens::{Line, name_of, same_name};
 use super::files::{BootFiles, text};
 use super::fstab;
-use super::identity::{self, HOST_KEYS, HOSTNAME, INITIATOR_NAME, RESET};
+use super::identity::{self, HOST_ID, HOST_KEYS, HOSTNAME, INITIATOR_NAME, NVME, RESET};
 use super::plan::recognise;
 use super::pxelinux::boots::{self, Reader};
 use super::pxelinux::{self, MADE_BY};
@@ -150,18 +150,15 @@ pub fn is_identity(path: &str) -> bool {
     let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
     RESET.empty.contains(&path)
         || RESET.remove_regular.contains(&path)
-        || RESET.remove.iter().any(|p| p.dir == dir && p.matches(name))
-        || [HOSTNAME, INITIATOR_NAME].contains(&path)
+        || RESET.remove.iter().any(|p| p.is_of(path))
+        || [HOSTNAME, INITIATOR_NAME, HOST_ID].contains(&path)
+        || NVME.contains(&path)
         || (dir == HOST_KEYS && !identity::host_keys(&[name.to_string()]).remove.is_empty())
 }
 
 /// Returns whether a file of the boot half is specific to a machine.
 pub fn is_identity_in_boot(path: &str) -> bool {
-    let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
-    RESET
-        .remove_boot
-        .iter()
-        .any(|p| p.dir == dir && p.matches(name))
+    RESET.remove_boot.iter().any(|p| p.is_of(path))
 }
 
 /// Returns whether two `etc/hosts` differ only in the host name.

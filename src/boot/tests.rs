@@ -72,6 +72,7 @@ pub(crate) fn content<'a>(half: &'a Half, path: &str) -> &'a str {
 /// Adds the required fstab to the root half.
 pub(crate) fn mount_boot(root: &mut Half, mount: &str) {
     let want = fstab::Want {
+        rest: false,
         boot_spec: Some(BOOT_SPEC),
         boot_mount: mount,
         version: NfsVersion::V4_2,

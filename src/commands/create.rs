@@ -16,7 +16,8 @@ use crate::pool::Operand;
 ///
 /// For an existing node, the source is --from or the node's active environment. For a new node, it is --from or the only
 /// template; the new environment is active at once and has its own identity: host name, machine-id, ssh host
-/// keys. Without ENV, the name is the current time.
+/// keys, random seeds, the DUID of its DHCP client, iSCSI and NVMe names, /etc/hostid; cloud-init takes it for a new
+/// instance. Without ENV, the name is the current time.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe create nog

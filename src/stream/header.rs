@@ -137,6 +137,7 @@ fn portable(record: &EnvRecord) -> EnvRecord {
     fresh.arch.clone_from(&record.arch);
     fresh.added.clone_from(&record.added);
     fresh.stripped.clone_from(&record.stripped);
+    fresh.rested = record.rested;
     fresh.upgrade.clone_from(&record.upgrade);
     fresh
 }

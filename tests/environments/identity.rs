@@ -271,7 +271,8 @@ fn cloud_init_leaves_a_new_node_its_name() {
     assert!(text(&pool, "nog/a", settings).contains("preserve_hostname: true"));
     assert!(!root(&pool, "base/it", settings).exists());
     let seed = text(&pool, "nog/a", "var/lib/cloud/seed/nocloud/meta-data");
-    assert_eq!(seed, "instance-id: one\nlocal-hostname: nog\n");
+    assert!(seed.starts_with("instance-id: nog-"), "{seed}");
+    assert!(seed.ends_with("\nlocal-hostname: nog\n"), "{seed}");
     let data = fs::read_to_string(pool.half("nog/a", "boot").join("user-data")).unwrap();
     assert_eq!(
         data,
@@ -281,4 +282,173 @@ fn cloud_init_leaves_a_new_node_its_name() {
     fs::write(root(&pool, "nog/a", settings), "# mine\n").unwrap();
     pool.netbe().ok("clone nog/a nog/b");
     assert_eq!(text(&pool, "nog/b", settings), "# mine\n");
+}
+
+/// Files that say which machine a system is, by what they hold; each new node's is gone, empty or its own.
+const OF_ONE_MACHINE: &[(&str, &str)] = &[
+    ("etc/machine-id", OLD_ID),
+    ("var/lib/dbus/machine-id", OLD_ID),
+    ("etc/hostid", "abcd"),
+    ("etc/nvme/hostid", "0f0f0f0f-0000-4000-8000-000000000000\n"),
+    (
+        "etc/nvme/hostnqn",
+        "nqn.2014-08.org.nvmexpress:uuid:0f0f0f0f-0000-4000-8000-000000000000\n",
+    ),
+    ("etc/machine-info", "PRETTY_HOSTNAME=Stock\n"),
+    ("etc/dhcpcd.duid", "00:01\n"),
+    ("var/lib/dhcpcd/duid", "00:01\n"),
+    ("var/lib/dhcpcd/secret", "s"),
+    (
+        "var/lib/dhcp/dhclient6.enp1s0.leases",
+        "default-duid \"\\000\\001\";\n",
+    ),
+    ("var/lib/dhclient/dhclient-x-eth0.lease", "lease {}\n"),
+    ("var/lib/NetworkManager/secret_key", "nm-v2:x\n"),
+    ("var/lib/NetworkManager/timestamps", "[timestamps]\n"),
+    ("var/lib/NetworkManager/internal-x-eth0.lease", "x"),
+    ("var/lib/dibbler/client-duid", "00:01\n"),
+    ("var/lib/dhcpv6/dhcp6c_duid", "x"),
+    ("var/lib/wicked/duid.xml", "<duid/>\n"),
+    ("var/lib/systemd/random-seed", "seed"),
+    ("var/lib/systemd/credential.secret", "secret"),
+    ("var/lib/random-seed", "seed"),
+    (
+        "var/log/journal/0123456789abcdef0123456789abcdef/system.journal",
+        "LPKSHHRH",
+    ),
+    ("var/lib/cloud/data/instance-id", "iid-stock\n"),
+    (
+        "var/lib/cloud/instances/iid-stock/sem/config_runcmd",
+        "done\n",
+    ),
+    ("var/lib/cloud/instances/iid-stock/obj.pkl", "x"),
+    ("var/lib/cloud/sem/config_scripts_per_once.once", "done\n"),
+    (
+        "var/lib/cloud/seed/nocloud/meta-data",
+        "instance-id: iid-stock\nlocal-hostname: stock\n",
+    ),
+];
+
+#[test]
+fn two_nodes_of_one_template_have_no_identity_in_common() {
+    let mut system = somebody(System::debian(), QUICK)
+        .file("usr/bin/cloud-init", "#!ELF\n")
+        .file("etc/credstore.encrypted/key", "x")
+        .link("var/lib/cloud/instance", "instances/iid-stock");
+    for (path, text) in OF_ONE_MACHINE {
+        system = system.file(path, text);
+    }
+    let pool = Pool::with_template_of(&system);
+    let made = pool.netbe().run("create nog/a");
+    assert_eq!(made.status, 0, "{made:#?}");
+    assert!(made.stderr.contains("credstore.encrypted"), "{made:#?}");
+    assert!(made.stderr.contains("journal"), "{made:#?}");
+    pool.netbe().ok("create ordo/a");
+    let own = [
+        "etc/hostid",
+        "etc/nvme/hostid",
+        "etc/nvme/hostnqn",
+        "etc/machine-info",
+        "var/lib/cloud/seed/nocloud/meta-data",
+    ];
+    for (path, text) in OF_ONE_MACHINE {
+        let of = |env: &str| fs::read_to_string(root(&pool, env, path)).ok();
+        let is_own = own.contains(path);
+        for env in ["nog/a", "ordo/a"] {
+            let is_left = of(env).is_some_and(|t| !t.is_empty());
+            let hostid = *path == "etc/hostid" && root(&pool, env, path).exists();
+            assert_eq!(is_left || hostid, is_own, "{env}: {path}");
+        }
+        let bytes = |env: &str| fs::read(root(&pool, env, path)).ok();
+        assert!(!is_own || bytes("nog/a") != bytes("ordo/a"), "{path}");
+        assert_eq!(of("base/stock").as_deref(), Some(*text), "{path}");
+    }
+    assert!(fs::symlink_metadata(root(&pool, "nog/a", "var/lib/cloud/instance")).is_err());
+    // The same machine keeps all of it.
+    pool.netbe().ok("clone nog/a nog/b");
+    for path in own {
+        let of = |env: &str| fs::read(root(&pool, env, path)).unwrap();
+        assert_eq!(of("nog/a"), of("nog/b"), "{path}");
+    }
+}
+
+#[test]
+fn without_systemd_an_empty_machine_id_would_be_a_broken_one() {
+    let pool = Pool::with_template_of(&System::debian().without("usr/lib/systemd/systemd"));
+    pool.netbe().ok("create nog/a");
+    assert!(!root(&pool, "nog/a", "etc/machine-id").exists());
+}
+
+/// A system whose network programs would each take the interface of the root down.
+fn networked() -> System {
+    System::debian()
+        .file("usr/bin/cloud-init", "#!ELF\n")
+        .file("etc/dhcpcd.conf", "hostname\n")
+        .file("usr/sbin/ifup", "\x7fELF no-auto-down\0")
+        .file(
+            "etc/network/interfaces",
+            "auto lo\niface lo inet loopback\nallow-hotplug eth0\niface eth0 inet dhcp\n",
+        )
+        .file(
+            "etc/systemd/network/20-wired.network",
+            "[Match]\nName=e*\n[Network]\nDHCP=yes\n",
+        )
+        .file(
+            "etc/netplan/01.yaml",
+            "network:\n  ethernets:\n    lan:\n      dhcp4: true\n",
+        )
+        .file(
+            "etc/sysconfig/network/ifcfg-eth0",
+            "BOOTPROTO='dhcp'\nSTARTMODE='auto'\n",
+        )
+}
+
+#[test]
+fn nothing_takes_down_the_interface_of_a_network_root() {
+    let pool = Pool::new();
+    networked().build(&pool.beside().join("system"));
+    let imported = pool.netbe().run("import base/it system");
+    assert_eq!(imported.status, 0, "{imported:#?}");
+    assert!(
+        imported.stderr.contains("/etc/dhcpcd.conf"),
+        "{imported:#?}"
+    );
+    pool.netbe()
+        .ok("create nog/a --from base --mac 52:54:00:00:00:01");
+    let kept = [
+        ("etc/dhcpcd.conf", "\npersistent\n"),
+        ("etc/network/interfaces", "\nno-auto-down eth0\n"),
+        (
+            "etc/systemd/network/20-wired.network.d/50-netbe.conf",
+            "KeepConfiguration=yes\n",
+        ),
+        (
+            "etc/systemd/network/10-netplan-lan.network.d/50-netbe.conf",
+            "KeepConfiguration=yes\n",
+        ),
+        (
+            "etc/sysconfig/network/ifcfg-eth0",
+            "\nSTARTMODE='nfsroot'\n",
+        ),
+        (
+            "etc/cloud/cloud.cfg.d/99-netbe-network.cfg",
+            "network: {config: disabled}",
+        ),
+    ];
+    for (path, part) in kept {
+        let text = text(&pool, "nog/a", path);
+        assert!(text.contains(part), "{path}: {text}");
+    }
+    // What the node then does is its own choice.
+    fs::write(root(&pool, "nog/a", "etc/dhcpcd.conf"), "mine\n").unwrap();
+    pool.netbe().ok("create nog/b");
+    assert_eq!(text(&pool, "nog/b", "etc/dhcpcd.conf"), "mine\n");
+    // With a root on a disk all of it is as it was.
+    pool.netbe().ok("set root=LABEL=x base");
+    pool.netbe().ok("create base/disk");
+    for (path, _) in kept {
+        let now = fs::read_to_string(root(&pool, "base/disk", path)).ok();
+        let then = fs::read_to_string(pool.beside().join("system").join(path)).ok();
+        assert_eq!(now, then, "{path}");
+    }
 }

@@ -14,7 +14,8 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
 use super::local_disks::FSTAB;
-use super::{boot_links, local_disks, report_unit};
+use super::pxe_binaries::pxe_binaries;
+use super::{boot_links, local_disks, report_unit, root_network};
 use crate::boot::{
     self, BootFiles, Loader, NfsVersion, Overlay, PxeBinaries, RootPlace, Want, Watched, fstab,
 };
@@ -37,6 +38,7 @@ pub struct Wanted {
     add: Vec<String>,
     remove: Vec<String>,
     stash: Vec<String>,
+    rested: bool,
     boot_mount: String,
     boot_spec: String,
     report: bool,
@@ -90,6 +92,7 @@ impl Wanted {
                 .unwrap_or_default(),
             remove: before.added.clone(),
             stash: before.stripped.clone(),
+            rested: before.rested,
             boot_mount: before.boot_mount.clone(),
             boot_spec: format!("{server}:{}", half(layout::BOOT)),
             report: property("report").is_none_or(|v| v == "on"),
@@ -102,6 +105,13 @@ impl Wanted {
     pub fn in_place(mut self) -> Self {
         self.in_place = true;
         self
+    }
+
+    /// Returns whether a root half is still to be changed from one on a disk to one on the network: what is there after that
+    /// is the node's own choice.
+    fn rests(&self, root: &Tree) -> Result<bool> {
+        let text = root.read_text(FSTAB)?.unwrap_or_default();
+        Ok(!fstab::has_managed_line(&text) || (!self.rested && !self.in_place))
     }
 
     /// Wants one more argument on the kernel command line, where none of its key is there yet.
@@ -268,8 +278,15 @@ pub fn write(
         }
         boot_tree.write(path, bytes)?;
     }
-    let rest = matches!(wanted.root, RootPlace::Nfs { .. }).then_some(wanted.boot_mount.as_str());
-    let rested = local_disks::write(&root_tree, rest, fstab.as_deref());
+    let is_on_network = matches!(wanted.root, RootPlace::Nfs { .. });
+    let rests = is_on_network && wanted.rests(&root_tree)?;
+    if rests || !is_on_network {
+        let kept = root_network::set(&root_tree, is_on_network);
+        notes.extend(kept.with_context(|| format!("keeping the network of {}", wanted.name))?);
+        record.rested = is_on_network;
+    }
+    let rest_at = is_on_network.then_some(wanted.boot_mount.as_str());
+    let rested = local_disks::write(&root_tree, rest_at, rests, fstab.as_deref());
     notes.extend(rested.with_context(|| format!("writing the fstab of {}", wanted.name))?);
     report_unit::set(&root_tree, wanted.report)
         .with_context(|| format!("placing the unit by which {} reports", wanted.name))?;
@@ -328,33 +345,7 @@ fn fstab_of(wanted: &Wanted, root: &Tree) -> Result<Option<String>> {
         boot_spec: matches!(wanted.root, RootPlace::Nfs { .. }).then_some(&wanted.boot_spec),
         boot_mount: &wanted.boot_mount,
         version: wanted.version,
+        rest: wanted.rests(root)?,
     };
     fstab::edit(&text, &want)
-}
-
-/// Returns the PXELINUX programs of this machine's packages; `None` where they are not installed.
-fn pxe_binaries() -> Result<Option<PxeBinaries>> {
-    // Debian's packages pxelinux and syslinux-common, then Arch's syslinux.
-    let pxelinux = first_of(&[
-        "/usr/lib/PXELINUX/pxelinux.0",
-        "/usr/lib/syslinux/bios/pxelinux.0",
-    ])?;
-    let ldlinux = first_of(&[
-        "/usr/lib/syslinux/modules/bios/ldlinux.c32",
-        "/usr/lib/syslinux/bios/ldlinux.c32",
-    ])?;
-    Ok(pxelinux
-        .zip(ldlinux)
-        .map(|(pxelinux, ldlinux)| PxeBinaries { pxelinux, ldlinux }))
-}
-
-fn first_of(paths: &[&str]) -> Result<Option<Vec<u8>>> {
-    for path in paths {
-        match std::fs::read(path) {
-            Ok(bytes) => return Ok(Some(bytes)),
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
-            Err(e) => return Err(e).context((*path).to_string()),
-        }
-    }
-    Ok(None)
 }

@@ -5,46 +5,91 @@
 
 use std::io;
 
+use super::memberships;
 use crate::boot::{self, cloud_init};
 use crate::fs::rooted::Tree;
 
-/// Files that hold who a machine is to a service, and for which service.
-const MEMBERSHIPS: [(&str, &str); 9] = [
-    ("etc/salt/minion_id", "Salt"),
-    ("etc/salt/pki/minion/minion.pem", "Salt"),
-    ("var/lib/tailscale/tailscaled.state", "Tailscale"),
-    ("var/lib/zerotier-one/identity.secret", "ZeroTier"),
-    ("etc/rancher/node/password", "Kubernetes (k3s)"),
-    (
-        "var/lib/kubelet/pki/kubelet-client-current.pem",
-        "Kubernetes",
-    ),
-    ("var/lib/docker/engine-id", "Docker"),
-    ("etc/wireguard/wg0.conf", "WireGuard"),
-    ("etc/krb5.keytab", "Kerberos"),
-];
-
-/// The places of one interface's settings: a directory, how names in it end, and what in them is one machine's own.
-const NETWORKS: [(&str, &str, &[&str]); 5] = [
+/// The places of settings: a directory, how names in it end, and what in them is one machine's own.
+const NETWORKS: [(&str, &str, &[&str]); 8] = [
     ("etc/netplan", ".yaml", &["addresses:", "macaddress:"]),
     (
         "etc/NetworkManager/system-connections",
         ".nmconnection",
-        &["address1=", "mac-address="],
+        &[
+            "address1=",
+            "mac-address=",
+            "cloned-mac-address=",
+            "dhcp-client-id=",
+            "dhcp-duid=",
+        ],
     ),
     (
         "etc/systemd/network",
         ".network",
-        &["Address=", "MACAddress="],
+        &["Address=", "MACAddress=", "DUIDRawData="],
     ),
-    ("etc/network/interfaces.d", "", &["address ", "hwaddress "]),
+    ("etc/systemd/network", ".link", &["MACAddress="]),
+    ("etc/systemd/networkd.conf.d", ".conf", &["DUIDRawData="]),
+    (
+        "etc/network/interfaces.d",
+        "",
+        &["address ", "hwaddress ", "client "],
+    ),
     ("etc/sysconfig/network-scripts", "", &["IPADDR=", "HWADDR="]),
+    ("etc/sysconfig/network", "", &["IPADDR=", "LLADDR="]),
 ];
 /// The same, in files of their own.
-const NETWORK_FILES: [(&str, &[&str]); 2] = [
-    ("etc/network/interfaces", &["address ", "hwaddress "]),
+const NETWORK_FILES: [(&str, &[&str]); 5] = [
+    (
+        "etc/network/interfaces",
+        &["address ", "hwaddress ", "client "],
+    ),
     ("etc/dhcpcd.conf", &["static ip_address="]),
+    ("etc/systemd/networkd.conf", &["DUIDRawData="]),
+    (
+        "etc/dhcp/dhclient.conf",
+        &[
+            "send dhcp-client-identifier ",
+            "send host-name \"",
+            "fixed-address ",
+        ],
+    ),
+    (
+        "etc/udev/rules.d/70-persistent-net.rules",
+        &["SUBSYSTEM==\"net\""],
+    ),
 ];
+/// What waits at the console of a machine's first boot: what starts it, what is missing for it to wait, what it is, and how
+/// to do without.
+const WAITING: [(&str, &str, &str, &str); 4] = [
+    (
+        "etc/systemd/system/multi-user.target.wants/userconfig.service",
+        "userconf",
+        "Raspberry Pi OS asks for a user",
+        "echo 'USER:HASH' | netbe run NODE/ENV -- tee BOOT/userconf.txt (HASH: openssl passwd -6)",
+    ),
+    (
+        "etc/systemd/system/multi-user.target.wants/initial-setup.service",
+        "",
+        "initial-setup asks for a user",
+        "netbe run NODE/ENV -- systemctl disable initial-setup.service",
+    ),
+    (
+        "etc/systemd/system/sysinit.target.wants/systemd-firstboot.service",
+        "",
+        "systemd-firstboot asks for language and password",
+        "netbe run NODE/ENV -- systemctl disable systemd-firstboot.service",
+    ),
+    (
+        "etc/systemd/system/default.target.wants/jeos-firstboot.service",
+        "",
+        "jeos-firstboot asks for language and password",
+        "netbe run NODE/ENV -- systemctl disable jeos-firstboot.service",
+    ),
+];
+/// Where options of the kernel's modules are, and that by which an NFSv4 server knows a machine.
+const MODULES: &str = "etc/modprobe.d";
+const NFS_NAME: &str = "nfs4_unique_id=";
 /// The most files of one place that are looked at.
 const FILES: usize = 64;
 
@@ -70,14 +115,9 @@ pub fn notes(root: &Tree, boot: &Tree, boot_mount: &str) -> io::Result<Vec<Strin
     if has_cloud_init(root)? {
         notes.push(cloud_init_note(boot, boot_mount)?);
     }
-    for (path, service) in MEMBERSHIPS {
-        if root.symlink_metadata(path)?.is_some() {
-            notes.push(format!(
-                "/{path} says which machine this is to {service}: every node of this system would be the same; remove it in the \
-                 template, and join each node by itself"
-            ));
-        }
-    }
+    notes.extend(waiting(root, boot, boot_mount)?);
+    notes.extend(memberships::notes(root)?);
+    notes.extend(nfs_name(root)?);
     notes.extend(networks(root)?);
     Ok(notes)
 }
@@ -98,8 +138,43 @@ fn cloud_init_note(boot: &Tree, boot_mount: &str) -> io::Result<String> {
         false => "what its data source says".to_string(),
     };
     Ok(format!(
-        "the system has cloud-init: at its first boot each node does {from}; host names stay those of the nodes"
+        "the system has cloud-init: at its first boot each node does {from}, as a machine of its own, also if the system has \
+         done it before; host names stay those of the nodes, and with a root on the network the interfaces stay as they are"
     ))
+}
+
+/// Returns what would wait at the console, where nobody may be.
+fn waiting(root: &Tree, boot: &Tree, boot_mount: &str) -> io::Result<Vec<String>> {
+    let mut notes = Vec::new();
+    for (starts, answer, what, instead) in WAITING {
+        let answered = !answer.is_empty()
+            && (boot.metadata(answer)?.is_some()
+                || boot.metadata(&format!("{answer}.txt"))?.is_some());
+        if !answered && root.symlink_metadata(starts)?.is_some() {
+            let instead = instead.replace("BOOT", boot_mount);
+            notes.push(format!(
+                "{what} at the console of a node's first boot, and waits for the answer; to answer beforehand: {instead}"
+            ));
+        }
+    }
+    Ok(notes)
+}
+
+/// Returns where the name is written by which NFS servers know the machine.
+fn nfs_name(root: &Tree) -> io::Result<Vec<String>> {
+    let mut notes = Vec::new();
+    for name in root.names(MODULES)?.into_iter().take(FILES) {
+        let path = format!("{MODULES}/{name}");
+        let text = root.read_text(&path).ok().flatten().unwrap_or_default();
+        let has =
+            |line: &str| line.trim_start().starts_with("options nfs ") && line.contains(NFS_NAME);
+        if text.lines().any(has) {
+            notes.push(format!(
+                "/{path} sets {NFS_NAME}: nodes of this system would take each other's NFS locks; remove it in the template"
+            ));
+        }
+    }
+    Ok(notes)
 }
 
 fn networks(root: &Tree) -> io::Result<Vec<String>> {
@@ -121,8 +196,8 @@ fn networks(root: &Tree) -> io::Result<Vec<String>> {
             continue;
         };
         notes.push(format!(
-            "/{path} has an address of one machine ({word}): nodes of this system would share it, or lose the root when it is \
-             set; the property ip is for addresses"
+            "/{path} has an address or a name of one machine ({word}): nodes of this system would share it, or lose the root when \
+             it is set; the property ip is for addresses"
         ));
     }
     Ok(notes)
@@ -173,6 +248,19 @@ mod tests {
             "etc/dhcpcd.conf",
             "# static ip_address=1\ninterface eth0\nstatic ip_address=10.0.0.9/24\n",
         );
+        write(
+            "etc/systemd/networkd.conf.d/x.conf",
+            "[DHCPv4]\nDUIDRawData=00:11\n",
+        );
+        write(
+            "etc/modprobe.d/nfs.conf",
+            "options nfs nfs4_unique_id=desk\n",
+        );
+        write("var/lib/ceph/osd/ceph-3/whoami", "3\n");
+        write(
+            "etc/systemd/system/multi-user.target.wants/userconfig.service",
+            "",
+        );
         write("usr/bin/cloud-init", "x");
         write("var/lib/tailscale/tailscaled.state", "{}");
         fs::write(b.join("config.txt"), "").unwrap();
@@ -190,9 +278,15 @@ mod tests {
             "Tailscale",
             "/etc/netplan/50-cloud-init.yaml",
             "/etc/dhcpcd.conf",
+            "DUIDRawData",
+            "nfs4_unique_id",
+            "Ceph",
+            "tee /boot/firmware/userconf.txt",
         ] {
             assert!(said.contains(part), "{part}: {said}");
         }
-        assert_eq!(said.lines().count(), 6, "{said}");
+        assert_eq!(said.lines().count(), 10, "{said}");
+        fs::write(b.join("userconf.txt"), "nog:hash\n").unwrap();
+        assert!(!told().contains("userconf.txt"));
     }
 }

@@ -12,8 +12,10 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 
 use super::first_boot::has_cloud_init;
+use super::report_unit;
 use crate::boot::cloud_init;
 use crate::boot::identity::{self, HostKey, RESET};
+use crate::btrfs::subvolume::Uuid;
 use crate::failure::Failure;
 use crate::fs::rooted::Tree;
 use crate::hex;
@@ -21,6 +23,10 @@ use crate::pool::NodeName;
 
 /// How long an RSA host key is, in bits: as ssh-keygen(1) makes them.
 const RSA_BITS: &str = "3072";
+/// Where the journals are, each in a directory with a machine-id for a name.
+const JOURNAL: &str = "var/log/journal";
+/// Where credentials are that `var/lib/systemd/credential.secret` opens.
+const CREDENTIALS: &str = "etc/credstore.encrypted";
 /// What makes host keys, in every distribution.
 const SSH_KEYGEN: &str = "/usr/bin/ssh-keygen";
 
@@ -29,10 +35,14 @@ const SSH_KEYGEN: &str = "/usr/bin/ssh-keygen";
 /// Returns notes, a sentence each.
 pub fn reset(root: &Path, boot: &Path, new: &NodeName) -> Result<Vec<String>> {
     let (root, boot) = (Tree::open(root)?, Tree::open(boot)?);
-    rename(&root, new).context("giving it a host name of its own")?;
+    let instance = format!("{new}-{}", hex::digits(&random::<4>()?));
+    rename(&root, new, Some(&instance)).context("giving it a host name of its own")?;
     if has_cloud_init(&root)? {
-        rename_in_seed(&boot, "", new).context("naming it in what cloud-init reads")?;
+        rename_in_seed(&boot, "", new, Some(&instance))
+            .context("naming it in what cloud-init reads")?;
     }
+    let mut notes = Vec::new();
+    notes.extend(forget_journal(&root).context("leaving out the journal of the other machine")?);
     for path in RESET.empty {
         empty(&root, path).with_context(|| format!("emptying {path}"))?;
     }
@@ -49,15 +59,24 @@ pub fn reset(root: &Path, boot: &Path, new: &NodeName) -> Result<Vec<String>> {
         }
     }
     rename_initiator(&root, new).context("setting its iSCSI initiator name")?;
-    host_keys(&root, new).context("making its ssh host keys")
+    renew_numbers(&root).context("setting its numbers for storage")?;
+    if !root.names(CREDENTIALS)?.is_empty() {
+        notes.push(format!(
+            "the credentials in /{CREDENTIALS} were encrypted for the machine that it was made from, and {new} cannot read them: \
+             encrypt them again on it, with systemd-creds encrypt"
+        ));
+    }
+    notes.extend(host_keys(&root, new).context("making its ssh host keys")?);
+    Ok(notes)
 }
 
 /// Gives a machine that stays the same another host name.
 pub fn rename_host(root: &Path, new: &NodeName) -> Result<()> {
-    rename(&Tree::open(root)?, new).context("setting its new host name")
+    rename(&Tree::open(root)?, new, None).context("setting its new host name")
 }
 
-fn rename(root: &Tree, new: &NodeName) -> Result<()> {
+/// Gives it a host name; `instance` is what cloud-init is to take another machine for.
+fn rename(root: &Tree, new: &NodeName, instance: Option<&str>) -> Result<()> {
     let old = root.read_text(identity::HOSTNAME)?;
     let old = old.as_deref().map(str::trim).filter(|o| !o.is_empty());
     let hosts = root.read_text(identity::HOSTS)?;
@@ -67,18 +86,27 @@ fn rename(root: &Tree, new: &NodeName) -> Result<()> {
     }
     let text = identity::hostname_file(new.as_str());
     root.write(identity::HOSTNAME, text.as_bytes())?;
+    let info = root.read_text(identity::MACHINE_INFO)?;
+    if let Some(text) = info.and_then(|text| identity::pretty_name(&text, new.as_str())) {
+        root.write(identity::MACHINE_INFO, text.as_bytes())?;
+    }
     if has_cloud_init(root)? {
         root.make_dirs(cloud_init::SETTINGS)?;
         root.write(cloud_init::OWN_SETTINGS, cloud_init::KEEP_NAME.as_bytes())?;
     }
     for seed in cloud_init::SEEDS {
-        rename_in_seed(root, seed, new)?;
+        rename_in_seed(root, seed, new, instance)?;
     }
     Ok(())
 }
 
 /// Has the data that cloud-init reads in a directory name the machine.
-fn rename_in_seed(half: &Tree, directory: &str, new: &NodeName) -> Result<()> {
+fn rename_in_seed(
+    half: &Tree,
+    directory: &str,
+    new: &NodeName,
+    instance: Option<&str>,
+) -> Result<()> {
     for name in ["user-data", "meta-data"] {
         let path = format!("{directory}/{name}");
         let path = path.trim_start_matches('/');
@@ -89,7 +117,7 @@ fn rename_in_seed(half: &Tree, directory: &str, new: &NodeName) -> Result<()> {
         let Ok(Some(text)) = half.read_text(path) else {
             continue;
         };
-        if let Some(edited) = cloud_init::renamed(&text, new.as_str()) {
+        if let Some(edited) = cloud_init::renamed(&text, new.as_str(), instance) {
             half.write(path, edited.as_bytes())?;
         }
     }
@@ -99,23 +127,87 @@ fn rename_in_seed(half: &Tree, directory: &str, new: &NodeName) -> Result<()> {
 /// Empties a file that says who the machine is; one that is missing, or says that nobody is yet, stays.
 ///
 /// An empty machine-id is made anew at boot; a missing one, or the word `uninitialized`, would make it a
-/// first boot, which resets what services are enabled: machine-id(5).
+/// first boot, which resets what services are enabled: machine-id(5). Without systemd D-Bus makes it, and takes an empty
+/// one for a broken one: there it goes.
 fn empty(root: &Tree, path: &str) -> Result<()> {
     match root.read(path)? {
         Some(text) if !text.is_empty() && !text.starts_with(b"uninitialized") => {
-            Ok(root.write(path, b"")?)
+            match report_unit::has_systemd(root)? {
+                true => Ok(root.write(path, b"")?),
+                false => Ok(root.remove_file(path)?),
+            }
         }
         _ => Ok(()),
     }
+}
+
+/// Removes the journal that was written under the machine-id it had: the new one reads only its own.
+fn forget_journal(root: &Tree) -> Result<Option<String>> {
+    let mut ids = Vec::new();
+    for path in RESET.empty.iter().chain(RESET.remove_regular) {
+        // A node can write anything there.
+        ids.extend(root.read_text(path).ok().flatten());
+    }
+    let mut notes = None;
+    for id in ids
+        .iter()
+        .map(|id| id.trim())
+        .filter(|id| is_machine_id(id))
+    {
+        let directory = format!("{JOURNAL}/{id}");
+        let names = root.names(&directory)?;
+        for name in names.iter().filter(|name| name.contains(".journal")) {
+            let path = format!("{directory}/{name}");
+            if root.symlink_metadata(&path)?.is_none_or(|m| m.is_dir()) {
+                continue;
+            }
+            root.remove_file(&path)?;
+            notes = Some(format!(
+                "the journal of the machine that it was made from, /{directory}, was left out"
+            ));
+        }
+        if !names.is_empty() && root.names(&directory)?.is_empty() {
+            root.remove_dir(&directory)?;
+        }
+    }
+    Ok(notes)
+}
+
+fn is_machine_id(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|b| b.is_ascii_hexdigit())
+}
+
+/// Gives it other numbers where it has them: ZFS and NVMe targets take two machines with one for the same.
+fn renew_numbers(root: &Tree) -> Result<()> {
+    if let Some(old) = root.read(identity::HOST_ID)?
+        && let Some(new) = identity::host_id(&old, random()?)
+    {
+        root.write(identity::HOST_ID, &new)?;
+    }
+    let mut uuid: [u8; 16] = random()?;
+    // Version 4, drawn at random: RFC 9562.
+    (uuid[6], uuid[8]) = (uuid[6] & 0x0f | 0x40, uuid[8] & 0x3f | 0x80);
+    let uuid = Uuid(uuid).to_string();
+    for path in identity::NVME {
+        let old = root.read_text(path)?;
+        if let Some(new) = old.and_then(|old| identity::nvme_name(&old, &uuid)) {
+            root.write(path, new.as_bytes())?;
+        }
+    }
+    Ok(())
+}
+
+fn random<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(io::Error::from)?;
+    Ok(bytes)
 }
 
 fn rename_initiator(root: &Tree, new: &NodeName) -> Result<()> {
     let Some(old) = root.read_text(identity::INITIATOR_NAME)? else {
         return Ok(());
     };
-    let mut random = [0_u8; 6];
-    getrandom::fill(&mut random).map_err(io::Error::from)?;
-    let unique = format!("{new}-{}", hex::digits(&random));
+    let unique = format!("{new}-{}", hex::digits(&random::<6>()?));
     if let Some(text) = identity::initiator_name(&unique, &old) {
         root.write(identity::INITIATOR_NAME, text.as_bytes())?;
     }

@@ -27,14 +27,18 @@ const TOLD: usize = 12;
 
 /// Writes the fstab a root half is to have, and has the other places that name disks say the same.
 ///
-/// `rest_at` is where the boot half is mounted, for a root on the network: then they rest. `text` is that fstab, `None`
-/// where it stands there already. Returns notes, a sentence each.
-pub(super) fn write(root: &Tree, rest_at: Option<&str>, text: Option<&str>) -> Result<Vec<String>> {
+/// `rest_at` is where the boot half is mounted, for a root on the network: then they rest, if they are `to_rest` now. `text`
+/// is that fstab, `None` where it stands there already. Returns notes, a sentence each.
+pub(super) fn write(
+    root: &Tree,
+    rest_at: Option<&str>,
+    to_rest: bool,
+    text: Option<&str>,
+) -> Result<Vec<String>> {
     let before = root.read_text(FSTAB)?.unwrap_or_default();
     let mut notes = Vec::new();
     if rest_at.is_some() {
-        // As with fstab: what comes later is the node's own choice.
-        if !fstab::has_managed_line(&before) {
+        if to_rest {
             notes.extend(rest(root)?);
         }
     } else {

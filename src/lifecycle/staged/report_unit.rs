@@ -20,7 +20,7 @@ const BOOT_COMPLETE: [&str; 2] = [
 /// Makes a root half report, or not; what it reported as something else goes.
 pub(in crate::lifecycle) fn set(root: &Tree, wanted: bool) -> io::Result<()> {
     remove(root, report::FILE)?;
-    if !wanted || !any(root, &SYSTEMD)? {
+    if !wanted || !has_systemd(root)? {
         remove(root, report::WANTED_BY)?;
         return match is_masked(root)? {
             true => Ok(()),
@@ -40,6 +40,11 @@ pub(in crate::lifecycle) fn set(root: &Tree, wanted: bool) -> io::Result<()> {
         root.symlink(report::WANTED_BY_TARGET, report::WANTED_BY)?;
     }
     Ok(())
+}
+
+/// Returns whether a root half has systemd.
+pub(in crate::lifecycle) fn has_systemd(root: &Tree) -> io::Result<bool> {
+    any(root, &SYSTEMD)
 }
 
 /// Returns whether a root half reports that it came up.

@@ -60,6 +60,9 @@ pub struct EnvRecord {
     /// The arguments for a local root that were removed from its command line.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub stripped: Vec<String>,
+    /// Whether its local disks were set to rest, and its network told to keep the root's interface; not by an older netbe.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub rested: bool,
     /// Whether a machine could have booted it: it was active while its node was published.
     #[serde(default)]
     pub served: bool,
@@ -171,6 +174,7 @@ impl EnvRecord {
             kernel: own.kernel,
             added: own.added,
             stripped: own.stripped,
+            rested: own.rested,
             other: own.other,
             ..Self::new(uuid, Timestamp::now(), own.boot_mount)
         }

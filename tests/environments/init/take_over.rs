@@ -211,3 +211,40 @@ fn what_is_in_a_pool_is_out_of_reach_for_users_of_the_server() {
         );
     }
 }
+
+#[test]
+fn disks_that_an_older_netbe_let_be_waited_for_rest_in_the_next_environment() {
+    let pool = from_elsewhere();
+    // As it was: netbe's line is there, that of a local disk still counts, and no record says that it rests.
+    let fstab = |env: &str| pool.half(env, "root").join("etc/fstab");
+    let home = "UUID=6b1a4c0e-52d7-4f0c-9f37-0d6e1a5b7c12 /home ext4 defaults 0 2\n";
+    for env in ["a", "b"] {
+        let file = pool.at(&format!("nodes/nog/envs/{env}/env.json"));
+        let mut record: serde_json::Value =
+            serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+        record.as_object_mut().unwrap().remove("rested").unwrap();
+        fs::write(&file, record.to_string()).unwrap();
+        let fstab = fstab(&format!("nog/{env}"));
+        let text = fs::read_to_string(&fstab).unwrap();
+        fs::write(&fstab, text + home).unwrap();
+    }
+    let netbe = pool.netbe();
+    netbe.ok("init --take-over --yes");
+    let made = netbe.run("create nog/next --from nog/b");
+    assert_eq!(made.status, 0, "{made:#?}");
+    assert!(made.stderr.contains("/home is not mounted"), "{made:#?}");
+    let text = fs::read_to_string(fstab("nog/next")).unwrap();
+    assert!(text.contains(&format!("#netbe# {home}")), "{text}");
+    // After that it is the node's own choice.
+    fs::write(
+        fstab("nog/next"),
+        text.replace(
+            "#netbe# UUID=6b1a4c0e-52d7-4f0c-9f37-0d6e1a5b7c12",
+            "UUID=6b1a4c0e-52d7-4f0c-9f37-0d6e1a5b7c12",
+        ),
+    )
+    .unwrap();
+    netbe.ok("create nog/later --from nog/next");
+    let text = fs::read_to_string(fstab("nog/later")).unwrap();
+    assert!(text.lines().any(|line| line == home.trim_end()), "{text}");
+}

@@ -49,7 +49,7 @@ pub(super) fn targets() -> Vec<Target> {
 }
 
 /// What netbe knows in an `env.json`; all else is a newer netbe's and has to stay.
-const ENVIRONMENT: [&str; 20] = [
+const ENVIRONMENT: [&str; 21] = [
     "code",
     "version",
     "uuid",
@@ -62,6 +62,7 @@ const ENVIRONMENT: [&str; 20] = [
     "kernel",
     "added",
     "stripped",
+    "rested",
     "served",
     "left",
     "withdrawn",

@@ -1,0 +1,254 @@
+//! What keeps a system from taking down the interface that its root comes over.
+//!
+//! Firmware and initramfs have set that interface up before the system starts, and NFS stands still for ever once its
+//! address goes: at a shutdown, when a daemon starts again, or where a lease ends. Each network program has a setting for
+//! that, which is added here, and taken away with a root on a disk. NetworkManager leaves what it finds as it is, and
+//! systemd-networkd does since its version 252. Pure edits; not for addresses, which are the property `ip`.
+
+/// What is written above a setting of netbe's.
+const MARK: &str = "# netbe: the root is on the network";
+/// What stands before a line that was replaced.
+const REPLACED: &str = "#netbe# ";
+/// Names of interfaces that no root comes over.
+const OTHERS: [&str; 8] = ["lo", "wl", "ww", "ppp", "tun", "tap", "wg", "/"];
+
+/// The drop-in that has systemd-networkd keep what it finds: systemd.network(5).
+pub const NETWORKD: &str =
+    "# made by netbe: the root is on the network\n[Network]\nKeepConfiguration=yes\n";
+
+/// Edits `etc/dhcpcd.conf`: with `persistent` an interface stays set up when dhcpcd ends; `None` if unchanged.
+pub fn dhcpcd(text: &str, keep: bool) -> Option<String> {
+    let own = format!("{MARK}\npersistent\n");
+    match keep {
+        true if text.lines().any(|line| line.trim() == "persistent") => None,
+        // At the start: after a line `interface` it would be that interface's alone.
+        true => Some(own + text),
+        false => without(text, &own),
+    }
+}
+
+/// Edits `etc/network/interfaces` or a part of it, so that `ifdown -a`, at a shutdown, leaves its interfaces up: interfaces(5);
+/// `None` if unchanged.
+pub fn interfaces(text: &str, keep: bool) -> Option<String> {
+    if !keep {
+        let at = text.find(&format!("{MARK}\nno-auto-down "))?;
+        let end = text[at..].match_indices('\n').nth(1);
+        let end = end.map_or(text.len(), |(end, _)| at + end + 1);
+        return Some(format!("{}{}", &text[..at], &text[end..]));
+    }
+    let named = |is: fn(&str) -> bool| -> Vec<&str> {
+        let lines = text.lines().map(str::split_whitespace);
+        lines
+            .filter_map(|mut words| words.next().filter(|first| is(first)).map(|_| words))
+            .flatten()
+            .collect()
+    };
+    let stays = named(|first| first == "no-auto-down");
+    let starts = named(|first| {
+        first == "auto" || (first.starts_with("allow-") && first != "allow-no-auto-down")
+    });
+    let mut names: Vec<&str> = Vec::new();
+    for name in starts {
+        let is_other = OTHERS.iter().any(|other| name.starts_with(other));
+        if !is_other && !stays.contains(&name) && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let end = if text.is_empty() || text.ends_with('\n') {
+        ""
+    } else {
+        "\n"
+    };
+    (!names.is_empty()).then(|| format!("{text}{end}{MARK}\nno-auto-down {}\n", names.join(" ")))
+}
+
+/// Edits an `etc/sysconfig/network/ifcfg-…`: with `STARTMODE=nfsroot` wicked never takes it down: ifcfg(5); `None` if unchanged.
+pub fn ifcfg(text: &str, keep: bool) -> Option<String> {
+    let mut edited = String::new();
+    let mut skip = false;
+    for line in text.split_inclusive('\n') {
+        let mode = line.strip_prefix("STARTMODE=").map(|value| {
+            let value = value.trim().trim_matches(['\'', '"']);
+            ["auto", "boot", "onboot", "on", "hotplug", "ifplugd"].contains(&value)
+        });
+        match (keep, line.strip_prefix(REPLACED)) {
+            (false, Some(original)) if original.starts_with("STARTMODE=") => {
+                edited.push_str(original);
+                skip = true;
+                continue;
+            }
+            (true, _) if mode == Some(true) => {
+                edited.push_str(&format!(
+                    "{REPLACED}{}\nSTARTMODE='nfsroot'\n",
+                    line.trim_end()
+                ));
+            }
+            (false, _) if skip && line.starts_with("STARTMODE='nfsroot'") => {}
+            _ => edited.push_str(line),
+        }
+        skip = false;
+    }
+    (edited != text).then_some(edited)
+}
+
+/// Returns whether the file of an interface's settings is that of one that a root may come over.
+pub fn is_wired(interface: &str) -> bool {
+    !OTHERS.iter().any(|other| interface.starts_with(other))
+}
+
+/// Returns whether a `.network` file of systemd-networkd says itself what is kept.
+pub fn says_what_is_kept(text: &str) -> bool {
+    let keys = ["KeepConfiguration", "CriticalConnection", "Unmanaged"];
+    text.lines()
+        .filter_map(|line| line.split_once('='))
+        .any(|(key, _)| keys.contains(&key.trim()))
+}
+
+/// Returns the names under `ethernets:` in a file of netplan's, each of which netplan makes a `.network` file of; none where
+/// NetworkManager gets them.
+pub fn netplan_names(text: &str) -> Vec<String> {
+    let lines: Vec<(usize, &str)> = text
+        .lines()
+        .map(|line| line.split(" #").next().unwrap_or(line).trim_end())
+        .filter(|line| !line.trim_start().is_empty() && !line.trim_start().starts_with('#'))
+        .map(|line| (line.len() - line.trim_start().len(), line.trim_start()))
+        .collect();
+    if lines
+        .iter()
+        .any(|(_, line)| line.starts_with("renderer:") && line.ends_with("NetworkManager"))
+    {
+        return Vec::new();
+    }
+    let Some(at) = lines.iter().position(|(_, line)| *line == "ethernets:") else {
+        return Vec::new();
+    };
+    let (outer, inside) = (lines[at].0, &lines[at + 1..]);
+    let inside = inside.iter().take_while(|(depth, _)| *depth > outer);
+    let depth = lines.get(at + 1).map_or(0, |(depth, _)| *depth);
+    let names = inside.filter(|(found, _)| *found == depth);
+    names
+        .filter_map(|(_, line)| line.strip_suffix(':'))
+        .map(|name| name.trim_matches(['"', '\'']).to_string())
+        .filter(|name| !name.is_empty() && !name.contains(['/', '.', '*']))
+        .collect()
+}
+
+fn without(text: &str, own: &str) -> Option<String> {
+    text.contains(own).then(|| text.replacen(own, "", 1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Edits, checks that the same again changes nothing and that the reverse restores the bytes.
+    fn there_and_back(edit: fn(&str, bool) -> Option<String>, text: &str, expected: Option<&str>) {
+        let edited = edit(text, true);
+        assert_eq!(edited.as_deref(), expected, "{text}");
+        if let Some(edited) = edited {
+            assert_eq!(edit(&edited, true), None, "{edited}");
+            assert_eq!(edit(&edited, false).as_deref(), Some(text), "{edited}");
+        }
+        assert_eq!(edit(text, false), None, "{text}");
+    }
+
+    #[test]
+    fn dhcpcd_keeps_the_interface() {
+        for (text, expected) in [
+            (
+                "hostname\ninterface wlan0\nmetric 10\n",
+                Some(format!(
+                    "{MARK}\npersistent\nhostname\ninterface wlan0\nmetric 10\n"
+                )),
+            ),
+            (
+                "#persistent\n",
+                Some(format!("{MARK}\npersistent\n#persistent\n")),
+            ),
+            ("hostname\npersistent\n", None),
+        ] {
+            there_and_back(dhcpcd, text, expected.as_deref());
+        }
+    }
+
+    #[test]
+    fn ifdown_leaves_wired_interfaces_up() {
+        for (text, names) in [
+            (
+                "auto lo eth0\niface lo inet loopback\niface eth0 inet dhcp\n",
+                Some("eth0"),
+            ),
+            (
+                "allow-hotplug enp3s0\niface enp3s0 inet dhcp\n",
+                Some("enp3s0"),
+            ),
+            (
+                "auto eth0\nallow-hotplug eth0 eth1\nauto wlan0\n",
+                Some("eth0 eth1"),
+            ),
+            ("auto eth0\nno-auto-down eth0\n", None),
+            ("auto lo\niface lo inet loopback\n", None),
+            ("# auto eth0\nsource /etc/network/interfaces.d/*\n", None),
+            ("auto /eth*\n", None),
+            ("", None),
+        ] {
+            let expected = names.map(|names| format!("{text}{MARK}\nno-auto-down {names}\n"));
+            there_and_back(interfaces, text, expected.as_deref());
+        }
+    }
+
+    #[test]
+    fn wicked_never_takes_it_down() {
+        for (text, expected) in [
+            (
+                "BOOTPROTO='dhcp'\nSTARTMODE='auto'\nZONE=x\n",
+                Some("BOOTPROTO='dhcp'\n#netbe# STARTMODE='auto'\nSTARTMODE='nfsroot'\nZONE=x\n"),
+            ),
+            (
+                "STARTMODE=hotplug\n",
+                Some("#netbe# STARTMODE=hotplug\nSTARTMODE='nfsroot'\n"),
+            ),
+            ("STARTMODE='nfsroot'\n", None),
+            ("STARTMODE='off'\n", None),
+            ("STARTMODE='manual'\nBOOTPROTO='none'\n", None),
+        ] {
+            there_and_back(ifcfg, text, expected);
+        }
+    }
+
+    #[test]
+    fn netplan_s_interfaces_are_found() {
+        for (text, names) in [
+            (
+                "# x\nnetwork:\n  version: 2\n  ethernets:\n    eth0: # the first\n      dhcp4: true\n      match:\n        name: e*\n\n    \
+                 \"lan\":\n      optional: true\n  wifis:\n    wlan0:\n      dhcp4: true\n",
+                vec!["eth0", "lan"],
+            ),
+            (
+                "network:\n    ethernets:\n        a:\n            dhcp4: yes\n",
+                vec!["a"],
+            ),
+            (
+                "network:\n  renderer: NetworkManager\n  ethernets:\n    eth0:\n",
+                vec![],
+            ),
+            ("network: {ethernets: {eth0: {dhcp4: true}}}\n", vec![]),
+            ("network:\n  ethernets:\n", vec![]),
+            (
+                "network:\n  ethernets:\n    ../../x:\n      dhcp4: true\n",
+                vec![],
+            ),
+        ] {
+            assert_eq!(netplan_names(text), names, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_network_file_may_say_itself() {
+        assert!(says_what_is_kept("[Network]\nKeepConfiguration = dhcp\n"));
+        assert!(says_what_is_kept("[DHCP]\nCriticalConnection=true\n"));
+        assert!(!says_what_is_kept(
+            "[Match]\nName=e*\n[Network]\nDHCP=yes\n"
+        ));
+    }
+}
