@@ -18,6 +18,7 @@ use btrfsutil::subvolume::{SnapshotFlags, Subvolume};
 use jiff::Timestamp;
 
 use crate::fs::opener;
+use crate::fs::path_error::if_exists;
 
 pub use deletion::{delete_nested, delete_open, make_changeable};
 pub use nested::{Nested, directory_in, nested};
@@ -138,9 +139,8 @@ pub(crate) fn is_top(directory: &impl AsFd) -> nix::Result<bool> {
 /// # Errors
 /// If the status cannot be read.
 pub fn is_subvolume(path: &Path) -> io::Result<bool> {
-    let found = match path.symlink_metadata() {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(false),
-        found => found?,
+    let Some(found) = if_exists(path.symlink_metadata())? else {
+        return Ok(false);
     };
     // The inode number alone could be of a file on another filesystem.
     Ok(found.is_dir() && found.ino() == SUBVOLUME_INODE && is_on_btrfs(path)?)

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::fs::octal;
+use crate::fs::path_error::if_exists;
 
 const TABLE: &str = "/proc/net/rpc/nfsd.export/content";
 
@@ -95,11 +96,8 @@ fn in_use(look: Look) -> io::Result<Arc<Vec<PathBuf>>> {
     {
         return Ok(Arc::clone(paths));
     }
-    let mut paths = match std::fs::read_to_string(table()) {
-        Ok(text) => parse(&text),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Vec::new(),
-        Err(e) => return Err(e),
-    };
+    let table = if_exists(std::fs::read_to_string(table()))?;
+    let mut paths = table.map_or(Vec::new(), |text| parse(&text));
     paths.sort();
     let paths = Arc::new(paths);
     *read = Some((Instant::now(), Arc::clone(&paths)));

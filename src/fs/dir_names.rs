@@ -1,10 +1,11 @@
 //! Lists directories that other processes change meanwhile.
 
+use std::ffi::OsString;
 use std::io;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use crate::fs::path_error::at_path;
+use crate::fs::path_error::{at_path, if_exists};
 
 /// How many times something that changes is read again. A read takes milliseconds; commands that remove
 /// something take longer.
@@ -40,18 +41,21 @@ pub fn names_in(dir: &Path) -> io::Result<Vec<String>> {
 }
 
 fn read_names(dir: &Path) -> io::Result<Vec<String>> {
-    let entries = match dir.read_dir() {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(at_path(&e, dir)),
-    };
-    let mut names = Vec::new();
-    for entry in entries {
-        let entry = entry.map_err(|e| at_path(&e, dir))?;
-        if let Ok(name) = entry.file_name().into_string() {
-            names.push(name);
-        }
-    }
+    let names = all_names_in(dir)?.into_iter();
+    Ok(names.filter_map(|name| name.into_string().ok()).collect())
+}
+
+/// Returns the names in a directory, sorted, by one read; empty if it does not exist. They need not be UTF-8.
+///
+/// # Errors
+/// Names the directory.
+pub fn all_names_in(dir: &Path) -> io::Result<Vec<OsString>> {
+    let entries = if_exists(dir.read_dir()).map_err(|e| at_path(&e, dir))?;
+    let names = entries.into_iter().flatten();
+    let names = names.map(|entry| entry.map(|e| e.file_name()));
+    let mut names: Vec<OsString> = names
+        .collect::<io::Result<_>>()
+        .map_err(|e| at_path(&e, dir))?;
     names.sort();
     Ok(names)
 }

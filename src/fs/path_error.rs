@@ -30,6 +30,14 @@ pub(super) fn with_path(errno: Errno, path: &Path) -> io::Error {
     io::Error::new(io::Error::from(errno).kind(), Named { errno, path })
 }
 
+/// Returns what was found; `None` if it does not exist.
+pub fn if_exists<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
+        found => found.map(Some),
+    }
+}
+
 /// Returns the error with its path.
 pub fn at_path(error: &io::Error, path: &Path) -> io::Error {
     match error.raw_os_error() {

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 
 use crate::failure::Failure;
 use crate::fs::octal;
-use crate::fs::path_error::is_system_error;
+use crate::fs::path_error::{if_exists, is_system_error};
 use crate::pool::{Environment, layout};
 
 /// What is mounted, as this process sees it; proc_pid_mountinfo(5).
@@ -92,12 +92,9 @@ fn told<T>(read: io::Result<T>) -> io::Result<Option<T>> {
 
 /// Returns a swap file in `dir` that is in use: the kernel deletes no subvolume that has one.
 fn swap_file_in(dir: &Path) -> Result<Option<PathBuf>> {
-    let table = match std::fs::read_to_string(SWAPS) {
-        Ok(table) => table,
-        // A kernel without swap.
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(e).context(SWAPS),
-    };
+    // A kernel without swap has no table.
+    let table = if_exists(std::fs::read_to_string(SWAPS)).context(SWAPS)?;
+    let table = table.unwrap_or_default();
     let files = table
         .lines()
         .filter_map(|line| line.split_whitespace().next());

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use super::{EnvName, layout};
 use crate::failure::Failure;
 use crate::fs::atomic;
-use crate::fs::path_error::at_path;
+use crate::fs::dir_names::all_names_in;
 
-/// Returns what is not netbe's in an environment's directory; itself, where it is none.
+/// Returns what is not netbe's in an environment's directory; the path itself, if it is not a directory.
 pub fn in_env(dir: &Path) -> io::Result<Vec<PathBuf>> {
     if dir.symlink_metadata().is_ok_and(|m| !m.is_dir()) {
         return Ok(vec![dir.to_path_buf()]);
@@ -38,7 +38,7 @@ pub fn in_node(dir: &Path) -> io::Result<Vec<PathBuf>> {
 pub fn in_whole_node(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = in_node(dir)?;
     let envs = dir.join(layout::ENVS);
-    for env in names(&envs)? {
+    for env in all_names_in(&envs)? {
         if is_environment(&env) {
             found.extend(in_env(&envs.join(env))?);
         }
@@ -77,22 +77,7 @@ fn others(dir: &Path, is_netbes: impl Fn(&OsStr) -> bool) -> io::Result<Vec<Path
         let name = name.to_str().unwrap_or_default();
         layout::is_hidden_work(name) || atomic::is_leftover(name)
     };
-    let mut names = names(dir)?;
+    let mut names = all_names_in(dir)?;
     names.retain(|name| !is_netbes(name) && !is_work(name));
     Ok(names.iter().map(|name| dir.join(name)).collect())
-}
-
-/// Returns all names in a directory, sorted, also those that are not UTF-8; empty where there is none.
-fn names(dir: &Path) -> io::Result<Vec<std::ffi::OsString>> {
-    let entries = match dir.read_dir() {
-        Ok(entries) => entries,
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(e) => return Err(at_path(&e, dir)),
-    };
-    let mut names = entries
-        .map(|entry| entry.map(|e| e.file_name()))
-        .collect::<io::Result<Vec<_>>>()
-        .map_err(|e| at_path(&e, dir))?;
-    names.sort();
-    Ok(names)
 }

@@ -18,7 +18,7 @@ use super::{layout, record};
 use crate::btrfs::subvolume::identity;
 use crate::fs::atomic;
 use crate::fs::dir_names::names_in;
-use crate::fs::path_error::is_system_error;
+use crate::fs::path_error::{if_exists, is_system_error};
 
 /// The default directory of state directories.
 pub const DEFAULT: &str = "/var/lib/netbe";
@@ -130,11 +130,11 @@ pub fn all(states: &Path) -> io::Result<Vec<(PathBuf, Place)>> {
 
 /// Removes a node's state, durably; it need not exist.
 pub fn forget_node(dir: &Path) -> Result<()> {
-    match fs::remove_dir_all(dir) {
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
-        gone => gone.with_context(|| format!("removing {}", dir.display()))?,
+    let removed = if_exists(fs::remove_dir_all(dir));
+    match removed.with_context(|| format!("removing {}", dir.display()))? {
+        None => Ok(()),
+        Some(()) => Ok(atomic::directory(dir.parent().unwrap_or(dir))?),
     }
-    Ok(atomic::directory(dir.parent().unwrap_or(dir))?)
 }
 
 fn key_file(state: &Path) -> PathBuf {

@@ -14,7 +14,6 @@ pub mod text;
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, Permissions};
-use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -24,7 +23,7 @@ use super::{Published, server, tftp};
 use crate::boot::{self, Loader};
 use crate::fs::atomic::{self, Durable};
 use crate::fs::dir_names::names_in;
-use crate::fs::path_error::at_path;
+use crate::fs::path_error::{at_path, if_exists};
 use crate::fs::rooted::Tree;
 use crate::pool::properties::{self, Dhcp};
 use crate::pool::{Node, NodeName, Pool, PoolLock, layout, record};
@@ -203,10 +202,7 @@ impl Scope<'_> {
 
     fn write_hosts(&self, lock: Option<&PoolLock>, done: &mut Published) -> Result<bool> {
         let dir = hosts_dir(self.pool.state());
-        let there = match dir.symlink_metadata() {
-            Err(e) if e.kind() == io::ErrorKind::NotFound => None,
-            found => Some(found.map_err(|e| at_path(&e, &dir))?),
-        };
+        let there = if_exists(dir.symlink_metadata()).map_err(|e| at_path(&e, &dir))?;
         let is_dir = there.as_ref().is_some_and(fs::Metadata::is_dir);
         if !is_dir {
             done.steps.push(format!("make {}", dir.display()));

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use super::{Published, exports};
 use crate::failure::Failure;
 use crate::fs::atomic::{self, Durable};
-use crate::fs::path_error::is_system_error;
+use crate::fs::path_error::{if_exists, is_system_error};
 use crate::fs::systemd;
 use crate::pool::{Pool, PoolLock, layout, record};
 
@@ -174,12 +174,11 @@ fn published(pool: &Pool) -> PathBuf {
 /// When the owner of a file cannot be determined.
 fn installed(pool: &Pool) -> Result<PathBuf> {
     let usual = Path::new(EXPORTS_D).join("netbe.exports");
-    let theirs = match std::fs::read(&usual) {
-        Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(usual),
-        Err(e) => return Err(e).with_context(|| usual.display().to_string()),
+    let theirs = if_exists(std::fs::read(&usual)).with_context(|| usual.display().to_string())?;
+    let Some(theirs) = theirs else {
+        return Ok(usual);
     };
-    if exports::pool_of(&theirs) == Some(pool.record().uuid.as_str()) {
+    if exports::pool_of(&String::from_utf8_lossy(&theirs)) == Some(pool.record().uuid.as_str()) {
         return Ok(usual);
     }
     let short = pool.record().uuid.get(..8).unwrap_or("other");

@@ -35,6 +35,8 @@ use super::{Ended, privileges, program, rootfs};
 const FIRST_FREE: RawFd = 3;
 /// Makes the first stage kill the sandbox at once; no process inside can prevent that.
 pub(super) const END_NOW: Signal = Signal::SIGUSR1;
+/// Signals that init passes on to the program.
+const FORWARDED: [Signal; 3] = [Signal::SIGINT, Signal::SIGTERM, Signal::SIGHUP];
 
 /// Runs the first stage, on the socket with this number, and ends with it.
 pub(super) fn run(channel: RawFd) -> ! {
@@ -84,13 +86,7 @@ fn first_stage(channel: &UnixStream) -> anyhow::Result<()> {
         .context("making a private network")?;
     let sockets = Sockets::start(connection.as_ref(), channel.as_raw_fd())
         .context("starting the process that makes sockets")?;
-    let signals = block_signals(&[
-        Signal::SIGCHLD,
-        Signal::SIGINT,
-        Signal::SIGTERM,
-        Signal::SIGHUP,
-        END_NOW,
-    ])?;
+    let signals = block_signals(&[&FORWARDED[..], &[Signal::SIGCHLD, END_NOW]].concat())?;
     unshare(CloneFlags::CLONE_NEWPID).context("making a PID namespace")?;
     // Removed at the end of this function, when init and all processes inside have ended.
     let limit = Limit::make();
@@ -187,12 +183,7 @@ fn try_wait(process: Option<Pid>) -> io::Result<WaitStatus> {
 
 /// Reaps children, forwards signals to the program, and returns how it ended.
 fn reap(program: Pid) -> anyhow::Result<Ended> {
-    let signals = block_signals(&[
-        Signal::SIGCHLD,
-        Signal::SIGINT,
-        Signal::SIGTERM,
-        Signal::SIGHUP,
-    ])?;
+    let signals = block_signals(&[&FORWARDED[..], &[Signal::SIGCHLD]].concat())?;
     loop {
         loop {
             match try_wait(None)? {

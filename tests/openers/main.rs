@@ -113,7 +113,6 @@ const ALLOWED: &[(&str, &str, usize, &str)] = &[
     ("pool/environment/dir.rs", "openat2(", 2, DIRECTORY),
     ("pool/state.rs", "File::open(", 1, DIRECTORY_ASKED),
     ("fs/dir_names.rs", "read_dir(", 1, POOLS),
-    ("pool/foreign.rs", "read_dir(", 1, POOLS),
     ("btrfs/health.rs", "read_dir(", 1, "the kernel's /sys"),
     ("pool/lock/watch.rs", "read_dir(", 1, POOLS),
     ("packages/cache.rs", "read_dir(", 1, POOLS),

@@ -146,24 +146,12 @@ fn archive_length(bytes: &[u8]) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use super::super::contents::tests::cpio;
     use super::*;
     use proptest::prelude::*;
 
     fn archive(names: &[&str]) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        for name in names.iter().chain(&["TRAILER!!!"]) {
-            let content = format!("content of {name}");
-            let mut fields = [0usize; 13];
-            (fields[6], fields[11]) = (content.len(), name.len() + 1);
-            bytes.extend(b"070701");
-            bytes.extend(fields.iter().flat_map(|f| format!("{f:08X}").into_bytes()));
-            bytes.extend(format!("{name}\0").bytes());
-            bytes.resize(bytes.len().next_multiple_of(4), 0);
-            if *name != "TRAILER!!!" {
-                bytes.extend(content.bytes());
-                bytes.resize(bytes.len().next_multiple_of(4), 0);
-            }
-        }
+        let mut bytes = cpio(names);
         bytes.resize(bytes.len().next_multiple_of(512), 0);
         bytes
     }

@@ -43,25 +43,18 @@ impl<'a> Moved<'a> {
     }
 
     /// Returns a piece, with an unknown writer if its leaf was moved.
-    pub(super) fn normalize(&self, piece: Piece) -> Piece {
-        match piece {
-            Piece::Inline {
-                inode,
-                transaction,
-                writer,
-                length,
-            } if self.moved.contains(&transaction)
-                && !self.wrote.contains(&(writer, transaction)) =>
-            {
-                Piece::Inline {
-                    inode,
-                    transaction,
-                    writer: UNKNOWN_WRITER,
-                    length,
-                }
-            }
-            piece => piece,
+    pub(super) fn normalize(&self, mut piece: Piece) -> Piece {
+        if let Piece::Inline {
+            transaction,
+            writer,
+            ..
+        } = &mut piece
+            && self.moved.contains(transaction)
+            && !self.wrote.contains(&(*writer, *transaction))
+        {
+            *writer = UNKNOWN_WRITER;
         }
+        piece
     }
 }
 
