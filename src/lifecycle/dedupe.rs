@@ -1,17 +1,15 @@
 //! Sharing the extents of identical files in different environments: `dedupe`.
 //!
-//! What was made from one environment and then upgraded by itself holds the same new files over and over. Files of the
-//! same path and size, in the same half, are candidates; those that share all their space already are known by the
-//! trees and not read. The others are read, each content once, and where they are the same the kernel compares them
-//! again, with both locked, and lets them share. So the content and times of no file change, also not of one that a
-//! machine uses or writes meanwhile, and every environment takes part: active, booted, pinned. Large files that differ in
-//! a few blocks share all but these, by the same means.
+//! Environments of one origin that were upgraded separately have the same new files, each with its own extents. Files of
+//! the same path and size, in the same half, are candidates; those with the same extents are recognised in the trees and
+//! not read. The others are read, each content once, and equal ones are shared by the kernel, which locks and compares
+//! them again. So the content and times of no file change, even if a machine uses or writes it meanwhile, and every
+//! environment is included: active, booted, pinned. Large files that differ in a few blocks share the others.
 //!
-//! Locks: nothing netbe knows is changed, and what is stopped half-way is as good as finished, so nobody has to be kept
-//! out for that. But an environment with an open file is in use, and `destroy` would refuse it. So files are open only
-//! under the lock of their node, beside others who need it to stay, and that is let go of every second for longer than
-//! a waiting netbe takes to try again. Nodes that are being changed are left for the end. Not for copies within one
-//! environment.
+//! Locks: no record is changed, and an interrupted deduplication leaves nothing unfinished, so the changes need no lock.
+//! But an environment with an open file is in use, and `destroy` would refuse it. So files are open only under the
+//! shared lock of their node, which is released every second for longer than another netbe waits between two attempts.
+//! Nodes that are being changed come last. Not for copies within one environment.
 
 mod candidates;
 mod node_locks;
@@ -53,10 +51,10 @@ impl Shared {
     }
 }
 
-/// Shares what is the same in the environments of these nodes, and those they came from; of all without one.
+/// Shares equal files in the environments of these nodes and their ancestors; without a node in all.
 ///
 /// # Errors
-/// `NotFound` for a node that is not there; `Locked` while another one is at it.
+/// `NotFound` for a node that does not exist; `Locked` during another deduplication.
 pub fn dedupe(
     pool: &Pool,
     nodes: &[NodeName],
@@ -76,8 +74,8 @@ pub fn dedupe(
             ..Shared::default()
         },
         busy: BTreeSet::new(),
-        left: HashMap::new(),
-        again: 0,
+        dropped: HashMap::new(),
+        rewritten: 0,
         read: 0,
         total: None,
     };

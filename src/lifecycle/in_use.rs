@@ -1,7 +1,7 @@
-//! Who uses an environment on this machine now: mounts and processes.
+//! The use of an environment on this machine: mounts, processes, swap files.
 //!
-//! The kernel protects nothing: deleting a subvolume that is mounted, or is somebody's working directory,
-//! succeeds. So it is looked for before. Not for what other machines use: that is `evidence`.
+//! The kernel deletes a subvolume that is mounted or is a working directory, so commands check before. Not for use by
+//! other machines: see `evidence`.
 
 use std::collections::HashSet;
 use std::ffi::OsString;
@@ -15,31 +15,30 @@ use crate::fs::octal;
 use crate::fs::path_error::{if_exists, is_system_error};
 use crate::pool::{Environment, layout};
 
-/// What is mounted, as this process sees it; proc_pid_mountinfo(5).
+/// The mounts in this mount namespace; proc_pid_mountinfo(5).
 const MOUNTS: &str = "/proc/self/mountinfo";
 
 /// The swap files and partitions in use; proc(5).
 const SWAPS: &str = "/proc/swaps";
 
-/// One mount of something inside the pool.
+/// A mount of a directory or file of the pool.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
-    /// Where it is mounted.
+    /// The mount point.
     pub at: PathBuf,
-    /// What of the pool is mounted there, by the path it has in the pool.
+    /// What is mounted there, as a path in the pool.
     pub what: PathBuf,
 }
 
-/// Returns every mount of something that lies in `dir`, in this mount namespace, in mount order.
-///
-/// The pool's own mount is none of them.
+/// Returns the mounts of `dir` and of what is below it, in this mount namespace, in mount order. That of the pool is not
+/// included.
 pub fn mounts_of(dir: &Path) -> Result<Vec<Mount>> {
     let table = std::fs::read_to_string(MOUNTS).context(MOUNTS)?;
     Ok(mounts_in(&table, dir))
 }
 
-/// Returns how an environment is in use on this machine, a sentence part each: mounts in any mount
-/// namespace, and processes that stand in it or have files of its halves open.
+/// Returns the uses of an environment on this machine, a clause each: mounts in any mount namespace, and processes with
+/// their working directory, root or executable in it, or with open files of its halves.
 fn users_of(dir: &Path) -> Result<Vec<String>> {
     let table = std::fs::read_to_string(MOUNTS).context(MOUNTS)?;
     let mut found: Vec<String> = mounts_in(&table, dir)
@@ -59,10 +58,11 @@ fn users_of(dir: &Path) -> Result<Vec<String>> {
         };
         let proc = entry.path();
         let looking = || format!("looking in /proc/{pid} at what that process uses");
-        if let Some(namespace) = told(proc.join("ns/mnt").read_link()).with_context(looking)?
+        if let Some(namespace) =
+            if_readable(proc.join("ns/mnt").read_link()).with_context(looking)?
             && seen.insert(namespace)
             && let table = std::fs::read_to_string(proc.join("mountinfo"))
-            && let Some(table) = told(table).with_context(looking)?
+            && let Some(table) = if_readable(table).with_context(looking)?
             && let Some(mount) = mounts_in(&table, dir).first()
         {
             found.push(format!(
@@ -70,19 +70,18 @@ fn users_of(dir: &Path) -> Result<Vec<String>> {
                 mount.at.display()
             ));
         }
-        if pid != this && location(&proc, dir).with_context(looking)? {
+        if pid != this && is_user(&proc, dir).with_context(looking)? {
             found.push(format!("process {pid} ({}) is using it", command_of(&proc)));
         }
     }
     Ok(found)
 }
 
-/// Returns what was read of a process; `None` of one that has ended meanwhile, and uses nothing, or that may not be
-/// looked at.
+/// Returns what was read of a process; `None` if the process has ended, or may not be read.
 ///
 /// # Errors
-/// Where this machine failed: what could not be looked at may be in use.
-fn told<T>(read: io::Result<T>) -> io::Result<Option<T>> {
+/// When the system failed: the process may use the environment.
+fn if_readable<T>(read: io::Result<T>) -> io::Result<Option<T>> {
     match read {
         Ok(read) => Ok(Some(read)),
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied || !is_system_error(&e) => Ok(None),
@@ -127,12 +126,13 @@ fn command_of(proc: &Path) -> String {
     std::fs::read_to_string(proc.join("comm")).map_or(String::new(), |c| c.trim().to_string())
 }
 
-/// Returns whether a process stands in an environment, or has a file of its halves open.
+/// Returns whether a process has its working directory, root or executable in an environment, or an open file of its
+/// halves.
 ///
-/// The record beside them is read by every `netbe list`, and that keeps nobody from a change.
-fn location(proc: &Path, dir: &Path) -> io::Result<bool> {
+/// The record beside the halves does not count: every `netbe list` reads it.
+fn is_user(proc: &Path, dir: &Path) -> io::Result<bool> {
     let inside = |link: PathBuf, dirs: &[PathBuf]| -> io::Result<bool> {
-        let target = told(link.read_link())?;
+        let target = if_readable(link.read_link())?;
         Ok(target.is_some_and(|t| dirs.iter().any(|dir| t.starts_with(dir))))
     };
     for link in ["cwd", "root", "exe"] {
@@ -141,11 +141,11 @@ fn location(proc: &Path, dir: &Path) -> io::Result<bool> {
         }
     }
     let halves = [layout::ROOT, layout::BOOT].map(|half| dir.join(half));
-    for fd in told(std::fs::read_dir(proc.join("fd")))?
+    for fd in if_readable(std::fs::read_dir(proc.join("fd")))?
         .into_iter()
         .flatten()
     {
-        if let Some(fd) = told(fd)?
+        if let Some(fd) = if_readable(fd)?
             && inside(fd.path(), &halves)?
         {
             return Ok(true);
@@ -154,7 +154,7 @@ fn location(proc: &Path, dir: &Path) -> io::Result<bool> {
     Ok(false)
 }
 
-/// Returns where in `dir` something is mounted; deleting a subvolume would take such a mount away unasked.
+/// Returns the mount points in `dir`; deleting the subvolume would unmount them.
 fn places_in(table: &str, dir: &Path) -> impl Iterator<Item = PathBuf> {
     table
         .lines()
@@ -163,13 +163,13 @@ fn places_in(table: &str, dir: &Path) -> impl Iterator<Item = PathBuf> {
         .filter(move |at| at.starts_with(dir))
 }
 
-/// Returns the mounts in the text of a mountinfo file that are of something in `dir`.
+/// Returns the mounts of `dir` and of what is below it, from the text of a mountinfo file.
 ///
-/// A mount names its filesystem by device and what of it by a path from that filesystem's top; the same
-/// two of the mount that `dir` itself lies on tell the path of `dir` there. Format: proc(5).
+/// An entry has a device and a path from the top of its filesystem; the entry of the mount that contains `dir` gives the
+/// path of `dir` on that filesystem. Format: proc(5).
 fn mounts_in(table: &str, dir: &Path) -> Vec<Mount> {
     let lines: Vec<Line> = table.lines().filter_map(parse).collect();
-    // The last that covers it is the one that shows it.
+    // The last mount over a path is the visible one.
     let Some(home) = lines
         .iter()
         .filter(|l| dir.starts_with(&l.at))
@@ -194,7 +194,7 @@ fn mounts_in(table: &str, dir: &Path) -> Vec<Mount> {
         .collect()
 }
 
-/// Returns where something is mounted, in the text of a mountinfo file.
+/// Returns the mount points in the text of a mountinfo file.
 pub fn mount_points(table: &str) -> impl Iterator<Item = PathBuf> {
     table.lines().filter_map(parse).map(|line| line.at)
 }

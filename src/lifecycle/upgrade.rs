@@ -1,9 +1,8 @@
-//! Upgrading a copy: `upgrade`.
+//! Upgrading a copy of an environment: `upgrade`.
 //!
-//! The source is never touched. The command runs in a stage; what the run changed of netbe's own is put
-//! right, the result is verified, what is still the same shares its space again, and only then does it
-//! become an environment. A command that fails, or is stopped, leaves nothing but its log, unless the copy
-//! is to be kept. Several at once: [`fleet`].
+//! The source is never changed. The command runs in a stage; then netbe writes its own settings again, verifies the
+//! result, shares the extents of rewritten files that are unchanged, and publishes it as an environment. A command that
+//! fails or is stopped leaves only its log, unless the copy is to be kept. Several nodes at once: [`fleet`].
 
 mod changed;
 mod commands;
@@ -30,30 +29,30 @@ use crate::pool::record::{EnvRecord, Shared};
 use crate::pool::{EnvId, EnvName, Environment, Node, NodeLock, Operand, Pool, layout};
 use crate::sandbox::{Durable, Network, emulation};
 
-/// What is asked for.
+/// The request.
 #[derive(Debug, Clone)]
 pub struct Request {
-    /// What to upgrade; a node alone stands for its active environment.
+    /// The source; a node alone means its active environment.
     pub source: Operand,
-    /// What to call the new one; made of the time without it.
+    /// The name of the new environment; without it, the name is the current time.
     pub name: Option<EnvName>,
-    /// What to run instead of the distribution's full upgrade.
+    /// The command to run instead of the distribution's full upgrade.
     pub command: Vec<String>,
-    /// Whether to make the new one what the node boots next.
+    /// Whether to activate the new environment.
     pub activate: bool,
-    /// Whether the node is to boot it next once, or on trial.
+    /// Whether the node is to boot it once, or on trial.
     pub how: Option<How>,
     /// Whether to keep the copy when the command fails.
     pub keep: bool,
-    /// What to say of it.
+    /// The description.
     pub description: String,
-    /// Whether what the command says is shown as it comes.
+    /// Whether the command's output is shown as it comes.
     pub echo: bool,
     /// Whether other nodes are upgraded at the same time.
     pub beside_others: bool,
 }
 
-/// What came of it.
+/// The result.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[allow(
     clippy::large_enum_variant,
@@ -62,41 +61,41 @@ pub struct Request {
 pub enum Upgraded {
     /// There is nothing to upgrade: no new environment.
     NothingToDo {
-        /// What is as it should be.
+        /// The environment, which is up to date.
         source: EnvId,
-        /// What the package manager leaves a person to know, a sentence each.
+        /// Notes from the package manager's output, a sentence each.
         told: Vec<String>,
     },
     /// A new environment.
     New {
-        /// Which it is.
+        /// The new environment.
         id: EnvId,
-        /// What it was made from.
+        /// Its origin.
         origin: EnvId,
-        /// What changed, where the package database is one netbe reads.
+        /// The package changes, if netbe can read the package database.
         changes: Option<Changes>,
-        /// What it took of the disk, where that is known.
+        /// Its disk space, if known.
         shared: Option<Shared>,
-        /// Whether the node boots it next.
+        /// Whether it was activated.
         active: bool,
-        /// What it is booted next for, where that is once or on trial.
+        /// Its pending boot, if it is to be booted once or on trial.
         begun: Option<Begun>,
-        /// Whether it would boot, as far as that can be verified.
+        /// Whether it passed verification.
         would_boot: bool,
-        /// Where everything the command said is.
+        /// The log with the command's output.
         log: PathBuf,
-        /// What the package manager leaves a person to know, a sentence each: that packages were kept back, or that it
-        /// wants to be run once more.
+        /// Notes from the package manager's output, a sentence each: packages that were kept back, or that it must run
+        /// again.
         told: Vec<String>,
-        /// What else a person should know, a sentence each.
+        /// Other notes, a sentence each.
         notes: Vec<String>,
-        /// What is not as it should be, a sentence each.
+        /// Warnings, a sentence each.
         warnings: Vec<String>,
     },
 }
 
 impl Upgraded {
-    /// Returns the new environment, where there is one.
+    /// Returns the new environment, if there is one.
     pub fn id(&self) -> Option<&EnvId> {
         match self {
             Self::NothingToDo { .. } => None,
@@ -105,7 +104,7 @@ impl Upgraded {
     }
 }
 
-/// Upgrades a copy of an environment and keeps it as a new one.
+/// Upgrades a copy of an environment and publishes it as a new one.
 pub fn upgrade(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Upgraded>> {
     let source = pool.resolve(&request.source)?;
     let lock = mode.lock_idle(pool, &source.node, &source.name)?;
@@ -125,7 +124,7 @@ pub fn upgrade(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Upg
 }
 
 impl Request {
-    /// Returns whether the node is to boot it next, for good, once or on trial: then it is not kept where it would not boot.
+    /// Returns whether the node is to boot it next, permanently, once or on trial: then it must pass verification.
     fn boots_next(&self) -> bool {
         self.activate || self.how.is_some()
     }
@@ -135,16 +134,16 @@ struct Run<'a> {
     node: &'a Node,
     source: &'a Environment,
     before: EnvRecord,
-    /// What the new one is to say of itself, by the properties as they are now.
+    /// What its boot files must contain, by the current properties.
     wanted: Wanted,
-    /// What the node boots after the new one, where that is for once or on trial.
+    /// The environment that the node boots after it, if it is booted once or on trial.
     back_to: Option<Environment>,
-    /// Its source's `cmdline.txt`, which is gone with it if that is destroyed meanwhile.
+    /// The source's `cmdline.txt`, read before: the source may be destroyed meanwhile.
     command_line: Option<String>,
     name: EnvName,
     steps: Vec<Step>,
     downloads: Option<Downloads>,
-    /// Whether it is a command that somebody gave for this once: what comes of that is kept, whatever it is.
+    /// Whether the user gave the command: its result is kept even if nothing changed.
     commanded: bool,
     durable: Durable,
     network: Network,
@@ -170,7 +169,7 @@ impl<'a> Run<'a> {
                 false => e,
             })?;
         let root = Tree::open(&source.root())?;
-        // Before anything is made: it names the package that is missing.
+        // Before anything is made: a refusal names the missing package.
         emulation::check(&root)?;
         let network = program::network(pool, node)?;
         network.check()?;
@@ -237,7 +236,7 @@ impl<'a> Run<'a> {
     fn perform(&self, pool: &Pool, lock: NodeLock, mode: Mode) -> Result<Upgraded> {
         let mut staged = StagedEnvironment::in_node(self.target_in(pool), self.node)?;
         let mut notes = staged.snapshot(self.source)?;
-        // What runs may take an hour, and the node is not kept from others meanwhile.
+        // Without the node's lock: the command may take an hour.
         let _name_stays = pool.lock_env(&lock, &self.name)?;
         drop(lock);
         let before = match self.commanded {
@@ -281,13 +280,13 @@ impl<'a> Run<'a> {
             ));
         }
         notes.extend(snapshot::flatten_within(&root)?);
-        // Before the lock: it may take long. What is refused then was compared for nothing, which is rare.
+        // Before the lock, since it may take long. A later refusal makes it useless, which is rare.
         let (shared, mut warnings) = reshare::share_again(self.source, staged.dir())?;
         let lock = mode.lock_again(pool, &self.node.name)?;
         staged.look_again(&lock)?;
         let mut complete = match self.complete(&staged, changes.clone()) {
             Ok(complete) => complete,
-            // Such as a kernel that is gone: what the command said tells why.
+            // Such as a missing kernel: the command's output tells why.
             Err(failed) => {
                 drop(lock);
                 return Err(self.failed(pool, staged, &failed, mode)?.into());

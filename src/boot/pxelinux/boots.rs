@@ -1,8 +1,8 @@
-//! Which label of a menu boots when nobody touches a key, and what would boot instead of it.
+//! Determines the label that a menu boots without a key press, and what prevents that.
 //!
-//! PXELINUX goes by UI, DEFAULT, PROMPT, TIMEOUT and ONTIMEOUT, and by a menu's own rules where a menu
-//! program runs (`com32/elflink/ldlinux` of syslinux 6.04); for U-Boot the last DEFAULT or ONTIMEOUT
-//! names the label (`boot/pxe_utils.c`). Not for the files of the label.
+//! PXELINUX evaluates UI, DEFAULT, PROMPT, TIMEOUT and ONTIMEOUT, and a menu program has rules of its own
+//! (`com32/elflink/ldlinux` of syslinux 6.04); in U-Boot the last DEFAULT or ONTIMEOUT names the label
+//! (`boot/pxe_utils.c`). Not for the label's files.
 
 use std::collections::HashSet;
 
@@ -13,7 +13,7 @@ use super::menu::{KERNEL, Label, Menu};
 use crate::boot::arch::{self, Arch};
 use crate::boot::files::{BootFiles, is_there};
 
-/// Who reads a menu.
+/// The program that reads a menu.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Reader {
     /// PXELINUX, on a machine with a BIOS.
@@ -23,7 +23,7 @@ pub(crate) enum Reader {
 }
 
 impl Reader {
-    /// Returns who reads the menu of a boot half, as its root half tells or else what stands in it.
+    /// Returns the reader of a boot half's menu, by the architecture of the root half or else by the boot half's files.
     pub(crate) fn of(boot: &dyn BootFiles, root: Option<&dyn BootFiles>) -> Self {
         let is_x86 = root.and_then(arch::of_root).map(Arch::is_x86);
         match is_x86.unwrap_or_else(|| is_there(boot, PROGRAMS[0])) {
@@ -37,15 +37,15 @@ impl Reader {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Choice {
     pub(crate) label: Label,
-    /// What stands behind the label's name where it is called, and is added to its arguments.
+    /// The arguments after the label's name in the directive that calls it, added to the label's own.
     pub(crate) extra: String,
-    /// Why something else boots, or nothing, a sentence each.
+    /// Why the label is not what boots, a sentence each.
     pub(crate) faults: Vec<String>,
-    /// What is worth telling a person.
+    /// Notes, a sentence each.
     pub(crate) notes: Vec<String>,
 }
 
-/// What the last of a label's directives may be, for what the label starts.
+/// The directives of which the last in a label determines what it starts.
 const STARTS: [&str; 9] = [
     "KERNEL",
     "LINUX",
@@ -58,10 +58,10 @@ const STARTS: [&str; 9] = [
     "FDIMAGE",
 ];
 
-/// Returns the label a menu boots; `has` tells whether a file is in the boot half.
+/// Returns the label a menu boots; `has` returns whether a file is in the boot half.
 ///
 /// # Errors
-/// Where it cannot be told which label is meant.
+/// When the label cannot be determined.
 pub(crate) fn choice(menu: &Menu, reader: Reader, has: &dyn Fn(&str) -> bool) -> Result<Choice> {
     let labels = menu.labels();
     let mut names = HashSet::new();
@@ -74,7 +74,7 @@ pub(crate) fn choice(menu: &Menu, reader: Reader, has: &dyn Fn(&str) -> bool) ->
     }
 }
 
-/// Returns the menu program a menu is shown by, and the directive that starts it.
+/// Returns the directive that starts a program to show the menu, and the program.
 pub(crate) fn program(menu: &Menu) -> Option<(&'static str, &str)> {
     let ui = menu.setting(&["UI"]).map(|value| ("UI", value));
     let start = ui.or_else(|| menu.setting(&["DEFAULT"]).map(|v| ("DEFAULT", v)))?;
@@ -83,7 +83,7 @@ pub(crate) fn program(menu: &Menu) -> Option<(&'static str, &str)> {
     (word.ends_with(".c32") && !is_label).then_some((start.0, word))
 }
 
-/// Returns whether a program shows a menu of labels, by its name.
+/// Returns whether a program, by its name, shows a menu of labels.
 pub(crate) fn is_menu(program: &str) -> bool {
     let name = program.rsplit('/').next().unwrap_or(program);
     matches!(name, "menu.c32" | "vesamenu.c32")
@@ -116,7 +116,7 @@ fn pxelinux(menu: &Menu, labels: &[Label], has: &dyn Fn(&str) -> bool) -> Result
         true => in_menu(menu, labels, default).map(|label| ("the menu", label.name.as_str())),
         false => default.map(|command| ("DEFAULT", command)),
     };
-    // Without a DEFAULT it waits at its prompt, and the time runs.
+    // Without a DEFAULT it waits at its prompt, where the timeout applies.
     let times_out = is_timed && (waits || by_default.is_none());
     let called = match on_timeout.filter(|_| times_out) {
         Some(command) => Some(("ONTIMEOUT, when nobody touches a key,", command)),
@@ -153,7 +153,7 @@ fn pxelinux(menu: &Menu, labels: &[Label], has: &dyn Fn(&str) -> bool) -> Result
     })
 }
 
-/// Returns the entry a menu program begins at: DEFAULT's label, else the last that is marked, else the first.
+/// Returns the entry that a menu program selects: that of DEFAULT, else the last with MENU DEFAULT, else the first.
 fn in_menu<'a>(menu: &Menu, labels: &'a [Label], default: Option<&str>) -> Option<&'a Label> {
     let named = default.and_then(|name| labels.iter().find(|l| l.name == name));
     let shown = || {
@@ -167,7 +167,7 @@ fn in_menu<'a>(menu: &Menu, labels: &'a [Label], default: Option<&str>) -> Optio
         .or_else(|| shown().next())
 }
 
-/// Returns the label a command calls and what it adds to its arguments, or what it starts instead.
+/// Returns the label that a command starts and the arguments it adds, or why it starts no Linux kernel.
 fn started<'a>(
     menu: &Menu,
     labels: &'a [Label],
@@ -182,7 +182,7 @@ fn started<'a>(
                 "{by} boots the file {word} by itself: netbe leads a machine by a LABEL with KERNEL and APPEND"
             ));
         }
-        // What a missing kernel leads to.
+        // PXELINUX runs ONERROR if the kernel is missing.
         let on_error = menu.setting(&["ONERROR"]).unwrap_or_default();
         let (name, _) = first_word(on_error);
         return match labels.iter().find(|l| l.name == name) {
@@ -207,11 +207,11 @@ fn started<'a>(
     }
 }
 
-/// Returns whether PXELINUX takes a file for a Linux kernel, by its name.
+/// Returns whether PXELINUX loads a file, by its name, as a Linux kernel.
 fn is_kernel_name(file: &str) -> bool {
     let name = file.rsplit('/').next().unwrap_or(file);
     let others = [".c32", ".0", ".bin", ".bs", ".bss", ".com", ".cbt"];
-    // This one starts a Linux kernel that its arguments name.
+    // linux.c32 starts the kernel in its arguments.
     name == "linux.c32" || !others.iter().any(|end| name.ends_with(end))
 }
 
@@ -264,7 +264,7 @@ fn u_boot(menu: &Menu, labels: &[Label]) -> Result<Choice> {
     })
 }
 
-/// Returns the one label with a kernel, for where none that boots could be told.
+/// Returns the only label with a kernel, if none boots by itself.
 fn only<'a>(menu: &Menu, labels: &'a [Label]) -> Result<&'a Label> {
     let mut with_kernel = labels
         .iter()

@@ -1,16 +1,16 @@
-//! What is worth telling about a `config.txt`, and stops no machine that is known from booting.
+//! Notes about a `config.txt`: what does not prevent a known machine from booting.
 //!
-//! Conditions that nobody can decide here, and files that the firmware goes on without. Not for what would
-//! not boot.
+//! These are conditions that cannot be evaluated here, and missing files that the firmware does without. Not for what
+//! prevents a boot.
 
 use super::Loads;
 use super::config::Config;
 use crate::boot::files::{BootFiles, is_there};
 
-/// How many overlays that are missing are told.
+/// The maximum number of notes about missing overlays.
 const OVERLAYS: usize = 8;
 
-/// Returns what is worth telling a person of `node`, a sentence each.
+/// Returns the notes for `node`, a sentence each.
 pub(crate) fn notes(
     boot: &dyn BootFiles,
     config: &Config,
@@ -52,7 +52,7 @@ fn missing_overlays(boot: &dyn BootFiles, config: &Config, loads: &[Loads]) -> V
             true => prefixed,
             false => dir.to_string(),
         };
-        // Which of them stands for which model, and under which older names.
+        // It maps old names of overlays, and names by model, to files.
         let map = boot.head(&format!("{dir}overlay_map.dtb"), 1 << 20);
         let map = map.ok().flatten().unwrap_or_default();
         for value in config.values(load.model, "dtoverlay") {
@@ -70,10 +70,10 @@ fn missing_overlays(boot: &dyn BootFiles, config: &Config, loads: &[Loads]) -> V
             missing.push(path);
         }
     }
-    let told = missing.into_iter().map(|path| {
+    let notes = missing.into_iter().map(|path| {
         format!(
             "config.txt asks for the overlay {path}, which is not in the boot folder: the firmware goes on without it"
         )
     });
-    told.collect()
+    notes.collect()
 }

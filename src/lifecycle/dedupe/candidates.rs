@@ -1,7 +1,7 @@
-//! Which files may hold the same, and do not share their space yet.
+//! Finds files that may be equal and do not share their extents.
 //!
-//! From the trees of all environments that take part; no file is read. What is kept of a file that is the same in a
-//! thousand snapshots is one entry and a thousand numbers.
+//! From the trees of the environments; no file is read. A file that is the same in a thousand snapshots takes the memory
+//! of one entry and a thousand numbers.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -23,29 +23,29 @@ use crate::pool::{Environment, NodeName, Pool};
 /// Files of one path and size.
 #[derive(Debug)]
 pub(super) struct Group {
-    /// How long each is, in bytes.
+    /// Their size, in bytes.
     pub size: u64,
-    /// Those that lie at different places, the one to keep first.
+    /// Versions with different extents, the one to keep first.
     pub versions: Vec<Version>,
 }
 
-/// Files of one path that lie at the same place, all under one inode number: snapshots of one.
+/// Files of one path with the same extents and inode number: snapshots of one file.
 #[derive(Debug)]
 pub(super) struct Version {
-    /// What tells where they lie.
+    /// A hash of their extents.
     pub mark: u64,
     /// Their inode number.
     pub inode: u64,
-    /// In which halves, by number.
+    /// The indexes of their halves.
     pub halves: Vec<u32>,
-    /// What they take on disk, in bytes.
+    /// Their size on disk, in bytes.
     disk: u64,
 }
 
-/// What may hold the same.
+/// Candidates for sharing.
 #[derive(Debug, Default)]
 pub(super) struct Candidates {
-    /// The environments that take part.
+    /// The environments.
     pub envs: Vec<Environment>,
     /// Their halves.
     pub places: Vec<Place>,
@@ -53,16 +53,16 @@ pub(super) struct Candidates {
     pub groups: Vec<Group>,
     /// A directory of the same filesystem.
     pub beside: PathBuf,
-    /// Nodes that could not be looked at, because they are being changed.
+    /// Nodes that could not be read, because they are being changed.
     pub busy: BTreeSet<NodeName>,
-    /// How often each extent is referred to; known in a dry run only.
+    /// The number of references to each extent; only in a dry run.
     references: HashMap<u64, u32>,
 }
 
 /// By path, half and size.
 type Found = HashMap<(u64, bool, u64), Vec<Version>>;
 
-/// Returns the environments that take part: those of the nodes, and what they were made from; all without a node.
+/// Returns the environments of these nodes, and their ancestors; without a node all.
 pub(super) fn environments(pool: &Pool, nodes: &[NodeName]) -> Result<Vec<Environment>> {
     let mut all = Vec::new();
     for node in pool.nodes()? {
@@ -93,7 +93,7 @@ pub(super) fn environments(pool: &Pool, nodes: &[NodeName]) -> Result<Vec<Enviro
 }
 
 impl Candidates {
-    /// Looks through the trees.
+    /// Reads the trees.
     pub(super) fn find(
         pool: &Pool,
         envs: Vec<Environment>,
@@ -148,7 +148,7 @@ impl Candidates {
         Ok(())
     }
 
-    /// Counts what the environments refer to that do not take part: what they hold does not come back.
+    /// Counts the references of the other environments: extents that these share are not freed.
     fn count_others(&mut self, pool: &Pool, envs: &[Environment]) -> Result<()> {
         let taken: BTreeSet<&PathBuf> = envs.iter().map(|e| &e.dir).collect();
         for env in environments(pool, &[])? {
@@ -170,20 +170,21 @@ impl Candidates {
         }
     }
 
-    /// Returns the environment a half is of.
+    /// Returns the environment of a half.
     pub(super) fn env(&self, place: &Place) -> &Environment {
         &self.envs[place.env]
     }
 
-    /// Returns the nodes that the files of a group are in.
+    /// Returns the nodes with files of a group.
     pub(super) fn nodes(&self, group: &Group) -> BTreeSet<NodeName> {
         let halves = group.versions.iter().flat_map(|v| &v.halves);
         nodes_of(halves.map(|half| self.env(&self.places[*half as usize])))
     }
 
-    /// Returns how many bytes on disk would come back if these extents were let go of as often as it says.
-    pub(super) fn would_go(&self, left: &HashMap<u64, (DiskExtent, u32)>) -> u64 {
-        left.values()
+    /// Returns the bytes on disk that would be freed by dropping these numbers of references.
+    pub(super) fn would_free(&self, dropped: &HashMap<u64, (DiskExtent, u32)>) -> u64 {
+        dropped
+            .values()
             .filter(|(extent, times)| {
                 self.references
                     .get(&extent.start)
@@ -194,9 +195,9 @@ impl Candidates {
     }
 }
 
-/// Returns the files of a half; `None` where it is gone meanwhile.
+/// Returns the files of a half; `None` if it was deleted meanwhile.
 fn files_of(path: &Path) -> Result<Option<Vec<StoredFile>>> {
-    // What was put there by hand and is no subvolume is left out: its tree would be another's.
+    // A directory made by hand is not a subvolume: the tree would be that of its parent.
     let opened = subvolume::is_subvolume(path).and_then(|is| match is {
         true => opener::directory(path).map(Some),
         false => Ok(None),
@@ -225,13 +226,13 @@ fn note(found: &mut Found, file: &StoredFile, half: u32, boot: bool) {
     }
 }
 
-/// Returns those where not all lie at the same place, in the order they lie in on the first's disk.
+/// Returns the groups of more than one version, in the order of the first versions on disk.
 fn groups(found: Found) -> Vec<Group> {
     let mut groups: Vec<Group> = found
         .into_iter()
         .filter(|(_, versions)| versions.iter().any(|v| v.mark != versions[0].mark))
         .map(|((_, _, size), mut versions)| {
-            // What takes least is kept, such as a compressed one; of equals the one with the most files.
+            // The smallest on disk is kept, such as a compressed one; of equals the one with the most files.
             versions.sort_by_key(|v| {
                 (
                     v.disk,
@@ -251,7 +252,7 @@ fn groups(found: Found) -> Vec<Group> {
 }
 
 impl Group {
-    /// Returns how many bytes are compared where all are the same.
+    /// Returns the number of bytes to compare if all are equal.
     pub(super) fn bytes(&self) -> u64 {
         self.size * (self.versions.len() as u64 - 1)
     }

@@ -1,6 +1,6 @@
-//! Taking turns with others: nodes are held for a second at a time, and files are open only while they are.
+//! Holds the locks of nodes for a second at a time; files are open only while their node is locked.
 //!
-//! A dry run holds them, too: it has files open as well. But it leaves no trace of that.
+//! A dry run takes the locks too, since it opens files, but leaves no trace of that.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::File;
@@ -22,24 +22,24 @@ use crate::fs::rooted::Tree;
 use crate::pool::lock::Share;
 use crate::pool::{NodeLock, NodeName, Pool};
 
-/// How long nodes are held.
+/// How long locks are held.
 const TURN: Duration = Duration::from_secs(1);
-/// How long they are let go of: whoever waits for one tries every 20 ms.
+/// How long they are released: another netbe that waits tries every 20 ms.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// How many files are open at most: a path of a thousand environments has as many.
+/// The maximum number of open files: a path may exist in a thousand environments.
 const FILES: usize = 64;
 
-/// Whether nodes are held.
+/// Whether the locks were taken.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Entered {
-    /// They are.
+    /// They were.
     Yes,
     /// Another netbe changes this one.
     Busy(NodeName),
 }
 
-/// The nodes that are held, and what is open in them.
+/// The locked nodes, and their open files.
 #[derive(Debug)]
 pub(super) struct Turns<'a> {
     pool: &'a Pool,
@@ -47,7 +47,7 @@ pub(super) struct Turns<'a> {
     begun: Instant,
     held: BTreeMap<NodeName, Option<NodeLock>>,
     open: HashMap<PathBuf, Option<Half>>,
-    /// Files of the group in hand.
+    /// Files of the current group.
     files: HashMap<(PathBuf, u64), Rc<File>>,
 }
 
@@ -89,12 +89,12 @@ impl<'a> Turns<'a> {
         }
     }
 
-    /// Returns how long others may be waited for.
+    /// Returns how long to wait for others.
     pub(super) fn wait(&self) -> Duration {
         self.mode.wait
     }
 
-    /// Holds these nodes, too, unless one is being changed.
+    /// Locks these nodes too, unless one is being changed.
     pub(super) fn enter(&mut self, nodes: &BTreeSet<NodeName>) -> Result<Entered> {
         self.files.clear();
         if self.begun.elapsed() >= TURN {
@@ -106,7 +106,7 @@ impl<'a> Turns<'a> {
             if self.held.contains_key(node) {
                 continue;
             }
-            // At once or not at all: whoever waits holding some could wait for one who waits for those.
+            // Without waiting: waiting while holding locks could deadlock.
             match self.take(node) {
                 Ok(lock) => drop(self.held.insert(node.clone(), lock)),
                 Err(e) if failure::is(&e, Kind::Locked) => {
@@ -129,7 +129,7 @@ impl<'a> Turns<'a> {
         }
     }
 
-    /// Holds these nodes; waits for others until then.
+    /// Locks these nodes; waits for others until then.
     pub(super) fn enter_until(
         &mut self,
         nodes: &BTreeSet<NodeName>,
@@ -144,7 +144,7 @@ impl<'a> Turns<'a> {
         }
     }
 
-    /// Closes what is open, and lets go of all nodes.
+    /// Closes the files, and releases all locks.
     pub(super) fn end(&mut self) {
         self.files.clear();
         self.open.clear();
@@ -171,7 +171,7 @@ impl<'a> Turns<'a> {
         Ok(self.open.get_mut(&place.path).and_then(Option::as_mut))
     }
 
-    /// Opens a file for reading; `None` where it is gone, or has another size now.
+    /// Opens a file for reading; `None` if it was deleted, or its size changed.
     pub(super) fn open(
         &mut self,
         place: &Place,
@@ -196,7 +196,7 @@ impl<'a> Turns<'a> {
         Ok(found)
     }
 
-    /// Returns where a file lies now.
+    /// Returns the current extents of a file.
     pub(super) fn layout(&mut self, place: &Place, inode: u64, size: u64) -> Result<Layout> {
         let at = || place.path.display().to_string();
         Ok(match self.half(place).with_context(at)? {

@@ -1,12 +1,12 @@
-//! Where what is compared lies.
+//! The halves that are compared.
 
 use std::path::PathBuf;
 
 /// One half of an environment.
 #[derive(Debug)]
 pub(super) struct Place {
-    /// Its environment, by number.
+    /// The index of its environment.
     pub env: usize,
-    /// Its top.
+    /// Its top directory.
     pub path: PathBuf,
 }

@@ -1,4 +1,4 @@
-//! Comparing the candidates, and letting those share that hold the same.
+//! Compares the candidates, and shares the extents of equal ones.
 
 use std::collections::{BTreeSet, HashMap};
 use std::fs::File;
@@ -22,38 +22,38 @@ use crate::failure::Failure;
 use crate::fs::{interrupt, opener, same_content};
 use crate::pool::{Environment, NodeName, Pool};
 
-/// How many different contents of one path are kept to compare others with: a machine's own data differs on each, and
-/// comparing all with all would take the square of their number.
+/// The maximum number of different contents of one path to compare others with: machine-specific data differs in each
+/// environment, and comparing all pairs would take quadratic time.
 const CONTENTS: usize = 16;
 
-/// From which size on files are shared that differ in a few blocks, in bytes: the caches of package managers, above all,
-/// differ in nothing but a time.
+/// The minimum size of files that are shared in part, in bytes: caches of package managers, for example, often differ
+/// only in a time.
 const NEARLY: u64 = 1 << 20;
 
-/// The work in hand.
+/// The state of a deduplication.
 pub(super) struct Work<'a> {
     pub turns: Turns<'a>,
     pub dry_run: bool,
     pub done: Shared,
-    /// Nodes that another netbe changed for longer than was waited.
+    /// Nodes that another netbe kept locked for longer than the wait.
     pub busy: BTreeSet<NodeName>,
-    /// The extents that were let go of, by where they begin; and in a dry run how often they would be.
-    pub left: HashMap<u64, (DiskExtent, u32)>,
-    /// What was given space of its own again, in bytes.
-    pub again: u64,
+    /// The extents that were dropped, by their start; in a dry run with the number of references that would be.
+    pub dropped: HashMap<u64, (DiskExtent, u32)>,
+    /// Bytes of differing blocks that were written again, and take space of their own.
+    pub rewritten: u64,
     pub read: u64,
-    /// How much there is to read, in bytes.
+    /// The number of bytes to read.
     pub total: Option<u64>,
 }
 
-/// What a version is the same as.
+/// A version that another is equal to.
 struct Like<'v> {
     version: &'v Version,
-    /// The blocks that differ; none where it is the same.
+    /// The blocks that differ; empty if it is equal.
     but: Vec<Range<u64>>,
 }
 
-/// What a file is to share, and all but which blocks.
+/// The file to share with, and the blocks that differ.
 struct Source<'b> {
     file: Rc<File>,
     lies: Layout,
@@ -61,7 +61,7 @@ struct Source<'b> {
 }
 
 impl Source<'_> {
-    /// Returns whether the kernel found it to be the same.
+    /// Returns whether the kernel found it equal.
     fn share(&self, to: &File, apart: &[Range<u64>], beside: &Path) -> std::io::Result<bool> {
         let answer = match self.but {
             [] => dedupe::share_extents(&self.file, to, apart)?,
@@ -101,7 +101,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Shares what is the same under one path; one that cannot be read does not keep the others from it.
+    /// Shares the equal files of one path; an unreadable one does not prevent the others.
     fn group(
         &mut self,
         candidates: &Candidates,
@@ -112,7 +112,7 @@ impl Work<'_> {
         for version in &group.versions {
             interrupt::check()?;
             let like = self.find_like(candidates, group, &kept, version, progress);
-            // However little of it had to be read.
+            // Even if only a part of it was read.
             self.read += if kept.is_empty() { 0 } else { group.size };
             let result = like.and_then(|like| {
                 let is_new = like.as_ref().is_none_or(|like| !like.but.is_empty());
@@ -134,7 +134,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Returns the first of `kept` that holds what this version does; else one that nearly does.
+    /// Returns the first of `kept` that is equal to this version, else one that is nearly equal.
     fn find_like<'v>(
         &mut self,
         candidates: &Candidates,
@@ -175,7 +175,7 @@ impl Work<'_> {
         Ok(nearly)
     }
 
-    /// Returns a file of a version, open, with its half; `None` where none is there any more.
+    /// Returns an open file of a version, with its half; `None` if none exists any more.
     fn open_any(
         &mut self,
         candidates: &Candidates,
@@ -191,7 +191,7 @@ impl Work<'_> {
         Ok(None)
     }
 
-    /// Lets every file of a version share the space of one that holds the same.
+    /// Shares the extents of a file with every file of an equal version.
     fn share_all(
         &mut self,
         candidates: &Candidates,
@@ -227,7 +227,7 @@ impl Work<'_> {
             }
             self.note(candidates.env(place), &lies, source.but);
             if !source.but.is_empty() {
-                // The others of this version hold what this one does, to the last block.
+                // The other files of this version are equal to this one.
                 source = Source {
                     lies: match self.dry_run {
                         true => source.lies,
@@ -241,16 +241,16 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Takes note that a file has let go of where it lay, but for these blocks.
+    /// Records that a file dropped its old extents, except for these blocks.
     fn note(&mut self, env: &Environment, lay: &Layout, but: &[Range<u64>]) {
-        self.again += but.iter().map(|r| r.end - r.start).sum::<u64>();
+        self.rewritten += but.iter().map(|r| r.end - r.start).sum::<u64>();
         *self.done.files.entry(env.to_string()).or_default() += 1;
         for (extent, times) in &lay.extents {
-            self.left.entry(extent.start).or_insert((*extent, 0)).1 += times;
+            self.dropped.entry(extent.start).or_insert((*extent, 0)).1 += times;
         }
     }
 
-    /// Finds out what it came to; also where it was stopped.
+    /// Computes the result, also after an interruption.
     pub(super) fn finish(
         mut self,
         pool: &Pool,
@@ -262,9 +262,9 @@ impl Work<'_> {
             Err(_) if interrupt::requested().is_some() => self.done.stopped = true,
             Err(e) => self.done.failures.push(e),
         }
-        match self.gone(pool, candidates) {
-            Ok(gone) => self.done.gained = gone.saturating_sub(self.again),
-            // What is shared is shared.
+        match self.freed(pool, candidates) {
+            Ok(freed) => self.done.gained = freed.saturating_sub(self.rewritten),
+            // The sharing itself is done.
             Err(e) => self
                 .done
                 .failures
@@ -278,20 +278,20 @@ impl Work<'_> {
         self.done
     }
 
-    /// Returns how many bytes on disk came back, or would.
-    fn gone(&self, pool: &Pool, candidates: &Candidates) -> Result<u64> {
+    /// Returns the bytes on disk that were freed, or would be.
+    fn freed(&self, pool: &Pool, candidates: &Candidates) -> Result<u64> {
         if self.dry_run {
-            return Ok(candidates.would_go(&self.left));
+            return Ok(candidates.would_free(&self.dropped));
         }
-        // Space comes back with the transaction.
+        // Space is freed when the transaction commits.
         subvolume::sync(pool.root())?;
         let at = || pool.root().display().to_string();
         let top = opener::directory(pool.root()).with_context(at)?;
-        extents::freed_bytes(&top, self.left.values().map(|(extent, _)| extent)).with_context(at)
+        extents::freed_bytes(&top, self.dropped.values().map(|(extent, _)| extent)).with_context(at)
     }
 }
 
-/// Returns whether what failed for one file will fail for all others.
+/// Returns whether an error of one file will occur for all.
 fn is_hopeless(error: &anyhow::Error) -> bool {
     let io = error
         .chain()

@@ -1,6 +1,6 @@
-//! A node that arrives with several environments at once, by one rename.
+//! Publishes a node with several environments at once, by one rename.
 //!
-//! Not for how one of them is made: that is [`StagedEnvironment`].
+//! Not for making one of them: see [`StagedEnvironment`].
 
 use anyhow::Result;
 
@@ -9,7 +9,7 @@ use crate::pool::record::NodeRecord;
 use crate::pool::stage::Staged;
 use crate::pool::{EnvName, NodeLock, NodeName, Pool, layout, publish_node};
 
-/// A node that is made with all its environments.
+/// A node that is being made with its environments; deleted when dropped.
 #[derive(Debug)]
 pub struct StagedNode<'a> {
     pool: &'a Pool,
@@ -19,7 +19,7 @@ pub struct StagedNode<'a> {
 }
 
 impl<'a> StagedNode<'a> {
-    /// Begins one.
+    /// Begins a node.
     pub fn new(pool: &'a Pool, node: &'a NodeName, record: &'a NodeRecord) -> Result<Self> {
         let stage = Staged::new(&layout::nodes(pool.root()), node.as_str())?;
         Ok(Self {
@@ -43,12 +43,12 @@ impl<'a> StagedNode<'a> {
         Ok(StagedEnvironment::new(target, dir, Home::Shared))
     }
 
-    /// Adds one that is complete.
+    /// Adds a complete environment.
     pub fn add(&self, env: &StagedEnvironment, complete: &Complete) -> Result<()> {
         complete.write(env)
     }
 
-    /// Gives the node its name, with what it boots next; by one rename, durable when it returns.
+    /// Publishes the node, with its active environment, by one rename; durable when it returns.
     pub fn publish(self, lock: &NodeLock, active: Option<&EnvName>) -> Result<()> {
         if let Some(env) = active {
             point_to(&self.stage, self.node, env)?;

@@ -1,8 +1,8 @@
-//! Both halves of an environment, copied as a pair.
+//! Copies both halves of an environment.
 //!
 //! Promises that a subvolume nested in a half arrives as an ordinary directory with its content, never as
-//! the empty stub a snapshot leaves of it. Each half is a snapshot of one instant; the two instants lie
-//! side by side, which is not the same one. Nothing goes by path inside a half: one may be longer than any call takes.
+//! the empty directory that a snapshot has instead. Each half is a snapshot of one instant; the two instants are not
+//! the same. No path inside a half is passed to a system call: it may be longer than the kernel accepts.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -21,8 +21,8 @@ use crate::fs::shown_path::shortened;
 use crate::fs::{copy, file_flags, interrupt, opener};
 use crate::pool::{Environment, layout};
 
-/// How many nested subvolumes are told one by one.
-const TOLD: usize = 20;
+/// The maximum number of notes about nested subvolumes.
+const NAMED: usize = 20;
 
 /// Snapshots both halves of an environment into `dir`; returns notes, a sentence each.
 pub fn snapshot(source: &Environment, dir: &Path) -> Result<Vec<String>> {
@@ -55,9 +55,9 @@ fn flatten(from: &Path, to: &Path, source: &Environment) -> Result<Vec<String>> 
     Ok(few(notes))
 }
 
-/// Turns the subvolumes that a run made inside a half into ordinary directories; returns notes.
+/// Replaces the subvolumes that a program made inside a half with ordinary directories; returns notes.
 ///
-/// systemd-tmpfiles makes them for lines of type v, q and Q where `/` is a subvolume: tmpfiles.d(5).
+/// systemd-tmpfiles makes subvolumes for lines of type v, q and Q if `/` is one: tmpfiles.d(5).
 pub fn flatten_within(half: &Path) -> Result<Vec<String>> {
     let nested = subvolume::nested(half).with_context(|| format!("reading {}", half.display()))?;
     let top = opener::directory(half)?;
@@ -85,17 +85,17 @@ pub fn flatten_within(half: &Path) -> Result<Vec<String>> {
     Ok(few(notes))
 }
 
-/// Returns the first of many notes, and how many more there are.
+/// Returns the first notes, and one with the number of the others.
 fn few(mut notes: Vec<String>) -> Vec<String> {
-    let more = notes.len().saturating_sub(TOLD);
-    notes.truncate(TOLD);
+    let more = notes.len().saturating_sub(NAMED);
+    notes.truncate(NAMED);
     if more > 0 {
         notes.push(format!("{more} more nested subvolumes likewise"));
     }
     notes
 }
 
-/// Makes a directory in another, whatever the names that are taken already.
+/// Makes a directory in another, under a name that is free.
 fn aside(directory: &OwnedFd) -> Result<String> {
     for number in 0u64.. {
         let name = format!(".netbe-flat-{number}");
@@ -111,16 +111,16 @@ fn aside(directory: &OwnedFd) -> Result<String> {
 fn flatten_one(from: &Path, to: &Path, inner: &Nested) -> Result<Option<String>> {
     let (from, top) = (opener::directory(from)?, opener::directory(to)?);
     let source = subvolume::directory_in(&from, inner.parent, inner.directory)?;
-    // In a snapshot everything has the number it has in its source.
+    // Inode numbers are the same in a snapshot and its source.
     let target = subvolume::directory_in(&top, subvolume::info(to)?.id, inner.directory)?;
-    // The stub that a snapshot leaves cannot be written into.
+    // The empty directory in a snapshot cannot be written to.
     unlinkat(&target, inner.name.as_os_str(), UnlinkatFlags::RemoveDir)?;
     mkdirat(&target, inner.name.as_os_str(), Mode::S_IRWXU)?;
     let report = fill(&source, &inner.name, &target, &inner.name)?;
     Ok(finish(&target, inner, report))
 }
 
-/// Copies a directory to an empty one, sharing the space; both by their names in directories.
+/// Copies a directory to an empty one, sharing extents; both are names in open directories.
 fn fill(from: &OwnedFd, name: &OsStr, to: &OwnedFd, new: &OsStr) -> Result<copy::Report> {
     let source = File::from(opener::directory_at(from, name)?);
     let target = File::from(opener::directory_at(to, new)?);
@@ -150,7 +150,7 @@ fn finish(directory: &OwnedFd, inner: &Nested, mut report: copy::Report) -> Opti
     ))
 }
 
-/// Returns those that lie in no other of them: copying one takes along what is inside it.
+/// Returns the outermost subvolumes: copying one includes those inside it.
 fn outermost(nested: &[Nested], half: u64) -> impl Iterator<Item = &Nested> {
     nested.iter().filter(move |inner| inner.parent == half)
 }

@@ -1,9 +1,9 @@
-//! Making an environment, in one order whoever makes it: halves, identity, boot files and fstab, verification, record,
-//! one rename.
+//! Makes an environment, in the same order for every command: halves, identity, boot files and fstab, verification,
+//! record, one rename.
 //!
-//! The maker says where the halves come from and what they were; the rest is done here. Promises that an environment is
-//! whole or not there; that what a node boots next would boot; and that anything else that would not says so in its
-//! record. Not for leading a node to it.
+//! The caller fills the halves and says what they are. Promises that an environment is complete or absent; that one made
+//! to be booted next was verified; and that any other that would not boot has the reasons in its record. Not for
+//! activating it.
 
 use std::path::{Path, PathBuf};
 
@@ -20,18 +20,18 @@ use crate::pool::{
     EnvId, EnvName, Environment, Node, NodeLock, NodeName, Pool, layout, publish_node,
 };
 
-/// What an environment is to be.
+/// The environment to make.
 #[derive(Debug, Clone, Copy)]
 pub struct Target<'a> {
     /// Its pool.
     pub pool: &'a Pool,
-    /// Its node, which need not be there yet.
+    /// Its node, which need not exist yet.
     pub node: &'a NodeName,
-    /// That node's record.
+    /// The node's record.
     pub record: &'a NodeRecord,
     /// Its name.
     pub env: &'a EnvName,
-    /// Whether its node is to boot it next: then it must verify.
+    /// Whether its node boots it next: then it must pass verification.
     pub boots_next: bool,
 }
 
@@ -40,8 +40,8 @@ impl Target<'_> {
         EnvId::new(self.node, self.env)
     }
 
-    /// Refuses what [`StagedEnvironment::complete`] would refuse of copies of these halves, without making any: for a dry
-    /// run.
+    /// Refuses what [`StagedEnvironment::complete`] would refuse of copies of these halves, without making copies: for a
+    /// dry run.
     pub fn foresee(&self, source: &Environment, before: &EnvRecord) -> Result<()> {
         let wanted = Wanted::new(self.pool, self.node, self.record, self.env, before)?;
         let reasons = wanted.reasons_once_written(&source.root(), &source.boot())?;
@@ -56,34 +56,34 @@ impl Target<'_> {
     }
 }
 
-/// Which machine the halves are of, once they are there.
+/// The machine that the halves belong to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Identity {
     /// The target's.
     Same,
-    /// The target's, by the host name it had before.
+    /// The target's, under its former host name.
     OldName,
-    /// Another one's.
+    /// Another machine's.
     Other,
 }
 
-/// What the halves are.
+/// The content of the halves.
 #[derive(Debug)]
 pub struct Content {
-    /// The record, but for what is written here: boot files, kernel, what speaks against booting it.
+    /// The record; kernel, arguments and the reasons against booting it are set here.
     pub record: EnvRecord,
-    /// The record of what they were made from, by which their boot files are told; its own where there is none.
+    /// The record of the source, by which netbe's arguments in the boot files are recognised; without a source its own.
     pub before: EnvRecord,
-    /// Which machine's they are.
+    /// The machine that they belong to.
     pub identity: Identity,
 }
 
-/// An environment whose halves are being filled, under a hidden name; gone when it is dropped.
+/// An environment whose halves are being filled, under a hidden name; deleted when dropped.
 #[derive(Debug)]
 pub struct StagedEnvironment {
     pool: Pool,
     node: NodeName,
-    /// The node's record, as it was last looked at.
+    /// The node's record, as last read.
     record: NodeRecord,
     env: EnvName,
     boots_next: bool,
@@ -91,23 +91,23 @@ pub struct StagedEnvironment {
     home: Home,
 }
 
-/// What holds the directory.
+/// Where the directory is staged.
 #[derive(Debug)]
 pub(super) enum Home {
     /// A stage in its node's directory.
     Node(Staged),
-    /// A node that is made with it.
+    /// A new node with this environment.
     NewNode(Staged),
-    /// A node that is made with several: [`StagedNode`].
+    /// A new node with several environments: [`StagedNode`].
     Shared,
 }
 
-/// What is complete but for its name.
+/// An environment that is complete, and not published yet.
 #[derive(Debug)]
 pub struct Complete {
     dir: PathBuf,
     verified: bool,
-    /// Its record, which is written as it gets its name.
+    /// Its record, written when it is published.
     pub record: EnvRecord,
     /// What a person should know, a sentence each.
     pub notes: Vec<String>,
@@ -115,7 +115,7 @@ pub struct Complete {
     pub warnings: Vec<String>,
 }
 
-/// What has got its name.
+/// A published environment.
 #[derive(Debug)]
 pub struct Made {
     node: NodeName,
@@ -128,14 +128,14 @@ pub struct Made {
 }
 
 impl StagedEnvironment {
-    /// Begins one of a node that is there.
+    /// Begins an environment of an existing node.
     pub fn in_node(target: Target<'_>, node: &Node) -> Result<Self> {
         let stage = Staged::new(&node.dir, target.env.as_str())?;
         let dir = stage.path().to_path_buf();
         Ok(Self::new(target, dir, Home::Node(stage)))
     }
 
-    /// Begins the first one of a new node, which is its active one.
+    /// Begins the first environment of a new node, which becomes active.
     pub fn with_node(target: Target<'_>) -> Result<Self> {
         let stage = Staged::new(&layout::nodes(target.pool.root()), target.node.as_str())?;
         let dir = directory_in(&stage, target.env)?;
@@ -164,7 +164,7 @@ impl StagedEnvironment {
         }
     }
 
-    /// Looks at the properties again that the halves are to go by: the node may have been changed since it was begun.
+    /// Reads the node's properties again: they may have been set since this was begun.
     pub fn look_again(&mut self, lock: &NodeLock) -> Result<()> {
         lock.ensure_protects(&self.node)?;
         self.pool = self.pool.again()?;
@@ -176,32 +176,32 @@ impl StagedEnvironment {
         Ok(())
     }
 
-    /// Returns the directory that the halves go into.
+    /// Returns the directory of the halves.
     pub fn dir(&self) -> &Path {
         &self.dir
     }
 
-    /// Returns where the root half goes.
+    /// Returns the path of the root half.
     pub fn root(&self) -> PathBuf {
         self.dir.join(layout::ROOT)
     }
 
-    /// Returns where the boot half goes.
+    /// Returns the path of the boot half.
     pub fn boot(&self) -> PathBuf {
         self.dir.join(layout::BOOT)
     }
 
-    /// Fills the halves with those of an environment; returns notes, a sentence each.
+    /// Makes the halves snapshots of those of an environment; returns notes, a sentence each.
     pub fn snapshot(&self, source: &Environment) -> Result<Vec<String>> {
         snapshot::snapshot(source, &self.dir)
     }
 
-    /// Returns the identity that an environment with these halves has, unless it is one that had it elsewhere.
+    /// Returns the identity of a new environment with these halves: the UUID of its root subvolume.
     pub fn uuid(&self) -> Result<String> {
         Ok(subvolume::info(&self.root())?.uuid.to_string())
     }
 
-    /// Notes its place in the order in which environments were made; one under a new name keeps its own.
+    /// Records its place in the order in which environments were made; a renamed one keeps its place.
     fn number(&self, record: &mut EnvRecord) -> Result<()> {
         if record.replaces.is_none() {
             record.number = Some(subvolume::info(&self.root())?.id);
@@ -209,10 +209,10 @@ impl StagedEnvironment {
         Ok(())
     }
 
-    /// Makes the halves those of the target, and verifies them.
+    /// Writes identity, boot files and fstab for the target's node, and verifies the halves.
     ///
     /// # Errors
-    /// A refusal where they would not boot and are to be booted next.
+    /// A refusal if they would not boot and [`Target::boots_next`] is set.
     pub fn complete(&self, content: Content) -> Result<Complete> {
         let (pool, node, record) = (&self.pool, &self.node, &self.record);
         let (root, boot) = (self.root(), self.boot());
@@ -231,7 +231,7 @@ impl StagedEnvironment {
             .iter()
             .map(|reason| format!("it would not boot: {reason}"))
             .collect();
-        // A template's is booted by nobody.
+        // No machine boots a template.
         let verified = reasons.is_empty() || record.template;
         own.would_not_boot = reasons;
         self.number(&mut own)?;
@@ -245,11 +245,11 @@ impl StagedEnvironment {
         })
     }
 
-    /// Keeps halves in which something failed, to be looked at: never to be booted unasked, whatever could be put right.
+    /// Completes halves in which a command failed, for inspection: they are never booted without an explicit operand.
     pub fn complete_failed(&self, content: Content, why: String) -> Result<Complete> {
         let (pool, node, record) = (&self.pool, &self.node, &self.record);
         let mut own = content.record;
-        // What cannot be put right is still what was to be kept.
+        // Halves whose boot files cannot be written are kept all the same.
         let _ = Wanted::new(pool, node, record, &self.env, &content.before)
             .and_then(|wanted| boot_config::write(&wanted, &self.root(), &self.boot(), &mut own));
         own.failed = Some(why);
@@ -263,7 +263,7 @@ impl StagedEnvironment {
         })
     }
 
-    /// Writes the record and gives it its name, by one rename; durable when it returns.
+    /// Writes the record and publishes the environment by one rename; durable when it returns.
     pub fn publish(self, lock: &NodeLock, complete: Complete) -> Result<Made> {
         lock.ensure_protects(&self.node)?;
         complete.write(&self)?;
@@ -287,7 +287,7 @@ impl StagedEnvironment {
 }
 
 impl Complete {
-    /// Writes its record into its directory.
+    /// Writes the record.
     pub(super) fn write(&self, of: &StagedEnvironment) -> Result<()> {
         ensure!(self.dir == of.dir, "another environment was completed");
         let key = of.pool.key();
@@ -296,10 +296,10 @@ impl Complete {
 }
 
 impl Made {
-    /// Returns the environment, as one that its node may be led to.
+    /// Returns the environment as verified.
     ///
     /// # Errors
-    /// Where it was not made to be: [`Target::boots_next`].
+    /// Unless [`Target::boots_next`] was set.
     pub fn verified<'e>(&self, env: &'e Environment) -> Result<Verified<'e>> {
         ensure!(
             self.verified && (&self.node, &self.env) == (&env.node, &env.name),
@@ -309,7 +309,7 @@ impl Made {
     }
 }
 
-/// Returns a warning where the server's clock contradicts the order in which two were made.
+/// Returns a warning if the creation times of two environments contradict their order.
 fn clock_behind(made: &EnvRecord, before: &EnvRecord) -> Option<String> {
     (made.created < before.created).then(|| {
         format!(
@@ -320,14 +320,14 @@ fn clock_behind(made: &EnvRecord, before: &EnvRecord) -> Option<String> {
     })
 }
 
-/// Makes the directory of an environment in the stage of its node.
+/// Makes the directory of an environment in a staged node.
 pub(super) fn directory_in(stage: &Staged, env: &EnvName) -> Result<PathBuf> {
     let dir = stage.path().join(layout::ENVS).join(env.as_str());
     atomic::directories(&dir)?;
     Ok(dir)
 }
 
-/// Makes the link of a node in a stage to what it boots next.
+/// Makes the link `active` of a staged node.
 pub(super) fn point_to(stage: &Staged, node: &NodeName, env: &EnvName) -> Result<()> {
     let link = stage.path().join(layout::ACTIVE);
     std::os::unix::fs::symlink(layout::active_target(env), link)

@@ -1,8 +1,8 @@
-//! Whether a run changed anything, and what it left undone: judged by what is on disk, and by what was said.
+//! Determines whether a run changed anything, from the files, and what it left to do, from its output.
 //!
-//! A table of versions does not tell: a package that is configured at last, or built anew, has the version it had. The
-//! copy is compared with what it was before the run, not with its source, which may be running and writes on. Promises
-//! that what does not count is on the list of [`left_out`]. Not for how packages differ.
+//! Package versions are not enough: a package that is configured late, or rebuilt, keeps its version. The copy is
+//! compared with its own state before the run, not with its source, which may be running and change. Only changes listed
+//! in [`left_out`] are ignored. Not for comparing packages.
 
 use std::fs::File;
 use std::io;
@@ -21,20 +21,20 @@ use crate::packages::{Step, kept_back};
 use crate::pool::stage::Staged;
 use crate::pool::{Node, layout};
 
-/// How many files, or packages, are named one by one.
-const TOLD: usize = 12;
+/// The maximum number of files, or packages, that are named.
+const NAMED: usize = 12;
 
-/// How much of what a step said is searched for packages that were kept back, in bytes.
+/// How much of a step's output is searched for packages that were kept back, in bytes.
 const SAID: u64 = 4 << 20;
 
 /// How many packages that were kept back are counted.
 const KEPT_BACK: usize = 10_000;
 
-/// Both halves as they were before a run; gone when dropped.
+/// Snapshots of both halves before a run; deleted when dropped.
 pub(super) struct Before(Staged);
 
 impl Before {
-    /// Keeps the halves of a stage as they are.
+    /// Snapshots the halves of a stage.
     pub(super) fn keep(node: &Node, staged: &StagedEnvironment, name: &str) -> Result<Self> {
         let kept = Self(Staged::new(&node.dir, name)?);
         for (from, half) in [(staged.root(), layout::ROOT), (staged.boot(), layout::BOOT)] {
@@ -48,13 +48,13 @@ impl Before {
         self.0.path().join(half)
     }
 
-    /// Returns which files of a stage differ now, as its programs see them, sorted; without those that do not count.
+    /// Returns the files of a stage that differ now, by their paths in the system, sorted; without the ignored ones.
     pub(super) fn changed(
         &self,
         staged: &StagedEnvironment,
         boot_mount: &str,
     ) -> Result<Vec<PathBuf>> {
-        // What waits in memory is in no tree yet.
+        // Dirty data is not in the trees yet.
         subvolume::sync(staged.dir())?;
         let boot_mount = Path::new(boot_mount.trim_start_matches('/'));
         let root = differences(&self.half(layout::ROOT), &staged.root())?;
@@ -72,12 +72,12 @@ impl Before {
     }
 }
 
-/// Returns how a half differs from what it was.
+/// Compares a half with its snapshot.
 fn differences(before: &Path, after: &Path) -> Result<Vec<Change>> {
     let what = || format!("looking what changed in {}", after.display());
     let made = subvolume::info(before).with_context(what)?.made;
     let compared = match compare::between(before, after, How::Since(made)) {
-        // Root, but not over this filesystem: in a container.
+        // In a container: root, without privileges on this filesystem.
         Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {
             compare::between(before, after, How::Files)
         }
@@ -85,7 +85,7 @@ fn differences(before: &Path, after: &Path) -> Result<Vec<Change>> {
     };
     let compared = compared.with_context(what)?;
     let mut changes = compared.changes;
-    // Where nothing can be read something may have changed.
+    // What cannot be read may have changed.
     changes.extend(compared.unread.into_iter().map(|path| Change {
         path,
         before: None,
@@ -95,9 +95,9 @@ fn differences(before: &Path, after: &Path) -> Result<Vec<Change>> {
     Ok(changes)
 }
 
-/// Returns whether a change of the root half is one that an upgrade is kept for.
+/// Returns whether a change of the root half is a reason to keep an upgrade.
 fn counts(change: &Change, boot_mount: &Path) -> bool {
-    // Directories that were made for what does not count, or to mount the boot half on.
+    // Parent directories of ignored files, and the mount point of the boot half.
     let only_leads_there = change.before.is_none()
         && change
             .after
@@ -107,9 +107,9 @@ fn counts(change: &Change, boot_mount: &Path) -> bool {
     !only_leads_there && !is_left_out(&change.path)
 }
 
-/// Returns where modules for this server's kernel would lie in a root half, where there are any.
+/// Returns the directory of modules for this server's kernel in a root half, if it exists.
 ///
-/// No machine boots it by that: a build that asked `uname -r`, past netbe's answer, put them there.
+/// No machine boots with them: a build that used the real `uname -r`, not netbe's, installed them.
 pub(super) fn servers_modules(root: &Path) -> Option<String> {
     let release = nix::sys::utsname::uname().ok()?;
     let path = format!("lib/modules/{}", release.release().to_str()?);
@@ -118,7 +118,7 @@ pub(super) fn servers_modules(root: &Path) -> Option<String> {
     Some(format!("/{path}"))
 }
 
-/// Returns the sentence about what changed where no package did.
+/// Returns the note about changed files if no package changed.
 pub(super) fn files_alone(changed: &[PathBuf]) -> String {
     let paths: Vec<String> = changed.iter().map(|path| shortened(path)).collect();
     format!(
@@ -127,7 +127,7 @@ pub(super) fn files_alone(changed: &[PathBuf]) -> String {
     )
 }
 
-/// Returns what a step leaves a person to know, a sentence each, by its status and what it said from a place of the log.
+/// Returns the notes about a step, a sentence each, by its status and its output from an offset of the log.
 pub(super) fn told(step: &Step, status: i32, log: &File, from: u64) -> Vec<String> {
     let mut told: Vec<String> = step.asks(status).map(str::to_string).into_iter().collect();
     let said = program::from(log, from, SAID).unwrap_or_default();
@@ -141,10 +141,10 @@ pub(super) fn told(step: &Step, status: i32, log: &File, from: u64) -> Vec<Strin
     told
 }
 
-/// Names the first of many.
+/// Returns a list of the first names, and the number of the others.
 fn some(names: &[String]) -> String {
-    let first = names[..names.len().min(TOLD)].join(", ");
-    match names.len().saturating_sub(TOLD) {
+    let first = names[..names.len().min(NAMED)].join(", ");
+    match names.len().saturating_sub(NAMED) {
         0 => first,
         more => format!("{first} and {more} more"),
     }

@@ -1,8 +1,8 @@
-//! The packages of an upgrade: had from the pool where another node has downloaded them before.
+//! The packages of an upgrade, from the pool's cache if another node has downloaded them before.
 //!
-//! Each run downloads into a private directory, which is filled before from the pool's cache, harvested
-//! after, and gone in the end: no package file stays in an environment. Nothing here makes an upgrade
-//! fail; what the cache cannot give is downloaded.
+//! Each run downloads into a private directory: it is filled from the cache before, its packages are added to the cache
+//! after, and it is deleted at the end, so no package file stays in an environment. A failing cache fails no upgrade:
+//! the packages are downloaded.
 
 use std::collections::BTreeSet;
 use std::fs::File;
@@ -21,7 +21,7 @@ use crate::pool::stage::Staged;
 use crate::pool::{Node, Pool, layout};
 use crate::sandbox::Sandbox;
 
-/// How long another upgrade's downloads are waited for before it is done without them.
+/// How long to wait for another upgrade's downloads.
 const PATIENCE: Duration = Duration::from_secs(3600);
 
 /// How much of a list of packages is read, in bytes: some 50,000 of them.
@@ -32,9 +32,9 @@ pub(super) struct Packages<'a> {
     pool: &'a Pool,
     cache: PackageCache,
     private: Staged,
-    /// What came from the cache.
+    /// The packages from the cache.
     given: BTreeSet<String>,
-    /// Whether others are upgraded at the same time, so that waiting for what they download is worth it.
+    /// Whether other nodes are upgraded at the same time, so that it pays to wait for their downloads.
     beside_others: bool,
 }
 
@@ -54,7 +54,7 @@ impl<'a> Packages<'a> {
         self.private.path()
     }
 
-    /// Has what the upgrade will want lie ready; where several upgrade, each package is downloaded by one.
+    /// Fetches the packages that the upgrade needs; of several upgrades at once, only one downloads each package.
     pub(super) fn make_ready(
         &mut self,
         sandbox: &Sandbox<'_>,
@@ -78,7 +78,7 @@ impl<'a> Packages<'a> {
             return Ok(());
         }
         if self.beside_others {
-            // Another may be downloading the same just now.
+            // Another upgrade may be downloading the same packages.
             program::say(log, echo, "waiting for other downloads")?;
             let Ok(_lock) = WorkLock::to_download(self.pool.state(), PATIENCE) else {
                 return interrupt::check();
@@ -92,7 +92,7 @@ impl<'a> Packages<'a> {
         Ok(())
     }
 
-    /// Downloads what is not there yet, and keeps it for others.
+    /// Downloads the missing packages, and adds them to the cache.
     fn fetch(
         &mut self,
         sandbox: &Sandbox<'_>,
@@ -104,7 +104,7 @@ impl<'a> Packages<'a> {
         self.harvest()
     }
 
-    /// Keeps what was downloaded for others.
+    /// Adds the downloaded packages to the cache.
     pub(super) fn harvest(&self) -> Result<()> {
         let private = Tree::open(self.dir())?;
         self.cache
@@ -113,7 +113,7 @@ impl<'a> Packages<'a> {
         Ok(())
     }
 
-    /// Returns what the package manager says it is about to fetch.
+    /// Returns the packages that the package manager says it will fetch.
     fn wanted(&self, sandbox: &Sandbox<'_>, downloads: &Downloads) -> Result<Wanted> {
         let Source::Listed { list, read } = &downloads.source else {
             return Ok(Wanted::Unknown);
@@ -123,7 +123,7 @@ impl<'a> Packages<'a> {
         Ok(Wanted::Told(read(&program::tail(&output, LIST_LIMIT)?)))
     }
 
-    /// Puts what is wanted, or may be, and in the cache into the private directory; returns whether that is all.
+    /// Copies the wanted packages from the cache to the private directory; returns whether none is missing.
     fn fill(&mut self, root: &Path, downloads: &Downloads, wanted: &Wanted) -> Result<bool> {
         match wanted {
             Wanted::Told(archives) => self.give(archives),
@@ -131,8 +131,8 @@ impl<'a> Packages<'a> {
         }
     }
 
-    /// Puts those of the repositories' packages that are in the cache into the private directory: what was wanted
-    /// lately will be wanted again, and what is not costs no space.
+    /// Copies all cached packages that the repositories have to the private directory: recently used packages are likely
+    /// to be needed, and a copy takes no space.
     fn give_offered(&mut self, root: &Path, downloads: &Downloads) -> Result<()> {
         let private = Tree::open(self.dir())?;
         let kept = self.cache.checksums()?;
@@ -142,7 +142,7 @@ impl<'a> Packages<'a> {
         self.give(&offered).map(drop)
     }
 
-    /// Puts what is wanted and in the cache into the private directory; returns whether that is all.
+    /// Copies these packages from the cache to the private directory; returns whether none is missing.
     fn give(&mut self, wanted: &[Archive]) -> Result<bool> {
         let private = Tree::open(self.dir())?;
         let mut all = true;
@@ -161,10 +161,10 @@ impl<'a> Packages<'a> {
     }
 }
 
-/// What an upgrade is about to fetch.
+/// The packages that an upgrade will fetch.
 enum Wanted {
-    /// These.
+    /// A known list.
     Told(Vec<Archive>),
-    /// That is not known.
+    /// Not known before.
     Unknown,
 }

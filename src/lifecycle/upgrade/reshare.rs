@@ -1,9 +1,9 @@
-//! Sharing again what a run wrote anew though it is the same as in the origin.
+//! Shares extents again for files that a run rewrote with the same content as in the origin.
 //!
-//! A package manager that installs a version once more, or a script that writes every file it looks after, leaves
-//! files that say what the origin's say and take their space a second time. Only files the run wrote into are
-//! read, and compared with what the origin has under the same path. Promises that the content of neither changes
-//! (the kernel compares before it shares), and that nothing is reached outside the two environments.
+//! A reinstalled package, or a script that rewrites all its files, leaves files with the content of the origin's that
+//! take space a second time. Only files that the run wrote are read and compared with the origin's file of the same
+//! path. Promises that no content changes (the kernel compares before it shares), and that nothing outside the two
+//! environments is opened.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -22,13 +22,12 @@ use crate::fs::rooted::Tree;
 use crate::pool::record::Shared;
 use crate::pool::{Environment, layout};
 
-/// Shares what was written into a stage and is the same in the source the stage is a snapshot of.
+/// Shares the rewritten files of a stage with the source that it is a snapshot of.
 ///
-/// Returns what that came to, where it is known, and warnings, a sentence each: an upgrade that costs more space than it
-/// need is still one.
+/// Returns the space, if known, and warnings, a sentence each: failing to share fails no upgrade.
 ///
 /// # Errors
-/// When netbe was asked to stop.
+/// When netbe was interrupted.
 pub(super) fn share_again(
     source: &Environment,
     stage: &Path,
@@ -47,9 +46,9 @@ pub(super) fn share_again(
     })
 }
 
-/// Returns what was shared, and the first file's trouble.
+/// Returns the shared bytes, and the first failure of a file.
 fn share_halves(source: &Environment, stage: &Path) -> Result<(Shared, Option<anyhow::Error>)> {
-    // What waits in memory is in no tree yet.
+    // Dirty data is not in the trees yet.
     subvolume::sync(stage)?;
     let halves = [
         (source.root(), stage.join(layout::ROOT)),
@@ -75,9 +74,9 @@ fn share_halves(source: &Environment, stage: &Path) -> Result<(Shared, Option<an
     Ok((shared, trouble))
 }
 
-/// Returns how many bytes on disk the extents of the first take that are in the second, too.
+/// Returns the bytes on disk of the extents that are in both.
 ///
-/// Others in the second are not the run's: what the origin wrote meanwhile is as new, and may be shared now.
+/// The second may have extents that are not the run's: those that the origin wrote meanwhile.
 fn still_there(before: &HashMap<u64, u64>, after: &HashMap<u64, u64>) -> u64 {
     before
         .iter()
@@ -86,7 +85,7 @@ fn still_there(before: &HashMap<u64, u64>, after: &HashMap<u64, u64>) -> u64 {
         .sum()
 }
 
-/// One half of the stage, and the same half of its origin.
+/// A half of the stage, and the same half of its origin.
 struct Half {
     origin: Tree,
     copy: Tree,
@@ -102,9 +101,9 @@ impl Half {
         Ok(Self { origin, copy, top })
     }
 
-    /// Shares what is new in one file with the origin's file of the same path.
+    /// Shares the new extents of a file with the origin's file of the same path.
     fn share(&self, new: &NewData, paths: &mut Paths<'_>) -> Result<()> {
-        // Of several names one may lead to another file in the origin.
+        // One of several hard links may be another file in the origin.
         for path in paths.paths(new.inode)? {
             let (Some(origin), Some(copy)) =
                 (self.origin.plain_file(&path)?, self.copy.plain_file(&path)?)

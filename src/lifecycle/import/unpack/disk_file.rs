@@ -1,4 +1,4 @@
-//! A disk image or a disk, open, and how its filesystems are read.
+//! An open disk image or disk, and its filesystems.
 
 use std::fs::File;
 use std::path::Path;
@@ -18,12 +18,12 @@ pub(super) struct Disk {
 }
 
 impl Disk {
-    /// Takes an image that was written out here.
+    /// Returns the disk of an image that netbe has written.
     pub(super) fn own(file: File, driver: Driver) -> Result<Self> {
         Self::new(file, Access::Own, driver)
     }
 
-    /// Takes an image or a block device that belongs to somebody else.
+    /// Returns the disk of a user's image or block device.
     pub(super) fn foreign(file: File, driver: Driver) -> Result<Self> {
         Self::new(file, Access::Foreign, driver)
     }
@@ -43,7 +43,7 @@ impl Disk {
         fat_names(&self.file, partition.start, partition.size)
     }
 
-    /// Opens one of its filesystems. `options` are the kernel's, where that is to read it.
+    /// Opens one of its filesystems. `options` are mount options, if the kernel reads it.
     pub(super) fn view(
         &self,
         partition: &Partition,

@@ -1,26 +1,26 @@
-//! Which partition of an image a line of its own fstab means, however it names it.
+//! Finds the partition of an image that a line of the system's fstab names.
 //!
-//! By what stands in partition and filesystem (`UUID=`, `PARTUUID=`, …), or by the name that Linux gave the disk when the
-//! system ran (`/dev/mmcblk0p3`). Such a name is believed where it is that of the disk with the root, or the first one of
-//! its kind where the root is named otherwise. Not for what lies in no partition itself: LVM, md, LUKS.
+//! By tags of partition and filesystem (`UUID=`, `PARTUUID=`, …), or by the device name that the disk had on the machine
+//! (`/dev/mmcblk0p3`). A device name is accepted if it is on the disk of the root's line, or, if that has a tag, on the
+//! first disk of its kind. Not for LVM, md and LUKS.
 
 use crate::boot::fstab::Entry;
 use crate::formats::disk_image::{Filesystem, Partition};
 
-/// The disks of which there is one: the first of each kind.
+/// The first disk of each kind.
 const FIRST: [&str; 7] = ["mmcblk0", "mmcblk1", "nvme0n1", "sda", "vda", "xvda", "hda"];
 
-/// By what name a system knows the disk of an image.
+/// The device name of an image's disk in its fstab.
 #[derive(Debug)]
 pub(super) struct DiskNames {
-    /// The one that the line for its root has.
+    /// That in the line of the root.
     disk: Option<String>,
     /// The only one in its fstab.
     only: Option<String>,
 }
 
 impl DiskNames {
-    /// Reads the names off the lines of an fstab, given the number of the root's partition.
+    /// Determines it from the lines of an fstab and the number of the root's partition.
     pub(super) fn new(lines: &[Entry], root: u32) -> Self {
         let root_line = lines.iter().find(|line| line.file == "/");
         let disk = root_line
@@ -41,7 +41,7 @@ impl DiskNames {
         }
     }
 
-    /// Returns the partition that a line means.
+    /// Returns the partition that a line names.
     pub(super) fn partition<'d>(
         &self,
         all: &'d [Partition],
@@ -61,7 +61,7 @@ impl DiskNames {
     }
 }
 
-/// Returns the disk and the number of the partition that a device's path means.
+/// Returns the disk and the partition number in a device path.
 fn device(spec: &str) -> Option<(&str, u32)> {
     let path = spec.strip_prefix("/dev/")?;
     let digits = path.len() - path.trim_end_matches(|c: char| c.is_ascii_digit()).len();
@@ -85,7 +85,7 @@ fn device(spec: &str) -> Option<(&str, u32)> {
     Some((disk, number))
 }
 
-/// Returns whether a partition can be what a line with this type mounts.
+/// Returns whether a partition can have the filesystem type of a line.
 fn fits(found: Option<Filesystem>, fstype: &str) -> bool {
     let Some(found) = found else {
         return false;
@@ -98,7 +98,7 @@ fn fits(found: Option<Filesystem>, fstype: &str) -> bool {
     }
 }
 
-/// Returns whether the first field of an fstab line means a partition by what stands in it.
+/// Returns whether the first field of an fstab line names a partition by a tag.
 fn is_named(partition: &Partition, what: &str) -> bool {
     let Some((key, value)) = what.split_once('=') else {
         return what

@@ -1,4 +1,4 @@
-//! A system brought in from one file or stream, whatever it turns out to be.
+//! Unpacks a system from a file or stream of any supported format.
 
 use std::cell::RefCell;
 use std::fs::File;
@@ -16,16 +16,16 @@ use crate::formats::tar;
 /// The decompressed image in the scratch directory.
 const SPOOLED: &str = "disk.img";
 
-/// How it is brought in.
+/// How it is unpacked.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct How {
-    /// Whether the boot half comes from elsewhere.
+    /// Whether the boot half has another source.
     pub(super) boot_given: bool,
-    /// Whose code reads a disk image's filesystems.
+    /// The reader of a disk image's filesystems.
     pub(super) driver: Driver,
 }
 
-/// Unpacks a file or stream, and returns where the boot half is mounted if that is in its place already.
+/// Unpacks a file or stream, and returns the mount point of the boot half if that was unpacked too.
 pub(super) fn unpack(
     input: Input,
     how: How,
@@ -69,7 +69,7 @@ pub(super) fn unpack(
         .with_context(|| format!("importing {shown}"))
 }
 
-/// Says what to do about a filesystem that only the kernel can read.
+/// Adds a hint for a filesystem that only the kernel can read.
 fn with_remedy(error: anyhow::Error, from: &Source) -> anyhow::Error {
     let source = match from {
         Source::Directory(path) | Source::File(path) => path.display().to_string(),

@@ -1,4 +1,4 @@
-//! One filesystem of an image, open to be looked at and copied out: read here, or mounted where that was asked for.
+//! An open filesystem of an image, read in user space, or mounted if that was requested.
 
 use std::fs::File;
 use std::path::Path;
@@ -53,7 +53,7 @@ impl<'d> View<'d> {
         })
     }
 
-    /// Returns whether something stands at a path, be it a link.
+    /// Returns whether a path exists, also as a link.
     pub(super) fn has(&self, path: &str) -> Result<bool> {
         match self {
             Self::Read(readable) => readable.has(path),
@@ -61,7 +61,7 @@ impl<'d> View<'d> {
         }
     }
 
-    /// Copies what stands at a path, `""` for all of it, into an empty directory.
+    /// Copies the content of a path, `""` for the top, into an empty directory.
     pub(super) fn copy(
         &self,
         at: &str,

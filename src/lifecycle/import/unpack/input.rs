@@ -1,4 +1,4 @@
-//! A file, disk or pipe that something comes from, open, its first bytes looked at and not lost.
+//! An open file, disk or pipe, with its first bytes read ahead.
 
 use std::fs::File;
 use std::io::{self, Cursor, IsTerminal, Read, Seek};
@@ -13,19 +13,19 @@ use crate::failure::Failure;
 use crate::formats::detect::{self, NETBE_STREAM};
 use crate::fs::{interrupt, interruptible_io};
 
-/// What something comes from.
+/// An open source.
 #[derive(Debug)]
 pub struct Input {
     pub(super) source: Source,
     file: File,
-    /// What was read of it already.
+    /// The bytes read ahead.
     head: Vec<u8>,
-    /// How long it is, in bytes, where that is known.
+    /// Its length in bytes, if known.
     pub total: Option<u64>,
 }
 
 impl Input {
-    /// Opens a source; standard input that is a file has a size too, but not a start that could be gone back to.
+    /// Opens a source; a file as standard input has a size too, but is not read from its start again.
     pub(super) fn open(source: &Source) -> Result<Self> {
         let (mut file, total) = match source {
             Source::Directory(path) | Source::File(path) => {
@@ -67,7 +67,7 @@ impl Input {
         self.head == NETBE_STREAM
     }
 
-    /// Returns what to call it.
+    /// Returns its name in messages.
     pub fn shown(&self) -> String {
         super::detect::shown(&self.source)
     }
@@ -79,14 +79,14 @@ impl Input {
         Ok((self.file, Cursor::new(self.head).chain(rest)))
     }
 
-    /// Returns its content from the start, and the flag that ends the reading of it.
+    /// Returns its content from the start, and a flag that ends the reading.
     pub fn into_patient(self) -> (impl Read + Send + 'static, Arc<AtomicBool>) {
         let (rest, enough) = interruptible_io::Reader::new(self.file);
         (Cursor::new(self.head).chain(rest), enough)
     }
 }
 
-/// Reads as many bytes as tell a stream, or all there are.
+/// Reads enough bytes to recognise a stream, or all there are.
 fn first_bytes(file: &mut File) -> io::Result<Vec<u8>> {
     let mut head = vec![0; NETBE_STREAM.len()];
     let mut length = 0;

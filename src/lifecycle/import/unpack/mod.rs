@@ -1,8 +1,8 @@
-//! Bringing an operating system in: from a directory, an archive or a disk image into two halves.
+//! Unpacks an operating system from a directory, an archive or a disk image into two halves.
 //!
-//! Afterwards `root` holds the system's `/` with an empty directory where the boot half is mounted, and `boot` holds
-//! that half. What is not an operating system, is cut short or has no kernel is an error, and the halves are
-//! then to be thrown away. Not for editing what was brought in, and not for making or publishing the stage.
+//! Afterwards `root` has the system's `/`, with an empty mount point for the boot half, and `boot` has that half. A
+//! source without an operating system or kernel, or cut short, is an error; the caller then deletes the halves. Not for
+//! editing boot files, nor for making or publishing the stage.
 
 mod boot_half;
 mod detect;
@@ -28,22 +28,22 @@ use crate::lifecycle::staged::boot_links;
 
 pub use input::Input;
 
-/// Where an operating system comes from.
+/// The source of an operating system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// A directory of this machine that holds a system's `/`.
+    /// A directory of this machine with a system's `/`.
     Directory(PathBuf),
     /// An archive or a disk image, compressed or not, or a block device.
     File(PathBuf),
-    /// The same as a stream on standard input.
+    /// The same on standard input.
     Stdin,
 }
 
 impl Source {
-    /// Returns what an operand of the command line means; `-` is standard input.
+    /// Returns the source of an operand; `-` is standard input.
     ///
     /// # Errors
-    /// When what is there cannot be told; nothing being there is found when it is opened.
+    /// When its type cannot be determined; a missing source fails when it is opened.
     pub fn from_operand(operand: &OsStr) -> Result<Self> {
         let path = PathBuf::from(operand);
         if operand == "-" {
@@ -59,7 +59,7 @@ impl Source {
     }
 }
 
-/// A source that is there, and can be read.
+/// An opened source.
 #[derive(Debug)]
 pub enum Opened {
     /// A directory of this machine.
@@ -69,7 +69,7 @@ pub enum Opened {
 }
 
 impl Opened {
-    /// Refuses what can be told to be no system without unpacking anything: for a dry run.
+    /// Refuses a source that is recognisably not a system, without unpacking it: for a dry run.
     pub fn foresee(&self) -> Result<()> {
         match self {
             Self::Directory(path) => detect::require_system(&Tree::open(path)?, &self.source()),
@@ -85,7 +85,7 @@ impl Opened {
     }
 }
 
-/// Opens a source, and looks at its first bytes.
+/// Opens a source, and reads its first bytes.
 pub fn open(source: &Source) -> Result<Opened> {
     match source {
         Source::Directory(path) => Ok(Opened::Directory(path.clone())),
@@ -93,48 +93,48 @@ pub fn open(source: &Source) -> Result<Opened> {
     }
 }
 
-/// Whose code reads the filesystems of a disk image.
+/// The reader of a disk image's filesystems.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Driver {
     /// netbe's own, in user space.
     #[default]
     Own,
-    /// The server's kernel: it knows more of them, and trusts what is in them.
+    /// The server's kernel: it supports more filesystems, and trusts their content.
     Kernel,
 }
 
-/// Is told how far the work is; calls are frequent, so an implementation limits what it shows.
+/// Receives progress; calls are frequent, so an implementation limits its output.
 pub trait Progress {
-    /// A new part of the work begins, such as `unpacking the archive`.
+    /// A new phase begins, such as `unpacking the archive`.
     fn phase(&mut self, what: &str);
-    /// So many bytes of it are done, of so many where that is known.
+    /// The number of bytes that are done, and of all if known.
     fn advance(&mut self, bytes_done: u64, bytes_total: Option<u64>);
 }
 
-/// Where a system is brought to.
+/// The directories to unpack into.
 #[derive(Debug, Clone, Copy)]
 pub struct Halves<'a> {
     /// An empty subvolume for the system's `/`.
     pub root: &'a Path,
-    /// An empty subvolume for what TFTP hands out.
+    /// An empty subvolume for the boot half.
     pub boot: &'a Path,
-    /// An empty directory for what is in the way of it; the caller removes it afterwards.
+    /// An empty directory for temporary files; the caller deletes it afterwards.
     pub scratch: &'a Path,
 }
 
-/// What was brought in.
+/// An unpacked system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unpacked {
-    /// Where the system mounts its boot half: `/boot/firmware` or `/boot`.
+    /// The mount point of the boot half: `/boot/firmware` or `/boot`.
     pub boot_mount: String,
-    /// Sentences about what was left out or is different.
+    /// Notes about what was omitted or changed, a sentence each.
     pub notes: Vec<String>,
 }
 
 /// Unpacks an operating system into two halves.
 ///
-/// `boot_dir` is where the boot half's content comes from, when not from the system itself. Needs root. Whatever ends
-/// it, no mount and no loop device is left.
+/// `boot_dir` is the source of the boot half, if it is not in the system. Needs root. However it ends, no mount and no
+/// loop device is left.
 pub fn unpack(
     opened: Opened,
     boot_dir: Option<&Path>,
@@ -173,7 +173,7 @@ pub fn unpack(
     Ok(Unpacked { boot_mount, notes })
 }
 
-/// The halves, opened.
+/// The opened halves.
 #[derive(Debug)]
 struct Target {
     root: File,
@@ -196,7 +196,7 @@ impl Target {
     }
 }
 
-/// Turns single steps into a running sum for a [`Progress`].
+/// Sums up single steps for a [`Progress`].
 fn counting(progress: &mut dyn Progress, total: Option<u64>) -> impl FnMut(u64) {
     let mut done = 0;
     move |bytes| {
