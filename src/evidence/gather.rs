@@ -18,14 +18,10 @@ impl Evidence {
         let mut evidence = Self {
             // If its record is lost, its MAC addresses are not known: machines may boot it.
             offered: node.is_offered() || node.lost,
-            runs: None,
-            seen: Vec::new(),
-            proofs: Vec::new(),
             in_use,
             unread,
-            pending: None,
-            not_left: Vec::new(),
             own_disk: has_own_disk(node),
+            ..Self::default()
         };
         if !evidence.offered {
             return evidence;

@@ -28,7 +28,7 @@ use nfsd::Look;
 pub use transfers_told::transfers_told;
 
 /// The evidence of one node.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Evidence {
     offered: bool,
     /// The environment that the node last ran, with proof.

@@ -60,7 +60,7 @@ pub fn note(pool: &Pool, node: &Node) -> Result<()> {
         return Ok(());
     };
     if now.until.duration_since(now.since) >= LONG && !now.told {
-        boots::add(&node.state, &seen(&now))?;
+        boots::add(&node.state, &event_of(&now))?;
         now.told = true;
     }
     atomic::file(&path, &serde_json::to_vec(&now)?, Durable::WithNextSync)
@@ -99,7 +99,7 @@ fn next(
     }
 }
 
-fn seen(attendance: &Attendance) -> Seen {
+fn event_of(attendance: &Attendance) -> Seen {
     Seen {
         time: attendance.since,
         env: attendance.env.clone(),

@@ -1,6 +1,6 @@
-//! What is lent to an environment for one run: made, put in its place, and put back, whatever comes of the run.
+//! Lends files to an environment for one run, and puts its own back, however the run ends.
 //!
-//! Not for how one file is lent: [`super::lent`].
+//! Not for lending one file: see [`super::lent`].
 
 use std::fs::File;
 
@@ -15,18 +15,18 @@ use crate::fs::rooted::Tree;
 /// The server's resolver configuration.
 const RESOLVER: &str = "/etc/resolv.conf";
 
-/// What is lent to an environment; put back when dropped.
+/// The files lent to an environment; its own are put back when dropped.
 #[derive(Debug)]
 pub struct Lending {
     tree: Tree,
     files: Vec<Lent>,
-    /// The same, open: they are found again wherever programs move them.
+    /// The same, open, to find them after programs moved them.
     open: Vec<Option<File>>,
-    /// What lies on the sandbox's own file systems.
+    /// The files on the sandbox's own filesystems.
     pub(super) fresh: Vec<StandIn>,
-    /// Variables that go with it.
+    /// Environment variables for the run.
     pub(super) variables: Vec<(&'static str, String)>,
-    /// The addresses of the connection, where there is one.
+    /// The addresses of the connection, if there is one.
     pub(super) range: Option<Range>,
     is_given_back: bool,
 }
@@ -84,17 +84,17 @@ impl Lending {
         Ok(())
     }
 
-    /// Returns the files that are to stand in place of the environment's own.
+    /// Returns the files that replace the environment's own.
     pub fn files(&self) -> &[Lent] {
         &self.files
     }
 
-    /// Puts everything in its place.
+    /// Moves all files to their places.
     pub(super) fn put(&self) -> anyhow::Result<()> {
         self.files.iter().try_for_each(|lent| lent.put(&self.tree))
     }
 
-    /// Puts back what stood there.
+    /// Puts back the environment's own files.
     ///
     /// # Errors
     /// Names the first that could not be put back; the others were.
@@ -115,7 +115,7 @@ impl Lending {
 impl Drop for Lending {
     fn drop(&mut self) {
         if !self.is_given_back {
-            // The error in hand is the one that matters; what is recorded is put back by the next command.
+            // The error in progress is the one to report; recorded files are put back by the next command.
             let _ = self.all_back();
         }
     }

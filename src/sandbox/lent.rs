@@ -1,10 +1,10 @@
-//! Files of netbe's that stand in place of an environment's own while programs run in it: `resolv.conf`, `policy-rc.d`.
+//! Files of netbe that replace an environment's own while programs run in it: `resolv.conf`, `policy-rc.d`.
 //!
-//! Nothing is mounted over them: a package that replaces `/etc/resolv.conf` by a link must be able to. What stands there is
-//! set aside beside it by one rename that exchanges the two, and put back afterwards; what the programs made of the lent
-//! file counts. Everything is told by names and inode numbers that were recorded before ([`Lent`]), so that what a killed
-//! netbe leaves can be put back later, however far it came. An environment's files are its node's to write: all is opened
-//! beneath its root, and no link is followed at the last part of a path.
+//! They are not mounts: a package must be able to replace `/etc/resolv.conf` with a link. One rename exchanges the lent
+//! file and the environment's own, which is kept beside it and put back afterwards; changes that programs made to the
+//! lent file are applied to it. Files are identified by names and inode numbers that were recorded before ([`Lent`]), so
+//! that a later command can put back what a killed netbe left, at whichever step it was killed. A node can write its
+//! environment's files: all are opened beneath its root, and a link at the end of a path is not followed.
 
 mod merge;
 mod moved;
@@ -24,39 +24,39 @@ use merge::merged;
 
 pub(super) use place::{Place, find};
 
-/// How many names are tried for what is set aside.
+/// The maximum number of names to try for the file that is set aside.
 const NAMES: usize = 100;
 
-/// How much of a file is looked through for what was lent, in bytes.
+/// The largest file that is searched for lent text, in bytes.
 const LARGEST: u64 = 1 << 20;
 
-/// One file that stands in place of an environment's own, or of none.
+/// A file that replaces an environment's own, or is added to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Lent {
-    /// Where, from the environment's root.
+    /// Its path from the environment's root.
     pub path: String,
-    /// The name in the same directory under which it was made, and then what stood there is kept.
+    /// The name in the same directory under which it is made, and which the environment's own file has afterwards.
     pub aside: String,
-    /// Whether something stood there.
+    /// Whether the environment has a file or link there.
     pub had: bool,
     /// Its inode number.
     pub inode: u64,
-    /// What is in it.
+    /// Its content.
     pub content: String,
     /// Its permissions.
     pub mode: u32,
     /// User and group.
     pub owner: (u32, u32),
-    /// The directories that were made for it, outermost first.
+    /// The directories made for it, outermost first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub made: Vec<String>,
 }
 
 impl Lent {
-    /// Makes the file beside where it is to stand; nothing that is there is touched.
+    /// Makes the file beside its place; existing files are not changed.
     ///
     /// # Errors
-    /// Where a directory, a device or a pipe stands in its place.
+    /// When its place has a directory, a device or a pipe.
     pub(super) fn prepare(
         tree: &Tree,
         path: &str,
@@ -82,7 +82,7 @@ impl Lent {
             owner: (0, 0),
             made,
         };
-        // What programs leave in it is the environment's, with the rights that its own had.
+        // What programs leave in it becomes the environment's, so it has the owner and mode of its own file.
         if let Some(own) = there.filter(Metadata::is_file) {
             lent.owner = (own.uid(), own.gid());
             lent.mode |= own.mode() & 0o777;
@@ -106,7 +106,7 @@ impl Lent {
             };
             let file = tree.open_at(&self.aside_path(), flags, Mode::S_IRUSR | Mode::S_IWUSR);
             let mut file = match file {
-                // Somebody's, or what a lost record told of: never overwritten.
+                // A file of the node, or from a run whose record was lost: never overwritten.
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
                 file => File::from(file?),
             };
@@ -123,14 +123,14 @@ impl Lent {
         Err(io::Error::other("no name is free"))
     }
 
-    /// Opens it where it was made; `None` where that fails.
+    /// Opens it where it was made; `None` if that fails.
     pub(super) fn open(&self, tree: &Tree) -> Option<File> {
         let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
         let open = tree.open_at(&self.aside_path(), flags, Mode::empty());
         open.ok().map(File::from)
     }
 
-    /// Puts it in its place, in one step.
+    /// Moves it to its place, by one rename.
     pub(super) fn put(&self, tree: &Tree) -> anyhow::Result<()> {
         let (parent, name) = tree.parent(&self.path)?;
         let how = match self.had {
@@ -141,7 +141,7 @@ impl Lent {
             .with_context(|| format!("putting a file in the place of /{}", self.path))
     }
 
-    /// Puts back what stood there, or takes along what programs made of it; again, where that was done, does nothing.
+    /// Puts back the environment's own file, with the changes that programs made; does nothing if that was done before.
     ///
     /// # Errors
     /// Names the file that could not be put back.
@@ -149,7 +149,7 @@ impl Lent {
         self.give_back_from(tree, None)
     }
 
-    /// The same, where the lent file itself is known: it is found wherever it was moved to.
+    /// The same with the open lent file, by which it is found after programs moved it.
     pub(super) fn give_back_from(&self, tree: &Tree, lent: Option<&File>) -> anyhow::Result<()> {
         let moved = moved::find(self, tree, lent);
         self.settle(tree, moved.as_deref())
@@ -158,13 +158,13 @@ impl Lent {
         Ok(())
     }
 
-    /// `moved` is where the lent file is instead, if programs moved it.
+    /// `moved` is the path of the lent file, if programs moved it.
     fn settle(&self, tree: &Tree, moved: Option<&str>) -> io::Result<()> {
         let (path, aside) = (self.path.as_str(), self.aside_path());
         let (now, own) = (tree.symlink_metadata(path)?, tree.symlink_metadata(&aside)?);
         let is_lent = |m: &Metadata| m.is_file() && m.ino() == self.inode;
         if own.as_ref().is_some_and(is_lent) {
-            // It never came to its place.
+            // It was never moved to its place.
             return tree.remove_file(&aside);
         }
         if self.had && own.is_none() {
@@ -175,7 +175,7 @@ impl Lent {
                 (Some(text), own) if text == self.content => self.untouched(tree, &now, own),
                 (text, own) => self.changed(tree, text, own),
             },
-            // Another one: what a package put there, but for what it took over of the lent one.
+            // A file of a package: it stays, without the text that it copied from the lent one.
             Some(_) => {
                 let own = self.own_text(tree)?;
                 if let Some(text) = self.text(tree)?
@@ -185,12 +185,12 @@ impl Lent {
                 }
                 self.follow(tree, moved)
             }
-            // A link, or nothing: that, too, is what the programs wanted.
+            // A link, or nothing: the programs replaced or removed it.
             None => self.follow(tree, moved),
         }
     }
 
-    /// Puts what was set aside where the lent file was moved to, as it would have been moved; removes it if that was removed.
+    /// Moves the environment's own file to where the lent file was moved; removes it if the lent file was removed.
     fn follow(&self, tree: &Tree, moved: Option<&str>) -> io::Result<()> {
         let aside = self.aside_path();
         let Some(moved) = moved else {
@@ -220,7 +220,7 @@ impl Lent {
         self.restore(tree)?;
         let (mode, owner) = (now.mode() & 0o7777, (now.uid(), now.gid()));
         if own.is_file() && (mode, owner) != (self.mode, self.owner) {
-            // Its rights were changed, and not its content.
+            // Only its owner or mode was changed.
             let file = tree.open_at(
                 &self.path,
                 OFlag::O_RDONLY | OFlag::O_NOFOLLOW,
@@ -233,17 +233,17 @@ impl Lent {
         Ok(())
     }
 
-    /// Keeps what programs wrote into it.
+    /// Keeps what programs wrote.
     fn changed(&self, tree: &Tree, text: Option<String>, own: Option<Metadata>) -> io::Result<()> {
         let Some(text) = text else {
-            // No text: it is what they wrote, whole.
+            // It is not text: programs wrote all of it.
             return tree.remove_file(&self.aside_path());
         };
         let before = self.own_text(tree)?;
         let text = merged(&text, &self.content, before.as_deref()).unwrap_or(text);
         let is_link = own.is_some_and(|own| own.file_type().is_symlink());
         if is_link {
-            // It would have been written where the link leads.
+            // Without netbe, they would have written to the link's target.
             self.restore(tree)?;
             if tree.write(&self.path, text.as_bytes()).is_ok() {
                 return Ok(());
@@ -254,19 +254,19 @@ impl Lent {
         tree.remove_file(&self.aside_path())
     }
 
-    /// Gives what was set aside its name again, in place of what has it.
+    /// Moves the environment's own file back to its place.
     fn restore(&self, tree: &Tree) -> io::Result<()> {
         let (parent, name) = tree.parent(&self.path)?;
         nix::fcntl::renameat(&parent, self.aside.as_str(), &parent, name.as_str())
             .map_err(io::Error::from)
     }
 
-    /// Returns what stands in its place, where that is text.
+    /// Returns the text of the file in its place; `None` if there is none.
     fn text(&self, tree: &Tree) -> io::Result<Option<String>> {
         tree.open_file(&self.path)?.map_or(Ok(None), text_of)
     }
 
-    /// Returns the text of what was set aside, a link followed inside; nothing where that is none.
+    /// Returns the text of the environment's own file, following a link inside the environment; `None` if there is none.
     fn own_text(&self, tree: &Tree) -> io::Result<Option<String>> {
         let aside = self.aside_path();
         let leads_to = |path: &str| tree.metadata(path).ok().flatten().map(|m| m.ino());
@@ -284,7 +284,7 @@ impl Lent {
         }
     }
 
-    /// A directory somebody has put something into is no longer netbe's: that fails, rightly.
+    /// A directory that is not empty stays: programs use it.
     fn remove_directories(&self, tree: &Tree) {
         for made in self.made.iter().rev() {
             let _ = tree.remove_dir(made);
@@ -292,7 +292,7 @@ impl Lent {
     }
 }
 
-/// Reads a file that is small enough and text. Also where netbe was asked to stop: putting back is part of that.
+/// Reads a file; `None` if it is too large or not text. Not interrupted: putting back is part of ending.
 fn text_of(file: File) -> io::Result<Option<String>> {
     let mut bytes = Vec::new();
     file.take(LARGEST + 1).read_to_end(&mut bytes)?;

@@ -11,7 +11,7 @@ use super::packet::{BLOCK, Options};
 const RETRIES: u32 = 6;
 
 /// The state of a transfer.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Transfer {
     size: u64,
     block: u64,
@@ -54,11 +54,7 @@ impl Transfer {
             block: options.block.unwrap_or(BLOCK).into(),
             window: options.window.unwrap_or(1).max(1).into(),
             options_packet: options.acknowledged(size),
-            acknowledged: 0,
-            sent: 0,
-            retries: 0,
-            is_resent: false,
-            has_answered: false,
+            ..Self::default()
         };
         let step = match transfer.options_packet {
             Some(_) => Step::SendOptions,

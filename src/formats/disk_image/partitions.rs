@@ -22,7 +22,7 @@ const LOGICAL: u32 = 60;
 const HEAD: u64 = 72 << 10;
 
 /// A partition.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Partition {
     /// Number as in Linux, from 1; 0 for a disk without a table.
     pub number: u32,
@@ -82,12 +82,7 @@ fn empty(number: u32, start: u64, size: u64) -> Partition {
         number,
         start,
         size,
-        part_uuid: None,
-        part_label: None,
-        filesystem: None,
-        container: None,
-        uuid: None,
-        label: None,
+        ..Partition::default()
     }
 }
 

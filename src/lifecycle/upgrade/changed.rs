@@ -128,17 +128,17 @@ pub(super) fn files_alone(changed: &[PathBuf]) -> String {
 }
 
 /// Returns the notes about a step, a sentence each, by its status and its output from an offset of the log.
-pub(super) fn told(step: &Step, status: i32, log: &File, from: u64) -> Vec<String> {
-    let mut told: Vec<String> = step.asks(status).map(str::to_string).into_iter().collect();
+pub(super) fn notes_of(step: &Step, status: i32, log: &File, from: u64) -> Vec<String> {
+    let mut notes: Vec<String> = step.asks(status).map(str::to_string).into_iter().collect();
     let said = program::from(log, from, SAID).unwrap_or_default();
     let kept = kept_back(&said, KEPT_BACK);
     if !kept.is_empty() {
-        told.push(format!(
+        notes.push(format!(
             "there are newer packages that were kept back: {}",
             some(&kept)
         ));
     }
-    told
+    notes
 }
 
 /// Returns a list of the first names, and the number of the others.

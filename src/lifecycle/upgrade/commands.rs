@@ -69,7 +69,7 @@ impl Run<'_> {
             }
             let from = log.metadata()?.len();
             match program::step(&sandbox, step, &log, echo) {
-                Ok(status) => told.extend(changed::told(step, status, &log, from)),
+                Ok(status) => told.extend(changed::notes_of(step, status, &log, from)),
                 Err(failed) => {
                     ended = Err(failed);
                     break;

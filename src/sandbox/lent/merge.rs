@@ -1,10 +1,9 @@
-//! What a program wrote into a file that was lent to it, without what was lent. Text in, text out.
+//! Takes the lent text out of a file that a program changed. Text in, text out.
 
-/// Returns a text with what the environment's own file says in the place of what was lent; `None` where nothing of that is
-/// in it.
+/// Returns a text with the lent text replaced by that of the environment's own file; `None` if it has no lent text.
 ///
-/// A program may add a line to the resolver's file, or write it anew with the lines that it found: the addresses that work
-/// in the sandbox work nowhere else.
+/// A program may add a line to `resolv.conf`, or rewrite it with the lines that it found; the addresses of the sandbox's
+/// name servers work nowhere else.
 pub(super) fn merged(new: &str, lent: &str, own: Option<&str>) -> Option<String> {
     let own = own.unwrap_or_default();
     let at = match lent.trim().is_empty() {

@@ -1,34 +1,33 @@
-//! Where a file of netbe's goes: beneath `/run` and its like, which are the sandbox's own, or in the environment.
+//! Decides where to put a file of netbe: on the sandbox's own filesystems, such as `/run`, or in the environment.
 //!
-//! Not for putting it there.
+//! Not for moving it there.
 
 use anyhow::bail;
 
 use super::Lent;
 use crate::fs::rooted::Tree;
 
-/// Where a file goes.
+/// The place of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::sandbox) enum Place {
-    /// On one of the sandbox's own empty file systems, under this name.
+    /// On one of the sandbox's own empty filesystems, at this path.
     Fresh(String),
     /// In the environment, for as long as a program runs.
     Lent(Lent),
 }
 
-/// Empty in every sandbox, unless one is a link: then it stays what it is.
+/// Directories that are empty in every sandbox; one that is a link in the environment stays a link.
 const FRESH: &[&str] = &["run", "tmp", "var/tmp"];
-/// As many links as the kernel follows.
+/// The maximum number of links, as in the kernel.
 const MAX_LINKS: usize = 40;
 
-/// Returns where a file goes that programs are to find at a path; one that goes into the environment is made beside its
-/// place.
+/// Returns the place of a file that programs find at a path; one for the environment is made beside its place.
 ///
-/// A link that leads to one of the sandbox's own file systems stays: what it leads to is fresh there. Any other link is as
-/// good as a file: it is what is set aside.
+/// A link to one of the sandbox's own filesystems stays, since its target is there. Any other link is set aside like a
+/// file.
 ///
 /// # Errors
-/// Where a directory, a device or a pipe stands there.
+/// When the place has a directory, a device or a pipe.
 pub(in crate::sandbox) fn find(
     tree: &Tree,
     path: &str,
@@ -82,8 +81,8 @@ fn end_of_links(tree: &Tree, path: &str) -> anyhow::Result<String> {
 
 /// Returns a path without `.`, `..` and the old name of `/run`: `etc/../var/run/x` becomes `run/x`.
 ///
-/// Correct only where no directory on the way is a symbolic link: it decides the kind of the place, and the
-/// kernel resolves the path itself.
+/// Correct only if no directory in it is a symbolic link: it only determines the kind of place, and the kernel resolves
+/// the path itself.
 fn tidy(path: &str) -> String {
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {
