@@ -1,27 +1,27 @@
-//! What cloud-init goes by, and what of it says which machine this is.
+//! The configuration of cloud-init, as far as it identifies a machine.
 //!
-//! Its modules set_hostname and update_hostname put the name of the user-data back at each boot, whatever `/etc/hostname`
-//! says, unless `preserve_hostname` is on; update_etc_hosts writes the name of the user-data into `/etc/hosts`. Pure edits
-//! of its texts. Not for users, keys and packages, which are the same for every node of a template.
+//! Its modules set_hostname and update_hostname restore the name in the user-data at each boot, even if `/etc/hostname`
+//! differs, unless `preserve_hostname` is on; update_etc_hosts writes the name to `/etc/hosts`. Text in, text out. Not for
+//! users, keys and packages, which are the same for every node of a template.
 
-/// What shows that a system has it.
+/// Files by which an installed cloud-init is recognised.
 pub const PROGRAMS: [&str; 3] = [
     "usr/bin/cloud-init",
     "etc/cloud/cloud.cfg",
     "bin/cloud-init",
 ];
-/// Where its settings are; later names count more.
+/// The directory of its settings; later names override earlier ones.
 pub const SETTINGS: &str = "etc/cloud/cloud.cfg.d";
-/// The file there that is netbe's.
+/// netbe's file there.
 pub const OWN_SETTINGS: &str = "etc/cloud/cloud.cfg.d/99-netbe.cfg";
-/// What stands in it.
+/// Its content.
 pub const KEEP_NAME: &str =
     "# made by netbe: the name of this machine is that of its node\npreserve_hostname: true\n";
-/// The file there by which the network is left to what holds the root.
+/// The file there that leaves the network of the root alone.
 pub const OWN_NETWORK: &str = "etc/cloud/cloud.cfg.d/99-netbe-network.cfg";
-/// What stands in it. What the initramfs configured still comes first, which cloud-init leaves as it is.
+/// Its content. The configuration of the initramfs has precedence, and cloud-init does not change it.
 pub const KEEP_NETWORK: &str = "# made by netbe: the root is on the network, and no interface is to be set up anew\nnetwork: {config: disabled}\n";
-/// Where a root half has data of a machine's own for it.
+/// The files of a root half with machine-specific data for it.
 pub const SEEDS: [&str; 2] = [
     "var/lib/cloud/seed/nocloud",
     "var/lib/cloud/seed/nocloud-net",

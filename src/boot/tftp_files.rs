@@ -67,7 +67,7 @@ pub fn fetched(boot: &dyn BootFiles) -> Vec<Fetched> {
     }
 }
 
-/// Returns what a node fetches that nobody chooses anything for.
+/// Returns the files that a node fetches without a choice at its console.
 fn default_entry(boot: &dyn BootFiles) -> Option<Fetched> {
     pxelinux::read(boot, pxelinux::DEFAULT)
         .ok()
@@ -79,10 +79,10 @@ fn default_entry(boot: &dyn BootFiles) -> Option<Fetched> {
         })
 }
 
-/// The most entries of menus that are looked at.
+/// The maximum number of menu entries that are read.
 const ENTRIES: usize = 64;
 
-/// Returns what the other entries of all menus load: somebody may choose one, and a node may have a menu of its own.
+/// Returns the files of the other entries of all menus: a user may choose one, and a node may have its own menu.
 fn other_entries(boot: &dyn BootFiles) -> Vec<Fetched> {
     let relative = |file: &str| file.trim().trim_start_matches("./").to_string();
     let mut ways: Vec<Fetched> = Vec::new();
@@ -118,15 +118,15 @@ fn other_entries(boot: &dyn BootFiles) -> Vec<Fetched> {
     ways
 }
 
-/// Returns what a machine loads whose firmware chooses another kernel than the newest firmware would: an older one prefers
-/// the 32-bit kernel of a boot half that has both.
+/// Returns the files for a firmware that chooses another kernel than the newest firmware: an older one prefers the 32-bit
+/// kernel of a boot half with both.
 fn other_firmware_kernels(boot: &dyn BootFiles, known: &[Fetched]) -> Vec<Fetched> {
     let names = boot.names("").unwrap_or_default();
     let own = |kernel: &str| {
         let kind = kernel.strip_prefix("kernel")?.strip_suffix(".img")?;
         Some(format!("initramfs{kind}"))
     };
-    // One that is named in config.txt goes with every kernel.
+    // An initramfs named in config.txt is loaded with every kernel.
     let named = known.iter().find(|way| match &way.initramfs[..] {
         [] => false,
         [only] => own(&way.kernel).as_ref() != Some(only),

@@ -1,8 +1,8 @@
-//! What a node has written in the environment it runs, and would leave behind there.
+//! Finds what a node wrote in the environment it runs and its next environment does not have.
 //!
-//! An environment that is made while its node works has what the node had then; what the node writes until it reboots stays
-//! in the one it runs. Told by transactions, at the cost of what was written. Promises that nothing counts that is the
-//! same in both, nor caches, logs, temporary files and what every boot writes. Changes nothing. Not for bringing it along.
+//! A new environment has the files of the time when it was made; what the node writes until it reboots stays in the one it
+//! runs. It is found by transactions, in time proportional to what was written. Files that are equal in both do not count,
+//! nor do caches, logs, temporary files and what every boot writes. Changes nothing. Not for copying the files.
 
 pub mod places;
 
@@ -23,29 +23,29 @@ use crate::evidence::Evidence;
 use crate::pool::{EnvId, Environment, Node, Pool};
 use crate::terminal::bytes;
 
-/// How many places are named.
+/// The maximum number of places that are named.
 const NAMED: usize = 4;
 
-/// What a node wrote in one environment, and another does not have.
+/// Files that a node wrote in one environment, and another does not have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct LeftBehind {
     /// The environment it was written in.
     pub wrote_in: EnvId,
     /// The environment that does not have it.
     pub missing_in: EnvId,
-    /// Since when it was written.
+    /// The time since which they were written.
     pub since: Since,
     /// The number of files and links that were written or removed, and of directories that were changed.
     pub files: u64,
     /// Their size, in bytes.
     pub bytes: u64,
-    /// Whether there may be more: that many are not looked at.
+    /// Whether there may be more, beyond the maximum that is read.
     pub more: bool,
-    /// Where they are, the largest first.
+    /// The places, the largest first.
     pub places: Vec<Place>,
 }
 
-/// Since when it counts what was written.
+/// The time since which changes count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Since {
@@ -120,7 +120,7 @@ impl LeftBehind {
     }
 }
 
-/// Whether what waits in memory is written first.
+/// Whether dirty data is written first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AsOf {
     /// Now: it is written first.
@@ -129,9 +129,9 @@ pub enum AsOf {
     LastCommit,
 }
 
-/// Adds to a plan, of leading a node to an environment, what the node would leave behind.
+/// Adds what a node would leave behind to a plan that activates another environment.
 ///
-/// That it cannot be told is a warning: the plan is carried out.
+/// A failure to determine it is a warning: the plan is carried out.
 pub(super) fn plan(plan: &mut Plan<'_, Held<'_>>, pool: &Pool, node: &Node, next: &Environment) {
     match by_booting(pool, node, next, AsOf::Now) {
         Ok(found) => {

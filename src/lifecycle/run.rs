@@ -15,7 +15,7 @@ use crate::fs::rooted::Tree;
 use crate::pool::{Environment, Node, NodeLock, Operand, Pool};
 use crate::sandbox::{Durable, Ended, Io, Network, Program, Sandbox, emulation};
 
-/// What to run.
+/// The program to run.
 #[derive(Debug, Clone)]
 pub enum What {
     /// A command with its arguments.
@@ -34,7 +34,7 @@ pub fn run(pool: &Pool, operand: &Operand, what: &What, mode: Mode) -> Result<Ou
     refuse_in_use(&node, &env)?;
     let env = lent::give_back(lock.as_ref(), &node, env)?;
     let record = env.record_for_change()?;
-    // What would fail after the command, whatever that does.
+    // Checked before: it would fail after the command anyway.
     Wanted::new(pool, &node.name, &node.record, &env.name, &record)?;
     let root = Tree::open(&env.root())?;
     emulation::check(&root)?;
@@ -65,18 +65,18 @@ fn perform(
         boot: &env_boot,
         boot_mount: &record.boot_mount.clone(),
         hostname: env.node.as_str(),
-        // It works in what is an environment already.
+        // It changes an existing environment.
         durable: Durable::Always,
         network,
         packages: None,
     };
     let lending = sandbox.lend()?;
-    // Before anything stands in place of its own files: a killed netbe tells nobody what they were.
+    // Before files are lent: only the record knows them after netbe is killed.
     record.lent = lending.files().to_vec();
     if !record.lent.is_empty() {
         env.store(&lock, &record, atomic::Durable::AtOnce)?;
     }
-    // However long it runs: its node is not kept from others, only what it works in.
+    // However long it runs, only the environment stays locked, not its node.
     let _env_stays = pool.lock_env(&lock, &env.name)?;
     drop(lock);
     let program = Program {

@@ -1,17 +1,16 @@
-//! Whether the one that loads a kernel can start it, and whether the root's programs run under it.
+//! Verifies that the loader can start a kernel, and that the root's programs run under it.
 //!
-//! Only what is known for certain is a reason: a file of an unknown kind may be what somebody meant. Not
-//! for whether the kernel is there.
+//! Only a certain failure is a reason: a file of an unknown type may be intended. Not for whether the kernel exists.
 
 use super::Way;
 use crate::boot::arch::{self, Arch};
 use crate::boot::files::BootFiles;
 use crate::boot::kernel::{self, Format};
 
-/// Who loads a kernel.
+/// The program that loads a kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Starter {
-    /// A Raspberry Pi's firmware, in 64-bit mode or not, where that can be told.
+    /// A Raspberry Pi's firmware, and whether in 64-bit mode if that is known.
     Rpi(Option<bool>),
     /// PXELINUX.
     Pxelinux,
@@ -19,14 +18,14 @@ pub(super) enum Starter {
     UBoot(Option<String>),
 }
 
-/// Returns why a kernel that is there would not run, a sentence each.
+/// Returns why an existing kernel would not run, a sentence each.
 pub(super) fn check(
     boot: &dyn BootFiles,
     root: &dyn BootFiles,
     way: &Way,
     path: &str,
 ) -> Vec<String> {
-    // One that cannot be read is told with its version.
+    // An unreadable kernel is reported with its version.
     let Ok((format, arch)) = kernel::format_of(boot, path) else {
         return Vec::new();
     };
@@ -49,7 +48,7 @@ pub(super) fn check(
             Format::BzImage | Format::Unknown => None,
             _ => Some("PXELINUX starts x86 kernels (bzImage) only"),
         },
-        // Its booti looks for the magic number of a plain image, which the EFI program around one has not.
+        // Its booti expects the magic number of a plain image, which an EFI program around one does not have.
         Starter::UBoot(_) => match format {
             Format::Zboot | Format::Efi => Some(
                 "U-Boot starts no EFI program from a menu: put the Image it was made of in its place, plain or packed by gzip",
@@ -93,9 +92,9 @@ pub(super) fn check(
     reasons
 }
 
-/// Returns whether a kernel runs such programs: one of 32 bits runs none of 64.
+/// Returns whether a kernel runs programs of an architecture: a 32-bit kernel runs no 64-bit programs.
 ///
-/// Of programs for another family of processors nothing is said: they may be run by an emulator.
+/// Programs for another family of processors are accepted: an emulator may run them.
 fn runs(kernel: Arch, programs: Arch) -> bool {
     !matches!(
         (kernel, programs),

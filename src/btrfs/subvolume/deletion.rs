@@ -1,9 +1,8 @@
-//! Deletes subvolumes by ID, at any path and whatever protects them.
+//! Deletes subvolumes by ID, at any path, protected or not.
 //!
 //! `BTRFS_IOC_SNAP_DESTROY_V2` takes an ID, but the kernel builds a path from it and fails if that is too long. In
 //! that case, and before Linux 5.7, the parent directory is opened by inode number and the name deleted. Protection
 //! set from inside (read-only, immutable) is removed. A failure does not stop the rest; it is reported at the end.
-//! stays is told when all the rest has gone.
 
 use std::ffi::OsStr;
 use std::fs::File;

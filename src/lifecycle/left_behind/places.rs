@@ -1,4 +1,4 @@
-//! Where a system keeps what: which files are nobody's loss, and by which directory the others are named.
+//! Classifies a system's files: which do not count, and by which directory the others are named.
 //!
 //! Pure: paths in, answers out. The list stands in the manual of `status`, and that of caches and logs in that of `upgrade`.
 
@@ -55,8 +55,7 @@ const SHELVES: &[&str] = &[
     "var/www",
 ];
 
-/// Returns whether a file of the root half is one that nobody misses: of caches, logs and temporary files, or written
-/// anew by every boot.
+/// Returns whether a file of the root half does not count: caches, logs, temporary files, and what every boot writes.
 pub(super) fn is_passing(path: &Path) -> bool {
     is_left_out(path)
         || EVERY_BOOT.iter().any(|pattern| is_beneath(path, pattern))
@@ -78,7 +77,7 @@ fn is_a_removed_file_in_use(path: &Path) -> bool {
         .is_some_and(|id| id.len() >= 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
-/// Returns the place by which a file is named, from its absolute path.
+/// Returns the place that a file is counted under, from its absolute path.
 pub(super) fn place_of(path: &Path) -> PathBuf {
     let relative = path.strip_prefix("/").unwrap_or(path);
     let mut place = PathBuf::new();

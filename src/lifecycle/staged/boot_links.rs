@@ -1,9 +1,8 @@
-//! Links that lead out of the boot half: kernels, initramfs and device trees that stand in `/usr/lib/modules`.
+//! Replaces links out of the boot half: kernels, initramfs and device trees in `/usr/lib/modules`.
 //!
-//! openSUSE and Fedora link `/boot/vmlinuz-VERSION` to `../usr/lib/modules/VERSION/vmlinuz` where both are one filesystem.
-//! TFTP hands out the boot half and nothing else, so what such a link leads to is put in its place; a link that leaves the
-//! boot half and comes back to it is written anew, so that it stays inside. Not for links that lead to nothing, nor for
-//! whether what is there boots.
+//! openSUSE and Fedora link `/boot/vmlinuz-VERSION` to `../usr/lib/modules/VERSION/vmlinuz` if both are one filesystem.
+//! TFTP serves only the boot half, so such a link is replaced with a copy of its target; a link that leaves the boot half
+//! and comes back is rewritten to stay inside. Not for dangling links, nor for whether the files boot.
 
 use std::fs::File;
 use std::os::unix::fs::FileTypeExt;
@@ -12,32 +11,33 @@ use anyhow::{Context, Result};
 use nix::fcntl::OFlag;
 use nix::sys::stat::{Mode, fstat};
 
+use super::first_notes;
 use crate::fs::copy::attributes::Attributes;
 use crate::fs::copy::{self, Contents, Rules};
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 
-/// How deep links are looked for: boot loader entries and device trees of one kernel lie no deeper.
+/// The maximum depth at which links are found: boot loader entries and device trees of a kernel are no deeper.
 const DEPTH: usize = 4;
-/// How many links that lead to links are followed, as the kernel does.
+/// The maximum number of links that are followed, as in the kernel.
 const LINKS: usize = 40;
-/// How many links are told one by one.
-const TOLD: usize = 12;
+/// The maximum number of notes about links.
+const NAMED: usize = 12;
 
-/// Where a link in a boot half leads.
+/// The target of a link in a boot half.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Target {
-    /// To a place in the boot half, by a path that stays in it.
+    /// In the boot half, by a path that stays in it.
     Within,
-    /// To a place in the boot half, by a path that leaves it: the path relative to its top.
+    /// In the boot half, by a path that leaves it: the path relative to its top.
     Back(String),
-    /// To a place in the root half: the path relative to its top.
+    /// In the root half: the path relative to its top.
     Root(String),
 }
 
-/// Puts what links lead to in the root half in their place in the boot half, which is mounted at `mount`.
+/// Replaces links to the root half with their targets, in the boot half, which is mounted at `mount`.
 ///
-/// Returns notes, a sentence each. The same again changes nothing.
+/// Returns notes, a sentence each. A second call changes nothing.
 pub fn bring_in(root: &Tree, boot: &Tree, mount: &str) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     let mut directories = vec![(String::new(), DEPTH)];
@@ -56,12 +56,7 @@ pub fn bring_in(root: &Tree, boot: &Tree, mount: &str) -> Result<Vec<String>> {
             }
         }
     }
-    let more = notes.len().saturating_sub(TOLD);
-    notes.truncate(TOLD);
-    if more > 0 {
-        notes.push(format!("so it is with {more} more links in {mount}"));
-    }
-    Ok(notes)
+    Ok(first_notes(notes, NAMED, &format!("links in {mount}")))
 }
 
 fn bring_in_one(root: &Tree, boot: &Tree, mount: &str, path: &str) -> Result<Option<String>> {
@@ -104,7 +99,7 @@ fn bring_in_one(root: &Tree, boot: &Tree, mount: &str, path: &str) -> Result<Opt
     Ok(None)
 }
 
-/// Returns where a link leads that stands in a directory of the whole system, given as a path from its top.
+/// Returns the target of a link in a directory of the whole system, as a path from its top.
 fn leads(mount: &str, directory: &str, target: &str) -> Target {
     let mount: Vec<&str> = parts(mount).collect();
     let mut at: Vec<&str> = match target.starts_with('/') {
@@ -128,7 +123,7 @@ fn leads(mount: &str, directory: &str, target: &str) -> Target {
     }
 }
 
-/// Returns the text of a link in a directory that leads to another place, both relative to one top.
+/// Returns the text of a link from a directory to a path, both relative to the same top.
 fn upwards(directory: &str, place: &str) -> String {
     let up = parts(directory).map(|_| "..");
     let all: Vec<&str> = up.chain(parts(place)).collect();
@@ -170,13 +165,13 @@ fn replace_by_file(root: &Tree, from: &str, boot: &Tree, path: &str) -> Result<b
     let mut attributes = Attributes::from_stat(&stat);
     attributes.mode &= 0o777;
     attributes.apply(&copy)?;
-    // It may be what a machine boots at once.
+    // A machine may boot it at once.
     copy.sync_all()?;
     take_place(boot, &new, path)?;
     Ok(true)
 }
 
-/// Copies a directory of device trees; of any other nothing is known to be needed.
+/// Copies a directory of device trees; no other is known to be needed.
 fn replace_by_directory(root: &Tree, from: &str, boot: &Tree, path: &str) -> Result<bool> {
     let name = path.rsplit('/').next().unwrap_or(path);
     if !name.starts_with("dtb") && name != "overlays" {

@@ -90,10 +90,10 @@ const WAITING: [(&str, &str, &str, &str); 4] = [
 /// Where options of the kernel's modules are, and that by which an NFSv4 server knows a machine.
 const MODULES: &str = "etc/modprobe.d";
 const NFS_NAME: &str = "nfs4_unique_id=";
-/// The most files of one place that are looked at.
+/// The maximum number of files that are read in one directory.
 const FILES: usize = 64;
 
-/// Returns what a person should know of a system before nodes are made of it, a sentence each.
+/// Returns notes about a system before nodes are made from it, a sentence each.
 pub fn notes(root: &Tree, boot: &Tree, boot_mount: &str) -> io::Result<Vec<String>> {
     let mut notes = Vec::new();
     let line = boot::summary(boot, root).cmdline.unwrap_or_default();
@@ -143,7 +143,7 @@ fn cloud_init_note(boot: &Tree, boot_mount: &str) -> io::Result<String> {
     ))
 }
 
-/// Returns what would wait at the console, where nobody may be.
+/// Returns what would wait for input at the console.
 fn waiting(root: &Tree, boot: &Tree, boot_mount: &str) -> io::Result<Vec<String>> {
     let mut notes = Vec::new();
     for (starts, answer, what, instead) in WAITING {
@@ -160,7 +160,7 @@ fn waiting(root: &Tree, boot: &Tree, boot_mount: &str) -> io::Result<Vec<String>
     Ok(notes)
 }
 
-/// Returns where the name is written by which NFS servers know the machine.
+/// Returns the file with the name by which NFS servers identify the machine.
 fn nfs_name(root: &Tree) -> io::Result<Vec<String>> {
     let mut notes = Vec::new();
     for name in root.names(MODULES)?.into_iter().take(FILES) {

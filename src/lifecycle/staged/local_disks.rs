@@ -1,31 +1,32 @@
-//! The disks a machine would wait for, set to rest in a root half while the root is on the network.
+//! Disables the mounts of local disks in a root half while the root is on the network.
 //!
-//! A machine booted over the network may have none of the disks that its system was installed on, and systemd waits ninety
-//! seconds for each and then gives up on the boot. Lines of fstab and crypttab become comments, and the links that start
-//! mount and swap units get a hidden name, which systemd passes over; with a root on a disk all of it comes back. Each
-//! is told. What a node adds afterwards is its own choice. Not for what an initramfs waits for: that is on the command line.
+//! A machine booted over the network may not have the disks that its system was installed on; systemd waits ninety seconds
+//! for each and then stops the boot. Lines of fstab and crypttab become comments, and links that start mount and swap
+//! units get a hidden name, which systemd ignores; with a root on a disk all are enabled again. Each change has a note.
+//! What a node adds afterwards stays. Not for what an initramfs waits for: that is on the command line.
 
 use std::io;
 
 use anyhow::{Context, Result};
 
+use super::first_notes;
 use crate::boot::fstab::{self, Entry, edit_crypttab};
 use crate::fs::rooted::Tree;
 
-/// Where a root half's mounts are written down.
+/// The table of mounts.
 pub(super) const FSTAB: &str = "etc/fstab";
-/// Where its encrypted disks are.
+/// The table of encrypted disks.
 const CRYPTTAB: &str = "etc/crypttab";
-/// Where its administrator's units are, and what starts them.
+/// The directory of the administrator's units, and of the links that start units.
 const UNITS: &str = "etc/systemd/system";
-/// Where packages have theirs.
+/// The directories of packages' units.
 const PACKAGED: [&str; 2] = ["usr/lib/systemd/system", "lib/systemd/system"];
-/// What stands before the name of a link that rests; a name that begins with a dot is none to systemd.
+/// The prefix of a disabled link's name; systemd ignores names that begin with a dot.
 const RESTING: &str = ".netbe-resting.";
-/// How many of them are told one by one.
-const TOLD: usize = 12;
+/// The maximum number of notes about them.
+const NAMED: usize = 12;
 
-/// Writes the fstab a root half is to have, and has the other places that name disks say the same.
+/// Writes the fstab of a root half, and disables or enables the other mounts of disks accordingly.
 ///
 /// `rest_at` is where the boot half is mounted, for a root on the network: then they rest, if they are `to_rest` now. `text`
 /// is that fstab, `None` where it stands there already. Returns notes, a sentence each.
@@ -52,15 +53,10 @@ pub(super) fn write(
         root.make_dirs("etc")
             .and_then(|()| root.write(FSTAB, text.as_bytes()))?;
     }
-    let more = notes.len().saturating_sub(TOLD);
-    notes.truncate(TOLD);
-    if more > 0 {
-        notes.push(format!("so it is with {more} more disks"));
-    }
-    Ok(notes)
+    Ok(first_notes(notes, NAMED, "disks"))
 }
 
-/// Returns a sentence for each line that rests now, but for those of the root and the boot half, which moved.
+/// Returns a note for each disabled line, except those of the root and the boot half, which are on the network now.
 fn newly_resting(before: &str, after: &str, boot_mount: &str) -> Vec<String> {
     let known = fstab::disabled(before);
     let moved = ["/", boot_mount, "/boot", "/boot/efi", "/efi"];

@@ -60,3 +60,13 @@ pub fn free_name(pool: &Pool, node: Option<&Node>, target: &Operand) -> Result<E
         })),
     }
 }
+
+/// Returns the first notes, and one with the number of the others, which are about the same kind of thing.
+fn first_notes(mut notes: Vec<String>, limit: usize, kind: &str) -> Vec<String> {
+    let more = notes.len().saturating_sub(limit);
+    notes.truncate(limit);
+    if more > 0 {
+        notes.push(format!("{more} more {kind} likewise"));
+    }
+    notes
+}

@@ -15,6 +15,7 @@ use nix::fcntl::renameat;
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
+use super::first_notes;
 use crate::btrfs::subvolume::{self, Nested};
 use crate::failure::Failure;
 use crate::fs::shown_path::shortened;
@@ -52,7 +53,7 @@ fn flatten(from: &Path, to: &Path, source: &Environment) -> Result<Vec<String>> 
         ));
         notes.extend(lost);
     }
-    Ok(few(notes))
+    Ok(first_notes(notes, NAMED, "nested subvolumes"))
 }
 
 /// Replaces the subvolumes that a program made inside a half with ordinary directories; returns notes.
@@ -82,17 +83,7 @@ pub fn flatten_within(half: &Path) -> Result<Vec<String>> {
         ));
         notes.extend(finish(&directory, inner, report));
     }
-    Ok(few(notes))
-}
-
-/// Returns the first notes, and one with the number of the others.
-fn few(mut notes: Vec<String>) -> Vec<String> {
-    let more = notes.len().saturating_sub(NAMED);
-    notes.truncate(NAMED);
-    if more > 0 {
-        notes.push(format!("{more} more nested subvolumes likewise"));
-    }
-    notes
+    Ok(first_notes(notes, NAMED, "nested subvolumes"))
 }
 
 /// Makes a directory in another, under a name that is free.

@@ -1,7 +1,7 @@
-//! A lock as the kernel has it: `flock(2)` on a file, with a mark that readers can ask for.
+//! A lock by `flock(2)` on a file, with a mark that readers can query.
 //!
-//! The mark is a lock of the other kind on the open file (fcntl(2), "Open file description locks"), so asking whether a
-//! lock is held takes nothing. Not for what a lock protects.
+//! The mark is an open file description lock (fcntl(2)) on the same file, so a query takes no lock. Not for what a lock
+//! protects.
 
 use std::fs::{File, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -18,34 +18,34 @@ use crate::failure::Failure;
 use crate::fs::{atomic, interrupt, opener};
 use crate::pool::layout;
 
-/// How often a lock that is held is tried again.
+/// The interval between attempts to take a lock.
 const RETRY: Duration = Duration::from_millis(20);
 
-/// Returns whether somebody holds a lock alone; false where it cannot be told.
+/// Returns whether a lock is held exclusively; false if that cannot be determined.
 pub(super) fn is_marked(path: &Path) -> bool {
     matches!(opener::file(path), Ok(Some(file)) if has_mark(&file))
 }
 
-/// Returns whether somebody has marked what is open here; false where it cannot be told.
+/// Returns whether an open file is marked; false if that cannot be determined.
 pub(in crate::pool) fn has_mark(file: &File) -> bool {
     let mut asked = whole(nix::libc::F_WRLCK);
     let answered = fcntl(file, FcntlArg::F_OFD_GETLK(&mut asked)).is_ok();
     answered && i32::from(asked.l_type) != nix::libc::F_UNLCK
 }
 
-/// Marks what is open here and locked, for those who only ask; a directory can have the mark of several only.
+/// Marks an open, locked file for queries; a directory can only have a shared mark.
 pub(in crate::pool) fn mark(file: &File, share: Share) {
     let kind = match share {
         Share::Alone => nix::libc::F_WRLCK,
         Share::Together => nix::libc::F_RDLCK,
     };
-    // Nobody else marks it meanwhile.
+    // Only the lock's holder marks it.
     let _ = fcntl(file, FcntlArg::F_OFD_SETLK(&whole(kind)));
 }
 
 /// Returns a lock of the whole file.
 fn whole(kind: i32) -> nix::libc::flock {
-    // Its fields are in another order on other processors.
+    // The order of its fields depends on the architecture.
     let mut mark = nix::libc::flock {
         l_type: 0,
         l_whence: 0,
@@ -57,7 +57,7 @@ fn whole(kind: i32) -> nix::libc::flock {
     mark
 }
 
-/// Takes the lock with this file name, waiting up to `wait`; `what` is what it protects, for people.
+/// Takes the lock with this file name, waiting up to `wait`; `what` is what it protects, for messages.
 pub(super) fn acquire(
     state: &Path,
     name: &str,
@@ -69,7 +69,7 @@ pub(super) fn acquire(
     let until = Instant::now() + wait;
     loop {
         let file = acquire_file(&path, what, share, until, wait)?;
-        // Whoever held it may have taken its file away, and then it locks nothing.
+        // The previous holder may have deleted the file; then this lock protects nothing.
         let (own, now) = (file.metadata(), path.symlink_metadata());
         if own.is_ok_and(|own| now.is_ok_and(|now| own.ino() == now.ino())) {
             return Ok(file);
@@ -109,8 +109,7 @@ fn acquire_file(
     if share == Share::Alone {
         mark(&file, share);
     }
-    // For the message others print; not what makes the lock. So a full disk, which `destroy` has to be
-    // able to free, must not end it here.
+    // Only for the messages of others, so a full disk must not make it fail: `destroy` must be able to free space.
     let note = format!("{}\n{}\n", std::process::id(), command_line());
     let _ = file
         .set_len(0)
@@ -120,12 +119,12 @@ fn acquire_file(
 }
 
 fn open(path: &Path) -> Result<File> {
-    // Whatever was put there by hand: a pipe must not hang us, nor a link lead out of the pool.
+    // It may have been made by hand: a pipe must not block, nor a link lead out of the pool.
     let open = || opener::file_or_new(path, OFlag::O_RDWR, Mode::from_bits_truncate(0o644));
     match open() {
         Ok(file) => Ok(file),
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
-            // A pool made by hand or restored from a backup without its hidden directory.
+            // A pool made by hand, or restored from a backup without the hidden directory.
             if let Some(dir) = path.parent() {
                 atomic::directories(dir)?;
             }
@@ -143,7 +142,7 @@ fn open(path: &Path) -> Result<File> {
     }
 }
 
-/// Refuses where a lock is held alone, after waiting up to `wait` for its end.
+/// Fails if a lock is still held exclusively after `wait`.
 ///
 /// # Errors
 /// `Locked`, naming the holder.
@@ -162,10 +161,10 @@ pub(super) fn refuse_marked(path: &Path, what: &str, wait: Duration) -> Result<(
     Ok(())
 }
 
-/// Returns what to tell of who holds a lock.
+/// Returns a description of a lock's holder.
 pub(super) fn held(file: &mut File, what: &str, wait: Duration) -> Failure {
     let mut note = String::new();
-    // Best effort: without it the message just names nobody.
+    // Best effort: without it the message names no holder.
     let _ = file
         .rewind()
         .and_then(|()| file.take(4096).read_to_string(&mut note));
@@ -181,7 +180,7 @@ pub(super) fn held(file: &mut File, what: &str, wait: Duration) -> Failure {
     .hint("try again when it has ended, or wait longer with --wait SECONDS")
 }
 
-/// Returns this process' command line in one line of at most 200 characters, for people.
+/// Returns this process' command line in one line of at most 200 characters, for messages.
 fn command_line() -> String {
     let mut words: Vec<String> = std::env::args_os()
         .map(|a| a.to_string_lossy().replace(|c: char| c.is_control(), " "))
