@@ -1,8 +1,7 @@
-//! What an initramfs has in it to mount an NFS root with.
+//! Finds what an initramfs has for mounting an NFS root.
 //!
-//! All its archives (cpio, `newc`) are gone through from beginning to end, entry by entry, and nothing of
-//! them is kept but what was looked for. Where one cannot be gone through whole, nothing is told. Not for
-//! whether that is enough.
+//! All its archives (cpio, `newc`) are read to the end, entry by entry, and only the findings are kept in memory. If one
+//! cannot be read to the end, there is no result. Not for whether the findings are enough.
 
 use std::io::{self, Read};
 
@@ -14,23 +13,23 @@ use crate::fs::interrupt;
 const HEADER: usize = 110;
 /// The longest name of an entry, `PATH_MAX`.
 const NAME_LIMIT: usize = 4096;
-/// How much of a file in it is looked at: of a list of modules all, of a program enough.
-const LOOKED_AT: usize = 512 << 10;
+/// The part of a file's content that is searched, in bytes: all of a list of modules, enough of a program.
+const SEARCHED: usize = 512 << 10;
 
-/// What was found in an initramfs.
+/// The findings in an initramfs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Contents {
-    /// Whether there is a program that the kernel starts.
+    /// Whether it has a program for the kernel to start.
     pub(crate) init: bool,
-    /// `nfsmount`, klibc's or mkinitcpio's; and whether that is a `mount.nfs` by another name.
+    /// `nfsmount` of klibc or mkinitcpio, and whether it is a renamed `mount.nfs`.
     pub(crate) nfsmount: bool,
     pub(crate) is_mount_nfs: bool,
     pub(crate) mount_nfs: bool,
     pub(crate) protocols: bool,
-    /// Modules of the kernel, and among them that for NFS.
+    /// Kernel modules, and the one for NFS.
     pub(crate) modules: bool,
     pub(crate) nfs_module: bool,
-    /// Whose it is, and whether that maker's part for NFS is in it.
+    /// The program that made it, and whether that program's part for NFS is in it.
     pub(crate) initramfs_tools: bool,
     pub(crate) nfs_script: bool,
     pub(crate) dracut: bool,
@@ -38,10 +37,9 @@ pub(crate) struct Contents {
     pub(crate) mkinitcpio: bool,
     pub(crate) net_hook: bool,
     pub(crate) mkinitfs: bool,
-    /// Whether the rest of it is in a squashfs of its own, as dracut's module squash makes it: what is in there is not
-    /// seen.
+    /// Whether the rest is in a squashfs, made by dracut's module squash, which is not read.
     pub(crate) squashed: bool,
-    /// Whether there is a module for a wired network, or for a virtual one.
+    /// Whether it has a module for a wired or virtual network.
     pub(crate) net_module: bool,
     /// Whether dracut made it for one machine.
     pub(crate) host_only: bool,
@@ -95,15 +93,15 @@ impl Contents {
         }
     }
 
-    /// Returns whether more than a name is of interest.
-    fn is_looked_at(path: &str) -> bool {
+    /// Returns whether a file's content is needed, not only its name.
+    fn needs_content(path: &str) -> bool {
         path.ends_with("/nfsmount") || path.ends_with("/modules.txt")
     }
 }
 
-/// Returns whether a module of the kernel drives a network that a root may come over.
+/// Returns whether a kernel module drives a network that can carry the root.
 fn is_network(dir: &str, name: &str) -> bool {
-    // One that a person added may be anything.
+    // An added module may be any driver.
     if ["/updates", "/extra", "/weak-updates"]
         .iter()
         .any(|d| dir.contains(d))
@@ -128,7 +126,7 @@ fn has(bytes: &[u8], what: &[u8]) -> bool {
     bytes.windows(what.len()).any(|window| window == what)
 }
 
-/// Returns what files that are loaded together as an initramfs have in them; `None` where one cannot be gone through.
+/// Returns the findings in files that are loaded together as an initramfs; `None` if one cannot be read to the end.
 ///
 /// # Errors
 /// When one cannot be read.
@@ -136,25 +134,25 @@ pub(crate) fn contents(boot: &dyn BootFiles, paths: &[String]) -> io::Result<Opt
     let mut found = Contents::default();
     for path in paths {
         let image = boot.head(path, IMAGE_LIMIT)?.unwrap_or_default();
-        if !go_through(&image, &mut found) {
+        if !search(&image, &mut found) {
             return Ok(None);
         }
     }
     Ok(Some(found))
 }
 
-/// Returns whether all of an initramfs was gone through.
-fn go_through(image: &[u8], found: &mut Contents) -> bool {
+/// Searches an initramfs; returns whether it was read to the end.
+fn search(image: &[u8], found: &mut Contents) -> bool {
     !image.is_empty() && archive::each_part(image, &mut |part| walk(part, found))
 }
 
-/// Goes through archives behind each other; returns whether they end as such do.
+/// Searches concatenated archives; returns whether their end is valid.
 fn walk(reader: &mut dyn Read, found: &mut Contents) -> bool {
     walked(reader, found).unwrap_or(false)
 }
 
 fn walked(reader: &mut dyn Read, found: &mut Contents) -> io::Result<bool> {
-    let mut content = vec![0; LOOKED_AT];
+    let mut content = vec![0; SEARCHED];
     // Archives are padded with any number of NULs.
     let mut first = [0];
     loop {
@@ -188,8 +186,8 @@ fn walked(reader: &mut dyn Read, found: &mut Contents) -> io::Result<bool> {
             let name = String::from_utf8_lossy(&name[..length - 1]).into_owned();
             let mut left = size.next_multiple_of(4);
             let mut taken = 0;
-            if Contents::is_looked_at(&name) {
-                taken = usize::try_from(size).unwrap_or(LOOKED_AT).min(LOOKED_AT);
+            if Contents::needs_content(&name) {
+                taken = usize::try_from(size).unwrap_or(SEARCHED).min(SEARCHED);
                 reader.read_exact(&mut content[..taken])?;
                 left -= taken as u64;
             }

@@ -18,7 +18,7 @@ const LONG_QUIET: SignedDuration = SignedDuration::from_mins(2);
 /// The time limit of a trial whose record has none.
 const WITHIN: SignedDuration = SignedDuration::from_mins(10);
 
-/// How long a boot for once waits for its report where transfers are not told to this server.
+/// How long a boot for once waits for its report if this server does not learn of transfers.
 pub const ONCE_UNTOLD: SignedDuration = SignedDuration::from_hours(24);
 
 /// How long a running machine can leave its root unused: NFS attributes are revalidated after a minute at most, and
@@ -65,7 +65,7 @@ pub enum Verdict {
     LeftUnsaid,
     /// Its time is over, and this server does not learn of what the node fetches.
     Untold,
-    /// It is over, and nothing is to do.
+    /// It is over, and nothing is left to do.
     Over,
 }
 
@@ -103,7 +103,7 @@ fn is_late(boot: &PendingBoot, fetched: Timestamp, now: Timestamp) -> bool {
     has_passed(fetched, within(boot), now)
 }
 
-/// Returns whether a boot is over that nobody tells the fetch of: by the time since it was set.
+/// Returns whether a boot whose fetch is not observed is over, by the time since it was set.
 fn is_over(boot: &PendingBoot, now: Timestamp) -> bool {
     let limit = match boot.kind {
         Kind::Once => ONCE_UNTOLD,
@@ -138,10 +138,10 @@ pub struct PowerFacts<'a> {
 
 /// Returns whether a node may be power-cycled after a failed trial.
 ///
-/// Never where the NFS server sees, or saw since the trial was fetched, that it runs another environment: then it never
-/// left it, or is back. Who fetched from the node's address is taken for the node; where that is not known, anybody may
-/// have, and the node may go on running what it ran: then its root has not been in use for longer than any system leaves
-/// it alone.
+/// Never if the NFS server observes, or observed since the trial was fetched, that it runs another environment: then it
+/// never left it, or is back. A fetch from the node's address is the node's. If the address is not known, another machine
+/// may have fetched, and the node may still run its environment: then that root must be unused for longer than any system
+/// leaves its root unused.
 pub fn may_cut_power(facts: PowerFacts<'_>) -> bool {
     let boot = facts.boot;
     if boot.elsewhere || facts.others_in_use != Some(false) {

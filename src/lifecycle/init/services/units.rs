@@ -1,4 +1,4 @@
-//! The systemd units that go with the pools of a server, as text: what hands out boot files, what ends trials, what prunes.
+//! The texts of the systemd units for the pools of a server: serving boot files, ending trials, pruning.
 //!
 //! Pure but for the path of this program. Not for installing them.
 
@@ -10,31 +10,31 @@ use crate::fs::own_program::own_program;
 use crate::lifecycle::init::backing::unit_name;
 use crate::pool::{layout, state};
 
-/// Where an administrator's units stand.
+/// The directory of the administrator's units.
 pub(super) const UNITS: &str = "/etc/systemd/system";
-/// The service that ends trials, and what starts it.
+/// The service that ends trials, and its timer.
 pub(super) const SERVICE: &str = "netbe-reconcile.service";
 pub(super) const TIMER: &str = "netbe-reconcile.timer";
-/// The service that hands out boot files.
+/// The service that serves boot files.
 pub(super) const TFTP: &str = "netbe-tftp.service";
-/// The service that prunes, and what starts it where somebody turned that on.
+/// The service that prunes, and its timer, which is not enabled by default.
 const PRUNE_SERVICE: &str = "netbe-prune.service";
 const PRUNE_TIMER: &str = "netbe-prune.timer";
-/// How a unit of netbe's begins.
+/// The first line of netbe's units.
 const WRITTEN: &str = "# Written by netbe init for ";
-/// How one begins that is of all pools with a state directory below what follows.
+/// The first words of a unit for all pools with a state directory in the directory that follows.
 const ALL: &str = "# Written by netbe init for the pools of ";
 
-/// What a unit of netbe's is for.
+/// The pools of a unit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum WrittenFor<'a> {
     /// All pools with a state directory in this one.
     Pools(&'a Path),
-    /// One pool, by its directory, as older ones were.
+    /// One pool, by its directory: a unit of an older netbe.
     Pool(&'a Path),
 }
 
-/// Returns what the unit with this text is for; `None` where it is not netbe's.
+/// Returns the pools of the unit with this text; `None` if it is not netbe's.
 pub(super) fn written_for(text: &str) -> Option<WrittenFor<'_>> {
     let first = text.lines().next()?;
     let all = first.strip_prefix(ALL).map(Path::new);
@@ -43,12 +43,12 @@ pub(super) fn written_for(text: &str) -> Option<WrittenFor<'_>> {
         .or_else(|| one().map(WrittenFor::Pool))
 }
 
-/// Returns the files of the units, with what they are to say, for the pools in these directories.
+/// Returns the files of the units for the pools in these directories, with their text.
 pub(super) fn units(dirs: &[PathBuf], states: &Path) -> Result<Vec<(PathBuf, String)>> {
     let program = format!("{}{}", systemd_word(&own_program()?), state_option(states));
     let head = format!("{ALL}{}\n[Unit]\n", states.display());
     let mounts = mounts(dirs);
-    // Before these: what was booted for once while the server was off must not be handed out again.
+    // Before these: an environment that was booted for once while the server was off must not be served again.
     // Its own log lines, twice a minute, are dropped; what netbe says is kept.
     let service = format!(
         "{head}Description=Finish netbe's pending boots and trials\nDocumentation=man:netbe-reconcile(8)\n{mounts}Before={TFTP} dnsmasq.service\n\n[Service]\nType=oneshot\nExecStart={program} reconcile --all-pools\nTimeoutStartSec=2min\nSyslogLevel=notice\nLogLevelMax=notice\n\n[Install]\nWantedBy=multi-user.target\n"
@@ -62,7 +62,7 @@ pub(super) fn units(dirs: &[PathBuf], states: &Path) -> Result<Vec<(PathBuf, Str
     let pruning = format!(
         "{head}Description=Destroy the oldest of netbe's environments\nDocumentation=man:netbe-prune(8)\n"
     );
-    // At the machine's idle hours, and at most what others leave of the disk: nobody waits for it.
+    // At night, with idle I/O priority: no user waits for it.
     let prune_service = format!(
         "{pruning}{mounts}\n\
          [Service]\nType=oneshot\nExecStart={program} prune --all-pools --wait 600\nIOSchedulingClass=idle\n"
@@ -83,7 +83,7 @@ pub(super) fn units(dirs: &[PathBuf], states: &Path) -> Result<Vec<(PathBuf, Str
     Ok(all.into_iter().map(at).collect())
 }
 
-/// Returns the service that hands out boot files.
+/// Returns the service that serves boot files.
 ///
 /// Its own two processes shut themselves off, the one that faces the network from everything. This is for what opens
 /// the files, which is root: it reads the pool, notes what was fetched, and has systemd start what follows from that.
@@ -96,8 +96,7 @@ fn tftp(head: &str, program: &str, mounts: &str, states: &Path) -> String {
     )
 }
 
-/// Returns the option by which netbe finds these state directories, with a space before it; nothing where it does so by
-/// itself.
+/// Returns the option with these state directories, after a space; empty for the default.
 pub(super) fn state_option(states: &Path) -> String {
     match states == Path::new(state::DEFAULT) {
         true => String::new(),
@@ -121,12 +120,12 @@ fn mounts(dirs: &[PathBuf]) -> String {
     format!("Wants={names}\nAfter={names}\n")
 }
 
-/// Returns whether a unit is there for an administrator to turn on, or to do without.
+/// Returns whether a unit is optional: the administrator enables it.
 pub(super) fn is_optional(unit: &str) -> bool {
     [PRUNE_SERVICE, PRUNE_TIMER].contains(&unit)
 }
 
-/// Returns whether a unit is started by its target, as `systemctl enable` has it.
+/// Returns whether a unit is enabled, as by `systemctl enable`.
 pub(super) fn is_wanted(unit: &str) -> bool {
     let target = if unit == TIMER {
         "timers"
