@@ -14,6 +14,7 @@ use super::pxelinux::{self, menu::Menu};
 use super::rpi;
 use super::spec::{Loader, Plan, RootPlace, Want};
 use crate::failure::Failure;
+use crate::fs::server_packages;
 
 /// Bytes of `cmdline.txt` that a Raspberry Pi's firmware reads.
 pub(crate) const RPI_LIMIT: usize = 1024;
@@ -300,7 +301,10 @@ fn programs(
             .iter()
             .filter(|name| !is_there(boot, name));
         plan.notes.extend(missing.map(|name| {
-            format!("{name} is not in the boot folder, and a BIOS would find nothing to start (packages pxelinux, syslinux-common)")
+            format!(
+                "{name} is not in the boot folder, and a BIOS would find nothing to start (it comes from this server: {})",
+                server_packages::install("pxelinux.0")
+            )
         }));
     }
     Ok(())

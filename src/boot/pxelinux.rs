@@ -321,7 +321,7 @@ pub(crate) fn program_missing(menu: &Menu, path: &str, boot: &dyn BootFiles) -> 
             .map(|dir| format!("{dir}{name}"))
             .find(|path| is_there(boot, path))
     };
-    let remedy = "PXELINUX would stop at its prompt (package syslinux-common has it)";
+    let remedy = "PXELINUX would stop at its prompt (package syslinux-common or syslinux has it)";
     let Some(found) = place(program) else {
         return vec![format!(
             "{path}: {directive} starts {program}, which is not in the boot folder: {remedy}"

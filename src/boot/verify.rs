@@ -20,6 +20,7 @@ use super::plan::{PXE_LIMIT, RPI_LIMIT, recognise};
 use super::pxelinux::{self, boots::Reader};
 use super::rpi;
 use super::spec::{Loader, RootPlace, Want};
+use crate::fs::server_packages;
 use starts::Starter;
 
 /// Limits: number of reasons, and characters of each.
@@ -202,7 +203,10 @@ fn pxe_ways(boot: &dyn BootFiles, root: &dyn BootFiles, reasons: &mut Vec<String
             .iter()
             .filter(|name| !is_there(boot, name));
         reasons.extend(
-            missing.map(|name| format!("{name}, which a BIOS starts, is not in the boot folder")),
+            missing.map(|name| format!(
+                "{name}, which a BIOS starts, is not in the boot folder (it comes from this server: {})",
+                server_packages::install("pxelinux.0")
+            )),
         );
     }
     let files = match pxelinux::configurations(boot) {

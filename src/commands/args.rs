@@ -58,10 +58,14 @@ fn seconds(text: &str) -> Result<Duration, String> {
         .map_err(|_| "a number of seconds".to_string())
 }
 
-/// Reads a duration such as `10m`, `90s`, `1h 30m`; a number alone is seconds.
+/// Reads a duration such as `10m`, `90s`, `1h 30m`; a number alone is seconds, and refused where no machine boots in as
+/// many.
 pub(super) fn duration(text: &str) -> Result<SignedDuration, String> {
-    let seconds = text.parse().map(SignedDuration::from_secs);
-    match seconds.ok().or_else(|| span(text)) {
+    let seconds = text.parse().ok().map(SignedDuration::from_secs);
+    if seconds.is_some_and(|s| (1..60).contains(&s.as_secs())) {
+        return Err(format!("a number alone is seconds: {text}m, or {text}s?"));
+    }
+    match seconds.or_else(|| span(text)) {
         Some(duration) if duration >= SignedDuration::from_secs(1) => Ok(duration),
         _ => Err("a duration such as 90s, 10m or 1h".to_string()),
     }
@@ -83,4 +87,21 @@ fn span(text: &str) -> Option<SignedDuration> {
         return None;
     }
     span.to_duration(SpanRelativeTo::days_are_24_hours()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_alone_is_seconds_where_that_can_be_meant() {
+        for (text, seconds) in [("10m", 600), ("30s", 30), ("600", 600), ("1h 30m", 5400)] {
+            assert_eq!(duration(text), Ok(SignedDuration::from_secs(seconds)));
+        }
+        let why = "a number alone is seconds: 30m, or 30s?";
+        assert_eq!(duration("30"), Err(why.to_string()));
+        for bad in ["0", "-5", "soon", ""] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
 }

@@ -14,9 +14,10 @@ use crate::lifecycle::{Mode, Outcome};
 /// Make a pool
 ///
 /// Makes DIR (default: the pool) a pool. A directory on btrfs is used as it is. --file formats a sparse image beside it
-/// (DIR.btrfs) and mounts it there, for a machine without a spare disk; --device does so with a block device. A
-/// systemd mount unit makes the mount permanent; without systemd, the line for fstab is printed. On an existing
-/// pool init changes nothing.
+/// (DIR.btrfs) and mounts it there, for a machine without a spare disk; --device does so with a block device, under any
+/// of its names: it is mounted again by the UUID of its filesystem. A systemd mount unit makes the mount permanent; without
+/// systemd, the line for fstab is printed. If init fails, what it has made is removed again. On an existing pool init sets
+/// --server and the mount options, and changes nothing else.
 ///
 /// Nodes write to the pool over NFS, and a client that may mount one export can address every file of its filesystem. So
 /// the pool is mounted nosuid,nodev (a directory of a larger filesystem by a bind mount), and a directory on the filesystem of /,
@@ -108,10 +109,15 @@ pub fn run(session: &Session, args: Init) -> Result<u8> {
     let outcome = init::init(&request, mode)?;
     if let Some(made) = session.done(outcome)? {
         let dir = made.dir.display();
+        let pool = match made.dir == session.pool_dir {
+            true => String::new(),
+            false => format!(" --pool {dir}"),
+        };
+        let next = format!("Next, import a system: netbe{pool} import debian debian.tar.zst");
         session.sentence(&match (made.taken_over, made.was_there) {
             (true, _) => format!("Took over the pool in {dir}."),
             (false, true) => format!("{dir} is already a pool."),
-            (false, false) => format!("Made a pool in {dir}."),
+            (false, false) => format!("Made a pool in {dir}. {next}"),
         })?;
         match made.services.as_deref() {
             None => {}

@@ -134,7 +134,7 @@ impl Upgrade {
             }
         }
         if let Some(within) = self.trial {
-            line.push(format!("--try={}", within.as_secs()).into());
+            line.push(format!("--try={}s", within.as_secs()).into());
         }
         if let Some(name) = &self.name {
             line.extend(["--name".into(), name.as_str().into()]);

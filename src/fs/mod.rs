@@ -16,6 +16,7 @@ pub mod own_program;
 pub mod path_error;
 pub mod rooted;
 pub mod same_content;
+pub mod server_packages;
 pub mod shown_path;
 pub mod systemd;
 pub mod threads;

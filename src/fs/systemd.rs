@@ -1,9 +1,12 @@
 //! Asks systemd about units, and changes them. What a unit contains is not known here.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Error, Result, bail};
+
+use super::server_packages;
 
 /// Returns whether systemd is the init system: sd_booted(3).
 pub fn is_running() -> bool {
@@ -29,9 +32,10 @@ pub fn systemctl(arguments: &[&str]) -> Result<()> {
 /// Contains the program's stderr.
 pub fn run(command: &mut Command) -> Result<()> {
     let name = command.get_program().to_string_lossy().into_owned();
-    let output = command
-        .output()
-        .with_context(|| format!("running {name}"))?;
+    let output = command.output().map_err(|e| match e.kind() {
+        ErrorKind::NotFound => server_packages::missing(&name).into(),
+        _ => Error::new(e).context(format!("running {name}")),
+    })?;
     if output.status.success() {
         return Ok(());
     }

@@ -6,21 +6,18 @@
 
 mod backing;
 pub mod filesystem;
+mod new_pool;
 mod refusals;
 pub mod services;
 mod take_over;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::properties::{self as settings, Changed};
+use super::plan::Plan;
+use super::properties as settings;
 use super::{Mode, Outcome, addresses};
-use crate::btrfs::subvolume;
-use crate::pool::base::Base;
-use crate::pool::record::{self, PoolRecord, VERSION};
-use crate::pool::state::{self, Place};
 use crate::pool::{self, Pool, claimed, layout, properties};
 use refusals::{refuse_ground, refuse_path};
 use take_over::Offer;
@@ -53,6 +50,15 @@ pub struct Made {
     pub warnings: Vec<String>,
 }
 
+impl Made {
+    /// Warns of a server's address that does not fit this machine.
+    fn warn_of_server(&mut self, pool: &Pool) {
+        let misfits = addresses::of_server(pool, None);
+        self.warnings
+            .extend(misfits.map(|misfit| misfit.sentence()));
+    }
+}
+
 /// The smallest file for a pool, in bytes, which mkfs.btrfs accepts.
 const SMALLEST: u64 = 128 << 20;
 
@@ -76,7 +82,11 @@ pub fn size(text: &str) -> Result<u64, String> {
         .and_then(|n| n.checked_mul(unit))
         .ok_or_else(|| format!("{text:?} is not a size: 64G, 500M, 1T"))?;
     if bytes < SMALLEST {
-        return Err(format!("{text} is too small for a pool: 128M at least"));
+        let instead = match unit {
+            1 => format!("a number alone is bytes; {text}G?"),
+            _ => "128M at least".to_string(),
+        };
+        return Err(format!("{text} is too small for a pool: {instead}"));
     }
     Ok(bytes)
 }
@@ -139,122 +149,143 @@ pub fn init(request: &Request, mode: Mode) -> Result<Outcome<Made>> {
     if !was_there {
         refuse_ground(&dir, &request.ground, &request.states)?;
     }
-    if mode.dry_run {
-        let mut steps = match (&offer, was_there) {
-            (Some(offer), _) => offer.lines(),
-            (None, true) => closing(&dir)?,
-            (None, false) => steps(&dir, &request.ground),
-        };
-        if let (Some(pool), Some(server)) = (&pool, &server)
-            && let Some(Outcome::Planned(setting)) = set_server(pool, server, mode)?
-        {
-            steps.extend(setting);
-        }
-        if request.services {
-            steps.extend(services::install(&dir, &request.states, pool.as_ref(), mode)?.steps);
-        } else if !was_there {
-            let mut done = services::Done::default();
-            services::installed_units::renew(&dir, &request.states, false, &mut done)?;
-            steps.extend(done.steps);
-        }
-        return Ok(Outcome::Planned(steps));
+    let making = || {
+        Ok(Made {
+            dir: dir.clone(),
+            was_there,
+            taken_over: offer.is_some(),
+            services: None,
+            notes: Vec::new(),
+            warnings: Vec::new(),
+        })
+    };
+    let made = mode.unless_dry(making)?;
+    let mut plan = Plan::new();
+    match &offer {
+        Some(offer) => plan.steps(offer.lines(), |made: &mut Made| {
+            if request.take_over != TakeOver::Believe {
+                return Err(take_over::not_confirmed(&dir));
+            }
+            made.notes.extend(backing::confine(&dir)?);
+            made.warnings.extend(offer.apply(&request.states, mode)?);
+            Ok(())
+        }),
+        // Options missing in an administrator's own mount, or one of an older netbe.
+        None if was_there => plan.steps(closing(&dir)?, |made| {
+            made.notes.extend(backing::confine(&dir)?);
+            filesystem::close(&layout::nodes(&dir))
+        }),
+        None => plan.steps(new_pool::steps(&dir, &request.ground)?, |made| {
+            new_pool::make(&dir, request, server.as_deref(), made)
+        }),
     }
-    if offer.is_some() && request.take_over != TakeOver::Believe {
-        return Err(take_over::not_confirmed(&dir));
-    }
-    make(&dir, request, server.as_deref(), offer, was_there, mode).map(Outcome::Done)
+    let pool = match (pool, &server) {
+        (Some(pool), Some(server)) => Some(plan_server(&mut plan, pool, server, mode)?),
+        (pool, _) => pool,
+    };
+    plan_services(&mut plan, &dir, request, pool.as_ref(), was_there, mode)?;
+    plan.carry_out(made)
 }
 
-fn make(
-    dir: &Path,
-    request: &Request,
-    server: Option<&str>,
-    offer: Option<Offer>,
+/// Plans the server's address of a pool that has another one, or none; returns the pool as it will be.
+fn plan_server<'a>(
+    plan: &mut Plan<'a, Made>,
+    pool: Pool,
+    server: &str,
+    mode: Mode,
+) -> Result<Pool> {
+    let mut record = pool.record().clone();
+    let before = record.properties.insert("server".into(), server.into());
+    let then = pool.with_record(&record);
+    if before.as_deref() == Some(server) {
+        // Nothing is set, and an address that does not fit is told all the same.
+        plan.steps(Vec::new(), move |made| {
+            made.warn_of_server(&pool);
+            Ok(())
+        });
+        return Ok(then);
+    }
+    let server = [("server".to_string(), server.to_string())];
+    let set = move |pool: &Pool, mode| {
+        let request = settings::Request {
+            assignments: &server,
+            force: false,
+            existing: false,
+        };
+        settings::set(pool, None, request, mode)
+    };
+    let dry = Mode {
+        dry_run: true,
+        ..mode
+    };
+    if let Outcome::Planned(steps) = set(&pool, dry)? {
+        plan.steps(steps, move |made| {
+            let Outcome::Done(changed) = set(&pool, mode)? else {
+                return Ok(());
+            };
+            made.notes
+                .push(format!("set {} on the pool", changed.set.join(", ")));
+            made.warnings.extend(changed.warnings);
+            if changed.is_for_new && pool.nodes()?.iter().any(|n| n.active.is_some()) {
+                made.notes.push(settings::for_new(None));
+            }
+            Ok(())
+        });
+    }
+    Ok(then)
+}
+
+/// Plans the services, where they are asked for; else that those installed wait for a new pool's filesystem too.
+fn plan_services<'a>(
+    plan: &mut Plan<'a, Made>,
+    dir: &'a Path,
+    request: &'a Request,
+    pool: Option<&Pool>,
     was_there: bool,
     mode: Mode,
-) -> Result<Made> {
-    let (mut notes, mut warnings) = (Vec::new(), Vec::new());
-    let taken_over = offer.is_some();
-    if let Some(offer) = offer {
-        notes.extend(backing::confine(dir)?);
-        warnings.extend(offer.apply(&request.states, mode)?);
-    } else if was_there {
-        // Options missing in an administrator's own mount, or one of an older netbe.
-        notes.extend(backing::confine(dir)?);
-        filesystem::close(&layout::nodes(dir))?;
-    } else {
-        backing::prepare(dir, &request.ground, &mut notes)?;
-        lay_out(dir, &request.states, server)
-            .with_context(|| format!("making the pool in {}", dir.display()))?;
-    }
-    let mut pool = Pool::open(dir, &request.states)?;
-    if let Some(server) = server
-        && let Some(Outcome::Done(changed)) = set_server(&pool, server, mode)?
-    {
-        notes.push(format!("set {} on the pool", changed.set.join(", ")));
-        warnings.extend(changed.warnings);
-        if changed.is_for_new && pool.nodes()?.iter().any(|n| n.active.is_some()) {
-            notes.push(settings::for_new(None));
-        }
-        pool = pool.again()?;
-    } else if server.is_some() {
-        warnings.extend(addresses::of_server(&pool, None).map(|misfit| misfit.sentence()));
-    }
-    let mut steps = None;
+) -> Result<()> {
+    let states = &request.states;
     if request.services {
-        let done =
-            services::install(dir, &request.states, Some(&pool), mode).with_context(|| {
+        let dry = Mode {
+            dry_run: true,
+            ..mode
+        };
+        let steps = services::install(dir, states, pool, dry)?.steps;
+        plan.steps(steps, move |made| {
+            let pool = Pool::open(dir, states)?;
+            let done = services::install(dir, states, Some(&pool), mode);
+            let done = done.with_context(|| {
                 format!(
                     "{} is a pool, but its services are not installed",
                     dir.display()
                 )
             })?;
-        steps = Some(done.steps);
-        notes.extend(done.notes);
-        warnings.extend(done.warnings);
+            made.services = Some(done.steps);
+            made.notes.extend(done.notes);
+            made.warnings.extend(done.warnings);
+            Ok(())
+        });
+    } else if !was_there {
+        let renew = move |write| {
+            let mut done = services::Done::default();
+            services::installed_units::renew(dir, states, write, &mut done).map(|()| done.steps)
+        };
+        plan.steps(renew(false)?, move |made| {
+            if !renew(true)?.is_empty() {
+                made.notes.push(format!(
+                    "the services now also wait for the mount of {}; to serve its nodes: netbe init {0} --services",
+                    dir.display()
+                ));
+            }
+            Ok(())
+        });
     }
-    if steps.is_none() && !was_there {
-        // The units wait for every pool's filesystem.
-        let mut done = services::Done::default();
-        services::installed_units::renew(dir, &request.states, true, &mut done)?;
-        if !done.steps.is_empty() {
-            notes.push(format!(
-                "the services now also wait for the mount of {}; to serve its nodes: netbe init {0} --services",
-                dir.display()
-            ));
-        }
-    }
-    Ok(Made {
-        dir: pool.root().to_path_buf(),
-        was_there,
-        taken_over,
-        services: steps,
-        notes,
-        warnings,
-    })
-}
-
-/// Sets the server's address on a pool that has another one, or none.
-fn set_server(pool: &Pool, server: &str, mode: Mode) -> Result<Option<Outcome<Changed>>> {
-    let property = "server".to_string();
-    if pool.record().properties.get(&property).map(String::as_str) == Some(server) {
-        return Ok(None);
-    }
-    let request = settings::Request {
-        assignments: &[(property, server.to_string())],
-        force: false,
-        existing: false,
-    };
-    settings::set(pool, None, request, mode).map(Some)
+    Ok(())
 }
 
 /// Returns the steps that keep the users of this machine from the files of a pool's nodes, if there are any to take.
 fn closing(dir: &Path) -> Result<Vec<String>> {
-    let missing = filesystem::missing_options(dir)?;
-    let mut steps = Vec::new();
-    if !missing.is_empty() {
-        steps.push(format!("mount {} {}", dir.display(), missing.join(",")));
-    }
+    let mut steps: Vec<String> = confining(dir, dir)?.into_iter().collect();
     let nodes = layout::nodes(dir);
     if filesystem::is_open(&nodes) {
         steps.push(format!("close {} to other users", nodes.display()));
@@ -262,54 +293,12 @@ fn closing(dir: &Path) -> Result<Vec<String>> {
     Ok(steps)
 }
 
-fn steps(dir: &Path, ground: &Ground) -> Vec<String> {
-    let on = match ground {
-        Ground::Directory => None,
-        Ground::File(bytes) => Some((
-            format!("make {} of {bytes} bytes", backing::image(dir).display()),
-            backing::image(dir),
-        )),
-        Ground::Device(device, _) => Some((format!("format {}", device.display()), device.clone())),
-    };
-    let mut steps = Vec::new();
-    if let Some((make, what)) = on {
-        steps.push(make);
-        steps.push(format!("mount {} at {}", what.display(), dir.display()));
-        steps.push("make the mount permanent".to_string());
-    }
-    steps.push(format!("lay out a pool in {}", dir.display()));
-    steps
+/// Returns the step that has a directory mounted with the options that what is there of its path lacks.
+fn confining(dir: &Path, there: &Path) -> Result<Option<String>> {
+    let missing = filesystem::missing_options(there)?.join(",");
+    Ok((!missing.is_empty()).then(|| format!("mount {} {missing}", dir.display())))
 }
 
-fn lay_out(dir: &Path, states: &Path, server: Option<&str>) -> Result<()> {
-    for part in [layout::nodes(dir), layout::tftp(dir)] {
-        match fs::create_dir(&part) {
-            Err(e) if e.kind() != std::io::ErrorKind::AlreadyExists => {
-                return Err(e).with_context(|| format!("making {}", part.display()));
-            }
-            _ => {}
-        }
-    }
-    filesystem::close(&layout::nodes(dir))?;
-    let mut record = PoolRecord {
-        version: VERSION,
-        uuid: Base::new_id()?,
-        properties: std::collections::BTreeMap::new(),
-        other: serde_json::Map::new(),
-    };
-    record
-        .properties
-        .extend(server.map(|s| ("server".to_string(), s.to_string())));
-    let state = layout::state(states, &record.uuid);
-    state::make(&state)?;
-    record::write(&state.join(layout::POOL_RECORD), &record)?;
-    // This file marks it as a pool.
-    Place::locate(&dir.canonicalize()?)?.write(&state)?;
-    record::write(&layout::pool_record(dir), &record.without_secrets())?;
-    subvolume::sync(dir).context("making the pool durable")
-}
-
-/// Makes a UUID.
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -319,8 +308,11 @@ mod tests {
         assert_eq!(size("64G"), Ok(64 << 30));
         assert_eq!(size("500m"), Ok(500 << 20));
         assert_eq!(size("1T"), Ok(1 << 40));
+        assert_eq!(size("1073741824"), Ok(1 << 30));
         for bad in ["", "G", "64X", "-1G", "1.5G", "99999999999T", "1M"] {
             assert!(size(bad).is_err(), "{bad}");
         }
+        let why = "64 is too small for a pool: a number alone is bytes; 64G?";
+        assert_eq!(size("64"), Err(why.to_string()));
     }
 }

@@ -14,7 +14,7 @@ use super::{Published, exports};
 use crate::failure::Failure;
 use crate::fs::atomic::{self, Durable};
 use crate::fs::path_error::{if_exists, is_system_error};
-use crate::fs::systemd;
+use crate::fs::{server_packages, systemd};
 use crate::pool::{Pool, PoolLock, layout, record};
 
 /// The directory whose `*.exports` files exportfs(8) reads.
@@ -64,11 +64,10 @@ pub fn bring_up_to_date(
     }
     let Some(exportfs) = exportfs() else {
         if !exports::paths(text).is_empty() {
-            done.warnings.push(
-                "this machine has no NFS server (no exportfs): nodes cannot mount their roots; \
-                 apt install nfs-kernel-server, then netbe publish"
-                    .to_string(),
-            );
+            done.warnings.push(format!(
+                "this machine has no NFS server (no exportfs): nodes cannot mount their roots; {}, then netbe publish",
+                server_packages::install("exportfs")
+            ));
         }
         return Ok(());
     };

@@ -3,12 +3,10 @@
 //! Compares a program's ELF header with the machine and with the kernel's `binfmt_misc` handlers, as the kernel
 //! does. Package names appear in the hint only. Runs nothing.
 
-use std::fs::read_to_string;
-
 use super::binfmt::{Registered, handler_for, registered};
 use crate::failure::Failure;
 use crate::fs::rooted::Tree;
-use crate::fs::threads;
+use crate::fs::{server_packages, threads};
 
 /// Programs of which every system has one; the shell, which package scripts need, comes first.
 const PROGRAMS: &[&str] = &[
@@ -43,13 +41,14 @@ pub fn check(root: &Tree) -> anyhow::Result<()> {
     let Some(reason) = refused else {
         return Ok(());
     };
-    let release = read_to_string("/etc/os-release").unwrap_or_default();
     let why = format!(
         "{}/{path} is a program for {}, which this machine cannot run: {reason}",
         root.path().display(),
         machine(&header)
     );
-    Err(Failure::refused(why).hint(remedy(&release)).into())
+    Err(Failure::refused(why)
+        .hint(server_packages::install_emulators())
+        .into())
 }
 
 /// Returns whether the environment's programs need an emulator here.
@@ -134,36 +133,6 @@ fn has_aarch32() -> bool {
     thread.is_ok_and(|thread| thread.join().is_ok_and(|result| result >= 0))
 }
 
-/// Returns the command that installs emulators on a server with this os-release.
-fn remedy(release: &str) -> String {
-    let field = |key: &str| {
-        release
-            .lines()
-            .find_map(|line| line.strip_prefix(key)?.strip_prefix('='))
-            .map_or("", |value| value.trim_matches('"'))
-    };
-    let (id, like) = (field("ID"), field("ID_LIKE"));
-    let major = field("VERSION_ID").split('.').next().unwrap_or("");
-    let older = major
-        .parse()
-        .is_ok_and(|major: u32| (id == "ubuntu" && major < 25) || (id != "ubuntu" && major <= 12));
-    let is = |family: &str| id == family || like.split(' ').any(|l| l == family);
-    if is("arch") {
-        "pacman -S qemu-user-static qemu-user-static-binfmt"
-    } else if is("fedora") {
-        "dnf install qemu-user-static"
-    } else if is("suse") || is("opensuse") {
-        "zypper install qemu-linux-user"
-    } else if is("alpine") {
-        "apk add qemu-openrc qemu-aarch64 qemu-arm && rc-service qemu-binfmt start"
-    } else if older {
-        "apt-get install qemu-user-static binfmt-support"
-    } else {
-        "apt-get install qemu-user-binfmt"
-    }
-    .to_string()
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
@@ -212,18 +181,5 @@ pub(super) mod tests {
     fn a_root_without_programs_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         assert!(check(&Tree::open(dir.path()).unwrap()).is_err());
-    }
-
-    #[test]
-    fn the_hint_is_for_the_servers_distribution() {
-        let old = "ID=debian\nVERSION_ID=\"12\"\n";
-        assert_eq!(
-            remedy(old),
-            "apt-get install qemu-user-static binfmt-support"
-        );
-        assert!(remedy("ID=ubuntu\nVERSION_ID=\"24.04\"\n").contains("qemu-user-static "));
-        assert!(remedy("ID=debian\nVERSION_ID=\"13\"\n").contains("qemu-user-binfmt"));
-        assert!(remedy("ID=endeavouros\nID_LIKE=arch\n").starts_with("pacman"));
-        assert!(remedy("").starts_with("apt-get"));
     }
 }

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 pub(super) use connection::Connection;
 
 use crate::failure::Failure;
+use crate::fs::server_packages;
 
 /// Which network programs see.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -114,9 +115,7 @@ impl Network {
         let instead = "netbe set upgrade.network=host uses this machine's own network";
         if slirp().is_none() {
             let why = "a private network needs slirp4netns, which is not installed";
-            let hint = format!(
-                "apt-get install slirp4netns (the package's name everywhere), or: {instead}"
-            );
+            let hint = format!("{}, or: {instead}", server_packages::install("slirp4netns"));
             return Err(Failure::refused(why).hint(hint).into());
         }
         if !Path::new(TUN).exists() {

@@ -201,6 +201,7 @@ const DONE: &[(&str, Prepare)] = &[
     ("set keep=3 cmdline=quiet", nothing),
     ("set server=192.0.2.2 --existing", nothing),
     ("set mac= nog", nothing),
+    ("init --server 192.0.2.9", nothing),
     ("set mac=02:00:00:00:00:08 ordo", nothing),
     ("upgrade --node nog --name n -- touch /etc/new", nothing),
     ("upgrade --node nog --name n -a -- touch /etc/new", nothing),

@@ -52,7 +52,13 @@ fn a_file_becomes_a_mounted_pool() {
         .run(&format!("init --file 256M --server {SERVER}"));
     assert_eq!(said.status, 0, "{said:#?}");
     let dir = place.dir();
-    assert_eq!(said.stdout, format!("Made a pool in {}.\n", dir.display()));
+    assert_eq!(
+        said.stdout,
+        format!(
+            "Made a pool in {}. Next, import a system: netbe import debian debian.tar.zst\n",
+            dir.display()
+        )
+    );
     // Without systemd the line for fstab is printed.
     let line = format!(
         "{0}.btrfs {0} btrfs loop,noatime,nosuid,nodev 0 0",
@@ -150,7 +156,10 @@ fn a_directory_on_btrfs_is_used_as_it_is() {
     fs::write(pool.at("mine"), "x").unwrap();
     assert_eq!(
         netbe.ok("init"),
-        format!("Made a pool in {}.\n", dir.display())
+        format!(
+            "Made a pool in {}. Next, import a system: netbe import debian debian.tar.zst\n",
+            dir.display()
+        )
     );
     assert_eq!(netbe.ok("list -H"), "");
     assert_eq!(netbe.ok("check"), "Everything is sound.\n");
@@ -196,23 +205,44 @@ fn a_dry_run_makes_nothing() {
 #[test]
 fn what_fails_half_way_is_taken_back() {
     let place = Place::new();
-    // No mkfs in PATH: the image must not stay.
     let bin = place.0.path().join("bin");
     fs::create_dir(&bin).unwrap();
-    let said = place
-        .netbe()
-        .plain()
-        .args(["init", "--file", "256M"])
-        .env("PATH", &bin)
-        .output()
-        .unwrap();
-    assert_eq!(said.status.code(), Some(1));
-    let words = String::from_utf8_lossy(&said.stderr).into_owned();
-    assert!(words.contains("mkfs.btrfs"), "{words}");
-    assert!(!place.dir().with_extension("btrfs").exists());
-    place
-        .netbe()
-        .ok(&format!("init --file 256M --server {SERVER}"));
+    let init = |options: &[&str], path: &str| {
+        let mut netbe = place.netbe().plain();
+        netbe.args(["init", "deep/er", "--file", "256M", "--server", SERVER]);
+        let said = netbe
+            .args(options)
+            .current_dir(place.0.path())
+            .env("PATH", path);
+        let said = said.output().unwrap();
+        assert_eq!(said.status.code(), Some(1), "{said:#?}");
+        let left: Vec<PathBuf> = fs::read_dir(place.0.path())
+            .unwrap()
+            .map(|e| e.unwrap().path())
+            .filter(|p| !["bin", "state"].iter().any(|known| p.ends_with(known)))
+            .collect();
+        assert_eq!(left, Vec::<PathBuf>::new());
+        String::from_utf8_lossy(&said.stderr).into_owned()
+    };
+    // Before anything is begun, and in a dry run too, the package is named.
+    let path = bin.display().to_string();
+    let missing = init(&[], &path);
+    assert_eq!(init(&["-n"], &path), missing);
+    let says = "error: mkfs.btrfs is not installed\nhint: ";
+    assert!(missing.starts_with(says), "{missing}");
+    assert!(missing.contains("btrfs"), "{missing}");
+    // One that fails once the image is formatted.
+    let text = place.0.path().join("bin/text");
+    fs::write(&text, "#!/bin/sh\necho no loop device >&2; exit 32\n").unwrap();
+    install(&text, &bin.join("mount"));
+    let path = format!("{}:/usr/sbin:/usr/bin:/sbin:/bin", bin.display());
+    let said = init(&[], &path);
+    assert!(said.contains("mount: no loop device"), "{said}");
+    // One that fails once it is mounted.
+    let before = crate::support::mounts();
+    let said = init(&["--state", "/proc/none"], "/usr/sbin:/usr/bin:/sbin:/bin");
+    assert!(said.contains("making the pool in "), "{said}");
+    assert_eq!(crate::support::mounts(), before);
 }
 
 #[test]

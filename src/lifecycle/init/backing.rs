@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
+use nix::mount::{MntFlags, umount2};
 
 use super::{Ground, filesystem};
+use crate::btrfs::subvolume::identity;
 use crate::failure::Failure;
 use crate::fs::atomic::{self, Durable};
-use crate::fs::systemd;
+use crate::fs::{server_packages, systemd};
 
 /// Refuses a device that is none, is mounted, or holds something that nobody gave up.
 pub(super) fn refuse_device(device: &Path, yes: bool) -> Result<()> {
@@ -60,56 +62,137 @@ pub(super) fn refuse_device(device: &Path, yes: bool) -> Result<()> {
     Ok(())
 }
 
-/// Makes `dir` a mounted btrfs filesystem on its ground; notes what a person should know or do.
-pub(super) fn prepare(dir: &Path, ground: &Ground, notes: &mut Vec<String>) -> Result<()> {
+/// Refuses where a program is missing that makes a filesystem, before anything is begun.
+pub(super) fn require_programs() -> Result<()> {
+    ["mkfs.btrfs", "mount", "wipefs"]
+        .iter()
+        .try_for_each(|program| server_packages::require(program))
+}
+
+/// What takes away again what was made for a pool that then could not be made, the last first.
+#[derive(Default)]
+pub(super) struct Undo(Vec<Box<dyn FnOnce()>>);
+
+impl Undo {
+    /// Adds how something that was made is taken away.
+    pub(super) fn by(&mut self, take_away: impl FnOnce() + 'static) {
+        self.0.push(Box::new(take_away));
+    }
+
+    /// Lets all of it stay.
+    pub(super) fn keep(mut self) {
+        self.0.clear();
+    }
+}
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        while let Some(take_away) = self.0.pop() {
+            take_away();
+        }
+    }
+}
+
+/// Makes `dir` a mounted btrfs filesystem on its ground; returns the mount, where it is one of its own.
+pub(super) fn prepare(dir: &Path, ground: &Ground, undo: &mut Undo) -> Result<Option<Lasting>> {
+    let missing: Vec<PathBuf> = dir
+        .ancestors()
+        .take_while(|a| !a.exists())
+        .map(Into::into)
+        .collect();
+    for dir in missing.into_iter().rev() {
+        undo.by(move || drop(fs::remove_dir(&dir)));
+    }
     atomic::directories(dir)?;
     let (what, is_file) = match ground {
         Ground::Directory => {
-            notes.extend(confine(dir)?);
-            return Ok(());
+            return Ok(None);
         }
         Ground::File(bytes) => {
             let image = image(dir);
             let file =
                 File::create_new(&image).with_context(|| format!("making {}", image.display()))?;
+            let made = image.clone();
+            undo.by(move || drop(fs::remove_file(&made)));
             file.set_len(*bytes)?;
             (image, true)
         }
         Ground::Device(device, _) => (device.canonicalize()?, false),
     };
-    let made = systemd::run(Command::new("mkfs.btrfs").args(["-q", "-f"]).arg(&what))
-        .and_then(|()| {
-            let options = options(is_file);
-            systemd::run(
-                Command::new("mount")
-                    .args(["-t", "btrfs", "-o", options])
-                    .arg(&what)
-                    .arg(dir),
-            )
-        })
-        .with_context(|| format!("making a btrfs filesystem on {}", what.display()));
-    if made.is_err() && is_file {
-        fs::remove_file(&what).with_context(|| format!("removing {}", what.display()))?;
-    }
-    made?;
-    notes.extend(make_permanent(dir, &what, is_file)?);
-    Ok(())
-}
-
-/// Makes the mount of a file or device come back after a reboot.
-fn make_permanent(dir: &Path, what: &Path, is_file: bool) -> Result<Option<String>> {
-    let options = options(is_file);
-    let how = format!("Type=btrfs\nOptions={options}");
-    let line = format!("btrfs {options}");
-    let kept = keep_mounted(dir, what, &how, &line)?;
-    Ok(Some(kept))
-}
-
-/// Returns the options a pool's filesystem is mounted with.
-fn options(is_file: bool) -> &'static str {
-    match is_file {
+    let options = match is_file {
         true => "loop,noatime,nosuid,nodev",
         false => "noatime,nosuid,nodev",
+    };
+    let mut mount = Command::new("mount");
+    mount
+        .args(["-t", "btrfs", "-o", options])
+        .arg(&what)
+        .arg(dir);
+    systemd::run(Command::new("mkfs.btrfs").args(["-q", "-f"]).arg(&what))
+        .and_then(|()| systemd::run(&mut mount))
+        .with_context(|| format!("making a btrfs filesystem on {}", what.display()))?;
+    unmount_later(dir, undo);
+    // The name of a device may be another's after a reboot.
+    let stable = match is_file {
+        true => Stable::Path(what),
+        false => Stable::Filesystem(identity::filesystem(dir)?.to_string()),
+    };
+    Ok(Some(Lasting {
+        what: stable,
+        kind: "btrfs",
+        options,
+    }))
+}
+
+/// Has a pool that was laid out mounted as it is to be, now and after each reboot; returns what a person should know or
+/// do.
+pub(super) fn settle(dir: &Path, own: Option<Lasting>, undo: &mut Undo) -> Result<Option<String>> {
+    if let Some(own) = own {
+        return own.keep(dir).map(Some);
+    }
+    if !filesystem::is_mount_point(dir)? {
+        unmount_later(dir, undo);
+    }
+    confine(dir)
+}
+
+fn unmount_later(dir: &Path, undo: &mut Undo) {
+    let dir = dir.to_path_buf();
+    // Nothing happens where it is no mount point.
+    undo.by(move || {
+        let _ = umount2(&dir, MntFlags::MNT_DETACH);
+    });
+}
+
+/// A mount that is to come back after each reboot.
+pub(super) struct Lasting {
+    what: Stable,
+    kind: &'static str,
+    options: &'static str,
+}
+
+/// What is mounted, by a name that it still has after a reboot.
+enum Stable {
+    Path(PathBuf),
+    /// By the UUID of its filesystem.
+    Filesystem(String),
+}
+
+impl Stable {
+    /// Returns it for a line of fstab(5).
+    fn in_fstab(&self) -> String {
+        match self {
+            Self::Path(path) => path.display().to_string(),
+            Self::Filesystem(uuid) => format!("UUID={uuid}"),
+        }
+    }
+
+    /// Returns it for a mount unit, which knows paths alone: systemd.mount(5).
+    fn in_unit(&self) -> String {
+        match self {
+            Self::Path(path) => path.display().to_string(),
+            Self::Filesystem(uuid) => format!("/dev/disk/by-uuid/{uuid}"),
+        }
     }
 }
 
@@ -119,9 +202,12 @@ pub(super) fn confine(dir: &Path) -> Result<Option<String>> {
         return Ok(None);
     }
     if filesystem::confine(dir)? {
-        let options = "bind,nosuid,nodev";
-        let how = format!("Type=none\nOptions={options}");
-        return keep_mounted(dir, dir, &how, &format!("none {options}")).map(Some);
+        let bind = Lasting {
+            what: Stable::Path(dir.to_path_buf()),
+            kind: "none",
+            options: "bind,nosuid,nodev",
+        };
+        return bind.keep(dir).map(Some);
     }
     Ok(Some(format!(
         "{0} is now mounted nosuid,nodev; add both options to its line in /etc/fstab, or to its mount unit",
@@ -129,37 +215,41 @@ pub(super) fn confine(dir: &Path) -> Result<Option<String>> {
     )))
 }
 
-/// Makes a mount come back after a reboot: by a systemd unit, else by a person.
-fn keep_mounted(dir: &Path, what: &Path, how: &str, line: &str) -> Result<String> {
-    let units = Path::new("/etc/systemd/system");
-    // Whether systemd runs this machine: sd_booted(3).
-    if !Path::new("/run/systemd/system").is_dir() {
-        return Ok(format!(
-            "add this line to /etc/fstab, so that it is mounted after a reboot: {} {} {line} 0 0",
-            what.display(),
+impl Lasting {
+    /// Makes it come back after a reboot: by a systemd unit, else by a person.
+    fn keep(&self, dir: &Path) -> Result<String> {
+        let Self {
+            what,
+            kind,
+            options,
+        } = self;
+        if !systemd::is_running() {
+            return Ok(format!(
+                "add this line to /etc/fstab, so that it is mounted after a reboot: {} {} {kind} {options} 0 0",
+                what.in_fstab(),
+                dir.display()
+            ));
+        }
+        let units = Path::new("/etc/systemd/system");
+        let name = format!("{}.mount", unit_name(dir));
+        let text = format!(
+            "# Written by netbe init.\n[Unit]\nDescription=netbe pool\nBefore=nfs-server.service dnsmasq.service\n\n\
+             [Mount]\nWhat={}\nWhere={}\nType={kind}\nOptions={options}\n\n\
+             [Install]\nWantedBy=local-fs.target\n",
+            what.in_unit(),
             dir.display()
-        ));
+        );
+        let wants = units.join("local-fs.target.wants");
+        atomic::directories(&wants)?;
+        atomic::file(&units.join(&name), text.as_bytes(), Durable::AtOnce)?;
+        // As `systemctl enable` does, which also works where systemd does not run now.
+        atomic::link(&wants.join(&name), &units.join(&name))?;
+        let mut note = format!("{} mounts it after a reboot", units.join(&name).display());
+        if let Err(e) = systemd::systemctl(&["daemon-reload"]) {
+            note.push_str(&format!("; systemd has not read it yet: {e:#}"));
+        }
+        Ok(note)
     }
-    let name = format!("{}.mount", unit_name(dir));
-    let text = format!(
-        "# Written by netbe init.\n[Unit]\nDescription=netbe pool\nBefore=nfs-server.service dnsmasq.service\n\n\
-         [Mount]\nWhat={}\nWhere={}\n{how}\n\n\
-         [Install]\nWantedBy=local-fs.target\n",
-        what.display(),
-        dir.display()
-    );
-    atomic::file(&units.join(&name), text.as_bytes(), Durable::AtOnce)?;
-    let wants = units.join("local-fs.target.wants");
-    atomic::directories(&wants)?;
-    // As `systemctl enable` does, which also works where systemd does not run now.
-    atomic::link(&wants.join(&name), &units.join(&name))?;
-    systemd::run(Command::new("systemctl").arg("daemon-reload")).context(
-        "the pool is mounted, and will be after a reboot; but systemd has not been told",
-    )?;
-    Ok(format!(
-        "{} mounts it after a reboot",
-        units.join(&name).display()
-    ))
 }
 
 /// Returns the file beside a directory that a pool there is made in.

@@ -123,7 +123,7 @@ fn flags(dir: &Path) -> Result<FsFlags> {
 }
 
 /// Returns whether something is mounted at a directory; a subvolume alone is none.
-fn is_mount_point(dir: &Path) -> Result<bool> {
+pub(super) fn is_mount_point(dir: &Path) -> Result<bool> {
     let table =
         fs::read_to_string("/proc/self/mountinfo").context("reading /proc/self/mountinfo")?;
     let dir = dir.canonicalize().map_err(|e| at_path(&e, dir))?;

@@ -56,6 +56,7 @@ pub(super) fn refuse_ground(dir: &Path, ground: &Ground, states: &Path) -> Resul
             return Err(Failure::refused(format!("{} is not empty", dir.display())).into());
         }
         Ground::File(_) => {
+            backing::require_programs()?;
             let image = backing::image(dir);
             if image.symlink_metadata().is_ok() {
                 return Err(
@@ -69,7 +70,10 @@ pub(super) fn refuse_ground(dir: &Path, ground: &Ground, states: &Path) -> Resul
                 );
             }
         }
-        Ground::Device(device, yes) => backing::refuse_device(device, *yes)?,
+        Ground::Device(device, yes) => {
+            backing::require_programs()?;
+            backing::refuse_device(device, *yes)?;
+        }
     }
     Ok(())
 }

@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 
 use super::Mode;
 use crate::failure::Failure;
-use crate::fs::systemd;
+use crate::fs::{server_packages, systemd};
 use crate::pool::{Pool, PoolLock};
 use crate::publish::dnsmasq::inclusion::{self, Installed};
 use crate::publish::dnsmasq::{self, daemon, surroundings};
@@ -115,7 +115,8 @@ fn publish_to_include(pool: &Pool, lock: Option<&PoolLock>, done: &mut Done) -> 
 fn include(dir: &Path, pool: Option<&Pool>, write: bool, done: &mut Done) -> Result<bool> {
     if daemon::program().is_none() {
         done.warnings.push(format!(
-            "dnsmasq is not installed, so nothing answers DHCP: apt install dnsmasq, then netbe init {} --services",
+            "dnsmasq is not installed, so nothing answers DHCP: {}, then netbe init {} --services",
+            server_packages::install("dnsmasq"),
             dir.display()
         ));
         return Ok(false);
@@ -172,8 +173,9 @@ fn start(
     if daemon::program().is_some() {
         match systemd::systemctl(&["cat", daemon::UNIT]) {
             Err(_) => done.warnings.push(format!(
-                "there is no {}, so dnsmasq is not started: apt install dnsmasq",
-                daemon::UNIT
+                "there is no {}, so dnsmasq is not started: {}",
+                daemon::UNIT,
+                server_packages::install("dnsmasq")
             )),
             Ok(()) => {
                 if !systemd::unit_is("is-enabled", daemon::UNIT) {
@@ -223,10 +225,10 @@ fn look_around(done: &mut Done) {
         ));
     }
     if !publish::nfs::is_installed() {
-        done.warnings.push(
-            "this machine has no NFS server, so nodes cannot mount their roots: apt install nfs-kernel-server"
-                .to_string(),
-        );
+        done.warnings.push(format!(
+            "this machine has no NFS server, so nodes cannot mount their roots: {}",
+            server_packages::install("exportfs")
+        ));
     } else if systemd::is_running() {
         let is = |state| systemd::unit_is(state, publish::nfs::UNIT);
         // Where exports were written it has been said.

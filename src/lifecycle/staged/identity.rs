@@ -16,8 +16,8 @@ use super::report_unit;
 use crate::boot::cloud_init;
 use crate::boot::identity::{self, HostKey, RESET};
 use crate::btrfs::subvolume::Uuid;
-use crate::failure::Failure;
 use crate::fs::rooted::Tree;
+use crate::fs::server_packages;
 use crate::hex;
 use crate::pool::NodeName;
 
@@ -266,12 +266,8 @@ fn make_key(kind: HostKey, new: &NodeName) -> Result<KeyPair> {
         .stdin(Stdio::null())
         .output()
         .map_err(|e| match e.kind() {
-            io::ErrorKind::NotFound => anyhow::Error::from(
-                Failure::failed(format!(
-                    "{SSH_KEYGEN}, which makes ssh host keys, is not installed"
-                ))
-                .hint("apt install openssh-client"),
-            ),
+            io::ErrorKind::NotFound => anyhow::Error::from(server_packages::missing(SSH_KEYGEN))
+                .context("making ssh host keys"),
             _ => anyhow::Error::new(e).context(format!("running {SSH_KEYGEN}")),
         })?;
     anyhow::ensure!(

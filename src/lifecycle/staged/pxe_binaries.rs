@@ -6,14 +6,16 @@ use crate::boot::PxeBinaries;
 
 /// Returns the PXELINUX programs of this machine's packages; `None` where they are not installed.
 pub(super) fn pxe_binaries() -> Result<Option<PxeBinaries>> {
-    // Debian's packages pxelinux and syslinux-common, then Arch's syslinux.
+    // Debian's packages pxelinux and syslinux-common, then Arch's syslinux, then the others'.
     let pxelinux = first_of(&[
         "/usr/lib/PXELINUX/pxelinux.0",
         "/usr/lib/syslinux/bios/pxelinux.0",
+        "/usr/share/syslinux/pxelinux.0",
     ])?;
     let ldlinux = first_of(&[
         "/usr/lib/syslinux/modules/bios/ldlinux.c32",
         "/usr/lib/syslinux/bios/ldlinux.c32",
+        "/usr/share/syslinux/ldlinux.c32",
     ])?;
     Ok(pxelinux
         .zip(ldlinux)

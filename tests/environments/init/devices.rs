@@ -1,6 +1,7 @@
 //! `init` on a block device, and on what is no ground for a pool.
 
 use std::fs::{self, File};
+use std::os::unix::fs::symlink;
 use std::process::Command;
 
 use super::{Place, is_mounted};
@@ -77,6 +78,50 @@ fn a_device_is_formatted_and_one_that_holds_something_is_not() {
     );
     let said = place.netbe().fails(3, &other);
     assert!(said.contains("is mounted"), "{said}");
+}
+
+#[test]
+fn a_device_is_mounted_again_by_its_filesystem_whatever_its_name() {
+    let device = Device::new();
+    let place = Place::new();
+    let link = place.0.path().join("by-id");
+    symlink(&device.path, &link).unwrap();
+    let said = place.netbe().run(&format!(
+        "init --device {} --server {SERVER}",
+        link.display()
+    ));
+    assert_eq!(said.status, 0, "{said:#?}");
+    let uuid = output(Command::new("blkid").args(["-o", "value", "-s", "UUID", &device.path]));
+    let uuid = String::from_utf8(uuid).unwrap().trim().to_string();
+    let line = format!(
+        "UUID={uuid} {} btrfs noatime,nosuid,nodev 0 0",
+        place.dir().display()
+    );
+    assert!(said.stderr.contains(&line), "{said:#?}");
+    assert!(!said.stderr.contains("/dev/"), "{said:#?}");
+}
+
+#[test]
+fn the_unit_of_a_device_names_its_filesystem() {
+    let device = Device::new();
+    let place = Place::new();
+    fs::create_dir("/run/systemd/system").unwrap();
+    let said = place
+        .netbe()
+        .run(&format!("init --device {} --server {SERVER}", device.path));
+    assert_eq!(said.status, 0, "{said:#?}");
+    let uuid = output(Command::new("blkid").args(["-o", "value", "-s", "UUID", &device.path]));
+    let what = format!(
+        "What=/dev/disk/by-uuid/{}",
+        String::from_utf8(uuid).unwrap().trim()
+    );
+    let units = fs::read_dir("/etc/systemd/system").unwrap();
+    let mut units = units.map(|e| e.unwrap().path());
+    let unit = units
+        .find(|p| p.extension().is_some_and(|e| e == "mount"))
+        .unwrap();
+    let unit = fs::read_to_string(unit).unwrap();
+    assert!(unit.lines().any(|l| l == what), "{what}: {unit}");
 }
 
 #[test]
