@@ -42,8 +42,10 @@ use clap::{Parser, Subcommand, ValueHint};
 pub use args::Color;
 pub use session::Session;
 
+use crate::lifecycle::full_disk;
 use crate::output::Screen;
 use crate::output::screen::Talk;
+use crate::terminal::bytes;
 use activate::{Activate, Confirm, Rollback};
 use check::Check;
 use completions::Completions;
@@ -188,8 +190,28 @@ pub fn run(cli: Cli) -> Result<u8> {
         pool_dir: cli.pool,
         states: std::path::absolute(cli.state)?,
     };
-    let s = &session;
-    match cli.command {
+    carry_out(&session, cli.command).map_err(|error| explained(&session, error))
+}
+
+/// Returns an error with what takes the space, where the pool had none left.
+fn explained(session: &Session, error: anyhow::Error) -> anyhow::Error {
+    let Some(full) = full_disk::explain(|| session.pool(), &error) else {
+        return error;
+    };
+    let (free, whole) = full.free;
+    let takes = |(name, size): &(String, u64)| format!("{name} {}", bytes(*size));
+    let takes: Vec<String> = full.largest.iter().map(takes).collect();
+    session.screen.notes(&[format!(
+        "the pool has {} of {} free; the most is held by {}",
+        bytes(free),
+        bytes(whole),
+        takes.join(", ")
+    )]);
+    full.failure.into()
+}
+
+fn carry_out(s: &Session, command: Command) -> Result<u8> {
+    match command {
         Command::Init(a) => init::run(s, a),
         Command::Import(a) => import::run(s, a),
         Command::Export(a) => export::run(s, a),

@@ -13,6 +13,7 @@ pub mod describe;
 pub mod destroy;
 pub mod diff;
 pub mod export;
+pub mod full_disk;
 pub mod import;
 pub mod in_use;
 pub mod init;

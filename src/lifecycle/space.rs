@@ -18,6 +18,9 @@ use crate::failure::Failure;
 use crate::fs::opener;
 use crate::pool::{Operand, Pool, layout};
 
+/// What holds space beside nodes and environments.
+pub(super) const OTHERS: &str = "other files and snapshots";
+
 /// How often the measurement is repeated if the filesystem changed meanwhile.
 const TRIES: usize = 3;
 
@@ -177,6 +180,19 @@ impl Space {
             .iter()
             .find(|(owner, _)| matches!(owner, Owner::Environment(n, e) if n == node && e == name));
         found.and_then(|(_, sum)| *sum)
+    }
+
+    /// Returns what each environment, and what is left over of each node, holds alone, in bytes.
+    pub fn alone(&self) -> Vec<(String, u64)> {
+        let named = |(owner, sum): &(Owner, Option<Sum>)| {
+            let name = match owner {
+                Owner::Environment(node, env) => format!("{node}/{env}"),
+                Owner::Node(node) => format!("leftovers of {node}"),
+                Owner::Nobody => OTHERS.to_string(),
+            };
+            sum.map(|sum| (name, sum.unique))
+        };
+        self.owners.iter().filter_map(named).collect()
     }
 
     /// Returns how many bytes destroying these environments would free.

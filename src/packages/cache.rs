@@ -50,6 +50,17 @@ impl PackageCache {
         names_in(&self.dir).is_ok_and(|names| names.is_empty())
     }
 
+    /// Returns how much its packages take on disk, in bytes.
+    pub fn size(&self) -> io::Result<u64> {
+        let names = names_in(&self.dir)?;
+        let blocks = |name: &String| self.dir.join(name).symlink_metadata().map(|m| m.blocks());
+        Ok(names
+            .iter()
+            .filter_map(|name| blocks(name).ok())
+            .sum::<u64>()
+            * 512)
+    }
+
     /// Returns the checksums of its packages.
     pub fn checksums(&self) -> io::Result<HashSet<[u8; 32]>> {
         let names = names_in(&self.dir)?;

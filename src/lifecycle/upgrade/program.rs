@@ -192,8 +192,8 @@ pub(super) fn from(log: &File, from: u64, most: u64) -> io::Result<String> {
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Keeps the end of a log in another file, in place of what that held.
-pub(super) fn keep_end(from: &Path, to: &Path) -> io::Result<()> {
+/// Keeps the end of a log in another file, in place of what that held; returns whether it says anything.
+pub(super) fn keep_end(from: &Path, to: &Path) -> io::Result<bool> {
     let log = opener::file(from)?.ok_or(io::ErrorKind::NotFound)?;
     let length = log.metadata()?.len();
     let mut text = tail(&log, FAILED_LOG)?;
@@ -201,12 +201,24 @@ pub(super) fn keep_end(from: &Path, to: &Path) -> io::Result<()> {
         let left_out = length - FAILED_LOG;
         text = format!("[the first {left_out} bytes are left out]\n{text}");
     }
-    atomic::file(to, text.as_bytes(), atomic::Durable::WithNextSync)
+    atomic::file(to, text.as_bytes(), atomic::Durable::WithNextSync)?;
+    Ok(length > 0)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::in_short;
+    use super::{in_short, keep_end};
+
+    #[test]
+    fn a_log_that_says_nothing_is_told_apart() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) = (dir.path().join("log"), dir.path().join("kept"));
+        for text in ["", "said\n"] {
+            std::fs::write(&from, text).unwrap();
+            assert_eq!(keep_end(&from, &to).unwrap(), !text.is_empty());
+            assert_eq!(std::fs::read_to_string(&to).unwrap(), text);
+        }
+    }
 
     #[test]
     fn of_a_script_an_error_names_the_beginning() {

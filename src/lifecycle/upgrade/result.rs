@@ -87,7 +87,7 @@ impl Run<'_> {
         mode: Mode,
     ) -> Result<Failure> {
         let log = self.node.dir.join(layout::FAILED_UPGRADE_LOG);
-        let said = program::keep_end(&staged.dir().join(LOG), &log).is_ok();
+        let said = program::keep_end(&staged.dir().join(LOG), &log).is_ok_and(|says| says);
         let ended = |outcome: &str| {
             let mut failure =
                 Failure::failed(format!("upgrading {}: {outcome}: {error:#}", self.source));
