@@ -30,10 +30,11 @@ pub use arch::Arch;
 pub use files::{BootFiles, Overlay, Watched};
 pub use ip::Ip;
 pub use plan::{plan, recognise};
+pub use rpi::Model;
 pub use spec::{Loader, NfsVersion, Plan, PxeBinaries, RootPlace, Want};
 pub use summary::{Summary, summary, summary_for};
 pub use tftp_files::{Fetched, fetched};
-pub use verify::verify;
+pub use verify::{verify, which_models};
 
 #[cfg(test)]
 mod tests;

@@ -3,6 +3,8 @@
 //! Pure text. The node writes to the root it booted from, so no server listens and no key is needed. The report is
 //! checked for form only, and trusted for that node only.
 
+use super::rpi::Model;
+
 /// The unit's path in a root half.
 pub const UNIT: &str = "etc/systemd/system/netbe-report.service";
 
@@ -37,7 +39,7 @@ pub fn unit(boot_complete: bool) -> String {
          Type=oneshot\n\
          ExecStart=/bin/sh -c 'umask 022; mkdir -p /var/lib/netbe && cd /var/lib/netbe && \
          {{ echo \"boot_id=$$(cat /proc/sys/kernel/random/boot_id)\"; echo \"kernel=$$(uname -r)\"; \
-         echo \"time=$$(date +%%s)\"; }} >.booted.new && mv -f .booted.new booted'\n\
+         printf model=; cat /proc/device-tree/model 2>/dev/null; echo; echo \"time=$$(date +%%s)\"; }} >.booted.new && mv -f .booted.new booted'\n\
          \n\
          [Install]\n\
          WantedBy=multi-user.target\n"
@@ -51,6 +53,8 @@ pub struct Report {
     pub boot_id: String,
     /// The running kernel, as in `uname -r`.
     pub kernel: Option<String>,
+    /// Which Raspberry Pi it is.
+    pub model: Option<Model>,
 }
 
 /// Parses a report; `None` if it is invalid.
@@ -66,6 +70,9 @@ pub fn parse(text: &str) -> Option<Report> {
     Some(Report {
         boot_id: value("boot_id").filter(plain)?.to_string(),
         kernel: value("kernel").filter(plain).map(str::to_string),
+        model: value("model")
+            // A string of a device tree ends with it.
+            .and_then(|text| Model::of_device_tree(text.trim_end_matches('\0'))),
     })
 }
 
@@ -79,6 +86,9 @@ mod tests {
         let report = parse(text).unwrap();
         assert_eq!(report.boot_id, "0c3f-11");
         assert_eq!(report.kernel.as_deref(), Some("6.1.0-50-amd64"));
+        assert_eq!(report.model, None);
+        let text = format!("{text}model=Raspberry Pi 4 Model B Rev 1.4\0\n");
+        assert_eq!(parse(&text).unwrap().model, Some(Model::Pi4));
         assert_eq!(parse("boot_id=a\nkernel=\u{1b}[2J\n").unwrap().kernel, None);
         for garbage in [
             "",

@@ -5,12 +5,14 @@
 //! not here.
 
 pub(crate) mod config;
+mod device_tree;
 mod model;
 mod notes;
 
 use super::files::{BootFiles, is_there, text};
 use config::Config;
-pub(crate) use model::Model;
+use device_tree::{has_tree, tree_names};
+pub use model::Model;
 pub(crate) use notes::notes;
 
 /// The firmware's configuration file.
@@ -114,6 +116,25 @@ pub(crate) fn loads(boot: &dyn BootFiles, config: &Config) -> std::io::Result<Ve
         .min_by_key(|l| l.missing.len())
         .into_iter()
         .collect())
+}
+
+/// Returns what one model loads, or a family.
+pub(crate) fn loads_by(
+    boot: &dyn BootFiles,
+    config: &Config,
+    model: Model,
+) -> std::io::Result<Loads> {
+    Ok(loads_of(boot, config, &boot.names("")?, model))
+}
+
+/// Returns the families that a boot half is for, and those that it is not for.
+pub(crate) fn families(
+    boot: &dyn BootFiles,
+    config: &Config,
+) -> std::io::Result<(Vec<Model>, Vec<Model>)> {
+    let names = boot.names("")?;
+    let boots = |model: &Model| loads_of(boot, config, &names, *model).missing.is_empty();
+    Ok(model::FAMILIES.into_iter().partition(boots))
 }
 
 fn loads_of(boot: &dyn BootFiles, config: &Config, names: &[String], model: Model) -> Loads {
@@ -257,42 +278,6 @@ pub(crate) fn flavour(kernel: &str) -> Option<&'static str> {
         "kernel7.img" => "-v7",
         "kernel.img" => "-v6",
         _ => return None,
-    })
-}
-
-/// Returns the names of a model's device trees: Raspberry Pi's kernel, then upstream's.
-fn tree_names(model: Model) -> [&'static str; 2] {
-    match model.family() {
-        Model::Pi4 => ["bcm2711-rpi-*.dtb", "bcm2711-rpi-*.dtb"],
-        Model::Pi5 => ["bcm2712-rpi-*.dtb", "bcm2712*.dtb"],
-        _ => ["bcm2710-rpi-*.dtb", "bcm2837-rpi-*.dtb"],
-    }
-}
-
-fn has_tree(
-    boot: &dyn BootFiles,
-    config: &Config,
-    names: &[String],
-    model: Model,
-    prefix: &str,
-) -> bool {
-    match config.value(model, "device_tree") {
-        // An empty value turns device trees off.
-        Some("") => return true,
-        Some(named) => return is_there(boot, &under(prefix, named)),
-        None => {}
-    }
-    let (dir, stem) = prefix.rsplit_once('/').unwrap_or(("", prefix));
-    let in_dir = match dir {
-        "" => names.to_vec(),
-        dir => boot.names(dir).unwrap_or_default(),
-    };
-    tree_names(model).iter().any(|pattern| {
-        let (start, end) = pattern.split_once('*').unwrap_or((pattern, ""));
-        let start = format!("{stem}{start}");
-        in_dir
-            .iter()
-            .any(|n| n.starts_with(&start) && n.ends_with(end))
     })
 }
 

@@ -27,6 +27,7 @@ pub(crate) fn want(loader: Option<Loader>) -> Want<'static> {
         name: "nog/first",
         hostname: "nog",
         serial: None,
+        model: None,
         loader,
         root: RootPlace::Nfs {
             server: [10, 0, 0, 1].into(),

@@ -76,7 +76,7 @@ pub fn verify(
                 .push("the boot folder holds the files of no loader that netbe knows".to_string());
             Vec::new()
         }
-        Some(Loader::Rpi) => rpi_ways(boot, want.serial, &mut reasons),
+        Some(Loader::Rpi) => rpi_ways(boot, want, &mut reasons),
         Some(Loader::Pxelinux) => pxe_ways(boot, root, &mut reasons),
     };
     for way in &ways {
@@ -96,6 +96,22 @@ pub fn verify(
         check_fstab(root, boot_mount, boot_spec, &mut reasons);
     }
     Ok(few(reasons))
+}
+
+/// Returns which Raspberry Pis a boot half is for, where it is for some only: the first of them, and a sentence.
+pub fn which_models(boot: &dyn BootFiles, serial: Option<&str>) -> Option<(rpi::Model, String)> {
+    if recognise(boot) != Some(Loader::Rpi) {
+        return None;
+    }
+    let config = rpi::config(boot, serial).ok()?;
+    let (boots, others) = rpi::families(boot, &config).ok()?;
+    let first = *boots.first().filter(|_| !others.is_empty())?;
+    let list = |models: &[rpi::Model]| {
+        let names: Vec<String> = models.iter().map(ToString::to_string).collect();
+        names.join(", ")
+    };
+    let sentence = format!("it boots on {}, and not on {}", list(&boots), list(&others));
+    Some((first, sentence))
 }
 
 /// Returns the distinct reasons, limited in number and length: they are stored with the environment, and a node can
@@ -118,15 +134,18 @@ fn few(reasons: Vec<String>) -> Vec<String> {
     few
 }
 
-fn rpi_ways(boot: &dyn BootFiles, serial: Option<&str>, reasons: &mut Vec<String>) -> Vec<Way> {
+fn rpi_ways(boot: &dyn BootFiles, want: &Want<'_>, reasons: &mut Vec<String>) -> Vec<Way> {
     match presence(boot, rpi::CONFIG) {
         // All settings have defaults, so an empty file is valid.
         Presence::There | Presence::Empty => {}
         Presence::Missing => reasons.push("config.txt is missing".to_string()),
         Presence::Unreadable(_) => {}
     }
-    let read =
-        rpi::config(boot, serial).and_then(|config| Ok((rpi::loads(boot, &config)?, config)));
+    let loads = |config: &rpi::config::Config| match want.model {
+        Some(model) => Ok(vec![rpi::loads_by(boot, config, model)?]),
+        None => rpi::loads(boot, config),
+    };
+    let read = rpi::config(boot, want.serial).and_then(|config| Ok((loads(&config)?, config)));
     let (loads, config) = match read {
         Ok(read) => read,
         Err(e) => {

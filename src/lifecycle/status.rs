@@ -11,6 +11,7 @@ use super::left_behind::{self, AsOf, LeftBehind};
 use crate::evidence::Evidence;
 use crate::evidence::boots::How;
 use crate::fs::interrupt;
+use crate::lifecycle::staged::machine;
 use crate::pool::pending::{Kind, Pending, PendingBoot};
 use crate::pool::{Environment, Node, NodeName, Pool, node};
 use crate::publish::tftp;
@@ -41,6 +42,11 @@ pub struct State {
     pub ip: String,
     /// Its problems, a sentence each.
     pub problems: Vec<String>,
+    /// The machine, as in the property `model`, where it is known.
+    pub model: Option<&'static str>,
+    /// The machine in words, and how it is known.
+    #[serde(skip)]
+    pub machine: Option<String>,
 }
 
 /// What a node runs, with the evidence.
@@ -118,6 +124,8 @@ fn of_stranger(name: &NodeName, why: String) -> State {
         names: Vec::new(),
         ip: "-".to_string(),
         problems: vec![why],
+        model: None,
+        machine: None,
     }
 }
 
@@ -146,6 +154,7 @@ fn state(pool: &Pool, node: Node) -> Option<(Node, State)> {
         problems.push(format!("what is left behind is not known: {e:#}"));
         Vec::new()
     });
+    let machine = machine(pool, &node.name, &node.record);
     let state = State {
         node: node.name.to_string(),
         template: node.is_template(),
@@ -166,6 +175,8 @@ fn state(pool: &Pool, node: Node) -> Option<(Node, State)> {
             .property(pool, "ip")
             .unwrap_or_else(|| "dhcp".to_string()),
         problems,
+        model: machine.map(|machine| machine.model.name()),
+        machine: machine.map(|machine| format!("{}, {}", machine.model, machine.by.words())),
     };
     Some((node, state))
 }

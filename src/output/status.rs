@@ -102,6 +102,9 @@ fn block(state: &State) -> String {
             false => state.names.join(", "),
         },
     );
+    if let Some(machine) = &state.machine {
+        line("machine", machine);
+    }
     text
 }
 

@@ -168,6 +168,8 @@ fn invariant_6_a_running_node_keeps_its_exports_until_it_has_booted_again() {
     );
     pool.netbe().ok(&format!("{line} --existing"));
     assert!(pool.boot_text("nog/a").contains("ip=10.0.0.6:"));
+    // What it reported stays.
+    assert_eq!(pool.flags("nog/a"), "NR");
     assert!(exports().contains(" 10.0.0.5("), "{}", exports());
     assert!(exports().contains(" 10.0.0.6("), "{}", exports());
     pool.assert_sound();

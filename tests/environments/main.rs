@@ -32,6 +32,7 @@ mod list;
 mod locks;
 mod machine;
 mod meanwhile;
+mod model;
 mod mount;
 mod names;
 mod network;

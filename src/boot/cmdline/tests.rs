@@ -21,6 +21,7 @@ fn want(root: RootPlace) -> Want<'static> {
     Want {
         name: "nog/first",
         serial: None,
+        model: None,
         hostname: "nog",
         loader: None,
         root,

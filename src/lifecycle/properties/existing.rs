@@ -70,7 +70,8 @@ fn write(pool: &Pool, node: &NodeName, env: &EnvName, mode: Mode) -> Result<Vec<
     env.require_own_files()?;
     let mut record = env.record_for_change()?;
     let (root, boot) = (env.root(), env.boot());
-    let mut wanted = Wanted::new(pool, &node.name, &node.record, &env.name, &record)?.in_place();
+    let mut wanted =
+        Wanted::new(pool, &node.name, &node.record, &env.name, &record)?.while_it_runs();
     let pending = Pending::read(&node.state);
     if pending.boot().is_some_and(|boot| boot.env == env.name) {
         // It is on trial.

@@ -5,6 +5,7 @@
 use anyhow::Result;
 use serde::Serialize;
 
+use crate::lifecycle::staged::machine;
 use crate::pool::properties::{self, Property, Source};
 use crate::pool::{Node, NodeName, Pool};
 use crate::publish::{exports, server};
@@ -67,6 +68,9 @@ fn default_value(pool: &Pool, node: Option<&Node>, property: &Property) -> Optio
         "clients" => node
             .and_then(|n| exports::clients(pool, n).ok())
             .map(|c| c.join(",")),
+        "model" => node
+            .and_then(|n| machine(pool, &n.name, &n.record))
+            .map(|machine| machine.model.name().to_string()),
         "dhcp" | "ip" | "root" | "keep" => Some(property.default.to_string()),
         _ => None,
     }

@@ -4,16 +4,15 @@
 //! The one place where properties become what `boot` is asked to write and to verify. Works on halves in
 //! an unpublished stage, and on those of an environment in place where it is told so.
 
+mod make_readable;
+
 use std::collections::BTreeMap;
-use std::fs::{File, Permissions};
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use nix::fcntl::OFlag;
-use nix::sys::stat::Mode;
 
 use super::local_disks::FSTAB;
+use super::machine::{Machine, machine};
 use super::pxe_binaries::pxe_binaries;
 use super::{boot_links, local_disks, report_unit, root_network};
 use crate::boot::{
@@ -24,6 +23,7 @@ use crate::fs::rooted::Tree;
 use crate::pool::record::{EnvRecord, NodeRecord};
 use crate::pool::{EnvName, NodeName, Pool, environment, layout, properties};
 use crate::publish::server;
+use make_readable::make_readable;
 
 /// What one environment must say, from the properties that hold for its node.
 #[derive(Debug, Clone)]
@@ -31,6 +31,7 @@ pub struct Wanted {
     name: String,
     hostname: String,
     serial: Option<String>,
+    machine: Option<Machine>,
     loader: Option<Loader>,
     root: RootPlace,
     ip: boot::Ip,
@@ -43,6 +44,7 @@ pub struct Wanted {
     boot_spec: String,
     report: bool,
     in_place: bool,
+    runs: bool,
 }
 
 impl Wanted {
@@ -83,6 +85,7 @@ impl Wanted {
             name: format!("{node}/{env}"),
             hostname: node.to_string(),
             serial: property("serial"),
+            machine: machine(pool, node, record),
             loader: property("loader").map(|v| parsed(&v)).transpose()?,
             root,
             ip: property("ip").map_or(Ok(boot::Ip::Dhcp), |v| parsed(&v))?,
@@ -97,6 +100,7 @@ impl Wanted {
             boot_spec: format!("{server}:{}", half(layout::BOOT)),
             report: property("report").is_none_or(|v| v == "on"),
             in_place: false,
+            runs: false,
         })
     }
 
@@ -112,6 +116,13 @@ impl Wanted {
     fn rests(&self, root: &Tree) -> Result<bool> {
         let text = root.read_text(FSTAB)?.unwrap_or_default();
         Ok(!fstab::has_managed_line(&text) || (!self.rested && !self.in_place))
+    }
+
+    /// Wants it in place of one that a node may be running: what it reported stays.
+    #[must_use]
+    pub fn while_it_runs(mut self) -> Self {
+        self.runs = true;
+        self.in_place()
     }
 
     /// Wants one more argument on the kernel command line, where none of its key is there yet.
@@ -192,6 +203,9 @@ impl Wanted {
             &self.boot_mount,
             &self.boot_spec,
         )?;
+        if let Some(machine) = self.machine {
+            reasons.extend(machine.doubt(&self.hostname, &reasons));
+        }
         for failed in [boot.ended(), root.ended()] {
             // Not that something is missing.
             reasons.extend(failed.err().map(|e| e.to_string()));
@@ -204,6 +218,7 @@ impl Wanted {
             name: &self.name,
             hostname: &self.hostname,
             serial: self.serial.as_deref(),
+            model: self.machine.map(|machine| machine.model),
             loader: self.loader,
             root: self.root.clone(),
             ip: self.ip.clone(),
@@ -288,6 +303,9 @@ pub fn write(
     let rest_at = is_on_network.then_some(wanted.boot_mount.as_str());
     let rested = local_disks::write(&root_tree, rest_at, rests, fstab.as_deref());
     notes.extend(rested.with_context(|| format!("writing the fstab of {}", wanted.name))?);
+    if !wanted.runs {
+        report_unit::forget(&root_tree)?;
+    }
     report_unit::set(&root_tree, wanted.report)
         .with_context(|| format!("placing the unit by which {} reports", wanted.name))?;
     record.added.clone_from(&wanted.add);
@@ -313,29 +331,6 @@ pub fn write(
     record.arch = summary.arch.map(|a| a.name().to_string());
     record.kernel = environment::kernel_seen(boot, &summary);
     Ok(notes)
-}
-
-/// Lets everybody read what TFTP hands out: dnsmasq serves nothing else, and some make their initramfs
-/// private.
-fn make_readable(boot: &Tree, summary: &boot::Summary) -> Result<()> {
-    let top = boot.open_at("/", OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
-    let top = File::from(top);
-    let mode = top.metadata()?.permissions().mode();
-    if mode & 0o055 != 0o055 {
-        top.set_permissions(Permissions::from_mode((mode | 0o055) & 0o7777))?;
-    }
-    let fixed = ["config.txt", "cmdline.txt", "pxelinux.cfg/default"];
-    let named = summary.kernel_file.iter().chain(&summary.initramfs);
-    let named = named.chain(&summary.texts);
-    for path in fixed.into_iter().chain(named.map(String::as_str)) {
-        if let Some(file) = boot.open_file(path)? {
-            let mode = file.metadata()?.permissions().mode();
-            if mode & 0o444 != 0o444 {
-                file.set_permissions(Permissions::from_mode((mode | 0o444) & 0o7777))?;
-            }
-        }
-    }
-    Ok(())
 }
 
 /// Returns the fstab that a root is to have; `None` where it has it.

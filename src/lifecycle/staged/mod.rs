@@ -8,6 +8,7 @@ pub mod boot_links;
 pub mod first_boot;
 pub mod identity;
 mod local_disks;
+mod machine;
 mod memberships;
 mod node;
 mod pxe_binaries;
@@ -25,6 +26,7 @@ use jiff::Timestamp;
 use crate::failure::Failure;
 use crate::pool::{EnvName, Node, Operand, Pool, layout};
 
+pub use machine::{KnownBy, Machine, machine};
 pub use node::StagedNode;
 pub use transaction::{Complete, Content, Identity, Made, StagedEnvironment, Target};
 pub use verified::{Verified, is_stale, reasons};

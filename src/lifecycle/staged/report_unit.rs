@@ -17,9 +17,13 @@ const BOOT_COMPLETE: [&str; 2] = [
     "lib/systemd/system/boot-complete.target",
 ];
 
-/// Makes a root half report, or not; what it reported as something else goes.
+/// Takes away what a root half reported as something else.
+pub(in crate::lifecycle) fn forget(root: &Tree) -> io::Result<()> {
+    remove(root, report::FILE)
+}
+
+/// Makes a root half report, or not.
 pub(in crate::lifecycle) fn set(root: &Tree, wanted: bool) -> io::Result<()> {
-    remove(root, report::FILE)?;
     if !wanted || !has_systemd(root)? {
         remove(root, report::WANTED_BY)?;
         return match is_masked(root)? {

@@ -7,6 +7,7 @@ use anyhow::Result;
 
 use crate::failure::Failure;
 use crate::lifecycle::staged::boot_config::Wanted;
+use crate::lifecycle::staged::machine;
 use crate::pool::{EnvId, Environment, Node, Pool};
 
 /// An environment that its node may be led to: it would boot, or somebody insists.
@@ -17,6 +18,8 @@ pub struct Verified<'a> {
     env: &'a Environment,
     /// What was found, a sentence each; `None` where nobody looked, as nobody boots it.
     reasons: Option<Vec<String>>,
+    /// That its node's machine is not known, where that matters.
+    doubt: Option<String>,
 }
 
 impl<'a> Verified<'a> {
@@ -29,7 +32,7 @@ impl<'a> Verified<'a> {
     pub fn new(pool: &Pool, node: &Node, env: &'a Environment, force: bool) -> Result<Self> {
         env.require_own_files()?;
         if node.is_template() && env.problems.is_empty() {
-            return Ok(Self { env, reasons: None });
+            return Ok(Self::just_made(env));
         }
         let reasons = reasons(pool, node, env)?;
         let whole = env.root().is_dir() && env.boot().is_dir();
@@ -47,12 +50,17 @@ impl<'a> Verified<'a> {
         Ok(Self {
             env,
             reasons: Some(reasons),
+            doubt: machine::doubt(pool, node, &env.boot()),
         })
     }
 
     /// Takes one that was verified as it was made, a moment ago.
     pub(super) fn just_made(env: &'a Environment) -> Self {
-        Self { env, reasons: None }
+        Self {
+            env,
+            reasons: None,
+            doubt: None,
+        }
     }
 
     /// Takes one that its node has booted on trial: it reported so.
@@ -60,6 +68,7 @@ impl<'a> Verified<'a> {
         Self {
             env,
             reasons: Some(Vec::new()),
+            doubt: None,
         }
     }
 
@@ -72,7 +81,11 @@ impl<'a> Verified<'a> {
     pub fn warnings(&self) -> Vec<String> {
         let reasons = self.reasons.iter().flatten();
         let warning = |reason| format!("{} may not boot: {reason}", self.env);
-        reasons.map(warning).collect()
+        let doubt = self
+            .doubt
+            .iter()
+            .map(|doubt| format!("{}: {doubt}", self.env));
+        reasons.map(warning).chain(doubt).collect()
     }
 
     /// Returns what its record is to say of why it would not boot; `None` where it goes on saying what it does.

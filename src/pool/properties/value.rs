@@ -68,6 +68,13 @@ pub(super) fn address(text: &str) -> Result<String, String> {
     Ok(address.to_string())
 }
 
+pub(super) fn model(text: &str) -> Result<String, String> {
+    let model = text.parse::<crate::boot::Model>();
+    model
+        .map(|v| v.name().to_string())
+        .map_err(|e| e.to_string())
+}
+
 /// Returns a value that has a type of its own as that prints it.
 pub(super) fn of<T: FromStr<Err: Display> + Display>(text: &str) -> Result<String, String> {
     let value = text.parse::<T>();

@@ -123,6 +123,7 @@ fn want(root: RootPlace, stash: &[String]) -> Want<'_> {
         name: "nog/first",
         hostname: "nog",
         serial: None,
+        model: None,
         loader: None,
         root,
         ip: Ip::Dhcp,

@@ -1,0 +1,110 @@
+//! Which machine a node is: set by the property `model`, or known from what it reported or fetched.
+//!
+//! An environment is verified for that machine. Where it is not known, one that some machine boots is taken for good. Reads
+//! only.
+
+use std::path::Path;
+
+use crate::boot::{Model, which_models};
+use crate::evidence::boots::{self, How};
+use crate::evidence::reports;
+use crate::fs::rooted::Tree;
+use crate::pool::pending::Pending;
+use crate::pool::record::NodeRecord;
+use crate::pool::{Environment, Node, NodeName, Pool, properties};
+
+/// A machine, and how it is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Machine {
+    /// The model, or its family.
+    pub model: Model,
+    /// How it is known.
+    pub by: KnownBy,
+}
+
+/// How a machine is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KnownBy {
+    /// By the property `model`.
+    Property,
+    /// By its report.
+    Report,
+    /// By the files that it fetched.
+    Fetched,
+}
+
+impl KnownBy {
+    /// Returns it in words.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Property => "as set",
+            Self::Report => "by its report",
+            Self::Fetched => "by what it fetched",
+        }
+    }
+}
+
+impl Machine {
+    /// Returns how it is known, where some of these reasons are about it and it was not set.
+    pub(super) fn doubt(self, node: &str, reasons: &[String]) -> Option<String> {
+        let name = self.model.to_string();
+        let is_about = reasons.iter().any(|reason| reason.contains(&name));
+        (is_about && self.by != KnownBy::Property).then(|| {
+            format!(
+                "{node} is taken for a {name}, {}: if it is another machine now, netbe set model=MODEL {node}",
+                self.by.words()
+            )
+        })
+    }
+}
+
+/// Returns the warning that a node's machine is not known, where only some of the possible ones boot this boot half.
+pub(super) fn doubt(pool: &Pool, node: &Node, boot: &Path) -> Option<String> {
+    let has_other_loader = node.property(pool, "loader").is_some_and(|l| l != "rpi");
+    if has_other_loader || machine(pool, &node.name, &node.record).is_some() {
+        return None;
+    }
+    let serial = node.property(pool, "serial");
+    let (first, sentence) = which_models(&Tree::open(boot).ok()?, serial.as_deref())?;
+    Some(format!(
+        "{sentence}; which of them {0} is, is not known: netbe set model={1} {0}",
+        node.name,
+        first.name()
+    ))
+}
+
+/// Returns which machine a node is that need not exist yet.
+pub fn machine(pool: &Pool, name: &NodeName, record: &NodeRecord) -> Option<Machine> {
+    if let Some(set) = properties::effective("model", Some(record), pool.record()) {
+        let (model, by) = (set.value.parse().ok()?, KnownBy::Property);
+        return Some(Machine { model, by });
+    }
+    if record.template {
+        return None;
+    }
+    let node = Node::observe(pool, name)?;
+    let reported = reported(&node).map(|model| (model, KnownBy::Report));
+    let known = reported.or_else(|| Some((fetched(&node)?, KnownBy::Fetched)));
+    known.map(|(model, by)| Machine { model, by })
+}
+
+/// Returns the model in the last report of what the node boots next.
+fn reported(node: &Node) -> Option<Model> {
+    let pending = Pending::read(&node.state);
+    let names = node
+        .active
+        .iter()
+        .chain(pending.boot().map(|boot| &boot.env));
+    let envs = names.filter_map(|name| Environment::observe(node, name).ok()?);
+    let reports = envs.filter_map(|env| reports::reported(&env));
+    let last = reports.max_by_key(|(time, _)| *time);
+    last.and_then(|(_, report)| report.model)
+}
+
+fn fetched(node: &Node) -> Option<Model> {
+    let seen = boots::read(&node.state);
+    let its = seen
+        .iter()
+        .filter(|seen| seen.how == How::Tftp && seen.may_be_its());
+    Model::common(its.filter_map(|seen| Model::that_loads(seen.file.as_deref()?)))
+}

@@ -1,0 +1,127 @@
+//! Which machine a node is, and that an environment is verified for that one.
+
+use std::fs;
+
+use crate::machine::{ADDRESS, STRANGER};
+use crate::support::{Pool, System};
+
+const SERIAL: &str = "9ffefdef";
+const PI_4: [&str; 3] = ["start4.elf", "fixup4.dat", "bcm2711-rpi-4-b.dtb"];
+const PI_3: [&str; 3] = ["start.elf", "fixup.dat", "bcm2710-rpi-3-b.dtb"];
+
+/// A node whose `nog/a` boots a Pi 3 and a Pi 4, and whose `nog/b` lost what a Pi 4 needs.
+fn pool() -> Pool {
+    let pool = Pool::with_template_of(&System::raspberry_pi());
+    for file in PI_3 {
+        fs::write(pool.half("base/stock", "boot").join(file), "firmware\n").unwrap();
+    }
+    pool.netbe().ok(&format!("create nog/a --serial {SERIAL}"));
+    pool.netbe().ok(&format!("set ip=dhcp,{ADDRESS} nog"));
+    pool.netbe().ok("create nog/b");
+    for file in PI_4 {
+        fs::remove_file(pool.half("nog/b", "boot").join(file)).unwrap();
+    }
+    pool
+}
+
+fn fetch(pool: &Pool, client: &str, files: &[&str]) {
+    for file in files {
+        let path = pool.at(&format!("tftp/{SERIAL}/{file}"));
+        pool.netbe()
+            .ok(&format!("transfer 9 {client} {}", path.display()));
+    }
+}
+
+fn model(pool: &Pool) -> String {
+    let line = pool.netbe().ok("get -H model nog");
+    line.trim_end()
+        .split('\t')
+        .skip(2)
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+fn is_refused(pool: &Pool) {
+    for line in [
+        "activate nog/b",
+        "activate --try nog/b",
+        "create nog/c --from nog/b -a",
+    ] {
+        let said = pool.refuses(3, line, &["start4.elf, firmware of a Raspberry Pi 4"]);
+        assert!(!said.contains("Raspberry Pi 3"), "{said}");
+    }
+    let found = pool.netbe().run("check nog");
+    assert_eq!(found.status, 1, "{found:#?}");
+    assert!(found.stdout.contains("start4.elf"), "{found:#?}");
+}
+
+#[test]
+fn a_machine_that_is_set_is_the_one_that_has_to_boot() {
+    let pool = pool();
+    pool.netbe().ok("set model=pi4 nog");
+    assert_eq!(model(&pool), "rpi4 local");
+    is_refused(&pool);
+    let status = pool.netbe().ok("status nog");
+    assert!(
+        status.contains("machine  Raspberry Pi 4, as set\n"),
+        "{status}"
+    );
+    pool.refuses(2, "set model=vax nog", &["model=vax", "rpi4"]);
+    pool.netbe().ok("set model=rpi3 nog");
+    let said = pool.netbe().run("activate nog/b");
+    assert_eq!(said.status, 0, "{said:#?}");
+    assert!(!said.stderr.contains("Raspberry Pi"), "{said:#?}");
+}
+
+#[test]
+fn a_machine_is_known_by_what_it_fetched() {
+    let pool = pool();
+    assert_eq!(model(&pool), "- default");
+    fetch(&pool, STRANGER, &["start4.elf"]);
+    assert_eq!(model(&pool), "- default");
+    fetch(&pool, ADDRESS, &["config.txt", "start4.elf", "kernel8.img"]);
+    assert_eq!(model(&pool), "rpi4 default");
+    is_refused(&pool);
+    let said = pool.netbe().fails(3, "activate nog/b");
+    assert!(
+        said.contains("nog is taken for a Raspberry Pi 4, by what it fetched"),
+        "{said}"
+    );
+    let json = pool.netbe().ok("status --json nog");
+    assert!(json.contains("\"model\": \"rpi4\""), "{json}");
+    // Another one now: neither is known.
+    fetch(&pool, ADDRESS, &["start.elf"]);
+    assert_eq!(model(&pool), "- default");
+}
+
+#[test]
+fn a_machine_is_known_by_its_report() {
+    let pool = pool();
+    let dir = pool.half("nog/a", "root").join("var/lib/netbe");
+    fs::create_dir_all(&dir).unwrap();
+    let report =
+        "boot_id=x\nkernel=6.6.31+rpt-rpi-v8\nmodel=Raspberry Pi 4 Model B Rev 1.4\0\ntime=1\n";
+    fs::write(dir.join("booted"), report).unwrap();
+    let status = pool.netbe().ok("status nog");
+    assert!(
+        status.contains("Raspberry Pi 4, by its report\n"),
+        "{status}"
+    );
+    is_refused(&pool);
+}
+
+#[test]
+fn where_the_machine_is_not_known_it_is_told_and_not_refused() {
+    let pool = pool();
+    let said = pool.netbe().run("activate nog/b");
+    assert_eq!(said.status, 0, "{said:#?}");
+    let words = [
+        "nog/b: it boots on Raspberry Pi 3, and not on Raspberry Pi 4, Raspberry Pi 5",
+        "netbe set model=rpi3 nog",
+    ];
+    for words in words {
+        assert!(said.stderr.contains(words), "{words}: {said:#?}");
+    }
+    assert!(!pool.netbe().ok("status nog").contains("machine"));
+    pool.assert_sound();
+}
