@@ -6,6 +6,7 @@ use anyhow::Result;
 
 use super::{Command, run};
 use crate::failure::Failure;
+use crate::fs::shown_path::quoted_word;
 
 /// What a user's environment hands to netbe and sudo(8) does not.
 const VARIABLES: [&str; 2] = ["NETBE_POOL", "NETBE_STATE"];
@@ -19,7 +20,7 @@ pub(super) fn require(command: &Command) -> Result<()> {
         .iter()
         .filter_map(|name| Some(format!("{name}={}", std::env::var(name).ok()?)));
     let line = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
-    let words: Vec<String> = set.chain(line).map(|word| quoted(&word)).collect();
+    let words: Vec<String> = set.chain(line).map(|word| quoted_word(&word)).collect();
     let refusal = Failure::failed("netbe needs root; nothing was done")
         .hint(format!("sudo {}", words.join(" ")))
         .into();
@@ -27,30 +28,4 @@ pub(super) fn require(command: &Command) -> Result<()> {
         Command::Run(_) | Command::Shell(_) => run::with_status_of_netbe(refusal),
         _ => refusal,
     })
-}
-
-/// Returns a word as a shell reads it.
-fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._+-=:,@%".contains(c);
-    match !word.is_empty() && word.chars().all(is_plain) {
-        true => word.to_string(),
-        false => format!("'{}'", word.replace('\'', "'\\''")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::quoted;
-
-    #[test]
-    fn words_are_read_by_a_shell_as_they_were_given() {
-        for (word, shown) in [
-            ("nog/a", "nog/a"),
-            ("cmdline=quiet splash", "'cmdline=quiet splash'"),
-            ("", "''"),
-            ("it's", "'it'\\''s'"),
-        ] {
-            assert_eq!(quoted(word), shown);
-        }
-    }
 }

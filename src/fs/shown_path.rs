@@ -24,6 +24,20 @@ pub fn shortened(path: &Path) -> String {
     format!("{}…{}", &text[..start], &text[end..])
 }
 
+/// Returns a path as a word of a shell, for a command that is printed.
+pub fn quoted(path: &Path) -> String {
+    quoted_word(&path.to_string_lossy())
+}
+
+/// Returns a word as a shell reads it.
+pub fn quoted_word(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._+-=:,@%".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_string(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::PathBuf;
@@ -36,5 +50,17 @@ mod tests {
         let shown = shortened(&path);
         assert!(shown.starts_with("begin") && shown.ends_with("end") && shown.len() < 400);
         assert_eq!(shortened(Path::new("a/b")), "a/b");
+    }
+
+    #[test]
+    fn words_are_read_by_a_shell_as_they_were_given() {
+        for (word, shown) in [
+            ("nog/a", "nog/a"),
+            ("cmdline=quiet splash", "'cmdline=quiet splash'"),
+            ("", "''"),
+            ("it's", "'it'\\''s'"),
+        ] {
+            assert_eq!(quoted_word(word), shown);
+        }
     }
 }

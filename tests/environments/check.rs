@@ -1,6 +1,7 @@
 //! `check`: what it finds, and in which shape it says so.
 
 mod filesystem;
+mod remedies;
 mod repair;
 
 use std::fs;
@@ -40,7 +41,7 @@ fn a_finding_has_a_thing_a_problem_and_a_remedy() {
         finding["remedy"]
             .as_str()
             .unwrap()
-            .contains("netbe destroy nog/b"),
+            .contains("netbe shell nog/b"),
         "{finding}"
     );
     assert_eq!(finding["repairable"], false);

@@ -84,7 +84,9 @@ fn a_machine_is_known_by_what_it_fetched() {
     is_refused(&pool);
     let said = pool.netbe().fails(3, "activate nog/b");
     assert!(
-        said.contains("nog is taken for a Raspberry Pi 4, by what it fetched"),
+        said.contains(
+            "a Raspberry Pi 4, is not in the boot folder (nog is taken for one by what it fetched;"
+        ),
         "{said}"
     );
     let json = pool.netbe().ok("status --json nog");

@@ -63,7 +63,7 @@ pub(super) fn check(
         && mounts_version_3(way)
     {
         reasons.push(format!(
-            "{which} has no /etc/protocols, without which its mount.nfs mounts no NFS version 3: netbe set nfs.version=4.2 {}",
+            "{which} has no /etc/protocols, without which its mount.nfs mounts no NFS version 3: netbe set nfs.version=4.2 {} --existing",
             want.hostname
         ));
     }

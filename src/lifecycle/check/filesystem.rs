@@ -19,23 +19,26 @@ fn description(problem: &Problem, pool: &str) -> (String, String) {
     match problem {
         Problem::ReadOnly => (
             "its filesystem is mounted read-only: no command can change anything, and no node can write its root".into(),
-            format!("see why: dmesg | grep -i btrfs; then: mount -o remount,rw {pool}"),
+            format!("dmesg | grep -i btrfs; mount -o remount,rw {pool}"),
         ),
         Problem::Missing(number) => (
-            format!("device {number} of its filesystem is missing: what is written now is on the others alone"),
-            format!("plug it in and mount again, or replace it: btrfs replace start {number} /dev/NEW {pool}"),
+            format!(
+                "device {number} of its filesystem is missing: what is written now is on the others alone; plug it in and mount \
+                 again, or have another take its place: btrfs replace start {number} DEVICE {pool}"
+            ),
+            format!("btrfs filesystem show {pool}"),
         ),
         Problem::Fails(number, errors) => (
             format!("device {number} of its filesystem has failed: {errors}"),
-            format!("see which it is: btrfs device stats {pool}; what is damaged: btrfs scrub start -B {pool}"),
+            format!("btrfs device stats {pool}; btrfs scrub start -B {pool}"),
         ),
         Problem::Full(0) => (
             "its filesystem is full, or has no room for metadata".into(),
-            format!("netbe list --space; netbe prune --keep 2; btrfs filesystem usage {pool}"),
+            format!("btrfs filesystem usage {pool}; netbe list --space; netbe prune --keep 2"),
         ),
         Problem::Full(free) => (
             format!("its filesystem is nearly full: {} MiB are free", free >> 20),
-            format!("netbe list --space; netbe prune --keep 2; btrfs filesystem usage {pool}"),
+            format!("btrfs filesystem usage {pool}; netbe list --space; netbe prune --keep 2"),
         ),
     }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 
-use super::{FOREIGN, Finding, Repair};
+use super::{Finding, Repair, remedy};
 use crate::fs::atomic;
 use crate::fs::dir_names::names_in;
 use crate::fs::path_error::{at_path, is_system_error};
@@ -41,7 +41,7 @@ pub(super) fn in_pool(pool: &Pool, nodes: &[Node]) -> Result<Vec<Finding>> {
                 found.push(second_name(&path, node));
             }
         } else {
-            found.push(foreign(&path));
+            found.push(foreign(pool, &path));
         }
     }
     Ok(found)
@@ -62,7 +62,7 @@ pub(super) fn in_node(pool: &Pool, node: &Node, envs: &[Environment]) -> Result<
         }
     }
     let others = pool::foreign::in_node(&node.dir)?;
-    found.extend(others.iter().map(|path| foreign(path)));
+    found.extend(others.iter().map(|path| foreign(pool, path)));
     let dir = node.dir.join(layout::ENVS);
     for name in names_in(&dir)? {
         let path = dir.join(&name);
@@ -71,7 +71,7 @@ pub(super) fn in_node(pool: &Pool, node: &Node, envs: &[Environment]) -> Result<
                 found.extend(half_replaced(&path, own.as_ref())?);
                 if is_directory(&path)? {
                     let others = pool::foreign::in_env(&path)?;
-                    found.extend(others.iter().map(|path| foreign(path)));
+                    found.extend(others.iter().map(|path| foreign(pool, path)));
                 }
             }
             None if name.parse::<crate::pool::EnvName>().is_ok() && is_directory(&path)? => {
@@ -119,8 +119,9 @@ fn second_name(path: &Path, node: NodeName) -> Finding {
     )
 }
 
-fn foreign(path: &Path) -> Finding {
-    Finding::new(path.display(), "it was not made by netbe", FOREIGN)
+fn foreign(pool: &Pool, path: &Path) -> Finding {
+    let remedy = remedy::foreign(pool, path);
+    Finding::new(path.display(), "it was not made by netbe", remedy)
 }
 
 /// Returns the node that a hidden directory beside the nodes is for.

@@ -6,6 +6,7 @@
 pub mod filesystem;
 mod leftovers;
 mod nested;
+mod remedy;
 mod repair;
 mod stale;
 mod trust;
@@ -68,11 +69,6 @@ enum Repair {
 }
 
 const REPAIR: &str = "netbe check --repair";
-/// The remedy for what cannot be read.
-const UNREAD: &str = "see the kernel's messages about the disk: dmesg";
-/// The remedy for what netbe did not make.
-const FOREIGN: &str = "inspect it, and move it out of the pool";
-
 impl Finding {
     #[allow(clippy::needless_pass_by_value)]
     fn new(about: impl ToString, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
@@ -143,7 +139,7 @@ fn look(pool: &Pool, only: Option<&NodeName>) -> Result<Vec<Finding>> {
     for node in &nodes {
         found.extend(of_node(pool, node).unwrap_or_else(|e| {
             let problem = format!("it cannot be read: {e:#}");
-            vec![Finding::new(&node.name, problem, FOREIGN)]
+            vec![Finding::new(&node.name, problem, remedy::UNREAD)]
         }));
     }
     if only.is_none() {
@@ -162,7 +158,7 @@ fn of_node(pool: &Pool, node: &Node) -> Result<Vec<Finding>> {
         .map(|p| Finding::new(&node.name, p, node.how_to_restore()))
         .collect();
     found.extend(leftovers::in_node(pool, node, &envs)?);
-    found.extend(active_link(node, &envs));
+    found.extend(active_link(pool, node, &envs));
     found.extend(addresses::of_clients(pool, node)?.map(Finding::from));
     for env in &envs {
         // Each verification reads kernels and initramfs: thousands take minutes.
@@ -172,7 +168,7 @@ fn of_node(pool: &Pool, node: &Node) -> Result<Vec<Finding>> {
     Ok(found)
 }
 
-fn active_link(node: &Node, envs: &[Environment]) -> Option<Finding> {
+fn active_link(pool: &Pool, node: &Node, envs: &[Environment]) -> Option<Finding> {
     let problem = match &node.active {
         Some(name) if envs.iter().any(|e| e.name == *name) => return None,
         Some(name) => format!("its active environment {name} does not exist"),
@@ -194,7 +190,7 @@ fn active_link(node: &Node, envs: &[Environment]) -> Option<Finding> {
         _ => Finding::new(
             &node.name,
             problem,
-            format!("netbe activate {}/ENV", node.name),
+            remedy::nothing_active(pool, node, envs),
         ),
     })
 }
@@ -203,10 +199,10 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
     let problems = env.problems.iter();
     let each = |remedy: &str| Ok(problems.map(|p| Finding::new(env, p, remedy)).collect());
     if !env.dir.symlink_metadata().is_ok_and(|m| m.is_dir()) {
-        return each(FOREIGN);
+        return each(&remedy::foreign(pool, &env.dir));
     }
     if env.unread {
-        return each(UNREAD);
+        return each(remedy::UNREAD);
     }
     if env.record.is_none() && env.whole && env.problems.len() == 1 {
         let repair = Repair::Describe(node.name.clone(), env.name.clone());
@@ -217,9 +213,7 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
         )]);
     }
     if !env.problems.is_empty() {
-        return each(&format!(
-            "netbe destroy {env}, if its content is not needed"
-        ));
+        return each(&format!("netbe destroy {env}"));
     }
     let is_worked_in = || {
         pool.refuse_work(&node.name, &env.name, Duration::ZERO)
@@ -241,33 +235,25 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
         Ok(reasons) if !reasons.is_empty() && staged::is_stale(pool, node, env) => {
             vec![stale::finding(env, &reasons)]
         }
+        Ok(reasons) if reasons.is_empty() => Vec::new(),
         Ok(reasons) => {
-            let problems = reasons.iter().map(|r| format!("it would not boot: {r}"));
-            problems
-                .map(|p| Finding::new(env, p, remedy_for(node, env)))
-                .collect()
+            let is_sound = |env: &Environment| {
+                staged::reasons(pool, node, env).is_ok_and(|reasons| reasons.is_empty())
+            };
+            let (problem, remedy) = remedy::would_not_boot(node, env, is_sound, &reasons);
+            vec![Finding::new(env, problem, remedy)]
         }
         Err(e) => {
             let hint = e.downcast_ref::<Failure>().and_then(|f| f.hint.clone());
             vec![Finding::new(
                 env,
                 format!("it cannot be verified: {e:#}"),
-                hint.unwrap_or_else(|| UNREAD.to_string()),
+                hint.unwrap_or_else(|| remedy::UNREAD.to_string()),
             )]
         }
     };
-    found.extend(nested::of_environment(node, env));
+    found.extend(nested::of_environment(env));
     Ok(found)
-}
-
-fn remedy_for(node: &Node, env: &Environment) -> String {
-    match env.active || env.template {
-        true => format!(
-            "netbe clone {env} {}/NEW rewrites the boot files",
-            node.name
-        ),
-        false => format!("netbe shell {env}, or netbe destroy {env}"),
-    }
 }
 
 /// Finds environments with the same record: one was copied by hand.
@@ -284,10 +270,7 @@ fn twins(nodes: &[Node]) -> Result<Vec<Finding>> {
                 found.push(Finding::new(
                     &env,
                     format!("its env.json is that of {other}: one of them was copied by hand"),
-                    format!(
-                        "remove {}, then {REPAIR}",
-                        env.dir.join("env.json").display()
-                    ),
+                    remedy::copied(&env),
                 ));
             }
         }
@@ -305,7 +288,7 @@ fn publication(pool: &Pool) -> Result<Vec<Finding>> {
         )
     });
     let wrong = state.warnings.iter();
-    let wrong = wrong.map(|w| Finding::new("publish", w, "see netbe-publish(8)"));
+    let wrong = wrong.map(|w| Finding::new("publish", w, "man netbe-publish"));
     let services = init::services::missing::sentences(pool)?;
     let remedy = format!("netbe init {} --services", pool.root().display());
     let services = services

@@ -3,13 +3,13 @@
 use super::Finding;
 use crate::btrfs::subvolume;
 use crate::fs::shown_path::shortened;
-use crate::pool::{Environment, Node};
+use crate::pool::Environment;
 
 /// How many nested subvolumes of a half get a finding each.
 const NESTED: usize = 20;
 
 /// Finds the nested subvolumes of an environment.
-pub(super) fn of_environment(node: &Node, env: &Environment) -> Vec<Finding> {
+pub(super) fn of_environment(env: &Environment) -> Vec<Finding> {
     let mut found = Vec::new();
     for (half, path) in [("root", env.root()), ("boot", env.boot())] {
         let Ok(nested) = subvolume::nested(&path) else {
@@ -19,10 +19,11 @@ pub(super) fn of_environment(node: &Node, env: &Environment) -> Vec<Finding> {
             Finding::new(
                 env,
                 format!(
-                    "its {half} half holds the nested subvolume {}, which a plain snapshot leaves out",
+                    "its {half} half holds the nested subvolume {}, which a plain snapshot leaves out, and a clone has as a \
+                     directory",
                     shortened(&inner.path)
                 ),
-                format!("netbe clone {env} {}/NEW copies it as a directory", node.name),
+                format!("netbe clone {env} {env}-flat"),
             )
         }));
         if nested.len() > NESTED {

@@ -81,12 +81,11 @@ fn shared(pool: &Pool) -> Result<Vec<Finding>> {
         Finding::new(
             pool.root().display(),
             format!(
-                "it is on the filesystem of {}: over NFS a node can address every file of that, and write it as \
-                 root",
+                "it is on the filesystem of {}: over NFS a node can address every file of that, and write it as root; make a \
+                 pool on a separate filesystem, and move the environments by netbe export and netbe import",
                 path.display()
             ),
-            "make a pool on a separate filesystem (netbe init /srv/netbe-pool --file 64G), and move the \
-             environments: netbe export, netbe import",
+            "netbe init /srv/netbe-pool --file 64G",
         )
     };
     Ok(shared.iter().map(finding).collect())

@@ -204,7 +204,7 @@ impl Wanted {
             &self.boot_spec,
         )?;
         if let Some(machine) = self.machine {
-            reasons.extend(machine.doubt(&self.hostname, &reasons));
+            machine.explain(&self.hostname, &mut reasons);
         }
         for failed in [boot.ended(), root.ended()] {
             // Not that something is missing.

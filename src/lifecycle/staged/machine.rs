@@ -45,16 +45,16 @@ impl KnownBy {
 }
 
 impl Machine {
-    /// Returns how it is known, where some of these reasons are about it and it was not set.
-    pub(super) fn doubt(self, node: &str, reasons: &[String]) -> Option<String> {
+    /// Adds how it is known to the first of these reasons that is about it, if it was not set.
+    pub(super) fn explain(self, node: &str, reasons: &mut [String]) {
         let name = self.model.to_string();
-        let is_about = reasons.iter().any(|reason| reason.contains(&name));
-        (is_about && self.by != KnownBy::Property).then(|| {
-            format!(
-                "{node} is taken for a {name}, {}: if it is another machine now, netbe set model=MODEL {node}",
+        let about_it = reasons.iter_mut().find(|reason| reason.contains(&name));
+        if let Some(reason) = about_it.filter(|_| self.by != KnownBy::Property) {
+            reason.push_str(&format!(
+                " ({node} is taken for one {}; for another machine, set its property model)",
                 self.by.words()
-            )
-        })
+            ));
+        }
     }
 }
 

@@ -132,7 +132,7 @@ fn a_missing_pointer_is_mended_where_only_one_can_be_meant() {
     let said = pool.netbe().run("check --repair");
     assert_eq!(said.status, 1, "{said:#?}");
     assert!(
-        said.stdout.contains("remedy: netbe activate nog/ENV"),
+        said.stdout.contains("remedy: netbe activate nog/b"),
         "{said:#?}"
     );
     assert!(fs::symlink_metadata(pool.at("nodes/nog/active")).is_err());

@@ -1,0 +1,236 @@
+//! The remedies that `check` prints are commands that work when they are pasted.
+
+use std::ffi::OsString;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use crate::support::{Pool, System, run};
+
+/// What becomes of a finding once its remedy was run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// It is gone.
+    Mended,
+    /// It stays, and something else has changed: a copy, what boots next.
+    Stays,
+    /// Not run: what it runs does not run in this system.
+    Unrun,
+}
+use Then::{Mended, Stays, Unrun};
+
+/// How a pool is spoiled; words of the finding; the remedy, or the beginning of it; what becomes of it.
+type Case = (fn(&Pool), &'static str, &'static str, Then);
+
+/// A Raspberry Pi's node with `nog/a` active and `nog/b` beside it.
+fn pool() -> Pool {
+    let pool = Pool::with_template_of(&System::raspberry_pi());
+    pool.netbe().ok("create nog/a --serial 9ffefdef");
+    pool.netbe().ok("create nog/b");
+    pool.assert_sound();
+    pool
+}
+
+fn remove(path: &Path) {
+    fs::remove_dir_all(path).unwrap();
+}
+
+fn without_modules(pool: &Pool, env: &str) {
+    remove(&pool.half(env, "root").join("usr/lib/modules"));
+}
+
+fn delete(pool: &Pool, env: &str) {
+    for half in ["root", "boot"] {
+        run(Command::new("btrfs")
+            .args(["-q", "subvolume", "delete"])
+            .arg(pool.half(env, half)));
+    }
+    remove(&pool.half(env, ""));
+}
+
+const CASES: &[Case] = &[
+    (
+        |p| fs::write(p.at("nodes/it's mine"), "x").unwrap(),
+        "was not made by netbe",
+        "mkdir -p ",
+        Mended,
+    ),
+    (
+        |p| p.subvolume("nodes/nog/envs/a/before-the-upgrade"),
+        "was not made by netbe",
+        "mkdir -p ",
+        Mended,
+    ),
+    (
+        |p| fs::write(p.at("nodes/nog/pool.json"), "x").unwrap(),
+        "was not made by netbe",
+        "mkdir -p ",
+        Mended,
+    ),
+    (
+        |p| fs::write(p.at("nodes/nog/envs/c"), "x").unwrap(),
+        "nog/c: ",
+        "mkdir -p ",
+        Mended,
+    ),
+    (
+        |p| fs::remove_file(p.at("nodes/nog/active")).unwrap(),
+        "it has no active environment",
+        "netbe activate nog/b",
+        Mended,
+    ),
+    (
+        |p| {
+            delete(p, "nog/a");
+            delete(p, "nog/b");
+        },
+        "its active environment a does not exist",
+        "netbe create nog --from base -a",
+        Mended,
+    ),
+    (
+        |p| {
+            // Of a served node it may be running.
+            p.netbe().ok("set serial= nog");
+            fs::create_dir_all(p.at("nodes/nog/envs/c/root")).unwrap();
+        },
+        "nog/c: ",
+        "netbe destroy nog/c",
+        Mended,
+    ),
+    (
+        |p| fs::write(p.half("nog/a", "boot").join("cmdline.txt"), "quiet\n").unwrap(),
+        "nog/a: it would not boot: ",
+        "netbe set --existing nog",
+        Mended,
+    ),
+    (
+        |p| {
+            for env in ["nog/a", "nog/b"] {
+                fs::write(p.half(env, "root").join("etc/fstab"), "").unwrap();
+            }
+        },
+        "boot files: nog/a, nog/b would not boot",
+        "netbe set --existing",
+        Mended,
+    ),
+    (
+        |p| without_modules(p, "nog/b"),
+        "nog/b: it would not boot: ",
+        "netbe shell nog/b",
+        Unrun,
+    ),
+    (
+        |p| without_modules(p, "nog/a"),
+        "nog/a: it would not boot: ",
+        "netbe clone nog/a nog/a-mended && netbe shell nog/a-mended",
+        Unrun,
+    ),
+    (
+        |p| {
+            p.netbe().ok("activate nog/b");
+            without_modules(p, "nog/b");
+        },
+        "nog/b: it would not boot: ",
+        "netbe rollback nog",
+        Stays,
+    ),
+    (
+        |p| without_modules(p, "base/stock"),
+        "base/stock: it would not boot: ",
+        "netbe shell base/stock",
+        Unrun,
+    ),
+    (
+        |p| p.subvolume("nodes/nog/envs/a/root/srv/inner"),
+        "nested subvolume srv/inner",
+        "netbe clone nog/a nog/a-flat",
+        Stays,
+    ),
+    (
+        |p| fs::set_permissions(p.at("nodes"), Permissions::from_mode(0o755)).unwrap(),
+        "every user of this server can reach",
+        "netbe init ",
+        Mended,
+    ),
+    (
+        |p| fs::set_permissions(p.state(), Permissions::from_mode(0o755)).unwrap(),
+        "users other than root can read",
+        "chmod 700 ",
+        Mended,
+    ),
+    (
+        |p| fs::remove_file(p.half("nog/b", "").join("env.json")).unwrap(),
+        "nog/b: ",
+        "netbe check --repair",
+        Mended,
+    ),
+    (
+        |p| fs::remove_file(p.at("tftp/9ffefdef")).unwrap(),
+        "the published configuration is not up to date",
+        "netbe check --repair",
+        Mended,
+    ),
+];
+
+#[test]
+fn each_is_a_command_that_works_when_it_is_pasted() {
+    for (spoil, words, start, then) in CASES {
+        let pool = pool();
+        spoil(&pool);
+        let found = findings(&pool);
+        for (_, remedy) in &found {
+            assert_is_command(remedy);
+        }
+        let (line, remedy) = found
+            .iter()
+            .find(|(line, remedy)| line.contains(words) && remedy.starts_with(start))
+            .unwrap_or_else(|| panic!("{words}: {found:#?}"));
+        if *then == Unrun {
+            continue;
+        }
+        paste(&pool, remedy);
+        let stays = findings(&pool).iter().any(|(left, _)| left == line);
+        assert_eq!(stays, *then == Stays, "{line}: {remedy}");
+    }
+}
+
+/// Returns each line that `check` prints, with its remedy.
+fn findings(pool: &Pool) -> Vec<(String, String)> {
+    let said = pool.netbe().run("check").stdout;
+    let lines: Vec<&str> = said.lines().collect();
+    let remedy = |line: &str| line.trim_start().strip_prefix("remedy: ").map(String::from);
+    lines
+        .windows(2)
+        .filter_map(|two| Some((two[0].to_string(), remedy(two[1])?)))
+        .collect()
+}
+
+/// Asserts that every command of a line is that of a program, and that nothing is left to be filled in.
+fn assert_is_command(remedy: &str) {
+    for command in remedy.split(" && ").flat_map(|part| part.split("; ")) {
+        let program = command.split(' ').next().unwrap();
+        let known = [
+            "netbe", "mkdir", "mv", "rm", "chmod", "btrfs", "dmesg", "mount", "man",
+        ];
+        assert!(known.contains(&program), "{remedy}");
+        let is_left = |word: &str| word.len() > 1 && word.bytes().all(|b| b.is_ascii_uppercase());
+        let mut words = command.split([' ', '/', '=']);
+        assert!(!words.any(is_left), "{remedy}");
+    }
+}
+
+/// Runs a line as a shell does, with the program in its path; what it would ask on a terminal is answered with yes.
+fn paste(pool: &Pool, line: &str) {
+    let line = line.replace("netbe destroy ", "netbe destroy -y ");
+    let netbe = pool.netbe().plain();
+    let bin = Path::new(netbe.get_program()).parent().unwrap();
+    let mut shell = Command::new("sh");
+    let variables = netbe.get_envs();
+    shell.envs(variables.filter_map(|(key, value)| Some((key, value?))));
+    let mut path = OsString::from(bin);
+    path.push(":/usr/sbin:/usr/bin:/sbin:/bin");
+    shell.env("PATH", path).stdin(Stdio::null());
+    run(shell.args(["-ec", &line]));
+}
