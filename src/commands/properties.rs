@@ -8,11 +8,12 @@ use super::args::Changing;
 use super::complete;
 use super::session::Session;
 use crate::failure::Failure;
-use crate::lifecycle::properties;
+use crate::fs::interrupt;
+use crate::lifecycle::{Mode, properties};
 use crate::output::{self, json};
 use crate::pool::NodeName;
 
-/// Set properties of a node, or of the pool
+/// Set properties of nodes, or of the pool
 ///
 /// Without NODE, the value holds for every node that has none itself. An empty value removes the setting. TFTP
 /// names, exports and DHCP configuration are updated at once; existing environments keep their boot files, new ones get
@@ -33,8 +34,8 @@ use crate::pool::NodeName;
 #[derive(Debug, Args)]
 #[command(after_long_help = properties_help())]
 pub struct Set {
-    /// One or more PROPERTY=VALUE, then the node
-    #[arg(required_unless_present = "existing", value_name = "PROPERTY=VALUE… [NODE]", add = ArgValueCompleter::new(complete::assignments))]
+    /// One or more PROPERTY=VALUE, then nodes
+    #[arg(required_unless_present = "existing", value_name = "PROPERTY=VALUE… [NODE…]", add = ArgValueCompleter::new(complete::assignments))]
     pub words: Vec<String>,
     /// Bring the existing environments along, rollback targets too
     #[arg(long)]
@@ -73,7 +74,7 @@ pub struct Get {
 /// Returns the end of the help of `set`: examples, and every property.
 fn properties_help() -> String {
     let mut text = String::from(
-        "Examples:\n  netbe set mac=dc:a6:32:01:02:03 nog\n  netbe set ip=10.0.0.5/24,10.0.0.1 nog\n  netbe set server=10.0.0.1 --existing\n  netbe set mac= nog\n\nProperties:\n",
+        "Examples:\n  netbe set mac=dc:a6:32:01:02:03 nog\n  netbe set ip=10.0.0.5/24,10.0.0.1 nog\n  netbe set server=10.0.0.1 --existing\n  netbe set mac= nog\n  netbe set model=rpi4 nog ordo\n\nProperties:\n",
     );
     for p in crate::pool::properties::ALL {
         text.push_str(&format!(
@@ -86,27 +87,41 @@ fn properties_help() -> String {
 
 /// Sets properties.
 pub fn set(session: &Session, args: &Set) -> Result<u8> {
-    let (assignments, node) = assignments(&args.words, args.existing)?;
+    let (assignments, nodes) = assignments(&args.words, args.existing)?;
     let request = properties::Request {
         assignments: &assignments,
         force: args.force,
         existing: args.existing,
     };
-    let outcome = properties::set(
-        &session.pool()?,
-        node.as_ref(),
-        request,
-        args.changing.into(),
-    )?;
+    let mode = args.changing.into();
+    let [first, second, more @ ..] = nodes.as_slice() else {
+        return set_on(session, nodes.first(), request, mode);
+    };
+    let mut worst = 0;
+    for node in [first, second].into_iter().chain(more) {
+        interrupt::check()?;
+        let done = set_on(session, Some(node), request, mode);
+        worst = worst.max(done.unwrap_or_else(|e| session.failed(&[e])));
+    }
+    Ok(worst)
+}
+
+fn set_on(
+    session: &Session,
+    node: Option<&NodeName>,
+    request: properties::Request<'_>,
+    mode: Mode,
+) -> Result<u8> {
+    let outcome = properties::set(&session.pool()?, node, request, mode)?;
     let Some(done) = session.done(outcome)? else {
         return Ok(0);
     };
-    let target = node.as_ref().map_or("the pool", NodeName::as_str);
     if !done.set.is_empty() {
+        let target = node.map_or("the pool", NodeName::as_str);
         let sentence = format!("Set {} on {target}.", done.set.join(" "));
         session.sentence(&sentence)?;
     }
-    if args.existing {
+    if request.existing {
         let number = match done.brought.len() {
             1 => "1 environment is".to_string(),
             number => format!("{number} environments are"),
@@ -115,8 +130,7 @@ pub fn set(session: &Session, args: &Set) -> Result<u8> {
         session.sentence(&sentence)?;
     }
     if done.is_for_new {
-        let note = properties::for_new(node.as_ref());
-        session.notes(&[note]);
+        session.notes(&[properties::for_new(node)]);
     }
     session.warnings(&done.warnings);
     Ok(session.failed(&done.failures))
@@ -125,32 +139,28 @@ pub fn set(session: &Session, args: &Set) -> Result<u8> {
 /// Properties with their values, in the order given.
 type Assignments = Vec<(String, String)>;
 
-fn assignments(words: &[String], existing: bool) -> Result<(Assignments, Option<NodeName>)> {
-    let (last, before) = match words.split_last() {
-        Some((last, before)) if !last.contains('=') => (Some(last), before),
-        _ => (None, words),
-    };
-    let node = last
-        .map(|n| {
-            n.parse::<NodeName>()
-                .map_err(|e| Failure::usage(e.to_string()))
-        })
-        .transpose()?;
-    let mut assignments = Vec::new();
-    for word in before {
-        let Some((name, value)) = word.split_once('=') else {
-            return Err(Failure::usage(format!("{word:?} is not PROPERTY=VALUE"))
-                .hint("netbe set PROPERTY=VALUE… [NODE]")
-                .into());
-        };
-        assignments.push((name.to_string(), value.to_string()));
-    }
-    if assignments.is_empty() && !existing {
-        return Err(Failure::usage("nothing to set")
-            .hint("netbe set PROPERTY=VALUE… [NODE]")
+fn assignments(words: &[String], existing: bool) -> Result<(Assignments, Vec<NodeName>)> {
+    let is_node = |word: &String| !word.contains('=');
+    let (before, names) = words.split_at(words.iter().position(is_node).unwrap_or(words.len()));
+    if let Some(word) = names.first().filter(|_| !names.iter().all(is_node)) {
+        return Err(Failure::usage(format!("{word:?} is not PROPERTY=VALUE"))
+            .hint("netbe set PROPERTY=VALUE… [NODE…]")
             .into());
     }
-    Ok((assignments, node))
+    let nodes: Vec<NodeName> = names
+        .iter()
+        .map(|name| name.parse().map_err(|e| Failure::usage(format!("{e}"))))
+        .collect::<Result<_, Failure>>()?;
+    let pairs = before.iter().filter_map(|word| word.split_once('='));
+    let assignments: Assignments = pairs
+        .map(|(name, value)| (name.to_string(), value.to_string()))
+        .collect();
+    if assignments.is_empty() && !existing {
+        return Err(Failure::usage("nothing to set")
+            .hint("netbe set PROPERTY=VALUE… [NODE…]")
+            .into());
+    }
+    Ok((assignments, nodes))
 }
 
 /// Prints properties.

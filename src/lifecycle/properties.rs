@@ -193,17 +193,20 @@ pub fn for_new(node: Option<&NodeName>) -> String {
     )
 }
 
-/// Returns whether a change of properties changes what is in boot files.
-fn reaches_boot_files(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>) -> bool {
-    let argument = |key: &str, value: Option<&String>| match (key, value) {
+/// Returns whether a change of properties changes what is in boot files, by the values that hold before and after.
+fn reaches_boot_files(
+    before: impl Fn(&str) -> Option<String>,
+    after: impl Fn(&str) -> Option<String>,
+) -> bool {
+    let argument = |key: &str, value: Option<String>| match (key, value) {
         // An address that a DHCP server reserves is not in them.
         ("ip", value) => {
             let ip = value.map_or(Ok(Ip::Dhcp), |value| value.parse());
             ip.ok().map(|ip| ip.argument(""))
         }
-        (_, value) => value.cloned(),
+        (_, value) => value,
     };
-    let differs = |key: &&str| argument(key, before.get(*key)) != argument(key, after.get(*key));
+    let differs = |key: &&str| argument(key, before(key)) != argument(key, after(key));
     IN_BOOT_FILES.iter().any(differs)
 }
 

@@ -1,5 +1,6 @@
 //! Addresses that do not fit together: told by `set`, `init` and `check`, each with a command that mends it.
 
+use crate::machine::Machine;
 use crate::support::{MAC, Pool, SERVER};
 
 const SECOND_MAC: &str = "dc:a6:32:01:02:09";
@@ -54,6 +55,17 @@ fn a_server_that_this_machine_is_not_is_told_once_for_the_pool() {
         .expect("it is found")
         .1;
     assert!(remedy.ends_with(" rom --existing"), "{remedy}");
+}
+
+#[test]
+fn a_server_by_which_a_node_has_booted_is_sound() {
+    let pool = Pool::with_served_node();
+    pool.netbe().ok("set server=203.0.113.9 --existing");
+    let found = findings(&pool);
+    assert!(found[0].0.starts_with("server: "), "{found:#?}");
+    // A router forwards it.
+    pool.reports("nog/a", "first-boot");
+    pool.assert_sound();
 }
 
 #[test]

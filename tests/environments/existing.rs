@@ -92,6 +92,9 @@ fn a_reserved_address_changes_no_boot_file_and_no_note_says_so() {
     let pool = Pool::with_served_node();
     let said = pool.netbe().run("set ip=dhcp,192.0.2.5 nog");
     assert!(!said.stderr.contains("--existing"), "{said:#?}");
+    // The value that holds already.
+    let said = pool.netbe().run(&format!("set server={SERVER} nog"));
+    assert!(!said.stderr.contains("--existing"), "{said:#?}");
     let said = pool.netbe().run("set ip=192.0.2.5/24 nog");
     assert!(
         said.stderr.contains("netbe set --existing nog"),

@@ -103,6 +103,29 @@ fn what_makes_no_sense_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn of_several_nodes_each_that_can_be_is_set() {
+    let pool = Pool::with_node();
+    pool.netbe().ok("create rom");
+    let plan = pool.plans("set keep=3 report=off nog rom");
+    assert!(plan.contains("set keep=3 on rom"), "{plan}");
+    let said = pool.netbe().run("set keep=3 report=off nog ordo rom");
+    assert_eq!(said.status, 4, "{said:#?}");
+    assert!(said.stderr.contains("error: no node ordo"), "{said:#?}");
+    for node in ["nog", "rom"] {
+        let line = pool.netbe().ok(&format!("get -H keep {node}"));
+        assert_eq!(line, format!("{node}\tkeep\t3\tlocal\n"));
+    }
+    pool.refuses(
+        2,
+        "set keep=4 nog report=on",
+        &["\"nog\" is not PROPERTY=VALUE"],
+    );
+    pool.refuses(2, "set keep=4 nog N_g", &["\"N_g\" is not a node name"]);
+    pool.netbe().ok("set cmdline=quiet --existing nog rom");
+    assert!(pool.boot_text("nog/a").contains(" quiet"));
+}
+
+#[test]
 fn invariant_12_no_value_breaks_out_of_where_it_ends_up() {
     let pool = Pool::with_node();
     let before = pool.fingerprint();

@@ -44,7 +44,10 @@ pub(super) fn set(
         changed = kept::keep((pool, &node), (pool, &changed));
         sentences.extend(kept::sentence(&changed));
     }
-    let is_for_new = reaches_boot_files(&node.record.properties, &changed.record.properties);
+    let is_for_new = reaches_boot_files(
+        |key| node.property(pool, key),
+        |key| changed.property(pool, key),
+    );
     if !request.force {
         let anyway = anyway(values, Some(name));
         loss::refuse((pool, &node), (pool, &changed), &anyway)?;

@@ -24,7 +24,10 @@ pub(super) fn set(
     let mut sentences = Vec::new();
     let record = changed_record(&mut sentences)?;
     let changed = pool.with_record(&record);
-    let is_for_new = reaches_boot_files(&pool.record().properties, &record.properties);
+    let is_for_new = reaches_boot_files(
+        |key| pool.record().properties.get(key).cloned(),
+        |key| record.properties.get(key).cloned(),
+    );
     let (mut lost, mut plan) = (Vec::new(), Plan::new());
     for node in pool.nodes()? {
         let mut after = node.clone();
