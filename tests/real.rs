@@ -5,6 +5,8 @@
 #[cfg(target_arch = "x86_64")]
 #[path = "real/alpine.rs"]
 mod alpine;
+#[path = "real/hooks.rs"]
+mod hooks;
 #[path = "real/managers.rs"]
 mod managers;
 #[path = "real/mirror.rs"]

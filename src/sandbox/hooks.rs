@@ -8,6 +8,14 @@ use crate::fs::rooted::Tree;
 /// Says that these are no settings of the environment's.
 const LENT: &str = "# netbe's, for as long as a program runs in this environment\n";
 
+/// Takes one of mkinitcpio's hooks off the list; bash reads it after the main file.
+const NO_AUTODETECT: &str = r#"for netbe_at in "${!HOOKS[@]}"; do
+	[[ ${HOOKS[netbe_at]} == autodetect ]] && unset 'HOOKS[netbe_at]'
+done
+HOOKS=("${HOOKS[@]}")
+unset netbe_at
+"#;
+
 /// Where initramfs-tools has its settings, before those that are lent.
 const INITRAMFS_TOOLS: &[&str] = &[
     "usr/share/initramfs-tools/conf.d",
@@ -36,6 +44,13 @@ pub(super) fn files(tree: &Tree) -> Vec<(&'static str, String)> {
         files.push((
             "etc/dracut.conf.d/zz-netbe.conf",
             format!("{LENT}hostonly=\"no\"\nhostonly_cmdline=\"no\"\n"),
+        ));
+    }
+    if is_there(tree, "usr/bin/mkinitcpio") {
+        // Its hook autodetect takes the drivers of the machine it runs on: mkinitcpio.conf(5).
+        files.push((
+            "etc/mkinitcpio.conf.d/zz-netbe.conf",
+            format!("{LENT}{NO_AUTODETECT}"),
         ));
     }
     files
@@ -137,6 +152,7 @@ mod tests {
                 Some("MODULES=most"),
             ),
             ("usr/lib/dracut/dracut-init.sh", "", Some("hostonly=\"no\"")),
+            ("usr/bin/mkinitcpio", "", Some("unset netbe_at")),
         ] {
             let root = tempfile::tempdir().unwrap();
             put(root.path(), path, text);
@@ -145,6 +161,25 @@ mod tests {
                 None => assert!(files.is_empty(), "{path}"),
                 Some(line) => assert!(files[0].1.lines().any(|l| l == line), "{path} {files:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn mkinitcpio_loses_the_hook_that_looks_at_this_server() {
+        for (hooks, want) in [
+            (
+                "(base udev autodetect modconf net)",
+                "base udev modconf net",
+            ),
+            ("(base autodetect)", "base"),
+            ("(base net)", "base net"),
+        ] {
+            let script = format!("set -e; HOOKS={hooks}; {NO_AUTODETECT} echo \"${{HOOKS[*]}}\"");
+            let out = std::process::Command::new("/bin/bash")
+                .args(["-c", &script])
+                .output()
+                .unwrap();
+            assert_eq!(String::from_utf8_lossy(&out.stdout).trim(), want, "{out:?}");
         }
     }
 
