@@ -45,7 +45,10 @@ pub fn explain(pool: impl FnOnce() -> anyhow::Result<Pool>, error: &anyhow::Erro
     let mut largest = space.map_or_else(Vec::new, |space| space.alone());
     let alone: u64 = largest.iter().map(|(_, bytes)| bytes).sum();
     let shared = whole.saturating_sub(free).saturating_sub(alone);
-    largest.push(("what environments share".to_string(), shared));
+    largest.push((
+        "what environments share, or btrfs has yet to free".to_string(),
+        shared,
+    ));
     let packages = PackageCache::new(layout::packages(pool.root())).size();
     let packages = packages.unwrap_or(0);
     for (_, bytes) in largest.iter_mut().filter(|(name, _)| name == OTHERS) {

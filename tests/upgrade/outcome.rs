@@ -120,7 +120,8 @@ fn one_that_took_the_kernel_away_is_not_booted_next() {
     );
     for options in ["-a", "--once", "--try"] {
         for (script, status, reason) in refused.iter().chain([&no_kernel]) {
-            let outcome = upgrade(&netbe, options, script);
+            // A log that says nothing is not pointed to.
+            let outcome = upgrade(&netbe, options, &format!("echo said; {script}"));
             assert_eq!(outcome.status, *status, "{script}: {outcome:#?}");
             for text in ["nothing was kept: ", reason, "hint: full output: less "] {
                 assert!(outcome.stderr.contains(text), "{text}: {outcome:#?}");
