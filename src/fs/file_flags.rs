@@ -43,3 +43,19 @@ pub fn set(file: &impl AsFd, flags: c_int) -> nix::Result<()> {
     // SAFETY: the descriptor is borrowed during the call; the kernel reads an int, despite the ioctl number.
     unsafe { call::setflags(file.as_fd().as_raw_fd(), &raw const flags) }.map(drop)
 }
+
+/// Removes the flags that protect an open file or directory from changes, and returns them: 0 where there were none.
+pub fn unprotect(file: &impl AsFd) -> c_int {
+    let Ok(flags) = get(file) else {
+        return 0;
+    };
+    match flags & PROTECTED {
+        0 => 0,
+        protection => set(file, flags & !PROTECTED).map_or(0, |()| protection),
+    }
+}
+
+/// Adds flags to those of an open file or directory.
+pub fn add(file: &impl AsFd, flags: c_int) -> nix::Result<()> {
+    set(file, get(file)? | flags)
+}

@@ -9,7 +9,9 @@
 mod merge;
 mod moved;
 mod place;
+mod protection;
 
+use std::ffi::c_int;
 use std::fs::{File, Metadata, Permissions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
@@ -47,6 +49,9 @@ pub struct Lent {
     pub mode: u32,
     /// User and group.
     pub owner: (u32, u32),
+    /// The flags of chattr(1) that protected the environment's own file.
+    #[serde(default, skip_serializing_if = "protection::is_none")]
+    pub protection: c_int,
     /// The directories made for it, outermost first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub made: Vec<String>,
@@ -80,12 +85,14 @@ impl Lent {
             content: content.to_string(),
             mode,
             owner: (0, 0),
+            protection: 0,
             made,
         };
         // What programs leave in it becomes the environment's, so it has the owner and mode of its own file.
         if let Some(own) = there.filter(Metadata::is_file) {
             lent.owner = (own.uid(), own.gid());
             lent.mode |= own.mode() & 0o777;
+            lent.protection = protection::of(tree, path)?;
         }
         let prepared = lent
             .write(tree)
@@ -104,7 +111,10 @@ impl Lent {
                 0 => format!(".{name}.netbe-own"),
                 number => format!(".{name}.netbe-own-{number}"),
             };
-            let file = tree.open_at(&self.aside_path(), flags, Mode::S_IRUSR | Mode::S_IWUSR);
+            let aside = self.aside_path();
+            let file = tree.despite_protection(&aside, || {
+                tree.open_at(&aside, flags, Mode::S_IRUSR | Mode::S_IWUSR)
+            });
             let mut file = match file {
                 // A file of the node, or from a run whose record was lost: never overwritten.
                 Err(e) if e.kind() == io::ErrorKind::AlreadyExists => continue,
@@ -137,7 +147,12 @@ impl Lent {
             true => RenameFlags::RENAME_EXCHANGE,
             false => RenameFlags::RENAME_NOREPLACE,
         };
-        renameat2(&parent, self.aside.as_str(), &parent, name.as_str(), how)
+        if self.protection != 0 {
+            // It comes back with what stands there afterwards.
+            protection::remove(tree, &self.path)?;
+        }
+        let put = || renameat2(&parent, self.aside.as_str(), &parent, name.as_str(), how);
+        tree.despite_protection(&self.aside_path(), || Ok(put()?))
             .with_context(|| format!("putting a file in the place of /{}", self.path))
     }
 
@@ -153,6 +168,7 @@ impl Lent {
     pub(super) fn give_back_from(&self, tree: &Tree, lent: Option<&File>) -> anyhow::Result<()> {
         let moved = moved::find(self, tree, lent);
         self.settle(tree, moved.as_deref())
+            .and_then(|()| protection::add(tree, &self.path, self.protection))
             .with_context(|| format!("putting back /{} of the environment", self.path))?;
         self.remove_directories(tree);
         Ok(())
@@ -257,8 +273,8 @@ impl Lent {
     /// Moves the environment's own file back to its place.
     fn restore(&self, tree: &Tree) -> io::Result<()> {
         let (parent, name) = tree.parent(&self.path)?;
-        nix::fcntl::renameat(&parent, self.aside.as_str(), &parent, name.as_str())
-            .map_err(io::Error::from)
+        let restore = || nix::fcntl::renameat(&parent, self.aside.as_str(), &parent, name.as_str());
+        tree.despite_protection(&self.aside_path(), || Ok(restore()?))
     }
 
     /// Returns the text of the file in its place; `None` if there is none.

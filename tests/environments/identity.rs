@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::support::{Fingerprint, Pool, System, output, run};
@@ -450,5 +450,55 @@ fn nothing_takes_down_the_interface_of_a_network_root() {
         let now = fs::read_to_string(root(&pool, "base/disk", path)).ok();
         let then = fs::read_to_string(pool.beside().join("system").join(path)).ok();
         assert_eq!(now, then, "{path}");
+    }
+}
+
+#[test]
+fn what_chattr_protects_is_made_the_nodes_own_and_stays_protected() {
+    let pool = Pool::with_template();
+    let chattr = |flag: &str, path: &Path| run(Command::new("chattr").arg(flag).arg(path));
+    let protected = |path: &Path| {
+        let listed = output(Command::new("lsattr").arg("-d").arg(path));
+        listed[..20].iter().any(|letter| b"ia".contains(letter))
+    };
+    let dir = |environment: &str| {
+        pool.half(environment, "root")
+            .parent()
+            .unwrap()
+            .to_path_buf()
+    };
+    let base = dir("base/stock");
+    // A directory, and what is in it.
+    for (flag, paths) in [
+        (
+            "+i",
+            &["root/etc/hostname", "root/etc/hosts", "root/etc/fstab"][..],
+        ),
+        ("+a", &["root/etc/machine-id", "root/etc/fstab"]),
+        (
+            "+i",
+            &[
+                "root/etc/ssh/ssh_host_ecdsa_key",
+                "boot/pxelinux.cfg/default",
+                "root/etc",
+            ],
+        ),
+        ("+i", &["boot"]),
+    ] {
+        let places: Vec<PathBuf> = paths.iter().map(|path| base.join(path)).collect();
+        places.iter().for_each(|path| chattr(flag, path));
+        pool.netbe()
+            .ok("create ordo/a --from base --serial 0badcafe");
+        let made = dir("ordo/a");
+        let name = fs::read_to_string(made.join("root/etc/hostname")).unwrap();
+        assert_eq!(name, "ordo\n");
+        for path in paths {
+            assert!(protected(&made.join(path)), "{path}");
+        }
+        assert_eq!(pool.netbe().ok("check ordo"), "Everything is sound.\n");
+        pool.netbe().ok("set serial= ordo --force");
+        pool.netbe().ok("rename ordo/a b");
+        pool.netbe().ok("destroy -ry ordo");
+        places.iter().for_each(|path| chattr("-ia", path));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -10,7 +11,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
 use super::{debian, processes_with};
-use crate::support::{Fingerprint, Netbe, Pool};
+use crate::support::{Fingerprint, Netbe, Pool, run};
 
 const OWN: &str = "nameserver 192.0.2.1\n";
 
@@ -117,6 +118,36 @@ fn after_a_kill_the_next_command_puts_the_own_files_back_and_nothing_boots_befor
         netbe.ok("destroy --yes nog/up");
     }
     netbe.ok("activate nog/work");
+}
+
+#[test]
+fn a_resolver_that_chattr_protects_is_lent_over_and_protected_again() {
+    let pool = debian();
+    let netbe = pool.netbe();
+    netbe.ok("clone nog/first nog/work");
+    let resolver = pool.half("nog/work", "root").join("etc/resolv.conf");
+    let _ = fs::remove_file(&resolver);
+    fs::write(&resolver, OWN).unwrap();
+    let protected = |path: &Path| {
+        let listed = Command::new("lsattr").arg(path).output().unwrap().stdout;
+        String::from_utf8(listed).unwrap()[..20].contains(['i', 'a'])
+    };
+    for (turn, flag) in ["+i", "+a"].into_iter().enumerate() {
+        run(Command::new("chattr").arg(flag).arg(&resolver));
+        netbe.ok("run nog/work -- grep -q 10 /etc/resolv.conf");
+        assert!(protected(&resolver), "{flag}");
+        netbe.ok("upgrade nog/work --name up -- touch /srv/new");
+        let new = pool.half("nog/up", "root").join("etc/resolv.conf");
+        assert!(protected(&new), "{flag}");
+        killed(&pool, "true", &format!("51522{turn}"));
+        netbe.ok("check --repair nog");
+        for file in [&resolver, &new] {
+            assert_eq!(fs::read_to_string(file).unwrap(), OWN);
+            assert!(protected(file), "{flag}");
+        }
+        netbe.ok("destroy -y nog/up");
+        run(Command::new("chattr").arg("-ia").arg(&resolver));
+    }
 }
 
 #[test]

@@ -72,9 +72,9 @@ fn destroy(on: &impl AsFd, one: &Nested) -> io::Result<()> {
     let parent = directory_in(on, one.parent, SUBVOLUME_INODE)?;
     make_writable(&File::from(parent))?;
     let directory = directory_in(on, one.parent, one.directory)?;
-    remove_protection(&directory);
+    file_flags::unprotect(&directory);
     if let Ok(top) = directory_in(on, one.id, SUBVOLUME_INODE) {
-        remove_protection(&top);
+        file_flags::unprotect(&top);
     }
     destroy_unprotected(on, one)
 }
@@ -95,23 +95,14 @@ fn has_errno(error: &io::Error, errno: Errno) -> bool {
 
 /// Removes the protection of a file and its directory; returns whether there was any.
 pub fn make_changeable(directory: &impl AsFd, name: &OsStr) -> bool {
-    let parent = remove_protection(directory);
+    let parent = file_flags::unprotect(directory) != 0;
     let target = match opener::directory_at(directory, name) {
-        Ok(target) => remove_protection(&target),
+        Ok(target) => file_flags::unprotect(&target) != 0,
         Err(_) => opener::o_path_at(directory, name)
             .and_then(|place| opener::reopen(&place, OFlag::O_RDONLY))
-            .is_ok_and(|file| remove_protection(&file)),
+            .is_ok_and(|file| file_flags::unprotect(&file) != 0),
     };
     parent || target
-}
-
-/// Removes the flags that protect a file or directory from changes; returns whether there were any.
-fn remove_protection(file: &impl AsFd) -> bool {
-    let Ok(flags) = file_flags::get(file) else {
-        return false;
-    };
-    flags & file_flags::PROTECTED != 0
-        && file_flags::set(file, flags & !file_flags::PROTECTED).is_ok()
 }
 
 /// `BTRFS_SUBVOL_RDONLY` of linux/btrfs.h.

@@ -55,11 +55,5 @@ fn protect(top: &File, path: &Path, flags: c_int) -> Option<()> {
         Ok(Some(file)) => file,
         _ => File::from(opener::directory_at(&parent, name).ok()?),
     };
-    add(&file, flags)
-}
-
-/// Adds flags to those of an open file or directory; `None` where that fails.
-fn add(file: &impl AsFd, flags: c_int) -> Option<()> {
-    let now = file_flags::get(file).ok()?;
-    file_flags::set(file, now | flags).ok()
+    file_flags::add(&file, flags).ok()
 }

@@ -1,4 +1,7 @@
 //! Changes in a [`Tree`]: writes, links, removals, directories.
+//!
+//! What a person protects by chattr(1), `+i` or `+a`, is changed nevertheless, and protected again: netbe changes only what
+//! it has to, in copies of its own. Not for what programs do in an environment.
 
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
@@ -9,7 +12,7 @@ use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
 use super::{Tree, relative};
-use crate::fs::opener;
+use crate::fs::{file_flags, opener};
 
 /// How many symbolic links in a row are followed, as in the kernel.
 const MAX_LINKS: u32 = 40;
@@ -31,6 +34,11 @@ impl Tree {
                 .ok_or_else(|| self.error(Errno::ELOOP, path))?;
             return self.write_through(&self.follow_link(path)?, bytes, links);
         }
+        self.despite_protection(path, || self.replace(path, bytes))
+    }
+
+    /// Replaces what is no link.
+    fn replace(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
         let (parent, name) = self.parent(path)?;
         let old = match self.metadata(path)? {
             Some(m) if m.is_file() => Some(m),
@@ -91,13 +99,17 @@ impl Tree {
     /// Makes a symbolic link with this text; an existing name is an error.
     pub fn symlink(&self, target: &str, path: &str) -> io::Result<()> {
         let (parent, name) = self.parent(path)?;
-        nix::unistd::symlinkat(target, &parent, name.as_str()).map_err(|e| self.error(e, path))
+        self.despite_protection(path, || {
+            nix::unistd::symlinkat(target, &parent, name.as_str()).map_err(|e| self.error(e, path))
+        })
     }
 
     /// Renames an entry within its directory; an existing entry of that name is replaced.
     pub fn rename(&self, path: &str, name: &str) -> io::Result<()> {
         let (parent, old) = self.parent(path)?;
-        renameat(&parent, old.as_str(), &parent, name).map_err(|e| self.error(e, path))
+        self.despite_protection(path, || {
+            renameat(&parent, old.as_str(), &parent, name).map_err(|e| self.error(e, path))
+        })
     }
 
     /// Removes a file or symbolic link; a missing one is no error.
@@ -106,8 +118,10 @@ impl Tree {
             return Ok(());
         }
         let (parent, name) = self.parent(path)?;
-        unlinkat(&parent, name.as_str(), UnlinkatFlags::NoRemoveDir)
-            .map_err(|e| self.error(e, path))
+        self.despite_protection(path, || {
+            unlinkat(&parent, name.as_str(), UnlinkatFlags::NoRemoveDir)
+                .map_err(|e| self.error(e, path))
+        })
     }
 
     /// Removes an empty directory.
@@ -131,9 +145,42 @@ impl Tree {
                 continue;
             }
             let (parent, name) = self.parent(&made)?;
-            mkdirat(&parent, name.as_str(), Mode::from_bits_truncate(0o755))
-                .map_err(|e| self.error(e, path))?;
+            self.despite_protection(&made, || {
+                mkdirat(&parent, name.as_str(), Mode::from_bits_truncate(0o755))
+                    .map_err(|e| self.error(e, path))
+            })?;
         }
         Ok(())
+    }
+
+    /// Makes a change of an entry; where a flag of chattr(1) of it or of its directory forbids that, without the flag, which
+    /// what has the name then gets again.
+    pub fn despite_protection<T>(
+        &self,
+        path: &str,
+        change: impl Fn() -> io::Result<T>,
+    ) -> io::Result<T> {
+        let done = change();
+        match &done {
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
+            _ => return done,
+        }
+        let (parent, name) = self.parent(path)?;
+        let directory = opener::directory_at(&parent, ".")?;
+        let file = || opener::file_at(&directory, name.as_str()).ok().flatten();
+        let of_file = file().map_or(0, |file| file_flags::unprotect(&file));
+        let of_directory = file_flags::unprotect(&directory);
+        if (of_file, of_directory) == (0, 0) {
+            return done;
+        }
+        let done = change();
+        // Best effort: the change is what was asked for.
+        if let (true, Some(file)) = (of_file != 0, file()) {
+            let _ = file_flags::add(&file, of_file);
+        }
+        if of_directory != 0 {
+            let _ = file_flags::add(&directory, of_directory);
+        }
+        done
     }
 }
