@@ -3,6 +3,7 @@
 //! Knows nothing of nodes and environments.
 
 pub mod changed_since;
+pub mod chattr;
 pub mod compare;
 pub mod dedupe;
 pub mod extents;

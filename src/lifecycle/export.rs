@@ -5,6 +5,7 @@
 //! for the format of the stream, nor for reading one.
 
 use std::io::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -14,8 +15,9 @@ use super::plan::Plan;
 use super::staged::snapshot;
 use super::{Mode, Outcome};
 use crate::btrfs::send::Sending;
-use crate::btrfs::subvolume;
+use crate::btrfs::{chattr, subvolume};
 use crate::failure::Failure;
+use crate::fs::opener;
 use crate::pool::base::{self, Base};
 use crate::pool::record::EnvRecord;
 use crate::pool::stage::Staged;
@@ -26,6 +28,9 @@ use crate::stream::{Part, Writer, pack};
 mod target;
 
 pub use target::Target;
+
+/// How many files with attributes are named.
+const ATTRIBUTED: usize = 3;
 
 /// The directory of a stage with the base of the stream.
 const SINCE: &str = "since";
@@ -221,6 +226,9 @@ impl Chosen {
                 Base::new_id()?
             }
         };
+        for half in [layout::ROOT, layout::BOOT] {
+            notes.extend(not_carried(&sent.join(half))?);
+        }
         let origin = self.since.as_ref().map(|(env, base)| Origin {
             node: env.node.to_string(),
             name: env.name.to_string(),
@@ -233,6 +241,25 @@ impl Chosen {
             notes,
         })
     }
+}
+
+/// Returns a sentence about the attributes in a half that a stream does not carry.
+fn not_carried(half: &Path) -> Result<Option<String>> {
+    let (count, first) = chattr::attributed(&opener::directory(half)?, ATTRIBUTED)
+        .with_context(|| format!("reading {}", half.display()))?;
+    if count == 0 {
+        return Ok(None);
+    }
+    let first: Vec<String> = first.iter().map(ToString::to_string).collect();
+    let (files, more) = match count {
+        1 => ("1 file has".to_string(), ""),
+        n if n > first.len() => (format!("{n} files have"), ", …"),
+        n => (format!("{n} files have"), ""),
+    };
+    Ok(Some(format!(
+        "{files} attributes of chattr(1), which a stream does not carry: {}{more}",
+        first.join(", ")
+    )))
 }
 
 /// Returns the base of an incremental stream.

@@ -241,6 +241,33 @@ fn subvolumes_inside_go_along_as_directories() {
     there.assert_sound();
 }
 
+#[test]
+fn attributes_that_a_stream_does_not_carry_are_told() {
+    let (here, there) = two();
+    let root = here.half("nog/a", "root");
+    let chattr = |flag: &str, path: &str| {
+        run(Command::new("chattr").arg(flag).arg(root.join(path)));
+    };
+    fs::create_dir(root.join("srv/data")).unwrap();
+    chattr("+C", "srv/data");
+    fs::write(root.join("srv/data/file"), "x").unwrap();
+    fs::write(root.join("srv/kept"), "x").unwrap();
+    chattr("+i", "srv/kept");
+    let stream = here.at("stream");
+    let export = format!("export nog/a -o {}", stream.display());
+    for _ in ["first", "unchanged"] {
+        let said = here.netbe().run(&export);
+        assert_eq!(said.status, 0, "{said:#?}");
+        let told = "3 files have attributes of chattr(1), which a stream does not carry: srv/data (+C), srv/data/file (+C), \
+                    srv/kept (+i)\n";
+        assert!(said.stderr.contains(told), "{said:#?}");
+        fs::remove_file(&stream).unwrap();
+    }
+    chattr("-i", "srv/kept");
+    fs::remove_dir_all(root.join("srv/data")).unwrap();
+    here.sends("nog/a", &there, "nog/a");
+}
+
 impl Pool {
     fn sends_with_notes(&self, export: &str, to: &Pool, import: &str) {
         let mut sender = self

@@ -260,7 +260,7 @@ impl Side for Trees {
             let item = item?;
             if item.key.kind == INODE_ITEM {
                 let inode = inodes::inode(&item.bytes).ok_or_else(malformed)?;
-                size = Some(inode.size).filter(|size| !inode.in_place && size % BLOCK != 0);
+                size = Some(inode.size).filter(|size| !inode.is_in_place() && size % BLOCK != 0);
                 continue;
             }
             match items::old_data(&item.bytes, after).ok_or_else(malformed)? {

@@ -36,11 +36,16 @@ pub struct Inode {
     pub mode: u32,
     /// Major and minor device number.
     pub device: (u32, u32),
-    /// Whether data is overwritten in place, so that its extents do not tell of it (`chattr +C`).
-    pub in_place: bool,
+    /// Flags (`BTRFS_INODE_*`, btrfs_tree.h).
+    pub flags: u64,
 }
 
 impl Inode {
+    /// Returns whether data is overwritten in place, so that its extents do not tell of it (`chattr +C`).
+    pub fn is_in_place(&self) -> bool {
+        self.flags & (1 << 1) != 0
+    }
+
     /// Returns whether it is a directory.
     pub fn is_directory(&self) -> bool {
         const KIND: u32 = 0o170_000;
@@ -65,8 +70,6 @@ pub struct Entry {
 /// Parses an item of type [`INODE_ITEM`].
 pub fn inode(bytes: &[u8]) -> Option<Inode> {
     let half = |at| Some(u32::from_le_bytes(array(bytes, at)?));
-    // `BTRFS_INODE_NODATACOW` of fs/btrfs/btrfs_inode.h.
-    const IN_PLACE: u64 = 1 << 1;
     // The kernel's encoding: 20 bits of minor number, the major above.
     let device = word(bytes, 56)?;
     Some(Inode {
@@ -81,7 +84,7 @@ pub fn inode(bytes: &[u8]) -> Option<Inode> {
             u32::try_from(device >> 20).ok()?,
             (device & 0xf_ffff) as u32,
         ),
-        in_place: word(bytes, 64)? & IN_PLACE != 0,
+        flags: word(bytes, 64)?,
     })
 }
 
