@@ -90,7 +90,7 @@ fn hint(pool: &Pool) -> String {
     let leftovers = pool.nodes().is_ok_and(|nodes| {
         nodes.iter().any(|node| {
             let names = names_in(&node.dir).unwrap_or_default();
-            names.iter().any(|name| layout::is_hidden_work(name))
+            names.iter().any(|name| layout::hidden_work(name).is_some())
         })
     });
     match leftovers {

@@ -75,7 +75,7 @@ fn is_environment(name: &OsStr) -> bool {
 fn others(dir: &Path, is_netbes: impl Fn(&OsStr) -> bool) -> io::Result<Vec<PathBuf>> {
     let is_work = |name: &OsStr| {
         let name = name.to_str().unwrap_or_default();
-        layout::is_hidden_work(name) || atomic::is_leftover(name)
+        layout::hidden_work(name).is_some() || atomic::is_leftover(name)
     };
     let mut names = all_names_in(dir)?;
     names.retain(|name| !is_netbes(name) && !is_work(name));

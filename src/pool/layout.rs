@@ -98,7 +98,43 @@ pub fn is_plain(path: &Path) -> bool {
     path.as_os_str().as_encoded_bytes().iter().all(plain)
 }
 
-/// Returns whether a name is that of something being made or deleted.
-pub fn is_hidden_work(name: &str) -> bool {
-    name.starts_with(STAGED) || name.starts_with(TRASH)
+/// Returns what something being made or deleted is for, by its hidden name: [`STAGED`] or [`TRASH`], the name of a node or an
+/// environment, and a number.
+///
+/// A person may hide a directory by the same word, with a date: that is none.
+pub fn hidden_work(name: &str) -> Option<&str> {
+    // The number has the microseconds since 1970, in hexadecimal.
+    const DIGITS: usize = 9;
+    const MORE_THAN_A_DATE: usize = 15;
+    let rest = name
+        .strip_prefix(STAGED)
+        .or_else(|| name.strip_prefix(TRASH))?;
+    let (name, number) = rest.rsplit_once('-')?;
+    let is_date = number.len() < MORE_THAN_A_DATE && number.bytes().all(|c| c.is_ascii_digit());
+    let is_number =
+        number.len() >= DIGITS && !is_date && number.bytes().all(|c| c.is_ascii_hexdigit());
+    (is_number && !name.is_empty()).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_people_hide_is_no_work_of_netbes() {
+        for (name, made_for) in [
+            (".staged-nog-66154cbdd0f3c63be0", Some("nog")),
+            (".trash-rack-1-661546648371152320", Some("rack-1")),
+            (".staged-k-64c0ffee1", Some("k")),
+            (".trash-mine", None),
+            (".staged-mine", None),
+            (".trash-old-2026", None),
+            (".trash-old-20261128", None),
+            (".trash-old-202611281200", None),
+            (".staged-64c0ffee1", None),
+            ("trash-k-64c0ffee1", None),
+        ] {
+            assert_eq!(hidden_work(name), made_for, "{name}");
+        }
+    }
 }

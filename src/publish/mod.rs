@@ -8,6 +8,7 @@ pub mod exports;
 pub mod firmware_address;
 pub mod nfs;
 pub mod server;
+pub mod server_versions;
 pub mod tftp;
 pub mod tftp_port;
 pub mod tftp_transfer;

@@ -24,6 +24,38 @@ fn a_sound_pool_is_called_sound() {
 }
 
 #[test]
+fn what_a_nodes_machine_gets_instead_of_its_boot_half_is_found_for_that_node_alone() {
+    let pool = Pool::with_served_node();
+    pool.netbe()
+        .ok("create ordo --from base --mac 02:00:00:00:77:01");
+    let name = pool.at("tftp/02-00-00-00-77-01");
+    fs::remove_file(&name).unwrap();
+    fs::create_dir(&name).unwrap();
+    let said = pool.netbe().run("check ordo");
+    assert_eq!(said.status, 1, "{said:#?}");
+    assert!(
+        said.stdout
+            .contains("02-00-00-00-77-01 is not a link made by netbe"),
+        "{said:#?}"
+    );
+    assert_eq!(pool.netbe().ok("check nog"), "Everything is sound.\n");
+    fs::remove_dir(&name).unwrap();
+    let said = pool.netbe().run("check ordo");
+    assert!(said.stdout.contains("not up to date: to link"), "{said:#?}");
+    pool.netbe().ok("check ordo --repair");
+    assert_eq!(pool.netbe().ok("check ordo"), "Everything is sound.\n");
+    // What all nodes need.
+    fs::remove_file(pool.at("publish/exports")).unwrap();
+    for node in ["ordo", "nog"] {
+        let said = pool.netbe().run(&format!("check {node}"));
+        assert!(
+            said.stdout.contains("not up to date: to write"),
+            "{said:#?}"
+        );
+    }
+}
+
+#[test]
 fn a_finding_has_a_thing_a_problem_and_a_remedy() {
     let pool = Pool::with_served_node();
     pool.netbe().ok("create nog/b");

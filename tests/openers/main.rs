@@ -142,6 +142,13 @@ const ALLOWED: &[(&str, &str, usize, &str)] = &[
     ("evidence/nfsd.rs", "fs::read_to_string", 1, SERVERS),
     ("publish/server.rs", "fs::read_to_string", 3, SERVERS),
     (
+        "lifecycle/check/published.rs",
+        "fs::read_to_string",
+        1,
+        SERVERS,
+    ),
+    ("publish/server_versions.rs", "read_dir(", 1, SERVERS),
+    (
         "publish/tftp_port.rs",
         "fs::read_to_string",
         2,

@@ -100,8 +100,8 @@ fn several_give_back_more_than_each_by_itself() {
 #[test]
 fn a_node_gives_back_all_it_has() {
     let pool = pool();
-    pool.subvolume("nodes/nog/.staged-x-1");
-    noise(&pool.at("nodes/nog/.staged-x-1/half-done"), 1 << 20);
+    pool.subvolume("nodes/nog/.staged-x-64c0ffee1");
+    noise(&pool.at("nodes/nog/.staged-x-64c0ffee1/half-done"), 1 << 20);
     let before = data(&pool);
     let promise = promised(&pool, "-r nog");
     pool.netbe().ok("destroy -ry nog");

@@ -30,7 +30,7 @@ pub(super) fn in_pool(pool: &Pool, nodes: &[Node]) -> Result<Vec<Finding>> {
     let dir = layout::nodes(root);
     for name in names_in(&dir)? {
         let path = dir.join(&name);
-        if let Some(node) = made_for(&name) {
+        if let Some(node) = layout::hidden_work(&name).and_then(|node| node.parse().ok()) {
             if !lock::is_held(pool.state(), &node) && !stage::is_guarded(&path) {
                 found.push(hidden(&path, Some(node)));
             }
@@ -57,7 +57,7 @@ pub(super) fn in_node(pool: &Pool, node: &Node, envs: &[Environment]) -> Result<
     found.extend(half_replaced(&node.state, own.as_ref())?);
     for name in names_in(&node.dir)? {
         let path = node.dir.join(&name);
-        if layout::is_hidden_work(&name) && !stage::is_guarded(&path) {
+        if layout::hidden_work(&name).is_some() && !stage::is_guarded(&path) {
             found.push(hidden(&path, own.clone()));
         }
     }
@@ -122,12 +122,4 @@ fn second_name(path: &Path, node: NodeName) -> Finding {
 fn foreign(pool: &Pool, path: &Path) -> Finding {
     let remedy = remedy::foreign(pool, path);
     Finding::new(path.display(), "it was not made by netbe", remedy)
-}
-
-/// Returns the node that a hidden directory beside the nodes is for.
-fn made_for(name: &str) -> Option<NodeName> {
-    let rest = name
-        .strip_prefix(layout::STAGED)
-        .or_else(|| name.strip_prefix(layout::TRASH))?;
-    rest.rsplit_once('-')?.0.parse().ok()
 }

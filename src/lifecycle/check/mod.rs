@@ -6,6 +6,7 @@
 pub mod filesystem;
 mod leftovers;
 mod nested;
+mod published;
 mod remedy;
 mod repair;
 mod stale;
@@ -19,12 +20,11 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::addresses::{self, Misfit};
-use super::{init, staged};
+use super::staged;
 use crate::failure::Failure;
 use crate::fs::interrupt;
 use crate::pool::lock::Watch;
 use crate::pool::{EnvName, Environment, Node, NodeName, Pool, layout};
-use crate::publish;
 
 pub use repair::{Repaired, repair};
 pub use trust::one_domain;
@@ -131,11 +131,12 @@ fn look(pool: &Pool, only: Option<&NodeName>) -> Result<Vec<Finding>> {
     if only.is_none() {
         found.extend(leftovers::in_pool(pool, &nodes)?);
         found.extend(trust::of_pool(pool, &nodes)?);
-        found.extend(filesystem::of_filesystem(pool)?);
         let misfits = addresses::of_servers(pool, &nodes).into_iter();
         let misfits = misfits.chain(addresses::of_nodes(pool, &nodes));
         found.extend(misfits.map(Finding::from));
     }
+    // Of one node, too: it cannot run on a filesystem that is sick.
+    found.extend(filesystem::of_filesystem(pool)?);
     for node in &nodes {
         found.extend(of_node(pool, node).unwrap_or_else(|e| {
             let problem = format!("it cannot be read: {e:#}");
@@ -144,8 +145,8 @@ fn look(pool: &Pool, only: Option<&NodeName>) -> Result<Vec<Finding>> {
     }
     if only.is_none() {
         found.extend(twins(&nodes)?);
-        found.extend(publication(pool)?);
     }
+    found.extend(published::of(pool, &nodes, only.is_some())?);
     Ok(stale::gathered(found, only))
 }
 
@@ -276,23 +277,4 @@ fn twins(nodes: &[Node]) -> Result<Vec<Finding>> {
         }
     }
     Ok(found)
-}
-
-fn publication(pool: &Pool) -> Result<Vec<Finding>> {
-    let state = publish::out_of_date(pool)?;
-    let stale = state.steps.iter().map(|step| {
-        Finding::repairable(
-            "publish",
-            format!("the published configuration is not up to date: to {step}"),
-            Repair::Publish,
-        )
-    });
-    let wrong = state.warnings.iter();
-    let wrong = wrong.map(|w| Finding::new("publish", w, "man netbe-publish"));
-    let services = init::services::missing::sentences(pool)?;
-    let remedy = format!("netbe init {} --services", pool.root().display());
-    let services = services
-        .iter()
-        .map(|problem| Finding::new("services", problem, &remedy));
-    Ok(stale.chain(wrong).chain(services).collect())
 }

@@ -38,6 +38,32 @@ fn leave(pool: &Pool, path: &str) {
 }
 
 #[test]
+fn what_a_person_hid_in_a_nodes_directory_is_told_and_stays() {
+    let pool = Pool::with_served_node();
+    let hidden = [".trash-mine/x", ".staged-mine/x", ".trash-old-20261128/x"];
+    for path in hidden {
+        let path = format!("nodes/nog/{path}");
+        fs::create_dir(pool.at(&path).parent().unwrap()).unwrap();
+        pool.write(&path, "mine");
+    }
+    let said = pool.netbe().run("check --repair");
+    assert_eq!(said.status, 1, "{said:#?}");
+    for path in hidden {
+        let told = format!(
+            "nodes/nog/{}: it was not made by netbe",
+            &path[..path.len() - 2]
+        );
+        assert!(said.stdout.contains(&told), "{said:#?}");
+        assert!(pool.at(&format!("nodes/nog/{path}")).exists(), "{path}");
+    }
+    pool.refuses(
+        3,
+        "destroy -ry nog",
+        &["files that netbe did not make", ".trash-mine"],
+    );
+}
+
+#[test]
 fn invariant_9_leftovers_are_hidden_and_taken_away() {
     let pool = Pool::with_served_node();
     let before = pool.fingerprint();
