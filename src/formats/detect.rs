@@ -48,7 +48,12 @@ impl Kind {
         }
         // First: a tar header has a checksum, so nothing else matches, while a tar member may look like anything.
         if tar::is_tar(head) {
-            return Self::Tar;
+            // By its first file, as its standard has it: DSP0243.
+            let name = head.split(|byte| *byte == 0).next().unwrap_or_default();
+            return match name.to_ascii_lowercase().ends_with(b".ovf") {
+                true => Self::Foreign("a virtual appliance (OVA)", Some(APPLIANCE)),
+                false => Self::Tar,
+            };
         }
         if head.starts_with(NETBE_STREAM) {
             return Self::NetbeStream;
@@ -67,6 +72,9 @@ impl Kind {
                 return Self::Foreign(what, Some(hint));
             }
         }
+        if at(64, b"\x7f\x10\xda\xbe") {
+            return Self::Foreign("a VDI disk image", Some(CONVERT));
+        }
         let bare = Filesystem::detect(head).is_some_and(Filesystem::can_be_root);
         if has_partitions(head) || bare {
             return Self::Disk;
@@ -78,7 +86,15 @@ impl Kind {
     }
 }
 
-const FOREIGN: [(&[u8], &str, &str); 9] = [
+const CONVERT: &str = "qemu-img convert -O raw FILE disk.img";
+const APPLIANCE: &str = "tar -xf FILE; qemu-img convert -O raw DISK.vmdk disk.img";
+
+const FOREIGN: [(&[u8], &str, &str); 11] = [
+    (
+        b"070701",
+        "a cpio archive",
+        "bsdtar -cf - @FILE | netbe import NODE -",
+    ),
     (
         b"btrfs-stream\0",
         "a stream of btrfs send",
@@ -104,21 +120,10 @@ const FOREIGN: [(&[u8], &str, &str); 9] = [
         "a 7z archive",
         "7z x -so FILE | netbe import NODE -",
     ),
-    (
-        b"QFI\xfb",
-        "a qcow2 disk image",
-        "qemu-img convert -O raw FILE disk.img",
-    ),
-    (
-        b"KDMV",
-        "a VMDK disk image",
-        "qemu-img convert -O raw FILE disk.img",
-    ),
-    (
-        b"vhdxfile",
-        "a VHDX disk image",
-        "qemu-img convert -O raw FILE disk.img",
-    ),
+    (b"QFI\xfb", "a qcow2 disk image", CONVERT),
+    (b"KDMV", "a VMDK disk image", CONVERT),
+    (b"vhdxfile", "a VHDX disk image", CONVERT),
+    (b"conectix", "a VHD disk image", CONVERT),
     (
         b"!<arch>\n",
         "a package, not a system",
@@ -236,6 +241,9 @@ mod tests {
         header.set_path("a").unwrap();
         header.set_size(0);
         header.set_cksum();
+        let mut appliance = header.clone();
+        appliance.set_path("Debian.ovf").unwrap();
+        appliance.set_cksum();
         for (bytes, kind) in [
             (vec![], Kind::Empty),
             (
@@ -250,6 +258,18 @@ mod tests {
             (with(1080, &[0x53, 0xef]), Kind::Disk),
             (with(0x10040, b"_BHRfS_M"), Kind::Disk),
             (with(0, b"XFSB"), Kind::Disk),
+            (
+                with(64, b"\x7f\x10\xda\xbe"),
+                Kind::Foreign("a VDI disk image", Some(CONVERT)),
+            ),
+            (
+                with(0, b"conectix"),
+                Kind::Foreign("a VHD disk image", Some(CONVERT)),
+            ),
+            (
+                appliance.as_bytes().to_vec(),
+                Kind::Foreign("a virtual appliance (OVA)", Some(APPLIANCE)),
+            ),
         ] {
             assert_eq!(Kind::detect(&bytes), kind);
         }

@@ -119,6 +119,24 @@ fn a_filesystem_without_a_table_is_a_root() {
 }
 
 #[test]
+fn a_partition_that_nothing_mounts_is_named() {
+    let pool = Pool::new();
+    let from = pool.work.join("system");
+    std::fs::create_dir(&from).unwrap();
+    system::plain(&from);
+    let other = pool.work.join("other.part");
+    std::fs::rename(ext(&pool, &from, 40 * MIB, "ext4"), &other).unwrap();
+    let root = ext(&pool, &from, 150 * MIB, "ext4");
+    let brought = pool.bring_file(&disk(&pool, GPT, &other, &root)).unwrap();
+    assert_eq!(
+        brought.notes,
+        [
+            "partition 1 of the image, ext4, was not brought in: no line of the system's fstab mounts it"
+        ]
+    );
+}
+
+#[test]
 fn an_interrupted_journal_is_played_back_in_a_copy() {
     let pool = Pool::new();
     let from = pool.work.join("system");

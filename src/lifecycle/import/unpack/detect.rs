@@ -22,6 +22,43 @@ const MODULES: &str = "usr/lib/modules";
 /// How deep kernels are looked for: boot loader entries lie at `MACHINE-ID/VERSION/linux`.
 const KERNEL_DEPTH: usize = 3;
 
+/// What is no installed system, by a name at its top: what it is, and how one is made of it.
+const OTHERS: [(&str, &str, Option<&str>); 7] = [
+    (
+        "ostree/repo",
+        "it is an OSTree system, whose roots are beneath ostree/deploy and are put together at boot",
+        None,
+    ),
+    (
+        "casper/filesystem.squashfs",
+        "it is a live medium",
+        Some("unsquashfs -d root casper/filesystem.squashfs; netbe import NODE root --boot casper"),
+    ),
+    (
+        "live/filesystem.squashfs",
+        "it is a live medium",
+        Some("unsquashfs -d root live/filesystem.squashfs; netbe import NODE root"),
+    ),
+    ("LiveOS/squashfs.img", "it is a live medium", None),
+    (
+        "apks",
+        "it is Alpine's medium for a system in memory",
+        Some("install it on a disk, by setup-alpine -m sys, and import that"),
+    ),
+    ("oci-layout", "it is a container image", Some(CONTAINER)),
+    ("manifest.json", "it is a container image", Some(CONTAINER)),
+];
+const CONTAINER: &str = "docker export $(docker create IMAGE) | netbe import NODE -";
+
+/// Says what a tree is that is no installed system, and how one is made of it.
+pub(super) fn other_kind(
+    is_there: &dyn Fn(&str) -> Result<bool>,
+) -> Option<(&'static str, Option<&'static str>)> {
+    let mut others = OTHERS.iter();
+    let found = others.find(|(name, _, _)| is_there(name).unwrap_or(false));
+    found.map(|(_, what, hint)| (*what, *hint))
+}
+
 /// How much a tree looks like a system, in ascending order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum SystemMatch {
@@ -69,9 +106,20 @@ pub(super) fn require_system(root: &Tree, source: &Source) -> Result<()> {
         return Ok(());
     }
     let shown = shown(source);
-    let failure = Failure::failed(format!(
-        "{shown} is not an operating system netbe can read: it has neither os-release nor a shell"
-    ));
+    let not = |why: &str| {
+        Failure::failed(format!(
+            "{shown} is not an operating system netbe can read: {why}"
+        ))
+    };
+    if let Some((what, hint)) = other_kind(&is_there) {
+        let failure = not(what);
+        return Err(match hint {
+            Some(hint) => failure.hint(hint),
+            None => failure,
+        }
+        .into());
+    }
+    let failure = not("it has neither os-release nor a shell");
     let is_named = |name: &String| {
         system_match(&is_there, name).is_ok_and(|found| found > Some(SystemMatch::Programs))
     };
@@ -182,5 +230,18 @@ mod tests {
         ] {
             assert!(!is_kernel(directory, name), "{directory}/{name}");
         }
+    }
+
+    #[test]
+    fn what_is_no_installed_system_is_known_by_what_is_at_its_top() {
+        for (there, what) in [
+            ("ostree/repo", "OSTree"),
+            ("casper/filesystem.squashfs", "live medium"),
+            ("oci-layout", "container image"),
+        ] {
+            let found = other_kind(&|path| Ok(path == there)).unwrap();
+            assert!(found.0.contains(what), "{found:?}");
+        }
+        assert_eq!(other_kind(&|_| Ok(false)), None);
     }
 }

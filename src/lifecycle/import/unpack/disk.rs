@@ -78,6 +78,7 @@ impl Others<'_> {
         notes: &mut Vec<String>,
     ) -> Result<()> {
         let names = DiskNames::new(lines, self.root.partition.number);
+        let mut carried = Vec::new();
         for line in lines {
             interrupt::check()?;
             let boot = ["/", "/boot/firmware", "/boot", "/boot/efi", "/efi"];
@@ -89,6 +90,7 @@ impl Others<'_> {
                 Some(partition) if Some(partition.number) == self.boot => {}
                 Some(partition) if partition.filesystem.is_some() => {
                     self.carry_one(line, partition, progress, notes)?;
+                    carried.push(partition.number);
                 }
                 _ if line.waits_for_disk() => notes.push(format!(
                     "what the system has in {} was not brought in: {} is no filesystem on a partition of the image",
@@ -97,7 +99,37 @@ impl Others<'_> {
                 _ => {}
             }
         }
+        for partition in self.all {
+            interrupt::check()?;
+            if !carried.contains(&partition.number)
+                && let Some(what) = self.left_out(partition)
+            {
+                notes.push(format!(
+                    "partition {} of the image, {what}, was not brought in: no line of the system's fstab mounts it",
+                    partition.number
+                ));
+            }
+        }
         Ok(())
+    }
+
+    /// Returns what a partition holds that is neither the root nor the boot half, and no machine's own loader.
+    fn left_out(&self, partition: &Partition) -> Option<&'static str> {
+        let number = partition.number;
+        if number == self.root.partition.number || Some(number) == self.boot {
+            return None;
+        }
+        match (partition.filesystem, partition.container) {
+            (Some(Filesystem::Fat), _) => {
+                let names = self.disk.fat_names(partition).unwrap_or_default();
+                let is_efi = names.iter().any(|name| name.eq_ignore_ascii_case("efi"));
+                (!is_efi && !names.is_empty()).then_some("vfat")
+            }
+            (Some(filesystem), _) => filesystem.mount_types().first().copied(),
+            // Swap space and the like are nobody's data.
+            (None, Some(container)) => container.remedy.and(Some(container.what)),
+            (None, None) => None,
+        }
     }
 
     fn carry_one(

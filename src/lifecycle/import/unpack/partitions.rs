@@ -8,7 +8,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::boot_half;
-use super::detect::{SystemMatch, system_match};
+use super::detect::{SystemMatch, other_kind, system_match};
 use super::disk_file::Disk;
 use super::disk_names::DiskNames;
 use super::filesystem::BTRFS_TOP;
@@ -54,12 +54,17 @@ pub(super) fn find_root<'d>(disk: &Disk, all: &'d [Partition], scratch: &Path) -
     match (best, failed) {
         (Some((_, _, root)), _) => Ok(root),
         (None, Some(error)) => Err(error),
-        (None, None) => Err(no_system(all)),
+        (None, None) => Err(no_system(disk, all, scratch)),
     }
 }
 
 /// Says of a disk without a system what its partitions hold instead.
-fn no_system(all: &[Partition]) -> anyhow::Error {
+fn no_system(disk: &Disk, all: &[Partition], scratch: &Path) -> anyhow::Error {
+    let other = all.iter().find_map(|partition| {
+        partition.filesystem.filter(|f| f.can_be_root())?;
+        let view = disk.view(partition, "", scratch).ok()?;
+        other_kind(&|path| view.has(path))
+    });
     let named: Vec<String> = all
         .iter()
         .filter_map(|partition| {
@@ -75,9 +80,10 @@ fn no_system(all: &[Partition]) -> anyhow::Error {
         })
         .take(NAMED)
         .collect();
-    let why = match named.is_empty() {
-        true => "none of its partitions has os-release or a shell".to_string(),
-        false => named.join(", "),
+    let why = match (other, named.is_empty()) {
+        (Some((what, _)), _) => what.to_string(),
+        (None, true) => "none of its partitions has os-release or a shell".to_string(),
+        (None, false) => named.join(", "),
     };
     let failure = Failure::failed(format!(
         "it is a disk without an operating system netbe can read: {why}"
