@@ -6,6 +6,7 @@
 
 mod archive;
 mod contents;
+mod dracut;
 mod image;
 mod unpack;
 

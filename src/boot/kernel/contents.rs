@@ -5,7 +5,7 @@
 
 use std::io::{self, Read};
 
-use super::{IMAGE_LIMIT, archive};
+use super::{IMAGE_LIMIT, archive, dracut};
 use crate::boot::files::BootFiles;
 use crate::fs::interrupt;
 
@@ -37,6 +37,8 @@ pub(crate) struct Contents {
     pub(crate) mkinitcpio: bool,
     pub(crate) net_hook: bool,
     pub(crate) mkinitfs: bool,
+    /// What dracut waits for of the machine that it was made on: a disk, or the argument that names one.
+    pub(crate) waits_for: Option<String>,
     /// Whether the rest is in a squashfs, made by dracut's module squash, which is not read.
     pub(crate) squashed: bool,
     /// Whether it has a module for a wired or virtual network.
@@ -84,6 +86,8 @@ impl Contents {
             }
             _ => {}
         }
+        let waits_for = dracut::waits_for(dir, name, content);
+        self.waits_for = self.waits_for.take().or(waits_for);
         self.dracut |= path.starts_with("lib/dracut/");
         self.dracut_nfs |= in_bin && name == "nfsroot" || name.ends_with("parse-nfsroot.sh");
         if path.starts_with("lib/modules/") && name.contains(".ko") {
@@ -95,7 +99,9 @@ impl Contents {
 
     /// Returns whether a file's content is needed, not only its name.
     fn needs_content(path: &str) -> bool {
-        path.ends_with("/nfsmount") || path.ends_with("/modules.txt")
+        path.ends_with("/nfsmount")
+            || path.ends_with("/modules.txt")
+            || path.contains(dracut::SETTINGS)
     }
 }
 

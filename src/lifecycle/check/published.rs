@@ -71,8 +71,7 @@ fn not_offered(node: &Node, offered: &server_versions::Offered) -> Option<Findin
             "its root is mounted by NFS version {version}, which this server does not offer ({place})"
         ),
         match version.as_str() {
-            "3" => "put vers3=y under [nfsd] of /etc/nfs.conf, then: systemctl restart nfs-server"
-                .to_string(),
+            "3" => "nfsconf --set nfsd vers3 y; systemctl restart nfs-server".to_string(),
             _ => format!("netbe set nfs.version=3 {}", node.name),
         },
     ))

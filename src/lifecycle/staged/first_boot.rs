@@ -5,7 +5,7 @@
 
 use std::io;
 
-use super::memberships;
+use super::{memberships, obstacles};
 use crate::boot::{self, cloud_init};
 use crate::fs::rooted::Tree;
 
@@ -96,7 +96,8 @@ const FILES: usize = 64;
 /// Returns notes about a system before nodes are made from it, a sentence each.
 pub fn notes(root: &Tree, boot: &Tree, boot_mount: &str) -> io::Result<Vec<String>> {
     let mut notes = Vec::new();
-    let line = boot::summary(boot, root).cmdline.unwrap_or_default();
+    let summary = boot::summary(boot, root);
+    let line = summary.cmdline.unwrap_or_default();
     let value = |key: &str| line.split_whitespace().find_map(|t| t.strip_prefix(key));
     if let Some(program) = value("systemd.run=") {
         let program = program.trim_matches('"');
@@ -119,6 +120,7 @@ pub fn notes(root: &Tree, boot: &Tree, boot_mount: &str) -> io::Result<Vec<Strin
     notes.extend(memberships::notes(root)?);
     notes.extend(nfs_name(root)?);
     notes.extend(networks(root)?);
+    notes.extend(obstacles::notes(root, boot, &line, &summary.initramfs)?);
     Ok(notes)
 }
 
@@ -178,21 +180,9 @@ fn nfs_name(root: &Tree) -> io::Result<Vec<String>> {
 }
 
 fn networks(root: &Tree) -> io::Result<Vec<String>> {
-    let mut files: Vec<(String, &[&str])> = Vec::new();
-    for (directory, end, words) in NETWORKS {
-        let names = root.names(directory)?.into_iter();
-        let names = names.filter(|name| name.ends_with(end)).take(FILES);
-        files.extend(names.map(|name| (format!("{directory}/{name}"), words)));
-    }
-    files.extend(NETWORK_FILES.map(|(path, words)| (path.to_string(), words)));
     let mut notes = Vec::new();
-    for (path, words) in files {
-        let is_file = root.metadata(&path)?.is_some_and(|m| m.is_file());
-        // One that is no text says nothing of a network.
-        let text = is_file
-            .then(|| root.read_text(&path).ok().flatten())
-            .flatten();
-        let Some(word) = own_word(&text.unwrap_or_default(), words) else {
+    for (path, text, words) in network_files(root)? {
+        let Some(word) = own_word(&text, words) else {
             continue;
         };
         notes.push(format!(
@@ -203,8 +193,31 @@ fn networks(root: &Tree) -> io::Result<Vec<String>> {
     Ok(notes)
 }
 
+/// Returns the files with settings of interfaces, each with its path, its text, and what in it is one machine's own.
+pub(super) fn network_files(
+    root: &Tree,
+) -> io::Result<Vec<(String, String, &'static [&'static str])>> {
+    let mut files: Vec<(String, &[&str])> = Vec::new();
+    for (directory, end, words) in NETWORKS {
+        let names = root.names(directory)?.into_iter();
+        let names = names.filter(|name| name.ends_with(end)).take(FILES);
+        files.extend(names.map(|name| (format!("{directory}/{name}"), words)));
+    }
+    files.extend(NETWORK_FILES.map(|(path, words)| (path.to_string(), words)));
+    let mut found = Vec::new();
+    for (path, words) in files {
+        let is_file = root.metadata(&path)?.is_some_and(|m| m.is_file());
+        // One that is no text says nothing of a network.
+        let text = is_file
+            .then(|| root.read_text(&path).ok().flatten())
+            .flatten();
+        found.extend(text.map(|text| (path, text, words)));
+    }
+    Ok(found)
+}
+
 /// Returns the first of some words that a line begins with that is no comment, but for loopback's.
-fn own_word<'w>(text: &str, words: &[&'w str]) -> Option<&'w str> {
+pub(super) fn own_word<'w>(text: &str, words: &[&'w str]) -> Option<&'w str> {
     let lines = text
         .lines()
         .map(str::trim)
@@ -235,6 +248,7 @@ mod tests {
             "etc/network/interfaces",
             "auto lo\niface lo inet loopback\n address 127.0.0.1\n",
         );
+        write("sbin/init", "x");
         let told = || {
             let (root, boot) = (Tree::open(&r).unwrap(), Tree::open(&b).unwrap());
             notes(&root, &boot, "/boot/firmware").unwrap().join("\n")

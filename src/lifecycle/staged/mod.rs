@@ -11,6 +11,7 @@ mod local_disks;
 mod machine;
 mod memberships;
 mod node;
+mod obstacles;
 mod pxe_binaries;
 pub(super) mod report_unit;
 mod root_network;

@@ -1,0 +1,172 @@
+//! What in a system would keep a node from running with its root on the network, and that netbe cannot know to be wanted.
+//!
+//! Told, never changed. Not for what is one machine's own: that is [`super::first_boot`].
+
+use std::io;
+
+use super::first_boot::{network_files, own_word};
+use crate::boot;
+use crate::fs::rooted::Tree;
+
+/// What puts an interface into another one, which takes its address away.
+const TAKEN: [&str; 14] = [
+    "bonds:",
+    "bridges:",
+    "bridge_ports ",
+    "bridge-ports ",
+    "bond-slaves ",
+    "bond-master ",
+    "slave-type=",
+    "port-type=",
+    "Bond=",
+    "Bridge=",
+    "MASTER=",
+    "BRIDGE=",
+    "TEAM_MASTER=",
+    "ovs_bridge ",
+];
+/// connman, and the setting by which it leaves interfaces alone.
+const CONNMAN: [&str; 2] = ["usr/sbin/connmand", "usr/bin/connmand"];
+const CONNMAN_SETTINGS: &str = "etc/connman/main.conf";
+const CONNMAN_LEAVES: &str = "NetworkInterfaceBlacklist";
+/// Whether SELinux denies what its policy does not allow.
+const SELINUX: &str = "etc/selinux/config";
+/// What the kernel starts, else a shell.
+const INITS: [&str; 7] = [
+    "sbin/init",
+    "usr/sbin/init",
+    "etc/init",
+    "bin/init",
+    "usr/bin/init",
+    "lib/systemd/systemd",
+    "usr/lib/systemd/systemd",
+];
+
+/// Returns a sentence for each, given the kernel command line and the initramfs files.
+pub(super) fn notes(
+    root: &Tree,
+    boot: &Tree,
+    line: &str,
+    initramfs: &[String],
+) -> io::Result<Vec<String>> {
+    let mut notes = Vec::new();
+    for (path, text, _) in network_files(root)? {
+        notes.extend(own_word(&text, &TAKEN).map(|word| {
+            format!(
+                "/{path} puts an interface into another one ({word}): if it is the one that a node boots by, the node loses its root \
+                 and stands still; leave that interface as it is"
+            )
+        }));
+    }
+    notes.extend(connman(root)?);
+    notes.extend(selinux(root, line));
+    notes.extend(no_init(root, line)?);
+    notes.extend(waits(boot, initramfs));
+    Ok(notes)
+}
+
+fn connman(root: &Tree) -> io::Result<Option<String>> {
+    let settings = root.read_text(CONNMAN_SETTINGS).ok().flatten();
+    let leaves = settings.unwrap_or_default().lines().any(|line| {
+        let named = line.trim().strip_prefix(CONNMAN_LEAVES);
+        named.is_some_and(|rest| rest.contains("eth") || rest.contains("en"))
+    });
+    for program in CONNMAN {
+        if !leaves && root.metadata(program)?.is_some() {
+            return Ok(Some(format!(
+                "the system has connman, which takes every interface down before it sets it up: a node would lose its root; put \
+                 {CONNMAN_LEAVES}=eth,en under [General] of /{CONNMAN_SETTINGS}"
+            )));
+        }
+    }
+    Ok(None)
+}
+
+/// Returns a sentence on labels, which an NFS root has only where it is exported with them.
+fn selinux(root: &Tree, line: &str) -> Option<String> {
+    let is_off = ["selinux=0", "enforcing=0"];
+    let text = root.read_text(SELINUX).ok().flatten()?;
+    let enforces = text.lines().any(|line| line.trim() == "SELINUX=enforcing");
+    let is_told = line.split_whitespace().any(|token| is_off.contains(&token));
+    (enforces && !is_told).then(|| {
+        format!(
+            "/{SELINUX} enforces, and files of an NFS root have no labels here: services and logins of a node would be denied; \
+             SELINUX=permissive in it, or: netbe set cmdline=enforcing=0"
+        )
+    })
+}
+
+/// Returns a sentence on a system in which nothing would be started, as those made for containers are.
+fn no_init(root: &Tree, line: &str) -> io::Result<Option<String>> {
+    if line
+        .split_whitespace()
+        .any(|token| token.starts_with("init="))
+    {
+        return Ok(None);
+    }
+    for init in INITS {
+        // A link may lead to where another filesystem is mounted.
+        if root.symlink_metadata(init)?.is_some() {
+            return Ok(None);
+        }
+    }
+    Ok(Some(
+        "the system has no /sbin/init: a node would come up with a shell at its console and nothing else; install one (Debian: \
+         systemd-sysv), or name it: netbe set cmdline=init=PROGRAM"
+            .to_string(),
+    ))
+}
+
+/// Returns a sentence on an initramfs that was made for the disks of one machine.
+fn waits(boot: &Tree, initramfs: &[String]) -> Option<String> {
+    let found = boot::kernel::contents(boot, initramfs).ok().flatten()?;
+    let disk = found.waits_for?;
+    Some(format!(
+        "the initramfs {} waits for a disk of the machine it was made on ({disk}): a node without it waits for minutes, or for ever; \
+         netbe run NODE/ENV -- sh -c 'echo hostonly=no > /etc/dracut.conf.d/any-machine.conf && dracut --force --regenerate-all'",
+        initramfs.join(",")
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn what_keeps_a_node_from_running_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = Tree::open(dir.path()).unwrap();
+        let write = |path: &str, text: &str| {
+            let path = dir.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        let told = |line: &str| notes(&tree, &tree, line, &[]).unwrap().join("\n");
+        assert!(told("").contains("no /sbin/init"));
+        assert_eq!(told("init=/bin/tini"), "");
+        write("sbin/init", "x");
+        assert_eq!(told(""), "");
+        write("etc/selinux/config", "# SELINUX=\nSELINUX=enforcing\n");
+        assert!(told("quiet").contains("enforcing=0"));
+        assert_eq!(told("selinux=0"), "");
+        write("etc/selinux/config", "SELINUX=permissive\n");
+        write("usr/sbin/connmand", "x");
+        write(
+            "etc/connman/main.conf",
+            "[General]\n# NetworkInterfaceBlacklist=eth\n",
+        );
+        assert!(told("").contains("connman"));
+        write(
+            "etc/connman/main.conf",
+            "[General]\nNetworkInterfaceBlacklist=vmnet,eth\n",
+        );
+        assert_eq!(told(""), "");
+        write(
+            "etc/systemd/network/eth.network",
+            "[Match]\nName=eth0\n[Network]\n# Bridge=x\nBond=bond0\n",
+        );
+        let part = "/etc/systemd/network/eth.network puts an interface into another one (Bond)";
+        assert!(told("").contains(part));
+    }
+}
