@@ -2,7 +2,7 @@
 //!
 //! Any other error is an [`anyhow::Error`] and ends with status 1. Not for printing, which `main` does.
 
-use std::fmt;
+use std::{fmt, io};
 
 /// Exit status of a refusal by a safety rule; nothing was changed.
 pub const REFUSED: u8 = 3;
@@ -111,6 +111,13 @@ pub fn hinted(error: anyhow::Error, hint: impl FnOnce() -> String) -> anyhow::Er
         Ok(failure) => failure.into(),
         Err(error) => error,
     }
+}
+
+/// Returns whether an error is that of a reader which closes the pipe early, such as head(1).
+pub fn is_closed_pipe(error: &anyhow::Error) -> bool {
+    error
+        .downcast_ref::<io::Error>()
+        .is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
 }
 
 impl fmt::Display for Failure {

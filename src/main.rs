@@ -1,11 +1,10 @@
 //! The program: parse, run one command, print one error, end with its status.
 
-use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
 use netbe::commands::Cli;
-use netbe::failure::Failure;
+use netbe::failure::{Failure, is_closed_pipe};
 use netbe::terminal;
 
 fn main() -> ExitCode {
@@ -17,7 +16,7 @@ fn main() -> ExitCode {
     netbe::fs::interrupt::install();
     match netbe::commands::run(cli) {
         Ok(status) => ExitCode::from(status),
-        // A reader that closes the pipe early, such as head(1), is not an error.
+        // Not an error.
         Err(e) if is_closed_pipe(&e) => ExitCode::SUCCESS,
         Err(e) => {
             let failure = e.downcast_ref::<Failure>();
@@ -28,10 +27,4 @@ fn main() -> ExitCode {
             ExitCode::from(failure.map_or(1, Failure::status))
         }
     }
-}
-
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<std::io::Error>()
-        .is_some_and(|e| e.kind() == ErrorKind::BrokenPipe)
 }

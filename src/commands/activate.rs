@@ -16,8 +16,10 @@ use crate::pool::{NodeName, Operand, Pool};
 
 /// Choose what a node boots next
 ///
-/// NODE alone names its newest environment, if that is newer than the active one: the one that upgrade has just made.
-/// Without an operand, the only node that has a newer environment is meant.
+/// NODE alone means what upgrade (or create --from another node) made last, if that is newer than the active environment,
+/// or the environment of its pending boot, or a newer one that it was seen to run; never a copy made otherwise, which has
+/// to be named. Without an operand, the only node that has such an environment is meant. Of several operands, one that is
+/// refused does not stop the others, and the exit status is that of the worst.
 ///
 /// The environment is verified first: kernel, initramfs and modules have to belong together, and the boot files
 /// have to name its own root. An environment that would not boot is refused, with the reasons.
@@ -39,15 +41,20 @@ use crate::pool::{NodeName, Operand, Pool};
 #[command(after_long_help = "Examples:
   netbe activate ordo
   netbe activate nog/before-the-party
+  netbe activate nog ordo
+  netbe activate --all
   netbe activate --try ordo
   netbe activate --try=30m ordo/next
   netbe activate --once nog/rescue
   netbe activate --cancel nog
   netbe activate -n ordo")]
 pub struct Activate {
-    /// The environment, or a node
+    /// Environments, or nodes
     #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::sources))]
-    pub operand: Option<Operand>,
+    pub operands: Vec<Operand>,
+    /// Every node that has such an environment
+    #[arg(long, conflicts_with = "operands")]
+    pub all: bool,
     /// For the next boot only; the boot after it is the active environment again
     #[arg(long, group = "how")]
     pub once: bool,
@@ -70,11 +77,16 @@ pub struct Activate {
 /// A second rollback undoes the first. The environment is verified as by activate.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
-  netbe rollback ordo")]
+  netbe rollback ordo
+  netbe rollback nog ordo
+  netbe rollback --all -n")]
 pub struct Rollback {
-    /// The node
-    #[arg(value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
-    pub node: NodeName,
+    /// Nodes
+    #[arg(value_name = "NODE", required_unless_present = "all", add = ArgValueCompleter::new(complete::nodes))]
+    pub nodes: Vec<NodeName>,
+    /// Every node that has a previously active environment
+    #[arg(long, conflicts_with = "nodes")]
+    pub all: bool,
     /// Common options.
     #[command(flatten)]
     pub changing: Changing,
@@ -85,11 +97,15 @@ pub struct Rollback {
 /// For an environment without the unit that reports a completed boot, or to end a trial before its time.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
-  netbe confirm ordo")]
+  netbe confirm ordo
+  netbe confirm --all")]
 pub struct Confirm {
-    /// The node
-    #[arg(value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
-    pub node: NodeName,
+    /// Nodes
+    #[arg(value_name = "NODE", required_unless_present = "all", add = ArgValueCompleter::new(complete::nodes))]
+    pub nodes: Vec<NodeName>,
+    /// Every node that has a pending boot
+    #[arg(long, conflicts_with = "nodes")]
+    pub all: bool,
     /// Common options.
     #[command(flatten)]
     pub changing: Changing,
@@ -99,11 +115,21 @@ pub struct Confirm {
 pub fn activate(session: &Session, args: &Activate) -> Result<u8> {
     let pool = session.pool()?;
     let mode = args.changing.into();
-    let operand = args.operand.as_ref();
+    let operands = match args.all {
+        true if args.cancel => nodes(trial::pending(&pool)?, "has a pending boot")?,
+        true => nodes(activate::proposed(&pool)?, "has an upgrade to activate")?,
+        false => args.operands.clone(),
+    };
     if args.cancel {
-        return cancel(session, &pool, operand, mode);
+        if operands.is_empty() {
+            return Err(Failure::usage("--cancel needs a node")
+                .hint("netbe activate --cancel --all")
+                .into());
+        }
+        return session.each(&operands, |operand| cancel(session, &pool, operand, mode));
     }
-    match How::asked(args.once, args.trial) {
+    let how = How::asked(args.once, args.trial);
+    let one = |operand: Option<&Operand>| match how {
         Some(how) => begun(
             session,
             trial::begin(&pool, operand, how, args.force, mode)?,
@@ -113,21 +139,43 @@ pub fn activate(session: &Session, args: &Activate) -> Result<u8> {
             session,
             activate::activate(&pool, operand, args.force, mode)?,
         ),
+    };
+    match operands.is_empty() {
+        true => one(None),
+        false => session.each(&operands, |operand| one(Some(operand))),
     }
+}
+
+/// Returns the operands for these nodes.
+///
+/// # Errors
+/// A refusal if there are none.
+fn nodes(names: Vec<NodeName>, what: &str) -> Result<Vec<Operand>> {
+    if names.is_empty() {
+        return Err(Failure::refused(format!("no node {what}"))
+            .hint("netbe status")
+            .into());
+    }
+    let operand = |node| Operand { node, env: None };
+    Ok(names.into_iter().map(operand).collect())
 }
 
 /// Makes the environment of a pending boot or trial the active one.
 pub fn confirm(session: &Session, args: &Confirm) -> Result<u8> {
-    let outcome = trial::confirm(&session.pool()?, &args.node, args.changing.into())?;
-    tell(session, outcome)
+    let pool = session.pool()?;
+    let operands = match args.all {
+        true => nodes(trial::pending(&pool)?, "has a pending boot")?,
+        false => nodes(args.nodes.clone(), "is named")?,
+    };
+    session.each(&operands, |operand| {
+        tell(
+            session,
+            trial::confirm(&pool, &operand.node, args.changing.into())?,
+        )
+    })
 }
 
-fn cancel(session: &Session, pool: &Pool, operand: Option<&Operand>, mode: Mode) -> Result<u8> {
-    let Some(operand) = operand else {
-        return Err(Failure::usage("--cancel needs a node")
-            .hint("netbe activate NODE --cancel")
-            .into());
-    };
+fn cancel(session: &Session, pool: &Pool, operand: &Operand, mode: Mode) -> Result<u8> {
     if let Some(what) = session.done(trial::cancel(pool, &operand.node, mode)?)? {
         session.sentence(&match what {
             Some(what) => format!(
@@ -150,6 +198,7 @@ pub fn begun(session: &Session, outcome: Outcome<Begun>, how: How) -> Result<u8>
                 "The next boot of {node} is {name}; it becomes active if it reports a completed boot within {within:#}, else {back} stays active."
             ),
         })?;
+        session.notes(&done.notes);
         session.warnings(&done.warnings);
     }
     Ok(0)
@@ -157,16 +206,33 @@ pub fn begun(session: &Session, outcome: Outcome<Begun>, how: How) -> Result<u8>
 
 /// Activates the previously active environment.
 pub fn rollback(session: &Session, args: &Rollback) -> Result<u8> {
-    let outcome = activate::rollback(&session.pool()?, &args.node, args.changing.into())?;
-    tell(session, outcome)
+    let pool = session.pool()?;
+    let operands = match args.all {
+        true => nodes(
+            activate::can_roll_back(&pool)?,
+            "has a previously active environment",
+        )?,
+        false => nodes(args.nodes.clone(), "is named")?,
+    };
+    session.each(&operands, |operand| {
+        tell(
+            session,
+            activate::rollback(&pool, &operand.node, args.changing.into())?,
+        )
+    })
 }
 
 fn tell(session: &Session, outcome: Outcome<Activated>) -> Result<u8> {
     if let Some(done) = session.done(outcome)? {
-        session.sentence(&match &done.before {
+        let mut told = match &done.before {
             Some(before) => format!("Activated {}; {before} was active before.", done.id),
             None => format!("{} is active.", done.id),
-        })?;
+        };
+        if let Some(ended) = &done.ended {
+            told.push_str(&format!(" This ended {ended}."));
+        }
+        session.sentence(&told)?;
+        session.notes(&done.notes);
         session.warnings(&done.warnings);
     }
     Ok(0)

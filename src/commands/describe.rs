@@ -16,8 +16,8 @@ use crate::pool::Operand;
   netbe describe nog/first 'as delivered'
   netbe describe nog/first ''")]
 pub struct Describe {
-    /// The environment
-    #[arg(value_name = "NODE/ENV", add = ArgValueCompleter::new(complete::environments))]
+    /// The environment; of NODE alone the active one
+    #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::environments))]
     pub operand: Operand,
     /// The description; an empty one removes it
     #[arg(value_name = "TEXT")]
@@ -32,8 +32,8 @@ pub struct Describe {
 #[command(after_long_help = "Examples:
   netbe pin nog/first")]
 pub struct Pin {
-    /// The environments
-    #[arg(required = true, value_name = "NODE/ENV", add = ArgValueCompleter::new(complete::environments))]
+    /// The environments; of NODE alone the active one
+    #[arg(required = true, value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::environments))]
     pub operands: Vec<Operand>,
     /// Common options.
     #[command(flatten)]
@@ -45,8 +45,8 @@ pub struct Pin {
 #[command(after_long_help = "Examples:
   netbe unpin nog/first")]
 pub struct Unpin {
-    /// The environments
-    #[arg(required = true, value_name = "NODE/ENV", add = ArgValueCompleter::new(complete::environments))]
+    /// The environments; of NODE alone the active one
+    #[arg(required = true, value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::environments))]
     pub operands: Vec<Operand>,
     /// Common options.
     #[command(flatten)]
@@ -76,11 +76,11 @@ pub fn pin(
 ) -> Result<u8> {
     let pool = session.pool()?;
     let verb = if pinned { "Pinned" } else { "Unpinned" };
-    for operand in operands {
+    session.each(operands, |operand| {
         let outcome = describe::pin(&pool, operand, pinned, changing.into())?;
         if let Some(name) = session.done(outcome)? {
             session.sentence(&format!("{verb} {name}."))?;
         }
-    }
-    Ok(0)
+        Ok(0)
+    })
 }

@@ -9,7 +9,7 @@ use clap_complete::engine::ArgValueCompleter;
 use super::args::Changing;
 use super::session::Session;
 use super::{complete, confirm};
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::lifecycle::space::Space;
 use crate::lifecycle::{Mode, Outcome, destroy};
 use crate::pool::{NodeName, Operand, Pool};
@@ -17,7 +17,7 @@ use crate::pool::{NodeName, Operand, Pool};
 /// Destroy environments, or a node with all of them
 ///
 /// Refuses an environment that is active, booted or may be booted, pending, pinned, mounted or in use, and prints
-/// the reason; then nothing is destroyed. -r destroys whole nodes under the same rules, except that the active and the
+/// the reason; others that are named are destroyed all the same, and the exit status is that of the worst. -r destroys whole nodes under the same rules, except that the active and the
 /// pinned environments of a node that is not booted go too. The command returns when the deletion is durable; btrfs frees
 /// the space in the background.
 ///
@@ -53,39 +53,74 @@ pub struct Destroy {
 pub fn run(session: &Session, args: &Destroy) -> Result<u8> {
     let pool = session.pool()?;
     let mode: Mode = args.changing.into();
+    let look = Mode {
+        dry_run: true,
+        ..mode
+    };
+    let (operands, refused) = able(&pool, args, look)?;
+    let worst = session.failed(&refused);
+    if operands.is_empty() {
+        return Ok(worst);
+    }
+    let bytes = |space: &Space| match args.recursive {
+        true => space.of_nodes(&operands),
+        false => space.of_environments(&operands),
+    };
     if !mode.dry_run && !args.yes {
         // Refuse before asking: a question about what will be refused is useless.
-        let plan = destroy(
-            &pool,
-            args,
-            Mode {
-                dry_run: true,
-                ..mode
-            },
-        )?;
-        if let Outcome::Planned(mut steps) = plan {
+        if let Outcome::Planned(mut steps) = destroy(&pool, &operands, args.recursive, look)? {
             if std::io::stdin().is_terminal() {
-                steps.extend(freed(session, &pool, |space| bytes_freed(space, args)));
+                steps.extend(freed(session, &pool, bytes));
             }
             confirmed(&steps)?;
         }
     }
-    let mut outcome = destroy(&pool, args, mode)?;
+    let mut outcome = destroy(&pool, &operands, args.recursive, mode)?;
     if let Outcome::Planned(steps) = &mut outcome {
-        steps.extend(freed(session, &pool, |space| bytes_freed(space, args)));
+        steps.extend(freed(session, &pool, bytes));
     }
     if let Some(gone) = session.done(outcome)? {
         session.sentence(&format!("Destroyed {}.", gone.join(", ")))?;
     }
-    Ok(0)
+    Ok(worst)
 }
 
-fn destroy(pool: &Pool, args: &Destroy, mode: Mode) -> Result<Outcome<Vec<String>>> {
-    if !args.recursive {
-        return destroy::environments(pool, &args.operands, mode);
+/// Returns those that may be destroyed, and why the others may not; an only one is left to the command itself.
+///
+/// # Errors
+/// `Usage`: then nothing is done.
+fn able(pool: &Pool, args: &Destroy, look: Mode) -> Result<(Vec<Operand>, Vec<anyhow::Error>)> {
+    let (mut able, mut refused) = (args.operands.clone(), Vec::new());
+    if able.len() > 1 {
+        able.clear();
+        for operand in &args.operands {
+            let one = std::slice::from_ref(operand);
+            let Err(error) = destroy(pool, one, args.recursive, look) else {
+                able.push(operand.clone());
+                continue;
+            };
+            match error.downcast_ref::<Failure>().map(|failure| failure.kind) {
+                Some(Kind::Usage) => return Err(error),
+                // The lock is waited for.
+                Some(Kind::Locked) if args.yes => able.push(operand.clone()),
+                _ => refused.push(error),
+            }
+        }
+    }
+    Ok((able, refused))
+}
+
+fn destroy(
+    pool: &Pool,
+    operands: &[Operand],
+    recursive: bool,
+    mode: Mode,
+) -> Result<Outcome<Vec<String>>> {
+    if !recursive {
+        return destroy::environments(pool, operands, mode);
     }
     let mut nodes: Vec<NodeName> = Vec::new();
-    for operand in &args.operands {
+    for operand in operands {
         if operand.env.is_some() {
             return Err(Failure::usage(format!(
                 "-r destroys nodes, and {operand} is an environment"
@@ -96,13 +131,6 @@ fn destroy(pool: &Pool, args: &Destroy, mode: Mode) -> Result<Outcome<Vec<String
         nodes.push(operand.node.clone());
     }
     destroy::nodes(pool, &nodes, mode)
-}
-
-fn bytes_freed(space: &Space, args: &Destroy) -> u64 {
-    match args.recursive {
-        true => space.of_nodes(&args.operands),
-        false => space.of_environments(&args.operands),
-    }
 }
 
 /// Returns the step that names the space to be freed; prints a warning instead if it cannot be measured.

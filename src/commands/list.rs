@@ -6,7 +6,7 @@ use clap_complete::engine::ArgValueCompleter;
 
 use super::complete;
 use super::session::Session;
-use crate::lifecycle::list::{self, Listed, Unread};
+use crate::lifecycle::list::{self, Found, Listed, Unread};
 use crate::lifecycle::{origin_tree, space};
 use crate::output::{self, json};
 use crate::pool::Operand;
@@ -75,7 +75,15 @@ const MAX_WARNINGS: usize = 10;
 /// Lists environments.
 pub fn run(session: &Session, args: &List) -> Result<u8> {
     let pool = session.pool()?;
-    let (mut listed, unread) = list::list(&pool, &args.operands)?;
+    let Found {
+        mut listed,
+        unread,
+        failures,
+    } = list::list(&pool, &args.operands)?;
+    let worst = session.failed(&failures);
+    if listed.is_empty() && worst != 0 {
+        return Ok(worst);
+    }
     if args.tree && !args.operands.is_empty() {
         listed = origin_tree::with_ancestors(&pool, listed)?;
     }
@@ -100,7 +108,7 @@ pub fn run(session: &Session, args: &List) -> Result<u8> {
     session.warnings(&unread.iter().map(is_wrong).collect::<Vec<_>>());
     session.warnings(&notes);
     session.warnings(&damaged(&listed));
-    Ok(0)
+    Ok(worst)
 }
 
 /// Returns the sort field, and whether the order is descending.

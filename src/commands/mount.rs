@@ -22,8 +22,8 @@ use crate::pool::Operand;
   netbe mount nog/first /mnt
   vi \"$(netbe mount nog/next)/etc/fstab\"; netbe umount nog/next")]
 pub struct Mount {
-    /// The environment
-    #[arg(value_name = "NODE/ENV", add = ArgValueCompleter::new(complete::environments))]
+    /// The environment; of NODE alone the active one
+    #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::environments))]
     pub operand: Operand,
     /// The mount point [default: a directory under /run/netbe]
     #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
@@ -39,8 +39,8 @@ pub struct Mount {
   netbe umount nog/first
   netbe umount /mnt")]
 pub struct Umount {
-    /// The environment, or its mount point
-    #[arg(value_name = "NODE/ENV|DIR", add = ArgValueCompleter::new(complete::environments))]
+    /// The environment (of NODE alone the active one), or its mount point
+    #[arg(value_name = "NODE[/ENV]|DIR", add = ArgValueCompleter::new(complete::sources))]
     pub what: String,
     /// Common options.
     #[command(flatten)]

@@ -60,9 +60,9 @@ pub struct Get {
     /// The property, or all of them
     #[arg(value_name = "PROPERTY|all", default_value = "all", add = ArgValueCompleter::new(complete::properties))]
     pub property: String,
-    /// The node [default: the pool and every node]
+    /// Nodes [default: the pool and every node]
     #[arg(value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
-    pub node: Option<NodeName>,
+    pub nodes: Vec<NodeName>,
     /// For scripts: no header, tabs between fields
     #[arg(short = 'H', conflicts_with = "json")]
     pub machine: bool,
@@ -165,12 +165,16 @@ fn assignments(words: &[String], existing: bool) -> Result<(Assignments, Vec<Nod
 
 /// Prints properties.
 pub fn get(session: &Session, args: &Get) -> Result<u8> {
-    let all = properties::get(&session.pool()?, &args.property, args.node.as_ref())?;
+    let (all, failures) = properties::get(&session.pool()?, &args.property, &args.nodes)?;
+    let worst = session.failed(&failures);
+    if all.is_empty() && worst != 0 {
+        return Ok(worst);
+    }
     let text = match (args.json, args.machine) {
         (true, _) => json::list("properties", &all)?,
         (_, true) => output::properties::tabbed(&all),
         _ => output::properties::draw(&all, session.colour),
     };
     session.answer(&text)?;
-    Ok(0)
+    Ok(worst)
 }

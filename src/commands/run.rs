@@ -27,11 +27,11 @@ use crate::sandbox::Ended;
 /// like with ssh to a machine that is not yours. Send it through cat -v where you do not trust the node.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
-  netbe run nog/next -- apt-get install -y vim
-  netbe run debian -- passwd -d root")]
+  netbe run nog/next -- sh -c 'apt-get update && apt-get install -y vim'
+  netbe run debian -- systemctl enable ssh")]
 pub struct Run {
-    /// The environment
-    #[arg(value_name = "NODE/ENV", add = ArgValueCompleter::new(complete::environments))]
+    /// The environment; of NODE alone the active one, as a template's
+    #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::environments))]
     pub operand: Operand,
     /// Common options.
     #[command(flatten)]
@@ -51,8 +51,8 @@ pub struct Run {
 #[command(after_long_help = "Examples:
   netbe shell nog/next")]
 pub struct Shell {
-    /// The environment
-    #[arg(value_name = "NODE/ENV", add = ArgValueCompleter::new(complete::environments))]
+    /// The environment; of NODE alone the active one, as a template's
+    #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::environments))]
     pub operand: Operand,
     /// Common options.
     #[command(flatten)]
@@ -87,9 +87,11 @@ fn inside(session: &Session, operand: &Operand, what: &What, changing: Changing)
     };
     match &ended {
         Ended::CannotRun(why) | Ended::NotFound(why) => {
-            session.warnings(std::slice::from_ref(why));
+            session.failed(&[anyhow::Error::msg(why.clone())]);
         }
-        Ended::Stopped(why) => session.warnings(&[format!("the command was killed: {why}")]),
+        Ended::Stopped(why) => {
+            session.failed(&[anyhow::anyhow!("the command was killed: {why}")]);
+        }
         Ended::Exited(_) | Ended::Signalled(_) => {}
     }
     Ok(ended.status())

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, is_closed_pipe};
+use crate::fs::interrupt;
 use crate::lifecycle::Outcome;
 use crate::output::Screen;
 use crate::pool::Pool;
@@ -63,6 +64,31 @@ impl Session {
                 Ok(None)
             }
         }
+    }
+
+    /// Calls `work` with each of these; where one of several fails, that is printed in its place, and the others follow.
+    ///
+    /// Returns the worst exit status.
+    ///
+    /// # Errors
+    /// That of the only one; when netbe was interrupted, or nobody reads its output any more.
+    pub(super) fn each<T>(
+        &self,
+        all: impl IntoIterator<Item = T, IntoIter: ExactSizeIterator>,
+        mut work: impl FnMut(T) -> Result<u8>,
+    ) -> Result<u8> {
+        let all = all.into_iter();
+        let is_one = all.len() == 1;
+        let mut worst = 0;
+        for one in all {
+            worst = worst.max(match work(one) {
+                Err(e) if is_one || is_closed_pipe(&e) || interrupt::requested().is_some() => {
+                    return Err(e);
+                }
+                done => done.unwrap_or_else(|e| self.failed(&[e])),
+            });
+        }
+        Ok(worst)
     }
 
     /// Prints failures of parts of a command; returns the worst exit status.

@@ -49,7 +49,11 @@ pub struct Status {
 /// Shows what nodes boot and run, and problems.
 pub fn run(session: &Session, args: &Status) -> Result<u8> {
     let pool = session.pool()?;
-    let states = status::status(&pool, &args.nodes)?;
+    let (states, failures) = status::status(&pool, &args.nodes)?;
+    let worst = session.failed(&failures);
+    if states.is_empty() && worst != 0 {
+        return Ok(worst);
+    }
     let text = if args.json {
         json::list("nodes", &states)?
     } else if args.nodes.is_empty() {
@@ -72,7 +76,7 @@ pub fn run(session: &Session, args: &Status) -> Result<u8> {
             session.warnings(&[format!("{}: {problem}", state.node)]);
         }
     }
-    Ok(0)
+    Ok(worst)
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use jiff::SignedDuration;
 
 use super::args::{self, Changing, Making};
 use super::{Session, activate, complete};
+use crate::failure::Failure;
 use crate::lifecycle::Outcome;
 use crate::lifecycle::trial::How;
 use crate::lifecycle::upgrade::{self, Request, Upgraded};
@@ -52,21 +53,22 @@ use crate::terminal::bytes;
 /// status is the worst of all. ^C stops them all and leaves nothing behind.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
-  netbe upgrade --node ordo
-  netbe upgrade --node ordo -a
-  netbe upgrade --all -j 4
-  netbe upgrade --node ordo --try
-  netbe upgrade nog/first --name with-vim -- apt-get install -y vim")]
+  netbe upgrade ordo
+  netbe upgrade ordo -a
+  netbe upgrade nog ordo -j 2
+  netbe upgrade --all
+  netbe upgrade ordo --try
+  netbe upgrade nog/first --name with-vim -- sh -c 'apt-get update && apt-get install -y vim'")]
 pub struct Upgrade {
-    /// The node whose active environment is upgraded; can be repeated, to upgrade in parallel
-    #[arg(long, value_name = "NODE", conflicts_with = "source", add = ArgValueCompleter::new(complete::nodes))]
+    /// Nodes, whose active environments are upgraded, in parallel; or one environment to upgrade from
+    #[arg(value_name = "NODE|NODE/ENV", required_unless_present_any = ["node", "all"], add = ArgValueCompleter::new(complete::sources))]
+    pub sources: Vec<String>,
+    /// A node whose active environment is upgraded, like NODE; with ENV, the node that ENV is an environment of
+    #[arg(long, value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
     pub node: Vec<NodeName>,
     /// Upgrade every node except templates
-    #[arg(long, conflicts_with_all = ["node", "source"])]
+    #[arg(long, conflicts_with_all = ["node", "sources"])]
     pub all: bool,
-    /// The environment to upgrade from
-    #[arg(value_name = "NODE/ENV", required_unless_present_any = ["node", "all"], add = ArgValueCompleter::new(complete::environments))]
-    pub source: Option<Operand>,
     /// How many nodes at a time [default: the number of processors]
     #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub jobs: Option<u16>,
@@ -102,16 +104,45 @@ pub struct Upgrade {
 impl Upgrade {
     /// Returns whether several nodes are to be upgraded.
     pub(super) fn names_several(&self) -> bool {
-        self.all || self.node.len() > 1
+        self.all || self.node.len() + self.sources.len() > 1 && self.of_node().is_none()
     }
 
-    /// Returns the environment to upgrade, or the node whose active one is upgraded; clap requires one of the two.
-    pub(super) fn source(&self) -> Option<Operand> {
+    /// Returns the environments to upgrade from; a node stands for its active one.
+    ///
+    /// # Errors
+    /// `Usage` for a name that is none, or an environment among several.
+    pub(super) fn sources(&self) -> Result<Vec<Operand>> {
+        if let Some((node, env)) = self.of_node() {
+            let env: EnvName = env.parse().map_err(|e| Failure::usage(format!("{e}")))?;
+            return Ok(vec![Operand {
+                node: node.clone(),
+                env: Some(env),
+            }]);
+        }
         let node = |node: &NodeName| Operand {
             node: node.clone(),
             env: None,
         };
-        self.source.clone().or_else(|| self.node.first().map(node))
+        let mut all: Vec<Operand> = self.node.iter().map(node).collect();
+        for source in &self.sources {
+            all.push(source.parse().map_err(|e| Failure::usage(format!("{e}")))?);
+        }
+        match all.iter().find(|source| source.env.is_some()) {
+            Some(env) if all.len() > 1 => Err(Failure::usage(format!(
+                "{env} is an environment: of several, each is a node"
+            ))
+            .hint(format!("netbe upgrade {env}"))
+            .into()),
+            _ => Ok(all),
+        }
+    }
+
+    /// Returns the node and the name of its environment: `--node NODE ENV`.
+    fn of_node(&self) -> Option<(&NodeName, &str)> {
+        match (self.node.as_slice(), self.sources.as_slice()) {
+            ([node], [env]) if !env.contains('/') => Some((node, env)),
+            _ => None,
+        }
     }
 
     /// Returns the arguments of the worker process that upgrades one of the nodes and reports; without the program.
@@ -153,7 +184,7 @@ impl Upgrade {
 
 /// Upgrades a copy of one environment.
 pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
-    let Some(source) = args.source() else {
+    let Some(source) = args.sources()?.pop() else {
         return Ok(2);
     };
     let pool = session.pool()?;
@@ -266,6 +297,7 @@ mod tests {
     fn a_worker_gets_the_same_options() {
         for line in [
             "upgrade --node nog --node ordo",
+            "upgrade nog ordo -j 2",
             "upgrade --all --wait 3 --name x --activate",
             "upgrade --all --once --keep --description said",
             "upgrade --all --try=90s -- apt-get -y upgrade",
@@ -280,6 +312,8 @@ mod tests {
             let wanted = Upgrade {
                 node: vec![node],
                 all: false,
+                sources: Vec::new(),
+                jobs: None,
                 worker: true,
                 ..args
             };

@@ -6,16 +6,20 @@ use super::session::Session;
 use super::upgrade::{self, Upgrade};
 use crate::failure::Failure;
 use crate::lifecycle::Outcome;
+use crate::lifecycle::trial::How;
 use crate::lifecycle::upgrade::Upgraded;
 use crate::lifecycle::upgrade::fleet::{self, News, Report};
 use crate::output;
 use crate::output::lines::Lines;
-use crate::pool::{Node, NodeName, Operand, Pool};
+use crate::pool::{NodeName, Operand, Pool};
 
 /// Upgrades several nodes in parallel.
 pub(super) fn run(session: &Session, args: &Upgrade) -> Result<u8> {
     let pool = session.pool()?;
-    let nodes = nodes(&pool, args)?;
+    let nodes = match args.all {
+        true => all_nodes(&pool)?,
+        false => named(args.sources()?),
+    };
     if args.changing.dry_run {
         return dry_run(session, &pool, args, &nodes);
     }
@@ -39,14 +43,21 @@ pub(super) fn run(session: &Session, args: &Upgrade) -> Result<u8> {
         nodes.iter().zip(&reports),
         session.colour,
     ))?;
+    let mut worst = 0;
     for (node, report) in nodes.iter().zip(&reports) {
-        warn(session, node, report);
+        worst = worst.max(tell(session, node, report));
     }
-    Ok(reports.iter().map(Report::status).max().unwrap_or(0))
+    let how = How::asked(args.once, args.trial);
+    let waiting: Vec<String> = reports.iter().filter_map(Report::to_activate).collect();
+    if how.is_none() && !waiting.is_empty() {
+        let all = waiting.join(" ");
+        session.sentence(&format!("To boot next: netbe activate {all}"))?;
+    }
+    Ok(worst)
 }
 
-/// Prints the notes, warnings and hints, which are not in the table.
-fn warn(session: &Session, node: &NodeName, report: &Report) {
+/// Prints notes, warnings and failures, which are not in the table; returns the exit status.
+fn tell(session: &Session, node: &NodeName, report: &Report) -> u8 {
     let named = |all: &[String]| -> Vec<String> {
         all.iter().map(|one| format!("{node}: {one}")).collect()
     };
@@ -55,19 +66,19 @@ fn warn(session: &Session, node: &NodeName, report: &Report) {
             session.notes(&named(told));
             session.warnings(&named(warnings));
         }
-        Report::Failed { why, hint, .. } => {
-            session.warnings(&[format!("{node}: {why}")]);
-            if let Some(hint) = hint {
-                session.notes(&[format!("{node}: {hint}")]);
-            }
+        Report::Failed { why, hint, status } => {
+            let mut failure = Failure::with_status(*status, format!("{node}: {why}"));
+            failure.hint.clone_from(hint);
+            return session.failed(&[failure.into()]);
         }
         Report::Nothing { told } => session.notes(&named(told)),
     }
+    0
 }
 
 /// Upgrades one node as the worker of a netbe that upgrades several; prints the report as one line of JSON.
 pub(super) fn worker(session: &Session, args: &Upgrade) -> Result<u8> {
-    let Some(source) = args.source() else {
+    let Some(source) = args.sources()?.pop() else {
         return Ok(2);
     };
     let done = fleet::stop_with_parent().and_then(|()| work(session, args, source));
@@ -83,23 +94,20 @@ fn work(session: &Session, args: &Upgrade, source: Operand) -> Result<Upgraded> 
     }
 }
 
-fn nodes(pool: &Pool, args: &Upgrade) -> Result<Vec<NodeName>> {
-    if !args.all {
-        let mut names: Vec<NodeName> = Vec::new();
-        for name in &args.node {
-            // A node that does not exist is an error before any upgrade begins.
-            pool.node(name)?;
-            if !names.contains(name) {
-                names.push(name.clone());
-            }
+/// Returns the nodes named, each once.
+fn named(sources: Vec<Operand>) -> Vec<NodeName> {
+    let mut names: Vec<NodeName> = Vec::new();
+    for source in sources {
+        if !names.contains(&source.node) {
+            names.push(source.node);
         }
-        return Ok(names);
     }
-    let nodes: Vec<Node> = pool
-        .nodes()?
-        .into_iter()
-        .filter(|n| !n.is_template())
-        .collect();
+    names
+}
+
+fn all_nodes(pool: &Pool) -> Result<Vec<NodeName>> {
+    let mut nodes = pool.nodes()?;
+    nodes.retain(|node| !node.is_template());
     if nodes.is_empty() {
         return Err(Failure::refused("the pool has no node except templates")
             .hint("netbe create NODE")
@@ -117,11 +125,7 @@ fn dry_run(session: &Session, pool: &Pool, args: &Upgrade, nodes: &[NodeName]) -
         };
         match upgrade::perform(pool, args, source, false) {
             Ok(outcome) => drop(session.done(outcome)?),
-            Err(e) => {
-                let report = Report::failed(&e);
-                warn(session, node, &report);
-                worst = worst.max(report.status());
-            }
+            Err(e) => worst = worst.max(tell(session, node, &Report::failed(&e))),
         }
     }
     Ok(worst)

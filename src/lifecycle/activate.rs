@@ -3,17 +3,20 @@
 //! One rename of one link is the commit. Before it, the environment is verified, exported and durable; after it, the
 //! rename is made durable before success is reported. Not for pending boots and trials.
 
+mod choice;
+
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
+
+pub use choice::{Choice, can_roll_back, choose, previous_of, proposed, proposed_of};
 
 use super::plan::Plan;
 use super::staged::Verified;
 use super::{Held, Mode, Outcome, left_behind, pending};
 use crate::btrfs::subvolume;
 use crate::evidence::reports;
-use crate::failure::Failure;
 use crate::fs::atomic::{self, Durable};
 use crate::pool::pending::Pending;
 use crate::pool::record::Led;
@@ -27,11 +30,15 @@ pub struct Activated {
     pub id: EnvId,
     /// The environment that was active before, if it was another one.
     pub before: Option<EnvId>,
+    /// The pending boot of another environment that this ended, in words.
+    pub ended: Option<String>,
+    /// Notes, a sentence each.
+    pub notes: Vec<String>,
     /// Warnings, a sentence each.
     pub warnings: Vec<String>,
 }
 
-/// Activates an environment: the one named, a node's newest, or the only candidate.
+/// Activates an environment: the one named, what was made to be a node's next one, or the only such one.
 pub fn activate(
     pool: &Pool,
     operand: Option<&Operand>,
@@ -39,27 +46,33 @@ pub fn activate(
     mode: Mode,
 ) -> Result<Outcome<Activated>> {
     let chosen = choose(pool, operand)?;
-    perform(pool, &chosen.node.clone(), move |_| Ok(chosen), force, mode)
+    perform(
+        pool,
+        &chosen.env.node.clone(),
+        move |_| Ok(chosen),
+        force,
+        mode,
+    )
 }
 
 /// Activates the previously active environment.
 pub fn rollback(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<Activated>> {
-    perform(pool, node, to_roll_back_to, false, mode)
+    perform(pool, node, Choice::previous, false, mode)
 }
 
 fn perform(
     pool: &Pool,
     node: &NodeName,
-    choice: impl FnOnce(&Node) -> Result<Environment>,
+    choice: impl FnOnce(&Node) -> Result<Choice>,
     force: bool,
     mode: Mode,
 ) -> Result<Outcome<Activated>> {
     let lock = mode.lock(pool, node)?;
     let node = pool.node(node)?;
     node.refuse_lost()?;
-    let chosen = choice(&node)?;
+    let Choice { env, notes } = choice(&node)?;
     // Read again under the lock.
-    let env = node.environment(&chosen.name)?;
+    let env = node.environment(&env.name)?;
     pool.refuse_work(&node.name, &env.name, Duration::ZERO)?;
     let verified = Verified::new(pool, &node, &env, force)?;
     let before = node
@@ -69,16 +82,25 @@ fn perform(
         .map(|a| EnvId::new(&node.name, a));
     let mut plan = Plan::new();
     plan_export(&mut plan, pool, &node, &env);
-    let sentence = match &before {
+    let ended = Pending::read(&node.state)
+        .boot()
+        .filter(|boot| boot.env != env.name)
+        .map(|boot| boot.kind.of(&EnvId::new(&node.name, &boot.env)));
+    let mut sentence = match &before {
         Some(before) => format!("let {} boot {env} instead of {before}", node.name),
         None => format!("let {} boot {env}, as before", node.name),
     };
     left_behind::plan(&mut plan, pool, &node, &env);
+    if let Some(ended) = &ended {
+        sentence.push_str(&format!(", and end {ended}"));
+    }
     plan.step(sentence, |held| lead_for_good(held, &node, &verified));
     let done = plan.carry_out(Held::beside(pool, lock.as_ref(), mode)?)?;
     Ok(done.map(|held| Activated {
         id: env.id(),
         before,
+        ended,
+        notes,
         warnings: held.warnings,
     }))
 }
@@ -256,99 +278,4 @@ fn mark_left(lock: &NodeLock, node: &Node, next: &Environment) -> Result<()> {
         _ => now,
     });
     env.store(lock, &record, Durable::WithNextSync)
-}
-
-pub(super) fn choose(pool: &Pool, operand: Option<&Operand>) -> Result<Environment> {
-    match operand {
-        Some(Operand {
-            node,
-            env: Some(env),
-        }) => pool.environment(node, env),
-        Some(Operand { node, env: None }) => {
-            let node = pool.node(node)?;
-            match newer(&node)? {
-                Some(env) => Ok(env),
-                // Nothing newer: the active one stays, and what is published is updated.
-                None => node.active_environment(),
-            }
-        }
-        None => {
-            let nodes = pool.nodes()?;
-            let mut candidates = Vec::new();
-            for node in nodes.iter().filter(|n| !n.is_template()) {
-                candidates.extend(newer(node)?);
-            }
-            match candidates.len() {
-                1 => Ok(candidates.remove(0)),
-                0 => Err(
-                    Failure::refused("no node has an environment newer than its active one")
-                        .hint("netbe list; netbe activate NODE/ENV")
-                        .into(),
-                ),
-                _ => {
-                    let names: Vec<String> = candidates.iter().map(ToString::to_string).collect();
-                    Err(Failure::refused(format!(
-                        "several nodes have a newer environment: {}",
-                        names.join(", ")
-                    ))
-                    .hint(format!("netbe activate {}", candidates[0].node))
-                    .into())
-                }
-            }
-        }
-    }
-}
-
-/// Returns a node's newest environment if it is newer than its active one.
-fn newer(node: &Node) -> Result<Option<Environment>> {
-    let envs = node.environments()?;
-    refuse_unread(&envs)?;
-    Ok(newer_of(&envs).cloned())
-}
-
-/// Refuses to choose if an environment cannot be read: it may be the newest.
-fn refuse_unread(envs: &[Environment]) -> Result<()> {
-    let Some(env) = envs.iter().find(|e| e.unread) else {
-        return Ok(());
-    };
-    Err(Failure::refused(format!(
-        "{env} may be the newest environment, and cannot be read: {}",
-        env.problems.join("; ")
-    ))
-    .hint(format!("netbe activate {}/ENV", env.node))
-    .into())
-}
-
-/// Returns the newest of a node's environments if it is newer than its active one.
-pub(super) fn newer_of(envs: &[Environment]) -> Option<&Environment> {
-    let active = envs.iter().find(|e| e.active).map(Environment::order);
-    envs.iter()
-        .filter(|e| !e.active && e.problems.is_empty())
-        .filter(|e| active.is_none_or(|a| e.order() > a))
-        .max_by_key(|e| e.order())
-}
-
-/// Returns the previously active environment, which `rollback` activates.
-pub(super) fn previous_of(envs: &[Environment]) -> Option<&Environment> {
-    envs.iter()
-        .filter(|e| !e.active)
-        .filter_map(|e| {
-            let record = e.record.as_ref()?;
-            Some(((record.entered, record.left?), e))
-        })
-        .max_by_key(|(order, _)| *order)
-        .map(|(_, env)| env)
-}
-
-fn to_roll_back_to(node: &Node) -> Result<Environment> {
-    let envs = node.environments()?;
-    refuse_unread(&envs)?;
-    previous_of(&envs).cloned().ok_or_else(|| {
-        Failure::refused(format!(
-            "{} has no previously active environment",
-            node.name
-        ))
-        .hint(format!("netbe list {0}; netbe activate {0}/ENV", node.name))
-        .into()
-    })
 }

@@ -222,6 +222,8 @@ impl Chosen {
         let (node, name) = (&self.source.node, &self.source.name);
         let mut record = self.origin.derived(staged.uuid()?, node, name);
         record.description.clone_from(&self.description);
+        // Another node's system, for a node that has one; any other is a copy.
+        record.proposed = self.existing.is_some() && *node != self.node;
         let complete = self.explained(staged.complete(Content {
             record,
             before: self.origin.clone(),

@@ -160,24 +160,44 @@ const ENOUGH: usize = 32;
 /// A node with its environments, as listed.
 type Rows = (Node, Vec<Listed>);
 
+/// What was found.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The environments.
+    pub listed: Vec<Listed>,
+    /// If all are listed, the nodes that cannot be read.
+    pub unread: Vec<Unread>,
+    /// The operands that failed: `NotFound` for what does not exist.
+    pub failures: Vec<anyhow::Error>,
+}
+
 /// Returns the environments of `operands`: nodes with all of theirs, environments; all without operands.
 ///
-/// If all are listed, also the nodes that cannot be read.
-///
 /// # Errors
-/// `NotFound` for an operand that does not exist; when netbe was interrupted.
-pub fn list(pool: &Pool, operands: &[Operand]) -> Result<(Vec<Listed>, Vec<Unread>)> {
-    let (nodes, unread) = match operands.is_empty() {
-        true => all(pool)?,
+/// When netbe was interrupted.
+pub fn list(pool: &Pool, operands: &[Operand]) -> Result<Found> {
+    let (mut unread, mut failures) = (Vec::new(), Vec::new());
+    let nodes = match operands.is_empty() {
+        true => {
+            let (nodes, not_read) = all(pool)?;
+            unread = not_read;
+            nodes
+        }
         false => {
             let named = operands.iter().map(|operand| named(pool, operand));
-            (named.collect::<Result<_>>()?, Vec::new())
+            named
+                .filter_map(|one| one.map_err(|e| failures.push(e)).ok())
+                .collect()
         }
     };
     // After an interrupt the list is incomplete.
     interrupt::check()?;
     let listed = nodes.into_iter().flat_map(|(_, rows)| rows).collect();
-    Ok((environment::without_replaced(listed, Listed::claim), unread))
+    Ok(Found {
+        listed: environment::without_replaced(listed, Listed::claim),
+        unread,
+        failures,
+    })
 }
 
 /// Returns every node, and those whose environments cannot be read.

@@ -89,18 +89,14 @@ pub fn mount_env(
 
 /// Unmounts an environment by its name or mount point; returns the directories.
 pub fn umount_env(pool: &Pool, what: &str, mode: Mode) -> Result<Outcome<Vec<PathBuf>>> {
-    let by_name = what.parse::<Operand>().ok().filter(|o| o.env.is_some());
-    let mounts = match &by_name {
-        Some(operand) => in_use::mounts_of(&pool.resolve(operand)?.dir)?,
-        None => {
-            let dir = Path::new(what)
-                .canonicalize()
-                .with_context(|| format!("finding {what}"))?;
-            in_use::mounts_of(&pool.root().join("nodes"))?
-                .into_iter()
-                .filter(|m| m.at.starts_with(&dir))
-                .collect()
-        }
+    let mounts = match what.parse::<Operand>() {
+        Ok(operand) if operand.env.is_some() => in_use::mounts_of(&pool.resolve(&operand)?.dir)?,
+        operand => match (below(pool, Path::new(what)), operand) {
+            (Ok(mounts), _) if !mounts.is_empty() => mounts,
+            // A directory of that name may be there as well.
+            (_, Ok(operand)) => in_use::mounts_of(&pool.resolve(&operand)?.dir)?,
+            (mounts, Err(_)) => mounts?,
+        },
     };
     let dirs: Vec<PathBuf> = mounts.iter().rev().map(|m| m.at.clone()).collect();
     if dirs.is_empty() {
@@ -112,6 +108,16 @@ pub fn umount_env(pool: &Pool, what: &str, mode: Mode) -> Result<Outcome<Vec<Pat
     }
     let done = plan.carry_out(mode.unless_dry(|| Ok(()))?)?;
     Ok(done.map(|()| dirs))
+}
+
+/// Returns what of the pool's environments is mounted at a directory or below it.
+fn below(pool: &Pool, dir: &Path) -> Result<Vec<in_use::Mount>> {
+    let dir = dir
+        .canonicalize()
+        .with_context(|| format!("finding {}", dir.display()))?;
+    let mut mounts = in_use::mounts_of(&pool.root().join("nodes"))?;
+    mounts.retain(|m| m.at.starts_with(&dir));
+    Ok(mounts)
 }
 
 fn unmount(dir: &Path) -> Result<()> {

@@ -56,7 +56,7 @@ impl Who<'_> {
 
 /// Adds to `chosen` what they came from, as far as that is there.
 pub fn with_ancestors(pool: &Pool, chosen: Vec<Listed>) -> Result<Vec<Listed>> {
-    let (all, _) = list::list(pool, &[])?;
+    let all = list::list(pool, &[])?.listed;
     let by_uuid = by_uuid(&all);
     let mut is_needed = vec![false; all.len()];
     for env in &chosen {

@@ -41,10 +41,10 @@ pub struct Pruned {
 /// Prunes these nodes; without any, all except templates.
 ///
 /// # Errors
-/// `NotFound`, before any change, for a node that does not exist. Later failures are in the result.
+/// When the pool cannot be read. Failures of single nodes are in the result.
 pub fn prune(pool: &Pool, names: &[NodeName], request: Request, mode: Mode) -> Result<Pruned> {
     let mut pruned = Pruned::default();
-    for name in nodes(pool, names)? {
+    for name in nodes(pool, names, &mut pruned.failures)? {
         if let Err(e) = interrupt::check() {
             // The result has what was done until then.
             pruned.failures.push(e);
@@ -57,20 +57,22 @@ pub fn prune(pool: &Pool, names: &[NodeName], request: Request, mode: Mode) -> R
     Ok(pruned)
 }
 
-/// Returns the nodes, sorted.
-fn nodes(pool: &Pool, names: &[NodeName]) -> Result<Vec<NodeName>> {
+/// Returns the nodes, sorted; failures are those that do not exist.
+fn nodes(
+    pool: &Pool,
+    names: &[NodeName],
+    failures: &mut Vec<anyhow::Error>,
+) -> Result<Vec<NodeName>> {
     if names.is_empty() {
         // The environments of a template were imported one by one, and are not leftovers of upgrades: it has to be
         // named.
         let nodes = pool.nodes()?.into_iter().filter(|n| !n.is_template());
         return Ok(nodes.map(|n| n.name).collect());
     }
-    let mut wanted = names
-        .iter()
-        .map(|name| Ok(pool.node(name)?.name))
-        .collect::<Result<Vec<_>>>()?;
+    let mut wanted = names.to_vec();
     wanted.sort();
     wanted.dedup();
+    wanted.retain(|name| pool.node(name).map_err(|e| failures.push(e)).is_ok());
     Ok(wanted)
 }
 
@@ -182,14 +184,14 @@ fn staying(env: &Environment, error: anyhow::Error) -> anyhow::Error {
 /// The environments that `rollback` and `activate` would choose.
 struct Needed {
     rollback: Option<EnvName>,
-    newest: Option<EnvName>,
+    proposed: Option<EnvName>,
 }
 
 impl Needed {
     fn new(envs: &[Environment]) -> Self {
         Self {
             rollback: activate::previous_of(envs).map(|e| e.name.clone()),
-            newest: activate::newer_of(envs).map(|e| e.name.clone()),
+            proposed: activate::proposed_of(envs).map(|e| e.name.clone()),
         }
     }
 }
@@ -209,7 +211,7 @@ fn reason_to_stay(
             node.name
         )));
     }
-    if is(&needed.newest) {
+    if is(&needed.proposed) {
         return Ok(Some(format!(
             "netbe activate {} would activate it",
             node.name

@@ -79,16 +79,22 @@ pub struct PendingState {
     pub until: Option<Timestamp>,
 }
 
-/// Returns the state of these nodes; without any, of all.
-pub fn status(pool: &Pool, names: &[NodeName]) -> Result<Vec<State>> {
+/// Returns the state of these nodes; without any, of all. Then the failures: `NotFound` for a node that does not exist.
+///
+/// # Errors
+/// When the pool cannot be read, or netbe was interrupted.
+pub fn status(pool: &Pool, names: &[NodeName]) -> Result<(Vec<State>, Vec<anyhow::Error>)> {
     if names.is_empty() {
-        return all(pool);
+        return Ok((all(pool)?, Vec::new()));
     }
     let state = |name| match state(pool, pool.node(name)?) {
         Some((_, state)) => Ok(state),
         None => Err(pool.no_node(name)),
     };
-    names.iter().map(state).collect()
+    let mut failures = Vec::new();
+    let states = names.iter().map(state);
+    let states = states.filter_map(|one| one.map_err(|e| failures.push(e)).ok());
+    Ok((states.collect(), failures))
 }
 
 fn all(pool: &Pool) -> Result<Vec<State>> {

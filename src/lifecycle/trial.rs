@@ -11,6 +11,7 @@ pub(super) mod told;
 use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
 
+use super::activate::Choice;
 use super::plan::Plan;
 use super::staged::boot_config::{self, Wanted};
 use super::staged::{Verified, report_unit};
@@ -69,11 +70,13 @@ pub struct Begun {
     pub id: EnvId,
     /// The active environment, which the node boots after that.
     pub back_to: EnvId,
+    /// Notes, a sentence each.
+    pub notes: Vec<String>,
     /// Warnings, a sentence each.
     pub warnings: Vec<String>,
 }
 
-/// Sets a pending boot: of the environment named, a node's newest, or the only candidate.
+/// Sets a pending boot: of the environment named, what was made to be a node's next one, or the only such one.
 pub fn begin(
     pool: &Pool,
     operand: Option<&Operand>,
@@ -81,7 +84,7 @@ pub fn begin(
     force: bool,
     mode: Mode,
 ) -> Result<Outcome<Begun>> {
-    let chosen = activate::choose(pool, operand)?;
+    let Choice { env: chosen, notes } = activate::choose(pool, operand)?;
     let lock = mode.lock_idle(pool, &chosen.node, &chosen.name)?;
     let node = pool.node(&chosen.node)?;
     node.refuse_lost()?;
@@ -103,6 +106,7 @@ pub fn begin(
     Ok(done.map(|held| Begun {
         id: env.id(),
         back_to: back_to.id(),
+        notes,
         warnings: held.warnings,
     }))
 }
@@ -268,6 +272,13 @@ pub fn cancel(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<Option
     Ok(done.map(|_held| what))
 }
 
+/// Returns the nodes that have a pending boot, or may have one.
+pub fn pending(pool: &Pool) -> Result<Vec<NodeName>> {
+    let mut nodes = pool.nodes()?;
+    nodes.retain(|node| Pending::read(&node.state) != Pending::None);
+    Ok(nodes.into_iter().map(|node| node.name).collect())
+}
+
 /// Makes the environment of a pending boot or trial the active one.
 pub fn confirm(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<activate::Activated>> {
     let lock = mode.lock(pool, node)?;
@@ -302,6 +313,8 @@ fn confirmed(
     Ok(done.map(|held| activate::Activated {
         id: env.id(),
         before,
+        ended: None,
+        notes: Vec::new(),
         warnings: held.warnings,
     }))
 }

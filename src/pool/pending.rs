@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use super::env_id::EnvId;
 use super::lock::PoolLock;
 use super::name::EnvName;
 use super::record;
@@ -31,6 +32,14 @@ impl Kind {
         match self {
             Self::Once => "once",
             Self::Try => "try",
+        }
+    }
+
+    /// Returns the pending boot of an environment in words.
+    pub fn of(self, env: &EnvId) -> String {
+        match self {
+            Self::Once => format!("the pending boot of {env}"),
+            Self::Try => format!("the trial of {env}"),
         }
     }
 }

@@ -27,19 +27,67 @@ fn an_environment_is_activated_and_activated_again() {
 }
 
 #[test]
-fn a_node_alone_means_its_newest_when_that_is_newer() {
+fn a_node_alone_means_what_was_made_to_follow_and_never_a_copy() {
     let pool = Pool::with_node();
-    for name in ["b", "c"] {
-        pool.netbe().ok(&format!("create nog/{name}"));
-    }
+    pool.netbe().ok("create nog/copy");
+    pool.refuses(
+        3,
+        "activate nog",
+        &[
+            "nog has no upgrade to activate; what is newer than its active environment was not made by one: nog/copy",
+            "hint: netbe activate nog/copy\n",
+        ],
+    );
+    pool.propose("nog/b");
+    pool.netbe().ok("create nog/for-safety");
+    pool.netbe().ok("activate nog");
+    assert_eq!(pool.active("nog"), "b");
+    // Another node's system is no copy.
+    pool.netbe().ok("create nog/c --from base");
     pool.netbe().ok("activate nog");
     assert_eq!(pool.active("nog"), "c");
     // Nothing newer: what is active stays.
     assert_eq!(pool.netbe().ok("activate nog"), "nog/c is active.\n");
-    pool.netbe().ok("activate nog/b");
+    pool.netbe().ok("activate nog/a");
+    let said = pool.netbe().run("activate nog");
     assert_eq!(
-        pool.netbe().ok("activate nog"),
-        "Activated nog/c; nog/b was active before.\n"
+        said.stdout, "Activated nog/c; nog/a was active before.\n",
+        "{said:#?}"
+    );
+    assert_eq!(
+        said.stderr,
+        "note: nog/b was made to be booted next, too: netbe activate nog/b\n"
+    );
+    pool.assert_sound();
+}
+
+#[test]
+fn a_node_alone_means_its_trial() {
+    let pool = Pool::with_served_node();
+    pool.netbe().ok("create nog/b");
+    pool.netbe().ok("activate --try nog/b");
+    pool.netbe().ok("activate nog");
+    assert_eq!(pool.active("nog"), "b");
+}
+
+#[test]
+fn what_ends_a_trial_says_so() {
+    let pool = Pool::with_served_node();
+    pool.netbe().ok("create nog/b");
+    pool.netbe().ok("activate --try nog/b");
+    assert!(
+        pool.plans("activate nog/a")
+            .contains("would let nog boot nog/a, as before, and end the trial of nog/b\n")
+    );
+    assert_eq!(
+        pool.netbe().ok("activate nog/a"),
+        "nog/a is active. This ended the trial of nog/b.\n"
+    );
+    pool.netbe().ok("activate --once nog/b");
+    pool.netbe().ok("create nog/c");
+    assert_eq!(
+        pool.netbe().ok("activate nog/c"),
+        "Activated nog/c; nog/a was active before. This ended the pending boot of nog/b.\n"
     );
 }
 
@@ -49,19 +97,76 @@ fn without_an_operand_exactly_one_candidate_is_taken() {
     pool.refuses(
         3,
         "activate",
-        &["no node has an environment newer", "hint: netbe list"],
+        &["no node has an upgrade to activate", "hint: netbe list\n"],
     );
     pool.netbe().ok("create ordo/a");
-    pool.netbe().ok("create ordo/b");
+    pool.propose("ordo/b");
+    pool.netbe().ok("create nog/copy");
     pool.netbe().ok("activate");
     assert_eq!(pool.active("ordo"), "b");
-    pool.netbe().ok("create nog/b");
-    pool.netbe().ok("create ordo/c");
+    pool.propose("nog/b");
+    pool.propose("ordo/c");
     pool.refuses(
         3,
         "activate",
-        &["nog/b, ordo/c", "hint: netbe activate nog"],
+        &["nog, ordo", "hint: netbe activate nog ordo\n"],
     );
+}
+
+#[test]
+fn several_are_activated_rolled_back_and_confirmed_each_for_itself() {
+    let pool = Pool::with_served_node();
+    pool.netbe().ok("create ordo/a");
+    pool.netbe().ok("create werda/a");
+    for env in ["nog/b", "ordo/b"] {
+        pool.propose(env);
+    }
+    let said = pool.netbe().run("activate nog nobody ordo werda/zz");
+    assert_eq!(said.status, 4, "{said:#?}");
+    assert_eq!(
+        said.stdout,
+        "Activated nog/b; nog/a was active before.\nActivated ordo/b; ordo/a was active before.\n"
+    );
+    assert!(
+        said.stderr.contains("error: no node nobody in ")
+            && said.stderr.contains("error: no environment werda/zz\n"),
+        "{said:#?}"
+    );
+    assert_eq!(
+        pool.netbe().ok("rollback --all"),
+        "Activated nog/a; nog/b was active before.\nActivated ordo/a; ordo/b was active before.\n"
+    );
+    pool.netbe().ok("activate --all");
+    assert_eq!(
+        (
+            pool.active("nog"),
+            pool.active("ordo"),
+            pool.active("werda")
+        ),
+        ("b".into(), "b".into(), "a".into())
+    );
+    pool.refuses(3, "activate --all", &["no node has an upgrade to activate"]);
+    pool.refuses(3, "confirm --all", &["no node has a pending boot"]);
+    pool.netbe().ok("activate --try nog/a");
+    assert!(
+        pool.netbe()
+            .ok("confirm --all")
+            .starts_with("Activated nog/a;")
+    );
+    let said = pool.netbe().run("rollback nog nobody");
+    assert_eq!(
+        (said.status, pool.active("nog").as_str()),
+        (4, "b"),
+        "{said:#?}"
+    );
+    for line in [
+        "rollback",
+        "confirm",
+        "rollback --all nog",
+        "activate --all nog",
+    ] {
+        assert_eq!(pool.netbe().run(line).status, 2, "{line}");
+    }
 }
 
 #[test]

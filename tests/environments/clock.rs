@@ -11,7 +11,7 @@ fn set(pool: &Pool, environment: &str, field: &str, time: &str) {
 fn invariant_7_what_was_made_last_is_the_newest_though_the_clock_was_behind() {
     let pool = Pool::with_node();
     pool.netbe().ok("create nog/b");
-    pool.netbe().ok("create nog/c");
+    pool.propose("nog/c");
     set(&pool, "nog/c", "created", "2019-02-14T10:00:00Z");
     assert!(pool.plans("activate nog").contains("nog/c"));
     let list = pool.netbe().ok("list -H -s created nog");
@@ -23,7 +23,7 @@ fn invariant_7_what_was_made_last_is_the_newest_though_the_clock_was_behind() {
     );
     let plan = pool.netbe().run("prune -n --keep 2 nog");
     assert!(!plan.stdout.contains("nog/c"), "{plan:#?}");
-    pool.netbe().ok("create nog/d");
+    pool.propose("nog/d");
     pool.netbe().ok("rename nog/c z");
     // The newest of them stays by itself; this one because nobody knows its age.
     let plan = pool.netbe().run("prune -n --keep 1 --older-than 30d nog");
@@ -62,5 +62,6 @@ fn a_clock_that_contradicts_is_told_of() {
             && made.stderr.contains("2999-01-01T00:00:00Z"),
         "{made:#?}"
     );
+    pool.change_record("nog/b", |record| record["proposed"] = true.into());
     assert!(pool.plans("activate nog").contains("nog/b"));
 }

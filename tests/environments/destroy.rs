@@ -100,18 +100,45 @@ fn what_is_asked_for_wrongly_is_refused() {
 }
 
 #[test]
-fn one_protected_of_several_protects_them_all() {
+fn one_that_stays_keeps_none_of_the_others() {
     let pool = with_b(false);
-    pool.netbe().ok("create nog/c");
+    for env in ["nog/c", "nog/d", "ordo/x"] {
+        pool.netbe().ok(&format!("create {env}"));
+    }
     pool.netbe().ok("pin nog/c");
-    pool.refuses(3, "destroy -y nog/b nog/c", &["nog/c is pinned"]);
-    pool.refuses(4, "destroy -y nog/b nog/zz", &["no environment nog/zz"]);
-    pool.netbe().ok("create ordo/x");
-    pool.refuses(
-        3,
-        "destroy -y nog/b ordo/x",
-        &["ordo/x is the active environment of ordo"],
+    let line = "destroy nog/c nog/b nog/zz ordo/x nog/d";
+    let planned = pool.netbe().run(&format!("{line} -n"));
+    assert_eq!(planned.status, 4, "{planned:#?}");
+    assert!(
+        planned
+            .stdout
+            .starts_with("would destroy nog/b\nwould destroy nog/d\nwould free "),
+        "{planned:#?}"
     );
+    let said = pool.netbe().run(&format!("{line} -y"));
+    assert_eq!(
+        (said.status, said.stdout.as_str()),
+        (4, "Destroyed nog/b, nog/d.\n"),
+        "{said:#?}"
+    );
+    for why in [
+        "error: nog/c is pinned\nhint: netbe unpin nog/c\n",
+        "error: no environment nog/zz\n",
+        "error: ordo/x is the active environment of ordo\n",
+    ] {
+        assert!(said.stderr.contains(why), "{said:#?}");
+    }
+    assert_eq!(pool.names("nog"), ["a", "c"]);
+    // What is not meant at all is done for none.
+    pool.refuses(2, "destroy -y nog/c nog", &["nog names a node"]);
+    pool.refuses(3, "destroy -y nog/a nog/c", &["nog/c is pinned"]);
+    let said = pool.netbe().run("destroy -y -r werda ordo");
+    assert_eq!(
+        (said.status, said.stdout.as_str()),
+        (4, "Destroyed ordo.\n"),
+        "{said:#?}"
+    );
+    pool.assert_sound();
 }
 
 #[test]

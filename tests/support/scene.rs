@@ -39,6 +39,12 @@ impl Pool {
         pool
     }
 
+    /// Makes an environment that is there to be activated, as an upgrade does.
+    pub fn propose(&self, environment: &str) {
+        self.netbe().ok(&format!("create {environment}"));
+        self.change_record(environment, |record| record["proposed"] = true.into());
+    }
+
     /// Brings a system in.
     pub fn import(&self, target: &str, system: &System) {
         let directory = self.beside().join("system");

@@ -57,11 +57,11 @@ fn one_that_fails_does_not_stop_the_others() {
         assert!(said.stderr.contains(line), "no {line}: {said:#?}");
     }
     assert!(
-        said.stderr.contains("warning: ordo: upgrading ordo/first"),
+        said.stderr.contains("error: ordo: upgrading ordo/first"),
         "{said:#?}"
     );
     assert!(
-        said.stderr.contains("note: ordo: full output: less "),
+        said.stderr.contains("hint: full output: less "),
         "{said:#?}"
     );
     let rows: Vec<Vec<&str>> = said
@@ -71,6 +71,11 @@ fn one_that_fails_does_not_stop_the_others() {
         .collect();
     assert_eq!(rows[1], ["nog", "next", "-", "-", "-", "-", "-", "created"]);
     assert_eq!(rows[2], ["ordo", "-", "-", "-", "-", "-", "-", "failed"]);
+    assert!(
+        said.stdout
+            .ends_with("\nTo boot next: netbe activate nog/next werda/next\n"),
+        "{said:#?}"
+    );
     assert_eq!(pool.names("nog"), ["first", "next"]);
     assert_eq!(pool.names("ordo"), ["first"]);
     assert!(pool.half("werda/next", "root").join("new").exists());
@@ -102,7 +107,7 @@ fn several_are_named_and_activated() {
     let pool = three();
     let said = pool
         .netbe()
-        .ok("upgrade --node nog --node werda --node nog --name next -a -- true");
+        .ok("upgrade --node nog werda nog --name next -a -- true");
     assert_eq!(said.lines().count(), 3, "{said}");
     assert!(said.contains("boots next"), "{said}");
     assert_eq!(
@@ -113,16 +118,54 @@ fn several_are_named_and_activated() {
 }
 
 #[test]
+fn one_that_does_not_exist_or_is_damaged_does_not_stop_the_others() {
+    let pool = three();
+    fs::write(pool.of_node("ordo", "node.json"), "{").unwrap();
+    let line = "upgrade none ordo nog --name next";
+    let planned = pool.netbe().run(&format!("{line} -n"));
+    assert_eq!(planned.status, 4, "{planned:#?}");
+    assert!(planned.stdout.contains("nog/next"), "{planned:#?}");
+    let said = pool.netbe().run(&format!("{line} -- true"));
+    assert_eq!(said.status, 4, "{said:#?}");
+    assert!(
+        said.stderr.contains("error: none: no node none in "),
+        "{said:#?}"
+    );
+    assert!(said.stderr.contains("error: ordo: "), "{said:#?}");
+    assert_eq!(pool.names("nog"), ["first", "next"]);
+}
+
+#[test]
+fn an_environment_is_named_whole_or_with_its_node() {
+    let pool = debian();
+    let netbe = pool.netbe();
+    netbe.ok("clone nog/first nog/other");
+    for (line, made, origin) in [
+        ("upgrade nog --name u1 -- true", "nog/u1", "nog/first"),
+        ("upgrade nog/other --name u2 -- true", "nog/u2", "nog/other"),
+        (
+            "upgrade --node nog other --name u3 -- true",
+            "nog/u3",
+            "nog/other",
+        ),
+    ] {
+        let said = netbe.ok(line);
+        let want = format!("Created {made}, upgraded from {origin}");
+        assert!(said.contains(&want), "{line}: {said}");
+    }
+    netbe.ok("activate nog");
+    assert_eq!(pool.active("nog"), "u3");
+    netbe.fails(4, "upgrade --node nog none -- true");
+}
+
+#[test]
 fn what_cannot_be_is_found_before_anything_begins() {
     let pool = three();
-    pool.refuses(
-        4,
-        "upgrade --node nog --node none -- true",
-        &["no node none"],
-    );
     for line in [
         "upgrade --all --node nog",
         "upgrade --all nog/first",
+        "upgrade nog ordo/first",
+        "upgrade --node nog nog/first ordo",
         "upgrade --all -j 0",
         "upgrade",
     ] {

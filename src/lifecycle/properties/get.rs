@@ -23,25 +23,35 @@ pub struct Got {
     pub source: &'static str,
 }
 
-/// Returns a property, or `all`, of a node; without one, of the pool and all nodes.
+/// Returns a property, or `all`, of these nodes; without any, of the pool and all nodes. Then the failures: `NotFound` for
+/// a node that does not exist.
 ///
 /// # Errors
-/// `Usage` for an unknown property, `NotFound` for a node.
-pub fn get(pool: &Pool, property: &str, node: Option<&NodeName>) -> Result<Vec<Got>> {
+/// `Usage` for an unknown property.
+pub fn get(
+    pool: &Pool,
+    property: &str,
+    names: &[NodeName],
+) -> Result<(Vec<Got>, Vec<anyhow::Error>)> {
     let wanted: Vec<&Property> = match property {
         "all" => properties::ALL.iter().collect(),
         name => vec![properties::find(name)?],
     };
-    let nodes = match node {
-        Some(name) => vec![Some(pool.node(name)?)],
-        None => std::iter::once(None)
+    let mut failures = Vec::new();
+    let nodes: Vec<Option<Node>> = match names.is_empty() {
+        true => std::iter::once(None)
             .chain(pool.nodes()?.into_iter().map(Some))
             .collect(),
+        false => names
+            .iter()
+            .filter_map(|name| pool.node(name).map_err(|e| failures.push(e)).ok())
+            .map(Some)
+            .collect(),
     };
-    Ok(nodes
+    let got = nodes
         .iter()
-        .flat_map(|node| wanted.iter().filter_map(|p| one(pool, node.as_ref(), p)))
-        .collect())
+        .flat_map(|node| wanted.iter().filter_map(|p| one(pool, node.as_ref(), p)));
+    Ok((got.collect(), failures))
 }
 
 fn one(pool: &Pool, node: Option<&Node>, property: &Property) -> Option<Got> {
@@ -71,7 +81,8 @@ fn default_value(pool: &Pool, node: Option<&Node>, property: &Property) -> Optio
         "model" => node
             .and_then(|n| machine(pool, &n.name, &n.record))
             .map(|machine| machine.model.name().to_string()),
-        "dhcp" | "ip" | "root" | "keep" => Some(property.default.to_string()),
+        "dhcp" | "ip" | "root" | "keep" | "report" | "upgrade.sync" | "upgrade.network"
+        | "nfs.subtree-check" => Some(property.default.to_string()),
         _ => None,
     }
 }

@@ -112,6 +112,19 @@ impl Report {
         }
     }
 
+    /// Returns the environment that is left to activate.
+    pub fn to_activate(&self) -> Option<String> {
+        match self {
+            Self::Created {
+                id,
+                active: false,
+                would_boot: true,
+                ..
+            } => Some(id.to_string()),
+            _ => None,
+        }
+    }
+
     /// Returns the exit status it stands for.
     pub fn status(&self) -> u8 {
         match self {

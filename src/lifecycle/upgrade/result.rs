@@ -60,6 +60,7 @@ impl Run<'_> {
         let (node, name) = (&self.source.node, &self.source.name);
         let mut record = self.before.derived(staged.uuid()?, node, name);
         record.description.clone_from(&self.request.description);
+        record.proposed = true;
         record.upgrade = changes;
         Ok(Content {
             record,

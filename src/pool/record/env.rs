@@ -98,6 +98,10 @@ pub struct EnvRecord {
     /// The files that netbe has replaced while a program runs in it, or that it left replaced when it was killed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lent: Vec<Lent>,
+    /// Whether it was made to be its node's next boot, by an upgrade or from another node's system; a copy for any other
+    /// purpose was not.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub proposed: bool,
     /// The package changes of the upgrade that made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upgrade: Option<Changes>,
@@ -178,6 +182,11 @@ impl EnvRecord {
             other: own.other,
             ..Self::new(uuid, Timestamp::now(), own.boot_mount)
         }
+    }
+
+    /// Returns whether it was made to be its node's next boot; an older netbe recorded of upgrades only what they changed.
+    pub fn is_proposed(&self) -> bool {
+        self.proposed || self.upgrade.is_some() || self.shared.is_some()
     }
 
     /// Returns the lineage to record in its descendants.

@@ -9,7 +9,7 @@ use crate::support::{Fingerprint, Pool};
 fn a_trial_that_reports_becomes_permanent() {
     let pool = with_b();
     pool.reports("nog/b", "from-an-earlier-boot");
-    let said = pool.netbe().ok("activate --try nog");
+    let said = pool.netbe().ok("activate --try nog/b");
     assert!(
         said.contains("The next boot of nog is nog/b") && said.contains("10m"),
         "{said}"

@@ -16,6 +16,7 @@ pub(super) const VERBS: &[Verb] = &[
     },
     Verb {
         name: "activate-newest",
+        before: &["destroy -y nog/b", "create nog/b --from base"],
         line: "activate nog",
         touched: &["nog/b"],
         between: LED,

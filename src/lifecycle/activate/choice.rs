@@ -1,0 +1,190 @@
+//! Which environment `activate` and `rollback` mean where only a node is named, or nothing.
+//!
+//! Promises that a node stands for what was made to be booted next (by `upgrade`, or from another system), for its pending
+//! boot, or for what it has booted since, and never for a copy that was made for another purpose. Order is that of
+//! creation, not of the clock. Reads only.
+
+use anyhow::Result;
+
+use crate::evidence::Evidence;
+use crate::failure::Failure;
+use crate::pool::pending::Pending;
+use crate::pool::{EnvRecord, Environment, Node, NodeName, Operand, Pool};
+
+/// What was chosen.
+#[derive(Debug)]
+pub struct Choice {
+    /// The environment.
+    pub env: Environment,
+    /// What could have been meant, too, a sentence each.
+    pub notes: Vec<String>,
+}
+
+impl From<Environment> for Choice {
+    fn from(env: Environment) -> Self {
+        Self {
+            env,
+            notes: Vec::new(),
+        }
+    }
+}
+
+impl Choice {
+    /// Returns the previously active environment.
+    ///
+    /// # Errors
+    /// A refusal if there is none, or if it may be one that cannot be read.
+    pub(super) fn previous(node: &Node) -> Result<Self> {
+        let envs = node.environments()?;
+        refuse_unread(&envs)?;
+        previous_of(&envs).cloned().map(Self::from).ok_or_else(|| {
+            Failure::refused(format!(
+                "{} has no previously active environment",
+                node.name
+            ))
+            .hint(format!("netbe list {}", node.name))
+            .into()
+        })
+    }
+}
+
+/// Returns the environment named, what was made to be the node's next one, or the only such one of all nodes.
+pub fn choose(pool: &Pool, operand: Option<&Operand>) -> Result<Choice> {
+    match operand {
+        Some(Operand {
+            node,
+            env: Some(env),
+        }) => pool.environment(node, env).map(Choice::from),
+        Some(Operand { node, env: None }) => of_node(&pool.node(node)?),
+        None => of_all(pool),
+    }
+}
+
+fn of_node(node: &Node) -> Result<Choice> {
+    let envs = node.environments()?;
+    let mut proposed = of_one(node, &envs)?;
+    if let Some(env) = proposed.pop() {
+        let too = |other: &&Environment| {
+            format!("{other} was made to be booted next, too: netbe activate {other}")
+        };
+        return Ok(Choice {
+            env: env.clone(),
+            notes: proposed.iter().rev().map(too).collect(),
+        });
+    }
+    let copies: Vec<&Environment> = newer(&envs).collect();
+    let Some(newest) = copies.iter().max_by_key(|env| env.order()) else {
+        // Nothing newer: the active one stays, and what is published is updated.
+        return node.active_environment().map(Choice::from);
+    };
+    let names: Vec<String> = copies.iter().map(ToString::to_string).collect();
+    Err(Failure::refused(format!(
+        "{} has no upgrade to activate; what is newer than its active environment was not made by one: {}",
+        node.name,
+        names.join(", ")
+    ))
+    .hint(format!("netbe activate {newest}"))
+    .into())
+}
+
+fn of_all(pool: &Pool) -> Result<Choice> {
+    let nodes = proposed(pool)?;
+    let names: Vec<&str> = nodes.iter().map(NodeName::as_str).collect();
+    match nodes.as_slice() {
+        [only] => of_node(&pool.node(only)?),
+        [] => Err(Failure::refused("no node has an upgrade to activate")
+            .hint("netbe list")
+            .into()),
+        _ => Err(Failure::refused(format!(
+            "several nodes have an upgrade to activate: {}",
+            names.join(", ")
+        ))
+        .hint(format!("netbe activate {}", names.join(" ")))
+        .into()),
+    }
+}
+
+/// Returns the nodes, save templates, that have something to activate.
+pub fn proposed(pool: &Pool) -> Result<Vec<NodeName>> {
+    nodes_with(pool, |node, envs| Ok(!of_one(node, envs)?.is_empty()))
+}
+
+/// Returns the nodes, save templates, that have a previously active environment.
+pub fn can_roll_back(pool: &Pool) -> Result<Vec<NodeName>> {
+    nodes_with(pool, |_, envs| Ok(previous_of(envs).is_some()))
+}
+
+fn nodes_with(
+    pool: &Pool,
+    has: impl Fn(&Node, &[Environment]) -> Result<bool>,
+) -> Result<Vec<NodeName>> {
+    let mut nodes = pool.nodes()?;
+    nodes.retain(|node| {
+        let found = node.environments().and_then(|envs| has(node, &envs));
+        // One that cannot be read may have one: that is told where it is chosen.
+        !node.is_template() && found.unwrap_or(true)
+    });
+    Ok(nodes.into_iter().map(|node| node.name).collect())
+}
+
+/// Returns what a node alone can stand for, in the order of creation.
+///
+/// # Errors
+/// A refusal if an environment cannot be read: it may be the one.
+fn of_one<'a>(node: &Node, envs: &'a [Environment]) -> Result<Vec<&'a Environment>> {
+    refuse_unread(envs)?;
+    let pending = Pending::read(&node.state);
+    let evidence = Evidence::recent(node);
+    let is_pending = |env: &Environment| pending.boot().is_some_and(|boot| boot.env == env.name);
+    let mut found: Vec<&Environment> = newer(envs)
+        .filter(|env| is_proposed(env) || evidence.booted(env) == Some(true))
+        .chain(envs.iter().filter(|env| !env.active && is_pending(env)))
+        .collect();
+    found.sort_by_key(|env| env.order());
+    found.dedup_by(|a, b| a.name == b.name);
+    Ok(found)
+}
+
+fn is_proposed(env: &Environment) -> bool {
+    env.record.as_ref().is_some_and(EnvRecord::is_proposed)
+}
+
+/// Returns those newer than the active one that nothing is wrong with.
+fn newer(envs: &[Environment]) -> impl Iterator<Item = &Environment> {
+    let active = envs.iter().find(|e| e.active).map(Environment::order);
+    envs.iter()
+        .filter(|e| !e.active && e.problems.is_empty())
+        .filter(move |e| active.is_none_or(|a| e.order() > a))
+}
+
+/// Returns the newest of what was made to be booted next, where it is newer than the active one.
+pub fn proposed_of(envs: &[Environment]) -> Option<&Environment> {
+    newer(envs)
+        .filter(|env| is_proposed(env))
+        .max_by_key(|env| env.order())
+}
+
+/// Refuses to choose if an environment cannot be read: it may be the one.
+fn refuse_unread(envs: &[Environment]) -> Result<()> {
+    let Some(env) = envs.iter().find(|e| e.unread) else {
+        return Ok(());
+    };
+    Err(Failure::refused(format!(
+        "{env} may be the newest environment, and cannot be read: {}",
+        env.problems.join("; ")
+    ))
+    .hint(format!("netbe list {}", env.node))
+    .into())
+}
+
+/// Returns the previously active environment, which `rollback` activates.
+pub fn previous_of(envs: &[Environment]) -> Option<&Environment> {
+    envs.iter()
+        .filter(|e| !e.active)
+        .filter_map(|e| {
+            let record = e.record.as_ref()?;
+            Some(((record.entered, record.left?), e))
+        })
+        .max_by_key(|(order, _)| *order)
+        .map(|(_, env)| env)
+}
