@@ -105,7 +105,7 @@ fn name_another(why: String, env: &Environment) -> anyhow::Error {
 }
 
 /// Returns the environment of an origin, which may have been renamed.
-fn origin_of(pool: &Pool, origin: &Origin) -> Result<Option<Environment>> {
+pub(super) fn origin_of(pool: &Pool, origin: &Origin) -> Result<Option<Environment>> {
     let is = |env: &Environment| env.uuid() == Some(&origin.uuid);
     // Usually it still has that name; all environments are read only if not.
     if let (Ok(node), Ok(name)) = (origin.node.parse(), origin.name.parse())

@@ -4,6 +4,7 @@
 
 mod listed;
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -79,11 +80,35 @@ pub fn list(pool: &Pool, operands: &[Operand]) -> Result<Found> {
     // After an interrupt the list is incomplete.
     interrupt::check()?;
     let listed = nodes.into_iter().flat_map(|(_, rows)| rows).collect();
+    let mut listed = environment::without_replaced(listed, Listed::claim);
+    name_origins(pool, &mut listed, operands.is_empty());
     Ok(Found {
-        listed: environment::without_replaced(listed, Listed::claim),
+        listed,
         unread,
         failures,
     })
+}
+
+/// Gives origins the names they have now: a record has the name of when it was written.
+fn name_origins(pool: &Pool, listed: &mut [Listed], has_all: bool) {
+    let names: HashMap<String, (NodeName, EnvName)> = listed
+        .iter()
+        .filter_map(|env| Some((env.uuid.clone()?, (env.node.clone(), env.name.clone()))))
+        .collect();
+    for origin in listed.iter_mut().filter_map(|env| env.origin.as_mut()) {
+        let now = match names.get(&origin.uuid) {
+            Some((node, name)) => Some((node.to_string(), name.to_string())),
+            // One that cannot be looked for keeps its name, as one that is gone does.
+            None if !has_all => super::diff::origin_of(pool, origin)
+                .ok()
+                .flatten()
+                .map(|env| (env.node.to_string(), env.name.to_string())),
+            None => None,
+        };
+        if let Some((node, name)) = now {
+            (origin.node, origin.name) = (node, name);
+        }
+    }
 }
 
 /// Returns every node, and those whose environments cannot be read.

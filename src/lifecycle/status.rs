@@ -27,9 +27,9 @@ pub struct State {
     pub active: Option<String>,
     /// The environments it runs or may be running.
     pub booted: Booted,
-    /// The environment of a pending boot or trial.
-    pub pending: Option<String>,
-    /// The evidence.
+    /// The kind of a pending boot, as in `list`.
+    pub pending: Option<Kind>,
+    /// The pending boot or trial.
     pub pending_boot: Option<PendingState>,
     /// Whether a reboot would change what it runs; `None` if unknown.
     pub reboot_changes: Option<bool>,
@@ -71,6 +71,8 @@ pub struct Booted {
 /// A pending boot or trial.
 #[derive(Debug, Clone, Serialize, PartialEq, Eq)]
 pub struct PendingState {
+    /// The environment.
+    pub environment: String,
     /// Once, or on trial.
     pub kind: Kind,
     /// Whether it was not fetched yet, so that the node's names lead to it.
@@ -170,7 +172,7 @@ fn state(pool: &Pool, node: Node) -> Option<(Node, State)> {
             .map(|known| Some(known) != next.as_ref()),
         left_behind,
         booted,
-        pending: boot.map(|b| b.env.to_string()),
+        pending: boot.map(|b| b.kind),
         pending_boot: boot.map(PendingState::new),
         active,
         names: match node.is_template() {
@@ -245,6 +247,7 @@ impl PendingState {
             fetched.checked_add(SignedDuration::from_secs(seconds)).ok()
         });
         Self {
+            environment: boot.env.to_string(),
             kind: boot.kind,
             waiting: boot.is_waiting(),
             until,

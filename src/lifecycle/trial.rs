@@ -8,6 +8,8 @@
 pub mod judgement;
 pub(super) mod told;
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
 
@@ -16,6 +18,7 @@ use super::plan::Plan;
 use super::staged::boot_config::{self, Wanted};
 use super::staged::{Verified, report_unit};
 use super::{Held, Mode, Outcome, activate, left_behind, pending};
+use crate::boot;
 use crate::btrfs::subvolume;
 use crate::evidence::{self, Evidence, first_fetches, reports};
 use crate::failure::Failure;
@@ -220,7 +223,7 @@ fn prepare_for_trial(
         boot_config::write(&wanted, &root, &boot, &mut record)
             .context("nothing was changed: adding panic= to its kernel command line")?;
         env.store(lock, &record, Durable::WithNextSync)?;
-    } else {
+    } else if !reboots_after_a_panic(node, &root, &boot)? {
         warnings.push(format!(
             "{env} may be running, so its boot files are unchanged: without panic= on its command line it does not \
              reboot after a kernel panic"
@@ -233,6 +236,15 @@ fn prepare_for_trial(
         ));
     }
     Ok(warnings)
+}
+
+/// Returns whether an environment has the argument on its command line, such as from a trial before.
+fn reboots_after_a_panic(node: &Node, root: &Path, boot: &Path) -> Result<bool> {
+    let (root, boot) = (Tree::open(root)?, Tree::open(boot)?);
+    let serial = node.record.properties.get("serial").map(String::as_str);
+    let line = boot::summary_for(&boot, &root, serial).cmdline;
+    let mut arguments = line.iter().flat_map(|line| line.split_whitespace());
+    Ok(arguments.any(|argument| argument.starts_with("panic=")))
 }
 
 /// Returns the warning that `power.cycle` is restricted, if the node's address is not known.

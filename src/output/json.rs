@@ -8,6 +8,13 @@ use crate::lifecycle::list::Listed;
 const VERSION: u64 = 1;
 
 #[derive(Serialize)]
+struct Versioned {
+    version: u64,
+    #[serde(flatten)]
+    fields: serde_json::Value,
+}
+
+#[derive(Serialize)]
 struct Document<'a> {
     version: u64,
     environments: &'a [Listed],
@@ -29,12 +36,14 @@ pub fn document(value: &impl Serialize) -> Result<String> {
 }
 
 /// Returns a document of these fields, after the version.
-pub fn object(mut fields: serde_json::Value) -> Result<String> {
-    fields["version"] = VERSION.into();
-    document(&fields)
+pub fn object(fields: serde_json::Value) -> Result<String> {
+    document(&Versioned {
+        version: VERSION,
+        fields,
+    })
 }
 
 /// Returns a document of one list, after the version.
 pub fn list<T: Serialize>(name: &str, items: &[T]) -> Result<String> {
-    document(&serde_json::json!({ "version": VERSION, name: items }))
+    object(serde_json::json!({ name: items }))
 }

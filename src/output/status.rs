@@ -58,13 +58,14 @@ fn word(how: How) -> String {
 }
 
 fn pending(state: &State) -> String {
-    match (&state.pending, &state.pending_boot) {
-        (Some(env), Some(boot)) if boot.waiting => format!("{env} ({})", boot.kind.word()),
-        (Some(env), Some(boot)) => match boot.kind {
-            Kind::Once => format!("{env} (was booted once)"),
-            Kind::Try => format!("{env} (on trial)"),
-        },
-        _ => "-".to_string(),
+    let Some(boot) = &state.pending_boot else {
+        return "-".to_string();
+    };
+    let env = &boot.environment;
+    match boot.kind {
+        kind if boot.waiting => format!("{env} ({})", kind.word()),
+        Kind::Once => format!("{env} (was booted once)"),
+        Kind::Try => format!("{env} (on trial)"),
     }
 }
 
@@ -135,9 +136,10 @@ fn fetched(state: &State) -> String {
 }
 
 fn pending_in_words(state: &State) -> String {
-    let (Some(env), Some(boot)) = (&state.pending, &state.pending_boot) else {
+    let Some(boot) = &state.pending_boot else {
         return "-".to_string();
     };
+    let env = &boot.environment;
     match (boot.kind, boot.waiting, boot.until) {
         (Kind::Once, true, _) => format!("{env}, for the next boot only"),
         (Kind::Once, false, _) => {

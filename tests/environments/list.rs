@@ -297,3 +297,22 @@ fn flags_say_what_is_booted_active_pending_and_damaged() {
     fs::remove_file(pool.at("nodes/nog/envs/b/env.json")).unwrap();
     assert_eq!(pool.flags("nog/b"), "?RT!");
 }
+
+#[test]
+fn an_origin_has_the_name_that_it_has_now() {
+    let pool = Pool::with_node();
+    pool.netbe().ok("create nog/b");
+    pool.netbe().ok("create nog/c --from nog/b");
+    pool.netbe().ok("rename nog/b better");
+    for line in ["list -H", "list -H nog/c"] {
+        let listed = pool.netbe().ok(line);
+        let of_c = listed.lines().find(|l| l.starts_with("nog\tc\t")).unwrap();
+        assert_eq!(of_c.split('\t').nth(7), Some("nog/better"), "{line}");
+    }
+    let json: Value = serde_json::from_str(&pool.netbe().ok("list --json nog/c")).unwrap();
+    assert_eq!(json["environments"][0]["origin"]["name"], "better");
+    // What is gone has the name that it had when this was made from it.
+    pool.netbe().ok("destroy -y nog/better");
+    let listed = pool.netbe().ok("list -H nog/c");
+    assert_eq!(listed.split('\t').nth(7), Some("nog/b"), "{listed:?}");
+}

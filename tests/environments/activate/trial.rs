@@ -171,3 +171,23 @@ fn invariant_4_what_may_run_is_not_touched_by_a_trial() {
         before.assert_unchanged(&Fingerprint::of(half));
     }
 }
+
+#[test]
+fn a_second_trial_does_not_warn_of_what_the_first_added() {
+    let pool = with_b();
+    let warned = "without panic=";
+    let first = pool.netbe().run("activate --try nog/b");
+    assert!(!first.stderr.contains(warned), "{}", first.stderr);
+    let second = pool.netbe().run("activate --try nog/b");
+    assert!(!second.stderr.contains(warned), "{}", second.stderr);
+    let json: serde_json::Value =
+        serde_json::from_str(&pool.netbe().ok("status nog --json")).unwrap();
+    assert_eq!(json["nodes"][0]["pending"], "try");
+    assert_eq!(json["nodes"][0]["pending_boot"]["environment"], "b");
+    let text = pool.netbe().ok("status nog --json");
+    assert!(
+        text.trim_start_matches(['{', '\n', ' '])
+            .starts_with("\"version\""),
+        "{text}"
+    );
+}
