@@ -94,7 +94,7 @@ Exit status: 0 done, 1 failed, 2 usage, 3 refused by a safety rule, 4 no such po
 /// activated in one atomic step, and rolled back to in the same way.
 #[derive(Debug, Parser)]
 #[command(name = "netbe", version, styles = STYLES, help_expected = true, arg_required_else_help = true)]
-#[command(after_help = FIRST_STEPS, max_term_width = 100, disable_help_subcommand = true)]
+#[command(after_help = FIRST_STEPS, max_term_width = 100)]
 pub struct Cli {
     /// The pool
     #[arg(long, global = true, help_heading = "Options of every command", display_order = 100, value_name = "DIR", env = "NETBE_POOL", default_value = "/srv/netbe", hide_env_values = true, value_hint = ValueHint::DirPath)]
@@ -152,7 +152,7 @@ pub enum Command {
     Upgrade(Upgrade),
     Run(Run),
     Shell(Shell),
-    #[command(visible_alias = "rm")]
+    #[command(visible_alias = "rm", aliases = ["delete", "remove"])]
     Destroy(Destroy),
     Prune(Prune),
     Rename(Rename),

@@ -282,6 +282,10 @@ fn cloud_init_leaves_a_new_node_its_name() {
     fs::write(root(&pool, "nog/a", settings), "# mine\n").unwrap();
     pool.netbe().ok("clone nog/a nog/b");
     assert_eq!(text(&pool, "nog/b", settings), "# mine\n");
+    let again = pool.netbe().run("import base/again system");
+    let note = "new nodes are still made from base/it, which is active";
+    assert!(again.stderr.contains(note), "{}", again.stderr);
+    assert!(again.stderr.contains("netbe activate base/again"));
 }
 
 /// Files that say which machine a system is, by what they hold; each new node's is gone, empty or its own.

@@ -298,6 +298,16 @@ impl Importing<'_> {
         let made = staged.publish(&lock, complete)?;
         self.done.notes.extend(made.notes);
         self.done.warnings.extend(made.warnings);
+        let node = target.pool.node(target.node)?;
+        if let Some(active) = node.active.as_ref().filter(|name| *name != target.env)
+            && node.is_template()
+        {
+            self.done.notes.push(format!(
+                "new nodes are still made from {0}/{active}, which is active; to have them made from this one: \
+                 netbe activate {0}/{1}",
+                node.name, target.env
+            ));
+        }
         if self.done.new_node == Some(NewNode::Booted) {
             let warning = create::not_asked_for(target.node);
             self.done.warnings.push(warning);
