@@ -237,7 +237,7 @@ impl<'a> View<'a> {
         if kernel.is_none() && env.whole && env.is_gone() {
             return None;
         }
-        let killed = env.require_own_files().err().filter(|_| {
+        let killed = env.left_by_a_killed_command().filter(|_| {
             // While a command works in it, that is how it is to be.
             let (node, name) = (&self.node.name, &env.name);
             self.pool.refuse_work(node, name, Duration::ZERO).is_ok()
@@ -247,7 +247,7 @@ impl<'a> View<'a> {
         let mut problems = env.problems;
         let unbootable = record.iter().flat_map(|r| &r.would_not_boot);
         problems.extend(unbootable.map(|reason| format!("it would not boot: {reason}")));
-        problems.extend(killed.map(|why| why.to_string()));
+        problems.extend(killed);
         let said = record.map(|r| {
             (
                 (r.arch, r.description, r.pinned),

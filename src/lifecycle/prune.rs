@@ -181,10 +181,11 @@ fn staying(env: &Environment, error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-/// The environments that `rollback` and `activate` would choose.
+/// The environments that `rollback` and `activate` would choose, and the newest, which somebody may have made for safety.
 struct Needed {
     rollback: Option<EnvName>,
     proposed: Option<EnvName>,
+    newest: Option<EnvName>,
 }
 
 impl Needed {
@@ -192,6 +193,11 @@ impl Needed {
         Self {
             rollback: activate::previous_of(envs).map(|e| e.name.clone()),
             proposed: activate::proposed_of(envs).map(|e| e.name.clone()),
+            newest: envs
+                .iter()
+                .filter(|e| e.problems.is_empty())
+                .max_by_key(|e| e.order())
+                .map(|e| e.name.clone()),
         }
     }
 }
@@ -216,6 +222,9 @@ fn reason_to_stay(
             "netbe activate {} would activate it",
             node.name
         )));
+    }
+    if is(&needed.newest) {
+        return Ok(Some("it is the newest".to_string()));
     }
     match known.refuse(node, env, Scope::Environment) {
         Ok(()) => Ok(None),

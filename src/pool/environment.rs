@@ -262,23 +262,26 @@ impl Environment {
         boot::summary(&boot, &root).kernel_version
     }
 
+    /// Returns what a killed command left of netbe's in place of its own files, a sentence.
+    pub fn left_by_a_killed_command(&self) -> Option<String> {
+        let lent = &self.record.as_ref()?.lent;
+        let lent: Vec<String> = lent.iter().map(|lent| format!("/{}", lent.path)).collect();
+        (!lent.is_empty()).then(|| {
+            format!(
+                "files of netbe's stand in place of its own, since a command in it was killed: {}",
+                lent.join(", ")
+            )
+        })
+    }
+
     /// Refuses an environment in which a killed command left netbe's files in place of its own.
     pub fn require_own_files(&self) -> Result<()> {
-        let lent: Vec<String> = self
-            .record
-            .iter()
-            .flat_map(|record| &record.lent)
-            .map(|lent| format!("/{}", lent.path))
-            .collect();
-        if lent.is_empty() {
-            return Ok(());
+        match self.left_by_a_killed_command() {
+            None => Ok(()),
+            Some(left) => Err(Failure::refused(format!("in {self} {left}"))
+                .hint(format!("netbe check --repair {}", self.node))
+                .into()),
         }
-        Err(Failure::refused(format!(
-            "in {self} files of netbe's stand in place of its own, since a command in it was killed: {}",
-            lent.join(", ")
-        ))
-        .hint(format!("netbe check --repair {}", self.node))
-        .into())
     }
 
     /// Refuses an environment with problems.

@@ -165,6 +165,11 @@ fn says_full(stderr: &str) -> bool {
         .any(|words| stderr.contains(words))
 }
 
+/// Returns whether a message names a place, or the command that shows what takes the space.
+fn says_where(stderr: &str) -> bool {
+    stderr.contains('/') || stderr.contains("netbe list --space")
+}
+
 /// Returns what is wrong with how a command ended, given what it left.
 fn of_outcome(place: &Place<'_>, judge: &Judge, said: &Outcome) -> Faults {
     let mut faults = Faults::new();
@@ -177,7 +182,7 @@ fn of_outcome(place: &Place<'_>, judge: &Judge, said: &Outcome) -> Faults {
         }
         0 => {}
         // `run` keeps 1 for what it ran.
-        1 | 125 if says_full(&said.stderr) && said.stderr.contains('/') => {
+        1 | 125 if says_full(&said.stderr) && says_where(&said.stderr) => {
             if which == Some(new) && old != new {
                 faults.push(against(
                     9,

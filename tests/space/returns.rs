@@ -111,10 +111,14 @@ fn a_node_gives_back_all_it_has() {
 }
 
 #[test]
-fn a_refusal_is_all_that_is_said() {
+fn what_is_refused_is_not_promised() {
     let pool = pool();
-    let said = pool.netbe().run("destroy -n nog/a nog/b");
+    let said = pool.netbe().run("destroy -n nog/a");
     assert_eq!((said.status, said.stdout.as_str()), (3, ""));
+    let both = pool.netbe().run("destroy -n nog/a nog/b");
+    let one = pool.netbe().run("destroy -n nog/b");
+    assert_eq!((both.status, one.status), (3, 0));
+    assert_eq!(both.stdout, one.stdout);
 }
 
 #[test]

@@ -30,7 +30,9 @@ pub(crate) fn view(netbe: &Netbe, pool: &Path) -> Result<View, String> {
     if said.status == 3 && said.stderr.contains("has not taken over the pool") {
         return Ok(View::from([("POOL".to_string(), FOREIGN.to_string())]));
     }
-    if said.status != 0 || !said.stderr.is_empty() {
+    // What a run that was cut short leaves is told until it is put back.
+    let is_told = |line: &str| line.contains("since a command in it was killed: ");
+    if said.status != 0 || !said.stderr.lines().all(is_told) {
         return Err(against(10, format!("list --json: {said:#?}")));
     }
     let document: Value = serde_json::from_str(&said.stdout)
