@@ -4,6 +4,7 @@
 //! rename. A node that does not exist becomes a template, with the environment active. The environment keeps the
 //! identity in the source. Streams of `export` (`stream`) are handled likewise, with the node that they contain.
 
+mod imported;
 mod stream;
 pub mod unpack;
 
@@ -23,6 +24,8 @@ use crate::fs::rooted::Tree;
 use crate::pool::lock::EnvLock;
 use crate::pool::record::{EnvRecord, NodeRecord};
 use crate::pool::{EnvId, EnvName, Node, NodeLock, NodeName, Operand, Pool, stage};
+use imported::still_made_from;
+pub use imported::{Imported, NewNode};
 use stream::Sent;
 use unpack::{Halves, Opened, Progress, Source};
 
@@ -47,39 +50,6 @@ impl Request {
     /// Returns the node with the base of an incremental stream.
     pub(super) fn base_node(&self) -> &NodeName {
         self.base.as_ref().unwrap_or(&self.target.node)
-    }
-}
-
-/// The result.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Imported {
-    /// The environment.
-    pub id: EnvId,
-    /// The kind of its node, if it is new.
-    pub new_node: Option<NewNode>,
-    /// The version of its kernel, if known.
-    pub kernel: Option<String>,
-    /// Notes, a sentence each.
-    pub notes: Vec<String>,
-    /// Warnings, a sentence each.
-    pub warnings: Vec<String>,
-}
-
-/// The kind of a new node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NewNode {
-    /// A template.
-    Template,
-    /// One that machines boot, once it has a MAC address or serial.
-    Booted,
-}
-
-impl NewNode {
-    fn word(self) -> &'static str {
-        match self {
-            Self::Template => "template",
-            Self::Booted => "node",
-        }
     }
 }
 
@@ -299,15 +269,7 @@ impl Importing<'_> {
         self.done.notes.extend(made.notes);
         self.done.warnings.extend(made.warnings);
         let node = target.pool.node(target.node)?;
-        if let Some(active) = node.active.as_ref().filter(|name| *name != target.env)
-            && node.is_template()
-        {
-            self.done.notes.push(format!(
-                "new nodes are still made from {0}/{active}, which is active; to have them made from this one: \
-                 netbe activate {0}/{1}",
-                node.name, target.env
-            ));
-        }
+        self.done.notes.extend(still_made_from(&node, target.env));
         if self.done.new_node == Some(NewNode::Booted) {
             let warning = create::not_asked_for(target.node);
             self.done.warnings.push(warning);

@@ -10,6 +10,7 @@ pub mod identity;
 mod local_disks;
 mod machine;
 mod memberships;
+mod network_settings;
 mod node;
 mod obstacles;
 mod pxe_binaries;

@@ -4,7 +4,7 @@
 
 use std::io;
 
-use super::first_boot::{network_files, own_word};
+use super::network_settings::{network_files, own_word};
 use crate::boot;
 use crate::fs::rooted::Tree;
 
