@@ -21,7 +21,7 @@ use crate::btrfs::compare::{self, Change, How, Kind};
 use crate::btrfs::subvolume;
 use crate::evidence::Evidence;
 use crate::pool::{EnvId, Environment, Node, Pool};
-use crate::terminal::bytes;
+use crate::terminal::{bytes, line};
 
 /// The maximum number of places that are named.
 const NAMED: usize = 4;
@@ -60,8 +60,8 @@ pub enum Since {
 /// A directory, or a file, with what is in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Place {
-    /// Its path, as the node sees it.
-    pub path: PathBuf,
+    /// Its path, as the node sees it; what is no text in it is replaced, since its name is the node's.
+    pub path: String,
     /// The number of files.
     pub files: u64,
     /// Their size, in bytes.
@@ -105,7 +105,7 @@ impl LeftBehind {
         let first = self.places.iter().take(NAMED);
         let mut named: Vec<String> = first
             .map(|place| {
-                let path = place.path.display();
+                let path = line(&place.path);
                 match (place.files, place.bytes) {
                     (1, size) => format!("{path} {}", bytes(size)),
                     (files, size) => format!("{path} {files} files {}", bytes(size)),
@@ -209,6 +209,7 @@ pub fn between(
         subvolume::sync(&wrote_in.root())?;
     }
     let what = || format!("looking what {} wrote in {wrote_in}", wrote_in.node);
+    let mut known = Known::new(pool);
     let mut since = Since::OtherMade;
     let mut changes = Vec::new();
     let mut more = false;
@@ -222,8 +223,10 @@ pub fn between(
         ),
     ];
     for (old, new, place, in_boot) in halves {
-        let how;
-        (how, since) = since_when(pool, wrote_in, &old, &new).with_context(what)?;
+        let (how, of_half) = since_when(&mut known, wrote_in, &old, &new).with_context(what)?;
+        if !in_boot {
+            since = of_half;
+        }
         let compared = match compare::between(&old, &new, how) {
             // Root, but not over this filesystem: in a container.
             Err(e) if e.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
@@ -241,9 +244,14 @@ pub fn between(
 }
 
 /// Returns from which transaction on what is in the first counts.
-fn since_when(pool: &Pool, wrote_in: &Environment, old: &Path, new: &Path) -> Result<(How, Since)> {
+fn since_when(
+    known: &mut Known<'_>,
+    wrote_in: &Environment,
+    old: &Path,
+    new: &Path,
+) -> Result<(How, Since)> {
     let (old, new) = (subvolume::info(old)?, subvolume::info(new)?);
-    let parted = Known::new(pool).parted(old, new)?;
+    let parted = known.parted(old, new)?;
     let led = wrote_in.record.as_ref().and_then(|r| r.first_led);
     let (after, since) = match (parted, led) {
         (Some(parted), _) if new.parent_uuid == Some(old.uuid) => (parted, Since::OtherMade),
@@ -272,7 +280,7 @@ fn summed(
 ) -> Option<LeftBehind> {
     let mut places: Vec<Place> = Vec::new();
     for (path, size) in changes {
-        let path = place_of(path);
+        let path = place_of(path).to_string_lossy().into_owned();
         match places.iter_mut().find(|place| place.path == path) {
             Some(place) => {
                 place.files += 1;

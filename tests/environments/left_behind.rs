@@ -1,6 +1,8 @@
 //! What a node wrote in the environment it runs, and the one it boots next does not have: it is told.
 
+use std::ffi::OsStr;
 use std::fs;
+use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, SystemTime};
 
 use crate::support::Pool;
@@ -116,4 +118,22 @@ fn nothing_is_told_of_a_template_or_a_node_that_runs_nothing_else() {
     assert!(!done.stderr.contains("wrote"), "{}", done.stderr);
     let status = pool.netbe().ok("status nog");
     assert!(!status.contains("behind"), "{status}");
+}
+
+#[test]
+fn invariant_10_names_that_a_node_chose_break_neither_status_nor_its_lines() {
+    let pool = Pool::with_served_node();
+    pool.netbe().ok("create nog/b");
+    let home = pool.half("nog/a", "root").join("home");
+    for name in [&b"not\xfftext"[..], b"two\nlines", b"esc\x1b[2J"] {
+        let directory = home.join(OsStr::from_bytes(name));
+        fs::create_dir_all(&directory).unwrap();
+        fs::write(directory.join("file"), "x").unwrap();
+    }
+    pool.netbe().ok("activate nog/b");
+    let json: serde_json::Value = serde_json::from_str(&pool.netbe().ok("status --json")).unwrap();
+    assert_eq!(json["nodes"][1]["left_behind"][0]["files"], 3, "{json}");
+    let status = pool.netbe().ok("status nog");
+    assert!(status.contains("/home/two?lines"), "{status}");
+    assert!(!status.contains('\x1b'), "{status:?}");
 }
