@@ -122,11 +122,12 @@ fn set_on(
         session.sentence(&sentence)?;
     }
     if request.existing {
-        let number = match done.brought.len() {
-            1 => "1 environment is".to_string(),
-            number => format!("{number} environments are"),
+        let environments = match done.brought.len() {
+            1 => "1 environment".to_string(),
+            number => format!("{number} environments"),
         };
-        let sentence = format!("{number} as set, and so is each node from its next boot on.");
+        let sentence =
+            format!("Wrote the boot files of {environments}; a node that runs needs one reboot.");
         session.sentence(&sentence)?;
     }
     if done.is_for_new {

@@ -44,7 +44,10 @@ fn one_command_brings_all_along_when_the_server_has_another_address() {
         assert!(plan.contains(&step), "{plan}");
     }
     let said = pool.netbe().ok("set --existing");
-    assert!(said.starts_with("3 environments are as set"), "{said}");
+    assert!(
+        said.starts_with("Wrote the boot files of 3 environments"),
+        "{said}"
+    );
     for env in ALL {
         let text = pool.boot_text(env);
         assert!(text.contains(NEW) && !text.contains("192.0.2.1:"), "{text}");
@@ -145,7 +148,8 @@ fn one_that_cannot_be_written_stops_no_other() {
         "{said:#?}"
     );
     assert!(
-        said.stdout.contains("2 environments are as set"),
+        said.stdout
+            .contains("Wrote the boot files of 2 environments"),
         "{said:#?}"
     );
     assert!(pool.boot_text("nog/a").contains(NEW));
@@ -194,4 +198,24 @@ fn invariant_6_a_running_node_keeps_its_exports_until_it_has_booted_again() {
     pool.reports("nog/a", "fourth");
     pool.netbe().ok("reconcile");
     assert!(!exports().contains(" 10.0.0.0/24("), "{}", exports());
+}
+
+#[test]
+fn invariant_2_what_boots_next_is_not_made_what_would_not_boot() {
+    let pool = with_three();
+    for env in ["nog/a", "nog/b"] {
+        fs::remove_dir_all(pool.half(env, "root").join("usr/lib/modules")).unwrap();
+    }
+    let before = pool.boot_text("nog/a");
+    let said = pool.netbe().run(&format!("set server={NEW} --existing"));
+    assert_eq!(said.status, 3, "{said:#?}");
+    assert!(
+        said.stderr
+            .contains("error: nog/a keeps the boot files it had: nog/a would not boot: "),
+        "{said:#?}"
+    );
+    assert_eq!(pool.boot_text("nog/a"), before);
+    // What is not booted next is told.
+    assert!(pool.boot_text("nog/b").contains(NEW));
+    assert!(said.stderr.contains("nog/b would not boot"), "{said:#?}");
 }

@@ -7,6 +7,7 @@
 use anyhow::{Context, Result};
 
 use super::super::plan::Plan;
+use super::super::staged;
 use super::super::staged::boot_config::{self, Wanted};
 use super::super::{Mode, Outcome};
 use crate::btrfs::subvolume;
@@ -76,6 +77,11 @@ fn write(pool: &Pool, node: &NodeName, env: &EnvName, mode: Mode) -> Result<Vec<
     if pending.boot().is_some_and(|boot| boot.env == env.name) {
         // It is on trial.
         wanted = wanted.keeping("panic");
+    }
+    // What boots next is not made what would not: where it was already, this is not why.
+    let boots_next = env.active || pending.waiting().is_some_and(|boot| boot.env == env.name);
+    if boots_next && !node.is_template() && record.would_not_boot.is_empty() {
+        staged::refuse_unbootable(&env.id(), &wanted.reasons_once_written(&root, &boot)?)?;
     }
     let notes = boot_config::write(&wanted, &root, &boot, &mut record)?;
     let reasons = wanted.reasons_against(&root, &boot)?;

@@ -31,7 +31,7 @@ use crate::pool::{EnvName, Node, Operand, Pool, layout};
 pub use machine::{KnownBy, Machine, machine};
 pub use node::StagedNode;
 pub use transaction::{Complete, Content, Identity, Made, StagedEnvironment, Target};
-pub use verified::{Verified, is_stale, reasons};
+pub use verified::{Verified, is_stale, reasons, refuse_unbootable};
 
 /// Returns the name of the new environment.
 ///

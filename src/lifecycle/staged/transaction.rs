@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 
-use super::verified::{Verified, would_not_boot};
+use super::verified::{Verified, refuse_unbootable};
 use crate::btrfs::subvolume;
 use crate::fs::atomic::{self, Durable};
 use crate::lifecycle::staged::boot_config::{self, Wanted};
@@ -49,8 +49,8 @@ impl Target<'_> {
     }
 
     fn refuse(&self, reasons: &[String]) -> Result<()> {
-        match self.boots_next && !self.record.template && !reasons.is_empty() {
-            true => Err(would_not_boot(&self.id(), reasons).into()),
+        match self.boots_next && !self.record.template {
+            true => refuse_unbootable(&self.id(), reasons),
             false => Ok(()),
         }
     }

@@ -115,6 +115,14 @@ pub fn is_stale(pool: &Pool, node: &Node, env: &Environment) -> bool {
     once_written().is_ok_and(|reasons| reasons.is_empty())
 }
 
+/// Refuses halves that would not boot, for these reasons.
+pub fn refuse_unbootable(name: &EnvId, reasons: &[String]) -> Result<()> {
+    match reasons {
+        [] => Ok(()),
+        reasons => Err(would_not_boot(name, reasons).into()),
+    }
+}
+
 /// Returns the failure for halves that would not boot.
 pub(super) fn would_not_boot(name: &EnvId, reasons: &[String]) -> Failure {
     Failure::refused(format!("{name} would not boot: {}", reasons.join("; ")))
