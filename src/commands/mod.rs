@@ -202,7 +202,7 @@ fn explained(session: &Session, error: anyhow::Error) -> anyhow::Error {
     let takes = |(name, size): &(String, u64)| format!("{name} {}", bytes(*size));
     let takes: Vec<String> = full.largest.iter().map(takes).collect();
     session.screen.notes(&[format!(
-        "the pool has {} of {} free; the most is held by {}",
+        "the pool has {} of {} free; the largest are {}",
         bytes(free),
         bytes(whole),
         takes.join(", ")

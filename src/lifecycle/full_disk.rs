@@ -36,7 +36,7 @@ pub fn explain(pool: impl FnOnce() -> anyhow::Result<Pool>, error: &anyhow::Erro
     if !is_full(error, &text) {
         return None;
     }
-    let pool = &pool().ok().filter(|pool| is_of(pool, &text))?;
+    let pool = &pool().ok().filter(|pool| is_about(pool, &text))?;
     let about = statvfs(pool.root()).ok()?;
     let unit = about.fragment_size();
     let (free, whole) = (about.blocks_available() * unit, about.blocks() * unit);
@@ -79,13 +79,13 @@ fn is_full(error: &anyhow::Error, text: &str) -> bool {
 
 /// Returns whether it is the pool's filesystem that had no space. What was made is gone again by now, and its space may be
 /// free.
-fn is_of(pool: &Pool, text: &str) -> bool {
+fn is_about(pool: &Pool, text: &str) -> bool {
     let problems = || health::problems(pool.root()).unwrap_or_default();
     let is_named = pool.root().to_str().is_some_and(|root| text.contains(root));
     is_named || problems().iter().any(|p| matches!(p, Problem::Full(_)))
 }
 
-/// Returns the commands that free space: those of environments that nothing protects, and of leftovers.
+/// Returns the commands that show what could go: leftovers of interrupted commands, or the sizes, and what prune would destroy.
 fn hint(pool: &Pool) -> String {
     let leftovers = pool.nodes().is_ok_and(|nodes| {
         nodes.iter().any(|node| {
@@ -94,8 +94,8 @@ fn hint(pool: &Pool) -> String {
         })
     });
     match leftovers {
-        true => "netbe check --repair removes leftovers; netbe prune -n shows what can go, netbe prune destroys it",
-        false => "netbe prune -n shows what can go, netbe prune destroys it; netbe list --space shows each size",
+        true => "netbe check --repair; netbe prune -n",
+        false => "netbe list --space; netbe prune -n",
     }
     .to_string()
 }

@@ -49,8 +49,8 @@ fn assert_tells_of_space(said: &str) {
     for words in [
         "No space left on device",
         "note: the pool has ",
-        "the most is held by other files and snapshots ",
-        "hint: netbe prune -n ",
+        "the largest are other files and snapshots ",
+        "netbe prune -n\n",
     ] {
         assert!(said.contains(words), "{words}: {said}");
     }

@@ -165,9 +165,9 @@ fn says_full(stderr: &str) -> bool {
         .any(|words| stderr.contains(words))
 }
 
-/// Returns whether a message names a place, or the command that shows what takes the space.
+/// Returns whether a message names a place, or the command that shows what could go.
 fn says_where(stderr: &str) -> bool {
-    stderr.contains('/') || stderr.contains("netbe list --space")
+    stderr.contains('/') || stderr.contains("netbe prune -n")
 }
 
 /// Returns what is wrong with how a command ended, given what it left.
