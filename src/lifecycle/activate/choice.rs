@@ -55,14 +55,14 @@ pub fn choose(pool: &Pool, operand: Option<&Operand>) -> Result<Choice> {
             node,
             env: Some(env),
         }) => pool.environment(node, env).map(Choice::from),
-        Some(Operand { node, env: None }) => of_node(&pool.node(node)?),
-        None => of_all(pool),
+        Some(Operand { node, env: None }) => choose_for_node(&pool.node(node)?),
+        None => choose_for_any(pool),
     }
 }
 
-fn of_node(node: &Node) -> Result<Choice> {
+fn choose_for_node(node: &Node) -> Result<Choice> {
     let envs = node.environments()?;
-    let mut proposed = of_one(node, &envs)?;
+    let mut proposed = candidates(node, &envs)?;
     if let Some(env) = proposed.pop() {
         let too = |other: &&Environment| {
             format!("{other} was made to be booted next, too: netbe activate {other}")
@@ -87,11 +87,11 @@ fn of_node(node: &Node) -> Result<Choice> {
     .into())
 }
 
-fn of_all(pool: &Pool) -> Result<Choice> {
+fn choose_for_any(pool: &Pool) -> Result<Choice> {
     let nodes = proposed(pool)?;
     let names: Vec<&str> = nodes.iter().map(NodeName::as_str).collect();
     match nodes.as_slice() {
-        [only] => of_node(&pool.node(only)?),
+        [only] => choose_for_node(&pool.node(only)?),
         [] => Err(Failure::refused("no node has an upgrade to activate")
             .hint("netbe list")
             .into()),
@@ -106,7 +106,7 @@ fn of_all(pool: &Pool) -> Result<Choice> {
 
 /// Returns the nodes, save templates, that have something to activate.
 pub fn proposed(pool: &Pool) -> Result<Vec<NodeName>> {
-    nodes_with(pool, |node, envs| Ok(!of_one(node, envs)?.is_empty()))
+    nodes_with(pool, |node, envs| Ok(!candidates(node, envs)?.is_empty()))
 }
 
 /// Returns the nodes, save templates, that have a previously active environment.
@@ -131,7 +131,7 @@ fn nodes_with(
 ///
 /// # Errors
 /// A refusal if an environment cannot be read: it may be the one.
-fn of_one<'a>(node: &Node, envs: &'a [Environment]) -> Result<Vec<&'a Environment>> {
+fn candidates<'a>(node: &Node, envs: &'a [Environment]) -> Result<Vec<&'a Environment>> {
     refuse_unread(envs)?;
     let pending = Pending::read(&node.state);
     let evidence = Evidence::recent(node);
