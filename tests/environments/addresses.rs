@@ -5,17 +5,6 @@ use crate::support::{MAC, Pool, SERVER};
 
 const SECOND_MAC: &str = "dc:a6:32:01:02:09";
 
-/// Returns the findings of `check`, each its line and its remedy.
-fn findings(pool: &Pool) -> Vec<(String, String)> {
-    let said = pool.netbe().run("check").stdout;
-    let lines: Vec<&str> = said.lines().collect();
-    let remedy = |line: &str| line.trim_start().strip_prefix("remedy: ").map(String::from);
-    lines
-        .windows(2)
-        .filter_map(|two| Some((two[0].to_string(), remedy(two[1])?)))
-        .collect()
-}
-
 /// Runs a remedy as it is printed.
 fn paste(pool: &Pool, command: &str) {
     let arguments = command.strip_prefix("netbe ").expect("it is a command");
@@ -32,14 +21,14 @@ fn a_server_that_this_machine_is_not_is_told_once_for_the_pool() {
     for words in ["none of its interfaces", SERVER, "netbe set server="] {
         assert!(said.stderr.contains(words), "{words}: {said:#?}");
     }
-    let found = findings(&pool);
+    let found = pool.findings();
     let of_server: Vec<_> = found
         .iter()
         .filter(|(line, _)| line.starts_with("server: "))
         .collect();
     assert_eq!(of_server.len(), 1, "{found:#?}");
     paste(&pool, &of_server[0].1);
-    let left = findings(&pool);
+    let left = pool.findings();
     assert!(
         !left.iter().any(|(line, _)| line.starts_with("server: ")),
         "{left:#?}"
@@ -48,7 +37,7 @@ fn a_server_that_this_machine_is_not_is_told_once_for_the_pool() {
     pool.netbe().ok(&format!("set server={SERVER}"));
     let said = pool.netbe().run("set server=203.0.113.9 rom").stderr;
     assert!(said.contains("rom: nodes are told"), "{said}");
-    let found = findings(&pool);
+    let found = pool.findings();
     let remedy = &found
         .iter()
         .find(|(line, _)| line.contains("none of its interfaces"))
@@ -61,7 +50,7 @@ fn a_server_that_this_machine_is_not_is_told_once_for_the_pool() {
 fn a_server_by_which_a_node_has_booted_is_sound() {
     let pool = Pool::with_served_node();
     pool.netbe().ok("set server=203.0.113.9 --existing");
-    let found = findings(&pool);
+    let found = pool.findings();
     assert!(found[0].0.starts_with("server: "), "{found:#?}");
     // A router forwards it.
     pool.reports("nog/a", "first-boot");
@@ -105,14 +94,14 @@ fn one_address_is_of_one_node() {
     let given = text.replace("\"mac\"", "\"ip\": \"dhcp,192.0.2.5\",\n    \"mac\"");
     assert_ne!(given, text);
     pool.write(file, &given);
-    let found = findings(&pool);
+    let found = pool.findings();
     let (line, remedy) = found
         .iter()
         .find(|(line, _)| line.contains("and so has nog"))
         .unwrap_or_else(|| panic!("{found:#?}"));
     assert!(line.starts_with("rom: "), "{line}");
     paste(&pool, remedy);
-    let left = findings(&pool);
+    let left = pool.findings();
     assert!(
         !left.iter().any(|(line, _)| line.contains("and so has")),
         "{left:#?}"
@@ -134,7 +123,7 @@ fn clients_without_the_node_itself_are_told() {
         .run("set clients=192.0.2.7,198.51.100.0/24 nog");
     assert_eq!(said.status, 0, "{said:#?}");
     assert!(said.stderr.contains("leaves that out"), "{said:#?}");
-    let found = findings(&pool);
+    let found = pool.findings();
     assert_eq!(found.len(), 1, "{found:#?}");
     assert!(found[0].0.starts_with("nog: "), "{found:#?}");
     paste(&pool, &found[0].1);

@@ -335,7 +335,7 @@ fn what_is_damaged_is_for_somebody_to_look_at() {
 }
 
 #[test]
-fn the_newest_stays_however_it_was_made() {
+fn invariant_7_the_newest_stays_however_it_was_made() {
     let pool = Pool::with_node();
     for name in ["b", "c"] {
         pool.netbe().ok(&format!("create nog/{name}"));

@@ -131,6 +131,17 @@ impl Pool {
         }
     }
 
+    /// Returns the findings of `check`, each its line and its remedy.
+    pub fn findings(&self) -> Vec<(String, String)> {
+        let said = self.netbe().run("check").stdout;
+        let lines: Vec<&str> = said.lines().collect();
+        let remedy = |line: &str| line.trim_start().strip_prefix("remedy: ").map(String::from);
+        lines
+            .windows(2)
+            .filter_map(|two| Some((two[0].to_string(), remedy(two[1])?)))
+            .collect()
+    }
+
     /// Returns a path of an environment's half: `pool.half("nog/first", "root")`.
     pub fn half(&self, environment: &str, half: &str) -> PathBuf {
         let (node, name) = environment

@@ -179,7 +179,7 @@ fn each_is_a_command_that_works_when_it_is_pasted() {
     for (spoil, words, start, then) in CASES {
         let pool = pool();
         spoil(&pool);
-        let found = findings(&pool);
+        let found = pool.findings();
         for (_, remedy) in &found {
             assert_is_command(remedy);
         }
@@ -191,20 +191,9 @@ fn each_is_a_command_that_works_when_it_is_pasted() {
             continue;
         }
         paste(&pool, remedy);
-        let stays = findings(&pool).iter().any(|(left, _)| left == line);
+        let stays = pool.findings().iter().any(|(left, _)| left == line);
         assert_eq!(stays, *then == Stays, "{line}: {remedy}");
     }
-}
-
-/// Returns each line that `check` prints, with its remedy.
-fn findings(pool: &Pool) -> Vec<(String, String)> {
-    let said = pool.netbe().run("check").stdout;
-    let lines: Vec<&str> = said.lines().collect();
-    let remedy = |line: &str| line.trim_start().strip_prefix("remedy: ").map(String::from);
-    lines
-        .windows(2)
-        .filter_map(|two| Some((two[0].to_string(), remedy(two[1])?)))
-        .collect()
 }
 
 /// Asserts that every command of a line is that of a program, and that nothing is left to be filled in.
