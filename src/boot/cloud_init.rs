@@ -17,6 +17,12 @@ pub const OWN_SETTINGS: &str = "etc/cloud/cloud.cfg.d/99-netbe.cfg";
 /// Its content.
 pub const KEEP_NAME: &str =
     "# made by netbe: the name of this machine is that of its node\npreserve_hostname: true\n";
+/// The file there that leaves the machine its ssh host keys.
+pub const OWN_KEYS: &str = "etc/cloud/cloud.cfg.d/99-netbe-keys.cfg";
+/// Its content: without it, cloud-init removes them where it takes the machine for a new instance.
+pub const KEEP_KEYS: &str = "# made by netbe: the ssh host keys of this machine are those of its node\nssh_deletekeys: false\n";
+/// The file that says which instance it was, as cloud-init leaves it.
+pub const INSTANCE: &str = "var/lib/cloud/data/instance-id";
 /// The file there that leaves the network of the root alone.
 pub const OWN_NETWORK: &str = "etc/cloud/cloud.cfg.d/99-netbe-network.cfg";
 /// Its content. The configuration of the initramfs has precedence, and cloud-init does not change it.
@@ -60,9 +66,32 @@ pub fn renamed(text: &str, new: &str, instance: Option<&str>) -> Option<String> 
     (edited != text).then_some(edited)
 }
 
+/// Returns the instance that is named in a text: `meta-data`, or the file [`INSTANCE`].
+pub fn instance(text: &str) -> Option<&str> {
+    let lines = text.lines().map(|line| match line.split_once(':') {
+        Some(("instance-id" | "instance_id", value)) => value,
+        _ => line,
+    });
+    let mut values = lines.map(|line| line.trim().trim_matches(['"', '\'']));
+    let is_letter = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    values.find(|v| !v.is_empty() && v.len() <= 128 && v.bytes().all(is_letter))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_instance_is_one_word() {
+        for (text, expected) in [
+            ("iid-nog\n", Some("iid-nog")),
+            ("local-hostname: nog\ninstance-id: 'i-1'\n", Some("i-1")),
+            ("instance-id: two words\n", None),
+            ("", None),
+        ] {
+            assert_eq!(instance(text), expected, "{text:?}");
+        }
+    }
 
     #[test]
     fn a_name_in_user_data_follows() {

@@ -1,13 +1,15 @@
-//! The identity of a machine, which a copy for another node must not keep.
+//! The identity of a machine, which a copy for another node must not keep, and a node that exists does.
 //!
 //! Pure edits of texts with the machine's name, and a table of files to empty, remove or renew. Applies nothing; not
-//! used for another environment of the same node, which keeps its identity.
+//! used for a copy of a node's own environment, which has its identity.
 
+mod kept;
 mod names;
 mod reset;
 
+pub use kept::{host_name, hosts_of, owner};
 pub use names::{host_id, nvme_name, pretty_name};
-pub use reset::{Pattern, RESET, Reset, matching};
+pub use reset::{Group, Pattern, RESET, Reset, matching};
 
 /// The file with the host name.
 pub const HOSTNAME: &str = "etc/hostname";

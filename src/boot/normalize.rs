@@ -9,7 +9,7 @@ use super::cmdline::MANAGED;
 use super::cmdline_tokens::{Line, name_of, same_name};
 use super::files::{BootFiles, text};
 use super::fstab;
-use super::identity::{self, HOST_ID, HOST_KEYS, HOSTNAME, INITIATOR_NAME, NVME, RESET};
+use super::identity::{self, RESET};
 use super::plan::recognise;
 use super::pxelinux::boots::{self, Reader};
 use super::pxelinux::{self, MADE_BY};
@@ -147,18 +147,12 @@ pub fn settings(boot: &dyn BootFiles) -> io::Result<Vec<(String, Separated)>> {
 
 /// Returns whether a file of the root half contains only the machine's identity.
 pub fn is_identity(path: &str) -> bool {
-    let (dir, name) = path.rsplit_once('/').unwrap_or(("", path));
-    RESET.empty.contains(&path)
-        || RESET.remove_regular.contains(&path)
-        || RESET.remove.iter().any(|p| p.is_of(path))
-        || [HOSTNAME, INITIATOR_NAME, HOST_ID].contains(&path)
-        || NVME.contains(&path)
-        || (dir == HOST_KEYS && !identity::host_keys(&[name.to_string()]).remove.is_empty())
+    RESET.is_of(path)
 }
 
 /// Returns whether a file of the boot half is specific to a machine.
 pub fn is_identity_in_boot(path: &str) -> bool {
-    RESET.remove_boot.iter().any(|p| p.is_of(path))
+    RESET.is_of_in_boot(path)
 }
 
 /// Returns whether two `etc/hosts` differ only in the host name.

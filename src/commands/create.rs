@@ -18,11 +18,16 @@ use crate::pool::Operand;
 /// template; the new environment is active at once and has its own identity: host name, machine-id, ssh host
 /// keys, random seeds, the DUID of its DHCP client, iSCSI and NVMe names, /etc/hostid; cloud-init takes it for a new
 /// instance. Without ENV, the name is the current time.
+///
+/// An existing node stays who it is, also in the system of another node or template: all of that is taken from its active
+/// environment, and the network settings that have its address; cloud-init sets the new system up, and leaves its ssh host
+/// keys. What else the node has changed is in the environment it was changed in.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe create nog
   netbe create nog --mac dc:a6:32:01:02:03 --serial 9ffefdef
   netbe create web/first --from debian --ip 10.0.0.5/24,10.0.0.1
+  netbe create web/newer --from debian -a
   netbe create nog/before-the-party -d 'as it was'")]
 pub struct Create {
     /// The environment to make
@@ -57,7 +62,8 @@ pub struct Create {
 
 /// Make an environment from a named source
 ///
-/// The node has to exist. If it is not the source's node, the clone gets an identity of its own.
+/// The node has to exist, and stays who it is: if it is not the source's node, its identity is taken from its active
+/// environment, as create does.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe clone nog/first nog/second

@@ -1,7 +1,7 @@
 //! Making an environment from a source: `create` and `clone`.
 //!
-//! Promises that the new environment is complete or absent, and that its boot files and fstab name itself; for another
-//! node it has its own identity. A new node is published with its first environment, by one rename. Not for imports.
+//! Promises that the new environment is complete or absent, and that its boot files and fstab name itself; of another
+//! node's system it has its own node's identity. A new node is published with its first environment, by one rename. Not for imports.
 
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use super::plan::Plan;
 use super::staged::{Content, Identity, Made, StagedEnvironment, Target, free_name};
 use super::{Mode, Outcome, activate_new, network_names, properties};
 use crate::failure::{self, Failure, Kind, hinted};
+use crate::fs::rooted::Tree;
 use crate::pool::record::{EnvRecord, NodeRecord};
 use crate::pool::{EnvId, EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool};
 
@@ -98,6 +99,8 @@ struct Chosen {
     node: NodeName,
     env: EnvName,
     existing: Option<Node>,
+    /// The environment of the node that says who it is, where it exists.
+    own: Option<Environment>,
     record: NodeRecord,
     source: Environment,
     origin: EnvRecord,
@@ -145,11 +148,13 @@ impl Chosen {
             false => e,
         })?;
         let origin = source.record_for_change()?;
+        let own = existing.as_ref().and_then(own_identity);
         Ok(Self {
             node: request.target.node.clone(),
             env,
             activate: request.activate || existing.is_none(),
             existing,
+            own,
             record,
             source,
             origin,
@@ -192,9 +197,9 @@ impl Chosen {
             making.done.notes.extend(staged.snapshot(&self.source)?);
             Ok(())
         });
-        if self.source.node != self.node {
-            plan.step(format!("give {name} an identity of its own"), |making| {
-                making.identity = Identity::Other;
+        if let Some((sentence, identity)) = self.identity() {
+            plan.step(sentence, move |making| {
+                making.identity = identity;
                 Ok(())
             });
         }
@@ -216,6 +221,24 @@ impl Chosen {
         plan
     }
 
+    /// Returns whose the copy is to be, and the sentence that says so; `None` for a copy of the node's own.
+    fn identity(&self) -> Option<(String, Identity)> {
+        if self.source.node == self.node {
+            return None;
+        }
+        let name = self.id();
+        Some(match &self.own {
+            Some(own) => (
+                format!("give {name} the identity of {}, from {own}", self.node),
+                Identity::Kept(Box::new(own.clone())),
+            ),
+            None => (
+                format!("give {name} an identity of its own"),
+                Identity::Other,
+            ),
+        })
+    }
+
     /// Makes the halves what they are to be, and gives them their name.
     fn complete(&self, pool: &Pool, making: &mut Making, mode: Mode) -> Result<()> {
         let staged = making.staged.take().context("it was not snapshotted")?;
@@ -227,7 +250,7 @@ impl Chosen {
         let complete = self.explained(staged.complete(Content {
             record,
             before: self.origin.clone(),
-            identity: making.identity,
+            identity: std::mem::replace(&mut making.identity, Identity::Same),
         }))?;
         // Until it is there, nobody sees that a new node's names are taken.
         let shared = self.existing.is_none().then(|| pool.lock(mode.wait));
@@ -236,6 +259,14 @@ impl Chosen {
             network_names::refuse_shared_names(pool, None, &self.record)?;
         }
         let mut made = staged.publish(&making.locks.0, complete)?;
+        if let (Some(node), None) = (&self.existing, &self.own)
+            && node.name != self.source.node
+        {
+            made.warnings.push(format!(
+                "no active environment of {0} can be read, so it has a new identity: clients of {0} do not know its host keys",
+                node.name
+            ));
+        }
         making.done.notes.append(&mut made.notes);
         making.done.warnings.append(&mut made.warnings);
         making.made = Some(made);
@@ -246,6 +277,15 @@ impl Chosen {
         let hint = || format!("nothing was made; fix {} or its origin", self.source);
         result.map_err(|e| hinted(e, hint))
     }
+}
+
+/// Returns the environment that says who a node is: its active one, where both halves can be read.
+fn own_identity(node: &Node) -> Option<Environment> {
+    let env = node.active_environment().ok()?;
+    let is_whole = [env.root(), env.boot()]
+        .iter()
+        .all(|half| Tree::open(half).is_ok());
+    is_whole.then_some(env)
 }
 
 /// Returns the only template's active environment.

@@ -173,6 +173,7 @@ const DONE: &[(&str, Prepare)] = &[
     ("create werda/w --from nog", nothing),
     ("clone nog/b nog/c", nothing),
     ("clone nog/b ordo/z -a", nothing),
+    ("create ordo/z --from nog -a", nothing),
     ("import fresh/one SYSTEM", nothing),
     ("import nog/one SYSTEM -d text", nothing),
     ("import nog/one BESIDE/stream", exported),

@@ -1,4 +1,4 @@
-//! Who a machine is: its own where it is another one, kept where it is the same.
+//! Who a machine is: its own where it is a new one, kept where it is the same.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -8,6 +8,7 @@ use std::process::Command;
 use crate::support::{Fingerprint, Pool, System, output, run};
 
 mod first_boot;
+mod kept;
 mod one_machine;
 
 const OLD_ID: &str = "0123456789abcdef0123456789abcdef\n";

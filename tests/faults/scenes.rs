@@ -83,6 +83,12 @@ fn making() -> Vec<Scene> {
         ),
         scene("create", &[], "create nog/c", &["nog/c"]),
         scene(
+            "create-from",
+            &[],
+            "create kira/c --from nog/b",
+            &["kira/c"],
+        ),
+        scene(
             "create-node",
             &[],
             "create ordo/x --mac dc:a6:32:01:02:04",

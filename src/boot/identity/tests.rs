@@ -83,10 +83,11 @@ fn the_table_finds_existing_files() {
         "etc/dhcpcd.duid",
         "var/lib/systemd/random-seed",
     ];
+    let all = |groups: &'static [Group]| groups.iter().flat_map(|group| group.files);
     let root: BTreeMap<String, Vec<u8>> =
         names.iter().map(|n| ((*n).to_string(), vec![])).collect();
     assert_eq!(
-        matching(&root, RESET.remove).unwrap(),
+        matching(&root, all(RESET.remove)).unwrap(),
         [names[5], names[3], names[2], names[0], names[6]]
     );
     let boot: BTreeMap<String, Vec<u8>> =
@@ -95,9 +96,37 @@ fn the_table_finds_existing_files() {
             .map(|n| ((*n).to_string(), vec![]))
             .collect();
     assert_eq!(
-        matching(&boot, RESET.remove_boot).unwrap(),
+        matching(&boot, all(RESET.remove_boot)).unwrap(),
         ["pieeprom.upd", "recovery.bin", "vl805.bin"]
     );
+}
+
+#[test]
+fn what_is_reset_is_what_a_node_that_exists_keeps() {
+    let names = [
+        "etc/hostname",
+        "etc/dhcpcd.duid",
+        "etc/ssh/ssh_host_rsa_key",
+        "etc/ssh/ssh_host_rsa_key-cert.pub",
+        "etc/ssh/sshd_config",
+        "var/lib/cloud/data/instance-id",
+        "var/lib/systemd/random-seed",
+    ];
+    let root: BTreeMap<String, Vec<u8>> =
+        names.iter().map(|n| ((*n).to_string(), vec![])).collect();
+    let kept = RESET.of_machine(&root).unwrap();
+    let kept: Vec<&str> = kept.iter().map(|(path, _)| path.as_str()).collect();
+    for (name, is_kept) in names
+        .into_iter()
+        .zip([true, true, true, true, false, false, true])
+    {
+        assert_eq!(kept.contains(&name), is_kept, "{name}");
+    }
+    for path in kept {
+        assert!(RESET.is_of(path), "{path}");
+    }
+    let of_others = ["etc/ssh/sshd_config", "etc/hosts"];
+    assert!(!of_others.iter().any(|path| RESET.is_of(path)));
 }
 
 #[test]

@@ -34,11 +34,25 @@ impl Tree {
                 .ok_or_else(|| self.error(Errno::ELOOP, path))?;
             return self.write_through(&self.follow_link(path)?, bytes, links);
         }
-        self.despite_protection(path, || self.replace(path, bytes))
+        self.despite_protection(path, || self.replace(path, bytes, None))
     }
 
-    /// Replaces what is no link.
-    fn replace(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+    /// Makes a file with this content, mode and owner (user and group), in place of a file or symbolic link of the name.
+    pub fn place(&self, path: &str, bytes: &[u8], mode: u32, owner: (u32, u32)) -> io::Result<()> {
+        let found = self.symlink_metadata(path)?;
+        if found.is_some_and(|found| found.file_type().is_symlink()) {
+            self.remove_file(path)?;
+        }
+        self.despite_protection(path, || self.replace(path, bytes, Some((mode, owner))))
+    }
+
+    /// Replaces what is no link; without a mode and owner given, it keeps those that it has.
+    fn replace(
+        &self,
+        path: &str,
+        bytes: &[u8],
+        given: Option<(u32, (u32, u32))>,
+    ) -> io::Result<()> {
         let (parent, name) = self.parent(path)?;
         let old = match self.metadata(path)? {
             Some(m) if m.is_file() => Some(m),
@@ -58,12 +72,12 @@ impl Tree {
         let mut file =
             opener::new_file_at(&parent, staged.as_str()).map_err(|e| self.error(e, path))?;
         let written = file.write_all(bytes).and_then(|()| {
-            let (mode, owner) = old.map_or((0o644, None), |m| {
-                (m.mode() & 0o7777, Some((m.uid(), m.gid())))
-            });
-            if let Some((uid, gid)) = owner {
+            let kept = old.map(|m| (m.mode() & 0o7777, (m.uid(), m.gid())));
+            let given = given.or(kept);
+            if let Some((_, (uid, gid))) = given {
                 std::os::unix::fs::fchown(&file, Some(uid), Some(gid))?;
             }
+            let mode = given.map_or(0o644, |(mode, _)| mode);
             file.set_permissions(std::fs::Permissions::from_mode(mode))?;
             match self.durable {
                 true => file.sync_all(),

@@ -1,44 +1,49 @@
-//! Giving a copy an identity of its own.
+//! Giving a copy an identity of its own, or that of the node that it is for.
 //!
 //! Two machines with one host name, machine-id or ssh host key are taken for one another: by DHCP servers,
-//! by NFS (an NFSv4 client's name is its lease), by people. So what is made for another node gets all of it
-//! anew, and what is made for the same node keeps it. Works on halves in an unpublished stage only.
+//! by NFS (an NFSv4 client's name is its lease), by people. So what is made for a new node gets all of it
+//! anew, and what is made for one that exists has what that one has. Works on halves in an unpublished stage only.
 
-use std::fs;
 use std::io;
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
 use super::first_boot::has_cloud_init;
-use super::report_unit;
+use super::kept_identity::Kept;
+use super::{host_keys, report_unit};
 use crate::boot::cloud_init;
-use crate::boot::identity::{self, HostKey, RESET};
+use crate::boot::identity::{self, RESET};
 use crate::btrfs::subvolume::Uuid;
 use crate::fs::rooted::Tree;
-use crate::fs::server_packages;
 use crate::hex;
-use crate::pool::NodeName;
+use crate::pool::{Environment, NodeName};
 
-/// How long an RSA host key is, in bits: as ssh-keygen(1) makes them.
-const RSA_BITS: &str = "3072";
 /// Where the journals are, each in a directory with a machine-id for a name.
 const JOURNAL: &str = "var/log/journal";
 /// Where credentials are that `var/lib/systemd/credential.secret` opens.
 const CREDENTIALS: &str = "etc/credstore.encrypted";
-/// What makes host keys, in every distribution.
-const SSH_KEYGEN: &str = "/usr/bin/ssh-keygen";
 
-/// Makes the halves another machine's: `new` instead of what they say now.
+/// Makes the halves another machine's: `new`, which has never been, instead of what they say now; or the one that `own`
+/// is an environment of.
 ///
 /// Returns notes, a sentence each.
-pub fn reset(root: &Path, boot: &Path, new: &NodeName) -> Result<Vec<String>> {
+pub fn reset(
+    root: &Path,
+    boot: &Path,
+    new: &NodeName,
+    own: Option<&Environment>,
+) -> Result<Vec<String>> {
     let (root, boot) = (Tree::open(root)?, Tree::open(boot)?);
-    let instance = format!("{new}-{}", hex::digits(&random::<4>()?));
-    rename(&root, new, Some(&instance)).context("giving it a host name of its own")?;
+    let kept = own.map(Kept::of).transpose()?;
+    let fresh = format!("{new}-{}", hex::digits(&random::<4>()?));
+    let kept_name = kept.as_ref().and_then(|kept| kept.host_name.as_deref());
+    let name = kept_name.unwrap_or(new.as_str());
+    let instance = kept.as_ref().and_then(|kept| kept.instance.clone());
+    let instance = instance.unwrap_or(fresh);
+    rename(&root, name, Some(&instance)).context("giving it a host name of its own")?;
     if has_cloud_init(&root)? {
-        rename_in_seed(&boot, "", new, Some(&instance))
+        rename_in_seed(&boot, "", name, Some(&instance))
             .context("naming it in what cloud-init reads")?;
     }
     let mut notes = Vec::new();
@@ -51,8 +56,8 @@ pub fn reset(root: &Path, boot: &Path, new: &NodeName) -> Result<Vec<String>> {
             root.remove_file(path)?;
         }
     }
-    for (half, patterns) in [(&root, RESET.remove), (&boot, RESET.remove_boot)] {
-        for path in identity::matching(half, patterns)? {
+    for (half, groups) in [(&root, RESET.remove), (&boot, RESET.remove_boot)] {
+        for path in identity::matching(half, groups.iter().flat_map(|group| group.files))? {
             if half.symlink_metadata(&path)?.is_some_and(|m| !m.is_dir()) {
                 half.remove_file(&path)?;
             }
@@ -66,28 +71,33 @@ pub fn reset(root: &Path, boot: &Path, new: &NodeName) -> Result<Vec<String>> {
              encrypt them again on it, with systemd-creds encrypt"
         ));
     }
-    notes.extend(host_keys(&root, new).context("making its ssh host keys")?);
+    let keys = kept.as_ref().map_or(&[][..], |kept| &kept.host_keys);
+    notes.extend(host_keys::renew(&root, new, keys).context("making its ssh host keys")?);
+    if let Some(kept) = kept {
+        let keeping = || format!("having {new} stay who it is in {}", kept.from);
+        notes.extend(kept.write(&root, &boot, new).with_context(keeping)?);
+    }
     Ok(notes)
 }
 
 /// Gives a machine that stays the same another host name.
 pub fn rename_host(root: &Path, new: &NodeName) -> Result<()> {
-    rename(&Tree::open(root)?, new, None).context("setting its new host name")
+    rename(&Tree::open(root)?, new.as_str(), None).context("setting its new host name")
 }
 
 /// Gives it a host name; `instance` is what cloud-init is to take another machine for.
-fn rename(root: &Tree, new: &NodeName, instance: Option<&str>) -> Result<()> {
+fn rename(root: &Tree, new: &str, instance: Option<&str>) -> Result<()> {
     let old = root.read_text(identity::HOSTNAME)?;
     let old = old.as_deref().map(str::trim).filter(|o| !o.is_empty());
     let hosts = root.read_text(identity::HOSTS)?;
     root.make_dirs("etc")?;
-    if let Some(text) = identity::hosts(hosts.as_deref(), old, new.as_str()) {
+    if let Some(text) = identity::hosts(hosts.as_deref(), old, new) {
         root.write(identity::HOSTS, text.as_bytes())?;
     }
-    let text = identity::hostname_file(new.as_str());
+    let text = identity::hostname_file(new);
     root.write(identity::HOSTNAME, text.as_bytes())?;
     let info = root.read_text(identity::MACHINE_INFO)?;
-    if let Some(text) = info.and_then(|text| identity::pretty_name(&text, new.as_str())) {
+    if let Some(text) = info.and_then(|text| identity::pretty_name(&text, new)) {
         root.write(identity::MACHINE_INFO, text.as_bytes())?;
     }
     if has_cloud_init(root)? {
@@ -101,12 +111,7 @@ fn rename(root: &Tree, new: &NodeName, instance: Option<&str>) -> Result<()> {
 }
 
 /// Has the data that cloud-init reads in a directory name the machine.
-fn rename_in_seed(
-    half: &Tree,
-    directory: &str,
-    new: &NodeName,
-    instance: Option<&str>,
-) -> Result<()> {
+fn rename_in_seed(half: &Tree, directory: &str, new: &str, instance: Option<&str>) -> Result<()> {
     for name in ["user-data", "meta-data"] {
         let path = format!("{directory}/{name}");
         let path = path.trim_start_matches('/');
@@ -117,7 +122,7 @@ fn rename_in_seed(
         let Ok(Some(text)) = half.read_text(path) else {
             continue;
         };
-        if let Some(edited) = cloud_init::renamed(&text, new.as_str(), instance) {
+        if let Some(edited) = cloud_init::renamed(&text, new, instance) {
             half.write(path, edited.as_bytes())?;
         }
     }
@@ -212,72 +217,4 @@ fn rename_initiator(root: &Tree, new: &NodeName) -> Result<()> {
         root.write(identity::INITIATOR_NAME, text.as_bytes())?;
     }
     Ok(())
-}
-
-/// Makes new host keys of the kinds there are; certificates of the old ones, and keys of kinds that are
-/// made no more, go.
-fn host_keys(root: &Tree, new: &NodeName) -> Result<Vec<String>> {
-    let keys = identity::host_keys(&root.names(identity::HOST_KEYS)?);
-    let mut kept = Vec::new();
-    for kind in keys.renew {
-        let path = kind.path();
-        let public = format!("{path}.pub");
-        write_key(root, kind, &public, new).with_context(|| format!("making a new /{path}"))?;
-        kept.extend([path.to_string(), public]);
-    }
-    let mut notes = Vec::new();
-    for path in keys.remove.iter().filter(|p| !kept.contains(p)) {
-        root.remove_file(path)?;
-        notes.push(format!(
-            "/{path} was removed: it belonged to the old host keys"
-        ));
-    }
-    Ok(notes)
-}
-
-fn write_key(root: &Tree, kind: HostKey, public: &str, new: &NodeName) -> Result<()> {
-    let made = make_key(kind, new)?;
-    // In the old one's place: it keeps the old one's mode, which lets root alone read it.
-    root.write(kind.path(), &made.private)?;
-    Ok(root.write(public, &made.public)?)
-}
-
-/// A key pair, as the two files of it.
-struct KeyPair {
-    private: Vec<u8>,
-    public: Vec<u8>,
-}
-
-/// Makes a key pair by this machine's ssh-keygen(1), in a directory that is root's alone.
-fn make_key(kind: HostKey, new: &NodeName) -> Result<KeyPair> {
-    let dir = tempfile::tempdir().context("making a directory for a key")?;
-    let file = dir.path().join("key");
-    let (kind, bits) = match kind {
-        HostKey::Ed25519 => ("ed25519", "256"),
-        HostKey::Ecdsa => ("ecdsa", "256"),
-        HostKey::Rsa => ("rsa", RSA_BITS),
-    };
-    let made = Command::new(SSH_KEYGEN)
-        .args(["-q", "-t", kind, "-b", bits, "-N", "", "-C"])
-        .arg(format!("root@{new}"))
-        .arg("-f")
-        .arg(&file)
-        .env_clear()
-        .stdin(Stdio::null())
-        .output()
-        .map_err(|e| match e.kind() {
-            io::ErrorKind::NotFound => anyhow::Error::from(server_packages::missing(SSH_KEYGEN))
-                .context("making ssh host keys"),
-            _ => anyhow::Error::new(e).context(format!("running {SSH_KEYGEN}")),
-        })?;
-    anyhow::ensure!(
-        made.status.success(),
-        "{SSH_KEYGEN}: {}",
-        String::from_utf8_lossy(&made.stderr).trim()
-    );
-    let read = |path: &Path| fs::read(path).with_context(|| format!("reading {}", path.display()));
-    Ok(KeyPair {
-        private: read(&file)?,
-        public: read(&file.with_extension("pub"))?,
-    })
 }

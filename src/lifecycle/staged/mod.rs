@@ -6,7 +6,9 @@
 pub mod boot_config;
 pub mod boot_links;
 pub mod first_boot;
+mod host_keys;
 pub mod identity;
+mod kept_identity;
 mod local_disks;
 mod machine;
 mod memberships;

@@ -57,14 +57,16 @@ impl Target<'_> {
 }
 
 /// The machine that the halves belong to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub enum Identity {
     /// The target's.
     Same,
     /// The target's, under its former host name.
     OldName,
-    /// Another machine's.
+    /// Another machine's: the target is a new one.
     Other,
+    /// Another machine's: the target is the one that this is an environment of.
+    Kept(Box<Environment>),
 }
 
 /// The content of the halves.
@@ -220,7 +222,8 @@ impl StagedEnvironment {
         match content.identity {
             Identity::Same => {}
             Identity::OldName => identity::rename_host(&root, node)?,
-            Identity::Other => notes.extend(identity::reset(&root, &boot, node)?),
+            Identity::Other => notes.extend(identity::reset(&root, &boot, node, None)?),
+            Identity::Kept(own) => notes.extend(identity::reset(&root, &boot, node, Some(&own))?),
         }
         let mut own = content.record;
         let wanted = Wanted::new(pool, node, record, &self.env, &content.before)?;
