@@ -24,6 +24,9 @@ pub trait BootFiles {
 
     /// Returns the first `limit` bytes of a regular file; `None` if it does not exist.
     fn head(&self, path: &str, limit: usize) -> io::Result<Option<Vec<u8>>>;
+
+    /// Returns the length of a regular file in bytes; `None` if it does not exist.
+    fn length(&self, path: &str) -> io::Result<Option<u64>>;
 }
 
 impl BootFiles for Tree {
@@ -40,6 +43,10 @@ impl BootFiles for Tree {
 
     fn head(&self, path: &str, limit: usize) -> io::Result<Option<Vec<u8>>> {
         Tree::head(self, path, limit)
+    }
+
+    fn length(&self, path: &str) -> io::Result<Option<u64>> {
+        Ok(Tree::metadata(self, path)?.map(|status| status.len()))
     }
 }
 
@@ -63,6 +70,11 @@ impl BootFiles for BTreeMap<String, Vec<u8>> {
         Ok(self
             .get(path.trim_start_matches('/'))
             .map(|bytes| bytes[..bytes.len().min(limit)].to_vec()))
+    }
+
+    fn length(&self, path: &str) -> io::Result<Option<u64>> {
+        let bytes = self.get(path.trim_start_matches('/'));
+        Ok(bytes.map(|bytes| bytes.len() as u64))
     }
 }
 
@@ -88,6 +100,13 @@ impl<F: BootFiles> BootFiles for Overlay<'_, F> {
         match self.written.head(path, limit)? {
             Some(bytes) => Ok(Some(bytes)),
             None => self.files.head(path, limit),
+        }
+    }
+
+    fn length(&self, path: &str) -> io::Result<Option<u64>> {
+        match self.written.length(path)? {
+            Some(length) => Ok(Some(length)),
+            None => self.files.length(path),
         }
     }
 }
@@ -142,6 +161,10 @@ impl<F: BootFiles> BootFiles for Watched<'_, F> {
 
     fn head(&self, path: &str, limit: usize) -> io::Result<Option<Vec<u8>>> {
         self.watch(path, self.files.head(path, limit))
+    }
+
+    fn length(&self, path: &str) -> io::Result<Option<u64>> {
+        self.watch(path, self.files.length(path))
     }
 }
 
@@ -213,6 +236,10 @@ mod tests {
 
         fn head(&self, _: &str, _: usize) -> io::Result<Option<Vec<u8>>> {
             Err(io::Error::from_raw_os_error(nix::libc::EIO))
+        }
+
+        fn length(&self, path: &str) -> io::Result<Option<u64>> {
+            self.head(path, 1).map(|_| None)
         }
     }
 

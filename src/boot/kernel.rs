@@ -9,10 +9,12 @@ mod contents;
 mod dracut;
 mod image;
 mod unpack;
+mod whole;
 
-pub(crate) use archive::{foreign_modules, version_in_initramfs_name};
-pub(crate) use contents::{Contents, contents};
+pub(crate) use archive::version_in_initramfs_name;
+pub(crate) use contents::{Contents, Initramfs, contents};
 pub(crate) use image::{Format, format_of, has_configuration};
+pub(crate) use whole::fault;
 
 use std::io::{self, Read};
 
@@ -89,6 +91,20 @@ pub(crate) fn has_modules(root: &dyn BootFiles, version: &str) -> bool {
                 .names(&format!("{dir}/kernel"))
                 .is_ok_and(|names| !names.is_empty())
     })
+}
+
+/// Returns whether a root half has modules of a version, and not the index by which they are loaded.
+pub(crate) fn lacks_index(root: &dyn BootFiles, version: &str) -> bool {
+    let dirs = module_dirs(version);
+    let has = |name: &str| {
+        dirs.iter()
+            .any(|dir| is_there(root, &format!("{dir}/{name}")))
+    };
+    let has_any = dirs.iter().any(|dir| {
+        let names = root.names(&format!("{dir}/kernel"));
+        names.is_ok_and(|names| !names.is_empty())
+    });
+    has_any && !has("modules.dep") && !has("modules.dep.bin")
 }
 
 /// Returns the versions of which a root half has modules, sorted by name.

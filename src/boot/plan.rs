@@ -9,7 +9,7 @@ use super::arch;
 use super::cmdline::{self, Edited};
 use super::files::{BootFiles, is_there, text};
 use super::initramfs::{Mounter, Mounting, mounting};
-use super::kernel;
+use super::kernel::{self, Initramfs};
 use super::pxelinux::{self, menu::Menu};
 use super::rpi;
 use super::spec::{Loader, Plan, RootPlace, Want};
@@ -73,7 +73,9 @@ fn initramfs_note(boot: &dyn BootFiles, root: &dyn BootFiles, want: &Want<'_>) -
         return None;
     }
     let files = super::summary_for(boot, root, want.serial).initramfs;
-    let found = kernel::contents(boot, &files).ok().flatten();
+    let found = kernel::contents(boot, &files)
+        .ok()
+        .and_then(Initramfs::contents);
     if found.as_ref().is_some_and(|found| found.squashed) {
         return Some(format!(
             "the initramfs {} has its content in a squashfs, which netbe does not open: whether it mounts an NFS root, and has \

@@ -9,9 +9,8 @@ mod device_tree;
 mod model;
 mod notes;
 
-use super::files::{BootFiles, is_there, text};
+use super::files::{BootFiles, Presence, is_there, presence, text};
 use config::Config;
-use device_tree::{has_tree, tree_names};
 pub use model::Model;
 pub(crate) use notes::notes;
 
@@ -140,32 +139,27 @@ pub(crate) fn families(
 fn loads_of(boot: &dyn BootFiles, config: &Config, names: &[String], model: Model) -> Loads {
     let wanted = prefix(config, model);
     let kernel = kernel(boot, config, model, &wanted);
-    let tree = has_tree(boot, config, names, model, &wanted);
+    let tree = device_tree::fault(boot, config, names, model, &wanted);
     // The firmware silently ignores a prefix without kernel or device tree.
-    let is_viable = is_there(boot, &kernel) && tree;
+    let is_viable = is_there(boot, &kernel) && tree.is_none();
     let is_ignored = !wanted.is_empty() && !is_viable;
     let (prefix, kernel, tree) = if is_ignored {
         let kernel = self::kernel(boot, config, model, "");
         (
             String::new(),
             kernel,
-            has_tree(boot, config, names, model, ""),
+            device_tree::fault(boot, config, names, model, ""),
         )
     } else {
         (wanted.clone(), kernel, tree)
     };
-    let mut missing = firmware_missing(config, names, model);
+    let mut missing = firmware_missing(boot, config, model);
     if !is_there(boot, &kernel) {
         missing.push(format!(
             "{kernel}, the kernel for a {model}, is not in the boot folder"
         ));
     }
-    if !tree {
-        missing.push(format!(
-            "a device tree for a {model} ({}) is not in the boot folder",
-            tree_names(model)[0]
-        ));
-    }
+    missing.extend(tree);
     Loads {
         model,
         initramfs: initramfs(boot, config, model, &prefix, &kernel),
@@ -263,8 +257,8 @@ fn initramfs(
         return Vec::new();
     };
     let path = format!("{dir}initramfs{kind}");
-    match super::files::presence(boot, &path) {
-        super::files::Presence::Missing => Vec::new(),
+    match presence(boot, &path) {
+        Presence::Missing => Vec::new(),
         _ => vec![path],
     }
 }
@@ -282,8 +276,7 @@ pub(crate) fn flavour(kernel: &str) -> Option<&'static str> {
 }
 
 /// Returns which firmware files a model lacks; a Raspberry Pi 5 has its firmware in the EEPROM.
-fn firmware_missing(config: &Config, names: &[String], model: Model) -> Vec<String> {
-    let has = |name: &str| names.iter().any(|n| n == name);
+fn firmware_missing(boot: &dyn BootFiles, config: &Config, model: Model) -> Vec<String> {
     let kind = match model.family() {
         Model::Pi5 => return Vec::new(),
         Model::Pi4 => "4",
@@ -312,9 +305,9 @@ fn firmware_missing(config: &Config, names: &[String], model: Model) -> Vec<Stri
         Some(named) => named.to_string(),
         None => usual(stem, end),
     });
-    wanted
-        .iter()
-        .filter(|name| !has(name))
-        .map(|name| format!("{name}, firmware of a {model}, is not in the boot folder"))
-        .collect()
+    let faults = wanted.iter().filter_map(|name| {
+        let why = super::kernel::fault(boot, name)?;
+        Some(format!("{name}, firmware of a {model}, {why}"))
+    });
+    faults.collect()
 }

@@ -6,6 +6,7 @@
 mod files;
 mod line;
 mod mounts;
+mod remedy;
 mod starts;
 
 use std::collections::HashSet;
@@ -16,6 +17,7 @@ use super::arch::{self, Arch};
 use super::files::{BootFiles, Presence, is_there, presence, text};
 use super::fstab;
 use super::initramfs::mounting;
+use super::kernel;
 use super::plan::{PXE_LIMIT, RPI_LIMIT, recognise};
 use super::pxelinux::{self, boots::Reader};
 use super::rpi;
@@ -80,10 +82,11 @@ pub fn verify(
         Some(Loader::Pxelinux) => pxe_ways(boot, root, &mut reasons),
     };
     for way in &ways {
-        reasons.extend(files::check(boot, root, way, is_nfs));
         let mut how = mounting(root, !way.initramfs.is_empty());
+        let (faults, found) = files::check(boot, root, way, want, how);
+        reasons.extend(faults);
         if is_nfs {
-            let seen = mounts::check(boot, root, way, want, how);
+            let seen = mounts::check(root, way, want, how, found.as_ref());
             how = seen.how;
             reasons.extend(seen.reasons);
         }
@@ -256,10 +259,13 @@ fn pxe_ways(boot: &dyn BootFiles, root: &dyn BootFiles, reasons: &mut Vec<String
             Ok(None) => {}
             Ok(Some(loads)) => {
                 reasons.extend(loads.faults);
-                let tree = loads.tree.filter(|path| !is_there(boot, path));
-                reasons.extend(tree.map(|path| {
-                    format!("{file} loads the device tree {path}, which is not in the boot folder")
-                }));
+                let tree = loads.tree.and_then(|path| {
+                    let fault = kernel::fault(boot, &path)?;
+                    Some(format!(
+                        "{file} loads the device tree {path}, which {fault}"
+                    ))
+                });
+                reasons.extend(tree);
                 ways.push(Way {
                     model: String::new(),
                     kernel: Some(loads.kernel),

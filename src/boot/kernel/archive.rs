@@ -1,15 +1,12 @@
-//! The kernel version of an initramfs, from the directory of its modules.
+//! The parts of an initramfs, and whether it is all there.
 //!
 //! An initramfs is one or more concatenated archives (cpio, `newc`), each plain or compressed, with NULs between them, as
-//! the kernel's init/initramfs.c reads it. It is searched, not unpacked; without modules the version is unknown.
+//! the kernel's init/initramfs.c reads it. It is read, not unpacked. Not for what is in the archives.
 
 use std::io::{self, Read};
 
-use super::{IMAGE_LIMIT, UNPACKED_LIMIT, leading_version, search, unpack};
-use crate::boot::files::BootFiles;
+use super::{IMAGE_LIMIT, UNPACKED_LIMIT, unpack};
 
-/// Parent directory of the modules in an initramfs.
-const MODULES: &[u8] = b"lib/modules/";
 /// Magic of an archive entry (`Documentation/driver-api/early-userspace/buffer-format.rst`).
 const CPIO: [&[u8]; 2] = [b"070701", b"070702"];
 /// Length of an entry's header, before its name.
@@ -18,18 +15,22 @@ const CPIO_HEADER: usize = 110;
 const COMPRESSED: usize = 64;
 /// Name of the last entry of an archive.
 const CPIO_END: &[u8] = b"TRAILER!!!";
+/// The last bytes of an initramfs with a boot configuration behind its archives (`bootconfig -a`).
+const BOOT_CONFIG: &[u8] = b"#BOOTCONFIG\n";
 
-/// Returns another version whose modules an initramfs has; `None` if it has those of `version`, or no modules.
-///
-/// # Errors
-/// If it cannot be read.
-pub(crate) fn foreign_modules(
-    boot: &dyn BootFiles,
-    path: &str,
-    version: &str,
-) -> io::Result<Option<String>> {
-    let image = boot.head(path, IMAGE_LIMIT)?;
-    Ok(image.and_then(|image| foreign(&image, version)))
+/// How an initramfs, or a part of it, ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// It was read to its end.
+    Whole,
+    /// It ends in the middle: of its compressed data, or before an archive's last entry.
+    ///
+    /// By the format's description that entry may be missing, but each program that makes archives writes it.
+    Early,
+    /// Its compressed data are damaged.
+    Damaged,
+    /// It was not read to its end: of an unknown kind, or beyond a limit.
+    Unknown,
 }
 
 /// Returns the version in an initramfs' name: `6.1.0-32-amd64` of `initrd.img-6.1.0-32-amd64`.
@@ -41,114 +42,145 @@ pub(crate) fn version_in_initramfs_name(path: &str) -> Option<&str> {
     super::is_version(version).then_some(version)
 }
 
-fn foreign(image: &[u8], version: &str) -> Option<String> {
-    let mut other = None;
-    // Ends the search with `Some` for the right version; another one is recorded.
-    let mut pick = |text: &[u8]| {
-        let found = leading_version(text)?;
-        if found == version {
-            return Some(());
-        }
-        other.get_or_insert(found);
-        None
-    };
-    let is_whole = each_part(image, &mut |part| {
-        search(part, MODULES, &mut pick).is_none()
-    });
-    // What the rest has cannot be told where that cannot be read; nor is it where the right ones were found.
-    other.filter(|_| is_whole)
-}
-
-/// Goes through the parts of an initramfs, each with a reader of what it holds, as long as `see` wants to go on.
+/// Goes through the parts of an initramfs, each with a reader of what it holds, as long as `see` comes to their ends.
 ///
-/// Returns whether it came to the end; plain archives behind each other are one part.
-pub(super) fn each_part(image: &[u8], see: &mut dyn FnMut(&mut dyn Read) -> bool) -> bool {
+/// Plain archives behind each other are one part.
+pub(super) fn each_part(
+    image: &[u8],
+    see: &mut dyn FnMut(&mut dyn Read) -> io::Result<End>,
+) -> End {
+    // What is beyond the limit was not read.
+    let cut = match image.len() < IMAGE_LIMIT {
+        true => End::Early,
+        false => End::Unknown,
+    };
+    let image = without_boot_config(image);
     let mut rest = image;
     // One limit for all parts: the image is untrusted, and unpacked on the server.
     let mut left = UNPACKED_LIMIT;
     for _ in 0..COMPRESSED {
-        let packed = after_plain(rest);
+        let (packed, is_cut) = after_plain(rest);
         let mut plain = &rest[..rest.len() - packed.len()];
         let padding = plain.iter().take_while(|&&b| b == 0).count();
         let is_aligned = (image.len() - rest.len() + padding).is_multiple_of(4);
         // The kernel takes a plain one for junk where it begins elsewhere.
-        if padding < plain.len() && !(is_aligned && see(&mut plain)) {
-            return false;
+        if padding < plain.len() && !(is_aligned && matches!(see(&mut plain), Ok(End::Whole))) {
+            return End::Unknown;
         }
         let begins = image.len() - packed.len();
+        if is_cut && begins.is_multiple_of(4) {
+            return cut;
+        }
         if packed.is_empty() {
-            return true;
+            return End::Whole;
         }
         let Some(mut part) = unpack::part(packed, IMAGE_LIMIT) else {
-            return false;
+            return End::Unknown;
         };
         let mut reader = part.reader.as_mut().take(left);
+        let seen = see(&mut reader);
         // It may have ended before its data does.
-        let went_on = see(&mut reader) && io::copy(&mut reader, &mut io::sink()).is_ok();
+        let seen = seen.and_then(|end| io::copy(&mut reader, &mut io::sink()).map(|_| end));
         left = reader.limit();
         let length = part.length();
-        if !went_on || left == 0 || length == 0 {
-            return false;
+        match seen {
+            _ if left == 0 => return End::Unknown,
+            Ok(End::Whole) if length > 0 => {}
+            Ok(End::Early) => return cut,
+            Err(e) if e.kind() == io::ErrorKind::UnexpectedEof => return cut,
+            Err(e) if unpack::is_damage(&e) => return End::Damaged,
+            _ => return End::Unknown,
         }
         rest = &image[(begins + length).min(image.len())..];
     }
-    false
+    End::Unknown
 }
 
-/// Returns what follows the plain archives that bytes begin with.
-fn after_plain(image: &[u8]) -> &[u8] {
+/// Returns an initramfs without the boot configuration behind it, which the kernel takes off first.
+fn without_boot_config(image: &[u8]) -> &[u8] {
+    // A loader may have added some NULs.
+    let padding = image.iter().rev().take(3).take_while(|&&b| b == 0).count();
+    let found = image[..image.len() - padding].strip_suffix(BOOT_CONFIG);
+    let Some((rest, numbers)) = found.and_then(<[u8]>::split_last_chunk::<8>) else {
+        return image;
+    };
+    let [a, b, c, d, ..] = *numbers;
+    let size = u32::from_le_bytes([a, b, c, d]) as usize;
+    rest.len().checked_sub(size).map_or(image, |at| &rest[..at])
+}
+
+/// Returns what follows the plain archives that bytes begin with, and whether that is one that is cut off.
+fn after_plain(image: &[u8]) -> (&[u8], bool) {
     let mut rest = image;
     loop {
         let padding = rest.iter().take_while(|&&b| b == 0).count();
         rest = &rest[padding..];
-        let plain = archive_length(rest);
-        if plain == 0 {
-            return rest;
+        match archive_length(rest) {
+            Ok(0) => return (rest, false),
+            Ok(plain) => rest = &rest[plain..],
+            Err(Cut) => return (rest, true),
         }
-        rest = &rest[plain..];
     }
 }
 
+/// An archive that ends before its last entry does.
+struct Cut;
+
 /// Returns the length of the archive at the start of the bytes; 0 if there is none, or a damaged one.
-fn archive_length(bytes: &[u8]) -> usize {
+fn archive_length(bytes: &[u8]) -> Result<usize, Cut> {
     let number = |at: usize| {
         let digits = std::str::from_utf8(bytes.get(at..at + 8)?).ok()?;
         usize::from_str_radix(digits, 16).ok()
     };
     let mut at = 0;
     loop {
-        if !CPIO.iter().any(|magic| bytes[at..].starts_with(magic)) {
-            return 0;
+        let rest = &bytes[at.min(bytes.len())..];
+        if !CPIO.iter().any(|magic| rest.starts_with(magic)) {
+            let begun = rest.iter().take(CPIO[0].len()).take_while(|&&b| b != 0);
+            let (begun, lost) = rest.split_at(begun.count());
+            // What was lost may have become NULs.
+            let is_cut = CPIO[0].starts_with(begun) && lost.iter().all(|&b| b == 0);
+            return match is_cut && at > 0 {
+                true => Err(Cut),
+                false if begun.is_empty() => Ok(at),
+                false => Ok(0),
+            };
+        }
+        let header = rest.get(..CPIO_HEADER);
+        if header.is_none_or(|header| header.contains(&0)) {
+            return Err(Cut);
         }
         let (Some(size), Some(name)) = (number(at + 54), number(at + 94)) else {
-            return 0;
+            return Ok(0);
         };
-        let is_end = bytes[at..]
-            .get(CPIO_HEADER..)
-            .is_some_and(|n| n.starts_with(CPIO_END));
+        let is_end = rest[CPIO_HEADER..].starts_with(CPIO_END);
         // On 32-bit machines the sum may overflow.
         let content = (at + CPIO_HEADER)
             .checked_add(name)
             .and_then(|n| n.checked_next_multiple_of(4));
-        let Some(content) = content else {
-            return 0;
+        let end = content.and_then(|content| content.checked_add(size));
+        let next = end.and_then(|end| end.checked_next_multiple_of(4));
+        let (Some(content), Some(end), Some(next)) = (content, end, next) else {
+            return Ok(0);
         };
-        let next = content
-            .checked_add(size)
-            .and_then(|n| n.checked_next_multiple_of(4));
-        match next.filter(|&next| next < bytes.len()) {
-            _ if is_end => return content.min(bytes.len()),
-            Some(next) => at = next,
-            None => return 0,
+        match end <= bytes.len() {
+            _ if is_end => return Ok(content.min(bytes.len())),
+            true => at = next,
+            false => return Err(Cut),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::contents::tests::cpio;
+    use super::super::contents::tests::{cpio, found};
     use super::*;
     use proptest::prelude::*;
+
+    /// Returns another version whose modules an initramfs has.
+    fn foreign(image: &[u8], version: &str) -> Option<String> {
+        found(image)?.other_version(version)
+    }
 
     fn archive(names: &[&str]) -> Vec<u8> {
         let mut bytes = cpio(names);
@@ -203,7 +235,7 @@ mod tests {
                     assert_eq!(foreign(&image, "6.1.0-new"), None, "{number} {padding}");
                     assert_eq!(
                         foreign(&image, "6.1.0").as_deref(),
-                        Some("6.1.0-old"),
+                        Some("6.1.0-new"),
                         "{number} {padding}"
                     );
                 }

@@ -3,9 +3,11 @@
 //! All its archives (cpio, `newc`) are read to the end, entry by entry, and only the findings are kept in memory. If one
 //! cannot be read to the end, there is no result. Not for whether the findings are enough.
 
+use std::collections::BTreeSet;
 use std::io::{self, Read};
 
-use super::{IMAGE_LIMIT, archive, dracut};
+use super::archive::{self, End};
+use super::{IMAGE_LIMIT, dracut, is_version};
 use crate::boot::files::BootFiles;
 use crate::fs::interrupt;
 
@@ -15,6 +17,29 @@ const HEADER: usize = 110;
 const NAME_LIMIT: usize = 4096;
 /// The part of a file's content that is searched, in bytes: all of a list of modules, enough of a program.
 const SEARCHED: usize = 512 << 10;
+/// The most versions of which modules are recorded.
+const VERSIONS: usize = 64;
+
+/// The files that are loaded together as an initramfs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Initramfs {
+    /// All were read to their ends.
+    Read(Box<Contents>),
+    /// This one would not be unpacked, and why: `ends early …`.
+    Broken(String, &'static str),
+    /// One cannot be read to its end.
+    Unknown,
+}
+
+impl Initramfs {
+    /// Returns the findings.
+    pub(crate) fn contents(self) -> Option<Contents> {
+        match self {
+            Self::Read(found) => Some(*found),
+            _ => None,
+        }
+    }
+}
 
 /// The findings in an initramfs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,7 +51,8 @@ pub(crate) struct Contents {
     pub(crate) is_mount_nfs: bool,
     pub(crate) mount_nfs: bool,
     pub(crate) protocols: bool,
-    /// Kernel modules, and the one for NFS.
+    /// Versions of the kernel whose modules it has; whether it has modules, and the one for NFS.
+    versions: BTreeSet<String>,
     pub(crate) modules: bool,
     pub(crate) nfs_module: bool,
     /// The program that made it, and whether that program's part for NFS is in it.
@@ -51,6 +77,19 @@ impl Contents {
     /// Returns whether anything in it mounts NFS.
     pub(crate) fn mounts_nfs(&self) -> bool {
         self.nfsmount || self.mount_nfs
+    }
+
+    /// Returns whether it has modules of any version.
+    pub(crate) fn has_versions(&self) -> bool {
+        !self.versions.is_empty()
+    }
+
+    /// Returns a version whose modules it has, if it has none of `version`.
+    pub(crate) fn other_version(&self, version: &str) -> Option<String> {
+        match self.versions.contains(version) {
+            true => None,
+            false => self.versions.first().cloned(),
+        }
     }
 
     fn see(&mut self, path: &str, content: &[u8]) {
@@ -90,7 +129,14 @@ impl Contents {
         self.waits_for = self.waits_for.take().or(waits_for);
         self.dracut |= path.starts_with("lib/dracut/");
         self.dracut_nfs |= in_bin && name == "nfsroot" || name.ends_with("parse-nfsroot.sh");
-        if path.starts_with("lib/modules/") && name.contains(".ko") {
+        let below = path.strip_prefix("lib/modules/");
+        if let Some((version, _)) = below.and_then(|below| below.split_once('/'))
+            && self.versions.len() < VERSIONS
+            && is_version(version)
+        {
+            self.versions.insert(version.to_string());
+        }
+        if below.is_some() && name.contains(".ko") {
             self.modules = true;
             self.nfs_module |= name.starts_with("nfs.ko");
             self.net_module |= is_network(dir, name);
@@ -132,181 +178,91 @@ fn has(bytes: &[u8], what: &[u8]) -> bool {
     bytes.windows(what.len()).any(|window| window == what)
 }
 
-/// Returns the findings in files that are loaded together as an initramfs; `None` if one cannot be read to the end.
+/// Returns the findings in files that are loaded together as an initramfs.
 ///
 /// # Errors
 /// When one cannot be read.
-pub(crate) fn contents(boot: &dyn BootFiles, paths: &[String]) -> io::Result<Option<Contents>> {
+pub(crate) fn contents(boot: &dyn BootFiles, paths: &[String]) -> io::Result<Initramfs> {
+    let broken = |path: &String, why| Ok(Initramfs::Broken(path.clone(), why));
     let mut found = Contents::default();
+    let mut is_known = true;
     for path in paths {
         let image = boot.head(path, IMAGE_LIMIT)?.unwrap_or_default();
-        if !search(&image, &mut found) {
-            return Ok(None);
+        match search(&image, &mut found) {
+            End::Whole => {}
+            End::Early => return broken(path, "ends early, in the middle of an archive"),
+            End::Damaged => {
+                return broken(path, "is damaged: its compressed data cannot be unpacked");
+            }
+            End::Unknown => is_known = false,
         }
     }
-    Ok(Some(found))
+    Ok(match is_known {
+        true => Initramfs::Read(Box::new(found)),
+        false => Initramfs::Unknown,
+    })
 }
 
-/// Searches an initramfs; returns whether it was read to the end.
-fn search(image: &[u8], found: &mut Contents) -> bool {
-    !image.is_empty() && archive::each_part(image, &mut |part| walk(part, found))
+/// Searches an initramfs.
+fn search(image: &[u8], found: &mut Contents) -> End {
+    match image.is_empty() {
+        true => End::Unknown,
+        false => archive::each_part(image, &mut |part| walk(part, found)),
+    }
 }
 
-/// Searches concatenated archives; returns whether their end is valid.
-fn walk(reader: &mut dyn Read, found: &mut Contents) -> bool {
-    walked(reader, found).unwrap_or(false)
-}
-
-fn walked(reader: &mut dyn Read, found: &mut Contents) -> io::Result<bool> {
+/// Searches concatenated archives; the error of one that ends early is [`io::ErrorKind::UnexpectedEof`].
+fn walk(reader: &mut dyn Read, found: &mut Contents) -> io::Result<End> {
     let mut content = vec![0; SEARCHED];
-    // Archives are padded with any number of NULs.
-    let mut first = [0];
-    loop {
-        if reader.read(&mut first)? == 0 {
-            return Ok(true);
-        }
-        if first[0] == 0 {
+    let mut header = [0; HEADER];
+    // Any number of NULs may be behind an archive.
+    let mut end = End::Whole;
+    while reader.read(&mut header[..1])? == 1 {
+        if header[0] == 0 {
             continue;
         }
-        let mut header = [0; HEADER];
-        header[0] = first[0];
         reader.read_exact(&mut header[1..])?;
-        loop {
-            if interrupt::requested().is_some() {
-                return Ok(false);
-            }
-            let number = |at: usize| {
-                let digits = std::str::from_utf8(header.get(at..at + 8)?).ok()?;
-                u64::from_str_radix(digits, 16).ok()
-            };
-            let is_entry = header.starts_with(b"070701") || header.starts_with(b"070702");
-            let (Some(size), Some(length)) = (number(54), number(94)) else {
-                return Ok(false);
-            };
-            let length = usize::try_from(length).unwrap_or(usize::MAX);
-            if !is_entry || length == 0 || length > NAME_LIMIT {
-                return Ok(false);
-            }
-            let mut name = vec![0; (HEADER + length).next_multiple_of(4) - HEADER];
-            reader.read_exact(&mut name)?;
-            let name = String::from_utf8_lossy(&name[..length - 1]).into_owned();
-            let mut left = size.next_multiple_of(4);
-            let mut taken = 0;
-            if Contents::needs_content(&name) {
-                taken = usize::try_from(size).unwrap_or(SEARCHED).min(SEARCHED);
-                reader.read_exact(&mut content[..taken])?;
-                left -= taken as u64;
-            }
-            let skipped = io::copy(&mut reader.take(left), &mut io::sink())?;
-            if name == "TRAILER!!!" {
-                break;
-            }
-            if skipped != left {
-                return Ok(false);
-            }
-            found.see(&name, &content[..taken]);
-            reader.read_exact(&mut header)?;
+        if interrupt::requested().is_some() {
+            return Ok(End::Unknown);
         }
+        // What was lost may have become NULs.
+        if header.contains(&0) {
+            return Ok(End::Early);
+        }
+        let number = |at: usize| {
+            let digits = std::str::from_utf8(header.get(at..at + 8)?).ok()?;
+            u64::from_str_radix(digits, 16).ok()
+        };
+        let is_entry = header.starts_with(b"070701") || header.starts_with(b"070702");
+        let (Some(size), Some(length)) = (number(54), number(94)) else {
+            return Ok(End::Unknown);
+        };
+        let length = usize::try_from(length).unwrap_or(usize::MAX);
+        if !is_entry || length == 0 || length > NAME_LIMIT {
+            return Ok(End::Unknown);
+        }
+        let mut name = vec![0; (HEADER + length).next_multiple_of(4) - HEADER];
+        reader.read_exact(&mut name)?;
+        let name = String::from_utf8_lossy(&name[..length - 1]).into_owned();
+        if name == "TRAILER!!!" {
+            end = End::Whole;
+            continue;
+        }
+        end = End::Early;
+        let mut taken = 0;
+        if Contents::needs_content(&name) {
+            taken = usize::try_from(size).unwrap_or(SEARCHED).min(SEARCHED);
+            reader.read_exact(&mut content[..taken])?;
+        }
+        let left = size.next_multiple_of(4) - taken as u64;
+        let skipped = io::copy(&mut reader.take(left), &mut io::sink())?;
+        if skipped + (taken as u64) < size {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        found.see(&name, &content[..taken]);
     }
+    Ok(end)
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::*;
-    use std::collections::BTreeMap;
-
-    /// Returns an archive of these entries, `name` or `name=content`.
-    pub(crate) fn cpio(entries: &[&str]) -> Vec<u8> {
-        let mut bytes = Vec::new();
-        for entry in entries.iter().chain(&["TRAILER!!!="]) {
-            let (name, content) = entry.split_once('=').unwrap_or((entry, "x"));
-            let mut fields = [0usize; 13];
-            (fields[6], fields[11]) = (content.len(), name.len() + 1);
-            bytes.extend(b"070701");
-            bytes.extend(fields.iter().flat_map(|f| format!("{f:08X}").into_bytes()));
-            bytes.extend(format!("{name}\0").bytes());
-            bytes.resize(bytes.len().next_multiple_of(4), 0);
-            bytes.extend(content.bytes());
-            bytes.resize(bytes.len().next_multiple_of(4), 0);
-        }
-        bytes
-    }
-
-    fn found(image: &[u8]) -> Option<Contents> {
-        let boot = BTreeMap::from([("i".to_string(), image.to_vec())]);
-        contents(&boot, &["i".to_string()]).unwrap()
-    }
-
-    #[test]
-    fn what_is_in_it_is_seen_however_it_is_packed() {
-        let mut early = cpio(&["kernel/x86/microcode/AuthenticAMD.bin"]);
-        early.resize(early.len().next_multiple_of(512), 0);
-        let main = cpio(&[
-            "init",
-            "./usr/bin/nfsmount=\x7fELF klibc",
-            "scripts/nfs",
-            "usr/lib/modules/6.1.0/kernel/fs/nfs/nfs.ko.xz",
-            "etc/protocols",
-        ]);
-        let packed = zstd::encode_all(main.as_slice(), 1).unwrap();
-        let expected = Contents {
-            init: true,
-            nfsmount: true,
-            protocols: true,
-            modules: true,
-            nfs_module: true,
-            initramfs_tools: true,
-            nfs_script: true,
-            ..Contents::default()
-        };
-        for image in [
-            main.clone(),
-            packed.clone(),
-            [early.clone(), packed].concat(),
-            [early, main].concat(),
-        ] {
-            assert_eq!(found(&image), Some(expected.clone()));
-        }
-    }
-
-    #[test]
-    fn archives_of_all_kinds_behind_each_other_are_gone_through() {
-        let part = cpio(&["init", "usr/bin/nfsmount"]);
-        let more = cpio(&["usr/lib/modules/6/kernel/drivers/net/ethernet/realtek/r8169.ko.xz"]);
-        let packed = zstd::encode_all(part.as_slice(), 1).unwrap();
-        let mut image = packed.clone();
-        image.resize(image.len().next_multiple_of(4), 0);
-        image.extend(&more);
-        image.extend(liblzma::encode_all(cpio(&["scripts/nfs"]).as_slice(), 1).unwrap());
-        let all = found(&image).unwrap();
-        assert!(all.nfsmount && all.net_module && all.nfs_script, "{all:?}");
-        assert_eq!(found(&[&packed[..], b"more"].concat()), None);
-        // As many as fill memory.
-        assert_eq!(found(&packed.repeat(1000)), None);
-        let wireless = "usr/lib/modules/6/kernel/drivers/net/wireless/ath/x.ko";
-        assert!(!found(&cpio(&[wireless])).unwrap().net_module);
-    }
-
-    #[test]
-    fn makers_are_told_apart() {
-        let seen = |entries: &[&str]| found(&cpio(entries)).unwrap();
-        let dracut = seen(&["init", "usr/lib/dracut/modules.txt=base\nnfs\n"]);
-        assert!(dracut.dracut && dracut.dracut_nfs && !dracut.mounts_nfs());
-        assert!(!seen(&["usr/lib/dracut/modules.txt=base\nnfsx\n"]).dracut_nfs);
-        let arch = seen(&["hooks/net", "usr/bin/nfsmount"]);
-        assert!(arch.mkinitcpio && arch.net_hook && arch.mounts_nfs());
-        assert!(seen(&["sbin/nlplug-findfs"]).mkinitfs);
-        assert!(seen(&["bin/nfsmount=#!\nexec mount.nfs"]).is_mount_nfs);
-    }
-
-    #[test]
-    fn what_breaks_off_tells_nothing() {
-        let whole = cpio(&["init", "usr/bin/nfsmount"]);
-        assert_eq!(found(b""), None);
-        assert_eq!(found(b"x"), None);
-        assert_eq!(found(&[&whole[..], b"more"].concat()), None);
-        let packed = zstd::encode_all(whole.as_slice(), 1).unwrap();
-        assert_eq!(found(&packed[..packed.len() - 8]), None);
-        assert_eq!(found(&whole[..whole.len() / 2]), None);
-    }
-}
+pub(crate) mod tests;

@@ -51,7 +51,17 @@ pub(super) fn candidates(image: &[u8]) -> impl Iterator<Item = Box<dyn Read + '_
     }))
 }
 
-fn is_packed(bytes: &[u8]) -> bool {
+/// Returns whether data cannot be unpacked by anything, and not just here: a limit, an option that is not known.
+pub(super) fn is_damage(error: &io::Error) -> bool {
+    let text = || error.to_string().to_ascii_lowercase();
+    error.kind() == io::ErrorKind::InvalidData
+        || ["corrupt", "checksum"]
+            .iter()
+            .any(|word| text().contains(word))
+}
+
+/// Returns whether bytes begin with a known compression's magic number.
+pub(super) fn is_packed(bytes: &[u8]) -> bool {
     [GZIP, XZ, LZMA, ZSTD, LZ4]
         .iter()
         .any(|magic| bytes.starts_with(magic))
@@ -179,25 +189,45 @@ impl<'a> Lz4<'a> {
         }
     }
 
-    fn next_block(&mut self) -> Option<()> {
+    /// Reads the next block; returns whether there is one.
+    fn next_block(&mut self) -> io::Result<bool> {
         // Another stream may follow, and a length of zero ends one: the kernel's lib/decompress_unlz4.c.
-        let ahead = self.compressed.bytes;
-        if ahead.starts_with(LZ4) {
-            self.compressed.next(LZ4.len())?;
-        } else if ahead.starts_with(&[0; 4]) {
-            return None;
+        if self.compressed.bytes.starts_with(LZ4) {
+            self.take(LZ4.len())?;
         }
-        let (length, _) = self.compressed.next(4)?.split_first_chunk::<4>()?;
-        let compressed = self.compressed.next(u32::from_le_bytes(*length) as usize)?;
+        let ahead = self.compressed.bytes;
+        if ahead.iter().take(4).all(|&b| b == 0) {
+            return Ok(false);
+        }
+        let length = match self.take(4)?.first_chunk::<4>() {
+            Some(length) => u32::from_le_bytes(*length) as usize,
+            None => return Ok(false),
+        };
+        let compressed = self.take(length)?;
         self.returned = 0;
-        unpack_lz4_block(compressed, &mut self.block)
+        let is_whole = unpack_lz4_block(compressed, &mut self.block).is_some();
+        match is_whole {
+            true => Ok(true),
+            false => Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "damaged lz4 block",
+            )),
+        }
+    }
+
+    fn take(&mut self, length: usize) -> io::Result<&'a [u8]> {
+        if self.compressed.bytes.len() < length {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let taken = self.compressed.next(length);
+        taken.ok_or_else(|| io::Error::other("the read limit is reached"))
     }
 }
 
 impl Read for Lz4<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         while self.returned == self.block.len() {
-            if self.next_block().is_none() {
+            if !self.next_block()? {
                 return Ok(0);
             }
         }

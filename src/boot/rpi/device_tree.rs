@@ -1,8 +1,9 @@
-//! Whether a boot half has a model's device tree.
+//! Whether a boot half has a model's device tree, from its beginning to its end.
 
 use super::config::Config;
 use super::{Model, under};
-use crate::boot::files::{BootFiles, is_there};
+use crate::boot::files::BootFiles;
+use crate::boot::kernel;
 
 /// Returns the names of a model's device trees: Raspberry Pi's kernel, then upstream's.
 pub(super) fn tree_names(model: Model) -> [&'static str; 2] {
@@ -13,17 +14,18 @@ pub(super) fn tree_names(model: Model) -> [&'static str; 2] {
     }
 }
 
-pub(super) fn has_tree(
+/// Returns what is wrong with a model's device tree.
+pub(super) fn fault(
     boot: &dyn BootFiles,
     config: &Config,
     names: &[String],
     model: Model,
     prefix: &str,
-) -> bool {
+) -> Option<String> {
     match config.value(model, "device_tree") {
         // An empty value turns device trees off.
-        Some("") => return true,
-        Some(named) => return is_there(boot, &under(prefix, named)),
+        Some("") => return None,
+        Some(named) => return fault_of(boot, &under(prefix, named), model),
         None => {}
     }
     let (dir, stem) = prefix.rsplit_once('/').unwrap_or(("", prefix));
@@ -31,11 +33,38 @@ pub(super) fn has_tree(
         "" => names.to_vec(),
         dir => boot.names(dir).unwrap_or_default(),
     };
-    tree_names(model).iter().any(|pattern| {
-        let (start, end) = pattern.split_once('*').unwrap_or((pattern, ""));
-        let start = format!("{stem}{start}");
-        in_dir
-            .iter()
-            .any(|n| n.starts_with(&start) && n.ends_with(end))
-    })
+    let dir = &prefix[..prefix.len() - stem.len()];
+    let is_one = |name: &&String| {
+        tree_names(model).iter().any(|pattern| {
+            let (start, end) = pattern.split_once('*').unwrap_or((pattern, ""));
+            let below = name.strip_prefix(stem);
+            below.is_some_and(|name| name.starts_with(start) && name.ends_with(end))
+        })
+    };
+    let trees: Vec<String> = in_dir
+        .iter()
+        .filter(is_one)
+        .map(|name| format!("{dir}{name}"))
+        .collect();
+    // Its own, or else any of its family: which of them a machine takes is not known here.
+    let own = trees
+        .iter()
+        .filter(|path| model.tree().is_some_and(|own| path.ends_with(own)));
+    let faults = |path: &String| fault_of(boot, path, model);
+    let first = trees.first().map(|first| faults(first));
+    match own.map(faults).next() {
+        Some(fault) => fault,
+        None if trees.iter().any(|path| faults(path).is_none()) => None,
+        None => first.unwrap_or_else(|| {
+            Some(format!(
+                "a device tree for a {model} ({}) is not in the boot folder",
+                tree_names(model)[0]
+            ))
+        }),
+    }
+}
+
+fn fault_of(boot: &dyn BootFiles, path: &str, model: Model) -> Option<String> {
+    let why = kernel::fault(boot, path)?;
+    Some(format!("{path}, the device tree of a {model}, {why}"))
 }

@@ -122,6 +122,13 @@ impl Model {
             .flatten()
     }
 
+    /// Returns the name of its own device tree, where Raspberry Pi's kernel has one.
+    pub(super) fn tree(self) -> Option<&'static str> {
+        let own = ALL.iter().find(|(_, model, ..)| *model == self);
+        own.map(|(_, _, _, tree)| *tree)
+            .filter(|tree| !tree.is_empty())
+    }
+
     /// Returns the family a model is of; a family is its own.
     pub(super) fn family(self) -> Self {
         match self {

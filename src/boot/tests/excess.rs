@@ -89,6 +89,10 @@ impl BootFiles for Counted {
         self.1.set(self.1.get() + usize::from(is_whole));
         self.0.head(path, limit)
     }
+
+    fn length(&self, path: &str) -> std::io::Result<Option<u64>> {
+        self.0.length(path)
+    }
 }
 
 #[test]

@@ -133,8 +133,8 @@ fn what_is_in_the_initramfs_is_asked() {
             &["init", "usr/bin/mount.nfs"],
             "",
         ),
-        // Without a program to start it is no initramfs that anything is known of.
-        (TOOLS, "ID=debian", &["etc/x"], ""),
+        // Without a program to start the root is left to the kernel.
+        (TOOLS, "ID=debian", &["etc/x"], "has no /init"),
     ] {
         let (mut boot, root) = machine(maker, id, entries);
         apply(&mut boot, &root, &want(None));
@@ -146,6 +146,53 @@ fn what_is_in_the_initramfs_is_asked() {
                 "{maker} {entries:?} {why:?}"
             ),
         }
+    }
+}
+
+#[test]
+fn a_file_that_ends_early_is_named_with_what_makes_it_again() {
+    let noise = "Zq".repeat(3000);
+    let program = format!("bin/busybox={noise}");
+    let entries = ["init", "scripts/nfs", "bin/nfsmount", &program];
+    for (maker, id, remedy) in [
+        (TOOLS, "ID=debian", "update-initramfs -u -k all"),
+        (DRACUT, "ID=fedora", "dracut --force --regenerate-all"),
+        (ARCH, "ID=arch", "mkinitcpio -P"),
+        (ALPINE, "ID=alpine", "make it again"),
+    ] {
+        let (mut boot, root) = machine(maker, id, &entries);
+        let whole = cpio(&entries);
+        boot.insert(INITRD.into(), whole[..whole.len() - 900].to_vec());
+        apply(&mut boot, &root, &want(None));
+        let why = reasons(&boot, &root, &want(None), "/boot");
+        let told = format!("the initramfs {INITRD} ends early, in the middle of an archive: ");
+        assert!(
+            why.len() == 1 && why[0].starts_with(&told) && why[0].contains(remedy),
+            "{why:?}"
+        );
+    }
+}
+
+#[test]
+fn modules_without_their_index_are_told() {
+    for (module, index, sound) in [
+        ("kernel/fs/nfs.ko", "modules.dep", true),
+        ("kernel/fs/nfs.ko", "modules.dep.bin", true),
+        ("kernel/fs/nfs.ko", "modules.order", false),
+        ("modules.builtin", "modules.order", true),
+    ] {
+        let (mut boot, mut root) = machine(TOOLS, "ID=debian", &["init", "usr/bin/nfsmount"]);
+        root.remove(&format!("{MODULES}/modules.dep"));
+        for name in [module, index] {
+            root.insert(format!("{MODULES}/{name}"), b"x".to_vec());
+        }
+        apply(&mut boot, &root, &want(None));
+        let why = reasons(&boot, &root, &want(None), "/boot");
+        assert_eq!(why.is_empty(), sound, "{module} {index} {why:?}");
+        assert!(
+            sound || why[0].contains("netbe run nog/first -- depmod 6.1.0-32-amd64"),
+            "{why:?}"
+        );
     }
 }
 

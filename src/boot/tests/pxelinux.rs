@@ -311,6 +311,10 @@ impl BootFiles for Failing<'_> {
             false => self.0.head(path, limit),
         }
     }
+
+    fn length(&self, path: &str) -> std::io::Result<Option<u64>> {
+        self.0.length(path)
+    }
 }
 
 #[test]

@@ -1,78 +1,146 @@
-//! Verifies that kernel, initramfs and modules exist and match.
+//! Verifies that kernel, initramfs and modules exist, are whole and match.
 
-use std::io;
-
-use super::{Way, starts};
+use super::{Way, remedy, starts};
 use crate::boot::files::{BootFiles, Presence, presence};
-use crate::boot::kernel;
+use crate::boot::initramfs::Mounting;
+use crate::boot::kernel::{self, Contents, Initramfs};
+use crate::boot::spec::{RootPlace, Want};
 
-/// Returns the faults of the files that a loader would load, a sentence each.
+/// Returns the faults of the files that a loader would load, a sentence each, and the findings in the initramfs.
 pub(super) fn check(
     boot: &dyn BootFiles,
     root: &dyn BootFiles,
     way: &Way,
-    is_nfs: bool,
-) -> Vec<String> {
+    want: &Want<'_>,
+    how: Mounting,
+) -> (Vec<String>, Option<Contents>) {
     let mut reasons = Vec::new();
     let initramfs = way.initramfs.iter();
-    let loadable: Vec<&String> = initramfs
+    let loadable: Vec<String> = initramfs
         .filter(|path| is_loadable(boot, way, "initramfs", path, &mut reasons))
+        .cloned()
         .collect();
-    let Some(kernel) = &way.kernel else {
-        return reasons;
-    };
-    if !is_loadable(boot, way, "kernel", kernel, &mut reasons) {
-        return reasons;
-    }
-    reasons.extend(starts::check(boot, root, way, kernel));
-    let version = match kernel::version_of(boot, kernel) {
-        Ok(version) => version.or_else(|| kernel::version_in_name(kernel).map(str::to_string)),
-        Err(e) => {
+    let found = match kernel::contents(boot, &loadable) {
+        _ if loadable.is_empty() => None,
+        Ok(Initramfs::Broken(path, why)) => {
             reasons.push(format!(
-                "the kernel {kernel}{} cannot be read: {e}",
+                "the initramfs {path}{} {why}{}",
+                way.model,
+                remedy::initramfs(want, how)
+            ));
+            None
+        }
+        Ok(seen) => seen.contents(),
+        Err(e) => {
+            let names = loadable.join(",");
+            reasons.push(format!(
+                "the initramfs {names}{} cannot be read: {e}",
                 way.model
             ));
-            return reasons;
+            None
         }
     };
-    // An image without a readable version may be valid.
-    let Some(version) = version else {
-        return reasons;
-    };
-    if !kernel::has_modules(root, &version) {
-        reasons.push(format!(
-            "the kernel {kernel}{} is version {version}, and the root has no modules for it in lib/modules",
-            way.model
-        ));
-    }
-    for path in loadable {
-        match other_version(boot, path, &version) {
-            Ok(None) => {}
-            Ok(Some(other)) => reasons.push(format!(
-                "the initramfs {path}{} is for version {other}, and the kernel {kernel} is version {version}",
-                way.model
-            )),
-            Err(e) => reasons.push(format!("the initramfs {path}{} cannot be read: {e}", way.model)),
-        }
-    }
-    if way.initramfs.is_empty()
-        && is_nfs
-        && kernel::is_built_in(boot, root, &version, "CONFIG_ROOT_NFS") == Some(false)
+    if let Some(path) = &way.kernel
+        && is_loadable(boot, way, "kernel", path, &mut reasons)
     {
-        reasons.push(format!(
-            "the kernel {kernel}{} cannot mount an NFS root by itself (its configuration has no \
-             CONFIG_ROOT_NFS=y), and no initramfs is loaded",
-            way.model
-        ));
+        let kernel = Kernel { path, way, want };
+        reasons.extend(kernel.check(boot, root, &loadable, found.as_ref()));
     }
-    reasons
+    (reasons, found)
 }
 
-/// Returns the version of an initramfs, if it differs.
-fn other_version(boot: &dyn BootFiles, path: &str, version: &str) -> io::Result<Option<String>> {
-    match kernel::version_in_initramfs_name(path) {
-        Some(named) => Ok((named != version).then(|| named.to_string())),
-        None => kernel::foreign_modules(boot, path, version),
+/// A kernel that exists.
+struct Kernel<'a> {
+    path: &'a str,
+    way: &'a Way,
+    want: &'a Want<'a>,
+}
+
+impl Kernel<'_> {
+    fn check(
+        &self,
+        boot: &dyn BootFiles,
+        root: &dyn BootFiles,
+        initramfs: &[String],
+        found: Option<&Contents>,
+    ) -> Vec<String> {
+        let (path, model) = (self.path, &self.way.model);
+        let version = match kernel::version_of(boot, path) {
+            Ok(version) => version.or_else(|| kernel::version_in_name(path).map(str::to_string)),
+            Err(e) => return vec![format!("the kernel {path}{model} cannot be read: {e}")],
+        };
+        if let Some(fault) = kernel::fault(boot, path) {
+            let remedy = remedy::kernel(root, self.want, version.as_deref());
+            return vec![format!("the kernel {path}{model} {fault}{remedy}")];
+        }
+        let mut reasons = starts::check(boot, root, self.way, path);
+        // An image without a readable version may be valid.
+        let Some(version) = version else {
+            return reasons;
+        };
+        if !kernel::has_modules(root, &version) {
+            reasons.push(format!(
+                "the kernel {path}{model} is version {version}, and the root has no modules for it in lib/modules"
+            ));
+        } else if kernel::lacks_index(root, &version) {
+            reasons.push(format!(
+                "the root has modules for the kernel {path}{model}, and no index of them (lib/modules/{version}/modules.dep is \
+                 missing or empty), without which none is loaded: netbe run {} -- depmod {version}",
+                self.want.name
+            ));
+        }
+        reasons.extend(self.other_version(initramfs, found, &version));
+        if matches!(self.want.root, RootPlace::Nfs { .. })
+            && kernel::is_built_in(boot, root, &version, "CONFIG_ROOT_NFS") == Some(false)
+        {
+            reasons.extend(self.leaves_the_root(found));
+        }
+        reasons
+    }
+
+    /// Returns the fault of an initramfs for another version: by its modules, else by its name.
+    fn other_version(
+        &self,
+        initramfs: &[String],
+        found: Option<&Contents>,
+        version: &str,
+    ) -> Option<String> {
+        let (names, other) = match found.filter(|found| found.has_versions()) {
+            Some(found) => (initramfs.join(","), found.other_version(version)?),
+            None => initramfs.iter().find_map(|path| {
+                let named = kernel::version_in_initramfs_name(path)?;
+                (named != version).then(|| (path.clone(), named.to_string()))
+            })?,
+        };
+        Some(format!(
+            "the initramfs {names}{} is for version {other}, and the kernel {} is version {version}",
+            self.way.model, self.path
+        ))
+    }
+
+    /// Returns the fault of a kernel that is left to mount an NFS root, and cannot.
+    fn leaves_the_root(&self, found: Option<&Contents>) -> Option<String> {
+        let why = if self.way.initramfs.is_empty() {
+            "no initramfs is loaded".to_string()
+        } else if found.is_some_and(|found| !found.init) && !self.names_init() {
+            format!(
+                "the initramfs {} has no /init",
+                self.way.initramfs.join(",")
+            )
+        } else {
+            return None;
+        };
+        Some(format!(
+            "the kernel {}{} cannot mount an NFS root by itself (its configuration has no CONFIG_ROOT_NFS=y), and {why}",
+            self.path, self.way.model
+        ))
+    }
+
+    /// Returns whether the command line names another program of the initramfs.
+    fn names_init(&self) -> bool {
+        let line = self.way.line.as_deref().unwrap_or_default();
+        line.split_whitespace()
+            .any(|word| word.starts_with("rdinit="))
     }
 }
 

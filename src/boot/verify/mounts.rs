@@ -1,9 +1,9 @@
-//! Whether what is in an initramfs can mount an NFS root, and the commands that mend it where it cannot.
+//! Whether what is in an initramfs can mount an NFS root.
 //!
 //! A reason is only what the initramfs itself shows, gone through from beginning to end: where that cannot
 //! be done, or nobody knows who made it, there is none. Not for the arguments it is given.
 
-use super::Way;
+use super::{Way, remedy};
 use crate::boot::files::{BootFiles, is_there, text};
 use crate::boot::initramfs::{Mounter, Mounting};
 use crate::boot::kernel::{self, Contents};
@@ -17,20 +17,15 @@ pub(super) struct Seen {
 
 /// Returns who mounts the root, from what is in the initramfs, and why it could not.
 ///
-/// `how` is what the root half tells.
+/// `how` is what the root half tells; `found` is what it holds, where it can be read to the end.
 pub(super) fn check(
-    boot: &dyn BootFiles,
     root: &dyn BootFiles,
     way: &Way,
     want: &Want<'_>,
     mut how: Mounting,
+    found: Option<&Contents>,
 ) -> Seen {
     let mut reasons = Vec::new();
-    // One that cannot be read is told with the other files.
-    let found = match way.initramfs.is_empty() {
-        true => None,
-        false => kernel::contents(boot, &way.initramfs).ok().flatten(),
-    };
     let Some(found) = found.filter(|found| found.init && !found.squashed) else {
         return Seen { how, reasons };
     };
@@ -44,18 +39,21 @@ pub(super) fn check(
     how.has_mount_nfs |= found.is_mount_nfs;
     let names = way.initramfs.join(",");
     let which = format!("the initramfs {names}{}", way.model);
-    if let Some(why) = missing(root, &found, how) {
-        reasons.push(format!("{which} {why}{}", remedy(root, want, how)));
-    } else if how.mounter != Mounter::Unknown && lacks_module(root, &found) {
+    if let Some(why) = missing(root, found, how) {
+        reasons.push(format!(
+            "{which} {why}{}",
+            remedy::mounting(root, want, how)
+        ));
+    } else if how.mounter != Mounter::Unknown && lacks_module(root, found) {
         reasons.push(format!(
             "{which} has no module for NFS (nfs.ko), and its kernel has NFS as a module{}",
-            module_remedy(want, how)
+            remedy::nfs_module(want, how)
         ));
-    } else if how.mounter != Mounter::Unknown && lacks_network(root, &found) {
+    } else if how.mounter != Mounter::Unknown && lacks_network(root, found) {
         reasons.push(format!(
             "{which} has no driver of a wired network, and its kernel has them all as modules: it was made for a machine \
              without, or for this server{}",
-            any_machine_remedy(want, how)
+            remedy::any_machine(want, how)
         ));
     } else if how.mounter == Mounter::Dracut
         && found.mount_nfs
@@ -137,87 +135,9 @@ fn lacks_network(root: &dyn BootFiles, found: &Contents) -> bool {
         && versions.iter().all(all_are_modules)
 }
 
-/// Returns the command that makes an initramfs for any machine.
-fn any_machine_remedy(want: &Want<'_>, how: Mounting) -> String {
-    let command = match how.mounter {
-        Mounter::InitramfsTools => {
-            "echo MODULES=most > /etc/initramfs-tools/conf.d/zz-most && update-initramfs -u -k all"
-        }
-        Mounter::Mkinitcpio => {
-            "sed -i \"/^HOOKS=/s/ autodetect//\" /etc/mkinitcpio.conf && mkinitcpio -P"
-        }
-        _ => "echo hostonly=no > /etc/dracut.conf.d/zz-any.conf && dracut --force --regenerate-all",
-    };
-    format!(": netbe run {} -- sh -c '{command}'", want.name)
-}
-
 fn mounts_version_3(way: &Way) -> bool {
     let line = way.line.as_deref().unwrap_or_default();
     ["vers=3", "nfsvers=3", "root=nfs:"]
         .iter()
         .any(|word| line.contains(word))
-}
-
-/// Returns the command that makes an initramfs which mounts NFS, for the distribution it is.
-fn remedy(root: &dyn BootFiles, want: &Want<'_>, how: Mounting) -> String {
-    let ids = ids(root);
-    let is = |names: &[&str]| names.iter().any(|name| ids.iter().any(|id| id == name));
-    let command = match how.mounter {
-        Mounter::InitramfsTools => {
-            "apt-get install -y initramfs-tools klibc-utils && update-initramfs -u -k all".to_string()
-        }
-        Mounter::Mkinitcpio => "pacman -S --needed --noconfirm mkinitcpio-nfs-utils && mkdir -p /etc/mkinitcpio.conf.d && echo \
-             \"HOOKS=(base udev modconf keyboard net block filesystems)\" > /etc/mkinitcpio.conf.d/nfs.conf && mkinitcpio -P"
-            .to_string(),
-        Mounter::Dracut => {
-            let install = match () {
-                () if is(&["debian", "ubuntu"]) => "apt-get install -y dracut-network nfs-common",
-                () if is(&["fedora", "rhel"]) => "dnf install -y dracut-network nfs-utils",
-                () if is(&["suse", "opensuse"]) => "zypper -n install nfs-client",
-                () if is(&["arch"]) => "pacman -S --needed --noconfirm nfs-utils",
-                () if is(&["void"]) => "xbps-install -y dracut-network nfs-utils",
-                () => "true",
-            };
-            format!(
-                "{install} && echo \"add_dracutmodules+=\\\" nfs \\\"; hostonly=no\" > /etc/dracut.conf.d/nfs.conf && dracut \
-                 --force --regenerate-all"
-            )
-        }
-        _ => {
-            return ": a kernel with CONFIG_ROOT_NFS=y needs none, and dracut makes one that does".to_string();
-        }
-    };
-    format!(": netbe run {} -- sh -c '{command}'", want.name)
-}
-
-fn module_remedy(want: &Want<'_>, how: Mounting) -> String {
-    let command = match how.mounter {
-        Mounter::InitramfsTools => {
-            "echo nfs >> /etc/initramfs-tools/modules && update-initramfs -u -k all"
-        }
-        Mounter::Mkinitcpio => {
-            "mkdir -p /etc/mkinitcpio.conf.d && echo \"MODULES+=(nfs nfsv3)\" > /etc/mkinitcpio.conf.d/nfs-module.conf && mkinitcpio -P"
-        }
-        _ => {
-            "echo \"add_drivers+=\\\" nfs nfsv3 nfsv4 \\\"; hostonly=no\" > /etc/dracut.conf.d/nfs-module.conf && dracut --force \
-             --regenerate-all"
-        }
-    };
-    format!(": netbe run {} -- sh -c '{command}'", want.name)
-}
-
-/// Returns what a system calls itself and what it is like, from its os-release.
-fn ids(root: &dyn BootFiles) -> Vec<String> {
-    let places = ["etc/os-release", "usr/lib/os-release"];
-    let release = places
-        .iter()
-        .find_map(|path| text(root, path).ok().flatten())
-        .unwrap_or_default();
-    let values = release
-        .lines()
-        .filter_map(|line| line.strip_prefix("ID=").or(line.strip_prefix("ID_LIKE=")));
-    values
-        .flat_map(|value| value.trim_matches(['"', '\'']).split_whitespace())
-        .map(str::to_string)
-        .collect()
 }

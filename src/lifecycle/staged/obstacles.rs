@@ -119,7 +119,7 @@ fn no_init(root: &Tree, line: &str) -> io::Result<Option<String>> {
 
 /// Returns a sentence on an initramfs that was made for the disks of one machine.
 fn waits(boot: &Tree, initramfs: &[String]) -> Option<String> {
-    let found = boot::kernel::contents(boot, initramfs).ok().flatten()?;
+    let found = boot::kernel::contents(boot, initramfs).ok()?.contents()?;
     let disk = found.waits_for?;
     Some(format!(
         "the initramfs {} waits for a disk of the machine it was made on ({disk}): a node without it waits for minutes, or for ever; \

@@ -31,6 +31,13 @@ fn each_fault_has_its_reason() {
             "kernel_2712.img (Raspberry Pi 5) is version 6.12.47+rpt-rpi-2712",
         ),
         (
+            |boot, _| {
+                let whole = boot["kernel8.img"].clone();
+                boot.insert("kernel8.img".into(), whole[..whole.len() - 4].to_vec());
+            },
+            "the kernel kernel8.img (Raspberry Pi 4, Raspberry Pi 3) ends early: its packed data break off: put the whole",
+        ),
+        (
             |boot, _| append(boot, "config.txt", "initramfs nothing followkernel\n"),
             "initramfs nothing (Raspberry Pi 4, Raspberry Pi 3) is missing",
         ),
@@ -127,6 +134,41 @@ fn too_long_lines_are_refused_and_long_ones_reported() {
         match plan(&boot, &root, &wanted) {
             Ok(plan) => assert!(!refused && plan.notes[0].contains("the firmware adds")),
             Err(e) => assert!(refused && format!("{e:#}").contains("and 1024 are read")),
+        }
+    }
+}
+
+#[test]
+fn firmware_and_device_trees_that_are_not_whole_are_named() {
+    let tree = |length: usize| {
+        let mut tree = b"\xd0\x0d\xfe\xed\0\0\x01\0\0\0\0\x38\0\0\0\0\0\0\0\0\0\0\0\x11".to_vec();
+        tree.resize(length, 0);
+        tree
+    };
+    for (file, content, told) in [
+        (
+            "start4.elf",
+            vec![],
+            "start4.elf, firmware of a Raspberry Pi 4, is empty",
+        ),
+        ("bcm2711-rpi-4-b.dtb", tree(256), ""),
+        (
+            "bcm2711-rpi-4-b.dtb",
+            tree(100),
+            "bcm2711-rpi-4-b.dtb, the device tree of a Raspberry Pi 4, ends early: it is 100 bytes long",
+        ),
+        ("bcm2711-rpi-cm4.dtb", tree(100), ""),
+    ] {
+        let (mut boot, root) = sound();
+        boot.insert(file.into(), content);
+        let wanted = Want {
+            model: Some(crate::boot::Model::Pi4),
+            ..want(None)
+        };
+        let why = reasons(&boot, &root, &wanted, "/boot/firmware");
+        match told {
+            "" => assert_eq!(why, Vec::<String>::new(), "{file}"),
+            told => assert!(why.len() == 1 && why[0].starts_with(told), "{why:?}"),
         }
     }
 }
