@@ -51,7 +51,7 @@ pub(super) fn fault(
         .iter()
         .filter(|path| model.tree().is_some_and(|own| path.ends_with(own)));
     let faults = |path: &String| fault_of(boot, path, model);
-    let first = trees.first().map(|first| faults(first));
+    let first = trees.first().map(faults);
     match own.map(faults).next() {
         Some(fault) => fault,
         None if trees.iter().any(|path| faults(path).is_none()) => None,

@@ -279,7 +279,7 @@ fn the_driver_of_a_wired_network_has_to_be_in_it() {
                 true,
             ),
             (Some(&disk), None, true),
-            (None, Some(""), true),
+            (None, None, true),
         ] {
             let more: Vec<&str> = module.into_iter().map(String::as_str).collect();
             let (mut boot, mut root) = machine(maker, id, &[entries, &more[..]].concat());
@@ -300,6 +300,35 @@ fn the_driver_of_a_wired_network_has_to_be_in_it() {
 }
 
 #[test]
+fn an_initramfs_without_modules_is_for_a_kernel_that_needs_none() {
+    let (nfs, wired) = ("fs/nfs/nfs.ko.xz", "drivers/net/ethernet/r8169.ko");
+    let genet = "kernel/drivers/net/ethernet/genet.ko\n";
+    for (modules, builtin, sound) in [
+        (&[nfs][..], None, false),
+        (&[wired], Some(""), false),
+        (&[wired], Some(genet), true),
+        (&[wired], None, true),
+        (&["fs/ext4/ext4.ko"], Some(""), true),
+    ] {
+        let (mut boot, mut root) =
+            machine(TOOLS, "ID=debian", &["init", "scripts/nfs", "bin/nfsmount"]);
+        for module in modules {
+            root.insert(format!("{MODULES}/kernel/{module}"), b"x".to_vec());
+        }
+        if let Some(builtin) = builtin {
+            root.insert(format!("{MODULES}/modules.builtin"), builtin.into());
+        }
+        apply(&mut boot, &root, &want(None));
+        let why = reasons(&boot, &root, &want(None), "/boot");
+        assert_eq!(why.is_empty(), sound, "{modules:?} {builtin:?} {why:?}");
+        assert!(
+            sound || why[0].contains("has no kernel modules") && why[0].contains("-u -k all"),
+            "{why:?}"
+        );
+    }
+}
+
+#[test]
 fn the_module_of_nfs_has_to_be_in_it() {
     let module = format!("{MODULES}/kernel/fs/nfs/nfs.ko.xz");
     let other = format!("{MODULES}/kernel/drivers/net/tg3.ko");
@@ -307,7 +336,7 @@ fn the_module_of_nfs_has_to_be_in_it() {
     for (modular, more, sound) in [
         (true, vec![&other], false),
         (true, vec![&other, &module], true),
-        (true, vec![], true),
+        (false, vec![], true),
         (false, vec![&other], true),
     ] {
         let entries: Vec<&str> = mounter

@@ -44,12 +44,21 @@ pub(super) fn check(
             "{which} {why}{}",
             remedy::mounting(root, want, how)
         ));
-    } else if how.mounter != Mounter::Unknown && lacks_module(root, found) {
+    } else if how.mounter != Mounter::Unknown
+        && !found.modules
+        && (has_nfs_as_module(root) || has_network_as_modules(root))
+    {
+        reasons.push(format!(
+            "{which} has no kernel modules, and its kernel has NFS or all drivers of wired networks as modules: it was made while \
+             they were not in the root{}",
+            remedy::initramfs(want, how)
+        ));
+    } else if how.mounter != Mounter::Unknown && !found.nfs_module && has_nfs_as_module(root) {
         reasons.push(format!(
             "{which} has no module for NFS (nfs.ko), and its kernel has NFS as a module{}",
             remedy::nfs_module(want, how)
         ));
-    } else if how.mounter != Mounter::Unknown && lacks_network(root, found) {
+    } else if how.mounter != Mounter::Unknown && !found.net_module && has_network_as_modules(root) {
         reasons.push(format!(
             "{which} has no driver of a wired network, and its kernel has them all as modules: it was made for a machine \
              without, or for this server{}",
@@ -99,40 +108,38 @@ fn has_mkinitfs(root: &dyn BootFiles) -> bool {
         .any(|path| is_there(root, path))
 }
 
-/// Returns whether NFS is a module of every kernel in the root, and the initramfs has modules, but not that.
-fn lacks_module(root: &dyn BootFiles, found: &Contents) -> bool {
-    let versions = kernel::module_versions(root);
-    let is_module = |version: &String| {
-        let dirs = ["usr/lib/modules", "lib/modules"];
-        dirs.iter().any(|dir| {
-            let names = root.names(&format!("{dir}/{version}/kernel/fs/nfs"));
-            names.is_ok_and(|names| names.iter().any(|name| name.starts_with("nfs.ko")))
-        })
-    };
-    found.modules && !found.nfs_module && !versions.is_empty() && versions.iter().all(is_module)
+/// Returns whether NFS is a module of every kernel in the root.
+fn has_nfs_as_module(root: &dyn BootFiles) -> bool {
+    of_every_kernel(root, &|dir| {
+        let names = root.names(&format!("{dir}/kernel/fs/nfs"));
+        names.is_ok_and(|names| names.iter().any(|name| name.starts_with("nfs.ko")))
+    })
 }
 
-/// Returns whether the initramfs has modules, but none for a network, of which no kernel in the root has any built in.
-fn lacks_network(root: &dyn BootFiles, found: &Contents) -> bool {
+/// Returns whether every kernel in the root has drivers of wired networks, and none built in.
+fn has_network_as_modules(root: &dyn BootFiles) -> bool {
+    of_every_kernel(root, &|dir| {
+        let builtin = text(root, &format!("{dir}/modules.builtin"));
+        let drivers = root.names(&format!("{dir}/kernel/drivers/net/ethernet"));
+        let is_built_in = |text: &str| {
+            ["/net/ethernet/", "/net/usb/", "/net/virtio_net"]
+                .iter()
+                .any(|driver| text.contains(driver))
+        };
+        // Without that list it is not known what is built in.
+        matches!(builtin, Ok(Some(text)) if !is_built_in(&text))
+            && drivers.is_ok_and(|names| !names.is_empty())
+    })
+}
+
+/// Returns whether the modules of each kernel in the root are so, by their directory; `false` without any.
+fn of_every_kernel(root: &dyn BootFiles, is_so: &dyn Fn(&str) -> bool) -> bool {
     let versions = kernel::module_versions(root);
-    let all_are_modules = |version: &String| {
-        ["usr/lib/modules", "lib/modules"].iter().any(|dir| {
-            let builtin = text(root, &format!("{dir}/{version}/modules.builtin"));
-            let drivers = root.names(&format!("{dir}/{version}/kernel/drivers/net/ethernet"));
-            let is_built_in = |text: &str| {
-                ["/net/ethernet/", "/net/usb/", "/net/virtio_net"]
-                    .iter()
-                    .any(|driver| text.contains(driver))
-            };
-            // Without that list it is not known what is built in.
-            matches!(builtin, Ok(Some(text)) if !is_built_in(&text))
-                && drivers.is_ok_and(|names| !names.is_empty())
-        })
+    let holds = |version: &String| {
+        let mut dirs = ["usr/lib/modules", "lib/modules"].iter();
+        dirs.any(|dir| is_so(&format!("{dir}/{version}")))
     };
-    found.modules
-        && !found.net_module
-        && !versions.is_empty()
-        && versions.iter().all(all_are_modules)
+    !versions.is_empty() && versions.iter().all(holds)
 }
 
 fn mounts_version_3(way: &Way) -> bool {
