@@ -123,6 +123,15 @@ fn after_plain(image: &[u8]) -> (&[u8], bool) {
     }
 }
 
+/// Returns whether bytes are the beginning of an entry's header, and the rest is missing or has become NULs.
+pub(super) fn is_cut_header(bytes: &[u8]) -> bool {
+    let begun = bytes.split(|&b| b == 0).next().unwrap_or_default();
+    let is_magic = |magic: &&[u8]| begun.starts_with(magic) || magic.starts_with(begun);
+    begun.len() < CPIO_HEADER
+        && CPIO.iter().any(is_magic)
+        && begun.iter().all(u8::is_ascii_hexdigit)
+}
+
 /// An archive that ends before its last entry does.
 struct Cut;
 
@@ -146,9 +155,12 @@ fn archive_length(bytes: &[u8]) -> Result<usize, Cut> {
                 false => Ok(0),
             };
         }
-        let header = rest.get(..CPIO_HEADER);
-        if header.is_none_or(|header| header.contains(&0)) {
+        let header = &rest[..rest.len().min(CPIO_HEADER)];
+        if is_cut_header(header) {
             return Err(Cut);
+        }
+        if header.len() < CPIO_HEADER {
+            return Ok(0);
         }
         let (Some(size), Some(name)) = (number(at + 54), number(at + 94)) else {
             return Ok(0);

@@ -221,12 +221,13 @@ fn walk(reader: &mut dyn Read, found: &mut Contents) -> io::Result<End> {
         if header[0] == 0 {
             continue;
         }
-        reader.read_exact(&mut header[1..])?;
+        header[1..].fill(0);
+        let mut rest = &mut header[1..];
+        io::copy(&mut reader.take(HEADER as u64 - 1), &mut rest)?;
         if interrupt::requested().is_some() {
             return Ok(End::Unknown);
         }
-        // What was lost may have become NULs.
-        if header.contains(&0) {
+        if archive::is_cut_header(&header) {
             return Ok(End::Early);
         }
         let number = |at: usize| {

@@ -100,6 +100,8 @@ fn what_cannot_be_read_tells_nothing() {
         b"x".to_vec(),
         [&whole[..], b"more"].concat(),
         b"BZh91AY&SY".to_vec(),
+        b"070701 and something else".to_vec(),
+        gzip(b"070701 and something else"),
     ] {
         assert_eq!(seen(&image), Initramfs::Unknown);
     }
