@@ -10,12 +10,14 @@
 //! order, tabs, escapes and line ends are not changed. Mounts nothing.
 
 mod crypttab;
+mod data;
 mod entry;
 mod lines;
 
 use anyhow::Result;
 
 pub use crypttab::edit_crypttab;
+pub use data::edit_data;
 pub use entry::{Entry, entries};
 
 use super::spec::NfsVersion;

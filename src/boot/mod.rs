@@ -8,6 +8,7 @@ mod arch;
 pub mod cloud_init;
 mod cmdline;
 mod cmdline_tokens;
+pub mod data;
 mod files;
 pub mod fstab;
 pub mod identity;

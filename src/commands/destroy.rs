@@ -1,6 +1,7 @@
 //! `netbe destroy`
 
 use std::io::IsTerminal;
+use std::str::FromStr;
 
 use anyhow::Result;
 use clap::Args;
@@ -11,7 +12,9 @@ use super::session::Session;
 use super::{complete, confirm};
 use crate::failure::{Failure, Kind};
 use crate::lifecycle::space::Space;
-use crate::lifecycle::{Mode, Outcome, destroy};
+use crate::lifecycle::{Mode, Outcome, data, destroy};
+use crate::pool::data::DataPath;
+use crate::pool::name::NotAName;
 use crate::pool::{NodeName, Operand, Pool};
 
 /// Destroy environments, or a node with all of them
@@ -27,20 +30,28 @@ use crate::pool::{NodeName, Operand, Pool};
 /// entries dropped, and the environment is unused if they do not come back within five seconds. This is checked again
 /// just before anything is destroyed.
 ///
+/// --data destroys what belonged to a node beside its environments (netbe-set, data) and was taken off its list; it refuses
+/// what environments mount, and what the machine may have mounted until it has reported a boot since. -r refuses a node
+/// with data, unless --data is given too.
+///
 /// With -n, and before the question, the command prints how much space will be freed: what only the named
 /// environments refer to, counted as netbe list --space counts UNIQUE.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe destroy nog/old nog/older
   netbe destroy -n nog/old nog/older
-  netbe destroy -r werda")]
+  netbe destroy -r werda
+  netbe destroy --data nog /srv")]
 pub struct Destroy {
-    /// The environments; with -r, the nodes
+    /// The environments; with -r, the nodes; with --data, a node and its paths
     #[arg(required = true, value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::sources))]
-    pub operands: Vec<Operand>,
+    pub words: Vec<Word>,
     /// Destroy whole nodes
     #[arg(short, long)]
     pub recursive: bool,
+    /// Destroy data that was taken off a node's list; with -r, all data of the nodes
+    #[arg(long)]
+    pub data: bool,
     /// Do not ask
     #[arg(short, long)]
     pub yes: bool,
@@ -49,10 +60,37 @@ pub struct Destroy {
     pub changing: Changing,
 }
 
-/// Destroys environments, or whole nodes.
+/// A node or environment, or with `--data` a path.
+#[derive(Debug, Clone)]
+pub enum Word {
+    /// `NODE` or `NODE/ENV`.
+    Operand(Operand),
+    /// A path as the node sees it.
+    Path(DataPath),
+}
+
+impl FromStr for Word {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text.starts_with('/') {
+            true => text.parse().map(Self::Path),
+            false => text
+                .parse()
+                .map(Self::Operand)
+                .map_err(|e: NotAName| e.to_string()),
+        }
+    }
+}
+
+/// Destroys environments, whole nodes, or data of a node.
 pub fn run(session: &Session, args: &Destroy) -> Result<u8> {
     let pool = session.pool()?;
     let mode: Mode = args.changing.into();
+    if args.data && !args.recursive {
+        return destroy_data(session, &pool, args);
+    }
+    let args = &Named::new(args)?;
     let look = Mode {
         dry_run: true,
         ..mode
@@ -68,14 +106,14 @@ pub fn run(session: &Session, args: &Destroy) -> Result<u8> {
     };
     if !mode.dry_run && !args.yes {
         // Refuse before asking: a question about what will be refused is useless.
-        if let Outcome::Planned(mut steps) = destroy(&pool, &operands, args.recursive, look)? {
+        if let Outcome::Planned(mut steps) = destroy(&pool, &operands, args, look)? {
             if std::io::stdin().is_terminal() {
                 steps.extend(freed(session, &pool, bytes));
             }
             confirmed(&steps)?;
         }
     }
-    let mut outcome = destroy(&pool, &operands, args.recursive, mode)?;
+    let mut outcome = destroy(&pool, &operands, args, mode)?;
     if let Outcome::Planned(steps) = &mut outcome {
         steps.extend(freed(session, &pool, bytes));
     }
@@ -85,17 +123,84 @@ pub fn run(session: &Session, args: &Destroy) -> Result<u8> {
     Ok(worst)
 }
 
+/// The operands that name environments or nodes.
+struct Named {
+    operands: Vec<Operand>,
+    recursive: bool,
+    data: bool,
+    yes: bool,
+}
+
+impl Named {
+    fn new(args: &Destroy) -> Result<Self> {
+        let mut operands = Vec::new();
+        for word in &args.words {
+            match word {
+                Word::Operand(operand) => operands.push(operand.clone()),
+                Word::Path(path) => {
+                    return Err(
+                        Failure::usage(format!("{path} is a path, not an environment"))
+                            .hint(format!("data of a node: netbe destroy --data NODE {path}"))
+                            .into(),
+                    );
+                }
+            }
+        }
+        Ok(Self {
+            operands,
+            recursive: args.recursive,
+            data: args.data,
+            yes: args.yes,
+        })
+    }
+}
+
+fn destroy_data(session: &Session, pool: &Pool, args: &Destroy) -> Result<u8> {
+    let usage = || {
+        Failure::usage("--data takes a node and its paths").hint("netbe destroy --data NODE PATH…")
+    };
+    let Some((Word::Operand(Operand { node, env: None }), words)) = args.words.split_first() else {
+        return Err(usage().into());
+    };
+    let mut paths: Vec<DataPath> = Vec::new();
+    for word in words {
+        match word {
+            Word::Path(path) if !paths.contains(path) => paths.push(path.clone()),
+            Word::Path(_) => {}
+            Word::Operand(_) => return Err(usage().into()),
+        }
+    }
+    if paths.is_empty() {
+        return Err(usage().into());
+    }
+    let mode: Mode = args.changing.into();
+    let look = Mode {
+        dry_run: true,
+        ..mode
+    };
+    if !mode.dry_run
+        && !args.yes
+        && let Outcome::Planned(steps) = data::destroy::destroy(pool, node, &paths, look)?
+    {
+        confirmed(&steps)?;
+    }
+    if let Some(gone) = session.done(data::destroy::destroy(pool, node, &paths, mode)?)? {
+        session.sentence(&format!("Destroyed {}.", gone.join(", ")))?;
+    }
+    Ok(0)
+}
+
 /// Returns those that may be destroyed, and why the others may not; an only one is left to the command itself.
 ///
 /// # Errors
 /// `Usage`: then nothing is done.
-fn able(pool: &Pool, args: &Destroy, look: Mode) -> Result<(Vec<Operand>, Vec<anyhow::Error>)> {
+fn able(pool: &Pool, args: &Named, look: Mode) -> Result<(Vec<Operand>, Vec<anyhow::Error>)> {
     let (mut able, mut refused) = (args.operands.clone(), Vec::new());
     if able.len() > 1 {
         able.clear();
         for operand in &args.operands {
             let one = std::slice::from_ref(operand);
-            let Err(error) = destroy(pool, one, args.recursive, look) else {
+            let Err(error) = destroy(pool, one, args, look) else {
                 able.push(operand.clone());
                 continue;
             };
@@ -113,10 +218,10 @@ fn able(pool: &Pool, args: &Destroy, look: Mode) -> Result<(Vec<Operand>, Vec<an
 fn destroy(
     pool: &Pool,
     operands: &[Operand],
-    recursive: bool,
+    args: &Named,
     mode: Mode,
 ) -> Result<Outcome<Vec<String>>> {
-    if !recursive {
+    if !args.recursive {
         return destroy::environments(pool, operands, mode);
     }
     let mut nodes: Vec<NodeName> = Vec::new();
@@ -130,7 +235,7 @@ fn destroy(
         }
         nodes.push(operand.node.clone());
     }
-    destroy::nodes(pool, &nodes, mode)
+    destroy::nodes(pool, &nodes, args.data, mode)
 }
 
 /// Returns the step that names the space to be freed; prints a warning instead if it cannot be measured.

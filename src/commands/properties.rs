@@ -25,6 +25,15 @@ use crate::pool::NodeName;
 /// keeps what it had, and does not stop the others. Without a property everything is brought along with what is set, as
 /// after the pool was mounted at another path.
 ///
+/// data: each path becomes a subvolume under nodes/NODE/data with what the active environment has there, is exported to the
+/// node, and mounted by a line in the fstab of each of its environments, also of those that are there (as with --existing),
+/// so that upgrade, activate, rollback and prune do not touch it. A node that runs uses it from its next boot on; what it
+/// writes to the old place until then stays in the environment, and so does what environments have there, under the mount.
+/// With systemd the mounts are made before anything that could use them, and where one fails the machine comes up in
+/// emergency mode, not with an empty /home. A path that is taken off the list keeps its subvolume until netbe destroy --data
+/// NODE PATH; back on the list, it is as it was. A template has no data of its own: nodes made from it take over its value,
+/// and start with what its environment has. The system needs mount.nfs. A container store on NFS cannot have an overlay.
+///
 /// nfs.subtree-check: the kernel's NFS server does not authenticate file handles, so the root user of a node can forge
 /// handles for any file of the pool's filesystem, including those of other nodes. With on, the server checks on every
 /// call that the file is below the export. The price: a file that is renamed into another directory while it is open
@@ -121,11 +130,16 @@ fn set_on(
         let sentence = format!("Set {} on {target}.", done.set.join(" "));
         session.sentence(&sentence)?;
     }
+    let environments = |number: usize| match number {
+        1 => "1 environment".to_string(),
+        number => format!("{number} environments"),
+    };
+    if done.fstabs > 0 {
+        let environments = environments(done.fstabs);
+        session.sentence(&format!("Wrote the fstab of {environments}."))?;
+    }
     if request.existing {
-        let environments = match done.brought.len() {
-            1 => "1 environment".to_string(),
-            number => format!("{number} environments"),
-        };
+        let environments = environments(done.brought.len());
         let sentence =
             format!("Wrote the boot files of {environments}; a node that runs needs one reboot.");
         session.sentence(&sentence)?;
@@ -133,6 +147,7 @@ fn set_on(
     if done.is_for_new {
         session.notes(&[properties::for_new(node)]);
     }
+    session.notes(&done.notes);
     session.warnings(&done.warnings);
     Ok(session.failed(&done.failures))
 }

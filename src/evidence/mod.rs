@@ -15,6 +15,7 @@ pub mod reports;
 mod transfers_told;
 
 use std::io;
+use std::path::Path;
 
 use jiff::Timestamp;
 
@@ -202,7 +203,15 @@ pub fn is_in_use(node: &Node, env: &EnvName) -> io::Result<bool> {
 /// # Errors
 /// When the tables cannot be read.
 pub fn is_used_still(env: &Environment) -> io::Result<bool> {
-    Ok(!nfsd::in_use_below(&env.dir, Look::Now)?.is_empty() && nfsd::comes_back(&env.dir)?)
+    is_dir_used_still(&env.dir)
+}
+
+/// As [`is_used_still`], of any directory with exports.
+///
+/// # Errors
+/// When the tables cannot be read.
+pub fn is_dir_used_still(dir: &Path) -> io::Result<bool> {
+    Ok(!nfsd::in_use_below(dir, Look::Now)?.is_empty() && nfsd::comes_back(dir)?)
 }
 
 /// Returns the environments of a node of which the NFS server has a half in use.

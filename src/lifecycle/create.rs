@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use super::plan::Plan;
 use super::staged::{Content, Identity, Made, StagedEnvironment, Target, free_name};
-use super::{Mode, Outcome, activate_new, network_names, properties};
+use super::{Mode, Outcome, activate_new, data, network_names, properties};
 use crate::failure::{self, Failure, Kind, hinted};
 use crate::fs::rooted::Tree;
 use crate::pool::record::{EnvRecord, NodeRecord};
@@ -80,6 +80,10 @@ pub fn create(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Crea
         if !node.is_offered() && !node.is_template() {
             making.done.warnings.push(not_asked_for(&node.name));
         }
+        making
+            .done
+            .notes
+            .extend(data::without(pool, &node).filter(|_| making.done.new_node));
     }
     Ok(done.map(|making| making.done))
 }
@@ -115,7 +119,7 @@ impl Chosen {
             Err(e) if failure::is(&e, Kind::NotFound) => None,
             Err(e) => return Err(e),
         };
-        let record = match &existing {
+        let mut record = match &existing {
             Some(node) => {
                 node.refuse_lost()?;
                 if let Some((key, value)) = request.properties.first() {
@@ -140,6 +144,11 @@ impl Chosen {
         source.require_sound()?;
         if existing.is_none() {
             pool.refuse_work_in(&request.target.node, Duration::ZERO)?;
+            let value = data::inherited(pool, &source);
+            record
+                .properties
+                .extend(value.map(|v| ("data".to_string(), v)));
+            record.data = data::of_new_node(pool, &record, &source)?;
         }
         let env = free_name(pool, existing.as_ref(), &request.target).map_err(|e| match request
             .activate
@@ -197,6 +206,14 @@ impl Chosen {
             making.done.notes.extend(staged.snapshot(&self.source)?);
             Ok(())
         });
+        if self.existing.is_none() && !self.record.data.is_empty() {
+            let sentence = data::sentence(&self.record.data, &self.source, &self.node);
+            plan.step(sentence, |making| {
+                let staged = making.staged.as_ref().context("it was not begun")?;
+                making.done.notes.extend(staged.fill_data()?);
+                Ok(())
+            });
+        }
         if let Some((sentence, identity)) = self.identity() {
             plan.step(sentence, move |making| {
                 making.identity = identity;

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::data::destroy::refuse_left;
 use super::plan::Plan;
 use super::{Mode, Outcome, in_use};
 use crate::evidence::{self, Evidence};
@@ -65,8 +66,14 @@ pub fn environments(pool: &Pool, operands: &[Operand], mode: Mode) -> Result<Out
     Ok(done.map(|_locks| found.iter().map(ToString::to_string).collect()))
 }
 
-/// Destroys nodes with all their environments: all of them, or none where one is protected.
-pub fn nodes(pool: &Pool, names: &[NodeName], mode: Mode) -> Result<Outcome<Vec<String>>> {
+/// Destroys nodes with all their environments, and with `data` what belongs to them beside those: all of them, or none where
+/// one is protected.
+pub fn nodes(
+    pool: &Pool,
+    names: &[NodeName],
+    data: bool,
+    mode: Mode,
+) -> Result<Outcome<Vec<String>>> {
     let names = sorted_nodes(names.iter());
     for name in &names {
         pool.refuse_work_in(name, mode.patience())?;
@@ -79,7 +86,10 @@ pub fn nodes(pool: &Pool, names: &[NodeName], mode: Mode) -> Result<Outcome<Vec<
         let envs = node.environments()?;
         foreign::refuse(&node.name, &foreign::in_node(&node.dir)?)?;
         refuse(pool, &node, &envs, Scope::Node)?;
+        refuse_left(&node, data)?;
         sentences.extend(envs.iter().map(|e| format!("destroy {e}")));
+        let of_data = node.record.data.paths.iter();
+        sentences.extend(of_data.map(|d| format!("destroy the data of {} of {name}", d.path)));
         sentences.push(format!("destroy node {name}"));
         found.push(Whole((node, envs)));
     }
@@ -88,6 +98,9 @@ pub fn nodes(pool: &Pool, names: &[NodeName], mode: Mode) -> Result<Outcome<Vec<
         all(&found, |Whole((node, envs))| {
             forget_names(pool, node, mode)?;
             withdraw(pool, envs, mode)?;
+            if !node.record.data.is_empty() {
+                publish::withdraw_below(pool, &pool.lock(mode.wait)?, &[&node.dir])?;
+            }
             stage::discard(&node.dir, &layout::nodes(pool.root()))
                 .context("its names and exports are already removed")?;
             state::forget_node(&node.state)

@@ -8,6 +8,7 @@ mod activate_new;
 mod addresses;
 pub mod check;
 pub mod create;
+pub mod data;
 pub mod dedupe;
 pub mod describe;
 pub mod destroy;

@@ -58,6 +58,10 @@ pub struct Changed {
     pub is_for_new: bool,
     /// The environments that were brought along.
     pub brought: Vec<EnvId>,
+    /// The number of environments whose fstab was changed for the data of their node alone.
+    pub fstabs: usize,
+    /// Notes, a sentence each.
+    pub notes: Vec<String>,
     /// Warnings, a sentence each.
     pub warnings: Vec<String>,
     /// The failures: environments that were not brought along.
@@ -79,7 +83,7 @@ pub fn set(
         Some(name) => on_node::set(pool, name, &values, request, mode)?,
         None => on_pool::set(pool, &values, request, mode)?,
     };
-    if !request.existing {
+    if !request.existing && !sets_data(&values) {
         return Ok(set);
     }
     // In a dry run the values are not stored, and the sentences do not depend on them.
@@ -88,20 +92,28 @@ pub fn set(
         Some(name) => vec![name.clone()],
         None => now.nodes()?.into_iter().map(|node| node.name).collect(),
     };
-    Ok(match (set, existing::bring_along(&now, &nodes, mode)?) {
-        (Outcome::Done(mut set), Outcome::Done(brought)) => {
-            set.is_for_new = false;
-            set.brought = brought.done;
-            set.warnings.extend(brought.warnings);
-            set.failures = brought.failures;
-            Outcome::Done(set)
-        }
-        (Outcome::Planned(mut steps), Outcome::Planned(more)) => {
-            steps.extend(more);
-            Outcome::Planned(steps)
-        }
-        (set, _) => set,
-    })
+    let reach = existing::Reach {
+        data_of_nodes: node.is_none(),
+        boot_files: request.existing,
+    };
+    Ok(
+        match (set, existing::bring_along(&now, &nodes, reach, mode)?) {
+            (Outcome::Done(mut set), Outcome::Done(brought)) => {
+                set.is_for_new &= !request.existing;
+                set.brought = brought.done;
+                set.fstabs = brought.fstabs;
+                set.notes.extend(brought.notes);
+                set.warnings.extend(brought.warnings);
+                set.failures = brought.failures;
+                Outcome::Done(set)
+            }
+            (Outcome::Planned(mut steps), Outcome::Planned(more)) => {
+                steps.extend(more);
+                Outcome::Planned(steps)
+            }
+            (set, _) => set,
+        },
+    )
 }
 
 /// Returns the record of a new node with these properties.
@@ -141,6 +153,11 @@ fn normalised(assignments: &[(String, String)], for_pool: bool) -> Result<Vec<(S
         }
     }
     Ok(values)
+}
+
+/// Returns whether these change what belongs to nodes: then their environments follow, as with `--existing`.
+fn sets_data(values: &[(String, String)]) -> bool {
+    values.iter().any(|(key, _)| key == "data")
 }
 
 /// Returns the warnings about addresses that do not fit once these values are set.

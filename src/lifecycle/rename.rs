@@ -181,7 +181,7 @@ pub fn node(pool: &Pool, old: &NodeName, new: &NodeName, mode: Mode) -> Result<O
         }
         tftp::bring_node_up_to_date(pool, Some(&shared), &now, &mut Published::default())?;
         dnsmasq::bring_node_up_to_date(pool, Some(&shared), &now, &mut Published::default())?;
-        publish::withdraw(pool, &shared, &envs.iter().collect::<Vec<_>>())?;
+        publish::withdraw_below(pool, &shared, &[&node.dir])?;
         Ok(())
     });
     plan.step(format!("destroy {old}"), |(_, lock)| {
@@ -211,6 +211,9 @@ fn make_node(
         let mut complete = copy.complete(fill(&copy, env, Identity::OldName)?)?;
         complete.record.replaces = None;
         staged.add(&copy, &complete)?;
+    }
+    if !node.record.data.is_empty() {
+        staged.copy_data(node)?;
     }
     // One may have been booted since, while no link leads to the new node yet.
     for env in envs {

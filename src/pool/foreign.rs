@@ -7,6 +7,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::data::DataPath;
 use super::{EnvName, layout};
 use crate::failure::Failure;
 use crate::fs::atomic;
@@ -26,11 +27,15 @@ pub fn in_env(dir: &Path) -> io::Result<Vec<PathBuf>> {
 /// Returns what is not netbe's in a node's directory, apart from what is in its environments.
 pub fn in_node(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = others(dir, |name| {
-        is_one_of(name, &[layout::ENVS, layout::ACTIVE])
+        is_one_of(name, &[layout::ENVS, layout::ACTIVE, layout::DATA])
             || is_one_of(name, &[layout::NODE_RECORD, layout::FAILED_UPGRADE_LOG])
     })?;
     let envs = dir.join(layout::ENVS);
     found.extend(others(&envs, is_environment)?);
+    found.extend(others(&dir.join(layout::DATA), |name| {
+        let path = name.to_str().and_then(DataPath::of_directory);
+        path.is_some()
+    })?);
     Ok(found)
 }
 

@@ -16,6 +16,8 @@ pub const ROOT: &str = "root";
 pub const BOOT: &str = "boot";
 /// The base of an environment, a directory.
 pub const BASE: &str = ".base";
+/// The directory of what belongs to a node and not to its environments, in a node: a subvolume for each path.
+pub const DATA: &str = "data";
 /// The log of the upgrade that made an environment, a file of the environment.
 pub const UPGRADE_LOG: &str = "upgrade.log";
 /// The log of the last failed upgrade, a file of the node.

@@ -6,6 +6,8 @@
 
 pub mod base;
 pub mod code;
+pub mod data;
+pub mod data_store;
 mod env_id;
 pub mod environment;
 pub mod foreign;

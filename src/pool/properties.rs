@@ -10,6 +10,7 @@ mod value;
 pub use dhcp::Dhcp;
 pub use keep::{Keep, keep};
 
+use super::data;
 use super::record::{NodeRecord, PoolRecord};
 use crate::boot::{Ip, Loader, NfsVersion};
 use crate::failure::Failure;
@@ -177,6 +178,15 @@ pub const ALL: &[Property] = &[
         default: "on",
         pool_wide: true,
         normalise: value::on_off,
+    },
+    Property {
+        name: "data",
+        help: "paths that belong to the node and not to its environments: upgrade, activate and rollback leave them alone",
+        value: "absolute paths, comma-separated; default (/home, /root, /srv, /var/log, /var/mail, /var/spool, /var/www, as \
+               far as the active environment has them); none",
+        default: "-",
+        pool_wide: true,
+        normalise: data::normalised,
     },
     Property {
         name: "power.cycle",

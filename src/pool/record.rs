@@ -16,6 +16,7 @@ use serde_json::{Map, Value};
 
 pub use env::{EnvRecord, KernelSeen, Led, Shared};
 
+use super::data::DataRecord;
 pub use super::record_file::{LIMIT, read, write, write_before_sync};
 
 /// How many generations before its origin an environment records.
@@ -62,6 +63,9 @@ pub struct NodeRecord {
     /// Clients that lost their access by a change of the properties, until the node has booted again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<KeptClients>,
+    /// The data that belongs to the node, and not to its environments.
+    #[serde(default, skip_serializing_if = "DataRecord::is_empty")]
+    pub data: DataRecord,
     /// Fields of a newer netbe.
     #[serde(flatten)]
     pub other: Map<String, Value>,

@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use super::server;
 use crate::btrfs::subvolume::{self, Uuid};
-use crate::pool::{Environment, Node, Pool};
+use crate::pool::{Environment, Node, Pool, data_store};
 
 /// The options of every export.
 ///
@@ -50,6 +50,28 @@ pub fn lines_for(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Line
             })
         })
         .collect()
+}
+
+/// Returns the lines of a node's data, also of what was taken off its list: a machine may have it mounted until it has
+/// booted again.
+///
+/// # Errors
+/// If one cannot be read; one that does not exist has no line.
+pub fn lines_of_data(pool: &Pool, node: &Node) -> Result<Vec<Line>> {
+    let mut lines = Vec::new();
+    for data in &node.record.data.paths {
+        let path = data_store::subvolume_of(node, &data.path);
+        let exporting = || format!("exporting the data {} of {}", data.path, node.name);
+        if data_store::is_there(node, &data.path).with_context(exporting)? {
+            lines.push(Line {
+                fsid: subvolume::info(&path).with_context(exporting)?.uuid,
+                path: path.to_string_lossy().into_owned(),
+                clients: allowed(pool, node)?,
+                subtree_check: checks_subtrees(pool, node),
+            });
+        }
+    }
+    Ok(lines)
 }
 
 /// Returns the clients that a node's environments are exported to: those that may mount them, and those that may go on

@@ -14,13 +14,14 @@ pub mod tftp_port;
 pub mod tftp_transfer;
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use anyhow::Result;
 
 use crate::evidence::Evidence;
 use crate::failure::Failure;
 use crate::pool::pending::Pending;
-use crate::pool::{Environment, Node, Pool, PoolLock};
+use crate::pool::{Environment, Node, Pool, PoolLock, data_store};
 
 /// The result of publishing.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub struct Published {
 ///
 /// Those already `exported` stay as long as they exist.
 fn offered(pool: &Pool, node: &Node, exported: &HashSet<String>) -> Result<Vec<Environment>> {
-    if !node.is_offered() || !has_nfs_root(pool, node) {
+    if !is_exported(pool, node) {
         return Ok(Vec::new());
     }
     let evidence = Evidence::recent(node);
@@ -51,6 +52,11 @@ fn offered(pool: &Pool, node: &Node, exported: &HashSet<String>) -> Result<Vec<E
             e.whole && (wanted || evidence.booted(e) != Some(false))
         })
         .collect())
+}
+
+/// Returns whether a machine can ask for a node, and mounts its root from this server.
+fn is_exported(pool: &Pool, node: &Node) -> bool {
+    node.is_offered() && has_nfs_root(pool, node)
 }
 
 /// Returns whether a node mounts its root from this server.
@@ -127,6 +133,15 @@ fn exports_of_all(
         for env in offered {
             lines.extend(exports::lines_for(pool, node, &env)?);
         }
+        match exports::lines_of_data(pool, node) {
+            Ok(of_data) if is_exported(pool, node) => lines.extend(of_data),
+            Ok(_) => {}
+            Err(e) => {
+                kept.extend(exports::below(&old, &data_store::directory(node)));
+                let stays = format!("{e:#}; the exports of its data are unchanged");
+                done.warnings.push(stays);
+            }
+        }
     }
     Ok(exports::print(&pool.record().uuid, &lines, kept))
 }
@@ -147,10 +162,11 @@ fn exports_now(pool: &Pool, done: &mut Published) -> Result<String> {
 /// # Errors
 /// When the server does not export it.
 pub fn export(pool: &Pool, lock: &PoolLock, node: &Node, env: &Environment) -> Result<Vec<String>> {
-    if !node.is_offered() || !has_nfs_root(pool, node) {
+    if !is_exported(pool, node) {
         return Ok(Vec::new());
     }
-    let lines = exports::lines_for(pool, node, env)?;
+    let mut lines = exports::lines_for(pool, node, env)?;
+    lines.extend(exports::lines_of_data(pool, node)?);
     let mut done = Published::default();
     let old = exports_now(pool, &mut done)?;
     let text = exports::with(&old, &pool.record().uuid, &lines);
@@ -161,10 +177,15 @@ pub fn export(pool: &Pool, lock: &PoolLock, node: &Node, env: &Environment) -> R
 
 /// Removes environments from the exports; they need not be exported.
 pub fn withdraw(pool: &Pool, lock: &PoolLock, envs: &[&Environment]) -> Result<Vec<String>> {
+    let dirs: Vec<&Path> = envs.iter().map(|e| e.dir.as_path()).collect();
+    withdraw_below(pool, lock, &dirs)
+}
+
+/// Removes what is in these directories from the exports: of environments, or of whole nodes.
+pub fn withdraw_below(pool: &Pool, lock: &PoolLock, dirs: &[&Path]) -> Result<Vec<String>> {
     let mut done = Published::default();
     let old = exports_now(pool, &mut done)?;
-    let dirs: Vec<&std::path::Path> = envs.iter().map(|e| e.dir.as_path()).collect();
-    if let Some(text) = exports::without(&old, &dirs) {
+    if let Some(text) = exports::without(&old, dirs) {
         nfs::bring_up_to_date(pool, Some(lock), &text, &mut done)?;
     }
     Ok(done.warnings)

@@ -163,6 +163,20 @@ fn astray(pool: &Pool) {
     symlink("../nodes/nog/envs/b/boot", &name).unwrap();
 }
 
+/// Lets the systems of `nog` and `ordo` mount data.
+fn with_helper(pool: &Pool) {
+    pool.netbe().ok("destroy -y nog/bare");
+    for env in ["nog/a", "nog/b", "nog/kept", "ordo/x", "ordo/y"] {
+        fs::write(pool.half(env, "root").join("usr/sbin/mount.nfs"), "").unwrap();
+    }
+}
+
+fn with_data(pool: &Pool) {
+    with_helper(pool);
+    pool.netbe().ok("set data=/home,/srv ordo");
+    pool.netbe().ok("set data=/srv ordo");
+}
+
 fn nothing(_: &Pool) {}
 
 const DONE: &[(&str, Prepare)] = &[
@@ -203,6 +217,13 @@ const DONE: &[(&str, Prepare)] = &[
     ("set server=192.0.2.2 --existing", nothing),
     ("set mac= nog", nothing),
     ("init --server 192.0.2.9", nothing),
+    ("set data=/home,/srv nog", with_helper),
+    ("set data=default", with_helper),
+    ("set data=none ordo", with_data),
+    ("destroy -y --data ordo /home", with_data),
+    ("destroy -y -r --data ordo", with_data),
+    ("rename ordo werda", with_data),
+    ("create werda/w --from ordo", with_data),
     ("set mac=02:00:00:00:00:08 ordo", nothing),
     ("upgrade --node nog --name n -- touch /etc/new", nothing),
     ("upgrade --node nog --name n -a -- touch /etc/new", nothing),
@@ -260,6 +281,12 @@ const REFUSED: &[(&str, i32, Prepare)] = &[
     ("set nonsense=1 nog", 2, nothing),
     ("set mac=02:00:00:00:00:08 base", 3, nothing),
     ("set keep=many", 2, nothing),
+    ("set data=/home nog", 3, nothing),
+    ("set data=/usr nog", 2, nothing),
+    ("set data=/nowhere nog", 3, with_helper),
+    ("destroy -y --data ordo /srv", 3, with_data),
+    ("destroy -y --data ordo /opt", 4, with_data),
+    ("destroy -y -r ordo", 3, with_data),
     ("upgrade --node nog --name b -- true", 3, nothing),
     ("upgrade nog/none -- true", 4, nothing),
     ("upgrade --node ordo --once -- true", 3, nothing),

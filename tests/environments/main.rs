@@ -15,6 +15,7 @@ mod check;
 mod clock;
 mod concurrency;
 mod create;
+mod data;
 mod describe;
 mod destroy;
 mod dry_run;

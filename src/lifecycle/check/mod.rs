@@ -3,6 +3,7 @@
 //! Checking takes no lock and changes nothing; the stages of running commands are no findings. Each finding names the
 //! object, the problem and the remedy.
 
+mod data;
 pub mod filesystem;
 mod leftovers;
 mod nested;
@@ -160,6 +161,7 @@ fn of_node(pool: &Pool, node: &Node) -> Result<Vec<Finding>> {
         .collect();
     found.extend(leftovers::in_node(pool, node, &envs)?);
     found.extend(active_link(pool, node, &envs));
+    found.extend(data::of_node(pool, node)?);
     found.extend(addresses::of_clients(pool, node)?.map(Finding::from));
     for env in &envs {
         // Each verification reads kernels and initramfs: thousands take minutes.

@@ -6,22 +6,37 @@
 
 use anyhow::{Context, Result};
 
+use super::super::data::Change;
 use super::super::plan::Plan;
 use super::super::staged;
 use super::super::staged::boot_config::{self, Wanted};
 use super::super::{Mode, Outcome};
 use crate::btrfs::subvolume;
-use crate::failure::hinted;
+use crate::failure::{Failure, hinted};
 use crate::fs::atomic::Durable;
 use crate::fs::interrupt;
 use crate::pool::pending::Pending;
-use crate::pool::{EnvId, EnvName, NodeName, Pool};
+use crate::pool::{EnvId, EnvName, Node, NodeName, Pool};
+use crate::publish;
+
+/// What is brought along.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Reach {
+    /// Whether the data of each node is made as its property says; it was already where the property is the node's.
+    pub data_of_nodes: bool,
+    /// Whether boot files and all of the fstab are, or only that the fstab mounts the data of its node.
+    pub boot_files: bool,
+}
 
 /// The environments that were brought along.
 #[derive(Debug, Default)]
 pub(super) struct Brought {
     /// Their names.
     pub done: Vec<EnvId>,
+    /// The number of those whose fstab was changed for the data of their node alone.
+    pub fstabs: usize,
+    /// Notes, a sentence each.
+    pub notes: Vec<String>,
     /// Warnings, a sentence each.
     pub warnings: Vec<String>,
     /// The failures, one for each environment that keeps what it was made with.
@@ -32,13 +47,38 @@ pub(super) struct Brought {
 ///
 /// # Errors
 /// When they cannot be listed, and when netbe is interrupted.
-pub(super) fn bring_along(pool: &Pool, nodes: &[NodeName], mode: Mode) -> Result<Outcome<Brought>> {
+pub(super) fn bring_along(
+    pool: &Pool,
+    nodes: &[NodeName],
+    reach: Reach,
+    mode: Mode,
+) -> Result<Outcome<Brought>> {
     let mut plan = Plan::new();
     for name in nodes {
         let node = pool.node(name)?;
-        for env in node.environments()? {
+        if reach.data_of_nodes && !node.is_template() {
+            follow(&mut plan, pool, &node, mode);
+        }
+        let is_reached = reach.boot_files || !node.is_template();
+        for env in node.environments()?.into_iter().filter(|_| is_reached) {
             let (node, env) = (name.clone(), env.name);
             let id = EnvId::new(&node, &env);
+            if !reach.boot_files {
+                plan.step(
+                    format!("have the fstab of {id} mount the data of {node}"),
+                    move |brought: &mut Brought| {
+                        interrupt::check()?;
+                        match write_data(pool, &node, &env, mode) {
+                            Ok(changed) => brought.fstabs += usize::from(changed),
+                            Err(e) => {
+                                brought.fail(e, &node, &format!("{id} does not mount the data"))?;
+                            }
+                        }
+                        Ok(())
+                    },
+                );
+                continue;
+            }
             let sentence = format!("write the boot files and fstab of {id} as set");
             plan.step(sentence, move |brought: &mut Brought| {
                 interrupt::check()?;
@@ -48,10 +88,7 @@ pub(super) fn bring_along(pool: &Pool, nodes: &[NodeName], mode: Mode) -> Result
                         brought.done.push(id);
                     }
                     Err(e) => {
-                        interrupt::check()?;
-                        let e = hinted(e, || format!("netbe set --existing {node}"));
-                        let what = format!("{id} keeps the boot files it had");
-                        brought.failures.push(e.context(what));
+                        brought.fail(e, &node, &format!("{id} keeps the boot files it had"))?;
                     }
                 }
                 Ok(())
@@ -59,6 +96,70 @@ pub(super) fn bring_along(pool: &Pool, nodes: &[NodeName], mode: Mode) -> Result
         }
     }
     plan.carry_out(mode.unless_dry(|| Ok(Brought::default()))?)
+}
+
+impl Brought {
+    fn fail(&mut self, e: anyhow::Error, node: &NodeName, what: &str) -> Result<()> {
+        interrupt::check()?;
+        let e = hinted(e, || format!("netbe set --existing {node}"));
+        self.failures.push(e.context(what.to_string()));
+        Ok(())
+    }
+}
+
+/// Adds the step that makes the data of a node as the property says that holds for it now.
+fn follow<'a>(plan: &mut Plan<'a, Brought>, pool: &'a Pool, node: &Node, mode: Mode) {
+    let name = node.name.clone();
+    // In a dry run the property is not set yet.
+    let sentence = format!("make the data of {name} as set");
+    plan.step(sentence, move |brought| {
+        interrupt::check()?;
+        let followed = || -> Result<Vec<String>> {
+            let lock = mode.lock_to_change(pool, &name)?;
+            let node = pool.node(&name)?;
+            node.refuse_lost()?;
+            let change = Change::of(pool, &node)?;
+            let mut record = node.record.clone();
+            record.data = change.apply(&node)?;
+            if record.data != node.record.data {
+                node.store(&lock, &record)?;
+                publish::everything(pool, Some(&pool.lock(mode.wait)?))?;
+            }
+            Ok(change.notes(&node))
+        };
+        match followed() {
+            Ok(notes) => brought.notes.extend(notes),
+            Err(e) => brought.fail(e, &name, &format!("the data of {name} stays as it was"))?,
+        }
+        Ok(())
+    });
+}
+
+/// Has the fstab of one environment mount the data of its node; returns whether it changed.
+fn write_data(pool: &Pool, node: &NodeName, env: &EnvName, mode: Mode) -> Result<bool> {
+    let lock = mode.lock_idle(pool, node, env)?;
+    let lock = lock.context("it is not locked")?;
+    let node = pool.node(node)?;
+    node.refuse_lost()?;
+    let env = node.environment(env)?;
+    env.require_own_files()?;
+    let mut record = env.record_for_change()?;
+    let wanted = Wanted::new(pool, &node.name, &node.record, &env.name, &record)?;
+    if let [first, ..] = wanted.obstacles(&env.root())?.as_slice() {
+        record.would_not_boot = wanted.reasons_against(&env.root(), &env.boot())?;
+        env.store(&lock, &record, Durable::AtOnce)?;
+        return Err(Failure::refused(first)
+            .hint(format!("netbe check {}", node.name))
+            .into());
+    }
+    let changed = wanted.write_data(&env.root())?;
+    let reasons = wanted.reasons_against(&env.root(), &env.boot())?;
+    if record.would_not_boot != reasons {
+        record.would_not_boot = reasons;
+        env.store(&lock, &record, Durable::WithNextSync)?;
+    }
+    subvolume::sync(&env.root()).context("making it durable")?;
+    Ok(changed)
 }
 
 /// Writes those of one environment; returns warnings.

@@ -3,13 +3,14 @@
 use anyhow::{Context, Result};
 
 use super::{Changed, anyway};
-use super::{Request, apply, kept, loss, misfits, reaches_boot_files, republish, told};
+use super::{Request, apply, kept, loss, misfits, reaches_boot_files, republish, sets_data, told};
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
+use crate::lifecycle::data::Change;
 use crate::lifecycle::network_names::refuse_shared_names;
 use crate::lifecycle::plan::Plan;
 use crate::lifecycle::{Held, Mode, Outcome, activate};
-use crate::pool::{Node, NodeName, Pool};
+use crate::pool::{Node, NodeName, Pool, data};
 use crate::publish;
 
 /// Sets properties of a node.
@@ -44,6 +45,11 @@ pub(super) fn set(
         changed = kept::keep((pool, &node), (pool, &changed));
         sentences.extend(kept::sentence(&changed));
     }
+    let change = match request.existing || sets_data(values) {
+        true => Change::of(pool, &changed)?,
+        false => Change::default(),
+    };
+    sentences.splice(0..0, change.sentences(&changed));
     let is_for_new = reaches_boot_files(
         |key| node.property(pool, key),
         |key| changed.property(pool, key),
@@ -52,6 +58,7 @@ pub(super) fn set(
         let anyway = anyway(values, Some(name));
         loss::refuse((pool, &node), (pool, &changed), &anyway)?;
     }
+    refuse_data_of_local_root(pool, &changed, values)?;
     let mut plan = Plan::new();
     plan.steps(sentences, |held: &mut Held| {
         // Again, now that no other node can be given the same.
@@ -67,14 +74,33 @@ pub(super) fn set(
             activate::mark_served(held.lock, &changed, &active, None, None)?;
             subvolume::sync(pool.root()).context("making durable what will be exported")?;
         }
-        node.store(held.lock, &changed.record)
+        let mut record = changed.record.clone();
+        record.data = change.apply(&changed)?;
+        node.store(held.lock, &record)
     });
     plan.step("publish", |held| {
         held.warnings.extend(republish(pool, &held.shared)?);
         Ok(())
     });
     let done = plan.carry_out(Held::beside(pool, lock.as_ref(), mode)?)?;
-    Ok(done.map(|held| told(values, is_for_new, held.warnings)))
+    Ok(done.map(|held| Changed {
+        notes: change.notes(&changed),
+        ..told(values, is_for_new, held.warnings)
+    }))
+}
+
+/// Refuses data of a node that mounts nothing from this server.
+fn refuse_data_of_local_root(pool: &Pool, node: &Node, values: &[(String, String)]) -> Result<()> {
+    let asks = |(key, value): &(String, String)| key == "data" && !data::asked(value).is_empty();
+    if publish::has_nfs_root(pool, node) || !values.iter().any(asks) {
+        return Ok(());
+    }
+    Err(Failure::refused(format!(
+        "{} has its root on a disk of its own, and mounts nothing from this server",
+        node.name
+    ))
+    .hint(format!("netbe get root {}", node.name))
+    .into())
 }
 
 /// Returns the warning that the server does not accept the handles of a running machine any more.

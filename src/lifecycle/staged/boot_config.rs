@@ -4,25 +4,27 @@
 //! The one place where properties become what `boot` is asked to write and to verify. Works on halves in
 //! an unpublished stage, and on those of an environment in place where it is told so.
 
+mod edits;
 mod make_readable;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
 use super::local_disks::FSTAB;
 use super::machine::{Machine, machine};
-use super::pxe_binaries::pxe_binaries;
-use super::{boot_links, local_disks, report_unit, root_network};
+use super::{boot_links, data, local_disks, report_unit, root_network};
+use crate::boot::data::DataMount;
 use crate::boot::{
     self, BootFiles, Loader, NfsVersion, Overlay, PxeBinaries, RootPlace, Want, Watched, fstab,
 };
 use crate::failure::Failure;
 use crate::fs::rooted::Tree;
+use crate::pool::data::DataPath;
 use crate::pool::record::{EnvRecord, NodeRecord};
 use crate::pool::{EnvName, NodeName, Pool, environment, layout, properties};
 use crate::publish::server;
+use edits::Edits;
 use make_readable::make_readable;
 
 /// What one environment must say, from the properties that hold for its node.
@@ -42,6 +44,7 @@ pub struct Wanted {
     rested: bool,
     boot_mount: String,
     boot_spec: String,
+    data: Vec<DataMount>,
     report: bool,
     in_place: bool,
     runs: bool,
@@ -81,6 +84,15 @@ impl Wanted {
                 options: property("nfs.options"),
             },
         };
+        let data_dir = layout::node(pool.root(), node).join(layout::DATA);
+        let mount = |path: &DataPath| DataMount {
+            spec: format!("{server}:{}/{}", data_dir.display(), path.directory()),
+            path: path.to_string(),
+        };
+        let data = match root {
+            RootPlace::Nfs { .. } => record.data.mounted().map(mount).collect(),
+            RootPlace::Local(_) => Vec::new(),
+        };
         Ok(Self {
             name: format!("{node}/{env}"),
             hostname: node.to_string(),
@@ -98,6 +110,7 @@ impl Wanted {
             rested: before.rested,
             boot_mount: before.boot_mount.clone(),
             boot_spec: format!("{server}:{}", half(layout::BOOT)),
+            data,
             report: property("report").is_none_or(|v| v == "on"),
             in_place: false,
             runs: false,
@@ -173,11 +186,7 @@ impl Wanted {
     pub fn reasons_once_written(&self, root: &Path, boot: &Path) -> Result<Vec<String>> {
         let (root, boot) = (Tree::open(root)?, Tree::open(boot)?);
         let edits = Edits::new(self, &root, &boot)?;
-        let boot_files: BTreeMap<_, _> = edits.boot.writes.into_iter().collect();
-        let fstab = edits
-            .fstab
-            .map(|text| (FSTAB.to_string(), text.into_bytes()));
-        let root_files: BTreeMap<_, _> = fstab.into_iter().collect();
+        let (boot_files, root_files) = edits.files(self, &root)?;
         let (root, boot) = (
             Overlay {
                 files: &root,
@@ -206,11 +215,23 @@ impl Wanted {
         if let Some(machine) = self.machine {
             machine.explain(&self.hostname, &mut reasons);
         }
+        reasons.extend(data::reasons(root, &self.data, &self.name));
         for failed in [boot.ended(), root.ended()] {
             // Not that something is missing.
             reasons.extend(failed.err().map(|e| e.to_string()));
         }
         Ok(reasons)
+    }
+
+    /// Writes only that the root mounts the data of its node, as it stands; returns whether its fstab changed.
+    pub fn write_data(&self, root: &Path) -> Result<bool> {
+        data::write(&Tree::open(root)?.durable(), &self.data, self.version)
+            .with_context(|| format!("writing the fstab of {}", self.name))
+    }
+
+    /// Returns why a root cannot mount the data of its node, whatever its fstab says, a sentence each.
+    pub fn obstacles(&self, root: &Path) -> Result<Vec<String>> {
+        Ok(data::obstacles(&Tree::open(root)?, &self.data))
     }
 
     fn for_boot(&self, pxe: Option<PxeBinaries>) -> Want<'_> {
@@ -238,36 +259,6 @@ where
     value
         .parse()
         .map_err(|e| anyhow::anyhow!("the property's value {value:?} cannot be used: {e}"))
-}
-
-/// What has to be written so that two halves say what is wanted.
-struct Edits {
-    boot: boot::Plan,
-    fstab: Option<String>,
-}
-
-impl Edits {
-    fn new(wanted: &Wanted, root: &Tree, boot: &Tree) -> Result<Self> {
-        let (root_seen, boot_seen) = (Watched::new(root), Watched::new(boot));
-        let what = || format!("writing the boot files of {}", wanted.name);
-        let pxe = match wanted.loader.or_else(|| boot::recognise(&boot_seen)) {
-            Some(Loader::Rpi) => None,
-            _ if boot.metadata("pxelinux.0")?.is_some() => None,
-            _ => pxe_binaries().with_context(what)?,
-        };
-        let planned = boot::plan(&boot_seen, &root_seen, &wanted.for_boot(pxe));
-        // What could not be read explains what then seems to be missing.
-        boot_seen
-            .ended()
-            .and(root_seen.ended())
-            .with_context(what)?;
-        let fstab =
-            fstab_of(wanted, root).with_context(|| format!("writing the fstab of {}", wanted.name));
-        Ok(Self {
-            boot: planned.with_context(what)?,
-            fstab: fstab?,
-        })
-    }
 }
 
 /// Edits the halves at `root` and `boot` to say what is wanted, and brings `record` up to date with it.
@@ -300,9 +291,11 @@ pub fn write(
         notes.extend(kept.with_context(|| format!("keeping the network of {}", wanted.name))?);
         record.rested = is_on_network;
     }
+    data::add(&root_tree, &wanted.data)?;
     let rest_at = is_on_network.then_some(wanted.boot_mount.as_str());
     let rested = local_disks::write(&root_tree, rest_at, rests, fstab.as_deref());
     notes.extend(rested.with_context(|| format!("writing the fstab of {}", wanted.name))?);
+    data::remove_others(&root_tree, &wanted.data)?;
     if !wanted.runs {
         report_unit::forget(&root_tree)?;
     }
@@ -331,16 +324,4 @@ pub fn write(
     record.arch = summary.arch.map(|a| a.name().to_string());
     record.kernel = environment::kernel_seen(boot, &summary);
     Ok(notes)
-}
-
-/// Returns the fstab that a root is to have; `None` where it has it.
-fn fstab_of(wanted: &Wanted, root: &Tree) -> Result<Option<String>> {
-    let text = root.read_text(FSTAB)?.unwrap_or_default();
-    let want = fstab::Want {
-        boot_spec: matches!(wanted.root, RootPlace::Nfs { .. }).then_some(&wanted.boot_spec),
-        boot_mount: &wanted.boot_mount,
-        version: wanted.version,
-        rest: wanted.rests(root)?,
-    };
-    fstab::edit(&text, &want)
 }

@@ -5,6 +5,7 @@
 
 pub mod boot_config;
 pub mod boot_links;
+pub(super) mod data;
 pub mod first_boot;
 mod host_keys;
 pub mod identity;

@@ -5,9 +5,10 @@
 use anyhow::Result;
 
 use super::transaction::{Complete, Home, StagedEnvironment, Target, directory_in, point_to};
+use crate::fs::atomic;
 use crate::pool::record::NodeRecord;
 use crate::pool::stage::Staged;
-use crate::pool::{EnvName, NodeLock, NodeName, Pool, layout, publish_node};
+use crate::pool::{EnvName, Node, NodeLock, NodeName, Pool, data_store, layout, publish_node};
 
 /// A node that is being made with its environments; deleted when dropped.
 #[derive(Debug)]
@@ -41,6 +42,13 @@ impl<'a> StagedNode<'a> {
         };
         let dir = directory_in(&self.stage, env)?;
         Ok(StagedEnvironment::new(target, dir, Home::Shared))
+    }
+
+    /// Adds copies of the data of a node.
+    pub fn copy_data(&self, from: &Node) -> Result<()> {
+        let dir = self.stage.path().join(layout::DATA);
+        atomic::directories(&dir)?;
+        data_store::copy(from, &dir)
     }
 
     /// Adds a complete environment.

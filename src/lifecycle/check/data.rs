@@ -1,0 +1,42 @@
+//! What `check` finds in the data of a node: what is missing, left over, or not as the property says.
+//!
+//! That environments do not mount it is why they would not boot, and told of them; that it is not exported, of what is
+//! published.
+
+use anyhow::Result;
+
+use super::{Finding, Repair};
+use crate::lifecycle::data;
+use crate::pool::{Node, Pool, data_store, lock};
+
+/// Returns the findings of a node.
+pub(super) fn of_node(pool: &Pool, node: &Node) -> Result<Vec<Finding>> {
+    if node.lost || lock::is_held(pool.state(), &node.name) {
+        return Ok(Vec::new());
+    }
+    let mut found = Vec::new();
+    for data in &node.record.data.paths {
+        if !data_store::is_there(node, &data.path)? {
+            let place = data_store::subvolume_of(node, &data.path);
+            let problem = format!("its data of {} is missing: {}", data.path, place.display());
+            let remedy = format!(
+                "restore it from a backup, as a subvolume; or netbe set data=none {}",
+                node.name
+            );
+            found.push(Finding::new(&node.name, problem, remedy));
+        }
+    }
+    for path in data_store::unknown(node)? {
+        if data_store::is_name(&path) {
+            let repair = Repair::Remove(path.clone(), Some(node.name.clone()));
+            let problem = "an interrupted command left it: no data of its node";
+            found.push(Finding::repairable(path.display(), problem, repair));
+        }
+    }
+    if data::differs(pool, node) {
+        let problem = "its data is not as the property data says";
+        let remedy = format!("netbe set --existing {}", node.name);
+        found.push(Finding::new(&node.name, problem, remedy));
+    }
+    Ok(found)
+}

@@ -1,0 +1,287 @@
+//! The data of a node as its property says: what becomes data, what comes back, what is taken off the list.
+//!
+//! Promises that a path is complete and durable before the record names it, that the record changes in one step, and that
+//! what is taken off the list stays where it is. Not for the rules on paths (`pool::data`), nor for what environments
+//! mount (`staged::data`).
+
+pub mod destroy;
+
+use anyhow::{Context, Result};
+
+use super::staged::data::install_helper;
+use super::staged::snapshot;
+use crate::boot::data::mounted_below;
+use crate::btrfs::subvolume;
+use crate::evidence::{Evidence, reports};
+use crate::failure::Failure;
+use crate::fs::rooted::Tree;
+use crate::pool::data::{Asked, Data, DataPath, DataRecord, asked};
+use crate::pool::stage::Staged;
+use crate::pool::{Environment, Node, NodeName, NodeRecord, Pool, data_store, layout, properties};
+use crate::publish;
+
+/// What is to change of a node's data.
+#[derive(Debug, Default)]
+pub(super) struct Change {
+    /// Where what is adopted is taken from.
+    env: Option<Environment>,
+    adopt: Vec<DataPath>,
+    resume: Vec<DataPath>,
+    off: Vec<DataPath>,
+}
+
+impl Change {
+    /// Returns what is to change so that a node's data is as its property says; nothing of a template, which has no data
+    /// of its own: its environments have what nodes made from it start with.
+    ///
+    /// # Errors
+    /// A refusal of a path that its active environment cannot give.
+    pub(super) fn of(pool: &Pool, node: &Node) -> Result<Self> {
+        let mut change = Self::default();
+        if node.is_template() {
+            return Ok(change);
+        }
+        let all = paths_asked(pool, node);
+        let known = &node.record.data;
+        for Asked { path, usual } in &all {
+            match known.of(path) {
+                Some(data) if data.off => change.resume.push(path.clone()),
+                Some(_) => {}
+                None => {
+                    let env = match &change.env {
+                        Some(env) => env.clone(),
+                        None => node.active_environment()?,
+                    };
+                    match obstacle(&env, path)? {
+                        None => change.adopt.push(path.clone()),
+                        Some(_) if *usual => {}
+                        Some(why) => return Err(refused(node, &env, &why)),
+                    }
+                    change.env = Some(env);
+                }
+            }
+        }
+        if !change.adopt.is_empty() || !change.resume.is_empty() {
+            refuse_without_helper(node)?;
+        }
+        let stays = |path: &DataPath| all.iter().any(|asked| asked.path == *path);
+        change.off = known
+            .mounted()
+            .filter(|path| !stays(path))
+            .cloned()
+            .collect();
+        Ok(change)
+    }
+
+    pub(super) fn is_none(&self) -> bool {
+        self.adopt.is_empty() && self.resume.is_empty() && self.off.is_empty()
+    }
+
+    /// Returns the sentences of what is done, for a dry run.
+    pub(super) fn sentences(&self, node: &Node) -> Vec<String> {
+        let name = &node.name;
+        let from = self
+            .env
+            .as_ref()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let adopt = self
+            .adopt
+            .iter()
+            .map(|path| format!("copy {path} of {from} to data of {name}, sharing its blocks"));
+        let resume = self.resume.iter();
+        let resume = resume.map(|path| format!("take {path} of {name} back as it was kept"));
+        let off = self
+            .off
+            .iter()
+            .map(|path| format!("keep the data of {path} of {name} unused"));
+        adopt.chain(resume).chain(off).collect()
+    }
+
+    /// Makes the subvolumes, and returns the record that names them.
+    pub(super) fn apply(&self, node: &Node) -> Result<DataRecord> {
+        let mut record = node.record.data.clone();
+        if self.is_none() {
+            return Ok(record);
+        }
+        for data in &mut record.paths {
+            data.off =
+                (data.off && !self.resume.contains(&data.path)) || self.off.contains(&data.path);
+        }
+        if !self.adopt.is_empty() {
+            let env = self
+                .env
+                .as_ref()
+                .context("there is nothing to take it from")?;
+            let staged = Staged::new(&node.dir, layout::DATA)?;
+            // Of one instant, whatever its node writes meanwhile.
+            snapshot::snapshot(env, staged.path())?;
+            let root = staged.path().join(layout::ROOT);
+            data_store::fill(&root, staged.path(), &self.adopt)?;
+            data_store::publish(&staged, node, &self.adopt)?;
+            let taken = Some(subvolume::info(&root)?.made);
+            let adopted = self.adopt.iter().map(|path| Data {
+                path: path.clone(),
+                off: false,
+                taken,
+            });
+            record.paths.extend(adopted);
+        }
+        record.paths.sort_by(|a, b| a.path.cmp(&b.path));
+        record.told = reports::told(node);
+        Ok(record)
+    }
+
+    /// Returns what a person should know of it, a sentence each.
+    pub(super) fn notes(&self, node: &Node) -> Vec<String> {
+        let name = &node.name;
+        let mut notes = Vec::new();
+        if let (Some(env), false) = (&self.env, self.adopt.is_empty()) {
+            let paths = list(&self.adopt);
+            if Evidence::recent(node).booted(env) != Some(false) && node.is_offered() {
+                notes.push(format!(
+                    "{name} uses its data from its next boot on; what it writes in {paths} until then stays in {env}"
+                ));
+            }
+            notes.push(format!(
+                "what environments of {name} have in {paths} stays in them, under the data"
+            ));
+        }
+        if !self.resume.is_empty() {
+            let paths = list(&self.resume);
+            notes.push(format!(
+                "{paths} is as it was when it was taken off the list"
+            ));
+        }
+        for path in &self.off {
+            notes.push(format!(
+                "environments of {name} have their own {path} again, from its next boot on; the data is kept until: netbe \
+                 destroy --data {name} {path}"
+            ));
+        }
+        for path in self.adopt.iter().filter(|path| path.holds_containers()) {
+            notes.push(format!(
+                "{path} is on NFS, where a container store has no overlay: use its driver vfs, or fuse-overlayfs"
+            ));
+        }
+        notes
+    }
+}
+
+/// Returns whether the data of a node is not as its property says.
+pub(super) fn differs(pool: &Pool, node: &Node) -> bool {
+    let asked = paths_asked(pool, node);
+    let is_asked = |path: &DataPath| asked.iter().any(|asked| asked.path == *path);
+    let known: Vec<&DataPath> = node.record.data.mounted().collect();
+    let is_new = |asked: &Asked| !asked.usual && !known.contains(&&asked.path);
+    !node.is_template() && (asked.iter().any(is_new) || !known.iter().all(|path| is_asked(path)))
+}
+
+fn refuse_without_helper(node: &Node) -> Result<()> {
+    let env = node.active_environment()?;
+    let root = Tree::open(&env.root())?;
+    let Some(install) = install_helper(&root) else {
+        return Ok(());
+    };
+    Err(Failure::refused(format!(
+        "{env} has no mount.nfs, which mounts the data of {}",
+        node.name
+    ))
+    .hint(format!("netbe upgrade {} -a -- {install}", node.name))
+    .into())
+}
+
+fn paths_asked(pool: &Pool, node: &Node) -> Vec<Asked> {
+    match node.property(pool, "data") {
+        Some(value) if publish::has_nfs_root(pool, node) => asked(&value),
+        _ => Vec::new(),
+    }
+}
+
+/// Returns the note about a node without data of its own.
+pub(super) fn without(pool: &Pool, node: &Node) -> Option<String> {
+    let is_set = node.property(pool, "data").is_some();
+    let is_one = !node.is_template() && publish::has_nfs_root(pool, node);
+    (is_one && !is_set).then(|| {
+        format!(
+            "{0} keeps its data in its environments, so a rollback takes it back too; to keep /home, /srv, … apart: netbe \
+             set data=default {0}",
+            node.name
+        )
+    })
+}
+
+/// Returns the value of the property that a new node takes over with a template's environment.
+pub(super) fn inherited(pool: &Pool, source: &Environment) -> Option<String> {
+    let template = pool.node(&source.node).ok().filter(Node::is_template)?;
+    template.record.properties.get("data").cloned()
+}
+
+/// Returns the sentence of the step that makes the data of a new node.
+pub(super) fn sentence(data: &DataRecord, source: &Environment, node: &NodeName) -> String {
+    let paths: Vec<DataPath> = data.mounted().cloned().collect();
+    format!(
+        "copy {} of {source} to data of {node}, sharing its blocks",
+        list(&paths)
+    )
+}
+
+/// Returns the record of the data of a new node whose first environment is made from `source`; its subvolumes are made
+/// with the node.
+///
+/// # Errors
+/// A refusal of a path that the source cannot give.
+pub(super) fn of_new_node(
+    pool: &Pool,
+    new: &NodeRecord,
+    source: &Environment,
+) -> Result<DataRecord> {
+    let mut record = DataRecord::default();
+    let property = |key| properties::effective(key, Some(new), pool.record()).map(|v| v.value);
+    let is_local = property("root").is_some_and(|root| root != "nfs");
+    let value = property("data").filter(|_| !is_local && !new.template);
+    for Asked { path, usual } in asked(&value.unwrap_or_default()) {
+        match obstacle(source, &path)? {
+            None => record.paths.push(Data {
+                path,
+                off: false,
+                taken: None,
+            }),
+            Some(_) if usual => {}
+            Some(why) => {
+                return Err(Failure::refused(format!("{source} cannot give data: {why}")).into());
+            }
+        }
+    }
+    Ok(record)
+}
+
+/// Returns why an environment cannot give the content of a path, a sentence.
+fn obstacle(env: &Environment, path: &DataPath) -> Result<Option<String>> {
+    let root = Tree::open(&env.root())?;
+    if let Some(why) = data_store::obstacle(&root, path) {
+        return Ok(Some(why));
+    }
+    let fstab = root.read_text("etc/fstab")?.unwrap_or_default();
+    Ok(mounted_below(&fstab, path.as_str()).map(|entry| {
+        format!(
+            "its etc/fstab mounts {} at {}, which is another filesystem",
+            entry.spec, entry.file
+        )
+    }))
+}
+
+fn refused(node: &Node, env: &Environment, why: &str) -> anyhow::Error {
+    Failure::refused(format!("{env} cannot give data to {}: {why}", node.name))
+        .hint(format!(
+            "change that on {0}, or leave it out: netbe get data {0}",
+            node.name
+        ))
+        .into()
+}
+
+/// Returns paths as a list.
+pub(super) fn list(paths: &[DataPath]) -> String {
+    let paths: Vec<&str> = paths.iter().map(DataPath::as_str).collect();
+    paths.join(", ")
+}

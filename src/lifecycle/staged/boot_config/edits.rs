@@ -1,0 +1,68 @@
+//! What has to be written so that two halves say what is wanted: found before anything is written.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, Result};
+
+use super::Wanted;
+use crate::boot::{self, Loader, RootPlace, Watched, fstab};
+use crate::fs::rooted::Tree;
+use crate::lifecycle::staged::data;
+use crate::lifecycle::staged::local_disks::FSTAB;
+use crate::lifecycle::staged::pxe_binaries::pxe_binaries;
+
+/// Files with their content, by path in their half.
+type Files = BTreeMap<String, Vec<u8>>;
+
+/// The edits.
+pub(super) struct Edits {
+    pub(super) boot: boot::Plan,
+    pub(super) fstab: Option<String>,
+}
+
+impl Edits {
+    pub(super) fn new(wanted: &Wanted, root: &Tree, boot: &Tree) -> Result<Self> {
+        let (root_seen, boot_seen) = (Watched::new(root), Watched::new(boot));
+        let what = || format!("writing the boot files of {}", wanted.name);
+        let pxe = match wanted.loader.or_else(|| boot::recognise(&boot_seen)) {
+            Some(Loader::Rpi) => None,
+            _ if boot.metadata("pxelinux.0")?.is_some() => None,
+            _ => pxe_binaries().with_context(what)?,
+        };
+        let planned = boot::plan(&boot_seen, &root_seen, &wanted.for_boot(pxe));
+        // What could not be read explains what then seems to be missing.
+        boot_seen
+            .ended()
+            .and(root_seen.ended())
+            .with_context(what)?;
+        let fstab =
+            fstab_of(wanted, root).with_context(|| format!("writing the fstab of {}", wanted.name));
+        Ok(Self {
+            boot: planned.with_context(what)?,
+            fstab: fstab?,
+        })
+    }
+
+    /// Returns the files as they would be written, of the boot half and of the root half.
+    pub(super) fn files(self, wanted: &Wanted, root: &Tree) -> Result<(Files, Files)> {
+        let fstab = self.fstab.map(|text| (FSTAB.to_string(), text));
+        let units = data::units(root, &wanted.data)?;
+        let of_root = fstab.into_iter().chain(units);
+        let of_root = of_root.map(|(path, text)| (path, text.into_bytes()));
+        Ok((self.boot.writes.into_iter().collect(), of_root.collect()))
+    }
+}
+
+/// Returns the fstab that a root is to have; `None` where it has it.
+fn fstab_of(wanted: &Wanted, root: &Tree) -> Result<Option<String>> {
+    let text = root.read_text(FSTAB)?.unwrap_or_default();
+    let want = fstab::Want {
+        boot_spec: matches!(wanted.root, RootPlace::Nfs { .. }).then_some(&wanted.boot_spec),
+        boot_mount: &wanted.boot_mount,
+        version: wanted.version,
+        rest: wanted.rests(root)?,
+    };
+    let edited = fstab::edit(&text, &want)?;
+    let now = edited.as_deref().unwrap_or(&text);
+    Ok(fstab::edit_data(now, &wanted.data, wanted.version).or(edited))
+}

@@ -1,0 +1,159 @@
+//! The subvolumes of a node's data: `data/+home` in its directory, one for each path.
+//!
+//! Promises that one is complete before it has its name, and that only [`publish`] gives names. Which of them count is in
+//! the node's record: one that is not there is the leftover of an interrupted command. Not for exporting them.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use nix::errno::Errno;
+use nix::fcntl::{AT_FDCWD, OFlag, RenameFlags, renameat2};
+
+use super::data::DataPath;
+use super::layout;
+use super::node::Node;
+use super::stage::{self, Staged};
+use crate::btrfs::subvolume;
+use crate::failure::Failure;
+use crate::fs::dir_names::names_in;
+use crate::fs::rooted::Tree;
+use crate::fs::{atomic, copy, file_flags, opener};
+
+/// Returns the directory of a node's data.
+pub fn directory(node: &Node) -> PathBuf {
+    node.dir.join(layout::DATA)
+}
+
+/// Returns the subvolume of a path.
+pub fn subvolume_of(node: &Node, path: &DataPath) -> PathBuf {
+    directory(node).join(path.directory())
+}
+
+/// Returns whether a path has a subvolume; no link is followed on the way to it.
+///
+/// # Errors
+/// If that cannot be determined.
+pub fn is_there(node: &Node, path: &DataPath) -> io::Result<bool> {
+    let place = subvolume_of(node, path);
+    match Tree::open(&place) {
+        Ok(_) => subvolume::is_subvolume(&place),
+        Err(e) if is_missing(&e) => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
+}
+
+/// Returns whether something in the directory of a node's data has a name of data.
+pub fn is_name(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| DataPath::of_directory(name).is_some())
+}
+
+/// Returns what is in the directory of a node's data and not in its record, apart from what is hidden.
+pub fn unknown(node: &Node) -> io::Result<Vec<PathBuf>> {
+    let dir = directory(node);
+    let known = |name: &String| {
+        let path = DataPath::of_directory(name);
+        path.is_some_and(|path| node.record.data.of(&path).is_some())
+    };
+    let mut names = names_in(&dir)?;
+    names.retain(|name| !known(name));
+    Ok(names.iter().map(|name| dir.join(name)).collect())
+}
+
+/// Returns why a root cannot give the content of a path, a sentence.
+pub fn obstacle(root: &Tree, path: &DataPath) -> Option<String> {
+    let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
+    match root.open_path_without_links(Path::new(path.relative()), flags) {
+        Ok(_) => None,
+        Err(Errno::ENOENT) => Some(format!("there is no {path}")),
+        Err(Errno::ELOOP) => Some(format!("{path} is a link, or goes through one")),
+        Err(Errno::ENOTDIR) => Some(format!("{path} is no directory, or goes through a link")),
+        Err(Errno::EXDEV) => Some(format!("another filesystem is mounted at {path} or above")),
+        Err(e) => Some(format!("{path} cannot be read: {e}")),
+    }
+}
+
+/// Makes subvolumes in `to` with what a root half has at these paths; extents are shared. Returns notes, a sentence each.
+///
+/// Nothing may write into that root meanwhile: a snapshot, or a stage.
+pub fn fill(root: &Path, to: &Path, paths: &[DataPath]) -> Result<Vec<String>> {
+    let tree = Tree::open(root)?;
+    let mut notes = Vec::new();
+    for path in paths {
+        let copying = || format!("copying {path} to a subvolume of its own");
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
+        let from = tree.open_path_without_links(Path::new(path.relative()), flags);
+        let from = File::from(from.map_err(io::Error::from).with_context(copying)?);
+        let place = to.join(path.directory());
+        subvolume::create(&place)?;
+        let into = opener::directory(&place).with_context(copying)?;
+        let rules = copy::Rules {
+            flags: true,
+            ..copy::Rules::default()
+        };
+        let report = copy::tree(&from, &into, &rules, &mut |_| {}).with_context(copying)?;
+        if report.top_protection != 0 {
+            let set = file_flags::get(&into).map(|flags| flags | report.top_protection);
+            set.and_then(|flags| file_flags::set(&into, flags))
+                .with_context(copying)?;
+        }
+        if let Some(first) = report.without_flags.first() {
+            notes.push(format!(
+                "{} files of {path} lost their attributes of chattr(1), {} first",
+                report.without_flags.len(),
+                first.display()
+            ));
+        }
+    }
+    Ok(notes)
+}
+
+/// Copies the data of a node to subvolumes in `to`; nothing may write into it meanwhile.
+pub fn copy(from: &Node, to: &Path) -> Result<()> {
+    for data in &from.record.data.paths {
+        if is_there(from, &data.path)? {
+            let place = to.join(data.path.directory());
+            subvolume::snapshot(&subvolume_of(from, &data.path), &place)
+                .with_context(|| format!("copying the data of {} of {}", data.path, from.name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives the subvolumes of a stage their names in a node, durably; what has one by an interrupted command goes.
+pub fn publish(staged: &Staged, node: &Node, paths: &[DataPath]) -> Result<()> {
+    subvolume::sync(staged.path()).context("making the data durable")?;
+    let dir = directory(node);
+    atomic::directories(&dir)?;
+    Tree::open(&dir)?;
+    for path in paths {
+        let place = subvolume_of(node, path);
+        if place.symlink_metadata().is_ok() {
+            stage::discard(&place, &node.dir)?;
+        }
+        let staged = staged.path().join(path.directory());
+        match renameat2(
+            AT_FDCWD,
+            &staged,
+            AT_FDCWD,
+            &place,
+            RenameFlags::RENAME_NOREPLACE,
+        ) {
+            Ok(()) => {}
+            Err(Errno::EEXIST) => {
+                return Err(Failure::refused(format!("{} already exists", place.display())).into());
+            }
+            Err(e) => return Err(e).with_context(|| format!("publishing {}", place.display())),
+        }
+    }
+    atomic::directory(&dir).context("making the new names durable")
+}
