@@ -88,7 +88,8 @@ fn config_of(boot: &dyn BootFiles, serial: Option<u32>) -> std::io::Result<Confi
 
 /// Returns what the models load that this boot half is for.
 ///
-/// Those with firmware, kernel and device tree; if none is complete, the one that lacks least.
+/// Those with firmware, kernel and device tree; the older ones where no other has all; if none has, the one that lacks
+/// least.
 pub(crate) fn loads(boot: &dyn BootFiles, config: &Config) -> std::io::Result<Vec<Loads>> {
     let names = boot.names("")?;
     let mut all: Vec<Loads> = model::FAMILIES
@@ -101,6 +102,10 @@ pub(crate) fn loads(boot: &dyn BootFiles, config: &Config) -> std::io::Result<Ve
         if family.is_none_or(|family| !family.loads_as(&narrow)) {
             all.push(narrow);
         }
+    }
+    if all.iter().all(|l| !l.missing.is_empty()) {
+        let older = model::OLDER.iter();
+        all.extend(older.map(|&model| loads_of(boot, config, &names, model)));
     }
     let complete: Vec<Loads> = all
         .iter()
@@ -133,7 +138,11 @@ pub(crate) fn families(
 ) -> std::io::Result<(Vec<Model>, Vec<Model>)> {
     let names = boot.names("")?;
     let boots = |model: &Model| loads_of(boot, config, &names, *model).missing.is_empty();
-    Ok(model::FAMILIES.into_iter().partition(boots))
+    let (mut whole, others) = model::FAMILIES.into_iter().partition::<Vec<_>, _>(&boots);
+    if whole.is_empty() {
+        whole.extend(model::OLDER.iter().filter(|model| boots(model)));
+    }
+    Ok((whole, others))
 }
 
 fn loads_of(boot: &dyn BootFiles, config: &Config, names: &[String], model: Model) -> Loads {
@@ -204,6 +213,8 @@ fn kernel(boot: &dyn BootFiles, config: &Config, model: Model, prefix: &str) -> 
         None => model.family() != Model::Pi3,
     };
     let names: &[&str] = match (model.family(), is_wide) {
+        (Model::Pi1, _) => &["kernel.img"],
+        (Model::Pi2, _) => &["kernel7.img"],
         (Model::Pi5, _) => &["kernel_2712.img", "kernel8.img"],
         (_, true) => &["kernel8.img"],
         (Model::Pi4, false) => &["kernel7l.img"],
@@ -216,8 +227,10 @@ fn kernel(boot: &dyn BootFiles, config: &Config, model: Model, prefix: &str) -> 
 
 /// Returns in which mode the firmware starts a kernel: as told, else as the kernel's name says.
 fn is_wide(config: &Config, model: Model, kernel: &str) -> Option<bool> {
-    if model.family() == Model::Pi5 {
-        return Some(true);
+    match model.family() {
+        Model::Pi5 => return Some(true),
+        Model::Pi1 | Model::Pi2 => return Some(false),
+        _ => {}
     }
     if let Some(value) = config.value(model, "arm_64bit") {
         return Some(value != "0");

@@ -10,6 +10,7 @@ mod mounts;
 mod pxelinux;
 mod rpi;
 mod starts;
+mod whole;
 
 pub(crate) type Half = BTreeMap<String, Vec<u8>>;
 

@@ -47,7 +47,7 @@ pub(crate) struct Config {
     pub(crate) undecided: Vec<(String, String)>,
     /// The serial numbers for which it says what boots.
     pub(crate) serials: Vec<u32>,
-    /// The models within a family for which it says what boots.
+    /// The models within a family, and the older families, for which it says what boots.
     pub(crate) narrow: Vec<Model>,
     /// The machine's own serial number.
     serial: Option<u32>,
@@ -211,7 +211,7 @@ impl Config {
             );
         }
         if let Only::Model(model) = scope.models
-            && model != model.family()
+            && !super::model::FAMILIES.contains(&model)
         {
             add(&mut self.narrow, model);
         }
@@ -234,8 +234,7 @@ impl Scope {
             && match self.models {
                 Only::All => true,
                 Only::Nobody => false,
-                // `[pi4]` holds for a Raspberry Pi 400 too.
-                Only::Model(only) => only == model || only == model.family(),
+                Only::Model(only) => model.meets(only),
             }
     }
 

@@ -9,6 +9,8 @@ use crate::boot::kernel;
 pub(super) fn tree_names(model: Model) -> [&'static str; 2] {
     match model.family() {
         Model::Pi4 => ["bcm2711-rpi-*.dtb", "bcm2711-rpi-*.dtb"],
+        Model::Pi1 => ["bcm2708-rpi-*.dtb", "bcm2835-rpi-*.dtb"],
+        Model::Pi2 => ["bcm2709-rpi-*.dtb", "bcm2836-rpi-*.dtb"],
         Model::Pi5 => ["bcm2712-rpi-*.dtb", "bcm2712*.dtb"],
         _ => ["bcm2710-rpi-*.dtb", "bcm2837-rpi-*.dtb"],
     }

@@ -1,7 +1,8 @@
 //! Which Raspberry Pis can boot over the network, and what `config.txt` calls them.
 //!
-//! A family loads the same files; a model within one only where `config.txt` says so. Not for models
-//! without a network card: they read none of it from a server.
+//! A family loads the same files; a model within one only where `config.txt` says so. The older ones start from a card
+//! with nothing but `bootcode.bin` on it, which asks the network for the rest; a Raspberry Pi 2 v1.2 is a Raspberry Pi 3
+//! but in name. Not for models without a network card: they read none of it from a server.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,6 +13,10 @@ use crate::failure::Failure;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[allow(missing_docs)]
 pub enum Model {
+    Pi1,
+    Zero,
+    Pi2,
+    Pi2v12,
     Pi3,
     Pi3Plus,
     Cm3,
@@ -28,8 +33,20 @@ pub enum Model {
 /// The families, the one most often netbooted first.
 pub(super) const FAMILIES: [Model; 3] = [Model::Pi4, Model::Pi5, Model::Pi3];
 
+/// The families that start from a card: a boot half is for one of them where it is for none of the others.
+pub(super) const OLDER: [Model; 2] = [Model::Pi2, Model::Pi1];
+
 /// Every model, by its name as a value of the property `model`, in the device tree, and in the names of device trees.
-const ALL: [(&str, Model, &str, &str); 11] = [
+const ALL: [(&str, Model, &str, &str); 15] = [
+    ("rpi1", Model::Pi1, "Model", ""),
+    ("rpi0", Model::Zero, "Zero", ""),
+    ("rpi2", Model::Pi2, "2 Model", "bcm2709-rpi-2-b.dtb"),
+    (
+        "rpi2-v1.2",
+        Model::Pi2v12,
+        "2 Model B Rev 1.2",
+        "bcm2710-rpi-2-b.dtb",
+    ),
     ("rpi3", Model::Pi3, "3 Model", "bcm2710-rpi-3-b.dtb"),
     (
         "rpi3+",
@@ -53,8 +70,12 @@ const ALL: [(&str, Model, &str, &str); 11] = [
     ("cm5", Model::Cm5, "Compute Module 5", ""),
 ];
 
-/// Files by which a family is known that no other loads.
-const OF_FAMILIES: [(&str, &str, Model); 9] = [
+/// Files by which a family is known: that no other loads, save the firmware of a Raspberry Pi 3, which older ones load too.
+const OF_FAMILIES: [(&str, &str, Model); 13] = [
+    ("bcm2708-rpi-zero", ".dtb", Model::Zero),
+    ("bcm2708-rpi-0", ".dtb", Model::Zero),
+    ("bcm2708-", ".dtb", Model::Pi1),
+    ("bcm2709-", ".dtb", Model::Pi2),
     ("bootcode.bin", "", Model::Pi3),
     ("start", ".elf", Model::Pi3),
     ("start_", ".elf", Model::Pi3),
@@ -78,6 +99,10 @@ impl Model {
     /// with.
     pub fn of_device_tree(text: &str) -> Option<Self> {
         let name = text.strip_prefix("Raspberry Pi ")?;
+        // It has no wired network.
+        if name.starts_with("Zero 2") {
+            return None;
+        }
         let is_it = |start: &str| {
             let rest = name.strip_prefix(start);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(' '))
@@ -115,6 +140,8 @@ impl Model {
                 match () {
                     () if one == other.family() => Some(other),
                     () if other == one.family() || one == other => Some(one),
+                    () if one == Self::Pi3 && OLDER.contains(&other.family()) => Some(other),
+                    () if other == Self::Pi3 && OLDER.contains(&one.family()) => Some(one),
                     () if one.family() == other.family() => Some(one.family()),
                     () => None,
                 }
@@ -132,15 +159,29 @@ impl Model {
     /// Returns the family a model is of; a family is its own.
     pub(super) fn family(self) -> Self {
         match self {
-            Self::Pi3 | Self::Pi3Plus | Self::Cm3 | Self::Cm3Plus => Self::Pi3,
+            Self::Pi1 | Self::Zero => Self::Pi1,
+            Self::Pi2 => Self::Pi2,
+            Self::Pi2v12 | Self::Pi3 | Self::Pi3Plus | Self::Cm3 | Self::Cm3Plus => Self::Pi3,
             Self::Pi4 | Self::Pi400 | Self::Cm4 | Self::Cm4s => Self::Pi4,
             Self::Pi5 | Self::Pi500 | Self::Cm5 => Self::Pi5,
+        }
+    }
+
+    /// Returns whether a condition of `config.txt` that asks for `asked` holds for it: `[pi4]` for a Raspberry Pi 400 too.
+    pub(super) fn meets(self, asked: Self) -> bool {
+        match (self, asked) {
+            (Self::Zero, Self::Pi1) | (Self::Pi2v12, Self::Pi3) => false,
+            (Self::Pi2v12, Self::Pi2) => true,
+            _ => asked == self || asked == self.family(),
         }
     }
 
     /// Returns the models a condition of `config.txt` asks for, in small letters.
     pub(super) fn of_filter(condition: &str) -> Option<Self> {
         Some(match condition {
+            "pi1" => Self::Pi1,
+            "pi0" => Self::Zero,
+            "pi2" => Self::Pi2,
             "pi3" => Self::Pi3,
             "pi3+" => Self::Pi3Plus,
             "cm3" => Self::Cm3,
@@ -174,6 +215,10 @@ impl FromStr for Model {
 impl fmt::Display for Model {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Pi1 => "Raspberry Pi 1",
+            Self::Zero => "Raspberry Pi Zero",
+            Self::Pi2 => "Raspberry Pi 2",
+            Self::Pi2v12 => "Raspberry Pi 2 v1.2",
             Self::Pi3 => "Raspberry Pi 3",
             Self::Pi3Plus => "Raspberry Pi 3+",
             Self::Cm3 => "Compute Module 3",
@@ -210,6 +255,10 @@ mod tests {
             ("bcm2712-rpi-5-b.dtb", Some("rpi5")),
             ("bcm2712d0-rpi-5-b.dtb", Some("rpi5")),
             ("kernel_2712.img", Some("rpi5")),
+            ("bcm2709-rpi-2-b.dtb", Some("rpi2")),
+            ("bcm2710-rpi-2-b.dtb", Some("rpi2-v1.2")),
+            ("bcm2708-rpi-b-plus.dtb", Some("rpi1")),
+            ("bcm2708-rpi-zero-w.dtb", Some("rpi0")),
             ("kernel8.img", None),
             ("config.txt", None),
             ("startup.elf", None),
@@ -232,6 +281,11 @@ mod tests {
             ("Raspberry Pi 5 Model B Rev 1.0", Some("rpi5")),
             ("Raspberry Pi 500 Rev 1.0", Some("rpi500")),
             ("Raspberry Pi Zero 2 W Rev 1.0", None),
+            ("Raspberry Pi Zero W Rev 1.1", Some("rpi0")),
+            ("Raspberry Pi Model B Plus Rev 1.2", Some("rpi1")),
+            ("Raspberry Pi 2 Model B Rev 1.1", Some("rpi2")),
+            ("Raspberry Pi 2 Model B Rev 1.2", Some("rpi2-v1.2")),
+            ("Raspberry Pi Compute Module Rev 1.0", None),
             ("Radxa ROCK 5B", None),
         ] {
             assert_eq!(Model::of_device_tree(text).map(Model::name), want, "{text}");
@@ -239,8 +293,23 @@ mod tests {
     }
 
     #[test]
+    fn a_condition_holds_for_whom_it_asks() {
+        for (condition, holds, not) in [
+            ("pi4", Model::Pi400, Model::Pi3),
+            ("pi400", Model::Pi400, Model::Pi4),
+            ("pi2", Model::Pi2v12, Model::Pi3),
+            ("pi3", Model::Pi3Plus, Model::Pi2v12),
+            ("pi1", Model::Pi1, Model::Zero),
+            ("pi0", Model::Zero, Model::Pi1),
+        ] {
+            let asked = Model::of_filter(condition).unwrap();
+            assert!(holds.meets(asked) && !not.meets(asked), "{condition}");
+        }
+    }
+
+    #[test]
     fn models_of_one_family_are_that_family() {
-        use Model::{Cm4, Pi3, Pi4, Pi5, Pi400};
+        use Model::{Cm4, Pi1, Pi2, Pi2v12, Pi3, Pi4, Pi5, Pi400, Zero};
         for (models, want) in [
             (vec![], None),
             (vec![Pi4], Some(Pi4)),
@@ -249,6 +318,11 @@ mod tests {
             (vec![Pi4, Pi5], None),
             (vec![Pi4, Pi5, Pi4], None),
             (vec![Pi3, Pi3], Some(Pi3)),
+            // The firmware that a Raspberry Pi 3 loads is theirs too.
+            (vec![Pi3, Pi2], Some(Pi2)),
+            (vec![Zero, Pi3], Some(Zero)),
+            (vec![Pi3, Pi2v12], Some(Pi2v12)),
+            (vec![Pi1, Pi2], None),
         ] {
             assert_eq!(Model::common(models.clone()), want, "{models:?}");
         }

@@ -4,11 +4,11 @@ use super::pxelinux::debian;
 use super::*;
 use crate::boot::kernel::cpio;
 
-const INITRD: &str = "initrd.img-6.1.0-32-amd64";
-const MODULES: &str = "usr/lib/modules/6.1.0-32-amd64";
+pub(super) const INITRD: &str = "initrd.img-6.1.0-32-amd64";
+pub(super) const MODULES: &str = "usr/lib/modules/6.1.0-32-amd64";
 
 /// Returns a machine whose initramfs has these entries and was made by this program.
-fn machine(maker: &str, id: &str, entries: &[&str]) -> (Half, Half) {
+pub(super) fn machine(maker: &str, id: &str, entries: &[&str]) -> (Half, Half) {
     let (mut boot, mut root) = debian();
     root.remove("usr/sbin/update-initramfs");
     for (path, content) in [(maker, "x"), ("etc/os-release", id)] {
@@ -25,10 +25,10 @@ fn machine(maker: &str, id: &str, entries: &[&str]) -> (Half, Half) {
     (boot, root)
 }
 
-const TOOLS: &str = "usr/sbin/update-initramfs";
-const DRACUT: &str = "usr/bin/dracut";
-const ARCH: &str = "usr/bin/mkinitcpio";
-const ALPINE: &str = "sbin/mkinitfs";
+pub(super) const TOOLS: &str = "usr/sbin/update-initramfs";
+pub(super) const DRACUT: &str = "usr/bin/dracut";
+pub(super) const ARCH: &str = "usr/bin/mkinitcpio";
+pub(super) const ALPINE: &str = "sbin/mkinitfs";
 
 #[test]
 fn what_is_in_the_initramfs_is_asked() {
@@ -150,53 +150,6 @@ fn what_is_in_the_initramfs_is_asked() {
 }
 
 #[test]
-fn a_file_that_ends_early_is_named_with_what_makes_it_again() {
-    let noise = "Zq".repeat(3000);
-    let program = format!("bin/busybox={noise}");
-    let entries = ["init", "scripts/nfs", "bin/nfsmount", &program];
-    for (maker, id, remedy) in [
-        (TOOLS, "ID=debian", "update-initramfs -u -k all"),
-        (DRACUT, "ID=fedora", "dracut --force --regenerate-all"),
-        (ARCH, "ID=arch", "mkinitcpio -P"),
-        (ALPINE, "ID=alpine", "make it again"),
-    ] {
-        let (mut boot, root) = machine(maker, id, &entries);
-        let whole = cpio(&entries);
-        boot.insert(INITRD.into(), whole[..whole.len() - 900].to_vec());
-        apply(&mut boot, &root, &want(None));
-        let why = reasons(&boot, &root, &want(None), "/boot");
-        let told = format!("the initramfs {INITRD} ends early, in the middle of an archive: ");
-        assert!(
-            why.len() == 1 && why[0].starts_with(&told) && why[0].contains(remedy),
-            "{why:?}"
-        );
-    }
-}
-
-#[test]
-fn modules_without_their_index_are_told() {
-    for (module, index, sound) in [
-        ("kernel/fs/nfs.ko", "modules.dep", true),
-        ("kernel/fs/nfs.ko", "modules.dep.bin", true),
-        ("kernel/fs/nfs.ko", "modules.order", false),
-        ("modules.builtin", "modules.order", true),
-    ] {
-        let (mut boot, mut root) = machine(TOOLS, "ID=debian", &["init", "usr/bin/nfsmount"]);
-        root.remove(&format!("{MODULES}/modules.dep"));
-        for name in [module, index] {
-            root.insert(format!("{MODULES}/{name}"), b"x".to_vec());
-        }
-        apply(&mut boot, &root, &want(None));
-        let why = reasons(&boot, &root, &want(None), "/boot");
-        assert_eq!(why.is_empty(), sound, "{module} {index} {why:?}");
-        assert!(
-            sound || why[0].contains("netbe run nog/first -- depmod 6.1.0-32-amd64"),
-            "{why:?}"
-        );
-    }
-}
-
-#[test]
 fn a_mounter_nobody_knows_is_told() {
     for (entries, told) in [(&["init"][..], true), (&["init", "bin/mount.nfs"], false)] {
         let (mut boot, root) = machine("usr/bin/booster", "ID=arch", entries);
@@ -296,35 +249,6 @@ fn the_driver_of_a_wired_network_has_to_be_in_it() {
             );
             assert!(sound || why[0].contains(remedy), "{why:?}");
         }
-    }
-}
-
-#[test]
-fn an_initramfs_without_modules_is_for_a_kernel_that_needs_none() {
-    let (nfs, wired) = ("fs/nfs/nfs.ko.xz", "drivers/net/ethernet/r8169.ko");
-    let genet = "kernel/drivers/net/ethernet/genet.ko\n";
-    for (modules, builtin, sound) in [
-        (&[nfs][..], None, false),
-        (&[wired], Some(""), false),
-        (&[wired], Some(genet), true),
-        (&[wired], None, true),
-        (&["fs/ext4/ext4.ko"], Some(""), true),
-    ] {
-        let (mut boot, mut root) =
-            machine(TOOLS, "ID=debian", &["init", "scripts/nfs", "bin/nfsmount"]);
-        for module in modules {
-            root.insert(format!("{MODULES}/kernel/{module}"), b"x".to_vec());
-        }
-        if let Some(builtin) = builtin {
-            root.insert(format!("{MODULES}/modules.builtin"), builtin.into());
-        }
-        apply(&mut boot, &root, &want(None));
-        let why = reasons(&boot, &root, &want(None), "/boot");
-        assert_eq!(why.is_empty(), sound, "{modules:?} {builtin:?} {why:?}");
-        assert!(
-            sound || why[0].contains("has no kernel modules") && why[0].contains("-u -k all"),
-            "{why:?}"
-        );
     }
 }
 

@@ -1,5 +1,6 @@
 mod faults;
 mod filters;
+mod older;
 
 use super::*;
 use crate::boot::initramfs::Mounter;
