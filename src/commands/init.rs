@@ -26,6 +26,7 @@ use crate::lifecycle::{Mode, Outcome};
 /// authenticates each environment's record on the pool.
 ///
 /// A pool from another server, a backup or an older netbe is refused by every command until --take-over accepts it.
+/// It also gives a node whose record is lost or garbage one again: the pool's copy, or one with the names its machine asks for.
 /// --take-over first shows the settings that this server would use, commands that run as root first, and asks. The property
 /// power.cycle is not taken over, nor is the pool's evidence of past boots: every environment counts as maybe
 /// running until its node is known to run another one.

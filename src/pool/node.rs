@@ -150,14 +150,17 @@ impl Node {
         )
     }
 
-    /// Returns the hint to restore a lost record.
+    /// Returns the command that restores a lost record, from the pool's copy or from what else is known of the node.
     pub fn how_to_restore(&self) -> String {
-        let pool = self.dir.ancestors().nth(2).unwrap_or(&self.dir);
-        format!(
-            "restore {} from a backup; or see the pool's copy: netbe init {} --take-over -n",
-            self.state.join(layout::NODE_RECORD).display(),
-            pool.display()
-        )
+        let file = self.state.join(layout::NODE_RECORD);
+        let pool = self.dir.ancestors().nth(2).unwrap_or(&self.dir).display();
+        match is_replaceable(&file) {
+            Ok(true) => format!(
+                "netbe init {pool} --take-over -n; to accept what it shows: netbe init {pool} --take-over --yes"
+            ),
+            Ok(false) => "install the newer netbe that wrote it".to_string(),
+            Err(_) => format!("ls -ld {}", file.display()),
+        }
     }
 
     /// Writes its record, durably, and the copy for a takeover.
@@ -180,6 +183,15 @@ impl Node {
     pub fn property(&self, pool: &Pool, key: &str) -> Option<String> {
         properties::effective(key, Some(&self.record), pool.record()).map(|v| v.value)
     }
+}
+
+/// Returns whether nothing is lost with the record at a path: there is none, or no netbe can read it.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn is_replaceable(file: &Path) -> Result<bool> {
+    let text = record::read(file)?;
+    Ok(text.is_none_or(|text| NodeRecord::parse(&text).is_err() && !record::is_newer(&text)))
 }
 
 /// Returns a damaged node for something that is not a directory; `None` for a directory or nothing.

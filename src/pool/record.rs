@@ -143,6 +143,11 @@ impl NodeRecord {
     }
 }
 
+/// Returns whether a text is of a newer netbe.
+pub fn is_newer(text: &str) -> bool {
+    serde_json::from_str::<Versioned>(text).is_ok_and(|v| v.version > VERSION)
+}
+
 fn without_secrets(properties: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let mut public = properties.clone();
     public.retain(|name, _| !is_secret(name));

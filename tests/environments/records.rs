@@ -121,7 +121,11 @@ fn a_bad_node_json_leaves_the_rest_of_the_pool_alone() {
             "run nog/b -- true",
             "import nog/c /etc",
         ] {
-            pool.refuses(refusal(line), line, &["nog", "node.json", "hint: restore "]);
+            let hint = match bad.contains("version") {
+                true => "hint: install the newer netbe",
+                false => "--take-over -n",
+            };
+            pool.refuses(refusal(line), line, &["nog", "node.json", hint]);
         }
         pool.refuses(3, "destroy -y nog/a", &["nog may be running nog/a"]);
         pool.netbe().ok("pin ordo/x");
@@ -129,6 +133,64 @@ fn a_bad_node_json_leaves_the_rest_of_the_pool_alone() {
     fs::remove_file(&file).unwrap();
     looking_works(&pool);
     pool.refuses(3, "set cmdline=quiet nog", &["node.json"]);
+}
+
+/// Pastes what the hint to a lost record says, one command after the other.
+fn take_the_way_out(pool: &Pool) -> String {
+    let said = pool.netbe().run("set cmdline=quiet nog");
+    let (_, hint) = said.stderr.split_once("hint: ").expect("a hint");
+    let (look, accept) = hint
+        .trim()
+        .split_once("; to accept what it shows: ")
+        .unwrap();
+    let command = |line: &str| line.strip_prefix("netbe ").unwrap().to_string();
+    let shown = pool.netbe().ok(&command(look));
+    assert_eq!(pool.names("nog"), ["a", "b"]);
+    pool.netbe().ok(&command(accept));
+    shown
+}
+
+#[test]
+fn a_lost_node_json_has_a_way_out_that_keeps_the_environments() {
+    for (own, copy) in [
+        (Some("garbage"), true),
+        (None, true),
+        (Some(""), false),
+        (None, false),
+    ] {
+        let pool = Pool::with_served_node();
+        pool.netbe().ok("create nog/b");
+        pool.netbe().ok("set keep=7 nog");
+        let before = pool.netbe().ok("list -H");
+        let names = fs::read_dir(pool.at("tftp")).unwrap().count();
+        let file = pool.at("nodes/nog/node.json");
+        match own {
+            Some(text) => fs::write(&file, text).unwrap(),
+            None => fs::remove_file(&file).unwrap(),
+        }
+        if !copy {
+            fs::write(pool.path().join("nodes/nog/node.json"), "{").unwrap();
+        }
+        let shown = take_the_way_out(&pool);
+        let told = match copy {
+            true => "accept the records of nog",
+            false => "make a record for nog, whose own is lost",
+        };
+        assert!(
+            shown.contains(told) && shown.contains("use mac="),
+            "{shown}"
+        );
+        assert_eq!(pool.netbe().ok("list -H"), before);
+        assert_eq!(fs::read_dir(pool.at("tftp")).unwrap().count(), names);
+        assert_eq!(pool.netbe().ok("get -H keep nog").contains("\t7\t"), copy);
+        pool.netbe().ok("set cmdline=quiet nog");
+        pool.assert_sound();
+        // A template that lost it goes on being one.
+        fs::remove_file(pool.at("nodes/base/node.json")).unwrap();
+        fs::remove_file(pool.path().join("nodes/base/node.json")).unwrap();
+        pool.netbe().ok("init --take-over --yes");
+        pool.netbe().ok("create ordo");
+    }
 }
 
 #[test]

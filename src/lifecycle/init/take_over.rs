@@ -16,11 +16,12 @@ use crate::fs::dir_names::names_in;
 use crate::lifecycle::Mode;
 use crate::pool::base::Base;
 use crate::pool::code::Key;
+use crate::pool::node::is_replaceable;
 use crate::pool::record::{self, EnvRecord, NodeRecord, PoolRecord};
 use crate::pool::state::{self, Place};
-use crate::pool::{EnvName, NodeName, Pool, PoolLock, claimed, known, layout};
+use crate::pool::{EnvName, NodeName, Pool, PoolLock, claimed, known, layout, properties};
 use crate::publish::dnsmasq::inclusion::{self, Installed};
-use crate::publish::{self, dnsmasq};
+use crate::publish::{self, dnsmasq, tftp};
 
 /// Properties whose values are commands that root runs.
 const COMMANDS: [&str; 2] = ["power.cycle", "upgrade.command"];
@@ -42,8 +43,10 @@ pub(super) struct Offer {
 #[derive(Debug)]
 struct OfNode {
     name: NodeName,
-    /// Its record, where this server has none; `None` where nothing that could be one is there.
+    /// Its record, where this server has none that can be read; `None` where nothing that could be one is there.
     record: Option<NodeRecord>,
+    /// Whether the pool has none either, and it is made of what else is known.
+    is_made: bool,
     /// The environments whose records this server has not written.
     environments: Vec<EnvName>,
 }
@@ -125,11 +128,17 @@ impl Offer {
                 Some(record) if record.template => "template ",
                 _ => "",
             };
-            lines.push(format!(
-                "accept the records of {what}{}: {} environments",
-                node.name,
-                node.environments.len()
-            ));
+            lines.push(match node.is_made && node.record.is_some() {
+                true => format!(
+                    "make a record for {what}{}, whose own is lost, with what the TFTP names tell and no other property",
+                    node.name
+                ),
+                false => format!(
+                    "accept the records of {what}{}: {} environments",
+                    node.name,
+                    node.environments.len()
+                ),
+            });
         }
         lines
     }
@@ -183,11 +192,10 @@ impl OfNode {
             return Ok(None);
         }
         let own = layout::node_state(state, &name).join(layout::NODE_RECORD);
-        let record = match own.symlink_metadata() {
-            Ok(_) => None,
-            Err(_) => record::read(&dir.join(layout::NODE_RECORD))?
-                .and_then(|text| NodeRecord::parse(&text).ok()),
-        };
+        let is_lost = is_replaceable(&own).unwrap_or(false);
+        let copy = record::read(&dir.join(layout::NODE_RECORD)).unwrap_or_default();
+        let copy = copy.and_then(|text| NodeRecord::parse(&text).ok());
+        let is_made = is_lost && copy.is_none();
         let envs = dir.join(layout::ENVS);
         let mut environments = Vec::new();
         if envs.symlink_metadata().is_ok_and(|m| m.is_dir()) {
@@ -199,9 +207,14 @@ impl OfNode {
                 }
             }
         }
+        let record = match is_lost {
+            true => copy.or(made_record(pool, &name)?),
+            false => None,
+        };
         Ok(Some(Self {
             name,
             record,
+            is_made,
             environments,
         }))
     }
@@ -228,6 +241,37 @@ impl OfNode {
         }
         Ok(())
     }
+}
+
+/// Returns a record for a node without any, by the names that machines ask for; `None` for what has no environment.
+fn made_record(pool: &Path, name: &NodeName) -> Result<Option<NodeRecord>> {
+    let envs = layout::node(pool, name).join(layout::ENVS);
+    let envs = names_in(&envs).unwrap_or_default();
+    let records = envs
+        .iter()
+        .filter_map(|env| read_record(&layout::env(pool, name, &env.parse().ok()?)).ok());
+    let served: Vec<bool> = records.map(|record| record.served).collect();
+    if served.is_empty() {
+        return Ok(None);
+    }
+    let links = tftp::links(&layout::tftp(pool)).unwrap_or_default();
+    let asked = links
+        .iter()
+        .filter(|(_, target)| tftp::led(target).is_some_and(|led| led.node == *name))
+        .filter_map(|(path, _)| path.file_name()?.to_str());
+    // A serial has no dashes.
+    let (macs, serials): (Vec<&str>, Vec<&str>) = asked.partition(|name| name.contains('-'));
+    // No machine boots a template.
+    let is_template = macs.is_empty() && serials.is_empty() && !served.contains(&true);
+    let mut record = NodeRecord::new(is_template);
+    for (key, value) in [("mac", macs.join(",")), ("serial", serials.concat())] {
+        if let Ok(value) = properties::find(key)?.normalise(&value)
+            && !value.is_empty()
+        {
+            record.properties.insert(key.to_string(), value);
+        }
+    }
+    Ok(Some(record))
 }
 
 /// Returns whether an environment has a record that could be believed, and is not yet.
