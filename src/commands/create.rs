@@ -1,16 +1,21 @@
 //! `netbe create`, `netbe clone`
 
+use std::ffi::OsString;
+use std::path::Path;
+
 use anyhow::Result;
 use clap::Args;
 use clap_complete::engine::ArgValueCompleter;
+use jiff::SignedDuration;
 
-use super::args::{Changing, Making};
-use super::complete;
+use super::args::{self, Changing, Making};
 use super::session::Session;
+use super::{activate, complete, create_many};
 use crate::failure::{self, Failure, Kind};
-use crate::lifecycle::Mode;
-use crate::lifecycle::create::{self, Request};
-use crate::pool::Operand;
+use crate::lifecycle::Outcome;
+use crate::lifecycle::create::{self, Created, Request};
+use crate::lifecycle::trial::How;
+use crate::pool::{Operand, Pool};
 
 /// Make an environment
 ///
@@ -22,17 +27,28 @@ use crate::pool::Operand;
 /// An existing node stays who it is, also in the system of another node or template: all of that is taken from its active
 /// environment, and the network settings that have its address; cloud-init sets the new system up, and leaves its ssh host
 /// keys. What else the node has changed is in the environment it was changed in.
+///
+/// Several are made in parallel and independently: a failure does not stop the others, and the exit status is the worst
+/// of all. ^C stops them all.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe create nog
   netbe create nog --mac dc:a6:32:01:02:03 --serial 9ffefdef
   netbe create web/first --from debian --ip 10.0.0.5/24,10.0.0.1
   netbe create web/newer --from debian -a
+  netbe create rack1 rack2 rack3 --from debian
+  netbe create --all --from debian --try
   netbe create nog/before-the-party -d 'as it was'")]
 pub struct Create {
-    /// The environment to make
-    #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::nodes))]
-    pub target: Operand,
+    /// The environments to make, several side by side
+    #[arg(value_name = "NODE[/ENV]", required_unless_present = "all", add = ArgValueCompleter::new(complete::nodes))]
+    pub targets: Vec<Operand>,
+    /// Make one for every node except templates and the source
+    #[arg(long, conflicts_with = "targets")]
+    pub all: bool,
+    /// How many at a time [default: the number of processors]
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub jobs: Option<u16>,
     /// The source
     #[arg(long, value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::sources))]
     pub from: Option<Operand>,
@@ -53,11 +69,20 @@ pub struct Create {
     #[command(flatten)]
     pub making: Making,
     /// Activate the new environment
-    #[arg(short, long)]
+    #[arg(short, long, group = "how")]
     pub activate: bool,
+    /// Boot it once: the boot after it is the active environment again
+    #[arg(long, group = "how")]
+    pub once: bool,
+    /// Boot it next; permanently if the node reports within DURATION (10m) that the boot completed
+    #[arg(long = "try", value_name = "DURATION", num_args = 0..=1, require_equals = true, default_missing_value = "10m", value_parser = args::duration, group = "how")]
+    pub trial: Option<SignedDuration>,
     /// Common options.
     #[command(flatten)]
     pub changing: Changing,
+    /// Report for the netbe that makes several
+    #[arg(long, hide = true)]
+    pub worker: bool,
 }
 
 /// Make an environment from a named source
@@ -96,23 +121,87 @@ fn whole_operand(text: &str) -> Result<Operand, String> {
     }
 }
 
-/// Makes an environment, and its node if it does not exist.
-pub fn create(session: &Session, args: Create) -> Result<u8> {
-    let mut properties: Vec<(String, String)> = args
-        .mac
-        .into_iter()
-        .map(|m| ("mac".to_string(), m))
-        .collect();
-    properties.extend(args.serial.map(|s| ("serial".to_string(), s)));
-    properties.extend(args.ip.map(|i| ("ip".to_string(), i)));
-    let request = Request {
-        target: args.target,
-        from: args.from,
-        properties,
-        description: args.making.description,
-        activate: args.activate,
+impl Create {
+    /// Returns whether several environments are to be made.
+    pub(super) fn names_several(&self) -> bool {
+        self.all || self.targets.len() > 1
+    }
+
+    /// Returns the arguments of the worker process that makes one of them and reports; without the program.
+    pub(super) fn worker_arguments(
+        &self,
+        pool: &Path,
+        states: &Path,
+        target: &Operand,
+    ) -> Vec<OsString> {
+        let mut line: Vec<OsString> = vec![
+            "--pool".into(),
+            pool.into(),
+            "--state".into(),
+            states.into(),
+        ];
+        line.extend(["create", "--worker", "--wait"].map(OsString::from));
+        line.push(self.changing.wait.as_secs().to_string().into());
+        for (flag, is_set) in [("--activate", self.activate), ("--once", self.once)] {
+            if is_set {
+                line.push(flag.into());
+            }
+        }
+        if let Some(within) = self.trial {
+            line.push(format!("--try={}s", within.as_secs()).into());
+        }
+        if let Some(from) = &self.from {
+            line.extend(["--from".into(), from.to_string().into()]);
+        }
+        line.extend([
+            "--description".into(),
+            self.making.description.clone().into(),
+        ]);
+        line.push(target.to_string().into());
+        line
+    }
+
+    /// Returns the properties of a new node.
+    fn properties(&self) -> Vec<(String, String)> {
+        let of = |name: &str, value: &String| (name.to_string(), value.clone());
+        let mut properties: Vec<_> = self.mac.iter().map(|mac| of("mac", mac)).collect();
+        properties.extend(self.serial.iter().map(|serial| of("serial", serial)));
+        properties.extend(self.ip.iter().map(|ip| of("ip", ip)));
+        properties
+    }
+}
+
+/// Makes environments, and their nodes if they do not exist.
+pub fn create(session: &Session, args: &Create) -> Result<u8> {
+    if args.names_several() {
+        if let Some((name, value)) = args.properties().first() {
+            return Err(Failure::usage(format!("--{name} is for one new node"))
+                .hint(format!("once they are made: netbe set {name}={value} NODE"))
+                .into());
+        }
+        return create_many::run(session, args);
+    }
+    if args.worker {
+        return create_many::worker(session, args);
+    }
+    let Some(target) = args.targets.first() else {
+        return Ok(2);
     };
-    make(session, &request, args.changing.into())
+    let outcome = perform(&session.pool()?, args, target)?;
+    tell(session, outcome, How::asked(args.once, args.trial))
+}
+
+/// Makes one environment with the options of the command line.
+pub(super) fn perform(pool: &Pool, args: &Create, target: &Operand) -> Result<Outcome<Created>> {
+    let request = Request {
+        target: target.clone(),
+        from: args.from.clone(),
+        properties: args.properties(),
+        description: args.making.description.clone(),
+        activate: args.activate,
+        how: How::asked(args.once, args.trial),
+    };
+    create::create(pool, &request, args.changing.into())
 }
 
 /// Makes an environment from another.
@@ -134,12 +223,13 @@ pub fn clone(session: &Session, args: CloneEnv) -> Result<u8> {
         properties: Vec::new(),
         description: args.making.description,
         activate: args.activate,
+        how: None,
     };
-    make(session, &request, args.changing.into())
+    let outcome = create::create(&session.pool()?, &request, args.changing.into())?;
+    tell(session, outcome, None)
 }
 
-fn make(session: &Session, request: &Request, mode: Mode) -> Result<u8> {
-    let outcome = create::create(&session.pool()?, request, mode)?;
+fn tell(session: &Session, outcome: Outcome<Created>, how: Option<How>) -> Result<u8> {
     if let Some(made) = session.done(outcome)? {
         let active = if made.active { ", active" } else { "" };
         session.sentence(&format!(
@@ -148,6 +238,48 @@ fn make(session: &Session, request: &Request, mode: Mode) -> Result<u8> {
         ))?;
         session.notes(&made.notes);
         session.warnings(&made.warnings);
+        if let (Some(begun), Some(how)) = (made.begun, how) {
+            activate::begun(session, Outcome::Done(begun), how)?;
+        }
     }
     Ok(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::commands::{Cli, Command};
+
+    fn parsed(line: impl IntoIterator<Item = OsString>) -> Create {
+        let line = [OsString::from("netbe")].into_iter().chain(line);
+        match Cli::try_parse_from(line).map(|cli| cli.command) {
+            Ok(Command::Create(create)) => create,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_worker_gets_the_same_options() {
+        for line in [
+            "create nog ordo/x",
+            "create --all --from debian/x --wait 3 -a -j 2",
+            "create nog ordo --once --description said",
+            "create --all --from debian --try=90s",
+        ] {
+            let args = parsed(line.split(' ').map(OsString::from));
+            let target: Operand = "ordo/x".parse().unwrap();
+            let (pool, states) = (Path::new("/srv/netbe"), Path::new("/var/lib/netbe"));
+            let worker = parsed(args.worker_arguments(pool, states, &target));
+            let wanted = Create {
+                targets: vec![target],
+                all: false,
+                jobs: None,
+                worker: true,
+                ..args
+            };
+            assert_eq!(format!("{worker:?}"), format!("{wanted:?}"));
+        }
+    }
 }

@@ -10,6 +10,7 @@ mod complete;
 pub mod completions;
 mod confirm;
 pub mod create;
+mod create_many;
 pub mod dedupe;
 pub mod describe;
 pub mod destroy;
@@ -28,6 +29,7 @@ mod root;
 pub mod run;
 pub mod serve;
 mod session;
+mod side_by_side;
 pub mod status;
 pub mod upgrade;
 mod upgrade_many;
@@ -215,7 +217,7 @@ fn carry_out(s: &Session, command: Command) -> Result<u8> {
         Command::Init(a) => init::run(s, a),
         Command::Import(a) => import::run(s, a),
         Command::Export(a) => export::run(s, a),
-        Command::Create(a) => create::create(s, a),
+        Command::Create(a) => create::create(s, &a),
         Command::Clone(a) => create::clone(s, a),
         Command::List(a) => list::run(s, &a),
         Command::Activate(a) => activate::activate(s, &a),

@@ -3,17 +3,17 @@
 //! Promises that the new environment is complete or absent, and that its boot files and fstab name itself; of another
 //! node's system it has its own node's identity. A new node is published with its first environment, by one rename. Not for imports.
 
-use std::time::Duration;
+mod chosen;
 
 use anyhow::{Context, Result};
 
+use self::chosen::Chosen;
 use super::plan::Plan;
-use super::staged::{Content, Identity, Made, StagedEnvironment, Target, free_name};
-use super::{Mode, Outcome, activate_new, data, network_names, properties};
-use crate::failure::{self, Failure, Kind, hinted};
-use crate::fs::rooted::Tree;
-use crate::pool::record::{EnvRecord, NodeRecord};
-use crate::pool::{EnvId, EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool};
+use super::staged::{Content, Identity, Made, StagedEnvironment, Target};
+use super::trial::{self, Begun, How};
+use super::{Mode, Outcome, activate_new, data, network_names};
+use crate::failure::{Failure, hinted};
+use crate::pool::{EnvId, NodeLock, NodeName, Operand, Pool};
 
 /// The request.
 #[derive(Debug, Clone)]
@@ -28,6 +28,8 @@ pub struct Request {
     pub description: String,
     /// Whether to activate it.
     pub activate: bool,
+    /// Whether the node is to boot it once, or on trial.
+    pub how: Option<How>,
 }
 
 /// The result.
@@ -41,6 +43,10 @@ pub struct Created {
     pub new_node: bool,
     /// Whether it is active.
     pub active: bool,
+    /// Whether it passed verification, or is a template's.
+    pub would_boot: bool,
+    /// Its pending boot, if it is to be booted once or on trial.
+    pub begun: Option<Begun>,
     /// Notes, a sentence each.
     pub notes: Vec<String>,
     /// Warnings, a sentence each.
@@ -61,7 +67,7 @@ pub fn create(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Crea
             .into());
     }
     let making = |locks| Making {
-        locks,
+        locks: Some(locks),
         identity: Identity::Same,
         staged: None,
         made: None,
@@ -70,6 +76,8 @@ pub fn create(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Crea
             origin: chosen.source.id(),
             new_node: chosen.existing.is_none(),
             active: chosen.activate,
+            would_boot: true,
+            begun: None,
             notes: Vec::new(),
             warnings: Vec::new(),
         },
@@ -94,83 +102,18 @@ struct Making {
     staged: Option<StagedEnvironment>,
     made: Option<Made>,
     done: Created,
-    /// That of the node, and that of another one it is made from.
-    locks: (NodeLock, Option<NodeLock>),
+    /// That of the node, and that of another one it is made from; until it is made.
+    locks: Option<(NodeLock, Option<NodeLock>)>,
 }
 
-/// What is to be made, of what.
-struct Chosen {
-    node: NodeName,
-    env: EnvName,
-    existing: Option<Node>,
-    /// The environment of the node that says who it is, where it exists.
-    own: Option<Environment>,
-    record: NodeRecord,
-    source: Environment,
-    origin: EnvRecord,
-    description: String,
-    activate: bool,
+impl Making {
+    fn lock(&self) -> Result<&NodeLock> {
+        let (lock, _) = self.locks.as_ref().context("the lock was given back")?;
+        Ok(lock)
+    }
 }
 
 impl Chosen {
-    fn new(pool: &Pool, request: &Request) -> Result<Self> {
-        let existing = match pool.node(&request.target.node) {
-            Ok(node) => Some(node),
-            Err(e) if failure::is(&e, Kind::NotFound) => None,
-            Err(e) => return Err(e),
-        };
-        let mut record = match &existing {
-            Some(node) => {
-                node.refuse_lost()?;
-                if let Some((key, value)) = request.properties.first() {
-                    return Err(Failure::usage(format!(
-                        "{} already exists; {key} is for a new node",
-                        node.name
-                    ))
-                    .hint(format!("netbe set {key}={value} {}", node.name))
-                    .into());
-                }
-                node.record.clone()
-            }
-            None => properties::new_node_record(pool, &request.properties)?,
-        };
-        let source = match (&request.from, &existing) {
-            (Some(from), _) => pool.resolve(from)?,
-            (None, Some(node)) => node.active_environment()?,
-            (None, None) => only_template(pool, &request.target)?,
-        };
-        // A snapshot while a program works in it would be inconsistent.
-        pool.refuse_work(&source.node, &source.name, Duration::ZERO)?;
-        source.require_sound()?;
-        if existing.is_none() {
-            pool.refuse_work_in(&request.target.node, Duration::ZERO)?;
-            let value = data::inherited(pool, &source);
-            record
-                .properties
-                .extend(value.map(|v| ("data".to_string(), v)));
-            record.data = data::of_new_node(pool, &record, &source)?;
-        }
-        let env = free_name(pool, existing.as_ref(), &request.target).map_err(|e| match request
-            .activate
-        {
-            true => activate_new::to_activate(e, existing.as_ref(), &request.target),
-            false => e,
-        })?;
-        let origin = source.record_for_change()?;
-        let own = existing.as_ref().and_then(own_identity);
-        Ok(Self {
-            node: request.target.node.clone(),
-            env,
-            activate: request.activate || existing.is_none(),
-            existing,
-            own,
-            record,
-            source,
-            origin,
-            description: request.description.clone(),
-        })
-    }
-
     fn id(&self) -> EnvId {
         EnvId::new(&self.node, &self.env)
     }
@@ -181,7 +124,7 @@ impl Chosen {
             node: &self.node,
             record: &self.record,
             env: &self.env,
-            boots_next: self.activate,
+            boots_next: self.activate || self.trial.is_some(),
         }
     }
 
@@ -227,13 +170,24 @@ impl Chosen {
         plan.foresee(move || self.explained(target.foresee(&self.source, &self.origin)));
         if self.activate {
             plan.step(format!("activate {name}"), move |making| {
-                let (lock, made) = (&making.locks.0, making.made.as_ref());
-                let made = made.context("it was not made")?;
-                let activated =
-                    activate_new::activate(pool, lock, &self.node, &self.env, made, mode)?;
+                let made = making.made.as_ref().context("it was not made")?;
+                let (lock, node, env) = (making.lock()?, &self.node, &self.env);
+                let activated = activate_new::activate(pool, lock, node, env, made, mode)?;
                 making.done.warnings.extend(activated);
                 Ok(())
             });
+        }
+        if let Some((how, back_to)) = &self.trial {
+            let node = &self.node;
+            plan.step(
+                format!("lead {node} to {name} for its next boot, then to {back_to}"),
+                move |making| {
+                    // A pending boot takes the locks itself.
+                    making.locks = None;
+                    making.done.begun = self.lead(pool, *how, mode)?;
+                    Ok(())
+                },
+            );
         }
         plan
     }
@@ -275,7 +229,8 @@ impl Chosen {
         if self.existing.is_none() {
             network_names::refuse_shared_names(pool, None, &self.record)?;
         }
-        let mut made = staged.publish(&making.locks.0, complete)?;
+        making.done.would_boot = complete.record.would_not_boot.is_empty();
+        let mut made = staged.publish(making.lock()?, complete)?;
         if let (Some(node), None) = (&self.existing, &self.own)
             && node.name != self.source.node
         {
@@ -290,45 +245,20 @@ impl Chosen {
         Ok(())
     }
 
+    /// Has the node boot it next, once or on trial.
+    fn lead(&self, pool: &Pool, how: How, mode: Mode) -> Result<Option<Begun>> {
+        let name = self.id();
+        let led = trial::begin(pool, Some(&name.clone().into()), how, false, mode)
+            .map_err(|e| activate_new::only_made(&name, how.option(), &e))?;
+        Ok(match led {
+            Outcome::Done(begun) => Some(begun),
+            Outcome::Planned(_) => None,
+        })
+    }
+
     fn explained<T>(&self, result: Result<T>) -> Result<T> {
         let hint = || format!("nothing was made; fix {} or its origin", self.source);
         result.map_err(|e| hinted(e, hint))
-    }
-}
-
-/// Returns the environment that says who a node is: its active one, where both halves can be read.
-fn own_identity(node: &Node) -> Option<Environment> {
-    let env = node.active_environment().ok()?;
-    let is_whole = [env.root(), env.boot()]
-        .iter()
-        .all(|half| Tree::open(half).is_ok());
-    is_whole.then_some(env)
-}
-
-/// Returns the only template's active environment.
-///
-/// # Errors
-/// A refusal that lists the templates, or has the hint to import one.
-fn only_template(pool: &Pool, target: &Operand) -> Result<Environment> {
-    let templates: Vec<Node> = pool
-        .nodes()?
-        .into_iter()
-        .filter(Node::is_template)
-        .collect();
-    match templates.as_slice() {
-        [one] => one.active_environment(),
-        [] => Err(Failure::refused("the pool has no template")
-            .hint("netbe import TEMPLATE SOURCE, or: netbe create NODE --from NODE")
-            .into()),
-        several => {
-            let names: Vec<&str> = several.iter().map(|n| n.name.as_str()).collect();
-            Err(Failure::refused(format!(
-                "the pool has several templates: {}",
-                names.join(", ")
-            ))
-            .hint(format!("netbe create {target} --from {}", names[0]))
-            .into())
-        }
     }
 }
 

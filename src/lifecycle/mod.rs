@@ -14,6 +14,7 @@ pub mod describe;
 pub mod destroy;
 pub mod diff;
 pub mod export;
+pub mod fleet;
 pub mod full_disk;
 pub mod import;
 pub mod in_use;

@@ -2,12 +2,11 @@
 //!
 //! The source is never changed. The command runs in a stage; then netbe writes its own settings again, verifies the
 //! result, shares the extents of rewritten files that are unchanged, and publishes it as an environment. A command that
-//! fails or is stopped leaves only its log, unless the copy is to be kept. Several nodes at once: [`fleet`].
+//! fails or is stopped leaves only its log, unless the copy is to be kept. Several nodes at once: [`super::fleet`].
 
 mod changed;
 mod commands;
 mod downloads;
-pub mod fleet;
 pub(super) mod program;
 mod reshare;
 mod result;

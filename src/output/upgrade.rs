@@ -1,7 +1,9 @@
-//! Parallel upgrades: the progress line of each, and the table at the end.
+//! Parallel upgrades, and environments that are made in parallel: the progress line of each, and the table at the end.
+
+use std::fmt::Display;
 
 use super::{clean, table};
-use crate::lifecycle::upgrade::fleet::{News, Report};
+use crate::lifecycle::fleet::{News, Report};
 use crate::pool::NodeName;
 use crate::terminal::bytes;
 
@@ -22,6 +24,44 @@ pub fn draw<'a>(
     ];
     let rows: Vec<Vec<String>> = reports.into_iter().map(row).collect();
     table::table(&heads, &rows, colour)
+}
+
+/// Returns the table of environments that were made, one line for each.
+pub fn draw_created<'a, T: Display + 'a>(
+    reports: impl IntoIterator<Item = (&'a T, &'a Report)>,
+    colour: bool,
+) -> String {
+    let row = |(of, report): (&T, &Report)| {
+        let (name, what) = created(report);
+        let of = of.to_string();
+        let node = of.split('/').next().unwrap_or_default();
+        vec![node.to_string(), name, what.to_string()]
+    };
+    let rows: Vec<Vec<String>> = reports.into_iter().map(row).collect();
+    table::table(&["NODE", "ENVIRONMENT", "RESULT"], &rows, colour)
+}
+
+/// Returns the name of the environment, and what came of it.
+fn created(report: &Report) -> (String, &'static str) {
+    match report {
+        Report::Created {
+            id,
+            active,
+            pending,
+            would_boot,
+            ..
+        } => (
+            id.env.to_string(),
+            match (active, pending, would_boot) {
+                (true, ..) => "boots next",
+                (_, true, _) => "pending boot",
+                (_, _, true) => "created",
+                (_, _, false) => "would not boot",
+            },
+        ),
+        Report::Nothing { .. } => ("-".to_string(), "nothing to upgrade"),
+        Report::Failed { .. } => ("-".to_string(), "failed"),
+    }
 }
 
 /// Returns the progress line of a node.
@@ -62,30 +102,18 @@ fn row((node, report): (&NodeName, &Report)) -> Vec<String> {
         None | Some(0) => "-".to_string(),
         Some(size) => bytes(size),
     };
-    let (name, numbers, space, what) = match report {
+    let (name, what) = created(report);
+    let (numbers, space) = match report {
         Report::Created {
-            id,
             upgraded,
             added,
             removed,
             shared,
-            active,
-            would_boot,
             ..
-        } => (
-            id.env.as_str(),
-            [*upgraded, *added, *removed],
-            *shared,
-            match (active, would_boot) {
-                (true, _) => "boots next",
-                (false, true) => "created",
-                (false, false) => "would not boot",
-            },
-        ),
-        Report::Nothing { .. } => ("-", [0; 3], None, "nothing to upgrade"),
-        Report::Failed { .. } => ("-", [0; 3], None, "failed"),
+        } => ([*upgraded, *added, *removed], *shared),
+        Report::Nothing { .. } | Report::Failed { .. } => ([0; 3], None),
     };
-    let mut row = vec![node.to_string(), name.to_string()];
+    let mut row = vec![node.to_string(), name];
     row.extend(numbers.map(count));
     row.push(size(space.map(|s| s.changed)));
     row.push(size(space.map(|s| s.shared_again)));

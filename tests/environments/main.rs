@@ -15,6 +15,7 @@ mod check;
 mod clock;
 mod concurrency;
 mod create;
+mod create_many;
 mod data;
 mod describe;
 mod destroy;

@@ -33,6 +33,14 @@ pub(super) const VERBS: &[Verb] = &[
         ..PLAIN
     },
     Verb {
+        name: "create-try",
+        line: "create nog/c --from ordo --try",
+        touched: &["nog/c"],
+        between: &[&["create nog/c --from ordo"]],
+        done: TAKEN,
+        ..PLAIN
+    },
+    Verb {
         name: "clone",
         line: "clone nog/b nog/c",
         touched: &["nog/c"],

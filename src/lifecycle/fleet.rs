@@ -1,6 +1,6 @@
-//! Upgrading several nodes side by side.
+//! The same command for several nodes, side by side: `upgrade` and `create`.
 //!
-//! Each is upgraded by a netbe of its own, started from here with a hidden flag: one that fails, or is
+//! Each is done by a netbe of its own, started from here with a hidden flag: one that fails, or is
 //! killed, takes no other with it, and each holds its own node's lock. When this process ends, however it
 //! ends, they stop as if told to, and leave nothing. Not for how it looks.
 
@@ -18,11 +18,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-use super::Upgraded;
+use super::create::Created;
+use super::upgrade::Upgraded;
 use crate::failure::Failure;
 use crate::fs::{interrupt, threads};
+use crate::pool::EnvId;
 use crate::pool::record::Shared;
-use crate::pool::{EnvId, NodeName};
 
 /// How often is looked whether somebody wants it all to stop.
 const LOOK: Duration = Duration::from_millis(100);
@@ -44,6 +45,8 @@ pub enum Report {
         shared: Option<Shared>,
         /// Whether the node boots it next.
         active: bool,
+        /// Whether the node boots it next on trial, or once.
+        pending: bool,
         /// Whether it would boot, as far as that can be verified.
         would_boot: bool,
         /// What its package manager leaves a person to know, a sentence each.
@@ -83,6 +86,7 @@ impl Report {
                 warnings,
                 ..
             }) => {
+                let pending = begun.is_some();
                 let begun = begun.iter().flat_map(|begun| &begun.warnings);
                 let count =
                     |f: fn(&crate::packages::Changes) -> usize| changes.as_ref().map_or(0, f);
@@ -93,6 +97,7 @@ impl Report {
                     removed: count(|c| c.removed.len() + c.downgraded.len()),
                     shared: *shared,
                     active: *active,
+                    pending,
                     would_boot: *would_boot,
                     told: told.clone(),
                     warnings: warnings.iter().chain(begun).cloned().collect(),
@@ -102,7 +107,31 @@ impl Report {
         }
     }
 
-    /// Returns the report of an upgrade that failed.
+    /// Returns the report of what making an environment came to.
+    pub fn of_created(result: &Result<Created>) -> Self {
+        match result {
+            Ok(created) => {
+                let begun = created.begun.iter();
+                let notes = begun.clone().flat_map(|begun| &begun.notes);
+                let warnings = begun.flat_map(|begun| &begun.warnings);
+                Self::Created {
+                    id: created.id.clone(),
+                    upgraded: 0,
+                    added: 0,
+                    removed: 0,
+                    shared: None,
+                    active: created.active,
+                    pending: created.begun.is_some(),
+                    would_boot: created.would_boot,
+                    told: created.notes.iter().chain(notes).cloned().collect(),
+                    warnings: created.warnings.iter().chain(warnings).cloned().collect(),
+                }
+            }
+            Err(error) => Self::failed(error),
+        }
+    }
+
+    /// Returns the report of a command that failed.
     pub fn failed(error: &anyhow::Error) -> Self {
         let failure = error.downcast_ref::<Failure>();
         Self::Failed {
@@ -118,6 +147,7 @@ impl Report {
             Self::Created {
                 id,
                 active: false,
+                pending: false,
                 would_boot: true,
                 ..
             } => Some(id.to_string()),
@@ -148,15 +178,14 @@ pub enum News {
     Ended(Report),
 }
 
-/// Upgrades these nodes, `jobs` at a time, each by this program with these arguments; `hear` is told of
-/// what happens.
+/// Runs this program for each of these, `jobs` at a time, with these arguments; `hear` is told of what happens.
 ///
 /// Returns what came of each, in their order.
-pub fn upgrade(
-    nodes: &[NodeName],
+pub fn run<T: Sync>(
+    nodes: &[T],
     jobs: usize,
-    arguments: &(dyn Fn(&NodeName) -> Vec<OsString> + Sync),
-    mut hear: impl FnMut(&NodeName, &News),
+    arguments: &(dyn Fn(&T) -> Vec<OsString> + Sync),
+    mut hear: impl FnMut(&T, &News),
 ) -> Result<Vec<Report>> {
     let program = std::env::current_exe().context("finding this program")?;
     let waiting: Mutex<VecDeque<usize>> = Mutex::new((0..nodes.len()).collect());
@@ -184,7 +213,7 @@ pub fn upgrade(
                 Ok(_) => begun += 1,
                 // Fewer at a time, then.
                 Err(_) if begun > 0 => break,
-                Err(e) => return Err(e).context("upgrading several at once"),
+                Err(e) => return Err(e).context("doing several at once"),
             }
         }
         drop(tell);
@@ -233,7 +262,7 @@ fn one(
         // A terminal's ^C is for this process, which passes it on once; twice would mean "at once".
         .process_group(0)
         .spawn()
-        .context("starting an upgrade")?;
+        .context("starting netbe for it")?;
     let pid = Pid::from_raw(i32::try_from(child.id()).context("the number of a process")?);
     locked(running).push(pid);
     let _ = tell.send((number, News::Begun));
@@ -242,8 +271,8 @@ fn one(
     }
     let report = listen(&mut child, number, tell);
     locked(running).retain(|p| *p != pid);
-    let status = child.wait().context("waiting for an upgrade")?;
-    report?.with_context(|| format!("the upgrade ended without a report: {status}"))
+    let status = child.wait().context("waiting for it")?;
+    report?.with_context(|| format!("its netbe ended without a report: {status}"))
 }
 
 fn listen(

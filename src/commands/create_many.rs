@@ -1,0 +1,74 @@
+//! `netbe create` for several nodes
+
+use anyhow::Result;
+
+use super::create::{self, Create};
+use super::session::Session;
+use super::side_by_side::{self, tell};
+use crate::failure::Failure;
+use crate::lifecycle::Outcome;
+use crate::lifecycle::create::Created;
+use crate::lifecycle::fleet::Report;
+use crate::lifecycle::trial::How;
+use crate::output;
+use crate::pool::{Operand, Pool};
+
+/// Makes several environments, side by side.
+pub(super) fn run(session: &Session, args: &Create) -> Result<u8> {
+    let pool = session.pool()?;
+    let targets = targets(&pool, args)?;
+    if args.changing.dry_run {
+        return dry_run(session, &pool, args, &targets);
+    }
+    let reports = side_by_side::run(session, &targets, args.jobs, &|target| {
+        args.worker_arguments(&session.pool_dir, &session.states, target)
+    })?;
+    session.answer(&output::upgrade::draw_created(
+        targets.iter().zip(&reports),
+        session.colour,
+    ))?;
+    let how = How::asked(args.once, args.trial);
+    side_by_side::tell_all(session, &targets, &reports, how)
+}
+
+/// Makes one of several, as the worker of a netbe that makes them all.
+pub(super) fn worker(session: &Session, args: &Create) -> Result<u8> {
+    let Some(target) = args.targets.first() else {
+        return Ok(2);
+    };
+    side_by_side::work(session, || Report::of_created(&work(session, args, target)))
+}
+
+fn work(session: &Session, args: &Create, target: &Operand) -> Result<Created> {
+    match create::perform(&session.pool()?, args, target)? {
+        Outcome::Done(done) => Ok(done),
+        Outcome::Planned(_) => Err(Failure::usage("a worker cannot do a dry run").into()),
+    }
+}
+
+/// Returns what is to be made: what is named, each once, or for every node that is neither template nor the source.
+fn targets(pool: &Pool, args: &Create) -> Result<Vec<Operand>> {
+    let mut targets: Vec<Operand> = Vec::new();
+    for target in &args.targets {
+        if !targets.contains(target) {
+            targets.push(target.clone());
+        }
+    }
+    if args.all {
+        let mut nodes = side_by_side::all_nodes(pool)?;
+        nodes.retain(|node| args.from.as_ref().is_none_or(|from| from.node != *node));
+        targets.extend(nodes.into_iter().map(|node| Operand { node, env: None }));
+    }
+    Ok(targets)
+}
+
+fn dry_run(session: &Session, pool: &Pool, args: &Create, targets: &[Operand]) -> Result<u8> {
+    let mut worst = 0;
+    for target in targets {
+        match create::perform(pool, args, target) {
+            Ok(outcome) => drop(session.done(outcome)?),
+            Err(e) => worst = worst.max(tell(session, target, &Report::failed(&e))),
+        }
+    }
+    Ok(worst)
+}

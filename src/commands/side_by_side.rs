@@ -1,0 +1,101 @@
+//! A command for several nodes, side by side: what `upgrade` and `create` have in common.
+//!
+//! Progress lines, what is told besides the table, the report of one of several. Not for what is done.
+
+use std::ffi::OsString;
+use std::fmt::Display;
+
+use anyhow::Result;
+
+use super::session::Session;
+use crate::failure::Failure;
+use crate::lifecycle::fleet::{self, News, Report};
+use crate::lifecycle::trial::How;
+use crate::output;
+use crate::output::lines::Lines;
+use crate::pool::{NodeName, Pool};
+
+/// Does it for all, showing how it goes; returns what came of each.
+pub(super) fn run<T: Display + Sync>(
+    session: &Session,
+    all: &[T],
+    jobs: Option<u16>,
+    arguments: &(dyn Fn(&T) -> Vec<OsString> + Sync),
+) -> Result<Vec<Report>> {
+    let names: Vec<String> = all.iter().map(T::to_string).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut lines = Lines::new(&names, session.draws_progress());
+    let jobs = jobs.map_or_else(processors, usize::from);
+    fleet::run(all, jobs, arguments, |one, news| {
+        let words = output::upgrade::in_words(news);
+        lines.say(&one.to_string(), &words, matches!(news, News::Says(_)));
+    })
+}
+
+/// Prints what is not in the table: notes, warnings, failures, and what is left to activate; returns the exit status.
+pub(super) fn tell_all<T: Display>(
+    session: &Session,
+    all: &[T],
+    reports: &[Report],
+    how: Option<How>,
+) -> Result<u8> {
+    let mut worst = 0;
+    for (one, report) in all.iter().zip(reports) {
+        worst = worst.max(tell(session, one, report));
+    }
+    let waiting: Vec<String> = reports.iter().filter_map(Report::to_activate).collect();
+    if how.is_none() && !waiting.is_empty() {
+        let all = waiting.join(" ");
+        session.sentence(&format!("To boot next: netbe activate {all}"))?;
+    }
+    Ok(worst)
+}
+
+/// Prints notes, warnings and failures of one; returns the exit status.
+pub(super) fn tell(session: &Session, one: &impl Display, report: &Report) -> u8 {
+    let named = |all: &[String]| -> Vec<String> {
+        all.iter().map(|said| format!("{one}: {said}")).collect()
+    };
+    match report {
+        Report::Created { told, warnings, .. } => {
+            session.notes(&named(told));
+            session.warnings(&named(warnings));
+        }
+        Report::Failed { why, hint, status } => {
+            let mut failure = Failure::with_status(*status, format!("{one}: {why}"));
+            failure.hint.clone_from(hint);
+            return session.failed(&[failure.into()]);
+        }
+        Report::Nothing { told } => session.notes(&named(told)),
+    }
+    0
+}
+
+/// Does one of several, as the worker of the netbe that does them all; prints the report as one line of JSON.
+pub(super) fn work(session: &Session, one: impl FnOnce() -> Report) -> Result<u8> {
+    let report = match fleet::stop_with_parent() {
+        Ok(()) => one(),
+        Err(e) => Report::failed(&e),
+    };
+    session.answer(&format!("{}\n", serde_json::to_string(&report)?))?;
+    Ok(report.status())
+}
+
+/// Returns all nodes that are no templates.
+///
+/// # Errors
+/// A refusal if there are none.
+pub(super) fn all_nodes(pool: &Pool) -> Result<Vec<NodeName>> {
+    let mut nodes = pool.nodes()?;
+    nodes.retain(|node| !node.is_template());
+    if nodes.is_empty() {
+        return Err(Failure::refused("the pool has no node except templates")
+            .hint("netbe create NODE")
+            .into());
+    }
+    Ok(nodes.into_iter().map(|n| n.name).collect())
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}

@@ -1,0 +1,150 @@
+//! What `create` is to make, of what: what is there, and what is refused.
+//!
+//! Takes no lock and changes nothing.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::Request;
+use crate::failure::{self, Failure, Kind};
+use crate::fs::rooted::Tree;
+use crate::lifecycle::staged::free_name;
+use crate::lifecycle::trial::{self, How};
+use crate::lifecycle::{activate_new, data, properties};
+use crate::pool::record::{EnvRecord, NodeRecord};
+use crate::pool::{EnvId, EnvName, Environment, Node, NodeName, Operand, Pool};
+
+/// What is to be made, of what.
+pub(super) struct Chosen {
+    pub(super) node: NodeName,
+    pub(super) env: EnvName,
+    pub(super) existing: Option<Node>,
+    /// The environment of the node that says who it is, where it exists.
+    pub(super) own: Option<Environment>,
+    pub(super) record: NodeRecord,
+    pub(super) source: Environment,
+    pub(super) origin: EnvRecord,
+    pub(super) description: String,
+    pub(super) activate: bool,
+    /// How the node is to boot it next otherwise, and what after that.
+    pub(super) trial: Option<(How, EnvId)>,
+}
+
+impl Chosen {
+    /// Looks at the pool, and refuses what cannot be made.
+    pub(super) fn new(pool: &Pool, request: &Request) -> Result<Self> {
+        let existing = match pool.node(&request.target.node) {
+            Ok(node) => Some(node),
+            Err(e) if failure::is(&e, Kind::NotFound) => None,
+            Err(e) => return Err(e),
+        };
+        let mut record = match &existing {
+            Some(node) => {
+                node.refuse_lost()?;
+                if let Some((key, value)) = request.properties.first() {
+                    return Err(Failure::usage(format!(
+                        "{} already exists; {key} is for a new node",
+                        node.name
+                    ))
+                    .hint(format!("netbe set {key}={value} {}", node.name))
+                    .into());
+                }
+                node.record.clone()
+            }
+            None => properties::new_node_record(pool, &request.properties)?,
+        };
+        let source = match (&request.from, &existing) {
+            (Some(from), _) => pool.resolve(from)?,
+            (None, Some(node)) => node.active_environment()?,
+            (None, None) => only_template(pool, &request.target)?,
+        };
+        // A snapshot while a program works in it would be inconsistent.
+        pool.refuse_work(&source.node, &source.name, Duration::ZERO)?;
+        source.require_sound()?;
+        if existing.is_none() {
+            pool.refuse_work_in(&request.target.node, Duration::ZERO)?;
+            let value = data::inherited(pool, &source);
+            record
+                .properties
+                .extend(value.map(|v| ("data".to_string(), v)));
+            record.data = data::of_new_node(pool, &record, &source)?;
+        }
+        let env = free_name(pool, existing.as_ref(), &request.target).map_err(|e| match request
+            .activate
+        {
+            true => activate_new::to_activate(e, existing.as_ref(), &request.target),
+            false => e,
+        })?;
+        let origin = source.record_for_change()?;
+        let own = existing.as_ref().and_then(own_identity);
+        let trial = request
+            .how
+            .map(|how| Ok::<_, anyhow::Error>((how, back_to(existing.as_ref(), request)?)))
+            .transpose()?;
+        Ok(Self {
+            node: request.target.node.clone(),
+            env,
+            activate: request.activate || existing.is_none(),
+            existing,
+            own,
+            record,
+            source,
+            origin,
+            description: request.description.clone(),
+            trial,
+        })
+    }
+}
+
+/// Returns what the node boots after the boot that is asked for.
+///
+/// # Errors
+/// A refusal if it boots no other environment: a new node has none.
+fn back_to(node: Option<&Node>, request: &Request) -> Result<EnvId> {
+    let Some(node) = node else {
+        return Err(Failure::refused(format!(
+            "{} does not exist yet: its first environment is active at once",
+            request.target.node
+        ))
+        .hint("leave out --once and --try")
+        .into());
+    };
+    Ok(trial::back_to(node)?.id())
+}
+
+/// Returns the environment that says who a node is: its active one, where both halves can be read.
+fn own_identity(node: &Node) -> Option<Environment> {
+    let env = node.active_environment().ok()?;
+    let is_whole = [env.root(), env.boot()]
+        .iter()
+        .all(|half| Tree::open(half).is_ok());
+    is_whole.then_some(env)
+}
+
+/// Returns the only template's active environment.
+///
+/// # Errors
+/// A refusal that lists the templates, or has the hint to import one.
+fn only_template(pool: &Pool, target: &Operand) -> Result<Environment> {
+    let templates: Vec<Node> = pool
+        .nodes()?
+        .into_iter()
+        .filter(Node::is_template)
+        .collect();
+    match templates.as_slice() {
+        [one] => one.active_environment(),
+        [] => Err(Failure::refused("the pool has no template")
+            .hint("netbe import TEMPLATE SOURCE, or: netbe create NODE --from NODE")
+            .into()),
+        several => {
+            let names: Vec<&str> = several.iter().map(|n| n.name.as_str()).collect();
+            Err(Failure::refused(format!(
+                "the pool has several templates: {}",
+                names.join(", ")
+            ))
+            .hint(format!("netbe create {target} --from {}", names[0]))
+            .into())
+        }
+    }
+}
