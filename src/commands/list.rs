@@ -7,7 +7,7 @@ use clap_complete::engine::ArgValueCompleter;
 use super::complete;
 use super::session::Session;
 use crate::lifecycle::list::{self, Found, Listed, Unread};
-use crate::lifecycle::{origin_tree, space};
+use crate::lifecycle::{behind_template, origin_tree, space};
 use crate::output::{self, json};
 use crate::pool::Operand;
 
@@ -47,7 +47,7 @@ pub struct List {
     /// Show the space each refers to, and the space that destroying it would free
     #[arg(long)]
     pub space: bool,
-    /// Draw the origins as a tree, across nodes; of those named, with their ancestors
+    /// Draw the origins as a tree, across nodes; of those named, with their ancestors. Tells which nodes are behind their template
     #[arg(long)]
     pub tree: bool,
     /// Sort by FIELD, ascending
@@ -94,16 +94,19 @@ pub fn run(session: &Session, args: &List) -> Result<u8> {
     }
     sort(&mut listed, args);
     let colour = session.colour;
+    let mut behind = Vec::new();
     let text = if args.json {
         json::environments(&listed)?
     } else if args.machine {
         output::list::tabbed(&listed)
     } else if args.tree {
-        output::list::draw_tree(&listed, &unread, with_space, colour)
+        behind = behind_template::among(&pool, &listed)?;
+        output::list::draw_tree(&listed, &unread, &behind, with_space, colour)
     } else {
         output::list::draw(&listed, &unread, with_space, colour)
     };
     session.answer(&text)?;
+    session.notes(&behind_template::sentences(&behind));
     let is_wrong = |one: &Unread| format!("{}: {}", one.node, one.why);
     session.warnings(&unread.iter().map(is_wrong).collect::<Vec<_>>());
     session.warnings(&notes);

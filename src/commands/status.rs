@@ -6,7 +6,7 @@ use clap_complete::engine::ArgValueCompleter;
 
 use super::complete;
 use super::session::Session;
-use crate::lifecycle::{check, status};
+use crate::lifecycle::{behind_template, check, status};
 use crate::output::{self, json};
 use crate::pool::NodeName;
 
@@ -21,6 +21,9 @@ use crate::pool::NodeName;
 /// What a node has written in the environment it runs, and what the one it boots next does not have, is told, as of the
 /// filesystem's last commit, at most half a minute ago: outside caches, logs, temporary files and what every boot
 /// writes. After the reboot it is what was left behind in the environment before.
+///
+/// A node is behind its template where the template's active environment is newer than the one that what the node boots next
+/// came from; then the command is told that brings it.
 ///
 /// What every boot writes anew does not count: /var/lib/netbe/booted, /etc/.pwd.lock, /etc/adjtime,
 /// /etc/fake-hwclock.data, /etc/mtab, /var/backups/*.0, /var/backups/*.gz, /var/lib/NetworkManager/*.lease,
@@ -66,6 +69,10 @@ pub fn run(session: &Session, args: &Status) -> Result<u8> {
         for behind in states.iter().flat_map(|state| &state.left_behind) {
             session.notes(&[behind.sentence()]);
         }
+        let behind = states
+            .iter()
+            .filter_map(|state| state.behind_template.clone());
+        session.notes(&behind_template::sentences(&behind.collect::<Vec<_>>()));
     }
     for finding in check::filesystem::of_filesystem(&pool)? {
         let warning = format!("{}: {}", finding.about, finding.problem);

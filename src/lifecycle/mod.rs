@@ -6,6 +6,7 @@
 pub mod activate;
 mod activate_new;
 mod addresses;
+pub mod behind_template;
 pub mod check;
 pub mod create;
 pub mod data;

@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use super::activate;
+use super::behind_template::{Behind, Line, Templates};
 use super::left_behind::{self, AsOf, LeftBehind};
 use crate::evidence::Evidence;
 use crate::evidence::boots::How;
@@ -36,6 +37,8 @@ pub struct State {
     /// What it wrote in one environment and does not have in the one it boots next, or runs now; as of the filesystem's
     /// last commit.
     pub left_behind: Vec<LeftBehind>,
+    /// The newer environment of its template, if it has one.
+    pub behind_template: Option<Behind>,
     /// Its TFTP names.
     pub names: Vec<String>,
     /// Its address: `dhcp` or a static one.
@@ -86,10 +89,11 @@ pub struct PendingState {
 /// # Errors
 /// When the pool cannot be read, or netbe was interrupted.
 pub fn status(pool: &Pool, names: &[NodeName]) -> Result<(Vec<State>, Vec<anyhow::Error>)> {
+    let templates = Templates::of(pool)?;
     if names.is_empty() {
-        return Ok((all(pool)?, Vec::new()));
+        return Ok((all(pool, &templates)?, Vec::new()));
     }
-    let state = |name| match state(pool, pool.node(name)?) {
+    let state = |name| match state(pool, &templates, pool.node(name)?) {
         Some((_, state)) => Ok(state),
         None => Err(pool.no_node(name)),
     };
@@ -99,9 +103,9 @@ pub fn status(pool: &Pool, names: &[NodeName]) -> Result<(Vec<State>, Vec<anyhow
     Ok((states.collect(), failures))
 }
 
-fn all(pool: &Pool) -> Result<Vec<State>> {
+fn all(pool: &Pool, templates: &Templates) -> Result<Vec<State>> {
     let look = |name: &NodeName| match Node::observe(pool, name) {
-        Some(node) => state(pool, node).map(Ok),
+        Some(node) => state(pool, templates, node).map(Ok),
         None => node::stranger(pool, name).map(|why| Err((name.clone(), why))),
     };
     let (mut ours, mut states) = (Vec::new(), Vec::new());
@@ -129,6 +133,7 @@ fn of_stranger(name: &NodeName, why: String) -> State {
         pending_boot: None,
         reboot_changes: None,
         left_behind: Vec::new(),
+        behind_template: None,
         names: Vec::new(),
         ip: "-".to_string(),
         problems: vec![why],
@@ -138,7 +143,7 @@ fn of_stranger(name: &NodeName, why: String) -> State {
 }
 
 /// Returns the state of a node; `None` if it was removed meanwhile.
-fn state(pool: &Pool, node: Node) -> Option<(Node, State)> {
+fn state(pool: &Pool, templates: &Templates, node: Node) -> Option<(Node, State)> {
     let (node, envs) = node.look()?;
     let mut problems = node.problems.clone();
     let envs = envs.unwrap_or_else(|e| {
@@ -162,6 +167,11 @@ fn state(pool: &Pool, node: Node) -> Option<(Node, State)> {
         problems.push(format!("what is left behind is not known: {e:#}"));
         Vec::new()
     });
+    let own: Vec<Line<'_>> = envs.iter().map(Line::of).collect();
+    let its_next = envs
+        .iter()
+        .find(|env| Some(env.name.as_str()) == next.as_deref());
+    let behind_template = its_next.and_then(|env| templates.behind(Line::of(env), &own));
     let machine = machine(pool, &node.name, &node.record);
     let state = State {
         node: node.name.to_string(),
@@ -171,6 +181,7 @@ fn state(pool: &Pool, node: Node) -> Option<(Node, State)> {
             .as_ref()
             .map(|known| Some(known) != next.as_ref()),
         left_behind,
+        behind_template,
         booted,
         pending: boot.map(|b| b.kind),
         pending_boot: boot.map(PendingState::new),

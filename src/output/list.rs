@@ -1,6 +1,7 @@
 //! Environments: the tables of `list` and `list --tree`, and the lines of `list -H`.
 
 use super::{clean, local, table, tree};
+use crate::lifecycle::behind_template::Behind;
 use crate::lifecycle::list::{Listed, Unread};
 use crate::lifecycle::origin_tree::{self, Who};
 
@@ -19,7 +20,13 @@ pub fn draw(listed: &[Listed], unread: &[Unread], with_space: bool, colour: bool
 }
 
 /// Returns the table with node and environment in one column, drawn as a tree of origins.
-pub fn draw_tree(listed: &[Listed], unread: &[Unread], with_space: bool, colour: bool) -> String {
+pub fn draw_tree(
+    listed: &[Listed],
+    unread: &[Unread],
+    behind: &[Behind],
+    with_space: bool,
+    colour: bool,
+) -> String {
     if listed.is_empty() && unread.is_empty() {
         return String::new();
     }
@@ -27,9 +34,15 @@ pub fn draw_tree(listed: &[Listed], unread: &[Unread], with_space: bool, colour:
     let heads = heads(with_space);
     let rows: Vec<Vec<String>> = tree::draw(&ancestry)
         .into_iter()
-        .map(|(who, name)| {
+        .map(|(who, mut name)| {
             let of_table = match who {
-                Who::There(env) => row(env, with_space),
+                Who::There(env) => {
+                    let is_its = |one: &&Behind| env.active && one.node == env.node;
+                    if let Some(one) = behind.iter().find(is_its) {
+                        name.push_str(&format!(" (behind {})", one.newer));
+                    }
+                    row(env, with_space)
+                }
                 Who::Gone(_) => vec![String::new(); heads.len()],
             };
             std::iter::once(name)

@@ -2,6 +2,7 @@
 
 use super::{local, table};
 use crate::evidence::boots::How;
+use crate::lifecycle::behind_template::Behind;
 use crate::lifecycle::status::State;
 use crate::pool::pending::Kind;
 
@@ -93,6 +94,18 @@ fn block(state: &State) -> String {
         line(
             "behind",
             &format!("{amount} in {wrote_in} that {missing_in} does not have: {named}"),
+        );
+    }
+    if let Some(behind) = &state.behind_template {
+        let Behind {
+            newer,
+            came_from,
+            command,
+            ..
+        } = behind;
+        line(
+            "template",
+            &format!("{newer} is newer than {came_from}, which it came from: {command}"),
         );
     }
     line("address", &state.ip);

@@ -172,3 +172,57 @@ fn origins_that_go_in_a_circle_are_still_listed() {
         ["nog/a (from nog/b)", "└─ nog/b"]
     );
 }
+
+#[test]
+fn nodes_that_are_behind_their_template_are_told() {
+    let pool = Pool::with_served_node();
+    pool.netbe().ok("create ordo/a");
+    for line in ["list --tree", "status"] {
+        let said = pool.netbe().run(line);
+        assert!(
+            !said.stdout.contains("behind") && !said.stderr.contains("behind"),
+            "{said:#?}"
+        );
+    }
+    pool.netbe().ok("create base/next --from base/stock");
+    pool.netbe().ok("activate base/next");
+    let command = "netbe create nog ordo --from base --try";
+    let note =
+        format!("nog, ordo are behind base/next, the template's active environment: {command}");
+    let tree = pool.netbe().run("list --tree");
+    assert!(
+        tree.stdout.contains("nog/a (behind base/next)"),
+        "{tree:#?}"
+    );
+    for said in [&tree, &pool.netbe().run("status")] {
+        assert!(said.stderr.contains(&note), "{said:#?}");
+    }
+    // What it has of it needs only to be activated.
+    pool.netbe().ok("create nog/b --from base");
+    let said = pool.netbe().ok("status nog");
+    assert!(
+        said.contains(
+            "base/next is newer than base/stock, which it came from: netbe activate --try nog/b"
+        ),
+        "{said}"
+    );
+    pool.netbe().ok("activate nog/b");
+    let told: serde_json::Value = serde_json::from_str(&pool.netbe().ok("status --json")).unwrap();
+    let of = |node: &str| {
+        let nodes = told["nodes"].as_array().unwrap();
+        nodes.iter().find(|one| one["node"] == node).unwrap()["behind_template"].clone()
+    };
+    assert_eq!(
+        (of("nog"), of("base")),
+        (serde_json::Value::Null, serde_json::Value::Null)
+    );
+    assert_eq!(of("ordo")["came_from"], "base/stock");
+    assert_eq!(of("ordo")["command"], "netbe create ordo --from base --try");
+    // The template under another name is the same one.
+    pool.netbe().ok("rename base/next newer");
+    let said = pool.netbe().ok("status ordo");
+    assert!(
+        said.contains("base/newer is newer than base/stock"),
+        "{said}"
+    );
+}
