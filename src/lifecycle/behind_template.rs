@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::list::Listed;
 use crate::pool::environment::Order;
 use crate::pool::record::LINEAGE;
-use crate::pool::{EnvId, EnvName, Environment, NodeName, Origin, Pool};
+use crate::pool::{EnvId, EnvName, Environment, Node, NodeName, Origin, Pool};
 
 /// A node that is behind its template.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -81,7 +81,7 @@ impl Templates {
     /// Returns those of a pool.
     pub fn of(pool: &Pool) -> Result<Self> {
         let mut templates = Self::default();
-        for node in pool.nodes()?.into_iter().filter(|node| node.is_template()) {
+        for node in pool.nodes()?.into_iter().filter(Node::is_template) {
             // One that cannot be read is no reason to tell nothing of the others.
             for env in node.environments().unwrap_or_default() {
                 let Some(uuid) = env.uuid().map(str::to_string) else {
