@@ -67,9 +67,9 @@ pub(crate) fn tokens(
         .find(|c| c.is_whitespace() || c.is_control() || ",:\"'\\%".contains(*c))
     {
         return Err(Failure::failed(format!(
-            "the root {path:?} has a {bad:?} in its path, which a kernel command line cannot carry"
+            "the root {path:?} has a {bad:?} in its path, which a kernel command line cannot carry: keep the pool \
+             under a path of letters, digits and ._+-/"
         ))
-        .hint("keep the pool under a path of letters, digits and ._+-/")
         .into());
     }
     let options = mount_options(how, version, options)?;
@@ -126,7 +126,7 @@ fn mount_options(how: Mounting, version: Option<NfsVersion>, more: Option<&str>)
     }
     let options = options.join(",");
     if let Some(why) = objections(how, &options).into_iter().next() {
-        return Err(Failure::failed(why).hint(remedy(how)).into());
+        return Err(Failure::failed(format!("{why}: {}", remedy(how))).into());
     }
     Ok(options)
 }
@@ -142,7 +142,7 @@ fn split_options(text: &str) -> Result<Vec<&str>> {
         Some(bad) => Err(Failure::failed(format!(
             "the mount option {bad:?} cannot stand on a kernel command line"
         ))
-        .hint("netbe set nfs.options=…")
+        .hint("netbe get nfs.options")
         .into()),
         None => Ok(options),
     }
@@ -172,9 +172,9 @@ pub(crate) fn objections(how: Mounting, options: &str) -> Vec<String> {
 
 fn remedy(how: Mounting) -> &'static str {
     match how.mounter {
-        Mounter::Mkinitcpio => "netbe set nfs.version=3, or leave the option out",
+        Mounter::Mkinitcpio => "set nfs.version=3, or leave the option out",
         _ => {
-            "netbe set nfs.version=3, leave the option out, or put mount.nfs into the initramfs with a \
+            "set nfs.version=3, leave the option out, or put mount.nfs into the initramfs with a \
              hook in /etc/initramfs-tools/hooks"
         }
     }

@@ -40,8 +40,10 @@ pub fn recognise(boot: &dyn BootFiles) -> Option<Loader> {
 /// be edited.
 pub fn plan(boot: &dyn BootFiles, root: &dyn BootFiles, want: &Want<'_>) -> Result<Plan> {
     let loader = want.loader.or_else(|| recognise(boot)).ok_or_else(|| {
-        Failure::failed("the boot folder holds the files of no loader that netbe knows")
-            .hint("netbe set loader=rpi or loader=pxelinux, and look whether the right folder was brought in")
+        Failure::failed(
+            "the boot folder holds the files of no loader that netbe knows: look whether the right one was brought in, or set the \
+             property loader to rpi or pxelinux",
+        )
     })?;
     let mut plan = Plan {
         loader,
@@ -256,10 +258,10 @@ fn add_findings(
 ) -> Result<()> {
     if edited.width > limit {
         return Err(Failure::failed(format!(
-            "{file} would hold a command line of {} bytes, and {limit} are read",
+            "{file} would hold a command line of {} bytes, and {limit} are read: take arguments out of it, or of the property \
+             cmdline",
             edited.width
         ))
-        .hint("take arguments out of it, or of the property cmdline")
         .into());
     }
     for token in &edited.stripped {

@@ -139,8 +139,10 @@ impl Named {
                 Word::Operand(operand) => operands.push(operand.clone()),
                 Word::Path(path) => {
                     return Err(
-                        Failure::usage(format!("{path} is a path, not an environment"))
-                            .hint(format!("data of a node: netbe destroy --data NODE {path}"))
+                        Failure::usage(format!(
+                            "{path} is a path, not an environment: data of a node is destroyed by --data and the node's name before it"
+                        ))
+                            .hint("netbe destroy --help")
                             .into(),
                     );
                 }
@@ -156,9 +158,7 @@ impl Named {
 }
 
 fn destroy_data(session: &Session, pool: &Pool, args: &Destroy) -> Result<u8> {
-    let usage = || {
-        Failure::usage("--data takes a node and its paths").hint("netbe destroy --data NODE PATH…")
-    };
+    let usage = || Failure::usage("--data takes a node and its paths").hint("netbe destroy --help");
     let Some((Word::Operand(Operand { node, env: None }), words)) = args.words.split_first() else {
         return Err(usage().into());
     };
@@ -262,9 +262,10 @@ pub(super) fn freed(
 
 fn confirmed(steps: &[String]) -> Result<()> {
     let no = |why: &str| {
-        Err(Failure::refused(format!("nothing was destroyed: {why}"))
-            .hint("-y destroys without asking")
-            .into())
+        Err(Failure::refused(format!(
+            "nothing was destroyed: {why}; -y destroys without asking"
+        ))
+        .into())
     };
     match confirm::ask(steps)? {
         Ok(()) => Ok(()),

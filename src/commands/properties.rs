@@ -160,7 +160,7 @@ fn assignments(words: &[String], existing: bool) -> Result<(Assignments, Vec<Nod
     let (before, names) = words.split_at(words.iter().position(is_node).unwrap_or(words.len()));
     if let Some(word) = names.first().filter(|_| !names.iter().all(is_node)) {
         return Err(Failure::usage(format!("{word:?} is not PROPERTY=VALUE"))
-            .hint("netbe set PROPERTY=VALUE… [NODE…]")
+            .hint("netbe set --help")
             .into());
     }
     let nodes: Vec<NodeName> = names
@@ -173,7 +173,7 @@ fn assignments(words: &[String], existing: bool) -> Result<(Assignments, Vec<Nod
         .collect();
     if assignments.is_empty() && !existing {
         return Err(Failure::usage("nothing to set")
-            .hint("netbe set PROPERTY=VALUE… [NODE…]")
+            .hint("netbe set --help")
             .into());
     }
     Ok((assignments, nodes))

@@ -90,7 +90,7 @@ pub(super) fn all_nodes(pool: &Pool) -> Result<Vec<NodeName>> {
     nodes.retain(|node| !node.is_template());
     if nodes.is_empty() {
         return Err(Failure::refused("the pool has no node except templates")
-            .hint("netbe create NODE")
+            .hint("netbe create --help")
             .into());
     }
     Ok(nodes.into_iter().map(|n| n.name).collect())

@@ -41,10 +41,10 @@ pub fn environments(pool: &Pool, operands: &[Operand], mode: Mode) -> Result<Out
     for operand in operands {
         let Some(env) = &operand.env else {
             return Err(
-                Failure::usage(format!("{operand} names a node, not an environment"))
-                    .hint(format!(
-                        "netbe destroy {operand}/ENV, or the whole node: netbe destroy -r {operand}"
-                    ))
+                Failure::usage(format!(
+                    "{operand} names a node, not an environment: name one of its own, or the whole node: netbe destroy -r {operand}"
+                ))
+                    .hint(format!("netbe list {operand}"))
                     .into(),
             );
         };
@@ -146,10 +146,7 @@ impl<'a> Known<'a> {
                 "{env} is the active environment of {}",
                 node.name
             ))
-            .hint(format!(
-                "activate another one first: netbe activate {}/ENV",
-                node.name
-            ))
+            .hint(node.how_to_activate(Some(&env.name)))
             .into());
         }
         if scope == Scope::Environment {
@@ -174,24 +171,24 @@ fn refuse(pool: &Pool, node: &Node, envs: &[Environment], scope: Scope) -> Resul
 /// Returns the refusal for an environment that a machine runs or may run.
 pub fn maybe_booted(node: &Node, env: &Environment, evidence: &Evidence) -> Failure {
     match evidence.booted(env) {
-        Some(true) => Failure::refused(format!("{} runs {env}", node.name))
-            .hint(format!("boot {} into another environment first", node.name)),
-        _ if evidence.is_used(env) => Failure::refused(format!(
-            "{} may be running {env}: the NFS server has it in use{}",
-            node.name,
-            unread(node, env)
-        ))
-        .hint("the NFS server drops unused entries within half an hour"),
-        _ => Failure::refused(format!(
-            "{} may be running {env}: it may have booted this environment and may still be running it{}",
-            node.name,
-            unread(node, env)
-        ))
-        .hint(format!(
-            "boot {0} into another environment, which reports that; if {0} is permanently off: netbe set mac= \
-             serial= {0}",
+        Some(true) => Failure::refused(format!(
+            "{} runs {env}: it has to boot another environment first",
             node.name
-        )),
+        ))
+        .hint(format!("netbe status {}", node.name)),
+        _ if evidence.is_used(env) => Failure::refused(format!(
+            "{} may be running {env}: the NFS server has it in use (it drops unused entries within half an hour){}",
+            node.name,
+            unread(node, env)
+        ))
+        .hint(format!("netbe status {}", node.name)),
+        _ => Failure::refused(format!(
+            "{0} may be running {env}: it may have booted this environment and may still be running it, until it reports from \
+             another one, or is said to be off for good by netbe set mac= serial= {0}{1}",
+            node.name,
+            unread(node, env)
+        ))
+        .hint(format!("netbe status {}", node.name)),
     }
 }
 

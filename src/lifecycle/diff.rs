@@ -76,7 +76,7 @@ pub fn between(
                 to.problems.join("; ")
             ),
         };
-        return Err(name_another(why, &to));
+        return Err(name_another(&why, &to));
     };
     if let Some(from) = origin_of(pool, &origin)? {
         return Ok(compare(pool, &from, &to, wanted));
@@ -93,14 +93,14 @@ pub fn between(
         }),
         _ => {
             let why = format!("{origin}, the origin of {to}, does not exist any more");
-            Err(name_another(why, &to))
+            Err(name_another(&why, &to))
         }
     }
 }
 
-fn name_another(why: String, env: &Environment) -> anyhow::Error {
-    Failure::not_found(why)
-        .hint(format!("netbe diff NODE/ENV {env}"))
+fn name_another(why: &str, env: &Environment) -> anyhow::Error {
+    Failure::not_found(format!("{why}: name the environment to compare it with"))
+        .hint(format!("netbe list {}", env.node))
         .into()
 }
 

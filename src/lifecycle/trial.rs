@@ -117,11 +117,16 @@ pub fn begin(
 /// Refuses a node that no machine boots, before anything is made.
 fn refuse_nobody(node: &Node) -> Result<()> {
     if node.is_template() || !node.is_offered() {
-        return Err(
-            Failure::refused(format!("no machine can ask for {}", node.name))
-                .hint(format!("netbe set mac=MAC {}", node.name))
-                .into(),
-        );
+        return Err(Failure::refused(format!(
+            "no machine can ask for {}: {}",
+            node.name,
+            match node.is_template() {
+                true => "it is a template",
+                false => "it has no MAC address (netbe set mac=) and no serial",
+            }
+        ))
+        .hint(format!("netbe get mac {}", node.name))
+        .into());
     }
     Ok(())
 }
@@ -301,7 +306,7 @@ pub fn confirm(pool: &Pool, node: &NodeName, mode: Mode) -> Result<Outcome<activ
         Pending::Unknown(why) => format!("may have a pending boot: {why}"),
     };
     Err(Failure::refused(format!("{} {why}", node.name))
-        .hint(format!("netbe list {0}; netbe activate {0}/ENV", node.name))
+        .hint(format!("netbe list {}", node.name))
         .into())
 }
 

@@ -124,6 +124,16 @@ impl Node {
             .into()
     }
 
+    /// Returns the command that activates the only other environment than `but`, else one that lists them.
+    pub fn how_to_activate(&self, but: Option<&EnvName>) -> String {
+        let names = self.environment_names().unwrap_or_default();
+        let others: Vec<&EnvName> = names.iter().filter(|&name| Some(name) != but).collect();
+        match others.as_slice() {
+            [only] => format!("netbe activate {}/{only}", self.name),
+            _ => format!("netbe list {}", self.name),
+        }
+    }
+
     /// Returns the active environment; `None` if the node has none.
     ///
     /// # Errors
@@ -154,7 +164,7 @@ impl Node {
                 "{} has no active environment{why}",
                 self.name
             ))
-            .hint(format!("netbe activate {}/ENV", self.name))
+            .hint(self.how_to_activate(None))
             .into());
         };
         self.environment(active)

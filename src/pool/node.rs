@@ -128,10 +128,7 @@ impl Node {
             self.name,
             self.problems.join("; ")
         ))
-        .hint(format!(
-            "activate one first: netbe activate {}/ENV",
-            self.name
-        ))
+        .hint(self.how_to_activate(None))
         .into())
     }
 

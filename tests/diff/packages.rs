@@ -114,7 +114,7 @@ fn an_origin_is_known_by_its_identity() {
     let said = netbe.fails(4, "diff nog/b");
     for text in [
         "nog/a, the origin of nog/b, does not exist any more",
-        "hint: netbe diff NODE/ENV nog/b",
+        "hint: netbe list nog",
     ] {
         assert!(said.contains(text), "{said}");
     }

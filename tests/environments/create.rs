@@ -167,7 +167,7 @@ fn without_a_template_or_with_several_create_says_what_to_do() {
     pool.refuses(
         3,
         "create nog",
-        &["no template", "hint: netbe import TEMPLATE SOURCE"],
+        &["no template", "hint: netbe import --help"],
     );
     pool.import("base/stock", &System::debian());
     pool.import("pi/stock", &System::raspberry_pi());

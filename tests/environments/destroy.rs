@@ -42,7 +42,11 @@ fn without_a_terminal_the_answer_is_no() {
     pool.refuses(
         3,
         "destroy nog/b",
-        &["nothing was destroyed", "not a terminal", "hint: -y"],
+        &[
+            "nothing was destroyed",
+            "not a terminal",
+            "; -y destroys without asking",
+        ],
     );
     let before = pool.fingerprint();
     let said = pool

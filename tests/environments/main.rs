@@ -24,6 +24,7 @@ mod evidence;
 mod existing;
 mod foreign;
 mod full_disk;
+mod hints;
 mod hostile;
 mod identity;
 mod init;

@@ -24,7 +24,7 @@ fn a_failing_command_leaves_nothing_but_its_log() {
         "error: upgrading nog/first: nothing was kept: sh -c ",
         "ended with status 100\n",
         "\n  line 7\n  E: broken\n",
-        &format!("\nhint: full output: less {}\n", log.display()),
+        &format!("\nhint: less {}\n", log.display()),
     ] {
         assert!(outcome.stderr.contains(text), "{text}\n{outcome:#?}");
     }
@@ -123,7 +123,7 @@ fn one_that_took_the_kernel_away_is_not_booted_next() {
             // A log that says nothing is not pointed to.
             let outcome = upgrade(&netbe, options, &format!("echo said; {script}"));
             assert_eq!(outcome.status, *status, "{script}: {outcome:#?}");
-            for text in ["nothing was kept: ", reason, "hint: full output: less "] {
+            for text in ["nothing was kept: ", reason, "hint: less "] {
                 assert!(outcome.stderr.contains(text), "{text}: {outcome:#?}");
             }
             before.assert_unchanged(&state(&pool));

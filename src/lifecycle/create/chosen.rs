@@ -134,8 +134,10 @@ fn only_template(pool: &Pool, target: &Operand) -> Result<Environment> {
         .collect();
     match templates.as_slice() {
         [one] => one.active_environment(),
-        [] => Err(Failure::refused("the pool has no template")
-            .hint("netbe import TEMPLATE SOURCE, or: netbe create NODE --from NODE")
+        [] => Err(Failure::refused(
+            "the pool has no template: import an operating system, or name the node to copy with --from",
+        )
+            .hint("netbe import --help")
             .into()),
         several => {
             let names: Vec<&str> = several.iter().map(|n| n.name.as_str()).collect();

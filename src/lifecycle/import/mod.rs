@@ -60,6 +60,22 @@ pub fn import(
     progress: &mut dyn Progress,
     mode: Mode,
 ) -> Result<Outcome<Imported>> {
+    bring_in(pool, request, progress, mode).map_err(|mut error| {
+        // What reads a source does not know where it goes.
+        if let Some(failure) = error.downcast_mut::<Failure>() {
+            let node = format!(" {}", request.target.node);
+            failure.hint = failure.hint.take().map(|hint| hint.replace(" NODE", &node));
+        }
+        error
+    })
+}
+
+fn bring_in(
+    pool: &Pool,
+    request: &Request,
+    progress: &mut dyn Progress,
+    mode: Mode,
+) -> Result<Outcome<Imported>> {
     let node_now = || match pool.node(&request.target.node) {
         Ok(node) => {
             node.refuse_lost()?;
@@ -245,7 +261,10 @@ impl Importing<'_> {
         drop(lock);
         let (content, notes) = arrived.fill(target.pool, request, staged, self.progress)?;
         self.content = Some(content);
-        self.done.notes.extend(notes);
+        // What looks at a system does not know its name.
+        let id = self.done.id.to_string();
+        let named = notes.into_iter().map(|note| note.replace("NODE/ENV", &id));
+        self.done.notes.extend(named);
         Ok(())
     }
 

@@ -36,7 +36,7 @@ pub(super) fn set(
         return Err(Failure::refused(format!(
             "{name} is a template: no machine boots it, so it has no {key}"
         ))
-        .hint(format!("netbe create NODE --from {name}"))
+        .hint("netbe create --help")
         .into());
     }
     refuse_shared_names(pool, Some(name), &changed.record)?;

@@ -70,13 +70,10 @@ pub(super) fn commands(
     let distribution = Distribution::read(root)?;
     let steps = distribution.full_upgrade().ok_or_else(|| {
         Failure::refused(format!(
-            "netbe does not know how to upgrade {}",
-            distribution.name
+            "netbe does not know how to upgrade {}: tell it by netbe set upgrade.command='COMMAND' {}, or behind --",
+            distribution.name, node.name
         ))
-        .hint(format!(
-            "netbe set upgrade.command='COMMAND' {0}, or: netbe upgrade --node {0} -- COMMAND",
-            node.name
-        ))
+        .hint("netbe upgrade --help")
     })?;
     Ok((steps, distribution.downloads()))
 }

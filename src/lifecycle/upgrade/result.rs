@@ -96,7 +96,7 @@ impl Run<'_> {
                 failure.kind = refusal.kind;
             }
             match said {
-                true => failure.hint(format!("full output: less {}", log.display())),
+                true => failure.hint(format!("less {}", log.display())),
                 false => failure,
             }
         };

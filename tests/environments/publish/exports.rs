@@ -139,7 +139,7 @@ fn a_template_and_a_nameless_node_are_never_exported() {
     pool.refuses(
         3,
         "set mac=dc:a6:32:01:02:09 base",
-        &["base is a template", "hint: netbe create NODE --from base"],
+        &["base is a template", "hint: netbe create --help"],
     );
     pool.netbe().ok("set mac= nog");
     assert!(taken_over().is_empty());

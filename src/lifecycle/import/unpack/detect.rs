@@ -8,6 +8,7 @@ use super::Source;
 use crate::failure::Failure;
 use crate::fs::path_error::is_system_error;
 use crate::fs::rooted::Tree;
+use crate::packages::{Distribution, Family};
 
 const OS_RELEASE: [&str; 2] = ["etc/os-release", "usr/lib/os-release"];
 const PROGRAMS: [&str; 3] = ["bin/sh", "usr/bin/sh", "sbin/init"];
@@ -125,12 +126,10 @@ pub(super) fn require_system(root: &Tree, source: &Source) -> Result<()> {
     };
     let inner = root.names("")?.into_iter().find(is_named);
     Err(match (inner, source) {
-        (Some(inner), Source::Directory(path)) => failure.hint(format!(
-            "it contains one: netbe import NODE {}",
-            path.join(inner).display()
-        )),
-        (Some(inner), _) => failure.hint(format!(
-            "its directory '{inner}' contains one: unpack it, then netbe import NODE {inner}"
+        (Some(inner), Source::Directory(path)) => not(&format!("its directory {inner} is one"))
+            .hint(format!("netbe import NODE {}", path.join(inner).display())),
+        (Some(inner), _) => not(&format!(
+            "its directory '{inner}' is one, which has to be unpacked and imported by itself"
         )),
         (None, _) => failure,
     }
@@ -148,21 +147,29 @@ pub(super) fn require_kernel(root: &Tree, boot: &Tree, boot_mount: &str) -> Resu
         let kernel = format!("{MODULES}/{version}/vmlinuz");
         if root.metadata(&kernel)?.is_some_and(|m| m.is_file()) {
             return Err(Failure::failed(format!(
-                "{missing}; there is one at /{kernel}, for which nothing was put into {boot_mount}"
-            ))
-            .hint(format!(
-                "in the system: kernel-install add {version} /{kernel}, or copy it to {boot_mount}/vmlinuz-{version} \
-                 and make an initramfs for it"
+                "{missing}; there is one at /{kernel}, for which nothing was put into {boot_mount}: kernel-install add {version} \
+                 /{kernel} in the system does, or copy it to {boot_mount}/vmlinuz-{version} and make an initramfs for it"
             ))
             .into());
         }
     }
-    Err(Failure::failed(missing)
-        .hint(
-            "install one in it (Debian: linux-image-amd64 or linux-image-arm64), \
-             or name the directory it is in: netbe import … --boot DIR",
-        )
-        .into())
+    Err(Failure::failed(format!(
+        "{missing}: install one in it ({}), or name the directory that has it with --boot",
+        kernel_package(root)
+    ))
+    .into())
+}
+
+/// Returns the package that has a system's kernel, as its distribution calls it.
+fn kernel_package(root: &Tree) -> &'static str {
+    match Distribution::read(root).map_or(Family::Unknown, |found| found.family) {
+        Family::Debian => "apt-get install linux-image-amd64 or linux-image-arm64",
+        Family::Arch => "pacman -S linux",
+        Family::Alpine => "apk add linux-lts",
+        Family::Fedora => "dnf install kernel",
+        Family::Suse => "zypper install kernel-default",
+        Family::Unknown => "its package of the kernel",
+    }
 }
 
 fn has_kernel(boot: &Tree, at: &str, depth: usize) -> Result<bool> {

@@ -88,11 +88,11 @@ fn with_remedy(error: anyhow::Error, from: &Source) -> anyhow::Error {
     if !error.chain().any(<dyn std::error::Error>::is::<Unread>) {
         return error;
     }
-    Failure::refused(format!("{error:#}"))
-        .hint(format!(
-            "if you trust its author: netbe import --kernel-driver NODE {source}"
-        ))
-        .into()
+    Failure::refused(format!(
+        "{error:#}; the server's kernel can read it, which takes trust in its author"
+    ))
+    .hint(format!("netbe import --kernel-driver NODE {source}"))
+    .into()
 }
 
 fn spooled(content: &mut dyn Read, target: &Target) -> Result<File> {

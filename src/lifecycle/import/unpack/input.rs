@@ -35,8 +35,8 @@ impl Input {
             Source::Stdin => {
                 let stdin = io::stdin();
                 if stdin.is_terminal() {
-                    return Err(Failure::usage("standard input is a terminal")
-                        .hint("zcat root.tar.gz | netbe import NODE -")
+                    return Err(Failure::usage("standard input is a terminal: - takes an archive that comes through a pipe")
+                        .hint("netbe import --help")
                         .into());
                 }
                 let file = stdin.as_fd().try_clone_to_owned();
