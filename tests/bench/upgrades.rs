@@ -1,4 +1,5 @@
-//! Upgrades: one transaction of apt against the same in a plain chroot, and many nodes at once.
+//! Upgrades: one transaction of apt against the same in a plain chroot, many nodes at once, and a template that is upgraded
+//! once and given to them; new nodes with their host keys.
 //!
 //! The packages lie in the system itself, so that no network is measured.
 
@@ -15,6 +16,8 @@ use super::{Bench, timed};
 const PACKAGES: &str = "python3 vim git";
 /// How many nodes a fleet has.
 const FLEET: usize = 8;
+/// How many new nodes are made at once.
+const RACK: usize = 30;
 
 /// Times both; the fleet once, since it takes minutes.
 pub(crate) fn upgrades(rounds: usize, report: &mut Report) {
@@ -54,6 +57,50 @@ pub(crate) fn upgrades(rounds: usize, report: &mut Report) {
         together,
         alone,
         0.5,
+    );
+    golden(&bench, &nodes.join(" "), alone, report);
+    rack(&bench, report);
+}
+
+/// Times a template that is upgraded, and given to all nodes, against each node's own upgrade.
+fn golden(bench: &Bench, nodes: &str, alone: Duration, report: &mut Report) {
+    let begun = Instant::now();
+    bench.time(&format!(
+        "upgrade debian/base --name golden -a -- apt-get install -y {PACKAGES}"
+    ));
+    bench.time(&format!("create {nodes} --from debian -d golden"));
+    report.ratio(
+        &format!("{FLEET} nodes: of one template | upgraded each"),
+        begun.elapsed(),
+        alone,
+        0.3,
+    );
+}
+
+/// Times new nodes, each with host keys of its own, against their keys alone.
+fn rack(bench: &Bench, report: &mut Report) {
+    let ssh = bench.path.join("nodes/debian/envs/golden/root/etc/ssh");
+    let keys = "for kind in ed25519 ecdsa 'rsa -b 3072'; do rm -f key key.pub; ssh-keygen -q -N '' -f key -t $kind; done";
+    let by_hand = |script: &str, dir: &Path| {
+        timed(
+            Command::new("sh")
+                .args(["-ec", script])
+                .env("PATH", "/usr/bin:/bin")
+                .current_dir(dir),
+        )
+    };
+    // Whatever it had: of each kind one.
+    by_hand("ssh-keygen -q -A -f ../..", &ssh);
+    let names: Vec<String> = (1..=RACK).map(|i| format!("rack{i}")).collect();
+    let made = bench.time(&format!("create {} --from debian", names.join(" ")));
+    let theirs = by_hand(
+        &format!("for i in $(seq {RACK}); do {keys}; done"),
+        &bench.path,
+    );
+    report.plain(
+        &format!("{RACK} new nodes | their keys, one by one"),
+        made,
+        theirs,
     );
 }
 
