@@ -157,7 +157,8 @@ impl Chosen {
                 Ok(())
             });
         }
-        if let Some((sentence, identity)) = self.identity() {
+        if self.source.node != self.node {
+            let (sentence, identity) = Identity::of_node(&name, self.own.as_ref());
             plan.step(sentence, move |making| {
                 making.identity = identity;
                 Ok(())
@@ -190,24 +191,6 @@ impl Chosen {
             );
         }
         plan
-    }
-
-    /// Returns whose the copy is to be, and the sentence that says so; `None` for a copy of the node's own.
-    fn identity(&self) -> Option<(String, Identity)> {
-        if self.source.node == self.node {
-            return None;
-        }
-        let name = self.id();
-        Some(match &self.own {
-            Some(own) => (
-                format!("give {name} the identity of {}, from {own}", self.node),
-                Identity::Kept(Box::new(own.clone())),
-            ),
-            None => (
-                format!("give {name} an identity of its own"),
-                Identity::Other,
-            ),
-        })
     }
 
     /// Makes the halves what they are to be, and gives them their name.

@@ -108,6 +108,18 @@ fn another_node_gets_an_identity_of_its_own() {
         (&"nog".into(), &sent["uuid"])
     );
     assert_eq!(come["description"], "copied");
+    // One that is there stays who it is.
+    let said = there
+        .netbe()
+        .run(&format!("import web/own {}", stream.display()));
+    assert!(said.stderr.contains("web stays who it is"), "{said:#?}");
+    for file in ["etc/ssh/ssh_host_ecdsa_key", "etc/hostname"] {
+        assert_eq!(
+            text(&there, "web/a", file),
+            text(&there, "web/own", file),
+            "{file}"
+        );
+    }
     // In the pool it comes from, too, and what it is since is found in whatever node has it.
     here.netbe().ok("create nog/b");
     fs::write(here.half("nog/b", "root").join("srv/new"), "new").unwrap();

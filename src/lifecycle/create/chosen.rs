@@ -8,8 +8,7 @@ use anyhow::Result;
 
 use super::Request;
 use crate::failure::{self, Failure, Kind};
-use crate::fs::rooted::Tree;
-use crate::lifecycle::staged::free_name;
+use crate::lifecycle::staged::{environment_of_identity, free_name};
 use crate::lifecycle::trial::{self, How};
 use crate::lifecycle::{activate_new, data, properties};
 use crate::pool::record::{EnvRecord, NodeRecord};
@@ -77,7 +76,7 @@ impl Chosen {
             false => e,
         })?;
         let origin = source.record_for_change()?;
-        let own = existing.as_ref().and_then(own_identity);
+        let own = existing.as_ref().and_then(environment_of_identity);
         let trial = request
             .how
             .map(|how| Ok::<_, anyhow::Error>((how, back_to(existing.as_ref(), request)?)))
@@ -111,15 +110,6 @@ fn back_to(node: Option<&Node>, request: &Request) -> Result<EnvId> {
         .into());
     };
     Ok(trial::back_to(node)?.id())
-}
-
-/// Returns the environment that says who a node is: its active one, where both halves can be read.
-fn own_identity(node: &Node) -> Option<Environment> {
-    let env = node.active_environment().ok()?;
-    let is_whole = [env.root(), env.boot()]
-        .iter()
-        .all(|half| Tree::open(half).is_ok());
-    is_whole.then_some(env)
 }
 
 /// Returns the only template's active environment.

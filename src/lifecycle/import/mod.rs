@@ -128,8 +128,15 @@ fn bring_in(
         it.fill(arrived, target, request)
     });
     if is_another {
-        plan.step(format!("give {id} an identity of its own"), |it| {
-            it.content.as_mut().context("it was not filled")?.identity = Identity::Other;
+        let own = existing.as_ref().and_then(staged::environment_of_identity);
+        let (sentence, _) = Identity::of_node(&id, own.as_ref());
+        let id = id.clone();
+        plan.step(sentence, move |it| {
+            // Again: while the stream came, the node may have got another one.
+            let node = pool.node(&id.node).ok();
+            let own = node.as_ref().and_then(staged::environment_of_identity);
+            let (_, identity) = Identity::of_node(&id, own.as_ref());
+            it.content.as_mut().context("it was not filled")?.identity = identity;
             Ok(())
         });
     }

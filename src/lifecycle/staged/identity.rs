@@ -17,12 +17,38 @@ use crate::boot::identity::{self, RESET};
 use crate::btrfs::subvolume::Uuid;
 use crate::fs::rooted::Tree;
 use crate::hex;
-use crate::pool::{Environment, NodeName};
+use crate::pool::{EnvId, Environment, NodeName};
 
 /// Where the journals are, each in a directory with a machine-id for a name.
 const JOURNAL: &str = "var/log/journal";
 /// Where credentials are that `var/lib/systemd/credential.secret` opens.
 const CREDENTIALS: &str = "etc/credstore.encrypted";
+
+/// The machine that the halves belong to.
+#[derive(Debug, Clone)]
+pub enum Identity {
+    /// The target's.
+    Same,
+    /// The target's, under its former host name.
+    OldName,
+    /// Another machine's: the target is a new one.
+    Other,
+    /// Another machine's: the target is the one that this is an environment of.
+    Kept(Box<Environment>),
+}
+
+impl Identity {
+    /// Returns that of a node, for another machine's halves, and the sentence of the step that gives it.
+    pub fn of_node(id: &EnvId, own: Option<&Environment>) -> (String, Self) {
+        match own {
+            Some(own) => (
+                format!("give {id} the identity of {}, from {own}", id.node),
+                Self::Kept(Box::new(own.clone())),
+            ),
+            None => (format!("give {id} an identity of its own"), Self::Other),
+        }
+    }
+}
 
 /// Makes the halves another machine's: `new`, which has never been, instead of what they say now; or the one that `own`
 /// is an environment of.

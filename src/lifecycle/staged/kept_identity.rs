@@ -18,7 +18,7 @@ use crate::boot::cloud_init;
 use crate::boot::identity::{self, RESET};
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
-use crate::pool::{EnvId, Environment, NodeName};
+use crate::pool::{EnvId, Environment, Node, NodeName};
 
 /// The largest file that is taken, in bytes; keys, leases and seeds are far smaller.
 const LARGEST: u64 = 4 << 20;
@@ -52,6 +52,15 @@ struct Taken {
     files: usize,
     /// Who owns files in the environment that it is taken from, and in the other.
     owners: [[String; 2]; 2],
+}
+
+/// Returns the environment that says who a node is: its active one, where both halves can be read.
+pub fn environment_of_identity(node: &Node) -> Option<Environment> {
+    let env = node.active_environment().ok()?;
+    let is_whole = [env.root(), env.boot()]
+        .iter()
+        .all(|half| Tree::open(half).is_ok());
+    is_whole.then_some(env)
 }
 
 impl Kept {

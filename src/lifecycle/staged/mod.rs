@@ -31,9 +31,11 @@ use jiff::Timestamp;
 use crate::failure::Failure;
 use crate::pool::{EnvName, Node, Operand, Pool, layout};
 
+pub use identity::Identity;
+pub use kept_identity::environment_of_identity;
 pub use machine::{KnownBy, Machine, machine};
 pub use node::StagedNode;
-pub use transaction::{Complete, Content, Identity, Made, StagedEnvironment, Target};
+pub use transaction::{Complete, Content, Made, StagedEnvironment, Target};
 pub use verified::{Verified, is_stale, reasons, refuse_unbootable};
 
 /// Returns the name of the new environment.

@@ -13,7 +13,7 @@ use super::verified::{Verified, refuse_unbootable};
 use crate::btrfs::subvolume;
 use crate::fs::atomic::{self, Durable};
 use crate::lifecycle::staged::boot_config::{self, Wanted};
-use crate::lifecycle::staged::{identity, snapshot};
+use crate::lifecycle::staged::{Identity, identity, snapshot};
 use crate::pool::record::{EnvRecord, NodeRecord};
 use crate::pool::stage::Staged;
 use crate::pool::{
@@ -54,19 +54,6 @@ impl Target<'_> {
             false => Ok(()),
         }
     }
-}
-
-/// The machine that the halves belong to.
-#[derive(Debug, Clone)]
-pub enum Identity {
-    /// The target's.
-    Same,
-    /// The target's, under its former host name.
-    OldName,
-    /// Another machine's: the target is a new one.
-    Other,
-    /// Another machine's: the target is the one that this is an environment of.
-    Kept(Box<Environment>),
 }
 
 /// The content of the halves.
