@@ -13,6 +13,7 @@ pub mod formats;
 pub mod fs;
 pub mod hex;
 pub mod lifecycle;
+pub mod merge;
 pub mod output;
 pub mod packages;
 pub mod pool;
