@@ -1,6 +1,7 @@
 //! apk: the full upgrade, and the list of installed packages.
 
 use super::Package;
+use super::owned::{Owned, Owners};
 use super::package::PACKAGES_MAX;
 use super::step::{LISTS, PACKAGES, Step};
 
@@ -27,6 +28,24 @@ pub(super) fn installed(text: &str) -> Vec<Package> {
         }
     }
     packages
+}
+
+/// Notes the files of the list: `F:` a directory, `R:` a file in it. What is in `etc` an upgrade keeps as it is (protected
+/// paths, apk(8)).
+pub(super) fn owners(text: &str, owners: &mut Owners) {
+    let mut directory = "";
+    for line in text.lines() {
+        if let Some(path) = line.strip_prefix("F:") {
+            directory = path;
+        } else if let Some(name) = line.strip_prefix("R:") {
+            let is_configuration = directory == "etc" || directory.starts_with("etc/");
+            let owned = match is_configuration {
+                true => Owned::Configuration,
+                false => Owned::File,
+            };
+            owners.add(&format!("{directory}/{name}"), owned);
+        }
+    }
 }
 
 /// Common arguments: wait for the lock up to 120 seconds; no progress bar.

@@ -14,6 +14,7 @@ mod full_upgrade;
 mod inventory;
 mod kept_back;
 pub mod left_out;
+pub mod owned;
 mod package;
 mod pacman;
 mod repo_index;

@@ -4,6 +4,7 @@ use std::io::{self, Read};
 
 use super::Package;
 use super::apt::{Archive, sha256};
+use super::owned::{Owned, Owners};
 use super::package::{Unread, text};
 use super::step::{CACHE, FETCHING, KEYS, LISTS, PACKAGES, Step};
 use crate::fs::rooted::Tree;
@@ -51,6 +52,37 @@ fn package(desc: &str) -> Option<Package> {
         lines.next().filter(|value| !value.is_empty())
     };
     Some(Package::new(value("%NAME%")?, "", value("%VERSION%")?))
+}
+
+/// Notes the files of all packages: `%FILES%` with one a line, `%BACKUP%` with configuration and its MD5 sum (alpm-files).
+pub(super) fn owners(root: &Tree, owners: &mut Owners) -> Result<(), Unread> {
+    let failed = |why: std::io::Error| Unread::damaged(LOCAL, &why);
+    if !root
+        .metadata(LOCAL)
+        .map_err(failed)?
+        .is_some_and(|m| m.is_dir())
+    {
+        return Ok(());
+    }
+    for name in root.names(LOCAL).map_err(failed)? {
+        let Some(files) = text(root, &format!("{LOCAL}/{name}/files"), TOTAL_LIMIT)? else {
+            continue;
+        };
+        let mut owned = None;
+        for line in files.lines() {
+            match line {
+                "%FILES%" => owned = Some(Owned::File),
+                "%BACKUP%" => owned = Some(Owned::Configuration),
+                "" => owned = None,
+                line => {
+                    if let Some(owned) = owned {
+                        owners.add(line.split('\t').next().unwrap_or(line), owned);
+                    }
+                }
+            }
+        }
+    }
+    Ok(())
 }
 
 /// Reads a sync database: an archive with a file `NAME-VERSION/desc` for each package.

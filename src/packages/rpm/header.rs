@@ -4,6 +4,7 @@
 //! "Package format", "Header"). Untrusted.
 
 use super::super::Package;
+use super::super::owned::{Owned, Owners};
 use super::super::package::TEXT_MAX;
 use super::word;
 
@@ -13,10 +14,18 @@ const VERSION: u32 = 1001;
 const RELEASE: u32 = 1002;
 const EPOCH: u32 = 1003;
 const ARCH: u32 = 1022;
+const FILE_FLAGS: u32 = 1037;
+const DIRECTORY_NUMBERS: u32 = 1116;
+const BASE_NAMES: u32 = 1117;
+const DIRECTORY_NAMES: u32 = 1118;
+
+/// `RPMFILE_CONFIG` of rpm's `rpmfiles.h`.
+const IS_CONFIGURATION: u32 = 1;
 
 /// Types of values, of the same file.
 const INT32: u32 = 4;
 const STRING: u32 = 6;
+const STRINGS: u32 = 8;
 
 /// Size of an index entry.
 const ENTRY: usize = 16;
@@ -42,6 +51,37 @@ pub(super) fn package(blob: &[u8]) -> Option<Package> {
     ))
 }
 
+/// Notes the files of a header's package; `None` if it is malformed.
+pub(super) fn owners(blob: &[u8], owners: &mut Owners) -> Option<()> {
+    let header = Header::parse(blob)?;
+    let Some((names, count)) = header.array(BASE_NAMES, STRINGS) else {
+        // A package without files.
+        return Some(());
+    };
+    let (directories, directory_count) = header.array(DIRECTORY_NAMES, STRINGS)?;
+    let (numbers, _) = header.array(DIRECTORY_NUMBERS, INT32)?;
+    let flags = header.array(FILE_FLAGS, INT32);
+    let directories: Vec<String> = texts(directories).take(directory_count).collect();
+    for (at, name) in texts(names).take(count).enumerate() {
+        let directory = usize::try_from(number(numbers, at.checked_mul(4)?)?).ok()?;
+        let flags = flags
+            .and_then(|(flags, _)| number(flags, at * 4))
+            .unwrap_or(0);
+        let owned = match flags & IS_CONFIGURATION {
+            0 => Owned::File,
+            _ => Owned::Configuration,
+        };
+        owners.add(&format!("{}{name}", directories.get(directory)?), owned);
+    }
+    Some(())
+}
+
+/// Returns the texts of an array, each with a zero at its end.
+fn texts(data: &[u8]) -> impl Iterator<Item = String> {
+    data.split(|byte| *byte == 0)
+        .map(|text| String::from_utf8_lossy(text).into_owned())
+}
+
 struct Header<'a> {
     index: &'a [u8],
     data: &'a [u8],
@@ -61,11 +101,17 @@ impl<'a> Header<'a> {
 
     /// Returns the data from a tag's value on, if it has this type.
     fn value(&self, tag: u32, kind: u32) -> Option<&'a [u8]> {
+        self.array(tag, kind).map(|(data, _)| data)
+    }
+
+    /// Returns the data from an array on, and how many values it has.
+    fn array(&self, tag: u32, kind: u32) -> Option<(&'a [u8], usize)> {
         let entry = self
             .index
             .chunks_exact(ENTRY)
             .find(|entry| number(entry, 0) == Some(tag) && number(entry, 4) == Some(kind))?;
-        self.data.get(usize::try_from(number(entry, 8)?).ok()?..)
+        let data = self.data.get(usize::try_from(number(entry, 8)?).ok()?..)?;
+        Some((data, usize::try_from(number(entry, 12)?).ok()?))
     }
 
     /// Returns a text, if not empty.
@@ -127,6 +173,36 @@ pub(super) mod tests {
             (1004, "a summary"),
             (ARCH, "x86_64"),
         ])
+    }
+
+    #[test]
+    fn files_are_told_from_configuration() {
+        let (mut index, mut data) = (Vec::new(), Vec::new());
+        let mut add = |tag: u32, kind: u32, count: u32, bytes: &[u8]| {
+            while data.len() % 4 != 0 {
+                data.push(0);
+            }
+            for word in [tag, kind, u32::try_from(data.len()).unwrap(), count] {
+                index.extend(word.to_be_bytes());
+            }
+            data.extend(bytes);
+        };
+        add(FILE_FLAGS, INT32, 2, &[0, 0, 0, 17, 0, 0, 0, 0]);
+        add(DIRECTORY_NUMBERS, INT32, 2, &[0, 0, 0, 1, 0, 0, 0, 0]);
+        add(BASE_NAMES, STRINGS, 2, b"a.conf\0a\0");
+        add(DIRECTORY_NAMES, STRINGS, 2, b"/usr/bin/\0/etc/\0");
+        let mut blob = Vec::new();
+        blob.extend(4_u32.to_be_bytes());
+        blob.extend(u32::try_from(data.len()).unwrap().to_be_bytes());
+        blob.extend(index);
+        blob.extend(data);
+        let mut found = Owners::new(["etc/a.conf", "usr/bin/a"]);
+        owners(&blob, &mut found).unwrap();
+        assert_eq!(found.of("etc/a.conf"), Some(Owned::Configuration));
+        assert_eq!(found.of("usr/bin/a"), Some(Owned::File));
+        for length in 0..blob.len() {
+            let _ = owners(&blob[..length], &mut found);
+        }
     }
 
     #[test]

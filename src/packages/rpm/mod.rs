@@ -8,6 +8,7 @@ mod sqlite;
 use std::fs::File;
 
 use super::Package;
+use super::owned::Owners;
 use super::package::{PACKAGES_MAX, Unread};
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
@@ -37,6 +38,31 @@ struct Database<'a> {
 
 /// Returns the installed packages; `None` if there is no database.
 pub(super) fn installed(root: &Tree) -> Result<Option<Vec<Package>>, Unread> {
+    let mut packages = Vec::new();
+    let mut each = |blob: &[u8]| {
+        packages.push(header::package(blob).ok_or("a package's header in it is damaged")?);
+        interrupt::check().map_err(|e| e.to_string())?;
+        match packages.len() > PACKAGES_MAX {
+            true => Err(format!("it lists more than {PACKAGES_MAX} packages")),
+            false => Ok(()),
+        }
+    };
+    let found = read(root, &mut each)?;
+    Ok(found.then_some(packages))
+}
+
+/// Notes the files of all packages.
+pub(super) fn owners(root: &Tree, owners: &mut Owners) -> Result<(), Unread> {
+    let mut each = |blob: &[u8]| {
+        interrupt::check().map_err(|e| e.to_string())?;
+        header::owners(blob, owners)
+            .ok_or_else(|| "a package's list of files in it is damaged".to_string())
+    };
+    read(root, &mut each).map(drop)
+}
+
+/// Passes every header of the database to a function; returns whether there is one.
+fn read(root: &Tree, each: &mut dyn FnMut(&[u8]) -> Result<(), String>) -> Result<bool, Unread> {
     for directory in DIRECTORIES {
         for (name, read) in FORMATS {
             let path = format!("{directory}/{name}");
@@ -52,22 +78,13 @@ pub(super) fn installed(root: &Tree) -> Result<Option<Vec<Package>>, Unread> {
                 path: &path,
                 file,
             };
-            let mut packages = Vec::new();
-            let mut each = |blob: &[u8]| {
-                packages.push(header::package(blob).ok_or("a package's header in it is damaged")?);
-                interrupt::check().map_err(|e| e.to_string())?;
-                match packages.len() > PACKAGES_MAX {
-                    true => Err(format!("it lists more than {PACKAGES_MAX} packages")),
-                    false => Ok(()),
-                }
-            };
-            return match read(&database, &mut each) {
-                Ok(()) => Ok(Some(packages)),
+            return match read(&database, each) {
+                Ok(()) => Ok(true),
                 Err(why) => Err(Unread::damaged(&path, &why)),
             };
         }
     }
-    Ok(None)
+    Ok(false)
 }
 
 /// Returns four bytes as a number in a byte order; `None` if out of range.
