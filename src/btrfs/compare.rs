@@ -56,6 +56,8 @@ pub struct Compared {
     pub changes: Vec<Change>,
     /// Paths that could not be read: no permission, or a path that is too long.
     pub unread: BTreeSet<PathBuf>,
+    /// Of [`How::SinceInFirst`] with the time of the parting: the paths of differences that the second tree changed since, too.
+    pub of_both: BTreeSet<PathBuf>,
     /// Whether there may be more differences: the first tree changed more files than are looked at.
     pub more: bool,
 }

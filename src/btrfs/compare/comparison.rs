@@ -34,6 +34,7 @@ pub(super) struct Comparison<'a> {
     /// How many names of a directory, and changed files, are looked at.
     limit: usize,
     more: bool,
+    of_both: BTreeSet<PathBuf>,
 }
 
 /// A step of the comparison.
@@ -64,6 +65,7 @@ impl<'a> Comparison<'a> {
                 _ => NAMES,
             },
             more: false,
+            of_both: BTreeSet::new(),
         }
     }
 
@@ -80,6 +82,7 @@ impl<'a> Comparison<'a> {
             changes: self.found.into_values().collect(),
             unread: self.unread,
             more: self.more,
+            of_both: self.of_both,
         })
     }
 
@@ -164,7 +167,7 @@ impl<'a> Comparison<'a> {
     }
 
     /// Returns whether a difference is one that the first tree made, and leaves out of its aspects the content that it did
-    /// not write.
+    /// not write; notes whether the second changed it, too.
     fn is_of_first(
         &mut self,
         path: &Path,
@@ -173,24 +176,37 @@ impl<'a> Comparison<'a> {
         parted: Option<u64>,
     ) -> io::Result<bool> {
         let [first, second] = &mut self.sides;
-        match first.age(path, after)? {
-            Age::New => Ok(true),
-            Age::Older => Ok(false),
-            Age::Absent => match parted {
-                Some(parted) => Ok(matches!(
-                    second.age(path, parted)?,
-                    Age::Older | Age::Changed
-                )),
-                None => Ok(false),
-            },
+        let in_first = first.age(path, after)?;
+        let in_second = match parted {
+            Some(parted) => Some(second.age(path, parted)?),
+            None => None,
+        };
+        let is_of_first = match in_first {
+            Age::New => true,
+            Age::Older => false,
+            Age::Absent => matches!(in_second, Some(Age::Older | Age::Changed)),
             Age::Changed => {
+                // What is in the first alone has no aspects.
+                let alone = aspects.is_empty();
                 if aspects.contains(&Aspect::Content) && !first.has_new_data(path, after)? {
                     aspects.retain(|aspect| *aspect != Aspect::Content);
-                    return Ok(!aspects.is_empty());
                 }
-                Ok(true)
+                alone || !aspects.is_empty()
             }
+        };
+        let is_of_second = match (in_second, parted) {
+            (Some(Age::New), _) => true,
+            // A name that is new in the first was not there to be removed in the second.
+            (Some(Age::Absent), _) => in_first == Age::Changed,
+            (Some(Age::Changed), Some(parted)) => {
+                *aspects != [Aspect::Content] || second.has_new_data(path, parted)?
+            }
+            _ => false,
+        };
+        if is_of_first && is_of_second {
+            self.of_both.insert(path.to_path_buf());
         }
+        Ok(is_of_first)
     }
 
     /// Notes that there is more than is looked at.
