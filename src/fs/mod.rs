@@ -7,6 +7,7 @@ pub mod copy;
 pub mod dir_names;
 pub mod file_flags;
 pub mod free_space;
+pub mod graft;
 pub mod interrupt;
 pub mod interruptible_io;
 pub mod mounts;

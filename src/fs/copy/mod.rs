@@ -8,8 +8,10 @@ pub mod attributes;
 mod content;
 mod flags;
 mod look;
+mod single;
 
 pub use content::Contents;
+pub use single::{directory_attributes, single};
 
 use std::collections::{BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString, c_int};
@@ -20,10 +22,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, readlinkat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mknodat};
+use nix::fcntl::AtFlags;
+use nix::sys::stat::{FileStat, SFlag, fstat, fstatat};
 use nix::sys::statfs::{BTRFS_SUPER_MAGIC, fstatfs};
-use nix::unistd::{linkat, symlinkat};
+use nix::unistd::linkat;
 
 use super::shown_path::shortened;
 use super::{file_flags, interrupt, opener};
@@ -145,22 +147,7 @@ impl Walk<'_> {
         if kind == SFlag::S_IFSOCK || self.link_if_copied(to, name, &stat)? {
             return Ok(());
         }
-        match kind {
-            SFlag::S_IFREG => self.file(from, to, name)?,
-            SFlag::S_IFLNK => {
-                let target = match readlinkat(from, name) {
-                    Err(Errno::ENOENT) => return Ok(()),
-                    other => other.with_context(|| self.reading())?,
-                };
-                symlinkat(target.as_os_str(), to, name).with_context(|| self.copying())?;
-                self.apply_at(from, to, name, &stat, true)?;
-            }
-            _ => {
-                let mode = Mode::from_bits_truncate(0o600);
-                mknodat(to, name, kind, mode, stat.st_rdev).with_context(|| self.copying())?;
-                self.apply_at(from, to, name, &stat, false)?;
-            }
-        }
+        self.no_directory(from, to, name, &stat)?;
         if stat.st_nlink > 1 {
             let rest = stat.st_nlink - 1;
             self.links
@@ -190,7 +177,7 @@ impl Walk<'_> {
         Ok(true)
     }
 
-    fn file(&mut self, from: &Listing, to: &File, name: &OsStr) -> Result<()> {
+    fn file(&mut self, from: &impl AsFd, to: &File, name: &OsStr) -> Result<()> {
         let source = match opener::file_at(from, name) {
             Ok(Some(source)) => source,
             Ok(None) => return Ok(()),
@@ -276,7 +263,7 @@ impl Walk<'_> {
 
     fn apply_at(
         &mut self,
-        from: &Listing,
+        from: &impl AsFd,
         to: &File,
         name: &OsStr,
         stat: &FileStat,
