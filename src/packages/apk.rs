@@ -1,6 +1,7 @@
 //! apk: the full upgrade, and the list of installed packages.
 
 use super::Package;
+use super::chosen::{installing, removing};
 use super::owned::{Owned, Owners};
 use super::package::PACKAGES_MAX;
 use super::step::{LISTS, PACKAGES, Step};
@@ -58,6 +59,15 @@ pub(super) fn full_upgrade() -> Vec<Step> {
         apk(LISTS, &["update"]),
         // The repositories' versions, also if older, or another build of the same version.
         apk(PACKAGES, &["upgrade", "--available"]),
+    ]
+}
+
+/// Returns the commands that install and remove packages.
+pub(super) fn bring(added: &[String], removed: &[String]) -> Vec<Step> {
+    vec![
+        apk(LISTS, &["update"]),
+        removing(apk, &["del"], removed),
+        installing(apk, &["add"], added),
     ]
 }
 

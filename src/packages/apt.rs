@@ -4,6 +4,7 @@
 //! nothing.
 
 use super::Package;
+use super::chosen::{installing, removing};
 use super::package::PACKAGES_MAX;
 use super::step::{FETCHING, FINDING, LISTS, PACKAGES, Step};
 use crate::hex;
@@ -160,6 +161,24 @@ pub(super) fn full_upgrade() -> Vec<Step> {
         "dist-upgrade",
     ];
     vec![apt(LISTS, &update), apt(PACKAGES, &upgrade)]
+}
+
+/// Returns the commands that install and remove packages.
+pub(super) fn bring(added: &[String], removed: &[String]) -> Vec<Step> {
+    let keep = [
+        "-y",
+        "-o",
+        "Dpkg::Options::=--force-confdef",
+        "-o",
+        "Dpkg::Options::=--force-confold",
+    ];
+    let remove = [&keep[..], &["remove"]].concat();
+    let install = [&keep[..], &["install"]].concat();
+    vec![
+        apt(LISTS, &["-o", "APT::Update::Error-Mode=any", "update"]),
+        removing(apt, &remove, removed),
+        installing(apt, &install, added),
+    ]
 }
 
 fn apt(what: &'static str, arguments: &[&str]) -> Step {

@@ -2,6 +2,7 @@
 //!
 //! Installed packages are read from rpm's database, available ones by [`super::rpm_md`].
 
+use super::chosen::{installing, removing};
 use super::step::{CACHE, FETCHING, LISTS, PACKAGES, Step};
 
 /// dnf's cache in the download directory.
@@ -14,6 +15,14 @@ pub(super) fn full_upgrade() -> Vec<Step> {
     vec![
         dnf(LISTS, &["--refresh", "makecache"]),
         dnf(PACKAGES, &["upgrade"]),
+    ]
+}
+
+/// Returns the commands that install and remove packages.
+pub(super) fn bring(added: &[String], removed: &[String]) -> Vec<Step> {
+    vec![
+        removing(dnf, &["remove"], removed),
+        installing(dnf, &["install"], added),
     ]
 }
 

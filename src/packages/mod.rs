@@ -7,6 +7,7 @@ mod apk;
 mod apt;
 pub mod cache;
 mod changes;
+pub mod chosen;
 mod distribution;
 mod dnf;
 mod downloads;
@@ -26,6 +27,7 @@ mod zypper;
 
 pub use apt::{Archive, sha256};
 pub use changes::{Changes, changes};
+pub use chosen::Chosen;
 pub use distribution::{Distribution, Family, recognise};
 pub use downloads::{Downloads, Source};
 pub use inventory::installed;

@@ -4,6 +4,7 @@ use std::io::{self, Read};
 
 use super::Package;
 use super::apt::{Archive, sha256};
+use super::chosen::{installing, removing};
 use super::owned::{Owned, Owners};
 use super::package::{Unread, text};
 use super::step::{CACHE, FETCHING, KEYS, LISTS, PACKAGES, Step};
@@ -155,6 +156,15 @@ pub(super) fn full_upgrade(id: &str) -> Vec<Step> {
     vec![
         pacman(first, &[&["-Sy"], needed, keys].concat()),
         pacman(PACKAGES, &["-Su"]),
+    ]
+}
+
+/// Returns the commands that install and remove packages.
+pub(super) fn bring(added: &[String], removed: &[String]) -> Vec<Step> {
+    vec![
+        pacman(LISTS, &["-Sy"]),
+        removing(pacman, &["-R"], removed),
+        installing(pacman, &["-S", "--needed"], added),
     ]
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Installed packages are read from rpm's database, available ones by [`super::rpm_md`].
 
+use super::chosen::{installing, removing};
 use super::step::{CACHE, FETCHING, LISTS, PACKAGES, Step};
 
 /// zypper's cache in the download directory.
@@ -28,6 +29,15 @@ const SUSE_DONE: &[(i32, &str)] = &[
 /// Returns the commands of the full upgrade.
 pub(super) fn full_upgrade() -> Vec<Step> {
     vec![zypper(LISTS, &["refresh"]), upgrade(PACKAGES, &[])]
+}
+
+/// Returns the commands that install and remove packages.
+pub(super) fn bring(added: &[String], removed: &[String]) -> Vec<Step> {
+    vec![
+        zypper(LISTS, &["refresh"]),
+        removing(zypper, &["remove"], removed),
+        installing(zypper, &["install", "--auto-agree-with-licenses"], added),
+    ]
 }
 
 fn zypper(what: &'static str, arguments: &[&str]) -> Step {

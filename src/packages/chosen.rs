@@ -1,0 +1,230 @@
+//! Which packages people added to a system or removed from it, and the commands that do the same in another.
+//!
+//! Names come from package databases, which are untrusted: what is no name of a package is left out. Runs nothing.
+
+use std::collections::BTreeSet;
+
+use super::distribution::{Distribution, Family};
+use super::package::text;
+use super::step::Step;
+use super::{Inventory, apk, apt, dnf, pacman, zypper};
+use crate::fs::rooted::Tree;
+
+/// Where apt keeps which packages nobody asked for (apt-mark(8)).
+const EXTENDED_STATES: &str = "var/lib/apt/extended_states";
+/// The largest one that is read, in bytes.
+const LIMIT: u64 = 16 << 20;
+
+/// Description for progress.
+const INSTALLING: &str = "installing packages";
+/// Description for progress.
+const REMOVING: &str = "removing packages";
+
+/// Packages that one system has or lacks by choice, by name, sorted.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Chosen {
+    /// Added since they parted.
+    pub added: Vec<String>,
+    /// Removed since they parted.
+    pub removed: Vec<String>,
+}
+
+impl Chosen {
+    /// Returns whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.added.is_empty() && self.removed.is_empty()
+    }
+}
+
+/// Returns the names of an inventory.
+pub fn names(inventory: &Inventory) -> BTreeSet<String> {
+    inventory.packages.iter().map(|p| p.name.clone()).collect()
+}
+
+/// Returns what FROM added and removed, and TO has otherwise.
+///
+/// Without the names of what both had in common, all that FROM has beyond TO counts as added, and nothing as removed. Packages
+/// in `automatic`, which nobody asked for, come with those that need them.
+pub fn chosen(
+    base: Option<&BTreeSet<String>>,
+    from: &Inventory,
+    to: &Inventory,
+    automatic: &BTreeSet<String>,
+) -> Chosen {
+    if from.order != to.order {
+        return Chosen::default();
+    }
+    let (from, to) = (names(from), names(to));
+    let was = |name: &String| base.is_some_and(|base| base.contains(name));
+    let is_automatic =
+        |name: &String| automatic.contains(name.split(':').next().unwrap_or_default());
+    let pick = |these: &BTreeSet<String>, others: &BTreeSet<String>| -> Vec<String> {
+        these
+            .difference(others)
+            .filter(|n| is_name(n))
+            .cloned()
+            .collect()
+    };
+    let mut added = pick(&from, &to);
+    added.retain(|name| !was(name) && !is_automatic(name));
+    let mut removed = pick(&to, &from);
+    removed.retain(was);
+    Chosen { added, removed }
+}
+
+/// Returns whether a text can be the name of a package, and no option.
+fn is_name(text: &str) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"+-._:".contains(&b))
+}
+
+/// Returns the packages that apt installed for others; none of another package manager's.
+pub fn automatic(root: &Tree) -> BTreeSet<String> {
+    let text = text(root, EXTENDED_STATES, LIMIT)
+        .ok()
+        .flatten()
+        .unwrap_or_default();
+    let mut found = BTreeSet::new();
+    let mut name = "";
+    for line in text.lines() {
+        match line.split_once(':') {
+            Some(("Package", value)) => name = value.trim(),
+            Some(("Auto-Installed", value)) if value.trim() == "1" => {
+                found.insert(name.to_string());
+            }
+            _ => {}
+        }
+    }
+    found
+}
+
+impl Distribution {
+    /// Returns the commands that install and remove these packages; `None` if netbe does not know them.
+    ///
+    /// Configuration that is there stays as it is.
+    pub fn bring(&self, chosen: &Chosen) -> Option<Vec<Step>> {
+        let (added, removed) = (&chosen.added, &chosen.removed);
+        let mut steps = match self.family {
+            Family::Debian => apt::bring(added, removed),
+            Family::Arch => pacman::bring(added, removed),
+            Family::Alpine => apk::bring(added, removed),
+            Family::Fedora => dnf::bring(added, removed),
+            Family::Suse => zypper::bring(added, removed),
+            Family::Unknown => return None,
+        };
+        let has_any = |step: &Step| {
+            (step.what != INSTALLING || !added.is_empty())
+                && (step.what != REMOVING || !removed.is_empty())
+        };
+        steps.retain(has_any);
+        Some(steps)
+    }
+}
+
+/// Returns a step that installs packages.
+pub(super) fn installing(
+    make: impl Fn(&'static str, &[&str]) -> Step,
+    words: &[&str],
+    names: &[String],
+) -> Step {
+    with_names(INSTALLING, make, words, names)
+}
+
+/// Returns a step that removes packages.
+pub(super) fn removing(
+    make: impl Fn(&'static str, &[&str]) -> Step,
+    words: &[&str],
+    names: &[String],
+) -> Step {
+    with_names(REMOVING, make, words, names)
+}
+
+fn with_names(
+    what: &'static str,
+    make: impl Fn(&'static str, &[&str]) -> Step,
+    words: &[&str],
+    names: &[String],
+) -> Step {
+    let names = names.iter().map(String::as_str);
+    let words: Vec<&str> = words.iter().copied().chain(names).collect();
+    make(what, &words)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::package::Package;
+    use super::super::recognise;
+    use super::super::version::Order;
+    use super::*;
+
+    fn inventory(names: &[&str]) -> Inventory {
+        Inventory {
+            order: Order::Debian,
+            packages: names.iter().map(|n| Package::new(*n, "", "1")).collect(),
+        }
+    }
+
+    fn set(names: &[&str]) -> BTreeSet<String> {
+        names.iter().map(|n| (*n).to_string()).collect()
+    }
+
+    #[test]
+    fn what_the_common_origin_had_tells_a_choice_from_an_upgrade() {
+        let (from, to) = (
+            inventory(&["a", "libold", "own", "own-data", "-o", "gone-in-to"]),
+            inventory(&["a", "libnew", "dropped"]),
+        );
+        let base = set(&["a", "libold", "dropped", "gone-in-to"]);
+        let found = chosen(Some(&base), &from, &to, &set(&["own-data"]));
+        assert_eq!(found.added, ["own"]);
+        assert_eq!(found.removed, ["dropped"]);
+        let unknown = chosen(None, &from, &to, &set(&[]));
+        assert_eq!(unknown.added, ["gone-in-to", "libold", "own", "own-data"]);
+        assert!(unknown.removed.is_empty());
+    }
+
+    #[test]
+    fn each_package_manager_has_its_commands() {
+        let both = Chosen {
+            added: vec!["own".to_string()],
+            removed: vec!["dropped".to_string()],
+        };
+        for (id, install, remove) in [
+            ("debian", "install own", "remove dropped"),
+            ("arch", "-S --needed own", "-R dropped"),
+            ("alpine", "add own", "del dropped"),
+            ("fedora", "install own", "remove dropped"),
+            (
+                "opensuse",
+                "install --auto-agree-with-licenses own",
+                "remove dropped",
+            ),
+        ] {
+            let steps = recognise(&format!("ID={id}\n")).bring(&both).unwrap();
+            let lines: Vec<String> = steps.iter().map(|s| s.argv.join(" ")).collect();
+            assert!(lines.iter().any(|l| l.ends_with(install)), "{lines:?}");
+            assert!(lines.iter().any(|l| l.ends_with(remove)), "{lines:?}");
+            let only = Chosen {
+                removed: Vec::new(),
+                ..both.clone()
+            };
+            let steps = recognise(&format!("ID={id}\n")).bring(&only).unwrap();
+            assert!(steps.iter().all(|s| s.what != REMOVING));
+        }
+    }
+
+    #[test]
+    fn packages_that_nobody_asked_for_are_known() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("var/lib/apt")).unwrap();
+        std::fs::write(
+            dir.path().join(EXTENDED_STATES),
+            "Package: a\nArchitecture: amd64\nAuto-Installed: 1\n\nPackage: b\nAuto-Installed: 0\n",
+        )
+        .unwrap();
+        let tree = Tree::open(dir.path()).unwrap();
+        assert_eq!(automatic(&tree), set(&["a"]));
+    }
+}
