@@ -1,8 +1,8 @@
 //! netbe manages boot environments for network-booted machines on one btrfs filesystem.
 //!
 //! `main` parses, calls one command, prints one error. A module may use those after it in this list, never those
-//! before: [`commands`], [`output`], [`lifecycle`] and [`serve`], [`publish`], [`evidence`], [`stream`], [`pool`],
-//! [`packages`], [`boot`], [`btrfs`], [`formats`], [`sandbox`], [`fs`]. All may use [`failure`], [`hex`] and [`terminal`].
+//! before: [`commands`], [`output`], [`lifecycle`] and [`serve`], [`publish`], [`evidence`], [`stream`], [`merge`],
+//! [`pool`], [`packages`], [`boot`], [`btrfs`], [`formats`], [`sandbox`], [`fs`]. All may use [`failure`], [`hex`] and [`terminal`].
 
 pub mod boot;
 pub mod btrfs;

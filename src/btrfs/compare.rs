@@ -17,13 +17,15 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
+
 use comparison::Comparison;
 pub use node::{Aspect, Change, Kind, Node};
 
 /// The largest directory that is compared, and the most changed files.
 const NAMES: usize = 4 << 20;
-/// How many names and changed files are looked at for [`How::SinceInFirst`]: who wrote them does not decide how long that
-/// takes.
+/// How many names and changed files are looked at where [`OfFirst::is_bounded`]: who wrote them does not decide how long
+/// that takes.
 const LOOKED_AT: usize = 50_000;
 
 /// The two trees: before, after.
@@ -34,19 +36,36 @@ type Sides<'a> = [Box<dyn Side + 'a>; 2];
 pub enum How {
     /// Those changed in either tree after this transaction, at which both were equal.
     Since(u64),
-    /// Those that the first tree changed after a transaction: what only the second changed is no difference, nor is
-    /// content that the first holds as it was. What the first removed and the second replaced is the second's.
-    SinceInFirst {
-        /// The transaction.
-        after: u64,
-        /// The transaction, not a later one, at which both were equal; without it, names missing in the first are
-        /// the second's own.
-        parted: Option<u64>,
-    },
+    /// Those that the first tree changed: what only the second changed is no difference, nor is content that the first
+    /// holds as it was. What the first removed and the second replaced is the second's.
+    SinceInFirst(OfFirst),
     /// All, read from the trees.
     All,
     /// All, read from the files; requires only read permission.
     Files,
+}
+
+/// A point in the order of a filesystem's changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Point {
+    /// The transaction: what was changed later has a higher one, and so has what was only read, or shares its space.
+    pub transaction: u64,
+    /// The time by the clock, which tells these apart where no data was written; no clock decides over data.
+    pub at: Option<Timestamp>,
+}
+
+/// What counts as changed by the first of two trees.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OfFirst {
+    /// What it changed after this point.
+    pub after: Point,
+    /// The point after which the changes of the second tree are its own; without it, names missing in the first are
+    /// the second's own.
+    pub parted: Option<Point>,
+    /// Between these two transactions, not after `parted`, the second got names that the first never had.
+    pub second_alone: Option<(u64, u64)>,
+    /// Whether it ends with [`Compared::more`] after [`LOOKED_AT`] names and changed files.
+    pub is_bounded: bool,
 }
 
 /// The result of a comparison.
@@ -56,7 +75,8 @@ pub struct Compared {
     pub changes: Vec<Change>,
     /// Paths that could not be read: no permission, or a path that is too long.
     pub unread: BTreeSet<PathBuf>,
-    /// Of [`How::SinceInFirst`] with the time of the parting: the paths of differences that the second tree changed since, too.
+    /// Of [`How::SinceInFirst`] with the transaction of the parting: the paths of differences that the second tree changed
+    /// since, too.
     pub of_both: BTreeSet<PathBuf>,
     /// Whether there may be more differences: the first tree changed more files than are looked at.
     pub more: bool,
@@ -77,15 +97,15 @@ trait Side {
     /// Returns every path to an inode changed after a transaction, directories apart; at most `limit`.
     fn changed(&mut self, after: u64, limit: usize) -> io::Result<Changed>;
 
-    /// Returns what became of a path after a transaction.
-    fn age(&mut self, path: &Path, after: u64) -> io::Result<Age>;
+    /// Returns what became of a path after a point.
+    fn age(&mut self, path: &Path, after: Point) -> io::Result<Age>;
 
     /// Returns whether a regular file's data may have been written after a transaction; a new time, or sharing the
     /// same data anew, is none.
     fn has_new_data(&mut self, path: &Path, after: u64) -> io::Result<bool>;
 }
 
-/// What became of a path after a transaction.
+/// What became of a path after a point.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Age {
     /// Nothing is there.
@@ -119,10 +139,26 @@ pub fn between(before: &Path, after: &Path, how: How) -> io::Result<Compared> {
             Box::new(files::Files::open(before)?),
             Box::new(files::Files::open(after)?),
         ],
-        How::Since(_) | How::SinceInFirst { .. } | How::All => [
+        How::Since(_) | How::SinceInFirst(_) | How::All => [
             Box::new(trees::Trees::open(before)?),
             Box::new(trees::Trees::open(after)?),
         ],
     };
     Comparison::new(sides, how).compare(how)
+}
+
+/// Compares the files at these paths in two trusted trees, and no others.
+///
+/// # Errors
+/// If a tree cannot be read, or a stop was requested.
+pub fn at(before: &Path, after: &Path, paths: &BTreeSet<PathBuf>) -> io::Result<Compared> {
+    let sides: Sides<'_> = [
+        Box::new(trees::Trees::open(before)?),
+        Box::new(trees::Trees::open(after)?),
+    ];
+    let mut compared = Comparison::new(sides, How::All).these(paths)?;
+    compared
+        .changes
+        .retain(|change| paths.contains(&change.path));
+    Ok(compared)
 }

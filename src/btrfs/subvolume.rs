@@ -115,11 +115,13 @@ pub fn info(path: &Path) -> io::Result<Info> {
     let info = with_errno(path, "cannot read subvolume", || {
         Subvolume::get(path)?.info()
     })?;
+    let nanoseconds = info.otime.timestamp_subsec_nanos().min(999_999_999);
+    let created = Timestamp::new(info.otime.timestamp(), nanoseconds.cast_signed());
     Ok(Info {
         id: info.id,
         uuid: Uuid(*info.uuid.as_bytes()),
         parent_uuid: info.parent_uuid.map(|u| Uuid(*u.as_bytes())),
-        created: Timestamp::from_second(info.otime.timestamp()).unwrap_or(Timestamp::UNIX_EPOCH),
+        created: created.unwrap_or(Timestamp::UNIX_EPOCH),
         made: info.otransid,
         generation: info.generation,
         changed: info.ctransid,

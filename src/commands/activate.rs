@@ -10,6 +10,7 @@ use super::complete;
 use super::session::Session;
 use crate::failure::Failure;
 use crate::lifecycle::activate::{self, Activated};
+use crate::lifecycle::merge;
 use crate::lifecycle::trial::{self, Begun, How};
 use crate::lifecycle::{Mode, Outcome};
 use crate::pool::{NodeName, Operand, Pool};
@@ -23,6 +24,9 @@ use crate::pool::{NodeName, Operand, Pool};
 ///
 /// The environment is verified first: kernel, initramfs and modules have to belong together, and the boot files
 /// have to name its own root. An environment that would not boot is refused, with the reasons.
+///
+/// What the node has written in the environment that it runs, and the other one does not have, is told. With --merge it is
+/// merged first, as by netbe merge, and the result is activated, unless both changed the same file.
 ///
 /// With --once and --try, the node's TFTP names lead to the environment until it has been fetched, and then back to
 /// the active one, before the outcome of the boot is known: power-cycling a machine that hangs boots the
@@ -43,6 +47,7 @@ use crate::pool::{NodeName, Operand, Pool};
   netbe activate nog/before-the-party
   netbe activate nog ordo
   netbe activate --all
+  netbe activate --merge ordo
   netbe activate --try ordo
   netbe activate --try=30m ordo/next
   netbe activate --once nog/rescue
@@ -64,6 +69,9 @@ pub struct Activate {
     /// Cancel the pending boot of --once or --try
     #[arg(long, group = "how", conflicts_with = "force")]
     pub cancel: bool,
+    /// Merge what the node would leave behind, and activate the result; see netbe-merge
+    #[arg(long, conflicts_with = "how")]
+    pub merge: bool,
     /// Activate it even if it would not boot
     #[arg(long)]
     pub force: bool,
@@ -135,6 +143,10 @@ pub fn activate(session: &Session, args: &Activate) -> Result<u8> {
             trial::begin(&pool, operand, how, args.force, mode)?,
             how,
         ),
+        None if args.merge => merged(
+            session,
+            merge::and_activate(&pool, operand, args.force, mode)?,
+        ),
         None => tell(
             session,
             activate::activate(&pool, operand, args.force, mode)?,
@@ -143,6 +155,21 @@ pub fn activate(session: &Session, args: &Activate) -> Result<u8> {
     match operands.is_empty() {
         true => one(None),
         false => session.each(&operands, |operand| one(Some(operand))),
+    }
+}
+
+/// Prints what was merged and activated.
+fn merged(session: &Session, outcome: Outcome<merge::Taken>) -> Result<u8> {
+    let Some(taken) = session.done(outcome)? else {
+        return Ok(0);
+    };
+    let mut status = 0;
+    if let Some(merged) = &taken.merged {
+        status = super::merge::tell(session, merged, false)?;
+    }
+    match taken.activated {
+        Some(activated) => Ok(status.max(tell(session, Outcome::Done(activated))?)),
+        None => Ok(status),
     }
 }
 

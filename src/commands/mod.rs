@@ -19,6 +19,7 @@ pub mod export;
 pub mod import;
 pub mod init;
 pub mod list;
+pub mod merge;
 pub mod mount;
 pub mod properties;
 pub mod prune;
@@ -60,6 +61,7 @@ use export::Export;
 use import::Import;
 use init::Init;
 use list::List;
+use merge::Merge;
 use mount::{Mount, Umount};
 use properties::{Get, Set};
 use prune::Prune;
@@ -152,6 +154,7 @@ pub enum Command {
     Rollback(Rollback),
     Confirm(Confirm),
     Upgrade(Upgrade),
+    Merge(Merge),
     Run(Run),
     Shell(Shell),
     #[command(visible_alias = "rm", aliases = ["delete", "remove"])]
@@ -229,6 +232,7 @@ fn carry_out(s: &Session, command: Command) -> Result<u8> {
         Command::Upgrade(a) if a.names_several() => upgrade_many::run(s, &a),
         Command::Upgrade(a) if a.worker => upgrade_many::worker(s, &a),
         Command::Upgrade(a) => upgrade::run(s, &a),
+        Command::Merge(a) => merge::run(s, a),
         Command::Run(a) => run::run(s, a),
         Command::Shell(a) => run::shell(s, &a),
         Command::Destroy(a) => destroy::run(s, &a),

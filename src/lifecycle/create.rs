@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use self::chosen::Chosen;
 use super::plan::Plan;
-use super::staged::{Content, Identity, Made, StagedEnvironment, Target};
+use super::staged::{Content, Identity, Made, StagedEnvironment, Target, origin_texts};
 use super::trial::{self, Begun, How};
 use super::{Mode, Outcome, activate_new, data, network_names};
 use crate::failure::{Failure, hinted};
@@ -147,6 +147,7 @@ impl Chosen {
             }
             let staged = making.staged.as_ref().context("it was not begun")?;
             making.done.notes.extend(staged.snapshot(&self.source)?);
+            origin_texts::keep(staged)?;
             Ok(())
         });
         if self.existing.is_none() && !self.record.data.is_empty() {

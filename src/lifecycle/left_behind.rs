@@ -15,9 +15,9 @@ use serde::Serialize;
 use self::places::{is_passing, place_of};
 use super::Held;
 use super::diff::files::Judge;
-use super::parting::Known;
+use super::parting::{self, Known, point_of};
 use super::plan::Plan;
-use crate::btrfs::compare::{self, Change, How, Kind};
+use crate::btrfs::compare::{self, Change, How, Kind, OfFirst, Point};
 use crate::btrfs::subvolume;
 use crate::evidence::Evidence;
 use crate::pool::{EnvId, Environment, Node, Pool};
@@ -55,6 +55,8 @@ pub enum Since {
     FirstLed,
     /// Since both were one and the same, or, of another system, since it was made.
     Made,
+    /// Since it was merged into the other one.
+    Merged,
 }
 
 /// A directory, or a file, with what is in it.
@@ -74,7 +76,7 @@ impl LeftBehind {
         let (wrote_in, missing_in) = (&self.wrote_in, &self.missing_in);
         format!(
             "{} wrote {} in {wrote_in} {}, and {missing_in} does not have them: {}; \
-             netbe diff --files {missing_in} {wrote_in} lists them",
+             to have them, too: netbe merge {wrote_in} {missing_in}",
             wrote_in.node,
             self.amount(),
             self.since_when(),
@@ -87,6 +89,7 @@ impl LeftBehind {
             Since::OtherMade => format!("after {} was made", self.missing_in),
             Since::FirstLed => "since it was first activated".to_string(),
             Since::Made => "since it was made".to_string(),
+            Since::Merged => "since it was merged".to_string(),
         }
     }
 
@@ -223,7 +226,8 @@ pub fn between(
         ),
     ];
     for (old, new, place, in_boot) in halves {
-        let (how, of_half) = since_when(&mut known, wrote_in, &old, &new).with_context(what)?;
+        let (how, of_half) =
+            since_when(&mut known, [wrote_in, missing_in], &old, &new).with_context(what)?;
         if !in_boot {
             since = of_half;
         }
@@ -246,20 +250,38 @@ pub fn between(
 /// Returns from which transaction on what is in the first counts.
 fn since_when(
     known: &mut Known<'_>,
-    wrote_in: &Environment,
+    [wrote_in, missing_in]: [&Environment; 2],
     old: &Path,
     new: &Path,
 ) -> Result<(How, Since)> {
     let (old, new) = (subvolume::info(old)?, subvolume::info(new)?);
     let parted = known.parted(old, new)?;
+    if let Some(of_first) = parting::since_merge(wrote_in, missing_in, parted) {
+        let bounded = OfFirst {
+            is_bounded: true,
+            ..of_first
+        };
+        return Ok((How::SinceInFirst(bounded), Since::Merged));
+    }
     let led = wrote_in.record.as_ref().and_then(|r| r.first_led);
+    let led = led.map(|transaction| Point {
+        transaction,
+        at: None,
+    });
+    let is_later = |led: Point| parted.is_none_or(|p| led.transaction > p.transaction);
     let (after, since) = match (parted, led) {
         (Some(parted), _) if new.parent_uuid == Some(old.uuid) => (parted, Since::OtherMade),
-        (parted, Some(led)) if parted.is_none_or(|parted| led > parted) => (led, Since::FirstLed),
+        (_, Some(led)) if is_later(led) => (led, Since::FirstLed),
         (Some(parted), _) => (parted, Since::Made),
-        (None, _) => (old.made, Since::Made),
+        (None, _) => (point_of(old), Since::Made),
     };
-    Ok((How::SinceInFirst { after, parted }, since))
+    let of_first = OfFirst {
+        after,
+        parted,
+        second_alone: None,
+        is_bounded: true,
+    };
+    Ok((How::SinceInFirst(of_first), since))
 }
 
 /// Returns the path of a change that counts, with the size of what is there in bytes: a directory that came or went does not

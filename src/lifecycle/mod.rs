@@ -23,6 +23,7 @@ pub mod init;
 pub mod left_behind;
 mod lent;
 pub mod list;
+pub mod merge;
 pub mod mount;
 mod network_names;
 pub mod origin_tree;

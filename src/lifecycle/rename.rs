@@ -20,6 +20,7 @@ use crate::fs::atomic::Durable;
 use crate::pool::base::Base;
 use crate::pool::foreign;
 use crate::pool::lock::Share;
+use crate::pool::origin_texts;
 use crate::pool::record;
 use crate::pool::record::EnvRecord;
 use crate::pool::stage;
@@ -293,6 +294,8 @@ fn fill(staged: &StagedEnvironment, env: &Environment, identity: Identity) -> Re
         }
         _ => {}
     }
+    origin_texts::carry(&env.dir, staged.dir())
+        .with_context(|| format!("keeping what the origin of {env} said"))?;
     let mut record = before.clone();
     record.replaces = Some(env.name.to_string());
     Ok(Content {

@@ -17,7 +17,7 @@ use anyhow::Result;
 
 use self::changed::Before;
 use super::staged::boot_config::Wanted;
-use super::staged::{StagedEnvironment, Target, snapshot};
+use super::staged::{StagedEnvironment, Target, origin_texts, snapshot};
 use super::trial::{self, Begun, How};
 use super::{Mode, Outcome, activate_new, left_behind, lent, plan, staged};
 use crate::fs::interrupt;
@@ -235,6 +235,7 @@ impl<'a> Run<'a> {
     fn perform(&self, pool: &Pool, lock: NodeLock, mode: Mode) -> Result<Upgraded> {
         let mut staged = StagedEnvironment::in_node(self.target_in(pool), self.node)?;
         let mut notes = staged.snapshot(self.source)?;
+        origin_texts::keep(&staged)?;
         // Without the node's lock: the command may take an hour.
         let _name_stays = pool.lock_env(&lock, &self.name)?;
         drop(lock);

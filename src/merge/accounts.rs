@@ -32,12 +32,13 @@ pub struct Merged {
 /// Merges a file, by name: what FROM changed since `base` goes into TO.
 ///
 /// Without a base, an account of both that differs is as in FROM if people log in to it, by `is_of_a_person`, else as in
-/// TO; one of either side alone stays.
+/// TO; one of either side alone stays. With `theirs`, what both changed is as in FROM, and no conflict.
 pub fn merge(
     file: &str,
     base: Option<&str>,
     from: &str,
     to: &str,
+    theirs: bool,
     is_of_a_person: impl Fn(&str) -> bool,
 ) -> Merged {
     let members = member_fields(file);
@@ -58,6 +59,7 @@ pub fn merge(
             // FROM removed it, unless it is new in TO.
             (Some(base), None) => match base {
                 Some(base) if base == *to_line => {}
+                Some(_) if theirs => {}
                 Some(_) => {
                     merged.push((*to_line).to_string());
                     conflicts.push(format!("{key}: removed, and changed"));
@@ -68,7 +70,7 @@ pub fn merge(
                 let base = base.flatten();
                 match fields(members, base, from_line, to_line) {
                     Some(line) => merged.push(line),
-                    None if base_lines.is_none() && is_of_a_person(key) => {
+                    None if theirs || (base_lines.is_none() && is_of_a_person(key)) => {
                         merged.push(from_line.to_string());
                     }
                     None => {
@@ -90,7 +92,9 @@ pub fn merge(
             Some(base) if base == *from_line => {}
             Some(_) => {
                 merged.push((*from_line).to_string());
-                conflicts.push(format!("{key}: changed, and removed"));
+                if !theirs {
+                    conflicts.push(format!("{key}: changed, and removed"));
+                }
             }
             None => merged.push((*from_line).to_string()),
         }
@@ -206,7 +210,9 @@ mod tests {
     use super::*;
 
     fn merged(file: &str, base: Option<&str>, from: &str, to: &str) -> (String, usize) {
-        let merged = merge(file, base, from, to, |name| name == "root" || name == "pi");
+        let merged = merge(file, base, from, to, false, |name| {
+            name == "root" || name == "pi"
+        });
         (merged.text, merged.conflicts.len())
     }
 
@@ -231,6 +237,18 @@ mod tests {
                 (text.to_string(), conflicts),
                 "{base:?} {from:?} {to:?}"
             );
+        }
+    }
+
+    #[test]
+    fn theirs_takes_what_both_changed_from_from() {
+        for (base, from, to, text) in [
+            ("a:1\n", "a:2\n", "a:3\n", "a:2\n"),
+            ("a:1\n", "", "a:3\n", ""),
+            ("a:1\n", "a:2\n", "", "a:2\n"),
+        ] {
+            let merged = merge("shadow", Some(base), from, to, true, |_| false);
+            assert_eq!((merged.text.as_str(), merged.conflicts.len()), (text, 0));
         }
     }
 
@@ -271,12 +289,18 @@ mod tests {
             Some(base),
             "root:x:0:0\na:x:998:1\n",
             "root:x:0:0\nb:x:998:1\n",
+            false,
             |_| false,
         );
         assert_eq!(merged.conflicts, ["a and b: have the same number 998"]);
-        let ranges = merge("subuid", Some(""), "pi:1:2\npi:5:2\n", "pi:1:2\n", |_| {
-            false
-        });
+        let ranges = merge(
+            "subuid",
+            Some(""),
+            "pi:1:2\npi:5:2\n",
+            "pi:1:2\n",
+            false,
+            |_| false,
+        );
         assert_eq!(ranges.text, "pi:1:2\npi:5:2\n");
     }
 
@@ -294,7 +318,7 @@ mod tests {
     proptest! {
         #[test]
         fn each_account_is_what_three_ways_make_of_it(base in file(), from in file(), to in file()) {
-            let merged = merge("shadow", Some(&base), &from, &to, |_| false);
+            let merged = merge("shadow", Some(&base), &from, &to, false, |_| false);
             for name in 0..6 {
                 let value = |text: &str| -> Option<String> {
                     let key = format!("n{name}");
@@ -305,7 +329,7 @@ mod tests {
                 prop_assert_eq!(m, want, "{}: {:?} {:?} {:?}", name, b, f, t);
             }
             // Merging the same again changes nothing.
-            let again = merge("shadow", Some(&from), &from, &merged.text, |_| false);
+            let again = merge("shadow", Some(&from), &from, &merged.text, false, |_| false);
             prop_assert_eq!(again.text, merged.text);
         }
     }

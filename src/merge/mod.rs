@@ -1,5 +1,8 @@
-//! How two systems that were one become one again: three ways, text by text and path by path.
+//! The rules of a merge: which side a file, an account or a text is taken from.
 //!
-//! Pure: texts and facts in, decisions out. Not for reading systems, nor for writing them.
+//! Pure. FROM is the side that was changed and is merged, TO the side that it is merged into. Not for finding what changed, nor
+//! for applying it.
 
 pub mod accounts;
+pub mod decide;
+pub mod texts;

@@ -8,6 +8,7 @@ pub mod files;
 pub mod json;
 pub mod lines;
 pub mod list;
+pub mod merge;
 pub mod progress;
 pub mod properties;
 pub mod screen;

@@ -21,6 +21,7 @@ pub fn in_env(dir: &Path) -> io::Result<Vec<PathBuf>> {
     others(dir, |name| {
         is_one_of(name, &[layout::ROOT, layout::BOOT, layout::BASE])
             || is_one_of(name, &[layout::ENV_RECORD, layout::UPGRADE_LOG])
+            || is_one_of(name, &[layout::ORIGIN_TEXTS])
     })
 }
 

@@ -20,6 +20,8 @@ pub const BASE: &str = ".base";
 pub const DATA: &str = "data";
 /// The log of the upgrade that made an environment, a file of the environment.
 pub const UPGRADE_LOG: &str = "upgrade.log";
+/// What an environment's origin said in the texts that are merged by content, a file of the environment.
+pub const ORIGIN_TEXTS: &str = "origin-texts.json";
 /// The log of the last failed upgrade, a file of the node.
 pub const FAILED_UPGRADE_LOG: &str = "failed-upgrade.log";
 /// The prefix of names of what is being made.

@@ -18,6 +18,7 @@ mod lookup;
 pub mod name;
 mod new_node;
 pub mod node;
+pub mod origin_texts;
 pub mod pending;
 pub mod properties;
 pub mod record;

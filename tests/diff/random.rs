@@ -1,16 +1,14 @@
 //! What is told by generations is what a walk of everything tells, whatever was done.
 
-use std::ffi::OsString;
 use std::fs::{self, File};
-use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::{FileExt, PermissionsExt, chown, symlink};
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use netbe::btrfs::compare::{self, Compared, How};
+use netbe::btrfs::compare::{self, Compared, How, OfFirst, Point};
 use netbe::btrfs::subvolume;
 
-use crate::support::{Numbers, Pool, noise, run};
+use crate::support::{Garden, Numbers, Pool, noise, run};
 
 /// Says what differs without where it lies on disk.
 fn shown(compared: &Compared) -> Vec<String> {
@@ -40,101 +38,6 @@ fn shown(compared: &Compared) -> Vec<String> {
             )
         })
         .collect()
-}
-
-/// A tree that things are done to.
-struct Garden<'a> {
-    top: &'a Path,
-    numbers: &'a mut Numbers,
-}
-
-impl Garden<'_> {
-    fn all(&self, directories: bool) -> Vec<PathBuf> {
-        let mut found = Vec::new();
-        let mut waiting = vec![self.top.to_path_buf()];
-        while let Some(directory) = waiting.pop() {
-            for entry in fs::read_dir(&directory).unwrap() {
-                let path = entry.unwrap().path();
-                let is_directory = path.symlink_metadata().unwrap().is_dir();
-                if is_directory {
-                    waiting.push(path.clone());
-                }
-                if is_directory == directories {
-                    found.push(path);
-                }
-            }
-        }
-        if directories {
-            found.push(self.top.to_path_buf());
-        }
-        found.sort();
-        found
-    }
-
-    fn any(&mut self, directories: bool) -> Option<PathBuf> {
-        let all = self.all(directories);
-        (!all.is_empty()).then(|| all[self.numbers.below(all.len())].clone())
-    }
-
-    fn fresh(&mut self) -> PathBuf {
-        let directory = self.any(true).unwrap();
-        let mut name = format!("n{}", self.numbers.below(12)).into_bytes();
-        if self.numbers.below(8) == 0 {
-            name.extend(b"\xff\n");
-        }
-        directory.join(OsString::from_vec(name))
-    }
-
-    /// Does one thing; what cannot be done is not.
-    fn step(&mut self) {
-        let size = [0, 100, 3000, 5000, 70_000][self.numbers.below(5)];
-        let seed = self.numbers.below(4) as u64;
-        let fresh = self.fresh();
-        let Some(file) = self.any(false) else {
-            let _ = fs::write(&fresh, noise(size, seed));
-            return;
-        };
-        let is_plain = file.symlink_metadata().is_ok_and(|m| m.is_file());
-        let directory = self.any(true).unwrap();
-        match self.numbers.below(17) {
-            // A pipe would wait for a reader.
-            0 | 1 if fresh.symlink_metadata().is_err() => {
-                fs::write(&fresh, noise(size, seed)).unwrap();
-            }
-            2 => drop(fs::create_dir(&fresh)),
-            3 => drop(symlink(format!("to{seed}"), &fresh)),
-            4 if is_plain => {
-                let open = File::options().write(true).open(&file).unwrap();
-                let at = self.numbers.below(50_000) as u64;
-                open.write_all_at(&noise(100, seed), at).unwrap();
-            }
-            5 if is_plain => {
-                let open = File::options().write(true).open(&file).unwrap();
-                open.set_len(self.numbers.below(80_000) as u64).unwrap();
-            }
-            6 => drop(fs::remove_file(&file)),
-            7 if directory != self.top => drop(fs::remove_dir_all(&directory)),
-            8 | 9 => drop(fs::rename(&file, &fresh)),
-            10 if directory != self.top => drop(fs::rename(&directory, &fresh)),
-            11 => drop(fs::hard_link(&file, &fresh)),
-            12 if is_plain => {
-                let mode = [0o644, 0o600, 0o4755][self.numbers.below(3)];
-                fs::set_permissions(&file, fs::Permissions::from_mode(mode)).unwrap();
-            }
-            13 => drop(chown(&directory, Some(self.numbers.below(3) as u32), None)),
-            14 if is_plain => xattr::set(&file, "user.x", &[seed as u8]).unwrap(),
-            // The same content once more.
-            15 if is_plain => {
-                let content = fs::read(&file).unwrap();
-                fs::write(&file, content).unwrap();
-            }
-            16 => {
-                let fifo = nix::sys::stat::Mode::S_IRUSR;
-                let _ = nix::unistd::mkfifo(&fresh, fifo);
-            }
-            _ => {}
-        }
-    }
 }
 
 #[test]
@@ -189,6 +92,14 @@ fn generations_tell_what_a_walk_of_everything_does() {
         .arg(pool.path()));
 }
 
+/// Returns a transaction, without a time.
+fn point(transaction: u64) -> Point {
+    Point {
+        transaction,
+        at: None,
+    }
+}
+
 /// The size up to which a file's data may be in the tree, in bytes (`max_inline`, btrfs(5)).
 const IN_THE_TREE: u64 = 2048;
 
@@ -220,10 +131,12 @@ fn what_the_first_of_two_changed_is_all_told_and_what_only_the_second_did_is_not
             assert!(compared.unread.is_empty());
             compared.changes
         };
-        let how = How::SinceInFirst {
-            after,
-            parted: Some(made),
-        };
+        let how = How::SinceInFirst(OfFirst {
+            after: point(after),
+            parted: Some(point(made)),
+            second_alone: None,
+            is_bounded: true,
+        });
         let told: Vec<PathBuf> = compared("a", "b", how)
             .into_iter()
             .map(|change| change.path)
@@ -295,10 +208,12 @@ fn a_new_time_the_same_content_and_shared_space_are_no_change_of_the_first() {
         .set_len(4096)
         .unwrap();
     subvolume::sync(pool.path()).unwrap();
-    let how = How::SinceInFirst {
-        after: made,
-        parted: Some(made),
-    };
+    let how = How::SinceInFirst(OfFirst {
+        after: point(made),
+        parted: Some(point(made)),
+        second_alone: None,
+        is_bounded: true,
+    });
     let told: Vec<String> = compare::between(&at("a"), &at("b"), how)
         .unwrap()
         .changes
@@ -331,10 +246,12 @@ fn how_much_one_of_two_wrote_does_not_decide_how_long_it_takes() {
     }
     fs::write(a.join("other"), "x").unwrap();
     subvolume::sync(pool.path()).unwrap();
-    let how = How::SinceInFirst {
-        after: made,
-        parted: Some(made),
-    };
+    let how = How::SinceInFirst(OfFirst {
+        after: point(made),
+        parted: Some(point(made)),
+        second_alone: None,
+        is_bounded: true,
+    });
     let compared = compare::between(&a, &b, how).unwrap();
     assert!(compared.more);
 }

@@ -179,6 +179,10 @@ fn with_data(pool: &Pool) {
 
 fn nothing(_: &Pool) {}
 
+fn written(pool: &Pool) {
+    fs::write(pool.half("nog/a", "root").join("etc/new"), "x").unwrap();
+}
+
 const DONE: &[(&str, Prepare)] = &[
     ("create nog/c", nothing),
     ("create nog/c -a -d text", nothing),
@@ -233,6 +237,7 @@ const DONE: &[(&str, Prepare)] = &[
     ("upgrade nog/b --name n --try -- touch /etc/new", nothing),
     ("upgrade --all --name n -- touch /etc/new", nothing),
     ("upgrade --all --name n -a -- touch /etc/new", nothing),
+    ("merge nog/a nog/b --name m", written),
     ("run nog/b -- true", nothing),
     ("mount nog/b BESIDE/mnt", nothing),
     ("umount nog/b", mounted),
@@ -295,6 +300,10 @@ const REFUSED: &[(&str, i32, Prepare)] = &[
     ("upgrade --node nog --name b -- true", 3, nothing),
     ("upgrade nog/none -- true", 4, nothing),
     ("upgrade --node ordo --once -- true", 3, nothing),
+    ("merge nog/a nog/none", 4, nothing),
+    ("merge nog/a nog/a", 2, nothing),
+    ("merge nog/a ordo/x", 3, nothing),
+    ("merge nog/a nog/b --name kept", 3, nothing),
     ("run nog/a -- true", 125, nothing),
     ("run nog/none -- true", 125, nothing),
     ("run nog/b -- true", 125, with_trial),

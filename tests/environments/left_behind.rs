@@ -39,7 +39,7 @@ fn invariant_14_activating_tells_what_the_node_wrote_since_the_other_was_made() 
     let done = pool.netbe().run("activate nog/b");
     assert!(done.stderr.contains(told), "{}", done.stderr);
     assert!(
-        done.stderr.contains("netbe diff --files nog/b nog/a"),
+        done.stderr.contains("netbe merge nog/a nog/b"),
         "{}",
         done.stderr
     );

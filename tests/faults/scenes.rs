@@ -15,6 +15,15 @@ const LED_TO: &[&[&str]] = &[&["activate --once nog/b", "activate --cancel nog"]
 
 const UPGRADE: &str = "upgrade nog --name c -- touch /etc/new";
 
+/// What a node writes after the other environment was made: files of several kinds, and one that both have otherwise.
+const WRITTEN: &[&str] = &[
+    "!mkdir -p nodes/nog/envs/a/root/srv/deep/er",
+    "!touch nodes/nog/envs/a/root/srv/deep/er/file",
+    "!ln -s file nodes/nog/envs/a/root/srv/deep/er/link",
+    "!chmod 700 nodes/nog/envs/a/root/srv/deep",
+    "!rm nodes/nog/envs/a/root/etc/os-release",
+];
+
 /// A command that is to be broken.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scene {
@@ -119,6 +128,7 @@ fn making() -> Vec<Scene> {
                 &["nog"],
             )
         },
+        scene("merge", WRITTEN, "merge nog/a nog/b --name c", &["nog/c"]),
         scene("run", &[], "run kira/b -- touch /etc/new", &["kira/b"]),
     ]
 }

@@ -14,6 +14,7 @@
 pub mod alpine;
 mod fingerprint;
 mod forks;
+mod garden;
 pub mod kernel;
 mod netbe;
 mod noise;
@@ -25,6 +26,7 @@ mod wait;
 
 pub use fingerprint::Fingerprint;
 pub use forks::wait_for_forks;
+pub use garden::Garden;
 pub use netbe::{Netbe, Outcome};
 pub use noise::{Numbers, noise};
 pub use pool::{Pool, SERVER, run, state_of};

@@ -9,7 +9,10 @@ use std::path::{Path, PathBuf};
 
 use super::super::changed_since::PATH;
 use super::node::Content;
-use super::{Age, Aspect, Change, Changed, Compared, How, Kind, LOOKED_AT, NAMES, Node, Sides};
+use super::{
+    Age, Aspect, Change, Changed, Compared, How, Kind, LOOKED_AT, NAMES, Node, OfFirst, Point,
+    Side, Sides,
+};
 use crate::fs::{interrupt, same_content};
 
 /// Limit of the memory used for paths, in bytes, and the overhead of each.
@@ -20,8 +23,8 @@ pub(super) struct Comparison<'a> {
     sides: Sides<'a>,
     /// Whether to descend into directories with the same inode in both.
     descends: bool,
-    /// The transactions of [`How::SinceInFirst`].
-    of_first: Option<(u64, Option<u64>)>,
+    /// What counts, of [`How::SinceInFirst`].
+    of_first: Option<OfFirst>,
     found: BTreeMap<PathBuf, Change>,
     /// Pending steps, last first: a tree may be deeper than the stack.
     pending: Vec<Step>,
@@ -51,7 +54,7 @@ impl<'a> Comparison<'a> {
             sides,
             descends: matches!(how, How::All | How::Files),
             of_first: match how {
-                How::SinceInFirst { after, parted } => Some((after, parted)),
+                How::SinceInFirst(of_first) => Some(of_first),
                 _ => None,
             },
             found: BTreeMap::new(),
@@ -61,7 +64,7 @@ impl<'a> Comparison<'a> {
             walked: BTreeSet::new(),
             unread: BTreeSet::new(),
             limit: match how {
-                How::SinceInFirst { .. } => LOOKED_AT,
+                How::SinceInFirst(of_first) if of_first.is_bounded => LOOKED_AT,
                 _ => NAMES,
             },
             more: false,
@@ -72,18 +75,38 @@ impl<'a> Comparison<'a> {
     /// Compares what `how` says.
     pub(super) fn compare(mut self, how: How) -> io::Result<Compared> {
         match how {
-            How::Since(after) | How::SinceInFirst { after, .. } => self.since(after)?,
+            How::Since(after)
+            | How::SinceInFirst(OfFirst {
+                after: Point {
+                    transaction: after, ..
+                },
+                ..
+            }) => self.since(after)?,
             How::All | How::Files => {
                 self.pending.push(Step::File(PathBuf::new()));
                 self.run()?;
             }
         }
-        Ok(Compared {
+        Ok(self.compared())
+    }
+
+    /// Compares the files at these paths.
+    pub(super) fn these(mut self, paths: &BTreeSet<PathBuf>) -> io::Result<Compared> {
+        self.descends = false;
+        for path in paths {
+            self.at(path)?;
+        }
+        self.pending.clear();
+        Ok(self.compared())
+    }
+
+    fn compared(self) -> Compared {
+        Compared {
             changes: self.found.into_values().collect(),
             unread: self.unread,
             more: self.more,
             of_both: self.of_both,
-        })
+        }
     }
 
     fn run(&mut self) -> io::Result<()> {
@@ -148,8 +171,8 @@ impl<'a> Comparison<'a> {
         };
         let both = before.is_some() && after.is_some();
         let mut differs = !aspects.is_empty() || (!both && (before.is_some() || after.is_some()));
-        if differs && let Some((after, parted)) = self.of_first {
-            differs = self.is_of_first(path, &mut aspects, after, parted)?;
+        if differs && let Some(of_first) = self.of_first {
+            differs = self.is_of_first(path, &mut aspects, of_first)?;
         }
         if differs {
             let change = Change {
@@ -172,9 +195,9 @@ impl<'a> Comparison<'a> {
         &mut self,
         path: &Path,
         aspects: &mut Vec<Aspect>,
-        after: u64,
-        parted: Option<u64>,
+        of_first: OfFirst,
     ) -> io::Result<bool> {
+        let OfFirst { after, parted, .. } = of_first;
         let [first, second] = &mut self.sides;
         let in_first = first.age(path, after)?;
         let in_second = match parted {
@@ -184,11 +207,23 @@ impl<'a> Comparison<'a> {
         let is_of_first = match in_first {
             Age::New => true,
             Age::Older => false,
-            Age::Absent => matches!(in_second, Some(Age::Older | Age::Changed)),
+            Age::Absent => {
+                matches!(in_second, Some(Age::Older | Age::Changed))
+                    && match of_first.second_alone {
+                        // Named in between.
+                        Some((from, until)) => {
+                            !is_new(second.as_mut(), path, from)?
+                                || is_new(second.as_mut(), path, until)?
+                        }
+                        None => true,
+                    }
+            }
             Age::Changed => {
                 // What is in the first alone has no aspects.
                 let alone = aspects.is_empty();
-                if aspects.contains(&Aspect::Content) && !first.has_new_data(path, after)? {
+                if aspects.contains(&Aspect::Content)
+                    && !first.has_new_data(path, after.transaction)?
+                {
                     aspects.retain(|aspect| *aspect != Aspect::Content);
                 }
                 alone || !aspects.is_empty()
@@ -199,7 +234,7 @@ impl<'a> Comparison<'a> {
             // A name that is new in the first was not there to be removed in the second.
             (Some(Age::Absent), _) => in_first == Age::Changed,
             (Some(Age::Changed), Some(parted)) => {
-                *aspects != [Aspect::Content] || second.has_new_data(path, parted)?
+                *aspects != [Aspect::Content] || second.has_new_data(path, parted.transaction)?
             }
             _ => false,
         };
@@ -326,4 +361,13 @@ impl<'a> Comparison<'a> {
             _ => Ok(false),
         }
     }
+}
+
+/// Returns whether a path got its name after a transaction.
+fn is_new(side: &mut dyn Side, path: &Path, after: u64) -> io::Result<bool> {
+    let after = Point {
+        transaction: after,
+        at: None,
+    };
+    Ok(side.age(path, after)? == Age::New)
 }

@@ -16,7 +16,7 @@ use nix::sys::stat::{Mode, major, minor};
 
 use super::super::changed_since::TOP;
 use super::node::{Content, kind_of, subvolume};
-use super::{Age, Changed, Kind, Node, Side};
+use super::{Age, Changed, Kind, Node, Point, Side};
 use crate::fs::interrupt;
 use crate::fs::opener::descriptor_path;
 use crate::fs::rooted::Tree;
@@ -129,7 +129,7 @@ impl Side for Files {
         Err(no_transactions())
     }
 
-    fn age(&mut self, _: &Path, _: u64) -> io::Result<Age> {
+    fn age(&mut self, _: &Path, _: Point) -> io::Result<Age> {
         Err(no_transactions())
     }
 

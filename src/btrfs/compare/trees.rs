@@ -17,7 +17,7 @@ use super::super::tree_search::items::{
 };
 use super::super::tree_search::{Key, Search, Wanted};
 use super::node::{Content, kind_of, subvolume};
-use super::{Age, Changed, Kind, Node, Side};
+use super::{Age, Changed, Kind, Node, Point, Side};
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 
@@ -229,23 +229,30 @@ impl Side for Trees {
         Ok(changed)
     }
 
-    fn age(&mut self, path: &Path, after: u64) -> io::Result<Age> {
+    fn age(&mut self, path: &Path, after: Point) -> io::Result<Age> {
         let Some(found) = self.find(path)? else {
             return Ok(Age::Absent);
         };
-        if found.named > after {
+        if found.named > after.transaction {
             return Ok(Age::New);
         }
         let Target::Inode(number) = found.target else {
             return Ok(Age::Older);
         };
-        for item in self.items(number, &[INODE_ITEM]) {
-            let inode = inodes::inode(&item?.bytes).ok_or_else(malformed)?;
-            if inode.transaction > after {
-                return Ok(Age::Changed);
-            }
+        let Some(item) = self.items(number, &[INODE_ITEM]).next() else {
+            return Ok(Age::Older);
+        };
+        let inode = inodes::inode(&item?.bytes).ok_or_else(malformed)?;
+        if inode.transaction <= after.transaction {
+            return Ok(Age::Older);
         }
-        Ok(Age::Older)
+        let is_file = kind_of(inode.mode) == Kind::File;
+        if after.at.is_some_and(|at| inode.changed < at)
+            && !(is_file && self.has_new_data(path, after.transaction)?)
+        {
+            return Ok(Age::Older);
+        }
+        Ok(Age::Changed)
     }
 
     fn has_new_data(&mut self, path: &Path, after: u64) -> io::Result<bool> {

@@ -5,6 +5,8 @@
 use std::ffi::OsString;
 use std::os::unix::ffi::OsStringExt;
 
+use jiff::Timestamp;
+
 use super::items::{INODE_ITEM, array, word};
 
 /// Item with extended attributes; the key's offset is a hash of their names.
@@ -38,6 +40,8 @@ pub struct Inode {
     pub device: (u32, u32),
     /// Flags (`BTRFS_INODE_*`, btrfs_tree.h).
     pub flags: u64,
+    /// The time of its last change, by the clock; reading does not set it, unlike `transaction`.
+    pub changed: Timestamp,
 }
 
 impl Inode {
@@ -72,6 +76,10 @@ pub fn inode(bytes: &[u8]) -> Option<Inode> {
     let half = |at| Some(u32::from_le_bytes(array(bytes, at)?));
     // The kernel's encoding: 20 bits of minor number, the major above.
     let device = word(bytes, 56)?;
+    let changed = Timestamp::new(
+        word(bytes, 124)?.cast_signed(),
+        half(132)?.cast_signed().clamp(0, 999_999_999),
+    );
     Some(Inode {
         made: word(bytes, 0)?,
         transaction: word(bytes, 8)?,
@@ -85,6 +93,8 @@ pub fn inode(bytes: &[u8]) -> Option<Inode> {
             (device & 0xf_ffff) as u32,
         ),
         flags: word(bytes, 64)?,
+        // What is no time is later than any.
+        changed: changed.unwrap_or(Timestamp::MAX),
     })
 }
 

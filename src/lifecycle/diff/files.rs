@@ -91,7 +91,7 @@ fn how(known: &mut Known<'_>, before: &Path, after: &Path) -> Result<How> {
         return Ok(How::Files);
     };
     let parted = known.parted(before, after)?;
-    Ok(parted.map_or(How::All, How::Since))
+    Ok(parted.map_or(How::All, |parted| How::Since(parted.transaction)))
 }
 
 /// Recognises differences of identity.

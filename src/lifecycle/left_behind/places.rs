@@ -56,7 +56,7 @@ const SHELVES: &[&str] = &[
 ];
 
 /// Returns whether a file of the root half does not count: caches, logs, temporary files, and what every boot writes.
-pub(super) fn is_passing(path: &Path) -> bool {
+pub(in crate::lifecycle) fn is_passing(path: &Path) -> bool {
     is_left_out(path)
         || EVERY_BOOT.iter().any(|pattern| is_beneath(path, pattern))
         || is_in_a_users_cache(path)

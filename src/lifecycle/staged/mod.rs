@@ -16,6 +16,7 @@ mod memberships;
 mod network_settings;
 mod node;
 mod obstacles;
+pub mod origin_texts;
 mod pxe_binaries;
 pub(super) mod report_unit;
 mod root_network;

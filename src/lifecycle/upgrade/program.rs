@@ -28,7 +28,7 @@ const COMMAND: &str = "upgrade.command";
 const SYNC: &str = "upgrade.sync";
 
 /// Returns when what the command writes is made durable: at the end, where nobody says otherwise.
-pub(super) fn durable(pool: &Pool, node: &Node) -> Durable {
+pub(in crate::lifecycle) fn durable(pool: &Pool, node: &Node) -> Durable {
     match node.property(pool, SYNC).as_deref() {
         Some("on") => Durable::Always,
         _ => Durable::AtTheEnd,
@@ -82,7 +82,12 @@ pub(super) fn commands(
 ///
 /// # Errors
 /// When it does not end well, with its last lines; when netbe was asked to stop.
-pub(super) fn step(sandbox: &Sandbox<'_>, step: &Step, log: &File, echo: bool) -> Result<i32> {
+pub(in crate::lifecycle) fn step(
+    sandbox: &Sandbox<'_>,
+    step: &Step,
+    log: &File,
+    echo: bool,
+) -> Result<i32> {
     if !step.what.is_empty() {
         say(log, echo, step.what)?;
     }
@@ -140,7 +145,7 @@ pub(super) fn say(log: &File, echo: bool, what: &str) -> Result<()> {
 }
 
 /// Opens a new log, for writing at its end and for reading what it says.
-pub(super) fn new_log(path: &Path) -> Result<File> {
+pub(in crate::lifecycle) fn new_log(path: &Path) -> Result<File> {
     File::options()
         .read(true)
         .append(true)

@@ -108,12 +108,32 @@ pub struct EnvRecord {
     /// The disk space of that upgrade.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shared: Option<Shared>,
+    /// The environments whose changes were merged into it, or into one it comes from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub merged: Vec<Merged>,
     /// The environment of the same node that it was renamed from, while that one may still exist.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub replaces: Option<String>,
     /// What a newer netbe wrote.
     #[serde(flatten)]
     pub other: Map<String, Value>,
+}
+
+/// Until when an environment's changes were merged into another, by transactions of their filesystem.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Merged {
+    /// The environment that was merged.
+    pub uuid: String,
+    /// What it changed until this one is in the result.
+    pub until: u64,
+    /// The time of that, UTC.
+    pub until_at: Timestamp,
+    /// When the result was begun as a copy: what it got later came by the merge.
+    pub begun: u64,
+    /// When the result was complete: what changed in it later is its own.
+    pub complete: u64,
+    /// The time of that, UTC.
+    pub complete_at: Timestamp,
 }
 
 /// When a node's names were led to an environment.
@@ -179,6 +199,7 @@ impl EnvRecord {
             added: own.added,
             stripped: own.stripped,
             rested: own.rested,
+            merged: own.merged,
             other: own.other,
             ..Self::new(uuid, Timestamp::now(), own.boot_mount)
         }

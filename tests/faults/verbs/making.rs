@@ -1,6 +1,10 @@
 //! What makes environments of others.
 
+use std::fs;
+use std::os::unix::fs::symlink;
+
 use super::{PLAIN, TAKEN, Verb};
+use crate::support::Pool;
 
 pub(super) const VERBS: &[Verb] = &[
     Verb {
@@ -69,4 +73,22 @@ pub(super) const VERBS: &[Verb] = &[
         done: TAKEN,
         ..PLAIN
     },
+    Verb {
+        name: "merge",
+        spoil: Some(written),
+        line: "merge nog/a nog/b --name c",
+        touched: &["nog/c"],
+        done: TAKEN,
+        ..PLAIN
+    },
 ];
+
+/// Writes as the node does after the other environment was made.
+fn written(pool: &Pool) {
+    let srv = pool.half("nog/a", "root").join("srv");
+    fs::create_dir_all(srv.join("deep/er")).unwrap();
+    fs::write(srv.join("deep/er/file"), "x").unwrap();
+    fs::hard_link(srv.join("deep/er/file"), srv.join("deep/name")).unwrap();
+    symlink("file", srv.join("deep/er/link")).unwrap();
+    fs::remove_file(pool.half("nog/a", "root").join("etc/hosts")).unwrap();
+}

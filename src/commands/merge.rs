@@ -1,0 +1,173 @@
+//! `netbe merge`
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
+
+use super::args::{Changing, Making};
+use super::complete;
+use super::session::Session;
+use crate::lifecycle::merge::{self, Merged, Request};
+use crate::merge::decide::Conflicts;
+use crate::output;
+use crate::pool::{EnvId, EnvName};
+
+/// Make an environment with the changes of another
+///
+/// The new environment is TO, with what FROM has changed since the two parted: files, directories and links with content,
+/// permissions, owner and extended attributes. Both stay as they are. For what a node has written, after its upgrade, in the
+/// environment that it runs. What is merged is of one instant: a snapshot of FROM is taken first.
+///
+/// What only one of them changed is as that one has it. What both changed stays as TO has it; FROM's is put beside it,
+/// as NAME.netbe-FROM, the conflicts are listed, the exit status is 1, and activate takes such an environment only by
+/// its name. Of passwd, group, shadow, gshadow, subuid and subgid each account is merged by itself.
+///
+/// Files that packages own are as in TO, with its package database; configuration files of packages are merged. Packages
+/// that FROM has added or removed are named, and with --packages installed and removed in the new environment
+/// by its package manager. The host name and everything else that tells the machine from others is the node's. Hard
+/// links between merged files stay; sockets are not merged.
+///
+/// Where FROM and TO come from different imports, the environment that FROM was made from, usually a template's, tells
+/// what FROM has changed.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe merge nog/first nog/second
+  netbe merge -n nog/first nog/second
+  netbe merge nog/first nog/second /etc /home/pi
+  netbe merge nog/first nog/second --theirs --packages --name third")]
+pub struct Merge {
+    /// The environment whose changes are taken
+    #[arg(value_name = "NODE/FROM", add = ArgValueCompleter::new(complete::sources))]
+    pub from: EnvId,
+    /// The environment they are merged into
+    #[arg(value_name = "NODE/TO", add = ArgValueCompleter::new(complete::sources))]
+    pub to: EnvId,
+    /// Take only these, with all beneath them: absolute paths, as the node sees them
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Keep TO's of what both changed, and do not put FROM's beside it
+    #[arg(long, group = "side")]
+    pub ours: bool,
+    /// Take FROM's of what both changed
+    #[arg(long, group = "side")]
+    pub theirs: bool,
+    /// Install and remove the packages that FROM has added and removed
+    #[arg(long)]
+    pub packages: bool,
+    /// Name of the new environment, by default the current time
+    #[arg(long, value_name = "ENV")]
+    pub name: Option<EnvName>,
+    /// The description.
+    #[command(flatten)]
+    pub making: Making,
+    /// For scripts: one JSON document
+    #[arg(long)]
+    pub json: bool,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+/// Merges an environment into a copy of another.
+pub fn run(session: &Session, args: Merge) -> Result<u8> {
+    let conflicts = match (args.ours, args.theirs) {
+        (true, _) => Conflicts::Ours,
+        (_, true) => Conflicts::Theirs,
+        _ => Conflicts::Beside,
+    };
+    let request = Request {
+        from: args.from,
+        to: args.to,
+        name: args.name,
+        paths: args.paths,
+        conflicts,
+        packages: args.packages,
+        description: args.making.description,
+        boots_next: false,
+    };
+    let outcome = merge::merge(&session.pool()?, &request, args.changing.into())?;
+    match session.done(outcome)? {
+        Some(merged) => tell(session, &merged, args.json),
+        None => Ok(0),
+    }
+}
+
+/// Prints what was merged; returns the exit status.
+pub(super) fn tell(session: &Session, merged: &Merged, json: bool) -> Result<u8> {
+    session.answer(&match json {
+        true => output::merge::document(merged)?,
+        false => output::merge::draw(merged, &session.screen),
+    })?;
+    if !json {
+        session.sentence(&sentence(merged))?;
+    }
+    session.notes(&notes(merged));
+    session.notes(&merged.notes);
+    session.warnings(&merged.warnings);
+    Ok(u8::from(!merged.conflicts.is_empty()))
+}
+
+fn sentence(merged: &Merged) -> String {
+    let (from, to) = (&merged.from, &merged.to);
+    let Some(id) = &merged.id else {
+        return format!("{to} has everything that {from} has changed.");
+    };
+    let next = match merged.conflicts.is_empty() {
+        true => format!(" To boot it next: netbe activate {id}"),
+        false => format!(
+            " Both changed {}: look at {}, then: netbe activate {id}",
+            count(merged.conflicts.len(), "file"),
+            match merged.conflicts.len() {
+                1 => "it",
+                _ => "them",
+            }
+        ),
+    };
+    format!(
+        "Created {id}: {to}, with {} from {from}.{next}",
+        count(merged.taken.len(), "change")
+    )
+}
+
+fn notes(merged: &Merged) -> Vec<String> {
+    let mut notes = Vec::new();
+    if merged.of_packages > 0 {
+        notes.push(format!(
+            "{} that packages own, or their tools made, {} as in {}",
+            count(merged.of_packages, "changed file"),
+            match merged.of_packages {
+                1 => "stays",
+                _ => "stay",
+            },
+            merged.to
+        ));
+    }
+    let done = merged.has_packages && merged.id.is_some();
+    let lists = [
+        ("added", "installed", &merged.packages.added),
+        ("removed", "removed", &merged.packages.removed),
+    ];
+    for (verb, also, names) in lists {
+        if names.is_empty() {
+            continue;
+        }
+        let names = names.join(" ");
+        notes.push(match done {
+            true => format!("{also} as in {}: {names}", merged.from),
+            false => format!(
+                "{} has {verb} packages that were not merged (--packages merges them): {names}",
+                merged.from
+            ),
+        });
+    }
+    notes
+}
+
+fn count(number: usize, what: &str) -> String {
+    match number {
+        1 => format!("1 {what}"),
+        more => format!("{more} {what}s"),
+    }
+}

@@ -1,0 +1,196 @@
+//! What two environments had in common when they parted, and what of FROM counts as changed since.
+//!
+//! By transactions where both come from one subvolume. Else by the environment of another node, or an older one, that FROM comes
+//! from: what TO has otherwise than that, TO changed. Reads only.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::find::Since;
+use crate::btrfs::compare::{How, OfFirst, Point};
+use crate::btrfs::subvolume::{self, Info};
+use crate::failure::Failure;
+use crate::fs::rooted::Tree;
+use crate::lifecycle::diff::origin_of;
+use crate::lifecycle::parting::{Known, Parting, since_merge};
+use crate::lifecycle::staged::origin_texts;
+use crate::packages::{chosen, installed};
+use crate::pool::origin_texts::Texts;
+use crate::pool::{Environment, Pool};
+
+/// What two environments had in common.
+#[derive(Debug)]
+pub(super) struct Base {
+    /// What of FROM counts as changed, for each half.
+    pub(super) since: [Since; 2],
+    /// The texts that are compared by content, if they are known.
+    pub(super) texts: Option<Texts>,
+    /// The names of the packages, if they are known.
+    pub(super) packages: Option<BTreeSet<String>>,
+}
+
+impl Base {
+    /// Finds it.
+    ///
+    /// # Errors
+    /// A refusal if they have nothing in common that is still there.
+    pub(super) fn find(pool: &Pool, from: &Environment, to: &Environment) -> Result<Self> {
+        let mut known = Known::new(pool);
+        let halves = [(from.root(), to.root()), (from.boot(), to.boot())];
+        let mut partings = Vec::new();
+        for (from, to) in &halves {
+            partings.push(known.parting(subvolume::info(from)?, subvolume::info(to)?)?);
+        }
+        let (Some(of_root), Some(of_boot)) = (partings[0], partings[1]) else {
+            return Self::by_environment(pool, &mut known, from, to);
+        };
+        let mut since = Vec::new();
+        for ((_, to_half), parting) in halves.iter().zip([of_root, of_boot]) {
+            let of_first = since_merge(from, to, Some(parting.point));
+            let of_first = match of_first {
+                Some(of_first) => of_first,
+                None => {
+                    let after = after(parting, from, subvolume::info(to_half)?);
+                    of_first_since(after, parting.point)
+                }
+            };
+            since.push(Since::Parting(How::SinceInFirst(of_first)));
+        }
+        let [root, boot]: [Since; 2] = since
+            .try_into()
+            .map_err(|_| anyhow::anyhow!("an environment has two halves"))?;
+        Ok(Self {
+            since: [root, boot],
+            texts: texts_of(pool, of_root),
+            packages: packages_of(pool, from, to, of_root),
+        })
+    }
+
+    /// Takes an environment that FROM comes from for what both systems had in common.
+    fn by_environment(
+        pool: &Pool,
+        known: &mut Known<'_>,
+        from: &Environment,
+        to: &Environment,
+    ) -> Result<Self> {
+        let record = from.record.as_ref();
+        let line = record
+            .into_iter()
+            .flat_map(|r| r.origin.iter().chain(&r.lineage));
+        let mut found = None;
+        for origin in line {
+            let Some(env) = origin_of(pool, origin)? else {
+                continue;
+            };
+            let is_of_another = env.node != from.node;
+            found = Some(env);
+            // A node's own environments have what its first one was made from, and what it changed.
+            if is_of_another {
+                break;
+            }
+        }
+        let unrelated = || {
+            Failure::refused(format!(
+                "{from} and {to} have no common origin, and what {from} was made from does not exist any more: \
+                 what it changed since is not known"
+            ))
+            .hint(format!("netbe diff --files {to} {from}"))
+        };
+        let base = found.ok_or_else(unrelated)?;
+        let mut since = |from: &Path, half: PathBuf| -> Result<Since> {
+            let parted = known
+                .parted(subvolume::info(from)?, subvolume::info(&half)?)?
+                .ok_or_else(unrelated)?;
+            Ok(Since::Base(
+                How::SinceInFirst(of_first_since(parted, parted)),
+                half,
+            ))
+        };
+        let root = Tree::open(&base.root())?;
+        Ok(Self {
+            since: [
+                since(&from.root(), base.root())?,
+                since(&from.boot(), base.boot())?,
+            ],
+            texts: Some(origin_texts::of(&root, &Tree::open(&base.boot())?)),
+            packages: installed(&root).ok().map(|found| chosen::names(&found)),
+        })
+    }
+}
+
+fn of_first_since(after: Point, parted: Point) -> OfFirst {
+    OfFirst {
+        after,
+        parted: Some(parted),
+        second_alone: None,
+        is_bounded: false,
+    }
+}
+
+/// Returns the point after which FROM's changes count.
+///
+/// What made FROM out of TO, such as an upgrade, is what a return to TO undoes: of such a one only that counts which its node
+/// could write.
+fn after(parting: Parting, from: &Environment, to: Info) -> Point {
+    let led = from.record.as_ref().and_then(|record| record.first_led);
+    match led {
+        Some(led) if parting.ancestor == to.uuid && led > parting.point.transaction => Point {
+            transaction: led,
+            at: None,
+        },
+        _ => parting.point,
+    }
+}
+
+/// Returns the environment of a root subvolume.
+fn environment_of(pool: &Pool, root: subvolume::Uuid) -> Option<Environment> {
+    let nodes = pool.nodes().ok()?;
+    let is = |env: &Environment| subvolume::info(&env.root()).is_ok_and(|info| info.uuid == root);
+    nodes
+        .into_iter()
+        .flat_map(|node| node.environments().unwrap_or_default())
+        .find(is)
+}
+
+/// Returns what the snapshot by which they parted was made from, in the texts that are compared by content.
+fn texts_of(pool: &Pool, parting: Parting) -> Option<Texts> {
+    Texts::read(&environment_of(pool, parting.snapshot)?.dir)
+}
+
+/// Returns the names of the packages that both had.
+fn packages_of(
+    pool: &Pool,
+    from: &Environment,
+    to: &Environment,
+    parting: Parting,
+) -> Option<BTreeSet<String>> {
+    let names = |env: &Environment| {
+        let root = Tree::open(&env.root()).ok()?;
+        installed(&root).ok().map(|found| chosen::names(&found))
+    };
+    let is = |env: &Environment| {
+        subvolume::info(&env.root()).is_ok_and(|info| info.uuid == parting.snapshot)
+    };
+    // TO as its upgrade found it, or as it was made.
+    if is(to) {
+        let mut found = names(to)?;
+        if let Some(changes) = to
+            .record
+            .as_ref()
+            .and_then(|record| record.upgrade.as_ref())
+        {
+            for (name, _) in &changes.added {
+                found.remove(name);
+            }
+            found.extend(changes.removed.iter().map(|(name, _)| name.clone()));
+        }
+        return Some(found);
+    }
+    let ancestor = environment_of(pool, parting.ancestor)?;
+    // A node changes the packages of its own.
+    (ancestor.node != from.node || ancestor.name == to.name)
+        .then(|| names(&ancestor))
+        .flatten()
+}

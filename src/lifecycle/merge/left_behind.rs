@@ -1,0 +1,101 @@
+//! `activate --merge`: what a node would leave behind is merged into what it boots next.
+//!
+//! Promises that nothing is activated where both changed the same file. Not for the merge.
+
+use anyhow::Result;
+
+use super::{Merged, Request, merge};
+use crate::evidence::Evidence;
+use crate::failure::Failure;
+use crate::lifecycle::left_behind::{self, AsOf, LeftBehind};
+use crate::lifecycle::{Mode, Outcome, activate};
+use crate::merge::decide::Conflicts;
+use crate::pool::{EnvId, Node, Operand, Pool};
+
+/// What came of `activate --merge`.
+#[derive(Debug)]
+pub struct Taken {
+    /// What was merged; `None` if the node left nothing behind.
+    pub merged: Option<Merged>,
+    /// What was activated; `None` if both changed something, and it has to be looked at first.
+    pub activated: Option<activate::Activated>,
+}
+
+/// Merges what a node would leave behind into what it is to boot next, and activates the result.
+pub fn and_activate(
+    pool: &Pool,
+    operand: Option<&Operand>,
+    force: bool,
+    mode: Mode,
+) -> Result<Outcome<Taken>> {
+    let chosen = activate::choose(pool, operand)?.env;
+    let node = pool.node(&chosen.node)?;
+    let left = left_behind::by_booting(pool, &node, &chosen, AsOf::Now)?;
+    let from = match left.as_slice() {
+        [] => {
+            let done = activate::activate(pool, operand, force, mode)?;
+            return Ok(done.map(|activated| Taken {
+                merged: None,
+                activated: Some(activated),
+            }));
+        }
+        [one] => one.wrote_in.clone(),
+        several => the_booted_one(&node, several)?,
+    };
+    let request = Request {
+        from,
+        to: chosen.id(),
+        name: None,
+        paths: Vec::new(),
+        conflicts: Conflicts::Beside,
+        packages: false,
+        description: String::new(),
+        boots_next: !force,
+    };
+    let merged = match merge(pool, &request, mode)? {
+        Outcome::Planned(mut steps) => {
+            steps.push(format!(
+                "let {} boot the result, unless both changed something",
+                node.name
+            ));
+            return Ok(Outcome::Planned(steps));
+        }
+        Outcome::Done(merged) => merged,
+    };
+    let activated = match (&merged.id, merged.conflicts.is_empty()) {
+        (_, false) => None,
+        (made, true) => {
+            let made = made.clone().unwrap_or(chosen.id());
+            match activate::activate(pool, Some(&made.into()), force, mode)? {
+                Outcome::Done(activated) => Some(activated),
+                Outcome::Planned(_) => None,
+            }
+        }
+    };
+    Ok(Outcome::Done(Taken {
+        merged: Some(merged),
+        activated,
+    }))
+}
+
+/// Returns the environment that a node runs, of several in which it may have written.
+fn the_booted_one(node: &Node, several: &[LeftBehind]) -> Result<EnvId> {
+    let evidence = Evidence::recent(node);
+    let envs = node.environments()?;
+    let runs = |id: &&EnvId| {
+        let env = envs.iter().find(|env| env.name == id.env);
+        env.is_some_and(|env| evidence.booted(env) == Some(true))
+    };
+    let ids: Vec<&EnvId> = several.iter().map(|one| &one.wrote_in).collect();
+    if let [one] = ids.iter().filter(|id| runs(id)).collect::<Vec<_>>()[..] {
+        return Ok((*one).clone());
+    }
+    let names: Vec<String> = ids.iter().map(ToString::to_string).collect();
+    Err(Failure::refused(format!(
+        "{} may have written in several environments, and it is not known which it runs: {}",
+        node.name,
+        names.join(", ")
+    ))
+    .hint(format!("netbe merge {} {}", ids[0], several[0].missing_in))
+    .into())
+}

@@ -1,0 +1,115 @@
+//! Merging what one environment of a node changed into another: `merge`, and `activate --merge`.
+//!
+//! The result is a new environment: TO, with what FROM has changed since the two parted, path by path. Both stay as they are.
+//! All of FROM is of one instant, for each half: that of a snapshot. Promises that nothing of TO is lost, and that what both
+//! changed is named. The rules of which side a path is taken from are in [`crate::merge`].
+
+mod apply;
+mod base;
+mod by_content;
+mod find;
+mod left_behind;
+mod packages;
+mod run;
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use self::apply::beside;
+pub use self::find::Conflict;
+pub use self::left_behind::{Taken, and_activate};
+use self::run::Run;
+use super::diff::files::Changed;
+use super::{Mode, Outcome};
+use crate::failure::Failure;
+use crate::merge::decide::Conflicts;
+use crate::packages::Chosen;
+use crate::pool::{EnvId, EnvName, Pool};
+
+/// The request.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The environment whose changes are taken.
+    pub from: EnvId,
+    /// The environment they are merged into.
+    pub to: EnvId,
+    /// The name of the new environment; without it, the name is the current time.
+    pub name: Option<EnvName>,
+    /// What is taken, absolute paths as the node sees them; everything if empty.
+    pub paths: Vec<PathBuf>,
+    /// What happens to what both changed.
+    pub conflicts: Conflicts,
+    /// Whether packages are installed and removed as FROM did.
+    pub packages: bool,
+    /// The description.
+    pub description: String,
+    /// Whether the node is to boot the result next: then it must pass verification.
+    pub boots_next: bool,
+}
+
+impl Request {
+    fn check(&self) -> Result<()> {
+        if self.from == self.to {
+            return Err(Failure::usage(format!("{} twice", self.from)).into());
+        }
+        if self.from.node != self.to.node {
+            return Err(Failure::refused(format!(
+                "{} and {} are of two nodes",
+                self.from, self.to
+            ))
+            .hint(format!("netbe clone {} {}", self.to, self.from.node))
+            .into());
+        }
+        for path in &self.paths {
+            if !path.is_absolute() || path.components().any(|c| c.as_os_str() == "..") {
+                return Err(Failure::usage(format!(
+                    "{} is no absolute path of the node",
+                    path.display()
+                ))
+                .into());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The result.
+#[derive(Debug)]
+pub struct Merged {
+    /// The new environment; `None` if FROM changed nothing that TO does not have.
+    pub id: Option<EnvId>,
+    /// The two.
+    pub from: EnvId,
+    /// The other.
+    pub to: EnvId,
+    /// What was taken from FROM, sorted by path.
+    pub taken: Vec<Changed>,
+    /// What both changed, sorted by path.
+    pub conflicts: Vec<Conflict>,
+    /// The number of files that FROM changed, and that stay as TO's packages have them.
+    pub of_packages: usize,
+    /// The packages that FROM added and removed.
+    pub packages: Chosen,
+    /// Whether these were installed and removed in the result, too.
+    pub has_packages: bool,
+    /// Notes, a sentence each.
+    pub notes: Vec<String>,
+    /// Warnings, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Merges what one environment changed into a copy of another.
+pub fn merge(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Merged>> {
+    request.check()?;
+    let node = pool.node(&request.to.node)?;
+    node.environment(&request.from.env)?;
+    pool.refuse_work(&node.name, &request.from.env, mode.patience())?;
+    let lock = mode.lock_idle(pool, &node.name, &request.to.env)?;
+    let node = pool.node(&node.name)?;
+    let run = Run::new(pool, &node, request)?;
+    match lock {
+        None => Ok(Outcome::Planned(run.steps()?)),
+        Some(lock) => run.perform(lock, mode).map(Outcome::Done),
+    }
+}

@@ -1,0 +1,319 @@
+//! One merge: what it observes, its steps, and carrying them out.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Result;
+use jiff::Timestamp;
+
+use super::find::{Found, Half, Sides};
+use super::{Conflict, Merged, Request, apply, base, packages};
+use crate::btrfs::subvolume::{self, Info};
+use crate::lifecycle::Mode;
+use crate::lifecycle::diff::files::Changed;
+use crate::lifecycle::staged::{
+    self, Content, Identity, Made, StagedEnvironment, Target, origin_texts, snapshot,
+};
+use crate::packages::Chosen;
+use crate::pool::record::{EnvRecord, Merged as Until};
+use crate::pool::stage::Staged;
+use crate::pool::{EnvId, EnvName, Environment, Node, NodeLock, Operand, Pool, layout};
+
+/// A merge of two environments of a node.
+pub(super) struct Run<'a> {
+    pool: &'a Pool,
+    node: &'a Node,
+    from: Environment,
+    to: Environment,
+    before: EnvRecord,
+    name: EnvName,
+    base: base::Base,
+    request: &'a Request,
+}
+
+impl<'a> Run<'a> {
+    pub(super) fn new(pool: &'a Pool, node: &'a Node, request: &'a Request) -> Result<Self> {
+        node.refuse_lost()?;
+        let (from, to) = (
+            node.environment(&request.from.env)?,
+            node.environment(&request.to.env)?,
+        );
+        for env in [&from, &to] {
+            pool.refuse_work(&env.node, &env.name, Duration::ZERO)?;
+            env.require_sound()?;
+        }
+        let target = Operand {
+            node: node.name.clone(),
+            env: request.name.clone(),
+        };
+        let name = staged::free_name(pool, Some(node), &target)?;
+        let base = base::Base::find(pool, &from, &to)?;
+        Ok(Self {
+            pool,
+            node,
+            before: to.record_for_change()?,
+            from,
+            to,
+            name,
+            base,
+            request,
+        })
+    }
+
+    fn id(&self) -> EnvId {
+        EnvId::new(&self.node.name, &self.name)
+    }
+
+    fn target(&self) -> Target<'_> {
+        Target {
+            pool: self.pool,
+            node: &self.node.name,
+            record: &self.node.record,
+            env: &self.name,
+            boots_next: self.request.boots_next,
+        }
+    }
+
+    fn sides(&self, from_halves: [PathBuf; 2], to_halves: [PathBuf; 2]) -> Sides<'_> {
+        Sides {
+            from: &self.from,
+            to: &self.to,
+            from_halves,
+            to_halves,
+            since: self.base.since.clone(),
+            base: self.base.texts.clone(),
+            data: self.node.record.data.mounted().cloned().collect(),
+            paths: &self.request.paths,
+            conflicts: self.request.conflicts,
+        }
+    }
+
+    /// Returns the steps of a dry run, from what both have now.
+    pub(super) fn steps(&self) -> Result<Vec<String>> {
+        subvolume::sync(self.pool.root())?;
+        self.target().foresee(&self.to, &self.before)?;
+        let (from, to, name) = (&self.from, &self.to, self.id());
+        let sides = self.sides([from.root(), from.boot()], [to.root(), to.boot()]);
+        let found = sides.find()?;
+        let packages = packages::chosen(&self.base, from, &to.root())?;
+        if found.is_empty() && (packages.is_empty() || !self.request.packages) {
+            return Ok(Vec::new());
+        }
+        let mut steps = vec![format!("snapshot both halves of {to} as {name}")];
+        let as_from = |what: &Changed| match what.change.after {
+            Some(_) => format!("take {} from {from}", what.path.display()),
+            None => format!("remove {}, as in {from}", what.path.display()),
+        };
+        steps.extend(found.taken.iter().map(as_from));
+        steps.extend(
+            found
+                .conflicts
+                .iter()
+                .map(|conflict| match &conflict.beside {
+                    Some(at) => format!(
+                        "leave {} as in {to} ({}), and put that of {from} beside it: {}",
+                        conflict.path.display(),
+                        conflict.why,
+                        at.display()
+                    ),
+                    None => format!(
+                        "leave {} as in {to} ({})",
+                        conflict.path.display(),
+                        conflict.why
+                    ),
+                }),
+        );
+        if self.request.packages {
+            steps.extend(
+                packages::steps(to, &packages)?
+                    .iter()
+                    .map(|step| format!("run in it: {}", step.argv.join(" "))),
+            );
+        }
+        steps.push(format!(
+            "put the boot files and fstab of {name} right, and verify it"
+        ));
+        Ok(steps)
+    }
+
+    pub(super) fn perform(&self, lock: NodeLock, mode: Mode) -> Result<Merged> {
+        let mut staged = StagedEnvironment::in_node(self.target(), self.node)?;
+        let mut notes = staged.snapshot(&self.to)?;
+        origin_texts::keep(&staged)?;
+        let begun = subvolume::info(&staged.root())?.made;
+        // Without the node's lock: much may have to be copied, and packages installed.
+        let _name_stays = self.pool.lock_env(&lock, &self.name)?;
+        drop(lock);
+        let copy = Staged::new(&self.node.dir, self.from.name.as_str())?;
+        snapshot::snapshot(&self.from, copy.path())?;
+        let from_halves = [layout::ROOT, layout::BOOT].map(|half| copy.path().join(half));
+        let [root, boot] = [
+            subvolume::info(&from_halves[0])?,
+            subvolume::info(&from_halves[1])?,
+        ];
+        let until = match root.made <= boot.made {
+            true => root,
+            false => boot,
+        };
+        // What nested subvolumes held is not in the trees yet.
+        subvolume::sync(copy.path())?;
+        let to_halves = [staged.root(), staged.boot()];
+        let sides = self.sides(from_halves.clone(), to_halves.clone());
+        let mut found = sides.find()?;
+        let packages = packages::chosen(&self.base, &self.from, &to_halves[0])?;
+        let brings_packages = self.request.packages && !packages.is_empty();
+        if found.is_empty() && !brings_packages {
+            return Ok(self.result(None, found, packages, notes));
+        }
+        let places = [false, true].map(|in_boot| sides.place(in_boot));
+        let (blocked, without_flags) = apply::apply(
+            &found,
+            &self.from,
+            self.request.conflicts,
+            &from_halves,
+            &to_halves,
+            &places,
+        )?;
+        found.blocked(blocked);
+        notes.extend(lost_flags(&without_flags));
+        drop(copy);
+        if brings_packages {
+            packages::bring(self.pool, self.node, &self.before, staged.dir(), &packages)?;
+            notes.extend(snapshot::flatten_within(&staged.root())?);
+        }
+        let lock = mode.lock_again(self.pool, &self.node.name)?;
+        staged.look_again(&lock)?;
+        let made = self.publish(staged, &lock, begun, until, found.conflicts.is_empty())?;
+        let mut merged = self.result(Some(self.id()), found, packages, notes);
+        merged.notes.extend(made.notes);
+        merged.warnings.extend(made.warnings);
+        Ok(merged)
+    }
+
+    fn publish(
+        &self,
+        staged: StagedEnvironment,
+        lock: &NodeLock,
+        begun: u64,
+        until: Info,
+        is_clean: bool,
+    ) -> Result<Made> {
+        let mut record = self
+            .before
+            .derived(staged.uuid()?, &self.node.name, &self.to.name);
+        record.description.clone_from(&self.request.description);
+        // What has conflicts is looked at before it is booted: only by its name.
+        record.proposed = is_clean;
+        let mut complete = staged.complete(Content {
+            record,
+            before: self.before.clone(),
+            identity: Identity::Same,
+        })?;
+        subvolume::sync(staged.dir())?;
+        let complete_now = subvolume::info(&staged.root())?
+            .generation
+            .max(subvolume::info(&staged.boot())?.generation);
+        // Of a part of its changes the rest is still to come.
+        if self.request.paths.is_empty() {
+            let until = Until {
+                uuid: self.from.uuid().unwrap_or_default().to_string(),
+                until: until.made,
+                until_at: until.created,
+                begun,
+                complete: complete_now,
+                complete_at: Timestamp::now(),
+            };
+            note_merged(&mut complete.record.merged, &self.from, &until);
+        }
+        staged.publish(lock, complete)
+    }
+
+    fn result(
+        &self,
+        id: Option<EnvId>,
+        found: Found,
+        packages: Chosen,
+        notes: Vec<String>,
+    ) -> Merged {
+        let mut warnings = Vec::new();
+        if let Some(first) = found.unread.first() {
+            warnings.push(format!(
+                "{} paths are too long to be merged, and stay as in {}: {} first",
+                found.unread.len(),
+                self.to,
+                crate::fs::shown_path::shortened(first)
+            ));
+        }
+        if let Some(first) = found.of_data.first() {
+            warnings.push(format!(
+                "{} wrote {} in places that are the node's data now, {} first: they stay there, and nothing that mounts \
+                 the data shows them; netbe mount {} shows them",
+                self.from,
+                match found.of_data.len() {
+                    1 => "1 file".to_string(),
+                    more => format!("{more} files"),
+                },
+                first.display(),
+                self.from
+            ));
+        }
+        Merged {
+            id,
+            from: self.from.id(),
+            to: self.to.id(),
+            taken: found.taken,
+            conflicts: found.conflicts,
+            of_packages: found.of_packages.len(),
+            has_packages: self.request.packages,
+            packages,
+            notes,
+            warnings,
+        }
+    }
+}
+
+impl Found {
+    fn is_empty(&self) -> bool {
+        let is_empty = |half: &Half| {
+            half.put.is_empty()
+                && half.remove.is_empty()
+                && half.beside.is_empty()
+                && half.accounts.is_empty()
+        };
+        self.halves.iter().all(is_empty) && self.conflicts.is_empty()
+    }
+
+    /// Notes what could not stand at its path: that was not taken.
+    fn blocked(&mut self, blocked: Vec<Conflict>) {
+        for conflict in &blocked {
+            self.taken
+                .retain(|taken| !taken.path.starts_with(&conflict.path));
+        }
+        self.conflicts.extend(blocked);
+        self.conflicts.sort_by(|a, b| a.path.cmp(&b.path));
+    }
+}
+
+/// Notes that what an environment changed until a point is in the result, and what was merged into that one before.
+fn note_merged(merged: &mut Vec<Until>, from: &Environment, own: &Until) {
+    let before = from.record.iter().flat_map(|record| &record.merged);
+    let before = before.map(|before| Until {
+        begun: own.begun,
+        complete: own.complete,
+        complete_at: own.complete_at,
+        ..before.clone()
+    });
+    for one in before.chain([own.clone()]) {
+        merged.retain(|there| there.uuid != one.uuid);
+        merged.push(one);
+    }
+}
+
+fn lost_flags(paths: &[PathBuf]) -> Option<String> {
+    let first: &Path = paths.first()?;
+    Some(format!(
+        "{} files lost attributes of chattr(1), {} first",
+        paths.len(),
+        first.display()
+    ))
+}

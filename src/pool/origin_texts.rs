@@ -1,0 +1,62 @@
+//! `origin-texts.json`: what an environment's origin said, when it was made, in the texts that are merged by content.
+//!
+//! Transactions tell which files were changed. They do not tell which accounts were, nor whether an fstab was changed by
+//! more than netbe's own line. For that a merge needs what both had in common, which a running origin no longer has. Not part
+//! of the halves: a node can neither read nor write it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::layout;
+use super::record_file;
+use crate::fs::atomic::{self, Durable};
+
+/// The longest text that is kept, in bytes; all together are as long as a record may be.
+pub const TEXT_MAX: usize = 256 << 10;
+
+/// Texts of both halves, by path.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Texts {
+    /// Of the root half: the files of accounts as they are, `etc/hosts`, and `etc/fstab` without netbe's line.
+    #[serde(default)]
+    pub root: BTreeMap<String, String>,
+    /// Of the boot half: command lines and settings of the loader, without what names an environment.
+    #[serde(default)]
+    pub boot: BTreeMap<String, String>,
+}
+
+impl Texts {
+    /// Adds a text, unless it is too long.
+    pub fn add(texts: &mut BTreeMap<String, String>, path: impl Into<String>, text: String) {
+        if text.len() <= TEXT_MAX {
+            texts.insert(path.into(), text);
+        }
+    }
+
+    /// Reads those of the environment in a directory; `None` if there are none, or no readable ones.
+    pub fn read(dir: &Path) -> Option<Self> {
+        let text = record_file::read(&dir.join(layout::ORIGIN_TEXTS)).ok()??;
+        serde_json::from_str(&text).ok()
+    }
+
+    /// Writes them into the directory of a stage.
+    pub fn store(&self, dir: &Path) -> Result<()> {
+        let file = dir.join(layout::ORIGIN_TEXTS);
+        let text = serde_json::to_vec(self)?;
+        atomic::private(&file, &text, Durable::WithNextSync)
+            .with_context(|| format!("writing {}", file.display()))
+    }
+}
+
+/// Gives the directory of a stage those of an environment that it is a new name of; there may be none.
+pub fn carry(from: &Path, to: &Path) -> io::Result<()> {
+    let file = |dir: &Path| dir.join(layout::ORIGIN_TEXTS);
+    match std::fs::hard_link(file(from), file(to)) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+        _ => Ok(()),
+    }
+}
