@@ -50,6 +50,14 @@ pub fn target_addition() -> String {
     format!("local-fs.target.d/{ADDITION}")
 }
 
+/// Returns whether a path of a root is what is added to a unit, or its directory.
+pub fn is_addition(path: &str) -> bool {
+    let below = path
+        .strip_prefix(UNITS)
+        .and_then(|below| below.strip_prefix('/'));
+    below.is_some_and(|below| below.ends_with(&format!(".d/{ADDITION}")))
+}
+
 /// What is added to the unit of a mount.
 pub const MOUNT_TEXT: &str = "# Written by netbe: data of this node, which is mounted before anything uses it.\n\
     [Unit]\n\
@@ -128,7 +136,7 @@ pub fn mounted_below(text: &str, path: &str) -> Option<fstab::Entry> {
     })
 }
 
-pub(super) fn is_own(options: &str) -> bool {
+pub(in crate::boot) fn is_own(options: &str) -> bool {
     options.split(',').any(|option| option == OWN_OPTION)
 }
 

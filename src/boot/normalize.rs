@@ -57,7 +57,8 @@ pub fn split_cmdline(text: &str) -> Separated {
 pub fn split_fstab(text: &str) -> Separated {
     let mut separated = Separated::default();
     for line in text.split_inclusive('\n') {
-        match fstab::entries(line).iter().any(fstab::Entry::is_managed) {
+        let is_own = |entry: &fstab::Entry| entry.is_managed() || entry.is_data();
+        match fstab::entries(line).iter().any(is_own) {
             true => separated.specific.push(line.trim_end().to_string()),
             false => separated.rest.push_str(line),
         }

@@ -82,6 +82,27 @@ pub struct Compared {
     pub more: bool,
 }
 
+/// The files of a tree that were changed after a transaction.
+#[derive(Debug, Default)]
+pub struct Written {
+    /// Their paths, directories apart; a change of a time alone counts too.
+    pub paths: BTreeSet<PathBuf>,
+    /// Whether there are more than are looked at.
+    pub more: bool,
+}
+
+/// Returns the files of the subvolume at a trusted path that were changed after a transaction; dirty data is not seen.
+///
+/// # Errors
+/// If the tree cannot be read, or a stop was requested.
+pub fn changed_after(top: &Path, transaction: u64) -> io::Result<Written> {
+    let changed = trees::Trees::open(top)?.changed(transaction, LOOKED_AT)?;
+    Ok(Written {
+        paths: changed.others,
+        more: changed.more,
+    })
+}
+
 /// One of the two trees.
 trait Side {
     /// Returns the file at a path.

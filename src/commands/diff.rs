@@ -27,6 +27,8 @@ use crate::pool::Operand;
 /// Boot: the kernel command line, one argument on each line, the loader's configuration (config.txt, pxelinux.cfg)
 /// and fstab, as a unified diff.
 ///
+/// What both nodes have as data of their own (netbe-set) is the same in all of their environments, and left out.
+///
 /// Differences of identity are shown separately: the paths of root and boot half (root=, nfsroot=, ip=, netbe's
 /// line in fstab), and between two nodes host name, machine-id, ssh host keys, leases and random seeds. The JSON
 /// document marks them with "identity": true.

@@ -25,6 +25,10 @@ use crate::pool::NodeName;
 /// A node is behind its template where the template's active environment is newer than the one that what the node boots next
 /// came from; then the command is told that brings it.
 ///
+/// The data of a node (netbe-set) does not count: it is the same in every environment. What the node has written where its
+/// data is now, between the moment the data was taken and its next boot, is told as well. Booted from that environment
+/// again, it finds it under its data: mount --bind / /mnt && cp -au /mnt/home/. /home/ (a newer file in the data stays).
+///
 /// What every boot writes anew does not count: /var/lib/netbe/booted, /etc/.pwd.lock, /etc/adjtime,
 /// /etc/fake-hwclock.data, /etc/mtab, /var/backups/*.0, /var/backups/*.gz, /var/lib/NetworkManager/*.lease,
 /// /var/lib/NetworkManager/seen-bssids, /var/lib/NetworkManager/timestamps, /var/lib/chrony, /var/lib/dhclient,
@@ -73,6 +77,9 @@ pub fn run(session: &Session, args: &Status) -> Result<u8> {
             .iter()
             .filter_map(|state| state.behind_template.clone());
         session.notes(&behind_template::sentences(&behind.collect::<Vec<_>>()));
+        for old in states.iter().flat_map(|state| &state.old_places) {
+            session.notes(&[old.sentence()]);
+        }
     }
     for finding in check::filesystem::of_filesystem(&pool)? {
         let warning = format!("{}: {}", finding.about, finding.problem);

@@ -5,6 +5,7 @@
 //! mount (`staged::data`).
 
 pub mod destroy;
+pub mod old_place;
 
 use anyhow::{Context, Result};
 
@@ -50,7 +51,7 @@ impl Change {
                 None => {
                     let env = match &change.env {
                         Some(env) => env.clone(),
-                        None => node.active_environment()?,
+                        None => source(node)?,
                     };
                     match obstacle(&env, path)? {
                         None => change.adopt.push(path.clone()),
@@ -123,6 +124,7 @@ impl Change {
             let adopted = self.adopt.iter().map(|path| Data {
                 path: path.clone(),
                 off: false,
+                from: env.uuid().map(str::to_string),
                 taken,
             });
             record.paths.extend(adopted);
@@ -138,9 +140,22 @@ impl Change {
         let mut notes = Vec::new();
         if let (Some(env), false) = (&self.env, self.adopt.is_empty()) {
             let paths = list(&self.adopt);
-            if Evidence::recent(node).booted(env) != Some(false) && node.is_offered() {
+            let evidence = Evidence::recent(node);
+            let others = node.environments().unwrap_or_default();
+            let may_run = |other: &&Environment| evidence.booted(other) != Some(false);
+            let other = others
+                .iter()
+                .filter(|other| other.name != env.name)
+                .find(may_run);
+            if let Some(other) = other.filter(|_| evidence.booted(env) != Some(true)) {
                 notes.push(format!(
-                    "{name} uses its data from its next boot on; what it writes in {paths} until then stays in {env}"
+                    "{name} may be running {other}, whose {paths} was not taken"
+                ));
+            }
+            if evidence.booted(env) != Some(false) && node.is_offered() {
+                notes.push(format!(
+                    "{name} uses its data from its next boot on; what it writes in {paths} until then stays in {env}, \
+                     and netbe status {name} tells of it"
                 ));
             }
             notes.push(format!(
@@ -175,6 +190,19 @@ pub(super) fn differs(pool: &Pool, node: &Node) -> bool {
     let known: Vec<&DataPath> = node.record.data.mounted().collect();
     let is_new = |asked: &Asked| !asked.usual && !known.contains(&&asked.path);
     !node.is_template() && (asked.iter().any(is_new) || !known.iter().all(|path| is_asked(path)))
+}
+
+/// Returns the environment that a node's data is taken from: the one it runs, where that is known, else the active one.
+fn source(node: &Node) -> Result<Environment> {
+    let evidence = Evidence::now(node);
+    let envs = node.environments()?;
+    let runs = envs
+        .into_iter()
+        .find(|env| evidence.booted(env) == Some(true));
+    match runs {
+        Some(env) => Ok(env),
+        None => node.active_environment(),
+    }
 }
 
 fn refuse_without_helper(node: &Node) -> Result<()> {
@@ -245,6 +273,7 @@ pub(super) fn of_new_node(
             None => record.paths.push(Data {
                 path,
                 off: false,
+                from: None,
                 taken: None,
             }),
             Some(_) if usual => {}

@@ -2,7 +2,7 @@
 //!
 //! A new environment has the files of the time when it was made; what the node writes until it reboots stays in the one it
 //! runs. It is found by transactions, in time proportional to what was written. Files that are equal in both do not count,
-//! nor do caches, logs, temporary files and what every boot writes. Changes nothing. Not for copying the files.
+//! nor do the data of the node, caches, logs, temporary files and what every boot writes. Changes nothing. Not for copying the files.
 
 pub mod places;
 
@@ -212,6 +212,8 @@ pub fn between(
         subvolume::sync(&wrote_in.root())?;
     }
     let what = || format!("looking what {} wrote in {wrote_in}", wrote_in.node);
+    // The data of the node is what it was in either.
+    let data = pool.node(&wrote_in.node)?.record.data;
     let mut known = Known::new(pool);
     let mut since = Since::OtherMade;
     let mut changes = Vec::new();
@@ -238,8 +240,11 @@ pub fn between(
         };
         more |= compared.more;
         let judge = Judge::new(wrote_in, missing_in, &old, &new, in_boot).with_context(what)?;
-        let counts =
-            |change: &&Change| !judge.is_identity(change) && (in_boot || !is_passing(&change.path));
+        let is_data = |path: &Path| !in_boot && data.is_mounted(path);
+        let counts = |change: &&Change| {
+            let is_own = !judge.is_identity(change) && !is_data(&change.path);
+            is_own && (in_boot || !is_passing(&change.path))
+        };
         let place = Path::new("/").join(place);
         let counted = compared.changes.iter().filter(counts).filter_map(sized);
         changes.extend(counted.map(|(path, size)| (place.join(path), size)));
@@ -293,7 +298,7 @@ fn sized(change: &Change) -> Option<(&Path, u64)> {
     counts.then_some((change.path.as_path(), size))
 }
 
-fn summed(
+pub(super) fn summed(
     wrote_in: &Environment,
     missing_in: &Environment,
     since: Since,

@@ -8,13 +8,14 @@ use serde::Serialize;
 
 use super::activate;
 use super::behind_template::{Behind, Line, Templates};
+use super::data::old_place::{self, OldPlace};
 use super::left_behind::{self, AsOf, LeftBehind};
 use crate::evidence::Evidence;
 use crate::evidence::boots::How;
 use crate::fs::interrupt;
 use crate::lifecycle::staged::machine;
 use crate::pool::pending::{Kind, Pending, PendingBoot};
-use crate::pool::{Environment, Node, NodeName, Pool, node};
+use crate::pool::{Environment, Node, NodeName, Pool, data_store, node};
 use crate::publish::tftp;
 
 /// One node, as `status` shows it.
@@ -39,6 +40,10 @@ pub struct State {
     pub left_behind: Vec<LeftBehind>,
     /// The newer environment of its template, if it has one.
     pub behind_template: Option<Behind>,
+    /// The paths that belong to it and not to its environments.
+    pub data: Vec<String>,
+    /// What it wrote in an environment where its data is now, before it mounted that.
+    pub old_places: Vec<OldPlace>,
     /// Its TFTP names.
     pub names: Vec<String>,
     /// Its address: `dhcp` or a static one.
@@ -134,6 +139,8 @@ fn of_stranger(name: &NodeName, why: String) -> State {
         reboot_changes: None,
         left_behind: Vec::new(),
         behind_template: None,
+        data: Vec::new(),
+        old_places: Vec::new(),
         names: Vec::new(),
         ip: "-".to_string(),
         problems: vec![why],
@@ -172,6 +179,15 @@ fn state(pool: &Pool, templates: &Templates, node: Node) -> Option<(Node, State)
         .iter()
         .find(|env| Some(env.name.as_str()) == next.as_deref());
     let behind_template = its_next.and_then(|env| templates.behind(Line::of(env), &own));
+    let old_places = old_place::of_node(&node, &envs).unwrap_or_else(|e| {
+        problems.push(format!("what is not in its data is not known: {e:#}"));
+        Vec::new()
+    });
+    for data in node.record.data.paths.iter().filter(|data| !data.off) {
+        if !data_store::is_there(&node, &data.path).unwrap_or(true) {
+            problems.push(format!("its data of {} is missing", data.path));
+        }
+    }
     let machine = machine(pool, &node.name, &node.record);
     let state = State {
         node: node.name.to_string(),
@@ -182,6 +198,13 @@ fn state(pool: &Pool, templates: &Templates, node: Node) -> Option<(Node, State)
             .map(|known| Some(known) != next.as_ref()),
         left_behind,
         behind_template,
+        data: node
+            .record
+            .data
+            .mounted()
+            .map(ToString::to_string)
+            .collect(),
+        old_places,
         booted,
         pending: boot.map(|b| b.kind),
         pending_boot: boot.map(PendingState::new),

@@ -108,6 +108,16 @@ fn block(state: &State) -> String {
             &format!("{newer} is newer than {came_from}, which it came from: {command}"),
         );
     }
+    if !state.data.is_empty() {
+        line("data", &state.data.join(", "));
+    }
+    for old in &state.old_places {
+        let (env, amount, named) = (&old.wrote_in.env, &old.amount, &old.named);
+        line(
+            "behind",
+            &format!("{amount} in {env}, where its data is now, that this does not have: {named}"),
+        );
+    }
     line("address", &state.ip);
     line(
         "asks as",

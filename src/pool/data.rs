@@ -4,6 +4,7 @@
 //! back to it. Pure: not for the subvolumes themselves, which are `data_store`'s, nor for who mounts them.
 
 use std::fmt;
+use std::path::Path;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
@@ -90,6 +91,9 @@ pub struct Data {
     /// Whether it was taken off the list: no environment mounts it, and its subvolume stays until it is destroyed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub off: bool,
+    /// The identity of the environment that it was taken from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
     /// The transaction up to which it has what the environment that it was taken from had; `None` where no node ran.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken: Option<u64>,
@@ -104,6 +108,11 @@ impl DataRecord {
     /// Returns the paths that environments mount.
     pub fn mounted(&self) -> impl Iterator<Item = &DataPath> {
         self.paths.iter().filter(|d| !d.off).map(|d| &d.path)
+    }
+
+    /// Returns whether a path, relative to the root directory, is in what environments mount.
+    pub fn is_mounted(&self, path: &Path) -> bool {
+        self.mounted().any(|data| path.starts_with(data.relative()))
     }
 
     /// Returns what is known of a path.
@@ -147,11 +156,6 @@ impl DataPath {
         CONTAINERS
             .iter()
             .any(|store| self.0 == *store || is_below(store, &self.0))
-    }
-
-    /// Returns whether a path, as the node sees it, is this one or below.
-    pub fn covers(&self, path: &str) -> bool {
-        self.0 == path || is_below(path, &self.0)
     }
 }
 

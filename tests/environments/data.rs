@@ -3,9 +3,10 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::PathBuf;
+use std::process::Command;
 
 use crate::machine::Machine;
-use crate::support::{MAC, Pool, SERVER, System};
+use crate::support::{MAC, Pool, SERVER, System, run};
 
 /// A pool with the served node `nog`: `a` active, `b` beside it, both of a system that mounts NFS.
 fn with_two() -> Pool {
@@ -306,5 +307,51 @@ fn invariant_9_a_subvolume_that_no_record_names_is_a_leftover() {
     pool.subvolume("nodes/nog/data/+opt");
     pool.netbe().ok("check --repair");
     assert!(!data(&pool, "nog", "+opt").exists());
+    pool.assert_sound();
+}
+
+#[test]
+fn what_a_node_writes_in_its_data_is_not_left_behind_and_in_the_old_place_it_is() {
+    let pool = with_two();
+    pool.netbe().ok("set ip=dhcp,10.0.0.5 nog");
+    pool.boots("nog/a", "1");
+    let home = pool.half("nog/a", "root").join("home/ada");
+    fs::write(home.join("before"), "left behind").unwrap();
+    let plan = pool.plans("activate nog/b");
+    assert!(plan.contains("/home/ada"), "{plan}");
+    pool.netbe().ok("set data=/home nog");
+    assert!(!pool.plans("activate nog/b").contains("/home"));
+    let old_places = || -> serde_json::Value {
+        run(Command::new("sync").arg("-f").arg(pool.path()));
+        let text = pool.netbe().ok("status nog --json");
+        let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+        document["nodes"][0]["old_places"].clone()
+    };
+    assert_eq!(old_places(), serde_json::json!([]));
+    // It goes on in the environment until it has booted again; then that is still not in the data.
+    fs::write(home.join("after"), "12345").unwrap();
+    fs::write(home.join("letter"), "dear all, once more").unwrap();
+    for boot in ["1", "2"] {
+        pool.boots("nog/a", boot);
+        let found = old_places();
+        assert_eq!(
+            (&found[0]["files"], &found[0]["bytes"]),
+            (&2.into(), &24.into()),
+            "{found}"
+        );
+        let text = pool.netbe().ok("status nog");
+        assert!(
+            text.contains("2 files (24 B) in a, where its data is now"),
+            "{text}"
+        );
+        assert!(text.contains("  data     /home\n"), "{text}");
+    }
+    run(Command::new("cp")
+        .arg("-au")
+        .arg(home.join("."))
+        .arg(data(&pool, "nog", "+home/ada")));
+    assert_eq!(old_places(), serde_json::json!([]));
+    let diff = pool.netbe().ok("diff --files nog/a nog/b");
+    assert!(!diff.contains("/home"), "{diff}");
     pool.assert_sound();
 }

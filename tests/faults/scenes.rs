@@ -13,6 +13,9 @@ pub(crate) const GROUND: [&str; 4] = [
 /// What leading a machine to an environment shows first: that it may be booted.
 const LED_TO: &[&[&str]] = &[&["activate --once nog/b", "activate --cancel nog"]];
 
+/// Lets environments mount data.
+const HELPERS: &str = "!for env in nog/envs/a nog/envs/b kira/envs/a kira/envs/b; do touch nodes/$env/root/usr/sbin/mount.nfs; done";
+
 const UPGRADE: &str = "upgrade nog --name c -- touch /etc/new";
 
 /// What a node writes after the other environment was made: files of several kinds, and one that both have otherwise.
@@ -232,6 +235,13 @@ fn describing() -> Vec<Scene> {
     vec![
         scene("set-mac", &[], "set mac=dc:a6:32:01:02:05 kira", &["kira"]),
         scene("set-cmdline", &[], "set cmdline=quiet nog", &["nog"]),
+        scene("set-data", &[HELPERS], "set data=/home,/srv nog", &["nog"]),
+        scene(
+            "destroy-data",
+            &[HELPERS, "set data=/home,/srv kira", "set data=/srv kira"],
+            "destroy -y --data kira /home",
+            &["kira"],
+        ),
         scene("set-pool", &[], "set cmdline=quiet", &[]),
         scene("describe", &[], "describe nog/b LONG", &["nog/b"]),
         scene("pin", &[], "pin nog/b", &["nog/b"]),

@@ -3,6 +3,7 @@
 //! A line that mount(8) would not accept is not an entry.
 
 use super::OWN_OPTION;
+use crate::boot::data;
 use crate::fs::octal::unescaped;
 
 /// Devices that are not disks of the node.
@@ -27,6 +28,11 @@ impl Entry {
     /// Returns whether it is netbe's line.
     pub fn is_managed(&self) -> bool {
         self.options.split(',').any(|o| o == OWN_OPTION)
+    }
+
+    /// Returns whether it is a line of netbe's for data of the node.
+    pub fn is_data(&self) -> bool {
+        data::is_own(&self.options)
     }
 
     /// Returns whether it is an NFS mount.

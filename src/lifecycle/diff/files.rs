@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use crate::boot::data::is_addition;
 use crate::boot::fstab::OWN_OPTION;
 use crate::boot::identity::{HOSTNAME, HOSTS};
 use crate::boot::{normalize, report};
@@ -47,6 +48,8 @@ pub(super) fn between(pool: &Pool, from: &Environment, to: &Environment) -> Resu
     let mut files = Files::default();
     // Dirty data is not in the trees yet.
     subvolume::sync(pool.root())?;
+    // What both nodes have data in is the same whichever environment they boot.
+    let data = [pool.node(&from.node)?, pool.node(&to.node)?].map(|node| node.record.data);
     let mut known = Known::new(pool);
     let halves = [
         (from.root(), to.root(), false, PathBuf::from("/")),
@@ -70,6 +73,9 @@ pub(super) fn between(pool: &Pool, from: &Environment, to: &Environment) -> Resu
         let compared = compared.with_context(what)?;
         let judge = Judge::new(from, to, &before, &after, in_boot)?;
         for change in compared.changes {
+            if !in_boot && data.iter().all(|data| data.is_mounted(&change.path)) {
+                continue;
+            }
             files.changes.push(Changed {
                 path: place.join(&change.path),
                 in_boot,
@@ -161,6 +167,7 @@ impl Judge {
             }
             HOSTS => self.two_nodes && only_content && self.same_hosts(),
             report::FILE => true,
+            path if is_addition(path) => true,
             _ => self.two_nodes && normalize::is_identity(path),
         }
     }

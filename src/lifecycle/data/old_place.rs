@@ -1,0 +1,134 @@
+//! What a node wrote in its environment where its data is now: between the moment the data was taken and its next boot, when
+//! it mounts it.
+//!
+//! By transactions, and by what the data has: a file counts that it does not have, or has in an older state. As of the
+//! filesystem's last commit. Changes nothing.
+
+use std::fs::{File, Metadata};
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use nix::fcntl::OFlag;
+use serde::Serialize;
+
+use crate::btrfs::{compare, subvolume};
+use crate::evidence::Evidence;
+use crate::fs::interrupt;
+use crate::fs::rooted::Tree;
+use crate::lifecycle::left_behind::{self, Place, Since};
+use crate::pool::data::Data;
+use crate::pool::{EnvId, Environment, Node, data_store};
+
+/// Files that a node wrote where its data is now.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct OldPlace {
+    /// The environment it was written in.
+    pub wrote_in: EnvId,
+    /// The number of files.
+    pub files: u64,
+    /// Their size, in bytes.
+    pub bytes: u64,
+    /// The places, the largest first.
+    pub places: Vec<Place>,
+    /// How much it is, in words.
+    #[serde(skip)]
+    pub amount: String,
+    /// The largest places, in words.
+    #[serde(skip)]
+    pub named: String,
+}
+
+impl OldPlace {
+    /// Returns the sentence about it.
+    pub fn sentence(&self) -> String {
+        let (env, amount, named) = (&self.wrote_in, &self.amount, &self.named);
+        format!(
+            "{} wrote {amount} in {env} where its data is now, and that does not have them: {named}; man netbe-status",
+            env.node
+        )
+    }
+}
+
+/// Returns what a node wrote in its environments that its data does not have.
+///
+/// # Errors
+/// If a tree cannot be read.
+pub fn of_node(node: &Node, envs: &[Environment]) -> Result<Vec<OldPlace>> {
+    let mounted = |data: &&Data| !data.off && data.taken.is_some();
+    let paths: Vec<&Data> = node.record.data.paths.iter().filter(mounted).collect();
+    if paths.is_empty() {
+        return Ok(Vec::new());
+    }
+    let evidence = Evidence::recent(node);
+    let mut found = Vec::new();
+    for env in envs.iter().filter(|env| env.problems.is_empty()) {
+        let was_taken = |data: &Data| data.from.is_some() && data.from.as_deref() == env.uuid();
+        let may_run = evidence.booted(env) != Some(false);
+        let paths = paths.iter().filter(|data| may_run || was_taken(data));
+        let paths: Vec<&Data> = paths.copied().collect();
+        let written = in_environment(node, env, &paths);
+        found
+            .extend(written.with_context(|| format!("looking what {} wrote in {env}", node.name))?);
+    }
+    Ok(found)
+}
+
+fn in_environment(node: &Node, env: &Environment, paths: &[&Data]) -> Result<Option<OldPlace>> {
+    let made = match paths {
+        [] => return Ok(None),
+        _ => subvolume::info(&env.root())?.made,
+    };
+    // One that was made later mounts the data from its first boot on.
+    let paths: Vec<&&Data> = paths
+        .iter()
+        .filter(|data| Some(made) <= data.taken)
+        .collect();
+    let Some(taken) = paths.iter().filter_map(|data| data.taken).min() else {
+        return Ok(None);
+    };
+    let changed = match compare::changed_after(&env.root(), taken) {
+        // Root, but not over this filesystem: in a container.
+        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
+        changed => changed?,
+    };
+    let root = Tree::open(&env.root())?;
+    let mut written = Vec::new();
+    for Data { path, .. } in paths {
+        let top = Tree::open(&data_store::subvolume_of(node, path))?;
+        for changed in &changed.paths {
+            interrupt::check()?;
+            let Ok(below) = changed.strip_prefix(path.relative()) else {
+                continue;
+            };
+            if let Some(now) = status(&root, changed)
+                && status(&top, below).is_none_or(|data| is_older(&data, &now))
+            {
+                written.push((Path::new("/").join(changed), now.len()));
+            }
+        }
+    }
+    let summed = left_behind::summed(env, env, Since::Made, &written, changed.more);
+    Ok(summed
+        .filter(|_| !written.is_empty())
+        .map(|summed| OldPlace {
+            wrote_in: env.id(),
+            amount: summed.amount(),
+            named: summed.named(),
+            files: summed.files,
+            bytes: summed.bytes,
+            places: summed.places,
+        }))
+}
+
+fn status(tree: &Tree, path: &Path) -> Option<Metadata> {
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
+    let found = tree.open_path_without_links(path, flags).ok()?;
+    File::from(found).metadata().ok()
+}
+
+/// Returns whether the data's file was last written before the environment's.
+fn is_older(data: &Metadata, env: &Metadata) -> bool {
+    (data.mtime(), data.mtime_nsec()) < (env.mtime(), env.mtime_nsec())
+}
