@@ -151,6 +151,11 @@ impl DataPath {
         name.replace('+', "/").parse().ok()
     }
 
+    /// Returns whether a path, as the node sees it, is this one or below.
+    pub fn covers(&self, path: &str) -> bool {
+        self.0 == path || is_below(path, &self.0)
+    }
+
     /// Returns whether containers cannot be kept there.
     pub fn holds_containers(&self) -> bool {
         CONTAINERS

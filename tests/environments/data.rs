@@ -194,11 +194,19 @@ fn an_environment_that_would_come_up_without_the_data_is_not_activated() {
         fs::write(&fstab, &broken).unwrap();
         pool.refuses(3, "activate nog/b", &["nog/b would not boot", "/home"]);
     }
-    let (problem, remedy) = pool.findings().remove(0);
-    assert!(problem.contains("does not mount"), "{problem}");
-    assert_eq!(remedy, "netbe set --existing nog");
-    pool.netbe().ok(&remedy["netbe ".len()..]);
-    pool.assert_sound();
+    let without: String = text
+        .split_inclusive('\n')
+        .filter(|line| !line.contains("x-netbe-data"))
+        .collect();
+    // Where all of it is missing, all is written again.
+    for (broken, mends) in [("", "set --existing nog"), (&*without, "check --repair")] {
+        fs::write(&fstab, broken).unwrap();
+        let (problem, remedy) = pool.findings().remove(0);
+        assert!(problem.contains("does not mount"), "{problem}");
+        assert_eq!(remedy, format!("netbe {mends}"));
+        pool.netbe().ok(mends);
+        pool.assert_sound();
+    }
     pool.netbe().ok("activate nog/b");
     fs::remove_file(pool.half("nog/a", "root").join("usr/sbin/mount.nfs")).unwrap();
     pool.refuses(3, "rollback nog", &["no mount.nfs"]);

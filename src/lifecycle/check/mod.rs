@@ -59,6 +59,8 @@ enum Repair {
     Describe(NodeName, EnvName),
     /// Restore an environment's files that a killed command had replaced.
     GiveBack(NodeName, EnvName),
+    /// Have an environment mount the data of its node.
+    MountData(NodeName, EnvName),
     /// Lead `active` to the only complete environment.
     Activate(NodeName, EnvName),
     /// Remove the state of a node that does not exist.
@@ -235,6 +237,11 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
         false => staged::reasons(pool, node, env),
     };
     let mut found: Vec<Finding> = match reasons {
+        Ok(reasons) if !reasons.is_empty() && staged::lacks_data_alone(pool, node, env) => {
+            let problem = format!("it would not boot: {}", reasons.join("; "));
+            let repair = Repair::MountData(node.name.clone(), env.name.clone());
+            vec![Finding::repairable(env, problem, repair)]
+        }
         Ok(reasons) if !reasons.is_empty() && staged::is_stale(pool, node, env) => {
             vec![stale::finding(env, &reasons)]
         }

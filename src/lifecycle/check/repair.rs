@@ -12,7 +12,7 @@ use crate::fs::atomic::Durable;
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 use crate::lifecycle::staged::Verified;
-use crate::lifecycle::{Held, Mode, Outcome, activate, lent, plan, rename};
+use crate::lifecycle::{Held, Mode, Outcome, activate, lent, plan, properties, rename};
 use crate::pool::foreign;
 use crate::pool::record::EnvRecord;
 use crate::pool::state;
@@ -94,6 +94,9 @@ fn sentence(repair: &Repair) -> String {
         }
         Repair::Describe(node, env) => format!("write the env.json of {node}/{env}"),
         Repair::GiveBack(node, env) => format!("put back the own files of {node}/{env}"),
+        Repair::MountData(node, env) => {
+            format!("have the fstab of {node}/{env} mount the data of {node}")
+        }
         Repair::Activate(node, env) => format!("activate {node}/{env}"),
         Repair::Forget(node) => format!("forget {node}, which is not there"),
         Repair::Copy(Some(node)) => format!("write the copy of the record of {node}"),
@@ -125,6 +128,12 @@ fn mend(pool: &Pool, repair: &Repair, what: &str, mode: Mode) -> Result<Outcome<
             let env = node.environment(env)?;
             step(what, lock, |lock| {
                 lent::give_back(Some(&lock), &node, env).map(drop)
+            })
+        }
+        Repair::MountData(node, env) => {
+            let with = mode.unless_dry(|| Ok(()))?;
+            step(what, with, |()| {
+                properties::mount_data(pool, node, env, mode).map(drop)
             })
         }
         Repair::Activate(name, env) => {

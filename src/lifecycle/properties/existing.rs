@@ -136,7 +136,12 @@ fn follow<'a>(plan: &mut Plan<'a, Brought>, pool: &'a Pool, node: &Node, mode: M
 }
 
 /// Has the fstab of one environment mount the data of its node; returns whether it changed.
-fn write_data(pool: &Pool, node: &NodeName, env: &EnvName, mode: Mode) -> Result<bool> {
+pub(in crate::lifecycle) fn write_data(
+    pool: &Pool,
+    node: &NodeName,
+    env: &EnvName,
+    mode: Mode,
+) -> Result<bool> {
     let lock = mode.lock_idle(pool, node, env)?;
     let lock = lock.context("it is not locked")?;
     let node = pool.node(node)?;

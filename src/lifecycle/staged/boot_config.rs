@@ -234,6 +234,20 @@ impl Wanted {
         Ok(data::obstacles(&Tree::open(root)?, &self.data))
     }
 
+    /// Returns whether nothing but the mounts of the data speaks against booting these halves, and they can be written.
+    pub fn lacks_data_alone(&self, root: &Path, boot: &Path) -> Result<bool> {
+        let without = Self {
+            data: Vec::new(),
+            ..self.clone()
+        };
+        let tree = Tree::open(root)?;
+        let text = tree.read_text(FSTAB)?.unwrap_or_default();
+        let is_of_data =
+            |reason: &String| crate::boot::data::reasons_against(&text, &[]).contains(reason);
+        let others = without.reasons_against(root, boot)?;
+        Ok(others.iter().all(is_of_data) && data::obstacles(&tree, &self.data).is_empty())
+    }
+
     fn for_boot(&self, pxe: Option<PxeBinaries>) -> Want<'_> {
         Want {
             name: &self.name,

@@ -9,7 +9,8 @@ use anyhow::Result;
 use super::local_disks::FSTAB;
 use super::report_unit::has_systemd;
 use crate::boot::data::{
-    ADDITION, DataMount, MOUNT_TEXT, UNITS, addition, reasons_against, target_addition, target_text,
+    ADDITION, DataMount, MOUNT_TEXT, UNITS, addition, mounted_below, reasons_against,
+    target_addition, target_text,
 };
 use crate::boot::{BootFiles, NfsVersion, fstab};
 use crate::fs::rooted::Tree;
@@ -124,9 +125,15 @@ pub(super) fn obstacles(root: &Tree, mounts: &[DataMount]) -> Vec<String> {
         // Its mount point is made.
         (!why.starts_with("there is no")).then_some(why)
     });
+    let fstab = text(root, FSTAB);
+    let others = mounts.iter().filter_map(|DataMount { path, .. }| {
+        let entry = mounted_below(&fstab, path)?;
+        let (spec, file) = (entry.spec, entry.file);
+        (file == *path).then(|| format!("etc/fstab mounts {spec} at {file}, which is data"))
+    });
     let helper = install_helper(root).filter(|_| !mounts.is_empty());
     let helper = helper.map(|_| "it has no mount.nfs, which mounts the data".to_string());
-    of_paths.chain(helper).collect()
+    of_paths.chain(others).chain(helper).collect()
 }
 
 /// Returns the command that installs `mount.nfs` in a root, to be run in its environment; `None` where it has it.

@@ -115,6 +115,16 @@ pub fn is_stale(pool: &Pool, node: &Node, env: &Environment) -> bool {
     once_written().is_ok_and(|reasons| reasons.is_empty())
 }
 
+/// Returns whether an environment would boot once it mounts the data of its node, and whatever else it says stays.
+pub fn lacks_data_alone(pool: &Pool, node: &Node, env: &Environment) -> bool {
+    let lacks = || -> Result<bool> {
+        let record = env.record_for_change()?;
+        let wanted = Wanted::new(pool, &node.name, &node.record, &env.name, &record)?;
+        wanted.lacks_data_alone(&env.root(), &env.boot())
+    };
+    !node.is_template() && lacks().unwrap_or(false)
+}
+
 /// Refuses halves that would not boot, for these reasons.
 pub fn refuse_unbootable(name: &EnvId, reasons: &[String]) -> Result<()> {
     match reasons {

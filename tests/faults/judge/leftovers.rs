@@ -35,12 +35,24 @@ pub(crate) fn leftovers(pool: &Path) -> Vec<String> {
             .arg(pool),
     );
     let subvolumes = String::from_utf8_lossy(&listed).lines().count();
-    if subvolumes != 2 * envs {
+    let data = data_of_nodes(&state);
+    if subvolumes != 2 * envs + data {
         found.push(format!(
-            "{subvolumes} subvolumes for {envs} environments and bases"
+            "{subvolumes} subvolumes for {envs} environments and bases, and {data} of data"
         ));
     }
     found
+}
+
+/// Returns how many subvolumes of data the records of nodes name.
+fn data_of_nodes(state: &Path) -> usize {
+    let nodes = state.join("nodes");
+    let paths = |node: &String| {
+        let text = fs::read_to_string(nodes.join(node).join("node.json")).unwrap_or_default();
+        let record: Value = serde_json::from_str(&text).unwrap_or_default();
+        record["data"]["paths"].as_array().map_or(0, Vec::len)
+    };
+    names(&nodes).iter().map(paths).sum()
 }
 
 /// Returns the copies of records on the pool that do not say what the records do: nothing is lost by one, and a repair
@@ -112,6 +124,7 @@ fn look_for_hidden(
         if entry.file_type().is_ok_and(|kind| kind.is_dir())
             && name != "root"
             && name != "boot"
+            && !directory.ends_with("data")
             && depth < 5
         {
             look_for_hidden(pool, &path, depth + 1, found, envs);

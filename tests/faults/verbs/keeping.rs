@@ -24,6 +24,28 @@ pub(super) const VERBS: &[Verb] = &[
         ..PLAIN
     },
     Verb {
+        name: "set-data",
+        spoil: Some(mount_nfs),
+        line: "set data=/home,/srv nog",
+        touched: &["nog"],
+        ..PLAIN
+    },
+    Verb {
+        name: "set-data-less",
+        spoil: Some(with_data),
+        line: "set data=/srv ordo",
+        touched: &["ordo"],
+        ..PLAIN
+    },
+    Verb {
+        name: "destroy-data",
+        spoil: Some(with_data_off),
+        line: "destroy -y --data ordo /home",
+        done: &["no data of /home"],
+        unseen: true,
+        ..PLAIN
+    },
+    Verb {
         name: "set-pool",
         line: "set cmdline=quiet",
         ..PLAIN
@@ -109,4 +131,22 @@ fn interrupted(pool: &Pool) {
         fs::write(&path, record.to_string()).unwrap();
     }
     stale(pool);
+}
+
+/// Lets environments mount data.
+fn mount_nfs(pool: &Pool) {
+    for env in ["nog/a", "nog/b", "ordo/x", "ordo/y"] {
+        let helper = pool.half(env, "root").join("usr/sbin/mount.nfs");
+        std::fs::write(helper, "").expect("it can be written");
+    }
+}
+
+fn with_data(pool: &Pool) {
+    mount_nfs(pool);
+    pool.netbe().ok("set data=/home,/srv ordo");
+}
+
+fn with_data_off(pool: &Pool) {
+    with_data(pool);
+    pool.netbe().ok("set data=/srv ordo");
 }
