@@ -13,6 +13,7 @@ use crate::lifecycle::activate::{self, Activated};
 use crate::lifecycle::merge;
 use crate::lifecycle::trial::{self, Begun, How};
 use crate::lifecycle::{Mode, Outcome};
+use crate::pool::pattern::Named;
 use crate::pool::{NodeName, Operand, Pool};
 
 /// Choose what a node boots next
@@ -56,7 +57,7 @@ use crate::pool::{NodeName, Operand, Pool};
 pub struct Activate {
     /// Environments, or nodes
     #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::sources))]
-    pub operands: Vec<Operand>,
+    pub operands: Vec<Named<Operand>>,
     /// Every node that has such an environment
     #[arg(long, conflicts_with = "operands")]
     pub all: bool,
@@ -91,7 +92,7 @@ pub struct Activate {
 pub struct Rollback {
     /// Nodes
     #[arg(value_name = "NODE", required_unless_present = "all", add = ArgValueCompleter::new(complete::nodes))]
-    pub nodes: Vec<NodeName>,
+    pub nodes: Vec<Named<NodeName>>,
     /// Every node that has a previously active environment
     #[arg(long, conflicts_with = "nodes")]
     pub all: bool,
@@ -110,7 +111,7 @@ pub struct Rollback {
 pub struct Confirm {
     /// Nodes
     #[arg(value_name = "NODE", required_unless_present = "all", add = ArgValueCompleter::new(complete::nodes))]
-    pub nodes: Vec<NodeName>,
+    pub nodes: Vec<Named<NodeName>>,
     /// Every node that has a pending boot
     #[arg(long, conflicts_with = "nodes")]
     pub all: bool,
@@ -123,10 +124,11 @@ pub struct Confirm {
 pub fn activate(session: &Session, args: &Activate) -> Result<u8> {
     let pool = session.pool()?;
     let mode = args.changing.into();
+    let (chosen, unmatched) = session.chosen(&pool, &args.operands)?;
     let operands = match args.all {
         true if args.cancel => nodes(trial::pending(&pool)?, "has a pending boot")?,
         true => nodes(activate::proposed(&pool)?, "has an upgrade to activate")?,
-        false => args.operands.clone(),
+        false => chosen,
     };
     if args.cancel {
         if operands.is_empty() {
@@ -134,7 +136,8 @@ pub fn activate(session: &Session, args: &Activate) -> Result<u8> {
                 .hint("netbe activate --cancel --all")
                 .into());
         }
-        return session.each(&operands, |operand| cancel(session, &pool, operand, mode));
+        let done = session.each(&operands, |operand| cancel(session, &pool, operand, mode));
+        return session.beside(unmatched, done);
     }
     let how = How::asked(args.once, args.trial);
     let one = |operand: Option<&Operand>| match how {
@@ -154,7 +157,10 @@ pub fn activate(session: &Session, args: &Activate) -> Result<u8> {
     };
     match operands.is_empty() {
         true => one(None),
-        false => session.each(&operands, |operand| one(Some(operand))),
+        false => session.beside(
+            unmatched,
+            session.each(&operands, |operand| one(Some(operand))),
+        ),
     }
 }
 
@@ -190,16 +196,18 @@ fn nodes(names: Vec<NodeName>, what: &str) -> Result<Vec<Operand>> {
 /// Makes the environment of a pending boot or trial the active one.
 pub fn confirm(session: &Session, args: &Confirm) -> Result<u8> {
     let pool = session.pool()?;
+    let (chosen, unmatched) = session.chosen(&pool, &args.nodes)?;
     let operands = match args.all {
         true => nodes(trial::pending(&pool)?, "has a pending boot")?,
-        false => nodes(args.nodes.clone(), "is named")?,
+        false => nodes(chosen, "is named")?,
     };
-    session.each(&operands, |operand| {
+    let done = session.each(&operands, |operand| {
         tell(
             session,
             trial::confirm(&pool, &operand.node, args.changing.into())?,
         )
-    })
+    });
+    session.beside(unmatched, done)
 }
 
 fn cancel(session: &Session, pool: &Pool, operand: &Operand, mode: Mode) -> Result<u8> {
@@ -234,19 +242,21 @@ pub fn begun(session: &Session, outcome: Outcome<Begun>, how: How) -> Result<u8>
 /// Activates the previously active environment.
 pub fn rollback(session: &Session, args: &Rollback) -> Result<u8> {
     let pool = session.pool()?;
+    let (chosen, unmatched) = session.chosen(&pool, &args.nodes)?;
     let operands = match args.all {
         true => nodes(
             activate::can_roll_back(&pool)?,
             "has a previously active environment",
         )?,
-        false => nodes(args.nodes.clone(), "is named")?,
+        false => nodes(chosen, "is named")?,
     };
-    session.each(&operands, |operand| {
+    let done = session.each(&operands, |operand| {
         tell(
             session,
             activate::rollback(&pool, &operand.node, args.changing.into())?,
         )
-    })
+    });
+    session.beside(unmatched, done)
 }
 
 fn tell(session: &Session, outcome: Outcome<Activated>) -> Result<u8> {

@@ -15,6 +15,7 @@ use crate::failure::{self, Failure, Kind};
 use crate::lifecycle::Outcome;
 use crate::lifecycle::create::{self, Created, Request};
 use crate::lifecycle::trial::How;
+use crate::pool::pattern::Named;
 use crate::pool::{Operand, Pool};
 
 /// Make an environment
@@ -40,9 +41,9 @@ use crate::pool::{Operand, Pool};
   netbe create --all --from debian --try
   netbe create nog/before-the-party -d 'as it was'")]
 pub struct Create {
-    /// The environments to make, several side by side
+    /// The environments to make, several side by side; nodes that exist also by pattern ('rack1-*')
     #[arg(value_name = "NODE[/ENV]", required_unless_present = "all", add = ArgValueCompleter::new(complete::nodes))]
-    pub targets: Vec<Operand>,
+    pub targets: Vec<Named<Operand>>,
     /// Make one for every node except templates and the source
     #[arg(long, conflicts_with = "targets")]
     pub all: bool,
@@ -124,7 +125,7 @@ fn whole_operand(text: &str) -> Result<Operand, String> {
 impl Create {
     /// Returns whether several environments are to be made.
     pub(super) fn names_several(&self) -> bool {
-        self.all || self.targets.len() > 1
+        self.all || !matches!(self.targets.as_slice(), [Named::One(_)])
     }
 
     /// Returns the arguments of the worker process that makes one of them and reports; without the program.
@@ -184,7 +185,7 @@ pub fn create(session: &Session, args: &Create) -> Result<u8> {
     if args.worker {
         return create_many::worker(session, args);
     }
-    let Some(target) = args.targets.first() else {
+    let [Named::One(target)] = args.targets.as_slice() else {
         return Ok(2);
     };
     let outcome = perform(&session.pool()?, args, target)?;
@@ -273,7 +274,7 @@ mod tests {
             let (pool, states) = (Path::new("/srv/netbe"), Path::new("/var/lib/netbe"));
             let worker = parsed(args.worker_arguments(pool, states, &target));
             let wanted = Create {
-                targets: vec![target],
+                targets: vec![Named::One(target)],
                 all: false,
                 jobs: None,
                 worker: true,

@@ -11,14 +11,15 @@ use crate::lifecycle::create::Created;
 use crate::lifecycle::fleet::Report;
 use crate::lifecycle::trial::How;
 use crate::output;
+use crate::pool::pattern::Named;
 use crate::pool::{Operand, Pool};
 
 /// Makes several environments, side by side.
 pub(super) fn run(session: &Session, args: &Create) -> Result<u8> {
     let pool = session.pool()?;
-    let targets = targets(&pool, args)?;
+    let (targets, unmatched) = targets(session, &pool, args)?;
     if args.changing.dry_run {
-        return dry_run(session, &pool, args, &targets);
+        return session.beside(unmatched, dry_run(session, &pool, args, &targets));
     }
     let reports = side_by_side::run(session, &targets, args.jobs, &|target| {
         args.worker_arguments(&session.pool_dir, &session.states, target)
@@ -28,12 +29,15 @@ pub(super) fn run(session: &Session, args: &Create) -> Result<u8> {
         session.colour,
     ))?;
     let how = How::asked(args.once, args.trial);
-    side_by_side::tell_all(session, &targets, &reports, how)
+    session.beside(
+        unmatched,
+        side_by_side::tell_all(session, &targets, &reports, how),
+    )
 }
 
 /// Makes one of several, as the worker of a netbe that makes them all.
 pub(super) fn worker(session: &Session, args: &Create) -> Result<u8> {
-    let Some(target) = args.targets.first() else {
+    let [Named::One(target)] = args.targets.as_slice() else {
         return Ok(2);
     };
     side_by_side::work(session, || Report::of_created(&work(session, args, target)))
@@ -46,20 +50,16 @@ fn work(session: &Session, args: &Create, target: &Operand) -> Result<Created> {
     }
 }
 
-/// Returns what is to be made: what is named, each once, or for every node that is neither template nor the source.
-fn targets(pool: &Pool, args: &Create) -> Result<Vec<Operand>> {
-    let mut targets: Vec<Operand> = Vec::new();
-    for target in &args.targets {
-        if !targets.contains(target) {
-            targets.push(target.clone());
-        }
-    }
+/// Returns what is to be made: what is named, each once, or for every node that is neither template nor the source; and the
+/// exit status so far.
+fn targets(session: &Session, pool: &Pool, args: &Create) -> Result<(Vec<Operand>, u8)> {
+    let (mut targets, unmatched) = session.chosen(pool, &args.targets)?;
     if args.all {
         let mut nodes = side_by_side::all_nodes(pool)?;
         nodes.retain(|node| args.from.as_ref().is_none_or(|from| from.node != *node));
-        targets.extend(nodes.into_iter().map(|node| Operand { node, env: None }));
+        targets.extend(nodes.into_iter().map(Operand::from));
     }
-    Ok(targets)
+    Ok((targets, unmatched))
 }
 
 fn dry_run(session: &Session, pool: &Pool, args: &Create, targets: &[Operand]) -> Result<u8> {

@@ -12,6 +12,7 @@ use crate::fs::interrupt;
 use crate::lifecycle::dedupe::{self, Shared};
 use crate::output::progress::Line;
 use crate::pool::NodeName;
+use crate::pool::pattern::Named;
 use crate::terminal::bytes;
 
 /// Share the extents of identical files in different environments
@@ -33,9 +34,9 @@ use crate::terminal::bytes;
   netbe dedupe
   netbe dedupe nog ordo")]
 pub struct Dedupe {
-    /// Nodes [default: all]
+    /// Nodes, by name or pattern ('rack1-*') [default: all]
     #[arg(value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
-    pub nodes: Vec<NodeName>,
+    pub nodes: Vec<Named<NodeName>>,
     /// Common options.
     #[command(flatten)]
     pub changing: Changing,
@@ -44,12 +45,13 @@ pub struct Dedupe {
 /// Shares the extents of identical files.
 pub fn run(session: &Session, args: &Dedupe) -> Result<u8> {
     let pool = session.pool()?;
+    let (nodes, unmatched) = session.chosen(&pool, &args.nodes)?;
     let mut line = Line::new(session.draws_progress());
-    let shared = dedupe::dedupe(&pool, &args.nodes, &mut line, args.changing.into());
+    let shared = dedupe::dedupe(&pool, &nodes, &mut line, args.changing.into());
     drop(line);
     let shared = shared?;
     // Before what was done: the last line is the answer.
-    let worst = session.failed(&shared.failures);
+    let worst = session.failed(&shared.failures).max(unmatched);
     if shared.stopped {
         let why = interrupt::requested().map_or(String::new(), |signal| format!(" by {signal}"));
         return Err(Failure::failed(match args.changing.dry_run {

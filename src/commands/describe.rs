@@ -9,6 +9,7 @@ use super::complete;
 use super::session::Session;
 use crate::lifecycle::describe;
 use crate::pool::Operand;
+use crate::pool::pattern::Named;
 
 /// Set an environment's description
 #[derive(Debug, Args)]
@@ -34,7 +35,7 @@ pub struct Describe {
 pub struct Pin {
     /// The environments; of NODE alone the active one
     #[arg(required = true, value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::environments))]
-    pub operands: Vec<Operand>,
+    pub operands: Vec<Named<Operand>>,
     /// Common options.
     #[command(flatten)]
     pub changing: Changing,
@@ -47,7 +48,7 @@ pub struct Pin {
 pub struct Unpin {
     /// The environments; of NODE alone the active one
     #[arg(required = true, value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::environments))]
-    pub operands: Vec<Operand>,
+    pub operands: Vec<Named<Operand>>,
     /// Common options.
     #[command(flatten)]
     pub changing: Changing,
@@ -70,17 +71,19 @@ pub fn describe(session: &Session, args: &Describe) -> Result<u8> {
 /// Pins or unpins environments.
 pub fn pin(
     session: &Session,
-    operands: &[Operand],
+    operands: &[Named<Operand>],
     pinned: bool,
     changing: Changing,
 ) -> Result<u8> {
     let pool = session.pool()?;
     let verb = if pinned { "Pinned" } else { "Unpinned" };
-    session.each(operands, |operand| {
+    let (operands, unmatched) = session.chosen(&pool, operands)?;
+    let done = session.each(&operands, |operand| {
         let outcome = describe::pin(&pool, operand, pinned, changing.into())?;
         if let Some(name) = session.done(outcome)? {
             session.sentence(&format!("{verb} {name}."))?;
         }
         Ok(0)
-    })
+    });
+    session.beside(unmatched, done)
 }

@@ -15,6 +15,7 @@ use crate::lifecycle::space::Space;
 use crate::lifecycle::{Mode, Outcome, data, destroy};
 use crate::pool::data::DataPath;
 use crate::pool::name::NotAName;
+use crate::pool::pattern::Named;
 use crate::pool::{NodeName, Operand, Pool};
 
 /// Destroy environments, or a node with all of them
@@ -63,8 +64,8 @@ pub struct Destroy {
 /// A node or environment, or with `--data` a path.
 #[derive(Debug, Clone)]
 pub enum Word {
-    /// `NODE` or `NODE/ENV`.
-    Operand(Operand),
+    /// `NODE`, a pattern of nodes, or `NODE/ENV`.
+    Operand(Named<Operand>),
     /// A path as the node sees it.
     Path(DataPath),
 }
@@ -90,13 +91,13 @@ pub fn run(session: &Session, args: &Destroy) -> Result<u8> {
     if args.data && !args.recursive {
         return destroy_data(session, &pool, args);
     }
-    let args = &Named::new(args)?;
+    let (args, unmatched) = &Doomed::new(session, &pool, args)?;
     let look = Mode {
         dry_run: true,
         ..mode
     };
     let (operands, refused) = able(&pool, args, look)?;
-    let worst = session.failed(&refused);
+    let worst = session.failed(&refused).max(*unmatched);
     if operands.is_empty() {
         return Ok(worst);
     }
@@ -124,15 +125,16 @@ pub fn run(session: &Session, args: &Destroy) -> Result<u8> {
 }
 
 /// The operands that name environments or nodes.
-struct Named {
+struct Doomed {
     operands: Vec<Operand>,
     recursive: bool,
     data: bool,
     yes: bool,
 }
 
-impl Named {
-    fn new(args: &Destroy) -> Result<Self> {
+impl Doomed {
+    /// Returns them, and the exit status so far.
+    fn new(session: &Session, pool: &Pool, args: &Destroy) -> Result<(Self, u8)> {
         let mut operands = Vec::new();
         for word in &args.words {
             match word {
@@ -148,18 +150,22 @@ impl Named {
                 }
             }
         }
-        Ok(Self {
+        let (operands, unmatched) = session.chosen(pool, &operands)?;
+        let doomed = Self {
             operands,
             recursive: args.recursive,
             data: args.data,
             yes: args.yes,
-        })
+        };
+        Ok((doomed, unmatched))
     }
 }
 
 fn destroy_data(session: &Session, pool: &Pool, args: &Destroy) -> Result<u8> {
     let usage = || Failure::usage("--data takes a node and its paths").hint("netbe destroy --help");
-    let Some((Word::Operand(Operand { node, env: None }), words)) = args.words.split_first() else {
+    let Some((Word::Operand(Named::One(Operand { node, env: None })), words)) =
+        args.words.split_first()
+    else {
         return Err(usage().into());
     };
     let mut paths: Vec<DataPath> = Vec::new();
@@ -194,7 +200,7 @@ fn destroy_data(session: &Session, pool: &Pool, args: &Destroy) -> Result<u8> {
 ///
 /// # Errors
 /// `Usage`: then nothing is done.
-fn able(pool: &Pool, args: &Named, look: Mode) -> Result<(Vec<Operand>, Vec<anyhow::Error>)> {
+fn able(pool: &Pool, args: &Doomed, look: Mode) -> Result<(Vec<Operand>, Vec<anyhow::Error>)> {
     let (mut able, mut refused) = (args.operands.clone(), Vec::new());
     if able.len() > 1 {
         able.clear();
@@ -218,7 +224,7 @@ fn able(pool: &Pool, args: &Named, look: Mode) -> Result<(Vec<Operand>, Vec<anyh
 fn destroy(
     pool: &Pool,
     operands: &[Operand],
-    args: &Named,
+    args: &Doomed,
     mode: Mode,
 ) -> Result<Outcome<Vec<String>>> {
     if !args.recursive {

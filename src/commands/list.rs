@@ -10,6 +10,7 @@ use crate::lifecycle::list::{self, Found, Listed, Unread};
 use crate::lifecycle::{behind_template, origin_tree, space};
 use crate::output::{self, json};
 use crate::pool::Operand;
+use crate::pool::pattern::Named;
 
 /// List environments
 ///
@@ -35,9 +36,9 @@ use crate::pool::Operand;
   netbe list -H nog | cut -f2
   netbe list --json | jq -r '.environments[] | select(.active) | .root'")]
 pub struct List {
-    /// Nodes or environments [default: all]
+    /// Nodes, by name or pattern ('rack1-*'), or environments [default: all]
     #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::sources))]
-    pub operands: Vec<Operand>,
+    pub operands: Vec<Named<Operand>>,
     /// For scripts: no header, tabs between fields
     #[arg(short = 'H', conflicts_with_all = ["json", "tree"])]
     pub machine: bool,
@@ -75,12 +76,13 @@ const MAX_WARNINGS: usize = 10;
 /// Lists environments.
 pub fn run(session: &Session, args: &List) -> Result<u8> {
     let pool = session.pool()?;
+    let (operands, unmatched) = session.chosen(&pool, &args.operands)?;
     let Found {
         mut listed,
         unread,
         failures,
-    } = list::list(&pool, &args.operands)?;
-    let worst = session.failed(&failures);
+    } = list::list(&pool, &operands)?;
+    let worst = session.failed(&failures).max(unmatched);
     if listed.is_empty() && worst != 0 {
         return Ok(worst);
     }

@@ -7,11 +7,14 @@ use clap_complete::engine::ArgValueCompleter;
 use super::args::Changing;
 use super::complete;
 use super::session::Session;
+use super::side_by_side;
 use crate::failure::Failure;
 use crate::fs::interrupt;
 use crate::lifecycle::{Mode, properties};
 use crate::output::{self, json};
 use crate::pool::NodeName;
+use crate::pool::name::NotAName;
+use crate::pool::pattern::Named;
 
 /// Set properties of nodes, or of the pool
 ///
@@ -43,9 +46,12 @@ use crate::pool::NodeName;
 #[derive(Debug, Args)]
 #[command(after_long_help = properties_help())]
 pub struct Set {
-    /// One or more PROPERTY=VALUE, then nodes
+    /// One or more PROPERTY=VALUE, then nodes, by name or pattern ('rack1-*')
     #[arg(required_unless_present = "existing", value_name = "PROPERTY=VALUE… [NODE…]", add = ArgValueCompleter::new(complete::assignments))]
     pub words: Vec<String>,
+    /// On every node except templates
+    #[arg(long)]
+    pub all: bool,
     /// Bring the existing environments along, rollback targets too
     #[arg(long)]
     pub existing: bool,
@@ -69,9 +75,9 @@ pub struct Get {
     /// The property, or all of them
     #[arg(value_name = "PROPERTY|all", default_value = "all", add = ArgValueCompleter::new(complete::properties))]
     pub property: String,
-    /// Nodes [default: the pool and every node]
+    /// Nodes, by name or pattern ('rack1-*') [default: the pool and every node]
     #[arg(value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
-    pub nodes: Vec<NodeName>,
+    pub nodes: Vec<Named<NodeName>>,
     /// For scripts: no header, tabs between fields
     #[arg(short = 'H', conflicts_with = "json")]
     pub machine: bool,
@@ -96,7 +102,13 @@ fn properties_help() -> String {
 
 /// Sets properties.
 pub fn set(session: &Session, args: &Set) -> Result<u8> {
-    let (assignments, nodes) = assignments(&args.words, args.existing)?;
+    let (assignments, words) = assignments(&args.words, args.existing)?;
+    let pool = session.pool()?;
+    let (nodes, unmatched) = match args.all {
+        true if words.is_empty() => (side_by_side::all_nodes(&pool)?, 0),
+        true => return Err(Failure::usage("--all is every node: name none with it").into()),
+        false => session.chosen(&pool, &words)?,
+    };
     let request = properties::Request {
         assignments: &assignments,
         force: args.force,
@@ -104,9 +116,9 @@ pub fn set(session: &Session, args: &Set) -> Result<u8> {
     };
     let mode = args.changing.into();
     let [first, second, more @ ..] = nodes.as_slice() else {
-        return set_on(session, nodes.first(), request, mode);
+        return session.beside(unmatched, set_on(session, nodes.first(), request, mode));
     };
-    let mut worst = 0;
+    let mut worst = unmatched;
     for node in [first, second].into_iter().chain(more) {
         interrupt::check()?;
         let done = set_on(session, Some(node), request, mode);
@@ -155,7 +167,7 @@ fn set_on(
 /// Properties with their values, in the order given.
 type Assignments = Vec<(String, String)>;
 
-fn assignments(words: &[String], existing: bool) -> Result<(Assignments, Vec<NodeName>)> {
+fn assignments(words: &[String], existing: bool) -> Result<(Assignments, Vec<Named<NodeName>>)> {
     let is_node = |word: &String| !word.contains('=');
     let (before, names) = words.split_at(words.iter().position(is_node).unwrap_or(words.len()));
     if let Some(word) = names.first().filter(|_| !names.iter().all(is_node)) {
@@ -163,9 +175,12 @@ fn assignments(words: &[String], existing: bool) -> Result<(Assignments, Vec<Nod
             .hint("netbe set --help")
             .into());
     }
-    let nodes: Vec<NodeName> = names
+    let nodes: Vec<Named<NodeName>> = names
         .iter()
-        .map(|name| name.parse().map_err(|e| Failure::usage(format!("{e}"))))
+        .map(|name| {
+            name.parse()
+                .map_err(|e: NotAName| Failure::usage(e.to_string()))
+        })
         .collect::<Result<_, Failure>>()?;
     let pairs = before.iter().filter_map(|word| word.split_once('='));
     let assignments: Assignments = pairs
@@ -181,8 +196,10 @@ fn assignments(words: &[String], existing: bool) -> Result<(Assignments, Vec<Nod
 
 /// Prints properties.
 pub fn get(session: &Session, args: &Get) -> Result<u8> {
-    let (all, failures) = properties::get(&session.pool()?, &args.property, &args.nodes)?;
-    let worst = session.failed(&failures);
+    let pool = session.pool()?;
+    let (nodes, unmatched) = session.chosen(&pool, &args.nodes)?;
+    let (all, failures) = properties::get(&pool, &args.property, &nodes)?;
+    let worst = session.failed(&failures).max(unmatched);
     if all.is_empty() && worst != 0 {
         return Ok(worst);
     }

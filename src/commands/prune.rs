@@ -10,6 +10,7 @@ use super::session::Session;
 use super::{complete, destroy};
 use crate::lifecycle::Mode;
 use crate::lifecycle::prune::{self, Request};
+use crate::pool::pattern::Named;
 use crate::pool::properties::Keep;
 use crate::pool::{NodeName, Operand, Pool};
 
@@ -35,9 +36,9 @@ use crate::pool::{NodeName, Operand, Pool};
   netbe prune --older-than 30d
   netbe set keep=10; netbe set keep=all nog")]
 pub struct Prune {
-    /// Nodes [default: all but templates]
+    /// Nodes, by name or pattern ('rack1-*') [default: all but templates]
     #[arg(value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
-    pub nodes: Vec<NodeName>,
+    pub nodes: Vec<Named<NodeName>>,
     /// Prune every pool of this server
     #[arg(long, conflicts_with = "nodes")]
     pub all_pools: bool,
@@ -60,7 +61,8 @@ pub fn run(session: &Session, args: &Prune) -> Result<u8> {
         older_than: args.older_than,
     };
     session.each_pool(args.all_pools, |pool| {
-        prune(session, pool, &args.nodes, request, mode)
+        let (nodes, unmatched) = session.chosen(pool, &args.nodes)?;
+        session.beside(unmatched, prune(session, pool, &nodes, request, mode))
     })
 }
 

@@ -8,7 +8,8 @@ use crate::failure::{Failure, is_closed_pipe};
 use crate::fs::interrupt;
 use crate::lifecycle::Outcome;
 use crate::output::Screen;
-use crate::pool::Pool;
+use crate::pool::pattern::{self, Named};
+use crate::pool::{NodeName, Pool};
 
 /// The context of a command.
 #[derive(Debug)]
@@ -53,6 +54,44 @@ impl Session {
             worst = worst.max(done.unwrap_or_else(failed));
         }
         Ok(worst)
+    }
+
+    /// Returns what names and patterns of nodes mean in a pool, and the exit status so far: a pattern that nothing matches
+    /// is printed, and the others count.
+    ///
+    /// # Errors
+    /// `NotFound` where nothing is left of what was named: no name at all often means every node.
+    pub(super) fn chosen<T>(&self, pool: &Pool, words: &[Named<T>]) -> Result<(Vec<T>, u8)>
+    where
+        T: Clone + PartialEq + From<NodeName>,
+    {
+        let is_pattern = |word: &Named<T>| matches!(word, Named::Matching(_));
+        let nodes = match words.iter().any(is_pattern) {
+            true => pool.nodes()?.into_iter().map(|node| node.name).collect(),
+            false => Vec::new(),
+        };
+        let (found, mut failures) = pattern::chosen(words, &nodes);
+        if found.is_empty()
+            && let Some(last) = failures.pop()
+        {
+            self.failed(&failures.into_iter().map(Into::into).collect::<Vec<_>>());
+            return Err(last.into());
+        }
+        let worst = self.failed(&failures.into_iter().map(Into::into).collect::<Vec<_>>());
+        Ok((found, worst))
+    }
+
+    /// Returns the worst exit status of a command and of the names before it that meant nothing.
+    ///
+    /// # Errors
+    /// Its own, where all names meant something.
+    pub(super) fn beside(&self, unmatched: u8, done: Result<u8>) -> Result<u8> {
+        match done {
+            Err(e) if unmatched > 0 && !is_closed_pipe(&e) && interrupt::requested().is_none() => {
+                Ok(self.failed(&[e]).max(unmatched))
+            }
+            done => Ok(done?.max(unmatched)),
+        }
     }
 
     /// Prints the steps of a dry run, or returns the result.

@@ -62,13 +62,24 @@ pub(super) fn tell(session: &Session, one: &impl Display, report: &Report) -> u8
             session.warnings(&named(warnings));
         }
         Report::Failed { why, hint, status } => {
-            let mut failure = Failure::with_status(*status, format!("{one}: {why}"));
+            let what = match names(why, &one.to_string()) {
+                true => why.clone(),
+                false => format!("{one}: {why}"),
+            };
+            let mut failure = Failure::with_status(*status, what);
             failure.hint.clone_from(hint);
             return session.failed(&[failure.into()]);
         }
         Report::Nothing { told } => session.notes(&named(told)),
     }
     0
+}
+
+/// Returns whether a text names the node of `NODE` or `NODE/ENV`.
+fn names(text: &str, one: &str) -> bool {
+    let node = one.split('/').next().unwrap_or(one);
+    let is_inner = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    text.split(|c| !is_inner(c)).any(|word| word == node)
 }
 
 /// Does one of several, as the worker of the netbe that does them all; prints the report as one line of JSON.

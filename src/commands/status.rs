@@ -9,6 +9,7 @@ use super::session::Session;
 use crate::lifecycle::{behind_template, check, status};
 use crate::output::{self, json};
 use crate::pool::NodeName;
+use crate::pool::pattern::Named;
 
 /// Show what nodes boot and run, and problems
 ///
@@ -45,9 +46,9 @@ use crate::pool::NodeName;
   netbe status
   netbe status nog --json")]
 pub struct Status {
-    /// Nodes [default: all]
+    /// Nodes, by name or pattern ('rack1-*') [default: all]
     #[arg(value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
-    pub nodes: Vec<NodeName>,
+    pub nodes: Vec<Named<NodeName>>,
     /// For scripts: one JSON document
     #[arg(long)]
     pub json: bool,
@@ -56,8 +57,9 @@ pub struct Status {
 /// Shows what nodes boot and run, and problems.
 pub fn run(session: &Session, args: &Status) -> Result<u8> {
     let pool = session.pool()?;
-    let (states, failures) = status::status(&pool, &args.nodes)?;
-    let worst = session.failed(&failures);
+    let (nodes, unmatched) = session.chosen(&pool, &args.nodes)?;
+    let (states, failures) = status::status(&pool, &nodes)?;
+    let worst = session.failed(&failures).max(unmatched);
     if states.is_empty() && worst != 0 {
         return Ok(worst);
     }

@@ -15,6 +15,8 @@ use crate::lifecycle::Outcome;
 use crate::lifecycle::trial::How;
 use crate::lifecycle::upgrade::{self, Request, Upgraded};
 use crate::output::changes;
+use crate::pool::name::NotAName;
+use crate::pool::pattern::Named;
 use crate::pool::{EnvName, NodeName, Operand, Pool};
 use crate::terminal::bytes;
 
@@ -60,7 +62,7 @@ use crate::terminal::bytes;
   netbe upgrade ordo --try
   netbe upgrade nog/first --name with-vim -- sh -c 'apt-get update && apt-get install -y vim'")]
 pub struct Upgrade {
-    /// Nodes, whose active environments are upgraded, in parallel; or one environment to upgrade from
+    /// Nodes, by name or pattern ('rack1-*'), whose active environments are upgraded, in parallel; or one environment to upgrade from
     #[arg(value_name = "NODE|NODE/ENV", required_unless_present_any = ["node", "all"], add = ArgValueCompleter::new(complete::sources))]
     pub sources: Vec<String>,
     /// A node whose active environment is upgraded, like NODE; with ENV, the node that ENV is an environment of
@@ -104,30 +106,37 @@ pub struct Upgrade {
 impl Upgrade {
     /// Returns whether several nodes are to be upgraded.
     pub(super) fn names_several(&self) -> bool {
-        self.all || self.node.len() + self.sources.len() > 1 && self.of_node().is_none()
+        let has_pattern = self
+            .sources
+            .iter()
+            .any(|source| source.contains(['*', '?']));
+        let several = self.node.len() + self.sources.len() > 1 && self.of_node().is_none();
+        self.all || has_pattern || several
     }
 
     /// Returns the environments to upgrade from; a node stands for its active one.
     ///
     /// # Errors
     /// `Usage` for a name that is none, or an environment among several.
-    pub(super) fn sources(&self) -> Result<Vec<Operand>> {
+    pub(super) fn sources(&self) -> Result<Vec<Named<Operand>>> {
         if let Some((node, env)) = self.of_node() {
             let env: EnvName = env.parse().map_err(|e| Failure::usage(format!("{e}")))?;
-            return Ok(vec![Operand {
+            return Ok(vec![Named::One(Operand {
                 node: node.clone(),
                 env: Some(env),
-            }]);
+            })]);
         }
-        let node = |node: &NodeName| Operand {
-            node: node.clone(),
-            env: None,
-        };
-        let mut all: Vec<Operand> = self.node.iter().map(node).collect();
+        let node = |node: &NodeName| Named::One(Operand::from(node.clone()));
+        let mut all: Vec<Named<Operand>> = self.node.iter().map(node).collect();
         for source in &self.sources {
-            all.push(source.parse().map_err(|e| Failure::usage(format!("{e}")))?);
+            let named = source.parse();
+            all.push(named.map_err(|e: NotAName| Failure::usage(e.to_string()))?);
         }
-        match all.iter().find(|source| source.env.is_some()) {
+        let env = all.iter().find_map(|source| match source {
+            Named::One(operand) if operand.env.is_some() => Some(operand),
+            _ => None,
+        });
+        match env {
             Some(env) if all.len() > 1 => Err(Failure::usage(format!(
                 "{env} is an environment: of several, each is a node"
             ))
@@ -184,7 +193,7 @@ impl Upgrade {
 
 /// Upgrades a copy of one environment.
 pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
-    let Some(source) = args.sources()?.pop() else {
+    let Some(Named::One(source)) = args.sources()?.pop() else {
         return Ok(2);
     };
     let pool = session.pool()?;

@@ -11,17 +11,19 @@ use crate::lifecycle::fleet::Report;
 use crate::lifecycle::trial::How;
 use crate::lifecycle::upgrade::Upgraded;
 use crate::output;
+use crate::pool::pattern::Named;
 use crate::pool::{NodeName, Operand, Pool};
 
 /// Upgrades several nodes in parallel.
 pub(super) fn run(session: &Session, args: &Upgrade) -> Result<u8> {
     let pool = session.pool()?;
+    let (sources, unmatched) = session.chosen(&pool, &args.sources()?)?;
     let nodes = match args.all {
         true => side_by_side::all_nodes(&pool)?,
-        false => named(args.sources()?),
+        false => named(sources),
     };
     if args.changing.dry_run {
-        return dry_run(session, &pool, args, &nodes);
+        return session.beside(unmatched, dry_run(session, &pool, args, &nodes));
     }
     let reports = side_by_side::run(session, &nodes, args.jobs, &|node| {
         args.worker_arguments(&session.pool_dir, &session.states, node)
@@ -31,12 +33,15 @@ pub(super) fn run(session: &Session, args: &Upgrade) -> Result<u8> {
         session.colour,
     ))?;
     let how = How::asked(args.once, args.trial);
-    side_by_side::tell_all(session, &nodes, &reports, how)
+    session.beside(
+        unmatched,
+        side_by_side::tell_all(session, &nodes, &reports, how),
+    )
 }
 
 /// Upgrades one node as the worker of a netbe that upgrades several.
 pub(super) fn worker(session: &Session, args: &Upgrade) -> Result<u8> {
-    let Some(source) = args.sources()?.pop() else {
+    let Some(Named::One(source)) = args.sources()?.pop() else {
         return Ok(2);
     };
     side_by_side::work(session, || {

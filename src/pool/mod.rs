@@ -19,6 +19,7 @@ pub mod name;
 mod new_node;
 pub mod node;
 pub mod origin_texts;
+pub mod pattern;
 pub mod pending;
 pub mod properties;
 pub mod record;

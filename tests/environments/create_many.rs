@@ -61,7 +61,7 @@ fn one_that_fails_does_not_stop_the_others() {
     let said = pool.netbe().run(line);
     assert_eq!(said.status, 3, "{said:#?}");
     assert!(
-        said.stderr.contains("error: ordo/b: ordo/b already exists"),
+        said.stderr.contains("error: ordo/b already exists"),
         "{said:#?}"
     );
     assert!(

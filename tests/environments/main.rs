@@ -47,5 +47,6 @@ mod records;
 mod rename;
 mod rollback;
 mod serve;
+mod several;
 mod surroundings;
 mod terminal;
