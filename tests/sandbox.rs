@@ -43,6 +43,7 @@ fn drive(words: &[String]) -> ! {
         durable: Durable::Always,
         network: &Network::Private(Vec::new()),
         packages: None,
+        data: &[],
     };
     let program = Program {
         argv: argv.to_vec(),

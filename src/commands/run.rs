@@ -8,7 +8,7 @@ use super::args::Changing;
 use super::complete;
 use super::session::Session;
 use crate::failure::{Failure, Kind};
-use crate::lifecycle::run::{self, What};
+use crate::lifecycle::run::{self, Ran, What};
 use crate::pool::Operand;
 use crate::sandbox::Ended;
 
@@ -22,6 +22,9 @@ use crate::sandbox::Ended;
 /// of initramfs-tools and dracut that would make an initramfs for this server; each is put back at the end, but for what the
 /// command made of it. Where netbe is killed meanwhile, the next run or upgrade, or netbe check --repair, puts them back; nothing
 /// boots before that.
+///
+/// Where the node has data of its own (netbe-set), the command finds a copy of it, which is thrown away with what the command
+/// changed there; that is told.
 ///
 /// What the command says is shown as it is: your terminal does what the environment's programs tell it to,
 /// like with ssh to a machine that is not yours. Send it through cat -v where you do not trust the node.
@@ -45,6 +48,8 @@ pub struct Run {
 ///
 /// The environment must be neither active nor booted; a template's may be active. The exit status is that of the
 /// shell.
+///
+/// Data of the node is a copy there that is thrown away, as in netbe-run.
 ///
 /// The environment's programs can control your terminal, as with ssh to a foreign machine.
 #[derive(Debug, Args)]
@@ -82,9 +87,10 @@ fn inside(session: &Session, operand: &Operand, what: &What, changing: Changing)
         .pool()
         .and_then(|pool| run::run(&pool, operand, what, changing.into()))
         .map_err(with_status_of_netbe)?;
-    let Some(ended) = session.done(outcome)? else {
+    let Some(Ran { ended, notes }) = session.done(outcome)? else {
         return Ok(0);
     };
+    session.notes(&notes);
     match &ended {
         Ended::CannotRun(why) | Ended::NotFound(why) => {
             session.failed(&[anyhow::Error::msg(why.clone())]);

@@ -43,6 +43,9 @@ use crate::terminal::bytes;
 /// /var/lib/zypp/AnonymousUniqueId, /var/lib/zypp/AutoInstalled, /var/lib/zypp/LastDistributionFlavor, and __pycache__ anywhere. What comes of
 /// COMMAND is kept, whatever it changed.
 ///
+/// Where the node has data of its own (netbe-set), the run finds a copy of it, which is thrown away: the node goes on with its
+/// data meanwhile. What the run changed there is told.
+///
 /// The full output is in upgrade.log beside the environment, or in the node's failed-upgrade.log; of very long output,
 /// the beginning and the end. The terminal shows it without control characters, and progress lines one below the
 /// other.

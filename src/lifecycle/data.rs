@@ -6,6 +6,7 @@
 
 pub mod destroy;
 pub mod old_place;
+pub(super) mod thrown_away;
 
 use anyhow::{Context, Result};
 

@@ -5,6 +5,7 @@
 
 use anyhow::{Context, Result};
 
+use super::data::thrown_away::ThrownAway;
 use super::staged::boot_config::{self, Wanted};
 use super::upgrade::program::network;
 use super::{Mode, Outcome, destroy, lent, plan};
@@ -24,8 +25,17 @@ pub enum What {
     Shell,
 }
 
+/// How a program ended.
+#[derive(Debug)]
+pub struct Ran {
+    /// Its end.
+    pub ended: Ended,
+    /// What became of what it did, a sentence each.
+    pub notes: Vec<String>,
+}
+
 /// Runs a command, with this process' standard input and outputs.
-pub fn run(pool: &Pool, operand: &Operand, what: &What, mode: Mode) -> Result<Outcome<Ended>> {
+pub fn run(pool: &Pool, operand: &Operand, what: &What, mode: Mode) -> Result<Outcome<Ran>> {
     let env = pool.resolve(operand)?;
     let lock = mode.lock_idle(pool, &env.node, &env.name)?;
     let node = pool.node(&env.node)?;
@@ -57,9 +67,10 @@ fn perform(
     network: &Network,
     argv: Vec<String>,
     mode: Mode,
-) -> Result<Ended> {
+) -> Result<Ran> {
     let mut record = env.record_for_change()?;
     let (env_root, env_boot) = (env.root(), env.boot());
+    let data = ThrownAway::new(&pool.node(&env.node)?)?;
     let sandbox = Sandbox {
         root: &env_root,
         boot: &env_boot,
@@ -69,6 +80,7 @@ fn perform(
         durable: Durable::Always,
         network,
         packages: None,
+        data: data.bounds(),
     };
     let lending = sandbox.lend()?;
     // Before files are lent: only the record knows them after netbe is killed.
@@ -98,7 +110,10 @@ fn perform(
     // All its writes are durable, not only those it synced.
     subvolume::sync(&env.root()).context("making the changes durable")?;
     env.store(&lock, &after, atomic::Durable::AtOnce)?;
-    Ok(ended)
+    Ok(Ran {
+        ended,
+        notes: data.note().into_iter().collect(),
+    })
 }
 
 fn refuse_in_use(node: &Node, env: &Environment) -> Result<()> {

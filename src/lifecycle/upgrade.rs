@@ -4,7 +4,7 @@
 //! result, shares the extents of rewritten files that are unchanged, and publishes it as an environment. A command that
 //! fails or is stopped leaves only its log, unless the copy is to be kept. Several nodes at once: [`super::fleet`].
 
-mod changed;
+pub(super) mod changed;
 mod commands;
 mod downloads;
 pub(super) mod program;
@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use self::changed::Before;
+use super::data::thrown_away::ThrownAway;
 use super::staged::boot_config::Wanted;
 use super::staged::{StagedEnvironment, Target, origin_texts, snapshot};
 use super::trial::{self, Begun, How};
@@ -243,13 +244,15 @@ impl<'a> Run<'a> {
             true => None,
             false => Some(Before::keep(self.node, &staged, self.name.as_str())?),
         };
-        let (root, boot) = (staged.root(), staged.boot());
+        let root = staged.root();
         let had_servers = changed::servers_modules(&root).is_some();
         let installed = |at: &Path| -> Result<_> { Ok(packages::installed(&Tree::open(at)?)) };
         let old = installed(&root)?;
-        let told = match self.run_commands(pool, staged.dir(), &root, &boot) {
+        let data = ThrownAway::new(self.node)?;
+        let told = match self.run_commands(pool, &staged, data.bounds()) {
             Ok(ran) => {
                 notes.extend(ran.notes);
+                notes.extend(data.note());
                 ran.told
             }
             Err(failed) => return Err(self.failed(pool, staged, &failed, mode)?.into()),

@@ -37,7 +37,7 @@ mod terminal;
 mod this_program;
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::{Deserialize, Serialize};
@@ -69,6 +69,17 @@ pub struct Sandbox<'a> {
     pub network: &'a Network,
     /// A directory on this machine that apt downloads packages into, instead of the environment's own.
     pub packages: Option<&'a Path>,
+    /// Directories on this machine that stand at places of the environment, instead of what it has there.
+    pub data: &'a [Bound],
+}
+
+/// A directory that stands at a place of an environment while programs run in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Bound {
+    /// The directory, on this machine.
+    pub from: PathBuf,
+    /// The place, as programs see it.
+    pub to: String,
 }
 
 /// When what programs write is made durable.

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::network::Range;
 use super::signals::retry_interrupted;
-use super::{Durable, Ended, Network};
+use super::{Bound, Durable, Ended, Network};
 
 /// What the first stage needs to make the sandbox and start the program.
 #[derive(Debug, Serialize, Deserialize)]
@@ -35,6 +35,8 @@ pub(super) struct Request {
     pub(super) range: Option<Range>,
     /// The directory mounted where packages are downloaded to.
     pub(super) packages: Option<PathBuf>,
+    /// Directories mounted in place of the environment's own.
+    pub(super) data: Vec<Bound>,
     /// Files on the sandbox's own file systems.
     pub(super) files: Vec<StandIn>,
 }

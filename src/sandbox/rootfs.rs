@@ -60,7 +60,7 @@ const NETBE_DIR: &str = "run/netbe";
 /// Makes the environment this process's root. Requires mount, PID, IPC and UTS namespaces of its own.
 pub(super) fn build(request: &Request) -> anyhow::Result<()> {
     sethostname(&request.hostname).context("setting the host name")?;
-    let (boot, packages) = enter(request).context("making the environment the root")?;
+    let outside = enter(request).context("making the environment the root")?;
     let tree = Tree::open(Path::new("/"))?;
     proc(&tree).context("making /proc")?;
     let sysfs =
@@ -68,9 +68,15 @@ pub(super) fn build(request: &Request) -> anyhow::Result<()> {
     sysfs.attach(&directory(&tree, "sys")?)?;
     devices(&tree).context("making /dev")?;
     temporary_directories(&tree)?;
-    boot.attach(&directory(&tree, &request.boot_mount)?)
+    outside
+        .boot
+        .attach(&directory(&tree, &request.boot_mount)?)
         .with_context(|| format!("mounting the boot half at {}", request.boot_mount))?;
-    if let Some(packages) = packages {
+    for (data, place) in outside.data.into_iter().zip(&request.data) {
+        data.attach(&directory(&tree, &place.to)?)
+            .with_context(|| format!("mounting the data at {}", place.to))?;
+    }
+    if let Some(packages) = outside.packages {
         packages
             .attach(&directory(&tree, services::PACKAGES)?)
             .context("mounting the package directory")?;
@@ -79,9 +85,15 @@ pub(super) fn build(request: &Request) -> anyhow::Result<()> {
     hide(&tree).context("hiding parts of /proc")
 }
 
-/// Makes the environment's root `/` and detaches everything else; returns the mounts of the boot half and of
-/// the package directory, not attached yet.
-fn enter(request: &Request) -> anyhow::Result<(Detached, Option<Detached>)> {
+/// Mounts of what is outside the environment, not attached yet.
+struct Outside {
+    boot: Detached,
+    packages: Option<Detached>,
+    data: Vec<Detached>,
+}
+
+/// Makes the environment's root `/` and detaches everything else.
+fn enter(request: &Request) -> anyhow::Result<Outside> {
     // Otherwise mounts made here would propagate to the server's namespace.
     let none = None::<&str>;
     mount(none, "/", none, MsFlags::MS_REC | MsFlags::MS_PRIVATE, none)?;
@@ -92,6 +104,11 @@ fn enter(request: &Request) -> anyhow::Result<(Detached, Option<Detached>)> {
             .with_context(|| path.display().to_string())
     });
     let packages = packages.transpose()?;
+    let data = request.data.iter().map(|data| {
+        Detached::copy_of(&open_directory(&data.from)?, DISK)
+            .with_context(|| data.from.display().to_string())
+    });
+    let data = data.collect::<anyhow::Result<Vec<_>>>()?;
     let root = open_directory(&request.root)?;
     // Bound onto itself: `findmnt /` and package hooks need a mount point.
     let root = Detached::copy_of(&root, DISK)
@@ -102,7 +119,11 @@ fn enter(request: &Request) -> anyhow::Result<(Detached, Option<Detached>)> {
     pivot_root(".", ".")?;
     umount2(".", MntFlags::MNT_DETACH)?;
     chdir("/")?;
-    Ok((boot, packages))
+    Ok(Outside {
+        boot,
+        packages,
+        data,
+    })
 }
 
 fn open_directory(path: &Path) -> anyhow::Result<OwnedFd> {

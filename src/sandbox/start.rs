@@ -52,6 +52,7 @@ pub(super) fn run(
         network: sandbox.network.clone(),
         range: lending.range.take(),
         packages: sandbox.packages.map(Path::to_path_buf),
+        data: sandbox.data.to_vec(),
         files: std::mem::take(&mut lending.fresh),
     };
     lending.put()?;

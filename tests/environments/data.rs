@@ -363,3 +363,29 @@ fn what_a_node_writes_in_its_data_is_not_left_behind_and_in_the_old_place_it_is(
     assert!(!diff.contains("/home"), "{diff}");
     pool.assert_sound();
 }
+
+#[test]
+fn programs_see_a_copy_of_the_data_and_the_node_keeps_its_own() {
+    let pool = with_two();
+    pool.netbe().ok("set data=/home,/var/log nog");
+    let letter = data(&pool, "nog", "+home/ada/letter");
+    fs::write(&letter, "the newest").unwrap();
+    let script = "cat /home/ada/letter > /seen; echo x > /home/ada/letter; echo x > /home/new; echo x > /var/log/new";
+    for line in ["upgrade --node nog --name n --", "run nog/b --"] {
+        let mut words: Vec<&str> = line.split(' ').collect();
+        words.extend(["sh", "-c", script]);
+        let said = pool.netbe().run_with(&words);
+        assert_eq!(said.status, 0, "{said:#?}");
+        // Logs do not count.
+        let told = "thrown away with that: /home/ada/letter, /home/new\n";
+        assert!(said.stderr.contains(told), "{said:#?}");
+        assert_eq!(fs::read_to_string(&letter).unwrap(), "the newest");
+        assert!(!data(&pool, "nog", "+home/new").exists());
+    }
+    for env in ["nog/n", "nog/b"] {
+        let root = pool.half(env, "root");
+        assert_eq!(fs::read_to_string(root.join("seen")).unwrap(), "the newest");
+        assert!(!root.join("home/new").exists());
+    }
+    pool.assert_sound();
+}

@@ -162,6 +162,7 @@ impl Room {
             durable,
             network,
             packages,
+            data: &[],
         };
         let ended = sandbox.run(Program {
             argv: argv.iter().map(|word| (*word).to_string()).collect(),

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use super::base::Base;
 use crate::failure::Failure;
 use crate::fs::rooted::Tree;
+use crate::lifecycle::data::thrown_away::ThrownAway;
 use crate::lifecycle::upgrade::program;
 use crate::packages::{Chosen, Distribution, Step, chosen, installed};
 use crate::pool::layout::UPGRADE_LOG;
@@ -61,6 +62,7 @@ pub(super) fn bring(
     let log = program::new_log(&stage.join(UPGRADE_LOG))?;
     // The package managers keep what they fetch there.
     let cache = tempfile::tempdir_in(stage).context("making a directory for packages")?;
+    let data = ThrownAway::new(node)?;
     let sandbox = Sandbox {
         root: &root,
         boot: &boot,
@@ -69,6 +71,7 @@ pub(super) fn bring(
         durable: program::durable(pool, node),
         network: &network,
         packages: Some(cache.path()),
+        data: data.bounds(),
     };
     for step in commands(&tree, packages)? {
         program::step(&sandbox, &step, &log, false).with_context(|| {

@@ -73,7 +73,7 @@ impl Before {
 }
 
 /// Compares a half with its snapshot.
-fn differences(before: &Path, after: &Path) -> Result<Vec<Change>> {
+pub(in crate::lifecycle) fn differences(before: &Path, after: &Path) -> Result<Vec<Change>> {
     let what = || format!("looking what changed in {}", after.display());
     let made = subvolume::info(before).with_context(what)?.made;
     let compared = match compare::between(before, after, How::Since(made)) {

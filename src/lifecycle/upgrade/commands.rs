@@ -2,15 +2,14 @@
 //!
 //! Not for one command, and not for what becomes of the copy.
 
-use std::path::Path;
-
 use anyhow::Result;
 
 use super::downloads::Packages;
 use super::{LOG, Run, changed, program};
 use crate::fs::interrupt;
+use crate::lifecycle::staged::StagedEnvironment;
 use crate::pool::Pool;
-use crate::sandbox::{Sandbox, unlimited};
+use crate::sandbox::{Bound, Sandbox, unlimited};
 
 /// What came of what was run, sentences each.
 pub(super) struct Ran {
@@ -25,16 +24,16 @@ impl Run<'_> {
     pub(super) fn run_commands(
         &self,
         pool: &Pool,
-        stage: &Path,
-        root: &Path,
-        boot: &Path,
+        staged: &StagedEnvironment,
+        data: &[Bound],
     ) -> Result<Ran> {
-        let log = program::new_log(&stage.join(LOG))?;
+        let log = program::new_log(&staged.dir().join(LOG))?;
+        let (root, boot) = (staged.root(), staged.boot());
         let mut packages = Packages::begin(pool, self.node, self.request.beside_others)?;
         let dir = packages.dir().to_path_buf();
         let sandbox = Sandbox {
-            root,
-            boot,
+            root: &root,
+            boot: &boot,
             boot_mount: &self.before.boot_mount,
             hostname: self.node.name.as_str(),
             // Whatever becomes an environment of this passes `Staged::publish`, which makes it durable
@@ -42,6 +41,7 @@ impl Run<'_> {
             durable: self.durable,
             network: &self.network,
             packages: Some(&dir),
+            data,
         };
         let mut notes: Vec<String> = unlimited()
             .iter()
