@@ -10,11 +10,12 @@ use jiff::SignedDuration;
 
 use super::args::{self, Changing, Making};
 use super::session::Session;
-use super::{activate, complete, create_many};
+use super::{activate, complete, create_many, merge};
 use crate::failure::{self, Failure, Kind};
 use crate::lifecycle::Outcome;
 use crate::lifecycle::create::{self, Created, Request};
 use crate::lifecycle::trial::How;
+use crate::output;
 use crate::pool::pattern::Named;
 use crate::pool::{Operand, Pool};
 
@@ -27,7 +28,9 @@ use crate::pool::{Operand, Pool};
 ///
 /// An existing node stays who it is, also in the system of another node or template: all of that is taken from its active
 /// environment, and the network settings that have its address; cloud-init sets the new system up, and leaves its ssh host
-/// keys. What else the node has changed is in the environment it was changed in.
+/// keys. What else the node has changed is in the environment it was changed in; --merge brings it, as netbe merge does:
+/// where both changed the same file, the source's stays, the conflicts are listed, the exit status is 1, and the new
+/// environment is not activated.
 ///
 /// Several are made in parallel and independently: a failure does not stop the others, and the exit status is the worst
 /// of all. ^C stops them all.
@@ -38,7 +41,7 @@ use crate::pool::{Operand, Pool};
   netbe create web/first --from debian --ip 10.0.0.5/24,10.0.0.1
   netbe create web/newer --from debian -a
   netbe create rack1 rack2 rack3 --from debian
-  netbe create --all --from debian --try
+  netbe create --all --from debian --merge --try
   netbe create nog/before-the-party -d 'as it was'")]
 pub struct Create {
     /// The environments to make, several side by side; nodes that exist also by pattern ('rack1-*')
@@ -53,6 +56,9 @@ pub struct Create {
     /// The source
     #[arg(long, value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::sources))]
     pub from: Option<Operand>,
+    /// Merge what the node has changed in its active environment; see netbe-merge
+    #[arg(long, requires = "from")]
+    pub merge: bool,
     /// MAC address of a new node; can be repeated
     #[arg(long, value_name = "MAC")]
     pub mac: Vec<String>,
@@ -143,7 +149,11 @@ impl Create {
         ];
         line.extend(["create", "--worker", "--wait"].map(OsString::from));
         line.push(self.changing.wait.as_secs().to_string().into());
-        for (flag, is_set) in [("--activate", self.activate), ("--once", self.once)] {
+        for (flag, is_set) in [
+            ("--activate", self.activate),
+            ("--once", self.once),
+            ("--merge", self.merge),
+        ] {
             if is_set {
                 line.push(flag.into());
             }
@@ -201,6 +211,7 @@ pub(super) fn perform(pool: &Pool, args: &Create, target: &Operand) -> Result<Ou
         description: args.making.description.clone(),
         activate: args.activate,
         how: How::asked(args.once, args.trial),
+        merge: args.merge,
     };
     create::create(pool, &request, args.changing.into())
 }
@@ -225,6 +236,7 @@ pub fn clone(session: &Session, args: CloneEnv) -> Result<u8> {
         description: args.making.description,
         activate: args.activate,
         how: None,
+        merge: false,
     };
     let outcome = create::create(&session.pool()?, &request, args.changing.into())?;
     tell(session, outcome, None)
@@ -232,18 +244,47 @@ pub fn clone(session: &Session, args: CloneEnv) -> Result<u8> {
 
 fn tell(session: &Session, outcome: Outcome<Created>, how: Option<How>) -> Result<u8> {
     if let Some(made) = session.done(outcome)? {
-        let active = if made.active { ", active" } else { "" };
-        session.sentence(&format!(
-            "Created {} from {}{active}.",
-            made.id, made.origin
-        ))?;
+        let mut status = 0;
+        if let Some(merged) = &made.merged {
+            session.answer(&output::merge::draw(merged, &session.screen))?;
+            status = u8::from(!merged.conflicts.is_empty());
+        }
+        session.sentence(&sentence(&made))?;
+        let merged = made.merged.as_ref();
+        session.notes(&merged.map_or_else(Vec::new, merge::notes));
+        session.notes(merged.map_or(&[], |merged| &merged.notes));
+        session.warnings(merged.map_or(&[], |merged| &merged.warnings));
         session.notes(&made.notes);
         session.warnings(&made.warnings);
         if let (Some(begun), Some(how)) = (made.begun, how) {
             activate::begun(session, Outcome::Done(begun), how)?;
         }
+        return Ok(status);
     }
     Ok(0)
+}
+
+fn sentence(made: &Created) -> String {
+    let active = if made.active { ", active" } else { "" };
+    let Some(merged) = &made.merged else {
+        return format!("Created {} from {}{active}.", made.id, made.origin);
+    };
+    let count = |number: usize, what: &str| merge::count(number, what);
+    let decide = match merged.conflicts.len() {
+        0 => String::new(),
+        some => format!(
+            " Both changed {}: look there, then: netbe activate {}",
+            count(some, "file"),
+            made.id
+        ),
+    };
+    format!(
+        "Created {} from {}, with {} from {}{active}.{decide}",
+        made.id,
+        made.origin,
+        count(merged.taken.len(), "change"),
+        merged.from
+    )
 }
 
 #[cfg(test)]
@@ -267,7 +308,7 @@ mod tests {
             "create nog ordo/x",
             "create --all --from debian/x --wait 3 -a -j 2",
             "create nog ordo --once --description said",
-            "create --all --from debian --try=90s",
+            "create --all --from debian --merge --try=90s",
         ] {
             let args = parsed(line.split(' ').map(OsString::from));
             let target: Operand = "ordo/x".parse().unwrap();

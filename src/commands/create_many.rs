@@ -3,6 +3,7 @@
 use anyhow::Result;
 
 use super::create::{self, Create};
+use super::merge;
 use super::session::Session;
 use super::side_by_side::{self, tell};
 use crate::failure::Failure;
@@ -40,7 +41,13 @@ pub(super) fn worker(session: &Session, args: &Create) -> Result<u8> {
     let [Named::One(target)] = args.targets.as_slice() else {
         return Ok(2);
     };
-    side_by_side::work(session, || Report::of_created(&work(session, args, target)))
+    side_by_side::work(session, || {
+        let done = work(session, args, target);
+        let mut report = Report::of_created(&done);
+        let merged = done.iter().filter_map(|made| made.merged.as_ref());
+        report.tell(merged.flat_map(merge::notes).collect());
+        report
+    })
 }
 
 fn work(session: &Session, args: &Create, target: &Operand) -> Result<Created> {

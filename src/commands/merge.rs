@@ -131,7 +131,8 @@ fn sentence(merged: &Merged) -> String {
     )
 }
 
-fn notes(merged: &Merged) -> Vec<String> {
+/// Returns what of a merge is told beside its list.
+pub(super) fn notes(merged: &Merged) -> Vec<String> {
     let mut notes = Vec::new();
     if merged.of_packages > 0 {
         notes.push(format!(
@@ -165,7 +166,8 @@ fn notes(merged: &Merged) -> Vec<String> {
     notes
 }
 
-fn count(number: usize, what: &str) -> String {
+/// Returns a number of things.
+pub(super) fn count(number: usize, what: &str) -> String {
     match number {
         1 => format!("1 {what}"),
         more => format!("{more} {what}s"),

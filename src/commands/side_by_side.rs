@@ -72,7 +72,7 @@ pub(super) fn tell(session: &Session, one: &impl Display, report: &Report) -> u8
         }
         Report::Nothing { told } => session.notes(&named(told)),
     }
-    0
+    report.status()
 }
 
 /// Returns whether a text names the node of `NODE` or `NODE/ENV`.

@@ -165,7 +165,10 @@ pub fn among(pool: &Pool, listed: &[Listed]) -> Result<Vec<Behind>> {
 fn command(template: &NodeName, nodes: &[String], made: Option<&EnvId>) -> String {
     match made {
         Some(made) => format!("netbe activate --try {made}"),
-        None => format!("netbe create {} --from {template} --try", nodes.join(" ")),
+        None => format!(
+            "netbe create {} --from {template} --merge --try",
+            nodes.join(" ")
+        ),
     }
 }
 
@@ -256,7 +259,10 @@ mod tests {
             let found = debian(envs).behind(own[0], &own);
             assert_eq!(found.is_some(), is_behind, "{envs:?} {line:?}: {found:?}");
             if let Some(found) = found {
-                assert_eq!(found.command, "netbe create nog --from debian --try");
+                assert_eq!(
+                    found.command,
+                    "netbe create nog --from debian --merge --try"
+                );
                 assert!(
                     sentences(&[found.clone(), found])[0]
                         .starts_with("nog, nog are behind debian/2")

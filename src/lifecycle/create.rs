@@ -4,10 +4,12 @@
 //! node's system it has its own node's identity. A new node is published with its first environment, by one rename. Not for imports.
 
 mod chosen;
+mod merged;
 
 use anyhow::{Context, Result};
 
 use self::chosen::Chosen;
+use super::merge::Merged;
 use super::plan::Plan;
 use super::staged::{Content, Identity, Made, StagedEnvironment, Target, origin_texts};
 use super::trial::{self, Begun, How};
@@ -30,10 +32,12 @@ pub struct Request {
     pub activate: bool,
     /// Whether the node is to boot it once, or on trial.
     pub how: Option<How>,
+    /// Whether what the node has changed in its active environment is merged.
+    pub merge: bool,
 }
 
 /// The result.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Created {
     /// The environment.
     pub id: EnvId,
@@ -47,6 +51,8 @@ pub struct Created {
     pub would_boot: bool,
     /// Its pending boot, if it is to be booted once or on trial.
     pub begun: Option<Begun>,
+    /// What was merged, if it was to be.
+    pub merged: Option<Merged>,
     /// Notes, a sentence each.
     pub notes: Vec<String>,
     /// Warnings, a sentence each.
@@ -55,6 +61,9 @@ pub struct Created {
 
 /// Makes an environment.
 pub fn create(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Created>> {
+    if request.merge {
+        return merged::create(pool, request, mode);
+    }
     let source = Chosen::new(pool, request)?.source;
     pool.refuse_work(&source.node, &source.name, mode.patience())?;
     let node = &request.target.node;
@@ -78,6 +87,7 @@ pub fn create(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Crea
             active: chosen.activate,
             would_boot: true,
             begun: None,
+            merged: None,
             notes: Vec::new(),
             warnings: Vec::new(),
         },

@@ -4,6 +4,8 @@
 //! killed, takes no other with it, and each holds its own node's lock. When this process ends, however it
 //! ends, they stop as if told to, and leave nothing. Not for how it looks.
 
+mod report;
+
 use std::collections::VecDeque;
 use std::ffi::OsString;
 use std::io::{BufRead, BufReader, Read};
@@ -16,153 +18,12 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde::{Deserialize, Serialize};
 
-use super::create::Created;
-use super::upgrade::Upgraded;
-use crate::failure::Failure;
+pub use self::report::Report;
 use crate::fs::{interrupt, threads};
-use crate::pool::EnvId;
-use crate::pool::record::Shared;
 
 /// How often is looked whether somebody wants it all to stop.
 const LOOK: Duration = Duration::from_millis(100);
-
-/// What came of one node, as its own netbe reports it on one line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Report {
-    /// A new environment.
-    Created {
-        /// Which it is.
-        id: EnvId,
-        /// Packages of a newer version.
-        upgraded: usize,
-        /// Packages there were not before.
-        added: usize,
-        /// Packages that are gone, or older.
-        removed: usize,
-        /// What it took of the disk, where that is known.
-        shared: Option<Shared>,
-        /// Whether the node boots it next.
-        active: bool,
-        /// Whether the node boots it next on trial, or once.
-        pending: bool,
-        /// Whether it would boot, as far as that can be verified.
-        would_boot: bool,
-        /// What its package manager leaves a person to know, a sentence each.
-        told: Vec<String>,
-        /// What is not as it should be, a sentence each.
-        warnings: Vec<String>,
-    },
-    /// Nothing was to be upgraded.
-    Nothing {
-        /// What its package manager leaves a person to know, a sentence each.
-        told: Vec<String>,
-    },
-    /// It failed.
-    Failed {
-        /// Why, a sentence.
-        why: String,
-        /// What to do.
-        hint: Option<String>,
-        /// The exit status of that.
-        status: u8,
-    },
-}
-
-impl Report {
-    /// Returns the report of what an upgrade came to.
-    pub fn from_result(result: &Result<Upgraded>) -> Self {
-        match result {
-            Ok(Upgraded::NothingToDo { told, .. }) => Self::Nothing { told: told.clone() },
-            Ok(Upgraded::New {
-                id,
-                changes,
-                shared,
-                active,
-                begun,
-                would_boot,
-                told,
-                warnings,
-                ..
-            }) => {
-                let pending = begun.is_some();
-                let begun = begun.iter().flat_map(|begun| &begun.warnings);
-                let count =
-                    |f: fn(&crate::packages::Changes) -> usize| changes.as_ref().map_or(0, f);
-                Self::Created {
-                    id: id.clone(),
-                    upgraded: count(|c| c.upgraded.len()),
-                    added: count(|c| c.added.len()),
-                    removed: count(|c| c.removed.len() + c.downgraded.len()),
-                    shared: *shared,
-                    active: *active,
-                    pending,
-                    would_boot: *would_boot,
-                    told: told.clone(),
-                    warnings: warnings.iter().chain(begun).cloned().collect(),
-                }
-            }
-            Err(error) => Self::failed(error),
-        }
-    }
-
-    /// Returns the report of what making an environment came to.
-    pub fn of_created(result: &Result<Created>) -> Self {
-        match result {
-            Ok(created) => {
-                let begun = created.begun.iter();
-                let notes = begun.clone().flat_map(|begun| &begun.notes);
-                let warnings = begun.flat_map(|begun| &begun.warnings);
-                Self::Created {
-                    id: created.id.clone(),
-                    upgraded: 0,
-                    added: 0,
-                    removed: 0,
-                    shared: None,
-                    active: created.active,
-                    pending: created.begun.is_some(),
-                    would_boot: created.would_boot,
-                    told: created.notes.iter().chain(notes).cloned().collect(),
-                    warnings: created.warnings.iter().chain(warnings).cloned().collect(),
-                }
-            }
-            Err(error) => Self::failed(error),
-        }
-    }
-
-    /// Returns the report of a command that failed.
-    pub fn failed(error: &anyhow::Error) -> Self {
-        let failure = error.downcast_ref::<Failure>();
-        Self::Failed {
-            why: format!("{error:#}"),
-            hint: failure.and_then(|f| f.hint.clone()),
-            status: failure.map_or(1, Failure::status),
-        }
-    }
-
-    /// Returns the environment that is left to activate.
-    pub fn to_activate(&self) -> Option<String> {
-        match self {
-            Self::Created {
-                id,
-                active: false,
-                pending: false,
-                would_boot: true,
-                ..
-            } => Some(id.to_string()),
-            _ => None,
-        }
-    }
-
-    /// Returns the exit status it stands for.
-    pub fn status(&self) -> u8 {
-        match self {
-            Self::Failed { status, .. } => *status,
-            _ => 0,
-        }
-    }
-}
 
 /// As much as is taken for one line, in bytes: one without an end must not fill memory.
 const LINE: u64 = 64 << 10;

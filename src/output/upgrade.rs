@@ -48,11 +48,13 @@ fn created(report: &Report) -> (String, &'static str) {
             id,
             active,
             pending,
+            conflicts,
             would_boot,
             ..
         } => (
             id.env.to_string(),
             match (active, pending, would_boot) {
+                _ if *conflicts > 0 => "both changed files",
                 (true, ..) => "boots next",
                 (_, true, _) => "pending boot",
                 (_, _, true) => "created",

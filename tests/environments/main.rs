@@ -16,6 +16,7 @@ mod clock;
 mod concurrency;
 mod create;
 mod create_many;
+mod create_merged;
 mod data;
 mod describe;
 mod destroy;

@@ -99,6 +99,28 @@ pub struct Merged {
     pub warnings: Vec<String>,
 }
 
+impl Merged {
+    /// Returns what was taken, and each conflict, in a sentence each: where there is no room for a list.
+    pub fn in_sentences(&self) -> Vec<String> {
+        let taken = match self.taken.len() {
+            0 => format!("{} had nothing to merge", self.from),
+            1 => format!("1 change of {} was merged", self.from),
+            more => format!("{more} changes of {} were merged", self.from),
+        };
+        let conflict = |conflict: &Conflict| {
+            let beside = conflict.beside.as_ref();
+            let beside = beside.map(|at| format!("; {}'s is {}", self.from, at.display()));
+            let path = conflict.path.display();
+            format!("{path}: {}{}", conflict.why, beside.unwrap_or_default())
+        };
+        let conflicts = self.conflicts.iter().map(conflict);
+        std::iter::once(taken)
+            .chain(conflicts)
+            .chain(self.notes.iter().cloned())
+            .collect()
+    }
+}
+
 /// Merges what one environment changed into a copy of another.
 pub fn merge(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Merged>> {
     request.check()?;

@@ -186,7 +186,7 @@ fn nodes_that_are_behind_their_template_are_told() {
     }
     pool.netbe().ok("create base/next --from base/stock");
     pool.netbe().ok("activate base/next");
-    let command = "netbe create nog ordo --from base --try";
+    let command = "netbe create nog ordo --from base --merge --try";
     let note =
         format!("nog, ordo are behind base/next, the template's active environment: {command}");
     let tree = pool.netbe().run("list --tree");
@@ -217,7 +217,10 @@ fn nodes_that_are_behind_their_template_are_told() {
         (serde_json::Value::Null, serde_json::Value::Null)
     );
     assert_eq!(of("ordo")["came_from"], "base/stock");
-    assert_eq!(of("ordo")["command"], "netbe create ordo --from base --try");
+    assert_eq!(
+        of("ordo")["command"],
+        "netbe create ordo --from base --merge --try"
+    );
     // The template under another name is the same one.
     pool.netbe().ok("rename base/next newer");
     let said = pool.netbe().ok("status ordo");

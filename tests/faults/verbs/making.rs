@@ -45,6 +45,23 @@ pub(super) const VERBS: &[Verb] = &[
         ..PLAIN
     },
     Verb {
+        name: "create-merge",
+        spoil: Some(|pool| {
+            fs::write(pool.half("nog/a", "root").join("etc/own.conf"), "x").unwrap();
+        }),
+        line: "create nog/c --from base --merge",
+        touched: &["nog/c", "nog/c.unmerged"],
+        between: &[
+            &["create nog/c.unmerged --from base"],
+            &[
+                "create nog/c --from base --merge",
+                "create nog/c.unmerged --from base",
+            ],
+        ],
+        done: TAKEN,
+        ..PLAIN
+    },
+    Verb {
         name: "clone",
         line: "clone nog/b nog/c",
         touched: &["nog/c"],

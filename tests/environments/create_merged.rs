@@ -1,0 +1,126 @@
+//! Another node's system for nodes that exist, with what they have changed.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::support::{MAC, Pool};
+
+const KEY: &str = "etc/ssh/ssh_host_ed25519_key";
+
+/// Returns a pool with `nog` and `ordo`, which have changed what each has of its own, and a newer system in their template.
+fn pool() -> Pool {
+    let pool = Pool::with_template();
+    pool.netbe().ok(&format!("create nog/a --mac {MAC}"));
+    pool.netbe().ok("create ordo/a --mac 02:00:00:00:00:09");
+    pool.netbe().ok("create base/newer --from base");
+    fs::write(at(&pool, "base/newer", "etc/motd"), "newer\n").unwrap();
+    pool.netbe().ok("activate base/newer");
+    for node in ["nog", "ordo"] {
+        let env = format!("{node}/a");
+        fs::write(at(&pool, &env, "etc/local.conf"), format!("{node}s\n")).unwrap();
+        fs::write(at(&pool, &env, "etc/machine-id"), "0f".repeat(16) + "\n").unwrap();
+        let hosts = at(&pool, &env, "etc/hosts");
+        let text = fs::read_to_string(&hosts).unwrap() + "10.0.0.9 printer\n";
+        fs::write(hosts, text).unwrap();
+    }
+    pool
+}
+
+fn at(pool: &Pool, environment: &str, path: &str) -> PathBuf {
+    pool.half(environment, "root").join(path)
+}
+
+fn text(pool: &Pool, environment: &str, path: &str) -> String {
+    fs::read_to_string(at(pool, environment, path)).unwrap()
+}
+
+#[test]
+fn nodes_keep_what_they_changed_in_the_system_that_they_get() {
+    let pool = pool();
+    let planned = pool.plans("create nog/b --from base --merge -a");
+    for step in ["merge into nog/b what nog/a has changed", "activate nog/b"] {
+        assert!(planned.contains(step), "{step}: {planned}");
+    }
+    let said = pool
+        .netbe()
+        .run("create nog/b ordo/b --from base --merge -a");
+    assert_eq!(said.status, 0, "{said:#?}");
+    for node in ["nog", "ordo"] {
+        let new = format!("{node}/b");
+        assert_eq!(pool.names(node), ["a", "b"]);
+        assert_eq!(pool.active(node), "b");
+        assert_eq!(text(&pool, &new, "etc/motd"), "newer\n");
+        assert_eq!(text(&pool, &new, "etc/local.conf"), format!("{node}s\n"));
+        let hosts = text(&pool, &new, "etc/hosts");
+        assert!(hosts.contains("printer") && hosts.contains(node), "{hosts}");
+        for path in [KEY, "etc/machine-id", "etc/hostname"] {
+            assert_eq!(
+                text(&pool, &new, path),
+                text(&pool, &format!("{node}/a"), path),
+                "{path}"
+            );
+        }
+    }
+    let told = said
+        .stderr
+        .matches("nothing known made the initramfs")
+        .count();
+    assert_eq!(told, 2, "{said:#?}");
+    let status = pool.netbe().run("status");
+    assert!(!status.stderr.contains("behind"), "{status:#?}");
+    pool.assert_sound();
+}
+
+#[test]
+fn what_both_changed_is_decided_before_it_is_booted() {
+    let pool = pool();
+    fs::write(at(&pool, "nog/a", "etc/motd"), "mine\n").unwrap();
+    let one = pool.netbe().run("create nog/b --from base --merge --try");
+    assert_eq!(one.status, 1, "{one:#?}");
+    assert!(one.stdout.contains("C /etc/motd"), "{one:#?}");
+    assert!(
+        one.stdout
+            .contains("Both changed 1 file: look there, then: netbe activate nog/b")
+    );
+    assert_eq!(text(&pool, "nog/b", "etc/motd"), "newer\n");
+    assert_eq!(text(&pool, "nog/b", "etc/motd.netbe-a"), "mine\n");
+    assert_eq!(
+        (pool.active("nog"), pool.names("nog").len()),
+        ("a".into(), 2)
+    );
+    let many = pool
+        .netbe()
+        .run("create nog/c ordo/c --from base --merge -a");
+    assert_eq!(many.status, 1, "{many:#?}");
+    assert!(many.stdout.contains("both changed files"), "{many:#?}");
+    assert!(many.stderr.contains("nog/c: /etc/motd: "), "{many:#?}");
+    assert_eq!(
+        (pool.active("nog"), pool.active("ordo")),
+        ("a".into(), "c".into())
+    );
+    pool.assert_sound();
+}
+
+#[test]
+fn a_node_that_changed_nothing_gets_the_system_alone() {
+    let pool = pool();
+    pool.netbe().ok("create werda/a --from base/stock");
+    // As an interrupted one leaves it.
+    pool.netbe().ok("create werda/b.unmerged --from base");
+    let planned = pool.plans("create werda/b --from base --merge");
+    assert!(planned.contains("destroy werda/b.unmerged"), "{planned}");
+    let said = pool.netbe().ok("create werda/b --from base --merge");
+    assert!(
+        said.contains("Created werda/b from base/newer, with 0 changes from werda/a."),
+        "{said}"
+    );
+    assert_eq!(pool.names("werda"), ["a", "b"]);
+    pool.refuses(
+        3,
+        "create new --from base --merge",
+        &["new does not exist yet", "leave out --merge"],
+    );
+    pool.refuses(2, "create werda/c --from werda/b --merge", &["werda's own"]);
+    pool.refuses(2, "create werda/c --merge", &["--from"]);
+    pool.assert_sound();
+}
