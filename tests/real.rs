@@ -9,6 +9,8 @@ mod alpine;
 mod hooks;
 #[path = "real/managers.rs"]
 mod managers;
+#[path = "real/merged.rs"]
+mod merged;
 #[path = "real/mirror.rs"]
 mod mirror;
 mod support;

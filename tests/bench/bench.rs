@@ -4,6 +4,7 @@
 //! machine that is slow, or slow just now, says the same as a fast one. It reports goals; it does not fail on them.
 
 mod clock;
+mod left_behind;
 mod space;
 #[path = "../support/mod.rs"]
 mod support;
@@ -39,6 +40,7 @@ fn main() {
     create(&ground, &small, rounds, &mut report);
     activate(&small, rounds, &mut report);
     transfer(&small, rounds * 4, &mut report);
+    left_behind::left_behind(&ground, rounds, &mut report);
 
     // On a filesystem of its own: btrfs lists all that is on one.
     let apart = Ground::on(ground.filesystem.another_bare(SIZE));

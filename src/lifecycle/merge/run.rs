@@ -1,5 +1,6 @@
 //! One merge: what it observes, its steps, and carrying them out.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -100,11 +101,7 @@ impl<'a> Run<'a> {
             return Ok(Vec::new());
         }
         let mut steps = vec![format!("snapshot both halves of {to} as {name}")];
-        let as_from = |what: &Changed| match what.change.after {
-            Some(_) => format!("take {} from {from}", what.path.display()),
-            None => format!("remove {}, as in {from}", what.path.display()),
-        };
-        steps.extend(found.taken.iter().map(as_from));
+        steps.extend(taken(from, &found.taken));
         steps.extend(
             found
                 .conflicts
@@ -271,6 +268,36 @@ impl<'a> Run<'a> {
         }
     }
 }
+
+/// The number of files above which a dry run counts them by place.
+const FEW: usize = 40;
+
+/// Returns the steps that take files from an environment.
+fn taken(from: &Environment, files: &[Changed]) -> Vec<String> {
+    if files.len() <= FEW {
+        let step = |what: &Changed| match what.change.after {
+            Some(_) => format!("take {} from {from}", what.path.display()),
+            None => format!("remove {}, as in {from}", what.path.display()),
+        };
+        return files.iter().map(step).collect();
+    }
+    let mut places: BTreeMap<PathBuf, usize> = BTreeMap::new();
+    for file in files {
+        let above = file.path.parent().unwrap_or(&file.path);
+        let place = above.components().take(PLACE).collect();
+        *places.entry(place).or_default() += 1;
+    }
+    places
+        .into_iter()
+        .map(|(place, number)| {
+            let files = if number == 1 { "file" } else { "files" };
+            format!("take {number} {files} in {} from {from}", place.display())
+        })
+        .collect()
+}
+
+/// How many parts of a path name its place, the root directory first.
+const PLACE: usize = 4;
 
 impl Found {
     fn is_empty(&self) -> bool {
