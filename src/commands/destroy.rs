@@ -12,7 +12,7 @@ use super::session::Session;
 use super::{complete, confirm};
 use crate::failure::{Failure, Kind};
 use crate::lifecycle::space::Space;
-use crate::lifecycle::{Mode, Outcome, data, destroy};
+use crate::lifecycle::{Mode, Outcome, data, destroy, kept_bases};
 use crate::pool::data::DataPath;
 use crate::pool::name::NotAName;
 use crate::pool::pattern::Named;
@@ -120,6 +120,7 @@ pub fn run(session: &Session, args: &Destroy) -> Result<u8> {
     }
     if let Some(gone) = session.done(outcome)? {
         session.sentence(&format!("Destroyed {}.", gone.join(", ")))?;
+        session.notes(&kept_bases::note(&pool)?.into_iter().collect::<Vec<_>>());
     }
     Ok(worst)
 }

@@ -7,7 +7,7 @@ use clap_complete::engine::ArgValueCompleter;
 use super::complete;
 use super::session::Session;
 use crate::lifecycle::list::{self, Found, Listed, Unread};
-use crate::lifecycle::{behind_template, origin_tree, space};
+use crate::lifecycle::{behind_template, kept_bases, origin_tree, space};
 use crate::output::{self, json};
 use crate::pool::Operand;
 use crate::pool::pattern::Named;
@@ -112,6 +112,9 @@ pub fn run(session: &Session, args: &List) -> Result<u8> {
     let is_wrong = |one: &Unread| format!("{}: {}", one.node, one.why);
     session.warnings(&unread.iter().map(is_wrong).collect::<Vec<_>>());
     session.warnings(&notes);
+    if with_space {
+        session.notes(&kept_bases::note(&pool)?.into_iter().collect::<Vec<_>>());
+    }
     session.warnings(&damaged(&listed));
     Ok(worst)
 }

@@ -30,7 +30,7 @@ use crate::pool::{EnvId, EnvName};
 /// links between merged files stay; sockets are not merged.
 ///
 /// Where FROM and TO come from different imports, the environment that FROM was made from, usually a template's, tells
-/// what FROM has changed.
+/// what FROM has changed; destroy keeps such a one hidden as long as an environment of a node comes from it.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe merge nog/first nog/second

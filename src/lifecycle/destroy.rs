@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::data::destroy::refuse_left;
+use super::kept_bases::{self, Needed};
 use super::plan::Plan;
 use super::{Mode, Outcome, in_use};
 use crate::evidence::{self, Evidence};
@@ -60,7 +61,7 @@ pub fn environments(pool: &Pool, operands: &[Operand], mode: Mode) -> Result<Out
     // One step: they leave the network together, and what fails with one keeps none of the others.
     plan.steps(sentences, |_| {
         withdraw(pool, &found, mode)?;
-        all(&found, discard)
+        discard_all(pool, &found, mode)
     });
     let done = plan.carry_out(locks)?;
     Ok(done.map(|_locks| found.iter().map(ToString::to_string).collect()))
@@ -101,10 +102,12 @@ pub fn nodes(
             if !node.record.data.is_empty() {
                 publish::withdraw_below(pool, &pool.lock(mode.wait)?, &[&node.dir])?;
             }
+            Needed::new(pool, envs)?.keep(pool, envs)?;
             stage::discard(&node.dir, &layout::nodes(pool.root()))
                 .context("its names and exports are already removed")?;
             state::forget_node(&node.state)
-        })
+        })?;
+        kept_bases::forget_unneeded(pool, mode)
     });
     let done = plan.carry_out(locks)?;
     Ok(done.map(|_locks| found.iter().map(ToString::to_string).collect()))
@@ -210,6 +213,13 @@ pub(super) fn withdraw(pool: &Pool, envs: &[Environment], mode: Mode) -> Result<
     }
     let envs: Vec<&Environment> = envs.iter().collect();
     publish::withdraw(pool, &shared, &envs).map(drop)
+}
+
+/// Deletes environments that no name leads to, and keeps those that a merge needs; durable when it returns.
+fn discard_all(pool: &Pool, envs: &[Environment], mode: Mode) -> Result<()> {
+    let needed = Needed::new(pool, envs)?;
+    all(envs, |env| needed.discard(pool, env))?;
+    kept_bases::forget_unneeded(pool, mode)
 }
 
 /// Deletes an environment that no name leads to; durable when it returns.

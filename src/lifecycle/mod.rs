@@ -20,6 +20,7 @@ pub mod full_disk;
 pub mod import;
 pub mod in_use;
 pub mod init;
+pub mod kept_bases;
 pub mod left_behind;
 mod lent;
 pub mod list;

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
 
 use super::destroy::{self, Known, Scope};
-use super::{Mode, Outcome, activate, plan};
+use super::{Mode, Outcome, activate, kept_bases, plan};
 use crate::failure::{Failure, Kind};
 use crate::fs::interrupt;
 use crate::pool::properties::{self, Keep};
@@ -94,14 +94,18 @@ fn prune_node(
     let outcome = plan::one_step(lock, steps, |_lock| {
         destroy::withdraw(pool, &going, mode)
             .with_context(|| format!("nothing of {name} was destroyed"))?;
+        let needed = kept_bases::Needed::new(pool, &going)?;
         for env in &going {
             interrupt::check()?;
-            match destroy::discard(env).with_context(|| format!("destroying {env}")) {
+            match needed
+                .discard(pool, env)
+                .with_context(|| format!("destroying {env}"))
+            {
                 Ok(()) => pruned.gone.push(env.to_string()),
                 Err(e) => pruned.failures.push(e),
             }
         }
-        Ok(())
+        kept_bases::forget_unneeded(pool, mode)
     })?;
     if let Outcome::Planned(steps) = outcome {
         pruned.planned.extend(steps);

@@ -96,6 +96,11 @@ pub fn packages(pool: &Path) -> PathBuf {
     pool.join(".packages")
 }
 
+/// Returns the directory of destroyed environments that merges need.
+pub fn kept(pool: &Path) -> PathBuf {
+    pool.join(".kept")
+}
+
 /// Returns whether a path can be written without quotes on a kernel command line, in an fstab and in an exports file.
 pub fn is_plain(path: &Path) -> bool {
     let plain = |c: &u8| c.is_ascii_alphanumeric() || b"/._+-".contains(c);

@@ -105,3 +105,41 @@ fn of_two_imports_the_template_tells_what_the_node_changed() {
     assert_eq!(read(&pool, "nog/m", "etc/app.conf"), "newer");
     assert_eq!(read(&pool, "nog/m", "etc/app.conf.netbe-a"), "of the node");
 }
+
+#[test]
+fn a_template_that_was_destroyed_tells_still_until_no_node_needs_it() {
+    let pool = Pool::with_node();
+    let base = pool.names("base").remove(0);
+    write(&pool, "nog/a", "srv/own", "of the node");
+    pool.import(
+        "newer/base",
+        &crate::support::System::debian().file("etc/new", "newer"),
+    );
+    pool.netbe().ok("create nog/b --from newer/base");
+    let uuid = pool.subvolume_uuid(&format!("nodes/base/envs/{base}/root"));
+    let done = pool.netbe().run("destroy -y -r base");
+    assert_eq!(done.status, 0, "{}", done.stderr);
+    assert!(
+        done.stderr
+            .contains("kept hidden until no node has a system made from it"),
+        "{}",
+        done.stderr
+    );
+    assert!(!pool.netbe().ok("list -H").contains("base\t{base}"));
+    assert!(pool.at(&format!(".kept/{uuid}/root")).exists());
+    let space = pool.netbe().run("list --space");
+    assert!(
+        space.stderr.contains(&format!("base/{base}")),
+        "{}",
+        space.stderr
+    );
+    pool.netbe().ok("merge nog/a nog/b --name m");
+    assert_eq!(read(&pool, "nog/m", "srv/own"), "of the node");
+    assert_eq!(read(&pool, "nog/m", "etc/new"), "newer");
+    pool.assert_sound();
+    // The merged one and that of the newer template do not come from it.
+    pool.netbe().ok("activate nog/b");
+    pool.netbe().ok("destroy -y nog/a");
+    assert!(!pool.at(&format!(".kept/{uuid}")).exists());
+    pool.assert_sound();
+}

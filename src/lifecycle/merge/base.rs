@@ -18,7 +18,7 @@ use crate::lifecycle::parting::{Known, Parting, since_merge};
 use crate::lifecycle::staged::origin_texts;
 use crate::packages::{chosen, installed};
 use crate::pool::origin_texts::Texts;
-use crate::pool::{Environment, Pool};
+use crate::pool::{Environment, Pool, kept, layout};
 
 /// What two environments had in common.
 #[derive(Debug)]
@@ -81,13 +81,16 @@ impl Base {
             .flat_map(|r| r.origin.iter().chain(&r.lineage));
         let mut found = None;
         for origin in line {
-            let Some(env) = origin_of(pool, origin)? else {
-                continue;
+            let (dir, node) = match origin_of(pool, origin)? {
+                Some(env) => (env.dir, env.node.to_string()),
+                None => match kept::find(pool, &origin.uuid) {
+                    Some(dir) => (dir, origin.node.clone()),
+                    None => continue,
+                },
             };
-            let is_of_another = env.node != from.node;
-            found = Some(env);
+            found = Some(dir);
             // A node's own environments have what its first one was made from, and what it changed.
-            if is_of_another {
+            if node != from.node.as_str() {
                 break;
             }
         }
@@ -99,6 +102,7 @@ impl Base {
             .hint(format!("netbe diff --files {to} {from}"))
         };
         let base = found.ok_or_else(unrelated)?;
+        let (base_root, base_boot) = (base.join(layout::ROOT), base.join(layout::BOOT));
         let mut since = |from: &Path, half: PathBuf| -> Result<Since> {
             let parted = known
                 .parted(subvolume::info(from)?, subvolume::info(&half)?)?
@@ -108,13 +112,13 @@ impl Base {
                 half,
             ))
         };
-        let root = Tree::open(&base.root())?;
+        let root = Tree::open(&base_root)?;
         Ok(Self {
             since: [
-                since(&from.root(), base.root())?,
-                since(&from.boot(), base.boot())?,
+                since(&from.root(), base_root.clone())?,
+                since(&from.boot(), base_boot.clone())?,
             ],
-            texts: Some(origin_texts::of(&root, &Tree::open(&base.boot())?)),
+            texts: Some(origin_texts::of(&root, &Tree::open(&base_boot)?)),
             packages: installed(&root).ok().map(|found| chosen::names(&found)),
         })
     }

@@ -1,0 +1,104 @@
+//! The environments that nodes come from and that `destroy` keeps, since a merge asks them what their nodes changed.
+//!
+//! That is the nearest environment of another node, usually a template's, in the line of each environment. It is kept as long
+//! as one of these exists. Not for the merge.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+
+use super::{Mode, destroy};
+use crate::pool::{Environment, Origin, Pool, kept};
+
+/// Those of some environments that the others come from.
+#[derive(Debug)]
+pub(super) struct Needed(BTreeMap<String, Origin>);
+
+impl Needed {
+    /// Finds which of these are needed by others.
+    pub(super) fn new(pool: &Pool, these: &[Environment]) -> Result<Self> {
+        // Only the environments of templates are kept; looking at all the others takes time.
+        match these.iter().any(|env| env.template) {
+            true => needed_without(pool, these).map(Self),
+            false => Ok(Self(BTreeMap::new())),
+        }
+    }
+
+    fn has(&self, env: &Environment) -> bool {
+        env.template && env.uuid().is_some_and(|uuid| self.0.contains_key(uuid))
+    }
+
+    /// Deletes one that no name leads to, or keeps it; durable when it returns.
+    pub(super) fn discard(&self, pool: &Pool, env: &Environment) -> Result<()> {
+        match self.has(env) {
+            true => kept::keep(pool, env),
+            false => destroy::discard(env),
+        }
+    }
+
+    /// Takes those that are needed out of their node.
+    pub(super) fn keep(&self, pool: &Pool, envs: &[Environment]) -> Result<()> {
+        let mut needed = envs.iter().filter(|env| self.has(env));
+        needed.try_for_each(|env| kept::keep(pool, env))
+    }
+}
+
+/// Returns what environments other than these come from, by UUID.
+fn needed_without(pool: &Pool, these: &[Environment]) -> Result<BTreeMap<String, Origin>> {
+    let mut found = BTreeMap::new();
+    for node in pool.nodes()? {
+        if node.is_template() {
+            continue;
+        }
+        // Nothing can be merged of one that cannot be read.
+        for env in node.environments().unwrap_or_default() {
+            if these.iter().any(|this| this.dir == env.dir) {
+                continue;
+            }
+            let mut line = env
+                .record
+                .iter()
+                .flat_map(|record| record.origin.iter().chain(&record.lineage));
+            let base = line.find(|origin| origin.node != env.node.as_str());
+            found.extend(base.map(|base| (base.uuid.clone(), base.clone())));
+        }
+    }
+    Ok(found)
+}
+
+/// Deletes those that nothing needs any more.
+pub(super) fn forget_unneeded(pool: &Pool, mode: Mode) -> Result<()> {
+    let all = kept::all(pool)?;
+    if all.is_empty() {
+        return Ok(());
+    }
+    let lock = pool.lock(mode.wait)?;
+    let needed = needed_without(pool, &[])?;
+    for uuid in all.iter().filter(|uuid| !needed.contains_key(*uuid)) {
+        kept::forget(pool, &lock, uuid)?;
+    }
+    Ok(())
+}
+
+/// Returns the note about those that are kept.
+///
+/// # Errors
+/// If the pool's nodes cannot be read.
+pub fn note(pool: &Pool) -> Result<Option<String>> {
+    let all = kept::all(pool)?;
+    if all.is_empty() {
+        return Ok(None);
+    }
+    let needed = needed_without(pool, &[])?;
+    let names: Vec<String> = all
+        .iter()
+        .filter_map(|uuid| needed.get(uuid))
+        .map(ToString::to_string)
+        .collect();
+    Ok((!names.is_empty()).then(|| {
+        format!(
+            "kept hidden until no node has a system made from it, to tell in a merge what was changed since: {}",
+            names.join(", ")
+        )
+    }))
+}
