@@ -30,7 +30,7 @@ mod verify;
 pub use arch::Arch;
 pub use files::{BootFiles, Overlay, Watched};
 pub use ip::Ip;
-pub use plan::{plan, recognise};
+pub use plan::{nfs_version, plan, recognise};
 pub use rpi::Model;
 pub use spec::{Loader, NfsVersion, Plan, PxeBinaries, RootPlace, Want};
 pub use summary::{Summary, summary, summary_for};

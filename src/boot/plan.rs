@@ -10,9 +10,10 @@ use super::cmdline::{self, Edited};
 use super::files::{BootFiles, is_there, text};
 use super::initramfs::{Mounter, Mounting, mounting};
 use super::kernel::{self, Initramfs};
+use super::nfs;
 use super::pxelinux::{self, menu::Menu};
 use super::rpi;
-use super::spec::{Loader, Plan, RootPlace, Want};
+use super::spec::{Loader, NfsVersion, Plan, RootPlace, Want};
 use crate::failure::Failure;
 use crate::fs::server_packages;
 
@@ -103,6 +104,16 @@ fn initramfs_note(boot: &dyn BootFiles, root: &dyn BootFiles, want: &Want<'_>) -
             files.join(",")
         )
     })
+}
+
+/// Returns the version of NFS by which the root of an environment is mounted where none is asked for.
+pub fn nfs_version(
+    boot: &dyn BootFiles,
+    root: &dyn BootFiles,
+    loader: Option<Loader>,
+    serial: Option<&str>,
+) -> NfsVersion {
+    nfs::default_version(mounting_of(boot, root, loader, serial))
 }
 
 /// Returns what mounts the root of an environment.

@@ -24,6 +24,20 @@ impl Distribution {
     }
 }
 
+impl Distribution {
+    /// Returns the full upgrade in few words, without the options that keep it from asking; `None` if there is none.
+    pub fn in_short(&self) -> Option<&'static str> {
+        match self.family {
+            Family::Debian => Some("apt-get dist-upgrade"),
+            Family::Arch => Some("pacman -Syu"),
+            Family::Alpine => Some("apk upgrade --available"),
+            Family::Fedora => Some("dnf upgrade"),
+            Family::Suse => Some("zypper dist-upgrade"),
+            Family::Unknown => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::recognise;

@@ -60,6 +60,23 @@ fn get_prints_a_table_fields_or_a_document() {
 }
 
 #[test]
+fn get_prints_what_is_in_effect_where_it_is_not_set() {
+    let pool = Pool::with_node();
+    let release = pool.half("nog/a", "root").join("etc/os-release");
+    std::fs::write(release, "ID=debian\n").unwrap();
+    let value = |name: &str| {
+        let said = pool.netbe().ok(&format!("get -H {name} nog"));
+        let fields: Vec<String> = said.trim_end().split('\t').map(str::to_string).collect();
+        fields[2..].join(" ")
+    };
+    assert_eq!(value("loader"), "pxelinux default");
+    assert_eq!(value("nfs.version"), "3 default");
+    assert_eq!(value("upgrade.command"), "apt-get dist-upgrade default");
+    pool.netbe().ok("set nfs.version=4.2 nog");
+    assert_eq!(value("nfs.version"), "4.2 local");
+}
+
+#[test]
 fn what_makes_no_sense_is_refused_and_changes_nothing() {
     let pool = Pool::with_node();
     let table: &[(i32, &str, &[&str])] = &[

@@ -5,7 +5,10 @@
 use anyhow::Result;
 use serde::Serialize;
 
+use crate::boot;
+use crate::fs::rooted::Tree;
 use crate::lifecycle::staged::machine;
+use crate::packages::Distribution;
 use crate::pool::properties::{self, Property, Source};
 use crate::pool::{Node, NodeName, Pool};
 use crate::publish::{exports, server};
@@ -69,6 +72,29 @@ fn one(pool: &Pool, node: Option<&Node>, property: &Property) -> Option<Got> {
     })
 }
 
+/// Returns what the active environment of a node has a property be that is not set.
+fn of_active(pool: &Pool, node: &Node, name: &str) -> Option<String> {
+    let env = node.active_environment().ok()?;
+    let (root, boot) = (Tree::open(&env.root()).ok()?, Tree::open(&env.boot()).ok()?);
+    let set = |name: &str| node.property(pool, name);
+    let loader = set("loader").and_then(|set| set.parse().ok());
+    match name {
+        "loader" => Some(boot::recognise(&boot)?.to_string()),
+        "nfs.version" if set("root").is_none_or(|root| root == "nfs") => {
+            // A version among the options counts instead.
+            let options = set("nfs.options").unwrap_or_default();
+            let serial = set("serial");
+            let version = || boot::nfs_version(&boot, &root, loader, serial.as_deref());
+            (!options.contains("vers=")).then(|| version().to_string())
+        }
+        "upgrade.command" => {
+            let distribution = Distribution::read(&root).ok()?;
+            distribution.in_short().map(str::to_string)
+        }
+        _ => None,
+    }
+}
+
 /// Returns the computed default, if it can be computed.
 fn default_value(pool: &Pool, node: Option<&Node>, property: &Property) -> Option<String> {
     match property.name {
@@ -81,6 +107,7 @@ fn default_value(pool: &Pool, node: Option<&Node>, property: &Property) -> Optio
         "model" => node
             .and_then(|n| machine(pool, &n.name, &n.record))
             .map(|machine| machine.model.name().to_string()),
+        "loader" | "nfs.version" | "upgrade.command" => of_active(pool, node?, property.name),
         "dhcp" | "ip" | "root" | "keep" | "report" | "upgrade.sync" | "upgrade.network"
         | "nfs.subtree-check" => Some(property.default.to_string()),
         _ => None,
