@@ -135,10 +135,12 @@ impl Behind {
         came_from: String,
         own: &[Line<'_>],
     ) -> Self {
-        let of_it = own
-            .iter()
-            .filter(|one| one.origin.is_some_and(|origin| origin.uuid == uuid));
-        let made = of_it.max_by_key(|one| one.order);
+        // What it has of it may have been merged since.
+        let is_of_it = |one: &&Line<'_>| {
+            let mut line = one.origin.into_iter().chain(one.lineage);
+            line.any(|origin| origin.uuid == uuid)
+        };
+        let made = own.iter().filter(is_of_it).max_by_key(|one| one.order);
         let made = made.map(|one| EnvId::new(node, one.name));
         Self {
             newer: newer.clone(),

@@ -88,6 +88,8 @@ fn what_both_changed_is_decided_before_it_is_booted() {
         (pool.active("nog"), pool.names("nog").len()),
         ("a".into(), 2)
     );
+    let said = pool.netbe().ok("status nog");
+    assert!(said.contains("netbe activate --try nog/b"), "{said}");
     let many = pool
         .netbe()
         .run("create nog/c ordo/c --from base --merge -a");

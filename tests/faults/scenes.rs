@@ -131,6 +131,21 @@ fn making() -> Vec<Scene> {
                 &["nog"],
             )
         },
+        Scene {
+            between: &[
+                &["create kira/c.unmerged --from base"],
+                &[
+                    "create kira/c --from base --merge",
+                    "create kira/c.unmerged --from base",
+                ],
+            ],
+            ..scene(
+                "create-merge",
+                &["!touch nodes/kira/envs/a/root/etc/new"],
+                "create kira/c --from base --merge",
+                &["kira/c", "kira/c.unmerged"],
+            )
+        },
         scene("merge", WRITTEN, "merge nog/a nog/b --name c", &["nog/c"]),
         scene("run", &[], "run kira/b -- touch /etc/new", &["kira/b"]),
     ]
