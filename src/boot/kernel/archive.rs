@@ -18,6 +18,9 @@ const CPIO_END: &[u8] = b"TRAILER!!!";
 /// The last bytes of an initramfs with a boot configuration behind its archives (`bootconfig -a`).
 const BOOT_CONFIG: &[u8] = b"#BOOTCONFIG\n";
 
+/// Magic of lz4's frame format; kernels know its legacy format only (`lib/decompress.c`).
+const LZ4_FRAME: &[u8] = b"\x04\x22\x4d\x18";
+
 /// How an initramfs, or a part of it, ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
@@ -29,6 +32,8 @@ pub(super) enum End {
     Early,
     /// Its compressed data are damaged.
     Damaged,
+    /// It is compressed in a way that no kernel knows.
+    Unpackable,
     /// It was not read to its end: of an unknown kind, or beyond a limit.
     Unknown,
 }
@@ -73,6 +78,9 @@ pub(super) fn each_part(
         }
         if packed.is_empty() {
             return End::Whole;
+        }
+        if packed.starts_with(LZ4_FRAME) {
+            return End::Unpackable;
         }
         let Some(mut part) = unpack::part(packed, IMAGE_LIMIT) else {
             return End::Unknown;

@@ -55,6 +55,9 @@ pub(crate) struct Contents {
     versions: BTreeSet<String>,
     pub(crate) modules: bool,
     pub(crate) nfs_module: bool,
+    /// Those for NFS version 3, and 4.
+    pub(crate) nfsv3_module: bool,
+    pub(crate) nfsv4_module: bool,
     /// The program that made it, and whether that program's part for NFS is in it.
     pub(crate) initramfs_tools: bool,
     pub(crate) nfs_script: bool,
@@ -139,6 +142,8 @@ impl Contents {
         if below.is_some() && name.contains(".ko") {
             self.modules = true;
             self.nfs_module |= name.starts_with("nfs.ko");
+            self.nfsv3_module |= name.starts_with("nfsv3.ko");
+            self.nfsv4_module |= name.starts_with("nfsv4.ko");
             self.net_module |= is_network(dir, name);
         }
     }
@@ -193,6 +198,12 @@ pub(crate) fn contents(boot: &dyn BootFiles, paths: &[String]) -> io::Result<Ini
             End::Early => return broken(path, "ends early, in the middle of an archive"),
             End::Damaged => {
                 return broken(path, "is damaged: its compressed data cannot be unpacked");
+            }
+            End::Unpackable => {
+                return broken(
+                    path,
+                    "is packed in lz4's frame format, which no kernel unpacks (lz4 -l makes the other one)",
+                );
             }
             End::Unknown => is_known = false,
         }

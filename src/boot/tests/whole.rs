@@ -79,3 +79,81 @@ fn an_initramfs_without_modules_is_for_a_kernel_that_needs_none() {
         );
     }
 }
+
+#[test]
+fn the_module_of_the_version_of_nfs_has_to_be_in_it() {
+    let nfs = |name: &str| format!("{MODULES}/kernel/fs/nfs/{name}.ko.xz");
+    let (tools, dracut) = (
+        &["init", "scripts/nfs", "bin/nfsmount"][..],
+        &[
+            "init",
+            "usr/lib/dracut/modules.txt=nfs\n",
+            "sbin/mount.nfs",
+            "etc/protocols",
+        ][..],
+    );
+    for (maker, id, entries, has, modules, told) in [
+        (
+            TOOLS,
+            "ID=debian",
+            tools,
+            &["nfs", "nfsv3"][..],
+            &["nfs"][..],
+            "nfsv3.ko",
+        ),
+        (
+            TOOLS,
+            "ID=debian",
+            tools,
+            &["nfs", "nfsv3"],
+            &["nfs", "nfsv3"],
+            "",
+        ),
+        (TOOLS, "ID=debian", tools, &["nfs"], &["nfs"], ""),
+        (
+            DRACUT,
+            "ID=fedora",
+            dracut,
+            &["nfs", "nfsv3", "nfsv4"],
+            &["nfs", "nfsv3"],
+            "nfsv4.ko",
+        ),
+        (
+            DRACUT,
+            "ID=fedora",
+            dracut,
+            &["nfs", "nfsv4"],
+            &["nfs", "nfsv4"],
+            "",
+        ),
+    ] {
+        let modules: Vec<String> = modules.iter().map(|name| nfs(name)).collect();
+        let entries: Vec<&str> = entries
+            .iter()
+            .copied()
+            .chain(modules.iter().map(String::as_str))
+            .collect();
+        let (mut boot, mut root) = machine(maker, id, &entries);
+        for name in has {
+            root.insert(nfs(name), b"x".to_vec());
+        }
+        apply(&mut boot, &root, &want(None));
+        let why = reasons(&boot, &root, &want(None), "/boot");
+        match told {
+            "" => assert_eq!(why, Vec::<String>::new(), "{has:?}"),
+            told => assert!(why.len() == 1 && why[0].contains(told), "{why:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_mount_nfs_in_the_place_of_nfsmount_looks_protocols_up() {
+    for (protocols, told) in [("etc/protocols", false), ("etc/x", true)] {
+        let entries = ["init", "scripts/nfs", "bin/nfsmount=mount.nfs", protocols];
+        let (mut boot, root) = machine(TOOLS, "ID=debian", &entries);
+        apply(&mut boot, &root, &want(None));
+        let why = reasons(&boot, &root, &want(None), "/boot");
+        let is_told = why.iter().any(|why| why.contains("/etc/protocols"));
+        assert_eq!(is_told, told, "{why:?}");
+    }
+}

@@ -64,11 +64,15 @@ pub(super) fn check(
              without, or for this server{}",
             remedy::any_machine(want, how)
         ));
-    } else if how.mounter == Mounter::Dracut
-        && found.mount_nfs
-        && !found.protocols
-        && mounts_version_3(way)
+    } else if how.mounter != Mounter::Unknown
+        && found.nfs_module
+        && let Some(module) = lacks_version(root, found, way)
     {
+        reasons.push(format!(
+            "{which} has no module for the NFS version of the root ({module}.ko), and its kernel has that as a module{}",
+            remedy::nfs_module(want, how)
+        ));
+    } else if by_mount_nfs(found, how) && !found.protocols && mounts_version_3(way) {
         reasons.push(format!(
             "{which} has no /etc/protocols, without which its mount.nfs mounts no NFS version 3: netbe set nfs.version=4.2 {} --existing",
             want.hostname
@@ -108,11 +112,36 @@ fn has_mkinitfs(root: &dyn BootFiles) -> bool {
         .any(|path| is_there(root, path))
 }
 
+/// Returns whether mount.nfs mounts the root, which looks up protocols by their names.
+fn by_mount_nfs(found: &Contents, how: Mounting) -> bool {
+    match how.mounter {
+        Mounter::Dracut => found.mount_nfs,
+        Mounter::InitramfsTools => found.is_mount_nfs,
+        _ => false,
+    }
+}
+
+/// Returns the module for the root's version of NFS, if the initramfs lacks it.
+fn lacks_version(root: &dyn BootFiles, found: &Contents, way: &Way) -> Option<&'static str> {
+    let line = way.line.as_deref().unwrap_or_default();
+    let module = match () {
+        () if mounts_version_3(way) && !found.nfsv3_module => "nfsv3",
+        () if line.contains("vers=4") && !found.nfsv4_module => "nfsv4",
+        () => return None,
+    };
+    has_as_module(root, module).then_some(module)
+}
+
 /// Returns whether NFS is a module of every kernel in the root.
 fn has_nfs_as_module(root: &dyn BootFiles) -> bool {
+    has_as_module(root, "nfs")
+}
+
+fn has_as_module(root: &dyn BootFiles, module: &str) -> bool {
+    let start = format!("{module}.ko");
     of_every_kernel(root, &|dir| {
         let names = root.names(&format!("{dir}/kernel/fs/nfs"));
-        names.is_ok_and(|names| names.iter().any(|name| name.starts_with("nfs.ko")))
+        names.is_ok_and(|names| names.iter().any(|name| name.starts_with(&start)))
     })
 }
 

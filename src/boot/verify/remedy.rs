@@ -114,10 +114,10 @@ pub(super) fn mounting(root: &dyn BootFiles, want: &Want<'_>, how: Mounting) -> 
 pub(super) fn nfs_module(want: &Want<'_>, how: Mounting) -> String {
     let command = match how.mounter {
         Mounter::InitramfsTools => {
-            "echo nfs >> /etc/initramfs-tools/modules && update-initramfs -u -k all"
+            "printf \"nfs\\nnfsv3\\nnfsv4\\n\" >> /etc/initramfs-tools/modules && update-initramfs -u -k all"
         }
         Mounter::Mkinitcpio => {
-            "mkdir -p /etc/mkinitcpio.conf.d && echo \"MODULES+=(nfs nfsv3)\" > /etc/mkinitcpio.conf.d/nfs-module.conf && mkinitcpio -P"
+            "mkdir -p /etc/mkinitcpio.conf.d && echo \"MODULES+=(nfs nfsv3 nfsv4)\" > /etc/mkinitcpio.conf.d/nfs-module.conf && mkinitcpio -P"
         }
         _ => {
             "echo \"add_drivers+=\\\" nfs nfsv3 nfsv4 \\\"; hostonly=no\" > /etc/dracut.conf.d/nfs-module.conf && dracut --force \

@@ -173,6 +173,7 @@ fn what_ends_early_is_seen_wherever_it_does() {
     open.truncate(open.len() - cpio(&[]).len());
     open.resize(open.len() + 8, 0);
     assert!(found(&[open, main.clone()].concat()).unwrap().init);
+    assert!(why(b"\x04\x22\x4d\x18 and more").contains("lz4's frame format"));
     // One that was packed when it already ended early.
     let half = &main[..main.len() / 2];
     for packed in [gzip(half), lz4(half), [gzip(&main), gzip(half)].concat()] {
