@@ -89,10 +89,11 @@ pub fn run(session: &Session, args: &List) -> Result<u8> {
     if args.tree && !args.operands.is_empty() {
         listed = origin_tree::with_ancestors(&pool, listed)?;
     }
-    let mut notes = Vec::new();
+    let (mut notes, mut data) = (Vec::new(), Vec::new());
     let with_space = args.space || fields(args).0 == SortField::Unique;
     if with_space {
-        notes = space::fill(&pool, &mut listed)?;
+        let told = space::fill(&pool, &mut listed)?;
+        (notes, data) = (told.unread, told.data);
     }
     sort(&mut listed, args);
     let colour = session.colour;
@@ -109,6 +110,7 @@ pub fn run(session: &Session, args: &List) -> Result<u8> {
     };
     session.answer(&text)?;
     session.notes(&behind_template::sentences(&behind));
+    session.notes(&data);
     let is_wrong = |one: &Unread| format!("{}: {}", one.node, one.why);
     session.warnings(&unread.iter().map(is_wrong).collect::<Vec<_>>());
     session.warnings(&notes);

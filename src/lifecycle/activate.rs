@@ -12,6 +12,7 @@ use jiff::{SignedDuration, Timestamp};
 
 pub use choice::{Choice, can_roll_back, choose, previous_of, proposed, proposed_of};
 
+use super::data::kept;
 use super::plan::Plan;
 use super::staged::Verified;
 use super::{Held, Mode, Outcome, left_behind, pending};
@@ -94,7 +95,11 @@ fn perform(
     if let Some(ended) = &ended {
         sentence.push_str(&format!(", and end {ended}"));
     }
-    plan.step(sentence, |held| lead_for_good(held, &node, &verified));
+    let left = kept::left_by(pool, &node, &env.name).map(|left| EnvId::new(&node.name, left));
+    let keep = left.map(|left| format!("keep the data of {} as it is beside {left}", node.name));
+    plan.steps(keep.into_iter().chain([sentence]).collect(), |held| {
+        lead_for_good(held, &node, &verified)
+    });
     let done = plan.carry_out(Held::beside(pool, lock.as_ref(), mode)?)?;
     Ok(done.map(|held| Activated {
         id: env.id(),
@@ -138,6 +143,8 @@ pub fn for_good(held: &mut Held, node: &Node, env: &Verified<'_>) -> Result<()> 
 }
 
 fn lead_for_good(held: &mut Held, node: &Node, env: &Verified<'_>) -> Result<()> {
+    held.warnings
+        .extend(kept::keep(held.pool, node, &env.env().name));
     lead(held, node, env)?;
     // After the switch: a trial that passed must not be forgotten before it is what boots next.
     pending::end(held, node)

@@ -5,6 +5,7 @@
 //! mount (`staged::data`).
 
 pub mod destroy;
+pub(super) mod kept;
 pub mod old_place;
 pub(super) mod thrown_away;
 

@@ -18,6 +18,7 @@ use crate::btrfs::subvolume;
 use crate::failure::Failure;
 use crate::fs::atomic::Durable;
 use crate::pool::base::Base;
+use crate::pool::data_store;
 use crate::pool::foreign;
 use crate::pool::lock::Share;
 use crate::pool::origin_texts;
@@ -286,6 +287,8 @@ fn fill(staged: &StagedEnvironment, env: &Environment, identity: Identity) -> Re
         base.copy(&staged.dir().join(layout::BASE))
             .with_context(|| format!("copying the base of {env}"))?;
     }
+    data_store::copy_kept(&env.dir, staged.dir())
+        .with_context(|| format!("copying the data kept with {env}"))?;
     // The same file under another name; there may be none.
     let log = |dir: &Path| dir.join(layout::UPGRADE_LOG);
     match std::fs::hard_link(log(&env.dir), log(staged.dir())) {

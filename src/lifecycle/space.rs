@@ -17,6 +17,7 @@ use crate::btrfs::subvolume;
 use crate::failure::Failure;
 use crate::fs::opener;
 use crate::pool::{Operand, Pool, layout};
+use crate::terminal::bytes;
 
 /// What holds space beside nodes and environments.
 pub(super) const OTHERS: &str = "other files and snapshots";
@@ -29,7 +30,9 @@ const TRIES: usize = 3;
 enum Owner {
     /// An environment, by node and name.
     Environment(String, String),
-    /// A node, besides its environments: stages and trash.
+    /// The data of a node, which is in none of its environments.
+    Data(String),
+    /// A node, besides its environments and data: stages and trash.
     Node(String),
     /// Everything else.
     Nobody,
@@ -47,6 +50,7 @@ impl Owner {
             (Some(node), Some(envs), Some(env)) if envs == layout::ENVS => {
                 Self::Environment(node, env)
             }
+            (Some(node), Some(data), Some(_)) if data == layout::DATA => Self::Data(node),
             (Some(node), _, _) => Self::Node(node),
             (None, _, _) => Self::Nobody,
         }
@@ -54,7 +58,7 @@ impl Owner {
 
     fn node(&self) -> Option<&str> {
         match self {
-            Self::Environment(node, _) | Self::Node(node) => Some(node),
+            Self::Environment(node, _) | Self::Data(node) | Self::Node(node) => Some(node),
             Self::Nobody => None,
         }
     }
@@ -187,6 +191,7 @@ impl Space {
         let named = |(owner, sum): &(Owner, Option<Sum>)| {
             let name = match owner {
                 Owner::Environment(node, env) => format!("{node}/{env}"),
+                Owner::Data(node) => format!("the data of {node}"),
                 Owner::Node(node) => format!("leftovers of {node}"),
                 Owner::Nobody => OTHERS.to_string(),
             };
@@ -222,11 +227,20 @@ impl Space {
     }
 }
 
-/// Adds the space of each environment to a list; returns sentences about what could not be read.
+/// What else is to be told of the space.
+#[derive(Debug)]
+pub struct Told {
+    /// What the data of the listed nodes takes, a sentence each.
+    pub data: Vec<String>,
+    /// What could not be read, a sentence each.
+    pub unread: Vec<String>,
+}
+
+/// Adds the space of each environment to a list.
 ///
 /// # Errors
 /// Without `CAP_SYS_ADMIN`.
-pub fn fill(pool: &Pool, listed: &mut [Listed]) -> Result<Vec<String>> {
+pub fn fill(pool: &Pool, listed: &mut [Listed]) -> Result<Told> {
     let space = Space::measure(pool)?;
     let mut sums = HashMap::new();
     for (owner, sum) in &space.owners {
@@ -234,13 +248,29 @@ pub fn fill(pool: &Pool, listed: &mut [Listed]) -> Result<Vec<String>> {
             sums.insert((node.as_str(), name.as_str()), *sum);
         }
     }
+    let is_listed = |node: &String| listed.iter().any(|env| env.node.as_str() == node);
+    let data = space
+        .owners
+        .iter()
+        .filter_map(|(owner, sum)| match (owner, sum) {
+            (Owner::Data(node), Some(sum)) if is_listed(node) => Some(format!(
+                "the data of {node}: {} unique, {} referenced",
+                bytes(sum.unique),
+                bytes(sum.referenced)
+            )),
+            _ => None,
+        });
+    let data = data.collect();
     for env in listed {
         env.space = sums
             .get(&(env.node.as_str(), env.name.as_str()))
             .copied()
             .flatten();
     }
-    Ok(space.unread)
+    Ok(Told {
+        data,
+        unread: space.unread,
+    })
 }
 
 fn is_denied(error: &io::Error) -> bool {
@@ -273,6 +303,8 @@ mod tests {
                 Some("nodes/nog/.staged-b-1/root"),
                 Owner::Node("nog".into()),
             ),
+            (Some("nodes/nog/envs/a/.data/+home"), env("nog", "a")),
+            (Some("nodes/nog/data/+home"), Owner::Data("nog".into())),
             (Some("nodes/nog/.trash-a-1/boot"), Owner::Node("nog".into())),
             (Some("nodes/nog"), Owner::Node("nog".into())),
             (Some("nodes"), Owner::Nobody),

@@ -129,6 +129,34 @@ pub fn copy(from: &Node, to: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Exchanges a directory of a stage with what is kept of data beside an environment, in one durable step.
+pub fn keep(dir: &Path, env: &Path) -> Result<()> {
+    let place = env.join(layout::KEPT_DATA);
+    let rename = |flags| renameat2(AT_FDCWD, dir, AT_FDCWD, &place, flags);
+    match rename(RenameFlags::RENAME_EXCHANGE) {
+        Err(Errno::ENOENT) => rename(RenameFlags::RENAME_NOREPLACE),
+        exchanged => exchanged,
+    }
+    .with_context(|| format!("keeping data at {}", place.display()))?;
+    Ok(atomic::directory(env)?)
+}
+
+/// Copies what is kept of data beside an environment to the directory of its copy.
+pub fn copy_kept(from: &Path, to: &Path) -> Result<()> {
+    let (from, to) = (from.join(layout::KEPT_DATA), to.join(layout::KEPT_DATA));
+    let names = names_in(&from)?;
+    if !names.is_empty() {
+        atomic::directories(&to)?;
+    }
+    for name in names
+        .iter()
+        .filter(|name| DataPath::of_directory(name).is_some())
+    {
+        subvolume::snapshot_read_only(&from.join(name), &to.join(name))?;
+    }
+    Ok(())
+}
+
 /// Gives the subvolumes of a stage their names in a node, durably; what has one by an interrupted command goes.
 pub fn publish(staged: &Staged, node: &Node, paths: &[DataPath]) -> Result<()> {
     subvolume::sync(staged.path()).context("making the data durable")?;

@@ -19,8 +19,10 @@ pub fn in_env(dir: &Path) -> io::Result<Vec<PathBuf>> {
         return Ok(vec![dir.to_path_buf()]);
     }
     others(dir, |name| {
-        is_one_of(name, &[layout::ROOT, layout::BOOT, layout::BASE])
-            || is_one_of(name, &[layout::ENV_RECORD, layout::UPGRADE_LOG])
+        is_one_of(
+            name,
+            &[layout::ROOT, layout::BOOT, layout::BASE, layout::KEPT_DATA],
+        ) || is_one_of(name, &[layout::ENV_RECORD, layout::UPGRADE_LOG])
             || is_one_of(name, &[layout::ORIGIN_TEXTS])
     })
 }

@@ -18,6 +18,8 @@ pub const BOOT: &str = "boot";
 pub const BASE: &str = ".base";
 /// The directory of what belongs to a node and not to its environments, in a node: a subvolume for each path.
 pub const DATA: &str = "data";
+/// What the data of its node was when an environment was last left, a directory of the environment.
+pub const KEPT_DATA: &str = ".data";
 /// The log of the upgrade that made an environment, a file of the environment.
 pub const UPGRADE_LOG: &str = "upgrade.log";
 /// What an environment's origin said in the texts that are merged by content, a file of the environment.

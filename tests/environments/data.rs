@@ -389,3 +389,40 @@ fn programs_see_a_copy_of_the_data_and_the_node_keeps_its_own() {
     }
     pool.assert_sound();
 }
+
+#[test]
+fn the_data_is_kept_beside_an_environment_as_it_was_left() {
+    let pool = with_two();
+    pool.netbe().ok("set data=/home nog");
+    let letter = |path: PathBuf| fs::read_to_string(path.join("+home/ada/letter")).unwrap();
+    let now = data(&pool, "nog", "+home/ada/letter");
+    let plan = pool.plans("activate nog/b");
+    assert!(
+        plan.contains("would keep the data of nog as it is beside nog/a\n"),
+        "{plan}"
+    );
+    pool.netbe().ok("activate nog/b");
+    fs::write(&now, "in b").unwrap();
+    assert_eq!(letter(pool.half("nog/a", ".data")), "dear all");
+    assert!(fs::write(pool.half("nog/a", ".data").join("+home/x"), "").is_err());
+    pool.netbe().ok("rollback nog");
+    assert_eq!(letter(pool.half("nog/b", ".data")), "in b");
+    let said = pool.netbe().run("list --space nog");
+    assert!(said.stderr.contains("note: the data of nog: "), "{said:#?}");
+    fs::write(&now, "in a again").unwrap();
+    pool.netbe().ok("rollback nog");
+    assert_eq!(letter(pool.half("nog/a", ".data")), "in a again");
+    assert_eq!(fs::read_to_string(&now).unwrap(), "in a again");
+    pool.assert_sound();
+    // It goes where the environment goes.
+    pool.netbe().ok("set mac= nog");
+    pool.netbe().ok("rename nog/a c");
+    assert_eq!(letter(pool.half("nog/c", ".data")), "in a again");
+    let before = pool.subvolumes().len();
+    pool.netbe().ok("destroy -y nog/c");
+    assert_eq!(pool.subvolumes().len(), before - 3);
+    pool.netbe().ok("set data.snapshots=off");
+    pool.netbe().ok("create nog/d -a");
+    assert_eq!(letter(pool.half("nog/b", ".data")), "in b");
+    pool.assert_sound();
+}

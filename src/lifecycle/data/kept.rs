@@ -1,0 +1,48 @@
+//! Snapshots of a node's data beside the environment that it leaves: what it was when that was left.
+//!
+//! A rollback meets newer data than the environment it goes back to has known; the snapshot has what it knew. It goes with its
+//! environment. A failure is a warning: it is no reason not to activate. Not for putting anything back.
+
+use anyhow::Result;
+
+use crate::btrfs::subvolume;
+use crate::pool::stage::Staged;
+use crate::pool::{EnvName, Node, Pool, data_store, layout};
+
+/// Returns the environment that a node leaves by booting another one, where its data is kept beside that.
+pub(in crate::lifecycle) fn left_by<'n>(
+    pool: &Pool,
+    node: &'n Node,
+    next: &EnvName,
+) -> Option<&'n EnvName> {
+    let is_on = node
+        .property(pool, "data.snapshots")
+        .is_none_or(|v| v == "on");
+    let has_data = !node.is_template() && node.record.data.mounted().next().is_some();
+    let left = node.active.as_ref().filter(|active| *active != next);
+    left.filter(|_| is_on && has_data)
+}
+
+/// Keeps a node's data as it is beside the environment that it leaves; returns a warning where that fails.
+pub(in crate::lifecycle) fn keep(pool: &Pool, node: &Node, next: &EnvName) -> Option<String> {
+    let left = left_by(pool, node, next)?;
+    let failed = snapshot(node, left).err()?;
+    let name = &node.name;
+    Some(format!(
+        "the data of {name} is not kept beside {name}/{left}: {failed:#}"
+    ))
+}
+
+fn snapshot(node: &Node, left: &EnvName) -> Result<()> {
+    let env = node.environment(left)?;
+    let staged = Staged::new(&node.dir, layout::DATA)?;
+    let all = staged.path().join(layout::KEPT_DATA);
+    std::fs::create_dir(&all)?;
+    for path in node.record.data.mounted() {
+        if data_store::is_there(node, path)? {
+            let snapshot = all.join(path.directory());
+            subvolume::snapshot_read_only(&data_store::subvolume_of(node, path), &snapshot)?;
+        }
+    }
+    data_store::keep(&all, &env.dir)
+}
