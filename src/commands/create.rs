@@ -12,9 +12,10 @@ use super::args::{self, Changing, Making};
 use super::session::Session;
 use super::{activate, complete, create_many, merge};
 use crate::failure::{self, Failure, Kind};
-use crate::lifecycle::Outcome;
 use crate::lifecycle::create::{self, Created, Request};
+use crate::lifecycle::data::copied;
 use crate::lifecycle::trial::How;
+use crate::lifecycle::{Mode, Outcome};
 use crate::output;
 use crate::pool::pattern::Named;
 use crate::pool::{Operand, Pool};
@@ -95,11 +96,13 @@ pub struct Create {
 /// Make an environment from a named source
 ///
 /// The node has to exist, and stays who it is: if it is not the source's node, its identity is taken from its active
-/// environment, as create does.
+/// environment, as create does. With --data it also gets what the source's node has as data of its own (netbe-set), if it has
+/// none itself: all of its environments mount it then.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe clone nog/first nog/second
-  netbe clone nog ordo/from-nog -a")]
+  netbe clone nog ordo/from-nog -a
+  netbe clone nog ordo/from-nog --data")]
 pub struct CloneEnv {
     /// The source
     #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::sources))]
@@ -113,6 +116,9 @@ pub struct CloneEnv {
     /// Activate the new environment
     #[arg(short, long)]
     pub activate: bool,
+    /// Copy the data of the source's node, too
+    #[arg(long)]
+    pub data: bool,
     /// Common options.
     #[command(flatten)]
     pub changing: Changing,
@@ -229,6 +235,12 @@ pub fn clone(session: &Session, args: CloneEnv) -> Result<u8> {
             false => e,
         });
     }
+    let (from, to) = (args.source.node.clone(), args.target.node.clone());
+    let mode: Mode = args.changing.into();
+    let pool = session.pool()?;
+    if args.data {
+        copied::refuse(&pool, &from, &to)?;
+    }
     let request = Request {
         target: args.target,
         from: Some(args.source),
@@ -238,8 +250,17 @@ pub fn clone(session: &Session, args: CloneEnv) -> Result<u8> {
         how: None,
         merge: false,
     };
-    let outcome = create::create(&session.pool()?, &request, args.changing.into())?;
-    tell(session, outcome, None)
+    let outcome = create::create(&pool, &request, mode)?;
+    let status = tell(session, outcome, None)?;
+    if !args.data {
+        return Ok(status);
+    }
+    let Some(done) = session.done(copied::copy(&pool, &from, &to, mode)?)? else {
+        return Ok(status);
+    };
+    session.sentence(&format!("Copied the data of {from} to {to}."))?;
+    session.warnings(&done.warnings);
+    Ok(status.max(session.failed(&done.failures)))
 }
 
 fn tell(session: &Session, outcome: Outcome<Created>, how: Option<How>) -> Result<u8> {

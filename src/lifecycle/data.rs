@@ -4,6 +4,7 @@
 //! what is taken off the list stays where it is. Not for the rules on paths (`pool::data`), nor for what environments
 //! mount (`staged::data`).
 
+pub mod copied;
 pub mod destroy;
 pub(super) mod kept;
 pub mod old_place;

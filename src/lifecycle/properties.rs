@@ -117,6 +117,24 @@ pub fn set(
     )
 }
 
+/// Has every environment of a node mount its data, as its record says.
+pub(super) fn mount_data_in_all(
+    pool: &Pool,
+    node: &NodeName,
+    mode: Mode,
+) -> Result<Outcome<Changed>> {
+    let reach = existing::Reach {
+        data_of_nodes: false,
+        boot_files: false,
+    };
+    let brought = existing::bring_along(pool, std::slice::from_ref(node), reach, mode)?;
+    Ok(brought.map(|brought| Changed {
+        fstabs: brought.fstabs,
+        failures: brought.failures,
+        ..Changed::default()
+    }))
+}
+
 /// Returns the record of a new node with these properties.
 pub fn new_node_record(pool: &Pool, assignments: &[(String, String)]) -> Result<NodeRecord> {
     let mut record = NodeRecord::new(false);

@@ -426,3 +426,31 @@ fn the_data_is_kept_beside_an_environment_as_it_was_left() {
     assert_eq!(letter(pool.half("nog/b", ".data")), "in b");
     pool.assert_sound();
 }
+
+#[test]
+fn a_clone_takes_data_along_where_it_is_told_to() {
+    let pool = with_two();
+    pool.netbe().ok("create ordo/x");
+    pool.refuses(3, "clone nog ordo/y --data", &["nog has no data"]);
+    pool.netbe().ok("set data=/home nog");
+    fs::write(data(&pool, "nog", "+home/ada/letter"), "of nog").unwrap();
+    pool.netbe().ok("clone nog ordo/y");
+    assert!(mounted(&pool, "ordo/y").is_empty());
+    let plan = pool.plans("clone nog ordo/z --data");
+    assert!(
+        plan.contains("would copy /home of the data of nog to ordo\n"),
+        "{plan}"
+    );
+    pool.netbe().ok("clone nog ordo/z --data");
+    let letter = data(&pool, "ordo", "+home/ada/letter");
+    assert_eq!(fs::read_to_string(&letter).unwrap(), "of nog");
+    for env in ["ordo/x", "ordo/y", "ordo/z"] {
+        assert_eq!(mounted(&pool, env), ["/home"]);
+    }
+    pool.refuses(
+        3,
+        "clone nog ordo/w --data",
+        &["ordo has data of its own already"],
+    );
+    pool.assert_sound();
+}

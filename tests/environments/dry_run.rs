@@ -231,6 +231,7 @@ const DONE: &[(&str, Prepare)] = &[
     ("destroy -y -r --data ordo", with_data),
     ("rename ordo werda", with_data),
     ("create werda/w --from ordo", with_data),
+    ("clone ordo nog/z --data", with_data),
     ("set mac=02:00:00:00:00:08 ordo", nothing),
     ("upgrade --node nog --name n -- touch /etc/new", nothing),
     ("upgrade --node nog --name n -a -- touch /etc/new", nothing),
