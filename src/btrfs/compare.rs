@@ -64,7 +64,7 @@ pub struct OfFirst {
     pub parted: Option<Point>,
     /// Between these two transactions, not after `parted`, the second got names that the first never had.
     pub second_alone: Option<(u64, u64)>,
-    /// Whether it ends with [`Compared::more`] after [`LOOKED_AT`] names and changed files.
+    /// Whether it ends with [`Compared::more`] after a limit of names and changed files.
     pub is_bounded: bool,
 }
 

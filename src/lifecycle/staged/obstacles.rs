@@ -61,8 +61,28 @@ pub(super) fn notes(
     notes.extend(connman(root)?);
     notes.extend(selinux(root, line));
     notes.extend(no_init(root, line)?);
+    notes.extend(volatile(root, line));
     notes.extend(waits(boot, initramfs));
     Ok(notes)
+}
+
+/// Returns a sentence on an overlay that systemd is asked to put over the root, by the command line or by what it is made of.
+fn volatile(root: &Tree, line: &str) -> Option<String> {
+    let made_of = ["etc/default/grub", "etc/kernel/cmdline"].map(|path| {
+        let text = root.read_text(path).ok().flatten().unwrap_or_default();
+        let lines = text
+            .lines()
+            .filter(|line| !line.trim_start().starts_with('#'));
+        lines.collect::<Vec<_>>().join("\n")
+    });
+    let words = made_of.iter().map(String::as_str).chain([line]);
+    let word = words
+        .flat_map(|text| text.split(|c: char| c.is_whitespace() || matches!(c, '"' | '\'')))
+        .find(|word| word.starts_with("systemd.volatile=") && !word.ends_with("=no"))?;
+    Some(format!(
+        "the kernel command line has {word}: dracut's initramfs asks for that before an NFS root is mounted, and may not come up; \
+         take it off, or try it on one node first (netbe activate --try)"
+    ))
 }
 
 fn connman(root: &Tree) -> io::Result<Option<String>> {
@@ -144,6 +164,15 @@ mod tests {
         };
         let told = |line: &str| notes(&tree, &tree, line, &[]).unwrap().join("\n");
         assert!(told("").contains("no /sbin/init"));
+        assert_eq!(told("init=/bin/tini"), "");
+        for (line, is_told) in [("overlay", true), ("yes", true), ("no", false)] {
+            let line = format!("init=/bin/tini systemd.volatile={line} quiet");
+            assert_eq!(told(&line).contains("dracut"), is_told, "{line}");
+        }
+        let grub = "GRUB_CMDLINE_LINUX=\"quiet systemd.volatile=state\"\n";
+        write("etc/default/grub", grub);
+        assert!(told("init=/bin/tini").contains("systemd.volatile=state:"));
+        write("etc/default/grub", &format!("#{grub}"));
         assert_eq!(told("init=/bin/tini"), "");
         write("sbin/init", "x");
         assert_eq!(told(""), "");
