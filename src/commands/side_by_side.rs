@@ -53,20 +53,18 @@ pub(super) fn tell_all<T: Display>(
 
 /// Prints notes, warnings and failures of one; returns the exit status.
 pub(super) fn tell(session: &Session, one: &impl Display, report: &Report) -> u8 {
-    let named = |all: &[String]| -> Vec<String> {
-        all.iter().map(|said| format!("{one}: {said}")).collect()
+    let name = |said: &String| match names(said, &one.to_string()) {
+        true => said.clone(),
+        false => format!("{one}: {said}"),
     };
+    let named = |all: &[String]| -> Vec<String> { all.iter().map(name).collect() };
     match report {
         Report::Created { told, warnings, .. } => {
             session.notes(&named(told));
             session.warnings(&named(warnings));
         }
         Report::Failed { why, hint, status } => {
-            let what = match names(why, &one.to_string()) {
-                true => why.clone(),
-                false => format!("{one}: {why}"),
-            };
-            let mut failure = Failure::with_status(*status, what);
+            let mut failure = Failure::with_status(*status, name(why));
             failure.hint.clone_from(hint);
             return session.failed(&[failure.into()]);
         }

@@ -95,7 +95,11 @@ fn what_both_changed_is_decided_before_it_is_booted() {
         .run("create nog/c ordo/c --from base --merge -a");
     assert_eq!(many.status, 1, "{many:#?}");
     assert!(many.stdout.contains("both changed files"), "{many:#?}");
-    assert!(many.stderr.contains("nog/c: /etc/motd: "), "{many:#?}");
+    assert!(
+        many.stderr
+            .contains("note: /etc/motd: changed in both; nog/a's is /etc/motd.netbe-a"),
+        "{many:#?}"
+    );
     assert_eq!(
         (pool.active("nog"), pool.active("ordo")),
         ("a".into(), "c".into())
