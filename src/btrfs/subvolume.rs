@@ -110,6 +110,13 @@ pub fn make_read_only(path: &Path) -> io::Result<()> {
     })
 }
 
+/// Makes a subvolume writable.
+pub fn make_writable(path: &Path) -> io::Result<()> {
+    with_errno(path, "cannot make writable", || {
+        Subvolume::get(path)?.set_ro(false)
+    })
+}
+
 /// Returns the kernel's data on the subvolume at `path`; requires `CAP_SYS_ADMIN`.
 pub fn info(path: &Path) -> io::Result<Info> {
     let info = with_errno(path, "cannot read subvolume", || {

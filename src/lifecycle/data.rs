@@ -51,6 +51,8 @@ impl Change {
             match known.of(path) {
                 Some(data) if data.off => change.resume.push(path.clone()),
                 Some(_) => {}
+                // A record of another time may not name it.
+                None if data_store::was_used(node, path)? => change.resume.push(path.clone()),
                 None => {
                     let env = match &change.env {
                         Some(env) => env.clone(),
@@ -112,6 +114,14 @@ impl Change {
             data.off =
                 (data.off && !self.resume.contains(&data.path)) || self.off.contains(&data.path);
         }
+        let is_new = |path: &&DataPath| node.record.data.of(path).is_none();
+        let found = self.resume.iter().filter(is_new).map(|path| Data {
+            path: path.clone(),
+            off: false,
+            from: None,
+            taken: None,
+        });
+        record.paths.extend(found);
         if !self.adopt.is_empty() {
             let env = self
                 .env

@@ -1,7 +1,8 @@
 //! The subvolumes of a node's data: `data/+home` in its directory, one for each path.
 //!
 //! Promises that one is complete before it has its name, and that only [`publish`] gives names. Which of them count is in
-//! the node's record: one that is not there is the leftover of an interrupted command. Not for exporting them.
+//! the node's record. One that is not there and read-only is the leftover of an interrupted command; one that is writable has
+//! been in use, whatever the record says, and is never removed for that. Not for exporting them.
 
 use std::fs::File;
 use std::io;
@@ -51,10 +52,9 @@ fn is_missing(error: &io::Error) -> bool {
     )
 }
 
-/// Returns whether something in the directory of a node's data has a name of data.
-pub fn is_name(path: &Path) -> bool {
-    let name = path.file_name().and_then(|name| name.to_str());
-    name.is_some_and(|name| DataPath::of_directory(name).is_some())
+/// Returns the path of what has a name of data.
+pub fn path_of(place: &Path) -> Option<DataPath> {
+    DataPath::of_directory(place.file_name()?.to_str()?)
 }
 
 /// Returns what is in the directory of a node's data and not in its record, apart from what is hidden.
@@ -157,7 +157,25 @@ pub fn copy_kept(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Gives the subvolumes of a stage their names in a node, durably; what has one by an interrupted command goes.
+/// Returns whether a path has a subvolume that was in use.
+///
+/// # Errors
+/// If that cannot be determined.
+pub fn was_used(node: &Node, path: &DataPath) -> io::Result<bool> {
+    Ok(is_there(node, path)? && !subvolume::info(&subvolume_of(node, path))?.read_only)
+}
+
+/// Makes the data that a node's record names writable: it is in use from here on.
+pub fn take_into_use(node: &Node) -> Result<()> {
+    for data in &node.record.data.paths {
+        if is_there(node, &data.path)? && !was_used(node, &data.path)? {
+            subvolume::make_writable(&subvolume_of(node, &data.path))?;
+        }
+    }
+    Ok(())
+}
+
+/// Gives the subvolumes of a stage their names in a node, durably and read-only; what has one by an interrupted command goes.
 pub fn publish(staged: &Staged, node: &Node, paths: &[DataPath]) -> Result<()> {
     subvolume::sync(staged.path()).context("making the data durable")?;
     let dir = directory(node);
@@ -165,13 +183,20 @@ pub fn publish(staged: &Staged, node: &Node, paths: &[DataPath]) -> Result<()> {
     Tree::open(&dir)?;
     for path in paths {
         let place = subvolume_of(node, path);
-        if place.symlink_metadata().is_ok() {
-            stage::discard(&place, &node.dir)?;
+        if is_there(node, path)? && !was_used(node, path)? {
+            let aside = dir.join(hidden(layout::TRASH, staged, path));
+            std::fs::rename(&place, &aside)
+                .with_context(|| format!("removing {}", place.display()))?;
+            remove(&aside)?;
         }
-        let staged = staged.path().join(path.directory());
+        // Read-only it moves within its directory alone.
+        let hidden = dir.join(hidden(layout::STAGED, staged, path));
+        let publishing = || format!("publishing {}", place.display());
+        std::fs::rename(staged.path().join(path.directory()), &hidden).with_context(publishing)?;
+        subvolume::make_read_only(&hidden)?;
         match renameat2(
             AT_FDCWD,
-            &staged,
+            &hidden,
             AT_FDCWD,
             &place,
             RenameFlags::RENAME_NOREPLACE,
@@ -180,8 +205,23 @@ pub fn publish(staged: &Staged, node: &Node, paths: &[DataPath]) -> Result<()> {
             Err(Errno::EEXIST) => {
                 return Err(Failure::refused(format!("{} already exists", place.display())).into());
             }
-            Err(e) => return Err(e).with_context(|| format!("publishing {}", place.display())),
+            Err(e) => return Err(e).with_context(publishing),
         }
     }
     atomic::directory(&dir).context("making the new names durable")
+}
+
+/// Returns the name of what is being published: a hidden one, with the number of its stage.
+fn hidden(prefix: &str, staged: &Staged, path: &DataPath) -> String {
+    let stage = staged.path().to_string_lossy();
+    let number = stage.rsplit('-').next().unwrap_or_default();
+    format!("{prefix}{}-{number}", path.directory())
+}
+
+/// Deletes the leftover of an interrupted command.
+pub fn remove(leftover: &Path) -> Result<()> {
+    if subvolume::is_subvolume(leftover)? && subvolume::info(leftover)?.read_only {
+        subvolume::make_writable(leftover)?;
+    }
+    stage::remove(leftover)
 }

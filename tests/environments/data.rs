@@ -303,6 +303,14 @@ fn invariant_9_a_subvolume_that_no_record_names_is_a_leftover() {
     pool.netbe().ok("set data=/srv nog");
     pool.subvolume("nodes/nog/data/+home");
     fs::write(data(&pool, "nog", "+home/stale"), "").unwrap();
+    let read_only = |name: &str| {
+        let mut set = Command::new("btrfs");
+        set.args(["property", "set"])
+            .arg(data(&pool, "nog", name))
+            .args(["ro", "true"]);
+        run(&mut set);
+    };
+    read_only("+home");
     let (problem, _) = pool.findings().remove(0);
     assert!(
         problem.contains("+home: an interrupted command"),
@@ -313,8 +321,21 @@ fn invariant_9_a_subvolume_that_no_record_names_is_a_leftover() {
     assert!(!data(&pool, "nog", "+home/stale").exists());
     pool.assert_sound();
     pool.subvolume("nodes/nog/data/+opt");
+    read_only("+opt");
     pool.netbe().ok("check --repair");
     assert!(!data(&pool, "nog", "+opt").exists());
+    pool.assert_sound();
+    // One that can be written to has been in use, whatever a record of another time says: it comes back as it was.
+    pool.subvolume("nodes/nog/data/+opt");
+    fs::create_dir(pool.half("nog/a", "root").join("opt")).unwrap();
+    fs::write(data(&pool, "nog", "+opt/app"), "").unwrap();
+    let said = pool.netbe().run("check --repair");
+    assert!(
+        said.stdout.contains("its record does not name"),
+        "{said:#?}"
+    );
+    pool.netbe().ok("set data=/home,/opt,/srv nog");
+    assert!(data(&pool, "nog", "+opt/app").exists());
     pool.assert_sound();
 }
 

@@ -3,11 +3,13 @@
 //! That environments do not mount it is why they would not boot, and told of them; that it is not exported, of what is
 //! published.
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use super::{Finding, Repair};
 use crate::lifecycle::data;
-use crate::pool::{Node, Pool, data_store, lock};
+use crate::pool::{Node, Pool, data_store, layout, lock};
 
 /// Returns the findings of a node.
 pub(super) fn of_node(pool: &Pool, node: &Node) -> Result<Vec<Finding>> {
@@ -27,7 +29,13 @@ pub(super) fn of_node(pool: &Pool, node: &Node) -> Result<Vec<Finding>> {
         }
     }
     for path in data_store::unknown(node)? {
-        if data_store::is_name(&path) {
+        let data = data_store::path_of(&path);
+        let used = data.as_ref().map(|data| data_store::was_used(node, data));
+        if let (Some(data), true) = (&data, used.transpose()?.unwrap_or(false)) {
+            let problem = format!("its record does not name {}", path.display());
+            let remedy = format!("netbe set data={data} {}", node.name);
+            found.push(Finding::new(&node.name, problem, remedy));
+        } else if data.is_some() || is_hidden(&path) {
             let repair = Repair::Remove(path.clone(), Some(node.name.clone()));
             let problem = "an interrupted command left it: no data of its node";
             found.push(Finding::repairable(path.display(), problem, repair));
@@ -39,4 +47,9 @@ pub(super) fn of_node(pool: &Pool, node: &Node) -> Result<Vec<Finding>> {
         found.push(Finding::new(&node.name, problem, remedy));
     }
     Ok(found)
+}
+
+fn is_hidden(path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str());
+    name.is_some_and(|name| layout::hidden_work(name).is_some())
 }

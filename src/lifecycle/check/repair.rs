@@ -13,6 +13,7 @@ use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 use crate::lifecycle::staged::Verified;
 use crate::lifecycle::{Held, Mode, Outcome, activate, lent, plan, properties, rename};
+use crate::pool::data_store;
 use crate::pool::foreign;
 use crate::pool::record::EnvRecord;
 use crate::pool::state;
@@ -185,7 +186,7 @@ fn remove(path: &Path) -> Result<()> {
     match path.symlink_metadata() {
         // It is in use since.
         Ok(_) if stage::is_guarded(path) => {}
-        Ok(m) if m.is_dir() => stage::remove(path)?,
+        Ok(m) if m.is_dir() => data_store::remove(path)?,
         Ok(_) => fs::remove_file(path)?,
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
         Err(e) => return Err(e.into()),

@@ -90,6 +90,7 @@ fn give(held: &mut Held, source: &Node, target: &Node, paths: &[DataPath]) -> Re
     let value = list(paths).replace(", ", ",");
     record.properties.insert("data".to_string(), value);
     target.store(held.lock, &record)?;
+    data_store::take_into_use(&held.pool.node(&target.name)?)?;
     let published = publish::everything(held.pool, Some(&held.shared))?;
     held.warnings.extend(published.warnings);
     Ok(())

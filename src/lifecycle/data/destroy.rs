@@ -43,7 +43,10 @@ pub fn destroy(
             .context("nothing was destroyed yet; netbe check --repair goes on")?;
         for path in paths {
             if data_store::is_there(&node, path)? {
-                stage::discard(&data_store::subvolume_of(&node, path), &node.dir)?;
+                stage::discard(
+                    &data_store::subvolume_of(&node, path),
+                    &data_store::directory(&node),
+                )?;
             }
         }
         Ok(())

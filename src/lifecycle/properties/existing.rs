@@ -16,7 +16,7 @@ use crate::failure::{Failure, hinted};
 use crate::fs::atomic::Durable;
 use crate::fs::interrupt;
 use crate::pool::pending::Pending;
-use crate::pool::{EnvId, EnvName, Node, NodeName, Pool};
+use crate::pool::{EnvId, EnvName, Node, NodeName, Pool, data_store};
 use crate::publish;
 
 /// What is brought along.
@@ -123,6 +123,7 @@ fn follow<'a>(plan: &mut Plan<'a, Brought>, pool: &'a Pool, node: &Node, mode: M
             record.data = change.apply(&node)?;
             if record.data != node.record.data {
                 node.store(&lock, &record)?;
+                data_store::take_into_use(&pool.node(&name)?)?;
                 publish::everything(pool, Some(&pool.lock(mode.wait)?))?;
             }
             Ok(change.notes(&node))
@@ -148,6 +149,7 @@ pub(in crate::lifecycle) fn write_data(
     node.refuse_lost()?;
     let env = node.environment(env)?;
     env.require_own_files()?;
+    data_store::take_into_use(&node)?;
     let mut record = env.record_for_change()?;
     let wanted = Wanted::new(pool, &node.name, &node.record, &env.name, &record)?;
     if let [first, ..] = wanted.obstacles(&env.root())?.as_slice() {

@@ -10,7 +10,7 @@ use crate::lifecycle::data::Change;
 use crate::lifecycle::network_names::refuse_shared_names;
 use crate::lifecycle::plan::Plan;
 use crate::lifecycle::{Held, Mode, Outcome, activate};
-use crate::pool::{Node, NodeName, Pool, data};
+use crate::pool::{Node, NodeName, Pool, data, data_store};
 use crate::publish;
 
 /// Sets properties of a node.
@@ -76,7 +76,8 @@ pub(super) fn set(
         }
         let mut record = changed.record.clone();
         record.data = change.apply(&changed)?;
-        node.store(held.lock, &record)
+        node.store(held.lock, &record)?;
+        data_store::take_into_use(&pool.node(name)?)
     });
     plan.step("publish", |held| {
         held.warnings.extend(republish(pool, &held.shared)?);
