@@ -63,8 +63,15 @@ pub fn import(
     bring_in(pool, request, progress, mode).map_err(|mut error| {
         // What reads a source does not know where it goes.
         if let Some(failure) = error.downcast_mut::<Failure>() {
-            let node = format!(" {}", request.target.node);
-            failure.hint = failure.hint.take().map(|hint| hint.replace(" NODE", &node));
+            let named = |hint: String| {
+                ["netbe import", "--kernel-driver"]
+                    .iter()
+                    .fold(hint, |hint, word| {
+                        let with = format!("{word} {}", request.target.node);
+                        hint.replace(&format!("{word} NODE"), &with)
+                    })
+            };
+            failure.hint = failure.hint.take().map(named);
         }
         error
     })
