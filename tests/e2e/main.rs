@@ -15,6 +15,7 @@ mod comes_back;
 mod confinement;
 mod console;
 mod firmware;
+mod golden;
 mod left_behind;
 mod machine;
 mod measure;

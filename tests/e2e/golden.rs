@@ -1,0 +1,77 @@
+//! One template for two machines: both get its new system on trial, stay who they are, and keep what they have changed.
+
+use std::time::{Duration, Instant};
+
+use crate::machine::Running;
+use crate::scene::Scene;
+use crate::server::Server;
+
+const NODES: [(&str, &str); 2] = [("nog", "52:54:00:67:6f:6c"), ("ordo", "52:54:00:67:6f:6d")];
+
+/// Where a file of a node's first root is on the server.
+fn first(node: &str, path: &str) -> String {
+    format!("/srv/netbe/nodes/{node}/envs/first/root/{path}")
+}
+
+/// Looks at a machine that has come up with the new system.
+fn is_itself_and_newer(machine: &mut Running, said: &str, node: &str, keys: &str) {
+    assert!(said.contains(&format!("This is {node}, ")), "{said}");
+    assert!(said.contains("greeting 2.0."), "{said}");
+    assert_ne!(machine.environment(), "first");
+    assert_eq!(machine.ok("cat /etc/ssh/ssh_host_ed25519_key.pub"), keys);
+    let setting = format!("of {node}\n");
+    assert_eq!(machine.ok("cat /etc/own.conf"), setting);
+    assert_eq!(machine.ok("cat /home/own"), setting);
+    assert_eq!(machine.ok("findmnt -n -o FSTYPE /home"), "nfs4\n");
+    assert!(machine.ok("cat /etc/hosts").contains("10.77.0.9 nas"));
+}
+
+/// Waits until the trial of a node is over, and it is active.
+fn wait_until_active(server: &Server, node: &str, environment: &str) {
+    let since = Instant::now();
+    while server.active(node) != environment {
+        assert!(
+            since.elapsed() < Duration::from_secs(300),
+            "{node} has not reported"
+        );
+        std::thread::sleep(Duration::from_secs(1));
+    }
+}
+
+#[test]
+fn two_machines_get_a_newer_template_and_stay_who_they_are() {
+    let scene = Scene::new("golden");
+    let server = &scene.server;
+    server.bring_in_debian();
+    server.ok("netbe set cmdline=console=ttyS0 data=/home");
+    for (node, mac) in NODES {
+        server.create(&format!("{node}/first --mac {mac}"));
+        // As its machine does while it runs.
+        let (own, hosts) = (first(node, "etc/own.conf"), first(node, "etc/hosts"));
+        server.ok(&format!(
+            "echo of {node} >{own} && echo 10.77.0.9 nas >>{hosts} && echo of {node} >/srv/netbe/nodes/{node}/data/+home/own"
+        ));
+    }
+    let keys = NODES.map(|(node, _)| {
+        server.ok(&format!(
+            "cat {}",
+            first(node, "etc/ssh/ssh_host_ed25519_key.pub")
+        ))
+    });
+    assert_ne!(keys[0], keys[1]);
+    server.offer_greeting("2.0");
+    server.ok("netbe upgrade --node debian -a");
+    server.ok("netbe create nog/new ordo/new --from debian --merge --try=60m");
+    for (node, _) in NODES {
+        assert_eq!(server.active(node), "first");
+    }
+    let mut machines = NODES.map(|(node, mac)| scene.machine(node, mac).power_on());
+    for ((machine, (node, _)), keys) in machines.iter_mut().zip(NODES).zip(&keys) {
+        let said = machine.wait_until_up();
+        is_itself_and_newer(machine, &said, node, keys);
+        let environment = machine.environment();
+        wait_until_active(server, node, &environment);
+    }
+    let status = server.ok("netbe status");
+    assert!(!status.contains("is behind"), "{status}");
+}
