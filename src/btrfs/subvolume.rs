@@ -66,6 +66,16 @@ impl std::fmt::Display for Uuid {
     }
 }
 
+impl std::str::FromStr for Uuid {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        let digits = text.replace('-', "");
+        let bytes = crate::hex::bytes(&digits).and_then(|bytes| bytes.try_into().ok());
+        bytes.map(Self).ok_or(())
+    }
+}
+
 impl std::fmt::Debug for Uuid {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         std::fmt::Display::fmt(self, f)

@@ -15,7 +15,15 @@ use crate::pool::{Environment, Pool};
 #[derive(Debug)]
 pub(super) struct Known<'a> {
     pool: &'a Pool,
-    all: Option<HashMap<Uuid, Info>>,
+    all: Option<HashMap<Uuid, Half>>,
+}
+
+/// A half of an environment.
+#[derive(Debug)]
+struct Half {
+    info: Info,
+    /// What it comes from by its record, the nearest first, with the transactions of the snapshots.
+    line: Vec<(Uuid, u64)>,
 }
 
 /// How two subvolumes parted.
@@ -75,7 +83,7 @@ impl<'a> Known<'a> {
             return Ok(None);
         };
         let of_it = [first, second].into_iter().find(|i| i.uuid == snapshot);
-        let of_it = of_it.or(self.all()?.get(&snapshot).copied());
+        let of_it = of_it.or(self.all()?.get(&snapshot).map(|half| half.info));
         Ok(Some(Parting {
             point: Point {
                 transaction,
@@ -87,6 +95,8 @@ impl<'a> Known<'a> {
     }
 
     /// Returns the ancestors of a subvolume, itself first, with the transactions of the snapshots.
+    ///
+    /// Those that do not exist any more are known by the record of the last one that does.
     fn line(&mut self, info: Info) -> Result<Vec<(Uuid, u64)>> {
         let mut line = vec![(info.uuid, u64::MAX)];
         let mut at = Some(info);
@@ -101,22 +111,29 @@ impl<'a> Known<'a> {
             }
             until = until.min(info.made);
             line.push((parent, until));
-            at = self.all()?.get(&parent).copied();
+            let all = self.all()?;
+            at = all.get(&parent).map(|half| half.info);
+            if at.is_none() {
+                let recorded = all.get(&info.uuid).map_or(&[][..], |half| &half.line);
+                let beyond = recorded.iter().skip_while(|(uuid, _)| *uuid != parent);
+                line.extend(beyond.skip(1).map(|(uuid, made)| (*uuid, until.min(*made))));
+            }
         }
         Ok(line)
     }
 
-    fn all(&mut self) -> Result<&HashMap<Uuid, Info>> {
+    fn all(&mut self) -> Result<&HashMap<Uuid, Half>> {
         if self.all.is_none() {
             let mut all = HashMap::new();
             for node in self.pool.nodes()? {
                 for env in node.environments().unwrap_or_default() {
-                    // One that is damaged, or deleted meanwhile, only makes the comparison longer.
-                    for info in [env.root(), env.boot()]
-                        .iter()
-                        .flat_map(|half| subvolume::info(half))
-                    {
-                        all.insert(info.uuid, info);
+                    for (path, in_boot) in [(env.root(), false), (env.boot(), true)] {
+                        // One that is damaged, or deleted meanwhile, only makes the comparison longer.
+                        let Ok(info) = subvolume::info(&path) else {
+                            continue;
+                        };
+                        let line = line_of(&env, in_boot);
+                        all.insert(info.uuid, Half { info, line });
                     }
                 }
             }
@@ -124,6 +141,15 @@ impl<'a> Known<'a> {
         }
         Ok(self.all.get_or_insert_with(HashMap::new))
     }
+}
+
+/// Returns what a half of an environment comes from by its record.
+fn line_of(env: &Environment, in_boot: bool) -> Vec<(Uuid, u64)> {
+    let snapshots = env.record.iter().flat_map(|record| &record.snapshots);
+    let halves = snapshots.map(|both| if in_boot { &both.boot } else { &both.root });
+    halves
+        .filter_map(|(uuid, made)| Some((uuid.parse().ok()?, *made)))
+        .collect()
 }
 
 /// Returns what counts as changed by the first of two environments after a merge of it into the second, or into what the

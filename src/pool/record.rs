@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use env::{EnvRecord, KernelSeen, Led, Merged, Shared};
+pub use env::{EnvRecord, KernelSeen, Led, Merged, Shared, Snapshots};
 
 use super::data::DataRecord;
 pub use super::record_file::{LIMIT, read, write, write_before_sync};

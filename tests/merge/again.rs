@@ -143,3 +143,21 @@ fn a_template_that_was_destroyed_tells_still_until_no_node_needs_it() {
     assert!(!pool.at(&format!(".kept/{uuid}")).exists());
     pool.assert_sound();
 }
+
+#[test]
+fn what_stood_between_two_environments_and_was_destroyed_does_not_matter() {
+    let pool = Pool::with_node();
+    write(&pool, "nog/a", "srv/own", "of the node");
+    for (from, to) in [("a", "b"), ("b", "c")] {
+        pool.netbe()
+            .ok(&format!("create nog/{to} --from nog/{from}"));
+        pool.netbe().ok(&format!("activate nog/{to}"));
+        pool.netbe().ok(&format!("destroy -y nog/{from}"));
+    }
+    pool.netbe().ok("create nog/new --from base");
+    write(&pool, "nog/new", "etc/new", "newer");
+    let done = pool.netbe().run("merge nog/c nog/new --name m");
+    assert_eq!(done.status, 0, "{}{}", done.stdout, done.stderr);
+    assert_eq!(read(&pool, "nog/m", "srv/own"), "of the node");
+    assert_eq!(read(&pool, "nog/m", "etc/new"), "newer");
+}

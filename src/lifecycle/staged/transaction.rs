@@ -14,7 +14,7 @@ use crate::btrfs::subvolume;
 use crate::fs::atomic::{self, Durable};
 use crate::lifecycle::staged::boot_config::{self, Wanted};
 use crate::lifecycle::staged::{Identity, identity, snapshot};
-use crate::pool::record::{EnvRecord, NodeRecord};
+use crate::pool::record::{EnvRecord, NodeRecord, Snapshots};
 use crate::pool::stage::Staged;
 use crate::pool::{
     EnvId, EnvName, Environment, Node, NodeLock, NodeName, Pool, data_store, layout, publish_node,
@@ -201,10 +201,22 @@ impl StagedEnvironment {
         Ok(subvolume::info(&self.root())?.uuid.to_string())
     }
 
-    /// Records its place in the order in which environments were made; a renamed one keeps its place.
-    fn number(&self, record: &mut EnvRecord) -> Result<()> {
+    /// Records its place in the order in which environments were made, and what its halves are snapshots of; a renamed one
+    /// keeps its place.
+    fn number(&self, record: &mut EnvRecord, before: &EnvRecord) -> Result<()> {
+        let (root, boot) = (
+            subvolume::info(&self.root())?,
+            subvolume::info(&self.boot())?,
+        );
         if record.replaces.is_none() {
-            record.number = Some(subvolume::info(&self.root())?.id);
+            record.number = Some(root.id);
+        }
+        if let (Some(of_root), Some(of_boot)) = (root.parent_uuid, boot.parent_uuid) {
+            let own = Snapshots {
+                root: (of_root.to_string(), root.made),
+                boot: (of_boot.to_string(), boot.made),
+            };
+            record.note_snapshots(own, before);
         }
         Ok(())
     }
@@ -235,7 +247,7 @@ impl StagedEnvironment {
         // No machine boots a template.
         let verified = reasons.is_empty() || record.template;
         own.would_not_boot = reasons;
-        self.number(&mut own)?;
+        self.number(&mut own, &content.before)?;
         warnings.extend(clock_behind(&own, &content.before));
         Ok(Complete {
             dir: self.dir.clone(),
@@ -254,7 +266,7 @@ impl StagedEnvironment {
         let _ = Wanted::new(pool, node, record, &self.env, &content.before)
             .and_then(|wanted| boot_config::write(&wanted, &self.root(), &self.boot(), &mut own));
         own.failed = Some(why);
-        self.number(&mut own)?;
+        self.number(&mut own, &content.before)?;
         Ok(Complete {
             dir: self.dir.clone(),
             verified: false,

@@ -36,6 +36,10 @@ pub struct EnvRecord {
     /// very first. So the lineage is known when ancestors are destroyed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lineage: Vec<Origin>,
+    /// The subvolumes that its halves come from by snapshots, the nearest first; as many as of its lineage. So it is known
+    /// when two environments parted, after those between them were destroyed. Empty from an older netbe.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub snapshots: Vec<Snapshots>,
     /// Its description.
     #[serde(default)]
     pub description: String,
@@ -136,6 +140,15 @@ pub struct Merged {
     pub complete_at: Timestamp,
 }
 
+/// The snapshots of both halves of an environment: what they were taken of, and in which transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Snapshots {
+    /// The UUID of the root half that was snapshotted, and the transaction.
+    pub root: (String, u64),
+    /// The same of the boot half.
+    pub boot: (String, u64),
+}
+
 /// When a node's names were led to an environment.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Led {
@@ -217,6 +230,16 @@ impl EnvRecord {
             line.drain(LINEAGE - 1..line.len() - 1);
         }
         line
+    }
+
+    /// Records that the halves are these snapshots of those of an environment.
+    pub fn note_snapshots(&mut self, own: Snapshots, of: &Self) {
+        self.snapshots = std::iter::once(own)
+            .chain(of.snapshots.iter().cloned())
+            .collect();
+        if self.snapshots.len() > LINEAGE {
+            self.snapshots.drain(LINEAGE - 1..self.snapshots.len() - 1);
+        }
     }
 
     /// Parses an `env.json` without checking its code.
