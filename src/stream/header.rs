@@ -113,14 +113,12 @@ impl Header {
             Err(e) => format!("{e:#}"),
         };
         Err(Failure::refused(format!(
-            "the stream holds only what changed since {}/{} (base {}), and {why}",
+            "the stream holds only what changed since {}/{} (base {}), and {why}; if another node has it, and its content is \
+             nothing to be kept from {node}, name that one with --base NODE; else a whole stream is needed, from where this \
+             one was made",
             since.node, since.name, since.uuid
         ))
-        .hint(format!(
-            "where it comes from, a whole one: netbe export {}/{}; or, if another node has it and its content is \
-             nothing to be kept from {node}: netbe import --base NODE",
-            self.node, self.name
-        ))
+        .hint(format!("netbe export {}/{} -o whole.netbe", self.node, self.name))
         .into())
     }
 }
