@@ -225,3 +225,25 @@ pub fn remove(leftover: &Path) -> Result<()> {
     }
     stage::remove(leftover)
 }
+
+/// Marks data as of no use any more: without a record it is a leftover then.
+pub fn retire(node: &Node, path: &DataPath) -> Result<()> {
+    if is_there(node, path)? {
+        subvolume::make_read_only(&subvolume_of(node, path))?;
+    }
+    Ok(())
+}
+
+/// Deletes retired data, durably.
+pub fn discard(node: &Node, path: &DataPath) -> Result<()> {
+    if !is_there(node, path)? {
+        return Ok(());
+    }
+    let moment = jiff::Timestamp::now().as_microsecond();
+    let name = format!("{}{}-{moment:x}", layout::TRASH, path.directory());
+    let aside = directory(node).join(name);
+    let place = subvolume_of(node, path);
+    std::fs::rename(&place, &aside).with_context(|| format!("removing {}", place.display()))?;
+    remove(&aside)?;
+    subvolume::sync(&node.dir).context("making the deletion durable")
+}

@@ -11,7 +11,7 @@ use crate::failure::Failure;
 use crate::lifecycle::plan::Plan;
 use crate::lifecycle::{Held, Mode, Outcome};
 use crate::pool::data::DataPath;
-use crate::pool::{Node, NodeName, Pool, data_store, stage};
+use crate::pool::{Node, NodeName, Pool, data_store};
 use crate::publish;
 
 /// Destroys the data of these paths: all of it, or none where one is protected.
@@ -36,18 +36,16 @@ pub fn destroy(
     plan.steps(sentences.collect(), |held: &mut Held| {
         // Once more, now that it takes effect.
         refuse_used(&node, paths)?;
+        for path in paths {
+            data_store::retire(&node, path)?;
+        }
         let mut record = node.record.clone();
         record.data.paths.retain(|data| !paths.contains(&data.path));
         node.store(held.lock, &record)?;
         publish::everything(pool, Some(&held.shared))
             .context("nothing was destroyed yet; netbe check --repair goes on")?;
         for path in paths {
-            if data_store::is_there(&node, path)? {
-                stage::discard(
-                    &data_store::subvolume_of(&node, path),
-                    &data_store::directory(&node),
-                )?;
-            }
+            data_store::discard(&node, path)?;
         }
         Ok(())
     });
