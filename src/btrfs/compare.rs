@@ -9,6 +9,7 @@
 mod comparison;
 mod files;
 mod node;
+mod of_first;
 mod trees;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -110,7 +110,7 @@ fn answers_go_to_stdout_and_talk_to_stderr() {
     assert_eq!((said.status, said.stdout.as_str()), (3, ""));
     assert!(said.stderr.starts_with("error: "), "{said:#?}");
     assert_eq!(pool.netbe().run("list -q -v").status, 2);
-    for line in ["", "nonsense", "create", "create a b c"] {
+    for line in ["", "nonsense", "create", "rename a b c"] {
         let said = pool.netbe().run(line);
         assert_eq!(
             (said.status, said.stdout.as_str()),

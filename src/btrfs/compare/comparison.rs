@@ -10,8 +10,7 @@ use std::path::{Path, PathBuf};
 use super::super::changed_since::PATH;
 use super::node::Content;
 use super::{
-    Age, Aspect, Change, Changed, Compared, How, Kind, LOOKED_AT, NAMES, Node, OfFirst, Point,
-    Side, Sides,
+    Aspect, Change, Changed, Compared, How, Kind, LOOKED_AT, NAMES, Node, OfFirst, Point, Sides,
 };
 use crate::fs::{interrupt, same_content};
 
@@ -20,7 +19,7 @@ const MEMORY_MAX: usize = 1 << 30;
 const PATH_OVERHEAD: usize = 64;
 
 pub(super) struct Comparison<'a> {
-    sides: Sides<'a>,
+    pub(super) sides: Sides<'a>,
     /// Whether to descend into directories with the same inode in both.
     descends: bool,
     /// What counts, of [`How::SinceInFirst`].
@@ -37,7 +36,7 @@ pub(super) struct Comparison<'a> {
     /// How many names of a directory, and changed files, are looked at.
     limit: usize,
     more: bool,
-    of_both: BTreeSet<PathBuf>,
+    pub(super) of_both: BTreeSet<PathBuf>,
 }
 
 /// A step of the comparison.
@@ -189,61 +188,6 @@ impl<'a> Comparison<'a> {
         Ok(())
     }
 
-    /// Returns whether a difference is one that the first tree made, and leaves out of its aspects the content that it did
-    /// not write; notes whether the second changed it, too.
-    fn is_of_first(
-        &mut self,
-        path: &Path,
-        aspects: &mut Vec<Aspect>,
-        of_first: OfFirst,
-    ) -> io::Result<bool> {
-        let OfFirst { after, parted, .. } = of_first;
-        let [first, second] = &mut self.sides;
-        let in_first = first.age(path, after)?;
-        let in_second = match parted {
-            Some(parted) => Some(second.age(path, parted)?),
-            None => None,
-        };
-        let is_of_first = match in_first {
-            Age::New => true,
-            Age::Older => false,
-            Age::Absent => {
-                matches!(in_second, Some(Age::Older | Age::Changed))
-                    && match of_first.second_alone {
-                        // Named in between.
-                        Some((from, until)) => {
-                            !is_new(second.as_mut(), path, from)?
-                                || is_new(second.as_mut(), path, until)?
-                        }
-                        None => true,
-                    }
-            }
-            Age::Changed => {
-                // What is in the first alone has no aspects.
-                let alone = aspects.is_empty();
-                if aspects.contains(&Aspect::Content)
-                    && !first.has_new_data(path, after.transaction)?
-                {
-                    aspects.retain(|aspect| *aspect != Aspect::Content);
-                }
-                alone || !aspects.is_empty()
-            }
-        };
-        let is_of_second = match (in_second, parted) {
-            (Some(Age::New), _) => true,
-            // A name that is new in the first was not there to be removed in the second.
-            (Some(Age::Absent), _) => in_first == Age::Changed,
-            (Some(Age::Changed), Some(parted)) => {
-                *aspects != [Aspect::Content] || second.has_new_data(path, parted.transaction)?
-            }
-            _ => false,
-        };
-        if is_of_first && is_of_second {
-            self.of_both.insert(path.to_path_buf());
-        }
-        Ok(is_of_first)
-    }
-
     /// Notes that there is more than is looked at.
     ///
     /// # Errors
@@ -361,13 +305,4 @@ impl<'a> Comparison<'a> {
             _ => Ok(false),
         }
     }
-}
-
-/// Returns whether a path got its name after a transaction.
-fn is_new(side: &mut dyn Side, path: &Path, after: u64) -> io::Result<bool> {
-    let after = Point {
-        transaction: after,
-        at: None,
-    };
-    Ok(side.age(path, after)? == Age::New)
 }
