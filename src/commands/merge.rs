@@ -22,7 +22,7 @@ use crate::pool::{EnvId, EnvName};
 ///
 /// What only one of them changed is as that one has it. What both changed stays as TO has it; FROM's is put beside it,
 /// as NAME.netbe-FROM, the conflicts are listed, the exit status is 1, and activate takes such an environment only by
-/// its name. Of passwd, group, shadow, gshadow, subuid and subgid each account is merged by itself.
+/// its name; with --ours or --theirs it is decided. Of passwd, group, shadow, gshadow, subuid and subgid each account is merged by itself.
 ///
 /// Files that packages own are as in TO, with its package database; configuration files of packages are merged. Packages
 /// that FROM has added or removed are named, and with --packages installed and removed in the new environment
@@ -106,7 +106,7 @@ pub(super) fn tell(session: &Session, merged: &Merged, json: bool) -> Result<u8>
     session.notes(&notes(merged));
     session.notes(&merged.notes);
     session.warnings(&merged.warnings);
-    Ok(u8::from(!merged.conflicts.is_empty()))
+    Ok(u8::from(!merged.is_decided()))
 }
 
 fn sentence(merged: &Merged) -> String {
@@ -114,7 +114,7 @@ fn sentence(merged: &Merged) -> String {
     let Some(id) = &merged.id else {
         return format!("{to} has everything that {from} has changed.");
     };
-    let next = match merged.conflicts.is_empty() {
+    let next = match merged.is_decided() {
         true => format!(" To boot it next: netbe activate {id}"),
         false => format!(
             " Both changed {}: look at {}, then: netbe activate {id}",

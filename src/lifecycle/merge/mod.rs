@@ -87,6 +87,8 @@ pub struct Merged {
     pub taken: Vec<Changed>,
     /// What both changed, sorted by path.
     pub conflicts: Vec<Conflict>,
+    /// Whether TO's was asked for where both changed something.
+    pub ours: bool,
     /// The number of files that FROM changed, and that stay as TO's packages have them.
     pub of_packages: usize,
     /// The packages that FROM added and removed.
@@ -97,6 +99,13 @@ pub struct Merged {
     pub notes: Vec<String>,
     /// Warnings, a sentence each.
     pub warnings: Vec<String>,
+}
+
+impl Merged {
+    /// Returns whether nothing is left to be decided by a person.
+    pub fn is_decided(&self) -> bool {
+        self.ours || self.conflicts.is_empty()
+    }
 }
 
 impl Merged {

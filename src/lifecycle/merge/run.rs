@@ -15,6 +15,7 @@ use crate::lifecycle::diff::files::Changed;
 use crate::lifecycle::staged::{
     self, Content, Identity, Made, StagedEnvironment, Target, origin_texts, snapshot,
 };
+use crate::merge::decide::Conflicts;
 use crate::packages::Chosen;
 use crate::pool::record::{EnvRecord, Merged as Until};
 use crate::pool::stage::Staged;
@@ -63,6 +64,10 @@ impl<'a> Run<'a> {
 
     fn id(&self) -> EnvId {
         EnvId::new(&self.node.name, &self.name)
+    }
+
+    fn is_ours(&self) -> bool {
+        self.request.conflicts == Conflicts::Ours
     }
 
     fn target(&self) -> Target<'_> {
@@ -180,7 +185,8 @@ impl<'a> Run<'a> {
         }
         let lock = mode.lock_again(self.pool, &self.node.name)?;
         staged.look_again(&lock)?;
-        let made = self.publish(staged, &lock, begun, until, found.conflicts.is_empty())?;
+        let is_decided = self.is_ours() || found.conflicts.is_empty();
+        let made = self.publish(staged, &lock, begun, until, is_decided)?;
         let mut merged = self.result(Some(self.id()), found, packages, notes);
         merged.notes.extend(made.notes);
         merged.warnings.extend(made.warnings);
@@ -193,14 +199,14 @@ impl<'a> Run<'a> {
         lock: &NodeLock,
         begun: u64,
         until: Info,
-        is_clean: bool,
+        is_decided: bool,
     ) -> Result<Made> {
         let mut record = self
             .before
             .derived(staged.uuid()?, &self.node.name, &self.to.name);
         record.description.clone_from(&self.request.description);
         // What has conflicts is looked at before it is booted: only by its name.
-        record.proposed = is_clean;
+        record.proposed = is_decided;
         let mut complete = staged.complete(Content {
             record,
             before: self.before.clone(),
@@ -260,6 +266,7 @@ impl<'a> Run<'a> {
             to: self.to.id(),
             taken: found.taken,
             conflicts: found.conflicts,
+            ours: self.is_ours(),
             of_packages: found.of_packages.len(),
             has_packages: self.request.packages,
             packages,
