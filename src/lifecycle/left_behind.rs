@@ -193,9 +193,19 @@ pub fn by_booting(
     let runs = |env: &&Environment| env.name != next.name && evidence.booted(env) != Some(false);
     let mut found = Vec::new();
     for env in envs.iter().filter(runs) {
-        found.extend(between(pool, env, next, as_of)?);
+        match between(pool, env, next, as_of) {
+            // Renamed or destroyed since it was listed: reading takes no lock.
+            Err(_) if is_gone(env) || is_gone(next) => {}
+            left => found.extend(left?),
+        }
     }
     Ok(found)
+}
+
+fn is_gone(env: &Environment) -> bool {
+    [env.root(), env.boot()]
+        .iter()
+        .any(|half| half.symlink_metadata().is_err())
 }
 
 /// Returns what was written in one environment by its node, and is not in another.
