@@ -11,6 +11,7 @@ mod find;
 mod left_behind;
 mod packages;
 mod run;
+mod steps;
 
 use std::path::PathBuf;
 

@@ -1,17 +1,15 @@
 //! One merge: what it observes, its steps, and carrying them out.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use jiff::Timestamp;
 
 use super::find::{Found, Half, Sides};
-use super::{Conflict, Merged, Request, apply, base, packages};
+use super::{Conflict, Merged, Request, apply, base, packages, steps};
 use crate::btrfs::subvolume::{self, Info};
 use crate::lifecycle::Mode;
-use crate::lifecycle::diff::files::Changed;
 use crate::lifecycle::staged::{
     self, Content, Identity, Made, StagedEnvironment, Target, origin_texts, snapshot,
 };
@@ -66,6 +64,10 @@ impl<'a> Run<'a> {
         EnvId::new(&self.node.name, &self.name)
     }
 
+    fn merging(&self) -> String {
+        format!("merging {} into {}", self.from, self.to)
+    }
+
     fn is_ours(&self) -> bool {
         self.request.conflicts == Conflicts::Ours
     }
@@ -100,13 +102,13 @@ impl<'a> Run<'a> {
         self.target().foresee(&self.to, &self.before)?;
         let (from, to, name) = (&self.from, &self.to, self.id());
         let sides = self.sides([from.root(), from.boot()], [to.root(), to.boot()]);
-        let found = sides.find()?;
+        let found = sides.find().with_context(|| self.merging())?;
         let packages = packages::chosen(&self.base, from, &to.root())?;
         if found.is_empty() && (packages.is_empty() || !self.request.packages) {
             return Ok(Vec::new());
         }
         let mut steps = vec![format!("snapshot both halves of {to} as {name}")];
-        steps.extend(taken(from, &found.taken));
+        steps.extend(steps::taken(from, &found.taken));
         steps.extend(
             found
                 .conflicts
@@ -161,7 +163,7 @@ impl<'a> Run<'a> {
         subvolume::sync(copy.path())?;
         let to_halves = [staged.root(), staged.boot()];
         let sides = self.sides(from_halves.clone(), to_halves.clone());
-        let mut found = sides.find()?;
+        let mut found = sides.find().with_context(|| self.merging())?;
         let packages = packages::chosen(&self.base, &self.from, &to_halves[0])?;
         let brings_packages = self.request.packages && !packages.is_empty();
         if found.is_empty() && !brings_packages {
@@ -175,7 +177,8 @@ impl<'a> Run<'a> {
             &from_halves,
             &to_halves,
             &places,
-        )?;
+        )
+        .with_context(|| self.merging())?;
         found.blocked(blocked);
         notes.extend(lost_flags(&without_flags));
         drop(copy);
@@ -275,36 +278,6 @@ impl<'a> Run<'a> {
         }
     }
 }
-
-/// The number of files above which a dry run counts them by place.
-const FEW: usize = 40;
-
-/// Returns the steps that take files from an environment.
-fn taken(from: &Environment, files: &[Changed]) -> Vec<String> {
-    if files.len() <= FEW {
-        let step = |what: &Changed| match what.change.after {
-            Some(_) => format!("take {} from {from}", what.path.display()),
-            None => format!("remove {}, as in {from}", what.path.display()),
-        };
-        return files.iter().map(step).collect();
-    }
-    let mut places: BTreeMap<PathBuf, usize> = BTreeMap::new();
-    for file in files {
-        let above = file.path.parent().unwrap_or(&file.path);
-        let place = above.components().take(PLACE).collect();
-        *places.entry(place).or_default() += 1;
-    }
-    places
-        .into_iter()
-        .map(|(place, number)| {
-            let files = if number == 1 { "file" } else { "files" };
-            format!("take {number} {files} in {} from {from}", place.display())
-        })
-        .collect()
-}
-
-/// How many parts of a path name its place, the root directory first.
-const PLACE: usize = 4;
 
 impl Found {
     fn is_empty(&self) -> bool {
