@@ -243,7 +243,11 @@ pub fn discard(node: &Node, path: &DataPath) -> Result<()> {
     let name = format!("{}{}-{moment:x}", layout::TRASH, path.directory());
     let aside = directory(node).join(name);
     let place = subvolume_of(node, path);
-    std::fs::rename(&place, &aside).with_context(|| format!("removing {}", place.display()))?;
-    remove(&aside)?;
+    match std::fs::rename(&place, &aside) {
+        Ok(()) => remove(&aside)?,
+        // On a disk too full for a rename: btrfs reserves space for deleting, which frees some.
+        Err(e) if e.kind() == io::ErrorKind::StorageFull => remove(&place)?,
+        Err(e) => return Err(e).with_context(|| format!("removing {}", place.display())),
+    }
     subvolume::sync(&node.dir).context("making the deletion durable")
 }

@@ -36,6 +36,7 @@ impl Shape {
             envs.iter().any(|env| path.starts_with(env))
                 && is_there(path)
                 && now.binary_search(path).is_err()
+                && !is_not_yet_added(path)
         };
         self.0
             .iter()
@@ -73,4 +74,10 @@ fn full_files(directory: &Path, found: &mut Vec<PathBuf>) {
             found.push(path);
         }
     }
+}
+
+/// Returns whether a file is one that `set data=` adds to environments that are there, and has not added yet; once it is there,
+/// it is not empty.
+fn is_not_yet_added(path: &Path) -> bool {
+    path.ends_with("netbe-data.conf") && !path.exists()
 }
