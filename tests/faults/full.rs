@@ -170,6 +170,24 @@ fn says_where(stderr: &str) -> bool {
     stderr.contains('/') || stderr.contains("netbe prune -n")
 }
 
+/// Returns whether a message names environments of nog that do not mount the data, which the views do not show, and each that
+/// it names does not.
+fn is_part(pool: &Path, stderr: &str) -> bool {
+    let named: Vec<&str> = stderr
+        .lines()
+        .filter_map(|line| {
+            line.strip_prefix("error: nog/")?
+                .split_once(" does not mount the data")
+        })
+        .map(|(env, _)| env)
+        .collect();
+    let mounts = |env: &&str| {
+        let fstab = pool.join(format!("nodes/nog/envs/{env}/root/etc/fstab"));
+        fs::read_to_string(fstab).is_ok_and(|text| text.contains("/data/+"))
+    };
+    !named.is_empty() && !named.iter().any(mounts)
+}
+
 /// Returns what is wrong with how a command ended, given what it left.
 fn of_outcome(place: &Place<'_>, judge: &Judge, said: &Outcome) -> Faults {
     let mut faults = Faults::new();
@@ -183,9 +201,7 @@ fn of_outcome(place: &Place<'_>, judge: &Judge, said: &Outcome) -> Faults {
         0 => {}
         // `run` keeps 1 for what it ran.
         1 | 125 if says_full(&said.stderr) && says_where(&said.stderr) => {
-            // What of several environments was done, and what was not, is named.
-            let is_in_parts = said.stderr.contains("does not mount the data");
-            if which == Some(new) && old != new && !is_in_parts {
+            if which == Some(new) && old != new && !is_part(place.at(), &said.stderr) {
                 faults.push(against(
                     9,
                     format!("it says it failed, and it is done: {said:#?}"),

@@ -76,8 +76,12 @@ fn full_files(directory: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// Returns whether a file is one that `set data=` adds to environments that are there, and has not added yet; once it is there,
-/// it is not empty.
+/// Returns whether a file is one that `set data=` adds to environments that are there, and has not added yet: then the fstab
+/// does not say either that the data is mounted. Once it is there, it is not empty.
 fn is_not_yet_added(path: &Path) -> bool {
-    path.ends_with("netbe-data.conf") && !path.exists()
+    let fstabs = path.ancestors().map(|above| above.join("etc/fstab"));
+    let mounts_data = fstabs
+        .filter_map(|fstab| std::fs::read_to_string(fstab).ok())
+        .any(|text| text.contains("/data/+"));
+    path.ends_with("netbe-data.conf") && !path.exists() && !mounts_data
 }
