@@ -7,7 +7,7 @@ use std::process::Command;
 use crate::machine::Machine;
 use crate::network::Network;
 use crate::server::{self, Server};
-use crate::support::{Netbe, run, seclude};
+use crate::support::{Netbe, run, seclude, unmount};
 use crate::systems;
 
 /// How many lines of each log a failing test prints.
@@ -50,7 +50,7 @@ impl Scene {
             let netbe = Netbe::new(pool, directory);
             netbe.ok(&format!("init --server {}", server::ADDRESS));
             fill(&netbe);
-            run(Command::new("umount").arg(pool));
+            unmount(pool);
         })
     }
 

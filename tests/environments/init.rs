@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::{Fingerprint, Netbe, Pool, SERVER, install, output, run, seclude};
+use crate::support::{Fingerprint, Netbe, Pool, SERVER, install, output, run, seclude, unmount};
 
 /// A directory beside nothing, with what is mounted in it unmounted at the end.
 pub(super) struct Place(pub(super) tempfile::TempDir);
@@ -72,7 +72,7 @@ fn a_file_becomes_a_mounted_pool() {
     let again = place.netbe().ok("init --file 256M");
     assert_eq!(again, format!("{} is already a pool.\n", dir.display()));
     // Not mounted, it is not made anew over its own image.
-    run(Command::new("umount").arg(&dir));
+    unmount(&dir);
     let said = place.netbe().fails(3, "init --file 256M");
     assert!(
         said.contains("already exists") && said.contains("hint: mount -o loop"),

@@ -11,7 +11,7 @@ use nix::fcntl::{OFlag, openat};
 use nix::libc;
 use nix::sys::stat::{Mode, mkdirat};
 
-use crate::support::{PATIENCE, Pool, System, run};
+use crate::support::{PATIENCE, Pool, System, run, unmount};
 
 /// What opened files tells, by the kernel's inotify(7).
 struct Opened(OwnedFd);
@@ -260,7 +260,7 @@ fn repairing_goes_on_after_a_failure_and_says_so() {
             "{name}"
         );
     }
-    run(Command::new("umount").arg(&busy));
+    unmount(&busy);
     pool.netbe().ok("check --repair");
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::support::{MAC, Netbe, Outcome, Pool, SERVER, System, TFTP_NAME, install, run};
+use crate::support::{MAC, Netbe, Outcome, Pool, SERVER, System, TFTP_NAME, install, run, unmount};
 
 /// Runs a command line as nobody, whom a copy of the program is made readable for.
 fn as_nobody(pool: &Pool, line: &str) -> Outcome {
@@ -164,7 +164,7 @@ fn invariant_12_a_pool_at_a_path_that_cannot_stand_on_a_command_line_is_not_writ
         assert!(said.stderr.contains("a b"), "{line}: {said:#?}");
     }
     before.assert_unchanged(&pool.fingerprint());
-    crate::support::run(Command::new("umount").arg(&odd));
+    unmount(&odd);
 }
 
 #[test]

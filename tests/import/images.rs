@@ -6,7 +6,8 @@ use netbe::failure::Failure;
 use netbe::lifecycle::import::unpack::{Driver, Source};
 
 use crate::disks::{GPT, MBR, MIB, disk, ext, fat, place, raspberry};
-use crate::pool::{Pool, run, shell, unmount};
+use crate::pool::{Pool, run, shell};
+use crate::support::unmount;
 use crate::{system, tree};
 
 fn assert_raspberry(pool: &Pool, from: &Path) {
@@ -205,7 +206,7 @@ fn btrfs_roots_are_found_in_their_subvolumes() {
         run("btrfs", &["subvolume", "create", nested.to_str().unwrap()]);
         std::fs::write(nested.join("file"), "in it").unwrap();
         let mut expected = tree::read(&system);
-        unmount(mounted);
+        unmount(&top);
         // netbe itself does not read it, and has nobody else do that unasked.
         let refused = pool.bring_file(&image).unwrap_err();
         let hint = refused.chain().find_map(|e| e.downcast_ref::<Failure>());

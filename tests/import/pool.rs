@@ -19,11 +19,6 @@ pub(crate) struct Pool {
     pub(crate) scratch: PathBuf,
 }
 
-/// Unmounts a filesystem.
-pub(crate) fn unmount(at: &str) {
-    run("umount", &[at]);
-}
-
 /// Runs a program and insists that it succeeds.
 pub(crate) fn run(program: &str, arguments: &[&str]) -> String {
     wait_for_forks();

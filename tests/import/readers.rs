@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use netbe::lifecycle::import::unpack::{Driver, Source};
 
 use crate::disks::MIB;
-use crate::pool::{Pool, run, shell, unmount};
+use crate::pool::{Pool, run, shell};
+use crate::support::unmount;
 use crate::{system, tree};
 
 /// A pool whose images are in memory: what waits for a disk here waits for it often.
@@ -39,7 +40,7 @@ fn made(pool: &Pool, mkfs: &str, fill: impl Fn(&Path)) -> PathBuf {
         &["-o", "loop", image.to_str().unwrap(), top.to_str().unwrap()],
     );
     fill(&top);
-    unmount(top.to_str().unwrap());
+    unmount(&top);
     image
 }
 

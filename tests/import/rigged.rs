@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use crate::disks::{MIB, ext};
-use crate::pool::{Pool, run, shell, unmount};
+use crate::pool::{Pool, run, shell};
+use crate::support::unmount;
 use crate::system;
 
 /// Makes a filesystem with a small system in it.
@@ -129,7 +130,7 @@ fn an_attributes_value_is_looked_for_in_no_tree_without_end() {
         &["-o", "loop", image.to_str().unwrap(), top.to_str().unwrap()],
     );
     xattr::set(top.join("etc/passwd"), "user.large", &[7; 5000]).unwrap();
-    unmount(top.to_str().unwrap());
+    unmount(&top);
     let debugfs = |command: &str| {
         shell(&format!(
             "debugfs -w -R '{command}' '{}' 2>/dev/null",

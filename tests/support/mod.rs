@@ -25,7 +25,7 @@ mod system;
 mod wait;
 
 pub use fingerprint::Fingerprint;
-pub use forks::wait_for_forks;
+pub use forks::{unmount, wait_for_forks};
 pub use garden::Garden;
 pub use netbe::{Netbe, Outcome};
 pub use noise::{Numbers, noise};

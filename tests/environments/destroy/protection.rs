@@ -4,7 +4,7 @@ use std::fs::{self, File};
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
-use crate::support::{Pool, run};
+use crate::support::{Pool, run, unmount};
 
 /// Returns a pool in which `nog` has `a`, active, and `b`; it is served where that is asked for.
 fn with_b(served: bool) -> Pool {
@@ -170,7 +170,7 @@ fn invariant_7_what_something_is_mounted_in_is_not_destroyed() {
         "destroy -y nog/b",
         &["nog/b is in use", inside.to_str().unwrap()],
     );
-    run(Command::new("umount").arg(&inside));
+    unmount(&inside);
     pool.netbe().ok("destroy -y nog/b");
 }
 

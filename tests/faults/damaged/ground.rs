@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use nix::mount::{MsFlags, mount, umount2};
 
-use crate::support::{MAC, Pool, SERVER, System, run};
+use crate::support::{MAC, Pool, SERVER, System, run, unmount};
 
 /// What stands in everything outside.
 pub(super) const SECRET: &str = "secret of the server";
@@ -65,7 +65,7 @@ impl Ground {
             Some("size=8m"),
         )
         .unwrap();
-        umount2(pool.path(), nix::mount::MntFlags::empty()).unwrap();
+        unmount(pool.path());
         run(Command::new("cp")
             .args(["--sparse=always"])
             .args([&pool.beside().join("pool.btrfs"), &pristine]));

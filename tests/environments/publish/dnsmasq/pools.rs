@@ -6,7 +6,7 @@ use std::process::Command;
 use super::{PI, with_nodes};
 use crate::network::{BIOS, Network, judge};
 use crate::serve::Serve;
-use crate::support::{MAC, Pool, System, run, wait_until};
+use crate::support::{MAC, Pool, System, run, unmount, wait_until};
 
 /// Returns another pool of the same server, with the node `rom` that is a Raspberry Pi.
 fn with_a_pi(first: &Pool) -> Pool {
@@ -111,7 +111,7 @@ fn an_address_is_kept_for_one_machine_over_all_pools() {
 #[test]
 fn a_pool_that_is_not_there_keeps_no_other_from_its_files_and_is_found_when_it_comes() {
     let (first, second, network) = two();
-    run(Command::new("umount").arg(second.path()));
+    unmount(second.path());
     let serve = Serve::start_for_all(&first);
     assert!(
         network
