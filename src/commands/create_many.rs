@@ -60,11 +60,9 @@ fn work(session: &Session, args: &Create, target: &Operand) -> Result<Created> {
 /// Returns what is to be made: what is named, each once, or for every node that is neither template nor the source; and the
 /// exit status so far.
 fn targets(session: &Session, pool: &Pool, args: &Create) -> Result<(Vec<Operand>, u8)> {
-    let (mut targets, unmatched) = session.chosen(pool, &args.targets)?;
-    if args.all {
-        let mut nodes = side_by_side::all_nodes(pool)?;
-        nodes.retain(|node| args.from.as_ref().is_none_or(|from| from.node != *node));
-        targets.extend(nodes.into_iter().map(Operand::from));
+    let (mut targets, unmatched) = session.chosen_or_all(pool, &args.targets, args.all)?;
+    if let Some(from) = args.from.as_ref().filter(|_| args.all) {
+        targets.retain(|target| target.node != from.node);
     }
     Ok((targets, unmatched))
 }

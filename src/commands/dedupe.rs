@@ -37,6 +37,9 @@ pub struct Dedupe {
     /// Nodes, by name or pattern ('rack1-*') [default: all]
     #[arg(value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
     pub nodes: Vec<Named<NodeName>>,
+    /// Every node except templates
+    #[arg(long, conflicts_with = "nodes")]
+    pub all: bool,
     /// Common options.
     #[command(flatten)]
     pub changing: Changing,
@@ -45,7 +48,7 @@ pub struct Dedupe {
 /// Shares the extents of identical files.
 pub fn run(session: &Session, args: &Dedupe) -> Result<u8> {
     let pool = session.pool()?;
-    let (nodes, unmatched) = session.chosen(&pool, &args.nodes)?;
+    let (nodes, unmatched) = session.chosen_or_all(&pool, &args.nodes, args.all)?;
     let mut line = Line::new(session.draws_progress());
     let shared = dedupe::dedupe(&pool, &nodes, &mut line, args.changing.into());
     drop(line);

@@ -39,6 +39,9 @@ pub struct List {
     /// Nodes, by name or pattern ('rack1-*'), or environments [default: all]
     #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::sources))]
     pub operands: Vec<Named<Operand>>,
+    /// Every node except templates
+    #[arg(long, conflicts_with = "operands")]
+    pub all: bool,
     /// For scripts: no header, tabs between fields
     #[arg(short = 'H', conflicts_with_all = ["json", "tree"])]
     pub machine: bool,
@@ -76,7 +79,7 @@ const MAX_WARNINGS: usize = 10;
 /// Lists environments.
 pub fn run(session: &Session, args: &List) -> Result<u8> {
     let pool = session.pool()?;
-    let (operands, unmatched) = session.chosen(&pool, &args.operands)?;
+    let (operands, unmatched) = session.chosen_or_all(&pool, &args.operands, args.all)?;
     let Found {
         mut listed,
         unread,

@@ -7,7 +7,6 @@ use clap_complete::engine::ArgValueCompleter;
 use super::args::Changing;
 use super::complete;
 use super::session::Session;
-use super::side_by_side;
 use crate::failure::Failure;
 use crate::fs::interrupt;
 use crate::lifecycle::{Mode, properties};
@@ -82,6 +81,9 @@ pub struct Get {
     /// Nodes, by name or pattern ('rack1-*') [default: the pool and every node]
     #[arg(value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
     pub nodes: Vec<Named<NodeName>>,
+    /// Every node except templates, without the pool
+    #[arg(long, conflicts_with = "nodes")]
+    pub all: bool,
     /// For scripts: no header, tabs between fields
     #[arg(short = 'H', conflicts_with = "json")]
     pub machine: bool,
@@ -108,11 +110,10 @@ fn properties_help() -> String {
 pub fn set(session: &Session, args: &Set) -> Result<u8> {
     let (assignments, words) = assignments(&args.words, args.existing)?;
     let pool = session.pool()?;
-    let (nodes, unmatched) = match args.all {
-        true if words.is_empty() => (side_by_side::all_nodes(&pool)?, 0),
-        true => return Err(Failure::usage("--all is every node: name none with it").into()),
-        false => session.chosen(&pool, &words)?,
-    };
+    if args.all && !words.is_empty() {
+        return Err(Failure::usage("--all is every node: name none with it").into());
+    }
+    let (nodes, unmatched) = session.chosen_or_all(&pool, &words, args.all)?;
     let request = properties::Request {
         assignments: &assignments,
         force: args.force,
@@ -201,7 +202,7 @@ fn assignments(words: &[String], existing: bool) -> Result<(Assignments, Vec<Nam
 /// Prints properties.
 pub fn get(session: &Session, args: &Get) -> Result<u8> {
     let pool = session.pool()?;
-    let (nodes, unmatched) = session.chosen(&pool, &args.nodes)?;
+    let (nodes, unmatched) = session.chosen_or_all(&pool, &args.nodes, args.all)?;
     let (all, failures) = properties::get(&pool, &args.property, &nodes)?;
     let worst = session.failed(&failures).max(unmatched);
     if all.is_empty() && worst != 0 {

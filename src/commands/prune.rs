@@ -39,6 +39,9 @@ pub struct Prune {
     /// Nodes, by name or pattern ('rack1-*') [default: all but templates]
     #[arg(value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
     pub nodes: Vec<Named<NodeName>>,
+    /// Every node except templates, as without NODE
+    #[arg(long, conflicts_with = "nodes")]
+    pub all: bool,
     /// Prune every pool of this server
     #[arg(long, conflicts_with = "nodes")]
     pub all_pools: bool,
@@ -61,7 +64,7 @@ pub fn run(session: &Session, args: &Prune) -> Result<u8> {
         older_than: args.older_than,
     };
     session.each_pool(args.all_pools, |pool| {
-        let (nodes, unmatched) = session.chosen(pool, &args.nodes)?;
+        let (nodes, unmatched) = session.chosen_or_all(pool, &args.nodes, args.all)?;
         session.beside(unmatched, prune(session, pool, &nodes, request, mode))
     })
 }

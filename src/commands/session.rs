@@ -81,6 +81,22 @@ impl Session {
         Ok((found, worst))
     }
 
+    /// Returns what names and patterns of nodes mean, or with `--all` every node that is no template, as `chosen` does.
+    pub(super) fn chosen_or_all<T>(
+        &self,
+        pool: &Pool,
+        words: &[Named<T>],
+        all: bool,
+    ) -> Result<(Vec<T>, u8)>
+    where
+        T: Clone + PartialEq + From<NodeName>,
+    {
+        match all {
+            true => Ok((all_nodes(pool)?.into_iter().map(T::from).collect(), 0)),
+            false => self.chosen(pool, words),
+        }
+    }
+
     /// Returns the worst exit status of a command and of the names before it that meant nothing.
     ///
     /// # Errors
@@ -141,4 +157,19 @@ impl Session {
         }
         worst
     }
+}
+
+/// Returns all nodes that are no templates.
+///
+/// # Errors
+/// A refusal if there are none: no name at all often means every node and template.
+fn all_nodes(pool: &Pool) -> Result<Vec<NodeName>> {
+    let mut nodes = pool.nodes()?;
+    nodes.retain(|node| !node.is_template());
+    if nodes.is_empty() {
+        return Err(Failure::refused("the pool has no node except templates")
+            .hint("netbe create --help")
+            .into());
+    }
+    Ok(nodes.into_iter().map(|n| n.name).collect())
 }

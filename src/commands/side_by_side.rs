@@ -13,7 +13,6 @@ use crate::lifecycle::fleet::{self, News, Report};
 use crate::lifecycle::trial::How;
 use crate::output;
 use crate::output::lines::Lines;
-use crate::pool::{NodeName, Pool};
 
 /// Does it for all, showing how it goes; returns what came of each.
 pub(super) fn run<T: Display + Sync>(
@@ -88,21 +87,6 @@ pub(super) fn work(session: &Session, one: impl FnOnce() -> Report) -> Result<u8
     };
     session.answer(&format!("{}\n", serde_json::to_string(&report)?))?;
     Ok(report.status())
-}
-
-/// Returns all nodes that are no templates.
-///
-/// # Errors
-/// A refusal if there are none.
-pub(super) fn all_nodes(pool: &Pool) -> Result<Vec<NodeName>> {
-    let mut nodes = pool.nodes()?;
-    nodes.retain(|node| !node.is_template());
-    if nodes.is_empty() {
-        return Err(Failure::refused("the pool has no node except templates")
-            .hint("netbe create --help")
-            .into());
-    }
-    Ok(nodes.into_iter().map(|n| n.name).collect())
 }
 
 fn processors() -> usize {

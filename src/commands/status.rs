@@ -49,6 +49,9 @@ pub struct Status {
     /// Nodes, by name or pattern ('rack1-*') [default: all]
     #[arg(value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
     pub nodes: Vec<Named<NodeName>>,
+    /// Every node except templates
+    #[arg(long, conflicts_with = "nodes")]
+    pub all: bool,
     /// For scripts: one JSON document
     #[arg(long)]
     pub json: bool,
@@ -57,7 +60,7 @@ pub struct Status {
 /// Shows what nodes boot and run, and problems.
 pub fn run(session: &Session, args: &Status) -> Result<u8> {
     let pool = session.pool()?;
-    let (nodes, unmatched) = session.chosen(&pool, &args.nodes)?;
+    let (nodes, unmatched) = session.chosen_or_all(&pool, &args.nodes, args.all)?;
     let (states, failures) = status::status(&pool, &nodes)?;
     let worst = session.failed(&failures).max(unmatched);
     if states.is_empty() && worst != 0 {

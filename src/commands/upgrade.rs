@@ -68,9 +68,9 @@ pub struct Upgrade {
     /// Nodes, by name or pattern ('rack1-*'), whose active environments are upgraded, in parallel; or one environment to upgrade from
     #[arg(value_name = "NODE|NODE/ENV", required_unless_present_any = ["node", "all"], add = ArgValueCompleter::new(complete::sources))]
     pub sources: Vec<String>,
-    /// A node whose active environment is upgraded, like NODE; with ENV, the node that ENV is an environment of
+    /// A node or pattern, like NODE; with ENV, the node that ENV is an environment of
     #[arg(long, value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
-    pub node: Vec<NodeName>,
+    pub node: Vec<Named<NodeName>>,
     /// Upgrade every node except templates
     #[arg(long, conflicts_with_all = ["node", "sources"])]
     pub all: bool,
@@ -112,7 +112,11 @@ impl Upgrade {
         let has_pattern = self
             .sources
             .iter()
-            .any(|source| source.contains(['*', '?']));
+            .any(|source| source.contains(['*', '?']))
+            || self
+                .node
+                .iter()
+                .any(|node| matches!(node, Named::Matching(_)));
         let several = self.node.len() + self.sources.len() > 1 && self.of_node().is_none();
         self.all || has_pattern || several
     }
@@ -129,7 +133,10 @@ impl Upgrade {
                 env: Some(env),
             })]);
         }
-        let node = |node: &NodeName| Named::One(Operand::from(node.clone()));
+        let node = |node: &Named<NodeName>| match node.clone() {
+            Named::One(node) => Named::One(node.into()),
+            Named::Matching(pattern) => Named::Matching(pattern),
+        };
         let mut all: Vec<Named<Operand>> = self.node.iter().map(node).collect();
         for source in &self.sources {
             let named = source.parse();
@@ -152,7 +159,7 @@ impl Upgrade {
     /// Returns the node and the name of its environment: `--node NODE ENV`.
     fn of_node(&self) -> Option<(&NodeName, &str)> {
         match (self.node.as_slice(), self.sources.as_slice()) {
-            ([node], [env]) if !env.contains('/') => Some((node, env)),
+            ([Named::One(node)], [env]) if !env.contains('/') => Some((node, env)),
             _ => None,
         }
     }
@@ -322,7 +329,7 @@ mod tests {
                 &node,
             ));
             let wanted = Upgrade {
-                node: vec![node],
+                node: vec![Named::One(node)],
                 all: false,
                 sources: Vec::new(),
                 jobs: None,

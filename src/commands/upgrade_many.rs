@@ -17,11 +17,8 @@ use crate::pool::{NodeName, Operand, Pool};
 /// Upgrades several nodes in parallel.
 pub(super) fn run(session: &Session, args: &Upgrade) -> Result<u8> {
     let pool = session.pool()?;
-    let (sources, unmatched) = session.chosen(&pool, &args.sources()?)?;
-    let nodes = match args.all {
-        true => side_by_side::all_nodes(&pool)?,
-        false => named(sources),
-    };
+    let (sources, unmatched) = session.chosen_or_all(&pool, &args.sources()?, args.all)?;
+    let nodes = named(sources);
     if args.changing.dry_run {
         return session.beside(unmatched, dry_run(session, &pool, args, &nodes));
     }

@@ -62,6 +62,34 @@ fn a_pattern_stands_for_the_nodes_it_matches() {
 }
 
 #[test]
+fn all_is_every_node_that_is_no_template() {
+    let pool = pool();
+    for line in ["list -H --all", "get -H keep --all", "status --all"] {
+        let said = pool.netbe().ok(line);
+        assert!(
+            said.contains("nog")
+                && said.contains("rack1-b")
+                && !format!("\n{said}").contains("\nbase"),
+            "{line}: {said}"
+        );
+    }
+    pool.netbe().ok("dedupe -n --all");
+    pool.netbe().ok("prune -n --all");
+    for line in ["list", "get keep", "status", "prune", "dedupe"] {
+        pool.netbe().fails(2, &format!("{line} nog --all"));
+    }
+    let planned = pool
+        .netbe()
+        .ok("upgrade -n --node rack1-* --node nog -- true");
+    for node in ["nog/", "rack1-a/", "rack1-b/"] {
+        assert!(planned.contains(node), "{planned}");
+    }
+    pool.netbe().fails(4, "upgrade -n --node rack9-* -- true");
+    let templates = Pool::with_template();
+    templates.netbe().fails(3, "list --all");
+}
+
+#[test]
 fn a_name_or_pattern_that_means_nothing_is_reported_beside_the_others() {
     let pool = pool();
     for verb in [
