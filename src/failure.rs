@@ -35,7 +35,7 @@ pub struct Failure {
     pub kind: Kind,
     /// What happened to which thing, without a final period.
     pub message: String,
-    /// A command to paste, or what to check.
+    /// A command to paste.
     pub hint: Option<String>,
 }
 
@@ -75,6 +75,13 @@ impl Failure {
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
         self
+    }
+
+    /// Adds a hint, and before it, to the message, what its command does.
+    #[must_use]
+    pub fn hint_to(mut self, does: impl fmt::Display, command: impl Into<String>) -> Self {
+        self.message = format!("{}; {does}", self.message);
+        self.hint(command)
     }
 
     /// Returns the exit status of this kind.

@@ -94,10 +94,10 @@ fn check_added(add: &[String]) -> Result<()> {
             .any(|managed| same_name(name_of(token), managed))
         {
             return Err(Failure::failed(format!(
-                "the property cmdline cannot hold {token}: netbe writes {}= itself",
+                "the property cmdline cannot hold {token}: netbe writes {}= itself, by the properties root, ip, \
+                 nfs.version and nfs.options",
                 name_of(token)
             ))
-            .hint("the properties root, ip, nfs.version and nfs.options say what stands there")
             .into());
         }
     }

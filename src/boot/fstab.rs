@@ -57,11 +57,10 @@ pub fn edit(text: &str, want: &Want<'_>) -> Result<Option<String>> {
         .collect();
     if let [first, second, ..] = managed.as_slice() {
         return Err(Failure::failed(format!(
-            "lines {} and {} both have the option {OWN_OPTION}, and only one can be netbe's",
+            "lines {} and {} both have the option {OWN_OPTION}, and only one can be netbe's: remove the other from etc/fstab",
             first + 1,
             second + 1
         ))
-        .hint("remove one of them from etc/fstab")
         .into());
     }
     match want.boot_spec {

@@ -98,8 +98,10 @@ impl FromStr for Ip {
             None => parse_static(text),
         };
         parsed.map_err(|why| {
-            Failure::usage(format!("\"{text}\" is no value for ip: {why}"))
-                .hint("dhcp, dhcp,ADDR, or ADDR/LEN[,GATEWAY[,DEVICE]] such as 192.168.1.21/24,192.168.1.1")
+            Failure::usage(format!(
+                "\"{text}\" is no value for ip: {why}; it is dhcp, dhcp,ADDR, or ADDR/LEN[,GATEWAY[,DEVICE]] such as \
+                 192.168.1.21/24,192.168.1.1"
+            ))
         })
     }
 }

@@ -158,9 +158,8 @@ pub(crate) fn follow(
 fn newest(boot: &dyn BootFiles, current: Option<&str>) -> Result<Pair> {
     kernels::newest(boot, current)?.ok_or_else(|| {
         Failure::failed(
-            "there is no kernel in the boot folder: vmlinuz-VERSION, vmlinuz-linux, Image, …",
+            "there is no kernel in the boot folder (vmlinuz-VERSION, vmlinuz-linux, Image, …): put it and its initramfs there",
         )
-        .hint("put the kernel and its initramfs into the environment's boot folder")
         .into()
     })
 }

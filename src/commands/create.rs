@@ -192,9 +192,11 @@ impl Create {
 pub fn create(session: &Session, args: &Create) -> Result<u8> {
     if args.names_several() {
         if let Some((name, value)) = args.properties().first() {
-            return Err(Failure::usage(format!("--{name} is for one new node"))
-                .hint(format!("once they are made: netbe set {name}={value} NODE"))
-                .into());
+            return Err(
+                Failure::usage(format!("--{name}={value} is for one new node"))
+                    .hint("netbe set --help")
+                    .into(),
+            );
         }
         return create_many::run(session, args);
     }

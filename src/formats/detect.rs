@@ -97,8 +97,8 @@ const FOREIGN: [(&[u8], &str, &str); 11] = [
     ),
     (
         b"btrfs-stream\0",
-        "a stream of btrfs send",
-        "where it comes from: netbe export NODE/ENV | netbe import NODE",
+        "a stream of btrfs send, which has no boot half: netbe reads those of its own export",
+        "netbe export --help",
     ),
     (
         b"BZh",

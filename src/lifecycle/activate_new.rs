@@ -20,9 +20,10 @@ pub(super) fn to_activate(error: Error, node: Option<&Node>, target: &Operand) -
     };
     match (error.downcast::<Failure>(), there) {
         (Ok(refusal), Some(env)) => refusal
-            .hint(format!(
-                "to activate the existing one: netbe activate {env}"
-            ))
+            .hint_to(
+                "to activate the existing one",
+                format!("netbe activate {env}"),
+            )
             .into(),
         (Ok(refusal), None) => refusal.into(),
         (Err(error), _) => error,
@@ -57,7 +58,7 @@ pub(super) fn activate(
 /// Returns the error for a new environment that was to be booted next, by `activate` with these options.
 pub(super) fn only_made(name: &EnvId, options: &str, error: &Error) -> Error {
     let mut failure = Failure::failed(format!("created {name}; activating it: {error:#}"))
-        .hint(format!("to boot it next: netbe activate {options}{name}"));
+        .hint_to("to boot it next", format!("netbe activate {options}{name}"));
     if let Some(why) = error.downcast_ref::<Failure>() {
         failure.kind = why.kind;
     }

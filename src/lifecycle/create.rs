@@ -14,7 +14,7 @@ use super::plan::Plan;
 use super::staged::{Content, Identity, Made, StagedEnvironment, Target, origin_texts};
 use super::trial::{self, Begun, How};
 use super::{Mode, Outcome, activate_new, data, network_names};
-use crate::failure::{Failure, hinted};
+use crate::failure::Failure;
 use crate::pool::{EnvId, NodeLock, NodeName, Operand, Pool};
 
 /// The request.
@@ -71,9 +71,7 @@ pub fn create(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Crea
     // Again, now that nobody else changes what it rests on.
     let chosen = Chosen::new(pool, request)?;
     if chosen.source.node != source.node {
-        return Err(Failure::refused("the source changed meanwhile")
-            .hint("try again")
-            .into());
+        return Err(Failure::refused("the source changed meanwhile; try again").into());
     }
     let making = |locks| Making {
         locks: Some(locks),
@@ -251,8 +249,15 @@ impl Chosen {
     }
 
     fn explained<T>(&self, result: Result<T>) -> Result<T> {
-        let hint = || format!("nothing was made; fix {} or its origin", self.source);
-        result.map_err(|e| hinted(e, hint))
+        let told = |failure: Failure| {
+            let does = format!("nothing was made; fix {} or its origin", self.source);
+            failure.hint_to(does, format!("netbe check {}", self.source.node))
+        };
+        result.map_err(|e| match e.downcast::<Failure>() {
+            Ok(failure) if failure.hint.is_none() => told(failure).into(),
+            Ok(failure) => failure.into(),
+            Err(error) => error,
+        })
     }
 }
 

@@ -315,10 +315,10 @@ fn obstacle(env: &Environment, path: &DataPath) -> Result<Option<String>> {
 
 fn refused(node: &Node, env: &Environment, why: &str) -> anyhow::Error {
     Failure::refused(format!("{env} cannot give data to {}: {why}", node.name))
-        .hint(format!(
-            "change that on {0}, or leave it out: netbe get data {0}",
-            node.name
-        ))
+        .hint_to(
+            format!("change that on {}, or leave the path out", node.name),
+            format!("netbe get data {}", node.name),
+        )
         .into()
 }
 

@@ -270,7 +270,7 @@ fn usable(env: &Environment, what: &Operand) -> Result<Base> {
         Err(e) => format!("the base of {env} cannot be used: {e:#}"),
     };
     Err(Failure::refused(why)
-        .hint(format!("to export it in full: netbe export {what}"))
+        .hint_to("to export it in full", format!("netbe export {what}"))
         .into())
 }
 

@@ -149,11 +149,11 @@ fn normalised(assignments: &[(String, String)], for_pool: bool) -> Result<Vec<(S
     for (name, value) in assignments {
         let property = properties::find(name)?;
         if for_pool && !property.pool_wide {
-            return Err(
-                Failure::usage(format!("{name} is set on a node, not on the pool"))
-                    .hint(format!("netbe set {name}={value} NODE"))
-                    .into(),
-            );
+            return Err(Failure::usage(format!(
+                "{name} is set on a node, not on the pool: name it last"
+            ))
+            .hint("netbe status")
+            .into());
         }
         if !for_pool && !property.is_of_nodes() {
             return Err(

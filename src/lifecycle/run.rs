@@ -117,20 +117,19 @@ fn perform(
 }
 
 fn refuse_in_use(node: &Node, env: &Environment) -> Result<()> {
-    let copy = format!(
-        "work in a copy: netbe clone {env} {0}/next; netbe run {0}/next -- …",
-        env.node
-    );
+    let in_a_copy = |refusal: Failure| {
+        refusal.hint_to("work in a copy", format!("netbe clone {env} {env}-copy"))
+    };
     if let Err(error) = destroy::refuse_booted(node, env) {
         return Err(match error.downcast::<Failure>() {
-            Ok(refusal) => refusal.hint(copy).into(),
+            Ok(refusal) => in_a_copy(refusal).into(),
             Err(error) => error,
         });
     }
     destroy::refuse_pending(node, env)?;
     if env.active && !env.template {
         let refusal = Failure::refused(format!("{env} is the active environment of {}", env.node));
-        return Err(refusal.hint(copy).into());
+        return Err(in_a_copy(refusal).into());
     }
     if let Some(problem) = env.problems.iter().find(|_| !env.root().is_dir()) {
         return Err(Failure::refused(format!("{env} is damaged: {problem}")).into());

@@ -282,7 +282,7 @@ fn explained(error: io::Error) -> anyhow::Error {
         return Failure::failed(
             "the space of environments is read from the filesystem's trees, which needs CAP_SYS_ADMIN",
         )
-        .hint("run it as root: sudo netbe list --space")
+        .hint("sudo netbe list --space")
         .into();
     }
     anyhow::Error::from(error).context("measuring the space of environments")

@@ -65,10 +65,10 @@ pub fn refuse(what: &dyn std::fmt::Display, found: &[PathBuf]) -> Result<(), Fai
         "the directory of {what} has files that netbe did not make: {}",
         names.join(", ")
     ))
-    .hint(format!(
-        "move them out of the pool, or delete them: ls -lA {}",
-        beside.display()
-    )))
+    .hint_to(
+        "move them out of the pool, or delete them",
+        format!("ls -lA {}", beside.display()),
+    ))
 }
 
 fn is_one_of(name: &OsStr, these: &[&str]) -> bool {

@@ -33,10 +33,10 @@ pub(crate) fn claimed(root: &Path) -> Result<(PathBuf, PoolRecord)> {
     let file = layout::pool_record(root);
     let Some(text) = record::read(&file)? else {
         return Err(Failure::not_found(format!("no pool at {}", root.display()))
-            .hint(format!(
-                "if its filesystem should be mounted there, mount it; a new pool: netbe init {}",
-                root.display()
-            ))
+            .hint_to(
+                "if its filesystem should be mounted there, mount it, else make a new pool",
+                format!("netbe init {}", root.display()),
+            )
             .into());
     };
     let reading = || format!("reading {}", file.display());
@@ -49,10 +49,10 @@ pub(crate) fn claimed(root: &Path) -> Result<(PathBuf, PoolRecord)> {
         .with_context(|| format!("finding which filesystem {} is on", root.display()))?;
     if !on_btrfs {
         return Err(Failure::failed(format!(
-            "{} holds a pool.json but is not on btrfs",
+            "{} holds a pool.json but is not on btrfs: is the pool's filesystem mounted?",
             root.display()
         ))
-        .hint("is the pool's filesystem mounted?")
+        .hint(format!("findmnt -T {}", root.display()))
         .into());
     }
     // It becomes part of a path.
@@ -82,8 +82,9 @@ pub(super) fn not_taken_over(root: &Path, claimed: &Path) -> anyhow::Error {
     Failure::refused(format!(
         "this server has not taken over the pool at {root}: {why}"
     ))
-    .hint(format!(
-        "to see its settings: netbe init {root} --take-over -n"
-    ))
+    .hint_to(
+        "to see its settings",
+        format!("netbe init {root} --take-over -n"),
+    )
     .into()
 }

@@ -152,10 +152,9 @@ impl Node {
         let file = self.state.join(layout::NODE_RECORD);
         let pool = self.dir.ancestors().nth(2).unwrap_or(&self.dir).display();
         match is_replaceable(&file) {
-            Ok(true) => format!(
-                "netbe init {pool} --take-over -n; to accept what it shows: netbe init {pool} --take-over --yes"
-            ),
-            Ok(false) => "install the newer netbe that wrote it".to_string(),
+            // It shows what it would go by, and asks.
+            Ok(true) => format!("netbe init {pool} --take-over"),
+            Ok(false) => "netbe --version".to_string(),
             Err(_) => format!("ls -ld {}", file.display()),
         }
     }

@@ -244,8 +244,11 @@ pub struct Value {
 pub fn find(name: &str) -> Result<&'static Property, Failure> {
     ALL.iter().find(|p| p.name == name).ok_or_else(|| {
         let names: Vec<&str> = ALL.iter().map(|p| p.name).collect();
-        Failure::usage(format!("there is no property {name:?}"))
-            .hint(format!("properties are {}", names.join(", ")))
+        Failure::usage(format!(
+            "there is no property {name:?}; there are {}",
+            names.join(", ")
+        ))
+        .hint("netbe get")
     })
 }
 
@@ -265,8 +268,10 @@ impl Property {
             return Ok(String::new());
         }
         (self.normalise)(value).map_err(|why| {
-            Failure::usage(format!("{}={value}: {why}", self.name))
-                .hint(format!("{} is {}: {}", self.name, self.help, self.value))
+            Failure::usage(format!(
+                "{0}={value}: {why}; {0} is {1}: {2}",
+                self.name, self.help, self.value
+            ))
         })
     }
 }

@@ -23,8 +23,18 @@ pub fn address(node: Option<&NodeRecord>, pool: &PoolRecord) -> Result<Ipv4Addr>
     }
     by_default_route().ok_or_else(|| {
         Failure::failed("this machine has no default route, so its address is not known")
-            .hint("netbe set server=ADDRESS")
+            .hint(to_set())
             .into()
+    })
+}
+
+/// Returns the command that sets the address: to the first that other machines can reach, where there is one.
+fn to_set() -> String {
+    let own = own_addresses()
+        .into_iter()
+        .find(|(_, at)| !at.is_loopback());
+    own.map_or("ip address".to_string(), |(_, at)| {
+        format!("netbe set server={at}")
     })
 }
 

@@ -112,16 +112,18 @@ impl Network {
         if *self == Self::Host {
             return Ok(());
         }
-        let instead = "netbe set upgrade.network=host uses this machine's own network";
+        let instead = "or let it use this machine's own network (netbe set upgrade.network=host)";
         if slirp().is_none() {
             let why = "a private network needs slirp4netns, which is not installed";
-            let hint = format!("{}, or: {instead}", server_packages::install("slirp4netns"));
-            return Err(Failure::refused(why).hint(hint).into());
+            let hint = server_packages::install("slirp4netns");
+            return Err(Failure::refused(why)
+                .hint_to(format!("install it, {instead}"), hint)
+                .into());
         }
         if !Path::new(TUN).exists() {
             let why = format!("a private network needs {TUN}, which this machine lacks");
-            let hint = format!("modprobe tun, or: {instead}");
-            return Err(Failure::refused(why).hint(hint).into());
+            let does = format!("load it, {instead}");
+            return Err(Failure::refused(why).hint_to(does, "modprobe tun").into());
         }
         Ok(())
     }

@@ -132,18 +132,20 @@ fn listen(at: SocketAddrV4) -> Result<UdpSocket> {
         let failure = Failure::failed(format!("{at} is taken"));
         match tftp_port::holder(at.port()) {
             Holder::Program(name) => {
-                let hint = match name.as_str() {
+                let failure = Failure::failed(format!("{at} is taken by {name}"));
+                match name.as_str() {
                     "dnsmasq" => {
-                        "netbe init --services has dnsmasq leave TFTP to netbe".to_string()
+                        failure.hint_to("to have it leave TFTP to netbe", "netbe init --services")
                     }
-                    name => format!("{name} answers there: stop it, or leave TFTP to it"),
-                };
-                Failure::failed(format!("{at} is taken by {name}"))
-                    .hint(hint)
-                    .into()
+                    _ => failure.hint_to(
+                        "stop it, or leave TFTP to it",
+                        format!("ss -lunp sport = :{}", at.port()),
+                    ),
+                }
+                .into()
             }
             _ => failure
-                .hint(format!("who has it: ss -lunp sport = :{}", at.port()))
+                .hint(format!("ss -lunp sport = :{}", at.port()))
                 .into(),
         }
     })

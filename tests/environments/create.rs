@@ -288,7 +288,7 @@ fn one_that_could_only_be_made_is_told_how_to_activate() {
     let said = pool.netbe().fails(5, "create nog/b -a --wait 0");
     for words in [
         "error: created nog/b; activating it: the pool is being changed by another netbe",
-        "\nhint: to boot it next: netbe activate nog/b\n",
+        "\nhint: netbe activate nog/b\n",
     ] {
         assert!(said.contains(words), "{words}\n{said}");
     }

@@ -179,7 +179,7 @@ fn half_a_pool_is_not_taken_for_an_empty_directory() {
     for part in ["nodes", "tftp", "publish"] {
         let part_dir = pool.path().join(part);
         fs::create_dir(&part_dir).unwrap();
-        pool.refuses(3, "init", &[part, "no pool.json", "hint: "]);
+        pool.refuses(3, "init", &[part, "restore pool.json"]);
         fs::remove_dir(&part_dir).unwrap();
     }
     fs::create_dir(pool.at("something-else")).unwrap();

@@ -187,7 +187,7 @@ fn a_swap_file_in_use_is_named() {
             .contains("nog/a holds a swap file that is in use"),
         "{said:#?}"
     );
-    assert!(said.stderr.contains("hint: swapoff"), "{said:#?}");
+    assert!(said.stderr.contains("(swapoff)"), "{said:#?}");
     assert_eq!(destroyed.status, 3, "{destroyed:#?}");
     assert!(
         destroyed.stderr.contains("a swap file that is in use")

@@ -122,8 +122,8 @@ fn a_bad_node_json_leaves_the_rest_of_the_pool_alone() {
             "import nog/c /etc",
         ] {
             let hint = match bad.contains("version") {
-                true => "hint: install the newer netbe",
-                false => "--take-over -n",
+                true => "hint: netbe --version",
+                false => "--take-over\n",
             };
             pool.refuses(refusal(line), line, &["nog", "node.json", hint]);
         }
@@ -135,18 +135,14 @@ fn a_bad_node_json_leaves_the_rest_of_the_pool_alone() {
     pool.refuses(3, "set cmdline=quiet nog", &["node.json"]);
 }
 
-/// Pastes what the hint to a lost record says, one command after the other.
+/// Pastes what the hint to a lost record says, which asks on a terminal; here it is told beforehand.
 fn take_the_way_out(pool: &Pool) -> String {
     let said = pool.netbe().run("set cmdline=quiet nog");
     let (_, hint) = said.stderr.split_once("hint: ").expect("a hint");
-    let (look, accept) = hint
-        .trim()
-        .split_once("; to accept what it shows: ")
-        .unwrap();
-    let command = |line: &str| line.strip_prefix("netbe ").unwrap().to_string();
-    let shown = pool.netbe().ok(&command(look));
+    let command = hint.trim().strip_prefix("netbe ").unwrap();
+    let shown = pool.netbe().ok(&format!("{command} -n"));
     assert_eq!(pool.names("nog"), ["a", "b"]);
-    pool.netbe().ok(&command(accept));
+    pool.netbe().ok(&format!("{command} --yes"));
     shown
 }
 

@@ -200,7 +200,7 @@ fn refusals_come_before_anything_is_done() {
         "export nog/a --since nog/b -o /dev/null",
         &[
             "neither exported nor imported",
-            "hint: to export it in full: netbe export nog/a",
+            "in full\nhint: netbe export nog/a",
         ],
     );
     there.refuses(1, "import nog/x /nowhere", &["/nowhere"]);

@@ -27,7 +27,7 @@ mod wait;
 pub use fingerprint::Fingerprint;
 pub use forks::{unmount, wait_for_forks};
 pub use garden::Garden;
-pub use netbe::{Netbe, Outcome};
+pub use netbe::{Netbe, Outcome, PROGRAMS};
 pub use noise::{Numbers, noise};
 pub use pool::{Pool, SERVER, run, state_of};
 pub use scene::{MAC, TFTP_NAME, install, output, refusal};

@@ -36,6 +36,42 @@ impl From<Output> for Outcome {
     }
 }
 
+/// What the command of a hint begins with; `{` is that of one put together elsewhere in the source.
+pub const PROGRAMS: [&str; 32] = [
+    "netbe ",
+    "sudo ",
+    "cat ",
+    "less ",
+    "ls ",
+    "lsblk ",
+    "rm ",
+    "mount ",
+    "findmnt ",
+    "modprobe ",
+    "dmesg",
+    "fuser ",
+    "ss ",
+    "ip address",
+    "losetup ",
+    "mkdir ",
+    "chattr -i ",
+    "swapoff ",
+    "apt-get ",
+    "dnf ",
+    "pacman ",
+    "zypper ",
+    "apk ",
+    "systemctl ",
+    "qemu-img ",
+    "zstd ",
+    "unzip ",
+    "bunzip2 ",
+    "lz4 ",
+    "7z ",
+    "df ",
+    "{",
+];
+
 impl Netbe {
     /// Returns the program for a pool, with a home directory of its own.
     pub fn new(pool: &Path, home: &Path) -> Self {
@@ -125,7 +161,8 @@ impl Netbe {
     ///
     /// # Panics
     ///
-    /// When the status is another one, or the error is not one line `error: …` with perhaps a `hint: …` after it.
+    /// When the status is another one, or the error is not one line `error: …` with perhaps a `hint: …` after it that is
+    /// a command.
     pub fn fails(&self, status: i32, line: &str) -> String {
         let outcome = self.run(line);
         assert_eq!(outcome.status, status, "netbe {line}\n{outcome:#?}");
@@ -133,6 +170,12 @@ impl Netbe {
             outcome.stderr.lines().any(|l| l.starts_with("error: ")),
             "netbe {line}\n{outcome:#?}"
         );
+        let mut hints = outcome
+            .stderr
+            .lines()
+            .filter_map(|l| l.strip_prefix("hint: "));
+        let is_command = |hint: &str| PROGRAMS.iter().any(|program| hint.starts_with(program));
+        assert!(hints.all(is_command), "netbe {line}\n{outcome:#?}");
         outcome.stderr
     }
 }

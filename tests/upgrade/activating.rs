@@ -52,7 +52,7 @@ fn one_that_could_only_be_made_is_told_how_to_activate() {
         .fails(5, "upgrade --node nog --name next -a --wait 0 -- true");
     for words in [
         "error: created nog/next; activating it: the pool is being changed by another netbe",
-        "\nhint: to boot it next: netbe activate nog/next\n",
+        "\nhint: netbe activate nog/next\n",
     ] {
         assert!(said.contains(words), "{words}\n{said}");
     }
@@ -71,7 +71,7 @@ fn one_that_could_only_be_made_is_told_how_to_boot_it_once() {
         .fails(5, "upgrade --node nog --name next --once --wait 0 -- true");
     for words in [
         "error: created nog/next; activating it: the pool is being changed by another netbe",
-        "\nhint: to boot it next: netbe activate --once nog/next\n",
+        "\nhint: netbe activate --once nog/next\n",
     ] {
         assert!(said.contains(words), "{words}\n{said}");
     }

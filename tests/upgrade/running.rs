@@ -56,7 +56,7 @@ fn run_is_for_what_nobody_boots() {
     let said = netbe.fails(125, "run nog/first -- true");
     for text in [
         "nog may be running nog/first",
-        "hint: work in a copy: netbe clone nog/first nog/next",
+        "work in a copy\nhint: netbe clone nog/first nog/first-copy",
     ] {
         assert!(said.contains(text), "{said}");
     }

@@ -246,12 +246,12 @@ fn what_a_bios_needs_is_checked() {
 }
 
 #[test]
-fn no_kernel_is_an_error_with_a_hint() {
+fn no_kernel_is_an_error_with_what_to_do() {
     let (mut boot, root) = debian();
     boot.retain(|name, _| name.starts_with("config"));
     let error = plan(&boot, &root, &want(Some(Loader::Pxelinux))).unwrap_err();
     let failure = error.downcast_ref::<crate::failure::Failure>().unwrap();
-    assert!(failure.message.contains("no kernel") && failure.hint.is_some());
+    assert!(failure.message.contains("no kernel") && failure.message.contains("put it"));
 }
 
 #[test]

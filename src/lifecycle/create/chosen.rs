@@ -103,10 +103,9 @@ impl Chosen {
 fn back_to(node: Option<&Node>, request: &Request) -> Result<EnvId> {
     let Some(node) = node else {
         return Err(Failure::refused(format!(
-            "{} does not exist yet: its first environment is active at once",
+            "{} does not exist yet: its first environment is active at once, without --once and --try",
             request.target.node
         ))
-        .hint("leave out --once and --try")
         .into());
     };
     Ok(trial::back_to(node)?.id())

@@ -82,10 +82,10 @@ fn own(chosen: &Chosen) -> Result<EnvId> {
     let node = &chosen.node;
     if chosen.source.node == *node {
         return Err(Failure::usage(format!(
-            "{} is {node}'s own: it has what {node} changed",
+            "{} is {node}'s own: it has what {node} changed; netbe merge takes what another one changed",
             chosen.source
         ))
-        .hint(format!("netbe merge {node}/FROM {}", chosen.source))
+        .hint(format!("netbe list {node}"))
         .into());
     }
     let own = chosen.own.as_ref().ok_or_else(|| {
@@ -93,7 +93,9 @@ fn own(chosen: &Chosen) -> Result<EnvId> {
             None => "does not exist yet",
             Some(_) => "has no active environment that can be read",
         };
-        Failure::refused(format!("{node} {why}: it has changed nothing")).hint("leave out --merge")
+        Failure::refused(format!(
+            "{node} {why}, so there is nothing to merge: leave out --merge"
+        ))
     })?;
     Ok(own.id())
 }

@@ -75,9 +75,10 @@ fn refuse_mounted(node: &Node, path: &DataPath) -> Result<()> {
             };
             Err(
                 Failure::refused(format!("the environments of {name} mount {path}"))
-                    .hint(format!(
-                        "take it off the list first: netbe set data={left} {name}"
-                    ))
+                    .hint_to(
+                        "take it off the list first",
+                        format!("netbe set data={left} {name}"),
+                    )
                     .into(),
             )
         }
@@ -101,9 +102,10 @@ fn refuse_used(node: &Node, paths: &[DataPath]) -> Result<()> {
             "{name} may still have {} mounted: it has not reported a boot since the list changed",
             list(paths)
         ))
-        .hint(format!(
-            "reboot {name}; if it is permanently off: netbe set mac= serial= {name}"
-        ))
+        .hint_to(
+            format!("reboot {name}, or if it is permanently off, take it off the network"),
+            format!("netbe set mac= serial= {name}"),
+        )
         .into());
     }
     for path in paths {
@@ -112,9 +114,10 @@ fn refuse_used(node: &Node, paths: &[DataPath]) -> Result<()> {
             evidence::is_dir_used_still(&place).context("reading the NFS server's tables")?;
         if used {
             return Err(
-                Failure::refused(format!("the NFS server has {path} of {name} in use"))
-                    .hint("the NFS server drops unused entries within half an hour")
-                    .into(),
+                Failure::refused(format!(
+                    "the NFS server has {path} of {name} in use; it drops unused entries within half an hour"
+                ))
+                .into(),
             );
         }
     }

@@ -36,14 +36,14 @@ impl Target {
     /// Refuses a terminal.
     pub(super) fn require_ready(&self, env: &Environment) -> Result<()> {
         if *self == Self::Stdout && io::stdout().is_terminal() {
-            return Err(Failure::usage(
-                "standard output is a terminal, and a stream is binary",
-            )
-            .hint(format!(
-                "netbe export {env} -o FILE, or: netbe export {env} | ssh HOST netbe import {}",
-                env.node
-            ))
-            .into());
+            return Err(
+                Failure::usage("standard output is a terminal, and a stream is binary")
+                    .hint(format!(
+                        "netbe export {env} -o {}-{}.netbe",
+                        env.node, env.name
+                    ))
+                    .into(),
+            );
         }
         Ok(())
     }

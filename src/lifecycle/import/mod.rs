@@ -18,7 +18,7 @@ use super::plan::Plan;
 use super::staged::{self, Content, Identity, StagedEnvironment, Target, first_boot};
 use super::{Mode, Outcome, create};
 use crate::btrfs::subvolume;
-use crate::failure::{self, Failure, Kind, hinted};
+use crate::failure::{self, Failure, Kind};
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 use crate::pool::lock::EnvLock;
@@ -71,10 +71,35 @@ pub fn import(
                         hint.replace(&format!("{word} NODE"), &with)
                     })
             };
-            failure.hint = failure.hint.take().map(named);
+            match failure.hint.take().map(named) {
+                Some(hint)
+                    if hint
+                        .split(|c: char| !c.is_ascii_uppercase())
+                        .any(is_placeholder) =>
+                {
+                    failure.message.push_str(&format!("; {hint}"));
+                }
+                hint => failure.hint = hint,
+            }
         }
         error
     })
+}
+
+/// Returns whether a word of a hint stands for something that is not known here: it is then no command to paste.
+fn is_placeholder(word: &str) -> bool {
+    [
+        "FILE",
+        "IMAGE",
+        "SUITE",
+        "DISK",
+        "PARTITION",
+        "ROOT",
+        "NAME",
+        "POOL",
+        "NODE",
+    ]
+    .contains(&word)
 }
 
 fn bring_in(
@@ -288,14 +313,7 @@ impl Importing<'_> {
         let lock = mode.lock_again(target.pool, target.node)?;
         staged.look_again(&lock)?;
         self.progress.phase("Writing boot files");
-        let complete = staged.complete(content).map_err(|e| {
-            hinted(e, || {
-                format!(
-                    "nothing was made; beside what another environment of {0} boots it may be there: netbe create {0}, then import {0}/ENV",
-                    target.node
-                )
-            })
-        })?;
+        let complete = staged.complete(content)?;
         self.done.kernel = complete.record.kernel.as_ref().map(|k| k.version.clone());
         self.progress.phase("Making it durable");
         let made = staged.publish(&lock, complete)?;

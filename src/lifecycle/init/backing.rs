@@ -52,11 +52,11 @@ pub(super) fn refuse_device(device: &Path, yes: bool) -> Result<()> {
             })
             .collect();
         return Err(Failure::refused(format!(
-            "{} is not empty ({}); formatting destroys its content",
+            "{} is not empty ({}); formatting destroys its content, and needs --yes",
             device.display(),
             kinds.join(", ")
         ))
-        .hint("to format it: the same with --yes")
+        .hint(format!("lsblk -f {}", device.display()))
         .into());
     }
     Ok(())

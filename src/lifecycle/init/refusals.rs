@@ -31,12 +31,14 @@ pub(super) fn refuse_ground(dir: &Path, ground: &Ground, states: &Path) -> Resul
             let is_btrfs = subvolume::is_on_btrfs(there)
                 .with_context(|| format!("finding the filesystem of {}", there.display()))?;
             if !is_btrfs {
-                return Err(Failure::refused(format!("{} is not on btrfs", dir.display()))
-                    .hint(format!(
-                        "in a file: netbe init {0} --file 64G; on a device: netbe init {0} --device DEV",
-                        dir.display()
-                    ))
-                    .into());
+                return Err(
+                    Failure::refused(format!("{} is not on btrfs", dir.display()))
+                        .hint_to(
+                            "make a btrfs in a file (or with --device on a disk)",
+                            in_a_file(dir),
+                        )
+                        .into(),
+                );
             }
             refuse_shared(dir, states)?;
             let names = names_in(dir)?;
@@ -45,10 +47,10 @@ pub(super) fn refuse_ground(dir: &Path, ground: &Ground, states: &Path) -> Resul
                 .find(|n| ["nodes", "tftp", "publish"].contains(&n.as_str()))
             {
                 return Err(Failure::refused(format!(
-                    "{} has {name} but no pool.json: it is part of a pool, or something else",
+                    "{} has {name} but no pool.json: it is part of a pool, or something else; restore pool.json, or choose \
+                     another directory",
                     dir.display()
                 ))
-                .hint("restore pool.json, or choose another directory")
                 .into());
             }
         }
@@ -90,9 +92,11 @@ pub(super) fn refuse_shared(dir: &Path, states: &Path) -> Result<()> {
         dir.display(),
         first.display()
     ))
-    .hint(format!(
-        "on a separate filesystem, in a file: netbe init {} --file 64G",
-        dir.display()
-    ))
+    .hint_to("make a filesystem of its own, in a file", in_a_file(dir))
     .into())
+}
+
+/// Returns the command that makes a pool in a file.
+fn in_a_file(dir: &Path) -> String {
+    format!("netbe init {} --file 64G", dir.display())
 }

@@ -45,7 +45,7 @@ fn not_ours(path: &Path) -> Failure {
         "{} exists, and was not written by netbe",
         path.display()
     ))
-    .hint(format!("to see its content: cat {}", path.display()))
+    .hint(format!("cat {}", path.display()))
 }
 
 /// Installs the services of the pool at `dir`; in a dry run the pool need not be there yet.
@@ -135,10 +135,7 @@ fn include(dir: &Path, pool: Option<&Pool>, write: bool, done: &mut Done) -> Res
         // Left there, it would keep dnsmasq from starting at the next boot.
         fs::remove_file(path).with_context(|| format!("removing {}", path.display()))?;
         return Err(Failure::failed(format!(
-            "dnsmasq would not start with the pool's configuration: {e:#}"
-        ))
-        .hint(format!(
-            "{} was removed again; {}",
+            "dnsmasq would not start with the pool's configuration: {e:#}; {} was removed again; {}",
             path.display(),
             remedy(pool.states())
         ))

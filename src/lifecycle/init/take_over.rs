@@ -307,10 +307,9 @@ pub(super) fn not_confirmed(dir: &Path) -> anyhow::Error {
         "{} was not taken over: that needs confirmation",
         dir.display()
     ))
-    .hint(format!(
-        "to see its settings: netbe init {0} --take-over -n; to accept them: netbe init {0} \
-             --take-over --yes",
-        dir.display()
-    ))
+    .hint_to(
+        "to see its settings, -n instead of --yes",
+        format!("netbe init {} --take-over --yes", dir.display()),
+    )
     .into()
 }

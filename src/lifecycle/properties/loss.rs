@@ -49,7 +49,7 @@ pub(super) fn refuse(before: State<'_>, after: State<'_>, anyway: &str) -> Resul
         "{} {how} {env}, and would lose {}",
         node.name, loss.what
     ))
-    .hint(format!("shut it down first, or all the same: {anyway}"))
+    .hint_to("shut it down first, or do it all the same", anyway)
     .into())
 }
 

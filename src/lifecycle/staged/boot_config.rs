@@ -66,10 +66,10 @@ impl Wanted {
         if !layout::is_plain(pool.root()) {
             // A pool can be mounted elsewhere than where it was made.
             return Err(Failure::failed(format!(
-                "{} cannot be written on a kernel command line: only letters, digits and /._+- can",
+                "{} cannot be written on a kernel command line: only letters, digits and /._+- can; mount the pool at such a \
+                 path",
                 pool.root().display()
             ))
-            .hint("mount the pool at a plain path")
             .into());
         }
         let dir = layout::env(pool.root(), node, env);

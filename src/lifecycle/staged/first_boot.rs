@@ -16,8 +16,8 @@ const WAITING: [(&str, &str, &str, &str); 4] = [
     (
         "etc/systemd/system/multi-user.target.wants/userconfig.service",
         "userconf",
-        "Raspberry Pi OS asks for a user",
-        "echo 'USER:HASH' | netbe run NODE/ENV -- tee BOOT/userconf.txt (HASH: openssl passwd -6)",
+        "Raspberry Pi OS asks for a user (such as pi)",
+        "echo \"pi:$(openssl passwd -6)\" | netbe run NODE/ENV -- tee BOOT/userconf.txt",
     ),
     (
         "etc/systemd/system/multi-user.target.wants/initial-setup.service",

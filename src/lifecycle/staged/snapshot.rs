@@ -149,9 +149,9 @@ fn outermost(nested: &[Nested], half: u64) -> impl Iterator<Item = &Nested> {
 fn explained(error: std::io::Error, source: &Environment) -> anyhow::Error {
     match error.kind() {
         std::io::ErrorKind::ExecutableFileBusy => Failure::failed(format!(
-            "{source} holds a swap file that is in use, and btrfs cannot snapshot it: {error}"
+            "{source} holds a swap file that is in use, and btrfs cannot snapshot it: {error}; end its use (swapoff) on the \
+             machine, and keep swap files outside environments"
         ))
-        .hint("swapoff FILE on the machine that uses it; keep swap files outside environments")
         .into(),
         _ => anyhow::Error::new(error).context(format!("copying {source}")),
     }

@@ -40,9 +40,10 @@ impl<'a> Verified<'a> {
         if !reasons.is_empty() && !insisted {
             let failure = would_not_boot(&env.id(), &reasons);
             return Err(match whole {
-                true => failure.hint(format!(
-                    "fix it, or activate it anyway: netbe activate {env} --force"
-                )),
+                true => failure.hint_to(
+                    "fix it, or activate it anyway",
+                    format!("netbe activate {env} --force"),
+                ),
                 false => failure.hint(format!("netbe check {}", node.name)),
             }
             .into());

@@ -132,11 +132,8 @@ fn open(path: &Path) -> Result<File> {
         }
         Err(e) if e.kind() == std::io::ErrorKind::PermissionDenied => {
             let failure = Failure::failed(format!("opening the lock {}: {e}", path.display()));
-            let hint = format!(
-                "lsattr {0}; if it is immutable: chattr -i {0}",
-                path.display()
-            );
-            Err(failure.hint(hint).into())
+            let undo = format!("chattr -i {}", path.display());
+            Err(failure.hint_to("if it is immutable (lsattr)", undo).into())
         }
         Err(e) => Err(e).with_context(|| format!("opening {}", path.display())),
     }
@@ -174,10 +171,9 @@ pub(super) fn held(file: &mut File, what: &str, wait: Duration) -> Failure {
         _ => "another netbe".to_string(),
     };
     Failure::locked(format!(
-        "{what} is being changed by another netbe ({who}); waited {} s",
+        "{what} is being changed by another netbe ({who}); waited {} s; --wait SECONDS waits longer",
         wait.as_secs()
     ))
-    .hint("try again when it has ended, or wait longer with --wait SECONDS")
 }
 
 /// Returns this process' command line in one line of at most 200 characters, for messages.

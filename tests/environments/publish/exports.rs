@@ -92,7 +92,7 @@ fn clients_are_what_is_set_else_the_address_else_the_network_of_the_server() {
     });
     pool.netbe().ok("set clients= nog");
     assert_eq!(clients(), ["198.51.100.0/24"]);
-    pool.refuses(2, "set clients=* nog", &["clients=*", "hint: "]);
+    pool.refuses(2, "set clients=* nog", &["clients=*", "name a network"]);
 }
 
 #[test]

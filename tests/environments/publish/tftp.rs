@@ -120,7 +120,11 @@ fn what_is_no_mac_is_refused() {
         "../../etc",
         "nonsense",
     ] {
-        pool.refuses(2, &format!("set mac={bad} nog"), &["mac=", "hint: "]);
+        pool.refuses(
+            2,
+            &format!("set mac={bad} nog"),
+            &["mac=", "MAC address of one machine"],
+        );
     }
     assert_eq!(links(&pool), []);
 }

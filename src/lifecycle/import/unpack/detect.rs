@@ -43,8 +43,8 @@ const OTHERS: [(&str, &str, Option<&str>); 7] = [
     ("LiveOS/squashfs.img", "it is a live medium", None),
     (
         "apks",
-        "it is Alpine's medium for a system in memory",
-        Some("install it on a disk, by setup-alpine -m sys, and import that"),
+        "it is Alpine's medium for a system in memory: install it on a disk (setup-alpine -m sys), and import that",
+        None,
     ),
     ("oci-layout", "it is a container image", Some(CONTAINER)),
     ("manifest.json", "it is a container image", Some(CONTAINER)),

@@ -45,10 +45,10 @@ pub(super) fn refuse(dir: &Path, states: &Path) -> Result<()> {
                     other.display(),
                     states.display()
                 ))
-                .hint(format!(
-                    "if that pool no longer exists: rm {}",
-                    path.display()
-                ))
+                .hint_to(
+                    "if that pool no longer exists, remove it",
+                    format!("rm {}", path.display()),
+                )
                 .into());
             }
             None => return Err(not_ours(&path).into()),

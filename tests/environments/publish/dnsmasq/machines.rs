@@ -250,7 +250,7 @@ fn a_reserved_address_is_the_only_client_and_the_command_line_asks_dhcp() {
     pool.refuses(
         2,
         "set ip=dhcp,192.0.2.50/24 nog",
-        &["ip=dhcp,192.0.2.50/24", "hint: "],
+        &["ip=dhcp,192.0.2.50/24", "it is dhcp, dhcp,ADDR"],
     );
     pool.refuses(
         2,
