@@ -3,7 +3,10 @@
 //! With an initramfs the kernel leaves the root to it, and each type interprets the command line differently. Detected
 //! by the tools in the root half that build it; an initramfs is not opened here.
 
+mod note;
+
 use super::files::{BootFiles, is_there, text};
+pub(super) use note::note;
 
 /// Directories of the hooks that add files to an initramfs.
 const HOOKS: [&str; 2] = [

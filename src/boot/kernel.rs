@@ -27,6 +27,9 @@ pub(crate) const IMAGE_LIMIT: usize = 128 << 20;
 const HEAD: usize = 32 << 10;
 /// The most that is decompressed, in bytes.
 const UNPACKED_LIMIT: u64 = 256 << 20;
+/// The same for an initramfs, which may have the firmware of every graphics card in it.
+pub(crate) const INITRAMFS_LIMIT: usize = 512 << 20;
+const UNPACKED_INITRAMFS: u64 = 1 << 30;
 /// How many positions in an image are tried as the start of a compressed kernel.
 const ATTEMPTS: usize = 64;
 /// The text before the version in every kernel (`init/version.c`).
@@ -240,7 +243,8 @@ fn leading_version(text: &[u8]) -> Option<String> {
     is_version(leading_version).then(|| leading_version.to_string())
 }
 
-fn is_version(leading_version: &str) -> bool {
+/// Returns whether a text is a version, such as `6.1.0-32-amd64`.
+pub(crate) fn is_version(leading_version: &str) -> bool {
     let is_valid = |b: u8| b.is_ascii_alphanumeric() || b"._+-~@".contains(&b);
     let numbers = leading_version.split(['.', '-']).next().unwrap_or_default();
     !numbers.is_empty()

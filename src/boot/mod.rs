@@ -35,7 +35,7 @@ pub use rpi::Model;
 pub use spec::{Loader, NfsVersion, Plan, PxeBinaries, RootPlace, Want};
 pub use summary::{Summary, summary, summary_for};
 pub use tftp_files::{Fetched, fetched};
-pub use verify::{verify, which_models};
+pub use verify::{damage, verify, which_models};
 
 #[cfg(test)]
 mod tests;

@@ -8,8 +8,8 @@ use anyhow::{Context, Result, bail, ensure};
 use super::arch;
 use super::cmdline::{self, Edited};
 use super::files::{BootFiles, is_there, text};
-use super::initramfs::{Mounter, Mounting, mounting};
-use super::kernel::{self, Initramfs};
+use super::initramfs::{self, Mounter, Mounting, mounting};
+use super::kernel;
 use super::nfs;
 use super::pxelinux::{self, menu::Menu};
 use super::rpi;
@@ -57,7 +57,8 @@ pub fn plan(boot: &dyn BootFiles, root: &dyn BootFiles, want: &Want<'_>) -> Resu
         Loader::Pxelinux => plan_pxelinux(boot, root, want, &mut plan)?,
     }
     if matches!(want.root, RootPlace::Nfs { .. }) {
-        plan.notes.extend(initramfs_note(boot, root, want));
+        let how = mounting_of(boot, root, want.loader, want.serial);
+        plan.notes.extend(initramfs::note(boot, root, want, how));
     }
     if matches!(want.root, RootPlace::Nfs { .. }) && !has_mount_nfs(root) {
         plan.notes.push(
@@ -67,43 +68,6 @@ pub fn plan(boot: &dyn BootFiles, root: &dyn BootFiles, want: &Want<'_>) -> Resu
         );
     }
     Ok(plan)
-}
-
-/// Returns a note where nothing tells who made the initramfs, whether it mounts an NFS root, and on which machines.
-fn initramfs_note(boot: &dyn BootFiles, root: &dyn BootFiles, want: &Want<'_>) -> Option<String> {
-    let how = mounting_of(boot, root, want.loader, want.serial);
-    if !matches!(how.mounter, Mounter::Unknown | Mounter::Dracut) {
-        return None;
-    }
-    let files = super::summary_for(boot, root, want.serial).initramfs;
-    let found = kernel::contents(boot, &files)
-        .ok()
-        .and_then(Initramfs::contents);
-    if found.as_ref().is_some_and(|found| found.squashed) {
-        return Some(format!(
-            "the initramfs {} has its content in a squashfs, which netbe does not open: whether it mounts an NFS root, and has \
-             the node's network driver, cannot be told here",
-            files.join(",")
-        ));
-    }
-    if how.mounter == Mounter::Dracut {
-        return found.filter(|found| found.host_only).map(|_| {
-            format!(
-                "the initramfs {} was made by dracut for one machine: another may miss its drivers; for any machine: netbe run {} \
-                 -- sh -c 'echo hostonly=no > /etc/dracut.conf.d/zz-any.conf && dracut --force --regenerate-all'",
-                files.join(","),
-                want.name
-            )
-        });
-    }
-    let is_told =
-        found.is_some_and(|found| found.mounts_nfs() || found.dracut_nfs || found.mkinitfs);
-    (!is_told && !files.is_empty()).then(|| {
-        format!(
-            "nothing known made the initramfs {}: whether it mounts an NFS root cannot be told here",
-            files.join(",")
-        )
-    })
 }
 
 /// Returns the version of NFS by which the root of an environment is mounted where none is asked for.

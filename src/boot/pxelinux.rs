@@ -4,6 +4,7 @@
 //! updated to the newest kernel. Menus, sounds and colours are ignored.
 
 pub(crate) mod boots;
+mod kernel_install;
 pub(crate) mod kernels;
 pub(crate) mod menu;
 
@@ -13,7 +14,6 @@ use super::arch::{self, Arch};
 use super::files::{BootFiles, is_there, text};
 use super::initramfs::{Mounter, mounting};
 use super::spec::Want;
-use crate::failure::Failure;
 use boots::Reader;
 use kernels::Pair;
 use menu::Menu;
@@ -39,12 +39,14 @@ const PROGRAM_LIMIT: usize = 1 << 20;
 /// Beginning of the first line of a file made by netbe.
 pub(super) const MADE_BY: &str = "# made by netbe for ";
 
-/// Returns whether a boot half is for PXELINUX: it has its files, or a kernel with a usual name.
+/// Returns whether a boot half is for PXELINUX: it has its files, or a kernel where those are put.
 pub(crate) fn is_one(boot: &dyn BootFiles, names: &[String]) -> bool {
     is_there(boot, DEFAULT)
         || names.iter().any(|n| n == PROGRAMS[0])
         || EXTLINUX.iter().any(|path| is_there(boot, path))
         || !kernels::kernels(names).is_empty()
+        || !kernel_install::installed(boot, names).is_empty()
+        || !kernel_install::unified(boot).is_empty()
 }
 
 /// Returns the files of `pxelinux.cfg` that a node may read: `default`, and those for one address, which take
@@ -156,12 +158,7 @@ pub(crate) fn follow(
 }
 
 fn newest(boot: &dyn BootFiles, current: Option<&str>) -> Result<Pair> {
-    kernels::newest(boot, current)?.ok_or_else(|| {
-        Failure::failed(
-            "there is no kernel in the boot folder (vmlinuz-VERSION, vmlinuz-linux, Image, …): put it and its initramfs there",
-        )
-        .into()
-    })
+    kernels::newest(boot, current)?.ok_or_else(|| kernel_install::no_kernel(boot).into())
 }
 
 /// Returns the menu a system that is brought in booted by from its disk, and the label that booted.
@@ -211,10 +208,12 @@ fn seed(boot: &dyn BootFiles, root: &dyn BootFiles) -> String {
             .collect::<Vec<_>>()
             .join(" ");
     }
-    let grub = text(root, "etc/default/grub")
-        .ok()
-        .flatten()
-        .unwrap_or_default();
+    let read = |path: &str| text(root, path).ok().flatten();
+    let Some(grub) = read("etc/default/grub") else {
+        // That of kernel-install(8).
+        let line = read("etc/kernel/cmdline").unwrap_or_default();
+        return line.split_whitespace().collect::<Vec<_>>().join(" ");
+    };
     let set = grub
         .lines()
         .rev()

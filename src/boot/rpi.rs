@@ -145,6 +145,17 @@ pub(crate) fn families(
     Ok((whole, others))
 }
 
+/// Returns what is damaged of the files that the families load: there, and empty or not all of it; a sentence each.
+pub(crate) fn damage(boot: &dyn BootFiles, config: &Config) -> std::io::Result<Vec<String>> {
+    let names = boot.names("")?;
+    let families = model::FAMILIES.iter();
+    let faults = families.flat_map(|&model| loads_of(boot, config, &names, model).missing);
+    // What a family does not have may never have been meant for it.
+    Ok(faults
+        .filter(|fault| !fault.ends_with("is not in the boot folder"))
+        .collect())
+}
+
 fn loads_of(boot: &dyn BootFiles, config: &Config, names: &[String], model: Model) -> Loads {
     let wanted = prefix(config, model);
     let kernel = kernel(boot, config, model, &wanted);

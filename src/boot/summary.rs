@@ -84,7 +84,11 @@ fn read_pxelinux(boot: &dyn BootFiles, root: &dyn BootFiles, summary: &mut Summa
         summary.initramfs = loads.initramfs;
         summary.kernel_file = Some(loads.kernel);
     } else if let Ok(Some(pair)) = pxelinux::kernels::newest(boot, None) {
-        summary.initramfs = pair.initrd.into_iter().collect();
+        let initramfs = pair.initrd.as_deref().into_iter();
+        summary.initramfs = initramfs
+            .flat_map(|all| all.split(','))
+            .map(str::to_string)
+            .collect();
         summary.kernel_file = Some(pair.kernel);
     }
 }

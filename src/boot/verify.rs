@@ -117,6 +117,17 @@ pub fn which_models(boot: &dyn BootFiles, serial: Option<&str>) -> Option<(rpi::
     Some((first, sentence))
 }
 
+/// Returns what is damaged in a boot half of the files that some Raspberry Pis load, a sentence each.
+pub fn damage(boot: &dyn BootFiles, serial: Option<&str>) -> Vec<String> {
+    if recognise(boot) != Some(Loader::Rpi) {
+        return Vec::new();
+    }
+    let config = rpi::config(boot, serial);
+    config
+        .and_then(|config| rpi::damage(boot, &config))
+        .unwrap_or_default()
+}
+
 /// Returns the distinct reasons, limited in number and length: they are stored with the environment, and a node can
 /// cause any number.
 fn few(reasons: Vec<String>) -> Vec<String> {

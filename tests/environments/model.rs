@@ -74,6 +74,26 @@ fn a_machine_that_is_set_is_the_one_that_has_to_boot() {
 }
 
 #[test]
+fn a_damaged_file_of_a_machine_that_it_may_be_is_found() {
+    let pool = pool();
+    pool.netbe().ok("create nog/c");
+    fs::write(pool.half("nog/c", "boot").join("start4.elf"), "").unwrap();
+    // One that may be another machine's is no reason to refuse.
+    pool.netbe().ok("activate nog/c");
+    let found = pool.findings();
+    let [(problem, remedy)] = found.as_slice() else {
+        panic!("{found:?}");
+    };
+    assert!(problem.starts_with("nog/c: start4.elf, firmware of a Raspberry Pi 4, is empty"));
+    assert_eq!(remedy, "netbe set model=rpi3 nog");
+    pool.netbe().ok("set model=rpi3 nog");
+    pool.netbe().ok("check nog");
+    pool.netbe().ok("set model=rpi4 nog");
+    pool.refuses(3, "activate nog/c --once", &[]);
+    assert_eq!(pool.netbe().run("check nog").status, 1);
+}
+
+#[test]
 fn a_machine_is_known_by_what_it_fetched() {
     let pool = pool();
     assert_eq!(model(&pool), "- default");

@@ -5,7 +5,7 @@
 
 use std::io::{self, Read};
 
-use super::{IMAGE_LIMIT, UNPACKED_LIMIT, unpack};
+use super::{INITRAMFS_LIMIT, UNPACKED_INITRAMFS, unpack};
 
 /// Magic of an archive entry (`Documentation/driver-api/early-userspace/buffer-format.rst`).
 const CPIO: [&[u8]; 2] = [b"070701", b"070702"];
@@ -55,14 +55,14 @@ pub(super) fn each_part(
     see: &mut dyn FnMut(&mut dyn Read) -> io::Result<End>,
 ) -> End {
     // What is beyond the limit was not read.
-    let cut = match image.len() < IMAGE_LIMIT {
+    let cut = match image.len() < INITRAMFS_LIMIT {
         true => End::Early,
         false => End::Unknown,
     };
     let image = without_boot_config(image);
     let mut rest = image;
     // One limit for all parts: the image is untrusted, and unpacked on the server.
-    let mut left = UNPACKED_LIMIT;
+    let mut left = UNPACKED_INITRAMFS;
     for _ in 0..COMPRESSED {
         let (packed, is_cut) = after_plain(rest);
         let mut plain = &rest[..rest.len() - packed.len()];
@@ -82,7 +82,7 @@ pub(super) fn each_part(
         if packed.starts_with(LZ4_FRAME) {
             return End::Unpackable;
         }
-        let Some(mut part) = unpack::part(packed, IMAGE_LIMIT) else {
+        let Some(mut part) = unpack::part(packed, INITRAMFS_LIMIT) else {
             return End::Unknown;
         };
         let mut reader = part.reader.as_mut().take(left);

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::io::{self, Read};
 
 use super::archive::{self, End};
-use super::{IMAGE_LIMIT, dracut, is_version};
+use super::{INITRAMFS_LIMIT, dracut, is_version};
 use crate::boot::files::BootFiles;
 use crate::fs::interrupt;
 
@@ -192,7 +192,7 @@ pub(crate) fn contents(boot: &dyn BootFiles, paths: &[String]) -> io::Result<Ini
     let mut found = Contents::default();
     let mut is_known = true;
     for path in paths {
-        let image = boot.head(path, IMAGE_LIMIT)?.unwrap_or_default();
+        let image = boot.head(path, INITRAMFS_LIMIT)?.unwrap_or_default();
         match search(&image, &mut found) {
             End::Whole => {}
             End::Early => return broken(path, "ends early, in the middle of an archive"),

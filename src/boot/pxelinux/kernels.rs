@@ -2,10 +2,12 @@
 //!
 //! By the names that distributions use: `vmlinuz-6.1.0-32-amd64` with `initrd.img-6.1.0-32-amd64` (Debian),
 //! `initramfs-6.11.4.img` (Fedora), `vmlinuz-linux` with `initramfs-linux.img` (Arch), `vmlinuz-lts` with
-//! `initramfs-lts` (Alpine).
+//! `initramfs-lts` (Alpine); or, where there is none of these, as kernel-install(8) lays them out for systemd-boot:
+//! `MACHINE-ID/6.11.4/linux` with `initrd` beside it.
 
 use std::cmp::Ordering;
 
+use super::kernel_install::installed;
 use crate::boot::files::{BootFiles, is_there};
 use crate::boot::kernel;
 
@@ -57,7 +59,10 @@ pub(crate) fn newest(boot: &dyn BootFiles, current: Option<&str>) -> std::io::Re
     if found.iter().any(|name| version_part(name) != Some("")) {
         found.retain(|name| version_part(name) != Some(""));
     }
-    let mut pairs = Vec::new();
+    let mut pairs = match found.is_empty() {
+        true => installed(boot, &names),
+        false => Vec::new(),
+    };
     let mut looked_into = 0;
     for name in &found {
         let version = match kernel::version_in_name(name) {

@@ -245,7 +245,11 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
         Ok(reasons) if !reasons.is_empty() && staged::is_stale(pool, node, env) => {
             vec![stale::finding(env, &reasons)]
         }
-        Ok(reasons) if reasons.is_empty() => Vec::new(),
+        Ok(reasons) if reasons.is_empty() => {
+            let damage = staged::damage_for_some(pool, node, &env.boot());
+            let finding = damage.map(|(problem, remedy)| Finding::new(env, problem, remedy));
+            finding.into_iter().filter(|_| !node.lost).collect()
+        }
         Ok(reasons) => {
             let is_sound = |env: &Environment| {
                 staged::reasons(pool, node, env).is_ok_and(|reasons| reasons.is_empty())

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use crate::boot::{Model, which_models};
+use crate::boot::{self, Model, which_models};
 use crate::evidence::boots::{self, How};
 use crate::evidence::reports;
 use crate::fs::rooted::Tree;
@@ -60,17 +60,37 @@ impl Machine {
 
 /// Returns the warning that a node's machine is not known, where only some of the possible ones boot this boot half.
 pub(super) fn doubt(pool: &Pool, node: &Node, boot: &Path) -> Option<String> {
-    let has_other_loader = node.property(pool, "loader").is_some_and(|l| l != "rpi");
-    if has_other_loader || machine(pool, &node.name, &node.record).is_some() {
-        return None;
-    }
     let serial = node.property(pool, "serial");
-    let (first, sentence) = which_models(&Tree::open(boot).ok()?, serial.as_deref())?;
+    let boot = unknown(pool, node, boot)?;
+    let (first, sentence) = which_models(&boot, serial.as_deref())?;
     Some(format!(
         "{sentence}; which of them {0} is, is not known: netbe set model={1} {0}",
         node.name,
         first.name()
     ))
+}
+
+/// Returns what is damaged of the files that only some of the possible machines load, where the node's is not known, and the
+/// command that tells which one it is.
+pub fn damage_for_some(pool: &Pool, node: &Node, boot: &Path) -> Option<(String, String)> {
+    let serial = node.property(pool, "serial");
+    let boot = unknown(pool, node, boot)?;
+    let damage = boot::damage(&boot, serial.as_deref());
+    let (first, _) = which_models(&boot, serial.as_deref())?;
+    let problem = format!(
+        "{}; which machine {} is, is not known",
+        damage.join("; "),
+        node.name
+    );
+    let remedy = format!("netbe set model={} {}", first.name(), node.name);
+    (!damage.is_empty()).then_some((problem, remedy))
+}
+
+/// Returns the boot half, where it is not known for which machine.
+fn unknown(pool: &Pool, node: &Node, boot: &Path) -> Option<Tree> {
+    let has_other_loader = node.property(pool, "loader").is_some_and(|l| l != "rpi");
+    let is_known = has_other_loader || machine(pool, &node.name, &node.record).is_some();
+    Tree::open(boot).ok().filter(|_| !is_known)
 }
 
 /// Returns which machine a node is that need not exist yet.

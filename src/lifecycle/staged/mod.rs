@@ -34,7 +34,7 @@ use crate::pool::{EnvName, Node, Operand, Pool, layout};
 
 pub use identity::Identity;
 pub use kept_identity::environment_of_identity;
-pub use machine::{KnownBy, Machine, machine};
+pub use machine::{KnownBy, Machine, damage_for_some, machine};
 pub use node::StagedNode;
 pub use transaction::{Complete, Content, Made, StagedEnvironment, Target};
 pub use verified::{Verified, is_stale, lacks_data_alone, reasons, refuse_unbootable};

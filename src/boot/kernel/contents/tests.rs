@@ -194,3 +194,14 @@ fn a_boot_configuration_behind_it_is_no_part_of_it() {
         assert!(found(&image).unwrap().init);
     }
 }
+
+#[test]
+fn a_large_one_is_read_to_its_end() {
+    let firmware = format!("firmware={}", "x".repeat(130 << 20));
+    let whole = cpio(&[&firmware, "init", "scripts/nfs"]);
+    assert!(found(&whole).is_some_and(|found| found.nfs_script));
+    assert!(matches!(
+        seen(&whole[..whole.len() - 200]),
+        Initramfs::Broken(..)
+    ));
+}
