@@ -138,9 +138,13 @@ fn set_on(
     request: properties::Request<'_>,
     mode: Mode,
 ) -> Result<u8> {
-    let outcome = properties::set(&session.pool()?, node, request, mode)?;
+    let pool = session.pool()?;
+    let outcome = properties::set(&pool, node, request, mode)?;
     let Some(done) = session.done(outcome)? else {
-        return Ok(0);
+        return match request.existing {
+            true => Ok(session.failed(&properties::foreseen(&pool, node, request)?)),
+            false => Ok(0),
+        };
     };
     if !done.set.is_empty() {
         let target = node.map_or("the pool", NodeName::as_str);

@@ -117,6 +117,31 @@ pub fn set(
     )
 }
 
+/// Returns the failures of environments that would not be brought along.
+///
+/// # Errors
+/// When the nodes and their environments cannot be listed.
+pub fn foreseen(
+    pool: &Pool,
+    node: Option<&NodeName>,
+    request: Request<'_>,
+) -> Result<Vec<anyhow::Error>> {
+    let values = normalised(request.assignments, node.is_none())?;
+    let mut record = pool.record().clone();
+    let nodes = match node {
+        Some(name) => {
+            let mut node = pool.node(name)?;
+            apply(&mut node.record.properties, &values, name.as_str());
+            vec![node]
+        }
+        None => {
+            apply(&mut record.properties, &values, "the pool");
+            pool.nodes()?
+        }
+    };
+    existing::foreseen(&pool.with_record(&record), &nodes)
+}
+
 /// Has every environment of a node mount its data, as its record says.
 pub(super) fn mount_data_in_all(
     pool: &Pool,

@@ -207,8 +207,14 @@ fn invariant_2_what_boots_next_is_not_made_what_would_not_boot() {
         fs::remove_dir_all(pool.half(env, "root").join("usr/lib/modules")).unwrap();
     }
     let before = pool.boot_text("nog/a");
+    let foreseen = pool.netbe().run(&format!("set server={NEW} --existing -n"));
     let said = pool.netbe().run(&format!("set server={NEW} --existing"));
-    assert_eq!(said.status, 3, "{said:#?}");
+    assert_eq!((foreseen.status, said.status), (3, 3), "{said:#?}");
+    let refused = |stderr: &str| -> Vec<String> {
+        let errors = stderr.lines().filter(|line| line.starts_with("error: "));
+        errors.map(str::to_string).collect()
+    };
+    assert_eq!(refused(&foreseen.stderr), refused(&said.stderr));
     assert!(
         said.stderr
             .contains("error: nog/a keeps the boot files it had: nog/a would not boot: "),

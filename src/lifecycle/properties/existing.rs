@@ -16,7 +16,7 @@ use crate::failure::{Failure, hinted};
 use crate::fs::atomic::Durable;
 use crate::fs::interrupt;
 use crate::pool::pending::Pending;
-use crate::pool::{EnvId, EnvName, Node, NodeName, Pool, data_store};
+use crate::pool::{EnvId, EnvName, EnvRecord, Environment, Node, NodeName, Pool, data_store};
 use crate::publish;
 
 /// What is brought along.
@@ -88,7 +88,7 @@ pub(super) fn bring_along(
                         brought.done.push(id);
                     }
                     Err(e) => {
-                        brought.fail(e, &node, &format!("{id} keeps the boot files it had"))?;
+                        brought.fail(e, &node, &keeps(&id))?;
                     }
                 }
                 Ok(())
@@ -169,18 +169,34 @@ pub(in crate::lifecycle) fn write_data(
     Ok(changed)
 }
 
-/// Writes those of one environment; returns warnings.
-fn write(pool: &Pool, node: &NodeName, env: &EnvName, mode: Mode) -> Result<Vec<String>> {
-    let lock = mode.lock_idle(pool, node, env)?;
-    let lock = lock.context("it is not locked")?;
-    let node = pool.node(node)?;
+/// Returns the failures of the environments that would keep what they have, were a pool and its nodes as these.
+pub(super) fn foreseen(pool: &Pool, nodes: &[Node]) -> Result<Vec<anyhow::Error>> {
+    let mut brought = Brought::default();
+    for node in nodes {
+        for env in node.environments()? {
+            let looked = || wanted(pool, node, &env, &env.record_for_change()?).map(drop);
+            if let Err(e) = looked() {
+                brought.fail(e, &node.name, &keeps(&env.id()))?;
+            }
+        }
+    }
+    Ok(brought.failures)
+}
+
+fn keeps(env: &EnvId) -> String {
+    format!("{env} keeps the boot files it had")
+}
+
+/// Returns what is to be written of one environment.
+///
+/// # Errors
+/// A refusal, too, where it boots next and would not boot with it.
+fn wanted(pool: &Pool, node: &Node, env: &Environment, record: &EnvRecord) -> Result<Wanted> {
     node.refuse_lost()?;
-    let env = node.environment(env)?;
     env.require_own_files()?;
-    let mut record = env.record_for_change()?;
     let (root, boot) = (env.root(), env.boot());
     let mut wanted =
-        Wanted::new(pool, &node.name, &node.record, &env.name, &record)?.while_it_runs();
+        Wanted::new(pool, &node.name, &node.record, &env.name, record)?.while_it_runs();
     let pending = Pending::read(&node.state);
     if pending.boot().is_some_and(|boot| boot.env == env.name) {
         // It is on trial.
@@ -191,6 +207,18 @@ fn write(pool: &Pool, node: &NodeName, env: &EnvName, mode: Mode) -> Result<Vec<
     if boots_next && !node.is_template() && record.would_not_boot.is_empty() {
         staged::refuse_unbootable(&env.id(), &wanted.reasons_once_written(&root, &boot)?)?;
     }
+    Ok(wanted)
+}
+
+/// Writes those of one environment; returns warnings.
+fn write(pool: &Pool, node: &NodeName, env: &EnvName, mode: Mode) -> Result<Vec<String>> {
+    let lock = mode.lock_idle(pool, node, env)?;
+    let lock = lock.context("it is not locked")?;
+    let node = pool.node(node)?;
+    let env = node.environment(env)?;
+    let mut record = env.record_for_change()?;
+    let (root, boot) = (env.root(), env.boot());
+    let wanted = wanted(pool, &node, &env, &record)?;
     let notes = boot_config::write(&wanted, &root, &boot, &mut record)?;
     let reasons = wanted.reasons_against(&root, &boot)?;
     let mut warnings: Vec<String> = notes.iter().map(|note| format!("{env}: {note}")).collect();
