@@ -180,6 +180,15 @@ fn loads_of(boot: &dyn BootFiles, config: &Config, names: &[String], model: Mode
         ));
     }
     missing.extend(tree);
+    if matches!(model.family(), Model::Pi4 | Model::Pi5)
+        && config.is_on(model, "boot_ramdisk")
+        && is_there(boot, "boot.img")
+    {
+        missing.push(format!(
+            "config.txt has boot_ramdisk=1: a {model} reads everything else, the command line too, from within boot.img, which netbe \
+             does not write to"
+        ));
+    }
     Loads {
         model,
         initramfs: initramfs(boot, config, model, &prefix, &kernel),

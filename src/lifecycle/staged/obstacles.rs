@@ -42,6 +42,25 @@ const INITS: [&str; 7] = [
     "usr/lib/systemd/systemd",
 ];
 
+/// Defaults of `mount.nfs`, and those among them that no mount from this server succeeds with: NFS version 4 has no UDP, and
+/// this server exports to machines, not to users.
+const NFS_DEFAULTS: &str = "etc/nfsmount.conf";
+const NFS_FAILS: [&str; 5] = [
+    "sec=krb",
+    "defaultproto=udp",
+    "proto=udp",
+    "port=",
+    "xprtsec=",
+];
+/// What a U-Boot script reads on a disk, and not over the network.
+const UBOOT_SETTINGS: [&str; 5] = [
+    "armbianEnv.txt",
+    "orangepiEnv.txt",
+    "dietpiEnv.txt",
+    "ubuntuEnv.txt",
+    "uEnv.txt",
+];
+
 /// Returns a sentence for each, given the kernel command line and the initramfs files.
 pub(super) fn notes(
     root: &Tree,
@@ -63,7 +82,41 @@ pub(super) fn notes(
     notes.extend(no_init(root, line)?);
     notes.extend(volatile(root, line));
     notes.extend(waits(boot, initramfs));
+    notes.extend(nfs_default(root));
+    notes.extend(uboot_settings(boot)?);
     Ok(notes)
+}
+
+/// Returns a sentence on a default by which the mounts of a node fail.
+fn nfs_default(root: &Tree) -> Option<String> {
+    let text = root.read_text(NFS_DEFAULTS).ok().flatten()?;
+    let section = text
+        .lines()
+        .map(str::trim)
+        .skip_while(|line| !line.starts_with('[') || !line.contains("NFSMount_Global_Options"));
+    let mut settings = section.skip(1).take_while(|line| !line.starts_with('['));
+    let fails = |line: &&str| {
+        let line = line.to_ascii_lowercase().replace(' ', "");
+        NFS_FAILS.iter().any(|start| line.starts_with(start))
+    };
+    let setting = settings.find(fails)?;
+    Some(format!(
+        "/{NFS_DEFAULTS} sets {setting} for every mount, also of a node's boot folder and data from this server, which it makes fail: \
+         take it out, or put it into a section [ Server \"NAME\" ] of the server that needs it"
+    ))
+}
+
+/// Returns a sentence on settings that a script of U-Boot reads on a disk.
+fn uboot_settings(boot: &Tree) -> io::Result<Option<String>> {
+    for name in UBOOT_SETTINGS {
+        if boot.metadata(name)?.is_some() && boot.metadata("boot.scr")?.is_some() {
+            return Ok(Some(format!(
+                "{name} is read by boot.scr, which U-Boot runs from a disk: over the network it reads pxelinux.cfg/default, where \
+                 overlays and arguments of {name} are missing; put them there (FDTOVERLAYS, APPEND), or: netbe set cmdline="
+            )));
+        }
+    }
+    Ok(None)
 }
 
 /// Returns a sentence on an overlay that systemd is asked to put over the root, by the command line or by what it is made of.
@@ -176,6 +229,22 @@ mod tests {
         assert_eq!(told("init=/bin/tini"), "");
         write("sbin/init", "x");
         assert_eq!(told(""), "");
+        let global = "[ NFSMount_Global_Options ]\n# Defaultproto=udp\nBackground=True\n";
+        write(
+            NFS_DEFAULTS,
+            &format!("{global}[ Server \"x\" ]\nSec=krb5\n"),
+        );
+        assert_eq!(told(""), "");
+        for setting in ["Sec=krb5p", "Defaultproto = udp", "port=2050"] {
+            write(NFS_DEFAULTS, &format!("{global}{setting}\n"));
+            assert!(told("").contains(&format!("sets {setting} for every mount")));
+        }
+        write(NFS_DEFAULTS, global);
+        write("armbianEnv.txt", "extraargs=quiet\n");
+        assert_eq!(told(""), "");
+        write("boot.scr", "x");
+        assert!(told("").starts_with("armbianEnv.txt is read by boot.scr"));
+        fs::remove_file(dir.path().join("boot.scr")).unwrap();
         write("etc/selinux/config", "# SELINUX=\nSELINUX=enforcing\n");
         assert!(told("quiet").contains("enforcing=0"));
         assert_eq!(told("selinux=0"), "");

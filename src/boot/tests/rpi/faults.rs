@@ -46,6 +46,14 @@ fn each_fault_has_its_reason() {
             "longer than 98 characters",
         ),
         (
+            |boot, _| {
+                append(boot, "config.txt", "boot_ramdisk=1\n");
+                boot.insert("boot.img".into(), vec![0; 512]);
+                boot.remove("start.elf");
+            },
+            "config.txt has boot_ramdisk=1: a Raspberry Pi",
+        ),
+        (
             |boot, _| append(boot, "config.txt", "os_prefix=next/\n"),
             "os_prefix=next/, under which",
         ),
