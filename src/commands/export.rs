@@ -22,6 +22,7 @@ Examples:
   netbe export nog/a -o /mnt/usb/nog-a.netbe
   netbe import nog/a /mnt/usb/nog-a.netbe
   netbe export nog/a --no-base | ssh elsewhere netbe import nog/a
+  netbe export nog/a --data | ssh other netbe import nog/a --data
 
 Base of incremental streams:
   Export and import of a full stream keep the same content on both servers:
@@ -36,6 +37,12 @@ Base of incremental streams:
   leaves the base as it is. To remove a base, delete the two subvolumes in
   .base: nothing else needs them.
 
+Data of the node:
+  With --data the stream also has what the node keeps apart from its
+  environments (property data), as it is now. It is always sent whole, also with
+  --since: an import gives it to a node that has no data there, never to one
+  that has.
+
 Not exported:
   Properties of the node: two servers must not answer to the same MAC address.
   The flags pinned, active and booted. What btrfs send omits: file attributes
@@ -43,13 +50,14 @@ Not exported:
   which becomes a hole.
 
 Format:
-  Version 1. Numbers are little-endian.
+  Version 1; with data version 2, which netbe knows since it exports data.
+  Numbers are little-endian.
 
   NETBE-STREAM 1\\n     the first line; the number is the format's version
   frame ...            to the end of the stream
 
   Frame:
-    kind      4 bytes  HEAD, ROOT, BOOT or DONE
+    kind      4 bytes  HEAD, ROOT, BOOT, PATH, DATA or DONE
     length    4 bytes  of the payload
     checksum  32 bytes SHA-256 of the checksum before it, kind, length and
                        payload; before the first frame, of the first line
@@ -57,11 +65,14 @@ Format:
 
   HEAD   once, first   JSON, at most 16 MiB: node, name, template, exported,
                        id (of the base it becomes), since (node, name, uuid
-                       of the base it needs), record (env.json)
+                       of the base it needs), data (the paths), record
+                       (env.json)
   ROOT   any number    up to 4 MiB of the root half's btrfs send stream
                        (protocol 1), as one zstd frame
   BOOT   any number    the same of the boot half
-  DONE   once, last    8 + 8 bytes: lengths of the two send streams
+  PATH   for each path the path of the data that follows, in HEAD's order
+  DATA   any number    the same of the data at that path, always whole
+  DONE   once, last    8 bytes for each send stream: its length
 
   The checksums detect damage, not forgery: a stream is as trustworthy as its
   author, and import treats it as untrusted input.";
@@ -71,6 +82,8 @@ Format:
 /// The stream contains both halves and the environment's record. It goes to standard output or to FILE. The environment
 /// may be active and running: snapshots are sent. With --since, only the changes since that environment was last
 /// exported or imported are sent; the other server has to have it.
+///
+/// With --data the data that the node keeps apart from its environments (property data) is sent, too.
 ///
 /// A stream contains all secrets of the environment, such as host keys and password hashes. A new FILE is readable by
 /// its owner only, and appears when it is complete.
@@ -83,6 +96,9 @@ pub struct Export {
     /// Send only what changed since this one was exported or imported
     #[arg(long, value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::sources))]
     pub since: Option<Operand>,
+    /// Send the data of the node, too
+    #[arg(long)]
+    pub data: bool,
     /// Write to FILE [default: standard output]
     #[arg(short, long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub output: Option<PathBuf>,
@@ -107,6 +123,7 @@ pub fn run(session: &Session, args: Export) -> Result<u8> {
     let request = Request {
         what: args.what,
         since: args.since,
+        data: args.data,
         to: match args.output {
             Some(path) if path.as_os_str() != "-" => Target::File(path),
             _ => Target::Stdout,

@@ -9,6 +9,7 @@ use clap_complete::engine::ArgValueCompleter;
 use super::args::{Changing, Making};
 use super::complete;
 use super::session::Session;
+use crate::lifecycle::data::list;
 use crate::lifecycle::import::unpack::{Driver, Progress, Source};
 use crate::lifecycle::import::{self, NewNode, Request};
 use crate::output::progress::Line;
@@ -30,6 +31,10 @@ use crate::pool::{NodeName, Operand};
 /// An incremental stream needs the environment that it is based on, and the result contains all of its content. So the
 /// base is looked for in NODE, and in another node only if --base names it.
 ///
+/// With --data the node also gets the data of its own (netbe-set) that the stream was exported with, and all of its
+/// environments mount it. A node that has data at one of these paths keeps it: the import is refused. Without --data the
+/// import names the data that it leaves out.
+///
 /// netbe reads the filesystems of a disk image itself, without mounting them: ext2, ext3 and ext4, also with a
 /// dirty journal, and FAT. With --kernel-driver this machine's kernel mounts them, in a private mount namespace; it can
 /// read btrfs, xfs, f2fs, squashfs and erofs too. A kernel trusts the filesystems that it mounts: a crafted image can crash
@@ -41,7 +46,8 @@ use crate::pool::{NodeName, Operand};
   netbe import raspios 2026-10-01-raspios-lite-arm64.img.xz
   mmdebstrap --include=linux-image-amd64,systemd-sysv trixie - | netbe import debian -
   netbe import nog/old /mnt/sdcard --boot /mnt/sdcard-boot -d 'nog, from its SD card'
-  ssh other netbe export nog/a | netbe import nog/a")]
+  ssh other netbe export nog/a | netbe import nog/a
+  ssh other netbe export nog/a --data | netbe import nog/a --data")]
 pub struct Import {
     /// The environment to make
     #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::nodes))]
@@ -55,6 +61,9 @@ pub struct Import {
     /// The node with the environment that an incremental stream is based on [default: NODE]
     #[arg(long, value_name = "NODE", add = ArgValueCompleter::new(complete::nodes))]
     pub base: Option<NodeName>,
+    /// Give NODE the data of its own node that the stream has
+    #[arg(long)]
+    pub data: bool,
     /// Mount the disk image with this machine's kernel; only for images whose author you trust
     #[arg(long)]
     pub kernel_driver: bool,
@@ -83,6 +92,7 @@ pub fn run(session: &Session, args: Import) -> Result<u8> {
         source: Source::from_operand(&args.source)?,
         boot: args.boot,
         base: args.base,
+        data: args.data,
         driver: match args.kernel_driver {
             true => Driver::Kernel,
             false => Driver::Own,
@@ -101,9 +111,14 @@ pub fn run(session: &Session, args: Import) -> Result<u8> {
             Some(NewNode::Booted) => " as a new node",
             None => "",
         };
-        session.sentence(&format!("Imported {}{node}{kernel}.", made.id))?;
+        let data = match made.data.as_slice() {
+            [] => String::new(),
+            paths => format!(", and data of {}: {}", made.id.node, list(paths)),
+        };
+        session.sentence(&format!("Imported {}{node}{kernel}{data}.", made.id))?;
         session.notes(&made.notes);
         session.warnings(&made.warnings);
+        return Ok(session.failed(&made.failures));
     }
     Ok(0)
 }

@@ -218,7 +218,8 @@ fn source(node: &Node) -> Result<Environment> {
     }
 }
 
-fn refuse_without_helper(node: &Node) -> Result<()> {
+/// Refuses a node whose active environment could not mount data.
+pub(in crate::lifecycle) fn refuse_without_helper(node: &Node) -> Result<()> {
     let env = node.active_environment()?;
     let root = Tree::open(&env.root())?;
     let Some(install) = install_helper(&root) else {
@@ -323,7 +324,7 @@ fn refused(node: &Node, env: &Environment, why: &str) -> anyhow::Error {
 }
 
 /// Returns paths as a list.
-pub(super) fn list(paths: &[DataPath]) -> String {
+pub(crate) fn list(paths: &[DataPath]) -> String {
     let paths: Vec<&str> = paths.iter().map(DataPath::as_str).collect();
     paths.join(", ")
 }

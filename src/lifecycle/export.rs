@@ -4,7 +4,6 @@
 //! changes during the export have no effect. The snapshots become the environment's base after a complete stream. Not
 //! for the format of the stream, nor for reading one.
 
-use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,29 +12,21 @@ use anyhow::{Context, Result};
 use super::import::unpack::Progress;
 use super::plan::Plan;
 use super::staged::snapshot;
-use super::{Mode, Outcome};
-use crate::btrfs::send::Sending;
-use crate::btrfs::{chattr, subvolume};
+use super::{Mode, Outcome, data};
+use crate::btrfs::subvolume;
 use crate::failure::Failure;
-use crate::fs::opener;
 use crate::pool::base::{self, Base};
+use crate::pool::data::DataPath;
 use crate::pool::record::EnvRecord;
 use crate::pool::stage::Staged;
-use crate::pool::{EnvId, Environment, NodeLock, Operand, Origin, Pool, layout};
+use crate::pool::{EnvId, Environment, NodeLock, Operand, Origin, Pool, data_store, layout};
 use crate::stream::header::Header;
-use crate::stream::{Part, Writer, pack};
 
+mod ready;
 mod target;
 
+use ready::{DATA, Ready, SENT, SINCE, not_carried};
 pub use target::Target;
-
-/// How many files with attributes are named.
-const ATTRIBUTED: usize = 3;
-
-/// The directory of a stage with the base of the stream.
-const SINCE: &str = "since";
-/// The directory of a stage with the snapshots that are sent and become the base.
-const SENT: &str = "sent";
 
 /// The request.
 #[derive(Debug)]
@@ -44,6 +35,8 @@ pub struct Request {
     pub what: Operand,
     /// The environment whose base the receiver has, for an incremental stream.
     pub since: Option<Operand>,
+    /// Whether the data of its node goes along.
+    pub data: bool,
     /// The target.
     pub to: Target,
     /// Whether to keep a base.
@@ -117,6 +110,10 @@ struct Chosen {
     env: Environment,
     record: EnvRecord,
     since: Option<(Environment, Base)>,
+    /// The data that goes along.
+    data: Vec<DataPath>,
+    /// The data that does not.
+    left: Vec<DataPath>,
 }
 
 impl Chosen {
@@ -134,10 +131,26 @@ impl Chosen {
             }
             None => None,
         };
+        let node = pool.node(&env.node)?;
+        let mounted: Vec<DataPath> = node.record.data.mounted().cloned().collect();
+        if request.data && mounted.is_empty() {
+            return Err(Failure::refused(format!(
+                "{} has no data of its own; without --data the environment alone is exported",
+                env.node
+            ))
+            .hint(format!("netbe set data=default {}", env.node))
+            .into());
+        }
+        let (data, left) = match request.data {
+            true => (mounted, Vec::new()),
+            false => (Vec::new(), mounted),
+        };
         Ok(Self {
             record: env.record_for_change()?,
             env,
             since,
+            data,
+            left,
         })
     }
 
@@ -150,8 +163,12 @@ impl Chosen {
         const NOT_READY: &str = "nothing was snapshotted";
         let env = &self.env;
         let mut plan = Plan::new();
+        let and_data = match self.data.as_slice() {
+            [] => String::new(),
+            _ => format!(", and the data of {}", env.node),
+        };
         plan.step(
-            format!("snapshot both halves of {env}"),
+            format!("snapshot both halves of {env}{and_data}"),
             |it: &mut Exporting| {
                 let mut ready = self.snapshot(pool)?;
                 it.done.notes.append(&mut ready.notes);
@@ -166,7 +183,12 @@ impl Chosen {
             }
             None => format!("send all of {env}"),
         };
-        plan.step(what, move |it| {
+        let mut what = vec![what];
+        if !self.data.is_empty() {
+            let (node, paths) = (&env.node, data::list(&self.data));
+            what.push(format!("send all of the data of {node}: {paths}"));
+        }
+        plan.steps(what, move |it| {
             it.progress.phase("Sending");
             let ready = it.ready.as_ref().context(NOT_READY)?;
             it.done.bytes = ready
@@ -229,37 +251,41 @@ impl Chosen {
         for half in [layout::ROOT, layout::BOOT] {
             notes.extend(not_carried(&sent.join(half))?);
         }
+        self.snapshot_data(pool, &stage.path().join(DATA), &mut notes)?;
         let origin = self.since.as_ref().map(|(env, base)| Origin {
             node: env.node.to_string(),
             name: env.name.to_string(),
             uuid: base.id.clone(),
         });
         Ok(Ready {
-            header: Header::new(&self.env, &self.record, &id, origin),
+            header: Header::new(&self.env, &self.record, &id, origin, self.data.clone()),
             fresh: unchanged.is_none(),
             stage,
             notes,
         })
     }
-}
 
-/// Returns a sentence about the attributes in a half that a stream does not carry.
-fn not_carried(half: &Path) -> Result<Option<String>> {
-    let (count, first) = chattr::attributed(&opener::directory(half)?, ATTRIBUTED)
-        .with_context(|| format!("reading {}", half.display()))?;
-    if count == 0 {
-        return Ok(None);
+    /// Snapshots the data that goes along, and notes what does not.
+    fn snapshot_data(&self, pool: &Pool, to: &Path, notes: &mut Vec<String>) -> Result<()> {
+        let node = pool.node(&self.env.node)?;
+        if !self.data.is_empty() {
+            Base::make_directory(to).with_context(|| format!("making {}", to.display()))?;
+        }
+        for path in &self.data {
+            let snapshot = to.join(path.directory());
+            subvolume::snapshot_read_only(&data_store::subvolume_of(&node, path), &snapshot)
+                .with_context(|| format!("copying the data of {path} of {}", node.name))?;
+            notes.extend(not_carried(&snapshot)?);
+        }
+        if !self.left.is_empty() {
+            notes.push(format!(
+                "the data of {} does not go along without --data: {}",
+                node.name,
+                data::list(&self.left)
+            ));
+        }
+        Ok(())
     }
-    let first: Vec<String> = first.iter().map(ToString::to_string).collect();
-    let (files, more) = match count {
-        1 => ("1 file has".to_string(), ""),
-        n if n > first.len() => (format!("{n} files have"), ", …"),
-        n => (format!("{n} files have"), ""),
-    };
-    Ok(Some(format!(
-        "{files} attributes of chattr(1), which a stream does not carry: {}{more}",
-        first.join(", ")
-    )))
 }
 
 /// Returns the base of an incremental stream.
@@ -272,55 +298,6 @@ fn usable(env: &Environment, what: &Operand) -> Result<Base> {
     Err(Failure::refused(why)
         .hint_to("to export it in full", format!("netbe export {what}"))
         .into())
-}
-
-/// The snapshots to send.
-struct Ready {
-    stage: Staged,
-    header: Header,
-    /// Whether they are not the environment's base already.
-    fresh: bool,
-    notes: Vec<String>,
-}
-
-impl Ready {
-    fn send(&self, to: &Target, progress: &mut dyn Progress) -> Result<u64> {
-        let (out, landing) = to.open()?;
-        let mut writer = Writer::begin(out)?;
-        writer.frame(Part::Head, &self.header.to_json()?)?;
-        let mut lengths = Vec::new();
-        let mut done = 0;
-        let mut tick = |bytes| {
-            done += bytes;
-            progress.advance(done, None);
-        };
-        for (part, half) in [(Part::Root, layout::ROOT), (Part::Boot, layout::BOOT)] {
-            let length = self.send_half(part, half, &mut writer, &mut tick)?;
-            lengths.extend(length.to_le_bytes());
-        }
-        writer.frame(Part::Done, &lengths)?;
-        let bytes = writer.written();
-        landing.finish(writer.into_inner())?;
-        Ok(bytes)
-    }
-
-    fn send_half<W: Write>(
-        &self,
-        part: Part,
-        half: &str,
-        writer: &mut Writer<W>,
-        tick: &mut dyn FnMut(u64),
-    ) -> Result<u64> {
-        let of = |dir: &str| self.stage.path().join(dir).join(half);
-        let since = self.header.since.as_ref().map(|_| of(SINCE));
-        let (sending, stream) = Sending::begin(&of(SENT), since.as_deref())?;
-        let packed = pack(stream, part, writer, tick);
-        let sent = sending.finish();
-        // If the reader closed the pipe, the kernel's error says only that.
-        let length = packed?;
-        sent?;
-        Ok(length)
-    }
 }
 
 /// Makes what was sent the base of the environment it is of, if that is still there.

@@ -4,7 +4,7 @@ use std::io::{self, Read, Write};
 
 use sha2::{Digest, Sha256};
 
-use super::{Part, VERSION};
+use super::{PLAIN, Part, WITH_DATA};
 use crate::formats::detect::NETBE_STREAM;
 
 /// How much is read at once, in bytes: a claimed length allocates nothing before the data arrives.
@@ -22,9 +22,9 @@ pub struct Writer<W> {
 }
 
 impl<W: Write> Writer<W> {
-    /// Starts a stream.
-    pub fn begin(mut out: W) -> io::Result<Self> {
-        let line = first_line(VERSION);
+    /// Starts a stream of this version.
+    pub fn begin(mut out: W, version: u64) -> io::Result<Self> {
+        let line = first_line(version);
         out.write_all(&line)?;
         Ok(Self {
             out,
@@ -71,6 +71,7 @@ pub struct Reader<R> {
     previous: [u8; 32],
     /// The frame read last.
     last: Option<Part>,
+    version: u64,
 }
 
 impl<R: Read> Reader<R> {
@@ -89,19 +90,20 @@ impl<R: Read> Reader<R> {
             .strip_prefix(NETBE_STREAM)
             .and_then(|rest| str::from_utf8(rest).ok())
             .and_then(|rest| rest.strip_prefix(' ')?.strip_suffix('\n')?.parse().ok());
-        match version {
-            Some(VERSION) if line == first_line(VERSION) => {}
-            Some(newer) if newer > VERSION => {
+        let version = match version {
+            Some(newer) if newer > WITH_DATA => {
                 return Err(invalid(format!(
-                    "the stream is of format {newer}, made by a newer netbe; this one knows format {VERSION}"
+                    "the stream is of format {newer}, made by a newer netbe; this one knows up to format {WITH_DATA}"
                 )));
             }
+            Some(known @ PLAIN..) if line == first_line(known) => known,
             _ => return Err(damaged()),
-        }
+        };
         Ok(Self {
             stream,
             previous: Sha256::digest(&line).into(),
             last: None,
+            version,
         })
     }
 
@@ -118,11 +120,7 @@ impl<R: Read> Reader<R> {
         fill(&mut self.stream, &mut head)?;
         let (tag, length, sum) = split_header(&head);
         let part = Part::from_tag(tag).ok_or_else(damaged)?;
-        let in_place = match self.last {
-            None => part == Part::Head,
-            Some(last) => part != Part::Head && part >= last,
-        };
-        if !in_place || length as usize > part.limit() {
+        if !part.may_follow(self.last, self.version) || length as usize > part.limit() {
             return Err(damaged());
         }
         let result = self.payload(length, payload);

@@ -8,8 +8,10 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::PATHS_LIMIT;
 use crate::failure::Failure;
 use crate::pool::base::Base;
+use crate::pool::data::{DataPath, normalised};
 use crate::pool::record::EnvRecord;
 use crate::pool::{EnvName, Environment, NodeName, Origin, Pool};
 
@@ -34,6 +36,9 @@ pub(crate) struct Header {
     /// The base of a stream with only the changes since.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) since: Option<Origin>,
+    /// The paths of its node's data in the stream, in this order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) data: Vec<DataPath>,
     /// The environment's record.
     pub(crate) record: EnvRecord,
 }
@@ -45,6 +50,7 @@ impl Header {
         record: &EnvRecord,
         id: &str,
         since: Option<Origin>,
+        data: Vec<DataPath>,
     ) -> Self {
         Self {
             netbe: env!("CARGO_PKG_VERSION").to_string(),
@@ -54,6 +60,7 @@ impl Header {
             exported: Timestamp::now(),
             id: id.to_string(),
             since,
+            data,
             record: portable(record),
         }
     }
@@ -83,6 +90,15 @@ impl Header {
         ensure!(
             origins.clone().all(is_valid) && is_uuid(&header.id) && is_uuid(&header.record.uuid),
             "its head holds an identity that is none"
+        );
+        let paths: Vec<&str> = header.data.iter().map(DataPath::as_str).collect();
+        let paths = paths.join(",");
+        ensure!(
+            header.data.is_empty()
+                || (header.data.len() <= PATHS_LIMIT
+                    && !header.template
+                    && normalised(&paths).is_ok_and(|value| value == paths)),
+            "its head names data that no node has"
         );
         let mount = &header.record.boot_mount;
         ensure!(
@@ -178,7 +194,7 @@ mod tests {
         json!({
             "netbe": "0.1.0", "node": "nog", "name": "first", "template": false,
             "exported": "2026-11-20T10:15:00Z", "id": UUID,
-            "since": {"node": "nog", "name": "zero", "uuid": UUID},
+            "since": {"node": "nog", "name": "zero", "uuid": UUID}, "data": ["/home", "/srv"],
             "record": {
                 "version": 1, "uuid": UUID, "created": "2026-11-20T10:15:00Z", "boot_mount": "/boot/firmware",
                 "description": "as delivered", "pinned": true, "served": true, "added": ["quiet"], "arch": "aarch64",
@@ -227,6 +243,12 @@ mod tests {
             ("/record/upgrade/added/0/0", json!("\u{1b}[2J")),
             ("/record/origin/name", json!("")),
             ("/exported", json!("yesterday")),
+            ("/data", json!(["/etc"])),
+            ("/data", json!(["/home/../etc"])),
+            ("/data", json!(["/home", "/home"])),
+            ("/data", json!(["/srv", "/srv/www"])),
+            ("/data", json!(["default"])),
+            ("/template", json!(true)),
         ] {
             let mut wrong = head();
             *wrong.pointer_mut(pointer).unwrap() = value;

@@ -1,4 +1,4 @@
-//! Reads the send streams of a stream's halves: verified and decompressed on another thread.
+//! Reads the send streams of a stream's halves and data: verified and decompressed on another thread.
 //!
 //! Nothing is passed on before its frame's checksum is verified. The send streams are not parsed here.
 
@@ -20,17 +20,22 @@ type Message = io::Result<(Part, Vec<u8>)>;
 pub struct Arriving {
     messages: Receiver<Message>,
     ahead: Option<(Part, Vec<u8>)>,
-    lengths: [u64; 2],
+    lengths: Vec<u64>,
 }
 
-/// The send stream of one half.
+/// One send stream: that of a half, or of data.
 #[derive(Debug)]
 pub struct Half<'a> {
     arriving: &'a mut Arriving,
     part: Part,
     chunk: io::Cursor<Vec<u8>>,
-    /// Index of its length.
-    index: usize,
+    length: u64,
+}
+
+impl Drop for Half<'_> {
+    fn drop(&mut self) {
+        self.arriving.lengths.push(self.length);
+    }
 }
 
 /// Reads a stream after its header to its end, while `work` uses the halves.
@@ -46,7 +51,7 @@ pub fn unpack<R: Read + Send, T, E: From<io::Error>>(
         let mut arriving = Arriving {
             messages: arriving,
             ahead: None,
-            lengths: [0; 2],
+            lengths: Vec::new(),
         };
         work(&mut arriving)
     })
@@ -56,10 +61,23 @@ impl Arriving {
     /// Returns the send stream of a half; the root's must be read to its end before the boot's.
     pub fn half(&mut self, part: Part) -> Half<'_> {
         Half {
-            index: usize::from(part == Part::Boot),
             arriving: self,
             part,
             chunk: io::Cursor::new(Vec::new()),
+            length: 0,
+        }
+    }
+
+    /// Returns the send stream of the data of a path, after the halves and the paths before it.
+    ///
+    /// # Errors
+    /// If another one follows.
+    pub fn data(&mut self, path: &str) -> io::Result<Half<'_>> {
+        match self.next()? {
+            Some((Part::Path, found)) if found == path.as_bytes() => Ok(self.half(Part::Data)),
+            _ => Err(invalid(format!(
+                "the stream does not have the data of {path}, which its head names"
+            ))),
         }
     }
 
@@ -70,17 +88,15 @@ impl Arriving {
     pub fn finish(&mut self) -> io::Result<()> {
         match self.next()? {
             Some((Part::Done, payload)) => {
-                let mut wanted = [0; 16];
-                if payload.len() != wanted.len() {
+                let lengths: Vec<u8> = self.lengths.iter().flat_map(|l| l.to_le_bytes()).collect();
+                if payload.len() != lengths.len() {
                     return Err(invalid("the stream does not say how long it is"));
                 }
-                wanted.copy_from_slice(&payload);
-                let [root, boot] = self.lengths.map(u64::to_le_bytes);
-                if wanted != *[root, boot].concat() {
+                if payload != lengths {
                     return Err(invalid("the stream is not as long as it says"));
                 }
             }
-            _ => return Err(invalid("there is more in the stream than its two halves")),
+            _ => return Err(invalid("there is more in the stream than its head names")),
         }
         // After the last frame: the end of the stream, or an error.
         match self.messages.recv() {
@@ -107,7 +123,7 @@ impl Read for Half<'_> {
             }
             match self.arriving.next()? {
                 Some((part, chunk)) if part == self.part => {
-                    self.arriving.lengths[self.index] += chunk.len() as u64;
+                    self.length += chunk.len() as u64;
                     self.chunk = io::Cursor::new(chunk);
                 }
                 other => {
@@ -124,7 +140,9 @@ fn read_frames<R: Read>(frames: &mut Reader<R>, messages: &SyncSender<Message>) 
     loop {
         let message = match frames.frame(&mut payload) {
             Ok(None) => return,
-            Ok(Some(part @ (Part::Root | Part::Boot))) => decompress(&payload).map(|c| (part, c)),
+            Ok(Some(part @ (Part::Root | Part::Boot | Part::Data))) => {
+                decompress(&payload).map(|c| (part, c))
+            }
             Ok(Some(part)) => Ok((part, payload.clone())),
             Err(e) => Err(e),
         };
@@ -147,11 +165,11 @@ fn decompress(payload: &[u8]) -> io::Result<Vec<u8>> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::{Writer, pack};
+    use super::super::{PLAIN, WITH_DATA, Writer, pack};
     use super::*;
 
     fn stream(root: &[u8], boot: &[u8], says: [u64; 2]) -> Vec<u8> {
-        let mut writer = Writer::begin(Vec::new()).unwrap();
+        let mut writer = Writer::begin(Vec::new(), PLAIN).unwrap();
         writer.frame(Part::Head, b"head").unwrap();
         let mut ticked = 0;
         let mut tick = |n| ticked += n;
@@ -199,11 +217,62 @@ mod tests {
     }
 
     #[test]
+    fn data_comes_behind_the_halves_in_the_order_of_its_paths() {
+        let frames = |version: u64, frames: &[(Part, &[u8])]| {
+            let mut writer = Writer::begin(Vec::new(), version).unwrap();
+            for (part, payload) in frames {
+                writer.frame(*part, payload).unwrap();
+            }
+            writer.into_inner()
+        };
+        let read = |bytes: &[u8]| -> io::Result<Vec<u8>> {
+            let mut reader = Reader::begin(bytes)?;
+            reader.frame(&mut Vec::new())?;
+            unpack(reader, |arriving| {
+                let mut found = Vec::new();
+                for part in [Part::Root, Part::Boot] {
+                    arriving.half(part).read_to_end(&mut found)?;
+                }
+                for path in ["/home", "/srv"] {
+                    arriving.data(path)?.read_to_end(&mut found)?;
+                }
+                arriving.finish().map(|()| found)
+            })
+        };
+        let chunk = |content: &[u8]| zstd::encode_all(content, 3).unwrap();
+        let (one, two) = (chunk(b"one"), chunk(b"two!"));
+        let says =
+            |lengths: &[u64]| -> Vec<u8> { lengths.iter().flat_map(|l| l.to_le_bytes()).collect() };
+        let done = says(&[3, 0, 3, 4]);
+        let (home, srv) = ((Part::Path, &b"/home"[..]), (Part::Path, &b"/srv"[..]));
+        let head = (Part::Head, &b"head"[..]);
+        let root = (Part::Root, &one[..]);
+        let (first, second) = ((Part::Data, &one[..]), (Part::Data, &two[..]));
+        let end = (Part::Done, &done[..]);
+        let right = [head, root, home, first, srv, second, end];
+        assert_eq!(read(&frames(WITH_DATA, &right)).unwrap(), b"oneonetwo!");
+        assert!(read(&frames(PLAIN, &right)).is_err());
+        let short = says(&[3, 0, 3]);
+        let other = says(&[3, 0, 4, 3]);
+        for wrong in [
+            vec![head, root, srv, second, home, first, end],
+            vec![head, root, first, home, srv, second, end],
+            vec![head, home, first, root, srv, second, end],
+            vec![head, root, home, first, end],
+            vec![head, root, home, first, srv, second, srv, second, end],
+            vec![head, root, home, first, srv, second, (Part::Done, &short)],
+            vec![head, root, home, first, srv, second, (Part::Done, &other)],
+        ] {
+            assert!(read(&frames(WITH_DATA, &wrong)).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
     fn a_frame_of_more_than_a_chunk_is_refused() {
         let bomb = zstd::encode_all(&vec![0; CHUNK + 1][..], 3).unwrap();
         let empty = zstd::encode_all(&b""[..], 3).unwrap();
         for payload in [&bomb[..], &empty, b"no zstd at all", b""] {
-            let mut writer = Writer::begin(Vec::new()).unwrap();
+            let mut writer = Writer::begin(Vec::new(), PLAIN).unwrap();
             writer.frame(Part::Head, b"").unwrap();
             writer.frame(Part::Root, payload).unwrap();
             writer.frame(Part::Done, &[0; 16]).unwrap();

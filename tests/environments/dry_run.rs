@@ -137,6 +137,11 @@ fn exported(pool: &Pool) {
     run(pool, "export nog/a -o BESIDE/stream");
 }
 
+fn exported_with_data(pool: &Pool) {
+    with_data(pool);
+    run(pool, "export ordo/x --data -o BESIDE/stream");
+}
+
 fn with_leftovers(pool: &Pool) {
     pool.netbe().ok("destroy -y nog/bare");
     fs::create_dir(pool.at("nodes/nog/.staged-z-64c0ffee1")).unwrap();

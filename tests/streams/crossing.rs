@@ -33,7 +33,7 @@ fn noise(length: usize, seed: u64) -> Vec<u8> {
 }
 
 /// Fills a directory with what there can be in one.
-fn furnish(dir: &Path) {
+pub(crate) fn furnish(dir: &Path) {
     sh(
         dir,
         "

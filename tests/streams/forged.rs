@@ -59,7 +59,7 @@ fn heads_are_not_believed() {
         ),
         (
             "newer",
-            [b"NETBE-STREAM 2\n", &bytes[15..]].concat(),
+            [b"NETBE-STREAM 3\n", &bytes[15..]].concat(),
             "newer netbe",
         ),
         (

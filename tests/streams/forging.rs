@@ -1,6 +1,6 @@
 //! Streams that no netbe has written, with checksums that are right.
 
-use netbe::stream::{Part, Writer, pack};
+use netbe::stream::{PLAIN, Part, Writer, pack};
 use serde_json::{Value, json};
 
 pub(crate) const UUID: &str = "01234567-89ab-cdef-0123-456789abcdef";
@@ -20,7 +20,7 @@ pub(crate) fn head() -> Value {
 
 /// Returns a stream of two send streams.
 pub(crate) fn stream(head: &Value, root: &[u8], boot: &[u8]) -> Vec<u8> {
-    let mut writer = Writer::begin(Vec::new()).unwrap();
+    let mut writer = Writer::begin(Vec::new(), PLAIN).unwrap();
     writer
         .frame(Part::Head, head.to_string().as_bytes())
         .unwrap();

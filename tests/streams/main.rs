@@ -14,6 +14,7 @@ mod tree;
 mod bases;
 mod crossing;
 mod damaged;
+mod data;
 mod ends;
 mod forged;
 mod forging;

@@ -1,9 +1,10 @@
 //! What an import made, and what is to be known of it.
 
+use crate::pool::data::DataPath;
 use crate::pool::{EnvId, EnvName, Node};
 
 /// The result.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Imported {
     /// The environment.
     pub id: EnvId,
@@ -11,10 +12,14 @@ pub struct Imported {
     pub new_node: Option<NewNode>,
     /// The version of its kernel, if known.
     pub kernel: Option<String>,
+    /// The data that its node got.
+    pub data: Vec<DataPath>,
     /// Notes, a sentence each.
     pub notes: Vec<String>,
     /// Warnings, a sentence each.
     pub warnings: Vec<String>,
+    /// The failures: environments of its node that do not mount the data that came along.
+    pub failures: Vec<anyhow::Error>,
 }
 
 /// The kind of a new node.

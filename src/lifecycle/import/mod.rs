@@ -4,6 +4,8 @@
 //! rename. A node that does not exist becomes a template, with the environment active. The environment keeps the
 //! identity in the source. Streams of `export` (`stream`) are handled likewise, with the node that they contain.
 
+mod arrived;
+mod data;
 mod imported;
 mod stream;
 pub mod unpack;
@@ -12,22 +14,19 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use jiff::Timestamp;
 
 use super::plan::Plan;
-use super::staged::{self, Content, Identity, StagedEnvironment, Target, first_boot};
+use super::staged::{self, Content, Identity, StagedEnvironment, Target};
 use super::{Mode, Outcome, create};
-use crate::btrfs::subvolume;
 use crate::failure::{self, Failure, Kind};
-use crate::fs::interrupt;
-use crate::fs::rooted::Tree;
 use crate::pool::lock::EnvLock;
-use crate::pool::record::{EnvRecord, NodeRecord};
-use crate::pool::{EnvId, EnvName, Node, NodeLock, NodeName, Operand, Pool, stage};
+use crate::pool::record::NodeRecord;
+use crate::pool::{EnvId, NodeLock, NodeName, Operand, Pool};
+use arrived::Arrived;
+use data::Received;
 use imported::still_made_from;
 pub use imported::{Imported, NewNode};
-use stream::Sent;
-use unpack::{Halves, Opened, Progress, Source};
+use unpack::{Progress, Source};
 
 /// The request.
 #[derive(Debug)]
@@ -42,6 +41,8 @@ pub struct Request {
     pub driver: unpack::Driver,
     /// The node with the base of an incremental stream; without it, the target's.
     pub base: Option<NodeName>,
+    /// Whether the data in a stream becomes that of the target's node.
+    pub data: bool,
     /// The description.
     pub description: String,
 }
@@ -131,10 +132,18 @@ fn bring_in(
     let env = arrived.name(pool, existing.as_ref(), &request.target)?;
     let id = EnvId::new(&request.target.node, &env);
     let new_node = existing.is_none().then(|| arrived.new_node());
+    let paths = arrived.data(request);
     let record = match &existing {
         Some(node) => node.record.clone(),
         None => NodeRecord::new(new_node == Some(NewNode::Template)),
     };
+    let record = data::record_with(
+        pool,
+        &request.target.node,
+        existing.as_ref(),
+        record,
+        &paths,
+    )?;
     let target = Target {
         pool,
         node: &request.target.node,
@@ -153,9 +162,16 @@ fn bring_in(
         );
     }
     let is_another = arrived.is_another(target.node);
-    plan.step(arrived.step(pool, request, &id)?, |it| {
+    let is_for_all = existing.is_some() && !paths.is_empty();
+    let mut receive = vec![arrived.step(pool, request, &id)?];
+    receive.extend(data::sentence(target.node, &paths));
+    plan.steps(receive, |it| {
         if let Some(node) = &existing {
             it.staged = Some(StagedEnvironment::in_node(target, node)?);
+        }
+        if !paths.is_empty() {
+            let staged = it.staged.as_ref().context("it was not begun")?;
+            it.data = Some(Received::new(staged, existing.as_ref(), paths)?);
         }
         it.fill(arrived, target, request)
     });
@@ -180,105 +196,22 @@ fn bring_in(
         locks: (Some(lock), None),
         staged: None,
         content: None,
+        data: None,
         done: Imported {
             id,
             new_node,
             kernel: None,
+            data: Vec::new(),
             notes: Vec::new(),
             warnings: Vec::new(),
+            failures: Vec::new(),
         },
     });
-    Ok(plan.carry_out(with)?.map(|it| it.done))
-}
-
-/// The opened source.
-enum Arrived {
-    /// A system.
-    System(Opened),
-    /// A stream of `export`.
-    Sent(Box<Sent>),
-}
-
-impl Arrived {
-    fn open(request: &Request) -> Result<Self> {
-        Ok(match unpack::open(&request.source)? {
-            Opened::Input(input) if input.is_stream() => {
-                if request.boot.is_some() {
-                    return Err(Failure::usage(
-                        "a stream has both halves: --boot is for other sources",
-                    )
-                    .into());
-                }
-                let sent = Sent::open(input)?;
-                if request.base.is_some() && sent.header.since.is_none() {
-                    return Err(Failure::usage(
-                        "the stream is full: --base is for an incremental stream",
-                    )
-                    .into());
-                }
-                Self::Sent(Box::new(sent))
-            }
-            _ if request.base.is_some() => {
-                return Err(Failure::usage("--base is for an incremental stream").into());
-            }
-            opened => Self::System(opened),
-        })
-    }
-
-    /// Returns the name of the environment: that in the stream, if it is free.
-    fn name(&self, pool: &Pool, node: Option<&Node>, target: &Operand) -> Result<EnvName> {
-        if let (Self::Sent(sent), None) = (self, &target.env) {
-            let named = Operand {
-                node: target.node.clone(),
-                env: Some(sent.header.name.clone()),
-            };
-            if let Ok(name) = staged::free_name(pool, node, &named) {
-                return Ok(name);
-            }
-        }
-        staged::free_name(pool, node, target)
-    }
-
-    /// Returns the step that brings it in.
-    ///
-    /// # Errors
-    /// When it can be told without unpacking that it is no system, or what it is since is not there.
-    fn step(&self, pool: &Pool, request: &Request, name: &EnvId) -> Result<String> {
-        match self {
-            Self::System(opened) => {
-                opened.foresee()?;
-                Ok(format!("unpack the source as {name}"))
-            }
-            Self::Sent(sent) => sent.step(pool, request, name),
-        }
-    }
-
-    /// Returns whether it was another machine's than its node is to be.
-    fn is_another(&self, node: &NodeName) -> bool {
-        matches!(self, Self::Sent(sent) if sent.header.node != *node)
-    }
-
-    /// Returns what a node is that is made for it.
-    fn new_node(&self) -> NewNode {
-        match self {
-            Self::Sent(sent) if !sent.header.template => NewNode::Booted,
-            _ => NewNode::Template,
-        }
-    }
-
-    /// Fills the halves; returns their content, and notes.
-    fn fill(
-        self,
-        pool: &Pool,
-        request: &Request,
-        staged: &StagedEnvironment,
-        progress: &mut dyn Progress,
-    ) -> Result<(Content, Vec<String>)> {
-        match self {
-            Self::System(opened) => fill(request, opened, staged, progress),
-            Self::Sent(sent) => Ok((sent.fill(pool, request, staged, progress)?, Vec::new())),
-        }
-    }
+    let done = plan.carry_out(with)?.map(|it| it.done);
+    Ok(match is_for_all {
+        true => data::mount_in_all(pool, &request.target.node, done, mode),
+        false => done,
+    })
 }
 
 /// What the steps work with.
@@ -288,6 +221,7 @@ struct Importing<'p> {
     locks: (Option<NodeLock>, Option<EnvLock>),
     staged: Option<StagedEnvironment>,
     content: Option<Content>,
+    data: Option<Received>,
     done: Imported,
 }
 
@@ -298,7 +232,13 @@ impl Importing<'_> {
         let lock = self.locks.0.take().context("its node is not locked")?;
         self.locks.1 = Some(target.pool.lock_env(&lock, target.env)?);
         drop(lock);
-        let (content, notes) = arrived.fill(target.pool, request, staged, self.progress)?;
+        let (content, notes) = arrived.fill(
+            target.pool,
+            request,
+            staged,
+            self.data.as_ref(),
+            self.progress,
+        )?;
         self.content = Some(content);
         // What looks at a system does not know its name.
         let id = self.done.id.to_string();
@@ -312,10 +252,16 @@ impl Importing<'_> {
         let content = self.content.take().context("it was not filled")?;
         let lock = mode.lock_again(target.pool, target.node)?;
         staged.look_again(&lock)?;
+        let data = self.data.take();
+        let again = |data: Received| data.again(target.pool, target.node, &mut staged);
+        let data = data.map(again).transpose()?;
         self.progress.phase("Writing boot files");
         let complete = staged.complete(content)?;
         self.done.kernel = complete.record.kernel.as_ref().map(|k| k.version.clone());
         self.progress.phase("Making it durable");
+        if let Some(data) = data {
+            data.publish(target.pool, &lock, mode, &mut self.done)?;
+        }
         let made = staged.publish(&lock, complete)?;
         self.done.notes.extend(made.notes);
         self.done.warnings.extend(made.warnings);
@@ -327,40 +273,4 @@ impl Importing<'_> {
         }
         Ok(())
     }
-}
-
-/// Fills the halves with an operating system.
-fn fill(
-    request: &Request,
-    opened: Opened,
-    staged: &StagedEnvironment,
-    progress: &mut dyn Progress,
-) -> Result<(Content, Vec<String>)> {
-    let (root, boot, scratch) = (staged.root(), staged.boot(), staged.dir().join("scratch"));
-    subvolume::create(&root)?;
-    subvolume::create(&boot)?;
-    std::fs::create_dir(&scratch).with_context(|| format!("making {}", scratch.display()))?;
-    let halves = Halves {
-        root: &root,
-        boot: &boot,
-        scratch: &scratch,
-    };
-    let boot_dir = request.boot.as_deref();
-    let unpacked = unpack::unpack(opened, boot_dir, &halves, request.driver, progress)?;
-    interrupt::check()?;
-    stage::remove(&scratch)?;
-    let mut record = EnvRecord::new(staged.uuid()?, Timestamp::now(), unpacked.boot_mount);
-    record.description.clone_from(&request.description);
-    let mut notes = unpacked.notes;
-    notes.extend(first_boot::notes(
-        &Tree::open(&root)?,
-        &Tree::open(&boot)?,
-        &record.boot_mount,
-    )?);
-    let content = Content {
-        before: record.clone(),
-        record,
-        identity: Identity::Same,
-    };
-    Ok((content, notes))
 }

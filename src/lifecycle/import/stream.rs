@@ -12,12 +12,15 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use anyhow::{Context, Result};
 
 use super::Request;
+use super::data::Received;
 use super::unpack::{Input, Progress};
 use crate::btrfs::receive::{Origin, receive};
 use crate::btrfs::subvolume;
 use crate::fs::rooted::Tree;
+use crate::lifecycle::data::list;
 use crate::lifecycle::staged::{Content, Identity, StagedEnvironment};
 use crate::pool::base::Base;
+use crate::pool::data::DataPath;
 use crate::pool::record::EnvRecord;
 use crate::pool::{EnvId, Environment, Node, NodeName, Pool, layout, stage};
 use crate::stream::header::Header;
@@ -49,6 +52,8 @@ struct Places<'a> {
     base: &'a Path,
     /// Copies of the base.
     since: Option<&'a Path>,
+    /// The data, where it is taken.
+    data: Option<&'a Path>,
 }
 
 impl Sent {
@@ -106,11 +111,20 @@ impl Sent {
         pool: &Pool,
         request: &Request,
         staged: &StagedEnvironment,
+        data: Option<&Received>,
         progress: &mut dyn Progress,
     ) -> Result<Content> {
         let header = self.header.clone();
         let base = staged.dir().join(layout::BASE);
-        self.arrive(pool, request.base_node(), staged.dir(), &base, progress)?;
+        let data = data.map(Received::dir);
+        self.arrive(
+            pool,
+            request.base_node(),
+            staged.dir(),
+            &base,
+            data,
+            progress,
+        )?;
         for (from, to) in [(layout::ROOT, staged.root()), (layout::BOOT, staged.boot())] {
             subvolume::snapshot(&base.join(from), &to)?;
         }
@@ -126,13 +140,26 @@ impl Sent {
         })
     }
 
-    /// Receives the stream's halves into `base`, read-only.
+    /// Returns the note about data in it that is not taken.
+    pub(super) fn left(&self, request: &Request) -> Option<String> {
+        let of = &self.header;
+        (!request.data && !of.data.is_empty()).then(|| {
+            format!(
+                "the data of {} in the stream was left out: {}; import --data brings it along",
+                of.node,
+                list(&of.data)
+            )
+        })
+    }
+
+    /// Receives the stream's halves into `base`, read-only, and its data into `data`.
     fn arrive(
         self,
         pool: &Pool,
         base_node: &NodeName,
         dir: &Path,
         base: &Path,
+        data: Option<&Path>,
         progress: &mut dyn Progress,
     ) -> Result<()> {
         let header = &self.header;
@@ -146,12 +173,13 @@ impl Sent {
         let places = Places {
             base,
             since: header.since.is_some().then_some(since.as_path()),
+            data,
         };
         Base::make_directory(base).with_context(|| format!("making {}", base.display()))?;
         progress.phase("Receiving");
         let (meter, enough) = (self.meter, self.enough);
         unpack(self.frames, |arriving| {
-            let received = places.receive_all(arriving, progress, &meter);
+            let received = places.receive_all(arriving, &header.data, progress, &meter);
             // In any case: the reading thread must not wait for more.
             enough.store(true, Ordering::Relaxed);
             received
@@ -173,11 +201,28 @@ impl Places<'_> {
     fn receive_all(
         &self,
         arriving: &mut Arriving,
+        data: &[DataPath],
         progress: &mut dyn Progress,
         meter: &Meter,
     ) -> Result<()> {
         self.receive_half(layout::ROOT, arriving.half(Part::Root), progress, meter)?;
         self.receive_half(layout::BOOT, arriving.half(Part::Boot), progress, meter)?;
+        for path in data {
+            let mut stream = Shown {
+                inner: arriving.data(path.as_str())?,
+                progress,
+                meter,
+            };
+            match self.data {
+                Some(dir) => {
+                    let target = dir.join(path.directory());
+                    subvolume::create(&target)?;
+                    fill(&mut stream, &target, Origin::Empty)?;
+                }
+                // Verified, as all of it is.
+                None => drop(io::copy(&mut stream, &mut io::sink())?),
+            }
+        }
         Ok(arriving.finish()?)
     }
 
@@ -206,9 +251,13 @@ impl Places<'_> {
             meter,
         };
         let since = parent.as_ref().map_or(Origin::Empty, Origin::Parent);
-        receive(&mut stream, &Tree::open(&target)?, since)
-            .with_context(|| format!("writing {}", target.display()))
+        fill(&mut stream, &target, since)
     }
+}
+
+fn fill(stream: &mut impl Read, target: &Path, since: Origin<'_>) -> Result<()> {
+    receive(stream, &Tree::open(target)?, since)
+        .with_context(|| format!("writing {}", target.display()))
 }
 
 /// Returns the record of the environment: that of the stream if it is for the same node and not in the pool already,

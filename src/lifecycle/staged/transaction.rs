@@ -5,6 +5,8 @@
 //! to be booted next was verified; and that any other that would not boot has the reasons in its record. Not for
 //! activating it.
 
+mod data;
+
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
@@ -17,7 +19,7 @@ use crate::lifecycle::staged::{Identity, identity, snapshot};
 use crate::pool::record::{EnvRecord, NodeRecord, Snapshots};
 use crate::pool::stage::Staged;
 use crate::pool::{
-    EnvId, EnvName, Environment, Node, NodeLock, NodeName, Pool, data_store, layout, publish_node,
+    EnvId, EnvName, Environment, Node, NodeLock, NodeName, Pool, layout, publish_node,
 };
 
 /// The environment to make.
@@ -183,17 +185,6 @@ impl StagedEnvironment {
     /// Makes the halves snapshots of those of an environment; returns notes, a sentence each.
     pub fn snapshot(&self, source: &Environment) -> Result<Vec<String>> {
         snapshot::snapshot(source, &self.dir)
-    }
-
-    /// Makes the data of the new node, as its record says, of what the root half has; returns notes, a sentence each.
-    pub fn fill_data(&self) -> Result<Vec<String>> {
-        let Home::NewNode(stage) = &self.home else {
-            anyhow::bail!("{} is not new", self.node);
-        };
-        let dir = stage.path().join(layout::DATA);
-        atomic::directories(&dir)?;
-        let paths: Vec<_> = self.record.data.mounted().cloned().collect();
-        data_store::fill(&self.root(), &dir, &paths)
     }
 
     /// Returns the identity of a new environment with these halves: the UUID of its root subvolume.

@@ -6,7 +6,7 @@ use super::*;
 type Frames = Vec<(Part, Vec<u8>)>;
 
 fn written(frames: &Frames) -> Vec<u8> {
-    let mut writer = Writer::begin(Vec::new()).unwrap();
+    let mut writer = Writer::begin(Vec::new(), WITH_DATA).unwrap();
     for (part, payload) in frames {
         writer.frame(*part, payload).unwrap();
     }
@@ -27,10 +27,14 @@ fn read(bytes: &[u8]) -> io::Result<Frames> {
 
 prop_compose! {
     fn frames()(head in vec(any::<u8>(), 0..60), root in vec(vec(any::<u8>(), 0..200), 0..3),
-                boot in vec(vec(any::<u8>(), 0..200), 0..3), done in vec(any::<u8>(), 16)) -> Frames {
+                boot in vec(vec(any::<u8>(), 0..200), 0..3), data in vec(vec(any::<u8>(), 0..200), 0..3),
+                done in vec(any::<u8>(), 16)) -> Frames {
         let mut all = vec![(Part::Head, head)];
         all.extend(root.into_iter().map(|p| (Part::Root, p)));
         all.extend(boot.into_iter().map(|p| (Part::Boot, p)));
+        for payload in data {
+            all.extend([(Part::Path, b"/home".to_vec()), (Part::Data, payload)]);
+        }
         all.push((Part::Done, done));
         all
     }
@@ -53,7 +57,7 @@ proptest! {
     #[test]
     fn garbage_is_an_error_and_no_panic(bytes in vec(any::<u8>(), 0..300)) {
         prop_assert!(read(&bytes).is_err());
-        let mut begun = first_line(VERSION);
+        let mut begun = first_line(WITH_DATA);
         begun.extend(bytes);
         prop_assert!(read(&begun).is_err());
     }
@@ -119,10 +123,10 @@ fn types_have_an_order_and_a_size_limit() {
         let frames: Frames = order.iter().map(|p| (*p, Vec::new())).collect();
         assert!(read(&written(&frames)).is_err(), "{order:?}");
     }
-    let mut writer = Writer::begin(Vec::new()).unwrap();
-    assert!(writer.frame(Part::Done, &[0; 17]).is_err());
+    let mut writer = Writer::begin(Vec::new(), WITH_DATA).unwrap();
+    assert!(writer.frame(Part::Path, &[b'/'; 256]).is_err());
     // A claimed length is not allocated: this would be 4 GiB.
-    let mut bytes = first_line(VERSION);
+    let mut bytes = first_line(WITH_DATA);
     bytes.extend(b"HEAD\xff\xff\xff\xff");
     bytes.extend([0; 32]);
     assert!(read(&bytes).is_err());
@@ -130,8 +134,8 @@ fn types_have_an_order_and_a_size_limit() {
 
 #[test]
 fn a_newer_format_is_reported() {
-    let error = read(&first_line(2)).unwrap_err().to_string();
-    assert!(error.contains("format 2"), "{error}");
+    let error = read(&first_line(3)).unwrap_err().to_string();
+    assert!(error.contains("is of format 3"), "{error}");
     for line in [
         "NETBE-STREAM\n",
         "NETBE-STREAM 01\n",

@@ -1,8 +1,8 @@
 //! The command lines that are run with `-n` and then for real.
 
 use super::{
-    Prepare, astray, exported, mounted, nothing, stale, with_b_active, with_data, with_helper,
-    with_leftovers, with_trial, without_active, without_record, written,
+    Prepare, astray, exported, exported_with_data, mounted, nothing, stale, with_b_active,
+    with_data, with_helper, with_leftovers, with_trial, without_active, without_record, written,
 };
 
 /// What is done.
@@ -22,6 +22,9 @@ pub(super) const DONE: &[(&str, Prepare)] = &[
     ("import nog/one SYSTEM -d text", nothing),
     ("import nog/one BESIDE/stream", exported),
     ("import far/one BESIDE/stream", exported),
+    ("import far/one BESIDE/stream --data", exported_with_data),
+    ("import nog/one BESIDE/stream --data", exported_with_data),
+    ("import ordo/one BESIDE/stream", exported_with_data),
     ("activate nog/b", nothing),
     ("activate nog/a", nothing),
     ("activate nog/bare --force", nothing),
@@ -67,6 +70,7 @@ pub(super) const DONE: &[(&str, Prepare)] = &[
     ("mount nog/b BESIDE/mnt", nothing),
     ("umount nog/b", mounted),
     ("export nog/b -o BESIDE/out", nothing),
+    ("export ordo/x --data -o BESIDE/out", with_data),
     ("publish", nothing),
     ("prune nog --keep 1", nothing),
     ("dedupe", nothing),
@@ -95,6 +99,9 @@ pub(super) const REFUSED: &[(&str, i32, Prepare)] = &[
     ("clone nog/b nog/kept", 3, nothing),
     ("import nog/b SYSTEM", 3, nothing),
     ("import nog/c BESIDE/mnt", 1, nothing),
+    ("import nog/c SYSTEM --data", 2, nothing),
+    ("import nog/c BESIDE/stream --data", 3, exported),
+    ("import ordo/c BESIDE/stream --data", 3, exported_with_data),
     ("activate nog/bare", 3, nothing),
     ("activate nog/none", 4, nothing),
     ("activate --once nog/a", 3, nothing),
@@ -138,5 +145,6 @@ pub(super) const REFUSED: &[(&str, i32, Prepare)] = &[
     ("mount nog/none", 4, nothing),
     ("umount nog/b", 4, nothing),
     ("export nog/b --since nog/a -o BESIDE/out", 3, nothing),
+    ("export nog/b --data -o BESIDE/out", 3, nothing),
     ("prune none", 4, nothing),
 ];

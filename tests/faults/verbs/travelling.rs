@@ -44,6 +44,14 @@ pub(super) const VERBS: &[Verb] = &[
         ..PLAIN
     },
     Verb {
+        name: "import-data",
+        before: &["set data=/home,/srv nog", "export nog/b --data -o stream"],
+        line: "import ordo/c stream --data",
+        touched: &["ordo"],
+        done: TAKEN,
+        ..PLAIN
+    },
+    Verb {
         name: "export",
         line: "export nog/b -o stream",
         touched: &["nog/b"],

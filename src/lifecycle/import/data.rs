@@ -1,0 +1,224 @@
+//! The data in a stream for the node whose environment is imported: `import --data`.
+//!
+//! Promises that the node had no data at these paths, and that what it gets is complete before its record names it. Its
+//! other environments mount it then, as after `set data=`. Not for reading the stream.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::Imported;
+use crate::evidence::reports;
+use crate::failure::Failure;
+use crate::fs::atomic;
+use crate::lifecycle::data::{list, refuse_without_helper};
+use crate::lifecycle::staged::StagedEnvironment;
+use crate::lifecycle::{Mode, Outcome, properties as changes};
+use crate::pool::data::{Data, DataPath, NONE, asked, normalised};
+use crate::pool::record::NodeRecord;
+use crate::pool::stage::Staged;
+use crate::pool::{Node, NodeLock, NodeName, Pool, data_store, layout, properties};
+use crate::publish;
+
+/// Returns a node's record with data at these paths, and a property that asks for them.
+///
+/// # Errors
+/// A refusal with the reason if the node cannot have it.
+pub(super) fn record_with(
+    pool: &Pool,
+    name: &NodeName,
+    existing: Option<&Node>,
+    mut record: NodeRecord,
+    paths: &[DataPath],
+) -> Result<NodeRecord> {
+    if paths.is_empty() {
+        return Ok(record);
+    }
+    let refused = |why: String, hint: String| {
+        let why = format!("{why}; without --data the environment alone is imported");
+        Err(Failure::refused(why).hint(hint).into())
+    };
+    let property = |key| properties::effective(key, Some(&record), pool.record()).map(|v| v.value);
+    if record.template {
+        let why = format!("{name} is a template, which has no data of its own");
+        return refused(why, format!("netbe list {name}"));
+    }
+    if property("root").is_some_and(|root| root != "nfs") {
+        let why = format!(
+            "{name} cannot have data of its own: no machine mounts its root from this server"
+        );
+        return refused(why, format!("netbe get root {name}"));
+    }
+    for path in paths {
+        match record.data.of(path) {
+            Some(data) if data.off => {
+                let why = format!("{name} has data of {path} that was taken off the list");
+                return refused(why, format!("netbe destroy --data {name} {path}"));
+            }
+            Some(_) => {
+                let why = format!("{name} has data of its own at {path} already");
+                return refused(why, format!("netbe get data {name}"));
+            }
+            None => {}
+        }
+        if let Some(node) = existing
+            && data_store::was_used(node, path)?
+        {
+            let why = format!("{name} has data of {path} that its record does not name");
+            return refused(why, format!("netbe check {name}"));
+        }
+    }
+    let value = property("data").filter(|v| v != NONE).unwrap_or_default();
+    let known = asked(&value);
+    let missing = |path: &&DataPath| !known.iter().any(|asked| asked.path == **path);
+    let missing: Vec<&str> = paths.iter().filter(missing).map(DataPath::as_str).collect();
+    if !missing.is_empty() {
+        let words: Vec<&str> = value
+            .split(',')
+            .filter(|word| !word.is_empty())
+            .chain(missing)
+            .collect();
+        match normalised(&words.join(",")) {
+            Ok(value) => drop(record.properties.insert("data".to_string(), value)),
+            Err(why) => {
+                let why = format!("{name} cannot have all of this data: {why}");
+                return refused(why, format!("netbe get data {name}"));
+            }
+        }
+    }
+    if let Some(node) = existing.filter(|node| node.active.is_some()) {
+        refuse_without_helper(node)?;
+    }
+    record.data.paths.extend(paths.iter().map(|path| Data {
+        path: path.clone(),
+        off: false,
+        from: None,
+        taken: None,
+    }));
+    record.data.paths.sort_by(|a, b| a.path.cmp(&b.path));
+    if let Some(node) = existing {
+        record.data.told = reports::told(node);
+    }
+    Ok(record)
+}
+
+/// Returns the sentence of the step that receives it.
+pub(super) fn sentence(node: &NodeName, paths: &[DataPath]) -> Option<String> {
+    (!paths.is_empty()).then(|| format!("receive data of {node}: {}", list(paths)))
+}
+
+/// Where data is received.
+#[derive(Debug)]
+pub(super) struct Received {
+    dir: PathBuf,
+    /// Of a node that exists; a new one has it in its own stage.
+    staged: Option<Staged>,
+    paths: Vec<DataPath>,
+}
+
+impl Received {
+    /// Makes the directory.
+    pub(super) fn new(
+        env: &StagedEnvironment,
+        existing: Option<&Node>,
+        paths: Vec<DataPath>,
+    ) -> Result<Self> {
+        let staged = existing
+            .map(|node| Staged::new(&node.dir, layout::DATA))
+            .transpose()?;
+        let dir = match &staged {
+            Some(staged) => staged.path().to_path_buf(),
+            None => env.data_dir()?,
+        };
+        atomic::directories(&dir)?;
+        Ok(Self { dir, staged, paths })
+    }
+
+    /// Returns the directory of the subvolumes.
+    pub(super) fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Has the environment mount it, if its node can still have it.
+    pub(super) fn again(
+        self,
+        pool: &Pool,
+        name: &NodeName,
+        env: &mut StagedEnvironment,
+    ) -> Result<Arrived> {
+        let record = match &self.staged {
+            None => None,
+            Some(_) => {
+                let node = pool.node(name)?;
+                let known = node.record.clone();
+                let record = record_with(&pool.again()?, name, Some(&node), known, &self.paths)?;
+                env.set_record(record.clone());
+                Some((node, record))
+            }
+        };
+        Ok(Arrived {
+            received: self,
+            record,
+        })
+    }
+}
+
+/// Data that its node gets.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    received: Received,
+    /// An existing node, and its record with the data.
+    record: Option<(Node, NodeRecord)>,
+}
+
+impl Arrived {
+    /// Makes it the data of its node; a new node is published with it.
+    pub(super) fn publish(
+        self,
+        pool: &Pool,
+        lock: &NodeLock,
+        mode: Mode,
+        done: &mut Imported,
+    ) -> Result<()> {
+        let paths = &self.received.paths;
+        if let (Some((node, record)), Some(staged)) = (self.record, &self.received.staged) {
+            data_store::publish(staged, &node, paths)?;
+            node.store(lock, &record)?;
+            data_store::take_into_use(&pool.node(&node.name)?)?;
+            let published = publish::everything(pool, Some(&pool.lock(mode.wait)?))?;
+            done.warnings.extend(published.warnings);
+            done.notes.push(format!(
+                "the environments of {} mount {} from the next boot on; what they have there stays in them, under the data",
+                node.name,
+                list(paths)
+            ));
+        }
+        done.data.clone_from(paths);
+        Ok(())
+    }
+}
+
+/// Has the other environments of a node mount the data that it got.
+pub(super) fn mount_in_all(
+    pool: &Pool,
+    node: &NodeName,
+    done: Outcome<Imported>,
+    mode: Mode,
+) -> Outcome<Imported> {
+    match (done, changes::mount_data_in_all(pool, node, mode)) {
+        (Outcome::Planned(mut steps), Ok(Outcome::Planned(more))) => {
+            steps.extend(more);
+            Outcome::Planned(steps)
+        }
+        (Outcome::Done(mut done), Ok(Outcome::Done(changed))) => {
+            done.failures.extend(changed.failures);
+            Outcome::Done(done)
+        }
+        (Outcome::Done(mut done), Err(e)) => {
+            let what = format!("having the other environments of {node} mount its data");
+            done.failures.push(e.context(what));
+            Outcome::Done(done)
+        }
+        (done, _) => done,
+    }
+}

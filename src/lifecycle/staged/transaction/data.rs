@@ -1,0 +1,38 @@
+//! The data of a node that gets it with an environment.
+//!
+//! Not for the mounts of an environment, which follow the record.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+
+use super::{Home, StagedEnvironment};
+use crate::fs::atomic;
+use crate::pool::record::NodeRecord;
+use crate::pool::{data_store, layout};
+
+impl StagedEnvironment {
+    /// Has it made for a record that its node gets before it is published.
+    pub(in crate::lifecycle) fn set_record(&mut self, record: NodeRecord) {
+        self.record = record;
+    }
+
+    /// Returns the directory of the data of the new node.
+    ///
+    /// # Errors
+    /// If its node is not made with it.
+    pub fn data_dir(&self) -> Result<PathBuf> {
+        let Home::NewNode(stage) = &self.home else {
+            anyhow::bail!("{} is not new", self.node);
+        };
+        Ok(stage.path().join(layout::DATA))
+    }
+
+    /// Makes the data of the new node, as its record says, of what the root half has; returns notes, a sentence each.
+    pub fn fill_data(&self) -> Result<Vec<String>> {
+        let dir = self.data_dir()?;
+        atomic::directories(&dir)?;
+        let paths: Vec<_> = self.record.data.mounted().cloned().collect();
+        data_store::fill(&self.root(), &dir, &paths)
+    }
+}
