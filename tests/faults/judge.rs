@@ -20,7 +20,8 @@ use rules::{halves, offered};
 
 pub(crate) use leftovers::{leftovers, old_copies};
 pub(crate) use rules::{environment_behind, rules};
-pub(crate) use view::{View, is_foreign, view};
+use view::timeless;
+pub(crate) use view::{View, is_foreign, is_time, view};
 
 /// What is wrong, a sentence each; empty when nothing is.
 pub(crate) type Faults = Vec<String>;
@@ -60,7 +61,7 @@ impl Judge {
         let judge = Self {
             netbe: netbe.clone(),
             pool: pool.to_path_buf(),
-            views: vec![view],
+            views: vec![timeless(view)],
             untouched,
             offered: offered(pool),
         };
@@ -72,7 +73,7 @@ impl Judge {
     /// Allows what the pool is now: the new state, or one between where a command has two steps.
     pub(crate) fn allow(&mut self) {
         let view = view(&self.netbe, &self.pool).unwrap_or_else(|fault| panic!("allowed: {fault}"));
-        self.views.push(view);
+        self.views.push(timeless(view));
         let offered = offered(&self.pool);
         self.offered.retain(|one| offered.contains(one));
     }
@@ -86,7 +87,7 @@ impl Judge {
     pub(crate) fn standing(&self) -> (Faults, Option<usize>) {
         let mut faults = rules(&self.netbe, &self.pool);
         let found = match view(&self.netbe, &self.pool) {
-            Ok(found) => found,
+            Ok(found) => timeless(found),
             Err(fault) => return (vec![fault], None),
         };
         let which = self.views.iter().rposition(|view| *view == found);

@@ -76,6 +76,31 @@ pub(crate) fn view(netbe: &Netbe, pool: &Path) -> Result<View, String> {
     Ok(view)
 }
 
+/// Returns whether a name of an environment is that of a time, which netbe gives where none is asked for.
+pub(crate) fn is_time(name: &str) -> bool {
+    let (date, rest) = name.split_once('T').unwrap_or_default();
+    let (time, number) = rest.split_once('Z').unwrap_or_default();
+    let is_number =
+        |text: &str, length| text.len() == length && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number(date, 8) && is_number(time, 6) && (number.is_empty() || number.starts_with('-'))
+}
+
+/// Returns a view in which names that are times are the same in each run.
+pub(super) fn timeless(view: View) -> View {
+    let mut found = View::new();
+    for (name, shown) in view {
+        let mut name = match name.split_once('/') {
+            Some((node, env)) if is_time(env) => format!("{node}/TIME"),
+            _ => name,
+        };
+        while found.contains_key(&name) {
+            name.push_str("-and-another");
+        }
+        found.insert(name, shown);
+    }
+    found
+}
+
 /// Returns the properties in a record, or what it is instead.
 fn properties(record: &Path) -> String {
     let text = fs::read_to_string(record).unwrap_or_default();

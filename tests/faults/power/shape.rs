@@ -2,10 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::judge::Faults;
+use crate::judge::{Faults, is_time};
 use crate::report::against;
 
-/// Which files of environments have something in them, where a command was not cut.
+/// Which files of environments have something in them, where a command was not cut; those that are named by their time are
+/// another in each run.
 #[derive(Debug)]
 pub(super) struct Shape(Vec<PathBuf>);
 
@@ -32,18 +33,33 @@ impl Shape {
                 .find(|dir| dir.ends_with(".base"))
                 .is_none_or(Path::exists)
         };
-        let missing = |path: &&PathBuf| {
+        let missing = |path: &PathBuf| {
             envs.iter().any(|env| path.starts_with(env))
                 && is_there(path)
                 && now.binary_search(path).is_err()
                 && !is_not_yet_added(path)
         };
+        let here = |path: &PathBuf| match (timed(&envs), path.ancestors().find(|p| is_timed(p))) {
+            (Some(env), Some(then)) => env.join(path.strip_prefix(then).unwrap()),
+            _ => path.clone(),
+        };
         self.0
             .iter()
+            .map(here)
             .filter(missing)
             .map(|path| against(1, format!("{} is missing or empty", path.display())))
             .collect()
     }
+}
+
+/// Returns the environment that is named by a time.
+fn timed(envs: &[PathBuf]) -> Option<&PathBuf> {
+    envs.iter().find(|env| is_timed(env))
+}
+
+fn is_timed(path: &Path) -> bool {
+    path.file_name()
+        .is_some_and(|name| is_time(&name.to_string_lossy()))
 }
 
 fn environments(pool: &Path) -> Vec<PathBuf> {
