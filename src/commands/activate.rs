@@ -73,6 +73,9 @@ pub struct Activate {
     /// Merge what the node would leave behind, and activate the result; see netbe-merge
     #[arg(long, conflicts_with = "how")]
     pub merge: bool,
+    /// With --merge, also install and remove the packages that the node has added and removed
+    #[arg(long, requires = "merge")]
+    pub packages: bool,
     /// Activate it even if it would not boot
     #[arg(long)]
     pub force: bool,
@@ -148,7 +151,7 @@ pub fn activate(session: &Session, args: &Activate) -> Result<u8> {
         ),
         None if args.merge => merged(
             session,
-            merge::and_activate(&pool, operand, args.force, mode)?,
+            merge::and_activate(&pool, operand, args.packages, args.force, mode)?,
         ),
         None => tell(
             session,

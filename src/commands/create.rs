@@ -60,6 +60,9 @@ pub struct Create {
     /// Merge what the node has changed in its active environment; see netbe-merge
     #[arg(long, requires = "from")]
     pub merge: bool,
+    /// With --merge, also install and remove the packages that the node has added and removed
+    #[arg(long, requires = "merge")]
+    pub packages: bool,
     /// MAC address of a new node; can be repeated
     #[arg(long, value_name = "MAC")]
     pub mac: Vec<String>,
@@ -159,6 +162,7 @@ impl Create {
             ("--activate", self.activate),
             ("--once", self.once),
             ("--merge", self.merge),
+            ("--packages", self.packages),
         ] {
             if is_set {
                 line.push(flag.into());
@@ -220,6 +224,7 @@ pub(super) fn perform(pool: &Pool, args: &Create, target: &Operand) -> Result<Ou
         activate: args.activate,
         how: How::asked(args.once, args.trial),
         merge: args.merge,
+        packages: args.packages,
     };
     create::create(pool, &request, args.changing.into())
 }
@@ -251,6 +256,7 @@ pub fn clone(session: &Session, args: CloneEnv) -> Result<u8> {
         activate: args.activate,
         how: None,
         merge: false,
+        packages: false,
     };
     let outcome = create::create(&pool, &request, mode)?;
     let status = tell(session, outcome, None)?;
@@ -331,7 +337,7 @@ mod tests {
             "create nog ordo/x",
             "create --all --from debian/x --wait 3 -a -j 2",
             "create nog ordo --once --description said",
-            "create --all --from debian --merge --try=90s",
+            "create --all --from debian --merge --packages --try=90s",
         ] {
             let args = parsed(line.split(' ').map(OsString::from));
             let target: Operand = "ordo/x".parse().unwrap();

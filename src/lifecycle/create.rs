@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use self::chosen::Chosen;
 use super::merge::Merged;
 use super::plan::Plan;
-use super::staged::{Content, Identity, Made, StagedEnvironment, Target, origin_texts};
+use super::staged::{Complete, Content, Identity, Made, StagedEnvironment, Target, origin_texts};
 use super::trial::{self, Begun, How};
 use super::{Mode, Outcome, activate_new, data, network_names};
 use crate::failure::Failure;
@@ -34,6 +34,8 @@ pub struct Request {
     pub how: Option<How>,
     /// Whether what the node has changed in its active environment is merged.
     pub merge: bool,
+    /// Whether the packages that it added and removed are, too.
+    pub packages: bool,
 }
 
 /// The result.
@@ -64,6 +66,11 @@ pub fn create(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Crea
     if request.merge {
         return merged::create(pool, request, mode);
     }
+    Ok(make(pool, request, mode)?.map(|making| making.done))
+}
+
+/// Makes an environment; one that is to be merged into is kept in its stage.
+fn make(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Making>> {
     let source = Chosen::new(pool, request)?.source;
     pool.refuse_work(&source.node, &source.name, mode.patience())?;
     let node = &request.target.node;
@@ -78,6 +85,7 @@ pub fn create(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Crea
         identity: Identity::Same,
         staged: None,
         made: None,
+        held: None,
         done: Created {
             id: chosen.id(),
             origin: chosen.source.id(),
@@ -101,7 +109,7 @@ pub fn create(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Crea
             .notes
             .extend(data::without(pool, &node).filter(|_| making.done.new_node));
     }
-    Ok(done.map(|making| making.done))
+    Ok(done)
 }
 
 /// What the steps work with.
@@ -109,6 +117,8 @@ struct Making {
     identity: Identity,
     staged: Option<StagedEnvironment>,
     made: Option<Made>,
+    /// It, complete, if it is not published yet.
+    held: Option<(StagedEnvironment, Complete)>,
     done: Created,
     /// That of the node, and that of another one it is made from; until it is made.
     locks: Option<(NodeLock, Option<NodeLock>)>,
@@ -222,6 +232,10 @@ impl Chosen {
             network_names::refuse_shared_names(pool, None, &self.record)?;
         }
         making.done.would_boot = complete.record.would_not_boot.is_empty();
+        if self.merge {
+            making.held = Some((staged, complete));
+            return Ok(());
+        }
         let mut made = staged.publish(making.lock()?, complete)?;
         if let (Some(node), None) = (&self.existing, &self.own)
             && node.name != self.source.node

@@ -9,7 +9,7 @@ mod seen;
 
 use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use jiff::Timestamp;
@@ -82,6 +82,17 @@ impl Environment {
             // It may be complete, and a machine may run it.
             whole: true,
             unread: true,
+            ..Self::named(node, name)
+        }
+    }
+
+    /// Returns an environment that is complete in a stage, under the name that it is to have.
+    pub fn staged(node: &Node, name: &EnvName, dir: &Path, record: EnvRecord) -> Self {
+        Self {
+            dir: dir.to_path_buf(),
+            record: Some(record),
+            whole: true,
+            active: false,
             ..Self::named(node, name)
         }
     }

@@ -1,6 +1,7 @@
 //! Another node's system for nodes that exist, with what they have changed.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use crate::support::{MAC, Pool};
@@ -111,10 +112,6 @@ fn what_both_changed_is_decided_before_it_is_booted() {
 fn a_node_that_changed_nothing_gets_the_system_alone() {
     let pool = pool();
     pool.netbe().ok("create werda/a --from base/stock");
-    // As an interrupted one leaves it.
-    pool.netbe().ok("create werda/b.unmerged --from base");
-    let planned = pool.plans("create werda/b --from base --merge");
-    assert!(planned.contains("destroy werda/b.unmerged"), "{planned}");
     let said = pool.netbe().ok("create werda/b --from base --merge");
     assert!(
         said.contains("Created werda/b from base/newer, with 0 changes from werda/a."),
@@ -128,5 +125,42 @@ fn a_node_that_changed_nothing_gets_the_system_alone() {
     );
     pool.refuses(2, "create werda/c --from werda/b --merge", &["werda's own"]);
     pool.refuses(2, "create werda/c --merge", &["--from"]);
+    pool.assert_sound();
+}
+
+#[test]
+fn packages_that_a_node_added_are_installed_where_that_is_asked_for() {
+    let pool = pool();
+    let apt = at(&pool, "base/newer", "usr/bin/apt-get");
+    fs::write(&apt, "#!/bin/sh\necho \"$*\" >>/var/lib/calls\n").unwrap();
+    fs::set_permissions(&apt, fs::Permissions::from_mode(0o755)).unwrap();
+    let add = |env: &str, package: &str| {
+        let status = at(&pool, env, "var/lib/dpkg/status");
+        let text = fs::read_to_string(&status).unwrap();
+        let stanza = format!(
+            "Package: {package}\nStatus: install ok installed\nArchitecture: amd64\nVersion: 1\n\n"
+        );
+        fs::write(&status, text + &stanza).unwrap();
+    };
+    add("nog/a", "hello");
+    let planned = pool.plans("create nog/b --from base --merge --packages");
+    assert!(planned.contains("packages that nog has added"), "{planned}");
+    let said = pool
+        .netbe()
+        .run("create nog/b --from base --merge --packages -a");
+    assert_eq!(said.status, 0, "{said:#?}");
+    assert!(
+        said.stderr.contains("installed as in nog/a: hello"),
+        "{said:#?}"
+    );
+    let calls = |env: &str| text(&pool, env, "var/lib/calls");
+    assert!(calls("nog/b").contains("hello"), "{}", calls("nog/b"));
+    pool.netbe().ok("create nog/c");
+    add("nog/b", "world");
+    let planned = pool.plans("activate nog/c --merge --packages");
+    assert!(planned.contains("apt-get"), "{planned}");
+    pool.netbe().ok("activate nog/c --merge --packages");
+    let active = format!("nog/{}", pool.active("nog"));
+    assert!(calls(&active).contains("world"), "{}", calls(&active));
     pool.assert_sound();
 }

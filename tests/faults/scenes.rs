@@ -27,6 +27,9 @@ const WRITTEN: &[&str] = &[
     "!rm nodes/nog/envs/a/root/etc/os-release",
 ];
 
+/// What `activate --merge` makes first, by a name that looks as its own does.
+const TAKEN_OVER: &str = "merge nog/a nog/c --name 20010101T000000Z";
+
 /// A command that is to be broken.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scene {
@@ -131,22 +134,33 @@ fn making() -> Vec<Scene> {
                 &["nog"],
             )
         },
+        scene(
+            "create-merge",
+            &["!touch nodes/kira/envs/a/root/etc/new"],
+            "create kira/c --from base --merge",
+            &["kira/c"],
+        ),
+        scene("merge", WRITTEN, "merge nog/a nog/b --name c", &["nog/c"]),
         Scene {
             between: &[
-                &["create kira/c.unmerged --from base"],
+                &[TAKEN_OVER],
                 &[
-                    "create kira/c --from base --merge",
-                    "create kira/c.unmerged --from base",
+                    TAKEN_OVER,
+                    "activate --once nog/20010101T000000Z",
+                    "activate --cancel nog",
                 ],
             ],
             ..scene(
-                "create-merge",
-                &["!touch nodes/kira/envs/a/root/etc/new"],
-                "create kira/c --from base --merge",
-                &["kira/c", "kira/c.unmerged"],
+                "activate-merge",
+                &[
+                    "create nog/c --from base",
+                    "!mkdir -p nodes/nog/envs/a/root/srv",
+                    "!touch nodes/nog/envs/a/root/srv/file",
+                ],
+                "activate --merge nog",
+                &["nog/c"],
             )
         },
-        scene("merge", WRITTEN, "merge nog/a nog/b --name c", &["nog/c"]),
         scene("run", &[], "run kira/b -- touch /etc/new", &["kira/b"]),
     ]
 }

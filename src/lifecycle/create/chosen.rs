@@ -26,6 +26,9 @@ pub(super) struct Chosen {
     pub(super) origin: EnvRecord,
     pub(super) description: String,
     pub(super) activate: bool,
+    /// Whether it is to be merged into before it is published.
+    pub(super) merge: bool,
+    pub(super) packages: bool,
     /// How the node is to boot it next otherwise, and what after that.
     pub(super) trial: Option<(How, EnvId)>,
 }
@@ -85,6 +88,8 @@ impl Chosen {
             node: request.target.node.clone(),
             env,
             activate: request.activate || existing.is_none(),
+            merge: request.merge,
+            packages: request.packages,
             existing,
             own,
             record,

@@ -1,77 +1,39 @@
 //! `create --merge`: another node's system for a node that exists, with what the node has changed in its own.
 //!
-//! Made in two steps, each whole: the environment without it, under a name of its own, then the merge of what the node's
-//! active environment has changed; the first is destroyed after that. Promises that nothing is booted where both changed the
-//! same file. The rules of a merge are in [`merge`].
+//! Made in a stage without it; into that the merge of what the node's active environment has changed goes, and only its
+//! result is published. Promises that nothing is booted where both changed the same file. The rules of a merge are in [`merge`].
 
 use anyhow::{Context, Result};
 
 use super::chosen::Chosen;
-use super::{Created, Request};
-use crate::failure::{self, Failure, Kind};
+use super::{Created, Making, Request};
+use crate::failure::Failure;
 use crate::lifecycle::merge::{self, Merged};
-use crate::lifecycle::{Mode, Outcome, activate, activate_new, destroy, rename};
+use crate::lifecycle::{Mode, Outcome, activate, activate_new};
 use crate::merge::decide::Conflicts;
-use crate::pool::{EnvId, EnvName, Operand, Pool};
-
-/// What the name of the environment without the node's changes ends with.
-const UNMERGED: &str = ".unmerged";
+use crate::pool::{EnvId, Operand, Pool};
 
 /// Makes an environment, and merges what its node has changed.
 pub(super) fn create(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Created>> {
     let chosen = Chosen::new(pool, request)?;
     let from = own(&chosen)?;
-    let name = format!("{}{UNMERGED}", chosen.env);
-    let name: EnvName = name
-        .parse()
-        .map_err(|e| Failure::usage(format!("{name}: {e}")))?;
-    let plain = EnvId::new(&chosen.node, &name);
-    let mut steps = remove_left(pool, &plain, mode)?;
-    let named = match mode.dry_run {
-        // The name between is nobody's concern.
-        true => chosen.id(),
-        false => plain.clone(),
-    };
     let first = Request {
-        target: named.into(),
+        target: chosen.id().into(),
         activate: false,
         how: None,
-        merge: false,
         ..request.clone()
     };
-    let made = match super::create(pool, &first, mode)? {
-        Outcome::Done(made) => made,
-        Outcome::Planned(first) => {
-            steps.extend(first);
+    let mut making = match super::make(pool, &first, mode)? {
+        Outcome::Done(making) => making,
+        Outcome::Planned(mut steps) => {
             steps.extend(chosen.steps_after(&from));
             return Ok(Outcome::Planned(steps));
         }
     };
-    let merged = chosen
-        .merge(pool, &from, &plain, mode)
-        .and_then(|merged| settle(pool, &plain, &chosen.id(), merged, mode));
-    match merged {
-        Ok(merged) => chosen.finish(pool, made, merged, mode).map(Outcome::Done),
-        Err(e) => {
-            // Best effort: the first error is the one to report, and the second is of the same kind.
-            let _ = destroy::environments(pool, &[plain.into()], mode);
-            Err(e)
-        }
-    }
-}
-
-/// Destroys what an interrupted command left under the name of the first step; returns the steps of a dry run.
-fn remove_left(pool: &Pool, plain: &EnvId, mode: Mode) -> Result<Vec<String>> {
-    match pool.environment(&plain.node, &plain.env) {
-        Err(e) if failure::is(&e, Kind::NotFound) => return Ok(Vec::new()),
-        found => drop(found?),
-    }
-    Ok(
-        match destroy::environments(pool, &[plain.clone().into()], mode)? {
-            Outcome::Planned(steps) => steps,
-            Outcome::Done(_) => Vec::new(),
-        },
-    )
+    let merged = chosen.merge(pool, &from, &mut making, mode)?;
+    chosen
+        .finish(pool, making.done, merged, mode)
+        .map(Outcome::Done)
 }
 
 /// Returns the environment that the node has changed.
@@ -100,30 +62,16 @@ fn own(chosen: &Chosen) -> Result<EnvId> {
     Ok(own.id())
 }
 
-/// Leaves one environment, of the name that was asked for.
-fn settle(
-    pool: &Pool,
-    plain: &EnvId,
-    id: &EnvId,
-    mut merged: Merged,
-    mode: Mode,
-) -> Result<Merged> {
-    if merged.id.is_none() {
-        // The node has changed nothing that it does not have.
-        rename::environment(pool, &plain.node, &plain.env, &id.env, mode)?;
-        return Ok(merged);
-    }
-    if let Err(e) = destroy::environments(pool, &[plain.clone().into()], mode) {
-        let left = format!("{plain}, without what was merged, is left: {e:#}");
-        merged.warnings.push(left);
-    }
-    Ok(merged)
-}
-
 impl Chosen {
     fn steps_after(&self, from: &EnvId) -> Vec<String> {
         let id = self.id();
         let mut steps = vec![format!("merge into {id} what {from} has changed")];
+        if self.packages {
+            steps.push(format!(
+                "install and remove in it the packages that {} has added and removed",
+                self.node
+            ));
+        }
         if self.activate {
             steps.push(format!("activate {id}, unless both changed the same"));
         }
@@ -136,25 +84,25 @@ impl Chosen {
         steps
     }
 
-    fn merge(&self, pool: &Pool, from: &EnvId, plain: &EnvId, mode: Mode) -> Result<Merged> {
+    fn merge(&self, pool: &Pool, from: &EnvId, making: &mut Making, mode: Mode) -> Result<Merged> {
+        let (staged, complete) = making.held.take().context("it was not made")?;
+        let (lock, _) = making.locks.take().context("the lock was given back")?;
         let request = merge::Request {
             from: from.clone(),
-            to: plain.clone(),
+            to: self.id(),
             name: Some(self.env.clone()),
             paths: Vec::new(),
             conflicts: Conflicts::Beside,
-            packages: false,
+            packages: self.packages,
             description: self.description.clone(),
             boots_next: self.activate || self.trial.is_some(),
         };
-        match merge::merge(pool, &request, mode)? {
-            Outcome::Done(mut merged) => {
-                // By what it is of: the one between is gone.
-                merged.to = self.source.id();
-                Ok(merged)
-            }
-            Outcome::Planned(_) => anyhow::bail!("a merge was only planned"),
-        }
+        let merged = merge::into_staged(pool, &request, (&staged, &complete), lock, mode)?;
+        Ok(Merged {
+            // The environment of this name is what became of it.
+            to: self.source.id(),
+            ..merged
+        })
     }
 
     /// Has the node boot it next, as asked for, where nothing is left to be decided.

@@ -63,7 +63,7 @@ impl Base {
             .map_err(|_| anyhow::anyhow!("an environment has two halves"))?;
         Ok(Self {
             since: [root, boot],
-            texts: texts_of(pool, of_root),
+            texts: texts_of(pool, to, of_root),
             packages: packages_of(pool, from, to, of_root),
         })
     }
@@ -151,16 +151,24 @@ fn after(parting: Parting, from: &Environment, to: Info) -> Point {
 /// Returns the environment of a root subvolume.
 fn environment_of(pool: &Pool, root: subvolume::Uuid) -> Option<Environment> {
     let nodes = pool.nodes().ok()?;
-    let is = |env: &Environment| subvolume::info(&env.root()).is_ok_and(|info| info.uuid == root);
     nodes
         .into_iter()
         .flat_map(|node| node.environments().unwrap_or_default())
-        .find(is)
+        .find(|env| is_root_of(env, root))
 }
 
 /// Returns what the snapshot by which they parted was made from, in the texts that are compared by content.
-fn texts_of(pool: &Pool, parting: Parting) -> Option<Texts> {
-    Texts::read(&environment_of(pool, parting.snapshot)?.dir)
+fn texts_of(pool: &Pool, to: &Environment, parting: Parting) -> Option<Texts> {
+    // TO may be in its stage still, where no name leads to it.
+    match is_root_of(to, parting.snapshot) {
+        true => Texts::read(&to.dir),
+        false => Texts::read(&environment_of(pool, parting.snapshot)?.dir),
+    }
+}
+
+/// Returns whether a root subvolume is an environment's.
+fn is_root_of(env: &Environment, root: subvolume::Uuid) -> bool {
+    subvolume::info(&env.root()).is_ok_and(|info| info.uuid == root)
 }
 
 /// Returns the names of the packages that both had.
@@ -174,11 +182,8 @@ fn packages_of(
         let root = Tree::open(&env.root()).ok()?;
         installed(&root).ok().map(|found| chosen::names(&found))
     };
-    let is = |env: &Environment| {
-        subvolume::info(&env.root()).is_ok_and(|info| info.uuid == parting.snapshot)
-    };
     // TO as its upgrade found it, or as it was made.
-    if is(to) {
+    if is_root_of(to, parting.snapshot) {
         let mut found = names(to)?;
         if let Some(changes) = to
             .record

@@ -8,7 +8,7 @@ use super::{Merged, Request, merge};
 use crate::evidence::Evidence;
 use crate::failure::Failure;
 use crate::lifecycle::left_behind::{self, AsOf, LeftBehind};
-use crate::lifecycle::{Mode, Outcome, activate};
+use crate::lifecycle::{Mode, Outcome, activate, activate_new};
 use crate::merge::decide::Conflicts;
 use crate::pool::{EnvId, Node, Operand, Pool};
 
@@ -21,10 +21,12 @@ pub struct Taken {
     pub activated: Option<activate::Activated>,
 }
 
-/// Merges what a node would leave behind into what it is to boot next, and activates the result.
+/// Merges what a node would leave behind into what it is to boot next, with `packages` those that it added and removed, too,
+/// and activates the result.
 pub fn and_activate(
     pool: &Pool,
     operand: Option<&Operand>,
+    packages: bool,
     force: bool,
     mode: Mode,
 ) -> Result<Outcome<Taken>> {
@@ -48,7 +50,7 @@ pub fn and_activate(
         name: None,
         paths: Vec::new(),
         conflicts: Conflicts::Beside,
-        packages: false,
+        packages,
         description: String::new(),
         boots_next: !force,
     };
@@ -62,16 +64,18 @@ pub fn and_activate(
         }
         Outcome::Done(merged) => merged,
     };
-    let activated = match (&merged.id, merged.conflicts.is_empty()) {
-        (_, false) => None,
-        (made, true) => {
-            let made = made.clone().unwrap_or(chosen.id());
-            match activate::activate(pool, Some(&made.into()), force, mode)? {
-                Outcome::Done(activated) => Some(activated),
-                Outcome::Planned(_) => None,
-            }
+    let mut activated = None;
+    if merged.conflicts.is_empty() {
+        let made = merged.id.as_ref();
+        let next: Operand = made.cloned().unwrap_or(chosen.id()).into();
+        let done = activate::activate(pool, Some(&next), force, mode).map_err(|e| match made {
+            Some(made) => activate_new::only_made(made, "", &e),
+            None => e,
+        })?;
+        if let Outcome::Done(done) = done {
+            activated = Some(done);
         }
-    };
+    }
     Ok(Outcome::Done(Taken {
         merged: Some(merged),
         activated,

@@ -22,11 +22,12 @@ pub use self::find::Conflict;
 pub use self::left_behind::{Taken, and_activate};
 use self::run::Run;
 use super::diff::files::Changed;
+use super::staged::{Complete, StagedEnvironment};
 use super::{Mode, Outcome};
 use crate::failure::Failure;
 use crate::merge::decide::Conflicts;
 use crate::packages::Chosen;
-use crate::pool::{EnvId, EnvName, Pool};
+use crate::pool::{EnvId, EnvName, Environment, NodeLock, Pool};
 
 /// The request.
 #[derive(Debug, Clone)]
@@ -144,4 +145,18 @@ pub fn merge(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Merge
         None => Ok(Outcome::Planned(run.steps()?)),
         Some(lock) => run.perform(lock, mode).map(Outcome::Done),
     }
+}
+
+/// Merges what one environment changed into one that is complete in its stage, and publishes the result under that one's
+/// name, also if there was nothing to merge.
+pub(super) fn into_staged(
+    pool: &Pool,
+    request: &Request,
+    (staged, to): (&StagedEnvironment, &Complete),
+    lock: NodeLock,
+    mode: Mode,
+) -> Result<Merged> {
+    let node = pool.node(&request.to.node)?;
+    let to = Environment::staged(&node, &request.to.env, staged.dir(), to.record.clone());
+    Run::into_staged(pool, &node, to, request)?.perform(lock, mode)
 }

@@ -29,15 +29,34 @@ pub(super) struct Run<'a> {
     name: EnvName,
     base: base::Base,
     request: &'a Request,
+    /// Whether TO is still in its stage, and the result is published in its place.
+    is_staged: bool,
 }
 
 impl<'a> Run<'a> {
+    /// Merges into an environment.
     pub(super) fn new(pool: &'a Pool, node: &'a Node, request: &'a Request) -> Result<Self> {
+        let to = node.environment(&request.to.env)?;
+        Self::into(pool, node, to, request)
+    }
+
+    /// Merges into one that is complete, and not published.
+    pub(super) fn into_staged(
+        pool: &'a Pool,
+        node: &'a Node,
+        to: Environment,
+        request: &'a Request,
+    ) -> Result<Self> {
+        let run = Self::into(pool, node, to, request)?;
+        Ok(Self {
+            is_staged: true,
+            ..run
+        })
+    }
+
+    fn into(pool: &'a Pool, node: &'a Node, to: Environment, request: &'a Request) -> Result<Self> {
         node.refuse_lost()?;
-        let (from, to) = (
-            node.environment(&request.from.env)?,
-            node.environment(&request.to.env)?,
-        );
+        let from = node.environment(&request.from.env)?;
         for env in [&from, &to] {
             pool.refuse_work(&env.node, &env.name, Duration::ZERO)?;
             env.require_sound()?;
@@ -57,6 +76,7 @@ impl<'a> Run<'a> {
             name,
             base,
             request,
+            is_staged: false,
         })
     }
 
@@ -166,7 +186,7 @@ impl<'a> Run<'a> {
         let mut found = sides.find().with_context(|| self.merging())?;
         let packages = packages::chosen(&self.base, &self.from, &to_halves[0])?;
         let brings_packages = self.request.packages && !packages.is_empty();
-        if found.is_empty() && !brings_packages {
+        if found.is_empty() && !brings_packages && !self.is_staged {
             return Ok(self.result(None, found, packages, notes));
         }
         let places = [false, true].map(|in_boot| sides.place(in_boot));
@@ -204,9 +224,14 @@ impl<'a> Run<'a> {
         until: Info,
         is_decided: bool,
     ) -> Result<Made> {
-        let mut record = self
-            .before
-            .derived(staged.uuid()?, &self.node.name, &self.to.name);
+        let uuid = staged.uuid()?;
+        let mut record = match self.is_staged {
+            true => EnvRecord {
+                uuid,
+                ..self.before.clone()
+            },
+            false => self.before.derived(uuid, &self.node.name, &self.to.name),
+        };
         record.description.clone_from(&self.request.description);
         // What has conflicts is looked at before it is booted: only by its name.
         record.proposed = is_decided;

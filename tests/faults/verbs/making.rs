@@ -50,14 +50,7 @@ pub(super) const VERBS: &[Verb] = &[
             fs::write(pool.half("nog/a", "root").join("etc/own.conf"), "x").unwrap();
         }),
         line: "create nog/c --from base --merge",
-        touched: &["nog/c", "nog/c.unmerged"],
-        between: &[
-            &["create nog/c.unmerged --from base"],
-            &[
-                "create nog/c --from base --merge",
-                "create nog/c.unmerged --from base",
-            ],
-        ],
+        touched: &["nog/c"],
         done: TAKEN,
         ..PLAIN
     },
@@ -92,13 +85,36 @@ pub(super) const VERBS: &[Verb] = &[
     },
     Verb {
         name: "merge",
-        spoil: Some(written),
+        spoil: Some(|pool| {
+            written(pool);
+            fs::remove_file(pool.half("nog/a", "root").join("etc/hosts")).unwrap();
+        }),
         line: "merge nog/a nog/b --name c",
         touched: &["nog/c"],
         done: TAKEN,
         ..PLAIN
     },
+    Verb {
+        name: "activate-merge",
+        before: &["create nog/c --from base"],
+        spoil: Some(written),
+        line: "activate --merge nog",
+        touched: &["nog/c"],
+        between: &[
+            &[TAKEN_OVER],
+            &[
+                TAKEN_OVER,
+                "activate --once nog/20010101T000000Z",
+                "activate --cancel nog",
+            ],
+        ],
+        done: &["nog"],
+        ..PLAIN
+    },
 ];
+
+/// What `activate --merge` makes first, by a name that looks as its own does.
+const TAKEN_OVER: &str = "merge nog/a nog/c --name 20010101T000000Z";
 
 /// Writes as the node does after the other environment was made.
 fn written(pool: &Pool) {
@@ -107,5 +123,4 @@ fn written(pool: &Pool) {
     fs::write(srv.join("deep/er/file"), "x").unwrap();
     fs::hard_link(srv.join("deep/er/file"), srv.join("deep/name")).unwrap();
     symlink("file", srv.join("deep/er/link")).unwrap();
-    fs::remove_file(pool.half("nog/a", "root").join("etc/hosts")).unwrap();
 }
