@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use netbe::commands::Cli;
 use netbe::failure::{Failure, is_closed_pipe};
@@ -10,7 +11,14 @@ use netbe::terminal;
 fn main() -> ExitCode {
     netbe::sandbox::become_first_stage_if_asked();
     clap_complete::CompleteEnv::with_factory(Cli::command).complete();
-    let cli = Cli::parse();
+    let cli = Cli::try_parse().unwrap_or_else(|e| match e.kind() {
+        // Its own message lists the commands that are not for people, too.
+        ErrorKind::MissingSubcommand => {
+            let help = Cli::command().render_help();
+            clap::Error::raw(ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand, help).exit()
+        }
+        _ => e.exit(),
+    });
     // A TFTP server without root privileges needs access to the directories that are made, whatever root's umask is.
     nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o022));
     netbe::fs::interrupt::install();

@@ -141,10 +141,9 @@ fn set_on(
     let pool = session.pool()?;
     let outcome = properties::set(&pool, node, request, mode)?;
     let Some(done) = session.done(outcome)? else {
-        return match request.existing {
-            true => Ok(session.failed(&properties::foreseen(&pool, node, request)?)),
-            false => Ok(0),
-        };
+        let (warnings, failures) = properties::foreseen(&pool, node, request)?;
+        session.warnings(&warnings);
+        return Ok(session.failed(&failures));
     };
     if !done.set.is_empty() {
         let target = node.map_or("the pool", NodeName::as_str);

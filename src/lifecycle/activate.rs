@@ -7,6 +7,8 @@ mod choice;
 
 use std::time::Duration;
 
+use std::path::PathBuf;
+
 use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
 
@@ -224,9 +226,7 @@ pub fn mark_served(
             });
         }
         if node.is_offered() && !record.served {
-            record.first_led = subvolume::info(&env.root())
-                .ok()
-                .map(|info| info.generation);
+            record.first_led = last_transaction(env);
         }
         record.served |= node.is_offered();
         record.unproven = None;
@@ -237,6 +237,13 @@ pub fn mark_served(
         env.store(lock, &record, Durable::WithNextSync)?;
     }
     Ok(())
+}
+
+/// Returns the number of the last transaction that is known to have changed an environment's halves.
+pub(super) fn last_transaction(env: &Environment) -> Option<u64> {
+    let halves = [env.root(), env.boot()];
+    let last = |half: &PathBuf| subvolume::info(half).ok().map(|info| info.generation);
+    halves.iter().filter_map(last).max()
 }
 
 /// Returns the number of a node's next activation, by which activations are ordered without a clock.

@@ -117,7 +117,7 @@ pub fn set(
     )
 }
 
-/// Returns the failures of environments that would not be brought along.
+/// Returns the warnings of a change, and the failures of environments that would not be brought along: for a dry run.
 ///
 /// # Errors
 /// When the nodes and their environments cannot be listed.
@@ -125,21 +125,46 @@ pub fn foreseen(
     pool: &Pool,
     node: Option<&NodeName>,
     request: Request<'_>,
-) -> Result<Vec<anyhow::Error>> {
+) -> Result<(Vec<String>, Vec<anyhow::Error>)> {
     let values = normalised(request.assignments, node.is_none())?;
     let mut record = pool.record().clone();
-    let nodes = match node {
-        Some(name) => {
-            let mut node = pool.node(name)?;
-            apply(&mut node.record.properties, &values, name.as_str());
-            vec![node]
-        }
+    let before = match node {
+        Some(name) => vec![pool.node(name)?],
         None => {
             apply(&mut record.properties, &values, "the pool");
             pool.nodes()?
         }
     };
-    existing::foreseen(&pool.with_record(&record), &nodes)
+    let changed = pool.with_record(&record);
+    let (mut warnings, mut nodes) = (Vec::new(), Vec::new());
+    for node_before in &before {
+        let mut after = node_before.clone();
+        if node.is_some() {
+            apply(&mut after.record.properties, &values, "");
+        }
+        let state = (pool, node_before);
+        let kept = request
+            .existing
+            .then(|| kept::keep(state, (&changed, &after)));
+        warnings.extend(loss::warning(
+            state,
+            (&changed, kept.as_ref().unwrap_or(&after)),
+        ));
+        if node.is_some() {
+            warnings.extend(on_node::loses_handles(pool, node_before, &after));
+        }
+        nodes.push(after);
+    }
+    warnings.extend(misfits(
+        &changed,
+        nodes.first().filter(|_| node.is_some()),
+        &values,
+    )?);
+    let failures = match request.existing {
+        true => existing::foreseen(&changed, &nodes)?,
+        false => Vec::new(),
+    };
+    Ok((warnings, failures))
 }
 
 /// Has every environment of a node mount its data, as its record says.

@@ -170,6 +170,7 @@ fn start(held: &mut Held, node: &Node, verified: &Verified<'_>, how: How) -> Res
     warnings.extend(told::warning(node, how));
     // Once it is marked as served it may have been booted, for all that is known.
     let idle = Evidence::now(node).booted(env) == Some(false);
+    let is_first = !env.record.as_ref().is_some_and(|record| record.served);
     reports::keep_reports(node);
     activate::mark_served(lock, node, env, verified.reasons(), None)?;
     let env = node.environment(&env.name)?;
@@ -183,6 +184,13 @@ fn start(held: &mut Held, node: &Node, verified: &Verified<'_>, how: How) -> Res
         warnings.extend(power_stays(pool, node));
     }
     subvolume::sync(&env.root()).context("making the environment durable")?;
+    if is_first {
+        // The node did not write the argument that was just added.
+        let env = node.environment(&env.name)?;
+        let mut record = env.record_for_change()?;
+        record.first_led = activate::last_transaction(&env);
+        env.store(lock, &record, Durable::WithNextSync)?;
+    }
     let boot = PendingBoot {
         env: env.name.clone(),
         kind: how.kind(),

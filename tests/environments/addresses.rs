@@ -16,10 +16,12 @@ fn a_server_that_this_machine_is_not_is_told_once_for_the_pool() {
     let pool = Pool::with_served_node();
     pool.netbe().ok(&format!("create rom --mac {SECOND_MAC}"));
     pool.assert_sound();
-    let said = pool.netbe().run("set server=203.0.113.9");
-    assert_eq!(said.status, 0, "{said:#?}");
-    for words in ["none of its interfaces", SERVER, "netbe set server="] {
-        assert!(said.stderr.contains(words), "{words}: {said:#?}");
+    for line in ["set -n server=203.0.113.9", "set server=203.0.113.9"] {
+        let said = pool.netbe().run(line);
+        assert_eq!(said.status, 0, "{said:#?}");
+        for words in ["none of its interfaces", SERVER, "netbe set server="] {
+            assert!(said.stderr.contains(words), "{words}: {said:#?}");
+        }
     }
     let found = pool.findings();
     let of_server: Vec<_> = found

@@ -238,3 +238,20 @@ fn a_dry_run_refuses_what_is_refused_in_the_same_words() {
         );
     }
 }
+
+#[test]
+fn an_import_looks_at_the_beginning_of_its_source() {
+    let pool = Pool::with_template();
+    for content in ["no system at all\n".repeat(9000), String::new()] {
+        let path = pool.beside().join("source");
+        fs::write(&path, content).unwrap();
+        for line in ["import -n debian", "import debian"] {
+            let line = format!("{line} {}", path.display());
+            let said = pool.netbe().fails(1, &line);
+            assert!(
+                said.contains("is not an operating system netbe can read"),
+                "{said}"
+            );
+        }
+    }
+}

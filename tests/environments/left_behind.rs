@@ -94,6 +94,22 @@ fn a_trial_tells_of_it_too() {
 }
 
 #[test]
+fn what_netbe_writes_for_a_trial_is_not_the_nodes() {
+    let pool = Pool::with_served_node();
+    pool.netbe().ok("create nog/b");
+    pool.netbe().ok("activate --try nog/b");
+    assert!(pool.boot_text("nog/b").contains("panic="));
+    pool.netbe().ok("activate nog --cancel");
+    pool.netbe().ok("activate nog/b");
+    let done = pool.netbe().run("rollback nog");
+    assert!(!done.stderr.contains("wrote"), "{done:#?}");
+    pool.netbe().ok("activate nog/b");
+    write(&pool, "nog/b", "etc/app.conf", 10);
+    let done = pool.netbe().run("rollback nog");
+    assert!(done.stderr.contains("wrote 1 file (10 B)"), "{done:#?}");
+}
+
+#[test]
 fn the_same_content_a_new_time_and_a_new_access_time_are_nothing() {
     let pool = Pool::with_served_node();
     write(&pool, "nog/a", "etc/same", 10);

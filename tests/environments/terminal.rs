@@ -119,6 +119,13 @@ fn answers_go_to_stdout_and_talk_to_stderr() {
         );
     }
     assert_eq!(pool.netbe().run("--help").status, 0);
+    // Without a command it is help too, and names nothing that is not for people.
+    let bare = pool.netbe().run("");
+    assert_eq!(bare.status, 2, "{bare:#?}");
+    assert!(
+        bare.stderr.contains("Usage: netbe") && !bare.stderr.contains("transfer"),
+        "{bare:#?}"
+    );
     assert_eq!(pool.netbe().run("--version").status, 0);
 }
 

@@ -53,11 +53,11 @@ pub(super) fn refuse(before: State<'_>, after: State<'_>, anyway: &str) -> Resul
     .into())
 }
 
-/// Returns the warning that a machine has lost its root.
+/// Returns the warning that a machine loses its root.
 pub(super) fn warning(before: State<'_>, after: State<'_>) -> Option<String> {
     let name = &before.1.name;
     let loss = loss(before, after)?;
-    Some(format!("if {name} is running, it has lost {}", loss.what))
+    Some(format!("if {name} is running, it loses {}", loss.what))
 }
 
 fn loss(before: State<'_>, after: State<'_>) -> Option<Loss> {

@@ -105,7 +105,7 @@ fn refuse_data_of_local_root(pool: &Pool, node: &Node, values: &[(String, String
 }
 
 /// Returns the warning that the server does not accept the handles of a running machine any more.
-fn loses_handles(pool: &Pool, before: &Node, after: &Node) -> Option<String> {
+pub(super) fn loses_handles(pool: &Pool, before: &Node, after: &Node) -> Option<String> {
     let checks = |node| publish::exports::checks_subtrees(pool, node);
     let is_new = before.is_offered() && !checks(before) && checks(after);
     is_new.then(|| {

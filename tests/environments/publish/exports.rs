@@ -292,10 +292,14 @@ fn invariant_6_what_a_running_machine_would_lose_is_refused() {
         pool.refuses(3, line, &words);
     }
     pool.netbe().ok("set power.cycle=true nog");
-    let done = pool.netbe().run("set --force clients=192.0.2.22 nog");
-    assert!(
-        done.stderr
-            .contains("if nog is running, it has lost its root"),
-        "{done:#?}"
-    );
+    for line in [
+        "set -n --force clients=192.0.2.22 nog",
+        "set --force clients=192.0.2.22 nog",
+    ] {
+        let done = pool.netbe().run(line);
+        assert!(
+            done.stderr.contains("if nog is running, it loses its root"),
+            "{done:#?}"
+        );
+    }
 }

@@ -95,6 +95,24 @@ fn with_remedy(error: anyhow::Error, from: &Source) -> anyhow::Error {
     .into()
 }
 
+/// Refuses a file whose beginning shows that it has no system, without reading it from where it is to be unpacked; a pipe is not
+/// looked at.
+pub(super) fn foresee(input: &Input) -> Result<()> {
+    let Source::File(path) = &input.source else {
+        return Ok(());
+    };
+    let shown = input.shown();
+    let (file, _) = detect::open_file(path)?;
+    let mut tick = |_| ();
+    let kind = detect::open(file, &mut tick)
+        .with_context(|| format!("reading {shown}"))?
+        .kind;
+    match kind {
+        Kind::Tar | Kind::Disk => Ok(()),
+        other => Err(refusal(other, &shown, &input.source).into()),
+    }
+}
+
 fn spooled(content: &mut dyn Read, target: &Target) -> Result<File> {
     let file = File::options()
         .read(true)

@@ -73,7 +73,7 @@ impl Opened {
     pub fn foresee(&self) -> Result<()> {
         match self {
             Self::Directory(path) => detect::require_system(&Tree::open(path)?, &self.source()),
-            Self::Input(_) => Ok(()),
+            Self::Input(input) => file::foresee(input),
         }
     }
 
