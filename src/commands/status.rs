@@ -30,8 +30,9 @@ use crate::pool::pattern::Named;
 /// data is now, between the moment the data was taken and its next boot, is told as well. Booted from that environment
 /// again, it finds it under its data: mount --bind / /mnt && cp -au /mnt/home/. /home/ (a newer file in the data stays).
 ///
-/// What every boot writes anew does not count: /var/lib/netbe/booted, /etc/.pwd.lock, /etc/adjtime,
-/// /etc/fake-hwclock.data, /etc/mtab, /var/backups/*.0, /var/backups/*.gz, /var/lib/NetworkManager/*.lease,
+/// What every boot writes anew, and what tools keep of a file that they change, does not count: /var/lib/netbe/booted,
+/// /etc/*.swp, /etc/*~, /etc/.pwd.lock, /etc/adjtime, /etc/fake-hwclock.data, /etc/group-, /etc/gshadow-, /etc/mtab,
+/// /etc/passwd-, /etc/shadow-, /etc/subgid-, /etc/subuid-, /var/backups/*.0, /var/backups/*.gz, /var/lib/NetworkManager/*.lease,
 /// /var/lib/NetworkManager/seen-bssids, /var/lib/NetworkManager/timestamps, /var/lib/chrony, /var/lib/dhclient,
 /// /var/lib/dhcp, /var/lib/dhcpcd, /var/lib/fake-hwclock, /var/lib/logrotate, /var/lib/mlocate, /var/lib/ntp,
 /// /var/lib/ntpsec, /var/lib/plocate, /var/lib/private/systemd/timesync, /var/lib/seedrng, /var/lib/systemd/backlight,

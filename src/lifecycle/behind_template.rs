@@ -20,14 +20,22 @@ pub struct Behind {
     pub newer: EnvId,
     /// The environment of the template that the node's came from.
     pub came_from: String,
-    /// The command that brings the newer one.
+    /// The command that brings the newer one, or shows what is to be decided before it is booted.
     pub command: String,
     /// The node.
     #[serde(skip)]
     pub node: NodeName,
     /// The newest environment that the node has of it.
     #[serde(skip)]
-    made: Option<EnvId>,
+    made: Option<Made>,
+}
+
+/// What a node has of a newer system already.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Made {
+    id: EnvId,
+    /// Whether it is a merge in which both sides changed a file.
+    undecided: bool,
 }
 
 /// The templates of a pool.
@@ -48,6 +56,7 @@ pub struct Line<'a> {
     origin: Option<&'a Origin>,
     lineage: &'a [Origin],
     name: &'a EnvName,
+    undecided: bool,
 }
 
 impl<'a> Line<'a> {
@@ -61,6 +70,7 @@ impl<'a> Line<'a> {
             order: env.order(),
             origin: record.and_then(|record| record.origin.as_ref()),
             lineage: record.map_or(&[], |record| &record.lineage),
+            undecided: record.is_some_and(|record| record.undecided),
         }
     }
 
@@ -73,6 +83,7 @@ impl<'a> Line<'a> {
             order: env.order,
             origin: env.origin.as_ref(),
             lineage: &env.lineage,
+            undecided: env.undecided,
         }
     }
 }
@@ -141,14 +152,22 @@ impl Behind {
             line.any(|origin| origin.uuid == uuid)
         };
         let made = own.iter().filter(is_of_it).max_by_key(|one| one.order);
-        let made = made.map(|one| EnvId::new(node, one.name));
+        let made = made.map(|one| Made {
+            id: EnvId::new(node, one.name),
+            undecided: one.undecided,
+        });
         Self {
             newer: newer.clone(),
             came_from,
-            command: command(&newer.node, &[node.to_string()], made.as_ref()),
+            command: command(newer, &[node.to_string()], made.as_ref()),
             node: node.clone(),
             made,
         }
+    }
+
+    /// Returns what is to be done: the command, after what has to be known of it.
+    pub fn advice(&self) -> String {
+        advice(self.made.as_ref(), &self.command)
     }
 }
 
@@ -164,19 +183,31 @@ pub fn among(pool: &Pool, listed: &[Listed]) -> Result<Vec<Behind>> {
     Ok(behind.flatten().collect())
 }
 
-fn command(template: &NodeName, nodes: &[String], made: Option<&EnvId>) -> String {
+fn command(newer: &EnvId, nodes: &[String], made: Option<&Made>) -> String {
     match made {
-        Some(made) => format!("netbe activate --try {made}"),
+        // It lists what stands beside what both changed.
+        Some(made) if made.undecided => format!("netbe diff --files {newer} {}", made.id),
+        Some(made) => format!("netbe activate --try {}", made.id),
         None => format!(
-            "netbe create {} --from {template} --merge --try",
-            nodes.join(" ")
+            "netbe create {} --from {} --merge --try",
+            nodes.join(" "),
+            newer.node
         ),
+    }
+}
+
+fn advice(made: Option<&Made>, command: &str) -> String {
+    match made.filter(|made| made.undecided) {
+        Some(Made { id, .. }) => format!(
+            "{id} has it, with files that both changed: look at them, then netbe activate --try {id}: {command}"
+        ),
+        None => command.to_string(),
     }
 }
 
 /// Returns a sentence for each template that nodes are behind, with the command for all of them.
 pub fn sentences(all: &[Behind]) -> Vec<String> {
-    let mut told: Vec<(&EnvId, Option<&EnvId>, Vec<String>)> = Vec::new();
+    let mut told: Vec<(&EnvId, Option<&Made>, Vec<String>)> = Vec::new();
     for one in all {
         let same = told
             .iter_mut()
@@ -186,13 +217,13 @@ pub fn sentences(all: &[Behind]) -> Vec<String> {
             None => told.push((&one.newer, one.made.as_ref(), vec![one.node.to_string()])),
         }
     }
-    let sentence = |(newer, made, nodes): &(&EnvId, Option<&EnvId>, Vec<String>)| {
+    let sentence = |(newer, made, nodes): &(&EnvId, Option<&Made>, Vec<String>)| {
         let (names, be) = (
             nodes.join(", "),
             if nodes.len() == 1 { "is" } else { "are" },
         );
-        let command = command(&newer.node, nodes, *made);
-        format!("{names} {be} behind {newer}, the template's active environment: {command}")
+        let advice = advice(*made, &command(newer, nodes, *made));
+        format!("{names} {be} behind {newer}, the template's active environment: {advice}")
     };
     told.iter().map(sentence).collect()
 }
@@ -255,6 +286,7 @@ mod tests {
                 order: order(number),
                 origin: <[_]>::first(line),
                 lineage: &line[1..],
+                undecided: false,
             };
             let none = vec![origin("debian/0")];
             let own = [of(&name, 12, &line), of(&a, 10, &none)];

@@ -248,6 +248,7 @@ impl<'a> View<'a> {
         let unbootable = record.iter().flat_map(|r| &r.would_not_boot);
         problems.extend(unbootable.map(|reason| format!("it would not boot: {reason}")));
         problems.extend(killed);
+        let undecided = record.as_ref().is_some_and(|r| r.undecided);
         let said = record.map(|r| {
             (
                 (r.arch, r.description, r.pinned),
@@ -273,6 +274,7 @@ impl<'a> View<'a> {
             kernel,
             origin,
             lineage,
+            undecided,
             root,
             boot,
             space: None,

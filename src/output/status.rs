@@ -98,14 +98,12 @@ fn block(state: &State) -> String {
     }
     if let Some(behind) = &state.behind_template {
         let Behind {
-            newer,
-            came_from,
-            command,
-            ..
+            newer, came_from, ..
         } = behind;
+        let advice = behind.advice();
         line(
             "template",
-            &format!("{newer} is newer than {came_from}, which it came from: {command}"),
+            &format!("{newer} is newer than {came_from}, which it came from: {advice}"),
         );
     }
     if !state.data.is_empty() {

@@ -90,7 +90,15 @@ fn what_both_changed_is_decided_before_it_is_booted() {
         ("a".into(), 2)
     );
     let said = pool.netbe().ok("status nog");
-    assert!(said.contains("netbe activate --try nog/b"), "{said}");
+    assert!(
+        said.contains(
+            "nog/b has it, with files that both changed: look at them, then netbe activate --try nog/b: \
+             netbe diff --files base/newer nog/b"
+        ),
+        "{said}"
+    );
+    let shown = pool.netbe().run("diff --files base/newer nog/b");
+    assert!(shown.stdout.contains("/etc/motd.netbe-a"), "{shown:#?}");
     let many = pool
         .netbe()
         .run("create nog/c ordo/c --from base --merge -a");

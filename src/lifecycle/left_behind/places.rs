@@ -7,13 +7,22 @@ use std::path::{Path, PathBuf};
 use crate::boot::report;
 use crate::packages::left_out::{is_beneath, is_left_out};
 
-/// Paths of the root half that every boot, or a service by itself, writes anew. `*` stands for any end of a name.
+/// Paths of the root half that every boot, or a service by itself, writes anew, and copies that tools keep of what they change.
+/// `*` stands for any part of a name.
 pub const EVERY_BOOT: &[&str] = &[
     report::FILE,
+    "etc/*.swp",
+    "etc/*~",
     "etc/.pwd.lock",
     "etc/adjtime",
     "etc/fake-hwclock.data",
+    "etc/group-",
+    "etc/gshadow-",
     "etc/mtab",
+    "etc/passwd-",
+    "etc/shadow-",
+    "etc/subgid-",
+    "etc/subuid-",
     "var/backups/*.0",
     "var/backups/*.gz",
     "var/lib/NetworkManager/*.lease",
@@ -114,6 +123,12 @@ mod tests {
             ("home/pi/.nfs00000000000003f500000001", true),
             ("home/pi/.nfsrc", false),
             ("etc/hosts", false),
+            ("etc/passwd-", true),
+            ("etc/subgid-", true),
+            ("etc/hosts~", true),
+            ("etc/.hosts.swp", true),
+            ("etc/passwd", false),
+            ("home/pi/letter~", false),
             ("var/lib/mysql/ibdata1", false),
         ] {
             assert_eq!(is_passing(Path::new(path)), want, "{path}");

@@ -56,6 +56,9 @@ pub struct Listed {
     /// The ancestors before its origin, the nearest first.
     #[serde(skip)]
     pub lineage: Vec<Origin>,
+    /// Whether it is a merge in which both sides changed a file.
+    #[serde(skip)]
+    pub undecided: bool,
     /// The environment it was renamed from, while that may still exist.
     #[serde(skip)]
     pub(super) replaces: Option<String>,
@@ -103,6 +106,7 @@ impl Listed {
             kernel: None,
             origin: None,
             lineage: Vec::new(),
+            undecided: false,
             space: None,
             root: PathBuf::new(),
             boot: PathBuf::new(),

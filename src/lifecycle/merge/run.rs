@@ -235,6 +235,7 @@ impl<'a> Run<'a> {
         record.description.clone_from(&self.request.description);
         // What has conflicts is looked at before it is booted: only by its name.
         record.proposed = is_decided;
+        record.undecided = !is_decided;
         let mut complete = staged.complete(Content {
             record,
             before: self.before.clone(),

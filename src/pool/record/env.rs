@@ -106,6 +106,9 @@ pub struct EnvRecord {
     /// purpose was not.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub proposed: bool,
+    /// Whether it is a merge in which both sides changed a file, which is to be decided before it is booted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub undecided: bool,
     /// The package changes of the upgrade that made it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub upgrade: Option<Changes>,
