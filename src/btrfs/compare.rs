@@ -6,6 +6,7 @@
 //! the same. Files with the same extents, or the same inline data, are not read. Nothing is modified, not even access
 //! times where that is allowed. Ignored: times, location on disk, hard links, the content of nested subvolumes.
 
+mod below;
 mod comparison;
 mod files;
 mod node;
@@ -104,6 +105,14 @@ pub fn changed_after(top: &Path, transaction: u64) -> io::Result<Written> {
     })
 }
 
+/// Returns whether nobody has written in the subvolume at a trusted path after a point; dirty data is not seen.
+///
+/// # Errors
+/// If the tree cannot be read, or a stop was requested.
+pub fn is_as_at(top: &Path, point: Point) -> io::Result<bool> {
+    trees::Trees::open(top)?.is_as_at(point)
+}
+
 /// One of the two trees.
 trait Side {
     /// Returns the file at a path.
@@ -166,6 +175,27 @@ pub fn between(before: &Path, after: &Path, how: How) -> io::Result<Compared> {
             Box::new(trees::Trees::open(after)?),
         ],
     };
+    Comparison::new(sides, how).compare(how)
+}
+
+/// Compares what is below a directory of the tree at one trusted path with the tree at another, by transactions.
+///
+/// # Errors
+/// If a tree cannot be read, or a stop was requested.
+pub fn below(
+    before: &Path,
+    directory: &Path,
+    after: &Path,
+    of_first: OfFirst,
+) -> io::Result<Compared> {
+    let sides: Sides<'_> = [
+        Box::new(below::Below {
+            tree: trees::Trees::open(before)?,
+            directory: directory.to_path_buf(),
+        }),
+        Box::new(trees::Trees::open(after)?),
+    ];
+    let how = How::SinceInFirst(of_first);
     Comparison::new(sides, how).compare(how)
 }
 

@@ -29,6 +29,9 @@ use crate::pool::{EnvId, EnvName};
 /// by its package manager. The host name and everything else that tells the machine from others is the node's. Hard
 /// links between merged files stay; sockets are not merged.
 ///
+/// What the node wrote in FROM where its data is now, before it mounted that, goes into the data, file by file (netbe-set);
+/// with FROM twice, nothing else is merged.
+///
 /// Where FROM and TO come from different imports, the environment that FROM was made from, usually a template's, tells
 /// what FROM has changed; destroy keeps such a one hidden as long as an environment of a node comes from it.
 #[derive(Debug, Args)]
@@ -111,8 +114,22 @@ pub(super) fn tell(session: &Session, merged: &Merged, json: bool) -> Result<u8>
 
 fn sentence(merged: &Merged) -> String {
     let (from, to) = (&merged.from, &merged.to);
+    let data = match merged.in_data {
+        0 => String::new(),
+        some => format!(
+            "{} of {from} went into the data of {}. ",
+            count(some, "change"),
+            from.node
+        ),
+    };
     let Some(id) = &merged.id else {
-        return format!("{to} has everything that {from} has changed.");
+        return match from == to {
+            true if data.is_empty() => {
+                format!("The data of {} has everything that {from} has.", from.node)
+            }
+            true => data.trim_end().to_string(),
+            false => format!("{data}{to} has everything that {from} has changed."),
+        };
     };
     let next = match merged.is_decided() {
         true => format!(" To boot it next: netbe activate {id}"),
@@ -126,8 +143,8 @@ fn sentence(merged: &Merged) -> String {
         ),
     };
     format!(
-        "Created {id}: {to}, with {} from {from}.{next}",
-        count(merged.taken.len(), "change")
+        "{data}Created {id}: {to}, with {} from {from}.{next}",
+        count(merged.taken.len() - merged.in_data, "change")
     )
 }
 

@@ -30,7 +30,8 @@ use crate::pool::pattern::Named;
 /// data: each path becomes a subvolume under nodes/NODE/data with what the active environment has there, is exported to the
 /// node, and mounted by a line in the fstab of each of its environments, also of those that are there (as with --existing),
 /// so that upgrade, activate, rollback and prune do not touch it. A node that runs uses it from its next boot on; what it
-/// writes to the old place until then stays in the environment, and so does what environments have there, under the mount.
+/// writes to the old place until then is told by status, and netbe merge brings it into the data; what environments have there
+/// stays in them, under the mount.
 /// With systemd the mounts are made before anything that could use them, and where one fails the machine comes up in
 /// emergency mode, not with an empty /home. A path that is taken off the list keeps its subvolume until netbe destroy --data
 /// NODE PATH; back on the list, it is as it was. A template has no data of its own: nodes made from it take over its value,

@@ -27,8 +27,8 @@ use crate::pool::pattern::Named;
 /// came from; then the command is told that brings it.
 ///
 /// The data of a node (netbe-set) does not count: it is the same in every environment. What the node has written where its
-/// data is now, between the moment the data was taken and its next boot, is told as well. Booted from that environment
-/// again, it finds it under its data: mount --bind / /mnt && cp -au /mnt/home/. /home/ (a newer file in the data stays).
+/// data is now, between the moment the data was taken and its next boot, is told as well, with the command that brings it
+/// into the data.
 ///
 /// What every boot writes anew, and what tools keep of a file that they change, does not count: /var/lib/netbe/booted,
 /// /etc/*.swp, /etc/*~, /etc/.pwd.lock, /etc/adjtime, /etc/fake-hwclock.data, /etc/group-, /etc/gshadow-, /etc/mtab,

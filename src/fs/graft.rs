@@ -1,7 +1,7 @@
-//! Puts single entries of one tree into another, which nobody else uses: files, links, and directories without content.
+//! Puts single entries of one tree into another: files, links, and directories without content.
 //!
 //! Promises that nothing outside both trees is read or written: no symbolic link is followed. An entry arrives whole, by
-//! a rename. What a person protects by chattr(1) is changed nevertheless, and protected again. Not durable by itself, and
+//! a rename, so that others may work with the rest; what is being copied when netbe is killed stays in [`leftovers`]. What a person protects by chattr(1) is changed nevertheless, and protected again. Not durable by itself, and
 //! not for deciding what is put.
 
 use std::collections::{BTreeMap, HashMap};
@@ -9,6 +9,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -17,6 +18,7 @@ use nix::fcntl::{AtFlags, renameat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, linkat, unlinkat};
 
+use super::dir_names::all_names_in;
 use super::shown_path::shortened;
 use super::{copy, file_flags, interrupt, opener};
 
@@ -38,6 +40,20 @@ pub struct Graft {
     without_flags: Vec<PathBuf>,
 }
 
+/// Returns what was left at the top of a tree by one that was killed: directories of root's with a reserved name.
+///
+/// # Errors
+/// If the directory cannot be read.
+pub fn leftovers(top: &Path) -> io::Result<Vec<PathBuf>> {
+    let is_own = |path: &PathBuf| {
+        let found = path.symlink_metadata();
+        found.is_ok_and(|found| found.is_dir() && found.uid() == 0)
+    };
+    let names = all_names_in(top)?.into_iter();
+    let reserved = names.filter(|name| name.as_encoded_bytes().starts_with(ASIDE.as_bytes()));
+    Ok(reserved.map(|name| top.join(name)).filter(is_own).collect())
+}
+
 /// What became of an entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Put {
@@ -48,12 +64,16 @@ pub enum Put {
 }
 
 impl Graft {
-    /// Begins with the trees at two trusted paths.
-    pub fn new(from: &Path, to: &Path) -> Result<Self> {
+    /// Begins with the tree below a directory of one at a trusted path, and one at another; the directory's path is
+    /// relative to the first, and empty for all of it.
+    pub fn new(from: &Path, directory: &Path, to: &Path) -> Result<Self> {
         let open = |path: &Path| {
             opener::directory(path).with_context(|| format!("opening {}", path.display()))
         };
         let (from, to) = (open(from)?, open(to)?);
+        let beneath = opener::directory_beneath(&from, directory)
+            .with_context(|| format!("opening '{}'", shortened(directory)))?;
+        let from = File::from(opener::directory_at(&beneath, ".")?);
         for number in 0u32.. {
             let name = format!("{ASIDE}{number}");
             match opener::new_directory_at(&to, name.as_str()) {

@@ -115,12 +115,7 @@ impl Change {
                 (data.off && !self.resume.contains(&data.path)) || self.off.contains(&data.path);
         }
         let is_new = |path: &&DataPath| node.record.data.of(path).is_none();
-        let found = self.resume.iter().filter(is_new).map(|path| Data {
-            path: path.clone(),
-            off: false,
-            from: None,
-            taken: None,
-        });
+        let found = self.resume.iter().filter(is_new).cloned().map(Data::new);
         record.paths.extend(found);
         if !self.adopt.is_empty() {
             let env = self
@@ -133,14 +128,16 @@ impl Change {
             let root = staged.path().join(layout::ROOT);
             data_store::fill(&root, staged.path(), &self.adopt)?;
             data_store::publish(&staged, node, &self.adopt)?;
-            let taken = Some(subvolume::info(&root)?.made);
-            let adopted = self.adopt.iter().map(|path| Data {
-                path: path.clone(),
-                off: false,
-                from: env.uuid().map(str::to_string),
-                taken,
-            });
-            record.paths.extend(adopted);
+            let taken = subvolume::info(&root)?;
+            for path in &self.adopt {
+                record.paths.push(Data {
+                    from: env.uuid().map(str::to_string),
+                    taken: Some(taken.made),
+                    taken_at: Some(taken.created),
+                    filled: Some(data_store::filled(node, path)?),
+                    ..Data::new(path.clone())
+                });
+            }
         }
         record.paths.sort_by(|a, b| a.path.cmp(&b.path));
         record.told = reports::told(node);
@@ -284,12 +281,7 @@ pub(super) fn of_new_node(
     let value = property("data").filter(|_| !is_local && !new.template);
     for Asked { path, usual } in asked(&value.unwrap_or_default()) {
         match obstacle(source, &path)? {
-            None => record.paths.push(Data {
-                path,
-                off: false,
-                from: None,
-                taken: None,
-            }),
+            None => record.paths.push(Data::new(path)),
             Some(_) if usual => {}
             Some(why) => {
                 return Err(Failure::refused(format!("{source} cannot give data: {why}")).into());

@@ -54,6 +54,7 @@ pub fn document(merged: &Merged) -> Result<String> {
         "from": merged.from,
         "to": merged.to,
         "files": files::document(&merged.taken),
+        "files_in_data": merged.in_data,
         "conflicts": conflicts,
         "files_of_packages": merged.of_packages,
         "packages": {

@@ -3,11 +3,14 @@
 //! Promises that a path can be written unquoted in an fstab and an exports file, and that the name of its subvolume leads
 //! back to it. Pure: not for the subvolumes themselves, which are `data_store`'s, nor for who mounts them.
 
+mod record;
+
 use std::fmt;
-use std::path::Path;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
+
+pub use record::{Data, DataRecord, Moment};
 
 /// The value of the property that stands for [`USUAL`].
 pub const DEFAULT: &str = "default";
@@ -71,55 +74,6 @@ const CONTAINERS: [&str; 3] = [
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct DataPath(String);
-
-/// What is known of the data of a node, in its record.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DataRecord {
-    /// The paths with a subvolume, sorted.
-    #[serde(default)]
-    pub paths: Vec<Data>,
-    /// The boot IDs that the node had reported when these last changed: another one is of a boot since.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub told: Vec<String>,
-}
-
-/// A path with a subvolume.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Data {
-    /// The path.
-    pub path: DataPath,
-    /// Whether it was taken off the list: no environment mounts it, and its subvolume stays until it is destroyed.
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    pub off: bool,
-    /// The identity of the environment that it was taken from.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<String>,
-    /// The transaction up to which it has what the environment that it was taken from had; `None` where no node ran.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub taken: Option<u64>,
-}
-
-impl DataRecord {
-    /// Returns whether nothing is known.
-    pub fn is_empty(&self) -> bool {
-        self.paths.is_empty()
-    }
-
-    /// Returns the paths that environments mount.
-    pub fn mounted(&self) -> impl Iterator<Item = &DataPath> {
-        self.paths.iter().filter(|d| !d.off).map(|d| &d.path)
-    }
-
-    /// Returns whether a path, relative to the root directory, is in what environments mount.
-    pub fn is_mounted(&self, path: &Path) -> bool {
-        self.mounted().any(|data| path.starts_with(data.relative()))
-    }
-
-    /// Returns what is known of a path.
-    pub fn of(&self, path: &DataPath) -> Option<&Data> {
-        self.paths.iter().find(|d| d.path == *path)
-    }
-}
 
 /// A path that the property asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, RenameFlags, renameat2};
 
-use super::data::DataPath;
+use super::data::{DataPath, Moment};
 use super::layout;
 use super::node::Node;
 use super::stage::{self, Staged};
@@ -155,6 +155,16 @@ pub fn copy_kept(from: &Path, to: &Path) -> Result<()> {
         subvolume::snapshot_read_only(&from.join(name), &to.join(name))?;
     }
     Ok(())
+}
+
+/// Returns the moment until which a path has what it has now, and nobody has written more in it.
+///
+/// Nobody may write in it meanwhile, and what was written must be on the disk.
+pub fn filled(node: &Node, path: &DataPath) -> io::Result<Moment> {
+    Ok(Moment {
+        transaction: subvolume::info(&subvolume_of(node, path))?.generation,
+        at: jiff::Timestamp::now(),
+    })
 }
 
 /// Returns whether a path has a subvolume that was in use.

@@ -1,6 +1,7 @@
 //! Data that belongs to the node: `set data=` and `destroy --data`.
 
 mod carried;
+mod old_place;
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};

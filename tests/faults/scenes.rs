@@ -266,6 +266,16 @@ fn describing() -> Vec<Scene> {
         scene("set-cmdline", &[], "set cmdline=quiet nog", &["nog"]),
         scene("set-data", &[HELPERS], "set data=/home,/srv nog", &["nog"]),
         scene(
+            "merge-data",
+            &[
+                HELPERS,
+                "set data=/srv kira",
+                "!echo more > nodes/kira/envs/a/root/srv/more",
+            ],
+            "merge kira/a kira/a",
+            &["kira"],
+        ),
+        scene(
             "destroy-data",
             &[HELPERS, "set data=/home,/srv kira", "set data=/srv kira"],
             "destroy -y --data kira /home",

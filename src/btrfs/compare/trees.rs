@@ -60,6 +60,33 @@ impl Trees {
         })
     }
 
+    /// Returns whether no file was changed after a point: neither its data nor anything that the clock tells, which reading
+    /// does not change.
+    pub(super) fn is_as_at(&self, point: Point) -> io::Result<bool> {
+        let wanted = Wanted {
+            after: point.transaction,
+            ..Wanted::all(&[INODE_ITEM, EXTENT_DATA])
+        };
+        for item in Search::new(&self.top, wanted) {
+            interrupt::check_io()?;
+            let item = item?;
+            let is_older = match item.key.kind {
+                INODE_ITEM => {
+                    let inode = inodes::inode(&item.bytes).ok_or_else(malformed)?;
+                    inode.transaction <= point.transaction
+                        || point.at.is_some_and(|at| inode.changed < at)
+                }
+                _ => items::old_data(&item.bytes, point.transaction)
+                    .ok_or_else(malformed)?
+                    .is_some(),
+            };
+            if !is_older {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// Searches an inode's items of these consecutive types.
     fn items(&self, inode: u64, kinds: &'static [u8]) -> Search<'_> {
         Search::new(&self.top, Wanted::of(inode, kinds))

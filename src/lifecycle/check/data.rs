@@ -8,6 +8,7 @@ use std::path::Path;
 use anyhow::Result;
 
 use super::{Finding, Repair};
+use crate::fs::graft;
 use crate::lifecycle::data;
 use crate::pool::{Node, Pool, data_store, layout, lock};
 
@@ -26,6 +27,13 @@ pub(super) fn of_node(pool: &Pool, node: &Node) -> Result<Vec<Finding>> {
                 node.name
             );
             found.push(Finding::new(&node.name, problem, remedy));
+        }
+    }
+    for data in &node.record.data.paths {
+        for left in graft::leftovers(&data_store::subvolume_of(node, &data.path))? {
+            let repair = Repair::Remove(left.clone(), Some(node.name.clone()));
+            let problem = "an interrupted merge left it: copies that have no name yet";
+            found.push(Finding::repairable(left.display(), problem, repair));
         }
     }
     for path in data_store::unknown(node)? {

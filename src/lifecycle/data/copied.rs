@@ -76,15 +76,9 @@ fn give(held: &mut Held, source: &Node, target: &Node, paths: &[DataPath]) -> Re
     let staged = Staged::new(&target.dir, layout::DATA)?;
     data_store::copy(source, staged.path())?;
     data_store::publish(&staged, target, paths)?;
-    let data = |path: &DataPath| Data {
-        path: path.clone(),
-        off: false,
-        from: None,
-        taken: None,
-    };
     let mut record = target.record.clone();
     record.data = DataRecord {
-        paths: paths.iter().map(data).collect(),
+        paths: paths.iter().cloned().map(Data::new).collect(),
         told: reports::told(target),
     };
     let value = list(paths).replace(", ", ",");

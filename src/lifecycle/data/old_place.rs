@@ -4,6 +4,7 @@
 //! By transactions, and by what the data has: a file counts that it does not have, or has in an older state. As of the
 //! filesystem's last commit. Changes nothing.
 
+use std::collections::BTreeMap;
 use std::fs::{File, Metadata};
 use std::io;
 use std::os::unix::fs::MetadataExt;
@@ -13,12 +14,13 @@ use anyhow::{Context, Result};
 use nix::fcntl::OFlag;
 use serde::Serialize;
 
-use crate::btrfs::{compare, subvolume};
+use crate::btrfs::compare::{self, Written};
+use crate::btrfs::subvolume;
 use crate::evidence::Evidence;
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 use crate::lifecycle::left_behind::{self, Place, Since};
-use crate::pool::data::Data;
+use crate::pool::data::{Data, DataPath};
 use crate::pool::{EnvId, Environment, Node, data_store};
 
 /// Files that a node wrote where its data is now.
@@ -26,6 +28,9 @@ use crate::pool::{EnvId, Environment, Node, data_store};
 pub struct OldPlace {
     /// The environment it was written in.
     pub wrote_in: EnvId,
+    /// What the node boots next.
+    #[serde(skip)]
+    pub next: EnvId,
     /// The number of files.
     pub files: u64,
     /// Their size, in bytes.
@@ -45,8 +50,9 @@ impl OldPlace {
     pub fn sentence(&self) -> String {
         let (env, amount, named) = (&self.wrote_in, &self.amount, &self.named);
         format!(
-            "{} wrote {amount} in {env} where its data is now, and that does not have them: {named}; man netbe-status",
-            env.node
+            "{} wrote {amount} in {env} where its data is now, and that does not have them: {named}; to have them, too: \
+             netbe merge {env} {}",
+            env.node, self.next
         )
     }
 }
@@ -62,42 +68,57 @@ pub fn of_node(node: &Node, envs: &[Environment]) -> Result<Vec<OldPlace>> {
         return Ok(Vec::new());
     }
     let evidence = Evidence::recent(node);
+    let next = node.active_if_any()?;
     let mut found = Vec::new();
     for env in envs.iter().filter(|env| env.problems.is_empty()) {
         let was_taken = |data: &Data| data.from.is_some() && data.from.as_deref() == env.uuid();
         let may_run = evidence.booted(env) != Some(false);
         let paths = paths.iter().filter(|data| may_run || was_taken(data));
         let paths: Vec<&Data> = paths.copied().collect();
-        let written = in_environment(node, env, &paths);
+        let next = next.as_ref().unwrap_or(env).id();
+        let written = in_environment(node, env, &next, &paths);
         found
             .extend(written.with_context(|| format!("looking what {} wrote in {env}", node.name))?);
     }
     Ok(found)
 }
 
-fn in_environment(node: &Node, env: &Environment, paths: &[&Data]) -> Result<Option<OldPlace>> {
-    let made = match paths {
+fn in_environment(
+    node: &Node,
+    env: &Environment,
+    next: &EnvId,
+    paths: &[&Data],
+) -> Result<Option<OldPlace>> {
+    let info = match paths {
         [] => return Ok(None),
-        _ => subvolume::info(&env.root())?.made,
+        _ => subvolume::info(&env.root())?,
     };
-    // One that was made later mounts the data from its first boot on.
-    let paths: Vec<&&Data> = paths
-        .iter()
-        .filter(|data| Some(made) <= data.taken)
-        .collect();
-    let Some(taken) = paths.iter().filter_map(|data| data.taken).min() else {
-        return Ok(None);
-    };
-    let changed = match compare::changed_after(&env.root(), taken) {
-        // Root, but not over this filesystem: in a container.
-        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
-        changed => changed?,
-    };
+    let uuid = env.uuid().unwrap_or_default();
+    let lacking = paths.iter().filter_map(|data| {
+        let (after, _) = data.lacks_after(uuid, &info)?;
+        Some((&data.path, after))
+    });
+    let lacking: Vec<(&DataPath, u64)> = lacking.collect();
+    let mut changes: BTreeMap<u64, Written> = BTreeMap::new();
+    for (_, after) in &lacking {
+        if !changes.contains_key(after) {
+            let changed = match compare::changed_after(&env.root(), *after) {
+                // Root, but not over this filesystem: in a container.
+                Err(e) if e.kind() == io::ErrorKind::PermissionDenied => return Ok(None),
+                changed => changed?,
+            };
+            changes.insert(*after, changed);
+        }
+    }
     let root = Tree::open(&env.root())?;
     let mut written = Vec::new();
-    for Data { path, .. } in paths {
+    for (path, after) in lacking {
         let top = Tree::open(&data_store::subvolume_of(node, path))?;
-        for changed in &changed.paths {
+        for changed in changes
+            .get(&after)
+            .iter()
+            .flat_map(|changed| &changed.paths)
+        {
             interrupt::check()?;
             let Ok(below) = changed.strip_prefix(path.relative()) else {
                 continue;
@@ -109,11 +130,13 @@ fn in_environment(node: &Node, env: &Environment, paths: &[&Data]) -> Result<Opt
             }
         }
     }
-    let summed = left_behind::summed(env, env, Since::Made, &written, changed.more);
+    let more = changes.values().any(|changed| changed.more);
+    let summed = left_behind::summed(env, env, Since::Made, &written, more);
     Ok(summed
         .filter(|_| !written.is_empty())
         .map(|summed| OldPlace {
             wrote_in: env.id(),
+            next: next.clone(),
             amount: summed.amount(),
             named: summed.named(),
             files: summed.files,

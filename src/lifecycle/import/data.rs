@@ -89,12 +89,8 @@ pub(super) fn record_with(
     if let Some(node) = existing.filter(|node| node.active.is_some()) {
         refuse_without_helper(node)?;
     }
-    record.data.paths.extend(paths.iter().map(|path| Data {
-        path: path.clone(),
-        off: false,
-        from: None,
-        taken: None,
-    }));
+    let received = paths.iter().cloned().map(Data::new);
+    record.data.paths.extend(received);
     record.data.paths.sort_by(|a, b| a.path.cmp(&b.path));
     if let Some(node) = existing {
         record.data.told = reports::told(node);

@@ -50,21 +50,35 @@ pub(super) fn apply(
 ) -> Result<(Vec<Conflict>, Vec<PathBuf>)> {
     let (mut blocked, mut without_flags) = (Vec::new(), Vec::new());
     for (number, half) in found.halves.iter().enumerate() {
-        let mut work = Work {
-            from,
-            place: &places[number],
-            conflicts,
-            graft: Graft::new(&from_halves[number], &to_halves[number])?,
-            moved: Vec::new(),
-            blocked: Vec::new(),
-        };
-        work.half(half)?;
+        let graft = Graft::new(&from_halves[number], Path::new(""), &to_halves[number])?;
+        let (in_the_way, lost) = put(half, graft, from, conflicts, &places[number])?;
         accounts(half, &to_halves[number])?;
-        let lost = work.graft.finish()?;
-        without_flags.extend(lost.into_iter().map(|path| places[number].join(path)));
-        blocked.extend(work.blocked);
+        blocked.extend(in_the_way);
+        without_flags.extend(lost);
     }
     Ok((blocked, without_flags))
+}
+
+/// Puts what is taken into one tree, the files of accounts apart; `place` is where the node has it. Returns as [`apply`].
+pub(super) fn put(
+    half: &Half,
+    graft: Graft,
+    from: &Environment,
+    conflicts: Conflicts,
+    place: &Path,
+) -> Result<(Vec<Conflict>, Vec<PathBuf>)> {
+    let mut work = Work {
+        from,
+        place,
+        conflicts,
+        graft,
+        moved: Vec::new(),
+        blocked: Vec::new(),
+    };
+    work.half(half)?;
+    let lost = work.graft.finish()?;
+    let lost = lost.into_iter().map(|path| place.join(path));
+    Ok((work.blocked, lost.collect()))
 }
 
 impl Work<'_> {
@@ -131,4 +145,14 @@ fn accounts(half: &Half, to: &Path) -> Result<()> {
             .with_context(|| format!("merging /{path}"))?;
     }
     Ok(())
+}
+
+/// Returns the note about files that lost attributes.
+pub(super) fn lost_flags(paths: &[PathBuf]) -> Option<String> {
+    let first: &Path = paths.first()?;
+    Some(format!(
+        "{} files lost attributes of chattr(1), {} first",
+        paths.len(),
+        first.display()
+    ))
 }

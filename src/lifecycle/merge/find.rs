@@ -61,8 +61,8 @@ pub(super) struct Found {
     pub(super) conflicts: Vec<Conflict>,
     /// Files that FROM changed, and that stay as the packages of TO have them.
     pub(super) of_packages: Vec<PathBuf>,
-    /// What FROM wrote in places that are the node's data now: nothing that is booted next shows it.
-    pub(super) of_data: Vec<PathBuf>,
+    /// For each path of the node's data that FROM used as its own: what goes into the data.
+    pub(super) in_data: Vec<(DataPath, Half)>,
     /// Whose paths are too long to be looked at.
     pub(super) unread: Vec<PathBuf>,
 }
@@ -179,8 +179,8 @@ impl Sides<'_> {
             if by_content(&path) || !is_asked_for(&shown, self.paths) {
                 continue;
             }
+            // It goes into the data, if it goes anywhere.
             if self.is_data(&shown) {
-                found.of_data.push(shown);
                 continue;
             }
             let owned = shown
@@ -247,6 +247,21 @@ impl Sides<'_> {
         shown: PathBuf,
         change: &Change,
     ) {
+        let half = &mut found.halves[usize::from(in_boot)];
+        let conflict = half.conflict(self.from, self.conflicts, shown, change);
+        found.conflicts.push(conflict);
+    }
+}
+
+impl Half {
+    /// Notes that both changed a path: TO's stays, and FROM's is put beside it, if that is wanted.
+    pub(super) fn conflict(
+        &mut self,
+        from: &Environment,
+        conflicts: Conflicts,
+        shown: PathBuf,
+        change: &Change,
+    ) -> Conflict {
         let is_directory =
             |node: &Option<compare::Node>| node.as_ref().is_some_and(|n| n.kind == Kind::Directory);
         let why = match (&change.before, &change.after) {
@@ -260,16 +275,31 @@ impl Sides<'_> {
         // Of directories only the attributes are left, which need no second directory.
         let has_beside = change.before.is_some()
             && !(is_directory(&change.before) && is_directory(&change.after));
-        let beside = (has_beside && self.conflicts == Conflicts::Beside).then(|| {
-            let half = &mut found.halves[usize::from(in_boot)];
-            half.beside.insert(change.path.clone());
-            super::beside(&shown, self.from)
+        let beside = (has_beside && conflicts == Conflicts::Beside).then(|| {
+            self.beside.insert(change.path.clone());
+            super::beside(&shown, from)
         });
-        found.conflicts.push(Conflict {
+        Conflict {
             path: shown,
             why: why.to_string(),
             beside,
-        });
+        }
+    }
+
+    /// Notes that a path is taken from FROM.
+    pub(super) fn take(&mut self, change: &Change) {
+        match change.before.is_some() {
+            true => self.put.insert(change.path.clone()),
+            false => self.remove.insert(change.path.clone()),
+        };
+    }
+
+    /// Returns whether nothing is done.
+    pub(super) fn is_empty(&self) -> bool {
+        self.put.is_empty()
+            && self.remove.is_empty()
+            && self.beside.is_empty()
+            && self.accounts.is_empty()
     }
 }
 
@@ -281,11 +311,7 @@ pub(super) fn take(
     change: Change,
     is_passing: bool,
 ) {
-    let half = &mut found.halves[usize::from(in_boot)];
-    match change.before.is_some() {
-        true => half.put.insert(change.path.clone()),
-        false => half.remove.insert(change.path.clone()),
-    };
+    found.halves[usize::from(in_boot)].take(&change);
     // Caches and logs come along, and are no news.
     if is_passing {
         return;

@@ -1,12 +1,14 @@
 //! `activate --merge`: what a node would leave behind is merged into what it boots next.
 //!
-//! Promises that nothing is activated where both changed the same file. Not for the merge.
+//! What it wrote where its data is now goes into the data. Promises that nothing is activated where both changed the same file. Not for the merge.
 
 use anyhow::Result;
 
 use super::{Merged, Request, merge};
+use crate::btrfs::subvolume;
 use crate::evidence::Evidence;
 use crate::failure::Failure;
+use crate::lifecycle::data::old_place;
 use crate::lifecycle::left_behind::{self, AsOf, LeftBehind};
 use crate::lifecycle::{Mode, Outcome, activate, activate_new};
 use crate::merge::decide::Conflicts;
@@ -32,17 +34,20 @@ pub fn and_activate(
 ) -> Result<Outcome<Taken>> {
     let chosen = activate::choose(pool, operand)?.env;
     let node = pool.node(&chosen.node)?;
+    subvolume::sync(pool.root())?;
     let left = left_behind::by_booting(pool, &node, &chosen, AsOf::Now)?;
-    let from = match left.as_slice() {
-        [] => {
+    let old_places = old_place::of_node(&node, &node.environments()?)?;
+    let from = match (left.as_slice(), old_places.as_slice()) {
+        ([], []) => {
             let done = activate::activate(pool, operand, force, mode)?;
             return Ok(done.map(|activated| Taken {
                 merged: None,
                 activated: Some(activated),
             }));
         }
-        [one] => one.wrote_in.clone(),
-        several => the_booted_one(&node, several)?,
+        ([], [first, ..]) => first.wrote_in.clone(),
+        ([one], _) => one.wrote_in.clone(),
+        (several, _) => the_booted_one(&node, several)?,
     };
     let request = Request {
         from,

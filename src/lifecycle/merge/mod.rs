@@ -8,6 +8,7 @@ mod apply;
 mod base;
 mod by_content;
 mod find;
+mod in_data;
 mod left_behind;
 mod packages;
 mod run;
@@ -52,9 +53,6 @@ pub struct Request {
 
 impl Request {
     fn check(&self) -> Result<()> {
-        if self.from == self.to {
-            return Err(Failure::usage(format!("{} twice", self.from)).into());
-        }
         if self.from.node != self.to.node {
             return Err(Failure::refused(format!(
                 "{} and {} are of two nodes",
@@ -87,6 +85,8 @@ pub struct Merged {
     pub to: EnvId,
     /// What was taken from FROM, sorted by path.
     pub taken: Vec<Changed>,
+    /// How many of these went into the data of the node.
+    pub in_data: usize,
     /// What both changed, sorted by path.
     pub conflicts: Vec<Conflict>,
     /// Whether TO's was asked for where both changed something.
@@ -118,6 +118,10 @@ impl Merged {
             1 => format!("1 change of {} was merged", self.from),
             more => format!("{more} changes of {} were merged", self.from),
         };
+        let taken = match self.in_data {
+            0 => taken,
+            some => format!("{taken}, {some} of them into the node's data"),
+        };
         let conflict = |conflict: &Conflict| {
             let beside = conflict.beside.as_ref();
             let beside = beside.map(|at| format!("; {}'s is {}", self.from, at.display()));
@@ -140,6 +144,10 @@ pub fn merge(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Merge
     pool.refuse_work(&node.name, &request.from.env, mode.patience())?;
     let lock = mode.lock_idle(pool, &node.name, &request.to.env)?;
     let node = pool.node(&node.name)?;
+    node.refuse_lost()?;
+    if request.from == request.to {
+        in_data::require(&node, &node.environment(&request.from.env)?)?;
+    }
     let run = Run::new(pool, &node, request)?;
     match lock {
         None => Ok(Outcome::Planned(run.steps()?)),

@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use jiff::Timestamp;
 
 use super::find::{Found, Half, Sides};
-use super::{Conflict, Merged, Request, apply, base, packages, steps};
+use super::in_data::Search;
+use super::{Conflict, Merged, Request, apply, base, packages};
 use crate::btrfs::subvolume::{self, Info};
 use crate::lifecycle::Mode;
 use crate::lifecycle::staged::{
@@ -15,20 +16,21 @@ use crate::lifecycle::staged::{
 };
 use crate::merge::decide::Conflicts;
 use crate::packages::Chosen;
+use crate::pool::data::Moment;
 use crate::pool::record::{EnvRecord, Merged as Until};
 use crate::pool::stage::Staged;
 use crate::pool::{EnvId, EnvName, Environment, Node, NodeLock, Operand, Pool, layout};
 
 /// A merge of two environments of a node.
 pub(super) struct Run<'a> {
-    pool: &'a Pool,
-    node: &'a Node,
-    from: Environment,
-    to: Environment,
-    before: EnvRecord,
+    pub(super) pool: &'a Pool,
+    pub(super) node: &'a Node,
+    pub(super) from: Environment,
+    pub(super) to: Environment,
+    pub(super) before: EnvRecord,
     name: EnvName,
-    base: base::Base,
-    request: &'a Request,
+    pub(super) base: base::Base,
+    pub(super) request: &'a Request,
     /// Whether TO is still in its stage, and the result is published in its place.
     is_staged: bool,
 }
@@ -80,11 +82,11 @@ impl<'a> Run<'a> {
         })
     }
 
-    fn id(&self) -> EnvId {
+    pub(super) fn id(&self) -> EnvId {
         EnvId::new(&self.node.name, &self.name)
     }
 
-    fn merging(&self) -> String {
+    pub(super) fn merging(&self) -> String {
         format!("merging {} into {}", self.from, self.to)
     }
 
@@ -92,7 +94,7 @@ impl<'a> Run<'a> {
         self.request.conflicts == Conflicts::Ours
     }
 
-    fn target(&self) -> Target<'_> {
+    pub(super) fn target(&self) -> Target<'_> {
         Target {
             pool: self.pool,
             node: &self.node.name,
@@ -102,7 +104,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    fn sides(&self, from_halves: [PathBuf; 2], to_halves: [PathBuf; 2]) -> Sides<'_> {
+    pub(super) fn sides(&self, from_halves: [PathBuf; 2], to_halves: [PathBuf; 2]) -> Sides<'_> {
         Sides {
             from: &self.from,
             to: &self.to,
@@ -116,51 +118,25 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Returns the steps of a dry run, from what both have now.
-    pub(super) fn steps(&self) -> Result<Vec<String>> {
-        subvolume::sync(self.pool.root())?;
-        self.target().foresee(&self.to, &self.before)?;
-        let (from, to, name) = (&self.from, &self.to, self.id());
-        let sides = self.sides([from.root(), from.boot()], [to.root(), to.boot()]);
-        let found = sides.find().with_context(|| self.merging())?;
-        let packages = packages::chosen(&self.base, from, &to.root())?;
-        if found.is_empty() && (packages.is_empty() || !self.request.packages) {
-            return Ok(Vec::new());
+    pub(super) fn search<'s>(&'s self, root: &'s Path) -> Search<'s> {
+        Search {
+            node: self.node,
+            from: &self.from,
+            root,
+            paths: &self.request.paths,
+            conflicts: self.request.conflicts,
         }
-        let mut steps = vec![format!("snapshot both halves of {to} as {name}")];
-        steps.extend(steps::taken(from, &found.taken));
-        steps.extend(
-            found
-                .conflicts
-                .iter()
-                .map(|conflict| match &conflict.beside {
-                    Some(at) => format!(
-                        "leave {} as in {to} ({}), and put that of {from} beside it: {}",
-                        conflict.path.display(),
-                        conflict.why,
-                        at.display()
-                    ),
-                    None => format!(
-                        "leave {} as in {to} ({})",
-                        conflict.path.display(),
-                        conflict.why
-                    ),
-                }),
-        );
-        if self.request.packages {
-            steps.extend(
-                packages::steps(to, &packages)?
-                    .iter()
-                    .map(|step| format!("run in it: {}", step.argv.join(" "))),
-            );
-        }
-        steps.push(format!(
-            "put the boot files and fstab of {name} right, and verify it"
-        ));
-        Ok(steps)
+    }
+
+    /// Returns whether only what FROM wrote where the data is now is merged: the data is no part of TO.
+    pub(super) fn is_of_data_alone(&self) -> bool {
+        self.from.name == self.to.name && !self.is_staged
     }
 
     pub(super) fn perform(&self, lock: NodeLock, mode: Mode) -> Result<Merged> {
+        if self.is_of_data_alone() {
+            return self.perform_of_data(&lock);
+        }
         let mut staged = StagedEnvironment::in_node(self.target(), self.node)?;
         let mut notes = staged.snapshot(&self.to)?;
         origin_texts::keep(&staged)?;
@@ -186,8 +162,16 @@ impl<'a> Run<'a> {
         let mut found = sides.find().with_context(|| self.merging())?;
         let packages = packages::chosen(&self.base, &self.from, &to_halves[0])?;
         let brings_packages = self.request.packages && !packages.is_empty();
+        let search = self.search(&from_halves[0]);
+        let mut data = search.find()?;
+        let bring_data = |lock: &NodeLock, data: &mut Found| {
+            let node = self.pool.again()?.node(&self.node.name)?;
+            search.apply(data, &node, moment(root), lock)
+        };
         if found.is_empty() && !brings_packages && !self.is_staged {
-            return Ok(self.result(None, found, packages, notes));
+            let lock = mode.lock_again(self.pool, &self.node.name)?;
+            notes.extend(bring_data(&lock, &mut data)?);
+            return Ok(self.result(None, found, data, packages, notes));
         }
         let places = [false, true].map(|in_boot| sides.place(in_boot));
         let (blocked, without_flags) = apply::apply(
@@ -200,20 +184,34 @@ impl<'a> Run<'a> {
         )
         .with_context(|| self.merging())?;
         found.blocked(blocked);
-        notes.extend(lost_flags(&without_flags));
-        drop(copy);
+        notes.extend(apply::lost_flags(&without_flags));
         if brings_packages {
             packages::bring(self.pool, self.node, &self.before, staged.dir(), &packages)?;
             notes.extend(snapshot::flatten_within(&staged.root())?);
         }
         let lock = mode.lock_again(self.pool, &self.node.name)?;
+        notes.extend(bring_data(&lock, &mut data)?);
+        drop(copy);
         staged.look_again(&lock)?;
         let is_decided = self.is_ours() || found.conflicts.is_empty();
         let made = self.publish(staged, &lock, begun, until, is_decided)?;
-        let mut merged = self.result(Some(self.id()), found, packages, notes);
+        let mut merged = self.result(Some(self.id()), found, data, packages, notes);
         merged.notes.extend(made.notes);
         merged.warnings.extend(made.warnings);
         Ok(merged)
+    }
+
+    fn perform_of_data(&self, lock: &NodeLock) -> Result<Merged> {
+        let copy = Staged::new(&self.node.dir, self.from.name.as_str())?;
+        snapshot::snapshot(&self.from, copy.path())?;
+        subvolume::sync(copy.path())?;
+        let root = copy.path().join(layout::ROOT);
+        let until = moment(subvolume::info(&root)?);
+        let search = self.search(&root);
+        let mut data = search.find()?;
+        let note = search.apply(&mut data, self.node, until, lock)?;
+        let nothing = (Found::default(), Chosen::default());
+        Ok(self.result(None, nothing.0, data, nothing.1, note.into_iter().collect()))
     }
 
     fn publish(
@@ -263,10 +261,13 @@ impl<'a> Run<'a> {
     fn result(
         &self,
         id: Option<EnvId>,
-        found: Found,
+        mut found: Found,
+        data: Found,
         packages: Chosen,
         notes: Vec<String>,
     ) -> Merged {
+        let in_data = data.taken.len();
+        found.extend(data);
         let mut warnings = Vec::new();
         if let Some(first) = found.unread.first() {
             warnings.push(format!(
@@ -276,24 +277,12 @@ impl<'a> Run<'a> {
                 crate::fs::shown_path::shortened(first)
             ));
         }
-        if let Some(first) = found.of_data.first() {
-            warnings.push(format!(
-                "{} wrote {} in places that are the node's data now, {} first: they stay there, and nothing that mounts \
-                 the data shows them; netbe mount {} shows them",
-                self.from,
-                match found.of_data.len() {
-                    1 => "1 file".to_string(),
-                    more => format!("{more} files"),
-                },
-                first.display(),
-                self.from
-            ));
-        }
         Merged {
             id,
             from: self.from.id(),
             to: self.to.id(),
             taken: found.taken,
+            in_data,
             conflicts: found.conflicts,
             ours: self.is_ours(),
             of_packages: found.of_packages.len(),
@@ -306,24 +295,33 @@ impl<'a> Run<'a> {
 }
 
 impl Found {
-    fn is_empty(&self) -> bool {
-        let is_empty = |half: &Half| {
-            half.put.is_empty()
-                && half.remove.is_empty()
-                && half.beside.is_empty()
-                && half.accounts.is_empty()
-        };
-        self.halves.iter().all(is_empty) && self.conflicts.is_empty()
+    pub(super) fn is_empty(&self) -> bool {
+        self.halves.iter().all(Half::is_empty) && self.conflicts.is_empty()
+    }
+
+    fn extend(&mut self, other: Self) {
+        self.taken.extend(other.taken);
+        self.taken.sort_by(|a, b| a.path.cmp(&b.path));
+        self.conflicts.extend(other.conflicts);
+        self.conflicts.sort_by(|a, b| a.path.cmp(&b.path));
+        self.unread.extend(other.unread);
     }
 
     /// Notes what could not stand at its path: that was not taken.
-    fn blocked(&mut self, blocked: Vec<Conflict>) {
+    pub(super) fn blocked(&mut self, blocked: Vec<Conflict>) {
         for conflict in &blocked {
             self.taken
                 .retain(|taken| !taken.path.starts_with(&conflict.path));
         }
         self.conflicts.extend(blocked);
         self.conflicts.sort_by(|a, b| a.path.cmp(&b.path));
+    }
+}
+
+fn moment(copy: Info) -> Moment {
+    Moment {
+        transaction: copy.made,
+        at: copy.created,
     }
 }
 
@@ -340,13 +338,4 @@ fn note_merged(merged: &mut Vec<Until>, from: &Environment, own: &Until) {
         merged.retain(|there| there.uuid != one.uuid);
         merged.push(one);
     }
-}
-
-fn lost_flags(paths: &[PathBuf]) -> Option<String> {
-    let first: &Path = paths.first()?;
-    Some(format!(
-        "{} files lost attributes of chattr(1), {} first",
-        paths.len(),
-        first.display()
-    ))
 }

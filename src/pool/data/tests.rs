@@ -1,5 +1,7 @@
 //! Paths and values, in tables.
 
+use std::path::Path;
+
 use super::*;
 
 #[test]
@@ -82,14 +84,8 @@ fn a_value_has_paths_none_of_which_is_in_another() {
 fn a_path_covers_what_is_below_it() {
     let path: DataPath = "/var/lib/docker".parse().unwrap();
     assert!(path.holds_containers());
-    let data = Data {
-        path,
-        off: false,
-        from: None,
-        taken: None,
-    };
     let record = DataRecord {
-        paths: vec![data],
+        paths: vec![Data::new(path)],
         ..DataRecord::default()
     };
     assert!(record.is_mounted(Path::new("var/lib/docker/overlay2")));

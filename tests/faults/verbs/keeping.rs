@@ -38,6 +38,15 @@ pub(super) const VERBS: &[Verb] = &[
         ..PLAIN
     },
     Verb {
+        name: "merge-data",
+        spoil: Some(with_old_place),
+        line: "merge ordo/x ordo/x",
+        unseen: true,
+        done: &["has everything that ordo/x has"],
+        touched: &["ordo"],
+        ..PLAIN
+    },
+    Verb {
         name: "destroy-data",
         spoil: Some(with_data_off),
         line: "destroy -y --data ordo /home",
@@ -144,6 +153,19 @@ fn mount_nfs(pool: &Pool) {
 fn with_data(pool: &Pool) {
     mount_nfs(pool);
     pool.netbe().ok("set data=/home,/srv ordo");
+}
+
+/// Writes in the old place, as the node does until it mounts its data.
+fn with_old_place(pool: &Pool) {
+    mount_nfs(pool);
+    let srv = pool.half("ordo/x", "root").join("srv");
+    fs::create_dir_all(srv.join("deep")).expect("it can be made");
+    fs::write(srv.join("gone"), "old").expect("it can be written");
+    pool.netbe().ok("set data=/srv ordo");
+    fs::remove_file(srv.join("gone")).expect("it was there");
+    for name in ["deep/one", "deep/two", "three"] {
+        fs::write(srv.join(name), name).expect("it can be written");
+    }
 }
 
 fn with_data_off(pool: &Pool) {
