@@ -228,7 +228,7 @@ fn one_that_cannot_go_does_not_keep_the_others() {
         "{said:#?}"
     );
     assert!(said.stderr.contains("error: kira: node.json"), "{said:#?}");
-    assert!(said.stderr.contains("--take-over -n"), "{said:#?}");
+    assert!(said.stderr.contains(" --take-over\n"), "{said:#?}");
     pool.refuses(4, "prune nog werda", &["no node werda"]);
     assert!(!pool.at("locks/werda").exists());
     fs::remove_dir_all(pool.at("nodes/kira")).unwrap();
