@@ -16,12 +16,13 @@ HOOKS=("${HOOKS[@]}")
 unset netbe_at
 "#;
 
-/// Where initramfs-tools has its settings, before those that are lent.
-const INITRAMFS_TOOLS: &[&str] = &[
-    "usr/share/initramfs-tools/conf.d",
-    "etc/initramfs-tools/conf.d",
-];
+/// In the place of what is for the machine it runs on; read after all other settings, which a program may change first.
+const NO_DEP: &str = "case ${MODULES:-} in dep) MODULES=most ;; esac\n";
 
+/// What a system with Debian's packages has.
+const DPKG: &str = "var/lib/dpkg";
+
+const FLASH_KERNEL: &str = "usr/sbin/flash-kernel";
 /// Where flash-kernel is told the machine (flash-kernel(8)).
 const MACHINE: &str = "etc/flash-kernel/machine";
 /// What flash-kernel knows machines by.
@@ -29,24 +30,25 @@ const MACHINES: &str = "usr/share/flash-kernel/db/all.db";
 /// Models that flash-kernel treats alike: the first that it knows.
 const PI: &str = "Raspberry Pi 4 Model B";
 
-/// Returns the files to lend, each with its path.
+/// Returns the files to lend, each with its path: also for tools that a program may install first.
 pub(super) fn files(tree: &Tree) -> Vec<(&'static str, String)> {
+    let has = |any: &[&str]| any.iter().any(|path| is_there(tree, path));
     let mut files = Vec::new();
-    if wants_modules_of_the_machine(tree) {
+    if has(&["etc/initramfs-tools", DPKG]) {
         // MODULES=dep looks for the disk that `/` is on, and for drivers of this server.
         files.push((
             "etc/initramfs-tools/conf.d/zz-netbe",
-            format!("{LENT}MODULES=most\n"),
+            format!("{LENT}{NO_DEP}"),
         ));
     }
-    if is_there(tree, "usr/lib/dracut") {
+    if has(&["usr/lib/dracut", DPKG, "usr/bin/rpm"]) {
         // Host-only is for this server's devices and mounts: dracut.conf(5).
         files.push((
             "etc/dracut.conf.d/zz-netbe.conf",
             format!("{LENT}hostonly=\"no\"\nhostonly_cmdline=\"no\"\n"),
         ));
     }
-    if is_there(tree, "usr/bin/mkinitcpio") {
+    if has(&["usr/bin/mkinitcpio", "usr/bin/pacman"]) {
         // Its hook autodetect takes the drivers of the machine it runs on: mkinitcpio.conf(5).
         files.push((
             "etc/mkinitcpio.conf.d/zz-netbe.conf",
@@ -56,9 +58,10 @@ pub(super) fn files(tree: &Tree) -> Vec<(&'static str, String)> {
     files
 }
 
-/// Returns variables for programs of the environment, by what its boot half is.
+/// Returns variables for programs of the environment, by what its boot half is: also for a flash-kernel that a program may
+/// install first.
 pub(super) fn variables(tree: &Tree, boot: &Tree) -> Vec<(&'static str, String)> {
-    if !is_there(tree, "usr/sbin/flash-kernel") {
+    if !is_there(tree, DPKG) && !is_there(tree, FLASH_KERNEL) {
         return Vec::new();
     }
     // Where the server was started by EFI, it copies nothing, and ends well.
@@ -67,53 +70,39 @@ pub(super) fn variables(tree: &Tree, boot: &Tree) -> Vec<(&'static str, String)>
         let is_pi = ["bootcode.bin", "start.elf", "start4.elf", "config.txt"]
             .iter()
             .any(|file| is_there(boot, file));
-        let machine = match is_pi {
-            true => raspberry_pi(&tree.read_text(MACHINES).ok().flatten().unwrap_or_default()),
-            // Nothing is copied for it; netbe's boot files name the newest kernel.
-            false => "none".to_string(),
+        let machines = || tree.read_text(MACHINES).ok().flatten();
+        let machine = match is_pi && is_there(tree, FLASH_KERNEL) {
+            true => raspberry_pi(machines().as_deref()),
+            false => None,
         };
-        all.push(("FK_MACHINE", machine));
+        // "none": nothing is copied; netbe's boot files name the newest kernel.
+        all.push(("FK_MACHINE", machine.unwrap_or_else(|| "none".to_string())));
     }
     all
 }
 
-/// Returns a Raspberry Pi by the name that flash-kernel has for one: it compares whole names.
-fn raspberry_pi(machines: &str) -> String {
+/// Returns a Raspberry Pi by the name that flash-kernel has for one, of those that it copies the kernel to the firmware's
+/// files for; for others it makes what U-Boot reads, if it knows them at all. It compares whole names.
+fn raspberry_pi(machines: Option<&str>) -> Option<String> {
+    let Some(machines) = machines else {
+        return Some(PI.to_string());
+    };
     let known: Vec<&str> = machines
-        .lines()
+        .split("\n\n")
+        .filter(|entry| entry.contains(": /boot/firmware/") || entry.contains("Method: pi"))
+        .flat_map(str::lines)
         .filter_map(|line| line.strip_prefix("Machine:"))
         .map(str::trim)
         .filter(|name| name.starts_with("Raspberry Pi") && !name.contains('*'))
         .collect();
-    let newest = known
+    let like = |name: &str| known.iter().find(|known| known.starts_with(name));
+    known
         .iter()
         .find(|name| **name == PI)
-        .or_else(|| known.iter().find(|name| name.starts_with(PI)))
-        .or_else(|| {
-            known
-                .iter()
-                .find(|name| name.starts_with("Raspberry Pi 3 Model B"))
-        })
-        .or(known.first());
-    newest.map_or(PI, |name| *name).to_string()
-}
-
-fn wants_modules_of_the_machine(tree: &Tree) -> bool {
-    let mut files = vec!["etc/initramfs-tools/initramfs.conf".to_string()];
-    for dir in INITRAMFS_TOOLS {
-        let names = tree.names(dir).unwrap_or_default();
-        files.extend(names.iter().map(|name| format!("{dir}/{name}")));
-    }
-    files
-        .iter()
-        .any(|file| matches!(tree.read_text(file), Ok(Some(text)) if says_dep(&text)))
-}
-
-fn says_dep(text: &str) -> bool {
-    text.lines().any(|line| {
-        let value = line.trim().strip_prefix("MODULES=");
-        value.is_some_and(|v| v.trim().trim_matches(['"', '\'']) == "dep")
-    })
+        .or_else(|| like(PI))
+        .or_else(|| like("Raspberry Pi 3 Model B"))
+        .or(known.first())
+        .map(|name| (*name).to_string())
 }
 
 fn is_there(tree: &Tree, path: &str) -> bool {
@@ -134,33 +123,38 @@ mod tests {
     }
 
     #[test]
-    fn an_initramfs_is_for_any_machine_where_it_would_be_for_this_server() {
-        for (path, text, want) in [
-            (
-                "etc/initramfs-tools/initramfs.conf",
-                "# MODULES=dep\nMODULES=most\n",
-                None,
-            ),
-            (
-                "etc/initramfs-tools/initramfs.conf",
-                "MODULES=dep\n",
-                Some("MODULES=most"),
-            ),
-            (
-                "etc/initramfs-tools/conf.d/driver-policy",
-                "MODULES=\"dep\"\n",
-                Some("MODULES=most"),
-            ),
-            ("usr/lib/dracut/dracut-init.sh", "", Some("hostonly=\"no\"")),
-            ("usr/bin/mkinitcpio", "", Some("unset netbe_at")),
+    fn an_initramfs_is_for_any_machine_also_by_a_tool_that_comes_later() {
+        let dep = "etc/initramfs-tools/conf.d/zz-netbe";
+        let dracut = "etc/dracut.conf.d/zz-netbe.conf";
+        for (path, want) in [
+            ("etc/apk/world", &[] as &[_]),
+            ("var/lib/dpkg/status", &[dep, dracut]),
+            ("usr/lib/dracut/dracut-init.sh", &[dracut]),
+            ("usr/bin/rpm", &[dracut]),
+            ("usr/bin/pacman", &["etc/mkinitcpio.conf.d/zz-netbe.conf"]),
         ] {
             let root = tempfile::tempdir().unwrap();
-            put(root.path(), path, text);
+            put(root.path(), path, "");
             let files = files(&Tree::open(root.path()).unwrap());
-            match want {
-                None => assert!(files.is_empty(), "{path}"),
-                Some(line) => assert!(files[0].1.lines().any(|l| l == line), "{path} {files:?}"),
-            }
+            let paths: Vec<_> = files.iter().map(|(path, _)| *path).collect();
+            assert_eq!(paths, want, "{path}");
+        }
+    }
+
+    #[test]
+    fn only_modules_for_this_server_become_modules_for_most() {
+        for (before, want) in [
+            ("MODULES=dep", "most"),
+            ("MODULES=list", "list"),
+            ("MODULES=netboot", "netboot"),
+            ("unset MODULES", ""),
+        ] {
+            let script = format!("set -eu; {before}; {NO_DEP}\necho \"${{MODULES:-}}\"");
+            let out = std::process::Command::new("/bin/sh")
+                .args(["-c", &script])
+                .output()
+                .unwrap();
+            assert_eq!(String::from_utf8_lossy(&out.stdout).trim(), want, "{out:?}");
         }
     }
 
@@ -185,38 +179,45 @@ mod tests {
 
     #[test]
     fn flash_kernel_is_told_the_machine_where_nobody_told_it() {
-        let boot = |pi: bool| {
-            let dir = tempfile::tempdir().unwrap();
+        const DEBIANS: &str = "Machine: Raspberry Pi 3 Model B\nBoot-Script-Path: /boot/boot.scr\n";
+        let told = |pi: bool, paths: &[(&str, &str)]| {
+            let (root, boot) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
             if pi {
-                put(dir.path(), "config.txt", "");
+                put(boot.path(), "config.txt", "");
             }
-            dir
-        };
-        let told = |pi: bool, prepare: &dyn Fn(&Path)| {
-            let (root, boot) = (tempfile::tempdir().unwrap(), boot(pi));
-            prepare(root.path());
+            for (path, text) in paths {
+                put(root.path(), path, text);
+            }
             let (tree, boot) = (Tree::open(root.path()), Tree::open(boot.path()));
             let all = variables(&tree.unwrap(), &boot.unwrap());
             all.into_iter()
                 .find(|(name, _)| *name == "FK_MACHINE")
                 .map(|(_, value)| value)
         };
-        let program = |root: &Path| put(root, "usr/sbin/flash-kernel", "");
-        assert_eq!(told(true, &|_| ()), None);
-        assert_eq!(told(true, &program).as_deref(), Some(PI));
-        assert_eq!(told(false, &program).as_deref(), Some("none"));
-        let machine = |root: &Path| {
-            program(root);
-            put(root, MACHINE, "Pine64 Rock64\n");
-        };
-        assert_eq!(told(true, &machine), None);
-        assert_eq!(
-            raspberry_pi("Machine: Raspberry Pi Zero\nMachine: Raspberry Pi 3 Model B+\n"),
-            "Raspberry Pi 3 Model B+"
-        );
-        assert_eq!(
-            raspberry_pi("Machine: Raspberry Pi *\nMachine: Raspberry Pi 4 Model B Rev 1.4\n"),
-            "Raspberry Pi 4 Model B Rev 1.4"
-        );
+        let (dpkg, program) = (("var/lib/dpkg/status", ""), (FLASH_KERNEL, ""));
+        for (pi, paths, want) in [
+            (true, &[] as &[_], None),
+            // It may be installed first; Debian's knows no Pi by whose firmware it boots.
+            (true, &[dpkg], Some("none")),
+            (true, &[dpkg, program, (MACHINES, DEBIANS)], Some("none")),
+            (true, &[dpkg, program], Some(PI)),
+            (false, &[dpkg, program], Some("none")),
+            (true, &[dpkg, program, (MACHINE, "Pine64 Rock64\n")], None),
+        ] {
+            assert_eq!(told(pi, paths).as_deref(), want, "{pi} {paths:?}");
+        }
+        let firmware = "Boot-Kernel-Path: /boot/firmware/vmlinuz\n";
+        let three =
+            format!("Machine: Raspberry Pi Zero\nMachine: Raspberry Pi 3 Model B+\n{firmware}");
+        let four = "Machine: Raspberry Pi *\nMachine: Raspberry Pi 4 Model B Rev 1.4\nMethod: pi\n";
+        for (machines, want) in [
+            (three.as_str(), "Raspberry Pi 3 Model B+"),
+            (
+                &format!("{three}\n{four}"),
+                "Raspberry Pi 4 Model B Rev 1.4",
+            ),
+        ] {
+            assert_eq!(raspberry_pi(Some(machines)).as_deref(), Some(want));
+        }
     }
 }

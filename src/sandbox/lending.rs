@@ -6,6 +6,7 @@ use std::fs::File;
 
 use anyhow::Context;
 
+use super::lent::copies::{self, Copies};
 use super::lent::{self, Lent, Place};
 use super::network::Range;
 use super::protocol::StandIn;
@@ -15,6 +16,10 @@ use crate::fs::rooted::Tree;
 /// The server's resolver configuration.
 const RESOLVER: &str = "/etc/resolv.conf";
 
+/// What resolvconf makes, and one of the files that it makes it of (resolvconf(8)).
+const RESOLVCONF: &str = "run/resolvconf/resolv.conf";
+const INTERFACE: &str = "run/resolvconf/interface/original.resolvconf";
+
 /// The files lent to an environment; its own are put back when dropped.
 #[derive(Debug)]
 pub struct Lending {
@@ -22,6 +27,8 @@ pub struct Lending {
     files: Vec<Lent>,
     /// The same, open, to find them after programs moved them.
     open: Vec<Option<File>>,
+    /// What programs may copy `resolv.conf` to.
+    copies: Option<Copies>,
     /// The files on the sandbox's own filesystems.
     pub(super) fresh: Vec<StandIn>,
     /// Environment variables for the run.
@@ -44,6 +51,7 @@ impl Lending {
         let mut lending = Self {
             files: Vec::new(),
             open: Vec::new(),
+            copies: None,
             fresh: services::files(&tree, sandbox.packages.is_some()),
             variables: hooks::variables(&tree, &Tree::open(sandbox.boot)?),
             tree,
@@ -52,7 +60,9 @@ impl Lending {
         };
         // If the server has none, the environment's own is used.
         if let Some(content) = resolver {
-            lending.add("etc/resolv.conf", &content, 0o644)?;
+            lending.copies = Some(Copies::before(&lending.tree, &content));
+            lending.add(copies::RESOLVER, &content, 0o644)?;
+            lending.tell_resolvconf(&content);
         }
         if lending.tree.metadata("var/lib/dpkg")?.is_some() {
             lending.add(services::POLICY, services::FORBID_ALL, 0o755)?;
@@ -84,6 +94,17 @@ impl Lending {
         Ok(())
     }
 
+    /// Tells resolvconf of the name servers, too: it makes the file anew whenever a package asks it to.
+    fn tell_resolvconf(&mut self, content: &str) {
+        if self.fresh.iter().any(|file| file.path == RESOLVCONF) {
+            self.fresh.push(StandIn {
+                path: INTERFACE.to_string(),
+                content: content.to_string(),
+                mode: 0o644,
+            });
+        }
+    }
+
     /// Returns the files that replace the environment's own.
     pub fn files(&self) -> &[Lent] {
         &self.files
@@ -108,7 +129,14 @@ impl Lending {
         let results: Vec<_> = files
             .map(|(lent, open)| lent.give_back_from(&self.tree, open.as_ref()))
             .collect();
-        results.into_iter().collect()
+        results.into_iter().collect::<anyhow::Result<()>>()?;
+        // After what was lent: its place has what the environment keeps.
+        match self.copies.take() {
+            Some(copies) => copies
+                .cleanse(&self.tree)
+                .context("taking the sandbox's name servers out of copies of /etc/resolv.conf"),
+            None => Ok(()),
+        }
     }
 }
 

@@ -6,6 +6,7 @@
 //! that a later command can put back what a killed netbe left, at whichever step it was killed. A node can write its
 //! environment's files: all are opened beneath its root, and a link at the end of a path is not followed.
 
+pub(super) mod copies;
 mod merge;
 mod moved;
 mod place;
@@ -167,6 +168,12 @@ impl Lent {
     /// The same with the open lent file, by which it is found after programs moved it.
     pub(super) fn give_back_from(&self, tree: &Tree, lent: Option<&File>) -> anyhow::Result<()> {
         let moved = moved::find(self, tree, lent);
+        let directory = self.path.rsplit_once('/').map_or("", |(parent, _)| parent);
+        if moved.is_none() && tree.metadata(directory)?.is_none() {
+            // It was made for this file, and is removed already; or programs removed all of it.
+            self.remove_directories(tree);
+            return Ok(());
+        }
         self.settle(tree, moved.as_deref())
             .and_then(|()| protection::add(tree, &self.path, self.protection))
             .with_context(|| format!("putting back /{} of the environment", self.path))?;

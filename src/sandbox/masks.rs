@@ -9,7 +9,7 @@
 pub(super) struct Mask {
     /// Its name.
     pub(super) name: &'static str,
-    /// Whether it is there only where the environment has such a program.
+    /// Whether it is there only where the environment has such a program when it starts.
     pub(super) stands_before: bool,
     /// What it does, after the beginning that all have.
     script: &'static str,
@@ -36,12 +36,24 @@ exit 0
 /// Modules would be the server's; what only tells about the environment's is asked.
 const MODPROBE: &str = r#"for a; do
 	case $a in
-	--dry-run|--show*|--resolve-alias|--dump-modversions|--version|--help) own "$@" ;;
+	--dry-run|--show*|--resolve-alias|--dump-modversions|--version|--help) asks=y ;;
+	--set-version*|-S*) told=y ;;
 	--*) ;;
-	-*[nDRcVh]*) own "$@" ;;
+	-*[nDRcVh]*) asks=y ;;
 	esac
 done
-exit 0
+[ "$asks" ] || exit 0
+[ "$told" ] && own "$@"
+own -S "$(/run/netbe/bin/uname -r)" "$@"
+"#;
+
+/// Without a version it would look for the server's modules.
+const MODINFO: &str = r#"for a; do
+	case $a in
+	-k*|--set-version*|-V|--version|-h|--help) own "$@" ;;
+	esac
+done
+own -k "$(/run/netbe/bin/uname -r)" "$@"
 "#;
 
 /// Without a version it would be for the server's kernel: it is for each that is here.
@@ -103,6 +115,14 @@ const fn always(name: &'static str) -> Mask {
     }
 }
 
+const fn loader(name: &'static str) -> Mask {
+    Mask {
+        name,
+        stands_before: false,
+        script: NO_LOADER,
+    }
+}
+
 const fn before(name: &'static str, script: &'static str) -> Mask {
     Mask {
         name,
@@ -119,18 +139,19 @@ pub(super) const MASKS: &[Mask] = &[
     always("service"),
     always("start-stop-daemon"),
     before("depmod", DEPMOD),
-    before("grub-install", NO_LOADER),
-    before("grub-mkconfig", NO_LOADER),
-    before("grub2-install", NO_LOADER),
-    before("grub2-mkconfig", NO_LOADER),
+    loader("grub-install"),
+    loader("grub-mkconfig"),
+    loader("grub2-install"),
+    loader("grub2-mkconfig"),
     before("insmod", DONE),
+    before("modinfo", MODINFO),
     before("modprobe", MODPROBE),
     before("rmmod", DONE),
     before("sysctl", SYSCTL),
     before("udevadm", UDEVADM),
     before("uname", UNAME),
-    before("update-grub", NO_LOADER),
-    before("update-grub2", NO_LOADER),
+    loader("update-grub"),
+    loader("update-grub2"),
 ];
 
 /// Where an environment has programs.
@@ -180,6 +201,7 @@ mod tests {
         let text = mask
             .text()
             .replace("/usr/local/sbin", own.to_str().unwrap())
+            .replace("/run/netbe/bin/uname -r", "echo 6.1.0-50")
             .replace("/lib/modules", dir.join("modules").to_str().unwrap());
         put(&path, &text);
         // A shell that reads it: another test may be forking while it was open for writing.
@@ -214,7 +236,10 @@ mod tests {
                 "--set-version=6.1 --show-depends nfs",
                 "own --set-version=6.1 --show-depends nfs",
             ),
-            ("modprobe", "-nq nfs", "own -nq nfs"),
+            ("modprobe", "-nq nfs", "own -S 6.1.0-50 -nq nfs"),
+            ("modprobe", "-S 6.1 -R nfs", "own -S 6.1 -R nfs"),
+            ("modinfo", "-n nfs", "own -k 6.1.0-50 -n nfs"),
+            ("modinfo", "-k 6.1 nfs", "own -k 6.1 nfs"),
             ("insmod", "x.ko", ""),
             ("depmod", "", "own 6.1.0-50; own 6.1.0-9"),
             ("depmod", "-a", "own -a 6.1.0-50; own -a 6.1.0-9"),

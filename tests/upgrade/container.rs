@@ -31,7 +31,16 @@ fn it_says_that_it_is_a_container_and_answers_for_the_machine() {
     let new = pool.half("nog/new", "root");
     let seen = fs::read_to_string(new.join("seen")).unwrap();
     let lines: Vec<&str> = seen.lines().filter(|l| !l.starts_with('#')).collect();
-    assert_eq!(lines, ["netbe", "netbe", "netbe", "MODULES=most", "well"]);
+    assert_eq!(
+        lines,
+        [
+            "netbe",
+            "netbe",
+            "netbe",
+            "case ${MODULES:-} in dep) MODULES=most ;; esac",
+            "well"
+        ]
+    );
     assert_eq!(
         fs::read_to_string(new.join("flashed")).unwrap(),
         "none yes\n"

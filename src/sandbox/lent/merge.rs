@@ -6,11 +6,7 @@
 /// name servers work nowhere else.
 pub(super) fn merged(new: &str, lent: &str, own: Option<&str>) -> Option<String> {
     let own = own.unwrap_or_default();
-    let at = match lent.trim().is_empty() {
-        true => new.starts_with(lent).then_some(0),
-        false => new.find(lent),
-    };
-    if let Some(at) = at {
+    if let Some(at) = place_of(lent, new) {
         let (before, after) = (&new[..at], &new[at + lent.len()..]);
         let gap = match own.is_empty() || own.ends_with('\n') || after.is_empty() {
             true => "",
@@ -31,6 +27,15 @@ pub(super) fn merged(new: &str, lent: &str, own: Option<&str>) -> Option<String>
         kept.filter(|line| !is_lent(line.trim_end_matches('\n')))
             .collect(),
     )
+}
+
+/// Returns where a text has the lent text, as whole lines; an empty one only at the beginning.
+pub(super) fn place_of(lent: &str, text: &str) -> Option<usize> {
+    match text.starts_with(lent) {
+        true => Some(0),
+        false if lent.trim().is_empty() => None,
+        false => text.find(&format!("\n{lent}")).map(|at| at + 1),
+    }
 }
 
 #[cfg(test)]
