@@ -136,7 +136,7 @@ pub fn activate(session: &Session, args: &Activate) -> Result<u8> {
     if args.cancel {
         if operands.is_empty() {
             return Err(Failure::usage("--cancel needs a node")
-                .hint("netbe activate --cancel --all")
+                .hint("netbe status")
                 .into());
         }
         let done = session.each(&operands, |operand| cancel(session, &pool, operand, mode));

@@ -35,7 +35,13 @@ pub(crate) fn claimed(root: &Path) -> Result<(PathBuf, PoolRecord)> {
         return Err(Failure::not_found(format!("no pool at {}", root.display()))
             .hint_to(
                 "if its filesystem should be mounted there, mount it, else make a new pool",
-                format!("netbe init {}", root.display()),
+                match root
+                    .ancestors()
+                    .find_map(|dir| subvolume::is_on_btrfs(dir).ok())
+                {
+                    Some(false) => format!("netbe init {} --file 64G", root.display()),
+                    _ => format!("netbe init {}", root.display()),
+                },
             )
             .into());
     };

@@ -102,12 +102,12 @@ impl Netbe {
             ("COLUMNS", "100".into()),
             ("LANG", "C.UTF-8".into()),
             ("TZ", "UTC".into()),
-            // What it holds stands in for the tables of a kernel NFS server; nothing is no server.
             // Those that tests give their servers; no machine has them.
             (
                 "NETBE_TEST_ADDRESSES",
                 "192.0.2.1,192.0.2.2,192.0.2.9,192.0.2.77,198.51.100.1".into(),
             ),
+            // What it holds stands in for the tables of a kernel NFS server; nothing is no server.
             ("NETBE_TEST_NFSD", self.home.join("nfsd").into()),
         ]
     }
@@ -170,12 +170,68 @@ impl Netbe {
             outcome.stderr.lines().any(|l| l.starts_with("error: ")),
             "netbe {line}\n{outcome:#?}"
         );
-        let mut hints = outcome
+        let hints = outcome
             .stderr
             .lines()
             .filter_map(|l| l.strip_prefix("hint: "));
-        let is_command = |hint: &str| PROGRAMS.iter().any(|program| hint.starts_with(program));
-        assert!(hints.all(is_command), "netbe {line}\n{outcome:#?}");
+        for hint in hints {
+            let is_command = PROGRAMS.iter().any(|program| hint.starts_with(program));
+            assert!(is_command, "netbe {line}\n{outcome:#?}");
+            self.paste(hint, line);
+        }
         outcome.stderr
+    }
+
+    /// Pastes the command of a hint, with `-n` where it would change something: it must not be refused in its turn.
+    ///
+    /// Not those of other programs, nor what runs a program of the environment or stays.
+    fn paste(&self, hint: &str, after: &str) {
+        const STAYS: [&str; 6] = ["run", "shell", "mount", "umount", "export", "completions"];
+        const READS: [&str; 6] = ["check", "diff", "get", "list", "status", "verify"];
+        let is_plain = |c: char| !"|&;<>$()`\\\"*?".contains(c);
+        let Some(arguments) = hint
+            .strip_prefix("netbe ")
+            .filter(|h| h.chars().all(is_plain))
+        else {
+            return;
+        };
+        let mut words = arguments
+            .split(' ')
+            .skip_while(|word| *word == "--pool" || word.starts_with('/'));
+        let verb = words.next().unwrap_or_default();
+        if STAYS.contains(&verb) {
+            return;
+        }
+        let is_reading = READS.contains(&verb) && !arguments.contains("--repair");
+        let is_dry = is_reading
+            || arguments
+                .split(' ')
+                .any(|word| ["-n", "--help"].contains(&word));
+        let dry = if is_dry { "" } else { " -n" };
+        // What runs in an environment follows a `--`.
+        let (own, rest) = match arguments.split_once(" -- ") {
+            Some((own, rest)) => (own, format!(" -- {rest}")),
+            None => (arguments, String::new()),
+        };
+        let shell = format!("exec \"$0\" {own}{dry}{rest}");
+        let said = self
+            .shell()
+            .args(["-c", &shell])
+            .arg(assert_cmd::cargo::cargo_bin!("netbe"))
+            .output();
+        let said = Outcome::from(said.expect("the program can be run"));
+        assert!(
+            ![2, 3].contains(&said.status),
+            "after netbe {after}\nnetbe {own}{dry}{rest}\n{said:#?}"
+        );
+    }
+
+    fn shell(&self) -> Command {
+        let mut command = Command::new("/bin/sh");
+        command
+            .env_clear()
+            .envs(self.variables())
+            .current_dir(&self.home);
+        command
     }
 }

@@ -104,7 +104,7 @@ fn refuse_used(node: &Node, paths: &[DataPath]) -> Result<()> {
         ))
         .hint_to(
             format!("reboot {name}, or if it is permanently off, take it off the network"),
-            format!("netbe set mac= serial= {name}"),
+            format!("netbe set --force mac= serial= {name}"),
         )
         .into());
     }

@@ -54,11 +54,11 @@ pub(super) fn set(
         |key| node.property(pool, key),
         |key| changed.property(pool, key),
     );
+    refuse_data_of_local_root(pool, &changed, values)?;
     if !request.force {
         let anyway = anyway(values, Some(name));
         loss::refuse((pool, &node), (pool, &changed), &anyway)?;
     }
-    refuse_data_of_local_root(pool, &changed, values)?;
     let mut plan = Plan::new();
     plan.steps(sentences, |held: &mut Held| {
         // Again, now that no other node can be given the same.
