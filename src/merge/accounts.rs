@@ -5,7 +5,9 @@
 //! removed on purpose, and that lines nobody changed keep their bytes and order. Formats: passwd(5), group(5), shadow(5),
 //! gshadow(5), subuid(5).
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::HashSet;
+
+use super::numbers;
 
 /// The files, in the directory `etc`.
 pub const FILES: &[&str] = &["passwd", "group", "shadow", "gshadow", "subuid", "subgid"];
@@ -99,7 +101,7 @@ pub fn merge(
             None => merged.push((*from_line).to_string()),
         }
     }
-    conflicts.extend(same_numbers(file, &merged));
+    conflicts.extend(numbers::shared(file, &merged, [from, to]));
     let mut text = merged.join("\n");
     if !text.is_empty() {
         text.push('\n');
@@ -177,32 +179,6 @@ fn merged_members(base: Option<&str>, from: &str, to: &str) -> String {
     merged.join(",")
 }
 
-/// Returns the numbers that several accounts have of which not all had it before, as it comes of two sides that each gave it.
-fn same_numbers(file: &str, lines: &[String]) -> Vec<String> {
-    if file != "passwd" && file != "group" {
-        return Vec::new();
-    }
-    let mut names: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
-    for line in lines {
-        let mut parts = line.split(':');
-        if let (Some(name), Some(number)) = (parts.next(), parts.nth(1))
-            && number.bytes().all(|byte| byte.is_ascii_digit())
-            && !number.is_empty()
-        {
-            names.entry(number).or_default().insert(name);
-        }
-    }
-    // Root has other names on purpose.
-    names
-        .into_iter()
-        .filter(|(number, names)| names.len() > 1 && *number != "0")
-        .map(|(number, names)| {
-            let names: Vec<&str> = names.into_iter().collect();
-            format!("{}: have the same number {number}", names.join(" and "))
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -264,6 +240,13 @@ mod tests {
         assert_eq!((text.as_str(), conflicts), ("sudo:x:27:pi,eve,bob\n", 0));
         let (text, _) = merged("group", None, "sudo:x:27:pi,bob\n", "sudo:x:27:eve\n");
         assert_eq!(text, "sudo:x:27:eve,pi,bob\n");
+        // Administrators, too, and only where the lines have the same fields.
+        let (text, _) = merged("gshadow", Some("a:!:x:\n"), "a:!:x,y:\n", "a:!:x,z:\n");
+        assert_eq!(text, "a:!:x,z,y:\n");
+        assert_eq!(
+            merged("group", Some("a:x:1:\n"), "a:x:1\n", "a:x:1:b\n").1,
+            1
+        );
     }
 
     #[test]
@@ -293,6 +276,10 @@ mod tests {
             |_| false,
         );
         assert_eq!(merged.conflicts, ["a and b: have the same number 998"]);
+        let before = "a:x:7:1\nb:x:7:1\n";
+        let theirs = format!("{before}c:x:8:1\n");
+        let merged = merge("passwd", Some(before), &theirs, before, false, |_| false);
+        assert!(merged.conflicts.is_empty(), "{merged:?}");
         let ranges = merge(
             "subuid",
             Some(""),

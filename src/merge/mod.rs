@@ -5,4 +5,5 @@
 
 pub mod accounts;
 pub mod decide;
+mod numbers;
 pub mod texts;

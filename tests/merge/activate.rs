@@ -44,3 +44,25 @@ fn with_a_conflict_it_merges_and_activates_nothing() {
     assert_eq!(pool.names("nog").len(), 3);
     assert!(done.stdout.contains("C /srv/both"), "{}", done.stdout);
 }
+
+#[test]
+fn the_longest_name_has_room_beside_it_and_many_files_are_counted_by_place() {
+    let pool = Pool::with_served_node();
+    let long = format!("srv/{}", "x".repeat(255));
+    write(&pool, "nog/a", &long, "old");
+    pool.netbe().ok("create nog/b");
+    write(&pool, "nog/a", &long, "of a");
+    write(&pool, "nog/b", &long, "of b");
+    for number in 0..41 {
+        write(&pool, "nog/a", &format!("srv/many/{number}"), "x");
+    }
+    let plan = pool.plans("merge nog/a nog/b --name c");
+    assert!(
+        plan.contains("take 41 files in /srv/many from nog/a"),
+        "{plan}"
+    );
+    assert_eq!(pool.netbe().run("merge nog/a nog/b --name c").status, 1);
+    let beside = format!("srv/{}.netbe-a", "x".repeat(247));
+    assert_eq!(read(&pool, "nog/c", &beside), "of a");
+    assert_eq!(read(&pool, "nog/c", &long), "of b");
+}

@@ -88,3 +88,14 @@ fn people(passwd: &str) -> BTreeSet<&str> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::people;
+
+    #[test]
+    fn people_log_in_to_root_and_to_accounts_from_1000() {
+        let passwd = "root:x:0:0\nntp:x:999:9\npi:x:1000:1\nx:x:59999:1\nnobody:x:65534:1\nbad\n";
+        assert!(people(passwd).into_iter().eq(["pi", "root", "x"]));
+    }
+}
