@@ -5,6 +5,7 @@
 
 mod activate;
 mod again;
+mod choice;
 mod files;
 mod random;
 #[path = "../support/mod.rs"]

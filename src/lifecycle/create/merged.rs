@@ -97,7 +97,7 @@ impl Chosen {
             description: self.description.clone(),
             boots_next: self.activate || self.trial.is_some(),
         };
-        let merged = merge::into_staged(pool, &request, (&staged, &complete), lock, mode)?;
+        let merged = merge::into_staged(pool, &request, (staged, complete), lock, mode)?;
         Ok(Merged {
             // The environment of this name is what became of it.
             to: self.source.id(),

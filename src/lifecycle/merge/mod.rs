@@ -16,7 +16,7 @@ mod steps;
 
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use self::apply::beside;
 pub use self::find::Conflict;
@@ -25,6 +25,7 @@ use self::run::Run;
 use super::diff::files::Changed;
 use super::staged::{Complete, StagedEnvironment};
 use super::{Mode, Outcome};
+use crate::btrfs::subvolume;
 use crate::failure::Failure;
 use crate::merge::decide::Conflicts;
 use crate::packages::Chosen;
@@ -156,15 +157,18 @@ pub fn merge(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Merge
 }
 
 /// Merges what one environment changed into one that is complete in its stage, and publishes the result under that one's
-/// name, also if there was nothing to merge.
+/// name, also if there was nothing to merge; the stage is gone for good when it returns.
 pub(super) fn into_staged(
     pool: &Pool,
     request: &Request,
-    (staged, to): (&StagedEnvironment, &Complete),
+    (staged, to): (StagedEnvironment, Complete),
     lock: NodeLock,
     mode: Mode,
 ) -> Result<Merged> {
     let node = pool.node(&request.to.node)?;
-    let to = Environment::staged(&node, &request.to.env, staged.dir(), to.record.clone());
-    Run::into_staged(pool, &node, to, request)?.perform(lock, mode)
+    let to = Environment::staged(&node, &request.to.env, staged.dir(), to.record);
+    let merged = Run::into_staged(pool, &node, to, request)?.perform(lock, mode)?;
+    drop(staged);
+    subvolume::sync(&node.dir).context("making the deletion durable")?;
+    Ok(merged)
 }

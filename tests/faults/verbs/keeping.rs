@@ -143,7 +143,7 @@ fn interrupted(pool: &Pool) {
 }
 
 /// Lets environments mount data.
-fn mount_nfs(pool: &Pool) {
+pub(super) fn mount_nfs(pool: &Pool) {
     for env in ["nog/a", "nog/b", "ordo/x", "ordo/y"] {
         let helper = pool.half(env, "root").join("usr/sbin/mount.nfs");
         std::fs::write(helper, "").expect("it can be written");

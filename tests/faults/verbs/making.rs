@@ -40,7 +40,14 @@ pub(super) const VERBS: &[Verb] = &[
         name: "create-try",
         line: "create nog/c --from ordo --try",
         touched: &["nog/c"],
-        between: &[&["create nog/c --from ordo"]],
+        between: &[
+            &["create nog/c --from ordo"],
+            &[
+                "create nog/c --from ordo",
+                "activate --once nog/c",
+                "activate --cancel nog",
+            ],
+        ],
         done: TAKEN,
         ..PLAIN
     },
@@ -79,7 +86,14 @@ pub(super) const VERBS: &[Verb] = &[
         name: "upgrade-active",
         line: "upgrade --node nog --name c -a -- touch /new",
         touched: &["nog/c"],
-        between: &[&["upgrade --node nog --name c -- touch /new"]],
+        between: &[
+            &["upgrade --node nog --name c -- touch /new"],
+            &[
+                "upgrade --node nog --name c -- touch /new",
+                "activate --once nog/c",
+                "activate --cancel nog",
+            ],
+        ],
         done: TAKEN,
         ..PLAIN
     },

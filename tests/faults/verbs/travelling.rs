@@ -1,5 +1,6 @@
 //! What comes from outside the pool, and goes there.
 
+use super::keeping::mount_nfs;
 use super::{PLAIN, TAKEN, Verb};
 
 pub(super) const VERBS: &[Verb] = &[
@@ -45,7 +46,11 @@ pub(super) const VERBS: &[Verb] = &[
     },
     Verb {
         name: "import-data",
-        before: &["set data=/home,/srv nog", "export nog/b --data -o stream"],
+        spoil: Some(|pool| {
+            mount_nfs(pool);
+            pool.netbe().ok("set data=/home,/srv nog");
+            pool.netbe().ok("export nog/b --data -o stream");
+        }),
         line: "import ordo/c stream --data",
         touched: &["ordo"],
         done: TAKEN,
