@@ -2,8 +2,11 @@
 //!
 //! By descriptor. Not for what a filesystem sets for itself.
 
-use std::ffi::{c_int, c_long};
-use std::os::fd::{AsFd, AsRawFd};
+use std::ffi::{OsStr, c_int, c_long};
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+
+use super::opener;
 
 /// `FS_APPEND_FL` and `FS_IMMUTABLE_FL` of linux/fs.h, which protect a file from changes.
 pub const PROTECTED: c_int = 0x20 | 0x10;
@@ -58,4 +61,39 @@ pub fn unprotect(file: &impl AsFd) -> c_int {
 /// Adds flags to those of an open file or directory.
 pub fn add(file: &impl AsFd, flags: c_int) -> nix::Result<()> {
     set(file, get(file)? | flags)
+}
+
+/// Makes a change of an entry of a directory once more that failed with `error`, without the flags of either that forbid it;
+/// the directory gets them again, and with `keeps` also what then has the name. `None` where none was in the way.
+pub fn without_protection<T>(
+    error: &io::Error,
+    directory: &impl AsFd,
+    name: &OsStr,
+    keeps: bool,
+    change: impl Fn() -> io::Result<T>,
+) -> Option<io::Result<T>> {
+    if error.kind() != io::ErrorKind::PermissionDenied {
+        return None;
+    }
+    let entry = || match opener::file_at(directory, name) {
+        Ok(Some(file)) => Some(file.into()),
+        _ => opener::directory_at(&directory.as_fd(), name).ok(),
+    };
+    let of_entry = entry().map_or(0, |entry: OwnedFd| unprotect(&entry));
+    let of_directory = unprotect(directory);
+    if (of_entry, of_directory) == (0, 0) {
+        return None;
+    }
+    let done = change();
+    // Best effort: the change is what was asked for.
+    if keeps
+        && of_entry != 0
+        && let Some(entry) = entry()
+    {
+        let _ = add(&entry, of_entry);
+    }
+    if of_directory != 0 {
+        let _ = add(directory, of_directory);
+    }
+    Some(done)
 }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -315,25 +315,7 @@ fn despite_protection<T>(
     name: &OsStr,
     change: impl Fn() -> io::Result<T>,
 ) -> io::Result<T> {
-    let done = change();
-    match &done {
-        Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
-        _ => return done,
-    }
-    let mut unprotected = 0;
-    if let Ok(Some(file)) = opener::file_at(parent, name) {
-        unprotected |= file_flags::unprotect(&file);
-    } else if let Ok(directory) = opener::directory_at(&parent.as_fd(), name) {
-        unprotected |= file_flags::unprotect(&directory);
-    }
-    let of_parent = file_flags::unprotect(parent);
-    if (unprotected, of_parent) == (0, 0) {
-        return done;
-    }
-    let done = change();
-    if of_parent != 0 {
-        // Best effort: the change is what was asked for.
-        let _ = file_flags::add(parent, of_parent);
-    }
-    done
+    change().or_else(|e| {
+        file_flags::without_protection(&e, parent, name, false, &change).unwrap_or(Err(e))
+    })
 }

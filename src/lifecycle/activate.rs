@@ -97,8 +97,7 @@ fn perform(
     if let Some(ended) = &ended {
         sentence.push_str(&format!(", and end {ended}"));
     }
-    let left = kept::left_by(pool, &node, &env.name).map(|left| EnvId::new(&node.name, left));
-    let keep = left.map(|left| format!("keep the data of {} as it is beside {left}", node.name));
+    let keep = kept::left_by(pool, &node, &env.name).map(|left| kept::sentence(&node, left));
     plan.steps(keep.into_iter().chain([sentence]).collect(), |held| {
         lead_for_good(held, &node, &verified)
     });

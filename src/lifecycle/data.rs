@@ -178,10 +178,11 @@ impl Change {
                 "{paths} is as it was when it was taken off the list"
             ));
         }
-        for path in &self.off {
+        if !self.off.is_empty() {
+            let (own, paths) = (list(&self.off), list(&self.off).replace(',', ""));
             notes.push(format!(
-                "environments of {name} have their own {path} again, from its next boot on; the data is kept until: netbe \
-                 destroy --data {name} {path}"
+                "environments of {name} have their own {own} again, from its next boot on; the data is kept until: netbe \
+                 destroy --data {name} {paths}"
             ));
         }
         for path in self.adopt.iter().filter(|path| path.holds_containers()) {

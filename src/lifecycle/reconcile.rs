@@ -8,6 +8,7 @@ mod power_cycle;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 
+use super::data::kept::{keep_beside_tried, of_failed_trial};
 use super::plan::Plan;
 use super::properties::kept;
 use super::trial::judgement::{self, Facts, Fetching, PowerFacts, Verdict};
@@ -127,9 +128,9 @@ fn of_node(
             plan.step(sentence, move |it| end(it, None));
         }
         Some((env, Verdict::LeftUnsaid)) => {
-            plan.step(format!("end the trial of {env}"), move |it| {
+            plan.steps(ending(pool, node, env), move |it| {
                 let why = "booted another environment before it reported";
-                flag(locked(&it.0)?, env, &format!("on trial, {name} {why}"))?;
+                fail(pool, it, node, env, &format!("on trial, {name} {why}"))?;
                 let done = format!("The trial of {env} is over: {name} {why}.");
                 end(it, Some(done))
             });
@@ -138,7 +139,7 @@ fn of_node(
             plan.step(format!("end the pending boot of {env}"), move |it| {
                 let why = "did not report a completed boot in time";
                 if boot.kind == BootKind::Try {
-                    flag(locked(&it.0)?, env, &format!("on trial it {why}"))?;
+                    fail(pool, it, node, env, &format!("on trial it {why}"))?;
                 }
                 let done = format!(
                     "The pending boot of {env} is over: it {why}, and no TFTP server tells netbe what {name} fetches."
@@ -147,9 +148,9 @@ fn of_node(
             });
         }
         Some((env, Verdict::NotInTime)) => {
-            plan.step(format!("end the trial of {env}"), move |it| {
+            plan.steps(ending(pool, node, env), move |it| {
                 let why = "did not report a completed boot in time";
-                flag(locked(&it.0)?, env, &format!("on trial it {why}"))?;
+                fail(pool, it, node, env, &format!("on trial it {why}"))?;
                 if node.property(pool, "power.cycle").is_some() {
                     // Without the node's lock: others need not wait until the machine's power is back. Once only: another
                     // reconciliation finds the environment's lock taken.
@@ -303,8 +304,25 @@ fn power(pool: &Pool, node: &Node, env: &Environment, boot: &PendingBoot) -> Opt
     Some(format!("{}: {failed:#}", node.name))
 }
 
-fn flag(lock: &NodeLock, env: &Environment, why: &str) -> Result<()> {
+/// Returns the sentences of the step that ends a failed trial.
+fn ending(pool: &Pool, node: &Node, env: &Environment) -> Vec<String> {
+    let keep = of_failed_trial(pool, node, &env.name);
+    keep.into_iter()
+        .chain([format!("end the trial of {env}")])
+        .collect()
+}
+
+/// Records why a trial failed, in the environment that its node leaves, and keeps the node's data beside it.
+fn fail(
+    pool: &Pool,
+    (lock, result): &mut Judging,
+    node: &Node,
+    env: &Environment,
+    why: &str,
+) -> Result<()> {
+    let kept = keep_beside_tried(pool, node, &env.name);
+    result.warnings.extend(kept);
     let mut record = env.record_for_change()?;
     record.unproven = Some(why.to_string());
-    env.store(lock, &record, Durable::AtOnce)
+    env.store(locked(lock)?, &record, Durable::AtOnce)
 }

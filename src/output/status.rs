@@ -113,7 +113,7 @@ fn block(state: &State) -> String {
         let (env, amount, named) = (&old.wrote_in.env, &old.amount, &old.named);
         line(
             "behind",
-            &format!("{amount} in {env}, where its data is now, that this does not have: {named}"),
+            &format!("{amount} in {env}, under its data, that the data does not have: {named}"),
         );
     }
     line("address", &state.ip);

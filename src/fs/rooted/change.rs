@@ -3,6 +3,7 @@
 //! What a person protects by chattr(1), `+i` or `+a`, is changed nevertheless, and protected again: netbe changes only what
 //! it has to, in copies of its own. Not for what programs do in an environment.
 
+use std::ffi::OsStr;
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 
@@ -174,27 +175,14 @@ impl Tree {
         path: &str,
         change: impl Fn() -> io::Result<T>,
     ) -> io::Result<T> {
-        let done = change();
-        match &done {
-            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => {}
-            _ => return done,
-        }
-        let (parent, name) = self.parent(path)?;
-        let directory = opener::directory_at(&parent, ".")?;
-        let file = || opener::file_at(&directory, name.as_str()).ok().flatten();
-        let of_file = file().map_or(0, |file| file_flags::unprotect(&file));
-        let of_directory = file_flags::unprotect(&directory);
-        if (of_file, of_directory) == (0, 0) {
-            return done;
-        }
-        let done = change();
-        // Best effort: the change is what was asked for.
-        if let (true, Some(file)) = (of_file != 0, file()) {
-            let _ = file_flags::add(&file, of_file);
-        }
-        if of_directory != 0 {
-            let _ = file_flags::add(&directory, of_directory);
-        }
-        done
+        change().or_else(|e| {
+            if e.kind() != io::ErrorKind::PermissionDenied {
+                return Err(e);
+            }
+            let (parent, name) = self.parent(path)?;
+            let directory = opener::directory_at(&parent, ".")?;
+            let name = OsStr::new(name.as_str());
+            file_flags::without_protection(&e, &directory, name, true, &change).unwrap_or(Err(e))
+        })
     }
 }

@@ -15,17 +15,47 @@ pub(in crate::lifecycle) fn left_by<'n>(
     node: &'n Node,
     next: &EnvName,
 ) -> Option<&'n EnvName> {
+    let left = node.active.as_ref().filter(|active| *active != next);
+    left.filter(|_| is_kept(pool, node))
+}
+
+fn is_kept(pool: &Pool, node: &Node) -> bool {
     let is_on = node
         .property(pool, "data.snapshots")
         .is_none_or(|v| v == "on");
-    let has_data = !node.is_template() && node.record.data.mounted().next().is_some();
-    let left = node.active.as_ref().filter(|active| *active != next);
-    left.filter(|_| is_on && has_data)
+    is_on && !node.is_template() && node.record.data.mounted().next().is_some()
+}
+
+/// Returns the sentence of the step that keeps a node's data beside an environment that it leaves.
+pub(in crate::lifecycle) fn sentence(node: &Node, left: &EnvName) -> String {
+    let name = &node.name;
+    format!("keep the data of {name} as it is beside {name}/{left}")
+}
+
+/// Returns the same of an environment whose trial failed, where its node's data is kept.
+pub(in crate::lifecycle) fn of_failed_trial(
+    pool: &Pool,
+    node: &Node,
+    tried: &EnvName,
+) -> Option<String> {
+    is_kept(pool, node).then(|| sentence(node, tried))
+}
+
+/// Keeps a node's data beside an environment whose trial failed; returns a warning where that fails.
+pub(in crate::lifecycle) fn keep_beside_tried(
+    pool: &Pool,
+    node: &Node,
+    tried: &EnvName,
+) -> Option<String> {
+    is_kept(pool, node).then(|| keep_beside(node, tried))?
 }
 
 /// Keeps a node's data as it is beside the environment that it leaves; returns a warning where that fails.
 pub(in crate::lifecycle) fn keep(pool: &Pool, node: &Node, next: &EnvName) -> Option<String> {
-    let left = left_by(pool, node, next)?;
+    keep_beside(node, left_by(pool, node, next)?)
+}
+
+fn keep_beside(node: &Node, left: &EnvName) -> Option<String> {
     let failed = snapshot(node, left).err()?;
     let name = &node.name;
     Some(format!(

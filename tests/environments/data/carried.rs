@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::Command;
 
 use super::{data, mounted, system, with_two};
-use crate::machine::Machine;
+use crate::machine::{Machine, PC};
 use crate::support::{Pool, run};
 
 #[test]
@@ -95,7 +95,7 @@ fn what_a_node_writes_in_its_data_is_not_left_behind_and_in_the_old_place_it_is(
         );
         let text = pool.netbe().ok("status nog");
         assert!(
-            text.contains("2 files (24 B) in a, where its data is now"),
+            text.contains("2 files (24 B) in a, under its data, that the data does not have"),
             "{text}"
         );
         assert!(text.contains("  data     /home\n"), "{text}");
@@ -171,6 +171,31 @@ fn the_data_is_kept_beside_an_environment_as_it_was_left() {
     pool.netbe().ok("create nog/d -a");
     assert_eq!(letter(pool.half("nog/b", ".data")), "in b");
     pool.assert_sound();
+}
+
+#[test]
+fn a_failed_trial_leaves_the_data_beside_what_was_tried() {
+    let pool = with_two();
+    pool.netbe().ok("set data=/home ip=dhcp,10.0.0.5 nog");
+    let now = data(&pool, "nog", "+home/ada/letter");
+    let kept = pool.half("nog/b", ".data").join("+home/ada/letter");
+    for (text, snapshots) in [("by b", "on"), ("by b again", "off")] {
+        pool.netbe().ok(&format!("set data.snapshots={snapshots}"));
+        pool.netbe().ok("activate --try=5m nog/b");
+        pool.fetches(&PC);
+        pool.age(20);
+        pool.netbe().ok("reconcile");
+        fs::write(&now, text).unwrap();
+        pool.age(300);
+        let plan = pool.plans("reconcile");
+        let keeps = plan.contains("would keep the data of nog as it is beside nog/b\n");
+        assert_eq!(keeps, snapshots == "on", "{plan}");
+        let said = pool.netbe().ok("reconcile");
+        assert!(said.contains("The trial of nog/b is over"), "{said}");
+        assert_eq!(pool.active("nog"), "a");
+        assert_eq!(fs::read_to_string(&kept).unwrap(), "by b");
+    }
+    assert!(!pool.half("nog/a", ".data").exists());
 }
 
 #[test]

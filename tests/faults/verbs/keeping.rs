@@ -150,7 +150,7 @@ pub(super) fn mount_nfs(pool: &Pool) {
     }
 }
 
-fn with_data(pool: &Pool) {
+pub(super) fn with_data(pool: &Pool) {
     mount_nfs(pool);
     pool.netbe().ok("set data=/home,/srv ordo");
 }
