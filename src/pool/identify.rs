@@ -39,6 +39,9 @@ pub(crate) fn claimed(root: &Path) -> Result<(PathBuf, PoolRecord)> {
                     .ancestors()
                     .find_map(|dir| subvolume::is_on_btrfs(dir).ok())
                 {
+                    _ if Path::new(&format!("{}.btrfs", root.display())).exists() => {
+                        format!("mount -o loop {0}.btrfs {0}", root.display())
+                    }
                     Some(false) => format!("netbe init {} --file 64G", root.display()),
                     _ => format!("netbe init {}", root.display()),
                 },
