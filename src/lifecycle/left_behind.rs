@@ -196,10 +196,17 @@ pub fn by_booting(
         match between(pool, env, next, as_of) {
             // Renamed or destroyed since it was listed: reading takes no lock.
             Err(_) if is_gone(env) || is_gone(next) => {}
+            // Or one that they come from, or whose name another one has by now.
+            Err(e) if as_of == AsOf::LastCommit && is_missing(&e) => {}
             left => found.extend(left?),
         }
     }
     Ok(found)
+}
+
+fn is_missing(error: &Error) -> bool {
+    let mut causes = error.chain().filter_map(|e| e.downcast_ref::<io::Error>());
+    causes.any(|e| e.kind() == io::ErrorKind::NotFound)
 }
 
 fn is_gone(env: &Environment) -> bool {

@@ -57,6 +57,6 @@ fn a_system_of_another_node_is_refused_with_the_way_to_it() {
     pool.refuses(
         3,
         "merge nog/a ordo/x",
-        &["are of two nodes", "netbe clone ordo/x nog"],
+        &["are of two nodes", "netbe clone ordo/x nog/x"],
     );
 }

@@ -59,7 +59,10 @@ impl Request {
                 "{} and {} are of two nodes",
                 self.from, self.to
             ))
-            .hint(format!("netbe clone {} {}", self.to, self.from.node))
+            .hint(format!(
+                "netbe clone {} {}/{}",
+                self.to, self.from.node, self.to.env
+            ))
             .into());
         }
         for path in &self.paths {

@@ -171,6 +171,8 @@ impl<'a> Run<'a> {
         if found.is_empty() && !brings_packages && !self.is_staged {
             let lock = mode.lock_again(self.pool, &self.node.name)?;
             notes.extend(bring_data(&lock, &mut data)?);
+            drop(copy);
+            subvolume::sync(&self.node.dir)?;
             return Ok(self.result(None, found, data, packages, notes));
         }
         let places = [false, true].map(|in_boot| sides.place(in_boot));
@@ -210,6 +212,9 @@ impl<'a> Run<'a> {
         let search = self.search(&root);
         let mut data = search.find()?;
         let note = search.apply(&mut data, self.node, until, lock)?;
+        drop(copy);
+        // Deleted durably: a power cut would bring it back.
+        subvolume::sync(&self.node.dir)?;
         let nothing = (Found::default(), Chosen::default());
         Ok(self.result(None, nothing.0, data, nothing.1, note.into_iter().collect()))
     }
