@@ -1,4 +1,4 @@
-//! `netbe create`, `netbe clone`
+//! `netbe create`
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -11,11 +11,10 @@ use jiff::SignedDuration;
 use super::args::{self, Changing, Making};
 use super::session::Session;
 use super::{activate, complete, create_many, merge};
-use crate::failure::{self, Failure, Kind};
+use crate::failure::Failure;
+use crate::lifecycle::Outcome;
 use crate::lifecycle::create::{self, Created, Request};
-use crate::lifecycle::data::copied;
 use crate::lifecycle::trial::How;
-use crate::lifecycle::{Mode, Outcome};
 use crate::output;
 use crate::pool::pattern::Named;
 use crate::pool::{Operand, Pool};
@@ -94,47 +93,6 @@ pub struct Create {
     /// Report for the netbe that makes several
     #[arg(long, hide = true)]
     pub worker: bool,
-}
-
-/// Make an environment from a named source
-///
-/// The node has to exist, and stays who it is: if it is not the source's node, its identity is taken from its active
-/// environment, as create does. With --data it also gets what the source's node has as data of its own (netbe-set), if it has
-/// none itself: all of its environments mount it then.
-#[derive(Debug, Args)]
-#[command(after_long_help = "Examples:
-  netbe clone nog/first nog/second
-  netbe clone nog ordo/from-nog -a
-  netbe clone nog ordo/from-nog --data")]
-pub struct CloneEnv {
-    /// The source
-    #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::sources))]
-    pub source: Operand,
-    /// The environment to make
-    #[arg(value_name = "NODE/ENV", value_parser = whole_operand, add = ArgValueCompleter::new(complete::nodes))]
-    pub target: Operand,
-    /// The description.
-    #[command(flatten)]
-    pub making: Making,
-    /// Activate the new environment
-    #[arg(short, long)]
-    pub activate: bool,
-    /// Copy the data of the source's node, too
-    #[arg(long)]
-    pub data: bool,
-    /// Common options.
-    #[command(flatten)]
-    pub changing: Changing,
-}
-
-fn whole_operand(text: &str) -> Result<Operand, String> {
-    let operand: Operand = text
-        .parse()
-        .map_err(|e: crate::pool::name::NotAName| e.to_string())?;
-    match operand.env {
-        Some(_) => Ok(operand),
-        None => Err(format!("{text:?} names a node; expected NODE/ENV")),
-    }
 }
 
 impl Create {
@@ -229,49 +187,7 @@ pub(super) fn perform(pool: &Pool, args: &Create, target: &Operand) -> Result<Ou
     create::create(pool, &request, args.changing.into())
 }
 
-/// Makes an environment from another.
-pub fn clone(session: &Session, args: CloneEnv) -> Result<u8> {
-    if let Err(e) = session.pool()?.node(&args.target.node) {
-        return Err(match failure::is(&e, Kind::NotFound) {
-            true => Failure::not_found(e.to_string())
-                .hint(format!(
-                    "netbe create {} --from {}",
-                    args.target, args.source
-                ))
-                .into(),
-            false => e,
-        });
-    }
-    let (from, to) = (args.source.node.clone(), args.target.node.clone());
-    let mode: Mode = args.changing.into();
-    let pool = session.pool()?;
-    if args.data {
-        copied::refuse(&pool, &from, &to)?;
-    }
-    let request = Request {
-        target: args.target,
-        from: Some(args.source),
-        properties: Vec::new(),
-        description: args.making.description,
-        activate: args.activate,
-        how: None,
-        merge: false,
-        packages: false,
-    };
-    let outcome = create::create(&pool, &request, mode)?;
-    let status = tell(session, outcome, None)?;
-    if !args.data {
-        return Ok(status);
-    }
-    let Some(done) = session.done(copied::copy(&pool, &from, &to, mode)?)? else {
-        return Ok(status);
-    };
-    session.sentence(&format!("Copied the data of {from} to {to}."))?;
-    session.warnings(&done.warnings);
-    Ok(status.max(session.failed(&done.failures)))
-}
-
-fn tell(session: &Session, outcome: Outcome<Created>, how: Option<How>) -> Result<u8> {
+pub(super) fn tell(session: &Session, outcome: Outcome<Created>, how: Option<How>) -> Result<u8> {
     if let Some(made) = session.done(outcome)? {
         let mut status = 0;
         if let Some(merged) = &made.merged {
@@ -308,10 +224,11 @@ fn sentence(made: &Created) -> String {
         ),
     };
     format!(
-        "Created {} from {}, with {} from {}{active}.{decide}",
+        "{}Created {} from {}, with {} from {}{active}.{decide}",
+        merge::into_data(merged),
         made.id,
         made.origin,
-        count(merged.taken.len(), "change"),
+        count(merged.taken.len() - merged.in_data, "change"),
         merged.from
     )
 }

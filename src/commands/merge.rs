@@ -112,16 +112,22 @@ pub(super) fn tell(session: &Session, merged: &Merged, json: bool) -> Result<u8>
     Ok(u8::from(!merged.is_decided()))
 }
 
-fn sentence(merged: &Merged) -> String {
-    let (from, to) = (&merged.from, &merged.to);
-    let data = match merged.in_data {
+/// Returns a sentence about what went into the node's data, with a blank after it; empty if nothing did.
+pub(super) fn into_data(merged: &Merged) -> String {
+    let from = &merged.from;
+    match merged.in_data {
         0 => String::new(),
         some => format!(
             "{} of {from} went into the data of {}. ",
             count(some, "change"),
             from.node
         ),
-    };
+    }
+}
+
+fn sentence(merged: &Merged) -> String {
+    let (from, to) = (&merged.from, &merged.to);
+    let data = into_data(merged);
     let Some(id) = &merged.id else {
         return match from == to {
             true if data.is_empty() => {

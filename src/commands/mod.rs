@@ -6,6 +6,7 @@
 pub mod activate;
 mod args;
 pub mod check;
+pub mod clone;
 mod complete;
 pub mod completions;
 mod confirm;
@@ -51,8 +52,9 @@ use crate::output::screen::Talk;
 use crate::terminal::bytes;
 use activate::{Activate, Confirm, Rollback};
 use check::Check;
+use clone::CloneEnv;
 use completions::Completions;
-use create::{CloneEnv, Create};
+use create::Create;
 use dedupe::Dedupe;
 use describe::{Describe, Pin, Unpin};
 use destroy::Destroy;
@@ -221,7 +223,7 @@ fn carry_out(s: &Session, command: Command) -> Result<u8> {
         Command::Import(a) => import::run(s, a),
         Command::Export(a) => export::run(s, a),
         Command::Create(a) => create::create(s, &a),
-        Command::Clone(a) => create::clone(s, a),
+        Command::Clone(a) => clone::run(s, a),
         Command::List(a) => list::run(s, &a),
         Command::Activate(a) => activate::activate(s, &a),
         Command::Confirm(a) => activate::confirm(s, &a),

@@ -196,7 +196,7 @@ pub fn by_booting(
         match between(pool, env, next, as_of) {
             // Renamed or destroyed since it was listed: reading takes no lock.
             Err(_) if is_gone(env) || is_gone(next) => {}
-            // Or one that they come from, or whose name another one has by now.
+            // Another one was read on the way to where they parted, and was destroyed meanwhile.
             Err(e) if as_of == AsOf::LastCommit && is_missing(&e) => {}
             left => found.extend(left?),
         }

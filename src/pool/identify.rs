@@ -28,6 +28,23 @@ pub(crate) fn known(root: &Path, states: &Path) -> Result<Option<(PathBuf, PathB
         .map(|(state, _)| (root, state)))
 }
 
+/// Returns the command that has a pool in a directory that holds none.
+fn way_to_a_pool(root: &Path) -> String {
+    let image = layout::image(root);
+    let dir = root.display();
+    if image.exists() {
+        return format!("mount -o loop {} {dir}", image.display());
+    }
+    // Of the nearest directory that is there.
+    let is_on_btrfs = root
+        .ancestors()
+        .find_map(|dir| subvolume::is_on_btrfs(dir).ok());
+    match is_on_btrfs {
+        Some(false) => format!("netbe init {dir} --file 64G"),
+        _ => format!("netbe init {dir}"),
+    }
+}
+
 /// Returns the canonical path of a pool, and its own record, which is not trusted.
 pub(crate) fn claimed(root: &Path) -> Result<(PathBuf, PoolRecord)> {
     let file = layout::pool_record(root);
@@ -35,16 +52,7 @@ pub(crate) fn claimed(root: &Path) -> Result<(PathBuf, PoolRecord)> {
         return Err(Failure::not_found(format!("no pool at {}", root.display()))
             .hint_to(
                 "if its filesystem should be mounted there, mount it, else make a new pool",
-                match root
-                    .ancestors()
-                    .find_map(|dir| subvolume::is_on_btrfs(dir).ok())
-                {
-                    _ if Path::new(&format!("{}.btrfs", root.display())).exists() => {
-                        format!("mount -o loop {0}.btrfs {0}", root.display())
-                    }
-                    Some(false) => format!("netbe init {} --file 64G", root.display()),
-                    _ => format!("netbe init {}", root.display()),
-                },
+                way_to_a_pool(root),
             )
             .into());
     };

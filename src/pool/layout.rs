@@ -127,6 +127,13 @@ pub fn hidden_work(name: &str) -> Option<&str> {
     (is_number && !name.is_empty()).then_some(name)
 }
 
+/// Returns the file beside a directory that a pool there is made in.
+pub fn image(dir: &Path) -> PathBuf {
+    let mut name = dir.file_name().unwrap_or_default().to_os_string();
+    name.push(".btrfs");
+    dir.with_file_name(name)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,6 +15,7 @@ use crate::btrfs::subvolume::identity;
 use crate::failure::Failure;
 use crate::fs::atomic::{self, Durable};
 use crate::fs::{server_packages, systemd};
+use crate::pool::layout;
 
 /// Refuses a device that is none, is mounted, or holds something that nobody gave up.
 pub(super) fn refuse_device(device: &Path, yes: bool) -> Result<()> {
@@ -109,7 +110,7 @@ pub(super) fn prepare(dir: &Path, ground: &Ground, undo: &mut Undo) -> Result<Op
             return Ok(None);
         }
         Ground::File(bytes) => {
-            let image = image(dir);
+            let image = layout::image(dir);
             let file =
                 File::create_new(&image).with_context(|| format!("making {}", image.display()))?;
             let made = image.clone();
@@ -250,13 +251,6 @@ impl Lasting {
         }
         Ok(note)
     }
-}
-
-/// Returns the file beside a directory that a pool there is made in.
-pub(super) fn image(dir: &Path) -> PathBuf {
-    let mut name = dir.file_name().unwrap_or_default().to_os_string();
-    name.push(".btrfs");
-    dir.with_file_name(name)
 }
 
 /// Returns the name systemd wants a mount unit for a path to have, without `.mount`: systemd-escape(1).

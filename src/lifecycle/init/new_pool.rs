@@ -20,8 +20,8 @@ pub(super) fn steps(dir: &Path, ground: &Ground) -> Result<Vec<String>> {
     let on = match ground {
         Ground::Directory => None,
         Ground::File(bytes) => Some((
-            format!("make {} of {bytes} bytes", backing::image(dir).display()),
-            backing::image(dir),
+            format!("make {} of {bytes} bytes", layout::image(dir).display()),
+            layout::image(dir),
         )),
         Ground::Device(device, _) => Some((format!("format {}", device.display()), device.clone())),
     };

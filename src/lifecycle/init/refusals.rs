@@ -59,7 +59,7 @@ pub(super) fn refuse_ground(dir: &Path, ground: &Ground, states: &Path) -> Resul
         }
         Ground::File(_) => {
             backing::require_programs()?;
-            let image = backing::image(dir);
+            let image = layout::image(dir);
             if image.symlink_metadata().is_ok() {
                 return Err(
                     Failure::refused(format!("{} already exists", image.display()))

@@ -127,28 +127,20 @@ impl Search<'_> {
         Ok(found)
     }
 
-    /// Puts what was found into the data, durably, and notes in the node's record that it has it; returns notes.
+    /// Finds it and puts it into the data, durably, and notes in the node's record that it has it; returns notes.
     ///
-    /// The node is the one that was searched, read again under the lock; `until` is the moment of the copy of its
-    /// environment.
-    pub(super) fn apply(
-        &self,
-        found: &mut Found,
-        node: &Node,
-        until: Moment,
-        lock: &NodeLock,
-    ) -> Result<Option<String>> {
+    /// Looks at the data only now: the node may have worked with it while packages were installed. `until` is the moment of
+    /// the copy that is searched; the node was read under the lock.
+    pub(super) fn bring(&self, until: Moment, lock: &NodeLock) -> Result<(Found, Option<String>)> {
+        let node = self.node;
+        subvolume::sync(&node.dir)?;
+        let mut found = self.find()?;
         let mut record = node.record.clone();
         let mut without_flags = Vec::new();
         for (path, half) in std::mem::take(&mut found.in_data) {
-            // Taken off the list, or destroyed, since it was searched.
-            if !node.record.data.mounted().any(|mounted| *mounted == path) {
-                continue;
-            }
             let subvolume = data_store::subvolume_of(node, &path);
             let place = Path::new(path.as_str());
             let putting = || format!("merging {path} of {} into the data", self.from);
-            subvolume::sync(&subvolume)?;
             let is_untouched = match node.record.data.of(&path).and_then(|data| data.filled) {
                 Some(filled) => compare::is_as_at(&subvolume, point(filled))?,
                 None => false,
@@ -172,7 +164,7 @@ impl Search<'_> {
         if record.data != node.record.data {
             node.store(lock, &record)?;
         }
-        Ok(apply::lost_flags(&without_flags))
+        Ok((found, apply::lost_flags(&without_flags)))
     }
 
     fn note(

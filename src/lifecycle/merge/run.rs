@@ -162,17 +162,10 @@ impl<'a> Run<'a> {
         let mut found = sides.find().with_context(|| self.merging())?;
         let packages = packages::chosen(&self.base, &self.from, &to_halves[0])?;
         let brings_packages = self.request.packages && !packages.is_empty();
-        let search = self.search(&from_halves[0]);
-        let mut data = search.find()?;
-        let bring_data = |lock: &NodeLock, data: &mut Found| {
-            let node = self.pool.again()?.node(&self.node.name)?;
-            search.apply(data, &node, moment(root), lock)
-        };
         if found.is_empty() && !brings_packages && !self.is_staged {
             let lock = mode.lock_again(self.pool, &self.node.name)?;
-            notes.extend(bring_data(&lock, &mut data)?);
-            drop(copy);
-            subvolume::sync(&self.node.dir)?;
+            let (data, note) = self.bring_data(copy, &lock)?;
+            notes.extend(note);
             return Ok(self.result(None, found, data, packages, notes));
         }
         let places = [false, true].map(|in_boot| sides.place(in_boot));
@@ -192,8 +185,8 @@ impl<'a> Run<'a> {
             notes.extend(snapshot::flatten_within(&staged.root())?);
         }
         let lock = mode.lock_again(self.pool, &self.node.name)?;
-        notes.extend(bring_data(&lock, &mut data)?);
-        drop(copy);
+        let (data, note) = self.bring_data(copy, &lock)?;
+        notes.extend(note);
         staged.look_again(&lock)?;
         let is_decided = self.is_ours() || found.conflicts.is_empty();
         let made = self.publish(staged, &lock, begun, until, is_decided)?;
@@ -207,16 +200,23 @@ impl<'a> Run<'a> {
         let copy = Staged::new(&self.node.dir, self.from.name.as_str())?;
         snapshot::snapshot(&self.from, copy.path())?;
         subvolume::sync(copy.path())?;
-        let root = copy.path().join(layout::ROOT);
-        let until = moment(subvolume::info(&root)?);
-        let search = self.search(&root);
-        let mut data = search.find()?;
-        let note = search.apply(&mut data, self.node, until, lock)?;
-        drop(copy);
-        // Deleted durably: a power cut would bring it back.
-        subvolume::sync(&self.node.dir)?;
+        let (data, note) = self.bring_data(copy, lock)?;
         let nothing = (Found::default(), Chosen::default());
         Ok(self.result(None, nothing.0, data, nothing.1, note.into_iter().collect()))
+    }
+
+    /// Brings what FROM's copy has for the node's data into it, and deletes the copy durably: a power cut would bring it back.
+    fn bring_data(&self, copy: Staged, lock: &NodeLock) -> Result<(Found, Option<String>)> {
+        let node = self.pool.again()?.node(&self.node.name)?;
+        let root = copy.path().join(layout::ROOT);
+        let search = Search {
+            node: &node,
+            ..self.search(&root)
+        };
+        let brought = search.bring(moment(subvolume::info(&root)?), lock)?;
+        drop(copy);
+        subvolume::sync(&node.dir)?;
+        Ok(brought)
     }
 
     fn publish(

@@ -134,6 +134,11 @@ fn what_the_data_has_otherwise_by_now_stays_and_the_old_places_is_beside_it() {
     assert_eq!(text(&pool, "ada/letter"), "dear all");
     assert_eq!(told(&pool), 0);
     pool.assert_sound();
+    // Still so when more is merged: the node had written in the data before.
+    write(&pool, "nog/a", "home/ada/both", "of the old place, later");
+    assert_eq!(pool.netbe().run("merge nog/a nog/a").status, 1);
+    assert_eq!(text(&pool, "ada/both"), "of the data");
+    assert_eq!(text(&pool, "ada/both.netbe-a"), "of the old place, later");
 }
 
 #[test]

@@ -1,0 +1,98 @@
+//! `netbe clone`
+
+use anyhow::Result;
+use clap::Args;
+use clap_complete::engine::ArgValueCompleter;
+
+use super::args::{Changing, Making};
+use super::complete;
+use super::create::tell;
+use super::session::Session;
+use crate::failure::{self, Failure, Kind};
+use crate::lifecycle::Mode;
+use crate::lifecycle::create::{self, Request};
+use crate::lifecycle::data::copied;
+use crate::pool::Operand;
+
+/// Make an environment from a named source
+///
+/// The node has to exist, and stays who it is: if it is not the source's node, its identity is taken from its active
+/// environment, as create does. With --data it also gets what the source's node has as data of its own (netbe-set), if it has
+/// none itself: all of its environments mount it then.
+#[derive(Debug, Args)]
+#[command(after_long_help = "Examples:
+  netbe clone nog/first nog/second
+  netbe clone nog ordo/from-nog -a
+  netbe clone nog ordo/from-nog --data")]
+pub struct CloneEnv {
+    /// The source
+    #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::sources))]
+    pub source: Operand,
+    /// The environment to make
+    #[arg(value_name = "NODE/ENV", value_parser = whole_operand, add = ArgValueCompleter::new(complete::nodes))]
+    pub target: Operand,
+    /// The description.
+    #[command(flatten)]
+    pub making: Making,
+    /// Activate the new environment
+    #[arg(short, long)]
+    pub activate: bool,
+    /// Copy the data of the source's node, too
+    #[arg(long)]
+    pub data: bool,
+    /// Common options.
+    #[command(flatten)]
+    pub changing: Changing,
+}
+
+fn whole_operand(text: &str) -> Result<Operand, String> {
+    let operand: Operand = text
+        .parse()
+        .map_err(|e: crate::pool::name::NotAName| e.to_string())?;
+    match operand.env {
+        Some(_) => Ok(operand),
+        None => Err(format!("{text:?} names a node; expected NODE/ENV")),
+    }
+}
+
+/// Makes an environment from another.
+pub fn run(session: &Session, args: CloneEnv) -> Result<u8> {
+    if let Err(e) = session.pool()?.node(&args.target.node) {
+        return Err(match failure::is(&e, Kind::NotFound) {
+            true => Failure::not_found(e.to_string())
+                .hint(format!(
+                    "netbe create {} --from {}",
+                    args.target, args.source
+                ))
+                .into(),
+            false => e,
+        });
+    }
+    let (from, to) = (args.source.node.clone(), args.target.node.clone());
+    let mode: Mode = args.changing.into();
+    let pool = session.pool()?;
+    if args.data {
+        copied::refuse(&pool, &from, &to)?;
+    }
+    let request = Request {
+        target: args.target,
+        from: Some(args.source),
+        properties: Vec::new(),
+        description: args.making.description,
+        activate: args.activate,
+        how: None,
+        merge: false,
+        packages: false,
+    };
+    let outcome = create::create(&pool, &request, mode)?;
+    let status = tell(session, outcome, None)?;
+    if !args.data {
+        return Ok(status);
+    }
+    let Some(done) = session.done(copied::copy(&pool, &from, &to, mode)?)? else {
+        return Ok(status);
+    };
+    session.sentence(&format!("Copied the data of {from} to {to}."))?;
+    session.warnings(&done.warnings);
+    Ok(status.max(session.failed(&done.failures)))
+}
