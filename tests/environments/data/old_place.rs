@@ -211,6 +211,11 @@ fn what_another_environment_never_had_is_not_removed_from_the_data() {
 fn nothing_is_merged_with_itself_without_an_old_place() {
     let pool = Pool::with_served_node();
     pool.refuses(2, "merge nog/a nog/a", &["nog/a twice"]);
+    // One that was made later mounts the data from its first boot on.
+    let pool = with_data();
+    goes_on(&pool);
+    pool.netbe().ok("create nog/c");
+    pool.refuses(2, "merge nog/c nog/c", &["nog/c twice"]);
 }
 
 #[test]
