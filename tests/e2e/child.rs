@@ -6,7 +6,10 @@
 use std::ffi::OsStr;
 use std::process::{Child, Command};
 
-/// A running process and all it started; dropping it kills them.
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+/// A running process and all it started; dropping it kills them, and returns when they are gone.
 #[derive(Debug)]
 pub(crate) struct EndedChild(Child);
 
@@ -35,8 +38,20 @@ impl EndedChild {
 
 impl Drop for EndedChild {
     fn drop(&mut self) {
-        // Of the outermost; the kernel goes on from there.
-        let _ = self.0.kill();
+        // The first of the namespace, if it is there: unshare(1) waits for it, and the kernel lets it be reaped only when
+        // it is the last. The outermost alone would be gone before the rest, which may still hold a tap or a socket.
+        match first_of_namespace(&self.0) {
+            Some(first) => drop(kill(first, Signal::SIGKILL)),
+            None => drop(self.0.kill()),
+        }
         let _ = self.0.wait();
     }
+}
+
+/// Returns what unshare(1) has forked.
+fn first_of_namespace(outermost: &Child) -> Option<Pid> {
+    let id = outermost.id();
+    let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).ok()?;
+    let first = children.split_whitespace().next()?;
+    Some(Pid::from_raw(first.parse().ok()?))
 }
