@@ -13,6 +13,8 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
 
+use crate::fs::file_flags;
+
 /// Longest run of adjacent extents that is compared in one call, in bytes.
 ///
 /// The kernel compares as much at a time: a run that differs is not shared in part.
@@ -27,6 +29,17 @@ pub enum Answer {
     Differs,
     /// The files cannot share extents: no checksums, a swap file, immutable.
     Unfit,
+}
+
+/// Returns whether the kernel would share extents of these files, as far as their flags tell.
+///
+/// # Errors
+/// If the flags cannot be read.
+pub fn may_share(from: &File, to: &File) -> io::Result<bool> {
+    let (from, to) = (file_flags::get(from)?, file_flags::get(to)?);
+    // Without copy-on-write a file has no checksums, and its extents belong to no file that has them.
+    let differ = (from ^ to) & file_flags::NO_COPY_ON_WRITE != 0;
+    Ok(to & file_flags::IMMUTABLE == 0 && !differ)
 }
 
 /// Shares a range of `to` with the same range of `from`, in bytes, if both are equal there.

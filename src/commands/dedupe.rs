@@ -9,7 +9,7 @@ use super::complete;
 use super::session::Session;
 use crate::failure::Failure;
 use crate::fs::interrupt;
-use crate::lifecycle::dedupe::{self, Shared};
+use crate::lifecycle::dedupe::{self, Shared, files};
 use crate::output::progress::Line;
 use crate::pool::NodeName;
 use crate::pool::pattern::Named;
@@ -68,19 +68,10 @@ pub fn run(session: &Session, args: &Dedupe) -> Result<u8> {
         .into());
     }
     match args.changing.dry_run {
-        true => session.plan(&steps(&shared))?,
+        true => session.plan(&shared.steps())?,
         false => session.sentence(&sentence(&shared))?,
     }
     Ok(worst)
-}
-
-fn steps(shared: &Shared) -> Vec<String> {
-    let one = |(env, count): (&String, &usize)| format!("share {} of {env}", files(*count));
-    let mut steps: Vec<String> = shared.files.iter().map(one).collect();
-    if !steps.is_empty() {
-        steps.push(format!("free {}", bytes(shared.gained)));
-    }
-    steps
 }
 
 fn sentence(shared: &Shared) -> String {
@@ -96,12 +87,5 @@ fn sentence(shared: &Shared) -> String {
             shared.files.len(),
             bytes(shared.gained)
         ),
-    }
-}
-
-fn files(count: usize) -> String {
-    match count {
-        1 => "1 file".to_string(),
-        n => format!("{n} files"),
     }
 }

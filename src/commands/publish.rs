@@ -29,7 +29,7 @@ pub struct Publish {
 pub fn run(session: &Session, args: &Publish) -> Result<u8> {
     let pool = session.pool()?;
     let mode: Mode = args.changing.into();
-    let lock = mode.unless_dry(|| pool.lock(mode.wait))?;
+    let lock = mode.locks(&pool, || pool.lock(mode.wait))?;
     let done = publish::everything(&pool, lock.as_ref())?;
     if mode.dry_run {
         session.plan(&done.steps)?;

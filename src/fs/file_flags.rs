@@ -8,8 +8,10 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
 use super::opener;
 
+/// `FS_IMMUTABLE_FL` of linux/fs.h.
+pub const IMMUTABLE: c_int = 0x10;
 /// `FS_APPEND_FL` and `FS_IMMUTABLE_FL` of linux/fs.h, which protect a file from changes.
-pub const PROTECTED: c_int = 0x20 | 0x10;
+pub const PROTECTED: c_int = 0x20 | IMMUTABLE;
 /// `FS_NOCOW_FL`, which can be set only while a file is empty.
 pub const NO_COPY_ON_WRITE: c_int = 0x0080_0000;
 /// What a person sets, and btrfs keeps: `COMPR`, `SYNC`, `IMMUTABLE`, `APPEND`, `NODUMP`, `NOATIME`, `NOCOMP`, `DIRSYNC` and

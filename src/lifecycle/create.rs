@@ -74,7 +74,7 @@ fn make(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Making>> {
     let source = Chosen::new(pool, request)?.source;
     pool.refuse_work(&source.node, &source.name, mode.patience())?;
     let node = &request.target.node;
-    let locks = mode.unless_dry(|| pool.lock_both(node, &source.node, mode.wait))?;
+    let locks = mode.locks(pool, || pool.lock_both(node, &source.node, mode.wait))?;
     // Again, now that nobody else changes what it rests on.
     let chosen = Chosen::new(pool, request)?;
     if chosen.source.node != source.node {

@@ -9,7 +9,8 @@
 //! Locks: no record is changed, and an interrupted deduplication leaves nothing unfinished, so the changes need no lock.
 //! But an environment with an open file is in use, and `destroy` would refuse it. So files are open only under the
 //! shared lock of their node, which is released every second for longer than another netbe waits between two attempts.
-//! Nodes that are being changed come last. Not for copies within one environment.
+//! Nodes that are being changed come last. A dry run goes the same way and leaves out the one call that shares, so it
+//! finds and refuses the same. Not for copies within one environment.
 
 mod candidates;
 mod node_locks;
@@ -28,6 +29,7 @@ use super::import::unpack::Progress;
 use crate::btrfs::subvolume;
 use crate::pool::lock::WorkLock;
 use crate::pool::{Environment, NodeName, Pool};
+use crate::terminal::bytes;
 
 /// The result, or that of a dry run.
 #[derive(Debug, Default)]
@@ -48,6 +50,24 @@ impl Shared {
     /// Returns how many files were shared.
     pub fn total(&self) -> usize {
         self.files.values().sum()
+    }
+
+    /// Returns what a dry run found that would be done, a sentence for each environment.
+    pub fn steps(&self) -> Vec<String> {
+        let one = |(env, count): (&String, &usize)| format!("share {} of {env}", files(*count));
+        let mut steps: Vec<String> = self.files.iter().map(one).collect();
+        if !steps.is_empty() {
+            steps.push(format!("free {}", bytes(self.gained)));
+        }
+        steps
+    }
+}
+
+/// Returns a number of files as text.
+pub fn files(count: usize) -> String {
+    match count {
+        1 => "1 file".to_string(),
+        n => format!("{n} files"),
     }
 }
 

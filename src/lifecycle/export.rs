@@ -69,7 +69,7 @@ pub fn export(
     request.to.require_ready(&chosen.env)?;
     let (node, name) = (&chosen.env.node, &chosen.env.name);
     pool.refuse_work(node, name, mode.patience())?;
-    let locks = mode.unless_dry(|| {
+    let locks = mode.locks(pool, || {
         progress.phase("Taking snapshots");
         chosen.lock(pool, mode)
     })?;

@@ -66,9 +66,18 @@ impl Mode {
     /// Takes the exclusive lock of a node, for a command that changes it; none in a dry run.
     ///
     /// # Errors
-    /// `Locked`, naming the holder.
+    /// `Locked`, naming the holder. Also if the pool is read-only, in a dry run too.
     pub fn lock(self, pool: &Pool, node: &NodeName) -> Result<Option<NodeLock>> {
-        self.unless_dry(|| self.lock_to_change(pool, node))
+        self.locks(pool, || self.lock_to_change(pool, node))
+    }
+
+    /// Takes locks of a pool; none in a dry run, which refuses the same pools.
+    ///
+    /// # Errors
+    /// If the pool is read-only; as of `take`.
+    pub fn locks<C>(self, pool: &Pool, take: impl FnOnce() -> Result<C>) -> Result<Option<C>> {
+        pool.refuse_read_only()?;
+        self.unless_dry(take)
     }
 
     /// Returns what the steps of a plan work with; nothing in a dry run.

@@ -73,6 +73,20 @@ impl<'a, C> Plan<'a, C> {
     }
 }
 
+/// Takes a step that is found while a command works, after a look for what the step would refuse, which is all that a dry run
+/// does; returns whether the step is taken, or would be.
+pub(super) fn found_step<T>(
+    dry_run: bool,
+    look: impl FnOnce() -> Result<Option<T>>,
+    take: impl FnOnce(T) -> Result<bool>,
+) -> Result<bool> {
+    match look()? {
+        None => Ok(false),
+        Some(_) if dry_run => Ok(true),
+        Some(found) => take(found),
+    }
+}
+
 /// Carries out a plan of one step, which returns what comes of it; tells of it instead where there is nothing to work with,
 /// in a dry run, which alone looks for the sentences.
 pub(super) fn one_step<C, T>(

@@ -192,7 +192,7 @@ fn restore_active(
     mode: Mode,
     result: &mut Reconciled,
 ) -> Result<(Vec<String>, bool)> {
-    let shared = mode.unless_dry(|| pool.lock(mode.wait))?;
+    let shared = mode.locks(pool, || pool.lock(mode.wait))?;
     let node = pool.node(name)?;
     let mut to_do = false;
     let mut plan = Plan::new();

@@ -145,7 +145,7 @@ pub fn node(pool: &Pool, old: &NodeName, new: &NodeName, mode: Mode) -> Result<O
     // Before the locks: locking the same name twice would wait for itself.
     refuse_taken(pool, old, new)?;
     pool.refuse_work_in(old, mode.patience())?;
-    let locks = mode.unless_dry(|| lock_both(pool, old, new, mode))?;
+    let locks = mode.locks(pool, || lock_both(pool, old, new, mode))?;
     pool.refuse_work_in(old, Duration::ZERO)?;
     let node = pool.node(old)?;
     node.refuse_unknown_active()?;

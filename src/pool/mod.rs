@@ -183,8 +183,9 @@ impl Pool {
     /// Takes a node's lock as a shared one, without waiting and without making a file.
     ///
     /// # Errors
-    /// `Locked`, naming the holder.
+    /// Those of [`Pool::lock`].
     pub fn lock_node_unnoticed(&self, node: &NodeName) -> Result<Option<NodeLock>> {
+        self.refuse_read_only()?;
         NodeLock::take_unnoticed(&self.state, node)
     }
 
@@ -202,7 +203,8 @@ impl Pool {
         NodeLock::take_both(&self.state, changed, source, wait)
     }
 
-    fn refuse_read_only(&self) -> Result<()> {
+    /// Fails if the pool is read-only.
+    pub fn refuse_read_only(&self) -> Result<()> {
         let found = nix::sys::statvfs::statvfs(&self.root).map_err(io::Error::from);
         let found = found.with_context(|| format!("looking at {}", self.root.display()))?;
         if found.flags().contains(FsFlags::ST_RDONLY) {

@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod nodes;
+mod plan;
 mod shared;
 #[path = "../support/mod.rs"]
 mod support;

@@ -7,12 +7,13 @@ mod lines;
 use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
+use std::process::Command;
 
 use serde_json::Value;
 
 use self::lines::{DONE, REFUSED};
 
-use crate::support::{MAC, Outcome, Pool, System};
+use crate::support::{self, MAC, Outcome, Pool, System};
 
 /// What a command line is run on, besides the pool that [`scene`] makes.
 type Prepare = fn(&Pool);
@@ -184,6 +185,14 @@ fn with_data(pool: &Pool) {
     with_helper(pool);
     pool.netbe().ok("set data=/home,/srv ordo");
     pool.netbe().ok("set data=/srv ordo");
+}
+
+fn read_only(pool: &Pool) {
+    support::run(
+        Command::new("mount")
+            .args(["-o", "remount,bind,ro"])
+            .arg(pool.path()),
+    );
 }
 
 fn nothing(_: &Pool) {}

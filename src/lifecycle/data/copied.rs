@@ -43,7 +43,7 @@ pub fn refuse(pool: &Pool, from: &NodeName, to: &NodeName) -> Result<()> {
 /// Gives a node the data of another as it is now, and has its environments mount it.
 pub fn copy(pool: &Pool, from: &NodeName, to: &NodeName, mode: Mode) -> Result<Outcome<Changed>> {
     refuse(pool, from, to)?;
-    let locks = mode.unless_dry(|| pool.lock_both(to, from, mode.wait))?;
+    let locks = mode.locks(pool, || pool.lock_both(to, from, mode.wait))?;
     refuse(pool, from, to)?;
     let (source, target) = (pool.node(from)?, pool.node(to)?);
     let paths: Vec<DataPath> = source.record.data.mounted().cloned().collect();

@@ -11,6 +11,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use super::super::import::unpack::Progress;
+use super::super::plan;
 use super::Shared;
 use super::candidates::{Candidates, Group, Version};
 use super::node_locks::{Entered, Turns};
@@ -61,6 +62,15 @@ struct Source<'b> {
 }
 
 impl Source<'_> {
+    /// Returns the ranges of a file to share, if the kernel would share any.
+    fn ranges(&self, to: &File, lies: &Layout) -> std::io::Result<Option<Vec<Range<u64>>>> {
+        let apart = lies.unshared_ranges(&self.lies);
+        Ok(match apart.is_empty() {
+            false if dedupe::may_share(&self.file, to)? => Some(apart),
+            _ => None,
+        })
+    }
+
     /// Returns whether the kernel found it equal.
     fn share(&self, to: &File, apart: &[Range<u64>], beside: &Path) -> std::io::Result<bool> {
         let answer = match self.but {
@@ -215,13 +225,15 @@ impl Work<'_> {
                 continue;
             };
             let lies = self.turns.layout(place, version.inode, group.size)?;
-            let apart = lies.unshared_ranges(&source.lies);
             let what = || format!("sharing a file of {}", candidates.env(place));
-            let shared = !apart.is_empty()
-                && (self.dry_run
-                    || source
-                        .share(&to, &apart, &candidates.beside)
-                        .with_context(what)?);
+            let shared = plan::found_step(
+                self.dry_run,
+                || source.ranges(&to, &lies).with_context(what),
+                |apart| {
+                    let shared = source.share(&to, &apart, &candidates.beside);
+                    shared.with_context(what)
+                },
+            )?;
             if !shared {
                 continue;
             }

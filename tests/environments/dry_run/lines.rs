@@ -1,8 +1,9 @@
 //! The command lines that are run with `-n` and then for real.
 
 use super::{
-    Prepare, astray, exported, exported_with_data, mounted, nothing, stale, with_b_active,
-    with_data, with_helper, with_leftovers, with_trial, without_active, without_record, written,
+    Prepare, astray, exported, exported_with_data, mounted, nothing, read_only, stale,
+    with_b_active, with_data, with_helper, with_leftovers, with_trial, without_active,
+    without_record, written,
 };
 
 /// What is done.
@@ -147,4 +148,18 @@ pub(super) const REFUSED: &[(&str, i32, Prepare)] = &[
     ("export nog/b --since nog/a -o BESIDE/out", 3, nothing),
     ("export nog/b --data -o BESIDE/out", 3, nothing),
     ("prune none", 4, nothing),
+    ("dedupe none", 4, nothing),
+    ("dedupe", 1, read_only),
+    ("create nog/c", 1, read_only),
+    ("create werda/w --from nog", 1, read_only),
+    ("activate nog/b", 1, read_only),
+    ("destroy -y nog/b", 1, read_only),
+    ("rename nog/b c", 1, read_only),
+    ("rename ordo werda", 1, read_only),
+    ("describe nog/b text", 1, read_only),
+    ("export nog/b -o BESIDE/out", 1, read_only),
+    ("merge nog/a nog/b", 1, read_only),
+    ("prune nog --keep 1", 1, read_only),
+    ("publish", 1, read_only),
+    ("upgrade nog/a -- true", 1, read_only),
 ];
