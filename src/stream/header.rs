@@ -65,6 +65,11 @@ impl Header {
         }
     }
 
+    /// Returns what tells this export from every other one: the same content is exported with newer data later.
+    pub(crate) fn export(&self) -> String {
+        format!("{}@{}", self.id, self.exported)
+    }
+
     /// Serializes it.
     pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
         Ok(serde_json::to_vec(self)?)

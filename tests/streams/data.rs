@@ -102,7 +102,23 @@ fn a_node_that_is_there_mounts_it_in_all_of_its_environments() {
     assert_eq!(said, "ordo\tdata\t/var/log,/home,/srv\tlocal\n");
     assert!(there.read("publish/exports").contains("/ordo/data/+srv"));
     there.assert_sound();
-    // Once it has data there, that is its own.
+    // What an interrupted import has left is there when it is repeated, and may have been written in since.
+    let letter = place(&there, "ordo", "+home").join("ada/letter");
+    fs::write(&letter, "newer").unwrap();
+    let said = there
+        .netbe()
+        .run(&format!("import ordo/again {} --data", file.display()));
+    assert_eq!(said.status, 0, "{said:#?}");
+    assert!(
+        said.stderr
+            .contains("ordo has /home, /srv from this very stream already; it stays as it is"),
+        "{said:#?}"
+    );
+    assert_eq!(fs::read_to_string(&letter).unwrap(), "newer");
+    assert_eq!(mounted(&there, "ordo/again"), 3);
+    there.assert_sound();
+    // That of another export, even of the same content, is not.
+    let file = here.exported("nog/a --data");
     let line = format!("import ordo/z {} --data", file.display());
     there.refuses(
         3,

@@ -5,7 +5,7 @@
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 
-use super::data::Received;
+use super::data::{Offered, Received};
 use super::stream::Sent;
 use super::unpack::{self, Halves, Opened, Progress};
 use super::{NewNode, Request};
@@ -14,7 +14,6 @@ use crate::failure::Failure;
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 use crate::lifecycle::staged::{self, Content, Identity, StagedEnvironment, first_boot};
-use crate::pool::data::DataPath;
 use crate::pool::record::EnvRecord;
 use crate::pool::{EnvId, EnvName, Node, NodeName, Operand, Pool, stage};
 
@@ -133,11 +132,14 @@ impl Arrived {
         }
     }
 
-    /// Returns the paths of the data that is to be taken from it.
-    pub(super) fn data(&self, request: &Request) -> Vec<DataPath> {
+    /// Returns the data that is to be taken from it.
+    pub(super) fn data(&self, request: &Request) -> Offered {
         match self {
-            Self::Sent(sent) if request.data => sent.header.data.clone(),
-            _ => Vec::new(),
+            Self::Sent(sent) if request.data => Offered {
+                export: sent.header.export(),
+                paths: sent.header.data.clone(),
+            },
+            _ => Offered::default(),
         }
     }
 }

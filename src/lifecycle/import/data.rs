@@ -3,7 +3,7 @@
 //! Promises that the node had no data at these paths, and that what it gets is complete before its record names it. Its
 //! other environments mount it then, as after `set data=`. Not for reading the stream.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::Result;
 
@@ -20,6 +20,28 @@ use crate::pool::stage::Staged;
 use crate::pool::{Node, NodeLock, NodeName, Pool, data_store, layout, properties};
 use crate::publish;
 
+/// The data in a stream.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Offered {
+    /// What tells the export from others.
+    pub(super) export: String,
+    pub(super) paths: Vec<DataPath>,
+}
+
+impl Offered {
+    /// Takes out and returns what a node has from this very export: an import was interrupted after it, and the node may
+    /// have written in it since.
+    pub(super) fn take_out_received(&mut self, existing: Option<&Node>) -> Vec<DataPath> {
+        let is_received = |path: &DataPath| {
+            let data = existing.and_then(|node| node.record.data.of(path));
+            data.is_some_and(|d| !d.off && d.received.as_deref() == Some(&self.export))
+        };
+        let (received, lacking) = self.paths.iter().cloned().partition(is_received);
+        self.paths = lacking;
+        received
+    }
+}
+
 /// Returns a node's record with data at these paths, and a property that asks for them.
 ///
 /// # Errors
@@ -29,8 +51,9 @@ pub(super) fn record_with(
     name: &NodeName,
     existing: Option<&Node>,
     mut record: NodeRecord,
-    paths: &[DataPath],
+    offered: &Offered,
 ) -> Result<NodeRecord> {
+    let paths = &offered.paths;
     if paths.is_empty() {
         return Ok(record);
     }
@@ -89,7 +112,10 @@ pub(super) fn record_with(
     if let Some(node) = existing.filter(|node| node.active.is_some()) {
         refuse_without_helper(node)?;
     }
-    let received = paths.iter().cloned().map(Data::new);
+    let received = paths.iter().cloned().map(|path| Data {
+        received: Some(offered.export.clone()),
+        ..Data::new(path)
+    });
     record.data.paths.extend(received);
     record.data.paths.sort_by(|a, b| a.path.cmp(&b.path));
     if let Some(node) = existing {
@@ -109,7 +135,7 @@ pub(super) struct Received {
     dir: PathBuf,
     /// Of a node that exists; a new one has it in its own stage.
     staged: Option<Staged>,
-    paths: Vec<DataPath>,
+    offered: Offered,
 }
 
 impl Received {
@@ -117,7 +143,7 @@ impl Received {
     pub(super) fn new(
         env: &StagedEnvironment,
         existing: Option<&Node>,
-        paths: Vec<DataPath>,
+        offered: Offered,
     ) -> Result<Self> {
         let staged = existing
             .map(|node| Staged::new(&node.dir, layout::DATA))
@@ -127,12 +153,17 @@ impl Received {
             None => env.data_dir()?,
         };
         atomic::directories(&dir)?;
-        Ok(Self { dir, staged, paths })
+        Ok(Self {
+            dir,
+            staged,
+            offered,
+        })
     }
 
-    /// Returns the directory of the subvolumes.
-    pub(super) fn dir(&self) -> &Path {
-        &self.dir
+    /// Returns where the subvolume of a path is received; `None` if the node has it from this stream already.
+    pub(super) fn place(&self, path: &DataPath) -> Option<PathBuf> {
+        let is_lacking = self.offered.paths.contains(path);
+        is_lacking.then(|| self.dir.join(path.directory()))
     }
 
     /// Has the environment mount it, if its node can still have it.
@@ -147,7 +178,7 @@ impl Received {
             Some(_) => {
                 let node = pool.node(name)?;
                 let known = node.record.clone();
-                let record = record_with(&pool.again()?, name, Some(&node), known, &self.paths)?;
+                let record = record_with(&pool.again()?, name, Some(&node), known, &self.offered)?;
                 env.set_record(record.clone());
                 Some((node, record))
             }
@@ -176,7 +207,7 @@ impl Arrived {
         mode: Mode,
         done: &mut Imported,
     ) -> Result<()> {
-        let paths = &self.received.paths;
+        let paths = &self.received.offered.paths;
         if let (Some((node, record)), Some(staged)) = (self.record, &self.received.staged) {
             data_store::publish(staged, &node, paths)?;
             node.store(lock, &record)?;

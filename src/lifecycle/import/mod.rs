@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
+use super::data::list;
 use super::plan::Plan;
 use super::staged::{self, Content, Identity, StagedEnvironment, Target};
 use super::{Mode, Outcome, create};
@@ -132,7 +133,15 @@ fn bring_in(
     let env = arrived.name(pool, existing.as_ref(), &request.target)?;
     let id = EnvId::new(&request.target.node, &env);
     let new_node = existing.is_none().then(|| arrived.new_node());
-    let paths = arrived.data(request);
+    let mut offered = arrived.data(request);
+    let received = offered.take_out_received(existing.as_ref());
+    let there = (!received.is_empty()).then(|| {
+        format!(
+            "{} has {} from this very stream already; it stays as it is",
+            request.target.node,
+            list(&received)
+        )
+    });
     let record = match &existing {
         Some(node) => node.record.clone(),
         None => NodeRecord::new(new_node == Some(NewNode::Template)),
@@ -142,7 +151,7 @@ fn bring_in(
         &request.target.node,
         existing.as_ref(),
         record,
-        &paths,
+        &offered,
     )?;
     let target = Target {
         pool,
@@ -162,16 +171,16 @@ fn bring_in(
         );
     }
     let is_another = arrived.is_another(target.node);
-    let is_for_all = existing.is_some() && !paths.is_empty();
+    let is_for_all = existing.is_some() && request.data;
     let mut receive = vec![arrived.step(pool, request, &id)?];
-    receive.extend(data::sentence(target.node, &paths));
+    receive.extend(data::sentence(target.node, &offered.paths));
     plan.steps(receive, |it| {
         if let Some(node) = &existing {
             it.staged = Some(StagedEnvironment::in_node(target, node)?);
         }
-        if !paths.is_empty() {
+        if !offered.paths.is_empty() {
             let staged = it.staged.as_ref().context("it was not begun")?;
-            it.data = Some(Received::new(staged, existing.as_ref(), paths)?);
+            it.data = Some(Received::new(staged, existing.as_ref(), offered)?);
         }
         it.fill(arrived, target, request)
     });
@@ -202,7 +211,7 @@ fn bring_in(
             new_node,
             kernel: None,
             data: Vec::new(),
-            notes: Vec::new(),
+            notes: there.into_iter().collect(),
             warnings: Vec::new(),
             failures: Vec::new(),
         },

@@ -53,7 +53,7 @@ struct Places<'a> {
     /// Copies of the base.
     since: Option<&'a Path>,
     /// The data, where it is taken.
-    data: Option<&'a Path>,
+    data: Option<&'a Received>,
 }
 
 impl Sent {
@@ -116,7 +116,6 @@ impl Sent {
     ) -> Result<Content> {
         let header = self.header.clone();
         let base = staged.dir().join(layout::BASE);
-        let data = data.map(Received::dir);
         self.arrive(
             pool,
             request.base_node(),
@@ -159,7 +158,7 @@ impl Sent {
         base_node: &NodeName,
         dir: &Path,
         base: &Path,
-        data: Option<&Path>,
+        data: Option<&Received>,
         progress: &mut dyn Progress,
     ) -> Result<()> {
         let header = &self.header;
@@ -213,9 +212,8 @@ impl Places<'_> {
                 progress,
                 meter,
             };
-            match self.data {
-                Some(dir) => {
-                    let target = dir.join(path.directory());
+            match self.data.and_then(|data| data.place(path)) {
+                Some(target) => {
                     subvolume::create(&target)?;
                     fill(&mut stream, &target, Origin::Empty)?;
                 }

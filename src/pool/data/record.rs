@@ -36,6 +36,9 @@ pub struct Data {
     /// The time of that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub taken_at: Option<Timestamp>,
+    /// The stream that it was received from, as the header tells it apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub received: Option<String>,
     /// Until then nobody but netbe had written in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub filled: Option<Moment>,
@@ -84,6 +87,7 @@ impl Data {
             from: None,
             taken: None,
             taken_at: None,
+            received: None,
             filled: None,
             merged: Vec::new(),
         }
