@@ -37,8 +37,8 @@ use crate::pool::pattern::Named;
 /// NODE PATH; back on the list, it is as it was. A template has no data of its own: nodes made from it take over its value,
 /// and start with what its environment has. The system needs mount.nfs. A container store on NFS cannot have an overlay.
 ///
-/// data.snapshots: what is activated meets the data as it is, not as it was then. So activate and rollback, and the end of a
-/// trial, keep a read-only snapshot of each path beside the environment that is left, in nodes/NODE/envs/ENV/.data, in place of
+/// data.snapshots: what is activated meets the data as it is, not as it was then. So activate (--once and --try, too) and rollback,
+/// and the end of a trial, keep a read-only snapshot of each path beside the environment that is left, in nodes/NODE/envs/ENV/.data, in place of
 /// the one of the time before: of a trial that failed, that is the environment that was tried. It is destroyed with the environment, and counted as its space.
 ///
 /// nfs.subtree-check: the kernel's NFS server does not authenticate file handles, so the root user of a node can forge

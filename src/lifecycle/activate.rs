@@ -143,6 +143,14 @@ pub fn for_good(held: &mut Held, node: &Node, env: &Verified<'_>) -> Result<()> 
     lead_for_good(held, node, env)
 }
 
+/// Makes the environment that a node was led to for once or on trial, and has booted, what it boots for good.
+///
+/// The data stays kept as it was before that boot, which may have changed it.
+pub fn after_its_boot(held: &mut Held, node: &Node, env: &Verified<'_>) -> Result<()> {
+    switch(held, node, env)?;
+    pending::end(held, node)
+}
+
 fn lead_for_good(held: &mut Held, node: &Node, env: &Verified<'_>) -> Result<()> {
     held.warnings
         .extend(kept::keep(held.pool, node, &env.env().name));

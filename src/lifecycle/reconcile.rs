@@ -115,7 +115,7 @@ fn of_node(
             format!("make {env}, which came up, what {name} boots"),
             move |(lock, result)| {
                 let mut held = Held::take(pool, locked(lock)?, mode)?;
-                activate::for_good(&mut held, node, &Verified::by_its_boot(env))?;
+                activate::after_its_boot(&mut held, node, &Verified::by_its_boot(env))?;
                 result.warnings.extend(held.warnings);
                 result
                     .done

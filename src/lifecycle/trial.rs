@@ -14,6 +14,7 @@ use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
 
 use super::activate::Choice;
+use super::data::kept;
 use super::plan::Plan;
 use super::staged::boot_config::{self, Wanted};
 use super::staged::{Verified, report_unit};
@@ -98,13 +99,15 @@ pub fn begin(
     let mut plan = Plan::new();
     activate::plan_export(&mut plan, pool, &node, &env);
     left_behind::plan(&mut plan, pool, &node, &env);
-    plan.step(
-        format!(
-            "lead {} to {env} for its next boot, then to {back_to}",
-            node.name
-        ),
-        |held| start(held, &node, &verified, how),
+    let lead = format!(
+        "lead {} to {env} for its next boot, then to {back_to}",
+        node.name
     );
+    let keep = kept::left_by(pool, &node, &env.name).map(|left| kept::sentence(&node, left));
+    plan.steps(keep.into_iter().chain([lead]).collect(), |held| {
+        held.warnings.extend(kept::keep(pool, &node, &env.name));
+        start(held, &node, &verified, how)
+    });
     let done = plan.carry_out(Held::beside(pool, lock.as_ref(), mode)?)?;
     Ok(done.map(|held| Begun {
         id: env.id(),
@@ -332,7 +335,7 @@ fn confirmed(
     let before = node.active.as_ref().map(|a| EnvId::new(&node.name, a));
     let mut plan = Plan::new();
     plan.step(format!("let {} boot {env} for good", node.name), |held| {
-        activate::for_good(held, node, &verified)
+        activate::after_its_boot(held, node, &verified)
     });
     let done = plan.carry_out(Held::beside(pool, lock, mode)?)?;
     Ok(done.map(|held| activate::Activated {

@@ -2,6 +2,7 @@
 //!
 //! Goes by the directory's place (filesystem, subvolume, inode), not by what it says of itself. Reads only.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -14,10 +15,13 @@ use crate::failure::Failure;
 
 /// Returns the canonical path of a pool, and its state directory; `None` if this server has none for it.
 pub(crate) fn known(root: &Path, states: &Path) -> Result<Option<(PathBuf, PathBuf)>> {
-    let Ok(root) = root.canonicalize() else {
-        return Ok(None);
+    let root = match root.canonicalize() {
+        Ok(root) => root,
+        Err(e) if is_missing(&e) => return Ok(None),
+        Err(e) => return Err(e).with_context(|| format!("finding {}", root.display())),
     };
-    if !subvolume::is_on_btrfs(&root).unwrap_or(false) {
+    let finding = || format!("finding which filesystem {} is on", root.display());
+    if !subvolume::is_on_btrfs(&root).with_context(finding)? {
         return Ok(None);
     }
     let place = Place::locate(&root)?;
@@ -26,6 +30,11 @@ pub(crate) fn known(root: &Path, states: &Path) -> Result<Option<(PathBuf, PathB
     Ok(found
         .find(|(_, of)| of.is_same(&place))
         .map(|(state, _)| (root, state)))
+}
+
+fn is_missing(error: &io::Error) -> bool {
+    use io::ErrorKind::{NotADirectory, NotFound};
+    matches!(error.kind(), NotFound | NotADirectory)
 }
 
 /// Returns the command that has a pool in a directory that holds none.

@@ -6,6 +6,7 @@
 
 mod edits;
 mod make_readable;
+mod reasons;
 
 use std::path::Path;
 
@@ -15,9 +16,7 @@ use super::local_disks::FSTAB;
 use super::machine::{Machine, machine};
 use super::{boot_links, data, local_disks, report_unit, root_network};
 use crate::boot::data::DataMount;
-use crate::boot::{
-    self, BootFiles, Loader, NfsVersion, Overlay, PxeBinaries, RootPlace, Want, Watched, fstab,
-};
+use crate::boot::{self, Loader, NfsVersion, PxeBinaries, RootPlace, Want, Watched, fstab};
 use crate::failure::Failure;
 use crate::fs::rooted::Tree;
 use crate::pool::data::DataPath;
@@ -172,57 +171,6 @@ impl Wanted {
         self
     }
 
-    /// Returns the reasons why these halves would not boot as wanted, a sentence each.
-    pub fn reasons_against(&self, root: &Path, boot: &Path) -> Result<Vec<String>> {
-        let (root, boot) = (Tree::open(root)?, Tree::open(boot)?);
-        self.verify(&Watched::new(&root), &Watched::new(&boot))
-    }
-
-    /// Returns the reasons why these halves would not boot once they say what is wanted, a sentence each; nothing is
-    /// written.
-    ///
-    /// # Errors
-    /// Where they cannot be made to say it.
-    pub fn reasons_once_written(&self, root: &Path, boot: &Path) -> Result<Vec<String>> {
-        let (root, boot) = (Tree::open(root)?, Tree::open(boot)?);
-        let edits = Edits::new(self, &root, &boot)?;
-        let (boot_files, root_files) = edits.files(self, &root)?;
-        let (root, boot) = (
-            Overlay {
-                files: &root,
-                written: &root_files,
-            },
-            Overlay {
-                files: &boot,
-                written: &boot_files,
-            },
-        );
-        self.verify(&Watched::new(&root), &Watched::new(&boot))
-    }
-
-    fn verify<F: BootFiles>(
-        &self,
-        root: &Watched<'_, F>,
-        boot: &Watched<'_, F>,
-    ) -> Result<Vec<String>> {
-        let mut reasons = boot::verify(
-            boot,
-            root,
-            &self.for_boot(None),
-            &self.boot_mount,
-            &self.boot_spec,
-        )?;
-        if let Some(machine) = self.machine {
-            machine.explain(&self.hostname, &mut reasons);
-        }
-        reasons.extend(data::reasons(root, &self.data, &self.name));
-        for failed in [boot.ended(), root.ended()] {
-            // Not that something is missing.
-            reasons.extend(failed.err().map(|e| e.to_string()));
-        }
-        Ok(reasons)
-    }
-
     /// Writes only that the root mounts the data of its node, as it stands; returns whether its fstab changed.
     pub fn write_data(&self, root: &Path) -> Result<bool> {
         data::write(&Tree::open(root)?.durable(), &self.data, self.version)
@@ -232,20 +180,6 @@ impl Wanted {
     /// Returns why a root cannot mount the data of its node, whatever its fstab says, a sentence each.
     pub fn obstacles(&self, root: &Path) -> Result<Vec<String>> {
         Ok(data::obstacles(&Tree::open(root)?, &self.data))
-    }
-
-    /// Returns whether nothing but the mounts of the data speaks against booting these halves, and they can be written.
-    pub fn lacks_data_alone(&self, root: &Path, boot: &Path) -> Result<bool> {
-        let without = Self {
-            data: Vec::new(),
-            ..self.clone()
-        };
-        let tree = Tree::open(root)?;
-        let text = tree.read_text(FSTAB)?.unwrap_or_default();
-        let is_of_data =
-            |reason: &String| crate::boot::data::reasons_against(&text, &[]).contains(reason);
-        let others = without.reasons_against(root, boot)?;
-        Ok(others.iter().all(is_of_data) && data::obstacles(&tree, &self.data).is_empty())
     }
 
     fn for_boot(&self, pxe: Option<PxeBinaries>) -> Want<'_> {

@@ -179,8 +179,10 @@ fn a_failed_trial_leaves_the_data_beside_what_was_tried() {
     pool.netbe().ok("set data=/home ip=dhcp,10.0.0.5 nog");
     let now = data(&pool, "nog", "+home/ada/letter");
     let kept = pool.half("nog/b", ".data").join("+home/ada/letter");
+    let before = pool.half("nog/a", ".data").join("+home/ada/letter");
     for (text, snapshots) in [("by b", "on"), ("by b again", "off")] {
         pool.netbe().ok(&format!("set data.snapshots={snapshots}"));
+        fs::write(&now, "before").unwrap();
         pool.netbe().ok("activate --try=5m nog/b");
         pool.fetches(&PC);
         pool.age(20);
@@ -195,7 +197,30 @@ fn a_failed_trial_leaves_the_data_beside_what_was_tried() {
         assert_eq!(pool.active("nog"), "a");
         assert_eq!(fs::read_to_string(&kept).unwrap(), "by b");
     }
-    assert!(!pool.half("nog/a", ".data").exists());
+    assert_eq!(fs::read_to_string(&before).unwrap(), "before");
+}
+
+#[test]
+fn a_trial_keeps_the_data_as_it_was_before_it() {
+    let pool = with_two();
+    pool.netbe().ok("set data=/home nog");
+    let now = data(&pool, "nog", "+home/ada/letter");
+    let kept = pool.half("nog/a", ".data").join("+home/ada/letter");
+    for (how, text) in [("--once", "before once"), ("--try", "before a trial")] {
+        fs::write(&now, text).unwrap();
+        let plan = pool.plans(&format!("activate {how} nog/b"));
+        assert!(
+            plan.contains("would keep the data of nog as it is beside nog/a\n"),
+            "{plan}"
+        );
+        pool.netbe().ok(&format!("activate {how} nog/b"));
+        assert_eq!(fs::read_to_string(&kept).unwrap(), text);
+    }
+    fs::write(&now, "by what was tried").unwrap();
+    pool.netbe().ok("confirm nog");
+    assert_eq!(pool.active("nog"), "b");
+    assert_eq!(fs::read_to_string(&kept).unwrap(), "before a trial");
+    pool.assert_sound();
 }
 
 #[test]

@@ -53,6 +53,8 @@ pub(super) const VERBS: &[Verb] = &[
         }),
         line: "import ordo/c stream --data",
         touched: &["ordo"],
+        // Its node has the data before it has the environment.
+        between: &[&["import ordo/c stream --data", "destroy -y ordo/c"]],
         done: TAKEN,
         ..PLAIN
     },

@@ -1,0 +1,95 @@
+//! Why would halves not boot as is wanted of them?
+//!
+//! Promises to write nothing, and that what cannot be read is never taken for missing. Not for what is wanted.
+
+use std::io;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::super::data;
+use super::super::local_disks::FSTAB;
+use super::Wanted;
+use super::edits::Edits;
+use crate::boot::{self, BootFiles, Overlay, Watched};
+use crate::fs::rooted::Tree;
+
+impl Wanted {
+    /// Returns the reasons why these halves would not boot as wanted, a sentence each: also what cannot be read.
+    pub fn reasons_against(&self, root: &Path, boot: &Path) -> Result<Vec<String>> {
+        let (root, boot) = (Tree::open(root)?, Tree::open(boot)?);
+        let (mut reasons, unread) = self.verify(&root, &boot)?;
+        // Not that something is missing.
+        reasons.extend(unread.map(|e| e.to_string()));
+        Ok(reasons)
+    }
+
+    /// Returns the reasons why halves that were just made would not boot as wanted, a sentence each.
+    ///
+    /// # Errors
+    /// When they cannot be read: of what nobody could look at, nothing is made.
+    pub fn reasons_against_new(&self, root: &Path, boot: &Path) -> Result<Vec<String>> {
+        let (root, boot) = (Tree::open(root)?, Tree::open(boot)?);
+        self.read_by(self.verify(&root, &boot)?)
+    }
+
+    /// Returns the reasons why these halves would not boot once they say what is wanted, a sentence each; nothing is
+    /// written.
+    ///
+    /// # Errors
+    /// Where they cannot be made to say it, or not be read.
+    pub fn reasons_once_written(&self, root: &Path, boot: &Path) -> Result<Vec<String>> {
+        let (root, boot) = (Tree::open(root)?, Tree::open(boot)?);
+        let edits = Edits::new(self, &root, &boot)?;
+        let (boot_files, root_files) = edits.files(self, &root)?;
+        let (root, boot) = (
+            Overlay {
+                files: &root,
+                written: &root_files,
+            },
+            Overlay {
+                files: &boot,
+                written: &boot_files,
+            },
+        );
+        self.read_by(self.verify(&root, &boot)?)
+    }
+
+    fn read_by(&self, (reasons, unread): (Vec<String>, Option<io::Error>)) -> Result<Vec<String>> {
+        match unread {
+            None => Ok(reasons),
+            Some(e) => Err(e).with_context(|| format!("verifying that {} would boot", self.name)),
+        }
+    }
+
+    /// Returns the reasons, and what could not be read.
+    fn verify<F: BootFiles>(&self, root: &F, boot: &F) -> Result<(Vec<String>, Option<io::Error>)> {
+        let (root, boot) = (&Watched::new(root), &Watched::new(boot));
+        let mut reasons = boot::verify(
+            boot,
+            root,
+            &self.for_boot(None),
+            &self.boot_mount,
+            &self.boot_spec,
+        )?;
+        if let Some(machine) = self.machine {
+            machine.explain(&self.hostname, &mut reasons);
+        }
+        reasons.extend(data::reasons(root, &self.data, &self.name));
+        Ok((reasons, boot.ended().and_then(|()| root.ended()).err()))
+    }
+
+    /// Returns whether nothing but the mounts of the data speaks against booting these halves, and they can be written.
+    pub fn lacks_data_alone(&self, root: &Path, boot: &Path) -> Result<bool> {
+        let without = Self {
+            data: Vec::new(),
+            ..self.clone()
+        };
+        let tree = Tree::open(root)?;
+        let text = tree.read_text(FSTAB)?.unwrap_or_default();
+        let is_of_data =
+            |reason: &String| crate::boot::data::reasons_against(&text, &[]).contains(reason);
+        let others = without.reasons_against(root, boot)?;
+        Ok(others.iter().all(is_of_data) && data::obstacles(&tree, &self.data).is_empty())
+    }
+}
