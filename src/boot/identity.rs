@@ -3,11 +3,11 @@
 //! Pure edits of texts with the machine's name, and a table of files to empty, remove or renew. Applies nothing; not
 //! used for a copy of a node's own environment, which has its identity.
 
-mod kept;
+mod carried_over;
 mod names;
 mod reset;
 
-pub use kept::{host_name, hosts_of, owner};
+pub use carried_over::{host_name, hosts_of, owner};
 pub use names::{host_id, nvme_name, pretty_name};
 pub use reset::{Group, Pattern, RESET, Reset, matching};
 

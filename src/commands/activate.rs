@@ -18,22 +18,23 @@ use crate::pool::{NodeName, Operand, Pool};
 
 /// Choose what a node boots next
 ///
-/// NODE alone means what upgrade (or create --from another node) made last, if that is newer than the active environment,
-/// or the environment of its pending boot, or a newer one that it was seen to run; never a copy made otherwise, which has
-/// to be named. Without an operand, the only node that has such an environment is meant. Of several operands, one that is
-/// refused does not stop the others, and the exit status is that of the worst.
+/// NODE alone means the environment that upgrade (or create --from another node) made last, if it is newer than the
+/// active one; or the environment of its pending boot; or a newer one that the node is known to have run. A copy that
+/// was made otherwise has to be named. Without an operand, the only node that has such an environment is meant. Of
+/// several operands, one that is refused does not stop the others, and the exit status is that of the worst.
 ///
 /// The environment is verified first: kernel, initramfs and modules have to belong together, and the boot files
 /// have to name its own root. An environment that would not boot is refused, with the reasons.
 ///
-/// What the node has written in the environment that it runs, and the other one does not have, is told. With --merge it is
-/// merged first, as by netbe merge, and the result is activated, unless both changed the same file.
+/// The command names what the node has written in the environment that it runs and that is missing in the other one.
+/// With --merge these changes are merged first, as by netbe merge, and the result is activated, unless both changed the
+/// same file.
 ///
-/// With --once and --try, the node's TFTP names lead to the environment until it has been fetched, and then back to
-/// the active one, before the outcome of the boot is known: power-cycling a machine that hangs boots the
-/// active environment. The fetch is observed by netbe serve (see netbe-init, --services); without netbe serve, by the
-/// report and the NFS server's tables. Where neither tells, a trial ends DURATION after it was set, and a boot for once
-/// after a day, whether the machine was booted or not. An environment on trial reboots 10 s after a kernel panic (panic= on its
+/// With --once and --try, the node's TFTP names lead to the environment until it has been fetched, and then back to the
+/// active one, before the outcome of the boot is known: power-cycling a machine that hangs boots the active
+/// environment. The fetch is observed by netbe serve (see netbe-init, --services); without netbe serve, by the report
+/// and the NFS server's tables. Without either, a trial ends DURATION after it was set, and a boot for once after a
+/// day, whether the machine was booted or not. An environment on trial reboots 10 s after a kernel panic (panic= on its
 /// command line), and gets the flag ! if it did not report in time.
 ///
 /// An environment counts as fetched five seconds after the first fetch of its kernel and initramfs, or two minutes

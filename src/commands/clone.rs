@@ -16,9 +16,9 @@ use crate::pool::Operand;
 
 /// Make an environment from a named source
 ///
-/// The node has to exist, and stays who it is: if it is not the source's node, its identity is taken from its active
-/// environment, as create does. With --data it also gets what the source's node has as data of its own (netbe-set), if it has
-/// none itself: all of its environments mount it then.
+/// The node has to exist, and keeps its identity: if it is not the source's node, the identity is taken from its active
+/// environment, as by create. With --data a node without data of its own (netbe-set) also gets a copy of the data of
+/// the source's node, which all of its environments mount.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe clone nog/first nog/second

@@ -26,11 +26,11 @@ use crate::pool::{Operand, Pool};
 /// keys, random seeds, the DUID of its DHCP client, iSCSI and NVMe names, /etc/hostid; cloud-init takes it for a new
 /// instance. Without ENV, the name is the current time.
 ///
-/// An existing node stays who it is, also in the system of another node or template: all of that is taken from its active
-/// environment, and the network settings that have its address; cloud-init sets the new system up, and leaves its ssh host
-/// keys. What else the node has changed is in the environment it was changed in; --merge brings it, as netbe merge does:
-/// where both changed the same file, the source's stays, the conflicts are listed, the exit status is 1, and the new
-/// environment is not activated.
+/// An existing node keeps its identity, also in the system of another node or template: it is taken from the active
+/// environment, with the network settings that contain the node's address; cloud-init sets the new system up, and
+/// leaves its ssh host keys. Other changes of the node stay in its old environment, unless --merge brings them, as
+/// netbe merge does: of a file that both changed, the source's version stays, the conflicts are listed, the exit status
+/// is 1, and the new environment is not activated.
 ///
 /// Several are made in parallel and independently: a failure does not stop the others, and the exit status is the worst
 /// of all. ^C stops them all.

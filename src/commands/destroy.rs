@@ -31,9 +31,9 @@ use crate::pool::{NodeName, Operand, Pool};
 /// entries dropped, and the environment is unused if they do not come back within five seconds. This is checked again
 /// just before anything is destroyed.
 ///
-/// --data destroys what belonged to a node beside its environments (netbe-set, data) and was taken off its list; it refuses
-/// what environments mount, and what the machine may have mounted until it has reported a boot since. -r refuses a node
-/// with data, unless --data is given too.
+/// --data destroys data of a node (netbe-set) that was taken off its property data. It refuses data that environments
+/// mount, and data that the machine may still have mounted, until it has reported a later boot. -r refuses a node with
+/// data, unless --data is given too.
 ///
 /// With -n, and before the question, the command prints how much space will be freed: what only the named
 /// environments refer to, counted as netbe list --space counts UNIQUE.

@@ -51,7 +51,8 @@ pub struct List {
     /// Show the space each refers to, and the space that destroying it would free
     #[arg(long)]
     pub space: bool,
-    /// Draw the origins as a tree, across nodes; of those named, with their ancestors. Tells which nodes are behind their template
+    /// Draw the origins as a tree, across nodes, with the origins of the named ones; mark the nodes that are behind
+    /// their template
     #[arg(long)]
     pub tree: bool,
     /// Sort by FIELD, ascending
@@ -95,8 +96,8 @@ pub fn run(session: &Session, args: &List) -> Result<u8> {
     let (mut notes, mut data) = (Vec::new(), Vec::new());
     let with_space = args.space || fields(args).0 == SortField::Unique;
     if with_space {
-        let told = space::fill(&pool, &mut listed)?;
-        (notes, data) = (told.unread, told.data);
+        let notes_of_space = space::fill(&pool, &mut listed)?;
+        (notes, data) = (notes_of_space.unread, notes_of_space.data);
     }
     sort(&mut listed, args);
     let colour = session.colour;

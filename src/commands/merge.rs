@@ -16,24 +16,26 @@ use crate::pool::{EnvId, EnvName};
 
 /// Make an environment with the changes of another
 ///
-/// The new environment is TO, with what FROM has changed since the two parted: files, directories and links with content,
-/// permissions, owner and extended attributes. Both stay as they are. For what a node has written, after its upgrade, in the
-/// environment that it runs. What is merged is of one instant: a snapshot of FROM is taken first.
+/// The new environment is a copy of TO with the changes that FROM has had since their common origin: files, directories
+/// and links with content, permissions, owner and extended attributes. FROM and TO do not change. The usual case is an
+/// upgraded node that went on writing to the environment that it runs. A snapshot of FROM is taken first, so that all
+/// changes are of one instant.
 ///
-/// What only one of them changed is as that one has it. What both changed stays as TO has it; FROM's is put beside it,
-/// as NAME.netbe-FROM, the conflicts are listed, the exit status is 1, and activate takes such an environment only by
-/// its name; with --ours or --theirs it is decided. Of passwd, group, shadow, gshadow, subuid and subgid each account is merged by itself.
+/// A file that only one of them changed is taken from that one. A file that both changed is a conflict: it is taken
+/// from TO, and FROM's version is put beside it as NAME.netbe-FROM. Conflicts are listed, the exit status is 1, and
+/// activate takes such an environment only by its name. --ours and --theirs resolve all conflicts for one side. Of
+/// passwd, group, shadow, gshadow, subuid and subgid each account is merged by itself.
 ///
 /// Files that packages own are as in TO, with its package database; configuration files of packages are merged. Packages
 /// that FROM has added or removed are named, and with --packages installed and removed in the new environment
 /// by its package manager. The host name and everything else that tells the machine from others is the node's. Hard
 /// links between merged files stay; sockets are not merged.
 ///
-/// What the node wrote in FROM where its data is now, before it mounted that, goes into the data, file by file (netbe-set);
-/// with FROM twice, nothing else is merged.
+/// Files that the node wrote in FROM at the path of its data, before it mounted the data, go into the data, file by
+/// file (netbe-set). If FROM is given twice, nothing else is merged.
 ///
-/// Where FROM and TO come from different imports, the environment that FROM was made from, usually a template's, tells
-/// what FROM has changed; destroy keeps such a one hidden as long as an environment of a node comes from it.
+/// If FROM and TO come from different imports, FROM is compared with the environment that it was made from, usually a
+/// template's. destroy keeps such an origin as a hidden directory as long as a node's environment comes from it.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe merge nog/first nog/second
@@ -50,10 +52,10 @@ pub struct Merge {
     /// Take only these, with all beneath them: absolute paths, as the node sees them
     #[arg(value_name = "PATH")]
     pub paths: Vec<PathBuf>,
-    /// Keep TO's of what both changed, and do not put FROM's beside it
+    /// Resolve conflicts for TO, without FROM's version beside it
     #[arg(long, group = "side")]
     pub ours: bool,
-    /// Take FROM's of what both changed
+    /// Resolve conflicts for FROM
     #[arg(long, group = "side")]
     pub theirs: bool,
     /// Install and remove the packages that FROM has added and removed

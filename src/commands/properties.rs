@@ -21,25 +21,27 @@ use crate::pool::pattern::Named;
 /// names, exports and DHCP configuration are updated at once; existing environments keep their boot files, new ones get
 /// the new settings.
 ///
-/// With --existing every existing environment is brought along: all of the node, or without NODE of every node and
-/// template, active, pinned and older ones too. Their boot files and fstab are rewritten in place; a node that runs goes on
-/// with what it has, is exported to as before until it has booted again, and needs one reboot. An environment that fails
-/// keeps what it had, and does not stop the others. Without a property everything is brought along with what is set, as
+/// With --existing every existing environment is updated: all of the node, or without NODE of every node and template,
+/// active, pinned and older ones too. Their boot files and fstab are rewritten in place. A running node keeps its
+/// settings and its exports until it has booted again, so it needs one reboot. An environment that fails keeps its old
+/// settings, and does not stop the others. Without a property all environments are updated to the current settings, as
 /// after the pool was mounted at another path.
 ///
-/// data: each path becomes a subvolume under nodes/NODE/data with what the active environment has there, is exported to the
-/// node, and mounted by a line in the fstab of each of its environments, also of those that are there (as with --existing),
-/// so that upgrade, activate, rollback and prune do not touch it. A node that runs uses it from its next boot on; what it
-/// writes to the old place until then is told by status, and netbe merge brings it into the data; what environments have there
-/// stays in them, under the mount.
-/// With systemd the mounts are made before anything that could use them, and where one fails the machine comes up in
-/// emergency mode, not with an empty /home. A path that is taken off the list keeps its subvolume until netbe destroy --data
-/// NODE PATH; back on the list, it is as it was. A template has no data of its own: nodes made from it take over its value,
-/// and start with what its environment has. The system needs mount.nfs. A container store on NFS cannot have an overlay.
+/// data: each path becomes a subvolume under nodes/NODE/data with what the active environment has there, is exported to
+/// the node, and mounted by a line in the fstab of each of its environments, also of those that are there (as with
+/// --existing), so that upgrade, activate, rollback and prune do not touch it. A node that runs uses it from its next
+/// boot on; status names what it writes to the old place until then, and netbe merge brings that into the data. The
+/// environments keep what they have at the path, under the mount. With systemd the mounts are made before anything that
+/// could use them, and where one fails the machine comes up in emergency mode, not with an empty /home. A path that is
+/// taken off the list keeps its subvolume until netbe destroy --data NODE PATH; back on the list, it is as it was. A
+/// template has no data of its own: nodes made from it take over its value, and start with what its environment has.
+/// The system needs mount.nfs. A container store on NFS cannot have an overlay.
 ///
-/// data.snapshots: what is activated meets the data as it is, not as it was then. So activate (--once and --try, too) and rollback,
-/// and the end of a trial, keep a read-only snapshot of each path beside the environment that is left, in nodes/NODE/envs/ENV/.data, in place of
-/// the one of the time before: of a trial that failed, that is the environment that was tried. It is destroyed with the environment, and counted as its space.
+/// data.snapshots: an environment that is activated again finds the data as it is now, not as it was when the
+/// environment was left. So activate (--once and --try, too), rollback and the end of a trial keep a read-only
+/// snapshot of each path beside the environment that the node leaves, in nodes/NODE/envs/ENV/.data, and replace an
+/// older one; if a trial failed, the environment that it leaves is the one on trial. The snapshot is destroyed with
+/// the environment, and counted as its space.
 ///
 /// nfs.subtree-check: the kernel's NFS server does not authenticate file handles, so the root user of a node can forge
 /// handles for any file of the pool's filesystem, including those of other nodes. With on, the server checks on every
@@ -56,7 +58,7 @@ pub struct Set {
     /// On every node except templates
     #[arg(long)]
     pub all: bool,
-    /// Bring the existing environments along, rollback targets too
+    /// Update the existing environments too, rollback targets included
     #[arg(long)]
     pub existing: bool,
     /// Even if a machine that may be running loses its root or boot files

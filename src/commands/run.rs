@@ -18,16 +18,16 @@ use crate::sandbox::Ended;
 /// command; 125: netbe itself failed or refused, 126: the command cannot be run, 127: it was not found. Network
 /// and disk limit are those of upgrade (137: it was killed at the limit).
 ///
-/// It is a container, and says so. While it runs, /etc/resolv.conf and /usr/sbin/policy-rc.d are netbe's, and so are settings
-/// of initramfs-tools and dracut that would make an initramfs for this server; each is put back at the end, but for what the
-/// command made of it. Where netbe is killed meanwhile, the next run or upgrade, or netbe check --repair, puts them back; nothing
-/// boots before that.
+/// The command runs in a container, and can see that. While it runs, /etc/resolv.conf and /usr/sbin/policy-rc.d are
+/// netbe's, and so are settings of initramfs-tools and dracut that would make an initramfs for this server; each is
+/// restored at the end, unless the command changed it. If netbe is killed meanwhile, the next run or upgrade, or netbe
+/// check --repair, restores them; the environment is not booted before that.
 ///
-/// Where the node has data of its own (netbe-set), the command finds a copy of it, which is thrown away with what the command
-/// changed there; that is told.
+/// If the node has data of its own (netbe-set), the command works with a copy of it, which is deleted afterwards; netbe
+/// names what was changed in it.
 ///
-/// What the command says is shown as it is: your terminal does what the environment's programs tell it to,
-/// like with ssh to a machine that is not yours. Send it through cat -v where you do not trust the node.
+/// The output is passed on unchanged: the environment's programs can control your terminal, as with ssh to a foreign
+/// machine. Pipe it through cat -v if you do not trust the node.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe run nog/next -- sh -c 'apt-get update && apt-get install -y vim'
@@ -49,7 +49,7 @@ pub struct Run {
 /// The environment must be neither active nor booted; a template's may be active. The exit status is that of the
 /// shell.
 ///
-/// Data of the node is a copy there that is thrown away, as in netbe-run.
+/// The shell works with a copy of the node's data, which is deleted afterwards, as in netbe-run.
 ///
 /// The environment's programs can control your terminal, as with ssh to a foreign machine.
 #[derive(Debug, Args)]

@@ -58,8 +58,12 @@ pub(super) fn tell(session: &Session, one: &impl Display, report: &Report) -> u8
     };
     let named = |all: &[String]| -> Vec<String> { all.iter().map(name).collect() };
     match report {
-        Report::Created { told, warnings, .. } => {
-            session.notes(&named(told));
+        Report::Created {
+            package_notes,
+            warnings,
+            ..
+        } => {
+            session.notes(&named(package_notes));
             session.warnings(&named(warnings));
         }
         Report::Failed { why, hint, status } => {
@@ -67,7 +71,7 @@ pub(super) fn tell(session: &Session, one: &impl Display, report: &Report) -> u8
             failure.hint.clone_from(hint);
             return session.failed(&[failure.into()]);
         }
-        Report::Nothing { told } => session.notes(&named(told)),
+        Report::Nothing { package_notes } => session.notes(&named(package_notes)),
     }
     report.status()
 }

@@ -19,26 +19,26 @@ use crate::pool::pattern::Named;
 /// report of a new boot, or, if only one address may mount the node's environments, by the NFS server having had only that
 /// other one in use for more than an hour (netbe-reconcile checks this).
 ///
-/// What a node has written in the environment it runs, and what the one it boots next does not have, is told, as of the
-/// filesystem's last commit, at most half a minute ago: outside caches, logs, temporary files and what every boot
-/// writes. After the reboot it is what was left behind in the environment before.
+/// status names what a node has written in the environment that it runs and that is missing in the one it boots next:
+/// outside caches, logs, temporary files and what every boot writes, as of the filesystem's last commit, at most half a
+/// minute ago. After the reboot it names what was left behind in the previous environment.
 ///
-/// A node is behind its template where the template's active environment is newer than the one that what the node boots next
-/// came from; then the command is told that brings it.
+/// A node is behind its template if the template's active environment is newer than the one that the node's next
+/// environment was made from. The command that brings it up to date is printed.
 ///
-/// The data of a node (netbe-set) does not count: it is the same in every environment. What the node has written where its
-/// data is now, between the moment the data was taken and its next boot, is told as well, with the command that brings it
-/// into the data.
+/// The data of a node (netbe-set) does not count: it is the same in every environment. Files that the node wrote at the
+/// path of its data after the data was copied and before its next boot are named as well, with the command that brings
+/// them into the data.
 ///
-/// What every boot writes anew, and what tools keep of a file that they change, does not count: /var/lib/netbe/booted,
-/// /etc/*.swp, /etc/*~, /etc/.pwd.lock, /etc/adjtime, /etc/fake-hwclock.data, /etc/group-, /etc/gshadow-, /etc/mtab,
-/// /etc/passwd-, /etc/shadow-, /etc/subgid-, /etc/subuid-, /var/backups/*.0, /var/backups/*.gz, /var/lib/NetworkManager/*.lease,
+/// Files that every boot writes, and backup copies that tools make, do not count: /var/lib/netbe/booted, /etc/*.swp,
+/// /etc/*~, /etc/.pwd.lock, /etc/adjtime, /etc/fake-hwclock.data, /etc/group-, /etc/gshadow-, /etc/mtab, /etc/passwd-,
+/// /etc/shadow-, /etc/subgid-, /etc/subuid-, /var/backups/*.0, /var/backups/*.gz, /var/lib/NetworkManager/*.lease,
 /// /var/lib/NetworkManager/seen-bssids, /var/lib/NetworkManager/timestamps, /var/lib/chrony, /var/lib/dhclient,
 /// /var/lib/dhcp, /var/lib/dhcpcd, /var/lib/fake-hwclock, /var/lib/logrotate, /var/lib/mlocate, /var/lib/ntp,
 /// /var/lib/ntpsec, /var/lib/plocate, /var/lib/private/systemd/timesync, /var/lib/seedrng, /var/lib/systemd/backlight,
 /// /var/lib/systemd/coredump, /var/lib/systemd/credential.secret, /var/lib/systemd/random-seed,
 /// /var/lib/systemd/rfkill, /var/lib/systemd/timers, /var/lib/systemd/timesync, /var/lib/urandom, /var/spool/anacron.
-/// Neither does what netbe-upgrade lists, nor /home/NAME/.cache.
+/// Neither do the paths that netbe-upgrade lists, nor /home/NAME/.cache.
 ///
 /// A node's address is known with ip=dhcp,ADDR or clients=ADDR, or with a static ip if this machine's dnsmasq is the
 /// DHCP server. Then transfers from other addresses are recorded, but count for nothing.

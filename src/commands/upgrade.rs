@@ -31,20 +31,20 @@ use crate::terminal::bytes;
 /// files with unchanged content share their extents with the origin again. A result that would not boot is kept with a
 /// warning and the flag !; with -a, --once or --try it is not kept.
 ///
-/// A full upgrade is judged by what it changed on disk, not by versions: a package that was configured or rebuilt in the
-/// same version counts, and so does any file that upgrade.command wrote. These paths do not count:
-/// /dev, /proc, /run, /sys, /tmp, /var/lock, /var/run, /var/tmp, /root/.cache, /var/cache, /var/log,
-/// /var/lib/apt/daily_lock, /var/lib/apt/lists, /var/lib/apt/periodic, /var/lib/dpkg/*-old, /var/lib/dpkg/lock*,
-/// /var/lib/dpkg/triggers/Lock, /var/lib/app-info, /var/lib/apt-xapian-index, /var/lib/command-not-found,
-/// /var/lib/PackageKit, /var/lib/swcatalog, /var/lib/ubuntu-advantage, /var/lib/update-notifier, /lib/apk/db/lock,
-/// /usr/lib/apk/db/lock, /usr/lib/sysimage/libdnf5, /usr/lib/sysimage/rpm/*-shm, /usr/lib/sysimage/rpm/*-wal,
+/// A full upgrade is judged by what it changed on disk, not by versions: a package that was configured or rebuilt in
+/// the same version counts, and so does any file that upgrade.command wrote. These paths do not count: /dev, /proc,
+/// /run, /sys, /tmp, /var/lock, /var/run, /var/tmp, /root/.cache, /var/cache, /var/log, /var/lib/apt/daily_lock,
+/// /var/lib/apt/lists, /var/lib/apt/periodic, /var/lib/dpkg/*-old, /var/lib/dpkg/lock*, /var/lib/dpkg/triggers/Lock,
+/// /var/lib/app-info, /var/lib/apt-xapian-index, /var/lib/command-not-found, /var/lib/PackageKit, /var/lib/swcatalog,
+/// /var/lib/ubuntu-advantage, /var/lib/update-notifier, /lib/apk/db/lock, /usr/lib/apk/db/lock,
+/// /usr/lib/sysimage/libdnf5, /usr/lib/sysimage/rpm/*-shm, /usr/lib/sysimage/rpm/*-wal,
 /// /usr/lib/sysimage/rpm/.rpm.lock, /usr/lib/sysimage/rpm/__db.*, /var/lib/dnf, /var/lib/pacman/sync,
 /// /var/lib/rpm/*-shm, /var/lib/rpm/*-wal, /var/lib/rpm/.rpm.lock, /var/lib/rpm/__db.*,
-/// /var/lib/zypp/AnonymousUniqueId, /var/lib/zypp/AutoInstalled, /var/lib/zypp/LastDistributionFlavor, and __pycache__ anywhere. What comes of
-/// COMMAND is kept, whatever it changed.
+/// /var/lib/zypp/AnonymousUniqueId, /var/lib/zypp/AutoInstalled, /var/lib/zypp/LastDistributionFlavor, and __pycache__
+/// anywhere. The result of COMMAND is always kept.
 ///
-/// Where the node has data of its own (netbe-set), the run finds a copy of it, which is thrown away: the node goes on with its
-/// data meanwhile. What the run changed there is told.
+/// If the node has data of its own (netbe-set), the run works with a copy of it, which is deleted afterwards; the node
+/// keeps its data. The command names what the run changed in the copy.
 ///
 /// The full output is in upgrade.log beside the environment, or in the node's failed-upgrade.log; of very long output,
 /// the beginning and the end. The terminal shows it without control characters, and progress lines one below the
@@ -211,11 +211,14 @@ pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
     let outcome = perform(&pool, args, source, echo)?;
     match session.done(outcome)? {
         None => {}
-        Some(Upgraded::NothingToDo { source, told }) => {
+        Some(Upgraded::NothingToDo {
+            source,
+            package_notes,
+        }) => {
             session.sentence(&format!(
                 "Nothing to upgrade in {source}; no new environment."
             ))?;
-            session.notes(&told);
+            session.notes(&package_notes);
         }
         Some(Upgraded::New {
             id,
@@ -226,7 +229,7 @@ pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
             begun,
             would_boot,
             log,
-            told,
+            package_notes,
             notes,
             warnings,
         }) => {
@@ -251,7 +254,7 @@ pub fn run(session: &Session, args: &Upgrade) -> Result<u8> {
                 "Created {id}, upgraded from {origin}{space}.{next}"
             ))?;
             session.notes(&[format!("full output: {}", log.display())]);
-            session.notes(&told);
+            session.notes(&package_notes);
             session.notes(&notes);
             session.warnings(&warnings);
             if let (Some(begun), Some(how)) = (begun, How::asked(args.once, args.trial)) {

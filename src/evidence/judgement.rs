@@ -30,7 +30,7 @@ pub struct Facts<'a> {
     /// The last event of it: a file fetched, or the node running it.
     pub seen: Option<Timestamp>,
     /// The boot IDs that were reported before the names were led away from it.
-    pub told: &'a [String],
+    pub known_boot_ids: &'a [String],
     /// Whether all fetches of the node are observed.
     pub watched: bool,
 }
@@ -55,7 +55,7 @@ pub fn may_run<'a>(facts: Facts<'_>, elsewhere: impl IntoIterator<Item = &'a See
         let known_before = proof
             .boot_id
             .as_ref()
-            .is_some_and(|id| facts.told.contains(id));
+            .is_some_and(|id| facts.known_boot_ids.contains(id));
         !known_before && doubt.is_none_or(|doubt| proof.time > doubt)
     };
     !elsewhere.into_iter().any(proves)
@@ -81,7 +81,7 @@ mod tests {
     #[test]
     fn only_a_proof_of_later_takes_doubt_away() {
         use Until::*;
-        let told = ["before".to_string()];
+        let known_boot_ids = ["before".to_string()];
         // Until when led to, seen last, a proof elsewhere; whether it may run, and whether where all is watched.
         let cases: [(_, Option<i64>, Option<Seen>, _); 16] = [
             (Never, None, None, (false, false)),
@@ -115,7 +115,7 @@ mod tests {
                 let facts = Facts {
                     until: *until,
                     seen: seen.map(at),
-                    told: &told,
+                    known_boot_ids: &known_boot_ids,
                     watched,
                 };
                 assert_eq!(may_run(facts, proof), *want, "case {i}, watched: {watched}");

@@ -12,7 +12,7 @@ pub mod judgement;
 pub mod nfs_use;
 pub mod nfsd;
 pub mod reports;
-mod transfers_told;
+mod transfers_recorded;
 
 use std::io;
 use std::path::Path;
@@ -26,7 +26,7 @@ use boots::{How, Seen};
 use client::Whose;
 use judgement::{Facts, Until};
 use nfsd::Look;
-pub use transfers_told::transfers_told;
+pub use transfers_recorded::transfers_recorded;
 
 /// The evidence of one node.
 #[derive(Debug, Clone, Default)]
@@ -107,7 +107,7 @@ impl Evidence {
         let facts = Facts {
             until: self.until(env),
             seen: seen.max(own.iter().map(|proof| proof.time).max()),
-            told: self.told(env),
+            known_boot_ids: self.known_boot_ids(env),
             watched: self.is_watched(),
         };
         // After fetching its kernel, such a node uses nothing from this server.
@@ -116,11 +116,11 @@ impl Evidence {
     }
 
     /// Returns the boot IDs that do not prove that an environment was left.
-    fn told<'a>(&'a self, env: &'a Environment) -> &'a [String] {
+    fn known_boot_ids<'a>(&'a self, env: &'a Environment) -> &'a [String] {
         let pending = self.pending.as_ref().filter(|b| b.env == env.name);
         match (pending.filter(|b| !b.is_waiting()), &env.record) {
-            (Some(boot), _) => &boot.told,
-            (None, Some(record)) => &record.told,
+            (Some(boot), _) => &boot.known_boot_ids,
+            (None, Some(record)) => &record.known_boot_ids,
             (None, None) => &[],
         }
     }
@@ -143,9 +143,18 @@ impl Evidence {
         }
     }
 
-    /// Returns whether there is proof that the node ran another environment after a time, by a boot ID not in `told`.
-    pub fn was_elsewhere(&self, env: &Environment, since: Timestamp, told: &[String]) -> bool {
-        let news = |p: &Seen| p.boot_id.as_ref().is_some_and(|id| !told.contains(id));
+    /// Returns whether there is proof that the node ran another environment after a time, by a boot ID not in `known_boot_ids`.
+    pub fn was_elsewhere(
+        &self,
+        env: &Environment,
+        since: Timestamp,
+        known_boot_ids: &[String],
+    ) -> bool {
+        let news = |p: &Seen| {
+            p.boot_id
+                .as_ref()
+                .is_some_and(|id| !known_boot_ids.contains(id))
+        };
         self.proofs
             .iter()
             .any(|p| !is_of(p, env) && p.time > since && news(p))

@@ -23,7 +23,7 @@ use crate::pool::{EnvName, Environment, Node, layout};
 const FRESH: SignedDuration = SignedDuration::from_mins(2);
 
 /// How many boot IDs are recorded as reported; a node has one for each environment, and some of destroyed ones.
-const TOLD: usize = 1024;
+const BOOT_IDS: usize = 1024;
 
 /// Returns an environment's report, with its status change time, which is by this machine's clock and cannot be set by
 /// the node.
@@ -53,7 +53,7 @@ pub(super) fn is_of_a_boot(env: &Environment, time: Timestamp, report: &Report) 
         return false;
     };
     match &record.led {
-        Some(led) => time >= led.since && led.told.as_ref() != Some(&report.boot_id),
+        Some(led) => time >= led.since && led.boot_id.as_ref() != Some(&report.boot_id),
         // An older netbe led the names to it.
         None => record.served,
     }
@@ -102,21 +102,21 @@ pub fn of_pending(node: &Node, env: &Environment) -> Option<(Timestamp, String)>
         .iter()
         .any(|s| s.time >= seen.time && s.env != seen.env);
     let begun = boot.since.is_some_and(|since| seen.time >= since);
-    let told_before = boot.told_before.is_some() && boot.told_before == seen.boot_id;
-    (is_fresh && begun && !others && !told_before).then_some((seen.time, seen.boot_id?))
+    let known = boot.boot_id_before.is_some() && boot.boot_id_before == seen.boot_id;
+    (is_fresh && begun && !others && !known).then_some((seen.time, seen.boot_id?))
 }
 
 /// Returns the boot IDs that a node's environments have reported.
-pub fn told(node: &Node) -> Vec<String> {
+pub fn boot_ids(node: &Node) -> Vec<String> {
     let seen = boots::read(&node.state);
-    let mut told: Vec<String> = seen.into_iter().filter_map(|s| s.boot_id).collect();
+    let mut boot_ids: Vec<String> = seen.into_iter().filter_map(|s| s.boot_id).collect();
     for name in node.environment_names().unwrap_or_default() {
         let root = node.dir.join(layout::ENVS).join(name.as_str());
         let report = in_root(&root.join(layout::ROOT));
-        told.extend(report.map(|(_, report)| report.boot_id));
+        boot_ids.extend(report.map(|(_, report)| report.boot_id));
     }
-    told.sort();
-    told.dedup();
-    told.truncate(TOLD);
-    told
+    boot_ids.sort();
+    boot_ids.dedup();
+    boot_ids.truncate(BOOT_IDS);
+    boot_ids
 }

@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 
 pub use choice::{Choice, can_roll_back, choose, previous_of, proposed, proposed_of};
 
-use super::data::kept;
+use super::data::snapshots;
 use super::plan::Plan;
 use super::staged::Verified;
 use super::{Held, Mode, Outcome, left_behind, pending};
@@ -88,7 +88,7 @@ fn perform(
     let ended = Pending::read(&node.state)
         .boot()
         .filter(|boot| boot.env != env.name)
-        .map(|boot| boot.kind.of(&EnvId::new(&node.name, &boot.env)));
+        .map(|boot| boot.kind.phrase(&EnvId::new(&node.name, &boot.env)));
     let mut sentence = match &before {
         Some(before) => format!("let {} boot {env} instead of {before}", node.name),
         None => format!("let {} boot {env}, as before", node.name),
@@ -97,7 +97,8 @@ fn perform(
     if let Some(ended) = &ended {
         sentence.push_str(&format!(", and end {ended}"));
     }
-    let keep = kept::left_by(pool, &node, &env.name).map(|left| kept::sentence(&node, left));
+    let keep =
+        snapshots::left_by(pool, &node, &env.name).map(|left| snapshots::sentence(&node, left));
     plan.steps(keep.into_iter().chain([sentence]).collect(), |held| {
         lead_for_good(held, &node, &verified)
     });
@@ -153,7 +154,7 @@ pub fn after_its_boot(held: &mut Held, node: &Node, env: &Verified<'_>) -> Resul
 
 fn lead_for_good(held: &mut Held, node: &Node, env: &Verified<'_>) -> Result<()> {
     held.warnings
-        .extend(kept::keep(held.pool, node, &env.env().name));
+        .extend(snapshots::keep(held.pool, node, &env.env().name));
     lead(held, node, env)?;
     // After the switch: a trial that passed must not be forgotten before it is what boots next.
     pending::end(held, node)
@@ -229,7 +230,7 @@ pub fn mark_served(
         if node.is_offered() && news {
             record.led = Some(Led {
                 since: Timestamp::now(),
-                told: reports::reported(env).map(|(_, report)| report.boot_id),
+                boot_id: reports::reported(env).map(|(_, report)| report.boot_id),
             });
         }
         if node.is_offered() && !record.served {
@@ -280,10 +281,10 @@ fn mark_left(lock: &NodeLock, node: &Node, next: &Environment) -> Result<()> {
         return Ok(());
     };
     let now = Timestamp::now();
-    record.told = reports::told(node);
+    record.known_boot_ids = reports::boot_ids(node);
     let now = match reports::of_pending(node, next) {
         Some((came_up, boot_id)) => {
-            record.told.retain(|told| *told != boot_id);
+            record.known_boot_ids.retain(|known| *known != boot_id);
             came_up
                 .checked_sub(SignedDuration::from_nanos(1))
                 .unwrap_or(now)

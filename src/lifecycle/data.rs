@@ -6,8 +6,8 @@
 
 pub mod copied;
 pub mod destroy;
-pub(super) mod kept;
 pub mod old_place;
+pub(super) mod snapshots;
 pub(super) mod thrown_away;
 
 use anyhow::{Context, Result};
@@ -48,7 +48,7 @@ impl Change {
         let all = paths_asked(pool, node);
         let known = &node.record.data;
         for Asked { path, usual } in &all {
-            match known.of(path) {
+            match known.get(path) {
                 Some(data) if data.off => change.resume.push(path.clone()),
                 Some(_) => {}
                 // A record of another time may not name it.
@@ -114,7 +114,7 @@ impl Change {
             data.off =
                 (data.off && !self.resume.contains(&data.path)) || self.off.contains(&data.path);
         }
-        let is_new = |path: &&DataPath| node.record.data.of(path).is_none();
+        let is_new = |path: &&DataPath| node.record.data.get(path).is_none();
         let found = self.resume.iter().filter(is_new).cloned().map(Data::new);
         record.paths.extend(found);
         if !self.adopt.is_empty() {
@@ -140,7 +140,7 @@ impl Change {
             }
         }
         record.paths.sort_by(|a, b| a.path.cmp(&b.path));
-        record.told = reports::told(node);
+        record.known_boot_ids = reports::boot_ids(node);
         Ok(record)
     }
 

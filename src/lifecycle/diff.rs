@@ -127,12 +127,12 @@ pub(super) fn origin_of(pool: &Pool, origin: &Origin) -> Result<Option<Environme
 /// Compares each part; a failure of one does not stop the others.
 fn compare(pool: &Pool, from: &Environment, to: &Environment, wanted: Wanted) -> Difference {
     let mut failures = Vec::new();
-    let mut told = Told(&mut failures);
-    let packages = told.attempt(wanted.packages, || {
+    let mut attempts = Failures(&mut failures);
+    let packages = attempts.attempt(wanted.packages, || {
         Ok(packages::changes(&inventory(from)?, &inventory(to)?))
     });
-    let boot = told.attempt(wanted.boot, || boot::between(from, to));
-    let files = told.attempt(wanted.files, || files::between(pool, from, to));
+    let boot = attempts.attempt(wanted.boot, || boot::between(from, to));
+    let files = attempts.attempt(wanted.files, || files::between(pool, from, to));
     Difference {
         from: identity(from),
         to: identity(to),
@@ -145,9 +145,9 @@ fn compare(pool: &Pool, from: &Environment, to: &Environment, wanted: Wanted) ->
 }
 
 /// Collects failures.
-struct Told<'a>(&'a mut Vec<Error>);
+struct Failures<'a>(&'a mut Vec<Error>);
 
-impl Told<'_> {
+impl Failures<'_> {
     fn attempt<T>(&mut self, wanted: bool, find: impl FnOnce() -> Result<T>) -> Option<T> {
         if !wanted {
             return None;

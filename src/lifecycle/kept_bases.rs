@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 
 use super::{Mode, destroy};
-use crate::pool::{Environment, Origin, Pool, kept};
+use crate::pool::{Environment, Origin, Pool, kept_bases};
 
 /// Those of some environments that the others come from.
 #[derive(Debug)]
@@ -31,7 +31,7 @@ impl Needed {
     /// Deletes one that no name leads to, or keeps it; durable when it returns.
     pub(super) fn discard(&self, pool: &Pool, env: &Environment) -> Result<()> {
         match self.has(env) {
-            true => kept::keep(pool, env),
+            true => kept_bases::keep(pool, env),
             false => destroy::discard(env),
         }
     }
@@ -39,7 +39,7 @@ impl Needed {
     /// Takes those that are needed out of their node.
     pub(super) fn keep(&self, pool: &Pool, envs: &[Environment]) -> Result<()> {
         let mut needed = envs.iter().filter(|env| self.has(env));
-        needed.try_for_each(|env| kept::keep(pool, env))
+        needed.try_for_each(|env| kept_bases::keep(pool, env))
     }
 }
 
@@ -68,14 +68,14 @@ fn needed_without(pool: &Pool, these: &[Environment]) -> Result<BTreeMap<String,
 
 /// Deletes those that nothing needs any more.
 pub(super) fn forget_unneeded(pool: &Pool, mode: Mode) -> Result<()> {
-    let all = kept::all(pool)?;
+    let all = kept_bases::all(pool)?;
     if all.is_empty() {
         return Ok(());
     }
     let lock = pool.lock(mode.wait)?;
     let needed = needed_without(pool, &[])?;
     for uuid in all.iter().filter(|uuid| !needed.contains_key(*uuid)) {
-        kept::forget(pool, &lock, uuid)?;
+        kept_bases::forget(pool, &lock, uuid)?;
     }
     Ok(())
 }
@@ -85,7 +85,7 @@ pub(super) fn forget_unneeded(pool: &Pool, mode: Mode) -> Result<()> {
 /// # Errors
 /// If the pool's nodes cannot be read.
 pub fn note(pool: &Pool) -> Result<Option<String>> {
-    let all = kept::all(pool)?;
+    let all = kept_bases::all(pool)?;
     if all.is_empty() {
         return Ok(None);
     }

@@ -1,8 +1,8 @@
-//! What was made from what: environments beneath their origins, across nodes and templates.
+//! Environments below their origins, across nodes and templates.
 //!
 //! Goes by identity, so that a new environment under an old name is not taken for it and a renamed one is
-//! known by its name of today. What is gone stands where it was, as long as something there came from it.
-//! Survives records that name each other, in time that grows with how many there are. Not for drawing.
+//! known by its present name. A destroyed environment keeps its place as long as one that was made from it exists.
+//! Records that name each other do no harm; the time grows with the number of environments. Not for drawing.
 
 use std::collections::{HashMap, HashSet};
 
@@ -12,49 +12,49 @@ use super::list::{self, Listed};
 use crate::btrfs::subvolume;
 use crate::pool::{Origin, Pool, record};
 
-/// How many generations stand beneath one another; the next begins at the margin again, where there is room.
+/// The depth of the tree; deeper generations begin at the margin again.
 const DEEPEST: usize = 16;
 
-/// Environments as families.
+/// Environments by their origins.
 #[derive(Debug, Default)]
-pub struct Ancestry<'a> {
-    /// All of them, and those that are gone.
-    pub kin: Vec<Kin<'a>>,
-    /// Which of them stand at the margin, in their order.
+pub struct OriginTree<'a> {
+    /// The environments, and the destroyed ones that others were made from.
+    pub entries: Vec<Entry<'a>>,
+    /// The indexes of those at the margin, in order.
     pub tops: Vec<usize>,
 }
 
-/// One of a family.
+/// A place in the tree.
 #[derive(Debug)]
-pub struct Kin<'a> {
-    /// Who it is.
-    pub who: Who<'a>,
-    /// What was made from it, by place in [`Ancestry::kin`].
+pub struct Entry<'a> {
+    /// The environment.
+    pub item: Item<'a>,
+    /// The indexes of those made from it, in [`OriginTree::entries`].
     pub children: Vec<usize>,
-    /// The name of what it was made from, where it does not stand beneath that.
+    /// The name of its origin, if its place is not below that.
     pub from: Option<String>,
 }
 
-/// An environment, or what is known of one that is gone.
+/// An environment, or what is known of a destroyed one.
 #[derive(Debug, Clone, Copy)]
-pub enum Who<'a> {
-    /// It is there.
-    There(&'a Listed),
-    /// It is not; others were made from it.
-    Gone(&'a Origin),
+pub enum Item<'a> {
+    /// It exists.
+    Present(&'a Listed),
+    /// It was destroyed; others were made from it.
+    Destroyed(&'a Origin),
 }
 
-impl Who<'_> {
-    /// Returns its name, `NODE/ENV`: that of today, or of one that is gone the last that is known.
+impl Item<'_> {
+    /// Returns its name, `NODE/ENV`: of a destroyed one the last that is known.
     pub fn name(&self) -> String {
         match self {
-            Self::There(env) => format!("{}/{}", env.node, env.name),
-            Self::Gone(origin) => origin.to_string(),
+            Self::Present(env) => format!("{}/{}", env.node, env.name),
+            Self::Destroyed(origin) => origin.to_string(),
         }
     }
 }
 
-/// Adds to `chosen` what they came from, as far as that is there.
+/// Adds the origins of `chosen` that exist.
 pub fn with_ancestors(pool: &Pool, chosen: Vec<Listed>) -> Result<Vec<Listed>> {
     let all = list::list(pool, &[])?.listed;
     let by_uuid = by_uuid(&all);
@@ -78,7 +78,7 @@ pub fn with_ancestors(pool: &Pool, chosen: Vec<Listed>) -> Result<Vec<Listed>> {
     Ok(chosen.into_iter().chain(more).collect())
 }
 
-/// Marks one and all it came from.
+/// Marks an environment and its origins.
 fn mark(all: &[Listed], by_uuid: &HashMap<String, usize>, from: usize, is_needed: &mut [bool]) {
     let mut waiting = vec![from];
     while let Some(at) = waiting.pop() {
@@ -90,16 +90,16 @@ fn mark(all: &[Listed], by_uuid: &HashMap<String, usize>, from: usize, is_needed
     }
 }
 
-/// Returns what an environment was made from, and what that was, the nearest first.
+/// Returns the origins of an environment, the nearest first.
 fn line_of(env: &Listed) -> impl Iterator<Item = &Origin> {
     env.origin.iter().chain(&env.lineage)
 }
 
-/// Returns where each stands, by its identity; of several with one identity the first.
+/// Returns the index of each by its UUID; of several with one UUID the first.
 fn by_uuid(listed: &[Listed]) -> HashMap<String, usize> {
     let mut places = HashMap::with_capacity(listed.len());
     for (at, env) in listed.iter().enumerate() {
-        // A lost record's identity is that of the subvolume it was written for.
+        // Without a record the UUID is that of the subvolume.
         let lost = || Some(subvolume::info(&env.root).ok()?.uuid.to_string());
         if let Some(uuid) = env.uuid.clone().or_else(lost) {
             places.entry(uuid).or_insert(at);
@@ -108,15 +108,15 @@ fn by_uuid(listed: &[Listed]) -> HashMap<String, usize> {
     places
 }
 
-/// Returns the families of these, in their order.
-pub fn build(listed: &[Listed]) -> Ancestry<'_> {
+/// Returns the tree of these, in their order.
+pub fn build(listed: &[Listed]) -> OriginTree<'_> {
     let places = by_uuid(listed);
-    let (who, mut parents) = relations(listed, &places);
-    leave_out_the_long_gone(listed.len(), &mut parents);
-    let mut children = vec![Vec::new(); who.len()];
+    let (items, mut parents) = relations(listed, &places);
+    leave_out_destroyed(listed.len(), &mut parents);
+    let mut children = vec![Vec::new(); items.len()];
     let mut margin = Vec::new();
-    let mut is_placed = vec![false; who.len()];
-    // In the order of those that are there: one that is gone comes where the first made from it does.
+    let mut is_placed = vec![false; items.len()];
+    // A destroyed one has the place of the first that was made from it.
     for at in 0..listed.len() {
         let mut next = Some(at);
         while let Some(at) = next.filter(|at| !std::mem::replace(&mut is_placed[*at], true)) {
@@ -127,20 +127,20 @@ pub fn build(listed: &[Listed]) -> Ancestry<'_> {
             next = parents[at].filter(|parent| *parent >= listed.len());
         }
     }
-    Families {
-        who,
+    Unplaced {
+        items,
         parents,
         children,
     }
     .settle(margin, listed.len())
 }
 
-/// Returns everybody, those that are gone after the others, and what each was made from.
+/// Returns all items, destroyed ones last, and the index of the origin of each.
 fn relations<'a>(
     listed: &'a [Listed],
     places: &HashMap<String, usize>,
-) -> (Vec<Who<'a>>, Vec<Option<usize>>) {
-    let mut who: Vec<Who> = listed.iter().map(Who::There).collect();
+) -> (Vec<Item<'a>>, Vec<Option<usize>>) {
+    let mut items: Vec<Item> = listed.iter().map(Item::Present).collect();
     let mut parents = vec![None; listed.len()];
     let mut gone: HashMap<&str, usize> = HashMap::new();
     let mut newest = HashMap::new();
@@ -152,16 +152,16 @@ fn relations<'a>(
                 break;
             }
             let known = gone.get(origin.uuid.as_str()).copied();
-            let parent = known.unwrap_or(who.len());
+            let parent = known.unwrap_or(items.len());
             if known.is_none() {
                 gone.insert(&origin.uuid, parent);
-                who.push(Who::Gone(origin));
+                items.push(Item::Destroyed(origin));
                 parents.push(None);
             }
-            // What was made of it last knows its last name.
+            // The last that was made from it has its last name.
             if *newest.entry(parent).or_insert(env.order) < env.order {
                 newest.insert(parent, env.order);
-                who[parent] = Who::Gone(origin);
+                items[parent] = Item::Destroyed(origin);
             }
             if parents[child].is_none() && parent != child {
                 parents[child] = Some(parent);
@@ -169,51 +169,51 @@ fn relations<'a>(
             child = parent;
         }
     }
-    (who, parents)
+    (items, parents)
 }
 
-/// Leaves out of the lines those that are gone and that only one line leads through which is gone as well.
-fn leave_out_the_long_gone(there: usize, parents: &mut [Option<usize>]) {
-    let mut heirs = vec![0_u32; parents.len()];
+/// Leaves out destroyed environments whose only child is a destroyed one too.
+fn leave_out_destroyed(there: usize, parents: &mut [Option<usize>]) {
+    let mut children = vec![0_u32; parents.len()];
     let mut has_living = vec![false; parents.len()];
     for (child, parent) in parents.iter().enumerate() {
         if let Some(parent) = *parent {
-            heirs[parent] += 1;
+            children[parent] += 1;
             has_living[parent] |= child < there;
         }
     }
-    let is_shown = |at: usize| at < there || has_living[at] || heirs[at] > 1;
+    let is_shown = |at: usize| at < there || has_living[at] || children[at] > 1;
     let old = parents.to_vec();
     for own in parents {
         let mut steps = 0;
         while let Some(parent) = own.filter(|parent| !is_shown(*parent)) {
-            // Records written by hand may go round; lines are no longer than what a record holds.
+            // Forged records may form a circle; a lineage is no longer than a record holds.
             steps += 1;
             *own = old[parent].filter(|_| steps <= 4 * record::LINEAGE);
         }
     }
 }
 
-struct Families<'a> {
-    who: Vec<Who<'a>>,
+struct Unplaced<'a> {
+    items: Vec<Item<'a>>,
     parents: Vec<Option<usize>>,
     children: Vec<Vec<usize>>,
 }
 
-impl<'a> Families<'a> {
-    /// Gives everybody one place: beneath what it came from, or at the margin where that goes round or too deep.
-    fn settle(self, margin: Vec<usize>, there: usize) -> Ancestry<'a> {
-        let mut settled = Ancestry::default();
-        let mut has_place = vec![false; self.who.len()];
-        settled.kin.extend(self.who.iter().map(|who| Kin {
-            who: *who,
+impl<'a> Unplaced<'a> {
+    /// Gives each a place: below its origin, or at the margin where that is a circle or too deep.
+    fn settle(self, margin: Vec<usize>, there: usize) -> OriginTree<'a> {
+        let mut settled = OriginTree::default();
+        let mut has_place = vec![false; self.items.len()];
+        settled.entries.extend(self.items.iter().map(|item| Entry {
+            item: *item,
             children: Vec::new(),
             from: None,
         }));
         for top in margin {
             self.place(top, &mut has_place, &mut settled);
         }
-        // What is left names each other.
+        // The others name each other as origins.
         for at in 0..there {
             if !has_place[at] {
                 self.place(at, &mut has_place, &mut settled);
@@ -222,14 +222,14 @@ impl<'a> Families<'a> {
         settled
     }
 
-    fn place(&self, top: usize, has_place: &mut [bool], settled: &mut Ancestry<'a>) {
+    fn place(&self, top: usize, has_place: &mut [bool], settled: &mut OriginTree<'a>) {
         let mut tops = vec![top];
         while let Some(top) = tops.pop() {
             if std::mem::replace(&mut has_place[top], true) {
                 continue;
             }
             settled.tops.push(top);
-            settled.kin[top].from = self.parents[top].map(|parent| self.who[parent].name());
+            settled.entries[top].from = self.parents[top].map(|parent| self.items[parent].name());
             let (mut level, mut too_deep) = (vec![top], Vec::new());
             for depth in 1..=DEEPEST {
                 let mut below = Vec::new();
@@ -238,7 +238,7 @@ impl<'a> Families<'a> {
                         if depth == DEEPEST {
                             too_deep.push(child);
                         } else if !std::mem::replace(&mut has_place[child], true) {
-                            settled.kin[at].children.push(child);
+                            settled.entries[at].children.push(child);
                             below.push(child);
                         }
                     }

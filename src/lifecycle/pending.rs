@@ -53,11 +53,11 @@ pub(super) fn mark_withdrawn(lock: &NodeLock, node: &Node, boot: &PendingBoot) -
     match boot.withdrawn {
         Some(time) => {
             record.withdrawn = Some(time);
-            record.told.clone_from(&boot.told);
+            record.known_boot_ids.clone_from(&boot.known_boot_ids);
         }
         None => {
             record.withdrawn = Some(Timestamp::now());
-            record.told = reports::told(node);
+            record.known_boot_ids = reports::boot_ids(node);
         }
     }
     env.store(lock, &record, Durable::WithNextSync)

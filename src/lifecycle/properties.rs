@@ -5,7 +5,7 @@
 
 mod existing;
 mod get;
-pub mod kept;
+pub mod kept_clients;
 mod loss;
 mod on_node;
 mod on_pool;
@@ -145,7 +145,7 @@ pub fn foreseen(
         let state = (pool, node_before);
         let kept = request
             .existing
-            .then(|| kept::keep(state, (&changed, &after)));
+            .then(|| kept_clients::keep(state, (&changed, &after)));
         warnings.extend(loss::warning(
             state,
             (&changed, kept.as_ref().unwrap_or(&after)),
@@ -260,7 +260,7 @@ fn republish(pool: &Pool, shared: &PoolLock) -> Result<Vec<String>> {
     Ok(warnings)
 }
 
-fn told(values: &[(String, String)], is_for_new: bool, warnings: Vec<String>) -> Changed {
+fn summary(values: &[(String, String)], is_for_new: bool, warnings: Vec<String>) -> Changed {
     Changed {
         set: values.iter().map(|(k, v)| format!("{k}={v}")).collect(),
         is_for_new,

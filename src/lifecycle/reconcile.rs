@@ -8,11 +8,11 @@ mod power_cycle;
 use anyhow::{Context, Result};
 use jiff::Timestamp;
 
-use super::data::kept::{keep_beside_tried, of_failed_trial};
+use super::data::snapshots::{keep_beside_tried, of_failed_trial};
 use super::plan::Plan;
-use super::properties::kept;
+use super::properties::kept_clients;
 use super::trial::judgement::{self, Facts, Fetching, PowerFacts, Verdict};
-use super::trial::told::transfers_are_told;
+use super::trial::recorded_fetches::fetches_are_recorded;
 use crate::boot;
 use crate::evidence::{self, Evidence};
 use crate::evidence::{client, first_fetches, nfs_use, nfsd, reports};
@@ -50,8 +50,8 @@ pub fn reconcile(pool: &Pool, only: Option<&NodeName>, mode: Mode) -> Result<Out
             // Without it there is less evidence, which is safe.
             let _ = nfs_use::note(pool, &node);
         }
-        if kept::is_over(&node) {
-            match kept::end(pool, &node, mode) {
+        if kept_clients::is_over(&node) {
+            match kept_clients::end(pool, &node, mode) {
                 Ok(Outcome::Planned(steps)) => planned.extend(steps),
                 Ok(Outcome::Done(done)) => result.done.push(done),
                 Err(e) if failure::is(&e, Kind::Locked) => {}
@@ -135,7 +135,7 @@ fn of_node(
                 end(it, Some(done))
             });
         }
-        Some((env, Verdict::Untold)) => {
+        Some((env, Verdict::NotRecorded)) => {
             plan.step(format!("end the pending boot of {env}"), move |it| {
                 let why = "did not report a completed boot in time";
                 if boot.kind == BootKind::Try {
@@ -245,7 +245,7 @@ fn restore_active(
 fn withdraw(pool: &Pool, node: &Node, boot: &mut PendingBoot, fetching: Fetching) {
     boot.fetched = Some(fetching.time);
     boot.its = fetching.its;
-    boot.told = reports::told(node);
+    boot.known_boot_ids = reports::boot_ids(node);
     boot.withdrawn = Some(Timestamp::now());
     if boot.kind == BootKind::Try && node.property(pool, "power.cycle").is_some() {
         // Exports in use after that are of current use. If the server does not drop its entries, all count as in use,
@@ -266,7 +266,7 @@ fn judge(pool: &Pool, node: &Node, boot: &PendingBoot) -> Result<Option<(Environ
         return Ok(None);
     };
     let reported = reports::reported(&env);
-    let left = |fetched| Evidence::recent(node).was_elsewhere(&env, fetched, &boot.told);
+    let left = |fetched| Evidence::recent(node).was_elsewhere(&env, fetched, &boot.known_boot_ids);
     let verdict = judgement::judge(Facts {
         boot,
         fetched: &first_fetches::read(&node.state, boot),
@@ -278,7 +278,7 @@ fn judge(pool: &Pool, node: &Node, boot: &PendingBoot) -> Result<Option<(Environ
         sole_client: client::sole_client(pool, node).is_some(),
         active: env.active,
         left: boot.fetched.is_some_and(left),
-        told: transfers_are_told(node),
+        fetches_are_recorded: fetches_are_recorded(node),
         now: Timestamp::now(),
     });
     Ok(Some((env, verdict)))

@@ -227,9 +227,9 @@ impl Space {
     }
 }
 
-/// What else is to be told of the space.
+/// Notes on the space.
 #[derive(Debug)]
-pub struct Told {
+pub struct Notes {
     /// What the data of the listed nodes takes, a sentence each.
     pub data: Vec<String>,
     /// What could not be read, a sentence each.
@@ -240,7 +240,7 @@ pub struct Told {
 ///
 /// # Errors
 /// Without `CAP_SYS_ADMIN`.
-pub fn fill(pool: &Pool, listed: &mut [Listed]) -> Result<Told> {
+pub fn fill(pool: &Pool, listed: &mut [Listed]) -> Result<Notes> {
     let space = Space::measure(pool)?;
     let mut sums = HashMap::new();
     for (owner, sum) in &space.owners {
@@ -267,7 +267,7 @@ pub fn fill(pool: &Pool, listed: &mut [Listed]) -> Result<Told> {
             .copied()
             .flatten();
     }
-    Ok(Told {
+    Ok(Notes {
         data,
         unread: space.unread,
     })

@@ -6,7 +6,7 @@
 //! [`judgement`] decides what to do; [`super::reconcile`] does it.
 
 pub mod judgement;
-pub(super) mod told;
+pub(super) mod recorded_fetches;
 
 use std::path::Path;
 
@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
 
 use super::activate::Choice;
-use super::data::kept;
+use super::data::snapshots;
 use super::plan::Plan;
 use super::staged::boot_config::{self, Wanted};
 use super::staged::{Verified, report_unit};
@@ -103,9 +103,11 @@ pub fn begin(
         "lead {} to {env} for its next boot, then to {back_to}",
         node.name
     );
-    let keep = kept::left_by(pool, &node, &env.name).map(|left| kept::sentence(&node, left));
+    let keep =
+        snapshots::left_by(pool, &node, &env.name).map(|left| snapshots::sentence(&node, left));
     plan.steps(keep.into_iter().chain([lead]).collect(), |held| {
-        held.warnings.extend(kept::keep(pool, &node, &env.name));
+        held.warnings
+            .extend(snapshots::keep(pool, &node, &env.name));
         start(held, &node, &verified, how)
     });
     let done = plan.carry_out(Held::beside(pool, lock.as_ref(), mode)?)?;
@@ -170,7 +172,7 @@ fn start(held: &mut Held, node: &Node, verified: &Verified<'_>, how: How) -> Res
     let warnings = &mut held.warnings;
     let env = verified.env();
     warnings.extend(verified.warnings());
-    warnings.extend(told::warning(node, how));
+    warnings.extend(recorded_fetches::warning(node, how));
     // Once it is marked as served it may have been booted, for all that is known.
     let idle = Evidence::now(node).booted(env) == Some(false);
     let is_first = !env.record.as_ref().is_some_and(|record| record.served);
@@ -202,8 +204,8 @@ fn start(held: &mut Held, node: &Node, verified: &Verified<'_>, how: How) -> Res
             How::Try(within) => u64::try_from(within.as_secs()).ok(),
             How::Once => None,
         },
-        told_before: reports::reported(&env).map(|(_, report)| report.boot_id),
-        told: reports::told(node),
+        boot_id_before: reports::reported(&env).map(|(_, report)| report.boot_id),
+        known_boot_ids: reports::boot_ids(node),
         used_before: evidence::is_in_use(node, &env.name)
             .context("reading the NFS server's tables")?,
         fetched: None,

@@ -64,7 +64,7 @@ pub enum Upgraded {
         /// The environment, which is up to date.
         source: EnvId,
         /// Notes from the package manager's output, a sentence each.
-        told: Vec<String>,
+        package_notes: Vec<String>,
     },
     /// A new environment.
     New {
@@ -86,7 +86,7 @@ pub enum Upgraded {
         log: PathBuf,
         /// Notes from the package manager's output, a sentence each: packages that were kept back, or that it must run
         /// again.
-        told: Vec<String>,
+        package_notes: Vec<String>,
         /// Other notes, a sentence each.
         notes: Vec<String>,
         /// Warnings, a sentence each.
@@ -249,11 +249,11 @@ impl<'a> Run<'a> {
         let installed = |at: &Path| -> Result<_> { Ok(packages::installed(&Tree::open(at)?)) };
         let old = installed(&root)?;
         let data = ThrownAway::new(self.node)?;
-        let told = match self.run_commands(pool, &staged, data.bounds()) {
+        let package_notes = match self.run_commands(pool, &staged, data.bounds()) {
             Ok(ran) => {
                 notes.extend(ran.notes);
                 notes.extend(data.note());
-                ran.told
+                ran.package_notes
             }
             Err(failed) => return Err(self.failed(pool, staged, &failed, mode)?.into()),
         };
@@ -271,7 +271,10 @@ impl<'a> Run<'a> {
             let changed = before.changed(&staged, &self.before.boot_mount)?;
             if changed.is_empty() {
                 let source = self.source.id();
-                return Ok(Upgraded::NothingToDo { source, told });
+                return Ok(Upgraded::NothingToDo {
+                    source,
+                    package_notes,
+                });
             }
             if changes.is_some() {
                 notes.push(changed::files_alone(&changed));
@@ -317,7 +320,7 @@ impl<'a> Run<'a> {
             begun: None,
             would_boot,
             log: dir.join(LOG),
-            told,
+            package_notes,
             notes,
             warnings,
         })

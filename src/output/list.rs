@@ -3,7 +3,7 @@
 use super::{clean, local, table, tree};
 use crate::lifecycle::behind_template::Behind;
 use crate::lifecycle::list::{Listed, Unread};
-use crate::lifecycle::origin_tree::{self, Who};
+use crate::lifecycle::origin_tree::{self, Item};
 
 /// The position of the space columns.
 const SPACE_AT: usize = 5;
@@ -30,20 +30,20 @@ pub fn draw_tree(
     if listed.is_empty() && unread.is_empty() {
         return String::new();
     }
-    let ancestry = origin_tree::build(listed);
+    let origins = origin_tree::build(listed);
     let heads = heads(with_space);
-    let rows: Vec<Vec<String>> = tree::draw(&ancestry)
+    let rows: Vec<Vec<String>> = tree::draw(&origins)
         .into_iter()
-        .map(|(who, mut name)| {
-            let of_table = match who {
-                Who::There(env) => {
+        .map(|(item, mut name)| {
+            let of_table = match item {
+                Item::Present(env) => {
                     let is_its = |one: &&Behind| env.active && one.node == env.node;
                     if let Some(one) = behind.iter().find(is_its) {
                         name.push_str(&format!(" (behind {})", one.newer));
                     }
                     row(env, with_space)
                 }
-                Who::Gone(_) => vec![String::new(); heads.len()],
+                Item::Destroyed(_) => vec![String::new(); heads.len()],
             };
             std::iter::once(name)
                 .chain(of_table.into_iter().skip(2))

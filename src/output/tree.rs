@@ -1,27 +1,27 @@
 //! The tree of origins.
 
-use crate::lifecycle::origin_tree::{Ancestry, Who};
+use crate::lifecycle::origin_tree::{Item, OriginTree};
 
 /// Returns a line for each, in the order of the tree: its index, and its name with the branch in front.
-pub fn draw<'a>(ancestry: &Ancestry<'a>) -> Vec<(Who<'a>, String)> {
-    let mut lines = Vec::with_capacity(ancestry.kin.len());
+pub fn draw<'a>(tree: &OriginTree<'a>) -> Vec<(Item<'a>, String)> {
+    let mut lines = Vec::with_capacity(tree.entries.len());
     // For each that is still to draw, its branch and the prefix of its children.
     let mut waiting: Vec<(usize, String, String)> = Vec::new();
-    for &top in ancestry.tops.iter().rev() {
+    for &top in tree.tops.iter().rev() {
         waiting.push((top, String::new(), String::new()));
     }
     while let Some((at, branch, beside)) = waiting.pop() {
-        let kin = &ancestry.kin[at];
-        let mut name = super::clean(&kin.who.name());
-        if let Who::Gone(_) = kin.who {
+        let entry = &tree.entries[at];
+        let mut name = super::clean(&entry.item.name());
+        if let Item::Destroyed(_) = entry.item {
             name.push_str(" (gone)");
         }
-        if let Some(from) = &kin.from {
+        if let Some(from) = &entry.from {
             name.push_str(&super::clean(&format!(" (from {from})")));
         }
-        lines.push((kin.who, format!("{branch}{name}")));
-        for (i, &child) in kin.children.iter().enumerate().rev() {
-            let (branch, deeper) = match i + 1 == kin.children.len() {
+        lines.push((entry.item, format!("{branch}{name}")));
+        for (i, &child) in entry.children.iter().enumerate().rev() {
+            let (branch, deeper) = match i + 1 == entry.children.len() {
                 true => ("└─ ", "   "),
                 false => ("├─ ", "│  "),
             };

@@ -41,7 +41,7 @@ impl Owners {
     }
 
     /// Returns what a package makes of a path; `None` if none owns it, or it was not asked for.
-    pub fn of(&self, path: &str) -> Option<Owned> {
+    pub fn owned(&self, path: &str) -> Option<Owned> {
         self.found.get(&merged_usr(path)).copied()
     }
 
@@ -152,13 +152,13 @@ mod tests {
         for files in databases {
             let owners = owners(files, &["etc/a.conf", "usr/lib/a.so", "etc/own"]);
             assert_eq!(
-                owners.of("etc/a.conf"),
+                owners.owned("etc/a.conf"),
                 Some(Owned::Configuration),
                 "{files:?}"
             );
-            assert_eq!(owners.of("lib/a.so"), Some(Owned::File), "{files:?}");
-            assert_eq!(owners.of("usr/lib/a.so"), Some(Owned::File), "{files:?}");
-            assert_eq!(owners.of("etc/own"), None, "{files:?}");
+            assert_eq!(owners.owned("lib/a.so"), Some(Owned::File), "{files:?}");
+            assert_eq!(owners.owned("usr/lib/a.so"), Some(Owned::File), "{files:?}");
+            assert_eq!(owners.owned("etc/own"), None, "{files:?}");
         }
     }
 
@@ -169,7 +169,7 @@ mod tests {
             "remove-on-upgrade /etc/old\n/etc/with space\n",
         )];
         let owners = owners(&files, &["etc/old", "etc/with space"]);
-        assert_eq!(owners.of("etc/old"), Some(Owned::Configuration));
-        assert_eq!(owners.of("etc/with space"), Some(Owned::Configuration));
+        assert_eq!(owners.owned("etc/old"), Some(Owned::Configuration));
+        assert_eq!(owners.owned("etc/with space"), Some(Owned::Configuration));
     }
 }

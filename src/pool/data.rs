@@ -10,7 +10,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-pub use record::{Data, DataRecord, Moment};
+pub use record::{ChangePoint, Data, DataRecord};
 
 /// The value of the property that stands for [`USUAL`].
 pub const DEFAULT: &str = "default";

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use nix::errno::Errno;
 use nix::fcntl::{AT_FDCWD, OFlag, RenameFlags, renameat2};
 
-use super::data::{DataPath, Moment};
+use super::data::{ChangePoint, DataPath};
 use super::layout;
 use super::node::Node;
 use super::stage::{self, Staged};
@@ -62,7 +62,7 @@ pub fn unknown(node: &Node) -> io::Result<Vec<PathBuf>> {
     let dir = directory(node);
     let known = |name: &String| {
         let path = DataPath::of_directory(name);
-        path.is_some_and(|path| node.record.data.of(&path).is_some())
+        path.is_some_and(|path| node.record.data.get(&path).is_some())
     };
     let mut names = names_in(&dir)?;
     names.retain(|name| !known(name));
@@ -160,8 +160,8 @@ pub fn copy_kept(from: &Path, to: &Path) -> Result<()> {
 /// Returns the moment until which a path has what it has now, and nobody has written more in it.
 ///
 /// Nobody may write in it meanwhile, and what was written must be on the disk.
-pub fn filled(node: &Node, path: &DataPath) -> io::Result<Moment> {
-    Ok(Moment {
+pub fn filled(node: &Node, path: &DataPath) -> io::Result<ChangePoint> {
+    Ok(ChangePoint {
         transaction: subvolume::info(&subvolume_of(node, path))?.generation,
         at: jiff::Timestamp::now(),
     })

@@ -99,7 +99,7 @@ pub fn packages(pool: &Path) -> PathBuf {
 }
 
 /// Returns the directory of destroyed environments that merges need.
-pub fn kept(pool: &Path) -> PathBuf {
+pub fn kept_bases(pool: &Path) -> PathBuf {
     pool.join(".kept")
 }
 

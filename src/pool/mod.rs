@@ -12,7 +12,7 @@ mod env_id;
 pub mod environment;
 pub mod foreign;
 mod identify;
-pub mod kept;
+pub mod kept_bases;
 pub mod layout;
 pub mod lock;
 mod lookup;

@@ -36,7 +36,7 @@ impl Kind {
     }
 
     /// Returns the pending boot of an environment in words.
-    pub fn of(self, env: &EnvId) -> String {
+    pub fn phrase(self, env: &EnvId) -> String {
         match self {
             Self::Once => format!("the pending boot of {env}"),
             Self::Try => format!("the trial of {env}"),
@@ -69,12 +69,16 @@ pub struct PendingBoot {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub within: Option<u64>,
     /// The boot ID in its last report before, which is not evidence of this boot.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub told_before: Option<String>,
+    #[serde(
+        rename = "told_before",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub boot_id_before: Option<String>,
     /// The boot IDs that the node's environments had reported when its names were led to it, and then when they were
     /// led back: these do not prove that the node has left it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub told: Vec<String>,
+    #[serde(rename = "told", default, skip_serializing_if = "Vec::is_empty")]
+    pub known_boot_ids: Vec<String>,
     /// Whether the NFS server had the environment in use before.
     #[serde(default)]
     pub used_before: bool,

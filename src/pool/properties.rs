@@ -64,7 +64,7 @@ pub const ALL: &[Property] = &[
         value: "dhcp, dhcp,ADDR (that address reserved), or ADDR/LEN[,GATEWAY[,DEVICE]]",
         default: "dhcp",
         pool_wide: false,
-        normalise: value::of::<Ip>,
+        normalise: value::parsed::<Ip>,
     },
     Property {
         name: "clients",
@@ -80,7 +80,7 @@ pub const ALL: &[Property] = &[
         value: "proxy (another server assigns addresses), FIRST-LAST (dnsmasq assigns them, to every client), off",
         default: "proxy",
         pool_wide: true,
-        normalise: value::of::<Dhcp>,
+        normalise: value::parsed::<Dhcp>,
     },
     Property {
         name: "model",
@@ -96,7 +96,7 @@ pub const ALL: &[Property] = &[
         value: "rpi, pxelinux",
         default: "recognised from the boot files",
         pool_wide: true,
-        normalise: value::of::<Loader>,
+        normalise: value::parsed::<Loader>,
     },
     Property {
         name: "root",
@@ -112,7 +112,7 @@ pub const ALL: &[Property] = &[
         value: "3, 4.1, 4.2",
         default: "what the environment's initramfs can mount",
         pool_wide: true,
-        normalise: value::of::<NfsVersion>,
+        normalise: value::parsed::<NfsVersion>,
     },
     Property {
         name: "nfs.options",
@@ -161,7 +161,7 @@ pub const ALL: &[Property] = &[
         value: "private, private,ADDR:PORT[,ADDR:PORT…], host",
         default: "private",
         pool_wide: true,
-        normalise: value::of::<Network>,
+        normalise: value::parsed::<Network>,
     },
     Property {
         name: "keep",
@@ -169,7 +169,7 @@ pub const ALL: &[Property] = &[
         value: "a number, or all",
         default: "5",
         pool_wide: true,
-        normalise: value::of::<Keep>,
+        normalise: value::parsed::<Keep>,
     },
     Property {
         name: "report",

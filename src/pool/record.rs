@@ -77,8 +77,8 @@ pub struct KeptClients {
     /// As in the property `clients`.
     pub clients: Vec<String>,
     /// The boot IDs that the node's environments had reported by then: another one is of a boot since.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub told: Vec<String>,
+    #[serde(rename = "told", default, skip_serializing_if = "Vec::is_empty")]
+    pub known_boot_ids: Vec<String>,
 }
 
 /// The origin of an environment.

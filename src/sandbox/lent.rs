@@ -93,7 +93,7 @@ impl Lent {
         if let Some(own) = there.filter(Metadata::is_file) {
             lent.owner = (own.uid(), own.gid());
             lent.mode |= own.mode() & 0o777;
-            lent.protection = protection::of(tree, path)?;
+            lent.protection = protection::flags(tree, path)?;
         }
         let prepared = lent
             .write(tree)

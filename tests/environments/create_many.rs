@@ -65,7 +65,7 @@ fn one_that_fails_does_not_stop_the_others() {
         "{said:#?}"
     );
     assert!(
-        said.stderr.contains("note: nog stays who it is"),
+        said.stderr.contains("note: nog keeps its identity"),
         "{said:#?}"
     );
     assert_eq!(

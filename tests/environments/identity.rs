@@ -7,8 +7,8 @@ use std::process::Command;
 
 use crate::support::{Fingerprint, Pool, System, output, run};
 
+mod carried_over;
 mod first_boot;
-mod kept;
 mod one_machine;
 
 const OLD_ID: &str = "0123456789abcdef0123456789abcdef\n";

@@ -112,7 +112,7 @@ fn another_node_gets_an_identity_of_its_own() {
     let said = there
         .netbe()
         .run(&format!("import web/own {}", stream.display()));
-    assert!(said.stderr.contains("web stays who it is"), "{said:#?}");
+    assert!(said.stderr.contains("web keeps its identity"), "{said:#?}");
     for file in ["etc/ssh/ssh_host_ecdsa_key", "etc/hostname"] {
         assert_eq!(
             text(&there, "web/a", file),

@@ -149,7 +149,7 @@ fn look(pool: &Pool, only: Option<&NodeName>) -> Result<Vec<Finding>> {
     if only.is_none() {
         found.extend(twins(&nodes)?);
     }
-    found.extend(published::of(pool, &nodes, only.is_some())?);
+    found.extend(published::findings(pool, &nodes, only.is_some())?);
     Ok(stale::gathered(found, only))
 }
 

@@ -13,7 +13,7 @@ use crate::pool::{Environment, Node, Pool};
 use crate::publish::{self, server_versions, tftp};
 
 /// Returns the findings; with `only`, without those that name other nodes than this one.
-pub(super) fn of(pool: &Pool, nodes: &[Node], only: bool) -> Result<Vec<Finding>> {
+pub(super) fn findings(pool: &Pool, nodes: &[Node], only: bool) -> Result<Vec<Finding>> {
     let state = publish::out_of_date(pool)?;
     let stale = state.steps.iter().map(|step| {
         Finding::repairable(

@@ -16,7 +16,7 @@ use crate::pool::{EnvId, Operand, Pool};
 /// Makes an environment, and merges what its node has changed.
 pub(super) fn create(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Created>> {
     let chosen = Chosen::new(pool, request)?;
-    let from = own(&chosen)?;
+    let from = changed_env(&chosen)?;
     let first = Request {
         target: chosen.id().into(),
         activate: false,
@@ -40,7 +40,7 @@ pub(super) fn create(pool: &Pool, request: &Request, mode: Mode) -> Result<Outco
 ///
 /// # Errors
 /// If there is none, or the node's own system is copied.
-fn own(chosen: &Chosen) -> Result<EnvId> {
+fn changed_env(chosen: &Chosen) -> Result<EnvId> {
     let node = &chosen.node;
     if chosen.source.node == *node {
         return Err(Failure::usage(format!(

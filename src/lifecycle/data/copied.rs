@@ -79,7 +79,7 @@ fn give(held: &mut Held, source: &Node, target: &Node, paths: &[DataPath]) -> Re
     let mut record = target.record.clone();
     record.data = DataRecord {
         paths: paths.iter().cloned().map(Data::new).collect(),
-        told: reports::told(target),
+        known_boot_ids: reports::boot_ids(target),
     };
     let value = list(paths).replace(", ", ",");
     record.properties.insert("data".to_string(), value);

@@ -60,7 +60,7 @@ pub fn destroy(
 
 fn refuse_mounted(node: &Node, path: &DataPath) -> Result<()> {
     let name = &node.name;
-    match node.record.data.of(path) {
+    match node.record.data.get(path) {
         None => Err(Failure::not_found(format!("{name} has no data of {path}"))
             .hint(format!("netbe get data {name}"))
             .into()),
@@ -91,10 +91,10 @@ fn refuse_used(node: &Node, paths: &[DataPath]) -> Result<()> {
         return Ok(());
     }
     let name = &node.name;
-    let told = reports::told(node);
-    let has_booted = told
+    let boot_ids = reports::boot_ids(node);
+    let has_booted = boot_ids
         .iter()
-        .any(|boot_id| !node.record.data.told.contains(boot_id));
+        .any(|boot_id| !node.record.data.known_boot_ids.contains(boot_id));
     let evidence = Evidence::now(node);
     let envs = node.environments()?;
     if !has_booted && envs.iter().any(|env| evidence.booted(env) != Some(false)) {

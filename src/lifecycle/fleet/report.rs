@@ -36,14 +36,14 @@ pub enum Report {
         /// Whether it would boot, as far as that can be verified.
         would_boot: bool,
         /// What its package manager leaves a person to know, a sentence each.
-        told: Vec<String>,
+        package_notes: Vec<String>,
         /// What is not as it should be, a sentence each.
         warnings: Vec<String>,
     },
     /// Nothing was to be upgraded.
     Nothing {
         /// What its package manager leaves a person to know, a sentence each.
-        told: Vec<String>,
+        package_notes: Vec<String>,
     },
     /// It failed.
     Failed {
@@ -60,7 +60,9 @@ impl Report {
     /// Returns the report of what an upgrade came to.
     pub fn from_result(result: &Result<Upgraded>) -> Self {
         match result {
-            Ok(Upgraded::NothingToDo { told, .. }) => Self::Nothing { told: told.clone() },
+            Ok(Upgraded::NothingToDo { package_notes, .. }) => Self::Nothing {
+                package_notes: package_notes.clone(),
+            },
             Ok(Upgraded::New {
                 id,
                 changes,
@@ -68,7 +70,7 @@ impl Report {
                 active,
                 begun,
                 would_boot,
-                told,
+                package_notes,
                 warnings,
                 ..
             }) => {
@@ -86,7 +88,7 @@ impl Report {
                     pending,
                     conflicts: 0,
                     would_boot: *would_boot,
-                    told: told.clone(),
+                    package_notes: package_notes.clone(),
                     warnings: warnings.iter().chain(begun).cloned().collect(),
                 }
             }
@@ -114,7 +116,7 @@ impl Report {
                     pending: created.begun.is_some(),
                     conflicts: merged.map_or(0, |merged| merged.conflicts.len()),
                     would_boot: created.would_boot,
-                    told: created
+                    package_notes: created
                         .notes
                         .iter()
                         .chain(notes)
@@ -146,8 +148,8 @@ impl Report {
 
     /// Adds to what a person is left to know.
     pub fn tell(&mut self, more: Vec<String>) {
-        if let Self::Created { told, .. } | Self::Nothing { told } = self {
-            told.extend(more);
+        if let Self::Created { package_notes, .. } | Self::Nothing { package_notes } = self {
+            package_notes.extend(more);
         }
     }
 

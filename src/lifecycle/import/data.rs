@@ -33,7 +33,7 @@ impl Offered {
     /// have written in it since.
     pub(super) fn take_out_received(&mut self, existing: Option<&Node>) -> Vec<DataPath> {
         let is_received = |path: &DataPath| {
-            let data = existing.and_then(|node| node.record.data.of(path));
+            let data = existing.and_then(|node| node.record.data.get(path));
             data.is_some_and(|d| !d.off && d.received.as_deref() == Some(&self.export))
         };
         let (received, lacking) = self.paths.iter().cloned().partition(is_received);
@@ -73,7 +73,7 @@ pub(super) fn record_with(
         return refused(why, format!("netbe get root {name}"));
     }
     for path in paths {
-        match record.data.of(path) {
+        match record.data.get(path) {
             Some(data) if data.off => {
                 let why = format!("{name} has data of {path} that was taken off the list");
                 return refused(why, format!("netbe destroy --data {name} {path}"));
@@ -119,7 +119,7 @@ pub(super) fn record_with(
     record.data.paths.extend(received);
     record.data.paths.sort_by(|a, b| a.path.cmp(&b.path));
     if let Some(node) = existing {
-        record.data.told = reports::told(node);
+        record.data.known_boot_ids = reports::boot_ids(node);
     }
     Ok(record)
 }

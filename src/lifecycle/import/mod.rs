@@ -62,7 +62,7 @@ pub fn import(
     progress: &mut dyn Progress,
     mode: Mode,
 ) -> Result<Outcome<Imported>> {
-    bring_in(pool, request, progress, mode).map_err(|mut error| {
+    import_or_refuse(pool, request, progress, mode).map_err(|mut error| {
         // What reads a source does not know where it goes.
         if let Some(failure) = error.downcast_mut::<Failure>() {
             let named = |hint: String| {
@@ -104,7 +104,7 @@ fn is_placeholder(word: &str) -> bool {
     .contains(&word)
 }
 
-fn bring_in(
+fn import_or_refuse(
     pool: &Pool,
     request: &Request,
     progress: &mut dyn Progress,

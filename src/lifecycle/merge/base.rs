@@ -18,7 +18,7 @@ use crate::lifecycle::parting::{Known, Parting, since_merge};
 use crate::lifecycle::staged::origin_texts;
 use crate::packages::{chosen, installed};
 use crate::pool::origin_texts::Texts;
-use crate::pool::{Environment, Pool, kept, layout};
+use crate::pool::{Environment, Pool, kept_bases, layout};
 
 /// What two environments had in common.
 #[derive(Debug)]
@@ -83,7 +83,7 @@ impl Base {
         for origin in line {
             let (dir, node) = match origin_of(pool, origin)? {
                 Some(env) => (env.dir, env.node.to_string()),
-                None => match kept::find(pool, &origin.uuid) {
+                None => match kept_bases::find(pool, &origin.uuid) {
                     Some(dir) => (dir, origin.node.clone()),
                     None => continue,
                 },
@@ -118,7 +118,7 @@ impl Base {
                 since(&from.root(), base_root.clone())?,
                 since(&from.boot(), base_boot.clone())?,
             ],
-            texts: Some(origin_texts::of(&root, &Tree::open(&base_boot)?)),
+            texts: Some(origin_texts::read(&root, &Tree::open(&base_boot)?)),
             packages: installed(&root).ok().map(|found| chosen::names(&found)),
         })
     }

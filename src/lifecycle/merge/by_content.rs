@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use super::find::{Conflict, Found, Sides, take, told};
+use super::find::{Conflict, Found, Sides, listed, take};
 use crate::btrfs::compare::Change;
 use crate::merge::accounts;
 use crate::merge::decide::{Conflicts, is_asked_for};
@@ -67,7 +67,7 @@ impl Sides<'_> {
         }
         if merged.text != *to {
             half.accounts.push((path, merged.text));
-            found.taken.push(told(false, shown, change));
+            found.taken.push(listed(false, shown, change));
         }
     }
 }

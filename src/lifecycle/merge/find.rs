@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use crate::btrfs::compare::{self, Change, How, Kind};
 use crate::fs::rooted::Tree;
-use crate::lifecycle::diff::files::{Changed as Told, Judge};
+use crate::lifecycle::diff::files::{Changed as Listed, Judge};
 use crate::lifecycle::left_behind::places::is_passing;
 use crate::lifecycle::staged::origin_texts;
 use crate::merge::decide::{self, Changed, Conflicts, Side, is_asked_for};
@@ -56,7 +56,7 @@ pub(super) struct Found {
     /// For each half, root first.
     pub(super) halves: [Half; 2],
     /// What is taken from FROM, for people.
-    pub(super) taken: Vec<Told>,
+    pub(super) taken: Vec<Listed>,
     /// What both changed.
     pub(super) conflicts: Vec<Conflict>,
     /// Files that FROM changed, and that stay as the packages of TO have them.
@@ -107,8 +107,8 @@ impl Sides<'_> {
         };
         let (from, to) = (trees(&self.from_halves)?, trees(&self.to_halves)?);
         let (from_texts, to_texts) = (
-            origin_texts::of(&from[0], &from[1]),
-            origin_texts::of(&to[0], &to[1]),
+            origin_texts::read(&from[0], &from[1]),
+            origin_texts::read(&to[0], &to[1]),
         );
         let mut found = Found::default();
         for in_boot in [false, true] {
@@ -185,7 +185,7 @@ impl Sides<'_> {
             }
             let owned = shown
                 .to_str()
-                .and_then(|path| owners.of(path.trim_start_matches('/')));
+                .and_then(|path| owners.owned(path.trim_start_matches('/')));
             let changed = Changed {
                 path: &path,
                 in_boot,
@@ -316,12 +316,12 @@ pub(super) fn take(
     if is_passing {
         return;
     }
-    found.taken.push(told(in_boot, shown, change));
+    found.taken.push(listed(in_boot, shown, change));
 }
 
-/// Returns a change as people are told of it: from what TO has to what FROM has.
-pub(super) fn told(in_boot: bool, path: PathBuf, change: Change) -> Told {
-    Told {
+/// Returns a change for the list: from what TO has to what FROM has.
+pub(super) fn listed(in_boot: bool, path: PathBuf, change: Change) -> Listed {
+    Listed {
         path,
         in_boot,
         change: Change {

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::apply;
-use super::find::{Found, Half, told};
+use super::find::{Found, Half, listed};
 use crate::btrfs::compare::{self, OfFirst, Point};
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
@@ -18,7 +18,7 @@ use crate::fs::graft::Graft;
 use crate::fs::rooted::Tree;
 use crate::lifecycle::left_behind::places::is_passing;
 use crate::merge::decide::{self, Changed, Conflicts, Side, is_asked_for};
-use crate::pool::data::{Data, DataPath, DataRecord, Moment};
+use crate::pool::data::{ChangePoint, Data, DataPath, DataRecord};
 use crate::pool::{Environment, Node, NodeLock, data_store};
 
 /// What is looked for.
@@ -111,7 +111,7 @@ impl Search<'_> {
                     Side::From => {
                         half.take(&change);
                         if !changed.is_passing {
-                            found.taken.push(told(false, shown, change));
+                            found.taken.push(listed(false, shown, change));
                         }
                     }
                     Side::Conflict => {
@@ -131,7 +131,11 @@ impl Search<'_> {
     ///
     /// Looks at the data only now: the node may have worked with it while packages were installed. `until` is the moment of
     /// the copy that is searched; the node was read under the lock.
-    pub(super) fn bring(&self, until: Moment, lock: &NodeLock) -> Result<(Found, Option<String>)> {
+    pub(super) fn bring(
+        &self,
+        until: ChangePoint,
+        lock: &NodeLock,
+    ) -> Result<(Found, Option<String>)> {
         let node = self.node;
         subvolume::sync(&node.dir)?;
         let mut found = self.find()?;
@@ -141,7 +145,7 @@ impl Search<'_> {
             let subvolume = data_store::subvolume_of(node, &path);
             let place = Path::new(path.as_str());
             let putting = || format!("merging {path} of {} into the data", self.from);
-            let is_untouched = match node.record.data.of(&path).and_then(|data| data.filled) {
+            let is_untouched = match node.record.data.get(&path).and_then(|data| data.filled) {
                 Some(filled) => compare::is_as_at(&subvolume, point(filled))?,
                 None => false,
             };
@@ -171,8 +175,8 @@ impl Search<'_> {
         &self,
         record: &mut DataRecord,
         path: &DataPath,
-        until: Moment,
-        filled: Option<Moment>,
+        until: ChangePoint,
+        filled: Option<ChangePoint>,
     ) {
         for data in record.paths.iter_mut().filter(|data| data.path == *path) {
             data.note_merged(self.from.uuid().unwrap_or_default(), until);
@@ -182,9 +186,9 @@ impl Search<'_> {
     }
 }
 
-fn point(moment: Moment) -> Point {
+fn point(until: ChangePoint) -> Point {
     Point {
-        transaction: moment.transaction,
-        at: Some(moment.at),
+        transaction: until.transaction,
+        at: Some(until.at),
     }
 }

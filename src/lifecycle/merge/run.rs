@@ -16,7 +16,7 @@ use crate::lifecycle::staged::{
 };
 use crate::merge::decide::Conflicts;
 use crate::packages::Chosen;
-use crate::pool::data::Moment;
+use crate::pool::data::ChangePoint;
 use crate::pool::record::{EnvRecord, Merged as Until};
 use crate::pool::stage::Staged;
 use crate::pool::{EnvId, EnvName, Environment, Node, NodeLock, Operand, Pool, layout};
@@ -213,7 +213,7 @@ impl<'a> Run<'a> {
             node: &node,
             ..self.search(&root)
         };
-        let brought = search.bring(moment(subvolume::info(&root)?), lock)?;
+        let brought = search.bring(created_at(subvolume::info(&root)?), lock)?;
         drop(copy);
         subvolume::sync(&node.dir)?;
         Ok(brought)
@@ -323,8 +323,8 @@ impl Found {
     }
 }
 
-fn moment(copy: Info) -> Moment {
-    Moment {
+fn created_at(copy: Info) -> ChangePoint {
+    ChangePoint {
         transaction: copy.made,
         at: copy.created,
     }

@@ -3,7 +3,9 @@
 use anyhow::{Context, Result};
 
 use super::{Changed, anyway};
-use super::{Request, apply, kept, loss, misfits, reaches_boot_files, republish, sets_data, told};
+use super::{
+    Request, apply, kept_clients, loss, misfits, reaches_boot_files, republish, sets_data, summary,
+};
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
 use crate::lifecycle::data::Change;
@@ -42,8 +44,8 @@ pub(super) fn set(
     refuse_shared_names(pool, Some(name), &changed.record)?;
     changed.record.kept = node.record.kept.clone().filter(|_| request.existing);
     if request.existing {
-        changed = kept::keep((pool, &node), (pool, &changed));
-        sentences.extend(kept::sentence(&changed));
+        changed = kept_clients::keep((pool, &node), (pool, &changed));
+        sentences.extend(kept_clients::sentence(&changed));
     }
     let change = match request.existing || sets_data(values) {
         true => Change::of(pool, &changed)?,
@@ -86,7 +88,7 @@ pub(super) fn set(
     let done = plan.carry_out(Held::beside(pool, lock.as_ref(), mode)?)?;
     Ok(done.map(|held| Changed {
         notes: change.notes(&changed),
-        ..told(values, is_for_new, held.warnings)
+        ..summary(values, is_for_new, held.warnings)
     }))
 }
 

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 
 use super::{Changed, anyway};
-use super::{Request, apply, kept, loss, misfits, reaches_boot_files, republish, told};
+use super::{Request, apply, kept_clients, loss, misfits, reaches_boot_files, republish, summary};
 use crate::lifecycle::plan::Plan;
 use crate::lifecycle::{Mode, Outcome};
 use crate::pool::record::PoolRecord;
@@ -32,7 +32,7 @@ pub(super) fn set(
     for node in pool.nodes()? {
         let mut after = node.clone();
         if request.existing {
-            after = kept::keep((pool, &node), (&changed, &node));
+            after = kept_clients::keep((pool, &node), (&changed, &node));
         }
         let (before, after) = ((pool, &node), (&changed, &after));
         if !request.force {
@@ -41,7 +41,7 @@ pub(super) fn set(
         lost.extend(loss::warning(before, after));
         let kept = after.1.record.kept.clone();
         if kept != node.record.kept
-            && let Some(sentence) = kept::sentence(after.1)
+            && let Some(sentence) = kept_clients::sentence(after.1)
         {
             // Before the pool's lock, which is taken after those of nodes.
             plan.step(sentence, move |_: &mut OnPool| {
@@ -68,7 +68,7 @@ pub(super) fn set(
         Ok(())
     });
     let done = plan.carry_out(mode.unless_dry(|| Ok(OnPool::default()))?)?;
-    Ok(done.map(|on_pool| told(values, is_for_new, on_pool.warnings)))
+    Ok(done.map(|on_pool| summary(values, is_for_new, on_pool.warnings)))
 }
 
 /// What the steps on a pool work with.

@@ -224,7 +224,7 @@ pub fn write(
     }
     let what = || format!("writing the boot files of {}", wanted.name);
     let mut notes =
-        boot_links::bring_in(&root_tree, &boot_tree, &wanted.boot_mount).with_context(what)?;
+        boot_links::replace_links(&root_tree, &boot_tree, &wanted.boot_mount).with_context(what)?;
     let Edits { boot: plan, fstab } = Edits::new(wanted, &root_tree, &boot_tree)?;
     for (path, bytes) in &plan.writes {
         if let Some((dir, _)) = path.rsplit_once('/') {

@@ -38,7 +38,7 @@ enum Target {
 /// Replaces links to the root half with their targets, in the boot half, which is mounted at `mount`.
 ///
 /// Returns notes, a sentence each. A second call changes nothing.
-pub fn bring_in(root: &Tree, boot: &Tree, mount: &str) -> Result<Vec<String>> {
+pub fn replace_links(root: &Tree, boot: &Tree, mount: &str) -> Result<Vec<String>> {
     let mut notes = Vec::new();
     let mut directories = vec![(String::new(), DEPTH)];
     while let Some((directory, depth)) = directories.pop() {
@@ -51,7 +51,7 @@ pub fn bring_in(root: &Tree, boot: &Tree, mount: &str) -> Result<Vec<String>> {
             if found.is_dir() && depth > 1 {
                 directories.push((path, depth - 1));
             } else if found.file_type().is_symlink() {
-                let note = bring_in_one(root, boot, mount, &path);
+                let note = replace_link(root, boot, mount, &path);
                 notes.extend(note.with_context(|| format!("following the link {mount}/{path}"))?);
             }
         }
@@ -59,7 +59,7 @@ pub fn bring_in(root: &Tree, boot: &Tree, mount: &str) -> Result<Vec<String>> {
     Ok(first_notes(notes, NAMED, &format!("links in {mount}")))
 }
 
-fn bring_in_one(root: &Tree, boot: &Tree, mount: &str, path: &str) -> Result<Option<String>> {
+fn replace_link(root: &Tree, boot: &Tree, mount: &str, path: &str) -> Result<Option<String>> {
     let (directory, _) = path.rsplit_once('/').unwrap_or(("", path));
     let place = joined(mount.trim_matches('/'), directory);
     let (mut at, mut target) = (place, boot.link_target(path)?);
@@ -260,7 +260,7 @@ mod tests {
         assert_eq!(upwards("", ""), ".");
     }
 
-    /// Makes both halves of a system, and lets `bring_in` at them; returns the boot half and the notes.
+    /// Makes both halves of a system, and lets `replace_links` at them; returns the boot half and the notes.
     fn brought(links: &[(&str, &str)]) -> (tempfile::TempDir, Vec<String>) {
         let dir = tempfile::tempdir().unwrap();
         let (r, b) = (dir.path().join("root"), dir.path().join("boot"));
@@ -276,8 +276,8 @@ mod tests {
             symlink(target, b.join(name)).unwrap();
         }
         let (root, boot) = (Tree::open(&r).unwrap(), Tree::open(&b).unwrap());
-        let notes = bring_in(&root, &boot, "/boot").unwrap();
-        assert!(bring_in(&root, &boot, "/boot").unwrap().is_empty());
+        let notes = replace_links(&root, &boot, "/boot").unwrap();
+        assert!(replace_links(&root, &boot, "/boot").unwrap().is_empty());
         (dir, notes)
     }
 

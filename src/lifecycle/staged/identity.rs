@@ -100,7 +100,7 @@ pub fn reset(
     let keys = kept.as_ref().map_or(&[][..], |kept| &kept.host_keys);
     notes.extend(host_keys::renew(&root, new, keys).context("making its ssh host keys")?);
     if let Some(kept) = kept {
-        let keeping = || format!("having {new} stay who it is in {}", kept.from);
+        let keeping = || format!("keeping the identity of {new} in {}", kept.from);
         notes.extend(kept.write(&root, &boot, new).with_context(keeping)?);
     }
     Ok(notes)

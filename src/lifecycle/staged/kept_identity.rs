@@ -66,7 +66,7 @@ pub fn environment_of_identity(node: &Node) -> Option<Environment> {
 impl Kept {
     /// Returns the identity that an environment's node has in it.
     pub(super) fn of(env: &Environment) -> Result<Self> {
-        let reading = || format!("reading who {} is, in {env}", env.node);
+        let reading = || format!("reading the identity of {} in {env}", env.node);
         let root = Tree::open(&env.root()).with_context(reading)?;
         let boot = Tree::open(&env.boot()).with_context(reading)?;
         // What is no text, or cannot be read, says nothing.
@@ -139,11 +139,11 @@ impl Kept {
         }
         match kinds.is_empty() {
             true => format!(
-                "{} has nothing that says who {node} is but its name",
+                "{} has nothing that identifies {node} but its name",
                 self.from
             ),
             false => format!(
-                "{node} stays who it is, with these of {}: {kinds}",
+                "{node} keeps its identity, with these of {}: {kinds}",
                 self.from
             ),
         }

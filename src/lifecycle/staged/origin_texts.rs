@@ -20,11 +20,11 @@ const NAME: &str = "@";
 /// Records what the halves of a stage say, before anything is changed in them.
 pub fn keep(staged: &StagedEnvironment) -> Result<()> {
     let trees = (Tree::open(&staged.root())?, Tree::open(&staged.boot())?);
-    of(&trees.0, &trees.1).store(staged.dir())
+    read(&trees.0, &trees.1).store(staged.dir())
 }
 
 /// Returns the texts of both halves.
-pub fn of(root: &Tree, boot: &Tree) -> Texts {
+pub fn read(root: &Tree, boot: &Tree) -> Texts {
     let mut texts = Texts::default();
     // A link is not followed: what it leads to may be no file of the system.
     let read = |path: &str| {

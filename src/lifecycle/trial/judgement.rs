@@ -19,7 +19,7 @@ const LONG_QUIET: SignedDuration = SignedDuration::from_mins(2);
 const WITHIN: SignedDuration = SignedDuration::from_mins(10);
 
 /// How long a boot for once waits for its report if this server does not learn of transfers.
-pub const ONCE_UNTOLD: SignedDuration = SignedDuration::from_hours(24);
+pub const ONCE_WITHOUT_FETCH: SignedDuration = SignedDuration::from_hours(24);
 
 /// How long a running machine can leave its root unused: NFS attributes are revalidated after a minute at most, and
 /// some program accesses files all the time.
@@ -45,7 +45,7 @@ pub struct Facts<'a> {
     /// Whether another environment reported a boot after the fetch.
     pub left: bool,
     /// Whether this server learns of what the node fetches.
-    pub told: bool,
+    pub fetches_are_recorded: bool,
     /// The time, UTC.
     pub now: Timestamp,
 }
@@ -64,7 +64,7 @@ pub enum Verdict {
     /// The node booted another environment without a report of this one.
     LeftUnsaid,
     /// Its time is over, and this server does not learn of what the node fetches.
-    Untold,
+    NotRecorded,
     /// It is over, and nothing is left to do.
     Over,
 }
@@ -89,7 +89,7 @@ pub fn judge(facts: Facts<'_>) -> Verdict {
         (_, Kind::Try) if came_up => Verdict::Passed,
         (None, _) => match begun(&facts, came_up) {
             Some(fetching) => Verdict::LeadBack(fetching),
-            None if !facts.told && is_over(boot, facts.now) => Verdict::Untold,
+            None if !facts.fetches_are_recorded && is_over(boot, facts.now) => Verdict::NotRecorded,
             None => Verdict::Wait,
         },
         (Some(_), Kind::Once) if facts.left => Verdict::Over,
@@ -106,7 +106,7 @@ fn is_late(boot: &PendingBoot, fetched: Timestamp, now: Timestamp) -> bool {
 /// Returns whether a boot whose fetch is not observed is over, by the time since it was set.
 fn is_over(boot: &PendingBoot, now: Timestamp) -> bool {
     let limit = match boot.kind {
-        Kind::Once => ONCE_UNTOLD,
+        Kind::Once => ONCE_WITHOUT_FETCH,
         Kind::Try => within(boot),
     };
     boot.since.is_none_or(|since| has_passed(since, limit, now))
@@ -157,7 +157,7 @@ pub fn may_cut_power(facts: PowerFacts<'_>) -> bool {
 fn came_up(facts: &Facts<'_>) -> bool {
     facts.reported.is_some_and(|(time, id)| {
         facts.boot.since.is_none_or(|since| time >= since)
-            && facts.boot.told_before.as_deref() != Some(id)
+            && facts.boot.boot_id_before.as_deref() != Some(id)
     })
 }
 

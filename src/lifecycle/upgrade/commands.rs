@@ -16,7 +16,7 @@ pub(super) struct Ran {
     /// What else a person should know.
     pub(super) notes: Vec<String>,
     /// What the package manager leaves a person to know.
-    pub(super) told: Vec<String>,
+    pub(super) package_notes: Vec<String>,
 }
 
 impl Run<'_> {
@@ -58,7 +58,7 @@ impl Run<'_> {
             _ => {}
         };
         let echo = self.request.echo;
-        let mut told = Vec::new();
+        let mut package_notes = Vec::new();
         let mut ended = Ok(());
         for (number, step) in self.steps.iter().enumerate() {
             if let Some(downloads) = &self.downloads
@@ -69,7 +69,7 @@ impl Run<'_> {
             }
             let from = log.metadata()?.len();
             match program::step(&sandbox, step, &log, echo) {
-                Ok(status) => told.extend(changed::notes_of(step, status, &log, from)),
+                Ok(status) => package_notes.extend(changed::notes_of(step, status, &log, from)),
                 Err(failed) => {
                     ended = Err(failed);
                     break;
@@ -79,6 +79,9 @@ impl Run<'_> {
         interrupt::check()?;
         // Also of one that failed: it need not be downloaded again.
         without_cache(packages.harvest());
-        ended.map(|()| Ran { notes, told })
+        ended.map(|()| Ran {
+            notes,
+            package_notes,
+        })
     }
 }

@@ -198,8 +198,8 @@ pub(super) mod tests {
         blob.extend(data);
         let mut found = Owners::new(["etc/a.conf", "usr/bin/a"]);
         owners(&blob, &mut found).unwrap();
-        assert_eq!(found.of("etc/a.conf"), Some(Owned::Configuration));
-        assert_eq!(found.of("usr/bin/a"), Some(Owned::File));
+        assert_eq!(found.owned("etc/a.conf"), Some(Owned::Configuration));
+        assert_eq!(found.owned("usr/bin/a"), Some(Owned::File));
         for length in 0..blob.len() {
             let _ = owners(&blob[..length], &mut found);
         }

@@ -15,8 +15,8 @@ pub struct DataRecord {
     #[serde(default)]
     pub paths: Vec<Data>,
     /// The boot IDs that the node had reported when these last changed: another one is of a boot since.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub told: Vec<String>,
+    #[serde(rename = "told", default, skip_serializing_if = "Vec::is_empty")]
+    pub known_boot_ids: Vec<String>,
 }
 
 /// A path with a subvolume.
@@ -41,15 +41,15 @@ pub struct Data {
     pub received: Option<String>,
     /// Until then nobody but netbe had written in it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub filled: Option<Moment>,
+    pub filled: Option<ChangePoint>,
     /// The environments of which more was merged into it, by identity, each with the moment up to which it has everything.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub merged: Vec<(String, Moment)>,
+    pub merged: Vec<(String, ChangePoint)>,
 }
 
-/// A moment in the order of a filesystem's changes.
+/// A point in the order of a filesystem's changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Moment {
+pub struct ChangePoint {
     /// The transaction: what is changed later has a higher one.
     pub transaction: u64,
     /// The time by the clock, UTC.
@@ -73,7 +73,7 @@ impl DataRecord {
     }
 
     /// Returns what is known of a path.
-    pub fn of(&self, path: &DataPath) -> Option<&Data> {
+    pub fn get(&self, path: &DataPath) -> Option<&Data> {
         self.paths.iter().find(|d| d.path == *path)
     }
 }
@@ -108,7 +108,7 @@ impl Data {
     }
 
     /// Notes that it has everything that an environment had at the path until a moment.
-    pub fn note_merged(&mut self, uuid: &str, until: Moment) {
+    pub fn note_merged(&mut self, uuid: &str, until: ChangePoint) {
         self.merged.retain(|(of, _)| of != uuid);
         self.merged.push((uuid.to_string(), until));
     }

@@ -76,7 +76,7 @@ pub(super) fn model(text: &str) -> Result<String, String> {
 }
 
 /// Returns a value that has a type of its own as that prints it.
-pub(super) fn of<T: FromStr<Err: Display> + Display>(text: &str) -> Result<String, String> {
+pub(super) fn parsed<T: FromStr<Err: Display> + Display>(text: &str) -> Result<String, String> {
     let value = text.parse::<T>();
     value.map(|v| v.to_string()).map_err(|e| e.to_string())
 }

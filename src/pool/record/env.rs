@@ -79,8 +79,8 @@ pub struct EnvRecord {
     pub led: Option<Led>,
     /// The boot IDs that the node's environments had reported when its names were last led away from it: these do not
     /// prove that the node has left it.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub told: Vec<String>,
+    #[serde(rename = "told", default, skip_serializing_if = "Vec::is_empty")]
+    pub known_boot_ids: Vec<String>,
     /// When it last stopped being the active one, UTC.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub left: Option<Timestamp>,
@@ -158,8 +158,8 @@ pub struct Led {
     /// When, UTC.
     pub since: Timestamp,
     /// The boot ID in its report then, which is not evidence of later boots.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub told: Option<String>,
+    #[serde(rename = "told", default, skip_serializing_if = "Option::is_none")]
+    pub boot_id: Option<String>,
 }
 
 /// The disk space of an upgrade when it was made; bytes of file data on disk, after compression.

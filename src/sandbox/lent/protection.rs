@@ -11,7 +11,7 @@ use crate::fs::rooted::Tree;
 use crate::fs::{file_flags, opener};
 
 /// Returns the flags that protect a file; 0 for anything else.
-pub(super) fn of(tree: &Tree, path: &str) -> io::Result<c_int> {
+pub(super) fn flags(tree: &Tree, path: &str) -> io::Result<c_int> {
     let flags = plain(tree, path)?.map_or(0, |file| file_flags::get(&file).unwrap_or(0));
     Ok(flags & file_flags::PROTECTED)
 }

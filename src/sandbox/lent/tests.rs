@@ -44,7 +44,7 @@ const BEFORE: &[Before] = &[
 ];
 
 /// What is told of a directory: names, types, rights, owners, inode numbers and what is in them.
-fn told(dir: &Path) -> Vec<String> {
+fn entries(dir: &Path) -> Vec<String> {
     let mut all: Vec<PathBuf> = fs::read_dir(dir)
         .unwrap()
         .map(|e| e.unwrap().path())
@@ -74,7 +74,7 @@ fn what_no_program_touched_is_put_back_exactly_however_far_it_came() {
             let (dir, tree) = root();
             fs::write(dir.path().join("etc/hostname"), "nog\n").unwrap();
             make(&dir.path().join(PATH));
-            let was = told(&dir.path().join("etc"));
+            let was = entries(&dir.path().join("etc"));
             let lent = lend(&tree);
             if stopped != "made" {
                 lent.put(&tree).unwrap();
@@ -84,7 +84,7 @@ fn what_no_program_touched_is_put_back_exactly_however_far_it_came() {
             for _ in 0..times {
                 lent.give_back(&tree).unwrap();
             }
-            assert_eq!(told(&dir.path().join("etc")), was, "{before}, {stopped}");
+            assert_eq!(entries(&dir.path().join("etc")), was, "{before}, {stopped}");
         }
     }
 }

@@ -164,7 +164,7 @@ pub fn unpack(
         (None, Some(boot_mount)) => boot_mount,
         (None, None) => boot_half::from_root(&target, progress)?,
     };
-    notes.extend(boot_links::bring_in(
+    notes.extend(boot_links::replace_links(
         &target.root_tree,
         &target.boot_tree,
         &boot_mount,

@@ -10,8 +10,8 @@ fn pending(kind: Kind, fetched: Option<i64>) -> PendingBoot {
         kind,
         since: Some(at(0)),
         within: (kind == Kind::Try).then_some(600),
-        told_before: Some("old".to_string()),
-        told: Vec::new(),
+        boot_id_before: Some("old".to_string()),
+        known_boot_ids: Vec::new(),
         used_before: false,
         fetched: fetched.map(at),
         its: false,
@@ -125,7 +125,7 @@ fn the_course_of_a_trial() {
             sole_client: false,
             active: false,
             left: case.left,
-            told: true,
+            fetches_are_recorded: true,
             now: at(case.now),
         };
         assert_eq!(judge(facts), case.want, "case {i}");
@@ -139,16 +139,16 @@ fn the_course_of_a_trial() {
 
 #[test]
 fn where_no_transfer_is_told_a_boot_ends_by_its_time() {
-    let day = ONCE_UNTOLD.as_secs();
+    let day = ONCE_WITHOUT_FETCH.as_secs();
     for (kind, fetched, seconds, told, want) in [
         (Kind::Try, None, 599, false, Verdict::Wait),
-        (Kind::Try, None, 600, false, Verdict::Untold),
+        (Kind::Try, None, 600, false, Verdict::NotRecorded),
         (Kind::Try, None, 100_000, true, Verdict::Wait),
         (Kind::Once, None, day - 1, false, Verdict::Wait),
-        (Kind::Once, None, day, false, Verdict::Untold),
+        (Kind::Once, None, day, false, Verdict::NotRecorded),
         (Kind::Once, None, day, true, Verdict::Wait),
         // The clock was set back.
-        (Kind::Try, None, -1, false, Verdict::Untold),
+        (Kind::Try, None, -1, false, Verdict::NotRecorded),
         (Kind::Try, Some(30), 629, false, Verdict::Wait),
         (Kind::Try, Some(30), 630, false, Verdict::NotInTime),
         (Kind::Once, Some(30), day, false, Verdict::Wait),
@@ -163,7 +163,7 @@ fn where_no_transfer_is_told_a_boot_ends_by_its_time() {
             sole_client: false,
             active: false,
             left: false,
-            told,
+            fetches_are_recorded: told,
             now: at(seconds),
         };
         assert_eq!(judge(facts), want, "{kind:?} {fetched:?} {seconds} {told}");
@@ -194,7 +194,7 @@ fn a_mounted_root_is_a_boot_that_has_begun() {
             sole_client: true,
             active: false,
             left: false,
-            told: true,
+            fetches_are_recorded: true,
             now: at(5),
         }
     }

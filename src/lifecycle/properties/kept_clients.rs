@@ -38,7 +38,7 @@ fn lost(before: State<'_>, after: State<'_>) -> Option<KeptClients> {
         .any(|env| evidence.booted(env) != Some(false) || evidence.is_used(env));
     (may_run && !clients.is_empty()).then(|| KeptClients {
         clients,
-        told: reports::told(before.1),
+        known_boot_ids: reports::boot_ids(before.1),
     })
 }
 
@@ -57,8 +57,10 @@ pub fn is_over(node: &Node) -> bool {
     let Some(kept) = &node.record.kept else {
         return false;
     };
-    let told = reports::told(node);
-    told.iter().any(|boot_id| !kept.told.contains(boot_id))
+    let boot_ids = reports::boot_ids(node);
+    boot_ids
+        .iter()
+        .any(|boot_id| !kept.known_boot_ids.contains(boot_id))
 }
 
 /// Takes the clients of a node away that has booted again; returns a sentence.

@@ -1,6 +1,6 @@
 //! Whether this server learns of what a node fetches, by the node's recorded events.
 //!
-//! Pure. Another TFTP server, on this machine or on another one, may tell nothing. Not for who listens on the port now.
+//! Pure. Another TFTP server, on this machine or another, may report none. Not for the program that has the port now.
 
 use jiff::SignedDuration;
 
@@ -10,7 +10,7 @@ use super::boots::{How, Seen};
 const BOOT: SignedDuration = SignedDuration::from_hours(1);
 
 /// Returns whether transfers of the node were recorded, also for the last boot that it reported.
-pub fn transfers_told(seen: &[Seen]) -> bool {
+pub fn transfers_recorded(seen: &[Seen]) -> bool {
     let last = |how: How| {
         let times = seen.iter().filter(|s| s.how == how).map(|s| s.time);
         times.max()
@@ -28,7 +28,7 @@ mod tests {
     use crate::evidence::boots;
 
     #[test]
-    fn a_boot_without_a_transfer_shows_that_none_are_told() {
+    fn a_boot_without_a_transfer_shows_that_none_are_recorded() {
         let (tftp, report) = ("tftp", "report");
         for (events, want) in [
             (vec![], false),
@@ -45,7 +45,7 @@ mod tests {
                 format!("{{\"time\":\"2026-11-21T{time}:00Z\",\"env\":\"a\",\"how\":\"{how}\"}}\n")
             };
             let text: String = events.iter().map(line).collect();
-            assert_eq!(transfers_told(&boots::parse(&text)), want, "{text}");
+            assert_eq!(transfers_recorded(&boots::parse(&text)), want, "{text}");
         }
     }
 }

@@ -24,7 +24,7 @@ pub fn find(pool: &Pool, uuid: &str) -> Option<PathBuf> {
 
 /// Returns the UUIDs of all.
 pub fn all(pool: &Pool) -> io::Result<Vec<String>> {
-    let mut names = names_in(&layout::kept(pool.root()))?;
+    let mut names = names_in(&layout::kept_bases(pool.root()))?;
     names.retain(|name| is_uuid(name));
     Ok(names)
 }
@@ -36,7 +36,7 @@ pub fn keep(pool: &Pool, env: &Environment) -> Result<()> {
     let to = to
         .context("it has no UUID of its own")
         .with_context(keeping)?;
-    let dir = layout::kept(pool.root());
+    let dir = layout::kept_bases(pool.root());
     atomic::directories(&dir).with_context(keeping)?;
     std::fs::rename(&env.dir, &to).with_context(keeping)?;
     let envs = env.dir.parent().unwrap_or(Path::new("/"));
@@ -50,13 +50,13 @@ pub fn keep(pool: &Pool, env: &Environment) -> Result<()> {
 pub fn forget(pool: &Pool, lock: &PoolLock, uuid: &str) -> Result<()> {
     lock.ensure_protects(pool.state())?;
     match place(pool, uuid) {
-        Some(dir) => stage::discard(&dir, &layout::kept(pool.root())),
+        Some(dir) => stage::discard(&dir, &layout::kept_bases(pool.root())),
         None => Ok(()),
     }
 }
 
 fn place(pool: &Pool, uuid: &str) -> Option<PathBuf> {
-    is_uuid(uuid).then(|| layout::kept(pool.root()).join(uuid))
+    is_uuid(uuid).then(|| layout::kept_bases(pool.root()).join(uuid))
 }
 
 fn is_uuid(text: &str) -> bool {

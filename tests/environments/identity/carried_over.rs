@@ -87,7 +87,7 @@ fn a_node_that_exists_stays_who_it_is() {
         );
         let made = pool.netbe().run(line);
         assert_eq!(made.status, 0, "{made:#?}");
-        let note = "nog stays who it is, with these of nog/a: host name, names for storage, machine-id, ssh host keys, \
+        let note = "nog keeps its identity, with these of nog/a: host name, names for storage, machine-id, ssh host keys, \
                     DHCP leases and identifiers, random seeds, systemd's key for credentials; its address in \
                     /etc/NetworkManager/system-connections/lan.nmconnection, /etc/network/interfaces";
         assert!(made.stderr.contains(note), "{}", made.stderr);
