@@ -1,7 +1,7 @@
 //! netbe manages boot environments for network-booted machines on one btrfs filesystem.
 //!
 //! `main` parses, calls one command, prints one error. A module may use those after it in this list, never those
-//! before: [`commands`], [`output`], [`lifecycle`] and [`serve`], [`publish`], [`evidence`], [`stream`], [`merge`],
+//! before: [`commands`], [`output`], [`lifecycle`], [`staged`], [`serve`], [`publish`], [`evidence`], [`stream`], [`merge`],
 //! [`pool`], [`packages`], [`boot`], [`btrfs`], [`formats`], [`sandbox`], [`fs`]. All may use [`failure`], [`hex`] and [`terminal`].
 
 pub mod boot;
@@ -20,5 +20,6 @@ pub mod pool;
 pub mod publish;
 pub mod sandbox;
 pub mod serve;
+pub mod staged;
 pub mod stream;
 pub mod terminal;

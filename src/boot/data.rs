@@ -6,11 +6,8 @@
 //! in emergency mode, as with a missing disk. With the defaults, `/var/log` would moreover be an ordering cycle:
 //! `systemd-journal-flush.service` needs it before the network can be. Pure text. Not for writing it.
 
-use super::fstab;
+use super::fstab::{self, DATA_OPTION};
 use super::spec::NfsVersion;
-
-/// The option that marks a line of data; other programs ignore `x-` options.
-pub const OWN_OPTION: &str = "x-netbe-data";
 
 /// The directory of the administrator's units.
 pub const UNITS: &str = "etc/systemd/system";
@@ -35,7 +32,7 @@ pub(super) fn line(mount: &DataMount, version: NfsVersion) -> String {
         NfsVersion::V4_1 | NfsVersion::V4_2 => "",
     };
     format!(
-        "{} {} nfs defaults,vers={version}{lock},_netdev,{OWN_OPTION} 0 0",
+        "{} {} nfs defaults,vers={version}{lock},_netdev,{DATA_OPTION} 0 0",
         mount.spec, mount.path
     )
 }
@@ -116,7 +113,7 @@ pub fn reasons_against(text: &str, mounts: &[DataMount]) -> Vec<String> {
             [_, ..] => reasons.push(format!("etc/fstab mounts several things at {path}")),
         }
     }
-    for entry in entries.iter().filter(|e| is_own(&e.options)) {
+    for entry in entries.iter().filter(|e| e.is_data()) {
         if !mounts.iter().any(|mount| mount.path == entry.file) {
             reasons.push(format!(
                 "etc/fstab mounts {} at {}, which is not data of the node",
@@ -131,13 +128,8 @@ pub fn reasons_against(text: &str, mounts: &[DataMount]) -> Vec<String> {
 pub fn mounted_below(text: &str, path: &str) -> Option<fstab::Entry> {
     fstab::entries(text).into_iter().find(|entry| {
         let below = entry.file.strip_prefix(path);
-        !is_own(&entry.options)
-            && below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        !entry.is_data() && below.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     })
-}
-
-pub(in crate::boot) fn is_own(options: &str) -> bool {
-    options.split(',').any(|option| option == OWN_OPTION)
 }
 
 #[cfg(test)]

@@ -27,6 +27,8 @@ use lines::{Text, insert_after, remove};
 
 /// The option that marks netbe's line; other programs ignore `x-` options.
 pub const OWN_OPTION: &str = "x-netbe";
+/// The option that marks a line of data.
+pub const DATA_OPTION: &str = "x-netbe-data";
 /// Prefix of a line that is commented out while the root is on the server.
 pub const DISABLED: &str = "#netbe# ";
 /// Mount points of boot files.

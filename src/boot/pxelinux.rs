@@ -15,7 +15,7 @@ use super::files::{BootFiles, is_there, text};
 use super::initramfs::{Mounter, mounting};
 use super::spec::Want;
 use boots::Reader;
-use kernels::Pair;
+use kernel_install::Pair;
 use menu::Menu;
 
 /// Directory of the configuration.

@@ -10,8 +10,7 @@ use jiff::SignedDuration;
 
 use super::args::{self, Changing, Making};
 use super::session::Session;
-use super::{activate, complete, create_many, merge};
-use crate::failure::Failure;
+use super::{activate, complete, merge};
 use crate::lifecycle::Outcome;
 use crate::lifecycle::create::{self, Created, Request};
 use crate::lifecycle::trial::How;
@@ -141,7 +140,7 @@ impl Create {
     }
 
     /// Returns the properties of a new node.
-    fn properties(&self) -> Vec<(String, String)> {
+    pub(super) fn properties(&self) -> Vec<(String, String)> {
         let of = |name: &str, value: &String| (name.to_string(), value.clone());
         let mut properties: Vec<_> = self.mac.iter().map(|mac| of("mac", mac)).collect();
         properties.extend(self.serial.iter().map(|serial| of("serial", serial)));
@@ -150,21 +149,8 @@ impl Create {
     }
 }
 
-/// Makes environments, and their nodes if they do not exist.
+/// Makes an environment, and its node if that does not exist.
 pub fn create(session: &Session, args: &Create) -> Result<u8> {
-    if args.names_several() {
-        if let Some((name, value)) = args.properties().first() {
-            return Err(
-                Failure::usage(format!("--{name}={value} is for one new node"))
-                    .hint("netbe set --help")
-                    .into(),
-            );
-        }
-        return create_many::run(session, args);
-    }
-    if args.worker {
-        return create_many::worker(session, args);
-    }
     let [Named::One(target)] = args.targets.as_slice() else {
         return Ok(2);
     };

@@ -17,6 +17,13 @@ use crate::pool::{Operand, Pool};
 
 /// Makes several environments, side by side.
 pub(super) fn run(session: &Session, args: &Create) -> Result<u8> {
+    if let Some((name, value)) = args.properties().first() {
+        return Err(
+            Failure::usage(format!("--{name}={value} is for one new node"))
+                .hint("netbe set --help")
+                .into(),
+        );
+    }
     let pool = session.pool()?;
     let (targets, unmatched) = targets(session, &pool, args)?;
     if args.changing.dry_run {

@@ -222,6 +222,8 @@ fn carry_out(s: &Session, command: Command) -> Result<u8> {
         Command::Init(a) => init::run(s, a),
         Command::Import(a) => import::run(s, a),
         Command::Export(a) => export::run(s, a),
+        Command::Create(a) if a.names_several() => create_many::run(s, &a),
+        Command::Create(a) if a.worker => create_many::worker(s, &a),
         Command::Create(a) => create::create(s, &a),
         Command::Clone(a) => clone::run(s, a),
         Command::List(a) => list::run(s, &a),

@@ -14,6 +14,7 @@ pub mod mounts;
 pub mod octal;
 pub mod opener;
 pub mod own_program;
+pub mod parallel;
 pub mod path_error;
 pub mod rooted;
 pub mod same_content;

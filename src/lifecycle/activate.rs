@@ -16,7 +16,6 @@ pub use choice::{Choice, can_roll_back, choose, previous_of, proposed, proposed_
 
 use super::data::snapshots;
 use super::plan::Plan;
-use super::staged::Verified;
 use super::{Held, Mode, Outcome, left_behind, pending};
 use crate::btrfs::subvolume;
 use crate::evidence::reports;
@@ -25,6 +24,7 @@ use crate::pool::pending::Pending;
 use crate::pool::record::Led;
 use crate::pool::{EnvId, Environment, Node, NodeLock, NodeName, Operand, Pool, layout};
 use crate::publish::{self, Published, dnsmasq, tftp};
+use crate::staged::Verified;
 
 /// The result.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -5,10 +5,10 @@
 
 use anyhow::{Error, Result};
 
-use super::staged::Made;
 use super::{Held, Mode, activate, left_behind};
 use crate::failure::Failure;
 use crate::pool::{EnvId, EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool};
+use crate::staged::Made;
 
 /// Adds to the refusal of a name that is taken the hint to activate that environment: an interrupted command may have
 /// made it.

@@ -8,11 +8,11 @@ use std::net::Ipv4Addr;
 
 use anyhow::Result;
 
-use super::staged;
 use crate::evidence::Evidence;
 use crate::pool::properties::{self, Source};
 use crate::pool::{Node, Pool};
 use crate::publish::{self, server};
+use crate::staged;
 
 /// What a finding about the server of the whole pool is about.
 pub(super) const SERVER: &str = "server";

@@ -11,11 +11,11 @@ use anyhow::{Context, Result};
 use self::chosen::Chosen;
 use super::merge::Merged;
 use super::plan::Plan;
-use super::staged::{Complete, Content, Identity, Made, StagedEnvironment, Target, origin_texts};
 use super::trial::{self, Begun, How};
 use super::{Mode, Outcome, activate_new, data, network_names};
 use crate::failure::Failure;
 use crate::pool::{EnvId, NodeLock, NodeName, Operand, Pool};
+use crate::staged::{Complete, Content, Identity, Made, StagedEnvironment, Target, origin_texts};
 
 /// The request.
 #[derive(Debug, Clone)]

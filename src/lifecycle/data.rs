@@ -12,8 +12,6 @@ pub(super) mod thrown_away;
 
 use anyhow::{Context, Result};
 
-use super::staged::data::install_helper;
-use super::staged::snapshot;
 use crate::boot::data::mounted_below;
 use crate::btrfs::subvolume;
 use crate::evidence::{Evidence, reports};
@@ -23,6 +21,8 @@ use crate::pool::data::{Asked, Data, DataPath, DataRecord, asked};
 use crate::pool::stage::Staged;
 use crate::pool::{Environment, Node, NodeName, NodeRecord, Pool, data_store, layout, properties};
 use crate::publish;
+use crate::staged::data::install_helper;
+use crate::staged::snapshot;
 
 /// What is to change of a node's data.
 #[derive(Debug, Default)]

@@ -222,12 +222,6 @@ fn discard_all(pool: &Pool, envs: &[Environment], mode: Mode) -> Result<()> {
     kept_bases::forget_unneeded(pool, mode)
 }
 
-/// Deletes an environment that no name leads to; durable when it returns.
-pub(super) fn discard(env: &Environment) -> Result<()> {
-    let node = env.dir.ancestors().nth(2).unwrap_or(&env.dir);
-    stage::discard(&env.dir, node)
-}
-
 fn forget_names(pool: &Pool, node: &Node, mode: Mode) -> Result<()> {
     let shared = pool.lock(mode.wait)?;
     let mut nameless = node.clone();

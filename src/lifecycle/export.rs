@@ -11,7 +11,6 @@ use anyhow::{Context, Result};
 
 use super::import::unpack::Progress;
 use super::plan::Plan;
-use super::staged::snapshot;
 use super::{Mode, Outcome, data};
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
@@ -20,6 +19,7 @@ use crate::pool::data::DataPath;
 use crate::pool::record::EnvRecord;
 use crate::pool::stage::Staged;
 use crate::pool::{EnvId, Environment, NodeLock, Operand, Origin, Pool, data_store, layout};
+use crate::staged::snapshot;
 use crate::stream::header::Header;
 
 mod ready;

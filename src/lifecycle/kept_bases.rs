@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 
-use super::{Mode, destroy};
-use crate::pool::{Environment, Origin, Pool, kept_bases};
+use super::Mode;
+use crate::pool::{Environment, Origin, Pool, kept_bases, stage};
 
 /// Those of some environments that the others come from.
 #[derive(Debug)]
@@ -32,7 +32,10 @@ impl Needed {
     pub(super) fn discard(&self, pool: &Pool, env: &Environment) -> Result<()> {
         match self.has(env) {
             true => kept_bases::keep(pool, env),
-            false => destroy::discard(env),
+            false => {
+                let node = env.dir.ancestors().nth(2).unwrap_or(&env.dir);
+                stage::discard(&env.dir, node)
+            }
         }
     }
 

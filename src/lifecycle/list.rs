@@ -11,9 +11,9 @@ use anyhow::Result;
 
 pub use listed::Listed;
 
-use super::parallel;
 use crate::evidence::Evidence;
 use crate::fs::interrupt;
+use crate::fs::parallel;
 use crate::pool::environment::{self, Envs};
 use crate::pool::node;
 use crate::pool::pending::Pending;

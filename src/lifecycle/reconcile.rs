@@ -19,11 +19,11 @@ use crate::evidence::{client, first_fetches, nfs_use, nfsd, reports};
 use crate::failure::{self, Kind};
 use crate::fs::atomic::Durable;
 use crate::fs::rooted::Tree;
-use crate::lifecycle::staged::Verified;
 use crate::lifecycle::{Held, Mode, Outcome, activate, pending};
 use crate::pool::pending::{Kind as BootKind, Pending, PendingBoot};
 use crate::pool::{Environment, Node, NodeLock, NodeName, Pool, PoolLock};
 use crate::publish::{has_nfs_root, tftp};
+use crate::staged::Verified;
 
 /// The result.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]

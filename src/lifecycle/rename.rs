@@ -12,7 +12,6 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::plan::Plan;
-use super::staged::{self, Content, Identity, Made, StagedEnvironment, StagedNode, Target};
 use super::{Held, Mode, Outcome, activate, destroy, in_use};
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
@@ -28,6 +27,7 @@ use crate::pool::stage;
 use crate::pool::state;
 use crate::pool::{EnvId, EnvName, Environment, Node, NodeLock, NodeName, Operand, Pool, layout};
 use crate::publish::{self, Published, dnsmasq, tftp};
+use crate::staged::{self, Content, Identity, Made, StagedEnvironment, StagedNode, Target};
 
 /// Renames an environment; returns the new `NODE/ENV`.
 pub fn environment(

@@ -6,7 +6,6 @@
 use anyhow::{Context, Result};
 
 use super::data::thrown_away::ThrownAway;
-use super::staged::boot_config::{self, Wanted};
 use super::upgrade::program::network;
 use super::{Mode, Outcome, destroy, lent, plan};
 use crate::btrfs::subvolume;
@@ -15,6 +14,7 @@ use crate::fs::atomic;
 use crate::fs::rooted::Tree;
 use crate::pool::{Environment, Node, NodeLock, Operand, Pool};
 use crate::sandbox::{Durable, Ended, Io, Network, Program, Sandbox, emulation};
+use crate::staged::boot_config::{self, Wanted};
 
 /// The program to run.
 #[derive(Debug, Clone)]

@@ -11,11 +11,11 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::list::Listed;
-use super::parallel;
 use crate::btrfs::space::{Content, Held, Sum, Trees};
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
 use crate::fs::opener;
+use crate::fs::parallel;
 use crate::pool::{Operand, Pool, layout};
 use crate::terminal::bytes;
 

@@ -13,10 +13,10 @@ use super::left_behind::{self, AsOf, LeftBehind};
 use crate::evidence::Evidence;
 use crate::evidence::boots::How;
 use crate::fs::interrupt;
-use crate::lifecycle::staged::machine;
 use crate::pool::pending::{Kind, Pending, PendingBoot};
 use crate::pool::{Environment, Node, NodeName, Pool, data_store, node};
 use crate::publish::tftp;
+use crate::staged::machine;
 
 /// One node, as `status` shows it.
 #[derive(Debug, Clone, Serialize)]

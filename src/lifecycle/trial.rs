@@ -16,8 +16,6 @@ use jiff::{SignedDuration, Timestamp};
 use super::activate::Choice;
 use super::data::snapshots;
 use super::plan::Plan;
-use super::staged::boot_config::{self, Wanted};
-use super::staged::{Verified, report_unit};
 use super::{Held, Mode, Outcome, activate, left_behind, pending};
 use crate::boot;
 use crate::btrfs::subvolume;
@@ -28,6 +26,8 @@ use crate::fs::rooted::Tree;
 use crate::pool::pending::{Kind, Pending, PendingBoot};
 use crate::pool::{EnvId, Environment, Node, NodeLock, NodeName, Operand, Pool};
 use crate::publish::{Published, firmware_address, tftp};
+use crate::staged::boot_config::{self, Wanted};
+use crate::staged::{Verified, report_unit};
 
 /// How long after a kernel panic an environment on trial reboots, in seconds: long enough for the server to lead the
 /// names back.

@@ -17,10 +17,8 @@ use anyhow::Result;
 
 use self::changed::Before;
 use super::data::thrown_away::ThrownAway;
-use super::staged::boot_config::Wanted;
-use super::staged::{StagedEnvironment, Target, origin_texts, snapshot};
 use super::trial::{self, Begun, How};
-use super::{Mode, Outcome, activate_new, left_behind, lent, plan, staged};
+use super::{Mode, Outcome, activate_new, left_behind, lent, plan};
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
 use crate::packages::{self, Changes, Downloads, Step};
@@ -28,6 +26,9 @@ use crate::pool::layout::UPGRADE_LOG as LOG;
 use crate::pool::record::{EnvRecord, Shared};
 use crate::pool::{EnvId, EnvName, Environment, Node, NodeLock, Operand, Pool, layout};
 use crate::sandbox::{Durable, Network, emulation};
+use crate::staged;
+use crate::staged::boot_config::Wanted;
+use crate::staged::{StagedEnvironment, Target, origin_texts, snapshot};
 
 /// The request.
 #[derive(Debug, Clone)]

@@ -1,10 +1,9 @@
 //! apk: the full upgrade, and the list of installed packages.
 
 use super::Package;
-use super::chosen::{installing, removing};
 use super::owned::{Owned, Owners};
 use super::package::PACKAGES_MAX;
-use super::step::{LISTS, PACKAGES, Step};
+use super::step::{LISTS, PACKAGES, Step, installing, removing};
 
 /// Paths of the list, the older first.
 pub(super) const DATABASES: &[&str] = &["lib/apk/db/installed", "usr/lib/apk/db/installed"];

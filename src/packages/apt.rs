@@ -4,9 +4,8 @@
 //! nothing.
 
 use super::Package;
-use super::chosen::{installing, removing};
 use super::package::PACKAGES_MAX;
-use super::step::{FETCHING, FINDING, LISTS, PACKAGES, Step};
+use super::step::{FETCHING, FINDING, LISTS, PACKAGES, Step, installing, removing};
 use crate::hex;
 
 /// A package file to fetch.

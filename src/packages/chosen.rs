@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use super::distribution::{Distribution, Family};
 use super::package::text;
-use super::step::Step;
+use super::step::{INSTALLING, REMOVING, Step};
 use super::{Inventory, apk, apt, dnf, pacman, zypper};
 use crate::fs::rooted::Tree;
 
@@ -14,11 +14,6 @@ use crate::fs::rooted::Tree;
 const EXTENDED_STATES: &str = "var/lib/apt/extended_states";
 /// The largest one that is read, in bytes.
 const LIMIT: u64 = 16 << 20;
-
-/// Description for progress.
-const INSTALLING: &str = "installing packages";
-/// Description for progress.
-const REMOVING: &str = "removing packages";
 
 /// Packages that one system has or lacks by choice, by name, sorted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -121,35 +116,6 @@ impl Distribution {
         steps.retain(has_any);
         Some(steps)
     }
-}
-
-/// Returns a step that installs packages.
-pub(super) fn installing(
-    make: impl Fn(&'static str, &[&str]) -> Step,
-    words: &[&str],
-    names: &[String],
-) -> Step {
-    with_names(INSTALLING, make, words, names)
-}
-
-/// Returns a step that removes packages.
-pub(super) fn removing(
-    make: impl Fn(&'static str, &[&str]) -> Step,
-    words: &[&str],
-    names: &[String],
-) -> Step {
-    with_names(REMOVING, make, words, names)
-}
-
-fn with_names(
-    what: &'static str,
-    make: impl Fn(&'static str, &[&str]) -> Step,
-    words: &[&str],
-    names: &[String],
-) -> Step {
-    let names = names.iter().map(String::as_str);
-    let words: Vec<&str> = words.iter().copied().chain(names).collect();
-    make(what, &words)
 }
 
 #[cfg(test)]

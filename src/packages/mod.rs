@@ -16,6 +16,7 @@ mod inventory;
 mod kept_back;
 pub mod left_out;
 pub mod owned;
+mod owners;
 mod package;
 mod pacman;
 mod repo_index;

@@ -4,10 +4,9 @@ use std::io::{self, Read};
 
 use super::Package;
 use super::apt::{Archive, sha256};
-use super::chosen::{installing, removing};
 use super::owned::{Owned, Owners};
 use super::package::{Unread, text};
-use super::step::{CACHE, FETCHING, KEYS, LISTS, PACKAGES, Step};
+use super::step::{CACHE, FETCHING, KEYS, LISTS, PACKAGES, Step, installing, removing};
 use crate::fs::rooted::Tree;
 
 /// Bytes of a package's description read at once.

@@ -54,3 +54,37 @@ pub(super) const CACHE: &str = "/run/netbe/packages";
 pub(super) const FINDING: &str = "finding out what is wanted";
 /// Description for progress.
 pub(super) const FETCHING: &str = "downloading packages";
+
+/// Description for progress.
+pub(super) const INSTALLING: &str = "installing packages";
+/// Description for progress.
+pub(super) const REMOVING: &str = "removing packages";
+
+/// Returns a step that installs packages.
+pub(super) fn installing(
+    make: impl Fn(&'static str, &[&str]) -> Step,
+    words: &[&str],
+    names: &[String],
+) -> Step {
+    with_names(INSTALLING, make, words, names)
+}
+
+/// Returns a step that removes packages.
+pub(super) fn removing(
+    make: impl Fn(&'static str, &[&str]) -> Step,
+    words: &[&str],
+    names: &[String],
+) -> Step {
+    with_names(REMOVING, make, words, names)
+}
+
+fn with_names(
+    what: &'static str,
+    make: impl Fn(&'static str, &[&str]) -> Step,
+    words: &[&str],
+    names: &[String],
+) -> Step {
+    let names = names.iter().map(String::as_str);
+    let words: Vec<&str> = words.iter().copied().chain(names).collect();
+    make(what, &words)
+}

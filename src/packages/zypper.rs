@@ -2,8 +2,7 @@
 //!
 //! Installed packages are read from rpm's database, available ones by [`super::rpm_md`].
 
-use super::chosen::{installing, removing};
-use super::step::{CACHE, FETCHING, LISTS, PACKAGES, Step};
+use super::step::{CACHE, FETCHING, LISTS, PACKAGES, Step, installing, removing};
 
 /// zypper's cache in the download directory.
 pub(super) const DIR: &str = "zypp";

@@ -1,7 +1,7 @@
 //! An environment as it is on disk, in any state.
 //!
 //! A damaged environment is no error: `problems` has the damage, and `list` shows `!`. Not for verifying that it would
-//! boot: `lifecycle::staged::verified`.
+//! boot: `staged::verified`.
 
 mod dir;
 mod replaced;

@@ -2,7 +2,7 @@
 //!
 //! What a person added to their options stays, and all other lines are kept to the byte.
 
-use super::entry::parse;
+use super::entry::{Entry, parse};
 use super::lines::{Text, insert_after, remove};
 use super::{Want, updated};
 use crate::boot::data::{self, DataMount};
@@ -14,7 +14,7 @@ pub fn edit_data(text: &str, mounts: &[DataMount], version: NfsVersion) -> Optio
     let mut missing: Vec<&DataMount> = mounts.iter().collect();
     let mut at = 0;
     while let Some(line) = lines.get(at) {
-        let own = parse(line.body()).filter(|entry| data::is_own(&entry.options));
+        let own = parse(line.body()).filter(Entry::is_data);
         let Some(entry) = own else {
             at += 1;
             continue;

@@ -2,8 +2,7 @@
 //!
 //! A line that mount(8) would not accept is not an entry.
 
-use super::OWN_OPTION;
-use crate::boot::data;
+use super::{DATA_OPTION, OWN_OPTION};
 use crate::fs::octal::unescaped;
 
 /// Devices that are not disks of the node.
@@ -32,7 +31,7 @@ impl Entry {
 
     /// Returns whether it is a line of netbe's for data of the node.
     pub fn is_data(&self) -> bool {
-        data::is_own(&self.options)
+        self.options.split(',').any(|o| o == DATA_OPTION)
     }
 
     /// Returns whether it is an NFS mount.

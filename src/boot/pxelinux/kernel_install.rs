@@ -3,10 +3,17 @@
 //!
 //! Not for which of them boots.
 
-use super::kernels::Pair;
 use crate::boot::files::{BootFiles, is_there};
 use crate::boot::kernel;
 use crate::failure::Failure;
+
+/// A kernel and its initramfs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Pair {
+    pub(crate) kernel: String,
+    pub(crate) initrd: Option<String>,
+    pub(crate) version: Option<String>,
+}
 
 /// How many directories are looked through for those of kernel-install, and for how many kernels each.
 const TOKENS: usize = 128;

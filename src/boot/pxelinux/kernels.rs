@@ -7,7 +7,7 @@
 
 use std::cmp::Ordering;
 
-use super::kernel_install::installed;
+use super::kernel_install::{Pair, installed};
 use crate::boot::files::{BootFiles, is_there};
 use crate::boot::kernel;
 
@@ -32,14 +32,6 @@ const NOT_KERNELS: [&str; 10] = [
 const LOOKED_INTO: usize = 16;
 /// Directories of device trees, where `VERSION` stands for the kernel's; the most specific first.
 const TREE_DIRS: [&str; 5] = ["dtbs/VERSION", "dtb-VERSION", "dtb/VERSION", "dtbs", "dtb"];
-
-/// A kernel and its initramfs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Pair {
-    pub(crate) kernel: String,
-    pub(crate) initrd: Option<String>,
-    pub(crate) version: Option<String>,
-}
 
 /// Returns the names of kernels.
 pub(crate) fn kernels(names: &[String]) -> Vec<&String> {

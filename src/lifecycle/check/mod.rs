@@ -21,11 +21,11 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::addresses::{self, Misfit};
-use super::staged;
 use crate::failure::Failure;
 use crate::fs::interrupt;
 use crate::pool::lock::Watch;
 use crate::pool::{EnvName, Environment, Node, NodeName, Pool, layout};
+use crate::staged;
 
 pub use repair::{Repaired, repair};
 pub use trust::one_domain;

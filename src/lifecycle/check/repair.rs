@@ -11,7 +11,6 @@ use crate::btrfs::subvolume;
 use crate::fs::atomic::Durable;
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
-use crate::lifecycle::staged::Verified;
 use crate::lifecycle::{Held, Mode, Outcome, activate, lent, plan, properties, rename};
 use crate::pool::data_store;
 use crate::pool::foreign;
@@ -19,6 +18,7 @@ use crate::pool::record::EnvRecord;
 use crate::pool::state;
 use crate::pool::{Environment, Node, NodeLock, NodeName, Pool, environment, layout, stage};
 use crate::publish;
+use crate::staged::Verified;
 
 /// How often the check is repeated after repairs, at most: a repair can make more readable.
 const MAX_READS: usize = 3;

@@ -8,11 +8,11 @@ use anyhow::Result;
 
 use super::Request;
 use crate::failure::{self, Failure, Kind};
-use crate::lifecycle::staged::{environment_of_identity, free_name};
 use crate::lifecycle::trial::{self, How};
 use crate::lifecycle::{activate_new, data, properties};
 use crate::pool::record::{EnvRecord, NodeRecord};
 use crate::pool::{EnvId, EnvName, Environment, Node, NodeName, Operand, Pool};
+use crate::staged::{environment_of_identity, free_name};
 
 /// What is to be made, of what.
 pub(super) struct Chosen {

@@ -13,9 +13,9 @@ use crate::btrfs::subvolume;
 use crate::failure::Failure;
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
-use crate::lifecycle::staged::{self, Content, Identity, StagedEnvironment, first_boot};
 use crate::pool::record::EnvRecord;
 use crate::pool::{EnvId, EnvName, Node, NodeName, Operand, Pool, stage};
+use crate::staged::{self, Content, Identity, StagedEnvironment, first_boot};
 
 /// The opened source.
 pub(super) enum Arrived {

@@ -12,13 +12,13 @@ use crate::evidence::reports;
 use crate::failure::Failure;
 use crate::fs::atomic;
 use crate::lifecycle::data::{list, refuse_without_helper};
-use crate::lifecycle::staged::StagedEnvironment;
 use crate::lifecycle::{Mode, Outcome, properties as changes};
 use crate::pool::data::{Data, DataPath, NONE, asked, normalised};
 use crate::pool::record::NodeRecord;
 use crate::pool::stage::Staged;
 use crate::pool::{Node, NodeLock, NodeName, Pool, data_store, layout, properties};
 use crate::publish;
+use crate::staged::StagedEnvironment;
 
 /// The data in a stream.
 #[derive(Debug, Clone, Default)]

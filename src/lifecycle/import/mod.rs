@@ -17,12 +17,12 @@ use anyhow::{Context, Result};
 
 use super::data::list;
 use super::plan::Plan;
-use super::staged::{self, Content, Identity, StagedEnvironment, Target};
 use super::{Mode, Outcome, create};
 use crate::failure::{self, Failure, Kind};
 use crate::pool::lock::EnvLock;
 use crate::pool::record::NodeRecord;
 use crate::pool::{EnvId, NodeLock, NodeName, Operand, Pool};
+use crate::staged::{self, Content, Identity, StagedEnvironment, Target};
 use arrived::Arrived;
 use data::Received;
 use imported::still_made_from;

@@ -18,11 +18,11 @@ use crate::btrfs::receive::{Origin, receive};
 use crate::btrfs::subvolume;
 use crate::fs::rooted::Tree;
 use crate::lifecycle::data::list;
-use crate::lifecycle::staged::{Content, Identity, StagedEnvironment};
 use crate::pool::base::Base;
 use crate::pool::data::DataPath;
 use crate::pool::record::EnvRecord;
 use crate::pool::{EnvId, Environment, Node, NodeName, Pool, layout, stage};
+use crate::staged::{Content, Identity, StagedEnvironment};
 use crate::stream::header::Header;
 use crate::stream::{Arriving, Half, Part, Reader, unpack};
 

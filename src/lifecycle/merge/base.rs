@@ -15,10 +15,10 @@ use crate::failure::Failure;
 use crate::fs::rooted::Tree;
 use crate::lifecycle::diff::origin_of;
 use crate::lifecycle::parting::{Known, Parting, since_merge};
-use crate::lifecycle::staged::origin_texts;
 use crate::packages::{chosen, installed};
 use crate::pool::origin_texts::Texts;
 use crate::pool::{Environment, Pool, kept_bases, layout};
+use crate::staged::origin_texts;
 
 /// What two environments had in common.
 #[derive(Debug)]

@@ -11,13 +11,13 @@ use crate::btrfs::compare::{self, Change, How, Kind};
 use crate::fs::rooted::Tree;
 use crate::lifecycle::diff::files::{Changed as Listed, Judge};
 use crate::lifecycle::left_behind::places::is_passing;
-use crate::lifecycle::staged::origin_texts;
 use crate::merge::decide::{self, Changed, Conflicts, Side, is_asked_for};
 use crate::merge::texts::{self, is_of_accounts};
 use crate::packages::owned::Owners;
 use crate::pool::Environment;
 use crate::pool::data::DataPath;
 use crate::pool::origin_texts::Texts;
+use crate::staged::origin_texts;
 
 /// What is compared, and how.
 #[derive(Debug)]

@@ -23,13 +23,13 @@ pub use self::find::Conflict;
 pub use self::left_behind::{Taken, and_activate};
 use self::run::Run;
 use super::diff::files::Changed;
-use super::staged::{Complete, StagedEnvironment};
 use super::{Mode, Outcome};
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
 use crate::merge::decide::Conflicts;
 use crate::packages::Chosen;
 use crate::pool::{EnvId, EnvName, Environment, NodeLock, Pool};
+use crate::staged::{Complete, StagedEnvironment};
 
 /// The request.
 #[derive(Debug, Clone)]

@@ -11,15 +11,15 @@ use super::in_data::Search;
 use super::{Conflict, Merged, Request, apply, base, packages};
 use crate::btrfs::subvolume::{self, Info};
 use crate::lifecycle::Mode;
-use crate::lifecycle::staged::{
-    self, Content, Identity, Made, StagedEnvironment, Target, origin_texts, snapshot,
-};
 use crate::merge::decide::Conflicts;
 use crate::packages::Chosen;
 use crate::pool::data::ChangePoint;
 use crate::pool::record::{EnvRecord, Merged as Until};
 use crate::pool::stage::Staged;
 use crate::pool::{EnvId, EnvName, Environment, Node, NodeLock, Operand, Pool, layout};
+use crate::staged::{
+    self, Content, Identity, Made, StagedEnvironment, Target, origin_texts, snapshot,
+};
 
 /// A merge of two environments of a node.
 pub(super) struct Run<'a> {

@@ -8,8 +8,6 @@ use anyhow::{Context, Result};
 
 use super::super::data::Change;
 use super::super::plan::Plan;
-use super::super::staged;
-use super::super::staged::boot_config::{self, Wanted};
 use super::super::{Mode, Outcome};
 use crate::btrfs::subvolume;
 use crate::failure::{Failure, hinted};
@@ -18,6 +16,8 @@ use crate::fs::interrupt;
 use crate::pool::pending::Pending;
 use crate::pool::{EnvId, EnvName, EnvRecord, Environment, Node, NodeName, Pool, data_store};
 use crate::publish;
+use crate::staged;
+use crate::staged::boot_config::{self, Wanted};
 
 /// What is brought along.
 #[derive(Debug, Clone, Copy)]

@@ -7,11 +7,11 @@ use serde::Serialize;
 
 use crate::boot;
 use crate::fs::rooted::Tree;
-use crate::lifecycle::staged::machine;
 use crate::packages::Distribution;
 use crate::pool::properties::{self, Property, Source};
 use crate::pool::{Node, NodeName, Pool};
 use crate::publish::{exports, server};
+use crate::staged::machine;
 
 /// A property with its value.
 #[derive(Debug, Clone, Serialize)]

@@ -15,11 +15,11 @@ use crate::btrfs::compare::{self, Change, How, Kind};
 use crate::btrfs::subvolume;
 use crate::fs::rooted::Tree;
 use crate::fs::shown_path::shortened;
-use crate::lifecycle::staged::StagedEnvironment;
 use crate::packages::left_out::{is_left_out, leads_to_left_out};
 use crate::packages::{Step, kept_back};
 use crate::pool::stage::Staged;
 use crate::pool::{Node, layout};
+use crate::staged::StagedEnvironment;
 
 /// The maximum number of files, or packages, that are named.
 const NAMED: usize = 12;

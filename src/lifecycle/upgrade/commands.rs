@@ -7,9 +7,9 @@ use anyhow::Result;
 use super::downloads::Packages;
 use super::{LOG, Run, changed, program};
 use crate::fs::interrupt;
-use crate::lifecycle::staged::StagedEnvironment;
 use crate::pool::Pool;
 use crate::sandbox::{Bound, Sandbox, unlimited};
+use crate::staged::StagedEnvironment;
 
 /// What came of what was run, sentences each.
 pub(super) struct Ran {

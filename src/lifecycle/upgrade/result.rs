@@ -11,10 +11,10 @@ use super::{LOG, Run, Upgraded, program};
 use crate::failure::Failure;
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
-use crate::lifecycle::staged::{Complete, Content, Identity, StagedEnvironment};
 use crate::lifecycle::{Mode, Outcome, activate_new, trial};
 use crate::packages::Changes;
 use crate::pool::{Environment, Pool, layout};
+use crate::staged::{Complete, Content, Identity, StagedEnvironment};
 
 impl Run<'_> {
     /// Returns what speaks against booting the result, unless what runs changes it: that nobody knows before.

@@ -4,13 +4,11 @@
 use std::time::Duration;
 
 use netbe::fs::atomic::Durable;
-use netbe::lifecycle::staged::{
-    Content, Identity, StagedEnvironment, StagedNode, Target, Verified,
-};
 use netbe::lifecycle::{Held, activate};
 use netbe::pool::lock::Share;
 use netbe::pool::pending::{self, PendingBoot};
 use netbe::pool::{Environment, Node, NodeLock, publish_node};
+use netbe::staged::{Content, Identity, StagedEnvironment, StagedNode, Target, Verified};
 
 use crate::support::{MAC, Pool};
 

@@ -24,7 +24,7 @@ use anyhow::{Context, Result};
 use crate::fs::opener;
 use crate::fs::path_error::is_system_error;
 use crate::fs::rooted::Tree;
-use crate::lifecycle::staged::boot_links;
+use crate::staged::boot_links;
 
 pub use input::Input;
 

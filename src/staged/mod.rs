@@ -5,7 +5,7 @@
 
 pub mod boot_config;
 pub mod boot_links;
-pub(super) mod data;
+pub(crate) mod data;
 pub mod first_boot;
 mod host_keys;
 pub mod identity;
@@ -18,7 +18,7 @@ mod node;
 mod obstacles;
 pub mod origin_texts;
 mod pxe_binaries;
-pub(super) mod report_unit;
+pub(crate) mod report_unit;
 mod root_network;
 pub mod snapshot;
 mod transaction;

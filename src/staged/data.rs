@@ -137,7 +137,7 @@ pub(super) fn obstacles(root: &Tree, mounts: &[DataMount]) -> Vec<String> {
 }
 
 /// Returns the command that installs `mount.nfs` in a root, to be run in its environment; `None` where it has it.
-pub(in crate::lifecycle) fn install_helper(root: &dyn BootFiles) -> Option<&'static str> {
+pub(crate) fn install_helper(root: &dyn BootFiles) -> Option<&'static str> {
     let has = |path: &&str| root.head(path, 1).is_ok_and(|found| found.is_some());
     if HELPERS.iter().any(has) {
         return None;

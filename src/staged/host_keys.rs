@@ -11,9 +11,9 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 
 use crate::boot::identity::{self, HostKey};
+use crate::fs::parallel;
 use crate::fs::rooted::Tree;
 use crate::fs::server_packages;
-use crate::lifecycle::parallel;
 use crate::pool::NodeName;
 
 /// How long an RSA host key is, in bits: as ssh-keygen(1) makes them.

@@ -7,9 +7,9 @@ use anyhow::{Context, Result};
 use super::Wanted;
 use crate::boot::{self, Loader, RootPlace, Watched, fstab};
 use crate::fs::rooted::Tree;
-use crate::lifecycle::staged::data;
-use crate::lifecycle::staged::local_disks::FSTAB;
-use crate::lifecycle::staged::pxe_binaries::pxe_binaries;
+use crate::staged::data;
+use crate::staged::local_disks::FSTAB;
+use crate::staged::pxe_binaries::pxe_binaries;
 
 /// Files with their content, by path in their half.
 type Files = BTreeMap<String, Vec<u8>>;

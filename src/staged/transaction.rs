@@ -14,13 +14,13 @@ use anyhow::{Context, Result, ensure};
 use super::verified::{Verified, refuse_unbootable};
 use crate::btrfs::subvolume;
 use crate::fs::atomic::{self, Durable};
-use crate::lifecycle::staged::boot_config::{self, Wanted};
-use crate::lifecycle::staged::{Identity, identity, snapshot};
 use crate::pool::record::{EnvRecord, NodeRecord, Snapshots};
 use crate::pool::stage::Staged;
 use crate::pool::{
     EnvId, EnvName, Environment, Node, NodeLock, NodeName, Pool, layout, publish_node,
 };
+use crate::staged::boot_config::{self, Wanted};
+use crate::staged::{Identity, identity, snapshot};
 
 /// The environment to make.
 #[derive(Debug, Clone, Copy)]

@@ -18,12 +18,12 @@ const BOOT_COMPLETE: [&str; 2] = [
 ];
 
 /// Takes away what a root half reported as something else.
-pub(in crate::lifecycle) fn forget(root: &Tree) -> io::Result<()> {
+pub(crate) fn forget(root: &Tree) -> io::Result<()> {
     remove(root, report::FILE)
 }
 
 /// Makes a root half report, or not.
-pub(in crate::lifecycle) fn set(root: &Tree, wanted: bool) -> io::Result<()> {
+pub(crate) fn set(root: &Tree, wanted: bool) -> io::Result<()> {
     if !wanted || !has_systemd(root)? {
         remove(root, report::WANTED_BY)?;
         return match is_masked(root)? {
@@ -47,12 +47,12 @@ pub(in crate::lifecycle) fn set(root: &Tree, wanted: bool) -> io::Result<()> {
 }
 
 /// Returns whether a root half has systemd.
-pub(in crate::lifecycle) fn has_systemd(root: &Tree) -> io::Result<bool> {
+pub(crate) fn has_systemd(root: &Tree) -> io::Result<bool> {
     any(root, &SYSTEMD)
 }
 
 /// Returns whether a root half reports that it came up.
-pub(in crate::lifecycle) fn reports(root: &Tree) -> bool {
+pub(crate) fn reports(root: &Tree) -> bool {
     root.symlink_metadata(report::WANTED_BY)
         .is_ok_and(|m| m.is_some())
         && root

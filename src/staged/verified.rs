@@ -6,9 +6,9 @@
 use anyhow::Result;
 
 use crate::failure::Failure;
-use crate::lifecycle::staged::boot_config::Wanted;
-use crate::lifecycle::staged::machine;
 use crate::pool::{EnvId, Environment, Node, Pool};
+use crate::staged::boot_config::Wanted;
+use crate::staged::machine;
 
 /// An environment that its node may be led to: it would boot, or somebody insists.
 ///

@@ -7,11 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::fs::threads;
 
 /// Returns the result of `look` for each item; on this thread only if there are too few to be `worth` more threads.
-pub(super) fn all<T: Sync, R: Send>(
-    items: &[T],
-    worth: bool,
-    look: impl Fn(&T) -> R + Sync,
-) -> Vec<R> {
+pub fn all<T: Sync, R: Send>(items: &[T], worth: bool, look: impl Fn(&T) -> R + Sync) -> Vec<R> {
     let workers = std::thread::available_parallelism().map_or(1, usize::from);
     if !worth || workers < 2 {
         return items.iter().map(look).collect();

@@ -13,7 +13,7 @@ use crate::pool::{data_store, layout};
 
 impl StagedEnvironment {
     /// Has it made for a record that its node gets before it is published.
-    pub(in crate::lifecycle) fn set_record(&mut self, record: NodeRecord) {
+    pub(crate) fn set_record(&mut self, record: NodeRecord) {
         self.record = record;
     }
 
