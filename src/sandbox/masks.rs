@@ -107,6 +107,20 @@ esac
 printf '%s\n' "$said"
 "#;
 
+/// The kernel names the pool's device for `/`, which is not here: on the node both halves are NFS. Other tables are asked as
+/// they are.
+const FINDMNT: &str = r#"for a; do
+	case $a in
+	--fstab|--mtab|--poll*|--tab-file*|--task*|--verify|--help|--version) own "$@" ;;
+	--*) ;;
+	-[smpFNxhV]*|-n[smp]*) own "$@" ;;
+	esac
+done
+sed 's|^\([0-9]* [0-9]*\) [^ ]* [^ ]* \([^ ]*\) \(.*\) - btrfs .*|\1 0:999 / \2 \3 - nfs server:\2 rw|' \
+	/proc/self/mountinfo >/run/netbe/mountinfo || own "$@"
+own -F /run/netbe/mountinfo "$@"
+"#;
+
 const fn always(name: &'static str) -> Mask {
     Mask {
         name,
@@ -139,13 +153,18 @@ pub(super) const MASKS: &[Mask] = &[
     always("service"),
     always("start-stop-daemon"),
     before("depmod", DEPMOD),
+    before("findmnt", FINDMNT),
     loader("grub-install"),
     loader("grub-mkconfig"),
+    loader("grub-probe"),
     loader("grub2-install"),
     loader("grub2-mkconfig"),
+    loader("grub2-probe"),
     before("insmod", DONE),
+    before("linux-boot-prober", DONE),
     before("modinfo", MODINFO),
     before("modprobe", MODPROBE),
+    before("os-prober", DONE),
     before("rmmod", DONE),
     before("sysctl", SYSCTL),
     before("udevadm", UDEVADM),
@@ -202,6 +221,8 @@ mod tests {
             .text()
             .replace("/usr/local/sbin", own.to_str().unwrap())
             .replace("/run/netbe/bin/uname -r", "echo 6.1.0-50")
+            .replace("/proc/self/mountinfo", dir.join("seen").to_str().unwrap())
+            .replace("/run/netbe/mountinfo", dir.join("told").to_str().unwrap())
             .replace("/lib/modules", dir.join("modules").to_str().unwrap());
         put(&path, &text);
         // A shell that reads it: another test may be forking while it was open for writing.
@@ -227,6 +248,9 @@ mod tests {
         for (name, arguments, want) in [
             ("update-grub", "", ""),
             ("grub-install", "/dev/sda", ""),
+            ("grub-probe", "--target=device /", ""),
+            ("os-prober", "", ""),
+            ("findmnt", "-s -n", "own -s -n"),
             ("service", "ssh start", ""),
             ("modprobe", "nfs", ""),
             ("modprobe", "-q nfs", ""),
@@ -268,6 +292,20 @@ mod tests {
         }
         fs::create_dir_all(dir.path().join("modules/9.9-server")).unwrap();
         assert_eq!(run(dir.path(), "uname", "-r").1, "9.9-server");
+    }
+
+    #[test]
+    fn both_halves_are_mounted_by_nfs() {
+        let dir = tempfile::tempdir().unwrap();
+        let seen = "27 1 0:31 /nodes/nog/envs/a/root / rw,nosuid - btrfs /dev/sda1 rw,subvol=/x\n\
+                    28 27 0:31 /nodes/nog/envs/a/boot /boot rw - btrfs /dev/sda1 rw\n29 27 0:4 / /proc ro - proc proc rw\n";
+        let told = "27 1 0:999 / / rw,nosuid - nfs server:/ rw\n\
+                    28 27 0:999 / /boot rw - nfs server:/boot rw\n29 27 0:4 / /proc ro - proc proc rw\n";
+        let file = dir.path().join("told");
+        fs::write(dir.path().join("seen"), seen).unwrap();
+        let want = format!("own -F {} -no SOURCE /", file.display());
+        assert_eq!(run(dir.path(), "findmnt", "-no SOURCE /"), (0, want));
+        assert_eq!(fs::read_to_string(file).unwrap(), told);
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod bounds;
 mod cgroup;
 pub mod emulation;
 mod fork;
+mod hidden;
 mod hooks;
 mod init;
 mod landlock;

@@ -7,34 +7,21 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, SFlag, fchmod, makedev, mknodat};
 use nix::unistd::{chdir, fchdir, pivot_root, sethostname};
 
 use super::protocol::{Request, StandIn};
-use super::services;
+use super::{hidden, services};
 use crate::fs::mounts::{Detached, Forbids};
 use crate::fs::rooted::Tree;
 
 /// The environment's own files: no device nodes and no setuid.
 const DISK: Forbids = Forbids::SETUID.and(Forbids::DEVICES);
 /// The kernel's own file systems.
-const DATA_ONLY: Forbids = DISK.and(Forbids::PROGRAMS);
-
-/// Files in `/proc` that show the server's memory and secrets.
-const PROC_HIDDEN: &[&str] = &[
-    "kcore",
-    "kmsg",
-    "keys",
-    "key-users",
-    "kallsyms",
-    "kpagecgroup",
-    "kpagecount",
-    "kpageflags",
-    "timer_list",
-];
+pub(super) const DATA_ONLY: Forbids = DISK.and(Forbids::PROGRAMS);
 
 /// The devices in `/dev`: name, major, minor (Documentation/admin-guide/devices.txt of Linux).
 const DEVICES: &[(&str, u64, u64)] = &[
@@ -55,7 +42,7 @@ const DEVICE_LINKS: &[(&str, &str)] = &[
 ];
 
 /// Directory of netbe's own files.
-const NETBE_DIR: &str = "run/netbe";
+pub(super) const NETBE_DIR: &str = "run/netbe";
 
 /// Makes the environment this process's root. Requires mount, PID, IPC and UTS namespaces of its own.
 pub(super) fn build(request: &Request) -> anyhow::Result<()> {
@@ -82,7 +69,7 @@ pub(super) fn build(request: &Request) -> anyhow::Result<()> {
             .context("mounting the package directory")?;
     }
     stand_ins(&tree, &request.files)?;
-    hide(&tree).context("hiding parts of /proc")
+    hidden::hide(&tree).context("hiding what /proc and /sys show of this server")
 }
 
 /// Mounts of what is outside the environment, not attached yet.
@@ -185,7 +172,7 @@ fn temporary_directories(tree: &Tree) -> anyhow::Result<()> {
 }
 
 /// Returns a tmpfs; all of them together use less than the machine's memory.
-fn tmpfs(mode: &str, size: &str, forbids: Forbids) -> io::Result<Detached> {
+pub(super) fn tmpfs(mode: &str, size: &str, forbids: Forbids) -> io::Result<Detached> {
     let options = [("mode", mode), ("size", size), ("nr_inodes", "100k")];
     Detached::new("tmpfs", &options, forbids)
 }
@@ -212,20 +199,6 @@ fn set_mode(tree: &Tree, path: &str, mode: u32) -> anyhow::Result<()> {
     Ok(fchmod(&file, Mode::from_bits_truncate(mode))?)
 }
 
-fn hide(tree: &Tree) -> anyhow::Result<()> {
-    let source = format!("{NETBE_DIR}/empty");
-    let flags = OFlag::O_CREAT | OFlag::O_RDONLY;
-    let empty = tree.open_at(&source, flags, Mode::empty())?;
-    for name in PROC_HIDDEN {
-        if let Some(place) = open_if_exists(tree, &format!("proc/{name}"))? {
-            Detached::copy_of(&empty, DATA_ONLY.and(Forbids::WRITING))
-                .and_then(|copy| copy.attach(&place))
-                .with_context(|| format!("/proc/{name}"))?;
-        }
-    }
-    Ok(())
-}
-
 /// Opens a mount point and creates it if it is missing; anything but a directory is an error.
 fn directory(tree: &Tree, path: &str) -> anyhow::Result<OwnedFd> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
@@ -240,12 +213,4 @@ fn directory(tree: &Tree, path: &str) -> anyhow::Result<OwnedFd> {
     .with_context(|| {
         format!("/{plain} in the environment is not a directory, or behind a symbolic link")
     })
-}
-
-fn open_if_exists(tree: &Tree, path: &str) -> anyhow::Result<Option<OwnedFd>> {
-    match tree.open_without_links(path, OFlag::O_PATH) {
-        Ok(fd) => Ok(Some(fd)),
-        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => bail!("{e}"),
-    }
 }

@@ -13,6 +13,7 @@ pub(super) const TESTS: &[Test] = &[
     ("inside::the_boot_half_is_in_its_place", boot_half),
     ("inside::processes_and_names_are_its_own", own_world),
     ("inside::devices_work", devices),
+    ("inside::no_disk_of_this_server_is_seen", disks),
     ("inside::the_environment_is_cleared_and_set", variables),
     ("inside::a_program_ends_with_its_own_status", statuses),
     ("inside::the_resolver_works_and_is_put_back", resolver),
@@ -82,6 +83,15 @@ fn devices(room: &Room) {
          echo err > /dev/stderr; ls /dev/pts; cat < /dev/stdin",
     );
     assert_eq!(seen, "4\n8\nout\nerr\nptmx\n");
+}
+
+fn disks(room: &Room) {
+    let seen = room.output(
+        "cat /proc/partitions /proc/diskstats /proc/mdstat /proc/swaps 2>/dev/null
+         ls /sys/block /sys/class/block /sys/dev/block /sys/firmware /sys/fs/btrfs 2>/dev/null | grep -v : || true
+         ls /dev/disk 2>/dev/null || cat /proc/cmdline",
+    );
+    assert_eq!(seen.trim(), "root=/dev/nfs ip=dhcp");
 }
 
 fn variables(room: &Room) {

@@ -18,6 +18,7 @@ const APPLETS: &[&str] = &[
     "dd",
     "echo",
     "env",
+    "grep",
     "hostname",
     "id",
     "kill",
