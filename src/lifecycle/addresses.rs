@@ -78,7 +78,9 @@ pub(super) fn of_servers(pool: &Pool, nodes: &[Node]) -> Vec<Misfit> {
     let boots = |node: &&Node| node.is_offered() && publish::has_nfs_root(pool, node);
     let has_own = |node: &&Node| node.record.properties.contains_key("server");
     let (own, common): (Vec<&Node>, Vec<&Node>) = nodes.iter().filter(boots).partition(has_own);
-    let common = (!common.is_empty()).then_some((None, common));
+    // Before the first node, it is what that will be told.
+    let is_nobody_yet = !nodes.iter().any(Node::is_offered);
+    let common = (is_nobody_yet || !common.is_empty()).then_some((None, common));
     let own = own.into_iter().map(|node| (Some(node), vec![node]));
     common
         .into_iter()

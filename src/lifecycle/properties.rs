@@ -97,8 +97,18 @@ pub fn set(
         data_of_nodes: node.is_none(),
         boot_files: request.existing,
     };
+    let kept = match mode.dry_run && request.existing {
+        true => {
+            let (changed, _, after) = as_set(pool, node, &values)?;
+            existing::foreseen(&changed, &after)?.0
+        }
+        false => Vec::new(),
+    };
     Ok(
-        match (set, existing::bring_along(&now, &nodes, reach, mode)?) {
+        match (
+            set,
+            existing::bring_along(&now, &nodes, reach, &kept, mode)?,
+        ) {
             (Outcome::Done(mut set), Outcome::Done(brought)) => {
                 set.is_for_new &= !request.existing;
                 set.brought = brought.done;
@@ -127,33 +137,20 @@ pub fn foreseen(
     request: Request<'_>,
 ) -> Result<(Vec<String>, Vec<anyhow::Error>)> {
     let values = normalised(request.assignments, node.is_none())?;
-    let mut record = pool.record().clone();
-    let before = match node {
-        Some(name) => vec![pool.node(name)?],
-        None => {
-            apply(&mut record.properties, &values, "the pool");
-            pool.nodes()?
-        }
-    };
-    let changed = pool.with_record(&record);
-    let (mut warnings, mut nodes) = (Vec::new(), Vec::new());
-    for node_before in &before {
-        let mut after = node_before.clone();
-        if node.is_some() {
-            apply(&mut after.record.properties, &values, "");
-        }
+    let (changed, before, nodes) = as_set(pool, node, &values)?;
+    let mut warnings = Vec::new();
+    for (node_before, after) in before.iter().zip(&nodes) {
         let state = (pool, node_before);
         let kept = request
             .existing
-            .then(|| kept_clients::keep(state, (&changed, &after)));
+            .then(|| kept_clients::keep(state, (&changed, after)));
         warnings.extend(loss::warning(
             state,
-            (&changed, kept.as_ref().unwrap_or(&after)),
+            (&changed, kept.as_ref().unwrap_or(after)),
         ));
         if node.is_some() {
-            warnings.extend(on_node::loses_handles(pool, node_before, &after));
+            warnings.extend(on_node::loses_handles(pool, node_before, after));
         }
-        nodes.push(after);
     }
     warnings.extend(misfits(
         &changed,
@@ -161,10 +158,33 @@ pub fn foreseen(
         &values,
     )?);
     let failures = match request.existing {
-        true => existing::foreseen(&changed, &nodes)?,
+        true => existing::foreseen(&changed, &nodes)?.1,
         false => Vec::new(),
     };
     Ok((warnings, failures))
+}
+
+/// Returns the pool as it would be once these are set, and the node, or all, before and after that.
+fn as_set(
+    pool: &Pool,
+    node: Option<&NodeName>,
+    values: &[(String, String)],
+) -> Result<(Pool, Vec<Node>, Vec<Node>)> {
+    let mut record = pool.record().clone();
+    let before = match node {
+        Some(name) => vec![pool.node(name)?],
+        None => {
+            apply(&mut record.properties, values, "the pool");
+            pool.nodes()?
+        }
+    };
+    let mut after = before.clone();
+    if node.is_some() {
+        for node in &mut after {
+            apply(&mut node.record.properties, values, "");
+        }
+    }
+    Ok((pool.with_record(&record), before, after))
 }
 
 /// Has every environment of a node mount its data, as its record says.
@@ -177,7 +197,7 @@ pub(super) fn mount_data_in_all(
         data_of_nodes: false,
         boot_files: false,
     };
-    let brought = existing::bring_along(pool, std::slice::from_ref(node), reach, mode)?;
+    let brought = existing::bring_along(pool, std::slice::from_ref(node), reach, &[], mode)?;
     Ok(brought.map(|brought| Changed {
         fstabs: brought.fstabs,
         failures: brought.failures,

@@ -49,6 +49,17 @@ fn a_server_that_this_machine_is_not_is_told_once_for_the_pool() {
 }
 
 #[test]
+fn before_the_first_node_the_server_is_looked_at_too() {
+    let pool = Pool::with_template();
+    pool.assert_sound();
+    pool.netbe().ok("set server=203.0.113.9");
+    let found = pool.findings();
+    let of_server = found.iter().find(|(line, _)| line.starts_with("server: "));
+    paste(&pool, &of_server.expect("it is found").1);
+    pool.assert_sound();
+}
+
+#[test]
 fn a_server_by_which_a_node_has_booted_is_sound() {
     let pool = Pool::with_served_node();
     pool.netbe().ok("set server=203.0.113.9 --existing");
@@ -65,8 +76,8 @@ fn init_tells_a_server_that_this_machine_is_not() {
     let said = pool.netbe().run("init --server 203.0.113.9");
     assert_eq!(said.status, 0, "{said:#?}");
     assert!(said.stderr.contains("none of its interfaces"), "{said:#?}");
-    // No node boots by it.
-    pool.assert_sound();
+    // No node boots by it yet.
+    assert!(pool.findings()[0].0.starts_with("server: "));
     let said = pool.netbe().run("init --server 203.0.113.8");
     assert!(said.stderr.contains("203.0.113.8, which none"), "{said:#?}");
 }

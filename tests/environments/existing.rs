@@ -25,6 +25,12 @@ fn fstab(pool: &Pool, env: &str) -> String {
     fs::read_to_string(pool.half(env, "root").join("etc/fstab")).unwrap()
 }
 
+/// What a command failed with, without hints and warnings.
+fn errors(stderr: &str) -> Vec<&str> {
+    let lines = stderr.lines();
+    lines.filter(|line| line.starts_with("error: ")).collect()
+}
+
 #[test]
 fn one_command_brings_all_along_when_the_server_has_another_address() {
     let pool = with_three();
@@ -140,8 +146,14 @@ fn one_that_cannot_be_written_stops_no_other() {
             .args(["ro", value]));
     };
     property("true");
+    // Nothing of it differs: nothing is to be written.
+    pool.netbe().ok("set --existing -n");
+    let foreseen = pool.netbe().run(&format!("set server={NEW} --existing -n"));
     let said = pool.netbe().run(&format!("set server={NEW} --existing"));
-    assert_eq!(said.status, 1, "{said:#?}");
+    assert_eq!((foreseen.status, said.status), (1, 1), "{said:#?}");
+    assert_eq!(errors(&foreseen.stderr), errors(&said.stderr));
+    assert!(!foreseen.stdout.contains("nog/b"), "{foreseen:#?}");
+    assert!(foreseen.stdout.contains("of nog/a as set"), "{foreseen:#?}");
     assert!(
         said.stderr
             .contains("error: nog/b keeps the boot files it had: "),
@@ -210,11 +222,8 @@ fn invariant_2_what_boots_next_is_not_made_what_would_not_boot() {
     let foreseen = pool.netbe().run(&format!("set server={NEW} --existing -n"));
     let said = pool.netbe().run(&format!("set server={NEW} --existing"));
     assert_eq!((foreseen.status, said.status), (3, 3), "{said:#?}");
-    let refused = |stderr: &str| -> Vec<String> {
-        let errors = stderr.lines().filter(|line| line.starts_with("error: "));
-        errors.map(str::to_string).collect()
-    };
-    assert_eq!(refused(&foreseen.stderr), refused(&said.stderr));
+    assert_eq!(errors(&foreseen.stderr), errors(&said.stderr));
+    assert!(!foreseen.stdout.contains("nog/a"), "{foreseen:#?}");
     assert!(
         said.stderr
             .contains("error: nog/a keeps the boot files it had: nog/a would not boot: "),

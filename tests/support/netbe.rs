@@ -37,8 +37,9 @@ impl From<Output> for Outcome {
 }
 
 /// What the command of a hint begins with; `{` is that of one put together elsewhere in the source.
-pub const PROGRAMS: [&str; 32] = [
+pub const PROGRAMS: [&str; 33] = [
     "netbe ",
+    "btrfs property ",
     "sudo ",
     "cat ",
     "less ",

@@ -43,7 +43,8 @@ pub(super) struct Brought {
     pub failures: Vec<anyhow::Error>,
 }
 
-/// Writes the boot files and fstab of every environment of these nodes as the pool's properties are now.
+/// Writes the boot files and fstab of every environment of these nodes, but for those that a dry run knows to be `kept`, as
+/// the pool's properties are now.
 ///
 /// # Errors
 /// When they cannot be listed, and when netbe is interrupted.
@@ -51,6 +52,7 @@ pub(super) fn bring_along(
     pool: &Pool,
     nodes: &[NodeName],
     reach: Reach,
+    kept: &[EnvId],
     mode: Mode,
 ) -> Result<Outcome<Brought>> {
     let mut plan = Plan::new();
@@ -63,6 +65,9 @@ pub(super) fn bring_along(
         for env in node.environments()?.into_iter().filter(|_| is_reached) {
             let (node, env) = (name.clone(), env.name);
             let id = EnvId::new(&node, &env);
+            if kept.contains(&id) {
+                continue;
+            }
             if !reach.boot_files {
                 plan.step(
                     format!("have the fstab of {id} mount the data of {node}"),
@@ -169,18 +174,38 @@ pub(in crate::lifecycle) fn write_data(
     Ok(changed)
 }
 
-/// Returns the failures of the environments that would keep what they have, were a pool and its nodes as these.
-pub(super) fn foreseen(pool: &Pool, nodes: &[Node]) -> Result<Vec<anyhow::Error>> {
-    let mut brought = Brought::default();
+/// Returns the environments that would keep what they have, were a pool and its nodes as these, with the failures.
+pub(super) fn foreseen(pool: &Pool, nodes: &[Node]) -> Result<(Vec<EnvId>, Vec<anyhow::Error>)> {
+    let (mut kept, mut brought) = (Vec::new(), Brought::default());
     for node in nodes {
         for env in node.environments()? {
             let looked = || wanted(pool, node, &env, &env.record_for_change()?).map(drop);
             if let Err(e) = looked() {
                 brought.fail(e, &node.name, &keeps(&env.id()))?;
+                kept.push(env.id());
             }
         }
     }
-    Ok(brought.failures)
+    Ok((kept, brought.failures))
+}
+
+/// Refuses an environment of which a half is to be written that cannot be.
+fn refuse_read_only(wanted: &Wanted, env: &Environment) -> Result<()> {
+    let (writes_root, writes_boot) = wanted.writes(&env.root(), &env.boot())?;
+    let halves = [
+        ("root", env.root(), writes_root),
+        ("boot", env.boot(), writes_boot),
+    ];
+    for (half, path, is_written) in halves {
+        if is_written && subvolume::info(&path)?.read_only {
+            return Err(Failure::failed(format!(
+                "the {half} half of {env} is a read-only subvolume"
+            ))
+            .hint(format!("btrfs property set {} ro false", path.display()))
+            .into());
+        }
+    }
+    Ok(())
 }
 
 fn keeps(env: &EnvId) -> String {
@@ -202,6 +227,7 @@ fn wanted(pool: &Pool, node: &Node, env: &Environment, record: &EnvRecord) -> Re
         // It is on trial.
         wanted = wanted.keeping("panic");
     }
+    refuse_read_only(&wanted, env)?;
     // What boots next is not made what would not: where it was already, this is not why.
     let boots_next = env.active || pending.waiting().is_some_and(|boot| boot.env == env.name);
     if boots_next && !node.is_template() && record.would_not_boot.is_empty() {
