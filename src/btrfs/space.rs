@@ -20,7 +20,7 @@ use std::path::PathBuf;
 
 pub use descent::Relative;
 pub use held::{Held, Sum};
-pub use roots::{Location, Subvolume};
+pub use roots::{Location, Subvolume, by_uuid};
 
 use super::tree_search::inodes::{self, Inode};
 use super::tree_search::items::{self, EXTENT_DATA, FileExtent, INODE_ITEM, malformed};

@@ -5,6 +5,7 @@
 //! nor do the data of the node, caches, logs, temporary files and what every boot writes. Changes nothing. Not for copying the files.
 
 pub mod places;
+mod words;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -21,10 +22,6 @@ use crate::btrfs::compare::{self, Change, How, Kind, OfFirst, Point};
 use crate::btrfs::subvolume;
 use crate::evidence::Evidence;
 use crate::pool::{EnvId, Environment, Node, Pool};
-use crate::terminal::{bytes, line};
-
-/// The maximum number of places that are named.
-const NAMED: usize = 4;
 
 /// Files that a node wrote in one environment, and another does not have.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -68,59 +65,6 @@ pub struct Place {
     pub files: u64,
     /// Their size, in bytes.
     pub bytes: u64,
-}
-
-impl LeftBehind {
-    /// Returns the sentence about it.
-    pub fn sentence(&self) -> String {
-        let (wrote_in, missing_in) = (&self.wrote_in, &self.missing_in);
-        format!(
-            "{} wrote {} in {wrote_in} {}, and {missing_in} does not have them: {}; \
-             to have them, too: netbe merge {wrote_in} {missing_in}",
-            wrote_in.node,
-            self.amount(),
-            self.since_when(),
-            self.named()
-        )
-    }
-
-    fn since_when(&self) -> String {
-        match self.since {
-            Since::OtherMade => format!("after {} was made", self.missing_in),
-            Since::FirstLed => "since it was first activated".to_string(),
-            Since::Made => "since it was made".to_string(),
-            Since::Merged => "since it was merged".to_string(),
-        }
-    }
-
-    /// Returns how much it is.
-    pub fn amount(&self) -> String {
-        let files = match self.files {
-            1 => "1 file".to_string(),
-            more => format!("{more} files"),
-        };
-        let least = if self.more { "at least " } else { "" };
-        format!("{least}{files} ({})", bytes(self.bytes))
-    }
-
-    /// Names the largest places.
-    pub fn named(&self) -> String {
-        let first = self.places.iter().take(NAMED);
-        let mut named: Vec<String> = first
-            .map(|place| {
-                let path = line(&place.path);
-                match (place.files, place.bytes) {
-                    (1, size) => format!("{path} {}", bytes(size)),
-                    (files, size) => format!("{path} {files} files {}", bytes(size)),
-                }
-            })
-            .collect();
-        let more = self.places.len().saturating_sub(NAMED);
-        if more > 0 {
-            named.push(format!("{more} more places"));
-        }
-        named.join(", ")
-    }
 }
 
 /// Whether dirty data is written first.
@@ -192,8 +136,9 @@ pub fn by_booting(
     let envs = node.environments()?;
     let runs = |env: &&Environment| env.name != next.name && evidence.booted(env) != Some(false);
     let mut found = Vec::new();
+    let mut known = Known::new(pool);
     for env in envs.iter().filter(runs) {
-        match between(pool, env, next, as_of) {
+        match between_known(&mut known, node, [env, next], as_of) {
             // Renamed or destroyed since it was listed: reading takes no lock.
             Err(_) if is_gone(env) || is_gone(next) => {}
             // Another one was read on the way to where they parted, and was destroyed meanwhile.
@@ -225,13 +170,22 @@ pub fn between(
     missing_in: &Environment,
     as_of: AsOf,
 ) -> Result<Option<LeftBehind>> {
+    let node = pool.node(&wrote_in.node)?;
+    between_known(&mut Known::new(pool), &node, [wrote_in, missing_in], as_of)
+}
+
+fn between_known(
+    known: &mut Known<'_>,
+    node: &Node,
+    [wrote_in, missing_in]: [&Environment; 2],
+    as_of: AsOf,
+) -> Result<Option<LeftBehind>> {
     if as_of == AsOf::Now {
         subvolume::sync(&wrote_in.root())?;
     }
     let what = || format!("looking what {} wrote in {wrote_in}", wrote_in.node);
     // The data of the node is what it was in either.
-    let data = pool.node(&wrote_in.node)?.record.data;
-    let mut known = Known::new(pool);
+    let data = &node.record.data;
     let mut since = Since::OtherMade;
     let mut changes = Vec::new();
     let mut more = false;
@@ -246,7 +200,7 @@ pub fn between(
     ];
     for (old, new, place, in_boot) in halves {
         let (how, of_half) =
-            since_when(&mut known, [wrote_in, missing_in], &old, &new).with_context(what)?;
+            since_when(known, [wrote_in, missing_in], &old, &new).with_context(what)?;
         if !in_boot {
             since = of_half;
         }

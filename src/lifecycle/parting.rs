@@ -6,22 +6,47 @@
 use std::collections::HashMap;
 
 use anyhow::Result;
+use jiff::Timestamp;
 
 use crate::btrfs::compare::{OfFirst, Point};
+use crate::btrfs::space::by_uuid;
 use crate::btrfs::subvolume::{self, Info, Uuid};
+use crate::fs::opener;
 use crate::pool::{Environment, Pool};
 
 /// The kernel's information about the pool's subvolumes, read when needed.
 #[derive(Debug)]
 pub(super) struct Known<'a> {
     pool: &'a Pool,
+    /// Those that were looked up by their UUID.
+    some: HashMap<Uuid, Option<Snapshot>>,
     all: Option<HashMap<Uuid, Half>>,
+}
+
+/// A subvolume, by what is known of its origin.
+#[derive(Debug, Clone, Copy)]
+struct Snapshot {
+    uuid: Uuid,
+    parent: Option<Uuid>,
+    made: u64,
+    created: Timestamp,
+}
+
+impl From<Info> for Snapshot {
+    fn from(info: Info) -> Self {
+        Self {
+            uuid: info.uuid,
+            parent: info.parent_uuid,
+            made: info.made,
+            created: info.created,
+        }
+    }
 }
 
 /// A half of an environment.
 #[derive(Debug)]
 struct Half {
-    info: Info,
+    snapshot: Snapshot,
     /// What it comes from by its record, the nearest first, with the transactions of the snapshots.
     line: Vec<(Uuid, u64)>,
 }
@@ -40,7 +65,11 @@ pub(super) struct Parting {
 impl<'a> Known<'a> {
     /// Knows nothing yet.
     pub(super) fn new(pool: &'a Pool) -> Self {
-        Self { pool, all: None }
+        Self {
+            pool,
+            some: HashMap::new(),
+            all: None,
+        }
     }
 
     /// Returns the transaction at which two subvolumes parted, of the nearest common ancestor; `None` if they have none.
@@ -66,60 +95,83 @@ impl<'a> Known<'a> {
                 }));
             }
         }
-        let (first, second) = (one, other);
-        let (one, other) = (self.line(one)?, self.line(other)?);
-        // With the transactions at which each was snapshotted.
-        let found = one.iter().enumerate().find_map(|(at, (uuid, until))| {
-            let also_at = other.iter().position(|(u, _)| u == uuid)?;
-            let also = other[also_at].1;
-            let (line, at) = match *until <= also {
-                true => (&one, at),
-                false => (&other, also_at),
-            };
-            // What comes from it is before it in its line.
-            Some((*uuid, line[at.saturating_sub(1)].0, also.min(*until)))
-        });
+        let (first, second) = (Snapshot::from(one), Snapshot::from(other));
+        let (mut one, mut other) = (self.line(first)?, self.line(second)?);
+        let mut found = nearest(&one, &other);
+        if found.is_none() {
+            // What only records know is beyond all that exists.
+            self.extend(&mut one)?;
+            self.extend(&mut other)?;
+            found = nearest(&one, &other);
+        }
         let Some((ancestor, snapshot, transaction)) = found else {
             return Ok(None);
         };
-        let of_it = [first, second].into_iter().find(|i| i.uuid == snapshot);
-        let of_it = of_it.or(self.all()?.get(&snapshot).map(|half| half.info));
+        let of_it = match [first, second].into_iter().find(|i| i.uuid == snapshot) {
+            None => self.find(snapshot)?,
+            known => known,
+        };
         Ok(Some(Parting {
             point: Point {
                 transaction,
-                at: of_it.map(|info| info.created),
+                at: of_it.map(|snapshot| snapshot.created),
             },
             ancestor,
             snapshot,
         }))
     }
 
-    /// Returns the ancestors of a subvolume, itself first, with the transactions of the snapshots.
-    ///
-    /// Those that do not exist any more are known by the record of the last one that does.
-    fn line(&mut self, info: Info) -> Result<Vec<(Uuid, u64)>> {
-        let mut line = vec![(info.uuid, u64::MAX)];
-        let mut at = Some(info);
+    /// Returns the ancestors of a subvolume, itself first, with the transactions of the snapshots, as far as they exist; last
+    /// may be one that does not.
+    fn line(&mut self, of: Snapshot) -> Result<Vec<(Uuid, u64)>> {
+        let mut line = vec![(of.uuid, u64::MAX)];
+        let mut at = Some(of);
         let mut until = u64::MAX;
-        while let Some(info) = at {
-            let Some(parent) = info.parent_uuid else {
-                break;
-            };
+        while let Some((parent, made)) = at.and_then(|at| Some((at.parent?, at.made))) {
             // A sound filesystem has no cycle.
             if line.iter().any(|(uuid, _)| *uuid == parent) {
                 break;
             }
-            until = until.min(info.made);
+            until = until.min(made);
             line.push((parent, until));
-            let all = self.all()?;
-            at = all.get(&parent).map(|half| half.info);
-            if at.is_none() {
-                let recorded = all.get(&info.uuid).map_or(&[][..], |half| &half.line);
-                let beyond = recorded.iter().skip_while(|(uuid, _)| *uuid != parent);
-                line.extend(beyond.skip(1).map(|(uuid, made)| (*uuid, until.min(*made))));
-            }
+            at = self.find(parent)?;
         }
         Ok(line)
+    }
+
+    /// Adds the ancestors that do not exist any more, by the record of the nearest environment that knows them.
+    fn extend(&mut self, line: &mut Vec<(Uuid, u64)>) -> Result<()> {
+        let Some((last, until)) = line.last().copied() else {
+            return Ok(());
+        };
+        let all = self.all()?;
+        let mut recorded = line.iter().rev().filter_map(|(uuid, _)| all.get(uuid));
+        if let Some(half) = recorded.find(|half| half.line.iter().any(|(uuid, _)| *uuid == last)) {
+            let beyond = half.line.iter().skip_while(|(uuid, _)| *uuid != last);
+            let beyond = beyond.skip(1).map(|(uuid, made)| (*uuid, until.min(*made)));
+            line.extend(beyond);
+        }
+        Ok(())
+    }
+
+    /// Returns a subvolume; `None` if it does not exist any more.
+    fn find(&mut self, uuid: Uuid) -> Result<Option<Snapshot>> {
+        if let Some(known) = self.some.get(&uuid) {
+            return Ok(*known);
+        }
+        let top = opener::directory(self.pool.root())?;
+        let found = match by_uuid(&top, uuid) {
+            Ok(found) => found.map(|found| Snapshot {
+                uuid,
+                parent: found.parent,
+                made: found.made,
+                created: found.created,
+            }),
+            // Without the privilege, or the tree: those of environments can be read by their paths.
+            Err(_) => self.all()?.get(&uuid).map(|half| half.snapshot),
+        };
+        self.some.insert(uuid, found);
+        Ok(found)
     }
 
     fn all(&mut self) -> Result<&HashMap<Uuid, Half>> {
@@ -133,7 +185,8 @@ impl<'a> Known<'a> {
                             continue;
                         };
                         let line = line_of(&env, in_boot);
-                        all.insert(info.uuid, Half { info, line });
+                        let snapshot = Snapshot::from(info);
+                        all.insert(info.uuid, Half { snapshot, line });
                     }
                 }
             }
@@ -141,6 +194,20 @@ impl<'a> Known<'a> {
         }
         Ok(self.all.get_or_insert_with(HashMap::new))
     }
+}
+
+/// Returns the nearest ancestor of two lines, the snapshot by which they parted first, and its transaction.
+fn nearest(one: &[(Uuid, u64)], other: &[(Uuid, u64)]) -> Option<(Uuid, Uuid, u64)> {
+    one.iter().enumerate().find_map(|(at, (uuid, until))| {
+        let also_at = other.iter().position(|(u, _)| u == uuid)?;
+        let also = other[also_at].1;
+        let (line, at) = match *until <= also {
+            true => (one, at),
+            false => (other, also_at),
+        };
+        // What comes from it is before it in its line.
+        Some((*uuid, line[at.saturating_sub(1)].0, also.min(*until)))
+    })
 }
 
 /// Returns what a half of an environment comes from by its record.

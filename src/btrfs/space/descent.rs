@@ -146,6 +146,7 @@ mod tests {
 
     fn one(number: u8, parent: u8, made: u64) -> Subvolume {
         Subvolume {
+            created: jiff::Timestamp::UNIX_EPOCH,
             id: 256 + u64::from(number),
             uuid: uuid(number),
             parent: (parent > 0).then(|| uuid(parent)),

@@ -8,6 +8,8 @@ use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStringExt;
 
+use jiff::Timestamp;
+
 use crate::btrfs::subvolume::Uuid;
 use crate::btrfs::tree_search::items::{array, malformed, word};
 use crate::btrfs::tree_search::{Key, Search, Wanted};
@@ -18,6 +20,10 @@ const ROOT_TREE: u64 = 1;
 const FIRST_SUBVOLUME: u64 = 5;
 /// IDs of other subvolumes (`BTRFS_FIRST_FREE_OBJECTID`, `BTRFS_LAST_FREE_OBJECTID`).
 const SUBVOLUMES: std::ops::RangeInclusive<u64> = 256..=u64::MAX - 255;
+/// The tree of the UUIDs of subvolumes (`BTRFS_UUID_TREE_OBJECTID`).
+const UUID_TREE: u64 = 9;
+/// Item with the IDs of the subvolumes of a UUID (`BTRFS_UUID_KEY_SUBVOL`); the key has the UUID.
+const UUID_SUBVOLUME: u8 = 251;
 /// Item of a tree.
 const ROOT_ITEM: u8 = 132;
 /// Item with a subvolume's directory; the key's offset is the parent subvolume.
@@ -34,6 +40,8 @@ pub struct Subvolume {
     pub parent: Option<Uuid>,
     /// The transaction in which it was created.
     pub made: u64,
+    /// Creation time, UTC.
+    pub created: Timestamp,
     /// The transaction of the last change of an inode.
     pub changed: u64,
     /// Level of its root node; 0 is a leaf.
@@ -84,6 +92,54 @@ pub(super) fn all(top: &File) -> io::Result<Vec<Subvolume>> {
     Ok(found)
 }
 
+/// Returns the subvolume with a UUID; `None` if it is deleted.
+///
+/// # Errors
+/// Without `CAP_SYS_ADMIN`, and if the filesystem has no tree of UUIDs.
+pub fn by_uuid(top: &File, uuid: Uuid) -> io::Result<Option<Subvolume>> {
+    let (first, second) = uuid.0.split_at(8);
+    let half = |bytes| array(bytes, 0).map(u64::from_le_bytes);
+    let (Some(first), Some(second)) = (half(first), half(second)) else {
+        return Ok(None);
+    };
+    let key = Key::new(first, UUID_SUBVOLUME, second);
+    let wanted = Wanted {
+        tree: UUID_TREE,
+        from: key,
+        to: key,
+        ..Wanted::all(&[UUID_SUBVOLUME])
+    };
+    let mut ids = Vec::new();
+    Search::new(top, wanted).each(wanted, |item| {
+        let chunks = item.bytes.chunks_exact(8);
+        ids.extend(chunks.filter_map(|id| word(id, 0)));
+        Ok(true)
+    })?;
+    for id in ids {
+        let wanted = Wanted {
+            tree: ROOT_TREE,
+            ..Wanted::of(id, &[ROOT_ITEM])
+        };
+        let mut found = None;
+        Search::new(top, wanted).each(wanted, |item| {
+            found = subvolume(id, item.bytes).ok_or_else(malformed)?;
+            Ok(true)
+        })?;
+        if let Some(found) = found.filter(|found| found.uuid == uuid) {
+            return Ok(Some(found));
+        }
+    }
+    Ok(None)
+}
+
+/// Parses a time: seconds, then nanoseconds.
+fn timestamp(bytes: &[u8], at: usize) -> Option<Timestamp> {
+    let seconds = word(bytes, at)?.cast_signed();
+    let nanoseconds = u32::from_le_bytes(array(bytes, at + 8)?).min(999_999_999);
+    let time = Timestamp::new(seconds, nanoseconds.cast_signed());
+    Some(time.unwrap_or(Timestamp::UNIX_EPOCH))
+}
+
 fn location(subvolume: u64, bytes: &[u8]) -> Option<Location> {
     const NAME: usize = 18;
     let length = usize::from(u16::from_le_bytes(array(bytes, 16)?));
@@ -107,6 +163,7 @@ fn subvolume(id: u64, bytes: &[u8]) -> Option<Option<Subvolume>> {
         uuid: uuid(247)?,
         parent: (parent.0 != [0; 16]).then_some(parent),
         made: word(bytes, 303)?,
+        created: timestamp(bytes, 339)?,
         changed: word(bytes, 295)?,
         level: *bytes.get(238)?,
         size: word(bytes, 192)?,
@@ -127,9 +184,11 @@ mod tests {
         bytes[247..263].fill(7);
         bytes[303] = 99;
         bytes[295] = 98;
+        (bytes[339], bytes[347]) = (5, 6);
         let first = subvolume(256, &bytes).unwrap().unwrap();
         assert_eq!((first.size, first.level, first.made), (64, 2, 99));
         assert_eq!(first.changed, 98);
+        assert_eq!(first.created, Timestamp::new(5, 6).unwrap());
         assert_eq!((first.uuid, first.parent), (Uuid([7; 16]), None));
         bytes[263..279].fill(8);
         let second = subvolume(256, &bytes).unwrap().unwrap();
