@@ -35,7 +35,8 @@ use crate::pool::{NodeName, Operand, Pool};
 /// environment. The fetch is observed by netbe serve (see netbe-init, --services); without netbe serve, by the report
 /// and the NFS server's tables. Without either, a trial ends DURATION after it was set, and a boot for once after a
 /// day, whether the machine was booted or not. An environment on trial reboots 10 s after a kernel panic (panic= on its
-/// command line), and gets the flag ! if it did not report in time.
+/// command line), and gets the flag ! if it did not report in time. The argument stays after the trial, since the node may be
+/// running with it, until boot files are written again: netbe set --existing NODE.
 ///
 /// An environment counts as fetched five seconds after the first fetch of its kernel and initramfs, or two minutes
 /// after the fetch of a kernel alone; later fetches change nothing. Any host on the network can fetch. Where the node's

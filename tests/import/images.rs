@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use netbe::failure::Failure;
-use netbe::lifecycle::import::unpack::{Driver, Source};
+use netbe::lifecycle::import::unpack::{Driver, Source, open};
 
 use crate::disks::{GPT, MBR, MIB, disk, ext, fat, place, raspberry};
 use crate::pool::{Pool, run, shell};
@@ -64,6 +64,9 @@ fn a_raspberry_pi_image_arrives_raw_and_compressed() {
             source.display()
         ));
         let before = run("sha256sum", &[source.to_str().unwrap()]);
+        let opened = open(&Source::File(source.clone())).unwrap();
+        let unseen = opened.foresee(Driver::Own).unwrap();
+        assert_eq!(unseen.is_none(), filter == "cat", "{unseen:?}");
         let brought = pool.bring_file(&source).unwrap();
         assert_eq!(brought.boot_mount, "/boot/firmware");
         assert_eq!(brought.notes, Vec::<String>::new());
@@ -278,8 +281,11 @@ fn damaged_images_are_errors() {
     let boot = fat(&pool, "32", 40 * MIB);
     let image = disk(&pool, MBR, &boot, &ext(&pool, &from, 150 * MIB, "ext4"));
     let error = |pool: &Pool| {
+        let opened = open(&Source::File(image.clone())).unwrap();
+        let foreseen = opened.foresee(Driver::Own).unwrap_err();
         let error = pool.bring_file(&image).unwrap_err();
         pool.renew();
+        assert_eq!(format!("{foreseen:#}"), format!("{error:#}"));
         format!("{error:#}")
     };
     let file = std::fs::File::options().write(true).open(&image).unwrap();

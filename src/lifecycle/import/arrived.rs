@@ -94,8 +94,10 @@ impl Arrived {
     pub(super) fn step(&self, pool: &Pool, request: &Request, name: &EnvId) -> Result<String> {
         match self {
             Self::System(opened) => {
-                opened.foresee()?;
-                Ok(format!("unpack the source as {name}"))
+                let unseen = opened.foresee(request.driver)?;
+                let unseen = unseen.map(|what| format!(", {what} that was not looked into,"));
+                let unseen = unseen.unwrap_or_default();
+                Ok(format!("unpack the source{unseen} as {name}"))
             }
             Self::Sent(sent) => sent.step(pool, request, name),
         }

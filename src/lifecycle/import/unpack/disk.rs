@@ -3,6 +3,7 @@
 //! The root is the partition that looks most like a system; its fstab determines the others.
 
 use std::fs::File;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -57,6 +58,12 @@ pub(super) fn unpack(
     // The content below a mount point is hidden from the system.
     boot_half::empty(&place, &boot_mount)?;
     Ok(Some(boot_mount))
+}
+
+/// Looks for the root of a disk that netbe reads itself, which takes no scratch directory.
+pub(super) fn foresee(disk: &Disk) -> Result<()> {
+    let all = partitions(&disk.file, disk.size)?;
+    find_root(disk, &all, Path::new("/")).map(drop)
 }
 
 /// What else the system mounts from the same disk: `/home` on a partition or in a subvolume of its own.

@@ -95,22 +95,33 @@ fn with_remedy(error: anyhow::Error, from: &Source) -> anyhow::Error {
     .into()
 }
 
-/// Refuses a file whose beginning shows that it has no system, without reading it from where it is to be unpacked; a pipe is not
-/// looked at.
-pub(super) fn foresee(input: &Input) -> Result<()> {
+/// Refuses a file that has no system, without writing anything; returns why it was not looked into, if it was not.
+///
+/// A disk image is read as it is imported, up to its root; of anything else, only the beginning.
+pub(super) fn foresee(input: &Input, driver: Driver) -> Result<Option<&'static str>> {
     let Source::File(path) = &input.source else {
-        return Ok(());
+        return Ok(Some("a pipe"));
     };
     let shown = input.shown();
     let (file, _) = detect::open_file(path)?;
     let mut tick = |_| ();
-    let kind = detect::open(file, &mut tick)
-        .with_context(|| format!("reading {shown}"))?
-        .kind;
-    match kind {
-        Kind::Tar | Kind::Disk => Ok(()),
-        other => Err(refusal(other, &shown, &input.source).into()),
+    let opened = detect::open(&file, &mut tick).with_context(|| format!("reading {shown}"))?;
+    let compressed = opened.compression.is_some();
+    match opened.kind {
+        Kind::Tar => return Ok(Some("an archive")),
+        Kind::Disk if compressed => return Ok(Some("a compressed disk image")),
+        Kind::Disk if driver == Driver::Kernel => {
+            return Ok(Some("a disk image, for the kernel to mount"));
+        }
+        Kind::Disk => {}
+        other => return Err(refusal(other, &shown, &input.source).into()),
     }
+    drop(opened);
+    let looked = Disk::foreign(file, driver).and_then(|disk| disk::foresee(&disk));
+    looked
+        .map_err(|e| with_remedy(e, &input.source))
+        .with_context(|| format!("importing {shown}"))?;
+    Ok(None)
 }
 
 fn spooled(content: &mut dyn Read, target: &Target) -> Result<File> {

@@ -69,11 +69,14 @@ pub enum Opened {
 }
 
 impl Opened {
-    /// Refuses a source that is recognisably not a system, without unpacking it: for a dry run.
-    pub fn foresee(&self) -> Result<()> {
+    /// Refuses a source that is recognisably not a system, without unpacking it: for a dry run. Returns what it is where it
+    /// was not looked into.
+    pub fn foresee(&self, driver: Driver) -> Result<Option<&'static str>> {
         match self {
-            Self::Directory(path) => detect::require_system(&Tree::open(path)?, &self.source()),
-            Self::Input(input) => file::foresee(input),
+            Self::Directory(path) => {
+                detect::require_system(&Tree::open(path)?, &self.source()).map(|()| None)
+            }
+            Self::Input(input) => file::foresee(input, driver),
         }
     }
 
