@@ -8,6 +8,7 @@ use crate::btrfs::subvolume;
 use crate::fs::atomic::Durable;
 use crate::fs::rooted::Tree;
 use crate::pool::{Environment, Node, NodeLock};
+use crate::sandbox::lent::give_all_back;
 
 /// Puts everything back that stands in place of an environment's own files, durably, and takes it out of the record.
 ///
@@ -28,9 +29,7 @@ pub(super) fn give_back(
         return Ok(env);
     };
     let tree = Tree::open(&env.root())?.durable();
-    for lent in lent.iter().rev() {
-        lent.give_back(&tree)?;
-    }
+    give_all_back(&tree, &lent)?;
     subvolume::sync(&env.root()).context("making what was put back durable")?;
     env.store(lock, &env.record_for_change()?, Durable::AtOnce)?;
     node.environment(&env.name)

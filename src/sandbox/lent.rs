@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use crate::fs::rooted::Tree;
 use merge::merged;
 
+pub use copies::give_all_back;
 pub(super) use place::{Place, find};
 
 /// The maximum number of names to try for the file that is set aside.

@@ -164,6 +164,16 @@ fn what_a_killed_command_made_of_a_lent_file_counts() {
         fs::read_to_string(&resolver).unwrap(),
         format!("{OWN}search x\n")
     );
+    // A copy that was made of it, as resolvconf makes one, has what the environment had.
+    let own = fs::read_to_string(&resolver).unwrap();
+    let kept = resolver.with_file_name("original");
+    let older = resolver.with_file_name("older");
+    fs::write(&older, "nameserver 10.0.2.3\n").unwrap();
+    killed(&pool, "cat /etc/resolv.conf >/etc/original", "515213");
+    assert_ne!(fs::read_to_string(&kept).unwrap(), own);
+    netbe.ok("check --repair");
+    assert_eq!(fs::read_to_string(&kept).unwrap(), own);
+    assert_eq!(fs::read_to_string(&older).unwrap(), "nameserver 10.0.2.3\n");
     killed(
         &pool,
         "ln -sf ../run/x/resolv.conf /etc/resolv.conf",

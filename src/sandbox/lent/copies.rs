@@ -4,12 +4,16 @@
 //! The addresses of the sandbox's name servers work nowhere else. Only files that changed during the run are read, up to a
 //! bound. Not for the lent file itself.
 
+use std::fs::File;
 use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+
 use super::merge::{merged, place_of};
-use super::{LARGEST, text_of};
+use super::{LARGEST, Lent, text_of};
 use crate::fs::rooted::Tree;
 
 /// The lent file's place.
@@ -27,7 +31,8 @@ const NAMES: usize = 20_000;
 pub(in crate::sandbox) struct Copies {
     lent: String,
     own: Option<String>,
-    since: i64,
+    /// Seconds and nanoseconds.
+    since: (i64, i64),
 }
 
 impl Copies {
@@ -38,8 +43,18 @@ impl Copies {
         Self {
             lent: lent.to_string(),
             own: text(RESOLVER).or_else(|| text(BEFORE)),
-            since: since.map_or(0, |since| since.as_secs().cast_signed()),
+            since: (since.map_or(0, |since| since.as_secs().cast_signed()), 0),
         }
+    }
+
+    /// Reads what the environment has once everything is put back after netbe was killed.
+    fn after(tree: &Tree, lent: &str, since: (i64, i64)) -> Self {
+        let mut copies = Self::before(tree, lent);
+        // It may be one of the copies.
+        let is_lent = |own: &String| place_of(lent, own).is_some();
+        copies.own = copies.own.filter(|own| !is_lent(own));
+        copies.since = since;
+        copies
     }
 
     /// Takes the lent text out of all copies; one that has nothing else is removed where there was no text before.
@@ -60,7 +75,9 @@ impl Copies {
                 match tree.symlink_metadata(&path) {
                     Ok(Some(m)) if m.is_dir() && depth > 0 => directories.push((path, depth - 1)),
                     Ok(Some(m))
-                        if m.is_file() && m.ctime() >= self.since && m.size() <= LARGEST =>
+                        if m.is_file()
+                            && (m.ctime(), m.ctime_nsec()) >= self.since
+                            && m.size() <= LARGEST =>
                     {
                         self.cleanse_file(tree, &path)?;
                     }
@@ -88,6 +105,41 @@ impl Copies {
             None => Ok(()),
         }
     }
+}
+
+/// Puts back everything that a killed command lent, and takes the lent name servers out of copies that were made since.
+///
+/// # Errors
+/// Names the file that could not be put back.
+pub fn give_all_back(tree: &Tree, files: &[Lent]) -> anyhow::Result<()> {
+    let resolver = files
+        .iter()
+        .find(|lent| lent.content.contains("nameserver"));
+    let since = resolver.and_then(|lent| lent_since(tree, lent));
+    files
+        .iter()
+        .rev()
+        .try_for_each(|lent| lent.give_back(tree))?;
+    match resolver.zip(since) {
+        Some((lent, since)) => Copies::after(tree, &lent.content, since)
+            .cleanse(tree)
+            .map_err(anyhow::Error::from),
+        None => Ok(()),
+    }
+}
+
+/// Returns the time at which a file was lent that is not put back: when the environment's own was set aside, or
+/// the lent one made.
+fn lent_since(tree: &Tree, lent: &Lent) -> Option<(i64, i64)> {
+    if lent.had {
+        let own = tree.symlink_metadata(&lent.aside_path()).ok()??;
+        return (own.ino() != lent.inode).then(|| (own.ctime(), own.ctime_nsec()));
+    }
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW;
+    let file = File::from(tree.open_at(&lent.path, flags, Mode::empty()).ok()?);
+    let there = file.metadata().ok().filter(|m| m.ino() == lent.inode)?;
+    let made = there.created().ok()?.duration_since(UNIX_EPOCH).ok()?;
+    Some((made.as_secs().cast_signed(), made.subsec_nanos().into()))
 }
 
 #[cfg(test)]
