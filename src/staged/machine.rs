@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use crate::boot::{self, Model, which_models};
+use crate::boot::{self, Model, Remembered, which_models};
 use crate::evidence::boots::{self, How};
 use crate::evidence::reports;
 use crate::fs::rooted::Tree;
@@ -87,10 +87,11 @@ pub fn damage_for_some(pool: &Pool, node: &Node, boot: &Path) -> Option<(String,
 }
 
 /// Returns the boot half, where it is not known for which machine.
-fn unknown(pool: &Pool, node: &Node, boot: &Path) -> Option<Tree> {
+fn unknown(pool: &Pool, node: &Node, boot: &Path) -> Option<Remembered<Tree>> {
     let has_other_loader = node.property(pool, "loader").is_some_and(|l| l != "rpi");
     let is_known = has_other_loader || machine(pool, &node.name, &node.record).is_some();
-    Tree::open(boot).ok().filter(|_| !is_known)
+    let boot = Tree::open(boot).ok().filter(|_| !is_known)?;
+    Some(Remembered::new(boot))
 }
 
 /// Returns which machine a node is that need not exist yet.

@@ -1,0 +1,91 @@
+//! One half, of which each file is read once, however often it is looked at.
+//!
+//! Not for files that change meanwhile, nor for the content of large ones.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::io;
+
+use super::BootFiles;
+
+/// The largest beginning of a file that is remembered, in bytes.
+const REMEMBERED: usize = 1 << 20;
+
+/// The beginning of a file; `None` if it does not exist.
+type Head = Option<Vec<u8>>;
+
+/// Remembers what was read: the same files are looked at for each of the machines that a node may be.
+#[derive(Debug)]
+pub struct Remembered<F> {
+    files: F,
+    names: RefCell<BTreeMap<String, Vec<String>>>,
+    heads: RefCell<BTreeMap<(String, usize), Head>>,
+    lengths: RefCell<BTreeMap<String, Option<u64>>>,
+}
+
+impl<F: BootFiles> Remembered<F> {
+    /// Wraps a half.
+    pub fn new(files: F) -> Self {
+        Self {
+            files,
+            names: RefCell::default(),
+            heads: RefCell::default(),
+            lengths: RefCell::default(),
+        }
+    }
+}
+
+/// Returns what is remembered of a file, or reads and remembers it; an error is not remembered.
+fn remembered<K: Ord, V: Clone>(
+    known: &RefCell<BTreeMap<K, V>>,
+    key: K,
+    read: impl FnOnce() -> io::Result<V>,
+) -> io::Result<V> {
+    if let Some(known) = known.borrow().get(&key) {
+        return Ok(known.clone());
+    }
+    let found = read()?;
+    known.borrow_mut().insert(key, found.clone());
+    Ok(found)
+}
+
+impl<F: BootFiles> BootFiles for Remembered<F> {
+    fn names(&self, dir: &str) -> io::Result<Vec<String>> {
+        remembered(&self.names, dir.to_string(), || self.files.names(dir))
+    }
+
+    fn head(&self, path: &str, limit: usize) -> io::Result<Option<Vec<u8>>> {
+        match limit {
+            ..=REMEMBERED => remembered(&self.heads, (path.to_string(), limit), || {
+                self.files.head(path, limit)
+            }),
+            _ => self.files.head(path, limit),
+        }
+    }
+
+    fn length(&self, path: &str) -> io::Result<Option<u64>> {
+        remembered(&self.lengths, path.to_string(), || self.files.length(path))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fs::rooted::Tree;
+
+    #[test]
+    fn what_was_read_once_is_not_read_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.txt");
+        std::fs::write(&path, "12345").unwrap();
+        let files = Remembered::new(Tree::open(dir.path()).unwrap());
+        for _ in 0..2 {
+            assert_eq!(files.names("").unwrap(), ["config.txt"]);
+            assert_eq!(files.head("config.txt", 3).unwrap().unwrap(), b"123");
+            assert_eq!(files.head("none", 3).unwrap(), None);
+            assert_eq!(files.length("config.txt").unwrap(), Some(5));
+            let _ = std::fs::remove_file(&path);
+        }
+        assert_eq!(files.head("config.txt", REMEMBERED + 1).unwrap(), None);
+    }
+}
