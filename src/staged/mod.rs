@@ -37,7 +37,9 @@ pub use kept_identity::environment_of_identity;
 pub use machine::{KnownBy, Machine, damage_for_some, machine};
 pub use node::StagedNode;
 pub use transaction::{Complete, Content, Made, StagedEnvironment, Target};
-pub use verified::{Verified, is_stale, lacks_data_alone, reasons, refuse_unbootable};
+pub use verified::{
+    Verified, is_stale, lacks_data_alone, read_only_halves, reasons, refuse_unbootable,
+};
 
 /// Returns the name of the new environment.
 ///

@@ -5,6 +5,7 @@
 
 use anyhow::Result;
 
+use crate::btrfs::subvolume;
 use crate::failure::Failure;
 use crate::pool::{EnvId, Environment, Node, Pool};
 use crate::staged::boot_config::Wanted;
@@ -86,7 +87,10 @@ impl<'a> Verified<'a> {
             .doubt
             .iter()
             .map(|doubt| format!("{}: {doubt}", self.env));
-        reasons.map(warning).chain(doubt).collect()
+        let read_only = read_only_halves(self.env).into_iter();
+        let read_only =
+            read_only.map(|(problem, remedy)| format!("{}: {problem}: {remedy}", self.env));
+        reasons.map(warning).chain(doubt).chain(read_only).collect()
     }
 
     /// Returns what its record is to say of why it would not boot; `None` where it goes on saying what it does.
@@ -137,4 +141,19 @@ pub fn refuse_unbootable(name: &EnvId, reasons: &[String]) -> Result<()> {
 /// Returns the failure for halves that would not boot.
 pub(super) fn would_not_boot(name: &EnvId, reasons: &[String]) -> Failure {
     Failure::refused(format!("{name} would not boot: {}", reasons.join("; ")))
+}
+
+/// Returns the halves of an environment that its node could not write, as a snapshot that was put in their place is: the
+/// problem, and the command that mends it.
+pub fn read_only_halves(env: &Environment) -> Vec<(String, String)> {
+    [("root", env.root()), ("boot", env.boot())]
+        .into_iter()
+        .filter(|(_, path)| subvolume::info(path).is_ok_and(|half| half.read_only))
+        .map(|(half, path)| {
+            (
+                format!("its {half} half is a read-only subvolume, which the node cannot write"),
+                format!("btrfs property set {} ro false", path.display()),
+            )
+        })
+        .collect()
 }

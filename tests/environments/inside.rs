@@ -136,7 +136,14 @@ fn a_read_only_half_is_copied_writable_and_can_be_destroyed() {
     pool.netbe().ok("create nog/c --from nog/b");
     fs::write(pool.half("nog/c", "root").join("mark"), "x").unwrap();
     pool.netbe().ok("create ordo/x --from nog/b");
-    pool.netbe().ok("activate nog/b");
+    // The node would mount its root to write it.
+    let read_only = |text: &str| text.matches("half is a read-only subvolume").count();
+    let (found, said) = (
+        pool.netbe().run("check"),
+        pool.netbe().run("activate nog/b"),
+    );
+    assert_eq!(read_only(&found.stdout), 2, "{found:#?}");
+    assert_eq!((said.status, read_only(&said.stderr)), (0, 2), "{said:#?}");
     pool.netbe().ok("rename nog/b d");
     pool.netbe().ok("activate nog/a");
     run(Command::new("btrfs")
