@@ -10,7 +10,7 @@ use nix::sys::stat::Mode;
 use std::io;
 use std::os::fd::OwnedFd;
 
-use super::rootfs::{DATA_ONLY, NETBE_DIR, tmpfs};
+use super::filesystems::{DATA_ONLY, NETBE_DIR, tmpfs};
 use crate::fs::mounts::{Detached, Forbids};
 use crate::fs::rooted::Tree;
 

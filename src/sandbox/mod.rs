@@ -13,6 +13,7 @@ mod binfmt;
 mod bounds;
 mod cgroup;
 pub mod emulation;
+mod filesystems;
 mod fork;
 mod hidden;
 mod hooks;

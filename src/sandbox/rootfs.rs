@@ -13,15 +13,11 @@ use nix::mount::{MntFlags, MsFlags, mount, umount2};
 use nix::sys::stat::{Mode, SFlag, fchmod, makedev, mknodat};
 use nix::unistd::{chdir, fchdir, pivot_root, sethostname};
 
+use super::filesystems::{DATA_ONLY, DISK, NETBE_DIR, tmpfs};
 use super::protocol::{Request, StandIn};
 use super::{hidden, services};
 use crate::fs::mounts::{Detached, Forbids};
 use crate::fs::rooted::Tree;
-
-/// The environment's own files: no device nodes and no setuid.
-const DISK: Forbids = Forbids::SETUID.and(Forbids::DEVICES);
-/// The kernel's own file systems.
-pub(super) const DATA_ONLY: Forbids = DISK.and(Forbids::PROGRAMS);
 
 /// The devices in `/dev`: name, major, minor (Documentation/admin-guide/devices.txt of Linux).
 const DEVICES: &[(&str, u64, u64)] = &[
@@ -40,9 +36,6 @@ const DEVICE_LINKS: &[(&str, &str)] = &[
     ("stderr", "/proc/self/fd/2"),
     ("ptmx", "pts/ptmx"),
 ];
-
-/// Directory of netbe's own files.
-pub(super) const NETBE_DIR: &str = "run/netbe";
 
 /// Makes the environment this process's root. Requires mount, PID, IPC and UTS namespaces of its own.
 pub(super) fn build(request: &Request) -> anyhow::Result<()> {
@@ -169,12 +162,6 @@ fn temporary_directories(tree: &Tree) -> anyhow::Result<()> {
         }
     }
     Ok(())
-}
-
-/// Returns a tmpfs; all of them together use less than the machine's memory.
-pub(super) fn tmpfs(mode: &str, size: &str, forbids: Forbids) -> io::Result<Detached> {
-    let options = [("mode", mode), ("size", size), ("nr_inodes", "100k")];
-    Detached::new("tmpfs", &options, forbids)
 }
 
 fn make_world_writable(tree: &Tree, path: &str) -> anyhow::Result<()> {
