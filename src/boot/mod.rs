@@ -26,6 +26,7 @@ mod rpi;
 mod spec;
 mod summary;
 mod tftp_files;
+mod uefi;
 mod verify;
 
 pub use arch::Arch;
@@ -34,9 +35,10 @@ pub use ip::Ip;
 pub use plan::{nfs_version, plan, recognise};
 pub use remembered::Remembered;
 pub use rpi::Model;
-pub use spec::{Loader, NfsVersion, Plan, PxeBinaries, RootPlace, Want};
+pub use spec::{Loader, NfsVersion, Plan, Program, RootPlace, Want};
 pub use summary::{Summary, summary, summary_for};
 pub use tftp_files::{Fetched, fetched};
+pub use uefi::{EfiProgram, EfiPrograms, lacks_ipxe, served_as};
 pub use verify::{damage, verify, which_models};
 
 #[cfg(test)]

@@ -13,7 +13,8 @@ use super::kernel;
 use super::nfs;
 use super::pxelinux::{self, menu::Menu};
 use super::rpi;
-use super::spec::{Loader, NfsVersion, Plan, RootPlace, Want};
+use super::spec::{Loader, NfsVersion, Plan, Program, RootPlace, Want};
+use super::uefi::{self, EfiPrograms};
 use crate::failure::Failure;
 use crate::fs::server_packages;
 
@@ -32,7 +33,13 @@ pub fn recognise(boot: &dyn BootFiles) -> Option<Loader> {
     if rpi::is_one(&names) {
         return Some(Loader::Rpi);
     }
-    pxelinux::is_one(boot, &names).then_some(Loader::Pxelinux)
+    if !pxelinux::is_one(boot, &names) {
+        return None;
+    }
+    Some(match uefi::is_one(boot, &names) {
+        true => Loader::GrubEfi,
+        false => Loader::Pxelinux,
+    })
 }
 
 /// Returns what to write to the boot half so that it boots as wanted.
@@ -43,7 +50,7 @@ pub fn plan(boot: &dyn BootFiles, root: &dyn BootFiles, want: &Want<'_>) -> Resu
     let loader = want.loader.or_else(|| recognise(boot)).ok_or_else(|| {
         Failure::failed(
             "the boot folder holds the files of no loader that netbe knows: look whether the right one was brought in, or set the \
-             property loader to rpi or pxelinux",
+             property loader to rpi, pxelinux or grub-efi",
         )
     })?;
     let mut plan = Plan {
@@ -54,7 +61,7 @@ pub fn plan(boot: &dyn BootFiles, root: &dyn BootFiles, want: &Want<'_>) -> Resu
     };
     match loader {
         Loader::Rpi => plan_rpi(boot, root, want, &mut plan)?,
-        Loader::Pxelinux => plan_pxelinux(boot, root, want, &mut plan)?,
+        Loader::Pxelinux | Loader::GrubEfi => plan_pxelinux(boot, root, want, &mut plan)?,
     }
     if matches!(want.root, RootPlace::Nfs { .. }) {
         let how = mounting_of(boot, root, want.loader, want.serial);
@@ -93,7 +100,7 @@ pub(super) fn mounting_of(
         Some(Loader::Rpi) => rpi::config(boot, serial)
             .and_then(|config| rpi::loads(boot, &config))
             .is_ok_and(|loads| loads.iter().any(|l| !l.initramfs.is_empty())),
-        Some(Loader::Pxelinux) => match pxelinux::read(boot, pxelinux::DEFAULT) {
+        Some(Loader::Pxelinux | Loader::GrubEfi) => match pxelinux::read(boot, pxelinux::DEFAULT) {
             Ok(Some((menu, _))) => pxelinux::loads(&menu, pxelinux::DEFAULT, boot, Some(root))
                 .is_ok_and(|loads| !loads.initramfs.is_empty()),
             _ => pxelinux::kernels::newest(boot, None)
@@ -151,6 +158,7 @@ fn plan_pxelinux(
     if files.is_empty() {
         files.push(pxelinux::DEFAULT.to_string());
     }
+    let mut first = None;
     for file in &files {
         let (old, menu) = match pxelinux::read(boot, file)? {
             Some((mut menu, is_made)) => {
@@ -164,6 +172,9 @@ fn plan_pxelinux(
             None => (Vec::new(), pxelinux::made(boot, root, want)?),
         };
         let new = with_arguments(menu, file, boot, root, want, plan)?;
+        if file == pxelinux::DEFAULT || first.is_none() {
+            first = Some(pxelinux::loads(&new, file, boot, Some(root))?);
+        }
         for (path, text) in new.texts() {
             if old.contains(&(path.clone(), text.clone())) {
                 continue;
@@ -178,7 +189,41 @@ fn plan_pxelinux(
             }
         }
     }
-    programs(boot, root, want, plan)
+    programs(boot, root, want, plan)?;
+    match first {
+        Some(loads) => for_uefi(boot, root, want, &loads, plan),
+        None => Ok(()),
+    }
+}
+
+/// Adds what UEFI firmware's programs read, where they are there or are put there.
+fn for_uefi(
+    boot: &dyn BootFiles,
+    root: &dyn BootFiles,
+    want: &Want<'_>,
+    loads: &pxelinux::Loads,
+    plan: &mut Plan,
+) -> Result<()> {
+    let Some(programs) = EfiPrograms::of(root) else {
+        return Ok(());
+    };
+    if want.loader == Some(Loader::Pxelinux) || !programs.are_in(boot, &want.programs) {
+        return Ok(());
+    }
+    let made = uefi::configurations(want.name, loads);
+    // For other TFTP servers than netbe's, until the system writes its own there.
+    let grub = made[0].1.clone();
+    for (path, new) in made.into_iter().chain([(uefi::GRUB_ASKS_FOR, grub)]) {
+        let old = text(boot, path)?;
+        let is_ours = |old: &String| old.starts_with(pxelinux::MADE_BY);
+        if path == uefi::GRUB_ASKS_FOR && !old.as_ref().is_none_or(is_ours) {
+            continue;
+        }
+        if old.as_deref() != Some(new.as_str()) {
+            plan.writes.push((path.to_string(), new.into_bytes()));
+        }
+    }
+    Ok(())
 }
 
 fn with_arguments(
@@ -252,7 +297,7 @@ fn add_findings(
     Ok(())
 }
 
-/// Adds the programs of PXELINUX, for x86.
+/// Adds the programs of a PC, and tells of those of PXELINUX that are missing.
 fn programs(
     boot: &dyn BootFiles,
     root: &dyn BootFiles,
@@ -260,25 +305,28 @@ fn programs(
     plan: &mut Plan,
 ) -> Result<()> {
     let arch = arch::of_root(root);
-    if !arch.is_none_or(arch::Arch::is_x86) {
+    let is_x86 = arch.is_none_or(arch::Arch::is_x86);
+    let is_started = |program: &&Program| is_x86 || !pxelinux::PROGRAMS.contains(&program.name);
+    for program in want.programs.iter().filter(is_started) {
+        let limit = program.bytes.len() + 1;
+        if boot.head(program.name, limit)?.as_ref() != Some(&program.bytes) {
+            let (name, bytes) = (program.name.to_string(), program.bytes.clone());
+            plan.writes.push((name, bytes));
+        }
+    }
+    if !is_x86 {
         if let Some(note) = trees_out_of_reach(boot, root) {
             plan.notes.push(note);
         }
         return Ok(());
     }
-    if let Some(pxe) = &want.pxe {
-        for (name, bytes) in pxelinux::PROGRAMS
-            .into_iter()
-            .zip([&pxe.pxelinux, &pxe.ldlinux])
-        {
-            if boot.head(name, bytes.len() + 1)?.as_ref() != Some(bytes) {
-                plan.writes.push((name.to_string(), bytes.clone()));
-            }
-        }
-    } else if arch.is_some() {
+    let is_uefi = want.loader == Some(Loader::GrubEfi)
+        || EfiPrograms::of(root).is_some_and(|programs| programs.are_in(boot, &want.programs));
+    if arch.is_some() && !is_uefi {
+        let is_put = |name: &str| want.programs.iter().any(|program| program.name == name);
         let missing = pxelinux::PROGRAMS
             .iter()
-            .filter(|name| !is_there(boot, name));
+            .filter(|name| !is_there(boot, name) && !is_put(name));
         plan.notes.extend(missing.map(|name| {
             format!(
                 "{name} is not in the boot folder, and a BIOS would find nothing to start (it comes from this server: {})",

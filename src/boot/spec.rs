@@ -17,6 +17,8 @@ pub enum Loader {
     Rpi,
     /// PXELINUX, and U-Boot's `pxe` command: `pxelinux.cfg/default`.
     Pxelinux,
+    /// What UEFI firmware starts, with configurations made from `pxelinux.cfg/default`.
+    GrubEfi,
 }
 
 impl fmt::Display for Loader {
@@ -24,6 +26,7 @@ impl fmt::Display for Loader {
         f.write_str(match self {
             Self::Rpi => "rpi",
             Self::Pxelinux => "pxelinux",
+            Self::GrubEfi => "grub-efi",
         })
     }
 }
@@ -35,8 +38,9 @@ impl FromStr for Loader {
         match text {
             "rpi" => Ok(Self::Rpi),
             "pxelinux" => Ok(Self::Pxelinux),
+            "grub-efi" => Ok(Self::GrubEfi),
             _ => Err(Failure::usage(format!(
-                "\"{text}\" is no loader: rpi and pxelinux are"
+                "\"{text}\" is no loader: rpi, pxelinux and grub-efi are"
             ))),
         }
     }
@@ -119,25 +123,22 @@ pub struct Want<'a> {
     pub remove: &'a [String],
     /// Kernel arguments removed earlier for an NFS root, to be restored for a local one.
     pub stash: &'a [String],
-    /// Programs to add beside `pxelinux.cfg`, where they are missing or differ.
-    pub pxe: Option<PxeBinaries>,
+    /// Programs to put into the boot half of a PC, where they are missing or differ.
+    pub programs: Vec<Program>,
 }
 
-/// The programs of PXELINUX.
+/// A program that firmware starts, or that such a one loads.
 #[derive(Clone, PartialEq, Eq)]
-pub struct PxeBinaries {
-    /// `pxelinux.0`.
-    pub pxelinux: Vec<u8>,
-    /// `ldlinux.c32`, which it loads first.
-    pub ldlinux: Vec<u8>,
+pub struct Program {
+    /// Its name in the boot half.
+    pub name: &'static str,
+    /// The whole of it.
+    pub bytes: Vec<u8>,
 }
 
-impl fmt::Debug for PxeBinaries {
+impl fmt::Debug for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PxeBinaries")
-            .field("pxelinux", &self.pxelinux.len())
-            .field("ldlinux", &self.ldlinux.len())
-            .finish()
+        write!(f, "{} ({} bytes)", self.name, self.bytes.len())
     }
 }
 
@@ -163,7 +164,7 @@ mod tests {
 
     #[test]
     fn values_round_trip() {
-        for word in ["rpi", "pxelinux"] {
+        for word in ["rpi", "pxelinux", "grub-efi"] {
             assert_eq!(word.parse::<Loader>().unwrap().to_string(), word);
         }
         for word in ["3", "4.1", "4.2"] {

@@ -10,6 +10,7 @@ mod mounts;
 mod pxelinux;
 mod rpi;
 mod starts;
+mod uefi;
 mod whole;
 
 pub(crate) type Half = BTreeMap<String, Vec<u8>>;
@@ -40,7 +41,7 @@ pub(crate) fn want(loader: Option<Loader>) -> Want<'static> {
         add: &[],
         remove: &[],
         stash: &[],
-        pxe: None,
+        programs: Vec::new(),
     }
 }
 

@@ -8,6 +8,7 @@ mod line;
 mod mounts;
 mod remedy;
 mod starts;
+mod uefi;
 
 use std::collections::HashSet;
 
@@ -79,7 +80,7 @@ pub fn verify(
             Vec::new()
         }
         Some(Loader::Rpi) => rpi_ways(boot, want, &mut reasons),
-        Some(Loader::Pxelinux) => pxe_ways(boot, root, &mut reasons),
+        Some(Loader::Pxelinux | Loader::GrubEfi) => pxe_ways(boot, root, want, &mut reasons),
     };
     for way in &ways {
         let mut how = mounting(root, !way.initramfs.is_empty());
@@ -230,8 +231,17 @@ fn rpi_way(boot: &dyn BootFiles, load: rpi::Loads, reasons: &mut Vec<String>) ->
     }
 }
 
-fn pxe_ways(boot: &dyn BootFiles, root: &dyn BootFiles, reasons: &mut Vec<String>) -> Vec<Way> {
-    if arch::of_root(root).is_some_and(Arch::is_x86) {
+fn pxe_ways(
+    boot: &dyn BootFiles,
+    root: &dyn BootFiles,
+    want: &Want<'_>,
+    reasons: &mut Vec<String>,
+) -> Vec<Way> {
+    let uefi = uefi::Uefi::new(boot, root, want.loader);
+    if let Some(missing) = uefi.missing() {
+        reasons.push(missing);
+    }
+    if arch::of_root(root).is_some_and(Arch::is_x86) && !uefi.stands_alone(boot) {
         let missing = pxelinux::PROGRAMS
             .iter()
             .filter(|name| !is_there(boot, name));
@@ -269,6 +279,9 @@ fn pxe_ways(boot: &dyn BootFiles, root: &dyn BootFiles, reasons: &mut Vec<String
         match loads {
             Ok(None) => {}
             Ok(Some(loads)) => {
+                if file == pxelinux::DEFAULT {
+                    reasons.extend(uefi.faults(boot, want.name, &loads));
+                }
                 reasons.extend(loads.faults);
                 let tree = loads.tree.and_then(|path| {
                     let fault = kernel::fault(boot, &path)?;
@@ -285,6 +298,7 @@ fn pxe_ways(boot: &dyn BootFiles, root: &dyn BootFiles, reasons: &mut Vec<String
                     line: Some(loads.append),
                     limit: PXE_LIMIT,
                     starter: match reader {
+                        _ if want.loader == Some(Loader::GrubEfi) => Starter::Uefi,
                         Reader::Pxelinux => Starter::Pxelinux,
                         Reader::UBoot => Starter::UBoot(loads.configuration),
                     },

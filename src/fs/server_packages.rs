@@ -19,7 +19,7 @@ const MANAGERS: [(&[&str], &str); 5] = [
 ];
 
 /// Programs with their packages.
-const PACKAGES: [(&str, [&str; 5]); 8] = [
+const PACKAGES: [(&str, [&str; 5]); 11] = [
     (
         "mkfs.btrfs",
         [
@@ -61,6 +61,30 @@ const PACKAGES: [(&str, [&str; 5]); 8] = [
             "syslinux",
             "syslinux",
         ],
+    ),
+    (
+        "shimx64.efi",
+        [
+            "shim-signed grub-efi-amd64-signed",
+            "ipxe",
+            "ipxe-bootimgs-x86",
+            "ipxe-bootimgs",
+            "ipxe",
+        ],
+    ),
+    (
+        "shimaa64.efi",
+        [
+            "shim-signed grub-efi-arm64-signed",
+            "ipxe",
+            "ipxe-bootimgs-aarch64",
+            "ipxe-bootimgs",
+            "ipxe",
+        ],
+    ),
+    (
+        "snponly.efi",
+        ["ipxe", "ipxe", "ipxe-bootimgs-x86", "ipxe-bootimgs", "ipxe"],
     ),
     (
         "ssh-keygen",

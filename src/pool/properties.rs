@@ -93,7 +93,7 @@ pub const ALL: &[Property] = &[
     Property {
         name: "loader",
         help: "the boot loader that reads the boot files",
-        value: "rpi, pxelinux",
+        value: "rpi, pxelinux, grub-efi",
         default: "recognised from the boot files",
         pool_wide: true,
         normalise: value::parsed::<Loader>,

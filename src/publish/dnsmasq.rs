@@ -25,6 +25,7 @@ use crate::fs::atomic::{self, Durable};
 use crate::fs::dir_names::names_in;
 use crate::fs::path_error::{at_path, if_exists};
 use crate::fs::rooted::Tree;
+use crate::fs::server_packages;
 use crate::pool::properties::{self, Dhcp};
 use crate::pool::{Node, NodeName, Pool, PoolLock, layout, record};
 pub use dhcp::hands_out;
@@ -279,10 +280,14 @@ impl Scope<'_> {
             if macs.is_empty() {
                 continue;
             }
+            let loader = loader(self.pool, node, &active.boot());
+            if loader == Some(Loader::GrubEfi) && dhcp(self.pool) == Dhcp::Proxy {
+                done.warnings.extend(without_ipxe(node, &active.boot()));
+            }
             let host = Host {
                 node: node.name.as_str(),
                 macs,
-                loader: loader(self.pool, node, &active.boot()),
+                loader,
                 address: addresses.get(node.name.as_str()).copied(),
             };
             wanted.insert(node.name.to_string(), text::host(&host));
@@ -320,6 +325,17 @@ fn macs(node: &Node) -> Vec<&str> {
     set.map_or_else(Vec::new, |m| {
         m.split(',').filter(|m| !m.is_empty()).collect()
     })
+}
+
+/// Returns the warning about a node that UEFI firmware starts nothing of that boots beside another DHCP server.
+fn without_ipxe(node: &Node, boot_half: &Path) -> Option<String> {
+    let program = boot::lacks_ipxe(&Tree::open(boot_half).ok()?)?;
+    let name = &node.name;
+    Some(format!(
+        "{name}: beside another DHCP server UEFI firmware boots iPXE, and {program} is not in its boot folder: {}, then \
+         netbe set --existing {name}",
+        server_packages::install("snponly.efi")
+    ))
 }
 
 fn loader(pool: &Pool, node: &Node, boot_half: &Path) -> Option<Loader> {

@@ -80,7 +80,7 @@ pub(super) fn open(node: &Node, file: &str) -> Result<Found, Refused> {
         if !is_at(&half, &env) {
             continue;
         }
-        let (file, size) = open_regular(&half, file)?;
+        let (file, size) = open_answer(&half, file)?;
         return Ok(Found {
             uuid: env.uuid().map(str::to_string),
             env: name,
@@ -108,6 +108,15 @@ fn is_at(half: &OwnedFd, env: &Environment) -> bool {
     let open = nix::sys::stat::fstat(half);
     let current = env.boot().symlink_metadata();
     matches!((open, current), (Ok(open), Ok(current)) if (open.st_dev, open.st_ino) == (current.dev(), current.ino()))
+}
+
+/// Opens the file that answers a request: for some, netbe has one of its own.
+fn open_answer(half: &OwnedFd, path: &str) -> Result<(OwnedFd, u64), Refused> {
+    let own = boot::served_as(path).map(|own| open_regular(half, own));
+    match own {
+        Some(Ok(found)) => Ok(found),
+        _ => open_regular(half, path),
+    }
 }
 
 /// Opens a regular file below a directory, if others may read it.

@@ -16,7 +16,7 @@ use super::local_disks::FSTAB;
 use super::machine::{Machine, machine};
 use super::{boot_links, data, local_disks, report_unit, root_network};
 use crate::boot::data::DataMount;
-use crate::boot::{self, Loader, NfsVersion, PxeBinaries, RootPlace, Want, Watched, fstab};
+use crate::boot::{self, Loader, NfsVersion, Program, RootPlace, Want, Watched, fstab};
 use crate::failure::Failure;
 use crate::fs::rooted::Tree;
 use crate::pool::data::DataPath;
@@ -182,7 +182,7 @@ impl Wanted {
         Ok(data::obstacles(&Tree::open(root)?, &self.data))
     }
 
-    fn for_boot(&self, pxe: Option<PxeBinaries>) -> Want<'_> {
+    fn for_boot(&self, programs: Vec<Program>) -> Want<'_> {
         Want {
             name: &self.name,
             hostname: &self.hostname,
@@ -194,7 +194,7 @@ impl Wanted {
             add: &self.add,
             remove: &self.remove,
             stash: &self.stash,
-            pxe,
+            programs,
         }
     }
 }

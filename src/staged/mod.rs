@@ -17,7 +17,7 @@ mod network_settings;
 mod node;
 mod obstacles;
 pub mod origin_texts;
-mod pxe_binaries;
+mod pc_programs;
 pub(crate) mod report_unit;
 mod root_network;
 pub mod snapshot;

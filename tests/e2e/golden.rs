@@ -1,10 +1,7 @@
 //! One template for two machines: both get its new system on trial, stay who they are, and keep what they have changed.
 
-use std::time::{Duration, Instant};
-
 use crate::machine::Running;
 use crate::scene::Scene;
-use crate::server::Server;
 
 const NODES: [(&str, &str); 2] = [("nog", "52:54:00:67:6f:6c"), ("ordo", "52:54:00:67:6f:6d")];
 
@@ -24,18 +21,6 @@ fn is_itself_and_newer(machine: &mut Running, said: &str, node: &str, keys: &str
     assert_eq!(machine.ok("cat /home/own"), setting);
     assert_eq!(machine.ok("findmnt -n -o FSTYPE /home"), "nfs4\n");
     assert!(machine.ok("cat /etc/hosts").contains("10.77.0.9 nas"));
-}
-
-/// Waits until the trial of a node is over, and it is active.
-fn wait_until_active(server: &Server, node: &str, environment: &str) {
-    let since = Instant::now();
-    while server.active(node) != environment {
-        assert!(
-            since.elapsed() < Duration::from_secs(300),
-            "{node} has not reported"
-        );
-        std::thread::sleep(Duration::from_secs(1));
-    }
 }
 
 #[test]
@@ -70,7 +55,7 @@ fn two_machines_get_a_newer_template_and_stay_who_they_are() {
         let said = machine.wait_until_up();
         is_itself_and_newer(machine, &said, node, keys);
         let environment = machine.environment();
-        wait_until_active(server, node, &environment);
+        server.wait_until_active(node, &environment);
     }
     let status = server.ok("netbe status");
     assert!(!status.contains("is behind"), "{status}");

@@ -49,6 +49,29 @@ impl Machine {
         self.start(command, ",bootindex=1")
     }
 
+    /// Switches a PC with UEFI firmware on; with `secure`, it starts nothing that is not signed.
+    ///
+    /// What it remembers is gone with the power.
+    pub(crate) fn power_on_uefi(&self, secure: bool) -> Running {
+        let (code, variables) = match secure {
+            true => ("OVMF_CODE_4M.ms.fd", "OVMF_VARS_4M.ms.fd"),
+            false => ("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"),
+        };
+        let firmware = Path::new("/usr/share/OVMF");
+        let memory = self.directory.join(format!("{}.vars", self.name));
+        std::fs::copy(firmware.join(variables), &memory).expect("the package ovmf is installed");
+        let mut command = child::command("qemu-system-x86_64");
+        command.args(["-machine", "q35,smm=on", "-cpu", "max"]);
+        command.args(["-global", "driver=cfi.pflash01,property=secure,value=on"]);
+        for (unit, file, more) in [(0, firmware.join(code), ",readonly=on"), (1, memory, "")] {
+            let file = file.display();
+            command.arg("-drive").arg(format!(
+                "if=pflash,format=raw,unit={unit},file={file}{more}"
+            ));
+        }
+        self.start(command, ",bootindex=1,romfile=")
+    }
+
     /// Switches an arm64 board on, with what its firmware has loaded.
     pub(crate) fn power_on_with(&self, loaded: &Loaded) -> Running {
         let mut command = child::command("qemu-system-aarch64");

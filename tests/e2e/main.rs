@@ -26,4 +26,5 @@ mod server;
 #[path = "../support/mod.rs"]
 mod support;
 mod systems;
+mod uefi;
 mod uml;

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::console::is_shown;
 use crate::support::Outcome;
@@ -124,6 +125,18 @@ impl Server {
         let outcome = self.run(line);
         assert_eq!(outcome.status, status, "{line}\n{outcome:#?}");
         outcome.stderr
+    }
+
+    /// Waits until the trial of a node's environment has passed.
+    pub(crate) fn wait_until_active(&self, node: &str, environment: &str) {
+        let since = Instant::now();
+        while self.active(node) != environment {
+            assert!(
+                since.elapsed() < Duration::from_secs(300),
+                "{node} has not reported"
+            );
+            std::thread::sleep(Duration::from_secs(1));
+        }
     }
 
     /// Returns a node's active environment, by its name alone.

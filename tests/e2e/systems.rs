@@ -15,6 +15,11 @@ pub(crate) fn newest_kernel() -> PathBuf {
     file_of("tests/e2e/newest-kernel", &[])
 }
 
+/// Returns a directory with Debian's signed shim and GRUB, as their packages lay them out.
+pub(crate) fn signed_loaders() -> PathBuf {
+    file_of("tests/e2e/signed-loaders", &[])
+}
+
 /// Has this machine run programs of another architecture, as Debian calls it.
 pub(crate) fn emulate(architecture: &str) {
     if architecture == "arm64" && std::env::consts::ARCH == "aarch64" {

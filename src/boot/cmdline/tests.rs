@@ -29,7 +29,7 @@ fn want(root: RootPlace) -> Want<'static> {
         add: &[],
         remove: &[],
         stash: &[],
-        pxe: None,
+        programs: Vec::new(),
     }
 }
 

@@ -24,11 +24,12 @@ pub(super) fn debian() -> (Half, Half) {
     (boot, root)
 }
 
-fn binaries() -> PxeBinaries {
-    PxeBinaries {
-        pxelinux: b"pxelinux".to_vec(),
-        ldlinux: b"ldlinux".to_vec(),
-    }
+pub(super) fn binaries() -> Vec<Program> {
+    let program = |name| Program {
+        name,
+        bytes: format!("the program {name}").into_bytes(),
+    };
+    ["pxelinux.0", "ldlinux.c32"].map(program).to_vec()
 }
 
 pub(super) const APPEND: &str =
@@ -38,7 +39,7 @@ pub(super) const APPEND: &str =
 fn a_system_without_a_menu_gets_one() {
     let (mut boot, mut root) = debian();
     let wanted = Want {
-        pxe: Some(binaries()),
+        programs: binaries(),
         ..want(None)
     };
     let plan = apply(&mut boot, &root, &wanted);
@@ -194,7 +195,7 @@ fn arm_gets_its_device_trees_and_no_bios() {
         ),
     ]);
     let wanted = Want {
-        pxe: Some(binaries()),
+        programs: binaries(),
         ..want(None)
     };
     let plan = apply(&mut boot, &root, &wanted);
@@ -231,7 +232,7 @@ fn what_a_bios_needs_is_checked() {
     assert!(why[0].starts_with("pxelinux.0"));
     boot.insert("pxelinux.0".into(), b"other".to_vec());
     let wanted = Want {
-        pxe: Some(binaries()),
+        programs: binaries(),
         ..want(None)
     };
     assert_eq!(apply(&mut boot, &root, &wanted).writes.len(), 2);
@@ -258,7 +259,7 @@ fn no_kernel_is_an_error_with_what_to_do() {
 fn mismatched_files_are_found() {
     let (mut boot, mut root) = debian();
     let wanted = Want {
-        pxe: Some(binaries()),
+        programs: binaries(),
         ..want(None)
     };
     apply(&mut boot, &root, &wanted);
@@ -321,7 +322,7 @@ impl BootFiles for Failing<'_> {
 fn a_kernel_that_cannot_be_read_would_not_boot() {
     let (mut boot, mut root) = debian();
     let wanted = Want {
-        pxe: Some(binaries()),
+        programs: binaries(),
         ..want(None)
     };
     apply(&mut boot, &root, &wanted);

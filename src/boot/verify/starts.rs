@@ -14,6 +14,8 @@ pub(super) enum Starter {
     Rpi(Option<bool>),
     /// PXELINUX.
     Pxelinux,
+    /// GRUB or iPXE, by the UEFI firmware.
+    Uefi,
     /// U-Boot, with the configuration of a FIT image.
     UBoot(Option<String>),
 }
@@ -47,6 +49,12 @@ pub(super) fn check(
         Starter::Pxelinux => match format {
             Format::BzImage | Format::Unknown => None,
             _ => Some("PXELINUX starts x86 kernels (bzImage) only"),
+        },
+        Starter::Uefi => match format {
+            Format::Fit | Format::UImage => Some(
+                "UEFI firmware starts programs of its own kind only: put the kernel itself in its place",
+            ),
+            _ => None,
         },
         // Its booti expects the magic number of a plain image, which an EFI program around one does not have.
         Starter::UBoot(_) => match format {

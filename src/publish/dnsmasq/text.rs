@@ -20,6 +20,29 @@ const PI_MACS: [&str; 7] = [
 ];
 /// The client architectures of UEFI firmware: RFC 4578 and the IANA registry after it, without HTTP boot.
 const EFI: [u8; 5] = [6, 7, 9, 10, 11];
+/// UEFI firmware that netbe has programs for.
+struct Efi {
+    tag: &'static str,
+    /// Client architectures, with dnsmasq's names for them.
+    architectures: &'static [(u8, &'static str)],
+    shim: &'static str,
+    ipxe: &'static str,
+}
+
+const EFI_PROGRAMS: [Efi; 2] = [
+    Efi {
+        tag: "x64",
+        architectures: &[(7, "x86-64_EFI"), (9, "BC_EFI")],
+        shim: "shimx64.efi",
+        ipxe: "snponly.efi",
+    },
+    Efi {
+        tag: "arm64",
+        architectures: &[(11, "ARM64_EFI")],
+        shim: "shimaa64.efi",
+        ipxe: "snponlyaa64.efi",
+    },
+];
 
 /// The input of the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,18 +124,55 @@ fn boot_part(text: &mut String, c: &Config<'_>) {
             text,
             "# The BIOS of a PC boots PXELINUX. U-Boot ignores DHCP proxies: the DHCP server has to name this machine as\n# next-server.\npxe-service=tag:{pxe},x86PC,\"netbe\",pxelinux.0,{server}\n"
         );
+        let _ = writeln!(
+            text,
+            "# UEFI boots iPXE, which boots by its script. GRUB would ask the other DHCP server's next-server for its files:\n# Secure Boot, which accepts GRUB alone, needs that server to name this machine there and {shim} as file.\ndhcp-match=set:{OURS}-ipxe,175",
+            shim = EFI_PROGRAMS[0].shim
+        );
+        for Efi {
+            architectures,
+            ipxe,
+            ..
+        } in EFI_PROGRAMS
+        {
+            for (_, name) in architectures {
+                let _ = writeln!(
+                    text,
+                    "pxe-service=tag:{pxe},tag:!{OURS}-ipxe,{name},\"netbe\",{ipxe},{server}\npxe-service=tag:{pxe},tag:{OURS}-ipxe,{name},\"netbe\",netbe.ipxe,{server}"
+                );
+            }
+        }
+        text.push('\n');
         return;
     }
     text.push_str(
-        "# The BIOS of a PC and U-Boot get PXELINUX's files; UEFI cannot run them, so it gets no file name.\n",
+        "# The BIOS of a PC and U-Boot get PXELINUX's files, UEFI shim, which starts GRUB, and an iPXE of UEFI its script.\n",
     );
     for arch in EFI {
         let _ = writeln!(text, "dhcp-match=set:{OURS}-efi,option:client-arch,{arch}");
     }
     let _ = writeln!(
         text,
-        "dhcp-boot=tag:{pxe},tag:!{OURS}-efi,pxelinux.0,,{server}"
+        "dhcp-boot=tag:{pxe},tag:!{OURS}-efi,pxelinux.0,,{server}\ndhcp-match=set:{OURS}-ipxe,175\ndhcp-boot=tag:{pxe},tag:{OURS}-efi,tag:{OURS}-ipxe,netbe.ipxe,,{server}"
     );
+    for Efi {
+        tag,
+        architectures,
+        shim,
+        ..
+    } in EFI_PROGRAMS
+    {
+        for (arch, _) in architectures {
+            let _ = writeln!(
+                text,
+                "dhcp-match=set:{OURS}-efi-{tag},option:client-arch,{arch}"
+            );
+        }
+        let _ = writeln!(
+            text,
+            "dhcp-boot=tag:{pxe},tag:{OURS}-efi-{tag},tag:!{OURS}-ipxe,{shim},,{server}"
+        );
+    }
     let _ = writeln!(
         text,
         "# The address of the TFTP server, whichever address of this machine the request came to.\ndhcp-option=tag:{OURS},option:server-ip-address,{server}\n"
@@ -241,8 +301,13 @@ fn is_a_name(word: &str) -> bool {
     !(word == "ignore" || word == "infinite" || number.bytes().all(|b| b.is_ascii_digit()))
 }
 
+/// Returns the tag of a loader's machines: which of a PC's programs one starts, its firmware says as it asks.
 fn tag(loader: Loader) -> String {
-    format!("{OURS}-{loader}")
+    let of = match loader {
+        Loader::GrubEfi => Loader::Pxelinux,
+        other => other,
+    };
+    format!("{OURS}-{of}")
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use crate::boot::{self, Loader, RootPlace, Watched, fstab};
 use crate::fs::rooted::Tree;
 use crate::staged::data;
 use crate::staged::local_disks::FSTAB;
-use crate::staged::pxe_binaries::pxe_binaries;
+use crate::staged::pc_programs::pc_programs;
 
 /// Files with their content, by path in their half.
 type Files = BTreeMap<String, Vec<u8>>;
@@ -24,12 +24,11 @@ impl Edits {
     pub(super) fn new(wanted: &Wanted, root: &Tree, boot: &Tree) -> Result<Self> {
         let (root_seen, boot_seen) = (Watched::new(root), Watched::new(boot));
         let what = || format!("writing the boot files of {}", wanted.name);
-        let pxe = match wanted.loader.or_else(|| boot::recognise(&boot_seen)) {
-            Some(Loader::Rpi) => None,
-            _ if boot.metadata("pxelinux.0")?.is_some() => None,
-            _ => pxe_binaries().with_context(what)?,
+        let programs = match wanted.loader.or_else(|| boot::recognise(&boot_seen)) {
+            Some(Loader::Rpi) => Vec::new(),
+            _ => pc_programs(root, boot, wanted.loader).with_context(what)?,
         };
-        let planned = boot::plan(&boot_seen, &root_seen, &wanted.for_boot(pxe));
+        let planned = boot::plan(&boot_seen, &root_seen, &wanted.for_boot(programs));
         // What could not be read explains what then seems to be missing.
         boot_seen
             .ended()

@@ -77,7 +77,7 @@ impl Wanted {
         let mut reasons = boot::verify(
             boot,
             root,
-            &self.for_boot(None),
+            &self.for_boot(Vec::new()),
             &self.boot_mount,
             &self.boot_spec,
         )?;

@@ -130,7 +130,7 @@ fn want(root: RootPlace, stash: &[String]) -> Want<'_> {
         add: &[],
         remove: &[],
         stash,
-        pxe: None,
+        programs: Vec::new(),
     }
 }
 

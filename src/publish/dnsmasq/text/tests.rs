@@ -33,6 +33,13 @@ fn a_proxy_answers_our_machines_only() {
             "conf-dir=/var/lib/netbe/u-u/publish/dnsmasq-hosts",
             "pxe-service=tag:netbe-rpi,0,\"Raspberry Pi Boot\"",
             "pxe-service=tag:netbe-pxelinux,x86PC,\"netbe\",pxelinux.0,10.0.0.1",
+            "dhcp-match=set:netbe-ipxe,175",
+            "pxe-service=tag:netbe-pxelinux,tag:!netbe-ipxe,x86-64_EFI,\"netbe\",snponly.efi,10.0.0.1",
+            "pxe-service=tag:netbe-pxelinux,tag:netbe-ipxe,x86-64_EFI,\"netbe\",netbe.ipxe,10.0.0.1",
+            "pxe-service=tag:netbe-pxelinux,tag:!netbe-ipxe,BC_EFI,\"netbe\",snponly.efi,10.0.0.1",
+            "pxe-service=tag:netbe-pxelinux,tag:netbe-ipxe,BC_EFI,\"netbe\",netbe.ipxe,10.0.0.1",
+            "pxe-service=tag:netbe-pxelinux,tag:!netbe-ipxe,ARM64_EFI,\"netbe\",snponlyaa64.efi,10.0.0.1",
+            "pxe-service=tag:netbe-pxelinux,tag:netbe-ipxe,ARM64_EFI,\"netbe\",netbe.ipxe,10.0.0.1",
             "dhcp-range=set:netbe-range,10.0.0.1,proxy",
             "dhcp-ignore=tag:!netbe",
         ]
@@ -65,6 +72,10 @@ fn a_range_tells_router_and_dns_servers_where_there_are_some() {
         // Without it dnsmasq would name itself.
         "dhcp-option=tag:netbe-range,option:router",
         "dhcp-boot=tag:netbe-pxelinux,tag:!netbe-efi,pxelinux.0,,10.0.0.1",
+        "dhcp-match=set:netbe-efi-x64,option:client-arch,7",
+        "dhcp-boot=tag:netbe-pxelinux,tag:netbe-efi-x64,tag:!netbe-ipxe,shimx64.efi,,10.0.0.1",
+        "dhcp-boot=tag:netbe-pxelinux,tag:netbe-efi-arm64,tag:!netbe-ipxe,shimaa64.efi,,10.0.0.1",
+        "dhcp-boot=tag:netbe-pxelinux,tag:netbe-efi,tag:netbe-ipxe,netbe.ipxe,,10.0.0.1",
         "dhcp-option=tag:netbe,option:server-ip-address,10.0.0.1",
     ] {
         assert!(active(&none).contains(&line), "{line}\n{none}");
@@ -134,7 +145,7 @@ fn hosts() {
         (
             "web",
             vec![mac, "02:00:00:00:00:01"],
-            Some(Loader::Pxelinux),
+            Some(Loader::GrubEfi),
             Some(Ipv4Addr::new(10, 0, 0, 5)),
             "dhcp-host=dc:a6:32:01:02:03,02:00:00:00:00:01,id:*,set:netbe,set:netbe-pxelinux,10.0.0.5,web\n",
         ),

@@ -1,0 +1,149 @@
+use super::pxelinux::{APPEND, binaries, debian};
+use super::*;
+
+fn programs(names: &[&'static str]) -> Vec<Program> {
+    let program = |name: &&'static str| Program {
+        name,
+        bytes: format!("the program {name}").into_bytes(),
+    };
+    names.iter().map(program).collect()
+}
+
+const SIGNED: [&str; 2] = ["shimx64.efi", "grubx64.efi"];
+
+fn wanting(loader: Option<Loader>, programs: Vec<Program>) -> Want<'static> {
+    Want {
+        programs,
+        ..want(loader)
+    }
+}
+
+#[test]
+fn uefi_reads_what_the_menu_says() {
+    let (mut boot, mut root) = debian();
+    let own = "search --fs-uuid 1234\n";
+    boot.insert("grub/grub.cfg".into(), own.into());
+    let wanted = wanting(Some(Loader::GrubEfi), programs(&SIGNED));
+    let planned = apply(&mut boot, &root, &wanted);
+    assert_eq!(planned.loader, Loader::GrubEfi);
+    assert_eq!(planned.notes, Vec::<String>::new());
+    let origin = "# made by netbe for nog/first from pxelinux.cfg/default, whose APPEND holds the arguments\n";
+    assert_eq!(
+        content(&boot, "grub/netbe.cfg"),
+        format!(
+            "{origin}set timeout=1\nmenuentry nog/first {{\n  linux /vmlinuz-6.1.0-32-amd64 console=ttyS0,115200n8 {APPEND} \
+             BOOTIF=01-$net_default_mac\n  initrd /initrd.img-6.1.0-32-amd64\n}}\n"
+        )
+    );
+    assert_eq!(
+        content(&boot, "netbe.ipxe"),
+        format!(
+            "#!ipxe\n{origin}kernel vmlinuz-6.1.0-32-amd64 console=ttyS0,115200n8 {APPEND} BOOTIF=01-${{netX/mac:hexhyp}} \
+             initrd=initrd.img-6.1.0-32-amd64\ninitrd initrd.img-6.1.0-32-amd64\nboot\n"
+        )
+    );
+    assert_eq!(content(&boot, "grub/grub.cfg"), own);
+    mount_boot(&mut root, "/boot");
+    let none: Vec<String> = Vec::new();
+    assert_eq!(reasons(&boot, &root, &wanted, "/boot"), none);
+    assert_eq!(recognise(&boot), Some(Loader::GrubEfi));
+    assert_eq!(apply(&mut boot, &root, &wanted).writes, Vec::new());
+
+    let menu = content(&boot, "pxelinux.cfg/default").replace("console=ttyS0", "console=tty0");
+    boot.insert("pxelinux.cfg/default".into(), menu.into_bytes());
+    let found = reasons(&boot, &root, &wanted, "/boot");
+    assert_eq!(found.len(), 2, "{found:#?}");
+    assert!(
+        found[0].contains("grub/netbe.cfg, which UEFI firmware boots by, says something else"),
+        "{found:#?}"
+    );
+    boot.remove("netbe.ipxe");
+    let found = reasons(&boot, &root, &wanted, "/boot");
+    assert!(
+        found[1].contains("netbe.ipxe, which UEFI firmware boots by, is missing"),
+        "{found:#?}"
+    );
+    let renewed = apply(&mut boot, &root, &wanted);
+    assert_eq!(renewed.writes.len(), 2);
+    assert_eq!(reasons(&boot, &root, &wanted, "/boot"), none);
+}
+
+#[test]
+fn one_of_bios_and_uefi_is_enough_where_neither_is_asked_for() {
+    for (loader, given, missing) in [
+        (None, &[][..], Some("pxelinux.0")),
+        (None, &SIGNED[..], None),
+        (None, &["snponly.efi"][..], None),
+        // One of the two is of no use.
+        (None, &SIGNED[..1], Some("pxelinux.0")),
+        (
+            Some(Loader::GrubEfi),
+            &[][..],
+            Some("shimx64.efi and grubx64.efi"),
+        ),
+        (Some(Loader::GrubEfi), &["snponly.efi"][..], None),
+        (Some(Loader::Pxelinux), &SIGNED[..], Some("pxelinux.0")),
+    ] {
+        let (mut boot, mut root) = debian();
+        mount_boot(&mut root, "/boot");
+        let wanted = wanting(loader, programs(given));
+        apply(&mut boot, &root, &wanted);
+        let found = reasons(&boot, &root, &wanted, "/boot");
+        match missing {
+            None => assert_eq!(found, Vec::<String>::new(), "{loader:?} {given:?}"),
+            Some(name) => assert!(
+                found.iter().any(|why| why.contains(name)),
+                "{loader:?} {given:?} {found:?}"
+            ),
+        }
+    }
+    // Both, where both are there.
+    let (mut boot, mut root) = debian();
+    mount_boot(&mut root, "/boot");
+    let wanted = wanting(None, [binaries(), programs(&SIGNED)].concat());
+    assert_eq!(apply(&mut boot, &root, &wanted).loader, Loader::Pxelinux);
+    assert_eq!(
+        reasons(&boot, &root, &wanted, "/boot"),
+        Vec::<String>::new()
+    );
+    boot.remove("grub/netbe.cfg");
+    assert_eq!(reasons(&boot, &root, &wanted, "/boot").len(), 1);
+}
+
+#[test]
+fn arguments_arrive_as_the_kernel_would_read_them() {
+    for (append, in_grub) in [
+        ("quiet", "quiet"),
+        ("initrd=a,b quiet", "quiet"),
+        ("dyndbg=\"file x +p\" quiet", "'dyndbg=file x +p' quiet"),
+        ("a=$b c=d;e f='g'", r"'a=$b' 'c=d;e' 'f='\''g'\'''"),
+    ] {
+        let loads = crate::boot::pxelinux::Loads {
+            kernel: "a b".into(),
+            initramfs: vec![],
+            append: append.into(),
+            configuration: None,
+            added: 0,
+            tree: None,
+            overlays: vec![],
+            tree_dir: None,
+            faults: vec![],
+            notes: vec![],
+        };
+        let [(_, grub), (_, ipxe)] = crate::boot::uefi::configurations("nog/a", &loads);
+        let line = format!("  linux '/a b' {in_grub}\n}}\n");
+        assert!(grub.contains(&line), "{grub}");
+        assert!(!ipxe.contains("initrd"), "{ipxe}");
+    }
+}
+
+#[test]
+fn programs_for_another_processor_are_not_asked_for() {
+    let (mut boot, mut root) = debian();
+    root.insert("usr/bin/sh".into(), elf(243));
+    let wanted = wanting(Some(Loader::GrubEfi), Vec::new());
+    apply(&mut boot, &root, &wanted);
+    let found = reasons(&boot, &root, &wanted, "/boot");
+    let why = "loader=grub-efi is for x86_64 and aarch64";
+    assert!(found.iter().any(|one| one.contains(why)), "{found:#?}");
+}

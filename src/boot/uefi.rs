@@ -1,0 +1,230 @@
+//! What UEFI firmware boots where a BIOS boots PXELINUX: Debian's signed shim and GRUB, or iPXE.
+//!
+//! Their configurations are made from what the menu's default label loads, so that a command line stands in one place.
+//! GRUB asks for `grub/grub.cfg`, which a system's own update-grub(8) writes for its disk: the TFTP server answers with
+//! [`GRUB_CONFIG`]. Pure. Not for the menu, nor for which of the two a machine is told to start.
+
+use super::arch::{self, Arch};
+use super::files::{BootFiles, is_there};
+use super::pxelinux::Loads;
+use super::spec::Program;
+
+/// GRUB's configuration in the boot half, and the name it asks for.
+pub(crate) const GRUB_CONFIG: &str = "grub/netbe.cfg";
+/// The name under which GRUB's network image asks for its configuration (its prefix is `/grub`).
+pub(crate) const GRUB_ASKS_FOR: &str = "grub/grub.cfg";
+/// iPXE's script.
+pub(crate) const IPXE_SCRIPT: &str = "netbe.ipxe";
+
+/// A program that firmware starts, with the places where distributions' packages have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EfiProgram {
+    /// Its name in the boot half: shim asks for GRUB by that.
+    pub name: &'static str,
+    /// Paths in a root, without the leading slash, the first that is there counts.
+    pub sources: &'static [&'static str],
+}
+
+/// The programs for one architecture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct EfiPrograms {
+    /// shim, and GRUB with its own signature, which only make sense together.
+    pub signed: [EfiProgram; 2],
+    /// iPXE, which uses the firmware's network driver.
+    pub ipxe: EfiProgram,
+}
+
+const X86_64: EfiPrograms = EfiPrograms {
+    signed: [
+        EfiProgram {
+            name: "shimx64.efi",
+            sources: &[
+                "usr/lib/shim/shimx64.efi.signed.latest",
+                "usr/lib/shim/shimx64.efi.signed",
+            ],
+        },
+        EfiProgram {
+            name: "grubx64.efi",
+            sources: &["usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed"],
+        },
+    ],
+    ipxe: EfiProgram {
+        name: "snponly.efi",
+        sources: &[
+            "usr/lib/ipxe/snponly.efi",
+            "usr/share/ipxe/ipxe-snponly-x86_64.efi",
+            "usr/share/ipxe/snponly.efi",
+        ],
+    },
+};
+
+const AARCH64: EfiPrograms = EfiPrograms {
+    signed: [
+        EfiProgram {
+            name: "shimaa64.efi",
+            sources: &[
+                "usr/lib/shim/shimaa64.efi.signed.latest",
+                "usr/lib/shim/shimaa64.efi.signed",
+            ],
+        },
+        EfiProgram {
+            name: "grubaa64.efi",
+            sources: &["usr/lib/grub/arm64-efi-signed/grubnetaa64.efi.signed"],
+        },
+    ],
+    ipxe: EfiProgram {
+        name: "snponlyaa64.efi",
+        sources: &[
+            "usr/lib/ipxe/arm64-efi/snponly.efi",
+            "usr/share/ipxe/arm64-efi/snponly.efi",
+        ],
+    },
+};
+
+impl EfiPrograms {
+    /// Returns those for a root; `None` where UEFI firmware starts nothing of its architecture.
+    pub fn of(root: &dyn BootFiles) -> Option<Self> {
+        match arch::of_root(root)? {
+            Arch::X86_64 => Some(X86_64),
+            Arch::Aarch64 => Some(AARCH64),
+            _ => None,
+        }
+    }
+
+    /// Returns whether a boot half has something that UEFI firmware starts.
+    pub(crate) fn is_there(&self, boot: &dyn BootFiles) -> bool {
+        self.are_in(boot, &[])
+    }
+
+    /// Returns whether it has that once these programs are put there.
+    pub(crate) fn are_in(&self, boot: &dyn BootFiles, more: &[Program]) -> bool {
+        let has = |one: &EfiProgram| {
+            more.iter().any(|program| program.name == one.name) || is_there(boot, one.name)
+        };
+        self.signed.iter().all(has) || has(&self.ipxe)
+    }
+}
+
+/// Returns the file that answers a request, where that is another one.
+pub fn served_as(file: &str) -> Option<&'static str> {
+    (file == GRUB_ASKS_FOR).then_some(GRUB_CONFIG)
+}
+
+/// Returns the program that UEFI firmware starts beside another DHCP server, if a boot half has others only.
+pub fn lacks_ipxe(boot: &dyn BootFiles) -> Option<&'static str> {
+    let lacks = |programs: &&EfiPrograms| {
+        programs.signed.iter().all(|one| is_there(boot, one.name))
+            && !is_there(boot, programs.ipxe.name)
+    };
+    let programs = [&X86_64, &AARCH64].into_iter().find(lacks)?;
+    Some(programs.ipxe.name)
+}
+
+/// Returns whether a boot half is for UEFI firmware alone: it has its programs, and none of a BIOS.
+pub(crate) fn is_one(boot: &dyn BootFiles, names: &[String]) -> bool {
+    let has = |name: &str| names.iter().any(|n| n == name);
+    !has(super::pxelinux::PROGRAMS[0])
+        && [X86_64, AARCH64]
+            .iter()
+            .any(|programs| programs.is_there(boot))
+}
+
+/// Returns the configurations, each with its path.
+///
+/// `name` is the environment's. What IPAPPEND 2 adds, GRUB and iPXE add too: the card that was booted from.
+pub(crate) fn configurations(name: &str, loads: &Loads) -> [(&'static str, String); 2] {
+    let adds_card = loads.added & 2 != 0;
+    [
+        (GRUB_CONFIG, grub(name, loads, adds_card)),
+        (IPXE_SCRIPT, ipxe(name, loads, adds_card)),
+    ]
+}
+
+/// Returns the first line of both.
+fn origin(name: &str) -> String {
+    format!(
+        "{}{name} from pxelinux.cfg/default, whose APPEND holds the arguments",
+        super::pxelinux::MADE_BY
+    )
+}
+
+fn grub(name: &str, loads: &Loads, adds_card: bool) -> String {
+    let mut words: Vec<String> = arguments(&loads.append)
+        // GRUB quotes an argument with blanks by itself, and would escape a quote, which the kernel does not understand.
+        .map(|token| quoted(&token.replace('"', "")))
+        .collect();
+    if adds_card {
+        words.push("BOOTIF=01-$net_default_mac".to_string());
+    }
+    let mut text = format!(
+        "{}\nset timeout=1\nmenuentry {} {{\n  linux {} {}\n",
+        origin(name),
+        quoted(name),
+        path(&loads.kernel),
+        words.join(" ")
+    );
+    if !loads.initramfs.is_empty() {
+        let files: Vec<String> = loads.initramfs.iter().map(|file| path(file)).collect();
+        text.push_str(&format!("  initrd {}\n", files.join(" ")));
+    }
+    text.push_str("}\n");
+    text
+}
+
+fn ipxe(name: &str, loads: &Loads, adds_card: bool) -> String {
+    let mut words: Vec<String> = arguments(&loads.append).map(str::to_string).collect();
+    if adds_card {
+        words.push("BOOTIF=01-${netX/mac:hexhyp}".to_string());
+    }
+    // The kernel's EFI stub finds by these names what iPXE has loaded.
+    let base = |file: &String| file.rsplit('/').next().unwrap_or_default().to_string();
+    words.extend(
+        loads
+            .initramfs
+            .iter()
+            .map(|f| format!("initrd={}", base(f))),
+    );
+    let mut text = format!(
+        "#!ipxe\n{}\nkernel {} {}\n",
+        origin(name),
+        loads.kernel,
+        words.join(" ")
+    );
+    for file in &loads.initramfs {
+        text.push_str(&format!("initrd {file}\n"));
+    }
+    text.push_str("boot\n");
+    text
+}
+
+/// Returns the arguments of the kernel in an APPEND, without the initramfs that PXELINUX takes from there.
+fn arguments(append: &str) -> impl Iterator<Item = &str> {
+    tokens(append)
+        .into_iter()
+        .filter(|token| !token.starts_with("initrd="))
+}
+
+/// Splits at blanks that no double quote protects, as the kernel does.
+fn tokens(line: &str) -> Vec<&str> {
+    let mut is_quoted = false;
+    line.split(|c: char| {
+        is_quoted ^= c == '"';
+        c.is_whitespace() && !is_quoted
+    })
+    .filter(|token| !token.is_empty())
+    .collect()
+}
+
+/// Returns a file's path from the TFTP root, which is the boot half.
+fn path(file: &str) -> String {
+    quoted(&format!("/{}", file.trim_start_matches('/')))
+}
+
+/// Returns a word as GRUB's shell reads it as one.
+fn quoted(word: &str) -> String {
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"_-./:=,+@%".contains(&b);
+    match !word.is_empty() && word.bytes().all(is_plain) {
+        true => word.to_string(),
+        false => format!("'{}'", word.replace('\'', "'\\''")),
+    }
+}

@@ -1,0 +1,81 @@
+//! Verifies what UEFI firmware starts beside a menu, and that it is told the same as the menu.
+
+use crate::boot::files::{BootFiles, is_there, text};
+use crate::boot::pxelinux::{self, Loads};
+use crate::boot::spec::Loader;
+use crate::boot::uefi::{self, EfiPrograms};
+use crate::fs::server_packages;
+
+/// What a boot half has for UEFI firmware.
+pub(super) struct Uefi {
+    /// The programs for its architecture.
+    programs: Option<EfiPrograms>,
+    is_there: bool,
+    /// What the property `loader` says.
+    loader: Option<Loader>,
+}
+
+impl Uefi {
+    pub(super) fn new(boot: &dyn BootFiles, root: &dyn BootFiles, loader: Option<Loader>) -> Self {
+        let programs = EfiPrograms::of(root);
+        Self {
+            is_there: programs.is_some_and(|programs| programs.is_there(boot)),
+            programs,
+            loader,
+        }
+    }
+
+    /// Returns the reason if they are wanted and missing.
+    pub(super) fn missing(&self) -> Option<String> {
+        if self.loader != Some(Loader::GrubEfi) || self.is_there {
+            return None;
+        }
+        let Some(programs) = self.programs else {
+            return Some("loader=grub-efi is for x86_64 and aarch64, and the programs in the root are for another processor".to_string());
+        };
+        let [shim, grub] = programs.signed;
+        Some(format!(
+            "{} and {}, which UEFI firmware starts, are not in the boot folder: install them in the environment or on this server ({})",
+            shim.name,
+            grub.name,
+            server_packages::install(shim.name)
+        ))
+    }
+
+    /// Returns whether no BIOS need find anything beside them.
+    pub(super) fn stands_alone(&self, boot: &dyn BootFiles) -> bool {
+        match self.loader {
+            Some(Loader::GrubEfi) => true,
+            Some(_) => false,
+            // With one of the two, a BIOS was meant.
+            None => self.is_there && !pxelinux::PROGRAMS.iter().any(|name| is_there(boot, name)),
+        }
+    }
+
+    /// Returns what differs from the menu, a sentence each.
+    pub(super) fn faults(&self, boot: &dyn BootFiles, name: &str, loads: &Loads) -> Vec<String> {
+        if !self.is_there || self.loader == Some(Loader::Pxelinux) {
+            return Vec::new();
+        }
+        let node = name.split('/').next().unwrap_or_default();
+        let mut faults = Vec::new();
+        for (path, wanted) in uefi::configurations(name, loads) {
+            match text(boot, path) {
+                Ok(Some(found)) if found == wanted => {}
+                Ok(found) => {
+                    let is = match found {
+                        Some(_) => {
+                            "says something else than pxelinux.cfg/default, from which it is made"
+                        }
+                        None => "is missing, which is made from pxelinux.cfg/default",
+                    };
+                    faults.push(format!(
+                        "{path}, which UEFI firmware boots by, {is}: netbe set --existing {node}"
+                    ));
+                }
+                Err(e) => faults.push(format!("{path} cannot be read: {e}")),
+            }
+        }
+        faults
+    }
+}

@@ -1,0 +1,88 @@
+//! PCs with UEFI firmware: with Secure Boot by shim and GRUB, and by iPXE beside somebody else's DHCP server.
+
+use crate::child::{self, EndedChild};
+use crate::scene::Scene;
+use crate::server::Server;
+use crate::systems;
+
+const MAC: &str = "52:54:00:75:65:66";
+
+/// Brings in a Debian whose own packages have the signed loaders.
+fn bring_in_debian(server: &Server) {
+    server.bring_in_debian();
+    let loaders = systems::signed_loaders();
+    server.ok(&format!(
+        "cp -r {}/usr /srv/netbe/nodes/debian/active/root/",
+        loaders.display()
+    ));
+    server.ok("netbe set cmdline=console=ttyS0");
+}
+
+#[test]
+fn secure_boot_accepts_what_it_starts_through_upgrade_trial_and_rollback() {
+    let loaders = systems::signed_loaders();
+    assert!(loaders.is_dir());
+    let scene = Scene::new("uefi");
+    let server = &scene.server;
+    bring_in_debian(server);
+    server.create(&format!("nog/first --mac {MAC}"));
+    let machine = scene.machine("nog", MAC);
+    let mut nog = machine.power_on_uefi(true);
+    nog.wait_until_up();
+    assert_eq!(nog.environment(), "first");
+    assert!(nog.ok("dmesg").contains("Secure boot enabled"));
+    assert!(
+        nog.ok("cat /proc/cmdline")
+            .contains(&format!("BOOTIF=01-{MAC}"))
+    );
+
+    server.offer_greeting("2.0");
+    server.ok("netbe upgrade --node nog --name second");
+    server.ok("netbe activate --try nog");
+    nog.restart();
+    let said = nog.wait_until_up();
+    assert!(said.contains("This is nog, environment second, greeting 2.0."));
+    server.wait_until_active("nog", "second");
+    server.ok("netbe rollback nog");
+    nog.restart();
+    nog.wait_until_up();
+    assert_eq!(nog.environment(), "first");
+    server.ok("netbe publish && netbe check");
+}
+
+#[test]
+fn beside_another_dhcp_server_ipxe_boots_what_is_active() {
+    systems::signed_loaders();
+    let scene = Scene::new("uefi_proxy");
+    let server = &scene.server;
+    bring_in_debian(server);
+    server.ok("netbe set dhcp=proxy");
+    server.create(&format!("nog/first --mac {MAC}"));
+    let mut another = child::command("dnsmasq");
+    another.args([
+        "--keep-in-foreground",
+        "--conf-file=/dev/null",
+        "--port=0",
+        "--interface=shared",
+        "--bind-interfaces",
+        "--dhcp-range=10.77.0.50,10.77.0.60,255.255.255.0",
+        "--dhcp-authoritative",
+        "--pid-file=",
+        "--user=root",
+        "--dhcp-leasefile=/dev/null",
+    ]);
+    let _another = EndedChild::start(&mut another);
+
+    let mut nog = scene.machine("nog", MAC).power_on_uefi(false);
+    nog.wait_until_up();
+    assert_eq!(nog.environment(), "first");
+    assert!(nog.ok("cat /proc/cmdline").contains("BOOTIF=01-"));
+    server.ok("netbe create nog/second");
+    server.ok("netbe activate --once nog/second");
+    nog.restart();
+    nog.wait_until_up();
+    assert_eq!(nog.environment(), "second");
+    nog.restart();
+    nog.wait_until_up();
+    assert_eq!(nog.environment(), "first");
+}
