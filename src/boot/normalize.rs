@@ -15,6 +15,7 @@ use super::pxelinux::boots::{self, Reader};
 use super::pxelinux::{self, MADE_BY};
 use super::rpi;
 use super::spec::Loader;
+use super::uefi;
 
 /// A text without what is specific to its environment.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -142,6 +143,10 @@ pub fn settings(boot: &dyn BootFiles) -> io::Result<Vec<(String, Separated)>> {
         if let Some(text) = text(boot, &file)? {
             found.push((file, split_menu(&text, Reader::of(boot, None))));
         }
+    }
+    // What says the same as the menu has nothing of its own.
+    for file in uefi::made(boot)? {
+        found.push((file.to_string(), Separated::default()));
     }
     Ok(found)
 }

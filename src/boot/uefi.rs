@@ -4,9 +4,11 @@
 //! GRUB asks for `grub/grub.cfg`, which a system's own update-grub(8) writes for its disk: the TFTP server answers with
 //! [`GRUB_CONFIG`]. Pure. Not for the menu, nor for which of the two a machine is told to start.
 
+use std::io;
+
 use super::arch::{self, Arch};
-use super::files::{BootFiles, is_there};
-use super::pxelinux::Loads;
+use super::files::{BootFiles, is_there, text};
+use super::pxelinux::{Loads, MADE_BY, PROGRAMS};
 use super::spec::Program;
 
 /// GRUB's configuration in the boot half, and the name it asks for.
@@ -123,10 +125,22 @@ pub fn lacks_ipxe(boot: &dyn BootFiles) -> Option<&'static str> {
 /// Returns whether a boot half is for UEFI firmware alone: it has its programs, and none of a BIOS.
 pub(crate) fn is_one(boot: &dyn BootFiles, names: &[String]) -> bool {
     let has = |name: &str| names.iter().any(|n| n == name);
-    !has(super::pxelinux::PROGRAMS[0])
+    !has(PROGRAMS[0])
         && [X86_64, AARCH64]
             .iter()
             .any(|programs| programs.is_there(boot))
+}
+
+/// Returns which configurations of a boot half netbe made.
+pub(crate) fn made(boot: &dyn BootFiles) -> io::Result<Vec<&'static str>> {
+    let mut made = Vec::new();
+    for file in [GRUB_CONFIG, IPXE_SCRIPT, GRUB_ASKS_FOR] {
+        let text = text(boot, file)?.unwrap_or_default();
+        if text.lines().take(2).any(|line| line.starts_with(MADE_BY)) {
+            made.push(file);
+        }
+    }
+    Ok(made)
 }
 
 /// Returns the configurations, each with its path.
@@ -144,7 +158,7 @@ pub(crate) fn configurations(name: &str, loads: &Loads) -> [(&'static str, Strin
 fn origin(name: &str) -> String {
     format!(
         "{}{name} from pxelinux.cfg/default, whose APPEND holds the arguments",
-        super::pxelinux::MADE_BY
+        MADE_BY
     )
 }
 

@@ -49,6 +49,13 @@ fn uefi_reads_what_the_menu_says() {
     assert_eq!(recognise(&boot), Some(Loader::GrubEfi));
     assert_eq!(apply(&mut boot, &root, &wanted).writes, Vec::new());
 
+    let made = crate::boot::normalize::settings(&boot).unwrap();
+    for file in ["grub/netbe.cfg", "netbe.ipxe"] {
+        let of_it = made.iter().find(|(name, _)| name == file).unwrap();
+        assert_eq!(of_it.1.rest, "");
+    }
+    assert!(made.iter().all(|(name, _)| name != "grub/grub.cfg"));
+
     let menu = content(&boot, "pxelinux.cfg/default").replace("console=ttyS0", "console=tty0");
     boot.insert("pxelinux.cfg/default".into(), menu.into_bytes());
     let found = reasons(&boot, &root, &wanted, "/boot");

@@ -107,7 +107,11 @@ fn a_range_gives_addresses_and_boot_files() {
         (u_boot.boot_file().as_str(), u_boot.next_server),
         ("pxelinux.0", server)
     );
-    assert_eq!(network.offered(UEFI).boot_file(), "");
+    let uefi = network.offered(UEFI);
+    assert_eq!(
+        (uefi.boot_file().as_str(), uefi.next_server),
+        ("shimx64.efi", server)
+    );
     let pi = network.offered(PI);
     assert_eq!(pi.address, Ipv4Addr::new(192, 0, 2, 51));
     assert!(is_told(&pi, PI_BOOT), "{pi:?}");
