@@ -156,10 +156,7 @@ pub(crate) fn configurations(name: &str, loads: &Loads) -> [(&'static str, Strin
 
 /// Returns the first line of both.
 fn origin(name: &str) -> String {
-    format!(
-        "{}{name} from pxelinux.cfg/default, whose APPEND holds the arguments",
-        MADE_BY
-    )
+    format!("{MADE_BY}{name} from pxelinux.cfg/default, whose APPEND holds the arguments")
 }
 
 fn grub(name: &str, loads: &Loads, adds_card: bool) -> String {
