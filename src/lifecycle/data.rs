@@ -295,7 +295,7 @@ pub(super) fn of_new_node(
 /// Returns why an environment cannot give the content of a path, a sentence.
 fn obstacle(env: &Environment, path: &DataPath) -> Result<Option<String>> {
     let root = Tree::open(&env.root())?;
-    if let Some(why) = data_store::obstacle(&root, path) {
+    if let Some(why) = data_store::obstacle(&root, path)? {
         return Ok(Some(why));
     }
     let fstab = root.read_text("etc/fstab")?.unwrap_or_default();

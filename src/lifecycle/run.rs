@@ -106,7 +106,7 @@ fn perform(
     let mut after = record.clone();
     let wanted = Wanted::new(&pool, &node.name, &node.record, &env.name, &record)?.in_place();
     boot_config::write(&wanted, &env.root(), &env.boot(), &mut after)?;
-    after.would_not_boot = wanted.reasons_against(&env.root(), &env.boot())?;
+    after.would_not_boot = wanted.reasons_to_record(&env.root(), &env.boot())?;
     // All its writes are durable, not only those it synced.
     subvolume::sync(&env.root()).context("making the changes durable")?;
     env.store(&lock, &after, atomic::Durable::AtOnce)?;

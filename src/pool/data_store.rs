@@ -70,16 +70,20 @@ pub fn unknown(node: &Node) -> io::Result<Vec<PathBuf>> {
 }
 
 /// Returns why a root cannot give the content of a path, a sentence.
-pub fn obstacle(root: &Tree, path: &DataPath) -> Option<String> {
+///
+/// # Errors
+/// If that cannot be determined.
+pub fn obstacle(root: &Tree, path: &DataPath) -> Result<Option<String>> {
     let flags = OFlag::O_PATH | OFlag::O_DIRECTORY;
-    match root.open_path_without_links(Path::new(path.relative()), flags) {
-        Ok(_) => None,
-        Err(Errno::ENOENT) => Some(format!("there is no {path}")),
-        Err(Errno::ELOOP) => Some(format!("{path} is a link, or goes through one")),
-        Err(Errno::ENOTDIR) => Some(format!("{path} is no directory, or goes through a link")),
-        Err(Errno::EXDEV) => Some(format!("another filesystem is mounted at {path} or above")),
-        Err(e) => Some(format!("{path} cannot be read: {e}")),
-    }
+    let why = match root.open_path_without_links(Path::new(path.relative()), flags) {
+        Ok(_) => return Ok(None),
+        Err(Errno::ENOENT) => format!("there is no {path}"),
+        Err(Errno::ELOOP) => format!("{path} is a link, or goes through one"),
+        Err(Errno::ENOTDIR) => format!("{path} is no directory, or goes through a link"),
+        Err(Errno::EXDEV) => format!("another filesystem is mounted at {path} or above"),
+        Err(e) => return Err(e).with_context(|| format!("reading {path}")),
+    };
+    Ok(Some(why))
 }
 
 /// Makes subvolumes in `to` with what a root half has at these paths; extents are shared. Returns notes, a sentence each.

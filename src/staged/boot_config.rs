@@ -179,7 +179,7 @@ impl Wanted {
 
     /// Returns why a root cannot mount the data of its node, whatever its fstab says, a sentence each.
     pub fn obstacles(&self, root: &Path) -> Result<Vec<String>> {
-        Ok(data::obstacles(&Tree::open(root)?, &self.data))
+        data::obstacles(&Tree::open(root)?, &self.data)
     }
 
     fn for_boot(&self, programs: Vec<Program>) -> Want<'_> {

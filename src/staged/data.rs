@@ -118,13 +118,13 @@ pub(super) fn reasons(root: &dyn BootFiles, mounts: &[DataMount], name: &str) ->
 }
 
 /// Returns what in a root is in the way of mounting these, a sentence each.
-pub(super) fn obstacles(root: &Tree, mounts: &[DataMount]) -> Vec<String> {
-    let paths = mounts.iter().filter_map(|mount| mount.path.parse().ok());
-    let of_paths = paths.filter_map(|path| {
+pub(super) fn obstacles(root: &Tree, mounts: &[DataMount]) -> Result<Vec<String>> {
+    let mut of_paths = Vec::new();
+    for path in mounts.iter().filter_map(|mount| mount.path.parse().ok()) {
         let why = data_store::obstacle(root, &path)?;
         // Its mount point is made.
-        (!why.starts_with("there is no")).then_some(why)
-    });
+        of_paths.extend(why.filter(|why| !why.starts_with("there is no")));
+    }
     let fstab = text(root, FSTAB);
     let others = mounts.iter().filter_map(|DataMount { path, .. }| {
         let entry = mounted_below(&fstab, path)?;
@@ -133,7 +133,7 @@ pub(super) fn obstacles(root: &Tree, mounts: &[DataMount]) -> Vec<String> {
     });
     let helper = install_helper(root).filter(|_| !mounts.is_empty());
     let helper = helper.map(|_| "it has no mount.nfs, which mounts the data".to_string());
-    of_paths.chain(others).chain(helper).collect()
+    Ok(of_paths.into_iter().chain(others).chain(helper).collect())
 }
 
 /// Returns the command that installs `mount.nfs` in a root, to be run in its environment; `None` where it has it.

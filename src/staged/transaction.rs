@@ -229,7 +229,7 @@ impl StagedEnvironment {
         let mut own = content.record;
         let wanted = Wanted::new(pool, node, record, &self.env, &content.before)?;
         notes.extend(boot_config::write(&wanted, &root, &boot, &mut own)?);
-        let reasons = wanted.reasons_against_new(&root, &boot)?;
+        let reasons = wanted.reasons_to_record(&root, &boot)?;
         self.target().refuse(&reasons)?;
         let mut warnings: Vec<String> = reasons
             .iter()

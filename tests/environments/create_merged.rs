@@ -117,6 +117,23 @@ fn what_both_changed_is_decided_before_it_is_booted() {
 }
 
 #[test]
+fn what_would_not_boot_with_the_changes_is_not_made_to_be_booted() {
+    let pool = pool();
+    fs::remove_dir_all(at(&pool, "nog/a", "usr/lib/modules")).unwrap();
+    for how in ["-a", "--try"] {
+        let said = pool
+            .netbe()
+            .run(&format!("create nog/b --from base --merge {how}"));
+        assert_eq!(said.status, 3, "{said:#?}");
+        assert!(said.stderr.contains("no modules for it"), "{said:#?}");
+        assert_eq!(pool.names("nog"), ["a"], "{said:#?}");
+    }
+    pool.netbe().run("create nog/b --from base --merge");
+    assert_eq!(pool.names("nog"), ["a", "b"]);
+    assert_eq!(pool.active("nog"), "a");
+}
+
+#[test]
 fn a_node_that_changed_nothing_gets_the_system_alone() {
     let pool = pool();
     pool.netbe().ok("create werda/a --from base/stock");

@@ -83,7 +83,7 @@ impl Search<'_> {
         let tree = Tree::open(self.root)?;
         for (data, of_first) in self.used()? {
             // A place that is no directory any more says nothing about the data.
-            if data_store::obstacle(&tree, &data.path).is_some() {
+            if data_store::obstacle(&tree, &data.path)?.is_some() {
                 continue;
             }
             let subvolume = data_store::subvolume_of(self.node, &data.path);

@@ -158,14 +158,14 @@ pub(in crate::lifecycle) fn write_data(
     let mut record = env.record_for_change()?;
     let wanted = Wanted::new(pool, &node.name, &node.record, &env.name, &record)?;
     if let [first, ..] = wanted.obstacles(&env.root())?.as_slice() {
-        record.would_not_boot = wanted.reasons_against(&env.root(), &env.boot())?;
+        record.would_not_boot = wanted.reasons_to_record(&env.root(), &env.boot())?;
         env.store(&lock, &record, Durable::AtOnce)?;
         return Err(Failure::refused(first)
             .hint(format!("netbe check {}", node.name))
             .into());
     }
     let changed = wanted.write_data(&env.root())?;
-    let reasons = wanted.reasons_against(&env.root(), &env.boot())?;
+    let reasons = wanted.reasons_to_record(&env.root(), &env.boot())?;
     if record.would_not_boot != reasons {
         record.would_not_boot = reasons;
         env.store(&lock, &record, Durable::WithNextSync)?;
@@ -246,7 +246,7 @@ fn write(pool: &Pool, node: &NodeName, env: &EnvName, mode: Mode) -> Result<Vec<
     let (root, boot) = (env.root(), env.boot());
     let wanted = wanted(pool, &node, &env, &record)?;
     let notes = boot_config::write(&wanted, &root, &boot, &mut record)?;
-    let reasons = wanted.reasons_against(&root, &boot)?;
+    let reasons = wanted.reasons_to_record(&root, &boot)?;
     let mut warnings: Vec<String> = notes.iter().map(|note| format!("{env}: {note}")).collect();
     if !node.is_template() {
         let told = |reason| format!("{env} would not boot: {reason}");

@@ -24,11 +24,11 @@ impl Wanted {
         Ok(reasons)
     }
 
-    /// Returns the reasons why halves that were just made would not boot as wanted, a sentence each.
+    /// Returns the reasons why halves that were just written would not boot as wanted, a sentence each, for their record.
     ///
     /// # Errors
-    /// When they cannot be read: of what nobody could look at, nothing is made.
-    pub fn reasons_against_new(&self, root: &Path, boot: &Path) -> Result<Vec<String>> {
+    /// When they cannot be read: of what nobody could look at, nothing is made, and nothing is recorded.
+    pub fn reasons_to_record(&self, root: &Path, boot: &Path) -> Result<Vec<String>> {
         let (root, boot) = (Tree::open(root)?, Tree::open(boot)?);
         self.read_by(self.verify(&root, &boot)?)
     }
@@ -99,6 +99,6 @@ impl Wanted {
         let is_of_data =
             |reason: &String| crate::boot::data::reasons_against(&text, &[]).contains(reason);
         let others = without.reasons_against(root, boot)?;
-        Ok(others.iter().all(is_of_data) && data::obstacles(&tree, &self.data).is_empty())
+        Ok(others.iter().all(is_of_data) && data::obstacles(&tree, &self.data)?.is_empty())
     }
 }
