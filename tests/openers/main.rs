@@ -55,7 +55,7 @@ const OPEN: &str = "reads the names of a directory that is open";
 /// File, way, how often, and why that is safe.
 const ALLOWED: &[(&str, &str, usize, &str)] = &[
     ("lifecycle/import/unpack/file.rs", "File::options(", 1, NEW),
-    ("staged/pxe_binaries.rs", "fs::read(", 1, SERVERS),
+    ("staged/pc_programs.rs", "fs::read(", 1, SERVERS),
     (
         "lifecycle/export/target.rs",
         "File::options(",
