@@ -3,7 +3,8 @@
 //! Pure text. The node writes to the root it booted from, so no server listens and no key is needed. The report is
 //! checked for form only, and trusted for that node only.
 
-use super::rpi::Model;
+use super::model::Model;
+use super::rpi;
 
 /// The unit's path in a root half.
 pub const UNIT: &str = "etc/systemd/system/netbe-report.service";
@@ -72,7 +73,8 @@ pub fn parse(text: &str) -> Option<Report> {
         kernel: value("kernel").filter(plain).map(str::to_string),
         model: value("model")
             // A string of a device tree ends with it.
-            .and_then(|text| Model::of_device_tree(text.trim_end_matches('\0'))),
+            .and_then(|text| rpi::Model::of_device_tree(text.trim_end_matches('\0')))
+            .map(Model::Pi),
     })
 }
 
@@ -88,7 +90,10 @@ mod tests {
         assert_eq!(report.kernel.as_deref(), Some("6.1.0-50-amd64"));
         assert_eq!(report.model, None);
         let text = format!("{text}model=Raspberry Pi 4 Model B Rev 1.4\0\n");
-        assert_eq!(parse(&text).unwrap().model, Some(Model::Pi4));
+        assert_eq!(
+            parse(&text).unwrap().model,
+            Some(Model::Pi(rpi::Model::Pi4))
+        );
         assert_eq!(parse("boot_id=a\nkernel=\u{1b}[2J\n").unwrap().kernel, None);
         for garbage in [
             "",

@@ -11,7 +11,7 @@ mod notes;
 
 use super::files::{BootFiles, Presence, is_there, presence, text};
 use config::Config;
-pub use model::Model;
+pub(crate) use model::Model;
 pub(crate) use notes::notes;
 
 /// The firmware's configuration file.

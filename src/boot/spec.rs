@@ -7,7 +7,7 @@ use std::net::Ipv4Addr;
 use std::str::FromStr;
 
 use super::ip::Ip;
-use super::rpi::Model;
+use super::model::Model;
 use crate::failure::Failure;
 
 /// The program that reads the boot files on the node.
@@ -109,7 +109,7 @@ pub struct Want<'a> {
     pub hostname: &'a str,
     /// The serial number of a Raspberry Pi, 8 hexadecimal digits, where it is known.
     pub serial: Option<&'a str>,
-    /// Which Raspberry Pi it is; `None` where that is not known.
+    /// Which machine it is; `None` where that is not known.
     pub model: Option<Model>,
     /// The loader; `None` to detect it from the boot files.
     pub loader: Option<Loader>,

@@ -131,6 +131,16 @@ pub(crate) fn is_one(boot: &dyn BootFiles, names: &[String]) -> bool {
             .any(|programs| programs.is_there(boot))
 }
 
+/// Returns whether a file is one of the programs.
+pub(crate) fn is_program(name: &str) -> bool {
+    [X86_64, AARCH64].iter().any(|programs| {
+        let [shim, grub] = programs.signed;
+        [shim, grub, programs.ipxe]
+            .iter()
+            .any(|one| one.name == name)
+    })
+}
+
 /// Returns which configurations of a boot half netbe made.
 pub(crate) fn made(boot: &dyn BootFiles) -> io::Result<Vec<&'static str>> {
     let mut made = Vec::new();

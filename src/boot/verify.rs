@@ -19,6 +19,7 @@ use super::files::{BootFiles, Presence, is_there, presence, text};
 use super::fstab;
 use super::initramfs::mounting;
 use super::kernel;
+use super::model::Model;
 use super::plan::{PXE_LIMIT, RPI_LIMIT, recognise};
 use super::pxelinux::{self, boots::Reader};
 use super::rpi;
@@ -156,7 +157,12 @@ fn rpi_ways(boot: &dyn BootFiles, want: &Want<'_>, reasons: &mut Vec<String>) ->
         Presence::Missing => reasons.push("config.txt is missing".to_string()),
         Presence::Unreadable(_) => {}
     }
-    let loads = |config: &rpi::config::Config| match want.model {
+    if let Some(pc) = want.model.filter(|model| model.pi().is_none()) {
+        reasons.push(format!(
+            "the boot folder is for Raspberry Pis, and not for a {pc}"
+        ));
+    }
+    let loads = |config: &rpi::config::Config| match want.model.and_then(Model::pi) {
         Some(model) => Ok(vec![rpi::loads_by(boot, config, model)?]),
         None => rpi::loads(boot, config),
     };
@@ -237,7 +243,7 @@ fn pxe_ways(
     want: &Want<'_>,
     reasons: &mut Vec<String>,
 ) -> Vec<Way> {
-    let uefi = uefi::Uefi::new(boot, root, want.loader);
+    let uefi = uefi::Uefi::new(boot, root, want);
     if let Some(missing) = uefi.missing() {
         reasons.push(missing);
     }
@@ -247,7 +253,7 @@ fn pxe_ways(
             .filter(|name| !is_there(boot, name));
         reasons.extend(
             missing.map(|name| format!(
-                "{name}, which a BIOS starts, is not in the boot folder (it comes from this server: {})",
+                "{name}, which a PC with a BIOS starts, is not in the boot folder (it comes from this server: {})",
                 server_packages::install("pxelinux.0")
             )),
         );

@@ -85,7 +85,7 @@ pub const ALL: &[Property] = &[
     Property {
         name: "model",
         help: "the machine, for which environments are verified",
-        value: "rpi1, rpi0, rpi2, rpi2-v1.2, rpi3, rpi3+, cm3, cm3+, rpi4, rpi400, cm4, cm4s, rpi5, rpi500, cm5",
+        value: "pc-bios, pc-efi, rpi1, rpi0, rpi2, rpi2-v1.2, rpi3, rpi3+, cm3, cm3+, rpi4, rpi400, cm4, cm4s, rpi5, rpi500, cm5",
         default: "known from its report or what it fetched",
         pool_wide: true,
         normalise: value::model,

@@ -3,7 +3,7 @@
 use std::fs;
 
 use crate::machine::{ADDRESS, STRANGER};
-use crate::support::{Pool, System};
+use crate::support::{MAC, Pool, System};
 
 const SERIAL: &str = "9ffefdef";
 const PI_4: [&str; 3] = ["start4.elf", "fixup4.dat", "bcm2711-rpi-4-b.dtb"];
@@ -25,8 +25,12 @@ fn pool() -> Pool {
 }
 
 fn fetch(pool: &Pool, client: &str, files: &[&str]) {
+    fetch_as(pool, SERIAL, client, files);
+}
+
+fn fetch_as(pool: &Pool, name: &str, client: &str, files: &[&str]) {
     for file in files {
-        let path = pool.at(&format!("tftp/{SERIAL}/{file}"));
+        let path = pool.at(&format!("tftp/{name}/{file}"));
         pool.netbe()
             .ok(&format!("transfer 9 {client} {}", path.display()));
     }
@@ -146,4 +150,51 @@ fn where_the_machine_is_not_known_it_is_told_and_not_refused() {
     }
     assert!(!pool.netbe().ok("status nog").contains("machine"));
     pool.assert_sound();
+}
+
+#[test]
+fn a_pc_is_known_by_the_program_that_it_fetched() {
+    let pool = Pool::with_template();
+    let shim = "usr/lib/shim/shimx64.efi.signed";
+    let grub = "usr/lib/grub/x86_64-efi-signed/grubnetx64.efi.signed";
+    for program in [shim, grub] {
+        let path = pool.half("base/stock", "root").join(program);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "of 15.8").unwrap();
+    }
+    pool.netbe().ok(&format!("create nog/a --mac {MAC}"));
+    pool.netbe().ok(&format!("set ip=dhcp,{ADDRESS} nog"));
+    let boot = |file: &str| fs::read_to_string(pool.half("nog/a", "boot").join(file)).unwrap();
+    assert_eq!(
+        (boot("shimx64.efi"), boot("grubx64.efi")),
+        ("of 15.8".into(), "of 15.8".into())
+    );
+    assert!(boot("grub/netbe.cfg").contains("nodes/nog/envs/a/root"));
+    pool.assert_sound();
+    // Its own newer one goes along.
+    fs::write(pool.half("nog/a", "root").join(shim), "of 15.9").unwrap();
+    pool.netbe().ok("create nog/b");
+    let newer = pool.half("nog/b", "boot").join("shimx64.efi");
+    assert_eq!(fs::read_to_string(newer).unwrap(), "of 15.9");
+
+    for file in ["grubx64.efi", "snponly.efi"] {
+        let _ = fs::remove_file(pool.half("nog/b", "boot").join(file));
+    }
+    // A BIOS may boot it.
+    pool.netbe().ok("activate nog/b");
+    pool.netbe().ok("activate nog/a");
+    let name = MAC.replace(':', "-");
+    fetch_as(&pool, &name, ADDRESS, &["shimx64.efi", "grubx64.efi"]);
+    assert_eq!(model(&pool), "pc-efi default");
+    let said = pool.netbe().fails(3, "activate nog/b");
+    assert!(
+        said.contains("which a PC with UEFI firmware starts, are not in the boot folder")
+            && said.contains("(nog is taken for one by what it fetched;"),
+        "{said}"
+    );
+    pool.netbe().ok("set model=pc-bios nog");
+    pool.netbe().ok("activate nog/b");
+    pool.netbe().ok("activate nog/a");
+    pool.netbe().ok("set loader=grub-efi nog");
+    pool.refuses(3, "activate nog/b", &["are not in the boot folder"]);
 }

@@ -207,7 +207,10 @@ impl FromStr for Model {
         let found = ALL.iter().find(|(name, ..)| is_it(name));
         found.map(|(_, model, ..)| *model).ok_or_else(|| {
             let names: Vec<&str> = ALL.iter().map(|(name, ..)| *name).collect();
-            Failure::usage(format!("\"{text}\" is no model: {} are", names.join(", ")))
+            Failure::usage(format!(
+                "\"{text}\" is no model: pc-bios, pc-efi, {} are",
+                names.join(", ")
+            ))
         })
     }
 }

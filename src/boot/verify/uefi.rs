@@ -1,8 +1,9 @@
 //! Verifies what UEFI firmware starts beside a menu, and that it is told the same as the menu.
 
 use crate::boot::files::{BootFiles, is_there, text};
+use crate::boot::model::Model;
 use crate::boot::pxelinux::{self, Loads};
-use crate::boot::spec::Loader;
+use crate::boot::spec::{Loader, Want};
 use crate::boot::uefi::{self, EfiPrograms};
 use crate::fs::server_packages;
 
@@ -11,17 +12,22 @@ pub(super) struct Uefi {
     /// The programs for its architecture.
     programs: Option<EfiPrograms>,
     is_there: bool,
-    /// What the property `loader` says.
+    /// What is asked for, by the property `loader` or by the machine.
     loader: Option<Loader>,
 }
 
 impl Uefi {
-    pub(super) fn new(boot: &dyn BootFiles, root: &dyn BootFiles, loader: Option<Loader>) -> Self {
+    pub(super) fn new(boot: &dyn BootFiles, root: &dyn BootFiles, want: &Want<'_>) -> Self {
         let programs = EfiPrograms::of(root);
         Self {
             is_there: programs.is_some_and(|programs| programs.is_there(boot)),
             programs,
-            loader,
+            // The machine says which one it starts, where nobody else does.
+            loader: want.loader.or(match want.model {
+                Some(Model::PcBios) => Some(Loader::Pxelinux),
+                Some(Model::PcEfi) => Some(Loader::GrubEfi),
+                _ => None,
+            }),
         }
     }
 
@@ -31,11 +37,14 @@ impl Uefi {
             return None;
         }
         let Some(programs) = self.programs else {
-            return Some("loader=grub-efi is for x86_64 and aarch64, and the programs in the root are for another processor".to_string());
+            return Some(
+                "a PC with UEFI firmware (loader=grub-efi) runs x86_64 or aarch64, and the programs in the root are for another processor"
+                    .to_string(),
+            );
         };
         let [shim, grub] = programs.signed;
         Some(format!(
-            "{} and {}, which UEFI firmware starts, are not in the boot folder: install them in the environment or on this server ({})",
+            "{} and {}, which a PC with UEFI firmware starts, are not in the boot folder: install them in the environment or on this server ({})",
             shim.name,
             grub.name,
             server_packages::install(shim.name)

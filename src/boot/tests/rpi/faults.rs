@@ -170,7 +170,7 @@ fn firmware_and_device_trees_that_are_not_whole_are_named() {
         let (mut boot, root) = sound();
         boot.insert(file.into(), content);
         let wanted = Want {
-            model: Some(crate::boot::Model::Pi4),
+            model: Some(crate::boot::Model::Pi(crate::boot::rpi::Model::Pi4)),
             ..want(None)
         };
         let why = reasons(&boot, &root, &wanted, "/boot/firmware");

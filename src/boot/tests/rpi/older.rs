@@ -1,7 +1,8 @@
 //! The Raspberry Pis that start from a card with `bootcode.bin`.
 
 use super::*;
-use crate::boot::Model;
+use crate::boot;
+use crate::boot::rpi::Model;
 
 /// Returns a 32-bit system for a machine with this device tree and kernel.
 fn system(tree: &str, file: &str, version: &str) -> (Half, Half) {
@@ -61,7 +62,7 @@ fn each_boots_by_its_own_kernel_and_device_tree() {
         ),
     ] {
         let (boot, root) = system(tree, file, version);
-        for model in [None, Some(model)] {
+        for model in [None, Some(boot::Model::Pi(model))] {
             let wanted = Want {
                 model,
                 ..want(None)
@@ -77,7 +78,7 @@ fn each_boots_by_its_own_kernel_and_device_tree() {
             let mut boot = boot.clone();
             boot.remove(without);
             let wanted = Want {
-                model: Some(model),
+                model: Some(boot::Model::Pi(model)),
                 ..want(None)
             };
             let why = reasons(&boot, &root, &wanted, "/boot/firmware");
@@ -94,9 +95,9 @@ fn what_is_for_newer_ones_too_is_verified_for_those() {
     for tree in ["bcm2708-rpi-b.dtb", "bcm2710-rpi-3-b.dtb"] {
         boot.insert(tree.into(), b"x".to_vec());
     }
-    let why = |model| {
+    let why = |model: Option<Model>| {
         let wanted = Want {
-            model,
+            model: model.map(boot::Model::Pi),
             ..want(None)
         };
         reasons(&boot, &root, &wanted, "/boot/firmware")
