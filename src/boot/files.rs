@@ -111,6 +111,20 @@ impl<F: BootFiles> BootFiles for Overlay<'_, F> {
     }
 }
 
+impl<F: BootFiles + ?Sized> BootFiles for &F {
+    fn names(&self, dir: &str) -> io::Result<Vec<String>> {
+        (**self).names(dir)
+    }
+
+    fn head(&self, path: &str, limit: usize) -> io::Result<Option<Vec<u8>>> {
+        (**self).head(path, limit)
+    }
+
+    fn length(&self, path: &str) -> io::Result<Option<u64>> {
+        (**self).length(path)
+    }
+}
+
 /// Records I/O errors of the system, for rules that treat an unreadable file as missing.
 ///
 /// Otherwise an environment whose initramfs could not be read because the disk failed would be set up to boot without

@@ -113,8 +113,16 @@ fn one_of_bios_and_uefi_is_enough_where_neither_is_asked_for() {
         reasons(&boot, &root, &wanted, "/boot"),
         Vec::<String>::new()
     );
+    // It matters where UEFI is what boots it.
     boot.remove("grub/netbe.cfg");
-    assert_eq!(reasons(&boot, &root, &wanted, "/boot").len(), 1);
+    for (model, faults) in [(None, 0), (Some(Model::PcBios), 0), (Some(Model::PcEfi), 1)] {
+        let wanted = Want {
+            model,
+            ..wanted.clone()
+        };
+        let found = reasons(&boot, &root, &wanted, "/boot");
+        assert_eq!(found.len(), faults, "{model:?} {found:?}");
+    }
 }
 
 #[test]

@@ -61,9 +61,9 @@ impl Uefi {
         }
     }
 
-    /// Returns what differs from the menu, a sentence each.
+    /// Returns what differs from the menu, a sentence each; nothing where a BIOS may boot it as it is.
     pub(super) fn faults(&self, boot: &dyn BootFiles, name: &str, loads: &Loads) -> Vec<String> {
-        if !self.is_there || self.loader == Some(Loader::Pxelinux) {
+        if !self.is_there || !self.stands_alone(boot) {
             return Vec::new();
         }
         let node = name.split('/').next().unwrap_or_default();

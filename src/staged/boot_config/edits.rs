@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result};
 
 use super::Wanted;
-use crate::boot::{self, Loader, RootPlace, Watched, fstab};
+use crate::boot::{self, Loader, Remembered, RootPlace, Watched, fstab};
 use crate::fs::rooted::Tree;
 use crate::staged::data;
 use crate::staged::local_disks::FSTAB;
@@ -28,7 +28,11 @@ impl Edits {
             Some(Loader::Rpi) => Vec::new(),
             _ => pc_programs(root, boot, wanted.loader).with_context(what)?,
         };
-        let planned = boot::plan(&boot_seen, &root_seen, &wanted.for_boot(programs));
+        let planned = boot::plan(
+            &Remembered::new(&boot_seen),
+            &Remembered::new(&root_seen),
+            &wanted.for_boot(programs),
+        );
         // What could not be read explains what then seems to be missing.
         boot_seen
             .ended()

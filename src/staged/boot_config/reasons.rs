@@ -11,7 +11,7 @@ use super::super::data;
 use super::super::local_disks::FSTAB;
 use super::Wanted;
 use super::edits::Edits;
-use crate::boot::{self, BootFiles, Overlay, Watched};
+use crate::boot::{self, BootFiles, Overlay, Remembered, Watched};
 use crate::fs::rooted::Tree;
 
 impl Wanted {
@@ -73,10 +73,12 @@ impl Wanted {
 
     /// Returns the reasons, and what could not be read.
     fn verify<F: BootFiles>(&self, root: &F, boot: &F) -> Result<(Vec<String>, Option<io::Error>)> {
-        let (root, boot) = (&Watched::new(root), &Watched::new(boot));
+        let (root_seen, boot_seen) = (Watched::new(root), Watched::new(boot));
+        // For each machine that the node may be, the same files.
+        let (root, boot) = (Remembered::new(&root_seen), Remembered::new(&boot_seen));
         let mut reasons = boot::verify(
-            boot,
-            root,
+            &boot,
+            &root,
             &self.for_boot(Vec::new()),
             &self.boot_mount,
             &self.boot_spec,
@@ -84,8 +86,9 @@ impl Wanted {
         if let Some(machine) = self.machine {
             machine.explain(&self.hostname, &mut reasons);
         }
-        reasons.extend(data::reasons(root, &self.data, &self.name));
-        Ok((reasons, boot.ended().and_then(|()| root.ended()).err()))
+        reasons.extend(data::reasons(&root, &self.data, &self.name));
+        let ended = boot_seen.ended().and_then(|()| root_seen.ended());
+        Ok((reasons, ended.err()))
     }
 
     /// Returns whether nothing but the mounts of the data speaks against booting these halves, and they can be written.
