@@ -39,7 +39,7 @@ pub use remembered::Remembered;
 pub use spec::{Loader, NfsVersion, Plan, Program, RootPlace, Want};
 pub use summary::{Summary, summary, summary_for};
 pub use tftp_files::{Fetched, fetched};
-pub use uefi::{EfiProgram, EfiPrograms, lacks_ipxe, served_as};
+pub use uefi::{EfiProgram, EfiPrograms, lacks_ipxe, served_as, served_instead};
 pub use verify::{damage, verify, which_models};
 
 #[cfg(test)]

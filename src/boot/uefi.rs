@@ -112,6 +112,13 @@ pub fn served_as(file: &str) -> Option<&'static str> {
     (file == GRUB_ASKS_FOR).then_some(GRUB_CONFIG)
 }
 
+/// Returns the file that answers a request for one that is not there: iPXE, for firmware that is told to start shim.
+pub fn served_instead(file: &str) -> Option<&'static str> {
+    let all = [&X86_64, &AARCH64];
+    let programs = all.into_iter().find(|p| p.signed[0].name == file)?;
+    Some(programs.ipxe.name)
+}
+
 /// Returns the program that UEFI firmware starts beside another DHCP server, if a boot half has others only.
 pub fn lacks_ipxe(boot: &dyn BootFiles) -> Option<&'static str> {
     let lacks = |programs: &&EfiPrograms| {

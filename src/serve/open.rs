@@ -110,12 +110,19 @@ fn is_at(half: &OwnedFd, env: &Environment) -> bool {
     matches!((open, current), (Ok(open), Ok(current)) if (open.st_dev, open.st_ino) == (current.dev(), current.ino()))
 }
 
-/// Opens the file that answers a request: for some, netbe has one of its own.
+/// Opens the file that answers a request: for some netbe has one of its own, for some another one does, too.
 fn open_answer(half: &OwnedFd, path: &str) -> Result<(OwnedFd, u64), Refused> {
-    let own = boot::served_as(path).map(|own| open_regular(half, own));
-    match own {
-        Some(Ok(found)) => Ok(found),
-        _ => open_regular(half, path),
+    if let Some(own) = boot::served_as(path)
+        && let Ok(found) = open_regular(half, own)
+    {
+        return Ok(found);
+    }
+    let asked = open_regular(half, path);
+    match (&asked, boot::served_instead(path)) {
+        (Err(refused), Some(other)) if refused.code == Some(Code::NotFound) => {
+            open_regular(half, other).or(asked)
+        }
+        _ => asked,
     }
 }
 

@@ -63,6 +63,33 @@ fn a_machine_gets_its_own_files_by_any_of_its_names() {
 }
 
 #[test]
+fn uefi_programs_get_what_netbe_has_for_them() {
+    let scene = scene();
+    let boot = scene.pool.half("nog/a", "boot");
+    for file in [
+        "shimx64.efi",
+        "snponly.efi",
+        "grub/netbe.cfg",
+        "grub/grub.cfg",
+    ] {
+        let _ = fs::remove_file(boot.join(file));
+    }
+    fs::create_dir_all(boot.join("grub")).unwrap();
+    assert_eq!(scene.get("grub/grub.cfg"), Got::Error(1));
+    assert_eq!(scene.get("shimx64.efi"), Got::Error(1));
+    // The system's own, as long as netbe has none.
+    fs::write(boot.join("grub/grub.cfg"), "by update-grub").unwrap();
+    assert_eq!(scene.get("/grub/grub.cfg").text(), "by update-grub");
+    fs::write(boot.join("grub/netbe.cfg"), "by netbe").unwrap();
+    assert_eq!(scene.get("/grub/grub.cfg").text(), "by netbe");
+    // Firmware that is told to start shim starts what is there.
+    fs::write(boot.join("snponly.efi"), "iPXE").unwrap();
+    assert_eq!(scene.get("shimx64.efi").text(), "iPXE");
+    fs::write(boot.join("shimx64.efi"), "shim").unwrap();
+    assert_eq!(scene.get("shimx64.efi").text(), "shim");
+}
+
+#[test]
 fn what_is_active_is_what_the_next_request_gets_and_what_is_noted() {
     let scene = scene();
     let pool = &scene.pool;
