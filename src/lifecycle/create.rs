@@ -263,7 +263,13 @@ impl Chosen {
     }
 
     fn explained<T>(&self, result: Result<T>) -> Result<T> {
-        let told = |failure: Failure| {
+        let told = |mut failure: Failure| {
+            // It was not made: what mends it is run in what it would have been made from.
+            let (made, source) = (self.id(), &self.source);
+            failure.message = failure.message.replace(
+                &format!("netbe run {made} "),
+                &format!("netbe run {source} "),
+            );
             let does = format!("nothing was made; fix {} or its origin", self.source);
             failure.hint_to(does, format!("netbe check {}", self.source.node))
         };

@@ -297,3 +297,16 @@ fn one_that_could_only_be_made_is_told_how_to_activate() {
     pool.netbe().ok("activate nog/b");
     pool.assert_sound();
 }
+
+#[test]
+fn a_refusal_names_what_mends_the_source() {
+    let pool = Pool::with_template();
+    let modules = pool.half("base/stock", "root").join("usr/lib/modules");
+    let version = fs::read_dir(&modules).unwrap().next().unwrap().unwrap();
+    fs::remove_file(version.path().join("modules.dep")).unwrap();
+    for line in ["create nog/a", "create nog/a -n"] {
+        let said = pool.netbe().fails(3, line);
+        assert!(said.contains("nog/a would not boot: "), "{said}");
+        assert!(said.contains(": netbe run base/stock -- depmod "), "{said}");
+    }
+}
