@@ -56,6 +56,10 @@ fn uefi_reads_what_the_menu_says() {
     }
     assert!(made.iter().all(|(name, _)| name != "grub/grub.cfg"));
 
+    let on_trial = content(&boot, "grub/netbe.cfg").replace("rw ip", "rw panic=10 ip");
+    boot.insert("grub/netbe.cfg".into(), on_trial.into_bytes());
+    assert_eq!(reasons(&boot, &root, &wanted, "/boot"), none);
+
     let menu = content(&boot, "pxelinux.cfg/default").replace("console=ttyS0", "console=tty0");
     boot.insert("pxelinux.cfg/default".into(), menu.into_bytes());
     let found = reasons(&boot, &root, &wanted, "/boot");
