@@ -39,7 +39,10 @@ pub use remembered::Remembered;
 pub use spec::{Loader, NfsVersion, Plan, Program, RootPlace, Want};
 pub use summary::{Summary, summary, summary_for};
 pub use tftp_files::{Fetched, fetched};
-pub use uefi::{EfiProgram, EfiPrograms, lacks_ipxe, served_as, served_instead};
+pub use uefi::{
+    EFI_AARCH64, EFI_X86_64, EfiProgram, EfiPrograms, IPXE_SCRIPT, lacks_ipxe, served_as,
+    served_instead,
+};
 pub use verify::{damage, verify, which_models};
 
 #[cfg(test)]

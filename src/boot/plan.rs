@@ -3,20 +3,19 @@
 //! [`plan`] contains only files that change, so it is empty after it was applied. It does not check the rest of the
 //! boot half: that is [`super::verify`].
 
-use anyhow::{Context, Result, bail, ensure};
+mod menus;
 
-use super::arch;
+use anyhow::{Context, Result, ensure};
+
 use super::cmdline::{self, Edited};
 use super::files::{BootFiles, is_there, text};
 use super::initramfs::{self, Mounter, Mounting, mounting};
-use super::kernel;
 use super::nfs;
-use super::pxelinux::{self, menu::Menu};
+use super::pxelinux;
 use super::rpi;
-use super::spec::{Loader, NfsVersion, Plan, Program, RootPlace, Want};
-use super::uefi::{self, EfiPrograms};
+use super::spec::{Loader, NfsVersion, Plan, RootPlace, Want};
+use super::uefi;
 use crate::failure::Failure;
-use crate::fs::server_packages;
 
 /// Bytes of `cmdline.txt` that a Raspberry Pi's firmware reads.
 pub(crate) const RPI_LIMIT: usize = 1024;
@@ -61,7 +60,7 @@ pub fn plan(boot: &dyn BootFiles, root: &dyn BootFiles, want: &Want<'_>) -> Resu
     };
     match loader {
         Loader::Rpi => plan_rpi(boot, root, want, &mut plan)?,
-        Loader::Pxelinux | Loader::GrubEfi => plan_pxelinux(boot, root, want, &mut plan)?,
+        Loader::Pxelinux | Loader::GrubEfi => menus::plan_pxelinux(boot, root, want, &mut plan)?,
     }
     if matches!(want.root, RootPlace::Nfs { .. }) {
         let how = mounting_of(boot, root, want.loader, want.serial);
@@ -148,126 +147,6 @@ fn plan_rpi(
     Ok(())
 }
 
-fn plan_pxelinux(
-    boot: &dyn BootFiles,
-    root: &dyn BootFiles,
-    want: &Want<'_>,
-    plan: &mut Plan,
-) -> Result<()> {
-    let mut files = pxelinux::configurations(boot)?;
-    if files.is_empty() {
-        files.push(pxelinux::DEFAULT.to_string());
-    }
-    let mut first = None;
-    for file in &files {
-        let (old, menu) = match pxelinux::read(boot, file)? {
-            Some((mut menu, is_made)) => {
-                let old = menu.texts();
-                if is_made {
-                    pxelinux::follow(&mut menu, boot, root, want)
-                        .with_context(|| format!("editing {file}"))?;
-                }
-                (old, menu)
-            }
-            None => (Vec::new(), pxelinux::made(boot, root, want)?),
-        };
-        let new = with_arguments(menu, file, boot, root, want, plan)?;
-        if file == pxelinux::DEFAULT || first.is_none() {
-            first = Some(pxelinux::loads(&new, file, boot, Some(root))?);
-        }
-        for (path, text) in new.texts() {
-            if old.contains(&(path.clone(), text.clone())) {
-                continue;
-            }
-            // Several menus may include one file.
-            match plan.writes.iter().find(|(written, _)| *written == path) {
-                None => plan.writes.push((path, text.into_bytes())),
-                Some((_, same)) if *same == text.as_bytes() => {}
-                Some(_) => {
-                    bail!("{path} is included twice, and each time another label of it boots")
-                }
-            }
-        }
-    }
-    programs(boot, root, want, plan)?;
-    match first {
-        Some(loads) => for_uefi(boot, root, want, &loads, plan),
-        None => Ok(()),
-    }
-}
-
-/// Adds what UEFI firmware's programs read, where they are there or are put there.
-fn for_uefi(
-    boot: &dyn BootFiles,
-    root: &dyn BootFiles,
-    want: &Want<'_>,
-    loads: &pxelinux::Loads,
-    plan: &mut Plan,
-) -> Result<()> {
-    let Some(programs) = EfiPrograms::of(root) else {
-        return Ok(());
-    };
-    if want.loader == Some(Loader::Pxelinux) || !programs.are_in(boot, &want.programs) {
-        return Ok(());
-    }
-    let made = uefi::configurations(want.name, loads);
-    // For other TFTP servers than netbe's, until the system writes its own there.
-    let grub = made[0].1.clone();
-    for (path, new) in made.into_iter().chain([(uefi::GRUB_ASKS_FOR, grub)]) {
-        let old = text(boot, path)?;
-        let is_ours = |old: &String| old.starts_with(pxelinux::MADE_BY);
-        if path == uefi::GRUB_ASKS_FOR && !old.as_ref().is_none_or(is_ours) {
-            continue;
-        }
-        if old.as_deref() != Some(new.as_str()) {
-            plan.writes.push((path.to_string(), new.into_bytes()));
-        }
-    }
-    Ok(())
-}
-
-fn with_arguments(
-    mut menu: Menu,
-    file: &str,
-    boot: &dyn BootFiles,
-    root: &dyn BootFiles,
-    want: &Want<'_>,
-    plan: &mut Plan,
-) -> Result<Menu> {
-    let loads = pxelinux::loads(&menu, file, boot, Some(root))?;
-    plan.notes.extend(loads.notes.iter().cloned());
-    plan.notes.extend(trees_missing(boot, &loads));
-    let label = pxelinux::choice(&menu, boot, Some(root))?.label;
-    let append = menu.append(&label).unwrap_or_default();
-    let how = mounting(root, !loads.initramfs.is_empty());
-    let edited =
-        cmdline::edit(append, want, how).with_context(|| format!("editing APPEND in {file}"))?;
-    add_findings(plan, file, &edited, how, PXE_LIMIT)?;
-    if let Some(text) = &edited.text {
-        menu.set_append(&label, text);
-    }
-    Ok(menu)
-}
-
-/// Returns notes of device trees that U-Boot looks for and goes on without.
-fn trees_missing(boot: &dyn BootFiles, loads: &pxelinux::Loads) -> Vec<String> {
-    let overlays = loads.overlays.iter().filter(|path| !is_there(boot, path));
-    let mut notes: Vec<String> = overlays
-        .map(|path| {
-            format!("the device tree overlay {path} is not in the boot folder: U-Boot goes on without it")
-        })
-        .collect();
-    let dir = loads.tree_dir.iter();
-    let dir = dir.filter(|dir| {
-        boot.names(dir.trim_matches('/'))
-            .is_ok_and(|n| n.is_empty())
-    });
-    notes.extend(dir.map(|dir| {
-        format!("the folder {dir} of device trees (FDTDIR) is not in the boot folder: U-Boot takes its own")
-    }));
-    notes
-}
-
 /// Adds the notes of an edit to the plan; fails for a line that is too long.
 fn add_findings(
     plan: &mut Plan,
@@ -295,62 +174,6 @@ fn add_findings(
         }));
     }
     Ok(())
-}
-
-/// Adds the programs of a PC, and tells of those of PXELINUX that are missing.
-fn programs(
-    boot: &dyn BootFiles,
-    root: &dyn BootFiles,
-    want: &Want<'_>,
-    plan: &mut Plan,
-) -> Result<()> {
-    let arch = arch::of_root(root);
-    let is_x86 = arch.is_none_or(arch::Arch::is_x86);
-    let is_started = |program: &&Program| is_x86 || !pxelinux::PROGRAMS.contains(&program.name);
-    for program in want.programs.iter().filter(is_started) {
-        let limit = program.bytes.len() + 1;
-        if boot.head(program.name, limit)?.as_ref() != Some(&program.bytes) {
-            let (name, bytes) = (program.name.to_string(), program.bytes.clone());
-            plan.writes.push((name, bytes));
-        }
-    }
-    if !is_x86 {
-        if let Some(note) = trees_out_of_reach(boot, root) {
-            plan.notes.push(note);
-        }
-        return Ok(());
-    }
-    let is_uefi = want.loader == Some(Loader::GrubEfi)
-        || EfiPrograms::of(root).is_some_and(|programs| programs.are_in(boot, &want.programs));
-    if arch.is_some() && !is_uefi {
-        let is_put = |name: &str| want.programs.iter().any(|program| program.name == name);
-        let missing = pxelinux::PROGRAMS
-            .iter()
-            .filter(|name| !is_there(boot, name) && !is_put(name));
-        plan.notes.extend(missing.map(|name| {
-            format!(
-                "{name} is not in the boot folder, and a BIOS would find nothing to start (it comes from this server: {})",
-                server_packages::install("pxelinux.0")
-            )
-        }));
-    }
-    Ok(())
-}
-
-/// Returns a note if a Debian kernel's device trees are in the root half, which TFTP does not serve.
-fn trees_out_of_reach(boot: &dyn BootFiles, root: &dyn BootFiles) -> Option<String> {
-    let pair = pxelinux::kernels::newest(boot, None).ok()??;
-    let version = pair.version?;
-    if pxelinux::kernels::tree_dir(boot, Some(&version)).is_some()
-        || !kernel::has_modules(root, &version)
-    {
-        return None;
-    }
-    let dir = format!("usr/lib/linux-image-{version}");
-    let names = root.names(&dir).ok()?;
-    (!names.is_empty()).then(|| {
-        format!("the device trees of {version} are in /{dir}, which TFTP does not serve: copy them to dtbs/{version} in the boot folder if the node's own is not enough")
-    })
 }
 
 fn has_mount_nfs(root: &dyn BootFiles) -> bool {

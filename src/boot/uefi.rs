@@ -11,12 +11,12 @@ use super::files::{BootFiles, is_there, text};
 use super::pxelinux::{Loads, MADE_BY, PROGRAMS};
 use super::spec::Program;
 
-/// GRUB's configuration in the boot half, and the name it asks for.
+/// GRUB's configuration in the boot half.
 pub(crate) const GRUB_CONFIG: &str = "grub/netbe.cfg";
 /// The name under which GRUB's network image asks for its configuration (its prefix is `/grub`).
 pub(crate) const GRUB_ASKS_FOR: &str = "grub/grub.cfg";
 /// iPXE's script.
-pub(crate) const IPXE_SCRIPT: &str = "netbe.ipxe";
+pub const IPXE_SCRIPT: &str = "netbe.ipxe";
 
 /// A program that firmware starts, with the places where distributions' packages have it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,7 +36,8 @@ pub struct EfiPrograms {
     pub ipxe: EfiProgram,
 }
 
-const X86_64: EfiPrograms = EfiPrograms {
+/// Those of PCs.
+pub const EFI_X86_64: EfiPrograms = EfiPrograms {
     signed: [
         EfiProgram {
             name: "shimx64.efi",
@@ -60,7 +61,8 @@ const X86_64: EfiPrograms = EfiPrograms {
     },
 };
 
-const AARCH64: EfiPrograms = EfiPrograms {
+/// Those of 64-bit ARM.
+pub const EFI_AARCH64: EfiPrograms = EfiPrograms {
     signed: [
         EfiProgram {
             name: "shimaa64.efi",
@@ -83,12 +85,14 @@ const AARCH64: EfiPrograms = EfiPrograms {
     },
 };
 
+const ALL: [&EfiPrograms; 2] = [&EFI_X86_64, &EFI_AARCH64];
+
 impl EfiPrograms {
     /// Returns those for a root; `None` where UEFI firmware starts nothing of its architecture.
     pub fn of(root: &dyn BootFiles) -> Option<Self> {
         match arch::of_root(root)? {
-            Arch::X86_64 => Some(X86_64),
-            Arch::Aarch64 => Some(AARCH64),
+            Arch::X86_64 => Some(EFI_X86_64),
+            Arch::Aarch64 => Some(EFI_AARCH64),
             _ => None,
         }
     }
@@ -114,8 +118,7 @@ pub fn served_as(file: &str) -> Option<&'static str> {
 
 /// Returns the file that answers a request for one that is not there: iPXE, for firmware that is told to start shim.
 pub fn served_instead(file: &str) -> Option<&'static str> {
-    let all = [&X86_64, &AARCH64];
-    let programs = all.into_iter().find(|p| p.signed[0].name == file)?;
+    let programs = ALL.into_iter().find(|p| p.signed[0].name == file)?;
     Some(programs.ipxe.name)
 }
 
@@ -125,22 +128,19 @@ pub fn lacks_ipxe(boot: &dyn BootFiles) -> Option<&'static str> {
         programs.signed.iter().all(|one| is_there(boot, one.name))
             && !is_there(boot, programs.ipxe.name)
     };
-    let programs = [&X86_64, &AARCH64].into_iter().find(lacks)?;
+    let programs = ALL.into_iter().find(lacks)?;
     Some(programs.ipxe.name)
 }
 
 /// Returns whether a boot half is for UEFI firmware alone: it has its programs, and none of a BIOS.
 pub(crate) fn is_one(boot: &dyn BootFiles, names: &[String]) -> bool {
     let has = |name: &str| names.iter().any(|n| n == name);
-    !has(PROGRAMS[0])
-        && [X86_64, AARCH64]
-            .iter()
-            .any(|programs| programs.is_there(boot))
+    !has(PROGRAMS[0]) && ALL.iter().any(|programs| programs.is_there(boot))
 }
 
 /// Returns whether a file is one of the programs.
 pub(crate) fn is_program(name: &str) -> bool {
-    [X86_64, AARCH64].iter().any(|programs| {
+    ALL.iter().any(|programs| {
         let [shim, grub] = programs.signed;
         [shim, grub, programs.ipxe]
             .iter()

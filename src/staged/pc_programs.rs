@@ -13,7 +13,7 @@ use crate::fs::rooted::Tree;
 
 /// How many bytes tell one build from another of the same length: a PE file's header has a checksum of the whole.
 const HEADER: usize = 4096;
-/// The most bytes of a program that are copied.
+/// The largest program, in bytes: a node may have put anything in its place.
 const LIMIT: usize = 16 << 20;
 
 /// Places of PXELINUX: Debian's packages pxelinux and syslinux-common, then Arch's syslinux, then the others'.
@@ -103,7 +103,7 @@ fn program(root: &Tree, boot: &Tree, one: &EfiProgram) -> Result<Copied> {
     let there = boot.length(one.name)?;
     for place in one.sources {
         // A link of the alternatives system may lead elsewhere in the root, never out of it.
-        let Some(head) = root.head(place, HEADER)? else {
+        let Some(head) = root.head(place, HEADER)?.filter(|head| !head.is_empty()) else {
             continue;
         };
         if there.is_some()
@@ -112,8 +112,10 @@ fn program(root: &Tree, boot: &Tree, one: &EfiProgram) -> Result<Copied> {
         {
             return Ok(Copied::There);
         }
-        let bytes = root.head(place, LIMIT)?.unwrap_or_default();
-        return Ok(Copied::From(bytes));
+        let whole = root.head(place, LIMIT + 1)?;
+        if let Some(bytes) = whole.filter(|bytes| bytes.len() <= LIMIT) {
+            return Ok(Copied::From(bytes));
+        }
     }
     match there {
         Some(_) => Ok(Copied::There),

@@ -171,6 +171,16 @@ fn a_pc_is_known_by_the_program_that_it_fetched() {
     );
     assert!(boot("grub/netbe.cfg").contains("nodes/nog/envs/a/root"));
     pool.assert_sound();
+    // What is no program does not take its place.
+    for length in [0, 17 << 20] {
+        let own = pool.half("nog/a", "root").join(shim);
+        fs::File::create(own).unwrap().set_len(length).unwrap();
+        pool.netbe().ok(&format!("create nog/of{length}"));
+        let there = pool
+            .half(&format!("nog/of{length}"), "boot")
+            .join("shimx64.efi");
+        assert_eq!(fs::read_to_string(there).unwrap(), "of 15.8");
+    }
     // Its own newer one goes along.
     fs::write(pool.half("nog/a", "root").join(shim), "of 15.9").unwrap();
     pool.netbe().ok("create nog/b");

@@ -111,7 +111,7 @@ fn a_node_that_is_there_mounts_it_in_all_of_its_environments() {
     assert_eq!(said.status, 0, "{said:#?}");
     assert!(
         said.stderr
-            .contains("ordo has /home, /srv from this very stream already; it stays as it is"),
+            .contains("ordo has /home, /srv from this very stream already; what is there stays"),
         "{said:#?}"
     );
     assert_eq!(fs::read_to_string(&letter).unwrap(), "newer");

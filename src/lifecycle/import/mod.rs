@@ -137,7 +137,7 @@ fn import_or_refuse(
     let received = offered.take_out_received(existing.as_ref());
     let there = (!received.is_empty()).then(|| {
         format!(
-            "{} has {} from this very stream already; it stays as it is",
+            "{} has {} from this very stream already; what is there stays",
             request.target.node,
             list(&received)
         )

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use crate::boot::Loader;
+use crate::boot::{EFI_AARCH64, EFI_X86_64, EfiPrograms, IPXE_SCRIPT, Loader};
 use crate::pool::properties::Dhcp;
 
 /// The tag of every machine that boots from the pool.
@@ -25,22 +25,19 @@ struct Efi {
     tag: &'static str,
     /// Client architectures, with dnsmasq's names for them.
     architectures: &'static [(u8, &'static str)],
-    shim: &'static str,
-    ipxe: &'static str,
+    programs: EfiPrograms,
 }
 
 const EFI_PROGRAMS: [Efi; 2] = [
     Efi {
         tag: "x64",
         architectures: &[(7, "x86-64_EFI"), (9, "BC_EFI")],
-        shim: "shimx64.efi",
-        ipxe: "snponly.efi",
+        programs: EFI_X86_64,
     },
     Efi {
         tag: "arm64",
         architectures: &[(11, "ARM64_EFI")],
-        shim: "shimaa64.efi",
-        ipxe: "snponlyaa64.efi",
+        programs: EFI_AARCH64,
     },
 ];
 
@@ -127,18 +124,19 @@ fn boot_part(text: &mut String, c: &Config<'_>) {
         let _ = writeln!(
             text,
             "# UEFI boots iPXE, which boots by its script. GRUB would ask the other DHCP server's next-server for its files:\n# Secure Boot, which accepts GRUB alone, needs that server to name this machine there and {shim} as file.\ndhcp-match=set:{OURS}-ipxe,175",
-            shim = EFI_PROGRAMS[0].shim
+            shim = EFI_X86_64.signed[0].name
         );
         for Efi {
             architectures,
-            ipxe,
+            programs,
             ..
         } in EFI_PROGRAMS
         {
+            let ipxe = programs.ipxe.name;
             for (_, name) in architectures {
                 let _ = writeln!(
                     text,
-                    "pxe-service=tag:{pxe},tag:!{OURS}-ipxe,{name},\"netbe\",{ipxe},{server}\npxe-service=tag:{pxe},tag:{OURS}-ipxe,{name},\"netbe\",netbe.ipxe,{server}"
+                    "pxe-service=tag:{pxe},tag:!{OURS}-ipxe,{name},\"netbe\",{ipxe},{server}\npxe-service=tag:{pxe},tag:{OURS}-ipxe,{name},\"netbe\",{IPXE_SCRIPT},{server}"
                 );
             }
         }
@@ -153,15 +151,15 @@ fn boot_part(text: &mut String, c: &Config<'_>) {
     }
     let _ = writeln!(
         text,
-        "dhcp-boot=tag:{pxe},tag:!{OURS}-efi,pxelinux.0,,{server}\ndhcp-match=set:{OURS}-ipxe,175\ndhcp-boot=tag:{pxe},tag:{OURS}-efi,tag:{OURS}-ipxe,netbe.ipxe,,{server}"
+        "dhcp-boot=tag:{pxe},tag:!{OURS}-efi,pxelinux.0,,{server}\ndhcp-match=set:{OURS}-ipxe,175\ndhcp-boot=tag:{pxe},tag:{OURS}-efi,tag:{OURS}-ipxe,{IPXE_SCRIPT},,{server}"
     );
     for Efi {
         tag,
         architectures,
-        shim,
-        ..
+        programs,
     } in EFI_PROGRAMS
     {
+        let shim = programs.signed[0].name;
         for (arch, _) in architectures {
             let _ = writeln!(
                 text,
