@@ -1,8 +1,8 @@
 //! Hides from programs of an environment what `/proc` and `/sys` show of this server.
 //!
 //! Its memory and secrets, for confinement; its disks, firmware and kernel command line, because hooks of boot loaders and
-//! initramfs take them for the node's: a machine that boots over the network has none of them. What the kernel tells of a
-//! process's own mounts cannot be hidden: it names the pool's device as that of `/`.
+//! initramfs take them for the node's: a machine that boots over the network has none of them. `/proc/mounts` names NFS for
+//! both halves; the tables of single processes cannot be replaced, and name the pool's device.
 
 use anyhow::{Context, bail};
 use nix::fcntl::OFlag;
@@ -36,6 +36,11 @@ const EMPTY: &[&str] = &[
 /// What kernel-install and others copy into boot entries.
 const COMMAND_LINE: (&str, &str) = ("proc/cmdline", "root=/dev/nfs ip=dhcp\n");
 
+/// The table of mounts that programs ask for the root's device: a link, which a file is mounted on.
+const MOUNTS: &str = "proc/mounts";
+/// What it links to.
+const OWN_MOUNTS: &str = "proc/self/mounts";
+
 /// Directories that read as empty: disks, and what the server was started by.
 const NO_ENTRIES: &[&str] = &[
     "proc/scsi",
@@ -48,9 +53,12 @@ const NO_ENTRIES: &[&str] = &[
 
 /// Hides all of it; what this kernel does not have is left out.
 pub(super) fn hide(tree: &Tree) -> anyhow::Result<()> {
+    let mounts = tree.read_text(OWN_MOUNTS).context("reading the mounts")?;
+    let mounts = mounts.map(|text| of_a_node(&text)).unwrap_or_default();
     let named = EMPTY.iter().map(|path| (*path, "empty", ""));
     let (path, content) = COMMAND_LINE;
-    for (path, name, content) in named.chain([(path, "cmdline", content)]) {
+    let given = [(path, "cmdline", content), (MOUNTS, "mounts", &mounts)];
+    for (path, name, content) in named.chain(given) {
         if let Some(place) = open_if_exists(tree, path)? {
             let source = format!("{NETBE_DIR}/{name}");
             tree.write(&source, content.as_bytes())?;
@@ -70,10 +78,39 @@ pub(super) fn hide(tree: &Tree) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Returns a table of mounts (fstab(5)) with what is on a device, which is the pool's, as the node mounts it.
+fn of_a_node(mounts: &str) -> String {
+    let line = |line: &str| {
+        let fields: Vec<&str> = line.split(' ').collect();
+        match fields[..] {
+            [device, point, _, options, ..] if device.starts_with('/') => {
+                let access = options.split(',').next().unwrap_or("rw");
+                format!("server:{point} {point} nfs {access},vers=3,addr=0.0.0.0 0 0\n")
+            }
+            _ => format!("{line}\n"),
+        }
+    };
+    mounts.lines().map(line).collect()
+}
+
 fn open_if_exists(tree: &Tree, path: &str) -> anyhow::Result<Option<OwnedFd>> {
     match tree.open_without_links(path, OFlag::O_PATH) {
         Ok(fd) => Ok(Some(fd)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(e) => bail!("{e}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_the_pool_s_is_mounted_by_nfs() {
+        let mounts = "/dev/sda1 / btrfs rw,nosuid,subvolid=257,subvol=/nodes/nog/envs/a/root 0 0\n\
+                      proc /proc proc ro 0 0\n/dev/sda1 /boot\\040x btrfs ro,nosuid 0 0\n";
+        let told = "server:/ / nfs rw,vers=3,addr=0.0.0.0 0 0\nproc /proc proc ro 0 0\n\
+                    server:/boot\\040x /boot\\040x nfs ro,vers=3,addr=0.0.0.0 0 0\n";
+        assert_eq!(of_a_node(mounts), told);
     }
 }

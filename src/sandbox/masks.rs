@@ -121,6 +121,23 @@ sed 's|^\([0-9]* [0-9]*\) [^ ]* [^ ]* \([^ ]*\) \(.*\) - btrfs .*|\1 0:999 / \2 
 own -F /run/netbe/mountinfo "$@"
 "#;
 
+/// As `findmnt`: asked what is mounted, it tells the table of `/proc/mounts`.
+const MOUNT: &str = r#"case "$*" in
+""|-l|-v) sed 's/^\([^ ]*\) \([^ ]*\) \([^ ]*\) \([^ ]*\) .*/\1 on \2 type \3 (\4)/' /proc/mounts && exit ;;
+esac
+own "$@"
+"#;
+
+/// It asks for the table of its own process.
+const DF: &str = r#"said=$(own "$@")
+end=$?
+for d in $(sed -n 's/.* - [^ ]* \(\/[^ ]*\) .*/\1/p' /proc/self/mountinfo | sort -u); do
+	said=$(printf '%s\n' "$said" | sed "s|^\(.* \)*$d\( .*\)*\$|\1server:/\2|; s| btrfs | nfs |; s|^btrfs\$|nfs|")
+done
+[ -z "$said" ] || printf '%s\n' "$said"
+exit $end
+"#;
+
 const fn always(name: &'static str) -> Mask {
     Mask {
         name,
@@ -153,6 +170,7 @@ pub(super) const MASKS: &[Mask] = &[
     always("service"),
     always("start-stop-daemon"),
     before("depmod", DEPMOD),
+    before("df", DF),
     before("findmnt", FINDMNT),
     loader("grub-install"),
     loader("grub-mkconfig"),
@@ -164,6 +182,7 @@ pub(super) const MASKS: &[Mask] = &[
     before("linux-boot-prober", DONE),
     before("modinfo", MODINFO),
     before("modprobe", MODPROBE),
+    before("mount", MOUNT),
     before("os-prober", DONE),
     before("rmmod", DONE),
     before("sysctl", SYSCTL),
@@ -250,7 +269,9 @@ mod tests {
             ("grub-install", "/dev/sda", ""),
             ("grub-probe", "--target=device /", ""),
             ("os-prober", "", ""),
+            ("df", "--output=avail /boot", "own --output=avail /boot"),
             ("findmnt", "-s -n", "own -s -n"),
+            ("mount", "-t nfs a b", "own -t nfs a b"),
             ("service", "ssh start", ""),
             ("modprobe", "nfs", ""),
             ("modprobe", "-q nfs", ""),
@@ -306,6 +327,23 @@ mod tests {
         let want = format!("own -F {} -no SOURCE /", file.display());
         assert_eq!(run(dir.path(), "findmnt", "-no SOURCE /"), (0, want));
         assert_eq!(fs::read_to_string(file).unwrap(), told);
+    }
+
+    #[test]
+    fn a_free_space_table_names_no_device_of_the_server() {
+        let dir = tempfile::tempdir().unwrap();
+        let seen = "27 1 0:31 /nodes/nog/envs/a/root / rw,nosuid - btrfs /dev/sda1 rw,subvol=/x\n\
+                    29 27 0:4 / /proc ro - proc proc rw\n";
+        fs::write(dir.path().join("seen"), seen).unwrap();
+        // The stand-in says what it was given.
+        for (given, want) in [
+            ("/dev/sda1 btrfs 9 /", "own server:/ nfs 9 /"),
+            ("9 /dev/sda1", "own 9 server:/"),
+            ("/dev/sda10 9", "own /dev/sda10 9"),
+            ("tmpfs 9 /run", "own tmpfs 9 /run"),
+        ] {
+            assert_eq!(run(dir.path(), "df", given), (0, want.to_string()));
+        }
     }
 
     #[test]

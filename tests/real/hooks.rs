@@ -44,6 +44,12 @@ fn nog(pool: &Pool) {
     installed(pool, "nog/first", "lists", "apt-get update");
 }
 
+/// The ways in which hooks ask for the root's device and type: those of raspi-firmware, initramfs-tools, cryptsetup and others.
+const ROOT: &str = r#"test "$(findmnt --noheading --first-only --nofsroot --output=source,fstype / | tr -s ' ')" = 'server:/ nfs'
+    test "$(awk '$2 == "/" { print $1, $3 }' /proc/mounts)" = 'server:/ nfs'
+    test "$(mount | sed -n 's/ on \/ type \([^ ]*\) .*/ \1/p')" = 'server:/ nfs'
+    test "$(df --output=source,fstype / | tail -n 1 | tr -s ' ')" = 'server:/ nfs'"#;
+
 const RESOLVER: &str = "etc/resolv.conf";
 const OWN: &str = "nameserver 192.0.2.1\n";
 
@@ -101,7 +107,7 @@ fn hooks_of_boot_loaders_kernels_and_initramfs_see_nothing_of_this_server() {
         _ => "",
     };
     let grub = format!(
-        "{INSTALL} grub-efi-$(dpkg --print-architecture) {signed} && touch /boot/grub/grub.cfg && update-grub"
+        "{INSTALL} grub-efi-$(dpkg --print-architecture) {signed} && touch /boot/grub/grub.cfg && update-grub; set -e; {ROOT}"
     );
     installed(&pool, "nog/lists", "grub", &grub);
 
@@ -133,6 +139,10 @@ fn hooks_of_boot_loaders_kernels_and_initramfs_see_nothing_of_this_server() {
         files("kernel", "root", "etc/initramfs-tools/conf.d"),
         ["dep"]
     );
+
+    // They look for the disk under the root, and make an initramfs.
+    let disks = format!("{INSTALL} cryptsetup-initramfs lvm2 mdadm && update-initramfs -u -k all");
+    installed(&pool, "nog/lists", "disks", &disks);
 
     let dracut = format!("{INSTALL} dbus dracut dracut-network nfs-common");
     installed(&pool, "nog/lists", "dracut", &dracut);
