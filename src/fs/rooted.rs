@@ -6,6 +6,7 @@
 //! Not for paths of the pool itself.
 
 mod change;
+mod noted;
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -21,6 +22,7 @@ use nix::sys::stat::Mode;
 use super::interrupt;
 use super::opener::{self, descriptor_path};
 use super::path_error::with_path;
+use noted::Noted;
 
 /// The largest file that is read whole, in bytes: far larger than any text that netbe edits.
 const TEXT_LIMIT: u64 = 4 << 20;
@@ -37,6 +39,7 @@ pub struct Tree {
     top: OwnedFd,
     path: PathBuf,
     durable: bool,
+    noted: Option<Noted>,
 }
 
 impl Tree {
@@ -64,6 +67,7 @@ impl Tree {
             top,
             path: path.to_path_buf(),
             durable: false,
+            noted: None,
         }
     }
 

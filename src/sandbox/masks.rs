@@ -132,7 +132,7 @@ own "$@"
 const DF: &str = r#"said=$(own "$@")
 end=$?
 for d in $(sed -n 's/.* - [^ ]* \(\/[^ ]*\) .*/\1/p' /proc/self/mountinfo | sort -u); do
-	said=$(printf '%s\n' "$said" | sed "s|^\(.* \)*$d\( .*\)*\$|\1server:/\2|; s| btrfs | nfs |; s|^btrfs\$|nfs|")
+	said=$(printf '%s\n' "$said" | sed "s|^\(.* \)*$d\( .*\)*\$|\1server:/\2|; s/\(^\| \)btrfs\(\$\| \)/\1nfs\2/")
 done
 [ -z "$said" ] || printf '%s\n' "$said"
 exit $end
@@ -339,6 +339,7 @@ mod tests {
         for (given, want) in [
             ("/dev/sda1 btrfs 9 /", "own server:/ nfs 9 /"),
             ("9 /dev/sda1", "own 9 server:/"),
+            ("/dev/sda1 btrfs", "own server:/ nfs"),
             ("/dev/sda10 9", "own /dev/sda10 9"),
             ("tmpfs 9 /run", "own tmpfs 9 /run"),
         ] {

@@ -222,10 +222,34 @@ pub fn write(
     if wanted.in_place {
         (root_tree, boot_tree) = (root_tree.durable(), boot_tree.durable());
     }
+    write_in(wanted, &root_tree, &boot_tree, record)
+}
+
+/// Returns whether the root half and the boot half are to be changed for that; neither is.
+///
+/// # Errors
+/// Where they cannot be made to say what is wanted.
+pub fn changes(
+    wanted: &Wanted,
+    root: &Path,
+    boot: &Path,
+    record: &EnvRecord,
+) -> Result<(bool, bool)> {
+    let (root, boot) = (Tree::open(root)?.noting(), Tree::open(boot)?.noting());
+    write_in(wanted, &root, &boot, &mut record.clone())?;
+    Ok((root.has_noted(), boot.has_noted()))
+}
+
+fn write_in(
+    wanted: &Wanted,
+    root_tree: &Tree,
+    boot_tree: &Tree,
+    record: &mut EnvRecord,
+) -> Result<Vec<String>> {
     let what = || format!("writing the boot files of {}", wanted.name);
     let mut notes =
-        boot_links::replace_links(&root_tree, &boot_tree, &wanted.boot_mount).with_context(what)?;
-    let Edits { boot: plan, fstab } = Edits::new(wanted, &root_tree, &boot_tree)?;
+        boot_links::replace_links(root_tree, boot_tree, &wanted.boot_mount).with_context(what)?;
+    let Edits { boot: plan, fstab } = Edits::new(wanted, root_tree, boot_tree)?;
     for (path, bytes) in &plan.writes {
         if let Some((dir, _)) = path.rsplit_once('/') {
             boot_tree.make_dirs(dir)?;
@@ -233,21 +257,21 @@ pub fn write(
         boot_tree.write(path, bytes)?;
     }
     let is_on_network = matches!(wanted.root, RootPlace::Nfs { .. });
-    let rests = is_on_network && wanted.rests(&root_tree)?;
+    let rests = is_on_network && wanted.rests(root_tree)?;
     if rests || !is_on_network {
-        let kept = root_network::set(&root_tree, is_on_network);
+        let kept = root_network::set(root_tree, is_on_network);
         notes.extend(kept.with_context(|| format!("keeping the network of {}", wanted.name))?);
         record.rested = is_on_network;
     }
-    data::add(&root_tree, &wanted.data)?;
+    data::add(root_tree, &wanted.data)?;
     let rest_at = is_on_network.then_some(wanted.boot_mount.as_str());
-    let rested = local_disks::write(&root_tree, rest_at, rests, fstab.as_deref());
+    let rested = local_disks::write(root_tree, rest_at, rests, fstab.as_deref());
     notes.extend(rested.with_context(|| format!("writing the fstab of {}", wanted.name))?);
-    data::remove_others(&root_tree, &wanted.data)?;
+    data::remove_others(root_tree, &wanted.data)?;
     if !wanted.runs {
-        report_unit::forget(&root_tree)?;
+        report_unit::forget(root_tree)?;
     }
-    report_unit::set(&root_tree, wanted.report)
+    report_unit::set(root_tree, wanted.report)
         .with_context(|| format!("placing the unit by which {} reports", wanted.name))?;
     record.added.clone_from(&wanted.add);
     // Only what a system brought from its own disk; what a package's hook wrote since names this server's.
@@ -262,14 +286,14 @@ pub fn write(
                 .to_string(),
         );
     }
-    let (root_seen, boot_seen) = (Watched::new(&root_tree), Watched::new(&boot_tree));
+    let (root_seen, boot_seen) = (Watched::new(root_tree), Watched::new(boot_tree));
     let summary = boot::summary_for(&boot_seen, &root_seen, wanted.serial.as_deref());
     boot_seen
         .ended()
         .and(root_seen.ended())
         .with_context(what)?;
-    make_readable(&boot_tree, &summary)?;
+    make_readable(boot_tree, &summary)?;
     record.arch = summary.arch.map(|a| a.name().to_string());
-    record.kernel = environment::kernel_seen(boot, &summary);
+    record.kernel = environment::kernel_seen(boot_tree.path(), &summary);
     Ok(notes)
 }

@@ -172,6 +172,50 @@ fn one_that_cannot_be_written_stops_no_other() {
 }
 
 #[test]
+fn a_dry_run_foresees_what_is_to_be_written_beside_boot_files_and_fstab() {
+    let pool = Pool::with_template_of(&System::raspberry_pi());
+    let netbe = pool.netbe();
+    netbe.ok("create nog/a -a --serial 9ffefdef");
+    let root = pool.half("nog/a", "root");
+    let read_only = |value: &str| {
+        run(Command::new("btrfs")
+            .args(["property", "set"])
+            .arg(&root)
+            .args(["ro", value]));
+    };
+    let same = |arguments: &str, is_refused: bool| {
+        let foreseen = netbe.run(&format!("set {arguments} --existing -n"));
+        let said = netbe.run(&format!("set {arguments} --existing"));
+        assert_eq!(
+            errors(&foreseen.stderr),
+            errors(&said.stderr),
+            "{arguments}"
+        );
+        assert_eq!(said.status, i32::from(is_refused), "{said:#?}");
+        assert_eq!(
+            said.stderr.contains("is a read-only subvolume"),
+            is_refused,
+            "{said:#?}"
+        );
+    };
+    read_only("true");
+    same("nog", false);
+    // The unit by which it reports, alone.
+    same("report=off nog", true);
+    netbe.ok("set report=on nog");
+    same("nog", false);
+    // Its link, taken away by the node.
+    read_only("false");
+    fs::remove_file(root.join("etc/systemd/system/multi-user.target.wants/netbe-report.service"))
+        .unwrap();
+    read_only("true");
+    same("nog", true);
+    read_only("false");
+    same("nog", false);
+    pool.assert_sound();
+}
+
+#[test]
 fn invariant_6_a_running_node_keeps_its_exports_until_it_has_booted_again() {
     let pool = Pool::with_template();
     pool.netbe()

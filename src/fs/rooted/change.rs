@@ -23,6 +23,9 @@ impl Tree {
     ///
     /// A final symbolic link is followed inside, and its target replaced.
     pub fn write(&self, path: &str, bytes: &[u8]) -> io::Result<()> {
+        if self.notes_change() {
+            return Ok(());
+        }
         self.write_through(path, bytes, MAX_LINKS)
     }
 
@@ -40,6 +43,9 @@ impl Tree {
 
     /// Makes a file with this content, mode and owner (user and group), in place of a file or symbolic link of the name.
     pub fn place(&self, path: &str, bytes: &[u8], mode: u32, owner: (u32, u32)) -> io::Result<()> {
+        if self.notes_change() {
+            return Ok(());
+        }
         let found = self.symlink_metadata(path)?;
         if found.is_some_and(|found| found.file_type().is_symlink()) {
             self.remove_file(path)?;
@@ -113,6 +119,9 @@ impl Tree {
 
     /// Makes a symbolic link with this text; an existing name is an error.
     pub fn symlink(&self, target: &str, path: &str) -> io::Result<()> {
+        if self.notes_change() {
+            return Ok(());
+        }
         let (parent, name) = self.parent(path)?;
         self.despite_protection(path, || {
             nix::unistd::symlinkat(target, &parent, name.as_str()).map_err(|e| self.error(e, path))
@@ -121,6 +130,9 @@ impl Tree {
 
     /// Renames an entry within its directory; an existing entry of that name is replaced.
     pub fn rename(&self, path: &str, name: &str) -> io::Result<()> {
+        if self.notes_change() {
+            return Ok(());
+        }
         let (parent, old) = self.parent(path)?;
         self.despite_protection(path, || {
             renameat(&parent, old.as_str(), &parent, name).map_err(|e| self.error(e, path))
@@ -132,6 +144,9 @@ impl Tree {
         if self.symlink_metadata(path)?.is_none() {
             return Ok(());
         }
+        if self.notes_change() {
+            return Ok(());
+        }
         let (parent, name) = self.parent(path)?;
         self.despite_protection(path, || {
             unlinkat(&parent, name.as_str(), UnlinkatFlags::NoRemoveDir)
@@ -141,6 +156,9 @@ impl Tree {
 
     /// Removes an empty directory.
     pub fn remove_dir(&self, path: &str) -> io::Result<()> {
+        if self.notes_change() {
+            return Ok(());
+        }
         let (parent, name) = self.parent(path)?;
         unlinkat(&parent, name.as_str(), UnlinkatFlags::RemoveDir).map_err(|e| self.error(e, path))
     }
@@ -158,6 +176,9 @@ impl Tree {
             made.push_str(part);
             if self.metadata(&made)?.is_some_and(|m| m.is_dir()) {
                 continue;
+            }
+            if self.notes_change() {
+                return Ok(());
             }
             let (parent, name) = self.parent(&made)?;
             self.despite_protection(&made, || {

@@ -190,8 +190,9 @@ pub(super) fn foreseen(pool: &Pool, nodes: &[Node]) -> Result<(Vec<EnvId>, Vec<a
 }
 
 /// Refuses an environment of which a half is to be written that cannot be.
-fn refuse_read_only(wanted: &Wanted, env: &Environment) -> Result<()> {
-    let (writes_root, writes_boot) = wanted.writes(&env.root(), &env.boot())?;
+fn refuse_read_only(wanted: &Wanted, env: &Environment, record: &EnvRecord) -> Result<()> {
+    let (writes_root, writes_boot) =
+        boot_config::changes(wanted, &env.root(), &env.boot(), record)?;
     let halves = [
         ("root", env.root(), writes_root),
         ("boot", env.boot(), writes_boot),
@@ -227,7 +228,7 @@ fn wanted(pool: &Pool, node: &Node, env: &Environment, record: &EnvRecord) -> Re
         // It is on trial.
         wanted = wanted.keeping("panic");
     }
-    refuse_read_only(&wanted, env)?;
+    refuse_read_only(&wanted, env, record)?;
     // What boots next is not made what would not: where it was already, this is not why.
     let boots_next = env.active || pending.waiting().is_some_and(|boot| boot.env == env.name);
     if boots_next && !node.is_template() && record.would_not_boot.is_empty() {

@@ -16,7 +16,7 @@ pub(super) fn make_readable(boot: &Tree, summary: &boot::Summary) -> Result<()> 
     let top = boot.open_at("/", OFlag::O_RDONLY | OFlag::O_DIRECTORY, Mode::empty())?;
     let top = File::from(top);
     let mode = top.metadata()?.permissions().mode();
-    if mode & 0o055 != 0o055 {
+    if mode & 0o055 != 0o055 && !boot.notes_change() {
         top.set_permissions(Permissions::from_mode((mode | 0o055) & 0o7777))?;
     }
     let fixed = ["config.txt", "cmdline.txt", "pxelinux.cfg/default"];
@@ -25,7 +25,7 @@ pub(super) fn make_readable(boot: &Tree, summary: &boot::Summary) -> Result<()> 
     for path in fixed.into_iter().chain(named.map(String::as_str)) {
         if let Some(file) = boot.open_file(path)? {
             let mode = file.metadata()?.permissions().mode();
-            if mode & 0o444 != 0o444 {
+            if mode & 0o444 != 0o444 && !boot.notes_change() {
                 file.set_permissions(Permissions::from_mode((mode | 0o444) & 0o7777))?;
             }
         }

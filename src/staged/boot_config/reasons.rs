@@ -33,15 +33,6 @@ impl Wanted {
         self.read_by(self.verify(&root, &boot)?)
     }
 
-    /// Returns whether the fstab of the root half and files of the boot half are to be written; nothing is.
-    ///
-    /// # Errors
-    /// Where they cannot be made to say what is wanted.
-    pub fn writes(&self, root: &Path, boot: &Path) -> Result<(bool, bool)> {
-        let edits = Edits::new(self, &Tree::open(root)?, &Tree::open(boot)?)?;
-        Ok((edits.fstab.is_some(), !edits.boot.writes.is_empty()))
-    }
-
     /// Returns the reasons why these halves would not boot once they say what is wanted, a sentence each; nothing is
     /// written.
     ///
