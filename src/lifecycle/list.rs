@@ -18,6 +18,7 @@ use crate::pool::environment::{self, Envs};
 use crate::pool::node;
 use crate::pool::pending::Pending;
 use crate::pool::{EnvName, Environment, Node, NodeName, Operand, Pool};
+use crate::staged;
 
 /// A node that cannot be read.
 #[derive(Debug, Clone)]
@@ -242,12 +243,14 @@ impl<'a> View<'a> {
             let (node, name) = (&self.node.name, &env.name);
             self.pool.refuse_work(node, name, Duration::ZERO).is_ok()
         });
+        let read_only = staged::read_only_halves(&env).into_iter();
         let record = env.record;
         let complete = env.problems.is_empty();
         let mut problems = env.problems;
         let unbootable = record.iter().flat_map(|r| &r.would_not_boot);
         problems.extend(unbootable.map(|reason| format!("it would not boot: {reason}")));
         problems.extend(killed);
+        problems.extend(read_only.map(|(problem, _)| problem));
         let undecided = record.as_ref().is_some_and(|r| r.undecided);
         let said = record.map(|r| {
             (

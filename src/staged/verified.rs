@@ -29,7 +29,7 @@ impl<'a> Verified<'a> {
     /// A template's is booted by nobody; what is made from it is verified.
     ///
     /// # Errors
-    /// A refusal that says why it would not boot.
+    /// A refusal that says why it would not boot, or that its node could not write it.
     pub fn new(pool: &Pool, node: &Node, env: &'a Environment, force: bool) -> Result<Self> {
         env.require_own_files()?;
         if node.is_template() && env.problems.is_empty() {
@@ -48,6 +48,12 @@ impl<'a> Verified<'a> {
                 false => failure.hint(format!("netbe check {}", node.name)),
             }
             .into());
+        }
+        if let Some((problem, remedy)) = read_only_halves(env).into_iter().next().filter(|_| !force)
+        {
+            return Err(Failure::refused(format!("{env}: {problem}"))
+                .hint(remedy)
+                .into());
         }
         Ok(Self {
             env,

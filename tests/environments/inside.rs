@@ -138,14 +138,18 @@ fn a_read_only_half_is_copied_writable_and_can_be_destroyed() {
     pool.netbe().ok("create ordo/x --from nog/b");
     // The node would mount its root to write it.
     let read_only = |text: &str| text.matches("half is a read-only subvolume").count();
-    let (found, said) = (
-        pool.netbe().run("check"),
-        pool.netbe().run("activate nog/b"),
-    );
+    let found = pool.netbe().run("check");
     assert_eq!(read_only(&found.stdout), 2, "{found:#?}");
+    let listed = pool.netbe().run("list nog");
+    assert!(listed.stdout.contains("b            !"), "{listed:#?}");
+    assert_eq!(read_only(&listed.stderr), 2, "{listed:#?}");
+    let why = ["nog/b: its root half is a read-only subvolume"];
+    pool.refuses(3, "activate nog/b", &why);
+    pool.refuses(3, "activate nog/b -n", &why);
+    let said = pool.netbe().run("activate nog/b --force");
     assert_eq!((said.status, read_only(&said.stderr)), (0, 2), "{said:#?}");
-    pool.netbe().ok("rename nog/b d");
     pool.netbe().ok("activate nog/a");
+    pool.netbe().ok("rename nog/b d");
     run(Command::new("btrfs")
         .args(["property", "set"])
         .arg(pool.half("nog/d", "root"))
