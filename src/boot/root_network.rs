@@ -16,6 +16,22 @@ const OTHERS: [&str; 8] = ["lo", "wl", "ww", "ppp", "tun", "tap", "wg", "/"];
 pub const NETWORKD: &str =
     "# made by netbe: the root is on the network\n[Network]\nKeepConfiguration=yes\n";
 
+/// The drop-in by which systemd does not take down an interface of `allow-hotplug` at a shutdown, as its unit `ifup@` would:
+/// `no-auto-down` is for `ifdown -a` alone.
+pub const IFUP_UNIT: &str = "# made by netbe: the root is on the network\n[Service]\nExecStop=\n";
+
+/// The part of dhclient-script(8) by which no address is taken away, when a lease ends or another one comes: the script flushes
+/// the interface where it is told an old address, and after a timeout; the kernel takes away what has a time.
+pub const DHCLIENT: &str = "# made by netbe: the root is on the network, and the address that it comes over stays\n\
+                            case ${reason:-} in\n\
+                            TIMEOUT) reason=FAIL old_ip_address= ;;\n\
+                            EXPIRE|FAIL|RELEASE|STOP) old_ip_address= ;;\n\
+                            BOUND|RENEW|REBIND|REBOOT)\n\
+                            \tnew_dhcp_lease_time=\n\
+                            \t[ \"$old_ip_address\" = \"$new_ip_address\" ] || old_ip_address=\n\
+                            \t;;\n\
+                            esac\n";
+
 /// Edits `etc/dhcpcd.conf`: with `persistent` an interface stays set up when dhcpcd ends; `None` if unchanged.
 pub fn dhcpcd(text: &str, keep: bool) -> Option<String> {
     let own = format!("{MARK}\npersistent\n");
@@ -36,21 +52,11 @@ pub fn interfaces(text: &str, keep: bool) -> Option<String> {
         let end = end.map_or(text.len(), |(end, _)| at + end + 1);
         return Some(format!("{}{}", &text[..at], &text[end..]));
     }
-    let named = |is: fn(&str) -> bool| -> Vec<&str> {
-        let lines = text.lines().map(str::split_whitespace);
-        lines
-            .filter_map(|mut words| words.next().filter(|first| is(first)).map(|_| words))
-            .flatten()
-            .collect()
-    };
-    let stays = named(|first| first == "no-auto-down");
-    let starts = named(|first| {
-        first == "auto" || (first.starts_with("allow-") && first != "allow-no-auto-down")
-    });
+    let stays = named(text, |first| first == "no-auto-down");
+    let starts = named(text, |first| first == "auto" || is_class(first));
     let mut names: Vec<&str> = Vec::new();
     for name in starts {
-        let is_other = OTHERS.iter().any(|other| name.starts_with(other));
-        if !is_other && !stays.contains(&name) && !names.contains(&name) {
+        if is_wired(name) && !stays.contains(&name) && !names.contains(&name) {
             names.push(name);
         }
     }
@@ -60,6 +66,42 @@ pub fn interfaces(text: &str, keep: bool) -> Option<String> {
         "\n"
     };
     (!names.is_empty()).then(|| format!("{text}{end}{MARK}\nno-auto-down {}\n", names.join(" ")))
+}
+
+/// Returns whether a part of `etc/network/interfaces` has an interface, that a root may come over, set up when it is there.
+pub fn is_hotplugged(text: &str) -> bool {
+    let names = named(text, |first| first == "allow-hotplug");
+    // A pattern may stand for any.
+    let mut names = names.iter().map(|name| name.trim_start_matches('/'));
+    names.any(is_wired)
+}
+
+/// Returns the files that `etc/network/interfaces` or a part of it has read, too: paths, with `*` for some of a name.
+pub fn sources(text: &str) -> Vec<String> {
+    let lines = text.lines().map(|line| line.split_whitespace().collect());
+    let found = lines.filter_map(|words: Vec<&str>| match words[..] {
+        ["source", path] => Some(path.to_string()),
+        ["source-directory", path] => Some(format!("{}/*", path.trim_end_matches('/'))),
+        _ => None,
+    });
+    let absolute = |path: String| match path.strip_prefix('/') {
+        Some(path) => path.to_string(),
+        None => format!("etc/network/{path}"),
+    };
+    found.map(absolute).collect()
+}
+
+/// Returns the words after the first one of each line whose first word is such.
+fn named(text: &str, is: fn(&str) -> bool) -> Vec<&str> {
+    let lines = text.lines().map(str::split_whitespace);
+    lines
+        .filter_map(|mut words| words.next().filter(|first| is(first)).map(|_| words))
+        .flatten()
+        .collect()
+}
+
+fn is_class(first: &str) -> bool {
+    first.starts_with("allow-") && first != "allow-no-auto-down"
 }
 
 /// Edits an `etc/sysconfig/network/ifcfg-…`: with `STARTMODE=nfsroot` wicked never takes it down: ifcfg(5); `None` if unchanged.
@@ -194,6 +236,52 @@ mod tests {
         ] {
             let expected = names.map(|names| format!("{text}{MARK}\nno-auto-down {names}\n"));
             there_and_back(interfaces, text, expected.as_deref());
+        }
+    }
+
+    #[test]
+    fn parts_of_interfaces_are_found_and_what_is_hotplugged() {
+        let text = "source /etc/network/interfaces.d/*\n source-directory more/\nsource /etc/net/eth*.cfg\n# source x\n";
+        let found = [
+            "etc/network/interfaces.d/*",
+            "etc/network/more/*",
+            "etc/net/eth*.cfg",
+        ];
+        assert_eq!(sources(text), found);
+        for (text, is) in [
+            ("allow-hotplug eth0\n", true),
+            ("auto eth0\nallow-hotplug wlan0 enp1s0\n", true),
+            ("allow-hotplug /en*\n", true),
+            ("allow-hotplug wlan0\n", false),
+            ("auto eth0\n", false),
+            ("# allow-hotplug eth0\n", false),
+        ] {
+            assert_eq!(is_hotplugged(text), is, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_lease_that_ends_takes_no_address_away() {
+        for (reason, new, after) in [
+            ("BOUND", "192.0.2.9", "BOUND:192.0.2.9:"),
+            ("RENEW", "192.0.2.8", "RENEW::"),
+            ("EXPIRE", "", "EXPIRE::60"),
+            ("TIMEOUT", "192.0.2.9", "FAIL::60"),
+            ("PREINIT", "", "PREINIT:192.0.2.9:60"),
+        ] {
+            let script = format!("{DHCLIENT}echo $reason:$old_ip_address:$new_dhcp_lease_time");
+            let given = [
+                ("reason", reason),
+                ("old_ip_address", "192.0.2.9"),
+                ("new_ip_address", new),
+                ("new_dhcp_lease_time", "60"),
+            ];
+            let out = std::process::Command::new("/bin/sh")
+                .args(["-c", &script])
+                .envs(given)
+                .output()
+                .unwrap();
+            assert_eq!(String::from_utf8_lossy(&out.stdout).trim(), after);
         }
     }
 

@@ -8,7 +8,9 @@ use anyhow::{Context, Result};
 
 use super::first_boot::has_cloud_init;
 use crate::boot::cloud_init::{KEEP_NETWORK, OWN_NETWORK, SETTINGS};
-use crate::boot::root_network::{self, NETWORKD, dhcpcd, ifcfg, interfaces};
+use crate::boot::root_network::{
+    self, DHCLIENT, IFUP_UNIT, NETWORKD, dhcpcd, ifcfg, interfaces, is_hotplugged, sources,
+};
 use crate::fs::rooted::Tree;
 
 /// Where systemd-networkd's administrator has his files.
@@ -21,6 +23,18 @@ const NETPLAN: (&str, &str) = ("etc/netplan", "10-netplan-");
 const WICKED: &str = "etc/sysconfig/network";
 /// Debian's ifupdown, where it has the setting; others with files of the same names have not.
 const IFUP: [&str; 2] = ["sbin/ifup", "usr/sbin/ifup"];
+/// The files of its interfaces.
+const INTERFACES: [&str; 2] = ["etc/network/interfaces", "etc/network/interfaces.d/*"];
+/// Its unit of one interface, and netbe's drop-in for it.
+const IFUP_UNITS: [&str; 2] = [
+    "usr/lib/systemd/system/ifup@.service",
+    "lib/systemd/system/ifup@.service",
+];
+const IFUP_DROP_IN: &str = "etc/systemd/system/ifup@.service.d/50-netbe.conf";
+/// dhclient's script, where parts are read by it, and netbe's part.
+const DHCLIENT_SCRIPTS: [&str; 2] = ["usr/sbin/dhclient-script", "sbin/dhclient-script"];
+const DHCLIENT_PARTS: &str = "etc/dhcp/dhclient-enter-hooks.d";
+const DHCLIENT_PART: &str = "etc/dhcp/dhclient-enter-hooks.d/netbe";
 /// The most of that program that is read.
 const PROGRAM: usize = 1 << 20;
 /// The most files of one place that are edited.
@@ -44,6 +58,8 @@ pub(super) fn set(root: &Tree, keep: bool) -> Result<Vec<String>> {
         }
     }
     changed.extend(networkd(root, keep)?);
+    changed.extend(ifup_unit(root, keep)?);
+    changed.extend(dhclient(root, keep)?);
     if keep && has_cloud_init(root)? {
         root.make_dirs(SETTINGS)?;
         changed.extend(place(root, OWN_NETWORK, KEEP_NETWORK)?);
@@ -65,11 +81,9 @@ pub(super) fn set(root: &Tree, keep: bool) -> Result<Vec<String>> {
 /// Returns the files that are edited, and how.
 fn texts(root: &Tree, keep: bool) -> io::Result<Vec<(String, Edit)>> {
     let mut found: Vec<(String, Edit)> = vec![("etc/dhcpcd.conf".to_string(), dhcpcd)];
-    if !keep || knows_no_auto_down(root)? {
-        found.push(("etc/network/interfaces".to_string(), interfaces));
-        for name in files(root, "etc/network/interfaces.d", |_| true)? {
-            found.push((name, interfaces));
-        }
+    if !keep || knows(root, &IFUP, "no-auto-down")? {
+        let parts = interface_files(root)?.into_iter();
+        found.extend(parts.map(|path| (path, interfaces as Edit)));
     }
     let wired = |name: &str| {
         name.strip_prefix("ifcfg-")
@@ -81,11 +95,77 @@ fn texts(root: &Tree, keep: bool) -> io::Result<Vec<(String, Edit)>> {
     Ok(found)
 }
 
-fn knows_no_auto_down(root: &Tree) -> io::Result<bool> {
-    let word = b"no-auto-down";
-    for path in IFUP {
+/// Returns the files of ifupdown's interfaces.
+fn interface_files(root: &Tree) -> io::Result<Vec<String>> {
+    let mut found: Vec<String> = Vec::new();
+    let mut wanted = INTERFACES.map(str::to_string).to_vec();
+    while let Some(path) = wanted.pop() {
+        let of_pattern = match path.rsplit_once('/') {
+            Some((directory, name)) if name.contains('*') => {
+                let (start, end) = name.split_once('*').unwrap_or((name, ""));
+                files(root, directory, |name| {
+                    name.starts_with(start) && name.ends_with(end)
+                })?
+            }
+            _ => vec![path],
+        };
+        for path in of_pattern {
+            if found.len() >= FILES || found.contains(&path) {
+                continue;
+            }
+            let text = root.read_text(&path).ok().flatten().unwrap_or_default();
+            wanted.extend(sources(&text));
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Has systemd leave the interfaces up that it sets up when they appear, or not.
+fn ifup_unit(root: &Tree, keep: bool) -> Result<Option<String>> {
+    if !keep {
+        remove_with_directory(root, IFUP_DROP_IN)?;
+        return Ok(None);
+    }
+    if !is_there(root, &IFUP_UNITS)? {
+        return Ok(None);
+    }
+    for path in interface_files(root)? {
+        let text = root.read_text(&path).ok().flatten().unwrap_or_default();
+        if is_hotplugged(&text) {
+            return place_in_directory(root, IFUP_DROP_IN, IFUP_UNIT);
+        }
+    }
+    Ok(None)
+}
+
+/// Has dhclient take no address away, or not.
+fn dhclient(root: &Tree, keep: bool) -> Result<Option<String>> {
+    if !keep {
+        remove(root, DHCLIENT_PART)?;
+        return Ok(None);
+    }
+    match knows(root, &DHCLIENT_SCRIPTS, DHCLIENT_PARTS)? {
+        true => place_in_directory(root, DHCLIENT_PART, DHCLIENT),
+        false => Ok(None),
+    }
+}
+
+/// Returns whether the first of these programs that exists has a word in it.
+fn knows(root: &Tree, programs: &[&str], word: &str) -> io::Result<bool> {
+    for path in programs {
         if let Some(program) = root.head(path, PROGRAM)? {
-            return Ok(program.windows(word.len()).any(|at| at == word));
+            return Ok(program.windows(word.len()).any(|at| at == word.as_bytes()));
+        }
+    }
+    Ok(false)
+}
+
+fn is_there(root: &Tree, paths: &[&str]) -> io::Result<bool> {
+    for path in paths {
+        if root.metadata(path)?.is_some() {
+            return Ok(true);
         }
     }
     Ok(false)
@@ -95,11 +175,7 @@ fn knows_no_auto_down(root: &Tree) -> io::Result<bool> {
 fn networkd(root: &Tree, keep: bool) -> Result<Vec<String>> {
     if !keep {
         for directory in files(root, NETWORK, |name| name.ends_with(".network.d"))? {
-            remove(root, &format!("{directory}/{DROP_IN}"))?;
-            // Others' parts stay.
-            if root.names(&directory)?.is_empty() {
-                root.remove_dir(&directory)?;
-            }
+            remove_with_directory(root, &format!("{directory}/{DROP_IN}"))?;
         }
         return Ok(Vec::new());
     }
@@ -119,8 +195,8 @@ fn networkd(root: &Tree, keep: bool) -> Result<Vec<String>> {
     }
     let mut placed = Vec::new();
     for path in made_for.into_iter().take(FILES) {
-        root.make_dirs(&format!("{path}.d"))?;
-        placed.extend(place(root, &format!("{path}.d/{DROP_IN}"), NETWORKD)?);
+        let path = format!("{path}.d/{DROP_IN}");
+        placed.extend(place_in_directory(root, &path, NETWORKD)?);
     }
     Ok(placed)
 }
@@ -138,6 +214,23 @@ fn place(root: &Tree, path: &str, text: &str) -> io::Result<Option<String>> {
     }
     root.write(path, text.as_bytes())?;
     Ok(Some(format!("/{path}")))
+}
+
+fn place_in_directory(root: &Tree, path: &str, text: &str) -> Result<Option<String>> {
+    root.make_dirs(path.rsplit_once('/').map_or("", |(directory, _)| directory))?;
+    Ok(place(root, path, text)?)
+}
+
+/// Removes a file of netbe's, and its directory unless others' parts are in it.
+fn remove_with_directory(root: &Tree, path: &str) -> io::Result<()> {
+    let is_there = root.symlink_metadata(path)?.is_some();
+    remove(root, path)?;
+    match path.rsplit_once('/') {
+        Some((directory, _)) if is_there && root.names(directory)?.is_empty() => {
+            root.remove_dir(directory)
+        }
+        _ => Ok(()),
+    }
 }
 
 fn remove(root: &Tree, path: &str) -> io::Result<()> {

@@ -56,8 +56,11 @@ fn networked() -> System {
         .file("usr/sbin/ifup", "\x7fELF no-auto-down\0")
         .file(
             "etc/network/interfaces",
-            "auto lo\niface lo inet loopback\nallow-hotplug eth0\niface eth0 inet dhcp\n",
+            "auto lo\niface lo inet loopback\nallow-hotplug eth0\niface eth0 inet dhcp\nsource /etc/net/*.cfg\n",
         )
+        .file("etc/net/second.cfg", "auto eth1\niface eth1 inet dhcp\n")
+        .file("usr/lib/systemd/system/ifup@.service", "[Service]\nExecStop=/sbin/ifdown %I\n")
+        .file("usr/sbin/dhclient-script", "#!/bin/sh\nrun_hookdir /etc/dhcp/dhclient-enter-hooks.d\n")
         .file(
             "etc/systemd/network/20-wired.network",
             "[Match]\nName=e*\n[Network]\nDHCP=yes\n",
@@ -87,6 +90,12 @@ fn nothing_takes_down_the_interface_of_a_network_root() {
     let kept = [
         ("etc/dhcpcd.conf", "\npersistent\n"),
         ("etc/network/interfaces", "\nno-auto-down eth0\n"),
+        ("etc/net/second.cfg", "\nno-auto-down eth1\n"),
+        (
+            "etc/systemd/system/ifup@.service.d/50-netbe.conf",
+            "\nExecStop=\n",
+        ),
+        ("etc/dhcp/dhclient-enter-hooks.d/netbe", "old_ip_address= "),
         (
             "etc/systemd/network/20-wired.network.d/50-netbe.conf",
             "KeepConfiguration=yes\n",
