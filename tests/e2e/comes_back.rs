@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::scene::Scene;
+use crate::scene::{self, Scene};
 use crate::server::Server;
 
 const MAC: &str = "52:54:00:74:72:79";
@@ -71,11 +71,14 @@ fn what_hangs_or_panics_on_trial_is_left_and_what_comes_up_stays() {
     });
     assert_eq!(server.active("nog"), "first");
 
-    server.ok("netbe activate --try nog/good");
-    nog.restart();
-    nog.wait_until_up();
-    assert_eq!(nog.environment(), "good");
-    wait_until("the trial is passed", || server.active("nog") == "good");
+    // The stories of UEFI and of the template pass a trial, too.
+    if scene::is_whole() {
+        server.ok("netbe activate --try nog/good");
+        nog.restart();
+        nog.wait_until_up();
+        assert_eq!(nog.environment(), "good");
+        wait_until("the trial is passed", || server.active("nog") == "good");
+    }
     // Neither runs, nor is led to any more.
     server.ok("netbe destroy -y nog/hangs nog/panics");
     server.ok("netbe publish && netbe check");

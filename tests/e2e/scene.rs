@@ -13,6 +13,13 @@ use crate::systems;
 /// How many lines of each log a failing test prints.
 const TAIL: usize = 60;
 
+/// Returns whether stories are told whole: with the boots that prove again what another story has proved.
+///
+/// `scripts/test --e2e` has them so. The short forms leave out no first proof.
+pub(crate) fn is_whole() -> bool {
+    std::env::var("NETBE_E2E").is_ok_and(|form| form == "whole")
+}
+
 /// Everything a story needs but its machines.
 #[derive(Debug)]
 pub(crate) struct Scene {

@@ -1,7 +1,7 @@
 //! PCs with UEFI firmware: with Secure Boot by shim and GRUB, and by iPXE beside somebody else's DHCP server.
 
 use crate::child::{self, EndedChild};
-use crate::scene::Scene;
+use crate::scene::{self, Scene};
 use crate::server::Server;
 use crate::systems;
 
@@ -44,9 +44,12 @@ fn secure_boot_accepts_what_it_starts_through_upgrade_trial_and_rollback() {
     assert!(said.contains("This is nog, environment second, greeting 2.0."));
     server.wait_until_active("nog", "second");
     server.ok("netbe rollback nog");
-    nog.restart();
-    nog.wait_until_up();
-    assert_eq!(nog.environment(), "first");
+    // A PC with BIOS boots what it was rolled back to, too.
+    if scene::is_whole() {
+        nog.restart();
+        nog.wait_until_up();
+        assert_eq!(nog.environment(), "first");
+    }
     server.ok("netbe publish && netbe check");
 }
 
@@ -73,15 +76,18 @@ fn beside_another_dhcp_server_ipxe_boots_what_is_active() {
     ]);
     let _another = EndedChild::start(&mut another);
 
-    let mut nog = scene.machine("nog", MAC).power_on_uefi(false);
-    nog.wait_until_up();
-    assert_eq!(nog.environment(), "first");
-    assert!(nog.ok("cat /proc/cmdline").contains("BOOTIF=01-"));
+    let machine = scene.machine("nog", MAC);
     server.ok("netbe create nog/second");
+    if scene::is_whole() {
+        let mut nog = machine.power_on_uefi(false);
+        nog.wait_until_up();
+        assert_eq!(nog.environment(), "first");
+    }
     server.ok("netbe activate --once nog/second");
-    nog.restart();
+    let mut nog = machine.power_on_uefi(false);
     nog.wait_until_up();
     assert_eq!(nog.environment(), "second");
+    assert!(nog.ok("cat /proc/cmdline").contains("BOOTIF=01-"));
     nog.restart();
     nog.wait_until_up();
     assert_eq!(nog.environment(), "first");
