@@ -3,23 +3,21 @@
 //! `console=tty1 root=PARTUUID=…-02 rootfstype=ext4 fsck.repair=yes rootwait` becomes `console=tty1 root=/dev/nfs
 //! nfsroot=10.0.0.1:/srv/…,vers=3,tcp rw ip=dhcp rootwait`, and back. All other bytes stay, and the same edit twice
 //! changes nothing. The file format around it, a file of its own or a loader's directive, is handled by the callers.
-//! its own, or one of a loader's directives.
+
+mod fate;
 
 use anyhow::{Result, bail};
 
-use super::cmdline_tokens::{Line, is_one_token, name_of, same_name, same_token, value_of};
+use super::cmdline_tokens::{Line, is_one_token, name_of, same_name, same_token};
 use super::initramfs::Mounting;
 use super::nfs;
+use super::read_only;
 use super::spec::{RootPlace, Want};
 use crate::failure::Failure;
+use fate::{Fate, fate};
 
 /// Arguments that netbe sets from properties other than `cmdline`.
 pub(super) const MANAGED: [&str; 5] = ["root", "nfsroot", "netroot", "ip", "nfsaddrs"];
-/// Values of `init=` that prepare a new disk and reboot: those of Raspberry Pi OS.
-const FIRST_BOOT: [&str; 2] = ["firstboot", "init_resize"];
-
-/// Prefixes of the arguments by which dracut, systemd and mkinitcpio wait for a local disk.
-const DISKS: &str = "rd.luks rd.lvm rd.md rd.dm luks. cryptdevice cryptkey cryptopts";
 
 /// The longest text that is edited, in bytes: several times what any loader reads; limits the quadratic comparison of
 /// tokens.
@@ -54,6 +52,9 @@ pub(crate) fn edit(text: &str, want: &Want<'_>, how: Mounting) -> Result<Edited>
     {
         bail!("{token} is after --, where the kernel passes it to init");
     }
+    if want.read_only.is_none() {
+        read_only::take_out(&mut line);
+    }
     let stripped = match &want.root {
         RootPlace::Nfs {
             server,
@@ -70,6 +71,9 @@ pub(crate) fn edit(text: &str, want: &Want<'_>, how: Mounting) -> Result<Edited>
         }
     };
     add_and_remove(&mut line, want);
+    if want.read_only.is_some() {
+        read_only::start(&mut line);
+    }
     let edited = line.to_string();
     let has_blank = |t: &&str| t.contains('"') && t.contains(char::is_whitespace);
     Ok(Edited {
@@ -109,16 +113,23 @@ fn to_nfs(line: &mut Line, tokens: &nfs::Tokens, want: &Want<'_>) -> Result<Vec<
     let root = sole_root(line, None)?;
     // Only a line with a disk as root has the environment's arguments for a disk.
     let was_local = root.is_some_and(|at| !nfs::is_nfs(line.get(at)));
-    let read_only = want.add.iter().any(|t| t == "ro");
-    let stripped = strip(line, was_local, read_only, want.add);
+    let is_given = want.add.iter().any(|t| t == "ro");
+    let is_read_only = want.read_only.is_some() || is_given;
+    let mut keep = want.add.to_vec();
+    if want.read_only.is_some() && line.has(read_only::INIT) {
+        // Written by netbe; another one is of the line for a disk.
+        keep.push("ro".to_string());
+    }
+    let stripped = strip(line, was_local, is_read_only, &keep);
     let mut at = replace_or_insert(line, "root", Some(&tokens.root), None)?.unwrap_or(0);
     if let Some(place) = replace_or_insert(line, "nfsroot", tokens.nfsroot.as_deref(), Some(at))? {
         at = place;
     }
-    if !read_only && !line.has("rw") {
-        line.insert(at + 1, "rw");
+    let mode = if is_read_only { "ro" } else { "rw" };
+    if !is_given && !line.has(mode) {
+        line.insert(at + 1, mode);
     }
-    at += usize::from(line.tokens().nth(at + 1) == Some("rw"));
+    at += usize::from(line.tokens().nth(at + 1) == Some(mode));
     let ip = want.ip.argument(want.hostname);
     replace_or_insert(line, "ip", Some(&ip), Some(at))?;
     Ok(stripped)
@@ -150,49 +161,6 @@ fn strip(line: &mut Line, was_local: bool, read_only: bool, keep: &[String]) -> 
         stripped.extend(is_local.then_some(token));
     }
     stripped
-}
-
-/// What happens to a token on a line for NFS.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Fate {
-    Keep,
-    /// `root=`: replaced.
-    Root,
-    /// `ip=`: replaced.
-    Address,
-    /// `rw`: kept, and recorded as part of a local line.
-    Writable,
-    /// Applies to a root on a disk only.
-    Disk,
-    /// Applies to another network root only.
-    Gone,
-}
-
-fn fate(token: &str, read_only: bool) -> Fate {
-    let name = name_of(token).replace('-', "_");
-    let value = value_of(token);
-    let is_nfs = value.is_some_and(|v| v.starts_with("nfs"));
-    match name.as_str() {
-        "root" => Fate::Root,
-        "ip" => Fate::Address,
-        "nfsaddrs" => Fate::Gone,
-        "rw" if value.is_none() && read_only => Fate::Disk,
-        "rw" if value.is_none() => Fate::Writable,
-        "ro" if value.is_none() => Fate::Disk,
-        "netroot" | "boot" | "rootfstype" if is_nfs => Fate::Gone,
-        "netroot" | "boot" | "rootfstype" | "rootflags" | "resume" | "resume_offset" => Fate::Disk,
-        "resize" if value.is_none() => Fate::Disk,
-        "init"
-            if FIRST_BOOT
-                .iter()
-                .any(|w| value.unwrap_or_default().contains(w)) =>
-        {
-            Fate::Disk
-        }
-        name if name.starts_with("fsck.") => Fate::Disk,
-        name if DISKS.split(' ').any(|d| name.starts_with(d)) => Fate::Disk,
-        _ => Fate::Keep,
-    }
 }
 
 /// Changes a line to a root on a disk; on a line for a disk only `root=` is set.

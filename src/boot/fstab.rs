@@ -43,6 +43,8 @@ pub struct Want<'a> {
     pub boot_mount: &'a str,
     /// The NFS version of that mount, made by the node's `mount.nfs` after the root is mounted.
     pub version: NfsVersion,
+    /// Whether it is mounted read-only.
+    pub read_only: bool,
     /// Whether lines for local disks are commented out beside a line of netbe's: an older netbe let them stay.
     pub rest: bool,
 }
@@ -159,12 +161,18 @@ fn own_line(spec: &str, want: &Want<'_>) -> String {
         NfsVersion::V3 => ",nolock",
         NfsVersion::V4_1 | NfsVersion::V4_2 => "",
     };
+    let access = access(want.read_only);
     format!(
-        "{} {} nfs defaults,vers={}{lock},_netdev,nofail,{OWN_OPTION} 0 0",
+        "{} {} nfs {access},vers={}{lock},_netdev,nofail,{OWN_OPTION} 0 0",
         escape(spec),
         escape(want.boot_mount),
         want.version
     )
+}
+
+/// Returns the first option of netbe's line.
+fn access(read_only: bool) -> &'static str {
+    if read_only { "ro" } else { "defaults" }
 }
 
 /// Returns netbe's line with updated fields; what users added stays.
@@ -183,7 +191,7 @@ fn updated(line: &str, spec: &str, want: &Want<'_>) -> String {
             0 => escape(spec),
             1 if entry::file_of(old) == want.boot_mount => old.to_string(),
             1 => escape(want.boot_mount),
-            3 => updated_options(old, want.version),
+            3 => updated_options(old, want),
             _ => old.to_string(),
         });
         field += 1;
@@ -192,7 +200,8 @@ fn updated(line: &str, spec: &str, want: &Want<'_>) -> String {
     updated
 }
 
-fn updated_options(old: &str, version: NfsVersion) -> String {
+fn updated_options(old: &str, want: &Want<'_>) -> String {
+    let version = want.version;
     let is_version = |o: &&str| o.starts_with("vers=") || o.starts_with("nfsvers=");
     let mut options: Vec<String> = Vec::new();
     let has_version = old.split(',').any(|o| is_version(&o));
@@ -212,6 +221,12 @@ fn updated_options(old: &str, version: NfsVersion) -> String {
     if version == NfsVersion::V3 && !options.iter().any(|o| o == "nolock" || o == "lock") {
         let at = options.iter().position(|o| o.starts_with("vers="));
         options.insert(at.map_or(options.len(), |at| at + 1), "nolock".to_string());
+    }
+    let first = options
+        .first_mut()
+        .filter(|o| **o == access(!want.read_only));
+    if let Some(first) = first {
+        *first = access(want.read_only).to_string();
     }
     options.join(",")
 }

@@ -96,6 +96,19 @@ pub(crate) fn has_modules(root: &dyn BootFiles, version: &str) -> bool {
     })
 }
 
+/// Returns whether a version's overlay filesystem is a module in a root half, or built in; true where its modules are not
+/// there.
+pub(crate) fn has_overlay(root: &dyn BootFiles, version: &str) -> bool {
+    let has = |dir: &String| {
+        let names = root.names(&format!("{dir}/kernel/fs/overlayfs"));
+        let is_module =
+            names.is_ok_and(|names| names.iter().any(|name| name.starts_with("overlay.ko")));
+        let builtin = text(root, &format!("{dir}/modules.builtin"));
+        is_module || matches!(builtin, Ok(Some(text)) if text.contains("/overlay.ko"))
+    };
+    !has_modules(root, version) || module_dirs(version).iter().any(has)
+}
+
 /// Returns whether a root half has modules of a version, and not the index by which they are loaded.
 pub(crate) fn lacks_index(root: &dyn BootFiles, version: &str) -> bool {
     let dirs = module_dirs(version);

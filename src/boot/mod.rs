@@ -20,6 +20,7 @@ mod nfs;
 pub mod normalize;
 mod plan;
 mod pxelinux;
+pub mod read_only;
 mod remembered;
 pub mod report;
 pub mod root_network;

@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use super::ip::Ip;
 use super::model::Model;
+use super::read_only::Machines;
 use crate::failure::Failure;
 
 /// The program that reads the boot files on the node.
@@ -115,6 +116,8 @@ pub struct Want<'a> {
     pub loader: Option<Loader>,
     /// The location of the root.
     pub root: RootPlace,
+    /// Which machines mount the root read-only, while what they write goes to memory; `None` if it is mounted writable.
+    pub read_only: Option<Machines>,
     /// The node's address.
     pub ip: Ip,
     /// Kernel arguments of the property `cmdline`.

@@ -37,6 +37,7 @@ pub(crate) fn want(loader: Option<Loader>) -> Want<'static> {
             version: None,
             options: None,
         },
+        read_only: None,
         ip: Ip::Dhcp,
         add: &[],
         remove: &[],
@@ -75,6 +76,7 @@ pub(crate) fn content<'a>(half: &'a Half, path: &str) -> &'a str {
 /// Adds the required fstab to the root half.
 pub(crate) fn mount_boot(root: &mut Half, mount: &str) {
     let want = fstab::Want {
+        read_only: false,
         rest: false,
         boot_spec: Some(BOOT_SPEC),
         boot_mount: mount,

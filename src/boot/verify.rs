@@ -22,6 +22,7 @@ use super::kernel;
 use super::model::Model;
 use super::plan::{PXE_LIMIT, RPI_LIMIT, recognise};
 use super::pxelinux::{self, boots::Reader};
+use super::read_only;
 use super::rpi;
 use super::spec::{Loader, RootPlace, Want};
 use crate::fs::server_packages;
@@ -92,6 +93,8 @@ pub fn verify(
             how = seen.how;
             reasons.extend(seen.reasons);
         }
+        let cmdline = way.line.as_deref().unwrap_or_default();
+        reasons.extend(read_only::reasons_against(root, cmdline, want));
         match &way.line {
             None => reasons.push(format!("{} is missing", way.file)),
             Some(text) => reasons.extend(line::check(way, text, want, how)),

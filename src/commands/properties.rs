@@ -37,6 +37,16 @@ use crate::pool::pattern::Named;
 /// template has no data of its own: nodes made from it take over its value, and start with what its environment has.
 /// The system needs mount.nfs. A container store on NFS cannot have an overlay.
 ///
+/// access: with ro, machines mount the root read-only, and keep what they write in memory, where it is gone with the power.
+/// The kernel starts a program of netbe's, /usr/lib/netbe/read-only-root, which puts an overlay filesystem over the root
+/// and starts the system's init; the root stays visible at /usr/lib/netbe/root. So it works with any initramfs, and
+/// without one; an overlay that the system makes itself (overlayroot) is left as it is. Each MAC address in mac is then a
+/// machine of its own: it gets a machine ID made from its MAC address, and the name that a DHCP server gives it, else
+/// NODE- and the last six digits of its MAC address. All have the same SSH host keys. The root is mounted by NFS version 3,
+/// as nothing from version 4 can be changed in an overlay, and the environments are exported read-only; upgrades run on
+/// the server, once for all. Environments that are there stay as they are, or follow with --existing, except one that a
+/// machine runs now.
+///
 /// data.snapshots: an environment that is activated again finds the data as it is now, not as it was when the
 /// environment was left. So activate (--once and --try, too), rollback and the end of a trial keep a read-only
 /// snapshot of each path beside the environment that the node leaves, in nodes/NODE/envs/ENV/.data, and replace an

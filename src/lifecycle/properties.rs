@@ -3,6 +3,7 @@
 //! Checks conflicts with other nodes, stores the value, and publishes. Existing environments keep their boot files, unless
 //! they are to be brought along.
 
+mod access;
 mod existing;
 mod get;
 pub mod kept_clients;
@@ -33,6 +34,7 @@ const IN_BOOT_FILES: &[&str] = &[
     "ip",
     "loader",
     "root",
+    "access",
     "nfs.version",
     "nfs.options",
     "cmdline",
@@ -211,6 +213,7 @@ pub fn new_node_record(pool: &Pool, assignments: &[(String, String)]) -> Result<
     let values = normalised(assignments, false)?;
     apply(&mut record.properties, &values, "the node");
     refuse_shared_names(pool, None, &record)?;
+    access::refuse(pool, &record, "the new node")?;
     Ok(record)
 }
 

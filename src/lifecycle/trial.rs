@@ -93,7 +93,7 @@ pub fn begin(
     let node = pool.node(&chosen.node)?;
     node.refuse_lost()?;
     let mut env = node.environment(&chosen.name)?;
-    let back_to = refuse_pointless(&node, &env)?;
+    let back_to = refuse_pointless(pool, &node, &env)?;
     forgive(&mut env);
     let verified = Verified::new(pool, &node, &env, force)?;
     let mut plan = Plan::new();
@@ -137,8 +137,8 @@ fn refuse_nobody(node: &Node) -> Result<()> {
 }
 
 /// Refuses a node that no machine boots, or without another active environment; returns the active one.
-fn refuse_pointless(node: &Node, env: &Environment) -> Result<Environment> {
-    let back_to = back_to(node)?;
+fn refuse_pointless(pool: &Pool, node: &Node, env: &Environment) -> Result<Environment> {
+    let back_to = back_to(pool, node)?;
     if env.active {
         return Err(Failure::refused(format!(
             "{env} is already the active environment of {}",
@@ -153,9 +153,18 @@ fn refuse_pointless(node: &Node, env: &Environment) -> Result<Environment> {
 /// Returns what a node boots after a pending boot: its active environment.
 ///
 /// # Errors
-/// A refusal where no machine boots it, or none is active.
-pub(super) fn back_to(node: &Node) -> Result<Environment> {
+/// A refusal where no machine boots it, or several at once, or none is active.
+pub(super) fn back_to(pool: &Pool, node: &Node) -> Result<Environment> {
     refuse_nobody(node)?;
+    if node.has_several_machines(pool) {
+        return Err(Failure::refused(format!(
+            "several machines boot {0}: a boot for once or on trial is for one; give one of them a node of its own for that, \
+             with --from {0}",
+            node.name
+        ))
+        .hint("netbe create --help")
+        .into());
+    }
     node.active_environment()
         .context("no environment is active to boot after that")
 }

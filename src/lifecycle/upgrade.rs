@@ -158,7 +158,10 @@ impl<'a> Run<'a> {
         source: &'a Environment,
         request: &'a Request,
     ) -> Result<Self> {
-        let back_to = request.how.map(|_| trial::back_to(node)).transpose()?;
+        let back_to = request
+            .how
+            .map(|_| trial::back_to(pool, node))
+            .transpose()?;
         source.require_sound()?;
         let target = Operand {
             node: node.name.clone(),

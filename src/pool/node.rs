@@ -115,6 +115,11 @@ impl Node {
             })
     }
 
+    /// Returns whether several machines boot its environments at once: each MAC address is one.
+    pub fn has_several_machines(&self, pool: &Pool) -> bool {
+        properties::has_several_machines(Some(&self.record), pool.record())
+    }
+
     /// Refuses a node whose active environment cannot be determined: it may be any of them.
     ///
     /// # Errors

@@ -107,6 +107,14 @@ pub const ALL: &[Property] = &[
         normalise: value::root,
     },
     Property {
+        name: "access",
+        help: "whether machines write to the root on the server, or to their memory: for one machine or many",
+        value: "rw, ro",
+        default: "rw",
+        pool_wide: true,
+        normalise: value::access,
+    },
+    Property {
         name: "nfs.version",
         help: "NFS version the root is mounted with",
         value: "3, 4.1, 4.2",
@@ -286,6 +294,18 @@ pub fn effective(name: &str, node: Option<&NodeRecord>, pool: &PoolRecord) -> Op
         value: value.clone(),
         source,
     })
+}
+
+/// Returns whether the machines of a node keep what they write in memory.
+pub fn is_read_only(node: Option<&NodeRecord>, pool: &PoolRecord) -> bool {
+    effective("access", node, pool).is_some_and(|access| access.value == "ro")
+}
+
+/// Returns whether several machines boot a node's environments at once: with a read-only root, each MAC address is one;
+/// else they are network cards of one machine.
+pub fn has_several_machines(node: Option<&NodeRecord>, pool: &PoolRecord) -> bool {
+    let macs = node.and_then(|node| node.properties.get("mac"));
+    is_read_only(node, pool) && macs.is_some_and(|macs| macs.contains(',') || macs == "any")
 }
 
 #[cfg(test)]

@@ -287,6 +287,7 @@ impl Scope<'_> {
             let host = Host {
                 node: node.name.as_str(),
                 macs,
+                several: node.has_several_machines(self.pool),
                 loader,
                 address: addresses.get(node.name.as_str()).copied(),
             };

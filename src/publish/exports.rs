@@ -15,7 +15,6 @@ use crate::pool::{Environment, Node, Pool, data_store};
 ///
 /// `no_root_squash`: a node's root user owns its system. `mp`: never export the empty directory of an unmounted pool (a
 /// subvolume counts as mount point).
-const OPTIONS: &str = "rw,sync";
 const MORE_OPTIONS: &str = "no_root_squash,mp";
 
 /// One exported half.
@@ -27,6 +26,8 @@ pub struct Line {
     pub clients: Vec<String>,
     /// The subvolume's UUID.
     pub fsid: Uuid,
+    /// Whether nothing can be written: machines that boot it keep what they write in memory.
+    pub read_only: bool,
     /// Whether the server checks on every call that the file is below the export. Without it, a forged handle can refer
     /// to any file of the filesystem; with it, a file that is renamed while it is open fails with ESTALE (exports(5)).
     pub subtree_check: bool,
@@ -36,6 +37,8 @@ pub struct Line {
 pub fn lines_for(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Line>> {
     let clients = allowed(pool, node)?;
     let subtree_check = checks_subtrees(pool, node);
+    // As its boot files are, whatever the property says by now.
+    let read_only = env.record.as_ref().is_some_and(|record| record.read_only);
     [env.root(), env.boot()]
         .into_iter()
         .map(|half| {
@@ -46,6 +49,7 @@ pub fn lines_for(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Line
                 path: half.to_string_lossy().into_owned(),
                 clients: clients.clone(),
                 fsid,
+                read_only,
                 subtree_check,
             })
         })
@@ -67,6 +71,7 @@ pub fn lines_of_data(pool: &Pool, node: &Node) -> Result<Vec<Line>> {
                 fsid: subvolume::info(&path).with_context(exporting)?.uuid,
                 path: path.to_string_lossy().into_owned(),
                 clients: allowed(pool, node)?,
+                read_only: false,
                 subtree_check: checks_subtrees(pool, node),
             });
         }
@@ -194,11 +199,17 @@ fn print_line(line: &Line) -> String {
         true => "subtree_check",
         false => "no_subtree_check",
     };
+    let access = if line.read_only { "ro" } else { "rw" };
     let clients: Vec<String> = line
         .clients
         // No space before the parenthesis: with one, the path is exported to every host.
         .iter()
-        .map(|c| format!("{c}({OPTIONS},{check},{MORE_OPTIONS},fsid={})", line.fsid))
+        .map(|c| {
+            format!(
+                "{c}({access},sync,{check},{MORE_OPTIONS},fsid={})",
+                line.fsid
+            )
+        })
         .collect();
     format!("{} {}\n", quoted(&line.path), clients.join(" "))
 }
@@ -225,6 +236,7 @@ mod tests {
             path: path.to_string(),
             clients: vec!["10.0.0.0/24".to_string(), "nog.lan".to_string()],
             fsid: Uuid([fsid; 16]),
+            read_only: false,
             subtree_check: false,
         }
     }
@@ -241,6 +253,19 @@ mod tests {
              nog.lan(rw,sync,no_subtree_check,no_root_squash,mp,fsid=01010101-0101-0101-0101-010101010101)\n";
         assert!(text.ends_with(want), "{text}");
         assert_eq!(pool_of(&text), Some("u"));
+    }
+
+    #[test]
+    fn what_machines_keep_in_memory_cannot_be_written() {
+        let line = Line {
+            read_only: true,
+            ..line("/p/a/root", 1)
+        };
+        let text = print("u", &[line], Vec::new());
+        assert!(
+            text.contains("10.0.0.0/24(ro,sync,") && !text.contains("rw"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -14,8 +14,9 @@ use anyhow::{Context, Result};
 
 use super::local_disks::FSTAB;
 use super::machine::{Machine, machine};
-use super::{boot_links, data, local_disks, report_unit, root_network};
+use super::{boot_links, data, local_disks, read_only_root, report_unit, root_network};
 use crate::boot::data::DataMount;
+use crate::boot::read_only::Machines;
 use crate::boot::{self, Loader, NfsVersion, Program, RootPlace, Want, Watched, fstab};
 use crate::failure::Failure;
 use crate::fs::rooted::Tree;
@@ -35,6 +36,7 @@ pub struct Wanted {
     machine: Option<Machine>,
     loader: Option<Loader>,
     root: RootPlace,
+    read_only: Option<Machines>,
     ip: boot::Ip,
     version: NfsVersion,
     add: Vec<String>,
@@ -73,13 +75,15 @@ impl Wanted {
         }
         let dir = layout::env(pool.root(), node, env);
         let half = |name: &str| dir.join(name).to_string_lossy().into_owned();
+        let read_only = read_only_root::machines(record, pool.record());
         let version = property("nfs.version").map(|v| parsed(&v)).transpose()?;
         let root = match property("root") {
             Some(local) if local != "nfs" => RootPlace::Local(local),
             _ => RootPlace::Nfs {
                 server,
                 path: half(layout::ROOT),
-                version,
+                // From version 4, nothing can be changed in memory.
+                version: version.or(read_only.map(|_| NfsVersion::V3)),
                 options: property("nfs.options"),
             },
         };
@@ -99,6 +103,7 @@ impl Wanted {
             machine: machine(pool, node, record),
             loader: property("loader").map(|v| parsed(&v)).transpose()?,
             root,
+            read_only,
             ip: property("ip").map_or(Ok(boot::Ip::Dhcp), |v| parsed(&v))?,
             version: version.unwrap_or(NfsVersion::V4_2),
             add: property("cmdline")
@@ -110,7 +115,7 @@ impl Wanted {
             boot_mount: before.boot_mount.clone(),
             boot_spec: format!("{server}:{}", half(layout::BOOT)),
             data,
-            report: property("report").is_none_or(|v| v == "on"),
+            report: read_only.is_none() && property("report").is_none_or(|v| v == "on"),
             in_place: false,
             runs: false,
         })
@@ -128,6 +133,11 @@ impl Wanted {
     fn rests(&self, root: &Tree) -> Result<bool> {
         let text = root.read_text(FSTAB)?.unwrap_or_default();
         Ok(!fstab::has_managed_line(&text) || (!self.rested && !self.in_place))
+    }
+
+    /// Returns whether the root is mounted read-only.
+    pub fn is_read_only(&self) -> bool {
+        self.read_only.is_some()
     }
 
     /// Wants it in place of one that a node may be running: what it reported stays.
@@ -190,6 +200,7 @@ impl Wanted {
             model: self.machine.map(|machine| machine.model),
             loader: self.loader,
             root: self.root.clone(),
+            read_only: self.read_only,
             ip: self.ip.clone(),
             add: &self.add,
             remove: &self.remove,
@@ -271,6 +282,9 @@ fn write_in(
     if !wanted.runs {
         report_unit::forget(root_tree)?;
     }
+    read_only_root::set(root_tree, wanted.read_only)
+        .with_context(|| format!("placing what {} starts with", wanted.name))?;
+    record.read_only = wanted.read_only.is_some();
     report_unit::set(root_tree, wanted.report)
         .with_context(|| format!("placing the unit by which {} reports", wanted.name))?;
     record.added.clone_from(&wanted.add);

@@ -18,6 +18,7 @@ mod node;
 mod obstacles;
 pub mod origin_texts;
 mod pc_programs;
+mod read_only_root;
 pub(crate) mod report_unit;
 mod root_network;
 pub mod snapshot;

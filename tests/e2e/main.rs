@@ -20,6 +20,7 @@ mod left_behind;
 mod machine;
 mod measure;
 mod network;
+mod one_image;
 mod raspberry;
 mod scene;
 mod server;

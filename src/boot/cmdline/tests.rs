@@ -25,6 +25,7 @@ fn want(root: RootPlace) -> Want<'static> {
         hostname: "nog",
         loader: None,
         root,
+        read_only: None,
         ip: Ip::Dhcp,
         add: &[],
         remove: &[],

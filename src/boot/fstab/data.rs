@@ -28,6 +28,7 @@ pub fn edit_data(text: &str, mounts: &[DataMount], version: NfsVersion) -> Optio
             boot_spec: None,
             boot_mount: &mount.path,
             version,
+            read_only: false,
             rest: false,
         };
         let updated = updated(line.body(), &mount.spec, &want);

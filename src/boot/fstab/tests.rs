@@ -8,6 +8,7 @@ fn want(boot_mount: &str) -> Want<'_> {
         boot_spec: Some(SPEC),
         boot_mount,
         version: NfsVersion::V4_2,
+        read_only: false,
         rest: false,
     }
 }

@@ -5,6 +5,7 @@ use crate::boot::cmdline::LIMIT;
 use crate::boot::cmdline_tokens::Line;
 use crate::boot::initramfs::{Mounter, Mounting};
 use crate::boot::nfs;
+use crate::boot::read_only::{self, Machines};
 use crate::boot::spec::{RootPlace, Want};
 
 /// Returns the faults of a line, a sentence each.
@@ -47,15 +48,42 @@ pub(super) fn check(way: &Way, text: &str, want: &Want<'_>, how: Mounting) -> Ve
             let server = server.to_string();
             reasons.extend(check_nfs(file, &line, &server, path, how));
             reasons.extend(check_address(file, &line, way.added, how));
-            let read_only = want.add.iter().any(|t| t == "ro");
-            if !read_only && (!line.has("rw") || line.has("ro")) {
-                reasons.push(format!(
-                    "{file} does not say rw, and the root would be mounted read-only"
-                ));
-            }
+            reasons.extend(check_access(file, &line, want));
         }
     }
     reasons
+}
+
+/// Returns why the root would not be mounted as it has to be: read-only with what is written in memory, or writable.
+///
+/// Which of the two is the environment's own, as it was made; but several machines cannot write to one root.
+fn check_access(file: &str, line: &Line, want: &Want<'_>) -> Option<String> {
+    let is_given = want.add.iter().any(|t| t == "ro");
+    if read_only::is_started(line) {
+        let source = line.value("nfsroot").or(line.value("root"));
+        return match () {
+            () if !line.has("ro") || line.has("rw") => Some(format!(
+                "{file} does not say ro, and the root would be mounted writable"
+            )),
+            // The overlay filesystem cannot copy the access lists of NFS version 4.
+            () if source.is_some_and(|source| source.contains("vers=4")) => Some(format!(
+                "{file} mounts the root by NFS version 4, from which nothing can be changed in memory: netbe set \
+                 nfs.version=3 {}",
+                want.hostname
+            )),
+            () => None,
+        };
+    }
+    match want.read_only {
+        Some(Machines::Several) => Some(format!(
+            "{file} does not say {}, and several machines would write to one root",
+            read_only::INIT
+        )),
+        _ if !is_given && (!line.has("rw") || line.has("ro")) => Some(format!(
+            "{file} does not say rw, and the root would be mounted read-only"
+        )),
+        _ => None,
+    }
 }
 
 fn check_nfs(file: &str, line: &Line, server: &str, path: &str, how: Mounting) -> Vec<String> {

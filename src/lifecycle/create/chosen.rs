@@ -82,7 +82,7 @@ impl Chosen {
         let own = existing.as_ref().and_then(environment_of_identity);
         let trial = request
             .how
-            .map(|how| Ok::<_, anyhow::Error>((how, back_to(existing.as_ref(), request)?)))
+            .map(|how| Ok::<_, anyhow::Error>((how, back_to(pool, existing.as_ref(), request)?)))
             .transpose()?;
         Ok(Self {
             node: request.target.node.clone(),
@@ -105,7 +105,7 @@ impl Chosen {
 ///
 /// # Errors
 /// A refusal if it boots no other environment: a new node has none.
-fn back_to(node: Option<&Node>, request: &Request) -> Result<EnvId> {
+fn back_to(pool: &Pool, node: Option<&Node>, request: &Request) -> Result<EnvId> {
     let Some(node) = node else {
         return Err(Failure::refused(format!(
             "{} does not exist yet: its first environment is active at once, without --once and --try",
@@ -113,7 +113,7 @@ fn back_to(node: Option<&Node>, request: &Request) -> Result<EnvId> {
         ))
         .into());
     };
-    Ok(trial::back_to(node)?.id())
+    Ok(trial::back_to(pool, node)?.id())
 }
 
 /// Returns the only template's active environment.

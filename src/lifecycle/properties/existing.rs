@@ -10,6 +10,7 @@ use super::super::data::Change;
 use super::super::plan::Plan;
 use super::super::{Mode, Outcome};
 use crate::btrfs::subvolume;
+use crate::evidence::Evidence;
 use crate::failure::{Failure, hinted};
 use crate::fs::atomic::Durable;
 use crate::fs::interrupt;
@@ -209,6 +210,23 @@ fn refuse_read_only(wanted: &Wanted, env: &Environment, record: &EnvRecord) -> R
     Ok(())
 }
 
+/// Refuses to have what a machine runs exported read-only: it would fail to write from then on.
+fn refuse_while_written(node: &Node, env: &Environment) -> Result<()> {
+    let evidence = Evidence::now(node);
+    if evidence.booted(env) != Some(true) && !evidence.is_used(env) {
+        return Ok(());
+    }
+    let name = &node.name;
+    Err(Failure::refused(format!(
+        "{name} runs {env}, and could not write any more before it has booted again"
+    ))
+    .hint_to(
+        "shut it down first, or make it another one",
+        format!("netbe create {name} -a"),
+    )
+    .into())
+}
+
 fn keeps(env: &EnvId) -> String {
     format!("{env} keeps the boot files it had")
 }
@@ -229,6 +247,9 @@ fn wanted(pool: &Pool, node: &Node, env: &Environment, record: &EnvRecord) -> Re
         wanted = wanted.keeping("panic");
     }
     refuse_read_only(&wanted, env, record)?;
+    if wanted.is_read_only() && !record.read_only {
+        refuse_while_written(node, env)?;
+    }
     // What boots next is not made what would not: where it was already, this is not why.
     let boots_next = env.active || pending.waiting().is_some_and(|boot| boot.env == env.name);
     if boots_next && !node.is_template() && record.would_not_boot.is_empty() {
@@ -246,6 +267,7 @@ fn write(pool: &Pool, node: &NodeName, env: &EnvName, mode: Mode) -> Result<Vec<
     let mut record = env.record_for_change()?;
     let (root, boot) = (env.root(), env.boot());
     let wanted = wanted(pool, &node, &env, &record)?;
+    let was_read_only = record.read_only;
     let notes = boot_config::write(&wanted, &root, &boot, &mut record)?;
     let reasons = wanted.reasons_to_record(&root, &boot)?;
     let mut warnings: Vec<String> = notes.iter().map(|note| format!("{env}: {note}")).collect();
@@ -256,5 +278,9 @@ fn write(pool: &Pool, node: &NodeName, env: &EnvName, mode: Mode) -> Result<Vec<
     record.would_not_boot = reasons;
     env.store(&lock, &record, Durable::WithNextSync)?;
     subvolume::sync(&root).context("making it durable")?;
+    if record.read_only != was_read_only {
+        publish::everything(pool, Some(&pool.lock(mode.wait)?))
+            .with_context(|| format!("{env} is written, but not exported so; netbe publish"))?;
+    }
     Ok(warnings)
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use super::{Changed, anyway};
+use super::{Changed, access, anyway};
 use super::{
     Request, apply, kept_clients, loss, misfits, reaches_boot_files, republish, sets_data, summary,
 };
@@ -42,6 +42,7 @@ pub(super) fn set(
         .into());
     }
     refuse_shared_names(pool, Some(name), &changed.record)?;
+    access::refuse(pool, &changed.record, name.as_str())?;
     changed.record.kept = node.record.kept.clone().filter(|_| request.existing);
     if request.existing {
         changed = kept_clients::keep((pool, &node), (pool, &changed));

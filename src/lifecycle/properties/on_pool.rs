@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use super::{Changed, anyway};
+use super::{Changed, access, anyway};
 use super::{Request, apply, kept_clients, loss, misfits, reaches_boot_files, republish, summary};
 use crate::lifecycle::plan::Plan;
 use crate::lifecycle::{Mode, Outcome};
@@ -35,6 +35,7 @@ pub(super) fn set(
             after = kept_clients::keep((pool, &node), (&changed, &node));
         }
         let (before, after) = ((pool, &node), (&changed, &after));
+        access::refuse(&changed, &node.record, node.name.as_str())?;
         if !request.force {
             loss::refuse(before, after, &anyway(values, None))?;
         }

@@ -49,6 +49,8 @@ fn values_are_checked() {
         ("model", "vax", None),
         ("cmdline", "root=/dev/sda", None),
         ("cmdline", "a\nb", None),
+        ("access", "ro", Some("ro")),
+        ("access", "RO", None),
         ("nfs.version", "4.2", Some("4.2")),
         ("nfs.version", "2", None),
         ("keep", "007", Some("7")),

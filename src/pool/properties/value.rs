@@ -159,6 +159,13 @@ pub(super) fn on_off(text: &str) -> Result<String, String> {
     }
 }
 
+pub(super) fn access(text: &str) -> Result<String, String> {
+    match text {
+        "rw" | "ro" => Ok(text.to_string()),
+        _ => Err("neither rw nor ro".to_string()),
+    }
+}
+
 pub(super) fn one_line(text: &str) -> Result<String, String> {
     if text.chars().any(char::is_control) {
         return Err("one line, without control characters".to_string());

@@ -67,6 +67,9 @@ pub struct EnvRecord {
     /// Whether its local disks were set to rest, and its network told to keep the root's interface; not by an older netbe.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub rested: bool,
+    /// Whether its root is mounted read-only, so that it is exported so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub read_only: bool,
     /// Whether a machine could have booted it: it was active while its node was published.
     #[serde(default)]
     pub served: bool,

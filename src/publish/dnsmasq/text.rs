@@ -14,6 +14,9 @@ use crate::pool::properties::Dhcp;
 const OURS: &str = "netbe";
 /// How many MAC addresses are written on a line: dnsmasq reads lines of up to 1024 bytes.
 const MACS_A_LINE: usize = 32;
+/// How much of a node's name is in those of its machines: a label has at most 63 characters.
+const NODE_IN_NAME: usize = 56;
+
 /// The prefixes of Raspberry Pis' MAC addresses (IEEE registry, as in LTSP's configuration).
 const PI_MACS: [&str; 7] = [
     "28:cd:c1", "2c:cf:67", "88:a2:9e", "b8:27:eb", "d8:3a:dd", "dc:a6:32", "e4:5f:01",
@@ -254,6 +257,8 @@ pub struct Host<'a> {
     pub node: &'a str,
     /// Its MAC addresses.
     pub macs: Vec<&'a str>,
+    /// Whether each is a machine of its own, with a name of its own.
+    pub several: bool,
     /// Its boot loader, if that is known.
     pub loader: Option<Loader>,
     /// The reserved address.
@@ -266,14 +271,17 @@ pub struct Host<'a> {
 /// for an address, and crashes.
 pub fn host(h: &Host<'_>) -> String {
     let mut text = String::new();
-    for (i, macs) in h.macs.chunks(MACS_A_LINE).enumerate() {
+    let a_line = if h.several { 1 } else { MACS_A_LINE };
+    for (i, macs) in h.macs.chunks(a_line).enumerate() {
         // Firmware, loader, initramfs and system ask with different client IDs, or none: identified by the MAC address
         // alone they are one machine with one address.
         let mut fields: Vec<String> = macs.iter().map(ToString::to_string).collect();
         fields.push("id:*".to_string());
         fields.push(format!("set:{OURS}"));
         fields.extend(h.loader.map(|l| format!("set:{}", tag(l))));
-        if i == 0 {
+        if h.several {
+            fields.extend(macs.iter().map(|mac| name_of_one(h.node, mac)));
+        } else if i == 0 {
             fields.extend(h.address.map(|a| a.to_string()));
             fields.extend(is_a_name(h.node).then(|| h.node.to_string()));
         }
@@ -282,6 +290,14 @@ pub fn host(h: &Host<'_>) -> String {
         text.push('\n');
     }
     text
+}
+
+/// Returns the name of one of a node's machines: `web-750102`. `boot::read_only`'s program makes the same one where no DHCP
+/// server gives a name.
+fn name_of_one(node: &str, mac: &str) -> String {
+    let digits = mac.replace(':', "");
+    let start: String = node.chars().take(NODE_IN_NAME).collect();
+    format!("{start}-{}", &digits[digits.len().saturating_sub(6)..])
 }
 
 /// Returns the addresses that a node's file reserves.

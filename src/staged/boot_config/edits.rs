@@ -10,6 +10,7 @@ use crate::fs::rooted::Tree;
 use crate::staged::data;
 use crate::staged::local_disks::FSTAB;
 use crate::staged::pc_programs::pc_programs;
+use crate::staged::read_only_root;
 
 /// Files with their content, by path in their half.
 type Files = BTreeMap<String, Vec<u8>>;
@@ -50,7 +51,8 @@ impl Edits {
     pub(super) fn files(self, wanted: &Wanted, root: &Tree) -> Result<(Files, Files)> {
         let fstab = self.fstab.map(|text| (FSTAB.to_string(), text));
         let units = data::units(root, &wanted.data)?;
-        let of_root = fstab.into_iter().chain(units);
+        let program = read_only_root::file(wanted.read_only);
+        let of_root = fstab.into_iter().chain(units).chain(program);
         let of_root = of_root.map(|(path, text)| (path, text.into_bytes()));
         Ok((self.boot.writes.into_iter().collect(), of_root.collect()))
     }
@@ -63,6 +65,7 @@ fn fstab_of(wanted: &Wanted, root: &Tree) -> Result<Option<String>> {
         boot_spec: matches!(wanted.root, RootPlace::Nfs { .. }).then_some(&wanted.boot_spec),
         boot_mount: &wanted.boot_mount,
         version: wanted.version,
+        read_only: wanted.read_only.is_some(),
         rest: wanted.rests(root)?,
     };
     let edited = fstab::edit(&text, &want)?;

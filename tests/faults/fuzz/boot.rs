@@ -126,6 +126,7 @@ fn want(root: RootPlace, stash: &[String]) -> Want<'_> {
         model: None,
         loader: None,
         root,
+        read_only: None,
         ip: Ip::Dhcp,
         add: &[],
         remove: &[],

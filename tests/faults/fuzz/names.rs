@@ -183,6 +183,7 @@ fn export(bytes: &[u8]) {
         path: path.to_string(),
         clients: vec!["10.0.0.0/24".to_string()],
         fsid: Uuid([7; 16]),
+        read_only: false,
         subtree_check: false,
     };
     let text = exports::print("u", &[line(&path)], Vec::new());

@@ -205,11 +205,29 @@ fn hosts() {
         let got = host(&Host {
             node,
             macs: macs.clone(),
+            several: false,
             loader: *loader,
             address: *address,
         });
         assert_eq!(got, *want);
     }
+}
+
+#[test]
+fn each_of_several_machines_has_a_name_of_its_own() {
+    let node = "w".repeat(63);
+    let text = host(&Host {
+        node: &node,
+        macs: vec!["dc:a6:32:01:02:03", "dc:a6:32:01:02:04"],
+        several: true,
+        loader: None,
+        address: None,
+    });
+    let name = "w".repeat(56);
+    let want = format!(
+        "dhcp-host=dc:a6:32:01:02:03,id:*,set:netbe,{name}-010203\ndhcp-host=dc:a6:32:01:02:04,id:*,set:netbe,{name}-010204\n"
+    );
+    assert_eq!(text, want);
 }
 
 proptest! {
@@ -225,6 +243,7 @@ proptest! {
         let macs: Vec<&str> = macs.iter().map(String::as_str).collect();
         let text = host(&Host {
             node: &node, macs: macs.clone(), loader: Some(Loader::Rpi), address: address.map(Ipv4Addr::from),
+            several: false,
         });
         prop_assert_eq!(text.lines().count(), macs.len().div_ceil(MACS_A_LINE));
         for line in text.lines() {

@@ -46,6 +46,7 @@ pub(super) fn fstab_text(bytes: &[u8]) {
         boot_spec: Some(SPEC),
         boot_mount: "/boot/firmware",
         version: NfsVersion::V3,
+        read_only: false,
         rest: false,
     };
     let Ok(edited) = fstab::edit(&before, &nfs) else {

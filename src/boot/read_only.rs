@@ -1,0 +1,166 @@
+//! A root that is mounted read-only, while what the machine writes goes to memory: property `access=ro`.
+//!
+//! The kernel starts a small program of netbe's in place of the system's init. It puts a filesystem in memory over the
+//! root, and starts the system's own: so it is the same whichever initramfs mounted the root, and without one. Pure: the
+//! program's text, the arguments of the command line, and the reasons why it could not run. Not for placing it.
+
+use super::cmdline_tokens::{Line, same_token};
+use super::files::{BootFiles, is_there, text};
+use super::kernel;
+use super::spec::Want;
+
+/// How many machines boot the same read-only root.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Machines {
+    /// One, which is the node.
+    One,
+    /// Several, each with a name and a machine ID of its own.
+    Several,
+}
+
+/// The program's path in a root half.
+pub const PROGRAM: &str = "usr/lib/netbe/read-only-root";
+/// The directory where the read-only root is seen, beneath what is in memory.
+pub const BENEATH: &str = "usr/lib/netbe/root";
+/// The argument by which the kernel, or an initramfs, starts it.
+pub(super) const INIT: &str = "init=/usr/lib/netbe/read-only-root";
+
+/// What the program runs, each in one of these directories.
+const PROGRAMS: [&str; 6] = ["sh", "mount", "pivot_root", "chroot", "md5sum", "sed"];
+const DIRECTORIES: [&str; 4] = ["usr/bin", "usr/sbin", "bin", "sbin"];
+
+/// Returns the program's text.
+pub fn program(machines: Machines) -> String {
+    let several = match machines {
+        Machines::One => "no",
+        Machines::Several => "yes",
+    };
+    include_str!("read_only/init.sh").replace("@SEVERAL@", several)
+}
+
+/// Returns whether a command line starts the program: the last init counts.
+pub(super) fn is_started(line: &Line) -> bool {
+    let inits = line.find("init");
+    inits
+        .last()
+        .is_some_and(|&at| same_token(line.get(at), INIT))
+}
+
+/// Has a command line start the program in place of any other init.
+pub(super) fn start(line: &mut Line) {
+    if !is_started(line) {
+        remove(line, INIT);
+        line.push(INIT);
+    }
+}
+
+/// Takes the program out of a command line that starts it, and `ro`, which was written with it.
+pub(super) fn take_out(line: &mut Line) {
+    if line.has(INIT) {
+        remove(line, INIT);
+        remove(line, "ro");
+    }
+}
+
+fn remove(line: &mut Line, token: &str) {
+    for at in (0..line.tokens().count()).rev() {
+        if same_token(line.get(at), token) {
+            line.remove(at);
+        }
+    }
+}
+
+/// Returns why a root half could not be used read-only by a command line that starts the program, a sentence each.
+pub(super) fn reasons_against(root: &dyn BootFiles, cmdline: &str, want: &Want<'_>) -> Vec<String> {
+    let mut reasons = Vec::new();
+    if !Line::parse(cmdline).is_ok_and(|line| is_started(&line)) {
+        return reasons;
+    }
+    let machines = want.read_only.unwrap_or(Machines::One);
+    match text(root, PROGRAM) {
+        Ok(Some(text)) if text == program(machines) || machines == Machines::One => {}
+        _ => reasons.push(format!(
+            "{PROGRAM}, which starts the system with a read-only root, is not as netbe writes it"
+        )),
+    }
+    let missing = PROGRAMS.iter().filter(|program| {
+        let mut places = DIRECTORIES.iter().map(|dir| format!("{dir}/{program}"));
+        !places.any(|path| is_there(root, &path))
+    });
+    let missing: Vec<&str> = missing.copied().collect();
+    if !missing.is_empty() {
+        reasons.push(format!(
+            "the root has no {}, which a read-only root needs (packages util-linux, coreutils and sed)",
+            missing.join(", ")
+        ));
+    }
+    for version in kernel::module_versions(root) {
+        if !kernel::has_overlay(root, &version) {
+            reasons.push(format!(
+                "the kernel {version} has no overlay filesystem (overlay.ko), which a read-only root needs: netbe set \
+                 access=rw {}",
+                want.hostname
+            ));
+        }
+    }
+    reasons
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::boot::tests::{half, want};
+
+    #[test]
+    fn the_program_is_put_last_and_taken_out_again() {
+        for (text, started) in [
+            ("quiet", "quiet init=/usr/lib/netbe/read-only-root"),
+            (
+                "init=/usr/lib/netbe/read-only-root init=/bin/own quiet",
+                "init=/bin/own quiet init=/usr/lib/netbe/read-only-root",
+            ),
+            (
+                "init=/usr/lib/netbe/read-only-root quiet -- -x",
+                "init=/usr/lib/netbe/read-only-root quiet -- -x",
+            ),
+        ] {
+            let mut line = Line::parse(text).unwrap();
+            start(&mut line);
+            assert_eq!(line.to_string(), started);
+            line.push("ro");
+            take_out(&mut line);
+            assert!(!line.has(INIT) && !line.has("ro"), "{line}");
+        }
+        let mut own = Line::parse("ro quiet").unwrap();
+        take_out(&mut own);
+        assert_eq!(own.to_string(), "ro quiet");
+    }
+
+    #[test]
+    fn a_root_without_what_it_needs_is_told() {
+        let want = Want {
+            read_only: Some(Machines::Several),
+            ..want(None)
+        };
+        let reasons_against =
+            |files: &[(&str, &str)]| super::reasons_against(&half(files), INIT, &want);
+        let programs = PROGRAMS.map(|program| format!("usr/bin/{program}"));
+        let text = program(Machines::Several);
+        let mut files: Vec<(&str, &str)> = programs.iter().map(|path| (&**path, "x")).collect();
+        files.push((PROGRAM, &text));
+        let modules = "usr/lib/modules/6.1.0";
+        let (index, overlay) = (
+            format!("{modules}/modules.dep"),
+            format!("{modules}/kernel/fs/overlayfs/overlay.ko.xz"),
+        );
+        assert_eq!(reasons_against(&files), [""; 0]);
+        files.push((&index, "x"));
+        assert!(reasons_against(&files)[0].contains("kernel 6.1.0 has no overlay"));
+        files.push((&overlay, "x"));
+        assert_eq!(reasons_against(&files), [""; 0]);
+        files.retain(|(path, _)| *path != "usr/bin/pivot_root" && *path != PROGRAM);
+        let reasons = reasons_against(&files);
+        assert!(reasons[0].contains("not as netbe writes it"), "{reasons:?}");
+        assert!(reasons[1].contains("no pivot_root,"), "{reasons:?}");
+    }
+}

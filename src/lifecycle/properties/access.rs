@@ -1,0 +1,55 @@
+//! What a read-only root rules out: property `access`.
+//!
+//! Reads only. Not for what a machine loses: [`super::loss`].
+
+use anyhow::Result;
+
+use crate::boot::NfsVersion;
+use crate::failure::Failure;
+use crate::pool::record::NodeRecord;
+use crate::pool::{Pool, data, properties};
+
+/// Refuses properties of a node that contradict a read-only root.
+///
+/// # Errors
+/// A refusal with the property that is in the way, and the command that changes it.
+pub(super) fn refuse(pool: &Pool, record: &NodeRecord, node: &str) -> Result<()> {
+    let property = |key| properties::effective(key, Some(record), pool.record()).map(|v| v.value);
+    if !properties::is_read_only(Some(record), pool.record()) {
+        return Ok(());
+    }
+    if let Some(root) = property("root").filter(|root| root != "nfs") {
+        return Err(Failure::refused(format!(
+            "{node} has its root on a disk of its own ({root}): access=ro is for a root on this server"
+        ))
+        .hint(format!("netbe set root=nfs access=ro {node}"))
+        .into());
+    }
+    let version = property("nfs.version").filter(|v| *v != NfsVersion::V3.to_string());
+    if let Some(version) = version {
+        return Err(Failure::refused(format!(
+            "{node} mounts its root by NFS version {version}, from which nothing can be changed in memory: access=ro needs \
+             version 3"
+        ))
+        .hint(format!("netbe set nfs.version=3 access=ro {node}"))
+        .into());
+    }
+    if !properties::has_several_machines(Some(record), pool.record()) {
+        return Ok(());
+    }
+    if let Some(ip) = property("ip").filter(|ip| ip != "dhcp") {
+        return Err(Failure::refused(format!(
+            "several machines boot {node} with access=ro, and would have one address (ip={ip})"
+        ))
+        .hint(format!("netbe set ip=dhcp {node}"))
+        .into());
+    }
+    if property("data").is_some_and(|value| !data::asked(&value).is_empty()) {
+        return Err(Failure::refused(format!(
+            "{node} has data, which one machine writes, and several machines boot it with access=ro"
+        ))
+        .hint(format!("netbe set data=none {node}"))
+        .into());
+    }
+    Ok(())
+}

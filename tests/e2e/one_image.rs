@@ -1,0 +1,75 @@
+//! One environment for two machines: what they write stays in their memory, and one upgrade is both's.
+
+use crate::machine::Running;
+use crate::scene::Scene;
+
+const MACS: [&str; 2] = ["52:54:00:77:65:01", "52:54:00:77:65:02"];
+/// Where a file of the first environment's root is on the server.
+const FIRST: &str = "/srv/netbe/nodes/web/envs/first/root";
+
+/// Looks at a machine that has come up, and returns its machine ID.
+fn is_itself(machine: &mut Running, mac: &str) -> String {
+    let name = format!("web-{}\n", mac[9..].replace(':', ""));
+    assert_eq!(machine.ok("uname -n"), name);
+    assert_eq!(machine.ok("cat /etc/hostname"), name);
+    assert_eq!(machine.ok("findmnt -n -o FSTYPE /"), "overlay\n");
+    let options = machine.ok("findmnt -n -o OPTIONS /usr/lib/netbe/root");
+    assert!(options.starts_with("ro,"), "{options}");
+    let failed = machine.ok("systemctl --failed --plain --no-legend");
+    assert_eq!(failed, "");
+    machine.ok("cat /etc/machine-id")
+}
+
+#[test]
+fn two_machines_boot_one_environment_and_what_they_write_is_gone_with_the_power() {
+    let scene = Scene::new("one_image");
+    let server = &scene.server;
+    server.bring_in_debian();
+    server.ok("netbe set cmdline=console=ttyS0");
+    server.create(&format!("web/first --mac {} --mac {}", MACS[0], MACS[1]));
+    server.ok("netbe set access=ro --existing web");
+    server.restart_dnsmasq();
+    server.ok("netbe check");
+
+    let mut machines = ["web-1", "web-2"]
+        .iter()
+        .zip(MACS)
+        .map(|(name, mac)| scene.machine(name, mac).power_on())
+        .collect::<Vec<_>>();
+    let ids: Vec<String> = machines
+        .iter_mut()
+        .zip(MACS)
+        .map(|(machine, mac)| {
+            machine.wait_until_up();
+            assert_eq!(machine.environment(), "first");
+            is_itself(machine, mac)
+        })
+        .collect();
+    assert_ne!(ids[0], ids[1]);
+    // What runs them cannot be written, whoever mounts it how.
+    machines[0].ok("echo mine >/etc/mine && echo mine >>/etc/hosts && sync");
+    let lower = machines[0]
+        .run("mount -o remount,rw /usr/lib/netbe/root; touch /usr/lib/netbe/root/etc/mine");
+    assert_ne!(lower.status, 0, "{lower:?}");
+    server.ok(&format!(
+        "! test -e {FIRST}/etc/mine && ! grep mine {FIRST}/etc/hosts"
+    ));
+    assert_ne!(machines[1].run("test -e /etc/mine").status, 0);
+
+    server.offer_greeting("2.0");
+    server.ok("netbe upgrade --node web --name second -a");
+    for machine in &mut machines {
+        machine.restart();
+    }
+    for ((machine, mac), id) in machines.iter_mut().zip(MACS).zip(&ids) {
+        let said = machine.wait_until_up();
+        assert!(said.contains("greeting 2.0."), "{said}");
+        assert_eq!(machine.environment(), "second");
+        assert_eq!(is_itself(machine, mac), *id);
+        assert_ne!(machine.run("test -e /etc/mine").status, 0);
+    }
+    server.ok("netbe rollback web && netbe check");
+    machines[0].restart();
+    machines[0].wait_until_up();
+    assert_eq!(machines[0].environment(), "first");
+}
