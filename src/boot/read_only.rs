@@ -79,6 +79,10 @@ pub(super) fn reasons_against(root: &dyn BootFiles, cmdline: &str, want: &Want<'
     let machines = want.read_only.unwrap_or(Machines::One);
     match text(root, PROGRAM) {
         Ok(Some(text)) if text == program(machines) || machines == Machines::One => {}
+        Ok(Some(text)) if text == program(Machines::One) => reasons.push(format!(
+            "it was made for one machine, and several boot it, which would have one name: netbe set --existing {}",
+            want.hostname
+        )),
         _ => reasons.push(format!(
             "{PROGRAM}, which starts the system with a read-only root, is not as netbe writes it"
         )),

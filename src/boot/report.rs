@@ -1,10 +1,15 @@
-//! The boot report: the unit by which a system writes it into its own root, and its parser.
+//! The boot report: the unit by which a system writes it, and its parser.
 //!
-//! Pure text. The node writes to the root it booted from, so no server listens and no key is needed. The report is
-//! checked for form only, and trusted for that node only.
+//! Pure text. The node writes to the root it booted from, so no server listens and no key is needed; where that is
+//! read-only, each of its machines writes a file into a small export of their node. The report is checked for form only,
+//! and trusted for that node only.
 
 use super::model::Model;
 use super::rpi;
+use super::spec::NfsVersion;
+
+/// Where the first program of a system with a read-only root leaves the MAC address of its machine, with dashes.
+const MACHINE: &str = "/run/netbe/machine";
 
 /// The unit's path in a root half.
 pub const UNIT: &str = "etc/systemd/system/netbe-report.service";
@@ -21,13 +26,55 @@ pub const FILE: &str = "var/lib/netbe/booted";
 /// The largest report that is read, in bytes.
 pub const LIMIT: u64 = 4096;
 
+/// Where machines report whose root is read-only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Export {
+    /// The subvolume on the server, `10.0.0.1:/srv/netbe/…/reports`.
+    pub spec: String,
+    /// The name of the environment that the unit is in.
+    pub env: String,
+    /// The NFS version it is mounted by.
+    pub version: NfsVersion,
+}
+
+impl Export {
+    /// Returns the commands that go to where the report is written, and back; and the name of the file.
+    fn commands(&self) -> (String, &'static str, String) {
+        let lock = match self.version {
+            NfsVersion::V3 => ",nolock",
+            NfsVersion::V4_1 | NfsVersion::V4_2 => "",
+        };
+        let begin = format!(
+            "read -r name <{MACHINE} && mkdir -p /run/netbe/reports && \
+             mount -t nfs -o vers={}{lock},soft,nosuid,nodev,noexec {} /run/netbe/reports && cd /run/netbe/reports",
+            self.version, self.spec
+        );
+        let env = format!("echo env={}; ", self.env);
+        (
+            begin,
+            "; status=$$?; cd /; umount /run/netbe/reports; exit $$status",
+            env,
+        )
+    }
+}
+
 /// Returns the unit's text; `boot_complete` if this systemd has `boot-complete.target`.
 ///
 /// In that case the report is written only after systemd's boot assessment (systemd.special(7)).
-pub fn unit(boot_complete: bool) -> String {
+pub fn unit(boot_complete: bool, export: Option<&Export>) -> String {
     let (requires, after) = match boot_complete {
         true => ("Requires=boot-complete.target\n", "boot-complete.target "),
         false => ("", ""),
+    };
+    let (begin, end, env, name) = match export {
+        None => {
+            let begin = "mkdir -p /var/lib/netbe && cd /var/lib/netbe".to_string();
+            (begin, "", String::new(), "booted")
+        }
+        Some(export) => {
+            let (begin, end, env) = export.commands();
+            (begin, end, env, "$$name")
+        }
     };
     format!(
         "# Written by netbe; the property report=off leaves it out of the next environment.\n\
@@ -38,9 +85,9 @@ pub fn unit(boot_complete: bool) -> String {
          \n\
          [Service]\n\
          Type=oneshot\n\
-         ExecStart=/bin/sh -c 'umask 022; mkdir -p /var/lib/netbe && cd /var/lib/netbe && \
-         {{ echo \"boot_id=$$(cat /proc/sys/kernel/random/boot_id)\"; echo \"kernel=$$(uname -r)\"; \
-         printf model=; cat /proc/device-tree/model 2>/dev/null; echo; echo \"time=$$(date +%%s)\"; }} >.booted.new && mv -f .booted.new booted'\n\
+         ExecStart=/bin/sh -c 'umask 022; {begin} && \
+         {{ {env}echo \"boot_id=$$(cat /proc/sys/kernel/random/boot_id)\"; echo \"kernel=$$(uname -r)\"; \
+         printf model=; cat /proc/device-tree/model 2>/dev/null; echo; echo \"time=$$(date +%%s)\"; }} >.{name}.new && mv -f .{name}.new {name}{end}'\n\
          \n\
          [Install]\n\
          WantedBy=multi-user.target\n"
@@ -56,6 +103,8 @@ pub struct Report {
     pub kernel: Option<String>,
     /// Which Raspberry Pi it is.
     pub model: Option<Model>,
+    /// The environment, where it is not known by the place of the report.
+    pub env: Option<String>,
 }
 
 /// Parses a report; `None` if it is invalid.
@@ -70,6 +119,7 @@ pub fn parse(text: &str) -> Option<Report> {
     };
     Some(Report {
         boot_id: value("boot_id").filter(plain)?.to_string(),
+        env: value("env").filter(plain).map(str::to_string),
         kernel: value("kernel").filter(plain).map(str::to_string),
         model: value("model")
             // A string of a device tree ends with it.
@@ -109,12 +159,37 @@ mod tests {
 
     #[test]
     fn the_unit_is_one_systemd_can_read() {
-        let text = unit(true);
+        let text = unit(true, None);
         assert!(text.contains(
             "Requires=boot-complete.target\nAfter=boot-complete.target multi-user.target\n"
         ));
-        assert!(!unit(false).contains("boot-complete"));
+        assert!(!unit(false, None).contains("boot-complete"));
         let start = text.lines().find(|l| l.starts_with("ExecStart=")).unwrap();
         assert!(start.ends_with("mv -f .booted.new booted'"), "{start}");
+    }
+
+    #[test]
+    fn machines_with_a_read_only_root_report_by_their_address() {
+        let export = Export {
+            spec: "10.0.0.1:/p/nodes/web/reports".to_string(),
+            env: "first".to_string(),
+            version: NfsVersion::V3,
+        };
+        let text = unit(true, Some(&export));
+        let start = text.lines().find(|l| l.starts_with("ExecStart=")).unwrap();
+        assert!(start.contains(
+            "-o vers=3,nolock,soft,nosuid,nodev,noexec 10.0.0.1:/p/nodes/web/reports /run/"
+        ));
+        assert!(
+            start.contains("{ echo env=first; echo \"boot_id="),
+            "{start}"
+        );
+        assert!(
+            start.contains("mv -f .$$name.new $$name; status"),
+            "{start}"
+        );
+        assert!(!start.contains("var/lib/netbe"), "{start}");
+        let report = parse("env=first\nboot_id=a\n").unwrap();
+        assert_eq!(report.env.as_deref(), Some("first"));
     }
 }

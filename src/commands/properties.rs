@@ -44,7 +44,9 @@ use crate::pool::pattern::Named;
 /// machine of its own: it gets a machine ID made from its MAC address, and the name that a DHCP server gives it, else
 /// NODE- and the last six digits of its MAC address. All have the same SSH host keys. The root is mounted by NFS version 3,
 /// as nothing from version 4 can be changed in an overlay, and the environments are exported read-only; upgrades run on
-/// the server, once for all. Environments that are there stay as they are, or follow with --existing, except one that a
+/// the server, once for all. Each machine reports that it came up into a small export of its node, nodes/NODE/reports,
+/// which all its machines may write, and needs mount.nfs for that; status shows every machine, and an environment that one of them
+/// may be running is not destroyed. Environments that are there stay as they are, or follow with --existing, except one that a
 /// machine runs now.
 ///
 /// data.snapshots: an environment that is activated again finds the data as it is now, not as it was when the

@@ -4,9 +4,9 @@ use jiff::Timestamp;
 
 use super::boots::{self, How, Seen};
 use super::nfsd::Look;
-use super::{Evidence, Running, in_use, is_of, reports};
+use super::{Evidence, Machine, Running, in_use, is_of, machines, reports};
 use crate::pool::pending::Pending;
-use crate::pool::{EnvName, Environment, Node, layout};
+use crate::pool::{EnvName, Environment, Node};
 
 impl Evidence {
     /// Returns the evidence of a node.
@@ -38,6 +38,7 @@ impl Evidence {
         }
         evidence.not_left = evidence.in_use_and_not_left(node);
         evidence.take_sole_use(node);
+        evidence.machines = of_several(node);
         evidence
     }
 
@@ -66,8 +67,7 @@ impl Evidence {
 
     /// Adds an environment's current report.
     fn take_report(&mut self, node: &Node, name: &EnvName) {
-        let root = node.dir.join(layout::ENVS).join(name.as_str());
-        let Some((time, report)) = reports::in_root(&root.join(layout::ROOT)) else {
+        let Some((time, report)) = reports::of(&node.dir, name) else {
             return;
         };
         let Ok(Some(env)) = Environment::observe(node, name) else {
@@ -122,6 +122,28 @@ impl Evidence {
             });
         }
     }
+}
+
+/// Returns the machines of a node with several MAC addresses, each with its last report; empty for one of a single address.
+fn of_several(node: &Node) -> Vec<Machine> {
+    let macs = node.record.properties.get("mac");
+    let Some(macs) = macs.filter(|macs| macs.contains(',')) else {
+        return Vec::new();
+    };
+    let mut reports = machines::reports(&node.dir);
+    let mut all: Vec<Machine> = Vec::new();
+    for mac in macs.split(',') {
+        let name = mac.replace(':', "-");
+        let at = reports.iter().position(|report| report.machine == name);
+        let report = at.map(|at| reports.swap_remove(at));
+        all.push(Machine { name, report });
+    }
+    // One whose address was taken off the list may be running all the same.
+    all.extend(reports.into_iter().map(|report| Machine {
+        name: report.machine.clone(),
+        report: Some(report),
+    }));
+    all
 }
 
 /// Returns whether a node's root is on its own disk.

@@ -9,6 +9,7 @@ pub mod client;
 pub mod first_fetches;
 mod gather;
 pub mod judgement;
+pub mod machines;
 pub mod nfs_use;
 pub mod nfsd;
 pub mod reports;
@@ -25,6 +26,7 @@ use crate::pool::{EnvName, Environment, Node, layout};
 use boots::{How, Seen};
 use client::Whose;
 use judgement::{Facts, Until};
+use machines::MachineReport;
 use nfsd::Look;
 pub use transfers_recorded::transfers_recorded;
 
@@ -47,6 +49,17 @@ pub struct Evidence {
     pending: Option<PendingBoot>,
     /// Whether its root is on its own disk, so that it has no exports.
     own_disk: bool,
+    /// The machines of a node with several, which boot at once what has a read-only root.
+    machines: Vec<Machine>,
+}
+
+/// One of the machines of a node.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Machine {
+    /// Its TFTP name.
+    pub name: String,
+    /// Its last report.
+    pub report: Option<MachineReport>,
 }
 
 /// The environment that a node runs, and the evidence.
@@ -100,6 +113,9 @@ impl Evidence {
         if !self.offered {
             return true;
         }
+        if self.is_of_several(env) {
+            return self.have_all_left(env);
+        }
         let its = |seen: &&Seen| is_of(seen, env) && seen.may_be_its();
         let seen = self.seen.iter().filter(its).map(|s| s.time).max();
         let (own, elsewhere): (Vec<&Seen>, Vec<&Seen>) =
@@ -113,6 +129,37 @@ impl Evidence {
         // After fetching its kernel, such a node uses nothing from this server.
         let fetches = matches!(facts.until, Until::Now(_) | Until::Unknown);
         (self.own_disk && !fetches) || !judgement::may_run(facts, elsewhere)
+    }
+
+    /// Returns the machines of a node with several.
+    pub fn machines(&self) -> &[Machine] {
+        &self.machines
+    }
+
+    /// Returns whether several machines boot an environment at once.
+    fn is_of_several(&self, env: &Environment) -> bool {
+        let is_read_only = env.record.as_ref().is_some_and(|record| record.read_only);
+        is_read_only && !self.machines.is_empty()
+    }
+
+    /// Returns whether each machine of several has reported another environment since the names were led away from this one.
+    ///
+    /// One that has never reported may be running it.
+    fn have_all_left(&self, env: &Environment) -> bool {
+        let since = match self.until(env) {
+            Until::Never => return true,
+            Until::Now(_) | Until::Unknown => return false,
+            Until::Past(time) => time,
+        };
+        let known = self.known_boot_ids(env);
+        self.machines.iter().all(|machine| {
+            let report = machine.report.as_ref();
+            report.is_some_and(|its| {
+                its.env != env.name.as_str()
+                    && its.time > since
+                    && !known.contains(&its.report.boot_id)
+            })
+        })
     }
 
     /// Returns the boot IDs that do not prove that an environment was left.
@@ -181,6 +228,14 @@ impl Evidence {
 
     /// Returns whether an environment runs: there is proof, and no later event of another.
     fn is_known_to_run(&self, env: &Environment) -> bool {
+        if self.is_of_several(env) {
+            let reports = self
+                .machines
+                .iter()
+                .filter_map(|machine| machine.report.as_ref());
+            let mut its = reports.filter(|its| its.env == env.name.as_str());
+            return its.any(|its| reports::is_of_a_boot(env, its.time, &its.report));
+        }
         let Some(runs) = &self.runs else {
             return false;
         };

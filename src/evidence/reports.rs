@@ -1,4 +1,4 @@
-//! The reports of environments: a file in their root, written by the unit of `boot::report`.
+//! The reports of environments: a file in their root, or one for each machine, written by the unit of `boot::report`.
 //!
 //! The content is the node's claim, and its reading is bounded; the time of writing is by this machine's clock. Not for
 //! conclusions: [`super`].
@@ -13,6 +13,7 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::Mode;
 
 use super::boots::{self, How, Seen};
+use super::machines::{self, MachineReport};
 use crate::boot::report::{self, Report};
 use crate::fs::rooted::Tree;
 use crate::pool::pending::Pending;
@@ -28,7 +29,20 @@ const BOOT_IDS: usize = 1024;
 /// Returns an environment's report, with its status change time, which is by this machine's clock and cannot be set by
 /// the node.
 pub fn reported(env: &Environment) -> Option<(Timestamp, Report)> {
-    in_root(&env.root())
+    let node_dir = env.dir.ancestors().nth(2)?;
+    of(node_dir, &env.name)
+}
+
+/// Returns the last report of an environment: in its root, or by one of the machines whose root is read-only.
+pub(super) fn of(node_dir: &Path, env: &EnvName) -> Option<(Timestamp, Report)> {
+    let root = node_dir.join(layout::ENVS).join(env.as_str());
+    let own = in_root(&root.join(layout::ROOT));
+    let its = |of_machine: &MachineReport| of_machine.env == env.as_str();
+    let of_machines = machines::reports(node_dir).into_iter().filter(its);
+    let all = own
+        .into_iter()
+        .chain(of_machines.map(|of_machine| (of_machine.time, of_machine.report)));
+    all.max_by_key(|(time, _)| *time)
 }
 
 /// Returns the report in a root half; four system calls without a report, since a list reads every node's.
@@ -37,7 +51,13 @@ pub(super) fn in_root(root: &Path) -> Option<(Timestamp, Report)> {
     root.symlink_metadata().ok().filter(Metadata::is_dir)?;
     let root = Tree::open(root).ok()?;
     let flags = OFlag::O_RDONLY | OFlag::O_NOFOLLOW;
-    let file = File::from(root.open_at(report::FILE, flags, Mode::empty()).ok()?);
+    read(File::from(
+        root.open_at(report::FILE, flags, Mode::empty()).ok()?,
+    ))
+}
+
+/// Reads a report, with the time at which it was written.
+pub(super) fn read(file: File) -> Option<(Timestamp, Report)> {
     let metadata = file.metadata().ok()?;
     let nanoseconds = i32::try_from(metadata.ctime_nsec()).ok()?;
     let time = Timestamp::new(metadata.ctime(), nanoseconds).ok()?;
@@ -115,6 +135,8 @@ pub fn boot_ids(node: &Node) -> Vec<String> {
         let report = in_root(&root.join(layout::ROOT));
         boot_ids.extend(report.map(|(_, report)| report.boot_id));
     }
+    let of_machines = machines::reports(&node.dir).into_iter();
+    boot_ids.extend(of_machines.map(|of_machine| of_machine.report.boot_id));
     boot_ids.sort();
     boot_ids.dedup();
     boot_ids.truncate(BOOT_IDS);

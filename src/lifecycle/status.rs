@@ -2,6 +2,8 @@
 //!
 //! Reads only. Not for verifying environments, which `check` does.
 
+mod machines;
+
 use anyhow::Result;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
@@ -17,6 +19,8 @@ use crate::pool::pending::{Kind, Pending, PendingBoot};
 use crate::pool::{Environment, Node, NodeName, Pool, data_store, node};
 use crate::publish::tftp;
 use crate::staged::machine;
+pub use machines::MachineState;
+use machines::machines;
 
 /// One node, as `status` shows it.
 #[derive(Debug, Clone, Serialize)]
@@ -29,6 +33,8 @@ pub struct State {
     pub active: Option<String>,
     /// The environments it runs or may be running.
     pub booted: Booted,
+    /// Its machines, where several boot the same read-only root.
+    pub machines: Vec<MachineState>,
     /// The kind of a pending boot, as in `list`.
     pub pending: Option<Kind>,
     /// The pending boot or trial.
@@ -134,6 +140,7 @@ fn of_stranger(name: &NodeName, why: String) -> State {
         template: false,
         active: None,
         booted: Booted::default(),
+        machines: Vec::new(),
         pending: None,
         pending_boot: None,
         reboot_changes: None,
@@ -158,7 +165,8 @@ fn state(pool: &Pool, templates: &Templates, node: Node) -> Option<(Node, State)
         Vec::new()
     });
     problems.extend(wrong_with(&node, &envs));
-    let booted = booted(&node, &envs);
+    let evidence = Evidence::recent(&node);
+    let booted = booted(&evidence, &envs);
     let pending = Pending::read(&node.state);
     if let Pending::Unknown(_) = pending {
         problems.push(format!(
@@ -192,6 +200,10 @@ fn state(pool: &Pool, templates: &Templates, node: Node) -> Option<(Node, State)
     let state = State {
         node: node.name.to_string(),
         template: node.is_template(),
+        machines: match node.has_several_machines(pool) {
+            true => machines(&evidence, next.as_deref()),
+            false => Vec::new(),
+        },
         reboot_changes: booted
             .known
             .as_ref()
@@ -245,15 +257,22 @@ fn left_behind(
     }
 }
 
-fn booted(node: &Node, envs: &[Environment]) -> Booted {
-    let evidence = Evidence::recent(node);
+fn booted(evidence: &Evidence, envs: &[Environment]) -> Booted {
     let named = |want: Option<bool>| -> Vec<String> {
         envs.iter()
             .filter(|e| evidence.booted(e) == want)
             .map(|e| e.name.to_string())
             .collect()
     };
-    let known = named(Some(true)).into_iter().next();
+    let known = named(Some(true));
+    if known.len() > 1 {
+        // Several machines, which do not run the same.
+        return Booted {
+            possible: known,
+            ..Booted::default()
+        };
+    }
+    let known = known.into_iter().next();
     match (known, evidence.running()) {
         (Some(known), Some(running)) => Booted {
             known: Some(known),

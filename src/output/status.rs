@@ -1,5 +1,7 @@
 //! Nodes: the table of `status`, and the lines of `status NODE`.
 
+mod machines;
+
 use super::{local, table};
 use crate::evidence::boots::How;
 use crate::lifecycle::behind_template::Behind;
@@ -42,6 +44,9 @@ fn row(state: &State) -> Vec<String> {
 }
 
 fn booted(state: &State) -> String {
+    if !state.machines.is_empty() && state.booted.possible.len() > 1 {
+        return state.booted.possible.join(", ");
+    }
     match (&state.booted.known, state.booted.possible.as_slice()) {
         (Some(known), _) => known.clone(),
         (None, []) => "-".to_string(),
@@ -78,7 +83,13 @@ fn block(state: &State) -> String {
         line("booted", "by no machine: it is a template");
         return text;
     }
-    line("booted", &known(state));
+    match state.machines.as_slice() {
+        [] => line("booted", &known(state)),
+        machines => line("booted", &machines::counted(machines)),
+    }
+    for words in machines::named(&state.machines) {
+        line("", &words);
+    }
     line("pending", &pending_in_words(state));
     line(
         "reboot",

@@ -18,6 +18,8 @@ pub const BOOT: &str = "boot";
 pub const BASE: &str = ".base";
 /// The directory of what belongs to a node and not to its environments, in a node: a subvolume for each path.
 pub const DATA: &str = "data";
+/// The subvolume of a node in which its machines report, where their root is read-only.
+pub const REPORTS: &str = "reports";
 /// What the data of its node was when an environment was last left, a directory of the environment.
 pub const KEPT_DATA: &str = ".data";
 /// The log of the upgrade that made an environment, a file of the environment.
@@ -71,6 +73,11 @@ pub fn node(pool: &Path, node: &NodeName) -> PathBuf {
 /// Returns an environment's directory.
 pub fn env(pool: &Path, node_name: &NodeName, env: &EnvName) -> PathBuf {
     node(pool, node_name).join(ENVS).join(env.as_str())
+}
+
+/// Returns the subvolume in which a node's machines report.
+pub fn reports(pool: &Path, node_name: &NodeName) -> PathBuf {
+    node(pool, node_name).join(REPORTS)
 }
 
 /// Returns the text of a node's `active` link for an environment.

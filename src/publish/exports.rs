@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 
 use super::server;
 use crate::btrfs::subvolume::{self, Uuid};
-use crate::pool::{Environment, Node, Pool, data_store};
+use crate::pool::{Environment, Node, Pool, data_store, layout};
 
 /// The options of every export.
 ///
@@ -33,20 +33,25 @@ pub struct Line {
     pub subtree_check: bool,
 }
 
-/// Returns the lines of both halves of an environment.
+/// Returns the lines of both halves of an environment, and of where its machines report if its root is read-only.
 pub fn lines_for(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Line>> {
     let clients = allowed(pool, node)?;
     let subtree_check = checks_subtrees(pool, node);
     // As its boot files are, whatever the property says by now.
     let read_only = env.record.as_ref().is_some_and(|record| record.read_only);
-    [env.root(), env.boot()]
+    let reports = layout::reports(pool.root(), &node.name);
+    let reports =
+        (read_only && subvolume::is_subvolume(&reports).unwrap_or(false)).then_some(reports);
+    let halves = [env.root(), env.boot()].map(|half| (half, read_only));
+    halves
         .into_iter()
-        .map(|half| {
-            let fsid = subvolume::info(&half)
+        .chain(reports.map(|reports| (reports, false)))
+        .map(|(path, read_only)| {
+            let fsid = subvolume::info(&path)
                 .with_context(|| format!("exporting {env}"))?
                 .uuid;
             Ok(Line {
-                path: half.to_string_lossy().into_owned(),
+                path: path.to_string_lossy().into_owned(),
                 clients: clients.clone(),
                 fsid,
                 read_only,

@@ -7,6 +7,7 @@ pub mod dnsmasq;
 pub mod exports;
 pub mod firmware_address;
 pub mod nfs;
+mod reports;
 pub mod server;
 pub mod server_versions;
 pub mod tftp;
@@ -83,7 +84,7 @@ pub fn out_of_date(pool: &Pool) -> Result<Published> {
 fn all(pool: &Pool, lock: Option<&PoolLock>, exported: &HashSet<String>) -> Result<Published> {
     let mut done = Published::default();
     let nodes = pool.nodes()?;
-    let text = exports_of_all(pool, &nodes, exported, &mut done)?;
+    let text = exports_of_all(pool, lock, &nodes, exported, &mut done)?;
     nfs::bring_up_to_date(pool, lock, &text, &mut done)?;
     tftp::bring_up_to_date(pool, lock, &nodes, &mut done)?;
     // After the names: a machine that dnsmasq answers must find its files.
@@ -94,6 +95,7 @@ fn all(pool: &Pool, lock: Option<&PoolLock>, exported: &HashSet<String>) -> Resu
 /// Returns the exports file as generated from the pool.
 fn exports_of_all(
     pool: &Pool,
+    lock: Option<&PoolLock>,
     nodes: &[Node],
     exported: &HashSet<String>,
     done: &mut Published,
@@ -130,6 +132,7 @@ fn exports_of_all(
                 continue;
             }
         };
+        reports::make(pool, lock, node, &offered, done)?;
         for env in offered {
             lines.extend(exports::lines_for(pool, node, &env)?);
         }
@@ -151,7 +154,7 @@ fn exports_of_all(
 fn exports_now(pool: &Pool, done: &mut Published) -> Result<String> {
     match nfs::read(pool) {
         Ok(text) if exports::is_whole(&text) => Ok(text),
-        _ => exports_of_all(pool, &pool.nodes()?, &HashSet::new(), done),
+        _ => exports_of_all(pool, None, &pool.nodes()?, &HashSet::new(), done),
     }
 }
 
@@ -165,9 +168,10 @@ pub fn export(pool: &Pool, lock: &PoolLock, node: &Node, env: &Environment) -> R
     if !is_exported(pool, node) {
         return Ok(Vec::new());
     }
+    let mut done = Published::default();
+    reports::make(pool, Some(lock), node, std::slice::from_ref(env), &mut done)?;
     let mut lines = exports::lines_for(pool, node, env)?;
     lines.extend(exports::lines_of_data(pool, node)?);
-    let mut done = Published::default();
     let old = exports_now(pool, &mut done)?;
     let text = exports::with(&old, &pool.record().uuid, &lines);
     nfs::bring_up_to_date(pool, Some(lock), &text, &mut done)?;

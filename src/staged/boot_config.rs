@@ -17,6 +17,7 @@ use super::machine::{Machine, machine};
 use super::{boot_links, data, local_disks, read_only_root, report_unit, root_network};
 use crate::boot::data::DataMount;
 use crate::boot::read_only::Machines;
+use crate::boot::report;
 use crate::boot::{self, Loader, NfsVersion, Program, RootPlace, Want, Watched, fstab};
 use crate::failure::Failure;
 use crate::fs::rooted::Tree;
@@ -47,6 +48,7 @@ pub struct Wanted {
     boot_spec: String,
     data: Vec<DataMount>,
     report: bool,
+    report_export: Option<report::Export>,
     in_place: bool,
     runs: bool,
 }
@@ -115,7 +117,12 @@ impl Wanted {
             boot_mount: before.boot_mount.clone(),
             boot_spec: format!("{server}:{}", half(layout::BOOT)),
             data,
-            report: read_only.is_none() && property("report").is_none_or(|v| v == "on"),
+            report: property("report").is_none_or(|v| v == "on"),
+            report_export: read_only.map(|_| report::Export {
+                spec: format!("{server}:{}", layout::reports(pool.root(), node).display()),
+                env: env.to_string(),
+                version: version.unwrap_or(NfsVersion::V4_2),
+            }),
             in_place: false,
             runs: false,
         })
@@ -285,8 +292,16 @@ fn write_in(
     read_only_root::set(root_tree, wanted.read_only)
         .with_context(|| format!("placing what {} starts with", wanted.name))?;
     record.read_only = wanted.read_only.is_some();
-    report_unit::set(root_tree, wanted.report)
+    report_unit::set(root_tree, wanted.report, wanted.report_export.as_ref())
         .with_context(|| format!("placing the unit by which {} reports", wanted.name))?;
+    if wanted.report && wanted.report_export.is_some() && data::install_helper(root_tree).is_some()
+    {
+        notes.push(
+            "it has no mount.nfs: its machines cannot report that they came up, and every environment they have booted may \
+             be running"
+                .to_string(),
+        );
+    }
     record.added.clone_from(&wanted.add);
     // Only what a system brought from its own disk; what a package's hook wrote since names this server's.
     if record.stripped.is_empty() {

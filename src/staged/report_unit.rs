@@ -5,7 +5,7 @@
 
 use std::io;
 
-use crate::boot::report;
+use crate::boot::report::{self, Export};
 use crate::fs::rooted::Tree;
 
 /// Where systemd itself is, in roots with and without a merged /usr.
@@ -22,8 +22,8 @@ pub(crate) fn forget(root: &Tree) -> io::Result<()> {
     remove(root, report::FILE)
 }
 
-/// Makes a root half report, or not.
-pub(crate) fn set(root: &Tree, wanted: bool) -> io::Result<()> {
+/// Makes a root half report, or not; into `export` where the root is read-only.
+pub(crate) fn set(root: &Tree, wanted: bool, export: Option<&Export>) -> io::Result<()> {
     if !wanted || !has_systemd(root)? {
         remove(root, report::WANTED_BY)?;
         return match is_masked(root)? {
@@ -34,7 +34,7 @@ pub(crate) fn set(root: &Tree, wanted: bool) -> io::Result<()> {
     if is_masked(root)? {
         return Ok(());
     }
-    let unit = report::unit(any(root, &BOOT_COMPLETE)?);
+    let unit = report::unit(any(root, &BOOT_COMPLETE)?, export);
     if root.read_text(report::UNIT)?.as_deref() != Some(unit.as_str()) {
         root.make_dirs("etc/systemd/system")?;
         root.write(report::UNIT, unit.as_bytes())?;

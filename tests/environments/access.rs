@@ -195,3 +195,151 @@ fn several_machines_have_no_boot_for_once() {
     pool.netbe().ok(&format!("set mac={MAC} web"));
     pool.netbe().ok("activate --once web/b");
 }
+
+/// Has a machine of `web` report, as the unit in its environment does.
+fn machine_reports(pool: &Pool, mac: &str, env: &str, boot_id: &str) {
+    let dir = pool.at("nodes/web/reports");
+    let text = format!("env={env}\nboot_id={boot_id}\nkernel=6.1.0-50-amd64\ntime=1\n");
+    fs::write(dir.join(".new"), text).unwrap();
+    fs::rename(dir.join(".new"), dir.join(mac.replace(':', "-"))).unwrap();
+}
+
+#[test]
+fn a_second_machine_wants_environments_that_are_made_for_several() {
+    let pool = Pool::with_template_of(&debian());
+    pool.netbe().ok(&format!("create web/a --mac {MAC}"));
+    pool.netbe().ok("set access=ro --existing web");
+    let said = pool.netbe().run(&format!("set mac={MAC},{OTHER} web"));
+    assert!(
+        said.stderr.contains("netbe set --existing web"),
+        "{said:#?}"
+    );
+    pool.netbe().ok("create web/b");
+    pool.netbe().ok("activate web/b");
+    let words = ["made for one machine", "netbe set --existing web"];
+    pool.refuses(3, "rollback web", &words);
+    pool.netbe().ok("set --existing web");
+    pool.netbe().ok("rollback web");
+    pool.assert_sound();
+}
+
+#[test]
+fn machines_report_into_a_small_export_of_their_node() {
+    let pool = with_web();
+    let reports = pool.at("nodes/web/reports");
+    let uuid = pool.subvolume_uuid("nodes/web/reports");
+    let exports = pool.read("publish/exports");
+    let line = format!("\"{}\" ", reports.display());
+    let line = exports.lines().find(|l| l.starts_with(&line)).unwrap();
+    assert!(line.contains("(rw,sync,") && line.contains(&uuid), "{line}");
+    pool.netbe().ok("create web/b");
+    for env in ["a", "b"] {
+        let unit = pool.half(&format!("web/{env}"), "root");
+        let unit = unit.join("etc/systemd/system/netbe-report.service");
+        let unit = fs::read_to_string(unit).unwrap();
+        assert!(
+            unit.contains(&format!("192.0.2.1:{} /run", reports.display())),
+            "{unit}"
+        );
+        assert!(unit.contains(&format!("echo env={env};")), "{unit}");
+    }
+    // It goes with its node, and only so.
+    machine_reports(&pool, MAC, "a", "1");
+    pool.netbe().ok("set mac= web --force");
+    pool.netbe().ok("rename web www");
+    assert!(!pool.read("publish/exports").contains("/nodes/web/"));
+    pool.assert_sound();
+    pool.netbe().ok("destroy -r -y www");
+    assert!(!pool.at("nodes/www").exists());
+}
+
+#[test]
+fn invariant_6_an_environment_may_run_until_each_machine_has_reported_another() {
+    let pool = with_web();
+    pool.netbe().ok("create web/b");
+    for (mac, boot_id) in [(MAC, "1"), (OTHER, "2")] {
+        machine_reports(&pool, mac, "a", boot_id);
+    }
+    assert_eq!(
+        (pool.flags("web/a"), pool.flags("web/b")),
+        ("NR".into(), "-".into())
+    );
+    pool.netbe().ok("activate web/b");
+    machine_reports(&pool, MAC, "b", "3");
+    assert_eq!(
+        (pool.flags("web/a"), pool.flags("web/b")),
+        ("N".into(), "NR".into())
+    );
+    pool.refuses(3, "destroy -y web/a", &["web runs web/a"]);
+    let said = pool.netbe().ok("status web");
+    for (name, env) in [("dc-a6-32-01-02-03", "b"), ("dc-a6-32-01-02-04", "a")] {
+        assert!(said.contains(&format!("{name}: {env}, since ")), "{said}");
+    }
+    let counted = "booted   a on 1, b on 1 of 2 machines";
+    assert!(said.contains(counted), "{said}");
+    let said = pool.netbe().ok("status --json web");
+    let said: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let machines = &said["nodes"][0]["machines"];
+    assert_eq!(machines[0]["reboot_changes"], false, "{said}");
+    assert_eq!(machines[1]["reboot_changes"], true, "{said}");
+    // The same boot, told again, is no other one; a machine that is new has not told anything.
+    machine_reports(&pool, OTHER, "b", "2");
+    pool.refuses(3, "destroy -y web/a", &["may be running web/a"]);
+    pool.netbe()
+        .ok(&format!("set mac={MAC},{OTHER},dc:a6:32:01:02:05 web"));
+    machine_reports(&pool, OTHER, "b", "4");
+    pool.refuses(3, "destroy -y web/a", &["may be running web/a"]);
+    let third = "dc:a6:32:01:02:05";
+    assert!(
+        pool.netbe()
+            .ok("status web")
+            .contains("02-05: has not reported")
+    );
+    machine_reports(&pool, third, "b", "5");
+    assert_eq!(
+        (pool.flags("web/a"), pool.flags("web/b")),
+        ("-".into(), "NR".into())
+    );
+    pool.netbe().ok("destroy -y web/a");
+    pool.assert_sound();
+}
+
+#[test]
+fn a_machine_on_trial_reports_though_it_cannot_write_its_root() {
+    let pool = with_web();
+    pool.netbe().ok(&format!("set mac={MAC} web --force"));
+    machine_reports(&pool, MAC, "a", "1");
+    pool.netbe().ok("create web/b");
+    let said = pool.netbe().run("activate --try web/b");
+    assert!(!said.stderr.contains("no unit that reports"), "{said:#?}");
+    machine_reports(&pool, MAC, "b", "2");
+    pool.netbe().ok("reconcile");
+    assert_eq!(pool.active("web"), "b");
+}
+
+#[test]
+fn invariant_10_whatever_is_among_the_reports_does_not_disturb() {
+    let pool = with_web();
+    let dir = pool.at("nodes/web/reports");
+    let name = |last: u8| dir.join(format!("dc-a6-32-01-02-{last:02x}"));
+    nix::unistd::mkfifo(&name(3), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", name(4)).unwrap();
+    fs::create_dir(name(5)).unwrap();
+    fs::write(name(6), "env=../../x\nboot_id=\x1b[2J\n").unwrap();
+    fs::write(name(7), "x".repeat(1 << 20)).unwrap();
+    fs::write(dir.join("not an address"), "env=a\nboot_id=1\n").unwrap();
+    let said = pool.netbe().ok("status web");
+    assert_eq!(said.matches("has not reported").count(), 2, "{said}");
+    assert_eq!(pool.flags("web/a"), "?R");
+    // A link in its place leads nowhere.
+    let away = pool.beside().join("reports");
+    fs::create_dir(&away).unwrap();
+    fs::write(away.join("dc-a6-32-01-02-03"), "env=a\nboot_id=1\n").unwrap();
+    for entry in fs::read_dir(&dir).unwrap() {
+        let path = entry.unwrap().path();
+        let _ = fs::remove_dir(&path).or_else(|_| fs::remove_file(&path));
+    }
+    fs::remove_dir(&dir).unwrap();
+    std::os::unix::fs::symlink(&away, &dir).unwrap();
+    assert_eq!(pool.flags("web/a"), "?R");
+}

@@ -66,9 +66,12 @@ is_a_name() { # WORD
     return 1
 }
 
+[ "$mac" ] || mac=$(card)
+mac=$(echo "$mac" | tr 'A-F:' 'a-f-')
+# By that name it reports.
+mkdir -p /run/netbe && echo "$mac" >/run/netbe/machine
+
 if [ "$several" = yes ]; then
-    [ "$mac" ] || mac=$(card)
-    mac=$(echo "$mac" | tr 'A-F:' 'a-f-')
     for word in $(given_name); do
         word=${word%%.*}
         [ -z "$name" ] && is_a_name "$word" && name=$word

@@ -56,7 +56,7 @@ pub(super) fn set(
     let is_for_new = reaches_boot_files(
         |key| node.property(pool, key),
         |key| changed.property(pool, key),
-    );
+    ) || node.has_several_machines(pool) != changed.has_several_machines(pool);
     refuse_data_of_local_root(pool, &changed, values)?;
     if !request.force {
         let anyway = anyway(values, Some(name));

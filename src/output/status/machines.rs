@@ -1,0 +1,94 @@
+//! What the machines of a node run that boot one environment at once.
+
+use std::collections::BTreeMap;
+
+use super::local;
+use crate::lifecycle::status::MachineState;
+
+/// Up to how many machines are named one by one.
+const MOST: usize = 8;
+
+/// Returns on how many machines each environment runs: `second on 37, first on 2 of 40 machines`.
+pub(super) fn counted(machines: &[MachineState]) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for env in machines
+        .iter()
+        .filter_map(|machine| machine.booted.as_deref())
+    {
+        *counts.entry(env).or_default() += 1;
+    }
+    let mut counts: Vec<(&str, usize)> = counts.into_iter().collect();
+    counts.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
+    let counts: Vec<String> = counts
+        .iter()
+        .map(|(env, count)| format!("{env} on {count}"))
+        .collect();
+    match counts.is_empty() {
+        true => format!(
+            "not known: none of its {} machines has reported",
+            machines.len()
+        ),
+        false => format!(
+            "{} of {} machines, by their reports",
+            counts.join(", "),
+            machines.len()
+        ),
+    }
+}
+
+/// Returns a line for each machine; of many, for the first of those that a reboot would change or that have not reported.
+pub(super) fn named(machines: &[MachineState]) -> Vec<String> {
+    if machines.len() <= MOST {
+        return machines.iter().map(in_words).collect();
+    }
+    let mut others: Vec<&MachineState> = machines.iter().collect();
+    others.retain(|machine| machine.reboot_changes != Some(false));
+    let mut lines: Vec<String> = others.iter().take(MOST).map(|one| in_words(one)).collect();
+    if others.len() > MOST {
+        let more = others.len() - MOST;
+        lines.push(format!("and {more} more (--json names all)"));
+    }
+    lines
+}
+
+fn in_words(machine: &MachineState) -> String {
+    let (Some(env), Some(since)) = (&machine.booted, machine.since) else {
+        return format!("{}: has not reported", machine.name);
+    };
+    let kernel = machine.kernel.as_ref();
+    let kernel = kernel.map_or(String::new(), |kernel| format!(", kernel {kernel}"));
+    format!("{}: {env}, since {}{kernel}", machine.name, local(since))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn machine(name: usize, env: Option<&str>, next: &str) -> MachineState {
+        MachineState {
+            name: format!("m{name}"),
+            booted: env.map(str::to_string),
+            since: env.map(|_| jiff::Timestamp::UNIX_EPOCH),
+            kernel: None,
+            reboot_changes: env.map(|env| env != next),
+        }
+    }
+
+    #[test]
+    fn many_are_counted_and_those_to_look_at_are_named() {
+        let few = [machine(1, Some("b"), "b"), machine(2, None, "b")];
+        assert_eq!(counted(&few), "b on 1 of 2 machines, by their reports");
+        assert_eq!(named(&few).len(), 2);
+        assert!(counted(&few[1..]).starts_with("not known: none of its 1 "));
+        let many: Vec<MachineState> = (0..40)
+            .map(|n| machine(n, [None, Some("a"), Some("b"), Some("b")][n % 4], "b"))
+            .collect();
+        assert_eq!(
+            counted(&many),
+            "b on 20, a on 10 of 40 machines, by their reports"
+        );
+        let lines = named(&many);
+        assert!(lines[0] == "m0: has not reported" && lines[1].starts_with("m1: a, since"));
+        assert_eq!(lines.last().unwrap(), "and 12 more (--json names all)");
+    }
+}
