@@ -13,7 +13,7 @@ mod whole;
 
 pub(crate) use archive::version_in_initramfs_name;
 pub(crate) use contents::{Contents, Initramfs, contents};
-pub(crate) use image::{Format, format_of, has_configuration};
+pub(crate) use image::{Format, doubt, format_of, has_configuration};
 pub(crate) use whole::fault;
 
 use std::io::{self, Read};
@@ -142,18 +142,39 @@ pub(crate) fn is_built_in(
     version: &str,
     option: &str,
 ) -> Option<bool> {
+    let found = configuration(boot, root, version);
+    found.map(|text| setting(&text, option).any(|value| value == "=y"))
+}
+
+/// Returns whether a kernel's configuration says that an option is a module, or not set.
+pub(crate) fn is_not_built_in(
+    boot: &dyn BootFiles,
+    root: &dyn BootFiles,
+    version: &str,
+    option: &str,
+) -> bool {
+    let found = configuration(boot, root, version);
+    found.is_some_and(|text| setting(&text, option).any(|value| value != "=y"))
+}
+
+/// Returns what the lines of an option say after its name.
+fn setting<'t>(text: &'t str, option: &str) -> impl Iterator<Item = &'t str> {
+    let lines = text
+        .lines()
+        .map(|line| line.strip_prefix("# ").unwrap_or(line));
+    let of_option = lines.filter_map(move |line| line.strip_prefix(option));
+    of_option.filter(|rest| rest.starts_with('=') || *rest == " is not set")
+}
+
+fn configuration(boot: &dyn BootFiles, root: &dyn BootFiles, version: &str) -> Option<String> {
     let places = [
         (boot, format!("config-{version}")),
         (root, format!("boot/config-{version}")),
         (root, format!("usr/lib/modules/{version}/config")),
     ];
-    let found = places
+    places
         .iter()
-        .find_map(|(half, path)| text(*half, path).ok().flatten());
-    found.map(|text| {
-        text.lines()
-            .any(|line| line.strip_prefix(option) == Some("=y"))
-    })
+        .find_map(|(half, path)| text(*half, path).ok().flatten())
 }
 
 fn module_dirs(version: &str) -> [String; 2] {

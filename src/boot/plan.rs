@@ -10,10 +10,12 @@ use anyhow::{Context, Result, ensure};
 use super::cmdline::{self, Edited};
 use super::files::{BootFiles, is_there, text};
 use super::initramfs::{self, Mounter, Mounting, mounting};
+use super::kernel;
 use super::nfs;
 use super::pxelinux;
 use super::rpi;
 use super::spec::{Loader, NfsVersion, Plan, RootPlace, Want};
+use super::summary_for;
 use super::uefi;
 use crate::failure::Failure;
 
@@ -61,6 +63,11 @@ pub fn plan(boot: &dyn BootFiles, root: &dyn BootFiles, want: &Want<'_>) -> Resu
     match loader {
         Loader::Rpi => plan_rpi(boot, root, want, &mut plan)?,
         Loader::Pxelinux | Loader::GrubEfi => menus::plan_pxelinux(boot, root, want, &mut plan)?,
+    }
+    if loader != Loader::Rpi {
+        let kernel = summary_for(boot, root, want.serial).kernel_file;
+        plan.notes
+            .extend(kernel.and_then(|path| kernel::doubt(boot, &path)));
     }
     if matches!(want.root, RootPlace::Nfs { .. }) {
         let how = mounting_of(boot, root, want.loader, want.serial);

@@ -37,6 +37,10 @@ pub(crate) enum Format {
     UImage,
     /// An ELF file, `vmlinux`.
     Elf,
+    /// Android's, which some builds of U-Boot start.
+    Android,
+    /// What is no kernel, and that no loader starts.
+    Other(&'static str),
     /// Nothing that is known.
     Unknown,
 }
@@ -55,6 +59,8 @@ impl Format {
             Self::Fit => "a FIT image",
             Self::UImage => "a U-Boot image (uImage)",
             Self::Elf => "an ELF file (vmlinux)",
+            Self::Android => "an Android boot image",
+            Self::Other(what) => what,
             Self::Unknown => "a file of an unknown kind",
         }
     }
@@ -78,7 +84,10 @@ pub(crate) fn format_of(boot: &dyn BootFiles, path: &str) -> io::Result<(Format,
             length += read;
         }
     }
-    Ok((format, plain(&inner[..length]).1))
+    Ok(match plain(&inner[..length]) {
+        (other @ Format::Other(_), _) => (other, None),
+        (_, arch) => (format, arch),
+    })
 }
 
 fn plain(head: &[u8]) -> (Format, Option<Arch>) {
@@ -122,7 +131,47 @@ fn plain(head: &[u8]) -> (Format, Option<Arch>) {
         (b"\x89LZO", Format::Packed("lzo")),
     ];
     let found = others.iter().find(|(magic, _)| at(0, magic));
-    (found.map_or(Format::Unknown, |(_, format)| *format), None)
+    let format = found.map(|(_, format)| *format).or_else(|| other(head));
+    (format.unwrap_or(Format::Unknown), None)
+}
+
+/// Returns what a file is that is no kernel: what is copied to the name of one by mistake, or a download that failed.
+fn other(head: &[u8]) -> Option<Format> {
+    const OTHERS: [(&[u8], Format); 14] = [
+        (b"ANDROID!", Format::Android),
+        (b"070701", Format::Other("an archive, as an initramfs is")),
+        (b"070702", Format::Other("an archive, as an initramfs is")),
+        (b"070707", Format::Other("an archive, as an initramfs is")),
+        (b"!<arch>\n", Format::Other("a package (deb)")),
+        (b"\xed\xab\xee\xdb", Format::Other("a package (RPM)")),
+        (b"PK\x03\x04", Format::Other("an archive (zip)")),
+        (b"hsqs", Format::Other("a squashfs")),
+        (b"#!/", Format::Other("a script")),
+        (b"<!", Format::Other("a web page")),
+        (b"<html", Format::Other("a web page")),
+        (b"<HTML", Format::Other("a web page")),
+        (b"<?xml", Format::Other("a web page")),
+        (
+            b"version https://git-lfs",
+            Format::Other("a pointer of Git LFS, not the file itself"),
+        ),
+    ];
+    let is_tar = head.get(257..262) == Some(b"ustar");
+    let found = OTHERS.iter().find(|(magic, _)| head.starts_with(magic));
+    found
+        .map(|(_, format)| *format)
+        .or(is_tar.then_some(Format::Other("an archive (tar)")))
+}
+
+/// Returns a note on a kernel of which nothing tells that PXELINUX, U-Boot or UEFI start it.
+pub(crate) fn doubt(boot: &dyn BootFiles, path: &str) -> Option<String> {
+    let (format, _) = format_of(boot, path).ok()?;
+    (format == Format::Unknown).then(|| {
+        format!(
+            "the kernel {path} is {}: whether a loader starts it cannot be told here",
+            format.name()
+        )
+    })
 }
 
 /// Returns what an EFI program is made for, from the header that the number at 0x3c leads to.
@@ -226,6 +275,27 @@ mod tests {
             (file(pe), Format::Efi, Some(Arch::Aarch64)),
             (file(&[(0, b"\xd0\x0d\xfe\xed")]), Format::Fit, None),
             (file(&[(0, b"\x27\x05\x19\x56")]), Format::UImage, None),
+            (
+                b"070701000".to_vec(),
+                Format::Other("an archive, as an initramfs is"),
+                None,
+            ),
+            (
+                gzip(b"070701000"),
+                Format::Other("an archive, as an initramfs is"),
+                None,
+            ),
+            (
+                b"<!DOCTYPE html>".to_vec(),
+                Format::Other("a web page"),
+                None,
+            ),
+            (
+                file(&[(257, b"ustar")]),
+                Format::Other("an archive (tar)"),
+                None,
+            ),
+            (b"ANDROID!".to_vec(), Format::Android, None),
             (b"MZ".to_vec(), Format::Unknown, None),
             (Vec::new(), Format::Unknown, None),
             (gzip(b"MZ some code"), Format::Gzip, None),

@@ -1,8 +1,7 @@
 use super::*;
 
 pub(super) fn debian() -> (Half, Half) {
-    let boot = half(&[
-        ("vmlinuz-6.1.0-32-amd64", "x"),
+    let mut boot = half(&[
         ("initrd.img-6.1.0-32-amd64", "x"),
         ("config-6.1.0-32-amd64", "x"),
     ]);
@@ -21,6 +20,10 @@ pub(super) fn debian() -> (Half, Half) {
         ("usr/lib/modules/6.1.0-32-amd64/modules.dep", "x"),
     ]);
     root.insert("usr/bin/sh".into(), elf(62));
+    // An x86 kernel is known by the word in its header.
+    let mut kernel = vec![0; 0x400];
+    kernel[0x202..0x206].copy_from_slice(b"HdrS");
+    boot.insert("vmlinuz-6.1.0-32-amd64".into(), kernel);
     (boot, root)
 }
 

@@ -70,6 +70,12 @@ fn a_raspberry_pi_starts_what_its_firmware_knows() {
             "bzImage",
         ),
         (
+            "kernel=vmlinuz\n",
+            "vmlinuz",
+            b"\xed\xab\xee\xdb".to_vec(),
+            "a package (RPM), and no loader",
+        ),
+        (
             "kernel=fit\n",
             "fit",
             b"\xd0\x0d\xfe\xed and more".to_vec(),
@@ -148,6 +154,15 @@ fn each_loader_starts_its_own_kinds() {
         ),
         (62, b"x".to_vec(), ""),
         (62, arm64(V), "PXELINUX starts x86 kernels"),
+        (
+            62,
+            b"070701 initrd".to_vec(),
+            "an archive, as an initramfs is, and no loader",
+        ),
+        (62, b"<!DOCTYPE html>".to_vec(), "a web page, and no loader"),
+        (62, b"ANDROID!".to_vec(), "PXELINUX starts x86 kernels"),
+        (183, b"ANDROID!".to_vec(), ""),
+        (183, gzip(b"070701 initrd"), "no loader"),
         (62, gzip(&arm64(V)), "PXELINUX starts x86 kernels"),
         (183, arm64(V), ""),
         (183, gzip(&arm64(V)), ""),
@@ -160,8 +175,12 @@ fn each_loader_starts_its_own_kinds() {
         for name in ["pxelinux.0", "ldlinux.c32"] {
             boot.insert(name.into(), b"x".to_vec());
         }
+        let is_unknown = kernel == b"x";
         boot.insert("vmlinuz-6.1.0-32-amd64".into(), kernel);
-        apply(&mut boot, &root, &want(None));
+        // What nobody knows is no reason, and told.
+        let notes = apply(&mut boot, &root, &want(None)).notes;
+        let told = notes.iter().any(|note| note.contains("of an unknown kind"));
+        assert_eq!(told, is_unknown, "{notes:?}");
         mount_boot(&mut root, "/boot");
         let why = reasons(&boot, &root, &want(None), "/boot");
         match word {
@@ -225,4 +244,28 @@ fn arguments_are_in_the_dialect_of_who_reads_them() {
     boot.insert(DEFAULT.into(), both.into());
     let why = reasons(&boot, &root, &want(None), "/boot");
     assert!(why.len() == 1 && why[0].contains("bootdev="), "{why:?}");
+}
+
+#[test]
+fn a_kernel_by_itself_needs_the_version_of_nfs_and_a_way_to_its_address() {
+    let (mut boot, mut root) = debian();
+    boot.remove("initrd.img-6.1.0-32-amd64");
+    for name in ["pxelinux.0", "ldlinux.c32"] {
+        boot.insert(name.into(), b"x".to_vec());
+    }
+    mount_boot(&mut root, "/boot");
+    apply(&mut boot, &root, &want(None));
+    for lacking in [
+        "# CONFIG_NFS_V4 is not set",
+        "CONFIG_NFS_V4=m",
+        "# CONFIG_IP_PNP_DHCP is not set",
+    ] {
+        // Which other versions it has does not matter.
+        let config = format!("CONFIG_ROOT_NFS=y\n{lacking}\n# CONFIG_NFS_V3 is not set\n");
+        boot.insert("config-6.1.0-32-amd64".into(), config.into());
+        let why = reasons(&boot, &root, &want(None), "/boot");
+        assert_eq!(why.len(), 1, "{lacking} {why:?}");
+        let option = lacking.split(['=', ' ']).find(|word| word.len() > 1);
+        assert!(why[0].contains(option.unwrap()), "{lacking} {why:?}");
+    }
 }

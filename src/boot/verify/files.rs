@@ -6,6 +6,9 @@ use crate::boot::initramfs::Mounting;
 use crate::boot::kernel::{self, Contents, Initramfs};
 use crate::boot::spec::{RootPlace, Want};
 
+/// The option without which a kernel mounts no NFS root by itself.
+const ROOT_NFS: &str = "CONFIG_ROOT_NFS";
+
 /// Returns the faults of the files that a loader would load, a sentence each, and the findings in the initramfs.
 pub(super) fn check(
     boot: &dyn BootFiles,
@@ -90,10 +93,14 @@ impl Kernel<'_> {
             ));
         }
         reasons.extend(self.other_version(initramfs, found, &version));
-        if matches!(self.want.root, RootPlace::Nfs { .. })
-            && kernel::is_built_in(boot, root, &version, "CONFIG_ROOT_NFS") == Some(false)
-        {
-            reasons.extend(self.leaves_the_root(found));
+        if matches!(self.want.root, RootPlace::Nfs { .. }) {
+            let lacks_root = kernel::is_built_in(boot, root, &version, ROOT_NFS) == Some(false);
+            let mut others = self.needed_options().into_iter();
+            let lacking = match lacks_root {
+                true => Some(ROOT_NFS),
+                false => others.find(|o| kernel::is_not_built_in(boot, root, &version, o)),
+            };
+            reasons.extend(lacking.and_then(|option| self.leaves_the_root(found, option)));
         }
         reasons
     }
@@ -118,8 +125,21 @@ impl Kernel<'_> {
         ))
     }
 
-    /// Returns the fault of a kernel that is left to mount an NFS root, and cannot.
-    fn leaves_the_root(&self, found: Option<&Contents>) -> Option<String> {
+    /// Returns the options of its configuration, beside `CONFIG_ROOT_NFS`, without which it cannot mount this root by itself.
+    fn needed_options(&self) -> Vec<&'static str> {
+        let line = self.way.line.as_deref().unwrap_or_default();
+        let of_root = [
+            ("vers=3", "CONFIG_NFS_V3"),
+            ("vers=4", "CONFIG_NFS_V4"),
+            ("ip=", "CONFIG_IP_PNP"),
+            ("ip=dhcp", "CONFIG_IP_PNP_DHCP"),
+        ];
+        let named = of_root.iter().filter(|(word, _)| line.contains(word));
+        named.map(|(_, option)| *option).collect()
+    }
+
+    /// Returns the fault of a kernel that is left to mount an NFS root, and cannot without an option.
+    fn leaves_the_root(&self, found: Option<&Contents>, option: &str) -> Option<String> {
         let why = if self.way.initramfs.is_empty() {
             "no initramfs is loaded".to_string()
         } else if found.is_some_and(|found| !found.init) && !self.names_init() {
@@ -131,7 +151,7 @@ impl Kernel<'_> {
             return None;
         };
         Some(format!(
-            "the kernel {}{} cannot mount an NFS root by itself (its configuration has no CONFIG_ROOT_NFS=y), and {why}",
+            "the kernel {}{} cannot mount an NFS root by itself (its configuration has no {option}=y), and {why}",
             self.path, self.way.model
         ))
     }

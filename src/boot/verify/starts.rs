@@ -1,6 +1,7 @@
 //! Verifies that the loader can start a kernel, and that the root's programs run under it.
 //!
-//! Only a certain failure is a reason: a file of an unknown type may be intended. Not for whether the kernel exists.
+//! Only a certain failure is a reason: a file of an unknown kind may be intended, and is told where it is written. Not for
+//! whether the kernel exists.
 
 use super::Way;
 use crate::boot::arch::{self, Arch};
@@ -34,12 +35,16 @@ pub(super) fn check(
     let mut reasons = Vec::new();
     let what = format!("the kernel {path}{} is {}", way.model, format.name());
     let refused = match &way.starter {
+        _ if matches!(format, Format::Other(_)) => {
+            Some("no loader starts that: put the kernel itself in its place")
+        }
         Starter::Rpi(_) => match format {
             Format::BzImage
             | Format::Zboot
             | Format::Efi
             | Format::Fit
             | Format::UImage
+            | Format::Android
             | Format::Packed(_) => Some(
                 "a Raspberry Pi's firmware starts plain images and those packed by gzip only: put the Image it was made of in \
                  its place",
@@ -51,7 +56,7 @@ pub(super) fn check(
             _ => Some("PXELINUX starts x86 kernels (bzImage) only"),
         },
         Starter::Uefi => match format {
-            Format::Fit | Format::UImage => Some(
+            Format::Fit | Format::UImage | Format::Android => Some(
                 "UEFI firmware starts programs of its own kind only: put the kernel itself in its place",
             ),
             _ => None,
