@@ -114,7 +114,7 @@ fn properties_help() -> String {
     );
     for p in crate::pool::properties::ALL {
         text.push_str(&format!(
-            "  {:<16}{}: {}; default: {}\n",
+            "  {:<18}{}: {}; default: {}\n",
             p.name, p.help, p.value, p.default
         ));
     }

@@ -2,7 +2,7 @@
 //!
 //! A machine booted over the network may not have the disks that its system was installed on; systemd waits ninety seconds
 //! for each and then stops the boot. Lines of fstab and crypttab become comments, and links that start mount and swap
-//! units get a hidden name, which systemd ignores; with a root on a disk all are enabled again. Each change has a note.
+//! units, and what would enlarge the root on its disk, get a hidden name, which systemd ignores; with a root on a disk all are enabled again. Each change has a note.
 //! What a node adds afterwards stays. Not for what an initramfs waits for: that is on the command line.
 
 use std::io;
@@ -21,6 +21,19 @@ const CRYPTTAB: &str = "etc/crypttab";
 const UNITS: &str = "etc/systemd/system";
 /// The directories of packages' units.
 const PACKAGED: [&str; 2] = ["usr/lib/systemd/system", "lib/systemd/system"];
+/// What enlarges the root's filesystem on its disk at a first boot, or a swap file on it, and fails on NFS: of Raspberry Pi OS,
+/// Armbian, DietPi, edi and images with systemd's own.
+const RESIZERS: [&str; 7] = [
+    "armbian-resize-filesystem.service",
+    "dietpi-fs_partition_resize.service",
+    "edi-resize-rootfs.service",
+    "resize2fs_once",
+    "rpi-resize-swap-file.service",
+    "rpi-resize.service",
+    "systemd-growfs-root.service",
+];
+/// Where links start what is no unit.
+const RUNLEVELS: [&str; 5] = ["rcS.d", "rc2.d", "rc3.d", "rc4.d", "rc5.d"];
 /// The prefix of a disabled link's name; systemd ignores names that begin with a dot.
 const RESTING: &str = ".netbe-resting.";
 /// The maximum number of notes about them.
@@ -87,11 +100,18 @@ fn rest(root: &Tree) -> Result<Vec<String>> {
         ));
     }
     for (directory, name) in links(root)? {
-        if name.starts_with('.') || !waits(root, &name)? {
+        let resizes = resizes(&name);
+        if name.starts_with('.') || !(resizes || waits(root, &name)?) {
             continue;
         }
         root.rename(&format!("{directory}/{name}"), &format!("{RESTING}{name}"))
             .with_context(|| format!("having {name} rest"))?;
+        if resizes {
+            notes.push(format!(
+                "/{directory}/{name} starts what enlarges the root on its disk, and is not started while the root is on the network"
+            ));
+            continue;
+        }
         notes.push(format!(
             "{name} names a local disk, and is not started while the root is on the network: systemctl enable {name}, in a \
              node that has it"
@@ -114,22 +134,33 @@ fn wake(root: &Tree) -> Result<()> {
     Ok(())
 }
 
-/// Returns the links that start mounts and swap, each with its directory.
+/// Returns the links that start mounts, swap and what enlarges a root, each with its directory.
 fn links(root: &Tree) -> Result<Vec<(String, String)>> {
     let mut found = Vec::new();
     let starts = |name: &String| name.ends_with(".wants") || name.ends_with(".requires");
     for directory in root.names(UNITS)?.into_iter().filter(starts) {
         let directory = format!("{UNITS}/{directory}");
         for name in root.names(&directory)? {
-            if [".mount", ".swap", ".automount"]
-                .iter()
-                .any(|kind| name.ends_with(kind))
-            {
+            let mut kinds = [".mount", ".swap", ".automount"].iter();
+            if kinds.any(|kind| name.ends_with(kind)) || resizes(&name) {
                 found.push((directory.clone(), name));
             }
         }
     }
+    for directory in RUNLEVELS.map(|level| format!("etc/{level}")) {
+        let names = root.names(&directory)?.into_iter();
+        let names = names.filter(|name| resizes(name));
+        found.extend(names.map(|name| (directory.clone(), name)));
+    }
     Ok(found)
+}
+
+/// Returns whether a link, disabled or not, starts what enlarges a root.
+fn resizes(name: &str) -> bool {
+    let name = name.strip_prefix(RESTING).unwrap_or(name);
+    let script = name.strip_prefix('S').unwrap_or(name);
+    let script = script.trim_start_matches(|c: char| c.is_ascii_digit());
+    RESIZERS.contains(&name) || RESIZERS.contains(&script)
 }
 
 /// Returns whether a unit would wait for a local disk.
@@ -220,6 +251,39 @@ mod tests {
             fs::read_to_string(&crypttab).unwrap(),
             "home UUID=1 none luks\n"
         );
+    }
+
+    #[test]
+    fn what_enlarges_a_root_on_a_disk_rests() {
+        let dir = tempfile::tempdir().unwrap();
+        let wants = dir.path().join(UNITS).join("multi-user.target.wants");
+        let runlevel = dir.path().join("etc/rc3.d");
+        for directory in [&wants, &runlevel] {
+            fs::create_dir_all(directory).unwrap();
+        }
+        symlink("/usr/lib/x", wants.join("rpi-resize.service")).unwrap();
+        symlink("/usr/lib/x", wants.join("ssh.service")).unwrap();
+        symlink(
+            "../init.d/resize2fs_once",
+            runlevel.join("S01resize2fs_once"),
+        )
+        .unwrap();
+        symlink("../init.d/ssh", runlevel.join("S01ssh")).unwrap();
+        let names = || {
+            let of = |directory| fs::read_dir(directory).unwrap();
+            let names = of(&wants).chain(of(&runlevel));
+            let names = names.map(|e| e.unwrap().file_name().into_string().unwrap());
+            let mut names: Vec<String> = names.filter(|name| !name.starts_with('.')).collect();
+            names.sort();
+            names
+        };
+        let before = names();
+        let root = Tree::open(dir.path()).unwrap();
+        assert_eq!(rest(&root).unwrap().len(), 2);
+        assert_eq!(names(), ["S01ssh", "ssh.service"]);
+        assert!(rest(&root).unwrap().is_empty());
+        wake(&root).unwrap();
+        assert_eq!(names(), before);
     }
 
     #[test]

@@ -15,6 +15,8 @@ use crate::fs::rooted::Tree;
 
 /// Where systemd-networkd's administrator has his files.
 const NETWORK: &str = "etc/systemd/network";
+/// Where packages have theirs.
+const PACKAGED: &str = "usr/lib/systemd/network";
 /// netbe's part of one of them.
 const DROP_IN: &str = "50-netbe.conf";
 /// Where netplan's are, and how it names those it makes of them.
@@ -186,6 +188,18 @@ fn networkd(root: &Tree, keep: bool) -> Result<Vec<String>> {
             && root.metadata(&path)?.is_some_and(|m| m.is_file())
         {
             made_for.push(path);
+        }
+    }
+    for path in files(root, PACKAGED, |name| name.ends_with(".network"))? {
+        let text = root.read_text(&path).ok().flatten().unwrap_or_default();
+        let own = path.replacen(PACKAGED, NETWORK, 1);
+        let is_replaced = root.symlink_metadata(&own)?.is_some();
+        if !is_replaced
+            && !text.is_empty()
+            && root_network::may_be_wired(&text)
+            && !root_network::says_what_is_kept(&text)
+        {
+            made_for.push(own);
         }
     }
     for path in files(root, NETPLAN.0, |name| name.ends_with(".yaml"))? {

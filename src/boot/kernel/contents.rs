@@ -50,7 +50,9 @@ pub(crate) struct Contents {
     pub(crate) nfsmount: bool,
     pub(crate) is_mount_nfs: bool,
     pub(crate) mount_nfs: bool,
+    /// What that looks up for NFS version 3.
     pub(crate) protocols: bool,
+    pub(crate) netconfig: bool,
     /// Versions of the kernel whose modules it has; whether it has modules, and the one for NFS.
     versions: BTreeSet<String>,
     pub(crate) modules: bool,
@@ -112,6 +114,7 @@ impl Contents {
             }
             ("scripts", "nfs") => (self.initramfs_tools, self.nfs_script) = (true, true),
             ("etc", "protocols") => self.protocols = true,
+            ("etc", "netconfig") => self.netconfig = true,
             (_, "nfsmount") if in_bin => {
                 self.nfsmount = true;
                 self.is_mount_nfs |= has(content, b"mount.nfs");

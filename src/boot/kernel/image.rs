@@ -7,7 +7,7 @@ use std::io::{self, Read};
 
 use super::unpack;
 use crate::boot::arch::{Arch, elf_arch};
-use crate::boot::files::BootFiles;
+use crate::boot::files::{BootFiles, is_there};
 
 /// How much of a file tells what it is: an x86 header and a PE header lie within.
 const HEAD: usize = 32 << 10;
@@ -166,7 +166,7 @@ fn other(head: &[u8]) -> Option<Format> {
 /// Returns a note on a kernel of which nothing tells that PXELINUX, U-Boot or UEFI start it.
 pub(crate) fn doubt(boot: &dyn BootFiles, path: &str) -> Option<String> {
     let (format, _) = format_of(boot, path).ok()?;
-    (format == Format::Unknown).then(|| {
+    (format == Format::Unknown && is_there(boot, path)).then(|| {
         format!(
             "the kernel {path} is {}: whether a loader starts it cannot be told here",
             format.name()

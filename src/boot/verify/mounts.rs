@@ -72,9 +72,12 @@ pub(super) fn check(
             "{which} has no module for the NFS version of the root ({module}.ko), and its kernel has that as a module{}",
             remedy::nfs_module(want, how)
         ));
-    } else if by_mount_nfs(found, how) && !found.protocols && mounts_version_3(way) {
+    } else if by_mount_nfs(found, how)
+        && mounts_version_3(way)
+        && let Some(file) = lacks_names(root, found)
+    {
         reasons.push(format!(
-            "{which} has no /etc/protocols, without which its mount.nfs mounts no NFS version 3: netbe set nfs.version=4.2 {} --existing",
+            "{which} has no {file}, without which its mount.nfs mounts no NFS version 3: netbe set nfs.version=4.2 {} --existing",
             want.hostname
         ));
     }
@@ -119,6 +122,15 @@ fn by_mount_nfs(found: &Contents, how: Mounting) -> bool {
         Mounter::InitramfsTools => found.is_mount_nfs,
         _ => false,
     }
+}
+
+/// Returns the file that it lacks, of those in which mount.nfs looks protocols up.
+fn lacks_names(root: &dyn BootFiles, found: &Contents) -> Option<&'static str> {
+    if !found.protocols {
+        return Some("/etc/protocols");
+    }
+    // libtirpc's; one that is built without it needs none.
+    (!found.netconfig && is_there(root, "etc/netconfig")).then_some("/etc/netconfig")
 }
 
 /// Returns the module for the root's version of NFS, if the initramfs lacks it.

@@ -66,6 +66,10 @@ fn networked() -> System {
             "[Match]\nName=e*\n[Network]\nDHCP=yes\n",
         )
         .file(
+            "usr/lib/systemd/network/89-ethernet.network",
+            "[Match]\nKind=!*\nType=ether\n[Network]\nDHCP=yes\n",
+        )
+        .file(
             "etc/netplan/01.yaml",
             "network:\n  ethernets:\n    lan:\n      dhcp4: true\n",
         )
@@ -98,6 +102,10 @@ fn nothing_takes_down_the_interface_of_a_network_root() {
         ("etc/dhcp/dhclient-enter-hooks.d/netbe", "old_ip_address= "),
         (
             "etc/systemd/network/20-wired.network.d/50-netbe.conf",
+            "KeepConfiguration=yes\n",
+        ),
+        (
+            "etc/systemd/network/89-ethernet.network.d/50-netbe.conf",
             "KeepConfiguration=yes\n",
         ),
         (
