@@ -243,7 +243,7 @@ impl<'a> View<'a> {
             let (node, name) = (&self.node.name, &env.name);
             self.pool.refuse_work(node, name, Duration::ZERO).is_ok()
         });
-        let read_only = staged::read_only_halves(&env).into_iter();
+        let read_only = staged::read_only_halves(self.pool, &self.node, &env).into_iter();
         let record = env.record;
         let complete = env.problems.is_empty();
         let mut problems = env.problems;

@@ -7,7 +7,7 @@ use anyhow::Result;
 
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
-use crate::pool::{EnvId, Environment, Node, Pool};
+use crate::pool::{EnvId, Environment, Node, Pool, properties};
 use crate::staged::boot_config::Wanted;
 use crate::staged::machine;
 
@@ -21,6 +21,8 @@ pub struct Verified<'a> {
     reasons: Option<Vec<String>>,
     /// That its node's machine is not known, where that matters.
     doubt: Option<String>,
+    /// The halves that its node could not write.
+    read_only: Vec<(String, String)>,
 }
 
 impl<'a> Verified<'a> {
@@ -49,8 +51,8 @@ impl<'a> Verified<'a> {
             }
             .into());
         }
-        if let Some((problem, remedy)) = read_only_halves(env).into_iter().next().filter(|_| !force)
-        {
+        let read_only = read_only_halves(pool, node, env);
+        if let Some((problem, remedy)) = read_only.first().filter(|_| !force) {
             return Err(Failure::refused(format!("{env}: {problem}"))
                 .hint(remedy)
                 .into());
@@ -59,6 +61,7 @@ impl<'a> Verified<'a> {
             env,
             reasons: Some(reasons),
             doubt: machine::doubt(pool, node, &env.boot()),
+            read_only,
         })
     }
 
@@ -68,6 +71,7 @@ impl<'a> Verified<'a> {
             env,
             reasons: None,
             doubt: None,
+            read_only: Vec::new(),
         }
     }
 
@@ -77,6 +81,7 @@ impl<'a> Verified<'a> {
             env,
             reasons: Some(Vec::new()),
             doubt: None,
+            read_only: Vec::new(),
         }
     }
 
@@ -93,7 +98,7 @@ impl<'a> Verified<'a> {
             .doubt
             .iter()
             .map(|doubt| format!("{}: {doubt}", self.env));
-        let read_only = read_only_halves(self.env).into_iter();
+        let read_only = self.read_only.iter();
         let read_only =
             read_only.map(|(problem, remedy)| format!("{}: {problem}: {remedy}", self.env));
         reasons.map(warning).chain(doubt).chain(read_only).collect()
@@ -151,7 +156,12 @@ pub(super) fn would_not_boot(name: &EnvId, reasons: &[String]) -> Failure {
 
 /// Returns the halves of an environment that its node could not write, as a snapshot that was put in their place is: the
 /// problem, and the command that mends it.
-pub fn read_only_halves(env: &Environment) -> Vec<(String, String)> {
+///
+/// A node that writes to its memory (`access=ro`) needs none.
+pub fn read_only_halves(pool: &Pool, node: &Node, env: &Environment) -> Vec<(String, String)> {
+    if properties::is_read_only(Some(&node.record), pool.record()) {
+        return Vec::new();
+    }
     [("root", env.root()), ("boot", env.boot())]
         .into_iter()
         .filter(|(_, path)| subvolume::info(path).is_ok_and(|half| half.read_only))

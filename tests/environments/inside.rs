@@ -149,6 +149,13 @@ fn a_read_only_half_is_copied_writable_and_can_be_destroyed() {
     let said = pool.netbe().run("activate nog/b --force");
     assert_eq!((said.status, read_only(&said.stderr)), (0, 2), "{said:#?}");
     pool.netbe().ok("activate nog/a");
+    // What machines only read may be so.
+    pool.netbe().ok("set access=ro nog");
+    let found = pool.netbe().run("check");
+    assert_eq!(read_only(&found.stdout), 0, "{found:#?}");
+    let listed = pool.netbe().run("list nog");
+    assert_eq!(read_only(&listed.stderr), 0, "{listed:#?}");
+    pool.netbe().ok("set access= nog");
     pool.netbe().ok("rename nog/b d");
     run(Command::new("btrfs")
         .args(["property", "set"])

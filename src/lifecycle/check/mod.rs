@@ -267,7 +267,7 @@ fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Fin
         }
     };
     found.extend(nested::of_environment(env));
-    let read_only = staged::read_only_halves(env).into_iter();
+    let read_only = staged::read_only_halves(pool, node, env).into_iter();
     found.extend(read_only.map(|(problem, remedy)| Finding::new(env, problem, remedy)));
     Ok(found)
 }
