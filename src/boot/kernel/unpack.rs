@@ -321,6 +321,6 @@ mod tests {
         });
         assert_eq!(read.sum::<usize>(), 0);
         let took = begun.elapsed();
-        assert!(took < std::time::Duration::from_secs(10), "{took:?}");
+        assert!(took < std::time::Duration::from_secs(60), "{took:?}");
     }
 }
