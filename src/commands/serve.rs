@@ -12,7 +12,7 @@ use super::session::Session;
 use crate::output::clean;
 use crate::serve::{self, Event, Served};
 
-/// Serve boot files by TFTP
+/// Serve boot files by TFTP, and by HTTP
 ///
 /// Runs until it is stopped. netbe init --services has systemd run it as netbe-tftp.service; run by hand, it stays in the
 /// foreground and prints what it sends.
@@ -26,10 +26,14 @@ use crate::serve::{self, Event, Served};
 /// initramfs that the boot files name is served with any mode. A symbolic link is followed if it stays below
 /// the boot half. Writing is not supported.
 ///
-/// There are two processes: one faces the network, has no privileges and cannot open files; the other opens the requested
-/// files. A client gets at most 16 files at once and 200 a second; further requests wait.
+/// With the property http, the same files are served by HTTP at that port, under the same names; its process starts and
+/// ends as the property is set, within two seconds.
 ///
-/// Each complete transfer is recorded with its environment, which from then on may be running.
+/// The processes that face the network, one for TFTP and one for HTTP, have no privileges and cannot open files; another
+/// one opens the requested files. A client gets at most 16 files at once and 200 a second; further requests wait. By HTTP it has at most 24 connections.
+///
+/// Each complete transfer is recorded with its environment, which from then on may be running. One by HTTP is complete when
+/// the client has the last byte of the file.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe serve
@@ -72,13 +76,16 @@ pub fn run(session: &Session, args: &Serve) -> Result<u8> {
         false => Served::One(Box::new(session.pool()?)),
     };
     let program = std::env::current_exe().context("finding this program")?;
-    let mut front = Command::new(program);
-    front.args(["serve", "--facing-the-network"]).env_clear();
+    let front = || {
+        let mut front = Command::new(&program);
+        front.args(["serve", "--facing-the-network"]).env_clear();
+        front
+    };
     let mut log = Log {
         refusals: RateLimit::new(REFUSALS),
         files: RateLimit::new(FILES),
     };
-    serve::serve(served, args.listen, front, &mut |event| {
+    serve::serve(served, args.listen, &front, &mut |event| {
         log.write(session, event)
     })?;
     Ok(0)
@@ -99,6 +106,10 @@ impl Log {
                 let _ = session.sentence(&format!("Listening on {at}."));
                 return Ok(());
             }
+            Event::ReadyForHttp(at) => {
+                let _ = session.sentence(&format!("Listening on {at} for HTTP."));
+                return Ok(());
+            }
             Event::Fetched(pool, node) => {
                 if let Err(e) = reconcile::reconcile_soon(session, &pool, &node) {
                     session.screen.failed(&e, None);
@@ -107,6 +118,10 @@ impl Log {
             }
             Event::Trouble(why) => (
                 format!("cannot record a transfer: {}", clean(&why)),
+                &mut self.refusals,
+            ),
+            Event::NoHttp(why) => (
+                format!("serves nothing by HTTP: {}", clean(&why)),
                 &mut self.refusals,
             ),
             Event::Sent {

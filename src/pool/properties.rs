@@ -4,10 +4,12 @@
 //! set. Pure: not for storing them, nor for what a change requires.
 
 mod dhcp;
+mod http;
 mod keep;
 mod value;
 
 pub use dhcp::Dhcp;
+pub use http::Http;
 pub use keep::{Keep, keep};
 
 use super::data;
@@ -81,6 +83,14 @@ pub const ALL: &[Property] = &[
         default: "proxy",
         pool_wide: true,
         normalise: value::parsed::<Dhcp>,
+    },
+    Property {
+        name: "http",
+        help: "boot files by HTTP too, for iPXE and for firmware that boots by HTTP",
+        value: "a port, such as 80; off",
+        default: "off",
+        pool_wide: true,
+        normalise: value::parsed::<Http>,
     },
     Property {
         name: "model",
@@ -263,8 +273,8 @@ pub fn find(name: &str) -> Result<&'static Property, Failure> {
 impl Property {
     /// Returns whether it can be set on a node; else only on the pool.
     pub fn is_of_nodes(&self) -> bool {
-        // One dnsmasq serves all nodes.
-        self.name != "dhcp"
+        // One dnsmasq serves all nodes, and one netbe serve.
+        !["dhcp", "http"].contains(&self.name)
     }
 
     /// Returns the value normalised; an empty one removes the setting.

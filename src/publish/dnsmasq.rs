@@ -26,10 +26,10 @@ use crate::fs::dir_names::names_in;
 use crate::fs::path_error::{at_path, if_exists};
 use crate::fs::rooted::Tree;
 use crate::fs::server_packages;
-use crate::pool::properties::{self, Dhcp};
+use crate::pool::properties::Dhcp;
 use crate::pool::{Node, NodeName, Pool, PoolLock, layout, record};
-pub use dhcp::hands_out;
-use dhcp::{dhcp, first_record};
+use dhcp::{dhcp, first_record, http};
+pub use dhcp::{hands_out, http_port};
 use inclusion::{Inclusion, Installed};
 use text::{Config, Host};
 use tftp::Behind;
@@ -167,7 +167,7 @@ impl Scope<'_> {
         } = inclusion::find(self.pool.state());
         let dhcp = dhcp(self.pool);
         if first.is_some() {
-            self.say_what_holds(&dhcp, done);
+            dhcp::say_what_holds(self.pool, done);
         }
         let (mut router, mut name_servers) = (None, Vec::new());
         if let Dhcp::Range(low, high) = dhcp {
@@ -193,6 +193,7 @@ impl Scope<'_> {
             first: first.is_none(),
             server,
             dhcp,
+            http: http(self.pool),
             by_serial: may_be || self.all.iter().any(by_serial),
             alone: daemon::is_alone()
                 && !surroundings::answers_this_machine(included.then_some(&before)),
@@ -294,19 +295,6 @@ impl Scope<'_> {
             wanted.insert(node.name.to_string(), text::host(&host));
         }
         (wanted, unknown)
-    }
-
-    /// Warns if this pool sets DHCP properties that only the first pool decides.
-    fn say_what_holds(&self, holds: &Dhcp, done: &mut Published) {
-        let own = properties::effective("dhcp", None, self.pool.record());
-        if let Some(own) = own.and_then(|v| v.value.parse::<Dhcp>().ok())
-            && own != *holds
-        {
-            done.warnings.push(format!(
-                "dhcp={own} of this pool has no effect: the one dnsmasq of this server uses dhcp={holds} of the \
-                 first pool"
-            ));
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! The process that opens files for requests, and records what was fetched.
 //!
-//! Whatever the network process sends, this one opens only boot files and holds a limited number. It has no socket to
+//! Whatever a network process sends, this one opens only boot files and holds a limited number. It has no socket to
 //! the network.
 
 use std::collections::HashMap;
@@ -20,11 +20,12 @@ use super::notes::Notes;
 use super::open::{self, Found, Refused};
 use super::packet::Code;
 use super::pools::{Pools, Served};
+use super::web_process::WebProcess;
 use crate::fs::interrupt;
 use crate::pool::Pool;
 use crate::publish::tftp_transfer::Fetched;
 
-/// Limit of files that are open in the network process, as far as it reports; its own limit is lower.
+/// Limit of files that are open in the network processes, as far as they report; its own limit is lower.
 const OPEN_MAX: usize = 4096;
 /// Poll timeout in milliseconds, after which a stop request is noticed.
 const POLL_TIMEOUT: u16 = 500;
@@ -33,25 +34,33 @@ const POLL_TIMEOUT: u16 = 500;
 pub(super) enum End {
     /// A stop request.
     Requested,
-    /// The network process ended, or sent an invalid message.
+    /// The network process for TFTP ended, or sent an invalid message.
     PeerEnded,
 }
 
+/// A network process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Peer {
+    Tftp,
+    Http,
+}
+
 /// Its state.
-#[derive(Debug)]
-pub(super) struct Back {
-    channel: OwnedFd,
+pub(super) struct Back<'a> {
+    tftp: OwnedFd,
+    web: WebProcess<'a>,
     pools: Pools,
-    open: HashMap<u64, (Arc<Pool>, Fetched)>,
+    open: HashMap<(Peer, u64), (Arc<Pool>, Fetched)>,
     notes: Notes,
 }
 
-impl Back {
-    pub(super) fn new(served: Served, channel: OwnedFd) -> Result<Self> {
+impl<'a> Back<'a> {
+    pub(super) fn new(served: Served, tftp: OwnedFd, web: WebProcess<'a>) -> Result<Self> {
         // Boot files are read with the rights of others; root's groups could have more.
         setgroups(&[]).context("leaving all groups")?;
         Ok(Self {
-            channel,
+            tftp,
+            web,
             pools: Pools::new(served),
             open: HashMap::new(),
             notes: Notes::start(),
@@ -62,35 +71,78 @@ impl Back {
         loop {
             self.notes.events().try_for_each(&mut *report)?;
             if interrupt::requested().is_some() {
+                drop(self.web.end());
                 return Ok(End::Requested);
             }
-            let mut ready = [PollFd::new(self.channel.as_fd(), PollFlags::POLLIN)];
-            match poll(&mut ready, PollTimeout::from(POLL_TIMEOUT)) {
-                Ok(0) | Err(Errno::EINTR) => continue,
-                ready => ready.context("waiting for requests")?,
-            };
-            match Ask::receive(&self.channel) {
-                Ok(Some(Ask::Open { id, client, name })) => {
-                    self.answer(id, client, &name, report)?;
-                }
-                Ok(Some(Ask::Ended { id, whole })) => self.ended(id, whole),
-                Ok(None) | Err(Errno::ECONNRESET) => return Ok(End::PeerEnded),
-                Err(Errno::EINTR | Errno::EAGAIN) => {}
-                Err(e) => return Err(e).context("taking a request"),
+            let (pools, open) = (&mut self.pools, &mut self.open);
+            let forget = || open.retain(|(peer, _), _| *peer != Peer::Http);
+            if let Some(event) = self.web.adjust(|| pools.http_port(), forget) {
+                report(event)?;
             }
+            for peer in self.ready()? {
+                if self.take(peer, report)? {
+                    continue;
+                }
+                match peer {
+                    Peer::Tftp => return Ok(End::PeerEnded),
+                    Peer::Http => {
+                        self.open.retain(|(peer, _), _| *peer != Peer::Http);
+                        self.web.end().map_or(Ok(()), &mut *report)?;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits for messages; returns the processes that have sent some.
+    fn ready(&self) -> Result<Vec<Peer>> {
+        let mut ready = vec![PollFd::new(self.tftp.as_fd(), PollFlags::POLLIN)];
+        let web = self.web.channel();
+        ready.extend(web.map(|channel| PollFd::new(channel.as_fd(), PollFlags::POLLIN)));
+        match poll(&mut ready, PollTimeout::from(POLL_TIMEOUT)) {
+            Err(Errno::EINTR) => return Ok(Vec::new()),
+            ready => ready.context("waiting for requests")?,
+        };
+        let peers = ready.iter().zip([Peer::Tftp, Peer::Http]);
+        let ready = peers.filter(|(one, _)| one.any() == Some(true));
+        Ok(ready.map(|(_, peer)| peer).collect())
+    }
+
+    /// Takes a message of a process; false when that has ended.
+    fn take(&mut self, peer: Peer, report: &mut dyn FnMut(Event) -> Result<()>) -> Result<bool> {
+        let Some(channel) = self.channel(peer) else {
+            return Ok(true);
+        };
+        match Ask::receive(channel) {
+            Ok(Some(Ask::Open { id, client, name })) => {
+                self.answer((peer, id), client, &name, report)?;
+            }
+            Ok(Some(Ask::Ended { id, whole })) => self.ended((peer, id), whole),
+            Ok(None) | Err(Errno::ECONNRESET) => return Ok(false),
+            Err(Errno::EINTR | Errno::EAGAIN) => {}
+            Err(e) => return Err(e).context("taking a request"),
+        }
+        Ok(true)
+    }
+
+    fn channel(&self, peer: Peer) -> Option<&OwnedFd> {
+        match peer {
+            Peer::Tftp => Some(&self.tftp),
+            Peer::Http => self.web.channel(),
         }
     }
 
     fn answer(
         &mut self,
-        id: u64,
+        key: (Peer, u64),
         client: Ipv4Addr,
         name: &str,
         report: &mut dyn FnMut(Event) -> Result<()>,
     ) -> Result<()> {
+        let (peer, id) = key;
         let answer = match self.find(client, name) {
             Ok((pool, wanted, found))
-                if self.open.len() < OPEN_MAX && !self.open.contains_key(&id) =>
+                if self.open.len() < OPEN_MAX && !self.open.contains_key(&key) =>
             {
                 let fetched = Fetched {
                     node: wanted.node,
@@ -100,7 +152,7 @@ impl Back {
                     size: found.size,
                     client: client.to_string(),
                 };
-                self.open.insert(id, (pool, fetched));
+                self.open.insert(key, (pool, fetched));
                 Opened::File {
                     id,
                     size: found.size,
@@ -117,7 +169,10 @@ impl Back {
                 Opened::Refused { id, code }
             }
         };
-        match answer.send(&self.channel) {
+        let Some(channel) = self.channel(peer) else {
+            return Ok(());
+        };
+        match answer.send(channel) {
             // The next read of the channel notices it.
             Err(Errno::EPIPE | Errno::ECONNRESET) => Ok(()),
             sent => sent.context("answering the network process"),
@@ -146,8 +201,8 @@ impl Back {
         Ok((pool, wanted, found))
     }
 
-    fn ended(&mut self, id: u64, whole: bool) {
-        if let Some((pool, fetched)) = self.open.remove(&id).filter(|_| whole) {
+    fn ended(&mut self, key: (Peer, u64), whole: bool) {
+        if let Some((pool, fetched)) = self.open.remove(&key).filter(|_| whole) {
             self.notes.add(pool, fetched);
         }
     }

@@ -1,6 +1,7 @@
 //! Confines the network process to answering requests.
 //!
-//! No privileges, a user that owns nothing, no opening of files, no programs, no sockets except UDP over IPv4. Fails
+//! No privileges, a user that owns nothing, no opening of files, no programs, no sockets except UDP over IPv4 for TFTP, and
+//! what it accepts for HTTP. Fails
 //! if any of these is not possible. The process that opens files is not confined.
 
 use std::collections::BTreeMap;
@@ -66,8 +67,15 @@ pub(super) fn set_close_on_exec() -> nix::Result<()> {
     Errno::result(done).map(drop)
 }
 
+/// What a process faces the network with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Faces {
+    Tftp,
+    Http,
+}
+
 /// Drops all privileges, for good.
-pub(super) fn confine() -> Result<()> {
+pub(super) fn confine(faces: Faces) -> Result<()> {
     let id = user();
     let (uid, gid) = (Uid::from_raw(id), Gid::from_raw(id));
     setgroups(&[]).context("leaving all groups")?;
@@ -76,7 +84,7 @@ pub(super) fn confine() -> Result<()> {
     setresuid(uid, uid, uid).context("becoming a user that owns nothing")?;
     prctl::set_no_new_privs().context("refusing new privileges")?;
     prctl::set_dumpable(false).context("forbidding to be traced")?;
-    if let Some(program) = filter().context("making the system call filter")? {
+    if let Some(program) = filter(faces).context("making the system call filter")? {
         seccompiler::apply_filter(&program).context("installing the system call filter")?;
     }
     Ok(())
@@ -102,7 +110,7 @@ const ALLOWED: &[libc::c_long] = &[
 /// Returns the filter; `None` for an unsupported architecture.
 // Call numbers have another type on some architectures.
 #[allow(clippy::useless_conversion)]
-fn filter() -> Result<Option<BpfProgram>> {
+fn filter(faces: Faces) -> Result<Option<BpfProgram>> {
     let Ok(machine) = TargetArch::try_from(std::env::consts::ARCH) else {
         return Ok(None);
     };
@@ -132,14 +140,21 @@ fn filter() -> Result<Option<BpfProgram>> {
         .iter()
         .map(|n| (i64::from(*n), Vec::new()))
         .collect();
-    let shaped = [
-        (libc::SYS_socket, vec![is(0, libc::AF_INET)?, datagram?]),
+    let mut shaped = vec![
         (libc::SYS_mmap, vec![lacks(2, libc::PROT_EXEC)?]),
         (libc::SYS_mprotect, vec![lacks(2, libc::PROT_EXEC)?]),
         (libc::SYS_ioctl, vec![is(1, libc::FIONBIO as i32)?]),
     ];
+    match faces {
+        Faces::Tftp => shaped.push((libc::SYS_socket, vec![is(0, libc::AF_INET)?, datagram?])),
+        Faces::Http => {
+            rules.insert(i64::from(libc::SYS_accept4), Vec::new());
+            shaped.push((libc::SYS_ioctl, vec![is(1, libc::TIOCOUTQ as i32)?]));
+        }
+    }
     for (number, conditions) in shaped {
-        rules.insert(i64::from(number), vec![SeccompRule::new(conditions)?]);
+        let rule = SeccompRule::new(conditions)?;
+        rules.entry(i64::from(number)).or_default().push(rule);
     }
     let refused = SeccompAction::Errno(Errno::EPERM as u32);
     let filter = SeccompFilter::new(rules, refused, SeccompAction::Allow, machine)?;

@@ -1,4 +1,4 @@
-//! The network process: receives requests and sends files.
+//! The network process for TFTP: receives requests and sends files.
 //!
 //! It opens nothing: it passes client and name of a request to the other process, and sends the file it gets. No
 //! address can delay others for long, memory is limited, and every transfer ends.
@@ -17,7 +17,7 @@ use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
 use super::channel::{Ask, Opened};
-use super::confinement;
+use super::confinement::{self, Faces};
 use super::packet::{self, Code, First, Options};
 use super::queue::Queue;
 use super::transfer::Step;
@@ -76,7 +76,7 @@ pub(super) fn run(listener: UdpSocket, channel: OwnedFd) -> Result<()> {
     let listener = Listener::new(listener)?;
     epoll.add(&listener, EpollEvent::new(EpollFlags::EPOLLIN, LISTENER))?;
     epoll.add(&channel, EpollEvent::new(EpollFlags::EPOLLIN, CHANNEL))?;
-    confinement::confine()?;
+    confinement::confine(Faces::Tftp)?;
     let max_flows = usize::try_from(descriptors.saturating_sub(64) / 2).unwrap_or(TRANSFERS_MAX);
     let mut front = Front {
         epoll,

@@ -1,9 +1,9 @@
-//! netbe's TFTP server.
+//! netbe's TFTP and HTTP server.
 //!
-//! Two processes. The network process has no privileges, opens no file and knows no pool. The other is root, opens
-//! requested files below a node's boot half only, and gets from the network only a client's address and a name. A
-//! request is resolved when it arrives, the environment recorded is the one opened, and a stranger can delay others
-//! but not stop them. TFTP is known to the network process only: HTTP would be another one. DHCP is not served.
+//! A process for each protocol that faces the network: it has no privileges, opens no file and knows no pool. Another one
+//! is root, opens requested files below a node's boot half only, and gets from the network only a client's address and a
+//! name. A request is resolved when it arrives, the environment recorded is the one opened, and a stranger can delay
+//! others but not stop them. DHCP is not served.
 
 mod back;
 mod channel;
@@ -15,23 +15,29 @@ mod notes;
 mod open;
 mod packet;
 mod pools;
+mod process;
 mod queue;
 mod systemd;
 mod transfer;
+mod web;
+mod web_process;
 
-use std::net::{Ipv4Addr, SocketAddrV4, UdpSocket};
-use std::os::fd::{AsFd, OwnedFd};
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener, UdpSocket};
+use std::os::fd::AsFd;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use anyhow::{Context, Result};
+use nix::sys::socket::{SockType, getsockopt, sockopt};
 
 use crate::failure::Failure;
 use crate::pool::{EnvName, NodeName};
 use crate::publish::tftp_port::{self, Holder};
 
 pub use pools::Served;
+use process::Process;
 pub use systemd::is_unit;
+use web_process::WebProcess;
 
 /// The TFTP port.
 pub const PORT: u16 = 69;
@@ -41,6 +47,10 @@ pub const PORT: u16 = 69;
 pub enum Event {
     /// The server is ready.
     Ready(SocketAddrV4),
+    /// It answers HTTP requests, too.
+    ReadyForHttp(SocketAddrV4),
+    /// It answers no HTTP requests, though it should.
+    NoHttp(String),
     /// A client received a whole file.
     Sent {
         /// The client.
@@ -71,14 +81,14 @@ pub enum Event {
 
 /// Serves requests until a stop is requested.
 ///
-/// `front` is the command that starts the network process: it must call [`face_network`].
+/// `front` makes the command that starts a network process: it must call [`face_network`].
 ///
 /// # Errors
-/// If the port is in use, with the program that uses it; if the network process ends.
+/// If the port is in use, with the program that uses it; if the network process for TFTP ends.
 pub fn serve(
     served: Served,
     at: SocketAddrV4,
-    mut front: Command,
+    front: &dyn Fn() -> Command,
     report: &mut dyn FnMut(Event) -> Result<()>,
 ) -> Result<()> {
     let socket = listen(at)?;
@@ -86,26 +96,14 @@ pub fn serve(
         Ok(std::net::SocketAddr::V4(at)) => at,
         _ => at,
     };
-    let (ours, theirs) = channel::pair().context("making a socket between two processes")?;
-    confinement::set_close_on_exec().context("marking files close-on-exec")?;
-    // Its two files are its stdin and stdout, so no descriptor numbers are passed.
-    let mut child = front
-        .stdin(Stdio::from(OwnedFd::from(socket)))
-        .stdout(Stdio::from(theirs))
-        .spawn()
-        .context("starting the process that faces the network")?;
-    drop(front);
+    let (process, channel) = Process::start(front(), socket.into())?;
     systemd::notify_ready();
-    let served =
-        report(Event::Ready(at)).and_then(|()| back::Back::new(served, ours)?.serve(report));
-    // The channel is closed, so it ends; it is killed if it hangs.
-    std::thread::sleep(std::time::Duration::from_millis(50));
-    if !matches!(child.try_wait(), Ok(Some(_))) {
-        let _ = child.kill();
-    }
-    let ended = child
-        .wait()
-        .context("waiting for the process that faces the network")?;
+    let served = report(Event::Ready(at)).and_then(|()| {
+        let web = WebProcess::new(*at.ip(), front);
+        back::Back::new(served, channel, web)?.serve(report)
+    });
+    // Its channel is closed, so it ends.
+    let ended = process.end()?;
     match served? {
         back::End::Requested => Ok(()),
         back::End::PeerEnded => Err(Failure::failed(format!(
@@ -115,13 +113,16 @@ pub fn serve(
     }
 }
 
-/// Runs the network process: stdin is the socket for requests, stdout the channel to the other process.
+/// Runs a network process: stdin is the socket for requests, stdout the channel to the other process.
 pub fn face_network() -> Result<()> {
     let copy =
         |fd: std::os::fd::BorrowedFd<'_>| fd.try_clone_to_owned().context("taking over a socket");
-    let socket = UdpSocket::from(copy(std::io::stdin().as_fd())?);
+    let socket = copy(std::io::stdin().as_fd())?;
     let channel = copy(std::io::stdout().as_fd())?;
-    front::run(socket, channel)
+    match getsockopt(&socket, sockopt::SockType).context("looking at a socket")? {
+        SockType::Stream => web::run(TcpListener::from(socket), channel),
+        _ => front::run(UdpSocket::from(socket), channel),
+    }
 }
 
 fn listen(at: SocketAddrV4) -> Result<UdpSocket> {

@@ -11,6 +11,7 @@ use anyhow::Result;
 
 use super::names::{self, Names, Wanted};
 use crate::pool::Pool;
+use crate::publish::dnsmasq;
 
 /// How long the list of pools is cached.
 const CACHE_TIME: Duration = Duration::from_secs(2);
@@ -75,6 +76,14 @@ impl Pools {
             }
         }
         unreadable.map_or(Ok(None), Err)
+    }
+
+    /// Returns the port of HTTP, if that is wanted.
+    pub(super) fn http_port(&mut self) -> Option<u16> {
+        // What cannot be read is noticed at a request.
+        let _ = self.refresh(Instant::now());
+        let mut pools = self.pools.iter();
+        pools.find_map(|(pool, _)| dnsmasq::http_port(pool))
     }
 
     fn refresh(&mut self, now: Instant) -> Result<()> {

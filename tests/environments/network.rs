@@ -56,6 +56,8 @@ pub(super) struct Asks<'a> {
     pub(super) mac: &'a str,
     pub(super) arch: u8,
     pub(super) vendor: &'a str,
+    /// Whether it says that it is iPXE: option 175.
+    pub(super) is_ipxe: bool,
     /// What its machine id, DHCP option 97, begins with.
     pub(super) id: &'a [u8],
 }
@@ -65,12 +67,37 @@ pub(super) const BIOS: Asks<'static> = Asks {
     mac: MAC,
     arch: 0,
     vendor: "PXEClient:Arch:00000:UNDI:002001",
+    is_ipxe: false,
     id: b"\x42\x42\x42\x42",
 };
 pub(super) const UEFI: Asks<'static> = Asks {
     arch: 7,
     vendor: "PXEClient:Arch:00007:UNDI:003016",
     ..BIOS
+};
+pub(super) const UEFI_ARM64: Asks<'static> = Asks {
+    arch: 11,
+    vendor: "PXEClient:Arch:00011:UNDI:003016",
+    ..BIOS
+};
+/// Firmware that boots by HTTP: RFC 5970's architectures, UEFI specification 24.7.3.
+pub(super) const UEFI_HTTP: Asks<'static> = Asks {
+    arch: 16,
+    vendor: "HTTPClient:Arch:00016:UNDI:003001",
+    ..BIOS
+};
+pub(super) const UEFI_HTTP_ARM64: Asks<'static> = Asks {
+    arch: 19,
+    vendor: "HTTPClient:Arch:00019:UNDI:003001",
+    ..BIOS
+};
+pub(super) const IPXE: Asks<'static> = Asks {
+    is_ipxe: true,
+    ..UEFI
+};
+pub(super) const IPXE_ARM64: Asks<'static> = Asks {
+    is_ipxe: true,
+    ..UEFI_ARM64
 };
 pub(super) const U_BOOT: Asks<'static> = Asks {
     arch: 22,
@@ -260,6 +287,9 @@ fn discovery(asks: Asks<'_>) -> Vec<u8> {
     id[1..=asks.id.len()].copy_from_slice(asks.id);
     packet.extend([97, 17]);
     packet.extend(id);
+    if asks.is_ipxe {
+        packet.extend([175, 3, 16, 1, 2]);
+    }
     packet.push(255);
     packet
 }

@@ -7,6 +7,7 @@ mod confined;
 mod crowd;
 mod files;
 mod planted;
+mod web;
 
 use std::fs;
 use std::path::PathBuf;

@@ -108,8 +108,8 @@ fn default_value(pool: &Pool, node: Option<&Node>, property: &Property) -> Optio
             .and_then(|n| machine(pool, &n.name, &n.record))
             .map(|machine| machine.model.name().to_string()),
         "loader" | "nfs.version" | "upgrade.command" => of_active(pool, node?, property.name),
-        "dhcp" | "ip" | "root" | "keep" | "report" | "upgrade.sync" | "upgrade.network"
-        | "nfs.subtree-check" => Some(property.default.to_string()),
+        "dhcp" | "http" | "ip" | "root" | "keep" | "report" | "upgrade.sync"
+        | "upgrade.network" | "nfs.subtree-check" => Some(property.default.to_string()),
         _ => None,
     }
 }

@@ -1,7 +1,7 @@
-//! The DHCP mode of dnsmasq.
+//! The DHCP mode of dnsmasq, and the port of HTTP that firmware is told.
 
-use super::inclusion;
-use crate::pool::properties::{self, Dhcp};
+use super::{Published, inclusion};
+use crate::pool::properties::{self, Dhcp, Http};
 use crate::pool::record::{self, PoolRecord};
 use crate::pool::{Pool, layout};
 
@@ -11,6 +11,29 @@ pub(super) fn dhcp(pool: &Pool) -> Dhcp {
     properties::effective("dhcp", None, first.as_ref().unwrap_or(pool.record()))
         .and_then(|v| v.value.parse().ok())
         .unwrap_or(Dhcp::Proxy)
+}
+
+/// Returns the HTTP port that is effective for a pool: that of the first pool.
+pub(super) fn http(pool: &Pool) -> Option<u16> {
+    let first = first_record(pool);
+    http_of(first.as_ref().unwrap_or(pool.record()))
+}
+
+/// Returns the same as it is on disk now, whatever it was when the pool was opened.
+pub fn http_port(pool: &Pool) -> Option<u16> {
+    let own = || {
+        let text = record::read(&pool.state().join(layout::POOL_RECORD)).ok()??;
+        PoolRecord::parse(&text).ok()
+    };
+    http_of(&first_record(pool).or_else(own)?)
+}
+
+fn http_of(record: &PoolRecord) -> Option<u16> {
+    let set = properties::effective("http", None, record)?;
+    match set.value.parse() {
+        Ok(Http::Port(port)) => Some(port),
+        _ => None,
+    }
 }
 
 /// Returns the record of the first pool, if that is another one and can be read.
@@ -23,4 +46,26 @@ pub(super) fn first_record(pool: &Pool) -> Option<PoolRecord> {
 /// Returns whether dnsmasq assigns the addresses: then firmware has the node's address too.
 pub fn hands_out(pool: &Pool) -> bool {
     matches!(dhcp(pool), Dhcp::Range(..))
+}
+
+/// Warns if a pool that is not the first sets what only the first one decides.
+pub(super) fn say_what_holds(pool: &Pool, done: &mut Published) {
+    let own = |name| properties::effective(name, None, pool.record());
+    let holds = dhcp(pool);
+    if let Some(own) = own("dhcp").and_then(|v| v.value.parse::<Dhcp>().ok())
+        && own != holds
+    {
+        done.warnings.push(format!(
+            "dhcp={own} of this pool has no effect: the one dnsmasq of this server uses dhcp={holds} of the \
+             first pool"
+        ));
+    }
+    let holds = http(pool).map_or(Http::Off, Http::Port);
+    if let Some(own) = own("http").and_then(|v| v.value.parse::<Http>().ok())
+        && own != holds
+    {
+        done.warnings.push(format!(
+            "http={own} of this pool has no effect: this server uses http={holds} of the first pool"
+        ));
+    }
 }

@@ -3,11 +3,13 @@
 //! Pure. Values that could break the syntax are quoted or omitted here, whatever was checked before. Options and their
 //! formats: dnsmasq(8). Not for writing the files, nor for the daemon.
 
+mod http;
+
 use std::fmt::Write as _;
 use std::net::Ipv4Addr;
 use std::path::Path;
 
-use crate::boot::{EFI_AARCH64, EFI_X86_64, EfiPrograms, IPXE_SCRIPT, Loader};
+use crate::boot::{EFI_AARCH64, EFI_X86_64, EfiPrograms, Loader};
 use crate::pool::properties::Dhcp;
 
 /// The tag of every machine that boots from the pool.
@@ -21,13 +23,15 @@ const NODE_IN_NAME: usize = 56;
 const PI_MACS: [&str; 7] = [
     "28:cd:c1", "2c:cf:67", "88:a2:9e", "b8:27:eb", "d8:3a:dd", "dc:a6:32", "e4:5f:01",
 ];
-/// The client architectures of UEFI firmware: RFC 4578 and the IANA registry after it, without HTTP boot.
-const EFI: [u8; 5] = [6, 7, 9, 10, 11];
+/// The client architectures of UEFI firmware: RFC 4578 and the IANA registry after it, the last four for HTTP boot.
+const EFI: [u8; 9] = [6, 7, 9, 10, 11, 15, 16, 18, 19];
 /// UEFI firmware that netbe has programs for.
 struct Efi {
     tag: &'static str,
     /// Client architectures, with dnsmasq's names for them.
     architectures: &'static [(u8, &'static str)],
+    /// The client architecture of firmware that boots by HTTP.
+    by_http: u8,
     programs: EfiPrograms,
 }
 
@@ -35,11 +39,13 @@ const EFI_PROGRAMS: [Efi; 2] = [
     Efi {
         tag: "x64",
         architectures: &[(7, "x86-64_EFI"), (9, "BC_EFI")],
+        by_http: 16,
         programs: EFI_X86_64,
     },
     Efi {
         tag: "arm64",
         architectures: &[(11, "ARM64_EFI")],
+        by_http: 19,
         programs: EFI_AARCH64,
     },
 ];
@@ -58,6 +64,8 @@ pub struct Config<'a> {
     pub server: Ipv4Addr,
     /// The DHCP mode.
     pub dhcp: Dhcp,
+    /// The port of HTTP, if boot files are served by that, too.
+    pub http: Option<u16>,
     /// Whether a node has a serial and no MAC address.
     pub by_serial: bool,
     /// Whether this dnsmasq has no other configuration.
@@ -114,6 +122,7 @@ fn by_serial(text: &mut String) {
 
 fn boot_part(text: &mut String, c: &Config<'_>) {
     let server = c.server;
+    let script = http::script(c);
     let (rpi, pxe) = (tag(Loader::Rpi), tag(Loader::Pxelinux));
     let _ = writeln!(
         text,
@@ -139,7 +148,7 @@ fn boot_part(text: &mut String, c: &Config<'_>) {
             for (_, name) in architectures {
                 let _ = writeln!(
                     text,
-                    "pxe-service=tag:{pxe},tag:!{OURS}-ipxe,{name},\"netbe\",{ipxe},{server}\npxe-service=tag:{pxe},tag:{OURS}-ipxe,{name},\"netbe\",{IPXE_SCRIPT},{server}"
+                    "pxe-service=tag:{pxe},tag:!{OURS}-ipxe,{name},\"netbe\",{ipxe},{server}\npxe-service=tag:{pxe},tag:{OURS}-ipxe,{name},\"netbe\",{script},{server}"
                 );
             }
         }
@@ -154,12 +163,13 @@ fn boot_part(text: &mut String, c: &Config<'_>) {
     }
     let _ = writeln!(
         text,
-        "dhcp-boot=tag:{pxe},tag:!{OURS}-efi,pxelinux.0,,{server}\ndhcp-match=set:{OURS}-ipxe,175\ndhcp-boot=tag:{pxe},tag:{OURS}-efi,tag:{OURS}-ipxe,{IPXE_SCRIPT},,{server}"
+        "dhcp-boot=tag:{pxe},tag:!{OURS}-efi,pxelinux.0,,{server}\ndhcp-match=set:{OURS}-ipxe,175\ndhcp-boot=tag:{pxe},tag:{OURS}-efi,tag:{OURS}-ipxe,{script},,{server}"
     );
     for Efi {
         tag,
         architectures,
         programs,
+        ..
     } in EFI_PROGRAMS
     {
         let shim = programs.signed[0].name;
@@ -173,6 +183,9 @@ fn boot_part(text: &mut String, c: &Config<'_>) {
             text,
             "dhcp-boot=tag:{pxe},tag:{OURS}-efi-{tag},tag:!{OURS}-ipxe,{shim},,{server}"
         );
+    }
+    if let Some(port) = c.http {
+        http::boot(text, server, port);
     }
     let _ = writeln!(
         text,

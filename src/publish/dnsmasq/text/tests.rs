@@ -8,6 +8,7 @@ fn base() -> Config<'static> {
         first: true,
         server: Ipv4Addr::new(10, 0, 0, 1),
         dhcp: Dhcp::Proxy,
+        http: None,
         by_serial: false,
         alone: true,
         router: None,
@@ -93,6 +94,34 @@ fn a_range_tells_router_and_dns_servers_where_there_are_some() {
     ] {
         assert!(active(&both).contains(&line), "{line}\n{both}");
     }
+}
+
+#[test]
+fn by_http_firmware_and_ipxe_are_told_urls() {
+    let range = Dhcp::Range(Ipv4Addr::new(10, 0, 0, 100), Ipv4Addr::new(10, 0, 0, 200));
+    let text = config(&Config {
+        dhcp: range,
+        http: Some(8080),
+        ..base()
+    });
+    for line in [
+        "dhcp-vendorclass=set:netbe-http,HTTPClient",
+        "dhcp-option-force=tag:netbe-pxelinux,tag:netbe-http,60,HTTPClient",
+        "dhcp-match=set:netbe-efi,option:client-arch,16",
+        "dhcp-match=set:netbe-http-x64,option:client-arch,16",
+        "dhcp-boot=tag:netbe-pxelinux,tag:netbe-http,tag:netbe-http-x64,tag:!netbe-ipxe,http://10.0.0.1:8080/snponly.efi",
+        "dhcp-boot=tag:netbe-pxelinux,tag:netbe-efi,tag:netbe-ipxe,http://10.0.0.1:8080/netbe.ipxe,,10.0.0.1",
+    ] {
+        assert!(active(&text).contains(&line), "{line}\n{text}");
+    }
+    let proxy = config(&Config {
+        http: Some(80),
+        ..base()
+    });
+    assert!(
+        proxy.contains("tag:netbe-ipxe,x86-64_EFI,\"netbe\",http://10.0.0.1/netbe.ipxe,10.0.0.1")
+    );
+    assert!(!config(&base()).contains("http:"));
 }
 
 #[test]

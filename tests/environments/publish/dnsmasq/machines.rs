@@ -5,7 +5,10 @@ use std::net::Ipv4Addr;
 use std::process::Command;
 
 use super::{PI, STRANGER, include, served, with_nodes};
-use crate::network::{Asks, BIOS, Network, Offer, U_BOOT, UEFI};
+use crate::network::{
+    Asks, BIOS, IPXE, IPXE_ARM64, Network, Offer, U_BOOT, UEFI, UEFI_ARM64, UEFI_HTTP,
+    UEFI_HTTP_ARM64,
+};
 use crate::serve::Serve;
 use crate::support::{MAC, Pool, SERVER, run};
 
@@ -16,6 +19,10 @@ const PI_BOOT: &[u8] = b"Raspberry Pi Boot";
 fn is_told(offer: &Offer, words: &[u8]) -> bool {
     let told = offer.option(43).unwrap();
     told.windows(words.len()).any(|w| w == words)
+}
+
+fn is_told_at_all(offer: &Offer, words: &[u8]) -> bool {
+    offer.option(43).is_some() && is_told(offer, words)
 }
 
 #[test]
@@ -123,6 +130,52 @@ fn a_range_gives_addresses_and_boot_files() {
         "{other:?}"
     );
     assert!(!network.log().contains("duplicate"), "{}", network.log());
+}
+
+#[test]
+fn one_configuration_answers_every_kind_of_firmware_each_with_its_own_file() {
+    let pool = with_nodes();
+    pool.netbe()
+        .ok("set dhcp=192.0.2.100-192.0.2.110 http=8080");
+    let network = served(&pool);
+    let url = |file: &str| format!("http://{SERVER}:8080/{file}");
+    let kinds = [
+        (BIOS, "pxelinux.0".to_string()),
+        (U_BOOT, "pxelinux.0".to_string()),
+        (UEFI, "shimx64.efi".to_string()),
+        (UEFI_ARM64, "shimaa64.efi".to_string()),
+        (IPXE, url("netbe.ipxe")),
+        (IPXE_ARM64, url("netbe.ipxe")),
+        (UEFI_HTTP, url("snponly.efi")),
+        (UEFI_HTTP_ARM64, url("snponlyaa64.efi")),
+        (PI, String::new()),
+    ];
+    for (asks, file) in kinds {
+        let offer = network.offered(asks);
+        assert_eq!(offer.boot_file(), file, "{asks:?}");
+        // Firmware that boots by HTTP takes no other answer.
+        let by_http = asks.vendor.starts_with("HTTPClient");
+        let class = offer.option(60).unwrap_or_default();
+        assert_eq!(class.starts_with(b"HTTPClient"), by_http, "{offer:?}");
+        assert_eq!(is_told_at_all(&offer, PI_BOOT), asks.mac == PI.mac);
+    }
+    let stranger = Asks {
+        mac: STRANGER.mac,
+        ..UEFI_HTTP
+    };
+    assert_eq!(network.offered(stranger).boot_file(), "");
+    assert!(!network.log().contains("duplicate"), "{}", network.log());
+}
+
+#[test]
+fn without_http_nobody_is_told_a_url() {
+    let pool = with_nodes();
+    pool.netbe().ok("set dhcp=192.0.2.100-192.0.2.110");
+    let network = served(&pool);
+    assert_eq!(network.offered(IPXE).boot_file(), "netbe.ipxe");
+    for asks in [UEFI_HTTP, UEFI_HTTP_ARM64] {
+        assert_eq!(network.offered(asks).boot_file(), "");
+    }
 }
 
 #[test]
