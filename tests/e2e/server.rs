@@ -60,10 +60,13 @@ impl Server {
         let system = systems::real(&[]);
         self.ok(&format!("netbe import debian {}", system.display()));
         self.offer_greeting("1.0");
+        // systemd gives up the login on a console whose device has not come in 90 s: too early on a busy machine.
         self.ok(&format!(
             "netbe run debian -- sh -ec '
                 echo deb [trusted=yes] http://{ADDRESS}/ ./ >/etc/apt/sources.list
                 rm -f /etc/apt/apt.conf.d/90outside
+                mkdir -p /etc/systemd/system.conf.d
+                printf \"[Manager]\\nDefaultDeviceTimeoutSec=600\\n\" >/etc/systemd/system.conf.d/slow.conf
                 apt-get -q update && apt-get -qy install netbe-greeting'"
         ));
     }
