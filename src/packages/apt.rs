@@ -6,7 +6,11 @@
 use super::Package;
 use super::package::PACKAGES_MAX;
 use super::step::{FETCHING, FINDING, LISTS, PACKAGES, Step, installing, removing};
+use crate::fs::shown_path::quoted_word;
 use crate::hex;
+
+/// Where apt keeps its package lists.
+pub const LISTS_DIRECTORY: &str = "var/lib/apt/lists";
 
 /// A package file to fetch.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,6 +28,17 @@ pub struct Archive {
 /// Skips local files (`file:`), files without SHA-256, and other lines.
 pub(super) fn to_fetch(text: &str) -> Vec<Archive> {
     text.lines().filter_map(archive).collect()
+}
+
+/// Returns the command line that has apt get its package lists before it installs, for a shell; `None` for another
+/// command, and where a root has lists: `names` are those in [`LISTS_DIRECTORY`].
+pub fn with_lists(command: &[String], names: &[String]) -> Option<String> {
+    let program = command.first()?.rsplit('/').next()?;
+    let is_apt = ["apt", "apt-get"].contains(&program);
+    let installs = command.iter().any(|word| word == "install");
+    let has_lists = names.iter().any(|name| name.contains("_Packages"));
+    let words: Vec<String> = command.iter().map(|word| quoted_word(word)).collect();
+    (is_apt && installs && !has_lists).then(|| format!("apt-get update && {}", words.join(" ")))
 }
 
 fn archive(line: &str) -> Option<Archive> {

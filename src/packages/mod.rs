@@ -26,7 +26,7 @@ mod step;
 mod version;
 mod zypper;
 
-pub use apt::{Archive, sha256};
+pub use apt::{Archive, LISTS_DIRECTORY, sha256, with_lists};
 pub use changes::{Changes, changes};
 pub use chosen::Chosen;
 pub use distribution::{Distribution, Family, recognise};

@@ -11,8 +11,9 @@ use super::{LOG, Run, Upgraded, program};
 use crate::failure::Failure;
 use crate::fs::interrupt;
 use crate::fs::rooted::Tree;
+use crate::fs::shown_path::quoted_word;
 use crate::lifecycle::{Mode, Outcome, activate_new, trial};
-use crate::packages::Changes;
+use crate::packages::{Changes, LISTS_DIRECTORY, with_lists};
 use crate::pool::{Environment, Pool, layout};
 use crate::staged::{Complete, Content, Identity, StagedEnvironment};
 
@@ -79,6 +80,17 @@ impl Run<'_> {
         staged.complete(self.content(staged, changes)?)
     }
 
+    /// Returns the command that gets the package lists before the one that was given, where they are missing.
+    fn with_lists(&self) -> Option<String> {
+        let names = Tree::open(&self.source.root()).and_then(|root| root.names(LISTS_DIRECTORY));
+        let line = with_lists(&self.request.command, &names.ok()?)?;
+        Some(format!(
+            "netbe upgrade {} -- sh -c {}",
+            self.source,
+            quoted_word(&line)
+        ))
+    }
+
     /// Keeps the log of a failed run, and the copy where that was asked for; returns the error to end with.
     pub(super) fn failed(
         &self,
@@ -89,15 +101,27 @@ impl Run<'_> {
     ) -> Result<Failure> {
         let log = self.node.dir.join(layout::FAILED_UPGRADE_LOG);
         let said = program::keep_end(&staged.dir().join(LOG), &log).is_ok_and(|says| says);
+        let lists = self.with_lists();
         let ended = |outcome: &str| {
-            let mut failure =
-                Failure::failed(format!("upgrading {}: {outcome}: {error:#}", self.source));
+            let (why, whole_log) = match (&lists, said) {
+                (None, _) => ("", String::new()),
+                (Some(_), false) => (", without package lists", String::new()),
+                (Some(_), true) => (
+                    ", without package lists",
+                    format!("\n  all of it: {}", log.display()),
+                ),
+            };
+            let mut failure = Failure::failed(format!(
+                "upgrading {}{why}: {outcome}: {error:#}{whole_log}",
+                self.source
+            ));
             if let Some(refusal) = error.downcast_ref::<Failure>() {
                 failure.kind = refusal.kind;
             }
-            match said {
-                true => failure.hint(format!("less {}", log.display())),
-                false => failure,
+            let log = said.then(|| format!("less {}", log.display()));
+            match lists.clone().or(log) {
+                Some(hint) => failure.hint(hint),
+                None => failure,
             }
         };
         if !self.request.keep || interrupt::requested().is_some() {
