@@ -6,9 +6,8 @@
 //! [`judgement`] decides what to do; [`super::reconcile`] does it.
 
 pub mod judgement;
+mod prepare;
 pub(super) mod recorded_fetches;
-
-use std::path::Path;
 
 use anyhow::{Context, Result};
 use jiff::{SignedDuration, Timestamp};
@@ -17,21 +16,14 @@ use super::activate::Choice;
 use super::data::snapshots;
 use super::plan::Plan;
 use super::{Held, Mode, Outcome, activate, left_behind, pending};
-use crate::boot;
 use crate::btrfs::subvolume;
 use crate::evidence::{self, Evidence, first_fetches, reports};
 use crate::failure::Failure;
 use crate::fs::atomic::Durable;
-use crate::fs::rooted::Tree;
 use crate::pool::pending::{Kind, Pending, PendingBoot};
 use crate::pool::{EnvId, Environment, Node, NodeLock, NodeName, Operand, Pool};
 use crate::publish::{Published, firmware_address, tftp};
-use crate::staged::boot_config::{self, Wanted};
-use crate::staged::{Verified, report_unit};
-
-/// How long after a kernel panic an environment on trial reboots, in seconds: long enough for the server to lead the
-/// names back.
-const PANIC: &str = "10";
+use crate::staged::Verified;
 
 /// The kind of a pending boot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -194,7 +186,7 @@ fn start(held: &mut Held, node: &Node, verified: &Verified<'_>, how: How) -> Res
         pending::mark_withdrawn(lock, node, before)?;
     }
     if let How::Try(_) = how {
-        warnings.extend(prepare_for_trial(pool, lock, node, &env, idle)?);
+        warnings.extend(prepare::prepare(pool, lock, node, &env, idle)?);
         warnings.extend(power_stays(pool, node));
     }
     subvolume::sync(&env.root()).context("making the environment durable")?;
@@ -228,50 +220,6 @@ fn start(held: &mut Held, node: &Node, verified: &Verified<'_>, how: How) -> Res
     tftp::bring_node_up_to_date(pool, Some(shared), node, &mut done)?;
     warnings.extend(done.warnings);
     Ok(())
-}
-
-/// Adds `panic=` to the kernel command line; returns warnings, also about a missing report unit.
-///
-/// One that is not `idle` may be running, and is not changed.
-fn prepare_for_trial(
-    pool: &Pool,
-    lock: &NodeLock,
-    node: &Node,
-    env: &Environment,
-    idle: bool,
-) -> Result<Vec<String>> {
-    let mut warnings = Vec::new();
-    let (root, boot) = (env.root(), env.boot());
-    if idle {
-        let mut record = env.record_for_change()?;
-        let wanted = Wanted::new(pool, &node.name, &node.record, &env.name, &record)?
-            .with_argument("panic", PANIC, &boot, &root)?
-            .in_place();
-        boot_config::write(&wanted, &root, &boot, &mut record)
-            .context("nothing was changed: adding panic= to its kernel command line")?;
-        env.store(lock, &record, Durable::WithNextSync)?;
-    } else if !reboots_after_a_panic(node, &root, &boot)? {
-        warnings.push(format!(
-            "{env} may be running, so its boot files are unchanged: without panic= on its command line it does not \
-             reboot after a kernel panic"
-        ));
-    }
-    if !report_unit::reports(&Tree::open(&root)?) {
-        warnings.push(format!(
-            "{env} has no unit that reports a completed boot; after the boot: netbe confirm {}",
-            node.name
-        ));
-    }
-    Ok(warnings)
-}
-
-/// Returns whether an environment has the argument on its command line, such as from a trial before.
-fn reboots_after_a_panic(node: &Node, root: &Path, boot: &Path) -> Result<bool> {
-    let (root, boot) = (Tree::open(root)?, Tree::open(boot)?);
-    let serial = node.record.properties.get("serial").map(String::as_str);
-    let line = boot::summary_for(&boot, &root, serial).cmdline;
-    let mut arguments = line.iter().flat_map(|line| line.split_whitespace());
-    Ok(arguments.any(|argument| argument.starts_with("panic=")))
 }
 
 /// Returns the warning that `power.cycle` is restricted, if the node's address is not known.

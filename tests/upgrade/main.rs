@@ -12,6 +12,7 @@ mod container;
 mod inside;
 mod kept;
 mod lent;
+mod lists;
 mod many;
 mod outcome;
 mod running;

@@ -36,35 +36,6 @@ fn a_failing_command_leaves_nothing_but_its_log() {
 }
 
 #[test]
-fn the_hint_gets_package_lists_where_there_are_none() {
-    let pool = debian();
-    let netbe = pool.netbe();
-    let apt = pool.half("nog/first", "root").join("usr/bin/apt-get");
-    fs::write(
-        &apt,
-        "#!/bin/sh\necho E: Unable to locate package >&2; exit 100\n",
-    )
-    .unwrap();
-    fs::set_permissions(&apt, fs::Permissions::from_mode(0o755)).unwrap();
-    let install = ["upgrade", "nog/first", "--", "apt-get", "install", "-y"];
-    let said = netbe.run_with(&[&install[..], &["a b"]].concat());
-    assert_eq!(said.status, 1, "{said:#?}");
-    let line = r"sh -c 'apt-get update && apt-get install -y '\''a b'\'''";
-    for text in [
-        "upgrading nog/first, without package lists: nothing was kept: apt-get ",
-        "\n  all of it: /",
-        &format!("\nhint: netbe upgrade nog/first -- {line}\n"),
-    ] {
-        assert!(said.stderr.contains(text), "{text}\n{said:#?}");
-    }
-    let lists = pool.half("nog/first", "root").join("var/lib/apt/lists");
-    fs::create_dir_all(&lists).unwrap();
-    fs::write(lists.join("mirror_Packages"), "").unwrap();
-    let said = netbe.run_with(&[&install[..], &["vim"]].concat());
-    assert!(said.stderr.contains("\nhint: less "), "{said:#?}");
-}
-
-#[test]
 fn what_a_failing_command_left_is_kept_on_request_and_never_activated() {
     let pool = debian();
     let netbe = pool.netbe();
