@@ -9,8 +9,8 @@ use crate::console::{Console, is_shown};
 use crate::firmware::Loaded;
 use crate::support::Outcome;
 
-/// How long a machine may take to come up; some ten times what it takes on an idle machine.
-const PATIENCE: Duration = Duration::from_secs(480);
+/// How long a machine may take to come up: many times what it takes on an idle machine.
+const PATIENCE: Duration = Duration::from_secs(1200);
 
 /// What a machine is; it can be switched on.
 #[derive(Debug, Clone)]

@@ -135,7 +135,7 @@ impl Server {
         let since = Instant::now();
         while self.active(node) != environment {
             assert!(
-                since.elapsed() < Duration::from_secs(300),
+                since.elapsed() < Duration::from_secs(900),
                 "{node} has not reported"
             );
             std::thread::sleep(Duration::from_secs(1));
