@@ -53,6 +53,20 @@ impl Machine {
     ///
     /// What it remembers is gone with the power.
     pub(crate) fn power_on_uefi(&self, secure: bool) -> Running {
+        self.start(self.uefi(secure), ",bootindex=1,romfile=")
+    }
+
+    /// Switches a PC on whose UEFI firmware boots by HTTP, and starts what is not signed.
+    pub(crate) fn power_on_uefi_by_http(&self) -> Running {
+        let mut command = self.uefi(false);
+        for kind in ["IPv4PXESupport", "IPv6PXESupport"] {
+            let name = format!("name=opt/org.tianocore/{kind},string=n");
+            command.arg("-fw_cfg").arg(name);
+        }
+        self.start(command, ",bootindex=1,romfile=")
+    }
+
+    fn uefi(&self, secure: bool) -> Command {
         let (code, variables) = match secure {
             true => ("OVMF_CODE_4M.ms.fd", "OVMF_VARS_4M.ms.fd"),
             false => ("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"),
@@ -69,7 +83,7 @@ impl Machine {
                 "if=pflash,format=raw,unit={unit},file={file}{more}"
             ));
         }
-        self.start(command, ",bootindex=1,romfile=")
+        command
     }
 
     /// Switches an arm64 board on, with what its firmware has loaded.

@@ -1,4 +1,4 @@
-//! PCs with UEFI firmware: with Secure Boot by shim and GRUB, and by iPXE beside somebody else's DHCP server.
+//! PCs with UEFI firmware: with Secure Boot by shim and GRUB, by iPXE beside somebody else's DHCP server, and by HTTP.
 
 use crate::child::{self, EndedChild};
 use crate::scene::{self, Scene};
@@ -6,6 +6,11 @@ use crate::server::Server;
 use crate::systems;
 
 const MAC: &str = "52:54:00:75:65:66";
+/// Where the boot server serves by HTTP; its apt repository has port 80.
+const HTTP: &str = "http://10.77.0.1:8080";
+
+/// What iPXE says first.
+const IPXE: &str = "iPXE initialising devices";
 
 /// Brings in a Debian whose own packages have the signed loaders.
 fn bring_in_debian(server: &Server) {
@@ -59,7 +64,7 @@ fn beside_another_dhcp_server_ipxe_boots_what_is_active() {
     let scene = Scene::new("uefi_proxy");
     let server = &scene.server;
     bring_in_debian(server);
-    server.ok("netbe set dhcp=proxy");
+    server.ok("netbe set dhcp=proxy http=8080");
     server.create(&format!("nog/first --mac {MAC}"));
     let mut another = child::command("dnsmasq");
     another.args([
@@ -85,10 +90,45 @@ fn beside_another_dhcp_server_ipxe_boots_what_is_active() {
     }
     server.ok("netbe activate --once nog/second");
     let mut nog = machine.power_on_uefi(false);
-    nog.wait_until_up();
+    let said = nog.wait_until_up();
+    assert!(said.contains(&format!("{HTTP}/netbe.ipxe... ok")), "{said}");
     assert_eq!(nog.environment(), "second");
     assert!(nog.ok("cat /proc/cmdline").contains("BOOTIF=01-"));
+    // What was fetched by HTTP has ended the boot for once; and by TFTP it goes as well.
+    server.ok("netbe set http=");
+    server.restart_dnsmasq();
     nog.restart();
-    nog.wait_until_up();
+    let said = nog.wait_until_up();
+    assert!(said.contains(IPXE) && !said.contains(HTTP), "{said}");
     assert_eq!(nog.environment(), "first");
+}
+
+#[test]
+fn firmware_that_boots_by_http_goes_on_by_it() {
+    let scene = Scene::new("uefi_http");
+    let server = &scene.server;
+    server.bring_in_debian();
+    server.ok("netbe set cmdline=console=ttyS0 http=8080");
+    server.create(&format!("nog/first --mac {MAC}"));
+    server.ok("netbe create nog/second");
+    server.ok("netbe activate --try nog/second");
+    let mut nog = scene.machine("nog", MAC).power_on_uefi_by_http();
+    let said = nog.wait_until_up();
+    for file in ["snponly.efi", "netbe.ipxe... ok"] {
+        assert!(said.contains(&format!("{HTTP}/{file}")), "{file}: {said}");
+    }
+    assert_eq!(nog.environment(), "second");
+    server.wait_until_active("nog", "second");
+    if scene::is_whole() {
+        server.offer_greeting("2.0");
+        server.ok("netbe upgrade --node nog --name third -a");
+        nog.restart();
+        let said = nog.wait_until_up();
+        assert!(said.contains("This is nog, environment third, greeting 2.0."));
+        server.ok("netbe rollback nog");
+        nog.restart();
+        nog.wait_until_up();
+        assert_eq!(nog.environment(), "second");
+    }
+    server.ok("netbe publish && netbe check");
 }
