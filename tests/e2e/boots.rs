@@ -44,14 +44,13 @@ fn a_pc_boots_is_upgraded_while_it_runs_and_goes_back() {
     let scene = Scene::new("a_pc");
     let server = &scene.server;
     server.bring_in_debian();
-    server.ok("netbe set cmdline=console=ttyS0");
     server.create(&format!("nog/first --mac {MAC}"));
 
     let mut nog = scene.machine("nog", MAC).power_on();
     let said = nog.wait_until_up();
     assert!(said.contains("This is nog, environment first, greeting 1.0."));
     assert_eq!(nog.environment(), "first");
-    assert_eq!(nog.ok("systemctl is-system-running --wait"), "running\n");
+    nog.is_well();
 
     let known = booted(server);
     assert!(
@@ -86,7 +85,7 @@ fn a_pc_boots_is_upgraded_while_it_runs_and_goes_back() {
     assert!(said.contains("This is nog, environment second, greeting 2.0."));
     assert_eq!(nog.environment(), "second");
     assert_ne!(nog.ok("uname -r"), kernel);
-    assert_eq!(nog.ok("systemctl is-system-running --wait"), "running\n");
+    nog.is_well();
 
     assert!(booted(server).starts_with("second, "));
 
@@ -97,7 +96,7 @@ fn a_pc_boots_is_upgraded_while_it_runs_and_goes_back() {
     assert!(said.contains("This is nog, environment first, greeting 1.0."));
     assert_eq!(nog.environment(), "first");
     assert_eq!(nog.ok("uname -r"), kernel);
-    assert_eq!(nog.ok("systemctl is-system-running --wait"), "running\n");
+    nog.is_well();
     assert!(booted(server).starts_with("first, "));
 
     server.ok("netbe destroy -y nog/second");

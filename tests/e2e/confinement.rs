@@ -20,7 +20,6 @@ fn a_machine_with_a_network_of_its_own_boots_and_others_are_refused_its_root() {
     let scene = Scene::with_second_link("confinement", "10.77.4.1/30");
     let server = &scene.server;
     server.bring_in_debian();
-    server.ok("netbe set cmdline=console=ttyS0");
     server.ok(&format!(
         "netbe create nog/first --mac {MAC} --ip 10.77.4.2/30,10.77.4.1"
     ));
@@ -40,7 +39,7 @@ fn a_machine_with_a_network_of_its_own_boots_and_others_are_refused_its_root() {
         cmdline.contains(" ip=10.77.4.2::10.77.4.1:255.255.255.252:"),
         "{cmdline}"
     );
-    assert_eq!(nog.ok("systemctl is-system-running --wait"), "running\n");
+    nog.is_well();
 
     scene.network.tap("stranger", "shared");
     let wish = Wish {

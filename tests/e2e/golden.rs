@@ -28,7 +28,7 @@ fn two_machines_get_a_newer_template_and_stay_who_they_are() {
     let scene = Scene::new("golden");
     let server = &scene.server;
     server.bring_in_debian();
-    server.ok("netbe set cmdline=console=ttyS0 data=/home");
+    server.ok("netbe set data=/home");
     for (node, mac) in NODES {
         server.create(&format!("{node}/first --mac {mac}"));
         // As its machine does while it runs.

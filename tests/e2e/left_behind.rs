@@ -19,7 +19,6 @@ fn what_a_machine_writes_until_it_reboots_is_not_lost() {
     let scene = Scene::new("left_behind");
     let server = &scene.server;
     server.bring_in_debian();
-    server.ok("netbe set cmdline=console=ttyS0");
     server.create(&format!("nog/first --mac {MAC}"));
     server.ok("netbe set data=/home nog");
 

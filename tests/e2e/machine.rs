@@ -45,7 +45,14 @@ impl Machine {
     pub(crate) fn power_on(&self) -> Running {
         let mut command = child::command("qemu-system-x86_64");
         // Without graphics the BIOS and its ROMs print on the serial port.
-        command.args(["-machine", "pc,graphics=off", "-cpu", "max", "-boot", "n"]);
+        command.args([
+            "-machine",
+            "pc,graphics=off",
+            "-cpu",
+            "qemu64",
+            "-boot",
+            "n",
+        ]);
         self.start(command, ",bootindex=1")
     }
 
@@ -75,7 +82,7 @@ impl Machine {
         let memory = self.directory.join(format!("{}.vars", self.name));
         std::fs::copy(firmware.join(variables), &memory).expect("the package ovmf is installed");
         let mut command = child::command("qemu-system-x86_64");
-        command.args(["-machine", "q35,smm=on", "-cpu", "max"]);
+        command.args(["-machine", "q35,smm=on", "-cpu", "qemu64"]);
         command.args(["-global", "driver=cfi.pflash01,property=secure,value=on"]);
         for (unit, file, more) in [(0, firmware.join(code), ",readonly=on"), (1, memory, "")] {
             let file = file.display();
@@ -195,6 +202,17 @@ impl Running {
         let outcome = self.run(line);
         assert_eq!(outcome.status, 0, "{line}\n{outcome:#?}");
         outcome.stdout
+    }
+
+    /// Waits until all its units have started.
+    ///
+    /// # Panics
+    ///
+    /// When one of them has failed.
+    pub(crate) fn is_well(&mut self) {
+        let state = self.run("systemctl is-system-running --wait").stdout;
+        let failed = "systemctl --failed --plain --no-legend --no-pager; systemctl status --failed --no-pager";
+        assert_eq!(state, "running\n", "{}", self.run(failed).stdout);
     }
 
     /// Returns the name of the environment it runs, by its own root.

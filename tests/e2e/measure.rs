@@ -38,7 +38,6 @@ fn from_power_on_to_login() {
     let scene = Scene::new("measure");
     let server = &scene.server;
     server.bring_in_debian();
-    server.ok("netbe set cmdline=console=ttyS0");
     server.create(&format!("nog/first --mac {MAC}"));
     server.ok(&by_hand());
     server.restart_dnsmasq();

@@ -42,7 +42,6 @@ fn two_machines_boot_one_environment_and_what_they_write_is_gone_with_the_power(
     let scene = Scene::new("one_image");
     let server = &scene.server;
     server.bring_in_debian();
-    server.ok("netbe set cmdline=console=ttyS0");
     server.create(&format!("web/first --mac {} --mac {}", MACS[0], MACS[1]));
     server.ok("netbe set access=ro --existing web");
     server.restart_dnsmasq();

@@ -20,7 +20,6 @@ fn bring_in_debian(server: &Server) {
         "cp -r {}/usr /srv/netbe/nodes/debian/active/root/",
         loaders.display()
     ));
-    server.ok("netbe set cmdline=console=ttyS0");
 }
 
 #[test]
@@ -108,7 +107,7 @@ fn firmware_that_boots_by_http_goes_on_by_it() {
     let scene = Scene::new("uefi_http");
     let server = &scene.server;
     server.bring_in_debian();
-    server.ok("netbe set cmdline=console=ttyS0 http=8080");
+    server.ok("netbe set http=8080");
     server.create(&format!("nog/first --mac {MAC}"));
     server.ok("netbe create nog/second");
     server.ok("netbe activate --try nog/second");
