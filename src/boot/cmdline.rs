@@ -9,6 +9,7 @@ mod fate;
 use anyhow::{Result, bail};
 
 use super::cmdline_tokens::{Line, is_one_token, name_of, same_name, same_token};
+use super::disk_root::{self, DiskRoot};
 use super::initramfs::Mounting;
 use super::nfs;
 use super::read_only;
@@ -63,10 +64,19 @@ pub(crate) fn edit(text: &str, want: &Want<'_>, how: Mounting) -> Result<Edited>
             options,
         } => {
             let tokens = nfs::tokens(how, *server, path, *version, options.as_deref())?;
-            to_nfs(&mut line, &tokens, want)?
+            let stripped = to_nfs(&mut line, &tokens, want)?;
+            // What `deploy` wrote is no line that the system came with.
+            match stripped.iter().any(|token| disk_root::is_deployed(token)) {
+                true => Vec::new(),
+                false => stripped,
+            }
         }
         RootPlace::Local(spec) => {
             to_local(&mut line, spec, want)?;
+            Vec::new()
+        }
+        RootPlace::Disk(disk) => {
+            to_disk(&mut line, disk, want)?;
             Vec::new()
         }
     };
@@ -183,7 +193,7 @@ fn to_local(line: &mut Line, spec: &str, want: &Want<'_>) -> Result<()> {
         None => line.push(&root),
     }
     if was_nfs {
-        drop_nfs(line, want);
+        drop_nfs(line, want.stash, want.add);
         let mut at = line.find("root").first().map_or(0, |at| at + 1);
         for token in want.stash {
             if !same_name(name_of(token), "root") && !line.has(token) {
@@ -195,17 +205,44 @@ fn to_local(line: &mut Line, spec: &str, want: &Want<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Removes what applies to an NFS root only.
-fn drop_nfs(line: &mut Line, want: &Want<'_>) {
+/// Changes a line to the root that `deploy` has put on the node's disk.
+fn to_disk(line: &mut Line, disk: &DiskRoot, want: &Want<'_>) -> Result<()> {
+    let root = format!("root={}", disk.device);
+    let mut at = sole_root(line, Some(&root))?;
+    // What the line had for the disk that the system came from is of that one.
+    drop_nfs(line, &[], want.add);
+    at = at.filter(|_| !line.find("root").is_empty());
+    for (name, token) in disk.arguments()? {
+        at = replace_or_insert(line, name, token.as_deref(), at)?.or(at);
+    }
+    let mut at = at.unwrap_or(0);
+    if !want.add.iter().any(|token| token == "ro") {
+        if let [place, ..] = line.find("ro").as_slice() {
+            line.remove(*place);
+            at -= usize::from(*place <= at);
+        }
+        if !line.has("rw") {
+            at += 1;
+            line.insert(at, "rw");
+        }
+    }
+    if !line.has("rootwait") {
+        line.insert(at + 1, "rootwait");
+    }
+    Ok(())
+}
+
+/// Removes what applies to an NFS root only; `stash` are the arguments that the line had for a disk before.
+fn drop_nfs(line: &mut Line, stash: &[String], add: &[String]) {
     for at in (0..line.tokens().count()).rev() {
         let token = line.get(at);
         let is_removed = match fate(token, false) {
             Fate::Gone | Fate::Address => true,
             // The stash has all arguments of the local line; without a stash, `rw` may be one of them.
-            Fate::Writable => !want.stash.is_empty(),
+            Fate::Writable => !stash.is_empty(),
             _ => same_name(name_of(token), "nfsroot"),
         };
-        let mut retained = want.stash.iter().chain(want.add);
+        let mut retained = stash.iter().chain(add);
         if is_removed && !retained.any(|t| same_token(t, token)) {
             line.remove(at);
         }

@@ -96,6 +96,19 @@ pub(crate) fn has_modules(root: &dyn BootFiles, version: &str) -> bool {
     })
 }
 
+/// Returns whether a version has a filesystem as a module in a root half: `ext4`.
+pub(crate) fn has_filesystem_as_module(
+    root: &dyn BootFiles,
+    version: &str,
+    filesystem: &str,
+) -> bool {
+    let start = format!("{filesystem}.ko");
+    module_dirs(version).iter().any(|dir| {
+        let names = root.names(&format!("{dir}/kernel/fs/{filesystem}"));
+        names.is_ok_and(|names| names.iter().any(|name| name.starts_with(&start)))
+    })
+}
+
 /// Returns whether a version's overlay filesystem is a module in a root half, or built in; true where its modules are not
 /// there.
 pub(crate) fn has_overlay(root: &dyn BootFiles, version: &str) -> bool {

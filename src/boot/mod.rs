@@ -9,6 +9,7 @@ pub mod cloud_init;
 mod cmdline;
 mod cmdline_tokens;
 pub mod data;
+mod disk_root;
 mod files;
 pub mod fstab;
 pub mod identity;
@@ -32,6 +33,7 @@ mod uefi;
 mod verify;
 
 pub use arch::Arch;
+pub use disk_root::{DIRECTORY as DISK_DIRECTORY, DiskRoot};
 pub use files::{BootFiles, Overlay, Watched};
 pub use ip::Ip;
 pub use model::Model;

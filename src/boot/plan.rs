@@ -73,7 +73,7 @@ pub fn plan(boot: &dyn BootFiles, root: &dyn BootFiles, want: &Want<'_>) -> Resu
         let how = mounting_of(boot, root, want.loader, want.serial);
         plan.notes.extend(initramfs::note(boot, root, want, how));
     }
-    if matches!(want.root, RootPlace::Nfs { .. }) && !has_mount_nfs(root) {
+    if want.root.mounts_boot() && !has_mount_nfs(root) {
         plan.notes.push(
             "there is no mount.nfs in the root: the node cannot mount its boot folder, and its own kernel \
              upgrades would not reach it (package nfs-common or nfs-utils)"

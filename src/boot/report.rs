@@ -11,6 +11,9 @@ use super::spec::NfsVersion;
 /// Where the first program of a system with a read-only root leaves the MAC address of its machine, with dashes.
 const MACHINE: &str = "/run/netbe/machine";
 
+/// The name of the report of a machine whose root is on its own disk.
+pub const OWN_DISK: &str = "own-disk";
+
 /// The unit's path in a root half.
 pub const UNIT: &str = "etc/systemd/system/netbe-report.service";
 
@@ -26,7 +29,7 @@ pub const FILE: &str = "var/lib/netbe/booted";
 /// The largest report that is read, in bytes.
 pub const LIMIT: u64 = 4096;
 
-/// Where machines report whose root is read-only.
+/// Where machines report of whose root the server does not see what they write.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Export {
     /// The subvolume on the server, `10.0.0.1:/srv/netbe/…/reports`.
@@ -35,6 +38,8 @@ pub struct Export {
     pub env: String,
     /// The NFS version it is mounted by.
     pub version: NfsVersion,
+    /// Whether the root is on the disk of the only machine: no program has found out which one it is.
+    pub has_own_disk: bool,
 }
 
 impl Export {
@@ -44,8 +49,12 @@ impl Export {
             NfsVersion::V3 => ",nolock",
             NfsVersion::V4_1 | NfsVersion::V4_2 => "",
         };
+        let machine = match self.has_own_disk {
+            true => format!("name={OWN_DISK}"),
+            false => format!("read -r name <{MACHINE}"),
+        };
         let begin = format!(
-            "read -r name <{MACHINE} && mkdir -p /run/netbe/reports && \
+            "{machine} && mkdir -p /run/netbe/reports && \
              mount -t nfs -o vers={}{lock},soft,nosuid,nodev,noexec {} /run/netbe/reports && cd /run/netbe/reports",
             self.version, self.spec
         );
@@ -174,6 +183,7 @@ mod tests {
             spec: "10.0.0.1:/p/nodes/web/reports".to_string(),
             env: "first".to_string(),
             version: NfsVersion::V3,
+            has_own_disk: false,
         };
         let text = unit(true, Some(&export));
         let start = text.lines().find(|l| l.starts_with("ExecStart=")).unwrap();

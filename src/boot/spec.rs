@@ -6,6 +6,7 @@ use std::fmt;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
 
+use super::disk_root::DiskRoot;
 use super::ip::Ip;
 use super::model::Model;
 use super::read_only::Machines;
@@ -97,8 +98,17 @@ pub enum RootPlace {
         /// More mount options, comma-separated.
         options: Option<String>,
     },
-    /// On the node's own disk: `PARTUUID=…`, `UUID=…`, `LABEL=…`.
+    /// On the node's own disk, by the property `root`: `PARTUUID=…`, `UUID=…`, `LABEL=…`.
     Local(String),
+    /// On the node's own disk, where `deploy` has put it; the boot half stays on the server.
+    Disk(DiskRoot),
+}
+
+impl RootPlace {
+    /// Returns whether the system has its boot half on the server, mounted by NFS.
+    pub fn mounts_boot(&self) -> bool {
+        !matches!(self, Self::Local(_))
+    }
 }
 
 /// What an environment's boot files must contain.

@@ -100,7 +100,7 @@ pub fn verify(
             Some(text) => reasons.extend(line::check(way, text, want, how)),
         }
     }
-    if is_nfs {
+    if want.root.mounts_boot() {
         check_fstab(root, boot_mount, boot_spec, &mut reasons);
     }
     Ok(few(reasons))

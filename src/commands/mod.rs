@@ -13,6 +13,7 @@ mod confirm;
 pub mod create;
 mod create_many;
 pub mod dedupe;
+pub mod deploy;
 pub mod describe;
 pub mod destroy;
 pub mod diff;
@@ -56,6 +57,7 @@ use clone::CloneEnv;
 use completions::Completions;
 use create::Create;
 use dedupe::Dedupe;
+use deploy::Deploy;
 use describe::{Describe, Pin, Unpin};
 use destroy::Destroy;
 use diff::Diff;
@@ -163,6 +165,7 @@ pub enum Command {
     Destroy(Destroy),
     Prune(Prune),
     Rename(Rename),
+    Deploy(Deploy),
     Describe(Describe),
     Pin(Pin),
     Unpin(Unpin),
@@ -242,6 +245,7 @@ fn carry_out(s: &Session, command: Command) -> Result<u8> {
         Command::Destroy(a) => destroy::run(s, &a),
         Command::Prune(a) => prune::run(s, &a),
         Command::Rename(a) => rename::run(s, &a),
+        Command::Deploy(a) => deploy::run(s, a),
         Command::Describe(a) => describe::describe(s, &a),
         Command::Pin(a) => describe::pin(s, &a.operands, true, a.changing),
         Command::Unpin(a) => describe::pin(s, &a.operands, false, a.changing),

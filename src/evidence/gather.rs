@@ -5,6 +5,7 @@ use jiff::Timestamp;
 use super::boots::{self, How, Seen};
 use super::nfsd::Look;
 use super::{Evidence, Machine, Running, in_use, is_of, machines, reports};
+use crate::boot::report;
 use crate::pool::pending::Pending;
 use crate::pool::{EnvName, Environment, Node};
 
@@ -139,6 +140,7 @@ fn of_several(node: &Node) -> Vec<Machine> {
         all.push(Machine { name, report });
     }
     // One whose address was taken off the list may be running all the same.
+    reports.retain(|report| report.machine != report::OWN_DISK);
     all.extend(reports.into_iter().map(|report| Machine {
         name: report.machine.clone(),
         report: Some(report),

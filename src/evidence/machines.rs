@@ -1,4 +1,5 @@
-//! The reports of machines whose root is read-only: a file for each, named by its MAC address, in a subvolume of their node.
+//! The reports of machines whose root is read-only: a file for each, named by its MAC address, in a subvolume of their node;
+//! and of the one whose root is on its own disk.
 //!
 //! A machine of a node can write in the name of another one of the same node, and in no other's. Reading is bounded. Not for
 //! conclusions: [`super`].
@@ -9,7 +10,7 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use super::reports::read;
-use crate::boot::report::Report;
+use crate::boot::report::{self, Report};
 use crate::fs::rooted::Tree;
 use crate::pool::layout;
 
@@ -19,7 +20,7 @@ const MOST: usize = 4096;
 /// The report of one machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MachineReport {
-    /// Its MAC address, as a TFTP name: `52-54-00-77-65-01`.
+    /// Its MAC address, as a TFTP name: `52-54-00-77-65-01`; `own-disk` of a node with a root on its disk.
     pub machine: String,
     /// The environment that it booted.
     pub env: String,
@@ -40,7 +41,7 @@ pub fn reports(node_dir: &Path) -> Vec<MachineReport> {
         return Vec::new();
     };
     let mut names = tree.names("").unwrap_or_default();
-    names.retain(|name| is_address(name));
+    names.retain(|name| is_address(name) || name == report::OWN_DISK);
     names.sort();
     names.truncate(MOST);
     let one = |machine: String| {

@@ -20,6 +20,7 @@ use super::{Held, Mode, Outcome, left_behind, pending};
 use crate::btrfs::subvolume;
 use crate::evidence::reports;
 use crate::fs::atomic::{self, Durable};
+use crate::pool::deployed;
 use crate::pool::pending::Pending;
 use crate::pool::record::Led;
 use crate::pool::{EnvId, Environment, Node, NodeLock, NodeName, Operand, Pool, layout};
@@ -73,9 +74,15 @@ fn perform(
     let lock = mode.lock(pool, node)?;
     let node = pool.node(node)?;
     node.refuse_lost()?;
-    let Choice { env, notes } = choice(&node)?;
+    let Choice { env, mut notes } = choice(&node)?;
     // Read again under the lock.
     let env = node.environment(&env.name)?;
+    if let Some(disk) = deployed::is_beside(&node, &env)? {
+        notes.push(format!(
+            "{env} has its root on this server, and not on {disk} as others of {}: netbe deploy {env} TARGET puts it there",
+            node.name
+        ));
+    }
     pool.refuse_work(&node.name, &env.name, Duration::ZERO)?;
     let verified = Verified::new(pool, &node, &env, force)?;
     let before = node

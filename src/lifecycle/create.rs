@@ -187,7 +187,7 @@ impl Chosen {
             format!("write the boot files and fstab of {name}"),
             move |making| self.complete(pool, making, mode),
         );
-        plan.foresee(move || self.explained(target.foresee(&self.source, &self.origin)));
+        plan.foresee(move || self.explained(target.foresee(&self.source, &self.origin.off_disk())));
         if self.activate {
             plan.step(format!("activate {name}"), move |making| {
                 let made = making.made.as_ref().context("it was not made")?;

@@ -11,6 +11,7 @@ pub mod check;
 pub mod create;
 pub mod data;
 pub mod dedupe;
+pub mod deploy;
 pub mod describe;
 pub mod destroy;
 pub mod diff;

@@ -273,6 +273,17 @@ fn refuse(node: &Node, env: &Environment) -> Result<()> {
     node.refuse_lost()?;
     destroy::refuse_booted(node, env)?;
     env.require_sound()?;
+    if let Some(disk) = env.record.as_ref().and_then(|record| record.disk.as_ref()) {
+        return Err(Failure::refused(format!(
+            "{env} has its root on {}, which reports by this name",
+            disk.device
+        ))
+        .hint_to(
+            "a copy has its root on this server",
+            format!("netbe clone {env} {}/NEW", env.node),
+        )
+        .into());
+    }
     destroy::refuse_pending(node, env)?;
     foreign::refuse(env, &foreign::in_env(&env.dir)?)?;
     in_use::refuse_used(env)

@@ -50,6 +50,8 @@ pub struct State {
     pub data: Vec<String>,
     /// What it wrote in an environment where its data is now, before it mounted that.
     pub old_places: Vec<OldPlace>,
+    /// The environments whose roots are on its own disk, each with the disk: `first on PARTUUID=…`.
+    pub on_disk: Vec<String>,
     /// Its TFTP names.
     pub names: Vec<String>,
     /// Its address: `dhcp` or a static one.
@@ -148,12 +150,19 @@ fn of_stranger(name: &NodeName, why: String) -> State {
         behind_template: None,
         data: Vec::new(),
         old_places: Vec::new(),
+        on_disk: Vec::new(),
         names: Vec::new(),
         ip: "-".to_string(),
         problems: vec![why],
         model: None,
         machine: None,
     }
+}
+
+/// Returns an environment and the disk that its root is on.
+fn on_disk(env: &Environment) -> Option<String> {
+    let disk = env.record.as_ref()?.disk.as_ref()?;
+    Some(format!("{} on {}", env.name, disk.device))
 }
 
 /// Returns the state of a node; `None` if it was removed meanwhile.
@@ -217,6 +226,7 @@ fn state(pool: &Pool, templates: &Templates, node: Node) -> Option<(Node, State)
             .map(ToString::to_string)
             .collect(),
         old_places,
+        on_disk: envs.iter().filter_map(on_disk).collect(),
         booted,
         pending: boot.map(|b| b.kind),
         pending_boot: boot.map(PendingState::new),

@@ -182,7 +182,7 @@ impl<'a> Run<'a> {
         Ok(Self {
             node,
             source,
-            wanted: Wanted::new(pool, &node.name, &node.record, &name, &before)?,
+            wanted: Wanted::new(pool, &node.name, &node.record, &name, &before.off_disk())?,
             before,
             back_to,
             command_line: result::command_line(source)?,

@@ -120,6 +120,9 @@ fn block(state: &State) -> String {
     if !state.data.is_empty() {
         line("data", &state.data.join(", "));
     }
+    if !state.on_disk.is_empty() {
+        line("on disk", &state.on_disk.join(", "));
+    }
     for old in &state.old_places {
         let (env, amount, named) = (&old.wrote_in.env, &old.amount, &old.named);
         line(

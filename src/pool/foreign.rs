@@ -32,7 +32,7 @@ pub fn in_node(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let mut found = others(dir, |name| {
         is_one_of(name, &[layout::ENVS, layout::ACTIVE, layout::DATA])
             || is_one_of(name, &[layout::NODE_RECORD, layout::FAILED_UPGRADE_LOG])
-            || is_one_of(name, &[layout::REPORTS])
+            || is_one_of(name, &[layout::REPORTS, layout::DEPLOYED])
     })?;
     let envs = dir.join(layout::ENVS);
     found.extend(others(&envs, is_environment)?);

@@ -20,6 +20,8 @@ pub const BASE: &str = ".base";
 pub const DATA: &str = "data";
 /// The subvolume of a node in which its machines report, where their root is read-only.
 pub const REPORTS: &str = "reports";
+/// The directory of what was sent to a node's own disk, in a node: a subvolume for each environment.
+pub const DEPLOYED: &str = "deployed";
 /// What the data of its node was when an environment was last left, a directory of the environment.
 pub const KEPT_DATA: &str = ".data";
 /// The log of the upgrade that made an environment, a file of the environment.

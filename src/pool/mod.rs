@@ -8,6 +8,7 @@ pub mod base;
 pub mod code;
 pub mod data;
 pub mod data_store;
+pub mod deployed;
 mod env_id;
 pub mod environment;
 pub mod foreign;

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 
 use super::server;
 use crate::btrfs::subvolume::{self, Uuid};
+use crate::pool::record::EnvRecord;
 use crate::pool::{Environment, Node, Pool, data_store, layout};
 
 /// The options of every export.
@@ -40,8 +41,12 @@ pub fn lines_for(pool: &Pool, node: &Node, env: &Environment) -> Result<Vec<Line
     // As its boot files are, whatever the property says by now.
     let read_only = env.record.as_ref().is_some_and(|record| record.read_only);
     let reports = layout::reports(pool.root(), &node.name);
+    let by_export = env
+        .record
+        .as_ref()
+        .is_some_and(EnvRecord::reports_by_export);
     let reports =
-        (read_only && subvolume::is_subvolume(&reports).unwrap_or(false)).then_some(reports);
+        (by_export && subvolume::is_subvolume(&reports).unwrap_or(false)).then_some(reports);
     let halves = [env.root(), env.boot()].map(|half| (half, read_only));
     halves
         .into_iter()

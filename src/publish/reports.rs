@@ -17,10 +17,13 @@ pub(super) fn make(
     done: &mut Published,
 ) -> Result<()> {
     pool.ensure_protected(lock)?;
-    let is_read_only =
-        |env: &Environment| env.record.as_ref().is_some_and(|record| record.read_only);
+    let reports = |env: &Environment| {
+        env.record
+            .as_ref()
+            .is_some_and(|record| record.reports_by_export())
+    };
     let path = layout::reports(pool.root(), &node.name);
-    if !envs.iter().any(is_read_only) || path.symlink_metadata().is_ok() {
+    if !envs.iter().any(reports) || path.symlink_metadata().is_ok() {
         return Ok(());
     }
     done.steps.push(format!("make {}", path.display()));

@@ -55,7 +55,7 @@ pub struct Wanted {
 
 impl Wanted {
     /// Returns what the environment `env` of `node` must say; `before` is the record of what it is made
-    /// from, or its own.
+    /// from, or its own; the root is where that record says.
     pub fn new(
         pool: &Pool,
         node: &NodeName,
@@ -77,10 +77,13 @@ impl Wanted {
         }
         let dir = layout::env(pool.root(), node, env);
         let half = |name: &str| dir.join(name).to_string_lossy().into_owned();
-        let read_only = read_only_root::machines(record, pool.record());
+        // What is on a disk is not shared, and is written.
+        let read_only =
+            read_only_root::machines(record, pool.record()).filter(|_| before.disk.is_none());
         let version = property("nfs.version").map(|v| parsed(&v)).transpose()?;
-        let root = match property("root") {
-            Some(local) if local != "nfs" => RootPlace::Local(local),
+        let root = match (&before.disk, property("root")) {
+            (Some(disk), _) => RootPlace::Disk(disk.clone()),
+            (None, Some(local)) if local != "nfs" => RootPlace::Local(local),
             _ => RootPlace::Nfs {
                 server,
                 path: half(layout::ROOT),
@@ -96,7 +99,7 @@ impl Wanted {
         };
         let data = match root {
             RootPlace::Nfs { .. } => record.data.mounted().map(mount).collect(),
-            RootPlace::Local(_) => Vec::new(),
+            RootPlace::Local(_) | RootPlace::Disk(_) => Vec::new(),
         };
         Ok(Self {
             name: format!("{node}/{env}"),
@@ -118,7 +121,8 @@ impl Wanted {
             boot_spec: format!("{server}:{}", half(layout::BOOT)),
             data,
             report: property("report").is_none_or(|v| v == "on"),
-            report_export: read_only.map(|_| report::Export {
+            report_export: (read_only.is_some() || before.disk.is_some()).then(|| report::Export {
+                has_own_disk: before.disk.is_some(),
                 spec: format!("{server}:{}", layout::reports(pool.root(), node).display()),
                 env: env.to_string(),
                 version: version.unwrap_or(NfsVersion::V4_2),
@@ -274,7 +278,7 @@ fn write_in(
         }
         boot_tree.write(path, bytes)?;
     }
-    let is_on_network = matches!(wanted.root, RootPlace::Nfs { .. });
+    let is_on_network = wanted.root.mounts_boot();
     let rests = is_on_network && wanted.rests(root_tree)?;
     if rests || !is_on_network {
         let kept = root_network::set(root_tree, is_on_network);

@@ -17,6 +17,7 @@ mod network_settings;
 mod node;
 mod obstacles;
 pub mod origin_texts;
+pub(crate) mod own_disk;
 mod pc_programs;
 mod read_only_root;
 pub(crate) mod report_unit;

@@ -227,7 +227,8 @@ impl StagedEnvironment {
             Identity::Kept(own) => notes.extend(identity::reset(&root, &boot, node, Some(&own))?),
         }
         let mut own = content.record;
-        let wanted = Wanted::new(pool, node, record, &self.env, &content.before)?;
+        let before = content.before.with_root_of(&own);
+        let wanted = Wanted::new(pool, node, record, &self.env, &before)?;
         notes.extend(boot_config::write(&wanted, &root, &boot, &mut own)?);
         let reasons = wanted.reasons_to_record(&root, &boot)?;
         self.target().refuse(&reasons)?;
@@ -254,7 +255,8 @@ impl StagedEnvironment {
         let (pool, node, record) = (&self.pool, &self.node, &self.record);
         let mut own = content.record;
         // Halves whose boot files cannot be written are kept all the same.
-        let _ = Wanted::new(pool, node, record, &self.env, &content.before)
+        let before = content.before.with_root_of(&own);
+        let _ = Wanted::new(pool, node, record, &self.env, &before)
             .and_then(|wanted| boot_config::write(&wanted, &self.root(), &self.boot(), &mut own));
         own.failed = Some(why);
         self.number(&mut own, &content.before)?;

@@ -46,6 +46,7 @@ fn a_machine_with_a_network_of_its_own_boots_and_others_are_refused_its_root() {
         name: "stranger",
         links: &[("stranger", "10.77.0.66/24")],
         disk: None,
+        of_machine: None,
     };
     let stranger = Uml::start(&wish, scene.directory());
     for version in ["3", "4.2"] {

@@ -19,6 +19,7 @@ pub(crate) struct Machine {
     tap: String,
     mac: String,
     directory: PathBuf,
+    disk: Option<PathBuf>,
 }
 
 /// A machine that is on; dropping it takes the power away.
@@ -38,7 +39,14 @@ impl Machine {
             tap: tap.to_string(),
             mac: mac.to_string(),
             directory: directory.to_path_buf(),
+            disk: None,
         }
+    }
+
+    /// Gives it a disk, the file at this path.
+    pub(crate) fn with_disk(mut self, file: &Path) -> Self {
+        self.disk = Some(file.to_path_buf());
+        self
     }
 
     /// Switches a PC on: its ROM asks the network.
@@ -143,6 +151,10 @@ impl Machine {
             .arg("-device")
             .arg(format!("virtio-net-pci,netdev=net,mac={}{card}", self.mac))
             .args(["-device", "virtio-rng-pci"])
+            .args(self.disk.iter().flat_map(|file| {
+                let drive = format!("file={},if=virtio,format=raw", file.display());
+                ["-drive".to_string(), drive]
+            }))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped());
         let mut process = EndedChild::start(&mut command);

@@ -21,6 +21,7 @@ mod machine;
 mod measure;
 mod network;
 mod one_image;
+mod own_disk;
 mod raspberry;
 mod scene;
 mod server;

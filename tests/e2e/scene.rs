@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::machine::Machine;
 use crate::network::Network;
-use crate::server::{self, Server};
+use crate::server::{self, DISK_OF_MACHINE, Server};
 use crate::support::{Netbe, run, seclude, unmount};
 use crate::systems;
 
@@ -58,6 +58,16 @@ impl Scene {
             netbe.ok(&format!("init --server {}", server::ADDRESS));
             fill(&netbe);
             unmount(pool);
+        })
+    }
+
+    /// As [`Self::new`], with the disk of a machine, a btrfs, which the server has as well.
+    pub(crate) fn with_disk_of_machine(name: &str) -> Self {
+        Self::set_up(name, &[], |directory| {
+            let disk = directory.join(DISK_OF_MACHINE);
+            let file = fs::File::create(&disk).expect("the directory is writable");
+            file.set_len(8 << 30).expect("it is sparse");
+            run(Command::new("mkfs.btrfs").arg("-q").arg(&disk));
         })
     }
 

@@ -13,6 +13,8 @@ use crate::uml::{Uml, Wish};
 pub(crate) const ADDRESS: &str = "10.77.0.1";
 /// The file its disk is in, in a story's directory.
 pub(crate) const DISK: &str = "pool.btrfs";
+/// The file that the disk of a machine is in, where the story has one.
+pub(crate) const DISK_OF_MACHINE: &str = "machine.btrfs";
 /// How large that is, in bytes; it is sparse.
 const SIZE: u64 = 16 << 30;
 
@@ -35,6 +37,7 @@ impl Server {
     pub(crate) fn start(links: &[(&str, &str)], directory: &Path) -> Self {
         let disk = directory.join(DISK);
         let there = disk.exists();
+        let of_machine = directory.join(DISK_OF_MACHINE);
         if !there {
             make_disk(&disk);
         }
@@ -42,6 +45,7 @@ impl Server {
             name: "server",
             links,
             disk: Some(&disk),
+            of_machine: of_machine.exists().then_some(&of_machine),
         };
         let server = Self {
             uml: Uml::start(&wish, directory),

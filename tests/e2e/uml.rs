@@ -25,6 +25,8 @@ pub(crate) struct Wish<'a> {
     pub(crate) links: &'a [(&'a str, &'a str)],
     /// A file that is its disk.
     pub(crate) disk: Option<&'a Path>,
+    /// A file that is the disk of a machine, which it has as `/dev/ubdb`.
+    pub(crate) of_machine: Option<&'a Path>,
 }
 
 /// A running one.
@@ -66,6 +68,9 @@ impl Uml {
         command.arg(format!("links={}", links.join(",")));
         if let Some(disk) = wish.disk {
             command.arg(format!("ubd0={}", disk.display()));
+        }
+        if let Some(disk) = wish.of_machine {
+            command.arg(format!("ubd1={}", disk.display()));
         }
         if let Some(preload) = preload(directory) {
             command.env("LD_PRELOAD", preload);

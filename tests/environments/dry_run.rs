@@ -187,6 +187,15 @@ fn with_data(pool: &Pool) {
     pool.netbe().ok("set data=/srv ordo");
 }
 
+/// Mounts the disk of a node in the directory `node`.
+fn with_disk(pool: &Pool) {
+    let (file, at) = (pool.beside().join("disk"), pool.beside().join("node"));
+    fs::File::create(&file).unwrap().set_len(256 << 20).unwrap();
+    fs::create_dir(&at).unwrap();
+    support::run(Command::new("mkfs.btrfs").arg("-q").arg(&file));
+    support::run(Command::new("mount").arg(&file).arg(&at));
+}
+
 fn read_only(pool: &Pool) {
     support::run(
         Command::new("mount")

@@ -19,6 +19,7 @@ mod create;
 mod create_many;
 mod create_merged;
 mod data;
+mod deploy;
 mod describe;
 mod destroy;
 mod dry_run;

@@ -13,6 +13,8 @@ use crate::fs::interrupt;
 
 /// The length of an entry's header, before its name.
 const HEADER: usize = 110;
+/// The filesystems that the root on a node's own disk may have.
+const DISK_FILESYSTEMS: [&str; 2] = ["btrfs", "ext4"];
 /// The longest name of an entry, `PATH_MAX`.
 const NAME_LIMIT: usize = 4096;
 /// The part of a file's content that is searched, in bytes: all of a list of modules, enough of a program.
@@ -60,6 +62,8 @@ pub(crate) struct Contents {
     /// Those for NFS version 3, and 4.
     pub(crate) nfsv3_module: bool,
     pub(crate) nfsv4_module: bool,
+    /// Those for filesystems of disks: `btrfs`, `ext4`.
+    disk_modules: BTreeSet<&'static str>,
     /// The program that made it, and whether that program's part for NFS is in it.
     pub(crate) initramfs_tools: bool,
     pub(crate) nfs_script: bool,
@@ -148,7 +152,15 @@ impl Contents {
             self.nfsv3_module |= name.starts_with("nfsv3.ko");
             self.nfsv4_module |= name.starts_with("nfsv4.ko");
             self.net_module |= is_network(dir, name);
+            let is_of = |filesystem: &&&str| name.starts_with(&format!("{filesystem}.ko"));
+            self.disk_modules
+                .extend(DISK_FILESYSTEMS.iter().find(is_of));
         }
+    }
+
+    /// Returns whether it has the module of a filesystem, as of [`DISK_FILESYSTEMS`].
+    pub(crate) fn mounts(&self, filesystem: &str) -> bool {
+        self.disk_modules.contains(filesystem)
     }
 
     /// Returns whether a file's content is needed, not only its name.

@@ -3,6 +3,7 @@
 use super::{Way, remedy, starts};
 use crate::boot::files::{BootFiles, Presence, presence};
 use crate::boot::initramfs::Mounting;
+use crate::boot::initramfs::mounting;
 use crate::boot::kernel::{self, Contents, Initramfs};
 use crate::boot::spec::{RootPlace, Want};
 
@@ -93,6 +94,13 @@ impl Kernel<'_> {
             ));
         }
         reasons.extend(self.other_version(initramfs, found, &version));
+        if let RootPlace::Disk(disk) = &self.want.root {
+            let has_initramfs = !initramfs.is_empty();
+            let missing = disk.missing(root, &version, has_initramfs, found);
+            let how = mounting(root, has_initramfs);
+            let remedy = remedy::disk_module(self.want, how, &disk.filesystem);
+            reasons.extend(missing.map(|why| format!("{why}{remedy}")));
+        }
         if matches!(self.want.root, RootPlace::Nfs { .. }) {
             let lacks_root = kernel::is_built_in(boot, root, &version, ROOT_NFS) == Some(false);
             let mut others = self.needed_options().into_iter();

@@ -44,6 +44,7 @@ pub(super) fn check(way: &Way, text: &str, want: &Want<'_>, how: Mounting) -> Ve
                 reasons.push(format!("{file} does not say root={spec}"));
             }
         }
+        RootPlace::Disk(disk) => reasons.extend(disk.check(file, &line)),
         RootPlace::Nfs { server, path, .. } => {
             let server = server.to_string();
             reasons.extend(check_nfs(file, &line, &server, path, how));

@@ -64,6 +64,25 @@ fn is_package(name: &str) -> bool {
     !name.is_empty() && name.bytes().all(is_valid) && !name.starts_with('-')
 }
 
+/// Returns the command that puts the module of a disk's filesystem into an initramfs.
+pub(super) fn disk_module(want: &Want<'_>, how: Mounting, module: &str) -> String {
+    let command = match how.mounter {
+        Mounter::InitramfsTools => {
+            format!("echo {module} >>/etc/initramfs-tools/modules && update-initramfs -u -k all")
+        }
+        Mounter::Dracut => {
+            format!(
+                "echo add_drivers+=\\\" {module} \\\" >/etc/dracut.conf.d/zz-disk.conf && dracut --force --regenerate-all"
+            )
+        }
+        Mounter::Mkinitcpio => {
+            format!("sed -i \"/^MODULES=/s/)/ {module})/\" /etc/mkinitcpio.conf && mkinitcpio -P")
+        }
+        Mounter::Kernel | Mounter::Unknown => return initramfs(want, how),
+    };
+    format!(": netbe run {} -- sh -c '{command}'", want.name)
+}
+
 /// Returns the command that makes an initramfs for any machine.
 pub(super) fn any_machine(want: &Want<'_>, how: Mounting) -> String {
     let command = match how.mounter {

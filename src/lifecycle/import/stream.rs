@@ -267,7 +267,8 @@ fn identified(
     staged: &StagedEnvironment,
 ) -> Result<EnvRecord> {
     if own && !may_be_here(pool, &header.record.uuid)? {
-        return Ok(header.record.clone());
+        // The disk of its machine was not brought.
+        return Ok(header.record.off_disk());
     }
     let uuid = staged.uuid()?;
     let mut record = header.record.derived(uuid, &header.node, &header.name);

@@ -30,7 +30,7 @@ impl Run<'_> {
     }
 
     fn steps_of_environment(&self) -> Result<Vec<String>> {
-        self.target().foresee(&self.to, &self.before)?;
+        self.target().foresee(&self.to, &self.before.off_disk())?;
         let (from, to, name) = (&self.from, &self.to, self.id());
         let sides = self.sides([from.root(), from.boot()], [to.root(), to.boot()]);
         let found = sides.find().with_context(|| self.merging())?;

@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::{Map, Value};
 
 use super::{LIMIT, LINEAGE, Origin, VERSION, parse};
+use crate::boot::DiskRoot;
 use crate::btrfs::subvolume::{self, Uuid};
 use crate::fs::atomic::Durable;
 use crate::packages::Changes;
@@ -70,6 +71,9 @@ pub struct EnvRecord {
     /// Whether its root is mounted read-only, so that it is exported so.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub read_only: bool,
+    /// Where on the node's own disk its root was put by `deploy`; `None` where the node mounts it from the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<DiskRoot>,
     /// Whether a machine could have booted it: it was active while its node was published.
     #[serde(default)]
     pub served: bool,
@@ -222,6 +226,26 @@ impl EnvRecord {
             other: own.other,
             ..Self::new(uuid, Timestamp::now(), own.boot_mount)
         }
+    }
+
+    /// Returns this record with the root of another one, as the one by which that one's files are written.
+    #[must_use]
+    pub fn with_root_of(&self, other: &Self) -> Self {
+        Self {
+            disk: other.disk.clone(),
+            ..self.clone()
+        }
+    }
+
+    /// Returns this record as of one whose root is mounted from the server.
+    #[must_use]
+    pub fn off_disk(&self) -> Self {
+        self.with_root_of(&Self::default())
+    }
+
+    /// Returns whether its machines report into a subvolume of their node, since the server does not see their root.
+    pub fn reports_by_export(&self) -> bool {
+        self.read_only || self.disk.is_some()
     }
 
     /// Returns whether it was made to be its node's next boot; an older netbe recorded of upgrades only what they changed.

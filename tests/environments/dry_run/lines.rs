@@ -2,7 +2,7 @@
 
 use super::{
     Prepare, astray, exported, exported_with_data, mounted, nothing, read_only, stale,
-    with_b_active, with_data, with_helper, with_leftovers, with_trial, without_active,
+    with_b_active, with_data, with_disk, with_helper, with_leftovers, with_trial, without_active,
     without_record, written,
 };
 
@@ -39,6 +39,7 @@ pub(super) const DONE: &[(&str, Prepare)] = &[
     ("destroy -y nog/b", nothing),
     ("destroy -y nog/b nog/bare", nothing),
     ("destroy -y -r ordo", nothing),
+    ("deploy nog/b BESIDE/node", with_disk),
     ("rename nog/b c", nothing),
     ("rename nog/bare c", nothing),
     ("rename ordo/x z", nothing),

@@ -1,0 +1,125 @@
+//! A root on the node's own disk, to which `deploy` has copied it, while kernel and initramfs come over the network.
+//!
+//! Pure: the arguments of the kernel command line, and the reasons why it would not be mounted. Not for copying it; a root that
+//! an administrator names by the property `root` is `RootPlace::Local`.
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use super::cmdline_tokens::{Line, is_one_token};
+use super::files::BootFiles;
+use super::kernel::{self, Contents};
+use crate::failure::Failure;
+
+/// The directory of a disk that has the subvolumes.
+pub const DIRECTORY: &str = "netbe";
+
+/// Returns whether an argument names a subvolume that `deploy` made.
+pub(super) fn is_deployed(token: &str) -> bool {
+    token
+        .strip_prefix("rootflags=subvol=")
+        .and_then(|path| path.strip_prefix(DIRECTORY))
+        .is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// Where on its node's disk a root is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiskRoot {
+    /// The partition, as the kernel finds it: `PARTUUID=…`, or `UUID=…` of a filesystem without a partition.
+    pub device: String,
+    /// Its filesystem: `btrfs`, `ext4`.
+    pub filesystem: String,
+    /// The subvolume in it, `netbe/first-1a2b3c4d`; `None` where the root is the whole filesystem.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subvolume: Option<String>,
+}
+
+impl DiskRoot {
+    /// Returns its name in the directory of subvolumes.
+    pub fn name(&self) -> Option<&str> {
+        let path = self.subvolume.as_deref()?;
+        path.strip_prefix(DIRECTORY)?.strip_prefix('/')
+    }
+
+    /// Returns the arguments that name it, each one token.
+    ///
+    /// # Errors
+    /// When one is none: it would end before a blank.
+    pub(super) fn arguments(&self) -> Result<[(&'static str, Option<String>); 3]> {
+        let flags = self.flags().map(|flags| format!("rootflags={flags}"));
+        let arguments = [
+            ("root", Some(format!("root={}", self.device))),
+            (
+                "rootfstype",
+                Some(format!("rootfstype={}", self.filesystem)),
+            ),
+            ("rootflags", flags),
+        ];
+        for argument in arguments.iter().filter_map(|(_, token)| token.as_ref()) {
+            if !is_one_token(argument) {
+                return Err(
+                    Failure::failed(format!("\"{argument}\" is not one kernel argument")).into(),
+                );
+            }
+        }
+        Ok(arguments)
+    }
+
+    fn flags(&self) -> Option<String> {
+        self.subvolume
+            .as_ref()
+            .map(|subvolume| format!("subvol={subvolume}"))
+    }
+
+    /// Returns why a line would not have this root mounted writable, a sentence each.
+    pub(super) fn check(&self, file: &str, line: &Line) -> Vec<String> {
+        let mut reasons = Vec::new();
+        let flags = self.flags();
+        let wanted = [
+            ("root", Some(self.device.as_str())),
+            ("rootflags", flags.as_deref()),
+        ];
+        for (name, value) in wanted {
+            if line.value(name) != value {
+                let value = value.map_or_else(
+                    || format!("has a {name}="),
+                    |v| format!("does not say {name}={v}"),
+                );
+                reasons.push(format!("{file} {value}"));
+            }
+        }
+        if !line.has("rw") || line.has("ro") {
+            reasons.push(format!(
+                "{file} does not say rw, and the root would be mounted read-only"
+            ));
+        }
+        reasons
+    }
+
+    /// Returns what an initramfs, or the kernel without one, lacks to mount this root; `None` if nothing, or if it is not
+    /// known.
+    pub(super) fn missing(
+        &self,
+        root: &dyn BootFiles,
+        version: &str,
+        has_initramfs: bool,
+        found: Option<&Contents>,
+    ) -> Option<String> {
+        let module = &self.filesystem;
+        if !kernel::has_filesystem_as_module(root, version, module) {
+            return None;
+        }
+        match (has_initramfs, found) {
+            (false, _) => Some(format!(
+                "the kernel has {module} as a module, and no initramfs brings it"
+            )),
+            (true, Some(found)) if found.init && !found.squashed && !found.mounts(module) => {
+                Some(format!(
+                    "the initramfs has no module for the filesystem of the node's disk ({module}.ko), and its kernel has that as \
+                     a module"
+                ))
+            }
+            _ => None,
+        }
+    }
+}

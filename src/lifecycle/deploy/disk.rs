@@ -1,0 +1,331 @@
+//! The disk of a node: what is on it, and putting subvolumes there.
+//!
+//! All of it is done by a script with the tools of btrfs and util-linux, on this server or, by ssh, on the node: `disk.sh`.
+//! Not for what is put there, nor for what the node then boots.
+
+use std::io::{self, PipeReader};
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::str::FromStr;
+
+use anyhow::{Context, Result, bail};
+
+use crate::failure::Failure;
+use crate::fs::server_packages;
+use crate::terminal;
+
+/// The status of the script where it refuses.
+const REFUSED: i32 = 3;
+
+const SCRIPT: &str = include_str!("disk.sh");
+
+/// Where a node's disk is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Target {
+    /// A block device of this server, or a directory of a filesystem on it.
+    Here(PathBuf),
+    /// The same on a machine that is reached by ssh.
+    There {
+        /// As ssh takes it: `root@nog`.
+        host: String,
+        /// The device or directory.
+        path: String,
+    },
+}
+
+impl FromStr for Target {
+    type Err = Failure;
+
+    fn from_str(text: &str) -> Result<Self, Failure> {
+        let Some(rest) = text.strip_prefix("ssh://") else {
+            return Ok(Self::Here(PathBuf::from(text)));
+        };
+        let (host, path) = match rest.find('/') {
+            Some(at) => rest.split_at(at),
+            None => (rest, "/"),
+        };
+        let plain = |c: u8| c.is_ascii_alphanumeric() || b"@._:[]-".contains(&c);
+        if host.is_empty() || host.starts_with('-') || !host.bytes().all(plain) {
+            return Err(Failure::usage(format!(
+                "\"{text}\" names no host: ssh://root@nog/dev/sda2"
+            )));
+        }
+        Ok(Self::There {
+            host: host.to_string(),
+            path: path.to_string(),
+        })
+    }
+}
+
+impl std::fmt::Display for Target {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Here(path) => write!(f, "{}", path.display()),
+            Self::There { host, path } => write!(f, "ssh://{host}{path}"),
+        }
+    }
+}
+
+/// What is on a disk.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// The disk or partition, `/dev/sda2`.
+    pub device: String,
+    /// Its filesystem; empty if none is known.
+    pub filesystem: String,
+    /// What it holds, in wipefs' words; empty if nothing.
+    pub held: String,
+    /// Where it, or a part of it, is mounted.
+    pub mounted: Option<String>,
+    /// The partition as the kernel finds it, `PARTUUID=…`, or the filesystem, `UUID=…`.
+    pub root: String,
+    /// The UUID of its filesystem.
+    pub uuid: String,
+    /// Free space, in bytes.
+    pub free: u64,
+    /// The names in it that can be booted.
+    pub has: Vec<String>,
+    /// The names of which it has what was sent.
+    pub sent: Vec<String>,
+}
+
+/// Parses what the script tells of a disk.
+fn found(text: &str) -> Found {
+    let mut found = Found::default();
+    for (key, value) in text.lines().filter_map(|line| line.split_once('=')) {
+        let value = value.trim().to_string();
+        match key {
+            "device" => found.device = value,
+            "filesystem" => found.filesystem = value,
+            "held" => found.held = value,
+            "mounted" => found.mounted = (!value.is_empty()).then_some(value),
+            "root" => found.root = value,
+            "uuid" => found.uuid = value,
+            "free" => found.free = value.parse().unwrap_or(0),
+            "has" => found.has.push(value),
+            "sent" => found.sent.push(value),
+            _ => {}
+        }
+    }
+    if found.root.is_empty() && !found.uuid.is_empty() {
+        found.root = format!("UUID={}", found.uuid);
+    }
+    found
+}
+
+impl Target {
+    /// Returns what is on it.
+    pub(super) fn look(&self) -> Result<Found> {
+        let output = self.run("look", "", None)?;
+        Ok(found(&String::from_utf8_lossy(&output.stdout)))
+    }
+
+    /// Makes a btrfs on it, on a disk in a partition of its own; what it held is gone.
+    pub(super) fn format(&self, name: &str) -> Result<()> {
+        self.run("format", name, None).map(drop)
+    }
+
+    /// Receives a subvolume from a send stream, and makes it bootable; durable when it returns.
+    pub(super) fn receive(&self, name: &str, stream: PipeReader) -> Result<()> {
+        self.run("receive", name, Some(stream)).map(drop)
+    }
+
+    /// Returns the paths that the node has changed in one since it came.
+    pub(super) fn changes(&self, name: &str) -> Result<Vec<String>> {
+        let output = self.run("changes", name, None)?;
+        Ok(changed(&String::from_utf8_lossy(&output.stdout)))
+    }
+
+    /// Removes one.
+    pub(super) fn remove(&self, name: &str) -> Result<()> {
+        self.run("remove", name, None).map(drop)
+    }
+
+    fn run(&self, verb: &str, name: &str, input: Option<PipeReader>) -> Result<Output> {
+        let doing = || format!("{} {self}", doing(verb));
+        let mut command = match self {
+            Self::Here(path) => {
+                for program in ["unshare", "btrfs", "sfdisk", "wipefs", "blkid", "findmnt"] {
+                    server_packages::require(program)?;
+                }
+                let mut command = Command::new("unshare");
+                command
+                    .args(["--mount", "sh", "-c", SCRIPT, "netbe"])
+                    .arg(path)
+                    .args([verb, name]);
+                command
+            }
+            Self::There { host, path } => {
+                server_packages::require("ssh")?;
+                let line = [
+                    "unshare", "--mount", "sh", "-c", SCRIPT, "netbe", path, verb, name,
+                ]
+                .map(quoted)
+                .join(" ");
+                let mut command = Command::new("ssh");
+                command.args(["-o", "BatchMode=yes", "--", host, &line]);
+                command
+            }
+        };
+        let input = input.map_or_else(Stdio::null, Stdio::from);
+        let output = command
+            .stdin(input)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .and_then(std::process::Child::wait_with_output)
+            .with_context(doing)?;
+        if output.status.success() {
+            return Ok(output);
+        }
+        let said = terminal::text(&String::from_utf8_lossy(&output.stderr));
+        let lines: Vec<&str> = said
+            .lines()
+            .map(str::trim)
+            .filter(|l| !l.is_empty())
+            .collect();
+        if output.status.code() == Some(REFUSED) {
+            return Err(Failure::refused(lines.join("; ")).into());
+        }
+        bail!("{}: {}", doing(), lines.join("; "))
+    }
+}
+
+/// Returns what a verb of the script does, in words before the disk.
+fn doing(verb: &str) -> &'static str {
+    match verb {
+        "look" => "looking at",
+        "format" => "formatting",
+        "receive" => "writing to",
+        "changes" => "comparing what is on",
+        _ => "removing from",
+    }
+}
+
+/// Returns a word as a shell reads it.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', "'\\''"))
+}
+
+/// Returns the paths that a send stream changes, from `btrfs receive --dump`: sorted, without what only a time changes.
+fn changed(dump: &str) -> Vec<String> {
+    const QUIET: [&str; 4] = ["utimes", "snapshot", "subvol", "clone"];
+    let mut paths = std::collections::BTreeSet::new();
+    for line in dump.lines() {
+        let Some((kind, rest)) = line.split_once(char::is_whitespace) else {
+            continue;
+        };
+        if QUIET.contains(&kind) {
+            continue;
+        }
+        let mut words = rest.trim_start();
+        let mut take = |words: &mut &str| {
+            let end = words
+                .find("  ")
+                .or_else(|| words.find(" dest="))
+                .unwrap_or(words.len());
+            let path = words.get(..end).unwrap_or_default().trim();
+            if let Some((_, inside)) = path.strip_prefix("./").unwrap_or(path).split_once('/') {
+                let inside = inside.replace("\\ ", " ");
+                if !is_passing(&inside) {
+                    paths.insert(format!("/{inside}"));
+                }
+            }
+            *words = words.get(end..).unwrap_or_default();
+        };
+        take(&mut words);
+        if let Some(at) = words.find("dest=") {
+            words = words.get(at + "dest=".len()..).unwrap_or_default();
+            if kind == "rename" {
+                take(&mut words);
+            }
+        }
+    }
+    paths.into_iter().collect()
+}
+
+/// Returns whether a path is a name that only stands in the stream, or of what a system writes of itself.
+fn is_passing(path: &str) -> bool {
+    let is_orphan = |name: &str| {
+        let mut parts = name.strip_prefix('o').unwrap_or_default().split('-');
+        let is_number = |part: Option<&str>| {
+            part.is_some_and(|p| !p.is_empty() && p.bytes().all(|c| c.is_ascii_digit()))
+        };
+        (0..3).all(|_| is_number(parts.next())) && parts.next().is_none()
+    };
+    let first = path.split('/').next().unwrap_or_default();
+    let passing = [
+        "var/log/",
+        "var/cache/",
+        "var/tmp/",
+        "tmp/",
+        "run/",
+        "var/lib/systemd/",
+    ];
+    is_orphan(first) || passing.iter().any(|start| path.starts_with(start))
+}
+
+/// Returns an error of a stream that was cut, if sending it failed.
+pub(super) fn sent(sending: io::Result<()>) -> Result<()> {
+    sending.context("reading the root that is sent")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn targets_are_devices_directories_and_hosts() {
+        let there = |host: &str, path: &str| Target::There {
+            host: host.to_string(),
+            path: path.to_string(),
+        };
+        for (text, target) in [
+            ("/dev/sda", Target::Here("/dev/sda".into())),
+            ("ssh://nog", there("nog", "/")),
+            (
+                "ssh://root@10.0.0.7/dev/sda2",
+                there("root@10.0.0.7", "/dev/sda2"),
+            ),
+        ] {
+            assert_eq!(text.parse::<Target>().unwrap(), target);
+        }
+        for text in [
+            "ssh://",
+            "ssh:///dev/sda",
+            "ssh://-oProxyCommand=x",
+            "ssh://a b/",
+        ] {
+            assert!(text.parse::<Target>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_the_script_tells_is_read() {
+        let text = "device=/dev/sda1\nfilesystem=btrfs\nheld=btrfs \nmounted=\nroot=\nuuid=a-b\nfree=4096\nhas=first-1a\nsent=first-1a\n";
+        let seen = found(text);
+        assert_eq!((seen.root.as_str(), seen.free), ("UUID=a-b", 4096));
+        assert_eq!((seen.held.as_str(), seen.mounted), ("btrfs", None));
+        assert_eq!(
+            (seen.has, seen.sent),
+            (vec!["first-1a".to_string()], vec!["first-1a".to_string()])
+        );
+    }
+
+    #[test]
+    fn changed_paths_are_those_a_person_looks_for() {
+        let dump = "snapshot        ./.now  uuid=1 transid=2\n\
+            utimes          ./.now/etc  atime=1\n\
+            mkfile          ./.now/o300-9-0\n\
+            rename          ./.now/o300-9-0  dest=./.now/etc/new\n\
+            update_extent   ./.now/etc/hosts  offset=0 len=3\n\
+            update_extent   ./.now/var/log/syslog  offset=0 len=3\n\
+            unlink          ./.now/etc/a\\ b\n";
+        assert_eq!(changed(dump), ["/etc/a b", "/etc/hosts", "/etc/new"]);
+    }
+
+    #[test]
+    fn words_are_quoted_for_a_shell() {
+        assert_eq!(quoted("it's"), "'it'\\''s'");
+    }
+}

@@ -1,0 +1,105 @@
+# What netbe does on the disk of a node: on the server, or on the node by ssh, in a mount namespace of its own.
+#
+#     disk.sh PLACE look
+#     disk.sh PLACE format NAME
+#     disk.sh PLACE receive NAME        a btrfs send stream on stdin
+#     disk.sh PLACE changes NAME
+#     disk.sh PLACE remove NAME
+#
+# PLACE is a disk, a partition, or a directory on the node's btrfs. Subvolumes stand in netbe/, and what they were when they
+# came in netbe/.sent/: the parent of the next one that is sent.
+set -eu
+place=$1 verb=$2 name=${3:-}
+
+device_of() {
+    if [ -b "$1" ]; then echo "$1"; else findmnt -n -o SOURCE --target "$1" 2>/dev/null | sed 's/\[.*//'; fi
+}
+tag() { blkid -p -s "$2" -o value "$1" 2>/dev/null || true; }
+# The partition of a disk that netbe has partitioned.
+sole_partition() {
+    parts=$(lsblk -nrpo NAME,TYPE "$1" | sed -n 's/ part$//p')
+    if [ -n "$parts" ] && [ "$(echo "$parts" | wc -l)" = 1 ]; then echo "$parts"; else echo "$1"; fi
+}
+open() {
+    top=$(mktemp -d)
+    mount -t btrfs -o "subvolid=5,nosuid,nodev,noexec$1" "$device" "$top"
+    for directory in netbe netbe/.sent; do
+        if [ -L "$top/$directory" ]; then echo "$directory on $device is a link" >&2; exit 3; fi
+    done
+}
+delete() { [ ! -e "$1" ] || btrfs -q subvolume delete "$1"; }
+is_complete() { [ "$(btrfs property get -ts "$1" ro 2>/dev/null)" = ro=true ]; }
+
+device=$(device_of "$place")
+[ -b "$device" ] || { echo "$place is no disk, and on none" >&2; exit 3; }
+[ "$verb" = format ] || device=$(sole_partition "$device")
+case $verb in
+    look)
+        echo "device=$device"
+        type=$(tag "$device" TYPE)
+        echo "filesystem=$type"
+        # Not in a pipe: if it fails, nobody knows what would be lost.
+        held=$(wipefs --noheadings --output TYPE "$device")
+        echo "held=$(echo "$held" | sort -u | xargs)"
+        mounted=$(lsblk -nro MOUNTPOINT "$device" | grep . | head -n1) || true
+        echo "mounted=$mounted"
+        [ "$type" = btrfs ] || exit 0
+        part=$(tag "$device" PART_ENTRY_UUID)
+        echo "root=${part:+PARTUUID=$part}"
+        echo "uuid=$(tag "$device" UUID)"
+        open ,ro
+        echo "free=$(df -B1 --output=avail "$top" | tail -n1 | tr -d ' ')"
+        for one in "$top"/netbe/*; do [ ! -d "$one" ] || echo "has=${one##*/}"; done
+        for one in "$top"/netbe/.sent/*; do
+            if is_complete "$one"; then echo "sent=${one##*/}"; fi
+        done
+        ;;
+    format)
+        wipefs -q -a "$device"
+        if [ "$(lsblk -dnro TYPE "$device")" != part ]; then
+            printf 'label: gpt\nname="%s"\n' "$name" | sfdisk -q --wipe always "$device"
+            tries=0
+            until [ "$(sole_partition "$device")" != "$device" ] && [ -b "$(sole_partition "$device")" ]; do
+                tries=$((tries + 1))
+                [ $tries -lt 100 ] || { echo "the partition of $device does not appear" >&2; exit 1; }
+                partx -u "$device" 2>/dev/null || true
+                sleep 0.1
+            done
+            device=$(sole_partition "$device")
+        fi
+        mkfs.btrfs -q -f -L "$name" "$device"
+        ;;
+    receive)
+        open ''
+        mkdir -p "$top/netbe/.sent"
+        cd "$top/netbe"
+        if ! is_complete ".sent/$name"; then
+            delete ".sent/$name"
+            btrfs -q receive .sent
+        else
+            cat >/dev/null
+        fi
+        is_complete ".sent/$name"
+        if [ ! -e "$name" ]; then
+            delete ".new-$name"
+            btrfs -q subvolume snapshot ".sent/$name" ".new-$name"
+            mv -T ".new-$name" "$name"
+        fi
+        sync -f .
+        ;;
+    changes)
+        open ''
+        cd "$top/netbe"
+        delete .now
+        btrfs -q subvolume snapshot -r "$name" .now
+        btrfs -q send --no-data -p ".sent/$name" .now | btrfs receive --dump
+        delete .now
+        ;;
+    remove)
+        open ''
+        cd "$top/netbe"
+        delete "$name"
+        delete ".sent/$name"
+        sync -f .
+        ;;
+esac

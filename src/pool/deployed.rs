@@ -1,0 +1,88 @@
+//! What was sent to the disk of a node: read-only snapshots of roots, to send only what changes since.
+//!
+//! In `deployed/` of the node, each under its name on the disk. Kept as long as its environment exists. Not for the disk.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+
+use super::record::EnvRecord;
+use super::{Environment, Node, layout, stage};
+use crate::btrfs::subvolume;
+use crate::fs::atomic;
+use crate::fs::dir_names::names_in;
+
+/// Returns the part of an environment's UUID that its name on the disk ends with.
+pub fn id(uuid: &str) -> String {
+    uuid.chars().filter(|c| *c != '-').take(8).collect()
+}
+
+/// Returns the path of one.
+pub fn path(node: &Node, name: &str) -> PathBuf {
+    node.dir.join(layout::DEPLOYED).join(name)
+}
+
+/// Returns which of those that are on the disk is nearest to an environment: one that it comes from.
+pub fn parent(node: &Node, record: &EnvRecord, on_disk: &[String]) -> Option<String> {
+    let mut line = record.origin.iter().chain(&record.lineage);
+    line.find_map(|origin| {
+        let id = id(&origin.uuid);
+        let its = |name: &&String| name.rsplit_once('-').is_some_and(|(_, of)| of == id);
+        let name = on_disk.iter().find(its)?;
+        subvolume::is_subvolume(&path(node, name))
+            .unwrap_or(false)
+            .then(|| name.clone())
+    })
+}
+
+/// Makes what is to be sent under a name of a subvolume, in place of an earlier one; durable when it returns.
+pub fn make(node: &Node, name: &str, of: &Path) -> Result<PathBuf> {
+    let to = path(node, name);
+    atomic::directories(&node.dir.join(layout::DEPLOYED))?;
+    if to.symlink_metadata().is_ok() {
+        discard(node, &to)?;
+    }
+    subvolume::sync(of).context("making the copy durable")?;
+    subvolume::snapshot_read_only(of, &to)?;
+    Ok(to)
+}
+
+/// Returns the disk of a node that has the roots of others of its environments, and not of this one; `None` otherwise.
+///
+/// # Errors
+/// If its environments cannot be read.
+pub fn is_beside(node: &Node, env: &Environment) -> Result<Option<String>> {
+    let disk_of = |env: &Environment| Some(env.record.as_ref()?.disk.as_ref()?.device.clone());
+    match disk_of(env) {
+        Some(_) => Ok(None),
+        None => Ok(node.environments()?.iter().find_map(disk_of)),
+    }
+}
+
+fn discard(node: &Node, path: &Path) -> Result<()> {
+    // A read-only subvolume does not move to another directory.
+    subvolume::make_writable(path)?;
+    stage::discard(path, &node.dir)
+}
+
+/// Deletes those of environments that are gone.
+pub fn forget_unneeded(node: &Node) -> Result<()> {
+    let needed: Vec<String> = node
+        .environments()?
+        .iter()
+        .filter_map(|env| {
+            env.record
+                .as_ref()?
+                .disk
+                .as_ref()?
+                .name()
+                .map(str::to_string)
+        })
+        .collect();
+    for name in names_in(&node.dir.join(layout::DEPLOYED))? {
+        if !needed.contains(&name) {
+            discard(node, &path(node, &name))?;
+        }
+    }
+    Ok(())
+}

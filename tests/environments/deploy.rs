@@ -1,0 +1,255 @@
+//! Roots on their nodes' own disks: `deploy`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use crate::support::{self, MAC, Pool, System};
+
+/// A disk of a node, as this server has it.
+struct Disk {
+    device: PathBuf,
+}
+
+impl Disk {
+    /// Attaches an empty one.
+    fn new(pool: &Pool) -> Self {
+        let file = pool.beside().join("disk.img");
+        fs::File::create(&file).unwrap().set_len(512 << 20).unwrap();
+        let mut attach = Command::new("losetup");
+        let shown = attach
+            .args(["--find", "--show", "--partscan"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        assert!(shown.status.success(), "{shown:?}");
+        let device = String::from_utf8(shown.stdout).unwrap();
+        Self {
+            device: PathBuf::from(device.trim()),
+        }
+    }
+
+    /// One with a btrfs that has no partition.
+    fn formatted(pool: &Pool) -> Self {
+        let disk = Self::new(pool);
+        support::run(Command::new("mkfs.btrfs").arg("-q").arg(&disk.device));
+        disk
+    }
+
+    fn show(&self) -> std::path::Display<'_> {
+        self.device.display()
+    }
+
+    /// Looks into it, or changes it as its node does.
+    fn with(&self, pool: &Pool, partition: bool, look: impl FnOnce(&Path)) {
+        let at = pool.beside().join("node");
+        fs::create_dir_all(&at).unwrap();
+        let device = match partition {
+            true => format!("{}p1", self.show()),
+            false => self.show().to_string(),
+        };
+        support::run(
+            Command::new("mount")
+                .args(["-o", "subvolid=5"])
+                .arg(device)
+                .arg(&at),
+        );
+        look(&at);
+        support::unmount(&at);
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        let _ = Command::new("losetup").arg("-d").arg(&self.device).status();
+    }
+}
+
+/// A pool with the served node `nog`, of which `a` is active.
+fn with_nog() -> Pool {
+    let pool = Pool::with_template();
+    pool.netbe().ok(&format!("create nog/a --mac {MAC}"));
+    pool
+}
+
+/// The name of an environment on a disk.
+fn on_disk(at: &Path, env: &str) -> PathBuf {
+    let names = fs::read_dir(at.join("netbe")).unwrap().flatten();
+    let mut its = names.filter(|entry| {
+        entry
+            .file_name()
+            .to_str()
+            .unwrap()
+            .starts_with(&format!("{env}-"))
+    });
+    let found = its.next().unwrap_or_else(|| panic!("no {env}"));
+    assert!(its.next().is_none());
+    found.path()
+}
+
+#[test]
+fn an_empty_disk_is_partitioned_and_has_the_root_that_the_boot_files_name() {
+    let pool = with_nog();
+    let disk = Disk::new(&pool);
+    pool.plans(&format!("deploy nog {}", disk.show()));
+    let said = pool.netbe().ok(&format!("deploy nog {}", disk.show()));
+    let line = pool.boot_text("nog/a");
+    let id = said
+        .split("PARTUUID=")
+        .nth(1)
+        .unwrap()
+        .split(',')
+        .next()
+        .unwrap();
+    assert!(
+        line.contains(&format!(
+            "root=PARTUUID={id} rootfstype=btrfs rootflags=subvol=netbe/a-"
+        )) && line.contains(" rw")
+            && !line.contains("nfs")
+            && !line.contains("ip="),
+        "{line}"
+    );
+    disk.with(&pool, true, |at| {
+        let root = on_disk(at, "a");
+        let fstab = fs::read_to_string(root.join("etc/fstab")).unwrap();
+        assert!(fstab.contains("/envs/a/boot /boot nfs "), "{fstab}");
+        fs::write(root.join("etc/motd"), "written").unwrap();
+    });
+    pool.assert_sound();
+    assert!(
+        pool.netbe()
+            .ok("status nog")
+            .contains(&format!("a on PARTUUID={id}"))
+    );
+}
+
+#[test]
+fn several_stand_on_a_disk_and_what_the_node_changed_is_told_and_stays() {
+    let pool = Pool::with_node();
+    let disk = Disk::formatted(&pool);
+    pool.netbe().ok(&format!("deploy nog {}", disk.show()));
+    disk.with(&pool, false, |at| {
+        fs::write(on_disk(at, "a").join("etc/motd"), "written").unwrap();
+    });
+    pool.netbe().ok("create nog/b");
+    // Until it is deployed, it boots from this server.
+    assert!(pool.boot_text("nog/b").contains("/envs/b/root"));
+    assert!(!pool.boot_text("nog/b").contains("rootflags"));
+    let said = pool.netbe().run("activate nog/b");
+    assert_eq!(said.status, 0);
+    assert!(
+        said.stderr.contains("has its root on this server"),
+        "{said:?}"
+    );
+    pool.netbe().ok("rollback nog");
+    fs::write(pool.half("nog/b", "root").join("etc/more"), "more").unwrap();
+    let said = pool.netbe().run(&format!("deploy nog/b {}", disk.show()));
+    assert_eq!(said.status, 0, "{said:?}");
+    assert!(
+        said.stderr.contains("where it stays: /etc/motd"),
+        "{said:?}"
+    );
+    disk.with(&pool, false, |at| {
+        assert_eq!(
+            fs::read(on_disk(at, "a").join("etc/motd")).unwrap(),
+            b"written"
+        );
+        assert_eq!(
+            fs::read(on_disk(at, "b").join("etc/more")).unwrap(),
+            b"more"
+        );
+    });
+    assert!(
+        pool.boot_text("nog/b")
+            .contains("rootflags=subvol=netbe/b-")
+    );
+    pool.netbe().ok("activate nog/b");
+    pool.assert_sound();
+    // It is not written again, and no other command writes what the disk would not have.
+    let a = fs::read_dir(pool.at("nodes/nog/deployed")).unwrap().count();
+    assert_eq!(a, 2);
+    pool.refuses(
+        3,
+        &format!("deploy nog/b {}", disk.show()),
+        &["on that disk already"],
+    );
+    pool.refuses(3, "rename nog/a c", &["has its root on"]);
+    pool.refuses(125, "run nog/a -- true", &["boots from its root on"]);
+    // With its node goes what was sent.
+    pool.netbe().ok("destroy -y -r nog");
+    assert!(!pool.at("nodes/nog").exists());
+}
+
+#[test]
+fn what_an_earlier_deploy_left_unfinished_is_done_again() {
+    let pool = with_nog();
+    let disk = Disk::formatted(&pool);
+    pool.netbe().ok(&format!("deploy nog {}", disk.show()));
+    // As if it had been cut before the boot files were written.
+    pool.change_record("nog/a", |record| {
+        record.as_object_mut().unwrap().remove("disk");
+    });
+    pool.netbe().ok("set --existing nog");
+    assert!(pool.boot_text("nog/a").contains("nfsroot="));
+    fs::write(pool.half("nog/a", "root").join("etc/late"), "late").unwrap();
+    pool.netbe().ok(&format!("deploy nog {}", disk.show()));
+    disk.with(&pool, false, |at| {
+        assert!(on_disk(at, "a").join("etc/late").exists())
+    });
+}
+
+#[test]
+fn a_disk_in_use_or_with_something_else_is_refused() {
+    let pool = with_nog();
+    let disk = Disk::new(&pool);
+    support::run(Command::new("mkfs.ext4").arg("-q").arg(&disk.device));
+    let deploy = format!("deploy nog {}", disk.show());
+    pool.refuses(3, &deploy, &["is not empty (ext4)", "--yes"]);
+    pool.refuses(
+        3,
+        &format!("deploy nog {}", pool.path().display()),
+        &["disk of the pool"],
+    );
+    pool.refuses(3, "deploy nog /dev/null", &["is no disk"]);
+    pool.refuses(3, "deploy nog /nowhere", &["is no disk"]);
+    let at = pool.beside().join("held");
+    fs::create_dir(&at).unwrap();
+    support::run(Command::new("mount").arg(&disk.device).arg(&at));
+    pool.refuses(3, &format!("{deploy} --yes"), &["is mounted at"]);
+    support::unmount(&at);
+    assert!(pool.boot_text("nog/a").contains("nfsroot="));
+    pool.netbe().ok(&format!("{deploy} --yes"));
+    pool.assert_sound();
+}
+
+#[test]
+fn what_cannot_have_its_root_on_a_disk_is_refused() {
+    let pool = Pool::with_template_of(&System::debian().file("usr/sbin/mount.nfs", "x"));
+    pool.netbe().ok(&format!("create nog/a --mac {MAC}"));
+    let disk = Disk::formatted(&pool);
+    let deploy = |node: &str| format!("deploy {node} {}", disk.show());
+    pool.refuses(3, &deploy("base"), &["is a template"]);
+    pool.netbe().ok("set data=/home nog");
+    pool.refuses(3, &deploy("nog"), &["has data on this server"]);
+    pool.netbe().ok("set data= nog");
+    pool.netbe().ok("create nog/b");
+    pool.netbe().ok("activate --once nog/b");
+    pool.refuses(3, &deploy("nog/b"), &["pending boot"]);
+    pool.netbe().ok("activate --cancel nog");
+    pool.netbe().ok("create ordo/x");
+    pool.netbe().ok("set root=LABEL=system ordo");
+    pool.refuses(3, &deploy("ordo"), &["names a root already"]);
+}
+
+#[test]
+fn a_link_on_the_disk_leads_nowhere_else() {
+    let pool = with_nog();
+    let disk = Disk::formatted(&pool);
+    let outside = pool.beside().join("outside");
+    fs::create_dir(&outside).unwrap();
+    disk.with(&pool, false, |at| {
+        std::os::unix::fs::symlink(&outside, at.join("netbe")).unwrap();
+    });
+    pool.refuses(3, &format!("deploy nog {}", disk.show()), &["is a link"]);
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+}
