@@ -1,7 +1,10 @@
 //! Installing the exports into the kernel NFS server, and reading back its table.
 //!
-//! Writes `publish/exports` in the state directory and its copy under `/etc/exports.d`, and runs `exportfs -ra` after a
-//! change. The file of another pool is not touched. Not for the content of the file.
+//! Writes `publish/exports` in the state directory and its copy under `/etc/exports.d`, and has exportfs(8) take a change
+//! over: by a call for each export that changed, or all anew. The file of another pool is not touched. Not for the content of
+//! the file.
+
+mod calls;
 
 use std::collections::HashSet;
 use std::io;
@@ -16,6 +19,7 @@ use crate::fs::atomic::{self, Durable};
 use crate::fs::path_error::{if_exists, is_system_error};
 use crate::fs::{server_packages, systemd};
 use crate::pool::{Pool, PoolLock, layout, record};
+use calls::Call;
 
 /// The directory whose `*.exports` files exportfs(8) reads.
 const EXPORTS_D: &str = "/etc/exports.d";
@@ -81,13 +85,35 @@ pub fn bring_up_to_date(
     if installed_is_old {
         done.steps.push(format!("write {}", installed.display()));
     }
-    done.steps.push("run exportfs -ra".to_string());
+    let calls = match &now {
+        // What the server has forgotten only all anew brings back.
+        Some(now) if installed_is_old && unknown(&exports::paths(now))?.is_none() => {
+            calls::calls(now, text)
+        }
+        _ => None,
+    };
+    match &calls {
+        Some(calls) => done
+            .steps
+            .extend(calls.iter().map(|call| call.step.clone())),
+        None => done.steps.push("run exportfs -ra".to_string()),
+    }
     if lock.is_some() {
         atomic::directories(Path::new(EXPORTS_D))?;
         if installed_is_old {
             atomic::file(&installed, text.as_bytes(), Durable::AtOnce)?;
         }
-        export(exportfs, done)?;
+        let singly = match calls {
+            Some(calls) => export_singly(exportfs, &calls)?,
+            None => None,
+        };
+        match singly {
+            Some(messages) if unknown(&exports::paths(text))?.is_none() => {
+                done.warnings.extend(messages);
+            }
+            _ => export_all(exportfs, done)?,
+        }
+        warn_if_it_stands(done);
     }
     Ok(())
 }
@@ -101,7 +127,7 @@ pub fn ensure_known(lines: &[exports::Line], done: &Published) -> Result<()> {
     match unknown(&paths)? {
         None => Ok(()),
         Some(path) => bail!(
-            "the NFS server does not export {path}: it is not in {ETAB} after exportfs -ra; {}",
+            "the NFS server does not export {path}: it is not in {ETAB} after exportfs; {}",
             done.warnings.join("; ")
         ),
     }
@@ -120,20 +146,39 @@ fn unknown(paths: &[String]) -> Result<Option<&String>> {
     Ok(paths.iter().find(|path| !known.contains(path.as_str())))
 }
 
-fn export(exportfs: &Path, done: &mut Published) -> Result<()> {
+/// Makes the calls, and returns their messages; `None` as soon as one fails.
+fn export_singly(exportfs: &Path, calls: &[Call]) -> Result<Option<Vec<String>>> {
+    let mut said = Vec::new();
+    for call in calls {
+        let output = Command::new(exportfs)
+            .args(&call.arguments)
+            .output()
+            .context("running exportfs")?;
+        if !output.status.success() {
+            return Ok(None);
+        }
+        said.extend(messages(&String::from_utf8_lossy(&output.stderr)));
+    }
+    Ok(Some(said))
+}
+
+fn export_all(exportfs: &Path, done: &mut Published) -> Result<()> {
     let output = Command::new(exportfs)
         .arg("-ra")
         .output()
         .context("running exportfs -ra")?;
     done.warnings
         .extend(messages(&String::from_utf8_lossy(&output.stderr)));
-    // It does not mind that nobody listens.
+    Ok(())
+}
+
+/// Warns where nobody serves what is exported: exportfs(8) does not mind.
+fn warn_if_it_stands(done: &mut Published) {
     if systemd::is_running() && !systemd::unit_is("is-active", UNIT) {
         done.warnings.push(format!(
             "the NFS server does not run: systemctl enable --now {UNIT}"
         ));
     }
-    Ok(())
 }
 
 /// Returns what exportfs(8) wrote on stderr, line by line, each once and as it stands.

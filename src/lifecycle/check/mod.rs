@@ -6,6 +6,7 @@
 mod data;
 pub mod filesystem;
 mod leftovers;
+mod limits;
 mod nested;
 mod published;
 mod remedy;
@@ -137,6 +138,7 @@ fn look(pool: &Pool, only: Option<&NodeName>) -> Result<Vec<Finding>> {
         let misfits = addresses::of_servers(pool, &nodes).into_iter();
         let misfits = misfits.chain(addresses::of_nodes(pool, &nodes));
         found.extend(misfits.map(Finding::from));
+        found.extend(limits::of_server(pool, &nodes));
     }
     // Of one node, too: it cannot run on a filesystem that is sick.
     found.extend(filesystem::of_filesystem(pool)?);

@@ -15,6 +15,8 @@ use crate::fs::systemd::{run, systemctl};
 
 /// Its first configuration.
 const MAIN: &str = "/etc/dnsmasq.conf";
+/// How many transfers by TFTP it serves at once where no configuration says: dnsmasq(8).
+const MOST_TRANSFERS: usize = 50;
 /// The unit, in every distribution.
 pub const UNIT: &str = "dnsmasq.service";
 /// Its pid file: Debian's path, then its own default.
@@ -24,14 +26,8 @@ const SKIPPED: [&str; 3] = [".dpkg-dist", ".dpkg-old", ".dpkg-new"];
 
 /// Returns whether this dnsmasq has no configuration but netbe's.
 pub fn is_alone() -> bool {
-    let mut files = vec![PathBuf::from(MAIN)];
-    if let Ok(entries) = fs::read_dir(DIRECTORY) {
-        files.extend(entries.flatten().map(|e| e.path()));
-    }
-    files
-        .iter()
-        .filter(|f| is_read(f))
-        .map(|f| fs::read_to_string(f).unwrap_or_default())
+    configurations()
+        .map(|(_, text)| text)
         .filter(|text| inclusion::included(text).is_none())
         // An option that includes further files is not a configuration itself.
         .all(|text| {
@@ -39,6 +35,30 @@ pub fn is_alone() -> bool {
                 .iter()
                 .all(|l| l.starts_with("conf-dir="))
         })
+}
+
+/// Returns the files of its configuration, each with its text.
+fn configurations() -> impl Iterator<Item = (PathBuf, String)> {
+    let mut files = vec![PathBuf::from(MAIN)];
+    if let Ok(entries) = fs::read_dir(DIRECTORY) {
+        files.extend(entries.flatten().map(|e| e.path()));
+    }
+    files.into_iter().filter(|f| is_read(f)).map(|f| {
+        let text = fs::read_to_string(&f).unwrap_or_default();
+        (f, text)
+    })
+}
+
+/// Returns how many transfers by TFTP it serves at once, and the file that says so if one does.
+pub fn most_transfers() -> (usize, Option<PathBuf>) {
+    let said = configurations().find_map(|(file, text)| Some((tftp_max(&text)?, Some(file))));
+    said.unwrap_or((MOST_TRANSFERS, None))
+}
+
+fn tftp_max(text: &str) -> Option<usize> {
+    let lines = active_lines(text);
+    let mut values = lines.iter().filter_map(|l| l.strip_prefix("tftp-max"));
+    values.find_map(|l| l.trim_start().strip_prefix('=')?.trim().parse().ok())
 }
 
 fn is_read(file: &Path) -> bool {
@@ -141,6 +161,14 @@ mod tests {
         let text = "# all of Debian's\n\n  # and this\n#port=5353\n";
         assert_eq!(active_lines(text), Vec::<&str>::new());
         assert_eq!(active_lines("  port=5353 \n"), ["port=5353"]);
+    }
+
+    #[test]
+    fn how_many_transfers_a_file_allows() {
+        assert_eq!(tftp_max("enable-tftp\n tftp-max = 200\n"), Some(200));
+        for none in ["", "#tftp-max=200\n", "tftp-max\n", "tftp-mtu=1468\n"] {
+            assert_eq!(tftp_max(none), None, "{none}");
+        }
     }
 
     #[test]

@@ -222,6 +222,8 @@ fn what_exportfs_complains_of_is_passed_on() {
         ),
     )
     .unwrap();
+    // All anew, which reads every file.
+    run(Command::new("exportfs").arg("-ua"));
     let said = pool.netbe().run("create nog/b -a");
     assert_eq!(said.status, 0, "{said:#?}");
     for words in [
@@ -261,6 +263,57 @@ fn publish_brings_back_what_the_server_forgot() {
     pool.netbe().ok("publish");
     assert_eq!(taken_over(), halves(&pool, &["nog/a"]));
     pool.assert_sound();
+}
+
+#[test]
+fn invariant_2_one_change_is_taken_over_alone_and_at_once() {
+    let pool = Pool::with_served_node();
+    let mine = pool.beside().join("mine");
+    fs::create_dir(&mine).unwrap();
+    // Read by whatever exports all anew.
+    fs::write(
+        "/etc/exports.d/mine.exports",
+        format!("{} 192.0.2.9(ro,no_subtree_check)\n", mine.display()),
+    )
+    .unwrap();
+    pool.netbe().ok("create nog/b");
+    let plan = pool.plans("activate nog/b");
+    assert!(!plan.contains("exportfs -ra"), "{plan}");
+    pool.netbe().ok("activate nog/b");
+    assert_eq!(taken_over(), halves(&pool, &["nog/a", "nog/b"]));
+    pool.saw_boot("nog", "b");
+    pool.netbe().ok("destroy -y nog/a");
+    assert_eq!(taken_over(), halves(&pool, &["nog/b"]));
+    pool.netbe().ok("set --force clients=198.51.100.0/24 nog");
+    let shown = String::from_utf8(output(Command::new("exportfs").arg("-s"))).unwrap();
+    let shows = |words: &str| shown.contains(words);
+    assert!(shows("198.51.100.0/24(") && !shows("192.0.2.9("), "{shown}");
+    // As the server has it after a restart, but for what is not netbe's.
+    fs::remove_file("/etc/exports.d/mine.exports").unwrap();
+    run(Command::new("exportfs").arg("-ra"));
+    let again = String::from_utf8(output(Command::new("exportfs").arg("-s"))).unwrap();
+    let sorted = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(str::to_string).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(&shown), sorted(&again));
+    pool.assert_sound();
+}
+
+#[test]
+fn a_call_that_fails_is_made_good_by_one_for_all() {
+    let pool = Pool::with_served_node();
+    pool.netbe().ok("create nog/b -a");
+    pool.saw_boot("nog", "b");
+    // The server does not know a client that netbe's file has: it cannot be withdrawn.
+    let server = "192.0.2.1:".to_string();
+    let root = server + &pool.half("nog/a", "root").display().to_string();
+    run(Command::new("exportfs").args(["-u", &root]));
+    let mine = format!("198.51.100.1:{}", pool.half("nog/a", "root").display());
+    run(Command::new("exportfs").args(["-i", "-o", "ro,no_subtree_check", &mine]));
+    pool.netbe().ok("destroy -y nog/a");
+    assert_eq!(taken_over(), halves(&pool, &["nog/b"]));
 }
 
 #[test]

@@ -1,0 +1,75 @@
+//! Limits of this server that many machines run into: the transfers dnsmasq serves at once, and the kernel's table of
+//! neighbours.
+//!
+//! Each is told with the command that raises it. `netbe serve` has no such limit. Reads only.
+
+use std::fs;
+
+use super::Finding;
+use crate::pool::{Node, Pool};
+use crate::publish::dnsmasq::daemon;
+use crate::publish::tftp_port::{self, Holder};
+use crate::serve;
+
+/// How many neighbours the kernel knows at most, in every network together (arp(7)); only the machine's own network
+/// namespace has it.
+const NEIGHBOURS: &str = "/proc/sys/net/ipv4/neigh/default/gc_thresh3";
+
+/// Returns the limits that are lower than the number of machines.
+pub(super) fn of_server(pool: &Pool, nodes: &[Node]) -> Vec<Finding> {
+    let offered = nodes.iter().filter(|node| node.is_offered());
+    let machines = offered.map(|node| machines_of(pool, node)).sum();
+    let found = transfers(machines).into_iter();
+    found.chain(neighbours(machines)).collect()
+}
+
+fn machines_of(pool: &Pool, node: &Node) -> usize {
+    let macs = node.record.properties.get("mac");
+    match node.has_several_machines(pool) {
+        true => macs.map_or(1, |macs| macs.split(',').count()),
+        false => 1,
+    }
+}
+
+fn transfers(machines: usize) -> Option<Finding> {
+    if tftp_port::holder(serve::PORT) != Holder::Program("dnsmasq".to_string()) {
+        return None;
+    }
+    let (most, file) = daemon::most_transfers();
+    let line = format!("tftp-max={}", raised(machines));
+    let raise = match file {
+        Some(file) => format!("sed -i 's/^ *tftp-max *=.*/{line}/' {}", file.display()),
+        None => format!("echo {line} >>/etc/dnsmasq.conf"),
+    };
+    (machines > most).then(|| {
+        Finding::new(
+            "dnsmasq",
+            format!(
+                "it serves {most} transfers by TFTP at once, and {machines} machines may boot at once, as after a power cut: the \
+                 others are not answered"
+            ),
+            format!("{raise}; systemctl restart {}", daemon::UNIT),
+        )
+    })
+}
+
+fn neighbours(machines: usize) -> Option<Finding> {
+    let text = fs::read_to_string(NEIGHBOURS).ok()?;
+    let most: usize = text.trim().parse().ok()?;
+    let (file, raised) = ("/etc/sysctl.d/60-netbe.conf", raised(machines));
+    (machines > most).then(|| {
+        Finding::new(
+            "network",
+            format!(
+                "the kernel knows {most} neighbours at once (gc_thresh3), and there are {machines} machines: it would not find \
+                 the others on the network, whose boots and roots then stop"
+            ),
+            format!("echo net.ipv4.neigh.default.gc_thresh3={raised} >{file}; sysctl -p {file}"),
+        )
+    })
+}
+
+/// Returns a limit with room for this many machines, and as many again.
+fn raised(machines: usize) -> usize {
+    machines.saturating_mul(2).next_power_of_two()
+}

@@ -1,0 +1,87 @@
+//! `check`: limits of the server that more machines than it was set up for run into.
+
+use std::fs;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use nix::sched::{CloneFlags, unshare};
+
+use crate::support::{Pool, run};
+
+/// Makes a pool with two machines that boot from it.
+fn with_two_machines() -> Pool {
+    let pool = Pool::with_served_node();
+    pool.netbe()
+        .ok("create ordo --from base --mac 02:00:00:00:77:01");
+    pool
+}
+
+fn finding(pool: &Pool, about: &str) -> Option<(String, String)> {
+    let found = pool.findings().into_iter();
+    let mut about_it = found.filter(|(line, _)| line.starts_with(&format!("{about}: ")));
+    about_it.next()
+}
+
+#[test]
+fn more_machines_than_neighbours_are_told() {
+    let pool = with_two_machines();
+    let limit = pool.beside().join("gc_thresh3");
+    fs::write(&limit, "1\n").unwrap();
+    run(Command::new("mount")
+        .arg("--bind")
+        .arg(&limit)
+        .arg("/proc/sys/net/ipv4/neigh/default/gc_thresh3"));
+    let (problem, remedy) = finding(&pool, "network").unwrap();
+    assert!(
+        problem.contains("1 neighbours") && problem.contains("2 machines"),
+        "{problem}"
+    );
+    let raised =
+        "net.ipv4.neigh.default.gc_thresh3=4 >/etc/sysctl.d/60-netbe.conf; sysctl -p /etc/";
+    assert!(remedy.contains(raised), "{remedy}");
+    fs::write(&limit, "2\n").unwrap();
+    assert_eq!(finding(&pool, "network"), None);
+}
+
+#[test]
+fn more_machines_than_transfers_are_told_of_dnsmasq_alone() {
+    let pool = with_two_machines();
+    // Its ports are the test's own.
+    unshare(CloneFlags::CLONE_NEWNET).unwrap();
+    run(Command::new("ip").args(["link", "set", "lo", "up"]));
+    let settings = "/etc/dnsmasq.d/mine.conf";
+    fs::write(settings, "tftp-max=1\n").unwrap();
+    // Nobody serves.
+    assert_eq!(finding(&pool, "dnsmasq"), None);
+    let mut served = Command::new("dnsmasq")
+        .args(["--keep-in-foreground", "--conf-file=/dev/null", "--port=0"])
+        .args(["--enable-tftp", "--interface=lo", "--bind-interfaces"])
+        .args(["--pid-file=", "--user=root"])
+        .stdin(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut found = None;
+    for _ in 0..100 {
+        found = finding(&pool, "dnsmasq");
+        if found.is_some() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    fs::write(settings, "tftp-max=2\n").unwrap();
+    let enough = finding(&pool, "dnsmasq");
+    fs::remove_file(settings).unwrap();
+    let default = finding(&pool, "dnsmasq");
+    served.kill().unwrap();
+    served.wait().unwrap();
+    let (problem, remedy) = found.unwrap();
+    assert!(
+        problem.contains("1 transfers") && problem.contains("2 machines"),
+        "{problem}"
+    );
+    assert!(
+        remedy.contains("tftp-max=4/' /etc/dnsmasq.d/mine.conf; systemctl restart dnsmasq"),
+        "{remedy}"
+    );
+    assert_eq!((enough, default), (None, None));
+}
