@@ -5,9 +5,9 @@
 
 use std::collections::BTreeMap;
 
-/// How many exports may differ, at most, for single calls: each reads and writes the server's whole table, and many take
-/// longer than all anew. What is withdrawn is one call.
-const MOST: usize = 4;
+/// How many calls are made, at most, instead of one for all exports: with 1,500 of them and a running server a call takes
+/// 0.33 to 0.45 s, and `exportfs -ra` 0.74 to 0.94 s. An environment comes by two and goes by one.
+const MOST: usize = 2;
 
 /// One call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,14 +25,12 @@ pub(super) fn calls(before: &str, after: &str) -> Option<Vec<Call>> {
     let (before, after) = (read(before)?, read(after)?);
     let none = BTreeMap::new();
     let mut calls = Vec::new();
-    let mut changed = 0;
     for (path, clients) in &after {
         let old = before.get(path).unwrap_or(&none);
         let mut by_options: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for (client, options) in clients.iter().filter(|(c, o)| old.get(*c) != Some(o)) {
             by_options.entry(options).or_default().push(client);
         }
-        changed += usize::from(!by_options.is_empty());
         for (options, clients) in by_options {
             // Without -i, it would read all files.
             let mut arguments = vec!["-i".to_string(), "-o".to_string(), options.to_string()];
@@ -52,7 +50,7 @@ pub(super) fn calls(before: &str, after: &str) -> Option<Vec<Call>> {
         let arguments = [vec!["-u".to_string()], withdrawn].concat();
         calls.push(Call { arguments, step });
     }
-    (changed <= MOST).then_some(calls)
+    (calls.len() <= MOST).then_some(calls)
 }
 
 /// Returns the exports of a file.
@@ -104,14 +102,15 @@ mod tests {
     fn only_what_differs_is_called_for_and_exported_first() {
         let a = "# netbe pool u\n\"/p/a\" 10.0.0.1(rw,fsid=1) nog.lan(rw,fsid=1)\n\"/p/c\\040d\" @all(ro)\n";
         assert_eq!(of(a, a).unwrap(), Vec::<String>::new());
-        let b = "# netbe pool u\n\"/p/a\" 10.0.0.2(rw,fsid=1) nog.lan(ro,fsid=1)\n\"/p/b\" 10.0.0.0/24(rw)\n";
+        let b = "# netbe pool u\n\"/p/a\" 10.0.0.1(rw,fsid=1)\n\"/p/b\" 10.0.0.0/24(rw) h(rw)\n";
         let want = [
-            "-i -o ro,fsid=1 nog.lan:/p/a",
-            "-i -o rw,fsid=1 10.0.0.2:/p/a",
-            "-i -o rw 10.0.0.0/24:/p/b",
-            "-u 10.0.0.1:/p/a @all:/p/c d",
+            "-i -o rw 10.0.0.0/24:/p/b h:/p/b",
+            "-u nog.lan:/p/a @all:/p/c d",
         ];
         assert_eq!(of(a, b).unwrap(), want);
+        // Other options for the same client are no other export.
+        let c = a.replace("@all(ro)", "@all(rw)");
+        assert_eq!(of(a, &c).unwrap(), ["-i -o rw @all:/p/c d"]);
     }
 
     #[test]
