@@ -65,11 +65,7 @@ pub(crate) fn edit(text: &str, want: &Want<'_>, how: Mounting) -> Result<Edited>
         } => {
             let tokens = nfs::tokens(how, *server, path, *version, options.as_deref())?;
             let stripped = to_nfs(&mut line, &tokens, want)?;
-            // What `deploy` wrote is no line that the system came with.
-            match stripped.iter().any(|token| disk_root::is_deployed(token)) {
-                true => Vec::new(),
-                false => stripped,
-            }
+            disk_root::unless_deployed(stripped)
         }
         RootPlace::Local(spec) => {
             to_local(&mut line, spec, want)?;

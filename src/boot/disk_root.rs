@@ -14,8 +14,16 @@ use crate::failure::Failure;
 /// The directory of a disk that has the subvolumes.
 pub const DIRECTORY: &str = "netbe";
 
+/// Returns the arguments of a line for a disk; none if `deploy` wrote them: the system did not come with them.
+pub(super) fn unless_deployed(arguments: Vec<String>) -> Vec<String> {
+    match arguments.iter().any(|token| is_deployed(token)) {
+        true => Vec::new(),
+        false => arguments,
+    }
+}
+
 /// Returns whether an argument names a subvolume that `deploy` made.
-pub(super) fn is_deployed(token: &str) -> bool {
+fn is_deployed(token: &str) -> bool {
     token
         .strip_prefix("rootflags=subvol=")
         .and_then(|path| path.strip_prefix(DIRECTORY))

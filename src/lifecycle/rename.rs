@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::plan::Plan;
-use super::{Held, Mode, Outcome, activate, destroy, in_use};
+use super::{Held, Mode, Outcome, activate, deploy, destroy, in_use};
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
 use crate::fs::atomic::Durable;
@@ -273,17 +273,7 @@ fn refuse(node: &Node, env: &Environment) -> Result<()> {
     node.refuse_lost()?;
     destroy::refuse_booted(node, env)?;
     env.require_sound()?;
-    if let Some(disk) = env.record.as_ref().and_then(|record| record.disk.as_ref()) {
-        return Err(Failure::refused(format!(
-            "{env} has its root on {}, which reports by this name",
-            disk.device
-        ))
-        .hint_to(
-            "a copy has its root on this server",
-            format!("netbe clone {env} {}/NEW", env.node),
-        )
-        .into());
-    }
+    deploy::refuse_on_disk(env, "which reports by this name")?;
     destroy::refuse_pending(node, env)?;
     foreign::refuse(env, &foreign::in_env(&env.dir)?)?;
     in_use::refuse_used(env)

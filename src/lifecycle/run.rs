@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::data::thrown_away::ThrownAway;
 use super::upgrade::program::network;
-use super::{Mode, Outcome, destroy, lent, plan};
+use super::{Mode, Outcome, deploy, destroy, lent, plan};
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
 use crate::fs::atomic;
@@ -131,13 +131,7 @@ fn refuse_in_use(node: &Node, env: &Environment) -> Result<()> {
         let refusal = Failure::refused(format!("{env} is the active environment of {}", env.node));
         return Err(in_a_copy(refusal).into());
     }
-    if let Some(disk) = env.record.as_ref().and_then(|record| record.disk.as_ref()) {
-        let refusal = Failure::refused(format!(
-            "{env} boots from its root on {}, in which a change here would not be",
-            disk.device
-        ));
-        return Err(in_a_copy(refusal).into());
-    }
+    deploy::refuse_on_disk(env, "in which a change here would not be")?;
     if let Some(problem) = env.problems.iter().find(|_| !env.root().is_dir()) {
         return Err(Failure::refused(format!("{env} is damaged: {problem}")).into());
     }

@@ -6,6 +6,7 @@ use anyhow::{Context, Result};
 
 use super::Published;
 use crate::btrfs::subvolume;
+use crate::pool::record::EnvRecord;
 use crate::pool::{Environment, Node, Pool, PoolLock, layout};
 
 /// Makes the subvolume of a node, if one of these environments has a read-only root; without `lock`, nothing is made.
@@ -20,7 +21,7 @@ pub(super) fn make(
     let reports = |env: &Environment| {
         env.record
             .as_ref()
-            .is_some_and(|record| record.reports_by_export())
+            .is_some_and(EnvRecord::reports_by_export)
     };
     let path = layout::reports(pool.root(), &node.name);
     if !envs.iter().any(reports) || path.symlink_metadata().is_ok() {

@@ -174,7 +174,7 @@ fn several_stand_on_a_disk_and_what_the_node_changed_is_told_and_stays() {
         &["on that disk already"],
     );
     pool.refuses(3, "rename nog/a c", &["has its root on"]);
-    pool.refuses(125, "run nog/a -- true", &["boots from its root on"]);
+    pool.refuses(125, "run nog/a -- true", &["has its root on"]);
     // With its node goes what was sent.
     pool.netbe().ok("destroy -y -r nog");
     assert!(!pool.at("nodes/nog").exists());
@@ -194,7 +194,7 @@ fn what_an_earlier_deploy_left_unfinished_is_done_again() {
     fs::write(pool.half("nog/a", "root").join("etc/late"), "late").unwrap();
     pool.netbe().ok(&format!("deploy nog {}", disk.show()));
     disk.with(&pool, false, |at| {
-        assert!(on_disk(at, "a").join("etc/late").exists())
+        assert!(on_disk(at, "a").join("etc/late").exists());
     });
 }
 

@@ -5,6 +5,7 @@
 //! Not for the tools that write a disk: [`disk`].
 
 pub mod disk;
+mod refusals;
 
 use anyhow::{Context, Result};
 
@@ -12,18 +13,17 @@ use super::plan::Plan;
 use super::{Mode, Outcome};
 use crate::boot::DiskRoot;
 use crate::btrfs::send::Sending;
-use crate::btrfs::subvolume::{self, identity};
-use crate::failure::Failure;
+use crate::btrfs::subvolume;
 use crate::fs::atomic::Durable;
 use crate::fs::rooted::Tree;
-use crate::pool::pending::Pending;
 use crate::pool::record::EnvRecord;
 use crate::pool::stage::Staged;
-use crate::pool::{EnvId, Environment, Node, Operand, Pool, deployed, layout, properties};
+use crate::pool::{EnvId, Environment, Node, Operand, Pool, deployed, layout};
 use crate::publish;
 use crate::staged::boot_config::{self, Wanted};
 use crate::staged::{self, own_disk};
-use disk::{Found, Target};
+use disk::Target;
+pub use refusals::of_deployed as refuse_on_disk;
 
 /// How many changed paths are named.
 const NAMED: usize = 8;
@@ -56,16 +56,12 @@ pub struct Deployed {
 pub fn deploy(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Deployed>> {
     let env = pool.resolve(&request.operand)?;
     let node = pool.node(&env.node)?;
-    refuse(pool, &node, &env)?;
+    refusals::of_environment(pool, &node, &env)?;
     let record = env.record_for_change()?;
     let name = name_on_disk(&env, &record);
     let found = request.target.look()?;
-    if found.uuid == identity::filesystem(pool.root())?.to_string() {
-        let why = format!("{} is the disk of the pool", found.device);
-        return Err(Failure::refused(why).into());
-    }
-    let formats = refuse_disk(request, &found)?;
-    refuse_there(&env, &record, &found)?;
+    let formats = refusals::of_disk(pool, request, &found)?;
+    refusals::of_place(&env, &record, &found)?;
     let mut work = Work {
         pool,
         request,
@@ -127,113 +123,6 @@ fn ids(node: &Node) -> Result<Vec<String>> {
         .filter_map(Environment::uuid)
         .map(deployed::id)
         .collect())
-}
-
-/// Refuses what could not have its root on a disk.
-fn refuse(pool: &Pool, node: &Node, env: &Environment) -> Result<()> {
-    node.refuse_lost()?;
-    env.require_sound()?;
-    let name = &node.name;
-    let refused = |why: String, hint: String| Err(Failure::refused(why).hint(hint).into());
-    if node.is_template() {
-        return Err(
-            Failure::refused(format!("{name} is a template, which no machine boots")).into(),
-        );
-    }
-    if properties::is_read_only(Some(&node.record), pool.record()) {
-        return refused(
-            format!(
-                "{name} has access=ro: its machines keep what they write in memory, and not on a disk"
-            ),
-            format!("netbe set access=rw {name}"),
-        );
-    }
-    if node
-        .property(pool, "root")
-        .is_some_and(|root| root != "nfs")
-    {
-        return refused(
-            format!("the property root of {name} names a root already"),
-            format!("netbe set root= {name}"),
-        );
-    }
-    if node.record.data.mounted().next().is_some() {
-        return refused(
-            format!("{name} has data on this server, which a root on its disk would not mount"),
-            format!("netbe set data= {name}"),
-        );
-    }
-    if Pending::read(&node.state)
-        .boot()
-        .is_some_and(|boot| boot.env == env.name)
-    {
-        return refused(
-            format!("{env} is a pending boot"),
-            format!("netbe activate --cancel {name}"),
-        );
-    }
-    Ok(())
-}
-
-/// Refuses an environment that boots from this disk already: what the node has changed there would not be in another copy.
-fn refuse_there(env: &Environment, record: &EnvRecord, found: &Found) -> Result<()> {
-    let Some(disk) = record
-        .disk
-        .as_ref()
-        .filter(|disk| disk.device == found.root)
-    else {
-        return Ok(());
-    };
-    if !disk
-        .name()
-        .is_some_and(|name| found.has.iter().any(|has| has == name))
-    {
-        return Ok(());
-    }
-    Err(
-        Failure::refused(format!("{env} has its root on that disk already"))
-            .hint_to(
-                "to have another one there, with what is on this server",
-                format!("netbe create {} --from {env}", env.node),
-            )
-            .into(),
-    )
-}
-
-/// Refuses a disk that is in use, or holds something that nobody gave up; returns whether it is to be formatted.
-fn refuse_disk(request: &Request, found: &Found) -> Result<bool> {
-    let target = &request.target;
-    if found.filesystem == "btrfs" {
-        if let (Some(place), Target::Here(path)) = (&found.mounted, target)
-            && !path.is_dir()
-        {
-            return Err(
-                Failure::refused(format!("{} is mounted at {place}", found.device))
-                    .hint(format!("umount {place}"))
-                    .into(),
-            );
-        }
-        if found.root.is_empty() {
-            anyhow::bail!("{} has no UUID", found.device);
-        }
-        return Ok(false);
-    }
-    if let Some(place) = &found.mounted {
-        return Err(Failure::refused(format!(
-            "{} is mounted at {place}, and is no btrfs",
-            found.device
-        ))
-        .into());
-    }
-    if !(found.held.is_empty() && found.filesystem.is_empty()) && !request.format {
-        return Err(Failure::refused(format!(
-            "{} is not empty ({}); formatting destroys its content, and needs --yes",
-            found.device, found.held
-        ))
-        .hint(format!("lsblk -f {}", found.device))
-        .into());
-    }
-    Ok(true)
 }
 
 /// What the steps work with.

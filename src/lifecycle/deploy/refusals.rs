@@ -1,0 +1,141 @@
+//! What has no root on a disk, and which disk gets none.
+//!
+//! Reads only. Not for what would not boot: that is verified.
+
+use anyhow::Result;
+
+use super::Request;
+use super::disk::{Found, Target};
+use crate::btrfs::subvolume::identity;
+use crate::failure::Failure;
+use crate::pool::pending::Pending;
+use crate::pool::record::EnvRecord;
+use crate::pool::{Environment, Node, Pool, properties};
+
+/// Refuses what could not have its root on a disk.
+pub(super) fn of_environment(pool: &Pool, node: &Node, env: &Environment) -> Result<()> {
+    node.refuse_lost()?;
+    env.require_sound()?;
+    let name = &node.name;
+    let refused = |why: String, hint: String| Err(Failure::refused(why).hint(hint).into());
+    if node.is_template() {
+        return Err(
+            Failure::refused(format!("{name} is a template, which no machine boots")).into(),
+        );
+    }
+    if properties::is_read_only(Some(&node.record), pool.record()) {
+        return refused(
+            format!(
+                "{name} has access=ro: its machines keep what they write in memory, and not on a disk"
+            ),
+            format!("netbe set access=rw {name}"),
+        );
+    }
+    if node
+        .property(pool, "root")
+        .is_some_and(|root| root != "nfs")
+    {
+        return refused(
+            format!("the property root of {name} names a root already"),
+            format!("netbe set root= {name}"),
+        );
+    }
+    if node.record.data.mounted().next().is_some() {
+        return refused(
+            format!("{name} has data on this server, which a root on its disk would not mount"),
+            format!("netbe set data= {name}"),
+        );
+    }
+    if Pending::read(&node.state)
+        .boot()
+        .is_some_and(|boot| boot.env == env.name)
+    {
+        return refused(
+            format!("{env} is a pending boot"),
+            format!("netbe activate --cancel {name}"),
+        );
+    }
+    Ok(())
+}
+
+/// Refuses an environment that boots from this disk already: what the node has changed there would not be in another copy.
+pub(super) fn of_place(env: &Environment, record: &EnvRecord, found: &Found) -> Result<()> {
+    let Some(disk) = record
+        .disk
+        .as_ref()
+        .filter(|disk| disk.device == found.root)
+    else {
+        return Ok(());
+    };
+    if !disk
+        .name()
+        .is_some_and(|name| found.has.iter().any(|has| has == name))
+    {
+        return Ok(());
+    }
+    Err(
+        Failure::refused(format!("{env} has its root on that disk already"))
+            .hint_to(
+                "to have another one there, with what is on this server",
+                format!("netbe create {} --from {env}", env.node),
+            )
+            .into(),
+    )
+}
+
+/// Refuses a disk that is in use, or holds something that nobody gave up; returns whether it is to be formatted.
+pub(super) fn of_disk(pool: &Pool, request: &Request, found: &Found) -> Result<bool> {
+    let target = &request.target;
+    if found.uuid == identity::filesystem(pool.root())?.to_string() {
+        let why = format!("{} is the disk of the pool", found.device);
+        return Err(Failure::refused(why).into());
+    }
+    if found.filesystem == "btrfs" {
+        if let (Some(place), Target::Here(path)) = (&found.mounted, target)
+            && !path.is_dir()
+        {
+            return Err(
+                Failure::refused(format!("{} is mounted at {place}", found.device))
+                    .hint(format!("umount {place}"))
+                    .into(),
+            );
+        }
+        if found.root.is_empty() {
+            anyhow::bail!("{} has no UUID", found.device);
+        }
+        return Ok(false);
+    }
+    if let Some(place) = &found.mounted {
+        return Err(Failure::refused(format!(
+            "{} is mounted at {place}, and is no btrfs",
+            found.device
+        ))
+        .into());
+    }
+    let holds = !found.held.is_empty() || !found.filesystem.is_empty();
+    if holds && !request.format {
+        return Err(Failure::refused(format!(
+            "{} is not empty ({}); formatting destroys its content, and needs --yes",
+            found.device, found.held
+        ))
+        .hint(format!("lsblk -f {}", found.device))
+        .into());
+    }
+    Ok(true)
+}
+
+/// Refuses an environment with its root on a disk, for a reason that is said of the disk.
+pub fn of_deployed(env: &Environment, why: &str) -> Result<()> {
+    let disk = env.record.as_ref().and_then(|record| record.disk.as_ref());
+    let Some(disk) = disk else {
+        return Ok(());
+    };
+    Err(
+        Failure::refused(format!("{env} has its root on {}, {why}", disk.device))
+            .hint_to(
+                "a copy has its root on this server",
+                format!("netbe clone {env} {env}-copy"),
+            )
+            .into(),
+    )
+}
