@@ -79,7 +79,7 @@ fn perform(
     let env = node.environment(&env.name)?;
     if let Some(disk) = deployed::is_beside(&node, &env)? {
         notes.push(format!(
-            "{env} has its root on this server, and not on {disk} as others of {}: netbe deploy {env} TARGET puts it there",
+            "{env} has its root on this server, and not on {disk} as others of {}: netbe deploy puts it there",
             node.name
         ));
     }

@@ -196,6 +196,24 @@ fn what_an_earlier_deploy_left_unfinished_is_done_again() {
     disk.with(&pool, false, |at| {
         assert!(on_disk(at, "a").join("etc/late").exists());
     });
+    // As if it had been cut a moment earlier: what was received is there, and is not what is sent now.
+    pool.change_record("nog/a", |record| {
+        record.as_object_mut().unwrap().remove("disk");
+    });
+    pool.netbe().ok("set --existing nog");
+    disk.with(&pool, false, |at| {
+        let mut delete = Command::new("btrfs");
+        support::run(
+            delete
+                .args(["-q", "subvolume", "delete"])
+                .arg(on_disk(at, "a")),
+        );
+    });
+    fs::write(pool.half("nog/a", "root").join("etc/later"), "later").unwrap();
+    pool.netbe().ok(&format!("deploy nog {}", disk.show()));
+    disk.with(&pool, false, |at| {
+        assert!(on_disk(at, "a").join("etc/later").exists());
+    });
 }
 
 #[test]

@@ -178,7 +178,7 @@ impl Target {
         if output.status.success() {
             return Ok(output);
         }
-        let said = terminal::text(&String::from_utf8_lossy(&output.stderr));
+        let said = terminal::text(&String::from_utf8_lossy(&output.stderr).replace('\r', ""));
         let lines: Vec<&str> = said
             .lines()
             .map(str::trim)

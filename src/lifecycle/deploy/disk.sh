@@ -73,18 +73,13 @@ case $verb in
         open ''
         mkdir -p "$top/netbe/.sent"
         cd "$top/netbe"
-        if ! is_complete ".sent/$name"; then
-            delete ".sent/$name"
-            btrfs -q receive .sent
-        else
-            cat >/dev/null
-        fi
+        # One that is there came before it was cut, and is not what is sent now.
+        delete ".sent/$name"
+        btrfs -q receive .sent
         is_complete ".sent/$name"
-        if [ ! -e "$name" ]; then
-            delete ".new-$name"
-            btrfs -q subvolume snapshot ".sent/$name" ".new-$name"
-            mv -T ".new-$name" "$name"
-        fi
+        delete ".new-$name"
+        btrfs -q subvolume snapshot ".sent/$name" ".new-$name"
+        mv -T ".new-$name" "$name"
         sync -f .
         ;;
     changes)

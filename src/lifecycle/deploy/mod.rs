@@ -69,6 +69,7 @@ pub fn deploy(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Depl
         env: &env,
         name,
         parent: None,
+        free: found.free,
         has: found.has,
         ids: ids(&node)?,
         root: DiskRoot {
@@ -135,6 +136,8 @@ struct Work<'a> {
     name: String,
     /// The name of the one that it is sent as a difference to.
     parent: Option<String>,
+    /// The free space of the disk, in bytes.
+    free: u64,
     /// What is on the disk.
     has: Vec<String>,
     /// The IDs by which the node's environments are named on it.
@@ -165,6 +168,7 @@ impl Work<'_> {
             "{target} is formatted, and has no UUID"
         );
         self.root.device = found.root;
+        self.free = found.free;
         Ok(())
     }
 
@@ -195,7 +199,11 @@ impl Work<'_> {
         let sent = deployed::make(&node, &self.name, &root)?;
         let parent = self.parent.as_ref().map(|name| deployed::path(&node, name));
         let (sending, stream) = Sending::begin(&sent, parent.as_deref())?;
-        let received = self.request.target.receive(&self.name, stream);
+        let target = &self.request.target;
+        let received = target.receive(&self.name, stream).with_context(|| {
+            let free = crate::terminal::bytes(self.free);
+            format!("sending the root of {env} to {target}, which had {free} of free space")
+        });
         let finished = disk::sent(sending.finish());
         received.and(finished)
     }

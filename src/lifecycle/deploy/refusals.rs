@@ -94,11 +94,8 @@ pub(super) fn of_disk(pool: &Pool, request: &Request, found: &Found) -> Result<b
         if let (Some(place), Target::Here(path)) = (&found.mounted, target)
             && !path.is_dir()
         {
-            return Err(
-                Failure::refused(format!("{} is mounted at {place}", found.device))
-                    .hint(format!("umount {place}"))
-                    .into(),
-            );
+            let why = format!("{} is mounted at {place}: unmount it first", found.device);
+            return Err(Failure::refused(why).into());
         }
         if found.root.is_empty() {
             anyhow::bail!("{} has no UUID", found.device);
