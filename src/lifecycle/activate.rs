@@ -77,6 +77,12 @@ fn perform(
     let Choice { env, mut notes } = choice(&node)?;
     // Read again under the lock.
     let env = node.environment(&env.name)?;
+    if let Some((left, place)) = deployed::left_on_disk(&node, &env)? {
+        notes.push(format!(
+            "what {0} has written in {0}/{left} is on its disk, in {place}, and stays there",
+            node.name
+        ));
+    }
     if let Some(disk) = deployed::is_beside(&node, &env)? {
         notes.push(format!(
             "{env} has its root on this server, and not on {disk} as others of {}: netbe deploy puts it there",

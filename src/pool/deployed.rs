@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::record::EnvRecord;
-use super::{Environment, Node, layout, stage};
+use super::{EnvName, Environment, Node, layout, stage};
 use crate::btrfs::subvolume;
 use crate::fs::atomic;
 use crate::fs::dir_names::names_in;
@@ -63,6 +63,20 @@ fn discard(node: &Node, path: &Path) -> Result<()> {
     // A read-only subvolume does not move to another directory.
     subvolume::make_writable(path)?;
     stage::discard(path, &node.dir)
+}
+
+/// Returns where on a node's disk its active environment is; `None` if it is on the server, or is this one.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn left_on_disk(node: &Node, next: &Environment) -> Result<Option<(EnvName, String)>> {
+    let Some(active) = node.active.as_ref().filter(|name| **name != next.name) else {
+        return Ok(None);
+    };
+    let env = node.environment(active)?;
+    let disk = env.record.as_ref().and_then(|record| record.disk.as_ref());
+    let place = disk.and_then(|disk| disk.subvolume.clone());
+    Ok(place.map(|place| (env.name, place)))
 }
 
 /// Deletes those of environments that are gone.

@@ -182,7 +182,7 @@ impl Target {
         let lines: Vec<&str> = said
             .lines()
             .map(str::trim)
-            .filter(|l| !l.is_empty())
+            .filter(|l| !l.is_empty() && !l.starts_with("Chroot to "))
             .collect();
         if output.status.code() == Some(REFUSED) {
             return Err(Failure::refused(lines.join("; ")).into());

@@ -27,8 +27,14 @@ open() {
         if [ -L "$top/$directory" ]; then echo "$directory on $device is a link" >&2; exit 3; fi
     done
 }
-delete() { [ ! -e "$1" ] || btrfs -q subvolume delete "$1"; }
-is_complete() { [ "$(btrfs property get -ts "$1" ro 2>/dev/null)" = ro=true ]; }
+# The node has written the disk: of a link in the place of a subvolume, the tools of btrfs would take its target.
+delete() {
+    if [ -L "$1" ]; then rm -f "$1"; elif [ -e "$1" ]; then btrfs -q subvolume delete "$1"; fi
+}
+is_subvolume() { [ ! -L "$1" ] && [ -d "$1" ]; }
+is_complete() { is_subvolume "$1" && [ "$(btrfs property get -ts "$1" ro 2>/dev/null)" = ro=true ]; }
+# Whether a name is one that deploy gives: any other could be read as a second line, or as an option.
+is_name() { case $1 in -* | *[!A-Za-z0-9._+-]*) return 1 ;; esac; }
 
 device=$(device_of "$place")
 [ -b "$device" ] || { echo "$place is no disk, and on none" >&2; exit 3; }
@@ -49,9 +55,11 @@ case $verb in
         echo "uuid=$(tag "$device" UUID)"
         open ,ro
         echo "free=$(df -B1 --output=avail "$top" | tail -n1 | tr -d ' ')"
-        for one in "$top"/netbe/*; do [ ! -d "$one" ] || echo "has=${one##*/}"; done
+        for one in "$top"/netbe/*; do
+            if is_name "${one##*/}" && is_subvolume "$one"; then echo "has=${one##*/}"; fi
+        done
         for one in "$top"/netbe/.sent/*; do
-            if is_complete "$one"; then echo "sent=${one##*/}"; fi
+            if is_name "${one##*/}" && is_complete "$one"; then echo "sent=${one##*/}"; fi
         done
         ;;
     format)
@@ -75,16 +83,22 @@ case $verb in
         cd "$top/netbe"
         # One that is there came before it was cut, and is not what is sent now.
         delete ".sent/$name"
-        btrfs -q receive .sent
+        # Confined: the node can have put links into what a difference is applied to, and they would be followed.
+        btrfs -q receive -C .sent || { delete ".sent/$name"; exit 1; }
         is_complete ".sent/$name"
         delete ".new-$name"
         btrfs -q subvolume snapshot ".sent/$name" ".new-$name"
+        delete "$name"
         mv -T ".new-$name" "$name"
         sync -f .
         ;;
     changes)
         open ''
         cd "$top/netbe"
+        if ! is_subvolume "$name" || ! is_complete ".sent/$name"; then
+            echo "netbe/$name is not as it was sent" >&2
+            exit 1
+        fi
         delete .now
         btrfs -q subvolume snapshot -r "$name" .now
         btrfs -q send --no-data -p ".sent/$name" .now | btrfs receive --dump

@@ -226,6 +226,12 @@ impl Work<'_> {
         publish::everything(pool, Some(&pool.lock(self.mode.wait)?))?;
         let notes = boot_config::write(&wanted, &root, &boot, &mut record)?;
         self.notes.extend(notes);
+        if now.active {
+            self.notes.push(format!(
+                "what {} writes into its root on this server before it restarts stays there",
+                now.node
+            ));
+        }
         record.would_not_boot = wanted.reasons_to_record(&root, &boot)?;
         let told = |reason| format!("{env} would not boot: {reason}");
         self.warnings.extend(record.would_not_boot.iter().map(told));
