@@ -229,8 +229,8 @@ fn a_disk_in_use_or_with_something_else_is_refused() {
         &format!("deploy nog {}", pool.path().display()),
         &["disk of the pool"],
     );
-    pool.refuses(3, "deploy nog /dev/null", &["is no disk"]);
-    pool.refuses(3, "deploy nog /nowhere", &["is no disk"]);
+    pool.refuses(3, "deploy nog /dev/null", &["is neither a disk"]);
+    pool.refuses(3, "deploy nog /nowhere", &["is neither a disk"]);
     let at = pool.beside().join("held");
     fs::create_dir(&at).unwrap();
     support::run(Command::new("mount").arg(&disk.device).arg(&at));

@@ -37,7 +37,7 @@ is_complete() { is_subvolume "$1" && [ "$(btrfs property get -ts "$1" ro 2>/dev/
 is_name() { case $1 in -* | *[!A-Za-z0-9._+-]*) return 1 ;; esac; }
 
 device=$(device_of "$place")
-[ -b "$device" ] || { echo "$place is no disk, and on none" >&2; exit 3; }
+[ -b "$device" ] || { echo "$place is neither a disk nor on one" >&2; exit 3; }
 [ "$verb" = format ] || device=$(sole_partition "$device")
 case $verb in
     look)
