@@ -73,7 +73,10 @@ pub fn left_on_disk(node: &Node, next: &Environment) -> Result<Option<(EnvName, 
     let Some(active) = node.active.as_ref().filter(|name| **name != next.name) else {
         return Ok(None);
     };
-    let env = node.environment(active)?;
+    // Where the link leads to nothing, nothing is left.
+    let Some(env) = Environment::observe(node, active)? else {
+        return Ok(None);
+    };
     let disk = env.record.as_ref().and_then(|record| record.disk.as_ref());
     let place = disk.and_then(|disk| disk.subvolume.clone());
     Ok(place.map(|place| (env.name, place)))
