@@ -20,11 +20,6 @@ const SIZE: u64 = 16 << 30;
 
 /// What all machines of it have on their kernel command lines.
 const CMDLINE: &str = "console=ttyS0 quiet mitigations=off";
-/// The units that do not start in its Debian.
-const RESTING: &str = "ssh.service e2scrub_reap.service getty-static.service systemd-binfmt.service \
-     proc-sys-fs-binfmt_misc.automount systemd-update-utmp.service kmod-static-nodes.service modprobe@.service \
-     modprobe@configfs.service modprobe@dm_mod.service modprobe@drm.service modprobe@efi_pstore.service \
-     modprobe@fuse.service modprobe@loop.service sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount";
 
 /// A running boot server with a pool.
 #[derive(Debug)]
@@ -68,23 +63,17 @@ impl Server {
     }
 
     /// Brings a real Debian in as the template `debian`, whose packages come from this server: so far the greeting, 1.0.
-    ///
-    /// What no story is about does not start in it: on an emulated processor that is a third of the time to a login.
     pub(crate) fn bring_in_debian(&self) {
         let system = systems::real(&[]);
         self.ok(&format!("netbe import debian {}", system.display()));
         self.offer_greeting("1.0");
-        // systemd gives up a unit after 90 s, and the login where its console has not come by then: too early on a busy
-        // machine.
         self.ok(&format!(
             "netbe run debian -- sh -ec '
                 echo deb [trusted=yes] http://{ADDRESS}/ ./ >/etc/apt/sources.list
                 rm -f /etc/apt/apt.conf.d/90outside
-                mkdir -p /etc/systemd/system.conf.d
-                printf \"[Manager]\\nDefaultDeviceTimeoutSec=900\\nDefaultTimeoutStartSec=900\\n\" \\
-                    >/etc/systemd/system.conf.d/slow.conf
-                for unit in {RESTING}; do ln -s /dev/null /etc/systemd/system/$unit; done
-                apt-get -q update && apt-get -qy install netbe-greeting'"
+                {}
+                apt-get -q update && apt-get -qy install netbe-greeting'",
+            systems::for_slow_machines()
         ));
         self.ok(&format!("netbe set 'cmdline={CMDLINE}'"));
     }

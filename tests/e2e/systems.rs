@@ -5,6 +5,25 @@ use std::process::{Command, Stdio};
 
 use crate::support::run;
 
+/// The units that no story is about.
+const RESTING: &str = "ssh.service e2scrub_reap.service getty-static.service systemd-binfmt.service \
+     proc-sys-fs-binfmt_misc.automount systemd-update-utmp.service kmod-static-nodes.service modprobe@.service \
+     modprobe@configfs.service modprobe@dm_mod.service modprobe@drm.service modprobe@efi_pstore.service \
+     modprobe@fuse.service modprobe@loop.service sys-kernel-debug.mount sys-kernel-tracing.mount dev-hugepages.mount";
+
+/// Returns a shell's commands, without a `'`, that fit the Debian whose root they run in for an emulated processor.
+///
+/// What no story is about does not start: that is a third of the time to a login. And systemd waits longer than 90 s for a
+/// unit or a device: where its console's device came later, on a busy machine, there was no login at all.
+pub(crate) fn for_slow_machines() -> String {
+    format!(
+        "mkdir -p /etc/systemd/system.conf.d
+         printf \"[Manager]\\nDefaultDeviceTimeoutSec=900\\nDefaultTimeoutStartSec=900\\n\" \
+             >/etc/systemd/system.conf.d/slow.conf
+         for unit in {RESTING}; do ln -s /dev/null /etc/systemd/system/$unit; done"
+    )
+}
+
 /// Returns a real system's file, making it where it is not there yet.
 pub(crate) fn real(arguments: &[&str]) -> PathBuf {
     file_of("scripts/make-system", arguments)
