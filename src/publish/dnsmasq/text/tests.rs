@@ -125,6 +125,55 @@ fn by_http_firmware_and_ipxe_are_told_urls() {
 }
 
 #[test]
+fn a_range_has_a_file_for_each_firmware_and_no_machine_two() {
+    let range = Dhcp::Range(Ipv4Addr::new(10, 0, 0, 100), Ipv4Addr::new(10, 0, 0, 200));
+    let text = config(&Config {
+        dhcp: range,
+        http: Some(8080),
+        ..base()
+    });
+    let url = "http://10.0.0.1:8080";
+    // What firmware says of itself, and the file it gets.
+    for (tags, file) in [
+        ("", "pxelinux.0".to_string()),
+        ("efi efi-x64", "shimx64.efi".to_string()),
+        ("efi efi-arm64", "shimaa64.efi".to_string()),
+        ("efi efi-x64 ipxe", format!("{url}/netbe.ipxe")),
+        ("efi efi-arm64 ipxe", format!("{url}/netbe.ipxe")),
+        ("efi http http-x64", format!("{url}/snponly.efi")),
+        ("efi http http-arm64", format!("{url}/snponlyaa64.efi")),
+        ("efi http http-x64 ipxe", format!("{url}/netbe.ipxe")),
+        // UEFI of other processors.
+        ("efi", String::new()),
+    ] {
+        let has = |tag: &str| {
+            let name = tag.trim_start_matches("netbe-");
+            name == "pxelinux" || tags.split(' ').any(|t| t == name)
+        };
+        let given = |line: &&str| {
+            let mut fields = line.split(',').map_while(|f| f.strip_prefix("tag:"));
+            fields.all(|tag| match tag.strip_prefix('!') {
+                Some(other) => !has(other),
+                None => has(tag),
+            })
+        };
+        let boots = active(&text);
+        let boots = boots.iter().filter_map(|l| l.strip_prefix("dhcp-boot="));
+        let files: Vec<&str> = boots
+            .filter(given)
+            .filter_map(|line| line.split(',').find(|f| !f.starts_with("tag:")))
+            .collect();
+        let wanted: Vec<&str> = Some(file.as_str())
+            .filter(|f| !f.is_empty())
+            .into_iter()
+            .collect();
+        assert_eq!(files, wanted, "{tags}: {text}");
+    }
+    let pi = "pxe-service=tag:netbe-rpi,0,\"Raspberry Pi Boot\"";
+    assert!(active(&text).contains(&pi), "{text}");
+}
+
+#[test]
 fn off_has_no_range_and_keeps_the_boot_part() {
     let text = config(&Config {
         dhcp: Dhcp::Off,
