@@ -130,6 +130,44 @@ fn one_of_bios_and_uefi_is_enough_where_neither_is_asked_for() {
 }
 
 #[test]
+fn what_pxelinux_adds_uefi_adds_too() {
+    let (made, mut root) = {
+        let (mut boot, root) = debian();
+        let wanted = wanting(Some(Loader::GrubEfi), programs(&SIGNED));
+        apply(&mut boot, &root, &wanted);
+        (boot, root)
+    };
+    mount_boot(&mut root, "/boot");
+    let menu = content(&made, "pxelinux.cfg/default").to_string();
+    for (adds, has_card) in [
+        ("", false),
+        ("  IPAPPEND 0\n", false),
+        // The address is in the line: GRUB and iPXE need not add what PXELINUX does.
+        ("  IPAPPEND 1\n", false),
+        ("  IPAPPEND 2\n", true),
+        ("  IPAPPEND 3\n", true),
+        ("  SYSAPPEND 0x2\n", true),
+        ("  SYSAPPEND 0x7\n", true),
+        ("  SYSAPPEND 4\n", false),
+    ] {
+        let mut boot = made.clone();
+        let theirs = menu.replace("  IPAPPEND 2\n", adds);
+        let theirs = theirs.replace("# made by netbe", "# ours,");
+        boot.insert("pxelinux.cfg/default".into(), theirs.into());
+        let wanted = wanting(Some(Loader::GrubEfi), programs(&SIGNED));
+        apply(&mut boot, &root, &wanted);
+        for file in ["grub/netbe.cfg", "netbe.ipxe"] {
+            let text = content(&boot, file);
+            assert_eq!(text.contains("BOOTIF=01-"), has_card, "{adds} {text}");
+            assert_eq!(text.matches(" ip=dhcp").count(), 1, "{adds} {text}");
+        }
+        // An initramfs of initramfs-tools reads an address, a card, or both.
+        let none: Vec<String> = Vec::new();
+        assert_eq!(reasons(&boot, &root, &wanted, "/boot"), none, "{adds}");
+    }
+}
+
+#[test]
 fn arguments_arrive_as_the_kernel_would_read_them() {
     for (append, in_grub) in [
         ("quiet", "quiet"),
