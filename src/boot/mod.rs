@@ -39,6 +39,8 @@ pub use ip::Ip;
 pub use model::Model;
 pub use plan::{nfs_version, plan, recognise};
 pub use remembered::Remembered;
+pub(crate) use rpi::card::ON_CARD;
+pub use rpi::card::{CardFiles, card_files, directory_of, is_firmware};
 pub use spec::{Loader, NfsVersion, Plan, Program, RootPlace, Want};
 pub use summary::{Summary, summary, summary_for};
 pub use tftp_files::{Fetched, fetched};

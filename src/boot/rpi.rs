@@ -4,6 +4,7 @@
 //! tree, initramfs, command line. The rules are those of its documentation. Only the command line is ever edited, and
 //! not here.
 
+pub(crate) mod card;
 pub(crate) mod config;
 mod device_tree;
 mod model;
