@@ -1,11 +1,12 @@
 //! netbe manages boot environments for network-booted machines on one btrfs filesystem.
 //!
 //! `main` parses, calls one command, prints one error. A module may use those after it in this list, never those
-//! before: [`commands`], [`output`], [`lifecycle`], [`staged`], [`serve`], [`publish`], [`evidence`], [`stream`], [`merge`],
+//! before: [`commands`], [`output`], [`lifecycle`], [`staged`], [`serve`], [`publish`], [`evidence`], [`card`], [`stream`], [`merge`],
 //! [`pool`], [`packages`], [`boot`], [`btrfs`], [`formats`], [`sandbox`], [`fs`]. All may use [`failure`], [`hex`] and [`terminal`].
 
 pub mod boot;
 pub mod btrfs;
+mod card;
 pub mod commands;
 pub mod evidence;
 pub mod failure;

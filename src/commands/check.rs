@@ -8,6 +8,7 @@ use super::args::Changing;
 use super::complete;
 use super::session::Session;
 use crate::lifecycle::check::{self, Finding, Repaired};
+use crate::lifecycle::on_card;
 use crate::output::{clean, json};
 use crate::pool::NodeName;
 
@@ -66,6 +67,8 @@ pub fn run(session: &Session, args: &Check) -> Result<u8> {
     } else {
         session.answer(&findings.iter().map(line).collect::<String>())?;
     }
+    // No damage, and not to be repaired from here.
+    session.notes(&on_card::warnings(&pool, node)?);
     if node.is_none()
         && let Some(note) = check::one_domain(&pool)?
     {

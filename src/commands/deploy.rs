@@ -1,16 +1,19 @@
 //! `netbe deploy`
 
+use std::path::PathBuf;
+
 use anyhow::Result;
-use clap::Args;
+use clap::{Args, ValueHint};
 use clap_complete::engine::ArgValueCompleter;
 
 use super::args::Changing;
 use super::complete;
 use super::session::Session;
-use crate::lifecycle::deploy::{self, Request, disk::Target};
+use crate::lifecycle::deploy::disk::Target;
+use crate::lifecycle::deploy::{self, CardRequest, Request};
 use crate::pool::Operand;
 
-/// Put an environment's root on its node's own disk
+/// Put an environment's root on its node's own disk, or its boot half on a card
 ///
 /// Kernel and initramfs still come from this server, and activate, rollback and upgrade work as before; the root is on the
 /// disk, in a subvolume for each environment that was deployed. TARGET is a disk or a partition of this server, a directory
@@ -24,18 +27,40 @@ use crate::pool::Operand;
 ///
 /// What the node has changed on its disk is told before another environment comes beside it. It stays there. What the node writes
 /// into its root on this server after deploy has begun is not on the disk.
+///
+/// With --boot, the boot half is written to a card or stick, and the root stays on this server: for a Raspberry Pi that cannot boot
+/// over the network. It boots from the card, and mounts its root over NFS as before. TARGET is the card's device, whole or
+/// its FAT partition, which must not be mounted, or the directory where it is mounted. An empty device is formatted with one
+/// FAT partition; one without FAT that holds anything else, with --yes.
+///
+/// The environment is verified as by activate. Its boot files go into a new directory of the card, netbe/ENV-ID; then config.txt at
+/// the top is replaced by one rename, which is what switches: a deploy that is cut short leaves the card with the old environment
+/// or the new one. Before that the firmware (start*.elf, fixup*.dat, bootcode.bin) is replaced, file by file, where it differs: cut short
+/// just there, the card can have firmware of both. The directory of the environment before stays until the next deploy. Other files
+/// of the card are not touched, and a config.txt that was there first is kept as config.txt.before-netbe.
+///
+/// From then on the node boots from the card, whatever is active: activate, rollback and set --existing warn when the card is
+/// behind, status and check tell it, and --once and --try are refused. The environment on the card is not destroyed, pruned
+/// or renamed. TARGET none says that the node has no card any more.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe deploy nog /dev/sdb
   netbe deploy nog/second ssh://root@nog
-  netbe deploy nog ssh://root@nog/dev/nvme0n1 --yes")]
+  netbe deploy nog ssh://root@nog/dev/nvme0n1 --yes
+  netbe deploy nog --boot /dev/sdb -n
+  netbe deploy nog --boot /dev/sdb
+  netbe deploy nog --boot /mnt
+  netbe deploy nog --boot none")]
 pub struct Deploy {
     /// The environment; of a node alone, the active one
-    #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::sources))]
+    #[arg(value_name = "NODE[/ENV]", add = ArgValueCompleter::new(complete::environments))]
     pub operand: Operand,
-    /// A disk, a partition, a directory on it, or ssh://HOST[/PATH]
-    #[arg(value_name = "TARGET")]
-    pub target: Target,
+    /// A disk, a partition, a directory on it, or ssh://HOST[/PATH]; with --boot, a card, or none
+    #[arg(value_name = "TARGET", value_hint = ValueHint::AnyPath)]
+    pub target: String,
+    /// Write the boot half to a card; the root stays on the server
+    #[arg(long)]
+    pub boot: bool,
     /// Format a disk that is not empty
     #[arg(short, long)]
     pub yes: bool,
@@ -44,12 +69,43 @@ pub struct Deploy {
     pub changing: Changing,
 }
 
-/// Puts an environment's root on its node's own disk.
+/// Deploys an environment.
 pub fn run(session: &Session, args: Deploy) -> Result<u8> {
+    match args.boot {
+        true => boot(session, &args),
+        false => root(session, args),
+    }
+}
+
+fn boot(session: &Session, args: &Deploy) -> Result<u8> {
+    let pool = session.pool()?;
+    let mode = args.changing.into();
+    if args.target == "none" {
+        let forgotten = deploy::forget(&pool, &args.operand.node, mode)?;
+        if let Some(env) = session.done(forgotten)? {
+            let node = &args.operand.node;
+            session.sentence(&format!("Forgot the card of {node}, which booted {env}."))?;
+        }
+        return Ok(0);
+    }
+    let request = CardRequest {
+        operand: args.operand.clone(),
+        target: PathBuf::from(&args.target),
+        format: args.yes,
+    };
+    let outcome = deploy::boot_half(&pool, &request, mode)?;
+    if let Some(done) = session.done(outcome)? {
+        session.sentence(&format!("The card at {} boots {}.", args.target, done.id))?;
+        session.warnings(&done.warnings);
+    }
+    Ok(0)
+}
+
+fn root(session: &Session, args: Deploy) -> Result<u8> {
     let pool = session.pool()?;
     let request = Request {
         operand: args.operand,
-        target: args.target,
+        target: args.target.parse::<Target>()?,
         format: args.yes,
     };
     let outcome = deploy::deploy(&pool, &request, args.changing.into())?;

@@ -78,6 +78,32 @@ impl Detached {
         mount_of(&context, forbids).map(Self)
     }
 
+    /// Mounts the filesystem of a block device.
+    ///
+    /// Where it is read-only, the device is not written: a mount that forbids writing alone would mark it as in use.
+    pub(crate) fn of_device(
+        kind: &str,
+        device: &Path,
+        access: Access,
+        forbids: Forbids,
+    ) -> io::Result<Self> {
+        let device = device.to_str().ok_or(io::ErrorKind::InvalidInput)?;
+        let context = open_file_system(kind)?;
+        configure(&context, SET_STRING, Some(("source", device)))?;
+        let flag = match access {
+            Access::ReadOnly => "ro",
+            Access::ReadWrite => "rw",
+        };
+        set_flag(&context, flag)?;
+        configure(&context, CREATE, None)?;
+        mount_of(&context, forbids).map(Self)
+    }
+
+    /// Fails with `ENODEV` where the kernel has no such filesystem, nor a module with it.
+    pub(crate) fn knows(kind: &str) -> io::Result<()> {
+        open_file_system(kind).map(drop)
+    }
+
     /// Makes a second mount of what a descriptor is open on, without the mounts below it.
     pub(crate) fn copy_of(place: &impl AsFd, forbids: Forbids) -> io::Result<Self> {
         let copy = Self(open_tree(place.as_fd().as_raw_fd(), c"")?);
@@ -101,7 +127,8 @@ impl Detached {
     }
 }
 
-/// `FSCONFIG_SET_STRING` and `FSCONFIG_CMD_CREATE` of linux/mount.h, which the libc crate does not name.
+/// `FSCONFIG_SET_FLAG`, `FSCONFIG_SET_STRING` and `FSCONFIG_CMD_CREATE` of linux/mount.h, which the libc crate does not name.
+const SET_FLAG: libc::c_uint = 0;
 const SET_STRING: libc::c_uint = 1;
 const CREATE: libc::c_uint = 6;
 
@@ -132,6 +159,23 @@ fn configure(
             command,
             pointer(&key),
             pointer(&value),
+            0,
+        )
+    })
+}
+
+#[allow(unsafe_code)]
+fn set_flag(context: &OwnedFd, flag: &str) -> io::Result<()> {
+    let flag = CString::new(flag)?;
+    let none = std::ptr::null::<libc::c_char>();
+    // SAFETY: fsconfig(2) reads a NUL-terminated string that this frame owns; a flag has no value.
+    check(unsafe {
+        libc::syscall(
+            libc::SYS_fsconfig,
+            context.as_raw_fd(),
+            SET_FLAG,
+            flag.as_ptr(),
+            none,
             0,
         )
     })

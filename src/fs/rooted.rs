@@ -81,6 +81,13 @@ impl Tree {
         self
     }
 
+    /// Has messages name the tree by another path.
+    #[must_use]
+    pub fn shown_as(mut self, path: &Path) -> Self {
+        self.path = path.to_path_buf();
+        self
+    }
+
     /// Returns the tree's path on this machine, for messages.
     pub fn path(&self) -> &Path {
         &self.path

@@ -19,7 +19,7 @@ const MANAGERS: [(&[&str], &str); 5] = [
 ];
 
 /// Programs with their packages.
-const PACKAGES: [(&str, [&str; 5]); 11] = [
+const PACKAGES: [(&str, [&str; 5]); 12] = [
     (
         "mkfs.btrfs",
         [
@@ -97,6 +97,7 @@ const PACKAGES: [(&str, [&str; 5]); 11] = [
         ],
     ),
     ("slirp4netns", ["slirp4netns"; 5]),
+    ("mkfs.vfat", ["dosfstools"; 5]),
 ];
 
 /// Emulators of other processors' programs: for Debian up to 12 and Ubuntu up to 24, and after.

@@ -16,7 +16,7 @@ pub use choice::{Choice, can_roll_back, choose, previous_of, proposed, proposed_
 
 use super::data::snapshots;
 use super::plan::Plan;
-use super::{Held, Mode, Outcome, left_behind, pending};
+use super::{Held, Mode, Outcome, left_behind, on_card, pending};
 use crate::btrfs::subvolume;
 use crate::evidence::reports;
 use crate::fs::atomic::{self, Durable};
@@ -208,6 +208,7 @@ fn lead(held: &mut Held, node: &Node, verified: &Verified<'_>) -> Result<()> {
         atomic::directory(&node.dir).context("making the activation durable")?;
     }
     let now = pool.node(&node.name)?;
+    held.warnings.extend(on_card::warning(&now));
     let mut done = Published::default();
     tftp::bring_node_up_to_date(pool, Some(shared), &now, &mut done)?;
     if let Err(e) = dnsmasq::bring_node_up_to_date(pool, Some(shared), &now, &mut done) {

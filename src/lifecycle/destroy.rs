@@ -11,7 +11,7 @@ use anyhow::{Context, Result};
 use super::data::destroy::refuse_left;
 use super::kept_bases::{self, Needed};
 use super::plan::Plan;
-use super::{Mode, Outcome, in_use};
+use super::{Mode, Outcome, in_use, on_card};
 use crate::evidence::{self, Evidence};
 use crate::failure::Failure;
 use crate::fs::interrupt;
@@ -143,6 +143,7 @@ impl<'a> Known<'a> {
         self.pool
             .refuse_work(&env.node, &env.name, Duration::ZERO)?;
         refuse_what_is(&self.pending, node, env)?;
+        on_card::refuse(node, env)?;
         refuse_by(&self.evidence, node, env)?;
         if scope == Scope::Environment && env.active {
             return Err(Failure::refused(format!(

@@ -28,6 +28,7 @@ pub mod list;
 pub mod merge;
 pub mod mount;
 mod network_names;
+pub mod on_card;
 pub mod origin_tree;
 mod parting;
 mod pending;

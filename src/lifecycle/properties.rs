@@ -17,6 +17,7 @@ use anyhow::{Context, Result};
 
 use super::addresses::{self, Misfit};
 use super::network_names::refuse_shared_names;
+use super::on_card;
 use super::{Mode, Outcome};
 use crate::boot::Ip;
 use crate::failure::Failure;
@@ -117,6 +118,9 @@ pub fn set(
                 set.fstabs = brought.fstabs;
                 set.notes.extend(brought.notes);
                 set.warnings.extend(brought.warnings);
+                if request.existing {
+                    set.warnings.extend(on_card::warnings(&now, node)?);
+                }
                 set.failures = brought.failures;
                 Outcome::Done(set)
             }

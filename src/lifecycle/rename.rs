@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::plan::Plan;
-use super::{Held, Mode, Outcome, activate, deploy, destroy, in_use};
+use super::{Held, Mode, Outcome, activate, deploy, destroy, in_use, on_card};
 use crate::btrfs::subvolume;
 use crate::failure::Failure;
 use crate::fs::atomic::Durable;
@@ -271,6 +271,7 @@ fn refuse_taken(pool: &Pool, old: &NodeName, new: &NodeName) -> Result<()> {
 
 fn refuse(node: &Node, env: &Environment) -> Result<()> {
     node.refuse_lost()?;
+    on_card::refuse(node, env)?;
     destroy::refuse_booted(node, env)?;
     env.require_sound()?;
     deploy::refuse_on_disk(env, "which reports by this name")?;

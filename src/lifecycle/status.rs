@@ -12,6 +12,7 @@ use super::activate;
 use super::behind_template::{Behind, Line, Templates};
 use super::data::old_place::{self, OldPlace};
 use super::left_behind::{self, AsOf, LeftBehind};
+use super::on_card::{self, CardState};
 use crate::evidence::Evidence;
 use crate::evidence::boots::How;
 use crate::fs::interrupt;
@@ -52,6 +53,8 @@ pub struct State {
     pub old_places: Vec<OldPlace>,
     /// The environments whose roots are on its own disk, each with the disk: `first on PARTUUID=…`.
     pub on_disk: Vec<String>,
+    /// What its own card boots.
+    pub card: Option<CardState>,
     /// Its TFTP names.
     pub names: Vec<String>,
     /// Its address: `dhcp` or a static one.
@@ -151,6 +154,7 @@ fn of_stranger(name: &NodeName, why: String) -> State {
         data: Vec::new(),
         old_places: Vec::new(),
         on_disk: Vec::new(),
+        card: None,
         names: Vec::new(),
         ip: "-".to_string(),
         problems: vec![why],
@@ -227,6 +231,7 @@ fn state(pool: &Pool, templates: &Templates, node: Node) -> Option<(Node, State)
             .collect(),
         old_places,
         on_disk: envs.iter().filter_map(on_disk).collect(),
+        card: on_card::state(&node, &envs),
         booted,
         pending: boot.map(|b| b.kind),
         pending_boot: boot.map(PendingState::new),

@@ -15,7 +15,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::activate::Choice;
 use super::data::snapshots;
 use super::plan::Plan;
-use super::{Held, Mode, Outcome, activate, left_behind, pending};
+use super::{Held, Mode, Outcome, activate, left_behind, on_card, pending};
 use crate::btrfs::subvolume;
 use crate::evidence::{self, Evidence, first_fetches, reports};
 use crate::failure::Failure;
@@ -84,6 +84,7 @@ pub fn begin(
     let lock = mode.lock_idle(pool, &chosen.node, &chosen.name)?;
     let node = pool.node(&chosen.node)?;
     node.refuse_lost()?;
+    on_card::refuse_pending_boot(&node)?;
     let mut env = node.environment(&chosen.name)?;
     let back_to = refuse_pointless(pool, &node, &env)?;
     forgive(&mut env);

@@ -5,6 +5,7 @@ mod machines;
 use super::{local, table};
 use crate::evidence::boots::How;
 use crate::lifecycle::behind_template::Behind;
+use crate::lifecycle::on_card::CardState;
 use crate::lifecycle::status::State;
 use crate::pool::pending::Kind;
 
@@ -130,6 +131,9 @@ fn block(state: &State) -> String {
             &format!("{amount} in {env}, under its data, that the data does not have: {named}"),
         );
     }
+    if let Some(card) = &state.card {
+        line("card", &on_card(card));
+    }
     line("address", &state.ip);
     line(
         "asks as",
@@ -142,6 +146,20 @@ fn block(state: &State) -> String {
         line("machine", machine);
     }
     text
+}
+
+fn on_card(card: &CardState) -> String {
+    let kernel = card.kernel.as_ref();
+    let kernel = kernel.map_or(String::new(), |kernel| format!(", kernel {kernel}"));
+    let behind = match (&card.behind, &card.remedy) {
+        (Some(behind), Some(remedy)) => format!("; behind: {behind}; {remedy}"),
+        _ => String::new(),
+    };
+    format!(
+        "{}, written {}{kernel}{behind}",
+        card.environment,
+        local(card.since)
+    )
 }
 
 fn known(state: &State) -> String {

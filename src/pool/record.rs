@@ -4,6 +4,7 @@
 //! Unknown fields are kept and written back, so that an older netbe does not lose what a newer one wrote within one
 //! format version; a newer version is refused. No boot depends on `env.json`.
 
+mod card;
 mod env;
 
 use std::collections::BTreeMap;
@@ -14,6 +15,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+pub use card::Card;
 pub use env::{EnvRecord, KernelSeen, Led, Merged, Shared, Snapshots};
 
 use super::data::DataRecord;
@@ -66,6 +68,9 @@ pub struct NodeRecord {
     /// The data that belongs to the node, and not to its environments.
     #[serde(default, skip_serializing_if = "DataRecord::is_empty")]
     pub data: DataRecord,
+    /// What its own card boots, where it does not boot over the network.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub card: Option<Card>,
     /// Fields of a newer netbe.
     #[serde(flatten)]
     pub other: Map<String, Value>,

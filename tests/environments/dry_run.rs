@@ -187,6 +187,23 @@ fn with_data(pool: &Pool) {
     pool.netbe().ok("set data=/srv ordo");
 }
 
+/// Makes a Raspberry Pi `pi` with `a` active and `b`, which boots from a card in the directory `card`.
+fn with_card(pool: &Pool) {
+    let at = pool.beside().join("card");
+    fs::create_dir(&at).unwrap();
+    let mut mount = Command::new("mount");
+    support::run(mount.args(["-t", "tmpfs", "card"]).arg(&at));
+    let system = pool.beside().join("raspi");
+    System::raspberry_pi().build(&system);
+    pool.netbe()
+        .ok(&format!("import raspi/base {}", system.display()));
+    pool.netbe()
+        .ok("create pi/a --from raspi --mac 02:00:00:00:00:11");
+    pool.netbe().ok("create pi/b");
+    pool.netbe()
+        .ok(&format!("deploy pi --boot {}", at.display()));
+}
+
 /// Mounts the disk of a node in the directory `node`.
 fn with_disk(pool: &Pool) {
     let (file, at) = (pool.beside().join("disk"), pool.beside().join("node"));

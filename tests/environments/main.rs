@@ -20,6 +20,7 @@ mod create_many;
 mod create_merged;
 mod data;
 mod deploy;
+mod deploy_boot;
 mod describe;
 mod destroy;
 mod dry_run;

@@ -37,7 +37,7 @@ impl From<Output> for Outcome {
 }
 
 /// What the command of a hint begins with; `{` is that of one put together elsewhere in the source.
-pub const PROGRAMS: [&str; 33] = [
+pub const PROGRAMS: [&str; 34] = [
     "netbe ",
     "btrfs property ",
     "sudo ",
@@ -47,6 +47,7 @@ pub const PROGRAMS: [&str; 33] = [
     "lsblk ",
     "rm ",
     "mount ",
+    "umount ",
     "findmnt ",
     "modprobe ",
     "dmesg",

@@ -2,8 +2,8 @@
 
 use super::{
     Prepare, astray, exported, exported_with_data, mounted, nothing, read_only, stale,
-    with_b_active, with_data, with_disk, with_helper, with_leftovers, with_trial, without_active,
-    without_record, written,
+    with_b_active, with_card, with_data, with_disk, with_helper, with_leftovers, with_trial,
+    without_active, without_record, written,
 };
 
 /// What is done.
@@ -40,6 +40,8 @@ pub(super) const DONE: &[(&str, Prepare)] = &[
     ("destroy -y nog/b nog/bare", nothing),
     ("destroy -y -r ordo", nothing),
     ("deploy nog/b BESIDE/node", with_disk),
+    ("deploy pi/b --boot BESIDE/card", with_card),
+    ("deploy pi --boot none", with_card),
     ("rename nog/b c", nothing),
     ("rename nog/bare c", nothing),
     ("rename ordo/x z", nothing),
@@ -117,6 +119,9 @@ pub(super) const REFUSED: &[(&str, i32, Prepare)] = &[
     ("destroy -y nog/b", 3, mounted),
     ("destroy -y -r nog", 3, nothing),
     ("destroy -y nog/none", 4, nothing),
+    ("destroy -y pi/a", 3, with_card),
+    ("activate --once pi/b", 3, with_card),
+    ("deploy ordo --boot BESIDE/mnt", 3, nothing),
     ("rename nog/a c", 3, nothing),
     ("rename nog/b kept", 3, nothing),
     ("rename nog/b c", 3, mounted),

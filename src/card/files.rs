@@ -1,0 +1,303 @@
+//! The files of a card, in the order in which they are written.
+//!
+//! Promises that `config.txt` names a directory with all its files at every instant, also after a power cut: it is replaced by
+//! one rename, after all it leads to is durable, and what it led to before is removed after that is durable. Files of others
+//! stay. Not for what the files say.
+
+use std::fs::File;
+use std::io::Write;
+
+use anyhow::{Context, Result};
+use nix::fcntl::OFlag;
+use nix::sys::stat::Mode;
+use nix::unistd::syncfs;
+
+use crate::boot::{ON_CARD, directory_of, is_firmware};
+use crate::failure::Failure;
+use crate::fs::interrupt;
+use crate::fs::rooted::Tree;
+use crate::fs::same_content;
+
+/// What the firmware reads first.
+const CONFIG: &str = "config.txt";
+/// Its text before the first deploy.
+const FOREIGN_CONFIG: &str = "config.txt.before-netbe";
+/// What says that a directory is netbe's, and of which environment.
+pub(crate) const MANIFEST: &str = "card.json";
+/// What the name of a file that replaces another ends with, until it does.
+const NEW: &str = ".netbe-new";
+/// How deep directories are copied: links inside a boot half can lead round in circles.
+const DEPTH: usize = 16;
+
+/// A file of a boot half.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct BootFile {
+    pub(crate) path: String,
+    pub(crate) length: u64,
+}
+
+/// What stands on a card.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// The directory that it boots from.
+    current: Option<String>,
+    /// The text of a `config.txt` that is not netbe's.
+    foreign: Option<String>,
+    /// netbe's directories.
+    directories: Vec<String>,
+    /// Files that a deploy which was cut has not put in their place.
+    leftovers: Vec<String>,
+    /// Firmware that is that of the boot half already: a file that is not replaced cannot be half replaced.
+    same_firmware: Vec<String>,
+    /// The node of the environment that it boots, and that environment's identity.
+    pub(crate) owner: Option<(String, String)>,
+}
+
+/// One change of a card.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Copies a file of the boot half.
+    Copy { from: String, to: String },
+    /// Writes a file.
+    Write { to: String, content: String },
+    /// Makes everything so far durable.
+    Sync,
+    /// Replaces a file by the one beside it.
+    Replace(String),
+    /// Removes one of netbe's directories.
+    Remove(String),
+    /// Removes a file that replaces another, and did not.
+    RemoveFile(String),
+}
+
+/// What is to be written.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) directory: String,
+    pub(crate) manifest: String,
+    pub(crate) config: String,
+    pub(crate) readmes: Vec<String>,
+    pub(crate) files: Vec<BootFile>,
+}
+
+/// Returns the files of a boot half, or of a directory that ends with a slash, links followed inside it.
+///
+/// # Errors
+/// A refusal for names that a FAT filesystem does not hold.
+pub(crate) fn boot_files(boot: &Tree, dir: &str) -> Result<Vec<BootFile>> {
+    let mut files = Vec::new();
+    collect(boot, dir, DEPTH, &mut files)?;
+    Ok(files)
+}
+
+fn collect(boot: &Tree, dir: &str, depth: usize, files: &mut Vec<BootFile>) -> Result<()> {
+    let mut seen: Vec<String> = Vec::new();
+    for name in boot.names(dir)? {
+        interrupt::check()?;
+        let path = format!("{dir}{name}");
+        let Some(status) = boot.metadata(&path)? else {
+            continue;
+        };
+        if !status.is_dir() && !status.is_file() {
+            continue;
+        }
+        let folded = name.to_lowercase();
+        let bad = |c: char| c.is_control() || "\"*/:<>?\\|".contains(c);
+        if name.contains(bad) || name.ends_with(['.', ' ']) || seen.contains(&folded) {
+            return Err(Failure::refused(format!(
+                "{} cannot stand on a card: FAT has no such name, or takes it for that of another file",
+                boot.path().join(&path).display()
+            ))
+            .hint(format!("ls {}", boot.path().join(dir).display()))
+            .into());
+        }
+        seen.push(folded);
+        if status.is_file() {
+            let length = status.len();
+            files.push(BootFile { path, length });
+        } else if depth == 0 {
+            return Err(Failure::refused(format!(
+                "{} is more than {DEPTH} directories deep",
+                boot.path().join(&path).display()
+            ))
+            .into());
+        } else {
+            collect(boot, &format!("{path}/"), depth - 1, files)?;
+        }
+    }
+    Ok(())
+}
+
+/// Looks at a card, and compares its firmware with that of a boot half.
+pub(crate) fn look(card: &Tree, boot: &Tree) -> Result<Found> {
+    let mut same_firmware = Vec::new();
+    for name in boot.names("")?.into_iter().filter(|name| is_firmware(name)) {
+        if is_same(card, boot, &name)? {
+            same_firmware.push(name);
+        }
+    }
+    let config = card.read_text(CONFIG)?;
+    let current = config.as_deref().and_then(directory_of).map(str::to_string);
+    let mut directories = Vec::new();
+    for name in card.names(ON_CARD)? {
+        let dir = format!("{ON_CARD}{name}");
+        if card.metadata(&format!("{dir}/{MANIFEST}"))?.is_some() {
+            directories.push(dir);
+        }
+    }
+    let is_leftover = |name: &String| {
+        let replaced = name.strip_suffix(NEW);
+        replaced.is_some_and(|file| file == CONFIG || is_firmware(file))
+    };
+    let owner = match &current {
+        Some(dir) => card
+            .read_text(&format!("{dir}/{MANIFEST}"))?
+            .and_then(|text| owner(&text)),
+        None => None,
+    };
+    Ok(Found {
+        foreign: config.filter(|_| current.is_none()),
+        current,
+        directories,
+        leftovers: card.names("")?.into_iter().filter(is_leftover).collect(),
+        same_firmware,
+        owner,
+    })
+}
+
+fn is_same(card: &Tree, boot: &Tree, name: &str) -> Result<bool> {
+    let (Some(there), Some(its)) = (card.open_file(name)?, boot.open_file(name)?) else {
+        return Ok(false);
+    };
+    let size = its.metadata()?.len();
+    Ok(there.metadata()?.len() == size && same_content::same(&there, &its, size)?)
+}
+
+/// Returns the node and the environment's identity that a manifest names.
+fn owner(manifest: &str) -> Option<(String, String)> {
+    let manifest: serde_json::Value = serde_json::from_str(manifest).ok()?;
+    let text = |key: &str| manifest[key].as_str().map(str::to_string);
+    Some((text("node")?, text("uuid")?))
+}
+
+impl Found {
+    /// Returns the directories that no earlier deploy needs any more: of one that was cut, or before the last one.
+    pub(crate) fn unneeded(&self) -> Vec<&String> {
+        let unneeded = |dir: &&String| Some(*dir) != self.current.as_ref();
+        self.directories.iter().filter(unneeded).collect()
+    }
+
+    /// Returns the changes that have the card boot from the new directory, in their order.
+    pub(crate) fn steps(&self, wanted: &Wanted) -> Vec<Step> {
+        let dir = &wanted.directory;
+        let write = |to: String, content: &str| Step::Write {
+            to,
+            content: content.to_string(),
+        };
+        // The directory before the last one: it makes room, and nothing leads to it.
+        let mut steps: Vec<Step> = self
+            .unneeded()
+            .into_iter()
+            .cloned()
+            .map(Step::Remove)
+            .collect();
+        steps.extend(self.leftovers.iter().cloned().map(Step::RemoveFile));
+        // First, so that a directory that was not finished is known as netbe's.
+        steps.push(write(format!("{dir}/{MANIFEST}"), &wanted.manifest));
+        for BootFile { path, .. } in &wanted.files {
+            if !is_firmware(path) {
+                let to = format!("{dir}/{path}");
+                steps.push(Step::Copy {
+                    from: path.clone(),
+                    to,
+                });
+            }
+        }
+        for path in &wanted.readmes {
+            let text = "The firmware takes overlays from here because this file is here.\n";
+            steps.push(write(format!("{dir}/{path}"), text));
+        }
+        if let Some(foreign) = &self.foreign {
+            steps.push(write(FOREIGN_CONFIG.to_string(), foreign));
+        }
+        let firmware = wanted.files.iter().map(|file| &file.path);
+        let firmware: Vec<&String> = firmware
+            .filter(|path| is_firmware(path) && !self.same_firmware.contains(path))
+            .collect();
+        for path in &firmware {
+            let to = format!("{path}{NEW}");
+            steps.push(Step::Copy {
+                from: (*path).clone(),
+                to,
+            });
+        }
+        steps.push(Step::Sync);
+        for path in firmware {
+            steps.push(Step::Replace(path.clone()));
+        }
+        steps.push(write(format!("{CONFIG}{NEW}"), &wanted.config));
+        steps.push(Step::Sync);
+        steps.push(Step::Replace(CONFIG.to_string()));
+        steps.push(Step::Sync);
+        steps
+    }
+}
+
+/// Makes one change of a card.
+pub(crate) fn take(card: &Tree, boot: &Tree, step: &Step) -> Result<()> {
+    interrupt::check()?;
+    match step {
+        Step::Copy { from, to } => {
+            let Some(source) = boot.open_file(from)? else {
+                return Ok(());
+            };
+            let mut source = interrupt::Reader::new(source);
+            let mut file = new_file(card, to)?;
+            std::io::copy(&mut source, &mut file).with_context(|| format!("writing {to}"))?;
+            file.sync_all().with_context(|| format!("writing {to}"))
+        }
+        Step::Write { to, content } => {
+            let mut file = new_file(card, to)?;
+            file.write_all(content.as_bytes())
+                .and_then(|()| file.sync_all())
+                .with_context(|| format!("writing {to}"))
+        }
+        Step::Sync => syncfs(top(card)?).context("making what was written durable"),
+        Step::Replace(path) => Ok(card.rename(&format!("{path}{NEW}"), path)?),
+        Step::Remove(dir) => remove(card, dir, DEPTH),
+        Step::RemoveFile(path) => Ok(card.remove_file(path)?),
+    }
+}
+
+fn top(card: &Tree) -> Result<File> {
+    let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY;
+    Ok(File::from(card.open_at("", flags, Mode::empty())?))
+}
+
+fn new_file(card: &Tree, path: &str) -> Result<File> {
+    if let Some((dir, _)) = path.rsplit_once('/') {
+        card.make_dirs(dir)?;
+    }
+    card.remove_file(path)?;
+    let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL;
+    let mode = Mode::from_bits_truncate(0o644);
+    Ok(File::from(card.open_at(path, flags, mode)?))
+}
+
+/// Removes a directory, its manifest last.
+fn remove(card: &Tree, dir: &str, depth: usize) -> Result<()> {
+    let mut names = card.names(dir)?;
+    names.sort_by_key(|name| name == MANIFEST);
+    for name in names {
+        interrupt::check()?;
+        let path = format!("{dir}/{name}");
+        match card.symlink_metadata(&path)? {
+            Some(status) if status.is_dir() && depth > 0 => remove(card, &path, depth - 1)?,
+            _ => card.remove_file(&path)?,
+        }
+    }
+    Ok(card.remove_dir(dir)?)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,282 @@
+//! `deploy`: an environment's root on its node's own disk, while kernel and initramfs still come from this server.
+//!
+//! The root goes to the disk whole before the boot files name it, in a subvolume of its own: what the node boots until then stays as
+//! it is, there and here. An environment made from one on the disk has its root on the server again, until it is deployed itself.
+//! Not for the tools that write a disk: [`disk`].
+
+use anyhow::{Context, Result};
+
+use super::disk::{self, Target};
+use super::refusals;
+use crate::boot::DiskRoot;
+use crate::btrfs::send::Sending;
+use crate::btrfs::subvolume;
+use crate::fs::atomic::Durable;
+use crate::fs::rooted::Tree;
+use crate::lifecycle::plan::Plan;
+use crate::lifecycle::{Mode, Outcome};
+use crate::pool::record::EnvRecord;
+use crate::pool::stage::Staged;
+use crate::pool::{EnvId, Environment, Node, Operand, Pool, deployed, layout};
+use crate::publish;
+use crate::staged::boot_config::{self, Wanted};
+use crate::staged::{self, own_disk};
+
+/// How many changed paths are named.
+const NAMED: usize = 8;
+
+/// What is deployed, and where.
+#[derive(Debug, Clone)]
+pub struct Request {
+    /// The environment; of a node alone, the active one.
+    pub operand: Operand,
+    /// The disk.
+    pub target: Target,
+    /// Whether a disk that holds something else is formatted.
+    pub format: bool,
+}
+
+/// What was deployed.
+#[derive(Debug)]
+pub struct Deployed {
+    /// The environment.
+    pub id: EnvId,
+    /// Where its root is now.
+    pub root: DiskRoot,
+    /// Notes, a sentence each.
+    pub notes: Vec<String>,
+    /// Warnings, a sentence each.
+    pub warnings: Vec<String>,
+}
+
+/// Puts the root of an environment on the disk of its node, and has it boot from there.
+pub fn deploy(pool: &Pool, request: &Request, mode: Mode) -> Result<Outcome<Deployed>> {
+    let env = pool.resolve(&request.operand)?;
+    let node = pool.node(&env.node)?;
+    refusals::of_environment(pool, &node, &env)?;
+    let record = env.record_for_change()?;
+    let name = name_on_disk(&env, &record);
+    let found = request.target.look()?;
+    let formats = refusals::of_disk(pool, request, &found)?;
+    refusals::of_place(&env, &record, &found)?;
+    let mut work = Work {
+        pool,
+        request,
+        mode,
+        env: &env,
+        name,
+        parent: None,
+        free: found.free,
+        has: found.has,
+        ids: ids(&node)?,
+        root: DiskRoot {
+            device: found.root,
+            filesystem: "btrfs".to_string(),
+            subvolume: None,
+        },
+        notes: Vec::new(),
+        warnings: Vec::new(),
+    };
+    work.root.subvolume = Some(format!("{}/{}", crate::boot::DISK_DIRECTORY, work.name));
+    work.verify()?;
+    if !formats {
+        work.parent = deployed::parent(&node, &record, &found.sent);
+    }
+    let (id, target) = (env.id(), &request.target);
+    let mut plan = Plan::new();
+    if formats {
+        plan.step(format!("format {target}"), Work::format);
+    }
+    let since = work.parent.as_deref().map_or(String::new(), |parent| {
+        format!(", what changed since {parent}")
+    });
+    let sentence = format!("send the root of {id} to {target}{since}");
+    plan.step(sentence, Work::send);
+    plan.step(
+        format!("have {id} boot with its root on that disk"),
+        Work::lead,
+    );
+    let done = plan.carry_out(mode.unless_dry(|| Ok(work))?)?;
+    Ok(done.map(|work| Deployed {
+        id,
+        root: work.root,
+        notes: work.notes,
+        warnings: work.warnings,
+    }))
+}
+
+/// Returns the name of an environment on a disk: another one that gets its name later is not taken for it.
+fn name_on_disk(env: &Environment, record: &EnvRecord) -> String {
+    if let Some(name) = record.disk.as_ref().and_then(DiskRoot::name) {
+        return name.to_string();
+    }
+    format!("{}-{}", env.name, deployed::id(&record.uuid))
+}
+
+/// Returns the IDs of a node's environments.
+fn ids(node: &Node) -> Result<Vec<String>> {
+    let envs = node.environments()?;
+    Ok(envs
+        .iter()
+        .filter_map(Environment::uuid)
+        .map(deployed::id)
+        .collect())
+}
+
+/// What the steps work with.
+struct Work<'a> {
+    pool: &'a Pool,
+    request: &'a Request,
+    mode: Mode,
+    env: &'a Environment,
+    /// Its name on the disk.
+    name: String,
+    /// The name of the one that it is sent as a difference to.
+    parent: Option<String>,
+    /// The free space of the disk, in bytes.
+    free: u64,
+    /// What is on the disk.
+    has: Vec<String>,
+    /// The IDs by which the node's environments are named on it.
+    ids: Vec<String>,
+    root: DiskRoot,
+    notes: Vec<String>,
+    warnings: Vec<String>,
+}
+
+impl Work<'_> {
+    /// Refuses what would not boot with its root there.
+    fn verify(&self) -> Result<()> {
+        let node = self.pool.node(&self.env.node)?;
+        let mut record = self.env.record_for_change()?;
+        record.disk = Some(self.root.clone());
+        let wanted = Wanted::new(self.pool, &node.name, &node.record, &self.env.name, &record)?;
+        let reasons = wanted.reasons_once_written(&self.env.root(), &self.env.boot())?;
+        staged::refuse_unbootable(&self.env.id(), &reasons)
+    }
+
+    fn format(&mut self) -> Result<()> {
+        let label = format!("netbe-{}", self.env.node);
+        let target = &self.request.target;
+        target.format(&label.chars().take(36).collect::<String>())?;
+        let found = target.look()?;
+        anyhow::ensure!(
+            !found.root.is_empty(),
+            "{target} is formatted, and has no UUID"
+        );
+        self.root.device = found.root;
+        self.free = found.free;
+        Ok(())
+    }
+
+    /// Sends the root, as it is now, with what differs on a disk.
+    fn send(&mut self) -> Result<()> {
+        let (pool, env) = (self.pool, self.env);
+        if self.has.contains(&self.name) {
+            // Its boot files never named it: an earlier deploy was cut short.
+            self.request.target.remove(&self.name)?;
+            self.has.retain(|name| *name != self.name);
+        }
+        self.tell_changes()?;
+        let lock = self.mode.lock_idle(pool, &env.node, &env.name)?;
+        let node = pool.node(&env.node)?;
+        let stage = Staged::new(&node.dir, env.name.as_str())?;
+        let (root, boot) = (
+            stage.path().join(&self.name),
+            stage.path().join(layout::BOOT),
+        );
+        subvolume::snapshot(&env.root(), &root)?;
+        subvolume::snapshot(&env.boot(), &boot)?;
+        drop(lock);
+        let mut record = env.record_for_change()?;
+        record.disk = Some(self.root.clone());
+        let wanted = Wanted::new(pool, &node.name, &node.record, &env.name, &record)?;
+        boot_config::write(&wanted, &root, &boot, &mut record)?;
+        own_disk::set(&Tree::open(&root)?)?;
+        let sent = deployed::make(&node, &self.name, &root)?;
+        let parent = self.parent.as_ref().map(|name| deployed::path(&node, name));
+        let (sending, stream) = Sending::begin(&sent, parent.as_deref())?;
+        let target = &self.request.target;
+        let received = target.receive(&self.name, stream).with_context(|| {
+            let free = crate::terminal::bytes(self.free);
+            format!("sending the root of {env} to {target}, which had {free} of free space")
+        });
+        let finished = disk::sent(sending.finish());
+        received.and(finished)
+    }
+
+    /// Has the environment boot with its root on the disk.
+    fn lead(&mut self) -> Result<()> {
+        let (pool, env) = (self.pool, self.env);
+        let lock = self.mode.lock_again(pool, &env.node)?;
+        pool.refuse_work(&env.node, &env.name, self.mode.wait)?;
+        let node = pool.node(&env.node)?;
+        let now = node.environment(&env.name)?;
+        anyhow::ensure!(now.uuid() == env.uuid(), "{env} is another one by now");
+        let mut record = now.record_for_change()?;
+        record.disk = Some(self.root.clone());
+        let wanted =
+            Wanted::new(pool, &node.name, &node.record, &env.name, &record)?.while_it_runs();
+        let (root, boot) = (now.root(), now.boot());
+        // Where machines report is exported before the system boots that does.
+        now.store(&lock, &record, Durable::WithNextSync)?;
+        publish::everything(pool, Some(&pool.lock(self.mode.wait)?))?;
+        let notes = boot_config::write(&wanted, &root, &boot, &mut record)?;
+        self.notes.extend(notes);
+        if now.active {
+            self.notes.push(format!(
+                "what {} writes into its root on this server before it restarts stays there",
+                now.node
+            ));
+        }
+        record.would_not_boot = wanted.reasons_to_record(&root, &boot)?;
+        let told = |reason| format!("{env} would not boot: {reason}");
+        self.warnings.extend(record.would_not_boot.iter().map(told));
+        now.store(&lock, &record, Durable::WithNextSync)?;
+        subvolume::sync(&root).context("making it durable")?;
+        deployed::forget_unneeded(&node)
+    }
+
+    /// Tells what the node has changed on its disk: that stays there, and is not in what is sent.
+    ///
+    /// What is of an environment that is gone, and was not changed, goes too.
+    fn tell_changes(&mut self) -> Result<()> {
+        for name in self.has.clone() {
+            let is_gone = !self.ids.iter().any(|id| name.ends_with(&format!("-{id}")));
+            let changes = match self.request.target.changes(&name) {
+                Ok(changes) if changes.is_empty() && is_gone => {
+                    self.request.target.remove(&name)?;
+                    self.notes.push(format!(
+                        "netbe/{name}, of an environment that is gone, was removed from the disk"
+                    ));
+                    continue;
+                }
+                Ok(changes) if changes.is_empty() => continue,
+                Ok(changes) => changes,
+                Err(e) => {
+                    let warning = format!(
+                        "what {} changed in netbe/{name} is not known: {e:#}",
+                        self.env.node
+                    );
+                    self.warnings.push(warning);
+                    continue;
+                }
+            };
+            let named = changes
+                .iter()
+                .take(NAMED)
+                .cloned()
+                .collect::<Vec<_>>()
+                .join(", ");
+            let more = match changes.len().saturating_sub(NAMED) {
+                0 => String::new(),
+                more => format!(", and {more} more"),
+            };
+            self.notes.push(format!(
+                "{} has changed on its disk, in netbe/{name}, where it stays: {named}{more}",
+                self.env.node
+            ));
+        }
+        Ok(())
+    }
+}

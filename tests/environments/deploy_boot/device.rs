@@ -1,0 +1,150 @@
+//! A card that is a block device.
+//!
+//! A kernel without FAT cannot mount one: then it is formatted and looked at by the same script as netbe's, and refused by netbe.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+use super::{pool, status};
+use crate::support::{self, Pool};
+
+const SCRIPT: &str = include_str!("../../../src/card/device.sh");
+
+/// A card of 128 MiB.
+struct Device(PathBuf);
+
+impl Device {
+    /// Attaches an empty one.
+    fn new(pool: &Pool) -> Self {
+        let file = pool.beside().join("card.img");
+        fs::File::create(&file).unwrap().set_len(128 << 20).unwrap();
+        let mut attach = Command::new("losetup");
+        let shown = attach
+            .args(["--find", "--show", "--partscan"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        assert!(shown.status.success(), "{shown:?}");
+        let device = String::from_utf8(shown.stdout).unwrap();
+        Self(PathBuf::from(device.trim()))
+    }
+
+    fn show(&self) -> std::path::Display<'_> {
+        self.0.display()
+    }
+
+    /// Runs netbe's script.
+    fn script(&self, verb: &str) -> Output {
+        let mut script = Command::new("sh");
+        let script = script.args(["-c", SCRIPT, "netbe"]).arg(&self.0).arg(verb);
+        script.output().unwrap()
+    }
+}
+
+impl Drop for Device {
+    fn drop(&mut self) {
+        let _ = Command::new("losetup").arg("-d").arg(&self.0).status();
+    }
+}
+
+fn has_fat() -> bool {
+    let known = || {
+        fs::read_to_string("/proc/filesystems")
+            .unwrap()
+            .contains("vfat")
+    };
+    known() || {
+        let _ = Command::new("modprobe").args(["-q", "vfat"]).status();
+        known()
+    }
+}
+
+#[test]
+fn a_card_is_formatted_with_one_fat_partition_that_is_found_again() {
+    let (pool, _) = pool();
+    let device = Device::new(&pool);
+    let looked = device.script("look");
+    let told = String::from_utf8_lossy(&looked.stdout);
+    assert_eq!(
+        told, "partition=\nheld=\nmounted=\nprotected=0\n",
+        "{looked:?}"
+    );
+    let formatted = device.script("format");
+    assert!(formatted.status.success(), "{formatted:?}");
+    let looked = device.script("look");
+    let told = String::from_utf8_lossy(&looked.stdout);
+    let partition = format!("{}p1", device.show());
+    for line in [
+        format!("partition={partition}\nheld=dos\n"),
+        "\nuuid=".into(),
+    ] {
+        assert!(told.contains(&line), "{told}");
+    }
+    // The firmware of some boards reads an MBR only, and the first FAT partition of it.
+    let table = Command::new("sfdisk")
+        .arg("-d")
+        .arg(&device.0)
+        .output()
+        .unwrap();
+    let table = String::from_utf8_lossy(&table.stdout);
+    assert!(
+        table.contains("label: dos") && table.contains("type=c, bootable"),
+        "{table}"
+    );
+    support::run(Command::new("fsck.vfat").arg("-n").arg(&partition));
+}
+
+#[test]
+fn a_device_is_written_where_it_is_empty_or_has_fat() {
+    let (pool, _) = pool();
+    let device = Device::new(&pool);
+    let line = format!("deploy nog --boot {}", device.show());
+    if !has_fat() {
+        println!("SKIPPED: this kernel has no FAT, so no card that is a device was written");
+        let why = [
+            "the kernel of this server cannot mount FAT",
+            "modprobe vfat",
+        ];
+        pool.refuses(3, &line, &why);
+        let content = fs::read(pool.beside().join("card.img")).unwrap();
+        assert!(content.iter().all(|byte| *byte == 0));
+        return;
+    }
+    let told = pool.plans(&line);
+    assert!(
+        told.contains(&format!("format {}", device.show())),
+        "{told}"
+    );
+    pool.netbe().ok(&line);
+    assert_eq!(status(&pool)["behind"], serde_json::Value::Null);
+    pool.netbe().ok("activate nog/b");
+    pool.netbe().ok(&line);
+    let mounts = fs::read_to_string("/proc/mounts").unwrap();
+    assert!(!mounts.contains(&device.show().to_string()), "{mounts}");
+    let partition = format!("{}p1", device.show());
+    let listed = Command::new("mdir")
+        .args(["-i", &partition, "::netbe"])
+        .output();
+    let listed = listed.unwrap();
+    assert!(listed.status.success(), "{listed:?}");
+    support::run(Command::new("fsck.vfat").arg("-n").arg(&partition));
+}
+
+#[test]
+fn what_a_device_holds_is_not_formatted_unasked() {
+    let (pool, _) = pool();
+    let device = Device::new(&pool);
+    support::run(Command::new("mkfs.btrfs").arg("-q").arg(&device.0));
+    let line = format!("deploy nog --boot {}", device.show());
+    let why = ["has no FAT partition, and is not empty (btrfs)", "--yes"];
+    pool.refuses(3, &line, &why);
+    let at = pool.beside().join("mounted");
+    fs::create_dir(&at).unwrap();
+    support::run(Command::new("mount").arg(&device.0).arg(&at));
+    for line in [line.clone(), format!("{line} --yes")] {
+        let why = [format!("is mounted at {}", at.display()), "umount".into()];
+        pool.refuses(3, &line, &why.each_ref().map(String::as_str));
+    }
+    support::unmount(&at);
+}
