@@ -16,14 +16,18 @@ use tempfile::TempDir;
 use crate::support::{Fingerprint, Pool, run};
 
 /// Where netbe writes outside a pool; in a test these are file systems of its own.
-const OUTSIDE: [&str; 6] = [
+const OUTSIDE: [&str; 7] = [
     "/var/lib/netbe",
     "/etc/exports.d",
     "/etc/dnsmasq.d",
     "/etc/systemd/system",
     "/var/lib/nfs",
     "/run/netbe",
+    CARD,
 ];
+
+/// A card of a node, a filesystem in memory.
+pub(crate) const CARD: &str = "/run/netbe-card";
 
 /// In memory: syncing costs nothing there.
 const MEMORY: &str = "/dev/shm";
@@ -48,6 +52,8 @@ struct State {
 impl Ground {
     /// Takes a pool as what everything begins with. What is beside it stays as it is.
     pub(crate) fn new(pool: Pool) -> Self {
+        fs::create_dir_all(CARD).unwrap();
+        run(Command::new("mount").args(["-t", "tmpfs", "card", CARD]));
         let place = Path::new(MEMORY);
         let place = if place.is_dir() { place } else { pool.beside() };
         let images = tempfile::Builder::new()

@@ -7,6 +7,7 @@
 
 #![allow(dead_code, reason = "each harness asks what it needs")]
 
+mod card;
 mod leftovers;
 mod rules;
 mod view;
@@ -131,8 +132,10 @@ impl Judge {
             faults.push(against(9, format!("check --repair left {left:?}")));
         }
         let second = self.netbe.run("check");
-        // That nodes of one pool trust one another is told of a sound pool, too.
-        let told = |line: &str| line.starts_with("note: the root user of ");
+        // That nodes of one pool trust one another is told of a sound pool, too, and that a card is behind.
+        let told = |line: &str| {
+            line.starts_with("note: the root user of ") || line.contains(" boots from its card, ")
+        };
         if second.status != 0 || !second.stderr.lines().all(told) {
             faults.push(against(9, format!("a second check: {second:#?}")));
         }

@@ -44,6 +44,7 @@ pub(crate) fn rules(netbe: &Netbe, pool: &Path) -> Faults {
         }
     }
     faults.extend(tftp(pool));
+    faults.extend(super::card::faults(pool));
     faults
 }
 

@@ -1,7 +1,7 @@
 //! What says which environment a node boots.
 
 use super::{PLAIN, Verb};
-use crate::support::Pool;
+use crate::support::{Pool, System};
 
 /// It is noted that a machine may come to run nog/b, and nothing is led there.
 const LED: &[&[&str]] = &[&["activate --once nog/b", "activate --cancel nog"]];
@@ -55,12 +55,35 @@ pub(super) const VERBS: &[Verb] = &[
         ..PLAIN
     },
     Verb {
+        name: "deploy-boot",
+        spoil: Some(with_card),
+        line: "deploy pi/b --boot /run/netbe-card",
+        touched: &["pi"],
+        ..PLAIN
+    },
+    Verb {
         name: "rollback",
         before: &["activate nog/b"],
         line: "rollback nog",
         ..PLAIN
     },
 ];
+
+/// Makes a Raspberry Pi whose card boots pi/a.
+fn with_card(pool: &Pool) {
+    let system = pool.beside().join("raspi");
+    if !system.exists() {
+        System::raspberry_pi().build(&system);
+    }
+    for line in [
+        &format!("import raspi/base {}", system.display()),
+        "create pi/a --from raspi --mac dc:a6:32:01:02:09",
+        "create pi/b",
+        "deploy pi/a --boot /run/netbe-card",
+    ] {
+        pool.netbe().ok(line);
+    }
+}
 
 /// It is what boots next, and its trial is not forgotten yet.
 fn confirmed(pool: &Pool) {
