@@ -2,12 +2,13 @@
 //!
 //! QEMU has no such firmware. After Raspberry Pi's documentation, "Raspberry Pi boot EEPROM", "boot-net", "config.txt":
 //! DHCP until somebody says "Raspberry Pi Boot", then files by TFTP from a directory named by the serial number, or from the
-//! top where no `start4.elf` is in that. Not for its own updates, for USB, or for other boards.
+//! top where no `start4.elf` is in that; or the same files from a card. Not for its own updates, for USB, or for other boards.
 
 mod config;
 mod dhcp;
 mod tftp;
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
 use std::thread;
@@ -31,6 +32,51 @@ pub(crate) struct Loaded {
     pub(crate) cmdline: String,
     /// What was asked for, in order, and whether it was there.
     pub(crate) asked: Vec<(String, bool)>,
+}
+
+/// Where the firmware has its files from.
+trait Source {
+    /// Returns a file; `None` where there is none.
+    fn get(&mut self, name: &str) -> Option<Vec<u8>>;
+
+    /// Returns a file that nothing goes on without.
+    ///
+    /// # Panics
+    ///
+    /// When it is not there.
+    fn need(&mut self, name: &str) -> Vec<u8> {
+        self.get(name)
+            .unwrap_or_else(|| panic!("the firmware misses {name}"))
+    }
+}
+
+/// A file that is a card, and what was asked for.
+struct Card<'a>(&'a Path, Vec<(String, bool)>);
+
+impl Source for Card<'_> {
+    /// Reads it by a FAT of its own, since this machine's kernel need not have one: from its first partition.
+    fn get(&mut self, name: &str) -> Option<Vec<u8>> {
+        let partition = format!("{}@@1M", self.0.display());
+        let mut copy = Command::new("mcopy");
+        copy.args(["-i", &partition, &format!("::{name}"), "-"]);
+        let output = copy.output().expect("the package mtools is installed");
+        let found = output.status.success().then_some(output.stdout);
+        self.1.push((name.to_string(), found.is_some()));
+        found
+    }
+}
+
+/// Runs the firmware of a board that boots from the card in this file.
+///
+/// # Panics
+///
+/// When it would stop with an error.
+pub(crate) fn run_from_card(file: &Path) -> Loaded {
+    let mut card = Card(file, Vec::new());
+    card.need("start4.elf");
+    let mut loaded = load_from(&mut card, "");
+    loaded.asked = card.1;
+    loaded
 }
 
 /// Runs the firmware of a board with this serial (eight hexadecimal digits) and MAC address, in this switch.
@@ -83,10 +129,17 @@ fn load(serial: &str, mac: &str) -> Loaded {
             String::new()
         }
     };
+    let mut loaded = load_from(&mut server, &prefix);
+    loaded.asked = server.asked;
+    loaded
+}
+
+/// Loads what `config.txt` names, beside a firmware that was found in a directory.
+fn load_from(server: &mut impl Source, prefix: &str) -> Loaded {
     server.need(&format!("{prefix}fixup4.dat"));
     let text = server.need(&format!("{prefix}config.txt"));
     let config = Config::read(&String::from_utf8_lossy(&text));
-    let prefix = prefix + &config.os_prefix;
+    let prefix = format!("{prefix}{}", config.os_prefix);
 
     let cmdline = server.need(&format!("{prefix}{}", config.cmdline));
     let cmdline = String::from_utf8_lossy(&cmdline);
@@ -99,6 +152,6 @@ fn load(serial: &str, mac: &str) -> Loaded {
         kernel,
         initramfs: initramfs.unwrap_or_default(),
         cmdline: cmdline.lines().next().unwrap_or_default().to_string(),
-        asked: server.asked,
+        asked: Vec::new(),
     }
 }

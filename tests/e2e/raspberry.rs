@@ -4,17 +4,18 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-use crate::firmware;
-use crate::scene::Scene;
-use crate::server::script;
+use crate::firmware::{self, Loaded};
+use crate::scene::{self, Scene};
+use crate::server::{DISK_OF_MACHINE, Server, script};
 use crate::support::{Netbe, run};
 use crate::systems;
 
 const MAC: &str = "dc:a6:32:01:02:03";
 const SERIAL: &str = "abcdef01";
 
-/// Makes nog's two environments: one, and what its own package manager, emulated, has made of a copy.
-fn fill(netbe: &Netbe, image: &Path) {
+/// Makes nog's environments: one, what its own package manager, emulated, has made of a copy, and a copy of that; and an
+/// empty card.
+fn fill(netbe: &Netbe, image: &Path, card: &Path) {
     systems::emulate("arm64");
     netbe.ok(&format!("import raspi/base {}", image.display()));
     let root = "/srv/netbe/nodes/raspi/envs/base/root";
@@ -41,14 +42,20 @@ fn fill(netbe: &Netbe, image: &Path) {
     let cmdline = "cmdline=console=ttyAMA0 quiet mitigations=off";
     assert_eq!(netbe.run_with(&["set", cmdline]).status, 0);
     netbe.ok(&format!("create nog/first --serial {SERIAL}"));
-    let table = netbe.ok("upgrade --node nog --name second -a");
+    let table = netbe.ok("upgrade --node nog --name second");
     assert!(table.contains("netbe-greeting"), "{table}");
+    netbe.ok("create nog/third --from nog/second");
+    let card = fs::File::create(card).unwrap();
+    card.set_len(1 << 30).unwrap();
 }
 
 #[test]
 fn a_raspberry_pi_finds_its_files_by_serial_and_by_mac_and_boots() {
     let image = systems::real(&["--pi"]);
-    let scene = Scene::with_pool("raspberry", |netbe| fill(netbe, &image));
+    let card = Path::new(env!("CARGO_TARGET_TMPDIR"))
+        .join("e2e/raspberry")
+        .join(DISK_OF_MACHINE);
+    let scene = Scene::with_pool("raspberry", |netbe| fill(netbe, &image, &card));
     let server = &scene.server;
 
     // By its serial: nobody has told the server a MAC address.
@@ -81,11 +88,67 @@ fn a_raspberry_pi_finds_its_files_by_serial_and_by_mac_and_boots() {
     assert!(by_mac.kernel == by_serial.kernel && by_mac.initramfs == by_serial.initramfs);
     assert_eq!(by_mac.cmdline, by_serial.cmdline);
 
-    let mut nog = scene.machine("nog", MAC).power_on_with(&by_mac);
+    by_card_and_then_by_the_network(&scene, &card, &by_mac);
+}
+
+/// Tells the same machine's story from its card, and after that by TFTP, where it can be led back.
+fn by_card_and_then_by_the_network(scene: &Scene, card: &Path, by_mac: &Loaded) {
+    let server = &scene.server;
+    let machine = scene.machine("nog", MAC);
+    server.ok("netbe deploy nog --boot /dev/ubdb");
+    let by_card = firmware::run_from_card(card);
+    assert!(by_card.kernel == by_mac.kernel && by_card.initramfs == by_mac.initramfs);
+    assert_eq!(by_card.cmdline, by_mac.cmdline);
+    let mut nog = machine.power_on_with(&by_card);
     let said = nog.wait_until_up();
-    assert!(said.contains("This is nog, environment second, greeting 2.0."));
-    assert_eq!(nog.environment(), "second");
+    assert!(said.contains("This is nog, environment first, greeting 1.0."));
+    assert_eq!(nog.environment(), "first");
     assert_eq!(nog.ok("uname -m"), "aarch64\n");
     assert_eq!(nog.ok("findmnt -n -o FSTYPE /boot/firmware"), "nfs4\n");
     nog.is_well();
+    assert!(!on_card(server).contains("behind"), "{}", on_card(server));
+
+    let told = server.run("netbe activate nog");
+    assert_eq!(told.status, 0, "{told:?}");
+    let command = "netbe deploy nog --boot /dev/ubdb";
+    assert!(told.stderr.contains(command), "{told:?}");
+    assert!(on_card(server).contains("behind: second is active"));
+    assert_eq!(firmware::run_from_card(card).cmdline, by_card.cmdline);
+    server.ok(command);
+    assert!(!on_card(server).contains("behind"), "{}", on_card(server));
+    drop(nog);
+    let mut nog = machine.power_on_with(&firmware::run_from_card(card));
+    let said = nog.wait_until_up();
+    assert!(said.contains("This is nog, environment second, greeting 2.0."));
+    assert_eq!(nog.environment(), "second");
+    nog.is_well();
+    let status = server.ok("netbe status nog");
+    assert!(status.contains("booted   second, since "), "{status}");
+    server.fails(3, "netbe activate --try nog/third");
+
+    // Without its card: a trial that passes, and back.
+    server.ok("netbe deploy nog --boot none");
+    server.ok("netbe activate --try=30m nog/third");
+    drop(nog);
+    let mut nog = machine.power_on_with(&firmware::run(SERIAL, MAC, "shared"));
+    nog.wait_until_up();
+    assert_eq!(nog.environment(), "third");
+    server.wait_until_active("nog", "third");
+    server.ok("netbe rollback nog");
+    if scene::is_whole() {
+        drop(nog);
+        let mut nog = machine.power_on_with(&firmware::run(SERIAL, MAC, "shared"));
+        let said = nog.wait_until_up();
+        assert!(said.contains("environment second, greeting 2.0."));
+        assert_eq!(nog.environment(), "second");
+        nog.is_well();
+    }
+    server.ok("netbe publish && netbe check");
+}
+
+/// Returns what `status` tells of its card.
+fn on_card(server: &Server) -> String {
+    let status = server.ok("netbe status nog");
+    let line = status.lines().find(|l| l.trim().starts_with("card "));
+    line.unwrap_or_else(|| panic!("{status}")).to_string()
 }

@@ -14,7 +14,7 @@ pub(crate) const ADDRESS: &str = "10.77.0.1";
 /// The file its disk is in, in a story's directory.
 pub(crate) const DISK: &str = "pool.btrfs";
 /// The file that the disk of a machine is in, where the story has one.
-pub(crate) const DISK_OF_MACHINE: &str = "machine.btrfs";
+pub(crate) const DISK_OF_MACHINE: &str = "machine.img";
 /// How large that is, in bytes; it is sparse.
 const SIZE: u64 = 16 << 30;
 

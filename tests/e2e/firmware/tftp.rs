@@ -3,6 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
 use std::time::Duration;
 
+use super::Source;
+
 /// What the boot loader asks for since 2022.
 const BLOCK: usize = 1468;
 const TRIES: usize = 10;
@@ -22,22 +24,14 @@ impl Server {
             asked: Vec::new(),
         }
     }
+}
 
+impl Source for Server {
     /// Fetches a file; `None` where the server says it has none.
-    pub(super) fn get(&mut self, name: &str) -> Option<Vec<u8>> {
+    fn get(&mut self, name: &str) -> Option<Vec<u8>> {
         let found = Transfer::new(self.address).fetch(name);
         self.asked.push((name.to_string(), found.is_some()));
         found
-    }
-
-    /// Fetches a file that nothing goes on without.
-    ///
-    /// # Panics
-    ///
-    /// When it is not there.
-    pub(super) fn need(&mut self, name: &str) -> Vec<u8> {
-        self.get(name)
-            .unwrap_or_else(|| panic!("the firmware misses {name}; it asked for {:?}", self.asked))
     }
 }
 
