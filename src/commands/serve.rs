@@ -33,7 +33,7 @@ use crate::serve::{self, Event, Served};
 /// one opens the requested files. A client gets at most 16 files at once and 200 a second; further requests wait. By HTTP it has at most 24 connections.
 ///
 /// Each complete transfer is recorded with its environment, which from then on may be running. One by HTTP is complete when
-/// the client has the last byte of the file.
+/// the client has the whole file by one request; a range of it is no transfer.
 #[derive(Debug, Args)]
 #[command(after_long_help = "Examples:
   netbe serve

@@ -7,11 +7,11 @@ pub mod dnsmasq;
 pub mod exports;
 pub mod firmware_address;
 pub mod nfs;
+pub mod port_holder;
 mod reports;
 pub mod server;
 pub mod server_versions;
 pub mod tftp;
-pub mod tftp_port;
 pub mod tftp_transfer;
 
 use std::collections::HashSet;

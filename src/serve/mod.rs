@@ -32,7 +32,7 @@ use nix::sys::socket::{SockType, getsockopt, sockopt};
 
 use crate::failure::Failure;
 use crate::pool::{EnvName, NodeName};
-use crate::publish::tftp_port::{self, Holder};
+use crate::publish::port_holder::{self, Holder};
 
 pub use pools::Served;
 use process::Process;
@@ -131,7 +131,7 @@ fn listen(at: SocketAddrV4) -> Result<UdpSocket> {
             return anyhow::Error::new(e).context(format!("listening at {at}"));
         }
         let failure = Failure::failed(format!("{at} is taken"));
-        match tftp_port::holder(at.port()) {
+        match port_holder::of_udp(at.port()) {
             Holder::Program(name) => {
                 let failure = Failure::failed(format!("{at} is taken by {name}"));
                 match name.as_str() {

@@ -2,15 +2,17 @@
 //!
 //! TFTP goes on without it: a port that is taken is told once, and tried again. Not for what it serves.
 
+use std::io;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::os::fd::OwnedFd;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Error, Result, anyhow};
 
 use super::Event;
 use super::process::Process;
+use crate::publish::port_holder::{self, Holder};
 
 /// How often the property is read.
 const CHECK_TIME: Duration = Duration::from_secs(2);
@@ -82,7 +84,7 @@ impl<'a> WebProcess<'a> {
     }
 
     fn start(&self, at: SocketAddrV4) -> Result<Running> {
-        let socket = TcpListener::bind(at).with_context(|| format!("listening at {at}"))?;
+        let socket = TcpListener::bind(at).map_err(|e| taken(e, at))?;
         let (process, channel) = Process::start((self.command)(), socket.into())?;
         Ok(Running {
             port: at.port(),
@@ -104,5 +106,15 @@ impl<'a> WebProcess<'a> {
         Some(Event::NoHttp(format!(
             "the process that faces the network ended: {ended}"
         )))
+    }
+}
+
+/// Returns the failure to listen, with the program that does.
+fn taken(e: io::Error, at: SocketAddrV4) -> Error {
+    let is_taken = e.kind() == io::ErrorKind::AddrInUse;
+    match port_holder::of_tcp(at.port()) {
+        Holder::Program(name) if is_taken => anyhow!("{at} is taken by {name}"),
+        _ if is_taken => anyhow!("{at} is taken"),
+        _ => Error::new(e).context(format!("listening at {at}")),
     }
 }

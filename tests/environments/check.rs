@@ -1,6 +1,7 @@
 //! `check`: what it finds, and in which shape it says so.
 
 mod filesystem;
+mod http_port;
 mod limits;
 mod remedies;
 mod repair;

@@ -58,7 +58,7 @@ impl Serve {
     }
 
     /// Returns the process that opens files, and the one that faces the network.
-    fn processes(&self) -> (u32, u32) {
+    pub(super) fn processes(&self) -> (u32, u32) {
         let back = self.child.id();
         let children = fs::read_to_string(format!("/proc/{back}/task/{back}/children")).unwrap();
         (back, children.trim().parse().unwrap())

@@ -8,7 +8,7 @@ use std::fs;
 use super::Finding;
 use crate::pool::{Node, Pool};
 use crate::publish::dnsmasq::daemon;
-use crate::publish::tftp_port::{self, Holder};
+use crate::publish::port_holder::{self, Holder};
 use crate::serve;
 
 /// How many neighbours the kernel knows at most, in every network together (arp(7)); only the machine's own network
@@ -32,7 +32,7 @@ fn machines_of(pool: &Pool, node: &Node) -> usize {
 }
 
 fn transfers(machines: usize) -> Option<Finding> {
-    if tftp_port::holder(serve::PORT) != Holder::Program("dnsmasq".to_string()) {
+    if port_holder::of_udp(serve::PORT) != Holder::Program("dnsmasq".to_string()) {
         return None;
     }
     let (most, file) = daemon::most_transfers();

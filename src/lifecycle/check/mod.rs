@@ -5,6 +5,7 @@
 
 mod data;
 pub mod filesystem;
+mod http_port;
 mod leftovers;
 mod limits;
 mod nested;
@@ -139,6 +140,7 @@ fn look(pool: &Pool, only: Option<&NodeName>) -> Result<Vec<Finding>> {
         let misfits = misfits.chain(addresses::of_nodes(pool, &nodes));
         found.extend(misfits.map(Finding::from));
         found.extend(limits::of_server(pool, &nodes));
+        found.extend(http_port::of_server(pool));
     }
     // Of one node, too: it cannot run on a filesystem that is sick.
     found.extend(filesystem::of_filesystem(pool)?);

@@ -6,13 +6,13 @@ use super::How;
 use super::judgement::ONCE_WITHOUT_FETCH;
 use crate::evidence::{boots, transfers_recorded};
 use crate::pool::Node;
-use crate::publish::tftp_port::{self, Holder};
+use crate::publish::port_holder::{self, Holder};
 use crate::serve;
 
 /// Returns whether netbe serves a node's files, or transfers were recorded for the last boot that it reported.
 pub(in crate::lifecycle) fn fetches_are_recorded(node: &Node) -> bool {
     let own = Holder::Program("netbe".to_string());
-    transfers_recorded(&boots::read(&node.state)) || tftp_port::holder(serve::PORT) == own
+    transfers_recorded(&boots::read(&node.state)) || port_holder::of_udp(serve::PORT) == own
 }
 
 /// Returns the warning that a boot ends by its time.

@@ -210,7 +210,7 @@ impl Connection {
             number: Some(number),
             at,
             end,
-            is_last: !request.is_head && end == size,
+            is_whole: !request.is_head && part == (0, size),
             closes: request.closes,
             due: now + Duration::from_secs(60) + Duration::from_secs((end - at) / MIN_RATE),
         });
@@ -235,7 +235,7 @@ impl Connection {
             number,
             at: 0,
             end: 0,
-            is_last: false,
+            is_whole: false,
             closes,
             due: self.moved + Duration::from_secs(60),
         });
@@ -290,7 +290,7 @@ impl Connection {
                         Moved::Waits
                     };
                 }
-                let whole = response.is_last;
+                let whole = response.is_whole;
                 match response.closes {
                     true => return Moved::Ends,
                     false => {
@@ -317,7 +317,7 @@ impl Connection {
         match self.state {
             State::Sends(response) => Some((response.number, false)),
             State::Drains(response) => {
-                let whole = response.is_last && is_acknowledged(self.stream.as_raw_fd());
+                let whole = response.is_whole && is_acknowledged(self.stream.as_raw_fd());
                 Some((response.number, whole))
             }
             State::Reads | State::Asks { .. } => None,

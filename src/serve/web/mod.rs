@@ -1,7 +1,8 @@
 //! The network process for HTTP: receives requests and sends files.
 //!
 //! As the one for TFTP it opens nothing, no address can delay others for long, memory is limited, and every connection
-//! ends. A file counts as fetched when the client's system has acknowledged its last byte.
+//! ends. A file counts as fetched when one response had all of it, and the client's system
+//! has acknowledged the last byte.
 
 mod connection;
 mod request;

@@ -18,8 +18,8 @@ pub(super) struct Response {
     /// The rest of the file that is to be sent.
     pub(super) at: u64,
     pub(super) end: u64,
-    /// Whether the client has the file's last byte then.
-    pub(super) is_last: bool,
+    /// Whether the client has the whole file then: a part is no fetch, also one that ends with it.
+    pub(super) is_whole: bool,
     pub(super) closes: bool,
     pub(super) due: Instant,
 }

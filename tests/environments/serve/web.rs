@@ -116,6 +116,39 @@ fn no_link_leads_out_by_http_either() {
     }
 }
 
+/// Returns the size of a file of the boot half.
+fn size(scene: &Scene, file: &str) -> u64 {
+    fs::metadata(scene.boot(file)).unwrap().len()
+}
+
+#[test]
+fn what_the_client_has_not_acknowledged_is_no_fetch() {
+    let scene = by_http();
+    // Less than the server's kernel takes at once, and more than the client's does from a program that reads nothing.
+    fs::write(scene.boot("small"), vec![1; 200 << 10]).unwrap();
+    let asking = scene.network.on_client(|| {
+        let mut stream = connect();
+        stream.write_all(b"GET /small HTTP/1.1\r\n\r\n").unwrap();
+        std::thread::sleep(Duration::from_secs(3));
+        stream
+    });
+    let stalled = asking.join().unwrap();
+    assert!(scene.noted().is_empty(), "{:?}", scene.noted());
+    drop(stalled);
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(scene.noted().is_empty(), "{:?}", scene.noted());
+    assert_eq!(get(&scene, "small").0, "200");
+    assert_eq!(scene.noted_of("small"), "a");
+}
+
+#[test]
+fn a_range_of_all_of_a_file_is_a_fetch() {
+    let scene = by_http();
+    let all = format!("GET /{MENU} HTTP/1.1\r\nRange: bytes=0-\r\nX: ");
+    assert_eq!(status(&scene, &all), "206");
+    assert_eq!(scene.noted_of(MENU), "a");
+}
+
 #[test]
 fn a_boot_for_once_is_led_to_until_it_was_fetched_by_http() {
     let scene = by_http();
@@ -124,8 +157,15 @@ fn a_boot_for_once_is_led_to_until_it_was_fetched_by_http() {
     // Neither is a fetch.
     for file in PC {
         assert_eq!(status(&scene, &format!("HEAD /{file}")), "200");
-        let part = format!("GET /{file} HTTP/1.1\r\nRange: bytes=0-0\r\nX: ");
-        assert_eq!(status(&scene, &part), "206");
+        // The first byte, all but the last, and all but the first.
+        for range in [
+            "0-0".to_string(),
+            format!("0-{}", size(&scene, file) - 2),
+            "1-".to_string(),
+        ] {
+            let part = format!("GET /{file} HTTP/1.1\r\nRange: bytes={range}\r\nX: ");
+            assert_eq!(status(&scene, &part), "206", "{file} {range}");
+        }
     }
     std::thread::sleep(Duration::from_secs(8));
     assert!(scene.noted().is_empty(), "{:?}", scene.noted());
@@ -201,7 +241,7 @@ fn it_starts_moves_and_ends_as_the_property_says_and_has_no_privileges() {
         scene
             .serve
             .said()
-            .contains("serves nothing by HTTP: listening at")
+            .contains("serves nothing by HTTP: 0.0.0.0:8081 is taken by ")
     });
     assert!(matches!(scene.get(MENU), Got::File(_)));
     scene.pool.netbe().ok("set http=8080");

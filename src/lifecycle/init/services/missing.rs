@@ -12,7 +12,7 @@ use crate::fs::systemd;
 use crate::pool::{Node, Pool};
 use crate::publish::dnsmasq::daemon;
 use crate::publish::dnsmasq::inclusion::{self, Installed};
-use crate::publish::tftp_port::{self, Holder};
+use crate::publish::port_holder::{self, Holder};
 use crate::serve;
 
 /// Returns what is missing of a pool's services that are installed in part, a sentence each; nothing where
@@ -76,7 +76,7 @@ pub fn sentences(pool: &Pool) -> Result<Vec<String>> {
 
 /// Returns what is wrong with who answers TFTP; other servers than these two are somebody's choice.
 fn at_port() -> Option<String> {
-    match tftp_port::holder(serve::PORT) {
+    match port_holder::of_udp(serve::PORT) {
         Holder::Nobody => Some(format!("no TFTP server listens on UDP port {}", serve::PORT)),
         Holder::Program(name) if name == "dnsmasq" => Some(
             "dnsmasq serves TFTP, by an older configuration or one that is not netbe's (enable-tftp)".to_string(),
