@@ -7,10 +7,33 @@ use std::time::{Duration, Instant};
 use crate::child::{self, EndedChild};
 use crate::console::{Console, is_shown};
 use crate::firmware::Loaded;
-use crate::support::Outcome;
+use crate::support::{Outcome, run};
 
 /// How long a machine may take to come up: many times what it takes on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(1200);
+
+/// U-Boot for QEMU's board.
+const U_BOOT: &str = "/usr/lib/u-boot/qemu_arm64/u-boot.bin";
+/// How much memory a machine has, in megabytes.
+const MEMORY: &str = "1024";
+
+/// Writes the device tree of an arm64 board with U-Boot.
+///
+/// With that as its firmware: without one it has devices more.
+pub(crate) fn write_device_tree(path: &Path) {
+    let mut command = board();
+    let dump = format!("dumpdtb={}", path.display());
+    command.args(["-machine", &dump, "-bios", U_BOOT, "-m", MEMORY]);
+    command.args(["-nodefaults", "-display", "none"]);
+    run(&mut command);
+}
+
+/// Returns the command of an arm64 board.
+fn board() -> Command {
+    let mut command = child::command("qemu-system-aarch64");
+    command.args(["-machine", "virt", "-cpu", "cortex-a72"]);
+    command
+}
 
 /// What a machine is; it can be switched on.
 #[derive(Debug, Clone)]
@@ -86,43 +109,61 @@ impl Machine {
             true => ("OVMF_CODE_4M.ms.fd", "OVMF_VARS_4M.ms.fd"),
             false => ("OVMF_CODE_4M.fd", "OVMF_VARS_4M.fd"),
         };
-        let firmware = Path::new("/usr/share/OVMF");
-        let memory = self.directory.join(format!("{}.vars", self.name));
-        std::fs::copy(firmware.join(variables), &memory).expect("the package ovmf is installed");
         let mut command = child::command("qemu-system-x86_64");
         command.args(["-machine", "q35,smm=on", "-cpu", "qemu64"]);
         command.args(["-global", "driver=cfi.pflash01,property=secure,value=on"]);
-        for (unit, file, more) in [(0, firmware.join(code), ",readonly=on"), (1, memory, "")] {
+        self.give_firmware(&mut command, Path::new("/usr/share/OVMF"), code, variables);
+        command
+    }
+
+    /// Gives a machine UEFI firmware of this directory, with variables that it may change.
+    fn give_firmware(&self, command: &mut Command, from: &Path, code: &str, variables: &str) {
+        let memory = self.directory.join(format!("{}.vars", self.name));
+        std::fs::copy(from.join(variables), &memory)
+            .expect("the packages ovmf and qemu-efi-aarch64 are installed");
+        for (unit, file, more) in [(0, from.join(code), ",readonly=on"), (1, memory, "")] {
             let file = file.display();
             command.arg("-drive").arg(format!(
                 "if=pflash,format=raw,unit={unit},file={file}{more}"
             ));
         }
-        command
     }
 
     /// Switches an arm64 board on, with what its firmware has loaded.
     pub(crate) fn power_on_with(&self, loaded: &Loaded) -> Running {
-        let mut command = child::command("qemu-system-aarch64");
+        let mut command = board();
         let place = |name: &str, bytes: &[u8]| {
             let path = self.directory.join(name);
             std::fs::write(&path, bytes).expect("the test's directory is writable");
             path
         };
         command
-            .args([
-                "-machine",
-                "virt",
-                "-cpu",
-                "cortex-a72",
-                "-append",
-                &loaded.cmdline,
-            ])
+            .args(["-append", &loaded.cmdline])
             .arg("-kernel")
             .arg(place("kernel", &loaded.kernel))
             .arg("-initrd")
             .arg(place("initramfs", &loaded.initramfs));
         self.start(command, ",romfile=")
+    }
+
+    /// Switches an arm64 board on whose firmware is U-Boot, without anything that it has stored.
+    pub(crate) fn power_on_u_boot(&self) -> Running {
+        let mut command = board();
+        command.args(["-bios", U_BOOT]);
+        self.start(command, ",romfile=")
+    }
+
+    /// Switches an arm64 board on with UEFI firmware that starts nothing that is not signed.
+    pub(crate) fn power_on_uefi_arm64(&self) -> Running {
+        let mut command = board();
+        let firmware = Path::new("/usr/share/AAVMF");
+        self.give_firmware(
+            &mut command,
+            firmware,
+            "AAVMF_CODE.ms.fd",
+            "AAVMF_VARS.ms.fd",
+        );
+        self.start(command, ",bootindex=1,romfile=")
     }
 
     fn start(&self, mut command: Command, card: &str) -> Running {
@@ -134,7 +175,7 @@ impl Machine {
                 "-display",
                 "none",
                 "-m",
-                "1024",
+                MEMORY,
             ])
             .args(["-accel", "tcg", "-smp", "1"])
             .args([
@@ -182,6 +223,17 @@ impl Running {
             .send("exec env PS1= sh; dmesg -n 1\nstty -echo -onlcr; dmesg -n 1; echo re\"\"ady\n");
         self.console.wait_for("ready\n", PATIENCE);
         said
+    }
+
+    /// Has U-Boot boot by the menu of its `pxe` command, as boards do by themselves.
+    pub(crate) fn boot_by_pxe(&mut self) {
+        self.console.wait_for("Hit any key", PATIENCE);
+        self.console.send("\n");
+        self.console.wait_for("=> ", PATIENCE);
+        // Boards have this; without it U-Boot asks for no device tree.
+        let with_tree = "setenv fdt_addr_r 4f000000";
+        self.console
+            .send(&format!("{with_tree}; dhcp; pxe get && pxe boot\n"));
     }
 
     /// Runs a command line in it, which prints lines; its errors are part of them.

@@ -8,6 +8,7 @@
 // Tests say with a panic what went wrong; clippy knows only functions marked as tests.
 #![allow(clippy::unwrap_used)]
 
+mod arm64;
 mod boots;
 // By its name the second to begin: it takes longest but one, and is what all would wait for.
 mod child;
@@ -28,5 +29,6 @@ mod server;
 #[path = "../support/mod.rs"]
 mod support;
 mod systems;
+mod u_boot;
 mod uefi;
 mod uml;

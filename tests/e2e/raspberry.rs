@@ -2,12 +2,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
+use crate::arm64;
 use crate::firmware::{self, Loaded};
 use crate::scene::{self, Scene};
-use crate::server::{DISK_OF_MACHINE, Server, script};
-use crate::support::{Netbe, run};
+use crate::server::{DISK_OF_MACHINE, Server};
+use crate::support::Netbe;
 use crate::systems;
 
 const MAC: &str = "dc:a6:32:01:02:03";
@@ -16,31 +16,8 @@ const SERIAL: &str = "abcdef01";
 /// Makes nog's environments: one, what its own package manager, emulated, has made of a copy, and a copy of that; and an
 /// empty card.
 fn fill(netbe: &Netbe, image: &Path, card: &Path) {
-    systems::emulate("arm64");
-    netbe.ok(&format!("import raspi/base {}", image.display()));
-    let root = "/srv/netbe/nodes/raspi/envs/base/root";
-    let offer = |version: &str| {
-        run(Command::new("sh").args([
-            "-ec",
-            &format!("{} {root}/srv/apt {version}", script("package")),
-        ]));
-    };
-    offer("1.0");
-    fs::write(
-        format!("{root}/etc/apt/sources.list"),
-        "deb [trusted=yes] file:/srv/apt ./\n",
-    )
-    .unwrap();
-    let install = format!(
-        "{}\napt-get -q update && apt-get -qy install netbe-greeting",
-        systems::for_slow_machines()
-    );
-    let said = netbe.run_with(&["run", "raspi/base", "--", "sh", "-ec", &install]);
-    assert_eq!(said.status, 0, "{said:#?}");
-    offer("2.0");
-    // What QEMU's board calls its serial port.
-    let cmdline = "cmdline=console=ttyAMA0 quiet mitigations=off";
-    assert_eq!(netbe.run_with(&["set", cmdline]).status, 0);
+    arm64::bring_in(netbe, image);
+    arm64::offer_greeting("2.0");
     netbe.ok(&format!("create nog/first --serial {SERIAL}"));
     let table = netbe.ok("upgrade --node nog --name second");
     assert!(table.contains("netbe-greeting"), "{table}");

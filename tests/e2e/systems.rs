@@ -34,9 +34,9 @@ pub(crate) fn newest_kernel() -> PathBuf {
     file_of("tests/e2e/newest-kernel", &[])
 }
 
-/// Returns a directory with Debian's signed shim and GRUB, as their packages lay them out.
-pub(crate) fn signed_loaders() -> PathBuf {
-    file_of("tests/e2e/signed-loaders", &[])
+/// Returns a directory with Debian's signed shim and GRUB of an architecture, as their packages lay them out.
+pub(crate) fn signed_loaders(architecture: &str) -> PathBuf {
+    file_of("tests/e2e/signed-loaders", &[architecture])
 }
 
 /// Has this machine run programs of another architecture, as Debian calls it.

@@ -15,7 +15,7 @@ const IPXE: &str = "iPXE initialising devices";
 /// Brings in a Debian whose own packages have the signed loaders.
 fn bring_in_debian(server: &Server) {
     server.bring_in_debian();
-    let loaders = systems::signed_loaders();
+    let loaders = systems::signed_loaders("amd64");
     server.ok(&format!(
         "cp -r {}/usr /srv/netbe/nodes/debian/active/root/",
         loaders.display()
@@ -24,7 +24,7 @@ fn bring_in_debian(server: &Server) {
 
 #[test]
 fn secure_boot_accepts_what_it_starts_through_upgrade_trial_and_rollback() {
-    let loaders = systems::signed_loaders();
+    let loaders = systems::signed_loaders("amd64");
     assert!(loaders.is_dir());
     let scene = Scene::new("uefi");
     let server = &scene.server;
@@ -59,7 +59,7 @@ fn secure_boot_accepts_what_it_starts_through_upgrade_trial_and_rollback() {
 
 #[test]
 fn beside_another_dhcp_server_ipxe_boots_what_is_active() {
-    systems::signed_loaders();
+    systems::signed_loaders("amd64");
     let scene = Scene::new("uefi_proxy");
     let server = &scene.server;
     bring_in_debian(server);
