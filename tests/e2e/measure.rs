@@ -33,7 +33,7 @@ fn from_power_on_to_login() {
     let scene = Scene::new("measure");
     let server = &scene.server;
     server.bring_in_debian();
-    let machines: Vec<Machine> = ["one", "two"]
+    let machines: Vec<Machine> = ["nog", "ordo"]
         .iter()
         .zip(MACS)
         .map(|(node, mac)| {
@@ -50,7 +50,7 @@ fn from_power_on_to_login() {
 
     let since = Instant::now();
     let mut both: Vec<Running> = machines.iter().map(by_ipxe).collect();
-    for (machine, name) in both.iter_mut().zip(["one", "the other"]) {
+    for (machine, name) in both.iter_mut().zip(["nog", "ordo"]) {
         measure(&format!("two at once, HTTP, {name}"), since, machine);
     }
 }
